@@ -26,7 +26,7 @@ const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// The diagnostics of an input.
 #[derive(Debug, Default)]
-pub struct Told {
+pub struct Report {
     /// All diagnostics: `error[code]: message`.
     pub all: Vec<String>,
     /// The errors without a place.
@@ -35,7 +35,7 @@ pub struct Told {
     pub plan: Option<String>,
 }
 
-impl Told {
+impl Report {
     fn add(&mut self, diagnostics: &[Diagnostic], sources: &Sources) {
         for diagnostic in diagnostics {
             let line = format!("{:?}[{}]: {}", diagnostic.severity, diagnostic.code, diagnostic.message);
@@ -48,9 +48,9 @@ impl Told {
 }
 
 /// Reads a descriptor, and a blueprint if one follows, as far as possible, and plans the result.
-pub fn describe(text: &str, registry: &Registry) -> Told {
+pub fn describe(text: &str, registry: &Registry) -> Report {
     let (described, blueprint) = text.split_once(BOUNDARY).map_or((text, None), |(one, other)| (one, Some(other)));
-    let (mut sources, mut report) = (Sources::default(), Told::default());
+    let (mut sources, mut report) = (Sources::default(), Report::default());
     let functions = Functions::default();
     let id = sources.add("descriptor.yaml", described);
     let (descriptors, mut found) = descriptor::read(&mut sources, &[id], &Budget::default());

@@ -28,7 +28,7 @@ pub use pipelines::{
     PodsArguments, PodsCommand, PodsFormat, RunsArguments, RunsCommand, SchedulesCommand, SshArguments,
     WorkerArguments,
 };
-pub(crate) use planning::NOBODY;
+pub(crate) use planning::EMPTY_ACCESS_LIST;
 pub use planning::{
     ApplyArguments, Consent, DataArguments, Detail, GraphFormat, PlanArguments, PlanFormat, PlanningArguments,
     RunArguments,
@@ -105,13 +105,13 @@ pub struct Global {
 
 impl Global {
     /// How long a command waits for leases of other operations.
-    pub fn patience(&self) -> Duration {
-        self.lock_timeout.unwrap_or(PATIENCE)
+    pub fn lock_timeout(&self) -> Duration {
+        self.lock_timeout.unwrap_or(DEFAULT_LOCK_TIMEOUT)
     }
 }
 
 /// Default of `--lock-timeout`.
-const PATIENCE: Duration = Duration::from_secs(60);
+const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// When colour is used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

@@ -42,7 +42,8 @@ const COMMANDS: &[(&str, &str)] = &[
     ("query", "use `terrace drift FILE` to compare the state with remote objects"),
 ];
 
-const WHOLE: &str = "drift covers whole stacks; use `terrace plan FILE -c COMPONENT --refresh-only` for a component";
+const WHOLE_STACKS: &str =
+    "drift covers whole stacks; use `terrace plan FILE -c COMPONENT --refresh-only` for a component";
 const REMOVAL: &str = "it has no effect on a removal: leave it out";
 /// The topic of help besides commands.
 const TOPIC: &str = "terraform";
@@ -53,8 +54,8 @@ const MISPLACED: &[(&str, &str, &str)] = &[
     ("destroy", "--force", "`--auto-approve` removes without asking"),
     ("apply", "--force", "`--auto-approve` applies without asking"),
     ("destroy", "--refresh-only", "use `terrace apply --refresh-only FILE` to record drift"),
-    ("drift", "-c", WHOLE),
-    ("drift", "--component", WHOLE),
+    ("drift", "-c", WHOLE_STACKS),
+    ("drift", "--component", WHOLE_STACKS),
     ("drift", "--var", "drift compares the state with remote objects and ignores variables: leave them out"),
     ("drift", "--var-file", "drift compares the state with remote objects and ignores variables: leave them out"),
     (
@@ -88,24 +89,24 @@ pub(crate) fn misplaced(arguments: &[OsString], option: &str) -> Option<Failure>
         return Some(Failure::new(message).hint(format!("write `{} {option}`", target.path)));
     }
     let failure = Failure::new(format!("`{}` has no option `{option}`", target.path));
-    let mut takers = Vec::new();
-    add_takers(&CommandLine::command(), "terrace", option, &mut takers);
-    let hint = match takers.as_slice() {
+    let mut commands = Vec::new();
+    add_commands_with(&CommandLine::command(), "terrace", option, &mut commands);
+    let hint = match commands.as_slice() {
         [] => format!("`{} --help` lists its options", target.path),
         [only] => format!("{only} takes it"),
-        _ => format!("{} take it", listed(&takers, 5)),
+        _ => format!("{} take it", listed(&commands, 5)),
     };
     Some(failure.hint(hint))
 }
 
 /// Adds the subcommands that have an option, in backticks.
-fn add_takers(command: &clap::Command, path: &str, option: &str, takers: &mut Vec<String>) {
+fn add_commands_with(command: &clap::Command, path: &str, option: &str, commands: &mut Vec<String>) {
     for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
         let path = format!("{path} {}", command.get_name());
         if command.get_arguments().any(|argument| !argument.is_hide_set() && is_called(argument, option)) {
-            takers.push(format!("`{path}`"));
+            commands.push(format!("`{path}`"));
         }
-        add_takers(command, &path, option, takers);
+        add_commands_with(command, &path, option, commands);
     }
 }
 

@@ -46,7 +46,7 @@ use crate::wiring::{Providers, is_missing};
 use state::Mark;
 use std::num::NonZero;
 use std::path::Path;
-use terrace_state::{StoreUrl, saved_beside};
+use terrace_state::{StoreUrl, find_saved_copy};
 use tokio::runtime::Runtime;
 
 /// The text of `terrace help terraform`.
@@ -69,10 +69,10 @@ impl Context<'_> {
     pub(crate) fn settings(&self, anchor: Option<&Path>) -> Result<Settings, Failure> {
         let settings = Settings::resolve(self.global, self.variables, self.providers, anchor, self.ui)?;
         if let (StoreUrl::Sqlite(path), true) = (&settings.state, is_missing(&settings.state))
-            && let Some(saved) = saved_beside(path)
+            && let Some(saved) = find_saved_copy(path)
         {
             let (saved, state) = (saved.display(), path.display());
-            self.ui.tell(&format!(
+            self.ui.print_message(&format!(
                 "warning: the state `{state}` does not exist, and `{saved}` is a copy of a lost state: move the copy \
                  to the path of the state and run `terrace recover`"
             ));
@@ -111,7 +111,7 @@ pub(crate) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failu
         Command::Version(arguments) => version::run(context, &arguments),
         Command::Terraform => context.ui.print(TERRAFORM).map(|()| Exit::Done),
         Command::Doctor(arguments) => doctor::run(context, &arguments),
-        Command::Init(arguments) if !pipelines::is_of_cluster(&arguments) => init::run(context, &arguments),
+        Command::Init(arguments) if !pipelines::is_cluster_init(&arguments) => init::run(context, &arguments),
         Command::Graph(arguments) => graph::run(context, &arguments),
         Command::Blueprints(arguments) => blueprints::run(context, arguments.command()),
         Command::Providers(arguments) => providers::run(context, arguments.command()),
@@ -139,7 +139,7 @@ fn in_runtime(context: &Context<'_>, command: Command) -> Result<Exit, Failure> 
         let run = run_command(context, command, &signals);
         tokio::select! {
             biased;
-            () = signals.leaving.cancelled() => Err(Failure::told(Exit::Interrupted)),
+            () = signals.exiting.cancelled() => Err(Failure::reported(Exit::Interrupted)),
             result = run => result,
         }
     });

@@ -26,7 +26,7 @@ use terrace_engine::source::{Sources, Span};
 use terrace_engine::yaml::Node;
 use terrace_provider::Value;
 use terrace_provider::wrap::Limits;
-use terrace_provider::wrap::silence::Patience;
+use terrace_provider::wrap::silence::SilenceLimit;
 use zeroize::Zeroizing;
 
 pub(crate) use limits::LIMITS;
@@ -122,7 +122,7 @@ pub struct Environment {
     /// The state keys of this environment; `None` for those of the project.
     pub encryption: Option<Encryption>,
     /// Limits of waits for systems without an answer.
-    pub patience: Patience,
+    pub silence_limit: SilenceLimit,
     /// Folders of blueprints; the project's `blueprints` folder by default.
     pub blueprints: Option<Vec<Located<String>>>,
 }

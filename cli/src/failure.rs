@@ -69,7 +69,7 @@ impl Failure {
 
     /// A failure whose errors were reported before: only its exit code matters.
     #[must_use]
-    pub const fn told(exit: Exit) -> Self {
+    pub const fn reported(exit: Exit) -> Self {
         Self { exit, message: None, hints: Vec::new() }
     }
 
@@ -84,7 +84,7 @@ impl Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match &error {
-            StoreError::Stale(_) | StoreError::OtherOutputs(_) => {
+            StoreError::Stale(_) | StoreError::StaleOutputs(_) => {
                 Self::refused(error.to_string()).hint("plan again, and review the new plan")
             }
             StoreError::PlanSpent => Self::refused(error.to_string()).hint("a plan is applied once: plan again"),
@@ -96,7 +96,7 @@ impl From<StoreError> for Failure {
             }
             StoreError::Occupied { .. }
             | StoreError::ClaimLost(_)
-            | StoreError::KeptElsewhere { .. }
+            | StoreError::WrittenToFallback { .. }
             | StoreError::Unavailable { .. } => Self::new(error.to_string()),
         }
     }
@@ -120,25 +120,25 @@ impl From<LeaseError> for Failure {
 impl From<ApplyError> for Failure {
     fn from(error: ApplyError) -> Self {
         match error {
-            ApplyError::OtherState { .. } => Self::refused(error.to_string())
+            ApplyError::StateMismatch { .. } => Self::refused(error.to_string())
                 .hint("name the state of the plan with `--state`, or plan again"),
             ApplyError::DataLoss { .. } => {
                 Self::refused(error.to_string()).hint("consent with `--allow-data-loss=ADDRESS` when planning")
             }
-            ApplyError::OtherProvider { .. } => Self::refused(error.to_string())
+            ApplyError::ProviderMismatch { .. } => Self::refused(error.to_string())
                 .hint("plan again with this terrace, or apply it with the one that planned"),
-            ApplyError::OtherSettings(_) | ApplyError::NoInstance(_) => Self::refused(error.to_string()).hint(
+            ApplyError::SettingsMismatch(_) | ApplyError::NoInstance(_) => Self::refused(error.to_string()).hint(
                 "plan again, or apply it with the configuration (`providers:` in terrace.yaml) of the plan",
             ),
-            ApplyError::OwnedAnew { .. } => Self::refused(error.to_string()).hint("plan again: the new plan keeps it"),
-            ApplyError::OtherOutputs { .. } | ApplyError::OtherAccess { .. } => {
+            ApplyError::NewOwner { .. } => Self::refused(error.to_string()).hint("plan again: the new plan keeps it"),
+            ApplyError::ChangedOutputs { .. } | ApplyError::ChangedAccess { .. } => {
                 Self::refused(error.to_string()).hint("plan again, and review the new plan")
             }
             ApplyError::NotRecovered { .. } => {
                 Self::refused(error.to_string()).hint("run `terrace recover`, then plan again")
             }
             ApplyError::Moved(_) => Self::new(error.to_string()).hint(KEY_HINT),
-            ApplyError::Errored | ApplyError::Loop => Self::new(error.to_string()),
+            ApplyError::PlanErrored | ApplyError::Cycle => Self::new(error.to_string()),
             ApplyError::Lease(error) => error.into(),
             ApplyError::Store(error @ StoreError::Unavailable { .. }) => {
                 Self::from(error).hint("run this again once the state can be reached; replace a saved plan by a new one: the command first resolves interrupted steps")
@@ -162,7 +162,7 @@ impl From<FileError> for Failure {
         match &error {
             FileError::Value(why) => Self::new(error.to_string()).hint(hint_of(why)),
             FileError::Damaged(_) => Self::new(error.to_string()).hint("plan again with this terrace"),
-            FileError::OtherFormat { .. } => Self::refused(error.to_string()).hint("plan again with this terrace"),
+            FileError::UnsupportedFormat { .. } => Self::refused(error.to_string()).hint("plan again with this terrace"),
             FileError::Unauthenticated => Self::refused(error.to_string())
                 .hint("pass `--plan-digest DIGEST`: `terrace plan --out` prints the digest, and the Markdown comment ends with it")
                 .hint("or create a key with `terrace init --state-key`, configure it for planning and applying, and plan again"),
@@ -170,7 +170,7 @@ impl From<FileError> for Failure {
             FileError::Forged => Self::refused(error.to_string())
                 .hint("find the cause of the change in the file; plan again, and apply the new plan"),
             FileError::UnknownKey { .. } => Self::refused(error.to_string()).hint(KEY_HINT),
-            FileError::OtherDigest { .. } => {
+            FileError::DigestMismatch { .. } => {
                 Self::refused(error.to_string()).hint("review this plan with `terrace show`, and pass its digest")
             }
         }
@@ -226,11 +226,11 @@ mod tests {
     fn refusal_has_exit_code_4() {
         assert_eq!(Failure::from(StoreError::PlanSpent).exit.code(), 4);
         assert_eq!(Failure::from(StoreError::Stale(Vec::new())).exit.code(), 4);
-        assert_eq!(Failure::from(ApplyError::OtherOutputs { outputs: Vec::new(), rows: Vec::new() }).exit.code(), 4);
+        assert_eq!(Failure::from(ApplyError::ChangedOutputs { outputs: Vec::new(), rows: Vec::new() }).exit.code(), 4);
         assert_eq!(Failure::from(LeaseError::Held(Vec::new())).exit.code(), 4);
         assert_eq!(Failure::from(LeaseError::Interrupted).exit.code(), 130);
-        assert_eq!(Failure::from(ApplyError::Errored).exit.code(), 1);
-        let other = ApplyError::OtherProvider {
+        assert_eq!(Failure::from(ApplyError::PlanErrored).exit.code(), 1);
+        let other = ApplyError::ProviderMismatch {
             instance: "sqlite.eu".to_owned(),
             plan: "sqlite 1.0.0".to_owned(),
             here: "sqlite 1.1.0".to_owned(),

@@ -29,7 +29,7 @@ pub(crate) enum Unreadable {
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(error) => f.write_str(&because(error)),
+            Self::Failed(error) => f.write_str(&describe_io_error(error)),
             Self::TooLong(limit) => write!(f, "it is longer than {}", size(*limit)),
             Self::NotUtf8 { line, column } => write!(f, "it is not UTF-8: see line {line}, character {column}"),
         }
@@ -38,9 +38,9 @@ impl fmt::Display for Unreadable {
 
 /// Access of other users of this machine to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Others {
+pub(crate) enum OtherAccess {
     /// Nothing.
-    Nothing,
+    None,
     /// Read it.
     Read,
     /// Change it.
@@ -48,14 +48,14 @@ pub(crate) enum Others {
 }
 
 /// The access of other users to a file. A device, a pipe and a missing file count as private.
-pub(crate) fn others(path: &Path) -> Others {
+pub(crate) fn access_of_others(path: &Path) -> OtherAccess {
     use std::os::unix::fs::MetadataExt;
-    let Ok(about) = std::fs::metadata(path) else { return Others::Nothing };
-    match about.mode() {
-        _ if !about.is_file() => Others::Nothing,
-        mode if mode & 0o022 != 0 => Others::Write,
-        mode if mode & 0o044 != 0 => Others::Read,
-        _ => Others::Nothing,
+    let Ok(metadata) = std::fs::metadata(path) else { return OtherAccess::None };
+    match metadata.mode() {
+        _ if !metadata.is_file() => OtherAccess::None,
+        mode if mode & 0o022 != 0 => OtherAccess::Write,
+        mode if mode & 0o044 != 0 => OtherAccess::Read,
+        _ => OtherAccess::None,
     }
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn make_private(path: &Path) -> String {
 }
 
 /// The reason of a failed file operation, in words.
-pub(crate) fn because(error: &io::Error) -> String {
+pub(crate) fn describe_io_error(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => "it does not exist".to_owned(),
         ErrorKind::IsADirectory => "it is a folder, and not a file".to_owned(),
@@ -136,19 +136,19 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
-        assert_eq!(others(&path), Others::Nothing);
+        assert_eq!(access_of_others(&path), OtherAccess::None);
         std::fs::write(&path, "").unwrap();
         for (mode, expected) in [
-            (0o600, Others::Nothing),
-            (0o640, Others::Read),
-            (0o604, Others::Read),
-            (0o620, Others::Write),
-            (0o666, Others::Write),
+            (0o600, OtherAccess::None),
+            (0o640, OtherAccess::Read),
+            (0o604, OtherAccess::Read),
+            (0o620, OtherAccess::Write),
+            (0o666, OtherAccess::Write),
         ] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(others(&path), expected, "{mode:o}");
+            assert_eq!(access_of_others(&path), expected, "{mode:o}");
         }
-        assert_eq!(others(Path::new("/dev/null")), Others::Nothing);
+        assert_eq!(access_of_others(Path::new("/dev/null")), OtherAccess::None);
     }
 
     #[test]

@@ -77,11 +77,11 @@ impl Input {
     }
 
     /// Adds folders of pipeline specs as descriptors, once the project is known: it decides their names.
-    pub(crate) fn place(&mut self, settings: &Settings) {
+    pub(crate) fn name_folders(&mut self, settings: &Settings) {
         for mut folder in std::mem::take(&mut self.folders) {
-            folder.place(&settings.project_folder);
+            folder.set_project(&settings.project_folder);
             if self.descriptors.iter().any(|other| other.stack == folder.descriptor.stack) {
-                self.diagnostics.push(folder.is_called_as_another());
+                self.diagnostics.push(folder.duplicate_stack_diagnostic());
             }
             self.descriptors.push(folder.descriptor);
             self.faults.push(folder.faults);
@@ -105,7 +105,7 @@ impl Input {
     }
 
     /// Adds errors of pipelines as diagnostics: all of them, or those of these components with a note on the others.
-    pub(crate) fn take_up_faults(&mut self, components: &BTreeSet<String>) {
+    pub(crate) fn report_faults(&mut self, components: &BTreeSet<String>) {
         let is_known = |key: &String| {
             let mut described = self.descriptors.iter().flat_map(|it| &it.components);
             described.any(|component| component.key == *key) || self.faults.iter().any(|faults| faults.has(key))
@@ -113,15 +113,15 @@ impl Input {
         let may_be_unread = !components.iter().all(is_known);
         for faults in std::mem::take(&mut self.faults) {
             match components.is_empty() {
-                true => self.diagnostics.extend(faults.into_told()),
-                false => self.diagnostics.extend(faults.about(components, may_be_unread)),
+                true => self.diagnostics.extend(faults.into_diagnostics()),
+                false => self.diagnostics.extend(faults.diagnostics_of(components, may_be_unread)),
             }
         }
     }
 
     /// Separates pipelines with errors. Returns the components without errors, and the diagnostics. `None` without any
     /// of either, or if there are other descriptors.
-    pub(crate) fn set_faults_apart(&mut self) -> Option<(BTreeSet<String>, Vec<Diagnostic>)> {
+    pub(crate) fn split_off_faults(&mut self) -> Option<(BTreeSet<String>, Vec<Diagnostic>)> {
         let ([descriptor], [faults]) = (self.descriptors.as_slice(), self.faults.as_slice()) else { return None };
         let keys = descriptor.components.iter().map(|component| component.key.clone());
         let sound: BTreeSet<String> = keys.filter(|key| !faults.has(key)).collect();
@@ -129,7 +129,7 @@ impl Input {
             return None;
         }
         let faults = std::mem::take(&mut self.faults);
-        Some((sound, faults.into_iter().flat_map(specs::Faults::into_told).collect()))
+        Some((sound, faults.into_iter().flat_map(specs::Faults::into_diagnostics).collect()))
     }
 
     /// True if the files have any descriptor.
@@ -143,7 +143,7 @@ impl Input {
     /// When one of them is an error.
     pub(crate) fn accept(&self, ui: &Ui) -> Result<(), Failure> {
         report(ui, &self.sources, &self.diagnostics);
-        if has_errors(&self.diagnostics) { Err(Failure::told(Exit::Error)) } else { Ok(()) }
+        if has_errors(&self.diagnostics) { Err(Failure::reported(Exit::Error)) } else { Ok(()) }
     }
 
     /// The common environment of all descriptors that name one. `None` if a flag or variable names it, which has
@@ -163,7 +163,7 @@ impl Input {
             .at_with(first.span, "the other")
             .hint("give the descriptors of one environment, or choose it with `--env`");
         report(ui, &self.sources, &[diagnostic]);
-        Err(Failure::told(Exit::Error))
+        Err(Failure::reported(Exit::Error))
     }
 }
 
@@ -177,7 +177,7 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
     let mut seen = BTreeSet::new();
     let mut folders = BTreeMap::new();
     for path in paths {
-        let files = match specs::found_at(path) {
+        let files = match specs::find(path) {
             // Next to specs, only files that declare themselves as descriptors.
             Some(found) => {
                 let (_, specs) = folders.entry(identity(&found.folder)).or_insert((found.folder, None));
@@ -222,9 +222,9 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
     if !diagnostics.is_empty() {
         // Reports errors of the other files too.
         diagnostics.extend(found);
-        diagnostics.extend(input.folders.into_iter().flat_map(|folder| folder.faults.into_told()));
+        diagnostics.extend(input.folders.into_iter().flat_map(|folder| folder.faults.into_diagnostics()));
         report(ui, &input.sources, &diagnostics);
-        return Err(Failure::told(Exit::Error));
+        return Err(Failure::reported(Exit::Error));
     }
     (input.descriptors, input.diagnostics) = (descriptors, found);
     Ok(Named::Descriptors(Box::new(input)))
@@ -243,7 +243,7 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Box<Diagnostic>> {
     let unreadable = |error: std::io::Error| {
         Box::new(Diagnostic::error(
             "unreadable",
-            format!("the folder `{}` cannot be read: {}", path.display(), files::because(&error)),
+            format!("the folder `{}` cannot be read: {}", path.display(), files::describe_io_error(&error)),
         ))
     };
     let mut files = Vec::new();
@@ -252,7 +252,7 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Box<Diagnostic>> {
         let is_yaml = file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
         // The configuration often is in the same folder.
         let is_configuration = file.file_name().is_some_and(|name| name == FILE_NAME);
-        if is_yaml && !is_configuration && !specs::is_of_pipelines(&file) && file.is_file() {
+        if is_yaml && !is_configuration && !specs::is_pipeline_file(&file) && file.is_file() {
             files.push(file);
         }
     }
@@ -373,7 +373,7 @@ pub(crate) fn given_variables(choice: &ChoiceArguments, variables: &Variables, u
     }
     for path in &choice.variable_files {
         for (name, value) in map_of(path, "--var-file", "a `name: value` for each variable", ui)? {
-            given.asked.push(name.clone());
+            given.explicit_names.push(name.clone());
             let by = format!("`{}`", path.display());
             given.values.insert(name, Given { value: GivenValue::Value(value), by });
         }
@@ -383,7 +383,7 @@ pub(crate) fn given_variables(choice: &ChoiceArguments, variables: &Variables, u
             // The text may be the value.
             return Err(Failure::new("a `--var` has no name or no `=`").hint("write `--var NAME=VALUE`"));
         };
-        given.asked.push(name.to_owned());
+        given.explicit_names.push(name.to_owned());
         given.values.insert(name.to_owned(), Given::text(value, format!("`--var {name}`")));
     }
     Ok(given)
@@ -395,7 +395,7 @@ pub(crate) struct Values {
     /// By name.
     pub(crate) values: BTreeMap<String, Given>,
     /// Names from flags and files. Environment variables may be for other stacks.
-    pub(crate) asked: Vec<String>,
+    pub(crate) explicit_names: Vec<String>,
 }
 
 /// The map in a file of an option.
@@ -418,7 +418,7 @@ pub(crate) fn map_of(path: &Path, option: &str, what: &str, ui: &Ui) -> Result<V
     });
     let node = read.map_err(|diagnostics| {
         report(ui, &sources, &diagnostics);
-        Failure::told(Exit::Error)
+        Failure::reported(Exit::Error)
     })?;
     let Some(entries) = node.as_map() else {
         return Err(Failure::new(format!("`{}` is not a map: expected {what}", path.display()))

@@ -38,7 +38,7 @@ pub use wiring::Providers;
 use clap::error::{ContextKind, ContextValue, ErrorKind as ErrorKindOfClap};
 use commands::Context;
 use failure::{Exit, Failure};
-use report::tell_programs;
+use report::print_failure_json;
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::panic::AssertUnwindSafe;
@@ -119,7 +119,7 @@ fn carry_out(command_line: args::CommandLine, providers: &Providers) -> Exit {
         Err(failure) => {
             ui.fail(&failure);
             // People have the message already: a failed write of the machine output changes nothing.
-            let _ = form.map(|form| tell_programs(&ui, form, &failure));
+            let _ = form.map(|form| print_failure_json(&ui, form, &failure));
             failure.exit
         }
     }
@@ -138,7 +138,7 @@ fn no_folder(folder: &Path, error: &std::io::Error) -> Failure {
     let why = match error.kind() {
         ErrorKind::NotFound => "there is no such folder".to_owned(),
         ErrorKind::NotADirectory if folder.exists() => "it is a file, and not a folder".to_owned(),
-        _ => files::because(error),
+        _ => files::describe_io_error(error),
     };
     Failure::new(format!("`--chdir {}`: {why}", folder.display()))
         .hint("pass a folder to `--chdir`; all other paths of the command line are relative to it")

@@ -4,7 +4,7 @@ use crate::args::Global;
 use crate::commands::Context;
 use crate::configuration::{AuditDestination, LogConfiguration};
 use crate::failure::Failure;
-use crate::files::{self, Others};
+use crate::files::{self, OtherAccess};
 use crate::report::report;
 use crate::telemetry::BoxedLayer;
 use crate::ui::Ui;
@@ -34,7 +34,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 /// # Errors
 /// When the log file cannot be written, or `TERRACE_LOG` is invalid.
 pub(crate) fn start(global: &Global, variables: &Variables, ui: &Ui) -> Result<(), Failure> {
-    if let Some(warning) = variables.get("TERRACE_LOG").and_then(slip) {
+    if let Some(warning) = variables.get("TERRACE_LOG").and_then(check_level) {
         report(ui, &Sources::default(), &[warning]);
     }
     let Some(directives) = directives(global, variables.get("TERRACE_LOG")) else { return Ok(()) };
@@ -105,9 +105,9 @@ pub(crate) fn serve(
     mut layers: Vec<BoxedLayer>,
 ) -> Result<ServerLog, Failure> {
     if configured.is_json {
-        context.ui.tell_as_json();
+        context.ui.print_messages_as_json();
     }
-    if let Some(warning) = context.variables.get("TERRACE_LOG").and_then(slip) {
+    if let Some(warning) = context.variables.get("TERRACE_LOG").and_then(check_level) {
         report(context.ui, &Sources::default(), &[warning]);
     }
     let file = context.variables.get("TERRACE_LOG_FILE").map(open_log).transpose()?;
@@ -116,9 +116,9 @@ pub(crate) fn serve(
         Some(file) => BoxMakeWriter::new(Arc::new(file)),
         None => BoxMakeWriter::new(std::io::stderr),
     };
-    let told = tracing_subscriber::fmt::layer().with_ansi(is_colored).with_writer(writer);
-    let told = if configured.is_json { told.json().boxed() } else { told.boxed() };
-    layers.push(told.with_filter(filter_fn(|metadata| metadata.target() != TARGET)).boxed());
+    let output_layer = tracing_subscriber::fmt::layer().with_ansi(is_colored).with_writer(writer);
+    let output_layer = if configured.is_json { output_layer.json().boxed() } else { output_layer.boxed() };
+    layers.push(output_layer.with_filter(filter_fn(|metadata| metadata.target() != TARGET)).boxed());
     let (filter, handle) = reload::Layer::new(server_filter(context, configured)?);
     // Only tests start a second log in a process: the first one stays.
     let _ = tracing_subscriber::registry().with(layers).with(filter).try_init();
@@ -139,7 +139,7 @@ impl ServerLog {
 fn server_filter(context: &Context<'_>, configured: &LogConfiguration) -> Result<EnvFilter, Failure> {
     let requested = directives(context.global, context.variables.get("TERRACE_LOG"));
     let requested = requested.or_else(|| directives(context.global, configured.level.as_deref()));
-    let filter = filter(&requested.unwrap_or_else(|| of_level("info")))?;
+    let filter = filter(&requested.unwrap_or_else(|| terrace_level("info")))?;
     // Levels of the other log do not silence the audit log.
     Ok(match format!("{TARGET}=info").parse::<Directive>() {
         Ok(audited) => filter.add_directive(audited),
@@ -156,7 +156,7 @@ fn filter(directives: &str) -> Result<EnvFilter, Failure> {
 
 /// True for valid levels.
 pub(crate) fn is_level(text: &str) -> bool {
-    EnvFilter::try_new(text).is_ok() && slip(text).is_none()
+    EnvFilter::try_new(text).is_ok() && check_level(text).is_none()
 }
 
 fn open_log(path: &str) -> Result<File, Failure> {
@@ -166,7 +166,7 @@ fn open_log(path: &str) -> Result<File, Failure> {
 /// Opens a log file that only this user can read. `setting` is the name of its setting.
 fn open(path: &Path, what: &str, setting: &str) -> Result<File, Failure> {
     let shown = path.display();
-    if files::others(path) == Others::Write {
+    if files::access_of_others(path) == OtherAccess::Write {
         return Err(Failure::new(format!("{what} `{shown}` can be changed by other users of this machine"))
             .hint(files::make_private(path)));
     }
@@ -181,7 +181,7 @@ fn open(path: &Path, what: &str, setting: &str) -> Result<File, Failure> {
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
 /// Warns about a word that is not a level: it would select a part of the program, which is rarely intended.
-fn slip(directives: &str) -> Option<Diagnostic> {
+fn check_level(directives: &str) -> Option<Diagnostic> {
     let is_level = |word: &str| LEVELS.contains(&word.to_lowercase().as_str()) || word.parse::<u8>().is_ok();
     let is_part = |word: &str| word.starts_with("terrace") || word.contains("::");
     let mut words = directives.split(',').map(str::trim).filter(|word| !word.is_empty() && !word.contains(['=', '[']));
@@ -197,18 +197,18 @@ fn slip(directives: &str) -> Option<Diagnostic> {
 }
 
 /// A level alone applies to terrace: libraries log only warnings unless named.
-fn of_level(level: &str) -> String {
+fn terrace_level(level: &str) -> String {
     format!("warn,terrace={level}")
 }
 
 /// The directives of the log; `None` without a flag or a variable.
 fn directives(global: &Global, variable: Option<&str>) -> Option<String> {
     match (global.verbose, variable) {
-        (0, Some(level @ ("error" | "warn" | "info" | "debug" | "trace"))) => Some(of_level(level)),
+        (0, Some(level @ ("error" | "warn" | "info" | "debug" | "trace"))) => Some(terrace_level(level)),
         (0, Some(directives)) => Some(directives.to_owned()),
         (0, None) => None,
-        (1, _) => Some(of_level("debug")),
-        (_, _) => Some(of_level("trace")),
+        (1, _) => Some(terrace_level("debug")),
+        (_, _) => Some(terrace_level("trace")),
     }
 }
 
@@ -227,11 +227,14 @@ mod tests {
 
     #[test]
     fn unknown_level_gets_a_suggestion() {
-        assert_eq!(slip("foo").unwrap().message, "`foo` in `TERRACE_LOG` is not a level: nothing is logged for it");
-        assert_eq!(slip("warn,debgu").unwrap().hint.as_deref(), Some("did you mean `debug`?"));
+        assert_eq!(
+            check_level("foo").unwrap().message,
+            "`foo` in `TERRACE_LOG` is not a level: nothing is logged for it"
+        );
+        assert_eq!(check_level("warn,debgu").unwrap().hint.as_deref(), Some("did you mean `debug`?"));
         for fine in ["debug", "WARN", "hyper=info", "terrace_engine", "warn,terrace_state=trace", "off", "[span]=info"]
         {
-            assert_eq!(slip(fine), None, "{fine}");
+            assert_eq!(check_level(fine), None, "{fine}");
         }
     }
 

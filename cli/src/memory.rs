@@ -15,19 +15,19 @@ const VARIABLE: &str = "TERRACE_MEMORY";
 const BASE: u64 = 128 << 20;
 
 /// Memory of a command for each resource: see `docs/scale.md`.
-const OF_COMMAND: u64 = 12 << 10;
+const BYTES_PER_RESOURCE: u64 = 12 << 10;
 
 /// Memory of a server for each resource: many threads allocate, and the allocator keeps freed memory.
-const OF_SERVER: u64 = 32 << 10;
+const SERVER_BYTES_PER_RESOURCE: u64 = 32 << 10;
 
 /// Memory for reading, validating and holding a value of a text.
-const OF_VALUE: u64 = 320;
+const BYTES_PER_VALUE: u64 = 320;
 
 /// The assumed memory of a machine that does not report it.
-const UNKNOWN: u64 = 2 << 30;
+const ASSUMED_MEMORY: u64 = 2 << 30;
 
 /// Hint on raising the limits of a command.
-const RAISE: &str = "set `TERRACE_MEMORY` to more than the detected memory, such as `TERRACE_MEMORY=8GB`";
+const RAISE_HINT: &str = "set `TERRACE_MEMORY` to more than the detected memory, such as `TERRACE_MEMORY=8GB`";
 
 /// The memory of this process, in bytes.
 ///
@@ -39,7 +39,7 @@ pub(crate) fn available(variables: &Variables) -> Result<u64, Failure> {
             Failure::new(format!("`{VARIABLE}` is `{text}`: expected a size, such as `512MB` or `2GB`"))
                 .hint(format!("set `{VARIABLE}` to a size, or unset it"))
         }),
-        None => Ok(found(Path::new("/"))),
+        None => Ok(detected(Path::new("/"))),
     }
 }
 
@@ -57,27 +57,27 @@ pub(crate) fn size(text: &str) -> Option<u64> {
 }
 
 /// The limits of a command, which checks one descriptor at a time.
-pub(crate) fn of_command(memory: u64) -> Limits {
-    limits(left(memory) / 10 * 9, OF_COMMAND, RAISE)
+pub(crate) fn command_limits(memory: u64) -> Limits {
+    limits(available_for_checks(memory) / 10 * 9, BYTES_PER_RESOURCE, RAISE_HINT)
 }
 
 /// The limits of a descriptor for this much memory of a server, in bytes.
-pub(crate) fn of_server(bytes: u64, raise: &'static str) -> Limits {
-    limits(bytes, OF_SERVER, raise)
+pub(crate) fn server_limits(bytes: u64, raise: &'static str) -> Limits {
+    limits(bytes, SERVER_BYTES_PER_RESOURCE, raise)
 }
 
 fn limits(bytes: u64, of_resource: u64, raise: &'static str) -> Limits {
     let count = |of_one: u64, least: usize| usize::try_from(bytes / of_one).unwrap_or(usize::MAX).max(least);
-    Limits::new(count(OF_VALUE, 100_000), count(of_resource, 100), raise)
+    Limits::new(count(BYTES_PER_VALUE, 100_000), count(of_resource, 100), raise)
 }
 
 /// The memory for checks, of a process with this much memory, in bytes.
-pub(crate) const fn left(memory: u64) -> u64 {
+pub(crate) const fn available_for_checks(memory: u64) -> u64 {
     memory.saturating_sub(BASE)
 }
 
 /// The smallest limit of the control groups of this process and of the machine.
-fn found(root: &Path) -> u64 {
+fn detected(root: &Path) -> u64 {
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
     let limits = groups.lines().filter_map(|line| {
         let (hierarchy, rest) = line.split_once(':')?;
@@ -87,13 +87,13 @@ fn found(root: &Path) -> u64 {
             _ if controllers.split(',').any(|one| one == "memory") => ("sys/fs/cgroup/memory", "memory.limit_in_bytes"),
             _ => return None,
         };
-        of_group(&root.join(mount), group, file)
+        limit_of_group(&root.join(mount), group, file)
     });
-    limits.chain(of_machine(root)).min().unwrap_or(UNKNOWN)
+    limits.chain(memory_of_machine(root)).min().unwrap_or(ASSUMED_MEMORY)
 }
 
 /// The smallest limit of a group and its parents. A container may see its own group as the root.
-fn of_group(mount: &Path, group: &str, file: &str) -> Option<u64> {
+fn limit_of_group(mount: &Path, group: &str, file: &str) -> Option<u64> {
     let mut folder: PathBuf = mount.join(group.trim_start_matches('/'));
     let mut least = None;
     loop {
@@ -106,7 +106,7 @@ fn of_group(mount: &Path, group: &str, file: &str) -> Option<u64> {
     }
 }
 
-fn of_machine(root: &Path) -> Option<u64> {
+fn memory_of_machine(root: &Path) -> Option<u64> {
     let text = fs::read_to_string(root.join("proc/meminfo")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
@@ -137,27 +137,27 @@ mod tests {
             ("sys/fs/cgroup/pods/one/memory.max", "1048576\n"),
             ("sys/fs/cgroup/pods/memory.max", "4194304\n"),
         ]);
-        assert_eq!(found(v2.path()), 1 << 20);
+        assert_eq!(detected(v2.path()), 1 << 20);
         let v1 = root(&[
             MACHINE,
             ("proc/self/cgroup", "5:cpu,cpuacct:/a\n4:memory:/one\n0::/\n"),
             ("sys/fs/cgroup/memory/one/memory.limit_in_bytes", "2097152\n"),
             ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"),
         ]);
-        assert_eq!(found(v1.path()), 2 << 20);
+        assert_eq!(detected(v1.path()), 2 << 20);
     }
 
     #[test]
     fn container_that_sees_its_group_as_root_has_its_limit() {
         let files = [MACHINE, ("proc/self/cgroup", "0::/not/seen/here\n"), ("sys/fs/cgroup/memory.max", "3145728\n")];
-        assert_eq!(found(root(&files).path()), 3 << 20);
+        assert_eq!(detected(root(&files).path()), 3 << 20);
     }
 
     #[test]
     fn memory_of_machine_applies_without_group_limit() {
         let files = [MACHINE, ("proc/self/cgroup", "0::/\n"), ("sys/fs/cgroup/memory.max", "max\n")];
-        assert_eq!(found(root(&files).path()), 16 << 20);
-        assert_eq!(found(root(&[]).path()), UNKNOWN);
+        assert_eq!(detected(root(&files).path()), 16 << 20);
+        assert_eq!(detected(root(&[]).path()), ASSUMED_MEMORY);
     }
 
     #[test]
@@ -171,8 +171,8 @@ mod tests {
 
     #[test]
     fn more_memory_gives_higher_limits() {
-        let [small, large] = [512 << 20, 8 << 30].map(of_command);
+        let [small, large] = [512 << 20, 8 << 30].map(command_limits);
         assert!(small.resources < large.resources && small.values < large.values);
-        assert_eq!(of_command(0).resources, 100);
+        assert_eq!(command_limits(0).resources, 100);
     }
 }

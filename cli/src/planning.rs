@@ -15,18 +15,18 @@ use crate::failure::Failure;
 use crate::input::{Input, given_variables};
 use crate::settings::{EnvironmentRef, Settings};
 use crate::stacks;
-use crate::wiring::{World, library};
+use crate::wiring::{EnvironmentContext, library};
 use jiff::Timestamp;
 use selection::select;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use terrace_engine::address::{AddressError, StackId, of_stack};
+use terrace_engine::address::{AddressError, StackId, parse_with_stack};
 use terrace_engine::compile::{CompiledStack, Compiler, chosen};
 use terrace_engine::descriptor::{Body, Descriptor};
 use terrace_engine::diagnostic::{Diagnostic, Location, has_errors};
 use terrace_engine::plan::compute::{self, Computed, Options, Planner};
-use terrace_engine::plan::{NOT_LOOKED_FOR, Origin};
+use terrace_engine::plan::{NOT_SEARCHED, Origin};
 use terrace_engine::render::environment_option;
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::store::StateStore;
@@ -36,19 +36,19 @@ use uuid::Uuid;
 /// Compiled descriptors and their environment.
 pub(crate) struct Project {
     pub(crate) settings: Settings,
-    pub(crate) world: World,
+    pub(crate) env_context: EnvironmentContext,
     pub(crate) sources: Sources,
     pub(crate) origin: Origin,
     /// The stacks with their chosen components.
-    pub(crate) stacks: Vec<Described>,
+    pub(crate) stacks: Vec<SelectedStack>,
     /// Diagnostics of the descriptors, reported already.
-    said: Vec<Diagnostic>,
+    diagnostics: Vec<Diagnostic>,
     /// Errors of pipelines that were left out: a plan of the others cannot be applied.
     left_out: Vec<Diagnostic>,
 }
 
 /// A compiled stack with its chosen components.
-pub(crate) struct Described {
+pub(crate) struct SelectedStack {
     pub(crate) compiled: CompiledStack,
     /// The components to act on; empty for all.
     pub(crate) chosen: BTreeSet<String>,
@@ -69,11 +69,11 @@ impl Project {
         arguments: &PlanningArguments,
     ) -> Result<Computed, Failure> {
         let components = self.chosen()?;
-        let options = options(arguments, &self.world, components)?;
-        let planner = planner(store, &self.world, &self.sources, &options);
-        let stacks: Vec<CompiledStack> = self.stacks.iter().map(|described| described.compiled.clone()).collect();
+        let options = options(arguments, &self.env_context, components)?;
+        let planner = planner(store, &self.env_context, &self.sources, &options);
+        let stacks: Vec<CompiledStack> = self.stacks.iter().map(|selected| selected.compiled.clone()).collect();
         let mut computed = planner.plan(&stacks, self.origin.clone()).await?;
-        computed.plan.note_before(&self.said, &self.sources);
+        computed.plan.note_before(&self.diagnostics, &self.sources);
         for error in &self.left_out {
             computed.add(error.clone(), &self.sources);
             computed.plan.is_errored = true;
@@ -89,9 +89,9 @@ impl Project {
     pub(crate) async fn plan_offline(&self, arguments: &PlanningArguments) -> Result<Vec<Diagnostic>, Failure> {
         let store = terrace_state::open(&StoreUrl::SqliteMemory, Access::ReadWrite).await?;
         let components = self.chosen()?;
-        let options = Options { refresh: false, offline: true, ..options(arguments, &self.world, components)? };
-        let planner = planner(store.as_ref(), &self.world, &self.sources, &options);
-        let stacks: Vec<CompiledStack> = self.stacks.iter().map(|described| described.compiled.clone()).collect();
+        let options = Options { refresh: false, offline: true, ..options(arguments, &self.env_context, components)? };
+        let planner = planner(store.as_ref(), &self.env_context, &self.sources, &options);
+        let stacks: Vec<CompiledStack> = self.stacks.iter().map(|selected| selected.compiled.clone()).collect();
         let mut diagnostics = planner.plan(&stacks, self.origin.clone()).await?.diagnostics;
         diagnostics.retain(|diagnostic| diagnostic.code != "known_too_late");
         Ok(diagnostics)
@@ -99,7 +99,7 @@ impl Project {
 
     /// Variables whose values may be shown.
     pub(crate) fn open_variables(&self) -> BTreeSet<String> {
-        let all = || self.stacks.iter().flat_map(|described| &described.compiled.variables);
+        let all = || self.stacks.iter().flat_map(|selected| &selected.compiled.variables);
         let hidden: BTreeSet<&String> = all().filter(|(_, it)| it.has_sensitive()).map(|(name, _)| name).collect();
         all().map(|(name, _)| name).filter(|name| !hidden.contains(name)).cloned().collect()
     }
@@ -108,7 +108,7 @@ impl Project {
     fn chosen(&self) -> Result<BTreeSet<String>, Failure> {
         match self.stacks.as_slice() {
             [only] => Ok(only.chosen.clone()),
-            several if several.iter().all(|described| described.chosen.is_empty()) => Ok(BTreeSet::new()),
+            several if several.iter().all(|selected| selected.chosen.is_empty()) => Ok(BTreeSet::new()),
             _ => Err(Failure::new("components are chosen in several stacks")
                 .hint("choose one stack with `--stack`, or leave `-c` and `componentIdToProvision` out")),
         }
@@ -118,7 +118,7 @@ impl Project {
 /// Stacks or components to remove.
 pub(crate) struct Removal {
     pub(crate) settings: Settings,
-    pub(crate) world: World,
+    pub(crate) env_context: EnvironmentContext,
     pub(crate) stacks: Vec<StackId>,
     components: BTreeSet<String>,
     origin: Origin,
@@ -127,9 +127,9 @@ pub(crate) struct Removal {
     /// Words that name stacks; the store resolves them.
     words: Vec<String>,
     /// Compiled stacks of the descriptors, to find unmanaged objects.
-    described: Vec<CompiledStack>,
+    compiled_stacks: Vec<CompiledStack>,
     /// Stacks whose descriptors cannot be compiled, with their files.
-    undescribed: Vec<(String, String)>,
+    uncompiled: Vec<(String, String)>,
 }
 
 impl Removal {
@@ -153,13 +153,13 @@ impl Removal {
             return Err(Failure::new("the files name no stack"));
         }
         let settings = context.settings(files.first().map(PathBuf::as_path))?;
-        input.place(&settings);
+        input.name_folders(&settings);
         input.keep_recorded_names(&settings, ui).await?;
-        input.take_up_faults(&BTreeSet::new());
+        input.report_faults(&BTreeSet::new());
         let parsed: Vec<StackId> = words.iter().filter_map(|word| word.parse().ok()).collect();
         let named = || parsed.first().map(|stack| EnvironmentRef::word(&stack.environment));
-        let described = input.environment(&settings, ui)?.or_else(named);
-        let environment = settings.environment(described, ui)?;
+        let requested = input.environment(&settings, ui)?.or_else(named);
+        let environment = settings.environment(requested, ui)?;
         parsed.iter().try_for_each(|stack| check_environment(stack, &environment.name))?;
         check_words(&words, &settings)?;
         select(&mut input, &settings, &environment.name)?;
@@ -177,10 +177,21 @@ impl Removal {
         if input.descriptors.is_empty() {
             components = requested;
         }
-        let world = World::new(&settings, environment, is_plaintext_allowed, ui)?;
-        let (described, undescribed) = quietly_compiled(context, choice, &settings, &world, &mut input, &components);
+        let env_context = EnvironmentContext::new(&settings, environment, is_plaintext_allowed, ui)?;
+        let (compiled_stacks, uncompiled) =
+            compile_quietly(context, choice, &settings, &env_context, &mut input, &components);
         let origin = Origin { descriptors: input.digests, ..Origin::default() };
-        Ok(Self { settings, world, stacks, components, origin, sources: input.sources, words, described, undescribed })
+        Ok(Self {
+            settings,
+            env_context,
+            stacks,
+            components,
+            origin,
+            sources: input.sources,
+            words,
+            compiled_stacks,
+            uncompiled,
+        })
     }
 
     /// Plans the removal.
@@ -193,16 +204,16 @@ impl Removal {
         arguments: &PlanningArguments,
     ) -> Result<Computed, Failure> {
         let stacks = self.stacks(store).await?;
-        let options = options(arguments, &self.world, self.components.clone())?;
-        let planner = planner(store, &self.world, &self.sources, &options);
-        let mut computed = planner.plan_destroy_described(&stacks, &self.described, self.origin.clone()).await?;
-        for (stack, file) in &self.undescribed {
-            let environment = &self.world.environment.name;
+        let options = options(arguments, &self.env_context, self.components.clone())?;
+        let planner = planner(store, &self.env_context, &self.sources, &options);
+        let mut computed = planner.plan_destroy_described(&stacks, &self.compiled_stacks, self.origin.clone()).await?;
+        for (stack, file) in &self.uncompiled {
+            let environment = &self.env_context.environment.name;
             let what = StackId::new(stack.as_str(), environment.as_str());
             let message = format!("unmanaged objects of {what} are not removed: its descriptor cannot be compiled");
             let hint =
                 format!("see the reason with `terrace validate {}{}`", quoted(file), environment_option(environment));
-            computed.add(Diagnostic::warning(NOT_LOOKED_FOR, message).hint(hint), &self.sources);
+            computed.add(Diagnostic::warning(NOT_SEARCHED, message).hint(hint), &self.sources);
         }
         Ok(computed)
     }
@@ -225,16 +236,18 @@ impl Removal {
 
 /// Compiles descriptors without reporting errors. Returns the stacks, and the names and files of the others: a removal
 /// needs no compiled stack.
-fn quietly_compiled(
+fn compile_quietly(
     context: &Context<'_>,
     choice: &ChoiceArguments,
     settings: &Settings,
-    world: &World,
+    env_context: &EnvironmentContext,
     input: &mut Input,
     components: &BTreeSet<String>,
 ) -> (Vec<CompiledStack>, Vec<(String, String)>) {
     let library = match input.descriptors.iter().any(uses_blueprints) {
-        true => library(&world.registry, world.configuration(), &settings.project_folder, &mut input.sources),
+        true => {
+            library(&env_context.registry, env_context.configuration(), &settings.project_folder, &mut input.sources)
+        }
         false => Ok(Default::default()),
     };
     let named = |descriptor: &Descriptor| {
@@ -246,27 +259,27 @@ fn quietly_compiled(
     };
     let compiler = Compiler {
         sources: &input.sources,
-        functions: &world.functions,
-        environment: &world.environment,
+        functions: &env_context.functions,
+        environment: &env_context.environment,
         library: &library,
-        templates: &world.templates,
+        templates: &env_context.templates,
         variables: &given.values,
         latest_enriched: None,
     };
-    let (mut described, mut undescribed) = (Vec::new(), Vec::new());
+    let (mut compiled_stacks, mut uncompiled) = (Vec::new(), Vec::new());
     for descriptor in &input.descriptors {
         match compiler.compile(descriptor, components) {
-            (Some(compiled), found) if !has_errors(&found) && !is_misread(descriptor, input) => {
-                described.push(compiled)
+            (Some(compiled), found) if !has_errors(&found) && !has_text_errors(descriptor, input) => {
+                compiled_stacks.push(compiled)
             }
-            _ => undescribed.push(named(descriptor)),
+            _ => uncompiled.push(named(descriptor)),
         }
     }
-    (described, undescribed)
+    (compiled_stacks, uncompiled)
 }
 
 /// True if the text of a descriptor has errors. An error without a place counts for every descriptor.
-fn is_misread(descriptor: &Descriptor, input: &Input) -> bool {
+fn has_text_errors(descriptor: &Descriptor, input: &Input) -> bool {
     let texts: BTreeSet<SourceId> = descriptor.components.iter().map(|component| component.span.source).collect();
     input.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).any(|error| {
         error.labels.first().is_none_or(|label| match label.at {
@@ -287,15 +300,16 @@ fn looks_like_file(word: &str) -> bool {
 /// When `--allow-data-loss` has an invalid address.
 pub(crate) fn options(
     arguments: &PlanningArguments,
-    world: &World,
+    env_context: &EnvironmentContext,
     components: BTreeSet<String>,
 ) -> Result<Options, Failure> {
     let allow_data_loss = match arguments.data.consent() {
-        _ if world.is_data_loss_allowed => compute::Consent::All,
+        _ if env_context.is_data_loss_allowed => compute::Consent::All,
         Consent::Nowhere => compute::Consent::None,
         Consent::Everywhere => compute::Consent::All,
         Consent::At(addresses) => {
-            let parsed = addresses.iter().map(|text| of_stack(text)).collect::<Result<BTreeSet<_>, AddressError>>();
+            let parsed =
+                addresses.iter().map(|text| parse_with_stack(text)).collect::<Result<BTreeSet<_>, AddressError>>();
             compute::Consent::Addresses(parsed.map_err(|error| Failure::new(format!("--allow-data-loss: {error}")))?)
         }
     };
@@ -323,23 +337,23 @@ fn named<T: FromStr<Err = AddressError>>(option: &str, texts: &[String]) -> Resu
     let wrong = |error: AddressError| {
         Failure::new(format!("{option}: {error}")).hint("`terrace state list` lists the addresses")
     };
-    texts.iter().map(|text| of_stack(text).map_err(wrong)).collect()
+    texts.iter().map(|text| parse_with_stack(text).map_err(wrong)).collect()
 }
 
 /// A planner for one plan at the present time.
 pub(crate) fn planner<'a>(
     store: &'a dyn StateStore,
-    world: &'a World,
+    env_context: &'a EnvironmentContext,
     sources: &'a Sources,
     options: &'a Options,
 ) -> Planner<'a> {
     Planner {
         store,
-        registry: &world.registry,
-        functions: &world.functions,
-        seal: &world.seal,
+        registry: &env_context.registry,
+        functions: &env_context.functions,
+        seal: &env_context.seal,
         sources,
-        environment: &world.environment,
+        environment: &env_context.environment,
         options,
         now: Timestamp::now(),
         id: Uuid::now_v7(),
@@ -355,7 +369,8 @@ mod tests {
     #[test]
     fn address_may_include_its_stack() {
         let parsed = |text: &str| {
-            of_stack::<Address>(text).map(|(stack, address)| (stack.map(|it| it.to_string()), address.to_string()))
+            parse_with_stack::<Address>(text)
+                .map(|(stack, address)| (stack.map(|it| it.to_string()), address.to_string()))
         };
         let named = parsed("demo@local:api/local_file.a").unwrap();
         assert_eq!(named, (Some("demo@local".to_owned()), "api/local_file.a".to_owned()));

@@ -31,9 +31,9 @@ impl PlanView {
 ///
 /// # Errors
 /// When standard output cannot be written, or the plan has no digest.
-pub(crate) fn plan(ui: &Ui, plan: &Plan, view: &PlanView, seal: &Seal) -> Result<(), Failure> {
+pub(crate) fn print_plan(ui: &Ui, plan: &Plan, view: &PlanView, seal: &Seal) -> Result<(), Failure> {
     match view.format {
-        PlanFormat::Human => ui.print(&people(ui, plan, view.detail)),
+        PlanFormat::Human => ui.print(&human_plan(ui, plan, view.detail)),
         PlanFormat::Markdown => {
             let digest = file::digest(plan, seal)?;
             let options = markdown::Markdown {
@@ -45,7 +45,7 @@ pub(crate) fn plan(ui: &Ui, plan: &Plan, view: &PlanView, seal: &Seal) -> Result
             ui.print(&markdown::plan(plan, &options))
         }
         PlanFormat::Json => ui.print_json(&json::plan(plan, &file::digest(plan, seal)?)),
-        PlanFormat::JsonStream => plan_lines(ui, plan),
+        PlanFormat::JsonStream => print_plan_lines(ui, plan),
     }
 }
 
@@ -53,13 +53,13 @@ pub(crate) fn plan(ui: &Ui, plan: &Plan, view: &PlanView, seal: &Seal) -> Result
 ///
 /// # Errors
 /// When standard output cannot be written.
-pub(crate) fn plan_lines(ui: &Ui, plan: &Plan) -> Result<(), Failure> {
+pub(crate) fn print_plan_lines(ui: &Ui, plan: &Plan) -> Result<(), Failure> {
     let now = Timestamp::now();
     let version = stream::version(crate::version::VERSION, now);
     std::iter::once(version).chain(stream::plan(plan, now)).try_for_each(|line| ui.print(&format!("{line}\n")))
 }
 
-fn people(ui: &Ui, plan: &Plan, detail: Detail) -> String {
+fn human_plan(ui: &Ui, plan: &Plan, detail: Detail) -> String {
     let detail = match detail {
         Detail::Summary => human::Detail::Summary,
         Detail::Compact => human::Detail::Compact,
@@ -70,8 +70,8 @@ fn people(ui: &Ui, plan: &Plan, detail: Detail) -> String {
 
 /// Wraps lines at the width of the terminal.
 pub(crate) fn narrowed(ui: &Ui, lines: &str) -> String {
-    const HANGING: usize = 6;
-    terrace_engine::render::narrowed(lines, ui.result_width().unwrap_or(0), HANGING)
+    const HANGING_INDENT: usize = 6;
+    terrace_engine::render::narrowed(lines, ui.result_width().unwrap_or(0), HANGING_INDENT)
 }
 
 /// The properties of the terminal for results.
@@ -83,7 +83,7 @@ fn screen(ui: &Ui, detail: human::Detail) -> human::Human {
 ///
 /// # Errors
 /// When standard output cannot be written.
-pub(crate) fn drifted(ui: &Ui, drift: &markdown::Drift<'_>, format: DriftFormat) -> Result<(), Failure> {
+pub(crate) fn print_drift(ui: &Ui, drift: &markdown::Drift<'_>, format: DriftFormat) -> Result<(), Failure> {
     match format {
         DriftFormat::Human if drift.uncertainty.is_some() && drift.items.is_empty() => Ok(()),
         DriftFormat::Human => {

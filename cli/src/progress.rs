@@ -49,7 +49,7 @@ impl Progress {
     }
 
     fn shown_on(ui: &Ui, steps: Steps) -> Arc<Self> {
-        let form = if ui.is_watched() && !ui.is_quiet {
+        let form = if ui.is_stderr_terminal() && !ui.is_quiet {
             Form::Bars(Box::new(Bars::new(ProgressDrawTarget::stderr())))
         } else {
             Form::Lines
@@ -93,11 +93,11 @@ impl Progress {
         }
     }
 
-    fn say(&self, line: &str) {
+    fn print_line(&self, line: &str) {
         let line = harmless(line);
         match &self.form {
-            Form::Bars(bars) => bars.all.suspend(|| self.ui.say(&line)),
-            Form::Lines => self.ui.say(&line),
+            Form::Bars(bars) => bars.all.suspend(|| self.ui.print_note(&line)),
+            Form::Lines => self.ui.print_note(&line),
             Form::Json(_) => {}
         }
     }
@@ -109,7 +109,7 @@ impl Progress {
             return;
         }
         if let Some(line) = self.steps.line(event) {
-            self.say(&line);
+            self.print_line(&line);
         }
     }
 
@@ -118,7 +118,7 @@ impl Progress {
         match event {
             Event::Started { steps, .. } => bars.begin(*steps),
             Event::StepStarted { stack, address, action } => {
-                bars.add(stack, address, &self.steps.begun(stack, address, *action));
+                bars.add(stack, address, &self.steps.running_line(stack, address, *action));
             }
             // A step that waits for its rate limit has no bar yet.
             Event::StepWaiting { address, message } | Event::StepProgress { address, message } => {

@@ -6,7 +6,7 @@
 mod json;
 mod source;
 
-pub(crate) use json::{Form, remembered, tell_programs, with_failure};
+pub(crate) use json::{Form, print_failure_json, remembered, with_failure};
 
 use crate::stacks;
 use crate::ui::Ui;
@@ -25,45 +25,45 @@ use textwrap::{WordSeparator, WordSplitter};
 /// Limit of reports: users correct the first errors first.
 const LIMIT: usize = 50;
 /// Diagnostics about each resource of a running or interrupted operation.
-const OF_OPERATIONS: [&str; 2] = ["operation_running", "interrupted_step"];
+const OPERATION_CODES: [&str; 2] = ["operation_running", "interrupted_step"];
 /// Limit of single reports for one operation, and of resources named in a combined report.
-const NAMED: usize = 3;
+const MAX_NAMED: usize = 3;
 /// Minimum width of a report.
-const NARROWEST: usize = 40;
+const MIN_WIDTH: usize = 40;
 
 /// Reports all diagnostics, errors last, next to the prompt.
 pub(crate) fn report(ui: &Ui, sources: &Sources, diagnostics: &[Diagnostic]) {
     diagnostics.iter().for_each(|diagnostic| ui.remember(Note::of(diagnostic, sources)));
-    let mut shown = together(diagnostics.iter().filter(|diagnostic| diagnostic.is_error() || !ui.is_quiet).collect());
+    let mut shown = combined(diagnostics.iter().filter(|diagnostic| diagnostic.is_error() || !ui.is_quiet).collect());
     shown.sort_by_key(|diagnostic| diagnostic.severity);
     let left_out = shown.len().saturating_sub(LIMIT);
-    let theme = if ui.is_telling_colored() { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    let theme = if ui.is_message_colored() { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let mut texts = Texts { sources, known: BTreeMap::new() };
     for diagnostic in shown.iter().skip(left_out) {
-        let rendered = render(diagnostic, &mut texts, theme.clone(), ui.telling_width());
-        ui.tell_at(diagnostic.severity, rendered.trim_end_matches('\n'));
-        ui.tell("");
+        let rendered = render(diagnostic, &mut texts, theme.clone(), ui.message_width());
+        ui.print_with_severity(diagnostic.severity, rendered.trim_end_matches('\n'));
+        ui.print_message("");
     }
     if left_out > 0 {
-        ui.tell(&format!("… and {left_out} more"));
+        ui.print_message(&format!("… and {left_out} more"));
     }
 }
 
 /// Combines equal diagnostics about many resources of an operation.
-fn together(diagnostics: Vec<&Diagnostic>) -> Vec<Cow<'_, Diagnostic>> {
+fn combined(diagnostics: Vec<&Diagnostic>) -> Vec<Cow<'_, Diagnostic>> {
     let mut addresses: BTreeMap<_, Vec<&str>> = BTreeMap::new();
-    for (said, address) in diagnostics.iter().filter_map(|diagnostic| of_operation(diagnostic)) {
-        addresses.entry(said).or_default().push(address);
+    for (kind, address) in diagnostics.iter().filter_map(|diagnostic| split_operation_diagnostic(diagnostic)) {
+        addresses.entry(kind).or_default().push(address);
     }
-    let (mut shown, mut told) = (Vec::with_capacity(diagnostics.len()), BTreeSet::new());
+    let (mut shown, mut reported) = (Vec::with_capacity(diagnostics.len()), BTreeSet::new());
     for diagnostic in diagnostics {
-        let said = of_operation(diagnostic).map(|it| it.0);
-        let many = said.and_then(|said| Some((said, addresses.get(&said).filter(|all| all.len() > NAMED)?)));
+        let kind = split_operation_diagnostic(diagnostic).map(|it| it.0);
+        let many = kind.and_then(|kind| Some((kind, addresses.get(&kind).filter(|all| all.len() > MAX_NAMED)?)));
         match many {
             None => shown.push(Cow::Borrowed(diagnostic)),
-            Some((said, all)) if told.insert(said) => {
-                let Said { stack, before, after, .. } = said;
-                let named = all.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+            Some((kind, all)) if reported.insert(kind) => {
+                let OperationDiagnostic { stack, before, after, .. } = kind;
+                let named = all.iter().take(MAX_NAMED).copied().collect::<Vec<_>>().join(", ");
                 let message = format!("{before}{} resources of {stack}, such as {named}{after}", all.len());
                 shown.push(Cow::Owned(Diagnostic { message, address: None, ..diagnostic.clone() }));
             }
@@ -76,7 +76,7 @@ fn together(diagnostics: Vec<&Diagnostic>) -> Vec<Cow<'_, Diagnostic>> {
 
 /// A diagnostic without its resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Said<'a> {
+struct OperationDiagnostic<'a> {
     code: &'static str,
     stack: &'a str,
     before: &'a str,
@@ -84,16 +84,16 @@ struct Said<'a> {
 }
 
 /// The parts of a diagnostic about a resource of an operation, and its address.
-fn of_operation(diagnostic: &Diagnostic) -> Option<(Said<'_>, &str)> {
+fn split_operation_diagnostic(diagnostic: &Diagnostic) -> Option<(OperationDiagnostic<'_>, &str)> {
     let code = diagnostic.code;
-    let (stack, address) = stacks::split(diagnostic.address.as_deref()?).filter(|_| OF_OPERATIONS.contains(&code))?;
+    let (stack, address) = stacks::split(diagnostic.address.as_deref()?).filter(|_| OPERATION_CODES.contains(&code))?;
     let (before, after) = diagnostic.message.split_once(address)?;
-    Some((Said { code, stack, before, after }, address))
+    Some((OperationDiagnostic { code, stack, before, after }, address))
 }
 
 fn render(diagnostic: &Diagnostic, texts: &mut Texts<'_>, theme: GraphicalTheme, width: usize) -> String {
     let handler = GraphicalReportHandler::new_themed(theme)
-        .with_width(width.max(NARROWEST))
+        .with_width(width.max(MIN_WIDTH))
         .with_context_lines(0)
         .with_links(false)
         // Breaks only at blanks: an option or a name that is broken at hyphens cannot be copied.

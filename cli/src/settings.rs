@@ -56,7 +56,7 @@ pub struct Settings {
     /// The stack that addresses are relative to.
     pub stack: Option<StackId>,
     /// Limit of the wait for leases.
-    pub patience: Duration,
+    pub lock_timeout: Duration,
     /// The key in `TERRACE_STATE_KEY`.
     pub state_key: Option<SecretString>,
     /// The user, for people: `jane@host (pid 4711)`.
@@ -83,7 +83,7 @@ impl Settings {
     ) -> Result<Self, Failure> {
         match Self::resolve_as_far(global, variables, providers, anchor, ui)? {
             (settings, true) => Ok(settings),
-            (_, false) => Err(Failure::told(Exit::Error)),
+            (_, false) => Err(Failure::reported(Exit::Error)),
         }
     }
 
@@ -111,7 +111,7 @@ impl Settings {
                 let (configuration, diagnostics) = Configuration::read(path, variables)?;
                 report(ui, &configuration.sources, &diagnostics);
                 if diagnostics.iter().any(|diagnostic| diagnostic.is_error() && diagnostic.code != EXPRESSION_FAILED) {
-                    return Err(Failure::told(Exit::Error));
+                    return Err(Failure::reported(Exit::Error));
                 }
                 (configuration, !has_errors(&diagnostics))
             }
@@ -131,7 +131,7 @@ impl Settings {
             state,
             environment: global.env.clone().or_else(|| variables.get("TERRACE_ENV").map(str::to_owned)),
             stack: stack.map_err(|error| Failure::new(format!("--stack: {error}")))?,
-            patience: global.patience(),
+            lock_timeout: global.lock_timeout(),
             state_key: variables.get(STATE_KEY).map(Into::into),
             actor: actor(variables),
             variables: variables.clone(),
@@ -151,7 +151,7 @@ impl Settings {
     pub(crate) fn server(&self, ui: &Ui) -> Result<&ServerConfiguration, Failure> {
         let found = &self.configuration.server_unevaluated;
         report(ui, &self.configuration.sources, found);
-        if has_errors(found) { Err(Failure::told(Exit::Error)) } else { Ok(&self.configuration.server) }
+        if has_errors(found) { Err(Failure::reported(Exit::Error)) } else { Ok(&self.configuration.server) }
     }
 
     /// The URL of another state, from a flag or a variable.
@@ -175,11 +175,11 @@ impl Settings {
             let hint = self.other_environments(name, &known);
             let Some((span, sources)) = place else { return Err(Failure::new(message).hint(hint)) };
             report(ui, sources, &[Diagnostic::error("unknown_environment", message).at(span).hint(hint)]);
-            return Err(Failure::told(Exit::Error));
+            return Err(Failure::reported(Exit::Error));
         }
         let (environment, diagnostics) = self.configuration.environment(name, &self.variables);
         report(ui, &self.configuration.sources, &diagnostics);
-        environment.filter(|_| !has_errors(&diagnostics)).ok_or(Failure::told(Exit::Error))
+        environment.filter(|_| !has_errors(&diagnostics)).ok_or(Failure::reported(Exit::Error))
     }
 
     /// The selected environment without a descriptor: without `local`, the only configured one.
@@ -187,11 +187,11 @@ impl Settings {
     /// # Errors
     /// As [`Settings::environment`].
     pub(crate) fn only_environment(&self, ui: &Ui) -> Result<Environment, Failure> {
-        self.environment(self.usual_environment().map(EnvironmentRef::word), ui)
+        self.environment(self.default_environment().map(EnvironmentRef::word), ui)
     }
 
     /// The default environment: `local`, else the only configured one.
-    pub(crate) fn usual_environment(&self) -> Option<&str> {
+    pub(crate) fn default_environment(&self) -> Option<&str> {
         let known = self.configuration.environment_names();
         match known.as_slice() {
             [only] => Some(only),

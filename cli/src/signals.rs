@@ -16,10 +16,10 @@ const TERMINATE: &str = "SIGTERM";
 const HANGUP: &str = "SIGHUP";
 
 /// Time for a waiting command to end; a computing command gets no more.
-const LETTING_GO: Duration = Duration::from_millis(50);
+const EXIT_DELAY: Duration = Duration::from_millis(50);
 
 /// Two SIGTERMs within this time count as one: `timeout` sends one to the process and one to its group.
-const SAME: Duration = Duration::from_secs(1);
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
 /// Watches for signals until the process ends.
 #[derive(Debug, Clone)]
@@ -30,10 +30,10 @@ pub(crate) struct Signals {
     pub(crate) stopped_by: Arc<OnceLock<&'static str>>,
     /// Cancelled by the first signal while nothing changes: waiting commands end, and with them programs that they
     /// started to read.
-    pub(crate) leaving: CancellationToken,
+    pub(crate) exiting: CancellationToken,
     is_changing: Arc<AtomicBool>,
     /// Notified of SIGHUP, if [`Signals::on_hangup`] was called.
-    again: Arc<OnceLock<Arc<Notify>>>,
+    hangup: Arc<OnceLock<Arc<Notify>>>,
 }
 
 impl Signals {
@@ -42,9 +42,9 @@ impl Signals {
         let signals = Self {
             cancel: CancellationToken::new(),
             stopped_by: Arc::default(),
-            leaving: CancellationToken::new(),
+            exiting: CancellationToken::new(),
             is_changing: Arc::default(),
-            again: Arc::default(),
+            hangup: Arc::default(),
         };
         tokio::spawn(signals.clone().run(ui.clone()));
         signals
@@ -58,9 +58,9 @@ impl Signals {
 
     /// From now on SIGHUP only notifies, even if the process was started to survive its terminal.
     pub(crate) fn on_hangup(&self) -> Arc<Notify> {
-        let again = self.again.get_or_init(Arc::default);
-        tell_hangups(Arc::clone(again));
-        Arc::clone(again)
+        let hangup = self.hangup.get_or_init(Arc::default);
+        notify_hangups(Arc::clone(hangup));
+        Arc::clone(hangup)
     }
 
     /// The command changes nothing until the next [`Signals::begin_changes`].
@@ -71,7 +71,7 @@ impl Signals {
     /// The next signal to stop.
     async fn next(&self, received: &mut Received) -> &'static str {
         loop {
-            match (received.one().await, self.again.get()) {
+            match (received.one().await, self.hangup.get()) {
                 (HANGUP, Some(_)) => {}
                 (signal, _) => return signal,
             }
@@ -82,19 +82,19 @@ impl Signals {
         let Some(mut received) = Received::new() else { return };
         let signal = self.next(&mut received).await;
         if !self.is_changing.load(Ordering::SeqCst) {
-            ui.tell(&format!("{}, nothing was changed", reason(signal)));
-            self.leaving.cancel();
-            tokio::time::sleep(LETTING_GO).await;
-            leave();
+            ui.print_message(&format!("{}, nothing was changed", reason(signal)));
+            self.exiting.cancel();
+            tokio::time::sleep(EXIT_DELAY).await;
+            exit_now();
         }
         self.stopped_by.get_or_init(|| signal);
         self.cancel.cancel();
         let what = "waiting for running steps to end and recording them, starting no others; repeat to leave at once";
-        ui.tell(&format!("{}: {what}", reason(signal)));
+        ui.print_message(&format!("{}: {what}", reason(signal)));
         let begun = Instant::now();
-        while self.next(&mut received).await == TERMINATE && signal == TERMINATE && begun.elapsed() < SAME {}
-        ui.tell("left at once: resolve the running steps with `terrace recover`");
-        leave();
+        while self.next(&mut received).await == TERMINATE && signal == TERMINATE && begun.elapsed() < SAME_SIGNAL {}
+        ui.print_message("left at once: resolve the running steps with `terrace recover`");
+        exit_now();
     }
 }
 
@@ -105,7 +105,7 @@ fn reason(signal: &str) -> String {
 
 /// Ends the process: the journal has the running steps.
 #[expect(clippy::exit, reason = "tasks in the middle of a provider's call cannot be made to return")]
-fn leave() -> ! {
+fn exit_now() -> ! {
     std::process::exit(i32::from(crate::failure::Exit::Interrupted.code()))
 }
 
@@ -146,13 +146,13 @@ impl Received {
 
 /// Notifies of each SIGHUP from now on.
 #[cfg(unix)]
-fn tell_hangups(again: Arc<Notify>) {
+fn notify_hangups(hangup: Arc<Notify>) {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::hangup()) {
         Ok(mut hangups) => {
             tokio::spawn(async move {
                 while hangups.recv().await.is_some() {
-                    again.notify_one();
+                    hangup.notify_one();
                 }
             });
         }
@@ -161,7 +161,7 @@ fn tell_hangups(again: Arc<Notify>) {
 }
 
 #[cfg(not(unix))]
-fn tell_hangups(_: Arc<Notify>) {}
+fn notify_hangups(_: Arc<Notify>) {}
 
 /// True if this process was started with SIGHUP ignored, as far as the system reports it.
 #[cfg(unix)]

@@ -14,7 +14,7 @@ use terrace_engine::store::{OwnersOf, Selection, StateStore};
 /// When the named stack is unknown, or when none is named and the store does not have exactly one.
 pub(crate) async fn current(settings: &Settings, store: &dyn StateStore) -> Result<StackId, Failure> {
     if let Some(stack) = &settings.stack {
-        return recorded(&stack.to_string(), settings, store).await;
+        return resolve(&stack.to_string(), settings, store).await;
     }
     only(settings, store).await?.map_err(|several| {
         Failure::new("the state has several stacks").hint(format!("choose one with `--stack`: {}", listed(&several)))
@@ -76,7 +76,7 @@ pub(crate) async fn named(word: &str, settings: &Settings, store: &dyn StateStor
 ///
 /// # Errors
 /// When there is no such stack, or several.
-pub(crate) async fn recorded(word: &str, settings: &Settings, store: &dyn StateStore) -> Result<StackId, Failure> {
+pub(crate) async fn resolve(word: &str, settings: &Settings, store: &dyn StateStore) -> Result<StackId, Failure> {
     find(word, settings, store, &format!("there is no stack `{word}`")).await
 }
 

@@ -3,14 +3,15 @@
 
 mod conventions;
 mod exporters;
-mod figures;
+mod losses;
+mod metrics;
 mod records;
-mod watched;
 
 use crate::failure::Failure;
 use crate::variables::Variables;
 use crate::version::VERSION;
 use exporters::{Exporters, Protocol, Signal};
+use losses::{LossCountingExporter, Losses};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry::trace::TracerProvider;
@@ -22,11 +23,10 @@ use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use records::{Naming, Within};
+use records::{OperationLayer, OperationProcessor};
 use std::sync::Arc;
-use terrace_server::MoreFigures;
+use terrace_server::ExtraRecorder;
 use tracing_subscriber::{Layer, Registry};
-use watched::{Losses, Watched};
 
 /// Telemetry of a serving process.
 #[derive(Default)]
@@ -70,9 +70,9 @@ impl Telemetry {
     }
 
     /// The recorder for metrics.
-    pub(crate) fn recorder(&self) -> Option<MoreFigures> {
+    pub(crate) fn recorder(&self) -> Option<ExtraRecorder> {
         let (provider, _) = self.metrics.as_ref()?;
-        Some(Box::new(figures::Figures::new(provider.meter(env!("CARGO_PKG_NAME")))))
+        Some(Box::new(metrics::MetricsRecorder::new(provider.meter(env!("CARGO_PKG_NAME")))))
     }
 
     /// The layers that convert spans and events.
@@ -82,7 +82,8 @@ impl Telemetry {
             // Code locations and threads do not help readers of traces.
             layer.with_location(false).with_threads(false).with_target(false).with_tracked_inactivity(false).boxed()
         });
-        let logs = self.logs.as_ref().map(|(provider, _)| Within(OpenTelemetryTracingBridge::new(provider)).boxed());
+        let logs =
+            self.logs.as_ref().map(|(provider, _)| OperationLayer(OpenTelemetryTracingBridge::new(provider)).boxed());
         traces.into_iter().chain(logs).collect()
     }
 
@@ -125,16 +126,16 @@ fn refuse(error: &dyn std::fmt::Display) -> Failure {
 }
 
 /// Makes gRPC trust the certificates of this machine, if the collector uses TLS.
-fn trusting<B: WithTonicConfig>(builder: B, signal: Signal, variables: &Variables) -> B {
+fn with_native_roots<B: WithTonicConfig>(builder: B, signal: Signal, variables: &Variables) -> B {
     match exporters::is_encrypted(signal, variables) {
         true => builder.with_tls_config(ClientTlsConfig::new().with_native_roots()),
         false => builder,
     }
 }
 
-type Sent<P> = Result<Option<(P, Arc<Losses>)>, Failure>;
+type Started<P> = Result<Option<(P, Arc<Losses>)>, Failure>;
 
-fn trace(exporters: Exporters, variables: &Variables, resource: &Resource) -> Sent<SdkTracerProvider> {
+fn trace(exporters: Exporters, variables: &Variables, resource: &Resource) -> Started<SdkTracerProvider> {
     if exporters == Exporters::default() {
         return Ok(None);
     }
@@ -143,19 +144,20 @@ fn trace(exporters: Exporters, variables: &Variables, resource: &Resource) -> Se
     if let Some(protocol) = exporters.otlp {
         let exporter = match protocol {
             Protocol::Http => builder.with_http().build(),
-            Protocol::Grpc => trusting(builder.with_tonic(), Signal::Traces, variables).build(),
+            Protocol::Grpc => with_native_roots(builder.with_tonic(), Signal::Traces, variables).build(),
         };
         let exporter = exporter.map_err(|error| refuse(&error))?;
-        provider = provider.with_batch_exporter(Watched::new(exporter, &losses));
+        provider = provider.with_batch_exporter(LossCountingExporter::new(exporter, &losses));
     }
     if exporters.has_console {
-        provider = provider.with_simple_exporter(Watched::new(opentelemetry_stdout::SpanExporter::default(), &losses));
+        provider = provider
+            .with_simple_exporter(LossCountingExporter::new(opentelemetry_stdout::SpanExporter::default(), &losses));
     }
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
     Ok(Some((provider.build(), losses)))
 }
 
-fn measure(exporters: Exporters, variables: &Variables, resource: &Resource) -> Sent<SdkMeterProvider> {
+fn measure(exporters: Exporters, variables: &Variables, resource: &Resource) -> Started<SdkMeterProvider> {
     if exporters == Exporters::default() {
         return Ok(None);
     }
@@ -164,10 +166,10 @@ fn measure(exporters: Exporters, variables: &Variables, resource: &Resource) -> 
     if let Some(protocol) = exporters.otlp {
         let exporter = match protocol {
             Protocol::Http => builder.with_http().build(),
-            Protocol::Grpc => trusting(builder.with_tonic(), Signal::Metrics, variables).build(),
+            Protocol::Grpc => with_native_roots(builder.with_tonic(), Signal::Metrics, variables).build(),
         };
         let exporter = exporter.map_err(|error| refuse(&error))?;
-        provider = provider.with_reader(PeriodicReader::builder(Watched::new(exporter, &losses)).build());
+        provider = provider.with_reader(PeriodicReader::builder(LossCountingExporter::new(exporter, &losses)).build());
     }
     if exporters.has_console {
         let exporter = opentelemetry_stdout::MetricExporter::default();
@@ -176,22 +178,24 @@ fn measure(exporters: Exporters, variables: &Variables, resource: &Resource) -> 
     Ok(Some((provider.build(), losses)))
 }
 
-fn log(exporters: Exporters, variables: &Variables, resource: &Resource) -> Sent<SdkLoggerProvider> {
+fn log(exporters: Exporters, variables: &Variables, resource: &Resource) -> Started<SdkLoggerProvider> {
     if exporters == Exporters::default() {
         return Ok(None);
     }
     let (builder, losses) = (LogExporter::builder(), Losses::of("logs"));
-    let mut provider = SdkLoggerProvider::builder().with_resource(resource.clone()).with_log_processor(Naming);
+    let mut provider =
+        SdkLoggerProvider::builder().with_resource(resource.clone()).with_log_processor(OperationProcessor);
     if let Some(protocol) = exporters.otlp {
         let exporter = match protocol {
             Protocol::Http => builder.with_http().build(),
-            Protocol::Grpc => trusting(builder.with_tonic(), Signal::Logs, variables).build(),
+            Protocol::Grpc => with_native_roots(builder.with_tonic(), Signal::Logs, variables).build(),
         };
         let exporter = exporter.map_err(|error| refuse(&error))?;
-        provider = provider.with_batch_exporter(Watched::new(exporter, &losses));
+        provider = provider.with_batch_exporter(LossCountingExporter::new(exporter, &losses));
     }
     if exporters.has_console {
-        provider = provider.with_simple_exporter(Watched::new(opentelemetry_stdout::LogExporter::default(), &losses));
+        provider = provider
+            .with_simple_exporter(LossCountingExporter::new(opentelemetry_stdout::LogExporter::default(), &losses));
     }
     Ok(Some((provider.build(), losses)))
 }

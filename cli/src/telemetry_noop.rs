@@ -19,7 +19,7 @@ impl Telemetry {
 
     pub(crate) fn warn(&self) {}
 
-    pub(crate) fn recorder(&self) -> Option<terrace_server::MoreFigures> {
+    pub(crate) fn recorder(&self) -> Option<terrace_server::ExtraRecorder> {
         None
     }
 

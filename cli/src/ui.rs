@@ -48,11 +48,11 @@ pub(crate) struct Ui {
     /// The value of `COLUMNS`.
     columns: Option<usize>,
     /// Diagnostics so far, for JSON results. Clones share the list.
-    told: Arc<Mutex<Vec<Note>>>,
+    remembered: Arc<Mutex<Vec<Note>>>,
     /// True once a result was started.
     has_printed: Arc<AtomicBool>,
     /// True once the reader of standard output is gone.
-    is_unread: Arc<AtomicBool>,
+    is_stdout_closed: Arc<AtomicBool>,
     /// True to print messages as lines of a JSON log. Clones share it.
     is_json: Arc<AtomicBool>,
 }
@@ -70,9 +70,9 @@ impl Ui {
             is_asking_allowed: global.input,
             is_quiet: global.quiet,
             columns: columns(variables),
-            told: Arc::default(),
+            remembered: Arc::default(),
             has_printed: Arc::default(),
-            is_unread: Arc::default(),
+            is_stdout_closed: Arc::default(),
             is_json: Arc::default(),
         }
     }
@@ -84,15 +84,15 @@ impl Ui {
             is_asking_allowed: false,
             is_quiet: false,
             columns: None,
-            told: Arc::default(),
+            remembered: Arc::default(),
             has_printed: Arc::default(),
-            is_unread: Arc::default(),
+            is_stdout_closed: Arc::default(),
             is_json: Arc::default(),
         }
     }
 
     /// From now on prints messages as lines of JSON, like a server's log, for programs.
-    pub(crate) fn tell_as_json(&self) {
+    pub(crate) fn print_messages_as_json(&self) {
         self.is_json.store(true, Ordering::Relaxed);
         hide_panics(self);
     }
@@ -107,17 +107,17 @@ impl Ui {
     }
 
     /// True if messages are coloured.
-    pub(crate) fn is_telling_colored(&self) -> bool {
+    pub(crate) fn is_message_colored(&self) -> bool {
         !self.is_json() && is_colored(self.choice, &io::stderr())
     }
 
     /// True if messages go to a terminal.
-    pub(crate) fn is_watched(&self) -> bool {
+    pub(crate) fn is_stderr_terminal(&self) -> bool {
         io::stderr().is_terminal()
     }
 
     /// True if results go to a terminal.
-    pub(crate) fn is_result_watched(&self) -> bool {
+    pub(crate) fn is_stdout_terminal(&self) -> bool {
         io::stdout().is_terminal()
     }
 
@@ -132,7 +132,7 @@ impl Ui {
     }
 
     /// The width of messages.
-    pub(crate) fn telling_width(&self) -> usize {
+    pub(crate) fn message_width(&self) -> usize {
         self.width(io::stderr()).unwrap_or(WIDTH)
     }
 
@@ -142,12 +142,12 @@ impl Ui {
 
     /// Keeps a diagnostic for a JSON result.
     pub(crate) fn remember(&self, diagnostic: Note) {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).push(diagnostic);
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner).push(diagnostic);
     }
 
     /// The diagnostics so far.
     pub(crate) fn remembered(&self) -> Vec<Note> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// True once a result was started.
@@ -156,8 +156,8 @@ impl Ui {
     }
 
     /// True once the reader of results is gone.
-    pub(crate) fn is_unread(&self) -> bool {
-        self.is_unread.load(Ordering::Relaxed)
+    pub(crate) fn is_stdout_closed(&self) -> bool {
+        self.is_stdout_closed.load(Ordering::Relaxed)
     }
 
     /// Prints a result, with invisible characters escaped. If the reader goes away, the command continues with the same
@@ -175,14 +175,14 @@ impl Ui {
     /// As [`Ui::print`].
     pub(crate) fn print_raw(&self, text: &str) -> Result<(), Failure> {
         self.has_printed.store(true, Ordering::Relaxed);
-        if self.is_unread() {
+        if self.is_stdout_closed() {
             return Ok(());
         }
         let mut stream = AutoStream::new(io::stdout().lock(), self.choice_of(&io::stdout()));
         let written = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
         match written {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                self.is_unread.store(true, Ordering::Relaxed);
+                self.is_stdout_closed.store(true, Ordering::Relaxed);
                 Ok(())
             }
             written => written.map_err(|error| Failure::new(format!("standard output cannot be written: {error}"))),
@@ -195,7 +195,7 @@ impl Ui {
     /// As [`Ui::print`].
     pub(crate) fn print_list(&self, lines: &str, nothing: &str) -> Result<(), Failure> {
         if lines.is_empty() {
-            self.say(nothing);
+            self.print_note(nothing);
         }
         self.print(lines)
     }
@@ -209,19 +209,19 @@ impl Ui {
     }
 
     /// Prints a message, unless the user wants only errors.
-    pub(crate) fn say(&self, text: &str) {
+    pub(crate) fn print_note(&self, text: &str) {
         if !self.is_quiet {
-            self.tell(text);
+            self.print_message(text);
         }
     }
 
     /// Prints a message in any case.
-    pub(crate) fn tell(&self, text: &str) {
-        self.tell_at(Severity::Note, text);
+    pub(crate) fn print_message(&self, text: &str) {
+        self.print_with_severity(Severity::Note, text);
     }
 
     /// Prints a message with a severity.
-    pub(crate) fn tell_at(&self, severity: Severity, text: &str) {
+    pub(crate) fn print_with_severity(&self, severity: Severity, text: &str) {
         if !self.is_json() {
             self.write(text);
         } else if !text.is_empty() {
@@ -242,13 +242,13 @@ impl Ui {
             let fields = json!({"message": message, "hints": failure.hints});
             return self.write(&line_of_log(Severity::Error, fields));
         }
-        self.tell(&format!("{} {message}", "error:".style(self.telling_style(Style::new().red().bold()))));
+        self.print_message(&format!("{} {message}", "error:".style(self.message_style(Style::new().red().bold()))));
         if failure.hints.is_empty() {
             return;
         }
-        self.tell("");
+        self.print_message("");
         for hint in &failure.hints {
-            self.tell(&format!("{} {hint}", "hint:".style(self.telling_style(Style::new().cyan().bold()))));
+            self.print_message(&format!("{} {hint}", "hint:".style(self.message_style(Style::new().cyan().bold()))));
         }
     }
 
@@ -277,8 +277,8 @@ impl Ui {
             .map_err(|error| Failure::new(format!("the answer cannot be read: {error}")))
     }
 
-    fn telling_style(&self, style: Style) -> Style {
-        if self.is_telling_colored() { style } else { Style::new() }
+    fn message_style(&self, style: Style) -> Style {
+        if self.is_message_colored() { style } else { Style::new() }
     }
 
     fn choice_of(&self, stream: &impl anstream::stream::RawStream) -> ColorChoice {

@@ -35,13 +35,13 @@ use terrace_engine::render::shell_word;
 use terrace_engine::seal::Seal;
 use terrace_engine::store::{ServerStore, StateStore};
 use terrace_provider::ProviderSchema;
-use terrace_provider::wrap::silence::{Patience, Reporter};
+use terrace_provider::wrap::silence::{Reporter, SilenceLimit};
 use terrace_state::roles::{self, RoleStore};
-use terrace_state::{Access, StoreUrl, open, saved_beside};
+use terrace_state::{Access, StoreUrl, find_saved_copy, open};
 
 /// Inputs of the engine for one environment.
 #[derive(Clone)]
-pub(crate) struct World {
+pub(crate) struct EnvironmentContext {
     pub(crate) registry: Arc<Registry>,
     pub(crate) functions: Arc<Functions>,
     pub(crate) seal: Arc<Seal>,
@@ -54,7 +54,7 @@ pub(crate) struct World {
     configuration: Environment,
 }
 
-impl World {
+impl EnvironmentContext {
     /// Sets up the environment. Connects to nothing and opens nothing yet.
     ///
     /// # Errors
@@ -75,15 +75,15 @@ impl World {
         );
         report(ui, &settings.configuration.sources, &diagnostics);
         if has_errors(&diagnostics) {
-            return Err(Failure::told(Exit::Error));
+            return Err(Failure::reported(Exit::Error));
         }
         let registry = Registry::new(providers.all().to_vec(), instances.settings).with_limits(instances.limits);
         let diagnostics = blueprints::check(&registry, &configuration, &settings.project_folder)?;
         report(ui, &settings.configuration.sources, &diagnostics);
         if has_errors(&diagnostics) {
-            return Err(Failure::told(Exit::Error));
+            return Err(Failure::reported(Exit::Error));
         }
-        let limits = memory::of_command(memory::available(&settings.variables)?);
+        let limits = memory::command_limits(memory::available(&settings.variables)?);
         let functions = functions(registry.schemas(), settings).bounded(limits);
         let note = configuration
             .is_embedded()
@@ -96,7 +96,7 @@ impl World {
                 name: configuration.name.clone(),
                 note,
                 settings: configuration.settings.clone(),
-                patience: Patience { reporter: Some(reporter(ui)), ..configuration.patience.clone() },
+                silence_limit: SilenceLimit { reporter: Some(reporter(ui)), ..configuration.silence_limit.clone() },
             },
             templates: configuration.templates.clone(),
             is_data_loss_allowed: configuration.is_data_loss_allowed,
@@ -108,7 +108,7 @@ impl World {
     /// The environment of flag or variable, else the default one.
     ///
     /// # Errors
-    /// As [`World::new`], and when the environment is not configured.
+    /// As [`EnvironmentContext::new`], and when the environment is not configured.
     pub(crate) fn of_settings(settings: &Settings, ui: &Ui) -> Result<Self, Failure> {
         Self::new(settings, settings.environment(None, ui)?, false, ui)
     }
@@ -127,7 +127,7 @@ impl World {
         key::seal(settings, own.as_ref(), is_plaintext_allowed, ui)
     }
 
-    /// The same world with another seal.
+    /// The same context with another seal.
     pub(crate) fn with_seal(self, seal: Seal) -> Self {
         Self { seal: Arc::new(seal), ..self }
     }
@@ -141,7 +141,7 @@ impl World {
 /// Prints waits of a plan for provider instances.
 fn reporter(ui: &Ui) -> Reporter {
     let ui = ui.clone();
-    Arc::new(move |line| ui.say(line))
+    Arc::new(move |line| ui.print_note(line))
 }
 
 /// The state keys of an environment; `None` if it uses those of the project.
@@ -152,7 +152,7 @@ fn own_keys(settings: &Settings, environment: &str, ui: &Ui) -> Result<Option<En
     let (environment, diagnostics) = settings.configuration.environment(environment, &settings.variables);
     report(ui, &settings.configuration.sources, &diagnostics);
     if has_errors(&diagnostics) {
-        Err(Failure::told(Exit::Error))
+        Err(Failure::reported(Exit::Error))
     } else {
         Ok(environment.and_then(|it| it.encryption))
     }
@@ -177,7 +177,7 @@ pub(crate) fn instance(
     );
     report(ui, &settings.configuration.sources, &diagnostics);
     if has_errors(&diagnostics) {
-        return Err(Failure::told(Exit::Error));
+        return Err(Failure::reported(Exit::Error));
     }
     let found = instances.settings.into_iter().map(|(_, settings)| settings).find(|it| it.instance == provider);
     found.ok_or_else(|| Failure::new(format!("the environment `{}` has no instance `{provider}`", configuration.name)))
@@ -196,17 +196,17 @@ async fn opened(settings: &Settings, access: Access) -> Result<Arc<dyn ServerSto
         return Ok(open(&settings.state, access).await?);
     }
     if access == Access::ReadWrite {
-        refuse_beside_saved(&settings.state)?;
+        refuse_next_to_saved_copy(&settings.state)?;
     }
-    ready_place(&settings.state)?;
+    ensure_folder(&settings.state)?;
     let store = open(&settings.state, access).await?;
     Ok(if access == Access::ReadWrite { Arc::new(Audited::new(store, &settings.actor)) } else { store })
 }
 
 /// Refuses to start with an empty state next to the copy of a lost one: applies would create everything twice.
-fn refuse_beside_saved(state: &StoreUrl) -> Result<(), Failure> {
+fn refuse_next_to_saved_copy(state: &StoreUrl) -> Result<(), Failure> {
     let StoreUrl::Sqlite(path) = state else { return Ok(()) };
-    let Some(saved) = saved_beside(path).filter(|_| is_missing(state)) else { return Ok(()) };
+    let Some(saved) = find_saved_copy(path).filter(|_| is_missing(state)) else { return Ok(()) };
     let (path, saved) = (shell_word(&path.to_string_lossy()), shell_word(&saved.to_string_lossy()));
     Err(Failure::refused(format!("the state {path} was lost, and {saved} is a copy of it"))
         .hint(format!("restore the copy: `mv {saved} {path}`, then `terrace recover`"))
@@ -226,8 +226,8 @@ pub(crate) async fn server_store_to_read(settings: &Settings) -> Result<Arc<dyn 
 /// # Errors
 /// When it cannot be opened.
 pub(crate) async fn server_store(settings: &Settings) -> Result<Arc<dyn ServerStore>, Failure> {
-    refuse_beside_saved(&settings.state)?;
-    ready_place(&settings.state)?;
+    refuse_next_to_saved_copy(&settings.state)?;
+    ensure_folder(&settings.state)?;
     Ok(open(&settings.state, Access::ReadWrite).await?)
 }
 
@@ -236,8 +236,8 @@ pub(crate) async fn server_store(settings: &Settings) -> Result<Arc<dyn ServerSt
 /// # Errors
 /// When it cannot be opened.
 pub(crate) async fn role_store(settings: &Settings) -> Result<Arc<dyn RoleStore>, Failure> {
-    refuse_beside_saved(&settings.state)?;
-    ready_place(&settings.state)?;
+    refuse_next_to_saved_copy(&settings.state)?;
+    ensure_folder(&settings.state)?;
     Ok(roles::open(&settings.state).await?)
 }
 
@@ -245,7 +245,7 @@ pub(crate) async fn role_store(settings: &Settings) -> Result<Arc<dyn RoleStore>
 ///
 /// # Errors
 /// When it cannot be created, or does not exist.
-pub(crate) fn ready_place(state: &StoreUrl) -> Result<(), Failure> {
+pub(crate) fn ensure_folder(state: &StoreUrl) -> Result<(), Failure> {
     let Some(folder) = missing_folder(state) else { return check_folder(state) };
     std::fs::create_dir_all(folder)
         .map_err(|error| Failure::new(format!("the folder `{}` cannot be created: {error}", folder.display())))
@@ -262,15 +262,15 @@ fn missing_folder(state: &StoreUrl) -> Option<&Path> {
 ///
 /// # Errors
 /// When it cannot be opened.
-pub(crate) async fn recorded(settings: &Settings) -> Result<Arc<dyn StateStore>, Failure> {
-    Ok(recorded_with_requests(settings).await?)
+pub(crate) async fn store_for_changes(settings: &Settings) -> Result<Arc<dyn StateStore>, Failure> {
+    Ok(server_store_for_changes(settings).await?)
 }
 
-/// Like [`recorded`], with the requests of servers.
+/// Like [`store_for_changes`], with the requests of servers.
 ///
 /// # Errors
 /// When it cannot be opened.
-pub(crate) async fn recorded_with_requests(settings: &Settings) -> Result<Arc<dyn ServerStore>, Failure> {
+pub(crate) async fn server_store_for_changes(settings: &Settings) -> Result<Arc<dyn ServerStore>, Failure> {
     opened(settings, if is_missing(&settings.state) { Access::ReadOnly } else { Access::ReadWrite }).await
 }
 

@@ -96,7 +96,8 @@ pub enum Reason {
     /// The resource is not declared any more.
     NoConfig,
     /// Its `when` is false.
-    NotWanted,
+    #[serde(rename = "not-wanted")]
+    WhenFalse,
     /// Its component is not declared any more.
     NoComponent,
     /// `forEach` does not yield its key any more.
@@ -110,7 +111,8 @@ pub enum Reason {
     /// The last owner of a shared object releases it.
     LastRelease,
     /// The last owner releases the object, and `onLastRelease` is `retain`.
-    KeptAtLastRelease,
+    #[serde(rename = "kept-at-last-release")]
+    RetainedAtLastRelease,
     /// An earlier operation retained the data, and this one removes it.
     RemoveData,
     /// An earlier operation replaced it and failed to delete it.
@@ -120,7 +122,8 @@ pub enum Reason {
     /// The remote object differs from its row.
     Drifted,
     /// An earlier operation retained it, and this one adopts it again.
-    TakenUp,
+    #[serde(rename = "taken-up")]
+    Readopted,
     /// The descriptor asks to forget it.
     Forgotten,
     /// It moved to an address that is not declared.
@@ -132,7 +135,8 @@ pub enum Reason {
     /// It would be deleted, but a retained object needs it.
     Needed,
     /// It existed before terrace used it, and belongs to another party.
-    Borrowed,
+    #[serde(rename = "borrowed")]
+    PreExisting,
     /// An external grant, and the environment's policy removes external grants.
     Foreign,
 }
@@ -147,25 +151,25 @@ impl Reason {
             Self::Requested => "will be replaced, as requested",
             Self::Triggered => "a replacement trigger changes",
             Self::NoConfig => "is not declared any more",
-            Self::NotWanted => "its `when` is false",
+            Self::WhenFalse => "its `when` is false",
             Self::NoComponent => "its component is not described any more",
             Self::NoKey => "its key is not in forEach any more",
             Self::WrongRepetition => "forEach was added or removed",
             Self::Destroy => "destroy",
             Self::Unrecorded => "exists, and is not in the state",
             Self::LastRelease => "its last owner releases it",
-            Self::KeptAtLastRelease => "its last owner releases it, and `onLastRelease` is `retain`",
+            Self::RetainedAtLastRelease => "its last owner releases it, and `onLastRelease` is `retain`",
             Self::RemoveData => "its retained data is removed",
             Self::Deposed => "was replaced, and is left over",
             Self::Gone => "was deleted outside terrace",
             Self::Drifted => "drifted",
-            Self::TakenUp => "was retained, is adopted again",
+            Self::Readopted => "was retained, is adopted again",
             Self::Forgotten => "is to be forgotten",
             Self::NoMoveTarget => "moved to an address that is not declared",
             Self::Imported => "is imported",
             Self::RolledBack => "is not in the state of that time",
             Self::Needed => "a retained object needs it",
-            Self::Borrowed => "existed before, and stays",
+            Self::PreExisting => "existed before, and stays",
             Self::Foreign => "external grant: terrace did not give that access",
         }
     }
@@ -180,7 +184,7 @@ impl Reason {
             Self::Triggered => Some("replace_by_triggers"),
             Self::NoConfig => Some("delete_because_no_resource_config"),
             // Terraform reports `count = 0` this way.
-            Self::NotWanted => Some("delete_because_count_index"),
+            Self::WhenFalse => Some("delete_because_count_index"),
             Self::NoComponent => Some("delete_because_no_module"),
             Self::NoKey => Some("delete_because_each_key"),
             Self::WrongRepetition => Some("delete_because_wrong_repetition"),

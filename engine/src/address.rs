@@ -64,7 +64,7 @@ pub const LOOKUP: &str = "data.";
 pub const SHARED: &str = "shared";
 
 /// The longest address of a row, in bytes. Databases index rows by address, and limit the length of an index key.
-pub const LONGEST: usize = 1024;
+pub const MAX_LENGTH: usize = 1024;
 
 impl Address {
     /// The address of a shared resource.
@@ -92,7 +92,7 @@ impl Address {
 
     /// The lease that a change of the row needs: its component, or the row itself if it is shared.
     #[must_use]
-    pub fn leased_as(&self) -> String {
+    pub fn lease_key(&self) -> String {
         if self.is_shared() { self.to_string() } else { self.component.clone() }
     }
 
@@ -165,7 +165,7 @@ impl fmt::Display for LocalAddress<'_> {
 }
 
 impl Address {
-    /// True when the address is longer than [`LONGEST`].
+    /// True when the address is longer than [`MAX_LENGTH`].
     #[must_use]
     pub fn is_too_long(&self) -> bool {
         let key = match &self.key {
@@ -174,7 +174,7 @@ impl Address {
         };
         // Escaped, a character of a key takes ten bytes at most.
         let shortest = self.component.len() + self.ty.len() + self.name.len() + key;
-        shortest > LONGEST / 16 && self.to_string().len() > LONGEST
+        shortest > MAX_LENGTH / 16 && self.to_string().len() > MAX_LENGTH
     }
 }
 
@@ -270,7 +270,7 @@ pub fn split_stack(text: &str) -> Option<(&str, &str)> {
 ///
 /// # Errors
 /// When the stack or the name is malformed.
-pub fn of_stack<T: FromStr<Err = AddressError>>(text: &str) -> Result<(Option<StackId>, T), AddressError> {
+pub fn parse_with_stack<T: FromStr<Err = AddressError>>(text: &str) -> Result<(Option<StackId>, T), AddressError> {
     match split_stack(text) {
         Some((stack, named)) => Ok((Some(stack.parse()?), named.parse()?)),
         None => Ok((None, text.parse()?)),
@@ -315,7 +315,7 @@ mod tests {
         let split = split_stack("demo@local:api/local_file.a[\"x:y\"]");
         assert_eq!(split, Some(("demo@local", "api/local_file.a[\"x:y\"]")));
         assert_eq!(split_stack("local_file.a[\"x@y:z\"]"), None);
-        let (stack, address) = of_stack::<Address>("local_file.a[\"x@y:z\"]").unwrap();
+        let (stack, address) = parse_with_stack::<Address>("local_file.a[\"x@y:z\"]").unwrap();
         assert_eq!((stack, address.to_string()), (None, "local_file.a[\"x@y:z\"]".to_owned()));
     }
 }

@@ -18,7 +18,7 @@ mod values;
 mod writer;
 
 pub use ended_calls::EndedCalls;
-pub use report::{Blocked, Done, Failed, FailedCheck, Left, Report, doubt_begins};
+pub use report::{Blocked, Done, Failed, FailedCheck, Leftover, Report, open_step_prefix};
 
 use crate::address::{Address, StackId};
 use crate::event::Events;
@@ -57,17 +57,17 @@ pub struct Applier {
     /// The cause of the stop within this process, for people: a signal.
     pub stopped_by: Arc<OnceLock<&'static str>>,
     /// True if the caller replans when the plan is stale.
-    pub plans_again: bool,
+    pub replans_if_stale: bool,
     /// The number of concurrent provider calls.
     pub parallelism: usize,
     /// How long to wait for leases of other operations.
-    pub patience: Duration,
+    pub lock_timeout: Duration,
     /// The user or process that applies, for people.
     pub actor: String,
     /// The journal's number of the first step; not 0 for an operation that continues an earlier run.
     pub first_step: u32,
     /// True if the plan may be old: objects are read again before they are updated.
-    pub looks_again: bool,
+    pub rereads_objects: bool,
 }
 
 /// A failure that prevents an apply or ends it early.
@@ -75,7 +75,7 @@ pub struct Applier {
 pub enum ApplyError {
     /// The plan belongs to another state.
     #[error("this plan was made for another state\n  planned for  {plan}\n  this one is  {state}")]
-    OtherState {
+    StateMismatch {
         /// The URL and the id of the plan's state.
         plan: String,
         /// The URL and the id of the present state.
@@ -86,7 +86,7 @@ pub enum ApplyError {
     Moved(RekeyError),
     /// Another version of a provider made the plan.
     #[error("this plan was made with the provider `{plan}`; the instance `{instance}` has `{here}` here")]
-    OtherProvider {
+    ProviderMismatch {
         /// The instance.
         instance: String,
         /// The provider and version that planned.
@@ -96,20 +96,20 @@ pub enum ApplyError {
     },
     /// The settings of an instance changed: it may be another server now.
     #[error("this plan was made with other settings of the provider instance `{0}`")]
-    OtherSettings(String),
+    SettingsMismatch(String),
     /// An instance that the plan needs is not configured.
     #[error("the provider instance `{0}` that this plan needs is not configured")]
     NoInstance(String),
     /// Planning found errors.
     #[error("this plan has errors and cannot be applied")]
-    Errored,
+    PlanErrored,
     /// The plan would destroy data without the user's consent.
-    #[error("{address} would lose data: {what}")]
+    #[error("{address} would lose data: {loss}")]
     DataLoss {
         /// The resource.
         address: String,
         /// The data that would be destroyed.
-        what: String,
+        loss: String,
     },
     /// An interrupted step of the resource is still open.
     #[error("{address} has an interrupted step: recover it first")]
@@ -118,10 +118,10 @@ pub enum ApplyError {
         address: String,
     },
     /// Another component owns a shared object that the plan changes or removes.
-    #[error("{address} would be {what}, and {} owns it since the plan was made", owner_in_words(stack, component))]
-    OwnedAnew {
+    #[error("{address} would be {effect}, and {} owns it since the plan was made", owner_in_words(stack, component))]
+    NewOwner {
         /// `changed` or `removed`.
-        what: &'static str,
+        effect: &'static str,
         /// The shared resource.
         address: String,
         /// The stack of the new owner.
@@ -131,7 +131,7 @@ pub enum ApplyError {
     },
     /// Recorded outputs that the plan read changed.
     #[error("{} changed since the plan was made", outputs::in_words(.outputs, .rows))]
-    OtherOutputs {
+    ChangedOutputs {
         /// The outputs.
         outputs: Vec<OutputRead>,
         /// Rows of the read set that changed too.
@@ -139,7 +139,7 @@ pub enum ApplyError {
     },
     /// The access list of a component in the plan changed.
     #[error("the access list of `{component}` of {stack} changed since the plan was made")]
-    OtherAccess {
+    ChangedAccess {
         /// The stack.
         stack: StackId,
         /// The component.
@@ -147,7 +147,7 @@ pub enum ApplyError {
     },
     /// The plan's steps cannot be ordered.
     #[error("the steps of this plan form a cycle")]
-    Loop,
+    Cycle,
     /// The leases could not be acquired.
     #[error(transparent)]
     Lease(#[from] LeaseError),
@@ -170,7 +170,7 @@ impl Applier {
                 components: components.clone(),
                 operation,
                 holder: &self.actor,
-                patience: self.patience,
+                lock_timeout: self.lock_timeout,
                 cancel: &self.cancel,
                 events: self.events.as_ref(),
             },
@@ -189,7 +189,7 @@ impl Applier {
     /// If the read set changed, or the plan was applied before.
     pub async fn spend(&self, plan: &Plan) -> Result<(), ApplyError> {
         self.refuse(plan).await?;
-        let components = self.refuse_other_outputs(plan, None).await?.reads;
+        let components = self.refuse_changed_outputs(plan, None).await?.reads;
         let spent = Record::SpendPlan { plan: plan.id, reads: plan.reads.clone(), components };
         Ok(self.store.commit(&[], vec![spent]).await?)
     }
@@ -204,7 +204,7 @@ impl Applier {
         self.refuse_open_steps(plan, components).await?;
         self.refuse_new_owners(plan).await?;
         self.refuse_new_rows(plan).await?;
-        let outputs_now = self.refuse_other_outputs(plan, Some(components)).await?;
+        let outputs_now = self.refuse_changed_outputs(plan, Some(components)).await?;
         let kind = match plan.mode {
             crate::plan::Mode::Apply | crate::plan::Mode::RefreshOnly => "apply",
             crate::plan::Mode::Destroy => "destroy",
@@ -216,7 +216,7 @@ impl Applier {
         let result = run::run(self, plan, operation, components, held, outputs_now).await;
         let (status, summary) = match &result {
             Ok(report) => (report.status(), self.summary(report)),
-            Err(error) if self.plans_again && error.is_outdated() => {
+            Err(error) if self.replans_if_stale && error.is_stale() => {
                 (OperationStatus::Superseded, format!("nothing was done, planned again: {error}"))
             }
             Err(error) => (OperationStatus::Failed, error.to_string()),
@@ -239,28 +239,28 @@ impl Applier {
         // A plan that was made before the store existed has no store id. Its read set requires that the state is empty.
         if plan.state != id && !plan.state.is_nil() {
             let (plan, state) = (place_of_state(&plan.state_url, plan.state), place_of_state(&url, id));
-            return Err(ApplyError::OtherState { plan, state });
+            return Err(ApplyError::StateMismatch { plan, state });
         }
         if plan.is_errored {
-            return Err(ApplyError::Errored);
+            return Err(ApplyError::PlanErrored);
         }
         for (instance, planned) in &plan.origin.providers {
             let Some(here) = self.registry.instance(instance).map(ProviderSchema::name_and_version) else {
                 return Err(ApplyError::NoInstance(instance.clone()));
             };
             if here != *planned {
-                return Err(ApplyError::OtherProvider { instance: instance.clone(), plan: planned.clone(), here });
+                return Err(ApplyError::ProviderMismatch { instance: instance.clone(), plan: planned.clone(), here });
             }
         }
         for (instance, planned) in &plan.origin.settings {
             if self.registry.settings_digest(instance).is_some_and(|here| here != *planned) {
-                return Err(ApplyError::OtherSettings(instance.clone()));
+                return Err(ApplyError::SettingsMismatch(instance.clone()));
             }
         }
         if let Some((stack, change, loss)) = plan.refused_data_loss().next() {
             return Err(ApplyError::DataLoss {
                 address: format!("{}:{}", stack.stack, change.address),
-                what: loss.in_words(),
+                loss: loss.in_words(),
             });
         }
         if self.store.is_spent(plan.id).await? {
@@ -336,9 +336,9 @@ impl Applier {
             let owners = self.store.owners(environment, &OwnersOf::Addresses(addresses)).await?;
             let new = owners.into_iter().map(|owner| owner.ownership).find(|owner| !known.contains(owner));
             if let Some(Ownership { address, stack, component }) = new {
-                let what = if removed.contains(&address) { "removed" } else { "changed" };
+                let effect = if removed.contains(&address) { "removed" } else { "changed" };
                 let address = format!("{}:{address}", StackId::shared(environment));
-                return Err(ApplyError::OwnedAnew { what, address, stack, component });
+                return Err(ApplyError::NewOwner { effect, address, stack, component });
             }
         }
         Ok(())
@@ -361,11 +361,11 @@ fn place_of_state(url: &str, id: Uuid) -> String {
 fn touched(plan: &Plan) -> Components {
     let mut components = BTreeSet::new();
     for stack in &plan.stacks {
-        let is_written = |change: &&Change| change.is_change() || change.is_recorded_anew();
+        let is_written = |change: &&Change| change.is_change() || change.is_rewritten();
         for change in stack.changes.iter().filter(is_written) {
-            components.insert((change.stack(&stack.stack), change.address.leased_as()));
+            components.insert((change.stack(&stack.stack), change.address.lease_key()));
             let from = change.moved_from.iter();
-            components.extend(from.map(|from| (stack.stack.clone(), from.leased_as())));
+            components.extend(from.map(|from| (stack.stack.clone(), from.lease_key())));
         }
         for output in stack.outputs.iter().filter(|output| output.is_change()) {
             components.insert((stack.stack.clone(), output.component.clone()));
@@ -375,10 +375,10 @@ fn touched(plan: &Plan) -> Components {
             components.insert((stack.clone(), component.clone()));
             // No component can become an owner while the object may be removed.
             if owner.action == OwnerAction::Add {
-                components.insert((StackId::shared(&stack.environment), address.leased_as()));
+                components.insert((StackId::shared(&stack.environment), address.lease_key()));
             }
         }
-        let is_written = |component: &&ComponentPlan| component.part == Part::Removed || component.is_other();
+        let is_written = |component: &&ComponentPlan| component.part == Part::Removed || component.has_changed();
         for component in stack.components.iter().filter(is_written) {
             components.insert((stack.stack.clone(), component.key.clone()));
         }

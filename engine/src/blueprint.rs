@@ -6,13 +6,13 @@
 
 pub mod case;
 pub mod check;
+mod check_misspelt_keys;
 pub(crate) mod checks;
 pub mod defaults;
 pub mod expectation;
 mod explain;
 mod library;
 pub mod matching;
-mod misspelt;
 mod nulls;
 mod read;
 pub mod reverse;

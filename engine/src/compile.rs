@@ -179,7 +179,7 @@ impl CompiledComponent {
     ///
     /// # Errors
     /// When its blueprint has no `acl`. The error is a message.
-    pub fn takes_access(&self) -> Result<(), String> {
+    pub fn check_grants_access(&self) -> Result<(), String> {
         if !self.acl.resources.is_empty() {
             return Ok(());
         }
@@ -203,7 +203,7 @@ impl CompiledComponent {
     }
 
     /// True when the component has lookups.
-    pub(crate) fn looks_up(&self) -> bool {
+    pub(crate) fn has_lookups(&self) -> bool {
         !self.declarations.data.is_empty()
     }
 }
@@ -259,7 +259,7 @@ impl Compiler<'_> {
         chosen: &BTreeSet<String>,
     ) -> (Option<CompiledStack>, Vec<Diagnostic>) {
         let compiled = self.compile_by_rule(descriptor, chosen);
-        self.joining(descriptor, chosen, &compiled).unwrap_or(compiled)
+        self.compile_by_former_rule(descriptor, chosen, &compiled).unwrap_or(compiled)
     }
 
     fn compile_by_rule(
@@ -273,7 +273,7 @@ impl Compiler<'_> {
 
     /// Compiles the stack under the earlier naming rule. Returns the result if only that rule makes it share objects
     /// with other stacks of its domain.
-    fn joining(
+    fn compile_by_former_rule(
         &self,
         descriptor: &Descriptor,
         chosen: &BTreeSet<String>,
@@ -289,11 +289,11 @@ impl Compiler<'_> {
                 .collect()
         };
         let own = addresses(compiled.as_ref()?);
-        let by_ascii = Descriptor { names: NamesRule::Ascii, ..descriptor.clone() };
-        let (joined, diagnostics) = self.compile_by_rule(&by_ascii, chosen);
-        let joined = joined?;
-        let is_joining = addresses(&joined).difference(&own).any(|address| former_shared.contains(address));
-        is_joining.then_some((Some(joined), diagnostics))
+        let former_descriptor = Descriptor { names: NamesRule::Ascii, ..descriptor.clone() };
+        let (former, diagnostics) = self.compile_by_rule(&former_descriptor, chosen);
+        let former = former?;
+        let shares_former_objects = addresses(&former).difference(&own).any(|address| former_shared.contains(address));
+        shares_former_objects.then_some((Some(former), diagnostics))
     }
 
     fn compile_stack(
@@ -320,11 +320,11 @@ impl Compiler<'_> {
             }
             let is_chosen = chosen.is_empty() || chosen.contains(&component.key);
             let compiled = match (&component.body, is_chosen) {
-                (_, false) => Some(nothing(component)),
+                (_, false) => Some(uncompiled(component)),
                 (Body::Resources(declarations), true) => Some(CompiledComponent {
                     depends_on: dependencies(component, declarations, descriptor),
                     declarations: Arc::clone(declarations),
-                    ..nothing(component)
+                    ..uncompiled(component)
                 }),
                 (Body::Blueprint(wanted), true) => {
                     self.with_blueprint(descriptor, component, wanted, known, &mut diagnostics)
@@ -335,8 +335,8 @@ impl Compiler<'_> {
         if has_errors(&diagnostics) {
             return (None, diagnostics);
         }
-        let stated = &descriptor.transitions;
-        let transitions = transitions::compile(self, stated, &components, &facts, &mut diagnostics);
+        let declared = &descriptor.transitions;
+        let transitions = transitions::compile(self, declared, &components, &facts, &mut diagnostics);
         if has_errors(&diagnostics) {
             return (None, diagnostics);
         }
@@ -393,14 +393,14 @@ impl Compiler<'_> {
             FrontEnd::Witboost => Cow::Borrowed(&*wanted.node),
             FrontEnd::Stack => Cow::Owned(specific::evaluate(self, &wanted.node, known.facts, diagnostics)?),
         };
-        let asked = blueprint.without_refused_nulls(&node);
-        let found = blueprint.validate(&asked, component.span);
+        let cleaned = blueprint.without_refused_nulls(&node);
+        let found = blueprint.validate(&cleaned, component.span);
         let is_valid = !has_errors(&found);
         diagnostics.extend(found);
         if !is_valid {
             return None;
         }
-        let value = match blueprint.component_value(&asked) {
+        let value = match blueprint.component_value(&cleaned) {
             Err(endless) => {
                 diagnostics.push(
                     Diagnostic::error("endless_defaults", format!("`{}`: {endless}", blueprint.name.value))
@@ -423,9 +423,9 @@ impl Compiler<'_> {
         let mut found = Vec::new();
         let locals = locals::resolve(&blueprint.locals, &scope, self.functions, &mut found);
         let all = || descriptor.components.iter().map(|component| component.span);
-        let mut written = blueprint_origin::Written::default();
+        let mut parsed_sources = blueprint_origin::ParsedSources::default();
         let mut explain = |found: &mut [Diagnostic]| {
-            blueprint_origin::explain((component.span, all), None, found, self.sources, &mut written);
+            blueprint_origin::explain((component.span, all), None, found, self.sources, &mut parsed_sources);
         };
         explain(&mut found);
         let is_known = !has_errors(&found);
@@ -448,7 +448,7 @@ impl Compiler<'_> {
             value,
             blueprint: Some(blueprint_name(blueprint)),
             moved: blueprint.moved.iter().map(|renamed| renamed.within(&component.key)).collect(),
-            ..nothing(component)
+            ..uncompiled(component)
         })
     }
 }
@@ -481,7 +481,7 @@ fn blueprint_name(blueprint: &Blueprint) -> String {
     format!("{} {}", blueprint.name.value, blueprint.version)
 }
 
-fn nothing(component: &Component) -> CompiledComponent {
+fn uncompiled(component: &Component) -> CompiledComponent {
     CompiledComponent {
         key: component.key.clone(),
         id: component.id.clone(),

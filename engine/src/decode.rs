@@ -6,31 +6,32 @@
 use crate::descriptor::Located;
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::Span;
-use crate::yaml::{Entry, Node, slip_in_key, slip_in_value};
+use crate::yaml::{Entry, Node, typing_hint_for_key, typing_hint_for_value};
 
 /// The fields of a map.
 #[derive(Debug)]
 pub struct Fields<'n, 'd> {
-    what: &'static str,
+    subject: &'static str,
     entries: &'n [Entry],
     span: Span,
-    asked: Vec<&'static str>,
+    requested: Vec<&'static str>,
     unsupported: &'static [&'static str],
-    elsewhere: &'static [(&'static str, &'static str)],
+    foreign: &'static [(&'static str, &'static str)],
     /// Receives the errors.
     pub diagnostics: &'d mut Vec<Diagnostic>,
 }
 
 impl<'n, 'd> Fields<'n, 'd> {
-    /// Opens a map. `what` names it in messages, for example `a resource`. Reports any other node and returns `None`.
-    pub fn open(node: &'n Node, what: &'static str, diagnostics: &'d mut Vec<Diagnostic>) -> Option<Self> {
+    /// Opens a map. `subject` names it in messages, for example `a resource`. Reports any other node and returns
+    /// `None`.
+    pub fn open(node: &'n Node, subject: &'static str, diagnostics: &'d mut Vec<Diagnostic>) -> Option<Self> {
         match node.as_map() {
             Some(entries) => {
-                let (asked, span) = (Vec::new(), node.span);
-                Some(Self { what, entries, span, asked, unsupported: &[], elsewhere: &[], diagnostics })
+                let (requested, span) = (Vec::new(), node.span);
+                Some(Self { subject, entries, span, requested, unsupported: &[], foreign: &[], diagnostics })
             }
             None => {
-                diagnostics.push(wrong_type(what, "a map", node));
+                diagnostics.push(wrong_type(subject, "a map", node));
                 None
             }
         }
@@ -44,18 +45,18 @@ impl<'n, 'd> Fields<'n, 'd> {
 
     /// Sets names of fields that exist elsewhere but are not supported here yet. Their error differs from an unknown
     /// field's.
-    pub fn not_supported_yet(&mut self, names: &'static [&'static str]) {
+    pub fn set_unsupported(&mut self, names: &'static [&'static str]) {
         self.unsupported = names;
     }
 
     /// Sets names of fields of other tools, each with the field to use instead.
-    pub fn known_elsewhere(&mut self, fields: &'static [(&'static str, &'static str)]) {
-        self.elsewhere = fields;
+    pub fn set_foreign(&mut self, fields: &'static [(&'static str, &'static str)]) {
+        self.foreign = fields;
     }
 
     /// Returns the field; null counts as absent.
     pub fn optional(&mut self, name: &'static str) -> Option<&'n Entry> {
-        self.asked.push(name);
+        self.requested.push(name);
         self.entries.iter().rev().find(|entry| entry.key == name && !entry.value.is_null())
     }
 
@@ -65,10 +66,10 @@ impl<'n, 'd> Fields<'n, 'd> {
         if found.is_none() {
             let null = self.entries.iter().find(|entry| entry.key == name);
             let diagnostic = match null {
-                Some(entry) => Diagnostic::error("missing_field", format!("`{name}` of {} is empty", self.what))
+                Some(entry) => Diagnostic::error("missing_field", format!("`{name}` of {} is empty", self.subject))
                     .at(entry.key_span)
                     .hint(format!("give `{name}` a value")),
-                None => Diagnostic::error("missing_field", format!("{} needs `{name}`", self.what))
+                None => Diagnostic::error("missing_field", format!("{} needs `{name}`", self.subject))
                     .at(self.heading())
                     .hint(format!("add `{name}:`")),
             };
@@ -150,7 +151,7 @@ impl<'n, 'd> Fields<'n, 'd> {
     pub fn finish(self) {
         // A caller may request a field twice, once for each form of its value.
         let mut known: Vec<&str> = Vec::new();
-        for name in &self.asked {
+        for name in &self.requested {
             if !known.contains(name) {
                 known.push(name);
             }
@@ -159,19 +160,19 @@ impl<'n, 'd> Fields<'n, 'd> {
         let absent: Vec<&str> = known.iter().copied().filter(|name| !is_present(name)).collect();
         for entry in self.entries {
             let name = entry.key.as_str();
-            if self.asked.contains(&name) {
+            if self.requested.contains(&name) {
                 continue;
             }
             let diagnostic = if self.unsupported.contains(&name) {
-                Diagnostic::error("unsupported_field", format!("`{name}` of {} is not supported yet", self.what))
+                Diagnostic::error("unsupported_field", format!("`{name}` of {} is not supported yet", self.subject))
                     .hint(format!("remove `{name}`"))
             } else {
-                Diagnostic::error("unknown_field", format!("{} has no field `{name}`", self.what))
+                Diagnostic::error("unknown_field", format!("{} has no field `{name}`", self.subject))
                     .hint(format!("the fields are {}", listed(known.iter().copied())))
                     .maybe_hint(did_you_mean(name, absent.iter().copied()))
-                    .maybe_hint(slip_in_key(name, self.asked.iter().copied()))
+                    .maybe_hint(typing_hint_for_key(name, self.requested.iter().copied()))
                     .maybe_hint(
-                        self.elsewhere.iter().find(|(other, _)| *other == name).map(|(_, hint)| (*hint).to_owned()),
+                        self.foreign.iter().find(|(other, _)| *other == name).map(|(_, hint)| (*hint).to_owned()),
                     )
             };
             self.diagnostics.push(diagnostic.at(entry.key_span));
@@ -199,10 +200,10 @@ pub fn expect_text(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> Option<L
 
 /// The error `x is a list: expected text`.
 #[must_use]
-pub fn wrong_type(what: &str, expected: &str, node: &Node) -> Diagnostic {
-    Diagnostic::error("wrong_type", format!("{what} is {}: expected {expected}", kind_in_words(node)))
+pub fn wrong_type(subject: &str, expected: &str, node: &Node) -> Diagnostic {
+    Diagnostic::error("wrong_type", format!("{subject} is {}: expected {expected}", kind_in_words(node)))
         .at(node.span)
-        .hint(slip_in_value(node, expected).unwrap_or_else(|| format!("write {expected} here")))
+        .hint(typing_hint_for_value(node, expected).unwrap_or_else(|| format!("write {expected} here")))
 }
 
 /// The kind of a node for messages: `a list`, `text`, `empty`.

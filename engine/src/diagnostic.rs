@@ -179,10 +179,10 @@ pub fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 /// Removes repeated diagnostics. Instances of a declaration repeat its errors, and several checks may find the same
 /// error.
 pub fn remove_repeated(diagnostics: &mut Vec<Diagnostic>) {
-    let mut seen = HashSet::new();
+    let mut known = HashSet::new();
     diagnostics.retain(|diagnostic| {
         let at = diagnostic.labels.first().map(|label| format!("{:?}", label.at));
-        seen.insert((diagnostic.code, diagnostic.message.clone(), at))
+        known.insert((diagnostic.code, diagnostic.message.clone(), at))
     });
 }
 

@@ -19,7 +19,7 @@ pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
 /// # Errors
 /// When the value cannot be serialised as JSON.
 pub fn sha256_of_json(value: &impl Serialize) -> serde_json::Result<String> {
-    let mut text = BufWriter::new(Hashing::default());
+    let mut text = BufWriter::new(Sha256Writer::default());
     serde_json::to_writer(&mut text, value)?;
     let hash = text.into_inner().map_err(|error| serde_json::Error::io(error.into_error()))?;
     Ok(hash.finish())
@@ -27,9 +27,9 @@ pub fn sha256_of_json(value: &impl Serialize) -> serde_json::Result<String> {
 
 /// A digest that is computed piece by piece.
 #[derive(Debug, Default)]
-pub struct Hashing(Sha256);
+pub struct Sha256Writer(Sha256);
 
-impl Hashing {
+impl Sha256Writer {
     /// Adds a piece.
     pub fn add(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
@@ -42,7 +42,7 @@ impl Hashing {
     }
 }
 
-impl Write for Hashing {
+impl Write for Sha256Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.add(bytes);
         Ok(bytes.len())

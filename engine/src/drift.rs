@@ -14,7 +14,7 @@ use crate::plan::external_grants::known::Known;
 use crate::plan::refresh::{self, LoadedRow};
 use crate::store::{Intent, OwnersOf, RowStatus, Selection};
 use std::collections::BTreeSet;
-use terrace_provider::wrap::silence::with_patience;
+use terrace_provider::wrap::silence::with_silence_limit;
 use terrace_provider::{Path, Value};
 
 /// The code of errors about interrupted steps.
@@ -52,7 +52,7 @@ pub enum DriftKind {
 impl DriftItem {
     /// The external grant in words: `foreign: User:ada READ`.
     #[must_use]
-    pub fn foreign(&self) -> Option<String> {
+    pub fn external_grant(&self) -> Option<String> {
         let observed = |name: &str| {
             let attribute = self.attributes.iter().find(|attribute| attribute.path.first_key() == Some(name))?;
             attribute.observed.as_ref().and_then(Value::as_str)
@@ -123,12 +123,12 @@ impl<'p> Detector<'p> {
         stack: &StackId,
         selection: &Selection,
     ) -> Result<(Vec<DriftItem>, Vec<Diagnostic>), PlanFailure> {
-        let work = look(self.planner, stack, selection, &self.known);
-        with_patience(&self.planner.environment.patience, work).await
+        let work = find_drift(self.planner, stack, selection, &self.known);
+        with_silence_limit(&self.planner.environment.silence_limit, work).await
     }
 }
 
-async fn look(
+async fn find_drift(
     planner: &Planner<'_>,
     stack: &StackId,
     selection: &Selection,
@@ -149,7 +149,8 @@ async fn look(
         let open = planner.store.open_intents(stack, &selection).await?;
         diagnostics.extend(open.iter().filter(|open| open.is_orphaned).map(|open| in_doubt(stack, &open.intent)));
         let external =
-            external_grants::let_in(&planner, stack, &loaded, (&accessible, known), &mut diagnostics).await?;
+            external_grants::find_external_grants(&planner, stack, &loaded, (&accessible, known), &mut diagnostics)
+                .await?;
         let current = loaded.rows.into_iter().filter(|(address, _)| !loaded.in_doubt.contains_key(address));
         let deposed = loaded.deposed.into_iter().filter(|(_, deposed)| deposed.in_doubt.is_none());
         let rows = current.map(|(address, row)| ((address, None), row));

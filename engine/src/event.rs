@@ -17,7 +17,7 @@ pub enum Event {
     /// Another operation holds a component, and this one waits for the lease.
     WaitingForLease {
         /// The components and their holders, for display.
-        held: String,
+        holders: String,
         /// Longest remaining wait.
         left: Duration,
     },

@@ -10,10 +10,10 @@
 
 mod bridge;
 mod budget;
+mod budget_checks;
 mod call;
 pub mod capture;
 mod compile;
-mod counted;
 mod decimal;
 mod evaluate;
 mod failure;
@@ -138,7 +138,7 @@ pub struct Missing {
     pub hint: Option<String>,
     /// The number of steps that exist. An optional read (`a.?b`) of later steps has no value. `None` if the path itself
     /// is invalid, which an optional read does not excuse.
-    pub led: Option<usize>,
+    pub resolved_steps: Option<usize>,
     /// True when a sensitive value lacks the path: its absence is as secret as the value.
     pub is_sensitive: bool,
 }
@@ -146,7 +146,7 @@ pub struct Missing {
 impl Missing {
     /// The error of an invalid path.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, led: None, is_sensitive: false }
+        Self { message: message.into(), hint: None, resolved_steps: None, is_sensitive: false }
     }
 
     /// Sets the hint.
@@ -157,13 +157,13 @@ impl Missing {
 
     /// Marks the path as valid, with that many steps that exist.
     #[must_use]
-    pub fn led(self, steps: usize) -> Self {
-        Self { led: Some(steps), ..self }
+    pub fn with_resolved_steps(self, steps: usize) -> Self {
+        Self { resolved_steps: Some(steps), ..self }
     }
 
     /// Adds the number of steps that precede the path.
     #[must_use]
-    pub fn after(self, steps: usize) -> Self {
-        Self { led: self.led.map(|led| led + steps), ..self }
+    pub fn preceded_by(self, steps: usize) -> Self {
+        Self { resolved_steps: self.resolved_steps.map(|resolved| resolved + steps), ..self }
     }
 }

@@ -76,7 +76,7 @@ pub(crate) fn order_with(
         graph.edges.add_edge(*from, *to, Span::default());
     }
     match toposort(&graph.edges, None) {
-        Ok(nodes) => Ok(graph.lookups_late(nodes).into_iter().filter_map(|node| graph.visit(node)).collect()),
+        Ok(nodes) => Ok(graph.delay_lookups(nodes).into_iter().filter_map(|node| graph.visit(node)).collect()),
         Err(_) => {
             let hint = "remove one of these references, or split a resource in two";
             Err(loops::explain(&graph.edges, hint, |node| graph.describe(node, components)))
@@ -191,7 +191,7 @@ impl Graph {
 
     /// Moves lookups as late as possible: a lookup comes only when no resource is ready. Any resource may create the
     /// object that a lookup reads, without a reference that shows it.
-    fn lookups_late(&self, nodes: Vec<NodeIndex>) -> Vec<NodeIndex> {
+    fn delay_lookups(&self, nodes: Vec<NodeIndex>) -> Vec<NodeIndex> {
         if self.lookups.is_empty() {
             return nodes;
         }
@@ -263,7 +263,7 @@ impl Graph {
                 for (reference, span) in templates(declaration).flat_map(Template::located_references) {
                     match resource_name(reference) {
                         Some(Ok(name)) => depend_on(name, span, diagnostics),
-                        Some(Err(())) => diagnostics.push(whole_resources(span)),
+                        Some(Err(())) => diagnostics.push(whole_resources_error(span)),
                         None => {}
                     }
                 }
@@ -464,7 +464,7 @@ fn unknown_resource<'a>(name: &str, span: Span, known: impl Iterator<Item = &'a 
         .hint(hint)
 }
 
-fn whole_resources(span: Span) -> Diagnostic {
+fn whole_resources_error(span: Span) -> Diagnostic {
     Diagnostic::error("whole_resources", "`resources` needs the name of one resource as plain text")
         .at(span)
         .hint("write `resources.name.attribute`")

@@ -23,7 +23,7 @@ pub(crate) const CANNOT_IMPORT: &str = "cannot_import";
 pub enum ImportError {
     /// No object has this id.
     #[error("there is no `{ty}` with the id `{id}`")]
-    Nothing {
+    NotFound {
         /// The resource type.
         ty: &'static str,
         /// The id.
@@ -54,7 +54,7 @@ impl ImportError {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Nothing { .. } => "import_nothing",
+            Self::NotFound { .. } => "import_nothing",
             Self::Recorded { .. } => "import_recorded",
             Self::Provider { .. } => CANNOT_IMPORT,
         }
@@ -64,7 +64,7 @@ impl ImportError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Nothing { .. } => Some("check the id; to create the object, remove the import".to_owned()),
+            Self::NotFound { .. } => Some("check the id; to create the object, remove the import".to_owned()),
             Self::Recorded { stack, address, .. } => Some(format!(
                 "an object has one resource: `moved` gives it another address within its stack, `terrace state rm \
                  '{stack}:{address}'` drops it"
@@ -79,10 +79,12 @@ impl ImportError {
 /// # Errors
 /// When there is no such object, or the provider fails.
 pub async fn look_up(session: &dyn Session, ty: &ResourceType, id: &str) -> Result<Observed, ImportError> {
-    match deadline::reading(ty.timeouts.read, session.import(ty, id)).await {
+    match deadline::call_reading(ty.timeouts.read, session.import(ty, id)).await {
         Ok(Some(observed)) => Ok(observed),
-        Ok(None) => Err(ImportError::Nothing { ty: ty.name, id: id.to_owned() }),
-        Err(error) if error.kind == ErrorKind::NotFound => Err(ImportError::Nothing { ty: ty.name, id: id.to_owned() }),
+        Ok(None) => Err(ImportError::NotFound { ty: ty.name, id: id.to_owned() }),
+        Err(error) if error.kind == ErrorKind::NotFound => {
+            Err(ImportError::NotFound { ty: ty.name, id: id.to_owned() })
+        }
         Err(error) => Err(ImportError::Provider { id: id.to_owned(), error }),
     }
 }
@@ -99,8 +101,9 @@ pub async fn remarks(
     imported: &Observed,
 ) -> Result<Vec<String>, ImportError> {
     let failed = |error| ImportError::Provider { id: id.to_owned(), error };
-    let unexpressed = deadline::reading(ty.timeouts.read, session.unexpressed(ty, imported)).await.map_err(failed)?;
-    let mut remarks: Vec<String> = unexpressed.into_iter().map(|what| format!("not described: {what}")).collect();
+    let unexpressed =
+        deadline::call_reading(ty.timeouts.read, session.unexpressed(ty, imported)).await.map_err(failed)?;
+    let mut remarks: Vec<String> = unexpressed.into_iter().map(|part| format!("not described: {part}")).collect();
     let is_configured = |name: &str| ty.attributes.get(name).is_some_and(|attribute| attribute.configurable);
     let known = imported.attributes.iter().filter(|(name, value)| is_configured(name) && !value.is_null());
     let config = known.map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -112,7 +115,7 @@ pub async fn remarks(
         must_replace: false,
         changed_write_only: &[],
     };
-    if let Err(error) = deadline::reading(ty.timeouts.read, session.plan(ty, &proposed)).await {
+    if let Err(error) = deadline::call_reading(ty.timeouts.read, session.plan(ty, &proposed)).await {
         remarks.push(format!("terrace does not accept its configuration: {error}"));
     }
     Ok(remarks)
@@ -123,7 +126,7 @@ pub async fn remarks(
 ///
 /// # Errors
 /// When the store cannot be read or a row cannot be opened.
-pub async fn recorded_as(
+pub async fn find_recorded_resource(
     store: &dyn StateStore,
     seal: &Seal,
     (environment, instance): (&str, &str),

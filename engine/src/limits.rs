@@ -17,7 +17,7 @@ pub const TOO_MANY_RESOURCES: &str = "too_many_resources";
 pub const TOO_SLOW: &str = "too_slow";
 
 /// A configuration counts as one more resource for every 256 units of size. A unit is an item, or 16 bytes of text.
-const ITEMS_OF_ONE: usize = 256;
+const UNITS_PER_RESOURCE: usize = 256;
 
 /// Limits on the computation for one descriptor. Clones share [`Limits::is_exceeded`].
 #[derive(Clone)]
@@ -108,9 +108,9 @@ impl fmt::Debug for Limits {
 
 /// Counts the resources of a stack before planning spends memory on them.
 #[derive(Debug, Default)]
-pub(crate) struct Counted(AtomicUsize);
+pub(crate) struct ResourceCounter(AtomicUsize);
 
-impl Counted {
+impl ResourceCounter {
     /// True once the count exceeds the limit.
     pub(crate) fn is_over(&self, limits: &Limits) -> bool {
         self.0.load(Ordering::Relaxed) > limits.resources
@@ -137,8 +137,8 @@ impl Counted {
 }
 
 /// The number of resources that a configuration counts as, in addition to its own.
-pub(crate) fn more_of(size: usize) -> usize {
-    size / ITEMS_OF_ONE
+pub(crate) fn additional_resources(size: usize) -> usize {
+    size / UNITS_PER_RESOURCE
 }
 
 /// The number of items of a `forEach`.
@@ -156,15 +156,15 @@ mod tests {
 
     #[test]
     fn resources_over_the_limit_are_refused_from_then_on() {
-        let (limits, counted) = (Limits::new(10, 3, "buy more memory"), Counted::default());
-        assert_eq!(counted.add(3, &limits, Span::default()), Ok(()));
+        let (limits, counter) = (Limits::new(10, 3, "buy more memory"), ResourceCounter::default());
+        assert_eq!(counter.add(3, &limits, Span::default()), Ok(()));
         assert!(!limits.is_exceeded());
-        let refused = counted.add(1, &limits, Span::default()).unwrap_err();
+        let refused = counter.add(1, &limits, Span::default()).unwrap_err();
         assert!(refused.message.contains("more than 3 resources"), "{}", refused.message);
         assert!(refused.hint.unwrap().ends_with("or buy more memory"));
         assert!(limits.is_exceeded() && limits.clone().is_exceeded());
         for more in [usize::MAX, 1, 0] {
-            assert!(counted.add(more, &limits, Span::default()).is_err());
+            assert!(counter.add(more, &limits, Span::default()).is_err());
         }
     }
 

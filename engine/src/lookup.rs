@@ -33,9 +33,9 @@ const ROOTS: [&str; 13] = [
     "acl",
 ];
 /// The number of variables that every declaration of a stack may read.
-const OF_STACKS: usize = 9;
+const STACK_ROOT_COUNT: usize = 9;
 /// The number of variables that a blueprint's declarations may read.
-const OF_BLUEPRINTS: usize = 12;
+const BLUEPRINT_ROOT_COUNT: usize = 12;
 
 /// The errors in the declarations of a stack.
 #[derive(Debug, Default)]
@@ -58,26 +58,26 @@ fn roots(count: usize) -> &'static [&'static str] {
 pub fn check(stack: &CompiledStack, chosen: &BTreeSet<String>, registry: &Registry) -> Faults {
     let is_chosen = |key: &str| chosen.is_empty() || chosen.contains(key);
     let components = by_name(&stack.components);
-    let outputs_of = |wanted: &str| {
-        let component = stack.components.get(*components.get(wanted)?)?;
+    let outputs_of = |name: &str| {
+        let component = stack.components.get(*components.get(name)?)?;
         // A component that was not chosen was not compiled: its outputs come from the state.
         let outputs = is_chosen(&component.key).then_some(&component.declarations.outputs)?;
         Some(outputs.iter().map(|output| output.name.value.as_str()).collect())
     };
     let variables: BTreeSet<&str> = stack.variables.keys().map(String::as_str).collect();
     let locals: BTreeSet<&str> = stack.locals.keys().map(String::as_str).collect();
-    let of_blueprints: Vec<_> = stack.components.iter().map(names_of_locals).collect();
+    let blueprint_locals: Vec<_> = stack.components.iter().map(names_of_locals).collect();
     let mut faults = Faults::default();
     for (position, component) in stack.components.iter().enumerate().filter(|(_, component)| is_chosen(&component.key))
     {
         let lookup = Lookup {
             roots: roots(match (&component.blueprint, &component.granted) {
                 (_, Some(_)) => ROOTS.len(),
-                (Some(_), None) => OF_BLUEPRINTS,
-                (None, None) => OF_STACKS,
+                (Some(_), None) => BLUEPRINT_ROOT_COUNT,
+                (None, None) => STACK_ROOT_COUNT,
             }),
             variables: Some(&variables),
-            locals: of_blueprints.get(position).and_then(Option::as_ref).or(Some(&locals)),
+            locals: blueprint_locals.get(position).and_then(Option::as_ref).or(Some(&locals)),
             names: names(&component.declarations),
             declarations: &component.declarations,
             registry,
@@ -94,7 +94,7 @@ pub fn check(stack: &CompiledStack, chosen: &BTreeSet<String>, registry: &Regist
         for (output, declaration) in component.declarations.outputs.iter().enumerate() {
             let mut found = Vec::new();
             for template in output_templates(declaration) {
-                lookup.template(template, Here::default(), &mut found);
+                lookup.template(template, ExtraVariables::default(), &mut found);
             }
             if has_errors(&found) {
                 faults.outputs.insert((position, output));
@@ -102,7 +102,7 @@ pub fn check(stack: &CompiledStack, chosen: &BTreeSet<String>, registry: &Regist
             faults.diagnostics.extend(found);
         }
         for check in &component.declarations.checks {
-            lookup.template(&check.assert, Here::default(), &mut faults.diagnostics);
+            lookup.template(&check.assert, ExtraVariables::default(), &mut faults.diagnostics);
         }
     }
     faults
@@ -120,7 +120,7 @@ pub(crate) fn output_templates(output: &OutputDeclaration) -> impl Iterator<Item
 
 /// The variables known to a template in addition to the roots.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Here<'t> {
+pub(crate) struct ExtraVariables<'t> {
     /// `each` is known.
     pub(crate) has_each: bool,
     /// `self` is known, a resource of this type.
@@ -156,7 +156,7 @@ impl Lookup<'_> {
         for template in templates(declaration) {
             let is_post = |check: &Check| check.when == CheckTime::Post && std::ptr::eq(&*check.assert, template);
             let own = declaration.checks.iter().any(is_post).then_some(ty);
-            self.template(template, Here { has_each: declaration.for_each.is_some(), own }, diagnostics);
+            self.template(template, ExtraVariables { has_each: declaration.for_each.is_some(), own }, diagnostics);
         }
         if let Value::Map(config) = declaration.config.outline() {
             let place = |path: &Path| declaration.config.span_at(path);
@@ -165,25 +165,31 @@ impl Lookup<'_> {
     }
 
     /// Checks all names in a template.
-    pub(crate) fn template(&self, template: &Template, here: Here<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    pub(crate) fn template(&self, template: &Template, extra: ExtraVariables<'_>, diagnostics: &mut Vec<Diagnostic>) {
         for (reference, span) in template.located_references() {
             let mut found = Vec::new();
-            self.reference(reference, span, here, &mut found);
+            self.reference(reference, span, extra, &mut found);
             // An expression may name the same thing twice.
             found.retain(|diagnostic| !diagnostics.contains(diagnostic));
             diagnostics.extend(found);
         }
     }
 
-    fn reference(&self, reference: &Reference, span: Span, here: Here<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    fn reference(
+        &self,
+        reference: &Reference,
+        span: Span,
+        extra: ExtraVariables<'_>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
         let first = match reference.steps.first() {
             Some(ReferenceStep::Key(name)) => Some(name.as_str()),
             _ => None,
         };
         match (reference.root.as_str(), first) {
-            ("each", _) if here.has_each => {}
-            ("self", _) if here.own.is_some() => {
-                if let Some(ty) = here.own {
+            ("each", _) if extra.has_each => {}
+            ("self", _) if extra.own.is_some() => {
+                if let Some(ty) = extra.own {
                     typecheck::check_path(ty.name, &ty.attributes, &path_of(reference, 0), span, diagnostics);
                 }
             }
@@ -261,7 +267,7 @@ fn path_of(reference: &Reference, skipped: usize) -> Path {
 
 /// The error for an unknown name.
 fn unknown(
-    what: &str,
+    kind: &str,
     code: &'static str,
     name: &str,
     known: Option<&BTreeSet<&str>>,
@@ -269,8 +275,8 @@ fn unknown(
 ) -> Option<Diagnostic> {
     let known: Vec<&str> = known.filter(|known| !known.contains(name))?.iter().copied().collect();
     let hint = did_you_mean(name, known.iter().copied());
-    let hint = hint.unwrap_or_else(|| listed(&known, &format!("the descriptor declares no {what}s")));
-    Some(Diagnostic::error(code, format!("there is no {what} `{name}`")).at(span).hint(hint))
+    let hint = hint.unwrap_or_else(|| listed(&known, &format!("the descriptor declares no {kind}s")));
+    Some(Diagnostic::error(code, format!("there is no {kind} `{name}`")).at(span).hint(hint))
 }
 
 fn listed(known: &[&str], nothing: &str) -> String {

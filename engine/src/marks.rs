@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use terrace_provider::{Attribute, Attributes, Map, Object, Path, Value};
 
 /// Minimum length of a secret for substring search, because shorter texts occur by chance.
-const SHORTEST: usize = 4;
+const MIN_SECRET_LENGTH: usize = 4;
 
 /// The trusted marks when two versions of a value differ in shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,42 +23,42 @@ enum Trust {
 
 /// Marks a value that a provider read, like a version with complete marks.
 #[must_use]
-pub fn found(value: &Value, marked: &Value) -> Value {
-    covered(value, marked, Trust::Nothing)
+pub fn mark_like(value: &Value, marked: &Value) -> Value {
+    mark_value(value, marked, Trust::Nothing)
 }
 
 /// Marks attributes that a provider read, like a version with complete marks.
 #[must_use]
-pub fn found_attributes(attributes: &Attributes, marked: &Attributes) -> Attributes {
-    each(attributes, marked, Trust::Nothing)
+pub fn mark_attributes_like(attributes: &Attributes, marked: &Attributes) -> Attributes {
+    mark_each(attributes, marked, Trust::Nothing)
 }
 
 /// Adds the marks of another version to a value that has marks.
 #[must_use]
-pub fn beside(value: &Value, other: &Value) -> Value {
-    covered(value, other, Trust::Own)
+pub fn add_marks(value: &Value, other: &Value) -> Value {
+    mark_value(value, other, Trust::Own)
 }
 
 /// Adds the marks of another version to attributes that have marks.
 #[must_use]
-pub fn beside_attributes(attributes: &Attributes, other: &Attributes) -> Attributes {
-    each(attributes, other, Trust::Own)
+pub fn add_attribute_marks(attributes: &Attributes, other: &Attributes) -> Attributes {
+    mark_each(attributes, other, Trust::Own)
 }
 
 /// Adds the marks of each version to the other, before and after a change: an unmarked old value may be the value that
 /// is hidden from now on.
 #[must_use]
-pub fn together<'a>(before: &'a Attributes, after: &'a Attributes) -> (Cow<'a, Attributes>, Cow<'a, Attributes>) {
+pub fn mark_both<'a>(before: &'a Attributes, after: &'a Attributes) -> (Cow<'a, Attributes>, Cow<'a, Attributes>) {
     if ![before, after].iter().any(|attributes| attributes.values().any(Value::has_sensitive)) {
         return (Cow::Borrowed(before), Cow::Borrowed(after));
     }
-    (Cow::Owned(beside_attributes(before, after)), Cow::Owned(beside_attributes(after, before)))
+    (Cow::Owned(add_attribute_marks(before, after)), Cow::Owned(add_attribute_marks(after, before)))
 }
 
 /// Marks computed attributes that contain a sensitive text, such as an id that is a path, because not every provider
 /// marks derived values. The given values are also secret, even if the provider returns them in another form or not at
 /// all.
-pub fn spread(schema: &Object, given: &Attributes, attributes: &mut Attributes) {
+pub fn mark_derived(schema: &Object, given: &Attributes, attributes: &mut Attributes) {
     if !schema.0.iter().any(is_computed) {
         return;
     }
@@ -76,7 +76,7 @@ pub fn spread(schema: &Object, given: &Attributes, attributes: &mut Attributes) 
                 value.visit_texts(is_secret, &mut |leaf, is_marked| secrets.extend(is_marked.then_some(leaf)));
             }
         }
-        secrets.retain(|secret| secret.len() >= SHORTEST);
+        secrets.retain(|secret| secret.len() >= MIN_SECRET_LENGTH);
         let computed = schema.0.iter().filter(|attribute| is_computed(attribute));
         for attribute in computed.filter(|_| !secrets.is_empty()) {
             let Some(value) = attributes.get(attribute.name) else { continue };
@@ -102,37 +102,37 @@ fn is_computed(attribute: &Attribute) -> bool {
 
 /// The attributes whose value stays the same, and that gain marks.
 #[must_use]
-pub fn added(before: &Attributes, after: &Attributes) -> Vec<Path> {
-    let is_added = |(name, after): &(&String, &Value)| {
-        before.get(*name).is_some_and(|before| adds(before, after) && is_same(Some(before), Some(after)))
+pub fn newly_marked(before: &Attributes, after: &Attributes) -> Vec<Path> {
+    let gains_marks = |(name, after): &(&String, &Value)| {
+        before.get(*name).is_some_and(|before| has_new_marks(before, after) && is_same(Some(before), Some(after)))
     };
-    after.iter().filter(is_added).map(|(name, _)| Path::attribute(name)).collect()
+    after.iter().filter(gains_marks).map(|(name, _)| Path::attribute(name)).collect()
 }
 
 /// True when something is newly marked. Both must be the same except for marks.
 #[must_use]
-pub fn adds(before: &Value, after: &Value) -> bool {
+pub fn has_new_marks(before: &Value, after: &Value) -> bool {
     match (before, after) {
         (Value::Sensitive(_), _) => false,
-        (Value::Map(before), Value::Map(after)) => {
-            after.iter().any(|(key, after)| before.get(key).map_or_else(|| after.has_sensitive(), |it| adds(it, after)))
-        }
+        (Value::Map(before), Value::Map(after)) => after
+            .iter()
+            .any(|(key, after)| before.get(key).map_or_else(|| after.has_sensitive(), |it| has_new_marks(it, after))),
         (Value::List(before), Value::List(after)) => {
-            before.iter().zip(after).any(|(before, after)| adds(before, after))
+            before.iter().zip(after).any(|(before, after)| has_new_marks(before, after))
         }
         _ => after.has_sensitive() && !after.is_null(),
     }
 }
 
-fn each(attributes: &Attributes, other: &Attributes, trust: Trust) -> Attributes {
+fn mark_each(attributes: &Attributes, other: &Attributes, trust: Trust) -> Attributes {
     let marked = |(name, value): (&String, &Value)| {
-        let value = other.get(name).map_or_else(|| value.clone(), |other| covered(value, other, trust));
+        let value = other.get(name).map_or_else(|| value.clone(), |other| mark_value(value, other, trust));
         (name.clone(), value)
     };
     attributes.iter().map(marked).collect()
 }
 
-fn covered(value: &Value, other: &Value, trust: Trust) -> Value {
+fn mark_value(value: &Value, other: &Value, trust: Trust) -> Value {
     if !other.has_sensitive() || value.is_null() {
         return value.clone();
     }
@@ -140,8 +140,8 @@ fn covered(value: &Value, other: &Value, trust: Trust) -> Value {
         (Value::Sensitive(_), _) => value.clone(),
         (_, Value::Sensitive(_)) => Value::sensitive(value.clone()),
         (Value::Unknown, _) => Value::Unknown,
-        (Value::Map(entries), Value::Map(others)) => map(entries, others, trust),
-        (Value::List(items), Value::List(others)) => list(items, others, trust)
+        (Value::Map(entries), Value::Map(other_entries)) => mark_map(entries, other_entries, trust),
+        (Value::List(items), Value::List(other_items)) => mark_list(items, other_items, trust)
             .or_else(|| (trust == Trust::Own && !reveals(value, other)).then(|| value.clone()))
             .unwrap_or_else(|| Value::sensitive(value.clone())),
         _ if trust == Trust::Own && !reveals(value, other) => value.clone(),
@@ -150,42 +150,44 @@ fn covered(value: &Value, other: &Value, trust: Trust) -> Value {
 }
 
 /// Keys identify entries. A new entry may be a renamed marked entry.
-fn map(entries: &Map, others: &Map, trust: Trust) -> Value {
+fn mark_map(entries: &Map, other_entries: &Map, trust: Trust) -> Value {
     let is_kept = |(key, other): (&String, &Value)| {
         !other.has_sensitive() || entries.get(key).is_some_and(|entry| entry.is_same_as(other))
     };
-    let are_all_kept = others.iter().all(is_kept);
-    let whole = Value::Map(others.clone());
+    let are_all_kept = other_entries.iter().all(is_kept);
+    let whole = Value::Map(other_entries.clone());
     let new = |value: &Value| match trust {
         _ if are_all_kept => value.clone(),
         Trust::Own if !reveals(value, &whole) => value.clone(),
         _ => Value::sensitive(value.clone()),
     };
     let marked = |(key, value): (&String, &Value)| {
-        let value = others.get(key).map_or_else(|| new(value), |other| covered(value, other, trust));
+        let value = other_entries.get(key).map_or_else(|| new(value), |other| mark_value(value, other, trust));
         (key.clone(), value)
     };
     entries.iter().map(marked).collect()
 }
 
 /// Marks the items of a list; `None` when the marked items cannot be identified.
-fn list(items: &[Value], others: &[Value], trust: Trust) -> Option<Value> {
+fn mark_list(items: &[Value], other_items: &[Value], trust: Trust) -> Option<Value> {
     // Nothing moved: differences are only in marked parts.
-    if items.len() == others.len() && items.iter().zip(others).all(|(item, other)| is_alike(item, other)) {
-        return Some(Value::List(items.iter().zip(others).map(|(item, other)| covered(item, other, trust)).collect()));
+    if items.len() == other_items.len() && items.iter().zip(other_items).all(|(item, other)| is_alike(item, other)) {
+        return Some(Value::List(
+            items.iter().zip(other_items).map(|(item, other)| mark_value(item, other, trust)).collect(),
+        ));
     }
     // All marked items still exist, at any position.
     let mut marked: HashMap<String, Vec<&Value>> = HashMap::new();
-    for other in others.iter().filter(|other| other.has_sensitive() && !other.has_unknown()) {
+    for other in other_items.iter().filter(|other| other.has_sensitive() && !other.has_unknown()) {
         marked.entry(text(other)).or_default().push(other);
     }
     let item = |item: &Value| match marked.get_mut(&text(item)).and_then(Vec::pop) {
-        Some(other) => covered(item, other, trust),
+        Some(other) => mark_value(item, other, trust),
         None => item.clone(),
     };
     let items = items.iter().map(item).collect();
-    let is_found =
-        marked.values().all(Vec::is_empty) && !others.iter().any(|other| other.has_sensitive() && other.has_unknown());
+    let is_found = marked.values().all(Vec::is_empty)
+        && !other_items.iter().any(|other| other.has_sensitive() && other.has_unknown());
     is_found.then_some(Value::List(items))
 }
 
@@ -224,7 +226,7 @@ fn reveals(value: &Value, other: &Value) -> bool {
     value.visit_texts(false, &mut |leaf, is_marked| shown.extend((!is_marked).then_some(leaf)));
     other.visit_texts(false, &mut |leaf, is_marked| marked.extend(is_marked.then_some(leaf)));
     marked.iter().any(|secret| {
-        let is_short = secret.len() < SHORTEST;
+        let is_short = secret.len() < MIN_SECRET_LENGTH;
         shown.iter().any(|shown| if is_short { shown == secret } else { shown.contains(secret.as_ref()) })
     })
 }

@@ -21,7 +21,7 @@ pub struct Moves {
     /// Positions of moves by the component that moves.
     components: HashMap<String, usize>,
     /// The components that move last. Their moves take place at the same time, so that one may take the key that another leaves.
-    last: BTreeSet<String>,
+    final_components: BTreeSet<String>,
 }
 
 impl Moves {
@@ -49,17 +49,18 @@ impl Moves {
             }
         }
         moves.all = all;
-        moves.check_loops(diagnostics);
+        moves.check_cycles(diagnostics);
         moves
     }
 
     /// Adds moves of components that take place at the same time, after all others.
     #[must_use]
-    pub(crate) fn with_last(&self, last: Vec<Move>, diagnostics: &mut Vec<Diagnostic>) -> Self {
-        let mut moves = Self::new(self.all.iter().cloned().chain(last.iter().cloned()).collect(), &mut Vec::new());
+    pub(crate) fn with_final(&self, final_moves: Vec<Move>, diagnostics: &mut Vec<Diagnostic>) -> Self {
+        let mut moves =
+            Self::new(self.all.iter().cloned().chain(final_moves.iter().cloned()).collect(), &mut Vec::new());
         let stated: HashSet<&Selector> = self.all.iter().map(|entry| &entry.from.value).collect();
-        let twice = last.iter().filter(|entry| stated.contains(&entry.from.value));
-        diagnostics.extend(twice.map(|entry| {
+        let duplicates = final_moves.iter().filter(|entry| stated.contains(&entry.from.value));
+        diagnostics.extend(duplicates.map(|entry| {
             Diagnostic::error("moved_twice", format!("`{}` moves twice", entry.from.value))
                 .at(self
                     .all
@@ -68,14 +69,14 @@ impl Moves {
                     .map_or(entry.from.span, |other| other.from.span))
                 .hint("remove this move: the objects show which component they belong to")
         }));
-        moves.last = last.iter().map(|entry| entry.from.value.component().to_owned()).collect();
+        moves.final_components = final_moves.iter().map(|entry| entry.from.value.component().to_owned()).collect();
         moves
     }
 
-    /// True for a move of [`Moves::with_last`].
+    /// True for a move of [`Moves::with_final`].
     #[must_use]
-    pub(crate) fn is_last(&self, entry: &Move) -> bool {
-        matches!(&entry.from.value, Selector::Component(component) if self.last.contains(component))
+    pub(crate) fn is_final(&self, entry: &Move) -> bool {
+        matches!(&entry.from.value, Selector::Component(component) if self.final_components.contains(component))
     }
 
     /// True if there are no moves.
@@ -109,7 +110,7 @@ impl Moves {
         let (mut at, mut hops) = (address.clone(), 0);
         while let Some((entry, to)) = self.next(&at).filter(|_| hops < self.all.len()) {
             (at, hops) = (to, hops + 1);
-            if self.is_last(entry) {
+            if self.is_final(entry) {
                 break;
             }
         }
@@ -124,7 +125,7 @@ impl Moves {
     }
 
     /// Reports circles of moves.
-    fn check_loops(&self, diagnostics: &mut Vec<Diagnostic>) {
+    fn check_cycles(&self, diagnostics: &mut Vec<Diagnostic>) {
         let mut reported: HashSet<&Selector> = HashSet::new();
         for start in &self.all {
             let mut at = representative(&start.from.value);
@@ -174,7 +175,7 @@ fn all_instances(address: &Address) -> Address {
 
 /// A row that moves.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moving {
+pub struct RowMove {
     /// The present address.
     pub from: Address,
     /// The new address.
@@ -185,20 +186,21 @@ pub struct Moving {
 
 /// The writes that move rows, and that update the recorded dependencies and reads of others.
 #[must_use]
-pub fn writes(stack: &StackId, moving: &[Moving]) -> Vec<Write> {
-    let moving = &in_order(moving);
-    let rename = |moving: &Moving| Write::Move {
+pub fn writes(stack: &StackId, row_moves: &[RowMove]) -> Vec<Write> {
+    let row_moves = &in_order(row_moves);
+    let rename = |row_move: &RowMove| Write::Move {
         stack: stack.clone(),
-        from: moving.from.clone(),
-        to: moving.to.clone(),
-        expected: moving.generation,
+        from: row_move.from.clone(),
+        to: row_move.to.clone(),
+        expected: row_move.generation,
     };
-    let follow = following(moving.iter().map(|moving| (&moving.from, &moving.to)));
+    let follow = following(row_moves.iter().map(|row_move| (&row_move.from, &row_move.to)));
     let follow = follow.into_iter().flat_map(|(block, targets)| {
         let stack = stack.clone();
         targets.into_iter().map(move |to| Write::Follow { stack: stack.clone(), block: block.clone(), to })
     });
-    let mut between: Vec<(&str, &str)> = moving.iter().filter_map(|moving| between(&moving.from, &moving.to)).collect();
+    let mut between: Vec<(&str, &str)> =
+        row_moves.iter().filter_map(|row_move| between(&row_move.from, &row_move.to)).collect();
     let mut known = HashSet::new();
     between.retain(|pair| known.insert(*pair));
     let reads = between.into_iter().map(|(from, to)| Write::FollowReads {
@@ -206,17 +208,17 @@ pub fn writes(stack: &StackId, moving: &[Moving]) -> Vec<Write> {
         from: from.to_owned(),
         to: to.to_owned(),
     });
-    moving.iter().map(rename).chain(follow).chain(reads).collect()
+    row_moves.iter().map(rename).chain(follow).chain(reads).collect()
 }
 
 /// Sorts the rows so that each finds its new address free.
-fn in_order(moving: &[Moving]) -> Vec<Moving> {
-    let mut ordered = Vec::with_capacity(moving.len());
-    let mut waiting: Vec<&Moving> = moving.iter().collect();
+fn in_order(row_moves: &[RowMove]) -> Vec<RowMove> {
+    let mut ordered = Vec::with_capacity(row_moves.len());
+    let mut waiting: Vec<&RowMove> = row_moves.iter().collect();
     while !waiting.is_empty() {
-        let taken: HashSet<&Address> = waiting.iter().map(|moving| &moving.from).collect();
-        let (blocked, free): (Vec<&Moving>, Vec<&Moving>) =
-            waiting.iter().copied().partition(|moving| moving.to != moving.from && taken.contains(&moving.to));
+        let taken: HashSet<&Address> = waiting.iter().map(|row_move| &row_move.from).collect();
+        let (blocked, free): (Vec<&RowMove>, Vec<&RowMove>) =
+            waiting.iter().copied().partition(|row_move| row_move.to != row_move.from && taken.contains(&row_move.to));
         // The store refuses circles.
         let (free, blocked) = if free.is_empty() { (blocked, Vec::new()) } else { (free, blocked) };
         ordered.extend(free.into_iter().cloned());
@@ -233,17 +235,17 @@ pub async fn resealing(
     store: &dyn StateStore,
     seal: &Seal,
     stack: &StackId,
-    moving: &[Moving],
+    row_moves: &[RowMove],
 ) -> Result<Vec<Write>, RekeyError> {
     seal.bind_to(store).await?;
-    let targets: BTreeMap<&Address, &Address> = moving.iter().map(|entry| (&entry.from, &entry.to)).collect();
+    let targets: BTreeMap<&Address, &Address> = row_moves.iter().map(|entry| (&entry.from, &entry.to)).collect();
     let from: BTreeSet<Address> = targets.keys().map(|from| (*from).clone()).collect();
-    let sealed = |what: String| move |error| RekeyError::Sealed { what, error };
+    let sealed = |record: String| move |error| RekeyError::Sealed { record, error };
     let mut writes = Vec::new();
     for row in store.rows(stack, &Selection::Addresses(from.clone())).await? {
         let Some(to) = targets.get(&row.address) else { continue };
-        let what = format!("{stack}:{}", row.address);
-        if let Some(row) = record::resealed(row, None, to, seal).map_err(sealed(what))? {
+        let record = format!("{stack}:{}", row.address);
+        if let Some(row) = record::resealed(row, None, to, seal).map_err(sealed(record))? {
             writes.push(Write::Reseal { row: Box::new(Row { generation: 0, ..row }) });
         }
     }
@@ -252,12 +254,12 @@ pub async fn resealing(
     }
     for OwnerRow { ownership, declaration } in store.owners(&stack.environment, &OwnersOf::Addresses(from)).await? {
         let Some(to) = targets.get(&ownership.address) else { continue };
-        let what =
+        let record =
             || format!("declaration by `{}` of {} of {}", ownership.component, ownership.stack, ownership.address);
-        let declared = SharedDeclaration::from_stored(&ownership, &declaration, seal).map_err(sealed(what()))?;
+        let declared = SharedDeclaration::from_stored(&ownership, &declaration, seal).map_err(sealed(record()))?;
         let Some(declared) = declared.filter(SharedDeclaration::has_sensitive) else { continue };
         let moved = Ownership { address: (*to).clone(), ..ownership.clone() };
-        let declaration = declared.to_stored(&moved, seal).map_err(sealed(what()))?;
+        let declaration = declared.to_stored(&moved, seal).map_err(sealed(record()))?;
         writes.push(Write::PutOwner(OwnerRow { ownership: moved, declaration }));
     }
     Ok(writes)
@@ -265,8 +267,8 @@ pub async fn resealing(
 
 /// The old and the new component of an object; `None` if the component stays.
 pub(crate) fn between<'a>(from: &'a Address, to: &'a Address) -> Option<(&'a str, &'a str)> {
-    let is_other = from.component != to.component && !from.is_shared();
-    is_other.then_some((from.component.as_str(), to.component.as_str()))
+    let has_moved = from.component != to.component && !from.is_shared();
+    has_moved.then_some((from.component.as_str(), to.component.as_str()))
 }
 
 /// New targets of dependencies on all instances of a resource, after instances moved elsewhere. If several instances moved to one
@@ -357,10 +359,10 @@ mod tests {
         let pairs = [("t.a[0]", "t.b[0]"), ("t.a[1]", "t.b[1]"), ("t.c[0]", "t.c[1]"), ("t.d[0]", "t.e")];
         let pairs = pairs.map(|(from, to)| (parse(from), parse(to)));
         let followed = following(pairs.iter().map(|(from, to)| (from, to)));
-        let told: Vec<String> = followed
+        let lines: Vec<String> = followed
             .iter()
             .map(|(from, to)| format!("{from} {}", to.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")))
             .collect();
-        assert_eq!(told, ["t.a[*] t.b[*]", "t.d[*] t.e"]);
+        assert_eq!(lines, ["t.a[*] t.b[*]", "t.d[*] t.e"]);
     }
 }

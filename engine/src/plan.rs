@@ -80,8 +80,8 @@ use terrace_provider::schema::Timeouts;
 use terrace_provider::{Attributes, Path, Private, Value};
 use uuid::Uuid;
 
-pub use cross_stack_outputs::{OtherOutputs, StackNeed};
-pub use destroy_unmanaged::NOT_LOOKED_FOR;
+pub use cross_stack_outputs::{RecordedOutputs, StackNeed};
+pub use destroy_unmanaged::NOT_SEARCHED;
 pub use lookup::{Lookup, ReadReason};
 pub use mode::Mode;
 pub use note::Note;
@@ -157,7 +157,7 @@ pub struct StackPlan {
     /// The outputs and objects of other stacks that its components read.
     pub needs: Vec<StackNeed>,
     /// The recorded outputs that they read of stacks outside the plan.
-    pub others: Vec<OtherOutputs>,
+    pub recorded_outputs: Vec<RecordedOutputs>,
     /// The recorded outputs that the plan depends on.
     pub output_reads: Vec<OutputRead>,
     /// Shared rows that get or lose an owner, or whose owner changes its declaration.
@@ -395,7 +395,7 @@ impl Change {
     /// True if the object stays and its lifecycle settings change. The row holds them, because protection and retention apply without a
     /// descriptor too.
     #[must_use]
-    pub fn has_other_lifecycle(&self) -> bool {
+    pub fn changes_lifecycle(&self) -> bool {
         self.is_kept() && self.prior.as_ref().is_some_and(|prior| prior.lifecycle != self.lifecycle)
     }
 
@@ -407,15 +407,15 @@ impl Change {
 
     /// True if the object stays and its recorded dependencies change.
     #[must_use]
-    pub fn has_other_dependencies(&self) -> bool {
+    pub fn changes_dependencies(&self) -> bool {
         self.is_kept() && self.prior.as_ref().is_some_and(|prior| prior.dependencies != self.depends_on)
     }
 
     /// True if the row has to be written although the object stays: the refresh, the lifecycle, the sensitivity or the dependencies differ.
     /// Without that write, rows of different times could depend on each other in a cycle.
     #[must_use]
-    pub fn is_recorded_anew(&self) -> bool {
-        let differs = self.has_other_lifecycle() || self.has_other_dependencies();
+    pub fn is_rewritten(&self) -> bool {
+        let differs = self.changes_lifecycle() || self.changes_dependencies();
         self.has_refreshed() || differs || self.is_newly_sensitive()
     }
 

@@ -122,7 +122,7 @@ pub fn seal(new: &NewRow<'_>, seal: &Seal) -> Result<Row, WireError> {
         provider_version: Some(new.provider_version.to_owned()),
         schema_version: new.schema_version,
         // A provider that returns an identity does not know which of its parts are sensitive.
-        identity: encode_map(&marks::found_attributes(new.identity, new.attributes), &at(RowPart::Identity))?
+        identity: encode_map(&marks::mark_attributes_like(new.identity, new.attributes), &at(RowPart::Identity))?
             .to_string(),
         attributes: encode_map(new.attributes, &at(RowPart::Attributes))?.to_string(),
         private: seal_private(new.private, &at(RowPart::Private))?,
@@ -293,8 +293,8 @@ pub struct Outputs {
 /// # Errors
 /// When the text is damaged or a sealed part cannot be opened.
 pub fn open_outputs(text: &str, seal: &dyn Sealing) -> Result<Outputs, WireError> {
-    let (outputs, closed) = open_outputs_apart(text, seal)?;
-    closed.into_values().next().map_or(Ok(outputs), Err)
+    let (outputs, unreadable) = open_readable_outputs(text, seal)?;
+    unreadable.into_values().next().map_or(Ok(outputs), Err)
 }
 
 /// Opens the outputs of a component.
@@ -309,13 +309,13 @@ pub fn open_component(stack: &StackId, row: &ComponentRow, seal: &Seal) -> Resul
 ///
 /// # Errors
 /// When the text is damaged.
-pub(crate) fn open_outputs_apart(
+pub(crate) fn open_readable_outputs(
     text: &str,
     seal: &dyn Sealing,
 ) -> Result<(Outputs, BTreeMap<String, WireError>), WireError> {
     let json: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(text).map_err(|error| WireError::Damaged(error.to_string()))?;
-    let (mut outputs, mut closed) = (Outputs::default(), BTreeMap::new());
+    let (mut outputs, mut unreadable) = (Outputs::default(), BTreeMap::new());
     for (name, value) in json {
         match decode_at(&Spot::Key(&Spot::Root, &name), value, seal) {
             Ok(value) if value.is_unknown() => {
@@ -326,11 +326,11 @@ pub(crate) fn open_outputs_apart(
             }
             Err(error @ WireError::Damaged(_)) => return Err(error),
             Err(error) => {
-                closed.insert(name, error);
+                unreadable.insert(name, error);
             }
         }
     }
-    Ok((outputs, closed))
+    Ok((outputs, unreadable))
 }
 
 /// Returns the attributes to store after a call. Values that the provider read keep the plan's spelling when both mean
@@ -355,12 +355,12 @@ pub fn storable(ty: &ResourceType, planned: &Attributes, observed: &Observed) ->
         };
         let value = match planned {
             _ if attribute.sensitive => Value::sensitive(value.into_owned()),
-            Some(planned) => marks::found(&value, planned),
+            Some(planned) => marks::mark_like(&value, planned),
             None => value.into_owned(),
         };
         merged.insert(attribute.name.to_owned(), value);
     }
-    marks::spread(&ty.attributes, given, &mut merged);
+    marks::mark_derived(&ty.attributes, given, &mut merged);
     merged
 }
 
@@ -382,9 +382,9 @@ pub fn recorded(stack: &StackId, address: &Address, prior: &Prior) -> Recorded {
 }
 
 impl Prior {
-    /// Moves the object into the form that providers get, until [`Prior::take_back`]. Avoids copies: a plan asks a
+    /// Moves the object into the form that providers get, until [`Prior::restore`]. Avoids copies: a plan asks a
     /// provider about every object.
-    pub(crate) fn lend(&mut self, address: &str) -> Recorded {
+    pub(crate) fn take_recorded(&mut self, address: &str) -> Recorded {
         Recorded {
             address: address.to_owned(),
             identity: std::mem::take(&mut self.identity),
@@ -393,9 +393,9 @@ impl Prior {
         }
     }
 
-    /// Moves the object back after [`Prior::lend`].
-    pub(crate) fn take_back(&mut self, lent: Recorded) {
-        let Recorded { address: _, identity, attributes, private } = lent;
+    /// Moves the object back after [`Prior::take_recorded`].
+    pub(crate) fn restore(&mut self, recorded: Recorded) {
+        let Recorded { address: _, identity, attributes, private } = recorded;
         (self.identity, self.attributes, self.private) = (identity, attributes, private);
     }
 

@@ -29,12 +29,12 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use writes::Writes;
 
-pub use finding::{Arrived, Finding};
-pub(crate) use finding::{in_present_form, look_into};
+pub use finding::{AppliedValues, Finding};
+pub(crate) use finding::{find_outcome, in_present_form};
 
 /// An interrupted step. An address alone does not identify one, because its deposed objects may have open steps too.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct CutOff {
+pub struct InterruptedStep {
     /// The stack of its row.
     pub stack: StackId,
     /// The resource.
@@ -47,7 +47,7 @@ pub struct CutOff {
     pub step: u32,
 }
 
-impl CutOff {
+impl InterruptedStep {
     fn of(intent: &Intent) -> Self {
         let Intent { operation, step, row: Row { stack, address, deposed, .. }, .. } = intent;
         let (stack, address, deposed) = (stack.clone(), address.clone(), deposed.clone());
@@ -60,7 +60,7 @@ impl CutOff {
 }
 
 /// Prints the object of the step.
-impl fmt::Display for CutOff {
+impl fmt::Display for InterruptedStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.stack, self.address)?;
         self.deposed.as_ref().map_or(Ok(()), |key| write!(f, " (deposed {key})"))
@@ -71,7 +71,7 @@ impl fmt::Display for CutOff {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovered {
     /// The step.
-    pub step: CutOff,
+    pub step: InterruptedStep,
     /// Its object in words: the resource with its stack, and the key of a deposed one.
     pub address: String,
     /// The finding, in words.
@@ -109,7 +109,7 @@ pub struct Recovery<'a> {
     /// Cancelled when the user stops the operation.
     pub cancel: &'a CancellationToken,
     /// How long to wait for leases of other operations, and for calls that may still take effect.
-    pub patience: Duration,
+    pub lock_timeout: Duration,
     /// The user or process that recovers, for people.
     pub actor: &'a str,
 }
@@ -135,7 +135,7 @@ async fn endings(
 ///
 /// # Errors
 /// If the store fails.
-pub async fn end_cut_off(
+pub async fn end_interrupted(
     store: &dyn StateStore,
     matches: impl Fn(&OperationRow) -> bool,
 ) -> Result<Vec<OperationRow>, StoreError> {
@@ -182,11 +182,11 @@ impl Recovery<'_> {
         let mut recovered = Vec::new();
         let result = async {
             // Another recovery may have closed some: only steps that are still open count.
-            let begun = Instant::now();
+            let started = Instant::now();
             let mut closed = BTreeSet::new();
             for open in self.orphaned(stack, selection).await? {
                 let of = open.intent.operation;
-                let step = self.resolve(&held, open, begun).await?;
+                let step = self.resolve(&held, open, started).await?;
                 closed.extend((!step.is_in_doubt).then_some(of));
                 recovered.push(step);
             }
@@ -208,9 +208,9 @@ impl Recovery<'_> {
     ///
     /// # Errors
     /// If leases cannot be acquired or the store fails.
-    pub async fn decide(&self, step: &CutOff, verdict: Verdict) -> Result<bool, LeaseError> {
+    pub async fn decide(&self, step: &InterruptedStep, verdict: Verdict) -> Result<bool, LeaseError> {
         self.seal.bind_to(self.store.as_ref()).await?;
-        let CutOff { stack, address, .. } = step;
+        let InterruptedStep { stack, address, .. } = step;
         let Some(open) = self.still_open(step).await? else { return Ok(false) };
         let (held, operation) = self.begin(stack, &[open]).await?;
         let result = async {
@@ -249,7 +249,7 @@ impl Recovery<'_> {
     }
 
     /// The intent of a step while it is open and orphaned.
-    async fn still_open(&self, step: &CutOff) -> Result<Option<OpenIntent>, StoreError> {
+    async fn still_open(&self, step: &InterruptedStep) -> Result<Option<OpenIntent>, StoreError> {
         let selection = Selection::Addresses(BTreeSet::from([step.address.clone()]));
         Ok(self.orphaned(&step.stack, &selection).await?.into_iter().find(|open| step.is(open)))
     }
@@ -258,10 +258,10 @@ impl Recovery<'_> {
     async fn begin(&self, stack: &StackId, steps: &[OpenIntent]) -> Result<(Held, Uuid), LeaseError> {
         let operation = Uuid::now_v7();
         let claim = Claim {
-            components: steps.iter().map(|open| (stack.clone(), open.intent.row.address.leased_as())).collect(),
+            components: steps.iter().map(|open| (stack.clone(), open.intent.row.address.lease_key())).collect(),
             operation,
             holder: self.actor,
-            patience: self.patience,
+            lock_timeout: self.lock_timeout,
             cancel: self.cancel,
             events: self.events,
         };
@@ -288,13 +288,13 @@ impl Recovery<'_> {
     }
 
     /// Determines the outcome of a step and records it. Waits while its call may still take effect.
-    async fn resolve(&self, held: &Held, open: OpenIntent, begun: Instant) -> Result<Recovered, StoreError> {
-        let step = CutOff::of(&open.intent);
+    async fn resolve(&self, held: &Held, open: OpenIntent, started: Instant) -> Result<Recovered, StoreError> {
+        let step = InterruptedStep::of(&open.intent);
         let address = step.to_string();
         let mut reported = String::new();
         // Steps are checked one after the other, and their age grows meanwhile.
         let listed = open.age;
-        let mut open = OpenIntent { age: listed.saturating_add(begun.elapsed()), ..open };
+        let mut open = OpenIntent { age: listed.saturating_add(started.elapsed()), ..open };
         let may_take_effect = open.settles_in().is_some();
         open = match in_present_form(self.registry, self.seal, open).await {
             Ok(open) => open,
@@ -315,10 +315,10 @@ impl Recovery<'_> {
         let recorded = writes.updated()?;
         let mut was_open = false;
         // Some stores do not record when a process ended.
-        let mut seen_gone = open.is_holder_gone.then(Instant::now);
+        let mut first_seen_gone = open.is_holder_gone.then(Instant::now);
         let finding = loop {
-            let finding = look_into(self.registry, self.seal, &open, recorded.as_ref()).await;
-            let left = self.patience.saturating_sub(begun.elapsed());
+            let finding = find_outcome(self.registry, self.seal, &open, recorded.as_ref()).await;
+            let left = self.lock_timeout.saturating_sub(started.elapsed());
             let Finding::TooEarly(reason) = &finding else { break finding };
             was_open = true;
             if left.is_zero() || self.cancel.is_cancelled() {
@@ -335,11 +335,12 @@ impl Recovery<'_> {
                 () = tokio::time::sleep(pause) => {}
                 () = self.cancel.cancelled() => {}
             }
-            let gone = self.gone_for(&open).await?;
-            seen_gone = seen_gone.or_else(|| gone.map(|_| Instant::now()));
-            open.is_holder_gone = gone.is_some();
-            open.gone_for = gone.unwrap_or_default().max(seen_gone.map(|at| at.elapsed()).unwrap_or_default());
-            open.age = listed.saturating_add(begun.elapsed());
+            let ended_for = self.gone_for(&open).await?;
+            first_seen_gone = first_seen_gone.or_else(|| ended_for.map(|_| Instant::now()));
+            open.is_holder_gone = ended_for.is_some();
+            open.gone_for =
+                ended_for.unwrap_or_default().max(first_seen_gone.map(|at| at.elapsed()).unwrap_or_default());
+            open.age = listed.saturating_add(started.elapsed());
         };
         let (found, writes) = match finding {
             Finding::InDoubt(reason) | Finding::TooEarly(reason) => {
@@ -347,8 +348,8 @@ impl Recovery<'_> {
             }
             Finding::Unchanged => ("the step did not take effect".to_owned(), Vec::new()),
             Finding::Nothing => ("there is no such object".to_owned(), writes.dropped()?),
-            Finding::Object { attributes, observed, arrived } => {
-                match self.elsewhere(&open.intent, &writes, &observed).await? {
+            Finding::Object { attributes, observed, applied } => {
+                match self.current_manager(&open.intent, &writes, &observed).await? {
                     Err(found) => return Ok(Recovered { step, address, found, is_in_doubt: true, was_open }),
                     Ok(Some(by)) => {
                         let found = format!("the step took effect, and {by} manages the object now");
@@ -356,11 +357,11 @@ impl Recovery<'_> {
                     }
                     Ok(None) => {}
                 }
-                match writes.recorded(&attributes, &observed, arrived)? {
+                match writes.recorded(&attributes, &observed, applied)? {
                     Some(writes) if writes.is_empty() => {
                         ("the object exists, but it has no row any more".to_owned(), Vec::new())
                     }
-                    Some(writes) if arrived.is_as_planned() => {
+                    Some(writes) if applied.is_as_planned() => {
                         ("the step took effect and is recorded now".to_owned(), writes)
                     }
                     Some(writes) => ("the object's current values are recorded".to_owned(), writes),
@@ -383,7 +384,7 @@ impl Recovery<'_> {
         writes: Vec<Write>,
         was_open: bool,
     ) -> Result<Recovered, StoreError> {
-        let step = CutOff::of(intent);
+        let step = InterruptedStep::of(intent);
         let address = step.to_string();
         held.commit(vec![closing(intent, &found, writes)]).await?;
         self.events.take(Event::Recovered { message: format!("{address}: {found}") });
@@ -392,7 +393,7 @@ impl Recovery<'_> {
 
     /// The resource that manages the step's object now; `None` if the step's row has to record it. The inner error is the reason
     /// why this is unknown.
-    async fn elsewhere(
+    async fn current_manager(
         &self,
         intent: &Intent,
         writes: &Writes<'_>,
@@ -405,7 +406,7 @@ impl Recovery<'_> {
         let object = (address.ty.as_str(), provider.as_str(), &observed.identity);
         // Read again for each step, because the one before may have recorded the same object.
         match Managed::default()
-            .within(self.store.as_ref(), (self.registry, self.seal), &stack.environment, object)
+            .manager_in(self.store.as_ref(), (self.registry, self.seal), &stack.environment, object)
             .await
         {
             Ok(by) => Ok(Ok(by)),
@@ -423,7 +424,7 @@ impl Recovery<'_> {
 
     /// Time since the call, or the process that made it, is known to have ended; `None` if it may run.
     async fn gone_for(&self, open: &OpenIntent) -> Result<Option<Duration>, StoreError> {
-        let step = CutOff::of(&open.intent);
+        let step = InterruptedStep::of(&open.intent);
         let selection = Selection::Addresses(BTreeSet::from([step.address.clone()]));
         let now = self.store.open_intents(&step.stack, &selection).await?;
         let open = now.into_iter().find(|open| step.is(open)).map(|open| self.registry.ended_calls().complete(open));

@@ -5,7 +5,7 @@ mod settings;
 
 use crate::apply::EndedCalls;
 use crate::diagnostic::{Diagnostic, did_you_mean};
-use offline::Offline;
+use offline::OfflineProvider;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -80,9 +80,9 @@ impl Registry {
         self.without_objects(true)
     }
 
-    fn without_objects(&self, answers_lookups: bool) -> Self {
-        let instance = |provider: &Arc<dyn Provider>, answers_lookups, settings, limits| {
-            let provider = Arc::new(Offline { provider: Arc::clone(provider), answers_lookups });
+    fn without_objects(&self, runs_lookups: bool) -> Self {
+        let instance = |provider: &Arc<dyn Provider>, runs_lookups, settings, limits| {
+            let provider = Arc::new(OfflineProvider { provider: Arc::clone(provider), runs_lookups });
             Instance { provider, settings, limits, session: OnceCell::new() }
         };
         let configured = self.instances.iter().map(|(name, configured_instance)| {
@@ -90,7 +90,7 @@ impl Registry {
                 name.clone(),
                 instance(
                     &configured_instance.provider,
-                    answers_lookups,
+                    runs_lookups,
                     configured_instance.settings.clone(),
                     configured_instance.limits.clone(),
                 ),
@@ -121,18 +121,18 @@ impl Registry {
     /// The resource type of that name, and its provider.
     #[must_use]
     pub fn resource_type(&self, name: &str) -> Option<(&ProviderSchema, &ResourceType)> {
-        self.of_that_name(name, |schema| schema.resource(name))
+        self.find_declared(name, |schema| schema.resource(name))
     }
 
     /// The lookup of that name, and its provider.
     #[must_use]
     pub fn lookup(&self, name: &str) -> Option<(&ProviderSchema, &Lookup)> {
-        self.of_that_name(name, |schema| schema.lookup(name))
+        self.find_declared(name, |schema| schema.lookup(name))
     }
 
     /// Searches the provider whose name is the prefix of a type first, then all others. It is called several times for
     /// each resource, so a search through all types would be too slow with many providers.
-    fn of_that_name<'a, T>(
+    fn find_declared<'a, T>(
         &'a self,
         name: &str,
         declared: impl Fn(&'a ProviderSchema) -> Option<&'a T>,

@@ -28,16 +28,16 @@ pub enum RekeyError {
         stack: StackId,
     },
     /// A record cannot be opened with any key.
-    #[error("{what} cannot be opened: {error}")]
+    #[error("{record} cannot be opened: {error}")]
     Sealed {
         /// The record.
-        what: String,
+        record: String,
         /// The reason.
         error: WireError,
     },
     /// The body of a queued request cannot be opened with any key.
     #[error("the request of operation {operation} cannot be opened: {error}")]
-    Asked {
+    Request {
         /// The operation.
         operation: Uuid,
         /// The reason.
@@ -57,35 +57,35 @@ pub struct Resealed {
     /// loaded.
     pub leases: BTreeSet<(StackId, String)>,
     /// Old versions that stay as they are because they cannot be opened.
-    pub left: BTreeSet<String>,
+    pub skipped: BTreeSet<String>,
 }
 
 /// Re-seals a write of another store for the bound store, because a sealed value opens only in its own store.
 ///
 /// # Errors
 /// When a value cannot be opened as one of the other store, or cannot be sealed.
-pub fn rebound(write: Write, from: Uuid, seal: &Seal) -> Result<Write, RekeyError> {
-    let failed = |what: String| move |error| RekeyError::Sealed { what, error };
+pub fn rebind(write: Write, from: Uuid, seal: &Seal) -> Result<Write, RekeyError> {
+    let failed = |record: String| move |error| RekeyError::Sealed { record, error };
     Ok(match write {
         Write::Put { row, expected } => {
-            let (what, address) = (format!("{}:{}", row.stack, row.address), row.address.clone());
-            let resealed = resealed_row((*row).clone(), Some(from), &address, seal).map_err(failed(what))?;
+            let (record, address) = (format!("{}:{}", row.stack, row.address), row.address.clone());
+            let resealed = resealed_row((*row).clone(), Some(from), &address, seal).map_err(failed(record))?;
             Write::Put { row: resealed.map_or(row, Box::new), expected }
         }
         Write::Component { stack, component } => {
-            let what = outputs_in_words(&stack, &component.key);
-            let outputs = resealed_outputs(&stack, &component, Some(from), seal).map_err(failed(what))?;
+            let record = outputs_in_words(&stack, &component.key);
+            let outputs = resealed_outputs(&stack, &component, Some(from), seal).map_err(failed(record))?;
             let outputs = outputs.unwrap_or_else(|| component.outputs.clone());
             Write::Component { stack, component: ComponentRow { outputs, ..component } }
         }
         Write::PutOwner(owner) => {
             let OwnerRow { ownership, declaration } = &owner;
-            let what =
+            let record =
                 || format!("how `{}` of {} declares {}", ownership.component, ownership.stack, ownership.address);
             let declared = SharedDeclaration::from_stored_in(Some(from), ownership, declaration, seal);
-            let declared = declared.map_err(failed(what()))?.filter(SharedDeclaration::has_sensitive);
+            let declared = declared.map_err(failed(record()))?.filter(SharedDeclaration::has_sensitive);
             let resealed = declared.map(|declared| declared.to_stored(ownership, seal)).transpose();
-            let resealed = resealed.map_err(failed(what()))?.unwrap_or_else(|| declaration.clone());
+            let resealed = resealed.map_err(failed(record()))?.unwrap_or_else(|| declaration.clone());
             Write::PutOwner(OwnerRow { ownership: ownership.clone(), declaration: resealed })
         }
         other => other,
@@ -112,7 +112,7 @@ pub async fn reseal(
         if store.open_intents(&stack, &Selection::All).await?.iter().any(|open| open.is_orphaned) {
             return Err(RekeyError::NotRecovered { stack });
         }
-        let failed = |what: String| move |error| RekeyError::Sealed { what, error };
+        let failed = |record: String| move |error| RekeyError::Sealed { record, error };
         let versions = snapshot.history.into_iter().filter_map(|(_, entry)| entry.row);
         let mut rows: BTreeMap<_, Row> = BTreeMap::new();
         let current: BTreeSet<_> = snapshot.rows.iter().map(|row| (row.address.clone(), row.generation)).collect();
@@ -120,16 +120,16 @@ pub async fn reseal(
             rows.insert((row.address.clone(), row.deposed.clone(), row.generation), row);
         }
         for row in rows.into_values() {
-            let what = format!("{stack}:{}", row.address);
-            let lease = (stack.clone(), row.address.leased_as());
+            let record = format!("{stack}:{}", row.address);
+            let lease = (stack.clone(), row.address.lease_key());
             let is_current = current.contains(&(row.address.clone(), row.generation));
             let address = row.address.clone();
             let new_row = match resealed_row(row, None, &address, seal) {
                 Err(error) if !is_current => {
-                    resealed.left.insert(format!("an old version of {what} stays as it is: {error}"));
+                    resealed.skipped.insert(format!("an old version of {record} stays as it is: {error}"));
                     None
                 }
-                new_row => new_row.map_err(failed(what))?,
+                new_row => new_row.map_err(failed(record))?,
             };
             if let Some(row) = new_row {
                 resealed.leases.insert(lease);
@@ -149,24 +149,24 @@ pub async fn reseal(
                 // The loop below reports a current component.
                 Err(_) if snapshot.components.contains(&component) => {}
                 Err(error) => {
-                    resealed.left.insert(format!("old versions of {outputs} stay as they are: {error}"));
+                    resealed.skipped.insert(format!("old versions of {outputs} stay as they are: {error}"));
                 }
             }
         }
         for component in snapshot.components {
-            let what = outputs_in_words(&stack, &component.key);
+            let record = outputs_in_words(&stack, &component.key);
             let key = component.key.clone();
-            if let Some(outputs) = resealed_outputs(&stack, &component, None, seal).map_err(failed(what))? {
+            if let Some(outputs) = resealed_outputs(&stack, &component, None, seal).map_err(failed(record))? {
                 let component = ComponentRow { outputs, ..component };
                 resealed.leases.insert((stack.clone(), key));
                 resealed.writes.push(Write::Component { stack: stack.clone(), component });
             }
         }
         for mut owner in snapshot.owned {
-            let what = format!("how `{}` of {stack} declares {}", owner.ownership.component, owner.ownership.address);
+            let record = format!("how `{}` of {stack} declares {}", owner.ownership.component, owner.ownership.address);
             let declared = SharedDeclaration::from_stored(&owner.ownership, &owner.declaration, seal);
-            if let Some(declared) = declared.map_err(failed(what.clone()))? {
-                owner.declaration = declared.to_stored(&owner.ownership, seal).map_err(failed(what))?;
+            if let Some(declared) = declared.map_err(failed(record.clone()))? {
+                owner.declaration = declared.to_stored(&owner.ownership, seal).map_err(failed(record))?;
                 resealed.leases.insert((stack.clone(), owner.ownership.component.clone()));
                 resealed.writes.push(Write::PutOwner(owner));
             }

@@ -23,7 +23,7 @@ mod totals;
 mod value;
 
 pub use text::{environment_option, is_invisible, narrowed, shell_word, with_visible};
-pub use totals::{SOURCE_SPEC, still_left};
+pub use totals::{SOURCE_SPEC, remaining_deferred};
 pub(crate) use value::{Limits, SENSITIVE, UNKNOWN, brief_change};
 
 #[cfg(test)]

@@ -21,12 +21,12 @@ pub(crate) enum NoItems {
     /// Field that holds the unknown value: `forEach` itself, an item or a key.
     Unknown(&'static str),
     /// The `forEach` is invalid.
-    Wrong(Vec<Diagnostic>),
+    Invalid(Vec<Diagnostic>),
 }
 
 impl From<Diagnostic> for NoItems {
     fn from(diagnostic: Diagnostic) -> Self {
-        Self::Wrong(vec![diagnostic])
+        Self::Invalid(vec![diagnostic])
     }
 }
 
@@ -47,8 +47,8 @@ pub(crate) fn items(
         .into());
     }
     match value {
-        Value::Map(entries) => Ok(entries.into_iter().map(|(key, value)| keyed(key, value)).collect()),
-        Value::List(items) => of_list(for_each, items, key, key_of),
+        Value::Map(entries) => Ok(entries.into_iter().map(|(key, value)| keyed_item(key, value)).collect()),
+        Value::List(items) => list_items(for_each, items, key, key_of),
         Value::Null => Ok(Vec::new()),
         Value::Unknown => Err(NoItems::Unknown("forEach")),
         other => {
@@ -61,27 +61,27 @@ pub(crate) fn items(
     }
 }
 
-fn of_list(
+fn list_items(
     for_each: &Template,
     values: Vec<Value>,
     key: Option<&Template>,
     key_of: &dyn Fn(&Template, &Value) -> Result<String, NoItems>,
 ) -> Result<Vec<Item>, NoItems> {
     let mut items: Vec<Item> = Vec::with_capacity(values.len());
-    let mut seen = BTreeSet::new();
+    let mut keys = BTreeSet::new();
     for value in values {
         let item = match (key, value) {
             (Some(key), value) => {
                 let name = key_of(key, &each(Value::Null, value.clone()))?;
-                keyed(name, value)
+                keyed_item(name, value)
             }
-            (None, Value::String(text)) => keyed(text.clone(), Value::String(text)),
+            (None, Value::String(text)) => keyed_item(text.clone(), Value::String(text)),
             (None, Value::Int(index)) => {
                 Item { key: InstanceKey::Index(index), each: each(Value::Int(index), Value::Int(index)) }
             }
             (None, Value::Map(entries)) if entries.get("key").and_then(Value::as_str).is_some() => {
                 let name = entries.get("key").and_then(Value::as_str).unwrap_or_default().to_owned();
-                keyed(name, Value::Map(entries))
+                keyed_item(name, Value::Map(entries))
             }
             (None, Value::Unknown) => return Err(NoItems::Unknown("forEach")),
             (None, other) => {
@@ -92,7 +92,7 @@ fn of_list(
                     .into());
             }
         };
-        if !seen.insert(item.key.clone()) {
+        if !keys.insert(item.key.clone()) {
             return Err(Diagnostic::error("repeated_key", format!("two items of `forEach` have the key {}", item.key))
                 .at(key.map_or(for_each.span, |key| key.span))
                 .hint("use a different key for each instance")
@@ -103,7 +103,7 @@ fn of_list(
     Ok(items)
 }
 
-fn keyed(key: String, value: Value) -> Item {
+fn keyed_item(key: String, value: Value) -> Item {
     Item { each: each(Value::String(key.clone()), value), key: InstanceKey::Text(key) }
 }
 

@@ -19,12 +19,12 @@ use crate::source::Span;
 use crate::yaml::Node;
 use terrace_provider::plan::with_defaults;
 use terrace_provider::schema::Timeouts;
-use terrace_provider::wrap::silence::with_patience;
+use terrace_provider::wrap::silence::with_silence_limit;
 use terrace_provider::{ErrorKind, Map, Path, Value};
 
 /// The input of a reverse provisioning.
 #[derive(Debug, Clone, Default)]
-pub struct Question {
+pub struct ReverseInput {
     /// The parameters of the search: `params`.
     pub params: Value,
     /// The component in the catalog: `catalogInfo`.
@@ -33,7 +33,7 @@ pub struct Question {
 
 /// The dependencies of reverse provisioning.
 #[derive(Clone, Copy)]
-pub struct Reversing<'a> {
+pub struct ReverseProvisioner<'a> {
     /// The providers.
     pub registry: &'a Registry,
     /// Functions of expressions.
@@ -57,12 +57,12 @@ pub fn choose<'l>(
         let mapped = templates.iter().filter(move |(_, to)| *to == name).map(|(template, _)| template.as_str());
         std::iter::once(blueprint.matcher.use_case_template_id.as_deref().unwrap_or(name)).chain(mapped)
     });
-    let able: Vec<&str> = names.collect();
-    let hint = match able.is_empty() {
+    let supported: Vec<&str> = names.collect();
+    let hint = match supported.is_empty() {
         true => "no blueprint has `reverse`".to_owned(),
-        false => format!("choose one of: {}", able.join(", ")),
+        false => format!("choose one of: {}", supported.join(", ")),
     };
-    match library.of_template(template, templates).or_else(|| library.get(template)) {
+    match library.for_template(template, templates).or_else(|| library.get(template)) {
         None => Err((format!("no blueprint matches the template `{template}`"), hint)),
         Some(blueprint) => match &blueprint.reverse {
             Some(reverse) => Ok((blueprint, reverse)),
@@ -84,23 +84,23 @@ pub fn params(reverse: &Reverse, given: Value) -> Result<Value, Vec<String>> {
     if errors.is_empty() { Ok(params) } else { Err(errors) }
 }
 
-impl Reversing<'_> {
+impl ReverseProvisioner<'_> {
     /// Returns the values for the catalog, by dotted path.
     ///
     /// # Errors
     /// When the parameters are invalid, a lookup fails, or a value cannot be computed.
-    pub async fn updates(&self, reverse: &Reverse, question: Question) -> Result<Map, Vec<Diagnostic>> {
-        with_patience(&self.environment.patience, self.updates_of(reverse, question)).await
+    pub async fn updates(&self, reverse: &Reverse, input: ReverseInput) -> Result<Map, Vec<Diagnostic>> {
+        with_silence_limit(&self.environment.silence_limit, self.compute_updates(reverse, input)).await
     }
 
-    async fn updates_of(&self, reverse: &Reverse, question: Question) -> Result<Map, Vec<Diagnostic>> {
-        let params = params(reverse, question.params).map_err(|errors| {
+    async fn compute_updates(&self, reverse: &Reverse, input: ReverseInput) -> Result<Map, Vec<Diagnostic>> {
+        let params = params(reverse, input.params).map_err(|errors| {
             let wrong = |error| Diagnostic::error("wrong_params", error);
             errors.into_iter().map(wrong).collect::<Vec<_>>()
         })?;
         let roots = [
             ("params", params),
-            ("catalogInfo", question.catalog_info),
+            ("catalogInfo", input.catalog_info),
             ("environment", Value::from(self.environment.name.as_str())),
             ("settings", self.environment.settings.clone()),
             ("data", Value::Map(Map::default())),
@@ -108,7 +108,7 @@ impl Reversing<'_> {
         let mut scope = FactScope { roots: roots.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() };
         let functions = self.functions.of_stack(NamesRule::Latin);
         for lookup in &reverse.data {
-            let found = self.answers(lookup, &mut scope, &functions).await?;
+            let found = self.run_lookups(lookup, &mut scope, &functions).await?;
             if let Some(Value::Map(data)) = scope.roots.get_mut("data") {
                 data.insert(lookup.name.value.clone(), found);
             }
@@ -134,13 +134,13 @@ impl Reversing<'_> {
     }
 
     /// Runs a lookup, or for `forEach` one lookup for each item, with a list as result.
-    async fn answers(
+    async fn run_lookups(
         &self,
         lookup: &ResourceDeclaration,
         scope: &mut FactScope,
         functions: &Functions,
     ) -> Result<Value, Vec<Diagnostic>> {
-        let Some(items) = &lookup.for_each else { return self.ask(lookup, scope, functions).await };
+        let Some(items) = &lookup.for_each else { return self.run_lookup(lookup, scope, functions).await };
         let Value::List(values) = items.evaluate(scope, functions)? else {
             let error = Diagnostic::error("wrong_type", "`forEach` of a lookup must be a list");
             return Err(vec![error.at(items.span)]);
@@ -149,14 +149,14 @@ impl Reversing<'_> {
         for value in values {
             let each = [("value".to_owned(), value)].into_iter().collect();
             scope.roots.insert("each".to_owned(), each);
-            answers.push(self.ask(lookup, scope, functions).await?);
+            answers.push(self.run_lookup(lookup, scope, functions).await?);
         }
         scope.roots.shift_remove("each");
         Ok(Value::List(answers))
     }
 
     /// Runs a lookup.
-    async fn ask(
+    async fn run_lookup(
         &self,
         lookup: &ResourceDeclaration,
         scope: &FactScope,
@@ -193,7 +193,7 @@ impl Reversing<'_> {
         let arguments = with_defaults(&schema.arguments, &given);
         let call = async {
             let session = self.registry.session(&instance).await?;
-            deadline::reading(Timeouts::default().read, session.lookup(schema.name, &arguments)).await
+            deadline::call_reading(Timeouts::default().read, session.lookup(schema.name, &arguments)).await
         };
         match call.await {
             Ok(result) => Ok(answer(schema, &arguments, &result)),

@@ -84,7 +84,7 @@ pub(crate) enum Unverified {
     /// The code's key is not configured.
     UnknownKey(String),
     /// The code belongs to another text, or is not a code.
-    OtherText,
+    Mismatch,
 }
 
 /// Error for a malformed state key.
@@ -229,15 +229,15 @@ impl Seal {
 
     /// Checks a code with the key that it names: the current one, or a configured older one.
     pub(crate) fn verify(&self, parts: &[&[u8]], code: &str) -> Result<(), Unverified> {
-        let id = key_of(code).ok_or(Unverified::OtherText)?;
-        let code = code.get(KEY_ID_LENGTH + 1..).ok_or(Unverified::OtherText)?;
+        let id = key_of(code).ok_or(Unverified::Mismatch)?;
+        let code = code.get(KEY_ID_LENGTH + 1..).ok_or(Unverified::Mismatch)?;
         let key = self.current.iter().chain(&self.previous).find(|key| key.id == id);
         let key = key.ok_or_else(|| Unverified::UnknownKey(id.to_owned()))?;
         let mut bytes = [0_u8; 32];
-        let code = base16ct::lower::decode(code, &mut bytes).map_err(|_| Unverified::OtherText)?;
-        let mac = key.plan_mac(parts).ok_or(Unverified::OtherText)?;
+        let code = base16ct::lower::decode(code, &mut bytes).map_err(|_| Unverified::Mismatch)?;
+        let mac = key.plan_mac(parts).ok_or(Unverified::Mismatch)?;
         // Compares in constant time.
-        mac.verify_slice(code).map_err(|_| Unverified::OtherText)
+        mac.verify_slice(code).map_err(|_| Unverified::Mismatch)
     }
 
     /// Returns a seal for each older key, as if it were the current one.

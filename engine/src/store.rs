@@ -15,15 +15,15 @@ pub use audit::{
     Anchor, AuditEntry, AuditLink, AuditLog, AuditOutcome, AuditPage, BrokenChain, GENESIS, PRUNED, Verifier,
 };
 pub use error::StoreError;
-pub(crate) use error::component_in_words;
-pub(crate) use error::moved_in_words;
+pub(crate) use error::describe_lease;
+pub(crate) use error::describe_stale_rows;
 pub use operation::{
     KINDS, LogLine, NewOperation, OperationFilter, OperationRow, OperationStatus, PLANS, SCANS, StepResult, StepRow,
 };
 pub use record::{ComponentRead, Read, Record, StaleRead, Write};
 pub use request::{
-    AskedAnew, AskedRow, Body, Cancelled, Claimant, Enqueued, NewRequest, RequestClaim, RequestEnd, RequestQueue,
-    RequestQuota, RequestRow, ServerStore,
+    Body, Cancelled, Claimant, Enqueued, NewRequest, RequestClaim, RequestEnd, RequestQueue, RequestQuota, RequestRow,
+    ResealedRequest, ServerStore, StoredRequest,
 };
 
 use crate::access::Access;

@@ -4,7 +4,7 @@ use crate::diagnostic::{Diagnostic, Location};
 use crate::source::Sources;
 
 /// Diagnostics as plain text, for snapshots.
-pub(crate) fn told(diagnostics: &[Diagnostic], sources: &Sources) -> String {
+pub(crate) fn render_diagnostics(diagnostics: &[Diagnostic], sources: &Sources) -> String {
     let mut lines = Vec::new();
     for diagnostic in diagnostics {
         let severity = format!("{:?}", diagnostic.severity).to_lowercase();

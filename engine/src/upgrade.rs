@@ -10,7 +10,7 @@ use terrace_provider::{ProviderError, ResourceType, Value};
 
 /// Error of an upgrade.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Outdated {
+pub(crate) enum UpgradeError {
     /// A newer terrace wrote the record.
     #[error("recorded with version {found} of `{ty}`; this terrace knows version {known}")]
     Newer { ty: &'static str, found: u32, known: u32 },
@@ -19,32 +19,32 @@ pub(crate) enum Outdated {
     Refused { ty: &'static str, found: u32, error: ProviderError },
     /// The record cannot be opened.
     #[error(transparent)]
-    Closed(#[from] WireError),
+    Unreadable(#[from] WireError),
 }
 
-impl Outdated {
+impl UpgradeError {
     /// The remedy.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Newer { .. } => Some("use the terrace that recorded it, or a newer one".to_owned()),
             Self::Refused { error, .. } => error.solutions.first().cloned(),
-            Self::Closed(_) => None,
+            Self::Unreadable(_) => None,
         }
     }
 }
 
 /// Upgrades an opened row to the schema version of this build. Skips a type that this build does not have.
-pub(crate) async fn upgrade(registry: &Registry, opened: &mut Opened) -> Result<(), Outdated> {
-    let Some(ty) = outdated(registry, &opened.address.ty, opened.schema_version)? else { return Ok(()) };
+pub(crate) async fn upgrade(registry: &Registry, opened: &mut Opened) -> Result<(), UpgradeError> {
+    let Some(ty) = type_to_upgrade(registry, &opened.address.ty, opened.schema_version)? else { return Ok(()) };
     let found = opened.schema_version;
     let upgraded = match registry.session(&opened.provider).await {
         Ok(session) => session.upgrade(ty, found, opened.prior.attributes.clone()).await,
         Err(error) => Err(error),
     };
-    let attributes = upgraded.map_err(|error| Outdated::Refused { ty: ty.name, found, error })?;
+    let attributes = upgraded.map_err(|error| UpgradeError::Refused { ty: ty.name, found, error })?;
     let is_known = |name: &str| ty.attributes.get(name).is_some();
     let attributes = attributes.into_iter().filter(|(name, _)| is_known(name));
-    opened.prior.attributes = attributes.map(|(name, value)| marked(ty, name, value)).collect();
+    opened.prior.attributes = attributes.map(|(name, value)| mark_if_sensitive(ty, name, value)).collect();
     if let Some(identity) = ty.identity_of(&opened.prior.attributes) {
         opened.prior.identity = identity;
     }
@@ -53,13 +53,13 @@ pub(crate) async fn upgrade(registry: &Registry, opened: &mut Opened) -> Result<
 }
 
 /// Upgrades a stored row, like [`upgrade`].
-pub(crate) async fn upgraded(registry: &Registry, seal: &Seal, row: Row) -> Result<Row, Outdated> {
-    if outdated(registry, &row.address.ty, row.schema_version)?.is_none() {
+pub(crate) async fn upgraded(registry: &Registry, seal: &Seal, row: Row) -> Result<Row, UpgradeError> {
+    if type_to_upgrade(registry, &row.address.ty, row.schema_version)?.is_none() {
         return Ok(row);
     }
     let mut opened = record::open(row.clone(), seal)?;
     upgrade(registry, &mut opened).await?;
-    let identity = marks::found_attributes(&opened.prior.identity, &opened.prior.attributes);
+    let identity = marks::mark_attributes_like(&opened.prior.identity, &opened.prior.attributes);
     let mut row = Row { schema_version: opened.schema_version, ..row };
     let placed = |part| record::placed(&row, part, seal);
     let identity = encode_map(&identity, &placed(RowPart::Identity))?.to_string();
@@ -70,16 +70,16 @@ pub(crate) async fn upgraded(registry: &Registry, seal: &Seal, row: Row) -> Resu
 }
 
 /// Returns the type if the record has an older schema version, and `None` if it is current.
-fn outdated<'r>(registry: &'r Registry, ty: &str, found: u32) -> Result<Option<&'r ResourceType>, Outdated> {
+fn type_to_upgrade<'r>(registry: &'r Registry, ty: &str, found: u32) -> Result<Option<&'r ResourceType>, UpgradeError> {
     let Some((_, ty)) = registry.resource_type(ty) else { return Ok(None) };
     let known = ty.schema_version;
     match found > known {
-        true => Err(Outdated::Newer { ty: ty.name, found, known }),
+        true => Err(UpgradeError::Newer { ty: ty.name, found, known }),
         false => Ok((found < known).then_some(ty)),
     }
 }
 
-fn marked(ty: &ResourceType, name: String, value: Value) -> (String, Value) {
+fn mark_if_sensitive(ty: &ResourceType, name: String, value: Value) -> (String, Value) {
     let is_sensitive = ty.attributes.get(&name).is_some_and(|attribute| attribute.sensitive);
     let value = if is_sensitive { Value::sensitive(value) } else { value };
     (name, value)

@@ -4,7 +4,7 @@
 //! with a place. `no` and `yes` are text (YAML 1.2), `0123` keeps its text, timestamps are text.
 //!
 //! Read the modules in this order: [`parse`] (events to nodes), `scalar` (types of unquoted text), `mapping` (merge
-//! keys and duplicates), `syntax` (messages for the parser's errors), `slips` (common typing errors), `node` (access to
+//! keys and duplicates), `syntax` (messages for the parser's errors), `typing_errors` (common typing errors), `node` (access to
 //! the tree).
 
 mod mapping;
@@ -12,15 +12,15 @@ mod node;
 mod options;
 mod parse;
 mod scalar;
-mod slips;
 mod syntax;
+mod typing_errors;
 
 use crate::source::Span;
 use terrace_provider::Number;
 
 pub use options::{Budget, DuplicateKeys, ParseOptions, Parsed};
 pub use parse::{parse, parse_with};
-pub(crate) use slips::{slip_in_key, slip_in_value};
+pub(crate) use typing_errors::{typing_hint_for_key, typing_hint_for_value};
 
 /// A value with its place.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,6 +1,6 @@
 //! Access lists of components: a plan follows the last requested list, and has only grants when only that changes.
 
-mod strangers;
+mod external_grants;
 
 use crate::rollback::rolled_back;
 use crate::support::Story;

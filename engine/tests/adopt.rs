@@ -8,14 +8,14 @@ use terrace_engine::store::{NewOperation, OperationStatus, Record, Selection, Wr
 use terrace_provider::{ErrorKind, Value};
 use uuid::Uuid;
 
-fn put(story: &Story, key: &str, val: i64) {
+fn put_remote(story: &Story, key: &str, val: i64) {
     let object = [("key", Value::from(key)), ("val", Value::Int(val)), ("id", "id-0".into())];
     let object = object.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     story.remote().objects.insert(key.to_owned(), object);
 }
 
 /// A thing with a computed name.
-fn ours(val: i64) -> String {
+fn own_thing(val: i64) -> String {
     stack(&format!(
         "- {{type: world_thing, name: a, adopt: ifOurs, config: {{key: '${{{{ stack + \"-a\" }}}}', val: {val}}}}}"
     ))
@@ -24,12 +24,12 @@ fn ours(val: i64) -> String {
 #[tokio::test]
 async fn object_named_by_rule_is_adopted_and_aligned() {
     let story = Story::new();
-    put(&story, "demo-a", 1);
-    let plan = story.plan(&ours(2)).await;
+    put_remote(&story, "demo-a", 1);
+    let plan = story.plan(&own_thing(2)).await;
     assert_eq!(summary(&plan), "= world_thing.a\n");
     let counts = plan.stacks[0].counts();
     assert_eq!((counts.adopted, counts.add, counts.change), (1, 0, 1));
-    let report = story.apply_once(&ours(2)).await;
+    let report = story.apply_once(&own_thing(2)).await;
     assert_eq!((report.imported(), report.counts()), (1, (0, 1, 0)));
     assert_eq!(story.log(), ["update demo-a"]);
     assert_eq!(story.remote_value("demo-a", "val"), 2_i64.into());
@@ -38,10 +38,10 @@ async fn object_named_by_rule_is_adopted_and_aligned() {
 #[tokio::test]
 async fn matching_object_is_adopted_without_a_call() {
     let story = Story::new();
-    put(&story, "demo-a", 2);
-    let counts = story.plan(&ours(2)).await.stacks[0].counts();
+    put_remote(&story, "demo-a", 2);
+    let counts = story.plan(&own_thing(2)).await.stacks[0].counts();
     assert_eq!((counts.adopted, counts.change), (1, 0));
-    let report = story.apply_once(&ours(2)).await;
+    let report = story.apply_once(&own_thing(2)).await;
     assert_eq!((report.imported(), report.counts()), (1, (0, 0, 0)));
     assert!(story.log().is_empty());
     assert_eq!(story.rows().await, ["world_thing.a"]);
@@ -50,7 +50,7 @@ async fn matching_object_is_adopted_without_a_call() {
 #[tokio::test]
 async fn object_with_literal_name_is_not_ours() {
     let story = Story::new();
-    put(&story, "a", 1);
+    put_remote(&story, "a", 1);
     let text = stack("- {type: world_thing, name: a, adopt: ifOurs, config: {key: a}}");
     insta::assert_snapshot!(story.errors(&text).await, @"
     stack.yaml:5:31: demo@test:world_thing.a exists already and cannot be adopted: `key` is a literal, not computed
@@ -65,7 +65,7 @@ async fn object_managed_by_another_row_is_not_adopted() {
     story
         .apply(&stack("- {type: world_thing, name: b, config: {key: demo-a}}").replace("name: demo}", "name: other}"))
         .await;
-    insta::assert_snapshot!(story.errors(&ours(1)).await, @"
+    insta::assert_snapshot!(story.errors(&own_thing(1)).await, @"
     stack.yaml:5:31: demo@test:world_thing.a exists already and cannot be adopted: other@test:world_thing.b manages it
       hint: give one of them another name, or let both own it with `shared`
     ");
@@ -74,7 +74,8 @@ async fn object_managed_by_another_row_is_not_adopted() {
 #[tokio::test]
 async fn retained_data_under_another_name_gets_a_move_hint() {
     let story = Story::new();
-    let data = |name: &str| ours(1).replace("world_thing", "world_data").replace("name: a,", &format!("name: {name},"));
+    let data =
+        |name: &str| own_thing(1).replace("world_thing", "world_data").replace("name: a,", &format!("name: {name},"));
     story.apply(&data("old")).await;
     story.apply(&stack("- {type: world_thing, name: other, config: {key: other}}")).await;
     insta::assert_snapshot!(story.errors(&data("new")).await, @"
@@ -86,8 +87,8 @@ async fn retained_data_under_another_name_gets_a_move_hint() {
 #[tokio::test]
 async fn data_is_adopted_if_alignment_needs_no_replacement() {
     let story = Story::new();
-    put(&story, "demo-a", 1);
-    let text = ours(1).replace("world_thing", "world_data");
+    put_remote(&story, "demo-a", 1);
+    let text = own_thing(1).replace("world_thing", "world_data");
     // Only `key` replaces, and the lookup goes by `key`: alignment is an update, which loses no data.
     assert_eq!(summary(&story.plan(&text).await), "= world_data.a\n");
 }
@@ -95,7 +96,7 @@ async fn data_is_adopted_if_alignment_needs_no_replacement() {
 #[tokio::test]
 async fn existing_object_error_offers_adoption_and_import() {
     let story = Story::new();
-    put(&story, "it is", 1);
+    put_remote(&story, "it is", 1);
     let report = story.apply_once(&stack("- {type: world_thing, name: a, config: {key: it is}}")).await;
     assert_eq!(
         report.failed[0].solutions,
@@ -112,8 +113,8 @@ const PAIR: &str = "- {type: world_thing, name: a, adopt: ifExists, config: {key
 #[tokio::test]
 async fn destroy_finds_and_removes_unmanaged_objects() {
     let story = Story::new();
-    put(&story, "a", 1);
-    put(&story, "b", 1);
+    put_remote(&story, "a", 1);
+    put_remote(&story, "b", 1);
     let plan = story.plan_destroy_of(&stack(PAIR)).await;
     assert_eq!(
         summary(&plan),
@@ -129,7 +130,7 @@ async fn destroy_finds_and_removes_unmanaged_objects() {
 #[tokio::test]
 async fn destroy_looks_up_component_whose_apply_recorded_no_resource() {
     let story = Story::new();
-    put(&story, "b", 1);
+    put_remote(&story, "b", 1);
     story.fault("create a", Fault::Before(ErrorKind::PermissionDenied));
     let text = stack("- {type: world_thing, name: a, config: {key: a}}");
     assert_eq!(story.apply_once(&text).await.failed.len(), 1);
@@ -142,7 +143,7 @@ async fn destroy_looks_up_component_whose_apply_recorded_no_resource() {
 #[tokio::test]
 async fn destroy_removes_only_existing_objects() {
     let story = Story::new();
-    put(&story, "b", 1);
+    put_remote(&story, "b", 1);
     assert_eq!(
         summary(&story.plan_destroy_of(&stack(PAIR)).await),
         "- world_thing.b (exists, and is not in the state)\n"
@@ -152,7 +153,7 @@ async fn destroy_removes_only_existing_objects() {
 #[tokio::test]
 async fn unmanaged_data_is_retained_and_recorded() {
     let mut story = Story::new();
-    put(&story, "t", 1);
+    put_remote(&story, "t", 1);
     let text = stack("- {type: world_data, name: t, adopt: ifExists, config: {key: t}}");
     let plan = story.plan_destroy_of(&text).await;
     assert_eq!(summary(&plan), "o world_data.t (exists, and is not in the state)\n");
@@ -167,7 +168,7 @@ async fn unmanaged_data_is_retained_and_recorded() {
 async fn destroy_of_a_recorded_component_removes_only_its_rows() {
     let story = Story::new();
     story.apply(&stack("- {type: world_thing, name: a, config: {key: a}}")).await;
-    put(&story, "b", 1);
+    put_remote(&story, "b", 1);
     assert_eq!(summary(&story.plan_destroy_of(&stack(PAIR)).await), "- world_thing.a (destroy)\n");
 }
 
@@ -188,7 +189,7 @@ async fn destroy_keeps_objects_of_another_stack() {
 #[tokio::test]
 async fn destroy_of_unmanaged_object_is_stale_once_it_has_a_row() {
     let story = Story::new();
-    put(&story, "a", 1);
+    put_remote(&story, "a", 1);
     let plan = story.plan_destroy_of(&stack(PAIR)).await;
     story.apply(&stack(PAIR).replace("name: a, config", "name: a, adopt: ifExists, config")).await;
     story.log();
@@ -197,15 +198,15 @@ async fn destroy_of_unmanaged_object_is_stale_once_it_has_a_row() {
 }
 
 /// A thing that adopts any existing object.
-fn taking(name: &str, key: &str) -> String {
+fn adopting(name: &str, key: &str) -> String {
     format!("- {{type: world_thing, name: {name}, adopt: ifExists, config: {{key: {key}}}}}\n")
 }
 
 #[tokio::test]
 async fn object_with_a_row_is_not_adopted_by_another_address() {
     let mut story = Story::new();
-    story.apply(&stack(&taking("a", "k"))).await;
-    let renamed = stack(&taking("b", "k"));
+    story.apply(&stack(&adopting("a", "k"))).await;
+    let renamed = stack(&adopting("b", "k"));
     insta::assert_snapshot!(story.errors(&renamed).await, @r#"
     stack.yaml:5:31: demo@test:world_thing.b names the object that is recorded as demo@test:world_thing.a: key "k"
       hint: declare the move: `moved: [{from: 'world_thing.a', to: 'world_thing.b'}]`
@@ -218,7 +219,7 @@ async fn object_with_a_row_is_not_adopted_by_another_address() {
       hint: if it is the same resource, declare the move: `moved: [{from: world_thing.a, to: world_thing.b}]`; `terrace state rm demo@test:world_thing.a` drops that record and leaves the object
     ");
     story.options.targets.clear();
-    let elsewhere = stack(&taking("a", "k")).replace("name: demo}", "name: other}");
+    let elsewhere = stack(&adopting("a", "k")).replace("name: demo}", "name: other}");
     insta::assert_snapshot!(story.errors(&elsewhere).await, @"
     stack.yaml:5:31: other@test:world_thing.a would adopt the object of demo@test:world_thing.a
       hint: give one of them another name, or let both own it with `shared`; `terrace state rm demo@test:world_thing.a` drops that record and leaves the object
@@ -234,7 +235,7 @@ async fn object_with_a_row_is_not_adopted_by_another_address() {
 #[tokio::test]
 async fn rows_of_one_object_do_not_adopt_from_each_other() {
     let story = Story::new();
-    story.apply(&stack(&taking("a", "k"))).await;
+    story.apply(&stack(&adopting("a", "k"))).await;
     let demo = StackId::new("demo", "test");
     let mut row = story.store.rows(&demo, &Selection::All).await.unwrap().remove(0);
     row.address = "world_thing.b".parse().unwrap();
@@ -244,17 +245,17 @@ async fn rows_of_one_object_do_not_adopt_from_each_other() {
     let end = Record::End { operation, status: OperationStatus::Completed, summary: String::new() };
     let write = Write::Put { row: Box::new(row), expected: 0 };
     story.store.commit(&[], vec![Record::Write { operation, write }, end]).await.unwrap();
-    insta::assert_snapshot!(story.errors(&stack(&taking("b", "k"))).await, @r#"
+    insta::assert_snapshot!(story.errors(&stack(&adopting("b", "k"))).await, @r#"
     stack.yaml:5:31: demo@test:world_thing.b names the object that is recorded as demo@test:world_thing.a: key "k"
       hint: `terrace state rm demo@test:world_thing.a` forgets that row and keeps the object
     "#);
-    let replaced = taking("a", "other") + &taking("b", "k");
+    let replaced = adopting("a", "other") + &adopting("b", "k");
     insta::assert_snapshot!(story.errors(&stack(&replaced)).await, @r#"
     stack.yaml:6:31: demo@test:world_thing.b names the object that is recorded as demo@test:world_thing.a: key "k"
       hint: `terrace state rm demo@test:world_thing.a` forgets that row and keeps the object
     "#);
     story.log();
-    story.apply(&(stack(&taking("b", "k")) + "forget: [world_thing.a]\n")).await;
+    story.apply(&(stack(&adopting("b", "k")) + "forget: [world_thing.a]\n")).await;
     assert!(story.log().is_empty());
     assert_eq!(story.rows().await, ["world_thing.b"]);
     story.destroy().await;
@@ -265,10 +266,10 @@ async fn rows_of_one_object_do_not_adopt_from_each_other() {
 async fn unmanaged_literal_name_is_destroyed_only_if_values_match() {
     let written_out = stack("- {type: world_thing, name: a, adopt: ifOurs, config: {key: demo-a, val: 2}}");
     for (text, val, is_removed) in
-        [(&written_out, 1, false), (&written_out, 2, true), (&ours(2), 1, true), (&ours(2), 2, true)]
+        [(&written_out, 1, false), (&written_out, 2, true), (&own_thing(2), 1, true), (&own_thing(2), 2, true)]
     {
         let story = Story::new();
-        put(&story, "demo-a", val);
+        put_remote(&story, "demo-a", val);
         let plan = story.plan_destroy_of(text).await;
         story.apply_plan(&plan).await.unwrap();
         assert_eq!(story.remote().objects.is_empty(), is_removed, "{text} {val}: {}", summary(&plan));

@@ -105,7 +105,7 @@ async fn resource_turned_into_instances_goes_after_its_dependents() {
 }
 
 /// `a` and the instances of `b`, of which one depends on the other; `ty` is the type of `b`.
-fn turned(ty: &str, is_a_first: bool, key: &str) -> String {
+fn mutually_dependent(ty: &str, is_a_first: bool, key: &str) -> String {
     let (of_a, of_b) = if is_a_first { ("", "a") } else { ("b", "") };
     stack(&format!(
         "- {{type: world_thing, name: a, dependsOn: [{of_a}], config: {{key: a}}}}
@@ -116,8 +116,8 @@ fn turned(ty: &str, is_a_first: bool, key: &str) -> String {
 #[tokio::test]
 async fn retained_instance_is_deleted_before_its_old_dependency() {
     let mut story = Story::new();
-    story.apply(&turned("world_data", true, "x")).await;
-    story.apply(&turned("world_data", false, "y")).await;
+    story.apply(&mutually_dependent("world_data", true, "x")).await;
+    story.apply(&mutually_dependent("world_data", false, "y")).await;
     story.log();
     story.options.remove_data = true;
     story.destroy().await;
@@ -131,9 +131,9 @@ async fn instance_with_failed_deletion_goes_before_its_old_dependency() {
     use crate::support::world::Fault;
     use terrace_provider::ErrorKind;
     let story = Story::new();
-    story.apply(&turned("world_thing", true, "x")).await;
+    story.apply(&mutually_dependent("world_thing", true, "x")).await;
     story.fault("delete x", Fault::Before(ErrorKind::PermissionDenied));
-    assert_eq!(story.apply_once(&turned("world_thing", false, "y")).await.failed.len(), 1);
+    assert_eq!(story.apply_once(&mutually_dependent("world_thing", false, "y")).await.failed.len(), 1);
     story.remote().faults.clear();
     story.log();
     story.destroy().await;

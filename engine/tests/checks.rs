@@ -3,7 +3,7 @@
 use crate::failure::crash_while;
 use crate::lifecycle::check_schema;
 use crate::support::Story;
-use crate::support::story::{stack, summary, told};
+use crate::support::story::{render_diagnostics, stack, summary};
 use crate::support::world::Fault;
 use terrace_engine::apply::{ApplyError, Report};
 use terrace_engine::diagnostic::has_errors;
@@ -40,7 +40,7 @@ async fn failed_check_is_an_error_of_a_plan_that_is_still_shown() {
         assert!(has_errors(&diagnostics));
         let place = if when == "pre" { "5:89" } else { "5:90" };
         assert_eq!(
-            told(&diagnostics, &sources),
+            render_diagnostics(&diagnostics, &sources),
             format!("stack.yaml:{place}: demo@test:world_thing.a: a is not good\n")
         );
         let plan = plan.unwrap();
@@ -57,7 +57,7 @@ async fn failed_check_is_an_error_of_a_plan_that_is_still_shown() {
         assert_eq!((&json["errored"], &json["applyable"]), (&true.into(), &false.into()));
         assert_eq!(json["checks"][0]["status"], "fail");
         assert_eq!(json["checks"][0]["instances"][0]["problems"][0]["message"], "a is not good");
-        assert!(matches!(story.apply_plan(&plan).await, Err(ApplyError::Errored)));
+        assert!(matches!(story.apply_plan(&plan).await, Err(ApplyError::PlanErrored)));
         assert!(story.log().is_empty());
     }
 }
@@ -329,7 +329,7 @@ async fn failed_stack_check_is_a_warning() {
     let story = Story::new();
     let (plan, diagnostics, sources) = story.try_plan(&of_stack("resources.a.val == 2")).await;
     assert!(!has_errors(&diagnostics));
-    assert_eq!(told(&diagnostics, &sources), "stack.yaml:6:19: demo@test: the stack is not good\n");
+    assert_eq!(render_diagnostics(&diagnostics, &sources), "stack.yaml:6:19: demo@test: the stack is not good\n");
     let plan = plan.unwrap();
     let json = json::plan(&plan, &"0".repeat(64));
     check_schema(&json);

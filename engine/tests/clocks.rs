@@ -9,7 +9,7 @@ use std::time::Duration;
 use terrace_engine::address::StackId;
 use terrace_engine::apply::{Applier, ApplyError};
 use terrace_engine::event::{Event, Events};
-use terrace_engine::recover::{RECOVER, end_cut_off};
+use terrace_engine::recover::{RECOVER, end_interrupted};
 use terrace_engine::store::{Acquired, Lease, LeaseRequest, NewOperation, OperationStatus, Record, StoreError};
 use terrace_state::{Clock, ManualClock, MemoryStore, SystemClock};
 use uuid::Uuid;
@@ -81,7 +81,7 @@ async fn apply_continues_after_a_stall_with_untaken_leases() {
     let plan = story.plan(TWO).await;
     let operation = stalled(&story);
     let report = story.applier().apply(&plan, operation).await.unwrap();
-    assert!(report.failed.is_empty() && report.not_begun.is_empty(), "{report:?}");
+    assert!(report.failed.is_empty() && report.not_started.is_empty(), "{report:?}");
     assert_eq!(story.log(), ["create a", "create b"]);
     assert_eq!(story.store.operation(operation).await.unwrap().unwrap().0.status, OperationStatus::Completed);
     assert!(story.store.leases().await.unwrap().is_empty());
@@ -95,7 +95,7 @@ async fn apply_continues_after_a_stall_of_all_clocks() {
     let plan = story.plan(TWO).await;
     let applier = Applier { events: Arc::new(Jumps(clock)), ..story.applier() };
     let report = applier.apply(&plan, stalled(&story)).await.unwrap();
-    assert!(report.failed.is_empty() && report.not_begun.is_empty(), "{report:?}");
+    assert!(report.failed.is_empty() && report.not_started.is_empty(), "{report:?}");
     assert_eq!(story.log(), ["create a", "create b"]);
 }
 
@@ -174,7 +174,7 @@ async fn abandoned_recovery_is_ended_but_abandoned_apply_is_not() {
     clock.advance(STALL);
     let abandoned = store.unended_operations().await.unwrap();
     assert!(abandoned.len() == 2 && abandoned.iter().all(|operation| operation.is_abandoned), "{abandoned:?}");
-    let ended = end_cut_off(store, |_| true).await.unwrap();
+    let ended = end_interrupted(store, |_| true).await.unwrap();
     assert_eq!(ended.iter().map(|operation| operation.kind.as_str()).collect::<Vec<_>>(), [RECOVER]);
     assert_eq!(store.unended_operations().await.unwrap().len(), 1);
 }

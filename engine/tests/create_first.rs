@@ -330,7 +330,7 @@ async fn object_with_unchanged_name_is_deleted_first_with_dependents() {
     story.log();
     let (plan, diagnostics, sources) = story.try_plan(&text("c")).await;
     assert_eq!(actions(&plan.unwrap()), ["-/+ a", "-/+ b"]);
-    insta::assert_snapshot!(crate::support::story::told(&diagnostics, &sources), @"
+    insta::assert_snapshot!(crate::support::story::render_diagnostics(&diagnostics, &sources), @"
     stack.yaml:5:31: world_thing.a cannot be created before it is destroyed: the new object has the name of the old one
       hint: change its name too, so that both can exist
     stack.yaml:6:31: world_thing.b cannot be created before it is destroyed: a dependency of it is deleted first

@@ -56,7 +56,7 @@ async fn removal_of_data_shows_its_amount_and_removes_no_more() {
     let plan = story.plan_destroy().await;
     story.remote().objects.get_mut("t").unwrap().insert("val".to_owned(), "12 rows".into());
     story.log();
-    let report = Applier { looks_again: true, ..story.applier() }.apply(&plan, Uuid::now_v7()).await.unwrap();
+    let report = Applier { rereads_objects: true, ..story.applier() }.apply(&plan, Uuid::now_v7()).await.unwrap();
     let output: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
     assert_eq!(
         output,
@@ -66,7 +66,7 @@ async fn removal_of_data_shows_its_amount_and_removes_no_more() {
     assert!(story.log().is_empty());
     let plan = story.plan_destroy().await;
     story.remote().objects.get_mut("t").unwrap().insert("val".to_owned(), "1 rows".into());
-    Applier { looks_again: true, ..story.applier() }.apply(&plan, Uuid::now_v7()).await.unwrap();
+    Applier { rereads_objects: true, ..story.applier() }.apply(&plan, Uuid::now_v7()).await.unwrap();
     assert_eq!(story.log(), ["delete t"]);
 }
 
@@ -78,7 +78,7 @@ async fn removed_later(shown: &str, then: &str) -> (Vec<String>, Vec<String>) {
     let plan = story.plan_destroy().await;
     story.remote().objects.get_mut("t").unwrap().insert("val".to_owned(), then.into());
     story.log();
-    let report = Applier { looks_again: true, ..story.applier() }.apply(&plan, Uuid::now_v7()).await.unwrap();
+    let report = Applier { rereads_objects: true, ..story.applier() }.apply(&plan, Uuid::now_v7()).await.unwrap();
     (report.failed.into_iter().map(|failed| failed.error).collect(), story.log())
 }
 
@@ -231,7 +231,7 @@ async fn update_of_data_changed_since_the_plan_does_not_start() {
 }
 
 /// A thing, and a table that depends on it.
-fn under(val: &str, table: &str) -> String {
+fn table_after_thing(val: &str, table: &str) -> String {
     stack(&format!(
         "- {{type: world_thing, name: b, config: {{key: b, val: {val}}}}}\n- {{type: world_data, name: t, config: {{key: t, {table}}}, \
          dependsOn: [b]}}"
@@ -243,9 +243,9 @@ async fn update_goes_on_after_a_step_before_it_changed_its_object() {
     // A server may apply a dependent change as planned, or half of it.
     for carried in ["two", "half"] {
         let story = Story::new();
-        story.apply(&under("one", "val: one")).await;
-        story.remote().carried.insert("update b", ("t", carried.into()));
-        let report = story.apply(&under("two", "val: two")).await;
+        story.apply(&table_after_thing("one", "val: one")).await;
+        story.remote().side_effects.insert("update b", ("t", carried.into()));
+        let report = story.apply(&table_after_thing("two", "val: two")).await;
         assert!(report.failed.is_empty(), "{:?}", report.failed);
         assert_eq!(story.remote_value("t", "val"), "two".into());
     }
@@ -254,9 +254,9 @@ async fn update_goes_on_after_a_step_before_it_changed_its_object() {
 #[tokio::test]
 async fn update_stops_if_an_earlier_step_changed_more_than_planned() {
     let story = Story::new();
-    story.apply(&under("one", "val: one")).await;
-    story.remote().carried.insert("update b", ("t", "other".into()));
-    let plan = story.plan(&under("two", "val: one, secret: new")).await;
+    story.apply(&table_after_thing("one", "val: one")).await;
+    story.remote().side_effects.insert("update b", ("t", "other".into()));
+    let plan = story.plan(&table_after_thing("two", "val: one, secret: new")).await;
     let report = story.apply_plan(&plan).await.unwrap();
     let output: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
     assert_eq!(
@@ -269,8 +269,8 @@ async fn update_stops_if_an_earlier_step_changed_more_than_planned() {
 #[tokio::test]
 async fn update_stops_if_its_object_changed_externally() {
     let story = Story::new();
-    story.apply(&under("one", "val: one")).await;
-    let plan = story.plan(&under("one", "val: two")).await;
+    story.apply(&table_after_thing("one", "val: one")).await;
+    let plan = story.plan(&table_after_thing("one", "val: two")).await;
     story.remote().objects.get_mut("t").unwrap().insert("val".to_owned(), "half".into());
     let report = story.apply_plan(&plan).await.unwrap();
     assert_eq!(report.failed.len(), 1, "its dependency has no step that explains the change");

@@ -380,7 +380,7 @@ async fn stacks_that_read_deferred_outputs_are_deferred() {
 
 /// Three stacks. `giver` outputs a value of its component, which has deferred instances; `middle` has only outputs and
 /// passes it on; `taker` has instances of the passed value.
-fn passing_on(names: &str) -> String {
+fn pass_through_output(names: &str) -> String {
     let head = |name: &str| format!("apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\n");
     let source = source(names);
     let giver = format!(
@@ -403,7 +403,7 @@ fn passing_on(names: &str) -> String {
 #[tokio::test]
 async fn deferral_passes_through_components_of_outputs_alone() {
     let story = deferring();
-    let text = passing_on("[x, y]");
+    let text = pass_through_output("[x, y]");
     insta::assert_snapshot!(both(&story.plan(&text).await), @"
     + api/world_thing.a
     output n: None -> Some((known after apply))
@@ -417,7 +417,7 @@ async fn deferral_passes_through_components_of_outputs_alone() {
     log.sort();
     assert_eq!(log, ["create a", "create t-x", "create t-y", "create x", "create y"]);
     // Recorded outputs don't stand for the values after apply.
-    let next = passing_on("[y, z]");
+    let next = pass_through_output("[y, z]");
     insta::assert_snapshot!(both(&story.plan(&next).await), @r#"
     ~ api/world_thing.a
     output n: Some(["x", "y"]) -> Some((known after apply))

@@ -117,7 +117,7 @@ async fn ignored_changes_are_no_drift_unless_the_object_was_recreated() {
     let paths = |items: Vec<DriftItem>| -> Vec<String> {
         items.iter().flat_map(|item| &item.attributes).map(|attribute| attribute.path.to_string()).collect()
     };
-    for (ignored, told) in
+    for (ignored, expected) in
         [("'*'", vec![]), ("val", vec![]), ("val.x", vec!["val.y"]), ("secret", vec!["val.x", "val.y"])]
     {
         let story = Story::new();
@@ -126,7 +126,7 @@ async fn ignored_changes_are_no_drift_unless_the_object_was_recreated() {
         story.apply(&text(ignored)).await;
         let edit = serde_json::json!({"x": 2, "y": 2});
         story.remote().objects.get_mut("a").unwrap().insert("val".to_owned(), edit.into());
-        assert_eq!(paths(drift_of(&story, "demo", &Selection::All).await), told, "{ignored}");
+        assert_eq!(paths(drift_of(&story, "demo", &Selection::All).await), expected, "{ignored}");
         story.remote().objects.get_mut("a").unwrap().insert("id".to_owned(), "id-another".into());
         let items = drift_of(&story, "demo", &Selection::All).await;
         assert_eq!(items.iter().map(|item| item.kind).collect::<Vec<_>>(), [DriftKind::Recreated], "{ignored}");
@@ -327,7 +327,7 @@ async fn plan_without_refresh_trusts_the_state() {
         remote: story.remote.clone(),
         ..Story::on(story.store.clone())
     };
-    story.remote().asked.clear();
+    story.remote().reads.clear();
     assert!(!believing.plan(&things()).await.has_changes());
-    assert_eq!(story.remote().asked, [""; 0]);
+    assert_eq!(story.remote().reads, [""; 0]);
 }

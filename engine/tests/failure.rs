@@ -22,7 +22,7 @@ async fn failed_step_blocks_only_its_dependents() {
     let report = story.apply_once(&three()).await;
     assert_eq!(report.failed.len(), 1);
     assert_eq!(report.blocked.len(), 1);
-    assert_eq!(report.blocked[0].because, "waits for world_thing.b");
+    assert_eq!(report.blocked[0].reason, "waits for world_thing.b");
     assert_eq!(story.rows().await, ["world_thing.a"]);
     story.log();
     assert_eq!(summary(&story.plan(&three()).await), "+ world_thing.b\n+ world_thing.c\n");
@@ -323,7 +323,7 @@ async fn stopped_apply_starts_no_new_step() {
     story.cancel.cancel();
     let report = story.applier().apply(&plan, uuid::Uuid::now_v7()).await.unwrap();
     assert!(report.is_interrupted);
-    assert_eq!(report.not_begun.len(), 2);
+    assert_eq!(report.not_started.len(), 2);
     assert!(story.log().is_empty());
 }
 
@@ -394,8 +394,8 @@ async fn attempt_that_may_still_take_effect_blocks_only_itself() {
     let recovered = story.recover().await;
     assert!(recovered.iter().any(|step| step.is_in_doubt), "{recovered:?}");
     let plan = story.plan(&text).await;
-    let doubted: Vec<_> = plan.changes().filter(|(_, change)| change.in_doubt.is_some()).collect();
-    assert_eq!(doubted.len(), 1);
+    let in_doubt: Vec<_> = plan.changes().filter(|(_, change)| change.in_doubt.is_some()).collect();
+    assert_eq!(in_doubt.len(), 1);
     let report = story.apply_plan(&plan).await.unwrap();
     assert_eq!(report.blocked.len(), 1);
     assert!(!story.log().iter().skip(1).any(|call| call == "create a"), "never a second create");
@@ -490,13 +490,13 @@ async fn update_resolved_as_not_applied_is_repeated_without_a_create() {
 async fn create_that_never_began_is_not_searched_for() {
     let story = Story::new();
     story.fault("create b", Fault::Before(ErrorKind::NotBegun));
-    let asked = |story: &Story| story.remote().asked.iter().filter(|call| *call == "find b").count();
+    let finds = |story: &Story| story.remote().reads.iter().filter(|call| *call == "find b").count();
     let text = three();
     let plan = story.plan(&text).await;
-    let before = asked(&story);
+    let before = finds(&story);
     let report = story.apply_plan(&plan).await.unwrap();
     assert_eq!(report.failed.len(), 1);
     assert!(report.failed[0].solutions.is_empty(), "nothing is in doubt: {:?}", report.failed[0].solutions);
-    assert_eq!(asked(&story), before, "no search is needed");
+    assert_eq!(finds(&story), before, "no search is needed");
     story.apply(&text).await;
 }

@@ -5,14 +5,14 @@
 mod exercise;
 
 use crate::support::world::World;
-use exercise::{BOUNDARY, Told, describe, plan_file};
+use exercise::{BOUNDARY, Report, describe, plan_file};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use terrace_engine::registry::Registry;
 
 /// Limit for one input, after which it counts as hanging: the slowest needs a hundredth of it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 fn corpus(target: &str) -> Vec<(String, String)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
@@ -31,11 +31,11 @@ fn corpus(target: &str) -> Vec<(String, String)> {
 
 /// Returns the result of one input; fails if it hangs.
 #[track_caller]
-fn within_patience<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
+fn within_time_limit<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, waiting) = mpsc::channel();
     // The stack size of a process's main thread.
     let thread = std::thread::Builder::new().stack_size(8 << 20).spawn(move || done.send(work())).unwrap();
-    match waiting.recv_timeout(PATIENCE) {
+    match waiting.recv_timeout(TIME_LIMIT) {
         Ok(answer) => answer,
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("`{name}` hangs"),
         Err(mpsc::RecvTimeoutError::Disconnected) => panic!("`{name}` panics: {:?}", thread.join().is_err()),
@@ -43,8 +43,8 @@ fn within_patience<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Sen
 }
 
 #[track_caller]
-fn described(name: &str, text: String) -> Told {
-    within_patience(name, move || {
+fn described(name: &str, text: String) -> Report {
+    within_time_limit(name, move || {
         let registry = Registry::new(vec![Arc::new(World::new(Arc::default()))], Vec::new()).offline();
         describe(&text, &registry)
     })
@@ -202,7 +202,7 @@ fn values_that_multiply_are_refused_before_they_are_copied() {
 #[test]
 fn every_corpus_plan_file_is_read_or_refused() {
     for (name, body) in corpus("plan_file") {
-        within_patience(&name, move || plan_file(&body));
+        within_time_limit(&name, move || plan_file(&body));
     }
 }
 
@@ -226,6 +226,6 @@ fn truncated_or_edited_plan_is_read_or_refused() {
         }
         let count = variants.len();
         assert!(count > 50, "{count}");
-        within_patience(&name, move || variants.iter().filter(|body| plan_file(body)).count());
+        within_time_limit(&name, move || variants.iter().filter(|body| plan_file(body)).count());
     }
 }

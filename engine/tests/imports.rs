@@ -11,7 +11,7 @@ fn object(key: &str, val: i64) -> Attributes {
         .collect()
 }
 
-fn there(objects: &[(&str, i64)]) -> Story {
+fn with_objects(objects: &[(&str, i64)]) -> Story {
     let story = Story::new();
     for (key, val) in objects {
         story.remote().objects.insert((*key).to_owned(), object(key, *val));
@@ -26,7 +26,7 @@ fn importing(val: i64, id: &str) -> String {
 
 #[tokio::test]
 async fn matching_object_is_imported_without_a_call() {
-    let story = there(&[("k", 1)]);
+    let story = with_objects(&[("k", 1)]);
     let text = importing(1, "k");
     let plan = story.plan(&text).await;
     assert_eq!(summary(&plan), "= world_thing.a (is imported)\n");
@@ -46,7 +46,7 @@ async fn matching_object_is_imported_without_a_call() {
 
 #[tokio::test]
 async fn import_shows_and_applies_the_update_it_needs() {
-    let story = there(&[("k", 1)]);
+    let story = with_objects(&[("k", 1)]);
     let text = importing(2, "k");
     let plan = story.plan(&text).await;
     let output = human::plan(&plan, &human::Human::default());
@@ -59,16 +59,16 @@ async fn import_shows_and_applies_the_update_it_needs() {
 
 #[tokio::test]
 async fn repeated_import_has_no_changes() {
-    let story = there(&[("k", 1)]);
+    let story = with_objects(&[("k", 1)]);
     story.apply(&importing(1, "k")).await;
-    story.remote().asked.clear();
+    story.remote().reads.clear();
     assert_eq!(summary(&story.plan(&importing(1, "anything")).await), "");
-    assert!(!story.remote().asked.iter().any(|call| call.starts_with("import")));
+    assert!(!story.remote().reads.iter().any(|call| call.starts_with("import")));
 }
 
 #[tokio::test]
 async fn import_id_may_be_an_expression_over_variables() {
-    let story = there(&[("k", 1)]);
+    let story = with_objects(&[("k", 1)]);
     let text = importing(1, "'${{ vars.prefix + \"k\" }}'") + "variables: {prefix: {type: string, default: ''}}\n";
     assert_eq!(summary(&story.plan(&text).await), "= world_thing.a (is imported)\n");
 }
@@ -80,7 +80,7 @@ fn importing_each(imports: &str) -> String {
 
 #[tokio::test]
 async fn import_with_for_each_imports_an_object_per_item() {
-    let story = there(&[("x", 1), ("y", 1)]);
+    let story = with_objects(&[("x", 1), ("y", 1)]);
     for items in ["[x, y]", "'${{ {\"x\": \"x\", \"y\": \"y\"} }}'", "[{key: x}, {key: y}]", "'${{ vars.all }}'"] {
         let item = format!(
             "  - {{forEach: {items}, to: 'world_thing.a[\"${{{{ each.key }}}}\"]', id: '${{{{ each.key }}}}'}}\n"
@@ -101,7 +101,7 @@ async fn import_with_for_each_imports_an_object_per_item() {
 
 #[tokio::test]
 async fn import_with_for_each_may_number_its_items() {
-    let story = there(&[("k0", 1), ("k1", 1)]);
+    let story = with_objects(&[("k0", 1), ("k1", 1)]);
     let resources =
         "- {type: world_thing, name: a, forEach: '${{ range(2) }}', config: {key: 'k${{ string(each.key) }}', val: 1}}";
     let import =
@@ -115,7 +115,7 @@ async fn import_with_for_each_may_number_its_items() {
 
 #[tokio::test]
 async fn invalid_imports_with_for_each_are_reported_with_their_places() {
-    let story = there(&[("x", 1), ("y", 1)]);
+    let story = with_objects(&[("x", 1), ("y", 1)]);
     let each = |item: &str| importing_each(&format!("  - {item}\n"));
     insta::assert_snapshot!(story.errors(&each("{forEach: [x, y], to: 'world_thing.a[\"x\"]', id: '${{ each.key }}'}")).await, @r#"
     stack.yaml:7:27: `world_thing.a["x"]` is imported twice
@@ -178,7 +178,7 @@ async fn invalid_imports_with_for_each_are_reported_with_their_places() {
 
 #[tokio::test]
 async fn invalid_imports_are_reported_with_their_places() {
-    let story = there(&[("k", 1), ("other", 1)]);
+    let story = with_objects(&[("k", 1), ("other", 1)]);
     insta::assert_snapshot!(story.errors(&importing(1, "nothing")).await, @"
     stack.yaml:6:35: there is no `world_thing` with the id `nothing`
       hint: check the id; to create the object, remove the import
@@ -214,7 +214,7 @@ async fn invalid_imports_are_reported_with_their_places() {
 
 #[tokio::test]
 async fn object_of_another_resource_is_not_imported() {
-    let story = there(&[]);
+    let story = with_objects(&[]);
     story.apply(&stack("- {type: world_thing, name: b, config: {key: k, val: 1}}")).await;
     insta::assert_snapshot!(story.errors(&importing(1, "k")).await, @"
     stack.yaml:6:35: `k` is demo@test:world_thing.b already
@@ -297,7 +297,7 @@ async fn protected_resource_can_be_forgotten() {
 
 #[tokio::test]
 async fn imported_resource_is_not_replaced_with_its_trigger() {
-    let story = there(&[("k", 1)]);
+    let story = with_objects(&[("k", 1)]);
     let text = stack(
         "- {type: world_thing, name: a, config: {key: k, val: 1}, lifecycle: {replaceTriggeredBy: [b]}}
          - {type: world_thing, name: b, config: {key: b}}",
@@ -308,7 +308,7 @@ async fn imported_resource_is_not_replaced_with_its_trigger() {
 
 #[tokio::test]
 async fn undeclared_import_suggests_only_resources_of_its_type() {
-    let story = there(&[("k", 1)]);
+    let story = with_objects(&[("k", 1)]);
     let text = |declared: &str| {
         stack(&format!("- {{type: {declared}, name: daily_orders, config: {{key: k}}}}"))
             + "imports: [{to: world_thing.daily_order, id: k}]\n"

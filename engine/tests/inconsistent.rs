@@ -14,7 +14,7 @@ fn one(ty: &str, val: &str) -> String {
 /// A story whose remote system stores `short` for `long`.
 fn shortening() -> Story {
     let story = Story::new();
-    story.remote().other_forms.push(("long".into(), "short".into()));
+    story.remote().normalized_values.push(("long".into(), "short".into()));
     story
 }
 
@@ -32,7 +32,7 @@ async fn object_is_kept_and_updated_if_it_reads_back_differently() {
         let failed = &report.failed[0];
         assert!(failed.error.ends_with("the result at `val` differs from the plan"), "{failed:?}");
         assert_eq!(failed.problems, [r#"`val`: planned "long", read "short""#], "{ty}");
-        assert!(report.left.is_empty(), "{ty}: nothing is left to be replaced");
+        assert!(report.leftovers.is_empty(), "{ty}: nothing is left to be replaced");
         assert_eq!(statuses(&story).await, [RowStatus::Ready], "{ty}");
         // Repeated applies delete nothing.
         for _ in 0..2 {

@@ -66,6 +66,6 @@ async fn owners_of_a_shared_resource_need_the_same_instance() {
         )
     };
     story.apply(&shared("one", "world.eu")).await;
-    let told = story.errors(&shared("two", "world")).await;
-    assert!(told.contains("with a different `provider` than one@test"), "{told}");
+    let errors = story.errors(&shared("two", "world")).await;
+    assert!(errors.contains("with a different `provider` than one@test"), "{errors}");
 }

@@ -3,8 +3,8 @@
 
 use crate::journal_points::{Kind, SCENES, Scene, store};
 use crate::support::Story;
+use crate::support::faulty_store::{Counted, FaultyStore, Outage};
 use crate::support::story::summary;
-use crate::support::troubled::{Counted, Outage, TroubledStore};
 use crate::support::world::Fault;
 use std::sync::Arc;
 use terrace_engine::address::StackId;
@@ -76,7 +76,7 @@ impl Request {
                     return Ok(());
                 }
                 Err(ApplyError::NotRecovered { .. }) => self.recover(story).await?,
-                Err(error) if error.is_outdated() => {}
+                Err(error) if error.is_stale() => {}
                 Err(error) => return Err(error.to_string()),
             }
         }
@@ -120,7 +120,7 @@ async fn fail_at_every_write(kind: Kind, counted: Counted) {
                 let request = Request { scene, operation: Uuid::now_v7(), what };
                 request.queue(&*store).await;
                 let inner: Arc<dyn StateStore> = Arc::clone(&story.store);
-                let failing = TroubledStore::failing(Arc::clone(&inner), Outage { first, counted, calls, is_written });
+                let failing = FaultyStore::failing(Arc::clone(&inner), Outage { first, counted, calls, is_written });
                 story.store = failing.clone();
                 request.work(&story).await;
                 story.store = inner;
@@ -165,7 +165,7 @@ async fn running_call_of_the_next_run_does_not_count_as_ended() {
         request.queue(&*store).await;
         let inner: Arc<dyn StateStore> = Arc::clone(&story.store);
         let outage = Outage { first, counted: Counted::All, calls: 1, is_written: false };
-        story.store = TroubledStore::failing(Arc::clone(&inner), outage);
+        story.store = FaultyStore::failing(Arc::clone(&inner), outage);
         let failed = request.run(&story).await;
         story.store = inner;
         if failed.is_ok() || request.next_step(&story).await > 0 {

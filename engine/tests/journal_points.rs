@@ -2,8 +2,8 @@
 //! creates nothing twice, and ends like an undisturbed one.
 
 use crate::support::Story;
+use crate::support::faulty_store::{BREAKS, Break, FaultyStore, duplicate_effects};
 use crate::support::story::summary;
-use crate::support::troubled::{BREAKS, Break, TroubledStore, doubles};
 use crate::support::world::Fault;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -120,7 +120,7 @@ impl Scene {
     }
 
     /// Recovers, repeats the scene, and checks the result.
-    async fn mend_and_check(self, story: &mut Story, store: Arc<dyn StateStore>, what: &str) {
+    async fn recover_and_check(self, story: &mut Story, store: Arc<dyn StateStore>, what: &str) {
         story.store = store;
         story.remote().faults.clear();
         story.end_processes().await;
@@ -139,7 +139,7 @@ impl Scene {
         let plan = self.plan(story).await;
         assert!(!plan.has_changes(), "{what}: {}", summary(&plan));
         let effects = story.remote().effects.clone();
-        assert!(doubles(&effects).is_empty(), "{what}: {effects:?}");
+        assert!(duplicate_effects(&effects).is_empty(), "{what}: {effects:?}");
         self.check_records(story, what).await;
     }
 
@@ -187,7 +187,7 @@ impl Owned for &[&str] {
 }
 
 /// Applies on a failing store; `None` when the process died.
-async fn apply_on(story: &mut Story, plan: &Plan, store: &Arc<TroubledStore>) -> Option<Result<Report, ApplyError>> {
+async fn apply_on(story: &mut Story, plan: &Plan, store: &Arc<FaultyStore>) -> Option<Result<Report, ApplyError>> {
     story.store = store.clone();
     let applier = story.applier();
     let apply = applier.apply(plan, Uuid::now_v7());
@@ -206,7 +206,7 @@ async fn break_every_write(kind: Kind) {
                 let mut story = scene.begin(kind).await;
                 let plan = scene.plan(&story).await;
                 let inner = Arc::clone(&story.store);
-                let breaking = TroubledStore::breaking(Arc::clone(&inner), at, how);
+                let breaking = FaultyStore::breaking(Arc::clone(&inner), at, how);
                 let result = apply_on(&mut story, &plan, &breaking).await;
                 if !breaking.is_reached() {
                     assert!(at > 3, "{what}: the journal has more writes than that");
@@ -219,7 +219,7 @@ async fn break_every_write(kind: Kind) {
                         assert_eq!(error, "state cannot be written: the disk is full", "{what}");
                     }
                 }
-                scene.mend_and_check(&mut story, inner, &what).await;
+                scene.recover_and_check(&mut story, inner, &what).await;
             }
         }
     }
@@ -263,10 +263,10 @@ async fn break_every_call(kind: Kind) {
                 let plan = scene.plan(&story).await;
                 story.fault(&call, fault.clone());
                 let report = story.apply_plan(&plan).await.unwrap();
-                let is_found_out = matches!(fault, Fault::After(ErrorKind::Ambiguous) | Fault::HangAfter);
-                assert_eq!(report.failed.is_empty(), is_found_out, "{what}: {report:?}");
+                let is_searched_for = matches!(fault, Fault::After(ErrorKind::Ambiguous) | Fault::HangAfter);
+                assert_eq!(report.failed.is_empty(), is_searched_for, "{what}: {report:?}");
                 let store = Arc::clone(&story.store);
-                scene.mend_and_check(&mut story, store, &what).await;
+                scene.recover_and_check(&mut story, store, &what).await;
             }
         }
     }
@@ -291,14 +291,14 @@ async fn die_at_every_call(kind: Kind) {
                 let plan = scene.plan(&story).await;
                 story.fault(&call, fault);
                 let inner = Arc::clone(&story.store);
-                let breaking = TroubledStore::breaking(Arc::clone(&inner), usize::MAX, Break::DiesBefore);
+                let breaking = FaultyStore::breaking(Arc::clone(&inner), usize::MAX, Break::DiesBefore);
                 let hung = story.remote().hung.clone();
                 tokio::select! {
                     biased;
                     () = hung.cancelled() => breaking.dead.cancel(),
                     result = apply_on(&mut story, &plan, &breaking) => panic!("{what}: {result:?}"),
                 }
-                scene.mend_and_check(&mut story, inner, &what).await;
+                scene.recover_and_check(&mut story, inner, &what).await;
             }
         }
     }

@@ -123,7 +123,7 @@ async fn invalid_ignored_paths_are_reported_with_their_place() {
       hint: `key` is text
     ");
     let (_, diagnostics, sources) = story.try_plan(&ignoring("id", "a", "1")).await;
-    insta::assert_snapshot!(crate::support::story::told(&diagnostics, &sources), @"
+    insta::assert_snapshot!(crate::support::story::render_diagnostics(&diagnostics, &sources), @"
     stack.yaml:5:62: `id` is computed by the provider, so it has no changes to ignore
       hint: remove it from `ignoreChanges`
     ");

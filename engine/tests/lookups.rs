@@ -8,7 +8,7 @@ use terrace_engine::plan::{Plan, ReadReason};
 use terrace_provider::{Attributes, ErrorKind, Value};
 
 /// A stack whose thing `user` reads the lookup `it`.
-fn looking_at(config: &str, rest: &str) -> String {
+fn with_lookup(config: &str, rest: &str) -> String {
     format!(
         "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\ndata:\n  \
          - {{type: world_thing, name: it, config: {config}}}\nresources:\n  \
@@ -17,12 +17,12 @@ fn looking_at(config: &str, rest: &str) -> String {
 }
 
 /// The lookups that are read during apply.
-fn late(plan: &Plan) -> Vec<(String, ReadReason)> {
+fn lookups_during_apply(plan: &Plan) -> Vec<(String, ReadReason)> {
     let lookups = plan.stacks.iter().flat_map(|stack| &stack.lookups);
     lookups.filter_map(|lookup| Some((lookup.address.to_string(), lookup.reason?))).collect()
 }
 
-fn put(story: &Story, key: &str, val: &str) {
+fn put_remote(story: &Story, key: &str, val: &str) {
     let object = [("key", key), ("val", val), ("id", "id-0")];
     let object = object.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
     story.remote().objects.insert(key.to_owned(), object);
@@ -31,10 +31,10 @@ fn put(story: &Story, key: &str, val: &str) {
 #[tokio::test]
 async fn existing_object_is_looked_up_during_planning() {
     let story = Story::new();
-    put(&story, "there", "found");
-    let text = looking_at("{key: there}", "outputs: {answer: '${{ data.it.val }}'}\n");
+    put_remote(&story, "there", "found");
+    let text = with_lookup("{key: there}", "outputs: {answer: '${{ data.it.val }}'}\n");
     let plan = story.plan(&text).await;
-    assert!(late(&plan).is_empty());
+    assert!(lookups_during_apply(&plan).is_empty());
     insta::assert_snapshot!(summary(&plan), @r#"
     + world_thing.user
     output answer: None -> Some("found")
@@ -46,44 +46,44 @@ async fn existing_object_is_looked_up_during_planning() {
 #[tokio::test]
 async fn lookup_with_unknown_arguments_is_read_during_apply() {
     let story = Story::new();
-    put(&story, "id-1", "found");
-    let text = looking_at(
+    put_remote(&story, "id-1", "found");
+    let text = with_lookup(
         "{key: '${{ resources.first.id }}'}",
         "  - {type: world_thing, name: first, config: {key: first}}\n",
     );
     let plan = story.plan(&text).await;
-    assert_eq!(late(&plan), [("data.world_thing.it".to_owned(), ReadReason::Unknown)]);
+    assert_eq!(lookups_during_apply(&plan), [("data.world_thing.it".to_owned(), ReadReason::Unknown)]);
     story.apply(&text).await;
     assert_eq!(story.log(), ["create first", "create user"]);
     assert_eq!(story.remote_value("user", "val"), "found".into());
     // The arguments are known now: a second plan has no lookup left to read during apply.
-    assert!(late(&story.plan(&text).await).is_empty());
+    assert!(lookups_during_apply(&story.plan(&text).await).is_empty());
 }
 
 #[tokio::test]
 async fn lookup_waits_for_a_dependency_that_changes() {
     let story = Story::new();
-    put(&story, "there", "before");
+    put_remote(&story, "there", "before");
     let text = |val: i64| {
-        looking_at(
+        with_lookup(
             "{key: there}, dependsOn: [first]",
             &format!("  - {{type: world_thing, name: first, config: {{key: first, val: {val}}}}}\n"),
         )
     };
     let plan = story.plan(&text(1)).await;
-    assert_eq!(late(&plan), [("data.world_thing.it".to_owned(), ReadReason::Pending)]);
+    assert_eq!(lookups_during_apply(&plan), [("data.world_thing.it".to_owned(), ReadReason::Pending)]);
     story.apply(&text(1)).await;
-    assert!(late(&story.plan(&text(1)).await).is_empty(), "no dependency changes");
-    assert_eq!(late(&story.plan(&text(2)).await).len(), 1);
+    assert!(lookups_during_apply(&story.plan(&text(1)).await).is_empty(), "no dependency changes");
+    assert_eq!(lookups_during_apply(&story.plan(&text(2)).await).len(), 1);
 }
 
 #[tokio::test]
 async fn lookup_of_an_object_in_the_plan_is_answered_from_the_plan() {
     let story = Story::new();
-    let text = looking_at("{key: made}", "  - {type: world_thing, name: made, config: {key: made, val: planned}}\n")
+    let text = with_lookup("{key: made}", "  - {type: world_thing, name: made, config: {key: made, val: planned}}\n")
         + "outputs: {val: '${{ data.it.val }}', id: '${{ data.it.id }}'}\n";
     let plan = story.plan(&text).await;
-    assert_eq!(late(&plan), [("data.world_thing.it".to_owned(), ReadReason::Pending)]);
+    assert_eq!(lookups_during_apply(&plan), [("data.world_thing.it".to_owned(), ReadReason::Pending)]);
     insta::assert_snapshot!(summary(&plan), @r#"
     + world_thing.made
     + world_thing.user
@@ -101,7 +101,7 @@ async fn lookup_of_an_object_in_the_plan_is_answered_from_the_plan() {
 #[tokio::test]
 async fn planned_value_is_type_checked_where_it_is_read() {
     let story = Story::new();
-    let text = looking_at("{key: made}", "  - {type: world_thing, name: made, config: {key: made, val: 7}}\n");
+    let text = with_lookup("{key: made}", "  - {type: world_thing, name: made, config: {key: made, val: 7}}\n");
     let errors = story.errors(&text.replace("data.it.val }}", "data.it.val.deep }}")).await;
     insta::assert_snapshot!(errors, @"stack.yaml:7:67: `data.it.val` is a whole number, so there is no `data.it.val.deep`");
 }
@@ -111,7 +111,7 @@ async fn lookup_result_may_have_more_fields_than_planned() {
     let story = Story::new();
     let planned = "{deep: 1, fields: [{name: a}, {name: b}]}";
     let resource = format!("  - {{type: world_thing, name: made, config: {{key: made, val: {planned}}}}}\n");
-    let text = looking_at("{key: made}", &resource).replace("data.it.val }}", "data.it.val.deep }}");
+    let text = with_lookup("{key: made}", &resource).replace("data.it.val }}", "data.it.val.deep }}");
     let field = |name: &str| serde_json::json!({"name": name, "position": 1});
     let seen = |deep: i64, fields: &[&str]| {
         let fields: Vec<_> = fields.iter().map(|name| field(name)).collect();
@@ -119,13 +119,13 @@ async fn lookup_result_may_have_more_fields_than_planned() {
         let val = Value::from_json_text(&val).unwrap();
         [("key".to_owned(), Value::from("made")), ("val".to_owned(), val)].into_iter().collect::<Attributes>()
     };
-    story.remote().seen.insert("made".to_owned(), seen(1, &["a", "b"]));
+    story.remote().lookup_results.insert("made".to_owned(), seen(1, &["a", "b"]));
     let report = story.apply_once(&text).await;
     assert_eq!(report.failed.first().map(|failed| &failed.error), None);
     assert_eq!(story.log(), ["create made", "create user"]);
     for (deep, fields) in [(2, &["a", "b"][..]), (1, &["a", "c"]), (1, &["a"])] {
         let story = Story::new();
-        story.remote().seen.insert("made".to_owned(), seen(deep, fields));
+        story.remote().lookup_results.insert("made".to_owned(), seen(deep, fields));
         let report = story.apply_once(&text).await;
         assert_eq!(report.failed[0].error, "the plan is stale: `val` differs from its planned value");
     }
@@ -134,9 +134,9 @@ async fn lookup_result_may_have_more_fields_than_planned() {
 #[tokio::test]
 async fn lookup_result_that_differs_from_the_plan_fails_its_readers() {
     let story = Story::new();
-    let text = looking_at("{key: made}", "  - {type: world_thing, name: made, config: {key: made, val: planned}}\n");
+    let text = with_lookup("{key: made}", "  - {type: world_thing, name: made, config: {key: made, val: planned}}\n");
     let seen = [("key", "made"), ("val", "another")].map(|(name, value)| (name.to_owned(), Value::from(value)));
-    story.remote().seen.insert("made".to_owned(), seen.into_iter().collect());
+    story.remote().lookup_results.insert("made".to_owned(), seen.into_iter().collect());
     let report = story.apply_once(&text).await;
     assert_eq!(story.log(), ["create made"]);
     assert_eq!(report.failed[0].error, "the plan is stale: `val` differs from its planned value");
@@ -150,7 +150,7 @@ async fn lookup_of_an_object_of_another_component_is_answered_from_the_plan() {
         - {type: world_thing, name: view, config: {key: view, val: '${{ data.table.id }}'}}\n  \
         area:\n    resources:\n      - {type: world_thing, name: table, config: {key: table}}\n";
     let plan = story.plan(text).await;
-    assert_eq!(late(&plan), [("port/data.world_thing.table".to_owned(), ReadReason::Pending)]);
+    assert_eq!(lookups_during_apply(&plan), [("port/data.world_thing.table".to_owned(), ReadReason::Pending)]);
     story.apply(text).await;
     assert_eq!(story.log(), ["create table", "create view"]);
     assert_eq!(story.remote_value("view", "val"), "id-1".into());
@@ -179,7 +179,7 @@ async fn missing_object_of_an_undeployed_component_is_reported_with_it() {
 #[tokio::test]
 async fn lookup_without_a_result_is_an_error_at_its_place() {
     let story = Story::new();
-    insta::assert_snapshot!(story.errors(&looking_at("{key: nowhere}", "")).await, @"
+    insta::assert_snapshot!(story.errors(&with_lookup("{key: nowhere}", "")).await, @"
     stack.yaml:5:31: data.world_thing.it has no answer: there is no thing `nowhere`
       hint: create it first; if this component creates it, add it to the lookup's `dependsOn`
     ");
@@ -209,8 +209,8 @@ async fn lookup_errors_are_reported_together() {
 #[tokio::test]
 async fn lookup_result_is_checked_against_its_schema() {
     let story = Story::new();
-    put(&story, "there", "found");
-    let text = looking_at("{key: there}", "").replace("data.it.val", "data.it.vall");
+    put_remote(&story, "there", "found");
+    let text = with_lookup("{key: there}", "").replace("data.it.val", "data.it.vall");
     insta::assert_snapshot!(story.errors(&text).await, @"
     stack.yaml:7:67: `data.it` has no `vall`
       hint: did you mean `val`?
@@ -220,20 +220,20 @@ async fn lookup_result_is_checked_against_its_schema() {
 #[tokio::test]
 async fn sensitive_values_stay_sensitive_through_a_lookup() {
     let story = Story::new();
-    put(&story, "there", "found");
+    put_remote(&story, "there", "found");
     story.remote().objects.get_mut("there").unwrap().insert("secret".to_owned(), "hunter2".into());
-    let text = looking_at("{key: there}", "outputs: {s: {value: '${{ data.it.secret }}'}}\n");
+    let text = with_lookup("{key: there}", "outputs: {s: {value: '${{ data.it.secret }}'}}\n");
     let messages = story.errors(&text).await;
     assert!(messages.contains("output `s` exposes a sensitive value"), "{messages}");
     // The result of a lookup by a secret could reveal the secret.
-    let text = looking_at("{key: there, password: open}", "outputs: {s: '${{ data.it.val }}'}\n");
+    let text = with_lookup("{key: there, password: open}", "outputs: {s: '${{ data.it.val }}'}\n");
     assert!(!story.errors(&text).await.contains("hunter2"));
 }
 
 #[tokio::test]
 async fn failed_lookup_during_apply_blocks_its_readers() {
     let story = Story::new();
-    let text = looking_at(
+    let text = with_lookup(
         "{key: '${{ resources.first.id }}'}",
         "  - {type: world_thing, name: first, config: {key: first}}\n  - {type: world_thing, name: free, config: {key: free}, dependsOn: [first]}\n",
     );
@@ -246,14 +246,14 @@ async fn failed_lookup_during_apply_blocks_its_readers() {
     log.sort();
     assert_eq!(log, ["create first", "create free"]);
     // The object exists now: the next run continues.
-    put(&story, "id-1", "found");
+    put_remote(&story, "id-1", "found");
     story.apply(&text).await;
 }
 
 #[tokio::test]
 async fn failed_lookup_during_apply_has_its_place() {
     let story = Story::new();
-    let text = looking_at(
+    let text = with_lookup(
         "{key: '${{ resources.first.id }}'}",
         "  - {type: world_thing, name: first, config: {key: first}}\n",
     );
@@ -267,8 +267,8 @@ async fn failed_lookup_during_apply_has_its_place() {
 #[tokio::test]
 async fn provider_problems_of_a_failed_lookup_are_reported() {
     let story = Story::new();
-    story.remote().told = vec!["there are here, there"];
-    let messages = story.errors(&looking_at("{key: nowhere}", "")).await;
+    story.remote().lookup_problems = vec!["there are here, there"];
+    let messages = story.errors(&with_lookup("{key: nowhere}", "")).await;
     assert!(messages.contains("has no answer: there is no thing `nowhere`; there are here, there\n"), "{messages}");
 }
 
@@ -305,7 +305,7 @@ async fn blueprint_lookup_of_a_removed_object_is_reported_with_its_component() {
 #[tokio::test]
 async fn equal_lookups_of_two_components_run_once() {
     let story = Story::new();
-    put(&story, "there", "found");
+    put_remote(&story, "there", "found");
     let component = |name: &str| {
         format!(
             "  {name}:\n    data:\n      - {{type: world_thing, name: it, config: {{key: there}}}}\n    resources:\n      \
@@ -318,14 +318,14 @@ async fn equal_lookups_of_two_components_run_once() {
         component("y")
     );
     story.plan(&text).await;
-    assert_eq!(story.remote().asked.iter().filter(|asked| *asked == "look at there").count(), 1);
+    assert_eq!(story.remote().reads.iter().filter(|call| *call == "look at there").count(), 1);
 }
 
 #[tokio::test]
 async fn lookup_may_read_another_lookup() {
     let story = Story::new();
-    put(&story, "id-1", "there");
-    put(&story, "there", "found");
+    put_remote(&story, "id-1", "there");
+    put_remote(&story, "there", "found");
     let text = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\ndata:\n  \
         - {type: world_thing, name: far, config: {key: '${{ data.near.val }}'}}\n  \
         - {type: world_thing, name: near, config: {key: '${{ resources.first.id }}'}}\nresources:\n  \
@@ -344,15 +344,15 @@ async fn lookup_may_read_another_lookup() {
 async fn unreachable_provider_is_reported_during_planning() {
     let story = Story::new();
     story.fault("look at there", Fault::Before(ErrorKind::PermissionDenied));
-    let messages = story.errors(&looking_at("{key: there}", "")).await;
+    let messages = story.errors(&with_lookup("{key: there}", "")).await;
     assert!(messages.contains("data.world_thing.it has no answer: look at there: no"), "{messages}");
 }
 
 #[tokio::test]
 async fn lookup_with_many_reading_instances_runs_once() {
     let story = Story::new();
-    put(&story, "id-1", "found");
-    let text = looking_at(
+    put_remote(&story, "id-1", "found");
+    let text = with_lookup(
         "{key: '${{ resources.first.id }}'}",
         "  - {type: world_thing, name: first, config: {key: first}}\n",
     )
@@ -361,7 +361,7 @@ async fn lookup_with_many_reading_instances_runs_once() {
         "name: user, forEach: '${{ range(3) }}', config: {key: '${{ \"u\" + string(each.key) }}',",
     );
     let plan = story.plan(&text).await;
-    assert_eq!(late(&plan).len(), 1);
+    assert_eq!(lookups_during_apply(&plan).len(), 1);
     story.apply(&text).await;
     assert_eq!(story.remote_value("u2", "val"), "found".into());
 }
@@ -369,24 +369,24 @@ async fn lookup_with_many_reading_instances_runs_once() {
 #[tokio::test]
 async fn lookup_of_an_object_that_the_plan_deletes_is_refused() {
     let story = Story::new();
-    put(&story, "other", "found");
+    put_remote(&story, "other", "found");
     let thing = |key: &str| format!("  - {{type: world_thing, name: t, config: {{key: {key}, val: old}}}}\n");
-    let text = looking_at("{key: old}", &thing("old"));
+    let text = with_lookup("{key: old}", &thing("old"));
     story.apply(&text).await;
     // The object is replaced under another name.
-    insta::assert_snapshot!(story.errors(&looking_at("{key: old}", &thing("new"))).await, @"
+    insta::assert_snapshot!(story.errors(&with_lookup("{key: old}", &thing("new"))).await, @"
     stack.yaml:5:31: demo@test:data.world_thing.it looks up an object that this plan removes: demo@test:world_thing.t
       hint: look up an object that exists after the apply, or remove the lookup
     ");
     // The object is deleted.
-    let messages = story.errors(&looking_at("{key: old}", "")).await;
+    let messages = story.errors(&with_lookup("{key: old}", "")).await;
     assert!(messages.contains("looks up an object that this plan removes: demo@test:world_thing.t"), "{messages}");
     assert!(story.log().iter().all(|call| call.starts_with("create")));
     // Other objects may be looked up, and objects that stay or are recreated.
     for text in [
-        looking_at("{key: other}", &thing("new")),
-        looking_at("{key: old}", "forget: [world_thing.t]\n"),
-        looking_at("{key: old}", &thing("old").replace("name: t", "name: t, lifecycle: {createBeforeDestroy: true}")),
+        with_lookup("{key: other}", &thing("new")),
+        with_lookup("{key: old}", "forget: [world_thing.t]\n"),
+        with_lookup("{key: old}", &thing("old").replace("name: t", "name: t, lifecycle: {createBeforeDestroy: true}")),
     ] {
         story.plan(&text).await;
     }
@@ -435,7 +435,7 @@ async fn lookup_of_its_own_reader_is_reported_with_its_place() {
 #[tokio::test]
 async fn lookup_of_a_reader_of_another_lookup_is_read_after_it() {
     let story = Story::new();
-    put(&story, "there", "found");
+    put_remote(&story, "there", "found");
     // Only the arguments of the lookups show that `a` depends on `b`.
     let text = |is_first: bool, val: &str| {
         let a = "  - {type: world_thing, name: a, config: {key: made}}\n";
@@ -453,7 +453,7 @@ async fn lookup_of_a_reader_of_another_lookup_is_read_after_it() {
     }
     // Two lookups of each other's readers are a cycle.
     for is_first in [true, false] {
-        let told = story.errors(&text(is_first, "four").replace("key: there", "key: user")).await;
-        assert!(told.contains("which depends on the result"), "{told}");
+        let errors = story.errors(&text(is_first, "four").replace("key: there", "key: user")).await;
+        assert!(errors.contains("which depends on the result"), "{errors}");
     }
 }

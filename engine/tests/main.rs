@@ -15,17 +15,21 @@ mod access_outputs; // outputs of a plan that changes only access
 mod adopt; // existing objects: adopted, or refused with a hint
 mod blocks; // dependencies on all instances of a resource
 mod blueprint_locals; // values that blueprints compute once
-mod by_hand; // rows changed by a user during an interrupted step
 mod checks; // conditions before and after a step, and of a stack
 mod clocks; // clock jumps
 mod create_first; // replacements that create first
+mod cross_stack_lookups; // lookups of objects of other stacks in the same run
+mod cross_stack_outputs; // outputs that stacks read from each other
 mod data; // resources with data, shared and retained resources
 mod deferral; // changes left for another apply
-mod doubt; // steps in doubt, and the changes that wait for them
+mod deferred_dependencies; // order of deletions around deferred and waiting objects
 mod drift; // drift between state and objects
+mod edited_rows; // rows changed by a user during an interrupted step
+mod event_order; // order of a step's events
 mod failure; // steps that fail, crash or are stopped
 mod hostile; // hostile input
 mod imports; // imported and forgotten objects
+mod in_doubt; // steps in doubt, and the changes that wait for them
 mod inconsistent; // objects that read back differently than planned
 mod input; // errors of descriptors with mistakes
 mod instances; // provider instances of resources
@@ -33,14 +37,12 @@ mod journal_outages; // a store that fails for a while at every write
 mod journal_points; // a crash or a failure at every write and every call
 mod lifecycle; // ignored changes and triggered replacements
 mod locals; // values computed from variables
-mod looking; // lookups of objects of other stacks in the same run
 mod lookups; // lookups during planning and apply
 mod moves; // resources with a new address
 mod names; // names that pass from one resource to another
 mod names_rule; // naming rules of this version and earlier ones
 mod needed; // containers and owners of objects that stay
 mod order; // order of calls, and second plans
-mod others; // outputs that stacks read from each other
 mod plan_files; // plan files: forged, changed, without a key
 mod properties; // random stacks with random failures
 mod repetition; // a single resource becomes a `forEach`, and back
@@ -51,7 +53,5 @@ mod sealed_places; // sealed values open only at their own place
 mod secrets; // values that become or stop being sensitive
 mod shared; // resources owned by several stacks
 mod slow; // providers that take time before the first call
-mod standing; // order of deletions around deferred and waiting objects
 mod targets; // targeted plans and requested replacements
-mod telling; // order of a step's events
 mod versions; // rows of other schema versions, and provider findings

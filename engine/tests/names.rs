@@ -5,7 +5,7 @@ use crate::support::story::{stack, summary};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use terrace_engine::address::{Address, StackId};
-use terrace_engine::moves::{self, Moving};
+use terrace_engine::moves::{self, RowMove};
 use terrace_engine::store::{NewOperation, OperationStatus, Record, Selection};
 use uuid::Uuid;
 
@@ -26,12 +26,12 @@ fn pair(ty: &str, a: &str, b: &str) -> String {
 }
 
 /// Moves a row, as `terrace state mv` does.
-async fn move_record(story: &Story, from: &str, to: &str) {
+async fn move_row(story: &Story, from: &str, to: &str) {
     let (stack, from) = from.split_once(':').unwrap();
     let stack = StackId::new(stack.split_once('@').unwrap().0, "test");
     let (from, to): (Address, Address) = (from.parse().unwrap(), to.parse().unwrap());
     let rows = story.store.rows(&stack, &Selection::Addresses([from.clone()].into())).await.unwrap();
-    let moving = [Moving { from, to, generation: rows[0].generation }];
+    let moving = [RowMove { from, to, generation: rows[0].generation }];
     let operation = Uuid::now_v7();
     let new =
         NewOperation { id: operation, kind: "state mv".into(), stacks: vec![stack.clone()], actor: "a test".into() };
@@ -51,7 +51,7 @@ async fn follow_hints(story: &Story, text: &str) -> bool {
         let moves = commands.filter_map(|command| command.strip_prefix("terrace state mv "));
         for arguments in moves {
             let words: Vec<String> = arguments.split(' ').map(|word| word.trim_matches('\'').to_owned()).collect();
-            move_record(story, &words[0], &words[1]).await;
+            move_row(story, &words[0], &words[1]).await;
         }
     }
     !hints.is_empty()

@@ -432,7 +432,7 @@ async fn leftovers_of_an_older_object_do_not_block_its_successor() {
 
 /// A state with a dependency cycle: an instance whose deletion failed precedes a resource that now depends on all
 /// instances.
-async fn going_round() -> (Story, Uuid, String) {
+async fn dependency_cycle() -> (Story, Uuid, String) {
     let story = Story::new();
     story
         .apply(&stack(
@@ -452,7 +452,7 @@ async fn going_round() -> (Story, Uuid, String) {
 
 #[tokio::test]
 async fn dependency_cycle_in_state_can_be_refreshed() {
-    let (mut story, _, now) = going_round().await;
+    let (mut story, _, now) = dependency_cycle().await;
     story.remote().objects.get_mut("y").unwrap().insert("val".to_owned(), "drifted".into());
     story.options.refresh_only = true;
     story.apply_plan(&story.plan(&now).await).await.unwrap();
@@ -463,7 +463,7 @@ async fn dependency_cycle_in_state_can_be_refreshed() {
 
 #[tokio::test]
 async fn rollback_to_a_state_with_a_dependency_cycle_recreates_it() {
-    let (story, operation, now) = going_round().await;
+    let (story, operation, now) = dependency_cycle().await;
     story.apply(&now.replace("{key: a}", "{key: a, val: 2}")).await;
     story.log();
     let plan = crate::rollback::rolled_back(&story, operation).await;

@@ -104,7 +104,7 @@ async fn apply_without_a_key_needs_the_digest_of_the_plan() {
     assert_eq!(file::read_to_apply(&written, &seal, Some(&digest)).unwrap().id, plan.id);
     let forged = with_body(&written, &body(&written).replace("reviewed", "forged"));
     match file::read_to_apply(&forged, &seal, Some(&digest)) {
-        Err(FileError::OtherDigest { expected, actual }) => assert!(expected == digest && actual != digest),
+        Err(FileError::DigestMismatch { expected, actual }) => assert!(expected == digest && actual != digest),
         other => panic!("{other:?}"),
     }
 }
@@ -125,5 +125,5 @@ async fn digest_covers_secrets_in_the_clear() {
     let written = file::write(&two, &story.seal).unwrap();
     let seal = Seal::without_key(false);
     assert!(file::read_to_apply(&written, &seal, Some(&digest(&two))).is_ok());
-    assert!(matches!(file::read_to_apply(&written, &seal, Some(&digest(&one))), Err(FileError::OtherDigest { .. })));
+    assert!(matches!(file::read_to_apply(&written, &seal, Some(&digest(&one))), Err(FileError::DigestMismatch { .. })));
 }

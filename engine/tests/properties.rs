@@ -6,8 +6,8 @@ mod storing;
 mod transitions;
 
 use crate::support::Story;
-use crate::support::story::{summary, told};
-use crate::support::troubled::{Break, TroubledStore};
+use crate::support::faulty_store::{Break, FaultyStore};
+use crate::support::story::{render_diagnostics, summary};
 use crate::support::world::Fault;
 use checks::{check_dependencies, check_digest, check_order, check_records};
 use proptest::prelude::*;
@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 /// Failure before an edit is applied.
 #[derive(Debug, Clone)]
-enum Trouble {
+enum Disturbance {
     None,
     Call { verb: &'static str, fault: Fault },
     Write { at: usize, how: Break },
@@ -33,7 +33,7 @@ enum Trouble {
 #[derive(Clone)]
 struct Edit {
     stack: Stack,
-    trouble: Trouble,
+    disturbance: Disturbance,
     /// The object that changed outside terrace; true if it was deleted.
     drift: Option<(prop::sample::Index, bool)>,
     /// The row to taint.
@@ -51,12 +51,12 @@ struct Edit {
     /// The instances depend on values that are unknown until apply.
     is_waiting: bool,
     /// Whether secrets may be stored in the clear: during the trouble, and afterwards.
-    is_agreed: [bool; 2],
+    allows_plaintext: [bool; 2],
 }
 
 impl std::fmt::Debug for Edit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { stack, trouble, drift, tainted, dropped, first, is_agreed, .. } = self;
+        let Self { stack, disturbance, drift, tainted, dropped, first, allows_plaintext, .. } = self;
         let flags = [
             ("recorded first", self.is_recorded_first),
             ("imports", self.is_importing),
@@ -66,7 +66,7 @@ impl std::fmt::Debug for Edit {
         let flags: Vec<&str> = flags.into_iter().filter_map(|(name, is_set)| is_set.then_some(name)).collect();
         write!(
             f,
-            "{trouble:?}, drift of {drift:?}, taint of {tainted:?}, drop of {dropped:?}, {flags:?}, agreed {is_agreed:?}, {:?} before the \
+            "{disturbance:?}, drift of {drift:?}, taint of {tainted:?}, drop of {dropped:?}, {flags:?}, agreed {allows_plaintext:?}, {:?} before the \
              others, then\n{}",
             stack.address_of(*first),
             stack.text()
@@ -74,7 +74,7 @@ impl std::fmt::Debug for Edit {
     }
 }
 
-fn trouble() -> impl Strategy<Value = Trouble> {
+fn disturbance() -> impl Strategy<Value = Disturbance> {
     let fault = prop_oneof![
         Just(Fault::Before(ErrorKind::Failed)),
         Just(Fault::After(ErrorKind::Failed)),
@@ -90,9 +90,9 @@ fn trouble() -> impl Strategy<Value = Trouble> {
     let how =
         prop_oneof![Just(Break::FailsBefore), Just(Break::FailsAfter), Just(Break::DiesBefore), Just(Break::DiesAfter)];
     prop_oneof![
-        Just(Trouble::None),
-        (verb, fault).prop_map(|(verb, fault)| Trouble::Call { verb, fault }),
-        (0..12_usize, how).prop_map(|(at, how)| Trouble::Write { at, how }),
+        Just(Disturbance::None),
+        (verb, fault).prop_map(|(verb, fault)| Disturbance::Call { verb, fault }),
+        (0..12_usize, how).prop_map(|(at, how)| Disturbance::Write { at, how }),
     ]
 }
 
@@ -100,12 +100,12 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
     let drift = prop::option::weighted(0.4, (any::<prop::sample::Index>(), any::<bool>()));
     let rarely = || prop::option::weighted(0.2, any::<prop::sample::Index>());
     let flags = prop::array::uniform4(prop::bool::weighted(0.2));
-    let edit = (stack(), trouble(), drift, rarely(), rarely(), rarely(), flags, any::<[bool; 2]>()).prop_map(
-        |(stack, trouble, drift, tainted, first, dropped, flags, is_agreed)| {
+    let edit = (stack(), disturbance(), drift, rarely(), rarely(), rarely(), flags, any::<[bool; 2]>()).prop_map(
+        |(stack, disturbance, drift, tainted, first, dropped, flags, allows_plaintext)| {
             let [is_recorded_first, is_importing, is_forgetting, is_waiting] = flags;
             Edit {
                 stack,
-                trouble,
+                disturbance,
                 drift,
                 tainted,
                 dropped,
@@ -114,7 +114,7 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
                 is_importing,
                 is_forgetting,
                 is_waiting,
-                is_agreed,
+                allows_plaintext,
             }
         },
     );
@@ -138,19 +138,19 @@ async fn check_history(edits: Vec<Edit>, removes_data: bool, storing: Storing) {
         if let Some(index) = edit.tainted {
             taint(&story, index).await;
         }
-        let [is_agreed_first, is_agreed] = edit.is_agreed;
+        let [is_agreed_first, allows_plaintext] = edit.allows_plaintext;
         storing.begin(&mut story, is_agreed_first);
-        apply_with_trouble(&mut story, &text, &edit.trouble).await;
+        apply_with_disturbance(&mut story, &text, &edit.disturbance).await;
         story.remote().faults.clear();
-        recover(&mut story, storing, is_agreed).await;
+        recover(&mut story, storing, allows_plaintext).await;
         if edit.is_recorded_first {
-            storing.begin(&mut story, is_agreed);
+            storing.begin(&mut story, allows_plaintext);
             story.options.refresh_only = true;
             apply_part(&mut story, &text).await;
             story.options.refresh_only = false;
         }
         if let Some(first) = edit.stack.address_of(edit.first) {
-            storing.begin(&mut story, is_agreed);
+            storing.begin(&mut story, allows_plaintext);
             // A resource that moves must be targeted by both addresses.
             let targets = transitions.moving.iter().chain([&first]);
             story.options.targets = targets.map(|target| (None, target.parse().unwrap())).collect();
@@ -158,12 +158,12 @@ async fn check_history(edits: Vec<Edit>, removes_data: bool, storing: Storing) {
             story.options.targets.clear();
         }
         if edit.is_waiting {
-            storing.begin(&mut story, is_agreed);
+            storing.begin(&mut story, allows_plaintext);
             story.options.allow_deferral = true;
             apply_in_rounds(&mut story, &(edit.stack.waiting_text() + &transitions.text())).await;
             story.options.allow_deferral = false;
         }
-        storing.begin(&mut story, is_agreed);
+        storing.begin(&mut story, allows_plaintext);
         if is_refused(&story, &text).await {
             storing.begin(&mut story, true);
         }
@@ -192,20 +192,20 @@ async fn check_history(edits: Vec<Edit>, removes_data: bool, storing: Storing) {
 }
 
 /// Recovers interrupted steps. A step with a new secret that may not be stored stays in doubt until consent.
-async fn recover(story: &mut Story, storing: Storing, is_agreed: bool) {
-    storing.begin(story, is_agreed);
+async fn recover(story: &mut Story, storing: Storing, allows_plaintext: bool) {
+    storing.begin(story, allows_plaintext);
     let steps = story.recover().await;
     let mut doubted = steps.iter().filter(|step| step.is_in_doubt).peekable();
     if is_refusing(story) && doubted.peek().is_some() {
         assert!(doubted.all(|step| step.found.contains("a sensitive value of it cannot be stored")), "{steps:?}");
-        recover_agreed(story, storing).await;
+        recover_with_consent(story, storing).await;
     } else {
         assert!(doubted.peek().is_none(), "{steps:?}");
     }
 }
 
 /// The same, with consent to store everything.
-async fn recover_agreed(story: &mut Story, storing: Storing) {
+async fn recover_with_consent(story: &mut Story, storing: Storing) {
     storing.begin(story, true);
     for step in story.recover().await {
         assert!(!step.is_in_doubt, "{step:?}");
@@ -226,7 +226,7 @@ async fn carry_out_plan(story: &mut Story, plan: &Plan, text: &str) -> bool {
     let mut failed = report.failed.iter();
     if is_refusing(story) && !report.failed.is_empty() && failed.all(|failed| failed.error == UNSTORABLE) {
         story.end_processes().await;
-        recover_agreed(story, Storing::InClearAtTimes).await;
+        recover_with_consent(story, Storing::InClearAtTimes).await;
         return false;
     }
     assert!(report.failed.is_empty() && report.blocked.is_empty(), "{report:?}\n{}\n{text}", summary(plan));
@@ -246,7 +246,7 @@ async fn is_refused(story: &Story, text: &str) -> bool {
         return false;
     }
     let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
-    assert!(errors.all(|error| error.code == "no_state_key"), "{}\n{text}", told(&diagnostics, &sources));
+    assert!(errors.all(|error| error.code == "no_state_key"), "{}\n{text}", render_diagnostics(&diagnostics, &sources));
     assert_eq!((before, calls), (recorded(story).await, story.remote().log.len()), "nothing changes");
     true
 }
@@ -260,7 +260,7 @@ async fn apply_part(story: &mut Story, text: &str) {
     if errors.clone().next().is_some() && errors.all(|error| is_expected(error.code)) {
         return;
     }
-    assert!(!has_errors(&diagnostics), "{}\n{text}", told(&diagnostics, &sources));
+    assert!(!has_errors(&diagnostics), "{}\n{text}", render_diagnostics(&diagnostics, &sources));
     carry_out_plan(story, &plan.unwrap(), text).await;
 }
 
@@ -275,7 +275,7 @@ async fn apply_in_rounds(story: &mut Story, text: &str) {
         if errors.clone().next().is_some() && errors.all(|error| is_refused(error.code)) {
             return;
         }
-        assert!(!has_errors(&diagnostics), "{}\n{text}", told(&diagnostics, &sources));
+        assert!(!has_errors(&diagnostics), "{}\n{text}", render_diagnostics(&diagnostics, &sources));
         let plan = plan.unwrap();
         check_digest(story, &plan, text).await;
         if !carry_out_plan(story, &plan, text).await {
@@ -356,21 +356,21 @@ fn drift(story: &Story, index: prop::sample::Index, is_removed: bool) {
 }
 
 /// Applies with a failure; the outcome does not matter.
-async fn apply_with_trouble(story: &mut Story, text: &str, trouble: &Trouble) {
+async fn apply_with_disturbance(story: &mut Story, text: &str, disturbance: &Disturbance) {
     if is_refused(story, text).await {
         return;
     }
     let plan = story.plan(text).await;
-    match trouble {
-        Trouble::None => {}
-        Trouble::Call { verb, fault } => {
+    match disturbance {
+        Disturbance::None => {}
+        Disturbance::Call { verb, fault } => {
             story.fault(verb, fault.clone());
             let applied = story.apply_plan(&plan).await;
             applied.unwrap_or_else(|error| panic!("{error}\n{}\n{text}", summary(&plan)));
         }
-        Trouble::Write { at, how } => {
+        Disturbance::Write { at, how } => {
             let inner = Arc::clone(&story.store);
-            let breaking = TroubledStore::breaking(Arc::clone(&inner), *at, *how);
+            let breaking = FaultyStore::breaking(Arc::clone(&inner), *at, *how);
             story.store = breaking.clone();
             let applier = story.applier();
             tokio::select! {
@@ -395,7 +395,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn next_run_reaches_the_descriptor_after_any_trouble(
+    fn next_run_reaches_the_descriptor_after_any_disturbance(
         edits in edits(),
         removes_data in any::<bool>(),
         storing in storing(),

@@ -100,14 +100,14 @@ async fn request_is_known_only_in_blueprints_and_their_checks() {
              name: a, config: {{key: a, val: '${{{{ {val} }}}}'}}}}\n"
         )
     };
-    let told = Story::new().errors(&stack("request.latestEnriched")).await;
-    assert!(told.contains("`request` is available only in blueprints"), "{told}");
-    let told = Story::new().errors(&stack("reqest")).await;
-    assert!(!told.contains("request"), "{told}");
-    let told = self::story("reqest.latestEnriched", None).errors(PRODUCT).await;
-    assert!(told.contains("did you mean `request`?"), "{told}");
-    let told = self::story("request.latestEnrichd", None).errors(PRODUCT).await;
-    assert!(told.contains("`request` has no") && told.contains("latestEnriched"), "{told}");
+    let errors = Story::new().errors(&stack("request.latestEnriched")).await;
+    assert!(errors.contains("`request` is available only in blueprints"), "{errors}");
+    let errors = Story::new().errors(&stack("reqest")).await;
+    assert!(!errors.contains("request"), "{errors}");
+    let errors = self::story("reqest.latestEnriched", None).errors(PRODUCT).await;
+    assert!(errors.contains("did you mean `request`?"), "{errors}");
+    let errors = self::story("request.latestEnrichd", None).errors(PRODUCT).await;
+    assert!(errors.contains("`request` has no") && errors.contains("latestEnriched"), "{errors}");
 }
 
 #[tokio::test]

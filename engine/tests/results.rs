@@ -84,7 +84,7 @@ async fn cancel_reaches_the_running_call_and_its_effect_is_recorded() {
     let (report, ()) = tokio::join!(applier.apply(&plan, uuid::Uuid::now_v7()), stop);
     let report = report.unwrap();
     assert!(report.is_interrupted);
-    assert_eq!(report.not_begun.len(), 1);
+    assert_eq!(report.not_started.len(), 1);
     assert_eq!((story.rows().await, story.log()), (vec!["world_thing.a".to_owned()], vec!["create a".to_owned()]));
     let again = Story { cancel: tokio_util::sync::CancellationToken::new(), ..story };
     again.apply(&pair("1")).await;

@@ -1,14 +1,14 @@
 //! Rollback to an earlier state: objects are restored from the history alone.
 
-mod fates;
-mod makers;
+mod ownership;
+mod provenance;
 
 use crate::support::Story;
 use crate::support::story::{KEY, stack, summary};
 use std::sync::Arc;
 use terrace_engine::address::StackId;
 use terrace_engine::plan::Plan;
-use terrace_engine::plan::rollback::{Wished, as_of};
+use terrace_engine::plan::rollback::{RollbackTarget, as_of};
 use terrace_engine::rekey::reseal;
 use terrace_engine::seal::Seal;
 use terrace_engine::store::{Record, Write};
@@ -19,13 +19,13 @@ fn demo() -> StackId {
 }
 
 /// The state at the end of an operation.
-async fn wished(story: &Story, operation: Uuid) -> Option<Wished> {
+async fn target(story: &Story, operation: Uuid) -> Option<RollbackTarget> {
     let snapshots = story.store.snapshot(Some(&demo()), true).await.unwrap();
     as_of(&snapshots[0], operation)
 }
 
 pub(crate) async fn rolled_back(story: &Story, operation: Uuid) -> Plan {
-    story.plan_rollback(&demo(), wished(story, operation).await.unwrap()).await
+    story.plan_rollback(&demo(), target(story, operation).await.unwrap()).await
 }
 
 /// Seals the state with another key. The rows of the lost address stay sealed with the old key, which no longer
@@ -135,7 +135,7 @@ async fn operation_that_wrote_only_outputs_is_a_rollback_target() {
 async fn operation_that_wrote_nothing_of_the_stack_is_no_target() {
     let story = Story::new();
     story.apply(&things("val: 1", "")).await;
-    assert!(wished(&story, Uuid::now_v7()).await.is_none());
+    assert!(target(&story, Uuid::now_v7()).await.is_none());
 }
 
 #[tokio::test]

@@ -55,7 +55,7 @@ async fn update_without_effect_leaves_the_old_secret_sealed() {
 }
 
 /// A thing with a write-only password.
-fn locked(ty: &str, val: u8, password: &str) -> String {
+fn with_password(ty: &str, val: u8, password: &str) -> String {
     let config = format!("{{key: a, val: {val}, password: {password}}}");
     stack("demo", true, &format!("      - {{type: {ty}, name: a, config: {config}}}\n"))
 }
@@ -74,9 +74,9 @@ async fn password_with_uncertain_arrival_is_sent_again() {
     for (val, fault) in faults().into_iter().flat_map(|fault| [(1, fault.clone()), (2, fault)]) {
         let what = format!("{fault:?}, val {val}");
         let story = Story::new();
-        story.apply(&locked("world_thing", 1, "old")).await;
+        story.apply(&with_password("world_thing", 1, "old")).await;
         story.fault("update a", fault);
-        let text = locked("world_thing", val, "new");
+        let text = with_password("world_thing", val, "new");
         let report = story.apply_once(&text).await;
         assert_eq!(report.failed.len(), 1, "{what}: the outcome is unknown");
         story.remote().objects.get_mut("a").unwrap().insert("password".to_owned(), "old".into());
@@ -92,8 +92,8 @@ async fn password_of_an_interrupted_step_is_sent_again() {
         for fault in [Fault::HangBefore, Fault::HangAfter] {
             let what = format!("{fault:?}, val {val}, recovered: {is_recovered}");
             let story = Story::new();
-            story.apply(&locked("world_thing", 1, "old")).await;
-            let text = locked("world_thing", val, "new");
+            story.apply(&with_password("world_thing", 1, "old")).await;
+            let text = with_password("world_thing", val, "new");
             crash_while(&story, &text, "update a", fault).await;
             story.end_processes().await;
             // A part of the update may have arrived: all but the password.
@@ -113,11 +113,11 @@ async fn password_of_an_interrupted_step_is_sent_again() {
 #[tokio::test]
 async fn password_of_a_call_that_may_still_take_effect_is_in_doubt() {
     let story = Story::new();
-    story.apply(&locked("world_slow", 1, "old")).await;
+    story.apply(&with_password("world_slow", 1, "old")).await;
     story.fault("update a", Fault::After(ErrorKind::Ambiguous));
-    let report = story.apply_once(&locked("world_slow", 1, "new")).await;
+    let report = story.apply_once(&with_password("world_slow", 1, "new")).await;
     assert_eq!(report.failed.len(), 1);
-    let plan = story.plan(&locked("world_slow", 1, "new")).await;
+    let plan = story.plan(&with_password("world_slow", 1, "new")).await;
     let doubts: Vec<_> = plan.changes().filter_map(|(_, change)| change.in_doubt.clone()).collect();
     assert_eq!(doubts.len(), 1, "{}", summary(&plan));
 }
@@ -374,8 +374,8 @@ async fn found_secret_that_may_not_be_stored_is_refused_before_a_write() {
     for (refresh_only, text) in [(true, &text), (false, &stack("demo", false, &(thing("a") + &thing("b"))))] {
         story.seal = Arc::new(Seal::without_key(false));
         story.options.refresh_only = refresh_only;
-        let told = story.errors(text).await;
-        assert!(told.contains("`secret` is sensitive and there is no state key"), "{told}");
+        let errors = story.errors(text).await;
+        assert!(errors.contains("`secret` is sensitive and there is no state key"), "{errors}");
         assert_eq!(recorded(&story).await, before);
     }
     story.seal = Arc::new(Seal::without_key(true));

@@ -256,7 +256,7 @@ async fn lease_of_a_shared_resource_ends_with_its_step() {
     let story = Story::new();
     story.fault("create one", Fault::HangAfter);
     let (plan, hung) = (story.plan(&product("one", "1")).await, story.remote().hung.clone());
-    let first = story.beside();
+    let first = story.other_process();
     let mut running = std::pin::pin!(first.apply_plan(&plan));
     until(&mut running, hung).await;
     let held = story.store.leases().await.unwrap();
@@ -270,7 +270,7 @@ async fn shared_resource_is_leased_during_its_creation() {
     let story = Story::new();
     story.fault("create base", Fault::HangBefore);
     let (plan, hung) = (story.plan(&product("one", "1")).await, story.remote().hung.clone());
-    let first = story.beside();
+    let first = story.other_process();
     let mut running = std::pin::pin!(first.apply_plan(&plan));
     until(&mut running, hung).await;
     let held = story.store.leases().await.unwrap();
@@ -289,7 +289,7 @@ async fn lease_of_one_shared_resource_does_not_block_another() {
     let story = Story::new();
     story.fault("create base", Fault::HangBefore);
     let (plan, hung) = (story.plan(&product("one", "1")).await, story.remote().hung.clone());
-    let first = story.beside();
+    let first = story.other_process();
     let mut running = std::pin::pin!(first.apply_plan(&plan));
     until(&mut running, hung).await;
     let other = product("two", "1").replace("shared: common", "shared: other").replace("key: base", "key: other");

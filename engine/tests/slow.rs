@@ -94,7 +94,7 @@ async fn cancel_does_not_wait_for_replanning_and_leaves_no_open_step() {
     let (report, ()) = tokio::join!(applied(&story, &plan), stop);
     assert!(report.is_interrupted);
     assert!(report.failed.is_empty(), "{:?}", report.failed);
-    assert!(report.not_begun.iter().any(|(_, address)| address.to_string() == "world_thing.slow"));
+    assert!(report.not_started.iter().any(|(_, address)| address.to_string() == "world_thing.slow"));
     assert!(story.recover().await.is_empty(), "no step is open");
     assert!(!story.log().contains(&"create slow".to_owned()));
 }
@@ -116,7 +116,7 @@ impl Events for Listener {
 }
 
 /// A story whose instance allows one call in 100 s, and three things with a timeout of 1 s.
-fn rated() -> (Story, String) {
+fn rate_limited() -> (Story, String) {
     let rate = Rate::per_second(0.01, None);
     let limits = [("world".to_owned(), Limits { rate, ..Limits::default() })].into();
     let text = stack(
@@ -135,7 +135,7 @@ async fn apply_listening(story: &Story, plan: &Plan, listener: &Arc<Listener>) -
 
 #[tokio::test(start_paused = true)]
 async fn waiting_for_a_rate_limit_counts_towards_no_timeout() {
-    let (story, text) = rated();
+    let (story, text) = rate_limited();
     let plan = story.plan(&text).await;
     let (listener, began) = (Arc::new(Listener::default()), tokio::time::Instant::now());
     let (_, report) = apply_listening(&story, &plan, &listener).await;
@@ -148,7 +148,7 @@ async fn waiting_for_a_rate_limit_counts_towards_no_timeout() {
 
 #[tokio::test(start_paused = true)]
 async fn cancel_during_a_rate_limit_leaves_no_open_step() {
-    let (story, text) = rated();
+    let (story, text) = rate_limited();
     let plan = story.plan(&text).await;
     let listener = Arc::new(Listener { stop: Some(story.cancel.clone()), ..Listener::default() });
     let (operation, report) = apply_listening(&story, &plan, &listener).await;
@@ -157,13 +157,13 @@ async fn cancel_during_a_rate_limit_leaves_no_open_step() {
     assert_eq!(story.log(), ["create a"]);
     let (_, steps) = story.store.operation(operation).await.unwrap().unwrap();
     assert_eq!(steps.len(), 1, "{steps:?}");
-    assert_eq!(report.not_begun.len(), 2);
+    assert_eq!(report.not_started.len(), 2);
     assert!(story.recover().await.is_empty(), "no step is open");
 }
 
 #[tokio::test(start_paused = true)]
 async fn rate_limit_of_drift_checks_counts_towards_no_timeout() {
-    let (mut story, _) = rated();
+    let (mut story, _) = rate_limited();
     let text = |val: &str| {
         stack(&format!(
             "- {{type: world_thing, name: a, config: {{key: a, val: {val}}}, timeouts: {{read: 1s, update: 1s}}}}
@@ -175,7 +175,7 @@ async fn rate_limit_of_drift_checks_counts_towards_no_timeout() {
     let plan = story.plan(&text("two")).await;
     story.log();
     story.limits = limits;
-    let applier = Applier { looks_again: true, ..story.applier() };
+    let applier = Applier { rereads_objects: true, ..story.applier() };
     let report = applier.apply(&plan, Uuid::now_v7()).await.unwrap();
     assert!(report.failed.is_empty(), "{:?}", report.failed);
     assert_eq!(story.log(), ["update a", "update b"]);
@@ -287,7 +287,7 @@ async fn cancel_ends_waiting_for_a_slot_of_another_run() {
     };
     let (reports, ()) = tokio::join!(both_applied(&story, &texts), stop);
     assert!(reports.iter().all(|report| report.is_interrupted && report.failed.is_empty()));
-    assert_eq!(reports.map(|report| report.not_begun.len()), [2, 3]);
+    assert_eq!(reports.map(|report| report.not_started.len()), [2, 3]);
     assert_eq!(story.log(), ["create one0"]);
     assert!(story.recover().await.is_empty(), "no step is open");
 }
@@ -336,10 +336,10 @@ async fn search_for_unmanaged_objects_ends_after_a_minute() {
         story.fault(&format!("find {key}"), Fault::HangBefore);
     }
     let began = tokio::time::Instant::now();
-    let told = story.destroy_errors(&stack(things)).await;
+    let errors = story.destroy_errors(&stack(things)).await;
     assert_eq!(began.elapsed().as_secs(), 60);
     let expected = "cannot find out which objects of demo@test exist that are not in the state: the search takes longer than 60 s\n";
-    assert!(told.contains(expected), "{told}");
+    assert!(errors.contains(expected), "{errors}");
 }
 
 #[tokio::test]

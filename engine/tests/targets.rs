@@ -61,9 +61,9 @@ async fn target_includes_only_its_dependencies() {
     targeted.check_second_plan(&abc()).await;
     // Of the existing objects, only the targeted ones are read.
     story.apply(&abc()).await;
-    story.remote().asked.clear();
+    story.remote().reads.clear();
     targeted.plan(&abc()).await;
-    assert_eq!(story.remote().asked, ["read a", "read b"]);
+    assert_eq!(story.remote().reads, ["read a", "read b"]);
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ async fn upgraded() -> Story {
 async fn row_of_an_older_version_is_upgraded_when_loaded() {
     let story = upgraded().await;
     assert!(!story.plan(&stack(NEW)).await.has_changes(), "the upgraded row equals the descriptor");
-    assert!(story.remote().asked.contains(&"upgrade a from 1 to 2".to_owned()));
+    assert!(story.remote().reads.contains(&"upgrade a from 1 to 2".to_owned()));
     assert_eq!(row(&story).await.schema_version, 1, "planning writes nothing");
 }
 
@@ -40,9 +40,9 @@ async fn next_apply_of_a_row_writes_the_current_version() {
     story.apply(&stack("- {type: world_thing, name: a, config: {key: a, val: \"2\"}}")).await;
     assert_eq!(story.log(), ["update a"]);
     assert_eq!(row(&story).await.schema_version, 2);
-    story.remote().asked.clear();
+    story.remote().reads.clear();
     story.plan(&stack(NEW)).await;
-    assert!(!story.remote().asked.iter().any(|asked| asked.starts_with("upgrade")), "once is enough");
+    assert!(!story.remote().reads.iter().any(|call| call.starts_with("upgrade")), "once is enough");
 }
 
 #[tokio::test]
@@ -66,8 +66,8 @@ async fn row_of_a_deposed_object_is_upgraded_too() {
     story.remote().version = 2;
     story.options.refresh_only = true;
     assert!(!story.plan(&text("two")).await.has_changes());
-    let asked = story.remote().asked.clone();
-    let upgraded: Vec<&str> = asked.iter().filter(|it| it.starts_with("upgrade")).map(String::as_str).collect();
+    let reads = story.remote().reads.clone();
+    let upgraded: Vec<&str> = reads.iter().filter(|it| it.starts_with("upgrade")).map(String::as_str).collect();
     assert_eq!(upgraded, ["upgrade two from 1 to 2", "upgrade one from 1 to 2"]);
 }
 
@@ -113,7 +113,7 @@ async fn provider_finding_is_reported_at_its_place() {
 }
 
 /// A story with a step that was interrupted under version 1, and a provider of version 2, which returns strings.
-async fn cut_off(before: &str, now: &str, call: &str, fault: Fault) -> Story {
+async fn with_interrupted_step(before: &str, now: &str, call: &str, fault: Fault) -> Story {
     let mut story = Story::new();
     if !before.is_empty() {
         story.apply(&stack(before)).await;
@@ -135,7 +135,7 @@ async fn cut_off(before: &str, now: &str, call: &str, fault: Fault) -> Story {
 
 #[tokio::test]
 async fn object_of_an_interrupted_step_is_recorded_in_the_new_version() {
-    let story = cut_off("", OLD, "create a", Fault::HangAfter).await;
+    let story = with_interrupted_step("", OLD, "create a", Fault::HangAfter).await;
     // A value that cannot be read is recorded as planned.
     story.remote().objects.get_mut("a").unwrap().shift_remove("val");
     let (plan, ..) = story.try_plan(&stack(NEW)).await;
@@ -154,7 +154,7 @@ async fn interrupted_update_is_compared_in_the_new_version() {
         (Fault::HangBefore, "the step did not take effect", "\"val\":1"),
         (Fault::HangAfter, "the step took effect and is recorded now", "\"val\":\"2\""),
     ] {
-        let story = cut_off(OLD, &two, "update a", fault).await;
+        let story = with_interrupted_step(OLD, &two, "update a", fault).await;
         assert_eq!(story.recover().await[0].found, found);
         let row = row(&story).await;
         assert!(row.attributes.contains(val), "{}", row.attributes);
@@ -164,7 +164,7 @@ async fn interrupted_update_is_compared_in_the_new_version() {
 
 #[tokio::test]
 async fn step_with_a_failed_upgrade_stays_in_doubt_until_resolved() {
-    let story = cut_off("", OLD, "create a", Fault::HangAfter).await;
+    let story = with_interrupted_step("", OLD, "create a", Fault::HangAfter).await;
     story.fault("upgrade a", Fault::Always(terrace_provider::ErrorKind::PermissionDenied));
     let recovered = story.recover().await;
     insta::assert_snapshot!(recovered[0].found, @"its step was recorded with version 1 of `world_thing`, which cannot be upgraded: upgrade a from 1 to 2: no");
@@ -180,7 +180,7 @@ async fn step_with_a_failed_upgrade_stays_in_doubt_until_resolved() {
 
 #[tokio::test]
 async fn step_of_a_newer_version_is_left_to_a_newer_terrace() {
-    let story = cut_off("", OLD, "create a", Fault::HangAfter).await;
+    let story = with_interrupted_step("", OLD, "create a", Fault::HangAfter).await;
     story.remote().version = 3;
     story.fault("create b", Fault::HangAfter);
     story.recover().await;
@@ -188,10 +188,10 @@ async fn step_of_a_newer_version_is_left_to_a_newer_terrace() {
     crash_while(&story, &stack(&both), "create b", Fault::HangAfter).await;
     story.end_processes().await;
     story.remote().version = 2;
-    story.remote().asked.clear();
+    story.remote().reads.clear();
     let recovered = story.recover().await;
     insta::assert_snapshot!(recovered[0].found, @"its step was recorded with version 3 of `world_thing`; this terrace knows version 2; use the terrace that recorded it, or a newer one");
-    assert!(recovered[0].is_in_doubt && !story.remote().asked.iter().any(|asked| asked.starts_with("find")));
+    assert!(recovered[0].is_in_doubt && !story.remote().reads.iter().any(|call| call.starts_with("find")));
 }
 
 #[tokio::test]

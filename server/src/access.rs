@@ -12,8 +12,8 @@ pub(crate) const FIELDS: &str = "send a JSON object, or leave it out";
 /// # Errors
 /// When the value is not an object, or nests deeper than the state allows. The error continues a sentence about the
 /// field.
-pub(crate) fn fields(sent: Option<Json>) -> Result<Fields, &'static str> {
-    let fields = match sent {
+pub(crate) fn fields(value: Option<Json>) -> Result<Fields, &'static str> {
+    let fields = match value {
         None | Some(Json::Null) => return Ok(Fields::default()),
         Some(Json::Object(fields)) => Fields::from(fields),
         Some(Json::Bool(_)) => return Err("is true or false: expected an object"),

@@ -25,7 +25,7 @@ pub(crate) enum Refusal {
     /// The body is too long: 413.
     TooLong(String),
     /// The queue is full: 503.
-    Busy,
+    QueueFull,
     /// Another call used that idempotency key: 422.
     KeyTaken,
     /// The caller is unknown, with the reason: 401.
@@ -37,7 +37,7 @@ pub(crate) enum Refusal {
         /// The scope of the token, if it has one.
         has: Option<Scope>,
         /// The scope that the call needs.
-        asked: Scope,
+        needed: Scope,
     },
     /// The call is outside the limits of its caller: 403.
     Limited {
@@ -59,7 +59,7 @@ pub(crate) enum Refusal {
         limit: &'static str,
     },
     /// A page of another site may have sent the call through the user's browser, with the evidence: 403.
-    Foreign(&'static str),
+    ForeignOrigin(&'static str),
     /// The path does not exist: 404.
     NoPath,
     /// The path exists, but not with that method: 405.
@@ -67,9 +67,9 @@ pub(crate) enum Refusal {
     /// The server cannot take the call now, with the reason: 503.
     Unavailable(String),
     /// The store does not answer, with the reason: 503, with an incident number that the log explains.
-    Away(String),
+    StoreUnavailable(String),
     /// An internal error: 500, `SystemError`, with an incident number that the log explains.
-    Broken(String),
+    Internal(String),
 }
 
 /// Whether the caller sent its body too slowly.
@@ -96,7 +96,7 @@ pub(crate) struct Invalid {
     more_info: MoreInfo,
     /// Each error with its hint, for answers without a separate field for hints.
     #[serde(skip)]
-    helped: Vec<String>,
+    hinted: Vec<String>,
     /// The warnings along with the errors, each with its hint.
     #[serde(skip)]
     warnings: Vec<String>,
@@ -143,7 +143,7 @@ impl Refusal {
             errors: vec![problem.clone()],
             user_message: problem.clone(),
             input_error_field,
-            helped: vec![helped(&problem, Some(&solution))],
+            hinted: vec![with_hint(&problem, Some(&solution))],
             warnings: Vec::new(),
             more_info: MoreInfo { problems: vec![problem], solutions: vec![solution] },
         }))
@@ -154,11 +154,12 @@ impl Refusal {
         let mut solutions: Vec<String> =
             diagnostics.iter().filter(|it| it.is_error()).filter_map(|it| it.hint.clone()).collect();
         solutions.dedup();
-        let problems = diagnostics.iter().filter(|it| it.is_error()).map(|error| with_place(error, sources)).collect();
+        let problems =
+            diagnostics.iter().filter(|it| it.is_error()).map(|error| diagnostic_line(error, sources)).collect();
         let mut refusal = Self::several(field, problems, solutions);
         if let Self::Invalid(invalid) = &mut refusal {
-            invalid.helped = errors(diagnostics, sources);
-            invalid.warnings = advised(diagnostics, Severity::Warning, sources);
+            invalid.hinted = errors(diagnostics, sources);
+            invalid.warnings = lines_of_severity(diagnostics, Severity::Warning, sources);
         }
         refusal
     }
@@ -173,29 +174,29 @@ impl Refusal {
             user_message,
             input_error_field: Some(field.to_owned()),
             more_info: MoreInfo { problems: errors.clone(), solutions },
-            helped: errors.clone(),
+            hinted: errors.clone(),
             warnings: Vec::new(),
             errors,
         }))
     }
 
     /// A refusal with these problems.
-    pub(crate) fn problems_of(problems: Vec<String>) -> Self {
-        Self::Invalid(Box::new(Invalid { helped: problems.clone(), errors: problems, ..Invalid::default() }))
+    pub(crate) fn of_problems(problems: Vec<String>) -> Self {
+        Self::Invalid(Box::new(Invalid { hinted: problems.clone(), errors: problems, ..Invalid::default() }))
     }
 
     /// Prefixes the place to each problem that is reported with its hint.
-    pub(crate) fn placed(mut self, place: &Place) -> Self {
+    pub(crate) fn at_place(mut self, place: &Place) -> Self {
         if let Self::Invalid(invalid) = &mut self {
-            invalid.helped.iter_mut().for_each(|problem| *problem = placed(Some(place), problem));
+            invalid.hinted.iter_mut().for_each(|problem| *problem = with_place(Some(place), problem));
         }
         self
     }
 
     /// All problems and warnings, each with its hint.
-    pub(crate) fn told(self) -> Messages {
+    pub(crate) fn messages(self) -> Messages {
         match self {
-            Self::Invalid(invalid) => Messages { errors: invalid.helped, warnings: invalid.warnings },
+            Self::Invalid(invalid) => Messages { errors: invalid.hinted, warnings: invalid.warnings },
             other => Messages { errors: other.problems(), warnings: Vec::new() },
         }
     }
@@ -204,17 +205,17 @@ impl Refusal {
     pub(crate) fn problems(&self) -> Vec<String> {
         match self {
             Self::Invalid(invalid) => invalid.errors.clone(),
-            Self::Busy => vec!["too many operations wait: try again later".to_owned()],
+            Self::QueueFull => vec!["too many operations wait: try again later".to_owned()],
             Self::KeyTaken => vec![KEY_TAKEN.to_owned()],
             Self::NoPath => vec![NO_PATH.to_owned()],
             Self::NoMethod => vec![NO_METHOD.to_owned()],
             Self::Unknown(why) => vec![unknown(why)],
-            Self::Forbidden { name, has, asked } => vec![forbidden(name, *has, *asked)],
+            Self::Forbidden { name, has, needed } => vec![forbidden(name, *has, *needed)],
             Self::Limited { name } => vec![limited(name)],
             Self::NoConsent { name } => vec![no_consent(name)],
             Self::OverQuota { name, most, limit } => vec![over_quota(name, *most, limit)],
-            Self::Foreign(how) => vec![foreign(how)],
-            Self::TooLong(error) | Self::Unavailable(error) | Self::Away(error) | Self::Broken(error) => {
+            Self::ForeignOrigin(evidence) => vec![foreign(evidence)],
+            Self::TooLong(error) | Self::Unavailable(error) | Self::StoreUnavailable(error) | Self::Internal(error) => {
                 vec![error.clone()]
             }
         }
@@ -222,12 +223,12 @@ impl Refusal {
 }
 
 /// The refusal after a panic. The panic itself is already in the log.
-pub(crate) fn broken_off() -> Refusal {
-    Refusal::Broken("a panic".to_owned())
+pub(crate) fn panic_refusal() -> Refusal {
+    Refusal::Internal("a panic".to_owned())
 }
 
 /// A problem with its hint.
-fn helped(problem: &str, solution: Option<&str>) -> String {
+fn with_hint(problem: &str, solution: Option<&str>) -> String {
     match solution.filter(|solution| !solution.is_empty()) {
         Some(solution) => format!("{problem} ({solution})"),
         None => problem.to_owned(),
@@ -243,7 +244,7 @@ pub(crate) struct Messages {
 
 impl Messages {
     pub(crate) fn of(diagnostics: &[Diagnostic], sources: &Sources) -> Self {
-        let all = |severity| advised(diagnostics, severity, sources);
+        let all = |severity| lines_of_severity(diagnostics, severity, sources);
         Self { errors: all(Severity::Error), warnings: all(Severity::Warning) }
     }
 }
@@ -251,26 +252,26 @@ impl Messages {
 /// The warnings of a plan, each with its place and its hint.
 pub(crate) fn warnings(notes: &[Note]) -> Vec<String> {
     let warnings = notes.iter().filter(|note| note.severity == Severity::Warning);
-    let line = |note: &Note| placed(note.place.as_ref(), &note.message);
-    warnings.map(|note| helped(&line(note), note.hint.as_deref())).collect()
+    let line = |note: &Note| with_place(note.place.as_ref(), &note.message);
+    warnings.map(|note| with_hint(&line(note), note.hint.as_deref())).collect()
 }
 
 /// The errors among the diagnostics, each with its place and its hint.
 pub(crate) fn errors(diagnostics: &[Diagnostic], sources: &Sources) -> Vec<String> {
-    advised(diagnostics, Severity::Error, sources)
+    lines_of_severity(diagnostics, Severity::Error, sources)
 }
 
 /// The diagnostics of that severity, each with its place and its hint.
-fn advised(diagnostics: &[Diagnostic], severity: Severity, sources: &Sources) -> Vec<String> {
-    let chosen = diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity);
-    chosen.map(|diagnostic| helped(&with_place(diagnostic, sources), diagnostic.hint.as_deref())).collect()
+fn lines_of_severity(diagnostics: &[Diagnostic], severity: Severity, sources: &Sources) -> Vec<String> {
+    let selected = diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity);
+    selected.map(|diagnostic| with_hint(&diagnostic_line(diagnostic, sources), diagnostic.hint.as_deref())).collect()
 }
 
-fn with_place(diagnostic: &Diagnostic, sources: &Sources) -> String {
-    placed(diagnostic.place(sources).as_ref(), &diagnostic.message)
+fn diagnostic_line(diagnostic: &Diagnostic, sources: &Sources) -> String {
+    with_place(diagnostic.place(sources).as_ref(), &diagnostic.message)
 }
 
-fn placed(place: Option<&Place>, message: &str) -> String {
+fn with_place(place: Option<&Place>, message: &str) -> String {
     match place {
         Some(place) => format!("{place}: {message}"),
         None => message.to_owned(),
@@ -280,14 +281,16 @@ fn placed(place: Option<&Place>, message: &str) -> String {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable { .. } | StoreError::KeptElsewhere { .. } => Self::Away(error.to_string()),
-            error => Self::Broken(error.to_string()),
+            StoreError::Unavailable { .. } | StoreError::WrittenToFallback { .. } => {
+                Self::StoreUnavailable(error.to_string())
+            }
+            error => Self::Internal(error.to_string()),
         }
     }
 }
 
 /// The message for callers if the store does not answer. The log has the reason.
-pub(crate) fn away(error: &str) -> String {
+pub(crate) fn store_unavailable(error: &str) -> String {
     let incident = Uuid::now_v7();
     tracing::error!(%incident, error, "a call failed");
     format!("the state cannot be read or written now: incident {incident}")
@@ -298,7 +301,9 @@ impl IntoResponse for Refusal {
         let (status, solution) = match &self {
             Self::Invalid(invalid) => return (StatusCode::BAD_REQUEST, Json(invalid)).into_response(),
             Self::TooLong(_) => (StatusCode::PAYLOAD_TOO_LARGE, "send less, or raise `server.bodyLimit`"),
-            Self::Busy | Self::Unavailable(_) | Self::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, "try again later"),
+            Self::QueueFull | Self::Unavailable(_) | Self::StoreUnavailable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "try again later")
+            }
             Self::NoPath => (StatusCode::NOT_FOUND, "`/docs` lists all paths"),
             Self::NoMethod => (StatusCode::METHOD_NOT_ALLOWED, "use a method from the `Allow` header"),
             Self::KeyTaken => (StatusCode::UNPROCESSABLE_ENTITY, "send a new key for each call"),
@@ -308,16 +313,16 @@ impl IntoResponse for Refusal {
             }
             Self::NoConsent { .. } => (StatusCode::FORBIDDEN, "use a token with the scope `data-loss`"),
             Self::OverQuota { .. } => (StatusCode::TOO_MANY_REQUESTS, "wait until some of these requests have started"),
-            Self::Foreign(_) => (StatusCode::FORBIDDEN, "call the server directly, or configure `server.auth`"),
-            Self::Broken(_) => (StatusCode::INTERNAL_SERVER_ERROR, "find the incident in the server's log"),
+            Self::ForeignOrigin(_) => (StatusCode::FORBIDDEN, "call the server directly, or configure `server.auth`"),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "find the incident in the server's log"),
         };
         let error = match &self {
-            Self::Broken(error) => {
+            Self::Internal(error) => {
                 let incident = Uuid::now_v7();
                 tracing::error!(%incident, error, "a call failed");
                 format!("the server cannot do that now: incident {incident}")
             }
-            Self::Away(error) => away(error),
+            Self::StoreUnavailable(error) => store_unavailable(error),
             other => other.problems().concat(),
         };
         let more_info = MoreInfo { problems: vec![error.clone()], solutions: vec![solution.to_owned()] };
@@ -351,11 +356,11 @@ fn unknown(why: &str) -> String {
     format!("the caller is unknown: {why}")
 }
 
-fn forbidden(name: &str, has: Option<Scope>, asked: Scope) -> String {
-    let asked = asked.word();
+fn forbidden(name: &str, has: Option<Scope>, needed: Scope) -> String {
+    let needed = needed.word();
     match has {
-        Some(has) => format!("the token of `{name}` has the scope `{}`, and this call needs `{asked}`", has.word()),
-        None => format!("the token of `{name}` has no role of this server, and this call needs the scope `{asked}`"),
+        Some(has) => format!("the token of `{name}` has the scope `{}`, and this call needs `{needed}`", has.word()),
+        None => format!("the token of `{name}` has no role of this server, and this call needs the scope `{needed}`"),
     }
 }
 
@@ -373,6 +378,6 @@ fn over_quota(name: &str, most: u32, limit: &str) -> String {
     format!("`{name}` may have {most} {requests} waiting (`{limit}`), and has reached this limit: try again later")
 }
 
-fn foreign(how: &str) -> String {
-    format!("{how}, and this server requires no tokens: call it directly, or configure `server.auth`")
+fn foreign(evidence: &str) -> String {
+    format!("{evidence}, and this server requires no tokens: call it directly, or configure `server.auth`")
 }

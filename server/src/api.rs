@@ -4,17 +4,17 @@ mod accept;
 mod acl;
 mod drift;
 mod environments;
+mod json_body;
 mod leases;
 mod operations;
 mod page;
 mod plans;
 mod problem;
-mod sent;
 mod stacks;
 
-use crate::answer::{Refusal, broken_off};
+use crate::answer::{Refusal, panic_refusal};
 use crate::auth::{Action, guarded};
-use crate::docs::{describe_answers, describe_tokens, needing};
+use crate::docs::{describe_answers, describe_tokens, require_scope};
 use crate::serve::Shared;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
@@ -66,18 +66,18 @@ fn parts() -> [(Action, OpenApiRouter<Arc<Shared>>); 7] {
         (Action::Apply, OpenApiRouter::new().routes(routes!(plans::apply))),
         (Action::Cancel, OpenApiRouter::new().routes(routes!(operations::cancel))),
         (Action::UpdateAcl, OpenApiRouter::new().routes(routes!(acl::set))),
-        (Action::Unlock, OpenApiRouter::new().routes(routes!(leases::take_away))),
+        (Action::Unlock, OpenApiRouter::new().routes(routes!(leases::break_lease))),
     ]
 }
 
 /// The description of the API: OpenAPI 3.1.
 #[must_use]
 pub fn description() -> Description {
-    let parts = parts().into_iter().map(|(action, part)| needing(action.scope(), part.into_openapi()));
+    let parts = parts().into_iter().map(|(action, part)| require_scope(action.scope(), part.into_openapi()));
     // One path may be in several parts: merging combines its calls.
     let all = parts.reduce(Description::merge_from).unwrap_or_default();
     let mut description = Head::openapi().nest(BASE, all);
-    let anywhere = [
+    let common_statuses = [
         ("400", "the request is invalid"),
         ("401", "the caller is unknown"),
         ("403", "the caller may not do that"),
@@ -86,7 +86,7 @@ pub fn description() -> Description {
         ("500", "internal error"),
         ("503", "unavailable: try again later"),
     ];
-    describe_answers(&mut description, &anywhere, "application/problem+json", |_| "Problem");
+    describe_answers(&mut description, &common_statuses, "application/problem+json", |_| "Problem");
     describe_tokens(&mut description);
     description
 }
@@ -100,7 +100,7 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     }
     let all = all.fallback(|| async { refused(Refusal::NoPath) });
     let all = all.method_not_allowed_fallback(|| async { refused(Refusal::NoMethod) });
-    let all = Router::new().nest(BASE, all.layer(CatchPanicLayer::custom(|_| refused(broken_off()))));
+    let all = Router::new().nest(BASE, all.layer(CatchPanicLayer::custom(|_| refused(panic_refusal()))));
     // Nested routes do not match the base with a slash.
     all.route(&format!("{BASE}/"), any(|| async { refused(Refusal::NoPath) }))
 }

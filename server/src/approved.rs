@@ -22,28 +22,30 @@ impl Approved {
 
     /// Whether a plan is the rest of this one. It may change no other objects. It may delete or replace only where the
     /// approved plan did, or where a partly created object has to be recreated.
-    pub(crate) fn leaves(&self, plan: &Plan) -> bool {
-        let takes_away = |word: &str| TAKING_AWAY.iter().any(|action| action.word() == word);
+    pub(crate) fn is_remainder(&self, plan: &Plan) -> bool {
+        let removes = |word: &str| REMOVALS.iter().any(|action| action.word() == word);
         changes(plan).all(|(of, action)| {
             self.changes.get(&of).is_some_and(|approved| {
-                !takes_away(action.word()) || takes_away(approved) || approved == Action::Create.word()
+                !removes(action.word()) || removes(approved) || approved == Action::Create.word()
             })
         })
     }
 
     /// The message for a plan that has changed. It names the first difference, if an action differs.
-    pub(crate) fn outdated(&self, plan: &Plan) -> String {
+    pub(crate) fn stale_message(&self, plan: &Plan) -> String {
         let now: BTreeMap<String, &str> = changes(plan).map(|(of, action)| (of, action.word())).collect();
-        let is_other = |(of, word): &(&String, &&str)| self.changes.get(*of).is_none_or(|approved| approved != **word);
-        let other = now.iter().find(is_other).map(|(of, _)| of);
-        let other = other.or_else(|| self.changes.keys().find(|of| !now.contains_key(*of)));
+        let has_changed =
+            |(of, word): &(&String, &&str)| self.changes.get(*of).is_none_or(|approved| approved != **word);
+        let changed = now.iter().find(has_changed).map(|(of, _)| of);
+        let changed = changed.or_else(|| self.changes.keys().find(|of| !now.contains_key(*of)));
         // A plan that an older server stored has no changes here.
-        let about = other.filter(|_| !self.changes.is_empty()).map(|of| format!(" about `{of}`")).unwrap_or_default();
-        format!("the plan is stale: its actions{about} have changed; plan again")
+        let subject =
+            changed.filter(|_| !self.changes.is_empty()).map(|of| format!(" about `{of}`")).unwrap_or_default();
+        format!("the plan is stale: its actions{subject} have changed; plan again")
     }
 }
 
-const TAKING_AWAY: [Action; 3] = [Action::Delete, Action::Replace, Action::ReplaceCreateFirst];
+const REMOVALS: [Action; 3] = [Action::Delete, Action::Replace, Action::ReplaceCreateFirst];
 
 fn changes(plan: &Plan) -> impl Iterator<Item = (String, Action)> {
     let planned = plan.changes().filter(|(_, change)| !matches!(change.action, Action::NoOp | Action::Read));

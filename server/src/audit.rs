@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 /// The target of the log.
 pub const TARGET: &str = "terrace::audit";
 /// Entries for refused or failed calls of one caller from one address within [`WINDOW`].
-const MOST: u32 = 10;
+const MOST_OF_ADDRESS: u32 = 10;
 /// The same for one caller from all addresses. Callers without a known token count as one caller.
 const MOST_OF_CALLER: u32 = 60;
 const WINDOW: Duration = Duration::from_secs(60);
@@ -30,9 +30,9 @@ const MOST_KEYS: usize = 1_024;
 /// Entries of refused or failed calls that may wait for the store. Further entries go to the log only.
 const MOST_PENDING: usize = 4_096;
 /// Interval at which entries of refused and failed calls are written, in one transaction.
-const PAUSE: Duration = Duration::from_secs(1);
+const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long an answer waits for its entry. The entry is written even after that.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ENTRY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The audit log of a server. A task writes entries into the store, in the order of the calls.
 pub struct Audit {
@@ -65,7 +65,7 @@ impl Audit {
             end: CancellationToken::new(),
             writer: Mutex::default(),
         });
-        let writer = tokio::spawn(Arc::clone(&audit).keep_writing());
+        let writer = tokio::spawn(Arc::clone(&audit).run_writer());
         *audit.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer);
         audit
     }
@@ -91,7 +91,7 @@ impl Audit {
             pending.waiting.push(written);
         }
         self.urgent.notify_one();
-        if timeout(PATIENCE, is_written).await.is_err() {
+        if timeout(ENTRY_TIMEOUT, is_written).await.is_err() {
             tracing::warn!(
                 "the store takes long to write the audit log: a change continues before its entry is written"
             );
@@ -103,7 +103,7 @@ impl Audit {
         self.end.cancel();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer
-            && timeout(PATIENCE, writer).await.is_err()
+            && timeout(ENTRY_TIMEOUT, writer).await.is_err()
         {
             tracing::error!("the store takes long to write the audit log: its last entries are only in this log");
         }
@@ -124,8 +124,8 @@ impl Audit {
         }
     }
 
-    async fn keep_writing(self: Arc<Self>) {
-        let mut pause = interval(PAUSE);
+    async fn run_writer(self: Arc<Self>) {
+        let mut pause = interval(WRITE_INTERVAL);
         pause.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -194,7 +194,7 @@ impl Head {
         let request_id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok());
         let peer = request.extensions().get::<ConnectInfo<Peer>>();
         Self {
-            target: format!("{} {}", request.method(), whole_path(matched, request.uri().path())),
+            target: format!("{} {}", request.method(), full_path(matched, request.uri().path())),
             request_id: request_id.map(str::to_owned),
             peer: peer.map(|ConnectInfo(peer)| peer.address().ip().to_canonical()),
         }
@@ -220,10 +220,10 @@ impl Head {
 }
 
 /// The full path of a call. A nested router has removed the first parts; the route still has them.
-fn whole_path(route: &str, path: &str) -> String {
-    let taken = route.matches('/').count().saturating_sub(path.matches('/').count());
-    let taken: Vec<&str> = route.split('/').take(taken + 1).collect();
-    taken.join("/") + path
+fn full_path(route: &str, path: &str) -> String {
+    let nesting = route.matches('/').count().saturating_sub(path.matches('/').count());
+    let nesting: Vec<&str> = route.split('/').take(nesting + 1).collect();
+    nesting.join("/") + path
 }
 
 /// Limits entries of refused and failed calls, by address and by caller.
@@ -288,7 +288,7 @@ impl Throttle {
         let peer = entry.peer.as_deref().and_then(|peer| peer.parse().ok());
         let key = format!("{} {}", peer.map(network).unwrap_or_default(), entry.actor);
         let of_address = Count::of(of_addresses, key, now);
-        if !of_address.has_room(MOST, now) {
+        if !of_address.has_room(MOST_OF_ADDRESS, now) {
             of_address.suppress(entry);
             return None;
         }
@@ -352,7 +352,7 @@ mod tests {
             ("/adapter/v1/provision/{token}/status", "/v1/provision/a/status", "/adapter/v1/provision/a/status"),
             ("", "/somewhere", "/somewhere"),
         ] {
-            assert_eq!(whole_path(route, path), whole);
+            assert_eq!(full_path(route, path), whole);
         }
     }
 
@@ -425,7 +425,7 @@ mod tests {
             Ok(())
         }
 
-        async fn audited(&self, _: u64, _: usize) -> Result<AuditPage, StoreError> {
+        async fn audit_page(&self, _: u64, _: usize) -> Result<AuditPage, StoreError> {
             Ok(AuditPage::default())
         }
 
@@ -445,12 +445,12 @@ mod tests {
     async fn refused_calls_are_written_together() {
         let log = Arc::new(Log::default());
         let audit = Audit::start(Arc::<Log>::clone(&log));
-        tokio::time::sleep(PAUSE / 2).await;
+        tokio::time::sleep(WRITE_INTERVAL / 2).await;
         for caller in ["ada", "bob", "eve"] {
             audit.record(refused(caller)).await;
         }
         assert!(log.actors().is_empty());
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(WRITE_INTERVAL).await;
         assert_eq!(log.actors(), [["ada", "bob", "eve"]]);
         // A change waits for its entry, and the writer writes earlier entries with it.
         audit.record(refused("ada")).await;

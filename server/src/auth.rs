@@ -2,29 +2,29 @@
 //!
 //! `limits` decides, handlers ask `Caller`, and `guard` wraps every route.
 
-mod door;
+mod authenticator;
 mod limits;
 mod oidc;
 mod pages;
 
 use crate::answer::{NO_TOKEN, Refusal};
 use crate::audit::{Head, UNKNOWN};
-use crate::judging::take_turns;
 use crate::outage_log::LogThrottle;
 use crate::precheck::readable;
+use crate::processing::limit_large_bodies;
 use crate::serve::Shared;
+pub use authenticator::{Admitted, Authenticator, RefusedCall};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-pub use door::{Admitted, Door, TurnedAway};
 use jiff::Timestamp;
 pub use limits::{Action, Grant, Limits, Names, Pattern, Quota};
 pub(crate) use limits::{Principal, Resource};
 use oidc::Issuer;
 pub use oidc::Oidc;
-pub(crate) use pages::is_to_this_machine;
+pub(crate) use pages::is_for_this_machine;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::panic::resume_unwind;
@@ -70,7 +70,7 @@ pub enum Auth {
     #[default]
     ThisMachine,
     /// Every caller that can reach the server.
-    Anybody,
+    AnyCaller,
     /// Callers with one of these tokens (RFC 6750).
     Tokens(Vec<Token>),
     /// Callers with a token that this issuer signed.
@@ -107,7 +107,7 @@ pub(crate) struct Caller {
     /// The idempotency key of the call (`Idempotency-Key`).
     key: Option<String>,
     /// True once a handler has checked the stacks or environments of the call.
-    is_decided: Arc<AtomicBool>,
+    is_checked: Arc<AtomicBool>,
     /// True if the limits hid an object that the call named, or refused the call.
     is_refused: Arc<AtomicBool>,
     facts: Arc<Mutex<Facts>>,
@@ -124,7 +124,7 @@ struct Facts {
 impl Caller {
     fn new(principal: Arc<Principal>, key: Option<String>) -> Self {
         let unset = Arc::<AtomicBool>::default;
-        Self { principal, key, is_decided: unset(), is_refused: unset(), facts: Arc::default() }
+        Self { principal, key, is_checked: unset(), is_refused: unset(), facts: Arc::default() }
     }
 
     /// The server itself, for scheduled work.
@@ -137,7 +137,7 @@ impl Caller {
     /// # Errors
     /// When a scope is missing, or a resource is outside the limits. The answer contains only names from the call.
     pub(crate) fn check(&self, action: Action, consents: bool, resources: &[Resource<'_>]) -> Result<(), Refusal> {
-        self.is_decided.store(true, Ordering::Relaxed);
+        self.is_checked.store(true, Ordering::Relaxed);
         let stacks = resources.iter().filter_map(|resource| match resource {
             Resource::Stack(stack) => Some(stack.to_string()),
             _ => None,
@@ -151,22 +151,22 @@ impl Caller {
             return Ok(());
         }
         self.is_refused.store(true, Ordering::Relaxed);
-        let name = self.named("anonymous");
-        let (has, asked) = (principal.scope(), action.scope());
+        let name = self.name_or("anonymous");
+        let (has, needed) = (principal.scope(), action.scope());
         Err(match () {
-            () if has < Some(asked) => Refusal::Forbidden { name, has, asked },
+            () if has < Some(needed) => Refusal::Forbidden { name, has, needed },
             () if principal.may(action, false, resources) => Refusal::NoConsent { name },
             () => Refusal::Limited { name },
         })
     }
 
     /// Notes the operation that the call starts or cancels.
-    pub(crate) fn became(&self, operation: Uuid) {
+    pub(crate) fn note_operation(&self, operation: Uuid) {
         self.note(|facts| facts.operation = Some(operation));
     }
 
     /// Forgets the operation of a refused call.
-    pub(crate) fn became_nothing(&self) {
+    pub(crate) fn forget_operation(&self) {
         self.note(|facts| facts.operation = None);
     }
 
@@ -187,7 +187,7 @@ impl Caller {
 
     /// Whether the caller may do the action with a stack, for lists that leave out the other stacks.
     pub(crate) fn may(&self, action: Action, stack: &StackId) -> bool {
-        self.decided(self.principal.may(action, false, &[Resource::Stack(stack)]))
+        self.mark_checked(self.principal.may(action, false, &[Resource::Stack(stack)]))
     }
 
     /// Whether the caller sees a stack and everything in it.
@@ -197,30 +197,30 @@ impl Caller {
 
     /// Whether the caller sees all of these stacks. An object of several stacks would reveal each of them.
     pub(crate) fn sees_all(&self, stacks: &[StackId]) -> bool {
-        self.decided(self.principal.sees_all(stacks))
+        self.mark_checked(self.principal.sees_all(stacks))
     }
 
     /// Whether the caller sees an environment.
     pub(crate) fn sees_environment(&self, name: &str) -> bool {
-        self.decided(self.principal.may(Action::Read, false, &[Resource::Environment(name)]))
+        self.mark_checked(self.principal.may(Action::Read, false, &[Resource::Environment(name)]))
     }
 
     /// The items of a list that the caller sees.
-    pub(crate) fn seen<T>(&self, items: impl IntoIterator<Item = T>, sees: impl Fn(&Self, &T) -> bool) -> Vec<T> {
-        self.decided(true);
+    pub(crate) fn visible<T>(&self, items: impl IntoIterator<Item = T>, sees: impl Fn(&Self, &T) -> bool) -> Vec<T> {
+        self.mark_checked(true);
         items.into_iter().filter(|item| sees(self, item)).collect()
     }
 
     /// The object that the call names, unless the limits hide it. The server answers for a hidden object as for an
     /// unknown one.
-    pub(crate) fn hides<T>(&self, found: Option<T>, sees: impl FnOnce(&Self, &T) -> bool) -> Option<T> {
-        self.decided(true);
-        let is_there = found.is_some();
-        let seen = found.filter(|found| sees(self, found));
-        if is_there && seen.is_none() {
+    pub(crate) fn filter_visible<T>(&self, found: Option<T>, sees: impl FnOnce(&Self, &T) -> bool) -> Option<T> {
+        self.mark_checked(true);
+        let exists = found.is_some();
+        let visible = found.filter(|found| sees(self, found));
+        if exists && visible.is_none() {
             self.is_refused.store(true, Ordering::Relaxed);
         }
-        seen
+        visible
     }
 
     /// The caller's share of the queue for a call.
@@ -228,9 +228,9 @@ impl Caller {
         self.principal.quota(action, stack)
     }
 
-    fn decided(&self, seen: bool) -> bool {
-        self.is_decided.store(true, Ordering::Relaxed);
-        seen
+    fn mark_checked(&self, is_visible: bool) -> bool {
+        self.is_checked.store(true, Ordering::Relaxed);
+        is_visible
     }
 
     /// True if the call has an idempotency key.
@@ -250,16 +250,16 @@ impl Caller {
             return Ok(());
         }
         self.is_refused.store(true, Ordering::Relaxed);
-        let (name, has) = (self.named("anonymous"), self.principal.scope());
+        let (name, has) = (self.name_or("anonymous"), self.principal.scope());
         Err(match has < Some(needed) {
-            true => Refusal::Forbidden { name, has, asked: needed },
+            true => Refusal::Forbidden { name, has, needed },
             // Another grant has the scope, for other stacks.
             false => Refusal::Limited { name },
         })
     }
 
     /// The name of the caller: the owner of the token, else the given word.
-    pub(crate) fn named(&self, otherwise: &str) -> String {
+    pub(crate) fn name_or(&self, otherwise: &str) -> String {
         self.principal.name.clone().unwrap_or_else(|| otherwise.to_owned())
     }
 
@@ -274,18 +274,18 @@ impl Caller {
     }
 
     /// The same caller for one of the several requests that a call starts.
-    pub(crate) fn with_one_of(&self, part: &str) -> Self {
+    pub(crate) fn with_key_part(&self, part: &str) -> Self {
         Self { key: self.key.as_ref().map(|key| json!([key, part]).to_string()), ..self.clone() }
     }
 }
 
 /// The reason why a call under a foreign host name is refused.
-pub(crate) const OTHER_NAME: &str = "it is addressed to a host name other than this machine's own";
+pub(crate) const FOREIGN_HOST: &str = "it is addressed to a host name other than this machine's own";
 
 /// Which callers are admitted, with the parts that only a running server needs.
 pub(crate) enum Admission {
     ThisMachine,
-    Anybody,
+    AnyCaller,
     /// Callers with one of these tokens.
     Tokens(Vec<KnownToken>),
     Oidc(Box<Issuer>),
@@ -312,7 +312,7 @@ impl Admission {
     pub(crate) fn new(auth: Auth) -> Result<Self, String> {
         Ok(match auth {
             Auth::ThisMachine => Self::ThisMachine,
-            Auth::Anybody => Self::Anybody,
+            Auth::AnyCaller => Self::AnyCaller,
             Auth::Tokens(tokens) => Self::Tokens(tokens.into_iter().map(KnownToken::from).collect()),
             Auth::Oidc(oidc) => Self::Oidc(Box::new(Issuer::new(oidc)?)),
         })
@@ -322,7 +322,7 @@ impl Admission {
     /// token has limits, only callers with an unlimited token may read all names.
     pub(crate) async fn shows_names(&self, headers: &HeaderMap) -> bool {
         let hides = match self {
-            Self::ThisMachine | Self::Anybody => false,
+            Self::ThisMachine | Self::AnyCaller => false,
             Self::Tokens(tokens) => tokens.iter().any(|token| !token.principal.sees_everything()),
             Self::Oidc(issuer) => issuer.hides(),
         };
@@ -335,11 +335,11 @@ impl Admission {
     /// With the evidence.
     fn check_site(&self, request: &Request) -> Result<(), Refusal> {
         match self {
-            Self::ThisMachine | Self::Anybody if pages::is_of_another_site(request) => {
-                Err(Refusal::Foreign("a page of another site sends it"))
+            Self::ThisMachine | Self::AnyCaller if pages::is_cross_site(request) => {
+                Err(Refusal::ForeignOrigin("a page of another site sends it"))
             }
-            Self::ThisMachine if !pages::is_to_this_machine(request) => Err(Refusal::Foreign(OTHER_NAME)),
-            Self::ThisMachine | Self::Anybody | Self::Tokens(_) | Self::Oidc(_) => Ok(()),
+            Self::ThisMachine if !pages::is_for_this_machine(request) => Err(Refusal::ForeignOrigin(FOREIGN_HOST)),
+            Self::ThisMachine | Self::AnyCaller | Self::Tokens(_) | Self::Oidc(_) => Ok(()),
         }
     }
 
@@ -362,17 +362,17 @@ impl Admission {
     /// When its token is missing or unknown.
     async fn admit(&self, headers: &HeaderMap) -> Result<Arc<Principal>, Refusal> {
         match self {
-            Self::ThisMachine | Self::Anybody => Ok(Arc::new(Principal::unlimited(None))),
+            Self::ThisMachine | Self::AnyCaller => Ok(Arc::new(Principal::unlimited(None))),
             Self::Tokens(tokens) => {
                 // The comparison uses digests: its duration reveals nothing about the token.
-                let shown = shown(headers)?;
-                let digest = sha256(shown);
+                let token = bearer_token(headers)?;
+                let digest = sha256(token);
                 let known = tokens.iter().find(|token| token.sha256 == digest);
                 let known = known.ok_or(Refusal::Unknown(NO_TOKEN.into()))?;
-                check_length(known, shown.len())?;
+                check_length(known, token.len())?;
                 Ok(Arc::clone(&known.principal))
             }
-            Self::Oidc(issuer) => issuer.admit(shown(headers)?).await.map(Arc::new),
+            Self::Oidc(issuer) => issuer.admit(bearer_token(headers)?).await.map(Arc::new),
         }
     }
 }
@@ -400,11 +400,12 @@ fn check_length(token: &KnownToken, length: usize) -> Result<(), Refusal> {
 }
 
 /// The token in the headers (RFC 6750).
-fn shown(headers: &HeaderMap) -> Result<&str, Refusal> {
-    let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let shown = shown.and_then(|shown| shown.trim().split_once(' '));
-    let (_, token) =
-        shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).ok_or(Refusal::Unknown(NO_TOKEN.into()))?;
+fn bearer_token(headers: &HeaderMap) -> Result<&str, Refusal> {
+    let credentials = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let credentials = credentials.and_then(|credentials| credentials.trim().split_once(' '));
+    let (_, token) = credentials
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .ok_or(Refusal::Unknown(NO_TOKEN.into()))?;
     Ok(token.trim())
 }
 
@@ -427,8 +428,8 @@ pub(crate) fn guarded(
     routes: Router<Arc<Shared>>,
     refuse: Refuse,
 ) -> Router<Arc<Shared>> {
-    let in_turn = routes.route_layer(middleware::from_fn_with_state(Arc::clone(shared), take_turns));
-    in_turn.route_layer(middleware::from_fn_with_state((Arc::clone(shared), action, refuse), guard))
+    let limited = routes.route_layer(middleware::from_fn_with_state(Arc::clone(shared), limit_large_bodies));
+    limited.route_layer(middleware::from_fn_with_state((Arc::clone(shared), action, refuse), guard))
 }
 
 async fn guard(
@@ -437,18 +438,18 @@ async fn guard(
     next: Next,
 ) -> Response {
     if !action.is_change() {
-        return answered(shared, action, refuse, request, next).await;
+        return handle(shared, action, refuse, request, next).await;
     }
     // If the caller disconnects, the change still gets its entry in the audit log.
-    let answering = answered(Arc::clone(&shared), action, refuse, request, next).in_current_span();
-    shared.answering.spawn(answering).await.unwrap_or_else(|error| match error.try_into_panic() {
+    let handling = handle(Arc::clone(&shared), action, refuse, request, next).in_current_span();
+    shared.changing_calls.spawn(handling).await.unwrap_or_else(|error| match error.try_into_panic() {
         Ok(panic) => resume_unwind(panic),
-        Err(error) => refuse(Refusal::Broken(error.to_string())),
+        Err(error) => refuse(Refusal::Internal(error.to_string())),
     })
 }
 
 /// Answers a call if its caller may make it, and writes the audit entry.
-async fn answered(shared: Arc<Shared>, action: Action, refuse: Refuse, mut request: Request, next: Next) -> Response {
+async fn handle(shared: Arc<Shared>, action: Action, refuse: Refuse, mut request: Request, next: Next) -> Response {
     let head = Head::of(&request);
     let readable = readable(&request, shared.settings.body_limit).and_then(|()| shared.admission.check_site(&request));
     let admitted = match readable {
@@ -470,8 +471,8 @@ async fn answered(shared: Arc<Shared>, action: Action, refuse: Refuse, mut reque
     let late = |_| format!("it took longer than {} s: try again later", limit.as_secs_f64());
     let response = match answered.map_err(late) {
         // A route that checks no limits is a bug, even for callers without limits.
-        Ok(response) if response.status().is_success() && !caller.is_decided.load(Ordering::Relaxed) => {
-            refuse(Refusal::Broken(format!("a route of the action `{}` checks no limits", action.word())))
+        Ok(response) if response.status().is_success() && !caller.is_checked.load(Ordering::Relaxed) => {
+            refuse(Refusal::Internal(format!("a route of the action `{}` checks no limits", action.word())))
         }
         Ok(response) => response,
         Err(why) => refuse(Refusal::Unavailable(why)),
@@ -507,7 +508,7 @@ async fn audit(
         () if status == StatusCode::ACCEPTED => AuditOutcome::Accepted,
         () => AuditOutcome::Done,
     };
-    let actor = caller.map_or_else(|| UNKNOWN.to_owned(), |caller| caller.named("anonymous"));
+    let actor = caller.map_or_else(|| UNKNOWN.to_owned(), |caller| caller.name_or("anonymous"));
     let scope = caller.and_then(|caller| caller.principal.scope()).map(|scope| scope.word().to_owned());
     let entry = AuditEntry {
         scope,

@@ -7,7 +7,7 @@ use serde_json::error::Category;
 
 /// Why a body cannot be read: the found and the expected form.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Unread {
+pub struct BodyError {
     /// The problem.
     pub problem: String,
     /// The path of the wrong or missing field, if the error concerns one.
@@ -17,13 +17,14 @@ pub struct Unread {
 /// Whether the content type is JSON. A page of another site can send other types without a preflight request.
 #[must_use]
 pub fn is_json(headers: &HeaderMap) -> bool {
-    let said = headers.get(header::CONTENT_TYPE).and_then(|said| said.to_str().ok()).unwrap_or_default();
-    let kind = said.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|content_type| content_type.to_str().ok()).unwrap_or_default();
+    let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
 /// The body without a byte order mark, which some programs send (RFC 8259, 8.1).
-pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
+pub(crate) fn strip_bom(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
 }
 
@@ -31,14 +32,14 @@ pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
 ///
 /// # Errors
 /// When the body is not an object of that type.
-pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unread> {
-    let bytes = without_mark(bytes);
+pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
+    let bytes = strip_bom(bytes);
     let mut from = serde_json::Deserializer::from_slice(bytes);
     let Object(read) = serde_path_to_error::deserialize(&mut from).map_err(|error| {
         let path = error.path().to_string();
-        described(bytes, &path, error.inner())
+        parse_error(bytes, &path, error.inner())
     })?;
-    from.end().map_err(|error| described(bytes, ROOT, &error))?;
+    from.end().map_err(|error| parse_error(bytes, ROOT, &error))?;
     Ok(read)
 }
 
@@ -51,25 +52,25 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// The path of the whole body.
 const ROOT: &str = ".";
 
-fn described(bytes: &[u8], path: &str, error: &serde_json::Error) -> Unread {
+fn parse_error(bytes: &[u8], path: &str, error: &serde_json::Error) -> BodyError {
     let place = format!(" at line {} column {}", error.line(), error.column());
     let text = error.to_string();
     let text = text.strip_suffix(&place).unwrap_or(&text);
-    let whole = |problem| Unread { problem, field: None };
+    let whole = |problem| BodyError { problem, field: None };
     match error.classify() {
         _ if bytes.trim_ascii().is_empty() => whole("the body is empty: expected JSON".to_owned()),
         _ if bytes.starts_with(&GZIP) => whole("the body is compressed: send it uncompressed".to_owned()),
         _ if std::str::from_utf8(bytes).is_err() => whole("the body is not UTF-8".to_owned()),
-        Category::Data => of_field(path, text),
+        Category::Data => field_error(path, text),
         Category::Io | Category::Syntax | Category::Eof => {
             let (line, column) = (error.line(), error.column());
-            whole(format!("the body is not JSON: {}, at line {line}, column {column}", of_syntax(text)))
+            whole(format!("the body is not JSON: {}, at line {line}, column {column}", syntax_text(text)))
         }
     }
 }
 
 /// The problem with a body that is not JSON.
-fn of_syntax(text: &str) -> &str {
+fn syntax_text(text: &str) -> &str {
     match text {
         _ if text.starts_with("EOF") => "it ends too early",
         "expected value" => {
@@ -88,9 +89,9 @@ fn of_syntax(text: &str) -> &str {
 }
 
 /// The problem with a field, derived from serde's message.
-pub(crate) fn of_field(path: &str, text: &str) -> Unread {
+pub(crate) fn field_error(path: &str, text: &str) -> BodyError {
     let within = |name: &str| if path == ROOT { name.to_owned() } else { format!("{path}.{name}") };
-    let of = |field: String, problem: String| Unread { problem, field: Some(field) };
+    let of = |field: String, problem: String| BodyError { problem, field: Some(field) };
     if let Some(name) = named(text, "missing field `").map(within) {
         let problem = format!("`{name}` is missing");
         return of(name, problem);
@@ -100,10 +101,10 @@ pub(crate) fn of_field(path: &str, text: &str) -> Unread {
         let problem = format!("`{name}` occurs twice: send it once");
         return of(name, problem);
     }
-    if let Some((name, expected)) = text.strip_prefix("unknown field `").and_then(of_unknown) {
+    if let Some((name, expected)) = text.strip_prefix("unknown field `").and_then(split_unknown_field) {
         // The path ends with the name already.
         let name = if path == ROOT { name } else { path };
-        let name = shown(name);
+        let name = escaped_name(name);
         let problem = match expected {
             Some(expected) => format!("unknown field `{name}`: expected {expected}"),
             None => format!("unknown field `{name}`: expected no fields"),
@@ -121,16 +122,16 @@ pub(crate) fn of_field(path: &str, text: &str) -> Unread {
         },
         None => format!("{what} has the wrong form"),
     };
-    Unread { problem, field: (path != ROOT).then(|| path.to_owned()) }
+    BodyError { problem, field: (path != ROOT).then(|| path.to_owned()) }
 }
 
 /// A name for an error, escaped and shortened: the caller chose it, and it may end up in a line of a log.
-pub(crate) fn shown(name: &str) -> String {
+pub(crate) fn escaped_name(name: &str) -> String {
     name.chars().take(LONGEST_NAME).flat_map(char::escape_debug).collect()
 }
 
 /// The unknown field and the known ones in serde's message; `None` for another message.
-pub(crate) fn of_unknown(rest: &str) -> Option<(&str, Option<&str>)> {
+pub(crate) fn split_unknown_field(rest: &str) -> Option<(&str, Option<&str>)> {
     if let Some(name) = rest.strip_suffix("`, there are no fields") {
         return Some((name, None));
     }

@@ -12,12 +12,12 @@ use uuid::Uuid;
 /// How long a claim lasts unless it is renewed.
 pub(crate) const TERM: Duration = Duration::from_secs(30);
 /// How often the claim is renewed.
-const KEEP: Duration = Duration::from_secs(10);
+const RENEW_EVERY: Duration = Duration::from_secs(10);
 /// How long the store may leave workers without an answer before the heartbeat gives up the claim. Heartbeats use other
 /// connections than workers: without this limit the heartbeat would renew the claim of a worker that hangs.
 const STALL: Duration = Duration::from_secs(90);
 /// How often the heartbeat checks for cancellation.
-const LOOK: Duration = Duration::from_secs(1);
+const CANCEL_POLL: Duration = Duration::from_secs(1);
 
 /// Renews a claim until it is dropped.
 pub(crate) struct ClaimHeartbeat {
@@ -31,10 +31,13 @@ impl ClaimHeartbeat {
     /// cancellation, and when the claim is lost: then the run records its results, and the new holder continues.
     pub(crate) fn of(shared: &Arc<Shared>, claim: &RequestClaim, cancel: &CancellationToken) -> Self {
         let lost = CancellationToken::new();
-        let (shared, claim, cancel, gone) = (Arc::clone(shared), claim.clone(), cancel.clone(), lost.clone());
+        let (shared, claim, cancel, lost_token) = (Arc::clone(shared), claim.clone(), cancel.clone(), lost.clone());
         let task = tokio::spawn(async move {
             // The run finishes the steps that it has started; until then it needs the claim, also after a cancellation.
-            tokio::join!(keep(&shared, &claim, &cancel, &gone), look(&shared, claim.operation, &cancel));
+            tokio::join!(
+                renew(&shared, &claim, &cancel, &lost_token),
+                watch_cancellation(&shared, claim.operation, &cancel)
+            );
         });
         Self { task, lost }
     }
@@ -51,29 +54,30 @@ impl ClaimHeartbeat {
 }
 
 /// Renews a claim until the store refuses, or leaves workers without an answer.
-async fn keep(shared: &Shared, claim: &RequestClaim, cancel: &CancellationToken, lost: &CancellationToken) {
-    let (mut kept, mut worked) = (Instant::now(), Instant::now());
+async fn renew(shared: &Shared, claim: &RequestClaim, cancel: &CancellationToken, lost: &CancellationToken) {
+    let (mut renewed_at, mut answered_at) = (Instant::now(), Instant::now());
     loop {
-        tokio::time::sleep(KEEP).await;
+        tokio::time::sleep(RENEW_EVERY).await;
         let begun = Instant::now();
         // `now` uses the connections of workers.
-        let (answer, answered) = tokio::join!(shared.store.keep(claim, TERM), timeout(KEEP, shared.store.now()));
+        let (answer, answered) =
+            tokio::join!(shared.store.renew_claim(claim, TERM), timeout(RENEW_EVERY, shared.store.now()));
         shared.last_answer.note(&answer);
         if matches!(answered, Ok(Ok(_))) {
-            worked = Instant::now();
-        } else if worked.elapsed() >= STALL {
-            let seconds = worked.elapsed().as_secs();
+            answered_at = Instant::now();
+        } else if answered_at.elapsed() >= STALL {
+            let seconds = answered_at.elapsed().as_secs();
             tracing::warn!(operation = %claim.operation, seconds, "the store does not answer workers: giving up the claim");
             lost.cancel();
             cancel.cancel();
             return;
         }
         match answer {
-            Ok(()) => kept = begun,
+            Ok(()) => renewed_at = begun,
             Err(error) => {
                 tracing::warn!(operation = %claim.operation, %error, "cannot renew the claim on a request");
                 // No other worker has the request before the term of the claim is over.
-                if matches!(error, StoreError::ClaimLost(_)) || kept.elapsed() >= TERM {
+                if matches!(error, StoreError::ClaimLost(_)) || renewed_at.elapsed() >= TERM {
                     lost.cancel();
                     cancel.cancel();
                     return;
@@ -84,10 +88,10 @@ async fn keep(shared: &Shared, claim: &RequestClaim, cancel: &CancellationToken,
 }
 
 /// Watches for a cancellation.
-async fn look(shared: &Shared, operation: Uuid, cancel: &CancellationToken) {
+async fn watch_cancellation(shared: &Shared, operation: Uuid, cancel: &CancellationToken) {
     while !cancel.is_cancelled() {
-        tokio::time::sleep(LOOK).await;
-        if is_to_stop(shared, operation).await {
+        tokio::time::sleep(CANCEL_POLL).await;
+        if must_stop(shared, operation).await {
             cancel.cancel();
         }
     }
@@ -100,7 +104,7 @@ impl Drop for ClaimHeartbeat {
 }
 
 /// Whether an operation is to be cancelled.
-pub(crate) async fn is_to_stop(shared: &Shared, operation: Uuid) -> bool {
+pub(crate) async fn must_stop(shared: &Shared, operation: Uuid) -> bool {
     let answer = shared.store.is_cancel_requested(operation).await;
     shared.last_answer.note(&answer);
     // If the store does not answer, the next check asks again.

@@ -16,39 +16,39 @@ use utoipa_swagger_ui::{Config, SwaggerUi, Url};
 /// The path of the native API's description.
 const NATIVE: &str = "/api/v1/openapi.json";
 /// The same path, relative to the pages.
-const NATIVE_BESIDE: &str = "../api/v1/openapi.json";
+const NATIVE_RELATIVE: &str = "../api/v1/openapi.json";
 /// The path of the description of Witboost's API.
 const WITBOOST: &str = "/docs/specific-provisioner.json";
 /// The same path, relative to the pages in `/docs/`, below any prefix.
-const WITBOOST_BESIDE: &str = "specific-provisioner.json";
+const WITBOOST_RELATIVE: &str = "specific-provisioner.json";
 
 /// The pages and the descriptions that they show.
 ///
 /// Pages and redirects use relative paths, since a proxy may have removed a prefix from the path.
 pub(crate) fn router() -> Router<Arc<Shared>> {
-    let native = Url::with_primary("terrace", NATIVE_BESIDE, true);
+    let native = Url::with_primary("terrace", NATIVE_RELATIVE, true);
     Router::new()
-        .route(NATIVE, serving(api::description(), "../../"))
+        .route(NATIVE, serve_description(api::description(), "../../"))
         .route("/", get(|| async { relative("docs/") }))
-        .merge(pages([native, Url::new("specific provisioner", WITBOOST_BESIDE)]))
+        .merge(pages([native, Url::new("specific provisioner", WITBOOST_RELATIVE)]))
 }
 
 /// The pages below the prefix of Witboost's API.
 pub(crate) fn router_below(prefix: &str) -> Router<Arc<Shared>> {
     let last = prefix.rsplit('/').next().unwrap_or_default();
-    let beside = format!("{last}/docs/");
+    let target = format!("{last}/docs/");
     Router::new()
-        .route(prefix, get(move || std::future::ready(relative(&beside))))
+        .route(prefix, get(move || std::future::ready(relative(&target))))
         .route(&format!("{prefix}/"), get(|| async { relative("docs/") }))
-        .nest(prefix, pages([Url::with_primary("specific provisioner", WITBOOST_BESIDE, true)]))
+        .nest(prefix, pages([Url::with_primary("specific provisioner", WITBOOST_RELATIVE, true)]))
 }
 
-fn pages<const N: usize>(described: [Url<'static>; N]) -> Router<Arc<Shared>> {
+fn pages<const N: usize>(urls: [Url<'static>; N]) -> Router<Arc<Shared>> {
     // By default the pages send a description to a validator on the internet.
-    let pages = SwaggerUi::new("/docs").config(Config::new(described).validator_url("none"));
+    let pages = SwaggerUi::new("/docs").config(Config::new(urls).validator_url("none"));
     Router::new()
-        .route(WITBOOST, serving(witboost::description(), "../"))
-        .merge(Router::from(pages).layer(map_response(confine)).layer(map_response(lead_beside)))
+        .route(WITBOOST, serve_description(witboost::description(), "../"))
+        .merge(Router::from(pages).layer(map_response(confine)).layer(map_response(make_redirect_relative)))
 }
 
 fn relative(path: &str) -> Response {
@@ -56,7 +56,7 @@ fn relative(path: &str) -> Response {
 }
 
 /// Makes the redirect from `/docs` to `/docs/` relative.
-async fn lead_beside(mut page: Response) -> Response {
+async fn make_redirect_relative(mut page: Response) -> Response {
     let headers = page.headers_mut();
     if headers.get(header::LOCATION).is_some_and(|place| place.as_bytes().ends_with(b"/docs/")) {
         headers.insert(header::LOCATION, HeaderValue::from_static("docs/"));
@@ -73,7 +73,7 @@ async fn confine(mut page: Response) -> Response {
 }
 
 /// A description with the relative path to the root of its paths.
-fn serving(mut description: Description, root: &str) -> axum::routing::MethodRouter<Arc<Shared>> {
+fn serve_description(mut description: Description, root: &str) -> axum::routing::MethodRouter<Arc<Shared>> {
     description.servers = Some(vec![Server::new(root)]);
     let description = Arc::new(description);
     get(move || describe(Arc::clone(&description)))
@@ -87,7 +87,7 @@ async fn describe(description: Arc<Description>) -> Response {
 const TOKEN: &str = "token";
 
 /// Marks calls with the scope that they need. A server without tokens accepts them without one.
-pub(crate) fn needing(scope: Scope, mut part: Description) -> Description {
+pub(crate) fn require_scope(scope: Scope, mut part: Description) -> Description {
     let items = part.paths.paths.values_mut();
     let calls = items.flat_map(|item| [&mut item.get, &mut item.put, &mut item.post, &mut item.delete]);
     for call in calls.flatten() {
@@ -109,10 +109,10 @@ pub(crate) fn describe_tokens(description: &mut Description) {
 }
 
 /// A status that any call may have, and its description.
-pub(crate) type Anywhere = (&'static str, &'static str);
+pub(crate) type StatusText = (&'static str, &'static str);
 
 /// The description of a status if the call itself has none.
-const USUAL: [Anywhere; 4] = [
+const DEFAULT_TEXTS: [StatusText; 4] = [
     ("200", "success"),
     ("202", "the operation is queued"),
     ("404", "not found"),
@@ -123,7 +123,7 @@ const USUAL: [Anywhere; 4] = [
 /// with bodies of that type and the schema of their status.
 pub(crate) fn describe_answers(
     description: &mut Description,
-    anywhere: &[Anywhere],
+    common: &[StatusText],
     content_type: &str,
     schema_of: impl Fn(&str) -> &'static str,
 ) {
@@ -131,14 +131,14 @@ pub(crate) fn describe_answers(
         let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
         for operation in operations.into_iter().filter_map(Option::as_mut) {
             let responses = &mut operation.responses.responses;
-            for (status, text) in anywhere {
+            for (status, text) in common {
                 let response = || RefOr::T(ResponseBuilder::new().description(*text).build());
                 responses.entry((*status).to_owned()).or_insert_with(response);
             }
             for (status, response) in responses {
                 let RefOr::T(response) = response else { continue };
                 if response.description.is_empty() {
-                    let text = anywhere.iter().chain(&USUAL).find(|(of, _)| of == status);
+                    let text = common.iter().chain(&DEFAULT_TEXTS).find(|(of, _)| of == status);
                     response.description = text.map(|(_, text)| (*text).to_owned()).unwrap_or_default();
                 }
                 if status.starts_with(['4', '5']) {

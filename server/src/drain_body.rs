@@ -15,29 +15,29 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// How long a body is drained.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The most bytes of a body that are drained: several times the limit of a body, so that callers can read the 413, and
 /// few enough that a caller without a token cannot keep a connection busy.
 const BYTES: usize = 64 << 20;
 
 /// Drains the rest of a call's body.
-pub(crate) async fn take(request: Request, next: Next) -> Response {
+pub(crate) async fn drain(request: Request, next: Next) -> Response {
     // A caller that waits for `100 Continue` has not sent its body yet.
     if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
-    let (left, mut rest) = oneshot::channel();
-    let lent = Lent { body: Some(body.into_data_stream()), left: Some(left) };
-    let response = next.run(Request::from_parts(parts, Body::from_stream(lent))).await;
+    let (returned, mut rest) = oneshot::channel();
+    let borrowed = BorrowedBody { body: Some(body.into_data_stream()), returned: Some(returned) };
+    let response = next.run(Request::from_parts(parts, Body::from_stream(borrowed))).await;
     if let Ok(rest) = rest.try_recv() {
-        tokio::spawn(tokio::time::timeout(PATIENCE, forget(rest)));
+        tokio::spawn(tokio::time::timeout(TIMEOUT, discard(rest)));
     }
     response
 }
 
-async fn forget(mut rest: BodyDataStream) {
+async fn discard(mut rest: BodyDataStream) {
     let mut left = BYTES;
     while let Some(Ok(part)) = rest.next().await {
         match left.checked_sub(part.len()) {
@@ -48,12 +48,12 @@ async fn forget(mut rest: BodyDataStream) {
 }
 
 /// A body that returns to its owner if it is dropped before its end.
-struct Lent {
+struct BorrowedBody {
     body: Option<BodyDataStream>,
-    left: Option<oneshot::Sender<BodyDataStream>>,
+    returned: Option<oneshot::Sender<BodyDataStream>>,
 }
 
-impl Stream for Lent {
+impl Stream for BorrowedBody {
     type Item = Result<Bytes, axum::Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -66,11 +66,11 @@ impl Stream for Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for BorrowedBody {
     fn drop(&mut self) {
-        if let (Some(body), Some(left)) = (self.body.take(), self.left.take()) {
+        if let (Some(body), Some(returned)) = (self.body.take(), self.returned.take()) {
             // The call itself may be over already.
-            let _ = left.send(body);
+            let _ = returned.send(body);
         }
     }
 }
@@ -89,12 +89,12 @@ mod tests {
 
     /// An answer to a caller that sends its body later, and the body's stream.
     async fn answered(routes: Router) -> (StatusCode, h2::SendStream<Bytes>, h2::PingPong) {
-        let (here, there) = tokio::io::duplex(1 << 16);
+        let (near, far) = tokio::io::duplex(1 << 16);
         let service = TowerToHyperService::new(routes);
         tokio::spawn(async move {
-            let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(there), service).await;
+            let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(far), service).await;
         });
-        let (mut calls, mut connection) = h2::client::handshake(here).await.unwrap();
+        let (mut calls, mut connection) = h2::client::handshake(near).await.unwrap();
         let pings = connection.ping_pong().unwrap();
         tokio::spawn(connection);
         poll_fn(|cx| calls.poll_ready(cx)).await.unwrap();
@@ -106,7 +106,7 @@ mod tests {
     #[tokio::test]
     async fn refused_caller_can_send_the_rest_of_its_body() {
         let refused = post(|| async { StatusCode::FORBIDDEN });
-        let (status, mut body, mut pings) = answered(Router::new().route("/", refused).layer(from_fn(take))).await;
+        let (status, mut body, mut pings) = answered(Router::new().route("/", refused).layer(from_fn(drain))).await;
         assert_eq!(status, 403);
         body.send_data(Bytes::from_static(b"and more"), true).unwrap();
         // Once this answer arrives, everything before it has arrived.
@@ -124,13 +124,13 @@ mod tests {
             counted.fetch_add(part.len(), std::sync::atomic::Ordering::Relaxed);
             Ok::<_, std::convert::Infallible>(part)
         });
-        forget(Body::from_stream(endless).into_data_stream()).await;
+        discard(Body::from_stream(endless).into_data_stream()).await;
         assert_eq!(drained.load(std::sync::atomic::Ordering::Relaxed), BYTES + (1 << 20));
     }
 
     #[tokio::test]
     async fn read_body_is_complete() {
-        let echo = Router::new().route("/", post(|body: String| async { body })).layer(from_fn(take));
+        let echo = Router::new().route("/", post(|body: String| async { body })).layer(from_fn(drain));
         let request = axum::http::Request::post("/").body(Body::from("all of it")).unwrap();
         let answer = tower::ServiceExt::oneshot(echo, request).await.unwrap();
         let body = axum::body::to_bytes(answer.into_body(), 100).await.unwrap();

@@ -3,7 +3,7 @@
 
 use crate::listen::{ConnectionLimits, listen};
 use crate::metrics;
-use crate::routes::around;
+use crate::routes::with_common_layers;
 use crate::serve::ServeError;
 use crate::tls::Certificate;
 use axum::Router;
@@ -27,16 +27,16 @@ pub struct EmbeddedRoutes {
     /// Grace period for running calls at shutdown.
     pub drain: Duration,
     /// The answer to a call that panicked.
-    pub broken: fn() -> Response,
+    pub on_panic: fn() -> Response,
 }
 
 /// `GET /metrics` in the text format of Prometheus: metrics of the process, collected from this call on.
 ///
 /// # Errors
 /// When another part of the process collects metrics already.
-pub fn figures() -> Result<Router, ServeError> {
-    let figures = metrics::collect(None, None)?;
-    let answer = move || std::future::ready(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], figures.render()));
+pub fn metrics_routes() -> Result<Router, ServeError> {
+    let metrics = metrics::collect(None, None)?;
+    let answer = move || std::future::ready(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()));
     Ok(Router::new().route("/metrics", get(answer)))
 }
 
@@ -46,7 +46,7 @@ impl EmbeddedRoutes {
     /// # Errors
     /// When the server cannot accept connections, or cannot use the certificate.
     pub async fn serve(self, listener: TcpListener, routes: Router, stop: CancellationToken) -> Result<(), ServeError> {
-        let routes = around(routes, self.body_limit, self.broken);
+        let routes = with_common_layers(routes, self.body_limit, self.on_panic);
         let handle = Handle::new();
         let mut serving = std::pin::pin!(listen(listener, self.certificate, &self.connections, &handle, routes));
         // Without `stop` it ends only on an error.

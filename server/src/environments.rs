@@ -14,7 +14,7 @@ use terrace_engine::source::Sources;
 use terrace_engine::store::{StateStore, StoreError};
 
 /// Everything that the engine needs for one environment.
-pub struct World {
+pub struct EnvironmentContext {
     /// The configured instances of providers.
     pub registry: Arc<Registry>,
     /// Functions for expressions.
@@ -48,7 +48,7 @@ pub fn sources() -> Sources {
 /// The environments that a server serves.
 #[derive(Clone)]
 pub struct Environments {
-    worlds: Arc<BTreeMap<String, World>>,
+    contexts: Arc<BTreeMap<String, EnvironmentContext>>,
     /// Seals the bodies of requests, which may concern several environments.
     queue: Arc<Seal>,
     /// Whether a caller may declare any resource of any provider, not only those of blueprints.
@@ -60,8 +60,8 @@ impl Environments {
     /// Creates the environments with the key of the queue. `takes_stacks` is for callers that are trusted with every
     /// resource of every provider.
     #[must_use]
-    pub fn new(worlds: BTreeMap<String, World>, queue: Arc<Seal>, takes_stacks: bool) -> Self {
-        Self { worlds: Arc::new(worlds), queue, takes_stacks, limits: Limits::default() }
+    pub fn new(contexts: BTreeMap<String, EnvironmentContext>, queue: Arc<Seal>, takes_stacks: bool) -> Self {
+        Self { contexts: Arc::new(contexts), queue, takes_stacks, limits: Limits::default() }
     }
 
     /// Binds all keys to the identity of this store: they seal and open only its rows and requests.
@@ -70,7 +70,7 @@ impl Environments {
     /// When the store cannot be read.
     pub(crate) async fn pin_to(&self, store: &dyn StateStore) -> Result<(), StoreError> {
         let id = store.identity().await?.id;
-        self.worlds.values().map(|world| &world.seal).chain([&self.queue]).for_each(|seal| seal.pin(id));
+        self.contexts.values().map(|context| &context.seal).chain([&self.queue]).for_each(|seal| seal.pin(id));
         Ok(())
     }
 
@@ -89,14 +89,14 @@ impl Environments {
         self.takes_stacks
     }
 
-    /// The world of an environment.
-    pub(crate) fn get(&self, environment: &str) -> Option<&World> {
-        self.worlds.get(environment)
+    /// The context of an environment.
+    pub(crate) fn get(&self, environment: &str) -> Option<&EnvironmentContext> {
+        self.contexts.get(environment)
     }
 
     /// The names of all environments, sorted.
     pub(crate) fn names(&self) -> Vec<&str> {
-        self.worlds.keys().map(String::as_str).collect()
+        self.contexts.keys().map(String::as_str).collect()
     }
 
     /// The seal of the requests.

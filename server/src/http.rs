@@ -32,8 +32,8 @@ pub fn check_trusted_url(url: &str) -> Result<reqwest::Url, String> {
 ///
 /// # Errors
 /// When TLS is not available, with the reason.
-pub(crate) fn client(patience: Duration) -> Result<reqwest::Client, String> {
-    let client = terrace_provider::http::builder(None)?.timeout(patience).build();
+pub(crate) fn client(timeout: Duration) -> Result<reqwest::Client, String> {
+    let client = terrace_provider::http::builder(None)?.timeout(timeout).build();
     client.map_err(|error| in_words(&error))
 }
 

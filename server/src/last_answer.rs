@@ -46,7 +46,7 @@ mod tests {
         let hour = Duration::from_secs(3_600);
         let last = LastAnswer { begun: Instant::now().checked_sub(hour).unwrap(), at: AtomicU64::new(0) };
         assert!(last.silence() >= hour);
-        last.note::<()>(&Err(StoreError::Unavailable { doing: "read", reason: "it is away".to_owned() }));
+        last.note::<()>(&Err(StoreError::Unavailable { action: "read", reason: "it is away".to_owned() }));
         assert!(last.silence() >= hour);
         last.note::<()>(&Err(StoreError::PlanSpent));
         assert!(last.silence() < hour);

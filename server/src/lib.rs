@@ -9,11 +9,11 @@
 //! - [`auth`]: scopes and limits of callers; [`audit`]: changes and refused calls; `precheck`, [`body`] and `object`:
 //!   reading of heads and bodies
 //! - `witboost` and [`api`]: the calls of both APIs with their bodies; `operate`: health and metrics
-//! - `request_context`: from a body to a plan; `drifting`: drift; `reverse_provisioning`
+//! - `request_context`: from a body to a plan; `drift_scan`: drift; `reverse_provisioning`
 //! - `queue` and `operation_locks`: distribution of work; `run`: one request; `outcome`: its result; `claim_heartbeat`:
-//!   its claim; `logbook`: its log; `cancellation`
-//! - `retry_counter`, `outage_log`, `last_answer`: retries and outages of the store; `traced`: spans from a call to its
-//!   end; `streams`: limits of event streams; [`rekey`]: change of the sealing key
+//!   its claim; `operation_log`: its log; `cancellation`
+//! - `retry_counter`, `outage_log`, `last_answer`: retries and outages of the store; `trace_context`: spans from a call
+//!   to its end; `streams`: limits of event streams; [`rekey`]: change of the sealing key
 //! - [`embed`] serves routes of other crates, [`jwt`] verifies tokens for both, [`tables`] shows databases, [`sites`]
 //!   static sites
 #![forbid(unsafe_code)]
@@ -31,22 +31,22 @@ mod cancellation;
 mod claim_heartbeat;
 mod docs;
 mod drain_body;
-mod drifting;
+mod drift_scan;
 pub mod embed;
 pub mod environments;
 pub mod http;
-pub mod judging;
 pub mod jwt;
 mod last_answer;
 mod listen;
-mod logbook;
 mod metrics;
 mod object;
 mod operate;
 mod operation_locks;
+mod operation_log;
 mod outage_log;
 mod outcome;
 mod precheck;
+pub mod processing;
 mod queue;
 pub mod rekey;
 mod request_context;
@@ -59,10 +59,10 @@ pub mod sites;
 mod streams;
 pub mod tables;
 pub mod tls;
-mod traced;
+mod trace_context;
 pub mod webhook;
 mod witboost;
 
 pub use listen::ConnectionLimits;
-pub use metrics::{MoreFigures, SECONDS};
+pub use metrics::{ExtraRecorder, SECONDS};
 pub use serve::{ServeError, Server, ServerSettings};

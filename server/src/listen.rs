@@ -44,7 +44,7 @@ pub(crate) async fn listen(
     configure_socket(&listener, limits)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let listener = Listener::new(listener, Arc::new(limits.clone()), certificate.is_some());
-    let routes = routes.layer(from_fn_with_state(limits.body_timeout, bodies::follow));
+    let routes = routes.layer(from_fn_with_state(limits.body_timeout, bodies::track_call));
     let service = routes.into_make_service_with_connect_info::<Peer>();
     let server = Server::from_listener(listener).handle(handle.clone());
     match certificate {
@@ -54,12 +54,12 @@ pub(crate) async fn listen(
             server.serve(service).await?;
         }
         Some(certificate) => {
-            let (config, watching) = tls::watch(certificate)?;
+            let (config, reloader) = tls::watch(certificate)?;
             let handshake = HANDSHAKE.min(limits.head_timeout);
             let mut server = server.acceptor(RustlsAcceptor::new(config).handshake_timeout(handshake));
             configure(&mut server, limits);
             let served = server.serve(service).await;
-            watching.abort();
+            reloader.abort();
             served?;
         }
     }
@@ -100,7 +100,7 @@ mod tests {
 
     /// How long a connection lives after its caller has sent this text and nothing else. Time advances if nothing else
     /// happens.
-    async fn kept(sent: &str) -> Duration {
+    async fn lifetime(sent: &str) -> Duration {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let handle = Handle::new();
@@ -124,15 +124,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn incomplete_head_of_a_call_closes_the_connection() {
         for sent in ["", "P", "PRI * HTTP/2.0\r\n", "GET / HT", "GET / HTTP/1.1\r\nhost: a\r\n"] {
-            let kept = kept(sent).await;
-            assert!((HEAD..HEAD + Duration::from_secs(1)).contains(&kept), "{sent:?}: {kept:?}");
+            let lifetime = lifetime(sent).await;
+            assert!((HEAD..HEAD + Duration::from_secs(1)).contains(&lifetime), "{sent:?}: {lifetime:?}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn idle_connection_between_calls_is_closed() {
-        let kept = kept("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
-        assert!((HEAD..HEAD + Duration::from_secs(1)).contains(&kept), "{kept:?}");
+        let lifetime = lifetime("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        assert!((HEAD..HEAD + Duration::from_secs(1)).contains(&lifetime), "{lifetime:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -32,11 +32,11 @@ const LEAST: Duration = Duration::from_secs(600);
 pub const SECONDS: [f64; 12] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0];
 
 /// A recorder that receives all metrics as well.
-pub type MoreFigures = Box<dyn Recorder + Send + Sync>;
+pub type ExtraRecorder = Box<dyn Recorder + Send + Sync>;
 
 /// Errors of the start of collection.
 #[derive(Debug, thiserror::Error)]
-pub enum FiguresError {
+pub enum MetricsError {
     /// The settings of `/metrics` are wrong.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -53,17 +53,17 @@ pub enum FiguresError {
 /// When another part of the process collects metrics already.
 pub(crate) fn collect(
     drift_every: Option<Duration>,
-    more: Option<MoreFigures>,
-) -> Result<PrometheusHandle, FiguresError> {
-    let holds = drift_every.map(|every| every.saturating_mul(2).max(LEAST));
+    extra: Option<ExtraRecorder>,
+) -> Result<PrometheusHandle, MetricsError> {
+    let ttl = drift_every.map(|every| every.saturating_mul(2).max(LEAST));
     let recorder = PrometheusBuilder::new()
-        .idle_timeout(MetricKindMask::GAUGE, holds)
+        .idle_timeout(MetricKindMask::GAUGE, ttl)
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
         .build_recorder();
     let handle = recorder.handle();
     let all = FanoutBuilder::default().add_recorder(recorder);
-    let all = more.into_iter().fold(all, FanoutBuilder::add_recorder);
-    metrics::set_global_recorder(all.build()).map_err(|_| FiguresError::Collected)?;
+    let all = extra.into_iter().fold(all, FanoutBuilder::add_recorder);
+    metrics::set_global_recorder(all.build()).map_err(|_| MetricsError::Collected)?;
     describe_histogram!(HTTP_SECONDS, "Duration of calls, by path, method and status.");
     describe_histogram!(CALL_SECONDS, "Duration of provider calls, by instance, type, call and result.");
     describe_counter!(OPERATIONS, "Ended operations, by kind and status.");
@@ -108,15 +108,15 @@ pub(crate) fn streams(open: usize) {
 }
 
 /// Counts the current leases and waiting requests.
-pub(crate) async fn count_held(store: &dyn ServerStore) {
+pub(crate) async fn record_gauges(store: &dyn ServerStore) {
     match (store.waiting().await, store.leases().await) {
-        (Ok(waiting), Ok(leases)) => held(waiting, leases.len()),
+        (Ok(waiting), Ok(leases)) => set_gauges(waiting, leases.len()),
         (Err(error), _) | (_, Err(error)) => tracing::warn!(%error, "cannot count the queue"),
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
-fn held(waiting: usize, leases: usize) {
+fn set_gauges(waiting: usize, leases: usize) {
     gauge!(QUEUE).set(waiting as f64);
     gauge!(LEASES).set(leases as f64);
 }
@@ -128,19 +128,19 @@ pub(crate) fn drifted(stack: &str, resources: usize) {
 }
 
 /// The metrics without those that name stacks.
-pub(crate) fn without_stacks(figures: &str) -> String {
+pub(crate) fn without_stacks(text: &str) -> String {
     let is_shown = |line: &&str| !line.contains("stack=\"");
-    figures.lines().filter(is_shown).flat_map(|line| [line, "\n"]).collect()
+    text.lines().filter(is_shown).flat_map(|line| [line, "\n"]).collect()
 }
 
 /// Counts an ended operation, with its duration.
 pub(crate) fn ended(kind: &str, status: OperationStatus, began: Instant) {
-    counted(kind, status);
+    count_ended(kind, status);
     histogram!(OPERATION_SECONDS, "kind" => kind.to_owned()).record(began.elapsed().as_secs_f64());
 }
 
 /// Counts an ended operation, without its duration.
-pub(crate) fn counted(kind: &str, status: OperationStatus) {
+pub(crate) fn count_ended(kind: &str, status: OperationStatus) {
     counter!(OPERATIONS, "kind" => kind.to_owned(), "status" => status.word()).increment(1);
 }
 

@@ -16,14 +16,14 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 /// How long an answer of [`ready`] is reused: frequent probes do not cause as many calls of providers.
-const HOLDS: Duration = Duration::from_secs(10);
+const CACHE_TIME: Duration = Duration::from_secs(10);
 /// Timeout of one check.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The paths, which need no token: they reveal only readiness and metrics.
 pub(crate) fn router() -> Router<Arc<Shared>> {
     let router = Router::new().route("/health", get(health)).route("/live", get(live));
-    router.route("/ready", get(ready)).route("/metrics", get(figures))
+    router.route("/ready", get(ready)).route("/metrics", get(metrics_text))
 }
 
 /// `GET /health`: the process answers.
@@ -71,9 +71,9 @@ async fn ready(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Respons
     let shows_names = shared.admission.shows_names(&headers).await;
     let mut last = shared.readiness.lock().await;
     let readiness = match &*last {
-        Some((at, readiness)) if at.elapsed() < HOLDS => readiness.clone(),
+        Some((at, readiness)) if at.elapsed() < CACHE_TIME => readiness.clone(),
         _ => {
-            let readiness = look(&shared).await;
+            let readiness = run_checks(&shared).await;
             *last = Some((Instant::now(), readiness.clone()));
             readiness
         }
@@ -95,7 +95,7 @@ impl Readiness {
     }
 }
 
-async fn look(shared: &Shared) -> Readiness {
+async fn run_checks(shared: &Shared) -> Readiness {
     // The server accepts no call without a writable store: reading alone is not enough.
     let writable = async {
         let answer = shared.store.check_writable().await;
@@ -109,10 +109,10 @@ async fn look(shared: &Shared) -> Readiness {
     if let Admission::Oidc(issuer) = &shared.admission {
         checks.push(check("issuer of tokens".to_owned(), issuer.check()).await);
     }
-    for name in shared.worlds.names() {
-        let Some(world) = shared.worlds.get(name) else { continue };
-        for instance in world.registry.instance_names() {
-            checks.push(check(format!("{name}: {instance}"), world.registry.session(instance)).await);
+    for name in shared.environments.names() {
+        let Some(env) = shared.environments.get(name) else { continue };
+        for instance in env.registry.instance_names() {
+            checks.push(check(format!("{name}: {instance}"), env.registry.session(instance)).await);
         }
     }
     let is_ready = checks.iter().all(|check| check.problem.is_none());
@@ -120,24 +120,24 @@ async fn look(shared: &Shared) -> Readiness {
 }
 
 async fn check<T, E: std::fmt::Display>(name: String, work: impl Future<Output = Result<T, E>>) -> Check {
-    let problem = match timeout(PATIENCE, work).await {
+    let problem = match timeout(CHECK_TIMEOUT, work).await {
         Ok(Ok(_)) => None,
         Ok(Err(error)) => {
             // The error may name hosts and users, and any caller may read this answer.
             tracing::warn!(check = name, %error, "not ready");
             Some("it failed: see the log".to_owned())
         }
-        Err(_) => Some(format!("no answer within {} s", PATIENCE.as_secs())),
+        Err(_) => Some(format!("no answer within {} s", CHECK_TIMEOUT.as_secs())),
     };
     Check { name, problem }
 }
 
 /// `GET /metrics`: the metrics in the text format of Prometheus.
-async fn figures(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
-    metrics::count_held(shared.store.as_ref()).await;
-    let mut figures = shared.metrics.render();
+async fn metrics_text(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    metrics::record_gauges(shared.store.as_ref()).await;
+    let mut text = shared.metrics.render();
     if !shared.admission.shows_names(&headers).await {
-        figures = metrics::without_stacks(&figures);
+        text = metrics::without_stacks(&text);
     }
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], figures).into_response()
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

@@ -1,7 +1,7 @@
 //! Outcome of a request, in all its representations.
 
 use crate::approved::Approved;
-use crate::drifting::Found;
+use crate::drift_scan::DriftFindings;
 use crate::witboost::{Info, ValidationResult};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
@@ -22,13 +22,13 @@ pub(crate) struct Outcome {
     pub(crate) validation: Option<ValidationResult>,
     /// A plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) plan: Option<PlanMade>,
+    pub(crate) plan: Option<RenderedPlan>,
     /// The plan that the request applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) applied: Option<Uuid>,
     /// The drift that a scan found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) drift: Option<Found>,
+    pub(crate) drift: Option<DriftFindings>,
     /// Values for a catalog, by dotted paths.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(crate) updates: Map<String, Json>,
@@ -36,7 +36,7 @@ pub(crate) struct Outcome {
 
 /// A plan in all its representations, without sensitive values.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct PlanMade {
+pub(crate) struct RenderedPlan {
     #[serde(flatten)]
     pub(crate) approved: Approved,
     /// True if it has no errors, and loses no data without consent.

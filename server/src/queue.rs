@@ -5,15 +5,15 @@ use crate::answer::Refusal;
 use crate::approved::Approved;
 use crate::auth::{Action, Caller, Quota, Resource};
 use crate::claim_heartbeat::{ClaimHeartbeat, TERM};
-use crate::drifting;
+use crate::drift_scan;
 use crate::environments::Environments;
-use crate::judging::{Turn, judge, on_body};
-use crate::logbook::Logbook;
 use crate::metrics;
-use crate::request_context::{AboutWhat, RequestOptions};
+use crate::operation_log::OperationLog;
+use crate::processing::{WorkPermit, block_if_large, process};
+use crate::request_context::{RequestOptions, RequestSubject};
 use crate::run;
 use crate::serve::Shared;
-use crate::traced::{self, Followed};
+use crate::trace_context::{self, TraceContext};
 use crate::witboost::{ProvisioningRequest, ReverseProvisioningRequest};
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
@@ -75,8 +75,8 @@ pub(crate) enum Request {
         /// Whether to plan its removal.
         destroy: bool,
         /// Options beside the descriptor.
-        #[serde(default)]
-        beside: RequestOptions,
+        #[serde(default, rename = "beside")]
+        options: RequestOptions,
     },
     /// Apply a plan.
     Apply {
@@ -88,8 +88,8 @@ pub(crate) enum Request {
         #[serde(flatten)]
         approved: Approved,
         /// Options beside the descriptor.
-        #[serde(default)]
-        beside: RequestOptions,
+        #[serde(default, rename = "beside")]
+        options: RequestOptions,
         /// The operation that made the plan.
         #[serde(default)]
         plan: Option<Uuid>,
@@ -99,8 +99,8 @@ pub(crate) enum Request {
         /// The stack.
         stack: String,
         /// The other stacks of the same call with an idempotency key, if this is the first one.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        beside: Vec<String>,
+        #[serde(default, rename = "beside", skip_serializing_if = "Vec::is_empty")]
+        other_stacks: Vec<String>,
     },
     /// Look up values for a catalog.
     Reverse(ReverseProvisioningRequest),
@@ -108,12 +108,12 @@ pub(crate) enum Request {
 
 impl Request {
     /// The stored form. With a state key it is sealed, because a descriptor may hold secrets.
-    fn to_body(&self, followed: Followed, operation: Uuid, seal: &Seal) -> Result<String, Refusal> {
-        let text = serde_json::to_string(&Kept { asked: self, followed })
-            .map_err(|error| Refusal::Broken(error.to_string()))?;
+    fn to_body(&self, trace: TraceContext, operation: Uuid, seal: &Seal) -> Result<String, Refusal> {
+        let text = serde_json::to_string(&StoredBody { request: self, trace })
+            .map_err(|error| Refusal::Internal(error.to_string()))?;
         match seal.has_key() {
             false => Ok(text),
-            true => sealed(text.as_bytes(), operation, seal).map_err(|error| Refusal::Broken(error.to_string())),
+            true => seal_body(text.as_bytes(), operation, seal).map_err(|error| Refusal::Internal(error.to_string())),
         }
     }
 
@@ -122,11 +122,11 @@ impl Request {
     /// # Errors
     /// When it was sealed with another key, or written by an incompatible server.
     pub(crate) fn of_body(body: &str, operation: Uuid, seal: &Seal) -> Result<Self, Refusal> {
-        Ok(read(body, operation, seal)?.asked)
+        Ok(read(body, operation, seal)?.request)
     }
 
     /// Whether the request changes nothing: after an interruption nothing is left half-done.
-    pub(crate) const fn only_looks(&self) -> bool {
+    pub(crate) const fn is_read_only(&self) -> bool {
         match self {
             Self::Provision(_) | Self::Unprovision(_) | Self::Access { .. } | Self::Apply { .. } => false,
             Self::Validate(_) | Self::Plan { .. } | Self::Drift { .. } | Self::Reverse(_) => true,
@@ -134,7 +134,7 @@ impl Request {
     }
 
     /// The request with the descriptor, if there is one.
-    const fn described(&self) -> Option<&ProvisioningRequest> {
+    const fn provisioning_request(&self) -> Option<&ProvisioningRequest> {
         match self {
             Self::Provision(request) | Self::Unprovision(request) | Self::Validate(request) => Some(request),
             Self::Access { request, .. } | Self::Plan { request, .. } | Self::Apply { request, .. } => Some(request),
@@ -151,7 +151,7 @@ impl Request {
             Self::Access { .. } => "updateacl",
             Self::Plan { .. } => "plan",
             Self::Apply { .. } => "apply",
-            Self::Drift { .. } => drifting::KIND,
+            Self::Drift { .. } => drift_scan::KIND,
             Self::Reverse(_) => "reverse-provisioning",
         }
     }
@@ -174,8 +174,8 @@ impl Request {
     const fn consents(&self) -> bool {
         match self {
             Self::Provision(request) | Self::Unprovision(request) => request.remove_data,
-            Self::Plan { request, beside, .. } | Self::Apply { request, beside, .. } => {
-                request.remove_data || !beside.allow_data_loss.is_empty()
+            Self::Plan { request, options, .. } | Self::Apply { request, options, .. } => {
+                request.remove_data || !options.allow_data_loss.is_empty()
             }
             Self::Validate(_) | Self::Access { .. } | Self::Drift { .. } | Self::Reverse(_) => false,
         }
@@ -199,27 +199,37 @@ impl Request {
 
     /// Everything that distinguishes one request from another.
     fn canonical_text(&self) -> String {
-        let asked = match self {
+        let content = match self {
             Self::Provision(request) | Self::Unprovision(request) | Self::Validate(request) => {
-                format!("{} {}", request.remove_data, meant(&request.descriptor))
+                format!("{} {}", request.remove_data, canonical_descriptor(&request.descriptor))
             }
             Self::Access { request, access, named, .. } => {
-                format!("{access:?} {named:?} {}", meant(&request.descriptor))
+                format!("{access:?} {named:?} {}", canonical_descriptor(&request.descriptor))
             }
-            Self::Plan { request, destroy, beside } => {
-                format!("{destroy} {} {} {}", request.remove_data, beside.meant(), meant(&request.descriptor))
+            Self::Plan { request, destroy, options } => {
+                format!(
+                    "{destroy} {} {} {}",
+                    request.remove_data,
+                    options.canonical_text(),
+                    canonical_descriptor(&request.descriptor)
+                )
             }
-            Self::Apply { request, destroy, approved: Approved { digest, .. }, beside, .. } => {
-                format!("{digest} {destroy} {} {} {}", request.remove_data, beside.meant(), meant(&request.descriptor))
+            Self::Apply { request, destroy, approved: Approved { digest, .. }, options, .. } => {
+                format!(
+                    "{digest} {destroy} {} {} {}",
+                    request.remove_data,
+                    options.canonical_text(),
+                    canonical_descriptor(&request.descriptor)
+                )
             }
-            Self::Drift { stack, beside } if beside.is_empty() => stack.clone(),
-            Self::Drift { stack, beside } => json!([stack, beside]).to_string(),
+            Self::Drift { stack, other_stacks } if other_stacks.is_empty() => stack.clone(),
+            Self::Drift { stack, other_stacks } => json!([stack, other_stacks]).to_string(),
             Self::Reverse(question) => {
                 let ReverseProvisioningRequest { use_case_template_id, environment, params, catalog_info } = question;
                 json!([use_case_template_id, environment, params, catalog_info]).to_string()
             }
         };
-        format!("{} {asked}", self.word())
+        format!("{} {content}", self.word())
     }
 }
 
@@ -241,35 +251,35 @@ impl Digests {
 
 /// A request as it is stored.
 #[derive(Serialize, Deserialize)]
-struct Kept<A> {
+struct StoredBody<R> {
     #[serde(flatten)]
-    asked: A,
+    request: R,
     /// Empty for requests that an older server queued.
-    #[serde(default)]
-    followed: Followed,
+    #[serde(default, rename = "followed")]
+    trace: TraceContext,
 }
 
 /// Reads a stored request. With a state key an unsealed request is refused: a writer to the database could forge it.
-fn read(body: &str, operation: Uuid, seal: &Seal) -> Result<Kept<Request>, Refusal> {
-    let broken = |error: &dyn std::fmt::Display| Refusal::Broken(format!("cannot read a request: {error}"));
+fn read(body: &str, operation: Uuid, seal: &Seal) -> Result<StoredBody<Request>, Refusal> {
+    let unreadable = |error: &dyn std::fmt::Display| Refusal::Internal(format!("cannot read a request: {error}"));
     let is_sealed = body.starts_with(SEALED);
     if !is_sealed && seal.at(Place::Request { operation }).check_unsealed().is_err() {
-        return Err(broken(&"it is not sealed although there is a state key; `terrace state rekey` seals it"));
+        return Err(unreadable(&"it is not sealed although there is a state key; `terrace state rekey` seals it"));
     }
-    let text = opened(body, operation, seal).map_err(|error| broken(&error))?;
-    serde_json::from_slice(&text).map_err(|error| broken(&error))
+    let text = open_body(body, operation, seal).map_err(|error| unreadable(&error))?;
+    serde_json::from_slice(&text).map_err(|error| unreadable(&error))
 }
 
 /// The prefix of a sealed body.
 const SEALED: &str = "sealed:";
 
 /// Seals the body of a request.
-pub(crate) fn sealed(text: &[u8], operation: Uuid, seal: &Seal) -> Result<String, WireError> {
+pub(crate) fn seal_body(text: &[u8], operation: Uuid, seal: &Seal) -> Result<String, WireError> {
     Ok(format!("{SEALED}{}", seal.at(Place::Request { operation }).seal(&Spot::Root, text)?))
 }
 
 /// Opens the body of a stored request, sealed or not.
-pub(crate) fn opened<'b>(body: &'b str, operation: Uuid, seal: &Seal) -> Result<Cow<'b, [u8]>, WireError> {
+pub(crate) fn open_body<'b>(body: &'b str, operation: Uuid, seal: &Seal) -> Result<Cow<'b, [u8]>, WireError> {
     let placed = seal.at(Place::Request { operation });
     match body.strip_prefix(SEALED) {
         Some(sealed) => placed.open(&Spot::Root, sealed).map(Cow::Owned),
@@ -282,7 +292,7 @@ pub(crate) fn opened<'b>(body: &'b str, operation: Uuid, seal: &Seal) -> Result<
 const MOST_COMPARED: usize = 500_000;
 
 /// The meaning of a descriptor, independent of its notation.
-fn meant(text: &str) -> String {
+fn canonical_descriptor(text: &str) -> String {
     let id = Sources::default().add("descriptor", text);
     match yaml::parse(id, text, &Budget { nodes: MOST_COMPARED, ..Budget::default() }) {
         Ok(node) => {
@@ -295,9 +305,9 @@ fn meant(text: &str) -> String {
 }
 
 /// A request whose descriptor was checked.
-pub(crate) struct Judged {
-    pub(crate) asked: Arc<Request>,
-    pub(crate) place: AboutWhat,
+pub(crate) struct CheckedRequest {
+    pub(crate) request: Arc<Request>,
+    pub(crate) subject: RequestSubject,
     digests: Digests,
 }
 
@@ -305,89 +315,110 @@ pub(crate) struct Judged {
 ///
 /// # Errors
 /// As `read`, and when too many large descriptors are in work.
-pub(crate) async fn judged<R>(shared: &Arc<Shared>, asked: Request, read: R) -> Result<Judged, Refusal>
+pub(crate) async fn check_request<R>(shared: &Arc<Shared>, request: Request, read: R) -> Result<CheckedRequest, Refusal>
 where
-    R: AsyncFn(&Shared, &Environments, &ProvisioningRequest) -> Result<AboutWhat, Refusal> + Send + Sync + 'static,
+    R: AsyncFn(&Shared, &Environments, &ProvisioningRequest) -> Result<RequestSubject, Refusal> + Send + Sync + 'static,
 {
-    let (asked, read) = (Arc::new(asked), Arc::new(read));
-    let bytes = asked.described().map_or(0, ProvisioningRequest::bytes);
+    let (request, read) = (Arc::new(request), Arc::new(read));
+    let bytes = request.provisioning_request().map_or(0, ProvisioningRequest::bytes);
     let work = {
-        let asked = Arc::clone(&asked);
+        let request = Arc::clone(&request);
         move |shared: Arc<Shared>, limits| {
-            let (asked, read) = (Arc::clone(&asked), Arc::clone(&read));
+            let (request, read) = (Arc::clone(&request), Arc::clone(&read));
             async move {
-                let worlds = shared.worlds.within(limits);
-                let Some(request) = asked.described() else {
-                    return Err(Refusal::Broken("a request without a descriptor cannot be checked".to_owned()));
+                let environments = shared.environments.within(limits);
+                let Some(provisioning) = request.provisioning_request() else {
+                    return Err(Refusal::Internal("a request without a descriptor cannot be checked".to_owned()));
                 };
-                let place = read(&shared, &worlds, request).await?;
-                Ok((place, asked.digests(Some(worlds.seal()))))
+                let subject = read(&shared, &environments, provisioning).await?;
+                Ok((subject, request.digests(Some(environments.seal()))))
             }
         }
     };
-    let (place, digests) = judge(shared, bytes, work).await??;
-    Ok(Judged { asked, place, digests })
+    let (subject, digests) = process(shared, bytes, work).await??;
+    Ok(CheckedRequest { request, subject, digests })
 }
 
-/// Checks a request as [`judged`] does, and queues it; returns its token.
+/// Checks a request as [`check_request`] does, and queues it; returns its token.
 ///
 /// # Errors
-/// As [`judged`], and when the queue refuses it.
-pub(crate) async fn ask<R>(shared: &Arc<Shared>, caller: &Caller, asked: Request, read: R) -> Result<Uuid, Refusal>
+/// As [`check_request`], and when the queue refuses it.
+pub(crate) async fn check_and_enqueue<R>(
+    shared: &Arc<Shared>,
+    caller: &Caller,
+    request: Request,
+    read: R,
+) -> Result<Uuid, Refusal>
 where
-    R: AsyncFn(&Shared, &Environments, &ProvisioningRequest) -> Result<AboutWhat, Refusal> + Send + Sync + 'static,
+    R: AsyncFn(&Shared, &Environments, &ProvisioningRequest) -> Result<RequestSubject, Refusal> + Send + Sync + 'static,
 {
-    let judged = judged(shared, asked, read).await?;
-    shared.ask_judged(caller, judged).await
+    let checked = check_request(shared, request, read).await?;
+    shared.enqueue_checked(caller, checked).await
 }
 
 impl Shared {
     /// Queues a request without a descriptor; returns its token.
-    pub(crate) async fn ask(&self, caller: &Caller, asked: &Request, place: AboutWhat) -> Result<Uuid, Refusal> {
-        let (digests, followed) =
-            (asked.digests(Some(self.worlds.seal())), Followed::here(&place.stack, &place.component));
-        self.enqueue(caller, asked, digests, vec![place.stack], place.component, followed).await
+    pub(crate) async fn enqueue_request(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        subject: RequestSubject,
+    ) -> Result<Uuid, Refusal> {
+        let (digests, trace) = (
+            request.digests(Some(self.environments.seal())),
+            TraceContext::current(&subject.stack, &subject.component),
+        );
+        self.enqueue(caller, request, digests, vec![subject.stack], subject.component, trace).await
     }
 
     /// Queues a checked request; returns its token.
-    pub(crate) async fn ask_judged(&self, caller: &Caller, judged: Judged) -> Result<Uuid, Refusal> {
-        let Judged { asked, place, digests } = judged;
-        caller.check_scope(place.needed, asked.action(), &place.stack)?;
-        let followed = Followed::here(&place.stack, &place.component);
-        self.enqueue(caller, &asked, digests, vec![place.stack], place.component, followed).await
+    pub(crate) async fn enqueue_checked(&self, caller: &Caller, checked: CheckedRequest) -> Result<Uuid, Refusal> {
+        let CheckedRequest { request, subject, digests } = checked;
+        caller.check_scope(subject.needed, request.action(), &subject.stack)?;
+        let trace = TraceContext::current(&subject.stack, &subject.component);
+        self.enqueue(caller, &request, digests, vec![subject.stack], subject.component, trace).await
     }
 
     /// Queues a checked request for a plan. It waits in a queue stack of its environment, not behind requests for its
     /// own stack.
-    pub(crate) async fn ask_for_plan(&self, caller: &Caller, judged: Judged, queue: StackId) -> Result<Uuid, Refusal> {
-        let Judged { asked, place, digests } = judged;
-        caller.check_scope(place.needed, asked.action(), &place.stack)?;
-        let (component, followed) = (digests.digest.clone(), Followed::here(&place.stack, ""));
-        self.enqueue(caller, &asked, digests, vec![queue, place.stack], component, followed).await
+    pub(crate) async fn enqueue_plan(
+        &self,
+        caller: &Caller,
+        checked: CheckedRequest,
+        queue: StackId,
+    ) -> Result<Uuid, Refusal> {
+        let CheckedRequest { request, subject, digests } = checked;
+        caller.check_scope(subject.needed, request.action(), &subject.stack)?;
+        let (component, trace) = (digests.digest.clone(), TraceContext::current(&subject.stack, ""));
+        self.enqueue(caller, &request, digests, vec![queue, subject.stack], component, trace).await
     }
 
     /// Queues a request that does not wait for others of its stack. An equal request that waits already stands for it.
-    pub(crate) async fn ask_beside(
+    pub(crate) async fn enqueue_unordered(
         &self,
         caller: &Caller,
-        asked: &Request,
+        request: &Request,
         stacks: Vec<StackId>,
     ) -> Result<Uuid, Refusal> {
-        let digests = asked.digests(Some(self.worlds.seal()));
+        let digests = request.digests(Some(self.environments.seal()));
         let component = digests.digest.clone();
         // The queue stack comes before the stack that the request is about.
-        let followed = stacks.last().map(|stack| Followed::here(stack, "")).unwrap_or_default();
-        self.enqueue(caller, asked, digests, stacks, component, followed).await
+        let trace = stacks.last().map(|stack| TraceContext::current(stack, "")).unwrap_or_default();
+        self.enqueue(caller, request, digests, stacks, component, trace).await
     }
 
     /// The operation of an earlier call with the same idempotency key and the same meaning.
     ///
     /// # Errors
     /// When another call used the key.
-    pub(crate) async fn asked_before(&self, caller: &Caller, asked: &Request) -> Result<Option<Uuid>, Refusal> {
+    pub(crate) async fn find_earlier_request(
+        &self,
+        caller: &Caller,
+        request: &Request,
+    ) -> Result<Option<Uuid>, Refusal> {
         let Some(key) = caller.key() else { return Ok(None) };
-        match self.store.asked_with(&key).await? {
-            Some((token, digest)) if asked.digests(Some(self.worlds.seal())).has(&digest) => Ok(Some(token)),
+        match self.store.find_by_idempotency_key(&key).await? {
+            Some((token, digest)) if request.digests(Some(self.environments.seal())).has(&digest) => Ok(Some(token)),
             Some(_) => Err(Refusal::KeyTaken),
             None => Ok(None),
         }
@@ -396,66 +427,68 @@ impl Shared {
     async fn enqueue(
         &self,
         caller: &Caller,
-        asked: &Request,
+        request: &Request,
         Digests { digest, older: older_digests }: Digests,
         stacks: Vec<StackId>,
         component: String,
-        followed: Followed,
+        trace: TraceContext,
     ) -> Result<Uuid, Refusal> {
         // A queue stack may come first.
-        let (action, about) = (asked.action(), stacks.last());
-        let about: Vec<Resource<'_>> = about.into_iter().map(Resource::Stack).collect();
-        caller.check(action, asked.consents(), &about)?;
+        let (action, stack) = (request.action(), stacks.last());
+        let target: Vec<Resource<'_>> = stack.into_iter().map(Resource::Stack).collect();
+        caller.check(action, request.consents(), &target)?;
         let share = |quota: Quota| RequestQuota {
-            caller: caller.named("anonymous"),
+            caller: caller.name_or("anonymous"),
             waiting: quota.waiting.unwrap_or(self.settings.most_waiting_of_caller),
             running: quota.running,
         };
         let own = stacks.last().and_then(|stack| caller.quota(action, stack));
         let quota = own.map(share);
         let (id, idempotency) = (Uuid::now_v7(), caller.key());
-        let operation = NewOperation { id, kind: asked.word().to_owned(), stacks, actor: caller.named("anonymous") };
-        let bytes = asked.described().map_or(0, ProvisioningRequest::bytes);
-        let body = on_body(bytes, || asked.to_body(followed, id, self.worlds.seal()))?.into();
+        let operation =
+            NewOperation { id, kind: request.word().to_owned(), stacks, actor: caller.name_or("anonymous") };
+        let bytes = request.provisioning_request().map_or(0, ProvisioningRequest::bytes);
+        let body = block_if_large(bytes, || request.to_body(trace, id, self.environments.seal()))?.into();
         // A call may queue many scans at once; changes do not wait for them.
-        let can_wait = matches!(asked, Request::Drift { .. });
-        let request = NewRequest { operation, component, digest, older_digests, body, idempotency, can_wait, quota };
+        let can_wait = matches!(request, Request::Drift { .. });
+        let new_request =
+            NewRequest { operation, component, digest, older_digests, body, idempotency, can_wait, quota };
         // From here on, a call that times out may have been queued.
-        caller.became(id);
-        let queued = self.store.enqueue(&request, self.settings.most_waiting).await?;
+        caller.note_operation(id);
+        let queued = self.store.enqueue(&new_request, self.settings.most_waiting).await?;
         if matches!(queued, Enqueued::OverQuota | Enqueued::KeyTaken | Enqueued::Full) {
-            caller.became_nothing();
+            caller.forget_operation();
         }
         match queued {
             Enqueued::Queued { behind } => {
                 self.wake.notify_one();
                 if let Some(earlier) = behind {
                     let message = format!("waits for operation {earlier} on the same component");
-                    let log = Logbook { store: Arc::clone(&self.store), operation: id };
+                    let log = OperationLog { store: Arc::clone(&self.store), operation: id };
                     log.line("INFO", "queue", &message).await;
                 }
                 Ok(id)
             }
             Enqueued::Same(token) => {
-                caller.became(token);
+                caller.note_operation(token);
                 Ok(token)
             }
             Enqueued::OverQuota => Err(Refusal::OverQuota {
-                name: caller.named("anonymous"),
-                most: request.quota.map_or(0, |quota| quota.waiting),
+                name: caller.name_or("anonymous"),
+                most: new_request.quota.map_or(0, |quota| quota.waiting),
                 limit: match own.and_then(|quota| quota.waiting) {
                     Some(_) => "limits.queue.waiting",
                     None => "server.queue.perCaller",
                 },
             }),
             Enqueued::KeyTaken => Err(Refusal::KeyTaken),
-            Enqueued::Full => Err(Refusal::Busy),
+            Enqueued::Full => Err(Refusal::QueueFull),
         }
     }
 }
 
 /// Claims and runs requests until the server stops.
-pub(crate) async fn work(shared: Arc<Shared>) {
+pub(crate) async fn run_worker(shared: Arc<Shared>) {
     while !shared.stop.is_cancelled() {
         let claimed = shared.store.claim(&shared.claimant, TERM).await;
         shared.last_answer.note(&claimed);
@@ -464,17 +497,17 @@ pub(crate) async fn work(shared: Arc<Shared>) {
         }
         match claimed {
             Ok(Some(claim)) => {
-                if claim.others_wait {
+                if claim.has_waiting_requests {
                     shared.wake.notify_one();
                 }
-                work_on(&shared, &claim).await;
+                handle_claim(&shared, &claim).await;
             }
-            Ok(None) => rest(&shared).await,
+            Ok(None) => wait_for_work(&shared).await,
             Err(error) => {
                 if shared.claiming.begins() {
                     tracing::warn!(%error, "cannot claim requests: retrying");
                 }
-                rest(&shared).await;
+                wait_for_work(&shared).await;
             }
         }
     }
@@ -499,9 +532,9 @@ pub(crate) async fn listen(shared: Arc<Shared>) {
 
 /// Waits until there may be a request. One of the idle workers polls the store for all; when it finds a request,
 /// another worker polls.
-async fn rest(shared: &Shared) {
+async fn wait_for_work(shared: &Shared) {
     let pause = async {
-        let _looks = shared.looking.lock().await;
+        let _polling = shared.polling.lock().await;
         tokio::time::sleep(POLL).await;
     };
     tokio::select! {
@@ -521,22 +554,22 @@ const SHORT_PAUSE: Duration = Duration::from_secs(2);
 
 /// Runs a request, unless too many servers died of it. It waits while another suspicious request runs, and while large
 /// requests hold all permits.
-async fn work_on(shared: &Arc<Shared>, claim: &RequestClaim) {
+async fn handle_claim(shared: &Arc<Shared>, claim: &RequestClaim) {
     let deaths = claim.deaths.len();
     if deaths >= MOST_DEATHS {
         return give_up(shared, claim).await;
     }
-    let alone = (deaths >= SUSPICIOUS).then(|| shared.suspect.try_lock());
-    let turn = shared.judging.for_work(claim.operation, claim.body.expose().len());
-    match (alone.transpose(), turn) {
-        (Ok(_alone), Some(turn)) => keep_while_working(shared, claim, &turn).await,
-        _ => put_off(shared, claim, SHORT_PAUSE).await,
+    let exclusive = (deaths >= SUSPICIOUS).then(|| shared.suspect.try_lock());
+    let permit = shared.processing.permit_for_work(claim.operation, claim.body.expose().len());
+    match (exclusive.transpose(), permit) {
+        (Ok(_exclusive), Some(permit)) => run_claimed(shared, claim, &permit).await,
+        _ => release(shared, claim, SHORT_PAUSE).await,
     }
 }
 
 /// Releases a claim.
-async fn put_off(shared: &Shared, claim: &RequestClaim, pause: Duration) {
-    if let Err(error) = shared.store.give_back(claim, pause).await {
+async fn release(shared: &Shared, claim: &RequestClaim, pause: Duration) {
+    if let Err(error) = shared.store.release_claim(claim, pause).await {
         tracing::debug!(operation = %claim.operation, %error, "cannot release a claim: it will expire");
     }
 }
@@ -544,8 +577,8 @@ async fn put_off(shared: &Shared, claim: &RequestClaim, pause: Duration) {
 /// Ends a request that several servers died of, and logs the reason.
 async fn give_up(shared: &Arc<Shared>, claim: &RequestClaim) {
     let began = Instant::now();
-    let end = run::deadly(claim);
-    let log = Logbook { store: Arc::clone(&shared.store), operation: claim.operation };
+    let end = run::ended_by_deaths(claim);
+    let log = OperationLog { store: Arc::clone(&shared.store), operation: claim.operation };
     log.lines("queue", [("ERROR", end.summary.as_str()), ("ERROR", run::AFTER_DEATHS)].into_iter()).await;
     match shared.store.finish(claim, &end).await {
         Ok(()) => {
@@ -560,39 +593,39 @@ async fn give_up(shared: &Arc<Shared>, claim: &RequestClaim) {
 
 /// Runs a request to its end. If the process lost the claim and got it back, the earlier run ends first: the store
 /// cannot keep two workers of one process apart.
-async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim, turn: &Turn) {
+async fn run_claimed(shared: &Arc<Shared>, claim: &RequestClaim, permit: &WorkPermit) {
     let (cancel, began) = (CancellationToken::new(), Instant::now());
-    let keeper = ClaimHeartbeat::of(shared, claim, &cancel);
-    let mine = shared.at_work.of(claim.operation);
-    let _alone = mine.lock().await;
-    let (asked, followed) = match read(claim.body.expose(), claim.operation, shared.worlds.seal()) {
-        Ok(Kept { asked, followed }) => (Ok(asked), followed),
-        Err(refusal) => (Err(refusal), Followed::default()),
+    let heartbeat = ClaimHeartbeat::of(shared, claim, &cancel);
+    let lock = shared.operation_locks.of(claim.operation);
+    let _guard = lock.lock().await;
+    let (request, trace) = match read(claim.body.expose(), claim.operation, shared.environments.seal()) {
+        Ok(StoredBody { request, trace }) => (Ok(request), trace),
+        Err(refusal) => (Err(refusal), TraceContext::default()),
     };
-    let span = followed.span(claim.operation, &claim.kind);
-    let worlds = shared.worlds.within(turn.limits.clone());
-    let stops = run::Stops { asked: &cancel, lost: keeper.lost() };
-    let working = AssertUnwindSafe(run::carry_out(shared, &worlds, claim, asked, stops)).catch_unwind();
-    let end = working.instrument(span.clone()).await.unwrap_or_else(|_| Some(run::broke_off(claim.operation)));
-    if shared.judging.is_to_grow(claim.operation, turn) {
-        return put_off(shared, claim, Duration::ZERO).await;
+    let span = trace.span(claim.operation, &claim.kind);
+    let environments = shared.environments.within(permit.limits.clone());
+    let stops = run::Stops { cancel: &cancel, lost: heartbeat.lost() };
+    let running = AssertUnwindSafe(run::execute(shared, &environments, claim, request, stops)).catch_unwind();
+    let end = running.instrument(span.clone()).await.unwrap_or_else(|_| Some(run::ended_by_panic(claim.operation)));
+    if shared.processing.needs_large_limits(claim.operation, permit) {
+        return release(shared, claim, Duration::ZERO).await;
     }
     // A lost claim says nothing about the request itself.
-    let Some(end) = end.filter(|end| end.status == OperationStatus::Completed || !keeper.is_lost()) else {
+    let Some(end) = end.filter(|end| end.status == OperationStatus::Completed || !heartbeat.is_lost()) else {
         tracing::info!(operation = %claim.operation, "leaving a request to its next worker");
         return;
     };
     if end.status == OperationStatus::Interrupted {
-        Logbook { store: Arc::clone(&shared.store), operation: claim.operation }.stopped(&end).await;
+        OperationLog { store: Arc::clone(&shared.store), operation: claim.operation }.stopped(&end).await;
     }
     match shared.store.finish(claim, &end).await {
         Ok(()) => {
             audit(shared, claim, &end).await;
-            traced::ended(&span, &end, began.elapsed());
+            trace_context::ended(&span, &end, began.elapsed());
             metrics::ended(&claim.kind, end.status, began);
-            shared.unworkable.forget(claim.operation);
-            shared.looked.forget(claim.operation);
-            shared.judging.forget(claim.operation);
+            shared.failed_attempts.forget(claim.operation);
+            shared.recovery_checks.forget(claim.operation);
+            shared.processing.forget(claim.operation);
         }
         Err(error) => {
             tracing::warn!(operation = %claim.operation, %error, "cannot record the end of a request");
@@ -634,10 +667,10 @@ mod tests {
 
     #[test]
     fn digest_depends_on_the_state_key() {
-        let asked = Request::Drift { stack: "finance.cashflow.0@local".to_owned(), beside: Vec::new() };
+        let request = Request::Drift { stack: "finance.cashflow.0@local".to_owned(), other_stacks: Vec::new() };
         let key = |first: &str| Seal::with_key(&format!("{first}{}=", "A".repeat(42)), &[]).unwrap();
         let (one, other) = (key("A"), key("B"));
-        let digest = |seal: Option<&Seal>| asked.digests(seal).digest;
+        let digest = |seal: Option<&Seal>| request.digests(seal).digest;
         assert_eq!(digest(Some(&one)), digest(Some(&one)));
         assert_ne!(digest(Some(&one)), digest(Some(&other)));
         assert_ne!(digest(Some(&one)), digest(None));
@@ -645,14 +678,14 @@ mod tests {
 
     #[test]
     fn digests_cover_older_keys_while_they_are_known() {
-        let asked = Request::Drift { stack: "finance.cashflow.0@local".to_owned(), beside: Vec::new() };
+        let request = Request::Drift { stack: "finance.cashflow.0@local".to_owned(), other_stacks: Vec::new() };
         let (first, second) = (format!("A{}=", "A".repeat(42)), format!("B{}=", "A".repeat(42)));
         let before = Seal::with_key(&first, &[]).unwrap();
         let (both, alone) = (Seal::with_key(&second, &[&first]).unwrap(), Seal::with_key(&second, &[]).unwrap());
-        let before = asked.digests(Some(&before)).digest;
-        assert!(asked.digests(Some(&both)).older.contains(&before));
-        assert!(!asked.digests(Some(&alone)).older.contains(&before));
-        assert!(asked.digests(Some(&alone)).older.contains(&asked.digests(None).digest));
-        assert!(asked.digests(None).older.is_empty());
+        let before = request.digests(Some(&before)).digest;
+        assert!(request.digests(Some(&both)).older.contains(&before));
+        assert!(!request.digests(Some(&alone)).older.contains(&before));
+        assert!(request.digests(Some(&alone)).older.contains(&request.digests(None).digest));
+        assert!(request.digests(None).older.is_empty());
     }
 }

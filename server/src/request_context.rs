@@ -2,23 +2,23 @@
 
 use crate::answer::{Messages, Refusal, errors, warnings};
 use crate::auth::{Action, Caller, Resource, Scope};
-use crate::environments::{Environments, World};
+use crate::environments::{EnvironmentContext, Environments};
 use crate::witboost::ProvisioningRequest;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_engine::access::Access;
-use terrace_engine::address::{StackId, of_stack};
+use terrace_engine::address::{StackId, parse_with_stack};
 use terrace_engine::compile::{CompiledComponent, CompiledStack, Compiler, Given, GivenValue, chosen, undeclared};
 use terrace_engine::descriptor::{self, Descriptor, FrontEnd, MISSING_COMPONENTS, UNKNOWN_COMPONENT};
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
 use terrace_engine::digest::sha256;
 use terrace_engine::expression::Functions;
-use terrace_engine::plan::access::{Grantees, let_in_nowhere};
+use terrace_engine::plan::access::{Grantees, principals_without_access};
 use terrace_engine::plan::compute::{Consent, Options, PlanFailure, Planner};
 use terrace_engine::plan::ids::ids_of;
-use terrace_engine::plan::{NOT_LOOKED_FOR, Origin};
+use terrace_engine::plan::{NOT_SEARCHED, Origin};
 use terrace_engine::seal::Seal;
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::store::{Ids, Selection, ServerStore, StateStore};
@@ -67,14 +67,14 @@ const TARGET: &str = "componentIdToProvision";
 
 /// The reader of a descriptor.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum By<'c> {
+pub(crate) enum Requester<'c> {
     /// A caller that needs this action: its limits apply.
     Caller(&'c Caller, Action),
     /// A worker. The limits of its call were checked before it was queued.
     Worker,
 }
 
-impl By<'_> {
+impl Requester<'_> {
     /// Checks that the caller may act on these resources.
     ///
     /// # Errors
@@ -88,17 +88,17 @@ impl By<'_> {
     }
 
     /// The configured environments that an answer may name.
-    fn environments(self, worlds: &Environments) -> String {
-        let mut names = worlds.names();
+    fn environments(self, environments: &Environments) -> String {
+        let mut names = environments.names();
         if let Self::Caller(caller, _) = self {
-            names = caller.seen(names, |caller, name| caller.sees_environment(name));
+            names = caller.visible(names, |caller, name| caller.sees_environment(name));
         }
         format!("configured environments: {}", names.join(", "))
     }
 }
 
 /// The environment and domains that a descriptor names beside its stack. Blueprints name objects after them.
-fn named(descriptor: &Descriptor) -> Resource<'_> {
+fn named_resource(descriptor: &Descriptor) -> Resource<'_> {
     let written = descriptor.product.get("domain").and_then(Value::as_str);
     let of_product = written.or_else(|| descriptor.derived.get("domain")?.as_str());
     // Catalogs name a domain directly or as an entity: `domain:finance`.
@@ -116,7 +116,7 @@ fn named(descriptor: &Descriptor) -> Resource<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// Provision it: the whole descriptor must be valid.
-    Make,
+    Provision,
     /// Remove it: only errors in its name matter.
     Remove,
 }
@@ -137,7 +137,7 @@ pub(crate) struct RequestOptions {
 
 impl RequestOptions {
     /// All options in one text, for a digest: values may be secret.
-    pub(crate) fn meant(&self) -> String {
+    pub(crate) fn canonical_text(&self) -> String {
         match self.allow_data_loss.is_empty() {
             true => json!([self.environment, self.components, self.variables]),
             false => json!([self.environment, self.components, self.variables, self.allow_data_loss]),
@@ -150,7 +150,7 @@ impl RequestOptions {
         if self.allow_data_loss.is_empty() {
             return Ok(Consent::None);
         }
-        let addresses: Result<_, _> = self.allow_data_loss.iter().map(|text| of_stack(text)).collect();
+        let addresses: Result<_, _> = self.allow_data_loss.iter().map(|text| parse_with_stack(text)).collect();
         addresses.map(Consent::Addresses).map_err(|error| {
             Refusal::field(
                 "allow_data_loss",
@@ -162,7 +162,7 @@ impl RequestOptions {
 }
 
 /// The subject of a request.
-pub(crate) struct AboutWhat {
+pub(crate) struct RequestSubject {
     pub(crate) stack: StackId,
     /// Empty for the whole stack.
     pub(crate) component: String,
@@ -172,7 +172,7 @@ pub(crate) struct AboutWhat {
 
 /// A descriptor that can be planned.
 pub(crate) struct RequestContext<'a> {
-    pub(crate) world: &'a World,
+    pub(crate) env: &'a EnvironmentContext,
     /// The functions of the environment, within the limits of the descriptor.
     functions: Functions,
     pub(crate) sources: Sources,
@@ -200,15 +200,16 @@ impl<'a> RequestContext<'a> {
     /// # Errors
     /// When the descriptor is not valid for this purpose.
     pub(crate) async fn read(
-        (worlds, store): (&'a Environments, &dyn ServerStore),
+        (environments, store): (&'a Environments, &dyn ServerStore),
         request: &ProvisioningRequest,
         purpose: Purpose,
-        by: By<'_>,
+        by: Requester<'_>,
     ) -> Result<Self, Refusal> {
-        let described = Self::read_beside((worlds, store), request, &RequestOptions::default(), purpose, by).await?;
+        let context =
+            Self::read_with_options((environments, store), request, &RequestOptions::default(), purpose, by).await?;
         let is_empty = |it: &CompiledStack| !it.product.is_null() && it.components.is_empty();
-        match purpose == Purpose::Make && described.compiled.as_ref().is_some_and(is_empty) {
-            false => Ok(described),
+        match purpose == Purpose::Provision && context.compiled.as_ref().is_some_and(is_empty) {
+            false => Ok(context),
             true => Err(Refusal::field(
                 "descriptor.components",
                 "the data product has no components to provision",
@@ -221,14 +222,14 @@ impl<'a> RequestContext<'a> {
     ///
     /// # Errors
     /// When it is not valid for this purpose.
-    pub(crate) async fn read_beside(
+    pub(crate) async fn read_with_options(
         from: (&'a Environments, &dyn ServerStore),
         request: &ProvisioningRequest,
-        beside: &RequestOptions,
+        options: &RequestOptions,
         purpose: Purpose,
-        by: By<'_>,
+        by: Requester<'_>,
     ) -> Result<Self, Refusal> {
-        Self::read_in(from, request, beside, purpose, (DESCRIPTOR, by)).await
+        Self::read_as(from, request, options, purpose, (DESCRIPTOR, by)).await
     }
 
     /// Reads the descriptor of a component whose access changes.
@@ -238,29 +239,29 @@ impl<'a> RequestContext<'a> {
     pub(crate) async fn read_provisioned(
         from: (&'a Environments, &dyn ServerStore),
         request: &ProvisioningRequest,
-        by: By<'_>,
+        by: Requester<'_>,
     ) -> Result<Self, Refusal> {
-        Self::read_in(from, request, &RequestOptions::default(), Purpose::Make, (PROVISIONED, by)).await
+        Self::read_as(from, request, &RequestOptions::default(), Purpose::Provision, (PROVISIONED, by)).await
     }
 
-    async fn read_in(
-        (worlds, store): (&'a Environments, &dyn ServerStore),
+    async fn read_as(
+        (environments, store): (&'a Environments, &dyn ServerStore),
         request: &ProvisioningRequest,
-        beside: &RequestOptions,
+        options: &RequestOptions,
         purpose: Purpose,
-        (field, by): (Field, By<'_>),
+        (field, by): (Field, Requester<'_>),
     ) -> Result<Self, Refusal> {
         let mut sources = Sources::default();
-        let (mut descriptor, mut warnings) = parse(worlds, &mut sources, request, purpose, field)?;
-        let world = match &beside.environment {
-            Some(name) => environment(worlds, Some(name), "environment", by)?,
-            None => world_of(worlds, &descriptor, &sources, field, by)?,
+        let (mut descriptor, mut warnings) = parse(environments, &mut sources, request, purpose, field)?;
+        let env = match &options.environment {
+            Some(name) => environment(environments, Some(name), "environment", by)?,
+            None => environment_context(environments, &descriptor, &sources, field, by)?,
         };
-        descriptor.keep_recorded_names(&world.environment.name, store).await?;
-        let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
+        descriptor.keep_recorded_names(&env.environment.name, store).await?;
+        let stack = StackId::new(descriptor.stack.as_str(), env.environment.name.as_str());
         // This check comes before any answer that depends on the configuration or the state.
-        let consents = request.remove_data || !beside.allow_data_loss.is_empty();
-        by.check(consents, &[Resource::Stack(&stack), named(&descriptor)])?;
+        let consents = request.remove_data || !options.allow_data_loss.is_empty();
+        by.check(consents, &[Resource::Stack(&stack), named_resource(&descriptor)])?;
         // The rows of a component are enough to remove it.
         let all_ids = if purpose == Purpose::Remove { ids_of(&descriptor) } else { BTreeMap::new() };
         let unlisted = descriptor.unlisted.take().map(|unlisted| {
@@ -268,53 +269,53 @@ impl<'a> RequestContext<'a> {
             field.refused(&std::mem::take(&mut warnings), &sources)
         });
         let unlisted = match unlisted {
-            Some(refusal) if !beside.components.is_empty() => return Err(refusal),
+            Some(refusal) if !options.components.is_empty() => return Err(refusal),
             unlisted => unlisted,
         };
         // Diagnostics may refer to these texts and to those of the blueprints.
-        let mut sources = world.sources.with_first_of(&sources);
+        let mut sources = env.sources.with_first_of(&sources);
         let latest = request.latest_enriched_descriptor.as_deref().filter(|text| !text.trim().is_empty());
         let latest = latest.map(|text| sources.add(LATEST, text));
-        let components = match beside.components.is_empty() {
+        let components = match options.components.is_empty() {
             true => scope(&descriptor, request, field)?,
-            false => chosen(&descriptor, &beside.components.iter().cloned().collect())
+            false => chosen(&descriptor, &options.components.iter().cloned().collect())
                 .map_err(|found| Refusal::text("components", &found, &sources))?,
         };
-        let (variables, consent) = (given(&descriptor, &beside.variables, &world.seal)?, beside.consent()?);
-        let functions = world.functions.bounded(worlds.limits().clone());
+        let (variables, consent) = (given(&descriptor, &options.variables, &env.seal)?, options.consent()?);
+        let functions = env.functions.bounded(environments.limits().clone());
         let compiler = Compiler {
             sources: &sources,
             functions: &functions,
-            environment: &world.environment,
-            library: &world.library,
-            templates: &world.templates,
+            environment: &env.environment,
+            library: &env.library,
+            templates: &env.templates,
             variables: &variables,
             latest_enriched: latest,
         };
         let (compiled, found) = compiler.compile(&descriptor, &components);
         warnings.extend(found);
-        let is_right = compiled.is_some() && !has_errors(&warnings);
+        let is_valid = compiled.is_some() && !has_errors(&warnings);
         // This check also applies to a removal: the error is in the call, not in the content of a component.
         if warnings.iter().any(|found| found.is_error() && latest.is_some() && found.source() == latest) {
             return Err(Refusal::text(LATEST, &warnings, &sources));
         }
-        if purpose == Purpose::Make && !is_right {
+        if purpose == Purpose::Provision && !is_valid {
             return Err(field.refused(&warnings, &sources));
         }
-        let compiled = compiled.filter(|_| is_right);
+        let compiled = compiled.filter(|_| is_valid);
         if let Some(why) = warnings.iter().find(|found| found.is_error() && compiled.is_none()) {
             let what = format!("skipped the search for unmanaged objects of {stack}");
-            warnings.push(Diagnostic::warning(NOT_LOOKED_FOR, format!("{what}: {}", why.message)));
+            warnings.push(Diagnostic::warning(NOT_SEARCHED, format!("{what}: {}", why.message)));
         }
         // The compiled descriptor has the IDs of its components.
         let is_uncompiled =
             |key: &str| compiled.as_ref().is_none_or(|it| it.components.iter().all(|one| one.key != key));
-        let is_meant = |key: &String| components.is_empty() || components.contains(key);
-        let named_ids = all_ids.into_iter().filter(|(key, _)| is_meant(key) && is_uncompiled(key));
+        let is_selected = |key: &String| components.is_empty() || components.contains(key);
+        let named_ids = all_ids.into_iter().filter(|(key, _)| is_selected(key) && is_uncompiled(key));
         let named_ids = named_ids.map(|(key, ids)| ((stack.clone(), key), ids)).collect();
         let needed = needed(&descriptor);
         Ok(Self {
-            world,
+            env,
             functions,
             sources,
             stack,
@@ -332,20 +333,20 @@ impl<'a> RequestContext<'a> {
     ///
     /// # Errors
     /// When the subject cannot be determined.
-    pub(crate) async fn place(
-        (worlds, store): (&Environments, &dyn ServerStore),
+    pub(crate) async fn read_subject(
+        (environments, store): (&Environments, &dyn ServerStore),
         request: &ProvisioningRequest,
-        by: By<'_>,
-    ) -> Result<AboutWhat, Refusal> {
+        by: Requester<'_>,
+    ) -> Result<RequestSubject, Refusal> {
         let mut sources = Sources::default();
-        let (mut descriptor, _) = parse(worlds, &mut sources, request, Purpose::Make, DESCRIPTOR)?;
-        let world = world_of(worlds, &descriptor, &sources, DESCRIPTOR, by)?;
-        descriptor.keep_recorded_names(&world.environment.name, store).await?;
-        let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
-        by.check(false, &[Resource::Stack(&stack), named(&descriptor)])?;
+        let (mut descriptor, _) = parse(environments, &mut sources, request, Purpose::Provision, DESCRIPTOR)?;
+        let env = environment_context(environments, &descriptor, &sources, DESCRIPTOR, by)?;
+        descriptor.keep_recorded_names(&env.environment.name, store).await?;
+        let stack = StackId::new(descriptor.stack.as_str(), env.environment.name.as_str());
+        by.check(false, &[Resource::Stack(&stack), named_resource(&descriptor)])?;
         scope(&descriptor, request, DESCRIPTOR)?;
         let needed = needed(&descriptor);
-        Ok(AboutWhat { stack, component: descriptor.target.unwrap_or_default(), needed })
+        Ok(RequestSubject { stack, component: descriptor.target.unwrap_or_default(), needed })
     }
 
     /// Checks that the state knows a component to remove that the descriptor does not list.
@@ -361,22 +362,22 @@ impl<'a> RequestContext<'a> {
     }
 
     /// The subject of the request.
-    pub(crate) fn place_of(&self) -> AboutWhat {
+    pub(crate) fn subject(&self) -> RequestSubject {
         let component = self.components.first().filter(|_| self.components.len() == 1).cloned();
-        AboutWhat { stack: self.stack.clone(), component: component.unwrap_or_default(), needed: self.needed }
+        RequestSubject { stack: self.stack.clone(), component: component.unwrap_or_default(), needed: self.needed }
     }
 
     /// Checks that the component can grant access.
     ///
     /// # Errors
     /// When the blueprint of the component has no `acl`.
-    pub(crate) fn takes_access(&self) -> Result<(), Refusal> {
+    pub(crate) fn check_grants_access(&self) -> Result<(), Refusal> {
         let components = self.compiled.iter().flat_map(|compiled| &compiled.components);
         let Some(component) = components.into_iter().find(|component| self.components.contains(&component.key)) else {
             return Ok(());
         };
-        let Err(problem) = component.takes_access() else { return Ok(()) };
-        let with_acl = self.world.library.iter().filter(|blueprint| !blueprint.acl.resources.is_empty());
+        let Err(problem) = component.check_grants_access() else { return Ok(()) };
+        let with_acl = self.env.library.iter().filter(|blueprint| !blueprint.acl.resources.is_empty());
         let names: Vec<&str> = with_acl.map(|blueprint| blueprint.name.value.as_str()).collect();
         let solution = match names.is_empty() {
             true => "add `acl` to a blueprint: none has it".to_owned(),
@@ -386,36 +387,36 @@ impl<'a> RequestContext<'a> {
     }
 
     /// The principals that cannot get access to a component, with the reason: no resource of its `acl` can name them.
-    pub(crate) fn let_in_nowhere<'p>(
+    pub(crate) fn principals_without_access<'p>(
         &'p self,
         component: &CompiledComponent,
         access: &'p Access,
     ) -> BTreeMap<&'p str, String> {
-        let_in_nowhere(component, access, &self.world.registry, &self.world.functions)
+        principals_without_access(component, access, &self.env.registry, &self.env.functions)
     }
 
     /// The reasons if none of the requested principals gets access; `None` if one does, or the list is empty.
-    pub(crate) fn nobody_is_let_in(&self, grantees: &Grantees) -> Option<String> {
+    pub(crate) fn why_no_access(&self, grantees: &Grantees) -> Option<String> {
         let Grantees { component, access } = grantees;
         let component = self.compiled.as_ref()?.components.iter().find(|one| one.key == *component)?;
-        let nowhere = self.let_in_nowhere(component, access);
-        let is_nobody = !access.principals.is_empty() && nowhere.len() == access.principals.len();
-        let reasons = nowhere.into_iter().map(|(principal, why)| format!("`{principal}` gets no access: {why}"));
-        is_nobody.then(|| reasons.collect::<Vec<_>>().join("\n"))
+        let without_access = self.principals_without_access(component, access);
+        let is_no_one = !access.principals.is_empty() && without_access.len() == access.principals.len();
+        let reasons = without_access.into_iter().map(|(principal, why)| format!("`{principal}` gets no access: {why}"));
+        is_no_one.then(|| reasons.collect::<Vec<_>>().join("\n"))
     }
 
     /// Diagnostics without reading state or network.
     ///
     /// # Errors
     /// When planning fails.
-    pub(crate) async fn validate(&self, nothing: &dyn StateStore) -> Result<Vec<Diagnostic>, Refusal> {
+    pub(crate) async fn validate(&self, empty_store: &dyn StateStore) -> Result<Vec<Diagnostic>, Refusal> {
         let mut found = self.warnings.clone();
         let Some(compiled) = &self.compiled else { return Ok(found) };
         let options = Options { refresh: false, offline: true, ..self.options(false) };
-        let planner = self.planner(nothing, &options);
+        let planner = self.planner(empty_store, &options);
         // This plan is discarded, so its origin does not matter.
         let computed = planner.plan(std::slice::from_ref(compiled), Origin::default()).await;
-        found.extend(computed.map_err(|error| Refusal::Broken(error.to_string()))?.diagnostics);
+        found.extend(computed.map_err(|error| Refusal::Internal(error.to_string()))?.diagnostics);
         found.retain(|diagnostic| diagnostic.code != "known_too_late");
         Ok(found)
     }
@@ -431,7 +432,7 @@ impl<'a> RequestContext<'a> {
         let mut computed =
             planner.plan(self.compiled.as_slice(), self.origin()).await.map_err(|error| match error {
                 PlanFailure::Store(error) => error.into(),
-                other => Refusal::Broken(other.to_string()),
+                other => Refusal::Internal(other.to_string()),
             })?;
         computed.plan.note_before(&self.warnings, &self.sources);
         Ok(Messages { errors: errors(&computed.diagnostics, &self.sources), warnings: warnings(&computed.plan.notes) })
@@ -441,8 +442,8 @@ impl<'a> RequestContext<'a> {
     ///
     /// # Errors
     /// When the descriptor is not valid.
-    pub(crate) async fn check(&self, nothing: &dyn StateStore) -> Result<(), Refusal> {
-        let mut found = self.validate(nothing).await?;
+    pub(crate) async fn check(&self, empty_store: &dyn StateStore) -> Result<(), Refusal> {
+        let mut found = self.validate(empty_store).await?;
         found.retain(|diagnostic| diagnostic.code != "cannot_connect");
         if has_errors(&found) { Err(DESCRIPTOR.refused(&found, &self.sources)) } else { Ok(()) }
     }
@@ -456,7 +457,7 @@ impl<'a> RequestContext<'a> {
 
     /// Options of a plan.
     pub(crate) fn options(&self, remove_data: bool) -> Options {
-        let allow_data_loss = if self.world.is_data_loss_allowed { Consent::All } else { self.consent.clone() };
+        let allow_data_loss = if self.env.is_data_loss_allowed { Consent::All } else { self.consent.clone() };
         let (components, named_ids) = (self.components.clone(), self.named_ids.clone());
         Options { components, named_ids, remove_data, allow_data_loss, ..Options::default() }
     }
@@ -465,15 +466,15 @@ impl<'a> RequestContext<'a> {
     pub(crate) fn planner<'p>(&'p self, store: &'p dyn StateStore, options: &'p Options) -> Planner<'p> {
         Planner {
             store,
-            registry: &self.world.registry,
+            registry: &self.env.registry,
             functions: &self.functions,
-            seal: &self.world.seal,
+            seal: &self.env.seal,
             sources: &self.sources,
-            environment: &self.world.environment,
+            environment: &self.env.environment,
             options,
             now: Timestamp::now(),
             id: Uuid::now_v7(),
-            version: self.world.version,
+            version: self.env.version,
         }
     }
 }
@@ -488,14 +489,14 @@ const UNLISTED: [&str; 2] = [MISSING_COMPONENTS, UNKNOWN_COMPONENT];
 
 /// The only descriptor of a request, and its diagnostics.
 fn parse(
-    worlds: &Environments,
+    environments: &Environments,
     sources: &mut Sources,
     request: &ProvisioningRequest,
     purpose: Purpose,
     field: Field,
 ) -> Result<(Descriptor, Vec<Diagnostic>), Refusal> {
     let id = sources.add(field.name, request.descriptor.as_str());
-    let (descriptors, found) = descriptor::read(sources, &[id], &worlds.limits().budget());
+    let (descriptors, found) = descriptor::read(sources, &[id], &environments.limits().budget());
     let is_unlisted = purpose == Purpose::Remove
         && descriptors.iter().all(|descriptor| descriptor.unlisted.is_some())
         && found.iter().filter(|found| found.is_error()).all(|found| UNLISTED.contains(&found.code));
@@ -503,12 +504,14 @@ fn parse(
         return Err(field.refused(&found, sources));
     }
     match <[Descriptor; 1]>::try_from(descriptors) {
-        Ok([descriptor]) if descriptor.front_end == FrontEnd::Stack && !worlds.takes_stacks() => Err(Refusal::field(
-            field.name,
-            "the descriptor is a plain stack, which may declare any resource: this server accepts data products only",
-            "send a data product, or set `server: {stacks: true}` in terrace.yaml if every caller with the scope `apply` \
+        Ok([descriptor]) if descriptor.front_end == FrontEnd::Stack && !environments.takes_stacks() => {
+            Err(Refusal::field(
+                field.name,
+                "the descriptor is a plain stack, which may declare any resource: this server accepts data products only",
+                "send a data product, or set `server: {stacks: true}` in terrace.yaml if every caller with the scope `apply` \
              may run any command that the server may run",
-        )),
+            ))
+        }
         Ok([descriptor]) => Ok((descriptor, found)),
         Err(several) => {
             let problem = format!("the descriptor contains {} stacks", several.len());
@@ -526,17 +529,17 @@ fn needed(descriptor: &Descriptor) -> Scope {
     }
 }
 
-fn world_of<'a>(
-    worlds: &'a Environments,
+fn environment_context<'a>(
+    environments: &'a Environments,
     descriptor: &Descriptor,
     sources: &Sources,
     field: Field,
-    by: By<'_>,
-) -> Result<&'a World, Refusal> {
+    by: Requester<'_>,
+) -> Result<&'a EnvironmentContext, Refusal> {
     let named = descriptor.environment.as_ref();
-    let found = environment(worlds, named.map(|named| named.value.as_str()), &field.of("environment"), by);
+    let found = environment(environments, named.map(|named| named.value.as_str()), &field.of("environment"), by);
     found.map_err(|refusal| match named.and_then(|named| sources.place(named.span)) {
-        Some(place) => refusal.placed(&place),
+        Some(place) => refusal.at_place(&place),
         None => refusal,
     })
 }
@@ -546,20 +549,20 @@ fn world_of<'a>(
 /// # Errors
 /// When it is outside the limits of the caller, configured or not; when it is not configured.
 pub(crate) fn environment<'a>(
-    worlds: &'a Environments,
+    environments: &'a Environments,
     named: Option<&str>,
     field: &str,
-    by: By<'_>,
-) -> Result<&'a World, Refusal> {
-    let Some(name) = named.or(worlds.only()) else {
-        return Err(Refusal::field(field, "the descriptor names no environment", by.environments(worlds)));
+    by: Requester<'_>,
+) -> Result<&'a EnvironmentContext, Refusal> {
+    let Some(name) = named.or(environments.only()) else {
+        return Err(Refusal::field(field, "the descriptor names no environment", by.environments(environments)));
     };
     by.check(false, &[Resource::Environment(name)])?;
     let unknown = || {
         let problem = format!("the environment `{name}` is not configured");
-        Refusal::field(field, problem, by.environments(worlds))
+        Refusal::field(field, problem, by.environments(environments))
     };
-    worlds.get(name).ok_or_else(unknown)
+    environments.get(name).ok_or_else(unknown)
 }
 
 /// The values of variables from a caller. The store keeps them until the plan is applied.

@@ -13,7 +13,7 @@ pub(crate) struct RetryCounter(Mutex<HashMap<Uuid, u64>>);
 
 impl RetryCounter {
     /// Counts a retry, and returns the count with it.
-    pub(crate) fn once_more(&self, operation: Uuid) -> u64 {
+    pub(crate) fn increment(&self, operation: Uuid) -> u64 {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= MOST && !all.contains_key(&operation) {
             all.clear();
@@ -41,16 +41,16 @@ mod tests {
     #[test]
     fn operation_is_counted_until_it_is_forgotten() {
         let (tries, one, other) = (RetryCounter::default(), Uuid::from_u128(1), Uuid::from_u128(2));
-        assert_eq!([one, one, other].map(|it| tries.once_more(it)), [1, 2, 1]);
+        assert_eq!([one, one, other].map(|it| tries.increment(it)), [1, 2, 1]);
         tries.forget(one);
         assert_eq!([one, other].map(|it| tries.has(it)), [false, true]);
-        assert_eq!([one, other].map(|it| tries.once_more(it)), [1, 2]);
+        assert_eq!([one, other].map(|it| tries.increment(it)), [1, 2]);
     }
 
     #[test]
     fn counts_are_bounded() {
         let tries = RetryCounter::default();
-        let mut counted = (0..3 * MOST as u128).map(|it| tries.once_more(Uuid::from_u128(it)));
+        let mut counted = (0..3 * MOST as u128).map(|it| tries.increment(Uuid::from_u128(it)));
         assert!(counted.all(|tries| tries == 1));
         assert!(tries.0.lock().unwrap().len() <= MOST);
     }

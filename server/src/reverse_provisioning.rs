@@ -2,14 +2,14 @@
 
 use crate::answer::{Refusal, errors};
 use crate::auth::{Resource, Scope};
-use crate::environments::{Environments, World};
-use crate::request_context::{AboutWhat, By, environment};
+use crate::environments::{EnvironmentContext, Environments};
+use crate::request_context::{RequestSubject, Requester, environment};
 use crate::witboost::ReverseProvisioningRequest;
 use serde_json::{Map, Value as Json};
 use terrace_engine::address::StackId;
 use terrace_engine::blueprint::Reverse;
 use terrace_engine::digest::sha256;
-use terrace_engine::reverse::{Question, Reversing, choose, params};
+use terrace_engine::reverse::{ReverseInput, ReverseProvisioner, choose, params};
 
 /// The name that replaces the stack of these operations.
 const NO_STACK: &str = "reverse-provisioning";
@@ -18,22 +18,22 @@ const NO_STACK: &str = "reverse-provisioning";
 ///
 /// # Errors
 /// When no blueprint answers it.
-pub(crate) fn place(
-    worlds: &Environments,
+pub(crate) fn subject(
+    environments: &Environments,
     question: &ReverseProvisioningRequest,
-    by: By<'_>,
-) -> Result<AboutWhat, Refusal> {
+    by: Requester<'_>,
+) -> Result<RequestSubject, Refusal> {
     // The call reads with the full rights of the providers' accounts, so limits to stacks or domains rule it out.
     let stack = StackId::new(NO_STACK, question.environment.as_str());
     by.check(false, &[Resource::Stack(&stack)])?;
-    let (_, reverse) = blueprint(worlds, question, by)?;
+    let (_, reverse) = blueprint(environments, question, by)?;
     if let Err(errors) = params(reverse, Json::Object(question.params.clone()).into()) {
         return Err(Refusal::several("params", errors, vec!["send the parameters of the template".to_owned()]));
     }
     // Calls with different parameters do not wait for each other.
     let params_text = Json::Object(question.params.clone()).to_string();
     let component = format!("{} {}", question.use_case_template_id, sha256(params_text));
-    Ok(AboutWhat { stack, component, needed: Scope::Plan })
+    Ok(RequestSubject { stack, component, needed: Scope::Plan })
 }
 
 /// The answer: values by dotted paths.
@@ -41,30 +41,30 @@ pub(crate) fn place(
 /// # Errors
 /// When the parameters are invalid, or the lookup fails.
 pub(crate) async fn updates(
-    worlds: &Environments,
+    environments: &Environments,
     question: ReverseProvisioningRequest,
 ) -> Result<Map<String, Json>, Refusal> {
-    let (world, reverse) = blueprint(worlds, &question, By::Worker)?;
-    let reversing =
-        Reversing { registry: &world.registry, functions: &world.functions, environment: &world.environment };
-    let params_text = Question {
+    let (env, reverse) = blueprint(environments, &question, Requester::Worker)?;
+    let provisioner =
+        ReverseProvisioner { registry: &env.registry, functions: &env.functions, environment: &env.environment };
+    let params_text = ReverseInput {
         params: Json::Object(question.params).into(),
         catalog_info: Json::Object(question.catalog_info).into(),
     };
-    match reversing.updates(reverse, params_text).await {
+    match provisioner.updates(reverse, params_text).await {
         Ok(updates) => Ok(updates.iter().map(|(path, value)| (path.clone(), value.to_json())).collect()),
-        Err(diagnostics) => Err(Refusal::problems_of(errors(&diagnostics, &world.sources))),
+        Err(diagnostics) => Err(Refusal::of_problems(errors(&diagnostics, &env.sources))),
     }
 }
 
 fn blueprint<'w>(
-    worlds: &'w Environments,
+    environments: &'w Environments,
     question: &ReverseProvisioningRequest,
-    by: By<'_>,
-) -> Result<(&'w World, &'w Reverse), Refusal> {
-    let world = environment(worlds, Some(&question.environment), "environment", by)?;
-    match choose(&world.library, &question.use_case_template_id, &world.templates) {
-        Ok((_, reverse)) => Ok((world, reverse)),
+    by: Requester<'_>,
+) -> Result<(&'w EnvironmentContext, &'w Reverse), Refusal> {
+    let env = environment(environments, Some(&question.environment), "environment", by)?;
+    match choose(&env.library, &question.use_case_template_id, &env.templates) {
+        Ok((_, reverse)) => Ok((env, reverse)),
         Err((problem, solution)) => Err(Refusal::field("useCaseTemplateId", problem, solution)),
     }
 }

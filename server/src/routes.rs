@@ -1,10 +1,10 @@
 //! All paths, and the common parts of every call: ID, span in the log, metrics, limit of the body.
 
-use crate::answer::{Refusal, broken_off};
-use crate::auth::{Admission, OTHER_NAME, is_to_this_machine};
+use crate::answer::{Refusal, panic_refusal};
+use crate::auth::{Admission, FOREIGN_HOST, is_for_this_machine};
 use crate::serve::{ServerSettings, Shared};
 use crate::tables::Pages;
-use crate::traced::Place;
+use crate::trace_context::TracePosition;
 use crate::{api, docs, drain_body, metrics, operate, witboost};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
@@ -92,7 +92,7 @@ fn bases(settings: &ServerSettings) -> impl Iterator<Item = &str> {
 fn finish(routes: Router<Arc<Shared>>, settings: &ServerSettings) -> Router<Arc<Shared>> {
     let routes =
         routes.fallback(|| async { Refusal::NoPath }).method_not_allowed_fallback(|| async { Refusal::NoMethod });
-    around(routes.layer(map_response(typed)), settings.body_limit, || broken_off().into_response())
+    with_common_layers(routes.layer(map_response(typed)), settings.body_limit, || panic_refusal().into_response())
 }
 
 /// Routes that also accept calls whose path ends in a slash. Pages keep their slashes: their links are relative.
@@ -124,9 +124,9 @@ fn without_slash(mut request: Request, bases: &[String]) -> Request {
 /// Refuses calls under a foreign host name: another site can point its own name here and read the answer (DNS
 /// rebinding).
 async fn check_host(request: Request, next: Next) -> Response {
-    match is_to_this_machine(&request) {
+    match is_for_this_machine(&request) {
         true => next.run(request).await,
-        false => Refusal::Foreign(OTHER_NAME).into_response(),
+        false => Refusal::ForeignOrigin(FOREIGN_HOST).into_response(),
     }
 }
 
@@ -143,18 +143,18 @@ async fn typed(mut answer: Response) -> Response {
     answer
 }
 
-/// Adds the common layers of every call. `broken` answers a call that panicked.
-pub(crate) fn around<S>(routes: Router<S>, body_limit: usize, broken: fn() -> Response) -> Router<S>
+/// Adds the common layers of every call. `on_panic` answers a call that panicked.
+pub(crate) fn with_common_layers<S>(routes: Router<S>, body_limit: usize, on_panic: fn() -> Response) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
 {
     routes
         .layer(from_fn(metrics::count))
-        .layer(CatchPanicLayer::custom(move |_| broken()))
+        .layer(CatchPanicLayer::custom(move |_| on_panic()))
         .layer(TraceLayer::new_for_http().make_span_with(span).on_request(()).on_response(answered).on_failure(()))
         .layer(from_fn(identify))
         .layer(DefaultBodyLimit::max(body_limit))
-        .layer(from_fn(drain_body::take))
+        .layer(from_fn(drain_body::drain))
 }
 
 /// Gives a call its ID, unless it has one, and returns it in the answer.
@@ -177,7 +177,7 @@ fn span(request: &Request) -> Span {
     let (method, path) = (request.method(), request.uri().path());
     let span = tracing::info_span!("call", %id, %method, path, route = Empty, status = Empty);
     // The call becomes a part of the caller's trace.
-    Place::of_headers(request.headers()).go_on(&span);
+    TracePosition::of_headers(request.headers()).set_as_parent_of(&span);
     span
 }
 

@@ -10,14 +10,14 @@ mod unfinished;
 use crate::access::Expected;
 use crate::answer::{Messages, OTHER_ACCESS, Refusal, errors, warnings};
 use crate::approved::Approved;
-use crate::claim_heartbeat::{TERM, is_to_stop};
-use crate::drifting;
+use crate::claim_heartbeat::{TERM, must_stop};
+use crate::drift_scan;
 use crate::environments::Environments;
-use crate::logbook::Logbook;
 use crate::metrics;
-use crate::outcome::{Outcome, PlanMade};
+use crate::operation_log::OperationLog;
+use crate::outcome::{Outcome, RenderedPlan};
 use crate::queue::{MOST_DEATHS, Request, VALIDATE};
-use crate::request_context::{By, Purpose, RequestContext};
+use crate::request_context::{Purpose, RequestContext, Requester};
 use crate::reverse_provisioning;
 use crate::serve::Shared;
 use crate::witboost::{ProvisioningRequest, ValidationResult};
@@ -37,14 +37,14 @@ use terrace_engine::render::steps::Steps;
 use terrace_engine::render::{self, human};
 use terrace_engine::store::{OperationStatus, RequestClaim, RequestEnd, ServerStore, StateStore, StoreError};
 use tokio_util::sync::CancellationToken;
-use unfinished::{Unfinished, first_of};
+use unfinished::{Unfinished, split_reasons};
 use uuid::Uuid;
 
 /// The most plans of one request while other operations change the state.
 const MOST_PLANS: usize = 4;
 
 /// How long a worker waits for a lease before it releases the request.
-const AT_ONCE: Duration = Duration::from_secs(5);
+const LEASE_WAIT: Duration = Duration::from_secs(5);
 
 /// The back-off of a request after the first attempt.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -53,7 +53,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// The pause between attempts to release a claim while the store is unavailable.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// The most attempts at a request that this server cannot read, or whose end the store refuses.
 const MOST_TRIES: u64 = 8;
@@ -61,103 +61,103 @@ const MOST_TRIES: u64 = 8;
 /// The goal of a request.
 enum Goal {
     /// Provision the descriptor.
-    Made,
+    Provisioned,
     /// Remove its objects, and their data if requested.
-    Gone { with_data: bool },
+    Removed { with_data: bool },
     /// Set the access to existing objects.
-    Granted(Grantees),
+    AccessSet(Grantees),
 }
 
 impl Goal {
     /// The purpose for which the descriptor is read.
     const fn purpose(&self) -> Purpose {
         match self {
-            Self::Gone { .. } => Purpose::Remove,
-            Self::Made | Self::Granted(_) => Purpose::Make,
+            Self::Removed { .. } => Purpose::Remove,
+            Self::Provisioned | Self::AccessSet(_) => Purpose::Provision,
         }
     }
 }
 
 fn goal_of(request: &ProvisioningRequest, destroy: bool) -> Goal {
-    if destroy { Goal::Gone { with_data: request.remove_data } } else { Goal::Made }
+    if destroy { Goal::Removed { with_data: request.remove_data } } else { Goal::Provisioned }
 }
 
 /// A request in progress.
 struct Run<'a> {
     shared: &'a Shared,
     /// The environments, within the limits of this request.
-    worlds: &'a Environments,
+    environments: &'a Environments,
     claim: &'a RequestClaim,
     /// Set when no new step may start.
     cancel: &'a CancellationToken,
     /// Set when the claim is lost: then no call at all may start.
     lost: &'a CancellationToken,
-    log: Logbook,
+    log: OperationLog,
 }
 
 /// Signals that end the work on a request early.
 #[derive(Clone, Copy)]
 pub(crate) struct Stops<'a> {
     /// Set on a cancellation, and when the claim is lost.
-    pub(crate) asked: &'a CancellationToken,
+    pub(crate) cancel: &'a CancellationToken,
     /// Set when the claim is lost.
     pub(crate) lost: &'a CancellationToken,
 }
 
 /// Runs a request. Returns its end, or `None` if it has to be claimed again.
-pub(crate) async fn carry_out(
+pub(crate) async fn execute(
     shared: &Arc<Shared>,
-    worlds: &Environments,
+    environments: &Environments,
     claim: &RequestClaim,
-    asked: Result<Request, Refusal>,
-    Stops { asked: cancel, lost }: Stops<'_>,
+    request: Result<Request, Refusal>,
+    Stops { cancel, lost }: Stops<'_>,
 ) -> Option<RequestEnd> {
-    let log = Logbook { store: Arc::clone(&shared.store), operation: claim.operation };
-    let run = Run { shared, worlds, claim, cancel, lost, log };
+    let log = OperationLog { store: Arc::clone(&shared.store), operation: claim.operation };
+    let run = Run { shared, environments, claim, cancel, lost, log };
     if let Some(last) = claim.deaths.last() {
         let (count, most) = (claim.deaths.len(), MOST_DEATHS);
         let message = format!("`{last}` died while it worked on this request: attempt {} of {most}", count + 1);
-        run.tell_once("queue", vec![("WARNING", message)]).await;
+        run.log_once("queue", vec![("WARNING", message)]).await;
     }
-    if is_to_stop(shared, claim.operation).await {
+    if must_stop(shared, claim.operation).await {
         cancel.cancel();
         if claim.next_step == 0 {
-            return Some(RequestEnd::called_off());
+            return Some(RequestEnd::cancelled());
         }
     }
-    let performed = match asked {
+    let performed = match request {
         // Another server may know its sealing key, or be new enough to read it.
         Err(refusal) => Err(Failure::Store(refusal.problems().join("\n"))),
-        Ok(asked) if asked.only_looks() => tokio::select! {
-            performed = run.perform(asked) => performed,
+        Ok(request) if request.is_read_only() => tokio::select! {
+            performed = run.perform(request) => performed,
             () = cancel.cancelled() => return Some(stopped("stopped")),
         },
-        Ok(asked) => run.perform(asked).await,
+        Ok(request) => run.perform(request).await,
     };
-    if shared.judging.has_grown(worlds.limits()) {
+    if shared.processing.exceeds_small_limits(environments.limits()) {
         return None;
     }
     let problems = match performed {
         Ok((status, summary, outcome)) => return Some(ended(status, summary, &outcome)),
-        Err(Failure::Stopped) => return Some(stopped(&run.stopped_before_the_end().await)),
+        Err(Failure::Stopped) => return Some(stopped(&run.stop_summary().await)),
         // A cancelled request does not wait for a lease.
-        Err(Failure::Held(_)) if cancel.is_cancelled() => return Some(stopped(&run.stopped_before_the_end().await)),
-        Err(Failure::Store(problem)) if shared.unworkable.once_more(claim.operation) < MOST_TRIES => {
+        Err(Failure::Held(_)) if cancel.is_cancelled() => return Some(stopped(&run.stop_summary().await)),
+        Err(Failure::Store(problem)) if shared.failed_attempts.increment(claim.operation) < MOST_TRIES => {
             tracing::warn!(operation = %claim.operation, error = problem, "cannot run a request now");
             // The store may recover before the claim expires. Otherwise the claim expires.
-            run.give_back().await;
+            run.release_claim().await;
             return None;
         }
         // Waiting does not need a worker: any worker claims the request after the back-off.
         Err(Failure::Held(held)) if run.may_wait().await => {
             // The request was readable, and the store answered.
-            shared.unworkable.forget(claim.operation);
-            run.tell_once("queue", vec![("INFO", format!("waiting: {held}"))]).await;
-            run.give_back().await;
+            shared.failed_attempts.forget(claim.operation);
+            run.log_once("queue", vec![("INFO", format!("waiting: {held}"))]).await;
+            run.release_claim().await;
             return None;
         }
         Err(Failure::Store(problem) | Failure::Held(problem)) => vec![problem],
-        Err(Failure::Told(problems)) => problems,
+        Err(Failure::Failed(problems)) => problems,
     };
     for problem in &problems {
         run.log.line("ERROR", "plan", problem).await;
@@ -176,7 +176,7 @@ pub(crate) const AFTER_DEATHS: &str = "find out why those processes ended (a mem
          request, or the same one to a server with more memory";
 
 /// The end of a request that servers died of.
-pub(crate) fn deadly(claim: &RequestClaim) -> RequestEnd {
+pub(crate) fn ended_by_deaths(claim: &RequestClaim) -> RequestEnd {
     let names = claim.deaths.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let count = claim.deaths.len();
     let summary = format!("gave up: {count} server processes died while they worked on this request ({names})");
@@ -188,7 +188,7 @@ pub(crate) fn deadly(claim: &RequestClaim) -> RequestEnd {
 }
 
 /// The end of a request that panicked. A retry would panic again.
-pub(crate) fn broke_off(operation: Uuid) -> RequestEnd {
+pub(crate) fn ended_by_panic(operation: Uuid) -> RequestEnd {
     tracing::error!(%operation, "a request panicked: this is a bug in terrace");
     let summary = format!("this is a bug in terrace: search its log for {operation}");
     ended(OperationStatus::Failed, summary.clone(), &Outcome { result: summary, ..Outcome::default() })
@@ -203,70 +203,74 @@ fn ended(status: OperationStatus, summary: String, outcome: &Outcome) -> Request
 }
 
 impl Run<'_> {
-    async fn perform(&self, asked: Request) -> Result<(OperationStatus, String, Outcome), Failure> {
-        let from = (self.worlds, self.shared.store.as_ref());
-        match asked {
-            Request::Validate(request) => match RequestContext::read(from, &request, Purpose::Make, By::Worker).await {
-                Ok(described) => self.validate(&described).await,
-                Err(refusal @ Refusal::Invalid(_)) => Ok(invalid(refusal.told())),
-                Err(refusal) => Err(refusal.into()),
-            },
+    async fn perform(&self, request: Request) -> Result<(OperationStatus, String, Outcome), Failure> {
+        let from = (self.environments, self.shared.store.as_ref());
+        match request {
+            Request::Validate(request) => {
+                match RequestContext::read(from, &request, Purpose::Provision, Requester::Worker).await {
+                    Ok(context) => self.validate(&context).await,
+                    Err(refusal @ Refusal::Invalid(_)) => Ok(invalid(refusal.messages())),
+                    Err(refusal) => Err(refusal.into()),
+                }
+            }
             Request::Provision(request) => {
-                let described = RequestContext::read(from, &request, Purpose::Make, By::Worker).await?;
-                self.log_valid(&described).await;
-                self.apply(&described, &Goal::Made).await
+                let context = RequestContext::read(from, &request, Purpose::Provision, Requester::Worker).await?;
+                self.log_valid(&context).await;
+                self.apply(&context, &Goal::Provisioned).await
             }
             Request::Unprovision(request) => {
-                let described = RequestContext::read(from, &request, Purpose::Remove, By::Worker).await?;
-                self.apply(&described, &Goal::Gone { with_data: request.remove_data }).await
+                let context = RequestContext::read(from, &request, Purpose::Remove, Requester::Worker).await?;
+                self.apply(&context, &Goal::Removed { with_data: request.remove_data }).await
             }
             Request::Access { request, access, expected, .. } => {
-                let described = RequestContext::read(from, &request, Purpose::Make, By::Worker).await?;
-                let component = described.components.first().cloned().unwrap_or_default();
+                let context = RequestContext::read(from, &request, Purpose::Provision, Requester::Worker).await?;
+                let component = context.components.first().cloned().unwrap_or_default();
                 // A resumed operation may have written the access list itself.
                 if let Some(expected) = expected.filter(|_| self.claim.next_step == 0) {
-                    let rows = self.shared.store.components(&described.stack).await?;
+                    let rows = self.shared.store.components(&context.stack).await?;
                     let found = rows.into_iter().find(|row| row.key == component).and_then(|row| row.access);
                     let is_its_own = self.claim.fence > 1 && found.as_ref() == Some(&access);
                     if !is_its_own && expected != Expected::of(found) {
-                        return Err(Failure::Told(vec![OTHER_ACCESS.to_owned()]));
+                        return Err(Failure::Failed(vec![OTHER_ACCESS.to_owned()]));
                     }
                 }
                 let grantees = Grantees { component, access };
-                let (status, summary, outcome) = self.apply(&described, &Goal::Granted(grantees.clone())).await?;
-                Ok(match described.nobody_is_let_in(&grantees).filter(|_| status == OperationStatus::Completed) {
+                let (status, summary, outcome) = self.apply(&context, &Goal::AccessSet(grantees.clone())).await?;
+                Ok(match context.why_no_access(&grantees).filter(|_| status == OperationStatus::Completed) {
                     Some(result) => {
                         (OperationStatus::Failed, "no principal got access".to_owned(), Outcome { result, ..outcome })
                     }
                     None => (status, summary, outcome),
                 })
             }
-            Request::Plan { request, destroy, beside } => {
+            Request::Plan { request, destroy, options } => {
                 let goal = goal_of(&request, destroy);
-                let described =
-                    RequestContext::read_beside(from, &request, &beside, goal.purpose(), By::Worker).await?;
-                self.show(&described, &goal).await
+                let context =
+                    RequestContext::read_with_options(from, &request, &options, goal.purpose(), Requester::Worker)
+                        .await?;
+                self.render_plan(&context, &goal).await
             }
-            Request::Apply { request, destroy, approved, beside, plan } => {
+            Request::Apply { request, destroy, approved, options, plan } => {
                 let goal = goal_of(&request, destroy);
-                let described =
-                    RequestContext::read_beside(from, &request, &beside, goal.purpose(), By::Worker).await?;
-                let (status, summary, outcome) = self.apply_only(&described, &goal, Some(&approved)).await?;
+                let context =
+                    RequestContext::read_with_options(from, &request, &options, goal.purpose(), Requester::Worker)
+                        .await?;
+                let (status, summary, outcome) = self.apply_approved(&context, &goal, Some(&approved)).await?;
                 Ok((status, summary, Outcome { applied: plan, ..outcome }))
             }
             Request::Drift { stack, .. } => {
-                let found = drifting::look(self.shared, self.store().as_ref(), &stack).await?;
-                if let (Some(webhook), false) = (&self.shared.settings.webhook, found.drifted.is_empty()) {
-                    tokio::spawn(webhook.clone().tell(self.claim.operation, stack, found.clone()));
+                let findings = drift_scan::scan_stack(self.shared, self.store().as_ref(), &stack).await?;
+                if let (Some(webhook), false) = (&self.shared.settings.webhook, findings.drifted.is_empty()) {
+                    tokio::spawn(webhook.clone().send_report(self.claim.operation, stack, findings.clone()));
                 }
-                let summary = match found.drifted.len() {
+                let summary = match findings.drifted.len() {
                     0 => "no drift".to_owned(),
                     count => format!("{count} resources differ from the state"),
                 };
-                Ok((OperationStatus::Completed, summary, Outcome { drift: Some(found), ..Outcome::default() }))
+                Ok((OperationStatus::Completed, summary, Outcome { drift: Some(findings), ..Outcome::default() }))
             }
             Request::Reverse(question) => {
-                let updates = reverse_provisioning::updates(self.worlds, question).await?;
+                let updates = reverse_provisioning::updates(self.environments, question).await?;
                 let outcome = Outcome { updates, ..Outcome::default() };
                 Ok((OperationStatus::Completed, "looked up".to_owned(), outcome))
             }
@@ -274,17 +278,17 @@ impl Run<'_> {
     }
 
     /// The errors of a descriptor, or its plan.
-    async fn validate(&self, described: &RequestContext<'_>) -> Result<(OperationStatus, String, Outcome), Failure> {
+    async fn validate(&self, context: &RequestContext<'_>) -> Result<(OperationStatus, String, Outcome), Failure> {
         let found =
-            described.validate(self.shared.nothing.as_ref()).await.map_err(|it| Failure::Told(it.problems()))?;
-        let messages = Messages::of(&found, &described.sources);
+            context.validate(self.shared.empty_store.as_ref()).await.map_err(|it| Failure::Failed(it.problems()))?;
+        let messages = Messages::of(&found, &context.sources);
         if !messages.errors.is_empty() {
             return Ok(invalid(messages));
         }
         // The planner assumes the planned outputs of siblings that are not deployed yet.
-        let options = Options { assumes_siblings: true, ..described.options(false) };
-        let computed = self.plan_by(described, &Goal::Made, options).await?;
-        let errors = errors(&computed.diagnostics, &described.sources);
+        let options = Options { assumes_siblings: true, ..context.options(false) };
+        let computed = self.plan_with(context, &Goal::Provisioned, options).await?;
+        let errors = errors(&computed.diagnostics, &context.sources);
         let messages = Messages { errors, warnings: warnings(&computed.plan.notes) };
         self.log.lines("validate", messages.warnings.iter().map(|warning| ("WARNING", warning.as_str()))).await;
         let validation = ValidationResult::of(messages, Some(summary_of(&computed.plan)));
@@ -292,47 +296,47 @@ impl Run<'_> {
         Ok((OperationStatus::Completed, "validated".to_owned(), outcome))
     }
 
-    async fn plan(&self, described: &RequestContext<'_>, goal: &Goal) -> Result<Computed, Failure> {
+    async fn plan(&self, context: &RequestContext<'_>, goal: &Goal) -> Result<Computed, Failure> {
         let (access, removes_data) = match goal {
-            Goal::Granted(grantees) => (Some(grantees.clone()), false),
-            Goal::Gone { with_data } => (None, *with_data),
-            Goal::Made => (None, false),
+            Goal::AccessSet(grantees) => (Some(grantees.clone()), false),
+            Goal::Removed { with_data } => (None, *with_data),
+            Goal::Provisioned => (None, false),
         };
-        let mut options = Options { access, ..described.options(removes_data) };
+        let mut options = Options { access, ..context.options(removes_data) };
         if self.claim.next_step > 0 {
-            options.allow_data_loss = options.allow_data_loss.of_what_is_left();
+            options.allow_data_loss = options.allow_data_loss.remaining();
         }
-        self.plan_by(described, goal, options).await
+        self.plan_with(context, goal, options).await
     }
 
-    async fn plan_by(
+    async fn plan_with(
         &self,
-        described: &RequestContext<'_>,
+        context: &RequestContext<'_>,
         goal: &Goal,
         options: Options,
     ) -> Result<Computed, Failure> {
         let store = self.store();
-        let planner = described.planner(store.as_ref(), &options);
-        let (compiled, origin) = (described.compiled.as_slice(), described.origin());
+        let planner = context.planner(store.as_ref(), &options);
+        let (compiled, origin) = (context.compiled.as_slice(), context.origin());
         let mut computed = match goal {
-            Goal::Gone { .. } => {
-                planner.plan_destroy_described(std::slice::from_ref(&described.stack), compiled, origin).await?
+            Goal::Removed { .. } => {
+                planner.plan_destroy_described(std::slice::from_ref(&context.stack), compiled, origin).await?
             }
-            Goal::Made | Goal::Granted(_) => planner.plan(compiled, origin).await?,
+            Goal::Provisioned | Goal::AccessSet(_) => planner.plan(compiled, origin).await?,
         };
-        computed.plan.note_before(&described.warnings, &described.sources);
+        computed.plan.note_before(&context.warnings, &context.sources);
         Ok(computed)
     }
 
     /// A plan in its representations for people and programs.
-    async fn show(
+    async fn render_plan(
         &self,
-        described: &RequestContext<'_>,
+        context: &RequestContext<'_>,
         goal: &Goal,
     ) -> Result<(OperationStatus, String, Outcome), Failure> {
-        let computed = self.plan(described, goal).await?;
+        let computed = self.plan(context, goal).await?;
         let plan = &computed.plan;
-        let digest = file::digest(plan, &described.world.seal)?;
+        let digest = file::digest(plan, &context.env.seal)?;
         let command = format!("GET /api/v1/plans/{}", self.claim.operation);
         let markdown = Markdown {
             max_chars: Markdown::DEFAULT_CHARS,
@@ -340,7 +344,7 @@ impl Run<'_> {
             digest: &digest,
             command: &command,
         };
-        let made = PlanMade {
+        let rendered = RenderedPlan {
             is_applicable: !plan.is_errored && plan.refused_data_loss().next().is_none(),
             losses: failure::losses(plan),
             json: render::json::plan(plan, &digest),
@@ -348,59 +352,59 @@ impl Run<'_> {
             text: human::plan(plan, &view(human::Detail::default())),
             approved: Approved::new(digest, plan),
         };
-        let result = errors(&computed.diagnostics, &described.sources).join("\n");
-        let outcome = Outcome { plan: Some(made), result, ..Outcome::default() };
+        let result = errors(&computed.diagnostics, &context.sources).join("\n");
+        let outcome = Outcome { plan: Some(rendered), result, ..Outcome::default() };
         Ok((OperationStatus::Completed, "planned".to_owned(), outcome))
     }
 
     async fn apply(
         &self,
-        described: &RequestContext<'_>,
+        context: &RequestContext<'_>,
         goal: &Goal,
     ) -> Result<(OperationStatus, String, Outcome), Failure> {
-        self.apply_only(described, goal, None).await
+        self.apply_approved(context, goal, None).await
     }
 
     /// Plans and applies. If a plan was approved, applies only that one, or the rest of it.
-    async fn apply_only(
+    async fn apply_approved(
         &self,
-        described: &RequestContext<'_>,
+        context: &RequestContext<'_>,
         goal: &Goal,
         approved: Option<&Approved>,
     ) -> Result<(OperationStatus, String, Outcome), Failure> {
-        self.recover(described, BTreeSet::new()).await?;
+        self.recover(context, BTreeSet::new()).await?;
         for plans in 1.. {
-            let computed = self.plan(described, goal).await?;
+            let computed = self.plan(context, goal).await?;
             self.log_plan(&computed.plan).await;
             if computed.plan.is_errored {
-                return Err(Failure::Told(errors(&computed.diagnostics, &described.sources)));
+                return Err(Failure::Failed(errors(&computed.diagnostics, &context.sources)));
             }
             if let Some(approved) = approved
-                && !file::has_digest(&computed.plan, &described.world.seal, &approved.digest)?
-                && !(self.claim.next_step > 0 && approved.leaves(&computed.plan))
+                && !file::has_digest(&computed.plan, &context.env.seal, &approved.digest)?
+                && !(self.claim.next_step > 0 && approved.is_remainder(&computed.plan))
             {
-                return Err(Failure::Told(vec![approved.outdated(&computed.plan)]));
+                return Err(Failure::Failed(vec![approved.stale_message(&computed.plan)]));
             }
             if !computed.plan.has_work() {
-                if self.others_changed(described, &computed.plan, plans).await? {
+                if self.state_has_changed(context, &computed.plan, plans).await? {
                     self.log.line("INFO", "plan", "another operation was running: planning again").await;
                     continue;
                 }
                 let outcome = Outcome {
-                    info: Some(component_info::info(self.store().as_ref(), described).await?),
+                    info: Some(component_info::info(self.store().as_ref(), context).await?),
                     ..Outcome::default()
                 };
-                let done = self.done_in_all().await?.map(|count| format!("{count} done"));
+                let done = self.total_done().await?.map(|count| format!("{count} done"));
                 return Ok((OperationStatus::Completed, done.unwrap_or_else(|| "nothing to do".to_owned()), outcome));
             }
             let can_plan_again = plans < MOST_PLANS;
             if self.cancel.is_cancelled() {
                 return Err(Failure::Stopped);
             }
-            let (events, following) = self.log.follow(Steps::of_plan(&computed.plan));
-            let applier = self.applier(described, plans, can_plan_again, events).await?;
+            let (events, writer) = self.log.start_writer(Steps::of_plan(&computed.plan));
+            let applier = self.applier(context, plans, can_plan_again, events).await?;
             let applied = applier.apply(&computed.plan, self.claim.operation).await;
-            following.end().await;
+            writer.end().await;
             match applied {
                 Ok(report) => {
                     metrics::steps(report.done.len(), report.failed.len());
@@ -412,35 +416,35 @@ impl Run<'_> {
                         self.log.line("INFO", "plan", "all owners of a shared object left: planning again").await;
                         continue;
                     }
-                    return self.conclude(described, &computed.plan, &report).await;
+                    return self.conclude(context, &computed.plan, &report).await;
                 }
-                Err(error) if can_plan_again && error.is_outdated() => {
+                Err(error) if can_plan_again && error.is_stale() => {
                     self.log.line("INFO", "plan", &format!("{error}: planning again")).await;
                 }
                 // The operation that started the step held its lease a moment ago, and is gone.
                 Err(error @ ApplyError::NotRecovered { .. }) if can_plan_again => {
                     self.log.line("INFO", "recover", &error.to_string()).await;
-                    self.recover(described, shared_in(&computed.plan)).await?;
+                    self.recover(context, shared_in(&computed.plan)).await?;
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(Failure::Told(vec!["the state kept changing: gave up after 4 plans".to_owned()]))
+        Err(Failure::Failed(vec!["the state kept changing: gave up after 4 plans".to_owned()]))
     }
 
     /// Releases the claim: the request is queued again after a back-off that grows with the number of attempts. While
     /// the store is unavailable, it retries until the claim expires.
-    async fn give_back(&self) {
+    async fn release_claim(&self) {
         let tries = u32::try_from(self.claim.fence).unwrap_or(u32::MAX);
         let pause = PAUSE.saturating_mul(tries).min(LONGEST_PAUSE);
         let begun = tokio::time::Instant::now();
-        while let Err(error) = self.shared.store.give_back(self.claim, pause).await {
+        while let Err(error) = self.shared.store.release_claim(self.claim, pause).await {
             let is_over = matches!(error, StoreError::ClaimLost(_)) || begun.elapsed() >= TERM;
             if is_over || self.lost.is_cancelled() || self.shared.stop.is_cancelled() {
                 tracing::debug!(operation = %self.claim.operation, %error, "cannot release a claim: it will expire");
                 return;
             }
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
     }
 
@@ -449,14 +453,14 @@ impl Run<'_> {
         let Ok(Some((operation, _))) = self.store().operation(self.claim.operation).await else { return true };
         let Ok(now) = self.store().now().await else { return true };
         let waited = now.duration_since(operation.started_at);
-        Duration::try_from(waited).unwrap_or_default() < self.shared.settings.patience
+        Duration::try_from(waited).unwrap_or_default() < self.shared.settings.lock_timeout
     }
 
     async fn applier(
         &self,
-        described: &RequestContext<'_>,
+        context: &RequestContext<'_>,
         plans: usize,
-        plans_again: bool,
+        replans_if_stale: bool,
         events: Arc<dyn Events>,
     ) -> Result<Applier, Failure> {
         // Steps of an earlier plan of this run count, too.
@@ -464,41 +468,41 @@ impl Run<'_> {
             1 => self.claim.next_step,
             _ => self.steps().await?.iter().map(|step| step.step.saturating_add(1)).max().unwrap_or_default(),
         };
-        let world = described.world;
+        let env = context.env;
         Ok(Applier {
             store: self.store(),
-            registry: Arc::clone(&world.registry),
-            functions: Arc::clone(&world.functions),
-            seal: Arc::clone(&world.seal),
+            registry: Arc::clone(&env.registry),
+            functions: Arc::clone(&env.functions),
+            seal: Arc::clone(&env.seal),
             events,
             cancel: self.cancel.clone(),
             stopped_by: Arc::default(),
-            plans_again,
+            replans_if_stale,
             parallelism: self.shared.settings.parallelism,
-            patience: self.shared.settings.patience.min(AT_ONCE),
+            lock_timeout: self.shared.settings.lock_timeout.min(LEASE_WAIT),
             actor: self.shared.settings.actor.clone(),
             first_step,
-            looks_again: false,
+            rereads_objects: false,
         })
     }
 
     async fn conclude(
         &self,
-        described: &RequestContext<'_>,
+        context: &RequestContext<'_>,
         plan: &Plan,
         report: &Report,
     ) -> Result<(OperationStatus, String, Outcome), Failure> {
-        let Unfinished { why, doubts } = Unfinished::of(plan, report);
+        let Unfinished { why, in_doubt } = Unfinished::of(plan, report);
         // The log has the failures already.
-        self.log.lines("apply", doubts.iter().map(|doubt| ("ERROR", doubt.as_str()))).await;
-        let (result, others) = first_of(why);
-        self.log.lines("apply", others.iter().map(|other| ("ERROR", other.as_str()))).await;
-        let mut info = component_info::info(self.store().as_ref(), described).await?;
+        self.log.lines("apply", in_doubt.iter().map(|doubt| ("ERROR", doubt.as_str()))).await;
+        let (result, rest) = split_reasons(why);
+        self.log.lines("apply", rest.iter().map(|other| ("ERROR", other.as_str()))).await;
+        let mut info = component_info::info(self.store().as_ref(), context).await?;
         if report.status() != OperationStatus::Completed {
             // The state has the requested principals; which of them got access is unknown.
             info.acl_info = None;
         }
-        let done = self.done_in_all().await?.unwrap_or(report.done.len());
+        let done = self.total_done().await?.unwrap_or(report.done.len());
         Ok((report.status(), report.summary_with(done), Outcome { result, info: Some(info), ..Outcome::default() }))
     }
 
@@ -506,21 +510,21 @@ impl Run<'_> {
         Arc::<dyn ServerStore>::clone(&self.shared.store)
     }
 
-    async fn log_valid(&self, described: &RequestContext<'_>) {
-        let Some(compiled) = &described.compiled else { return };
+    async fn log_valid(&self, context: &RequestContext<'_>) {
+        let Some(compiled) = &context.compiled else { return };
         let chosen = compiled.components.iter().filter(|component| component.blueprint.is_some());
         let lines = chosen.map(|component| {
             let blueprint = component.blueprint.as_deref().unwrap_or_default();
             ("INFO", format!("`{}` is valid: the blueprint is {blueprint}", component.key))
         });
-        self.tell_once("validate", lines.collect()).await;
+        self.log_once("validate", lines.collect()).await;
     }
 
     async fn log_plan(&self, plan: &Plan) {
         let text = human::plan(plan, &view(human::Detail::Compact));
         let shown = text.lines().filter(|line| !line.trim().is_empty()).map(|line| ("INFO", line.to_owned()));
         let warnings = warnings(&plan.notes).into_iter().map(|warning| ("WARNING", warning));
-        self.tell_once("plan", shown.chain(warnings).collect()).await;
+        self.log_once("plan", shown.chain(warnings).collect()).await;
     }
 }
 

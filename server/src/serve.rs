@@ -3,26 +3,26 @@
 use crate::audit::Audit;
 use crate::auth::{Admission, Auth};
 use crate::environments::Environments;
-use crate::judging::{Judging, JudgingSettings};
 use crate::last_answer::LastAnswer;
 use crate::listen::{ConnectionLimits, listen};
-use crate::metrics::{FiguresError, MoreFigures};
+use crate::metrics::{ExtraRecorder, MetricsError};
 use crate::operate::LastReadiness;
 use crate::operation_locks::OperationLocks;
 use crate::outage_log::Outage;
+use crate::processing::{ProcessingLimits, ProcessingSettings};
 use crate::queue;
 use crate::retry_counter::RetryCounter;
 use crate::streams::Streams;
 use crate::tables::Pages;
 use crate::tls::{Certificate, CertificateError};
 use crate::webhook::Webhook;
-use crate::{drifting, metrics, routes};
+use crate::{drift_scan, metrics, routes};
 use axum_server::Handle;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_engine::recover::{RECOVER, end_cut_off};
+use terrace_engine::recover::{RECOVER, end_interrupted};
 use terrace_engine::store::{Claimant, OperationRow, ServerStore, StateStore, StoreError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -43,7 +43,7 @@ pub struct ServerSettings {
     /// The most provider calls of one request at once.
     pub parallelism: usize,
     /// How long a request waits for the lease of its component.
-    pub patience: Duration,
+    pub lock_timeout: Duration,
     /// Grace period for running requests at shutdown.
     pub drain: Duration,
     /// How long ended requests are kept.
@@ -61,7 +61,7 @@ pub struct ServerSettings {
     /// The longest body, in bytes.
     pub body_limit: usize,
     /// Limits of descriptors.
-    pub judging: JudgingSettings,
+    pub processing: ProcessingSettings,
     /// The interval of drift scans; `None` for none.
     pub drift_every: Option<Duration>,
     /// The receiver of drift reports.
@@ -75,17 +75,17 @@ pub struct ServerSettings {
 /// A server that is not running yet.
 pub struct Server {
     /// The environments.
-    pub worlds: Environments,
+    pub environments: Environments,
     /// The store with the queue and the state.
     pub store: Arc<dyn ServerStore>,
     /// An empty store, on which validation plans.
-    pub nothing: Arc<dyn StateStore>,
+    pub empty_store: Arc<dyn StateStore>,
     /// Pages that show the tables of databases; `None` if other machines can call the server.
     pub pages: Option<Pages>,
     /// The listener of `/health`, `/ready`, `/metrics` and `/docs`; `None` serves them beside the APIs.
     pub operations: Option<TcpListener>,
     /// A recorder that receives the metrics in addition to `/metrics`.
-    pub figures: Option<MoreFigures>,
+    pub recorder: Option<ExtraRecorder>,
     /// Its settings.
     pub settings: ServerSettings,
 }
@@ -107,39 +107,39 @@ pub enum ServeError {
     Client(String),
     /// Another part of the process collects metrics already.
     #[error("cannot collect metrics: {0}")]
-    Metrics(#[from] FiguresError),
+    Metrics(#[from] MetricsError),
 }
 
 /// The state that calls and workers share.
 pub(crate) struct Shared {
-    pub(crate) worlds: Environments,
+    pub(crate) environments: Environments,
     pub(crate) store: Arc<dyn ServerStore>,
     /// The same store, for callers that wait for an answer.
     pub(crate) calls: Arc<dyn ServerStore>,
-    pub(crate) nothing: Arc<dyn StateStore>,
+    pub(crate) empty_store: Arc<dyn StateStore>,
     pub(crate) settings: ServerSettings,
     pub(crate) admission: Admission,
     pub(crate) audit: Arc<Audit>,
     /// Changing calls that are being answered.
-    pub(crate) answering: TaskTracker,
+    pub(crate) changing_calls: TaskTracker,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) readiness: LastReadiness,
     /// The time of the store's last answer.
     pub(crate) last_answer: LastAnswer,
-    pub(crate) at_work: OperationLocks,
+    pub(crate) operation_locks: OperationLocks,
     pub(crate) streams: Arc<Streams>,
     /// Wakes a worker.
     pub(crate) wake: Notify,
     /// Requests that could not be read or run.
-    pub(crate) unworkable: RetryCounter,
+    pub(crate) failed_attempts: RetryCounter,
     /// Requests that wait for interrupted calls which may still take effect.
-    pub(crate) looked: RetryCounter,
+    pub(crate) recovery_checks: RetryCounter,
     /// The limits of descriptors and their permits.
-    pub(crate) judging: Judging,
+    pub(crate) processing: ProcessingLimits,
     /// Whether workers fail to claim requests.
     pub(crate) claiming: Outage,
     /// Held by the idle worker that polls the store.
-    pub(crate) looking: tokio::sync::Mutex<()>,
+    pub(crate) polling: tokio::sync::Mutex<()>,
     /// The identity of this process in claims.
     pub(crate) claimant: Claimant,
     /// Held by the worker of a request that several servers died of.
@@ -155,59 +155,59 @@ impl Server {
     /// # Errors
     /// When the server cannot accept connections.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
-        let Self { worlds, store, nothing, pages, operations, figures, settings } = self;
+        let Self { environments, store, empty_store, pages, operations, recorder, settings } = self;
         let (drain, workers) = (settings.drain, settings.workers);
-        worlds.pin_to(store.as_ref()).await?;
-        let has_exporter = figures.is_some();
-        let metrics = metrics::collect(settings.drift_every, figures)?;
+        environments.pin_to(store.as_ref()).await?;
+        let has_exporter = recorder.is_some();
+        let metrics = metrics::collect(settings.drift_every, recorder)?;
         let shared = Arc::new(Shared {
             streams: Arc::new(Streams::new(settings.connections.max_streams)),
-            worlds,
+            environments,
             audit: Audit::start(Arc::<dyn ServerStore>::clone(&store)),
-            answering: TaskTracker::new(),
+            changing_calls: TaskTracker::new(),
             calls: Arc::clone(&store).for_calls(),
             store,
-            nothing,
+            empty_store,
             admission: Admission::new(settings.auth.clone()).map_err(ServeError::Client)?,
             claimant: Claimant { id: Uuid::now_v7(), name: settings.actor.clone() },
             suspect: tokio::sync::Mutex::default(),
-            judging: Judging::new(settings.judging.clone()),
+            processing: ProcessingLimits::new(settings.processing.clone()),
             settings,
             metrics,
             readiness: LastReadiness::default(),
             last_answer: LastAnswer::default(),
-            at_work: OperationLocks::default(),
+            operation_locks: OperationLocks::default(),
             wake: Notify::new(),
-            unworkable: RetryCounter::default(),
-            looked: RetryCounter::default(),
+            failed_attempts: RetryCounter::default(),
+            recovery_checks: RetryCounter::default(),
             claiming: Outage::default(),
-            looking: tokio::sync::Mutex::default(),
+            polling: tokio::sync::Mutex::default(),
             stop: stop.clone(),
         });
-        let mut beside = None;
+        let mut side_routes = None;
         if let Some(listener) = operations {
             let is_for_this_machine = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
             let routes = routes::operations(&shared, is_for_this_machine).with_state(Arc::clone(&shared));
             let routes = routes::with_slashes(routes, &shared.settings);
-            beside = Some((listener, routes));
+            side_routes = Some((listener, routes));
         }
-        let routes = routes::routes(&shared, pages, beside.is_none());
+        let routes = routes::routes(&shared, pages, side_routes.is_none());
         // Planning keeps a processor busy. It has its own threads, so that the server can answer calls meanwhile.
         let runtime = tokio::runtime::Handle::current();
         let abandon = CancellationToken::new();
         let start = |_| {
             let (runtime, shared, abandon) = (runtime.clone(), Arc::clone(&shared), abandon.clone());
             tokio::task::spawn_blocking(move || {
-                let_calls_go_first();
-                runtime.block_on(abandon.run_until_cancelled(queue::work(shared)))
+                lower_priority();
+                runtime.block_on(abandon.run_until_cancelled(queue::run_worker(shared)))
             })
         };
         let mut working: Vec<_> = (0..workers).map(start).collect();
         let every = shared.settings.drift_every;
-        let scanning = every.map(|every| tokio::spawn(drifting::schedule(Arc::clone(&shared), every)));
+        let scanning = every.map(|every| tokio::spawn(drift_scan::schedule(Arc::clone(&shared), every)));
         let pruning = tokio::spawn(prune(Arc::clone(&shared)));
         let ending = tokio::spawn(end_recoveries(Arc::clone(&shared)));
-        let counting = has_exporter.then(|| tokio::spawn(count_held(Arc::clone(&shared))));
+        let counting = has_exporter.then(|| tokio::spawn(record_gauges(Arc::clone(&shared))));
         let listening = tokio::spawn(queue::listen(Arc::clone(&shared)));
         let handle = Handle::new();
         let (certificate, limits) = (shared.settings.certificate.clone(), shared.settings.connections.clone());
@@ -216,7 +216,7 @@ impl Server {
         let (side_limits, certificate) = (limits.for_side_listener(), shared.settings.certificate.clone());
         // This listener serves until the end, also during the grace period.
         let mut operating = tokio::spawn(async move {
-            let Some((listener, routes)) = beside else { return std::future::pending().await };
+            let Some((listener, routes)) = side_routes else { return std::future::pending().await };
             listen(listener, certificate, &side_limits, &Handle::new(), routes).await
         });
         // Without `stop` it ends only on an error.
@@ -245,8 +245,8 @@ impl Server {
                 }
             }
             // A change whose caller is gone has no connection.
-            shared.answering.close();
-            shared.answering.wait().await;
+            shared.changing_calls.close();
+            shared.changing_calls.wait().await;
             served
         };
         let drained = tokio::time::timeout(drain, all).await;
@@ -284,7 +284,7 @@ async fn release_claims(shared: &Shared) {
 
 /// Gives the thread of a worker a lower priority than those that answer calls. On Linux the priority applies to one
 /// thread, elsewhere to the whole process.
-pub(crate) fn let_calls_go_first() {
+pub(crate) fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(5) {
         tracing::debug!(%error, "cannot lower the priority of workers");
@@ -294,15 +294,15 @@ pub(crate) fn let_calls_go_first() {
 /// Interval of pruning.
 const PRUNE: Duration = Duration::from_secs(3600);
 
-/// Interval of [`count_held`].
+/// Interval of [`record_gauges`].
 const COUNT: Duration = Duration::from_secs(30);
 
 /// Counts leases and the queue for recorders that export on their own; `/metrics` counts on each call.
-async fn count_held(shared: Arc<Shared>) {
+async fn record_gauges(shared: Arc<Shared>) {
     let mut interval = tokio::time::interval(COUNT);
     loop {
         interval.tick().await;
-        metrics::count_held(shared.store.as_ref()).await;
+        metrics::record_gauges(shared.store.as_ref()).await;
     }
 }
 
@@ -332,7 +332,7 @@ async fn end_recoveries(shared: Arc<Shared>) {
     loop {
         interval.tick().await;
         let is_recovery = |operation: &OperationRow| operation.kind == RECOVER;
-        match end_cut_off(shared.store.as_ref(), is_recovery).await {
+        match end_interrupted(shared.store.as_ref(), is_recovery).await {
             Ok(_) => drop(failing.ends()),
             Err(error) if failing.begins() => {
                 tracing::warn!(%error, "cannot end interrupted recoveries now");

@@ -9,7 +9,7 @@
 mod answer;
 mod path;
 
-use crate::auth::is_to_this_machine;
+use crate::auth::is_for_this_machine;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The path of the sites.
-const BELOW: &str = "/sites/";
+const PREFIX: &str = "/sites/";
 
 /// A rendered site.
 #[derive(Debug, Clone, Default)]
@@ -50,7 +50,7 @@ pub struct File {
 }
 
 /// Access to the recorded sites.
-pub trait Shelf: Send + Sync {
+pub trait SiteSource: Send + Sync {
     /// The current version of the site with that name. It may block.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ pub trait Shelf: Send + Sync {
 /// The served sites.
 #[derive(Clone)]
 pub struct Sites {
-    shelf: Arc<dyn Shelf>,
+    source: Arc<dyn SiteSource>,
     is_public: bool,
 }
 
@@ -69,25 +69,25 @@ impl Sites {
     /// The sites of a shelf. Sites that are not public are served only to this machine, under one of its own host
     /// names.
     #[must_use]
-    pub fn new(shelf: Arc<dyn Shelf>, is_public: bool) -> Self {
-        Self { shelf, is_public }
+    pub fn new(source: Arc<dyn SiteSource>, is_public: bool) -> Self {
+        Self { source, is_public }
     }
 
     /// The routes.
     pub fn routes(self) -> Router {
-        let routes = Router::new().route("/sites/{*path}", any(show)).fallback(|| async { nothing() });
+        let routes = Router::new().route("/sites/{*path}", any(show)).fallback(|| async { not_found() });
         routes.with_state(self)
     }
 
     /// The answer of a page whose handler panicked.
     #[must_use]
-    pub fn broken() -> Response {
+    pub fn panic_response() -> Response {
         plain(StatusCode::INTERNAL_SERVER_ERROR, "cannot show this page now")
     }
 
     async fn site(&self, name: &str) -> Result<Option<Arc<Site>>, Response> {
-        let (shelf, name) = (Arc::clone(&self.shelf), name.to_owned());
-        let read = tokio::task::spawn_blocking(move || shelf.site(&name))
+        let (source, name) = (Arc::clone(&self.source), name.to_owned());
+        let read = tokio::task::spawn_blocking(move || source.site(&name))
             .await
             .unwrap_or_else(|error| Err(io::Error::other(error)));
         read.map_err(|error| {
@@ -98,29 +98,29 @@ impl Sites {
 }
 
 async fn show(State(sites): State<Sites>, request: Request) -> Response {
-    let is_here = is_to_this_machine(&request);
+    let is_local = is_for_this_machine(&request);
     let (head, _) = request.into_parts();
-    match found(&sites, &head, is_here).await {
+    match respond(&sites, &head, is_local).await {
         Ok(response) | Err(response) => guarded(response, sites.is_public),
     }
 }
 
-async fn found(sites: &Sites, head: &Parts, is_here: bool) -> Result<Response, Response> {
+async fn respond(sites: &Sites, head: &Parts, is_local: bool) -> Result<Response, Response> {
     if !matches!(head.method, Method::GET | Method::HEAD) {
         let refused = plain(StatusCode::METHOD_NOT_ALLOWED, "sites are read-only");
         return Err(([(header::ALLOW, HeaderValue::from_static("GET, HEAD"))], refused).into_response());
     }
-    if !sites.is_public && !is_here {
+    if !sites.is_public && !is_local {
         let why = "the host name is not this machine's own: set `server.sites.public`";
         return Err(plain(StatusCode::FORBIDDEN, why));
     }
-    let requested = head.uri.path().strip_prefix(BELOW).and_then(SitePath::of).ok_or_else(nothing)?;
-    let site = sites.site(&requested.name).await?.ok_or_else(nothing)?;
+    let requested = head.uri.path().strip_prefix(PREFIX).and_then(SitePath::of).ok_or_else(not_found)?;
+    let site = sites.site(&requested.name).await?.ok_or_else(not_found)?;
     // Relative to the path of the call: a proxy may have removed a prefix.
     let redirect = |folder: &str| {
         let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         let name = folder.rsplit('/').next().unwrap_or_default();
-        answer::elsewhere(&format!("./{}/{query}", path::encoded(name)))
+        answer::redirect(&format!("./{}/{query}", path::encoded(name)))
     };
     if requested.is_bare {
         return Ok(redirect(&requested.name));
@@ -133,7 +133,7 @@ async fn found(sites: &Sites, head: &Parts, is_here: bool) -> Result<Response, R
     }
     match site.files.get(&site.error_document) {
         Some(file) => Ok(answer::file(&site, &site.error_document, file, head, StatusCode::NOT_FOUND).await),
-        None => Err(nothing()),
+        None => Err(not_found()),
     }
 }
 
@@ -148,7 +148,7 @@ fn guarded(mut response: Response, is_public: bool) -> Response {
     response
 }
 
-fn nothing() -> Response {
+fn not_found() -> Response {
     plain(StatusCode::NOT_FOUND, "page not found")
 }
 

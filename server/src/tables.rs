@@ -7,8 +7,8 @@
 //!
 //! Read in this order: this file (content), `door` (access), `pages` (presentation).
 
-mod door;
 mod pages;
+mod session;
 
 use async_trait::async_trait;
 use axum::Router;
@@ -78,7 +78,7 @@ pub enum NotShown {
     /// It does not exist.
     Missing(String),
     /// It cannot be shown now.
-    Broken(String),
+    Unavailable(String),
 }
 
 /// A database.
@@ -143,20 +143,20 @@ impl Pages {
     pub(crate) fn routes<S: Clone + Send + Sync + 'static>(self) -> Router<S> {
         let tables = self.tables;
         let guard = Arc::clone(&tables);
-        let behind = Router::new()
+        let guarded = Router::new()
             .route("/databases/", get(pages::databases))
             .route("/databases/{database}", get(pages::tables))
             .route("/databases/{database}/table", get(pages::rows))
             .route_layer(from_fn(move |request: Request, next: Next| {
                 let guard = Arc::clone(&guard);
-                async move { door::guard(&*guard, request, next).await }
+                async move { session::require_session(&*guard, request, next).await }
             }));
         let open = Router::new()
             .route(BASE, get(|| async { axum::response::Redirect::permanent("databases/") }))
-            .route("/databases/-/session", post(door::open))
+            .route("/databases/-/session", post(session::start_session))
             .route("/databases/-/style.css", get(|| pages::asset("text/css; charset=utf-8", pages::STYLE)))
             .route("/databases/-/open.js", get(|| pages::asset("text/javascript; charset=utf-8", pages::SCRIPT)));
-        behind.merge(open).layer(from_fn(door::here)).layer(from_fn(harden)).with_state(tables)
+        guarded.merge(open).layer(from_fn(session::require_this_machine)).layer(from_fn(harden)).with_state(tables)
     }
 
     /// Serves only these pages until `stop` is set.
@@ -164,15 +164,15 @@ impl Pages {
     /// # Errors
     /// When the server cannot accept connections.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
-        let beside = EmbeddedRoutes {
+        let embedded = EmbeddedRoutes {
             certificate: None,
             connections: ConnectionLimits::default().for_side_listener(),
             body_limit: LONGEST_BODY,
             drain: Duration::from_secs(1),
-            broken: || pages::wrong(500, "this is a bug in terrace: please report your steps"),
+            on_panic: || pages::error_page(500, "this is a bug in terrace: please report your steps"),
         };
-        let routes = self.routes::<()>().fallback(|| async { pages::wrong(404, "page not found") });
-        beside.serve(listener, routes, stop).await
+        let routes = self.routes::<()>().fallback(|| async { pages::error_page(404, "page not found") });
+        embedded.serve(listener, routes, stop).await
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// How often the files are checked: certificates are usually renewed long before they expire.
-const EVERY: Duration = Duration::from_secs(60);
+const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The files of the certificate.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub struct Certificate {
     /// Its private key, as PEM.
     pub key: PathBuf,
     /// Notified when the files should be read again at once.
-    pub again: Arc<Notify>,
+    pub reload: Arc<Notify>,
 }
 
 /// Why a certificate cannot be used.
@@ -30,7 +30,7 @@ pub struct Certificate {
 pub enum CertificateError {
     /// A file cannot be read.
     #[error("cannot read `{path}`: {why}")]
-    Unread {
+    Unreadable {
         /// The path of the file.
         path: String,
         /// The reason.
@@ -64,23 +64,24 @@ impl Certificate {
     /// # Errors
     /// When a file cannot be read, or the key does not belong to the certificate.
     pub fn read(&self) -> Result<ServerConfig, CertificateError> {
-        let wrong = |path: &Path, what, why: &dyn std::fmt::Display| CertificateError::File {
+        let content_error = |path: &Path, what, why: &dyn std::fmt::Display| CertificateError::File {
             path: path.display().to_string(),
             what,
             why: why.to_string(),
         };
-        let unlike = |path: &Path, what, error: pem::Error| match error {
+        let read_error = |path: &Path, what, error: pem::Error| match error {
             pem::Error::Io(error) => {
-                CertificateError::Unread { path: path.display().to_string(), why: error.to_string() }
+                CertificateError::Unreadable { path: path.display().to_string(), why: error.to_string() }
             }
-            error => wrong(path, what, &error),
+            error => content_error(path, what, &error),
         };
         let chain = CertificateDer::pem_file_iter(&self.chain).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-        let chain = chain.map_err(|error| unlike(&self.chain, "certificate", error))?;
+        let chain = chain.map_err(|error| read_error(&self.chain, "certificate", error))?;
         if chain.is_empty() {
-            return Err(wrong(&self.chain, "certificate", &"it has no `BEGIN CERTIFICATE` line"));
+            return Err(content_error(&self.chain, "certificate", &"it has no `BEGIN CERTIFICATE` line"));
         }
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| unlike(&self.key, "private key", error))?;
+        let key =
+            PrivateKeyDer::from_pem_file(&self.key).map_err(|error| read_error(&self.key, "private key", error))?;
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let config = builder.with_safe_default_protocol_versions().map(ServerConfigBuilder::with_no_client_auth);
         let config = config.and_then(|builder| builder.with_single_cert(chain, key));
@@ -109,10 +110,10 @@ pub(crate) fn watch(certificate: Certificate) -> Result<(RustlsConfig, JoinHandl
     let mut known = certificate.bytes();
     let config = RustlsConfig::from_config(Arc::new(certificate.read()?));
     let renewed = config.clone();
-    let watching = tokio::spawn(async move {
+    let reloader = tokio::spawn(async move {
         loop {
             // A notification ends the wait early.
-            let _ = tokio::time::timeout(EVERY, certificate.again.notified()).await;
+            let _ = tokio::time::timeout(CHECK_INTERVAL, certificate.reload.notified()).await;
             let now = certificate.bytes();
             if now == known {
                 continue;
@@ -128,5 +129,5 @@ pub(crate) fn watch(certificate: Certificate) -> Result<(RustlsConfig, JoinHandl
             }
         }
     });
-    Ok((config, watching))
+    Ok((config, reloader))
 }

@@ -1,6 +1,6 @@
 //! Webhook for drift: a signed call according to Standard Webhooks, with retries.
 
-use crate::drifting::Found;
+use crate::drift_scan::DriftFindings;
 use crate::http::{check_url, client, in_words};
 use backon::{ExponentialBuilder, Retryable};
 use base64::Engine;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// Timeout of one attempt.
-const PATIENCE: Duration = Duration::from_secs(15);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Retries after 1, 4, 16, 64 and 256 seconds.
 const RETRIES: usize = 5;
 /// The prefix of a base64 secret, as in the specification. A secret without it is used literally.
@@ -39,12 +39,12 @@ impl Webhook {
     }
 
     /// Sends the findings of a scan. If no attempt succeeds, the log reports the failure.
-    pub(crate) async fn tell(self, operation: Uuid, stack: String, found: Found) {
+    pub(crate) async fn send_report(self, operation: Uuid, stack: String, findings: DriftFindings) {
         let at = Timestamp::now();
         let body = json!({
             "type": "drift.detected",
             "timestamp": at.to_string(),
-            "data": {"operation": operation, "stack": stack, "drifted": found.drifted, "unread": found.unread},
+            "data": {"operation": operation, "stack": stack, "drifted": findings.drifted, "unread": findings.unread},
         })
         .to_string();
         let sent = self.send(operation, body).await;
@@ -55,7 +55,7 @@ impl Webhook {
     }
 
     async fn send(&self, id: Uuid, body: String) -> Result<(), String> {
-        let client = client(PATIENCE)?;
+        let client = client(ATTEMPT_TIMEOUT)?;
         let attempt = || async {
             // Each attempt gets a new signature: receivers may refuse old ones.
             let at = Timestamp::now().as_second();
@@ -66,7 +66,7 @@ impl Webhook {
             match answer {
                 Err(error) => Err((in_words(&error), true)),
                 Ok(answer) if answer.status().is_success() => Ok(()),
-                Ok(answer) => Err((format!("it answered {}", answer.status()), is_passing(answer.status()))),
+                Ok(answer) => Err((format!("it answered {}", answer.status()), is_transient(answer.status()))),
             }
         };
         let waits = ExponentialBuilder::default()
@@ -78,7 +78,7 @@ impl Webhook {
         let log = |(error, _): &(String, bool), wait: Duration| {
             tracing::warn!(operation = %id, error, seconds = wait.as_secs(), "cannot deliver the webhook for drift yet: retrying");
         };
-        attempt.retry(waits).when(|(_, is_passing)| *is_passing).notify(log).await.map_err(|(error, _)| error)
+        attempt.retry(waits).when(|(_, is_transient)| *is_transient).notify(log).await.map_err(|(error, _)| error)
     }
 
     /// `v1,` and the HMAC-SHA-256 of the sent content.
@@ -94,7 +94,7 @@ impl Webhook {
 }
 
 /// Whether the same call may succeed later.
-fn is_passing(status: StatusCode) -> bool {
+fn is_transient(status: StatusCode) -> bool {
     status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::REQUEST_TIMEOUT
 }
 

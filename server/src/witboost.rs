@@ -2,11 +2,11 @@
 
 mod bodies;
 mod calls;
-mod misspelt;
+mod misspelt_fields;
 
 use crate::answer::{Invalid, Refusal, SystemError};
 use crate::auth::{Action, guarded};
-use crate::docs::{describe_answers, describe_tokens, needing};
+use crate::docs::{describe_answers, describe_tokens, require_scope};
 use crate::serve::Shared;
 use axum::Router;
 use axum::response::IntoResponse;
@@ -59,9 +59,9 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
 
 /// The description of the API: OpenAPI 3.1.
 pub(crate) fn description() -> Description {
-    let parts = parts().into_iter().map(|(action, part)| needing(action.scope(), part.into_openapi()));
+    let parts = parts().into_iter().map(|(action, part)| require_scope(action.scope(), part.into_openapi()));
     let mut description = parts.fold(Head::openapi(), Description::merge_from);
-    let anywhere = [
+    let common_statuses = [
         ("400", "the request is invalid"),
         ("401", "the caller is unknown"),
         ("403", "the caller may not do that"),
@@ -72,7 +72,7 @@ pub(crate) fn description() -> Description {
         ("503", "unavailable: try again later"),
     ];
     let schema_of = |status: &str| if status == "400" { "RequestValidationError" } else { "SystemError" };
-    describe_answers(&mut description, &anywhere, "application/json", schema_of);
+    describe_answers(&mut description, &common_statuses, "application/json", schema_of);
     describe_tokens(&mut description);
     description
 }

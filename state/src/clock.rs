@@ -13,7 +13,7 @@ pub trait Clock: Send + Sync {
 
     /// True for the system clock. A store that several machines write then uses the database's time, because the clocks
     /// of machines differ.
-    fn is_of_the_machine(&self) -> bool {
+    fn is_system_clock(&self) -> bool {
         false
     }
 }
@@ -27,7 +27,7 @@ impl Clock for SystemClock {
         Timestamp::now()
     }
 
-    fn is_of_the_machine(&self) -> bool {
+    fn is_system_clock(&self) -> bool {
         true
     }
 }

@@ -227,7 +227,7 @@ fn row(text: &str) -> Row {
     }
 }
 
-fn depending(text: &str, on: &[&str]) -> Row {
+fn row_depending_on(text: &str, on: &[&str]) -> Row {
     Row { dependencies: on.iter().map(|text| address(text)).collect(), ..row(text) }
 }
 

@@ -142,9 +142,9 @@ struct Version {
 pub async fn export(store: &dyn StateStore, stack: Option<&StackId>, with_history: bool) -> Result<Value, StoreError> {
     let state_id = store.identity().await?.id;
     let snapshots = store.snapshot(stack, with_history).await?;
-    let stacks = snapshots.into_iter().filter(holds_something).map(Stack::from).collect();
+    let stacks = snapshots.into_iter().filter(has_content).map(Stack::from).collect();
     serde_json::to_value(Document { format_version: FORMAT_VERSION, state_id, stacks })
-        .map_err(|error| StoreError::Unavailable { doing: "read", reason: error.to_string() })
+        .map_err(|error| StoreError::Unavailable { action: "read", reason: error.to_string() })
 }
 
 /// The ID of the exported state; `None` for other documents.
@@ -214,7 +214,7 @@ pub fn merged(recorded: &ComponentRow, imported: &ComponentRow) -> Result<Compon
     for (name, value) in imported {
         match outputs.get(&name) {
             None => drop(outputs.insert(name, value)),
-            Some(there) if *there == value => {}
+            Some(current) if *current == value => {}
             Some(_) => differing.push(name),
         }
     }
@@ -240,7 +240,7 @@ fn parse<'d, T: Deserialize<'d>>(document: &'d str) -> Result<T, ImportError> {
     })
 }
 
-fn holds_something(snapshot: &StackSnapshot) -> bool {
+fn has_content(snapshot: &StackSnapshot) -> bool {
     !(snapshot.rows.is_empty()
         && snapshot.components.is_empty()
         && snapshot.owned.is_empty()

@@ -34,7 +34,7 @@ pub use memory::MemoryStore;
 pub use url::{PostgresUrl, StoreUrl, StoreUrlError};
 
 use sqlite::SqliteStore;
-pub use sqlite::{SQLITE_MARK, saved_beside};
+pub use sqlite::{SQLITE_MARK, find_saved_copy};
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
@@ -110,12 +110,12 @@ pub async fn damage(url: &StoreUrl) -> Result<Option<String>, StoreError> {
 
 /// The ID of a state of any format, and whether it has ever had an operation or a stack; `None` if it is missing.
 /// Nothing is created or changed.
-async fn glance(url: &StoreUrl) -> Result<Option<(Uuid, bool)>, StoreError> {
+async fn identify(url: &StoreUrl) -> Result<Option<(Uuid, bool)>, StoreError> {
     match url {
-        StoreUrl::Sqlite(path) => sqlite::glance(path),
+        StoreUrl::Sqlite(path) => sqlite::identify(path),
         StoreUrl::SqliteMemory => Ok(None),
         #[cfg(feature = "postgres")]
-        StoreUrl::Postgres(url) => postgres::glance(url).await,
+        StoreUrl::Postgres(url) => postgres::identify(url).await,
         #[cfg(not(feature = "postgres"))]
         StoreUrl::Postgres(_) => Err(no_postgres()),
     }
@@ -124,7 +124,7 @@ async fn glance(url: &StoreUrl) -> Result<Option<(Uuid, bool)>, StoreError> {
 #[cfg(not(feature = "postgres"))]
 fn no_postgres() -> StoreError {
     let reason = "this build has no support for PostgreSQL; use `sqlite:PATH`".to_owned();
-    StoreError::Unavailable { doing: "opened", reason }
+    StoreError::Unavailable { action: "opened", reason }
 }
 
 /// Opens a store with the given clock.
@@ -149,13 +149,13 @@ pub async fn open_with_clock(
     };
     match opened {
         Ok(store) => Ok(Arc::new(store?)),
-        Err(error) => Err(StoreError::Unavailable { doing: "opened", reason: error.to_string() }),
+        Err(error) => Err(StoreError::Unavailable { action: "opened", reason: error.to_string() }),
     }
 }
 
 /// The error of a write to a store that was opened for reading.
-fn only_read() -> StoreError {
-    StoreError::Unavailable { doing: "written", reason: "it was opened for reading only".to_owned() }
+fn read_only_error() -> StoreError {
+    StoreError::Unavailable { action: "written", reason: "it was opened for reading only".to_owned() }
 }
 
 /// The error of reading a store of an older format: readers do not upgrade, and their SQL is that of the newest format.
@@ -163,7 +163,7 @@ fn needs_migration(format: u32, newest: u32, url: &str) -> StoreError {
     let reason = format!(
         "{url} has the older format {format}; `terrace state upgrade`, or the next command that writes, upgrades it to format {newest}"
     );
-    StoreError::Unavailable { doing: "read", reason }
+    StoreError::Unavailable { action: "read", reason }
 }
 
 /// True if the state has ever been used, in every format.
@@ -173,7 +173,7 @@ const IS_USED: &str = "SELECT EXISTS (SELECT 1 FROM stack) OR EXISTS (SELECT 1 F
 const NO_OUTPUTS: &str = "{}";
 
 /// The lease that covers a row: the one on its component or, for a shared row, on the row itself.
-fn covering<'a>(leases: &'a [Lease], row: &Row) -> Option<&'a Lease> {
+fn covering_lease<'a>(leases: &'a [Lease], row: &Row) -> Option<&'a Lease> {
     let address = row.address.to_string();
     let of_stack = || leases.iter().filter(|lease| lease.stack == row.stack);
     of_stack()

@@ -20,11 +20,11 @@ use std::time::Duration;
 use table::Table;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, AskedRow, AuditEntry, AuditLink, AuditLog, AuditPage, Cancelled, Claimant, ComponentEntry, ComponentRead,
+    Acquired, AuditEntry, AuditLink, AuditLog, AuditPage, Cancelled, Claimant, ComponentEntry, ComponentRead,
     ComponentRow, Enqueued, Generation, HistoryEntry, Intent, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation,
     NewRequest, OpenIntent, OperationFilter, OperationRow, OwnerRow, OwnersOf, Ownership, Pruned, Record, RequestClaim,
     RequestEnd, RequestQueue, RequestRow, Row, RowStatus, Selection, ServerStore, StackSnapshot, StateStore, StepRow,
-    StoreError, StoreIdentity,
+    StoreError, StoreIdentity, StoredRequest,
 };
 use uuid::Uuid;
 
@@ -71,20 +71,20 @@ struct State {
 }
 
 impl State {
-    fn keep(&mut self) {
-        self.rows.keep();
-        self.versions.keep();
-        self.components.keep();
-        self.component_versions.keep();
-        self.owners.keep();
-        self.leases.keep();
-        self.operations.keep();
-        self.steps.keep();
-        self.open_steps.keep();
-        self.logs.keep();
-        self.spent.keep();
-        self.requests.keep();
-        self.audit.keep();
+    fn commit_changes(&mut self) {
+        self.rows.commit_changes();
+        self.versions.commit_changes();
+        self.components.commit_changes();
+        self.component_versions.commit_changes();
+        self.owners.commit_changes();
+        self.leases.commit_changes();
+        self.operations.commit_changes();
+        self.steps.commit_changes();
+        self.open_steps.commit_changes();
+        self.logs.commit_changes();
+        self.spent.commit_changes();
+        self.requests.commit_changes();
+        self.audit.commit_changes();
     }
 
     fn undo(&mut self) {
@@ -152,9 +152,9 @@ impl State {
         ComponentRead { stack, component, generation: newest.unwrap_or_default() }
     }
 
-    fn owners(&self, environment: &str, is_wanted: impl Fn(&Ownership) -> bool) -> Vec<OwnerRow> {
-        let is_wanted = |owner: &Ownership| owner.stack.environment == environment && is_wanted(owner);
-        let owners = self.owners.iter().filter(|(owner, _)| is_wanted(owner));
+    fn owners(&self, environment: &str, matches: impl Fn(&Ownership) -> bool) -> Vec<OwnerRow> {
+        let matches = |owner: &Ownership| owner.stack.environment == environment && matches(owner);
+        let owners = self.owners.iter().filter(|(owner, _)| matches(owner));
         let row = |(owner, declaration): (&Ownership, &String)| OwnerRow {
             ownership: owner.clone(),
             declaration: declaration.clone(),
@@ -218,7 +218,7 @@ impl MemoryStore {
         let mut state = self.state();
         let result = change(&mut state, self.clock.now());
         if result.is_ok() {
-            state.keep()
+            state.commit_changes()
         } else {
             state.undo()
         }
@@ -233,7 +233,7 @@ impl Default for MemoryStore {
 }
 
 fn refused(reason: String) -> StoreError {
-    StoreError::Unavailable { doing: "written", reason }
+    StoreError::Unavailable { action: "written", reason }
 }
 
 #[async_trait]
@@ -295,9 +295,9 @@ impl StateStore for MemoryStore {
 
     async fn open_intents(&self, stack: &StackId, selection: &Selection) -> Result<Vec<OpenIntent>, StoreError> {
         let (state, now) = (self.state(), self.clock.now());
-        let is_wanted = |row: &Row| row.stack == *stack && crate::selects(selection, &row.address);
+        let matches = |row: &Row| row.stack == *stack && crate::selects(selection, &row.address);
         let mut steps: Vec<&OpenStep> =
-            state.open_steps.iter().map(|(_, step)| step).filter(|step| is_wanted(&step.intent.row)).collect();
+            state.open_steps.iter().map(|(_, step)| step).filter(|step| matches(&step.intent.row)).collect();
         steps.sort_by_key(|step| step.number);
         Ok(steps.into_iter().map(|step| state.open_intent(step, now)).collect())
     }
@@ -348,19 +348,19 @@ impl StateStore for MemoryStore {
         self.change(|state, now| state.commit(leases, &records, now))
     }
 
-    async fn operations(&self, which: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
+    async fn operations(&self, filter: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
         let (state, now) = (self.state(), self.clock.now());
-        let OperationFilter { kind, stack, before, limit } = which;
+        let OperationFilter { kind, stack, before, limit } = filter;
         let before = before.map(|id| state.operations.get(&id).map(|operation| operation.number));
-        let is_asked = |operation: &&Operation| {
+        let matches = |operation: &&Operation| {
             kind.as_ref().is_none_or(|kind| operation.row.kind == *kind)
                 && stack.as_ref().is_none_or(|stack| operation.row.stacks.contains(stack))
                 && before.is_none_or(|before| before.is_some_and(|before| operation.number < before))
         };
         let all = state.operations.iter().map(|(_, operation)| operation);
-        let mut operations: Vec<&Operation> = all.filter(is_asked).collect();
+        let mut operations: Vec<&Operation> = all.filter(matches).collect();
         operations.sort_by_key(|operation| std::cmp::Reverse(operation.number));
-        Ok(operations.into_iter().take(*limit).map(|operation| state.seen(operation, now)).collect())
+        Ok(operations.into_iter().take(*limit).map(|operation| state.current_row(operation, now)).collect())
     }
 
     async fn unended_operations(&self) -> Result<Vec<OperationRow>, StoreError> {
@@ -368,7 +368,7 @@ impl StateStore for MemoryStore {
         let all = state.operations.iter().map(|(_, operation)| operation);
         let mut unended: Vec<&Operation> = all.filter(|operation| operation.row.ended_at.is_none()).collect();
         unended.sort_by_key(|operation| std::cmp::Reverse(operation.number));
-        Ok(unended.into_iter().map(|operation| state.seen(operation, now)).collect())
+        Ok(unended.into_iter().map(|operation| state.current_row(operation, now)).collect())
     }
 
     async fn operation_ids(&self, within: RangeInclusive<Uuid>, limit: usize) -> Result<Vec<Uuid>, StoreError> {
@@ -381,7 +381,7 @@ impl StateStore for MemoryStore {
         let (state, now) = (self.state(), self.clock.now());
         let Some(operation) = state.operations.get(&id) else { return Ok(None) };
         let steps = state.steps.range((id, 0)..=(id, u32::MAX)).map(|(_, step)| step.clone()).collect();
-        Ok(Some((state.seen(operation, now), steps)))
+        Ok(Some((state.current_row(operation, now), steps)))
     }
 
     async fn logs(&self, id: Uuid, after: usize) -> Result<Vec<LogLine>, StoreError> {
@@ -411,8 +411,8 @@ impl AuditLog for MemoryStore {
         self.change(|state, now| state.audit(&entries, now))
     }
 
-    async fn audited(&self, after: u64, limit: usize) -> Result<AuditPage, StoreError> {
-        Ok(self.state().audited(after, limit))
+    async fn audit_page(&self, after: u64, limit: usize) -> Result<AuditPage, StoreError> {
+        Ok(self.state().audit_page(after, limit))
     }
 
     async fn prune_audit(&self, keep: Duration) -> Result<u64, StoreError> {
@@ -438,8 +438,8 @@ impl RequestQueue for MemoryStore {
         self.change(|state, now| state.enqueue(request, most, now))
     }
 
-    async fn asked_with(&self, key: &str) -> Result<Option<(Uuid, String)>, StoreError> {
-        Ok(self.state().asked_with(key))
+    async fn find_by_idempotency_key(&self, key: &str) -> Result<Option<(Uuid, String)>, StoreError> {
+        Ok(self.state().find_by_idempotency_key(key))
     }
 
     async fn claim(&self, claimant: &Claimant, term: Duration) -> Result<Option<RequestClaim>, StoreError> {
@@ -453,16 +453,16 @@ impl RequestQueue for MemoryStore {
         })
     }
 
-    async fn keep(&self, claim: &RequestClaim, term: Duration) -> Result<(), StoreError> {
-        self.change(|state, now| state.keep_claim(claim, term, now))
+    async fn renew_claim(&self, claim: &RequestClaim, term: Duration) -> Result<(), StoreError> {
+        self.change(|state, now| state.renew_claim(claim, term, now))
     }
 
     async fn finish(&self, claim: &RequestClaim, end: &RequestEnd) -> Result<(), StoreError> {
         self.change(|state, now| state.finish(claim, end, now))
     }
 
-    async fn give_back(&self, claim: &RequestClaim, after: Duration) -> Result<(), StoreError> {
-        self.change(|state, now| state.give_back(claim, after, now))
+    async fn release_claim(&self, claim: &RequestClaim, after: Duration) -> Result<(), StoreError> {
+        self.change(|state, now| state.release_claim(claim, after, now))
     }
 
     async fn waiting(&self) -> Result<usize, StoreError> {
@@ -473,8 +473,8 @@ impl RequestQueue for MemoryStore {
         self.change(|_, _| Ok(()))
     }
 
-    async fn asked(&self) -> Result<Vec<AskedRow>, StoreError> {
-        Ok(self.state().asked())
+    async fn stored_requests(&self) -> Result<Vec<StoredRequest>, StoreError> {
+        Ok(self.state().stored_requests())
     }
 
     async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError> {

@@ -48,10 +48,10 @@ use crate::clock::Clock;
 use crate::roles::RoleStore;
 use crate::sqlite::SqliteStore;
 use crate::url::PostgresUrl;
-use crate::{Access, only_read};
+use crate::{Access, read_only_error};
 use async_trait::async_trait;
-use connection::Line;
-pub(crate) use connection::understood;
+use connection::ConnectionClass;
+pub(crate) use connection::parse_url;
 use error::Failure;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
@@ -64,17 +64,17 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, AskedRow, AuditEntry, AuditLog, AuditPage, Cancelled, Claimant, ComponentRead, ComponentRow, Enqueued,
+    Acquired, AuditEntry, AuditLog, AuditPage, Cancelled, Claimant, ComponentRead, ComponentRow, Enqueued,
     HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, NewRequest, OpenIntent, OperationFilter,
     OperationRow, OwnerRow, OwnersOf, Pruned, Record, RequestClaim, RequestEnd, RequestQueue, RequestRow, Row,
-    Selection, ServerStore, StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity,
+    Selection, ServerStore, StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity, StoredRequest,
 };
 use uuid::Uuid;
 
 pub(crate) use migrate::FORMAT;
 pub(crate) use transfer::side;
 
-use server::{ABSENCE, Context, Doubt, Server};
+use server::{Context, OUTAGE_WAIT, OnUnknownCommit, Server};
 
 /// Opens the store of a database.
 pub(crate) async fn open(
@@ -90,7 +90,7 @@ pub(crate) async fn open(
 
 /// Opens the role mapper's tables beside the store of a database; creates missing ones.
 pub(crate) async fn open_roles(url: &PostgresUrl, clock: Arc<dyn Clock>) -> Result<Arc<dyn RoleStore>, StoreError> {
-    let lost = || StoreError::Unavailable { doing: "opened", reason: format!("{url} was emptied meanwhile") };
+    let lost = || StoreError::Unavailable { action: "opened", reason: format!("{url} was emptied meanwhile") };
     let store = store(url, Access::ReadWrite, &clock).await?.ok_or_else(lost)?;
     store.make_roles().await?;
     Ok(Arc::new(store))
@@ -117,7 +117,12 @@ async fn store(url: &PostgresUrl, access: Access, clock: &Arc<dyn Clock>) -> Res
         })
         .await?;
     let identity = found.map(|id| StoreIdentity { id, url: server.url.clone() });
-    Ok(identity.map(|identity| PostgresStore { server: Arc::new(server), identity, access, line: Line::Work }))
+    Ok(identity.map(|identity| PostgresStore {
+        server: Arc::new(server),
+        identity,
+        access,
+        class: ConnectionClass::Work,
+    }))
 }
 
 /// The format of a database; 0 if it has no store yet.
@@ -132,7 +137,7 @@ pub(crate) async fn format_of(url: &PostgresUrl) -> Result<u32, StoreError> {
 }
 
 /// The ID of the state, and whether it has ever been used; `None` if there is no store yet.
-pub(crate) async fn glance(url: &PostgresUrl) -> Result<Option<(Uuid, bool)>, StoreError> {
+pub(crate) async fn identify(url: &PostgresUrl) -> Result<Option<(Uuid, bool)>, StoreError> {
     let server = Server::new(url, &(Arc::new(crate::SystemClock) as Arc<dyn Clock>))?;
     let shown = server.url.clone();
     server
@@ -160,7 +165,7 @@ pub(crate) async fn damage(url: &PostgresUrl) -> Result<Option<String>, StoreErr
                 match migrate::inspect(session, &shown).await? {
                     0 => Ok(None),
                     _ => {
-                        session.wait_long();
+                        session.raise_deadline();
                         read::damage(session).await
                     }
                 }
@@ -174,12 +179,12 @@ struct PostgresStore {
     server: Arc<Server>,
     identity: StoreIdentity,
     access: Access,
-    /// The line of reads that have none of their own.
-    line: Line,
+    /// The connection class of reads that have none of their own.
+    class: ConnectionClass,
 }
 
 impl PostgresStore {
-    async fn read<T, W>(&self, line: Line, purpose: Purpose, work: W) -> Result<T, StoreError>
+    async fn read<T, W>(&self, class: ConnectionClass, purpose: Purpose, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: for<'s> FnOnce(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>>
@@ -188,11 +193,17 @@ impl PostgresStore {
             + Sync
             + 'static,
     {
-        self.server.read_as(line, purpose, "read", ABSENCE, work).await
+        self.server.read_as(class, purpose, "read", OUTAGE_WAIT, work).await
     }
 
     /// Writes with the given input, which is kept for a retry.
-    async fn write<A, T, W>(&self, line: Line, doubt: Doubt, given: A, work: W) -> Result<T, StoreError>
+    async fn write<A, T, W>(
+        &self,
+        class: ConnectionClass,
+        on_unknown_commit: OnUnknownCommit,
+        given: A,
+        work: W,
+    ) -> Result<T, StoreError>
     where
         A: Send + Sync + 'static,
         T: Send + 'static,
@@ -203,11 +214,11 @@ impl PostgresStore {
             + 'static,
     {
         if self.access == Access::ReadOnly {
-            return Err(only_read());
+            return Err(read_only_error());
         }
         let given = Arc::new(given);
         self.server
-            .write(line, doubt, move |session, context| {
+            .write(class, on_unknown_commit, move |session, context| {
                 let (given, work) = (Arc::clone(&given), work.clone());
                 Box::pin(async move { work(session, context, &given).await })
             })
@@ -222,8 +233,8 @@ impl PostgresStore {
     /// Records dead processes with open steps, at intervals.
     async fn watch(&self) -> Infallible {
         loop {
-            let noted = self.write(Line::Keep, Doubt::Repeat, (), |session, context, ()| {
-                Box::pin(journal::note_gone(session, context))
+            let noted = self.write(ConnectionClass::Renewal, OnUnknownCommit::Repeat, (), |session, context, ()| {
+                Box::pin(journal::record_dead_processes(session, context))
             });
             if let Err(error) = noted.await {
                 tracing::debug!(%error, "cannot record ended processes now");
@@ -240,20 +251,20 @@ impl StateStore for PostgresStore {
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
-        self.read(self.line, Purpose::Look, |session, context| Box::pin(context.now(session))).await
+        self.read(self.class, Purpose::ReadOne, |session, context| Box::pin(context.now(session))).await
     }
 
     async fn stacks(&self) -> Result<Vec<StackId>, StoreError> {
-        self.read(self.line, Purpose::Look, |session, _| Box::pin(read::stacks(session))).await
+        self.read(self.class, Purpose::ReadOne, |session, _| Box::pin(read::stacks(session))).await
     }
 
     async fn known_stacks(&self) -> Result<Vec<StackId>, StoreError> {
-        self.read(self.line, Purpose::Look, |session, _| Box::pin(read::known_stacks(session))).await
+        self.read(self.class, Purpose::ReadOne, |session, _| Box::pin(read::known_stacks(session))).await
     }
 
     async fn rows(&self, stack: &StackId, selection: &Selection) -> Result<Vec<Row>, StoreError> {
         let (stack, selection) = (stack.clone(), selection.clone());
-        self.read(self.line, Purpose::Look, move |session, _| {
+        self.read(self.class, Purpose::ReadOne, move |session, _| {
             Box::pin(async move { read::rows(session, &stack, &selection).await })
         })
         .await
@@ -261,7 +272,7 @@ impl StateStore for PostgresStore {
 
     async fn retained_rows(&self, environment: &str) -> Result<Vec<Row>, StoreError> {
         let environment = environment.to_owned();
-        self.read(self.line, Purpose::Look, move |session, _| {
+        self.read(self.class, Purpose::ReadOne, move |session, _| {
             Box::pin(async move { read::retained_rows(session, &environment).await })
         })
         .await
@@ -269,7 +280,7 @@ impl StateStore for PostgresStore {
 
     async fn components(&self, stack: &StackId) -> Result<Vec<ComponentRow>, StoreError> {
         let stack = stack.clone();
-        self.read(self.line, Purpose::Look, move |session, _| {
+        self.read(self.class, Purpose::ReadOne, move |session, _| {
             Box::pin(async move { read::components(session, &stack).await })
         })
         .await
@@ -281,7 +292,7 @@ impl StateStore for PostgresStore {
         components: &BTreeSet<String>,
     ) -> Result<Vec<ComponentRead>, StoreError> {
         let (stack, keys) = (stack.clone(), components.clone());
-        self.read(self.line, Purpose::Read, move |session, _| {
+        self.read(self.class, Purpose::Read, move |session, _| {
             Box::pin(async move { read::component_reads(session, &stack, &keys).await })
         })
         .await
@@ -289,7 +300,7 @@ impl StateStore for PostgresStore {
 
     async fn owners(&self, environment: &str, of: &OwnersOf) -> Result<Vec<OwnerRow>, StoreError> {
         let (environment, of) = (environment.to_owned(), of.clone());
-        self.read(self.line, Purpose::Look, move |session, _| {
+        self.read(self.class, Purpose::ReadOne, move |session, _| {
             Box::pin(async move { read::owners(session, &environment, &of).await })
         })
         .await
@@ -297,7 +308,7 @@ impl StateStore for PostgresStore {
 
     async fn open_intents(&self, stack: &StackId, selection: &Selection) -> Result<Vec<OpenIntent>, StoreError> {
         let (stack, selection) = (stack.clone(), selection.clone());
-        self.read(self.line, Purpose::Look, move |session, context| {
+        self.read(self.class, Purpose::ReadOne, move |session, context| {
             Box::pin(async move { journal::open_intents(session, context, &stack, &selection).await })
         })
         .await
@@ -305,7 +316,7 @@ impl StateStore for PostgresStore {
 
     async fn history(&self, stack: &StackId, address: &Address) -> Result<Vec<HistoryEntry>, StoreError> {
         let (stack, address) = (stack.clone(), address.clone());
-        self.read(self.line, Purpose::Read, move |session, _| {
+        self.read(self.class, Purpose::Read, move |session, _| {
             Box::pin(async move { read::history(session, &stack, &address).await })
         })
         .await
@@ -313,111 +324,133 @@ impl StateStore for PostgresStore {
 
     async fn snapshot(&self, stack: Option<&StackId>, with_history: bool) -> Result<Vec<StackSnapshot>, StoreError> {
         let stack = stack.cloned();
-        self.read(self.line, Purpose::Read, move |session, _| {
-            session.wait_long();
+        self.read(self.class, Purpose::Read, move |session, _| {
+            session.raise_deadline();
             Box::pin(read::snapshot(session, stack, with_history))
         })
         .await
     }
 
     async fn acquire(&self, request: &LeaseRequest) -> Result<Acquired, StoreError> {
-        self.write(Line::Work, Doubt::Repeat, request.clone(), |session, context, request| {
+        self.write(ConnectionClass::Work, OnUnknownCommit::Repeat, request.clone(), |session, context, request| {
             Box::pin(lease::acquire(session, context, request))
         })
         .await
     }
 
     async fn renew(&self, leases: &[Lease], term: Duration) -> Result<(), StoreError> {
-        self.write(Line::Keep, Doubt::Repeat, (leases.to_vec(), term), |session, context, (leases, term)| {
-            Box::pin(lease::renew(session, context, leases, *term))
-        })
+        self.write(
+            ConnectionClass::Renewal,
+            OnUnknownCommit::Repeat,
+            (leases.to_vec(), term),
+            |session, context, (leases, term)| Box::pin(lease::renew(session, context, leases, *term)),
+        )
         .await
     }
 
     async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
         let ids: Vec<String> = leases.iter().map(|lease| lease.id.clone()).collect();
-        self.write(Line::Work, Doubt::Repeat, ids, |session, _, ids| Box::pin(lease::free(session, ids)))
-            .await
-            .map(|_| ())
+        self.write(ConnectionClass::Work, OnUnknownCommit::Repeat, ids, |session, _, ids| {
+            Box::pin(lease::free(session, ids))
+        })
+        .await
+        .map(|_| ())
     }
 
     async fn leases(&self) -> Result<Vec<LeaseInfo>, StoreError> {
-        self.read(self.line, Purpose::Read, |session, context| {
+        self.read(self.class, Purpose::Read, |session, context| {
             Box::pin(async move { lease::held(session, context.now(session).await?).await })
         })
         .await
     }
 
     async fn break_lease(&self, id: &str) -> Result<bool, StoreError> {
-        self.write(Line::Work, Doubt::Tell, vec![id.to_owned()], |session, _, ids| Box::pin(lease::free(session, ids)))
-            .await
+        self.write(ConnectionClass::Work, OnUnknownCommit::Report, vec![id.to_owned()], |session, _, ids| {
+            Box::pin(lease::free(session, ids))
+        })
+        .await
     }
 
     async fn begin(&self, operation: &NewOperation) -> Result<(), StoreError> {
-        self.write(Line::Work, Doubt::Repeat, operation.clone(), |session, context, operation| {
+        self.write(ConnectionClass::Work, OnUnknownCommit::Repeat, operation.clone(), |session, context, operation| {
             Box::pin(commit::begin(session, context, operation))
         })
         .await
     }
 
     async fn commit(&self, leases: &[Lease], records: Vec<Record>) -> Result<(), StoreError> {
-        self.write(Line::Work, Doubt::Repeat, (leases.to_vec(), records), |session, context, (leases, records)| {
-            Box::pin(commit::commit(session, context, leases, records))
-        })
+        self.write(
+            ConnectionClass::Work,
+            OnUnknownCommit::Repeat,
+            (leases.to_vec(), records),
+            |session, context, (leases, records)| Box::pin(commit::commit(session, context, leases, records)),
+        )
         .await
     }
 
-    async fn operations(&self, which: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
-        let which = which.clone();
-        self.read(self.line, Purpose::Read, move |session, context| {
-            Box::pin(journal::operations(session, context, which))
+    async fn operations(&self, filter: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
+        let filter = filter.clone();
+        self.read(self.class, Purpose::Read, move |session, context| {
+            Box::pin(journal::operations(session, context, filter))
         })
         .await
     }
 
     async fn unended_operations(&self) -> Result<Vec<OperationRow>, StoreError> {
-        self.read(self.line, Purpose::Read, |session, context| Box::pin(journal::unended(session, context))).await
+        self.read(self.class, Purpose::Read, |session, context| Box::pin(journal::unended(session, context))).await
     }
 
     async fn operation_ids(&self, within: RangeInclusive<Uuid>, limit: usize) -> Result<Vec<Uuid>, StoreError> {
-        self.read(self.line, Purpose::Look, move |session, _| Box::pin(journal::ids(session, within.clone(), limit)))
-            .await
-    }
-
-    async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {
-        self.read(Line::Call, Purpose::Read, move |session, context| Box::pin(journal::operation(session, context, id)))
-            .await
-    }
-
-    async fn logs(&self, id: Uuid, after: usize) -> Result<Vec<LogLine>, StoreError> {
-        self.read(self.line, Purpose::Look, move |session, _| Box::pin(journal::logs(session, id, after))).await
-    }
-
-    async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<Option<Cancelled>, StoreError> {
-        self.write(Line::Call, Doubt::Repeat, (operation, by.to_owned()), |session, context, (operation, by)| {
-            Box::pin(journal::request_cancel(session, context, *operation, by))
+        self.read(self.class, Purpose::ReadOne, move |session, _| {
+            Box::pin(journal::ids(session, within.clone(), limit))
         })
         .await
     }
 
+    async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {
+        self.read(ConnectionClass::Call, Purpose::Read, move |session, context| {
+            Box::pin(journal::operation(session, context, id))
+        })
+        .await
+    }
+
+    async fn logs(&self, id: Uuid, after: usize) -> Result<Vec<LogLine>, StoreError> {
+        self.read(self.class, Purpose::ReadOne, move |session, _| Box::pin(journal::logs(session, id, after))).await
+    }
+
+    async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<Option<Cancelled>, StoreError> {
+        self.write(
+            ConnectionClass::Call,
+            OnUnknownCommit::Repeat,
+            (operation, by.to_owned()),
+            |session, context, (operation, by)| Box::pin(journal::request_cancel(session, context, *operation, by)),
+        )
+        .await
+    }
+
     async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError> {
-        self.read(Line::Keep, Purpose::Look, move |session, _| {
+        self.read(ConnectionClass::Renewal, Purpose::ReadOne, move |session, _| {
             Box::pin(journal::is_cancel_requested(session, operation))
         })
         .await
     }
 
     async fn prune(&self, keep: Duration) -> Result<Pruned, StoreError> {
-        let now = self.read(self.line, Purpose::Look, |session, context| Box::pin(context.now(session))).await?;
+        let now = self.read(self.class, Purpose::ReadOne, |session, context| Box::pin(context.now(session))).await?;
         let moment = now.checked_sub(keep).unwrap_or(Timestamp::MIN);
         let mut pruned = Pruned::default();
         for part in [Part::Versions, Part::ComponentVersions, Part::Operations] {
             let mut after = Some(i64::MIN);
             while let Some(from) = after {
                 let batch = self
-                    .write(Line::Work, Doubt::Repeat, (part, from), move |session, context, (part, from)| {
-                        Box::pin(prune::batch(session, context, *part, *from, moment))
-                    })
+                    .write(
+                        ConnectionClass::Work,
+                        OnUnknownCommit::Repeat,
+                        (part, from),
+                        move |session, context, (part, from)| {
+                            Box::pin(prune::batch(session, context, *part, *from, moment))
+                        },
+                    )
                     .await?;
                 match part {
                     Part::Versions => pruned.versions += batch.removed,
@@ -431,30 +464,30 @@ impl StateStore for PostgresStore {
     }
 
     async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {
-        self.read(self.line, Purpose::Look, move |session, _| Box::pin(journal::is_spent(session, plan))).await
+        self.read(self.class, Purpose::ReadOne, move |session, _| Box::pin(journal::is_spent(session, plan))).await
     }
 }
 
 #[async_trait]
 impl AuditLog for PostgresStore {
     async fn audit(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError> {
-        self.write(Line::Call, Doubt::Repeat, entries, |session, context, entries| {
+        self.write(ConnectionClass::Call, OnUnknownCommit::Repeat, entries, |session, context, entries| {
             Box::pin(audit::append(session, context, entries))
         })
         .await
     }
 
-    async fn audited(&self, after: u64, limit: usize) -> Result<AuditPage, StoreError> {
-        self.read(self.line, Purpose::Read, move |session, _| Box::pin(audit::page(session, after, limit))).await
+    async fn audit_page(&self, after: u64, limit: usize) -> Result<AuditPage, StoreError> {
+        self.read(self.class, Purpose::Read, move |session, _| Box::pin(audit::page(session, after, limit))).await
     }
 
     async fn prune_audit(&self, keep: Duration) -> Result<u64, StoreError> {
-        let now = self.read(self.line, Purpose::Look, |session, context| Box::pin(context.now(session))).await?;
+        let now = self.read(self.class, Purpose::ReadOne, |session, context| Box::pin(context.now(session))).await?;
         let moment = now.checked_sub(keep).unwrap_or(Timestamp::MIN);
-        let end = self.audited(0, 0).await?.head.map_or(0, |head| head.number);
+        let end = self.audit_page(0, 0).await?.head.map_or(0, |head| head.number);
         let mut pruned = 0;
         loop {
-            let batch = self.write(Line::Work, Doubt::Repeat, (), move |session, context, ()| {
+            let batch = self.write(ConnectionClass::Work, OnUnknownCommit::Repeat, (), move |session, context, ()| {
                 Box::pin(audit::prune_batch(session, context, end, moment))
             });
             match batch.await? {
@@ -469,81 +502,102 @@ impl AuditLog for PostgresStore {
 impl RequestQueue for PostgresStore {
     fn for_calls(self: Arc<Self>) -> Arc<dyn ServerStore> {
         let (server, identity) = (Arc::clone(&self.server), self.identity.clone());
-        Arc::new(Self { server, identity, access: self.access, line: Line::Call })
+        Arc::new(Self { server, identity, access: self.access, class: ConnectionClass::Call })
     }
 
     async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError> {
-        self.write(Line::Call, Doubt::Repeat, (request.clone(), most), |session, context, (request, most)| {
-            Box::pin(request::enqueue(session, context, request, *most))
-        })
+        self.write(
+            ConnectionClass::Call,
+            OnUnknownCommit::Repeat,
+            (request.clone(), most),
+            |session, context, (request, most)| Box::pin(request::enqueue(session, context, request, *most)),
+        )
         .await
     }
 
-    async fn asked_with(&self, key: &str) -> Result<Option<(Uuid, String)>, StoreError> {
+    async fn find_by_idempotency_key(&self, key: &str) -> Result<Option<(Uuid, String)>, StoreError> {
         let key = key.to_owned();
-        self.read(Line::Call, Purpose::Look, move |session, _| {
-            Box::pin(async move { request::asked_with(session, &key).await })
+        self.read(ConnectionClass::Call, Purpose::ReadOne, move |session, _| {
+            Box::pin(async move { request::find_by_idempotency_key(session, &key).await })
         })
         .await
     }
 
     async fn claim(&self, claimant: &Claimant, term: Duration) -> Result<Option<RequestClaim>, StoreError> {
-        self.write(Line::Work, Doubt::Tell, (claimant.clone(), term), |session, context, (claimant, term)| {
-            Box::pin(request::claim(session, context, claimant, *term))
-        })
+        self.write(
+            ConnectionClass::Work,
+            OnUnknownCommit::Report,
+            (claimant.clone(), term),
+            |session, context, (claimant, term)| Box::pin(request::claim(session, context, claimant, *term)),
+        )
         .await
     }
 
     async fn release_claims(&self, claimant: &Claimant) -> Result<(), StoreError> {
-        self.write(Line::Work, Doubt::Repeat, claimant.id, |session, context, claimant| {
+        self.write(ConnectionClass::Work, OnUnknownCommit::Repeat, claimant.id, |session, context, claimant| {
             Box::pin(request::release_claims(session, context, *claimant))
         })
         .await
     }
 
-    async fn keep(&self, claim: &RequestClaim, term: Duration) -> Result<(), StoreError> {
-        self.write(Line::Keep, Doubt::Repeat, (claim.clone(), term), |session, context, (claim, term)| {
-            Box::pin(request::keep(session, context, claim, *term))
-        })
+    async fn renew_claim(&self, claim: &RequestClaim, term: Duration) -> Result<(), StoreError> {
+        self.write(
+            ConnectionClass::Renewal,
+            OnUnknownCommit::Repeat,
+            (claim.clone(), term),
+            |session, context, (claim, term)| Box::pin(request::renew_claim(session, context, claim, *term)),
+        )
         .await
     }
 
     async fn finish(&self, claim: &RequestClaim, end: &RequestEnd) -> Result<(), StoreError> {
-        self.write(Line::Work, Doubt::Repeat, (claim.clone(), end.clone()), |session, context, (claim, end)| {
-            Box::pin(request::finish(session, context, claim, end))
-        })
+        self.write(
+            ConnectionClass::Work,
+            OnUnknownCommit::Repeat,
+            (claim.clone(), end.clone()),
+            |session, context, (claim, end)| Box::pin(request::finish(session, context, claim, end)),
+        )
         .await
     }
 
-    async fn give_back(&self, claim: &RequestClaim, after: Duration) -> Result<(), StoreError> {
-        self.write(Line::Work, Doubt::Repeat, (claim.clone(), after), |session, context, (claim, after)| {
-            Box::pin(request::give_back(session, context, claim, *after))
-        })
+    async fn release_claim(&self, claim: &RequestClaim, after: Duration) -> Result<(), StoreError> {
+        self.write(
+            ConnectionClass::Work,
+            OnUnknownCommit::Repeat,
+            (claim.clone(), after),
+            |session, context, (claim, after)| Box::pin(request::release_claim(session, context, claim, *after)),
+        )
         .await
     }
 
     async fn waiting(&self) -> Result<usize, StoreError> {
-        self.read(self.line, Purpose::Look, |session, _| Box::pin(request::waiting(session))).await
+        self.read(self.class, Purpose::ReadOne, |session, _| Box::pin(request::waiting(session))).await
     }
 
     async fn check_writable(&self) -> Result<(), StoreError> {
-        self.write(Line::Work, Doubt::Repeat, (), |session, _, ()| Box::pin(write::nothing(session))).await
+        self.write(ConnectionClass::Work, OnUnknownCommit::Repeat, (), |session, _, ()| {
+            Box::pin(write::check_writable(session))
+        })
+        .await
     }
 
     async fn listen(&self, wake: &(dyn Fn() + Send + Sync)) -> Result<(), StoreError> {
         let (config, connector) = &self.server.driver;
-        let heard = listen::listen(config, connector.clone(), &self.server.context.origin, wake);
+        let listening = listen::listen(config, connector.clone(), &self.server.context.origin, wake);
         tokio::select! {
-            heard = heard => heard.map_err(|failure| failure.into_store_error("read", &self.server.url)),
+            listening = listening => listening.map_err(|failure| failure.into_store_error("read", &self.server.url)),
             never = self.watch() => match never {},
         }
     }
 
-    async fn asked(&self) -> Result<Vec<AskedRow>, StoreError> {
-        self.read(self.line, Purpose::Look, |session, _| Box::pin(request::asked(session))).await
+    async fn stored_requests(&self) -> Result<Vec<StoredRequest>, StoreError> {
+        self.read(self.class, Purpose::ReadOne, |session, _| Box::pin(request::stored_requests(session))).await
     }
 
     async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError> {
-        self.read(Line::Call, Purpose::Look, move |session, _| Box::pin(request::request(session, operation))).await
+        self.read(ConnectionClass::Call, Purpose::ReadOne, move |session, _| {
+            Box::pin(request::request(session, operation))
+        })
+        .await
     }
 }

@@ -38,16 +38,16 @@ impl Process {
         (stat.pid == std::process::id()).then_some(Self { boot, namespace, pid: stat.pid, started: stat.started })
     }
 
-    /// True only if this process certainly runs, as seen from `ours`, which may be the same.
-    pub(crate) fn runs(&self, ours: Option<&Self>) -> bool {
-        let is_seen = ours.is_some_and(|ours| ours.boot == self.boot && ours.namespace == self.namespace);
+    /// True only if this process certainly runs, as seen from `own`, which may be the same.
+    pub(crate) fn runs(&self, own: Option<&Self>) -> bool {
+        let is_comparable = own.is_some_and(|own| own.boot == self.boot && own.namespace == self.namespace);
         let stat = || Stat::parse(&fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?);
-        is_seen && stat().is_some_and(|stat| stat.started == self.started && !matches!(stat.state, 'Z' | 'X'))
+        is_comparable && stat().is_some_and(|stat| stat.started == self.started && !matches!(stat.state, 'Z' | 'X'))
     }
 
-    /// True only if this process has certainly ended, as seen from `ours`.
-    pub(crate) fn is_gone(&self, ours: Option<&Self>) -> bool {
-        if !ours.is_some_and(|ours| ours.boot == self.boot && ours.namespace == self.namespace && ours != self) {
+    /// True only if this process has certainly ended, as seen from `own`.
+    pub(crate) fn is_gone(&self, own: Option<&Self>) -> bool {
+        if !own.is_some_and(|own| own.boot == self.boot && own.namespace == self.namespace && own != self) {
             return false;
         }
         match fs::read_to_string(format!("/proc/{}/stat", self.pid)) {
@@ -81,13 +81,13 @@ mod tests {
 
     /// This process. On Linux the identity must be available.
     #[cfg_attr(not(target_os = "linux"), expect(clippy::print_stderr, reason = "a skipped test prints a note"))]
-    fn ours() -> Option<Process> {
-        let ours = Process::current();
+    fn own() -> Option<Process> {
+        let own = Process::current();
         #[cfg(target_os = "linux")]
-        assert!(ours.is_some(), "Linux must provide the identity of this process");
+        assert!(own.is_some(), "Linux must provide the identity of this process");
         #[cfg(not(target_os = "linux"))]
         eprintln!("skipped: this system does not identify processes");
-        ours
+        own
     }
 
     #[test]
@@ -99,44 +99,44 @@ mod tests {
 
     #[test]
     fn running_process_is_not_gone() {
-        let Some(ours) = ours() else { return };
-        assert!(!ours.is_gone(Some(&ours)));
-        assert!(ours.runs(Some(&ours)));
+        let Some(own) = own() else { return };
+        assert!(!own.is_gone(Some(&own)));
+        assert!(own.runs(Some(&own)));
     }
 
     #[test]
     fn ended_process_is_gone_even_as_a_zombie() {
-        let Some(ours) = ours() else { return };
+        let Some(own) = own() else { return };
         let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
         let stat = Stat::parse(&fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap()).unwrap();
-        let theirs = Process { pid: stat.pid, started: stat.started, ..ours.clone() };
-        assert!(!theirs.is_gone(Some(&ours)) && theirs.runs(Some(&ours)));
+        let child_process = Process { pid: stat.pid, started: stat.started, ..own.clone() };
+        assert!(!child_process.is_gone(Some(&own)) && child_process.runs(Some(&own)));
         drop(child.stdin.take());
         let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
-        while !theirs.is_gone(Some(&ours)) {
+        while !child_process.is_gone(Some(&own)) {
             assert!(std::time::Instant::now() < until, "it still counts as running");
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
         child.wait().unwrap();
-        assert!(!theirs.runs(Some(&ours)));
-        assert!(theirs.is_gone(Some(&ours)));
+        assert!(!child_process.runs(Some(&own)));
+        assert!(child_process.is_gone(Some(&own)));
     }
 
     #[test]
     fn reused_pid_is_another_process() {
-        let Some(ours) = ours() else { return };
-        let earlier = Process { started: ours.started.wrapping_sub(1), ..ours.clone() };
-        assert!(earlier.is_gone(Some(&ours)));
+        let Some(own) = own() else { return };
+        let earlier = Process { started: own.started.wrapping_sub(1), ..own.clone() };
+        assert!(earlier.is_gone(Some(&own)));
     }
 
     #[test]
     fn processes_of_other_machines_and_namespaces_are_unknown() {
-        let Some(ours) = ours() else { return };
-        let other_boot = Process { boot: "another".to_owned(), pid: u32::MAX, ..ours.clone() };
-        let other_namespace = Process { namespace: 1, pid: u32::MAX, ..ours.clone() };
-        assert!(!other_boot.is_gone(Some(&ours)));
-        assert!(!other_namespace.is_gone(Some(&ours)));
-        assert!(!Process { namespace: 1, ..ours.clone() }.runs(Some(&ours)) && !ours.runs(None));
-        assert!(!ours.is_gone(None));
+        let Some(own) = own() else { return };
+        let other_boot = Process { boot: "another".to_owned(), pid: u32::MAX, ..own.clone() };
+        let other_namespace = Process { namespace: 1, pid: u32::MAX, ..own.clone() };
+        assert!(!other_boot.is_gone(Some(&own)));
+        assert!(!other_namespace.is_gone(Some(&own)));
+        assert!(!Process { namespace: 1, ..own.clone() }.runs(Some(&own)) && !own.runs(None));
+        assert!(!own.is_gone(None));
     }
 }

@@ -80,13 +80,13 @@ pub trait RoleStore: AuditLog {
     ///
     /// # Errors
     /// See [`RoleStore::roles`].
-    async fn members(&self, id: &str, which: Members) -> Result<Option<Vec<String>>, StoreError>;
+    async fn members(&self, id: &str, kind: Members) -> Result<Option<Vec<String>>, StoreError>;
 
     /// Replaces the members of that kind; false if the role does not exist.
     ///
     /// # Errors
     /// See [`RoleStore::roles`].
-    async fn put_members(&self, id: &str, which: Members, names: &BTreeSet<String>) -> Result<bool, StoreError>;
+    async fn put_members(&self, id: &str, kind: Members, names: &BTreeSet<String>) -> Result<bool, StoreError>;
 
     /// The first role, by ID, that the user or one of the groups has, and that covers all of the root fields.
     ///
@@ -126,7 +126,7 @@ pub async fn open_with_clock(url: &StoreUrl, clock: Arc<dyn Clock>) -> Result<Ar
         #[cfg(not(feature = "postgres"))]
         StoreUrl::Postgres(_) => return Err(crate::no_postgres()),
     };
-    let store = opened.map_err(|error| StoreError::Unavailable { doing: "opened", reason: error.to_string() })??;
+    let store = opened.map_err(|error| StoreError::Unavailable { action: "opened", reason: error.to_string() })??;
     store.make_roles().await?;
     Ok(Arc::new(store))
 }
@@ -134,7 +134,7 @@ pub async fn open_with_clock(url: &StoreUrl, clock: Arc<dyn Clock>) -> Result<Ar
 /// The error of tables that a newer build created.
 fn newer(url: &str, found: u32, known: u32) -> StoreError {
     let reason = format!("the role mapper's tables in {url} have format {found}, and this build knows up to {known}");
-    StoreError::Unavailable { doing: "opened", reason }
+    StoreError::Unavailable { action: "opened", reason }
 }
 
 /// Checks the found format, before anything is created.

@@ -29,10 +29,10 @@ use crate::clock::Clock;
 use crate::process::Process;
 use crate::{Access, StoreUrl};
 use async_trait::async_trait;
-use connection::Found;
+use connection::PathContent;
 use error::Failure;
 use file_identity::FileIdentity;
-pub use file_identity::saved_beside;
+pub use file_identity::find_saved_copy;
 use jiff::Timestamp;
 use lease_clock::LeaseClock;
 pub use migrate::SQLITE_MARK;
@@ -44,13 +44,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, AskedRow, AuditEntry, AuditLog, AuditPage, Cancelled, Claimant, ComponentRead, ComponentRow, Enqueued,
+    Acquired, AuditEntry, AuditLog, AuditPage, Cancelled, Claimant, ComponentRead, ComponentRow, Enqueued,
     HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, NewRequest, OpenIntent, OperationFilter,
     OperationRow, OwnerRow, OwnersOf, Pruned, Record, RequestClaim, RequestEnd, RequestQueue, RequestRow, Row,
-    Selection, ServerStore, StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity,
+    Selection, ServerStore, StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity, StoredRequest,
 };
 use uuid::Uuid;
-use worker::{Turn, Workers};
+use worker::{Priority, Workers};
 
 pub(crate) use migrate::FORMAT;
 pub(crate) use transfer::side;
@@ -58,31 +58,31 @@ pub(crate) use transfer::side;
 /// The format of a file; 0 if there is no store yet.
 pub(crate) fn format_of(path: &Path) -> Result<u32, StoreError> {
     let url = StoreUrl::Sqlite(path.to_owned()).to_string();
-    match connection::look_at(path, Access::ReadOnly)? {
-        Found::Nothing => Ok(0),
-        Found::File => migrate::inspect(&connection::reader(path, &url)?, &url),
+    match connection::inspect_path(path, Access::ReadOnly)? {
+        PathContent::Missing => Ok(0),
+        PathContent::File => migrate::inspect(&connection::reader(path, &url)?, &url),
     }
 }
 
 /// The ID of a file's state, and whether it has ever been used; `None` if there is no store yet.
-pub(crate) fn glance(path: &Path) -> Result<Option<(Uuid, bool)>, StoreError> {
+pub(crate) fn identify(path: &Path) -> Result<Option<(Uuid, bool)>, StoreError> {
     let url = StoreUrl::Sqlite(path.to_owned()).to_string();
-    let Found::File = connection::look_at(path, Access::ReadOnly)? else { return Ok(None) };
+    let PathContent::File = connection::inspect_path(path, Access::ReadOnly)? else { return Ok(None) };
     let connection = connection::reader(path, &url)?;
     if migrate::inspect(&connection, &url)? == 0 {
         return Ok(None);
     }
-    let look = || {
+    let inspect = || {
         let is_used = connection.query_row(crate::IS_USED, [], |row| row.get(0))?;
         Ok((connection::identity(&connection)?, is_used))
     };
-    look().map(Some).map_err(|failure: Failure| failure.into_store_error("opened", &connection))
+    inspect().map(Some).map_err(|failure: Failure| failure.into_store_error("opened", &connection))
 }
 
 /// The damage of a file, if any.
 pub(crate) fn damage(path: &Path) -> Result<Option<String>, StoreError> {
     let url = StoreUrl::Sqlite(path.to_owned()).to_string();
-    let Found::File = connection::look_at(path, Access::ReadOnly)? else { return Ok(None) };
+    let PathContent::File = connection::inspect_path(path, Access::ReadOnly)? else { return Ok(None) };
     let connection = connection::reader(path, &url)?;
     // The first finding is enough: a damaged page may cause any number of further ones.
     match connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0)) {
@@ -103,7 +103,7 @@ const READERS: usize = 3;
 struct Context {
     clock: Arc<dyn Clock>,
     process: Option<Process>,
-    watch: Arc<LeaseClock>,
+    lease_clock: Arc<LeaseClock>,
 }
 
 /// A store in a SQLite file, or in memory.
@@ -118,22 +118,22 @@ pub(crate) struct SqliteStore {
 /// How the store writes.
 enum Writer {
     /// Not at all: the store was opened for reading.
-    None,
+    ReadOnly,
     /// On its own thread, into a file.
     Own(Workers, Arc<FileIdentity>),
     /// On the reader's thread: a database in memory has only one connection.
-    TheReader,
+    SharedWithReader,
 }
 
 impl SqliteStore {
     /// Opens a file.
     pub(crate) fn open(path: &Path, access: Access, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let url = StoreUrl::Sqlite(path.to_owned()).to_string();
-        let found = connection::look_at(path, access)?;
+        let found = connection::inspect_path(path, access)?;
         let writer = match (access, found) {
-            (Access::ReadOnly, Found::Nothing) => return Self::empty(url, clock),
-            (Access::ReadOnly, Found::File) => Writer::None,
-            (Access::ReadWrite, Found::File | Found::Nothing) => {
+            (Access::ReadOnly, PathContent::Missing) => return Self::empty(url, clock),
+            (Access::ReadOnly, PathContent::File) => Writer::ReadOnly,
+            (Access::ReadWrite, PathContent::File | PathContent::Missing) => {
                 let now = clock.now();
                 let connection = connection::writer(path, &url, now)?;
                 Writer::Own(start("state-writer", vec![connection])?, Arc::new(FileIdentity::of(path, now)))
@@ -162,7 +162,7 @@ impl SqliteStore {
         let connection = connection::memory(&url, access, clock.now())?;
         let id =
             connection::identity(&connection).map_err(|failure| failure.into_store_error("opened", &connection))?;
-        let writer = if access == Access::ReadOnly { Writer::None } else { Writer::TheReader };
+        let writer = if access == Access::ReadOnly { Writer::ReadOnly } else { Writer::SharedWithReader };
         let readers = start("state-memory", vec![connection])?;
         Ok(Self { identity: StoreIdentity { id, url }, context: Context::new(clock), readers, writer })
     }
@@ -186,7 +186,7 @@ impl SqliteStore {
             transaction.finish()?;
             Ok(answer)
         };
-        self.readers.run(Turn::Usual, "read", work).await
+        self.readers.run(Priority::Normal, "read", work).await
     }
 
     /// Writes for the work of an operation.
@@ -195,42 +195,42 @@ impl SqliteStore {
         T: Send + 'static,
         W: FnOnce(&Transaction<'_>, &Context) -> Result<T, Failure> + Send + 'static,
     {
-        self.write_in(Turn::Usual, work).await
+        self.write_with(Priority::Normal, work).await
     }
 
     /// Writes for calls of a server, and renewals of leases and claims, which would expire behind other work.
-    async fn write_first<T, W>(&self, work: W) -> Result<T, StoreError>
+    async fn write_urgent<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: FnOnce(&Transaction<'_>, &Context) -> Result<T, Failure> + Send + 'static,
     {
-        self.write_in(Turn::First, work).await
+        self.write_with(Priority::High, work).await
     }
 
-    async fn write_in<T, W>(&self, turn: Turn, work: W) -> Result<T, StoreError>
+    async fn write_with<T, W>(&self, priority: Priority, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: FnOnce(&Transaction<'_>, &Context) -> Result<T, Failure> + Send + 'static,
     {
-        let (writer, place) = match &self.writer {
-            Writer::None => {
-                return Err(crate::only_read());
+        let (writer, file) = match &self.writer {
+            Writer::ReadOnly => {
+                return Err(crate::read_only_error());
             }
-            Writer::Own(writer, place) => (writer, Some(Arc::clone(place))),
-            Writer::TheReader => (&self.readers, None),
+            Writer::Own(writer, file) => (writer, Some(Arc::clone(file))),
+            Writer::SharedWithReader => (&self.readers, None),
         };
         let context = self.context.clone();
         let work = move |connection: &mut Connection| {
-            let is_gone = || place.as_ref().filter(|place| !place.is_there());
+            let is_gone = || file.as_ref().filter(|file| !file.is_present());
             // A refused priority call is not saved for later. Results of work are saved.
-            if let Some(place) = is_gone().filter(|_| turn == Turn::First) {
-                return Err(place.save(connection).into());
+            if let Some(file) = is_gone().filter(|_| priority == Priority::High) {
+                return Err(file.save(connection).into());
             }
             let done = in_transaction(connection, |transaction| work(transaction, &context));
             // A write to a lost file may fail in many ways.
-            is_gone().map_or(done, |place| Err(place.save(connection).into()))
+            is_gone().map_or(done, |file| Err(file.save(connection).into()))
         };
-        writer.run(turn, "written", work).await
+        writer.run(priority, "written", work).await
     }
 }
 
@@ -251,21 +251,23 @@ fn in_transaction<T>(
 
 impl Context {
     fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, process: Process::current(), watch: Arc::default() }
+        Self { clock, process: Process::current(), lease_clock: Arc::default() }
     }
 
     /// True if an expired lease belongs to a process that certainly runs, and may still renew it: a jump of the clock
     /// takes no leases away. A clock that a test moves does not count.
     fn may_be_renewed(&self, process: Option<&Process>, name: &str, expires: Timestamp) -> bool {
-        self.clock.is_of_the_machine()
+        self.clock.is_system_clock()
             && process.is_some_and(|process| process.runs(self.process.as_ref()))
-            && self.watch.may_be_renewed(name, expires)
+            && self.lease_clock.may_be_renewed(name, expires)
     }
 }
 
 fn start(name: &str, connections: Vec<Connection>) -> Result<Workers, StoreError> {
-    Workers::start(name, connections)
-        .map_err(|error| StoreError::Unavailable { doing: "opened", reason: format!("cannot start a thread: {error}") })
+    Workers::start(name, connections).map_err(|error| StoreError::Unavailable {
+        action: "opened",
+        reason: format!("cannot start a thread: {error}"),
+    })
 }
 
 #[async_trait]
@@ -340,7 +342,7 @@ impl StateStore for SqliteStore {
 
     async fn renew(&self, leases: &[Lease], term: Duration) -> Result<(), StoreError> {
         let leases = leases.to_vec();
-        self.write_first(move |transaction, context| lease::renew(transaction, context.clock.now(), &leases, term))
+        self.write_urgent(move |transaction, context| lease::renew(transaction, context.clock.now(), &leases, term))
             .await
     }
 
@@ -374,9 +376,9 @@ impl StateStore for SqliteStore {
         self.write(move |transaction, context| commit::commit(transaction, context, &leases, &records)).await
     }
 
-    async fn operations(&self, which: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
-        let which = which.clone();
-        self.read(move |connection, context| journal::operations(connection, context, &which)).await
+    async fn operations(&self, filter: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
+        let filter = filter.clone();
+        self.read(move |connection, context| journal::operations(connection, context, &filter)).await
     }
 
     async fn unended_operations(&self) -> Result<Vec<OperationRow>, StoreError> {
@@ -397,7 +399,7 @@ impl StateStore for SqliteStore {
 
     async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<Option<Cancelled>, StoreError> {
         let by = by.to_owned();
-        self.write_first(move |transaction, context| journal::request_cancel(transaction, context, operation, &by))
+        self.write_urgent(move |transaction, context| journal::request_cancel(transaction, context, operation, &by))
             .await
     }
 
@@ -421,16 +423,16 @@ impl StateStore for SqliteStore {
 #[async_trait]
 impl AuditLog for SqliteStore {
     async fn audit(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError> {
-        self.write_first(move |transaction, context| audit::append(transaction, context, &entries)).await
+        self.write_urgent(move |transaction, context| audit::append(transaction, context, &entries)).await
     }
 
-    async fn audited(&self, after: u64, limit: usize) -> Result<AuditPage, StoreError> {
+    async fn audit_page(&self, after: u64, limit: usize) -> Result<AuditPage, StoreError> {
         self.read(move |connection, _| audit::page(connection, after, limit)).await
     }
 
     async fn prune_audit(&self, keep: Duration) -> Result<u64, StoreError> {
         let moment = self.now().await?.checked_sub(keep).unwrap_or(Timestamp::MIN);
-        let end = self.audited(0, 0).await?.head.map_or(0, |head| head.number);
+        let end = self.audit_page(0, 0).await?.head.map_or(0, |head| head.number);
         let mut pruned = 0;
         loop {
             let batch =
@@ -451,12 +453,12 @@ impl RequestQueue for SqliteStore {
 
     async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError> {
         let request = request.clone();
-        self.write_first(move |transaction, context| request::enqueue(transaction, context, &request, most)).await
+        self.write_urgent(move |transaction, context| request::enqueue(transaction, context, &request, most)).await
     }
 
-    async fn asked_with(&self, key: &str) -> Result<Option<(Uuid, String)>, StoreError> {
+    async fn find_by_idempotency_key(&self, key: &str) -> Result<Option<(Uuid, String)>, StoreError> {
         let key = key.to_owned();
-        self.read(move |connection, _| request::asked_with(connection, &key)).await
+        self.read(move |connection, _| request::find_by_idempotency_key(connection, &key)).await
     }
 
     async fn claim(&self, claimant: &Claimant, term: Duration) -> Result<Option<RequestClaim>, StoreError> {
@@ -469,9 +471,9 @@ impl RequestQueue for SqliteStore {
         self.write(move |transaction, context| request::release_claims(transaction, context, claimant)).await
     }
 
-    async fn keep(&self, claim: &RequestClaim, term: Duration) -> Result<(), StoreError> {
+    async fn renew_claim(&self, claim: &RequestClaim, term: Duration) -> Result<(), StoreError> {
         let claim = claim.clone();
-        self.write_first(move |transaction, context| request::keep(transaction, context, &claim, term)).await
+        self.write_urgent(move |transaction, context| request::renew_claim(transaction, context, &claim, term)).await
     }
 
     async fn finish(&self, claim: &RequestClaim, end: &RequestEnd) -> Result<(), StoreError> {
@@ -479,9 +481,9 @@ impl RequestQueue for SqliteStore {
         self.write(move |transaction, context| request::finish(transaction, context, &claim, &end)).await
     }
 
-    async fn give_back(&self, claim: &RequestClaim, after: Duration) -> Result<(), StoreError> {
+    async fn release_claim(&self, claim: &RequestClaim, after: Duration) -> Result<(), StoreError> {
         let claim = claim.clone();
-        self.write(move |transaction, context| request::give_back(transaction, context, &claim, after)).await
+        self.write(move |transaction, context| request::release_claim(transaction, context, &claim, after)).await
     }
 
     async fn waiting(&self) -> Result<usize, StoreError> {
@@ -489,11 +491,11 @@ impl RequestQueue for SqliteStore {
     }
 
     async fn check_writable(&self) -> Result<(), StoreError> {
-        self.write(|transaction, _| write::nothing(transaction)).await
+        self.write(|transaction, _| write::check_writable(transaction)).await
     }
 
-    async fn asked(&self) -> Result<Vec<AskedRow>, StoreError> {
-        self.read(|connection, _| request::asked(connection)).await
+    async fn stored_requests(&self) -> Result<Vec<StoredRequest>, StoreError> {
+        self.read(|connection, _| request::stored_requests(connection)).await
     }
 
     async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError> {

@@ -11,14 +11,14 @@
 
 mod tables;
 
-pub use tables::{Column, LEFT_COLUMNS, LEFT_TABLES, ROLE_TABLES, TABLES, Table};
+pub use tables::{Column, ROLE_TABLES, TABLES, Table, UNTRANSFERRED_COLUMNS, UNTRANSFERRED_TABLES};
 pub(crate) use tables::{Kind, OPEN_STEPS, UNENDED_OPERATIONS, UNENDED_REQUESTS};
 
 use crate::StoreUrl;
 use async_trait::async_trait;
 use std::collections::BTreeSet;
 use terrace_engine::address::StackId;
-use terrace_engine::digest::Hashing;
+use terrace_engine::digest::Sha256Writer;
 use terrace_engine::store::{LeaseInfo, StoreError};
 use uuid::Uuid;
 
@@ -40,7 +40,7 @@ pub(crate) enum Cell {
 }
 
 /// The summary of an operation whose process had ended before the transfer.
-pub(crate) const CUT_OFF: &str = "it was interrupted before the state moved";
+pub(crate) const INTERRUPTED_SUMMARY: &str = "it was interrupted before the state moved";
 
 pub(crate) type Cells = Vec<Cell>;
 
@@ -194,13 +194,13 @@ pub async fn migrate(
     if matches!(to, StoreUrl::SqliteMemory) {
         return Err(TransferError::InMemory);
     }
-    if crate::glance(from).await?.is_none() {
+    if crate::identify(from).await?.is_none() {
         return Err(TransferError::Nothing(from.to_string()));
     }
     let mut source = side(from).await?;
     let id = source.id().await?;
     // This check comes before the target is locked: it may be the same database.
-    match crate::glance(to).await? {
+    match crate::identify(to).await? {
         Some((other, _)) if other == id => return Err(TransferError::Same(to.to_string())),
         // Opening a target of an older format would upgrade it for nothing.
         Some((_, true)) => return Err(TransferError::NotEmpty(to.to_string())),
@@ -242,10 +242,10 @@ async fn side(url: &StoreUrl) -> Result<Box<dyn Side>, StoreError> {
         StoreUrl::Sqlite(path) => {
             let path = path.clone();
             let opened = tokio::task::spawn_blocking(move || crate::sqlite::side(&path)).await;
-            opened.map_err(|error| StoreError::Unavailable { doing: "opened", reason: error.to_string() })?
+            opened.map_err(|error| StoreError::Unavailable { action: "opened", reason: error.to_string() })?
         }
         StoreUrl::SqliteMemory => {
-            Err(StoreError::Unavailable { doing: "opened", reason: "it ends with the command".to_owned() })
+            Err(StoreError::Unavailable { action: "opened", reason: "it ends with the command".to_owned() })
         }
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => crate::postgres::side(url).await,
@@ -291,13 +291,13 @@ async fn compare(
     target: &mut dyn Side,
     table: &'static Table,
 ) -> Result<MigratedTable, TransferError> {
-    let (mut pace, mut after, mut rows, mut digest) = (Pace(FEW), None, 0_u64, Hashing::default());
+    let (mut pace, mut after, mut rows, mut digest) = (Pace(FEW), None, 0_u64, Sha256Writer::default());
     loop {
         let expected = source.page(table, after.clone(), pace.0).await?;
         let found = target.page(table, after, pace.0).await?;
         if expected != found {
             let same = expected.iter().zip(&found).take_while(|(expected, found)| expected == found).count();
-            let row = |rows: &[Cells]| rows.get(same).map(|row| in_words(table, row));
+            let row = |rows: &[Cells]| rows.get(same).map(|row| row_label(table, row));
             let place = match (row(&expected), row(&found)) {
                 (Some(row), _) => format!("at {row}"),
                 (None, Some(row)) => format!("which lacks {row}"),
@@ -316,7 +316,7 @@ async fn compare(
 }
 
 /// The key of a row, for people.
-fn in_words(table: &Table, row: &Cells) -> String {
+fn row_label(table: &Table, row: &Cells) -> String {
     let parts = table.columns.iter().zip(row).take(table.keys).map(|(column, cell)| {
         let value = match cell {
             Cell::Null => "null".to_owned(),
@@ -340,7 +340,7 @@ impl Cell {
     }
 
     /// Adds type and length before the value, so that different rows have different digests.
-    fn add_to(&self, digest: &mut Hashing) {
+    fn add_to(&self, digest: &mut Sha256Writer) {
         let mut add = |kind: u8, bytes: &[u8]| {
             digest.add(&[kind]);
             digest.add(&(bytes.len() as u64).to_be_bytes());

@@ -34,7 +34,7 @@ impl PostgresUrl {
     /// When it cannot, with the reason but without the password.
     #[cfg(feature = "postgres")]
     pub fn check(&self) -> Result<(), String> {
-        crate::postgres::understood(self).map(drop)
+        crate::postgres::parse_url(self).map(drop)
     }
 
     /// The whole URL, for connecting.

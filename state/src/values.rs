@@ -3,14 +3,14 @@
 use serde::Serialize;
 use std::fmt::Display;
 use terrace_engine::access::Access;
-use terrace_engine::address::{Address, LONGEST, StackId};
+use terrace_engine::address::{Address, MAX_LENGTH, StackId};
 use terrace_engine::store::{Ids, Row, RowStatus, StepResult};
 
 /// The text of an address. An address that cannot be parsed back is refused, before it could make the state unreadable.
 pub(crate) fn address(address: &Address) -> Result<String, String> {
     let text = address.to_string();
-    if text.len() > LONGEST {
-        return Err(format!("an address of {} bytes cannot be recorded: at most {LONGEST} are allowed", text.len()));
+    if text.len() > MAX_LENGTH {
+        return Err(format!("an address of {} bytes cannot be recorded: at most {MAX_LENGTH} are allowed", text.len()));
     }
     if text.parse().is_ok_and(|read: Address| read == *address) {
         Ok(text)

@@ -171,9 +171,12 @@ async fn writer_upgrades_an_older_format() {
     let component = super::api(None);
     let record = Record::Write { operation: Uuid::now_v7(), write: Write::Component { stack: demo(), component } };
     store.commit(&[], vec![put(row("local_value.a")), record]).await.unwrap();
-    let asked = Uuid::now_v7();
+    let operation_id = Uuid::now_v7();
     let stacks = vec![demo()];
-    store.begin(&NewOperation { id: asked, kind: "apply".to_owned(), stacks, actor: "jane".to_owned() }).await.unwrap();
+    store
+        .begin(&NewOperation { id: operation_id, kind: "apply".to_owned(), stacks, actor: "jane".to_owned() })
+        .await
+        .unwrap();
     drop(store);
     // Undoes the changes of the newest formats.
     let older = rusqlite::Connection::open(&path).unwrap();
@@ -202,9 +205,9 @@ async fn writer_upgrades_an_older_format() {
     assert_eq!(rows.iter().map(|row| row.provider_version.as_deref()).collect::<Vec<_>>(), [None]);
     assert!(store.open_intents(&demo(), &Selection::All).await.unwrap().is_empty());
     // The older format did not record the cancelling user.
-    let (operation, _) = store.operation(asked).await.unwrap().unwrap();
+    let (operation, _) = store.operation(operation_id).await.unwrap().unwrap();
     assert_eq!(operation.cancelled_by.as_deref(), Some("somebody"));
-    assert!(store.is_cancel_requested(asked).await.unwrap());
+    assert!(store.is_cancel_requested(operation_id).await.unwrap());
     // Components from before the history count as the oldest.
     let history = store.snapshot(Some(&demo()), true).await.unwrap().remove(0).component_history;
     assert_eq!(
@@ -221,8 +224,8 @@ async fn access_survives_an_upgrade() {
     let component = super::api(Some("user:ada"));
     let write = Write::Component { stack: demo(), component: component.clone() };
     store.commit(&[], vec![Record::Write { operation: Uuid::now_v7(), write }]).await.unwrap();
-    let asked = super::keyed_request();
-    store.enqueue(&asked, 1).await.unwrap();
+    let request = super::keyed_request();
+    store.enqueue(&request, 1).await.unwrap();
     drop(store);
     let older = "ALTER TABLE request ADD COLUMN idempotency TEXT; UPDATE request SET idempotency = (SELECT key FROM request_key);
                  DROP TABLE request_key; DROP TABLE request_death; ALTER TABLE request DROP COLUMN claimant;

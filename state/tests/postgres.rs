@@ -225,7 +225,7 @@ impl Clock for WrongClock {
         Timestamp::UNIX_EPOCH
     }
 
-    fn is_of_the_machine(&self) -> bool {
+    fn is_system_clock(&self) -> bool {
         true
     }
 }

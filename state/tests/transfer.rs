@@ -13,7 +13,9 @@ use terrace_engine::store::{
 };
 use terrace_state::contract::claimant;
 use terrace_state::roles;
-use terrace_state::transfer::{InUse, LEFT_COLUMNS, LEFT_TABLES, Migrated, ROLE_TABLES, TABLES, TransferError};
+use terrace_state::transfer::{
+    InUse, Migrated, ROLE_TABLES, TABLES, TransferError, UNTRANSFERRED_COLUMNS, UNTRANSFERRED_TABLES,
+};
 use terrace_state::{Access, StoreUrl};
 use uuid::Uuid;
 
@@ -199,10 +201,10 @@ pub(crate) fn dump(path: &Path) -> BTreeMap<String, Vec<String>> {
     let file = rusqlite::Connection::open(path).unwrap();
     let mut dumped = BTreeMap::new();
     for (table, columns) in columns_of_file(path) {
-        if LEFT_TABLES.contains(&table.as_str()) {
+        if UNTRANSFERRED_TABLES.contains(&table.as_str()) {
             continue;
         }
-        let moves = |column: &&String| !LEFT_COLUMNS.contains(&(table.as_str(), column.as_str()));
+        let moves = |column: &&String| !UNTRANSFERRED_COLUMNS.contains(&(table.as_str(), column.as_str()));
         let quoted: Vec<String> = columns.iter().filter(moves).map(|column| format!("quote(\"{column}\")")).collect();
         let sql = format!("SELECT concat_ws('|', {}) AS line FROM \"{table}\" ORDER BY line", quoted.join(", "));
         let mut statement = file.prepare(&sql).unwrap();
@@ -216,13 +218,13 @@ pub(crate) fn dump(path: &Path) -> BTreeMap<String, Vec<String>> {
 fn described_tables() -> (BTreeMap<String, BTreeSet<String>>, BTreeSet<String>) {
     let columns = |table: &terrace_state::transfer::Table| table.columns.iter().map(|it| it.name.to_owned()).collect();
     let tables = TABLES.iter().chain(ROLE_TABLES).map(|table| (table.name.to_owned(), columns(table))).collect();
-    (tables, LEFT_TABLES.iter().map(|name| (*name).to_owned()).collect())
+    (tables, UNTRANSFERRED_TABLES.iter().map(|name| (*name).to_owned()).collect())
 }
 
 fn assert_described(mut found: BTreeMap<String, BTreeSet<String>>) {
     let (tables, left) = described_tables();
     found.retain(|table, _| !left.contains(table));
-    for (table, column) in LEFT_COLUMNS {
+    for (table, column) in UNTRANSFERRED_COLUMNS {
         found.get_mut(*table).unwrap().remove(*column);
     }
     assert_eq!(
@@ -257,7 +259,7 @@ async fn file_is_transferred_completely() {
     // The chain of the audit log continues.
     let store = writer(&to).await;
     store.audit(vec![AuditEntry::new("eve", "apply", AuditOutcome::Done)]).await.unwrap();
-    let page = store.audited(0, 10).await.unwrap();
+    let page = store.audit_page(0, 10).await.unwrap();
     let mut verifier = Verifier::default();
     page.links.iter().for_each(|link| verifier.take(link).unwrap());
     assert_eq!(verifier.finish(page.head.as_ref()), Ok(3));

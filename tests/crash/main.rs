@@ -32,12 +32,12 @@ fn main() {
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
     if is_chosen("kills") {
         let total = many("kills", trials, seed, processors, |seed| trial::run(&binary, seed));
-        assert!(total.cut_off * 3 > total.disturbed, "too few runs were interrupted: the trials prove little");
+        assert!(total.interrupted * 3 > total.disturbed, "too few runs were interrupted: the trials prove little");
     }
     if is_chosen("outages") {
         // A server in an outage mostly waits, so that more of them can run at once.
         let total = many("outages", trials, seed, 20 * processors, |seed| server::run(&binary, seed));
-        assert!(total.cut_off * 3 > total.disturbed, "too few requests met an outage: the trials prove little");
+        assert!(total.interrupted * 3 > total.disturbed, "too few requests met an outage: the trials prove little");
         disk::run(&binary);
     }
 }

@@ -19,7 +19,7 @@ const CONFIGURATION: &str = "environments:\n  local: {}\nserver: {stacks: true, 
 const LAST_OUTAGE: usize = 100;
 
 /// A request that takes longer hangs: [`LAST_OUTAGE`] commits see some ten outages.
-const PATIENCE: Duration = Duration::from_secs(600);
+const TIME_LIMIT: Duration = Duration::from_secs(600);
 
 /// Runs a trial.
 ///
@@ -41,7 +41,7 @@ pub(crate) fn run(binary: &Path, seed: u64) -> Counts {
         let mut server = Server::start(&terrace, &fault);
         server.request("provision", &stack.text());
         counts.disturbed += 1;
-        counts.cut_off += usize::from(server.log().contains("cannot be"));
+        counts.interrupted += usize::from(server.log().contains("cannot be"));
         drop(server);
         let ended = terrace.run(&APPLY);
         assert_eq!(ended.code, Some(0), "seed {seed}, folder {}: {ended}", terrace.folder.display());
@@ -102,11 +102,11 @@ impl<'a> Server<'a> {
         let begin = Instant::now();
         let body = json!({"descriptor": descriptor}).to_string();
         let mut last = String::new();
-        while begin.elapsed() < PATIENCE {
+        while begin.elapsed() < TIME_LIMIT {
             let Some((202, token)) = self.call("POST", &format!("/v1/{kind}"), &body) else { continue };
             let token = token.trim_matches('"').to_owned();
             loop {
-                assert!(begin.elapsed() < PATIENCE, "{}: no end: {last}", self.place());
+                assert!(begin.elapsed() < TIME_LIMIT, "{}: no end: {last}", self.place());
                 let Some((200, text)) = self.call("GET", &format!("/v1/provision/{token}/status"), "") else {
                     continue;
                 };

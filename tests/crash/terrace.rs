@@ -29,7 +29,7 @@ impl std::fmt::Display for Ended {
 }
 
 /// Time limit of a run.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIME_LIMIT: Duration = Duration::from_secs(120);
 
 /// Terrace in a folder.
 pub(crate) struct Terrace {
@@ -65,7 +65,7 @@ impl Terrace {
             // Ignores an error: the process may have ended.
             let _ = child.kill();
         }
-        assert!(wait(&mut child, PATIENCE), "`{}` hangs in {}", arguments.join(" "), self.folder.display());
+        assert!(wait(&mut child, TIME_LIMIT), "`{}` hangs in {}", arguments.join(" "), self.folder.display());
         let status = child.wait().expect("an ended process has a status");
         let output = |name: &str| std::fs::read_to_string(self.folder.join(name)).unwrap_or_default();
         Ended { code: status.code(), stdout: output("stdout"), stderr: output("stderr") }

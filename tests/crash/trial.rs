@@ -20,7 +20,7 @@ pub(crate) struct Counts {
     /// Runs with a planned interruption.
     pub(crate) disturbed: usize,
     /// Interrupted runs.
-    pub(crate) cut_off: usize,
+    pub(crate) interrupted: usize,
     /// Created, changed and deleted objects.
     pub(crate) effects: usize,
 }
@@ -29,7 +29,7 @@ impl Counts {
     pub(crate) fn add(&mut self, other: Self) {
         self.trials += other.trials;
         self.disturbed += other.disturbed;
-        self.cut_off += other.cut_off;
+        self.interrupted += other.interrupted;
         self.effects += other.effects;
     }
 
@@ -41,8 +41,8 @@ impl Counts {
 
 impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { trials, disturbed, cut_off, effects } = self;
-        write!(f, "{trials} trials, {cut_off} of {disturbed} runs interrupted, {effects} effects")
+        let Self { trials, disturbed, interrupted, effects } = self;
+        write!(f, "{trials} trials, {interrupted} of {disturbed} runs interrupted, {effects} effects")
     }
 }
 
@@ -103,7 +103,7 @@ impl Trial {
         self.counts.disturbed += 1;
         let is_refused =
             ended.code == Some(1) && matches!(disturbance, Disturbance::Commit(how, _) if how.starts_with("fails"));
-        self.counts.cut_off += usize::from(ended.code != Some(0));
+        self.counts.interrupted += usize::from(ended.code != Some(0));
         let is_expected = matches!(ended.code, None | Some(0)) || is_refused;
         self.check(is_expected, || format!("{disturbance:?} ended with {ended}"));
     }

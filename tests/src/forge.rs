@@ -23,12 +23,12 @@ pub enum Kind {
 pub struct Forge {
     kind: Kind,
     address: String,
-    held: Arc<Mutex<Held>>,
+    content: Arc<Mutex<Content>>,
 }
 
 /// Content of the stand-in, and its calls.
 #[derive(Debug, Default)]
-struct Held {
+struct Content {
     comments: Vec<Comment>,
     /// Bodies of answers by path and query.
     answers: BTreeMap<String, Value>,
@@ -70,15 +70,15 @@ impl Forge {
     pub fn start(kind: Kind) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("the address of a listener").to_string();
-        let held = Arc::new(Mutex::new(Held::default()));
-        let shared = Arc::clone(&held);
+        let content = Arc::new(Mutex::new(Content::default()));
+        let shared = Arc::clone(&content);
         // The thread ends with the test process.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 answer(kind, stream, &shared);
             }
         });
-        Self { kind, address, held }
+        Self { kind, address, content }
     }
 
     /// The environment variables of a pipeline run.
@@ -101,53 +101,53 @@ impl Forge {
     }
 
     /// Adds a comment of another account.
-    pub fn say(&self, text: &str) {
-        let mut held = self.held();
-        let id = held.next_id();
-        held.comments.push(Comment { id, author: OTHER, text: text.to_owned() });
+    pub fn add_comment(&self, text: &str) {
+        let mut content = self.content();
+        let id = content.next_id();
+        content.comments.push(Comment { id, author: OTHER, text: text.to_owned() });
     }
 
     /// Sets the answer to a GET by its path and query, relative to the repository.
     pub fn answer(&self, path: &str, body: Value) {
-        self.held().answers.insert(path.to_owned(), body);
+        self.content().answers.insert(path.to_owned(), body);
     }
 
     /// Adds a file of a job by its path, relative to the repository.
-    pub fn keep(&self, path: &str, content: &str) {
-        self.held().files.insert(path.to_owned(), content.to_owned());
+    pub fn add_file(&self, path: &str, content: &str) {
+        self.content().files.insert(path.to_owned(), content.to_owned());
     }
 
     /// All comments of the pull request.
     #[must_use]
     pub fn comments(&self) -> Vec<String> {
-        self.held().comments.iter().map(|comment| comment.text.clone()).collect()
+        self.content().comments.iter().map(|comment| comment.text.clone()).collect()
     }
 
     /// The comments of the token's account.
     #[must_use]
     pub fn own_comments(&self) -> Vec<String> {
-        let held = self.held();
-        held.comments.iter().filter(|comment| comment.author == OWN).map(|comment| comment.text.clone()).collect()
+        let content = self.content();
+        content.comments.iter().filter(|comment| comment.author == OWN).map(|comment| comment.text.clone()).collect()
     }
 
     /// The calls since the last call of this function: `POST /issues/1/comments`.
     #[must_use]
     pub fn requests(&self) -> Vec<String> {
-        std::mem::take(&mut self.held().requests)
+        std::mem::take(&mut self.content().requests)
     }
 
     /// The invalid calls since the last call of this function.
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
-        std::mem::take(&mut self.held().faults)
+        std::mem::take(&mut self.content().faults)
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
-        self.held.lock().expect("no thread of the stand-in panics")
+    fn content(&self) -> std::sync::MutexGuard<'_, Content> {
+        self.content.lock().expect("no thread of the stand-in panics")
     }
 }
 
-impl Held {
+impl Content {
     fn next_id(&self) -> u64 {
         self.comments.iter().map(|comment| comment.id).max().unwrap_or(100) + 1
     }
@@ -167,9 +167,9 @@ impl Comment {
     }
 }
 
-fn answer(kind: Kind, stream: TcpStream, held: &Mutex<Held>) {
+fn answer(kind: Kind, stream: TcpStream, content: &Mutex<Content>) {
     let Some(request) = read(&stream) else { return };
-    let mut held = held.lock().expect("no thread of the stand-in panics");
+    let mut content = content.lock().expect("no thread of the stand-in panics");
     let base = match kind {
         Kind::GitHub => "/repos/acme/products",
         Kind::GitLab => "/projects/42",
@@ -179,15 +179,15 @@ fn answer(kind: Kind, stream: TcpStream, held: &Mutex<Held>) {
         (_, path) => path.strip_prefix(base).unwrap_or("?"),
     };
     let path = path.to_owned();
-    held.requests.push(format!("{} {path}", request.method));
-    let (status, body) = match checked(kind, &request).and_then(|()| carry_out(kind, &request, &path, &mut held)) {
+    content.requests.push(format!("{} {path}", request.method));
+    let (status, body) = match checked(kind, &request).and_then(|()| carry_out(kind, &request, &path, &mut content)) {
         Ok(body) => (200, body),
         Err((status, fault)) => {
-            held.faults.push(format!("{} {}: {fault}", request.method, request.path));
+            content.faults.push(format!("{} {}: {fault}", request.method, request.path));
             (status, json!({"message": fault}).to_string())
         }
     };
-    drop(held);
+    drop(content);
     let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
     // Ignores an error: the caller may have closed the connection.
     let _ = (&stream).write_all(head.as_bytes()).and_then(|()| (&stream).write_all(body.as_bytes()));
@@ -230,7 +230,7 @@ fn checked(kind: Kind, request: &Request) -> Result<(), (u16, String)> {
     Ok(())
 }
 
-fn carry_out(kind: Kind, request: &Request, path: &str, held: &mut Held) -> Result<String, (u16, String)> {
+fn carry_out(kind: Kind, request: &Request, path: &str, content: &mut Content) -> Result<String, (u16, String)> {
     let (all, one, change) = match kind {
         Kind::GitHub => ("/issues/1/comments", "/issues/comments/", "PATCH"),
         Kind::GitLab => ("/merge_requests/1/notes", "/merge_requests/1/notes/", "PUT"),
@@ -239,17 +239,17 @@ fn carry_out(kind: Kind, request: &Request, path: &str, held: &mut Held) -> Resu
         "GET" if kind == Kind::GitLab && path == "/user" => Ok(json!({"id": OWN, "username": "bot"}).to_string()),
         "GET" if path == all => {
             let page = page(&request.query)?;
-            let shown = held.comments.iter().skip((page - 1) * 100).take(100);
+            let shown = content.comments.iter().skip((page - 1) * 100).take(100);
             Ok(shown.map(|comment| comment.to_json(kind)).collect::<Value>().to_string())
         }
         "POST" if path == all => {
-            let (id, text) = (held.next_id(), text(&request.body)?);
-            held.comments.push(Comment { id, author: OWN, text });
+            let (id, text) = (content.next_id(), text(&request.body)?);
+            content.comments.push(Comment { id, author: OWN, text });
             Ok(json!({"id": id}).to_string())
         }
         method if method == change && path.starts_with(one) => {
             let id = path.strip_prefix(one).and_then(|id| id.parse::<u64>().ok());
-            let found = held.comments.iter_mut().find(|comment| Some(comment.id) == id);
+            let found = content.comments.iter_mut().find(|comment| Some(comment.id) == id);
             let comment = found.ok_or((404, "there is no such comment".to_owned()))?;
             // A project token may change comments of other accounts, but the pipeline must not.
             if comment.author != OWN {
@@ -258,18 +258,18 @@ fn carry_out(kind: Kind, request: &Request, path: &str, held: &mut Held) -> Resu
             comment.text = text(&request.body)?;
             Ok(json!({"id": id}).to_string())
         }
-        "GET" => plan(request, path, held),
+        "GET" => plan(request, path, content),
         _ => Err((404, "there is no such path".to_owned())),
     }
 }
 
 /// The artifacts with the plan of a merged pull request.
-fn plan(request: &Request, path: &str, held: &Held) -> Result<String, (u16, String)> {
-    if let Some(file) = held.files.get(path).filter(|_| request.query.is_empty()) {
+fn plan(request: &Request, path: &str, content: &Content) -> Result<String, (u16, String)> {
+    if let Some(file) = content.files.get(path).filter(|_| request.query.is_empty()) {
         return Ok(file.clone());
     }
     let target = if request.query.is_empty() { path.to_owned() } else { format!("{path}?{}", request.query) };
-    let found = held.answers.get(&target);
+    let found = content.answers.get(&target);
     found.map(Value::to_string).ok_or((404, format!("there is no such path: {target}")))
 }
 

@@ -21,7 +21,7 @@ pub fn hostile(descriptor: &str, field: &str) -> String {
 /// # Panics
 /// When the plan has no error, or the program panicked.
 #[must_use]
-pub fn told_at(plan: &Ran, file: &str) -> String {
+pub fn first_error_at(plan: &Ran, file: &str) -> String {
     assert_eq!(plan.code, 1, "{plan}");
     assert!(!plan.stderr.contains("panicked"), "{plan}");
     let (_, error) = plan.stderr.split_once("× ").unwrap_or_else(|| panic!("no error is reported:\n{plan}"));

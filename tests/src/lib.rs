@@ -11,7 +11,7 @@ pub mod served;
 mod terminal;
 
 pub use forge::{Forge, Kind};
-pub use hostile::{HOSTILE, hostile, told_at};
+pub use hostile::{HOSTILE, first_error_at, hostile};
 pub use peer::Peer;
 pub use project::Project;
 pub use ran::Ran;
@@ -53,13 +53,13 @@ pub fn shared(path: &str) -> Option<PathBuf> {
     if found.exists() {
         return Some(found);
     }
-    say(&format!("skipped: there is no `../shared/{path}`"));
+    print_note(&format!("skipped: there is no `../shared/{path}`"));
     None
 }
 
 /// Prints a note into the test's output.
 #[expect(clippy::print_stderr, reason = "a skipped test prints a note")]
-pub fn say(text: &str) {
+pub fn print_note(text: &str) {
     eprintln!("{text}");
 }
 

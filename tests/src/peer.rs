@@ -13,7 +13,7 @@ const LONGEST: usize = 10_000_000;
 
 /// A received call.
 #[derive(Debug, Clone)]
-pub struct Heard {
+pub struct Call {
     /// The path, with its query.
     pub path: String,
     /// Headers by names in lower case.
@@ -27,7 +27,7 @@ pub struct Heard {
 pub struct Peer {
     /// Its address: `http://127.0.0.1:4711`.
     pub url: String,
-    heard: Arc<Mutex<Vec<Heard>>>,
+    received: Arc<Mutex<Vec<Call>>>,
     // The runtime of the service.
     _runtime: tokio::runtime::Runtime,
 }
@@ -44,14 +44,14 @@ impl Peer {
         listener.set_nonblocking(true).expect("a socket");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
-        let heard = Arc::<Mutex<Vec<Heard>>>::default();
-        let (answer, calls) = (Arc::new(answer), Arc::clone(&heard));
+        let received = Arc::<Mutex<Vec<Call>>>::default();
+        let (answer, calls) = (Arc::new(answer), Arc::clone(&received));
         let routes = axum::Router::new().fallback(move |request: Request| {
             let (answer, calls) = (Arc::clone(&answer), Arc::clone(&calls));
             async move {
                 let (parts, body) = request.into_parts();
                 let text = |value: &axum::http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
-                let call = Heard {
+                let call = Call {
                     path: parts.uri.to_string(),
                     headers: parts.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
                     body: to_bytes(body, LONGEST).await.unwrap_or_default(),
@@ -67,12 +67,12 @@ impl Peer {
             let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
             axum::serve(listener, routes).await
         });
-        Self { url, heard, _runtime: runtime }
+        Self { url, received, _runtime: runtime }
     }
 
     /// All calls so far.
     #[must_use]
-    pub fn heard(&self) -> Vec<Heard> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn calls(&self) -> Vec<Call> {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -228,7 +228,7 @@ impl Project {
     /// # Panics
     /// When it does not arrive.
     #[must_use]
-    pub fn at_the_gate(stack: &str) -> (Self, Running) {
+    pub fn waiting_at_gate(stack: &str) -> (Self, Running) {
         let project = Self::with_stack(stack);
         project.make_gate("gate");
         let running = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));

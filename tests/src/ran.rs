@@ -54,7 +54,7 @@ impl Ran {
     /// # Panics
     /// When neither does.
     #[track_caller]
-    pub fn says(&self, text: &str) -> &Self {
+    pub fn prints(&self, text: &str) -> &Self {
         assert!(self.stdout.contains(text) || self.stderr.contains(text), "`{text}` is missing in the output:\n{self}");
         self
     }

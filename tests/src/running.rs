@@ -10,9 +10,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Time limit of a condition.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(120);
 /// Interval of checks.
-pub(crate) const GLANCE: Duration = Duration::from_millis(10);
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Waits until a condition holds.
 ///
@@ -22,9 +22,9 @@ pub(crate) const GLANCE: Duration = Duration::from_millis(10);
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !holds() {
-        assert!(begin.elapsed() < PATIENCE, "the condition did not hold within {PATIENCE:?}: {what}");
+        assert!(begin.elapsed() < TIME_LIMIT, "the condition did not hold within {TIME_LIMIT:?}: {what}");
         // The interval of checks, not a guess how long the condition takes.
-        std::thread::sleep(GLANCE);
+        std::thread::sleep(POLL_INTERVAL);
     }
 }
 
@@ -32,9 +32,9 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
 #[derive(Debug)]
 pub struct Running {
     child: Child,
-    stdout: Option<JoinHandle<String>>,
-    stderr: Option<JoinHandle<()>>,
-    told: Arc<Mutex<String>>,
+    stdout_reader: Option<JoinHandle<String>>,
+    stderr_reader: Option<JoinHandle<()>>,
+    stderr: Arc<Mutex<String>>,
     folder: PathBuf,
 }
 
@@ -43,8 +43,8 @@ impl Running {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("terrace can be started");
         let mut stdout = child.stdout.take().expect("standard output is piped");
         let stderr = child.stderr.take().expect("standard error is piped");
-        let told = Arc::new(Mutex::new(String::new()));
-        let shared = Arc::clone(&told);
+        let stderr_text = Arc::new(Mutex::new(String::new()));
+        let shared = Arc::clone(&stderr_text);
         let read_errors = move || {
             let mut lines = BufReader::new(stderr);
             let mut line = Vec::new();
@@ -60,9 +60,9 @@ impl Running {
         };
         Self {
             child,
-            stdout: Some(std::thread::spawn(read_output)),
-            stderr: Some(std::thread::spawn(read_errors)),
-            told,
+            stdout_reader: Some(std::thread::spawn(read_output)),
+            stderr_reader: Some(std::thread::spawn(read_errors)),
+            stderr: stderr_text,
             folder: folder.to_owned(),
         }
     }
@@ -72,8 +72,8 @@ impl Running {
     /// # Panics
     /// When it does not within the time limit.
     #[track_caller]
-    pub fn until_told(&self, text: &str) {
-        until(&format!("`{text}` is on standard error"), || self.told().contains(text));
+    pub fn wait_for_stderr(&self, text: &str) {
+        until(&format!("`{text}` is on standard error"), || self.stderr().contains(text));
     }
 
     /// Standard error so far.
@@ -81,8 +81,8 @@ impl Running {
     /// # Panics
     /// Never: its reader does not panic.
     #[must_use]
-    pub fn told(&self) -> String {
-        self.told.lock().expect("no reader panics").clone()
+    pub fn stderr(&self) -> String {
+        self.stderr.lock().expect("no reader panics").clone()
     }
 
     /// True if the command has ended.
@@ -157,13 +157,13 @@ impl Running {
         let status = self.child.wait().expect("the process can be waited for");
         // Children that outlive a killed terrace hold its pipes: their output is not read.
         let stdout = match status.code() {
-            Some(_) => self.stdout.take().and_then(|reader| reader.join().ok()).unwrap_or_default(),
+            Some(_) => self.stdout_reader.take().and_then(|reader| reader.join().ok()).unwrap_or_default(),
             None => String::new(),
         };
-        if let (Some(_), Some(reader)) = (status.code(), self.stderr.take()) {
+        if let (Some(_), Some(reader)) = (status.code(), self.stderr_reader.take()) {
             reader.join().expect("standard error can be read");
         }
-        Ran::new(status.code(), stdout, self.told(), &self.folder)
+        Ran::new(status.code(), stdout, self.stderr(), &self.folder)
     }
 }
 

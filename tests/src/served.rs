@@ -1,6 +1,6 @@
 //! A running `terrace serve`, called like a coordinator would.
 
-use crate::running::{GLANCE, PATIENCE};
+use crate::running::{POLL_INTERVAL, TIME_LIMIT};
 use crate::{Project, Ran, Running};
 use serde_json::{Value as Json, json};
 use std::io::Write;
@@ -130,8 +130,8 @@ impl Served {
 
     fn start_as(project: &Project, command: Command) -> Self {
         let running = project.start(command);
-        running.until_told("serving on ");
-        let output = running.told();
+        running.wait_for_stderr("serving on ");
+        let output = running.stderr();
         let (_, rest) = output.split_once("serving on ").expect("the address is printed");
         let url = rest.split(',').next().expect("a line").to_owned();
         Self { running, url }
@@ -145,8 +145,8 @@ impl Served {
 
     /// Standard error so far.
     #[must_use]
-    pub fn told(&self) -> String {
-        self.running.told()
+    pub fn stderr(&self) -> String {
+        self.running.stderr()
     }
 
     /// Makes the server reload its configuration (SIGHUP).
@@ -207,7 +207,7 @@ impl Served {
     /// # Panics
     /// When the server refuses it.
     #[must_use]
-    pub fn ask(&self, path: &str, descriptor: &str) -> String {
+    pub fn submit(&self, path: &str, descriptor: &str) -> String {
         let answer = self.send(path, "DATAPRODUCT_DESCRIPTOR", descriptor);
         assert_eq!(answer.status, 202, "{answer:?}");
         answer.body
@@ -218,8 +218,8 @@ impl Served {
     /// # Panics
     /// When the operation does not end.
     #[must_use]
-    pub fn ended(&self, token: &str) -> Json {
-        self.ended_at(&format!("/v1/provision/{token}/status"))
+    pub fn wait_for_end(&self, token: &str) -> Json {
+        self.wait_for_end_at(&format!("/v1/provision/{token}/status"))
     }
 
     /// The final status at a path.
@@ -227,7 +227,7 @@ impl Served {
     /// # Panics
     /// When the operation does not end.
     #[must_use]
-    pub fn ended_at(&self, path: &str) -> Json {
+    pub fn wait_for_end_at(&self, path: &str) -> Json {
         let begun = Instant::now();
         loop {
             let last = self.call("GET", path, "").json();
@@ -235,8 +235,8 @@ impl Served {
             if !["RUNNING", "TERMINATING"].contains(&status) {
                 return last;
             }
-            assert!(begun.elapsed() < PATIENCE, "the operation does not end: {last}\n{}", self.running.told());
-            std::thread::sleep(GLANCE);
+            assert!(begun.elapsed() < TIME_LIMIT, "the operation does not end: {last}\n{}", self.running.stderr());
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 
@@ -264,7 +264,7 @@ impl Served {
     /// Sends SIGTERM and waits for the confirmation: the server starts nothing new.
     pub fn terminate(&self) {
         self.running.terminate();
-        self.running.until_told("stopped by SIGTERM");
+        self.running.wait_for_stderr("stopped by SIGTERM");
     }
 
     /// Waits for the end of a server after [`Served::terminate`].

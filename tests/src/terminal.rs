@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const ROWS: u16 = 24;
 
 /// Time limit of waits.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// A command with a terminal as standard error.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Terminal {
     /// When it does not appear.
     #[track_caller]
     pub fn wait_for(&mut self, text: &str) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIME_LIMIT;
         while !self.screen.text().contains(text) {
             assert!(self.read(until), "`{text}` is not shown:\n{}", self.screen.text());
         }
@@ -87,7 +87,7 @@ impl Terminal {
     #[track_caller]
     #[must_use]
     pub fn finish(mut self) -> String {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIME_LIMIT;
         while self.read(until) {}
         let status = self.child.wait().expect("the command ends");
         assert!(status.success(), "{status}:\n{}", self.screen.text());
@@ -98,7 +98,7 @@ impl Terminal {
     fn read(&mut self, until: Instant) -> bool {
         let left = Timespec::try_from(until.saturating_duration_since(Instant::now())).expect("a minute at the most");
         let ready = poll(&mut [PollFd::new(&self.master, PollFlags::IN)], Some(&left)).expect("the terminal is open");
-        assert!(ready > 0, "nothing came for {PATIENCE:?}:\n{}", self.screen.text());
+        assert!(ready > 0, "nothing came for {TIME_LIMIT:?}:\n{}", self.screen.text());
         let mut bytes = [0; 4096];
         // Linux returns an error once the last writer is gone.
         let Ok(count @ 1..) = self.master.read(&mut bytes) else { return false };
@@ -151,7 +151,7 @@ impl Screen {
                 if c == '[' || !c.is_ascii_alphabetic() {
                     self.control = Some(control);
                 } else {
-                    self.obey(&control);
+                    self.execute(&control);
                 }
                 continue;
             }
@@ -185,7 +185,7 @@ impl Screen {
         }
     }
 
-    fn obey(&mut self, control: &str) {
+    fn execute(&mut self, control: &str) {
         let words = control.trim_start_matches('[');
         let number = words.trim_end_matches(|c: char| c.is_ascii_alphabetic()).parse::<usize>().ok();
         let many = number.unwrap_or(1).max(1);

@@ -13,25 +13,28 @@ fn access_list_is_planned_and_applied_alone() {
          '${{ acl.principals.join(\"\\n\") + \"\\n\" + resources.data.sha256 }}'}\n",
     );
     project.run(["blueprints", "check"]).done();
-    project.run(["apply", "stack.yaml", "--acl", "user:ada", "--auto-approve"]).with_code(1).says("choose it with `-c");
+    project
+        .run(["apply", "stack.yaml", "--acl", "user:ada", "--auto-approve"])
+        .with_code(1)
+        .prints("choose it with `-c");
     let early = project.run(["apply", "stack.yaml", "-c", "port", "--acl", "user:ada", "--auto-approve"]).with_code(1);
-    early.says("cannot grant access before it exists").says("provision `port` first");
+    early.prints("cannot grant access before it exists").prints("provision `port` first");
     project.apply().done();
     // A user had access before terrace managed it.
     project.write("acl.txt", "user:eve\n");
     let plan = project.run(["plan", "stack.yaml", "-c", "port", "--acl", "user:bob", "--acl", "user:ada"]).done();
-    plan.says("= local_file.acl").says("- user:eve").says("+ user:ada");
+    plan.prints("= local_file.acl").prints("- user:eve").prints("+ user:ada");
     project
         .run(["apply", "stack.yaml", "-c", "port", "--acl", "user:bob", "--acl", "user:ada", "--auto-approve"])
         .done();
     assert!(project.read("acl.txt").starts_with("user:ada\nuser:bob\n"));
     project.assert_settled("stack.yaml", &[]);
     assert_eq!(project.run(["acl", "show", "port"]).done().stdout, "user:ada\nuser:bob\n");
-    project.run(["acl", "show", "prot"]).with_code(1).says("did you mean `port`?");
+    project.run(["acl", "show", "prot"]).with_code(1).prints("did you mean `port`?");
     // A name without a kind is a group: the user with the same name would lose access.
     let plan = project.run(["plan", "stack.yaml", "-c", "port", "--acl", "ada", "--acl", "user:bob"]).done();
-    plan.says("`ada` is read as a group, and `user:ada`, which has access now, is not in the request");
-    plan.says("did you mean `user:ada`?");
+    plan.prints("`ada` is read as a group, and `user:ada`, which has access now, is not in the request");
+    plan.prints("did you mean `user:ada`?");
     let plan = project.run(["plan", "stack.yaml", "-c", "port", "--acl", "ada", "--acl", "user:ada"]).done();
     assert!(!plan.stderr.contains("read as a group"), "{plan}");
     // `acl set` does the same.
@@ -43,7 +46,7 @@ fn access_list_is_planned_and_applied_alone() {
     assert_eq!(output["fields"], serde_json::json!({}));
     // An empty list differs from no list.
     let plan = project.run(["plan", "stack.yaml", "-c", "port", "--acl="]).done();
-    plan.says("- user:cleo");
+    plan.prints("- user:cleo");
     project.run(["acl", "set", "stack.yaml", "port", "--auto-approve"]).done();
     assert!(!project.read("acl.txt").contains("user:"));
     let ran = project.run(["acl", "show", "port"]).done();
@@ -55,7 +58,7 @@ fn access_list_is_planned_and_applied_alone() {
     project.write("blueprints/port.yaml", blueprint.replacen("resources:\n", more, 1));
     project.run(["plan", "stack.yaml", "--out", "saved"]).done();
     project.run(["acl", "set", "stack.yaml", "port", "user:dan", "--auto-approve"]).done();
-    project.run(["apply", "saved"]).with_code(4).says("the access list of `port` of demo@local changed");
+    project.run(["apply", "saved"]).with_code(4).prints("the access list of `port` of demo@local changed");
     assert!(project.read("acl.txt").contains("user:dan") && !project.has("more.txt"));
 }
 
@@ -75,30 +78,30 @@ fn access_fields_are_granted_with_the_principals() {
     assert_eq!(project.read("acl.txt"), granted);
     project.assert_settled("stack.yaml", &[]);
     assert_eq!(project.run(["console", "stack.yaml", "-c", "port", "-e", "json(acl)"]).done().json(), granted);
-    let told = project.run(["acl", "show", "port", "--json"]).done().json();
-    crate::schemas::assert_is("acl", &told);
-    assert_eq!(told["fields"], serde_json::json!({"days": "30", "why": "a=b"}));
+    let acl = project.run(["acl", "show", "port", "--json"]).done().json();
+    crate::schemas::assert_is("acl", &acl);
+    assert_eq!(acl["fields"], serde_json::json!({"days": "30", "why": "a=b"}));
     let shown = project.run(["acl", "show", "port"]).done();
     assert_eq!(shown.stdout, "user:ada\n\nFields:\n  days = \"30\"\n  why = \"a=b\"\n");
     // Fields are exported with the principals, and a later list without fields drops them.
     let exported = project.run(["state", "export"]).done().stdout;
     assert!(exported.contains("\"accessFields\""), "{exported}");
     let plan = project.run(["plan", "stack.yaml", "-c", "port", "--acl", "user:ada", "--acl-field", "days=7"]).done();
-    plan.says("~ local_file.acl");
+    plan.prints("~ local_file.acl");
     project.run(set).done();
     assert_eq!(project.read("acl.txt"), r#"{"fields":{},"principals":["user:ada"]}"#);
     for (wrong, expected) in [
         ("days", "the field `days` of the access list has no name or no `=`"),
         ("=7", "the field `=7` of the access list has no name or no `=`"),
     ] {
-        project.run(set.into_iter().chain(["--field", wrong])).with_code(1).says(expected);
+        project.run(set.into_iter().chain(["--field", wrong])).with_code(1).prints(expected);
     }
-    project.run(set.into_iter().chain(["--field", "a=1", "--field", "a=2"])).with_code(1).says("is given twice");
-    project.run(["plan", "stack.yaml", "-c", "port", "--acl-field", "days=7"]).with_code(1).says("--acl");
-    for (nobody, expected) in [("", "a value is required"), ("user:", "the principal `user:` has no name")] {
-        let set = ["acl", "set", "stack.yaml", "port", nobody, "--auto-approve"];
-        assert_ne!(project.run(set).says(expected).code, 0);
-        assert!(project.read("acl.txt").contains("user:ada"), "{nobody:?}");
+    project.run(set.into_iter().chain(["--field", "a=1", "--field", "a=2"])).with_code(1).prints("is given twice");
+    project.run(["plan", "stack.yaml", "-c", "port", "--acl-field", "days=7"]).with_code(1).prints("--acl");
+    for (principal, expected) in [("", "a value is required"), ("user:", "the principal `user:` has no name")] {
+        let set = ["acl", "set", "stack.yaml", "port", principal, "--auto-approve"];
+        assert_ne!(project.run(set).prints(expected).code, 0);
+        assert!(project.read("acl.txt").contains("user:ada"), "{principal:?}");
     }
 }
 

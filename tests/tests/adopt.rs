@@ -73,7 +73,7 @@ fn existing_file_error_suggests_an_import() {
         Project::with_stack("resources:\n  - {type: local_file, name: a, config: {path: a file.txt, content: x}}\n");
     project.write("a file.txt", "mine");
     let ran = project.run(["apply", "stack.yaml", "--auto-approve", "-q"]).with_code(3);
-    ran.says("terrace import demo@local:local_file.a 'a file.txt'");
+    ran.prints("terrace import demo@local:local_file.a 'a file.txt'");
     assert_eq!(project.read("a file.txt"), "mine");
 }
 
@@ -95,7 +95,7 @@ fn objects_of_a_lost_state_are_destroyed_by_their_descriptor() {
     Destroy complete! Resources: 1 destroyed.
     ");
     assert!(!project.has("a.txt"));
-    project.run(["destroy", "stack.yaml", "--auto-approve", "-q"]).done().says("No changes.");
+    project.run(["destroy", "stack.yaml", "--auto-approve", "-q"]).done().prints("No changes.");
 }
 
 #[test]
@@ -137,12 +137,12 @@ fn file_of_another_resource_is_not_adopted_by_any_spelling_of_its_path() {
     let text = project.read("stack.yaml");
     project.write("stack.yaml", format!("{text}  {b}\n"));
     let expected = "demo@local:local_file.a and demo@local:local_file.b name one object: path \"./out//a\"";
-    project.run(["plan", "stack.yaml"]).with_code(1).says(expected);
+    project.run(["plan", "stack.yaml"]).with_code(1).prints(expected);
     // A separate resource that moves to the same path.
     project.edit("stack.yaml", "./out//a", "out/b");
     project.run(["apply", "stack.yaml", "--auto-approve"]).done();
     project.edit("stack.yaml", "out/b", "./out//a");
-    project.run(["plan", "stack.yaml"]).with_code(1).says(expected);
+    project.run(["plan", "stack.yaml"]).with_code(1).prints(expected);
     // The first resource moves to another path with its file: then the path is free.
     project.edit("stack.yaml", "{path: out/a", "{path: out/c");
     project.run(["apply", "stack.yaml", "--auto-approve"]).done();
@@ -163,8 +163,8 @@ fn file_of_another_stack_is_not_adopted_by_another_path() {
     project.run(["apply", "a.yaml", "--auto-approve"]).done();
     for path in ["out/x", "out/../out/x", "./out//x"] {
         project.write("b.yaml", stack("b", path));
-        let told = project.run(["apply", "b.yaml", "--auto-approve"]);
-        told.with_code(1).says("would adopt the object of a@").says("local_file.f");
+        let ran = project.run(["apply", "b.yaml", "--auto-approve"]);
+        ran.with_code(1).prints("would adopt the object of a@").prints("local_file.f");
     }
     assert_eq!(project.read("out/x"), "a");
     // Another spelling of the path is no change.

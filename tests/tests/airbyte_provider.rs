@@ -115,7 +115,7 @@ const MADE: [&str; 3] =
 #[test]
 fn workload_is_created_updated_in_place_and_destroyed() {
     let world = World::new();
-    world.plan().done().says("3 to add").says("MYDATABASE");
+    world.plan().done().prints("3 to add").prints("MYDATABASE");
     assert_eq!(world.stand_in.inventory(), [] as [&str; 0], "planning changed something");
     world.apply().done();
     assert_eq!(world.stand_in.inventory(), MADE);
@@ -130,7 +130,7 @@ fn workload_is_created_updated_in_place_and_destroyed() {
     world.assert_settled();
     let connection = world.id(MADE[0].trim_start_matches("connection "));
     let outputs = world.run(["output"]).done();
-    outputs.says(&format!("/workspaces/{WORKSPACE}/connections/{connection}/status")).says("MYDATABASE.myschema");
+    outputs.prints(&format!("/workspaces/{WORKSPACE}/connections/{connection}/status")).prints("MYDATABASE.myschema");
     // Another file, name and schedule: the same connection.
     world.project.edit(PRODUCT, "places.csv", "towns.csv");
     world.project.edit(
@@ -148,7 +148,7 @@ fn workload_is_created_updated_in_place_and_destroyed() {
     world
         .stand_in
         .patch(&world.id("Snowflake"), &json!({"configuration": {"warehouse": "THEIRS", "raw_data_schema": "RAW"}}));
-    world.plan().done().says("THEIRS").says("1 to change");
+    world.plan().done().prints("THEIRS").prints("1 to change");
     world.apply().done();
     world.assert_settled();
     assert_eq!(world.stand_in.configuration(&world.id("Snowflake"))["raw_data_schema"], "RAW");
@@ -163,7 +163,7 @@ fn changed_secret_is_sent_and_unchanged_one_is_not() {
     let id = world.id("Snowflake");
     let other = [KEY, SECRETS[1], ("SNOWFLAKE_SECRET", "another-secret")];
     let plan = world.project.run_with(&other, ["plan", PRODUCT]).done();
-    plan.says("1 to change");
+    plan.prints("1 to change");
     assert!(!plan.to_string().contains("another-secret"), "{plan}");
     let _ = world.stand_in.take_writes();
     world.project.run_with(&other, ["apply", PRODUCT, "--auto-approve"]).done();
@@ -181,7 +181,7 @@ fn objects_with_other_consumers_stay_and_the_consumers_are_named() {
     world.stand_in.connect(&json!({"name": "theirs", "sourceId": source, "destinationId": destination}));
     let ran = world.run(["destroy", PRODUCT, "--auto-approve"]);
     assert_ne!(ran.code, 0, "{ran}");
-    ran.says("is still used by other connections: `theirs`");
+    ran.prints("is still used by other connections: `theirs`");
     assert_eq!(world.stand_in.inventory(), ["connection theirs", "destination Snowflake", "source Public Places CSV"]);
     world.stand_in.remove(&world.id("theirs"));
     world.run(["destroy", PRODUCT, "--auto-approve"]).done();
@@ -200,7 +200,7 @@ fn connection_with_sync_state_is_not_replaced() {
     );
     let refused = world.apply();
     assert_ne!(refused.code, 0, "{refused}");
-    refused.says("sync state");
+    refused.prints("sync state");
     assert_eq!(world.stand_in.inventory(), MADE);
 }
 
@@ -208,17 +208,17 @@ fn connection_with_sync_state_is_not_replaced() {
 fn error_is_reported_at_its_line_before_any_call() {
     let world = World::new();
     world.project.edit(PRODUCT, "format: csv", "format: text");
-    world.plan().with_code(1).says("format");
+    world.plan().with_code(1).prints("format");
     world.project.edit(PRODUCT, "format: text", "format: csv");
     world.project.edit(
         PRODUCT,
         "name: Public Places CSV <> Snowflake",
         "name: Towns\n          schedule: {type: cron, cron: \"* * * * *\"}",
     );
-    world.plan().with_code(1).says("`* * * * *` is not a valid").says("it has 5 fields, not six or seven");
+    world.plan().with_code(1).prints("`* * * * *` is not a valid").prints("it has 5 fields, not six or seven");
     world.project.edit(PRODUCT, "{type: cron, cron: \"* * * * *\"}", "{type: manual}");
     world.stand_in.remove_workspace(WORKSPACE);
     let refused = world.plan().with_code(1);
-    refused.says(&format!("`{WORKSPACE}` not found, or the instance's principal may not see it"));
+    refused.prints(&format!("`{WORKSPACE}` not found, or the instance's principal may not see it"));
     assert!(world.stand_in.take_writes().is_empty());
 }

@@ -71,8 +71,12 @@ fn server_records_changes_and_refused_calls() {
     let logged: Vec<Json> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(logged.len(), all.len(), "{log}");
     assert_eq!((&logged[1]["actor"], &logged[1]["status"]), (&"reader".into(), &403.into()));
-    assert!(!server.told().contains("terrace::audit") && !server.told().contains("\"actor\""), "{}", server.told());
-    let everything = format!("{log}{}{}", server.told(), project.run(["audit", "export"]).done().stdout);
+    assert!(
+        !server.stderr().contains("terrace::audit") && !server.stderr().contains("\"actor\""),
+        "{}",
+        server.stderr()
+    );
+    let everything = format!("{log}{}{}", server.stderr(), project.run(["audit", "export"]).done().stdout);
     for secret in ["s3cret-guess", "apply-secret", "f0fd6c09"] {
         assert!(!everything.contains(secret), "{secret}");
     }
@@ -86,7 +90,7 @@ fn refused_calls_are_counted_after_ten_a_minute() {
     for _ in 0..25 {
         assert_eq!(call(&server, "guess", "GET", "/api/v1/stacks", ""), 401);
     }
-    assert_eq!(server.told().matches("\"status\":401").count(), 10, "{}", server.told());
+    assert_eq!(server.stderr().matches("\"status\":401").count(), 10, "{}", server.stderr());
     assert_eq!(server.stop().code, 0);
     let all = entries(&project);
     assert_eq!((all.len(), &all[10]["suppressed"]), (11, &14.into()), "{all:?}");
@@ -181,10 +185,10 @@ fn audit_log_file_is_private_and_unreadable_for_resources() {
         assert!(words.join(" ").contains("which no descriptor may use"), "{rest}: {ran}");
     }
     set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
-    project.run(["doctor"]).says("warn  log: ");
+    project.run(["doctor"]).prints("warn  log: ");
     set_permissions(&file, Permissions::from_mode(0o666)).unwrap();
     let refused = project.run(["serve", "--bind", "127.0.0.1:0"]).with_code(1);
-    refused.says("the audit log `").says("can be changed by other users").says("chmod 600");
+    refused.prints("the audit log `").prints("can be changed by other users").prints("chmod 600");
     assert!(project.run(["doctor"]).with_code(1).stdout.contains("can be changed by other users"));
 }
 
@@ -226,7 +230,7 @@ fn commands_record_their_changes() {
 #[test]
 fn broken_lease_is_recorded() {
     let command = "resources: [{type: local_command, name: a, config: {create: [sh, -c, 'touch started; read line < gate; echo {}']}}]\n";
-    let (project, running) = Project::at_the_gate(command);
+    let (project, running) = Project::waiting_at_gate(command);
     let leases = project.run(["leases", "list", "--json"]).json();
     let lease = leases[0]["lease"].as_str().unwrap();
     project.run(["unlock", lease, "--auto-approve"]).done();

@@ -162,7 +162,7 @@ fn failed_step_names_its_declaration() {
     let ran = Project::with_stack(
         "resources:\n  - {type: local_command, name: bad, config: {create: ['false'], find: [echo, 'null']}}\n",
     );
-    ran.apply().with_code(3).says("declared at stack.yaml:5:");
+    ran.apply().with_code(3).prints("declared at stack.yaml:5:");
 
     // Resources of a blueprint are not in a user's file: the error names the component in the descriptor.
     let project = Project::with_network_status();
@@ -170,5 +170,5 @@ fn failed_step_names_its_declaration() {
     project.write(".terrace/local/files", "in the way of a folder");
     let ran = project.run(["apply", "plan", "--env", "local", "-q"]).with_code(3);
     let line = project.read("data-product.yaml").lines().position(|line| line.contains(":input-kafka-topic")).unwrap();
-    ran.says(&format!("declared at data-product.yaml:{}:", line + 1));
+    ran.prints(&format!("declared at data-product.yaml:{}:", line + 1));
 }

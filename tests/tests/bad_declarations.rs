@@ -23,8 +23,8 @@ fn unknown_resource_type_gets_a_suggestion() {
     ");
     let ran = refused_stack("resources:\n  - {type: cloud_bucket, name: a, config: {path: a}}\n");
     assert_eq!(ran.code, 1, "{ran}");
-    ran.says("there is no resource type `cloud_bucket`").says("stack.yaml:5:12]");
-    ran.says("run `terrace providers schema NAME` to see the types of a provider: airbyte, databricks, hasura");
+    ran.prints("there is no resource type `cloud_bucket`").prints("stack.yaml:5:12]");
+    ran.prints("run `terrace providers schema NAME` to see the types of a provider: airbyte, databricks, hasura");
 }
 
 #[test]
@@ -321,7 +321,7 @@ fn several_errors_are_reported_at_once() {
          - {type: local_file, name: c, config: {path: c, contnet: c}}\n",
     );
     for word in ["local_fiel", "path", "contnet"] {
-        ran.says(word);
+        ran.prints(word);
     }
 }
 
@@ -442,7 +442,7 @@ fn objects_of_two_types_at_one_path_are_one_object() {
          - {type: local_directory, name: b, config: {path: ./out}}\n",
     );
     let ran = project.run(["plan", "stack.yaml"]).with_code(1);
-    ran.says("demo@local:local_directory.b and demo@local:local_file.a name one object: path \"out\"");
+    ran.prints("demo@local:local_directory.b and demo@local:local_file.a name one object: path \"out\"");
     project.write(
         "stack.yaml",
         "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\nresources:\n  \
@@ -453,7 +453,7 @@ fn objects_of_two_types_at_one_path_are_one_object() {
     project
         .run(["plan", "stack.yaml"])
         .with_code(1)
-        .says("demo@local:sqlite_table.t and demo@local:sqlite_view.v name one");
+        .prints("demo@local:sqlite_table.t and demo@local:sqlite_view.v name one");
 }
 
 #[test]
@@ -478,5 +478,5 @@ fn two_spellings_of_a_path_are_one_object() {
          - {type: local_file, name: b, config: {path: ./out//a, content: two}}\n",
     );
     let ran = project.run(["plan", "stack.yaml"]).with_code(1);
-    ran.says("demo@local:local_file.a and demo@local:local_file.b name one object: path \"./out//a\"");
+    ran.prints("demo@local:local_file.a and demo@local:local_file.b name one object: path \"./out//a\"");
 }

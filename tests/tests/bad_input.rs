@@ -270,12 +270,12 @@ fn wrong_value_of_a_variable_names_its_source() {
         project.run_with(variables, words).with_code(1)
     };
     let from = "its value comes from the environment variable `TERRACE_VAR_n`";
-    validate(&[("TERRACE_VAR_n", "many")], &[]).says("found `many`").says(from);
-    validate(&[("TERRACE_VAR_n", "2")], &[]).says("too small").says(from);
+    validate(&[("TERRACE_VAR_n", "many")], &[]).prints("found `many`").prints(from);
+    validate(&[("TERRACE_VAR_n", "2")], &[]).prints("too small").prints(from);
     let pin = validate(&[("TERRACE_VAR_pin", "s3cr3t")], &["--var", "n=4"]);
-    assert!(!pin.says("`TERRACE_VAR_pin`").stderr.contains("s3cr3t"), "{pin}");
-    validate(&[("TERRACE_VAR_n", "9")], &["--var", "n=many"]).says("its value comes from `--var n`");
-    validate(&[("TERRACE_VAR_n", "9")], &["--var-file", "vars.yaml"]).says("its value comes from `vars.yaml`");
+    assert!(!pin.prints("`TERRACE_VAR_pin`").stderr.contains("s3cr3t"), "{pin}");
+    validate(&[("TERRACE_VAR_n", "9")], &["--var", "n=many"]).prints("its value comes from `--var n`");
+    validate(&[("TERRACE_VAR_n", "9")], &["--var-file", "vars.yaml"]).prints("its value comes from `vars.yaml`");
 }
 
 #[test]
@@ -292,14 +292,14 @@ resources:
   - {type: local_file, name: c, forEach: '${{ range(vars.n) }}', config: {path: 'c${{ each.value }}', content: '${{ vars.n }}'}}
 ",
     );
-    let told = |command: &str| {
+    let errors = |command: &str| {
         let stderr = project.run([command, "stack.yaml"]).with_code(1).stderr;
-        let mut told: Vec<String> = stderr.lines().filter(|line| line.contains(" × ")).map(str::to_owned).collect();
-        told.sort();
-        told
+        let mut errors: Vec<String> = stderr.lines().filter(|line| line.contains(" × ")).map(str::to_owned).collect();
+        errors.sort();
+        errors
     };
-    let plan = told("plan");
-    assert_eq!(told("validate"), plan);
+    let plan = errors("plan");
+    assert_eq!(errors("validate"), plan);
     assert!(plan.len() > 3, "{plan:?}");
 }
 
@@ -313,8 +313,8 @@ fn too_long_addresses_are_reported_once_with_their_declaration() {
     ));
     for command in [&["plan", "stack.yaml"][..], &["apply", "stack.yaml", "--auto-approve"]] {
         let ran = project.run(command.iter().copied()).with_code(1);
-        ran.says("2 instances of local_value.a: an address is longer than 1024 bytes").says("stack.yaml:5:31");
-        ran.says("choose shorter keys with `key:`");
+        ran.prints("2 instances of local_value.a: an address is longer than 1024 bytes").prints("stack.yaml:5:31");
+        ran.prints("choose shorter keys with `key:`");
         assert_eq!(ran.stderr.matches("1024 bytes").count(), 1, "{}", ran.stderr);
     }
     assert!(!project.has(".terrace"));

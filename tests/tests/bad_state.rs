@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
-use terrace_tests::{Project, Ran, say, snapshot};
+use terrace_tests::{Project, Ran, print_note, snapshot};
 
 const STACK: &str = "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n";
 const DATABASE: &str = ".terrace/state.db";
@@ -98,9 +98,9 @@ fn emptied_state_is_damaged_and_not_initialized_again() {
     --- stderr
     error: state cannot be opened: sqlite:[folder]/.terrace/state.db is damaged: it is empty; restore it from a backup, and remove its `-wal` and `-shm` files; to start again, remove it
     ");
-    project.run(["doctor"]).with_code(1).says("state.db is damaged: it is empty; restore it from a backup");
+    project.run(["doctor"]).with_code(1).prints("state.db is damaged: it is empty; restore it from a backup");
     for words in [&["recover"] as &[&str], &["state", "list"], &["destroy", "demo@local", "--auto-approve"]] {
-        project.run(words.iter().copied()).with_code(1).says("it is empty");
+        project.run(words.iter().copied()).with_code(1).prints("it is empty");
     }
     assert_eq!(project.read(DATABASE), "");
 }
@@ -112,14 +112,14 @@ fn state_in_a_read_only_folder_is_an_error() {
     std::fs::set_permissions(project.path("closed"), Permissions::from_mode(0o555)).unwrap();
     if std::fs::write(project.path("closed/probe"), "").is_ok() {
         std::fs::remove_file(project.path("closed/probe")).unwrap();
-        say("skipped: permissions do not bind this user (root), so no folder is closed to it");
+        print_note("skipped: permissions do not bind this user (root), so no folder is closed to it");
         return;
     }
     let ran = project.run(["--state", "sqlite:closed/state.db", "apply", "stack.yaml", "-q", "--auto-approve"]);
     std::fs::set_permissions(project.path("closed"), Permissions::from_mode(0o755)).unwrap();
     assert_eq!(ran.code, 1, "{ran}");
     assert!(!project.has("out"));
-    ran.says("state.db");
+    ran.prints("state.db");
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn invalid_access_list_or_request_is_refused_at_its_place() {
 ",
     );
     let ran = ran.with_code(1);
-    for told in [
+    for expected in [
         "`principals` is text: expected a list",
         "door.test.yaml:6:23]",
         "`acl` of a case has no field `fiels`",
@@ -75,7 +75,7 @@ fn invalid_access_list_or_request_is_refused_at_its_place() {
         "the last provisioned data product is text: expected a map",
         "door.test.yaml:7:31]",
     ] {
-        ran.says(told);
+        ran.prints(expected);
     }
 }
 

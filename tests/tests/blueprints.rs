@@ -76,7 +76,7 @@ fn every_built_in_blueprint_has_tests_and_passes_them() {
             }
         }
         let ran = project.run(["blueprints", "test", folder.to_str().unwrap()]).done();
-        ran.says(" tests passed");
+        ran.prints(" tests passed");
     }
     assert!(project.all_files().is_empty(), "testing left something behind");
 }
@@ -224,14 +224,14 @@ fn invalid_test_is_refused_with_its_place() {
         ╰────
       help: did you mean `component`?
     ");
-    project.run(["blueprints", "test", "none.test.yaml"]).with_code(1).says("none.test.yaml");
+    project.run(["blueprints", "test", "none.test.yaml"]).with_code(1).prints("none.test.yaml");
     project.write("blueprints/other.yaml", PAGE.replace("page", "other").replace("pages", "others"));
     project
         .run(["blueprints", "test", "blueprints/other.yaml"])
         .with_code(1)
-        .says("write `blueprints/other.test.yaml`");
+        .prints("write `blueprints/other.test.yaml`");
     let bare = Project::new();
-    bare.run(["blueprints", "test"]).done().says("0 tests");
+    bare.run(["blueprints", "test"]).done().prints("0 tests");
 }
 
 #[test]
@@ -239,7 +239,10 @@ fn test_that_cannot_be_rewritten_is_left_unchanged() {
     let project = with_page();
     let test = "{apiVersion: terrace.dev/v1, kind: BlueprintTest, cases: [{name: a, component: {blueprint: page}}]}\n";
     project.write("blueprints/page.test.yaml", test);
-    project.run(["blueprints", "test", "--accept"]).with_code(1).says("write each field of a case on a separate line");
+    project
+        .run(["blueprints", "test", "--accept"])
+        .with_code(1)
+        .prints("write each field of a case on a separate line");
     assert_eq!(project.read("blueprints/page.test.yaml"), test);
 }
 
@@ -251,9 +254,9 @@ fn only_environment_is_the_default() {
         let ran = project.run(words);
         assert!(!ran.stderr.contains("not configured"), "{ran}");
     }
-    project.run(["blueprints", "check", "--env", "local"]).with_code(1).says("`local` is not configured");
+    project.run(["blueprints", "check", "--env", "local"]).with_code(1).prints("`local` is not configured");
     project.write("terrace.yaml", "environments: {development: {}, production: {}}\n");
-    project.run(["blueprints", "check"]).with_code(1).says("configured are: `development`, `production`");
+    project.run(["blueprints", "check"]).with_code(1).prints("configured are: `development`, `production`");
 }
 
 #[test]
@@ -286,9 +289,9 @@ fn blueprint_that_extends_another_is_checked_with_it() {
     let ran = project.run(["blueprints", "check", "draft.yaml"]).done();
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("1 blueprint checked\n", ""));
     project.write("draft.yaml", text);
-    project.run(["blueprints", "check", "draft.yaml"]).with_code(1).says("did you mean `title`?");
+    project.run(["blueprints", "check", "draft.yaml"]).with_code(1).prints("did you mean `title`?");
     project.write("draft.yaml", text.replace("extends: page", "extends: pag"));
-    project.run(["blueprints", "check", "draft.yaml"]).with_code(1).says("did you mean `page`?");
+    project.run(["blueprints", "check", "draft.yaml"]).with_code(1).prints("did you mean `page`?");
 }
 
 #[test]
@@ -350,11 +353,11 @@ fn new_blueprint_replaces_no_file() {
     let project = Project::new();
     project.run(["blueprints", "new", "report"]).done();
     let before = project.all_files();
-    project.run(["blueprints", "new", "report"]).with_code(1).says("the blueprint `report` exists already");
-    project.run(["blueprints", "new", "storage"]).with_code(1).says("the blueprint `storage` exists already");
-    project.run(["blueprints", "new", "../x"]).with_code(1).says("small letters, digits and dashes");
-    project.run(["blueprints", "new", "x", "--from", "local_fil"]).with_code(1).says("did you mean `local_file`?");
-    project.run(["blueprints", "new", "x", "--from", "storag"]).with_code(1).says("did you mean `storage`?");
+    project.run(["blueprints", "new", "report"]).with_code(1).prints("the blueprint `report` exists already");
+    project.run(["blueprints", "new", "storage"]).with_code(1).prints("the blueprint `storage` exists already");
+    project.run(["blueprints", "new", "../x"]).with_code(1).prints("small letters, digits and dashes");
+    project.run(["blueprints", "new", "x", "--from", "local_fil"]).with_code(1).prints("did you mean `local_file`?");
+    project.run(["blueprints", "new", "x", "--from", "storag"]).with_code(1).prints("did you mean `storage`?");
     assert_eq!(project.all_files(), before);
 }
 
@@ -481,9 +484,9 @@ fn test_is_found_by_its_blueprint_without_other_files() {
     alone.write("page.test.yaml", PAGE_TEST);
     alone.write("stack.yaml", "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\n");
     alone.write("values.yaml", "who: me\n");
-    alone.run(["blueprints", "test", "page.test.yaml", "--accept"]).done().says("written: page.test.yaml");
+    alone.run(["blueprints", "test", "page.test.yaml", "--accept"]).done().prints("written: page.test.yaml");
     let named = project.run(["blueprints", "test", "page", "--accept"]).done();
-    named.says("written: blueprints/page.test.yaml");
+    named.prints("written: blueprints/page.test.yaml");
     snapshot!(project.run(["blueprints", "test", "pgae"]), @"
     exit: 1
     --- stderr

@@ -79,7 +79,7 @@ fn failed_deferred_check_fails_its_step_and_blocks_dependents() {
       demo@local:local_value.reader: waits for local_file.note
     ");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.note\nlocal_value.seed\n");
-    project.run(["plan", "stack.yaml"]).with_code(1).says("local_file.note: another seed");
+    project.run(["plan", "stack.yaml"]).with_code(1).prints("local_file.note: another seed");
 }
 
 #[test]
@@ -127,15 +127,15 @@ fn failed_stack_check_is_a_warning() {
 
     Apply complete! Resources: 1 added, 0 changed, 0 destroyed.
     ");
-    project.run(["plan", "stack.yaml"]).done().says("No changes.").says("another digest");
+    project.run(["plan", "stack.yaml"]).done().prints("No changes.").prints("another digest");
     // A value that is known only after apply is checked then.
     let text = "resources:\n  - {type: local_value, name: seed, config: {input: 1}}\n\
                 checks:\n  - {assert: '${{ resources.seed.id == \"none\" }}', error: another seed}\n";
     let project = Project::with_stack(text);
     let applied = project.run(["apply", "stack.yaml", "--auto-approve"]).done();
-    applied.says("warning: demo@local: another seed (stack.yaml:7:14)").says("Apply complete! Resources: 1 added");
+    applied.prints("warning: demo@local: another seed (stack.yaml:7:14)").prints("Apply complete! Resources: 1 added");
     let lines = Project::with_stack(text).run(["apply", "stack.yaml", "--auto-approve", "--format", "json"]).done();
-    lines.says("\"severity\":\"warning\",\"summary\":\"demo@local: another seed\"");
+    lines.prints("\"severity\":\"warning\",\"summary\":\"demo@local: another seed\"");
 }
 
 #[test]
@@ -150,8 +150,8 @@ fn error_of_a_check_or_validation_has_no_expressions() {
         ),
     ] {
         let ran = Project::with_stack(&stack).run(["plan", "stack.yaml"]).with_code(1);
-        ran.says("`error` is plain text and cannot contain an expression");
-        ran.says("write a plain message; only `assert` is evaluated");
+        ran.prints("`error` is plain text and cannot contain an expression");
+        ran.prints("write a plain message; only `assert` is evaluated");
     }
 }
 
@@ -173,8 +173,8 @@ fn names_of_1500_columns_are_compared_within_the_limits() {
         let mut columns: Vec<String> = (0..count).map(|number| format!("C{number}")).collect();
         columns.push(added.to_owned());
         project.write("product.yaml", product(&columns));
-        let told = project.run(["validate", "product.yaml", "--env", "local"]).with_code(code);
-        assert_eq!(told.stderr.contains("two columns of a table have the same name"), code == 1, "{}", told.stderr);
-        assert_eq!(told.stderr.contains("rename one of: C7, c7\n"), code == 1, "{}", told.stderr);
+        let ran = project.run(["validate", "product.yaml", "--env", "local"]).with_code(code);
+        assert_eq!(ran.stderr.contains("two columns of a table have the same name"), code == 1, "{}", ran.stderr);
+        assert_eq!(ran.stderr.contains("rename one of: C7, c7\n"), code == 1, "{}", ran.stderr);
     }
 }

@@ -33,7 +33,7 @@ fn init_creates_a_project_that_can_be_applied() {
     project.assert_settled("stack.yaml", &[]);
     // Existing files are kept.
     project.write("stack.yaml", "mine");
-    project.run(["init"]).done().says("kept stack.yaml");
+    project.run(["init"]).done().prints("kept stack.yaml");
     assert_eq!(project.read("stack.yaml"), "mine");
 }
 
@@ -273,7 +273,7 @@ fn providers_and_blueprints_are_listed_and_explained() {
     let list = project.run(["blueprints", "list"]).done().stdout;
     for line in list.lines() {
         let name = line.split_whitespace().next().unwrap();
-        project.run(["blueprints", "show", name]).done().says("kind: Blueprint");
+        project.run(["blueprints", "show", name]).done().prints("kind: Blueprint");
     }
     assert!(list.contains("snowflake-storage"), "{list}");
     snapshot!(project.run(["blueprints", "show", "snowflake-storag"]), @"
@@ -439,9 +439,9 @@ fn version_is_printed_and_completion_scripts_name_commands() {
     let version = output.trim().strip_prefix("terrace ").unwrap();
     assert!(version.starts_with(|c: char| c.is_ascii_digit()) && version.split('.').count() >= 3, "{version}");
     assert!(project.run(["version", "--json"]).done().json().to_string().contains(version));
-    project.run(["--version"]).done().says(version);
+    project.run(["--version"]).done().prints(version);
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
-        project.run(["completion", shell]).done().says("blueprints");
+        project.run(["completion", shell]).done().prints("blueprints");
     }
 }
 
@@ -455,16 +455,16 @@ fn every_command_has_a_man_page() {
         assert!(project.has(&format!("pages/man1/{name}.1")), "{name}");
     }
     project.write("file", "");
-    project.run(["man", "file/man1"]).with_code(1).says("file/man1");
+    project.run(["man", "file/man1"]).with_code(1).prints("file/man1");
 }
 
 #[test]
 fn help_has_examples_and_maps_terraform_commands() {
     let project = Project::new();
     for command in ["init", "plan", "apply", "destroy", "drift", "show", "output", "graph", "validate", "completion"] {
-        project.run([command, "--help"]).done().says("Example");
+        project.run([command, "--help"]).done().prints("Example");
     }
-    project.run(["help", "terraform"]).done().says("terraform");
+    project.run(["help", "terraform"]).done().prints("terraform");
 }
 
 #[test]
@@ -482,10 +482,10 @@ fn validate_reports_errors_that_need_no_state_or_network() {
     );
     project.edit("stack.yaml", "variables: {", "variables: {pw: {type: string, sensitive: true, default: x}, ");
     let ran = project.run(["validate", "stack.yaml"]).with_code(1);
-    for told in
+    for expected in
         ["leads out of the project folder", "contentBase64", "octal", "size must be positive", "exposes a sensitive"]
     {
-        ran.says(told);
+        ran.prints(expected);
     }
     assert!(!ran.stderr.contains("known only after apply"), "{ran:?}");
     assert!(!project.has(".terrace") && !project.has("d"));

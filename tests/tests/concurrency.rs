@@ -11,7 +11,7 @@ const GATED: &str = r#"resources:
 
 #[test]
 fn second_apply_without_waiting_is_refused_and_names_the_holder() {
-    let (project, first) = Project::at_the_gate(GATED);
+    let (project, first) = Project::waiting_at_gate(GATED);
     snapshot!(project.run(["apply", "stack.yaml", "--auto-approve", "-q", "--lock-timeout", "0s"]), @r#"
     exit: 4
     --- stdout
@@ -35,9 +35,9 @@ fn second_apply_without_waiting_is_refused_and_names_the_holder() {
 
 #[test]
 fn second_apply_waits_for_the_first_and_has_nothing_to_do() {
-    let (project, first) = Project::at_the_gate(GATED);
+    let (project, first) = Project::waiting_at_gate(GATED);
     let second = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
-    second.until_told("are held by");
+    second.wait_for_stderr("are held by");
     project.open_gate("gate");
     first.finish().done();
     let second = second.finish();
@@ -48,24 +48,24 @@ fn second_apply_waits_for_the_first_and_has_nothing_to_do() {
 
 #[test]
 fn plan_during_an_apply_does_not_wait() {
-    let (project, first) = Project::at_the_gate(GATED);
+    let (project, first) = Project::waiting_at_gate(GATED);
     project.run(["plan", "stack.yaml", "--lock-timeout", "0s"]).done();
-    project.run(["leases", "list"]).done().says("tester@");
+    project.run(["leases", "list"]).done().prints("tester@");
     let nothing = project.run(["recover"]).done();
-    nothing.says("Nothing to recover now: tester@").says(" works on demo@local under a lease until ");
-    project.run(["operations", "list"]).done().says("running");
+    nothing.prints("Nothing to recover now: tester@").prints(" works on demo@local under a lease until ");
+    project.run(["operations", "list"]).done().prints("running");
     project.open_gate("gate");
     first.finish().done();
 }
 
 #[test]
 fn broken_lease_ends_its_holder_without_a_lost_step() {
-    let (project, first) = Project::at_the_gate(GATED);
+    let (project, first) = Project::waiting_at_gate(GATED);
     let leases = project.run(["leases", "list", "--json"]).done().json();
     let id = leases[0]["lease"].as_str().unwrap().to_owned();
     project.run(["unlock", &id, "--auto-approve"]).done();
     project.open_gate("gate");
-    first.finish().with_code(1).says("lease");
+    first.finish().with_code(1).prints("lease");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.slow (in doubt)\n");
     let again = project.run(["apply", "stack.yaml", "--auto-approve", "-q", "--lock-timeout", "0s"]);
     assert_ne!(again.code, 0, "the outcome of the step is unknown:\n{again}");
@@ -84,27 +84,31 @@ const FOUND: &str = r#"resources:
 
 #[test]
 fn destroy_during_an_apply_waits_and_removes_its_objects() {
-    let (project, first) = Project::at_the_gate(FOUND);
+    let (project, first) = Project::waiting_at_gate(FOUND);
     let refused = project.run(["destroy", "stack.yaml", "--auto-approve", "--lock-timeout", "0s"]);
-    refused.with_code(4).says("are held by");
+    refused.with_code(4).prints("are held by");
     let second = project.start(project.command(["destroy", "stack.yaml", "--auto-approve"]));
-    second.until_told("are held by");
+    second.wait_for_stderr("are held by");
     project.open_gate("gate");
     first.finish().done();
-    second.finish().done().says("another operation worked on the same resources: planning again").says("1 destroyed");
+    second
+        .finish()
+        .done()
+        .prints("another operation worked on the same resources: planning again")
+        .prints("1 destroyed");
     assert!(!project.has("log"));
     assert_eq!(project.run(["state", "list"]).done().stdout, "");
 }
 
 #[test]
 fn waiting_run_recovers_after_its_holder_is_killed() {
-    let (project, first) = Project::at_the_gate(FOUND);
+    let (project, first) = Project::waiting_at_gate(FOUND);
     let second = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
-    second.until_told("are held by");
+    second.wait_for_stderr("are held by");
     first.kill();
     // The command may still be running: the waiting run replans and finds its outcome.
     project.open_gate("gate");
-    second.finish().done().says("planning again");
+    second.finish().done().prints("planning again");
     assert_eq!(project.read("log"), "made\n", "it was made twice");
     project.assert_settled("stack.yaml", &[]);
 }

@@ -20,7 +20,7 @@ fn ask(project: &Project, expressions: &[&str]) -> String {
 #[test]
 fn expressions_see_the_descriptor_and_the_state() {
     let project = Project::with_stack(STACK);
-    let asked = [
+    let expressions = [
         "vars.size + 1",
         "locals.twice",
         "environment",
@@ -29,7 +29,7 @@ fn expressions_see_the_descriptor_and_the_state() {
         "vars.token",
         "components['api'].outputs.all",
     ];
-    insta::assert_snapshot!(ask(&project, &asked), @r#"
+    insta::assert_snapshot!(ask(&project, &expressions), @r#"
     4
     6
     "local"
@@ -41,7 +41,7 @@ fn expressions_see_the_descriptor_and_the_state() {
     assert!(!project.has(".terrace"), "asking made a state");
     project.apply().done();
     let recorded = project.recorded();
-    insta::assert_snapshot!(ask(&project, &asked), @r#"
+    insta::assert_snapshot!(ask(&project, &expressions), @r#"
     4
     6
     "local"
@@ -58,7 +58,7 @@ fn console_can_select_a_component() {
     let project = Project::with_stack(STACK);
     let ran = project.run(["console", "stack.yaml", "-c", "api", "-e", "resources.b.input"]).done();
     assert_eq!(ran.stdout, "\"of the api\"\n");
-    project.run(["console", "stack.yaml", "-c", "apy", "-e", "1"]).with_code(1).says("did you mean `api`?");
+    project.run(["console", "stack.yaml", "-c", "apy", "-e", "1"]).with_code(1).prints("did you mean `api`?");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn standard_input_is_read_line_by_line() {
     project.write("questions", "nothing\n");
     let mut command = project.command(["console", "stack.yaml"]);
     command.stdin(std::fs::File::open(project.path("questions")).unwrap());
-    let _ = project.start(command).finish().with_code(1).says("there is no variable `nothing` here");
+    let _ = project.start(command).finish().with_code(1).prints("there is no variable `nothing` here");
 }
 
 #[test]
@@ -107,8 +107,8 @@ fn endless_line_is_refused() {
     let project = Project::with_stack(STACK);
     let mut command = project.command(["console", "stack.yaml"]);
     command.stdin(std::fs::File::open("/dev/zero").unwrap());
-    let _ = project.start(command).finish().with_code(1).says("a line is longer than 1 MiB");
-    project.run(["fmt", "/dev/zero"]).with_code(1).says("`/dev/zero` cannot be read");
+    let _ = project.start(command).finish().with_code(1).prints("a line is longer than 1 MiB");
+    project.run(["fmt", "/dev/zero"]).with_code(1).prints("`/dev/zero` cannot be read");
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn data_product_needs_a_selected_component() {
     assert_eq!(project.run(words.into_iter().chain(whole)).done().stdout, "\"local\"\n\"named\"\n");
     for inside in ["component.specific", "resources.database.path"] {
         let ran = project.run(words.into_iter().chain(["-e", inside])).with_code(1);
-        let _ = ran.says("choose a component with `-c`: ").says("snowflake-storage-area");
+        let _ = ran.prints("choose a component with `-c`: ").prints("snowflake-storage-area");
     }
 }
 
@@ -138,8 +138,8 @@ fn state_of_unselected_components_is_visible() {
 "#,
     );
     project.apply().done();
-    let asked = ["-c", "reader", "-e", "components.store.outputs.place", "-e", "resources.c.output"];
-    let ran = project.run(["console", "stack.yaml"].into_iter().chain(asked)).done();
+    let expressions = ["-c", "reader", "-e", "components.store.outputs.place", "-e", "resources.c.output"];
+    let ran = project.run(["console", "stack.yaml"].into_iter().chain(expressions)).done();
     assert_eq!(ran.stdout, "\"here\"\n\"here\"\n");
 }
 
@@ -154,14 +154,14 @@ fn outputs_of_other_stacks_are_the_recorded_ones() {
     let project = Project::with_stack("resources: [{type: local_value, name: a}]\n");
     let giver = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: giver}\n";
     project.write("giver.yaml", format!("{giver}outputs: {{o: {{one: [1, two]}}}}\n"));
-    let asked = |expression: &str| project.run(["console", "stack.yaml", "-e", expression]);
-    asked("stacks['giver'].outputs.o").with_code(1).says("the stack `giver@local` was never applied");
+    let evaluate = |expression: &str| project.run(["console", "stack.yaml", "-e", expression]);
+    evaluate("stacks['giver'].outputs.o").with_code(1).prints("the stack `giver@local` was never applied");
     project.run(["apply", "giver.yaml", "--auto-approve"]).done();
-    let text = asked("stacks['giver'].outputs.o").done().stdout;
+    let text = evaluate("stacks['giver'].outputs.o").done().stdout;
     assert_eq!(text, "{\n  \"one\": [\n    1,\n    \"two\"\n  ]\n}\n");
-    asked("stacks['giver'].outputs.p").with_code(1).says("has no output `p`").says("its outputs are: o");
-    asked("stacks['givr'].outputs.o").with_code(1).says("did you mean `giver`?");
-    assert_eq!(asked("[resources.a.id, {}, []]").done().stdout, "[\n  (known after apply),\n  {},\n  []\n]\n");
+    evaluate("stacks['giver'].outputs.p").with_code(1).prints("has no output `p`").prints("its outputs are: o");
+    evaluate("stacks['givr'].outputs.o").with_code(1).prints("did you mean `giver`?");
+    assert_eq!(evaluate("[resources.a.id, {}, []]").done().stdout, "[\n  (known after apply),\n  {},\n  []\n]\n");
 }
 
 #[test]
@@ -176,15 +176,15 @@ resources:
 outputs: {all: "${{ data.there.content }}"}
 "#,
     );
-    let asked = ["data.there.content", "resources.a.input", "outputs.all", "data.made.content", "data.made.path"];
-    let asked = &asked.map(|text| text.replace("outputs.all", "components[''].outputs.all"));
-    let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
+    let expressions = ["data.there.content", "resources.a.input", "outputs.all", "data.made.content", "data.made.path"];
+    let expressions = &expressions.map(|text| text.replace("outputs.all", "components[''].outputs.all"));
+    let expressions: Vec<&str> = expressions.iter().map(String::as_str).collect();
     // A lookup without a result is unknown, with a reason.
     let ran = project.run(["console", "stack.yaml", "-e", "data.there.content"]).done();
     assert_eq!(ran.stdout, "(known after apply)\n");
     assert!(ran.stderr.contains("data.local_file.there has no answer"), "{}", ran.stderr);
     project.write("there.txt", "found");
-    insta::assert_snapshot!(ask(&project, &asked), @r#"
+    insta::assert_snapshot!(ask(&project, &expressions), @r#"
     "found"
     "found"
     "found"

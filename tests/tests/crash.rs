@@ -85,7 +85,7 @@ fn plan_after_a_crash_shows_the_step_in_doubt_and_writes_nothing() {
     project.run(["plan", "stack.yaml"]).done();
     assert_eq!(project.recorded(), recorded, "planning recovered something");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.thing (in doubt)\n");
-    project.run(["recover"]).done().says("local_command.thing");
+    project.run(["recover"]).done().prints("local_command.thing");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.thing\n");
     assert_whole(&project, "one");
 }
@@ -165,7 +165,7 @@ fn killed_create_first_replacement_loses_and_duplicates_nothing() {
         project.write("thing.sh", OBJECTS);
         project.apply().done();
         project.write_stack(&text("two"));
-        project.run(["plan", "stack.yaml"]).done().says("+/- local_command.thing");
+        project.run(["plan", "stack.yaml"]).done().prints("+/- local_command.thing");
         apply_killed(&project, moment);
         if moment.ends_with("delete") {
             let listed = "local_command.thing\nlocal_command.thing (in doubt)\n";
@@ -207,7 +207,7 @@ fn object_with_an_unchanged_id_is_not_deleted_after_its_replacement() {
         project.write("thing.sh", BOX);
         project.apply().done();
         project.write_stack(&text("two", lifecycle));
-        project.run(["plan", "stack.yaml"]).done().says("+/- local_command.thing");
+        project.run(["plan", "stack.yaml"]).done().prints("+/- local_command.thing");
         project.apply().done();
         assert_eq!(log(&project), ["create one", "create two"]);
         assert!(project.read("box").contains("two"));
@@ -237,17 +237,17 @@ fn with_deposed_object() -> Project {
 fn deposed_object_is_named_when_it_is_dropped() {
     let project = with_deposed_object();
     let dropped = project.run(["state", "rm", "local_command.thing"]).done();
-    dropped.says("dropped demo@local:local_command.thing\ndropped demo@local:local_command.thing (deposed ");
-    project.run(["operations", "list"]).done().says("local_command.thing (deposed ");
+    dropped.prints("dropped demo@local:local_command.thing\ndropped demo@local:local_command.thing (deposed ");
+    project.run(["operations", "list"]).done().prints("local_command.thing (deposed ");
     assert_eq!(project.run(["state", "list"]).done().stdout, "");
 }
 
 #[test]
 fn deposed_object_is_listed_and_deleted_by_the_next_apply() {
     let project = with_deposed_object();
-    project.run(["state", "list"]).done().says("local_command.thing\nlocal_command.thing (deposed ");
+    project.run(["state", "list"]).done().prints("local_command.thing\nlocal_command.thing (deposed ");
     let planned = project.run(["plan", "stack.yaml", "--detailed-exitcode"]).with_code(2);
-    planned.says("- local_command.thing (deposed object ").says("was replaced, and is left over");
+    planned.prints("- local_command.thing (deposed object ").prints("was replaced, and is left over");
     project.write("allowed", "");
     project.apply().done();
     assert!(!project.has("object-one"));

@@ -85,26 +85,26 @@ impl World {
 
     /// The calls to all servers since the last use, in order; `takes` is their duration.
     fn calls(&self, takes: Duration) -> Vec<Call> {
-        let snowflake = self.snowflake.take_seen().into_iter().map(|it| Call {
+        let snowflake = self.snowflake.take_calls().into_iter().map(|it| Call {
             component: if it.query_tag.contains("/port/") { "port" } else { "area" },
             is_write: it.is_write(),
             line: it.sql,
             began: it.at,
         });
-        let airbyte = self.airbyte.take_seen().into_iter().map(|it| Call {
+        let airbyte = self.airbyte.take_calls().into_iter().map(|it| Call {
             component: "load",
             is_write: it.is_write(),
             line: format!("{} {}", it.method, it.path),
             // This stand-in records a call at its end.
             began: it.at.checked_sub(takes).unwrap(),
         });
-        let databricks = self.databricks.take_seen().into_iter().map(|it| Call {
+        let databricks = self.databricks.take_calls().into_iter().map(|it| Call {
             component: "segments",
             is_write: it.is_write(),
             line: format!("{} {}", it.method, it.path),
             began: it.at,
         });
-        let hasura = self.hasura.take_seen().into_iter().map(|it| Call {
+        let hasura = self.hasura.take_calls().into_iter().map(|it| Call {
             component: "graph",
             is_write: it.is_write,
             line: it.line,
@@ -142,7 +142,7 @@ fn last<'c>(calls: &'c [Call], component: &str) -> &'c Call {
 fn one_command_creates_everything_in_order_and_in_parallel() {
     let world = World::new();
     let plan = world.run(["plan", PRODUCT, "--out", "plan"]).done();
-    plan.says("CUSTOMERS").says("CUSTOMER360_1");
+    plan.prints("CUSTOMERS").prints("CUSTOMER360_1");
     let made = |calls: &[Call]| calls.iter().filter(|call| call.is_write).count();
     assert_eq!(made(&world.calls(Duration::ZERO)), 0, "planning changed something");
     world.slow_down(Some(TAKES));

@@ -39,10 +39,10 @@ fn columns_known_after_apply_lose_only_data_that_the_plan_showed() {
     project.write_stack(&(stack("", ONE, "one") + COLUMNS_UNKNOWN));
     project.run(["plan", "stack.yaml"]).done();
     let ran = project.apply().with_code(3);
-    ran.says("1 row would be lost, which the plan did not show: column B is dropped");
+    ran.prints("1 row would be lost, which the plan did not show: column B is dropped");
     assert_eq!(precious(&project), "precious");
     // The columns are known now: the plan shows the loss and asks.
-    project.apply().with_code(4).says("column B is dropped");
+    project.apply().with_code(4).prints("column B is dropped");
     assert_eq!(precious(&project), "precious");
     project.run(["apply", "stack.yaml", "--auto-approve", "--allow-data-loss"]).done();
     project.assert_settled("stack.yaml", &[]);
@@ -53,8 +53,8 @@ fn loss_of_known_columns_is_shown_despite_unknown_values() {
     let project = filled();
     let columns = format!("columns: {ONE}\n      comment: ${{{{ resources.comment.output }}}}\n");
     project.write_stack(&(stack("", BOTH, "two") + &columns));
-    project.run(["plan", "stack.yaml"]).done().says("destroys data");
-    project.apply().with_code(4).says("column B is dropped");
+    project.run(["plan", "stack.yaml"]).done().prints("destroys data");
+    project.apply().with_code(4).prints("column B is dropped");
     assert_eq!(precious(&project), "precious");
 }
 
@@ -63,7 +63,7 @@ fn adopted_table_loses_only_data_that_the_plan_showed() {
     let project = Project::new();
     sql(&project, "CREATE TABLE DEMO (A INTEGER, B TEXT); INSERT INTO DEMO VALUES (1, 'precious')");
     project.write_stack(&(stack("    adopt: ifExists\n", ONE, "one") + COLUMNS_UNKNOWN));
-    project.apply().with_code(3).says("1 row would be lost");
+    project.apply().with_code(3).prints("1 row would be lost");
     assert_eq!(precious(&project), "precious");
 }
 
@@ -81,12 +81,12 @@ fn saved_plan_without_consent_says_how_to_plan_again() {
     let project = filled();
     project.write_stack(&(stack("", ONE, "one") + &format!("columns: {ONE}\n")));
     let planned = project.run(["plan", "stack.yaml", "--out", "my plan"]).done();
-    planned.says("saved the plan: `terrace apply 'my plan'` refuses it, because data would be lost");
-    planned.says("plan again with `--allow-data-loss=sqlite_table.table`, or everywhere with `--allow-data-loss`");
+    planned.prints("saved the plan: `terrace apply 'my plan'` refuses it, because data would be lost");
+    planned.prints("plan again with `--allow-data-loss=sqlite_table.table`, or everywhere with `--allow-data-loss`");
     project.run(["apply", "my plan"]).with_code(4);
     let planned =
         project.run(["plan", "stack.yaml", "--allow-data-loss=sqlite_table.table", "--out", "my plan"]).done();
-    planned.says("saved the plan: `terrace apply 'my plan'` applies exactly this plan");
+    planned.prints("saved the plan: `terrace apply 'my plan'` applies exactly this plan");
     project.run(["apply", "my plan"]).done();
 }
 
@@ -100,11 +100,11 @@ fn database_with_if_empty_says_what_helps() {
     project.apply().done();
     sql(&project, "CREATE TABLE T (A); INSERT INTO T VALUES (1)");
     let helps = "`onDelete: ifEmpty` deletes it only once it is empty; empty it, or apply `onDelete: recursive` first";
-    project.run(["destroy", "stack.yaml", "--auto-approve"]).done().says(helps);
+    project.run(["destroy", "stack.yaml", "--auto-approve"]).done().prints(helps);
     project.apply().done();
     project.write_stack(&stack("other.db", ""));
-    project.run(["plan", "stack.yaml"]).done().says("that is not enough: `onDelete: ifEmpty`");
-    project.apply().with_code(4).says(&format!("consent is not enough for `sqlite_database.db`: {helps}"));
+    project.run(["plan", "stack.yaml"]).done().prints("that is not enough: `onDelete: ifEmpty`");
+    project.apply().with_code(4).prints(&format!("consent is not enough for `sqlite_database.db`: {helps}"));
     // The remedy works.
     project.write_stack(&stack("shop.db", ", onDelete: recursive"));
     project.apply().done();
@@ -132,7 +132,7 @@ fn consent_covers_one_stack_and_existing_data() {
     sql(&project, "INSERT INTO one VALUES (1, 'precious'); INSERT INTO two VALUES (1, 'precious')");
     write("");
     let apply = |consent: &str| project.run(["apply", consent].into_iter().chain(both));
-    apply("-q").with_code(4).says("--allow-data-loss='one@local:sqlite_table.t'");
+    apply("-q").with_code(4).prints("--allow-data-loss='one@local:sqlite_table.t'");
     snapshot!(apply("--allow-data-loss=sqlite_table.t"), @"
     exit: 1
     --- stdout
@@ -164,8 +164,10 @@ fn consent_covers_one_stack_and_existing_data() {
       × `--allow-data-loss=sqlite_table.t` names objects of several stacks: `one@local`, `two@local`
       help: name the stack: `--allow-data-loss=one@local:sqlite_table.t`
     ");
-    apply("--allow-data-loss=sqlite_table.nosuch").with_code(1).says("names no resource");
-    apply("--allow-data-loss=one@local:sqlite_table.t").with_code(4).says("two@local:sqlite_table.t would lose 1 row");
+    apply("--allow-data-loss=sqlite_table.nosuch").with_code(1).prints("names no resource");
+    apply("--allow-data-loss=one@local:sqlite_table.t")
+        .with_code(4)
+        .prints("two@local:sqlite_table.t would lose 1 row");
 }
 
 /// Two stacks may use the same database name.
@@ -178,7 +180,7 @@ fn retained_objects_are_reported_for_each_stack() {
     }
     let both = ["one.yaml", "two.yaml", "--auto-approve"];
     project.run(["apply"].into_iter().chain(both)).done();
-    project.run(["destroy"].into_iter().chain(both)).done().says(
+    project.run(["destroy"].into_iter().chain(both)).done().prints(
         "  o one@local:sqlite_database.db\n      `onDelete: ifEmpty` deletes it only once it is empty; empty it, or apply \
          `onDelete: recursive` first\n  o two@local:sqlite_database.db\n",
     );
@@ -201,7 +203,7 @@ fn database_emptied_by_its_own_stack_needs_only_consent() {
     assert!(!refused.stderr.contains("not enough") && !refused.stdout.contains("not enough"), "{refused}");
     project.run(["apply", "stack.yaml", "--auto-approve", "--allow-data-loss"]).done();
     let kept = project.run(["destroy", "stack.yaml", "--auto-approve"]).done();
-    kept.says("sqlite_database.db");
+    kept.prints("sqlite_database.db");
     assert!(!kept.stdout.contains("ifEmpty"), "{kept}");
 }
 
@@ -214,7 +216,7 @@ fn folder_emptied_by_the_run_is_not_reported_as_filled() {
     );
     project.apply().done();
     let kept = project.run(["destroy", "stack.yaml", "--auto-approve"]).done();
-    kept.says("Retained, with their data (`--remove-data` removes them):\n  o demo@local:local_directory.folder");
+    kept.prints("Retained, with their data (`--remove-data` removes them):\n  o demo@local:local_directory.folder");
     assert!(!kept.stdout.contains("ifEmpty"), "{kept}");
     project.run(["destroy", "stack.yaml", "--auto-approve", "--remove-data"]).done();
     assert!(!project.has("out"));
@@ -231,10 +233,10 @@ fn database_with_more_rows_than_planned_is_not_deleted() {
     project
         .run(["plan", "stack.yaml", "--destroy", "--remove-data", "--out", "plan"])
         .done()
-        .says("1 table with 1 row");
+        .prints("1 table with 1 row");
     sql(&project, "INSERT INTO T VALUES (2), (3)");
     let refused = project.run(["apply", "plan"]).with_code(3);
-    refused.says("the object grew to 1 table with 3 rows (the plan showed 1 table with 1 row)");
+    refused.prints("the object grew to 1 table with 3 rows (the plan showed 1 table with 1 row)");
     let rows = rusqlite::Connection::open(project.path("shop.db")).unwrap();
     assert_eq!(rows.query_row("SELECT count(*) FROM T", [], |row| row.get::<_, i64>(0)).unwrap(), 3);
 }

@@ -11,7 +11,7 @@ use terrace_tests::served::Served;
 use terrace_tests::{Project, Ran, Running, snapshot, until};
 
 /// A processor that writes its database address to a file.
-const TELLING: &str = "\
+const PROCESSOR: &str = "\
 import os
 from datapackage_pipelines.wrapper import ingest, spew
 parameters, package, resources = ingest()
@@ -33,11 +33,11 @@ struct Databases {
 impl Databases {
     fn new(stack: &str) -> Self {
         let caches = tempfile::tempdir().unwrap();
-        stand_in::make(caches.path());
+        stand_in::create(caches.path());
         let project = Project::with_stack(stack);
         // If root runs the tests, another user needs access to the data.
         fs::set_permissions(project.path("."), fs::Permissions::from_mode(0o755)).unwrap();
-        project.write("pipelines/tell.py", TELLING);
+        project.write("pipelines/tell.py", PROCESSOR);
         project.write("pipelines/pipeline-spec.yaml", SPEC);
         Self { project, caches }
     }
@@ -61,7 +61,7 @@ impl Databases {
     }
 
     fn settled(&self) {
-        self.run(&["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
+        self.run(&["plan", "stack.yaml", "--detailed-exitcode"]).done().prints("No changes.");
     }
 
     fn folder(&self) -> std::path::PathBuf {
@@ -83,12 +83,12 @@ impl Databases {
     /// The processes of this project's databases: servers and their guards.
     fn processes(&self) -> Vec<i32> {
         let folder = self.folder().display().to_string();
-        let is_ours = |process: &std::path::Path| {
+        let is_own = |process: &std::path::Path| {
             fs::read(process.join("cmdline")).is_ok_and(|words| String::from_utf8_lossy(&words).contains(&folder))
         };
         let all = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
-        let ours = all.filter(|process| is_ours(process));
-        ours.filter_map(|process| process.file_name()?.to_str()?.parse().ok()).collect()
+        let own = all.filter(|process| is_own(process));
+        own.filter_map(|process| process.file_name()?.to_str()?.parse().ok()).collect()
     }
 }
 
@@ -121,28 +121,28 @@ const SERVER: &str =
 fn database_is_planned_created_restarted_and_removed() {
     let databases = Databases::new(SERVER);
     let plan = databases.run(&["plan", "stack.yaml"]).done();
-    plan.says("+ pipelines_database.orders").says("password  = (sensitive value)");
+    plan.prints("+ pipelines_database.orders").prints("password  = (sensitive value)");
     databases.apply().done();
     databases.settled();
     let shown = databases.show("orders");
     assert_eq!((shown["status"].as_str(), shown["engine"].as_str()), (Some("running"), Some("postgres")));
     // After a restart of the machine the server is stopped: a plan shows that, and apply starts it.
-    databases.run(&["databases", "stop", "orders"]).done().says("orders: stopped, kept for ");
+    databases.run(&["databases", "stop", "orders"]).done().prints("orders: stopped, kept for ");
     let plan = databases.run(&["plan", "stack.yaml", "--detailed-exitcode"]).with_code(2);
-    plan.says("status").says("\"stopped\" → \"running\"");
+    plan.prints("status").prints("\"stopped\" → \"running\"");
     databases.apply().done();
     assert_eq!(databases.status("orders"), "running");
     databases.settled();
     // A new time to live is an update in place; the data is removed only with consent.
     databases.project.edit("stack.yaml", "ttl: 1h", "ttl: 2h");
-    databases.apply().done().says("1 to change");
+    databases.apply().done().prints("1 to change");
     databases.settled();
     databases.run(&["destroy", "stack.yaml", "--auto-approve"]).done();
     assert_eq!(databases.status("orders"), "running");
     databases.run(&["destroy", "stack.yaml", "--auto-approve", "--remove-data"]).done();
     until("no process of the database runs", || databases.processes().is_empty());
     assert!(!databases.folder().join("orders").exists());
-    databases.run(&["databases", "show", "orders"]).with_code(1).says("there is no database `orders`");
+    databases.run(&["databases", "show", "orders"]).with_code(1).prints("there is no database `orders`");
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn replacement_of_a_database_with_tables_needs_consent() {
     let file = databases.folder().join("orders/database.db");
     rusqlite::Connection::open(&file).unwrap().execute_batch("CREATE TABLE t (a); INSERT INTO t VALUES (1)").unwrap();
     databases.project.edit("stack.yaml", "engine: sqlite", "engine: postgres");
-    databases.run(&["plan", "stack.yaml"]).done().says("destroys data");
+    databases.run(&["plan", "stack.yaml"]).done().prints("destroys data");
     databases.apply().with_code(4);
     assert!(file.exists());
     databases.run(&["apply", "stack.yaml", "--auto-approve", "--allow-data-loss"]).done();
@@ -197,10 +197,10 @@ fn expired_database_ends_even_if_its_guard_was_killed() {
     assert_eq!(databases.record("orders")["isExpired"], true);
     assert!(!databases.folder().join("orders/data").exists());
     let plan = databases.run(&["plan", "stack.yaml", "--detailed-exitcode"]);
-    plan.says("\"running\" → \"expired\"");
+    plan.prints("\"running\" → \"expired\"");
     assert_eq!(plan.code, 0, "no run needs it: {plan}");
-    databases.run(&["databases"]).done().says("orders  PostgreSQL  expired");
-    databases.run(&["databases", "extend", "orders", "1h"]).with_code(1).says("has expired");
+    databases.run(&["databases"]).done().prints("orders  PostgreSQL  expired");
+    databases.run(&["databases", "extend", "orders", "1h"]).with_code(1).prints("has expired");
     // This time the guard is killed: the next command starts another one.
     databases.run(&["apply", "stack.yaml", "--auto-approve", "--replace", "pipelines_database.orders"]).done();
     let guards = || {
@@ -262,9 +262,9 @@ fn run_writes_into_its_database_and_the_password_appears_nowhere() {
     fs::write(databases.folder().join("orders/database.json"), record.to_string()).unwrap();
     until("the database has expired", || databases.record("orders")["isExpired"] == true);
     let plan = databases.run(&["plan", "stack.yaml", "--detailed-exitcode"]).done();
-    plan.says("\"running\" → \"expired\"");
-    databases.project.write("pipelines/tell.py", TELLING.replace("INFO engine", "INFO the engine"));
-    databases.apply().done().says("1 changed");
+    plan.prints("\"running\" → \"expired\"");
+    databases.project.write("pipelines/tell.py", PROCESSOR.replace("INFO engine", "INFO the engine"));
+    databases.apply().done().prints("1 changed");
     assert_eq!(databases.status("orders"), "running");
     assert_ne!(databases.record("orders")["id"], record["id"]);
     assert!(!databases.project.read("pipelines/engine").contains(&password));
@@ -283,9 +283,9 @@ fn run_creates_its_own_database_and_reports_it_once() {
         .unwrap()
         .to_owned();
     let folder = databases.project.path("pipelines/.terrace/pipelines/databases").join(&name);
-    let made = fs::metadata(folder.join("database.json")).unwrap().modified().unwrap();
+    let modified = fs::metadata(folder.join("database.json")).unwrap().modified().unwrap();
     until("its deadline is extended", || {
-        fs::metadata(folder.join("database.json")).unwrap().modified().unwrap() > made
+        fs::metadata(folder.join("database.json")).unwrap().modified().unwrap() > modified
     });
     fs::remove_file(databases.project.path("pipelines/wait")).unwrap();
     let ran = running.finish().done();
@@ -298,7 +298,7 @@ fn run_creates_its_own_database_and_reports_it_once() {
     assert!(databases.project.read("pipelines/engine").contains(password));
     assert_eq!(ran.stderr.matches(password).count(), 1);
     assert_eq!(*lines.last().unwrap(), "Keeping the DB and Web UI running for 3 seconds");
-    databases.run(&["logs", "./tell", "--chdir", "pipelines"]).done().says("postgres:***@");
+    databases.run(&["logs", "./tell", "--chdir", "pipelines"]).done().prints("postgres:***@");
     until("no process of the database is left", || !folder.exists());
 }
 
@@ -311,7 +311,7 @@ fn invalid_database_is_reported_with_its_place_and_changes_nothing() {
         assert!(!databases.folder().exists());
         plan
     };
-    for (config, told, place) in [
+    for (config, message, place) in [
         ("name: Orders", "`Orders` is not a name for a database", "5:50"),
         ("name: orders, engine: oracle", "`engine` is `oracle`: expected `postgres` or `sqlite`", "5:64"),
         ("name: orders, ttl: tomorrow", "`ttl` is `tomorrow`: expected numbers with their units", "5:64"),
@@ -319,7 +319,7 @@ fn invalid_database_is_reported_with_its_place_and_changes_nothing() {
         ("name: orders, engine: postgres, port: 70000", "`port` is 70000: expected 1 to 65535", "5:82"),
     ] {
         let plan = of(config).with_code(1);
-        plan.says(told).says(&format!("stack.yaml:{place}")).says("help: ");
+        plan.prints(message).prints(&format!("stack.yaml:{place}")).prints("help: ");
     }
     let databases = Databases::new("");
     snapshot!(databases.run(&["databases"]), @r"
@@ -346,7 +346,7 @@ fn invalid_database_is_reported_with_its_place_and_changes_nothing() {
     --- stderr
     error: `--new-database=soon`: expected numbers with their units, such as `90s`, `5m` or `1h30m`
     ");
-    databases.run(&["databases", "extend", "orders", "soon"]).with_code(1).says("expected numbers with their units");
+    databases.run(&["databases", "extend", "orders", "soon"]).with_code(1).prints("expected numbers with their units");
 }
 
 /// Names and values that would run as a script in a page that does not escape them.
@@ -374,10 +374,10 @@ fn pages_show_tables_only_with_the_token() {
         let open =
             |body: &str, headers: &[(&str, &str)]| call("POST", &format!("{base}/databases/-/session"), body, headers);
         // Without the token there is only a page that asks for it.
-        let asked = get("/databases/look", &[]);
-        assert_eq!(asked.status, 401);
-        assert!(asked.body.contains("name=\"token\"") && !asked.body.contains("&lt;script"), "{}", asked.body);
-        assert!(asked.header("content-security-policy").contains("default-src 'none'"));
+        let response = get("/databases/look", &[]);
+        assert_eq!(response.status, 401);
+        assert!(response.body.contains("name=\"token\"") && !response.body.contains("&lt;script"), "{}", response.body);
+        assert!(response.header("content-security-policy").contains("default-src 'none'"));
         assert_eq!(open("token=wrong", &[]).status, 403);
         assert_eq!(open("", &[]).status, 403);
         assert_eq!(open(&format!("token={token}"), &[("sec-fetch-site", "cross-site")]).status, 403);

@@ -78,7 +78,7 @@ impl World {
 fn one_run_creates_a_workspace_and_its_content() {
     let world = World::new();
     let plan = world.run(["plan", STACK]).done();
-    plan.says("to add");
+    plan.prints("to add");
     // Its content is not read before it exists.
     assert_eq!(world.stand_in.count(), 0, "{plan}");
     assert_eq!(world.azure.inventory(), [] as [&str; 0]);
@@ -95,8 +95,8 @@ fn one_run_creates_a_workspace_and_its_content() {
     // Drift is corrected.
     let role = world.azure.inventory();
     world.create_externally("standard", "westeurope");
-    world.run(["drift", STACK]).says("standard");
-    world.apply().done().says("1 changed");
+    world.run(["drift", STACK]).prints("standard");
+    world.apply().done().prints("1 changed");
     assert_eq!(world.azure.inventory(), role);
 
     // Workspaces stay, and so do their earlier members.
@@ -110,7 +110,7 @@ fn existing_workspace_is_aligned_and_never_replaced() {
     let world = World::new();
     world.create_externally("standard", "westeurope");
     let plan = world.run(["plan", STACK]).done();
-    plan.says("adopted");
+    plan.prints("adopted");
     world.apply().done();
     let made = world.azure.inventory();
     assert!(made.contains(&"workspace sales_shop_0 premium westeurope Succeeded".to_owned()), "{made:?}");
@@ -119,7 +119,7 @@ fn existing_workspace_is_aligned_and_never_replaced() {
     world.project.edit("terrace.yaml", "location: westeurope", "location: northeurope");
     let ran = world.apply();
     assert_ne!(ran.code, 0, "{ran}");
-    ran.says("the workspace `sales_shop_0` has `location` `westeurope`");
+    ran.prints("the workspace `sales_shop_0` has `location` `westeurope`");
     assert_eq!(world.azure.inventory(), made);
 }
 
@@ -137,8 +137,8 @@ fn apply_killed_during_a_creation_continues_with_the_workspace() {
         child.env(name, value);
     }
     let mut child = child.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
-    let is_asked = |it: &terrace_test_azure::Seen| it.path.contains("/operationStatuses/");
-    while !world.azure.take_seen().iter().any(is_asked) {
+    let is_asked = |it: &terrace_test_azure::ReceivedCall| it.path.contains("/operationStatuses/");
+    while !world.azure.take_calls().iter().any(is_asked) {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     child.kill().unwrap();
@@ -187,7 +187,7 @@ fn azure_secrets_are_neither_shown_nor_stored() {
     world.azure.faults().denied.push("PUT /subscriptions".to_owned());
     let ran = world.apply();
     assert_ne!(ran.code, 0, "{ran}");
-    ran.says("the role Contributor on the resource group `data`");
+    ran.prints("the role Contributor on the resource group `data`");
     assert!(!ran.to_string().contains(SECRET) && !ran.to_string().contains("aad-"), "{ran}");
     for (name, content) in world.project.all_files() {
         let content = String::from_utf8_lossy(&content).into_owned();
@@ -255,7 +255,7 @@ fn product_changes_its_owner_component_by_component() {
 #[test]
 fn example_works_as_its_page_says() {
     let azure = Azure::start();
-    let stand_in = served::spare(&azure);
+    let stand_in = served::next_workspace(&azure);
     azure.call("PUT", &format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/data-products"), json!({}));
     let folder = format!("{}/../examples/databricks-managed", env!("CARGO_MANIFEST_DIR"));
     let project = Project::new();

@@ -80,7 +80,7 @@ fn product_is_created_changed_corrected_and_destroyed() {
     let world = World::new();
     let before = world.stand_in.inventory();
     world.run(["validate", PRODUCT]).done();
-    world.run(["plan", PRODUCT]).done().says("to add");
+    world.run(["plan", PRODUCT]).done().prints("to add");
     assert_eq!(world.stand_in.inventory(), before, "planning changed something");
     world.apply().done();
     let made: Vec<String> = world.stand_in.inventory().into_iter().filter(|line| !before.contains(line)).collect();
@@ -92,13 +92,13 @@ fn product_is_created_changed_corrected_and_destroyed() {
     assert_eq!(tasks[1]["existing_cluster_id"], "0612-101010-cluster1");
 
     world.project.edit(PRODUCT, "numWorkers: 2", "numWorkers: 5");
-    world.apply().done().says("1 changed");
+    world.apply().done().prints("1 changed");
     world.assert_settled();
 
     let job = world.job("sales_shop_0_nightly_prod")["job_id"].clone();
     world.stand_in.call("POST", "/api/2.2/jobs/update", json!({"job_id": job, "fields_to_remove": ["schedule"]}));
-    world.run(["drift", PRODUCT]).says("schedule");
-    world.apply().done().says("1 changed");
+    world.run(["drift", PRODUCT]).prints("schedule");
+    world.apply().done().prints("1 changed");
     assert!(!world.job("sales_shop_0_nightly_prod")["settings"]["schedule"].is_null());
 
     world.run(["destroy", PRODUCT, "--auto-approve"]).done();
@@ -115,9 +115,9 @@ fn port_readers_are_the_access_list_and_external_grants() {
     world.assert_settled();
     let change = json!({"changes": [{"principal": "users", "add": ["SELECT"]}]});
     world.stand_in.call("PATCH", "/api/2.1/unity-catalog/permissions/table/sales.shop_0.orders_view", change);
-    let _ = world.stand_in.take_seen();
+    let _ = world.stand_in.take_calls();
     let ran = world.run(["acl", "set", PRODUCT, "port", "group:Analysts", "--auto-approve"]).done();
-    ran.says("foreign: users");
+    ran.prints("foreign: users");
     // The owner is not part of the access list; external grants stay.
     assert_eq!(world.readers(), ["Analysts", "jane.roe@example.com", "users"]);
     assert!(!world.stand_in.inventory().iter().any(|line| line.contains("john.doe@example.com")));
@@ -133,10 +133,10 @@ fn externally_changed_workflow_stops_the_plan() {
         "/api/2.2/jobs/update",
         json!({"job_id": job, "new_settings": {"timeout_seconds": 60}}),
     );
-    let _ = world.stand_in.take_seen();
+    let _ = world.stand_in.take_calls();
     let plan = world.apply();
     assert_ne!(plan.code, 0, "{plan}");
-    plan.says("the job was changed outside terrace, and `override` is false");
+    plan.prints("the job was changed outside terrace, and `override` is false");
     assert_eq!(world.stand_in.take_writes(), [] as [&str; 0]);
     world.project.edit(PRODUCT, "override: false", "override: true");
     world.apply().done();
@@ -181,7 +181,7 @@ fn workflow_runs_objects_of_the_same_plan() {
     );
     let ran = world.run(["plan", PRODUCT]);
     assert_ne!(ran.code, 0, "{ran}");
-    ran.says("job `sales_shop_0_weekly_prod` not found").says("deploy that component first, or both in one run");
+    ran.prints("job `sales_shop_0_weekly_prod` not found").prints("deploy that component first, or both in one run");
 }
 
 /// A changed token of the environment is sent, and no token is stored.
@@ -194,11 +194,11 @@ fn changed_git_token_is_sent_and_none_is_stored() {
         world.project.run_with(&variables, words.iter().copied())
     };
     let plan = rotated(&["plan", PRODUCT, "--detailed-exitcode"]).with_code(2);
-    plan.says("1 to change").says("tokenSent");
-    let _ = world.stand_in.take_seen();
-    rotated(&["apply", PRODUCT, "--auto-approve"]).done().says("1 changed");
-    let seen = world.stand_in.take_seen().into_iter().filter(|it| it.is_write());
-    let sent: Vec<Json> = seen.map(|it| it.body["personal_access_token"].clone()).collect();
+    plan.prints("1 to change").prints("tokenSent");
+    let _ = world.stand_in.take_calls();
+    rotated(&["apply", PRODUCT, "--auto-approve"]).done().prints("1 changed");
+    let calls = world.stand_in.take_calls().into_iter().filter(|it| it.is_write());
+    let sent: Vec<Json> = calls.map(|it| it.body["personal_access_token"].clone()).collect();
     assert_eq!(sent, ["glpat-r0tated"]);
     rotated(&["plan", PRODUCT, "--detailed-exitcode"]).with_code(0);
     for (name, content) in world.project.all_files() {
@@ -209,7 +209,7 @@ fn changed_git_token_is_sent_and_none_is_stored() {
 
 #[test]
 fn invalid_product_is_reported_before_any_write() {
-    for (old, new, says) in [
+    for (old, new, expected) in [
         ("cronExpression: \"0 0 6 * * ?\"", "cronExpression: \"0 0 6 * *\"", "`0 0 6 * *` is not a Quartz expression"),
         ("devGroup: group:dev", "devGroup: group:missing", "group `missing` not found"),
         (
@@ -228,7 +228,7 @@ fn invalid_product_is_reported_before_any_write() {
         let before = world.stand_in.inventory();
         let ran = world.apply();
         assert_ne!(ran.code, 0, "{new}: {ran}");
-        ran.says(says);
+        ran.prints(expected);
         assert_eq!(world.stand_in.inventory(), before, "{new}");
     }
 }
@@ -257,16 +257,18 @@ fn doctor_checks_a_configured_workspace_and_its_rights() {
     let stand_in = StandIn::start();
     let before = stand_in.inventory();
     let well = doctor(stand_in.url(), "secret").done();
-    well.says("ok    provider databricks of there: it answers, and has all server-wide rights");
-    stand_in.entitle("terrace@example.com", &[]);
+    well.prints("ok    provider databricks of there: it answers, and has all server-wide rights");
+    stand_in.set_entitlements("terrace@example.com", &[]);
     let lacking = doctor(stand_in.url(), "secret").done();
-    lacking.says(
+    lacking.prints(
         "warn  provider databricks of there: it answers, but may not create jobs and pipelines with their own clusters",
     );
-    lacking.says("run `databricks users patch ");
+    lacking.prints("run `databricks users patch ");
     assert_eq!(stand_in.inventory(), before, "looking changed something");
     let wrong = doctor(stand_in.url(), "hunter2").with_code(1);
-    wrong.says("fail  provider databricks of there: it does not answer");
+    wrong.prints("fail  provider databricks of there: it does not answer");
     assert!(!wrong.to_string().contains("hunter2"), "{wrong}");
-    doctor("http://127.0.0.1:1", "secret").with_code(1).says("fail  provider databricks of there: it does not answer");
+    doctor("http://127.0.0.1:1", "secret")
+        .with_code(1)
+        .prints("fail  provider databricks of there: it does not answer");
 }

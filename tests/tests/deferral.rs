@@ -137,7 +137,7 @@ fn plan_with_errors_does_not_mention_its_apply() {
     project.edit("stack.yaml", "outputs:", secret);
     project.edit("stack.yaml", "variables: {", "variables: {token: {type: string, sensitive: true, default: x}, ");
     let plan = project.run(["plan", "--allow-deferral", "stack.yaml"]).with_code(1);
-    plan.says("2 resources left for later.\n").says("This plan has errors and cannot be applied.");
+    plan.prints("2 resources left for later.\n").prints("This plan has errors and cannot be applied.");
     assert!(!plan.stdout.contains("once this plan is applied"), "{plan}");
 }
 
@@ -151,9 +151,9 @@ fn hint_for_the_next_apply_names_the_environment() {
     let unwrapped = refused.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(unwrapped.contains("`terrace apply stack.yaml --env staging --target"), "{refused}");
     let command = ["--allow-deferral", "--env", "staging", "stack.yaml"];
-    project.run([&["plan"][..], &command].concat()).done().says(expected);
+    project.run([&["plan"][..], &command].concat()).done().prints(expected);
     let first = project.run([&["apply", "--auto-approve"][..], &command].concat()).done();
-    first.says(expected);
+    first.prints(expected);
     let second = project.run(["apply", "stack.yaml", "--env", "staging", "--allow-deferral", "--auto-approve"]).done();
     assert!(second.stdout.contains("added, 0 changed, 0 destroyed.\n\nOutputs:\n  count = 1\n"), "{second}");
 }

@@ -52,7 +52,7 @@ fn state_check_reports_its_content() {
     let project = Project::with_stack("resources: [{type: local_value, name: a}]\n");
     project.apply().done();
     let recorded = project.all_files();
-    doctor(&project, &[]).done().says(", stacks: 1\n");
+    doctor(&project, &[]).done().prints(", stacks: 1\n");
     assert_eq!(project.all_files(), recorded, "looking changed something");
 }
 
@@ -122,16 +122,16 @@ fn one_environment_can_be_checked() {
     let project = Project::new();
     project.write("terrace.yaml", "environments: {a: {overlay: embedded}, b: {providers: {nothing: {}}}}\n");
     doctor(&project, &["--env", "a"]).done();
-    doctor(&project, &["--env", "b"]).with_code(1).says("there is no provider `nothing`");
+    doctor(&project, &["--env", "b"]).with_code(1).prints("there is no provider `nothing`");
     doctor(&project, &[]).with_code(1);
-    doctor(&project, &["--env", "c"]).with_code(1).says("the environment `c` is not configured");
+    doctor(&project, &["--env", "c"]).with_code(1).prints("the environment `c` is not configured");
 }
 
 #[test]
 fn invalid_configuration_stops_the_other_checks() {
     let project = Project::new();
     project.write("terrace.yaml", "environmentz: {}\n");
-    doctor(&project, &[]).with_code(1).says("fail  configuration").says("did you mean `environments`?");
+    doctor(&project, &[]).with_code(1).prints("fail  configuration").prints("did you mean `environments`?");
 }
 
 #[test]
@@ -175,10 +175,10 @@ fn settings_of_the_server_concern_only_the_server() {
     project.write("terrace.yaml", format!("{secret}environments: {{a: {{overlay: embedded}}}}\n"));
     project.run(["operations", "list"]).done();
     let missing = "the environment variable `NOWHERE` is not set";
-    project.run(["serve"]).with_code(1).says(missing).says("terrace.yaml:1:");
-    doctor(&project, &[]).with_code(1).says(missing).says("fail  server: ").says("ok    configuration: ");
+    project.run(["serve"]).with_code(1).prints(missing).prints("terrace.yaml:1:");
+    doctor(&project, &[]).with_code(1).prints(missing).prints("fail  server: ").prints("ok    configuration: ");
     project.write("terrace.yaml", format!("state: '${{{{ env.NOWHERE }}}}'\n{secret}"));
-    project.run(["operations", "list"]).with_code(1).says(missing);
+    project.run(["operations", "list"]).with_code(1).prints(missing);
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn state_with_a_damaged_page_is_reported() {
     let mut bytes = std::fs::read(&file).unwrap();
     bytes[(page - 1) * size..page * size].fill(0xA5);
     std::fs::write(&file, &bytes).unwrap();
-    doctor(&project, &[]).with_code(1).says("its file is damaged").says("restore it from a backup");
+    doctor(&project, &[]).with_code(1).prints("its file is damaged").prints("restore it from a backup");
     assert_eq!(std::fs::read(&file).unwrap(), bytes, "looking changed something");
 }
 
@@ -207,16 +207,16 @@ fn invalid_or_world_readable_state_is_reported() {
     project.apply().done();
     let state = project.path(".terrace/state.db");
     std::fs::set_permissions(&state, PermissionsExt::from_mode(0o644)).unwrap();
-    doctor(&project, &[]).done().says("can be read by other users of this machine").says("chmod 600");
+    doctor(&project, &[]).done().prints("can be read by other users of this machine").prints("chmod 600");
     let database = rusqlite::Connection::open(&state).unwrap();
     database.pragma_update(None, "user_version", 99).unwrap();
     drop(database);
-    doctor(&project, &[]).with_code(1).says("format 99").says("use a newer terrace");
+    doctor(&project, &[]).with_code(1).prints("format 99").prints("use a newer terrace");
     for suffix in ["-wal", "-shm"] {
         drop(std::fs::remove_file(project.path(&format!(".terrace/state.db{suffix}"))));
     }
     project.write(".terrace/state.db", "this is no database, however long it may be made to be");
-    doctor(&project, &[]).with_code(1).says("fail  state");
+    doctor(&project, &[]).with_code(1).prints("fail  state");
 }
 
 #[test]
@@ -253,12 +253,12 @@ resources:
     project.write("blueprints/pages.yaml", blueprint);
     let ran = project.run(["blueprints", "check", "blueprints/pages.yaml"]).done();
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("1 blueprint checked\n", ""));
-    project.run(["doctor"]).done().says("ok    blueprints of local");
+    project.run(["doctor"]).done().prints("ok    blueprints of local");
     // An impossible instance, or an attribute without an instance, is still a warning.
     project.write("blueprints/pages.yaml", blueprint.replace("three[2].id", "three[3].id"));
-    project.run(["blueprints", "check", "blueprints/pages.yaml"]).says("`resources.three` has no instance [3]");
+    project.run(["blueprints", "check", "blueprints/pages.yaml"]).prints("`resources.three` has no instance [3]");
     project.write("blueprints/pages.yaml", blueprint.replace("some[7].id", "some.id"));
-    project.run(["blueprints", "check", "blueprints/pages.yaml"]).says("`resources.some` has no instance [\"id\"]");
+    project.run(["blueprints", "check", "blueprints/pages.yaml"]).prints("`resources.some` has no instance [\"id\"]");
 }
 
 const LACKS_NOTHING: &str = "it answers, and has all server-wide rights";
@@ -280,24 +280,26 @@ fn configured_servers_are_called() {
         ),
     );
     let before = stand_in.inventory();
-    doctor(&project, &["--env", "there"]).done().says(&format!("ok    provider snowflake of there: {LACKS_NOTHING}\n"));
+    doctor(&project, &["--env", "there"])
+        .done()
+        .prints(&format!("ok    provider snowflake of there: {LACKS_NOTHING}\n"));
     let wrong = doctor(&project, &["--env", "wrong"]).with_code(1);
-    wrong.says("fail  provider snowflake of wrong: it does not answer");
+    wrong.prints("fail  provider snowflake of wrong: it does not answer");
     let gone = doctor(&project, &["--env", "gone"]).with_code(1);
     for provider in ["snowflake", "postgres", "kafka"] {
-        gone.says(&format!("fail  provider {provider} of gone: it does not"));
+        gone.prints(&format!("fail  provider {provider} of gone: it does not"));
     }
-    gone.says("check `bootstrapServers` and `securityProtocol` of the instance");
+    gone.prints("check `bootstrapServers` and `securityProtocol` of the instance");
     for ran in [&wrong, &gone] {
         assert!(!ran.to_string().contains("hunter2"), "{ran}");
     }
     // Environment variables count as configuration, too.
     let bare = Project::new();
     let there = [("SNOWFLAKE_HOST", url), ("SNOWFLAKE_ROLE", "TERRACE_ROLE"), ("SNOWFLAKE_TOKEN", "secret")];
-    bare.run_with(&there, ["doctor"]).done().says("provider snowflake of local: it answers");
+    bare.run_with(&there, ["doctor"]).done().prints("provider snowflake of local: it answers");
     bare.run_with(&[("PGHOST", "127.0.0.1"), ("PGPORT", "1")], ["doctor"])
         .with_code(1)
-        .says("fail  provider postgres of local: it does not");
+        .prints("fail  provider postgres of local: it does not");
     assert_eq!(stand_in.inventory(), before, "looking changed something");
 }
 
@@ -325,7 +327,7 @@ fn missing_rights_are_reported_with_the_statements_that_grant_them() {
     execute(&format!("GRANT CREATE ON DATABASE {database} TO {database}_user"));
     let statement = format!("ALTER ROLE \"{database}_user\" CREATEDB");
     let ran = doctor(&project, &["--env", "there"]).done();
-    ran.says(&format!(
+    ran.prints(&format!(
         "warn  provider postgres of there: it answers, but may not create databases\n      \
          if you need this right, have an administrator run `{statement}`\n"
     ));
@@ -339,15 +341,15 @@ fn missing_rights_are_reported_with_the_statements_that_grant_them() {
     // The statement works, and the next check shows that.
     execute(&statement);
     let healthy = doctor(&project, &["--env", "there"]).done();
-    healthy.says(&format!("ok    provider postgres of there: {LACKS_NOTHING}\n"));
+    healthy.prints(&format!("ok    provider postgres of there: {LACKS_NOTHING}\n"));
     // All missing rights are reported at once.
     execute(&format!(
         "ALTER ROLE {database}_user NOCREATEDB NOCREATEROLE; REVOKE CREATE ON DATABASE {database} FROM {database}_user"
     ));
     let all = doctor(&project, &["--env", "there"]).done();
-    all.says(&format!("may not create databases, or create roles, or create schemas in the database `{database}`\n"));
+    all.prints(&format!("may not create databases, or create roles, or create schemas in the database `{database}`\n"));
     let user = format!("\"{database}_user\"");
-    all.says(&format!(
+    all.prints(&format!(
         "run `ALTER ROLE {user} CREATEDB; ALTER ROLE {user} CREATEROLE; GRANT CREATE ON DATABASE \"{database}\" TO {user}`\n"
     ));
     for ran in [&ran, &healthy, &all] {
@@ -367,10 +369,10 @@ fn snowflake_role_without_account_rights_is_reported() {
     let before = stand_in.inventory();
     doctor(&project, &["--env", "there"])
         .done()
-        .says(
+        .prints(
             "warn  provider snowflake of there: it answers, but may not create databases, or use the warehouse `WH`\n",
         )
-        .says(
+        .prints(
             "run `GRANT CREATE DATABASE ON ACCOUNT TO ROLE \"TERRACE_ROLE\"; \
              GRANT USAGE ON WAREHOUSE \"WH\" TO ROLE \"TERRACE_ROLE\"`\n",
         );
@@ -379,8 +381,8 @@ fn snowflake_role_without_account_rights_is_reported() {
     stand_in.faults().by_text.push(("SHOW GRANTS TO ROLE".to_owned(), terrace_test_snowflake::Fault::Fails));
     doctor(&project, &["--env", "there"])
         .done()
-        .says("warn  provider snowflake of there: it answers, but does not report its rights: ")
-        .says("run `terrace doctor` again");
+        .prints("warn  provider snowflake of there: it answers, but does not report its rights: ")
+        .prints("run `terrace doctor` again");
 }
 
 #[test]
@@ -409,16 +411,16 @@ fn read_only_airbyte_user_is_reported_with_the_required_role() {
         assert!(!ran.to_string().contains("hunter2"), "{ran}");
         ran
     };
-    ask("there").done().says(&format!("ok    provider airbyte of there: {LACKS_NOTHING}\n"));
-    ask("looks").done().says(&format!(
+    ask("there").done().prints(&format!("ok    provider airbyte of there: {LACKS_NOTHING}\n"));
+    ask("looks").done().prints(&format!(
         "warn  provider airbyte of looks: it answers, but may not create, change or delete in the workspace `{workspace}`"
     ));
-    ask("looks").done().says("POST /permissions {\"permissionType\":\"workspace_editor\",\"userId\":\"33333333-3333-4333-8333-333333333333\"");
-    ask("lost").done().says(&format!("may not see the workspace `{none}`"));
-    ask("wrong").with_code(1).says("fail  provider airbyte of wrong: it does not answer").says("check `token`");
+    ask("looks").done().prints("POST /permissions {\"permissionType\":\"workspace_editor\",\"userId\":\"33333333-3333-4333-8333-333333333333\"");
+    ask("lost").done().prints(&format!("may not see the workspace `{none}`"));
+    ask("wrong").with_code(1).prints("fail  provider airbyte of wrong: it does not answer").prints("check `token`");
     // An installation without organizations has no permissions.
     stand_in.faults().by_call.push(("GET", "/permissions", terrace_test_airbyte::Fault::Status(404)));
-    ask("looks").done().says("ok    provider airbyte of looks: it answers\n");
+    ask("looks").done().prints("ok    provider airbyte of looks: it answers\n");
     assert!(stand_in.take_writes().is_empty(), "looking changed something");
 }
 
@@ -447,17 +449,20 @@ fn open_hasura_and_a_server_that_is_none_are_reported() {
         assert!(!ran.to_string().contains("hunter2"), "{ran}");
         ran
     };
-    ask("there").done().says(&format!("ok    provider hasura of there: {LACKS_NOTHING}\n"));
-    ask("wrong").with_code(1).says("fail  provider hasura of wrong: it does not answer").says("HASURA_ADMIN_SECRET");
-    ask("three").with_code(1).says("there is no metadata API at `url`").says("supported: v2.x");
+    ask("there").done().prints(&format!("ok    provider hasura of there: {LACKS_NOTHING}\n"));
+    ask("wrong")
+        .with_code(1)
+        .prints("fail  provider hasura of wrong: it does not answer")
+        .prints("HASURA_ADMIN_SECRET");
+    ask("three").with_code(1).prints("there is no metadata API at `url`").prints("supported: v2.x");
     ask("alone")
         .done()
-        .says("warn  provider hasura of alone: it answers, but does not report its rights: ")
-        .says("roleMapper.url");
-    stand_in.open_to_all();
+        .prints("warn  provider hasura of alone: it answers, but does not report its rights: ")
+        .prints("roleMapper.url");
+    stand_in.allow_all_queries();
     ask("there")
         .done()
-        .says("warn  provider hasura of there: it answers, but may not refuse anonymous requests")
-        .says("HASURA_GRAPHQL_AUTH_HOOK");
+        .prints("warn  provider hasura of there: it answers, but may not refuse anonymous requests")
+        .prints("HASURA_GRAPHQL_AUTH_HOOK");
     assert!(stand_in.take_writes().is_empty(), "looking changed something");
 }

@@ -49,7 +49,7 @@ fn drift_can_be_printed_as_a_comment() {
     "#);
     assert_eq!(project.recorded(), recorded, "looking for drift changed the state");
     project.run(["apply", "stack.yaml", "--auto-approve", "-q"]).done();
-    project.run(["drift", "--all", "--format", "markdown"]).done().says("No drift. The objects match the state.");
+    project.run(["drift", "--all", "--format", "markdown"]).done().prints("No drift. The objects match the state.");
 }
 
 #[test]
@@ -59,10 +59,10 @@ fn comment_on_drift_stays_within_its_limit() {
     );
     project.apply().done();
     std::fs::remove_dir_all(project.path("out")).unwrap();
-    let said = project.run(["drift", "stack.yaml", "--format=markdown", "--max-chars=4000"]).with_code(2);
-    assert!(said.stdout.chars().count() <= 4_000, "{}", said.stdout);
-    said.says("(200 deleted)").says("more: ");
-    project.run(["drift", "stack.yaml", "--max-chars=10"]).with_code(1).says("4000");
+    let ran = project.run(["drift", "stack.yaml", "--format=markdown", "--max-chars=4000"]).with_code(2);
+    assert!(ran.stdout.chars().count() <= 4_000, "{}", ran.stdout);
+    ran.prints("(200 deleted)").prints("more: ");
+    project.run(["drift", "stack.yaml", "--max-chars=10"]).with_code(1).prints("4000");
 }
 
 #[test]
@@ -70,8 +70,8 @@ fn comment_reports_unreadable_objects() {
     let project = drifted();
     std::fs::remove_file(project.path("out/edited.txt")).unwrap();
     std::os::unix::fs::symlink("edited.txt", project.path("out/edited.txt")).unwrap();
-    let said = project.run(["drift", "stack.yaml", "--format=markdown"]).with_code(1);
-    said.says("**There may be more drift: some objects could not be read.**").says("- **error**");
+    let ran = project.run(["drift", "stack.yaml", "--format=markdown"]).with_code(1);
+    ran.prints("**There may be more drift: some objects could not be read.**").prints("- **error**");
 }
 
 #[test]
@@ -85,12 +85,12 @@ fn only_stack_of_the_state_needs_no_name() {
     );
     project.run(["apply", "other.yaml", "--auto-approve"]).done();
     let several = project.run(["drift"]).with_code(1);
-    let _ = several.says("the state has several stacks").says("demo@local, other@local").says("or pass `--all`");
-    project.run(["drift", "--stack", "other@local"]).with_code(1).says("`terrace drift other@local`");
+    let _ = several.prints("the state has several stacks").prints("demo@local, other@local").prints("or pass `--all`");
+    project.run(["drift", "--stack", "other@local"]).with_code(1).prints("`terrace drift other@local`");
     // The same if none of them has rows: without a descriptor, `--stack` is not an option of this command.
     project.run(["destroy", "demo@local", "other@local", "--auto-approve"]).done();
-    project.run(["drift"]).with_code(1).says("name one or more of: demo@local, other@local");
-    project.run(["destroy", "--force", "other.yaml"]).with_code(1).says("`--auto-approve` removes without asking");
+    project.run(["drift"]).with_code(1).prints("name one or more of: demo@local, other@local");
+    project.run(["destroy", "--force", "other.yaml"]).with_code(1).prints("`--auto-approve` removes without asking");
 }
 
 #[test]
@@ -122,24 +122,24 @@ fn step_in_doubt_prevents_a_report_without_drift() {
     error: whether there is drift is unknown: an operation was interrupted, and the outcomes of its steps are unknown
     ");
     let markdown = project.run(["drift", "stack.yaml", "--format=markdown"]).with_code(1);
-    markdown.says("**There may be drift: an operation was interrupted").says("`terrace recover`");
+    markdown.prints("**There may be drift: an operation was interrupted").prints("`terrace recover`");
     let json = project.run(["drift", "--all", "--json"]).with_code(1).json();
     assert_eq!(json["errored"], true);
     assert_eq!(json["diagnostics"][0]["code"], "in_doubt");
     assert_eq!(json["diagnostics"][0]["address"], "demo@local:local_command.thing");
     project.run(["recover"]).done();
-    project.run(["drift"]).done().says("No drift.");
+    project.run(["drift"]).done().prints("No drift.");
 }
 
 #[test]
 fn interrupted_creation_prevents_a_report_without_drift() {
-    let (project, apply) = Project::at_the_gate(
+    let (project, apply) = Project::waiting_at_gate(
         "resources:\n  - type: local_command\n    name: slow\n    config:\n      \
          create: [sh, -c, 'touch started; read line < gate; echo \"{}\"']\n",
     );
     apply.kill();
     assert_eq!(apply.finish().code, -1);
-    let said = project.run(["drift"]).with_code(1);
-    said.says("local_command.slow is in doubt: operation ").says("`terrace recover`");
+    let ran = project.run(["drift"]).with_code(1);
+    ran.prints("local_command.slow is in doubt: operation ").prints("`terrace recover`");
     project.open_gate("gate");
 }

@@ -22,21 +22,21 @@ fn environment_is_sealed_with_its_own_key() {
     run(&["apply", "stack.yaml", "--auto-approve", "-q", "--env", "production"]).done();
     // The project's key opens only environments without their own key.
     configure(&project, "");
-    run(&["plan", "stack.yaml"]).done().says("No changes.");
-    run(&["plan", "stack.yaml", "--env", "production"]).with_code(1).says("which is not configured");
+    run(&["plan", "stack.yaml"]).done().prints("No changes.");
+    run(&["plan", "stack.yaml", "--env", "production"]).with_code(1).prints("which is not configured");
     // A plan of one environment is not authenticated with the key of another.
     configure(&project, &own);
     project.edit("stack.yaml", "hunter2", "hunter3");
     run(&["plan", "stack.yaml", "--env", "production", "--out", "plan"]).done();
     configure(&project, "");
-    run(&["apply", "plan"]).with_code(4).says("which is not configured");
+    run(&["apply", "plan"]).with_code(4).prints("which is not configured");
     configure(&project, &own);
-    run(&["apply", "plan", "-q"]).done().says("1 changed");
+    run(&["apply", "plan", "-q"]).done().prints("1 changed");
     // With all keys configured, every value is sealed again.
-    run(&["state", "rekey"]).done().says("are sealed with the present key");
-    run(&["plan", "stack.yaml", "--env", "production"]).done().says("No changes.");
+    run(&["state", "rekey"]).done().prints("are sealed with the present key");
+    run(&["plan", "stack.yaml", "--env", "production"]).done().prints("No changes.");
     let checked = run(&["doctor"]);
-    checked.says("state key of `production`");
+    checked.prints("state key of `production`");
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn unbound_values_are_refused_if_bound_ones_are_required() {
     let run = |words: &[&str]| project.run_with(&[("TERRACE_STATE_KEY", PROJECT_KEY)], words.iter().copied());
     project.write("terrace.yaml", "encryption: {requireBound: true}\n");
     run(&["apply", "stack.yaml", "--auto-approve", "-q"]).done();
-    run(&["plan", "stack.yaml"]).done().says("No changes.");
+    run(&["plan", "stack.yaml"]).done().prints("No changes.");
 }
 
 #[test]
@@ -54,12 +54,12 @@ fn value_in_the_clear_needs_consent_under_a_key() {
     project.run(["apply", "stack.yaml", "--auto-approve", "-q", "--plaintext-secrets"]).done();
     let run = |words: &[&str]| project.run_with(&[("TERRACE_STATE_KEY", PROJECT_KEY)], words.iter().copied());
     let refused = run(&["plan", "stack.yaml"]).with_code(1);
-    refused.says("holds a sensitive value in clear text although there is a state key");
-    refused.says("terrace state rekey --plaintext-secrets");
-    run(&["state", "rekey"]).with_code(1).says("in clear text");
+    refused.prints("holds a sensitive value in clear text although there is a state key");
+    refused.prints("terrace state rekey --plaintext-secrets");
+    run(&["state", "rekey"]).with_code(1).prints("in clear text");
     run(&["plan", "stack.yaml", "--plaintext-secrets"]).done();
     run(&["state", "rekey", "--plaintext-secrets"]).done();
-    run(&["plan", "stack.yaml"]).done().says("No changes.");
+    run(&["plan", "stack.yaml"]).done().prints("No changes.");
 }
 
 #[test]
@@ -69,9 +69,9 @@ fn moved_and_imported_secrets_open_at_their_new_place() {
     run(&["apply", "stack.yaml", "--auto-approve", "-q"]).done();
     run(&["state", "mv", "local_value.a", "local_value.b"]).done();
     project.edit("stack.yaml", "name: a", "name: b");
-    run(&["plan", "stack.yaml"]).done().says("No changes.");
+    run(&["plan", "stack.yaml"]).done().prints("No changes.");
     run(&["state", "export", "--out", "export.json"]).done();
     let other = "sqlite:other.db";
     run(&["--state", other, "state", "import", "export.json"]).done();
-    run(&["--state", other, "plan", "stack.yaml"]).done().says("No changes.");
+    run(&["--state", other, "plan", "stack.yaml"]).done().prints("No changes.");
 }

@@ -113,7 +113,7 @@ fn failed_step_exits_with_3_after_independent_steps() {
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.beside\n");
     project.edit("stack.yaml", "exit 9", "exit 0; ");
     project.edit("stack.yaml", "echo no such bucket >&2", "echo {}");
-    project.apply().done().says("2 added");
+    project.apply().done().prints("2 added");
     project.assert_settled("stack.yaml", &[]);
 }
 

@@ -57,17 +57,17 @@ fn check_is_there(project: &Project) {
 fn check_life(descriptor: &Path) {
     let project = Project::new();
     project.copy(descriptor, "data-product.yaml");
-    apply(&project).done().says("Apply complete! Resources: 6 added, 0 changed, 0 destroyed.");
+    apply(&project).done().prints("Apply complete! Resources: 6 added, 0 changed, 0 destroyed.");
     check_is_there(&project);
     project.assert_settled("data-product.yaml", &["--env", "local"]);
 
     let files = project.files();
     let again = apply(&project).done();
-    again.says("No changes.");
+    again.prints("No changes.");
     assert_eq!(project.files(), files, "a second apply touched something");
 
     let destroy = ["destroy", "data-product.yaml", "--env", "local", "--auto-approve"];
-    project.run(destroy).done().says("its data stays").says("Retained, with their data");
+    project.run(destroy).done().prints("its data stays").prints("Retained, with their data");
     assert!(project.has(DATABASE));
     project.run(destroy.into_iter().chain(["--remove-data"])).done();
     assert_eq!(project.files().into_keys().collect::<Vec<_>>(), ["data-product.yaml"]);
@@ -167,7 +167,7 @@ fn new_column_is_added_without_data_loss() {
     let text = project.read("data-product.yaml");
     let addition = "            - {name: Firmware, dataType: TEXT}\n";
     project.write("data-product.yaml", text.trim_end().to_owned() + "\n" + addition);
-    apply(&project).done().says("0 added, 1 changed, 0 destroyed");
+    apply(&project).done().prints("0 added, 1 changed, 0 destroyed");
     let connection = Connection::open(project.path(DATABASE)).unwrap();
     assert_eq!(columns(&connection, "NETWORK_STATUS").last().unwrap().0, "Firmware");
     assert_eq!(connection.query_row("SELECT count(*) FROM NETWORK_STATUS", [], |row| row.get::<_, i64>(0)).unwrap(), 1);
@@ -245,7 +245,7 @@ fn external_change_is_drift_and_is_corrected() {
     let drift = project.run(["drift", "data-product.yaml", "--env", "local", "--json"]).with_code(2).json();
     assert_eq!(drift["drifted"][0]["address"], "input-kafka-topic/local_file.topic");
     assert_eq!(drift["drifted"][0]["kind"], "changed");
-    apply(&project).done().says("0 added, 1 changed, 0 destroyed");
+    apply(&project).done().prints("0 added, 1 changed, 0 destroyed");
     assert_eq!(project.read(&topic), right);
     project.run(["drift", "--all", "--env", "local"]).done();
 }
@@ -257,7 +257,7 @@ fn externally_dropped_table_is_recreated() {
     let connection = Connection::open(project.path(DATABASE)).unwrap();
     connection.execute_batch("DROP VIEW NETWORK_STATUS_VIEW; DROP TABLE NETWORK_STATUS").unwrap();
     drop(connection);
-    project.run(["drift", "data-product.yaml", "--env", "local"]).with_code(2).says("NETWORK_STATUS");
+    project.run(["drift", "data-product.yaml", "--env", "local"]).with_code(2).prints("NETWORK_STATUS");
     apply(&project).done();
     check_is_there(&project);
     project.assert_settled("data-product.yaml", &["--env", "local"]);
@@ -377,6 +377,6 @@ fn dropped_column_with_data_is_refused_without_consent() {
     project.run(words).done();
     let operations = project.run(["operations", "list", "--json"]).done().json();
     let log = project.run(["operations", "logs", operations[0]["operation"].as_str().unwrap()]).done();
-    log.says("the view `by_hand` reads columns that the table `NETWORK_STATUS` no longer has");
+    log.prints("the view `by_hand` reads columns that the table `NETWORK_STATUS` no longer has");
     project.assert_settled("data-product.yaml", &["--env", "local"]);
 }

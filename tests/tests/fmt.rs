@@ -65,10 +65,10 @@ fn foreign_and_broken_files_are_left_alone() {
     let descriptor = project.read("data-product.yaml");
     project.write("notes.yaml", "a:    1\n");
     project.write("broken.yaml", "a: [1\n");
-    project.run(["fmt"]).done().says("skipped `./broken.yaml`: it is not YAML");
+    project.run(["fmt"]).done().prints("skipped `./broken.yaml`: it is not YAML");
     assert_eq!(project.read("data-product.yaml"), descriptor);
     assert_eq!(project.read("notes.yaml"), "a:    1\n");
-    project.run(["fmt", "data-product.yaml"]).with_code(1).says("is not one of terrace's own files");
+    project.run(["fmt", "data-product.yaml"]).with_code(1).prints("is not one of terrace's own files");
 }
 
 #[test]
@@ -76,8 +76,8 @@ fn broken_terrace_file_fails_in_a_folder_as_by_name() {
     for text in ["kind: Stack\na: [1\n", "kind: 'Blueprint'\na: [1\n", "apiVersion: \"terrace.dev/v1\"\na: [1\n"] {
         let project = Project::new();
         project.write("broken.yaml", text);
-        project.run(["fmt", "--check", "."]).with_code(1).says("broken.yaml:");
-        project.run(["fmt", "--check", "broken.yaml"]).with_code(1).says("broken.yaml:");
+        project.run(["fmt", "--check", "."]).with_code(1).prints("broken.yaml:");
+        project.run(["fmt", "--check", "broken.yaml"]).with_code(1).prints("broken.yaml:");
     }
 }
 
@@ -91,10 +91,10 @@ fn unformattable_file_is_reported_and_left_unchanged() {
     project.write("deep.yaml", &deep);
     project.write("good.yaml", CROOKED);
     let ran = project.run(["fmt"]).with_code(1);
-    ran.says("broken.yaml:").says("`./deep.yaml` cannot be formatted: a line is indented by more than 60 columns");
+    ran.prints("broken.yaml:").prints("`./deep.yaml` cannot be formatted: a line is indented by more than 60 columns");
     assert_eq!((project.read("broken.yaml"), project.read("deep.yaml")), (broken, deep));
     assert_ne!(project.read("good.yaml"), CROOKED, "the others are laid out");
-    project.run(["fmt", "none.yaml"]).with_code(1).says("`none.yaml` cannot be read");
+    project.run(["fmt", "none.yaml"]).with_code(1).prints("`none.yaml` cannot be read");
 }
 
 /// Built-in blueprints, examples and hostile input: the same tree, or left alone.

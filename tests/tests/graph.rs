@@ -140,5 +140,5 @@ fn graph_is_drawn_as_svg_without_other_programs() {
     let large: String = (0..600).map(|number| format!("  - {{type: local_value, name: n{number}}}\n")).collect();
     project.write_stack(&format!("resources:\n{large}"));
     let refused = project.run(["graph", "stack.yaml", "--format", "svg"]).with_code(1);
-    refused.says("600 nodes, 0 edges").says("`terrace graph FILE --format dot | dot -Tsvg`");
+    refused.prints("600 nodes, 0 edges").prints("`terrace graph FILE --format dot | dot -Tsvg`");
 }

@@ -72,7 +72,7 @@ fn send(server: &Served, path: &str, descriptor: &str) -> Json {
 
 fn ended(server: &Served, answer: &Answer) -> Json {
     assert_eq!(answer.status, 202, "{answer:?}");
-    let status = server.ended(&answer.body);
+    let status = server.wait_for_end(&answer.body);
     assert_eq!(status["status"], "COMPLETED", "{status}");
     status
 }
@@ -83,11 +83,11 @@ fn unservable_root_fields_are_omitted_with_adapter_defaults() {
     let world = World::new();
     let more = "      selectByPk: shop_orders_0_graph_pk\n      selectStream: shop_orders_0_graph_stream\n";
     world.project.edit(PRODUCT, "      allowAggregations:", &format!("{more}      allowAggregations:"));
-    world.run(["validate", PRODUCT]).with_code(1).says("cannot be served");
+    world.run(["validate", PRODUCT]).with_code(1).prints("cannot be served");
     world.project.edit("terrace.yaml", "  development:\n", "  development:\n    compatibility: adapters\n");
     world.run(["validate", PRODUCT]).done();
     world.project.edit("terrace.yaml", "      hasura:\n", "      hasura:\n        unserved: error\n");
-    world.run(["validate", PRODUCT]).with_code(1).says("cannot be served");
+    world.run(["validate", PRODUCT]).with_code(1).prints("cannot be served");
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn port_passes_all_calls_of_the_coordinator() {
         assert!(world.has(what), "{what}: {:#?}", world.stand_in.inventory());
     }
     // The same request again changes nothing.
-    let _ = world.stand_in.take_seen();
+    let _ = world.stand_in.take_calls();
     send(&server, "/v1/provision", &descriptor);
     assert_eq!(world.stand_in.take_writes(), [] as [&str; 0]);
 
@@ -133,7 +133,7 @@ fn port_passes_all_calls_of_the_coordinator() {
     world.project.edit(PRODUCT, "select: shop_orders_0_graph_select", "select: shop_orders_0_graph_all");
     world.stand_in.metadata(&json!({"type": "snowflake_set_table_customization", "args": {"source": "shop_orders_0",
         "table": ["OPEN_ORDERS"], "configuration": {"custom_name": "theirs"}}}));
-    world.run(["drift", PRODUCT]).says("theirs");
+    world.run(["drift", PRODUCT]).prints("theirs");
     // The server reads an object again only after some seconds.
     std::thread::sleep(std::time::Duration::from_secs(3));
     send(&server, "/v1/provision", &changed);
@@ -155,7 +155,7 @@ fn port_passes_all_calls_of_the_coordinator() {
         ),
         (&["robot:x"], "FAILED", json!([])),
     ] {
-        let output = server.ended(&server.call("POST", "/v1/updateacl", &access(refs)).body);
+        let output = server.wait_for_end(&server.call("POST", "/v1/updateacl", &access(refs)).body);
         assert_eq!((&output["status"], &output["info"]["aclInfo"]), (&json!(status), &has_access), "{output}");
         let is_listed = output["result"].as_str().unwrap().contains("`robot:x` gets no access: ");
         assert_eq!(is_listed, status == "FAILED", "{output}");
@@ -177,7 +177,7 @@ fn port_passes_all_calls_of_the_coordinator() {
     send(&server, "/v1/unprovision", &changed);
     send(&server, "/v1/provision", &changed);
     assert!(world.has(&format!("members {ROLE} {{}} {{}}")), "{:#?}", world.stand_in.inventory());
-    assert!(!server.told().contains("hunter2"), "{}", server.told());
+    assert!(!server.stderr().contains("hunter2"), "{}", server.stderr());
 }
 
 #[test]
@@ -231,13 +231,13 @@ fn hasura_reads_snowflake_with_a_key_and_notices_a_new_key() {
     assert!(source().contains("private_key_pwd=open%20sesame") && !source().contains("password="), "{}", source());
     assert_eq!(run(PEM, &["plan", PRODUCT, "-c", "graph", "--detailed-exitcode"]).code, 0);
     let before = source();
-    run(&other, &["plan", PRODUCT, "-c", "graph"]).done().says("1 to change");
+    run(&other, &["plan", PRODUCT, "-c", "graph"]).done().prints("1 to change");
     run(&other, &["apply", PRODUCT, "-c", "graph", "--auto-approve"]).done();
     assert_ne!(source(), before);
     assert_eq!(run(&other, &["plan", PRODUCT, "-c", "graph", "--detailed-exitcode"]).code, 0);
     let wrong = run("nothing-of-the-kind", &["plan", PRODUCT, "-c", "graph"]);
     assert_ne!(wrong.code, 0, "{wrong}");
-    wrong.says("is not a PEM key");
+    wrong.prints("is not a PEM key");
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn postgres_view_is_served_with_its_stream() {
     world
         .run(["output"])
         .done()
-        .says("shop_orders_0_graph_select, shop_orders_0_graph_aggregate, shop_orders_0_graph_stream");
+        .prints("shop_orders_0_graph_select, shop_orders_0_graph_aggregate, shop_orders_0_graph_stream");
     world.run(["destroy", PRODUCT, "-c", "graph", "--auto-approve"]).done();
     assert_eq!(world.stand_in.inventory(), [] as [&str; 0]);
 }
@@ -293,9 +293,9 @@ fn root_field_of_another_product_is_reported_by_the_plan() {
     world.stand_in.metadata(&json!({"type": "snowflake_track_table", "args": {"source": "theirs", "table": ["V"],
         "configuration": {"custom_name": "shop_orders_0_graph_many"}}}));
     world.project.edit(PRODUCT, "select: shop_orders_0_graph_select", "select: shop_orders_0_graph_many");
-    let _ = world.stand_in.take_seen();
+    let _ = world.stand_in.take_calls();
     let plan = world.run(["plan", PRODUCT, "-c", "graph"]);
     assert_ne!(plan.code, 0, "{plan}");
-    plan.says("Hasura already has a root field `shop_orders_0_graph_many`").says("`theirs`");
+    plan.prints("Hasura already has a root field `shop_orders_0_graph_many`").prints("`theirs`");
     assert!(world.stand_in.take_writes().is_empty());
 }

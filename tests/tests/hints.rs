@@ -45,7 +45,7 @@ fn files_shift_when_the_first_of_a_list_is_removed() {
     project.apply().done();
     project.write_stack(&files("[b, c]"));
     let part = project.run(["apply", "stack.yaml", "--auto-approve", "--target", "local_file.f[0]"]).with_code(1);
-    part.says("demo@local:local_file.f[0] names the object that is recorded as demo@local:local_file.f[1]");
+    part.prints("demo@local:local_file.f[0] names the object that is recorded as demo@local:local_file.f[1]");
     assert!(project.has("a.txt"), "nothing was deleted");
     project.apply().done();
     assert_eq!((project.has("a.txt"), project.has("b.txt"), project.has("c.txt")), (false, true, true));
@@ -65,7 +65,7 @@ fn hint_removes_the_first_table_of_a_list_and_loses_no_table() {
     ];
     assert_eq!(proposed(&refused), expected);
     follow(&project, &refused);
-    project.run(["apply", "stack.yaml", "--auto-approve"]).done().says("(1 retained)");
+    project.run(["apply", "stack.yaml", "--auto-approve"]).done().prints("(1 retained)");
     project.assert_settled("stack.yaml", &[]);
     let listed = project.run(["state", "list"]).done().stdout;
     assert!(listed.contains("sqlite_table.t[\"aside1\"] (retained)"), "{listed}");
@@ -96,7 +96,7 @@ fn hint_moves_an_object_recorded_by_another_resource() {
     project.write_stack(&one("b"));
     // A plan with `--target` does not check the other recorded objects. The call does.
     let failed = project.run(["apply", "stack.yaml", "--auto-approve", "--target", "local_file.b"]).with_code(3);
-    failed.says("local_file.a has this object: to continue with it, run `terrace state mv");
+    failed.prints("local_file.a has this object: to continue with it, run `terrace state mv");
     follow(&project, &failed);
     project.assert_settled("stack.yaml", &[]);
     assert_eq!(project.read("f"), "x");
@@ -125,7 +125,7 @@ fn file_and_folder_replace_each_other_at_a_path() {
     // A file created outside terrace keeps its folder.
     project.write("a/theirs", "theirs");
     project.write_stack(&file("a"));
-    project.run(["plan", "stack.yaml"]).with_code(1).says("the object of local_directory.d stays");
+    project.run(["plan", "stack.yaml"]).with_code(1).prints("the object of local_directory.d stays");
     assert_eq!(project.read("a/theirs"), "theirs");
 }
 

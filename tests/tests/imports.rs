@@ -38,7 +38,7 @@ fn existing_file_is_imported_and_declared_unchanged() {
     ");
     project.write_stack(ONE);
     project.assert_settled("stack.yaml", &[]);
-    project.run(["operations", "list"]).done().says("import");
+    project.run(["operations", "list"]).done().prints("import");
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn generated_import_for_a_named_stack_is_a_stack_file() {
     project.write("imported.yaml", text);
     assert_eq!(project.run(["fmt", "--check", "imported.yaml"]).done().stdout, "");
     let apply = ["apply", "stack.yaml", "imported.yaml", "--auto-approve"];
-    project.run(apply).done().says("1 imported, 1 added");
+    project.run(apply).done().prints("1 imported, 1 added");
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn tainted_object_is_replaced_unless_untainted() {
     --- stdout
     local_file.a is tainted: the next plan replaces it
     ");
-    project.run(["plan", "stack.yaml"]).done().says("is tainted, so must be replaced");
+    project.run(["plan", "stack.yaml"]).done().prints("is tainted, so must be replaced");
     snapshot!(project.run(["taint", "demo@local:local_file.a"]), @"
     exit: 0
     --- stdout

@@ -16,7 +16,7 @@ fn destroyed_stack_is_not_listed_and_can_be_destroyed_again() {
     assert_eq!(project.run(["stacks", "list"]).done().stdout, "");
     assert_eq!(project.run(["state", "list"]).done().stdout, "");
     for stack in ["demo@local", "demo", "stack.yaml"] {
-        project.run(["destroy", stack, "--auto-approve"]).done().says("No changes. There is nothing to destroy.");
+        project.run(["destroy", stack, "--auto-approve"]).done().prints("No changes. There is nothing to destroy.");
         assert_eq!(project.run(["--stack", "demo@local", "state", "list"]).done().stdout, "");
     }
 }
@@ -33,7 +33,7 @@ fn unknown_stack_is_an_error_and_empty_stack_is_not() {
     ");
     for words in [&["output"] as &[&str], &["show"], &["state", "show", "local_file.a"]] {
         let ran = project.run(["--stack", "dmo@local"].into_iter().chain(words.iter().copied()));
-        ran.with_code(1).says("there is no stack `dmo@local`");
+        ran.with_code(1).prints("there is no stack `dmo@local`");
     }
 }
 
@@ -95,7 +95,7 @@ fn stack_flag_selects_one_of_the_declared_stacks() {
             "{word}"
         );
     }
-    run(&["plan", "--stack", "two@prod"]).with_code(1).says("the stack `two@prod` is not in the environment `local`");
+    run(&["plan", "--stack", "two@prod"]).with_code(1).prints("the stack `two@prod` is not in the environment `local`");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn stack_flag_without_effect_is_refused() {
 
     hint: name the stacks without `--stack`; use `--stack` only with descriptors
     ");
-    project.run(["drift", "--all", "--stack", "demo@local"]).with_code(1).says("has no effect with `--all`");
+    project.run(["drift", "--all", "--stack", "demo@local"]).with_code(1).prints("has no effect with `--all`");
 }
 
 #[test]
@@ -125,5 +125,5 @@ fn recovery_checks_the_stack_given_by_flag() {
     let project = Project::with_stack("resources: [{type: local_value, name: a, config: {input: 1}}]\n");
     project.apply().done();
     project.run(["recover", "--stack", "demo@local"]).done();
-    project.run(["recover", "--stack", "demmo@local"]).with_code(1).says("did you mean `demo@local`?");
+    project.run(["recover", "--stack", "demmo@local"]).with_code(1).prints("did you mean `demo@local`?");
 }

@@ -36,25 +36,25 @@ fn endless_descriptor_is_read_up_to_the_limit() {
     ");
     let ran = limited(&project, &["validate", "/dev/zero", "--json"]);
     assert_eq!(ran.json()["diagnostics"][0]["code"], "too_long");
-    limited(&project, &["apply", "/dev/zero"]).says("is longer than 64 MiB");
-    limited(&project, &["destroy", "/dev/zero"]).says("is longer than 64 MiB");
+    limited(&project, &["apply", "/dev/zero"]).prints("is longer than 64 MiB");
+    limited(&project, &["destroy", "/dev/zero"]).prints("is longer than 64 MiB");
 }
 
 #[test]
 fn other_endless_files_are_read_up_to_their_limits() {
     let project = Project::with_stack("resources: []\n");
     let words = ["plan", "stack.yaml", "--var-file", "/dev/zero"];
-    limited(&project, &words).says("`/dev/zero` is longer than 64 MiB");
+    limited(&project, &words).prints("`/dev/zero` is longer than 64 MiB");
     let words = ["plan", "stack.yaml", "--config", "/dev/zero"];
-    limited(&project, &words).says("the configuration `/dev/zero` cannot be read: it is longer than 8 MiB");
+    limited(&project, &words).prints("the configuration `/dev/zero` cannot be read: it is longer than 8 MiB");
     let words = ["blueprints", "check", "/dev/zero"];
-    limited(&project, &words).says("the blueprint `/dev/zero` cannot be read: it is longer than 8 MiB");
+    limited(&project, &words).prints("the blueprint `/dev/zero` cannot be read: it is longer than 8 MiB");
     project.write("terrace.yaml", "encryption: {keyFile: /dev/zero}\n");
-    limited(&project, &["plan", "stack.yaml"]).says("it is longer than 64 KiB");
+    limited(&project, &["plan", "stack.yaml"]).prints("it is longer than 64 KiB");
 }
 
 #[test]
 fn endless_exported_state_is_read_up_to_the_limit() {
     let ran = limited(&Project::new(), &["state", "import", "/dev/zero"]);
-    ran.says("`/dev/zero`: it is longer than 512 MiB");
+    ran.prints("`/dev/zero`: it is longer than 512 MiB");
 }

@@ -161,9 +161,9 @@ fn lookup_during_apply_is_in_every_format_of_the_plan() {
     assert_eq!(read["change"]["actions"], serde_json::json!(["read"]));
     assert_eq!(read["action_reason"], "read_because_dependency_pending");
     let markdown = project.run(["plan", "stack.yaml", "--format", "markdown"]).done();
-    markdown.says("data.sqlite_table.orders   is read during apply: the object that it looks up changes");
+    markdown.prints("data.sqlite_table.orders   is read during apply: the object that it looks up changes");
     let stream = project.run(["plan", "stack.yaml", "--format", "json-stream"]).done();
-    stream.says("port/data.sqlite_table.orders: Plan to read");
+    stream.prints("port/data.sqlite_table.orders: Plan to read");
     project.run(["plan", "stack.yaml", "--out", "plan"]).done();
     project.run(["apply", "plan"]).done();
     project.assert_settled("stack.yaml", &[]);
@@ -230,7 +230,7 @@ resources:
 #[test]
 fn provider_schema_shows_lookups() {
     let project = Project::new();
-    project.run(["providers", "schema", "sqlite"]).done().says("lookup sqlite_table: An existing table.");
+    project.run(["providers", "schema", "sqlite"]).done().prints("lookup sqlite_table: An existing table.");
     let json = project.run(["providers", "schema", "local", "--format", "json"]).done().json();
     assert_eq!(json["lookups"][0]["name"], "local_file");
 }
@@ -277,7 +277,9 @@ fn renamed_table_is_not_looked_up_by_its_old_name() {
     );
     project.run(["apply", "stack.yaml", "--auto-approve"]).done();
     let ran = project.run(["plan", "stack.yaml", "--var", "n=NEW", "--allow-data-loss"]).with_code(1);
-    ran.says("demo@local:data.sqlite_table.look looks up an object that this plan removes: demo@local:sqlite_table.t");
+    ran.prints(
+        "demo@local:data.sqlite_table.look looks up an object that this plan removes: demo@local:sqlite_table.t",
+    );
 }
 
 const MADE: &str = "resources:\n  - {type: local_file, name: made, config: {path: made.txt, content: one}}\n";
@@ -302,7 +304,7 @@ resources:
         "data:\n  - {type: local_file, name: it, config: {path: ./made.txt}}\noutputs: {o: '${{ data.it.content }}'}\n",
     );
     let ran = project.run(["plan", "stack.yaml"]).with_code(1);
-    ran.says("demo@local:data.local_file.it looks up an object that this plan removes: demo@local:local_file.made");
+    ran.prints("demo@local:data.local_file.it looks up an object that this plan removes: demo@local:local_file.made");
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn stack_with_only_outputs_can_be_destroyed() {
     project
         .run(["destroy", "demo@local", "--auto-approve", "-q"])
         .done()
-        .says("No changes. There is nothing to destroy.");
+        .prints("No changes. There is nothing to destroy.");
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn output_read_by_another_stack_needs_its_key() {
       help: provide the state key that sealed it
     "#);
     project.write("reader.yaml", reader.replace("outputs.token", "outputs.plain").replace(", sensitive: true", ""));
-    project.run(["plan", "reader.yaml"]).done().says("open");
+    project.run(["plan", "reader.yaml"]).done().prints("open");
 }
 
 #[test]

@@ -41,15 +41,15 @@ fn check_apply_continues_from_saved_state(project: &Project) {
     until_recorded(project, 1);
     project.open_gate("gate");
     let ran = running.finish().with_code(1);
-    ran.says("was deleted or replaced while it was in use").says("then `terrace recover`");
+    ran.prints("was deleted or replaced while it was in use").prints("then `terrace recover`");
     assert!(!project.has("last.txt"), "nothing new begins");
     let named = ran.stderr.split('`').find(|word| word.contains(".saved-")).unwrap();
     if !project.has(".terrace/state.db") {
-        project.run(["state", "list"]).done().says("is a copy of a lost state: move the copy to the path of");
+        project.run(["state", "list"]).done().prints("is a copy of a lost state: move the copy to the path of");
         let again = project.run(["apply", "stack.yaml", "--auto-approve"]).with_code(4);
-        again.says("is a copy of it").says("or move the copy elsewhere, to start with an empty state");
+        again.prints("is a copy of it").prints("or move the copy elsewhere, to start with an empty state");
     }
-    project.run(["doctor"]).says("is a copy of a state file that was lost while in use");
+    project.run(["doctor"]).prints("is a copy of a state file that was lost while in use");
     std::fs::rename(named, project.path(".terrace/state.db")).unwrap();
     project.run(["recover"]).done();
     project.apply().done();
@@ -93,7 +93,7 @@ fn step_that_ends_after_the_state_is_lost_is_saved() {
     until_recorded(&project, 2);
     project.open_gate("gate");
     let ran = running.finish().with_code(1);
-    ran.says("was deleted or replaced while it was in use");
+    ran.prints("was deleted or replaced while it was in use");
     let named = ran.stderr.split('`').find(|word| word.contains(".saved-")).unwrap();
     std::fs::rename(named, project.path(".terrace/state.db")).unwrap();
     assert_eq!(project.run(["state", "list"]).done().stdout.lines().count(), 2);
@@ -111,9 +111,9 @@ fn destroy_without_a_state_finds_objects_known_to_a_program_only() {
     project.apply().done();
     std::fs::remove_dir_all(project.path(".terrace")).unwrap();
     let destroy = ["destroy", "stack.yaml", "--auto-approve"];
-    project.run(destroy).done().says("- local_command.thing   exists, and is not in the state").says("1 destroyed");
+    project.run(destroy).done().prints("- local_command.thing   exists, and is not in the state").prints("1 destroyed");
     assert!(!project.has("object"));
-    project.run(destroy).done().says("No changes.");
+    project.run(destroy).done().prints("No changes.");
 }
 
 #[test]
@@ -121,17 +121,17 @@ fn request_refused_while_the_state_is_gone_is_not_run_after_restore() {
     let project = served();
     let text = product(&["a"]);
     let server = Served::start(&project, &[]);
-    assert_eq!(server.ended(&server.ask("/v1/provision", &text))["status"], "COMPLETED");
+    assert_eq!(server.wait_for_end(&server.submit("/v1/provision", &text))["status"], "COMPLETED");
     std::fs::remove_file(project.path(".terrace/state.db")).unwrap();
     let body = serde_json::json!({"descriptorKind": "DATAPRODUCT_DESCRIPTOR", "descriptor": text}).to_string();
     let refused = server.call("POST", "/v1/unprovision", &body);
     assert_eq!(refused.status, 503, "{refused:?}");
     let saved = || {
-        let beside = std::fs::read_dir(project.path(".terrace")).unwrap().map(|entry| entry.unwrap().path());
-        beside.into_iter().find(|path| path.to_string_lossy().contains(".saved-"))
+        let copies = std::fs::read_dir(project.path(".terrace")).unwrap().map(|entry| entry.unwrap().path());
+        copies.into_iter().find(|path| path.to_string_lossy().contains(".saved-"))
     };
     let put = "move it to the original path, restart all processes";
-    until("the loss is logged", || server.told().contains(put));
+    until("the loss is logged", || server.stderr().contains(put));
     // The saved file is deleted too: the server saves it again.
     std::fs::remove_file(saved().unwrap()).unwrap();
     assert_eq!(server.call("POST", "/v1/unprovision", &body).status, 503);
@@ -139,7 +139,7 @@ fn request_refused_while_the_state_is_gone_is_not_run_after_restore() {
     // The server does not save again over newer records.
     let back = server.call("POST", "/v1/unprovision", &body);
     assert_eq!((back.status, saved()), (503, None), "{back:?}");
-    until("the loss is logged", || server.told().contains("the file is back: restart all processes"));
+    until("the loss is logged", || server.stderr().contains("the file is back: restart all processes"));
     drop(server);
     let listed = project.run(["operations", "list", "--json"]).done();
     assert!(!listed.stdout.contains("unprovision"), "{listed}");

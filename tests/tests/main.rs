@@ -22,8 +22,6 @@ mod concurrency; // parallel runs: the same component waits or is refused, diffe
 mod console; // expressions over descriptors and state
 mod crash; // killed before and after an effect, and at any moment: no orphan, no duplicate
 mod customer_360; // one product over five technologies
-mod cut_off; // interrupted resources wait for recovery, whatever changes outside terrace
-mod cut_off_meanwhile; // interruptions between recovery and plan
 mod data_loss; // data is removed only with a shown plan and consent
 mod databases; // databases of pipelines: servers that outlive commands, times to live, pages
 mod databricks_azure; // an Azure workspace that a run creates and uses
@@ -41,6 +39,8 @@ mod graph; // declared resources and their dependencies
 mod hasura_provider; // a Hasura port on a server
 mod hints; // proposed commands, run literally
 mod imports; // import, taint, untaint, unprotect, state mv
+mod interrupted; // interrupted resources wait for recovery, whatever changes outside terrace
+mod interrupted_meanwhile; // interruptions between recovery and plan
 mod known_stacks; // known stacks, and errors for others
 mod limits; // endless files are read up to a limit
 mod lookups; // lookups of files and tables, during plan or apply
@@ -49,7 +49,6 @@ mod lost_state; // the state file disappears during a run
 mod names; // unknown names are found without a state
 mod names_beyond_ascii; // products, components and pipelines in scripts other than Latin
 mod nothing_recorded; // empty states: commands report it and create no state
-mod once_wrong; // fixed bugs
 mod operations;
 mod other_ids; // two ids that give one name
 mod outputs; // sensitive outputs
@@ -57,12 +56,12 @@ mod own_files; // descriptors cannot use terrace's own files; files with secrets
 mod pipelines; // data pipelines: runs, plans with reasons, kills
 mod pipelines_described; // pipeline specs and other descriptors in one folder
 mod pipelines_environments; // kills, timeouts and signals while an environment is created
-mod pipelines_kept; // scheduled pipelines, their history, plugins
+mod pipelines_failed_runs; // failed runs and missing databases: what becomes dirty
+mod pipelines_invalid_specs; // invalid specs: valid parts are planned and listed
 mod pipelines_queue; // local clusters, killed workers, pods
+mod pipelines_scheduled; // scheduled pipelines, their history, plugins
 mod pipelines_sites; // static sites, served beside the API
 mod pipelines_storage; // pipeline results copied to other storage
-mod pipelines_unwell; // failed runs and missing databases: what becomes dirty
-mod pipelines_wrong; // invalid specs: valid parts are planned and listed
 mod plans_for_people; // nothing is shown twice, nothing important is cut
 mod postgres_provider; // a storage area and its port in PostgreSQL
 mod postgres_state; // state in PostgreSQL: the same commands, and no password anywhere
@@ -73,6 +72,7 @@ mod provider_mistakes; // PostgreSQL and Snowflake mistakes, reported at their p
 mod pruning; // old data is removed, or removal fails or stops
 mod pull_requests; // the CI examples for pipelines, from a real repository to a stand-in forge
 mod recorded_order; // recorded dependency order
+mod regressions; // fixed bugs
 mod replacements; // a replaced object is deleted only after its successor can be created
 mod role_mapper; // Hasura's role mapper, from the first role to a refused query
 mod rollback; // resources restored from history alone
@@ -89,6 +89,7 @@ mod server_field; // real-world descriptors, sent to every call
 mod server_left; // a new server continues the requests of a killed one
 mod server_limits; // descriptors too large for their server
 mod server_listening;
+mod server_messages; // status messages about results, errors and repeated requests
 mod server_oidc;
 mod server_operate; // health, readiness and metrics
 mod server_outage; // a database outage while servers work
@@ -101,7 +102,6 @@ mod server_reverse; // reverse provisioning: a catalog reads existing objects
 mod server_siblings; // components that use undeployed siblings are checked against the plan
 mod server_telemetry;
 mod server_tenancy; // tenant limits: every route and scope
-mod server_told; // status messages about results, errors and repeated requests
 mod server_waiting; // requests that wait for a running command, and refused ones
 mod server_webhook;
 mod shared; // two products in one database

@@ -182,8 +182,8 @@ fn stack_error_does_not_suggest_names_of_blueprints() {
     ");
     project.run(["blueprints", "new", "thing"]).done();
     project.write_stack("components:\n  w: {blueprint: thing, specific: {title: '${{ frobnicate }}'}}\n");
-    let told = project.run(["validate", "stack.yaml"]).with_code(1);
-    assert!(told.stderr.contains("help: there are: environment, stack, settings, vars, locals\n"), "{told}");
+    let validated = project.run(["validate", "stack.yaml"]).with_code(1);
+    assert!(validated.stderr.contains("help: there are: environment, stack, settings, vars, locals\n"), "{validated}");
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn misspelt_common_field_is_found_in_a_blueprint() {
     project
         .run(["blueprints", "check"])
         .done()
-        .says("with a sample generated from the schema: `product` has no `costCentre`");
+        .prints("with a sample generated from the schema: `product` has no `costCentre`");
 }
 
 #[test]
@@ -254,7 +254,7 @@ fn request_values_are_known_only_where_they_can_be_read() {
         ("1", "acl.roles", "it has: principals, fields"),
         ("acl.fields", "1", "`acl` is available only in the resources of `acl:`"),
     ] {
-        check(own, grant).with_code(1).says(expected);
+        check(own, grant).with_code(1).prints(expected);
     }
 }
 
@@ -298,7 +298,7 @@ fn plan_finds_two_resources_with_the_same_object() {
         (("local_directory", "a/b"), ("local_directory", "a/./b/")),
     ] {
         let plan = plan_of_two(one, other).with_code(1);
-        plan.says("one_object_twice").says("give one of them another name, or declare it once");
+        plan.prints("one_object_twice").prints("give one of them another name, or declare it once");
     }
     // SQLite folds the case of ASCII letters only.
     plan_of_two(("sqlite_table", "é"), ("sqlite_table", "É")).done();

@@ -23,7 +23,7 @@ fn products_in_other_scripts_coexist() {
     }
     for at in 0..ids.len() {
         let plan = project.run(["plan", &format!("{at}.yaml"), "--env", "local"]).done();
-        plan.says("No changes. Your infrastructure matches the configuration.");
+        plan.prints("No changes. Your infrastructure matches the configuration.");
     }
     let stacks = project.run(["stacks", "list", "--format", "json"]).done().stdout;
     assert!(stacks.contains("rynok-") && stacks.contains(".dannye-"), "{stacks}");
@@ -40,7 +40,7 @@ fn products_in_other_scripts_have_their_own_databases() {
     let files: Vec<String> = project.files().into_keys().filter(|name| name.ends_with(".db")).collect();
     assert!(files.iter().any(|file| file.contains("/MAI_SHANG_")), "{files:?}");
     assert!(files.iter().any(|file| file.contains("/ZAI_KU_")), "{files:?}");
-    project.run(["plan", "b.yaml", "--env", "local"]).done().says("No changes");
+    project.run(["plan", "b.yaml", "--env", "local"]).done().prints("No changes");
 }
 
 #[test]
@@ -59,8 +59,11 @@ fn components_in_other_scripts_have_their_own_keys() {
     );
     project.write("f.yaml", text);
     let plan = project.run(["plan", "f.yaml", "--env", "local"]).done();
-    plan.says("\n  Zhu-Wen-266125dd\n").says("\n  Zai-Ku-").says("Plan: 3 to add");
-    project.run(["plan", "f.yaml", "--env", "local", "-c", "urn:dmb:cmp:sales:x:1:注文"]).done().says("Plan: 2 to add");
+    plan.prints("\n  Zhu-Wen-266125dd\n").prints("\n  Zai-Ku-").prints("Plan: 3 to add");
+    project
+        .run(["plan", "f.yaml", "--env", "local", "-c", "urn:dmb:cmp:sales:x:1:注文"])
+        .done()
+        .prints("Plan: 2 to add");
 }
 
 /// Records `finança` as an earlier version did: with the stack `finan-a` and the database `FINAN_A`.
@@ -83,10 +86,10 @@ fn recorded_stack_keeps_names_of_earlier_versions() {
     let project = Project::new();
     recorded_before(&project);
     let plan = project.run(["plan", "now.yaml", "--env", "local"]).done();
-    plan.says("finan-a.vendas.1@local").says("No changes. Your infrastructure matches the configuration.");
+    plan.prints("finan-a.vendas.1@local").prints("No changes. Your infrastructure matches the configuration.");
     // A destroy removes the recorded stack.
     let removal = project.run(["plan", "now.yaml", "--env", "local", "--destroy"]).done();
-    removal.says("finan-a.vendas.1@local");
+    removal.prints("finan-a.vendas.1@local");
     // Another product with a similar name is another stack.
     project.write("other.yaml", product(("finanÇa", "vendas"), ("Café", "Relatório")));
     let other = project.run(["plan", "other.yaml", "--env", "local"]).done();
@@ -105,11 +108,11 @@ fn new_folder_does_not_change_pipelines_of_other_folders() {
     let before = pipelines.run(&["state", "list"]).done().stdout;
     ["אבגד", "a b"].into_iter().for_each(folder);
     let plan = pipelines.run(&["plan", "."]).done();
-    plan.says("Plan: 4 to add, 0 to change, 0 to destroy.").says("\n  bgd_");
+    plan.prints("Plan: 4 to add, 0 to change, 0 to destroy.").prints("\n  bgd_");
     pipelines.run(&["apply", ".", "--auto-approve"]).done();
     let after = pipelines.run(&["state", "list"]).done().stdout;
     assert!(before.lines().all(|line| after.contains(line)), "{before}\n{after}");
-    pipelines.run(&["plan", "."]).done().says("No changes");
+    pipelines.run(&["plan", "."]).done().prints("No changes");
 }
 
 #[test]
@@ -139,5 +142,5 @@ fn pipelines_recorded_under_former_keys_do_not_run_again() {
         "{plan}"
     );
     pipelines.run(&["apply", ".", "--auto-approve"]).done();
-    pipelines.run(&["plan", "."]).done().says("No changes");
+    pipelines.run(&["plan", "."]).done().prints("No changes");
 }

@@ -15,16 +15,16 @@ fn drift_of_a_never_applied_stack_is_an_error() {
     hint: create it with `terrace apply FILE`, or choose another state with `--state` or `--env`
     ");
     for form in ["markdown", "json"] {
-        let said = project.run(["drift", "stack.yaml", "--format", form]).with_code(1);
-        assert!(!said.stdout.contains("No drift"), "{said}");
-        said.says("has no state of the stack `demo@local`");
+        let ran = project.run(["drift", "stack.yaml", "--format", form]).with_code(1);
+        assert!(!ran.stdout.contains("No drift"), "{ran}");
+        ran.prints("has no state of the stack `demo@local`");
     }
     project.apply().done();
-    project.run(["drift", "stack.yaml"]).done().says("No drift");
-    project.run(["--state", "sqlite:other.db", "drift", "stack.yaml"]).with_code(1).says("other.db");
+    project.run(["drift", "stack.yaml"]).done().prints("No drift");
+    project.run(["--state", "sqlite:other.db", "drift", "stack.yaml"]).with_code(1).prints("other.db");
     assert!(!project.has("other.db"), "a state was made");
     project.run(["destroy", "stack.yaml", "--auto-approve"]).done();
-    project.run(["drift", "stack.yaml"]).done().says("No drift");
+    project.run(["drift", "stack.yaml"]).done().prints("No drift");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn refused_command_or_one_without_work_creates_no_state() {
     }
     let key =
         project.run_with(&[("TERRACE_STATE_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")], ["state", "rekey"]);
-    key.done().says("the state has no values to seal");
+    key.done().prints("the state has no values to seal");
     assert!(!project.has(".terrace"), "a state was made");
 }
 
@@ -94,7 +94,7 @@ fn refused_saved_plan_creates_no_state_and_names_both_states() {
     let other = Project::new();
     other.copy(&project.path("plan"), "plan");
     let refused = other.run(["apply", "plan"]).with_code(4);
-    refused.says(&format!("{}/.terrace/state.db", other.path("").canonicalize().unwrap().display()));
+    refused.prints(&format!("{}/.terrace/state.db", other.path("").canonicalize().unwrap().display()));
     assert!(!other.has(".terrace"), "a state was made");
 }
 
@@ -109,7 +109,7 @@ fn saved_plan_with_another_digest_creates_no_state() {
 #[test]
 fn empty_list_names_what_is_missing() {
     let project = Project::with_stack("resources: []\n");
-    for (words, said) in [
+    for (words, expected) in [
         (&["state", "list"] as &[&str], "the state has no resources"),
         (&["state", "list", "--all"], "the state has no resources"),
         (&["stacks", "list"], "there are no stacks in this state"),
@@ -117,11 +117,11 @@ fn empty_list_names_what_is_missing() {
         (&["leases", "list"], "no leases are held"),
     ] {
         let ran = project.run(words.iter().copied()).done();
-        assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", format!("{said}\n").as_str()), "{words:?}");
+        assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", format!("{expected}\n").as_str()), "{words:?}");
         let quiet = project.run(words.iter().copied().chain(["-q"])).done();
         assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""), "{words:?}");
         let json = project.run(words.iter().copied().chain(["--json"])).done();
         assert_eq!((json.json(), json.stderr.as_str()), (serde_json::json!([]), ""), "{words:?}");
     }
-    project.run(["graph", "stack.yaml"]).done().says("there are no resources to draw");
+    project.run(["graph", "stack.yaml"]).done().prints("there are no resources to draw");
 }

@@ -69,8 +69,8 @@ fn history_shows_failures_before_a_call() {
     project.apply().with_code(3);
     let operations = project.run(["operations", "list", "--json"]).done().json();
     let operation = operations[0]["operation"].as_str().unwrap();
-    project.run(["operations", "show", operation]).done().says("local_value.a failed: b is another");
-    project.run(["operations", "logs", operation]).done().says("local_value.a failed: b is another");
+    project.run(["operations", "show", operation]).done().prints("local_value.a failed: b is another");
+    project.run(["operations", "logs", operation]).done().prints("local_value.a failed: b is another");
 }
 
 #[test]
@@ -105,16 +105,16 @@ fn newest(project: &Project) -> serde_json::Value {
 
 #[test]
 fn cancelled_operation_names_its_canceller() {
-    let (project, running) = Project::at_the_gate(GATED);
+    let (project, running) = Project::waiting_at_gate(GATED);
     let id = newest(&project)["operation"].as_str().unwrap().to_owned();
     let mut cancel = project.command(["operations", "cancel", &id]);
     cancel.env("USER", "jane");
     project.start(cancel).finish().done();
-    project.run(["operations", "list"]).done().says("  running  demo@local").says("asked to stop by jane@");
-    running.until_told("waiting for");
+    project.run(["operations", "list"]).done().prints("  running  demo@local").prints("asked to stop by jane@");
+    running.wait_for_stderr("waiting for");
     project.open_gate("gate");
     running.finish().with_code(130);
-    project.run(["operations", "show", &id]).done().says(": 1 done, 1 not begun, asked to stop by jane@");
+    project.run(["operations", "show", &id]).done().prints(": 1 done, 1 not begun, asked to stop by jane@");
     let operation = newest(&project);
     assert_eq!(operation["status"], "interrupted");
     assert!(operation["cancelled_by"].as_str().unwrap().starts_with("jane@"), "{operation}");
@@ -127,9 +127,9 @@ fn interrupted_operation_names_its_signal() {
         (Running::terminate, "SIGTERM"),
         (Running::hang_up, "SIGHUP"),
     ] {
-        let (project, running) = Project::at_the_gate(GATED);
+        let (project, running) = Project::waiting_at_gate(GATED);
         stop(&running);
-        running.until_told("waiting for running steps to end and recording them, starting no others");
+        running.wait_for_stderr("waiting for running steps to end and recording them, starting no others");
         project.open_gate("gate");
         running.finish().with_code(130);
         let operation = newest(&project);
@@ -140,14 +140,14 @@ fn interrupted_operation_names_its_signal() {
 
 #[test]
 fn plan_repeated_after_a_race_is_not_a_failure() {
-    let (project, first) = Project::at_the_gate(GATED);
+    let (project, first) = Project::waiting_at_gate(GATED);
     let second = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
-    second.until_told("are held by");
+    second.wait_for_stderr("are held by");
     project.open_gate("gate");
     first.finish().done();
-    second.finish().done().says("planning again");
+    second.finish().done().prints("planning again");
     let operations = project.run(["operations", "list"]).done();
-    operations.says("  apply  superseded  demo@local").says("nothing was done, planned again: ");
+    operations.prints("  apply  superseded  demo@local").prints("nothing was done, planned again: ");
     assert!(!operations.stdout.contains("failed"), "{operations}");
 }
 
@@ -155,8 +155,8 @@ fn plan_repeated_after_a_race_is_not_a_failure() {
 fn doctor_lists_steps_in_doubt_and_the_command_to_recover() {
     let (project, _) = failed();
     let doctor = project.run(["doctor"]).done();
-    doctor.says("warn  operations: demo@local: the last step of local_command.lost is in doubt");
-    doctor.says("run `terrace recover demo@local` to resolve it");
+    doctor.prints("warn  operations: demo@local: the last step of local_command.lost is in doubt");
+    doctor.prints("run `terrace recover demo@local` to resolve it");
     project.run(["recover", "--absent", "local_command.lost"]).done();
     let doctor = project.run(["doctor"]).done();
     assert!(!doctor.stdout.contains("operations:"), "{doctor}");
@@ -164,7 +164,7 @@ fn doctor_lists_steps_in_doubt_and_the_command_to_recover() {
 
 #[test]
 fn doctor_does_not_report_running_operations_as_interrupted() {
-    let (project, running) = Project::at_the_gate(GATED);
+    let (project, running) = Project::waiting_at_gate(GATED);
     let doctor = project.run(["doctor"]).done();
     assert!(!doctor.stdout.contains("operations:"), "{doctor}");
     project.open_gate("gate");

@@ -28,9 +28,9 @@ fn product_is_refused_if_its_name_belongs_to_another_id() {
         let ran =
             project.run([command, "second.yaml"].into_iter().chain((command != "plan").then_some("--auto-approve")));
         ran.with_code(1)
-            .says("`a.b.c.0@test` belongs to the data product `urn:dmb:dp:a.b:c:0` already")
-            .says("second.yaml:9:10")
-            .says("give one of the two another id");
+            .prints("`a.b.c.0@test` belongs to the data product `urn:dmb:dp:a.b:c:0` already")
+            .prints("second.yaml:9:10")
+            .prints("give one of the two another id");
     }
     assert_eq!(recorded(&project), before);
     project.run(["destroy", "first.yaml", "--auto-approve"]).done();
@@ -42,10 +42,10 @@ fn server_refuses_products_and_components_with_the_name_of_another_id() {
     let project = project();
     let server = Served::start(&project, &[]);
     let (first, second) = (product("a:c d:0", "x y"), product("a:c-d:0", "x y"));
-    assert_eq!(server.ended(&server.ask("/v1/provision", &first))["status"], "COMPLETED");
+    assert_eq!(server.wait_for_end(&server.submit("/v1/provision", &first))["status"], "COMPLETED");
     let before = recorded(&project);
     for path in ["/v1/provision", "/v1/unprovision"] {
-        let status = server.ended(&server.ask(path, &second));
+        let status = server.wait_for_end(&server.submit(path, &second));
         assert_eq!(status["status"], "FAILED", "{path}: {status}");
         assert!(
             status["result"].as_str().unwrap().contains("the data product `urn:dmb:dp:a:c d:0`"),
@@ -53,11 +53,11 @@ fn server_refuses_products_and_components_with_the_name_of_another_id() {
         );
     }
     let other = product("a:c d:0", "x-y");
-    let status = server.ended(&server.ask("/v1/provision", &other));
+    let status = server.wait_for_end(&server.submit("/v1/provision", &other));
     assert!(status["result"].as_str().unwrap().contains("component `urn:dmb:cmp:a:c d:0:x y`"), "{status}");
     assert_eq!(recorded(&project), before);
-    assert_eq!(server.ended(&server.ask("/v1/provision", &first))["status"], "COMPLETED");
-    assert_eq!(server.ended(&server.ask("/v1/unprovision", &first))["status"], "COMPLETED");
+    assert_eq!(server.wait_for_end(&server.submit("/v1/provision", &first))["status"], "COMPLETED");
+    assert_eq!(server.wait_for_end(&server.submit("/v1/unprovision", &first))["status"], "COMPLETED");
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn unprovision_is_refused_for_another_id_even_without_a_valid_product() {
     let project = project();
     let server = Served::start(&project, &[]);
     let first = product("a.b:c:0", "one");
-    assert_eq!(server.ended(&server.ask("/v1/provision", &first))["status"], "COMPLETED");
+    assert_eq!(server.wait_for_end(&server.submit("/v1/provision", &first))["status"], "COMPLETED");
     let before = recorded(&project);
     let second = product("a:b.c:0", "one");
     let broken = second.replace("name: it", "name: [it]");
@@ -73,7 +73,7 @@ fn unprovision_is_refused_for_another_id_even_without_a_valid_product() {
     let indented = second.replace(id, other).replace('\n', "\n  ");
     let unlisting = format!("dataProduct:\n  {indented}\ncomponentIdToProvision: '{id}'\n");
     for descriptor in [broken, unlisting] {
-        let status = server.ended(&server.ask("/v1/unprovision", &descriptor));
+        let status = server.wait_for_end(&server.submit("/v1/unprovision", &descriptor));
         assert_eq!(status["status"], "FAILED", "{descriptor} {status}");
         let result = status["result"].as_str().unwrap();
         assert!(result.contains("belongs to the data product `urn:dmb:dp:a.b:c:0` already"), "{result}");
@@ -81,5 +81,5 @@ fn unprovision_is_refused_for_another_id_even_without_a_valid_product() {
     assert_eq!(recorded(&project), before);
     // The owner's broken descriptor still removes its own stack.
     let broken = first.replace("name: it", "name: [it]");
-    assert_eq!(server.ended(&server.ask("/v1/unprovision", &broken))["status"], "COMPLETED");
+    assert_eq!(server.wait_for_end(&server.submit("/v1/unprovision", &broken))["status"], "COMPLETED");
 }

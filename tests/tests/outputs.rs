@@ -42,7 +42,7 @@ fn revealed_output_is_still_marked_sensitive() {
 fn secret_inside_a_value_differs_from_null() {
     let project = applied();
     let shown = project.run(["state", "show", "local_value.mixed"]).done();
-    shown.says(r#"input = {"t":(sensitive value),"n":1,"nothing":null}"#);
+    shown.prints(r#"input = {"t":(sensitive value),"n":1,"nothing":null}"#);
     let json = project.run(["state", "show", "local_value.mixed", "--json"]).done().json();
     assert_eq!(json["attributes"]["input"], serde_json::json!({ "n": 1, "nothing": null }));
     assert_eq!(json["sensitive"]["input"], serde_json::json!({ "t": true }));
@@ -59,8 +59,8 @@ fn output_without_reveal_needs_no_key() {
         let run = |words: &[&str]| project.run_with(keys, words.iter().copied());
         assert_eq!(run(&["output"]).done().stdout, "open = \"plain\"\ntoken = (sensitive value)\n");
         assert_eq!(run(&["output", "open", "--format", "raw"]).done().stdout, "plain");
-        run(&["show"]).done().says("(sensitive value)");
-        run(&["output", "token", "--reveal"]).with_code(1).says("state key");
+        run(&["show"]).done().prints("(sensitive value)");
+        run(&["output", "token", "--reveal"]).with_code(1).prints("state key");
     }
 }
 
@@ -165,7 +165,7 @@ fn numbers_keep_their_spelling() {
     }
     assert_eq!(project.run(["output", "id", "--format", "raw"]).done().stdout.trim_end(), "18446744073709551617");
     assert_eq!(project.run(["output", "list", "--json"]).done().stdout, "[\n  0.10\n]\n");
-    project.run(["plan", "stack.yaml", "--var", "any=2.50", "--var", "schema=0.10"]).done().says("No changes.");
+    project.run(["plan", "stack.yaml", "--var", "any=2.50", "--var", "schema=0.10"]).done().prints("No changes.");
 }
 
 #[test]
@@ -185,5 +185,5 @@ fn outputs_of_several_stacks_name_their_stack() {
         project.write_named_stack(name, &format!("resources: []\noutputs: {{t: {name}}}\n"));
     }
     let ran = project.run(["apply", "one.yaml", "two.yaml", "--auto-approve"]).done();
-    ran.says("Outputs:\n  one@local:t = \"one\"\n  two@local:t = \"two\"\n");
+    ran.prints("Outputs:\n  one@local:t = \"one\"\n  two@local:t = \"two\"\n");
 }

@@ -41,7 +41,7 @@ pub(crate) struct Pipelines {
 impl Pipelines {
     pub(crate) fn new(spec: &str) -> Self {
         let caches = tempfile::tempdir().unwrap();
-        stand_in::make(caches.path());
+        stand_in::create(caches.path());
         let project = Project::new();
         project.write("noise.py", NOISE);
         project.write("slow.py", SLOW);
@@ -68,7 +68,7 @@ impl Pipelines {
     }
 
     /// Counts how often the slow step began.
-    pub(crate) fn begun(&self) -> usize {
+    pub(crate) fn step_starts(&self) -> usize {
         fs::read(self.project.path("begun")).map_or(0, |text| text.len())
     }
 
@@ -83,8 +83,8 @@ impl Pipelines {
         let marks: Vec<String> = self.runs().iter().map(|run| format!("TERRACE_RUN={run}")).collect();
         let processes = fs::read_dir("/proc").unwrap().flatten();
         let environments = processes.filter_map(|entry| fs::read(entry.path().join("environ")).ok());
-        let is_ours = |variable: &[u8]| marks.iter().any(|mark| mark.as_bytes() == variable);
-        environments.into_iter().any(|it| it.split(|byte| *byte == 0).any(is_ours))
+        let is_marked = |variable: &[u8]| marks.iter().any(|mark| mark.as_bytes() == variable);
+        environments.into_iter().any(|it| it.split(|byte| *byte == 0).any(is_marked))
     }
 }
 
@@ -159,13 +159,13 @@ fn failed_step_is_reported_with_its_processor_and_exit_code_3() {
     error: pipeline-spec.yaml:2:33: ./boom, step 2 (`boom`): it ended with exit code 3
     "#);
     let quiet = pipelines.run(&["run", "./boom", "--quiet"]).with_code(3);
-    quiet.says("error: pipeline-spec.yaml:2:33: ./boom, step 2 (`boom`): it ended with exit code 3");
+    quiet.prints("error: pipeline-spec.yaml:2:33: ./boom, step 2 (`boom`): it ended with exit code 3");
     let json = pipelines.run(&["run", "./boom", "--json"]).with_code(3).json();
     assert_eq!(
         json["results"][0]["errors"][0],
         serde_json::json!({"processor": "boom", "exit_code": 3, "log": ["ERROR bad row 2"]})
     );
-    pipelines.run(&["logs", "./boom"]).done().says("boom: ERROR bad row 2");
+    pipelines.run(&["logs", "./boom"]).done().prints("boom: ERROR bad row 2");
 }
 
 #[test]
@@ -205,9 +205,13 @@ fn invalid_specs_are_one_line_each_with_file_pipeline_and_step() {
     INFO    :SUCCESS: ./good {'noise': 1, 'num rows': 500}
     ");
     pipelines.run(&["run", "./good"]).done();
-    pipelines.run(&["run", "./nopipe/x"]).with_code(1).says("did you mean `pipeline`?");
+    pipelines.run(&["run", "./nopipe/x"]).with_code(1).prints("did you mean `pipeline`?");
     // A plan of the valid pipelines still reports the invalid ones.
-    pipelines.run(&["plan", "."]).with_code(1).says("nopipe/pipeline-spec.yaml:2:3").says("did you mean `pipeline`?");
+    pipelines
+        .run(&["plan", "."])
+        .with_code(1)
+        .prints("nopipe/pipeline-spec.yaml:2:3")
+        .prints("did you mean `pipeline`?");
 }
 
 #[test]
@@ -220,32 +224,33 @@ fn unknown_pipeline_id_is_an_error() {
 
     hint: did you mean `./first`?
     ");
-    pipelines.run(&["run", "./none/%"]).with_code(1).says("there is no pipeline `./none/%`");
-    pipelines.run(&["logs", "./none"]).with_code(1).says("there is no run `./none`");
+    pipelines.run(&["run", "./none/%"]).with_code(1).prints("there is no pipeline `./none/%`");
+    pipelines.run(&["logs", "./none"]).with_code(1).prints("there is no run `./none`");
     let empty = Project::new();
-    empty.run(["run"]).with_code(1).says("there are no pipelines here");
+    empty.run(["run"]).with_code(1).prints("there are no pipelines here");
 }
 
 #[test]
 fn plan_shows_pipelines_to_run_and_why() {
     let pipelines = Pipelines::new(TWO);
     let plan = pipelines.run(&["plan", "."]).done();
-    plan.says("because it was never run").says("+ dependencies  = {./first = (known after apply)}");
+    plan.prints("because it was never run").prints("+ dependencies  = {./first = (known after apply)}");
     let (first, second) = (plan.stdout.find("\n  first\n"), plan.stdout.find("\n  second\n"));
     assert!(first < second, "{plan}");
     pipelines.apply().done();
     assert!(pipelines.project.has("data/second/datapackage.json"));
     let settled = pipelines.run(&["plan", ".", "--detailed-exitcode"]).done();
-    settled.says("No changes.");
+    settled.prints("No changes.");
     pipelines.project.edit("pipeline-spec.yaml", "out-path: data/second", "out-path: data/third");
     let plan = pipelines.run(&["plan", ".", "--detailed-exitcode"]).with_code(2);
-    plan.says("because the spec changed: step 2 (`dump_to_path`)").says("Plan: 0 to add, 2 to change, 0 to destroy.");
+    plan.prints("because the spec changed: step 2 (`dump_to_path`)")
+        .prints("Plan: 0 to add, 2 to change, 0 to destroy.");
     pipelines.apply().done();
     pipelines.run(&["plan", ".", "--detailed-exitcode"]).done();
     // A value from an upstream pipeline is known only after that pipeline has run.
     pipelines.project.edit("noise.py", "{'i': i}", "{'i': i + 1}");
     let plan = pipelines.run(&["plan", ".", "--detailed-exitcode"]).with_code(2);
-    plan.says("the code changed: `noise.py`").says("~ ./first = ").says("(known after apply)");
+    plan.prints("the code changed: `noise.py`").prints("~ ./first = ").prints("(known after apply)");
     pipelines.apply().done();
     pipelines.run(&["plan", ".", "--detailed-exitcode"]).done();
     // Deleted results are created again.
@@ -260,10 +265,10 @@ fn other_yaml_files_beside_specs_are_ignored() {
     let pipelines = Pipelines::new(TWO);
     pipelines.project.write("docker-compose.yml", "services: {db: {image: postgres}}\n");
     pipelines.project.write(".travis.yml", "language: python\n");
-    pipelines.run(&["plan", "."]).done().says("Plan: 4 to add");
+    pipelines.run(&["plan", "."]).done().prints("Plan: 4 to add");
     // A file with a terrace `kind` is read as a descriptor.
     pipelines.project.write("stack.yaml", "kind: Stak\n");
-    pipelines.run(&["plan", "."]).with_code(1).says("`kind: Stak` is not a descriptor");
+    pipelines.run(&["plan", "."]).with_code(1).prints("`kind: Stak` is not a descriptor");
 }
 
 #[test]
@@ -279,7 +284,7 @@ fn runs_in_a_stack_are_applied_even_without_the_dependencies_of_their_spec() {
     );
     pipelines.project.write("two.yaml", stack);
     pipelines.run(&["apply", "two.yaml", "--auto-approve"]).done();
-    pipelines.run(&["plan", "two.yaml", "--detailed-exitcode"]).done().says("No changes.");
+    pipelines.run(&["plan", "two.yaml", "--detailed-exitcode"]).done().prints("No changes.");
 }
 
 #[test]
@@ -292,12 +297,12 @@ fn manual_run_is_adopted() {
     // Another manual run with the same results changes nothing.
     pipelines.run(&["run"]).done();
     pipelines.run(&["drift", "."]).done();
-    pipelines.run(&["plan", ".", "--detailed-exitcode"]).done().says("No changes.");
+    pipelines.run(&["plan", ".", "--detailed-exitcode"]).done().prints("No changes.");
     // A manual run after an edit leaves nothing to plan.
     pipelines.project.edit("noise.py", "{'i': i}", "{'i': i + 1}");
     pipelines.run(&["run"]).done();
     let plan = pipelines.run(&["plan", "."]).done();
-    plan.says("changed outside terrace, nothing to mend").says("Plan: 0 to add, 0 to change, 0 to destroy.");
+    plan.prints("changed outside terrace, nothing to mend").prints("Plan: 0 to add, 0 to change, 0 to destroy.");
     let runs = pipelines.runs().len();
     pipelines.apply().done();
     assert_eq!(pipelines.runs().len(), runs);
@@ -309,8 +314,8 @@ fn failed_pipeline_is_planned_again_and_blocks_its_dependents() {
     let pipelines = Pipelines::new(TWO);
     pipelines.project.write("noise.py", "raise SystemExit(3)");
     let failed = pipelines.apply().with_code(3);
-    failed.says("`./first` failed at step 1 (`noise`): it ended with exit code 3");
-    pipelines.run(&["plan", "."]).done().says("it never succeeded: run");
+    failed.prints("`./first` failed at step 1 (`noise`): it ended with exit code 3");
+    pipelines.run(&["plan", "."]).done().prints("it never succeeded: run");
     pipelines.project.write("noise.py", NOISE);
     pipelines.apply().done();
     pipelines.run(&["plan", ".", "--detailed-exitcode"]).done();
@@ -321,7 +326,7 @@ fn killed_terrace_leaves_no_process_and_no_lock() {
     for words in [&["run", "./slow"][..], &["apply", ".", "--auto-approve"]] {
         let pipelines = Pipelines::new(SLOWLY);
         let running = pipelines.start(words);
-        until("the step begins", || pipelines.begun() == 1);
+        until("the step begins", || pipelines.step_starts() == 1);
         assert!(pipelines.has_processes());
         running.kill();
         assert_eq!(running.finish().code, -1);
@@ -329,8 +334,8 @@ fn killed_terrace_leaves_no_process_and_no_lock() {
         assert!(!pipelines.project.has("data"), "half of an output is there");
         pipelines.project.write("go", "");
         let again = pipelines.run(words).done();
-        again.says("slow");
-        assert_eq!(pipelines.begun(), 2);
+        again.prints("slow");
+        assert_eq!(pipelines.step_starts(), 2);
         assert!(pipelines.project.has("data/datapackage.json") && !pipelines.has_processes());
         let left: Vec<_> =
             fs::read_dir(pipelines.project.path(".")).unwrap().flatten().map(|it| it.file_name()).collect();
@@ -344,7 +349,7 @@ fn killed_terrace_leaves_no_process_and_no_lock() {
 fn killed_step_is_reported_by_name_as_a_failure() {
     let pipelines = Pipelines::new(SLOWLY);
     let running = pipelines.start(&["run", "./slow"]);
-    until("the step begins", || pipelines.begun() == 1);
+    until("the step begins", || pipelines.step_starts() == 1);
     let run = pipelines.runs().remove(0);
     let mark = format!("TERRACE_RUN={run}");
     let is_slow = |folder: &std::path::Path| {
@@ -357,7 +362,7 @@ fn killed_step_is_reported_by_name_as_a_failure() {
     let pid = process.file_name().unwrap().to_str().unwrap().to_owned();
     assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
     let ran = running.finish().with_code(3);
-    ran.says("ERROR log from processor slow:").says("it was killed (signal 9)");
+    ran.prints("ERROR log from processor slow:").prints("it was killed (signal 9)");
     assert!(!pipelines.has_processes());
 }
 
@@ -365,20 +370,20 @@ fn killed_step_is_reported_by_name_as_a_failure() {
 fn pipeline_has_one_run_at_a_time() {
     let pipelines = Pipelines::new(SLOWLY);
     let first = pipelines.start(&["apply", ".", "--auto-approve"]);
-    until("the step begins", || pipelines.begun() == 1);
+    until("the step begins", || pipelines.step_starts() == 1);
     // A caller that does not wait gets an error. A caller that waits finds no work.
     let refused = pipelines.run(&["apply", ".", "--auto-approve", "--lock-timeout", "0s"]).with_code(4);
-    refused.says("lease");
-    pipelines.run(&["run", "./slow", "--lock-timeout", "0s"]).with_code(4).says("is still running; wait longer");
+    refused.prints("lease");
+    pipelines.run(&["run", "./slow", "--lock-timeout", "0s"]).with_code(4).prints("is still running; wait longer");
     let second = pipelines.start(&["apply", ".", "--auto-approve"]);
-    second.until_told("waiting");
+    second.wait_for_stderr("waiting");
     let third = pipelines.start(&["run", "./slow", "--dirty"]);
-    third.until_told(&format!("./slow: waiting up to 60 s for the end of run {}", pipelines.runs()[0]));
+    third.wait_for_stderr(&format!("./slow: waiting up to 60 s for the end of run {}", pipelines.runs()[0]));
     pipelines.project.write("go", "");
     first.finish().done();
     second.finish().done();
     third.finish().done();
-    assert_eq!(pipelines.begun(), 2);
+    assert_eq!(pipelines.step_starts(), 2);
 }
 
 #[test]
@@ -396,25 +401,25 @@ fn result_is_printed_as_soon_as_it_is_known() {
 fn another_process_follows_and_stops_a_run() {
     let pipelines = Pipelines::new(SLOWLY);
     let running = pipelines.start(&["run", "./slow"]);
-    until("the step begins", || pipelines.begun() == 1);
+    until("the step begins", || pipelines.step_starts() == 1);
     let following = pipelines.start(&["logs", "-f", "./slow"]);
     let cancelled = pipelines.run(&["cancel", "./slow"]).done();
-    cancelled.says("./slow: CANCELLED, run ");
-    running.finish().with_code(130).says("./slow: CANCELLED");
+    cancelled.prints("./slow: CANCELLED, run ");
+    running.finish().with_code(130).prints("./slow: CANCELLED");
     following.finish().done();
     assert!(!pipelines.has_processes() && !pipelines.project.has("data"));
-    pipelines.run(&["cancel", "./slow"]).with_code(1).says("has ended: it was cancelled");
+    pipelines.run(&["cancel", "./slow"]).with_code(1).prints("has ended: it was cancelled");
     pipelines
         .run(&["logs", "./slow", "--step", "9"])
         .with_code(1)
-        .says("choose one of its steps: 1 (`noise`), 2 (`slow`)");
+        .prints("choose one of its steps: 1 (`noise`), 2 (`slow`)");
 }
 
 #[test]
 fn interrupted_run_exits_with_130() {
     let pipelines = Pipelines::new(SLOWLY);
     let running = pipelines.start(&["run", "./slow"]);
-    until("the step begins", || pipelines.begun() == 1);
+    until("the step begins", || pipelines.step_starts() == 1);
     running.interrupt();
     running.finish().with_code(130);
     assert!(!pipelines.has_processes());
@@ -453,9 +458,9 @@ fn destroy_forgets_runs_and_keeps_data() {
 fn environment_installers_do_not_get_variables_of_terrace() {
     let pipelines = Pipelines::new("a: {pipeline: [{run: noise}]}\n");
     let (caches, programs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let program = |name: &str, says: &str| {
+    let program = |name: &str, script: &str| {
         let path = programs.path().join(name);
-        fs::write(&path, format!("#!/bin/sh\nenv >> \"{}/seen\"\n{says}\n", programs.path().display())).unwrap();
+        fs::write(&path, format!("#!/bin/sh\nenv >> \"{}/seen\"\n{script}\n", programs.path().display())).unwrap();
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     };
     program("python3.11", "echo 3.11; echo \"$0\"");
@@ -466,13 +471,14 @@ fn environment_installers_do_not_get_variables_of_terrace() {
     let mut command = pipelines.command(&["run", "./a", "--retries", "0"]);
     command.env("XDG_CACHE_HOME", caches.path()).env("PATH", path).env("PIP_INDEX_URL", "https://index.example");
     command.env("TERRACE_STATE_KEY", "not for others").env("TERRACE_VAR_password", "not for others");
-    pipelines.project.start(command).finish().with_code(1).says("`uv venv --quiet --python ");
-    let seen = fs::read_to_string(programs.path().join("seen")).unwrap();
-    assert!(seen.matches("PIP_INDEX_URL=").count() >= 3, "{seen}");
+    pipelines.project.start(command).finish().with_code(1).prints("`uv venv --quiet --python ");
+    let environment = fs::read_to_string(programs.path().join("seen")).unwrap();
+    assert!(environment.matches("PIP_INDEX_URL=").count() >= 3, "{environment}");
     // Only the variables that identify processes after terrace exits are kept.
-    let own = seen.lines().filter(|line| line.starts_with("TERRACE_") && !line.starts_with("TERRACE_ENVIRONMENT="));
+    let own =
+        environment.lines().filter(|line| line.starts_with("TERRACE_") && !line.starts_with("TERRACE_ENVIRONMENT="));
     assert_eq!(own.collect::<Vec<_>>(), Vec::<&str>::new());
-    assert!(!seen.contains("not for others"), "{seen}");
+    assert!(!environment.contains("not for others"), "{environment}");
 }
 
 #[test]

@@ -15,14 +15,14 @@ fn stacks_and_specs_do_not_hide_each_other() {
     project.write_stack("resources: [{type: local_value, name: a, config: {input: 1}}]\n");
     let assert_both = || {
         let plan = pipelines.run(&["plan", "."]).done();
-        plan.says("stack demo@local").says("+ local_value.a").says("noise/noise\n").says("+ pipelines_run.run");
+        plan.prints("stack demo@local").prints("+ local_value.a").prints("noise/noise\n").prints("+ pipelines_run.run");
         let valid = pipelines.run(&["validate", ".", "--json"]).done().json();
         assert_eq!(valid["stacks"].as_array().unwrap().len(), 2, "{valid}");
     };
     assert_both();
     pipelines.run(&["apply", ".", "--auto-approve"]).done();
     let destroyed = pipelines.run(&["destroy", ".", "--auto-approve"]).done();
-    destroyed.says("- local_value.a").says("- pipelines_run.run");
+    destroyed.prints("- local_value.a").prints("- pipelines_run.run");
     // The same holds for specs in a subfolder: terrace reads its descriptors there and no other files.
     fs::rename(project.path("stack.yaml"), project.path("noise/stack.yaml")).unwrap();
     project.write("noise/pods.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: noise}\n");
@@ -31,7 +31,7 @@ fn stacks_and_specs_do_not_hide_each_other() {
     project.write("other/stack.yaml", "kind: Stak\n");
     assert_both();
     project.write("noise/product.yaml", "kind: Stak\n");
-    pipelines.run(&["plan", "."]).with_code(1).says("`kind: Stak` is not a descriptor").says("noise/product.yaml");
+    pipelines.run(&["plan", "."]).with_code(1).prints("`kind: Stak` is not a descriptor").prints("noise/product.yaml");
 }
 
 #[test]
@@ -41,8 +41,8 @@ fn stack_and_specs_with_one_name_are_shown_differently() {
     let name = name.file_name().unwrap().to_str().unwrap().trim_start_matches('.').to_owned();
     pipelines.project.write_named_stack(&name, "resources: []\n");
     let ran = pipelines.run(&["plan", "."]).with_code(1);
-    ran.says("duplicate_stack").says(&format!("the stack `{name}` is described twice"));
-    ran.says("pipeline-spec.yaml:1:").says("rename the stack of the descriptor");
+    ran.prints("duplicate_stack").prints(&format!("the stack `{name}` is described twice"));
+    ran.prints("pipeline-spec.yaml:1:").prints("rename the stack of the descriptor");
     assert_eq!(ran.stdout, "");
 }
 
@@ -61,7 +61,7 @@ fn init_writes_no_example_beside_pipelines() {
     next: `terrace plan .`, then `terrace apply .`; `terrace run` runs the pipelines by hand
     ");
     assert!(!project.has("stack.yaml"));
-    project.run(["init"]).done().says("kept terrace.yaml");
+    project.run(["init"]).done().prints("kept terrace.yaml");
     // Init does not mention an existing stack.
     project.write_stack("resources: []\n");
     let again = project.run(["init"]).done();

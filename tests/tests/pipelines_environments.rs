@@ -91,7 +91,7 @@ fn installer_processes_end_with_terrace_and_never_run_twice() {
     assert!(is_alive(&pipelines, "apart"));
     fs::remove_file(pipelines.project.path("hang")).unwrap();
     let ran = start(&pipelines, &["run"]).finish().done();
-    ran.says("./quick: SUCCESS, processed 500 rows");
+    ran.prints("./quick: SUCCESS, processed 500 rows");
     // The killed process disappears a moment later.
     until("the process outside the group is gone", || !is_alive(&pipelines, "apart"));
     assert!(!pipelines.project.has("mixed"));
@@ -101,7 +101,7 @@ fn installer_processes_end_with_terrace_and_never_run_twice() {
 fn timeout_of_a_run_includes_creating_its_environment() {
     let pipelines = project();
     let ran = hanging(&pipelines, &["run", "--timeout", "1s"]).finish().with_code(3);
-    ran.says("./quick: FAILURE, processed 0 rows").says("it took longer than its limit of 1 s");
+    ran.prints("./quick: FAILURE, processed 0 rows").prints("it took longer than its limit of 1 s");
     for process in ["maker", "beside", "apart"] {
         // The killed process disappears a moment later.
         until(&format!("{process} is gone"), || !is_alive(&pipelines, process));
@@ -113,7 +113,7 @@ fn interrupted_environment_creation_leaves_nothing() {
     let pipelines = project();
     let running = hanging(&pipelines, &["run"]);
     running.interrupt();
-    running.finish().with_code(130).says("./quick: CANCELLED");
+    running.finish().with_code(130).prints("./quick: CANCELLED");
     for process in ["maker", "beside", "apart"] {
         // The killed process disappears a moment later.
         until(&format!("{process} is gone"), || !is_alive(&pipelines, process));
@@ -131,6 +131,6 @@ fn installer_output_is_shown_without_passwords() {
     let uv = UV.replace("pip) exit ;;", "pip) echo 'no answer from https://me:hunter2@host/simple' >&2; exit 1 ;;");
     pipelines.project.write("bin/uv", uv);
     let ran = start(&pipelines, &["run", "--retries", "0"]).finish().with_code(1);
-    ran.says("no answer from https://me:***@host/simple").says("`uv pip install --python ").says(" -r ");
+    ran.prints("no answer from https://me:***@host/simple").prints("`uv pip install --python ").prints(" -r ");
     assert!(!ran.stderr.contains("hunter2"), "{ran}");
 }

@@ -1,6 +1,6 @@
 //! The queue of data pipelines end to end: clusters, killed workers, pods, and the binary named `dppctl`.
 
-mod called_off;
+mod cancelled;
 mod clusters;
 mod queued;
 
@@ -11,7 +11,7 @@ use std::process::Command;
 use terrace_tests::{Ran, until};
 
 /// Compares the output with a snapshot, without the names of workers.
-macro_rules! seen {
+macro_rules! assert_output {
     ($ran:expr, @$expected:literal) => {{
         let ran = $ran;
         let mut settings = ran.filters();
@@ -31,7 +31,7 @@ fn id(ran: &Ran) -> String {
 #[test]
 fn local_cluster_is_created_and_runs_pipelines_as_documented() {
     let queued = Queued::new();
-    seen!(queued.run(&["init", "local"]), @r"
+    assert_output!(queued.run(&["init", "local"]), @r"
     exit: 0
     --- stdout
     DB pod: dppctl-db-local-1
@@ -45,7 +45,7 @@ fn local_cluster_is_created_and_runs_pipelines_as_documented() {
     terrace initialization completed successfully
     ");
     assert!(!queued.project.has("terrace.yaml"), "it starts no project");
-    seen!(queued.run(&["run", "./quick"]), @r"
+    assert_output!(queued.run(&["run", "./quick"]), @r"
     exit: 0
     --- stdout
     ./quick: SUCCESS, processed 500 rows
@@ -56,7 +56,7 @@ fn local_cluster_is_created_and_runs_pipelines_as_documented() {
     INFO    :SUCCESS: ./quick {'noise': 1, 'num rows': 500}
     Unassigned Worker Pod
     ");
-    seen!(queued.run(&["init"]), @r"
+    assert_output!(queued.run(&["init"]), @r"
     exit: 0
     --- stdout
     DB pod: dppctl-db-local-1 available
@@ -81,17 +81,17 @@ fn worker_is_available_then_assigned_then_available() {
     assert_eq!((pods.len(), &pods[0]["status"], &pods[0]["role"]), (1, &"available".into(), &"worker".into()));
     assert!(pods[0]["run"].is_null() && pods[0]["expires_at"].is_null() && pods[0]["age"].is_u64());
     let following = queued.start(&["run", "./slow"]);
-    until("the step begins", || queued.begun() == 1);
+    until("the step begins", || queued.step_starts() == 1);
     let busy = queued.pods();
     crate::schemas::assert_is("pods", &Value::Array(busy.clone()));
     assert_eq!((&busy[0]["status"], &busy[0]["pipeline"]), (&"assigned".into(), &"./slow".into()));
     assert_eq!(busy[0]["name"], pods[0]["name"]);
     // The next run waits and reports it.
     let waiting = queued.start(&["run", "./quick"]);
-    waiting.until_told("Waiting for available worker pods");
+    waiting.wait_for_stderr("Waiting for available worker pods");
     queued.project.write("go", "");
     following.finish().done();
-    waiting.finish().done().says("./quick: SUCCESS");
+    waiting.finish().done().prints("./quick: SUCCESS");
     assert_eq!(queued.pods()[0]["status"], "available");
     let table = queued.run(&["pods", "list", "--format", "human"]).done();
     assert!(table.stdout.starts_with("NAME") && table.stdout.contains("  available  worker  local  "), "{table}");
@@ -102,13 +102,13 @@ fn killed_worker_is_replaced_and_its_run_ends_once() {
     let queued = Queued::with_cluster("2");
     let before = queued.names();
     let following = queued.start(&["run", "./slow"]);
-    until("the step begins", || queued.begun() == 1);
+    until("the step begins", || queued.step_starts() == 1);
     let busy = queued.pods().into_iter().find(|pod| pod["status"] == "assigned").unwrap();
     let (worker, run) = (busy["name"].as_str().unwrap().to_owned(), busy["run"].as_str().unwrap().to_owned());
     queued.kill(|name| name == worker);
-    until("it begins again", || queued.begun() == 2);
+    until("it begins again", || queued.step_starts() == 2);
     queued.project.write("go", "");
-    following.finish().done().says("./slow: SUCCESS");
+    following.finish().done().prints("./slow: SUCCESS");
     assert!(queued.project.has("data/datapackage.json") && !queued.has_processes());
     assert_eq!(queued.states(&run), ["queued", "assigned", "queued", "assigned", "ended"]);
     let after = queued.names();
@@ -119,18 +119,18 @@ fn killed_worker_is_replaced_and_its_run_ends_once() {
 fn run_continues_after_its_follower_is_killed() {
     let queued = Queued::with_cluster("1");
     let following = queued.start(&["run", "./slow"]);
-    until("the step begins", || queued.begun() == 1);
+    until("the step begins", || queued.step_starts() == 1);
     following.kill();
     assert_eq!(following.finish().code, -1);
     queued.project.write("go", "");
     until("it ends", || queued.project.has("data/datapackage.json"));
-    assert_eq!(queued.begun(), 1);
+    assert_eq!(queued.step_starts(), 1);
     // Ctrl-C is different: it stops the run.
     fs::remove_file(queued.project.path("go")).unwrap();
     let following = queued.start(&["run", "./slow"]);
-    until("the step begins", || queued.begun() == 2);
+    until("the step begins", || queued.step_starts() == 2);
     following.interrupt();
-    following.finish().with_code(130).says("./slow: CANCELLED");
+    following.finish().with_code(130).prints("./slow: CANCELLED");
     until("its processes are gone", || !queued.has_processes());
 }
 
@@ -138,7 +138,7 @@ fn run_continues_after_its_follower_is_killed() {
 fn killed_workers_are_restarted_by_the_next_command() {
     let queued = Queued::with_cluster("2");
     let detached = queued.run(&["run", "./slow", "--detach"]).done();
-    until("the step begins", || queued.begun() == 1);
+    until("the step begins", || queued.step_starts() == 1);
     // Workers restart each other, so all must be killed.
     while !queued.workers().is_empty() {
         queued.kill(|_| true);
@@ -156,7 +156,7 @@ fn killed_workers_are_restarted_by_the_next_command() {
 fn server_restarts_workers_if_all_were_killed() {
     let queued = Queued::with_cluster("2");
     let server = queued.start(&["serve", "--bind", "127.0.0.1:0"]);
-    server.until_told("serving on");
+    server.wait_for_stderr("serving on");
     let before: Vec<String> = queued.workers().into_iter().map(|(_, name)| name).collect();
     queued.kill(|name| before.iter().any(|known| known == name));
     until("others take their places", || {
@@ -174,7 +174,7 @@ fn pipelines_wait_for_their_dependencies() {
     assert!(quick < after && quick.is_some(), "{ran}");
     queued.project.write("noise.py", "raise SystemExit(3)");
     let failed = queued.run(&["run", "./quick,./after"]).with_code(3);
-    failed.says("./quick: FAILURE").says("Dependency unsuccessful: Cannot run until dependency \"./quick\"");
+    failed.prints("./quick: FAILURE").prints("Dependency unsuccessful: Cannot run until dependency \"./quick\"");
 }
 
 #[test]
@@ -203,17 +203,17 @@ fn worker_pool_is_planned_applied_and_destroyed() {
     let queued = Queued::new();
     let pool = "resources:\n  - {type: pipelines_worker_pool, name: p, config: {name: nightly, size: 2}}\n";
     queued.project.write_stack(pool);
-    queued.run(&["run", "--queue"]).with_code(1).says("there are no workers for the queue");
+    queued.run(&["run", "--queue"]).with_code(1).prints("there are no workers for the queue");
     queued.run(&["apply", "stack.yaml", "--auto-approve"]).done();
     queued.run(&["plan", "stack.yaml", "--detailed-exitcode"]).done();
     let ran = queued.run(&["run", "./quick", "--pool", "nightly"]).done();
-    ran.says("Assigned Worker Pod: dppctl-worker-").says("Unassigned Worker Pod");
+    ran.prints("Assigned Worker Pod: dppctl-worker-").prints("Unassigned Worker Pod");
     assert!(!ran.stderr.contains("Using"), "there is no cluster: {ran}");
     queued
         .run(&["run", "./quick", "--pool", "nigthly"])
         .with_code(1)
-        .says("there is no worker pool `nigthly`")
-        .says("did you mean `nightly`?");
+        .prints("there is no worker pool `nigthly`")
+        .prints("did you mean `nightly`?");
     // Replaced workers change no plan.
     queued.kill(|_| true);
     queued.pods();
@@ -222,10 +222,10 @@ fn worker_pool_is_planned_applied_and_destroyed() {
     queued.run(&["apply", "stack.yaml", "--auto-approve"]).done();
     until("one goes", || queued.pods().len() == 1);
     queued.project.write_stack(&pool.replace("size: 2", "size: 0"));
-    queued.run(&["plan", "stack.yaml"]).with_code(1).says("`size` is 0: expected 1 to 256");
+    queued.run(&["plan", "stack.yaml"]).with_code(1).prints("`size` is 0: expected 1 to 256");
     queued.run(&["destroy", "demo@local", "--auto-approve"]).done();
     until("its workers are gone", || queued.workers().is_empty());
-    queued.run(&["run", "./quick", "--pool", "nightly"]).with_code(1).says("there is no worker pool `nightly`");
+    queued.run(&["run", "./quick", "--pool", "nightly"]).with_code(1).prints("there is no worker pool `nightly`");
 }
 
 #[test]
@@ -236,12 +236,12 @@ fn expired_pool_takes_no_runs_and_is_planned_again() {
     );
     queued.run(&["apply", "stack.yaml", "--auto-approve"]).done();
     until("its workers are gone", || queued.workers().is_empty());
-    queued.run(&["run", "./quick", "--pool", "brief"]).with_code(1).says("the worker pool `brief` expired");
+    queued.run(&["run", "./quick", "--pool", "brief"]).with_code(1).prints("the worker pool `brief` expired");
     let pods = queued.pods();
     assert_eq!(pods[0]["status"], "expired");
     assert!(pods[0]["expires_at"].is_string());
-    queued.run(&["ssh", pods[0]["name"].as_str().unwrap()]).with_code(1).says("has expired");
-    queued.run(&["plan", "stack.yaml", "--detailed-exitcode"]).with_code(2).says("Plan: 1 to add");
+    queued.run(&["ssh", pods[0]["name"].as_str().unwrap()]).with_code(1).prints("has expired");
+    queued.run(&["plan", "stack.yaml", "--detailed-exitcode"]).with_code(2).prints("Plan: 1 to add");
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn shell_has_the_environment_of_the_steps_of_the_run() {
     let queued = Queued::with_cluster("1");
     queued.project.edit("pipeline-spec.yaml", "slow: {pipeline", "slow: {environment: {PLACE: here}, pipeline");
     let following = queued.start(&["run", "./slow"]);
-    until("the step begins", || queued.begun() == 1);
+    until("the step begins", || queued.step_starts() == 1);
     let pod = queued.names().first().unwrap().clone();
     queued.project.write(
         "asked",
@@ -291,16 +291,16 @@ fn shell_has_the_environment_of_the_steps_of_the_run() {
     let slip = format!("{}x", &pod[..pod.len() - 1]);
     if slip != pod {
         let unknown = queued.run(&["ssh", &slip]).with_code(1);
-        unknown.says(&format!("there is no pod `{slip}`")).says(&format!("did you mean `{pod}`?"));
+        unknown.prints(&format!("there is no pod `{slip}`")).prints(&format!("did you mean `{pod}`?"));
     }
 }
 
 #[test]
 fn dppctl_accepts_the_documented_commands() {
     let queued = Queued::new();
-    queued.dppctl(&["init"]).with_code(1).says("there is no cluster here");
+    queued.dppctl(&["init"]).with_code(1).prints("there is no cluster here");
     assert!(!queued.project.has(".terrace"), "a query creates nothing");
-    seen!(queued.dppctl(&["run", "./quick"]), @r"
+    assert_output!(queued.dppctl(&["run", "./quick"]), @r"
     exit: 0
     --- stdout
     ./quick: SUCCESS, processed 500 rows
@@ -316,18 +316,18 @@ fn dppctl_accepts_the_documented_commands() {
     ");
     let pods = queued.dppctl(&["list", "pods"]).done().json();
     assert!(pods[0]["expires_at"].is_string(), "{pods}");
-    queued.dppctl(&["run", "./none"]).with_code(1).says("there is no pipeline `./none`");
+    queued.dppctl(&["run", "./none"]).with_code(1).prints("there is no pipeline `./none`");
     queued
         .dppctl(&["run", "--workload", "https://host/a.zip", "./quick"])
         .with_code(1)
-        .says("`--workload https://host/a.zip` cannot be run");
-    queued.dppctl(&["providers"]).done().says("minikube-public: ").says("local: workers on this machine");
-    queued.dppctl(&["ssh", "none"]).with_code(1).says("there is no pod `none`");
+        .prints("`--workload https://host/a.zip` cannot be run");
+    queued.dppctl(&["providers"]).done().prints("minikube-public: ").prints("local: workers on this machine");
+    queued.dppctl(&["ssh", "none"]).with_code(1).prints("there is no pod `none`");
     let switched = queued.dppctl(&["init", "local"]).done();
-    switched.says("starting 1 persistent DB pod and 2 persistent worker pods");
-    switched.says("Initializing Cluster, re-run dppctl init to track initialization progress");
-    queued.dppctl(&["run", "./quick"]).done().says("Using local private cluster");
-    seen!(queued.dppctl(&["init", "public"]), @r"
+    switched.prints("starting 1 persistent DB pod and 2 persistent worker pods");
+    switched.prints("Initializing Cluster, re-run dppctl init to track initialization progress");
+    queued.dppctl(&["run", "./quick"]).done().prints("Using local private cluster");
+    assert_output!(queued.dppctl(&["init", "public"]), @r"
     exit: 0
     --- stdout
     DB pod: dppctl-db-public-1
@@ -341,7 +341,7 @@ fn dppctl_accepts_the_documented_commands() {
     System: PostgreSQL, Server: 127.0.0.1:PORT, Username: postgres, Password: …
     dppctl initialization completed successfully
     ");
-    queued.dppctl(&["run", "./quick"]).done().says("Using the public dppctl cluster");
+    queued.dppctl(&["run", "./quick"]).done().prints("Using the public dppctl cluster");
 }
 
 #[test]
@@ -349,7 +349,7 @@ fn remote_cluster_kinds_report_what_is_missing() {
     let queued = Queued::new();
     let mut command = queued.command(&["init", "gcloud"]);
     command.env("PATH", "/nowhere");
-    seen!(queued.project.start(command).finish(), @r"
+    assert_output!(queued.project.start(command).finish(), @r"
     exit: 1
     --- stdout
     gcloud auth login
@@ -376,9 +376,9 @@ fn remote_cluster_kinds_report_what_is_missing() {
     let ran = queued.project.start(command).finish().with_code(1);
     assert!(!ran.stderr.contains("not installed"), "{ran}");
     for kind in ["minikube", "minikube-public", "kamatera"] {
-        queued.run(&["init", kind]).with_code(1).says(&format!("a `{kind}` cluster cannot run pipelines"));
+        queued.run(&["init", kind]).with_code(1).prints(&format!("a `{kind}` cluster cannot run pipelines"));
     }
-    queued.run(&["init", "locla"]).with_code(1).says("'local'");
+    queued.run(&["init", "locla"]).with_code(1).prints("'local'");
 }
 
 #[test]
@@ -387,14 +387,14 @@ fn damaged_queue_is_reported_with_a_hint() {
     let queue = queued.damage_queue();
     for words in [&["list", "pods"][..], &["run", "./quick"], &["init"], &["cancel", "./quick"]] {
         let ran = queued.run(words).with_code(1);
-        ran.says("is damaged").says("move `").says("-wal");
+        ran.prints("is damaged").prints("move `").prints("-wal");
     }
     // A run without queue and without database does not read the file.
     let without = queued.run(&["run", "./quick", "--no-queue"]).done();
-    without.says("./quick: SUCCESS");
+    without.prints("./quick: SUCCESS");
     assert!(!without.stderr.contains("is damaged"), "{without}");
     let listed = queued.run(&["runs", "list"]).done();
-    listed.says("  succeeded  ").says("is damaged").says("runs cancelled in the queue are not listed");
+    listed.prints("  succeeded  ").prints("is damaged").prints("runs cancelled in the queue are not listed");
     fs::remove_file(&queue).unwrap();
     queued.run(&["run", "./quick"]).done();
 }
@@ -417,13 +417,13 @@ fn workers_of_a_deleted_project_exit() {
 fn terminated_worker_returns_its_run_to_the_queue() {
     let queued = Queued::with_cluster("2");
     let following = queued.start(&["run", "./slow"]);
-    until("the step begins", || queued.begun() == 1);
+    until("the step begins", || queued.step_starts() == 1);
     let busy = queued.pods().into_iter().find(|pod| pod["status"] == "assigned").unwrap();
     let (pid, _) = queued.workers().into_iter().find(|(_, name)| busy["name"] == name.as_str()).unwrap();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-    until("it begins again", || queued.begun() == 2);
+    until("it begins again", || queued.step_starts() == 2);
     queued.project.write("go", "");
-    following.finish().done().says("./slow: SUCCESS");
+    following.finish().done().prints("./slow: SUCCESS");
     let run = busy["run"].as_str().unwrap();
     assert_eq!(queued.states(run), ["queued", "assigned", "queued", "assigned", "ended"]);
 }
@@ -465,8 +465,8 @@ fn folder_with_another_cluster_does_not_fall_back_to_the_public_one() {
         let queued = Queued::new();
         queued.project.write(file, text);
         let refused = queued.dppctl(&["run", "./quick"]).with_code(1);
-        refused.says(words).says("start workers on this machine with `dppctl init local`");
-        queued.dppctl(&["init"]).with_code(1).says(words);
+        refused.prints(words).prints("start workers on this machine with `dppctl init local`");
+        queued.dppctl(&["init"]).with_code(1).prints(words);
         assert!(!queued.project.has(".terrace"), "it changes nothing");
     }
 }

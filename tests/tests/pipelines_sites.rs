@@ -24,7 +24,7 @@ fn project() -> Project {
 
 /// Returns the address of the sites.
 fn address(served: &Served) -> String {
-    let output = served.told();
+    let output = served.stderr();
     let (_, rest) = output.split_once("sites on http://").unwrap();
     rest.split("/sites/").next().unwrap().to_owned()
 }
@@ -45,7 +45,7 @@ fn site_is_served_after_apply_and_changes_at_once() {
     let address = address(&served);
     assert!(raw(&address, "/sites/weekly/").starts_with("HTTP/1.1 404"));
     let applied = project.run(["apply", "stack.yaml", "--auto-approve"]).done();
-    applied.says("Syncing Static Website to Storage").says("data/index.html > ");
+    applied.prints("Syncing Static Website to Storage").prints("data/index.html > ");
     let page = raw(&address, "/sites/weekly/");
     assert!(page.starts_with("HTTP/1.1 200") && page.ends_with("<h1>Hello</h1>"), "{page}");
     assert!(raw(&address, "/sites/weekly/list").contains("location: ./list/"));

@@ -160,10 +160,10 @@ fn removal_of_retained_data_with_dependents_is_shown() {
     );
     project.apply().done();
     let first = project.run(["destroy", "stack.yaml", "-c", "base", "--auto-approve"]).done();
-    first.says("`top` depends on `base`, which is removed, and will stay");
+    first.prints("`top` depends on `base`, which is removed, and will stay");
     assert_eq!(project.run(["state", "list"]).done().stdout.lines().count(), 2, "the data was not retained");
     let later = project.run(["plan", "--destroy", "stack.yaml", "-c", "base", "--remove-data"]).done();
-    later.says("- sqlite_table.t").says("`top` depends on `base`, which is removed, and will stay");
+    later.prints("- sqlite_table.t").prints("`top` depends on `base`, which is removed, and will stay");
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn long_texts_are_shown_from_their_first_difference() {
     ));
     project.apply().done();
     let plan = project.run(["plan", "stack.yaml", "--var", "tail=two"]).done();
-    plan.says("\"…ong long long long -one\" → \"…ong long long long -two\"");
+    plan.prints("\"…ong long long long -one\" → \"…ong long long long -two\"");
 }
 
 #[test]

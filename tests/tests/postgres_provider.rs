@@ -55,7 +55,7 @@ impl World {
 
     /// Checks that the second plan is empty.
     fn is_settled(&self) {
-        self.run(["plan", "product.yaml", "--detailed-exitcode"]).done().says("No changes.");
+        self.run(["plan", "product.yaml", "--detailed-exitcode"]).done().prints("No changes.");
     }
 
     fn execute(&self, sql: &str) {
@@ -111,7 +111,7 @@ const READERS: &str = "SELECT DISTINCT m.rolname::text FROM pg_auth_members a JO
 fn storage_area_and_port_survive_grants_changes_drift_and_destroy() {
     let world = World::new();
     let planned = world.run(["plan", "product.yaml"]).done();
-    planned.says("postgres_table.table[\"Orders\"]").says("postgres_view.view").says("0 to change, 0 to destroy");
+    planned.prints("postgres_table.table[\"Orders\"]").prints("postgres_view.view").prints("0 to change, 0 to destroy");
     world.apply();
     assert_eq!(world.query("SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod) || CASE WHEN attnotnull THEN '!' ELSE '' END, ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'orders_1.\"Orders\"'::regclass AND attnum > 0"), ["id bigint!, status character varying(20)!"]);
     world.execute("INSERT INTO orders_1.\"Orders\" VALUES (1, 'open')");
@@ -153,9 +153,9 @@ fn storage_area_and_port_survive_grants_changes_drift_and_destroy() {
     world.execute("ALTER TABLE orders_1.\"Orders\" ADD COLUMN extra int, ALTER COLUMN price SET DEFAULT 0; COMMENT ON COLUMN orders_1.\"Orders\".id IS 'x'");
     world.execute("REVOKE SELECT ON orders_1.orders_view FROM \"$db_orders_1_orders_view_access\"");
     let drift = world.run(["drift", "product.yaml"]);
-    drift.says("postgres_table.table").says("postgres_grant.select");
+    drift.prints("postgres_table.table").prints("postgres_grant.select");
     // Removing an undeclared column needs consent.
-    world.run(["apply", "product.yaml", "--auto-approve"]).with_code(4).says("destroys data");
+    world.run(["apply", "product.yaml", "--auto-approve"]).with_code(4).prints("destroys data");
     world.run(["apply", "product.yaml", "--auto-approve", "--allow-data-loss"]).done();
     world.is_settled();
 
@@ -167,7 +167,7 @@ fn storage_area_and_port_survive_grants_changes_drift_and_destroy() {
         ],
         "id, state",
     );
-    world.run(["apply", "product.yaml", "--auto-approve"]).with_code(4).says("column price is dropped");
+    world.run(["apply", "product.yaml", "--auto-approve"]).with_code(4).prints("column price is dropped");
     world.run(["apply", "product.yaml", "--auto-approve", "--allow-data-loss"]).done();
     world.is_settled();
     assert_eq!(world.query("SELECT id || state FROM orders_1.orders_view"), ["1open"]);
@@ -204,10 +204,10 @@ fn external_grants_are_reported_and_revoked_if_configured() {
     }
     let plan = world.run(["plan", "product.yaml"]).done();
     for who in ["x", "y", "z"] {
-        plan.says(&format!("foreign: {}_{who}", world.database));
+        plan.prints(&format!("foreign: {}_{who}", world.database));
     }
-    plan.says("No changes.");
-    world.run(["drift", "product.yaml"]).with_code(2).says(&format!("foreign: {}_z role", world.database));
+    plan.prints("No changes.");
+    world.run(["drift", "product.yaml"]).with_code(2).prints(&format!("foreign: {}_z role", world.database));
     set(&["b", "c"]);
     assert_eq!(readers(), "bcxyz");
     let settings = world
@@ -215,7 +215,7 @@ fn external_grants_are_reported_and_revoked_if_configured() {
         .read("terrace.yaml")
         .replace("  production:\n", "  production:\n    settings: {access: {foreign: revoke}}\n");
     world.project.write("terrace.yaml", &settings);
-    world.run(["plan", "product.yaml"]).done().says("0 to add, 0 to change, 3 to destroy");
+    world.run(["plan", "product.yaml"]).done().prints("0 to add, 0 to change, 3 to destroy");
     set(&["c", "a", "x"]);
     assert_eq!(readers(), "acx");
     world.is_settled();
@@ -246,7 +246,7 @@ fn existing_table_is_reverse_provisioned_and_adopted_without_a_change() {
     let text = PRODUCT.split("      tables:").next().unwrap().replace("DATABASE", &world.database);
     world.project.write("product.yaml", format!("{text}      tables: {tables}\n"));
     let planned = world.run(["plan", "product.yaml"]).done();
-    planned.says("0 to add, 0 to change, 0 to destroy");
+    planned.prints("0 to add, 0 to change, 0 to destroy");
     assert!(planned.stdout.contains("= postgres_table.table[\"Orders\"]"), "{planned}");
     world.apply();
 }
@@ -255,7 +255,7 @@ fn existing_table_is_reverse_provisioned_and_adopted_without_a_change() {
 fn invalid_input_is_reported_at_its_place() {
     let world = World::new();
     let long = "x".repeat(64);
-    for (columns, says, place) in [
+    for (columns, expected, place) in [
         (format!("{{name: {long}, dataType: INT}}"), "maximum", "product.yaml"),
         ("{name: a, dataType: NONSENSE}".to_owned(), "`NONSENSE` is not a column type", "product.yaml"),
         (
@@ -267,14 +267,14 @@ fn invalid_input_is_reported_at_its_place() {
         world.describe(&[&columns], "a");
         let ran = world.run(["plan", "product.yaml"]).with_code(1);
         let all = format!("{}{}", ran.stdout, ran.stderr);
-        assert!(all.contains(says) || all.contains("63"), "{ran}");
+        assert!(all.contains(expected) || all.contains("63"), "{ran}");
         assert!(all.contains(place), "{ran}");
     }
     world.describe(&["{name: id, dataType: BIGINT}"], "id, nowhere");
     let ran = world.run(["apply", "product.yaml", "--auto-approve"]).with_code(1);
-    ran.says("has no column `nowhere`")
-        .says("product.yaml:25:58")
-        .says("the table has id; the data contract has id, nowhere");
+    ran.prints("has no column `nowhere`")
+        .prints("product.yaml:25:58")
+        .prints("the table has id; the data contract has id, nowhere");
     // A wrong password is reported without the password.
     world.describe(&["{name: id, dataType: BIGINT}"], "id");
     let wrong = world.url.replace("hunter2-of-the-tests", "wr0ng-one");
@@ -318,11 +318,11 @@ resources:
     ];
     let run = |arguments: &[&str]| project.run_with(&variables, arguments.iter().copied());
     run(&["apply", "stack.yaml", "--auto-approve"]).done();
-    run(&["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
+    run(&["plan", "stack.yaml", "--detailed-exitcode"]).done().prints("No changes.");
     world.execute("DROP TABLE s.t CASCADE; CREATE TABLE s.t (id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY, label varchar(20) DEFAULT 'new')");
-    run(&["drift", "stack.yaml"]).says("recreated");
+    run(&["drift", "stack.yaml"]).prints("recreated");
     run(&["apply", "stack.yaml", "--auto-approve"]).done();
-    run(&["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
+    run(&["plan", "stack.yaml", "--detailed-exitcode"]).done().prints("No changes.");
     run(&["destroy", "stack.yaml", "--auto-approve", "--remove-data"]).done();
     assert_eq!(world.query("SELECT count(*)::text FROM pg_namespace WHERE nspname = 's'"), ["0"]);
 }
@@ -341,13 +341,13 @@ fn schema_is_retained_with_its_tables_and_destroy_succeeds() {
     world.run(["apply", "stack.yaml", "--auto-approve"]).done();
     world.execute("INSERT INTO shop.t VALUES (1)");
     let destroyed = world.run(["destroy", "stack.yaml", "--auto-approve"]).done();
-    destroyed.says("o postgres_schema.s   stays: a retained object needs it").says("(2 retained)");
-    world.run(["destroy", "stack.yaml", "--auto-approve"]).done().says("No changes.");
+    destroyed.prints("o postgres_schema.s   stays: a retained object needs it").prints("(2 retained)");
+    world.run(["destroy", "stack.yaml", "--auto-approve"]).done().prints("No changes.");
     assert_eq!(world.query("SELECT a::text FROM shop.t"), ["1"]);
     world.run(["apply", "stack.yaml", "--auto-approve"]).done();
     stack("  []\n");
     world.run(["apply", "stack.yaml", "--auto-approve"]).done();
-    world.run(["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
+    world.run(["plan", "stack.yaml", "--detailed-exitcode"]).done().prints("No changes.");
     world.run(["destroy", "shop@production", "--auto-approve", "--remove-data"]).done();
     assert!(world.query("SELECT nspname::text FROM pg_namespace WHERE nspname = 'shop'").is_empty());
 }
@@ -369,9 +369,9 @@ fn owner_of_a_schema_is_removed_after_the_schema_has_another() {
     world.run(["apply", "stack.yaml", "--auto-approve"]).done();
     write("", "");
     let refused = world.run(["plan", "stack.yaml"]).with_code(1);
-    refused.says("postgres_role.o would be deleted");
+    refused.prints("postgres_role.o would be deleted");
     write(", owner: '${{ resources.p.name }}'", &of("p"));
     world.run(["apply", "stack.yaml", "--auto-approve"]).done();
-    world.run(["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
+    world.run(["plan", "stack.yaml", "--detailed-exitcode"]).done().prints("No changes.");
     world.run(["destroy", "stack.yaml", "--auto-approve"]).done();
 }

@@ -23,16 +23,16 @@ fn applied_resources_are_recorded_on_the_server_and_the_second_plan_is_empty() {
     let run = |arguments: &[&str]| run(&project, &url, arguments.iter().copied());
     let before = run(&["plan", "stack.yaml", "--detailed-exitcode"]);
     assert_eq!(before.code, 2, "{before}");
-    run(&["doctor"]).done().says("it does not exist yet, the first apply creates it");
+    run(&["doctor"]).done().prints("it does not exist yet, the first apply creates it");
     run(&["apply", "stack.yaml", "--auto-approve"]).done();
-    run(&["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
-    run(&["state", "list"]).done().says("local_file.a").says("local_value.b");
-    run(&["operations", "list"]).done().says("apply");
-    run(&["doctor"]).done().says("format 15, stacks: 1");
+    run(&["plan", "stack.yaml", "--detailed-exitcode"]).done().prints("No changes.");
+    run(&["state", "list"]).done().prints("local_file.a").prints("local_value.b");
+    run(&["operations", "list"]).done().prints("apply");
+    run(&["doctor"]).done().prints("format 15, stacks: 1");
     assert!(!project.has(".terrace/state.db"), "there is a state beside the server's");
     // Another folder with the same state sees these records.
     let elsewhere = Project::new();
-    self::run(&elsewhere, &url, ["state", "show", "local_value.b"]).done().says("a.txt");
+    self::run(&elsewhere, &url, ["state", "show", "local_value.b"]).done().prints("a.txt");
     run(&["destroy", "stack.yaml", "--auto-approve"]).done();
     assert!(!project.has("a.txt"));
     run(&["stacks", "list", "--json"]).done();
@@ -51,9 +51,9 @@ fn three_projects_apply_to_one_server_at_once() {
     });
     for (name, project, running) in projects {
         running.finish().done();
-        run(&project, &url, ["plan", &format!("{name}.yaml")]).done().says("No changes.");
+        run(&project, &url, ["plan", &format!("{name}.yaml")]).done().prints("No changes.");
     }
-    run(&Project::new(), &url, ["stacks", "list"]).done().says("one").says("two").says("three");
+    run(&Project::new(), &url, ["stacks", "list"]).done().prints("one").prints("two").prints("three");
 }
 
 #[test]
@@ -62,8 +62,8 @@ fn unreachable_server_is_named_without_its_password() {
     let url = format!("postgres://jane:{PASSWORD}@127.0.0.1:1/terrace");
     for arguments in [&["plan", "stack.yaml"][..], &["apply", "stack.yaml", "--auto-approve"], &["state", "list"]] {
         let ran = run(&project, &url, arguments.iter().copied()).with_code(1);
-        ran.says("state cannot be opened: postgres://jane@127.0.0.1:1/terrace cannot be reached");
+        ran.prints("state cannot be opened: postgres://jane@127.0.0.1:1/terrace cannot be reached");
     }
-    run(&project, &url, ["doctor"]).with_code(1).says("check that the server runs and accepts this user");
+    run(&project, &url, ["doctor"]).with_code(1).prints("check that the server runs and accepts this user");
     assert!(!project.has("a.txt"));
 }

@@ -47,7 +47,9 @@ fn resources_of_a_running_operation_are_reported_at_once() {
     until("all are being made", || (0..5).all(|instance| project.has(&format!("begun{instance}"))));
     let plan = project.run(["plan", "stack.yaml"]).done();
     assert_eq!(plan.stderr.matches("operation_running").count(), 1, "{plan}");
-    plan.says("is working on 5 resources of demo@local, such as").says("one_of_four[0],").says("one_of_four[2]\n");
+    plan.prints("is working on 5 resources of demo@local, such as")
+        .prints("one_of_four[0],")
+        .prints("one_of_four[2]\n");
     assert!(!plan.stderr.contains("one_of_four[3]"), "{plan}");
     // A program is running for each resource.
     let ran = project.run(["plan", "stack.yaml", "--format", "json"]).done().json();

@@ -47,7 +47,7 @@ fn postgresql_that_stops_during_an_apply_leaves_no_unrecorded_object() {
     until("all tables but the blocked ones exist", || tables() == 20 && waiting() == 2);
     cluster.order("stop");
     let ran = apply.finish().with_code(3);
-    ran.says("held0").says("held1").says("was lost").says("declared at stack.yaml");
+    ran.prints("held0").prints("held1").prints("was lost").prints("declared at stack.yaml");
     // An object whose response was lost is in doubt.
     let (sure, doubted) = recorded(&project);
     assert!(sure <= 20 && sure + doubted >= 20, "{sure} recorded, {doubted} in doubt: {ran}");

@@ -24,7 +24,7 @@ const COMMANDS: &str = r#"resources:
 "#;
 
 /// Returns how many commands ran at once at most. It waits for `awaited` parallel commands.
-fn most_at_once(configuration: &str, awaited: usize) -> usize {
+fn max_parallel(configuration: &str, awaited: usize) -> usize {
     let project = Project::with_stack(&COMMANDS.replace("AWAITED", &awaited.to_string()));
     project.write("terrace.yaml", configuration);
     project.run(["apply", "stack.yaml", "--auto-approve", "--parallelism=8", "-q"]).done();
@@ -42,9 +42,9 @@ fn configured(limits: &str) -> String {
 
 #[test]
 fn provider_instance_runs_at_most_its_limit_of_commands() {
-    assert_eq!(most_at_once(&configured("{retries: 1}"), 8), 8, "without a limit all of them run at once");
-    assert_eq!(most_at_once(&configured("{concurrency: 2}"), 2), 2);
-    assert_eq!(most_at_once(&configured("{types: {local_command: {concurrency: 1}}}"), 1), 1);
+    assert_eq!(max_parallel(&configured("{retries: 1}"), 8), 8, "without a limit all of them run at once");
+    assert_eq!(max_parallel(&configured("{concurrency: 2}"), 2), 2);
+    assert_eq!(max_parallel(&configured("{types: {local_command: {concurrency: 1}}}"), 1), 1);
 }
 
 #[test]

@@ -11,14 +11,14 @@ struct Mistake {
     ty: &'static str,
     config: String,
     code: i32,
-    says: &'static str,
+    message: &'static str,
     place: &'static str,
 }
 
 impl Mistake {
     fn check(&self, variables: &[(&str, &str)]) {
         let project = Project::new();
-        let Self { settings, ty, config, code, says, place } = self;
+        let Self { settings, ty, config, code, message, place } = self;
         let provider = ty.split_once('_').map_or("postgres", |(provider, _)| provider);
         project
             .write("terrace.yaml", format!("environments:\n  local: {{providers: {{{provider}: {{{settings}}}}}}}\n"));
@@ -30,19 +30,19 @@ impl Mistake {
             ),
         );
         let ran = project.run_with(variables, ["apply", "stack.yaml", "--auto-approve"]);
-        let expected = format!("{}{}", ran.stdout, ran.stderr);
+        let output = format!("{}{}", ran.stdout, ran.stderr);
         // Messages are broken at the width of the terminal.
-        let expected = expected.replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ");
-        assert_eq!(ran.code, *code, "{says}: {ran}");
-        assert!(expected.contains(says), "the output lacks `{says}`: {ran}");
-        assert!(expected.contains(place), "`{says}` is not reported at {place}: {ran}");
-        assert!(!expected.contains("hunter2"), "{ran}");
+        let output = output.replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(ran.code, *code, "{message}: {ran}");
+        assert!(output.contains(message), "the output lacks `{message}`: {ran}");
+        assert!(output.contains(place), "`{message}` is not reported at {place}: {ran}");
+        assert!(!output.contains("hunter2"), "{ran}");
         // A resource whose call has an unknown result is recorded in doubt, not as created.
         let recorded = project.run_with(variables, ["state", "list"]);
         let made: Vec<&str> =
             recorded.stdout.lines().filter(|line| !line.is_empty() && !line.ends_with("(in doubt)")).collect();
-        assert_eq!(made, Vec::<&str>::new(), "`{says}`: something is recorded: {recorded}");
-        assert!(*code == 3 || recorded.stdout.trim().is_empty(), "`{says}`: something is in doubt: {recorded}");
+        assert_eq!(made, Vec::<&str>::new(), "`{message}`: something is recorded: {recorded}");
+        assert!(*code == 3 || recorded.stdout.trim().is_empty(), "`{message}`: something is in doubt: {recorded}");
     }
 }
 
@@ -69,12 +69,12 @@ fn postgresql_mistakes_are_reported_at_their_place() {
         format!("database: {database}\nschema: s\nname: {name}\ncolumns:\n  - {{name: a, {column}}}\n{more}")
     };
     let fine = || table("wrong", "type: int", "");
-    let of = |settings: &str, ty, config, code, says, place| Mistake {
+    let of = |settings: &str, ty, config, code, message, place| Mistake {
         settings: settings.to_owned(),
         ty,
         config,
         code,
-        says,
+        message,
         place,
     };
     let long = "x".repeat(64);
@@ -151,7 +151,7 @@ fn postgresql_mistakes_are_reported_at_their_place() {
     ];
     for mistake in mistakes {
         mistake.check(&[]);
-        assert_eq!(there(), 0, "`{}`: something was made", mistake.says);
+        assert_eq!(there(), 0, "`{}`: something was made", mistake.message);
     }
 }
 
@@ -176,12 +176,12 @@ fn snowflake_mistakes_are_reported_at_their_place() {
         format!("database: D\nschema: S\nname: {name}\ncolumns:\n  - {{name: A, {column}}}\n{more}")
     };
     let fine = || table("WRONG", "type: INT", "");
-    let of = |settings: &str, ty, config, code, says, place| Mistake {
+    let of = |settings: &str, ty, config, code, message, place| Mistake {
         settings: settings.to_owned(),
         ty,
         config,
         code,
-        says,
+        message,
         place,
     };
     let long = "x".repeat(256);
@@ -243,7 +243,7 @@ fn snowflake_mistakes_are_reported_at_their_place() {
     ];
     for mistake in mistakes {
         mistake.check(&[]);
-        assert_eq!(stand_in.inventory(), before, "`{}`: something was made", mistake.says);
+        assert_eq!(stand_in.inventory(), before, "`{}`: something was made", mistake.message);
     }
 }
 
@@ -252,5 +252,5 @@ fn unknown_setting_is_refused_with_the_known_ones() {
     let project = Project::with_stack("resources: []\n");
     project.write("terrace.yaml", "environments: {local: {providers: {local: {foo: 1}}}}\n");
     let ran = project.run(["plan", "stack.yaml"]).with_code(1);
-    ran.says("`providers.local` has no attribute `foo`").says("help: known are: variables");
+    ran.prints("`providers.local` has no attribute `foo`").prints("help: known are: variables");
 }

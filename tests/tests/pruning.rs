@@ -28,7 +28,7 @@ fn newest(project: &Project) -> String {
 #[test]
 fn failed_prune_is_recorded_as_failed() {
     let project = with_trigger("SELECT RAISE(ABORT, 'it is kept')");
-    project.run(PRUNE).with_code(1).says("it is kept");
+    project.run(PRUNE).with_code(1).prints("it is kept");
     let operation = newest(&project);
     assert!(operation.contains("state prune  failed") && operation.contains("it is kept"), "{operation}");
 }
@@ -39,9 +39,9 @@ fn interrupted_prune_does_not_report_that_nothing_was_pruned() {
     let running = project.start(project.command(PRUNE));
     until("it is being pruned", || newest(&project).contains("state prune  running"));
     running.interrupt();
-    running.until_told("interrupted");
+    running.wait_for_stderr("interrupted");
     running.interrupt();
     let ran = running.finish().with_code(130);
     assert!(!ran.stderr.contains("nothing was changed"), "{ran}");
-    ran.says("waiting for running steps to end and recording them");
+    ran.prints("waiting for running steps to end and recording them");
 }

@@ -24,7 +24,9 @@ impl Repository {
         repository.terrace("apply stacks --auto-approve -q");
         // Other comments fill more than one page.
         for number in 0..100 {
-            repository.forge.say(&format!("a remark, the {number}th; <!-- terrace:ci --> is not at its beginning"));
+            repository
+                .forge
+                .add_comment(&format!("a remark, the {number}th; <!-- terrace:ci --> is not at its beginning"));
         }
         repository
     }
@@ -52,7 +54,7 @@ impl Repository {
         for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
             command.env_remove(variable);
         }
-        said(&command.output().unwrap(), 0)
+        output_of(&command.output().unwrap(), 0)
     }
 
     fn commit(&self, message: &str) {
@@ -77,7 +79,7 @@ impl Repository {
     fn terrace(&self, words: &str) -> String {
         let mut command = self.project.command(words.split_whitespace());
         command.current_dir(self.work()).env("TERRACE_STATE", self.state());
-        said(&command.output().unwrap(), 0)
+        output_of(&command.output().unwrap(), 0)
     }
 
     fn state(&self) -> String {
@@ -100,7 +102,7 @@ impl Repository {
         }
         command.env("TERRACE_STATE", self.state()).env("TERRACE_FILES", "stacks");
         command.envs(self.forge.variables()).envs(more.iter().copied());
-        said(&command.output().unwrap(), code)
+        output_of(&command.output().unwrap(), code)
     }
 
     /// Returns the script's only comment.
@@ -136,7 +138,7 @@ impl Repository {
 }
 
 #[track_caller]
-fn said(output: &Output, code: i32) -> String {
+fn output_of(output: &Output, code: i32) -> String {
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{text}");
     text
@@ -240,8 +242,8 @@ fn wrong_token_ends_the_run_and_is_not_printed() {
     let repository = Repository::new(Kind::GitHub);
     repository.push("two");
     // curl exits with 22 if a server refuses a request.
-    let said = repository.run(22, "plan", &[("GITHUB_TOKEN", "another")]);
-    assert!(!said.contains("another\n") && repository.forge.comments().len() == 100, "{said}");
+    let output = repository.run(22, "plan", &[("GITHUB_TOKEN", "another")]);
+    assert!(!output.contains("another\n") && repository.forge.comments().len() == 100, "{output}");
     assert_eq!(repository.forge.faults().len(), 1);
 }
 
@@ -250,8 +252,8 @@ fn drift_fails_the_nightly_run() {
     let repository = Repository::new(Kind::GitHub);
     repository.run(0, "drift", &[]);
     repository.project.write("work/out/a.txt", "changed by hand");
-    let said = repository.run(2, "drift", &[]);
-    assert!(said.contains("local_file.a"), "{said}");
+    let output = repository.run(2, "drift", &[]);
+    assert!(output.contains("local_file.a"), "{output}");
 }
 
 #[test]
@@ -271,7 +273,7 @@ fn gitlab_merge_request_has_one_note_and_its_merge_applies_that_plan() {
     let planned = repository.git("rev-parse feature").trim().to_owned();
     let plan = |file: &str| repository.project.read(&format!("work/terrace-plan/{file}"));
     for file in ["plan.json", "tree"] {
-        repository.forge.keep(&format!("/jobs/12/artifacts/terrace-plan/{file}"), &plan(file));
+        repository.forge.add_file(&format!("/jobs/12/artifacts/terrace-plan/{file}"), &plan(file));
     }
     std::fs::remove_dir_all(repository.project.path("work/terrace-plan")).unwrap();
     repository.merge();
@@ -316,8 +318,8 @@ fn artifact_of_another_run_is_not_applied() {
     repository.list_runs(&commit, &runs);
     let output = repository.project.path("output");
     let variables = [("PLAN_COMMIT", commit.as_str()), ("GITHUB_OUTPUT", output.to_str().unwrap())];
-    let said = repository.run(1, "find-plan", &variables);
-    assert!(said.contains("run the plan job of the pull request again") && !output.exists(), "{said}");
+    let text = repository.run(1, "find-plan", &variables);
+    assert!(text.contains("run the plan job of the pull request again") && !output.exists(), "{text}");
     let run = repository.github_run(80, &commit, &json!({}));
     repository.list_runs(&commit, &[runs, vec![run]].concat());
     repository.run(0, "find-plan", &variables);
@@ -330,7 +332,7 @@ fn comment_of_another_account_is_neither_changed_nor_trusted() {
     for kind in [Kind::GitHub, Kind::GitLab] {
         let repository = Repository::new(kind);
         let request = [("CI_MERGE_REQUEST_IID", "1")];
-        repository.forge.say(&format!("{MARKER}Plan digest `{}`.\n", "0".repeat(64)));
+        repository.forge.add_comment(&format!("{MARKER}Plan digest `{}`.\n", "0".repeat(64)));
         repository.push("two");
         repository.run(0, "plan", &request);
         assert!(repository.comment().contains("1 to change"));

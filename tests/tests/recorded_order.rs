@@ -25,7 +25,7 @@ fn dependency_without_other_changes_is_recorded_and_orders_the_removal() {
     let project = Project::with_stack(&pair(""));
     project.apply().done();
     project.write_stack(&pair("a"));
-    project.apply().done().says("No changes.");
+    project.apply().done().prints("No changes.");
     project.assert_settled("stack.yaml", &[]);
     assert_eq!(removed(&project), "b\na\n");
 }
@@ -35,7 +35,7 @@ fn saved_plan_records_a_dependency_without_other_changes() {
     let project = Project::with_stack(&pair(""));
     project.apply().done();
     project.write_stack(&pair("a"));
-    project.apply_saved().done().says("Nothing to do: the saved plan has no changes.");
+    project.apply_saved().done().prints("Nothing to do: the saved plan has no changes.");
     assert_eq!(removed(&project), "b\na\n");
 }
 
@@ -50,9 +50,9 @@ fn order_without_other_changes_is_recorded_only_by_an_approved_apply() {
     project.apply().done();
     project.write_stack(&components("a"));
     let before = project.recorded();
-    project.run(["apply", "stack.yaml"]).done().says("No changes.").says("`--auto-approve`");
+    project.run(["apply", "stack.yaml"]).done().prints("No changes.").prints("`--auto-approve`");
     assert_eq!(project.recorded(), before, "the plan was not approved");
-    project.run(["apply", "stack.yaml", "--auto-approve"]).done().says("No changes.");
+    project.run(["apply", "stack.yaml", "--auto-approve"]).done().prints("No changes.");
     assert_ne!(project.recorded(), before);
     let quiet = project.run(["apply", "stack.yaml"]).done();
     assert!(!quiet.stderr.contains("--auto-approve"), "{quiet}");

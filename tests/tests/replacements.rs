@@ -134,13 +134,13 @@ fn unfinished_replacement_is_named_at_the_end() {
     };
     let project = Project::with_stack(&stack("echo \"{}\" > object; exit 1", "one"));
     let half_made = project.apply().with_code(3);
-    half_made.says("left behind:\n  demo@local:local_command.thing: only partly created: the next apply replaces it");
+    half_made.prints("left behind:\n  demo@local:local_command.thing: only partly created: the next apply replaces it");
     let project = Project::with_stack(&stack("echo \"{}\" > object; cat object", "one"));
     project.apply().done();
     project.write_stack(&stack("echo \"{}\" > object; cat object", "two"));
     for _ in 0..2 {
         let undeleted = project.apply().with_code(3);
-        undeleted.says("left behind:\n  demo@local:local_command.thing (deposed ");
-        undeleted.says("): replaced but not deleted: the next apply deletes it");
+        undeleted.prints("left behind:\n  demo@local:local_command.thing (deposed ");
+        undeleted.prints("): replaced but not deleted: the next apply deletes it");
     }
 }

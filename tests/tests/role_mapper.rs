@@ -56,7 +56,7 @@ impl World {
     }
 
     /// Sends a user's query as Hasura does, and returns the response.
-    fn asks(&self, mapper: &Served, user: &str, groups: &[&str], query: &str) -> Answer {
+    fn query(&self, mapper: &Served, user: &str, groups: &[&str], query: &str) -> Answer {
         mapper.call("POST", "/v1/authenticate", &self.sent(user, groups, query).to_string())
     }
 
@@ -94,14 +94,14 @@ fn roles_survive_restarts_with_state_in_a_file_and_on_a_server() {
         mapper.kill();
         let mapper = world.start();
         assert_eq!(with_token(&mapper, "GET", "/v1/user_roles/r", &Json::Null).json(), users);
-        let answer = world.asks(&mapper, "ada@example.com", &[], "{ a: orders { id } }");
+        let answer = world.query(&mapper, "ada@example.com", &[], "{ a: orders { id } }");
         assert_eq!(answer.json(), json!({"X-Hasura-User-Id": "user:ada_example.com", "X-Hasura-Role": "r"}));
-        assert_eq!(world.asks(&mapper, "eve@example.com", &[], "{ orders { id } }").status, 401);
-        assert_eq!(world.asks(&mapper, "ada@example.com", &[], "mutation { orders { id } }").status, 401);
+        assert_eq!(world.query(&mapper, "eve@example.com", &[], "{ orders { id } }").status, 401);
+        assert_eq!(world.query(&mapper, "ada@example.com", &[], "mutation { orders { id } }").status, 401);
         assert_eq!(mapper.call("GET", "/v1/health", "").json(), "Alive");
         assert_eq!(mapper.call("GET", "/metrics", "").status, 401);
         assert!(with_token(&mapper, "GET", "/metrics", &Json::Null).body.contains("path=\"/v1/authenticate\""));
-        let output = mapper.told();
+        let output = mapper.stderr();
         assert!(!output.contains(TOKEN), "{output}");
         assert!(output.contains(r#""action":"read","actor":"unknown""#), "{output}");
         mapper.stop().done();
@@ -148,7 +148,7 @@ fn port_grants_access_and_its_removal_revokes_it() {
         assert_eq!(plan.code, 0, "the second plan has changes:\n{plan}");
     };
     let query = format!("{{ {FIELD} {{ ID }} }}");
-    let ask = |groups: &[&str]| world.asks(&mapper, "ada@example.com", groups, &query).status;
+    let ask = |groups: &[&str]| world.query(&mapper, "ada@example.com", groups, &query).status;
     run(&["apply", PRODUCT, "-c", "graph", "--auto-approve"]).done();
     settled();
     assert_eq!(ask(&["readers"]), 401);
@@ -228,9 +228,9 @@ fn state_moves_with_its_roles() {
     assert_eq!(with_token(&mapper, "PUT", "/v1/user_roles", &users).status, 200);
     mapper.stop().done();
     let ran = world.project.run(["state", "migrate", "--to", "sqlite:moved.db"]).done();
-    ran.says("role_graphql_root_field_names");
+    ran.prints("role_graphql_root_field_names");
     let mapper = world.start_with(&[("TERRACE_STATE", "sqlite:moved.db")]);
-    assert_eq!(world.asks(&mapper, "ada@example.com", &[], "{ orders }").json()["X-Hasura-Role"], "r");
+    assert_eq!(world.query(&mapper, "ada@example.com", &[], "{ orders }").json()["X-Hasura-Role"], "r");
     assert_eq!(with_token(&mapper, "GET", "/v1/roles", &Json::Null).json(), json!({"roles": [role]}));
     mapper.stop().done();
 }
@@ -250,11 +250,11 @@ fn role_mapper_without_access_control_does_not_start() {
     let project = Project::new();
     let least = [("ROLE_MAPPER_JWT_ISSUER", "https://login.example.com"), ("ROLE_MAPPER_JWT_AUDIENCE", "hasura")];
     let ran = project.run_with(&least, ["role-mapper", "--bind", "0.0.0.0:0"]).with_code(1);
-    ran.says("is reachable from other machines, and calls need no token").says("ROLE_MAPPER_TOKEN");
-    project.run(["role-mapper"]).with_code(1).says("ROLE_MAPPER_JWT_ISSUER is not set");
+    ran.prints("is reachable from other machines, and calls need no token").prints("ROLE_MAPPER_TOKEN");
+    project.run(["role-mapper"]).with_code(1).prints("ROLE_MAPPER_JWT_ISSUER is not set");
     let wrong = [least[0], least[1], ("ROLE_MAPPER_SUBSCRIPTION", "true")];
-    project.run_with(&wrong, ["role-mapper"]).with_code(1).says("did you mean `ROLE_MAPPER_SUBSCRIPTIONS`?");
+    project.run_with(&wrong, ["role-mapper"]).with_code(1).prints("did you mean `ROLE_MAPPER_SUBSCRIPTIONS`?");
     let wrong = [least[0], least[1], ("ROLE_MAPPER_TLS_CERT", "none.pem"), ("ROLE_MAPPER_TLS_KEY", "none.pem")];
-    project.run_with(&wrong, ["role-mapper"]).with_code(1).says("ROLE_MAPPER_TLS_CERT");
+    project.run_with(&wrong, ["role-mapper"]).with_code(1).prints("ROLE_MAPPER_TLS_CERT");
     assert!(!project.has(".terrace/state.db"), "it made a state");
 }

@@ -59,7 +59,10 @@ fn outputs_are_restored_with_their_stack() {
     project.apply().done();
     let listed = project.run(["operations", "list", "--json"]).done().json();
     let first = listed.as_array().unwrap().last().unwrap()["operation"].as_str().unwrap().to_owned();
-    project.run(["state", "rollback", "demo@local", "--to", &first, "--auto-approve"]).done().says("\"two\" → \"one\"");
+    project
+        .run(["state", "rollback", "demo@local", "--to", &first, "--auto-approve"])
+        .done()
+        .prints("\"two\" → \"one\"");
     assert_eq!(project.run(["output"]).done().stdout, "o = \"one\"\n");
     project.write_stack(&text("one"));
     project.assert_settled("stack.yaml", &[]);
@@ -183,8 +186,8 @@ fn pruning_below_a_month_needs_consent() {
         project
             .run(["state", "prune", "--keep", keep])
             .with_code(1)
-            .says("nothing was changed")
-            .says("`--auto-approve`");
+            .prints("nothing was changed")
+            .prints("`--auto-approve`");
     }
     assert_eq!(project.run(["operations", "list"]).done().stdout, before);
     project.run(["state", "prune", "--keep", "30d"]).done();
@@ -200,7 +203,7 @@ fn pruned_operation_is_not_a_rollback_target() {
     project.run(["state", "prune", "--keep", "0s", "--auto-approve"]).done();
     let back = project.run(["state", "rollback", "demo@local", "--to", ids[1], "--auto-approve"]);
     assert_eq!(back.code, 1, "{back}");
-    back.says("there is no operation");
+    back.prints("there is no operation");
     assert_eq!(project.read("out/a"), "three");
 }
 
@@ -262,10 +265,10 @@ fn impossible_rollback_is_refused_with_possible_ones() {
     );
     project.apply().done();
     let ran = project.run(["state", "rollback", "local_value.m", "--to", "1"]).with_code(1);
-    ran.says("did you mean one of `local_value.m[\"a\"]`, `local_value.m[\"b\"]`?");
+    ran.prints("did you mean one of `local_value.m[\"a\"]`, `local_value.m[\"b\"]`?");
     for word in ["c/", "nope@local"] {
         let ran = project.run(["state", "rollback", word, "--to", "1"]).with_code(1);
-        ran.says(&format!("error: there is no stack `{word}`"));
+        ran.prints(&format!("error: there is no stack `{word}`"));
     }
 }
 
@@ -320,8 +323,8 @@ fn rollback_deletes_created_objects_after_a_move_and_keeps_imported_ones() {
     project.write("theirs", "theirs");
     project.run(["import", "demo@local:local_file.c", "theirs"]).done();
     let back = project.run(["state", "rollback", "demo@local", "--to", &first, "--auto-approve"]).done();
-    back.says("  . local_file.c       dropped from state: is not in the state of that time\n");
-    back.says("  - local_file.moved   is not in the state of that time\n");
+    back.prints("  . local_file.c       dropped from state: is not in the state of that time\n");
+    back.prints("  - local_file.moved   is not in the state of that time\n");
     assert!(!project.has("out/b"));
     assert_eq!(project.read("theirs"), "theirs");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.a\n");
@@ -353,8 +356,8 @@ fn object_known_to_a_program_only_is_restored_at_its_former_address() {
     // A single resource is not created again while its object is recorded at another address.
     project.run(["state", "mv", thing, other]).done();
     let alone = project.run(["state", "rollback", thing, "--to", "1", "--auto-approve"]).with_code(1);
-    alone.says("demo@local:local_command.thing is recorded as demo@local:local_command.other now");
-    alone.says("`terrace state mv demo@local:local_command.other local_command.thing`");
+    alone.prints("demo@local:local_command.thing is recorded as demo@local:local_command.other now");
+    alone.prints("`terrace state mv demo@local:local_command.other local_command.thing`");
     project.run(["state", "mv", "demo@local:local_command.other", "local_command.thing"]).done();
     assert_eq!(project.read("log"), "made\n");
     // An object that was deleted at its other address is created again.

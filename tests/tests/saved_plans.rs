@@ -14,10 +14,10 @@ fn saved_plan_is_applied_without_descriptor_and_question() {
     let project = Project::with_stack(FILE);
     planned(&project);
     assert!(!project.has("out/a"), "planning created something");
-    project.run(["show", "plan"]).done().says("+ local_file.a").says("Plan: 1 to add");
+    project.run(["show", "plan"]).done().prints("+ local_file.a").prints("Plan: 1 to add");
     assert_eq!(project.run(["show", "plan", "--json"]).done().json()["resource_changes"][0]["address"], "local_file.a");
     project.write_stack("resources: [this is no descriptor any more\n");
-    project.run(["apply", "plan", "-q"]).done().says("1 added");
+    project.run(["apply", "plan", "-q"]).done().prints("1 added");
     assert_eq!(project.read("out/a"), "one");
 }
 
@@ -42,11 +42,11 @@ fn digest(project: &Project) -> String {
 fn plan_with_the_reviewed_digest_is_applied_without_question() {
     let project = Project::with_stack(FILE);
     let reviewed = digest(&project);
-    project.run(["apply", "stack.yaml", "--plan-digest", &reviewed]).done().says("1 added");
+    project.run(["apply", "stack.yaml", "--plan-digest", &reviewed]).done().prints("1 added");
     assert_eq!(project.read("out/a"), "one");
     project.edit("stack.yaml", "content: one", "content: two");
     planned(&project);
-    project.run(["apply", "plan", "-q", "--plan-digest", &digest(&project)]).done().says("1 changed");
+    project.run(["apply", "plan", "-q", "--plan-digest", &digest(&project)]).done().prints("1 changed");
 }
 
 #[test]
@@ -56,23 +56,23 @@ fn plan_with_another_digest_is_refused_and_changes_nothing() {
     project.edit("stack.yaml", "content: one", "content: two");
     let now = digest(&project);
     let refused = project.run(["apply", "stack.yaml", "-q", "--auto-approve", "--plan-digest", &reviewed]).with_code(4);
-    refused.says(&format!("expected  {reviewed}")).says(&format!("actual    {now}"));
+    refused.prints(&format!("expected  {reviewed}")).prints(&format!("actual    {now}"));
     assert!(!project.has("out/a") && !project.has(".terrace"), "something was made");
     planned(&project);
-    project.run(["apply", "plan", "--plan-digest", &reviewed]).with_code(4).says(&now);
+    project.run(["apply", "plan", "--plan-digest", &reviewed]).with_code(4).prints(&now);
     // The digest depends on the existing objects too.
     project.run(["apply", "stack.yaml", "-q", "--plan-digest", &now]).done();
     project.edit("stack.yaml", "content: two", "content: three");
     let reviewed = digest(&project);
     project.write("out/a", "theirs");
     let refused = project.run(["apply", "stack.yaml", "-q", "--plan-digest", &reviewed]).with_code(4);
-    refused.says("the plan differs from the expected one");
+    refused.prints("the plan differs from the expected one");
     assert_eq!(project.read("out/a"), "theirs");
-    project.run(["apply", "stack.yaml", "--plan-digest", "abc"]).with_code(1).says("64 digits");
+    project.run(["apply", "stack.yaml", "--plan-digest", "abc"]).with_code(1).prints("64 digits");
     let removal = project.run(["plan", "stack.yaml", "--destroy", "--json"]).done().json();
     let removal = removal["terrace"]["plan_digest"].as_str().unwrap();
     project.run(["destroy", "stack.yaml", "-q", "--plan-digest", &reviewed]).with_code(4);
-    project.run(["destroy", "stack.yaml", "-q", "--plan-digest", removal]).done().says("1 destroyed");
+    project.run(["destroy", "stack.yaml", "-q", "--plan-digest", removal]).done().prints("1 destroyed");
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn saving_a_plan_does_not_change_the_state() {
     project.run(["apply", "plan", "-q"]).done();
     // A plan made with an empty state is refused for a state with resources.
     project.run(["--state", "sqlite:other.db", "plan", "stack.yaml", "--out", "plan"]).done();
-    project.run(["apply", "plan"]).with_code(4).says("changed since the plan was made");
+    project.run(["apply", "plan"]).with_code(4).prints("changed since the plan was made");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn saved_plan_without_changes_does_not_claim_unchanged_objects() {
     Nothing to do: the saved plan has no changes.
     ");
     // Like any plan, it is applied only once.
-    project.run(["apply", "plan"]).with_code(4).says("this plan was applied already");
+    project.run(["apply", "plan"]).with_code(4).prints("this plan was applied already");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn saved_plan_without_changes_is_stale_after_another_apply() {
     project
         .run(["apply", "plan"])
         .with_code(4)
-        .says("demo@local:local_file.a (generation 1, now 2) changed since the plan was made");
+        .prints("demo@local:local_file.a (generation 1, now 2) changed since the plan was made");
     assert_eq!(project.recorded(), recorded);
 }
 
@@ -129,7 +129,7 @@ fn saved_destroy_of_an_empty_stack_is_applied_once() {
     project.run(["destroy", "stack.yaml", "--auto-approve"]).done();
     project.run(["plan", "stack.yaml", "--destroy", "--out", "plan"]).done();
     project.run(["apply", "plan"]).done();
-    project.run(["apply", "plan"]).with_code(4).says("this plan was applied already");
+    project.run(["apply", "plan"]).with_code(4).prints("this plan was applied already");
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn object_changed_since_the_plan_is_not_overwritten() {
     hint: plan again: the new plan shows the present objects
     ");
     assert_eq!(project.read("out/a"), "theirs");
-    project.run(["plan", "stack.yaml"]).done().says("drifted").says("1 to change");
+    project.run(["plan", "stack.yaml"]).done().prints("drifted").prints("1 to change");
 }
 
 #[test]
@@ -180,16 +180,16 @@ fn shown_plan_has_its_digest_and_whether_it_was_applied() {
     let shown = project.run(["show", "plan"]).done();
     assert!(shown.stdout.contains(&expected) && !shown.stdout.contains("applied already"), "{shown}");
     project.run(["apply", "plan"]).done();
-    project.run(["show", "plan"]).done().says("This plan was applied already: plan again.");
+    project.run(["show", "plan"]).done().prints("This plan was applied already: plan again.");
 }
 
 #[test]
 fn digest_of_an_applied_plan_leaves_nothing_to_do() {
     let project = Project::with_stack(FILE);
     let reviewed = digest(&project);
-    project.run(["apply", "stack.yaml", "--plan-digest", &reviewed]).done().says("1 added");
+    project.run(["apply", "stack.yaml", "--plan-digest", &reviewed]).done().prints("1 added");
     let recorded = project.recorded();
-    project.run(["apply", "stack.yaml", "--plan-digest", &reviewed]).done().says("No changes.");
+    project.run(["apply", "stack.yaml", "--plan-digest", &reviewed]).done().prints("No changes.");
     assert_eq!(project.recorded(), recorded);
 }
 
@@ -200,7 +200,7 @@ fn failed_plan_is_not_applied_again() {
     );
     planned(&project);
     project.run(["apply", "plan"]).with_code(3);
-    project.run(["apply", "plan"]).with_code(4).says("applied already");
+    project.run(["apply", "plan"]).with_code(4).prints("applied already");
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn plan_to_create_is_stale_after_the_resource_was_created() {
     let project = Project::with_stack(FILE);
     planned(&project);
     project.apply().done();
-    project.run(["apply", "plan"]).with_code(4).says("local_file.a");
+    project.run(["apply", "plan"]).with_code(4).prints("local_file.a");
 }
 
 #[test]
@@ -254,7 +254,11 @@ fn plan_of_another_format_version_is_refused() {
     let text = project.read("plan");
     let (before, after) = text.split_once("\"terrace_plan\":").unwrap();
     project.write("plan", format!("{before}\"terrace_plan\":9{after}"));
-    project.run(["apply", "plan"]).with_code(4).says("the plan file has format 9").says("plan again with this terrace");
+    project
+        .run(["apply", "plan"])
+        .with_code(4)
+        .prints("the plan file has format 9")
+        .prints("plan again with this terrace");
 }
 
 #[test]
@@ -301,7 +305,7 @@ fn damaged_plan_is_an_error_wherever_the_damage_is() {
     ");
     for end in ["x", "}", "{}", "\0"] {
         project.write("plan", format!("{text}{end}"));
-        project.run(["apply", "plan"]).with_code(1).says("the plan file is damaged: there is text after its end");
+        project.run(["apply", "plan"]).with_code(1).prints("the plan file is damaged: there is text after its end");
     }
     // The file is truncated at each tenth: no panic and no change.
     for part in 0..10 {
@@ -356,7 +360,7 @@ fn plan_is_stale_after_a_planned_output_changed() {
     project.run(["apply", "stack.yaml", "--var", "v=3", "--auto-approve"]).done();
     for plan in ["changes", "nothing"] {
         let refused = project.run(["apply", plan]).with_code(4);
-        refused.says("the output `o` of demo@local changed since the plan was made");
+        refused.prints("the output `o` of demo@local changed since the plan was made");
     }
     assert_eq!(project.run(["output", "o", "--json"]).done().json(), 3);
 }
@@ -370,7 +374,7 @@ fn saved_rollback_is_stale_after_an_output_changed() {
     project.run(["apply", "stack.yaml", "--var", "v=2", "--auto-approve"]).done();
     project.run(["state", "rollback", "demo@local", "--to", &first, "--out", "back"]).done();
     project.run(["apply", "stack.yaml", "--var", "v=3", "--auto-approve"]).done();
-    project.run(["apply", "back"]).with_code(4).says("the output `o` of demo@local changed since the plan was made");
+    project.run(["apply", "back"]).with_code(4).prints("the output `o` of demo@local changed since the plan was made");
 }
 
 #[test]
@@ -386,7 +390,7 @@ fn plan_is_refused_with_changed_settings_of_its_provider() {
     project.run(["plan", "stack.yaml", "--out", "p"]).done();
     configure("{folder: two, busyTimeout: 5}");
     let refused = project.run(["apply", "p"]).with_code(4);
-    refused.says("this plan was made with other settings of the provider instance `sqlite`");
+    refused.prints("this plan was made with other settings of the provider instance `sqlite`");
     assert!(!project.path("two/a.db").exists() && !project.path("one/a.db").exists());
     // The order of settings, limits, and unused provider instances do not matter.
     configure("{busyTimeout: 5, limits: {concurrency: 2}, folder: one}");
@@ -409,7 +413,7 @@ fn plaintext_plan_digest_depends_on_secrets() {
     project
         .run_with(&[("TERRACE_VAR_token", "two")], words)
         .with_code(4)
-        .says("the plan differs from the expected one");
+        .prints("the plan differs from the expected one");
     assert!(!project.recorded().is_some_and(|recorded| recorded.contains("local_value")));
     project.run_with(&[("TERRACE_VAR_token", "one")], words).done();
 }
@@ -438,17 +442,17 @@ fn forged_plan_is_refused_with_a_key() {
     project.run_with(KEYED, ["plan", "stack.yaml", "--out", "plan"]).done();
     project.write("forged", forged(&project, "\"one\"", "\"two\""));
     for command in ["apply", "show", "graph"] {
-        project.run_with(KEYED, [command, "forged"]).with_code(4).says("forged or changed");
+        project.run_with(KEYED, [command, "forged"]).with_code(4).prints("forged or changed");
     }
     // A plan that was made without a key, or with another key, is refused.
     project.run(["plan", "stack.yaml", "--out", "without"]).done();
-    project.run_with(KEYED, ["apply", "without"]).with_code(4).says("no authentication code");
+    project.run_with(KEYED, ["apply", "without"]).with_code(4).prints("no authentication code");
     let other = "//////////////////////////////////////////8=";
-    project.run_with(&[("TERRACE_STATE_KEY", other)], ["apply", "plan"]).with_code(4).says("not configured");
-    project.run(["apply", "plan"]).with_code(4).says("not configured");
+    project.run_with(&[("TERRACE_STATE_KEY", other)], ["apply", "plan"]).with_code(4).prints("not configured");
+    project.run(["apply", "plan"]).with_code(4).prints("not configured");
     assert!(!project.has("out/a") && !project.has(".terrace"), "something was made");
     project.write("terrace.yaml", format!("encryption: {{previous: [\"{KEY}\"]}}\n"));
-    project.run_with(&[("TERRACE_STATE_KEY", other)], ["apply", "plan", "-q"]).done().says("1 added");
+    project.run_with(&[("TERRACE_STATE_KEY", other)], ["apply", "plan", "-q"]).done().prints("1 added");
 }
 
 #[test]
@@ -457,12 +461,12 @@ fn plan_without_a_key_needs_its_digest() {
     let planned = project.run(["plan", "stack.yaml", "--out", "plan"]).done();
     let digest = planned.stderr.split('`').find(|word| word.len() == 64).unwrap().to_owned();
     let refused = project.run_as_given(&[], ["apply", "plan"]).with_code(4);
-    refused.says("cannot be authenticated").says("--plan-digest");
+    refused.prints("cannot be authenticated").prints("--plan-digest");
     project.write("forged", forged(&project, "\"one\"", "\"two\""));
     let refused = project.run_as_given(&[], ["apply", "forged", "--plan-digest", &digest]).with_code(4);
-    refused.says(&format!("expected  {digest}")).says("actual    ");
+    refused.prints(&format!("expected  {digest}")).prints("actual    ");
     assert!(!project.has("out/a") && !project.has(".terrace"), "something was made");
-    project.run_as_given(&[], ["apply", "plan", "-q", "--plan-digest", &digest]).done().says("1 added");
+    project.run_as_given(&[], ["apply", "plan", "-q", "--plan-digest", &digest]).done().prints("1 added");
 }
 
 #[test]
@@ -474,7 +478,7 @@ fn plan_does_not_choose_the_configuration() {
     project.copy(&project.path("stack.yaml"), "evil/stack.yaml");
     let config = ["--config", "evil/terrace.yaml"];
     project.run([&["plan", "evil/stack.yaml", "--out", "plan"], &config[..]].concat()).done();
-    project.run(["apply", "plan"]).with_code(4).says("the plan names another project").says("--config");
+    project.run(["apply", "plan"]).with_code(4).prints("the plan names another project").prints("--config");
     project.run([&["apply", "plan", "-q"], &config[..]].concat()).done();
 }
 
@@ -501,16 +505,16 @@ fn show_of_a_missing_plan_explains_what_it_can_show() {
     let project = Project::with_stack("resources: [{type: local_value, name: orders}]\n");
     let output_of = |what| format!("there is no file, operation or resource `{what}`");
     let hint = "hint: name a plan saved by `terrace plan FILE --out PLAN`, an address of `terrace state list` or an";
-    project.run(["show", "nope.plan"]).with_code(1).says(&output_of("nope.plan")).says(hint);
+    project.run(["show", "nope.plan"]).with_code(1).prints(&output_of("nope.plan")).prints(hint);
     project.apply().done();
     for what in ["nope.plan", "./nope.plan", "nope"] {
-        project.run(["show", what]).with_code(1).says(&output_of(what)).says(hint);
+        project.run(["show", what]).with_code(1).prints(&output_of(what)).prints(hint);
     }
     project
         .run(["show", "local_value.order"])
         .with_code(1)
-        .says(&output_of("local_value.order"))
-        .says("did you mean `local_value.orders`?");
+        .prints(&output_of("local_value.order"))
+        .prints("did you mean `local_value.orders`?");
 }
 
 #[test]

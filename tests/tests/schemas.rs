@@ -40,8 +40,8 @@ fn every_command_matches_its_schema() {
          outputs: {v: '${{ vars.v }}'}\n",
     );
     project.apply().with_code(3);
-    let said = |words: &[&str]| project.run(words.iter().copied().chain(["--json"])).json();
-    let operation = said(&["operations", "list"])[0]["operation"].as_str().unwrap().to_owned();
+    let json_of = |words: &[&str]| project.run(words.iter().copied().chain(["--json"])).json();
+    let operation = json_of(&["operations", "list"])[0]["operation"].as_str().unwrap().to_owned();
     for (form, words) in [
         ("version", &["version"] as &[&str]),
         ("validate", &["validate", "stack.yaml"]),
@@ -65,10 +65,10 @@ fn every_command_matches_its_schema() {
         ("failure", &["state", "show", "local_file.none"]),
         ("failure", &["output", "none"]),
     ] {
-        assert_is(form, &said(words));
+        assert_is(form, &json_of(words));
     }
     project.write_stack("resources: [{type: nothing}]\n");
-    assert_is("validate", &said(&["validate", "stack.yaml"]));
+    assert_is("validate", &json_of(&["validate", "stack.yaml"]));
 }
 
 #[test]
@@ -81,9 +81,9 @@ fn pipeline_results_match_their_schema() {
         "terrace.yaml",
         "environments: {local: {overlay: embedded, providers: {pipelines: {python: /nowhere}}}}",
     );
-    let said = project.run(["run", "--json"]).with_code(1).json();
-    assert_eq!(said["results"][0]["errors"][0]["processor"], "environment");
-    assert_is("run", &said);
+    let result = project.run(["run", "--json"]).with_code(1).json();
+    assert_eq!(result["results"][0]["errors"][0]["processor"], "environment");
+    assert_is("run", &result);
     assert_is("pipelines", &project.run(["list", "pipelines", "--json"]).done().json());
     assert_is("failure", &project.run(["run", "./x", "--json"]).with_code(1).json());
 }
@@ -111,18 +111,18 @@ fn held_and_interrupted_resources_match_their_schema() {
     project.make_gate("gate");
     let apply = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
     terrace_tests::until("it creates", || project.has("pid") && !project.read("pid").is_empty());
-    let said = |words: &[&str]| project.run(words.iter().copied().chain(["--json"])).json();
-    assert_is("leases", &said(&["leases", "list"]));
-    assert_is("stateList", &said(&["state", "list"]));
-    assert_is("operations", &said(&["operations", "list"]));
+    let json_of = |words: &[&str]| project.run(words.iter().copied().chain(["--json"])).json();
+    assert_is("leases", &json_of(&["leases", "list"]));
+    assert_is("stateList", &json_of(&["state", "list"]));
+    assert_is("operations", &json_of(&["operations", "list"]));
     apply.kill();
     apply.finish().with_code(-1);
-    assert_is("operations", &said(&["operations", "list"]));
-    assert_is("stateList", &said(&["state", "list"]));
+    assert_is("operations", &json_of(&["operations", "list"]));
+    assert_is("stateList", &json_of(&["state", "list"]));
     // The gate is opened for reading too, so the write does not block if the program is gone.
     let mut gate = std::fs::OpenOptions::new().read(true).write(true).open(project.path("gate")).unwrap();
     gate.write_all(b"open\n").unwrap();
-    let recovered = said(&["recover"]);
+    let recovered = json_of(&["recover"]);
     assert_eq!(recovered["recovered"].as_array().unwrap().len(), 1);
     assert_is("recover", &recovered);
 }

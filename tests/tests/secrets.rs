@@ -153,7 +153,7 @@ fn failing_command_does_not_show_its_secret() {
          config:\n      create: [sh, -c, 'echo \"wrong token $TOKEN\" >&2; exit 1']\n      find: [echo, 'null']\n      \
          secretEnvironment: {TOKEN: '${{ vars.token }}'}\n",
     );
-    run(&project, &["apply", "stack.yaml", "--auto-approve"]).with_code(3).says("wrong token");
+    run(&project, &["apply", "stack.yaml", "--auto-approve"]).with_code(3).prints("wrong token");
     assert_in_no_file_but(&project, &[]);
 }
 
@@ -264,5 +264,5 @@ fn output_that_exposes_a_secret_unmarked_is_an_error() {
     );
     let ran = run(&project, &["plan", "stack.yaml", "-q"]);
     assert_eq!(ran.code, 1, "{ran}");
-    ran.says("output `token` exposes a sensitive value").says("sensitive: true");
+    ran.prints("output `token` exposes a sensitive value").prints("sensitive: true");
 }

@@ -45,7 +45,7 @@ pub(crate) fn product(components: &[&str]) -> String {
 }
 
 /// Returns the same product with one component selected.
-pub(crate) fn meaning(component: &str, components: &[&str]) -> String {
+pub(crate) fn with_selected(component: &str, components: &[&str]) -> String {
     let product = product(components).lines().map(|line| format!("  {line}\n")).collect::<String>();
     format!("dataProduct:\n{product}componentIdToProvision: urn:dmb:cmp:finance:cash:0:{component}\n")
 }
@@ -71,7 +71,7 @@ fn product_is_validated_provisioned_and_unprovisioned() {
     let answer = server.send("/v1/provision", PRODUCT, &text);
     assert_eq!((answer.status, answer.content_type.as_str()), (202, "text/plain; charset=utf-8"));
     assert_eq!(answer.body.len(), 36, "a bare token: {answer:?}");
-    let status = server.ended(&answer.body);
+    let status = server.wait_for_end(&answer.body);
     assert_eq!((status["status"].as_str(), status["result"].as_str()), (Some("COMPLETED"), Some("")), "{status}");
     assert_eq!(log(&project), ["a", "b"]);
     let output = messages(&status);
@@ -85,15 +85,19 @@ fn product_is_validated_provisioned_and_unprovisioned() {
         );
     }
     // The base path of the newer specification works too.
-    let again = server.ask("/datamesh.specificprovisioner/v1/provision", &text);
-    let status = server.ended(&again);
+    let again = server.submit("/datamesh.specificprovisioner/v1/provision", &text);
+    let status = server.wait_for_end(&again);
     assert_eq!(status["status"], "COMPLETED");
     assert!(messages(&status).contains("No changes."), "{status}");
-    let gone = server.ended(&server.ask("/v1/unprovision", &text));
+    let gone = server.wait_for_end(&server.submit("/v1/unprovision", &text));
     assert_eq!(gone["status"], "COMPLETED", "{gone}");
     assert!(!project.has("made-a") && !project.has("made-b"));
     assert_eq!(project.run(["state", "list"]).done().stdout, "");
-    assert_eq!(server.ended(&server.ask("/v1/unprovision", &text))["status"], "COMPLETED", "nothing is left to do");
+    assert_eq!(
+        server.wait_for_end(&server.submit("/v1/unprovision", &text))["status"],
+        "COMPLETED",
+        "nothing is left to do"
+    );
     let listed = project.run(["operations", "list"]).done().stdout;
     assert_eq!(
         (listed.matches("  provision  completed").count(), listed.matches("  unprovision  completed").count()),
@@ -106,7 +110,7 @@ fn product_is_validated_provisioned_and_unprovisioned() {
 fn created_object_is_described_as_its_blueprint_declares() {
     let project = project();
     let server = Served::start(&project, &[]);
-    let status = server.ended(&server.ask("/v1/provision", &meaning("a", &["a", "b"])));
+    let status = server.wait_for_end(&server.submit("/v1/provision", &with_selected("a", &["a", "b"])));
     let entry = |label: &str, value: &str| serde_json::json!({"type": "string", "label": label, "value": value});
     assert_eq!(status["info"]["publicInfo"], serde_json::json!({"name": entry("Its name", "a")}), "{status}");
     assert_eq!(status["info"]["privateInfo"], serde_json::json!({"kind": entry("kind", "thing")}));
@@ -121,11 +125,11 @@ fn descriptor_text_decides_what_is_provisioned() {
         (refused.status, refused.json()["inputErrorField"].as_str().unwrap()),
         (400, "descriptor.componentIdToProvision")
     );
-    let one = server.send("/v1/provision", PRODUCT, &meaning("b", &["a", "b"]));
-    assert_eq!(server.ended(&one.body)["status"], "COMPLETED");
+    let one = server.send("/v1/provision", PRODUCT, &with_selected("b", &["a", "b"]));
+    assert_eq!(server.wait_for_end(&one.body)["status"], "COMPLETED");
     assert_eq!(log(&project), ["b"]);
-    let other = server.send("/v1/provision", COMPONENT, &meaning("a", &["a", "b"]));
-    assert_eq!(server.ended(&other.body)["status"], "COMPLETED");
+    let other = server.send("/v1/provision", COMPONENT, &with_selected("a", &["a", "b"]));
+    assert_eq!(server.wait_for_end(&other.body)["status"], "COMPLETED");
     assert_eq!(log(&project), ["a", "b"]);
 }
 
@@ -183,15 +187,15 @@ fn same_request_has_one_token_while_it_runs() {
     project.make_gate("gate-a");
     let server = Served::start(&project, &[]);
     let text = product(&["a"]);
-    let first = server.ask("/v1/provision", &text);
+    let first = server.submit("/v1/provision", &text);
     until("it runs", || project.has("started-a"));
     // Another spelling of the same descriptor is the same request.
     let spaced = text.replace("name: Cash", "name:   'Cash'");
-    assert_eq!(server.ask("/v1/provision", &spaced), first);
+    assert_eq!(server.submit("/v1/provision", &spaced), first);
     let id = "id: urn:dmb:dp:finance:cash:0\n";
     let in_other_order = text.replacen(id, "", 1).replacen("name: Cash\n", &format!("name: Cash\n{id}"), 1);
-    assert_eq!(server.ask("/v1/provision", &in_other_order), first);
-    let second = server.ask("/v1/provision", &text.replace("0.1.0", "0.2.0"));
+    assert_eq!(server.submit("/v1/provision", &in_other_order), first);
+    let second = server.submit("/v1/provision", &text.replace("0.1.0", "0.2.0"));
     assert_ne!(second, first);
     assert_eq!(server.status(&first)["status"], "RUNNING");
     let waiting = server.status(&second);
@@ -199,8 +203,8 @@ fn same_request_has_one_token_while_it_runs() {
     let message = format!("waits for operation {first} on the same component");
     assert_eq!(line, (&"RUNNING".into(), &message.into()), "{waiting}");
     project.open_gate("gate-a");
-    assert_eq!(server.ended(&first)["status"], "COMPLETED");
-    assert_ne!(server.ask("/v1/provision", &text), first, "it has ended");
+    assert_eq!(server.wait_for_end(&first)["status"], "COMPLETED");
+    assert_ne!(server.submit("/v1/provision", &text), first, "it has ended");
 }
 
 #[test]
@@ -208,17 +212,17 @@ fn killed_server_continues_after_a_restart() {
     let project = project();
     project.make_gate("gate-a");
     let server = Served::start(&project, &[]);
-    let token = server.ask("/v1/provision", &product(&["a", "b"]));
+    let token = server.submit("/v1/provision", &product(&["a", "b"]));
     until("both are being made", || project.has("started-a") && project.has("made-b"));
-    let waiting = server.ask("/v1/provision", &product(&["a", "b", "c"]));
+    let waiting = server.submit("/v1/provision", &product(&["a", "b", "c"]));
     server.kill();
     drop(server);
     project.open_gate("gate-a");
     until("the program that outlived it has ended", || project.has("made-a"));
     let server = Served::start(&project, &[]);
-    let status = server.ended(&token);
+    let status = server.wait_for_end(&token);
     assert_eq!(status["status"], "COMPLETED", "{status}");
-    assert_eq!(server.ended(&waiting)["status"], "COMPLETED");
+    assert_eq!(server.wait_for_end(&waiting)["status"], "COMPLETED");
     assert_eq!(log(&project), ["a", "b", "c"], "each is made once");
     assert!(messages(&status).contains("recover "), "{status}");
 }
@@ -228,20 +232,20 @@ fn terminated_request_stops_and_reports_it() {
     let project = project();
     project.make_gate("gate-a");
     let server = Served::start(&project, &["--workers", "1"]);
-    let running = server.ask("/v1/provision", &product(&["a"]));
+    let running = server.submit("/v1/provision", &product(&["a"]));
     until("it runs", || project.has("started-a"));
-    let waiting = server.ask("/v1/unprovision", &product(&["a"]));
+    let waiting = server.submit("/v1/unprovision", &product(&["a"]));
     assert_eq!(server.call("DELETE", &format!("/v1/provision/{waiting}"), "").status, 202);
     // The terminated request had not begun, and leaves the queue.
     let status = server.status(&waiting);
     assert_eq!([&status["status"], &status["result"]], ["TERMINATED", "stopped before it began"]);
     assert!(messages(&status).ends_with("stop stopped before it began\n"), "{status}");
-    let waiting = server.ask("/v1/unprovision", &product(&["a"]));
+    let waiting = server.submit("/v1/unprovision", &product(&["a"]));
     let stopped = project.run(["operations", "cancel", &waiting]).done();
-    stopped.says(&format!("operation {waiting} is stopped: it had not started"));
-    project.run(["operations", "logs", &waiting]).done().says("stop: stopped before it began");
+    stopped.prints(&format!("operation {waiting} is stopped: it had not started"));
+    project.run(["operations", "logs", &waiting]).done().prints("stop: stopped before it began");
     assert_eq!(server.status(&waiting)["status"], "TERMINATED");
-    let waiting = server.ask("/v1/unprovision", &product(&["a"]));
+    let waiting = server.submit("/v1/unprovision", &product(&["a"]));
     let cancel = |operation: &str| server.call("POST", &format!("/api/v1/operations/{operation}/cancel"), "").status;
     assert_eq!([cancel(&waiting), cancel(&waiting)], [202, 409], "it has ended");
     assert_eq!(server.status(&running)["status"], "RUNNING");
@@ -249,7 +253,7 @@ fn terminated_request_stops_and_reports_it() {
     let ended = ended.lines().find(|line| line.starts_with("terrace_operations_total{kind=\"unprovision\""));
     assert_eq!(ended, Some(r#"terrace_operations_total{kind="unprovision",status="interrupted"} 2"#), "by this server");
     project.open_gate("gate-a");
-    assert_eq!(server.ended(&running)["status"], "COMPLETED");
+    assert_eq!(server.wait_for_end(&running)["status"], "COMPLETED");
     assert!(project.has("made-a"), "it was not removed");
     let answer = server.call("DELETE", &format!("/v1/provision/{running}"), "");
     assert_eq!((answer.status, answer.json()["status"].as_str().unwrap()), (200, "COMPLETED"), "it has ended");
@@ -259,7 +263,7 @@ fn terminated_request_stops_and_reports_it() {
 fn external_calls_need_an_explicit_setting() {
     let project = project();
     let ran = project.run(["serve", "--bind", "0.0.0.0:0"]).with_code(1);
-    ran.says("`0.0.0.0:0` is reachable from other machines").says("bind to 127.0.0.1");
+    ran.prints("`0.0.0.0:0` is reachable from other machines").prints("bind to 127.0.0.1");
 }
 
 /// Creates a product with a port that grants access, and a workload that does not.
@@ -301,15 +305,15 @@ fn complete_set_of_principals_is_granted_and_kept() {
     );
     // Access to a missing object cannot be granted.
     let early = served.call("POST", "/v1/updateacl", &access("port", &product, &["user:ada"]));
-    assert_eq!(served.ended(&early.body)["status"], "FAILED");
-    assert_eq!(served.ended(&served.ask("/v1/provision", &product))["status"], "COMPLETED");
+    assert_eq!(served.wait_for_end(&early.body)["status"], "FAILED");
+    assert_eq!(served.wait_for_end(&served.submit("/v1/provision", &product))["status"], "COMPLETED");
     for (refs, expected) in [
         (vec!["user:ada", "group:readers"], vec!["group_readers", "user_ada"]),
         (vec!["user:bob", "user:ada"], vec!["user_ada", "user_bob"]),
     ] {
         let answer = served.call("POST", "/v1/updateacl", &access("port", &product, &refs));
         assert_eq!(answer.status, 202, "{answer:?}");
-        let status = served.ended(&answer.body);
+        let status = served.wait_for_end(&answer.body);
         assert_eq!(status["status"], "COMPLETED", "{status}");
         assert_eq!(granted(&project), expected);
         let output: Vec<&str> =
@@ -319,17 +323,17 @@ fn complete_set_of_principals_is_granted_and_kept() {
         assert_eq!(output, refs);
     }
     // A later provision keeps the grants.
-    assert_eq!(served.ended(&served.ask("/v1/provision", &product))["status"], "COMPLETED");
+    assert_eq!(served.wait_for_end(&served.submit("/v1/provision", &product))["status"], "COMPLETED");
     assert_eq!(granted(&project), ["user_ada", "user_bob"]);
     for wrong in ["{}", "{\"refs\": 1}", "{\"refs\": [], \"provisionInfo\": {\"request\": \"\"}}"] {
         assert_eq!(served.call("POST", "/v1/updateacl", wrong).status, 400, "{wrong}");
     }
-    for (nobody, expected) in [
+    for (principal, expected) in [
         (" ", "a principal has no name"),
         ("user:", "the principal `user:` has no name"),
         ("user:a\nb", "the principal \"user:a\\nb\" has control characters"),
     ] {
-        let answer = served.call("POST", "/v1/updateacl", &access("port", &product, &["user:ada", nobody]));
+        let answer = served.call("POST", "/v1/updateacl", &access("port", &product, &["user:ada", principal]));
         assert_eq!((answer.status, &answer.json()["errors"]), (400, &serde_json::json!([expected])), "{answer:?}");
         assert_eq!(answer.json()["inputErrorField"], "refs[1]", "{answer:?}");
     }
@@ -341,12 +345,12 @@ fn first_of_two_access_updates_of_one_version_wins() {
     let (project, product) = with_port();
     project.make_gate("gate-a");
     let server = Served::start(&project, &["--workers", "1"]);
-    let text = meaning_port(&product);
-    assert_eq!(server.ended(&server.ask("/v1/provision", &text))["status"], "COMPLETED");
+    let text = with_selected_port(&product);
+    assert_eq!(server.wait_for_end(&server.submit("/v1/provision", &text))["status"], "COMPLETED");
     let path = "/api/v1/stacks/finance.cash.0@test/components/port/acl";
     let tag = server.etag(path);
     // The only worker is busy.
-    let busy = server.ask("/v1/provision", &meaning("a", &["a"]));
+    let busy = server.submit("/v1/provision", &with_selected("a", &["a"]));
     until("it runs", || project.has("started-a"));
     let set = |name: &str| {
         let body = serde_json::json!({"principals": [name], "descriptor": text}).to_string();
@@ -356,9 +360,9 @@ fn first_of_two_access_updates_of_one_version_wins() {
     };
     let (first, second) = (set("user:ada"), set("user:bob"));
     project.open_gate("gate-a");
-    assert_eq!(server.ended(&busy)["status"], "COMPLETED");
-    assert_eq!(server.ended(&first)["status"], "COMPLETED");
-    let late = server.ended(&second);
+    assert_eq!(server.wait_for_end(&busy)["status"], "COMPLETED");
+    assert_eq!(server.wait_for_end(&first)["status"], "COMPLETED");
+    let late = server.wait_for_end(&second);
     assert_eq!(late["status"], "FAILED");
     assert!(late["result"].as_str().unwrap().contains("the access list has changed since you read it"), "{late}");
     assert_eq!(granted(&project), ["user_ada"]);
@@ -374,8 +378,8 @@ fn interrupted_access_update_is_completed_after_a_restart() {
                  find: [sh, -c, 'cat made-$0 2>/dev/null || echo null', '${{ normalize(each.value) }}']\n";
     project.write("blueprints/port.yaml", format!("{before}{grant}"));
     let server = Served::start(&project, &[]);
-    let text = meaning_port(&product);
-    assert_eq!(server.ended(&server.ask("/v1/provision", &text))["status"], "COMPLETED");
+    let text = with_selected_port(&product);
+    assert_eq!(server.wait_for_end(&server.submit("/v1/provision", &text))["status"], "COMPLETED");
     let path = "/api/v1/stacks/finance.cash.0@test/components/port/acl";
     let tag = server.etag(path);
     project.make_gate("gate-user_ada");
@@ -392,7 +396,7 @@ fn interrupted_access_update_is_completed_after_a_restart() {
     let server = Served::start(&project, &[]);
     let operations = server.call("GET", "/api/v1/operations?kind=updateacl", "").json();
     let operation = operations["items"][0]["id"].as_str().unwrap();
-    assert_eq!(server.ended(operation)["status"], "COMPLETED");
+    assert_eq!(server.wait_for_end(operation)["status"], "COMPLETED");
     assert_ne!(server.etag(path), tag);
     assert_eq!(log(&project), ["user_ada"]);
 }
@@ -403,11 +407,14 @@ fn matching_external_change_is_recorded() {
     let blueprint = project.read("blueprints/port.yaml");
     project.write("blueprints/port.yaml", blueprint.replace("content: x", "content: '${{ component.specific.name }}'"));
     let server = Served::start(&project, &[]);
-    assert_eq!(server.ended(&server.ask("/v1/provision", &meaning_port(&product)))["status"], "COMPLETED");
+    assert_eq!(
+        server.wait_for_end(&server.submit("/v1/provision", &with_selected_port(&product)))["status"],
+        "COMPLETED"
+    );
     // The next described content already exists.
     project.write("port/data.txt", "gate");
-    let changed = meaning_port(&product).replace("specific: {name: port}", "specific: {name: gate}");
-    assert_eq!(server.ended(&server.ask("/v1/provision", &changed))["status"], "COMPLETED");
+    let changed = with_selected_port(&product).replace("specific: {name: port}", "specific: {name: gate}");
+    assert_eq!(server.wait_for_end(&server.submit("/v1/provision", &changed))["status"], "COMPLETED");
     project.run(["drift", "--all", "--env", "test"]).done();
 }
 
@@ -426,26 +433,26 @@ fn shared_object_is_removed_if_all_users_leave_at_once() {
     project.write("gone.sh", "cat > /dev/null\ntouch leaving-$1\nread line < gate-$1\n");
     let server = Served::start(&project, &[]);
     let all = product(&["a", "b"]).replace("kind: workload", "kind: outputport");
-    assert_eq!(server.ended(&server.ask("/v1/provision", &all))["status"], "COMPLETED");
+    assert_eq!(server.wait_for_end(&server.submit("/v1/provision", &all))["status"], "COMPLETED");
     assert!(project.has("common.txt"));
     let leave = |name: &str| {
         project.make_gate(&format!("gate-{name}"));
-        let one = meaning(name, &["a", "b"]).replace("kind: workload", "kind: outputport");
-        let token = server.ask("/v1/unprovision", &one);
+        let one = with_selected(name, &["a", "b"]).replace("kind: workload", "kind: outputport");
+        let token = server.submit("/v1/unprovision", &one);
         until("it leaves", || project.has(&format!("leaving-{name}")));
         token
     };
     let tokens = [leave("a"), leave("b")];
     ["gate-a", "gate-b"].iter().for_each(|gate| project.open_gate(gate));
-    let ended = tokens.map(|token| server.ended(&token));
+    let ended = tokens.map(|token| server.wait_for_end(&token));
     assert!(ended.iter().all(|status| status["status"] == "COMPLETED"), "{ended:?}");
-    let told: String = ended.iter().map(messages).collect();
-    assert!(told.contains("all owners of a shared object left: planning again"), "{told}");
-    assert!(!project.has("common.txt"), "{told}");
+    let reported: String = ended.iter().map(messages).collect();
+    assert!(reported.contains("all owners of a shared object left: planning again"), "{reported}");
+    assert!(!project.has("common.txt"), "{reported}");
 }
 
 /// Returns the same product with the port selected.
-fn meaning_port(product: &str) -> String {
+fn with_selected_port(product: &str) -> String {
     let product = product.lines().map(|line| format!("  {line}\n")).collect::<String>();
     format!("dataProduct:\n{product}componentIdToProvision: urn:dmb:cmp:finance:cash:0:port\n")
 }

@@ -204,7 +204,7 @@ fn server_for_other_machines_needs_access_control() {
     assert!(error.contains("`0.0.0.0:0` is reachable from other machines"), "{error}");
     project.write("terrace.yaml", "server: {bind: '0.0.0.0:0', auth: {mode: none}}\n");
     let server = project.start(project.command(["serve"]));
-    server.until_told("serving on http://0.0.0.0:");
+    server.wait_for_stderr("serving on http://0.0.0.0:");
 }
 
 #[test]
@@ -225,8 +225,8 @@ fn short_token_is_refused_unless_the_configuration_allows_it() {
     write("");
     let server = Served::start(&project, &[]);
     assert_eq!((status(&server, "a"), status(&server, "tok-read-0123456789")), (401, 200));
-    until("it is logged", || server.told().contains("refused a token that is too short"));
-    assert!(server.told().contains("a token is short"), "{}", server.told());
+    until("it is logged", || server.stderr().contains("refused a token that is too short"));
+    assert!(server.stderr().contains("a token is short"), "{}", server.stderr());
     drop(server);
     write(", minimumTokenLength: 1");
     let server = Served::start(&project, &[]);
@@ -237,5 +237,5 @@ fn short_token_is_refused_unless_the_configuration_allows_it() {
     assert_eq!(status(&server, "tok-read-0123456789"), 401);
     drop(server);
     write(", minimumTokenLength: 0");
-    project.run(["serve"]).with_code(1).says("expected a whole number from 1 to 1024");
+    project.run(["serve"]).with_code(1).prints("expected a whole number from 1 to 1024");
 }

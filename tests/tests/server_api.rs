@@ -96,7 +96,7 @@ fn cancelled_plan_is_not_applied() {
     let project = crate::server::project();
     project.make_gate("gate-a");
     let server = Served::start(&project, &["--workers", "1"]);
-    let works = server.ask("/v1/provision", &crate::server::product(&["a"]));
+    let works = server.submit("/v1/provision", &crate::server::product(&["a"]));
     until("the worker is at work", || project.has("started-a"));
     let body = json!({"descriptor": crate::server::product(&["b"])}).to_string();
     let plan = server.call("POST", "/api/v1/plans", &body).json();
@@ -110,7 +110,7 @@ fn cancelled_plan_is_not_applied() {
         (409, Some("the plan failed: there is nothing to apply"))
     );
     project.open_gate("gate-a");
-    assert_eq!(server.ended(&works)["status"], "COMPLETED");
+    assert_eq!(server.wait_for_end(&works)["status"], "COMPLETED");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn breaker_of_a_lease_is_named_in_the_holders_log() {
     let project = crate::server::project();
     project.make_gate("gate-a");
     let server = Served::start(&project, &[]);
-    let operation = server.ask("/v1/provision", &crate::server::product(&["a"]));
+    let operation = server.submit("/v1/provision", &crate::server::product(&["a"]));
     until("it is at work", || project.has("started-a"));
     let lease = get(&server, "/leases")["items"][0].clone();
     assert_eq!(lease["operation"], json!(operation));
@@ -127,7 +127,7 @@ fn breaker_of_a_lease_is_named_in_the_holders_log() {
     let log = get(&server, &format!("/operations/{operation}/logs")).to_string();
     assert!(log.contains("anonymous broke the lease of `a` of "), "{log}");
     project.open_gate("gate-a");
-    assert_eq!(server.ended(&operation)["status"], "FAILED");
+    assert_eq!(server.wait_for_end(&operation)["status"], "FAILED");
 }
 
 #[test]
@@ -161,8 +161,8 @@ fn stale_plan_names_what_changed() {
     let operation = applied["operation"].as_str().unwrap();
     assert_eq!(ended(&server, operation)["status"], "failed");
     let log = get(&server, &format!("/operations/{operation}/logs")).to_string();
-    let told = "the plan is stale: its actions about `site@local:local_file.page` have changed";
-    assert!(log.contains(told), "{log}");
+    let message = "the plan is stale: its actions about `site@local:local_file.page` have changed";
+    assert!(log.contains(message), "{log}");
 }
 
 /// Returns the newest plan operation.
@@ -187,20 +187,24 @@ fn descriptor_warnings_are_in_plans_and_verdicts() {
     let descriptor = super::server::product(&["a"]).replace("dependsOn: []", "dependsOn: ['urn:dmb:cmp:sales:x:0:y']");
     let warning = "the dependency `urn:dmb:cmp:sales:x:0:y` is outside this data product (terrace does not wait \
                    for it, and expressions cannot read its outputs)";
-    let is_warned = |told: &Json| told["warnings"][0].as_str().is_some_and(|told| told.ends_with(warning));
+    let is_warned = |json: &Json| json["warnings"][0].as_str().is_some_and(|text| text.ends_with(warning));
     let verdict = server.send("/v1/validate", "DATAPRODUCT_DESCRIPTOR", &descriptor).json();
     assert!(verdict["valid"] == true && is_warned(&verdict), "{verdict}");
-    let token = server.ask("/v2/validate", &descriptor);
-    let verdict = server.ended_at(&format!("/v2/validate/{token}/status"));
+    let token = server.submit("/v2/validate", &descriptor);
+    let verdict = server.wait_for_end_at(&format!("/v2/validate/{token}/status"));
     assert!(is_warned(&verdict["info"]["publicInfo"]), "{verdict}");
     let planned = &verdict["info"]["publicInfo"]["plan"];
     assert_eq!((&planned["counts"]["add"], &planned["counts"]["destroy"]), (&json!(1), &json!(0)), "{verdict}");
     let made = plan(&server, &descriptor, "application/json").json();
-    let told = &made["plan"]["terrace"]["diagnostics"][0];
-    assert_eq!((&told["code"], &told["severity"]), (&json!("outside_dependency"), &json!("warning")), "{made}");
+    let diagnostic = &made["plan"]["terrace"]["diagnostics"][0];
+    assert_eq!(
+        (&diagnostic["code"], &diagnostic["severity"]),
+        (&json!("outside_dependency"), &json!("warning")),
+        "{made}"
+    );
     let markdown = plan(&server, &descriptor, "text/markdown");
     assert!(markdown.body.contains("is outside this data product"), "{markdown:?}");
-    let status = server.ended(&server.ask("/v1/provision", &descriptor));
+    let status = server.wait_for_end(&server.submit("/v1/provision", &descriptor));
     let logged = status["logs"].as_array().unwrap().iter().find(|line| line["level"] == "WARNING").unwrap();
     assert!(logged["message"].as_str().unwrap().ends_with(warning), "{status}");
 }

@@ -1,6 +1,6 @@
 //! Unreadable bodies and paths: each is refused in the format of its API, and no operation begins.
 
-use crate::server::{meaning, product, project};
+use crate::server::{product, project, with_selected};
 use serde_json::json;
 use terrace_tests::served::{Answer, Served, request};
 
@@ -75,7 +75,7 @@ fn body_must_be_an_object_and_not_a_list() {
         assert!(answer.body.contains("a JSON object"), "{answer:?}");
     }
     let answer = server.call("POST", NATIVE, &json!({"descriptor": descriptor}).to_string());
-    assert_eq!(answer.status, 200, "{answer:?}\n{}", server.told());
+    assert_eq!(answer.status, 200, "{answer:?}\n{}", server.stderr());
 }
 
 /// The message has no internal type names and no sent values.
@@ -126,7 +126,7 @@ fn field_of_the_wrong_type_is_reported_by_path_with_the_expected_type() {
 fn unknown_descriptor_kind_is_refused_by_its_field() {
     let project = project();
     let server = Served::start(&project, &[]);
-    for descriptor in [product(&["a"]), meaning("a", &["a"])] {
+    for descriptor in [product(&["a"]), with_selected("a", &["a"])] {
         let answer = server.send("/v1/provision", "NOPE", &descriptor);
         assert_eq!((answer.status, &answer.json()["inputErrorField"]), (400, &json!("descriptorKind")), "{answer:?}");
         let kinds = "COMPONENT_DESCRIPTOR, DATAPRODUCT_DESCRIPTOR, DATAPRODUCT_DESCRIPTOR_WITH_RESULTS";
@@ -141,7 +141,7 @@ fn unknown_descriptor_kind_is_refused_by_its_field() {
 fn misspelt_field_is_refused_and_unknown_field_is_ignored() {
     let project = project();
     let server = Served::start(&project, &[]);
-    assert_eq!(server.ended(&server.ask("/v1/provision", &product(&["a"])))["status"], "COMPLETED");
+    assert_eq!(server.wait_for_end(&server.submit("/v1/provision", &product(&["a"])))["status"], "COMPLETED");
     let unprovision = |field: &str| {
         let body = json!({"descriptorKind": "DATAPRODUCT_DESCRIPTOR", "descriptor": product(&["a"]), field: true});
         server.call("POST", "/v1/unprovision", &body.to_string())
@@ -160,7 +160,7 @@ fn product_without_components_is_refused_and_removes_nothing() {
     let project = project();
     let server = Served::start(&project, &[]);
     let text = product(&["a"]);
-    assert_eq!(server.ended(&server.ask("/v1/provision", &text))["status"], "COMPLETED");
+    assert_eq!(server.wait_for_end(&server.submit("/v1/provision", &text))["status"], "COMPLETED");
     let (product, _) = text.split_once("components:").unwrap();
     for components in ["components: []", "components:", "components: null", "", "component: [{}]"] {
         let text = format!("{product}{components}\n");

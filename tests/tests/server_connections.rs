@@ -16,7 +16,7 @@ fn served(connections: &str, more: &str) -> (Project, Served) {
 }
 
 /// Waits until the metrics have this line.
-fn until_figure(server: &Served, line: &str) {
+fn wait_for_metric(server: &Served, line: &str) {
     until(line, || server.call("GET", "/metrics", "").body.contains(line));
 }
 
@@ -34,8 +34,8 @@ fn connection_is_closed_if_its_caller_reads_no_answer() {
     let call = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nhost: localhost\r\n\r\n";
     // More than the buffers of both ends hold.
     let unread: Vec<TcpStream> = (0..5).map(|_| server.begin(&call.repeat(40))).collect();
-    until_figure(&server, "terrace_http_connections_closed_total{reason=\"unread\"} 5");
-    until_figure(&server, "terrace_http_connections 1");
+    wait_for_metric(&server, "terrace_http_connections_closed_total{reason=\"unread\"} 5");
+    wait_for_metric(&server, "terrace_http_connections 1");
     drop(unread);
     // A caller that reads gets the whole response.
     let reading = server.begin(&call.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n"));
@@ -84,7 +84,7 @@ fn request_is_answered_if_its_body_does_not_arrive() {
     assert!(rest(&trickle).starts_with("HTTP/1.1 400 "));
     trickle.shutdown(Shutdown::Both).ok();
     sender.join().unwrap();
-    until_figure(&server, "terrace_http_connections_closed_total{reason=\"body\"} 2");
+    wait_for_metric(&server, "terrace_http_connections_closed_total{reason=\"body\"} 2");
 }
 
 #[test]
@@ -115,8 +115,8 @@ fn new_connection_evicts_a_silent_one_at_the_limit() {
         answer.starts_with("HTTP/1.1 200 ")
     });
     assert!(answer.contains("terrace_http_connections_refused_total{reason=\"max_per_address\"} "), "{answer}");
-    until_figure(&server, "terrace_http_connections_closed_total{reason=\"evicted\"} ");
-    assert!(server.told().contains("refusing connections"), "{}", server.told());
+    wait_for_metric(&server, "terrace_http_connections_closed_total{reason=\"evicted\"} ");
+    assert!(server.stderr().contains("refusing connections"), "{}", server.stderr());
     drop(silent);
 }
 
@@ -126,13 +126,13 @@ fn server_accepts_again_after_descriptors_are_free() {
     project.write("terrace.yaml", "server: {connections: {max: 120, maxPerAddress: 120, headTimeout: 60s}}\n");
     let server = Served::start_with_files(&project, 128);
     let silent: Vec<TcpStream> = (0..150).map(|_| server.begin("")).collect();
-    until("the lack is logged", || server.told().contains("cannot accept connections"));
+    until("the lack is logged", || server.stderr().contains("cannot accept connections"));
     drop(silent);
     until("its end is logged", || {
         assert_eq!(server.call("GET", "/health", "").status, 200);
-        server.told().contains("accepting connections again")
+        server.stderr().contains("accepting connections again")
     });
-    assert_eq!(server.told().matches("cannot accept connections").count(), 1, "{}", server.told());
+    assert_eq!(server.stderr().matches("cannot accept connections").count(), 1, "{}", server.stderr());
 }
 
 #[test]
@@ -140,15 +140,15 @@ fn limit_above_the_open_file_limit_is_refused() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {connections: {max: 4294967295}}\n");
     let ran = project.run(["serve", "--bind", "127.0.0.1:0"]).with_code(1);
-    ran.says("`server.connections.max` is 4294967295, and this process may open").says("`ulimit -n`");
-    for (setting, told) in [
+    ran.prints("`server.connections.max` is 4294967295, and this process may open").prints("`ulimit -n`");
+    for (setting, expected) in [
         ("max: 0", "expected a whole number from 1"),
         ("headTimeout: 1ms", "expected a duration of at least 100ms"),
         ("writeTimeout: 3", "expected a duration of at least 100ms"),
         ("maximum: 3", "maximum"),
     ] {
         project.write("terrace.yaml", format!("server: {{connections: {{{setting}}}}}\n"));
-        project.run(["serve", "--bind", "127.0.0.1:0"]).with_code(1).says(told);
+        project.run(["serve", "--bind", "127.0.0.1:0"]).with_code(1).prints(expected);
     }
 }
 
@@ -157,7 +157,7 @@ fn event_streams_are_limited_and_released() {
     let (project, server) = served("maxStreams: 2", ", stacks: true");
     let stack = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: slow}\nresources:\n  - type: local_command\n    \
                  name: c\n    config: {create: [sh, -c, 'until [ -e go ]; do sleep 0.05; done; echo \"{}\"']}\n";
-    let operation = server.ask("/v1/provision", stack);
+    let operation = server.submit("/v1/provision", stack);
     let path = format!("/api/v1/operations/{operation}/events");
     let follow = || {
         let call = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
@@ -170,9 +170,9 @@ fn event_streams_are_limited_and_released() {
     assert!(open.iter().all(|(_, status)| status == "HTTP/1.1 200"));
     let refused = server.call("GET", &path, "");
     assert_eq!((refused.status, refused.header("retry-after")), (503, "5"), "{refused:?}");
-    until_figure(&server, "terrace_http_event_streams 2");
+    wait_for_metric(&server, "terrace_http_event_streams 2");
     drop(open);
     until("a stream is given back", || follow().1 == "HTTP/1.1 200");
     project.write("go", "");
-    assert_eq!(server.ended(&operation)["status"], "COMPLETED");
+    assert_eq!(server.wait_for_end(&operation)["status"], "COMPLETED");
 }

@@ -104,5 +104,5 @@ fn validation_asks_remote_systems_if_configured() {
     assert!(errors.iter().any(|error| error.contains("127.0.0.1:1 cannot be reached")), "{errors:?}");
     project.write("terrace.yaml", format!("environments: {{asks: {{validate: {{remot: true}}, {unreachable}}}}}\n"));
     project.write("product.yaml", "id: urn:dmb:dp:a:b:0\nenvironment: asks\ncomponents: []\n");
-    project.run(["validate", "product.yaml"]).with_code(1).says("did you mean `remote`?");
+    project.run(["validate", "product.yaml"]).with_code(1).prints("did you mean `remote`?");
 }

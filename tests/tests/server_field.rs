@@ -24,7 +24,7 @@ fn every_real_descriptor_is_answered_by_every_call() {
         let later = server.send("/v2/validate", COMPONENT, &text);
         match later.status {
             202 => {
-                let status = server.ended_at(&format!("/v2/validate/{}/status", later.body));
+                let status = server.wait_for_end_at(&format!("/v2/validate/{}/status", later.body));
                 assert_eq!(status["status"], "COMPLETED", "{what}: {status}");
             }
             400 => assert!(!is_valid && has_errors(&later.json()), "{what}: {later:?}"),
@@ -34,7 +34,7 @@ fn every_real_descriptor_is_answered_by_every_call() {
             let answer = server.send(path, COMPONENT, &text);
             match answer.status {
                 202 => {
-                    let status = server.ended(&answer.body);
+                    let status = server.wait_for_end(&answer.body);
                     let is_done = status["status"] == "COMPLETED";
                     assert!(is_done || !status["result"].as_str().unwrap().is_empty(), "{path} {what}: {status}");
                     completed += usize::from(is_done && path == "/v1/provision");

@@ -6,22 +6,22 @@ use terrace_tests::served::Served;
 use terrace_tests::{Project, until};
 
 /// Starts a server that works on a request: one object is created, and the other one waits at its gate.
-fn at_work() -> (Project, Served, String) {
-    at_work_with(&[])
+fn busy_server() -> (Project, Served, String) {
+    busy_server_with(&[])
 }
 
-fn at_work_with(more: &[&str]) -> (Project, Served, String) {
+fn busy_server_with(more: &[&str]) -> (Project, Served, String) {
     let project = project();
     project.make_gate("gate-a");
     let server = Served::start(&project, more);
-    let token = server.ask("/v1/provision", &product(&["a", "b"]));
+    let token = server.submit("/v1/provision", &product(&["a", "b"]));
     until("both are being made", || project.has("started-a") && project.has("made-b"));
     (project, server, token)
 }
 
 /// Starts and kills such a server, and lets its program end.
 fn left() -> (Project, String) {
-    let (project, server, token) = at_work();
+    let (project, server, token) = busy_server();
     server.kill();
     drop(server);
     project.open_gate("gate-a");
@@ -36,16 +36,16 @@ fn abandoned_request_is_reported_and_the_next_server_cancels_it() {
     project
         .run(["operations", "logs", "--follow", &token])
         .with_code(1)
-        .says(&message)
-        .says("start a server to continue it, or end it with `terrace operations cancel`");
+        .prints(&message)
+        .prints("start a server to continue it, or end it with `terrace operations cancel`");
     // Recovery settles the steps and leaves the request to a server.
     project.run(["recover", "--env", "test"]).done();
-    project.run(["operations", "list"]).done().says("abandoned");
-    project.run(["doctor"]).done().says(&format!("no server works on operation `{token}` (provision)"));
+    project.run(["operations", "list"]).done().prints("abandoned");
+    project.run(["doctor"]).done().prints(&format!("no server works on operation `{token}` (provision)"));
     let cancelled = project.run(["operations", "cancel", &token]).done();
-    cancelled.says(&format!("operation {token} will stop: the next server ends it"));
+    cancelled.prints(&format!("operation {token} will stop: the next server ends it"));
     let server = Served::start(&project, &[]);
-    assert_eq!(server.ended(&token)["status"], "TERMINATED");
+    assert_eq!(server.wait_for_end(&token)["status"], "TERMINATED");
     assert_eq!(log(&project), ["a", "b"]);
     assert!(!project.run(["doctor"]).done().stdout.contains("no server works"));
 }
@@ -70,14 +70,14 @@ fn continued_request_is_running_until_it_ends() {
 
 #[test]
 fn cancelled_request_stops_after_its_running_step() {
-    let (project, server, token) = at_work();
+    let (project, server, token) = busy_server();
     assert_eq!(server.call("DELETE", &format!("/v1/provision/{token}"), "").status, 202);
     server.kill();
     drop(server);
     let server = Served::start(&project, &[]);
     assert_eq!(server.status(&token)["status"], "TERMINATING");
     project.open_gate("gate-a");
-    let status = server.ended(&token);
+    let status = server.wait_for_end(&token);
     assert_eq!(
         (&status["status"], &status["result"]),
         (&json!("TERMINATED"), &json!("stopped before the rest was applied")),
@@ -90,7 +90,7 @@ fn cancelled_request_stops_after_its_running_step() {
 
 #[test]
 fn request_that_killed_three_servers_fails_with_the_reason() {
-    let (project, mut server, token) = at_work();
+    let (project, mut server, token) = busy_server();
     for attempt in [2, 3] {
         server.kill();
         drop(server);
@@ -104,7 +104,7 @@ fn request_that_killed_three_servers_fails_with_the_reason() {
     server.kill();
     drop(server);
     let server = Served::start(&project, &[]);
-    let status = server.ended(&token);
+    let status = server.wait_for_end(&token);
     assert_eq!(status["status"], "FAILED", "{status}");
     let result = status["result"].as_str().unwrap();
     assert!(result.starts_with("gave up: 3 server processes died while they worked on this request"), "{result}");
@@ -113,15 +113,15 @@ fn request_that_killed_three_servers_fails_with_the_reason() {
     // The next request settles the steps of this one.
     project.open_gate("gate-a");
     until("the program that outlived its servers has ended", || project.has("made-a"));
-    let token = server.ask("/v1/provision", &product(&["a", "b"]));
-    assert_eq!(server.ended(&token)["status"], "COMPLETED");
+    let token = server.submit("/v1/provision", &product(&["a", "b"]));
+    assert_eq!(server.wait_for_end(&token)["status"], "COMPLETED");
     assert_eq!(log(&project), ["a", "b"], "each is made once");
 }
 
 #[test]
 fn orderly_shutdown_never_counts_as_a_crash() {
     let at_once = &["--drain", "0s"];
-    let (project, mut server, token) = at_work_with(at_once);
+    let (project, mut server, token) = busy_server_with(at_once);
     for _ in 0..4 {
         drop(server.stop());
         server = Served::start(&project, at_once);
@@ -131,7 +131,7 @@ fn orderly_shutdown_never_counts_as_a_crash() {
         });
     }
     project.open_gate("gate-a");
-    assert_eq!(server.ended(&token)["status"], "COMPLETED");
+    assert_eq!(server.wait_for_end(&token)["status"], "COMPLETED");
     let logs = server.call("GET", &format!("/api/v1/operations/{token}/logs"), "").body;
     assert!(!logs.contains("died while it worked"), "{logs}");
 }

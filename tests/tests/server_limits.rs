@@ -23,8 +23,8 @@ fn stack_with_too_many_resources_is_refused_with_place_and_limit() {
     assert!(answer.body.contains("raise `server.limits` of the server"), "{answer:?}");
     let answer = server.send("/v1/validate", "DATAPRODUCT_DESCRIPTOR", &many).json();
     assert_eq!(answer["valid"], json!(false));
-    let token = server.ask("/v2/validate", &many);
-    let status = server.ended_at(&format!("/v2/validate/{token}/status"));
+    let token = server.submit("/v2/validate", &many);
+    let status = server.wait_for_end_at(&format!("/v2/validate/{token}/status"));
     assert!(status["info"].to_string().contains("the stack has more than 2 resources"), "{status}");
     let few = server.send("/v1/validate", "DATAPRODUCT_DESCRIPTOR", &product(&["a"])).json();
     assert_eq!(few["valid"], json!(true), "{few}");
@@ -57,6 +57,6 @@ fn large_descriptors_are_compiled_one_after_another() {
             assert_eq!((answer.status, &answer.json()["valid"]), (200, &json!(true)), "{answer:?}");
         }
     });
-    let token = server.ask("/v1/provision", &large);
-    assert_eq!(server.ended(&token)["status"], "COMPLETED");
+    let token = server.submit("/v1/provision", &large);
+    assert_eq!(server.wait_for_end(&token)["status"], "COMPLETED");
 }

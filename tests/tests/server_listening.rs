@@ -43,7 +43,7 @@ fn certificate_is_renewed_at_runtime() {
     let _ = certify(&project);
     project.write("server.pem", &certificate);
     server.hang_up();
-    until("the mistake is logged", || server.told().contains("keeping the old one"));
+    until("the mistake is logged", || server.stderr().contains("keeping the old one"));
     assert!(trusts(&server, &second));
     project.write("server.key", &key);
     assert_eq!(server.stop().code, 0);
@@ -53,24 +53,24 @@ fn certificate_is_renewed_at_runtime() {
 fn unusable_certificate_is_reported_before_the_server_starts() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {tls: {cert: server.pem, key: server.key}}\n");
-    project.run(["serve"]).with_code(1).says("server.pem`: No such file or directory");
+    project.run(["serve"]).with_code(1).prints("server.pem`: No such file or directory");
     project.write("server.pem", "abc");
-    project.run(["serve"]).with_code(1).says("server.pem` contains no certificate");
-    project.run(["doctor"]).with_code(1).says("fail  server certificate: `").says("contains no certificate");
+    project.run(["serve"]).with_code(1).prints("server.pem` contains no certificate");
+    project.run(["doctor"]).with_code(1).prints("fail  server certificate: `").prints("contains no certificate");
     let _ = certify(&project);
-    project.run(["doctor"]).done().says("ok    server certificate: ").says("server.pem, with its key");
+    project.run(["doctor"]).done().prints("ok    server certificate: ").prints("server.pem, with its key");
     project.write("server.key", "abc");
     let ran = project.run(["serve"]).with_code(1);
-    ran.says("server.key` contains no private key").says("name two PEM files in `server.tls`");
+    ran.prints("server.key` contains no private key").prints("name two PEM files in `server.tls`");
     let key = {
         certify(&project);
         project.read("server.key")
     };
     let _ = certify(&project);
     project.write("server.key", key);
-    project.run(["serve"]).with_code(1).says("cannot be used together");
+    project.run(["serve"]).with_code(1).prints("cannot be used together");
     project.write("terrace.yaml", "server: {tls: {cert: server.pem}}\n");
-    project.run(["serve"]).with_code(1).says("`key`");
+    project.run(["serve"]).with_code(1).prints("`key`");
 }
 
 #[test]

@@ -95,7 +95,7 @@ struct World {
     issuer: Peer,
     keys: Arc<Mutex<Vec<Json>>>,
     /// How often the server requested the keys.
-    asked: Arc<AtomicUsize>,
+    request_count: Arc<AtomicUsize>,
     server: Served,
     project: Project,
 }
@@ -103,8 +103,8 @@ struct World {
 impl World {
     fn new(keys: Vec<Json>, more: &str) -> Self {
         let keys = Arc::new(Mutex::new(keys));
-        let (shown, asked) = (Arc::clone(&keys), Arc::<AtomicUsize>::default());
-        let count = Arc::clone(&asked);
+        let (shown, request_count) = (Arc::clone(&keys), Arc::<AtomicUsize>::default());
+        let count = Arc::clone(&request_count);
         let own = Arc::new(Mutex::new(String::new()));
         let url = Arc::clone(&own);
         let issuer = Peer::start(move |path, _| match path {
@@ -125,7 +125,7 @@ impl World {
             format!("server: {{auth: {{mode: oidc, issuer: '{url}', audience: terrace{more}}}}}\n"),
         );
         let server = Served::start(&project, &[]);
-        Self { issuer, keys, asked, server, project }
+        Self { issuer, keys, request_count, server, project }
     }
 
     #[expect(clippy::disallowed_methods, reason = "a token holds until a time of this clock")]
@@ -143,7 +143,7 @@ impl World {
     }
 
     /// Calls the server with this token. Returns the status of a read call, and status and detail of a changing call.
-    fn asks(&self, token: &str) -> (u16, u16, String) {
+    fn call_twice(&self, token: &str) -> (u16, u16, String) {
         let bearer = format!("Bearer {token}");
         let headers = [("authorization", bearer.as_str())];
         let read = self.server.call_with("GET", "/api/v1/stacks", "", &headers);
@@ -158,37 +158,37 @@ fn token_is_accepted_with_every_kind_of_key() {
     let world = World::new(keys.iter().map(|key| key.shown(key.algorithm())).collect(), "");
     for key in &keys {
         let claims = world.claims(&json!({}));
-        let (read, change, detail) = world.asks(&key.token(key.algorithm(), &claims));
+        let (read, change, detail) = world.call_twice(&key.token(key.algorithm(), &claims));
         assert_eq!((read, change), (200, 403), "{} {detail}", key.algorithm());
         assert_eq!(detail, "the token of `ada` has the scope `plan`, and this call needs `apply`");
     }
     // The discovery document and the keys were each requested once.
-    assert_eq!(world.issuer.heard().len(), 2);
-    world.project.run(["doctor"]).done().says("ok    issuer of tokens: ").says("answers with its keys");
+    assert_eq!(world.issuer.calls().len(), 2);
+    world.project.run(["doctor"]).done().prints("ok    issuer of tokens: ").prints("answers with its keys");
 }
 
 #[test]
 fn roles_allow_what_the_configuration_says() {
     let key = Key::ec();
     let world = World::new(vec![key.shown("1")], ", rolesClaim: realm.roles, roles: {engineers: apply, all: read}");
-    let asks = |roles: Json| {
+    let call_twice = |roles: Json| {
         let claims = world.claims(&json!({"roles": null, "realm": {"roles": roles}, "preferred_username": "grace"}));
-        world.asks(&key.token("1", &claims))
+        world.call_twice(&key.token("1", &claims))
     };
     // 404: the caller is authorised, and the plan does not exist.
-    assert_eq!(asks(json!(["all", "engineers"])).1, 404);
-    assert_eq!(asks(json!("engineers all")).1, 404);
-    let (read, change, detail) = asks(json!(["all"]));
+    assert_eq!(call_twice(json!(["all", "engineers"])).1, 404);
+    assert_eq!(call_twice(json!("engineers all")).1, 404);
+    let (read, change, detail) = call_twice(json!(["all"]));
     assert_eq!((read, change), (200, 403), "{detail}");
     assert_eq!(detail, "the token of `grace` has the scope `read`, and this call needs `apply`");
     let nameless = json!({"roles": null, "realm": {"roles": ["all"]}, "preferred_username": "", "email": " "});
-    let (.., detail) = world.asks(&key.token("1", &world.claims(&nameless)));
+    let (.., detail) = world.call_twice(&key.token("1", &world.claims(&nameless)));
     assert_eq!(
         detail, "the token of `ada` has the scope `read`, and this call needs `apply`",
         "an empty name is ignored"
     );
     for none in [json!([]), json!(["apply"]), json!(7), json!({"engineers": true}), Json::Null] {
-        let (read, change, detail) = asks(none);
+        let (read, change, detail) = call_twice(none);
         assert_eq!((read, change), (403, 403));
         assert_eq!(detail, "the token of `grace` has no role of this server, and this call needs the scope `apply`");
     }
@@ -199,7 +199,7 @@ fn token_not_issued_for_this_server_is_refused_with_the_reason() {
     let (key, other) = (Key::ec(), Key::ec());
     let world = World::new(vec![key.shown("1"), Key::rsa().shown("rsa")], "");
     let refused = |token: &str, why: &str| {
-        let (read, change, detail) = world.asks(token);
+        let (read, change, detail) = world.call_twice(token);
         assert_eq!((read, change), (401, 401), "{detail}");
         assert_eq!(detail, format!("the caller is unknown: {why}"));
     };
@@ -227,7 +227,7 @@ fn token_not_issued_for_this_server_is_refused_with_the_reason() {
     let critical = json!({"alg": "ES256", "kid": "1", "crit": ["x"], "x": 1});
     let why = "the token has unknown critical extensions (`crit`)";
     refused(&signed(&critical, &claims, |text| key.sign(text)), why);
-    let (read, ..) = world.asks(&key.token("1", &claims));
+    let (read, ..) = world.call_twice(&key.token("1", &claims));
     assert_eq!(read, 200);
 }
 
@@ -238,7 +238,7 @@ fn token_for_another_purpose_is_refused() {
     let world = World::new(shown(), "");
     let refused = |world: &World, head: &Json, claims: Json, why: &str| {
         let claims = world.claims(&claims);
-        let (read, _, detail) = world.asks(&signed(head, &claims, |text| key.sign(text)));
+        let (read, _, detail) = world.call_twice(&signed(head, &claims, |text| key.sign(text)));
         let output = if read == 401 { detail.strip_prefix("the caller is unknown: ").unwrap() } else { "" };
         assert_eq!(output, why, "{head} {claims}");
     };
@@ -263,7 +263,7 @@ fn token_for_another_purpose_is_refused() {
     world
         .project
         .write("wrong/terrace.yaml", "server: {auth: {mode: oidc, issuer: 'https://a', audience: b, clients: []}}\n");
-    world.project.run(["--chdir", "wrong", "serve"]).with_code(1).says("`clients` accepts no token");
+    world.project.run(["--chdir", "wrong", "serve"]).with_code(1).prints("`clients` accepts no token");
 }
 
 #[test]
@@ -274,11 +274,11 @@ fn remote_keys_over_http_are_refused() {
         "issuer: 'https://a.example.com', jwksUrl: 'http://a.example.com/keys'",
     ] {
         project.write("terrace.yaml", format!("server: {{auth: {{mode: oidc, audience: a, {urls}}}}}\n"));
-        project.run(["serve"]).with_code(1).says("`http://` to another machine").says("terrace.yaml:1:");
+        project.run(["serve"]).with_code(1).prints("`http://` to another machine").prints("terrace.yaml:1:");
     }
     let issuer = Peer::start(|_, _| (200, json!({"jwks_uri": "http://keys.example.com/keys"}).to_string()));
     project.write("terrace.yaml", format!("server: {{auth: {{mode: oidc, audience: a, issuer: '{}'}}}}\n", issuer.url));
-    project.run(["doctor"]).with_code(1).says("its `jwks_uri` cannot be used: it is `http://` to another machine");
+    project.run(["doctor"]).with_code(1).prints("its `jwks_uri` cannot be used: it is `http://` to another machine");
 }
 
 #[test]
@@ -311,14 +311,14 @@ fn changed_keys_are_requested_again_but_not_for_every_token() {
     let world = World::new(vec![], "");
     let claims = world.claims(&json!({}));
     let unknown = "the caller is unknown: the issuer does not have the key of this token";
-    assert_eq!(world.asks(&old.token("old", &claims)), (401, 401, unknown.to_owned()));
-    let asked = world.issuer.heard().len();
+    assert_eq!(world.call_twice(&old.token("old", &claims)), (401, 401, unknown.to_owned()));
+    let calls_before = world.issuer.calls().len();
     for _ in 0..20 {
-        assert_eq!(world.asks(&new.token("made-up", &claims)).0, 401);
+        assert_eq!(world.call_twice(&new.token("made-up", &claims)).0, 401);
     }
-    assert_eq!(world.issuer.heard().len(), asked, "who makes up keys makes it ask");
+    assert_eq!(world.issuer.calls().len(), calls_before, "who makes up keys makes it ask");
     world.keys.lock().unwrap().push(new.shown("new"));
-    terrace_tests::until("the new key is known", || world.asks(&new.token("new", &claims)).0 == 200);
+    terrace_tests::until("the new key is known", || world.call_twice(&new.token("new", &claims)).0 == 200);
 }
 
 #[test]
@@ -326,20 +326,20 @@ fn caller_with_a_known_key_does_not_wait_for_a_hanging_issuer() {
     let (known, new) = (Key::ec(), Key::ec());
     let world = World::new(vec![known.shown("known")], "");
     let claims = world.claims(&json!({}));
-    assert_eq!(world.asks(&known.token("known", &claims)).0, 200);
+    assert_eq!(world.call_twice(&known.token("known", &claims)).0, 200);
     let is_answered = AtomicBool::new(false);
     // The issuer does not answer while this lock is held.
     let mut keys = world.keys.lock().unwrap();
     thread::scope(|scope| {
         scope.spawn(|| {
             terrace_tests::until("the new key is known", || {
-                let (read, ..) = world.asks(&new.token("new", &claims));
-                is_answered.fetch_or(world.asked.load(Ordering::SeqCst) > 1, Ordering::SeqCst);
+                let (read, ..) = world.call_twice(&new.token("new", &claims));
+                is_answered.fetch_or(world.request_count.load(Ordering::SeqCst) > 1, Ordering::SeqCst);
                 read == 200
             });
         });
-        terrace_tests::until("the keys are requested again", || world.asked.load(Ordering::SeqCst) > 1);
-        assert_eq!(world.asks(&known.token("known", &claims)).0, 200);
+        terrace_tests::until("the keys are requested again", || world.request_count.load(Ordering::SeqCst) > 1);
+        assert_eq!(world.call_twice(&known.token("known", &claims)).0, 200);
         assert!(!is_answered.load(Ordering::SeqCst), "it waited for the issuer");
         keys.push(new.shown("new"));
         drop(keys);
@@ -351,7 +351,7 @@ fn server_without_its_issuer_is_not_ready_and_reports_it() {
     let project = Project::new();
     let gone = { Peer::start(|_, _| (500, String::new())).url.clone() };
     project.write("terrace.yaml", format!("server: {{auth: {{mode: oidc, issuer: '{gone}', audience: a}}}}\n"));
-    project.run(["doctor"]).with_code(1).says("fail  issuer of tokens: ").says("correct `server.auth`");
+    project.run(["doctor"]).with_code(1).prints("fail  issuer of tokens: ").prints("correct `server.auth`");
     let server = Served::start(&project, &[]);
     let ready = server.call("GET", "/ready", "");
     assert_eq!(ready.status, 503);

@@ -15,13 +15,13 @@ fn server_reports_health_readiness_and_metrics() {
         ready.json()["checks"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap().to_owned()).collect();
     let instances =
         ["airbyte", "databricks", "hasura", "local", "pipelines", "postgres", "snowflake", "sqlite", "witboost"];
-    let asked: Vec<String> = instances.iter().map(|instance| format!("local: {instance}")).collect();
-    assert_eq!(names, [vec!["state".to_owned()], asked].concat());
+    let checks: Vec<String> = instances.iter().map(|instance| format!("local: {instance}")).collect();
+    assert_eq!(names, [vec!["state".to_owned()], checks].concat());
     let text = "id: urn:dmb:dp:a:b:0\nname: B\ndomain: a\nversion: 0.1.0\nkind: dataproduct\nenvironment: local\n\
                 specific: {}\ncomponents:\n- {id: 'urn:dmb:cmp:a:b:0:s', name: S, kind: storage, version: 0.0.0, \
                 specific: {}, dataContract: {schema: [{name: ID, dataType: INT}]}}\n";
-    let token = server.ask("/v1/provision", text);
-    assert_eq!(server.ended(&token)["status"], "COMPLETED");
+    let token = server.submit("/v1/provision", text);
+    assert_eq!(server.wait_for_end(&token)["status"], "COMPLETED");
     let figures = server.call("GET", "/metrics", "");
     assert_eq!(figures.content_type, "text/plain; version=0.0.4");
     for line in [
@@ -81,10 +81,10 @@ fn server_is_ready_while_its_state_accepts_writes() {
     assert_eq!(server.call("GET", "/health", "").status, 200);
     cluster.order("start");
     until("it is ready again", || server.call("GET", "/ready", "").status == 200);
-    until("the end of the outage is logged", || server.told().contains("claiming requests again"));
+    until("the end of the outage is logged", || server.stderr().contains("claiming requests again"));
     // Each message is logged once, however long the outage was.
     for once in ["cannot claim requests", "cannot listen for requests"] {
-        assert_eq!(server.told().matches(once).count(), 1, "{}", server.told());
+        assert_eq!(server.stderr().matches(once).count(), 1, "{}", server.stderr());
     }
 }
 
@@ -116,7 +116,7 @@ fn health_and_metrics_have_their_own_address_if_configured() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {operations: {bind: '127.0.0.1:0'}}\n");
     let server = Served::start(&project, &[]);
-    let output = server.told();
+    let output = server.stderr();
     let (_, rest) = output.split_once("health and metrics on http://").unwrap();
     let address = rest.lines().next().unwrap().to_owned();
     let status = |address: &str, path: &str, host: &str| {

@@ -1,6 +1,6 @@
 //! A database outage while servers and a command line use it: nothing is lost or done twice.
 
-use crate::server::{log, meaning, product, project};
+use crate::server::{log, product, project, with_selected};
 use serde_json::Value as Json;
 use std::time::Instant;
 use terrace_state::contract::cluster::{Cluster, connect};
@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 const GATED: [&str; 3] = ["c00", "c07", "c13"];
 
 /// Two servers and a command line that are working.
-struct AtWork {
+struct BusyServers {
     project: Project,
     servers: [Served; 2],
     names: Vec<String>,
@@ -28,7 +28,7 @@ const STACK: &str = "resources:\n  - type: local_command\n    name: c\n    confi
                      find: [sh, -c, 'cat made-byhand 2>/dev/null || echo null']\n  \
                      - {type: local_value, name: after, config: {input: '${{ resources.c.output.name }}'}}\n";
 
-impl AtWork {
+impl BusyServers {
     fn on(cluster: &Cluster) -> Self {
         let (project, runtime) = (project(), Runtime::new().unwrap());
         let url = runtime.block_on(cluster.database());
@@ -40,8 +40,9 @@ impl AtWork {
         let servers = [(); 2].map(|()| Served::start(&project, &["--workers", "4"]));
         let names: Vec<String> = (0..20).map(|number| format!("c{number:02}")).collect();
         let all: Vec<&str> = names.iter().map(String::as_str).collect();
-        let asked = all.iter().zip(servers.iter().cycle());
-        let tokens = asked.map(|(name, server)| server.ask("/v1/provision", &meaning(name, &all))).collect();
+        let requests = all.iter().zip(servers.iter().cycle());
+        let tokens =
+            requests.map(|(name, server)| server.submit("/v1/provision", &with_selected(name, &all))).collect();
         let apply = project.start(project.command(["apply", "stack.yaml", "--env", "test", "--auto-approve"]));
         until("those with a gate are being made", || {
             GATED.iter().chain(&["byhand"]).all(|name| project.has(&format!("started-{name}")))
@@ -59,7 +60,7 @@ impl AtWork {
     fn finish(self) {
         let Self { project, servers, names, tokens, apply, .. } = self;
         for (token, server) in tokens.iter().zip(servers.iter().rev().cycle()) {
-            let status: Json = server.ended(token);
+            let status: Json = server.wait_for_end(token);
             assert_eq!(status["status"], "COMPLETED", "{status}");
         }
         apply.finish().done();
@@ -72,9 +73,9 @@ impl AtWork {
             &["plan", "product.yaml", "--detailed-exitcode"][..],
             &["plan", "stack.yaml", "--env", "test", "--detailed-exitcode"],
         ] {
-            project.run(words.iter().copied()).done().says("No changes.");
+            project.run(words.iter().copied()).done().prints("No changes.");
         }
-        project.run(["recover", "--env", "test"]).done().says("Nothing to recover.");
+        project.run(["recover", "--env", "test"]).done().prints("Nothing to recover.");
         for server in servers {
             assert_eq!(server.stop().code, 0);
         }
@@ -84,7 +85,7 @@ impl AtWork {
 #[test]
 fn database_restart_loses_and_duplicates_nothing() {
     let cluster = Cluster::alone();
-    let work = AtWork::on(&cluster);
+    let work = BusyServers::on(&cluster);
     cluster.order("stop");
     // The programs end while their results cannot be recorded.
     work.open_gates();
@@ -99,7 +100,7 @@ fn database_restart_loses_and_duplicates_nothing() {
 fn repeated_disconnects_lose_and_duplicate_nothing() {
     const CUTS: usize = 12;
     let cluster = Cluster::alone();
-    let work = AtWork::on(&cluster);
+    let work = BusyServers::on(&cluster);
     work.open_gates();
     let (url, runtime) = (work.url.clone(), &work.runtime);
     runtime.block_on(async {
@@ -126,14 +127,14 @@ fn request_that_meets_an_outage(project: &Project, cluster: &Cluster) -> Json {
     project.write("terrace.yaml", format!("state: '{url}'\nenvironments: {{test: {{}}}}\n"));
     project.make_gate("gate-c00");
     let server = Served::start(project, &["--workers", "2"]);
-    let token = server.ask("/v1/provision", &meaning("c00", &["c00"]));
+    let token = server.submit("/v1/provision", &with_selected("c00", &["c00"]));
     until("the program has started", || project.has("started-c00"));
     cluster.order("stop");
     project.open_gate("gate-c00");
     until("the program has ended", || project.has("made-c00"));
-    until("the server gives up recording it", || server.told().contains("cannot run a request now"));
+    until("the server gives up recording it", || server.stderr().contains("cannot run a request now"));
     cluster.order("start");
-    let status = server.ended(&token);
+    let status = server.wait_for_end(&token);
     assert_eq!(log(project), ["c00"], "the program ran once: {status}");
     assert_eq!(server.stop().code, 0);
     status
@@ -154,7 +155,7 @@ fn step_not_found_after_an_outage_stays_in_doubt() {
     project.write("blueprints/thing.yaml", blueprint.lines().filter(is_kept).collect::<Vec<_>>().join("\n"));
     let status = request_that_meets_an_outage(&project, &cluster);
     assert_eq!(status["status"], "FAILED", "{status}");
-    project.run(["recover", "--env", "test"]).says("the provider does not know if the call took effect");
+    project.run(["recover", "--env", "test"]).prints("the provider does not know if the call took effect");
 }
 
 #[test]
@@ -167,17 +168,17 @@ fn server_continues_after_half_open_connections() {
     project.make_gate("gate-a");
     let server = Served::start(&project, &[]);
     let all = ["a", "b", "c"];
-    let made = server.ask("/v1/provision", &meaning("a", &all));
+    let made = server.submit("/v1/provision", &with_selected("a", &all));
     until("the creation runs", || project.has("started-a"));
-    proxy.swallow();
+    proxy.silence();
     project.open_gate("gate-a");
     let begun = Instant::now();
-    let answer = server.send("/v1/provision", "DATAPRODUCT_DESCRIPTOR", &meaning("b", &all));
+    let answer = server.send("/v1/provision", "DATAPRODUCT_DESCRIPTOR", &with_selected("b", &all));
     assert!([202, 503].contains(&answer.status), "{answer:?}");
-    let status = server.ended(&made);
+    let status = server.wait_for_end(&made);
     assert_eq!(status["status"], "COMPLETED", "{status}");
-    let after = server.ask("/v1/provision", &meaning("c", &all));
-    assert_eq!(server.ended(&after)["status"], "COMPLETED");
+    let after = server.submit("/v1/provision", &with_selected("c", &all));
+    assert_eq!(server.wait_for_end(&after)["status"], "COMPLETED");
     assert!(begun.elapsed().as_secs() < 120, "{:?}", begun.elapsed());
     assert_eq!(log(&project).iter().filter(|name| *name == "a").count(), 1, "it is made once");
     assert_eq!(server.call("GET", "/live", "").status, 200);
@@ -196,7 +197,7 @@ fn server_recovers_when_a_silent_database_answers_again() {
     let server = Served::start(&project, &[]);
     assert_eq!(server.call("GET", "/live", "").status, 200);
     proxy.close();
-    let answer = server.send("/v1/provision", "DATAPRODUCT_DESCRIPTOR", &meaning("a", &["a"]));
+    let answer = server.send("/v1/provision", "DATAPRODUCT_DESCRIPTOR", &with_selected("a", &["a"]));
     assert_eq!(answer.status, 503, "{answer:?}");
     until("it is not ready", || server.call("GET", "/ready", "").status == 503);
     until("it is not live", || server.call("GET", "/live", "").status == 503);
@@ -204,6 +205,6 @@ fn server_recovers_when_a_silent_database_answers_again() {
     proxy.open();
     until("it is live", || server.call("GET", "/live", "").status == 200);
     until("it is ready", || server.call("GET", "/ready", "").status == 200);
-    let token = server.ask("/v1/provision", &meaning("a", &["a"]));
-    assert_eq!(server.ended(&token)["status"], "COMPLETED");
+    let token = server.submit("/v1/provision", &with_selected("a", &["a"]));
+    assert_eq!(server.wait_for_end(&token)["status"], "COMPLETED");
 }

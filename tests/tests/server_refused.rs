@@ -1,6 +1,6 @@
 //! Messages for refused and failed calls: the wrong field and a hint, in terms of the caller.
 
-use crate::server::{meaning, messages, product, project};
+use crate::server::{messages, product, project, with_selected};
 use crate::server_request::{ACL, access, with_port};
 use serde_json::{Value as Json, json};
 use std::io::{Read, Write};
@@ -15,7 +15,7 @@ fn failed_request_has_a_hint_in_result_and_log() {
     let server = Served::start(&project, &[]);
     let answer = server.call("POST", "/v1/updateacl", &access(&product, &["user:ada"], "{}"));
     assert_eq!(answer.status, 202, "{answer:?}");
-    let status = server.ended(&answer.body);
+    let status = server.wait_for_end(&answer.body);
     assert_eq!(status["status"], "FAILED", "{status}");
     assert!(status["result"].as_str().unwrap().ends_with("(provision `port` first)"), "{status}");
     assert!(messages(&status).contains("(provision `port` first)"), "{status}");
@@ -43,7 +43,7 @@ fn native_api_gives_hints() {
     let output = server.call("POST", PLANS, &json!({"descriptor": misspelt}).to_string());
     assert!(output.body.contains("(did you mean `name`?"), "{output:?}");
 
-    assert_eq!(server.ended(&server.ask("/v1/provision", &product))["status"], "COMPLETED");
+    assert_eq!(server.wait_for_end(&server.submit("/v1/provision", &product))["status"], "COMPLETED");
     let output = server.call("PUT", ACL, &json!({"principals": [], "descriptor": elsewhere}).to_string());
     assert!(output.status == 400 && output.json()["detail"].as_str().unwrap().ends_with(moon), "{output:?}");
 }
@@ -68,7 +68,7 @@ fn idempotency_key_is_for_one_drift_scan() {
     let server = Served::start(&project, &[]);
     let other = product(&["b"]).replace("finance:cash", "finance:other");
     for text in [product(&["a"]), other] {
-        assert_eq!(server.ended(&server.ask("/v1/provision", &text))["status"], "COMPLETED");
+        assert_eq!(server.wait_for_end(&server.submit("/v1/provision", &text))["status"], "COMPLETED");
     }
     let scan = |key: &str, body: &str| server.call_with("POST", "/api/v1/drift", body, &[("idempotency-key", key)]);
     let one = r#"{"stack": "finance.cash.0@test"}"#;
@@ -96,12 +96,12 @@ fn plan_errors_are_in_every_format() {
     let body = json!({"descriptor": stack}).to_string();
     let (problem, hint) = ("there is no `local` instance `local.nope`", "there are: `local`");
     for form in ["application/json", "text/markdown", "text/plain"] {
-        let told = server.call_with("POST", PLANS, &body, &[("accept", form)]);
-        assert!(told.content_type.starts_with(form), "{told:?}");
+        let response = server.call_with("POST", PLANS, &body, &[("accept", form)]);
+        assert!(response.content_type.starts_with(form), "{response:?}");
         // Markdown escapes some characters.
-        let body = told.body.replace('\\', "");
-        let (_, rest) = body.split_once(problem).unwrap_or_else(|| panic!("{told:?}"));
-        assert!(rest.contains(hint), "{told:?}");
+        let body = response.body.replace('\\', "");
+        let (_, rest) = body.split_once(problem).unwrap_or_else(|| panic!("{response:?}"));
+        assert!(rest.contains(hint), "{response:?}");
     }
 }
 
@@ -126,15 +126,15 @@ fn plan_has_the_most_preferred_accepted_format() {
 fn access_is_a_list_even_without_principals() {
     let (project, product) = with_port();
     let server = Served::start(&project, &[]);
-    let made = server.ended(&server.ask("/v1/provision", &product));
+    let made = server.wait_for_end(&server.submit("/v1/provision", &product));
     assert!(made["status"] == "COMPLETED" && made["info"].get("aclInfo").is_none(), "no access was set: {made}");
     let set = |refs: &[&str]| {
         let token = server.call("POST", "/v1/updateacl", &access(&product, refs, "{}")).body;
-        server.ended(&token)
+        server.wait_for_end(&token)
     };
     assert_eq!(set(&["user:ada"])["info"]["aclInfo"], json!([{"identity": "user:ada", "locked": false}]));
-    let nobody = set(&[]);
-    assert_eq!((&nobody["status"], &nobody["info"]["aclInfo"]), (&json!("COMPLETED"), &json!([])), "{nobody}");
+    let empty = set(&[]);
+    assert_eq!((&empty["status"], &empty["info"]["aclInfo"]), (&json!("COMPLETED"), &json!([])), "{empty}");
 }
 
 /// Returns the named field and the whole error.
@@ -155,12 +155,12 @@ fn access_error_names_the_fields_of_its_call() {
     let (field, whole) = refused(&product);
     assert_eq!(field, "provisionInfo.request.componentIdToProvision", "{whole}");
     assert!(!whole.to_string().contains("DATAPRODUCT_DESCRIPTOR"), "{whole}");
-    let elsewhere = meaning("a", &["a"]).replace("environment: test", "environment: nope");
+    let elsewhere = with_selected("a", &["a"]).replace("environment: test", "environment: nope");
     assert_eq!(refused(&elsewhere).0, "provisionInfo.request.environment");
     let (field, whole) = refused("id: [");
     assert_eq!(field, "provisionInfo.request");
     assert!(whole["userMessage"].as_str().unwrap().starts_with("provisionInfo.request:1:"), "{whole}");
-    assert_eq!(refused(&meaning("z", &["a"])).0, "provisionInfo.request.componentIdToProvision");
+    assert_eq!(refused(&with_selected("z", &["a"])).0, "provisionInfo.request.componentIdToProvision");
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn error_names_the_most_specific_known_field() {
     let server = Served::start(&project, &[]);
     let named = "componentIdToProvision: urn:dmb:cmp:finance:cash:0:a";
     for id in ["null", "''", "urn:dmb:cmp:finance:cash:0:z", "[a]"] {
-        let text = meaning("a", &["a"]).replace(named, &format!("componentIdToProvision: {id}"));
+        let text = with_selected("a", &["a"]).replace(named, &format!("componentIdToProvision: {id}"));
         for path in ["/v1/provision", "/v1/unprovision", "/v2/validate"] {
             let (field, whole) = refusal(&server.send(path, COMPONENT, &text));
             assert_eq!(field, "descriptor.componentIdToProvision", "{path} {id}: {whole}");
@@ -186,8 +186,8 @@ fn error_names_the_most_specific_known_field() {
         ("/v1/provision", "[]", ""),
         ("/v1/provision", "{", ""),
     ] {
-        let (said, whole) = refusal(&server.call("POST", path, body));
-        assert_eq!(said, field, "{path} {body}: {whole}");
+        let (reported, whole) = refusal(&server.call("POST", path, body));
+        assert_eq!(reported, field, "{path} {body}: {whole}");
     }
 }
 
@@ -195,7 +195,7 @@ fn error_names_the_most_specific_known_field() {
 fn unreadable_query_is_reported_in_terms_of_the_caller() {
     let (project, product) = with_port();
     let server = Served::start(&project, &[]);
-    assert_eq!(server.ended(&server.ask("/v1/provision", &product))["status"], "COMPLETED");
+    assert_eq!(server.wait_for_end(&server.submit("/v1/provision", &product))["status"], "COMPLETED");
     let refused = |path: &str| {
         let answer = server.call("GET", &format!("/api/v1{path}"), "");
         assert_eq!(answer.status, 400, "{path}: {answer:?}");
@@ -266,8 +266,8 @@ fn every_refusal_has_a_problem_and_a_hint() {
         (405, server.call("GET", "/v1/provision", "")),
         (413, server.call_with("POST", "/v1/provision", &long, &expecting)),
     ] {
-        let told = answer.json();
-        let (problems, solutions) = (&told["moreInfo"]["problems"], &told["moreInfo"]["solutions"]);
+        let response = answer.json();
+        let (problems, solutions) = (&response["moreInfo"]["problems"], &response["moreInfo"]["solutions"]);
         let is_said = |all: &Json| all.as_array().is_some_and(|all| all.len() == 1 && all[0] != "");
         assert!(answer.status == status && is_said(problems) && is_said(solutions), "{answer:?}");
     }

@@ -1,6 +1,6 @@
 //! A state is rekeyed while requests wait in its queue: no request is lost, and repeated requests are recognised.
 
-use crate::server::{log, meaning, product, project};
+use crate::server::{log, product, project, with_selected};
 use crate::server_replicas::shared_project;
 use serde_json::json;
 use terrace_tests::served::{Answer, Served, request};
@@ -10,18 +10,18 @@ const OLD: (&str, &str) = ("TERRACE_STATE_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRY
 const NEW: (&str, &str) = ("TERRACE_STATE_KEY", "//////////////////////////////////////////8=");
 const KEYED: [(&str, &str); 1] = [("idempotency-key", "mine")];
 
-fn ask_keyed(server: &Served, component: &str) -> Answer {
-    let body = request("COMPONENT_DESCRIPTOR", &meaning(component, &["a", "b"]), false);
+fn submit_keyed(server: &Served, component: &str) -> Answer {
+    let body = request("COMPONENT_DESCRIPTOR", &with_selected(component, &["a", "b"]), false);
     server.call_with("POST", "/v1/provision", body, &KEYED)
 }
 
 /// Leaves the request for `b` in the queue of a stopped server, and returns its token.
-fn leave_one_waiting(project: &Project, variables: &[(&str, &str)]) -> String {
+fn leave_queued_request(project: &Project, variables: &[(&str, &str)]) -> String {
     let server = Served::start_with(project, &["--workers", "1"], variables);
     project.make_gate("gate-a");
-    let busy = server.ask("/v1/provision", &meaning("a", &["a", "b"]));
+    let busy = server.submit("/v1/provision", &with_selected("a", &["a", "b"]));
     until("the request runs", || project.has("started-a"));
-    let waiting = ask_keyed(&server, "b");
+    let waiting = submit_keyed(&server, "b");
     assert_eq!(waiting.status, 202, "{waiting:?}");
     assert_ne!(waiting.body, busy);
     server.terminate();
@@ -44,14 +44,14 @@ fn rekey(project: &Project, old: &[&str]) -> Ran {
 }
 
 fn check_queued_request_is_rekeyed(project: &Project) {
-    let token = leave_one_waiting(project, &[OLD]);
+    let token = leave_queued_request(project, &[OLD]);
     rekey(project, &[OLD.1]).done();
     // The old key is configured nowhere now.
     let server = Served::start_with(project, &["--workers", "1"], &[NEW]);
-    let again = ask_keyed(&server, "b");
+    let again = submit_keyed(&server, "b");
     assert_eq!((again.status, again.body.as_str()), (202, token.as_str()), "the same request is known by its key");
-    assert_eq!(ask_keyed(&server, "a").status, 422, "another request is refused");
-    let status = server.ended(&token);
+    assert_eq!(submit_keyed(&server, "a").status, 422, "another request is refused");
+    let status = server.wait_for_end(&token);
     assert_eq!(status["status"], "COMPLETED", "{status}");
     assert_eq!(log(project), ["a", "b"]);
 }
@@ -69,18 +69,18 @@ fn request_queued_in_a_database_is_rekeyed() {
 #[test]
 fn unsealed_queued_request_is_sealed_with_the_first_key() {
     let project = project();
-    let token = leave_one_waiting(&project, &[]);
-    rekey(&project, &[]).done().says("2 records are sealed with the present key");
+    let token = leave_queued_request(&project, &[]);
+    rekey(&project, &[]).done().prints("2 records are sealed with the present key");
     let server = Served::start_with(&project, &[], &[NEW]);
-    assert_eq!(server.ended(&token)["status"], "COMPLETED");
+    assert_eq!(server.wait_for_end(&token)["status"], "COMPLETED");
 }
 
 #[test]
 fn unsealed_request_is_refused_after_the_first_key() {
     let project = project();
-    let token = leave_one_waiting(&project, &[]);
+    let token = leave_queued_request(&project, &[]);
     let server = Served::start_with(&project, &[], &[NEW]);
-    until("the refusal is logged", || server.told().contains("`terrace state rekey` seals it"));
+    until("the refusal is logged", || server.stderr().contains("`terrace state rekey` seals it"));
     assert_ne!(server.call("GET", &format!("/v1/provision/{token}/status"), "").json()["status"], "COMPLETED");
     assert_eq!(log(&project), ["a"]);
 }
@@ -124,20 +124,20 @@ fn older_plan_is_applied_while_its_key_is_known() {
 fn ended_request_is_recognised_while_its_key_is_known() {
     let project = project();
     let server = Served::start_with(&project, &[], &[OLD]);
-    let token = ask_keyed(&server, "a").body;
-    assert_eq!(server.ended(&token)["status"], "COMPLETED");
+    let token = submit_keyed(&server, "a").body;
+    assert_eq!(server.wait_for_end(&token)["status"], "COMPLETED");
     let _ = server.stop();
     let configuration = project.read("terrace.yaml");
     project.write("old.key", OLD.1);
     project.write("terrace.yaml", format!("{configuration}encryption: {{previous: [{{keyFile: old.key}}]}}\n"));
     let server = Served::start_with(&project, &[], &[NEW]);
-    assert_eq!(ask_keyed(&server, "a").body, token, "before the state is sealed anew");
+    assert_eq!(submit_keyed(&server, "a").body, token, "before the state is sealed anew");
     project.run_with(&[NEW], ["state", "rekey"]).done();
-    assert_eq!(ask_keyed(&server, "a").body, token, "and after it");
+    assert_eq!(submit_keyed(&server, "a").body, token, "and after it");
     let _ = server.stop();
     project.write("terrace.yaml", configuration);
     let server = Served::start_with(&project, &[], &[NEW]);
-    assert_eq!(ask_keyed(&server, "a").status, 422, "without the old key requests cannot be compared");
+    assert_eq!(submit_keyed(&server, "a").status, 422, "without the old key requests cannot be compared");
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn rekey_is_refused_if_a_queued_request_cannot_be_opened() {
     let project = project();
     // The request is the only sealed record.
     project.edit("make.sh", "echo $1 >> log\n", "echo $1 >> log\nif [ $1 = a ]; then exit 1; fi\n");
-    let token = leave_one_waiting(&project, &[OLD]);
+    let token = leave_queued_request(&project, &[OLD]);
     let refused = rekey(&project, &[]);
     snapshot!(refused, @"
     exit: 1
@@ -158,7 +158,7 @@ fn rekey_is_refused_if_a_queued_request_cannot_be_opened() {
     // A server without the key does not start the request, and can cancel it.
     project.run(["operations", "cancel", &token]).done();
     let server = Served::start_with(&project, &[], &[NEW]);
-    assert_eq!(server.ended(&token)["status"], "TERMINATED");
+    assert_eq!(server.wait_for_end(&token)["status"], "TERMINATED");
     let _ = server.stop();
     assert_eq!(log(&project), ["a"]);
     rekey(&project, &[]).done();
@@ -167,17 +167,17 @@ fn rekey_is_refused_if_a_queued_request_cannot_be_opened() {
 #[test]
 fn server_with_only_the_old_key_leaves_requests_to_others() {
     let project = project();
-    let token = leave_one_waiting(&project, &[OLD]);
+    let token = leave_queued_request(&project, &[OLD]);
     rekey(&project, &[OLD.1]).done();
     // The request had many claims for another reason.
     let state = rusqlite::Connection::open(project.path(".terrace/state.db")).unwrap();
     assert_eq!(state.execute("UPDATE request SET fence = 100 WHERE result IS NULL", []).unwrap(), 1);
     drop(state);
     let old = Served::start_with(&project, &[], &[OLD]);
-    until("the server checks the queue", || old.told().contains("cannot run a request now"));
-    assert!(old.told().contains("which is not configured"), "{}", old.told());
+    until("the server checks the queue", || old.stderr().contains("cannot run a request now"));
+    assert!(old.stderr().contains("which is not configured"), "{}", old.stderr());
     // The server fails a new request if it needs sealed records.
-    let status = old.ended(&old.ask("/v1/unprovision", &meaning("a", &["a", "b"])));
+    let status = old.wait_for_end(&old.submit("/v1/unprovision", &with_selected("a", &["a", "b"])));
     assert_eq!(status["status"], "FAILED", "{status}");
     assert!(status["result"].as_str().unwrap().contains("which is not configured"), "{status}");
     assert!(project.has("made-a"));
@@ -185,6 +185,6 @@ fn server_with_only_the_old_key_leaves_requests_to_others() {
     old.kill();
     drop(old);
     let server = Served::start_with(&project, &[], &[NEW]);
-    assert_eq!(server.ended(&token)["status"], "COMPLETED");
+    assert_eq!(server.wait_for_end(&token)["status"], "COMPLETED");
     assert_eq!(log(&project), ["a", "b"]);
 }

@@ -28,7 +28,7 @@ fn ask(server: &Served, template: &str, params: Json) -> Answer {
 }
 
 fn ended(server: &Served, token: &str) -> Json {
-    server.ended_at(&format!("/v1/reverse-provisioning/{token}/status"))
+    server.wait_for_end_at(&format!("/v1/reverse-provisioning/{token}/status"))
 }
 
 #[test]
@@ -113,13 +113,13 @@ fn unsupported_template_is_refused_at_once() {
 fn command_line_reads_by_template_blueprint_or_component() {
     let project = project();
     let params = ["--param", "database=SALES", "--param", "schema=ORDERS_1", "--param", "tables=[orders]"];
-    let asked = |word: &str, more: &[&str]| {
+    let reverse = |word: &str, more: &[&str]| {
         project.run(["reverse", word].into_iter().chain(params).chain(more.iter().copied()))
     };
-    let output = asked(STORAGE, &["--json"]).done().stdout;
+    let output = reverse(STORAGE, &["--json"]).done().stdout;
     let json: Json = serde_json::from_str(&output).unwrap();
     assert_eq!(json["spec.mesh.specific.tables"][0]["schema"][0]["name"], "ID", "{json}");
-    let text = asked("snowflake-storage", &[]).done().stdout;
+    let text = reverse("snowflake-storage", &[]).done().stdout;
     insta::assert_snapshot!("the_updates_of_a_catalog", text);
     // An applied component knows its blueprint.
     project.write(
@@ -133,7 +133,7 @@ fn command_line_reads_by_template_blueprint_or_component() {
     let stack = ["--stack", "sales.shop.0@local"];
     let of_component = project.run(["reverse", "store"].into_iter().chain(params).chain(stack));
     assert_eq!(of_component.done().stdout, text);
-    asked(STORAGE, &["--write", "updates.yaml"]).done();
+    reverse(STORAGE, &["--write", "updates.yaml"]).done();
     assert_eq!(project.read("updates.yaml"), text);
 }
 
@@ -152,14 +152,14 @@ fn component_is_read_in_its_recorded_environment() {
          specific: {}\ncomponents:\n- {id: 'urn:dmb:cmp:sales:shop:0:a', name: A, kind: port, version: 0.0.0, specific: {}}\n",
     );
     project.run(["apply", "product.yaml", "--auto-approve"]).done();
-    let asked = |words: &[&str]| project.run(std::iter::once("reverse").chain(words.iter().copied())).done().stdout;
+    let reverse = |words: &[&str]| project.run(std::iter::once("reverse").chain(words.iter().copied())).done().stdout;
     let (production, stack) = ("where: production\n", ["--stack", "sales.shop.0@production"]);
-    assert_eq!(asked(&["a"]), production);
-    assert_eq!(asked(&["a", stack[0], stack[1]]), production);
+    assert_eq!(reverse(&["a"]), production);
+    assert_eq!(reverse(&["a", stack[0], stack[1]]), production);
     // A blueprint is read in the environment of the given stack, otherwise in the default environment.
-    assert_eq!(asked(&["port", stack[0], stack[1]]), production);
-    assert_eq!(asked(&["port"]), "where: local\n");
-    assert_eq!(asked(&["port", "--env", "production"]), production);
+    assert_eq!(reverse(&["port", stack[0], stack[1]]), production);
+    assert_eq!(reverse(&["port"]), "where: local\n");
+    assert_eq!(reverse(&["port", "--env", "production"]), production);
 }
 
 #[test]
@@ -167,13 +167,13 @@ fn unsupported_reverse_command_lists_the_supported_ones() {
     let project = project();
     let refused = |words: &[&str]| project.run(std::iter::once("reverse").chain(words.iter().copied())).with_code(1);
     refused(&["nothing"])
-        .says("`nothing` is neither a component in the state of theirs@local nor a blueprint")
-        .says("choose one of: ");
-    refused(&["urn:dmb:utm:nothing"]).says("no blueprint matches the template `urn:dmb:utm:nothing`");
-    refused(&[STORAGE]).says("is a required property").says("--param NAME=VALUE");
-    refused(&[STORAGE, "--param", "schema"]).says("`--param schema` has no name or no `=`");
-    refused(&[STORAGE, "--param", "schema=[a"]).says("the value of `--param schema` is not YAML");
+        .prints("`nothing` is neither a component in the state of theirs@local nor a blueprint")
+        .prints("choose one of: ");
+    refused(&["urn:dmb:utm:nothing"]).prints("no blueprint matches the template `urn:dmb:utm:nothing`");
+    refused(&[STORAGE]).prints("is a required property").prints("--param NAME=VALUE");
+    refused(&[STORAGE, "--param", "schema"]).prints("`--param schema` has no name or no `=`");
+    refused(&[STORAGE, "--param", "schema=[a"]).prints("the value of `--param schema` is not YAML");
     refused(&[STORAGE, "--catalog-info", "none.yaml"])
-        .says("there is no file `none.yaml`")
-        .says("pass a YAML or JSON file with the component as the catalog has it to `--catalog-info`");
+        .prints("there is no file `none.yaml`")
+        .prints("pass a YAML or JSON file with the component as the catalog has it to `--catalog-info`");
 }

@@ -36,9 +36,10 @@ fn undeployed_sibling_is_checked_by_its_plan() {
     let validated = |meant: &str| {
         let token =
             server.call("POST", "/v2/validate", &request("COMPONENT_DESCRIPTOR", &product(meant, ""), false)).body;
-        server.ended_at(&format!("/v2/validate/{token}/status"))["info"]["publicInfo"].clone()
+        server.wait_for_end_at(&format!("/v2/validate/{token}/status"))["info"]["publicInfo"].clone()
     };
-    let provisioned = |meant: &str, path: &str| server.ended(&server.ask(path, &product(meant, "")))["status"].clone();
+    let provisioned =
+        |meant: &str, path: &str| server.wait_for_end(&server.submit(path, &product(meant, "")))["status"].clone();
     for component in ["taker", "giver"] {
         let output = validated(component);
         assert_eq!(output["valid"], true, "{component}: {output}");

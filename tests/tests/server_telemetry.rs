@@ -1,6 +1,6 @@
 //! Telemetry of the server: its log as text or JSON, with levels that can change, and traces and logs over OTLP.
 
-use crate::server::meaning;
+use crate::server::with_selected;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -31,10 +31,10 @@ fn log_is_json_if_configured_and_names_operations() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {log: {format: json}}\n");
     let server = Served::start(&project, &[]);
-    let token = server.ask("/v1/provision", PRODUCT);
-    assert_eq!(server.ended(&token)["status"], "COMPLETED");
-    until("the end is logged", || server.told().contains("\"ended\""));
-    let lines = lines(&server.told());
+    let token = server.submit("/v1/provision", PRODUCT);
+    assert_eq!(server.wait_for_end(&token)["status"], "COMPLETED");
+    until("the end is logged", || server.stderr().contains("\"ended\""));
+    let lines = lines(&server.stderr());
     let ended = lines.iter().find(|line| line["fields"]["message"] == "ended").unwrap();
     assert_eq!((&ended["level"], &ended["fields"]["status"]), (&"INFO".into(), &"completed".into()), "{ended}");
     assert_eq!((&ended["span"]["id"], &ended["span"]["kind"]), (&token.into(), &"provision".into()), "{ended}");
@@ -45,22 +45,22 @@ fn every_log_line_is_json_if_configured() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {log: {format: json}}\n");
     let server = Served::start_with(&project, &[], &[("TERRACE_LOG", "inof,terrace=info")]);
-    assert!(server.told().contains("inof"), "{}", server.told());
+    assert!(server.stderr().contains("inof"), "{}", server.stderr());
     project.write("terrace.yaml", "server: {log: {level: loud}}\n");
     server.hang_up();
-    until("the mistake is logged", || server.told().contains("terrace.yaml:1:23"));
+    until("the mistake is logged", || server.stderr().contains("terrace.yaml:1:23"));
     let ran = server.stop();
-    let told = lines(&ran.stderr);
-    assert_eq!(told.len(), ran.stderr.lines().count(), "{}", ran.stderr);
+    let records = lines(&ran.stderr);
+    assert_eq!(records.len(), ran.stderr.lines().count(), "{}", ran.stderr);
     for (level, text) in [
         ("INFO", "serving on http://"),
         ("ERROR", "terrace.yaml:1:23"),
         ("INFO", "stopped by SIGTERM: waiting for running steps to end"),
     ] {
-        let says = |line: &&Json| line["fields"]["message"].as_str().unwrap().contains(text);
-        assert_eq!(told.iter().find(says).unwrap()["level"], level, "{}", ran.stderr);
+        let has_text = |line: &&Json| line["fields"]["message"].as_str().unwrap().contains(text);
+        assert_eq!(records.iter().find(has_text).unwrap()["level"], level, "{}", ran.stderr);
     }
-    assert!(told.iter().all(|line| line["timestamp"].is_string() && line["target"].is_string()), "{}", ran.stderr);
+    assert!(records.iter().all(|line| line["timestamp"].is_string() && line["target"].is_string()), "{}", ran.stderr);
 }
 
 #[test]
@@ -78,15 +78,15 @@ fn levels_are_reloaded_on_hang_up() {
     // With the new level, calls are logged with their id.
     until("calls are logged", || {
         ask("second");
-        server.told().contains("second")
+        server.stderr().contains("second")
     });
     // An invalid configuration changes nothing.
     project.write("terrace.yaml", "server: {log: {level: loud}}\n");
     server.hang_up();
-    until("the mistake is logged", || server.told().contains("terrace.yaml:1:23"));
+    until("the mistake is logged", || server.stderr().contains("terrace.yaml:1:23"));
     until("calls are logged still", || {
         ask("third");
-        server.told().contains("third")
+        server.stderr().contains("third")
     });
     let ran = server.stop();
     assert_eq!(ran.code, 0);
@@ -99,7 +99,7 @@ fn variable_overrides_the_configuration() {
     project.write("terrace.yaml", "server: {log: {level: error}}\n");
     let server = Served::start_with(&project, &[], &[("TERRACE_LOG", "debug")]);
     let _ = server.call_with("GET", "/health", "", &[("x-request-id", "the-one")]);
-    until("it is logged", || server.told().contains("the-one"));
+    until("it is logged", || server.stderr().contains("the-one"));
 }
 
 /// A collector and the calls it received.
@@ -123,7 +123,7 @@ impl Collector {
     }
 
     fn resources_of_spans(&self) -> Vec<ResourceSpans> {
-        let calls = self.0.heard().into_iter().filter(|call| call.path == "/v1/traces");
+        let calls = self.0.calls().into_iter().filter(|call| call.path == "/v1/traces");
         calls.flat_map(|call| ExportTraceServiceRequest::decode(call.body).unwrap().resource_spans).collect()
     }
 
@@ -137,15 +137,15 @@ impl Collector {
     }
 
     fn records(&self) -> Vec<LogRecord> {
-        let calls = self.0.heard().into_iter().filter(|call| call.path == "/v1/logs");
+        let calls = self.0.calls().into_iter().filter(|call| call.path == "/v1/logs");
         let logs = calls.flat_map(|call| ExportLogsServiceRequest::decode(call.body).unwrap().resource_logs);
         logs.flat_map(|it| it.scope_logs).flat_map(|it| it.log_records).collect()
     }
 
     /// Returns the records with this text.
-    fn saying(&self, wanted: &str) -> Vec<LogRecord> {
-        let says = |record: &LogRecord| matches!(&record.body.as_ref().unwrap().value, Some(Value::StringValue(text)) if text == wanted);
-        self.records().into_iter().filter(says).collect()
+    fn with_text(&self, wanted: &str) -> Vec<LogRecord> {
+        let has_text = |record: &LogRecord| matches!(&record.body.as_ref().unwrap().value, Some(Value::StringValue(text)) if text == wanted);
+        self.records().into_iter().filter(has_text).collect()
     }
 }
 
@@ -175,7 +175,7 @@ const TRACE: [u8; 16] =
 const SPAN: [u8; 8] = [0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31];
 
 /// Provisions a descriptor within the caller's trace, and returns the token.
-fn ask_traced(server: &Served, descriptor: &str) -> String {
+fn submit_traced(server: &Served, descriptor: &str) -> String {
     let body = terrace_tests::served::request("DATAPRODUCT_DESCRIPTOR", descriptor, false);
     let headers = [("traceparent", CALLER), ("tracestate", "vendor=kept"), ("x-request-id", "the-call")];
     server.call_with("POST", "/v1/provision", body, &headers).body
@@ -191,12 +191,12 @@ fn collector_gets_traces_and_logs() {
         ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=test"),
     ];
     let server = Served::start_with(&project, &[], &variables);
-    let token = ask_traced(&server, PRODUCT);
-    assert_eq!(server.ended(&token)["status"], "COMPLETED");
+    let token = submit_traced(&server, PRODUCT);
+    assert_eq!(server.wait_for_end(&token)["status"], "COMPLETED");
     // The server sends the rest at shutdown.
     let ran = server.stop();
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(collector.0.heard().iter().all(|call| call.headers["x-key"] == "of-the-test"));
+    assert!(collector.0.calls().iter().all(|call| call.headers["x-key"] == "of-the-test"));
     let sent = collector.resources_of_spans();
     let resource = &sent[0].resource.as_ref().unwrap().attributes;
     assert_eq!(text(resource, "service.name").as_deref(), Some("terrace"));
@@ -245,7 +245,7 @@ fn collector_gets_traces_and_logs() {
         "{attributes:?}"
     );
 
-    let [ended] = &collector.saying("ended")[..] else { panic!("{:?}", collector.records()) };
+    let [ended] = &collector.with_text("ended")[..] else { panic!("{:?}", collector.records()) };
     assert_eq!(ended.trace_id, operation.trace_id);
     assert_eq!((text(&ended.attributes, "terrace.operation.id"), &*ended.severity_text), (Some(token), "INFO"));
 }
@@ -273,8 +273,8 @@ fn failed_operation_has_a_failed_span() {
     let project = crate::server::project();
     project.write("make.sh", "cat > /dev/null\necho no room >&2\nexit 1\n");
     let server = collector.served(&project, &[]);
-    let token = server.ask("/v1/provision", &meaning("a", &["a"]));
-    assert_eq!(server.ended(&token)["status"], "FAILED");
+    let token = server.submit("/v1/provision", &with_selected("a", &["a"]));
+    assert_eq!(server.wait_for_end(&token)["status"], "FAILED");
     let ran = server.stop();
     let [operation] = &collector.named("operation provision")[..] else { panic!("{:?}", collector.spans()) };
     assert_eq!(status(operation), StatusCode::Error);
@@ -284,7 +284,7 @@ fn failed_operation_has_a_failed_span() {
     let [made] = &collector.named("create local_command")[..] else { panic!("{:?}", collector.spans()) };
     assert_eq!(status(made), StatusCode::Error);
     assert!(attributes(made).contains_key("error.type"), "{made:?}");
-    let [ended] = &collector.saying("ended")[..] else { panic!("{:?}", collector.records()) };
+    let [ended] = &collector.with_text("ended")[..] else { panic!("{:?}", collector.records()) };
     assert_eq!((text(&ended.attributes, "terrace.operation.id"), &*ended.severity_text), (Some(token), "WARN"));
     let line = ran.stderr.lines().find(|line| line.contains("ended")).unwrap();
     assert!(line.contains(" WARN ") && line.contains("1 failed"), "{line}");
@@ -299,18 +299,18 @@ fn resumed_operation_continues_the_trace_of_its_call() {
     project.write("terrace.yaml", "encryption: {keyFile: state.key}\nenvironments: {test: {}}\n");
     project.make_gate("gate-a");
     let server = collector.served(&project, &["--workers", "1"]);
-    let first = ask_traced(&server, &meaning("a", &["a", "b"]));
+    let first = submit_traced(&server, &with_selected("a", &["a", "b"]));
     until("it runs", || project.has("started-a"));
-    let waiting = ask_traced(&server, &meaning("b", &["a", "b"]));
+    let waiting = submit_traced(&server, &with_selected("b", &["a", "b"]));
     // A repeated request gets the same token, and does not change the trace.
-    assert_eq!(server.ask("/v1/provision", &meaning("b", &["a", "b"])), waiting);
+    assert_eq!(server.submit("/v1/provision", &with_selected("b", &["a", "b"])), waiting);
     until("both calls are exported", || collector.named("POST /v1/provision").len() == 3);
     server.kill();
     project.open_gate("gate-a");
     drop(server);
     let server = collector.served(&project, &[]);
     for token in [&first, &waiting] {
-        assert_eq!(server.ended(token)["status"], "COMPLETED");
+        assert_eq!(server.wait_for_end(token)["status"], "COMPLETED");
     }
     assert_eq!(server.stop().code, 0);
     let calls: Vec<_> = collector.named("POST /v1/provision").into_iter().filter(|it| it.trace_id == TRACE).collect();
@@ -329,7 +329,7 @@ fn unsupported_protocol_is_refused() {
     let variables =
         [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")];
     let ran = Project::new().run_with(&variables, ["serve", "--bind", "127.0.0.1:0"]).with_code(1);
-    ran.says("`OTEL_EXPORTER_OTLP_PROTOCOL` is `http/json`, which is not supported").says("http/protobuf");
+    ran.prints("`OTEL_EXPORTER_OTLP_PROTOCOL` is `http/json`, which is not supported").prints("http/protobuf");
 }
 
 #[test]
@@ -340,22 +340,22 @@ fn unreachable_collector_blocks_nothing_and_is_logged_once() {
     let collector = Collector(Peer::start(move |_, _| (status(), String::new())));
     let project = Project::new();
     let server = collector.served(&project, &[]);
-    let sent = |path: &str| collector.0.heard().iter().filter(|call| call.path == path).count();
+    let sent = |path: &str| collector.0.calls().iter().filter(|call| call.path == path).count();
     // Repeated exports fail.
     for round in 1..4 {
-        let token = server.ask("/v1/provision", PRODUCT);
-        assert_eq!(server.ended(&token)["status"], "COMPLETED");
+        let token = server.submit("/v1/provision", PRODUCT);
+        assert_eq!(server.wait_for_end(&token)["status"], "COMPLETED");
         until("both are tried", || sent("/v1/traces") >= round && sent("/v1/logs") >= round);
     }
-    let lost = |told: &str| {
-        told.lines().filter(|line| line.contains("does not arrive")).map(str::to_owned).collect::<Vec<_>>()
+    let lost = |output: &str| {
+        output.lines().filter(|line| line.contains("does not arrive")).map(str::to_owned).collect::<Vec<_>>()
     };
-    until("it is told", || lost(&server.told()).len() == 2);
+    until("it is told", || lost(&server.stderr()).len() == 2);
     is_back.store(true, Ordering::SeqCst);
-    let back = |told: &str| told.matches("arrives again").count();
+    let back = |output: &str| output.matches("arrives again").count();
     until("the recovery is logged", || {
-        let _ = server.ask("/v1/provision", PRODUCT);
-        back(&server.told()) == 2
+        let _ = server.submit("/v1/provision", PRODUCT);
+        back(&server.stderr()) == 2
     });
     let ran = server.stop();
     assert_eq!((ran.code, lost(&ran.stderr).len(), back(&ran.stderr)), (0, 2, 2), "{}", ran.stderr);
@@ -368,8 +368,8 @@ fn lost_telemetry_is_counted_at_shutdown() {
     let gone = { Peer::start(|_, _| (500, String::new())).url.clone() };
     let project = Project::new();
     let server = Served::start_with(&project, &["--drain", "1s"], &[("OTEL_EXPORTER_OTLP_ENDPOINT", gone.as_str())]);
-    let token = server.ask("/v1/provision", PRODUCT);
-    assert_eq!(server.ended(&token)["status"], "COMPLETED");
+    let token = server.submit("/v1/provision", PRODUCT);
+    assert_eq!(server.wait_for_end(&token)["status"], "COMPLETED");
     let ran = server.stop();
     let output = ran.stderr.lines().filter(|line| line.contains("some OpenTelemetry data was not sent"));
     // Traces, metrics and logs.
@@ -387,10 +387,10 @@ fn service_name_comes_from_variables() {
         let collector = Collector::start();
         let names = [("OTEL_SERVICE_NAME", own), ("OTEL_RESOURCE_ATTRIBUTES", among)];
         let server = collector.served_with(&project, &[], &names);
-        ask_traced(&server, PRODUCT);
-        let told = || collector.resources_of_spans().into_iter().next()?.resource;
-        until("it is told", || told().is_some());
-        assert_eq!(text(&told().unwrap().attributes, "service.name").as_deref(), Some(name), "{own:?} {among:?}");
+        submit_traced(&server, PRODUCT);
+        let resource = || collector.resources_of_spans().into_iter().next()?.resource;
+        until("it is told", || resource().is_some());
+        assert_eq!(text(&resource().unwrap().attributes, "service.name").as_deref(), Some(name), "{own:?} {among:?}");
     }
 }
 
@@ -399,9 +399,9 @@ fn export_is_compressed_if_configured() {
     let project = Project::new();
     let collector = Collector::start();
     let server = collector.served_with(&project, &[], &[("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")]);
-    ask_traced(&server, PRODUCT);
-    until("it is told", || !collector.0.heard().is_empty());
-    for call in collector.0.heard() {
+    submit_traced(&server, PRODUCT);
+    until("it is told", || !collector.0.calls().is_empty());
+    for call in collector.0.calls() {
         assert_eq!((&*call.headers["content-encoding"], &call.body[..2]), ("gzip", &[0x1f, 0x8b][..]));
     }
 }
@@ -412,7 +412,7 @@ type GrpcCalls = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 /// A collector that speaks gRPC.
 struct GrpcCollector {
     url: String,
-    heard: GrpcCalls,
+    calls: GrpcCalls,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -421,26 +421,26 @@ impl GrpcCollector {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let heard = GrpcCalls::default();
-        let calls = Arc::clone(&heard);
+        let calls = GrpcCalls::default();
+        let received = Arc::clone(&calls);
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let calls = Arc::clone(&calls);
+                let received = Arc::clone(&received);
                 tokio::spawn(async move {
                     let mut connection = h2::server::handshake(stream).await.unwrap();
                     while let Some(Ok((request, respond))) = connection.accept().await {
-                        tokio::spawn(answer_grpc(request, respond, Arc::clone(&calls)));
+                        tokio::spawn(answer_grpc(request, respond, Arc::clone(&received)));
                     }
                 });
             }
         });
-        Self { url, heard, _runtime: runtime }
+        Self { url, calls, _runtime: runtime }
     }
 
     /// Returns the messages to a service.
     fn messages<M: Message + Default>(&self, service: &str) -> Vec<M> {
-        let heard = self.heard.lock().unwrap();
-        let of_service = heard.iter().filter(|(path, _)| path.contains(service));
+        let calls = self.calls.lock().unwrap();
+        let of_service = calls.iter().filter(|(path, _)| path.contains(service));
         // A flag and the length come first.
         of_service.map(|(_, message)| M::decode(&message[5..]).unwrap()).collect()
     }
@@ -470,8 +470,8 @@ fn collector_gets_traces_metrics_and_logs_by_grpc() {
     let project = Project::new();
     let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str()), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")];
     let server = Served::start_with(&project, &[], &variables);
-    let token = server.ask("/v1/provision", PRODUCT);
-    assert_eq!(server.ended(&token)["status"], "COMPLETED");
+    let token = server.submit("/v1/provision", PRODUCT);
+    assert_eq!(server.wait_for_end(&token)["status"], "COMPLETED");
     let ran = server.stop();
     assert!(ran.code == 0 && !ran.stderr.contains("some OpenTelemetry data was not sent"), "{ran:?}");
     let traces = collector.messages::<ExportTraceServiceRequest>("TraceService");
@@ -498,11 +498,11 @@ fn exporters_are_chosen_per_signal() {
         ("OTEL_BLRP_SCHEDULE_DELAY", "20"),
     ];
     let server = collector.served_with(&project, &[], &variables);
-    let token = server.ask("/v1/provision", PRODUCT);
-    assert_eq!(server.ended(&token)["status"], "COMPLETED");
+    let token = server.submit("/v1/provision", PRODUCT);
+    assert_eq!(server.wait_for_end(&token)["status"], "COMPLETED");
     let ran = server.stop();
     assert!(ran.code == 0 && ran.stdout.contains("operation provision"), "{ran:?}");
-    let paths: std::collections::BTreeSet<String> = collector.0.heard().into_iter().map(|call| call.path).collect();
+    let paths: std::collections::BTreeSet<String> = collector.0.calls().into_iter().map(|call| call.path).collect();
     assert_eq!(paths, ["/v1/logs".to_owned()].into());
 }
 
@@ -511,6 +511,6 @@ fn unknown_exporter_is_logged_as_a_warning() {
     let project = Project::new();
     let server = Served::start_with(&project, &[], &[("OTEL_TRACES_EXPORTER", "jaeger")]);
     until("the warning is logged", || {
-        server.told().contains("`OTEL_TRACES_EXPORTER` names `jaeger`, which is not supported")
+        server.stderr().contains("`OTEL_TRACES_EXPORTER` names `jaeger`, which is not supported")
     });
 }

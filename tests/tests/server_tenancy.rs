@@ -115,11 +115,11 @@ fn ended(server: &Served, id: &str) -> String {
 }
 
 /// The operations of a data product by kind.
-struct Made {
+struct Operations {
     ids: BTreeMap<&'static str, String>,
 }
 
-fn make(server: &Served, domain: &str) -> Made {
+fn make(server: &Served, domain: &str) -> Operations {
     let body = request("DATAPRODUCT_DESCRIPTOR", &of(domain), false);
     let provision = call(server, "root", "POST", "/v1/provision", &body).body;
     assert_eq!(ended(server, &provision), "completed");
@@ -129,7 +129,7 @@ fn make(server: &Served, domain: &str) -> Made {
     let plan = plan["id"].as_str().unwrap().to_owned();
     let scan = call(server, "root", "POST", "/api/v1/drift", &json!({"stack": stack(domain)}).to_string()).json();
     ended(server, scan[0]["operation"].as_str().unwrap());
-    Made { ids: BTreeMap::from([("provision", provision), ("validate", validate), ("plan", plan)]) }
+    Operations { ids: BTreeMap::from([("provision", provision), ("validate", validate), ("plan", plan)]) }
 }
 
 /// Starts a command that holds the lease of a stack of the domain until its gate opens.
@@ -154,20 +154,22 @@ fn lease(server: &Served, domain: &str) -> String {
 
 fn body(path: &str, domain: &str) -> String {
     match path {
-        "/v1/updateacl" => json!({"refs": ["user:ada"], "provisionInfo": {"request": meaning(domain)}}).to_string(),
+        "/v1/updateacl" => {
+            json!({"refs": ["user:ada"], "provisionInfo": {"request": with_selected(domain)}}).to_string()
+        }
         "/api/v1/plans" => json!({"descriptor": of(domain)}).to_string(),
         "/api/v1/drift" => json!({"stack": stack(domain)}).to_string(),
         "/v1/reverse-provisioning" => json!({"useCaseTemplateId": "x", "environment": "test"}).to_string(),
         path if path.ends_with("/acl") => {
-            json!({"principals": ["user:ada"], "descriptor": meaning(domain)}).to_string()
+            json!({"principals": ["user:ada"], "descriptor": with_selected(domain)}).to_string()
         }
         path if path.starts_with("/v") => request("DATAPRODUCT_DESCRIPTOR", &of(domain), false),
         _ => String::new(),
     }
 }
 
-fn meaning(domain: &str) -> String {
-    crate::server::meaning("a", &["a"]).replace("finance", domain)
+fn with_selected(domain: &str) -> String {
+    crate::server::with_selected("a", &["a"]).replace("finance", domain)
 }
 
 /// Returns the routes of both API descriptions.

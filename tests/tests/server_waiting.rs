@@ -1,6 +1,6 @@
 //! Requests wait for a command that works on the same component, however long it takes.
 
-use crate::server::{log, meaning, messages, product, project};
+use crate::server::{log, messages, product, project, with_selected};
 use terrace_tests::served::Served;
 use terrace_tests::until;
 
@@ -12,7 +12,7 @@ fn request_continues_after_its_command() {
     let command = project.start(project.command(["apply", "product.yaml", "--auto-approve"]));
     until("the command is at work", || project.has("started-a"));
     let server = Served::start(&project, &[]);
-    let token = server.ask("/v1/provision", &product(&["a"]));
+    let token = server.submit("/v1/provision", &product(&["a"]));
     let waits = || messages(&server.status(&token)).matches("waiting: ").count();
     until("the wait is logged", || waits() > 0);
     let claims = || -> i64 {
@@ -26,7 +26,7 @@ fn request_continues_after_its_command() {
     }
     project.open_gate("gate-a");
     assert!(command.finish().code == 0);
-    let status = server.ended(&token);
+    let status = server.wait_for_end(&token);
     assert_eq!(status["status"], "COMPLETED", "{status}");
     assert_eq!(log(&project), ["a"]);
 }
@@ -40,31 +40,32 @@ fn request_waiting_for_a_command_blocks_no_other() {
     let command = project.start(project.command(["apply", "product.yaml", "--auto-approve"]));
     until("the command is at work", || project.has("started-a") && project.has("started-b"));
     let server = Served::start(&project, &["--workers", "1"]);
-    let (held, other) = (meaning("a", &["a", "b"]), product(&["c"]).replace("finance:cash", "finance:other"));
-    let held = [server.ask("/v1/provision", &held), server.ask("/v1/provision", &meaning("b", &["a", "b"]))];
+    let (held, other) = (with_selected("a", &["a", "b"]), product(&["c"]).replace("finance:cash", "finance:other"));
+    let held =
+        [server.submit("/v1/provision", &held), server.submit("/v1/provision", &with_selected("b", &["a", "b"]))];
     let waits = |token: &String| messages(&server.status(token)).contains("waiting: ");
     until("both waits are logged", || held.iter().all(waits));
-    assert_eq!(server.ended(&server.ask("/v1/provision", &other))["status"], "COMPLETED");
+    assert_eq!(server.wait_for_end(&server.submit("/v1/provision", &other))["status"], "COMPLETED");
     // The waiting request stops without having begun, whether or not a worker has it.
     assert_eq!(server.call("DELETE", &format!("/v1/provision/{}", held[1]), "").status, 202);
-    assert_eq!(server.ended(&held[1])["status"], "TERMINATED");
+    assert_eq!(server.wait_for_end(&held[1])["status"], "TERMINATED");
     project.open_gate("gate-a");
     project.open_gate("gate-b");
     assert!(command.finish().code == 0);
-    assert_eq!(server.ended(&held[0])["status"], "COMPLETED");
+    assert_eq!(server.wait_for_end(&held[0])["status"], "COMPLETED");
 }
 
 #[test]
 fn busy_worker_does_not_delay_released_components() {
     let project = project();
     ["gate-a", "gate-b", "gate-c"].into_iter().for_each(|gate| project.make_gate(gate));
-    project.write("a.yaml", meaning("a", &["a", "c"]));
+    project.write("a.yaml", with_selected("a", &["a", "c"]));
     project.write("b.yaml", product(&["b"]).replace("finance:cash", "finance:other"));
     let commands = ["a.yaml", "b.yaml"].map(|file| project.start(project.command(["apply", file, "--auto-approve"])));
     until("the commands are at work", || project.has("started-a") && project.has("started-b"));
     let server = Served::start(&project, &["--workers", "2"]);
-    let first = server.ask("/v1/provision", &product(&["a", "c"]));
-    let second = server.ask("/v1/provision", &product(&["b"]).replace("finance:cash", "finance:other"));
+    let first = server.submit("/v1/provision", &product(&["a", "c"]));
+    let second = server.submit("/v1/provision", &product(&["b"]).replace("finance:cash", "finance:other"));
     let waits = |token: &String| messages(&server.status(token)).contains("waiting: ");
     until("both wait", || waits(&first) && waits(&second));
     let [one, other] = commands;
@@ -74,9 +75,9 @@ fn busy_worker_does_not_delay_released_components() {
     project.open_gate("gate-b");
     other.finish().done();
     // The first request is still running.
-    assert_eq!(server.ended(&second)["status"], "COMPLETED");
+    assert_eq!(server.wait_for_end(&second)["status"], "COMPLETED");
     project.open_gate("gate-c");
-    assert_eq!(server.ended(&first)["status"], "COMPLETED");
+    assert_eq!(server.wait_for_end(&first)["status"], "COMPLETED");
     assert_eq!(log(&project), ["a", "b", "c"]);
 }
 
@@ -93,7 +94,7 @@ fn server_side_error_is_not_reported_as_a_caller_error() {
          resources: [{type: hasura_role, name: role, config: {roleId: a, componentId: b}}]\n",
     );
     let server = Served::start(&project, &[]);
-    let status = server.ended(&server.ask("/v1/provision", &product(&["a"])));
+    let status = server.wait_for_end(&server.submit("/v1/provision", &product(&["a"])));
     assert_eq!(status["status"], "FAILED", "{status}");
     assert!(status["result"].as_str().unwrap().contains("`hasura` cannot be reached"), "{status}");
 }

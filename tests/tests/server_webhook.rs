@@ -26,8 +26,8 @@ fn drift_is_reported_once_accepted_and_signed() {
     let server = Served::start_with(&project, &[], &[("HOOK", "a-secret")]);
     let begun = server.call("POST", "/api/v1/drift", "{}").json();
     let operation = begun[0]["operation"].as_str().unwrap().to_owned();
-    until("the webhook is called twice", || peer.heard().len() == 2);
-    let [first, second] = <[_; 2]>::try_from(peer.heard()).unwrap();
+    until("the webhook is called twice", || peer.calls().len() == 2);
+    let [first, second] = <[_; 2]>::try_from(peer.calls()).unwrap();
     assert_eq!((&first.path, &first.body, &first.headers["webhook-id"]), (&second.path, &second.body, &operation));
     assert_eq!(first.path, "/hook?x=1");
     let body: serde_json::Value = serde_json::from_slice(&second.body).unwrap();
@@ -49,7 +49,7 @@ fn drift_is_reported_once_accepted_and_signed() {
     let path = format!("/api/v1/operations/{operation}");
     until("the check has ended", || server.call("GET", &path, "").json()["status"] == "completed");
     let ran = server.stop();
-    assert_eq!(peer.heard().len(), 2);
+    assert_eq!(peer.calls().len(), 2);
     assert!(!ran.stderr.contains("a-secret"), "{}", ran.stderr);
 }
 
@@ -58,6 +58,6 @@ fn invalid_webhook_is_refused_at_its_place() {
     let project = Project::new();
     project.write("terrace.yaml", "server:\n  drift:\n    webhook:\n      url: hooks\n      secret: hush\n");
     let ran = project.run(["serve"]).with_code(1);
-    ran.says("`url` cannot be called").says("terrace.yaml:4:12").says("https://hooks.example.com");
+    ran.prints("`url` cannot be called").prints("terrace.yaml:4:12").prints("https://hooks.example.com");
     assert!(!ran.stderr.contains("hush"), "{}", ran.stderr);
 }

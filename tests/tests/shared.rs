@@ -85,8 +85,8 @@ fn products_applied_in_parallel_both_succeed() {
     project.assert_settled("one.yaml", &[]);
     project.assert_settled("two.yaml", &[]);
     let owned = "sqlite_table.table";
-    project.run(["state", "list", "--stack", "one@local"]).done().says("shared/sqlite_database").says(owned);
-    project.run(["state", "list", "--stack", "two@local"]).done().says("shared/sqlite_database").says(owned);
+    project.run(["state", "list", "--stack", "one@local"]).done().prints("shared/sqlite_database").prints(owned);
+    project.run(["state", "list", "--stack", "two@local"]).done().prints("shared/sqlite_database").prints(owned);
 }
 
 #[test]
@@ -186,8 +186,8 @@ fn empty_state_list_mentions_retained_shared_resources() {
     project.apply().done();
     project.run(["destroy", "stack.yaml", "--auto-approve", "--remove-data"]).done();
     let listed = project.run(["state", "list"]).done();
-    listed.says("the state has only shared resources; `terrace state list --all` lists them");
-    project.run(["state", "list", "--all"]).done().says("shared/local_directory");
+    listed.prints("the state has only shared resources; `terrace state list --all` lists them");
+    project.run(["state", "list", "--all"]).done().prints("shared/local_directory");
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn data_without_owners_can_be_removed() {
     );
     project.apply().done();
     let destroyed = project.run(["destroy", "stack.yaml", "--remove-data", "--auto-approve"]).done();
-    destroyed.says("Retained, with their data (`terrace destroy shared@local --remove-data` removes them):");
+    destroyed.prints("Retained, with their data (`terrace destroy shared@local --remove-data` removes them):");
     assert!(project.has("shop.db"));
     project.run(["destroy", "shared@local", "--remove-data", "--auto-approve"]).done();
     assert!(!project.has("shop.db"));
@@ -252,7 +252,7 @@ fn plan_of_a_leaving_owner_is_applied_in_part_if_the_other_left_first() {
     }
     project.run(["apply", "one"]).done();
     let last = project.run(["apply", "two"]).with_code(3);
-    last.says("two@local still owns it").says("Applied in part.").says("1 still owned");
+    last.prints("two@local still owns it").prints("Applied in part.").prints("1 still owned");
     assert!(project.has("warehouse.db"));
     project.run(["apply", "two.yaml", "--auto-approve", "--remove-data", "--allow-data-loss"]).done();
     assert!(!project.has("warehouse.db"));
@@ -277,7 +277,7 @@ fn shared_resource_moves_to_another_address_and_keeps_its_owners() {
         project.edit(&file, "shared: warehouse", "shared: depot");
         project.assert_settled(&file, &[]);
     }
-    project.run(["state", "history", WAREHOUSE]).done().says("moved to shared/sqlite_database[\"depot\"]");
+    project.run(["state", "history", WAREHOUSE]).done().prints("moved to shared/sqlite_database[\"depot\"]");
     for name in ["one", "two"] {
         assert!(project.has("warehouse.db"), "it has an owner");
         project.run(["destroy", &format!("{name}.yaml"), "--remove-data", "--auto-approve", "-q"]).done();
@@ -316,7 +316,7 @@ fn invalid_shared_address_is_refused() {
     "#);
     let taken = project.run(["state", "mv", WAREHOUSE, DEPOT]);
     assert_ne!(taken.code, 0, "{taken}");
-    taken.says("depot");
+    taken.prints("depot");
     assert_eq!(project.run(["state", "list", "--all"]).done().stdout, listed);
 }
 
@@ -330,7 +330,7 @@ fn shared_resource_is_not_moved_while_a_dependent_is_changed() {
     let one = project.start(project.command(["apply", "one.yaml", "--auto-approve", "-q"]));
     until("the product is at work", || project.has("started"));
     let refused = project.run(["state", "mv", WAREHOUSE, DEPOT]).with_code(4);
-    refused.says("another operation works on one@local:local_command.slow");
+    refused.prints("another operation works on one@local:local_command.slow");
     project.open_gate("gate");
     one.finish().done();
     project.assert_settled("one.yaml", &[]);

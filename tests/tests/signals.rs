@@ -31,7 +31,7 @@ fn log_of_a_running_operation_is_followed_to_its_end() {
     project.open_gate("gate");
     apply.finish().done();
     let output = follow.finish().done();
-    output.says("create started").says("create done").says("completed: 1 done");
+    output.prints("create started").prints("create done").prints("completed: 1 done");
     assert_eq!(output.stdout.matches("create started").count(), 1, "{output}");
 }
 
@@ -42,18 +42,18 @@ fn first_interrupt_waits_records_and_exits_with_130() {
         (Running::terminate, "stopped by SIGTERM: waiting for running steps to end and recording them"),
         (Running::hang_up, "stopped by SIGHUP: waiting for running steps to end and recording them"),
     ];
-    for (stop, told) in signals {
-        let (project, running) = Project::at_the_gate(GATED);
+    for (stop, expected) in signals {
+        let (project, running) = Project::waiting_at_gate(GATED);
         stop(&running);
-        running.until_told(told);
-        running.until_told("starting no others");
+        running.wait_for_stderr(expected);
+        running.wait_for_stderr("starting no others");
         project.open_gate("gate");
         let ran = running.finish().with_code(130);
-        ran.says("local_file.after: not begun");
+        ran.prints("local_file.after: not begun");
         assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.slow\n");
         assert!(!project.has("out/after"));
         assert_eq!(project.run(["leases", "list"]).done().stdout, "");
-        project.apply().done().says("1 added");
+        project.apply().done().prints("1 added");
         assert_eq!(project.read("log"), "made\n");
         project.assert_settled("stack.yaml", &[]);
     }
@@ -61,11 +61,11 @@ fn first_interrupt_waits_records_and_exits_with_130() {
 
 #[test]
 fn second_interrupt_exits_at_once_and_the_next_apply_creates_nothing_twice() {
-    let (project, running) = Project::at_the_gate(GATED);
+    let (project, running) = Project::waiting_at_gate(GATED);
     running.interrupt();
-    running.until_told("repeat to leave at once");
+    running.wait_for_stderr("repeat to leave at once");
     running.interrupt();
-    running.finish().with_code(130).says("left at once");
+    running.finish().with_code(130).prints("left at once");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.slow (in doubt)\n");
     // The program still waits at its gate. The next apply waits for the program and adopts its object.
     let next = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
@@ -79,20 +79,20 @@ fn second_interrupt_exits_at_once_and_the_next_apply_creates_nothing_twice() {
 /// `timeout` sends two signals: one to the process, and one to its group.
 #[test]
 fn two_simultaneous_terminations_count_as_one() {
-    let (project, running) = Project::at_the_gate(GATED);
+    let (project, running) = Project::waiting_at_gate(GATED);
     running.terminate();
-    running.until_told("stopped by SIGTERM: waiting for running steps to end and recording them");
+    running.wait_for_stderr("stopped by SIGTERM: waiting for running steps to end and recording them");
     running.terminate();
     project.open_gate("gate");
-    running.finish().with_code(130).says("local_file.after: not begun");
+    running.finish().with_code(130).prints("local_file.after: not begun");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.slow\n");
 }
 
 #[test]
 fn interrupt_while_waiting_for_a_lease_exits_with_130_and_no_change() {
-    let (project, holder) = Project::at_the_gate(GATED);
+    let (project, holder) = Project::waiting_at_gate(GATED);
     let waiting = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
-    waiting.until_told("are held by");
+    waiting.wait_for_stderr("are held by");
     waiting.interrupt();
     waiting.finish().with_code(130);
     project.open_gate("gate");
@@ -102,15 +102,15 @@ fn interrupt_while_waiting_for_a_lease_exits_with_130_and_no_change() {
 
 #[test]
 fn operation_of_another_process_can_be_cancelled() {
-    let (project, running) = Project::at_the_gate(GATED);
+    let (project, running) = Project::waiting_at_gate(GATED);
     let operations = project.run(["operations", "list", "--json"]).done().json();
     let id = operations[0]["operation"].as_str().unwrap().to_owned();
-    project.run(["operations", "cancel", &id]).done().says("will stop: it ends its running steps first");
-    running.until_told("waiting for");
+    project.run(["operations", "cancel", &id]).done().prints("will stop: it ends its running steps first");
+    running.wait_for_stderr("waiting for");
     project.open_gate("gate");
-    running.finish().with_code(130).says("local_file.after: not begun");
+    running.finish().with_code(130).prints("local_file.after: not begun");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.slow\n");
-    project.run(["operations", "cancel", &id]).with_code(1).says("is not running: it is interrupted");
+    project.run(["operations", "cancel", &id]).with_code(1).prints("is not running: it is interrupted");
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn interrupt_during_planning_ends_reading_programs() {
     let plan = project.start(project.command(["plan", "stack.yaml"]));
     until("the program waits at its gate", || project.has("pid") && project.read("pid").ends_with('\n'));
     plan.interrupt();
-    plan.finish().with_code(130).says("interrupted, nothing was changed");
+    plan.finish().with_code(130).prints("interrupted, nothing was changed");
     let process = std::path::Path::new("/proc").join(project.read("pid").trim());
     until("the program is gone", || !process.exists());
 }

@@ -36,41 +36,41 @@ impl Silent {
 }
 
 /// A provider instance with an address, and a resource or lookup that a plan reads from it.
-struct Asked {
+struct Case {
     provider: &'static str,
     settings: fn(SocketAddr) -> Json,
     stack: fn() -> Json,
 }
 
-const ASKED: [Asked; 6] = [
-    Asked {
+const CASES: [Case; 6] = [
+    Case {
         provider: "airbyte",
         settings: |at| json!({"url": format!("http://{at}/api/public/v1"), "token": "t", "workspaceId": "w"}),
         stack: || json!({"data": [{"type": "airbyte_workspace", "name": "airbyte", "config": {}}]}),
     },
-    Asked {
+    Case {
         provider: "databricks",
         settings: |at| json!({"host": format!("http://{at}"), "token": "t"}),
         stack: || json!({"data": [{"type": "databricks_metastore", "name": "databricks", "config": {}}]}),
     },
-    Asked {
+    Case {
         provider: "hasura",
         settings: |at| json!({"url": format!("http://{at}"), "adminSecret": "t"}),
         stack: || {
             adopted("hasura_source", json!({"name": "s", "kind": "postgres", "configuration": {"connection_info": {}}}))
         },
     },
-    Asked {
+    Case {
         provider: "kafka",
         settings: |at| json!({"bootstrapServers": at.to_string()}),
         stack: || adopted("kafka_topic", json!({"name": "t", "partitions": 1, "replicationFactor": 1})),
     },
-    Asked {
+    Case {
         provider: "postgres",
         settings: |at| json!({"host": "127.0.0.1", "port": at.port(), "user": "u", "password": "p", "sslMode": "disable"}),
         stack: || adopted("postgres_schema", json!({"database": "d", "name": "s"})),
     },
-    Asked {
+    Case {
         provider: "snowflake",
         settings: |at| json!({"host": format!("http://{at}"), "user": "u", "token": "t"}),
         stack: || adopted("snowflake_database", json!({"name": "D"})),
@@ -82,14 +82,14 @@ fn adopted(ty: &str, config: Json) -> Json {
 }
 
 /// Creates a project with an instance for each silent server, and a timeout of one second.
-fn project(asked: &[&Asked], silent: &[Silent]) -> Project {
+fn project(cases: &[&Case], silent: &[Silent]) -> Project {
     let project = Project::new();
     let providers: serde_json::Map<String, Json> =
-        asked.iter().zip(silent).map(|(it, silent)| (it.provider.to_owned(), (it.settings)(silent.address))).collect();
+        cases.iter().zip(silent).map(|(it, silent)| (it.provider.to_owned(), (it.settings)(silent.address))).collect();
     let environment = json!({"silenceTimeout": "1s", "providers": providers});
     project.write("terrace.yaml", json!({"environments": {"local": environment}}).to_string());
     let mut stack = json!({"apiVersion": "terrace.dev/v1", "kind": "Stack", "metadata": {"name": "demo"}});
-    for (key, part) in asked.iter().flat_map(|it| (it.stack)().as_object().unwrap().clone()) {
+    for (key, part) in cases.iter().flat_map(|it| (it.stack)().as_object().unwrap().clone()) {
         let all = stack[&key].as_array().cloned().unwrap_or_default();
         stack[&key] = all.into_iter().chain(part.as_array().unwrap().clone()).collect();
     }
@@ -107,12 +107,12 @@ fn soon(project: &Project, words: &[&str]) -> Ran {
 
 #[track_caller]
 fn assert_given_up(of: usize) {
-    let (asked, silent) = (&ASKED[of], [Silent::start()]);
-    let project = project(&[asked], &silent);
+    let (case, silent) = (&CASES[of], [Silent::start()]);
+    let project = project(&[case], &silent);
     let ran = soon(&project, &["plan", "stack.yaml"]).with_code(1);
     assert!(silent[0].was_called(), "{ran}");
-    ran.says(&format!("waiting for `{}`, which gives no answer: at most 1 s", asked.provider));
-    ran.says(&format!("`{}` gives no answer within 1 s", asked.provider));
+    ran.prints(&format!("waiting for `{}`, which gives no answer: at most 1 s", case.provider));
+    ran.prints(&format!("`{}` gives no answer within 1 s", case.provider));
 }
 
 #[test]
@@ -147,12 +147,12 @@ fn silent_snowflake_is_given_up() {
 
 #[test]
 fn all_silent_systems_of_a_plan_share_one_timeout() {
-    let asked: Vec<&Asked> = ASKED.iter().collect();
-    let silent: Vec<Silent> = asked.iter().map(|_| Silent::start()).collect();
-    let project = project(&asked, &silent);
+    let cases: Vec<&Case> = CASES.iter().collect();
+    let silent: Vec<Silent> = cases.iter().map(|_| Silent::start()).collect();
+    let project = project(&cases, &silent);
     let ran = soon(&project, &["plan", "stack.yaml"]).with_code(1);
-    for it in asked {
-        ran.says(&format!("`{}` gives no answer within", it.provider));
+    for it in cases {
+        ran.prints(&format!("`{}` gives no answer within", it.provider));
     }
 }
 
@@ -171,7 +171,7 @@ fn silent_provisioner_is_given_up() {
     project.write("product.yaml", PRODUCT);
     let ran = soon(&project, &["plan", "product.yaml", "--env", "test"]);
     assert!(silent.was_called(), "{ran}");
-    ran.says("gives no answer within 1 s");
+    ran.prints("gives no answer within 1 s");
 }
 
 const PRODUCT: &str = "id: urn:dmb:dp:finance:cash:0
@@ -195,9 +195,9 @@ components:
 #[test]
 fn silent_system_delays_destroy_by_one_timeout() {
     let silent = [Silent::start()];
-    let project = project(&[&ASKED[4]], &silent);
+    let project = project(&[&CASES[4]], &silent);
     let destroy = soon(&project, &["destroy", "stack.yaml", "--auto-approve"]).with_code(1);
-    destroy.says("`postgres` gives no answer within 1 s");
+    destroy.prints("`postgres` gives no answer within 1 s");
 }
 
 /// The server logs its waits.
@@ -225,10 +225,10 @@ resources:
     let body = request("DATAPRODUCT_DESCRIPTOR", PRODUCT, false);
     let answer = server.call("POST", "/v1/provision", &body);
     assert_eq!(answer.status, 202, "{answer:?}");
-    let status = server.ended(&answer.body);
+    let status = server.wait_for_end(&answer.body);
     assert!(began.elapsed() < SOON, "it took {:?}: {status}", began.elapsed());
     assert_eq!(status["status"], "FAILED", "{status}");
     assert!(status.to_string().contains("`hasura` gives no answer within 1 s"), "{status}");
-    let told = server.told();
-    assert!(told.contains("waiting for `hasura`, which gives no answer"), "{told}");
+    let output = server.stderr();
+    assert!(output.contains("waiting for `hasura`, which gives no answer"), "{output}");
 }

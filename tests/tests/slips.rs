@@ -59,7 +59,7 @@ fn invalid_log_level_is_a_warning() {
 #[test]
 fn terraform_commands_are_answered_with_their_equivalents() {
     let project = Project::with_stack(STACK);
-    let told = |words: &[&str]| project.run(words.iter().copied()).with_code(1).stderr;
+    let stderr_of = |words: &[&str]| project.run(words.iter().copied()).with_code(1).stderr;
     snapshot!(project.run(["refresh"]), @"
     exit: 1
     --- stderr
@@ -77,8 +77,8 @@ fn terraform_commands_are_answered_with_their_equivalents() {
         (&["plan", "--evn", "prod", "stack.yaml"], "did you mean `--env`?"),
         (&["apply", "--auto-aprove", "stack.yaml"], "did you mean `--auto-approve`?"),
     ] {
-        let told = told(words);
-        assert!(told.contains(answer), "{words:?}: {told}");
+        let stderr = stderr_of(words);
+        assert!(stderr.contains(answer), "{words:?}: {stderr}");
     }
 }
 
@@ -87,8 +87,8 @@ fn operations_can_be_named_by_an_id_prefix() {
     let project = Project::with_stack(STACK);
     project.apply().done();
     let id = project.run(["operations", "list", "--json"]).done().json()[0]["operation"].as_str().unwrap().to_owned();
-    project.run(["operations", "show", &id[..20]]).done().says("local_file.a");
-    project.run(["operations", "logs", &id[..20]]).done().says("local_file.a");
+    project.run(["operations", "show", &id[..20]]).done().prints("local_file.a");
+    project.run(["operations", "logs", &id[..20]]).done().prints("local_file.a");
     snapshot!(project.run(["operations", "show", "nope"]), @"
     exit: 1
     --- stderr
@@ -106,7 +106,7 @@ fn operations_can_be_named_by_an_id_prefix() {
     project.run(["apply", "stack.yaml", "--auto-approve", "--replace-nothing"]).with_code(1);
     project.edit("stack.yaml", "one", "two");
     project.apply().done();
-    project.run(["operations", "show", &id[..2]]).with_code(1).says("several operations begin with");
+    project.run(["operations", "show", &id[..2]]).with_code(1).prints("several operations begin with");
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn export_of_an_unknown_stack_is_not_an_empty_backup() {
     hint: did you mean `demo@local`?
     ");
     assert!(!project.has("backup.json"));
-    project.run(["state", "export", "demo@local"]).done().says("local_file.a");
+    project.run(["state", "export", "demo@local"]).done().prints("local_file.a");
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn two_blueprints_with_one_name_in_a_folder_are_refused() {
     let json = project.run(["blueprints", "check", "more", "--json"]).with_code(1).json();
     assert_eq!(json["valid"], false);
     assert_eq!(json["diagnostics"][0]["code"], "duplicate_blueprint");
-    project.run(["blueprints", "check", "more/a.yaml", "more/a.yaml"]).done().says("1 blueprint checked");
+    project.run(["blueprints", "check", "more/a.yaml", "more/a.yaml"]).done().prints("1 blueprint checked");
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn destroy_refuses_a_saved_plan_and_apply_accepts_it() {
 
     hint: apply it with `terrace apply PLAN`, or show it with `terrace show PLAN`
     ");
-    project.run(["apply", "gone.plan"]).done().says("1 destroyed");
+    project.run(["apply", "gone.plan"]).done().prints("1 destroyed");
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn ignored_drift_must_be_an_attribute() {
 
     hint: did you mean `content`?
     ");
-    project.run(["drift", "stack.yaml", "--ignore", "bogus"]).with_code(1).says("no resource type has");
+    project.run(["drift", "stack.yaml", "--ignore", "bogus"]).with_code(1).prints("no resource type has");
 }
 
 #[test]
@@ -250,22 +250,22 @@ fn target_of_an_unplanned_stack_lists_the_planned_ones() {
       help: the plan covers `demo@local`
     ");
     let ran = project.run(["plan", ".", "--target", "second@local:local_file.b"]).with_code(1);
-    ran.says("`--target second@local:local_file.b` names no resource").says("there are `local_file.a`");
+    ran.prints("`--target second@local:local_file.b` names no resource").prints("there are `local_file.a`");
 }
 
 #[test]
 fn field_is_listed_once() {
     let project = Project::with_stack("resources: []\nimports: [{to: local_file.a, id: a, extra: x}]\n");
-    project.run(["validate", "stack.yaml"]).with_code(1).says("the fields are `forEach`, `key`, `to` or `id`");
+    project.run(["validate", "stack.yaml"]).with_code(1).prints("the fields are `forEach`, `key`, `to` or `id`");
 }
 
 #[test]
 fn option_of_another_command_gets_a_hint() {
     let project = Project::with_stack("resources: [{type: local_value, name: a}]\n");
-    project.run(["drift", "stack.yaml", "--var", "x=1"]).with_code(1).says("ignores variables: leave them out");
-    project.run(["drift", "stack.yaml", "--var-file=x"]).with_code(1).says("ignores variables: leave them out");
+    project.run(["drift", "stack.yaml", "--var", "x=1"]).with_code(1).prints("ignores variables: leave them out");
+    project.run(["drift", "stack.yaml", "--var-file=x"]).with_code(1).prints("ignores variables: leave them out");
     let ran = project.run(["graph", "stack.yaml", "--json"]).with_code(1);
-    ran.says("`terrace graph` has no option `--json`").says("--format mermaid");
+    ran.prints("`terrace graph` has no option `--json`").prints("--format mermaid");
     assert!(!ran.stderr.contains("as a value"), "{ran}");
 }
 
@@ -287,7 +287,7 @@ fn misplaced_option_names_the_commands_that_accept_it() {
         (&["--json", "plan", "stack.yaml"], "write `terrace plan --json`"),
     ] {
         let ran = project.run(words.iter().copied()).with_code(1);
-        ran.says(hint);
+        ran.prints(hint);
         assert!(!ran.stderr.contains("as a value"), "{ran}");
     }
     let ran = project.run(["plan", "stack.yaml", "--json=3"]).with_code(1);
@@ -326,9 +326,9 @@ fn unknown_command_suggests_visible_commands() {
 fn stack_in_place_of_a_descriptor_suggests_commands_for_stacks() {
     let project = Project::new();
     let ran = project.run(["plan", "multi@local"]).with_code(1);
-    ran.says("there is no file `multi@local`").says("terrace plan --destroy multi@local");
+    ran.prints("there is no file `multi@local`").prints("terrace plan --destroy multi@local");
     let ran = project.run(["plan", "multi@local.yaml"]).with_code(1);
-    ran.says("name a descriptor, a folder of descriptors or a saved plan");
+    ran.prints("name a descriptor, a folder of descriptors or a saved plan");
 }
 
 const AREA: &str = "components:\n  area:\n    blueprint: snowflake-storage\n    specific:\n      database: D\n      schema: S\n      \
@@ -344,11 +344,11 @@ fn mistake_in_a_project_blueprint_names_the_component() {
         "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: own, version: 1.0.0, description: Own}\nspecific: \
          {type: object}\nresources:\n  - {type: local_value, name: v, config: {input: '${{ component.specific.m.deep }}'}}\n",
     );
-    let told = project.run(["validate", "stack.yaml"]).with_code(1);
-    told.says("blueprints/own.yaml:6:")
-        .says("the value comes from here")
-        .says("two: {blueprint: own, specific: {m: {}}}");
-    assert!(!told.stderr.contains("one: {"), "{told}");
+    let ran = project.run(["validate", "stack.yaml"]).with_code(1);
+    ran.prints("blueprints/own.yaml:6:")
+        .prints("the value comes from here")
+        .prints("two: {blueprint: own, specific: {m: {}}}");
+    assert!(!ran.stderr.contains("one: {"), "{ran}");
 }
 
 #[test]
@@ -404,15 +404,17 @@ fn cut_list_of_names_says_how_many_are_hidden() {
     project
         .run(["plan", "stack.yaml"])
         .with_code(1)
-        .says("declared: last, n00, n01, n02, n03, n04, n05, n06 and 5")
-        .says("more");
+        .prints("declared: last, n00, n01, n02, n03, n04, n05, n06 and 5")
+        .prints("more");
 }
 
 #[test]
 fn field_count_is_answered_with_for_each() {
     let project = Project::with_stack("resources:\n  - {type: local_value, name: a, count: 3, config: {input: 1}}\n");
     let refused = project.run(["plan", "stack.yaml"]).with_code(1);
-    refused.says("a resource has no field `count`").says("for several instances use `forEach` with a list or a map");
+    refused
+        .prints("a resource has no field `count`")
+        .prints("for several instances use `forEach` with a list or a map");
 }
 
 #[test]
@@ -421,13 +423,13 @@ fn hint_to_defer_is_a_complete_command() {
         "resources:\n  - {type: local_value, name: a, config: {input: 1}}\n  \
          - {type: local_value, name: b, forEach: '${{ [resources.a.id] }}', config: {input: 1}}\n",
     );
-    let told = project.run(["plan", "stack.yaml"]).with_code(1);
-    let unwrapped = told.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(unwrapped.contains("`terrace apply stack.yaml --env local --allow-deferral`"), "{told}");
+    let ran = project.run(["plan", "stack.yaml"]).with_code(1);
+    let unwrapped = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(unwrapped.contains("`terrace apply stack.yaml --env local --allow-deferral`"), "{ran}");
     project
         .run(["plan", "stack.yaml", "--allow-deferral"])
         .done()
-        .says("`terrace apply stack.yaml --env local --allow-deferral`");
+        .prints("`terrace apply stack.yaml --env local --allow-deferral`");
 }
 
 #[test]
@@ -436,21 +438,21 @@ fn command_without_descriptor_suggests_what_works_here() {
     project
         .run(["plan"])
         .with_code(1)
-        .says("write `terrace plan FILE`: a descriptor, or a folder of them; `terrace init`");
-    project.run(["destroy"]).with_code(1).says("or a stack such as `orders@local`");
-    project.run(["--chdir", ".", "apply"]).with_code(1).says("write `terrace apply FILE`");
+        .prints("write `terrace plan FILE`: a descriptor, or a folder of them; `terrace init`");
+    project.run(["destroy"]).with_code(1).prints("or a stack such as `orders@local`");
+    project.run(["--chdir", ".", "apply"]).with_code(1).prints("write `terrace apply FILE`");
     project.write_stack("resources: [{type: local_value, name: a}]\n");
     for command in ["plan", "apply", "validate", "graph", "destroy", "console"] {
         let ran = project.run([command]).with_code(1);
-        ran.says(&format!("hint: write `terrace {command} stack.yaml`"));
+        ran.prints(&format!("hint: write `terrace {command} stack.yaml`"));
     }
     project.write_named_stack("other", "resources: []\n");
-    project.run(["plan"]).with_code(1).says("hint: `terrace plan .` takes the descriptors of this folder: ");
+    project.run(["plan"]).with_code(1).prints("hint: `terrace plan .` takes the descriptors of this folder: ");
     project.run(["plan", "."]).done();
     project.write("notes.yaml", "a: [");
     let ran = project.run(["plan", "--refresh=false"]).with_code(1);
     assert!(!ran.stderr.contains("notes.yaml") && !ran.stderr.contains("plan .`"), "{ran}");
-    ran.says("stack.yaml");
+    ran.prints("stack.yaml");
     for words in [["operations", "show"], ["acl", "set"], ["state", "import"]] {
         let ran = project.run(words).with_code(1);
         assert!(!ran.stderr.contains("stack.yaml"), "{ran}");
@@ -479,9 +481,9 @@ fn help_accepts_the_options_of_every_command() {
     let project = Project::new();
     for words in [&["-q"] as &[&str], &["--color", "never"], &["--color=never"], &["-vv"], &["--input=false", "-q"]] {
         let help = project.run(["help", "terraform"].into_iter().chain(words.iter().copied())).done();
-        help.says("Commands of terraform");
-        project.run(["help", "plan"].into_iter().chain(words.iter().copied())).done().says("Usage: terrace plan");
-        project.run(["help"].into_iter().chain(words.iter().copied())).done().says("Usage: terrace [OPTIONS]");
+        help.prints("Commands of terraform");
+        project.run(["help", "plan"].into_iter().chain(words.iter().copied())).done().prints("Usage: terrace plan");
+        project.run(["help"].into_iter().chain(words.iter().copied())).done().prints("Usage: terrace [OPTIONS]");
     }
     project.run(["help", "plan", "--nothing"]).with_code(1);
     project.run(["help", "--color"]).with_code(1);

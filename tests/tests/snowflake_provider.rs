@@ -80,7 +80,7 @@ fn network_status_is_created_as_declared() {
     let world = World::new();
     let before = world.stand_in.inventory();
     let plan = world.plan().done();
-    plan.says("to add");
+    plan.prints("to add");
     assert_eq!(world.stand_in.inventory(), before, "planning changed something");
     world.apply().done();
     insta::assert_snapshot!("columns", world.columns("NETWORK_STATUS").join("\n"));
@@ -167,7 +167,7 @@ fn columns_are_added_widened_and_renamed_in_place() {
     );
     world.project.edit(PRODUCT, "            - name: Latency\n", "            - name: Firmware\n              dataType: TEXT\n              dataLength: 20\n            - name: RoundTrip\n              previousName: Latency\n");
     world.project.edit(PRODUCT, "        - name: Latency\n", "        - name: RoundTrip\n");
-    let _ = world.stand_in.take_seen();
+    let _ = world.stand_in.take_calls();
     world.apply().done();
     let writes = world.stand_in.take_writes();
     insta::assert_snapshot!("evolved", writes.join("\n"));
@@ -185,7 +185,7 @@ fn dropped_column_is_refused_without_consent() {
     world.project.edit(PRODUCT, latency, "");
     world.project.edit(PRODUCT, "        - name: Latency\n          description: Round trip in milliseconds\n          dataType: NUMBER\n          precision: 38\n          scale: 0\n          tags: []\n", "");
     let refused = world.apply().with_code(4);
-    refused.says("destroys data").says("column LATENCY is dropped");
+    refused.prints("destroys data").prints("column LATENCY is dropped");
     assert_eq!(world.columns("NETWORK_STATUS").len(), 12);
     world.run(["apply", PRODUCT, "-c", STORAGE, "-c", PORT, "--auto-approve", "--allow-data-loss"]).done();
     assert_eq!(world.columns("NETWORK_STATUS").len(), 11);
@@ -209,7 +209,7 @@ fn drift_is_found_and_repaired() {
     for address in
         ["snowflake_table.table", "snowflake_view.view", "snowflake_grant.select", "snowflake_role_grant.owner"]
     {
-        drift.says(address);
+        drift.prints(address);
     }
     world.apply().done();
     world.assert_settled();
@@ -234,7 +234,7 @@ fn access_is_granted_before_it_is_revoked_and_later_applies_keep_it() {
     assert_eq!(members(), ["ANALYSTS", "JANE.ROE@EXAMPLE.COM", "NADIA.OKOYE@EXAMPLE.COM"]);
     // terrace does not revoke external grants.
     world.stand_in.sql(&format!("GRANT ROLE {role} TO ROLE SYSADMIN"));
-    let _ = world.stand_in.take_seen();
+    let _ = world.stand_in.take_calls();
     set(&["user:joe_example.com", "group:analysts"]).done();
     let writes = world.stand_in.take_writes();
     assert_eq!(writes.len(), 2, "{writes:?}");
@@ -245,7 +245,7 @@ fn access_is_granted_before_it_is_revoked_and_later_applies_keep_it() {
     world.assert_settled();
     // A principal without a mapping is skipped, and the others are granted.
     let ran = set(&["urn:x:y", "user:joe_example.com"]).done();
-    ran.says("`urn:x:y` gets no access to").says("identities.table");
+    ran.prints("`urn:x:y` gets no access to").prints("identities.table");
     assert_eq!(members(), ["JOE@EXAMPLE.COM", "NADIA.OKOYE@EXAMPLE.COM", "SYSADMIN"]);
 }
 
@@ -270,14 +270,14 @@ fn port_is_checked_against_its_table() {
     let world = World::with("");
     world.project.edit(PRODUCT, "\n        - name: Latency\n", "\n        - name: Latncy\n");
     let plan = world.plan().with_code(1);
-    plan.says("the table `NETWORK_STATUS` of the storage area has no column `Latncy`");
-    plan.says("- name: Latncy").says("the table has").says("the data contract has");
+    plan.prints("the table `NETWORK_STATUS` of the storage area has no column `Latncy`");
+    plan.prints("- name: Latncy").prints("the table has").prints("the data contract has");
     world.project.edit(PRODUCT, "\n        - name: Latncy\n", "\n        - name: Latency\n");
     // Planned alone before its storage, the port gives a warning, and its step fails.
     let alone = world.run(["plan", PRODUCT, "-c", PORT]).done();
-    alone.says("not checked:").says("DISTRIBUTION.NETWORKSTATUS_0.NETWORK_STATUS does not exist yet");
+    alone.prints("not checked:").prints("DISTRIBUTION.NETWORKSTATUS_0.NETWORK_STATUS does not exist yet");
     let failed = world.run(["apply", PRODUCT, "-c", PORT, "--auto-approve"]).with_code(3);
-    failed.says("NETWORK_STATUS").says("does not exist or not authorized").says("GRANT SELECT ON TABLE");
+    failed.prints("NETWORK_STATUS").prints("does not exist or not authorized").prints("GRANT SELECT ON TABLE");
     world.apply().done();
     world.assert_settled();
     // Without the storage area in the descriptor, the port is checked against the existing table. The error has both
@@ -289,9 +289,9 @@ fn port_is_checked_against_its_table() {
     );
     world.project.edit(PRODUCT, "\n        - name: Latency\n", "\n        - name: Latncy\n");
     let plan = world.run(["plan", PRODUCT, "-c", PORT]);
-    plan.says("LATNCY").says("LATENCY").says("did you mean `LATENCY`?");
+    plan.prints("LATNCY").prints("LATENCY").prints("did you mean `LATENCY`?");
     let failed = world.run(["apply", PRODUCT, "-c", PORT, "--auto-approve"]).with_code(3);
-    failed.says("invalid identifier 'LATNCY'");
+    failed.prints("invalid identifier 'LATNCY'");
     assert_eq!(world.columns("NETWORK_STATUS_VIEW").len(), 12, "the view is as it was");
 }
 
@@ -300,7 +300,7 @@ fn secrets_are_not_shown_and_wrong_credentials_change_nothing() {
     let world = World::with("");
     let ran = world.project.run_with(&[("SF_TOKEN", "hunter2")], ["apply", PRODUCT, "-c", STORAGE, "--auto-approve"]);
     assert_ne!(ran.code, 0);
-    ran.says("does not let terrace in");
+    ran.prints("does not let terrace in");
     assert!(!ran.stdout.contains("hunter2") && !ran.stderr.contains("hunter2"));
     assert_eq!(world.about("DISTRIBUTION"), [] as [&str; 0]);
     world.apply().done();

@@ -72,7 +72,7 @@ fn for_each_creates_one_resource_per_key_and_follows_the_map() {
 
     Plan: 1 to add, 1 to change, 1 to destroy.
     "#);
-    project.apply().done().says("1 added, 1 changed, 1 destroyed");
+    project.apply().done().prints("1 added, 1 changed, 1 destroyed");
     assert!(!project.has("out/x"));
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.part[\"y\"]\nlocal_file.part[\"z\"]\n");
     project.assert_settled("stack.yaml", &[]);
@@ -87,8 +87,8 @@ fn resource_with_false_when_does_not_exist() {
     project.apply().done();
     assert!(project.has("out/a"));
     let planned = project.run(["plan", "stack.yaml", "--var", "wanted=false"]).done();
-    planned.says("local_file.a   its `when` is false");
-    project.run(["apply", "stack.yaml", "--auto-approve", "--var", "wanted=false"]).done().says("1 destroyed");
+    planned.prints("local_file.a   its `when` is false");
+    project.run(["apply", "stack.yaml", "--auto-approve", "--var", "wanted=false"]).done().prints("1 destroyed");
     assert!(!project.has("out/a"));
     assert_eq!(project.run(["state", "list"]).done().stdout, "");
 }
@@ -105,8 +105,8 @@ fn instance_with_false_when_differs_from_a_removed_key() {
     project.apply().done();
     project.write_stack(&stack("{x: a, y: b}"));
     let planned = project.run(["plan", "stack.yaml", "--detail", "summary"]).done();
-    planned.says("local_file.part[\"y\"]   its `when` is false");
-    planned.says("local_file.part[\"z\"]   its key is not in forEach any more");
+    planned.prints("local_file.part[\"y\"]   its `when` is false");
+    planned.prints("local_file.part[\"z\"]   its key is not in forEach any more");
 }
 
 const COMPONENTS: &str = r#"components:
@@ -129,7 +129,7 @@ fn component_reads_outputs_of_its_dependency() {
     assert_eq!(project.read("out/page"), "see http://localhost:8080");
     assert_eq!(project.run(["output", "api/url", "--format", "raw"]).done().stdout, "http://localhost:8080");
     project.edit("stack.yaml", "8080", "9090");
-    project.apply().done().says("0 added, 2 changed, 0 destroyed");
+    project.apply().done().prints("0 added, 2 changed, 0 destroyed");
     assert_eq!(project.read("out/page"), "see http://localhost:9090");
     project.assert_settled("stack.yaml", &[]);
 }
@@ -179,7 +179,7 @@ fn several_stacks_are_planned_and_applied_together() {
       one@local: 1 to add, 0 to change, 0 to destroy
       two@local: 1 to add, 0 to change, 0 to destroy
     ");
-    project.run(["apply", "stacks", "--auto-approve"]).done().says("2 added");
+    project.run(["apply", "stacks", "--auto-approve"]).done().prints("2 added");
     assert_eq!(project.run(["--chdir", "stacks", "stacks", "list"]).done().stdout, "one@local\ntwo@local\n");
     let all = project.run(["--chdir", "stacks", "state", "list", "--all"]).done().stdout;
     assert_eq!(all, "one@local:local_file.a\ntwo@local:local_file.a\n");
@@ -272,7 +272,7 @@ fn saved_plan_is_refused_after_the_read_stack_was_applied() {
     project.edit("giver.yaml", "http://one", "http://two");
     project.run(["apply", "giver.yaml", "--auto-approve", "-q"]).done();
     let refused = project.run(["apply", "plan"]).with_code(4);
-    refused.says("the output `api/url` of giver@local changed since the plan was made");
+    refused.prints("the output `api/url` of giver@local changed since the plan was made");
     assert!(!project.has("url.txt"));
 }
 
@@ -305,7 +305,7 @@ fn remote_validation_reports_errors_of_a_plan() {
     let project = Project::with_stack("data:\n  - {type: local_file, name: a, config: {path: missing.txt}}\n");
     project.run(["validate", "stack.yaml"]).done();
     let output = project.run(["validate", "stack.yaml", "--remote"]).with_code(1);
-    output.says("there is no such file");
+    output.prints("there is no such file");
     project.write("missing.txt", "there");
     project.run(["validate", "stack.yaml", "--remote"]).done();
     assert!(!project.has(".terrace"), "nothing is written");
@@ -338,8 +338,8 @@ fn destroyed_stack_has_no_outputs() {
       help: apply giver@dev first, or plan both in one run
     "#);
     project.edit("taker.yaml", "\"giver\"", "\"givre\"");
-    project.run(["plan", "taker.yaml", "--env", "dev"]).with_code(1).says("apply givre@dev first");
-    project.run(["plan", "taker.yaml", "--env", "prod"]).with_code(1).says("did you mean `giver`?");
+    project.run(["plan", "taker.yaml", "--env", "dev"]).with_code(1).prints("apply givre@dev first");
+    project.run(["plan", "taker.yaml", "--env", "prod"]).with_code(1).prints("did you mean `giver`?");
 }
 
 #[test]
@@ -366,9 +366,9 @@ fn objects_of_a_renamed_stack_are_reported_at_once() {
     project.apply().done();
     project.edit("stack.yaml", "name: demo", "name: renamed");
     let refused = project.run(["plan", "stack.yaml"]).with_code(1);
-    refused.says("renamed@local would create objects that demo@local has: `local_file.a`, `local_file.b`");
-    refused.says("keep the name `demo`").says("stack.yaml:5");
-    project.apply().with_code(1).says("recorded_elsewhere");
+    refused.prints("renamed@local would create objects that demo@local has: `local_file.a`, `local_file.b`");
+    refused.prints("keep the name `demo`").prints("stack.yaml:5");
+    project.apply().with_code(1).prints("recorded_elsewhere");
     // A stack with other objects at the same addresses is not the renamed one.
     project.edit("stack.yaml", "a.txt", "c.txt");
     project.edit("stack.yaml", "b.txt", "d.txt");

@@ -54,20 +54,20 @@ fn state_moves_to_a_server_and_back_without_new_changes() {
     project.edit("stack.yaml", "content: two", "content: three");
     project.run(["plan", "stack.yaml", "--out", "plan"]).done();
     let moved = migrate(&project, FILE, &url).done();
-    moved.says("compared row by row").says("is unchanged and can be removed");
-    moved.says("Set `state` in terrace.yaml (or `--state`, `TERRACE_STATE`) to the new state on every machine.");
+    moved.prints("compared row by row").prints("is unchanged and can be removed");
+    moved.prints("Set `state` in terrace.yaml (or `--state`, `TERRACE_STATE`) to the new state on every machine.");
     assert!(moved.stdout.lines().any(|line| line.starts_with("version ")), "{moved}");
     assert_eq!(at(&project, &url, ["state", "export", "--history"]).done().stdout, recorded);
     assert_eq!(at(&project, &url, ["operations", "list"]).done().stdout, operations);
     assert_eq!(at(&project, FILE, ["state", "export", "--history"]).done().stdout, recorded, "the old one stays");
-    at(&project, &url, ["output", "path"]).done().says("a.txt");
+    at(&project, &url, ["output", "path"]).done().prints("a.txt");
     at(&project, &url, ["doctor"]).done();
 
     std::fs::remove_dir_all(project.path(".terrace")).unwrap();
     at(&project, &url, ["apply", "plan"]).done();
     assert_eq!(project.read("a.txt"), "three");
-    at(&project, &url, ["apply", "plan"]).with_code(4).says("plan");
-    at(&project, &url, ["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
+    at(&project, &url, ["apply", "plan"]).with_code(4).prints("plan");
+    at(&project, &url, ["plan", "stack.yaml", "--detailed-exitcode"]).done().prints("No changes.");
     let first = at(&project, &url, ["operations", "list", "--json"]).done().json();
     let first = first.as_array().unwrap().last().unwrap()["operation"].as_str().unwrap().to_owned();
     let history = at(&project, &url, ["state", "history", "local_file.a"]).done();
@@ -101,7 +101,7 @@ fn sealed_values_move_without_the_key_and_open_with_it() {
     project.run_with(&with_key, ["apply", "stack.yaml", "--auto-approve"]).done();
     migrate(&project, FILE, &url).done();
     let with_key = [("TERRACE_STATE_KEY", key.as_str()), ("TERRACE_STATE", url.as_str())];
-    project.run_with(&with_key, ["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
+    project.run_with(&with_key, ["plan", "stack.yaml", "--detailed-exitcode"]).done().prints("No changes.");
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn destination_that_is_not_empty_is_left_alone() {
     at(&other, &url, ["apply", "stack.yaml", "--auto-approve"]).done();
     let before = at(&other, &url, ["state", "export", "--history"]).done().stdout;
     let refused = migrate(&project, FILE, &url).with_code(4);
-    refused.says("is not empty; nothing was copied");
+    refused.prints("is not empty; nothing was copied");
     assert_eq!(at(&other, &url, ["state", "export", "--history"]).done().stdout, before);
     snapshot!(project.run(["state", "migrate", "--to", "sqlite:.terrace/../.terrace/state.db"]), @"
     exit: 4
@@ -121,7 +121,7 @@ fn destination_that_is_not_empty_is_left_alone() {
 
     hint: name another, empty store with `--to`
     ");
-    migrate(&project, FILE, FILE).with_code(4).says("is the same state");
+    migrate(&project, FILE, FILE).with_code(4).prints("is the same state");
 }
 
 #[test]
@@ -141,17 +141,17 @@ fn typing_mistakes_are_reported() {
 
     hint: write `sqlite:PATH`, such as `sqlite:.terrace/state.db`, or `postgres://USER@HOST/DATABASE`
     ");
-    project.run(["state", "migrate", "--to", "sqlite::memory:"]).with_code(4).says("ends with the command");
-    project.run(["state", "migrate", "--to", "sqlite:no/such/folder.db"]).with_code(1).says("there is no folder");
+    project.run(["state", "migrate", "--to", "sqlite::memory:"]).with_code(4).prints("ends with the command");
+    project.run(["state", "migrate", "--to", "sqlite:no/such/folder.db"]).with_code(1).prints("there is no folder");
     let nowhere = format!("postgres://jane:{PASSWORD}@127.0.0.1:1/terrace");
-    migrate(&project, FILE, &nowhere).with_code(1).says("postgres://jane@127.0.0.1:1/terrace cannot be reached");
-    migrate(&project, FILE, &Cluster::shared().url("absent")).with_code(1).says("there is no database at");
+    migrate(&project, FILE, &nowhere).with_code(1).prints("postgres://jane@127.0.0.1:1/terrace cannot be reached");
+    migrate(&project, FILE, &Cluster::shared().url("absent")).with_code(1).prints("there is no database at");
     let nothing = Project::new();
-    nothing.run(["state", "migrate", "--to", "sqlite:new.db"]).with_code(1).says("there is no state in sqlite:");
+    nothing.run(["state", "migrate", "--to", "sqlite:new.db"]).with_code(1).prints("there is no state in sqlite:");
     nothing
         .run(["--state", "sqlite:gone.db", "state", "migrate", "--to", FILE])
         .with_code(1)
-        .says("there is no state in sqlite:");
+        .prints("there is no state in sqlite:");
     assert!(!nothing.has("new.db") && !nothing.has(".terrace"), "something was made");
     assert_settled(&project);
 }
@@ -164,23 +164,25 @@ fn assert_settled(project: &Project) {
 
 #[test]
 fn state_in_use_is_refused_with_its_holder_and_moves_after_recovery() {
-    let (project, apply) = Project::at_the_gate(GATE);
+    let (project, apply) = Project::waiting_at_gate(GATE);
     let url = database();
     let refused = migrate(&project, FILE, &url).with_code(4);
-    refused.says("the state is in use, so nothing was copied: demo@local is held by tester@").says("terrace unlock ");
+    refused
+        .prints("the state is in use, so nothing was copied: demo@local is held by tester@")
+        .prints("terrace unlock ");
     apply.kill();
     let _ = apply.finish();
     let refused = migrate(&project, FILE, &url).with_code(4);
     refused
-        .says("demo@local:local_command.c is in doubt since operation")
-        .says("resolve it with `terrace recover demo@local`");
-    at(&project, &url, ["doctor"]).done().says("it does not exist yet");
+        .prints("demo@local:local_command.c is in doubt since operation")
+        .prints("resolve it with `terrace recover demo@local`");
+    at(&project, &url, ["doctor"]).done().prints("it does not exist yet");
     // The gate is opened for reading too, so the write does not block if the program is gone.
     let gate = std::fs::OpenOptions::new().read(true).write(true).open(project.path("gate"));
     std::io::Write::write_all(&mut gate.unwrap(), b"open\n").unwrap();
     project.run(["recover"]).done();
     migrate(&project, FILE, &url).done();
-    at(&project, &url, ["operations", "list"]).done().says("interrupted");
+    at(&project, &url, ["operations", "list"]).done().prints("interrupted");
 }
 
 #[test]
@@ -190,11 +192,11 @@ fn state_with_a_queued_request_does_not_move() {
     let url = database();
     project.make_gate("gate-a");
     let server = Served::start(&project, &[]);
-    let token = server.ask("/v1/provision", &crate::server::product(&["a"]));
+    let token = server.submit("/v1/provision", &crate::server::product(&["a"]));
     until("the creation runs", || project.has("started-a"));
-    migrate(&project, FILE, &url).with_code(4).says("is held by").says(&token);
+    migrate(&project, FILE, &url).with_code(4).prints("is held by").prints(&token);
     project.open_gate("gate-a");
-    assert_eq!(server.ended(&token)["status"], "COMPLETED");
+    assert_eq!(server.wait_for_end(&token)["status"], "COMPLETED");
     assert_eq!(server.stop().code, 0);
     migrate(&project, FILE, &url).done();
     let project_of =
@@ -202,7 +204,7 @@ fn state_with_a_queued_request_does_not_move() {
     project_of(&url);
     let server = Served::start(&project, &[]);
     assert_eq!(server.status(&token)["status"], "COMPLETED", "the token is known over there");
-    let again = server.ended(&server.ask("/v1/provision", &crate::server::product(&["a"])));
+    let again = server.wait_for_end(&server.submit("/v1/provision", &crate::server::product(&["a"])));
     assert!(crate::server::messages(&again).contains("No changes."), "{again}");
     assert_eq!(crate::server::log(&project), ["a"]);
 }
@@ -257,7 +259,7 @@ fn killed_copy_leaves_the_database_empty_and_the_next_one_starts_again() {
     at(&project, &url, ["state", "list"]).done();
     assert_eq!(at(&project, &url, ["state", "list"]).stdout, "");
     migrate(&project, FILE, &url).done();
-    at(&project, &url, ["state", "list"]).done().says("local_file.a");
+    at(&project, &url, ["state", "list"]).done().prints("local_file.a");
     assert_settled(&project);
 }
 
@@ -284,5 +286,5 @@ fn killed_copy_leaves_the_file_empty_and_the_next_one_starts_again() {
     assert!(project.has("new.db"));
     assert_eq!(project.run(["--state", "sqlite:new.db", "state", "list"]).done().stdout, "");
     at(&project, &url, ["state", "migrate", "--to", "sqlite:new.db"]).done();
-    project.run(["--state", "sqlite:new.db", "state", "list"]).done().says("local_file.a");
+    project.run(["--state", "sqlite:new.db", "state", "list"]).done().prints("local_file.a");
 }

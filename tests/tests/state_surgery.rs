@@ -20,7 +20,7 @@ fn resource_moves_to_another_address_and_keeps_its_object() {
     project.edit("stack.yaml", "name: a", "name: b");
     project.assert_settled("stack.yaml", &[]);
     assert_eq!(project.read("out/a"), "one");
-    project.run(["operations", "list"]).done().says("state mv");
+    project.run(["operations", "list"]).done().prints("state mv");
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn address_of_all_instances_is_not_a_resource() {
     project.run(["state", "export", "--out", "state.json"]).done();
     project.edit("state.json", "\"local_file.a\"", "\"local_file.a[*]\"");
     let elsewhere = project.run(["--state", "sqlite:other.db", "state", "import", "state.json"]);
-    elsewhere.with_code(1).says("`local_file.a[*]` stands for all instances");
+    elsewhere.with_code(1).prints("`local_file.a[*]` stands for all instances");
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn state_is_exported_and_imported_elsewhere() {
 
     let other = ["--state", "sqlite:other.db"];
     let run = |words: &[&str]| project.run(other.into_iter().chain(words.iter().copied()));
-    run(&["state", "import", "state.json"]).done().says("1 resource imported");
+    run(&["state", "import", "state.json"]).done().prints("1 resource imported");
     assert_eq!(run(&["state", "list"]).done().stdout, "local_file.a\n");
     run(&["plan", "stack.yaml", "--detailed-exitcode"]).done();
 }
@@ -188,7 +188,7 @@ fn import_keeps_recorded_outputs() {
     project.run(["--state", "sqlite:other.db", "state", "export", "--out", "state.json"]).done();
     project.write_stack(&value("b", ""));
     project.apply().done();
-    project.run(["state", "import", "state.json"]).done().says("1 resource imported");
+    project.run(["state", "import", "state.json"]).done().prints("1 resource imported");
     assert_eq!(project.run(["output"]).done().stdout, "oa = 1\nob = 1\n");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_value.a\nlocal_value.b\n");
 }
@@ -235,10 +235,10 @@ fn import_of_a_running_apply_is_sealed_again() {
     let apply = project.start(project.command(words));
     until("the program waits at its gate", || project.has("started"));
     let mut rekey = project.start(project.command(["state", "rekey"]));
-    until("the leases are waited for", || rekey.told().contains("are held by") || rekey.has_ended());
+    until("the leases are waited for", || rekey.stderr().contains("are held by") || rekey.has_ended());
     project.open_gate("gate");
     apply.finish().done();
-    rekey.finish().done().says("sealed with the present key");
+    rekey.finish().done().prints("sealed with the present key");
     assert_eq!(project.run(["output", "n", "--reveal"]).done().stdout, "11\n");
 }
 

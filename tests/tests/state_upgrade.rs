@@ -24,7 +24,7 @@ fn file_of_an_older_format_is_upgraded_once() {
     let project = Project::with_stack(STACK);
     project.apply().done();
     Connection::open(project.path(FILE)).unwrap().execute_batch(OLDER_FILE).unwrap();
-    project.run(["state", "list"]).with_code(1).says("has the older format 21").says("terrace state upgrade");
+    project.run(["state", "list"]).with_code(1).prints("has the older format 21").prints("terrace state upgrade");
     snapshot!(project.run(["state", "upgrade"]), @"
     exit: 0
     --- stdout
@@ -35,7 +35,7 @@ fn file_of_an_older_format_is_upgraded_once() {
     --- stdout
     sqlite:[folder]/.terrace/state.db has format 22: there is nothing to upgrade
     ");
-    project.run(["state", "list"]).done().says("local_value.a");
+    project.run(["state", "list"]).done().prints("local_value.a");
     project.assert_settled("stack.yaml", &[]);
 }
 
@@ -44,7 +44,7 @@ fn database_of_an_older_format_is_upgraded_and_an_empty_one_is_initialised() {
     let project = Project::with_stack(STACK);
     let runtime = Runtime::new().unwrap();
     let url = runtime.block_on(Cluster::shared().database());
-    at(&project, &url, ["state", "upgrade"]).done().says(" was empty: it has format 15 now");
+    at(&project, &url, ["state", "upgrade"]).done().prints(" was empty: it has format 15 now");
     at(&project, &url, ["apply", "stack.yaml", "--auto-approve"]).done();
     runtime.block_on(async { connect(&url).await.batch_execute(OLDER_DATABASE).await.unwrap() });
     // Parallel upgrades run once.
@@ -55,8 +55,8 @@ fn database_of_an_older_format_is_upgraded_and_an_empty_one_is_initialised() {
     });
     let output = upgrades.map(|running| running.finish().done().stdout);
     assert!(output.iter().any(|output| output.contains("had format 14: it has format 15 now")), "{output:?}");
-    at(&project, &url, ["state", "upgrade"]).done().says(" has format 15: there is nothing to upgrade");
-    at(&project, &url, ["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
+    at(&project, &url, ["state", "upgrade"]).done().prints(" has format 15: there is nothing to upgrade");
+    at(&project, &url, ["plan", "stack.yaml", "--detailed-exitcode"]).done().prints("No changes.");
 }
 
 #[test]

@@ -240,7 +240,7 @@ fn partial_plan_is_labelled_even_without_changes() {
         "components:\n  one: {resources: [{type: local_value, name: a, config: {input: 1}}]}\n  \
          two: {resources: [{type: local_value, name: a, config: {input: 2}}]}\n",
     );
-    project.run(["plan", "stack.yaml", "-c", "one"]).done().says("\nThis is a plan of `one` only.\n");
+    project.run(["plan", "stack.yaml", "-c", "one"]).done().prints("\nThis is a plan of `one` only.\n");
     project.apply().done();
     snapshot!(project.run(["plan", "stack.yaml", "-c", "one"]), @"
     exit: 0
@@ -284,7 +284,7 @@ fn single_component_reports_undeployed_dependencies() {
     );
     let expected = "`top` depends on `base`, which is not deployed";
     let alone = project.run(["plan", "stack.yaml", "-c", "top"]).done();
-    alone.says(expected).says("add `-c base`");
+    alone.prints(expected).prints("add `-c base`");
     let both = project.run(["plan", "stack.yaml", "-c", "top", "-c", "base"]).done();
     assert!(!both.stderr.contains("not deployed"), "{both}");
     project.run(["apply", "stack.yaml", "-c", "base", "--auto-approve"]).done();
@@ -299,9 +299,13 @@ fn misplaced_component_options_and_addresses_are_explained() {
     let project =
         Project::with_stack("components: {api: {resources: [{type: local_value, name: v, config: {input: one}}]}}\n");
     project.apply().done();
-    project.run(["drift", "-c", "api"]).with_code(1).says("`terrace drift` has no option `-c`").says("--refresh-only");
+    project
+        .run(["drift", "-c", "api"])
+        .with_code(1)
+        .prints("`terrace drift` has no option `-c`")
+        .prints("--refresh-only");
     for component in ["api", "api/"] {
         let refused = project.run(["state", "mv", component, "other/"]).with_code(1);
-        refused.says("`api` is a component").says("`moved: [{from: api/, to: OTHER/}]`");
+        refused.prints("`api` is a component").prints("`moved: [{from: api/, to: OTHER/}]`");
     }
 }

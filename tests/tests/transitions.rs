@@ -172,8 +172,8 @@ fn blueprint_that_renames_a_resource_keeps_objects_in_every_component() {
         "blueprints/box.yaml",
         blueprint("new", "1.1.0", "moved: [{from: local_command.old, to: local_command.new}]\n"),
     );
-    project.run(["plan", "stack.yaml", "--out", "plan.json"]).done().says("(2 moved in 2 of 2 components)");
-    project.run(["apply", "plan.json"]).done().says("0 added, 0 changed, 0 destroyed");
+    project.run(["plan", "stack.yaml", "--out", "plan.json"]).done().prints("(2 moved in 2 of 2 components)");
+    project.run(["apply", "plan.json"]).done().prints("0 added, 0 changed, 0 destroyed");
     assert_eq!(project.read("calls"), calls, "nothing is called");
     let listed = project.run(["state", "list"]).done().stdout;
     assert_eq!(listed.lines().filter(|line| line.ends_with("local_command.new")).count(), 2, "{listed}");
@@ -191,5 +191,5 @@ fn component_moved_as_a_whole_counts_once() {
     let project = Project::with_stack(api);
     project.apply().done();
     project.write_stack(&format!("{}moved: [{{from: 'api/', to: 'api2/'}}]\n", api.replace("api:", "api2:")));
-    project.run(["plan", "stack.yaml"]).done().says("(1 moved in 1 of 2 components)");
+    project.run(["plan", "stack.yaml"]).done().prints("(1 moved in 1 of 2 components)");
 }

@@ -23,16 +23,16 @@ fn unreadable_configuration_error_says_what_was_expected() {
     hint: pass the path of a terrace.yaml to `--config`, or write one with `terrace init`; without `--config`, terrace reads the one in the nearest folder upwards
     ");
     run_refused(&["plan", "stack.yaml", "--config", "folder"])
-        .says("folder` cannot be read: it is a folder, and not a file\n");
+        .prints("folder` cannot be read: it is a folder, and not a file\n");
     run_refused(&["plan", "stack.yaml", "--config", "latin/x"])
-        .says("a part of its path is a file, and not a folder\n");
-    run_refused(&["plan", "stack.yaml", "--config", "latin"]).says("it is not UTF-8: see line 1, character 4\n");
+        .prints("a part of its path is a file, and not a folder\n");
+    run_refused(&["plan", "stack.yaml", "--config", "latin"]).prints("it is not UTF-8: see line 1, character 4\n");
     let project = Project::with_stack("resources: []\n");
     std::fs::create_dir(project.path("terrace.yaml")).unwrap();
     project
         .run(["plan", "stack.yaml"])
         .with_code(1)
-        .says("terrace.yaml` cannot be read: it is a folder, and not a file\n");
+        .prints("terrace.yaml` cannot be read: it is a folder, and not a file\n");
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn invalid_state_url_is_reported_with_its_place_and_without_password() {
         ("postgres://me:hunter2@h/d?colour=blue", "postgres://me@h/d is invalid: unknown option `colour`");
     let check = |ran: Ran, place: &str| {
         assert!(!ran.stderr.contains("hunter2"), "{ran}");
-        ran.with_code(1).says(&format!("{place}: {why}"));
+        ran.with_code(1).prints(&format!("{place}: {why}"));
     };
     check(project.run(["plan", "stack.yaml", "--state", wrong]), "--state");
     let mut by_variable = project.command(["plan", "stack.yaml"]);
@@ -61,7 +61,8 @@ fn missing_working_folder_error_says_what_was_expected() {
 
     hint: pass a folder to `--chdir`; all other paths of the command line are relative to it
     ");
-    run_refused(&["plan", "stack.yaml", "--chdir", "latin"]).says("`--chdir latin`: it is a file, and not a folder\n");
+    run_refused(&["plan", "stack.yaml", "--chdir", "latin"])
+        .prints("`--chdir latin`: it is a file, and not a folder\n");
 }
 
 #[test]
@@ -73,7 +74,7 @@ fn unreadable_state_import_error_says_what_was_expected() {
 
     hint: name a file that `terrace state export --out FILE` wrote
     ");
-    run_refused(&["state", "import", "latin"]).says("`latin`: it is not UTF-8: see line 1, character 4\n");
+    run_refused(&["state", "import", "latin"]).prints("`latin`: it is not UTF-8: see line 1, character 4\n");
 }
 
 #[test]
@@ -100,8 +101,8 @@ fn unusable_state_key_is_reported_where_it_is_configured() {
        ╰────
       help: set `keyFile` to a file with a key, relative to terrace.yaml; create a key with `terrace init --state-key`
     ");
-    output_of("keyFile: folder").says("it is a folder, and not a file");
-    output_of("keyFile: latin").says("it is not UTF-8: see line 1, character 4");
+    output_of("keyFile: folder").prints("it is a folder, and not a file");
+    output_of("keyFile: latin").prints("it is not UTF-8: see line 1, character 4");
     snapshot!(output_of("keyCommand: [nope, --key]"), @"
     exit: 1
     --- stderr
@@ -114,13 +115,13 @@ fn unusable_state_key_is_reported_where_it_is_configured() {
        ╰────
       help: set `keyCommand` to a program and its arguments, `[program, argument]`: it runs without a shell
     ");
-    output_of("keyCommand: [sh, -c, 'exit 3']").says("ended with exit status: 3");
-    output_of("keyCommand: folder").says("there is no such program");
+    output_of("keyCommand: [sh, -c, 'exit 3']").prints("ended with exit status: 3");
+    output_of("keyCommand: folder").prints("there is no such program");
     project.write("terrace.yaml", "encryption:\n  keyFile: ${{ file(\"nope\") }}\n");
-    project.run(["plan", "stack.yaml"]).with_code(1).says("nope`: it does not exist\n");
+    project.run(["plan", "stack.yaml"]).with_code(1).prints("nope`: it does not exist\n");
     project.write("terrace.yaml", "encryption:\n  keyFile: nope\n");
-    let said = project.run(["doctor"]).with_code(1);
-    assert!(said.stdout.contains("state key: terrace.yaml:2:12: the state key `"), "{said}");
+    let doctor = project.run(["doctor"]).with_code(1);
+    assert!(doctor.stdout.contains("state key: terrace.yaml:2:12: the state key `"), "{doctor}");
 }
 
 #[test]
@@ -129,7 +130,7 @@ fn slow_key_command_is_named() {
     project.make_gate("gate");
     project.write("terrace.yaml", "encryption: {keyCommand: [sh, -c, 'cat; read line < gate; echo $line']}\n");
     let running = project.start(project.command(["plan", "stack.yaml"]));
-    running.until_told("waiting for `sh`, the `keyCommand` of terrace.yaml");
+    running.wait_for_stderr("waiting for `sh`, the `keyCommand` of terrace.yaml");
     project.open_gate("gate");
     let ran = running.finish().with_code(1);
     assert!(ran.stderr.contains("a state key is the base64 of 32 bytes"), "{ran}");

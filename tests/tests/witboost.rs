@@ -44,7 +44,7 @@ fn component_without_blueprint_names_its_template_and_the_closest_blueprint() {
     let (known, unknown) = ("databricks-workload-template.1", "databriks-workload-template.1");
     project.edit("data-product.yaml", known, unknown);
     let ran = project.run(["plan", "data-product.yaml", "--env", "local", "-q"]).with_code(1);
-    ran.says("urn:dmb:utm:databriks-workload-template").says("databricks-workload").says("data-product.yaml:");
+    ran.prints("urn:dmb:utm:databriks-workload-template").prints("databricks-workload").prints("data-product.yaml:");
     // The other components can be selected.
     project.run(["plan", "data-product.yaml", "--env", "local", "-c", "input-kafka-topic"]).done();
 }
@@ -80,7 +80,7 @@ fn mistake_in_specific_is_reported_at_its_line() {
     ] {
         project.edit("data-product.yaml", part, mistake);
         let ran = project.run(["validate", "data-product.yaml", "--env", "local"]).with_code(1);
-        ran.says("data-product.yaml:").says(place).says("help:");
+        ran.prints("data-product.yaml:").prints(place).prints("help:");
         project.write("data-product.yaml", &whole);
     }
 }

@@ -119,17 +119,17 @@ impl Both {
 fn component_is_created_updated_and_removed_by_an_existing_provisioner() {
     let both = Both::start();
     let plan = both.platform.run(["plan", PLATFORM]).done();
-    plan.says("+ witboost_component.component").says("urn:dmb:cmp:finance:cash:0:a");
+    plan.prints("+ witboost_component.component").prints("urn:dmb:cmp:finance:cash:0:a");
     assert_eq!(both.calls(), [] as [&str; 0], "planning changes nothing");
     let applied = both.apply().done();
-    applied.says("Its name");
+    applied.prints("Its name");
     assert!(both.provisioner.read("made").contains("\"a\""));
     assert_eq!(both.calls(), ["provision"]);
     both.platform.assert_settled(PLATFORM, &[]);
     assert_eq!(both.calls(), ["provision"], "an unchanged component is not provisioned again");
 
     both.platform.edit(PLATFORM, "specific: {name: a}", "specific: {name: b}");
-    both.platform.run(["plan", PLATFORM]).done().says("~ witboost_component.component");
+    both.platform.run(["plan", PLATFORM]).done().prints("~ witboost_component.component");
     both.apply().done();
     assert!(both.provisioner.read("made").contains("\"b\""));
     both.platform.assert_settled(PLATFORM, &[]);
@@ -157,7 +157,7 @@ fn provisioners_rejection_is_reported_in_the_plan() {
     let both = Both::start();
     both.platform.edit(PLATFORM, "specific: {name: a}", "specific: {nam: a}");
     let plan = both.platform.run(["plan", PLATFORM]).with_code(1);
-    plan.says("specific").says("nam").says("the adapter reported this problem");
+    plan.prints("specific").prints("nam").prints("the adapter reported this problem");
     assert_eq!(both.calls(), [] as [&str; 0]);
 }
 
@@ -165,7 +165,7 @@ fn provisioners_rejection_is_reported_in_the_plan() {
 fn killed_provision_is_resumed_by_its_token_without_another_call() {
     let both = Both::start();
     both.apply_killed("a");
-    both.apply().done().says("the step took effect and is recorded now");
+    both.apply().done().prints("the step took effect and is recorded now");
     assert_eq!(log(&both.provisioner), ["a"]);
     assert_eq!(both.calls(), ["provision"]);
     both.platform.assert_settled(PLATFORM, &[]);
@@ -182,7 +182,7 @@ fn killed_provision_is_resumed_by_its_token_without_another_call() {
 fn private_info_without_a_key_is_an_error_with_a_hint() {
     let both = Both::start();
     both.platform.edit("terrace.yaml", "encryption: {keyFile: state.key}\n", "");
-    both.apply().with_code(1).says("`privateInfo` is sensitive and there is no state key");
+    both.apply().with_code(1).prints("`privateInfo` is sensitive and there is no state key");
     assert_eq!(both.calls(), [] as [&str; 0]);
 }
 
@@ -192,8 +192,8 @@ fn template_without_an_adapter_reports_where_to_declare_it() {
     both.platform
         .write("terrace.yaml", "environments: {test: {templates: {'urn:dmb:utm:thing': witboost-component}}}\n");
     let plan = both.platform.run(["plan", PLATFORM]).with_code(1);
-    plan.says("no adapter is configured for components of the template").says("urn:dmb:utm:thing:0.0.0");
-    plan.says("providers.witboost");
+    plan.prints("no adapter is configured for components of the template").prints("urn:dmb:utm:thing:0.0.0");
+    plan.prints("providers.witboost");
 }
 
 /// Starts a server whose component is created by a provisioner that gives this answer.
@@ -227,7 +227,7 @@ fn provisioner_warning_is_one_log_line_with_its_level() {
             json!({"status": "COMPLETED", "result": "", "info": {"publicInfo": {}, "privateInfo": {}}, "logs": [line]}),
         )
     });
-    let status = server.ended(&server.ask("/v1/provision", &product(&["a"])));
+    let status = server.wait_for_end(&server.submit("/v1/provision", &product(&["a"])));
     assert_eq!(status["status"], "COMPLETED", "{status}");
     let lines: Vec<_> =
         status["logs"].as_array().unwrap().iter().filter(|it| it.to_string().contains("disk")).collect();
@@ -243,7 +243,7 @@ fn provisioner_solutions_are_passed_to_the_caller() {
         let more = json!({"problems": ["no quota"], "solutions": ["ask for more quota"]});
         (400, json!({"errors": ["no quota"], "userMessage": "it is too large", "moreInfo": more}))
     });
-    let status = server.ended(&server.ask("/v1/provision", &product(&["a"])));
+    let status = server.wait_for_end(&server.submit("/v1/provision", &product(&["a"])));
     assert_eq!(status["status"], "FAILED", "{status}");
     let result = status["result"].as_str().unwrap();
     assert!(result.contains("it is too large") && result.ends_with("(ask for more quota)"), "{result}");

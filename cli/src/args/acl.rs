@@ -63,7 +63,7 @@ impl AclSetArguments {
     pub fn into_apply(self) -> ApplyArguments {
         let Self { file, component, mut principals, fields, variables, variable_files, plaintext_secrets, run } = self;
         if principals.is_empty() {
-            principals.push(super::NOBODY.to_owned());
+            principals.push(super::EMPTY_ACCESS_LIST.to_owned());
         }
         let choice = ChoiceArguments { components: vec![component], variables, variable_files };
         let planning = PlanningArguments {

@@ -50,7 +50,7 @@ pub struct PlanningArguments {
 }
 
 /// Value of `--acl` for an empty access list.
-pub(crate) const NOBODY: &str = "";
+pub(crate) const EMPTY_ACCESS_LIST: &str = "";
 
 /// Consent to the loss of data.
 #[derive(Debug, Clone, Default, Args)]

@@ -8,7 +8,7 @@ use crate::input::{Named, PlanClaims, named};
 use crate::planning::compile;
 use crate::settings::EnvironmentRef;
 use crate::signals::Signals;
-use crate::wiring::{World, is_missing, recorded, store};
+use crate::wiring::{EnvironmentContext, is_missing, store, store_for_changes};
 use std::path::PathBuf;
 use std::sync::Arc;
 use terrace_engine::plan::file;
@@ -29,7 +29,14 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signa
     }
     let planning = &arguments.planning;
     let project = compile(context, &files, &planning.choice, planning.plaintext_secrets).await?;
-    let run = Run { context, arguments, signals, settings: &project.settings, world: &project.world, is_saved: false };
+    let run = Run {
+        context,
+        arguments,
+        signals,
+        settings: &project.settings,
+        env_context: &project.env_context,
+        is_saved: false,
+    };
     // Without possible consent nothing may change, not even the rows that recovery would write. A missing state has
     // nothing to recover: it is created with the first row.
     let is_new = is_missing(&project.settings.state);
@@ -39,8 +46,8 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signa
     for plans in 1.. {
         // Recovers steps again that were interrupted since the previous plan.
         if can_recover {
-            for described in &project.stacks {
-                recover_first(&run, &state, &described.compiled.stack, &described.chosen).await?;
+            for selected in &project.stacks {
+                recover_first(&run, &state, &selected.compiled.stack, &selected.chosen).await?;
             }
         }
         let computed = project.plan(state.as_ref(), planning).await?;
@@ -51,8 +58,8 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signa
         }
         match run.try_apply(Arc::clone(&state), &computed.plan, plans).await? {
             Applied::Ended(exit) => return Ok(exit),
-            Applied::Outdated(failure) => run.plan_again(failure, plans)?,
-            Applied::Overtaken => run.say_overtaken(plans)?,
+            Applied::Stale(failure) => run.replan(failure, plans)?,
+            Applied::Contended => run.report_contention(plans)?,
         }
     }
     Ok(Exit::Done)
@@ -70,7 +77,7 @@ async fn apply_saved(
     let settings = context.settings_of_plan(&claims)?;
     // The environment that the plan names selects the key, and the key authenticates the plan.
     let is_allowed = arguments.planning.plaintext_secrets;
-    let key = World::seal(&settings, claims.environment.as_deref(), is_allowed, context.ui)?;
+    let key = EnvironmentContext::seal(&settings, claims.environment.as_deref(), is_allowed, context.ui)?;
     let plan = file::read_to_apply(&text, &key, arguments.plan_digest.as_deref())?;
     // The key of an environment authenticates changes of that environment alone.
     if let Some(other) = plan.stacks.iter().map(|it| &it.stack).find(|stack| stack.environment != plan.environment) {
@@ -86,13 +93,14 @@ async fn apply_saved(
         )));
     }
     let environment = settings.environment(Some(EnvironmentRef::word(&plan.environment)), context.ui)?;
-    let world = World::new(&settings, environment, arguments.planning.plaintext_secrets, context.ui)?;
+    let env_context =
+        EnvironmentContext::new(&settings, environment, arguments.planning.plaintext_secrets, context.ui)?;
     // Saving the plan needed consent to values in the clear. This consent covers values that the apply computes.
     let is_consented = key.has_opened_clear() && !key.has_key();
-    let world = world.with_seal(if is_consented { Seal::without_key(true) } else { key });
-    let run = Run { context, arguments, signals, settings: &settings, world: &world, is_saved: true };
+    let env_context = env_context.with_seal(if is_consented { Seal::without_key(true) } else { key });
+    let run = Run { context, arguments, signals, settings: &settings, env_context: &env_context, is_saved: true };
     run.check_digest(&plan)?;
-    let mut state = recorded(&settings).await?;
+    let mut state = store_for_changes(&settings).await?;
     if is_missing(&settings.state) {
         run.refuse(&state, &plan).await?;
         state = store(&settings, Access::ReadWrite).await?;

@@ -4,14 +4,14 @@ use super::Context;
 use crate::args::{AuditCommand, AuditExportArguments, Since};
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
-use crate::wiring::{recorded_with_requests, server_store_to_read};
+use crate::wiring::{server_store_for_changes, server_store_to_read};
 use std::time::Duration;
 use terrace_engine::store::{Anchor, AuditLink, AuditLog, BrokenChain, Verifier};
 
 /// Entries per read.
 const PAGE: usize = 1_000;
 /// Entries younger than this are removed only with the user's consent.
-const LONG_ENOUGH: Duration = Duration::from_secs(30 * 24 * 3600);
+const CONFIRM_BELOW: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Exports or prunes the audit log.
 ///
@@ -44,7 +44,7 @@ async fn export(context: &Context<'_>, arguments: &AuditExportArguments) -> Resu
         }
         if lines.is_empty() { Ok(()) } else { context.ui.print(&lines) }
     };
-    let mut reading = Reading { log: store.as_ref(), page: PAGE, printed: 0 };
+    let mut reading = ChainReader { log: store.as_ref(), page: PAGE, printed: 0 };
     if !arguments.verify {
         reading.read_all(print).await?;
         return Ok(Exit::Done);
@@ -52,15 +52,15 @@ async fn export(context: &Context<'_>, arguments: &AuditExportArguments) -> Resu
     let end = reading.verify(print).await?;
     let last = end.as_ref().map_or(0, |head| head.number);
     let end = end.map(|head| format!(" with the hash {}", head.hash)).unwrap_or_default();
-    context.ui.tell(&format!("the audit log is complete: its last entry is {last}{end}"));
+    context.ui.print_message(&format!("the audit log is complete: its last entry is {last}{end}"));
     Ok(Exit::Done)
 }
 
 /// How often a read starts over when entries are pruned meanwhile.
-const MOST_READS: usize = 5;
+const MAX_READS: usize = 5;
 
 /// Reads the audit log page by page, and prints each entry once.
-struct Reading<'s> {
+struct ChainReader<'s> {
     log: &'s dyn AuditLog,
     /// Entries of a page.
     page: usize,
@@ -84,12 +84,12 @@ impl From<Failure> for Unverified {
     }
 }
 
-impl Reading<'_> {
+impl ChainReader<'_> {
     /// Prints all entries as they are.
     async fn read_all(&mut self, print: impl Fn(&[AuditLink]) -> Result<(), Failure>) -> Result<(), Failure> {
         let mut after = 0;
         loop {
-            let page = self.log.audited(after, self.page).await?;
+            let page = self.log.audit_page(after, self.page).await?;
             print(&page.links)?;
             match page.links.last() {
                 Some(last) if page.links.len() == self.page => after = last.number,
@@ -100,19 +100,19 @@ impl Reading<'_> {
 
     /// Prints the entries, checks their chain and returns its end. Starts over if the chain is pruned meanwhile.
     async fn verify(&mut self, print: impl Fn(&[AuditLink]) -> Result<(), Failure>) -> Result<Option<Anchor>, Failure> {
-        for _ in 0..MOST_READS {
+        for _ in 0..MAX_READS {
             let (first, broken) = match self.verify_once(&print).await {
                 Ok(end) => return Ok(end),
                 Err(Unverified::Failed(failure)) => return Err(failure),
                 Err(Unverified::Broken { first, broken }) => (first, broken),
             };
             // Only pruning removes the first entries.
-            let beginning = self.log.audited(0, 1).await?.links.first().map(|link| link.number);
+            let beginning = self.log.audit_page(0, 1).await?.links.first().map(|link| link.number);
             if beginning.is_none_or(|beginning| beginning <= first) {
-                return Err(Failure::new(broken.to_string()).hint(COMPARE));
+                return Err(Failure::new(broken.to_string()).hint(COMPARE_HINT));
             }
         }
-        Err(Failure::new(format!("the audit log was pruned while it was read, {MOST_READS} times"))
+        Err(Failure::new(format!("the audit log was pruned while it was read, {MAX_READS} times"))
             .hint("try again once it is pruned"))
     }
 
@@ -122,7 +122,7 @@ impl Reading<'_> {
     ) -> Result<Option<Anchor>, Unverified> {
         let (mut verifier, mut after, mut first) = (Verifier::default(), 0, None);
         loop {
-            let page = self.log.audited(after, self.page).await.map_err(Failure::from)?;
+            let page = self.log.audit_page(after, self.page).await.map_err(Failure::from)?;
             let first = *first.get_or_insert(page.links.first().map_or(0, |link| link.number));
             let broken = page.links.iter().find_map(|link| verifier.take(link).err());
             let is_new = |link: &&AuditLink| {
@@ -147,15 +147,15 @@ impl Reading<'_> {
     }
 }
 
-const COMPARE: &str = "compare the entries with the lines that the server logged (`server.audit.log`)";
+const COMPARE_HINT: &str = "compare the entries with the lines that the server logged (`server.audit.log`)";
 
 async fn prune(context: &Context<'_>, signals: &Signals, keep: Duration, auto_approve: bool) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    if keep < LONG_ENOUGH && !auto_approve {
+    if keep < CONFIRM_BELOW && !auto_approve {
         let question = "Do you really want to remove entries that are that young?\n  They are the only record of who changed what.";
         context.ui.confirm(question, "keep more with `--keep 400d`, or pass `--auto-approve`")?;
     }
-    let store = recorded_with_requests(&settings).await?;
+    let store = server_store_for_changes(&settings).await?;
     signals.begin_changes();
     let removed = store.prune_audit(keep).await?;
     context.ui.print(&format!("entries removed: {removed}\n"))?;
@@ -188,8 +188,8 @@ mod tests {
             self.log.audit(entries).await
         }
 
-        async fn audited(&self, after: u64, limit: usize) -> Result<AuditPage, StoreError> {
-            let page = self.log.audited(after, limit).await;
+        async fn audit_page(&self, after: u64, limit: usize) -> Result<AuditPage, StoreError> {
+            let page = self.log.audit_page(after, limit).await;
             if self.at.contains(&self.pages.fetch_add(1, Ordering::Relaxed)) {
                 self.clock.advance(Duration::from_secs(1));
                 self.log.prune_audit(Duration::ZERO).await?;
@@ -214,7 +214,7 @@ mod tests {
             printed.borrow_mut().extend(links.iter().map(|link| link.number));
             Ok(())
         };
-        let end = Reading { log: &log, page: 3, printed: 0 }.verify(print).await;
+        let end = ChainReader { log: &log, page: 3, printed: 0 }.verify(print).await;
         (
             end.map(|end| end.map_or(0, |end| end.number)).map_err(|failure| failure.message.unwrap_or_default()),
             printed.into_inner(),

@@ -9,7 +9,7 @@ use crate::failure::{Exit, Failure};
 use crate::report::{remembered, report};
 use crate::settings::Settings;
 use crate::ui::counted;
-use crate::wiring::{World, blueprints, library};
+use crate::wiring::{EnvironmentContext, blueprints, library};
 use serde_json::json;
 use std::path::PathBuf;
 use terrace_engine::blueprint::check::check;
@@ -23,20 +23,22 @@ use terrace_engine::source::Sources;
 /// When a blueprint is invalid or unknown.
 pub(super) fn run(context: &Context<'_>, command: BlueprintsCommand) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let world = World::new(&settings, settings.only_environment(context.ui)?, false, context.ui)?;
+    let env_context = EnvironmentContext::new(&settings, settings.only_environment(context.ui)?, false, context.ui)?;
     let mut sources = Sources::default();
     match command {
         BlueprintsCommand::Check { files, format } => {
-            return check_all(context, &settings, &world, &files, format.is_json());
+            return check_all(context, &settings, &env_context, &files, format.is_json());
         }
         BlueprintsCommand::New { name, from } => {
-            return new::run(context, &settings, &world, &name, from.as_deref());
+            return new::run(context, &settings, &env_context, &name, from.as_deref());
         }
-        BlueprintsCommand::Test { files, accept } => return test::run(context, &settings, &world, &files, accept),
+        BlueprintsCommand::Test { files, accept } => {
+            return test::run(context, &settings, &env_context, &files, accept);
+        }
         BlueprintsCommand::List(_) | BlueprintsCommand::Show { .. } => {}
     }
     let (library, diagnostics) =
-        library(&world.registry, world.configuration(), &settings.project_folder, &mut sources)?;
+        library(&env_context.registry, env_context.configuration(), &settings.project_folder, &mut sources)?;
     match command {
         BlueprintsCommand::Show { name } => {
             let blueprint = library.get(&name).ok_or_else(|| unknown(&name, &library))?;
@@ -54,14 +56,14 @@ pub(super) fn run(context: &Context<'_>, command: BlueprintsCommand) -> Result<E
             context.ui.print_list(&lines, "there are no blueprints in this environment")?;
         }
     }
-    if has_errors(&diagnostics) { Err(Failure::told(Exit::Error)) } else { Ok(Exit::Done) }
+    if has_errors(&diagnostics) { Err(Failure::reported(Exit::Error)) } else { Ok(Exit::Done) }
 }
 
 /// Checks the blueprints of an environment, or those of some files.
 fn check_all(
     context: &Context<'_>,
     settings: &Settings,
-    world: &World,
+    env_context: &EnvironmentContext,
     files: &[PathBuf],
     is_json: bool,
 ) -> Result<Exit, Failure> {
@@ -69,12 +71,13 @@ fn check_all(
     let (named, mut diagnostics) = match files {
         [] => {
             let (library, found) =
-                library(&world.registry, world.configuration(), &settings.project_folder, &mut sources)?;
+                library(&env_context.registry, env_context.configuration(), &settings.project_folder, &mut sources)?;
             (library.iter().cloned().collect(), found)
         }
-        files => with_what_they_extend(settings, world, files, &mut sources)?,
+        files => with_extended(settings, env_context, files, &mut sources)?,
     };
-    diagnostics.extend(named.iter().flat_map(|blueprint| check(blueprint, &world.registry, &world.functions)));
+    diagnostics
+        .extend(named.iter().flat_map(|blueprint| check(blueprint, &env_context.registry, &env_context.functions)));
     report(context.ui, &sources, &diagnostics);
     let is_valid = !has_errors(&diagnostics);
     if is_json {
@@ -83,7 +86,7 @@ fn check_all(
         context.ui.print_json(&json!({ "valid": is_valid, "blueprints": names, "diagnostics": diagnostics }))?;
     }
     if !is_valid {
-        return Err(Failure::told(Exit::Error));
+        return Err(Failure::reported(Exit::Error));
     }
     if is_json {
         return Ok(Exit::Done);
@@ -94,9 +97,9 @@ fn check_all(
 
 /// The blueprints of some files, each completed by the blueprint that it extends: one of these files or of the
 /// environment.
-fn with_what_they_extend(
+fn with_extended(
     settings: &Settings,
-    world: &World,
+    env_context: &EnvironmentContext,
     files: &[PathBuf],
     sources: &mut Sources,
 ) -> Result<(Vec<Blueprint>, Vec<Diagnostic>), Failure> {
@@ -105,8 +108,9 @@ fn with_what_they_extend(
     diagnostics.extend(Library::duplicates(&all));
     if all.iter().any(|blueprint| blueprint.extends.is_some()) {
         // Reports no errors of blueprints that the user did not name.
-        let (others, _) = blueprints::all(&world.registry, world.configuration(), &settings.project_folder, sources)?;
-        all.extend(others);
+        let (environment_blueprints, _) =
+            blueprints::all(&env_context.registry, env_context.configuration(), &settings.project_folder, sources)?;
+        all.extend(environment_blueprints);
     }
     let mut completed = Vec::new();
     for blueprint in all.iter().take(named) {

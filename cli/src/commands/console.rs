@@ -45,7 +45,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ConsoleArguments) -> 
     for text in &arguments.expressions {
         is_failed |= !evaluate(context, &mut project, &console, text)?;
     }
-    if is_failed { Err(Failure::told(Exit::Error)) } else { Ok(Exit::Done) }
+    if is_failed { Err(Failure::reported(Exit::Error)) } else { Ok(Exit::Done) }
 }
 
 /// Lines of standard input, with a prompt on a terminal.
@@ -78,22 +78,22 @@ impl Iterator for Lines {
 struct Target {
     console: Console,
     /// Components to choose from, if none was chosen.
-    others: Vec<String>,
+    other_components: Vec<String>,
 }
 
 async fn console(context: &Context<'_>, project: &Project, chosen: &[String]) -> Result<Target, Failure> {
-    let [described] = project.stacks.as_slice() else {
+    let [selected] = project.stacks.as_slice() else {
         return Err(Failure::new("the console works on one stack")
             .hint("give the descriptors of one stack, or choose it with `--stack`"));
     };
-    let compiled = &described.compiled;
+    let compiled = &selected.compiled;
     let component = component(&compiled.components, chosen);
     let store = store(&project.settings, Access::ReadOnly).await?;
-    let mut world = project.world.clone();
-    world.registry = Arc::new(world.registry.lookups_only());
+    let mut env_context = project.env_context.clone();
+    env_context.registry = Arc::new(env_context.registry.lookups_only());
     // Components that were not chosen were not compiled: planning them as empty would drop their outputs.
-    let options = Options { refresh: false, components: described.chosen.clone(), ..Options::default() };
-    let planner = planner(&*store, &world, &project.sources, &options);
+    let options = Options { refresh: false, components: selected.chosen.clone(), ..Options::default() };
+    let planner = planner(&*store, &env_context, &project.sources, &options);
     let computed = planner.plan(std::slice::from_ref(compiled), Origin::default()).await?;
     // Reports failed lookups as warnings: they explain why values are unknown.
     let is_unknown = |diagnostic: &Diagnostic| matches!(diagnostic.code, "lookup_failed" | "lookup_unanswered");
@@ -102,11 +102,11 @@ async fn console(context: &Context<'_>, project: &Project, chosen: &[String]) ->
     report(context.ui, &project.sources, &failed);
     let Some(plan) = computed.plan.stacks.first() else { return Err(Failure::new("the descriptor gives no plan")) };
     let console = Console::new(&planner, compiled, component, plan).await?;
-    let others = match component {
+    let other_components = match component {
         Some(_) => Vec::new(),
         None => compiled.components.iter().map(|component| component.key.clone()).collect(),
     };
-    Ok(Target { console, others })
+    Ok(Target { console, other_components })
 }
 
 /// The component whose expressions are evaluated: the chosen one, else the stack's own resources, else the only
@@ -125,14 +125,14 @@ fn component<'a>(components: &'a [CompiledComponent], chosen: &[String]) -> Opti
 
 /// Prints the value of an expression. Reports its errors and returns false if it is invalid.
 fn evaluate(context: &Context<'_>, project: &mut Project, target: &Target, text: &str) -> Result<bool, Failure> {
-    match target.console.evaluate(text, &mut project.sources, &project.world.functions) {
+    match target.console.evaluate(text, &mut project.sources, &project.env_context.functions) {
         Ok(value) => {
-            context.ui.print(&format!("{}\n", harmless(&shown(&value, 0))))?;
+            context.ui.print(&format!("{}\n", harmless(&format_value(&value, 0))))?;
             Ok(true)
         }
         Err(mut diagnostics) => {
-            if !target.others.is_empty() {
-                let hint = format!("choose a component with `-c`: {}", target.others.join(", "));
+            if !target.other_components.is_empty() {
+                let hint = format!("choose a component with `-c`: {}", target.other_components.join(", "));
                 for diagnostic in diagnostics.iter_mut().filter(|it| it.code == "expression_failed") {
                     let hint_before = diagnostic.hint.take().map(|hint_before| format!("{hint_before}; "));
                     diagnostic.hint = Some(hint_before.unwrap_or_default() + &hint);
@@ -145,7 +145,7 @@ fn evaluate(context: &Context<'_>, project: &mut Project, target: &Target, text:
 }
 
 /// A value as indented JSON; unknown and sensitive values are words without quotes.
-fn shown(value: &Value, depth: usize) -> String {
+fn format_value(value: &Value, depth: usize) -> String {
     let lines = |[open, close]: [char; 2], entries: Vec<String>| {
         let indent = "  ".repeat(depth);
         let entries: Vec<String> = entries.into_iter().map(|entry| format!("{indent}  {entry}")).collect();
@@ -155,11 +155,11 @@ fn shown(value: &Value, depth: usize) -> String {
         Value::Unknown => "(known after apply)".to_owned(),
         Value::Sensitive(_) => "(sensitive value)".to_owned(),
         Value::List(items) if !items.is_empty() => {
-            lines(['[', ']'], items.iter().map(|item| shown(item, depth + 1)).collect())
+            lines(['[', ']'], items.iter().map(|item| format_value(item, depth + 1)).collect())
         }
         Value::Map(entries) if !entries.is_empty() => {
             let entry = |(key, value): (&String, &Value)| {
-                format!("{}: {}", Value::from(key.as_str()).to_json_text(), shown(value, depth + 1))
+                format!("{}: {}", Value::from(key.as_str()).to_json_text(), format_value(value, depth + 1))
             };
             lines(['{', '}'], entries.iter().map(entry).collect())
         }

@@ -2,11 +2,11 @@
 
 mod for_run;
 mod format;
-mod keeping;
+mod guard;
 mod pages;
 
-pub(super) use for_run::{OfCluster, Pipelines, RunDatabase};
-pub(super) use pages::{pages, watched};
+pub(super) use for_run::{ClusterDatabase, Pipelines, RunDatabase};
+pub(super) use pages::{guarded, pages};
 
 use super::Context;
 use super::pipelines::instance_here;
@@ -16,13 +16,13 @@ use crate::signals::Signals;
 use crate::wiring;
 use std::path::Path;
 use terrace_provider::Settings as InstanceSettings;
-use terrace_provider_pipelines::database::{DatabaseError, Databases, Extension, Record, Why};
+use terrace_provider_pipelines::database::{DatabaseError, DatabaseErrorKind, Databases, Extension, Record};
 use terrace_provider_pipelines::queue::Queue;
 use terrace_provider_pipelines::settings::{databases, runner};
 
 /// The databases of an instance, each with its guard process.
 pub(super) async fn databases_of(context: &Context<'_>, instance: &InstanceSettings) -> Databases {
-    let databases = databases(instance, wiring::guard_program()).with_patience(context.global.patience());
+    let databases = databases(instance, wiring::guard_program()).with_lock_timeout(context.global.lock_timeout());
     databases.guard_all().await;
     databases
 }
@@ -38,7 +38,7 @@ pub(super) async fn run(
 ) -> Result<Exit, Failure> {
     let command = arguments.command();
     if let DatabasesCommand::Keep { folder, name } = command {
-        return keeping::keep(folder, &name, signals).await;
+        return guard::run(folder, &name, signals).await;
     }
     let instance = instance_here(context)?;
     let databases = databases_of(context, &instance).await;
@@ -55,7 +55,7 @@ pub(super) async fn run(
             }
         }
         DatabasesCommand::Show { name, reveal, format } => {
-            let record = databases.known(&name).map_err(failure)?;
+            let record = databases.existing(&name).map_err(failure)?;
             let text = format::whole(&databases, &record, reveal, format.is_json()).map_err(failure)?;
             ui.print(&text)?;
         }
@@ -74,16 +74,16 @@ pub(super) async fn run(
             ui.print(&format!("{name}: {}, {}\n", databases.status(&record).word(), format::kept(&record)))?;
         }
         DatabasesCommand::Remove { name, remove_data } => {
-            let record = databases.known(&name).map_err(failure)?;
+            let record = databases.existing(&name).map_err(failure)?;
             check_removable(&record, runner(&instance)?.store.folder(), remove_data)?;
             signals.begin_changes();
             databases.remove(&name).await.map_err(failure)?;
-            ui.say(&format!("removed {name}"));
+            ui.print_note(&format!("removed {name}"));
         }
         DatabasesCommand::Dump { name, file } => {
             signals.begin_changes();
             databases.dump(&name, &file, &signals.cancel).await.map_err(failure)?;
-            ui.say(&format!("wrote {}", file.display()));
+            ui.print_note(&format!("wrote {}", file.display()));
         }
         DatabasesCommand::Keep { .. } => {}
     }
@@ -93,7 +93,7 @@ pub(super) async fn run(
 /// Refuses to remove a database that is in use, or that holds data, without the user's consent.
 fn check_removable(record: &Record, records: &Path, removes_data: bool) -> Result<(), Failure> {
     let name = &record.name;
-    if let Some(kind) = record.of_cluster() {
+    if let Some(kind) = record.cluster_kind() {
         let cluster = Queue::existing(records)?.map(|queue| queue.cluster(kind)).transpose()?.flatten();
         if cluster.is_some_and(|cluster| cluster.database_names().contains(name)) {
             return Err(Failure::refused(format!("the cluster `{kind}` uses the database `{name}`"))
@@ -112,11 +112,14 @@ fn check_removable(record: &Record, records: &Path, removes_data: bool) -> Resul
 
 /// The failure of a command for an error of a database.
 pub(super) fn failure(error: DatabaseError) -> Failure {
-    let message = error.facts.iter().fold(error.what, |text, fact| format!("{text}\n  {fact}"));
-    let exit = match error.why {
-        Why::Held => Exit::Refused,
-        Why::Cancelled => Exit::Interrupted,
-        Why::Missing | Why::There | Why::Wrong | Why::Failed => Exit::Error,
+    let message = error.facts.iter().fold(error.message, |text, fact| format!("{text}\n  {fact}"));
+    let exit = match error.kind {
+        DatabaseErrorKind::InUse => Exit::Refused,
+        DatabaseErrorKind::Cancelled => Exit::Interrupted,
+        DatabaseErrorKind::Missing
+        | DatabaseErrorKind::AlreadyExists
+        | DatabaseErrorKind::Invalid
+        | DatabaseErrorKind::Failed => Exit::Error,
     };
     let failure = Failure { exit, ..Failure::new(message) };
     error.hint.into_iter().fold(failure, Failure::hint)

@@ -27,7 +27,14 @@ pub(super) async fn run(
     let arguments = &arguments.applying();
     let planning = &arguments.planning;
     let removal = Removal::read(context, &arguments.files, &planning.choice, planning.plaintext_secrets).await?;
-    let run = Run { context, arguments, signals, settings: &removal.settings, world: &removal.world, is_saved: false };
+    let run = Run {
+        context,
+        arguments,
+        signals,
+        settings: &removal.settings,
+        env_context: &removal.env_context,
+        is_saved: false,
+    };
     // As with `apply`, a missing state is created with the first row.
     let is_new = is_missing(&removal.settings.state);
     let can_recover = run.can_proceed() && !is_new;
@@ -48,8 +55,8 @@ pub(super) async fn run(
         }
         match run.try_apply(Arc::clone(&state), &computed.plan, plans).await? {
             Applied::Ended(exit) => return Ok(exit),
-            Applied::Outdated(failure) => run.plan_again(failure, plans)?,
-            Applied::Overtaken => run.say_overtaken(plans)?,
+            Applied::Stale(failure) => run.replan(failure, plans)?,
+            Applied::Contended => run.report_contention(plans)?,
         }
     }
     Ok(Exit::Done)

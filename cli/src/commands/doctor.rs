@@ -12,7 +12,7 @@ use crate::args::DoctorArguments;
 use crate::configuration::Encryption;
 use crate::configuration::{FILE_NAME, find};
 use crate::failure::{Exit, Failure};
-use crate::files::{Others, make_private, others};
+use crate::files::{OtherAccess, access_of_others, make_private};
 use crate::presentation::narrowed;
 use crate::report::harmless;
 use crate::settings::Settings;
@@ -45,44 +45,44 @@ impl Status {
 struct Finding {
     status: Status,
     /// Subject of the check: `state`, `provider sqlite`.
-    what: String,
+    subject: String,
     message: String,
     /// The remedy.
-    mend: Option<String>,
+    remedy: Option<String>,
 }
 
 impl Finding {
-    fn new(status: Status, what: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { status, what: what.into(), message: message.into(), mend: None }
+    fn new(status: Status, subject: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { status, subject: subject.into(), message: message.into(), remedy: None }
     }
 
-    fn ok(what: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::new(Status::Ok, what, message)
+    fn ok(subject: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(Status::Ok, subject, message)
     }
 
-    fn warn(what: impl Into<String>, message: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { mend: Some(mend.into()), ..Self::new(Status::Warn, what, message) }
+    fn warn(subject: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { remedy: Some(remedy.into()), ..Self::new(Status::Warn, subject, message) }
     }
 
-    fn fail(what: impl Into<String>, message: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { mend: Some(mend.into()), ..Self::new(Status::Fail, what, message) }
+    fn fail(subject: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { remedy: Some(remedy.into()), ..Self::new(Status::Fail, subject, message) }
     }
 
     /// A finding from the failure of a command.
-    fn of_failure(what: impl Into<String>, failure: &Failure) -> Self {
+    fn of_failure(subject: impl Into<String>, failure: &Failure) -> Self {
         let message = failure.message.as_deref().unwrap_or("see the errors above");
-        let mend = failure.hints.first().map_or("correct it, then run `terrace doctor` again", String::as_str);
-        Self::fail(what, message, mend)
+        let remedy = failure.hints.first().map_or("correct it, then run `terrace doctor` again", String::as_str);
+        Self::fail(subject, message, remedy)
     }
 
     fn line(&self) -> String {
-        let mend = self.mend.iter().map(|mend| format!("      {}\n", harmless(mend)));
-        let mend: String = mend.collect();
-        format!("{:<4}  {}: {}\n{mend}", self.status.word(), self.what, harmless(&self.message))
+        let remedy = self.remedy.iter().map(|remedy| format!("      {}\n", harmless(remedy)));
+        let remedy: String = remedy.collect();
+        format!("{:<4}  {}: {}\n{remedy}", self.status.word(), self.subject, harmless(&self.message))
     }
 
     fn to_json(&self) -> Json {
-        json!({"status": self.status.word(), "what": self.what, "message": self.message, "mend": self.mend})
+        json!({"status": self.status.word(), "what": self.subject, "message": self.message, "mend": self.remedy})
     }
 }
 
@@ -93,7 +93,7 @@ impl Finding {
 pub(super) fn run(context: &Context<'_>, arguments: &DoctorArguments) -> Result<Exit, Failure> {
     let mut findings = vec![version(context)];
     match configuration(context, &mut findings) {
-        Some((settings, is_right)) => look_at(context, &settings, is_right, &mut findings)?,
+        Some((settings, is_right)) => check(context, &settings, is_right, &mut findings)?,
         None => findings.push(Finding::warn(
             "the rest",
             "state, key, providers and blueprints were not checked",
@@ -110,7 +110,7 @@ pub(super) fn run(context: &Context<'_>, arguments: &DoctorArguments) -> Result<
         let lines: String = findings.iter().map(Finding::line).collect();
         context.ui.print(&narrowed(context.ui, &lines))?;
     }
-    if is_failed { Err(Failure::told(Exit::Error)) } else { Ok(Exit::Done) }
+    if is_failed { Err(Failure::reported(Exit::Error)) } else { Ok(Exit::Done) }
 }
 
 fn version(context: &Context<'_>) -> Finding {
@@ -127,7 +127,7 @@ fn configuration(context: &Context<'_>, findings: &mut Vec<Finding>) -> Option<(
     let settings = match Settings::resolve_as_far(global, variables, providers, None, context.ui) {
         Ok((settings, true)) => settings,
         Ok((settings, false)) => {
-            findings.push(Finding::of_failure("configuration", &Failure::told(Exit::Error)));
+            findings.push(Finding::of_failure("configuration", &Failure::reported(Exit::Error)));
             return Some((settings, false));
         }
         Err(failure) => {
@@ -148,7 +148,7 @@ fn configuration(context: &Context<'_>, findings: &mut Vec<Finding>) -> Option<(
     Some((settings, true))
 }
 
-fn look_at(
+fn check(
     context: &Context<'_>,
     settings: &Settings,
     is_right: bool,
@@ -157,10 +157,10 @@ fn look_at(
     let runtime = runtime(context.variables)?;
     runtime.block_on(async {
         if is_right {
-            findings.extend(state::look_at(settings).await);
+            findings.extend(state::check(settings).await);
             findings.push(key(settings, context.ui));
             findings.extend(own_keys(settings, context.ui));
-            server::look_at(settings, context.ui, findings).await;
+            server::check(settings, context.ui, findings).await;
             let files = files(settings, findings);
             findings.extend(files);
         } else {
@@ -171,11 +171,11 @@ fn look_at(
                 "correct the configuration, then run `terrace doctor` again",
             ));
         }
-        let asked = settings.environment.as_deref();
+        let requested = settings.environment.as_deref();
         let names = settings.configuration.environment_names();
-        for name in asked.map_or(names, |name| vec![name]) {
-            environment::look_at(context, settings, name, findings).await;
-            pipelines::look_at(context, settings, name, findings).await;
+        for name in requested.map_or(names, |name| vec![name]) {
+            environment::check(context, settings, name, findings).await;
+            pipelines::check(context, settings, name, findings).await;
         }
     });
     runtime.shutdown_background();
@@ -191,13 +191,13 @@ fn files(settings: &Settings, earlier: &[Finding]) -> Vec<Finding> {
     };
     let keys = key_files(settings).into_iter().map(|path| ("key file", path));
     let named = keys.chain(log_files(settings).map(|path| ("log", path)));
-    let finding = |(what, path): (&str, PathBuf)| {
+    let finding = |(subject, path): (&str, PathBuf)| {
         let message = |may: &str| format!("`{}` can be {may} by other users of this machine", path.display());
-        match others(&path) {
-            Others::Nothing => None,
-            Others::Write if is_found(&path) => None,
-            Others::Read => Some(Finding::warn(what, message("read"), make_private(&path))),
-            Others::Write => Some(Finding::fail(what, message("changed"), make_private(&path))),
+        match access_of_others(&path) {
+            OtherAccess::None => None,
+            OtherAccess::Write if is_found(&path) => None,
+            OtherAccess::Read => Some(Finding::warn(subject, message("read"), make_private(&path))),
+            OtherAccess::Write => Some(Finding::fail(subject, message("changed"), make_private(&path))),
         }
     };
     named.filter_map(finding).collect()
@@ -219,16 +219,16 @@ fn own_keys(settings: &Settings, ui: &Ui) -> Vec<Finding> {
     found.collect()
 }
 
-fn key_of(what: &str, settings: &Settings, own: Option<&Encryption>, ui: &Ui) -> Finding {
+fn key_of(subject: &str, settings: &Settings, own: Option<&Encryption>, ui: &Ui) -> Finding {
     match find_key(settings, own, false, ui) {
         Err(wrong) => {
             let place = wrong.place(&settings.configuration.sources).map(|place| format!("{place}: "));
             let message = format!("{}{}", place.unwrap_or_default(), wrong.message);
-            Finding::fail(what, message, wrong.hint.as_deref().unwrap_or("use another key"))
+            Finding::fail(subject, message, wrong.hint.as_deref().unwrap_or("use another key"))
         }
-        Ok(seal) if seal.has_key() => Finding::ok(what, "present"),
+        Ok(seal) if seal.has_key() => Finding::ok(subject, "present"),
         Ok(_) => Finding::warn(
-            what,
+            subject,
             "missing: terrace refuses plans that would store a sensitive value",
             "create one with `terrace init --state-key`; put it in `TERRACE_STATE_KEY` or in `encryption:` of terrace.yaml",
         ),

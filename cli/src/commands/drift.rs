@@ -8,7 +8,7 @@ use crate::presentation;
 use crate::report::report;
 use crate::settings::Settings;
 use crate::stacks;
-use crate::wiring::{World, store};
+use crate::wiring::{EnvironmentContext, store};
 use std::collections::BTreeSet;
 use terrace_engine::address::StackId;
 use terrace_engine::diagnostic::did_you_mean;
@@ -26,18 +26,18 @@ use terrace_state::Access;
 /// # Errors
 /// When the state or an object cannot be read.
 pub(super) async fn run(context: &Context<'_>, arguments: &DriftArguments) -> Result<Exit, Failure> {
-    let (settings, world, store, stacks) = if arguments.all {
+    let (settings, env_context, store, stacks) = if arguments.all {
         let settings = context.settings(None)?;
         if let Some(stack) = &settings.stack {
             return Err(Failure::new(format!("`--stack {stack}` has no effect with `--all`"))
                 .hint(format!("name only the stack: `terrace drift {stack}`")));
         }
-        let world = World::of_settings(&settings, context.ui)?;
+        let env_context = EnvironmentContext::of_settings(&settings, context.ui)?;
         let store = store(&settings, Access::ReadOnly).await?;
         let mut stacks = stacks::own(&settings, store.as_ref()).await?;
         // Other environments have other providers.
-        stacks.retain(|stack| stack.environment == world.environment.name);
-        (settings, world, store, stacks)
+        stacks.retain(|stack| stack.environment == env_context.environment.name);
+        (settings, env_context, store, stacks)
     } else {
         let targets = match arguments.targets.as_slice() {
             [] => vec![only(context).await?],
@@ -47,12 +47,12 @@ pub(super) async fn run(context: &Context<'_>, arguments: &DriftArguments) -> Re
         let store = store(&named.settings, Access::ReadOnly).await?;
         let stacks = named.stacks(store.as_ref()).await?;
         check_recorded(&stacks, &named.settings, store.as_ref()).await?;
-        (named.settings, named.world, store, stacks)
+        (named.settings, named.env_context, store, stacks)
     };
-    check_ignored(&arguments.ignore, &world)?;
+    check_ignored(&arguments.ignore, &env_context)?;
     tracing::debug!(state = %settings.state, stacks = stacks.len(), "looking for drift");
     let (options, sources) = (Options::default(), Sources::default());
-    let planner = planner(store.as_ref(), &world, &sources, &options);
+    let planner = planner(store.as_ref(), &env_context, &sources, &options);
     let (mut items, mut diagnostics) = (Vec::new(), Vec::new());
     let detector = Detector::of(&planner);
     for stack in &stacks {
@@ -75,7 +75,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &DriftArguments) -> Re
         max_chars: arguments.max_chars as usize,
         command: &drift_command(context.global, &settings, arguments),
     };
-    presentation::drifted(context.ui, &drift, arguments.form())?;
+    presentation::print_drift(context.ui, &drift, arguments.form())?;
     if let Some(why) = uncertainty {
         let what = if items.is_empty() { "whether there is drift" } else { "whether there is more drift" };
         return Err(Failure::new(format!("{what} is unknown: {why}")));
@@ -110,8 +110,8 @@ async fn check_recorded(stacks: &[StackId], settings: &Settings, store: &dyn Sta
 }
 
 /// Refuses an ignored path whose first attribute no resource type has: it would have no effect.
-fn check_ignored(ignored: &[Path], world: &World) -> Result<(), Failure> {
-    let types = world.registry.schemas().flat_map(|schema| &schema.resources);
+fn check_ignored(ignored: &[Path], env_context: &EnvironmentContext) -> Result<(), Failure> {
+    let types = env_context.registry.schemas().flat_map(|schema| &schema.resources);
     let known: BTreeSet<&str> = types.flat_map(|ty| &ty.attributes.0).map(|attribute| attribute.name).collect();
     let unknown = |path: &&Path| path.first_key().is_none_or(|name| !known.contains(name));
     let Some(path) = ignored.iter().find(unknown) else { return Ok(()) };

@@ -18,13 +18,13 @@ use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::yaml::{Budget, Node, parse};
 
 /// The byte order mark that some editors write before UTF-8 text.
-const MARK: char = '\u{feff}';
+const BYTE_ORDER_MARK: char = '\u{feff}';
 /// Maximum length of a line.
 const WIDTH: usize = 120;
 /// The kinds of terrace's own files, the configuration aside.
 const KINDS: [&str; 3] = ["Stack", "Blueprint", "BlueprintTest"];
 /// Limit of indents: the library counts them in the bits of an integer.
-const DEEPEST: usize = 60;
+const MAX_INDENT: usize = 60;
 
 /// Formats files, or lists those that are not formatted.
 ///
@@ -40,7 +40,7 @@ pub(super) fn run(context: &Context<'_>, arguments: &FmtArguments) -> Result<Exi
     }
     let (mut sources, mut changed, mut failed) = (Sources::default(), 0, Vec::new());
     for file in named {
-        match laid_out(&file, &mut sources) {
+        match formatted(&file, &mut sources) {
             Ok(None) => {}
             Ok(Some(text)) => {
                 changed += 1;
@@ -50,12 +50,12 @@ pub(super) fn run(context: &Context<'_>, arguments: &FmtArguments) -> Result<Exi
                 }
             }
             Err(Refusal::Foreign) => {
-                context.ui.say(&format!("skipped `{}`: it is not YAML", file.path.display()));
+                context.ui.print_note(&format!("skipped `{}`: it is not YAML", file.path.display()));
             }
-            Err(Refusal::Told(failure)) => failed.push(failure),
-            Err(Refusal::Wrong(diagnostics)) => {
+            Err(Refusal::Failed(failure)) => failed.push(failure),
+            Err(Refusal::Invalid(diagnostics)) => {
                 report(context.ui, &sources, &diagnostics);
-                failed.push(Failure::told(Exit::Error));
+                failed.push(Failure::reported(Exit::Error));
             }
         }
     }
@@ -78,8 +78,8 @@ struct File {
 enum Refusal {
     /// Not YAML, and no sign of being one of terrace's own files.
     Foreign,
-    Told(Failure),
-    Wrong(Vec<Diagnostic>),
+    Failed(Failure),
+    Invalid(Vec<Diagnostic>),
 }
 
 fn collect(folder: &Path, is_recursive: bool, files: &mut Vec<File>) -> Result<(), Failure> {
@@ -102,27 +102,27 @@ fn collect(folder: &Path, is_recursive: bool, files: &mut Vec<File>) -> Result<(
 }
 
 /// The formatted text. `None` if the file is formatted already, or if it is not terrace's own and was not named.
-fn laid_out(file: &File, sources: &mut Sources) -> Result<Option<String>, Refusal> {
+fn formatted(file: &File, sources: &mut Sources) -> Result<Option<String>, Refusal> {
     let path = &file.path;
     let written =
-        files::text(path, files::HANDWRITTEN).map_err(|error| Refusal::Told(failure(path, "read", &error)))?;
+        files::text(path, files::HANDWRITTEN).map_err(|error| Refusal::Failed(failure(path, "read", &error)))?;
     let id = sources.add(path.display().to_string(), written.as_str());
     // UTF-8 needs no byte order mark.
-    let text = written.strip_prefix(MARK).unwrap_or(&written);
+    let text = written.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&written);
     let node = match parse(id, &written, &Budget::default()) {
         Ok(node) if is_own(path, &node) => node,
-        Ok(_) if !file.is_named && !looks_own(path, text) => return Ok(None),
-        Err(_) if !file.is_named && !looks_own(path, text) => return Err(Refusal::Foreign),
+        Ok(_) if !file.is_named && !looks_like_own(path, text) => return Ok(None),
+        Err(_) if !file.is_named && !looks_like_own(path, text) => return Err(Refusal::Foreign),
         Ok(_) => {
-            return Err(Refusal::Told(
+            return Err(Refusal::Failed(
                 Failure::new(format!("`{}` is not one of terrace's own files", path.display()))
                     .hint("name terrace.yaml, or files of the kinds Stack, Blueprint and BlueprintTest"),
             ));
         }
-        Err(diagnostics) => return Err(Refusal::Wrong(diagnostics)),
+        Err(diagnostics) => return Err(Refusal::Invalid(diagnostics)),
     };
     let new = checked(id, text, &node).map_err(|why| {
-        Refusal::Told(
+        Refusal::Failed(
             Failure::new(format!("`{}` cannot be formatted: {why}", path.display()))
                 .hint("format it by hand, or simplify it"),
         )
@@ -131,7 +131,7 @@ fn laid_out(file: &File, sources: &mut Sources) -> Result<Option<String>, Refusa
 }
 
 /// Formats a text that terrace generated. Returns it unchanged if that is impossible.
-pub(super) fn of_generated(text: String) -> String {
+pub(super) fn format_generated(text: String) -> String {
     let id = Sources::default().add(String::new(), text.as_str());
     let new = parse(id, &text, &Budget::default()).ok().and_then(|node| checked(id, &text, &node).ok());
     new.unwrap_or(text)
@@ -139,49 +139,50 @@ pub(super) fn of_generated(text: String) -> String {
 
 /// The formatted text, verified to have the same meaning.
 fn checked(id: SourceId, text: &str, node: &Node) -> Result<String, String> {
-    if text.lines().any(|line| line.len() - line.trim_start_matches(' ').len() > DEEPEST) {
-        return Err(format!("a line is indented by more than {DEEPEST} columns"));
+    if text.lines().any(|line| line.len() - line.trim_start_matches(' ').len() > MAX_INDENT) {
+        return Err(format!("a line is indented by more than {MAX_INDENT} columns"));
     }
-    let new = in_layout(text)?;
+    let new = reformat(text)?;
     if new == text {
         return Ok(new);
     }
-    let again = parse(id, &new, &Budget::default()).ok();
-    if again.map(|again| again.to_value()) != Some(node.to_value()) || letters(&new).ne(letters(text)) {
+    let reparsed = parse(id, &new, &Budget::default()).ok();
+    if reparsed.map(|reparsed| reparsed.to_value()) != Some(node.to_value()) || letters(&new).ne(letters(text)) {
         return Err("the formatted text would have another meaning".to_owned());
     }
-    if in_layout(&new).ok().as_ref() != Some(&new) {
+    if reformat(&new).ok().as_ref() != Some(&new) {
         return Err("a second run would change it again".to_owned());
     }
     Ok(new)
 }
 
 /// Formats a text with the library.
-fn in_layout(text: &str) -> Result<String, String> {
-    format_text(text, &options()).map(|new| with_columns(text, &new)).map_err(|error| error.to_string())
+fn reformat(text: &str) -> Result<String, String> {
+    format_text(text, &options()).map(|new| keep_comment_columns(text, &new)).map_err(|error| error.to_string())
 }
 
 /// Keeps the distance of comments behind values, because users align them.
-fn with_columns(text: &str, new: &str) -> String {
-    let mut apart = text.lines().filter_map(apart).peekable();
-    let mut kept = String::with_capacity(text.len());
+fn keep_comment_columns(text: &str, new: &str) -> String {
+    let mut comments = text.lines().filter_map(aligned_comment).peekable();
+    let mut output = String::with_capacity(text.len());
     for line in new.lines() {
-        let behind = |(_, comment): &(usize, &str)| line.strip_suffix(comment).is_some_and(|it| it.ends_with(' '));
-        match apart.next_if(behind) {
+        let ends_with_comment =
+            |(_, comment): &(usize, &str)| line.strip_suffix(comment).is_some_and(|it| it.ends_with(' '));
+        match comments.next_if(ends_with_comment) {
             Some((blanks, comment)) => {
-                kept.push_str(line.strip_suffix(comment).unwrap_or(line).trim_end_matches(' '));
-                kept.extend(std::iter::repeat_n(' ', blanks));
-                kept.push_str(comment);
+                output.push_str(line.strip_suffix(comment).unwrap_or(line).trim_end_matches(' '));
+                output.extend(std::iter::repeat_n(' ', blanks));
+                output.push_str(comment);
             }
-            None => kept.push_str(line),
+            None => output.push_str(line),
         }
-        kept.push('\n');
+        output.push('\n');
     }
-    kept
+    output
 }
 
 /// The number of blanks before the comment of a line with a value, if there are several; and the comment.
-fn apart(line: &str) -> Option<(usize, &str)> {
+fn aligned_comment(line: &str) -> Option<(usize, &str)> {
     let (before, comment) = line.split_at_checked(line.rfind("  #")? + 2)?;
     let value = before.trim_end_matches(' ');
     (!value.is_empty()).then_some((before.len() - value.len(), comment.trim_end()))
@@ -205,7 +206,7 @@ fn is_own(path: &Path, node: &Node) -> bool {
 }
 
 /// Recognises terrace's own files in text that is not YAML.
-fn looks_own(path: &Path, text: &str) -> bool {
+fn looks_like_own(path: &Path, text: &str) -> bool {
     let has_own_kind = |line: &str| {
         let kind = line.strip_prefix("kind:").map(|kind| kind.trim().trim_matches(['"', '\'']));
         kind.is_some_and(|kind| KINDS.contains(&kind))
@@ -217,6 +218,6 @@ fn is_configuration(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == FILE_NAME)
 }
 
-fn failure(path: &Path, doing: &str, error: &dyn std::fmt::Display) -> Failure {
-    Failure::new(format!("`{}` cannot be {doing}: {error}", path.display()))
+fn failure(path: &Path, action: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(format!("`{}` cannot be {action}: {error}", path.display()))
 }

@@ -7,8 +7,8 @@ use super::Context;
 use crate::args::{GraphArguments, GraphFormat};
 use crate::failure::{Exit, Failure};
 use crate::input::{Named, PlanClaims, named};
-use crate::planning::{Described, compile_offline};
-use crate::wiring::World;
+use crate::planning::{SelectedStack, compile_offline};
+use crate::wiring::EnvironmentContext;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
 use terrace_engine::address::{Address, SHARED, StackId};
@@ -36,16 +36,16 @@ pub(super) fn run(context: &Context<'_>, arguments: &GraphArguments) -> Result<E
         Named::Plan(text) => {
             let claims = PlanClaims::of(&text);
             let settings = context.settings_of_plan(&claims)?;
-            let seal = World::seal(&settings, claims.environment.as_deref(), false, context.ui)?;
+            let seal = EnvironmentContext::seal(&settings, claims.environment.as_deref(), false, context.ui)?;
             Drawing::of_plan(&file::read(&text, &seal)?)
         }
         _ => {
             let project = compile_offline(context, files, &arguments.input.choice, true)?;
-            Drawing::of_stacks(&project.stacks, &project.world)
+            Drawing::of_stacks(&project.stacks, &project.env_context)
         }
     };
     if drawing.nodes.is_empty() {
-        context.ui.say("there are no resources to draw");
+        context.ui.print_note("there are no resources to draw");
     }
     context.ui.print(&match arguments.format {
         GraphFormat::Dot => drawing.to_dot(),
@@ -56,11 +56,11 @@ pub(super) fn run(context: &Context<'_>, arguments: &GraphArguments) -> Result<E
 }
 
 impl Drawing {
-    fn of_stacks(stacks: &[Described], world: &World) -> Self {
+    fn of_stacks(stacks: &[SelectedStack], env_context: &EnvironmentContext) -> Self {
         let mut drawing = Self::default();
-        for Described { compiled, .. } in stacks {
+        for SelectedStack { compiled, .. } in stacks {
             let within = Within::of(&compiled.stack, stacks.len());
-            drawing.add(compiled, &within, world);
+            drawing.add(compiled, &within, env_context);
         }
         drawing
     }
@@ -72,11 +72,11 @@ impl Drawing {
             let within = Within::of(&stack.stack, plan.stacks.len());
             let name = |change: &Change| {
                 let deposed = change.deposed.as_ref().map(|key| format!(" (deposed {key})")).unwrap_or_default();
-                let sign = if change.is_doubted() { "?" } else { change.action.sign() };
+                let sign = if change.is_in_doubt() { "?" } else { change.action.sign() };
                 format!("{sign} {}{deposed}", within.address(&change.address)).trim_start().to_owned()
             };
-            let made = stack.changes.iter().filter(|change| change.deposed.is_none());
-            let names: HashMap<&Address, String> = made.map(|change| (&change.address, name(change))).collect();
+            let present = stack.changes.iter().filter(|change| change.deposed.is_none());
+            let names: HashMap<&Address, String> = present.map(|change| (&change.address, name(change))).collect();
             for change in &stack.changes {
                 let own = name(change);
                 let after = change.depends_on.iter().filter_map(|other| names.get(other));
@@ -87,14 +87,14 @@ impl Drawing {
         drawing
     }
 
-    fn add(&mut self, stack: &CompiledStack, within: &Within, world: &World) {
+    fn add(&mut self, stack: &CompiledStack, within: &Within, env_context: &EnvironmentContext) {
         for component in &stack.components {
             let heading = |key: &str| if key.is_empty() { stack.stack.to_string() } else { within.named(key) };
             for dependency in component.depends_on.iter().filter_map(|dependency| dependency.key.as_deref()) {
                 self.edges.insert((heading(&component.key), heading(dependency)));
                 self.nodes.extend([heading(&component.key), heading(dependency)]);
             }
-            self.add_declarations(stack, within, component, world);
+            self.add_declarations(stack, within, component, env_context);
         }
     }
 
@@ -103,13 +103,13 @@ impl Drawing {
         stack: &CompiledStack,
         within: &Within,
         component: &CompiledComponent,
-        world: &World,
+        env_context: &EnvironmentContext,
     ) {
         let declarations = &component.declarations;
         let nodes: HashMap<&str, String> = declarations
             .resources
             .iter()
-            .map(|resource| (resource.name.value.as_str(), node(stack, within, component, resource, world)))
+            .map(|resource| (resource.name.value.as_str(), node(stack, within, component, resource, env_context)))
             .collect();
         let lookups: HashMap<&str, String> = declarations
             .data
@@ -124,11 +124,12 @@ impl Drawing {
         for (declaration, named) in resources.chain(data) {
             let Some(own) = named.get(declaration.name.value.as_str()) else { continue };
             let read = || templates(declaration).flat_map(|template| template.references());
-            let asked = declaration.depends_on.iter().map(|other| other.value.as_str());
+            let declared = declaration.depends_on.iter().map(|other| other.value.as_str());
             let triggers = declaration.replace_triggered_by.iter().map(|trigger| trigger.name.as_str());
-            let others = read().filter_map(resource_of).chain(asked).chain(triggers).filter_map(|name| nodes.get(name));
-            let answers = read().filter_map(lookup_name).filter_map(|name| lookups.get(name));
-            self.edges.extend(others.chain(answers).map(|other| (own.clone(), other.clone())));
+            let dependencies =
+                read().filter_map(resource_of).chain(declared).chain(triggers).filter_map(|name| nodes.get(name));
+            let lookup_dependencies = read().filter_map(lookup_name).filter_map(|name| lookups.get(name));
+            self.edges.extend(dependencies.chain(lookup_dependencies).map(|other| (own.clone(), other.clone())));
             self.nodes.insert(own.clone());
         }
     }
@@ -183,11 +184,11 @@ fn node(
     within: &Within,
     component: &CompiledComponent,
     resource: &ResourceDeclaration,
-    world: &World,
+    env_context: &EnvironmentContext,
 ) -> String {
     let ty = &resource.ty.value;
     if resource.shared.is_some() {
-        let address = stack.shared_address(component, resource, &world.environment, &world.functions);
+        let address = stack.shared_address(component, resource, &env_context.environment, &env_context.functions);
         // The key of an instance may depend on the instance.
         return address.map_or_else(|| format!("{SHARED}/{ty}[*]"), |address| address.to_string());
     }

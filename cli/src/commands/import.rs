@@ -1,6 +1,6 @@
 //! `terrace import`: imports an existing object as a resource, or prints its configuration.
 
-use super::state::{Change, StateEdit, single};
+use super::state::{Change, StateEdit, refuse_all_instances};
 use super::{Context, fmt};
 use crate::args::ImportArguments;
 use crate::failure::{Exit, Failure};
@@ -8,7 +8,7 @@ use crate::planning::quoted;
 use crate::settings::{EnvironmentRef, Settings};
 use crate::signals::Signals;
 use crate::stacks;
-use crate::wiring::{World, is_missing, recorded, store};
+use crate::wiring::{EnvironmentContext, is_missing, store, store_for_changes};
 use std::sync::Arc;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::import::{self, ImportError};
@@ -39,45 +39,50 @@ pub(super) async fn run(
     let named = stacks::split(&arguments.address).and_then(|(stack, _)| stack.parse::<StackId>().ok());
     let asked = named.as_ref().map(|stack| EnvironmentRef::word(&stack.environment));
     let environment = settings.environment(asked, context.ui)?;
-    let world = World::new(&settings, environment, arguments.plaintext_secrets, context.ui)?;
+    let env_context = EnvironmentContext::new(&settings, environment, arguments.plaintext_secrets, context.ui)?;
     match arguments.generate {
-        true => generate(context, arguments, &settings, &world).await,
-        false => record(context, arguments, signals, &settings, &world).await,
+        true => generate(context, arguments, &settings, &env_context).await,
+        false => record(context, arguments, signals, &settings, &env_context).await,
     }
 }
 
 /// The resource type of an address, and its provider instance.
 fn type_of<'w>(
     arguments: &ImportArguments,
-    world: &'w World,
+    env_context: &'w EnvironmentContext,
     address: &Address,
 ) -> Result<(&'w ResourceType, String), Failure> {
-    let Some((schema, ty)) = world.registry.resource_type(&address.ty) else {
-        let diagnostic = world.registry.unknown_type(&address.ty);
+    let Some((schema, ty)) = env_context.registry.resource_type(&address.ty) else {
+        let diagnostic = env_context.registry.unknown_type(&address.ty);
         return Err(diagnostic.hint.iter().fold(Failure::new(diagnostic.message), Failure::hint));
     };
-    single(address)?;
+    refuse_all_instances(address)?;
     if address.is_shared() {
         return Err(Failure::new("shared resources are adopted by the component that declares them")
             .hint("set `adopt: ifExists` on the resource"));
     }
     let instance = arguments.provider.clone().unwrap_or_else(|| schema.name.to_owned());
-    match world.registry.instance(&instance) {
+    match env_context.registry.instance(&instance) {
         Some(found) if found.name == schema.name => Ok((ty, instance)),
         _ => Err(Failure::new(format!("there is no `{}` instance `{instance}`", schema.name))
-            .hint(world.registry.instances_of(schema.name, &world.environment.name))),
+            .hint(env_context.registry.instances_of(schema.name, &env_context.environment.name))),
     }
 }
 
-async fn session(world: &World, instance: &str) -> Result<Arc<dyn Session>, Failure> {
-    world.registry.session(instance).await.map_err(|error| {
+async fn session(env_context: &EnvironmentContext, instance: &str) -> Result<Arc<dyn Session>, Failure> {
+    env_context.registry.session(instance).await.map_err(|error| {
         let failure = Failure::new(format!("`{instance}` cannot be reached: {error}"));
         error.solutions.first().into_iter().fold(failure, Failure::hint)
     })
 }
 
-async fn look_up(world: &World, ty: &ResourceType, instance: &str, id: &str) -> Result<Observed, Failure> {
-    import::look_up(&*session(world, instance).await?, ty, id).await.map_err(failure)
+async fn look_up(
+    env_context: &EnvironmentContext,
+    ty: &ResourceType,
+    instance: &str,
+    id: &str,
+) -> Result<Observed, Failure> {
+    import::look_up(&*session(env_context, instance).await?, ty, id).await.map_err(failure)
 }
 
 fn failure(error: ImportError) -> Failure {
@@ -89,24 +94,26 @@ async fn record(
     arguments: &ImportArguments,
     signals: &Signals,
     settings: &Settings,
-    world: &World,
+    env_context: &EnvironmentContext,
 ) -> Result<Exit, Failure> {
     let Some(id) = &arguments.id else {
         return Err(Failure::new("an import needs the id of an object")
             .hint("run `terrace import ADDRESS ID`; `terrace providers schema NAME` describes the id of a type"));
     };
-    let recorded = recorded(settings).await?;
-    let (stack, address) = stacks::locate(&arguments.address, settings, recorded.as_ref()).await?;
-    let (ty, instance) = type_of(arguments, world, &address)?;
-    let observed = look_up(world, ty, &instance, id).await?;
-    let store = if is_missing(&settings.state) { store(settings, Access::ReadWrite).await? } else { recorded };
+    let existing = store_for_changes(settings).await?;
+    let (stack, address) = stacks::locate(&arguments.address, settings, existing.as_ref()).await?;
+    let (ty, instance) = type_of(arguments, env_context, &address)?;
+    let observed = look_up(env_context, ty, &instance, id).await?;
+    let store = if is_missing(&settings.state) { store(settings, Access::ReadWrite).await? } else { existing };
     let here = (stack.clone(), address.clone());
     let operation = Uuid::now_v7();
-    let surgery = StateEdit { context, signals, settings, store, operation, kind: "import" };
+    let edit = StateEdit { context, signals, settings, store, operation, kind: "import" };
     let summary = format!("{address} is `{id}` now");
     let change = async || {
-        let store = surgery.store.as_ref();
-        match import::recorded_as(store, &world.seal, (&stack.environment, &instance), ty, &observed).await? {
+        let store = edit.store.as_ref();
+        match import::find_recorded_resource(store, &env_context.seal, (&stack.environment, &instance), ty, &observed)
+            .await?
+        {
             Some(there) if there == here => return Ok(None),
             Some((stack, address)) => return Err(failure(ImportError::Recorded { id: id.clone(), stack, address })),
             None => {}
@@ -117,24 +124,24 @@ async fn record(
                 quoted(&format!("{stack}:{address}"))
             )));
         }
-        let schema = world
+        let schema = env_context
             .registry
             .instance(&instance)
             .ok_or_else(|| Failure::new(format!("the provider instance `{instance}` is not configured")))?;
-        let row = import::row((&stack, &address), (schema, ty), &instance, &observed, operation, &world.seal)
+        let row = import::row((&stack, &address), (schema, ty), &instance, &observed, operation, &env_context.seal)
             .map_err(|error| Failure::new(format!("{address} cannot be imported: {error}")))?;
         Ok(Some(Change {
-            leases: [(stack.clone(), address.leased_as())].into(),
+            leases: [(stack.clone(), address.lease_key())].into(),
             writes: vec![Write::Put { row: Box::new(row), expected: 0 }],
             summary: summary.clone(),
         }))
     };
-    if surgery.perform(change).await?.is_none() {
+    if edit.perform(change).await?.is_none() {
         context.ui.print(&format!("{address} is `{id}` already\n"))?;
         return Ok(Exit::Done);
     }
     context.ui.print(&format!("{summary}\n"))?;
-    context.ui.say(&format!(
+    context.ui.print_note(&format!(
         "declare it before the next apply, which deletes it otherwise: `terrace import --generate {}` prints the declaration",
         quoted(&format!("{stack}:{address}"))
     ));
@@ -153,16 +160,16 @@ async fn generate(
     context: &Context<'_>,
     arguments: &ImportArguments,
     settings: &Settings,
-    world: &World,
+    env_context: &EnvironmentContext,
 ) -> Result<Exit, Failure> {
     let mut remarks = Vec::new();
     let (address, attributes): (Address, Attributes) = match &arguments.id {
         Some(id) => {
             let text = stacks::split(&arguments.address).map_or(arguments.address.as_str(), |(_, address)| address);
             let address: Address = text.parse().map_err(|error| Failure::new(format!("{error}")))?;
-            let (ty, instance) = type_of(arguments, world, &address)?;
-            let observed = look_up(world, ty, &instance, id).await?;
-            let session = session(world, &instance).await?;
+            let (ty, instance) = type_of(arguments, env_context, &address)?;
+            let observed = look_up(env_context, ty, &instance, id).await?;
+            let session = session(env_context, &instance).await?;
             remarks = import::remarks(&*session, ty, (id, &address), &observed).await.map_err(failure)?;
             (address, storable(ty, &Attributes::default(), &observed))
         }
@@ -170,19 +177,19 @@ async fn generate(
             let store = store(settings, Access::ReadOnly).await?;
             let here = stacks::locate(&arguments.address, settings, store.as_ref()).await?;
             let row = super::state::present(store.as_ref(), &here.0, &here.1).await?;
-            world.seal.bind_to(store.as_ref()).await?;
-            let attributes = open_attributes(&row, &world.seal)
+            env_context.seal.bind_to(store.as_ref()).await?;
+            let attributes = open_attributes(&row, &env_context.seal)
                 .map_err(|error| Failure::new(format!("{} cannot be opened: {error}", here.1)))?;
             (here.1, attributes)
         }
     };
-    let (ty, _) = type_of(arguments, world, &address)?;
+    let (ty, _) = type_of(arguments, env_context, &address)?;
     // With a stack, prints a complete file.
     let named = stacks::split(&arguments.address).and_then(|(stack, _)| stack.parse::<StackId>().ok());
     let text = import::configuration(ty, &address, &attributes, arguments.id.as_deref(), named.as_ref());
     let text = text.map_err(|error| Failure::new(format!("the configuration cannot be written: {error}")))?;
     let comments: String = remarks.iter().flat_map(|remark| remark.lines()).map(|line| format!("# {line}\n")).collect();
-    context.ui.print_raw(&format!("{comments}{}", fmt::of_generated(text)))?;
-    remarks.iter().for_each(|remark| context.ui.say(remark));
+    context.ui.print_raw(&format!("{comments}{}", fmt::format_generated(text)))?;
+    remarks.iter().for_each(|remark| context.ui.print_note(remark));
     Ok(Exit::Done)
 }

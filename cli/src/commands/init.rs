@@ -27,7 +27,7 @@ const FILES: &[(&str, &str)] = &[
 pub(super) fn run(context: &Context<'_>, arguments: &InitArguments) -> Result<Exit, Failure> {
     if arguments.state_key {
         context.ui.print(&format!("{}\n", state_key()?))?;
-        context.ui.say(
+        context.ui.print_note(
             "keep it like a password: it opens the sensitive values of the state, and without it they are lost\n\
              put it in `TERRACE_STATE_KEY`, or in `encryption:` of terrace.yaml as `keyFile` or `keyCommand`",
         );
@@ -40,13 +40,13 @@ pub(super) fn run(context: &Context<'_>, arguments: &InitArguments) -> Result<Ex
         context.ui.print(&format!("{word} {name}\n"))?;
     }
     if has_pipelines {
-        context.ui.say(
+        context.ui.print_note(
             "\nthere is no cluster for the pipelines yet: create one with `terrace init local`\n\
              next: `terrace plan .`, then `terrace apply .`; `terrace run` runs the pipelines by hand",
         );
         return Ok(Exit::Done);
     }
-    context.ui.say("\nnext: `terrace plan stack.yaml`, then `terrace apply stack.yaml`");
+    context.ui.print_note("\nnext: `terrace plan stack.yaml`, then `terrace apply stack.yaml`");
     Ok(Exit::Done)
 }
 

@@ -15,6 +15,8 @@ pub(super) fn run(context: &Context<'_>, arguments: &ManArguments) -> Result<Exi
         |error: std::io::Error| Failure::new(format!("the pages cannot be written to `{}`: {error}", folder.display()));
     std::fs::create_dir_all(folder).map_err(failed)?;
     clap_mangen::generate_to(CommandLine::command(), folder).map_err(failed)?;
-    context.ui.say(&format!("wrote the pages to {}: pass the folder above `man1` to `man -M`", folder.display()));
+    context
+        .ui
+        .print_note(&format!("wrote the pages to {}: pass the folder above `man1` to `man -M`", folder.display()));
     Ok(Exit::Done)
 }

@@ -7,12 +7,12 @@ use crate::args::OperationsCommand;
 use crate::failure::{Exit, Failure};
 use crate::report::{harmless, harmless_line};
 use crate::signals::Signals;
-use crate::wiring::{recorded, store};
+use crate::wiring::{store, store_for_changes};
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
-use terrace_engine::apply::doubt_begins;
+use terrace_engine::apply::open_step_prefix;
 use terrace_engine::store::{
     Cancelled, LogLine, OperationFilter, OperationRow, RequestEnd, StateStore, StepAction, StepResult, StepRow,
 };
@@ -61,13 +61,13 @@ pub(super) async fn show(context: &Context<'_>, word: &str, is_json: bool) -> Re
         let mut json = to_json(&operation);
         if let Some(entries) = json.as_object_mut() {
             entries.insert("steps".to_owned(), steps.iter().map(|step| step_to_json(step, &errors)).collect());
-            entries.insert("errors".to_owned(), json!(errors.others));
+            entries.insert("errors".to_owned(), json!(errors.other));
         }
         context.ui.print_json(&json)?;
     } else {
         let steps = steps.iter().map(|step| step_line(step, &errors)).collect::<String>();
-        let others = errors.others.iter().map(|error| format!("        {}\n", harmless(error))).collect::<String>();
-        context.ui.print(&format!("{}{steps}{others}", line(&operation)))?;
+        let other = errors.other.iter().map(|error| format!("        {}\n", harmless(error))).collect::<String>();
+        context.ui.print(&format!("{}{steps}{other}", line(&operation)))?;
     }
     Ok(Exit::Done)
 }
@@ -75,57 +75,58 @@ pub(super) async fn show(context: &Context<'_>, word: &str, is_json: bool) -> Re
 /// Errors in the log of an operation that the journal does not have.
 struct Errors {
     /// Reasons why steps are in doubt, by the prefix of their log lines.
-    doubts: BTreeMap<String, String>,
+    reasons_in_doubt: BTreeMap<String, String>,
     /// Errors outside the steps of the journal.
-    others: Vec<String>,
+    other: Vec<String>,
 }
 
 impl Errors {
     fn of(log: Vec<LogLine>, steps: &[StepRow]) -> Self {
-        let begins: BTreeSet<String> = steps.iter().map(|step| doubt_begins(&step.stack, &step.address)).collect();
-        let mut errors = Self { doubts: BTreeMap::new(), others: Vec::new() };
+        let prefixes: BTreeSet<String> =
+            steps.iter().map(|step| open_step_prefix(&step.stack, &step.address)).collect();
+        let mut errors = Self { reasons_in_doubt: BTreeMap::new(), other: Vec::new() };
         for line in log.into_iter().filter(|line| line.level == "ERROR") {
             // No prefix is a prefix of another: a matching one is the last that sorts before the line.
-            let begin = begins.range::<String, _>(..=&line.message).next_back();
-            match begin.and_then(|begin| Some((begin, line.message.strip_prefix(begin.as_str())?))) {
-                Some((begin, reason)) => drop(errors.doubts.insert(begin.clone(), reason.to_owned())),
-                None => errors.others.push(line.message),
+            let prefix = prefixes.range::<String, _>(..=&line.message).next_back();
+            match prefix.and_then(|prefix| Some((prefix, line.message.strip_prefix(prefix.as_str())?))) {
+                Some((prefix, reason)) => drop(errors.reasons_in_doubt.insert(prefix.clone(), reason.to_owned())),
+                None => errors.other.push(line.message),
             }
         }
         errors
     }
 
     /// The reason why a step is in doubt. A step that ended has none, even if its log line matches.
-    fn doubt(&self, step: &StepRow) -> Option<&String> {
+    fn reason_in_doubt(&self, step: &StepRow) -> Option<&String> {
         if step.result.is_some() {
             return None;
         }
-        self.doubts.get(&doubt_begins(&step.stack, &step.address))
+        self.reasons_in_doubt.get(&open_step_prefix(&step.stack, &step.address))
     }
 }
 
 /// Asks a running operation to stop, in any process.
 async fn cancel(context: &Context<'_>, word: &str) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let store = recorded(&settings).await?;
+    let store = store_for_changes(&settings).await?;
     let id = find(store.as_ref(), word).await?;
     let (operation, _) = store.operation(id).await?.ok_or_else(|| unknown(word))?;
     if operation.is_abandoned && !operation.is_requested {
-        return Err(gone(&operation));
+        return Err(no_worker(&operation));
     }
     let what = match store.request_cancel(id, &settings.actor).await? {
-        Some(Cancelled::Asked) if operation.is_abandoned => "will stop: the next server ends it",
-        Some(Cancelled::Asked) => "will stop: it ends its running steps first",
+        Some(Cancelled::Notified) if operation.is_abandoned => "will stop: the next server ends it",
+        Some(Cancelled::Notified) => "will stop: it ends its running steps first",
         Some(Cancelled::Ended) => {
             // The operation is stopped even if its log cannot be written.
-            if let Err(error) = store.commit(&[], vec![RequestEnd::called_off().stopped(id)]).await {
+            if let Err(error) = store.commit(&[], vec![RequestEnd::cancelled().stop_record(id)]).await {
                 tracing::warn!(operation = %id, %error, "the log line of a cancelled operation cannot be written");
             }
             "is stopped: it had not started"
         }
         None => {
-            let standing = operation.standing();
-            return Err(Failure::new(format!("operation `{id}` is not running: it is {standing}")));
+            let status = operation.status_word();
+            return Err(Failure::new(format!("operation `{id}` is not running: it is {status}")));
         }
     };
     context.ui.print(&format!("operation {id} {what}\n"))?;
@@ -133,7 +134,7 @@ async fn cancel(context: &Context<'_>, word: &str) -> Result<Exit, Failure> {
 }
 
 /// The failure of a command on an operation without a process that works on it.
-pub(super) fn gone(operation: &OperationRow) -> Failure {
+pub(super) fn no_worker(operation: &OperationRow) -> Failure {
     let id = operation.id;
     match operation.is_requested {
         true => Failure::new(format!("no server works on operation `{id}`"))
@@ -178,7 +179,7 @@ pub(super) fn unknown(word: &str) -> Failure {
 }
 
 fn line(operation: &OperationRow) -> String {
-    let stacks = operation.about().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let stacks = operation.target_stacks().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let cancelled = operation.cancelled_by.as_ref().map(|by| format!("asked to stop by {by}"));
     let parts: Vec<String> =
         Some(operation.summary.clone()).filter(|it| !it.is_empty()).into_iter().chain(cancelled).collect();
@@ -188,7 +189,7 @@ fn line(operation: &OperationRow) -> String {
         operation.id,
         operation.started_at,
         operation.kind,
-        operation.standing(),
+        operation.status_word(),
         operation.actor,
     );
     harmless_line(&line) + "\n"
@@ -196,28 +197,28 @@ fn line(operation: &OperationRow) -> String {
 
 fn to_json(operation: &OperationRow) -> Json {
     json!({
-        "operation": operation.id, "kind": operation.kind, "stacks": operation.about(), "actor": operation.actor,
-        "status": operation.standing(), "started_at": operation.started_at, "ended_at": operation.ended_at,
+        "operation": operation.id, "kind": operation.kind, "stacks": operation.target_stacks(), "actor": operation.actor,
+        "status": operation.status_word(), "started_at": operation.started_at, "ended_at": operation.ended_at,
         "summary": operation.summary, "cancelled_by": operation.cancelled_by,
     })
 }
 
 fn step_line(step: &StepRow, errors: &Errors) -> String {
-    let doubt = errors.doubt(step).map(|why| format!(", in doubt: {why}")).unwrap_or_default();
+    let in_doubt = errors.reason_in_doubt(step).map(|why| format!(", in doubt: {why}")).unwrap_or_default();
     format!(
         "  {:>4}  {:6}  {}:{}  {}\n",
         step.step,
         word(step.action),
         step.stack,
         step.address,
-        harmless(&format!("{}{doubt}", result(step)))
+        harmless(&format!("{}{in_doubt}", result(step)))
     )
 }
 
 fn step_to_json(step: &StepRow, errors: &Errors) -> Json {
     json!({
         "step": step.step, "action": step.action, "stack": step.stack, "address": step.address,
-        "result": result(step), "in_doubt": errors.doubt(step),
+        "result": result(step), "in_doubt": errors.reason_in_doubt(step),
         "started_at": step.started_at, "ended_at": step.ended_at,
     })
 }

@@ -1,11 +1,11 @@
 //! `terrace output`: outputs of a stack in the state.
 
 use super::Context;
-use super::run::shown;
+use super::run::format_value;
 use crate::args::{OutputArguments, OutputFormat};
 use crate::failure::{Exit, Failure};
 use crate::stacks;
-use crate::wiring::{World, store};
+use crate::wiring::{EnvironmentContext, store};
 use std::fmt::Write;
 use terrace_engine::diagnostic::closest;
 use terrace_engine::record::open_outputs;
@@ -32,24 +32,24 @@ pub(super) async fn run(context: &Context<'_>, arguments: &OutputArguments) -> R
     // Values that stay hidden need no key.
     let store = store(&settings, Access::ReadOnly).await?;
     let stack = stacks::current(&settings, store.as_ref()).await?;
-    let seal = || World::seal(&settings, Some(&stack.environment), false, context.ui);
+    let seal = || EnvironmentContext::seal(&settings, Some(&stack.environment), false, context.ui);
     let seal = arguments.reveal.then(seal).transpose()?;
     if let Some(seal) = &seal {
         seal.bind_to(store.as_ref()).await?;
     }
     let mut outputs = Vec::new();
     for component in store.components(&stack).await? {
-        let placed = seal.as_ref().map(|seal| seal.at(Place::Outputs { stack: &stack, component: &component.key }));
-        let sealing = placed.as_ref().map_or(&Blind as &dyn Sealing, |placed| placed);
-        let recorded = open_outputs(&component.outputs, sealing)?;
+        let value_seal = seal.as_ref().map(|seal| seal.at(Place::Outputs { stack: &stack, component: &component.key }));
+        let sealing = value_seal.as_ref().map_or(&Blind as &dyn Sealing, |value_seal| value_seal);
+        let opened = open_outputs(&component.outputs, sealing)?;
         let output = |name: String, value: Option<Value>| Output {
             component: component.key.clone(),
             name,
             is_sensitive: value.as_ref().is_none_or(Value::has_sensitive),
             value: value.map(|value| if arguments.reveal { value.revealed() } else { value }),
         };
-        outputs.extend(recorded.values.into_iter().map(|(name, value)| output(name, Some(value))));
-        outputs.extend(recorded.unstored.into_iter().map(|name| output(name, None)));
+        outputs.extend(opened.values.into_iter().map(|(name, value)| output(name, Some(value))));
+        outputs.extend(opened.unstored.into_iter().map(|name| output(name, None)));
     }
     outputs.sort_by(|one, other| (&one.component, &one.name).cmp(&(&other.component, &other.name)));
     let format = if arguments.json { OutputFormat::Json } else { arguments.format };
@@ -94,11 +94,11 @@ fn find<'a>(outputs: &'a [Output], wanted: &str) -> Result<&'a Output, Failure> 
 }
 
 fn one(output: &Output, format: OutputFormat) -> Result<String, Failure> {
-    let Some(value) = &output.value else { return Err(unstored(&output.name)) };
+    let Some(value) = &output.value else { return Err(not_stored(&output.name)) };
     let hidden =
         || Failure::new(format!("the output `{}` is sensitive", output.name)).hint("pass `--reveal` to show it");
     match format {
-        OutputFormat::Human => Ok(format!("{}\n", shown(value))),
+        OutputFormat::Human => Ok(format!("{}\n", format_value(value))),
         OutputFormat::Json if value.has_sensitive() => Err(hidden()),
         OutputFormat::Json => Ok(format!("{}\n", value.to_pretty_json_text())),
         OutputFormat::Raw => match value {
@@ -111,7 +111,7 @@ fn one(output: &Output, format: OutputFormat) -> Result<String, Failure> {
     }
 }
 
-fn unstored(name: &str) -> Failure {
+fn not_stored(name: &str) -> Failure {
     Failure::new(format!("the output `{name}` is sensitive and was not stored: there was no state key to seal it with"))
         .hint(UNSTORED_HINT)
 }
@@ -124,7 +124,7 @@ fn all(outputs: &[Output], format: OutputFormat) -> Result<String, Failure> {
     match format {
         OutputFormat::Raw => Err(Failure::new("`--format raw` prints one output").hint("name it")),
         OutputFormat::Human => Ok(outputs.iter().fold(String::new(), |mut text, output| {
-            let value = output.value.as_ref().map_or_else(|| "(sensitive value, not stored)".to_owned(), shown);
+            let value = output.value.as_ref().map_or_else(|| "(sensitive value, not stored)".to_owned(), format_value);
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{} = {value}", qualified(&output.component, &output.name));
             text

@@ -21,7 +21,7 @@ mod transcript;
 mod worker;
 
 pub(super) use cancelling::cancel;
-pub(super) use cluster::{init, is_of_cluster};
+pub(super) use cluster::{init, is_cluster_init};
 pub(super) use history::runs;
 pub(crate) use kinds::KINDS;
 pub(super) use listing::list;
@@ -30,7 +30,7 @@ pub(super) use pods::pods;
 pub(super) use running::run;
 pub(super) use schedules::schedules;
 pub(super) use ssh::ssh;
-pub(super) use worker::{keep, worker};
+pub(super) use worker::{supervise, worker};
 
 use super::Context;
 use crate::failure::Failure;
@@ -44,8 +44,8 @@ use terrace_provider_pipelines::queue::{Entry, Phase, Queue, QueueError};
 use terrace_provider_pipelines::run::{Record, Runner};
 use terrace_provider_pipelines::settings::runner;
 use terrace_provider_pipelines::spec::{self, selection};
-use terrace_provider_pipelines::worker::Keeper;
-use terrace_provider_pipelines::worker::launch::Itself;
+use terrace_provider_pipelines::worker::Supervisor;
+use terrace_provider_pipelines::worker::launch::CurrentProgram;
 
 /// The provider instance of the working directory's project.
 pub(super) fn instance_here(context: &Context<'_>) -> Result<InstanceSettings, Failure> {
@@ -85,9 +85,9 @@ fn nearest_queue() -> Option<PathBuf> {
     folders.find(|folder| folder.join("queue.db").is_file())
 }
 
-/// The keeper of a queue's workers.
-fn keeper(runner: &Runner, queue: &Queue) -> Keeper {
-    Keeper::new(queue.clone(), runner.clone(), Arc::new(Itself))
+/// The supervisor of a queue's workers.
+fn supervisor(runner: &Runner, queue: &Queue) -> Supervisor {
+    Supervisor::new(queue.clone(), runner.clone(), Arc::new(CurrentProgram))
 }
 
 impl From<QueueError> for Failure {
@@ -104,7 +104,7 @@ async fn find(runner: &Runner, word: &str) -> Result<Record, Failure> {
         let wanted = word.to_owned();
         if let Some(entry) = queue.call(move |queue| queue.find(&wanted)).await? {
             let record = record_of(runner, &entry).map_err(unreadable)?;
-            return record.ok_or_else(|| not_begun(&entry));
+            return record.ok_or_else(|| not_started(&entry));
         }
     }
     if is_run(word) {
@@ -121,7 +121,7 @@ async fn find(runner: &Runner, word: &str) -> Result<Record, Failure> {
     let (folder, pipeline) = named(runner, word)?;
     let last = runner.store.last(&folder, &pipeline).map_err(unreadable)?;
     last.ok_or_else(|| match pipelines_here().as_deref() {
-        Some(ids) if ids.iter().any(|id| selection::means(word, id)) => {
+        Some(ids) if ids.iter().any(|id| selection::selects(word, id)) => {
             Failure::new(format!("`{word}` has no runs here")).hint(format!("run it with `terrace run {word}`"))
         }
         ids => {
@@ -129,7 +129,7 @@ async fn find(runner: &Runner, word: &str) -> Result<Record, Failure> {
             let meant = ids.and_then(|ids| closest(&pipeline, ids.iter().map(String::as_str)));
             Failure::new(what).hint(match meant {
                 Some(id) => format!("did you mean `{id}`?"),
-                None => format!("`terrace runs list` lists the runs; {SHORTEST} characters of an id are enough"),
+                None => format!("`terrace runs list` lists the runs; {MIN_ID_LENGTH} characters of an id are enough"),
             })
         }
     })
@@ -146,12 +146,14 @@ fn record_of(runner: &Runner, entry: &Entry) -> io::Result<Option<Record>> {
 }
 
 /// The failure for a queued run without a record.
-fn not_begun(entry: &Entry) -> Failure {
+fn not_started(entry: &Entry) -> Failure {
     let run = format!("run {} of {}", entry.id, entry.pipeline);
     match entry.phase {
-        Phase::Ended if entry.was_not_run() => Failure::new(format!("{run} {}", queued::never_began(entry))).hint(
-            format!("it was queued at {:.0}; run it again with `terrace run {}`", entry.queued_at, entry.pipeline),
-        ),
+        Phase::Ended if entry.was_not_run() => Failure::new(format!("{run} {}", queued::reason_not_started(entry)))
+            .hint(format!(
+                "it was queued at {:.0}; run it again with `terrace run {}`",
+                entry.queued_at, entry.pipeline
+            )),
         Phase::Ended => Failure::new(format!("{run} has ended, and its records were removed"))
             .hint("`terrace runs list` lists the remaining runs"),
         phase => Failure::new(format!("{run} has not started: it is {}", phase.word()))
@@ -160,11 +162,11 @@ fn not_begun(entry: &Entry) -> Failure {
 }
 
 /// Minimum length of an abbreviated run id.
-const SHORTEST: usize = 8;
+const MIN_ID_LENGTH: usize = 8;
 
 /// True for a run id or its beginning. A shorter text such as `0` must not stop a run by accident.
 fn is_run(word: &str) -> bool {
-    word.len() >= SHORTEST && word.chars().all(|character| character.is_ascii_hexdigit() || character == '-')
+    word.len() >= MIN_ID_LENGTH && word.chars().all(|character| character.is_ascii_hexdigit() || character == '-')
 }
 
 /// The ids of the pipelines of the working directory, if it can be searched.

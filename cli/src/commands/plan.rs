@@ -7,7 +7,7 @@ use crate::planning::{Removal, command, compile_sound, quoted};
 use crate::presentation;
 use crate::report::{report, with_failure};
 use crate::version::VERSION;
-use crate::wiring::{World, store};
+use crate::wiring::{EnvironmentContext, store};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -23,7 +23,7 @@ use terrace_state::Access;
 struct Planned {
     computed: Computed,
     sources: Sources,
-    world: World,
+    env_context: EnvironmentContext,
     /// The command that computes the plan again.
     command: String,
 }
@@ -36,7 +36,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &PlanArguments) -> Res
     let exit = match planned(context, arguments).await {
         Ok(planned) => {
             let exit = show(context, arguments, &planned);
-            leave(planned.computed);
+            leak(planned.computed);
             exit
         }
         Err(failure) => {
@@ -47,21 +47,21 @@ pub(super) async fn run(context: &Context<'_>, arguments: &PlanArguments) -> Res
         }
     };
     if let (Err(_), Some(path)) = (&exit, &arguments.out) {
-        tell_older(context, path);
+        warn_of_older_plan(context, path);
     }
     exit
 }
 
 /// Warns after a failed plan that the file still holds an older plan.
-fn tell_older(context: &Context<'_>, path: &Path) {
+fn warn_of_older_plan(context: &Context<'_>, path: &Path) {
     if path.is_file() && check_is_free(path).is_ok() {
         let shown = path.display();
-        context.ui.tell(&format!("`{shown}` was not written: it still holds an older plan"));
+        context.ui.print_message(&format!("`{shown}` was not written: it still holds an older plan"));
     }
 }
 
 /// Keeps the memory of a plan until the process ends: freeing 10,000 resources takes a tenth of the planning time.
-fn leave<T>(large: T) {
+fn leak<T>(large: T) {
     std::mem::forget(large);
 }
 
@@ -79,15 +79,15 @@ async fn planned(context: &Context<'_>, arguments: &PlanArguments) -> Result<Pla
         let store = store(&removal.settings, Access::ReadOnly).await?;
         let computed = removal.plan(store.as_ref(), planning).await?;
         let command = command(context.global, &removal.settings, arguments, &BTreeSet::new());
-        return Ok(Planned { computed, sources: removal.sources, world: removal.world, command });
+        return Ok(Planned { computed, sources: removal.sources, env_context: removal.env_context, command });
     }
     let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
     let project = compile_sound(context, &files, &planning.choice, planning.plaintext_secrets).await?;
     let store = store(&project.settings, Access::ReadOnly).await?;
     let computed = project.plan(store.as_ref(), planning).await?;
     let command = command(context.global, &project.settings, arguments, &project.open_variables());
-    leave(project.stacks);
-    Ok(Planned { computed, sources: project.sources, world: project.world, command })
+    leak(project.stacks);
+    Ok(Planned { computed, sources: project.sources, env_context: project.env_context, command })
 }
 
 fn show(context: &Context<'_>, arguments: &PlanArguments, planned: &Planned) -> Result<Exit, Failure> {
@@ -98,15 +98,15 @@ fn show(context: &Context<'_>, arguments: &PlanArguments, planned: &Planned) -> 
         max_chars: arguments.max_chars as usize,
         command: planned.command.clone(),
     };
-    presentation::plan(context.ui, plan, &view, &planned.world.seal)?;
+    presentation::print_plan(context.ui, plan, &view, &planned.env_context.seal)?;
     report(context.ui, &planned.sources, &planned.computed.diagnostics);
     if plan.is_errored {
-        return Err(Failure::told(Exit::Error));
+        return Err(Failure::reported(Exit::Error));
     }
     if let Some(path) = &arguments.out {
-        save(plan, path, &planned.world)?;
-        context.ui.say(&saved(plan, path));
-        context.ui.say(&digest(plan, &planned.world.seal)?);
+        save(plan, path, &planned.env_context)?;
+        context.ui.print_note(&saved(plan, path));
+        context.ui.print_note(&digest(plan, &planned.env_context.seal)?);
     }
     let has_changes = plan.has_changes();
     Ok(if arguments.detailed_exitcode && has_changes { Exit::Changes } else { Exit::Done })
@@ -155,8 +155,8 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// Writes a plan file. It may hold confidential data, so only its owner can read it.
-pub(super) fn save(plan: &Plan, path: &Path, world: &World) -> Result<(), Failure> {
-    let text = file::write(plan, &world.seal)?;
+pub(super) fn save(plan: &Plan, path: &Path, env_context: &EnvironmentContext) -> Result<(), Failure> {
+    let text = file::write(plan, &env_context.seal)?;
     // Another process may have written the file during planning.
     check_is_free(path)?;
     write_private(path, &text)

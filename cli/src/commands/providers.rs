@@ -1,7 +1,7 @@
 //! `terrace providers`: providers of this build with their settings, resource types and lookups.
 
 use super::Context;
-use super::run::shown;
+use super::run::format_value;
 use crate::args::ProvidersCommand;
 use crate::failure::{Exit, Failure};
 use serde_json::{Value as Json, json};
@@ -107,7 +107,7 @@ fn marks(attribute: &Attribute) -> Vec<String> {
         (attribute.sensitive && !attribute.write_only, "sensitive"),
     ];
     let marks = marks.into_iter().filter(|(is_marked, _)| *is_marked).map(|(_, mark)| mark.to_owned());
-    let default = attribute.default.as_ref().map(|default| format!("default {}", shown(default)));
+    let default = attribute.default.as_ref().map(|default| format!("default {}", format_value(default)));
     marks.chain(default).collect()
 }
 
@@ -117,7 +117,7 @@ fn to_json(schema: &ProviderSchema) -> Json {
         "settings": object_to_json(&schema.settings),
         "resources": schema.resources.iter().map(|ty| json!({
             "type": ty.name, "doc": ty.doc, "schema_version": ty.schema_version, "identity": ty.identity,
-            "holds_data": ty.holds_data, "spares_data": ty.spares_data, "attributes": object_to_json(&ty.attributes),
+            "holds_data": ty.holds_data, "spares_data": ty.keeps_data_on_delete, "attributes": object_to_json(&ty.attributes),
         })).collect::<Vec<_>>(),
         "lookups": schema.lookups.iter().map(|lookup| json!({
             "name": lookup.name, "doc": lookup.doc, "arguments": object_to_json(&lookup.arguments),

@@ -10,14 +10,14 @@ use crate::report::{harmless, harmless_line, remembered, with_failure};
 use crate::settings::{EnvironmentRef, Settings};
 use crate::signals::Signals;
 use crate::stacks;
-use crate::wiring::{World, recorded};
+use crate::wiring::{EnvironmentContext, store_for_changes};
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::event::{Event, Events};
-use terrace_engine::recover::{CutOff, Recovered, Recovery, Verdict, end_cut_off};
+use terrace_engine::recover::{InterruptedStep, Recovered, Recovery, Verdict, end_interrupted};
 use terrace_engine::store::{LeaseInfo, OperationRow, Selection, StateStore};
 
 /// Recovers stacks.
@@ -34,30 +34,31 @@ pub(super) async fn run(
     // Stack names in arguments and addresses select the environment: hints contain them, and must work without `--env`.
     let named = match &settings.environment {
         Some(name) => BTreeSet::from([name.clone()]),
-        None => named_environments(arguments, settings.stack.as_ref(), &answers, settings.usual_environment())?,
+        None => named_environments(arguments, settings.stack.as_ref(), &answers, settings.default_environment())?,
     };
-    let store = recorded(&settings).await?;
-    let wanted = stacks_to_look_into(arguments, &settings, &named, &store).await?;
+    let store = store_for_changes(&settings).await?;
+    let wanted = stacks_to_recover(arguments, &settings, &named, &store).await?;
     // Opens all environments before it writes anything.
     let of_stacks = wanted.iter().map(|stack| stack.environment.as_str());
-    let mut worlds = BTreeMap::new();
+    let mut env_contexts = BTreeMap::new();
     for name in settings.environment.as_deref().into_iter().chain(of_stacks).collect::<BTreeSet<_>>() {
         let environment = settings.environment(Some(EnvironmentRef::word(name)), context.ui)?;
-        worlds.insert(name, World::new(&settings, environment, arguments.plaintext_secrets, context.ui)?);
+        env_contexts
+            .insert(name, EnvironmentContext::new(&settings, environment, arguments.plaintext_secrets, context.ui)?);
     }
     signals.begin_changes();
-    let has_results_in_view = context.ui.is_result_watched() && !arguments.format.is_json();
+    let has_results_in_view = context.ui.is_stdout_terminal() && !arguments.format.is_json();
     let progress = WithoutResults { progress: Progress::for_people(context.ui, true), has_results_in_view };
-    let recoveries: BTreeMap<&str, Recovery<'_>> = worlds
+    let recoveries: BTreeMap<&str, Recovery<'_>> = env_contexts
         .iter()
-        .map(|(name, world)| {
+        .map(|(name, env_context)| {
             let recovery = Recovery {
                 store: &store,
-                registry: &world.registry,
-                seal: &world.seal,
+                registry: &env_context.registry,
+                seal: &env_context.seal,
                 events: &progress,
                 cancel: &signals.cancel,
-                patience: settings.patience,
+                lock_timeout: settings.lock_timeout,
                 actor: &settings.actor,
             };
             (*name, recovery)
@@ -71,7 +72,7 @@ pub(super) async fn run(
     for stack in &wanted {
         recovered.extend(recovery_of(stack)?.run(stack, &Selection::All, &Selection::All).await?);
         if signals.cancel.is_cancelled() {
-            return Err(Failure::told(Exit::Interrupted));
+            return Err(Failure::reported(Exit::Interrupted));
         }
     }
     let is_all = named.is_empty() && settings.stack.is_none() && arguments.stacks.is_empty();
@@ -82,7 +83,7 @@ pub(super) async fn run(
         };
         is_all || operation.stacks.iter().any(is_wanted)
     };
-    let ended = end_cut_off(store.as_ref(), is_about).await?;
+    let ended = end_interrupted(store.as_ref(), is_about).await?;
     // Recovery of each stack includes the shared resources of its environment.
     let mut seen = BTreeSet::new();
     recovered.retain(|found| seen.insert(found.step.clone()));
@@ -100,14 +101,14 @@ pub(super) async fn run(
     }
     // An address without a stack belongs to the usual environment, unless an option or argument names one.
     let is_named = settings.environment.is_some() || settings.stack.is_some() || !arguments.stacks.is_empty();
-    let alone = settings.usual_environment().filter(|_| !is_named);
-    check_answers(&answers, &recovered, &named, alone)?;
+    let default_environment = settings.default_environment().filter(|_| !is_named);
+    check_answers(&answers, &recovered, &named, default_environment)?;
     for found in recovered.iter().filter(|found| found.is_in_doubt) {
-        check_one_answer(&answers, found, &recovered, alone)?;
+        check_one_answer(&answers, found, &recovered, default_environment)?;
     }
     let (mut left, mut decided) = (Vec::new(), BTreeMap::new());
     for doubt in recovered.iter().filter(|found| found.is_in_doubt) {
-        let verdict = match answers.iter().find(|(text, _)| is_meant(text, doubt, &recovered, alone)) {
+        let verdict = match answers.iter().find(|(text, _)| matches(text, doubt, &recovered, default_environment)) {
             Some((_, verdict)) => Some(*verdict),
             None if can_be_decided(doubt) => ask(context, doubt)?,
             None => None,
@@ -143,13 +144,13 @@ pub(super) async fn run(
 /// The message if nothing was recovered, with the lease of an operation that may need recovery later. A lease outlives
 /// its holder for a while.
 async fn nothing(store: &Arc<dyn StateStore>) -> Result<String, Failure> {
-    let mut at_work = BTreeSet::new();
+    let mut live_operations = BTreeSet::new();
     for stack in store.stacks().await? {
         let open = store.open_intents(&stack, &Selection::All).await?;
-        at_work.extend(open.iter().filter(|open| !open.is_orphaned).map(|open| open.intent.operation));
+        live_operations.extend(open.iter().filter(|open| !open.is_orphaned).map(|open| open.intent.operation));
     }
     let (leases, now) = (store.leases().await?, store.now().await?);
-    Ok(nothing_message(leases.iter().find(|lease| at_work.contains(&lease.operation)), now))
+    Ok(nothing_message(leases.iter().find(|lease| live_operations.contains(&lease.operation)), now))
 }
 
 /// The message if nothing was recovered, with the lease of an operation that has an open step.
@@ -189,8 +190,8 @@ impl Events for WithoutResults {
 }
 
 /// A recovered step as JSON: the finding, and the user's decision if it was in doubt.
-fn to_json(recovered: &Recovered, decided: &BTreeMap<&CutOff, &str>) -> Json {
-    let CutOff { stack, address, deposed, operation, step } = &recovered.step;
+fn to_json(recovered: &Recovered, decided: &BTreeMap<&InterruptedStep, &str>) -> Json {
+    let InterruptedStep { stack, address, deposed, operation, step } = &recovered.step;
     let decision = decided.get(&recovered.step);
     json!({
         "address": format!("{stack}:{address}"), "deposed": deposed, "operation": operation, "step": step,
@@ -213,8 +214,8 @@ fn named_environments(
     let words = arguments.stacks.iter().map(String::as_str).chain(in_answers);
     let named = words.filter_map(|word| word.parse().ok()).chain(chosen.cloned());
     let mut named: BTreeSet<String> = named.map(|stack: StackId| stack.environment).collect();
-    let alone = answers.iter().find(|(text, _)| stacks::split(text).is_none());
-    if let ([], None, Some((text, _))) = (arguments.stacks.as_slice(), chosen, alone) {
+    let without_stack = answers.iter().find(|(text, _)| stacks::split(text).is_none());
+    if let ([], None, Some((text, _))) = (arguments.stacks.as_slice(), chosen, without_stack) {
         let ambiguous = || {
             Failure::new(format!("`{text}` names no environment"))
                 .hint("name it as `STACK@ENVIRONMENT:ADDRESS`, or pass `--env`")
@@ -225,7 +226,7 @@ fn named_environments(
 }
 
 /// The stacks to recover: those named, else all of the named environments, else all with an interrupted step.
-async fn stacks_to_look_into(
+async fn stacks_to_recover(
     arguments: &RecoverArguments,
     settings: &Settings,
     environments: &BTreeSet<String>,
@@ -254,34 +255,34 @@ async fn stacks_to_look_into(
 }
 
 /// Advice for a decision about a step in doubt.
-const LOOK: &str = "look at the object: pass `--unchanged` if it is as before the call, `--absent` if it does not exist, \
+const DECISION_HINT: &str = "look at the object: pass `--unchanged` if it is as before the call, `--absent` if it does not exist, \
                     `--tainted` if it is incomplete";
 
 /// Decisions of the options, by `ADDRESS` or `STACK:ADDRESS`.
 fn answers(arguments: &RecoverArguments) -> Result<Vec<(String, Verdict)>, Failure> {
-    let answered = |texts: &[String], verdict: Verdict| -> Vec<(String, Verdict)> {
+    let decisions = |texts: &[String], verdict: Verdict| -> Vec<(String, Verdict)> {
         texts.iter().map(|text| (text.clone(), verdict)).collect()
     };
-    let said = [
+    let options = [
         ("unchanged", &arguments.unchanged, Verdict::Unchanged),
         ("absent", &arguments.absent, Verdict::Absent),
         ("tainted", &arguments.tainted, Verdict::Tainted),
     ];
-    for (at, (word, texts, _)) in said.iter().enumerate() {
-        let twice = said.iter().skip(at + 1).find_map(|(other, others, _)| {
+    for (at, (word, texts, _)) in options.iter().enumerate() {
+        let conflict = options.iter().skip(at + 1).find_map(|(other, others, _)| {
             let both = texts.iter().find(|text| others.contains(text))?;
             Some(format!("`{both}` cannot be both {word} and {other}"))
         });
-        if let Some(twice) = twice {
-            return Err(Failure::new(twice).hint(LOOK));
+        if let Some(conflict) = conflict {
+            return Err(Failure::new(conflict).hint(DECISION_HINT));
         }
     }
-    for text in said.iter().flat_map(|(_, texts, _)| *texts) {
+    for text in options.iter().flat_map(|(_, texts, _)| *texts) {
         let (resource, _) = split_deposed(text);
         let address = stacks::split(resource).map_or(resource, |(_, address)| address);
         address.parse::<Address>().map_err(|error| Failure::new(error.to_string()))?;
     }
-    Ok(said.iter().flat_map(|(_, texts, verdict)| answered(texts, *verdict)).collect())
+    Ok(options.iter().flat_map(|(_, texts, verdict)| decisions(texts, *verdict)).collect())
 }
 
 /// Checks that all decisions about a step agree, in all spellings of its address.
@@ -292,21 +293,21 @@ fn check_one_answer(
     answers: &[(String, Verdict)],
     found: &Recovered,
     all: &[Recovered],
-    alone: Option<&str>,
+    default_environment: Option<&str>,
 ) -> Result<(), Failure> {
-    let mut said = answers.iter().filter(|(text, _)| is_meant(text, found, all, alone));
-    let Some((first, verdict)) = said.next() else { return Ok(()) };
-    match said.find(|(_, other)| other != verdict) {
+    let mut matching = answers.iter().filter(|(text, _)| matches(text, found, all, default_environment));
+    let Some((first, verdict)) = matching.next() else { return Ok(()) };
+    match matching.find(|(_, other)| other != verdict) {
         None => Ok(()),
         Some((second, _)) => {
             let both = format!("`{first}` and `{second}` are the same resource, and have different decisions");
-            Err(Failure::new(both).hint(LOOK))
+            Err(Failure::new(both).hint(DECISION_HINT))
         }
     }
 }
 
-/// Checks that each decision is about a step in doubt. A finding of this run takes precedence over a decision. `alone`
-/// is the environment of addresses without a stack.
+/// Checks that each decision is about a step in doubt. A finding of this run takes precedence over a decision. Addresses
+/// without a stack belong to the `default_environment`.
 ///
 /// # Errors
 /// About the first decision without such a step.
@@ -314,11 +315,11 @@ fn check_answers(
     answers: &[(String, Verdict)],
     recovered: &[Recovered],
     environments: &BTreeSet<String>,
-    alone: Option<&str>,
+    default_environment: Option<&str>,
 ) -> Result<(), Failure> {
     for (text, _) in answers {
         let matching: Vec<&Recovered> =
-            recovered.iter().filter(|found| is_meant(text, found, recovered, alone)).collect();
+            recovered.iter().filter(|found| matches(text, found, recovered, default_environment)).collect();
         match matching.as_slice() {
             [step] if step.was_open => {
                 return Err(Failure::refused(format!(
@@ -344,9 +345,10 @@ fn check_answers(
             several => {
                 let names: Vec<&str> = several.iter().map(|step| step.address.as_str()).collect();
                 let stacks: BTreeSet<&StackId> = several.iter().map(|found| &found.step.stack).collect();
-                let whose = if stacks.len() > 1 { "several stacks have a step" } else { "there are several steps" };
-                return Err(Failure::new(format!("{whose} of `{text}`"))
-                    .hint(format!("name one of them: {}", names.join(", "))));
+                let what = if stacks.len() > 1 { "several stacks have a step" } else { "there are several steps" };
+                return Err(
+                    Failure::new(format!("{what} of `{text}`")).hint(format!("name one of them: {}", names.join(", ")))
+                );
             }
         }
     }
@@ -355,21 +357,24 @@ fn check_answers(
 
 /// True if a decision is about a step. Without the key of a deposed object it is about the present object, if that has
 /// a step too.
-fn is_meant(text: &str, found: &Recovered, all: &[Recovered], alone: Option<&str>) -> bool {
+fn matches(text: &str, found: &Recovered, all: &[Recovered], default_environment: Option<&str>) -> bool {
     let (resource, key) = split_deposed(text);
-    let is_of = |step: &CutOff| match stacks::split(resource) {
+    let is_of = |step: &InterruptedStep| match stacks::split(resource) {
         Some((stack, address)) => step.stack.to_string() == stack && is_address(address, step),
-        None => alone.is_none_or(|alone| step.stack.environment == alone) && is_address(resource, step),
+        None => {
+            default_environment.is_none_or(|environment| step.stack.environment == environment)
+                && is_address(resource, step)
+        }
     };
     let step = &found.step;
-    let is_beside = || {
+    let has_present_step = || {
         let of_stack = all.iter().map(|other| &other.step).filter(|other| other.stack == step.stack && is_of(other));
         of_stack.into_iter().any(|other| other.deposed.is_none())
     };
     is_of(step)
         && match key {
             Some(key) => step.deposed.as_deref() == Some(key),
-            None => step.deposed.is_none() || !is_beside(),
+            None => step.deposed.is_none() || !has_present_step(),
         }
 }
 
@@ -379,7 +384,7 @@ fn split_deposed(text: &str) -> (&str, Option<&str>) {
     split.map_or((text, None), |(resource, key)| (resource, Some(key)))
 }
 
-fn is_address(text: &str, step: &CutOff) -> bool {
+fn is_address(text: &str, step: &InterruptedStep) -> bool {
     text.parse::<Address>().is_ok_and(|address| address == step.address)
 }
 

@@ -8,11 +8,11 @@ use crate::input;
 use crate::report::report;
 use crate::settings::{self, Settings};
 use crate::stacks;
-use crate::wiring::{World, is_missing, library, store};
+use crate::wiring::{EnvironmentContext, is_missing, library, store};
 use terrace_engine::address::StackId;
 use terrace_engine::blueprint::{Blueprint, Library};
 use terrace_engine::diagnostic::has_errors;
-use terrace_engine::reverse::{Question, Reversing, choose, params};
+use terrace_engine::reverse::{ReverseInput, ReverseProvisioner, choose, params};
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::yaml::{self, Budget};
 use terrace_provider::value::OtherFormat;
@@ -25,18 +25,22 @@ use terrace_state::Access;
 /// When no blueprint matches, or a parameter does not fit.
 pub(super) async fn run(context: &Context<'_>, arguments: &ReverseArguments) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let Target { world, library, sources, about } = target(context, &settings, &arguments.component).await?;
+    let Target { env_context, library, sources, name } = target(context, &settings, &arguments.component).await?;
     let (_, reverse) =
-        choose(&library, &about, &world.templates).map_err(|(problem, hint)| Failure::new(problem).hint(hint))?;
-    let question = Question { params: given(&arguments.params)?, catalog_info: catalog_info(arguments, context)? };
-    params(reverse, question.params.clone()).map_err(|errors| {
+        choose(&library, &name, &env_context.templates).map_err(|(problem, hint)| Failure::new(problem).hint(hint))?;
+    let input =
+        ReverseInput { params: parse_params(&arguments.params)?, catalog_info: catalog_info(arguments, context)? };
+    params(reverse, input.params.clone()).map_err(|errors| {
         Failure::new(errors.join("\n")).hint("pass the parameters of the blueprint with `--param NAME=VALUE`")
     })?;
-    let reversing =
-        Reversing { registry: &world.registry, functions: &world.functions, environment: &world.environment };
-    let updates = reversing.updates(reverse, question).await.map_err(|diagnostics| {
+    let provisioner = ReverseProvisioner {
+        registry: &env_context.registry,
+        functions: &env_context.functions,
+        environment: &env_context.environment,
+    };
+    let updates = provisioner.updates(reverse, input).await.map_err(|diagnostics| {
         report(context.ui, &sources, &diagnostics);
-        Failure::told(Exit::Error)
+        Failure::reported(Exit::Error)
     })?;
     let updates = Value::Map(updates).to_json();
     let text = match arguments.format.is_json() {
@@ -53,11 +57,11 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ReverseArguments) -> 
 
 /// The blueprint to run, and its environment.
 struct Target {
-    world: World,
+    env_context: EnvironmentContext,
     library: Library,
     sources: Sources,
     /// The name of the template or blueprint.
-    about: String,
+    name: String,
 }
 
 /// Finds the blueprint of a word: a template or blueprint by its own name, else that of a component in the state.
@@ -67,48 +71,49 @@ async fn target(context: &Context<'_>, settings: &Settings, word: &str) -> Resul
         (Some(_), true) => Some(stacks::current(settings, store(settings, Access::ReadOnly).await?.as_ref()).await?),
         _ => None,
     };
-    let (world, library, sources) = opened(context, settings, named.as_ref())?;
-    let is_known = library.get(word).is_some() || library.of_template(word, &world.templates).is_some();
+    let (env_context, library, sources) = open_environment(context, settings, named.as_ref())?;
+    let is_known = library.get(word).is_some() || library.for_template(word, &env_context.templates).is_some();
     // A URN is never the key of a component: errors are about the template.
     if is_known || word.contains(':') || !has_state {
-        return Ok(Target { world, library, sources, about: word.to_owned() });
+        return Ok(Target { env_context, library, sources, name: word.to_owned() });
     }
     let store = store(settings, Access::ReadOnly).await?;
     let stack = match (named, store.stacks().await?.is_empty()) {
         (Some(stack), _) => stack,
-        (None, true) => return Ok(Target { world, library, sources, about: word.to_owned() }),
+        (None, true) => return Ok(Target { env_context, library, sources, name: word.to_owned() }),
         (None, false) => stacks::current(settings, store.as_ref()).await?,
     };
     let component = store.components(&stack).await?.into_iter().find(|component| component.key == word);
     let Some(blueprint) = component.and_then(|component| component.blueprint) else {
-        let able = library.iter().filter(|blueprint| blueprint.reverse.is_some());
-        let able: Vec<&str> = able.map(|blueprint: &Blueprint| blueprint.name.value.as_str()).collect();
+        let reversible = library.iter().filter(|blueprint| blueprint.reverse.is_some());
+        let reversible: Vec<&str> = reversible.map(|blueprint: &Blueprint| blueprint.name.value.as_str()).collect();
         return Err(Failure::new(format!("`{word}` is neither a component in the state of {stack} nor a blueprint"))
-            .hint(format!("choose one of: {}", able.join(", "))));
+            .hint(format!("choose one of: {}", reversible.join(", "))));
     };
-    let about = name_of(&blueprint);
-    if stack.environment == world.environment.name {
-        return Ok(Target { world, library, sources, about });
+    let name = name_of(&blueprint);
+    if stack.environment == env_context.environment.name {
+        return Ok(Target { env_context, library, sources, name });
     }
-    let (world, library, sources) = opened(context, settings, Some(&stack))?;
-    Ok(Target { world, library, sources, about })
+    let (env_context, library, sources) = open_environment(context, settings, Some(&stack))?;
+    Ok(Target { env_context, library, sources, name })
 }
 
 /// Opens the environment of a stack, or the default one, with its blueprints.
-fn opened(
+fn open_environment(
     context: &Context<'_>,
     settings: &Settings,
     stack: Option<&StackId>,
-) -> Result<(World, Library, Sources), Failure> {
+) -> Result<(EnvironmentContext, Library, Sources), Failure> {
     let environment = stack.map(|stack| settings::EnvironmentRef::word(&stack.environment));
-    let world = World::new(settings, settings.environment(environment, context.ui)?, false, context.ui)?;
+    let env_context =
+        EnvironmentContext::new(settings, settings.environment(environment, context.ui)?, false, context.ui)?;
     let mut sources = Sources::default();
     let (library, diagnostics) =
-        library(&world.registry, world.configuration(), &settings.project_folder, &mut sources)?;
+        library(&env_context.registry, env_context.configuration(), &settings.project_folder, &mut sources)?;
     report(context.ui, &sources, &diagnostics);
     match has_errors(&diagnostics) {
-        true => Err(Failure::told(Exit::Error)),
-        false => Ok((world, library, sources)),
+        true => Err(Failure::reported(Exit::Error)),
+        false => Ok((env_context, library, sources)),
     }
 }
 
@@ -118,17 +123,17 @@ fn name_of(recorded: &str) -> String {
 }
 
 /// The values of `--param`.
-fn given(params: &[String]) -> Result<Value, Failure> {
-    let mut given = Map::default();
+fn parse_params(params: &[String]) -> Result<Value, Failure> {
+    let mut values = Map::default();
     for param in params {
         let Some((name, text)) = param.split_once('=').filter(|(name, _)| !name.is_empty()) else {
             return Err(
                 Failure::new(format!("`--param {param}` has no name or no `=`")).hint("write `--param NAME=VALUE`")
             );
         };
-        given.insert(name.to_owned(), value(name, text)?);
+        values.insert(name.to_owned(), value(name, text)?);
     }
-    Ok(Value::Map(given))
+    Ok(Value::Map(values))
 }
 
 fn value(name: &str, text: &str) -> Result<Value, Failure> {

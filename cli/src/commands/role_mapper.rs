@@ -4,7 +4,7 @@
 mod variables;
 
 use super::Context;
-use super::serve::{read_again, warn_of_plain_tokens};
+use super::serve::{reload, warn_of_plain_tokens};
 use crate::args::RoleMapperArguments;
 use crate::failure::{Exit, Failure};
 use crate::logging;
@@ -14,7 +14,7 @@ use crate::wiring::role_store;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use terrace_role_mapper::RoleMapper;
 use terrace_server::auth::Auth;
-use variables::Said;
+use variables::Configuration;
 
 /// Default address: reachable from this machine only.
 const BIND: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8092));
@@ -29,7 +29,7 @@ pub(super) async fn run(
     signals: &Signals,
 ) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let Said { bind, settings: mapper_settings } = variables::read(context.variables)?;
+    let Configuration { bind, settings: mapper_settings } = variables::read(context.variables)?;
     let bind = arguments.bind.or(bind).unwrap_or(BIND);
     check_address(bind, &mapper_settings.auth)?;
     if let Some(certificate) = &mapper_settings.certificate {
@@ -54,18 +54,18 @@ pub(super) async fn run(
         Failure::new(format!("the variables ROLE_MAPPER_* are invalid: {why}")).hint("`docs/role-mapper.md` lists them")
     })?;
     signals.begin_changes();
-    let again = signals.on_hangup();
-    context.ui.tell(&format!("serving on {scheme}://{address}, state {}", settings.state));
-    let reading = async {
+    let hangup = signals.on_hangup();
+    context.ui.print_message(&format!("serving on {scheme}://{address}, state {}", settings.state));
+    let reloading = async {
         loop {
-            again.notified().await;
-            read_again(context, &log);
-            certificate.as_ref().inspect(|certificate| certificate.again.notify_one());
+            hangup.notified().await;
+            reload(context, &log);
+            certificate.as_ref().inspect(|certificate| certificate.reload.notify_one());
         }
     };
     let served = tokio::select! {
         served = mapper.serve(listener, signals.cancel.clone()) => served,
-        () = reading => Ok(()),
+        () = reloading => Ok(()),
     };
     telemetry.end().await;
     served.map_err(|error| Failure::new(error.to_string()))?;

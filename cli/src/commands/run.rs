@@ -2,7 +2,7 @@
 
 mod conclusion;
 
-pub(super) use conclusion::shown;
+pub(super) use conclusion::format_value;
 
 use super::Context;
 use crate::args::{ApplyArguments, PlanFormat};
@@ -12,7 +12,7 @@ use crate::progress::Progress;
 use crate::report::{self, harmless};
 use crate::settings::Settings;
 use crate::signals::Signals;
-use crate::wiring::World;
+use crate::wiring::EnvironmentContext;
 use conclusion::{Retained, append, exit, kept_in_any_case, public_outputs, retained, summary};
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
@@ -25,7 +25,7 @@ use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::event::Events;
 use terrace_engine::plan::{Change, Mode, Note, Plan, file, removed_data, row_stack};
 use terrace_engine::recover::Recovery;
-use terrace_engine::render::{still_left, stream};
+use terrace_engine::render::{remaining_deferred, stream};
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
 use terrace_engine::store::{Ownership, Selection, StateStore};
@@ -46,7 +46,7 @@ pub(super) struct Run<'a> {
     pub(super) arguments: &'a ApplyArguments,
     pub(super) signals: &'a Signals,
     pub(super) settings: &'a Settings,
-    pub(super) world: &'a World,
+    pub(super) env_context: &'a EnvironmentContext,
     /// True for a plan from a file.
     pub(super) is_saved: bool,
 }
@@ -66,16 +66,16 @@ pub(super) async fn recover_first(
     let progress = Progress::for_people(run.context.ui, true);
     let recovery = Recovery {
         store,
-        registry: &run.world.registry,
-        seal: &run.world.seal,
+        registry: &run.env_context.registry,
+        seal: &run.env_context.seal,
         events: progress.as_ref(),
         cancel: &run.signals.cancel,
-        patience: run.settings.patience,
+        lock_timeout: run.settings.lock_timeout,
         actor: &run.settings.actor,
     };
     recovery.run(stack, &selection, &Selection::All).await?;
     if run.signals.cancel.is_cancelled() {
-        return Err(Failure::told(Exit::Interrupted));
+        return Err(Failure::reported(Exit::Interrupted));
     }
     run.signals.end_changes();
     Ok(())
@@ -86,9 +86,9 @@ pub(super) enum Applied {
     /// Applied, with this exit code.
     Ended(Exit),
     /// Stale before the first step.
-    Outdated(Failure),
+    Stale(Failure),
     /// Without changes, but another operation worked on its resources: the state may differ now.
-    Overtaken,
+    Contended,
 }
 
 impl Run<'_> {
@@ -101,7 +101,7 @@ impl Run<'_> {
     pub(super) fn has_work(&self, plan: &Plan) -> bool {
         match self.is_saved {
             // The refreshed values of a saved plan may be out of date.
-            true => plan.has_changes() || plan.has_other_order(),
+            true => plan.has_changes() || plan.changes_order(),
             false => self.can_proceed() && plan.has_work(),
         }
     }
@@ -122,14 +122,14 @@ impl Run<'_> {
             return Ok(());
         }
         // Without a key the digest cannot distinguish secrets.
-        let seal = &self.world.seal;
+        let seal = &self.env_context.seal;
         if !seal.can_store_new() && file::write(plan, &Seal::without_key(false)).is_err() {
             return Err(Failure::refused(
                 "this plan has sensitive values, and a digest needs a state key to cover them",
             )
             .hint("create a key with `terrace init --state-key`, or plan and apply with `--plaintext-secrets`"));
         }
-        let digest = file::digest(plan, &self.world.seal)?;
+        let digest = file::digest(plan, &self.env_context.seal)?;
         if digest == *asked {
             return Ok(());
         }
@@ -149,13 +149,13 @@ impl Run<'_> {
     /// When the plan has errors.
     pub(super) fn show(&self, plan: &Plan, sources: &Sources, diagnostics: &[Diagnostic]) -> Result<(), Failure> {
         if self.is_json() {
-            presentation::plan_lines(self.context.ui, plan)?;
+            presentation::print_plan_lines(self.context.ui, plan)?;
         } else {
             let view = presentation::PlanView::new(PlanFormat::Human, self.arguments.run.detail);
-            presentation::plan(self.context.ui, plan, &view, &self.world.seal)?;
+            presentation::print_plan(self.context.ui, plan, &view, &self.env_context.seal)?;
         }
         report::report(self.context.ui, sources, diagnostics);
-        if plan.is_errored { Err(Failure::told(Exit::Error)) } else { Ok(()) }
+        if plan.is_errored { Err(Failure::reported(Exit::Error)) } else { Ok(()) }
     }
 
     /// Asks for consent if the plan has changes. Refuses first, so that the user answers no question in vain.
@@ -192,28 +192,28 @@ impl Run<'_> {
     ///
     /// # Errors
     /// When standard output cannot be written.
-    fn say_nothing_to_do(&self, plan: &Plan) -> Result<(), Failure> {
+    fn print_nothing_to_do(&self, plan: &Plan) -> Result<(), Failure> {
         if self.is_json() {
-            return presentation::plan_lines(self.context.ui, plan);
+            return presentation::print_plan_lines(self.context.ui, plan);
         }
         self.context.ui.print("Nothing to do: the saved plan has no changes.\n")
     }
 
-    fn applier(&self, store: Arc<dyn StateStore>, events: Arc<dyn Events>, plans_again: bool) -> Applier {
+    fn applier(&self, store: Arc<dyn StateStore>, events: Arc<dyn Events>, replans_if_stale: bool) -> Applier {
         Applier {
             store,
-            registry: Arc::clone(&self.world.registry),
-            functions: Arc::clone(&self.world.functions),
-            seal: Arc::clone(&self.world.seal),
+            registry: Arc::clone(&self.env_context.registry),
+            functions: Arc::clone(&self.env_context.functions),
+            seal: Arc::clone(&self.env_context.seal),
             events,
             cancel: self.signals.cancel.clone(),
             stopped_by: Arc::clone(&self.signals.stopped_by),
-            plans_again,
+            replans_if_stale,
             parallelism: usize::from(self.arguments.run.parallelism),
-            patience: self.settings.patience,
+            lock_timeout: self.settings.lock_timeout,
             actor: self.settings.actor.clone(),
             first_step: 0,
-            looks_again: self.is_saved,
+            rereads_objects: self.is_saved,
         }
     }
 
@@ -233,8 +233,8 @@ impl Run<'_> {
     pub(super) async fn apply(&self, store: Arc<dyn StateStore>, plan: &Plan) -> Result<Exit, Failure> {
         match self.try_apply(store, plan, MOST_PLANS).await? {
             Applied::Ended(exit) => Ok(exit),
-            Applied::Outdated(failure) => Err(failure),
-            Applied::Overtaken => {
+            Applied::Stale(failure) => Err(failure),
+            Applied::Contended => {
                 Err(Failure::refused("another operation changed the same resources during planning").hint("plan again"))
             }
         }
@@ -244,11 +244,11 @@ impl Run<'_> {
     ///
     /// # Errors
     /// With the reason why the plan is stale.
-    pub(super) fn plan_again(&self, outdated: Failure, plans: usize) -> Result<(), Failure> {
-        if !self.can_plan_again(plans) {
-            return Err(outdated);
+    pub(super) fn replan(&self, stale: Failure, plans: usize) -> Result<(), Failure> {
+        if !self.can_replan(plans) {
+            return Err(stale);
         }
-        self.context.ui.tell(&format!("{}: planning again", outdated.message.unwrap_or_default()));
+        self.context.ui.print_message(&format!("{}: planning again", stale.message.unwrap_or_default()));
         Ok(())
     }
 
@@ -256,17 +256,17 @@ impl Run<'_> {
     ///
     /// # Errors
     /// When other operations interfered each time.
-    pub(super) fn say_overtaken(&self, plans: usize) -> Result<(), Failure> {
+    pub(super) fn report_contention(&self, plans: usize) -> Result<(), Failure> {
         if plans >= MOST_PLANS {
             return Err(Failure::refused("other operations changed the same resources during each plan")
                 .hint("try again later"));
         }
-        self.context.ui.tell("another operation worked on the same resources: planning again");
+        self.context.ui.print_message("another operation worked on the same resources: planning again");
         Ok(())
     }
 
     /// True if the command may plan again without a review.
-    pub(super) fn can_plan_again(&self, plans: usize) -> bool {
+    pub(super) fn can_replan(&self, plans: usize) -> bool {
         self.is_consented() && plans < MOST_PLANS
     }
 
@@ -283,13 +283,14 @@ impl Run<'_> {
         let has_nothing = !self.has_work(plan);
         if has_nothing && !self.is_saved {
             if plan.has_work() {
-                self.context.ui.say(NOT_RECORDED);
+                self.context.ui.print_note(NOT_RECORDED);
             }
             // A step may have been interrupted since recovery. From the second plan on, such steps are left to another
             // command.
-            let is_cut_off = plans == 1 && plan.has_cut_off();
-            let is_overtaken = self.can_proceed() && (is_cut_off || self.wait_for_others(store, plan).await?);
-            return Ok(if is_overtaken { Applied::Overtaken } else { Applied::Ended(Exit::Done) });
+            let has_interrupted_step = plans == 1 && plan.has_interrupted_steps();
+            let is_contended =
+                self.can_proceed() && (has_interrupted_step || self.wait_for_contenders(store, plan).await?);
+            return Ok(if is_contended { Applied::Contended } else { Applied::Ended(Exit::Done) });
         }
         let ui = self.context.ui;
         self.signals.begin_changes();
@@ -297,11 +298,11 @@ impl Run<'_> {
             true => Progress::for_programs(ui, plan.stacks.len() > 1),
             false => Progress::of_plan(ui, plan),
         };
-        let plans_again = self.can_plan_again(plans);
-        let applier = self.applier(store, Arc::clone(&progress) as Arc<dyn Events>, plans_again);
+        let replans_if_stale = self.can_replan(plans);
+        let applier = self.applier(store, Arc::clone(&progress) as Arc<dyn Events>, replans_if_stale);
         if has_nothing {
             applier.spend(plan).await?;
-            self.say_nothing_to_do(plan)?;
+            self.print_nothing_to_do(plan)?;
             return Ok(Applied::Ended(Exit::Done));
         }
         let applied = ticking(&progress, applier.apply(plan, Uuid::now_v7())).await;
@@ -311,55 +312,55 @@ impl Run<'_> {
                 progress.clear();
                 // The operation of an unrecovered step held its lease a moment ago, and is gone: recover its step
                 // first.
-                let is_outdated = error.is_outdated() || matches!(error, ApplyError::NotRecovered { .. });
-                return if is_outdated { Ok(Applied::Outdated(error.into())) } else { Err(error.into()) };
+                let is_stale = error.is_stale() || matches!(error, ApplyError::NotRecovered { .. });
+                return if is_stale { Ok(Applied::Stale(error.into())) } else { Err(error.into()) };
             }
         };
         for Ownership { address, stack, .. } in &report.still_owned {
-            ui.tell(&format!(
+            ui.print_message(&format!(
                 "warning: {address} still exists and {stack} still owns it, because all other owners left at the same time; \
                  run this again"
             ));
         }
         for check in report.failed_checks.iter().filter(|_| !self.is_json()) {
             let place = check.place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
-            ui.tell(&format!("warning: {}{}", harmless(&check.to_string()), harmless(&place)));
+            ui.print_message(&format!("warning: {}{}", harmless(&check.to_string()), harmless(&place)));
         }
         let is_destroy = plan.mode == Mode::Destroy;
         progress.finish(&report, is_destroy, Timestamp::now());
         if !plan.has_changes() {
             // Refreshed values and order are recorded, but the user did not request them.
             if self.is_saved {
-                self.say_nothing_to_do(plan)?;
+                self.print_nothing_to_do(plan)?;
             }
             return Ok(Applied::Ended(exit(&report)));
         }
         if !self.is_json() {
-            self.tell_failures(&report, plan);
+            self.print_failures(&report, plan);
             ui.print(&format!("\n{}\n", summary(&report, is_destroy)))?;
             let retained = retained(&report, &kept_in_any_case(plan), &self.kept_unless_empty(plan));
             ui.print(&presentation::narrowed(ui, &retained))?;
-            if let Some(left) = still_left(plan) {
+            if let Some(left) = remaining_deferred(plan) {
                 ui.print(&format!("{left}\n"))?;
             }
             ui.print(&presentation::narrowed(ui, &public_outputs(plan, &report)))?;
         }
-        self.tell_unstored(&report)?;
+        self.report_unstored_outputs(&report)?;
         Ok(Applied::Ended(exit(&report)))
     }
 
     /// Waits for other operations on the resources of a plan without changes. True if there were any, and they ended.
-    async fn wait_for_others(&self, store: Arc<dyn StateStore>, plan: &Plan) -> Result<bool, Failure> {
+    async fn wait_for_contenders(&self, store: Arc<dyn StateStore>, plan: &Plan) -> Result<bool, Failure> {
         let progress = Progress::for_people(self.context.ui, true);
         let applier = self.applier(store, Arc::clone(&progress) as Arc<dyn Events>, false);
-        let waited = applier.wait_for_others(plan, Uuid::now_v7()).await;
+        let waited = applier.wait_for_contenders(plan, Uuid::now_v7()).await;
         progress.clear();
         Ok(waited?)
     }
 
     /// Reasons why `--remove-data` alone does not remove some retained objects.
     fn kept_unless_empty<'p>(&self, plan: &'p Plan) -> HashMap<Retained<'p>, String> {
-        let registry = &self.world.registry;
+        let registry = &self.env_context.registry;
         let mut kept = HashMap::new();
         for stack in &plan.stacks {
             let retained = || stack.changes.iter().filter(|change| change.action == Action::Retain);
@@ -380,12 +381,12 @@ impl Run<'_> {
     }
 
     /// Reports outputs that were not stored: `terrace output` does not show the reason.
-    fn tell_unstored(&self, report: &Report) -> Result<(), Failure> {
+    fn report_unstored_outputs(&self, report: &Report) -> Result<(), Failure> {
         let notes: Vec<Diagnostic> = report
             .outputs
             .iter()
             .flat_map(|((_, component), values)| values.iter().map(move |(name, value)| (component, name, value)))
-            .filter(|(_, _, value)| !self.world.seal.can_store(value))
+            .filter(|(_, _, value)| !self.env_context.seal.can_store(value))
             .map(|(component, name, _)| {
                 let name = super::output::qualified(component, name);
                 let message = format!("the output `{name}` is sensitive and was not stored: there is no state key");
@@ -402,7 +403,7 @@ impl Run<'_> {
         lines.try_for_each(|line| self.context.ui.print(&format!("{line}\n")))
     }
 
-    fn tell_failures(&self, report: &Report, plan: &Plan) {
+    fn print_failures(&self, report: &Report, plan: &Plan) {
         for failed in &report.failed {
             let mut text = format!("{}:{}: {}", failed.stack, failed.address, failed.error);
             // Drops a problem that the error message ends with.
@@ -418,18 +419,19 @@ impl Run<'_> {
                 .solutions
                 .iter()
                 .fold(Failure::new(harmless(&text)), |failure, solution| failure.hint(harmless(solution)));
-            self.context.ui.tell("");
+            self.context.ui.print_message("");
             self.context.ui.fail(&failure);
         }
-        let blocked = report.blocked.iter().map(|it| format!("  {}:{}: {}", it.stack, it.address, it.because));
-        let not_begun = report.not_begun.iter().map(|(stack, address)| format!("  {stack}:{address}: not begun"));
+        let blocked = report.blocked.iter().map(|it| format!("  {}:{}: {}", it.stack, it.address, it.reason));
+        let not_begun = report.not_started.iter().map(|(stack, address)| format!("  {stack}:{address}: not begun"));
         let left: Vec<String> = blocked.chain(not_begun).collect();
         if !left.is_empty() {
-            self.context.ui.tell(&format!("\nnot done:\n{}", left.join("\n")));
+            self.context.ui.print_message(&format!("\nnot done:\n{}", left.join("\n")));
         }
-        let left: Vec<String> = report.left.iter().map(|left| format!("  {}", harmless(&left.to_string()))).collect();
+        let left: Vec<String> =
+            report.leftovers.iter().map(|left| format!("  {}", harmless(&left.to_string()))).collect();
         if !left.is_empty() {
-            self.context.ui.tell(&format!("\nleft behind:\n{}", left.join("\n")));
+            self.context.ui.print_message(&format!("\nleft behind:\n{}", left.join("\n")));
         }
     }
 }

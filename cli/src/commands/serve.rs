@@ -6,7 +6,7 @@ use super::Context;
 use crate::args::ServeArguments;
 use crate::configuration::{ConnectionsConfiguration, LimitsConfiguration};
 use crate::failure::{Exit, Failure};
-use crate::files::{Others, make_private, others};
+use crate::files::{OtherAccess, access_of_others, make_private};
 use crate::logging::{self, ServerLog};
 use crate::memory;
 use crate::report::report;
@@ -14,7 +14,7 @@ use crate::settings::{EnvironmentRef, Settings};
 use crate::signals::Signals;
 use crate::telemetry::Telemetry;
 use crate::version::VERSION;
-use crate::wiring::{self, World, library, server_store};
+use crate::wiring::{self, EnvironmentContext, library, server_store};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::path::Path;
@@ -24,14 +24,14 @@ use terrace_engine::address::DEFAULT_ENVIRONMENT;
 use terrace_engine::diagnostic::has_errors;
 use terrace_engine::plan::compute;
 use terrace_provider::Settings as InstanceSettings;
-use terrace_provider::wrap::silence::{Patience, Reporter};
+use terrace_provider::wrap::silence::{Reporter, SilenceLimit};
 use terrace_provider_pipelines::run::Runner;
-use terrace_provider_pipelines::schedule::keeper::Keeper;
+use terrace_provider_pipelines::schedule::scheduler::Scheduler;
 use terrace_provider_pipelines::schedule::store::Schedules;
 use terrace_provider_pipelines::settings::{RECORDS, databases as written_into, runner};
 use terrace_server::auth::Auth;
 use terrace_server::environments::Environments;
-use terrace_server::judging::JudgingSettings;
+use terrace_server::processing::ProcessingSettings;
 use terrace_server::tls::Certificate;
 use terrace_server::{ConnectionLimits, Server, ServerSettings};
 use terrace_state::MemoryStore;
@@ -53,7 +53,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
         warn_of_plain_tokens(bind, auth, settings.configuration.server.tls.is_some());
     }
     let connections = connections(&configured.connections)?;
-    let worlds = worlds(context, &settings)?;
+    let environments = environments(context, &settings)?;
     let store = server_store(&settings).await?;
     let certificate = certificate(&settings)?;
     let listener = TcpListener::bind(bind).map_err(|error| {
@@ -62,7 +62,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     let address = listener.local_addr().unwrap_or(bind);
     let operations = configured.operations.map(|bind| operations(context, bind, certificate.is_some())).transpose()?;
     let instance = pipelines(context, &settings)?;
-    let databases = super::databases::watched(context, &instance).await;
+    let databases = super::databases::guarded(context, &instance).await;
     // Pages with the content of databases are for this machine only.
     let pages = address.ip().is_loopback().then(|| super::databases::pages(databases));
     let workers = usize::from(arguments.workers.or(configured.workers).unwrap_or(WORKERS));
@@ -70,12 +70,12 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     let body_limit = configured.body_limit.unwrap_or(BODY_LIMIT);
     let memory = configured.limits.memory.map_or_else(|| memory::available(context.variables), Ok)?;
     let server = Server {
-        worlds,
+        environments,
         store,
-        nothing: Arc::new(MemoryStore::new()),
+        empty_store: Arc::new(MemoryStore::new()),
         pages,
         operations,
-        figures: telemetry.recorder(),
+        recorder: telemetry.recorder(),
         settings: ServerSettings {
             prefixes: configured.prefixes.clone(),
             workers,
@@ -84,13 +84,13 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
             most_waiting_of_caller: configured.queue_per_caller.unwrap_or((most_waiting - most_waiting / 5).max(1)),
             parallelism: usize::from(arguments.parallelism.or(configured.parallelism).unwrap_or(PARALLELISM)),
             // Callers have the token of their request and can poll its progress.
-            patience: context.global.lock_timeout.unwrap_or(PATIENCE),
+            lock_timeout: context.global.lock_timeout.unwrap_or(DEFAULT_LOCK_TIMEOUT),
             drain: arguments.drain.or(configured.drain).unwrap_or(DRAIN),
             retention: configured.retention.unwrap_or(RETENTION),
             audit_retention: configured.audit.retention,
             connections: connections.clone(),
             body_limit,
-            judging: judging(&configured.limits, memory, workers, body_limit),
+            processing: processing_settings(&configured.limits, memory, workers, body_limit),
             timeout: configured.timeout.unwrap_or(TIMEOUT),
             state_timeout: configured.state_timeout.unwrap_or(STATE_TIMEOUT),
             certificate: certificate.clone(),
@@ -100,37 +100,37 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
             actor: settings.actor.clone(),
         },
     };
-    let sites = sites::opened(context, &settings, &instance, arguments, certificate.as_ref(), &connections)?;
+    let sites = sites::open(context, &settings, &instance, arguments, certificate.as_ref(), &connections)?;
     let drain = server.settings.drain;
     let stop = signals.cancel.child_token();
     let schedules = settings.configuration.server.schedules;
     let runner = runner_of(&instance, schedules)?;
-    let keeper = runner.clone().filter(|_| schedules != Some(false));
+    let scheduler = runner.clone().filter(|_| schedules != Some(false));
     let written = written_into(&instance, wiring::guard_program());
-    let keeper = keeper.map(|runner| Keeper::new(runner, written, schedules == Some(true)));
+    let scheduler = scheduler.map(|runner| Scheduler::new(runner, written, schedules == Some(true)));
     signals.begin_changes();
-    let again = signals.on_hangup();
+    let hangup = signals.on_hangup();
     let scheme = if certificate.is_some() { "https" } else { "http" };
-    context.ui.tell(&format!("serving on {scheme}://{address}, state {}", settings.state));
-    let showing = sites::shown(sites, signals.cancel.clone());
+    context.ui.print_message(&format!("serving on {scheme}://{address}, state {}", settings.state));
+    let serving_sites = sites::serve(sites, signals.cancel.clone());
     let serving = server.serve(listener, signals.cancel.clone());
-    let reading = async {
+    let reloading = async {
         loop {
-            again.notified().await;
-            read_again(context, &log);
-            certificate.as_ref().inspect(|certificate| certificate.again.notify_one());
+            hangup.notified().await;
+            reload(context, &log);
+            certificate.as_ref().inspect(|certificate| certificate.reload.notify_one());
         }
     };
-    let keeping = keeper.map(|keeper| tokio::spawn(keeper.keep(stop.clone(), drain)));
+    let scheduling = scheduler.map(|scheduler| tokio::spawn(scheduler.run(stop.clone(), drain)));
     let served = tokio::select! {
         served = serving => served,
-        failed = showing => Err(failed),
-        () = reading => Ok(()),
-        () = super::pipelines::keep(runner) => Ok(()),
+        failed = serving_sites => Err(failed),
+        () = reloading => Ok(()),
+        () = super::pipelines::supervise(runner) => Ok(()),
     };
     stop.cancel();
-    if let Some(keeping) = keeping
-        && let Err(error) = keeping.await
+    if let Some(scheduling) = scheduling
+        && let Err(error) = scheduling.await
     {
         tracing::error!(%error, "the scheduler of pipelines stopped");
     }
@@ -143,8 +143,8 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
 /// `local`, else of the first. All environments share records, databases and schedules.
 fn pipelines(context: &Context<'_>, settings: &Settings) -> Result<InstanceSettings, Failure> {
     let names = settings.configuration.environment_names();
-    let usual = names.iter().find(|name| **name == DEFAULT_ENVIRONMENT).or(names.first());
-    let environment = settings.environment(usual.map(|name| EnvironmentRef::word(name)), context.ui)?;
+    let default_name = names.iter().find(|name| **name == DEFAULT_ENVIRONMENT).or(names.first());
+    let environment = settings.environment(default_name.map(|name| EnvironmentRef::word(name)), context.ui)?;
     wiring::instance(settings, &environment, "pipelines", context.ui)
 }
 
@@ -162,7 +162,7 @@ fn runner_of(instance: &InstanceSettings, schedules: Option<bool>) -> Result<Opt
 }
 
 /// Reloads the settings that can change while the server runs: log levels and the certificate.
-pub(super) fn read_again(context: &Context<'_>, log: &ServerLog) {
+pub(super) fn reload(context: &Context<'_>, log: &ServerLog) {
     let settings = context.settings(None);
     let read = settings.and_then(|settings| log.reload(context, &settings.server(context.ui)?.log));
     match read {
@@ -178,8 +178,8 @@ pub(super) fn read_again(context: &Context<'_>, log: &ServerLog) {
 pub(super) fn certificate(settings: &Settings) -> Result<Option<Certificate>, Failure> {
     let Some((chain, key)) = &settings.configuration.server.tls else { return Ok(None) };
     let place = |path: &Path| settings.project_folder.join(path);
-    let certificate = Certificate { chain: place(chain), key: place(key), again: Arc::default() };
-    if others(&certificate.key) == Others::Write {
+    let certificate = Certificate { chain: place(chain), key: place(key), reload: Arc::default() };
+    if access_of_others(&certificate.key) == OtherAccess::Write {
         let shown = certificate.key.display();
         return Err(Failure::new(format!("the key `{shown}` can be changed by other users of this machine"))
             .hint(make_private(&certificate.key)));
@@ -202,7 +202,7 @@ const QUEUE: u32 = 10_000;
 /// Default grace period for running operations at shutdown.
 const DRAIN: Duration = Duration::from_secs(20);
 /// Default wait of a request for leases: a command of a user may take hours.
-const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 /// Default time limit of a call.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Time without an answer of the state after which the server is unhealthy.
@@ -228,15 +228,15 @@ fn check_address(address: SocketAddr, has_auth: bool) -> Result<(), Failure> {
 
 /// Limits of connections. They must leave file descriptors for the work.
 fn connections(configured: &ConnectionsConfiguration) -> Result<ConnectionLimits, Failure> {
-    let usual = ConnectionLimits::default();
-    let limits = configured.limits(usual.clone());
+    let defaults = ConnectionLimits::default();
+    let limits = configured.limits(defaults.clone());
     let files = ConnectionLimits::descriptors();
     if limits.max >= files {
         return Err(Failure::new(format!(
             "`server.connections.max` is {}, and this process may open only {files} files at once",
             limits.max
         ))
-        .hint(format!("write at most {}, or raise the limit with `ulimit -n`", usual.max)));
+        .hint(format!("write at most {}, or raise the limit with `ulimit -n`", defaults.max)));
     }
     Ok(limits)
 }
@@ -249,7 +249,7 @@ fn operations(context: &Context<'_>, bind: SocketAddr, is_encrypted: bool) -> Re
     })?;
     let address = listener.local_addr().unwrap_or(bind);
     let scheme = if is_encrypted { "https" } else { "http" };
-    context.ui.tell(&format!("health and metrics on {scheme}://{address}"));
+    context.ui.print_message(&format!("health and metrics on {scheme}://{address}"));
     Ok(listener)
 }
 
@@ -264,35 +264,41 @@ pub(super) fn warn_of_plain_tokens(address: SocketAddr, auth: &Auth, is_encrypte
 }
 
 /// Time limit for checking a descriptor in one call.
-const JUDGING: Duration = Duration::from_secs(30);
+const DEFAULT_CHECK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Memory for a large descriptor, in bytes. More memory lets the server work on several at once.
-const OF_LARGE: u64 = 384 << 20;
+const LARGE_DESCRIPTOR_MEMORY: u64 = 384 << 20;
 
 /// Number of calls that check small descriptors at once.
 const SMALL_CALLS: u64 = 4;
 
 /// Limit of resources in a small descriptor, independent of memory.
-const MOST_SMALL: usize = 2_000;
+const MAX_SMALL_RESOURCES: usize = 2_000;
 
 /// Hint on raising the limits.
-const RAISE: &str = "raise `server.limits` of the server, or give it more memory";
+const RAISE_HINT: &str = "raise `server.limits` of the server, or give it more memory";
 
 /// Limits of checking and planning for a server with this much memory, in bytes.
-fn judging(configured: &LimitsConfiguration, memory: u64, workers: usize, body_limit: usize) -> JudgingSettings {
-    let left = memory::left(memory);
+fn processing_settings(
+    configured: &LimitsConfiguration,
+    memory: u64,
+    workers: usize,
+    body_limit: usize,
+) -> ProcessingSettings {
+    let left = memory::available_for_checks(memory);
     // A body is in memory about four times: received, parsed, sealed, and as the text of a descriptor.
     let bodies_at_once = count_of(left / 4, 4 * u64::try_from(body_limit).unwrap_or(u64::MAX)).clamp(1, 64);
     // Each worker may check a small descriptor, and some calls too.
     let at_once = u64::try_from(workers).unwrap_or(u64::MAX).saturating_add(SMALL_CALLS);
-    let small = memory::of_server(left / 5 / at_once, RAISE).resources.min(MOST_SMALL);
+    let small = memory::server_limits(left / 5 / at_once, RAISE_HINT).resources.min(MAX_SMALL_RESOURCES);
     let bytes = left / 10 * 6;
-    let large_at_once = configured.large.unwrap_or_else(|| count_of(bytes, OF_LARGE).clamp(1, workers.max(1)));
+    let large_at_once =
+        configured.large.unwrap_or_else(|| count_of(bytes, LARGE_DESCRIPTOR_MEMORY).clamp(1, workers.max(1)));
     let share = bytes / u64::try_from(large_at_once).unwrap_or(u64::MAX).max(1);
-    let mut limits = memory::of_server(share.min(OF_LARGE), RAISE);
+    let mut limits = memory::server_limits(share.min(LARGE_DESCRIPTOR_MEMORY), RAISE_HINT);
     limits.values = configured.values.unwrap_or(limits.values);
     limits.resources = configured.resources.unwrap_or(limits.resources);
-    let time = configured.judging.unwrap_or(JUDGING);
+    let time = configured.judging.unwrap_or(DEFAULT_CHECK_TIMEOUT);
     tracing::debug!(
         megabytes = memory / 1_000_000,
         resources = limits.resources,
@@ -301,7 +307,7 @@ fn judging(configured: &LimitsConfiguration, memory: u64, workers: usize, body_l
         bodies_at_once,
         "limits of judging and planning"
     );
-    JudgingSettings { limits, small_resources: small, large_at_once, bodies_at_once, time }
+    ProcessingSettings { limits, small_resources: small, large_at_once, bodies_at_once, time }
 }
 
 fn count_of(bytes: u64, of_one: u64) -> usize {
@@ -311,39 +317,39 @@ fn count_of(bytes: u64, of_one: u64) -> usize {
 /// The environment with waits for rate limits and the like in the server's log.
 fn with_waits_in_log(environment: compute::Environment) -> compute::Environment {
     let reporter: Reporter = Arc::new(|line| tracing::warn!("{line}"));
-    let patience = Patience { reporter: Some(reporter), ..environment.patience };
-    compute::Environment { patience, ..environment }
+    let silence_limit = SilenceLimit { reporter: Some(reporter), ..environment.silence_limit };
+    compute::Environment { silence_limit, ..environment }
 }
 
 /// The engine's inputs for each configured environment.
-fn worlds(context: &Context<'_>, settings: &Settings) -> Result<Environments, Failure> {
+fn environments(context: &Context<'_>, settings: &Settings) -> Result<Environments, Failure> {
     // The descriptor of a call selects the environment; the environment of the start has no effect.
     let settings = &Settings { environment: None, ..settings.clone() };
     let mut all = BTreeMap::new();
     for name in settings.configuration.environment_names() {
         let environment = settings.environment(Some(EnvironmentRef::word(name)), context.ui)?;
-        let world = World::new(settings, environment, false, context.ui)?;
+        let env_context = EnvironmentContext::new(settings, environment, false, context.ui)?;
         let mut sources = terrace_server::environments::sources();
         let (library, diagnostics) =
-            library(&world.registry, world.configuration(), &settings.project_folder, &mut sources)?;
+            library(&env_context.registry, env_context.configuration(), &settings.project_folder, &mut sources)?;
         report(context.ui, &sources, &diagnostics);
         if has_errors(&diagnostics) {
-            return Err(Failure::told(Exit::Error));
+            return Err(Failure::reported(Exit::Error));
         }
-        let world = terrace_server::environments::World {
-            registry: world.registry,
-            functions: world.functions,
-            seal: world.seal,
-            environment: with_waits_in_log(world.environment),
-            templates: world.templates,
+        let env_context = terrace_server::environments::EnvironmentContext {
+            registry: env_context.registry,
+            functions: env_context.functions,
+            seal: env_context.seal,
+            environment: with_waits_in_log(env_context.environment),
+            templates: env_context.templates,
             library,
             sources,
             version: VERSION,
-            is_data_loss_allowed: world.is_data_loss_allowed,
-            is_validated_remotely: world.is_validated_remotely,
+            is_data_loss_allowed: env_context.is_data_loss_allowed,
+            is_validated_remotely: env_context.is_validated_remotely,
         };
-        all.insert(name.to_owned(), world);
+        all.insert(name.to_owned(), env_context);
     }
-    let queue = Arc::new(World::seal(settings, None, false, context.ui)?);
+    let queue = Arc::new(EnvironmentContext::seal(settings, None, false, context.ui)?);
     Ok(Environments::new(all, queue, settings.configuration.server.takes_stacks))
 }

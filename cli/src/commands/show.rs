@@ -9,7 +9,7 @@ use crate::input::{Named, PlanClaims, named};
 use crate::presentation;
 use crate::settings::Settings;
 use crate::stacks;
-use crate::wiring::{World, store};
+use crate::wiring::{EnvironmentContext, store};
 use std::path::PathBuf;
 use terrace_engine::address::Address;
 use terrace_engine::plan::file;
@@ -77,12 +77,12 @@ async fn show_plan(context: &Context<'_>, path: PathBuf, is_json: bool) -> Resul
     };
     let claims = PlanClaims::of(&text);
     let settings = context.settings_of_plan(&claims)?;
-    let key = World::seal(&settings, claims.environment.as_deref(), false, context.ui)?;
+    let key = EnvironmentContext::seal(&settings, claims.environment.as_deref(), false, context.ui)?;
     let plan = file::read(&text, &key)?;
     // The digest covers values in the clear.
     let seal = if key.has_key() { key } else { Seal::without_key(true) };
     let format = if is_json { PlanFormat::Json } else { PlanFormat::Human };
-    presentation::plan(context.ui, &plan, &presentation::PlanView::new(format, Detail::Full), &seal)?;
+    presentation::print_plan(context.ui, &plan, &presentation::PlanView::new(format, Detail::Full), &seal)?;
     if !is_json {
         context.ui.print(&format!("{}\n", digest(&plan, &seal)?))?;
         // A plan can be shown without access to its state.

@@ -9,7 +9,7 @@ mod rollback;
 mod upgrade;
 mod view;
 
-pub(super) use edit::{Change, StateEdit, present, single};
+pub(super) use edit::{Change, StateEdit, present, refuse_all_instances};
 pub(super) use marks::{Mark, mark};
 pub(super) use view::{show, show_all};
 
@@ -20,7 +20,7 @@ use crate::args::StateCommand;
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
 use crate::stacks;
-use crate::wiring::{is_missing, recorded, store};
+use crate::wiring::{is_missing, store, store_for_changes};
 use std::path::Path;
 use std::time::Duration;
 use terrace_engine::address::StackId;
@@ -29,7 +29,7 @@ use terrace_state::{Access, export};
 use uuid::Uuid;
 
 /// A history this long may be pruned without a question.
-const LONG_ENOUGH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const CONFIRM_BELOW: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Inspects or repairs the state.
 ///
@@ -65,12 +65,12 @@ async fn prune(context: &Context<'_>, signals: &Signals, keep: Duration, auto_ap
         context.ui.print("the state is empty: there is nothing to remove\n")?;
         return Ok(Exit::Done);
     }
-    if keep < LONG_ENOUGH && !auto_approve {
+    if keep < CONFIRM_BELOW && !auto_approve {
         let question = "Do you really want to remove versions that are that young?\n  A rollback needs them in the \
                         history.";
         context.ui.confirm(question, "keep more with `--keep 30d`, or pass `--auto-approve`")?;
     }
-    let store = recorded(&settings).await?;
+    let store = store_for_changes(&settings).await?;
     let operation = NewOperation {
         id: Uuid::now_v7(),
         kind: "state prune".to_owned(),
@@ -107,7 +107,7 @@ async fn write_export(
     let settings = context.settings(None)?;
     let store = store(&settings, Access::ReadOnly).await?;
     let stack: Option<StackId> = match stack {
-        Some(word) => Some(stacks::recorded(word, &settings, store.as_ref()).await?),
+        Some(word) => Some(stacks::resolve(word, &settings, store.as_ref()).await?),
         None => None,
     };
     let document = export::export(store.as_ref(), stack.as_ref(), with_history).await?;

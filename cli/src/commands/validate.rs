@@ -29,16 +29,17 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ValidateArguments) ->
         }
     };
     let mut diagnostics: Vec<Diagnostic> = Vec::new();
-    for described in &project.stacks {
-        diagnostics.extend(lookup::check(&described.compiled, &described.chosen, &project.world.registry).diagnostics);
-        diagnostics.extend(graph::order(&described.compiled.components).err().unwrap_or_default());
-        for component in &described.compiled.components {
+    for selected in &project.stacks {
+        diagnostics
+            .extend(lookup::check(&selected.compiled, &selected.chosen, &project.env_context.registry).diagnostics);
+        diagnostics.extend(graph::order(&selected.compiled.components).err().unwrap_or_default());
+        for component in &selected.compiled.components {
             let lookups = component.declarations.data.iter();
-            let unknown = lookups.filter(|lookup| project.world.registry.lookup(&lookup.ty.value).is_none());
+            let unknown = lookups.filter(|lookup| project.env_context.registry.lookup(&lookup.ty.value).is_none());
             diagnostics.extend(
-                unknown.map(|lookup| project.world.registry.unknown_lookup(&lookup.ty.value).at(lookup.ty.span)),
+                unknown.map(|lookup| project.env_context.registry.unknown_lookup(&lookup.ty.value).at(lookup.ty.span)),
             );
-            let is_chosen = |key: &str| described.chosen.is_empty() || described.chosen.contains(key);
+            let is_chosen = |key: &str| selected.chosen.is_empty() || selected.chosen.contains(key);
             let left_out = component.depends_on.iter().filter(|_| is_chosen(&component.key));
             let left_out = left_out.filter(|needed| needed.key.as_ref().is_some_and(|key| !is_chosen(key)));
             diagnostics.extend(left_out.map(|needed| {
@@ -59,7 +60,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ValidateArguments) ->
         return Err(failure);
     }
     let is_valid = !has_errors(&diagnostics);
-    let names: Vec<String> = project.stacks.iter().map(|described| described.compiled.stack.to_string()).collect();
+    let names: Vec<String> = project.stacks.iter().map(|selected| selected.compiled.stack.to_string()).collect();
     if is_json {
         context.ui.print_json(&json!({
             "valid": is_valid, "stacks": names, "diagnostics": remembered(context.ui),
@@ -67,7 +68,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ValidateArguments) ->
     } else if is_valid {
         context.ui.print(&format!("valid: {}\n", names.join(", ")))?;
     }
-    if is_valid { Ok(Exit::Done) } else { Err(Failure::told(Exit::Error)) }
+    if is_valid { Ok(Exit::Done) } else { Err(Failure::reported(Exit::Error)) }
 }
 
 /// Diagnostics of a plan.

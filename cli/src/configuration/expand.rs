@@ -10,7 +10,7 @@ use terrace_engine::diagnostic::{Diagnostic, did_you_mean};
 use terrace_engine::expression::{Functions, Missing, ReferenceStep, Scope, Template};
 use terrace_engine::source::Sources;
 use terrace_engine::yaml::{Entry, Node, NodeKind};
-use terrace_provider::twin::has_password;
+use terrace_provider::secret_half::has_password;
 use terrace_provider::{Attributes, Map, Value};
 
 /// The field that marks a secret.
@@ -138,7 +138,7 @@ impl Scope for ConfigurationScope {
             let by_default = || format!("set `{name}`, or give a default: `has(env.{name}) ? env.{name} : \"…\"`");
             Missing::new(format!("the environment variable `{name}` is not set"))
                 .hint(did_you_mean(name, self.variables.keys().map(String::as_str)).unwrap_or_else(by_default))
-                .led(0)
+                .with_resolved_steps(0)
         })
     }
 }

@@ -36,9 +36,10 @@ pub(super) fn limits(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Limits {
 
 /// Limits of an instance or of a type.
 fn of_one(fields: &mut Fields<'_, '_>) -> TypeLimits {
-    let concurrency = whole(fields, "concurrency", 1, MOST_AT_ONCE).and_then(|count| usize::try_from(count).ok());
-    let retries = whole(fields, "retries", 0, MOST_RETRIES).and_then(|count| usize::try_from(count).ok());
-    let burst = whole(fields, "burst", 1, i64::from(u32::MAX));
+    let concurrency =
+        whole_number(fields, "concurrency", 1, MOST_AT_ONCE).and_then(|count| usize::try_from(count).ok());
+    let retries = whole_number(fields, "retries", 0, MOST_RETRIES).and_then(|count| usize::try_from(count).ok());
+    let burst = whole_number(fields, "burst", 1, i64::from(u32::MAX));
     let burst = burst.and_then(|count| NonZeroU32::new(u32::try_from(count).ok()?));
     let has_rate = fields.optional("requestsPerSecond").is_some();
     if let Some(entry) = fields.optional("burst").filter(|_| !has_rate) {
@@ -58,7 +59,7 @@ fn rate(fields: &mut Fields<'_, '_>, burst: Option<NonZeroU32>) -> Option<Rate> 
         Value::Number(calls) => calls.to_string().parse().ok(),
         _ => None,
     };
-    let Some((calls, most)) = calls.and_then(|calls| Some((calls, Rate::most_burst(calls)?))) else {
+    let Some((calls, most)) = calls.and_then(|calls| Some((calls, Rate::max_burst(calls)?))) else {
         let (least, most) = (Rate::PER_SECOND.start(), Rate::PER_SECOND.end());
         let expected = format!("a number from {least} to {most}, such as 10 or 0.5");
         fields.diagnostics.push(unfit("requestsPerSecond", &expected, &found, &entry.value));
@@ -73,7 +74,7 @@ fn rate(fields: &mut Fields<'_, '_>, burst: Option<NonZeroU32>) -> Option<Rate> 
 }
 
 /// A whole number within bounds.
-pub(super) fn whole(fields: &mut Fields<'_, '_>, name: &'static str, least: i64, most: i64) -> Option<i64> {
+pub(super) fn whole_number(fields: &mut Fields<'_, '_>, name: &'static str, least: i64, most: i64) -> Option<i64> {
     let entry = fields.optional(name)?;
     match value_of(&entry.value) {
         Value::Int(number) if (least..=most).contains(&number) => Some(number),

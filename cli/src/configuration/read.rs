@@ -49,7 +49,7 @@ pub(super) fn configuration(
     let Some(mut fields) = Fields::open(&node, "terrace.yaml", &mut diagnostics) else {
         return (configuration, diagnostics);
     };
-    fields.not_supported_yet(&["policies"]);
+    fields.set_unsupported(&["policies"]);
     configuration.state = secret_text(&mut fields, "state");
     if let Some(entry) = fields.optional("encryption") {
         configuration.encryption =
@@ -109,7 +109,7 @@ pub(super) fn environment(
         return Some(environment);
     }
     let mut fields = Fields::open(node, "an environment", diagnostics)?;
-    fields.not_supported_yet(&["policies"]);
+    fields.set_unsupported(&["policies"]);
     environment.overlay = fields.text("overlay");
     environment.is_data_loss_allowed = fields.is_true("allowDataLoss");
     if let Some(entry) = fields.optional("validate")
@@ -137,7 +137,7 @@ pub(super) fn environment(
             Err(error) => fields.diagnostics.push(error.at(fields.span())),
         }
     }
-    environment.patience.limit = silence_timeout(&mut fields).unwrap_or(environment.patience.limit);
+    environment.silence_limit.limit = silence_timeout(&mut fields).unwrap_or(environment.silence_limit.limit);
     for entry in fields.map("templates") {
         match entry.value.as_text() {
             Some(blueprint) => drop(environment.templates.insert(entry.key.clone(), blueprint.to_owned())),

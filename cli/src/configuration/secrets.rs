@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 /// Parts of names that indicate a secret.
-const TELLING: [&str; 5] = ["secret", "password", "passphrase", "token", "credential"];
+const SECRET_WORDS: [&str; 5] = ["secret", "password", "passphrase", "token", "credential"];
 /// A field that holds older state keys.
 const OLDER_KEYS: &str = "previous";
 /// A field that may be a URL with a password in it.
@@ -23,8 +23,8 @@ pub(super) fn lines(text: &str) -> Vec<Range<usize>> {
     let mut block: Option<usize> = None;
     for line in text.split('\n') {
         let indent = line.len() - line.trim_start().len();
-        let goes_on = |above: usize| line.trim().is_empty() || indent > above || (indent == above && is_item(line));
-        block = block.filter(|above| goes_on(*above));
+        let continues = |above: usize| line.trim().is_empty() || indent > above || (indent == above && is_item(line));
+        block = block.filter(|above| continues(*above));
         let mut values = values(line).peekable();
         let is_within = block.is_some();
         if !is_within && values.peek().is_some() {
@@ -50,7 +50,7 @@ fn values(line: &str) -> impl Iterator<Item = &str> {
         let is_secret = key.ends_with("key")
             || key == OLDER_KEYS
             || (key == STATE && line.contains("://"))
-            || TELLING.iter().any(|word| key.contains(word));
+            || SECRET_WORDS.iter().any(|word| key.contains(word));
         line.get(at + colon.len()..).filter(|_| is_secret)
     })
 }
@@ -60,9 +60,14 @@ fn values(line: &str) -> impl Iterator<Item = &str> {
 fn has_credentials(line: &str) -> bool {
     line.split("://").skip(1).any(|rest| {
         let url = rest.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'')).next().unwrap_or_default();
-        let has_password = url.rsplit_once('@').is_some_and(|(who, _)| who.contains(':'));
+        let has_password = url.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
         has_password
-            || url.to_lowercase().split('=').rev().skip(1).any(|name| TELLING.iter().any(|word| name.ends_with(word)))
+            || url
+                .to_lowercase()
+                .split('=')
+                .rev()
+                .skip(1)
+                .any(|name| SECRET_WORDS.iter().any(|word| name.ends_with(word)))
     })
 }
 

@@ -3,7 +3,7 @@
 mod auth;
 
 use super::expand::revealed;
-use super::limits::whole;
+use super::limits::whole_number;
 use crate::args::age;
 use crate::memory::size;
 use auth::auth;
@@ -123,7 +123,7 @@ fn connections(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ConnectionsCon
 }
 
 fn count(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<u32> {
-    whole(fields, name, 1, i64::from(u32::MAX)).and_then(|count| u32::try_from(count).ok())
+    whole_number(fields, name, 1, i64::from(u32::MAX)).and_then(|count| u32::try_from(count).ok())
 }
 
 fn caller_timeout(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<Duration> {
@@ -234,7 +234,7 @@ pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerCo
         && let Some(mut queue) = Fields::open(&entry.value, "`queue`", fields.diagnostics)
     {
         let mut count =
-            |name| whole(&mut queue, name, 1, i64::from(u32::MAX)).and_then(|count| u32::try_from(count).ok());
+            |name| whole_number(&mut queue, name, 1, i64::from(u32::MAX)).and_then(|count| u32::try_from(count).ok());
         (server.queue, server.queue_per_caller) = (count("max"), count("perCaller"));
         queue.finish();
     }
@@ -328,7 +328,8 @@ fn limits(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> LimitsConfiguration
     limits.memory = read(&mut fields, "memory", ("a size of at least 256MB", "2GB"), |text| {
         size(text).filter(|bytes| *bytes >= LEAST_MEMORY)
     });
-    let mut count = |name| whole(&mut fields, name, 1, MOST_COUNTED).and_then(|count| usize::try_from(count).ok());
+    let mut count =
+        |name| whole_number(&mut fields, name, 1, MOST_COUNTED).and_then(|count| usize::try_from(count).ok());
     (limits.values, limits.resources, limits.large) = (count("values"), count("resources"), count("large"));
     limits.judging = read(&mut fields, "judging", ("a duration of at least a second", "30s"), |text| {
         duration::parse(text).ok().filter(|limit| *limit >= Duration::from_secs(1))
@@ -366,7 +367,7 @@ pub(super) fn read<T>(
 }
 
 fn small(fields: &mut Fields<'_, '_>, name: &'static str, most: u16) -> Option<u16> {
-    whole(fields, name, 1, i64::from(most)).and_then(|count| u16::try_from(count).ok())
+    whole_number(fields, name, 1, i64::from(most)).and_then(|count| u16::try_from(count).ok())
 }
 
 /// Parses a size in bytes: `10MB`, `512KB`.

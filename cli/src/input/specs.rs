@@ -30,10 +30,10 @@ const FOLDER: &str = "folder";
 const NAME: &str = "name";
 
 /// Number of files named in the note about other errors.
-const MOST: usize = 3;
+const MAX_NAMED_FILES: usize = 3;
 
 /// Beginnings of lines, in small letters, that identify a descriptor.
-const SIGNS: [&str; 2] = ["dataproduct:", "id: urn:dmb:dp:"];
+const DESCRIPTOR_SIGNS: [&str; 2] = ["dataproduct:", "id: urn:dmb:dp:"];
 /// Values of `kind` in descriptors.
 const KINDS: [&str; 2] = ["stack", "dataproduct"];
 /// Part of the API versions of terrace's own files.
@@ -48,11 +48,11 @@ fn is_declared_descriptor(path: &Path) -> bool {
         Err(diagnostic) => return diagnostic.code != super::EMPTY,
     };
     let lines: Vec<String> = text.text.lines().map(str::to_ascii_lowercase).collect();
-    let is_of_others = lines.iter().filter_map(|line| line.strip_prefix("apiversion:")).any(|of| !of.contains(API));
+    let is_foreign = lines.iter().filter_map(|line| line.strip_prefix("apiversion:")).any(|of| !of.contains(API));
     lines.iter().any(|line| match line.strip_prefix("kind:") {
         // Kubernetes has kinds too. A file with a kind of terrace is meant for it, in any version.
-        Some(kind) => !is_of_others || KINDS.iter().any(|known| kind.split_whitespace().next() == Some(known)),
-        None => SIGNS.iter().any(|sign| line.starts_with(sign)),
+        Some(kind) => !is_foreign || KINDS.iter().any(|known| kind.split_whitespace().next() == Some(known)),
+        None => DESCRIPTOR_SIGNS.iter().any(|sign| line.starts_with(sign)),
     })
 }
 
@@ -67,7 +67,7 @@ pub(super) struct Found {
 }
 
 /// The specs of a path: the file of a spec stands for its folder, and a folder for itself and those below it.
-pub(super) fn found_at(path: &Path) -> Option<Found> {
+pub(super) fn find(path: &Path) -> Option<Found> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if path.is_file() {
         let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
@@ -90,9 +90,9 @@ pub(super) fn found_at(path: &Path) -> Option<Found> {
 }
 
 /// True for files of pipelines, which are not descriptors.
-pub(super) fn is_of_pipelines(path: &Path) -> bool {
+pub(super) fn is_pipeline_file(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
-    name.is_some_and(|name| spec::is_spec_name(name) || spec::is_beside_specs(name))
+    name.is_some_and(|name| spec::is_spec_name(name) || spec::is_auxiliary_file(name))
 }
 
 /// A folder of specs.
@@ -107,11 +107,11 @@ pub(super) struct Folder {
 /// Errors of the pipelines of a folder.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
-    told: Vec<Fault>,
+    faults: Vec<Fault>,
     /// Components that cannot run, because of their own errors or those of dependencies.
     broken: BTreeSet<String>,
     /// Dependencies of components.
-    before: BTreeMap<String, Vec<String>>,
+    dependencies: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Debug)]
@@ -120,24 +120,28 @@ struct Fault {
     component: Option<String>,
     /// The file with the error.
     file: String,
-    told: Diagnostic,
+    diagnostic: Diagnostic,
 }
 
 impl Faults {
     fn of(specs: &Specs, files: &[String], ids: &[SourceId]) -> Self {
         let keys = keys(specs);
         let key = |id: &str| keys.get(id).cloned().unwrap_or_else(|| key_of(id));
-        let told = specs.problems.iter().filter(|problem| problem.is_error()).map(|problem| Fault {
+        let faults = specs.problems.iter().filter(|problem| problem.is_error()).map(|problem| Fault {
             component: problem.pipeline.as_deref().map(key),
             file: files.get(problem.file).cloned().unwrap_or_default(),
-            told: told(problem, ids),
+            diagnostic: problem_to_diagnostic(problem, ids),
         });
-        let before = specs.pipelines.iter().map(|it| (key(&it.id), it.pipelines_before().map(key).collect()));
-        Self { told: told.collect(), broken: specs.broken().into_iter().map(key).collect(), before: before.collect() }
+        let dependencies = specs.pipelines.iter().map(|it| (key(&it.id), it.pipelines_before().map(key).collect()));
+        Self {
+            faults: faults.collect(),
+            broken: specs.broken().into_iter().map(key).collect(),
+            dependencies: dependencies.collect(),
+        }
     }
 
     pub(super) const fn is_empty(&self) -> bool {
-        self.told.is_empty()
+        self.faults.is_empty()
     }
 
     /// True for a component that cannot run.
@@ -146,33 +150,33 @@ impl Faults {
     }
 
     /// All diagnostics.
-    pub(super) fn into_told(self) -> impl Iterator<Item = Diagnostic> {
-        self.told.into_iter().map(|fault| fault.told)
+    pub(super) fn into_diagnostics(self) -> impl Iterator<Item = Diagnostic> {
+        self.faults.into_iter().map(|fault| fault.diagnostic)
     }
 
     /// Diagnostics of these components and their dependencies, and a note on files with other errors. With
     /// `may_be_unread`, errors of whole files are included: such a file may define one of the components.
-    pub(super) fn about(self, components: &BTreeSet<String>, may_be_unread: bool) -> Vec<Diagnostic> {
+    pub(super) fn diagnostics_of(self, components: &BTreeSet<String>, may_be_unread: bool) -> Vec<Diagnostic> {
         let mut needed = BTreeSet::new();
         let mut waiting: Vec<&String> = components.iter().collect();
         while let Some(component) = waiting.pop() {
             if needed.insert(component.clone()) {
-                waiting.extend(self.before.get(component).into_iter().flatten());
+                waiting.extend(self.dependencies.get(component).into_iter().flatten());
             }
         }
         let matters = |fault: &Fault| fault.component.as_ref().map_or(may_be_unread, |key| needed.contains(key));
-        let (mine, others): (Vec<Fault>, Vec<Fault>) = self.told.into_iter().partition(matters);
+        let (relevant, others): (Vec<Fault>, Vec<Fault>) = self.faults.into_iter().partition(matters);
         let files: BTreeSet<String> = others.into_iter().map(|fault| fault.file).collect();
-        let named: Vec<String> = files.iter().take(MOST).map(|file| format!("`{file}`")).collect();
-        let more = match files.len().saturating_sub(MOST) {
+        let named: Vec<String> = files.iter().take(MAX_NAMED_FILES).map(|file| format!("`{file}`")).collect();
+        let more = match files.len().saturating_sub(MAX_NAMED_FILES) {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        let beside = (!files.is_empty()).then(|| {
+        let warning = (!files.is_empty()).then(|| {
             Diagnostic::warning("wrong_beside", format!("other pipelines have errors in {}{more}", named.join(", ")))
                 .hint("list them with `terrace list pipelines` or `terrace validate` without `-c`")
         });
-        beside.into_iter().chain(mine.into_iter().map(|fault| fault.told)).collect()
+        warning.into_iter().chain(relevant.into_iter().map(|fault| fault.diagnostic)).collect()
     }
 }
 
@@ -188,7 +192,8 @@ pub(super) fn read(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<Folder, Box<Diagnostic>> {
     let specs = specs.map_or_else(|| spec::read(folder), Ok).map_err(|error| {
-        let message = format!("the folder `{}` cannot be read: {}", folder.display(), super::files::because(&error));
+        let message =
+            format!("the folder `{}` cannot be read: {}", folder.display(), super::files::describe_io_error(&error));
         Box::new(Diagnostic::error("unreadable", message))
     })?;
     // The folder itself comes first: a saved plan finds its project by it.
@@ -203,9 +208,9 @@ pub(super) fn read(
         files.push(name);
     }
     let harmless = specs.problems.iter().filter(|problem| !problem.is_error());
-    diagnostics.extend(harmless.map(|problem| told(problem, &ids)));
+    diagnostics.extend(harmless.map(|problem| problem_to_diagnostic(problem, &ids)));
     let faults = Faults::of(&specs, &files, &ids);
-    for source in specs.sources.iter().filter(|source| source.made.is_none()) {
+    for source in specs.sources.iter().filter(|source| source.generated_count.is_none()) {
         let message =
             format!("the plugin `{}` creates pipelines from this file, which are not planned yet", source.module);
         let at = ids.get(source.file).map(|id| Span::new(*id, 0, 0)).unwrap_or_default();
@@ -217,8 +222,8 @@ pub(super) fn read(
 }
 
 /// A problem of a spec as a diagnostic.
-pub(crate) fn told(problem: &Problem, ids: &[SourceId]) -> Diagnostic {
-    let message = format!("{}{}", problem.about(), problem.message);
+pub(crate) fn problem_to_diagnostic(problem: &Problem, ids: &[SourceId]) -> Diagnostic {
+    let message = format!("{}{}", problem.context(), problem.message);
     let diagnostic = match problem.severity {
         Severity::Warning => Diagnostic::warning(problem.code, message),
         Severity::Error => Diagnostic::error(problem.code, message),
@@ -330,11 +335,11 @@ fn component(
     let mut before = Vec::new();
     for id in pipeline.all_before() {
         let Some(key) = keys.get(id) else { continue };
-        let said = pipeline
+        let declared = pipeline
             .dependencies
             .iter()
             .find(|dependency| matches!(&dependency.on, spec::model::DependsOn::Pipeline(other) if other == id));
-        let span = said.map_or(span, |dependency| Span::new(source, dependency.at.start, dependency.at.end));
+        let span = declared.map_or(span, |dependency| Span::new(source, dependency.at.start, dependency.at.end));
         depends_on.push(Dependency { text: id.to_owned(), key: Some(key.clone()), span });
         let expression = format!("${{{{ components[{}].outputs.{DATASET} }}}}", serde_json::Value::from(key.as_str()));
         before.push(TemplateEntry {
@@ -395,7 +400,7 @@ fn resource(ty: &str, name: &str, config: Template, after: &[&str], span: Span) 
 
 impl Folder {
     /// Sets the folder in all resources: relative to the project if it is inside. It decides the name of the stack.
-    pub(super) fn place(&mut self, project: &Path) {
+    pub(super) fn set_project(&mut self, project: &Path) {
         let project = project.canonicalize().unwrap_or_else(|_| project.to_owned());
         self.descriptor.stack = stack_name(&self.root, &project);
         let within = self.root.strip_prefix(&project).unwrap_or(&self.root).display().to_string();
@@ -415,7 +420,7 @@ impl Folder {
     }
 
     /// The diagnostic for a descriptor of the same stack: each apply would remove the objects of the other.
-    pub(super) fn is_called_as_another(&self) -> Diagnostic {
+    pub(super) fn duplicate_stack_diagnostic(&self) -> Diagnostic {
         let stack = &self.descriptor.stack;
         let message = format!("the stack `{stack}` is described twice: by a descriptor, and by pipeline specs");
         let hint = "rename the stack of the descriptor: specs take the name of their folder";

@@ -69,7 +69,7 @@ fn flag_has_priority_over_file_and_environment() {
             "d: Text(\"x=y\") of `--var d`".to_owned(),
         ]
     );
-    assert_eq!(given.asked, ["a", "b", "a", "d"]);
+    assert_eq!(given.explicit_names, ["a", "b", "a", "d"]);
     let wrong = ChoiceArguments { variables: vec!["a".to_owned()], ..ChoiceArguments::default() };
     assert!(given_variables(&wrong, &Variables::default(), &Ui::plain()).is_err());
 }

@@ -1,6 +1,6 @@
 //! The access request of the command line.
 
-use crate::args::{NOBODY, PlanningArguments};
+use crate::args::{EMPTY_ACCESS_LIST, PlanningArguments};
 use crate::failure::Failure;
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ pub(super) fn access(
     match (chosen.next(), chosen.next()) {
         (Some(component), None) => {
             let principals: Vec<String> =
-                arguments.principals.iter().filter(|principal| *principal != NOBODY).cloned().collect();
+                arguments.principals.iter().filter(|principal| *principal != EMPTY_ACCESS_LIST).cloned().collect();
             Access::check(&principals)
                 .map_err(|(_, problem)| Failure::new(problem).hint("write `user:NAME` or `group:NAME`"))?;
             let access = Access::new(principals, fields(&arguments.access_fields)?);

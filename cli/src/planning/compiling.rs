@@ -1,14 +1,14 @@
 //! From files to compiled stacks.
 
 use super::selection::select;
-use super::{Described, Project, uses_blueprints};
+use super::{Project, SelectedStack, uses_blueprints};
 use crate::args::ChoiceArguments;
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::input::{Input, given_variables};
 use crate::report::report;
 use crate::settings::Settings;
-use crate::wiring::{World, library};
+use crate::wiring::{EnvironmentContext, library};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use terrace_engine::compile::{Compiler, chosen, undeclared};
@@ -28,7 +28,7 @@ pub(crate) async fn compile(
     choice: &ChoiceArguments,
     is_plaintext_allowed: bool,
 ) -> Result<Project, Failure> {
-    let (mut input, settings) = placed(context, files)?;
+    let (mut input, settings) = read_input(context, files)?;
     input.keep_recorded_names(&settings, context.ui).await?;
     compile_chosen(context, (input, settings), choice, &choice.components, is_plaintext_allowed)
 }
@@ -43,7 +43,7 @@ pub(crate) fn compile_offline(
     choice: &ChoiceArguments,
     is_plaintext_allowed: bool,
 ) -> Result<Project, Failure> {
-    let (input, settings) = placed(context, files)?;
+    let (input, settings) = read_input(context, files)?;
     compile_chosen(context, (input, settings), choice, &choice.components, is_plaintext_allowed)
 }
 
@@ -57,11 +57,11 @@ pub(crate) async fn compile_sound(
     choice: &ChoiceArguments,
     is_plaintext_allowed: bool,
 ) -> Result<Project, Failure> {
-    let (mut input, settings) = placed(context, files)?;
+    let (mut input, settings) = read_input(context, files)?;
     input.keep_recorded_names(&settings, context.ui).await?;
-    let apart = if choice.components.is_empty() { input.set_faults_apart() } else { None };
+    let split = if choice.components.is_empty() { input.split_off_faults() } else { None };
     // The plan is limited to the sound pipelines, so that the left out ones do not count as removed.
-    let (chosen, left_out) = match apart {
+    let (chosen, left_out) = match split {
         Some((sound, left_out)) => (sound.into_iter().collect(), left_out),
         None => (choice.components.clone(), Vec::new()),
     };
@@ -69,11 +69,11 @@ pub(crate) async fn compile_sound(
     Ok(Project { left_out, ..project })
 }
 
-fn placed(context: &Context<'_>, files: &[PathBuf]) -> Result<(Input, Settings), Failure> {
+fn read_input(context: &Context<'_>, files: &[PathBuf]) -> Result<(Input, Settings), Failure> {
     let mut input = Input::read(files, context.ui)?;
     let mut settings = context.settings(files.first().map(PathBuf::as_path))?;
     settings.descriptor_files = files.to_vec();
-    input.place(&settings);
+    input.name_folders(&settings);
     Ok((input, settings))
 }
 
@@ -86,52 +86,54 @@ fn compile_chosen(
 ) -> Result<Project, Failure> {
     let ui = context.ui;
     let requested: BTreeSet<String> = components.iter().cloned().collect();
-    input.take_up_faults(&requested);
+    input.report_faults(&requested);
     input.accept(ui)?;
     let environment = settings.environment(input.environment(&settings, ui)?, ui)?;
-    let world = World::new(&settings, environment, is_plaintext_allowed, ui)?;
+    let env_context = EnvironmentContext::new(&settings, environment, is_plaintext_allowed, ui)?;
     let given = given_variables(choice, context.variables, ui)?;
     // Compiling all blueprints takes two fifths of the time for planning a thousand resources: a stack without
     // blueprints skips it.
     let (library, mut diagnostics) = match input.descriptors.iter().any(uses_blueprints) {
-        true => library(&world.registry, world.configuration(), &settings.project_folder, &mut input.sources)?,
+        true => {
+            library(&env_context.registry, env_context.configuration(), &settings.project_folder, &mut input.sources)?
+        }
         false => Default::default(),
     };
     if !has_errors(&diagnostics) {
-        diagnostics.extend(undeclared(given.asked.iter().map(String::as_str), &input.descriptors));
+        diagnostics.extend(undeclared(given.explicit_names.iter().map(String::as_str), &input.descriptors));
     }
     // A file of variables may serve all stacks, so the check comes before the selection.
-    select(&mut input, &settings, &world.environment.name)?;
+    select(&mut input, &settings, &env_context.environment.name)?;
     let compiler = Compiler {
         sources: &input.sources,
-        functions: &world.functions,
-        environment: &world.environment,
+        functions: &env_context.functions,
+        environment: &env_context.environment,
         library: &library,
-        templates: &world.templates,
+        templates: &env_context.templates,
         variables: &given.values,
         latest_enriched: None,
     };
-    let mut described = Vec::new();
+    let mut selected = Vec::new();
     for (descriptor, wanted) in wanted(&input, &requested, &mut diagnostics) {
         let (compiled, found) = compiler.compile(descriptor, &wanted);
         diagnostics.extend(found);
-        described.extend(compiled.map(|compiled| Described { compiled, chosen: wanted }));
+        selected.extend(compiled.map(|compiled| SelectedStack { compiled, chosen: wanted }));
     }
     report(ui, &input.sources, &diagnostics);
     if has_errors(&diagnostics) {
-        return Err(Failure::told(Exit::Error));
+        return Err(Failure::reported(Exit::Error));
     }
     let mut origin = Origin { descriptors: input.digests, ..Origin::default() };
-    for component in described.iter().flat_map(|described| &described.compiled.components) {
+    for component in selected.iter().flat_map(|selected| &selected.compiled.components) {
         if let Some(blueprint) = &component.blueprint
             && let Some(digest) = blueprint_digest(blueprint, &library, &input.sources)
         {
             origin.blueprints.insert(blueprint.clone(), digest);
         }
     }
-    let said = input.diagnostics.into_iter().chain(diagnostics).collect();
+    let diagnostics = input.diagnostics.into_iter().chain(diagnostics).collect();
     let left_out = Vec::new();
-    Ok(Project { settings, world, sources: input.sources, origin, stacks: described, said, left_out })
+    Ok(Project { settings, env_context, sources: input.sources, origin, stacks: selected, diagnostics, left_out })
 }
 
 /// The descriptors to act on, with their components. Each requested component must be in one of them. Descriptors

@@ -27,7 +27,7 @@ fn diagnostic(note: &Note) -> Json {
 }
 
 /// The failure of a command; `None` if diagnostics reported it.
-fn ending(failure: &Failure) -> Option<Note> {
+fn failure_note(failure: &Failure) -> Option<Note> {
     let code = match failure.exit {
         Exit::Refused => "refused",
         Exit::Interrupted => "interrupted",
@@ -50,7 +50,7 @@ pub(crate) fn remembered(ui: &Ui) -> Json {
 
 /// All diagnostics so far, and the failure of the command unless diagnostics reported it.
 pub(crate) fn with_failure(ui: &Ui, failure: &Failure) -> Json {
-    ui.remembered().iter().chain(&ending(failure)).map(diagnostic).collect()
+    ui.remembered().iter().chain(&failure_note(failure)).map(diagnostic).collect()
 }
 
 /// Forms of machine output.
@@ -66,7 +66,7 @@ pub(crate) enum Form {
 ///
 /// # Errors
 /// When standard output cannot be written.
-pub(crate) fn tell_programs(ui: &Ui, form: Form, failure: &Failure) -> Result<(), Failure> {
+pub(crate) fn print_failure_json(ui: &Ui, form: Form, failure: &Failure) -> Result<(), Failure> {
     match (form, ui.has_printed()) {
         (Form::Document, true) => Ok(()),
         (Form::Document, false) => ui.print_json(&json!({ "errored": true, "diagnostics": with_failure(ui, failure) })),
@@ -74,8 +74,11 @@ pub(crate) fn tell_programs(ui: &Ui, form: Form, failure: &Failure) -> Result<()
             let at = Timestamp::now();
             let version = (!has_begun).then(|| stream::version(crate::version::VERSION, at));
             let result = if has_begun { Vec::new() } else { ui.remembered() };
-            let notes =
-                result.iter().chain(&ending(failure)).map(|note| stream::diagnostic(note, at)).collect::<Vec<_>>();
+            let notes = result
+                .iter()
+                .chain(&failure_note(failure))
+                .map(|note| stream::diagnostic(note, at))
+                .collect::<Vec<_>>();
             version.into_iter().chain(notes).try_for_each(|line| ui.print(&format!("{line}\n")))
         }
     }
@@ -104,6 +107,6 @@ mod tests {
                   "column": null, "hint": "a\nb", "address": null },
             ])
         );
-        assert_eq!(with_failure(&ui, &Failure::told(Exit::Error)).as_array().map(Vec::len), Some(1));
+        assert_eq!(with_failure(&ui, &Failure::reported(Exit::Error)).as_array().map(Vec::len), Some(1));
     }
 }

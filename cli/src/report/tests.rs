@@ -34,7 +34,7 @@ fn diagnostics_of_an_operation_are_combined() {
             .about(format!("demo@local:{address}"))
     };
     let shown = |diagnostics: &[Diagnostic]| -> Vec<Diagnostic> {
-        together(diagnostics.iter().collect()).into_iter().map(Cow::into_owned).collect()
+        combined(diagnostics.iter().collect()).into_iter().map(Cow::into_owned).collect()
     };
     let few = ["a.x", "a.y", "a.z"].map(|address| report_of(address, "it took effect"));
     assert_eq!(shown(&few), few);

@@ -90,7 +90,7 @@ fn invalid_state_is_reported_with_its_origin() {
 #[test]
 fn invalid_configuration_is_an_error() {
     let project = Project::new(Some("stat: x\n"));
-    assert_eq!(project.resolve(&Global::default(), &[]).unwrap_err(), Failure::told(Exit::Error));
+    assert_eq!(project.resolve(&Global::default(), &[]).unwrap_err(), Failure::reported(Exit::Error));
     let missing = Global { config: Some("/nowhere/terrace.yaml".into()), ..Global::default() };
     assert!(project.resolve(&missing, &[]).unwrap_err().message.unwrap().contains("/nowhere/terrace.yaml"));
 }
@@ -103,7 +103,7 @@ fn environment_of_a_descriptor_is_reported_with_its_place() {
     let id = sources.add("dp.yaml", "environment: prodction\n");
     let named = Located { value: "prodction".to_owned(), span: Span::new(id, 13, 22) };
     let failure = settings.environment(Some(EnvironmentRef::described(&named, &sources)), &ui).unwrap_err();
-    assert_eq!(failure, Failure::told(Exit::Error));
+    assert_eq!(failure, Failure::reported(Exit::Error));
     let reported = ui.remembered();
     assert_eq!(reported[0].place.as_ref().unwrap().to_string(), "dp.yaml:1:14");
     assert_eq!(

@@ -14,8 +14,8 @@ const PATH: &str = "url.path";
 const ROUTE: &str = "http.route";
 const STATUS: &str = "http.response.status_code";
 const KIND: &str = "terrace.operation.kind";
-const ENDED: &str = "terrace.operation.status";
-const CALLED: &str = "terrace.provider.call";
+const OPERATION_STATUS: &str = "terrace.operation.status";
+const PROVIDER_CALL: &str = "terrace.provider.call";
 const TYPE: &str = "terrace.resource.type";
 
 /// Paths of frequent probes of the server, which have no spans.
@@ -24,7 +24,7 @@ const PROBES: [&str; 4] = ["/health", "/live", "/ready", "/metrics"];
 const METHODS: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
 
 /// The span to send; `None` for spans that are not sent.
-pub(super) fn told(mut span: SpanData) -> Option<SpanData> {
+pub(super) fn convert_span(mut span: SpanData) -> Option<SpanData> {
     match &*span.name {
         "call" => call(&mut span)?,
         "operation" => operation(&mut span),
@@ -62,12 +62,12 @@ fn operation(span: &mut SpanData) {
         ("kind", KIND),
         ("stack", "terrace.stack"),
         ("component", "terrace.component"),
-        ("status", ENDED),
+        ("status", OPERATION_STATUS),
     ];
     rename(span, &names);
     span.span_kind = SpanKind::Consumer;
     span.name = format!("operation {}", text(span, KIND).unwrap_or_default()).into();
-    let failed = text(span, ENDED).filter(|status| status == "failed");
+    let failed = text(span, OPERATION_STATUS).filter(|status| status == "failed");
     end(span, failed);
 }
 
@@ -76,14 +76,14 @@ fn provider_call(span: &mut SpanData) {
     let names = [
         ("instance", "terrace.provider"),
         ("ty", TYPE),
-        ("what", CALLED),
+        ("what", PROVIDER_CALL),
         ("address", "terrace.resource.address"),
         ("result", ERROR),
     ];
     rename(span, &names);
     span.span_kind = SpanKind::Client;
-    let (called, ty) = (text(span, CALLED).unwrap_or_default(), text(span, TYPE).unwrap_or_default());
-    span.name = format!("{called} {ty}").trim_end().to_owned().into();
+    let (call_name, ty) = (text(span, PROVIDER_CALL).unwrap_or_default(), text(span, TYPE).unwrap_or_default());
+    span.name = format!("{call_name} {ty}").trim_end().to_owned().into();
     let failed = text(span, ERROR).filter(|result| result != "ok");
     span.attributes.retain(|it| it.key.as_str() != ERROR);
     end(span, failed);

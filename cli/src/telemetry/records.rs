@@ -27,9 +27,9 @@ impl Visit for Operation {
 }
 
 /// Passes the operation of an event to the layer that creates records.
-pub(super) struct Within<L>(pub(super) L);
+pub(super) struct OperationLayer<L>(pub(super) L);
 
-impl<S, L> Layer<S> for Within<L>
+impl<S, L> Layer<S> for OperationLayer<L>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     L: Layer<S>,
@@ -54,14 +54,15 @@ where
 
 /// Adds the operation to records.
 #[derive(Debug)]
-pub(super) struct Naming;
+pub(super) struct OperationProcessor;
 
-impl LogProcessor for Naming {
+impl LogProcessor for OperationProcessor {
     fn emit(&self, record: &mut SdkLogRecord, _: &InstrumentationScope) {
         let within = TelemetryContext::map_current(|context| context.get::<Operation>().cloned());
         // Some records are about an operation but outside of its span.
-        let about = || record.attributes_iter().find(|(name, _)| name.as_str() == "operation").map(|it| it.1.clone());
-        if let Some(operation) = within.map(|it| AnyValue::from(it.0)).or_else(about) {
+        let attribute =
+            || record.attributes_iter().find(|(name, _)| name.as_str() == "operation").map(|it| it.1.clone());
+        if let Some(operation) = within.map(|it| AnyValue::from(it.0)).or_else(attribute) {
             record.add_attribute(OPERATION, operation);
         }
     }

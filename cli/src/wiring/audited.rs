@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, AskedRow, AuditEntry, AuditLog, AuditOutcome, AuditPage, Cancelled, Claimant, ComponentRead,
-    ComponentRow, Enqueued, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, NewRequest,
-    OpenIntent, OperationFilter, OperationRow, OperationStatus, OwnerRow, OwnersOf, PRUNED, Pruned, Record,
-    RequestClaim, RequestEnd, RequestQueue, RequestRow, Row, Selection, ServerStore, StackSnapshot, StateStore,
-    StepRow, StoreError, StoreIdentity,
+    Acquired, AuditEntry, AuditLog, AuditOutcome, AuditPage, Cancelled, Claimant, ComponentRead, ComponentRow,
+    Enqueued, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, NewRequest, OpenIntent,
+    OperationFilter, OperationRow, OperationStatus, OwnerRow, OwnersOf, PRUNED, Pruned, Record, RequestClaim,
+    RequestEnd, RequestQueue, RequestRow, Row, Selection, ServerStore, StackSnapshot, StateStore, StepRow, StoreError,
+    StoreIdentity, StoredRequest,
 };
 use uuid::Uuid;
 
@@ -204,8 +204,8 @@ impl RequestQueue for Audited {
         self.store.enqueue(request, most).await
     }
 
-    async fn asked_with(&self, key: &str) -> Result<Option<(Uuid, String)>, StoreError> {
-        self.store.asked_with(key).await
+    async fn find_by_idempotency_key(&self, key: &str) -> Result<Option<(Uuid, String)>, StoreError> {
+        self.store.find_by_idempotency_key(key).await
     }
 
     async fn claim(&self, claimant: &Claimant, term: Duration) -> Result<Option<RequestClaim>, StoreError> {
@@ -216,12 +216,12 @@ impl RequestQueue for Audited {
         self.store.release_claims(claimant).await
     }
 
-    async fn keep(&self, claim: &RequestClaim, term: Duration) -> Result<(), StoreError> {
-        self.store.keep(claim, term).await
+    async fn renew_claim(&self, claim: &RequestClaim, term: Duration) -> Result<(), StoreError> {
+        self.store.renew_claim(claim, term).await
     }
 
-    async fn give_back(&self, claim: &RequestClaim, after: Duration) -> Result<(), StoreError> {
-        self.store.give_back(claim, after).await
+    async fn release_claim(&self, claim: &RequestClaim, after: Duration) -> Result<(), StoreError> {
+        self.store.release_claim(claim, after).await
     }
 
     async fn finish(&self, claim: &RequestClaim, end: &RequestEnd) -> Result<(), StoreError> {
@@ -236,8 +236,8 @@ impl RequestQueue for Audited {
         self.store.check_writable().await
     }
 
-    async fn asked(&self) -> Result<Vec<AskedRow>, StoreError> {
-        self.store.asked().await
+    async fn stored_requests(&self) -> Result<Vec<StoredRequest>, StoreError> {
+        self.store.stored_requests().await
     }
 
     async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError> {
@@ -251,8 +251,8 @@ impl AuditLog for Audited {
         self.store.audit(entries).await
     }
 
-    async fn audited(&self, after: u64, limit: usize) -> Result<AuditPage, StoreError> {
-        self.store.audited(after, limit).await
+    async fn audit_page(&self, after: u64, limit: usize) -> Result<AuditPage, StoreError> {
+        self.store.audit_page(after, limit).await
     }
 
     async fn prune_audit(&self, keep: Duration) -> Result<u64, StoreError> {

@@ -129,7 +129,10 @@ pub(crate) fn checked(paths: &[PathBuf], sources: &mut Sources) -> Result<(Vec<B
 ///
 /// # Errors
 /// When a file or folder cannot be read.
-pub(crate) fn beside(folders: &[PathBuf], sources: &mut Sources) -> Result<(Vec<Blueprint>, Vec<Diagnostic>), Failure> {
+pub(crate) fn from_folders(
+    folders: &[PathBuf],
+    sources: &mut Sources,
+) -> Result<(Vec<Blueprint>, Vec<Diagnostic>), Failure> {
     of_files(folders, |file| !is_something_else(file), sources)
 }
 
@@ -173,12 +176,13 @@ fn built_in(
     let name = format!("{}:{}", schema.name, file.path);
     let id = sources.add_built_in(name.as_str(), file.text);
     let folder = Path::new(file.path).parent().unwrap_or(Path::new(""));
-    let beside = |path: &str| {
+    let read_neighbor = |path: &str| {
         let wanted = folder.join(path);
         let found = schema.blueprints.iter().find(|other| Path::new(other.path) == wanted);
         found.map(|other| other.text.to_owned())
     };
-    let (blueprint, found) = read(id, sources, Origin { file: name, is_built_in: true }, &beside, &Budget::default());
+    let (blueprint, found) =
+        read(id, sources, Origin { file: name, is_built_in: true }, &read_neighbor, &Budget::default());
     diagnostics.extend(found);
     blueprint
 }
@@ -192,9 +196,9 @@ fn of_project(
         .map_err(|error| Failure::new(format!("the blueprint `{}` cannot be read: {error}", file.name)))?;
     let id = sources.add(file.name.as_str(), text);
     let folder = file.path.parent().unwrap_or(Path::new("")).to_owned();
-    let beside = |path: &str| files::text(&folder.join(path), files::HANDWRITTEN).ok();
+    let read_neighbor = |path: &str| files::text(&folder.join(path), files::HANDWRITTEN).ok();
     let origin = Origin { file: file.name.clone(), is_built_in: false };
-    let (blueprint, found) = read(id, sources, origin, &beside, &Budget::default());
+    let (blueprint, found) = read(id, sources, origin, &read_neighbor, &Budget::default());
     diagnostics.extend(found);
     Ok(blueprint)
 }
@@ -258,19 +262,19 @@ pub(crate) fn tests(paths: &[PathBuf]) -> Result<Vec<ProjectFile>, Failure> {
             return Err(Failure::new(format!("there is no file `{name}`")));
         } else {
             let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-            let beside = TEST_ENDINGS.map(|ending| path.with_file_name(format!("{stem}{ending}")));
-            let [usual, _] = &beside;
-            let test = beside.iter().find(|test| test.is_file()).cloned();
-            let test = test.ok_or_else(|| without_test(&name, usual))?;
+            let candidates = TEST_ENDINGS.map(|ending| path.with_file_name(format!("{stem}{ending}")));
+            let [default_path, _] = &candidates;
+            let test = candidates.iter().find(|test| test.is_file()).cloned();
+            let test = test.ok_or_else(|| without_test(&name, default_path))?;
             found.push(ProjectFile { name: test.display().to_string(), path: test });
         }
     }
     Ok(found)
 }
 
-fn without_test(blueprint: &str, usual: &Path) -> Failure {
+fn without_test(blueprint: &str, default_path: &Path) -> Failure {
     Failure::new(format!("the blueprint `{blueprint}` has no test file next to it"))
-        .hint(format!("write `{}`", usual.display()))
+        .hint(format!("write `{}`", default_path.display()))
 }
 
 /// The name of a blueprint's or test's file without its suffix.
@@ -299,7 +303,7 @@ fn project_files(environment: &Environment, project_folder: &Path) -> Result<Vec
 
 fn files_of(path: &Path, name: &str, is_meant: fn(&Path) -> bool) -> Result<Vec<ProjectFile>, Failure> {
     let failed = |error: std::io::Error| {
-        Failure::new(format!("the folder of blueprints `{name}` cannot be read: {}", files::because(&error)))
+        Failure::new(format!("the folder of blueprints `{name}` cannot be read: {}", files::describe_io_error(&error)))
             .hint("correct `blueprints:` of the environment in terrace.yaml, or create the folder")
     };
     let mut files = Vec::new();

@@ -1,6 +1,6 @@
 //! Health probes: a read without side effects that shows whether the server of a provider instance answers.
 
-use super::World;
+use super::EnvironmentContext;
 use crate::variables::Variables;
 use terrace_provider::{Attribute, ProviderSchema, ResourceType};
 
@@ -40,8 +40,13 @@ impl HealthProbe {
     }
 
     /// True if the instance has an address. Instances without required settings exist without one.
-    pub(crate) fn is_configured(&self, world: &World, variables: &Variables, instance: &str) -> bool {
-        let is_written = world.configuration().providers.iter().any(|it| it.name == instance);
+    pub(crate) fn is_configured(
+        &self,
+        env_context: &EnvironmentContext,
+        variables: &Variables,
+        instance: &str,
+    ) -> bool {
+        let is_written = env_context.configuration().providers.iter().any(|it| it.name == instance);
         is_written || self.variables.iter().any(|name| variables.get(name).is_some())
     }
 }

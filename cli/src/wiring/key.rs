@@ -5,11 +5,11 @@ mod command;
 use super::guard;
 use crate::configuration::{Encryption, KeySource};
 use crate::failure::{Exit, Failure};
-use crate::files::{self, Others};
+use crate::files::{self, OtherAccess};
 use crate::report::report;
 use crate::settings::Settings;
 use crate::ui::Ui;
-use command::Patience;
+use command::TimeLimits;
 use secrecy::{ExposeSecret, SecretString};
 use std::path::Path;
 use terrace_engine::descriptor::Located;
@@ -32,7 +32,7 @@ pub(super) fn seal(
 ) -> Result<Seal, Failure> {
     find(settings, own, is_plaintext_allowed, ui).map_err(|diagnostic| {
         report(ui, &settings.configuration.sources, &[*diagnostic]);
-        Failure::told(Exit::Error)
+        Failure::reported(Exit::Error)
     })
 }
 
@@ -90,12 +90,14 @@ fn read(source: &KeySource, ui: &Ui) -> Result<SecretString, Box<Diagnostic>> {
     match source {
         KeySource::Key(key) => Ok(key.as_str().into()),
         KeySource::File(path) => file(path).map(Into::into),
-        KeySource::Command(words, variables) => command::run(words, variables, Patience::default(), ui).map(Into::into),
+        KeySource::Command(words, variables) => {
+            command::run(words, variables, TimeLimits::default(), ui).map(Into::into)
+        }
     }
 }
 
 fn file(path: &Path) -> Result<String, Box<Diagnostic>> {
-    if files::others(path) == Others::Write {
+    if files::access_of_others(path) == OtherAccess::Write {
         let message = format!("the state key `{}` can be changed by other users of this machine", path.display());
         return Err(Box::new(Diagnostic::error(UNUSABLE, message).hint(files::make_private(path))));
     }

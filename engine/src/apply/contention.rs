@@ -12,7 +12,7 @@ impl Applier {
     ///
     /// # Errors
     /// If another operation runs longer than the patience allows, or the state cannot be read.
-    pub async fn wait_for_others(&self, plan: &Plan, operation: Uuid) -> Result<bool, ApplyError> {
+    pub async fn wait_for_contenders(&self, plan: &Plan, operation: Uuid) -> Result<bool, ApplyError> {
         let mut components = BTreeSet::new();
         for lease in self.store.leases().await? {
             let stack = plan.stacks.iter().find(|StackPlan { stack, .. }| *stack == lease.stack);
@@ -33,7 +33,7 @@ impl Applier {
             components,
             operation,
             holder: &self.actor,
-            patience: self.patience,
+            lock_timeout: self.lock_timeout,
             cancel: &self.cancel,
             events: self.events.as_ref(),
         };

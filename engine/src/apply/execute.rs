@@ -9,7 +9,7 @@ mod recorder;
 mod unchanged;
 
 pub(crate) use prepare::{Draft, failed_check, prepare_removal};
-pub(crate) use unchanged::Looks;
+pub(crate) use unchanged::Precheck;
 
 use super::{Applier, Failed};
 use crate::action::Action;
@@ -19,8 +19,8 @@ use crate::plan::Change;
 use crate::record::{self};
 use crate::store::{Intent, RowStatus, StepAction, StepResult, Write};
 use outcome::{
-    create_failed, delete_in_doubt, delete_row, done, failure, find_after_failure, look, made, update_failed,
-    update_in_doubt, write_row,
+    create_failed, delete_in_doubt, delete_row, done, failure, find_after_failure, record_object, reread,
+    update_failed, update_in_doubt, write_row,
 };
 use partial_results::PartialResults;
 use recorder::Recorder;
@@ -107,15 +107,15 @@ async fn call_provider(
     let recorder = Recorder::new(applier, prepared, ty, operation);
     match prepared.action {
         StepAction::Create => {
-            match deadline::changing(&call, ty.settle, session.create(ty, &call, &prepared.planned)).await {
-                Ok(observed) => made(&recorder, prepared, &observed, generation_before_create(change)),
-                Err(broken) => {
+            match deadline::call_changing(&call, ty.settle, session.create(ty, &call, &prepared.planned)).await {
+                Ok(observed) => record_object(&recorder, prepared, &observed, generation_before_create(change)),
+                Err(unfinished) => {
                     let attempted = partial_results.attempted(ty, &prepared.planned);
-                    let found = find_after_failure(session, ty, prepared, &call, attempted, started, &broken).await;
-                    let kind = broken.error.kind.clone();
-                    let mut outcome = create_failed(&recorder, prepared, broken.error, found);
+                    let found = find_after_failure(session, ty, prepared, &call, attempted, started, &unfinished).await;
+                    let kind = unfinished.error.kind.clone();
+                    let mut outcome = create_failed(&recorder, prepared, unfinished.error, found);
                     if let Some(failed) = &mut outcome.failure {
-                        existing::advise(applier, prepared, ty, &kind, failed).await;
+                        existing::add_remedies(applier, prepared, ty, &kind, failed).await;
                     }
                     outcome
                 }
@@ -127,13 +127,17 @@ async fn call_provider(
                 Ok(carried_over) => carried_over.unwrap_or(recorded),
                 Err(error) => return failure(prepared, error, Vec::new(), None),
             };
-            match deadline::changing(&call, ty.settle, session.update(ty, &call, &recorded, &prepared.planned)).await {
-                Ok(observed) => made(&recorder, prepared, &observed, change.generation),
-                Err(broken) if broken.error.kind == ErrorKind::Ambiguous && broken.error.object.is_none() => {
-                    let found = look(session, prepared, ty, &recorded).await;
-                    update_in_doubt(&recorder, prepared, broken, found)
+            match deadline::call_changing(&call, ty.settle, session.update(ty, &call, &recorded, &prepared.planned))
+                .await
+            {
+                Ok(observed) => record_object(&recorder, prepared, &observed, change.generation),
+                Err(unfinished)
+                    if unfinished.error.kind == ErrorKind::Ambiguous && unfinished.error.object.is_none() =>
+                {
+                    let found = reread(session, prepared, ty, &recorded).await;
+                    update_in_doubt(&recorder, prepared, unfinished, found)
                 }
-                Err(broken) => update_failed(&recorder, prepared, broken.error),
+                Err(unfinished) => update_failed(&recorder, prepared, unfinished.error),
             }
         }
         StepAction::Delete => {
@@ -141,14 +145,14 @@ async fn call_provider(
             if let Err(error) = unchanged::check(applier, session, ty, prepared, &recorded).await {
                 return failure(prepared, error, Vec::new(), None);
             }
-            match deadline::changing(&call, ty.settle, session.delete(ty, &call, &recorded)).await {
+            match deadline::call_changing(&call, ty.settle, session.delete(ty, &call, &recorded)).await {
                 Ok(()) => done(delete_row(prepared), None),
-                Err(broken) if broken.error.kind == ErrorKind::NotFound => done(delete_row(prepared), None),
-                Err(broken) if broken.error.kind == ErrorKind::Ambiguous => {
-                    let found = look(session, prepared, ty, &recorded).await;
-                    delete_in_doubt(prepared, ty, broken, &found)
+                Err(unfinished) if unfinished.error.kind == ErrorKind::NotFound => done(delete_row(prepared), None),
+                Err(unfinished) if unfinished.error.kind == ErrorKind::Ambiguous => {
+                    let found = reread(session, prepared, ty, &recorded).await;
+                    delete_in_doubt(prepared, ty, unfinished, &found)
                 }
-                Err(broken) => failure(prepared, broken.error, Vec::new(), None),
+                Err(unfinished) => failure(prepared, unfinished.error, Vec::new(), None),
             }
         }
         StepAction::Record => failure(prepared, ProviderError::bug("a record step was called"), Vec::new(), None),
@@ -188,7 +192,7 @@ pub(crate) async fn record_step(applier: &Applier, prepared: &Prepared, operatio
                 attributes: prior.attributes.clone(),
                 private: private.clone(),
             };
-            made(&recorder, prepared, &observed, change.generation)
+            record_object(&recorder, prepared, &observed, change.generation)
         }
     }
 }
@@ -216,7 +220,7 @@ async fn state_only(applier: &Applier, prepared: &Prepared, ty: &ResourceType, o
     match result {
         Ok(observed) => {
             let recorder = Recorder::new(applier, prepared, ty, operation);
-            made(&recorder, prepared, &observed, generation_before_create(change))
+            record_object(&recorder, prepared, &observed, generation_before_create(change))
         }
         Err(error) => failure(prepared, error, Vec::new(), None),
     }

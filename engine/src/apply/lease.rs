@@ -3,8 +3,7 @@
 use crate::address::{Address, StackId};
 use crate::event::{Event, Events};
 use crate::store::{
-    Acquired, Lease, LeaseInfo, LeaseRequest, OperationStatus, Record, StateStore, StoreError, Write,
-    component_in_words,
+    Acquired, Lease, LeaseInfo, LeaseRequest, OperationStatus, Record, StateStore, StoreError, Write, describe_lease,
 };
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,9 +19,9 @@ const RENEWAL: Duration = Duration::from_secs(10);
 /// The interval of checks for a requested cancellation.
 const PULSE: Duration = Duration::from_secs(1);
 /// The interval of attempts to acquire a held lease.
-const PATIENCE: Duration = Duration::from_millis(100);
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 /// How long the end of an operation waits for its renewing thread.
-const FAREWELL: Duration = Duration::from_secs(5);
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
 
 /// A failure to acquire leases.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +46,7 @@ pub struct Claim<'a> {
     /// The holder's name, for people.
     pub holder: &'a str,
     /// How long to wait for other holders.
-    pub patience: Duration,
+    pub lock_timeout: Duration,
     /// Cancelled when the user stops the operation.
     pub cancel: &'a CancellationToken,
     /// The receiver of progress events.
@@ -61,10 +60,10 @@ pub(crate) struct Leases {
     held: Arc<Mutex<HashMap<Place, Lease>>>,
     /// Serialises writes and releases, so that nothing is written under a released lease. Renewals do not take it, because a long
     /// write must not cost a lease.
-    turn: Arc<tokio::sync::Mutex<()>>,
-    kept: Arc<Mutex<Kept>>,
+    write_lock: Arc<tokio::sync::Mutex<()>>,
+    renewals: Arc<Mutex<Renewals>>,
     /// Serialises [`Leases::ensure`], so that one check serves all waiting callers.
-    asks: Arc<tokio::sync::Mutex<()>>,
+    check_lock: Arc<tokio::sync::Mutex<()>>,
     /// Cancelled when a lease was lost or its state is unknown: no new step may start.
     lost: CancellationToken,
 }
@@ -75,7 +74,7 @@ type Place = (StackId, String);
 impl Leases {
     /// Writes records under the leases that they need. A run may hold many leases, and the store checks all that it gets.
     pub(crate) async fn commit(&self, records: Vec<Record>) -> Result<(), StoreError> {
-        let _turn = self.turn.lock().await;
+        let _writing = self.write_lock.lock().await;
         let needed = match places_of(&records) {
             Some(places) => self.of(&places)?,
             None => self.now(),
@@ -110,8 +109,8 @@ impl Leases {
     }
 
     /// Releases one lease early.
-    pub(crate) async fn give_back(&self, stack: &StackId, component: &str) -> Result<(), StoreError> {
-        let _turn = self.turn.lock().await;
+    pub(crate) async fn release_one(&self, stack: &StackId, component: &str) -> Result<(), StoreError> {
+        let _writing = self.write_lock.lock().await;
         let lease = self.locked().remove(&(stack.clone(), component.to_owned()));
         match lease {
             Some(lease) => self.store.release(&[lease]).await,
@@ -135,47 +134,47 @@ impl Leases {
     /// # Errors
     /// [`StoreError::LeaseLost`], or the error of the renewal.
     pub(crate) async fn ensure(&self) -> Result<(), StoreError> {
-        if !self.may_have_ended()? {
+        if !self.may_have_expired()? {
             return Ok(());
         }
-        let _alone = self.asks.lock().await;
+        let _checking = self.check_lock.lock().await;
         // The wait for the lock may itself outlast the leases.
-        while self.may_have_ended()? {
-            let asked_at = Instant::now();
+        while self.may_have_expired()? {
+            let requested_at = Instant::now();
             let renewed = self.renew().await;
-            self.note(asked_at, &renewed);
+            self.note(requested_at, &renewed);
             if let Err(error) = renewed {
                 // Also if the state is unknown: running steps end, and no new step starts.
-                self.give_up(&error);
+                self.mark_lost(&error);
                 return Err(error);
             }
         }
         Ok(())
     }
 
-    fn give_up(&self, error: &StoreError) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.error.get_or_insert_with(|| error.clone());
+    fn mark_lost(&self, error: &StoreError) {
+        let mut renewals = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
+        renewals.error.get_or_insert_with(|| error.clone());
         self.lost.cancel();
     }
 
     /// True if the leases may have expired, because they were not renewed in time; an error if one was lost.
-    fn may_have_ended(&self) -> Result<bool, StoreError> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        match &kept.error {
+    fn may_have_expired(&self) -> Result<bool, StoreError> {
+        let renewals = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
+        match &renewals.error {
             Some(error) => Err(error.clone()),
-            None => Ok(kept.since.elapsed() >= TERM && !self.locked().is_empty()),
+            None => Ok(renewals.since.elapsed() >= TERM && !self.locked().is_empty()),
         }
     }
 
     /// Records the result of a renewal.
-    fn note(&self, asked_at: Instant, renewed: &Result<(), StoreError>) {
+    fn note(&self, requested_at: Instant, renewed: &Result<(), StoreError>) {
         match renewed {
             Ok(()) => {
-                let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-                kept.since = kept.since.max(asked_at);
+                let mut renewals = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
+                renewals.since = renewals.since.max(requested_at);
             }
-            Err(error @ StoreError::LeaseLost { .. }) => self.give_up(error),
+            Err(error @ StoreError::LeaseLost { .. }) => self.mark_lost(error),
             // The store may be reachable again before the next step starts.
             Err(error) => tracing::warn!(%error, "leases could not be renewed"),
         }
@@ -191,7 +190,7 @@ impl Leases {
     }
 
     async fn release(&self) -> Result<(), StoreError> {
-        let _turn = self.turn.lock().await;
+        let _writing = self.write_lock.lock().await;
         let leases: Vec<Lease> = std::mem::take(&mut *self.locked()).into_values().collect();
         self.store.release(&leases).await
     }
@@ -247,7 +246,7 @@ pub struct Held {
 }
 
 /// The result of renewals so far.
-struct Kept {
+struct Renewals {
     /// When the leases were last known to be held, by a monotonic clock; never later than in the store.
     since: Instant,
     /// Why a lease was lost, or why its state is unknown.
@@ -266,28 +265,28 @@ impl Held {
             holder: claim.holder.to_owned(),
             term: TERM,
         };
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut is_shown = false;
         loop {
-            let asked_at = Instant::now();
+            let requested_at = Instant::now();
             let held = match store.acquire(&request).await? {
                 Acquired::Granted(leases) => {
-                    let held = Self::of(Arc::clone(store), leases, asked_at);
-                    held.keep(claim.operation, claim.cancel.clone());
+                    let held = Self::of(Arc::clone(store), leases, requested_at);
+                    held.start_renewal(claim.operation, claim.cancel.clone());
                     return Ok(held);
                 }
                 Acquired::Held(held) => held,
             };
-            let left = claim.patience.saturating_sub(begun.elapsed());
+            let left = claim.lock_timeout.saturating_sub(started.elapsed());
             if left.is_zero() {
                 return Err(LeaseError::Held(held));
             }
             if !is_shown {
-                claim.events.take(Event::WaitingForLease { held: describe(&held), left });
+                claim.events.take(Event::WaitingForLease { holders: describe(&held), left });
                 is_shown = true;
             }
             tokio::select! {
-                () = tokio::time::sleep(PATIENCE.min(left)) => {}
+                () = tokio::time::sleep(RETRY_INTERVAL.min(left)) => {}
                 () = claim.cancel.cancelled() => return Err(LeaseError::Interrupted),
             }
         }
@@ -295,11 +294,11 @@ impl Held {
 
     fn of(store: Arc<dyn StateStore>, leases: Vec<Lease>, since: Instant) -> Self {
         let leases = leases.into_iter().map(|lease| ((lease.stack.clone(), lease.component.clone()), lease)).collect();
-        let (turn, asks, lost) = (Arc::default(), Arc::default(), CancellationToken::new());
-        let kept = Arc::new(Mutex::new(Kept { since, error: None }));
+        let (write_lock, check_lock, lost) = (Arc::default(), Arc::default(), CancellationToken::new());
+        let renewals = Arc::new(Mutex::new(Renewals { since, error: None }));
         Self {
             lost: lost.clone(),
-            leases: Leases { store, held: Arc::new(Mutex::new(leases)), turn, kept, asks, lost },
+            leases: Leases { store, held: Arc::new(Mutex::new(leases)), write_lock, renewals, check_lock, lost },
             stop: CancellationToken::new(),
             ended: CancellationToken::new(),
         }
@@ -311,7 +310,7 @@ impl Held {
     /// # Errors
     /// [`StoreError::LeaseLost`], or the error of the renewal.
     pub fn check(&self) -> Result<(), StoreError> {
-        self.leases.may_have_ended().map(drop)
+        self.leases.may_have_expired().map(drop)
     }
 
     /// Writes records under the leases.
@@ -351,7 +350,7 @@ impl Held {
 
     /// Starts a thread that renews the leases and checks for cancellation. A separate thread, because a long computation must not
     /// cost a lease.
-    fn keep(&self, operation: Uuid, cancel: CancellationToken) {
+    fn start_renewal(&self, operation: Uuid, cancel: CancellationToken) {
         let ended = self.ended.clone().drop_guard();
         if self.leases.locked().is_empty() {
             return;
@@ -370,10 +369,10 @@ impl Held {
                         () = tokio::time::sleep(PULSE) => {}
                     }
                     if renewed_at.elapsed() >= RENEWAL {
-                        let asked_at = Instant::now();
-                        renewed_at = asked_at;
+                        let requested_at = Instant::now();
+                        renewed_at = requested_at;
                         let renewed = leases.renew().await;
-                        leases.note(asked_at, &renewed);
+                        leases.note(requested_at, &renewed);
                         if matches!(renewed, Err(StoreError::LeaseLost { .. })) {
                             return;
                         }
@@ -393,7 +392,7 @@ impl Held {
         self.stop.cancel();
         let released = self.leases.release().await;
         // The renewing thread may still hold the store. If the process ended first, SQLite would not be closed cleanly.
-        let _ = tokio::time::timeout(FAREWELL, self.ended.cancelled()).await;
+        let _ = tokio::time::timeout(SHUTDOWN_LIMIT, self.ended.cancelled()).await;
         released
     }
 }
@@ -406,7 +405,7 @@ impl Drop for Held {
 
 fn describe(held: &[LeaseInfo]) -> String {
     let in_words = |lease: &LeaseInfo| {
-        let component = component_in_words(&lease.stack, &lease.component);
+        let component = describe_lease(&lease.stack, &lease.component);
         let are = if component.ends_with("resources") { "are" } else { "is" };
         format!(
             "{component} of {} {are} held by {} since {} (operation {}, lease {})",

@@ -5,7 +5,7 @@ use super::lease::Held;
 use super::outputs::OutputsNow;
 use super::{Applier, ApplyError, Components, opening_writes};
 use crate::address::StackId;
-use crate::moves::{Moving, resealing, writes};
+use crate::moves::{RowMove, resealing, writes};
 use crate::plan::{Change, Plan, StackPlan};
 use crate::store::{Record, Selection, StepAction, StepResult, Write};
 use std::collections::{BTreeSet, HashMap};
@@ -22,18 +22,18 @@ pub(super) async fn carry_out(
     outputs_now: &OutputsNow,
     first_step: u32,
 ) -> Result<Option<Plan>, ApplyError> {
-    if !plan.stacks.iter().any(|stack| moving(stack).next().is_some()) || applier.cancel.is_cancelled() {
+    if !plan.stacks.iter().any(|stack| row_moves(stack).next().is_some()) || applier.cancel.is_cancelled() {
         return Ok(None);
     }
     let (reads, read) = (plan.reads.clone(), outputs_now.reads.clone());
     let mut records = vec![Record::SpendPlan { plan: plan.id, reads, components: read }];
     let mut numbers = first_step..;
     for stack in &plan.stacks {
-        let moving: Vec<Moving> = moving(stack).collect();
+        let row_moves: Vec<RowMove> = row_moves(stack).collect();
         // In the same transaction, because a sealed value can be decrypted only at its own address.
-        let resealed = resealing(applier.store.as_ref(), &applier.seal, &stack.stack, &moving).await;
+        let resealed = resealing(applier.store.as_ref(), &applier.seal, &stack.stack, &row_moves).await;
         let resealed = resealed.map_err(ApplyError::Moved)?;
-        for write in writes(&stack.stack, &moving) {
+        for write in writes(&stack.stack, &row_moves) {
             records.push(match &write {
                 Write::Move { to, .. } => Record::Outcome {
                     operation,
@@ -56,11 +56,11 @@ pub(super) async fn carry_out(
 }
 
 /// The rows that move. A row in doubt stays until the outcome is known.
-fn moving(stack: &StackPlan) -> impl Iterator<Item = Moving> + '_ {
+fn row_moves(stack: &StackPlan) -> impl Iterator<Item = RowMove> + '_ {
     let changes = stack.changes.iter().filter(|change| change.in_doubt.is_none() && change.deposed.is_none());
     changes.filter_map(|change| {
         let (from, to) = (change.moved_from.clone()?, change.address.clone());
-        Some(Moving { from, to, generation: change.generation })
+        Some(RowMove { from, to, generation: change.generation })
     })
 }
 
@@ -68,7 +68,7 @@ fn moving(stack: &StackPlan) -> impl Iterator<Item = Moving> + '_ {
 async fn with_versions(applier: &Applier, plan: &Plan) -> Result<Plan, ApplyError> {
     let mut plan = plan.clone();
     for stack in &mut plan.stacks {
-        let moved: BTreeSet<_> = moving(stack).map(|moving| moving.to).collect();
+        let moved: BTreeSet<_> = row_moves(stack).map(|row_move| row_move.to).collect();
         if moved.is_empty() {
             continue;
         }

@@ -6,7 +6,7 @@ use crate::address::{Address, StackId};
 use crate::plan::{ComponentPlan, OutputRead, Part, Plan, StackPlan};
 use crate::record;
 use crate::seal::{Place, Seal};
-use crate::store::{ComponentRead, ComponentRow, Generation, Selection, StaleRead, moved_in_words};
+use crate::store::{ComponentRead, ComponentRow, Generation, Selection, StaleRead, describe_stale_rows};
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::{Map, Value};
 
@@ -34,7 +34,7 @@ impl OutputsNow {
 
 /// The changes since a plan was made, in words: rows and outputs.
 pub(super) fn in_words(outputs: &[OutputRead], rows: &[StaleRead]) -> String {
-    let rows = (!rows.is_empty()).then(|| moved_in_words(rows));
+    let rows = (!rows.is_empty()).then(|| describe_stale_rows(rows));
     rows.into_iter().chain(outputs.iter().map(ToString::to_string)).collect::<Vec<_>>().join(", ")
 }
 
@@ -47,14 +47,14 @@ struct Recorded {
 }
 
 /// True if the access list of a component changed since the plan was made, which would record the old one.
-fn has_other_access(component: &ComponentPlan, now: &ComponentRow) -> bool {
+fn has_changed_access(component: &ComponentPlan, now: &ComponentRow) -> bool {
     component.part == Part::Planned && now.access != component.recorded_access
 }
 
 impl Applier {
     /// Refuses a plan if outputs that it depends on changed. Counts only components that the plan writes to (`written`), or all of
     /// its components if it writes nothing.
-    pub(super) async fn refuse_other_outputs(
+    pub(super) async fn refuse_changed_outputs(
         &self,
         plan: &Plan,
         written: Option<&Components>,
@@ -82,17 +82,17 @@ impl Applier {
             // Versions are read first, so that they detect later writes.
             outputs_now.reads.extend(self.store.component_reads(stack, &keys).await?);
             for row in self.store.components(stack).await?.into_iter().filter(|row| keys.contains(&row.key)) {
-                if own.get(&(stack, row.key.as_str())).is_some_and(|component| has_other_access(component, &row)) {
-                    return Err(ApplyError::OtherAccess { stack: stack.clone(), component: row.key });
+                if own.get(&(stack, row.key.as_str())).is_some_and(|component| has_changed_access(component, &row)) {
+                    return Err(ApplyError::ChangedAccess { stack: stack.clone(), component: row.key });
                 }
                 // An output that cannot be decrypted does not equal the plan's.
-                let opened = record::open_outputs_apart(
+                let opened = record::open_readable_outputs(
                     &row.outputs,
                     &self.seal.at(Place::Outputs { stack, component: &row.key }),
                 );
-                let recorded = opened.map(|(outputs, closed)| Recorded {
+                let recorded = opened.map(|(outputs, undecryptable)| Recorded {
                     values: outputs.values,
-                    unknown: closed.into_keys().chain(outputs.unstored).collect(),
+                    unknown: undecryptable.into_keys().chain(outputs.unstored).collect(),
                 });
                 now.insert((stack, row.key.clone()), recorded.unwrap_or_default());
                 outputs_now.stored.insert((stack.clone(), row.key), row.outputs);
@@ -113,10 +113,10 @@ impl Applier {
                 // The row of a component that moves still has its former key.
                 let is_former = |key| {
                     let former: Option<&Recorded> = recorded(key);
-                    former.is_some() && self.other_outputs(stack, component, &before, former).is_empty()
+                    former.is_some() && self.changed_outputs(stack, component, &before, former).is_empty()
                 };
                 if !former_keys(stack, component).any(is_former) {
-                    changed.extend(self.other_outputs(stack, component, &before, recorded(&component.key)));
+                    changed.extend(self.changed_outputs(stack, component, &before, recorded(&component.key)));
                 }
             }
         }
@@ -124,12 +124,12 @@ impl Applier {
         changed.dedup_by(|left, right| (&left.stack, &left.of, &left.name) == (&right.stack, &right.of, &right.name));
         match changed.is_empty() {
             true => Ok(outputs_now),
-            false => Err(ApplyError::OtherOutputs { outputs: changed, rows: self.moved(plan).await? }),
+            false => Err(ApplyError::ChangedOutputs { outputs: changed, rows: self.stale_reads(plan).await? }),
         }
     }
 
     /// The rows of the read set that changed: they mostly explain changed outputs.
-    async fn moved(&self, plan: &Plan) -> Result<Vec<StaleRead>, ApplyError> {
+    async fn stale_reads(&self, plan: &Plan) -> Result<Vec<StaleRead>, ApplyError> {
         let mut needed: BTreeMap<&StackId, BTreeSet<Address>> = BTreeMap::new();
         for read in &plan.reads {
             needed.entry(&read.stack).or_default().insert(read.address.clone());
@@ -148,7 +148,7 @@ impl Applier {
     }
 
     /// The outputs of a component that differ from those in the plan.
-    fn other_outputs(
+    fn changed_outputs(
         &self,
         stack: &StackPlan,
         component: &ComponentPlan,

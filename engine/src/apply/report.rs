@@ -22,11 +22,11 @@ pub struct Report {
     /// The changes that were not tried because a prerequisite failed, with that prerequisite.
     pub blocked: Vec<Blocked>,
     /// The changes that did not start because the user stopped.
-    pub not_begun: Vec<(StackId, Address)>,
+    pub not_started: Vec<(StackId, Address)>,
     /// The ownerships that the plan should have ended, but that stay: all other owners left at the same time.
     pub still_owned: Vec<Ownership>,
     /// Objects with rows that must not stay as they are.
-    pub left: BTreeSet<Left>,
+    pub leftovers: BTreeSet<Leftover>,
     /// Deferred checks of stacks that failed.
     pub failed_checks: Vec<FailedCheck>,
     /// The user stopped.
@@ -75,20 +75,20 @@ impl Failed {
 
     /// The log line of the operation about a step that stays open.
     #[must_use]
-    pub fn doubt(&self) -> String {
-        format!("{}{}", doubt_begins(&self.stack, &self.address), self.reason())
+    pub fn open_step_line(&self) -> String {
+        format!("{}{}", open_step_prefix(&self.stack, &self.address), self.reason())
     }
 }
 
 /// The beginning of the log line about a step in doubt.
 #[must_use]
-pub fn doubt_begins(stack: &StackId, address: &Address) -> String {
+pub fn open_step_prefix(stack: &StackId, address: &Address) -> String {
     format!("{stack}:{address} in doubt: ")
 }
 
 /// An object that a step left behind: tainted, or deposed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Left {
+pub struct Leftover {
     /// The stack.
     pub stack: StackId,
     /// The resource.
@@ -97,7 +97,7 @@ pub struct Left {
     pub deposed: Option<String>,
 }
 
-impl std::fmt::Display for Left {
+impl std::fmt::Display for Leftover {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}", self.stack, self.address)?;
         match &self.deposed {
@@ -143,13 +143,13 @@ impl Applier {
 impl ApplyError {
     /// True if the plan is stale and nothing was started, so that the caller may replan.
     #[must_use]
-    pub const fn is_outdated(&self) -> bool {
+    pub const fn is_stale(&self) -> bool {
         matches!(
             self,
-            Self::OwnedAnew { .. }
-                | Self::OtherOutputs { .. }
-                | Self::OtherAccess { .. }
-                | Self::Store(StoreError::Stale(_) | StoreError::OtherOutputs(_))
+            Self::NewOwner { .. }
+                | Self::ChangedOutputs { .. }
+                | Self::ChangedAccess { .. }
+                | Self::Store(StoreError::Stale(_) | StoreError::StaleOutputs(_))
         )
     }
 }
@@ -162,7 +162,7 @@ pub struct Blocked {
     /// The resource.
     pub address: Address,
     /// The reason, for people: a failed prerequisite, or the step in doubt.
-    pub because: String,
+    pub reason: String,
 }
 
 impl Report {
@@ -190,7 +190,7 @@ impl Report {
         for (count, word) in [
             (self.failed.len(), "failed"),
             (self.blocked.len(), "not tried"),
-            (self.not_begun.len(), "not begun"),
+            (self.not_started.len(), "not begun"),
             (self.still_owned.len(), "still owned"),
         ] {
             if count > 0 {

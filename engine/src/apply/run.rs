@@ -26,7 +26,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use lookup::LookedUp;
-use prepare_step::{Arrived, Starting};
+use prepare_step::{PreparedStep, Starting};
 use shared::SharedLeases;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub(super) async fn run(
 ) -> Result<Report, ApplyError> {
     let steps = Steps::of(&applier.registry, &plan.stacks);
     if !steps.is_complete() {
-        return Err(ApplyError::Loop);
+        return Err(ApplyError::Cycle);
     }
     let first_step = applier.step_number(steps.all.len());
     let moved = moves::carry_out(applier, plan, operation, components, held, &outputs_now, first_step).await?;
@@ -71,13 +71,13 @@ enum State {
     Running,
     Done,
     /// It failed or was blocked; the name of the cause.
-    Broken(String),
+    Failed(String),
 }
 
 /// The result of a running future.
 enum Finished {
     /// A step is ready to be called, or ended without a call.
-    Arrived(Arrived),
+    PreparedStep(PreparedStep),
     /// A provider call ended.
     Called { step: StepId, lane: LaneId, outcome: Box<Outcome>, prepared: Box<Prepared> },
     /// The intent of a step could not be written; the step was not called.
@@ -99,12 +99,12 @@ struct Run<'a> {
     states: Vec<State>,
     ready: VecDeque<StepId>,
     /// For each waiting step: the provider instances whose objects an earlier step changed.
-    behind: HashMap<StepId, BTreeSet<&'a str>>,
+    earlier_changes: HashMap<StepId, BTreeSet<&'a str>>,
     /// Waiting calls, and the number of running ones.
     calls: Calls<'a>,
     futures: FuturesUnordered<BoxFuture<'a, Finished>>,
     /// Steps that became ready since the last records.
-    arrived: Vec<Arrived>,
+    prepared_steps: Vec<PreparedStep>,
     values: Vec<Values>,
     writer: Writer,
     /// The leases of shared resources that are still held.
@@ -159,10 +159,10 @@ impl<'a> Run<'a> {
             steps,
             states,
             ready,
-            behind: HashMap::new(),
+            earlier_changes: HashMap::new(),
             calls: Calls::new(applier.parallelism),
             futures: FuturesUnordered::new(),
-            arrived: Vec::new(),
+            prepared_steps: Vec::new(),
             values,
             shared,
             writer,
@@ -192,7 +192,7 @@ impl<'a> Run<'a> {
                 let ack = self.submit(records);
                 self.launch(starting, &ack, since);
             }
-            self.give_back_shared();
+            self.release_shared();
             let cancel = self.applier.cancel.clone();
             let lost = self.held.lost.clone();
             let is_stopping = self.is_stopping;
@@ -256,8 +256,8 @@ impl<'a> Run<'a> {
                 Some(Step::Forward { stack, change }) => {
                     let Some((plan, change)) = self.change(stack, change) else { continue };
                     if change.in_doubt.is_some() {
-                        self.break_step(step, change.address.to_string());
-                    } else if change.action == Action::NoOp && !change.is_recorded_anew() {
+                        self.set_failed(step, change.address.to_string());
+                    } else if change.action == Action::NoOp && !change.is_rewritten() {
                         self.check_unchanged(step, plan, change);
                     } else if self.is_recorded_only(change) {
                         self.end_without_call(step, records).await;
@@ -268,7 +268,7 @@ impl<'a> Run<'a> {
                 Some(Step::Remove { stack, change }) => {
                     let Some((_, change)) = self.change(stack, change) else { continue };
                     if change.in_doubt.is_some() {
-                        self.break_step(step, change.address.to_string());
+                        self.set_failed(step, change.address.to_string());
                     } else if let Some(failed) = self.known_failure(step) {
                         // Failures are reported in the order of the plan, with or without a call.
                         self.fail(step, *failed, true);
@@ -284,18 +284,18 @@ impl<'a> Run<'a> {
 
     /// Starts a step without a remote change, and ends it unless its provider takes time.
     async fn end_without_call(&mut self, step: StepId, records: &mut Vec<Record>) {
-        if let Some(arrived) = self.get_ready(step, None).await {
-            self.arrive(arrived, records);
+        if let Some(prepared_step) = self.prepare_step(step, None).await {
+            self.process_prepared(prepared_step, records);
         }
     }
 
     /// Prepares as many calls as there are free slots. Adds the intents of ready calls to the records.
     async fn start_calls(&mut self, records: &mut Vec<Record>) -> Vec<Starting> {
-        let mut starting = self.arrive_late(records);
+        let mut starting = self.resume_prepared(records);
         while self.may_start() {
             let Some((step, lane)) = self.calls.start() else { break };
-            if let Some(arrived) = self.get_ready(step, Some(lane)).await {
-                starting.extend(self.arrive(arrived, records));
+            if let Some(prepared_step) = self.prepare_step(step, Some(lane)).await {
+                starting.extend(self.process_prepared(prepared_step, records));
             }
         }
         starting
@@ -311,7 +311,7 @@ impl<'a> Run<'a> {
 
     fn take(&mut self, finished: Finished) {
         match finished {
-            Finished::Arrived(arrived) => self.arrived.push(arrived),
+            Finished::PreparedStep(prepared_step) => self.prepared_steps.push(prepared_step),
             Finished::Called { step, lane, outcome, prepared } => {
                 self.calls.end(lane);
                 // A call in doubt may still be running.
@@ -321,7 +321,7 @@ impl<'a> Run<'a> {
             Finished::NotCalled { step, lane, error } => {
                 self.calls.end(lane);
                 self.ended.push(self.applier.step_number(step));
-                self.break_step(step, error.to_string());
+                self.set_failed(step, error.to_string());
                 self.store_failed(error);
             }
             Finished::LookedUp { step, found } => {
@@ -361,25 +361,25 @@ impl<'a> Run<'a> {
 
     /// Releases the dependents of a step that ended.
     fn release(&mut self, step: StepId) {
-        let broken = match self.states.get(step) {
-            Some(State::Broken(by)) => Some(by.clone()),
+        let failed_by = match self.states.get(step) {
+            Some(State::Failed(by)) => Some(by.clone()),
             _ => None,
         };
         let changed = self.changed_instances(step);
         for dependent in self.steps.dependents.get(step).cloned().unwrap_or_default() {
             if !changed.is_empty() {
-                self.behind.entry(dependent).or_default().extend(&changed);
+                self.earlier_changes.entry(dependent).or_default().extend(&changed);
             }
-            if let Some(by) = broken.as_ref().filter(|_| !self.steps.is_afterwards(dependent)) {
+            if let Some(by) = failed_by.as_ref().filter(|_| !self.steps.is_afterwards(dependent)) {
                 self.block(dependent, by);
             }
-            self.wait_less(dependent);
+            self.finish_prerequisite(dependent);
         }
     }
 
     /// The instances whose objects this step or an earlier step changed.
     fn changed_instances(&mut self, step: StepId) -> BTreeSet<&'a str> {
-        let mut changed = self.behind.remove(&step).unwrap_or_default();
+        let mut changed = self.earlier_changes.remove(&step).unwrap_or_default();
         let own = self.change_of(step).map(|(_, change)| change);
         // A create leaves other objects unchanged.
         let own = own.filter(|change| !matches!(change.action, Action::NoOp | Action::Create | Action::Forget));
@@ -388,7 +388,7 @@ impl<'a> Run<'a> {
     }
 
     /// One prerequisite of the step has ended.
-    fn wait_less(&mut self, step: StepId) {
+    fn finish_prerequisite(&mut self, step: StepId) {
         let Some(left) = self.steps.waits_for.get_mut(step) else { return };
         *left = left.saturating_sub(1);
         if *left == 0 && matches!(self.states.get(step), Some(State::Waiting)) {
@@ -403,18 +403,18 @@ impl<'a> Run<'a> {
             if !matches!(self.states.get(step), Some(State::Waiting)) {
                 continue;
             }
-            self.set(step, State::Broken(by.to_owned()));
+            self.set(step, State::Failed(by.to_owned()));
             for dependent in self.steps.dependents.get(step).cloned().unwrap_or_default() {
                 match self.steps.is_afterwards(dependent) {
-                    true => self.wait_less(dependent),
+                    true => self.finish_prerequisite(dependent),
                     false => queue.push_back(dependent),
                 }
             }
         }
     }
 
-    fn break_step(&mut self, step: StepId, by: String) {
-        self.set(step, State::Broken(by));
+    fn set_failed(&mut self, step: StepId, by: String) {
+        self.set(step, State::Failed(by));
         self.release(step);
     }
 
@@ -426,13 +426,13 @@ impl<'a> Run<'a> {
             let event = Event::StepFailed { stack, address, action, error };
             // After the events of earlier outcomes.
             match self.recorded.is_empty() {
-                true => self.writer.tell(event),
+                true => self.writer.send_event(event),
                 false => self.recorded.push(event),
             }
         }
         let by = failed.address.to_string();
         self.report.failed.push(failed);
-        self.break_step(step, by);
+        self.set_failed(step, by);
     }
 
     fn set(&mut self, step: StepId, state: State) {

@@ -29,7 +29,7 @@ pub(crate) struct Values {
     /// Results of lookups, by component.
     data: HashMap<String, LookupValues>,
     outputs: ComponentOutputs,
-    others: CrossStackOutputs,
+    other_stacks: CrossStackOutputs,
     /// The naming rule of the stack.
     names: NamesRule,
     /// The functions with that rule; created on first use.
@@ -49,17 +49,17 @@ impl Values {
         }
         for (stack, outputs) in plan.stacks.iter().map(|stack| (&stack.stack, outputs_of(stack))) {
             for (component, outputs) in outputs {
-                Self::tell_others(&mut all, plan, stack, &component, &outputs);
+                Self::publish_outputs(&mut all, plan, stack, &component, &outputs);
             }
         }
         all
     }
 
     /// Passes the outputs of a component to the stacks that read them.
-    pub(crate) fn tell_others(all: &mut [Self], plan: &Plan, stack: &StackId, component: &str, outputs: &Map) {
+    pub(crate) fn publish_outputs(all: &mut [Self], plan: &Plan, stack: &StackId, component: &str, outputs: &Map) {
         for (values, reader) in all.iter_mut().zip(&plan.stacks) {
             if reader.needs.iter().any(|need| need.stack == *stack && need.of == component) {
-                values.others.set(stack, component, outputs.clone());
+                values.other_stacks.set(stack, component, outputs.clone());
             }
         }
     }
@@ -72,12 +72,12 @@ impl Values {
             shared: HashMap::new(),
             data: HashMap::new(),
             outputs: HashMap::new(),
-            others: CrossStackOutputs::of(&stack.stack.environment),
+            other_stacks: CrossStackOutputs::of(&stack.stack.environment),
             names: names_of(stack),
             functions: OnceLock::new(),
         };
-        for other in &stack.others {
-            values.others.set(&other.stack, &other.component, other.outputs.clone());
+        for other in &stack.recorded_outputs {
+            values.other_stacks.set(&other.stack, &other.component, other.outputs.clone());
         }
         for lookup in &stack.lookups {
             values.set_lookup(&lookup.address, lookup.result.clone());
@@ -195,7 +195,7 @@ impl Values {
             resources: self.resources.get(&deferred.component).unwrap_or(&empty),
             data: self.data.get(&deferred.component).unwrap_or(&no_data),
             outputs: &self.outputs,
-            stacks: Some(&self.others),
+            stacks: Some(&self.other_stacks),
             each: None,
             own,
         };

@@ -26,8 +26,8 @@ pub(crate) type Ack = Shared<Pin<Box<dyn Future<Output = Result<(), StoreError>>
 /// An entry of the task's queue.
 enum Task {
     Write { records: Vec<Record>, waiter: Waiter },
-    Tell(Event),
-    GiveBack { stack: StackId, component: String },
+    Event(Event),
+    Release { stack: StackId, component: String },
 }
 
 /// The work after a transaction, in order.
@@ -35,7 +35,7 @@ enum After {
     /// Resolves a waiter, whose events are sent first if the transaction succeeded.
     Waiter(Waiter),
     /// Sends an event in any case.
-    Tell(Event),
+    Event(Event),
 }
 
 struct Waiter {
@@ -59,15 +59,15 @@ impl Writer {
     }
 
     /// Releases a lease after all earlier submissions are written.
-    pub(crate) fn give_back(&self, stack: &StackId, component: &str) {
+    pub(crate) fn release(&self, stack: &StackId, component: &str) {
         // If the task has ended, the end of the run releases the leases.
-        let _ = self.queue.send(Task::GiveBack { stack: stack.clone(), component: component.to_owned() });
+        let _ = self.queue.send(Task::Release { stack: stack.clone(), component: component.to_owned() });
     }
 
     /// Sends an event without records, after all earlier submissions.
-    pub(crate) fn tell(&self, event: Event) {
+    pub(crate) fn send_event(&self, event: Event) {
         // If the task has ended, the event is lost.
-        let _ = self.queue.send(Task::Tell(event));
+        let _ = self.queue.send(Task::Event(event));
     }
 
     /// Submits records, which are written in the order of submission; their events follow. If they contain intents, the answer also
@@ -77,12 +77,12 @@ impl Writer {
         let leases = begins.then(|| self.leases.clone());
         let (done, answer) = oneshot::channel();
         let is_sent = self.queue.send(Task::Write { records, waiter: Waiter { events, done } }).is_ok();
-        let gone = || StoreError::Unavailable { doing: "written", reason: "the writer has stopped".to_owned() };
+        let stopped = || StoreError::Unavailable { action: "written", reason: "the writer has stopped".to_owned() };
         async move {
             if !is_sent {
-                return Err(gone());
+                return Err(stopped());
             }
-            answer.await.unwrap_or_else(|_| Err(gone()))?;
+            answer.await.unwrap_or_else(|_| Err(stopped()))?;
             match leases {
                 Some(leases) => leases.ensure().await,
                 None => Ok(()),
@@ -99,13 +99,13 @@ async fn write_all(leases: Leases, events: Arc<dyn Events>, mut waiting: mpsc::U
     while let Some(task) = next.take() {
         let (mut records, mut after) = match task {
             Task::Write { records, waiter } => (records, vec![After::Waiter(waiter)]),
-            Task::Tell(event) => {
+            Task::Event(event) => {
                 events.take(event);
                 next = waiting.recv().await;
                 continue;
             }
-            Task::GiveBack { stack, component } => {
-                if let Err(error) = leases.give_back(&stack, &component).await {
+            Task::Release { stack, component } => {
+                if let Err(error) = leases.release_one(&stack, &component).await {
                     // The end of the run releases it at the latest.
                     tracing::warn!(%error, %stack, component, "a lease could not be given back early");
                 }
@@ -119,8 +119,8 @@ async fn write_all(leases: Leases, events: Arc<dyn Events>, mut waiting: mpsc::U
                     records.extend(more);
                     after.push(After::Waiter(waiter));
                 }
-                Ok(Task::Tell(event)) => after.push(After::Tell(event)),
-                Ok(other @ Task::GiveBack { .. }) => {
+                Ok(Task::Event(event)) => after.push(After::Event(event)),
+                Ok(other @ Task::Release { .. }) => {
                     next = Some(other);
                     break;
                 }
@@ -129,7 +129,7 @@ async fn write_all(leases: Leases, events: Arc<dyn Events>, mut waiting: mpsc::U
         }
         let result = match &failure {
             Some(error) => {
-                if matches!(error, StoreError::KeptElsewhere { .. }) {
+                if matches!(error, StoreError::WrittenToFallback { .. }) {
                     // A call that does not start needs no intent.
                     records.retain(|record| !matches!(record, Record::Intent(_)));
                     if !records.is_empty()
@@ -147,7 +147,7 @@ async fn write_all(leases: Leases, events: Arc<dyn Events>, mut waiting: mpsc::U
         }
         for entry in after {
             match entry {
-                After::Tell(event) => events.take(event),
+                After::Event(event) => events.take(event),
                 After::Waiter(Waiter { events: events_of_waiter, done }) => {
                     if result.is_ok() {
                         events_of_waiter.into_iter().for_each(|event| events.take(event));

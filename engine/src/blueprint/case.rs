@@ -4,7 +4,7 @@
 //! a stack, or a whole descriptor. [`super::expectation`] defines the expected result. Matching chooses the blueprint,
 //! so a case also tests `match`.
 
-mod beside;
+mod optional_parts;
 
 use super::check::sample;
 use super::expectation::Expected;
@@ -115,9 +115,9 @@ fn read_case(
     let (component, whole) = (fields.optional("component"), fields.optional("descriptor"));
     let product = fields.optional("product");
     let settings = fields.optional("settings").map(|entry| entry.value.to_value());
-    let access = fields.optional("acl").and_then(|entry| beside::access(entry, fields.diagnostics));
+    let access = fields.optional("acl").and_then(|entry| optional_parts::access(entry, fields.diagnostics));
     let request = fields.optional("request");
-    let latest_enriched = request.and_then(|entry| beside::latest_enriched(entry, sources, fields.diagnostics));
+    let latest_enriched = request.and_then(|entry| optional_parts::latest_enriched(entry, sources, fields.diagnostics));
     let expected = fields.optional("expect").and_then(|entry| Expected::read(entry, fields.diagnostics));
     let read = match (component, whole) {
         (Some(component), None) => Some(read_component(component, product, environment, sources, fields.diagnostics)),
@@ -202,15 +202,15 @@ fn read_component(
     if let Some(product) = product.filter(|product| product.value.as_map().is_none()) {
         diagnostics.push(wrong_type("`product`", "a map", &product.value));
     }
-    let around = match is_of_stack {
-        true => stack_around(entry),
-        false => product_around(entry, product, environment),
+    let wrapped = match is_of_stack {
+        true => wrap_in_stack(entry),
+        false => wrap_in_product(entry, product, environment),
     };
-    let (descriptors, diagnostics) = descriptor::read_tree(&around, sources);
+    let (descriptors, diagnostics) = descriptor::read_tree(&wrapped, sources);
     Read { descriptors, diagnostics, chosen: BTreeSet::new() }
 }
 
-fn stack_around(component: &Entry) -> Node {
+fn wrap_in_stack(component: &Entry) -> Node {
     let span = component.key_span;
     let metadata = map(span, vec![text("name", "sample", span)]);
     let named = Entry { key: "component".to_owned(), key_span: span, value: component.value.clone() };
@@ -226,7 +226,7 @@ fn stack_around(component: &Entry) -> Node {
 }
 
 /// Builds a data product with the component, from the sample and the fields of the case.
-fn product_around(component: &Entry, product: Option<&Entry>, environment: &str) -> Node {
+fn wrap_in_product(component: &Entry, product: Option<&Entry>, environment: &str) -> Node {
     let span = component.key_span;
     let mut fields = match Node::of(&sample::product(), span).kind {
         NodeKind::Map(entries) => entries,

@@ -16,7 +16,7 @@ use crate::descriptor::{Declarations, ResourceDeclaration, Trigger};
 use crate::diagnostic::{Diagnostic, Severity, did_you_mean, has_errors, remove_repeated};
 use crate::expression::{Functions, Reference, ReferenceStep, Template};
 use crate::graph::{self, Block, Visit, lookup_name, templates};
-use crate::lookup::{Here, Lookup, output_templates};
+use crate::lookup::{ExtraVariables, Lookup, output_templates};
 use crate::plan::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope, ResourceValues};
 use crate::plan::typecheck;
 use crate::registry::Registry;
@@ -43,10 +43,10 @@ const ROOTS: [&str; 11] = [
 ];
 
 /// Variables that a local may read.
-const OF_LOCALS: [&str; 7] = ["component", "product", REQUEST, "environment", "stack", "settings", LOCALS];
+const LOCAL_ROOTS: [&str; 7] = ["component", "product", REQUEST, "environment", "stack", "settings", LOCALS];
 
 /// Maximum number of instances of a sample; with more, the keys are unknown.
-const MOST_INSTANCES: usize = 100;
+const MAX_INSTANCES: usize = 100;
 
 /// Returns the errors and warnings of a blueprint.
 #[must_use]
@@ -98,9 +98,9 @@ impl Checker<'_> {
 
     fn locals(&mut self) {
         for local in &self.blueprint.locals {
-            let nothing = Declarations::default();
-            self.look_up(&nothing, &OF_LOCALS, |lookup, diagnostics| {
-                lookup.template(&local.value, Here::default(), diagnostics);
+            let empty = Declarations::default();
+            self.check_names(&empty, &LOCAL_ROOTS, |lookup, diagnostics| {
+                lookup.template(&local.value, ExtraVariables::default(), diagnostics);
             });
             self.descriptor_paths(&local.value);
         }
@@ -118,10 +118,10 @@ impl Checker<'_> {
     fn checks(&mut self) {
         let facts = self.facts(None);
         for check in &self.blueprint.checks {
-            let nothing = Declarations::default();
-            let here = Here { has_each: check.for_each.is_some(), ..Here::default() };
+            let empty = Declarations::default();
+            let extra = ExtraVariables { has_each: check.for_each.is_some(), ..ExtraVariables::default() };
             for template in check.templates() {
-                self.look_up(&nothing, &ROOTS, |lookup, diagnostics| lookup.template(template, here, diagnostics));
+                self.check_names(&empty, &ROOTS, |lookup, diagnostics| lookup.template(template, extra, diagnostics));
                 self.descriptor_paths(template);
             }
             if let Some((path, span)) = check.fixed_path() {
@@ -141,7 +141,7 @@ impl Checker<'_> {
     fn declarations(&mut self, declarations: &Declarations, acl: Option<Value>) {
         let roots: Vec<&str> = ROOTS.into_iter().chain(acl.is_some().then_some("acl")).collect();
         for declaration in &declarations.resources {
-            self.look_up(declarations, &roots, |lookup, diagnostics| lookup.resource(declaration, diagnostics));
+            self.check_names(declarations, &roots, |lookup, diagnostics| lookup.resource(declaration, diagnostics));
             for trigger in &declaration.replace_triggered_by {
                 self.trigger(trigger, declarations);
             }
@@ -155,16 +155,16 @@ impl Checker<'_> {
                 self.diagnostics.push(self.registry.unknown_lookup(&declaration.ty.value).at(declaration.ty.span));
             }
             for template in templates(declaration) {
-                self.look_up(declarations, &roots, |lookup, diagnostics| {
-                    lookup.template(template, Here::default(), diagnostics)
+                self.check_names(declarations, &roots, |lookup, diagnostics| {
+                    lookup.template(template, ExtraVariables::default(), diagnostics)
                 });
                 self.descriptor_paths(template);
                 self.lookup_paths(template, declarations);
             }
         }
         for template in declarations.outputs.iter().flat_map(output_templates) {
-            self.look_up(declarations, &roots, |lookup, diagnostics| {
-                lookup.template(template, Here::default(), diagnostics)
+            self.check_names(declarations, &roots, |lookup, diagnostics| {
+                lookup.template(template, ExtraVariables::default(), diagnostics)
             });
             self.descriptor_paths(template);
             self.lookup_paths(template, declarations);
@@ -207,7 +207,7 @@ impl Checker<'_> {
         };
         let facts = self.facts(acl);
         let mut values = ResourceValues::default();
-        let data = self.answers(declarations);
+        let data = self.lookup_results(declarations);
         for visit in order {
             if let Visit::Lookup(lookup) = visit {
                 let scope = PlanScope { resources: &values, data: &data, ..scope(&facts, None) };
@@ -249,7 +249,7 @@ impl Checker<'_> {
         };
         let mut found = Vec::new();
         typecheck::check(ty.name, &ty.attributes, &config, &|path| declaration.config.span_at(path), &mut found);
-        soften(&mut found, declaration);
+        downgrade_type_errors(&mut found, declaration);
         // Errors that do not depend on the sample were reported before.
         found.retain(|diagnostic| !self.diagnostics.contains(diagnostic));
         self.diagnostics.extend(found);
@@ -278,7 +278,7 @@ impl Checker<'_> {
     }
 
     /// The results of lookups as far as their schemas define them: names with unknown values.
-    fn answers(&self, declarations: &Declarations) -> LookupValues {
+    fn lookup_results(&self, declarations: &Declarations) -> LookupValues {
         let answer = |declaration: &ResourceDeclaration| {
             let (_, lookup) = self.registry.lookup(&declaration.ty.value)?;
             let value = lookup.result.names().map(|name| (name.to_owned(), Value::Unknown)).collect();
@@ -295,7 +295,7 @@ impl Checker<'_> {
         let place = |path: &Path| declaration.config.span_at(path);
         let mut found = Vec::new();
         typecheck::check(schema.name, &schema.arguments, &arguments, &place, &mut found);
-        soften(&mut found, declaration);
+        downgrade_type_errors(&mut found, declaration);
         self.diagnostics.extend(found);
     }
 
@@ -305,13 +305,13 @@ impl Checker<'_> {
             let Some(name) = lookup_name(reference) else { continue };
             let declared = declarations.data.iter().find(|declaration| declaration.name.value == name);
             let Some((_, schema)) = declared.and_then(|it| self.registry.lookup(&it.ty.value)) else { continue };
-            let Some(ReferenceStep::Key(wanted)) = reference.steps.get(1) else { continue };
-            if schema.result.get(wanted).is_none() {
+            let Some(ReferenceStep::Key(field)) = reference.steps.get(1) else { continue };
+            if schema.result.get(field).is_none() {
                 let names: Vec<&str> = schema.result.names().collect();
-                let hint = did_you_mean(wanted, names.iter().copied())
+                let hint = did_you_mean(field, names.iter().copied())
                     .unwrap_or_else(|| format!("it returns: {}", names.join(", ")));
                 let error =
-                    Diagnostic::error("unknown_field", format!("the lookup `{name}` does not return `{wanted}`"));
+                    Diagnostic::error("unknown_field", format!("the lookup `{name}` does not return `{field}`"));
                 self.diagnostics.push(error.at(span).hint(hint));
             }
         }
@@ -332,7 +332,7 @@ impl Checker<'_> {
             }
         };
         let items = repetition::items(for_each, value, declaration.key.as_ref(), &key_of).ok();
-        let keys = items.as_ref().filter(|items| items.len() <= MOST_INSTANCES);
+        let keys = items.as_ref().filter(|items| items.len() <= MAX_INSTANCES);
         let keys = keys.map(|items| items.iter().map(|item| item.key.clone()).collect());
         let each = items.and_then(|items| items.into_iter().next()).map(|item| item.each).unwrap_or_else(|| {
             let value = first.unwrap_or(Value::Unknown);
@@ -365,11 +365,11 @@ impl Checker<'_> {
     }
 
     /// Checks names in expressions. Outputs of other components are unknown here.
-    fn look_up(
+    fn check_names(
         &mut self,
         declarations: &Declarations,
         roots: &[&str],
-        look: impl FnOnce(&Lookup<'_>, &mut Vec<Diagnostic>),
+        check: impl FnOnce(&Lookup<'_>, &mut Vec<Diagnostic>),
     ) {
         let lookup = Lookup {
             roots,
@@ -380,13 +380,13 @@ impl Checker<'_> {
             registry: self.registry,
             outputs_of: &|_| None,
         };
-        look(&lookup, &mut self.diagnostics);
+        check(&lookup, &mut self.diagnostics);
     }
 
     /// Checks the paths into `component` and `product` that a template reads.
     fn descriptor_paths(&mut self, template: &Template) {
         for (reference, span) in template.located_references() {
-            self.diagnostics.extend(fields::misspelt(reference, span));
+            self.diagnostics.extend(fields::check_misspelt(reference, span));
             if let Some(path) = specific_path(reference) {
                 self.specific_path(&path, span);
             }
@@ -457,7 +457,7 @@ fn keys_of(named: &NamedKeys<'_>, name: &str, ty: &ResourceType) -> impl Iterato
 }
 
 /// Downgrades type errors in configurations with expressions, because the sample may cause them.
-fn soften(found: &mut [Diagnostic], declaration: &ResourceDeclaration) {
+fn downgrade_type_errors(found: &mut [Diagnostic], declaration: &ResourceDeclaration) {
     for diagnostic in found {
         if diagnostic.code == "wrong_type" && !declaration.config.is_literal() {
             diagnostic.severity = Severity::Warning;

@@ -50,12 +50,12 @@ impl Check {
         span: Span,
     ) -> Vec<Diagnostic> {
         let failed = |scope: &dyn Scope| {
-            let why = match self.assert.evaluate(scope, functions) {
+            let reason = match self.assert.evaluate(scope, functions) {
                 Ok(Value::Bool(true)) => return None,
                 Ok(_) => None,
                 Err(found) => found.into_iter().next().map(|diagnostic| undecided(&diagnostic.message)),
             };
-            Some(self.failure(why, scope, functions, component, span))
+            Some(self.failure(reason, scope, functions, component, span))
         };
         let Some(for_each) = &self.for_each else { return failed(scope).into_iter().collect() };
         match for_each.evaluate(scope, functions) {
@@ -79,7 +79,7 @@ impl Check {
 
     fn failure(
         &self,
-        why: Option<String>,
+        reason: Option<String>,
         scope: &dyn Scope,
         functions: &Functions,
         component: &Node,
@@ -96,7 +96,7 @@ impl Check {
             entry.or_else(|| component.find(&path).map(|node| node.span))
         });
         let error = text(&self.error).unwrap_or_else(|| "the component fails a check of its blueprint".to_owned());
-        let hint = why.or_else(|| self.hint.as_ref().and_then(text));
+        let hint = reason.or_else(|| self.hint.as_ref().and_then(text));
         let failed = Diagnostic::error("check_failed", error).at(place.unwrap_or(span)).maybe_hint(hint);
         Diagnostic { severity: self.severity, ..failed }
     }

@@ -10,44 +10,45 @@ use terrace_provider::Value;
 const DEPTH: usize = 64;
 
 /// Maximum number of default values in a component.
-const MOST: usize = 100_000;
+const MAX_DEFAULTS: usize = 100_000;
 
 /// Defaults that contain each other endlessly, or too many of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the schema has more than {MOST} default values: its defaults contain each other")]
+#[error("the schema has more than {MAX_DEFAULTS} default values: its defaults contain each other")]
 pub struct EndlessDefaults;
 
 /// Returns the value with defaults. References start at `root`.
 pub(super) fn fill(value: Value, schema: &Json, root: &Json) -> Result<Value, EndlessDefaults> {
-    Filling { root, left: MOST }.fill(DEPTH, value, schema, &mut Vec::new())
+    DefaultsFiller { root, left: MAX_DEFAULTS }.fill(DEPTH, value, schema, &mut Vec::new())
 }
 
-struct Filling<'s> {
+struct DefaultsFiller<'s> {
     root: &'s Json,
     /// Number of values that may still be filled in.
     left: usize,
 }
 
-impl<'s> Filling<'s> {
-    /// Fills in the defaults of a schema. `seen` are the schemas that already filled in this value, through references.
+impl<'s> DefaultsFiller<'s> {
+    /// Fills in the defaults of a schema. `visited` are the schemas that already filled in this value, through
+    /// references.
     fn fill(
         &mut self,
         depth: usize,
         mut value: Value,
         schema: &'s Json,
-        seen: &mut Vec<&'s Json>,
+        visited: &mut Vec<&'s Json>,
     ) -> Result<Value, EndlessDefaults> {
         // Only maps and lists can have defaults inside; most values are neither.
         let has_places = matches!(value, Value::Map(_) | Value::List(_));
         let Some(depth) = depth.checked_sub(1).filter(|_| has_places) else { return Ok(value) };
-        if seen.iter().any(|other| std::ptr::eq(*other, schema)) {
+        if visited.iter().any(|other| std::ptr::eq(*other, schema)) {
             return Ok(value);
         }
-        seen.push(schema);
+        visited.push(schema);
         let referred = schema.get("$ref").and_then(Json::as_str).and_then(|reference| resolve(reference, self.root));
         let parts = schema.get("allOf").and_then(Json::as_array).into_iter().flatten();
         for part in referred.into_iter().chain(parts) {
-            value = self.fill(depth, value, part, seen)?;
+            value = self.fill(depth, value, part, visited)?;
         }
         match value {
             Value::Map(mut entries) => {

@@ -1,11 +1,11 @@
 //! Converts JSON Schema errors to diagnostics with path, place, expectation and hint.
 
-use super::misspelt::may_be;
-use super::validate::{MANY, component_path};
+use super::check_misspelt_keys::may_have_type;
+use super::validate::{MAX_ERRORS, component_path};
 use crate::decode::listed;
 use crate::diagnostic::{Diagnostic, closest, did_you_mean};
 use crate::source::Span;
-use crate::yaml::{Entry, Node, slip_in_key, slip_in_value};
+use crate::yaml::{Entry, Node, typing_hint_for_key, typing_hint_for_value};
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use jsonschema::{JsonType, ValidationError};
 use serde_json::Value as Json;
@@ -26,7 +26,7 @@ pub(super) fn explain(error: &ValidationError<'_>, component: &Node, schema: &Js
             let expected = known.and_then(|known| known.get(name));
             let may_be = |entry: &Entry| {
                 known.is_none_or(|known| !known.contains_key(&entry.key))
-                    && expected.is_none_or(|expected| may_be(&entry.value, expected, schema))
+                    && expected.is_none_or(|expected| may_have_type(&entry.value, expected, schema))
             };
             vec![at.missing(name, may_be)]
         }
@@ -34,12 +34,12 @@ pub(super) fn explain(error: &ValidationError<'_>, component: &Node, schema: &Js
             let known = siblings("/additionalProperties");
             let known: Vec<(&str, &Json)> =
                 known.into_iter().flatten().map(|(name, property_schema)| (name.as_str(), property_schema)).collect();
-            unexpected.iter().take(MANY).map(|name| at.unknown(name, &known, schema)).collect()
+            unexpected.iter().take(MAX_ERRORS).map(|name| at.unknown(name, &known, schema)).collect()
         }
         Kind::UnevaluatedProperties { unexpected } => {
-            unexpected.iter().take(MANY).map(|name| at.unknown(name, &[], schema)).collect()
+            unexpected.iter().take(MAX_ERRORS).map(|name| at.unknown(name, &[], schema)).collect()
         }
-        Kind::AnyOf { context } | Kind::OneOfNotValid { context } => match likeliest(context, error) {
+        Kind::AnyOf { context } | Kind::OneOfNotValid { context } => match likeliest_branch(context, error) {
             Some(branch) => branch.iter().flat_map(|error| explain(error, component, schema)).collect(),
             None => vec![at.none_of(context)],
         },
@@ -96,13 +96,14 @@ impl Site<'_> {
             format!("the fields are {}", listed(known.iter().map(|(name, _)| *name)))
         };
         let has = |name: &str| self.node().is_some_and(|node| node.get(name).is_some());
-        let fits = |field_schema: &Json| entry.is_none_or(|entry| may_be(&entry.value, field_schema, schema));
-        let meant = known.iter().filter(|(name, field_schema)| !has(name) && fits(field_schema)).map(|(name, _)| *name);
+        let fits = |field_schema: &Json| entry.is_none_or(|entry| may_have_type(&entry.value, field_schema, schema));
+        let candidates =
+            known.iter().filter(|(name, field_schema)| !has(name) && fits(field_schema)).map(|(name, _)| *name);
         Diagnostic::error("unknown_field", format!("`{}` has no field `{name}`", self.path))
             .at(entry.map_or_else(|| self.span(), |entry| entry.key_span))
             .hint(hint)
-            .maybe_hint(did_you_mean(name, meant))
-            .maybe_hint(entry.and_then(|entry| slip_in_key(&entry.key, known.iter().map(|(name, _)| *name))))
+            .maybe_hint(did_you_mean(name, candidates))
+            .maybe_hint(entry.and_then(|entry| typing_hint_for_key(&entry.key, known.iter().map(|(name, _)| *name))))
     }
 
     fn none_of(&self, context: &[Vec<ValidationError<'_>>]) -> Diagnostic {
@@ -174,7 +175,7 @@ impl Site<'_> {
 
     fn wrong_type(&self, kind: &TypeKind) -> Diagnostic {
         let expected = type_names(kind).join(" or ");
-        if let Some(hint) = self.node().and_then(|node| slip_in_value(node, &expected)) {
+        if let Some(hint) = self.node().and_then(|node| typing_hint_for_value(node, &expected)) {
             return self.wrong(format!("is {}: expected {expected}", self.found())).hint(hint);
         }
         let is_plain = self.node().is_some_and(|node| !matches!(node.kind_name(), "list" | "map" | "null"));
@@ -210,7 +211,7 @@ impl Site<'_> {
 }
 
 /// The branch that the author most likely meant: the one with the fewest errors among branches with the value's type.
-fn likeliest<'c, 'e>(
+fn likeliest_branch<'c, 'e>(
     context: &'c [Vec<ValidationError<'e>>],
     error: &ValidationError<'_>,
 ) -> Option<&'c [ValidationError<'e>]> {

@@ -20,20 +20,23 @@ impl Library {
     #[must_use]
     pub fn new(all: Vec<Blueprint>, overlay: Option<&str>) -> (Self, Vec<Diagnostic>) {
         let mut diagnostics = Vec::new();
-        let is_here = |blueprint: &Blueprint| blueprint.overlay.is_none() || blueprint.overlay.as_deref() == overlay;
-        let here = override_built_in(all.into_iter().filter(is_here).collect(), &mut diagnostics);
-        let replaced: HashSet<&str> = here.iter().filter_map(replaces).collect();
+        let is_in_overlay =
+            |blueprint: &Blueprint| blueprint.overlay.is_none() || blueprint.overlay.as_deref() == overlay;
+        let available = override_built_in(all.into_iter().filter(is_in_overlay).collect(), &mut diagnostics);
+        let replaced: HashSet<&str> = available.iter().filter_map(replaces).collect();
         // Extend replaced blueprints too: two blueprints that extend each other would otherwise replace each other
         // unnoticed.
-        let extended: Vec<Option<Blueprint>> =
-            here.iter().map(|blueprint| extended(blueprint, &here, &mut Vec::new(), &mut diagnostics)).collect();
+        let extended: Vec<Option<Blueprint>> = available
+            .iter()
+            .map(|blueprint| extended(blueprint, &available, &mut Vec::new(), &mut diagnostics))
+            .collect();
         let is_kept =
             |blueprint: &Blueprint| blueprint.overlay.is_some() || !replaced.contains(blueprint.name.value.as_str());
         let blueprints = extended.into_iter().flatten().filter(is_kept).collect();
-        let mut seen = Vec::new();
+        let mut known = Vec::new();
         diagnostics.retain(|diagnostic| {
-            let is_new = !seen.contains(diagnostic);
-            seen.push(diagnostic.clone());
+            let is_new = !known.contains(diagnostic);
+            known.push(diagnostic.clone());
             is_new
         });
         (Self { blueprints }, diagnostics)
@@ -86,12 +89,12 @@ fn replaces(blueprint: &Blueprint) -> Option<&str> {
 
 /// Keeps the project's blueprint among those with the same name and overlay. Two of the same origin are an error.
 fn override_built_in(all: Vec<Blueprint>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Blueprint> {
-    let mut kept: Vec<Blueprint> = Vec::with_capacity(all.len());
+    let mut unique: Vec<Blueprint> = Vec::with_capacity(all.len());
     for blueprint in all {
         let is_same =
             |other: &&mut Blueprint| other.name.value == blueprint.name.value && other.overlay == blueprint.overlay;
-        match kept.iter_mut().find(is_same) {
-            None => kept.push(blueprint),
+        match unique.iter_mut().find(is_same) {
+            None => unique.push(blueprint),
             Some(other) if other.origin.is_built_in && !blueprint.origin.is_built_in => *other = blueprint,
             Some(other) if !other.origin.is_built_in && blueprint.origin.is_built_in => {}
             Some(other) => diagnostics.push(
@@ -108,7 +111,7 @@ fn override_built_in(all: Vec<Blueprint>, diagnostics: &mut Vec<Diagnostic>) -> 
             ),
         }
     }
-    kept
+    unique
 }
 
 /// Returns the blueprint with its inherited parts; `None` when the base is unknown or cyclic.

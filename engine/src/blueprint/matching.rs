@@ -30,13 +30,13 @@ impl Library {
         templates: &Templates,
     ) -> Result<&Blueprint, Box<Diagnostic>> {
         if let Some(name) = &wanted.name {
-            let what = format!("the component `{component}` names");
-            return self.get(&name.value).ok_or_else(|| Box::new(unknown(name, &self.names(), &what)));
+            let subject = format!("the component `{component}` names");
+            return self.get(&name.value).ok_or_else(|| Box::new(unknown(name, &self.names(), &subject)));
         }
         if let Some((template, name)) = mapped(&wanted.facts, templates) {
             let name = Located { value: name.to_owned(), span };
-            let what = format!("`templates` of the environment maps `{template}` to");
-            return self.get(&name.value).ok_or_else(|| Box::new(unknown(&name, &self.names(), &what)));
+            let subject = format!("`templates` of the environment maps `{template}` to");
+            return self.get(&name.value).ok_or_else(|| Box::new(unknown(&name, &self.names(), &subject)));
         }
         let mut fitting: Vec<(Specificity, &Blueprint)> = self
             .iter()
@@ -44,19 +44,21 @@ impl Library {
             .collect();
         fitting.sort_by_key(|(specificity, _)| std::cmp::Reverse(*specificity));
         match fitting.as_slice() {
-            [] => Err(Box::new(self.nothing_fits(component, wanted, span))),
-            [(best, first), (next, second), ..] if best == next => Err(Box::new(tie(component, span, first, second))),
+            [] => Err(Box::new(self.no_match(component, wanted, span))),
+            [(best, first), (next, second), ..] if best == next => {
+                Err(Box::new(ambiguous(component, span, first, second)))
+            }
             [(_, best), ..] => Ok(best),
         }
     }
 
     /// The blueprint for components of a template, regardless of other facts.
     #[must_use]
-    pub fn of_template(&self, template: &str, templates: &Templates) -> Option<&Blueprint> {
+    pub fn for_template(&self, template: &str, templates: &Templates) -> Option<&Blueprint> {
         let facts = Facts { use_case_template_id: Some(template.to_owned()), ..Facts::default() };
         match mapped(&facts, templates) {
             Some((_, name)) => self.get(name),
-            None => self.nearly(&facts),
+            None => self.closest_for_template(&facts),
         }
     }
 
@@ -68,10 +70,10 @@ impl Library {
         pairs.filter(|(first, second)| can_tie(&first.matcher, &second.matcher)).collect()
     }
 
-    fn nothing_fits(&self, component: &str, wanted: &BlueprintUse, span: Span) -> Diagnostic {
+    fn no_match(&self, component: &str, wanted: &BlueprintUse, span: Span) -> Diagnostic {
         let facts = &wanted.facts;
-        if let Some(blueprint) = self.nearly(facts) {
-            return nearly_fits(component, wanted, span, blueprint);
+        if let Some(blueprint) = self.closest_for_template(facts) {
+            return mismatch(component, wanted, span, blueprint);
         }
         let template_id = facts.use_case_template_id.as_ref().or(facts.infrastructure_template_id.as_ref());
         let template = template_id.map_or("without a template id".to_owned(), |id| format!("of template `{id}`"));
@@ -97,21 +99,22 @@ impl Library {
     }
 
     /// The blueprint for the component's template with the fewest facts that do not match.
-    fn nearly(&self, facts: &Facts) -> Option<&Blueprint> {
+    fn closest_for_template(&self, facts: &Facts) -> Option<&Blueprint> {
         let is_for_template = |blueprint: &&Blueprint| {
             let matcher = &blueprint.matcher;
-            let use_case = fit(&matcher.use_case_template_id, &facts.use_case_template_id);
-            let infrastructure = fit(&matcher.infrastructure_template_id, &facts.infrastructure_template_id);
-            use_case.zip(infrastructure).is_some_and(|ids| ids != (IdMatch::NotAsked, IdMatch::NotAsked))
+            let use_case = match_optional_id(&matcher.use_case_template_id, &facts.use_case_template_id);
+            let infrastructure =
+                match_optional_id(&matcher.infrastructure_template_id, &facts.infrastructure_template_id);
+            use_case.zip(infrastructure).is_some_and(|ids| ids != (IdMatch::Unrestricted, IdMatch::Unrestricted))
         };
-        self.iter().filter(is_for_template).min_by_key(|blueprint| misfits(&blueprint.matcher, facts).len())
+        self.iter().filter(is_for_template).min_by_key(|blueprint| mismatched_facts(&blueprint.matcher, facts).len())
     }
 
     /// The blueprint with the closest template name whose other facts match.
     fn closest(&self, facts: &Facts) -> Option<&Blueprint> {
         let by_id = |pick: fn(&Facts) -> &Option<String>| {
             let wanted = template_name(pick(facts).as_deref()?);
-            let fitting = self.iter().filter(|blueprint| misfits(&blueprint.matcher, facts).is_empty());
+            let fitting = self.iter().filter(|blueprint| mismatched_facts(&blueprint.matcher, facts).is_empty());
             let known =
                 fitting.filter_map(|blueprint| Some((template_name(pick(&blueprint.matcher).as_deref()?), blueprint)));
             let known: Vec<(&str, &Blueprint)> = known.collect();
@@ -127,24 +130,24 @@ impl Library {
 struct Specificity {
     use_case: IdMatch,
     infrastructure: IdMatch,
-    others: usize,
+    other_facts: usize,
 }
 
 /// The quality of an id's match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum IdMatch {
-    NotAsked,
+    Unrestricted,
     AnyVersion,
     ThisVersion,
 }
 
 /// The specificity of a match; `None` when the facts do not match, or the matcher has no facts.
 fn specificity(matcher: &Facts, facts: &Facts) -> Option<Specificity> {
-    let mut others = 0;
+    let mut other_facts = 0;
     for ((_, wanted), (_, given)) in plain_facts(matcher).into_iter().zip(plain_facts(facts)) {
         if wanted.is_some() {
             is_same_word(wanted, given).then_some(())?;
-            others += 1;
+            other_facts += 1;
         }
     }
     let specificity = Specificity {
@@ -153,19 +156,19 @@ fn specificity(matcher: &Facts, facts: &Facts) -> Option<Specificity> {
             matcher.infrastructure_template_id.as_deref(),
             facts.infrastructure_template_id.as_deref(),
         )?,
-        others,
+        other_facts,
     };
-    let asks_nothing = *matcher == Facts::default();
-    (!asks_nothing).then_some(specificity)
+    let is_unrestricted = *matcher == Facts::default();
+    (!is_unrestricted).then_some(specificity)
 }
 
 /// True when some component matches both matchers equally well.
 fn can_tie(first: &Facts, second: &Facts) -> bool {
     let pairs = || plain_facts(first).into_iter().zip(plain_facts(second));
-    let are_apart = |((_, first), (_, second)): ((_, Option<&str>), (_, Option<&str>))| {
+    let differ = |((_, first), (_, second)): ((_, Option<&str>), (_, Option<&str>))| {
         first.is_some() && second.is_some() && !is_same_word(first, second)
     };
-    if pairs().any(are_apart) {
+    if pairs().any(differ) {
         return false;
     }
     let both: Facts = {
@@ -183,7 +186,7 @@ fn can_tie(first: &Facts, second: &Facts) -> bool {
 }
 
 fn match_id(wanted: Option<&str>, given: Option<&str>) -> Option<IdMatch> {
-    let Some(wanted) = wanted else { return Some(IdMatch::NotAsked) };
+    let Some(wanted) = wanted else { return Some(IdMatch::Unrestricted) };
     let ((wanted, wanted_version), (given, given_version)) = (split_version(wanted), split_version(given?));
     if wanted != given {
         return None;
@@ -211,24 +214,24 @@ fn split_version(id: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn fit(wanted: &Option<String>, given: &Option<String>) -> Option<IdMatch> {
+fn match_optional_id(wanted: &Option<String>, given: &Option<String>) -> Option<IdMatch> {
     match_id(wanted.as_deref(), given.as_deref())
 }
 
 /// The facts other than ids that do not match: name, expected value, found value.
-fn misfits<'a>(matcher: &'a Facts, facts: &'a Facts) -> Vec<(&'static str, &'a str, Option<&'a str>)> {
+fn mismatched_facts<'a>(matcher: &'a Facts, facts: &'a Facts) -> Vec<(&'static str, &'a str, Option<&'a str>)> {
     let given = plain_facts(facts).into_iter().map(|(_, given)| given);
     let pairs = plain_facts(matcher).into_iter().zip(given);
-    let unfit = pairs.filter(|((_, wanted), given)| wanted.is_some() && !is_same_word(*wanted, *given));
-    unfit.filter_map(|((name, wanted), given)| Some((name, wanted?, given))).collect()
+    let mismatched = pairs.filter(|((_, wanted), given)| wanted.is_some() && !is_same_word(*wanted, *given));
+    mismatched.filter_map(|((name, wanted), given)| Some((name, wanted?, given))).collect()
 }
 
 /// The error when the component's template has a blueprint, but other facts do not match.
-fn nearly_fits(component: &str, wanted: &BlueprintUse, span: Span, blueprint: &Blueprint) -> Diagnostic {
-    let misfits = misfits(&blueprint.matcher, &wanted.facts);
+fn mismatch(component: &str, wanted: &BlueprintUse, span: Span, blueprint: &Blueprint) -> Diagnostic {
+    let mismatched = mismatched_facts(&blueprint.matcher, &wanted.facts);
     let name = &blueprint.name.value;
-    let expected = misfits.iter().map(|(field, expected, _)| format!("`{field}: {expected}`")).collect::<Vec<_>>();
-    let found = misfits.iter().map(|(field, _, found)| match found {
+    let expected = mismatched.iter().map(|(field, expected, _)| format!("`{field}: {expected}`")).collect::<Vec<_>>();
+    let found = mismatched.iter().map(|(field, _, found)| match found {
         Some(found) => format!("`{field}: {found}`"),
         None => format!("no `{field}`"),
     });
@@ -240,12 +243,12 @@ fn nearly_fits(component: &str, wanted: &BlueprintUse, span: Span, blueprint: &B
             found.collect::<Vec<_>>().join(", ")
         ),
     );
-    for (field, expected, _) in &misfits {
+    for (field, expected, _) in &mismatched {
         let place = wanted.node.entry(field).map(|entry| entry.value.span);
         diagnostic = diagnostic.at_with(place.unwrap_or(span), format!("expected `{expected}`"));
     }
-    let slip = misfits.iter().find_map(|(_, expected, found)| closest((*found)?, [*expected]));
-    diagnostic.hint(match slip {
+    let suggestion = mismatched.iter().find_map(|(_, expected, found)| closest((*found)?, [*expected]));
+    diagnostic.hint(match suggestion {
         Some(best) => format!("did you mean `{best}`?"),
         None => format!(
             "write {}, add a matching blueprint to `blueprints/`, or map the template with `templates` of the \
@@ -299,7 +302,7 @@ fn described(matcher: &Facts) -> String {
     if words.is_empty() { "by name only".to_owned() } else { words.join(", ") }
 }
 
-fn tie(component: &str, span: Span, first: &Blueprint, second: &Blueprint) -> Diagnostic {
+fn ambiguous(component: &str, span: Span, first: &Blueprint, second: &Blueprint) -> Diagnostic {
     let files = listed([first.origin.file.as_str(), second.origin.file.as_str()]).replace(" or ", " and ");
     Diagnostic::error(
         "ambiguous_blueprint",
@@ -353,6 +356,6 @@ mod tests {
             assert_eq!(match_id(Some(wanted), Some(given)), expected, "{wanted} {given}");
         }
         assert_eq!(match_id(Some("a"), None), None);
-        assert_eq!(match_id(None, Some("a")), Some(IdMatch::NotAsked));
+        assert_eq!(match_id(None, Some("a")), Some(IdMatch::Unrestricted));
     }
 }

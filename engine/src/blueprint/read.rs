@@ -126,7 +126,7 @@ fn read_match(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Facts {
 /// Reads a JSON Schema that is written in the blueprint or in a file.
 pub(super) fn read_schema(
     entry: &Entry,
-    what: &'static str,
+    field: &'static str,
     files: &Files<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Arc<SpecificSchema>> {
@@ -134,7 +134,7 @@ pub(super) fn read_schema(
     let schema = match node.as_text() {
         None if node.as_map().is_some() || node.as_bool().is_some() => node.to_json(),
         None => {
-            diagnostics.push(wrong_type(&format!("`{what}`"), "a JSON Schema, or the path of one", node));
+            diagnostics.push(wrong_type(&format!("`{field}`"), "a JSON Schema, or the path of one", node));
             return None;
         }
         Some(path) => match files(path).map(|text| serde_json::from_str(&text)) {
@@ -157,7 +157,7 @@ pub(super) fn read_schema(
             }
         },
     };
-    Some(Arc::new(SpecificSchema::new(what, schema, node.span)))
+    Some(Arc::new(SpecificSchema::new(field, schema, node.span)))
 }
 
 fn read_acl(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Declarations {
@@ -186,8 +186,8 @@ fn check_all_names(declarations: &Declarations, acl: &Declarations, diagnostics:
 }
 
 /// The error for an unknown blueprint.
-pub(super) fn unknown(name: &Located<String>, known: &[&str], what: &str) -> Diagnostic {
-    Diagnostic::error("unknown_blueprint", format!("{what} `{}`, which is not a blueprint here", name.value))
+pub(super) fn unknown(name: &Located<String>, known: &[&str], subject: &str) -> Diagnostic {
+    Diagnostic::error("unknown_blueprint", format!("{subject} `{}`, which is not a blueprint here", name.value))
         .at(name.span)
         .hint(format!(
             "known blueprints, including the project's `blueprints/`: {}",

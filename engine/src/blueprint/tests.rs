@@ -3,7 +3,7 @@ use super::*;
 use crate::descriptor::BlueprintUse;
 use crate::diagnostic::Diagnostic;
 use crate::source::Sources;
-use crate::testing::told;
+use crate::testing::render_diagnostics;
 use crate::yaml::{self, Budget, Node};
 use terrace_provider::Value;
 
@@ -72,7 +72,7 @@ fn read_as(file: &str, text: &str, is_built_in: bool, sources: &mut Sources) -> 
 
 fn good(file: &str, text: &str, is_built_in: bool, sources: &mut Sources) -> Blueprint {
     let (blueprint, diagnostics) = read_as(file, text, is_built_in, sources);
-    assert_eq!(told(&diagnostics, sources), "");
+    assert_eq!(render_diagnostics(&diagnostics, sources), "");
     blueprint.unwrap()
 }
 
@@ -159,7 +159,7 @@ fn errors_in_a_blueprint_have_a_place_and_a_hint() {
             let mut sources = Sources::default();
             let (_, diagnostics) = read_as("a.yaml", text, false, &mut sources);
             assert!(!diagnostics.is_empty(), "{text}");
-            format!("{text}{}\n\n", told(&diagnostics, &sources))
+            format!("{text}{}\n\n", render_diagnostics(&diagnostics, &sources))
         })
         .collect();
     insta::assert_snapshot!(all);
@@ -224,7 +224,7 @@ fn component_needs_exactly_one_blueprint() {
         library.choose("c", &named, span, &none),
     ];
     let all: Vec<_> = cases.into_iter().map(|result| *result.unwrap_err()).collect();
-    insta::assert_snapshot!(told(&all, &sources));
+    insta::assert_snapshot!(render_diagnostics(&all, &sources));
 }
 
 #[test]
@@ -254,13 +254,13 @@ fn near_match_names_the_field_that_differs() {
     let (library, _) = Library::new(vec![good("port.yaml", &minimal("port", matcher), true, &mut sources)], None);
     let text = "kind: outputprt\nplatform: Snowflake\n";
     let id = sources.add("component.yaml", text);
-    let mut slip =
+    let mut typo =
         wanted(&[("useCaseTemplateId", "urn:dmb:utm:port:0.0.0"), ("kind", "outputprt"), ("platform", "Snowflake")]);
-    slip.node = Arc::new(yaml::parse(id, text, &Budget::default()).unwrap());
+    typo.node = Arc::new(yaml::parse(id, text, &Budget::default()).unwrap());
     let lacking = wanted(&[("useCaseTemplateId", "urn:dmb:utm:port:0.0.0"), ("kind", "outputport")]);
     let choose =
         |wanted: &BlueprintUse| *library.choose("c", wanted, Span::new(id, 0, 4), &Templates::default()).unwrap_err();
-    insta::assert_snapshot!(told(&[choose(&slip), choose(&lacking)], &sources));
+    insta::assert_snapshot!(render_diagnostics(&[choose(&typo), choose(&lacking)], &sources));
 }
 
 #[test]
@@ -305,14 +305,14 @@ fn project_overrides_and_overlay_replaces() {
     assert_eq!(embedded.declarations.resources[0].ty.value, "sqlite_table");
     assert!(embedded.declarations.outputs.is_empty() && embedded.acl.resources.is_empty());
 
-    let mine = STORAGE.replace("1.0.0", "9.0.0");
-    let mut with_mine = all();
-    with_mine.insert(0, good("blueprints/mine.yaml", &mine, false, &mut sources));
-    let (library, diagnostics) = Library::new(with_mine, None);
+    let project_blueprint = STORAGE.replace("1.0.0", "9.0.0");
+    let mut with_project_blueprint = all();
+    with_project_blueprint.insert(0, good("blueprints/mine.yaml", &project_blueprint, false, &mut sources));
+    let (library, diagnostics) = Library::new(with_project_blueprint, None);
     assert!(diagnostics.is_empty());
     assert_eq!(library.get("snowflake-storage").unwrap().version, "9.0.0");
 
-    let twice = vec![
+    let duplicates = vec![
         good("a.yaml", &minimal("x", ""), false, &mut sources),
         good("b.yaml", &minimal("x", ""), false, &mut sources),
     ];
@@ -322,8 +322,8 @@ fn project_overrides_and_overlay_replaces() {
         good("e.yaml", &minimal("e", "extends: snowflake-storag\nmatch: {kind: x}\n"), false, &mut sources),
         good("f.yaml", &minimal("snowflake-storage", ""), false, &mut sources),
     ];
-    let diagnostics: Vec<_> = [twice, circle].into_iter().flat_map(|all| Library::new(all, None).1).collect();
-    insta::assert_snapshot!(told(&diagnostics, &sources));
+    let diagnostics: Vec<_> = [duplicates, circle].into_iter().flat_map(|all| Library::new(all, None).1).collect();
+    insta::assert_snapshot!(render_diagnostics(&diagnostics, &sources));
 }
 
 #[test]
@@ -351,7 +351,7 @@ fn validation_error_has_a_place() {
             let id = sources.add("c.yaml", *text);
             let component = yaml::parse(id, text, &Budget::default()).unwrap();
             let diagnostics = schema.validate(&component, Span::new(id, 0, 1));
-            format!("{text}{}\n\n", told(&diagnostics, &sources))
+            format!("{text}{}\n\n", render_diagnostics(&diagnostics, &sources))
         })
         .collect();
     insta::assert_snapshot!(all);
@@ -378,8 +378,8 @@ fn recursive_schema_terminates() {
     let filled = SpecificSchema::new("specific", nested, Span::default()).with_defaults(node("{}").to_value()).unwrap();
     assert!(filled.get("a").is_some());
     // Without limits, each of these would run practically forever.
-    let twice = serde_json::json!({"allOf": [{"$ref": "#"}, {"$ref": "#"}], "properties": {"a": {"default": 1}}});
-    let filled = SpecificSchema::new("specific", twice, Span::default()).with_defaults(node("{}").to_value()).unwrap();
+    let cyclic = serde_json::json!({"allOf": [{"$ref": "#"}, {"$ref": "#"}], "properties": {"a": {"default": 1}}});
+    let filled = SpecificSchema::new("specific", cyclic, Span::default()).with_defaults(node("{}").to_value()).unwrap();
     assert_eq!(filled.get("a"), Some(&Value::Int(1)));
     let itself = serde_json::json!({"$ref": "#", "default": {}});
     let doubled = serde_json::json!({"properties": {"a": itself.clone(), "b": itself}});
@@ -402,7 +402,7 @@ fn misspelt_key_that_the_schema_permits_is_a_warning() {
     let component = yaml::parse(id, text, &Budget::default()).unwrap();
     let found = schema.validate(&component, component.span);
     assert!(!crate::diagnostic::has_errors(&found));
-    insta::assert_snapshot!(told(&found, &sources), @"
+    insta::assert_snapshot!(render_diagnostics(&found, &sources), @"
     warning[unknown_field]: the blueprint has no field `specific.databse`
       at c.yaml:1:12
       hint: did you mean `database`?
@@ -414,9 +414,9 @@ fn misspelt_key_that_the_schema_permits_is_a_warning() {
     {
         assert_eq!(schema.validate(&node(&format!("specific: {right}")), Span::default()), [], "{right}");
     }
-    let twice = serde_json::json!({"allOf": [{"$ref": "#"}, {"$ref": "#"}], "anyOf": [{"$ref": "#"}, {}], "properties": {"a": {"$ref": "#"}}});
-    let twice = SpecificSchema::new("specific", twice, Span::default());
-    assert_eq!(super::misspelt::keys(&node("{a: {a: {b: 1}}}"), twice.json()), []);
+    let cyclic = serde_json::json!({"allOf": [{"$ref": "#"}, {"$ref": "#"}], "anyOf": [{"$ref": "#"}, {}], "properties": {"a": {"$ref": "#"}}});
+    let cyclic = SpecificSchema::new("specific", cyclic, Span::default());
+    assert_eq!(super::check_misspelt_keys::check(&node("{a: {a: {b: 1}}}"), cyclic.json()), []);
 }
 
 #[test]
@@ -431,7 +431,7 @@ fn invalid_schema_is_reported_and_opens_nothing() {
     ] {
         let schema = SpecificSchema::new("specific", schema, span);
         let diagnostics = schema.validate(&node("specific: {}"), span);
-        assert_eq!(diagnostics[0].code, "bad_schema", "{}", told(&diagnostics, &sources));
+        assert_eq!(diagnostics[0].code, "bad_schema", "{}", render_diagnostics(&diagnostics, &sources));
     }
 }
 

@@ -7,7 +7,7 @@ use super::Blueprint;
 use super::check::sample;
 use super::defaults::{self, EndlessDefaults};
 use super::explain::explain;
-use super::{misspelt, nulls};
+use super::{check_misspelt_keys, nulls};
 use crate::diagnostic::Diagnostic;
 use crate::source::Span;
 use crate::yaml::{Node, NodeKind};
@@ -18,13 +18,13 @@ use std::sync::OnceLock;
 use terrace_provider::{Path, Step, Value};
 
 /// Maximum number of reported errors of a component.
-pub(super) const MANY: usize = 100;
+pub(super) const MAX_ERRORS: usize = 100;
 
 /// A JSON Schema of `component.specific`, or of `params` of reverse provisioning.
 #[derive(Debug)]
 pub struct SpecificSchema {
     /// The name of the validated field, for messages.
-    what: &'static str,
+    field: &'static str,
     json: serde_json::Value,
     span: Span,
     validator: OnceLock<Result<Validator, String>>,
@@ -33,8 +33,8 @@ pub struct SpecificSchema {
 impl SpecificSchema {
     /// A schema with its place in the blueprint.
     #[must_use]
-    pub fn new(what: &'static str, json: serde_json::Value, span: Span) -> Self {
-        Self { what, json, span, validator: OnceLock::new() }
+    pub fn new(field: &'static str, json: serde_json::Value, span: Span) -> Self {
+        Self { field, json, span, validator: OnceLock::new() }
     }
 
     /// The schema itself.
@@ -54,7 +54,7 @@ impl SpecificSchema {
     pub fn check(&self) -> Option<Diagnostic> {
         let error = self.validator().as_ref().err()?;
         Some(
-            Diagnostic::error("bad_schema", format!("`{}` of the blueprint is not a JSON Schema: {error}", self.what))
+            Diagnostic::error("bad_schema", format!("`{}` of the blueprint is not a JSON Schema: {error}", self.field))
                 .at(self.span)
                 .hint("see https://json-schema.org for the keywords of JSON Schema"),
         )
@@ -75,16 +75,16 @@ impl SpecificSchema {
         let mut messages = HashSet::new();
         let found = validator.iter_errors(&json).flat_map(|error| explain(&error, component, &self.json));
         let mut diagnostics: Vec<Diagnostic> =
-            found.filter(|diagnostic| messages.insert(diagnostic.message.clone())).take(MANY).collect();
-        if diagnostics.len() == MANY {
+            found.filter(|diagnostic| messages.insert(diagnostic.message.clone())).take(MAX_ERRORS).collect();
+        if diagnostics.len() == MAX_ERRORS {
             diagnostics.push(
-                Diagnostic::note("too_many_mistakes", format!("only the first {MANY} errors are reported"))
+                Diagnostic::note("too_many_mistakes", format!("only the first {MAX_ERRORS} errors are reported"))
                     .at(component.entry("specific").map_or(span, |entry| entry.key_span))
                     .hint("correct these errors first"),
             );
         }
         if diagnostics.is_empty() {
-            diagnostics = misspelt::keys(specific, &self.json);
+            diagnostics = check_misspelt_keys::check(specific, &self.json);
         }
         diagnostics
     }
@@ -94,14 +94,14 @@ impl SpecificSchema {
     pub fn errors_of(&self, value: &Value) -> Vec<String> {
         let validator = match self.validator() {
             Ok(validator) => validator,
-            Err(error) => return vec![format!("`{}` of the blueprint is not a JSON Schema: {error}", self.what)],
+            Err(error) => return vec![format!("`{}` of the blueprint is not a JSON Schema: {error}", self.field)],
         };
         let json = value.to_json();
         let to_message = |error: jsonschema::ValidationError<'_>| {
             let path = error.instance_path().as_str().replace('/', ".");
-            format!("`{}{path}`: {error}", self.what)
+            format!("`{}{path}`: {error}", self.field)
         };
-        validator.iter_errors(&json).map(to_message).take(MANY).collect()
+        validator.iter_errors(&json).map(to_message).take(MAX_ERRORS).collect()
     }
 
     /// Returns the value with the schema's defaults for absent properties.

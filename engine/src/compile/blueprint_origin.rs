@@ -26,7 +26,7 @@ const EACH: &str = "each.";
 /// Prefix of references to locals of the blueprint.
 const LOCALS: &str = "locals.";
 /// Maximum number of locals to follow.
-const MOST_LOCALS: usize = 64;
+const MAX_LOCALS: usize = 64;
 
 /// Adds the place in the descriptor to a component's diagnostics that point into its blueprint.
 ///
@@ -36,7 +36,7 @@ pub(crate) fn explain<I: Iterator<Item = Span>>(
     declaration: Option<&ResourceDeclaration>,
     diagnostics: &mut [Diagnostic],
     sources: &Sources,
-    written: &mut Written,
+    parsed: &mut ParsedSources,
 ) {
     for diagnostic in diagnostics {
         let message = &diagnostic.message;
@@ -45,11 +45,11 @@ pub(crate) fn explain<I: Iterator<Item = Span>>(
             continue;
         }
         let is_built_in = sources.is_built_in(at.source);
-        let traced = written.traced(*at, sources);
-        let product = written.product(own.source, sources);
+        let traced = parsed.traced(*at, sources);
+        let product = parsed.product(own.source, sources);
         let of_product = product.and_then(|product| traced.iter().find_map(|text| read(text, PRODUCT, product)));
         let of_product = of_product.map(|(place, _)| place);
-        let node = written.component(own, &all, sources);
+        let node = parsed.component(own, &all, sources);
         let path = diagnostic.path.as_ref();
         let cause = node.and_then(|node| cause(&traced, (path, message), declaration, node, sources));
         let cause = cause.or(of_product).unwrap_or(own);
@@ -147,8 +147,8 @@ fn text(span: Span, sources: &Sources) -> Option<&str> {
 
 /// Parsed texts of descriptors and blueprints. Each is parsed at most once, and only after an error.
 #[derive(Default)]
-pub(crate) struct Written {
-    read: HashSet<SourceId>,
+pub(crate) struct ParsedSources {
+    searched: HashSet<SourceId>,
     /// The locals of blueprints by name, as written.
     locals: HashMap<SourceId, HashMap<String, String>>,
     /// Components by the place of their `id` or key.
@@ -156,7 +156,7 @@ pub(crate) struct Written {
     products: HashMap<SourceId, Option<Node>>,
 }
 
-impl Written {
+impl ParsedSources {
     /// The expression at a place of a blueprint, followed by the locals that it reads, directly or indirectly.
     fn traced(&mut self, at: Span, sources: &Sources) -> Vec<String> {
         let Some(expression) = expression(at, sources) else { return Vec::new() };
@@ -164,7 +164,7 @@ impl Written {
         let mut traced = vec![expression.to_owned()];
         let mut names: HashSet<&str> = HashSet::new();
         let mut next = 0;
-        while let Some(text) = traced.get(next).filter(|_| next < MOST_LOCALS) {
+        while let Some(text) = traced.get(next).filter(|_| next < MAX_LOCALS) {
             let read = text.split(LOCALS).skip(1).map(|rest| rest.trim_start_matches('?'));
             let read = read.filter_map(|rest| rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).next());
             let known = read.filter_map(|name| locals.get_key_value(name)).filter(|(name, _)| names.insert(name));
@@ -191,7 +191,7 @@ impl Written {
         all: impl FnOnce() -> I,
         sources: &Sources,
     ) -> Option<&Node> {
-        if self.read.insert(at.source) {
+        if self.searched.insert(at.source) {
             let source = sources.get(at.source)?;
             let root = parse(at.source, &source.text, &Budget::default()).ok()?;
             let places: HashSet<Span> = all().filter(|span| span.source == at.source).collect();

@@ -15,7 +15,7 @@ impl Scope for FactScope {
     fn resolve(&self, root: &str, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
         match self.roots.get(root) {
             Some(value) => descend(value, root, steps),
-            None => Err(missing(root, there(&self.roots))),
+            None => Err(missing(root, available_variables(&self.roots))),
         }
     }
 }
@@ -31,13 +31,16 @@ impl<const N: usize> Scope for WithFacts<'_, N> {
         let more = self.more.iter().find(|(name, _)| *name == root).map(|(_, value)| *value);
         match more.or_else(|| self.facts.roots.get(root)) {
             Some(value) => descend(value, root, steps),
-            None => Err(missing(root, there(&self.facts.roots).chain(self.more.iter().map(|(name, _)| *name)))),
+            None => Err(missing(
+                root,
+                available_variables(&self.facts.roots).chain(self.more.iter().map(|(name, _)| *name)),
+            )),
         }
     }
 }
 
 /// The names of the variables that have a value: a stack has no `product`.
-pub(crate) fn there(roots: &Map) -> impl Iterator<Item = &str> {
+pub(crate) fn available_variables(roots: &Map) -> impl Iterator<Item = &str> {
     roots.iter().filter(|(name, value)| *name != "product" || !value.is_null()).map(|(name, _)| name.as_str())
 }
 

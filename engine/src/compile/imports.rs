@@ -64,16 +64,16 @@ fn items(
         Ok(Value::String(text)) => Ok(text),
         Ok(Value::Unknown) => Err(NoItems::Unknown("key")),
         Ok(other) => Err(not_text("key", key, &other).hint("use `string(…)`").into()),
-        Err(found) => Err(NoItems::Wrong(found)),
+        Err(found) => Err(NoItems::Invalid(found)),
     };
-    let value = for_each.evaluate(facts, compiler.functions).map_err(NoItems::Wrong);
+    let value = for_each.evaluate(facts, compiler.functions).map_err(NoItems::Invalid);
     let value = value.and_then(|value| {
         compiler.functions.count_resources(length(&value), for_each.span)?;
         Ok(value)
     });
     let found = match value.and_then(|value| repetition::items(for_each, value, import.key.as_ref(), &key_of)) {
         Ok(items) => return items,
-        Err(NoItems::Wrong(found)) => found,
+        Err(NoItems::Invalid(found)) => found,
         Err(NoItems::Unknown(field)) => vec![
             Diagnostic::error("known_too_late", format!("`{field}` of an import is unknown before planning"))
                 .at(for_each.span)
@@ -126,10 +126,10 @@ fn not_text(field: &str, template: &Template, found: &Value) -> Diagnostic {
 }
 
 fn imported_twice(address: &Address, again: Span, first: Span) -> Diagnostic {
-    let twice = Diagnostic::error("imported_twice", format!("`{address}` is imported twice"));
+    let diagnostic = Diagnostic::error("imported_twice", format!("`{address}` is imported twice"));
     let hint = "remove one of the two imports";
     match again == first {
-        true => twice.at(again).hint(format!("{hint}, or name each item in `to` with `each.key`")),
-        false => twice.at_with(again, "again here").at_with(first, "first here").hint(hint),
+        true => diagnostic.at(again).hint(format!("{hint}, or name each item in `to` with `each.key`")),
+        false => diagnostic.at_with(again, "again here").at_with(first, "first here").hint(hint),
     }
 }

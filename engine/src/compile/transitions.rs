@@ -28,21 +28,21 @@ pub struct CompiledTransitions {
 /// Combines the declarations of the stack and its blueprints. Components that were not chosen contribute none.
 pub(super) fn compile(
     compiler: &Compiler<'_>,
-    stated: &Transitions,
+    declared: &Transitions,
     components: &[CompiledComponent],
     scope: &FactScope,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> CompiledTransitions {
-    let of_blueprints = components.iter().flat_map(|component| &component.moved);
-    let moves = Moves::new(stated.moved.iter().chain(of_blueprints).cloned().collect(), diagnostics);
+    let blueprint_moves = components.iter().flat_map(|component| &component.moved);
+    let moves = Moves::new(declared.moved.iter().chain(blueprint_moves).cloned().collect(), diagnostics);
     for moved in moves.iter() {
         diagnostics.extend(moved_and_declared(moved, components));
     }
-    for forgotten in &stated.forget {
+    for forgotten in &declared.forget {
         diagnostics.extend(forgotten_and_declared(forgotten, components));
     }
-    let imports = imports::compile(compiler, &stated.imports, scope, diagnostics);
-    CompiledTransitions { moves, forget: stated.forget.clone(), imports, identified: stated.identified.clone() }
+    let imports = imports::compile(compiler, &declared.imports, scope, diagnostics);
+    CompiledTransitions { moves, forget: declared.forget.clone(), imports, identified: declared.identified.clone() }
 }
 
 /// Reports a resource that is declared at the old address of a moved one.
@@ -71,11 +71,11 @@ fn forgotten_and_declared(forgotten: &Located<Selector>, components: &[CompiledC
         Selector::Resource(address) if address.key.is_some() => return None,
         Selector::Resource(address) => declaration(address, components)?.name.span,
     };
-    Some(forgotten_still(forgotten, span))
+    Some(forgotten_but_declared(forgotten, span))
 }
 
 /// Reports a resource that is both forgotten and declared.
-pub(crate) fn forgotten_still(forgotten: &Located<Selector>, declared: Span) -> Diagnostic {
+pub(crate) fn forgotten_but_declared(forgotten: &Located<Selector>, declared: Span) -> Diagnostic {
     let message = format!("`{}` is to be forgotten and is still declared", forgotten.value);
     Diagnostic::error("forgotten_and_declared", message)
         .at(forgotten.span)

@@ -87,7 +87,7 @@ fn origin(compiler: &Compiler<'_>, name: &str) -> String {
 
 /// Returns the violations of a variable's schema. For a sensitive variable the message omits even the place.
 fn schema_faults(variable: &Variable, schema: &serde_json::Value, value: &Value) -> Vec<String> {
-    const MANY: usize = 10;
+    const MAX_ERRORS: usize = 10;
     // A schema comes from an untrusted descriptor: `offline` keeps it from opening files or URLs.
     let validator = match jsonschema::options().offline().build(schema) {
         Ok(validator) => validator,
@@ -105,7 +105,7 @@ fn schema_faults(variable: &Variable, schema: &serde_json::Value, value: &Value)
             _ => error.masked_with(format!("`{path}`")).to_string(),
         }
     };
-    errors.take(MANY).map(to_message).collect()
+    errors.take(MAX_ERRORS).map(to_message).collect()
 }
 
 fn not_of_type(variable: &Variable, found: &str) -> Diagnostic {

@@ -1,6 +1,6 @@
 //! Reading of `checks`: conditions of a resource, before or after its step, and of a stack.
 
-use super::declaration::{compile, required_words};
+use super::declaration::{compile, required_plain_text};
 use super::{Check, CheckTime};
 use crate::decode::Fields;
 use crate::diagnostic::Diagnostic;
@@ -25,7 +25,7 @@ pub(super) fn read_stack_check(node: &Node, sources: &Sources, diagnostics: &mut
 
 fn read_rest(mut fields: Fields<'_, '_>, sources: &Sources, when: CheckTime) -> Option<Check> {
     let assert = fields.required("assert").map(|entry| compile(&entry.value, sources, fields.diagnostics));
-    let error = required_words(&mut fields, "error");
+    let error = required_plain_text(&mut fields, "error");
     fields.finish();
     Some(Check { when, assert: Arc::new(assert?), error: error? })
 }

@@ -52,7 +52,7 @@ fn read_resource(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnosti
     if let Some(entry) = fields.optional("timeouts") {
         lifecycle.timeouts = Some(Box::new(read_timeouts(&entry.value, fields.diagnostics)));
     }
-    fields.known_elsewhere(&[("count", COUNT)]);
+    fields.set_foreign(&[("count", COUNT)]);
     let checks = fields.list("checks").iter();
     let checks = checks.filter_map(|item| read_resource_check(item, sources, fields.diagnostics)).collect();
     fields.finish();
@@ -217,13 +217,13 @@ fn read_output(
     }
     fields.finish();
     let label = output.label.clone().filter(|label| !matches!(label.kind, TemplateKind::Literal(_)));
-    let beside = [(link_of(&output.name.value), href), (label_of(&output.name.value), label)];
-    let beside = beside.into_iter().filter_map(|(name, value)| {
+    let link_outputs = [(link_of(&output.name.value), href), (label_of(&output.name.value), label)];
+    let link_outputs = link_outputs.into_iter().filter_map(|(name, value)| {
         let name = Located { value: name, span: output.name.span };
         Some(OutputDeclaration { name, value: value?, label: None, display: None, ..output.clone() })
     });
-    let beside: Vec<OutputDeclaration> = beside.collect();
-    std::iter::once(output).chain(beside).collect()
+    let link_outputs: Vec<OutputDeclaration> = link_outputs.collect();
+    std::iter::once(output).chain(link_outputs).collect()
 }
 
 /// Reports duplicate names in a component, and dependencies on unknown names.
@@ -250,51 +250,51 @@ pub(crate) fn check_names(declarations: &Declarations, diagnostics: &mut Vec<Dia
 }
 
 /// Maximum number of errors for which the closest name is searched; each search compares all names.
-const HELPED: usize = 20;
+const MAX_SUGGESTIONS: usize = 20;
 
 /// The error for an unknown name, with the known names as hint. `found` is the number of earlier diagnostics.
 pub(super) fn unknown_name<'a>(
     code: &'static str,
     message: String,
     name: &Located<String>,
-    what: &str,
+    kind: &str,
     known: impl Iterator<Item = &'a str> + Clone,
     found: usize,
 ) -> Diagnostic {
     let diagnostic = Diagnostic::error(code, message).at(name.span);
     if known.clone().next().is_none() {
-        return diagnostic.hint(format!("there are no {what} here: remove `{}`", name.value));
+        return diagnostic.hint(format!("there are no {kind} here: remove `{}`", name.value));
     }
     // Terraform names a resource by type and name.
     let last = name.value.rsplit('.').next().filter(|last| *last != name.value).unwrap_or_default();
     let hint = match known.clone().find(|candidate| *candidate == last) {
         Some(plain) => Some(format!("did you mean `{plain}`?")),
-        None => (found < HELPED).then(|| did_you_mean(&name.value, known.clone())).flatten(),
+        None => (found < MAX_SUGGESTIONS).then(|| did_you_mean(&name.value, known.clone())).flatten(),
     };
-    diagnostic.hint(format!("the {what} are {}", listed(known.take(20)))).maybe_hint(hint)
+    diagnostic.hint(format!("the {kind} are {}", listed(known.take(20)))).maybe_hint(hint)
 }
 
 /// Reports duplicate names. Returns the first place of each name.
 pub(crate) fn check_unique<'a>(
     names: impl Iterator<Item = &'a Located<String>>,
-    what: &str,
+    kind: &str,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> IndexMap<&'a str, &'a Located<String>> {
-    let mut seen: IndexMap<&str, &Located<String>> = IndexMap::new();
+    let mut first_places: IndexMap<&str, &Located<String>> = IndexMap::new();
     for name in names {
-        match seen.get(name.value.as_str()) {
+        match first_places.get(name.value.as_str()) {
             Some(first) => diagnostics.push(
-                Diagnostic::error("duplicate_name", format!("the {what} `{}` is declared twice", name.value))
+                Diagnostic::error("duplicate_name", format!("the {kind} `{}` is declared twice", name.value))
                     .at_with(name.span, "again here")
                     .at_with(first.span, "first here")
                     .hint("rename or remove one of the two: names must be unique across types"),
             ),
             None => {
-                seen.insert(&name.value, name);
+                first_places.insert(&name.value, name);
             }
         }
     }
-    seen
+    first_places
 }
 
 /// Compiles the field of that name.
@@ -312,14 +312,14 @@ pub(crate) fn compile(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diag
     let before = diagnostics.len();
     let template = Template::compile(node, sources, diagnostics);
     if diagnostics.len() > before {
-        let mut cut_texts = Vec::new();
-        find_cut(node, sources, &mut cut_texts);
+        let mut truncated = Vec::new();
+        find_truncated(node, sources, &mut truncated);
         let is_in = |label: &Label, text: &Span| match label.at {
             Location::Span(span) => span.source == text.source && text.start <= span.start && span.start <= text.end,
             Location::Place(_) => false,
         };
         for diagnostic in diagnostics.iter_mut().skip(before) {
-            if diagnostic.labels.first().is_some_and(|label| cut_texts.iter().any(|text| is_in(label, text))) {
+            if diagnostic.labels.first().is_some_and(|label| truncated.iter().any(|text| is_in(label, text))) {
                 diagnostic.hint = Some(
                     "put the whole value in single quotes: the ` #` in it begins a comment in plain YAML text"
                         .to_owned(),
@@ -331,17 +331,17 @@ pub(crate) fn compile(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diag
 }
 
 /// Finds texts with an open expression that end where a comment begins.
-fn find_cut(node: &Node, sources: &Sources, cut: &mut Vec<Span>) {
+fn find_truncated(node: &Node, sources: &Sources, truncated: &mut Vec<Span>) {
     match &node.kind {
-        NodeKind::List(items) => items.iter().for_each(|item| find_cut(item, sources, cut)),
-        NodeKind::Map(entries) => entries.iter().for_each(|entry| find_cut(&entry.value, sources, cut)),
+        NodeKind::List(items) => items.iter().for_each(|item| find_truncated(item, sources, truncated)),
+        NodeKind::Map(entries) => entries.iter().for_each(|entry| find_truncated(&entry.value, sources, truncated)),
         NodeKind::Text(text) => {
             let is_open = text.rsplit_once("${{").is_some_and(|(_, rest)| !rest.contains("}}"));
             let source = sources.get(node.span.source);
             let after = source.and_then(|source| source.text.get(node.span.end as usize..)).unwrap_or_default();
             let is_comment = after.trim_start_matches([' ', '\t']).starts_with('#');
             if is_open && is_comment && after.starts_with([' ', '\t']) {
-                cut.push(node.span);
+                truncated.push(node.span);
             }
         }
         _ => {}
@@ -353,7 +353,7 @@ fn holds_expression(node: &Node) -> bool {
 }
 
 /// The text of an error message. It is not evaluated, so an expression in it is an error.
-pub(crate) fn required_words(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<String> {
+pub(crate) fn required_plain_text(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<String> {
     let entry = fields.required(name)?;
     if holds_expression(&entry.value) {
         fields.diagnostics.push(
@@ -376,7 +376,7 @@ mod tests {
         let mut sources = Sources::default();
         let id = sources.add("a.yaml", text);
         let mut cut = Vec::new();
-        find_cut(&parse(id, text, &Budget::default()).unwrap(), &sources, &mut cut);
+        find_truncated(&parse(id, text, &Budget::default()).unwrap(), &sources, &mut cut);
         assert_eq!(cut, [Span::new(id, 3, 8)]);
     }
 }

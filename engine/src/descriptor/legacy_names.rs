@@ -35,14 +35,14 @@ impl Descriptor {
         let mut own = recorded.iter().filter(|row| self.is_of_product(former, row)).peekable();
         if own.peek().is_some() {
             match (own.all(is_ascii), is_same) {
-                (true, true) => self.take_former_names(&recorded),
+                (true, true) => self.apply_former_names(&recorded),
                 (true, false) => self.names = NamesRule::Ascii,
                 (false, _) => {}
             }
             return Ok(());
         }
         if is_same {
-            let shared = former.shared_before(environment, store).await?;
+            let shared = former.former_shared_rows(environment, store).await?;
             self.former.iter_mut().for_each(|former| former.shared.clone_from(&shared));
             return Ok(());
         }
@@ -54,10 +54,10 @@ impl Descriptor {
         }
         let recorded = store.components(&stack).await?;
         if recorded.iter().any(|row| self.is_of_product(former, row)) {
-            self.take_former_names(&recorded);
+            self.apply_former_names(&recorded);
             return Ok(());
         }
-        let shared = former.shared_before(environment, store).await?;
+        let shared = former.former_shared_rows(environment, store).await?;
         self.former.iter_mut().for_each(|former| former.shared.clone_from(&shared));
         Ok(())
     }
@@ -91,7 +91,7 @@ impl Descriptor {
         })
     }
 
-    fn take_former_names(&mut self, recorded: &[ComponentRow]) {
+    fn apply_former_names(&mut self, recorded: &[ComponentRow]) {
         let Some(former) = self.former.take() else { return };
         let is_recorded = |key: &String, id: Option<&String>| {
             let row = recorded.iter().find(|row| row.key == *key);
@@ -128,7 +128,11 @@ impl Descriptor {
 impl FormerNames {
     /// The shared rows that other data products of the same domain own under [`NamesRule::Ascii`]. Under that rule two
     /// domains may have the same name, so only the id of the domain counts.
-    async fn shared_before(&self, environment: &str, store: &dyn StateStore) -> Result<BTreeSet<Address>, StoreError> {
+    async fn former_shared_rows(
+        &self,
+        environment: &str,
+        store: &dyn StateStore,
+    ) -> Result<BTreeSet<Address>, StoreError> {
         let mut shared = BTreeSet::new();
         let Some(domain) = self.product.as_deref().and_then(domain_of) else { return Ok(shared) };
         let rows = store.rows(&StackId::shared(environment), &Selection::All).await?;

@@ -76,14 +76,14 @@ pub(super) fn read_timeouts(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> T
 
 fn read_duration(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<Duration> {
     let entry = fields.optional(name)?;
-    let (found, why) = match entry.value.as_text().map(|text| (text, duration::parse(text))) {
+    let (found, reason) = match entry.value.as_text().map(|text| (text, duration::parse(text))) {
         Some((_, Ok(read))) if !read.is_zero() => return Some(read),
         Some((text, Ok(_))) => (format!("`{text}`"), "expected a positive duration".to_owned()),
         Some((text, Err(error))) => (format!("`{text}`"), error.to_string()),
         None => (format!("a {}", entry.value.kind_name()), "expected a duration".to_owned()),
     };
     fields.diagnostics.push(
-        Diagnostic::error("wrong_value", format!("`{name}` is {found}: {why}"))
+        Diagnostic::error("wrong_value", format!("`{name}` is {found}: {reason}"))
             .at(entry.value.span)
             .hint("write a number with its unit: `30s`, `5m`, `1h30m`"),
     );

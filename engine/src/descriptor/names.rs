@@ -17,12 +17,12 @@ pub fn is_resource_name(name: &str) -> bool {
     is_identifier(name) && !EXPRESSION_WORDS.contains(&name)
 }
 
-/// Reports an illegal name. `what` is the kind of thing in the message: `a resource`.
-pub(super) fn check(name: &Located<String>, what: &str, diagnostics: &mut Vec<Diagnostic>) {
+/// Reports an illegal name. `kind` is the kind of thing in the message: `a resource`.
+pub(super) fn check(name: &Located<String>, kind: &str, diagnostics: &mut Vec<Diagnostic>) {
     let text = name.value.as_str();
     if !is_identifier(text) {
         diagnostics.push(
-            Diagnostic::error("illegal_name", format!("`{text}` cannot be the name of {what}"))
+            Diagnostic::error("illegal_name", format!("`{text}` cannot be the name of {kind}"))
                 .at(name.span)
                 .hint("use letters (a-z, A-Z), digits, `_` and `-`, and begin with a letter or `_`"),
         );
@@ -30,7 +30,7 @@ pub(super) fn check(name: &Located<String>, what: &str, diagnostics: &mut Vec<Di
         diagnostics.push(
             Diagnostic::error(
                 "reserved_name",
-                format!("`{text}` is a keyword of expressions and cannot be the name of {what}"),
+                format!("`{text}` is a keyword of expressions and cannot be the name of {kind}"),
             )
             .at(name.span)
             .hint("choose another name"),
@@ -48,11 +48,11 @@ pub(super) fn check_component(name: &Located<String>, diagnostics: &mut Vec<Diag
 
 /// Like [`check`], for a name that expressions read without brackets: a variable or a local. A variable may also come
 /// from an environment variable.
-pub(super) fn check_bare(name: &Located<String>, what: &str, diagnostics: &mut Vec<Diagnostic>) {
-    check(name, what, diagnostics);
+pub(super) fn check_bare(name: &Located<String>, kind: &str, diagnostics: &mut Vec<Diagnostic>) {
+    check(name, kind, diagnostics);
     if is_identifier(&name.value) && name.value.contains('-') {
         diagnostics.push(
-            Diagnostic::error("illegal_name", format!("`{}` cannot be the name of {what}", name.value))
+            Diagnostic::error("illegal_name", format!("`{}` cannot be the name of {kind}", name.value))
                 .at(name.span)
                 .hint(format!("an expression would read `-` as subtraction: use `{}`", name.value.replace('-', "_"))),
         );
@@ -80,10 +80,10 @@ pub(super) fn is_stack_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }
 
-fn reserved(name: &Located<String>, what: &str) -> Diagnostic {
+fn reserved(name: &Located<String>, kind: &str) -> Diagnostic {
     Diagnostic::error(
         "reserved_name",
-        format!("`{}` cannot be the name of {what} because shared resources use it", name.value),
+        format!("`{}` cannot be the name of {kind} because shared resources use it", name.value),
     )
     .at(name.span)
     .hint("choose another name")

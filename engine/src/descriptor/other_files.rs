@@ -42,7 +42,7 @@ pub(super) fn recognised(node: &Node, file: &str) -> Option<Diagnostic> {
     }
     let kind = text("kind").unwrap_or_default();
     let place = |key: &str| node.entry(key).map_or(first.key_span, |entry| entry.value.span);
-    let (what, hint) = match kind {
+    let (file_kind, hint) = match kind {
         "Blueprint" => ("a blueprint", "put it in a folder that `blueprints:` of terrace.yaml names"),
         "BlueprintTest" => ("a test of a blueprint", "run it: `terrace blueprints test FILE`"),
         _ => match catalog(node) {
@@ -50,7 +50,7 @@ pub(super) fn recognised(node: &Node, file: &str) -> Option<Diagnostic> {
             None => return by_keys(entries, text("id")),
         },
     };
-    Some(no_descriptor(&format!("this is {what} (`kind: {kind}`)"), hint).at(place("kind")))
+    Some(no_descriptor(&format!("this is {file_kind} (`kind: {kind}`)"), hint).at(place("kind")))
 }
 
 /// The kind and the hint of a file of the Witboost catalog, by its `apiVersion`.
@@ -77,7 +77,7 @@ fn by_keys(entries: &[Entry], id: Option<&str>) -> Option<Diagnostic> {
     let first = entries.first()?;
     let has = |key: &str| entries.iter().any(|entry| entry.key == key);
     let is_of = |urn: &str| id.is_some_and(|id| id.starts_with(urn));
-    let (what, hint) = if is_of("urn:dmb:cmp:") {
+    let (file_kind, hint) = if is_of("urn:dmb:cmp:") {
         let hint = "pass the data product that lists it under `components`, and name it in `componentIdToProvision`";
         ("a component of a data product", hint)
     } else if is_of("urn:dmb:taxonomy:") || has("taxonomyId") || entries.iter().any(is_taxonomy) {
@@ -93,7 +93,7 @@ fn by_keys(entries: &[Entry], id: Option<&str>) -> Option<Diagnostic> {
     } else {
         return None;
     };
-    Some(no_descriptor(&format!("this is {what}"), hint).at(first.key_span))
+    Some(no_descriptor(&format!("this is {file_kind}"), hint).at(first.key_span))
 }
 
 fn is_taxonomy(entry: &Entry) -> bool {
@@ -102,6 +102,6 @@ fn is_taxonomy(entry: &Entry) -> bool {
     is_kind || entry.key.eq_ignore_ascii_case("taxonomy") && entry.value.as_map().is_some()
 }
 
-fn no_descriptor(what: &str, hint: &str) -> Diagnostic {
-    Diagnostic::error("unknown_descriptor", format!("{what}, not a descriptor")).hint(hint)
+fn no_descriptor(message: &str, hint: &str) -> Diagnostic {
+    Diagnostic::error("unknown_descriptor", format!("{message}, not a descriptor")).hint(hint)
 }

@@ -4,7 +4,8 @@
 
 use super::checks::read_stack_check;
 use super::declaration::{
-    check_names, check_unique, compile, read_lookups, read_resources, read_stack_outputs, required_words, unknown_name,
+    check_names, check_unique, compile, read_lookups, read_resources, read_stack_outputs, required_plain_text,
+    unknown_name,
 };
 use super::transitions::{Transitions, read_forgotten, read_imports, read_moves};
 use super::{
@@ -210,7 +211,7 @@ fn check_default(ty: &VariableType, default: &Entry, diagnostics: &mut Vec<Diagn
 fn read_validation(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<Validation> {
     let mut fields = Fields::open(node, "a validation", diagnostics)?;
     let assert = fields.required("assert").map(|entry| compile(&entry.value, sources, fields.diagnostics));
-    let error = required_words(&mut fields, "error");
+    let error = required_plain_text(&mut fields, "error");
     fields.finish();
     Some(Validation { assert: assert?, error: error? })
 }

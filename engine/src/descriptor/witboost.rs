@@ -42,8 +42,8 @@ fn read(mut node: Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor>
     let components = take_components(&mut node);
     let product = product_of(&node);
     if product.as_map().is_none() {
-        let beside = fields_beside(&node, product).next().filter(|_| product.is_null());
-        diagnostics.push(match beside {
+        let misplaced = misplaced_fields(&node, product).next().filter(|_| product.is_null());
+        diagnostics.push(match misplaced {
             Some(field) => Diagnostic::error(
                 "wrong_type",
                 "`dataProduct` is empty, and the fields of the data product are on its level",
@@ -56,16 +56,16 @@ fn read(mut node: Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor>
         return None;
     }
     check_envelope(&node, product, diagnostics);
-    let asked = entry_ignoring_case(&node, TARGET);
+    let target_entry = entry_ignoring_case(&node, TARGET);
     let product_id = text_of(product, "id", diagnostics);
-    let beside = fields_beside(&node, product).find(|field| field.key == "components");
-    let found = collect(product, components, beside, product_id.map(|(id, _)| id), diagnostics);
-    let target = asked.map(|entry| find_target(entry, &found, diagnostics));
+    let misplaced = misplaced_fields(&node, product).find(|field| field.key == "components");
+    let found = collect(product, components, misplaced, product_id.map(|(id, _)| id), diagnostics);
+    let target = target_entry.map(|entry| find_target(entry, &found, diagnostics));
     let is_acted_on = |found: &Found| match target {
         Some(target) => target.is_some_and(|target| target.id == found.id),
         None => true,
     };
-    report_loose_ends(&found, &is_acted_on, diagnostics);
+    report_duplicate_keys(&found, &is_acted_on, diagnostics);
     let (stack, id) = read_stack_name(product, product_id, &found, product_span, diagnostics)?;
     let derived = derived(product, &id);
     if product.get("name").is_none_or(Node::is_null) && !derived.contains_key("name") {
@@ -83,7 +83,7 @@ fn read(mut node: Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor>
         .filter(|found| found.clashes_with.is_none() || is_acted_on(found))
         .map(|found| read_component(found, &keys, product_id.map(|(id, _)| id), is_acted_on(found), diagnostics))
         .collect();
-    let unlisted = asked.filter(|_| matches!(target, Some(None))).and_then(|entry| entry.value.as_text());
+    let unlisted = target_entry.filter(|_| matches!(target, Some(None))).and_then(|entry| entry.value.as_text());
     let unlisted = unlisted.zip(product_id).and_then(|(id, (product_id, _))| {
         Some(Unlisted { id: id.to_owned(), key: identifier::own_key(id, product_id)? })
     });
@@ -147,7 +147,7 @@ const FIELDS: [&str; 12] = [
 ];
 
 /// Fields of a data product that are next to `dataProduct` and missing in it.
-fn fields_beside<'n>(node: &'n Node, product: &'n Node) -> impl Iterator<Item = &'n Entry> {
+fn misplaced_fields<'n>(node: &'n Node, product: &'n Node) -> impl Iterator<Item = &'n Entry> {
     let is_wrapped = !std::ptr::eq(node, product);
     let entries = node.as_map().unwrap_or_default().iter().filter(move |_| is_wrapped);
     let is_missing = |entry: &&Entry| product.get(&entry.key).is_none_or(Node::is_null);
@@ -157,7 +157,7 @@ fn fields_beside<'n>(node: &'n Node, product: &'n Node) -> impl Iterator<Item = 
 /// Reports fields next to `dataProduct` that belong into it.
 fn check_envelope(node: &Node, product: &Node, diagnostics: &mut Vec<Diagnostic>) {
     // The caller reports misplaced components separately.
-    for field in fields_beside(node, product).filter(|field| field.key != "components") {
+    for field in misplaced_fields(node, product).filter(|field| field.key != "components") {
         let message = format!("`{}` is next to `dataProduct`, where it has no effect", field.key);
         let hint = format!("indent `{}` by two spaces below `dataProduct:`", field.key);
         diagnostics.push(Diagnostic::warning("unknown_field", message).at(field.key_span).hint(hint));
@@ -219,7 +219,7 @@ impl<'f> Keys<'f> {
 }
 
 /// Maximum number of dependencies of a component for which the closest id is searched; each search compares all ids.
-const HELPED: usize = 20;
+const MAX_SUGGESTIONS: usize = 20;
 
 /// A component found in the text.
 struct Found {
@@ -237,7 +237,7 @@ struct Found {
 fn collect(
     product: &Node,
     components: Option<Entry>,
-    beside: Option<&Entry>,
+    misplaced: Option<&Entry>,
     product_id: Option<&str>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Found> {
@@ -253,7 +253,7 @@ fn collect(
             return Vec::new();
         }
         None => {
-            if let Some(Entry { key_span, .. }) = beside {
+            if let Some(Entry { key_span, .. }) = misplaced {
                 let message = "`components` is next to `dataProduct` instead of inside";
                 let hint = "indent `components` by two spaces below `dataProduct:`";
                 diagnostics.push(Diagnostic::error(MISSING_COMPONENTS, message).at(*key_span).hint(hint));
@@ -274,12 +274,12 @@ fn collect(
     };
     let mut found = Vec::new();
     collect_from(entry, None, product_id, &mut found, diagnostics);
-    let mut seen: HashMap<String, Span> = HashMap::new();
+    let mut first_places: HashMap<String, Span> = HashMap::new();
     for component in &mut found {
-        match seen.get(&component.key) {
+        match first_places.get(&component.key) {
             Some(first) => component.clashes_with = Some(*first),
             None => {
-                seen.insert(component.key.clone(), component.id_span);
+                first_places.insert(component.key.clone(), component.id_span);
             }
         }
     }
@@ -342,15 +342,15 @@ fn name_as_id(component: &Node) -> Option<(&str, Span)> {
 }
 
 /// Finds the target component. Reports an unknown one.
-fn find_target<'f>(asked: &Entry, found: &'f [Found], diagnostics: &mut Vec<Diagnostic>) -> Option<&'f Found> {
+fn find_target<'f>(target_entry: &Entry, found: &'f [Found], diagnostics: &mut Vec<Diagnostic>) -> Option<&'f Found> {
     let known = || match found.len() {
         0 => "the data product has no components".to_owned(),
         _ => format!("components: {}", listed(found.iter().map(|found| found.id.as_str()).take(20))),
     };
-    let Some(wanted) = asked.value.as_text() else {
-        let mut diagnostic = wrong_type("`componentIdToProvision`", "the id of a component", &asked.value);
+    let Some(wanted) = target_entry.value.as_text() else {
+        let mut diagnostic = wrong_type("`componentIdToProvision`", "the id of a component", &target_entry.value);
         diagnostic.labels.clear();
-        diagnostics.push(diagnostic.at(asked.key_span).hint(known()));
+        diagnostics.push(diagnostic.at(target_entry.key_span).hint(known()));
         return None;
     };
     let target =
@@ -363,7 +363,7 @@ fn find_target<'f>(asked: &Entry, found: &'f [Found], diagnostics: &mut Vec<Diag
                 UNKNOWN_COMPONENT,
                 format!("`componentIdToProvision` names `{wanted}`, which the data product does not list"),
             )
-            .at(asked.value.span)
+            .at(target_entry.value.span)
             .hint(hint),
         );
     }
@@ -383,7 +383,7 @@ fn last_part(id: &str) -> &str {
 }
 
 /// Reports components that share a key: an error for components that are acted on, else a warning.
-fn report_loose_ends(found: &[Found], is_acted_on: &dyn Fn(&Found) -> bool, diagnostics: &mut Vec<Diagnostic>) {
+fn report_duplicate_keys(found: &[Found], is_acted_on: &dyn Fn(&Found) -> bool, diagnostics: &mut Vec<Diagnostic>) {
     for component in found {
         let Some(first) = component.clashes_with else { continue };
         let message = format!("two components have the key `{}`", component.key);
@@ -434,11 +434,11 @@ fn read_stack_name(
         diagnostic
     };
     let mut names = found.iter().map(|found| identifier::product_of(&found.id));
-    let agreed = names.next().flatten().filter(|first| names.all(|name| name.as_ref() == Some(first)));
-    let id = agreed.as_ref().map_or("urn:dmb:dp:<domain>:<product>:<major version>", |agreed| agreed.as_str());
-    let severity = if agreed.is_some() { Severity::Warning } else { Severity::Error };
+    let common_id = names.next().flatten().filter(|first| names.all(|name| name.as_ref() == Some(first)));
+    let id = common_id.as_ref().map_or("urn:dmb:dp:<domain>:<product>:<major version>", |common_id| common_id.as_str());
+    let severity = if common_id.is_some() { Severity::Warning } else { Severity::Error };
     diagnostics.push(missing(severity, format!("add `id: {id}`")));
-    let id = agreed?;
+    let id = common_id?;
     Some((identifier::stack_name(&id)?, id))
 }
 
@@ -491,8 +491,8 @@ fn read_dependencies(
         };
         let key = keys.find(text).map(ToOwned::to_owned);
         if key.is_none() {
-            let is_helped = dependencies.len() < HELPED;
-            diagnostics.push(outside(text, item.span, product_id, is_helped.then_some(keys)));
+            let has_suggestion = dependencies.len() < MAX_SUGGESTIONS;
+            diagnostics.push(outside_dependency(text, item.span, product_id, has_suggestion.then_some(keys)));
         }
         dependencies.push(Dependency { text: text.to_owned(), key, span: item.span });
     }
@@ -505,10 +505,12 @@ fn check_reads(component: &Node, keys: &Keys<'_>, product_id: Option<&str>, diag
     let is_own = |text: &str| identifier::product_of(text).is_some_and(|product| Some(product.as_str()) == product_id);
     let missing = items.iter().filter_map(|item| Some((item.as_text()?, item.span)));
     let missing = missing.filter(|(text, _)| is_own(text) && keys.find(text).is_none());
-    diagnostics.extend(missing.take(HELPED).map(|(text, span)| outside(text, span, product_id, Some(keys))));
+    diagnostics.extend(
+        missing.take(MAX_SUGGESTIONS).map(|(text, span)| outside_dependency(text, span, product_id, Some(keys))),
+    );
 }
 
-fn outside(text: &str, span: Span, product_id: Option<&str>, keys: Option<&Keys<'_>>) -> Diagnostic {
+fn outside_dependency(text: &str, span: Span, product_id: Option<&str>, keys: Option<&Keys<'_>>) -> Diagnostic {
     let is_of_this_product = identifier::product_of(text).is_some_and(|product| Some(product.as_str()) == product_id);
     let (message, hint) = if is_of_this_product {
         ("is not in this descriptor", keys.and_then(|keys| did_you_mean_id(text, keys.ids())))

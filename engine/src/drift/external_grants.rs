@@ -30,7 +30,7 @@ pub(super) async fn accessible(planner: &Planner<'_>, stack: &StackId) -> Result
 }
 
 /// The external grants on the objects of recorded grants. `known` has the managed grants of the environment.
-pub(super) async fn let_in(
+pub(super) async fn find_external_grants(
     planner: &Planner<'_>,
     stack: &StackId,
     loaded: &Loaded,
@@ -62,7 +62,7 @@ pub(super) async fn let_in(
                 let object = object(ty, &grantee.grant.identity);
                 let opening = (planner.registry, planner.seal);
                 let is_known = own.contains(&object)
-                    || known.by(planner.store, opening, &stack.environment, &object).await?.is_some();
+                    || known.manager_of(planner.store, opening, &stack.environment, &object).await?.is_some();
                 if !is_known {
                     items.push(item(stack, free_address(block, &grantee, &mut taken), &grantee));
                 }

@@ -47,32 +47,32 @@ pub(super) const JOIN: &str = "@join";
 pub(super) const ADD: &str = "@add";
 /// Wrapper of a value in a list or map literal, which charges for the copy. A second argument is the size of the
 /// literals next to it.
-pub(super) const HELD: &str = "@held";
+pub(super) const CHARGE_ELEMENT: &str = "@held";
 /// Wrapper of a key, or of a call whose result contains items of another list.
-pub(super) const MADE: &str = "@made";
+pub(super) const CHARGE_COPY: &str = "@made";
 /// Wrapper of a text before it is split; a second argument is the separator.
-pub(super) const PARTS: &str = "@parts";
+pub(super) const CHARGE_PARTS: &str = "@parts";
 
 /// The limits of an evaluation and of its stack.
 #[derive(Clone, Copy)]
-pub(super) struct Most {
+pub(super) struct ItemLimits {
     /// Maximum number of items of an evaluation.
-    pub(super) one: u64,
+    pub(super) evaluation: u64,
     /// Maximum number of items of all large values together.
-    pub(super) all: u64,
+    pub(super) stack: u64,
     /// How to raise the limits, if memory determines them.
     raise: Option<&'static str>,
 }
 
-impl Most {
-    const DEFAULT: Self = Self { one: ITEMS, all: TOTAL, raise: None };
+impl ItemLimits {
+    const DEFAULT: Self = Self { evaluation: ITEMS, stack: TOTAL, raise: None };
 
     /// The budgets under these limits.
     pub(super) fn of(limits: &Limits) -> Self {
         let count = |items: usize| u64::try_from(items).unwrap_or(u64::MAX);
-        let one = count(limits.items).min(ITEMS);
-        let all = one.saturating_mul(10).min(count(limits.values).saturating_mul(4));
-        Self { one, all, raise: (one < ITEMS).then_some(limits.raise) }
+        let evaluation = count(limits.items).min(ITEMS);
+        let stack = evaluation.saturating_mul(10).min(count(limits.values).saturating_mul(4));
+        Self { evaluation, stack, raise: (evaluation < ITEMS).then_some(limits.raise) }
     }
 }
 
@@ -80,41 +80,41 @@ impl Most {
 #[derive(Debug)]
 pub(super) enum Exceeded {
     /// The budget of an evaluation.
-    One,
+    Evaluation,
     /// The budget of a stack.
-    All,
+    Stack,
 }
 
 impl Exceeded {
-    /// The exceeded budget: the stack's, if it allowed at most `most` items.
-    fn of(most: u64) -> Self {
-        if ALLOWED.get() <= most { Self::All } else { Self::One }
+    /// The exceeded budget: the stack's, if it allowed at most `limit` items.
+    fn of(limit: u64) -> Self {
+        if RESULT_LIMIT.get() <= limit { Self::Stack } else { Self::Evaluation }
     }
 
     /// The remedy.
     pub(super) fn hint(&self) -> String {
         let less = match self {
-            Self::One => "visit fewer items, and copy smaller values",
-            Self::All => "embed less of other values: read the needed part, not the whole",
+            Self::Evaluation => "visit fewer items, and copy smaller values",
+            Self::Stack => "embed less of other values: read the needed part, not the whole",
         };
-        MOST.get().raise.map_or_else(|| less.to_owned(), |raise| format!("{less}, or {raise}"))
+        LIMITS.get().raise.map_or_else(|| less.to_owned(), |raise| format!("{less}, or {raise}"))
     }
 }
 
 impl std::fmt::Display for Exceeded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let megabytes = |items: u64| items.saturating_mul(BYTES as u64) / 1_000_000;
-        let Most { one, all, .. } = MOST.get();
+        let ItemLimits { evaluation, stack, .. } = LIMITS.get();
         match self {
-            Self::One => write!(
+            Self::Evaluation => write!(
                 f,
-                "the computation is too large: it visits or creates more than {one} items, or {} MB of text",
-                megabytes(one)
+                "the computation is too large: it visits or creates more than {evaluation} items, or {} MB of text",
+                megabytes(evaluation)
             ),
-            Self::All => write!(
+            Self::Stack => write!(
                 f,
-                "the values of the stack are too large: together they hold more than {all} items, or {} MB of text",
-                megabytes(all)
+                "the values of the stack are too large: together they hold more than {stack} items, or {} MB of text",
+                megabytes(stack)
             ),
         }
     }
@@ -125,8 +125,8 @@ impl std::error::Error for Exceeded {}
 impl From<Exceeded> for ExecutionError {
     fn from(exceeded: Exceeded) -> Self {
         let name = match exceeded {
-            Exceeded::One => NAME,
-            Exceeded::All => TOTAL_NAME,
+            Exceeded::Evaluation => NAME,
+            Exceeded::Stack => TOTAL_NAME,
         };
         Self::function_error(name, exceeded)
     }
@@ -148,17 +148,17 @@ type Counter = LocalKey<Cell<u64>>;
 
 thread_local! {
     /// Items that loops may still visit, and functions create.
-    static WALKED: Cell<u64> = const { Cell::new(ITEMS) };
+    static VISITS_LEFT: Cell<u64> = const { Cell::new(ITEMS) };
     /// Items that may still be read.
-    static READ: Cell<u64> = const { Cell::new(ITEMS) };
+    static READS_LEFT: Cell<u64> = const { Cell::new(ITEMS) };
     /// Items that may still be copied into lists, maps and sums.
-    static COPIED: Cell<u64> = const { Cell::new(ITEMS) };
+    static COPIES_LEFT: Cell<u64> = const { Cell::new(ITEMS) };
     /// Items that the result of a template may still contain.
-    static ANSWERED: Cell<u64> = const { Cell::new(ITEMS) };
+    static RESULT_LEFT: Cell<u64> = const { Cell::new(ITEMS) };
     /// Items that the stack allows the result to contain.
-    static ALLOWED: Cell<u64> = const { Cell::new(ITEMS) };
+    static RESULT_LIMIT: Cell<u64> = const { Cell::new(ITEMS) };
     /// The limits of the stack.
-    static MOST: Cell<Most> = const { Cell::new(Most::DEFAULT) };
+    static LIMITS: Cell<ItemLimits> = const { Cell::new(ItemLimits::DEFAULT) };
     /// Whether a budget was exceeded.
     static IS_SPENT: Cell<bool> = const { Cell::new(false) };
 }
@@ -166,23 +166,28 @@ thread_local! {
 /// The budgets of a template, to be transferred between threads.
 #[derive(Clone, Copy)]
 pub(super) struct Budgets {
-    answered: u64,
-    allowed: u64,
-    most: Most,
+    result_left: u64,
+    result_limit: u64,
+    limits: ItemLimits,
     is_spent: bool,
 }
 
 impl Budgets {
     /// The budgets of this thread.
     pub(super) fn of_thread() -> Self {
-        Self { answered: ANSWERED.get(), allowed: ALLOWED.get(), most: MOST.get(), is_spent: IS_SPENT.get() }
+        Self {
+            result_left: RESULT_LEFT.get(),
+            result_limit: RESULT_LIMIT.get(),
+            limits: LIMITS.get(),
+            is_spent: IS_SPENT.get(),
+        }
     }
 
     /// Sets the budgets of this thread.
     pub(super) fn resume(self) {
-        ANSWERED.set(self.answered);
-        ALLOWED.set(self.allowed);
-        MOST.set(self.most);
+        RESULT_LEFT.set(self.result_left);
+        RESULT_LIMIT.set(self.result_limit);
+        LIMITS.set(self.limits);
         IS_SPENT.set(self.is_spent);
     }
 }
@@ -190,25 +195,31 @@ impl Budgets {
 /// Evaluates with new budgets.
 pub(super) fn with_budget<T>(work: impl FnOnce() -> T) -> T {
     // Do not compute more than the result may contain, in case the stack's budget is exhausted.
-    let limit = ALLOWED.get();
-    let around = [&WALKED, &READ, &COPIED].map(|counter| (counter, counter.replace(MOST.get().one)));
+    let limit = RESULT_LIMIT.get();
+    let previous =
+        [&VISITS_LEFT, &READS_LEFT, &COPIES_LEFT].map(|counter| (counter, counter.replace(LIMITS.get().evaluation)));
     if limit <= SMALL {
-        around.iter().for_each(|(counter, _)| counter.set(limit));
+        previous.iter().for_each(|(counter, _)| counter.set(limit));
     }
     let answer = work();
-    around.into_iter().for_each(|(counter, left)| counter.set(left));
+    previous.into_iter().for_each(|(counter, left)| counter.set(left));
     answer
 }
 
 /// Evaluates a template within the stack's budget. Also returns the size of the result.
-pub(super) fn with_answer<T>(functions: &Functions, work: impl FnOnce() -> T) -> (T, u64) {
+pub(super) fn with_result_budget<T>(functions: &Functions, work: impl FnOnce() -> T) -> (T, u64) {
     let limit = functions.allowed();
-    let around = (ANSWERED.replace(limit), ALLOWED.replace(limit), MOST.replace(functions.most()), IS_SPENT.take());
+    let previous = (
+        RESULT_LEFT.replace(limit),
+        RESULT_LIMIT.replace(limit),
+        LIMITS.replace(functions.item_limits()),
+        IS_SPENT.take(),
+    );
     let answer = work();
-    let size = limit.saturating_sub(ANSWERED.replace(around.0));
-    ALLOWED.set(around.1);
-    MOST.set(around.2);
-    if IS_SPENT.replace(around.3) {
+    let size = limit.saturating_sub(RESULT_LEFT.replace(previous.0));
+    RESULT_LIMIT.set(previous.1);
+    LIMITS.set(previous.2);
+    if IS_SPENT.replace(previous.3) {
         functions.limits().exceed();
     }
     (answer, size)
@@ -219,7 +230,7 @@ pub(super) fn with_answer<T>(functions: &Functions, work: impl FnOnce() -> T) ->
 /// # Errors
 /// When the budget is exceeded.
 pub(super) fn charge(items: usize) -> Result<(), Exceeded> {
-    take(&WALKED, items).map_err(|Spent| Exceeded::of(SMALL))
+    take(&VISITS_LEFT, items).map_err(|Spent| Exceeded::of(SMALL))
 }
 
 /// Marker of an exhausted counter.
@@ -234,23 +245,23 @@ fn take(counter: &'static Counter, items: usize) -> Result<(), Spent> {
 }
 
 /// Charges for items that are read.
-pub(super) fn read(items: usize) -> Result<(), Exceeded> {
-    take(&READ, items).map_err(|Spent| Exceeded::of(SMALL))
+pub(super) fn charge_read(items: usize) -> Result<(), Exceeded> {
+    take(&READS_LEFT, items).map_err(|Spent| Exceeded::of(SMALL))
 }
 
 /// Charges for items of the result.
-pub(super) fn answer(items: usize) -> Result<(), Exceeded> {
-    take(&ANSWERED, items).map_err(|Spent| Exceeded::of(MOST.get().one.saturating_sub(1)))
+pub(super) fn charge_result(items: usize) -> Result<(), Exceeded> {
+    take(&RESULT_LEFT, items).map_err(|Spent| Exceeded::of(LIMITS.get().evaluation.saturating_sub(1)))
 }
 
 /// Charges for copied items.
-pub(super) fn copy(items: usize) -> Result<(), Exceeded> {
-    take(&COPIED, items).map_err(|Spent| Exceeded::of(SMALL))
+pub(super) fn charge_copy(items: usize) -> Result<(), Exceeded> {
+    take(&COPIES_LEFT, items).map_err(|Spent| Exceeded::of(SMALL))
 }
 
 /// Charges for a value that is returned as it is.
-pub(super) fn answer_value(value: &Value) -> Result<(), Exceeded> {
-    answer(measure::of_value(value))
+pub(super) fn charge_result_value(value: &Value) -> Result<(), Exceeded> {
+    charge_result(measure::of_value(value))
 }
 
 /// The cost of a text, in items.
@@ -293,31 +304,33 @@ pub(super) fn charge_size(size: usize) -> Result<(), Exceeded> {
 
 /// Charges for a value that is put into a list or a map. A new list is moved instead of copied, and its items were
 /// charged when it was created.
-pub(super) fn held<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+pub(super) fn charge_element<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let mut arguments = arguments.into_iter();
     let Some(value) = arguments.next() else { return Err(ExecutionError::invalid_argument_count(1, 0)) };
     let literals = arguments.next();
     let literals = literals.as_ref().and_then(|count| count.downcast_ref::<CelInt>()).map(|count| *count.inner());
     let is_moved = matches!(value, CowVal::Owned(_)) && measure::has_items(value.as_ref());
     let size = if is_moved { 0 } else { measure::of_cel(value.as_ref()) };
-    copy(size.saturating_add(1).saturating_add(literals.and_then(|count| usize::try_from(count).ok()).unwrap_or(0)))?;
+    charge_copy(
+        size.saturating_add(1).saturating_add(literals.and_then(|count| usize::try_from(count).ok()).unwrap_or(0)),
+    )?;
     Ok(value)
 }
 
 /// Charges for a value that is copied, or was just created by copying.
-pub(super) fn made<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+pub(super) fn charge_copied<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let Some(value) = arguments.pop() else { return Err(ExecutionError::invalid_argument_count(1, 0)) };
-    copy_of(value.as_ref())?;
+    charge_copy_of(value.as_ref())?;
     Ok(value)
 }
 
 /// Charges for a copy of a value.
-pub(super) fn copy_of(value: &dyn Val) -> Result<(), Exceeded> {
-    copy(measure::of_cel(value))
+pub(super) fn charge_copy_of(value: &dyn Val) -> Result<(), Exceeded> {
+    charge_copy(measure::of_cel(value))
 }
 
 /// Charges for a text before it is split.
-pub(super) fn parts<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+pub(super) fn charge_parts<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let mut arguments = arguments.into_iter();
     let Some(value) = arguments.next() else { return Err(ExecutionError::invalid_argument_count(1, 0)) };
     if let Some(text) = value.downcast_ref::<CelString>().map(CelString::inner) {
@@ -327,7 +340,7 @@ pub(super) fn parts<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b,
             Some(separator) if !separator.is_empty() => text.matches(separator).count() + 1,
             _ => text.len(),
         };
-        copy(parts.saturating_add(text_size(text.len())))?;
+        charge_copy(parts.saturating_add(text_size(text.len())))?;
     }
     Ok(value)
 }
@@ -343,7 +356,7 @@ pub(super) fn add<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, '
     }
     let size = measure::of_cel(left.as_ref()).saturating_add(measure::of_cel(right.as_ref()));
     if size > 0 {
-        copy(size)?;
+        charge_copy(size)?;
     }
     let adder = left.as_adder().ok_or_else(|| no_overload(operators::ADD, &arguments))?;
     Ok(CowVal::Owned(adder.add(right.as_ref())?.into_owned()))
@@ -355,15 +368,15 @@ pub(super) fn replace<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'
     let (text, from, to, most) = match arguments.as_slice() {
         [text, from, to] => (text, from, to, None),
         [text, from, to, most] => (text, from, to, Some(most)),
-        others => return Err(ExecutionError::invalid_argument_count(3, others.len())),
+        arguments => return Err(ExecutionError::invalid_argument_count(3, arguments.len())),
     };
     let mismatch = || no_overload("replace", &arguments);
     let [text, from, to] = [text, from, to].map(|argument| argument.downcast_ref::<CelString>().map(CelString::inner));
     let (Some(text), Some(from), Some(to)) = (text, from, to) else { return Err(mismatch()) };
     let most = most.map(|most| most.downcast_ref::<CelInt>().map(|most| *most.inner()).ok_or_else(mismatch));
     let most = most.transpose()?.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
-    let made = text.matches(from).take(most).count().saturating_mul(to.len());
-    charge_text(text.len().saturating_add(made))?;
+    let added = text.matches(from).take(most).count().saturating_mul(to.len());
+    charge_text(text.len().saturating_add(added))?;
     Ok(CowVal::owned(CelString::from(text.replacen(from, to, most))))
 }
 
@@ -373,7 +386,7 @@ pub(super) fn join<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 
     let (list, separator) = match arguments.as_slice() {
         [list] => (list, ""),
         [list, separator] => (list, separator.downcast_ref::<CelString>().ok_or_else(mismatch)?.inner()),
-        others => return Err(ExecutionError::invalid_argument_count(2, others.len())),
+        arguments => return Err(ExecutionError::invalid_argument_count(2, arguments.len())),
     };
     let list = list.downcast_ref::<CelList>().ok_or_else(mismatch)?.inner();
     let texts: Option<Vec<&str>> =

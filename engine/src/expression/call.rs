@@ -58,13 +58,13 @@ impl Call {
         with_budget(|| {
             for argument in &arguments {
                 let size = measure::of_value(argument);
-                budget::read(size).ok()?;
+                budget::charge_read(size).ok()?;
                 budget::charge_size(size).ok()?;
             }
             let mut value = function(&arguments).ok()?;
             let size = measure::of_value(&value);
-            budget::copy(size).ok()?;
-            budget::answer(size).ok()?;
+            budget::charge_copy(size).ok()?;
+            budget::charge_result(size).ok()?;
             program.order(&mut value, scope);
             Some(value)
         })
@@ -84,7 +84,8 @@ impl Argument {
             }
             Ok(_) => None,
             Err(missing)
-                if !missing.is_sensitive && missing.led.zip(first).is_some_and(|(led, first)| led >= first) =>
+                if !missing.is_sensitive
+                    && missing.resolved_steps.zip(first).is_some_and(|(resolved, first)| resolved >= first) =>
             {
                 Some(Cow::Owned(Value::Null))
             }

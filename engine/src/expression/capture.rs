@@ -93,7 +93,7 @@ impl Captured {
                 Ok(value) => json!({ "value": encode(value, sealing)? }),
                 Err(missing) => json!({
                     "missing": missing.message, "hint": missing.hint,
-                    "led": missing.led, "sensitive": missing.is_sensitive,
+                    "led": missing.resolved_steps, "sensitive": missing.is_sensitive,
                 }),
             };
             Ok((path.clone(), entry))
@@ -112,12 +112,12 @@ impl Captured {
             let captured = match entry.get("value") {
                 Some(value) => Ok(decode(value.clone(), sealing)?),
                 None => {
-                    let led = entry.get("led").and_then(serde_json::Value::as_u64);
+                    let resolved_steps = entry.get("led").and_then(serde_json::Value::as_u64);
                     let is_sensitive = entry.get("sensitive").and_then(serde_json::Value::as_bool);
                     Err(Missing {
                         message: text("missing").ok_or_else(damaged)?,
                         hint: text("hint"),
-                        led: led.and_then(|led| usize::try_from(led).ok()),
+                        resolved_steps: resolved_steps.and_then(|steps| usize::try_from(steps).ok()),
                         is_sensitive: is_sensitive.unwrap_or_default(),
                     })
                 }
@@ -132,7 +132,7 @@ impl Scope for Captured {
     fn resolve(&self, root: &str, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
         match self.find(root, steps) {
             Some((path, Ok(value), rest)) => {
-                descend(value, path, rest).map_err(|missing| missing.after(steps.len() - rest.len()))
+                descend(value, path, rest).map_err(|missing| missing.preceded_by(steps.len() - rest.len()))
             }
             Some((_, Err(missing), _)) => Err(missing.clone()),
             None => Err(Missing::new(format!("`{}` was not captured", printed(root, steps)))),

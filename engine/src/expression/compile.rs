@@ -5,8 +5,8 @@
 //! reads a value only when CEL reaches it (`has(a.b) ? a.b : "none"`), and knows which values were read.
 
 use super::budget;
+use super::budget_checks::{add_call_check, add_element_checks, literal_size};
 use super::call::Call;
-use super::counted::{charged, hold, literal_size};
 use super::functions::{self, Style, environment};
 use super::needed::{self, Needed};
 use super::path::{self, is_type_name};
@@ -202,7 +202,7 @@ impl Reader<'_> {
             Expr::Call(call) => {
                 self.visit_call(call, at)?;
                 if MAKES_LISTS.contains(&call.func_name.as_str()) {
-                    wrap(node, budget::MADE);
+                    wrap(node, budget::CHARGE_COPY);
                 }
                 Ok(())
             }
@@ -211,7 +211,7 @@ impl Reader<'_> {
                 self.depth += 1;
                 list.elements.iter_mut().try_for_each(|element| self.visit(element))?;
                 self.depth -= 1;
-                hold(list.elements.iter_mut().collect(), 0);
+                add_element_checks(list.elements.iter_mut().collect(), 0);
                 Ok(())
             }
             Expr::Map(map) => self.visit_map(map, at),
@@ -231,7 +231,7 @@ impl Reader<'_> {
                 self.bound.truncate(outer);
                 self.depth -= 3;
                 if !matches!(comprehension.accu_init.expr, Expr::Literal(_) | Expr::List(_)) {
-                    wrap(node, budget::MADE);
+                    wrap(node, budget::CHARGE_COPY);
                 }
                 visited
             }
@@ -258,12 +258,12 @@ impl Reader<'_> {
             self.visit(&mut entry.value)?;
             match literal_size(&entry.key) {
                 Some(size) => keys += size,
-                None => wrap(&mut entry.key, budget::MADE),
+                None => wrap(&mut entry.key, budget::CHARGE_COPY),
             }
             values.push(&mut entry.value);
         }
         self.depth -= 1;
-        hold(values, keys);
+        add_element_checks(values, keys);
         Ok(())
     }
 
@@ -284,12 +284,12 @@ impl Reader<'_> {
             self.named_by.push(provider.inner().to_owned());
         }
         call.args.iter_mut().try_for_each(|argument| self.visit(argument))?;
-        charged(call);
+        add_call_check(call);
         if let ("string", None, Some(value)) = (call.func_name.as_str(), &call.target, call.args.first_mut()) {
             wrap(value, AS_TEXT);
         }
         if let (operators::INDEX, [base, index]) = (call.func_name.as_str(), call.args.as_mut_slice())
-            && is_looked_up(&base.expr)
+            && is_variable(&base.expr)
             && !matches!(index.expr, Expr::Literal(_))
         {
             wrap(index, KEY);
@@ -410,10 +410,10 @@ impl Reader<'_> {
 }
 
 /// True for a variable or its field: reading it twice costs nothing.
-pub(super) fn is_looked_up(tree: &Expr) -> bool {
+pub(super) fn is_variable(tree: &Expr) -> bool {
     match tree {
         Expr::Ident(_) => true,
-        Expr::Select(select) => !select.test && is_looked_up(&select.operand.expr),
+        Expr::Select(select) => !select.test && is_variable(&select.operand.expr),
         _ => false,
     }
 }

@@ -38,12 +38,12 @@ impl Expression {
     pub(super) fn evaluate(&self, scope: &dyn Scope, functions: &Functions) -> Result<Value, Diagnostic> {
         let answer = match &self.program {
             Program::Path(path) => match path.read(scope) {
-                Ok(read) => {
-                    budget::answer_value(&read.value).map_err(Failure::from).map(|()| match read.value.into_owned() {
+                Ok(read) => budget::charge_result_value(&read.value).map_err(Failure::from).map(|()| {
+                    match read.value.into_owned() {
                         value if read.is_key_sensitive => Value::sensitive(value),
                         value => value,
-                    })
-                }
+                    }
+                }),
                 Err(missing) => Err(Failure::from(missing)),
             },
             Program::Cel(program) => {
@@ -91,7 +91,7 @@ impl Cel {
             Value::Unknown
         } else {
             match answer {
-                Ok(answer) => bridge::from_cel(answer.as_ref(), &budget::answer)?,
+                Ok(answer) => bridge::from_cel(answer.as_ref(), &budget::charge_result)?,
                 Err(error) => return Err(failure::describe(&error, |number| variables.missing(number), is_sensitive)),
             }
         };
@@ -170,8 +170,8 @@ impl<'a> Variables<'a> {
             }
             let needed = self.program.needed.get(number).unwrap_or(&Needed::Whole);
             let built = match read.value {
-                Cow::Borrowed(value) => bridge::borrowed(value, needed, &self.touched, &budget::read),
-                Cow::Owned(value) => bridge::owned(&value, needed, &self.touched, &budget::read),
+                Cow::Borrowed(value) => bridge::borrowed(value, needed, &self.touched, &budget::charge_read),
+                Cow::Owned(value) => bridge::owned(&value, needed, &self.touched, &budget::charge_read),
             };
             built.map_err(|exceeded| Missing::new(exceeded.to_string()).hint(exceeded.hint()))
         }))
@@ -205,7 +205,7 @@ impl<'a> Variables<'a> {
                 self.touch_if_open(number);
                 Some(CelOptional::of(value.clone_as_boxed()))
             }
-            Err(missing) if missing.led.is_some_and(|led| led >= first) => {
+            Err(missing) if missing.resolved_steps.is_some_and(|resolved| resolved >= first) => {
                 if missing.is_sensitive {
                     self.is_sensitive.store(true, Ordering::Relaxed);
                 }
@@ -222,11 +222,11 @@ impl<'a> Variables<'a> {
         if !path.read(self.scope).is_ok_and(|read| read.value.is_unknown()) {
             return;
         }
-        let around =
+        let parent =
             path.steps.split_last().map(|(_, steps)| Reference { root: path.root.clone(), steps: steps.to_vec() });
         // A parent that cannot be read (a saved plan has only the path itself) counts as unknown.
-        let is_there = around.is_some_and(|it| it.read(self.scope).is_ok_and(|read| !read.value.is_unknown()));
-        if !is_there {
+        let exists = parent.is_some_and(|it| it.read(self.scope).is_ok_and(|read| !read.value.is_unknown()));
+        if !exists {
             self.touched.set();
         }
     }

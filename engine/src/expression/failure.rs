@@ -92,10 +92,10 @@ pub(super) fn describe(
         }
         ExecutionError::DuplicateKey(_) => Failure::new("a map has the same key twice").hint("remove one of them"),
         ExecutionError::FunctionError { function, message } if function == budget::NAME => {
-            Failure::new(message.clone()).hint(Exceeded::One.hint())
+            Failure::new(message.clone()).hint(Exceeded::Evaluation.hint())
         }
         ExecutionError::FunctionError { function, message } if function == budget::TOTAL_NAME => {
-            Failure::new(message.clone()).hint(Exceeded::All.hint())
+            Failure::new(message.clone()).hint(Exceeded::Stack.hint())
         }
         ExecutionError::FunctionError { function, .. } if is_sensitive => {
             Failure::new(format!("`{function}` does not accept its arguments"))

@@ -15,13 +15,13 @@ mod serialise;
 pub use registry::{FUNCTIONS, FunctionDoc, Style};
 
 use super::bridge::{self, Touched};
-use super::budget::{self, Most};
+use super::budget::{self, ItemLimits};
 use super::compile::{AS_TEXT, IN_ORDER, KEY};
 use super::decimal;
 use super::needed::Needed;
 use crate::diagnostic::Diagnostic;
 use crate::digest::sha256;
-use crate::limits::{Counted, Limits};
+use crate::limits::{Limits, ResourceCounter};
 use crate::naming::NamesRule;
 use crate::source::Span;
 use cel::common::types::{DYN_TYPE, Type};
@@ -55,8 +55,8 @@ fn extended() -> Result<Env, DeclarationError> {
     environment.add_extension(extensions::math)?;
     environment.add_overload(IN_ORDER, "in_order", vec![DYN_TYPE], bridge::in_order)?;
     environment.add_overload(budget::ADD, "add", dynamic(2), budget::add)?;
-    environment.add_overload(budget::PARTS, "parts", vec![DYN_TYPE], budget::parts)?;
-    environment.add_overload(budget::PARTS, "parts_between", dynamic(2), budget::parts)?;
+    environment.add_overload(budget::CHARGE_PARTS, "parts", vec![DYN_TYPE], budget::charge_parts)?;
+    environment.add_overload(budget::CHARGE_PARTS, "parts_between", dynamic(2), budget::charge_parts)?;
     environment.add_overload(KEY, "key", dynamic(2), bridge::key)?;
     environment.add_overload(AS_TEXT, "as_text", vec![DYN_TYPE], decimal::as_text)?;
     environment.add_overload(budget::REPLACE, "replace", dynamic(3), budget::replace)?;
@@ -90,7 +90,7 @@ pub struct Functions {
     left: Option<AtomicU64>,
     limits: Limits,
     /// Counts the resources of the stack.
-    resources: Counted,
+    resources: ResourceCounter,
 }
 
 impl std::fmt::Debug for Functions {
@@ -109,20 +109,21 @@ impl Functions {
         identities: BTreeMap<String, IdentityRule>,
         identity_table: IdentityTable,
     ) -> Self {
-        Registering::standard(sql_types, sql_readers, identities, identity_table).done()
+        FunctionsBuilder::standard(sql_types, sql_readers, identities, identity_table).build()
     }
 
     /// Builds functions for the configuration: `file` reads files with the given function.
     #[must_use]
     pub fn with_files(read: impl Fn(&str) -> Result<String, String> + Send + Sync + 'static) -> Self {
-        let mut functions = Registering::standard(BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut functions =
+            FunctionsBuilder::standard(BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         functions.add("file", move |arguments| read(one_text(arguments)?).map(Value::from));
-        functions.done()
+        functions.build()
     }
 
     /// Returns the same functions for a stack: its values share a budget, and its names follow one rule.
     pub(crate) fn of_stack(&self, names: NamesRule) -> Self {
-        let within = self.within(self.most().all);
+        let within = self.within(self.item_limits().stack);
         match names {
             NamesRule::Latin => within,
             NamesRule::Ascii => Self { left: within.left, ..self.by_rule(names) },
@@ -131,7 +132,7 @@ impl Functions {
 
     /// Returns the same functions with another naming rule.
     pub(crate) fn by_rule(&self, names: NamesRule) -> Self {
-        let Self { root, own, .. } = Registering::of(Arc::clone(&self.inputs), names).done();
+        let Self { root, own, .. } = FunctionsBuilder::of(Arc::clone(&self.inputs), names).build();
         Self { root, own, ..self.bounded(self.limits.clone()) }
     }
 
@@ -144,7 +145,7 @@ impl Functions {
             inputs: Arc::clone(&self.inputs),
             left: Some(AtomicU64::new(total)),
             limits: self.limits.clone(),
-            resources: Counted::default(),
+            resources: ResourceCounter::default(),
         }
     }
 
@@ -158,7 +159,7 @@ impl Functions {
             inputs: Arc::clone(&self.inputs),
             left: None,
             limits,
-            resources: Counted::default(),
+            resources: ResourceCounter::default(),
         }
     }
 
@@ -192,12 +193,12 @@ impl Functions {
     /// The maximum size of the next value.
     pub(super) fn allowed(&self) -> u64 {
         let left = self.left.as_ref().map_or(u64::MAX, |left| left.load(Ordering::Relaxed));
-        left.saturating_add(budget::SMALL).min(self.most().one)
+        left.saturating_add(budget::SMALL).min(self.item_limits().evaluation)
     }
 
     /// The budgets of a stack.
-    pub(super) fn most(&self) -> Most {
-        Most::of(&self.limits)
+    pub(super) fn item_limits(&self) -> ItemLimits {
+        ItemLimits::of(&self.limits)
     }
 
     /// Subtracts the size of a value from the stack's budget.
@@ -220,7 +221,7 @@ impl Functions {
 }
 
 /// A builder of [`Functions`].
-struct Registering {
+struct FunctionsBuilder {
     root: Context<'static, 'static>,
     own: BTreeMap<&'static str, Arc<Own>>,
     identities: Arc<Identities>,
@@ -234,7 +235,7 @@ struct Inputs {
     identities: Arc<Identities>,
 }
 
-impl Registering {
+impl FunctionsBuilder {
     /// Builds the standard functions.
     fn standard(
         sql_types: BTreeMap<String, SqlType>,
@@ -285,12 +286,13 @@ impl Registering {
             known.known(principals, text(provider)?)
         });
         // Registered without overloads: the choice of an overload would touch the type of unknown values.
-        functions.register(budget::HELD, Box::new(|call| budget::held(std::mem::take(&mut call.args))));
-        functions.register(budget::MADE, Box::new(|call| budget::made(std::mem::take(&mut call.args))));
+        functions
+            .register(budget::CHARGE_ELEMENT, Box::new(|call| budget::charge_element(std::mem::take(&mut call.args))));
+        functions.register(budget::CHARGE_COPY, Box::new(|call| budget::charge_copied(std::mem::take(&mut call.args))));
         functions
     }
 
-    fn done(self) -> Functions {
+    fn build(self) -> Functions {
         Functions {
             root: Arc::new(self.root),
             own: Arc::new(self.own),
@@ -298,7 +300,7 @@ impl Registering {
             inputs: self.inputs,
             left: None,
             limits: Limits::default(),
-            resources: Counted::default(),
+            resources: ResourceCounter::default(),
         }
     }
 
@@ -319,7 +321,7 @@ impl Registering {
                 arguments.push(Cow::Owned(argument));
             }
             let answer = function(&arguments).map_err(failed)?;
-            Ok(CowVal::Owned(bridge::owned(&answer, &Needed::Whole, &Touched::default(), &budget::copy)?))
+            Ok(CowVal::Owned(bridge::owned(&answer, &Needed::Whole, &Touched::default(), &budget::charge_copy)?))
         });
         self.register(name, boxed);
     }

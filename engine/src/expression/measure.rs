@@ -9,7 +9,7 @@ use std::cell::Cell;
 use terrace_provider::Value;
 
 /// Larger than any budget: measuring stops here.
-const ENOUGH: usize = 64 * ITEMS as usize;
+const MAX_SIZE: usize = 64 * ITEMS as usize;
 
 thread_local! {
     static IS_MEASURING: Cell<bool> = const { Cell::new(false) };
@@ -34,7 +34,7 @@ fn add_value(value: &Value, size: &mut usize) {
         Value::List(items) => {
             *size += items.len();
             for item in items {
-                if *size > ENOUGH {
+                if *size > MAX_SIZE {
                     return;
                 }
                 add_value(item, size);
@@ -43,7 +43,7 @@ fn add_value(value: &Value, size: &mut usize) {
         Value::Map(entries) => {
             *size += entries.len();
             for (key, value) in entries {
-                if *size > ENOUGH {
+                if *size > MAX_SIZE {
                     return;
                 }
                 *size += text_size(key.len());
@@ -56,7 +56,7 @@ fn add_value(value: &Value, size: &mut usize) {
 
 /// The size of a CEL value.
 pub(super) fn of_cel(value: &dyn Val) -> usize {
-    quietly(|| {
+    while_measuring(|| {
         let mut size = 0;
         add_cel(value, &mut size);
         size
@@ -65,13 +65,13 @@ pub(super) fn of_cel(value: &dyn Val) -> usize {
 
 /// True for a list or a map of CEL.
 pub(super) fn has_items(value: &dyn Val) -> bool {
-    quietly(|| value.downcast_ref::<CelList>().is_some() || value.downcast_ref::<CelMap>().is_some())
+    while_measuring(|| value.downcast_ref::<CelList>().is_some() || value.downcast_ref::<CelMap>().is_some())
 }
 
-fn quietly<T>(look: impl FnOnce() -> T) -> T {
-    let around = IS_MEASURING.replace(true);
-    let answer = look();
-    IS_MEASURING.set(around);
+fn while_measuring<T>(work: impl FnOnce() -> T) -> T {
+    let previous = IS_MEASURING.replace(true);
+    let answer = work();
+    IS_MEASURING.set(previous);
     answer
 }
 
@@ -81,7 +81,7 @@ fn add_cel(value: &dyn Val, size: &mut usize) {
     } else if let Some(list) = value.downcast_ref::<CelList>() {
         *size += list.inner().len();
         for item in list.inner() {
-            if *size > ENOUGH {
+            if *size > MAX_SIZE {
                 return;
             }
             add_cel(item.as_ref(), size);
@@ -89,7 +89,7 @@ fn add_cel(value: &dyn Val, size: &mut usize) {
     } else if let Some(map) = value.downcast_ref::<CelMap>() {
         *size += map.inner().len();
         for (key, value) in map.inner() {
-            if *size > ENOUGH {
+            if *size > MAX_SIZE {
                 return;
             }
             if let CelMapKey::String(key) = key {

@@ -256,7 +256,7 @@ pub fn descend<'a>(value: &'a Value, from: &str, steps: &[ReferenceStep]) -> Res
                 .unwrap_or_default()
                 .iter()
                 .fold(from.to_owned(), |path, step| format!("{path}{step}"));
-            return Err(missing(value, &existing, step, is_sensitive).led(done));
+            return Err(missing(value, &existing, step, is_sensitive).with_resolved_steps(done));
         };
         value = next;
     }

@@ -1,6 +1,6 @@
 //! Templates: compilation and evaluation of YAML with expressions.
 
-use super::budget::{self, TooDeep, with_answer};
+use super::budget::{self, TooDeep, with_result_budget};
 use super::compile::Program;
 use super::locate::locate;
 use super::split::{self, Piece};
@@ -67,7 +67,7 @@ impl Template {
             return Ok(value.clone());
         }
         functions.limits().check_time(self.span).map_err(|error| vec![error])?;
-        let (answer, size) = with_answer(functions, || self.evaluate_within(scope, functions));
+        let (answer, size) = with_result_budget(functions, || self.evaluate_within(scope, functions));
         functions.spend(size);
         let value = answer?;
         match value.is_too_deep().then(|| self.expressions().next()).flatten() {
@@ -264,7 +264,7 @@ fn evaluate_text(parts: &[TextPart], scope: &dyn Scope, functions: &Functions) -
             TextPart::Expression(expression) => expression,
         };
         // Charge only for the text that is inserted, not for the value that it comes from.
-        match with_answer(functions, || expression.evaluate(scope, functions)).0 {
+        match with_result_budget(functions, || expression.evaluate(scope, functions)).0 {
             Ok(value) => {
                 is_unknown |= value.has_unknown();
                 is_sensitive |= value.has_sensitive();
@@ -286,7 +286,7 @@ fn evaluate_text(parts: &[TextPart], scope: &dyn Scope, functions: &Functions) -
 fn push(text: &mut String, value: &Value, expression: &Expression) -> Result<(), Box<Diagnostic>> {
     match value.exposed() {
         Value::String(part) => {
-            if let Err(exceeded) = budget::answer(budget::text_size(part.len())) {
+            if let Err(exceeded) = budget::charge_result(budget::text_size(part.len())) {
                 let diagnostic = expression.diagnose("expression_failed", exceeded.to_string());
                 return Err(Box::new(diagnostic.hint(exceeded.hint())));
             }

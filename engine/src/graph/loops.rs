@@ -42,24 +42,24 @@ pub(crate) fn explain<N>(
 
 /// Finds a cycle through `start`: each node with the place of the edge that leads to it.
 fn find<N>(edges: &DiGraph<N, Span>, start: NodeIndex, members: &HashSet<NodeIndex>) -> Vec<(NodeIndex, Span)> {
-    let mut came_from: HashMap<NodeIndex, (NodeIndex, Span)> = HashMap::new();
+    let mut predecessors: HashMap<NodeIndex, (NodeIndex, Span)> = HashMap::new();
     let mut queue = VecDeque::from([start]);
     while let Some(node) = queue.pop_front() {
         for edge in edges.edges(node) {
             let target = edge.target();
-            if !members.contains(&target) || came_from.contains_key(&target) {
+            if !members.contains(&target) || predecessors.contains_key(&target) {
                 continue;
             }
-            came_from.insert(target, (node, *edge.weight()));
+            predecessors.insert(target, (node, *edge.weight()));
             queue.push_back(target);
         }
-        if came_from.contains_key(&start) {
+        if predecessors.contains_key(&start) {
             break;
         }
     }
     let mut path = Vec::new();
     let mut at = start;
-    while let Some((previous, span)) = came_from.get(&at) {
+    while let Some((previous, span)) = predecessors.get(&at) {
         path.push((at, *span));
         at = *previous;
         if at == start {

@@ -38,13 +38,13 @@ impl Planner<'_> {
             if let Some(requested) = requested {
                 let is_recorded = recorded.iter().any(|row| row.key == requested.component);
                 let component = stack.components.iter().find(|component| component.key == requested.component);
-                refused.extend(component.and_then(|component| refuses_access(component, is_recorded)));
+                refused.extend(component.and_then(|component| access_error(component, is_recorded)));
             }
             let mut known: BTreeMap<String, Access> =
                 recorded.into_iter().filter_map(|row| Some((row.key, row.access?))).collect();
             if let Some(Grantees { component, access }) = requested.cloned() {
-                let has_now = known.get(&component).map(|access| access.principals.as_slice()).unwrap_or_default();
-                refused.extend(misread(&access, has_now));
+                let current = known.get(&component).map(|access| access.principals.as_slice()).unwrap_or_default();
+                refused.extend(ambiguous_principals(&access, current));
                 known.insert(component, access);
             }
             if known.is_empty() {
@@ -63,8 +63,8 @@ impl Planner<'_> {
 
     /// Warns about principals that a provider of the component's grants cannot name. They get no access; the other principals do.
     fn unknown_principals(&self, component: &CompiledComponent, access: &Access) -> Vec<Diagnostic> {
-        let warn = |(principal, provider, why): (&String, &str, String)| {
-            let message = format!("`{principal}` gets no access to `{}`: {why}", component.key);
+        let warn = |(principal, provider, reason): (&String, &str, String)| {
+            let message = format!("`{principal}` gets no access to `{}`: {reason}", component.key);
             let hint =
                 format!("map the principal to its name in {provider} with `identities.table` of the configuration");
             Diagnostic::warning("unknown_principal", message).at(component.span).hint(hint)
@@ -74,7 +74,7 @@ impl Planner<'_> {
 }
 
 /// The providers that have to name a component's principals: those in a resource's expressions, or else the resource's provider.
-fn letting_in<'r>(component: &'r CompiledComponent, registry: &'r Registry) -> BTreeSet<&'r str> {
+fn grant_providers<'r>(component: &'r CompiledComponent, registry: &'r Registry) -> BTreeSet<&'r str> {
     let mut providers = BTreeSet::new();
     for declaration in &component.acl.resources {
         let mut named = templates(declaration).flat_map(Template::named_by).peekable();
@@ -93,7 +93,7 @@ fn unnamed<'a, 'p>(
     registry: &'p Registry,
     functions: &Functions,
 ) -> Vec<(&'a String, &'p str, String)> {
-    let providers = letting_in(component, registry).into_iter();
+    let providers = grant_providers(component, registry).into_iter();
     let pairs = providers.flat_map(|provider| access.principals.iter().map(move |principal| (principal, provider)));
     pairs
         .filter_map(|(principal, provider)| Some((principal, provider, functions.identity(principal, provider).err()?)))
@@ -102,44 +102,44 @@ fn unnamed<'a, 'p>(
 
 /// The principals that get no access to a component because no provider of its grants can name them, with the reasons.
 #[must_use]
-pub fn let_in_nowhere<'a>(
+pub fn principals_without_access<'a>(
     component: &CompiledComponent,
     access: &'a Access,
     registry: &Registry,
     functions: &Functions,
 ) -> BTreeMap<&'a str, String> {
-    let providers = letting_in(component, registry).len();
-    let mut nowhere: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (principal, _, why) in unnamed(component, access, registry, functions) {
-        nowhere.entry(principal).or_default().push(why);
+    let providers = grant_providers(component, registry).len();
+    let mut without_access: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (principal, _, reason) in unnamed(component, access, registry, functions) {
+        without_access.entry(principal).or_default().push(reason);
     }
-    let nowhere = nowhere.into_iter().filter(|(_, reasons)| reasons.len() == providers);
-    nowhere.map(|(principal, reasons)| (principal, reasons.join("; "))).collect()
+    let without_access = without_access.into_iter().filter(|(_, reasons)| reasons.len() == providers);
+    without_access.map(|(principal, reasons)| (principal, reasons.join("; "))).collect()
 }
 
 /// Warns about principals without their kind if the same name with a kind would lose its access. A bare name is a group; Witboost sends
 /// some principals so.
-fn misread(asked: &Access, has_now: &[String]) -> Vec<Diagnostic> {
-    let meant = |bare: &String| {
+fn ambiguous_principals(requested: &Access, current: &[String]) -> Vec<Diagnostic> {
+    let qualified = |bare: &String| {
         let names = |principal: &&String| principal.split_once(':').is_some_and(|(_, name)| name == bare.as_str());
-        has_now.iter().find(|principal| names(principal) && !asked.principals.contains(principal))
+        current.iter().find(|principal| names(principal) && !requested.principals.contains(principal))
     };
-    let misread = asked
+    let ambiguous = requested
         .principals
         .iter()
         .filter(|principal| !principal.contains(':'))
-        .filter_map(|bare| Some((bare, meant(bare)?)));
-    let warnings = misread.map(|(bare, meant)| {
+        .filter_map(|bare| Some((bare, qualified(bare)?)));
+    let warnings = ambiguous.map(|(bare, qualified)| {
         let message =
-            format!("`{bare}` is read as a group, and `{meant}`, which has access now, is not in the request");
-        Diagnostic::warning("principal_without_kind", message).hint(format!("did you mean `{meant}`?"))
+            format!("`{bare}` is read as a group, and `{qualified}`, which has access now, is not in the request");
+        Diagnostic::warning("principal_without_kind", message).hint(format!("did you mean `{qualified}`?"))
     });
     warnings.collect()
 }
 
 /// Returns an error if a component cannot have an access list.
-fn refuses_access(component: &CompiledComponent, is_recorded: bool) -> Option<Diagnostic> {
-    let (message, hint) = match (component.takes_access(), is_recorded) {
+fn access_error(component: &CompiledComponent, is_recorded: bool) -> Option<Diagnostic> {
+    let (message, hint) = match (component.check_grants_access(), is_recorded) {
         (Ok(()), true) => return None,
         (Ok(()), false) => (
             format!("cannot grant access to `{}` before it exists", component.key),

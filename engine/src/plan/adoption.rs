@@ -45,14 +45,14 @@ type Object = (String, String, String);
 
 impl Managed {
     /// The resource that manages an object.
-    pub(crate) async fn by(
+    pub(crate) async fn manager_of(
         &self,
         planner: &Planner<'_>,
         ty: &str,
         instance: &str,
         identity: &Attributes,
     ) -> Result<Option<Manager>, PlanFailure> {
-        self.within(
+        self.manager_in(
             planner.store,
             (planner.registry, planner.seal),
             &planner.environment.name,
@@ -62,7 +62,7 @@ impl Managed {
     }
 
     /// The same without a planner.
-    pub(crate) async fn within(
+    pub(crate) async fn manager_in(
         &self,
         store: &dyn StateStore,
         (registry, seal): (&Registry, &Seal),
@@ -97,7 +97,7 @@ impl Managed {
 }
 
 /// Returns why an existing object cannot be adopted; `None` if it can.
-pub(super) async fn why_not(
+pub(super) async fn find_obstacle(
     planner: &Planner<'_>,
     input: &ResourceInput<'_>,
     found: &Prior,
@@ -105,7 +105,7 @@ pub(super) async fn why_not(
     if !is_named_by_rule(input.template, input.ty) {
         return Ok(Some(NotAdoptable::NoRule));
     }
-    let by = input.managed.by(planner, input.ty.name, &input.provider, &found.identity).await?;
+    let by = input.managed.manager_of(planner, input.ty.name, &input.provider, &found.identity).await?;
     Ok(by.map(NotAdoptable::Managed))
 }
 
@@ -122,9 +122,14 @@ pub(super) enum NotAdoptable {
 }
 
 /// The error for an existing object that is not adopted. Its hint names other ways to adopt it.
-pub(super) fn refused(input: &ResourceInput<'_>, address: &str, found: &Prior, why: &NotAdoptable) -> Diagnostic {
+pub(super) fn adoption_error(
+    input: &ResourceInput<'_>,
+    address: &str,
+    found: &Prior,
+    obstacle: &NotAdoptable,
+) -> Diagnostic {
     let names = input.ty.identity.join("`, `");
-    let reason = match why {
+    let reason = match obstacle {
         NotAdoptable::NoRule => format!("`{names}` is a literal, not computed"),
         NotAdoptable::Managed(by) if by.is_retained => format!("{by} retained its data"),
         NotAdoptable::Managed(by) => format!("{by} manages it"),
@@ -133,7 +138,7 @@ pub(super) fn refused(input: &ResourceInput<'_>, address: &str, found: &Prior, w
     };
     let error = Diagnostic::error("not_ours", format!("{address} exists already and cannot be adopted: {reason}"));
     let error = error.at(input.span);
-    if let NotAdoptable::Managed(by) = why {
+    if let NotAdoptable::Managed(by) = obstacle {
         if by.is_retained && by.stack == *input.stack {
             return error
                 .hint(format!("to continue with its data, write `{}`", as_written(&by.address, &input.address)));

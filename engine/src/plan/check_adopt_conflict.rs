@@ -38,14 +38,14 @@ pub(super) async fn check_replaced(
     for (stack, change, (ty, identity)) in renamed {
         let space = planner.registry.schemas().flat_map(|schema| &schema.resources);
         for ty in space.filter(|other| other.identity_space == ty.identity_space) {
-            let by = managed.by(planner, ty.name, &change.provider, &identity).await?;
+            let by = managed.manager_of(planner, ty.name, &change.provider, &identity).await?;
             let by = by.filter(|by| !planned.contains(&(by.stack.clone(), &by.address)));
             let Some(by) = by else { continue };
             let about = format!("{}:{}", stack.stack, change.address);
             let message = format!("{about} names the object that is recorded as {by}");
             let diagnostic = Diagnostic::error("renamed_without_moved", message).about(&about);
             let is_left_out = planner.options.is_partial() && by.stack == stack.stack && !by.is_retained;
-            diagnostics.push(stack.tell(diagnostic, &change.address).hint(match is_left_out {
+            diagnostics.push(stack.at_places(diagnostic, &change.address).hint(match is_left_out {
                 true => format!("plan {} too: without `--target`, `--exclude` and `-c` both are planned", by.address),
                 false => format!("give {} another name: that object stays", change.address),
             }));
@@ -83,14 +83,14 @@ pub(super) async fn check(
     let managed = Managed::default();
     for (stack, change) in changes().filter(|(_, change)| is_adopted(change)) {
         let Some(prior) = &change.prior else { continue };
-        let by = managed.by(planner, &change.address.ty, &change.provider, &prior.identity).await?;
+        let by = managed.manager_of(planner, &change.address.ty, &change.provider, &prior.identity).await?;
         let Some(by) = by.filter(|by| !by.is_retained && !planned.contains(&(by.stack.clone(), &by.address))) else {
             continue;
         };
         let about = format!("{}:{}", stack.stack, change.address);
         let message = format!("{about} would adopt the object of {by}");
         let diagnostic = Diagnostic::error(RECORDED, message).about(&about);
-        let diagnostic = stack.tell(diagnostic, &change.address);
+        let diagnostic = stack.at_places(diagnostic, &change.address);
         let by_name = shell_word(&by.to_string());
         let drop = format!("`terrace state rm {by_name}` drops that record and leaves the object");
         let is_same_kind = by.stack == stack.stack && by.address.ty == change.address.ty;

@@ -28,7 +28,7 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
         let same = names.iter().zip(&keys).find_map(|(name, key)| {
             let (other_stack, other) = *first.get(key)?;
             // The provider assigns the ids of existing objects.
-            let counts = !name.is_id || [change, other].iter().any(|change| begins_to_have(change.action));
+            let counts = !name.is_id || [change, other].iter().any(|change| acquires_object(change.action));
             counts.then_some((name, (other_stack, other)))
         });
         let Some((name, (other_stack, other))) = same else {
@@ -42,23 +42,23 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
                 other_stack.stack, other.address, stack.stack, change.address
             ),
         );
-        let diagnostic = other_stack.tell(stack.tell(diagnostic, &change.address), &other.address);
+        let diagnostic = other_stack.at_places(stack.at_places(diagnostic, &change.address), &other.address);
         diagnostics.push(diagnostic.hint("give one of them another name, or declare it once"));
     }
     // Another error may be the cause of a removal.
     if has_errors(diagnostics) {
         return;
     }
-    let mut taken = Vec::new();
+    let mut conflicts = Vec::new();
     for (stack, change) in stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change))) {
-        let Some((ty, left)) = left_names(registry, change) else { continue };
-        let taker = left.iter().find_map(|name| {
+        let Some((ty, released)) = released_names(registry, change) else { continue };
+        let claimant = released.iter().find_map(|name| {
             let (other_stack, other) = *first.get(&name.of(ty, &change.provider))?;
-            takes(other, name, ty, change).then_some((name.to_string(), (other_stack, other)))
+            claims(other, name, ty, change).then_some((name.to_string(), (other_stack, other)))
         });
-        taken.extend(taker.map(|(name, taker)| Taken { ty, name, left: (stack, change), taker }));
+        conflicts.extend(claimant.map(|(name, claimant)| NameConflict { ty, name, owner: (stack, change), claimant }));
     }
-    if taken.is_empty() {
+    if conflicts.is_empty() {
         return;
     }
     let steps = Steps::of(registry, stacks);
@@ -68,57 +68,61 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
         .flat_map(|(stack, plan)| plan.changes.iter().enumerate().map(move |(at, change)| (change, (stack, at))))
         .map(|(change, at)| (std::ptr::from_ref(change), at))
         .collect();
-    let is_free_by_then = |taken: &Taken<'_>| {
+    let is_resolved_by_order = |conflict: &NameConflict<'_>| {
         let at = |change: &Change| positions.get(&std::ptr::from_ref(change)).copied();
-        let cleared = at(taken.left.1).zip(at(taken.taker.1)).is_some_and(|(left, taker)| steps.clears(left, taker));
-        waits_for(taken.taker, taken.left) || (taken.may_wait() && cleared)
+        let cleared = at(conflict.owner.1)
+            .zip(at(conflict.claimant.1))
+            .is_some_and(|(owner, claimant)| steps.clears(owner, claimant));
+        waits_for(conflict.claimant, conflict.owner) || (conflict.may_wait() && cleared)
     };
-    let chains = Chains::of(&taken);
-    let mut refused: Vec<&Taken<'_>> = taken.iter().filter(|taken| !is_free_by_then(taken)).collect();
+    let chains = Chains::of(&conflicts);
+    let mut refused: Vec<&NameConflict<'_>> =
+        conflicts.iter().filter(|conflict| !is_resolved_by_order(conflict)).collect();
     // The error about the first resource of a chain has the moves of all.
-    refused.sort_by_key(|taken| !std::ptr::eq(chains.first(taken), taken.taker.1));
+    refused.sort_by_key(|conflict| !std::ptr::eq(chains.first(conflict), conflict.claimant.1));
     let mut reported = Reported::default();
-    diagnostics.extend(refused.into_iter().map(|taken| renamed(taken, &chains, &mut reported)));
+    diagnostics.extend(refused.into_iter().map(|conflict| rename_error(conflict, &chains, &mut reported)));
 }
 
 /// An object whose resource leaves it while another resource of the plan names it.
-struct Taken<'p> {
+struct NameConflict<'p> {
     ty: &'p ResourceType,
     /// The name of the object, in words.
     name: String,
-    left: (&'p StackPlan, &'p Change),
-    taker: (&'p StackPlan, &'p Change),
+    owner: (&'p StackPlan, &'p Change),
+    claimant: (&'p StackPlan, &'p Change),
 }
 
-impl Taken<'_> {
+impl NameConflict<'_> {
     /// True if only the name is reused: the old object is removed, and a new one is created afterwards. A resource that merely changed its
     /// address keeps its object, and so does one whose object holds data.
     fn may_wait(&self) -> bool {
-        let (left, taker) = (self.left.1, self.taker.1);
-        let is_made = taker.action == Action::Create || taker.action.is_replace();
-        let is_of_type = left.address.ty == taker.address.ty;
-        let is_renamed = is_of_type && left.action == Action::Delete && taker.action == Action::Create;
-        left.action.removes_object() && is_made && !is_renamed && !(is_of_type && self.ty.holds_data)
+        let (owner, claimant) = (self.owner.1, self.claimant.1);
+        let is_created = claimant.action == Action::Create || claimant.action.is_replace();
+        let is_of_type = owner.address.ty == claimant.address.ty;
+        let is_renamed = is_of_type && owner.action == Action::Delete && claimant.action == Action::Create;
+        owner.action.removes_object() && is_created && !is_renamed && !(is_of_type && self.ty.holds_data)
     }
 
     /// True if both resources belong to one stack, or both are shared, so that a row can move between them.
-    fn is_alike(&self) -> bool {
-        let ((left_stack, left), (taker_stack, taker)) = (self.left, self.taker);
-        let is_own = left_stack.stack == taker_stack.stack && !left.address.is_shared() && !taker.address.is_shared();
-        let is_shared = left.address.is_shared() && taker.address.is_shared();
-        (is_own || is_shared) && left.address.ty == taker.address.ty
+    fn is_movable(&self) -> bool {
+        let ((owner_stack, owner), (claimant_stack, claimant)) = (self.owner, self.claimant);
+        let is_own =
+            owner_stack.stack == claimant_stack.stack && !owner.address.is_shared() && !claimant.address.is_shared();
+        let is_shared = owner.address.is_shared() && claimant.address.is_shared();
+        (is_own || is_shared) && owner.address.ty == claimant.address.ty
     }
 }
 
 /// True if the resource may not have had the object before.
-const fn begins_to_have(action: Action) -> bool {
+const fn acquires_object(action: Action) -> bool {
     matches!(action, Action::Create | Action::Adopt) || action.is_replace()
 }
 
 /// The names of an object that its resource leaves, while the object exists.
-fn left_names<'a>(registry: &'a Registry, change: &Change) -> Option<(&'a ResourceType, Vec<Name>)> {
-    let is_left = !change.action.leaves_object() || change.action.is_replace();
-    if !is_left || change.reason == Some(Reason::Gone) || change.deposed.is_some() {
+fn released_names<'a>(registry: &'a Registry, change: &Change) -> Option<(&'a ResourceType, Vec<Name>)> {
+    let is_released = !change.action.leaves_object() || change.action.is_replace();
+    if !is_released || change.reason == Some(Reason::Gone) || change.deposed.is_some() {
         return None;
     }
     let (_, ty) = registry.resource_type(&change.address.ty).filter(|(_, ty)| !ty.state_only)?;
@@ -126,16 +130,16 @@ fn left_names<'a>(registry: &'a Registry, change: &Change) -> Option<(&'a Resour
 }
 
 /// True if the other resource would hold the object after the apply.
-fn takes(other: &Change, name: &Name, ty: &ResourceType, left: &Change) -> bool {
+fn claims(other: &Change, name: &Name, ty: &ResourceType, owner: &Change) -> bool {
     match other.action {
         // Both rows record the object, and the removal of one takes it from the other.
-        Action::NoOp | Action::Update => left.action.removes_object() && !name.is_id,
+        Action::NoOp | Action::Update => owner.action.removes_object() && !name.is_id,
         Action::Create => true,
         // A forgotten object may be adopted.
-        Action::Adopt => left.action != Action::Forget,
+        Action::Adopt => owner.action != Action::Forget,
         action if action.is_replace() => {
-            let had = other.prior.as_ref().map(|prior| names(ty, &prior.attributes)).unwrap_or_default();
-            !had.iter().any(|had| had.key() == name.key())
+            let old_names = other.prior.as_ref().map(|prior| names(ty, &prior.attributes)).unwrap_or_default();
+            !old_names.iter().any(|name_before| name_before.key() == name.key())
         }
         _ => false,
     }
@@ -155,24 +159,24 @@ fn waits_for((other_stack, other): (&StackPlan, &Change), (stack, change): (&Sta
 
 /// The error for an object that is recorded as one resource and declared as another. Creating it would fail; removing or replacing it would
 /// take it from both.
-fn renamed<'p>(taken: &'p Taken<'p>, chains: &Chains<'p>, reported: &mut Reported) -> Diagnostic {
-    let Taken { name, left: (stack, change), taker: (other_stack, other), .. } = taken;
+fn rename_error<'p>(conflict: &'p NameConflict<'p>, chains: &Chains<'p>, reported: &mut Reported) -> Diagnostic {
+    let NameConflict { name, owner: (stack, change), claimant: (other_stack, other), .. } = conflict;
     let (from, to) = (&change.address, &other.address);
     let message =
         format!("{}:{to} names the object that is recorded as {}:{from}: {name}", other_stack.stack, stack.stack);
     let diagnostic = Diagnostic::error("renamed_without_moved", message);
-    let diagnostic = other_stack.tell(diagnostic, to);
-    if !begins_to_have(other.action) {
+    let diagnostic = other_stack.at_places(diagnostic, to);
+    if !acquires_object(other.action) {
         let drop = shell_word(&format!("{}:{from}", stack.stack));
         return diagnostic.hint(format!("`terrace state rm {drop}` forgets that row and keeps the object"));
     }
-    if taken.is_alike() && (other.generation != 0 || change.action.is_replace()) {
-        let first = chains.first(taken);
+    if conflict.is_movable() && (other.generation != 0 || change.action.is_replace()) {
+        let first = chains.first(conflict);
         if let Some(by) = reported.chains.get(&std::ptr::from_ref(first)) {
             return diagnostic.hint(format!("move the rows with the commands in the error about {by}"));
         }
         reported.chains.insert(std::ptr::from_ref(first), to.clone());
-        let moves = chains.moves(stack, first, &mut reported.asides);
+        let moves = chains.moves(stack, first, &mut reported.temporary_addresses);
         let commands: Vec<String> =
             moves.iter().map(|(from, to)| format!("`{}`", as_command(&stack.stack, from, to))).collect();
         return diagnostic.hint(format!(
@@ -180,12 +184,12 @@ fn renamed<'p>(taken: &'p Taken<'p>, chains: &Chains<'p>, reported: &mut Reporte
             commands.join(", then ")
         ));
     }
-    if taken.is_alike() && from.is_shared() {
+    if conflict.is_movable() && from.is_shared() {
         let command = as_command(&stack.stack, from, to);
         return diagnostic.hint(format!("if it is the same resource, move it first: `{command}`"));
     }
     diagnostic.hint(match change.action {
-        _ if taken.is_alike() => format!("declare the move: `moved: [{{from: '{from}', to: '{to}'}}]`"),
+        _ if conflict.is_movable() => format!("declare the move: `moved: [{{from: '{from}', to: '{to}'}}]`"),
         Action::Retain => format!("give {to} another name: the object of {from} stays"),
         Action::Forget => format!("give {to} another name, or `adopt: ifExists`: the object of {from} stays"),
         action if action.is_replace() => format!("give {to} another name, apply, and then the name that {from} leaves"),
@@ -199,36 +203,36 @@ struct Reported {
     /// The resource whose error lists the moves, by the first resource of each chain.
     chains: HashMap<*const Change, Address>,
     /// Temporary addresses that moves use.
-    asides: HashSet<Address>,
+    temporary_addresses: HashSet<Address>,
 }
 
 /// Chains of resources in which each names the object of the next.
 struct Chains<'p> {
     /// By the change whose object is named.
-    by_left: HashMap<*const Change, &'p Taken<'p>>,
+    by_owner: HashMap<*const Change, &'p NameConflict<'p>>,
     /// By the change that names it.
-    by_taker: HashMap<*const Change, &'p Taken<'p>>,
+    by_claimant: HashMap<*const Change, &'p NameConflict<'p>>,
 }
 
 impl<'p> Chains<'p> {
-    fn of(taken: &'p [Taken<'p>]) -> Self {
-        let alike = || taken.iter().filter(|taken| taken.is_alike());
+    fn of(conflicts: &'p [NameConflict<'p>]) -> Self {
+        let movable = || conflicts.iter().filter(|conflict| conflict.is_movable());
         Self {
-            by_left: alike().map(|taken| (std::ptr::from_ref(taken.left.1), taken)).collect(),
-            by_taker: alike().map(|taken| (std::ptr::from_ref(taken.taker.1), taken)).collect(),
+            by_owner: movable().map(|conflict| (std::ptr::from_ref(conflict.owner.1), conflict)).collect(),
+            by_claimant: movable().map(|conflict| (std::ptr::from_ref(conflict.claimant.1), conflict)).collect(),
         }
     }
 
     /// The resource at the end of a chain; in a ring, the first by address.
-    fn first(&self, taken: &'p Taken<'p>) -> &'p Change {
-        let mut seen = HashSet::new();
-        let mut at = taken.taker.1;
+    fn first(&self, conflict: &'p NameConflict<'p>) -> &'p Change {
+        let mut visited = HashSet::new();
+        let mut at = conflict.claimant.1;
         let mut lowest = at;
-        while let Some(next) = self.by_left.get(&std::ptr::from_ref(at)) {
-            if !seen.insert(std::ptr::from_ref(at)) {
+        while let Some(next) = self.by_owner.get(&std::ptr::from_ref(at)) {
+            if !visited.insert(std::ptr::from_ref(at)) {
                 return lowest;
             }
-            at = next.taker.1;
+            at = next.claimant.1;
             lowest = if at.address < lowest.address { at } else { lowest };
         }
         at
@@ -236,33 +240,38 @@ impl<'p> Chains<'p> {
 
     /// The moves of rows, in order, by which each resource of a chain gets the row of the object that it names. The row of the first
     /// resource moves to a temporary address before.
-    fn moves(&self, stack: &StackPlan, first: &'p Change, asides: &mut HashSet<Address>) -> Vec<(Address, Address)> {
+    fn moves(
+        &self,
+        stack: &StackPlan,
+        first: &'p Change,
+        temporary_addresses: &mut HashSet<Address>,
+    ) -> Vec<(Address, Address)> {
         let addresses: HashSet<&Address> = stack.changes.iter().map(|change| &change.address).collect();
-        let mut candidates = (1_u32..).map(|number| aside(&first.address, number));
-        let is_free = |aside: &Address| !addresses.contains(aside) && !asides.contains(aside);
-        let aside = candidates.find(is_free).filter(|_| first.generation != 0);
-        asides.extend(aside.clone());
+        let mut candidates = (1_u32..).map(|number| temporary_address(&first.address, number));
+        let is_free = |temporary: &Address| !addresses.contains(temporary) && !temporary_addresses.contains(temporary);
+        let temporary = candidates.find(is_free).filter(|_| first.generation != 0);
+        temporary_addresses.extend(temporary.clone());
         let mut moves: Vec<(Address, Address)> =
-            aside.iter().map(|aside| (first.address.clone(), aside.clone())).collect();
-        let mut seen = HashSet::new();
+            temporary.iter().map(|temporary| (first.address.clone(), temporary.clone())).collect();
+        let mut visited = HashSet::new();
         let mut at = first;
-        while let Some(taken) =
-            self.by_taker.get(&std::ptr::from_ref(at)).filter(|_| seen.insert(std::ptr::from_ref(at)))
+        while let Some(conflict) =
+            self.by_claimant.get(&std::ptr::from_ref(at)).filter(|_| visited.insert(std::ptr::from_ref(at)))
         {
-            let left = taken.left.1;
-            let from = match std::ptr::eq(left, first) {
-                true => aside.clone().unwrap_or_else(|| left.address.clone()),
-                false => left.address.clone(),
+            let owner = conflict.owner.1;
+            let from = match std::ptr::eq(owner, first) {
+                true => temporary.clone().unwrap_or_else(|| owner.address.clone()),
+                false => owner.address.clone(),
             };
             moves.push((from, at.address.clone()));
-            at = left;
+            at = owner;
         }
         moves
     }
 }
 
 /// A free temporary address derived from a recorded address.
-fn aside(address: &Address, number: u32) -> Address {
+fn temporary_address(address: &Address, number: u32) -> Address {
     match &address.key {
         Some(_) => Address { key: Some(InstanceKey::Text(format!("aside{number}"))), ..address.clone() },
         None => Address { name: format!("{}_aside{number}", address.name), ..address.clone() },

@@ -13,21 +13,21 @@ use std::collections::HashMap;
 pub(super) fn check(
     registry: &Registry,
     stacks: &[StackPlan],
-    looking: &LookupDependencies,
+    lookups: &LookupDependencies,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    if stacks.iter().all(|stack| looking.asked_by(&stack.stack).is_empty()) {
+    if stacks.iter().all(|stack| lookups.requests_of(&stack.stack).is_empty()) {
         return;
     }
     let mut removed: HashMap<ObjectKey<'_>, (&StackPlan, &Change)> = HashMap::new();
     for (stack, change) in stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change))) {
-        if let Some(prior) = change.prior.as_ref().filter(|_| goes(change)) {
+        if let Some(prior) = change.prior.as_ref().filter(|_| is_removed(change)) {
             let keys = keys_of(registry, change, &prior.attributes).into_iter();
             removed.extend(keys.map(|key| (key, (stack, change))));
         }
     }
-    for request in stacks.iter().flat_map(|stack| looking.asked_by(&stack.stack)) {
-        if request.failed.is_some() || request.keys.iter().any(|key| looking.is_there(request.types, key)) {
+    for request in stacks.iter().flat_map(|stack| lookups.requests_of(&stack.stack)) {
+        if request.failed.is_some() || request.keys.iter().any(|key| lookups.exists(request.types, key)) {
             continue;
         }
         if let Some((of, change)) = request.keys.iter().find_map(|key| removed.get(key)) {
@@ -35,13 +35,13 @@ pub(super) fn check(
                 "{}:{} looks up an object that this plan removes: {}:{}",
                 request.stack, request.address, of.stack, change.address
             );
-            let diagnostic = request.tell(Diagnostic::error("lookup_of_removed", message));
+            let diagnostic = request.at_places(Diagnostic::error("lookup_of_removed", message));
             diagnostics.push(diagnostic.hint("look up an object that exists after the apply, or remove the lookup"));
         }
     }
 }
 
 /// True if the plan removes an existing object.
-fn goes(change: &Change) -> bool {
+fn is_removed(change: &Change) -> bool {
     change.action.removes_object() && change.reason != Some(Reason::Gone)
 }

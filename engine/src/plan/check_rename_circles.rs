@@ -16,11 +16,11 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
     let holders: HashMap<&ObjectKey<'_>, usize> =
         renamed.iter().enumerate().flat_map(|(at, rename)| rename.before.iter().map(move |key| (key, at))).collect();
     let next = |at: usize| renamed.get(at)?.after.iter().find_map(|key| holders.get(key).copied());
-    let mut seen: HashSet<usize> = HashSet::new();
+    let mut visited: HashSet<usize> = HashSet::new();
     for start in 0..renamed.len() {
         let mut path: Vec<usize> = Vec::new();
         let mut at = Some(start);
-        while let Some(current) = at.filter(|current| seen.insert(*current)) {
+        while let Some(current) = at.filter(|current| visited.insert(*current)) {
             path.push(current);
             at = next(current);
         }
@@ -64,13 +64,13 @@ impl<'p> Rename<'p> {
 
 fn circle_error(circle: &[&Rename<'_>]) -> Option<Diagnostic> {
     let first = circle.iter().min_by_key(|rename| rename.address())?;
-    let mut others: Vec<String> =
+    let mut other_members: Vec<String> =
         circle.iter().map(|rename| rename.address()).filter(|address| *address != first.address()).collect();
-    others.sort();
+    other_members.sort();
     let message = format!(
         "{} and {} cannot take each other's names: each new name is still in use when it is taken",
         first.address(),
-        others.join(", ")
+        other_members.join(", ")
     );
     let error = Diagnostic::error("rename_circle", message).about(first.address());
     let previous = match first.ty.attributes.get(PREVIOUS_NAME) {
@@ -78,7 +78,7 @@ fn circle_error(circle: &[&Rename<'_>]) -> Option<Diagnostic> {
         None => String::new(),
     };
     let (stack, address) = (first.stack, &first.change.address);
-    Some(stack.tell(error, address).hint(format!(
+    Some(stack.at_places(error, address).hint(format!(
         "give {address} an unused name and apply; then give it its final name{previous}, and apply again"
     )))
 }

@@ -32,7 +32,7 @@ pub(super) async fn check(
     stacks: &[StackPlan],
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<(), PlanFailure> {
-    let created: Vec<(&StackPlan, BTreeMap<&Address, Made<'_>>)> = stacks
+    let created: Vec<(&StackPlan, BTreeMap<&Address, PlannedCreate<'_>>)> = stacks
         .iter()
         .map(|stack| (stack, stack.changes.iter().filter_map(|it| created_object(planner.registry, it)).collect()))
         .filter(|(_, created): &(_, BTreeMap<_, _>)| !created.is_empty())
@@ -40,7 +40,7 @@ pub(super) async fn check(
     if planner.options.offline {
         return Ok(());
     }
-    for (stack, made) in created {
+    for (stack, creates) in created {
         if !planner.store.components(&stack.stack).await?.is_empty() {
             continue;
         }
@@ -49,10 +49,10 @@ pub(super) async fn check(
         if recorded.contains(&stack.stack) || recorded.iter().filter(is_other).count() > MOST_STACKS {
             continue;
         }
-        let probes: BTreeSet<Address> = made.keys().take(PROBES).map(|address| (*address).clone()).collect();
+        let probes: BTreeSet<Address> = creates.keys().take(PROBES).map(|address| (*address).clone()).collect();
         let queries = recorded.iter().filter(is_other).map(async |other| {
-            for row in shared_with(planner, other, probes.clone(), &made).await? {
-                if is_there(planner, other, row).await? {
+            for row in conflicting_rows(planner, other, probes.clone(), &creates).await? {
+                if exists(planner, other, row).await? {
                     return Ok::<_, PlanFailure>(Some(other));
                 }
             }
@@ -61,35 +61,35 @@ pub(super) async fn check(
         let queries = stream::iter(queries).buffered(AT_ONCE);
         let owners: Vec<&StackId> = queries.try_filter_map(|other| async move { Ok(other) }).try_collect().await?;
         for owner in owners {
-            let all = made.keys().map(|address| (*address).clone()).collect();
-            let rows = shared_with(planner, owner, all, &made).await?;
+            let all = creates.keys().map(|address| (*address).clone()).collect();
+            let rows = conflicting_rows(planner, owner, all, &creates).await?;
             let addresses: Vec<Address> = rows.into_iter().map(|row| row.address).collect();
-            diagnostics.extend(conflict_error(stack, owner, &addresses, &made));
+            diagnostics.extend(conflict_error(stack, owner, &addresses, &creates));
         }
     }
     Ok(())
 }
 
 /// A create of the plan, with the identity of its object.
-struct Made<'a> {
+struct PlannedCreate<'a> {
     change: &'a Change,
     identity: String,
 }
 
-fn created_object<'a>(registry: &Registry, change: &'a Change) -> Option<(&'a Address, Made<'a>)> {
+fn created_object<'a>(registry: &Registry, change: &'a Change) -> Option<(&'a Address, PlannedCreate<'a>)> {
     let is_new = change.action == Action::Create && change.generation == 0 && !change.address.is_shared();
     let after = change.after.as_ref().filter(|_| is_new && change.in_doubt.is_none())?;
     let (_, ty) = registry.resource_type(&change.address.ty).filter(|(_, ty)| !ty.state_only)?;
     let identity = ty.identity_of(&after.attributes).filter(|identity| !identity.is_empty())?;
-    Some((&change.address, Made { change, identity: identity_key(&ty.compared(&identity)) }))
+    Some((&change.address, PlannedCreate { change, identity: identity_key(&ty.compared(&identity)) }))
 }
 
 /// Reads the rows of another stack that record the planned objects at those addresses.
-async fn shared_with(
+async fn conflicting_rows(
     planner: &Planner<'_>,
     other: &StackId,
     addresses: BTreeSet<Address>,
-    made: &BTreeMap<&Address, Made<'_>>,
+    creates: &BTreeMap<&Address, PlannedCreate<'_>>,
 ) -> Result<Vec<Row>, PlanFailure> {
     let mut same = Vec::new();
     for row in planner.store.rows(other, &Selection::Addresses(addresses)).await? {
@@ -100,8 +100,9 @@ async fn shared_with(
         let sealed = |error| PlanFailure::Sealed { address: format!("{other}:{}", row.address), error };
         let identity = record::open_identity(&row, planner.seal).map_err(sealed)?;
         let identity = compared_key(planner.registry, &row.address.ty, &identity);
-        let is_same = |made: &&Made<'_>| made.identity == identity && made.change.provider == row.provider;
-        if made.get(&row.address).filter(is_same).is_some() {
+        let is_same =
+            |create: &&PlannedCreate<'_>| create.identity == identity && create.change.provider == row.provider;
+        if creates.get(&row.address).filter(is_same).is_some() {
             same.push(row);
         }
     }
@@ -110,7 +111,7 @@ async fn shared_with(
 
 /// True if the recorded object exists as seen from here. One name can mean several objects: a path is relative to a project's
 /// folder, and projects may share a state.
-async fn is_there(planner: &Planner<'_>, stack: &StackId, row: Row) -> Result<bool, PlanFailure> {
+async fn exists(planner: &Planner<'_>, stack: &StackId, row: Row) -> Result<bool, PlanFailure> {
     let address = row.address.clone();
     let known = planner.registry.resource_type(&address.ty);
     let Some((_, ty)) = known.filter(|(_, ty)| ty.readable && ty.schema_version == row.schema_version) else {
@@ -121,7 +122,7 @@ async fn is_there(planner: &Planner<'_>, stack: &StackId, row: Row) -> Result<bo
     let opened = record::open(row, planner.seal).map_err(sealed)?;
     let recorded = record::recorded(stack, &address, &opened.prior);
     // If the provider cannot answer, the creates report the conflict.
-    let found = deadline::reading(ty.timeouts.read, session.read(ty, &recorded)).await;
+    let found = deadline::call_reading(ty.timeouts.read, session.read(ty, &recorded)).await;
     Ok(found.is_ok_and(|object| object.is_some()))
 }
 
@@ -129,9 +130,9 @@ fn conflict_error(
     stack: &StackPlan,
     owner: &StackId,
     addresses: &[Address],
-    made: &BTreeMap<&Address, Made<'_>>,
+    creates: &BTreeMap<&Address, PlannedCreate<'_>>,
 ) -> Option<Diagnostic> {
-    let first = made.get(addresses.first()?)?;
+    let first = creates.get(addresses.first()?)?;
     let names: Vec<String> = addresses.iter().map(|address| format!("`{address}`")).collect();
     let listed = first_of(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let message = format!("{} would create objects that {owner} has: {listed}", stack.stack);

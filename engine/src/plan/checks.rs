@@ -52,7 +52,7 @@ pub(crate) fn decide(value: &Value) -> (CheckStatus, Option<String>) {
 }
 
 /// The diagnostic of a check that failed while planning; `about` precedes the check's own text.
-pub(super) fn told(check: &Check, planned: &PlannedCheck, about: &str) -> Option<Diagnostic> {
+pub(super) fn failure_diagnostic(check: &Check, planned: &PlannedCheck, about: &str) -> Option<Diagnostic> {
     let is_failed = matches!(planned.status, CheckStatus::Fail | CheckStatus::Error);
     let diagnostic = || Diagnostic::error("check_failed", format!("{about}: {}", check.error)).at(check.assert.span);
     is_failed.then(|| diagnostic().maybe_hint(planned.problem.as_deref().map(undecided)))

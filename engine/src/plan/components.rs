@@ -24,21 +24,21 @@ pub(crate) struct RecordedComponent {
     pub(crate) row: ComponentRow,
     pub(crate) outputs: Attributes,
     /// The outputs that cannot be decrypted, with the errors.
-    pub(crate) closed: BTreeMap<String, WireError>,
+    pub(crate) undecryptable: BTreeMap<String, WireError>,
 }
 
 impl RecordedComponent {
     /// Fails if outputs that are needed or kept cannot be decrypted.
     pub(super) fn open(&self, stack: &StackId) -> Result<(), PlanFailure> {
-        match self.closed.first_key_value() {
+        match self.undecryptable.first_key_value() {
             None => Ok(()),
             Some((name, error)) => Err(PlanFailure::Sealed { address: self.output(stack, name), error: error.clone() }),
         }
     }
 
     /// Drops the outputs that cannot be decrypted and warns about each.
-    pub(super) fn give_up_closed(&self, stack: &StackId) -> impl Iterator<Item = Diagnostic> {
-        self.closed.iter().map(|(name, error)| {
+    pub(super) fn drop_undecryptable(&self, stack: &StackId) -> impl Iterator<Item = Diagnostic> {
+        self.undecryptable.iter().map(|(name, error)| {
             let message = format!("{} is dropped: {error}", self.output(stack, name));
             Diagnostic::warning("output_given_up", message)
                 .hint("to keep it, provide the state key that sealed it; apply records its new value or drops it")
@@ -60,20 +60,20 @@ impl Planner<'_> {
         stack: &StackId,
     ) -> Result<BTreeMap<String, RecordedComponent>, PlanFailure> {
         let mut rows = self.store.components(stack).await?;
-        break_loops(&mut rows);
+        break_cycles(&mut rows);
         rows.into_iter()
             .map(|row| {
                 let placed = self.seal.at(Place::Outputs { stack, component: &row.key });
-                let (outputs, closed) = record::open_outputs_apart(&row.outputs, &placed)
+                let (outputs, undecryptable) = record::open_readable_outputs(&row.outputs, &placed)
                     .map_err(|error| PlanFailure::Sealed { address: outputs_in_words(stack, &row.key), error })?;
-                Ok((row.key.clone(), RecordedComponent { row, outputs: outputs.values, closed }))
+                Ok((row.key.clone(), RecordedComponent { row, outputs: outputs.values, undecryptable }))
             })
             .collect()
     }
 
     /// Warns about components that stay although a component that they depend on is removed. The empty key is the stack itself: its
     /// outputs, and its resources if it has any.
-    pub(super) async fn left_behind(
+    pub(super) async fn dependents_of_removed(
         &self,
         stack: &StackId,
         recorded: &BTreeMap<String, RecordedComponent>,
@@ -92,22 +92,22 @@ impl Planner<'_> {
             }
             _ => "outputs",
         };
-        Ok(left.into_iter().map(|(removed, left)| stays(removed, &left, own)).collect())
+        Ok(left.into_iter().map(|(removed, left)| dependents_stay(removed, &left, own)).collect())
     }
 }
 
 /// Removes cycles among the recorded dependencies of components, which separate applies may have created. Rows of resources keep their own
 /// dependencies.
-fn break_loops(rows: &mut [ComponentRow]) {
+fn break_cycles(rows: &mut [ComponentRow]) {
     let edges = rows.iter().flat_map(|row| row.depends_on.iter().map(|on| (row.key.as_str(), on.as_str())));
     let graph: DiGraphMap<&str, ()> = edges.collect();
-    let loops: Vec<BTreeSet<String>> = kosaraju_scc(&graph)
+    let cycles: Vec<BTreeSet<String>> = kosaraju_scc(&graph)
         .into_iter()
         .filter(|members| members.len() > 1)
         .map(|members| members.into_iter().map(str::to_owned).collect())
         .collect();
     for row in rows {
-        if let Some(members) = loops.iter().find(|members| members.contains(&row.key)) {
+        if let Some(members) = cycles.iter().find(|members| members.contains(&row.key)) {
             row.depends_on.retain(|on| !members.contains(on));
         }
     }
@@ -132,21 +132,21 @@ impl ComponentPlan {
 
 /// Copies the recorded component of a moved one to its new key. The old entry stays until it is dropped. Returns the old keys.
 pub(super) fn follow_components(moves: &Moves, recorded: &mut BTreeMap<String, RecordedComponent>) -> BTreeSet<String> {
-    let mut followed = BTreeSet::new();
+    let mut moved_from = BTreeSet::new();
     let moved =
         |(key, component): (&String, &RecordedComponent)| Some((key.clone(), moves.component(key)?, component.clone()));
     let moved: Vec<_> = recorded.iter().filter_map(moved).collect();
     let left: BTreeSet<String> = moved.iter().map(|(from, ..)| from.clone()).collect();
-    let mut arrived = BTreeSet::new();
+    let mut new_keys = BTreeSet::new();
     for (from, to, component) in moved {
         // A component that moves itself frees its key for the arriving component.
-        if !recorded.contains_key(&to) || left.contains(&to) && !arrived.contains(&to) {
+        if !recorded.contains_key(&to) || left.contains(&to) && !new_keys.contains(&to) {
             recorded.insert(to.clone(), component);
-            arrived.insert(to);
-            followed.insert(from);
+            new_keys.insert(to);
+            moved_from.insert(from);
         }
     }
-    &followed - &arrived
+    &moved_from - &new_keys
 }
 
 /// The recorded dependencies of each component.
@@ -155,12 +155,12 @@ pub(super) fn order_of(recorded: &BTreeMap<String, RecordedComponent>) -> BTreeM
 }
 
 pub(super) fn compiled_components(
-    choice: &Targeting,
+    targeting: &Targeting,
     compiled: &CompiledStack,
     recorded: &BTreeMap<String, RecordedComponent>,
     sources: &Sources,
 ) -> Vec<ComponentPlan> {
-    let is_chosen = |key: &str| choice.plans_component(key);
+    let is_chosen = |key: &str| targeting.plans_component(key);
     let access = |component: &CompiledComponent| recorded.get(&component.key)?.row.access.clone();
     compiled
         .components
@@ -218,12 +218,12 @@ pub(super) fn recorded_component(key: &str, recorded: &RecordedComponent, part: 
 
 /// Notes chosen components that depend on a component that is neither chosen nor deployed.
 pub(super) fn not_deployed(
-    choice: &Targeting,
+    targeting: &Targeting,
     compiled: &CompiledStack,
     recorded: &BTreeMap<String, RecordedComponent>,
 ) -> Vec<Diagnostic> {
-    let is_missing = |key: &String| !choice.plans_component(key) && !recorded.contains_key(key);
-    let chosen = compiled.components.iter().filter(|component| choice.plans_component(&component.key));
+    let is_missing = |key: &String| !targeting.plans_component(key) && !recorded.contains_key(key);
+    let chosen = compiled.components.iter().filter(|component| targeting.plans_component(&component.key));
     let dependencies = chosen.flat_map(|component| component.depends_on.iter().map(move |on| (&component.key, on)));
     let notes = dependencies.filter_map(|(component, dependency)| {
         let missing = dependency.key.as_ref().filter(|key| is_missing(key))?;
@@ -234,7 +234,7 @@ pub(super) fn not_deployed(
     notes.collect()
 }
 
-fn stays(removed: &str, left: &[&str], own: &str) -> Diagnostic {
+fn dependents_stay(removed: &str, left: &[&str], own: &str) -> Diagnostic {
     // `-c` cannot name the stack's own resources and outputs.
     let (of_stack, components): (Vec<&str>, Vec<&str>) = left.iter().partition(|key| key.is_empty());
     let of_stack: Vec<String> = of_stack.iter().map(|_| format!("the stack's own {own}")).collect();

@@ -7,7 +7,7 @@ pub use super::options::{Consent, Options};
 use super::refresh_cache::RefreshCache;
 use super::shared::SharedRows;
 use super::target_validation::TargetNames;
-use super::targeting::{LettingGo, Targeting};
+use super::targeting::{ReleaseScope, Targeting};
 use super::walk::Walk;
 use super::{
     Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, check_adopt_conflict, check_duplicate_identity,
@@ -28,7 +28,7 @@ use futures_util::future;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use terrace_provider::value::wire::WireError;
-use terrace_provider::wrap::silence::{Patience, with_patience};
+use terrace_provider::wrap::silence::{SilenceLimit, with_silence_limit};
 use uuid::Uuid;
 
 /// The inputs of planning.
@@ -66,7 +66,7 @@ pub struct Environment {
     /// `settings` in expressions.
     pub settings: terrace_provider::Value,
     /// How long a plan waits for a system that does not answer.
-    pub patience: Patience,
+    pub silence_limit: SilenceLimit,
 }
 
 /// A failure that prevents any plan.
@@ -105,8 +105,8 @@ impl Computed {
 /// Data that planning gathers over all stacks.
 pub(super) struct Draft {
     pub(super) shared: SharedRows,
-    pub(super) looking: LookupDependencies,
-    pub(super) seen: RefreshCache,
+    pub(super) lookups: LookupDependencies,
+    pub(super) refresh_cache: RefreshCache,
     pub(super) named: TargetNames,
     pub(super) reads: Vec<Read>,
     pub(super) diagnostics: Vec<Diagnostic>,
@@ -114,11 +114,11 @@ pub(super) struct Draft {
 
 impl Draft {
     pub(super) fn of(planner: &Planner<'_>, stacks: &[CompiledStack]) -> Self {
-        let looking = LookupDependencies::of(planner.registry, stacks);
+        let lookups = LookupDependencies::of(planner.registry, stacks);
         Self {
             shared: SharedRows::of(&planner.environment.name),
-            seen: RefreshCache::of(&looking, stacks),
-            looking,
+            refresh_cache: RefreshCache::of(&lookups, stacks),
+            lookups,
             named: TargetNames::of(planner),
             reads: Vec::new(),
             diagnostics: Vec::new(),
@@ -146,7 +146,7 @@ impl Planner<'_> {
         origin: Origin,
     ) -> Result<Computed, PlanFailure> {
         let work = self.removal_of(stacks, described, origin);
-        with_patience(&self.environment.patience, work).await
+        with_silence_limit(&self.environment.silence_limit, work).await
     }
 
     async fn removal_of(
@@ -158,17 +158,17 @@ impl Planner<'_> {
         self.seal.bind_to(self.store).await?;
         let mut draft = Draft::of(self, &[]);
         let mut plans = Vec::new();
-        let mut letting_go = Vec::new();
+        let mut release_scopes = Vec::new();
         for stack in stacks {
             self.check_ids_of(stack, described, &mut draft.diagnostics).await?;
-            let (mut plan, lets_go) = self.destroy_stack(stack, &mut draft).await?;
-            plan.changes.extend(self.remove_unrecorded(stack, described, &mut draft).await?);
+            let (mut plan, release_scope) = self.destroy_stack(stack, &mut draft).await?;
+            plan.changes.extend(self.remove_unmanaged(stack, described, &mut draft).await?);
             plans.push(plan);
-            letting_go.push(lets_go);
+            release_scopes.push(release_scope);
         }
-        self.plan_shared(&mut plans, &letting_go, &mut draft).await?;
+        self.plan_shared(&mut plans, &release_scopes, &mut draft).await?;
         draft.named.check(self, &plans, &mut draft.diagnostics);
-        self.finish(Mode::Destroy, plans, draft.reads, origin, draft.diagnostics, &draft.looking).await
+        self.finish(Mode::Destroy, plans, draft.reads, origin, draft.diagnostics, &draft.lookups).await
     }
 
     /// Plans owner changes and the removal of shared objects without an owner. Owners are released after all stacks of the plan have
@@ -176,12 +176,12 @@ impl Planner<'_> {
     pub(super) async fn plan_shared(
         &self,
         plans: &mut [StackPlan],
-        letting_go: &[LettingGo],
+        release_scopes: &[ReleaseScope],
         draft: &mut Draft,
     ) -> Result<(), PlanFailure> {
         let Draft { shared, reads, diagnostics, .. } = draft;
-        for (plan, lets_go) in plans.iter_mut().zip(letting_go) {
-            plan.owners = shared.release(&plan.stack, &|component, address| lets_go.covers(component, address));
+        for (plan, release_scope) in plans.iter_mut().zip(release_scopes) {
+            plan.owners = shared.release(&plan.stack, &|component, address| release_scope.covers(component, address));
         }
         for plan in plans.iter_mut() {
             plan.changes.extend(shared.take_changes(&plan.stack));
@@ -193,8 +193,8 @@ impl Planner<'_> {
         }
         for deposed in shared.remove_deposed(self, diagnostics).await {
             // The deposed object goes to the stack that plans its successor.
-            let is_beside = |plan: &StackPlan| plan.changes.iter().any(|change| change.address == deposed.address);
-            let at = plans.iter().position(is_beside).unwrap_or_default();
+            let has_successor = |plan: &StackPlan| plan.changes.iter().any(|change| change.address == deposed.address);
+            let at = plans.iter().position(has_successor).unwrap_or_default();
             if let Some(plan) = plans.get_mut(at) {
                 plan.changes.push(deposed);
             }
@@ -206,24 +206,24 @@ impl Planner<'_> {
             plan.sort();
         }
         reads.extend(shared.take_reads());
-        diagnostics.extend(shared.take_told());
+        diagnostics.extend(shared.take_diagnostics());
         Ok(())
     }
 
     pub(super) async fn plan_stack(
         &self,
         compiled: &CompiledStack,
-        mut found: cross_stack_outputs::Found,
+        mut found: cross_stack_outputs::CrossStackReads,
         draft: &mut Draft,
-    ) -> Result<(StackPlan, LettingGo, Vec<GrantTarget>), PlanFailure> {
-        let Draft { shared, looking, seen, named, reads, diagnostics } = draft;
+    ) -> Result<(StackPlan, ReleaseScope, Vec<GrantTarget>), PlanFailure> {
+        let Draft { shared, lookups, refresh_cache, named, reads, diagnostics } = draft;
         let stack = &compiled.stack;
         let selection = self.selection();
         let recorded = future::join(self.recorded_components(stack), self.store.rows(stack, &selection));
         // The second future is polled while the first one waits for the store.
         let declared = async {
             let faults = lookup::check(compiled, &self.options.components, self.registry);
-            (faults, crate::graph::order_with(&compiled.components, looking.put_off(stack)))
+            (faults, crate::graph::order_with(&compiled.components, lookups.postponed(stack)))
         };
         let ((recorded_components, rows), (faults, order)) = future::join(recorded, declared).await;
         diagnostics.extend(faults.diagnostics.iter().cloned());
@@ -231,46 +231,46 @@ impl Planner<'_> {
             Ok(order) => order,
             Err(found) => {
                 diagnostics.extend(found);
-                return Ok((StackPlan::empty(stack.clone()), LettingGo::Nothing, Vec::new()));
+                return Ok((StackPlan::empty(stack.clone()), ReleaseScope::Nothing, Vec::new()));
             }
         };
         let mut recorded_components = recorded_components?;
         let mut loaded = refresh::opened(self, stack, rows?)?;
         let compiled = &*moved::identified(compiled, &loaded, diagnostics);
-        let followed = follow_components(&compiled.transitions.moves, &mut recorded_components);
-        let mut choice = Targeting::of_descriptor(self, compiled);
+        let moved_from = follow_components(&compiled.transitions.moves, &mut recorded_components);
+        let mut targeting = Targeting::of_descriptor(self, compiled);
         named.record(stack, loaded.rows.keys());
-        choice.take_along(&loaded.rows, &order_of(&recorded_components));
-        let outside = loaded.leave_out(&choice);
-        moved::check_border(self, compiled, &choice, &loaded, &outside, diagnostics).await?;
-        if let Some(seen) = seen.of_stack(stack) {
-            loaded = seen.loaded;
-            diagnostics.extend(seen.diagnostics);
+        targeting.include_undeclared(&loaded.rows, &order_of(&recorded_components));
+        let outside = loaded.leave_out(&targeting);
+        moved::check_border(self, compiled, &targeting, &loaded, &outside, diagnostics).await?;
+        if let Some(cached) = refresh_cache.of_stack(stack) {
+            loaded = cached.loaded;
+            diagnostics.extend(cached.diagnostics);
         } else {
             let before = diagnostics.len();
-            refresh::look(self, stack, &selection, &choice, &mut loaded, diagnostics).await?;
-            seen.keep(stack, &loaded, diagnostics.get(before..).unwrap_or_default());
+            refresh::refresh_loaded(self, stack, &selection, &targeting, &mut loaded, diagnostics).await?;
+            refresh_cache.insert(stack, &loaded, diagnostics.get(before..).unwrap_or_default());
         }
         moved::relocate(stack, &compiled.transitions.moves, &mut loaded, diagnostics);
-        reads.extend(self.reads_of_others(compiled).await?);
+        reads.extend(self.reads_of_untouched(compiled).await?);
         shared.load(self, stack).await?;
         self.check_ids(compiled, &recorded_components, diagnostics);
-        let mut components = compiled_components(&choice, compiled, &recorded_components, self.sources);
+        let mut components = compiled_components(&targeting, compiled, &recorded_components, self.sources);
         if !self.options.offline && !self.options.components.is_empty() {
-            diagnostics.extend(not_deployed(&choice, compiled, &recorded_components));
+            diagnostics.extend(not_deployed(&targeting, compiled, &recorded_components));
         }
-        let is_partial = !choice.is_whole();
-        let lets_go = LettingGo::of_descriptor(&choice);
-        let others = &found.others;
+        let is_partial = !targeting.is_whole();
+        let release_scope = ReleaseScope::of_descriptor(&targeting);
+        let other_stacks = &found.other_stacks;
         let mut walk =
-            Walk::new(self, compiled, choice, loaded, shared, looking, others, &recorded_components, &faults);
+            Walk::new(self, compiled, targeting, loaded, shared, lookups, other_stacks, &recorded_components, &faults);
         walk.run(&order, diagnostics).await?;
         let walked = walk.finish(diagnostics).await?;
-        let lets_go = walked.granted_shares.map_or(lets_go, LettingGo::Grants);
+        let release_scope = walked.granted_shares.map_or(release_scope, ReleaseScope::Grants);
         named.record(stack, walked.passed_over.iter());
         reads.extend(walked.reads);
         reads.extend(found.reads);
-        found.needs.extend(looking.take_needs());
+        found.needs.extend(lookups.take_needs());
         found.needs.sort();
         found.needs.dedup();
         let described: BTreeSet<&str> = compiled.components.iter().map(|component| component.key.as_str()).collect();
@@ -289,7 +289,7 @@ impl Planner<'_> {
             if described.contains(key.as_str()) {
                 continue;
             }
-            let mut left = outside.iter().chain(&walked.left);
+            let mut left = outside.iter().chain(&walked.deferred_rows);
             let is_left = !self.options.components.is_empty() || left.any(|row| row.component == *key);
             let part = if is_left { Part::Untouched } else { Part::Removed };
             components.push(recorded_component(key, recorded, part));
@@ -301,16 +301,16 @@ impl Planner<'_> {
                 Some(Part::Untouched) => recorded.open(stack)?,
                 // Outputs that were not evaluated stay as they are.
                 Some(Part::Planned) if is_partial || walked.deferring.contains_key(key) => recorded.open(stack)?,
-                _ => diagnostics.extend(recorded.give_up_closed(stack)),
+                _ => diagnostics.extend(recorded.drop_undecryptable(stack)),
             }
         }
         let changes = walked.changes;
         // A component without resources cannot show by itself that it moved.
-        let origins: HashSet<&str> = match followed.is_empty() {
+        let origins: HashSet<&str> = match moved_from.is_empty() {
             true => HashSet::new(),
             false => changes.iter().filter_map(|change| Some(change.moved_from.as_ref()?.component.as_str())).collect(),
         };
-        let has_moved = |key: &str| followed.contains(key) && origins.contains(key);
+        let has_moved = |key: &str| moved_from.contains(key) && origins.contains(key);
         let outputs = outputs::changes(walked.outputs, &recorded_components, &components, &has_moved, is_partial);
         let mut plan = StackPlan {
             components,
@@ -320,21 +320,25 @@ impl Planner<'_> {
             checks: walked.checks,
             lookups: walked.lookups,
             needs: found.needs,
-            others: found.recorded,
+            recorded_outputs: found.recorded,
             ..StackPlan::empty(stack.clone())
         };
         plan.output_reads = output_reads::of(self, compiled, &plan);
-        Ok((plan, lets_go, walked.entrances))
+        Ok((plan, release_scope, walked.grant_targets))
     }
 
-    async fn destroy_stack(&self, stack: &StackId, draft: &mut Draft) -> Result<(StackPlan, LettingGo), PlanFailure> {
+    async fn destroy_stack(
+        &self,
+        stack: &StackId,
+        draft: &mut Draft,
+    ) -> Result<(StackPlan, ReleaseScope), PlanFailure> {
         let Draft { shared, named, reads, diagnostics, .. } = draft;
         let recorded = self.recorded_components(stack).await?;
         let mut loaded = refresh::rows(self, stack, &self.selection()).await?;
         named.record(stack, loaded.rows.keys());
-        let choice = Targeting::of_removal(self, stack, &loaded.rows, &order_of(&recorded));
-        let outside = loaded.leave_out(&choice);
-        refresh::look(self, stack, &self.selection(), &choice, &mut loaded, diagnostics).await?;
+        let targeting = Targeting::of_removal(self, stack, &loaded.rows, &order_of(&recorded));
+        let outside = loaded.leave_out(&targeting);
+        refresh::refresh_loaded(self, stack, &self.selection(), &targeting, &mut loaded, diagnostics).await?;
         shared.load(self, stack).await?;
         let rows = loaded.rows.keys().chain(loaded.deposed.keys().map(|(address, _)| address));
         let touched: BTreeSet<String> = rows.map(|address| address.component.clone()).collect();
@@ -342,15 +346,15 @@ impl Planner<'_> {
         let mut changes = loaded.take_attempts();
         let mut in_doubt = loaded.in_doubt;
         for (address, row) in loaded.rows {
-            let doubt = in_doubt.remove(&address);
-            changes.extend(orphans::remove(self, stack, &address, row, Reason::Destroy, doubt, diagnostics)?);
+            let in_doubt_reason = in_doubt.remove(&address);
+            changes.extend(orphans::remove(self, stack, &address, row, Reason::Destroy, in_doubt_reason, diagnostics)?);
         }
         changes.extend(orphans::remove_deposed(self, stack, loaded.deposed, diagnostics).await);
         let left: HashSet<&str> = outside.iter().map(|address| address.component.as_str()).collect();
         let is_removed = |key: &str| {
-            choice.has_component(key) && !left.contains(key) && (choice.is_whole() || touched.contains(key))
+            targeting.has_component(key) && !left.contains(key) && (targeting.is_whole() || touched.contains(key))
         };
-        diagnostics.extend(self.left_behind(stack, &recorded, &is_removed).await?);
+        diagnostics.extend(self.dependents_of_removed(stack, &recorded, &is_removed).await?);
         let components: Vec<ComponentPlan> = recorded
             .iter()
             .map(|(key, row)| {
@@ -358,10 +362,10 @@ impl Planner<'_> {
             })
             .collect();
         let removed = recorded.iter().filter(|(key, _)| is_removed(key));
-        diagnostics.extend(removed.flat_map(|(_, component)| component.give_up_closed(stack)));
+        diagnostics.extend(removed.flat_map(|(_, component)| component.drop_undecryptable(stack)));
         let outputs = outputs::changes(Vec::new(), &recorded, &components, &|_| false, false);
-        let lets_go = LettingGo::of_removal(&choice, components.iter());
-        Ok((StackPlan { components, changes, outputs, ..StackPlan::empty(stack.clone()) }, lets_go))
+        let release_scope = ReleaseScope::of_removal(&targeting, components.iter());
+        Ok((StackPlan { components, changes, outputs, ..StackPlan::empty(stack.clone()) }, release_scope))
     }
 
     pub(super) async fn finish(
@@ -371,7 +375,7 @@ impl Planner<'_> {
         reads: Vec<Read>,
         mut origin: Origin,
         mut diagnostics: Vec<Diagnostic>,
-        looking: &LookupDependencies,
+        lookups: &LookupDependencies,
     ) -> Result<Computed, PlanFailure> {
         needed::settle(self, &mut stacks, &mut diagnostics).await?;
         // Before the checks: a held-back change must not cause errors about other changes.
@@ -390,7 +394,7 @@ impl Planner<'_> {
         check_rename_circles::check(self.registry, &stacks, &mut diagnostics);
         check_adopt_conflict::check_replaced(self, &stacks, &mut diagnostics).await?;
         check_renamed_stack::check(self, &stacks, &mut diagnostics).await?;
-        check_lookup_of_removed::check(self.registry, &stacks, looking, &mut diagnostics);
+        check_lookup_of_removed::check(self.registry, &stacks, lookups, &mut diagnostics);
         remove_repeated(&mut diagnostics);
         // By location; diagnostics without a location come last.
         diagnostics.sort_by_key(|diagnostic| match diagnostic.labels.first().map(|label| &label.at) {
@@ -434,19 +438,19 @@ impl Planner<'_> {
     }
 
     /// The rows of untouched components that chosen ones depend on: the chosen components' outputs are computed from them.
-    async fn reads_of_others(&self, compiled: &CompiledStack) -> Result<Vec<Read>, PlanFailure> {
+    async fn reads_of_untouched(&self, compiled: &CompiledStack) -> Result<Vec<Read>, PlanFailure> {
         let chosen = &self.options.components;
-        let others: BTreeSet<String> = compiled
+        let untouched: BTreeSet<String> = compiled
             .components
             .iter()
             .filter(|component| chosen.contains(&component.key))
             .flat_map(|component| component.depends_on.iter().filter_map(|dependency| dependency.key.clone()))
             .filter(|key| !chosen.contains(key))
             .collect();
-        if others.is_empty() {
+        if untouched.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = self.store.rows(&compiled.stack, &Selection::Components(others)).await?;
+        let rows = self.store.rows(&compiled.stack, &Selection::Components(untouched)).await?;
         let read = |row: crate::store::Row| Read {
             stack: row.stack,
             address: row.address,
@@ -475,7 +479,7 @@ impl StackPlan {
             checks: Vec::new(),
             lookups: Vec::new(),
             needs: Vec::new(),
-            others: Vec::new(),
+            recorded_outputs: Vec::new(),
             output_reads: Vec::new(),
             owners: Vec::new(),
             owned: Vec::new(),

@@ -24,7 +24,7 @@ pub struct Console {
     data: LookupValues,
     outputs: ComponentOutputs,
     /// Recorded outputs of other stacks.
-    others: CrossStackOutputs,
+    other_stacks: CrossStackOutputs,
 }
 
 impl Console {
@@ -66,8 +66,8 @@ impl Console {
         let answered = plan.lookups.iter().filter(|lookup| is_own(&lookup.address.component));
         data.extend(answered.map(|lookup| (lookup.address.name.clone(), lookup.result.clone())));
         let resources = component.map(|component| resources(component, plan, planner.registry)).unwrap_or_default();
-        let others = cross_stack_outputs::recorded(planner).await?;
-        Ok(Self { facts, resources, data, outputs, others })
+        let other_stacks = cross_stack_outputs::recorded(planner).await?;
+        Ok(Self { facts, resources, data, outputs, other_stacks })
     }
 
     /// Evaluates an expression, written without `${{` and `}}`. Locations refer to `${{ TEXT }}`.
@@ -88,7 +88,7 @@ impl Console {
             resources: &self.resources,
             data: &self.data,
             outputs: &self.outputs,
-            stacks: Some(&self.others),
+            stacks: Some(&self.other_stacks),
             each: None,
             own: None,
         };

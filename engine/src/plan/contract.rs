@@ -18,7 +18,7 @@ pub fn planned_agrees_with_config(
     let mut breaches = outside_schema(&ty.attributes, &planned.planned);
     for (name, value) in &configured {
         let Some(attribute) = ty.attributes.get(name) else { continue };
-        let is_promise = (!attribute.computed || attribute.required) && !attribute.way;
+        let is_promise = (!attribute.computed || attribute.required) && !attribute.access_path;
         if !is_promise || value.is_unknown() {
             continue;
         }

@@ -44,7 +44,7 @@ impl StackPlan {
     /// True if applying it would change an object or the state.
     #[must_use]
     pub fn has_changes(&self) -> bool {
-        let is_recorded = |change: &Change| change.has_other_lifecycle() || change.is_newly_sensitive();
+        let is_recorded = |change: &Change| change.changes_lifecycle() || change.is_newly_sensitive();
         self.changes.iter().any(|change| change.is_change() || is_recorded(change))
             || self.outputs.iter().any(OutputChange::is_change)
             || self.owners.iter().any(OwnerChange::is_change)
@@ -52,8 +52,8 @@ impl StackPlan {
 
     /// True if the recorded dependencies of its components change. No object changes, but removals follow these dependencies.
     #[must_use]
-    pub fn has_other_components(&self) -> bool {
-        self.components.iter().any(ComponentPlan::is_other)
+    pub fn changes_component_order(&self) -> bool {
+        self.components.iter().any(ComponentPlan::has_changed)
     }
 
     /// Counts the changes by action.
@@ -80,7 +80,7 @@ impl StackPlan {
             }
             counts.moved += usize::from(change.moves_from().is_some());
             counts.drifted += usize::from(!change.drift.is_empty());
-            counts.in_doubt += usize::from(change.is_doubted());
+            counts.in_doubt += usize::from(change.is_in_doubt());
             counts.held_back += usize::from(change.is_held_back);
             counts.change += usize::from(change.is_aligned());
             if change.is_change() {
@@ -148,22 +148,22 @@ impl Plan {
         })
     }
 
-    /// As [`StackPlan::has_other_components`], for any stack.
+    /// As [`StackPlan::changes_component_order`], for any stack.
     #[must_use]
-    pub fn has_other_components(&self) -> bool {
-        self.stacks.iter().any(StackPlan::has_other_components)
+    pub fn changes_component_order(&self) -> bool {
+        self.stacks.iter().any(StackPlan::changes_component_order)
     }
 
     /// True if recorded dependencies of components or resources change. No object changes, but removals follow these dependencies.
     #[must_use]
-    pub fn has_other_order(&self) -> bool {
-        self.has_other_components() || self.changes().any(|(_, change)| change.has_other_dependencies())
+    pub fn changes_order(&self) -> bool {
+        self.changes_component_order() || self.changes().any(|(_, change)| change.changes_dependencies())
     }
 
     /// True if the plan notes an interrupted step whose outcome recovery will record. Recovery has not run since, or the step's
     /// operation was still running when it did.
     #[must_use]
-    pub fn has_cut_off(&self) -> bool {
+    pub fn has_interrupted_steps(&self) -> bool {
         self.notes.iter().any(|note| note.code == INTERRUPTED)
     }
 
@@ -171,7 +171,7 @@ impl Plan {
     #[must_use]
     pub fn has_work(&self) -> bool {
         let has_refreshed = || self.changes().any(|(_, change)| change.has_refreshed());
-        self.has_changes() || self.has_other_order() || has_refreshed()
+        self.has_changes() || self.changes_order() || has_refreshed()
     }
 }
 
@@ -184,7 +184,7 @@ impl ComponentPlan {
 
     /// True if its dependencies in this stack or in others differ from the recorded ones, or its access list does.
     #[must_use]
-    pub fn is_other(&self) -> bool {
+    pub fn has_changed(&self) -> bool {
         let differs = self.depends_on != self.depended_on || self.reads != self.recorded_reads;
         self.is_planned() && (differs || self.access != self.recorded_access)
     }

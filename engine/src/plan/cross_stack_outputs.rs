@@ -41,7 +41,7 @@ impl StackNeed {
 
 /// The recorded outputs of a component of another stack.
 #[derive(Debug, Clone, PartialEq)]
-pub struct OtherOutputs {
+pub struct RecordedOutputs {
     /// The stack.
     pub stack: StackId,
     /// The component.
@@ -58,7 +58,7 @@ pub(crate) struct CrossStackOutputs {
     /// By stack and component; `None` for a stack that could not be planned.
     stacks: BTreeMap<StackId, Option<BTreeMap<String, Map>>>,
     /// Recorded outputs that cannot be decrypted, with the errors; by stack and component.
-    closed: BTreeMap<(StackId, String), BTreeMap<String, WireError>>,
+    undecryptable: BTreeMap<(StackId, String), BTreeMap<String, WireError>>,
     /// Components with deferred changes, by stack.
     deferred: BTreeSet<(StackId, String)>,
     /// Stacks that have rows, for suggestions.
@@ -122,27 +122,29 @@ impl CrossStackOutputs {
                 .hint(did_you_mean(component, known).or_else(|| Some(listed_or_none("its components are", &listed)))));
         };
         let path = format!("stacks[\"{name}\"].components[\"{component}\"].outputs");
-        let closed = self.closed.get(&(stack.clone(), component.to_owned()));
-        let why_closed = |(name, error): (&String, &WireError)| {
+        let undecryptable = self.undecryptable.get(&(stack.clone(), component.to_owned()));
+        let undecryptable_error = |(name, error): (&String, &WireError)| {
             Missing::new(format!("the output `{name}` of {of}: {error}"))
                 .hint("provide the state key that sealed it".to_owned())
         };
         let before = steps.len() - rest.len();
         match rest.split_first() {
-            None if let Some(first) = closed.and_then(BTreeMap::first_key_value) => Err(why_closed(first)),
+            None if let Some(first) = undecryptable.and_then(BTreeMap::first_key_value) => {
+                Err(undecryptable_error(first))
+            }
             Some((ReferenceStep::Key(name), _))
-                if let Some(entry) = closed.and_then(|entry| entry.get_key_value(name)) =>
+                if let Some(entry) = undecryptable.and_then(|entry| entry.get_key_value(name)) =>
             {
-                Err(why_closed(entry))
+                Err(undecryptable_error(entry))
             }
             None => Ok(Cow::Owned(Value::Map(outputs.clone()))),
             Some((ReferenceStep::Key(name), rest)) => match outputs.get(name) {
                 Some(value) => {
-                    descend(value, &format!("{path}.{name}"), rest).map_err(|missing| missing.after(before + 1))
+                    descend(value, &format!("{path}.{name}"), rest).map_err(|missing| missing.preceded_by(before + 1))
                 }
                 None => {
                     let names: Vec<&str> = outputs.keys().map(String::as_str).collect();
-                    let missing = Missing::new(format!("{of} has no output `{name}`")).led(before);
+                    let missing = Missing::new(format!("{of} has no output `{name}`")).with_resolved_steps(before);
                     Err(missing.hint(
                         did_you_mean(name, names.iter().copied())
                             .or_else(|| Some(listed_or_none("its outputs are", &names))),
@@ -154,8 +156,8 @@ impl CrossStackOutputs {
     }
 }
 
-fn listed_or_none(what: &str, names: &[&str]) -> String {
-    if names.is_empty() { "there are none".to_owned() } else { format!("{what}: {}", names.join(", ")) }
+fn listed_or_none(label: &str, names: &[&str]) -> String {
+    if names.is_empty() { "there are none".to_owned() } else { format!("{label}: {}", names.join(", ")) }
 }
 
 fn malformed() -> Missing {
@@ -185,7 +187,7 @@ pub(super) fn stack_of(text: &str, environment: &str) -> StackId {
 }
 
 /// A reference of a component to a component of another stack.
-struct Use<'c> {
+struct StackReference<'c> {
     component: &'c str,
     stack: StackId,
     of: String,
@@ -209,13 +211,17 @@ pub(super) fn references<'c>(
 }
 
 /// The references to other stacks. Names have to be plain text, because they determine the order of planning.
-fn uses<'c>(planner: &Planner<'_>, compiled: &'c CompiledStack, diagnostics: &mut Vec<Diagnostic>) -> Vec<Use<'c>> {
+fn stack_references<'c>(
+    planner: &Planner<'_>,
+    compiled: &'c CompiledStack,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<StackReference<'c>> {
     let mut found = Vec::new();
     for (component, reference, span) in
         references(planner, compiled).filter(|(_, reference, _)| reference.root == "stacks")
     {
         match split(&reference.steps) {
-            Some((stack, of, _)) => found.push(Use {
+            Some((stack, of, _)) => found.push(StackReference {
                 component: &component.key,
                 stack: stack_of(stack, &planner.environment.name),
                 of: of.to_owned(),
@@ -251,22 +257,22 @@ impl<'s> StackOrder<'s> {
         let mut order = Self { stacks, graph, nodes };
         for stack in stacks {
             // Planning the stack reports malformed references.
-            for used in uses(planner, stack, &mut Vec::new()) {
-                if let Some((from, to)) = order.ends(&used.stack, &stack.stack) {
-                    order.graph.add_edge(from, to, used.span);
+            for reference in stack_references(planner, stack, &mut Vec::new()) {
+                if let Some((from, to)) = order.endpoints(&reference.stack, &stack.stack) {
+                    order.graph.add_edge(from, to, reference.span);
                 }
             }
         }
         order
     }
 
-    fn ends(&self, first: &StackId, then: &StackId) -> Option<(NodeIndex, NodeIndex)> {
+    fn endpoints(&self, first: &StackId, then: &StackId) -> Option<(NodeIndex, NodeIndex)> {
         Some((*self.nodes.get(first)?, *self.nodes.get(then)?))
     }
 
     /// Orders one stack before another; false if it was so already or would create a cycle.
     pub(super) fn add(&mut self, first: &StackId, then: &StackId, span: Span) -> bool {
-        let Some((first, then)) = self.ends(first, then) else { return false };
+        let Some((first, then)) = self.endpoints(first, then) else { return false };
         if self.graph.contains_edge(first, then) || has_path_connecting(&self.graph, then, first, None) {
             return false;
         }
@@ -280,7 +286,7 @@ impl<'s> StackOrder<'s> {
     }
 
     /// The errors for stacks that read each other in a cycle; empty without a cycle.
-    pub(super) fn explain_loop(&self) -> Vec<Diagnostic> {
+    pub(super) fn explain_cycles(&self) -> Vec<Diagnostic> {
         if !is_cyclic_directed(&self.graph) {
             return Vec::new();
         }
@@ -321,11 +327,11 @@ impl<'s> StackOrder<'s> {
 }
 
 /// A stack's reads of other stacks: values, dependencies of its steps, and rows that the plan depends on.
-pub(super) struct Found {
-    pub(super) others: CrossStackOutputs,
+pub(super) struct CrossStackReads {
+    pub(super) other_stacks: CrossStackOutputs,
     pub(super) needs: Vec<StackNeed>,
     /// Recorded outputs of stacks outside the run.
-    pub(super) recorded: Vec<OtherOutputs>,
+    pub(super) recorded: Vec<RecordedOutputs>,
     pub(super) reads: Vec<Read>,
 }
 
@@ -336,26 +342,26 @@ pub(super) async fn find<'p>(
     run: &BTreeSet<&StackId>,
     planned: &impl Fn(&StackId) -> Option<&'p StackPlan>,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Result<Found, PlanFailure> {
-    let mut found = Found {
-        others: CrossStackOutputs::of(&planner.environment.name),
+) -> Result<CrossStackReads, PlanFailure> {
+    let mut found = CrossStackReads {
+        other_stacks: CrossStackOutputs::of(&planner.environment.name),
         needs: Vec::new(),
         recorded: Vec::new(),
         reads: Vec::new(),
     };
-    let uses = uses(planner, compiled, diagnostics);
-    if uses.is_empty() {
+    let stack_references = stack_references(planner, compiled, diagnostics);
+    if stack_references.is_empty() {
         return Ok(found);
     }
-    found.others.recorded = planner.store.stacks().await?;
-    found.others.known = planner.store.known_stacks().await?;
+    found.other_stacks.recorded = planner.store.stacks().await?;
+    found.other_stacks.known = planner.store.known_stacks().await?;
     let mut needed: BTreeMap<&StackId, BTreeSet<&str>> = BTreeMap::new();
-    for used in &uses {
-        needed.entry(&used.stack).or_default().insert(&used.of);
+    for reference in &stack_references {
+        needed.entry(&reference.stack).or_default().insert(&reference.of);
         found.needs.push(StackNeed {
-            component: used.component.to_owned(),
-            stack: used.stack.clone(),
-            of: used.of.clone(),
+            component: reference.component.to_owned(),
+            stack: reference.stack.clone(),
+            of: reference.of.clone(),
         });
     }
     found.needs.sort();
@@ -363,25 +369,25 @@ pub(super) async fn find<'p>(
     for (stack, components) in needed {
         if let Some(plan) = planned(stack) {
             if plan.components.is_empty() {
-                found.others.stacks.insert(stack.clone(), None);
+                found.other_stacks.stacks.insert(stack.clone(), None);
             }
             let deferred = plan.components.iter().filter(|component| component.is_deferred);
-            found.others.deferred.extend(deferred.map(|component| (stack.clone(), component.key.clone())));
-            outputs_of(plan).into_iter().for_each(|(key, outputs)| found.others.set(stack, &key, outputs));
+            found.other_stacks.deferred.extend(deferred.map(|component| (stack.clone(), component.key.clone())));
+            outputs_of(plan).into_iter().for_each(|(key, outputs)| found.other_stacks.set(stack, &key, outputs));
             continue;
         }
         if run.contains(stack) || planner.options.offline {
             // The stack reads this one, which is reported, or the planner is offline: its outputs are unknown.
-            found.others.stacks.insert(stack.clone(), None);
+            found.other_stacks.stacks.insert(stack.clone(), None);
             continue;
         }
         for (key, component) in planner.recorded_components(stack).await? {
             if components.contains(key.as_str()) {
-                found.others.closed.insert((stack.clone(), key.clone()), component.closed.clone());
+                found.other_stacks.undecryptable.insert((stack.clone(), key.clone()), component.undecryptable.clone());
                 let (component, outputs) = (key.clone(), component.outputs.clone());
-                found.recorded.push(OtherOutputs { stack: stack.clone(), component, outputs });
+                found.recorded.push(RecordedOutputs { stack: stack.clone(), component, outputs });
             }
-            found.others.set(stack, &key, component.outputs);
+            found.other_stacks.set(stack, &key, component.outputs);
         }
         let components = components.into_iter().map(ToOwned::to_owned).collect();
         for row in planner.store.rows(stack, &Selection::Components(components)).await? {
@@ -394,16 +400,16 @@ pub(super) async fn find<'p>(
 
 /// The recorded outputs of all stacks, for expressions that are entered later.
 pub(super) async fn recorded(planner: &Planner<'_>) -> Result<CrossStackOutputs, PlanFailure> {
-    let mut others = CrossStackOutputs::of(&planner.environment.name);
-    others.known = planner.store.known_stacks().await?;
-    others.recorded = planner.store.stacks().await?;
-    for stack in others.recorded.clone() {
+    let mut other_stacks = CrossStackOutputs::of(&planner.environment.name);
+    other_stacks.known = planner.store.known_stacks().await?;
+    other_stacks.recorded = planner.store.stacks().await?;
+    for stack in other_stacks.recorded.clone() {
         for (key, component) in planner.recorded_components(&stack).await? {
-            others.closed.insert((stack.clone(), key.clone()), component.closed.clone());
-            others.set(&stack, &key, component.outputs);
+            other_stacks.undecryptable.insert((stack.clone(), key.clone()), component.undecryptable.clone());
+            other_stacks.set(&stack, &key, component.outputs);
         }
     }
-    Ok(others)
+    Ok(other_stacks)
 }
 
 /// The planned outputs of a stack, by component.

@@ -23,7 +23,7 @@ impl Change {
     }
 
     /// True if the object leaves the state: it is deleted, forgotten or retained.
-    pub(crate) fn is_given_up(&self) -> bool {
+    pub(crate) fn leaves_state(&self) -> bool {
         // A held-back change without a new object was a removal.
         let is_held_back = self.in_doubt.is_some() && (self.after.is_none() || self.deposed.is_some());
         is_held_back || !self.action.leaves_object()
@@ -31,8 +31,8 @@ impl Change {
 
     /// True if the new object has the name of this deposed one, which has to be removed first.
     pub(crate) fn takes_name_of(&self, deposed: &Self) -> bool {
-        let is_made = self.deposed.is_none() && (self.action == Action::Create || self.action.is_replace());
-        let (Some(after), Some(prior)) = (self.after.as_ref().filter(|_| is_made), &deposed.prior) else {
+        let creates_object = self.deposed.is_none() && (self.action == Action::Create || self.action.is_replace());
+        let (Some(after), Some(prior)) = (self.after.as_ref().filter(|_| creates_object), &deposed.prior) else {
             return false;
         };
         let is_same = |(name, value): (&String, &Value)| {

@@ -25,9 +25,9 @@ use terrace_provider::wrap::within;
 use terrace_provider::{Found, Path, Value};
 
 /// Time limit of the whole search, because reads are retried while a system does not answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(60);
 /// The code of diagnostics about objects that were not looked for.
-pub const NOT_LOOKED_FOR: &str = "not_looked_for";
+pub const NOT_SEARCHED: &str = "not_looked_for";
 /// The warning about an object to remove that differs from its description.
 pub(super) const NOT_AS_DESCRIBED: &str = "not_as_described";
 /// The codes of diagnostics about systems that do not answer.
@@ -35,7 +35,7 @@ const UNANSWERED: [&str; 4] = [CANNOT_CONNECT, CANNOT_READ, LOOKUP_UNANSWERED, C
 
 impl Planner<'_> {
     /// Plans the removal of the existing objects of described components that have no rows.
-    pub(super) async fn remove_unrecorded(
+    pub(super) async fn remove_unmanaged(
         &self,
         stack: &StackId,
         described: &[CompiledStack],
@@ -57,12 +57,12 @@ impl Planner<'_> {
         let planner = Planner { options: &options, ..*self };
         // A plan within a plan: both on the stack would overflow a server thread.
         let search = Box::pin(planner.plan(std::slice::from_ref(&adopting), Origin::default()));
-        let found = match within(PATIENCE, search).await {
+        let found = match within(SEARCH_TIMEOUT, search).await {
             Ok(found) => found?,
             Err(latest) => {
                 let last = latest.only().map_or_else(String::new, |error| format!("; the latest error: {error}"));
-                let why = format!("the search takes longer than {} s{last}", PATIENCE.as_secs());
-                diagnostics.push(cannot_search(stack, has_recorded, &why, None));
+                let reason = format!("the search takes longer than {} s{last}", SEARCH_TIMEOUT.as_secs());
+                diagnostics.push(cannot_search(stack, has_recorded, &reason, None));
                 return Ok(Vec::new());
             }
         };
@@ -76,13 +76,13 @@ impl Planner<'_> {
         // An object of another row stays, with the note below.
         let stays = [check_adopt_conflict::RECORDED, check_renamed_stack::RECORDED];
         let is_fault = |diagnostic: &&Diagnostic| diagnostic.is_error() && !stays.contains(&diagnostic.code);
-        if let Some(Diagnostic { message: why, .. }) = found.diagnostics.iter().find(is_fault) {
+        if let Some(Diagnostic { message: reason, .. }) = found.diagnostics.iter().find(is_fault) {
             diagnostics.push(Diagnostic::warning(
-                NOT_LOOKED_FOR,
-                format!("could not look for all objects of {stack} that are not in the state: {why}"),
+                NOT_SEARCHED,
+                format!("could not look for all objects of {stack} that are not in the state: {reason}"),
             ));
         }
-        let is_passed_on = |it: &&Diagnostic| !it.is_error() && [NOT_LOOKED_FOR, NOT_AS_DESCRIBED].contains(&it.code);
+        let is_passed_on = |it: &&Diagnostic| !it.is_error() && [NOT_SEARCHED, NOT_AS_DESCRIBED].contains(&it.code);
         diagnostics.extend(found.diagnostics.iter().filter(is_passed_on).cloned());
         let managed = Managed::default();
         let (mut changes, mut warned) = (Vec::new(), HashSet::new());
@@ -92,21 +92,21 @@ impl Planner<'_> {
             else {
                 continue;
             };
-            let by = managed.by(self, &change.address.ty, &change.provider, &prior.identity).await?;
+            let by = managed.manager_of(self, &change.address.ty, &change.provider, &prior.identity).await?;
             if let Some(by) = by {
                 let message = format!("{stack}:{} exists, and {by} manages it: it stays", change.address);
                 diagnostics.push(Diagnostic::note("managed_elsewhere", message));
                 continue;
             }
             let is_guarded = guarded.contains(&(change.address.component.as_str(), change.address.name.as_str()));
-            let why = match self.is_of_another(stack, &change, &prior) {
+            let reason = match self.is_marked_by_another(stack, &change, &prior) {
                 true => Some("it carries the mark of another resource".to_owned()),
-                false if is_guarded => self.why_not_ours(&change, &prior),
+                false if is_guarded => self.evidence_of_other_owner(&change, &prior),
                 false => None,
             };
-            if let Some(why) = why {
+            if let Some(reason) = reason {
                 let message =
-                    format!("{stack}:{} exists, but is not in the state, and {why}: it stays", change.address);
+                    format!("{stack}:{} exists, but is not in the state, and {reason}: it stays", change.address);
                 let id = prior.attributes.get("id").and_then(Value::as_str).unwrap_or("ID");
                 let hint = format!(
                     "if it belongs to this stack, run `terrace import {stack}:{} {id}`, then destroy",
@@ -124,7 +124,7 @@ impl Planner<'_> {
                 );
                 let hint =
                     "set the access list again, then remove the component; or revoke the grants in the target system";
-                diagnostics.push(Diagnostic::warning(NOT_LOOKED_FOR, message).hint(hint));
+                diagnostics.push(Diagnostic::warning(NOT_SEARCHED, message).hint(hint));
             }
             reads.push(Read::absent(stack, &change.address));
             changes.extend(self.removal(stack, change, *prior, diagnostics));
@@ -165,13 +165,13 @@ impl Planner<'_> {
     }
 
     /// True if the object carries the mark of another resource.
-    fn is_of_another(&self, stack: &StackId, change: &Change, prior: &Prior) -> bool {
+    fn is_marked_by_another(&self, stack: &StackId, change: &Change, prior: &Prior) -> bool {
         let ty = self.registry.resource_type(&change.address.ty);
-        ty.is_some_and(|(_, ty)| (ty.is_of_another)(&format!("{stack}:{}", change.address), &prior.private))
+        ty.is_some_and(|(_, ty)| (ty.is_marked_by_another)(&format!("{stack}:{}", change.address), &prior.private))
     }
 
     /// The evidence that an object which must not be adopted belongs to another owner; `None` without evidence.
-    fn why_not_ours(&self, change: &Change, prior: &Prior) -> Option<String> {
+    fn evidence_of_other_owner(&self, change: &Change, prior: &Prior) -> Option<String> {
         let (_, ty) = self.registry.resource_type(&change.address.ty)?;
         if ty.holds_data {
             return Some("its data may belong to another owner".to_owned());
@@ -200,7 +200,7 @@ impl Planner<'_> {
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<Change> {
         let (_, ty) = self.registry.resource_type(&change.address.ty)?;
-        if (ty.is_borrowed)(&prior.attributes, &prior.private) {
+        if (ty.is_adopted)(&prior.attributes, &prior.private) {
             return None;
         }
         let action = if ty.holds_data && !self.options.remove_data { Action::Retain } else { Action::Delete };
@@ -226,30 +226,30 @@ impl Planner<'_> {
 }
 
 /// The diagnostic for an object whose existence is unknown, for now or always.
-pub(super) fn untold(found: &Found, address: &str) -> Diagnostic {
+pub(super) fn unknown_existence(found: &Found, address: &str) -> Diagnostic {
     match found {
         Found::Pending(_) => {
             Diagnostic::error(CANNOT_READ, format!("{address} is being created, and its existence is not known yet"))
         }
         _ => Diagnostic::warning(
-            NOT_LOOKED_FOR,
+            NOT_SEARCHED,
             format!("cannot find out whether {address} exists: its provider cannot look for it"),
         ),
     }
 }
 
 /// The error for a failed search of unrecorded objects, with its reason and remedies.
-fn cannot_search(stack: &StackId, has_recorded: bool, why: &str, hint: Option<&str>) -> Diagnostic {
-    let message = format!("cannot find out which objects of {stack} exist that are not in the state: {why}");
+fn cannot_search(stack: &StackId, has_recorded: bool, reason: &str, hint: Option<&str>) -> Diagnostic {
+    let message = format!("cannot find out which objects of {stack} exist that are not in the state: {reason}");
     let recorded = format!("run `terrace destroy {stack}`, without a file, to remove only the recorded objects");
     let hints: Vec<&str> = hint.into_iter().chain(has_recorded.then_some(recorded.as_str())).collect();
     let hint = if hints.is_empty() { "try again later".to_owned() } else { hints.join("; ") };
-    Diagnostic::error(NOT_LOOKED_FOR, message).hint(hint)
+    Diagnostic::error(NOT_SEARCHED, message).hint(hint)
 }
 
 /// The component with that key, if it can have an access list.
 fn takes_access<'c>(compiled: &'c CompiledStack, key: &str) -> Option<&'c CompiledComponent> {
-    compiled.components.iter().find(|component| component.key == key && component.takes_access().is_ok())
+    compiled.components.iter().find(|component| component.key == key && component.check_grants_access().is_ok())
 }
 
 /// The declarations, changed to adopt any existing object.

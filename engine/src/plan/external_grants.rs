@@ -42,8 +42,8 @@ impl ExternalGrantsPolicy {
     #[must_use]
     pub fn of_settings(settings: &Value) -> Self {
         let word = settings.get("access").and_then(|access| access.get("foreign")).and_then(Value::as_str);
-        let meant = Self::WORDS.into_iter().find(|(known, _)| Some(*known) == word);
-        meant.map(|(_, meaning)| meaning).unwrap_or_default()
+        let policy = Self::WORDS.into_iter().find(|(known, _)| Some(*known) == word);
+        policy.map(|(_, meaning)| meaning).unwrap_or_default()
     }
 }
 
@@ -62,38 +62,38 @@ pub(crate) struct GrantTarget {
 
 /// A grant on such an object that has no row.
 struct ExternalGrant {
-    entrance: GrantTarget,
+    target: GrantTarget,
     grantee: Grantee,
 }
 
 impl Planner<'_> {
-    /// Reports grants that neither the plan nor the state contains, or plans to revoke them. `entrances` has the objects that each
+    /// Reports grants that neither the plan nor the state contains, or plans to revoke them. `grant_targets` has the objects that each
     /// stack's plan gathered.
-    pub(super) async fn settle_foreign(
+    pub(super) async fn settle_external_grants(
         &self,
         plans: &mut [StackPlan],
-        entrances: Vec<Vec<GrantTarget>>,
+        grant_targets: Vec<Vec<GrantTarget>>,
         draft: &mut Draft,
     ) -> Result<(), PlanFailure> {
         let Draft { reads, diagnostics, .. } = draft;
-        let let_in = self.let_in(entrances, diagnostics).await;
-        if let_in.iter().all(Vec::is_empty) {
+        let external_grants = self.read_external_grants(grant_targets, diagnostics).await;
+        if external_grants.iter().all(Vec::is_empty) {
             return Ok(());
         }
-        let (planned, let_go) = self.planned_objects(plans);
+        let (planned, forgotten) = self.planned_objects(plans);
         let known = Known::default();
         // Two resources may grant access to the same object.
         let mut reported: HashSet<Object> = HashSet::new();
         let revokes = ExternalGrantsPolicy::of_settings(&self.environment.settings) == ExternalGrantsPolicy::Revoke;
-        for (plan, let_in) in plans.iter_mut().zip(let_in) {
-            let mut strangers: BTreeMap<Address, Vec<ExternalGrant>> = BTreeMap::new();
-            for grant in let_in {
-                let object = object(&grant.entrance.block.ty, &grant.grantee.grant.identity);
+        for (plan, external_grants) in plans.iter_mut().zip(external_grants) {
+            let mut unrecorded: BTreeMap<Address, Vec<ExternalGrant>> = BTreeMap::new();
+            for grant in external_grants {
+                let object = object(&grant.target.block.ty, &grant.grantee.grant.identity);
                 // The row of a forgotten grant does not count.
-                let is_recorded = match planned.contains(&object) || let_go.contains(&object) {
+                let is_recorded = match planned.contains(&object) || forgotten.contains(&object) {
                     true => planned.contains(&object),
-                    false => match self.lets_in(&known, &object).await {
-                        Ok(lets_in) => lets_in,
+                    false => match self.is_known_grant(&known, &object).await {
+                        Ok(is_known) => is_known,
                         Err(PlanFailure::Sealed { address, error }) => {
                             diagnostics.push(unreadable(&format!("{address}: {error}")));
                             return Ok(());
@@ -102,27 +102,27 @@ impl Planner<'_> {
                     },
                 };
                 if !is_recorded && reported.insert(object) {
-                    strangers.entry(grant.entrance.block.clone()).or_default().push(grant);
+                    unrecorded.entry(grant.target.block.clone()).or_default().push(grant);
                 }
             }
             // A step in doubt may have created the grant.
             let in_doubt: HashSet<&str> = plan
                 .changes
                 .iter()
-                .filter(|change| change.is_doubted())
+                .filter(|change| change.is_in_doubt())
                 .map(|change| change.address.component.as_str())
                 .collect();
-            strangers.retain(|block, _| !in_doubt.contains(block.component.as_str()));
+            unrecorded.retain(|block, _| !in_doubt.contains(block.component.as_str()));
             if !revokes {
-                diagnostics.extend(strangers.iter().map(|(block, of)| external_access(plan, block, of)));
+                diagnostics.extend(unrecorded.iter().map(|(block, of)| external_access(plan, block, of)));
                 continue;
             }
             let mut taken: BTreeSet<Address> = plan.changes.iter().map(|change| change.address.clone()).collect();
             let mut revocations = Vec::new();
-            for stranger in strangers.into_values().flatten() {
-                let address = free_address(&stranger.entrance.block, &stranger.grantee, &mut taken);
+            for grant in unrecorded.into_values().flatten() {
+                let address = free_address(&grant.target.block, &grant.grantee, &mut taken);
                 reads.push(Read::absent(&plan.stack, &address));
-                revocations.push(revocation(stranger, address));
+                revocations.push(revocation(grant, address));
             }
             if !revocations.is_empty() {
                 plan.changes.extend(revocations);
@@ -132,33 +132,30 @@ impl Planner<'_> {
         Ok(())
     }
 
-    async fn lets_in(&self, known: &Known, object: &Object) -> Result<bool, PlanFailure> {
-        let by = known.by(self.store, (self.registry, self.seal), &self.environment.name, object).await?;
+    async fn is_known_grant(&self, known: &Known, object: &Object) -> Result<bool, PlanFailure> {
+        let by = known.manager_of(self.store, (self.registry, self.seal), &self.environment.name, object).await?;
         Ok(by.is_some())
     }
 
     /// Reads the grants: one call for each instance and type, all calls concurrently.
-    async fn let_in(
+    async fn read_external_grants(
         &self,
-        entrances: Vec<Vec<GrantTarget>>,
+        grant_targets: Vec<Vec<GrantTarget>>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Vec<Vec<ExternalGrant>> {
-        let mut let_in: Vec<Vec<ExternalGrant>> = entrances.iter().map(|_| Vec::new()).collect();
+        let mut external_grants: Vec<Vec<ExternalGrant>> = grant_targets.iter().map(|_| Vec::new()).collect();
         let mut by_instance: BTreeMap<(String, String), Vec<(usize, GrantTarget)>> = BTreeMap::new();
-        for (plan, entrance) in
-            entrances.into_iter().enumerate().flat_map(|(at, of)| of.into_iter().map(move |entrance| (at, entrance)))
+        for (plan, target) in
+            grant_targets.into_iter().enumerate().flat_map(|(at, of)| of.into_iter().map(move |target| (at, target)))
         {
-            by_instance
-                .entry((entrance.block.ty.clone(), entrance.provider.clone()))
-                .or_default()
-                .push((plan, entrance));
+            by_instance.entry((target.block.ty.clone(), target.provider.clone())).or_default().push((plan, target));
         }
-        let answers = by_instance.iter().map(|((ty, provider), entrances)| {
-            let accesses = entrances.iter().map(|(_, entrance)| &entrance.access);
+        let answers = by_instance.iter().map(|((ty, provider), grant_targets)| {
+            let accesses = grant_targets.iter().map(|(_, target)| &target.access);
             grantees(self.registry, ty, provider, accesses)
         });
         let answers = join_all(answers).await;
-        for (((ty, provider), entrances), answer) in by_instance.into_iter().zip(answers) {
+        for (((ty, provider), grant_targets), answer) in by_instance.into_iter().zip(answers) {
             let grantees = match answer {
                 Ok(grantees) => grantees,
                 Err(error) => {
@@ -167,24 +164,22 @@ impl Planner<'_> {
                     continue;
                 }
             };
-            for (plan, entrance) in entrances {
-                let of_plan = let_in.get_mut(plan).into_iter();
-                let came_in = grantees.get(&identity_key(&entrance.access)).cloned().unwrap_or_default();
+            for (plan, target) in grant_targets {
+                let of_plan = external_grants.get_mut(plan).into_iter();
+                let found = grantees.get(&identity_key(&target.access)).cloned().unwrap_or_default();
                 of_plan.for_each(|of| {
                     of.extend(
-                        came_in
-                            .iter()
-                            .map(|grantee| ExternalGrant { entrance: entrance.clone(), grantee: grantee.clone() }),
+                        found.iter().map(|grantee| ExternalGrant { target: target.clone(), grantee: grantee.clone() }),
                     )
                 });
             }
         }
-        let_in
+        external_grants
     }
 
     /// The objects of the plan's resources, and those that the plan forgets.
     fn planned_objects(&self, plans: &[StackPlan]) -> (HashSet<Object>, HashSet<Object>) {
-        let (mut objects, mut let_go) = (HashSet::new(), HashSet::new());
+        let (mut objects, mut forgotten) = (HashSet::new(), HashSet::new());
         for change in plans.iter().flat_map(|plan| &plan.changes) {
             let Some((_, ty)) = self.registry.resource_type(&change.address.ty) else { continue };
             if ty.grantee.is_empty() {
@@ -194,11 +189,11 @@ impl Planner<'_> {
             let after = change.after.as_ref().and_then(|after| ty.identity_of(&after.attributes));
             let object = |identity| object(&change.address.ty, &identity);
             match change.action == Action::Forget && change.reason != Some(Reason::Gone) {
-                true => let_go.extend(before.map(object)),
+                true => forgotten.extend(before.map(object)),
                 false => objects.extend(before.into_iter().chain(after).map(object)),
             }
         }
-        (objects, let_go)
+        (objects, forgotten)
     }
 }
 
@@ -212,7 +207,7 @@ pub(crate) async fn grantees(
     let Some((_, ty)) = registry.resource_type(ty) else { return Ok(HashMap::new()) };
     let objects: Vec<Attributes> = accesses.cloned().collect();
     let call = async { registry.session(provider).await?.grantees(ty, &objects).await };
-    let answer = deadline::reading(ty.timeouts.read, call).await?;
+    let answer = deadline::call_reading(ty.timeouts.read, call).await?;
     let mut by_access: HashMap<String, Vec<Grantee>> = HashMap::new();
     for grantee in answer {
         let access = ty.access_of(&grantee.grant.identity).unwrap_or_default();
@@ -221,8 +216,8 @@ pub(crate) async fn grantees(
     Ok(by_access)
 }
 
-fn unreadable(why: &str) -> Diagnostic {
-    Diagnostic::warning("access_not_read", format!("cannot read external grants: {why}"))
+fn unreadable(reason: &str) -> Diagnostic {
+    Diagnostic::warning("access_not_read", format!("cannot read external grants: {reason}"))
 }
 
 /// The grant in words: principal and privilege.
@@ -230,9 +225,9 @@ fn in_words(grantee: &Grantee) -> String {
     format!("foreign: {} {}", grantee.principal, grantee.privilege)
 }
 
-fn external_access(plan: &StackPlan, block: &Address, strangers: &[ExternalGrant]) -> Diagnostic {
-    let named: Vec<String> = strangers.iter().take(LISTED).map(|grant| in_words(&grant.grantee)).collect();
-    let more = match strangers.len().saturating_sub(LISTED) {
+fn external_access(plan: &StackPlan, block: &Address, unrecorded: &[ExternalGrant]) -> Diagnostic {
+    let named: Vec<String> = unrecorded.iter().take(LISTED).map(|grant| in_words(&grant.grantee)).collect();
+    let more = match unrecorded.len().saturating_sub(LISTED) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
@@ -254,8 +249,8 @@ pub(crate) fn free_address(block: &Address, grantee: &Grantee, taken: &mut BTree
     }
 }
 
-fn revocation(stranger: ExternalGrant, address: Address) -> Change {
-    let ExternalGrant { entrance: GrantTarget { provider, timeouts, place, .. }, grantee } = stranger;
+fn revocation(grant: ExternalGrant, address: Address) -> Change {
+    let ExternalGrant { target: GrantTarget { provider, timeouts, place, .. }, grantee } = grant;
     let prior = Prior {
         status: RowStatus::Ready,
         identity: grantee.grant.identity,

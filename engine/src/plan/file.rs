@@ -9,8 +9,8 @@ mod read;
 mod shapes;
 
 use super::{
-    After, Change, ComponentPlan, Deferred, Lookup, OtherOutputs, OutputChange, OwnerChange, Plan, PlannedCheck, Prior,
-    SharedDeclaration, StackPlan,
+    After, Change, ComponentPlan, Deferred, Lookup, OutputChange, OwnerChange, Plan, PlannedCheck, Prior,
+    RecordedOutputs, SharedDeclaration, StackPlan,
 };
 use crate::digest::{DIGEST_DIGITS, sha256, sha256_of_json};
 use crate::expression::Template;
@@ -25,8 +25,8 @@ use serde::Serialize;
 use serde_json::json;
 use serde_json::value::to_raw_value;
 use shapes::{
-    AfterJson, ChangeJson, CheckJson, ComponentJson, DeclarationJson, DeferredJson, LookupJson, OtherJson, OutputJson,
-    OwnedJson, OwnerJson, PlanJson, PriorJson, StackJson, TemplateJson, Text,
+    AfterJson, ChangeJson, CheckJson, ComponentJson, DeclarationJson, DeferredJson, LookupJson, OutputJson, OwnedJson,
+    OwnerJson, PlanJson, PriorJson, RecordedOutputsJson, StackJson, TemplateJson, Text,
 };
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -51,7 +51,7 @@ pub enum FileError {
     Damaged(String),
     /// The file has another format.
     #[error("the plan file has format {found}; this terrace reads format {FORMAT}")]
-    OtherFormat {
+    UnsupportedFormat {
         /// The file's format.
         found: u64,
     },
@@ -72,7 +72,7 @@ pub enum FileError {
     },
     /// The plan's digest differs from the expected one.
     #[error("the plan differs from the expected one\n  expected  {expected}\n  actual    {actual}")]
-    OtherDigest {
+    DigestMismatch {
         /// The digest that the caller expects.
         expected: String,
         /// The digest of the plan in the file.
@@ -178,19 +178,19 @@ pub fn read_to_apply(text: &str, seal: &Seal, expected: Option<&str>) -> Result<
     // The digest covers plain-text values.
     let actual = digest(&plan, &Seal::without_key(true))?;
     if actual != expected {
-        return Err(FileError::OtherDigest { expected: expected.to_owned(), actual });
+        return Err(FileError::DigestMismatch { expected: expected.to_owned(), actual });
     }
     Ok(plan)
 }
 
 /// The JSON of a plan file after the check of digest and code. Together they cover every byte of the file.
 fn verified<'t>(text: &'t str, seal: &Seal) -> Result<&'t str, FileError> {
-    let damaged = |what: &str| FileError::Damaged(what.to_owned());
+    let damaged = |problem: &str| FileError::Damaged(problem.to_owned());
     let rest = text.strip_prefix(BEGINNING).ok_or_else(|| damaged("it does not begin like a plan"))?;
     let (format, _) = rest.split_once(',').ok_or_else(|| damaged("it is truncated"))?;
     let format: u64 = format.parse().map_err(|_| damaged("its format is not a number"))?;
     if format != u64::from(FORMAT) {
-        return Err(FileError::OtherFormat { found: format });
+        return Err(FileError::UnsupportedFormat { found: format });
     }
     let rest = text.strip_prefix(&before_digest()).ok_or_else(|| damaged("it has no digest"))?;
     let (head, rest) = rest.split_once(BEFORE_PLAN).ok_or_else(|| damaged("it has no plan"))?;
@@ -205,8 +205,8 @@ fn verified<'t>(text: &'t str, seal: &Seal) -> Result<&'t str, FileError> {
             Ok(()) => {}
             Err(Unverified::UnknownKey(key)) => return Err(FileError::UnknownKey { key }),
             // A forger computes the digest of the changed plan; an accident does not.
-            Err(Unverified::OtherText) if sha256(body) == digest => return Err(FileError::Forged),
-            Err(Unverified::OtherText) => return Err(damaged(fault(rest))),
+            Err(Unverified::Mismatch) if sha256(body) == digest => return Err(FileError::Forged),
+            Err(Unverified::Mismatch) => return Err(damaged(fault(rest))),
         }
     }
     let body = body.filter(|body| sha256(body) == digest).ok_or_else(|| damaged(fault(rest)))?;
@@ -402,15 +402,19 @@ impl<'a> Writing<'a> {
             lookups: stack.lookups.iter().map(|lookup| self.lookup(lookup)).collect::<Result<_, _>>()?,
             needs: stack.needs.clone(),
             output_reads: stack.output_reads.clone(),
-            others: stack.others.iter().map(|other| self.other(other)).collect::<Result<_, _>>()?,
+            others: stack
+                .recorded_outputs
+                .iter()
+                .map(|other| self.recorded_outputs(other))
+                .collect::<Result<_, _>>()?,
             owners: stack.owners.iter().map(|owner| self.owner(owner)).collect::<Result<_, _>>()?,
             owned: stack.owned.iter().cloned().map(OwnedJson::from).collect(),
         })
     }
 
-    fn other(&self, other: &OtherOutputs) -> Result<OtherJson, WireError> {
+    fn recorded_outputs(&self, other: &RecordedOutputs) -> Result<RecordedOutputsJson, WireError> {
         let (stack, component) = (other.stack.clone(), other.component.clone());
-        Ok(OtherJson { stack, component, outputs: encode_map(&other.outputs, self.seal.values())? })
+        Ok(RecordedOutputsJson { stack, component, outputs: encode_map(&other.outputs, self.seal.values())? })
     }
 
     fn lookup(&mut self, lookup: &Lookup) -> Result<LookupJson, WireError> {

@@ -50,7 +50,7 @@ pub(crate) fn settled<'c>(
                     Some(value) => {
                         let value = config
                             .get(attribute.name)
-                            .map_or_else(|| value.clone(), |configured| marks::beside(value, configured));
+                            .map_or_else(|| value.clone(), |configured| marks::add_marks(value, configured));
                         settled.insert(attribute.name.to_owned(), value);
                     }
                     None if attribute.required => {}

@@ -22,7 +22,7 @@ pub(crate) async fn look_up(
     let looked_up = match import::look_up(session, ty, &import.id).await {
         Ok(observed) => {
             let place = (stack.environment.as_str(), instance);
-            let owner = import::recorded_as(planner.store, planner.seal, place, ty, &observed).await?;
+            let owner = import::find_recorded_resource(planner.store, planner.seal, place, ty, &observed).await?;
             match owner.filter(|owner| *owner != (stack.clone(), address.clone())) {
                 None => Ok(observed),
                 Some((stack, address)) => Err(ImportError::Recorded { id: import.id.clone(), stack, address }),

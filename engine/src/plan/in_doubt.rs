@@ -20,13 +20,13 @@ const RECORDED: [&str; 2] = ["lifecycle_changed", "sensitive_now"];
 impl Change {
     /// True if the last step of this object is in doubt.
     #[must_use]
-    pub fn is_doubted(&self) -> bool {
+    pub fn is_in_doubt(&self) -> bool {
         self.in_doubt.is_some() && !self.is_held_back
     }
 
     /// Holds the change back because another step is in doubt. Returns false without a change.
     fn hold_back(&mut self, by: &str) -> bool {
-        if self.in_doubt.is_some() || !(self.is_change() || self.is_recorded_anew()) {
+        if self.in_doubt.is_some() || !(self.is_change() || self.is_rewritten()) {
             return false;
         }
         self.in_doubt = Some(format!("waits for {by}, whose last step is in doubt"));
@@ -39,19 +39,19 @@ impl Change {
 
 /// Holds back the changes of components that have a step in doubt.
 pub(crate) fn hold_back(changes: &mut [Change]) {
-    let doubted: BTreeMap<String, String> = first_doubted(changes)
+    let causes: BTreeMap<String, String> = first_in_doubt(changes)
         .map(|(_, change)| (change.address.component.clone(), change.address.to_string()))
         .collect();
     for change in changes.iter_mut().filter(|change| !change.address.is_shared()) {
-        if let Some(by) = doubted.get(&change.address.component) {
+        if let Some(by) = causes.get(&change.address.component) {
             change.hold_back(by);
         }
     }
 }
 
 /// The changes in doubt in reverse order, so that the first of each component comes last.
-fn first_doubted(changes: &[Change]) -> impl Iterator<Item = (usize, &Change)> {
-    changes.iter().enumerate().rev().filter(|(_, change)| change.is_doubted() && !change.address.is_shared())
+fn first_in_doubt(changes: &[Change]) -> impl Iterator<Item = (usize, &Change)> {
+    changes.iter().enumerate().rev().filter(|(_, change)| change.is_in_doubt() && !change.address.is_shared())
 }
 
 /// Holds back changes of other components and stacks that depend on a step in doubt, because their apply would fail. A change is
@@ -67,7 +67,7 @@ pub(crate) fn hold_back_dependents(registry: &Registry, stacks: &mut [StackPlan]
         let waiting = waiting(&steps, &causes);
         let reached = waiting.iter().filter_map(|(step, cause)| Some((change_of(&steps, *step)?, *cause)));
         let mut found: BTreeMap<Position, Position> = reached.collect();
-        found.extend(left_over(stacks, &causes));
+        found.extend(deposed_of_held_back(stacks, &causes));
         let before = causes.len();
         for (at, cause) in found {
             let Some(by) = name_of(stacks, at, cause) else { continue };
@@ -79,15 +79,16 @@ pub(crate) fn hold_back_dependents(registry: &Registry, stacks: &mut [StackPlan]
             break (steps, waiting);
         }
     };
-    Unfinished::of(stacks, &steps, waiting.into_keys()).leave(stacks);
-    let held: HashSet<String> = stacks
+    Unfinished::of(stacks, &steps, waiting.into_keys()).revert(stacks);
+    let held_back: HashSet<String> = stacks
         .iter()
         .flat_map(|stack| stack.changes.iter().map(move |change| (stack, change)))
         .filter(|(_, change)| change.is_held_back)
         .map(|(stack, change)| format!("{}:{}", change.stack(&stack.stack), change.address))
         .collect();
-    let is_held = |diagnostic: &Diagnostic| diagnostic.address.as_ref().is_some_and(|address| held.contains(address));
-    diagnostics.retain(|diagnostic| !(RECORDED.contains(&diagnostic.code) && is_held(diagnostic)));
+    let is_of_held_back =
+        |diagnostic: &Diagnostic| diagnostic.address.as_ref().is_some_and(|address| held_back.contains(address));
+    diagnostics.retain(|diagnostic| !(RECORDED.contains(&diagnostic.code) && is_of_held_back(diagnostic)));
 }
 
 /// The held-back changes, each with the change in doubt that it waits for, which may be itself.
@@ -95,7 +96,7 @@ fn causes(stacks: &[StackPlan]) -> BTreeMap<Position, Position> {
     let mut causes = BTreeMap::new();
     for (stack, of) in stacks.iter().enumerate() {
         let of_component: HashMap<&str, usize> =
-            first_doubted(&of.changes).map(|(at, change)| (change.address.component.as_str(), at)).collect();
+            first_in_doubt(&of.changes).map(|(at, change)| (change.address.component.as_str(), at)).collect();
         for (at, change) in of.changes.iter().enumerate().filter(|(_, change)| change.in_doubt.is_some()) {
             let of_component = of_component.get(change.address.component.as_str()).filter(|_| change.is_held_back);
             causes.insert((stack, at), (stack, of_component.copied().unwrap_or(at)));
@@ -123,7 +124,7 @@ fn waiting(steps: &Steps, causes: &BTreeMap<Position, Position>) -> BTreeMap<Ste
 }
 
 /// The deposed objects of held-back moves: the row keeps its address, so its deposed objects stay with it.
-fn left_over(stacks: &[StackPlan], causes: &BTreeMap<Position, Position>) -> Vec<(Position, Position)> {
+fn deposed_of_held_back(stacks: &[StackPlan], causes: &BTreeMap<Position, Position>) -> Vec<(Position, Position)> {
     let mut staying: HashMap<(usize, &Address), Position> = HashMap::new();
     for ((stack, at), cause) in causes {
         let change = stacks.get(*stack).and_then(|of| of.changes.get(*at));
@@ -142,9 +143,9 @@ fn left_over(stacks: &[StackPlan], causes: &BTreeMap<Position, Position>) -> Vec
 /// The address that a change waits for, with its stack if that differs.
 fn name_of(stacks: &[StackPlan], at: Position, cause: Position) -> Option<String> {
     let (stack, change) = change_at(stacks, at)?;
-    let (of, doubted) = change_at(stacks, cause)?;
-    let (own, of) = (change.stack(stack), doubted.stack(of));
-    let address = &doubted.address;
+    let (of, cause_change) = change_at(stacks, cause)?;
+    let (own, of) = (change.stack(stack), cause_change.stack(of));
+    let address = &cause_change.address;
     // The address of a shared resource needs no stack.
     Some(if own == of || address.is_shared() { address.to_string() } else { format!("{of}:{address}") })
 }
@@ -171,7 +172,7 @@ struct Unfinished {
     /// Components with an unfinished change.
     components: BTreeSet<(StackId, String)>,
     /// Components whose outputs depend on an unfinished change.
-    not_made: BTreeSet<(StackId, String)>,
+    unfinished_outputs: BTreeSet<(StackId, String)>,
     /// Shared resources.
     shared: BTreeSet<Address>,
 }
@@ -183,7 +184,7 @@ impl Unfinished {
             if let Some(Step::ComponentDone { stack, component }) = steps.all.get(step) {
                 let stack = stacks.get(*stack);
                 let name = stack.and_then(|of| Some((of.stack.clone(), of.components.get(*component)?.key.clone())));
-                unfinished.not_made.extend(name);
+                unfinished.unfinished_outputs.extend(name);
             }
             let change = change_of(steps, step).and_then(|at| change_at(stacks, at));
             let Some((stack, change)) = change else { continue };
@@ -197,7 +198,7 @@ impl Unfinished {
     }
 
     /// Reverts the changes of outputs and owners that the apply does not reach.
-    fn leave(&self, stacks: &mut [StackPlan]) {
+    fn revert(&self, stacks: &mut [StackPlan]) {
         for StackPlan { stack, components, outputs, owners, .. } in stacks {
             let part =
                 |key: &str| components.iter().find(|component| component.key == key).map(|component| component.part);
@@ -205,7 +206,7 @@ impl Unfinished {
                 let name = (stack.clone(), output.component.clone());
                 let stays = match part(&output.component) {
                     Some(Part::Removed) => self.components.contains(&name),
-                    _ => self.not_made.contains(&name),
+                    _ => self.unfinished_outputs.contains(&name),
                 };
                 if stays {
                     output.after = output.before.clone();

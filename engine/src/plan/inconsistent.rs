@@ -26,7 +26,7 @@ fn is_known(seal: &Seal, prior: &Prior, name: &str, planned: &Value) -> bool {
 
 /// The error for a planned replacement whose only reasons are values that the system keeps in another form. The object is
 /// kept, because a new object would get the same values.
-pub(super) fn replaced_in_vain(
+pub(super) fn futile_replacement(
     seal: &Seal,
     address: &str,
     prior: Option<&Prior>,

@@ -5,7 +5,7 @@
 //! planned from its plan.
 
 use super::cross_stack_outputs::StackNeed;
-use super::object_identity::{ObjectKey, called, keys_of, owned};
+use super::object_identity::{ObjectKey, additional_keys, keys_of, owned};
 use super::{Change, Part, SharedName, StackPlan};
 use crate::action::Action;
 use crate::address::{Address, InstanceKey, StackId};
@@ -25,21 +25,21 @@ pub(crate) struct LookupDependencies {
     /// The identity spaces of the types that lookups may find. Objects of other types are not stored.
     spaces: HashSet<&'static str>,
     /// The objects of the planned stacks, including the stack in progress, by each of their names.
-    objects: HashMap<ObjectKey<'static>, Arc<MadeObject>>,
+    objects: HashMap<ObjectKey<'static>, Arc<PlannedObject>>,
     /// Their names by stack.
     names: HashMap<StackId, Vec<ObjectKey<'static>>>,
     /// The lookups by stack.
-    asked: HashMap<StackId, Vec<LookupRequest>>,
+    requests: HashMap<StackId, Vec<LookupRequest>>,
     /// The stacks with lookups, by the object that they may find.
-    askers: HashMap<ObjectKey<'static>, BTreeSet<StackId>>,
+    stacks_by_key: HashMap<ObjectKey<'static>, BTreeSet<StackId>>,
     /// The prerequisites of the stack in progress.
     needs: Vec<StackNeed>,
     /// The stacks whose objects the stack in progress looks up.
-    looked_at: BTreeSet<StackId>,
+    read_stacks: BTreeSet<StackId>,
     /// Results by instance, lookup and arguments, because components of the same kind make the same lookups.
     answers: HashMap<(String, &'static str, String), Result<Attributes, ProviderError>>,
     /// Pairs of a declaration and a lookup that finds its object, by stack. Such a lookup waits for the declaration.
-    put_off: HashMap<StackId, BTreeSet<(Block, Block)>>,
+    postponed: HashMap<StackId, BTreeSet<(Block, Block)>>,
 }
 
 /// The declarations of a run's stacks, by the lookups that they depend on.
@@ -62,7 +62,7 @@ impl<'s> Declared<'s> {
 }
 
 /// An object that a stack of the run declares.
-pub(super) struct MadeObject {
+pub(super) struct PlannedObject {
     stack: StackId,
     pub(super) address: Address,
     /// The declaration in its stack.
@@ -72,7 +72,7 @@ pub(super) struct MadeObject {
     is_changed: bool,
 }
 
-impl MadeObject {
+impl PlannedObject {
     /// True if that stack owns it, alone or with others.
     pub(super) fn is_of(&self, stack: &StackId) -> bool {
         self.stack == *stack || self.address.is_shared()
@@ -131,8 +131,8 @@ impl LookupDependencies {
             let is_changed = change.action != Action::NoOp && change.in_doubt.is_none();
             self.name((stack, block), change, keys_of(registry, change, &after.attributes), is_changed);
             // A lookup by such a name finds an unchanged object's known values, unless the object is still to be created.
-            let is_made = is_changed && ty.identity_of(&after.attributes).is_none();
-            self.name((stack, block), change, called(ty, &after.attributes, &change.provider), is_made);
+            let is_created = is_changed && ty.identity_of(&after.attributes).is_none();
+            self.name((stack, block), change, additional_keys(ty, &after.attributes, &change.provider), is_created);
         }
     }
 
@@ -142,7 +142,7 @@ impl LookupDependencies {
             return;
         }
         let after = change.after.as_ref().filter(|_| is_changed);
-        let object = Arc::new(MadeObject {
+        let object = Arc::new(PlannedObject {
             stack: stack.clone(),
             address: change.address.clone(),
             block,
@@ -157,15 +157,15 @@ impl LookupDependencies {
     }
 
     /// True if an object of that name exists after the apply.
-    pub(super) fn is_there(&self, types: &[&str], key: &ObjectKey<'static>) -> bool {
+    pub(super) fn exists(&self, types: &[&str], key: &ObjectKey<'static>) -> bool {
         self.object(types, key).is_some()
     }
 
-    fn object(&self, types: &[&str], key: &ObjectKey<'static>) -> Option<&Arc<MadeObject>> {
+    fn object(&self, types: &[&str], key: &ObjectKey<'static>) -> Option<&Arc<PlannedObject>> {
         self.objects.get(key).filter(|object| types.contains(&object.address.ty.as_str()))
     }
 
-    fn objects_of(&self, request: &LookupRequest) -> impl Iterator<Item = &Arc<MadeObject>> {
+    fn objects_of(&self, request: &LookupRequest) -> impl Iterator<Item = &Arc<PlannedObject>> {
         request.keys.iter().filter_map(|key| self.object(request.types, key))
     }
 
@@ -175,15 +175,15 @@ impl LookupDependencies {
         (stack, component): (&StackId, &str),
         types: &[&str],
         keys: &[ObjectKey<'static>],
-    ) -> Vec<Arc<MadeObject>> {
-        let mut found: Vec<Arc<MadeObject>> = Vec::new();
+    ) -> Vec<Arc<PlannedObject>> {
+        let mut found: Vec<Arc<PlannedObject>> = Vec::new();
         for object in keys.iter().filter_map(|key| self.object(types, key)).filter(|object| object.is_changed) {
             if !found.iter().any(|other| Arc::ptr_eq(other, object)) {
                 found.push(Arc::clone(object));
             }
         }
         for object in found.iter().filter(|object| object.stack != *stack) {
-            self.looked_at.insert(object.stack.clone());
+            self.read_stacks.insert(object.stack.clone());
             if !object.address.is_shared() {
                 let (stack, of) = (object.stack.clone(), object.address.component.clone());
                 self.needs.push(StackNeed { component: component.to_owned(), stack, of });
@@ -198,8 +198,8 @@ impl LookupDependencies {
     }
 
     /// The stacks whose objects the stack that was planned last looks up.
-    pub(super) fn take_looked_at(&mut self) -> BTreeSet<StackId> {
-        std::mem::take(&mut self.looked_at)
+    pub(super) fn take_read_stacks(&mut self) -> BTreeSet<StackId> {
+        std::mem::take(&mut self.read_stacks)
     }
 
     /// The results of earlier lookups.
@@ -210,49 +210,49 @@ impl LookupDependencies {
     }
 
     /// Registers a lookup.
-    pub(super) fn ask(&mut self, request: LookupRequest) {
+    pub(super) fn register(&mut self, request: LookupRequest) {
         for key in &request.keys {
-            self.askers.entry(key.clone()).or_default().insert(request.stack.clone());
+            self.stacks_by_key.entry(key.clone()).or_default().insert(request.stack.clone());
         }
-        self.asked.entry(request.stack.clone()).or_default().push(request);
+        self.requests.entry(request.stack.clone()).or_default().push(request);
     }
 
     /// The lookups of a stack.
-    pub(super) fn asked_by(&self, stack: &StackId) -> &[LookupRequest] {
-        self.asked.get(stack).map(Vec::as_slice).unwrap_or_default()
+    pub(super) fn requests_of(&self, stack: &StackId) -> &[LookupRequest] {
+        self.requests.get(stack).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The other stacks that looked up an object before this stack planned it, with the locations.
-    pub(super) fn early(&self, maker: &StackId) -> Vec<(StackId, Span)> {
-        let keys = self.names.get(maker).into_iter().flatten();
-        let askers: BTreeSet<&StackId> =
-            keys.filter_map(|key| self.askers.get(key)).flatten().filter(|asker| *asker != maker).collect();
-        let is_of = |object: &Arc<MadeObject>| object.stack == *maker && object.is_changed;
-        let requests = askers.into_iter().flat_map(|asker| self.asked_by(asker));
+    pub(super) fn early_lookups(&self, creator: &StackId) -> Vec<(StackId, Span)> {
+        let keys = self.names.get(creator).into_iter().flatten();
+        let stacks: BTreeSet<&StackId> =
+            keys.filter_map(|key| self.stacks_by_key.get(key)).flatten().filter(|stack| *stack != creator).collect();
+        let is_of = |object: &Arc<PlannedObject>| object.stack == *creator && object.is_changed;
+        let requests = stacks.into_iter().flat_map(|stack| self.requests_of(stack));
         let early = requests.filter(|request| !request.is_planned && self.objects_of(request).any(is_of));
         early.map(|request| (request.stack.clone(), request.span)).collect()
     }
 
     /// Makes the stack's early lookups wait for the declarations whose objects they find. Returns true if there are any: the stack
     /// has to be planned again.
-    pub(super) fn put_off_early(&mut self, declared: &mut Declared<'_>, stack: &StackId) -> bool {
+    pub(super) fn postpone_early(&mut self, declared: &mut Declared<'_>, stack: &StackId) -> bool {
         let own = |request: &LookupRequest| {
             let object = self.objects_of(request).find(|object| object.stack == *stack && object.is_changed)?;
             (!self.is_read_by(declared, request, object)).then_some((object.block, request.block))
         };
-        let early = self.asked_by(stack).iter().filter(|request| !request.is_planned);
+        let early = self.requests_of(stack).iter().filter(|request| !request.is_planned);
         let early: Vec<(Block, Block)> = early.filter_map(own).collect();
         let mut is_any = false;
         for pair in early {
-            is_any |= self.put_off.entry(stack.clone()).or_default().insert(pair);
+            is_any |= self.postponed.entry(stack.clone()).or_default().insert(pair);
         }
         is_any
     }
 
     /// The waiting lookups of a stack, each with the declaration that it waits for.
-    pub(super) fn put_off(&self, stack: &StackId) -> &BTreeSet<(Block, Block)> {
+    pub(super) fn postponed(&self, stack: &StackId) -> &BTreeSet<(Block, Block)> {
         static NONE: BTreeSet<(Block, Block)> = BTreeSet::new();
-        self.put_off.get(stack).unwrap_or(&NONE)
+        self.postponed.get(stack).unwrap_or(&NONE)
     }
 
     /// Forgets the objects and lookups of stacks that are planned again.
@@ -263,9 +263,9 @@ impl LookupDependencies {
                     self.objects.remove(&key);
                 }
             }
-            for key in self.asked.remove(*stack).iter().flatten().flat_map(|request| &request.keys) {
-                if let Some(askers) = self.askers.get_mut(key) {
-                    askers.remove(*stack);
+            for key in self.requests.remove(*stack).iter().flatten().flat_map(|request| &request.keys) {
+                if let Some(readers) = self.stacks_by_key.get_mut(key) {
+                    readers.remove(*stack);
                 }
             }
         }
@@ -274,13 +274,13 @@ impl LookupDependencies {
     /// Reports faulty lookups of a stack after all stacks are planned: lookups whose own result changes the object that they find,
     /// and lookups of objects in stacks that are planned later.
     pub(super) fn check(&self, declared: &mut Declared<'_>, stack: &StackId, diagnostics: &mut Vec<Diagnostic>) {
-        for request in self.asked_by(stack).iter().filter(|request| !request.is_planned) {
+        for request in self.requests_of(stack).iter().filter(|request| !request.is_planned) {
             let Some(object) = self.objects_of(request).find(|object| object.is_changed) else { continue };
-            let (maker, address) = (&object.stack, &object.address);
+            let (creator, address) = (&object.stack, &object.address);
             if self.is_read_by(declared, request, object) {
-                let name = if maker == stack { address.to_string() } else { format!("{maker}:{address}") };
+                let name = if creator == stack { address.to_string() } else { format!("{creator}:{address}") };
                 let message = format!("{} looks up {name}, which depends on the result", request.address);
-                let diagnostic = request.tell(Diagnostic::error("lookup_of_reader", message)).hint(
+                let diagnostic = request.at_places(Diagnostic::error("lookup_of_reader", message)).hint(
                     "each apply would change the result: look up another object, or read the resource's own attribute \
                      where the value is needed",
                 );
@@ -288,20 +288,21 @@ impl LookupDependencies {
                     Some(failed) => *failed = diagnostic,
                     None => diagnostics.push(diagnostic),
                 }
-            } else if maker != stack {
-                let order = format!("{maker} is planned after {stack}, which it reads");
-                let way = "first, or remove the references of one stack to the other";
+            } else if creator != stack {
+                let order = format!("{creator} is planned after {stack}, which it reads");
+                let remedy = "first, or remove the references of one stack to the other";
                 match request.failed.and_then(|at| diagnostics.get_mut(at)) {
                     Some(failed) => {
-                        failed.hint = Some(format!("{maker}:{address} creates it, and {order}: apply {maker} {way}"));
+                        failed.hint =
+                            Some(format!("{creator}:{address} creates it, and {order}: apply {creator} {remedy}"));
                     }
                     None => diagnostics.push(
                         request
-                            .tell(Diagnostic::warning(
+                            .at_places(Diagnostic::warning(
                                 "lookup_before_change",
-                                format!("{} reads {maker}:{address} before its change", request.address),
+                                format!("{} reads {creator}:{address} before its change", request.address),
                             ))
-                            .hint(format!("{order}: plan again after the apply, apply {maker} {way}")),
+                            .hint(format!("{order}: plan again after the apply, apply {creator} {remedy}")),
                     ),
                 }
             }
@@ -309,12 +310,12 @@ impl LookupDependencies {
     }
 
     /// True if an object depends on the result of a lookup, directly or through other lookups.
-    fn is_read_by(&self, declared: &mut Declared<'_>, request: &LookupRequest, made: &MadeObject) -> bool {
+    fn is_read_by(&self, declared: &mut Declared<'_>, request: &LookupRequest, planned: &PlannedObject) -> bool {
         let mut open = vec![request];
         let mut visited = HashSet::from([(&request.stack, request.block)]);
         while let Some(request) = open.pop() {
             let readers = declared.readers(request);
-            if made.stack == request.stack && readers.contains(&made.block) {
+            if planned.stack == request.stack && readers.contains(&planned.block) {
                 return true;
             }
             for key in self.names.get(&request.stack).into_iter().flatten() {
@@ -322,8 +323,8 @@ impl LookupDependencies {
                     .objects
                     .get(key)
                     .is_some_and(|object| object.stack == request.stack && readers.contains(&object.block));
-                for asker in self.askers.get(key).filter(|_| is_read).into_iter().flatten() {
-                    let next = self.asked_by(asker).iter().filter(|next| next.keys.contains(key));
+                for stack in self.stacks_by_key.get(key).filter(|_| is_read).into_iter().flatten() {
+                    let next = self.requests_of(stack).iter().filter(|next| next.keys.contains(key));
                     open.extend(next.filter(|next| visited.insert((&next.stack, next.block))));
                 }
             }
@@ -346,19 +347,21 @@ impl LookupDependencies {
             }
             let planned = if is_partial { addresses(&plan.changes) } else { HashSet::new() };
             let named = |address: &Address| (address.component.clone(), address.name.clone());
-            for change in plan.changes.iter_mut().filter(|change| !after.is_empty() && change.is_standing()) {
+            for change in plan.changes.iter_mut().filter(|change| !after.is_empty() && change.has_described_object()) {
                 let Some(found) = after.get(&named(&change.address)) else { continue };
                 let recorded = change.prior.iter().filter(|_| is_partial).flat_map(|prior| &prior.dependencies);
                 let outside = recorded.filter(|address| !planned.contains(address)).cloned();
                 let all: BTreeSet<Address> = outside.chain(found.iter().cloned()).collect();
-                change.come_after(all);
+                change.add_dependencies(all);
             }
         }
         for plan in plans.iter_mut().filter(|_| !shared.is_empty()) {
             let environment = plan.stack.environment.clone();
-            for change in plan.changes.iter_mut().filter(|change| change.address.is_shared() && change.is_standing()) {
+            for change in
+                plan.changes.iter_mut().filter(|change| change.address.is_shared() && change.has_described_object())
+            {
                 if let Some(found) = shared.get(&(environment.clone(), change.address.clone())) {
-                    change.come_after(found.clone());
+                    change.add_dependencies(found.clone());
                 }
             }
         }
@@ -372,7 +375,7 @@ impl LookupDependencies {
         plan: &StackPlan,
     ) -> HashMap<(String, String), BTreeSet<Address>> {
         let mut found: HashMap<(&str, &str), BTreeSet<Address>> = HashMap::new();
-        for request in self.asked_by(&plan.stack).iter().filter(|request| !request.is_planned) {
+        for request in self.requests_of(&plan.stack).iter().filter(|request| !request.is_planned) {
             for object in self.objects_of(request).filter(|object| object.is_of(&plan.stack) && !object.is_changed) {
                 if !self.is_read_by(declared, request, object) {
                     let name = (request.component.as_str(), request.address.name.as_str());
@@ -408,7 +411,7 @@ impl LookupDependencies {
     pub(super) fn record_reads(&self, stacks: &[CompiledStack], is_partial: bool, plans: &mut [StackPlan]) {
         let run: BTreeSet<&StackId> = stacks.iter().map(|stack| &stack.stack).collect();
         let mut found: BTreeMap<(&StackId, &str), BTreeSet<StackRead>> = BTreeMap::new();
-        for request in self.asked.values().flatten() {
+        for request in self.requests.values().flatten() {
             for object in self.objects_of(request) {
                 if object.stack != request.stack && !object.address.is_shared() {
                     let read = StackRead { stack: object.stack.clone(), component: object.address.component.clone() };
@@ -420,7 +423,7 @@ impl LookupDependencies {
             let with_lookups = compiled
                 .components
                 .iter()
-                .filter(|component| component.looks_up())
+                .filter(|component| component.has_lookups())
                 .map(|component| component.key.as_str());
             let with_lookups: BTreeSet<&str> = with_lookups.collect();
             let has_lookup = |key: &str| with_lookups.contains(key);
@@ -441,12 +444,12 @@ impl LookupDependencies {
 
 impl Change {
     /// True if its object is described and exists after the apply.
-    fn is_standing(&self) -> bool {
+    fn has_described_object(&self) -> bool {
         self.after.is_some() && self.deposed.is_none()
     }
 
     /// Adds dependencies.
-    fn come_after(&mut self, found: BTreeSet<Address>) {
+    fn add_dependencies(&mut self, found: BTreeSet<Address>) {
         let mut all: BTreeSet<Address> = std::mem::take(&mut self.depends_on).into_iter().collect();
         all.extend(found);
         self.depends_on = all.into_iter().collect();

@@ -40,7 +40,7 @@ pub(crate) fn identified<'c>(
     let component = |key: &str| Located { value: Selector::Component(key.to_owned()), span: Span::default() };
     let moved = moves.into_iter().map(|(from, to)| Move { from: component(from), to: component(to) }).collect();
     let mut compiled = compiled.clone();
-    compiled.transitions.moves = transitions.moves.with_last(moved, diagnostics);
+    compiled.transitions.moves = transitions.moves.with_final(moved, diagnostics);
     Cow::Owned(compiled)
 }
 
@@ -49,10 +49,10 @@ pub(crate) fn relocate(stack: &StackId, moves: &Moves, loaded: &mut Loaded, diag
     if moves.is_empty() {
         return;
     }
-    let mut arriving: BTreeMap<Address, Vec<(usize, Address)>> = BTreeMap::new();
+    let mut pending_moves: BTreeMap<Address, Vec<(usize, Address)>> = BTreeMap::new();
     for address in loaded.rows.keys() {
         if let Some((to, hops)) = moves.destination(address) {
-            arriving.entry(to).or_default().push((hops, address.clone()));
+            pending_moves.entry(to).or_default().push((hops, address.clone()));
         }
     }
     let recorded: BTreeSet<Address> = loaded.rows.keys().cloned().collect();
@@ -60,7 +60,7 @@ pub(crate) fn relocate(stack: &StackId, moves: &Moves, loaded: &mut Loaded, diag
     loop {
         let is_taken = |to: &Address, loaded: &Loaded| loaded.rows.contains_key(to);
         let (waiting, ready): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            arriving.into_iter().partition(|(to, _)| is_taken(to, loaded));
+            pending_moves.into_iter().partition(|(to, _)| is_taken(to, loaded));
         let is_stuck = ready.is_empty();
         for (to, mut candidates) in if is_stuck { waiting.clone() } else { ready } {
             // Of several candidates the row with the fewest hops moved there last.
@@ -79,7 +79,7 @@ pub(crate) fn relocate(stack: &StackId, moves: &Moves, loaded: &mut Loaded, diag
         if is_stuck {
             return;
         }
-        arriving = waiting;
+        pending_moves = waiting;
     }
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn relocate(stack: &StackId, moves: &Moves, loaded: &mut Loaded, diag
 pub(crate) async fn check_border(
     planner: &Planner<'_>,
     compiled: &CompiledStack,
-    choice: &Targeting,
+    targeting: &Targeting,
     loaded: &Loaded,
     outside: &[Address],
     diagnostics: &mut Vec<Diagnostic>,
@@ -97,24 +97,24 @@ pub(crate) async fn check_border(
         return Ok(());
     }
     let sources = moves.iter().map(|moved| moved.from.value.component());
-    let others: BTreeSet<String> =
-        sources.filter(|component| !choice.has_component(component)).map(ToOwned::to_owned).collect();
+    let untouched: BTreeSet<String> =
+        sources.filter(|component| !targeting.has_component(component)).map(ToOwned::to_owned).collect();
     let mut recorded: Vec<Address> = loaded.rows.keys().chain(outside).cloned().collect();
-    if !others.is_empty() {
-        let rows = planner.store.rows(&compiled.stack, &Selection::Components(others)).await?;
+    if !untouched.is_empty() {
+        let rows = planner.store.rows(&compiled.stack, &Selection::Components(untouched)).await?;
         recorded.extend(rows.into_iter().map(|row| row.address));
     }
     for from in &recorded {
         let Some(((entry, _), (to, _))) = moves.next(from).zip(moves.destination(from)) else { continue };
-        let missing = match (choice.covers(from), choice.covers(&to)) {
+        let missing = match (targeting.covers(from), targeting.covers(&to)) {
             (true, false) => &to,
             (false, true) => from,
             _ => continue,
         };
         let planned = if missing == from { &to } else { from };
-        let (missing, hint) = match choice.has_component(&missing.component) {
+        let (missing, hint) = match targeting.has_component(&missing.component) {
             false => (missing.component.clone(), format!("plan both: add `-c {}`", missing.component)),
-            true if choice.has_targets() => (missing.to_string(), format!("plan both: add `--target '{missing}'`")),
+            true if targeting.has_targets() => (missing.to_string(), format!("plan both: add `--target '{missing}'`")),
             true => (missing.to_string(), format!("leave out both: add `--exclude '{planned}'`")),
         };
         diagnostics.push(
@@ -153,7 +153,7 @@ impl Loaded {
 }
 
 fn blocked(stack: &StackId, moves: &Moves, from: &Address, to: &Address) -> Diagnostic {
-    if moves.next(from).is_some_and(|(entry, _)| moves.is_last(entry)) {
+    if moves.next(from).is_some_and(|(entry, _)| moves.is_final(entry)) {
         // The recorded object at that address belongs to another component and would be replaced.
         let message = format!("{from} belongs to `{}`, and {to} has a row already", to.component);
         let command = shell_word(&format!("{stack}:{from}"));

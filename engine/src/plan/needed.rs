@@ -166,7 +166,7 @@ fn needed_by_retained(stack: &StackPlan, change: &Change, by: &str) -> Diagnosti
     let about = format!("{}:{address}", change.stack(&stack.stack));
     let message = format!("{about} would be replaced, and {by}, whose data is retained, needs it");
     stack
-        .tell(Diagnostic::error(STILL_NEEDED, message).about(about), address)
+        .at_places(Diagnostic::error(STILL_NEEDED, message).about(about), address)
         .hint(format!("keep {address} as it is, or declare {by} again, or remove its data first with `--remove-data`"))
 }
 
@@ -214,19 +214,21 @@ fn check(
     // A new object waits until an object in its way is gone.
     let is_kept = |change: &Change| change.prior.is_some() && !change.action.is_replace();
     for (stack, change, ty, after) in staying().filter(|(_, change, ty, _)| is_kept(change) && !ty.needs.is_empty()) {
-        let gone = needs_after(registry, ty, change, after).into_iter().find_map(|key| {
+        let needed = needs_after(registry, ty, change, after).into_iter().find_map(|key| {
             let (of, at) = removed.get(&key).filter(|_| !left.contains(&key))?;
             let of = stacks.get(*of)?;
             Some((of, of.changes.get(*at)?))
         });
-        let Some((of, gone)) = gone else { continue };
-        let what = if gone.action.is_replace() { "replaced" } else { "deleted" };
-        let message =
-            format!("{}:{} would be {what}, and {}:{} needs it", of.stack, gone.address, stack.stack, change.address);
+        let Some((of, needed)) = needed else { continue };
+        let effect = if needed.action.is_replace() { "replaced" } else { "deleted" };
+        let message = format!(
+            "{}:{} would be {effect}, and {}:{} needs it",
+            of.stack, needed.address, stack.stack, change.address
+        );
         let error = Diagnostic::error(STILL_NEEDED, message).about(format!("{}:{}", stack.stack, change.address));
-        diagnostics.push(stack.tell(error, &change.address).hint(format!(
+        diagnostics.push(stack.at_places(error, &change.address).hint(format!(
             "keep {}, or let {} name another object: the system keeps an omitted attribute",
-            gone.address, change.address
+            needed.address, change.address
         )));
     }
 }

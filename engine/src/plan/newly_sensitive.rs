@@ -10,15 +10,15 @@ impl Prior {
     /// Hides the values that are sensitive in the planned object. Returns the attributes that keep their values and become
     /// sensitive. An adopted object has no marks yet.
     pub(super) fn hide(&mut self, planned: &Attributes, is_adopted: bool) -> Vec<Path> {
-        let added = marks::added(&self.attributes, planned);
+        let added = marks::newly_marked(&self.attributes, planned);
         let has_sensitive = |attributes: &Attributes| attributes.values().any(Value::has_sensitive);
         if has_sensitive(planned) {
-            let hidden = if is_adopted { marks::found_attributes } else { marks::beside_attributes };
+            let hidden = if is_adopted { marks::mark_attributes_like } else { marks::add_attribute_marks };
             self.attributes = hidden(&self.attributes, planned);
             self.recorded = self.recorded.take().map(|recorded| hidden(&recorded, planned));
         }
         if has_sensitive(&self.attributes) {
-            self.identity = marks::found_attributes(&self.identity, &self.attributes);
+            self.identity = marks::mark_attributes_like(&self.identity, &self.attributes);
         }
         added
     }

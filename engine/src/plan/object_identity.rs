@@ -66,14 +66,14 @@ pub(super) fn keys_of<'a>(registry: &Registry, change: &'a Change, attributes: &
 
 /// Additional keys for lookups of objects whose identity only the server assigns. They come from the object's attributes or from
 /// the lookup's arguments.
-pub(super) fn called<'a>(ty: &ResourceType, attributes: &Attributes, instance: &'a str) -> Vec<ObjectKey<'a>> {
+pub(super) fn additional_keys<'a>(ty: &ResourceType, attributes: &Attributes, instance: &'a str) -> Vec<ObjectKey<'a>> {
     let key = |name: String| (Cow::Borrowed(instance), ty.identity_space, format!("called\0{name}"));
-    (ty.called)(attributes).into_iter().map(key).collect()
+    (ty.lookup_names)(attributes).into_iter().map(key).collect()
 }
 
 /// The keys of the objects that a lookup's arguments name. A provider may know the id of a future object; planning such an object
 /// returns it.
-pub(super) async fn keys_asked(
+pub(super) async fn argument_keys(
     registry: &Registry,
     session: &dyn Session,
     schema: &Lookup,
@@ -82,7 +82,7 @@ pub(super) async fn keys_asked(
 ) -> Vec<ObjectKey<'static>> {
     let mut keys = Vec::new();
     for (_, ty) in schema.objects.iter().filter_map(|name| registry.resource_type(name)) {
-        keys.extend(called(ty, arguments, instance).into_iter().map(owned));
+        keys.extend(additional_keys(ty, arguments, instance).into_iter().map(owned));
         let Some(identity) = ty.identity_of(arguments).filter(|identity| !identity.is_empty()) else { continue };
         let mut known = identity.clone();
         // The other attributes are unknown.
@@ -102,7 +102,7 @@ pub(super) async fn keys_asked(
 }
 
 /// The keys of the objects that a lookup found, by the id in its result.
-pub(super) fn keys_found(
+pub(super) fn result_keys(
     registry: &Registry,
     schema: &Lookup,
     instance: &str,

@@ -87,7 +87,7 @@ pub enum Consent {
     /// These addresses, of that stack or of any.
     Addresses(BTreeSet<(Option<StackId>, Address)>),
     /// The same for the rest of an interrupted plan: some of these addresses may be gone.
-    OfWhatIsLeft(BTreeSet<(Option<StackId>, Address)>),
+    Remaining(BTreeSet<(Option<StackId>, Address)>),
 }
 
 impl Consent {
@@ -97,7 +97,7 @@ impl Consent {
         match self {
             Self::None => false,
             Self::All => true,
-            Self::Addresses(addresses) | Self::OfWhatIsLeft(addresses) => {
+            Self::Addresses(addresses) | Self::Remaining(addresses) => {
                 addresses.iter().any(|(of, at)| at == address && of.as_ref().is_none_or(|of| of == stack))
             }
         }
@@ -105,9 +105,9 @@ impl Consent {
 
     /// The same consent for the rest of the plan that it was given for.
     #[must_use]
-    pub fn of_what_is_left(self) -> Self {
+    pub fn remaining(self) -> Self {
         match self {
-            Self::Addresses(addresses) => Self::OfWhatIsLeft(addresses),
+            Self::Addresses(addresses) => Self::Remaining(addresses),
             other => other,
         }
     }

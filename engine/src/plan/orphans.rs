@@ -1,7 +1,7 @@
 //! Removal of rows: their declaration is gone, or their component or stack is destroyed.
 
 use super::compute::{PlanFailure, Planner};
-use super::refresh::{DeposedRow, LoadedRow, remembered};
+use super::refresh::{DeposedRow, LoadedRow, recorded_lifecycle};
 use super::resource::{is_protected, lost_data, protected};
 use super::{Change, DataLossNote};
 use crate::action::{Action, Reason};
@@ -39,7 +39,7 @@ pub(crate) async fn remove_deposed(
             (None, true) => (Action::Forget, Reason::Gone),
             (None, false) => (Action::Delete, Reason::Deposed),
         };
-        let timeouts = remembered(&row).timeouts(ty);
+        let timeouts = recorded_lifecycle(&row).timeouts(ty);
         changes.push(Change { data_loss, ..deposed(&address, row, action, reason, timeouts, in_doubt) });
     }
     changes
@@ -71,14 +71,14 @@ pub(crate) fn remove(
         diagnostics.push(planner.registry.unknown_type(&address.ty).about(format!("{stack}:{address}")));
         return Ok(None);
     };
-    let lifecycle = remembered(&row);
+    let lifecycle = recorded_lifecycle(&row);
     let is_retained = row.opened.prior.status == RowStatus::Retained;
     let keeps_data = ty.holds_data && !planner.options.remove_data && !row.is_gone;
     if is_retained && keeps_data {
         return Ok(None);
     }
-    let is_borrowed = (ty.is_borrowed)(&row.opened.prior.attributes, &row.opened.prior.private);
-    let action = match (keeps_data, is_borrowed) {
+    let is_adopted = (ty.is_adopted)(&row.opened.prior.attributes, &row.opened.prior.private);
+    let action = match (keeps_data, is_adopted) {
         (true, _) => Action::Retain,
         (false, true) => Action::Forget,
         (false, false) => Action::Delete,
@@ -89,7 +89,7 @@ pub(crate) fn remove(
     let reason = match (is_retained, row.is_gone) {
         (true, _) => Reason::RemoveData,
         (_, true) => Reason::Gone,
-        _ if action == Action::Forget => Reason::Borrowed,
+        _ if action == Action::Forget => Reason::PreExisting,
         _ => reason,
     };
     let action = match (&in_doubt, row.is_gone) {

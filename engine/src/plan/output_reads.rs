@@ -28,7 +28,7 @@ pub struct OutputRead {
 /// The recorded outputs that the chosen components read.
 pub(super) fn of(planner: &Planner<'_>, compiled: &CompiledStack, plan: &StackPlan) -> Vec<OutputRead> {
     let is_left = |component: &ComponentPlan| component.part == Part::Untouched;
-    if plan.others.is_empty() && !plan.components.iter().any(is_left) {
+    if plan.recorded_outputs.is_empty() && !plan.components.iter().any(is_left) {
         return Vec::new();
     }
     let urns = urns(compiled);
@@ -86,7 +86,7 @@ impl StackPlan {
             let own = self.components.iter().find(|component| component.key == read.of);
             return own.filter(|own| own.part == Part::Untouched).map(|own| &own.recorded_outputs);
         }
-        let other = self.others.iter().find(|other| other.stack == read.stack && other.component == read.of);
+        let other = self.recorded_outputs.iter().find(|other| other.stack == read.stack && other.component == read.of);
         other.map(|other| &other.outputs)
     }
 }

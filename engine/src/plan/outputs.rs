@@ -109,16 +109,20 @@ pub(crate) fn changes(
 ) -> Vec<OutputChange> {
     let before = |component: &str, name: &str| {
         let component = recorded.get(component)?;
-        component.outputs.get(name).cloned().or_else(|| component.closed.get(name).map(|_| closed()))
+        component
+            .outputs
+            .get(name)
+            .cloned()
+            .or_else(|| component.undecryptable.get(name).map(|_| undecryptable_value()))
     };
     let kept: HashSet<(String, String)> =
         planned.iter().map(|output| (output.component.clone(), output.name.clone())).collect();
     let mut changes: Vec<OutputChange> = Vec::new();
     for output in planned {
         let before = before(&output.component, &output.name);
-        let is_hidden_now = before.as_ref().is_some_and(|before| marks::adds(before, &output.value));
+        let is_hidden_now = before.as_ref().is_some_and(|before| marks::has_new_marks(before, &output.value));
         let before = match output.is_recorded || is_hidden_now {
-            true => before.map(|before| marks::beside(&before, &output.value)),
+            true => before.map(|before| marks::add_marks(&before, &output.value)),
             // The state does not hold the value, so it counts as unchanged once it is known.
             false => Some(output.value.clone()).filter(|value| !value.has_unknown()),
         };
@@ -141,8 +145,8 @@ pub(crate) fn changes(
             Part::Removed => !has_moved(&component.key),
             Part::Untouched => false,
         };
-        let closed = recorded.closed.keys().map(|name| (name, closed()));
-        let all = recorded.outputs.iter().map(|(name, value)| (name, value.clone())).chain(closed);
+        let undecryptable = recorded.undecryptable.keys().map(|name| (name, undecryptable_value()));
+        let all = recorded.outputs.iter().map(|(name, value)| (name, value.clone())).chain(undecryptable);
         for (name, value) in all.filter(|_| is_listed) {
             if kept.contains(&(component.key.clone(), name.clone())) {
                 continue;
@@ -164,6 +168,6 @@ pub(crate) fn changes(
 }
 
 /// Stands for a recorded output that cannot be decrypted.
-fn closed() -> Value {
+fn undecryptable_value() -> Value {
     Value::sensitive(Value::Unknown)
 }

@@ -37,7 +37,7 @@ impl StackPlan {
     }
 
     /// Adds the locations of a resource to a diagnostic: its component in a descriptor, and its declaration in a blueprint.
-    pub(super) fn tell(&self, diagnostic: Diagnostic, address: &Address) -> Diagnostic {
+    pub(super) fn at_places(&self, diagnostic: Diagnostic, address: &Address) -> Diagnostic {
         let of_shared = || self.owners.iter().find(|owner| owner.ownership.address == *address);
         let component = match address.is_shared() {
             true => of_shared().map(|owner| owner.ownership.component.as_str()),
@@ -50,7 +50,7 @@ impl StackPlan {
 
 impl LookupRequest {
     /// Adds the locations of the lookup: its declaration, and its component if the declaration is in a blueprint.
-    pub(super) fn tell(&self, mut diagnostic: Diagnostic) -> Diagnostic {
+    pub(super) fn at_places(&self, mut diagnostic: Diagnostic) -> Diagnostic {
         diagnostic.labels.extend(self.places.iter().cloned());
         diagnostic
     }

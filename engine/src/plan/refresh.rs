@@ -13,7 +13,7 @@ use crate::descriptor::Lifecycle;
 use crate::diagnostic::Diagnostic;
 use crate::diff::changed_attributes;
 use crate::record::{self, Memory, Opened};
-use crate::recover::{Finding, in_present_form, look_into};
+use crate::recover::{Finding, find_outcome, in_present_form};
 use crate::store::{Intent, Read, Row, RowStatus, Selection, StepAction};
 use futures_util::future::join_all;
 use std::collections::{BTreeMap, HashMap};
@@ -36,7 +36,7 @@ pub(crate) struct Loaded {
     /// The rows by address.
     pub(crate) rows: BTreeMap<Address, LoadedRow>,
     /// The rows that the plan leaves out, as recorded.
-    pub(crate) left: BTreeMap<Address, LoadedRow>,
+    pub(crate) left_out: BTreeMap<Address, LoadedRow>,
     /// The rows of deposed objects, by address and deposed key.
     pub(crate) deposed: BTreeMap<(Address, String), DeposedRow>,
     /// The rows read, with their generations.
@@ -57,19 +57,19 @@ impl Loaded {
         self.attempts.extend(more.attempts);
     }
 
-    /// Moves the rows that were not chosen to `left`, and returns their addresses.
-    pub(crate) fn leave_out(&mut self, choice: &Targeting) -> Vec<Address> {
-        if choice.is_whole() {
+    /// Moves the rows that were not chosen to `left_out`, and returns their addresses.
+    pub(crate) fn leave_out(&mut self, targeting: &Targeting) -> Vec<Address> {
+        if targeting.is_whole() {
             return Vec::new();
         }
-        let outside: Vec<Address> = self.rows.keys().filter(|address| !choice.covers(address)).cloned().collect();
+        let outside: Vec<Address> = self.rows.keys().filter(|address| !targeting.covers(address)).cloned().collect();
         for address in &outside {
             let row = self.rows.remove(address);
-            self.left.extend(row.map(|row| (address.clone(), row)));
+            self.left_out.extend(row.map(|row| (address.clone(), row)));
         }
         let deposed = std::mem::take(&mut self.deposed).into_iter();
         let (chosen, left): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            deposed.partition(|((address, _), _)| choice.covers(address));
+            deposed.partition(|((address, _), _)| targeting.covers(address));
         self.deposed = chosen;
         outside.into_iter().chain(left.into_keys().map(|(address, _)| address)).collect()
     }
@@ -148,7 +148,7 @@ pub(crate) async fn load(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<Loaded, PlanFailure> {
     let mut loaded = rows(planner, stack, selection).await?;
-    look(planner, stack, selection, &Targeting::default(), &mut loaded, diagnostics).await?;
+    refresh_loaded(planner, stack, selection, &Targeting::default(), &mut loaded, diagnostics).await?;
     Ok(loaded)
 }
 
@@ -182,18 +182,18 @@ pub(crate) fn opened(planner: &Planner<'_>, stack: &StackId, recorded: Vec<Row>)
 }
 
 /// Upgrades rows to the present schema, checks open steps of the chosen resources, and reads objects.
-pub(crate) async fn look(
+pub(crate) async fn refresh_loaded(
     planner: &Planner<'_>,
     stack: &StackId,
     selection: &Selection,
-    choice: &Targeting,
+    targeting: &Targeting,
     loaded: &mut Loaded,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<(), PlanFailure> {
     for row in loaded.all_mut() {
         upgrade(planner, &mut row.opened, diagnostics).await;
     }
-    apply_open_intents(planner, stack, selection, choice, loaded, diagnostics).await?;
+    apply_open_intents(planner, stack, selection, targeting, loaded, diagnostics).await?;
     if planner.options.refresh {
         refresh(planner, stack, loaded, diagnostics).await;
     }
@@ -217,18 +217,18 @@ async fn refresh(planner: &Planner<'_>, stack: &StackId, loaded: &mut Loaded, di
     for (key, row) in loaded.certain() {
         let ty = planner.registry.resource_type(&key.0.ty).map(|(_, ty)| ty);
         if let Some(ty) = ty.filter(|ty| ty.readable && !ty.state_only) {
-            let (instance, within) = (&row.opened.provider, remembered(row).timeouts(ty).read);
+            let (instance, within) = (&row.opened.provider, recorded_lifecycle(row).timeouts(ty).read);
             *of_instances.entry(instance.clone()).or_default() += 1;
             batches.entry((instance.clone(), key.0.ty.clone(), within)).or_default().push(key);
         }
     }
     let reads = batches.iter().map(|((instance, ty, within), keys)| {
-        let beside = of_instances.get(instance).map_or(0, |all| all.saturating_sub(keys.len()));
+        let other_reads = of_instances.get(instance).map_or(0, |all| all.saturating_sub(keys.len()));
         let priors: Vec<Recorded> = keys
             .iter()
             .filter_map(|key| Some(record::recorded(stack, &key.0, &loaded.row(key)?.opened.prior)))
             .collect();
-        read_batch(planner, instance, (ty, *within), priors, beside)
+        read_batch(planner, instance, (ty, *within), priors, other_reads)
     });
     let answers = join_all(reads).await;
     for (((_, ty, _), keys), answers) in batches.iter().zip(answers) {
@@ -248,7 +248,7 @@ async fn read_batch(
     instance: &str,
     (ty, within): (&str, Duration),
     priors: Vec<Recorded>,
-    beside: usize,
+    other_reads: usize,
 ) -> Vec<Result<Option<Observed>, ProviderError>> {
     let Some((_, ty)) = planner.registry.resource_type(ty) else { return Vec::new() };
     let limits = planner.registry.limits(instance);
@@ -257,7 +257,8 @@ async fn read_batch(
             let mut answers = Vec::with_capacity(priors.len());
             for priors in priors.chunks(CHUNK.max(ty.reads_at_once)) {
                 answers.extend(
-                    read_chunk(&*session, ty, priors, patience(limits, (ty, within), priors.len(), beside)).await,
+                    read_chunk(&*session, ty, priors, batch_timeout(limits, (ty, within), priors.len(), other_reads))
+                        .await,
                 );
             }
             answers
@@ -271,12 +272,17 @@ fn all_failed(priors: &[Recorded], error: &ProviderError) -> Vec<Result<Option<O
 }
 
 /// The time limit for reading `count` objects of the same type. It allows for the reads that run at once, for the pauses of the limits,
-/// and for the `beside` reads of other types that share the instance's slots.
-fn patience(limits: Option<&Limits>, (ty, within): (&ResourceType, Duration), count: usize, beside: usize) -> Duration {
+/// and for the `other_reads` reads of other types that share the instance's slots.
+fn batch_timeout(
+    limits: Option<&Limits>,
+    (ty, within): (&ResourceType, Duration),
+    count: usize,
+    other_reads: usize,
+) -> Duration {
     let of_type = limits.and_then(|limits| limits.concurrency_of(ty.name)).unwrap_or(READS_AT_ONCE);
     let at_once = limits.map_or(READS_AT_ONCE, |limits| limits.concurrency).min(of_type).clamp(1, READS_AT_ONCE);
     let at_once = at_once.max(ty.reads_at_once);
-    let count = count.saturating_add(beside);
+    let count = count.saturating_add(other_reads);
     let rounds = u32::try_from(count.div_ceil(at_once)).unwrap_or(u32::MAX);
     let pause = limits.map(|limits| limits.pace(ty.name, count)).unwrap_or_default();
     within.saturating_mul(rounds).saturating_add(pause)
@@ -297,7 +303,7 @@ async fn read_chunk(
             all_failed(priors, &ProviderError::bug(message))
         }
         Err(latest) => {
-            let late = |prior: &Recorded| Err(deadline::late_after(latest.of(&prior.address), timeout));
+            let late = |prior: &Recorded| Err(deadline::read_timeout_error(latest.of(&prior.address), timeout));
             priors.iter().map(late).collect()
         }
     }
@@ -339,7 +345,7 @@ async fn apply_open_intents(
     planner: &Planner<'_>,
     stack: &StackId,
     selection: &Selection,
-    choice: &Targeting,
+    targeting: &Targeting,
     loaded: &mut Loaded,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<(), PlanFailure> {
@@ -347,7 +353,7 @@ async fn apply_open_intents(
     for open in planner.store.open_intents(stack, selection).await? {
         let open = planner.registry.ended_calls().complete(open);
         let address = open.intent.row.address.clone();
-        if !choice.covers(&address) {
+        if !targeting.covers(&address) {
             continue;
         }
         if !open.is_orphaned {
@@ -365,22 +371,22 @@ async fn apply_open_intents(
         let recorded = loaded.row(&key).map(|row| &row.opened.prior);
         let (open, finding) = match in_present_form(planner.registry, planner.seal, open.clone()).await {
             Ok(open) => {
-                let finding = look_into(planner.registry, planner.seal, &open, recorded).await;
+                let finding = find_outcome(planner.registry, planner.seal, &open, recorded).await;
                 (open, finding)
             }
             Err(reason) => (open, Finding::InDoubt(reason)),
         };
         match finding {
-            Finding::Object { attributes, observed, arrived } => {
-                if let Some(by) = elsewhere(planner, &managed, &open.intent, loaded.row(&key), &observed).await? {
-                    let what = format!("the step took effect, and {by} manages the object now");
-                    diagnostics.push(interrupted(stack, &open.intent, &what));
+            Finding::Object { attributes, observed, applied } => {
+                if let Some(by) = current_manager(planner, &managed, &open.intent, loaded.row(&key), &observed).await? {
+                    let finding = format!("the step took effect, and {by} manages the object now");
+                    diagnostics.push(interrupted(stack, &open.intent, &finding));
                     continue;
                 }
                 diagnostics.push(interrupted(
                     stack,
                     &open.intent,
-                    match arrived.is_as_planned() {
+                    match applied.is_as_planned() {
                         true => "the step took effect; the next apply records this first",
                         false => "the object differs from the plan; the next apply records its current values",
                     },
@@ -389,7 +395,7 @@ async fn apply_open_intents(
                     .map_err(|error| PlanFailure::Sealed { address: address.to_string(), error })?;
                 let before = recorded.filter(|_| open.intent.action == StepAction::Update).map(Prior::memory);
                 let Memory { lifecycle, write_only, inconsistent } =
-                    arrived.of(opened.prior.memory(), before.unwrap_or_default());
+                    applied.of(opened.prior.memory(), before.unwrap_or_default());
                 opened.generation = loaded.rows.get(&address).map_or(0, |row| row.opened.generation);
                 opened.prior = Prior {
                     status: RowStatus::Ready,
@@ -433,7 +439,7 @@ async fn apply_open_intents(
 }
 
 /// The resource that records the step's object now; `None` if the step's own row has to.
-async fn elsewhere(
+async fn current_manager(
     planner: &Planner<'_>,
     managed: &Managed,
     intent: &Intent,
@@ -443,17 +449,20 @@ async fn elsewhere(
     if recorded.is_some() || intent.prior_generation != 0 {
         return Ok(None);
     }
-    managed.by(planner, &intent.row.address.ty, &intent.row.provider, &observed.identity).await
+    managed.manager_of(planner, &intent.row.address.ty, &intent.row.provider, &observed.identity).await
 }
 
-fn interrupted(stack: &StackId, intent: &Intent, what: &str) -> Diagnostic {
+fn interrupted(stack: &StackId, intent: &Intent, finding: &str) -> Diagnostic {
     let (operation, address) = (intent.operation, &intent.row.address);
-    Diagnostic::note(INTERRUPTED, format!("operation {operation} was interrupted while it worked on {address}: {what}"))
-        .about(format!("{stack}:{address}"))
+    Diagnostic::note(
+        INTERRUPTED,
+        format!("operation {operation} was interrupted while it worked on {address}: {finding}"),
+    )
+    .about(format!("{stack}:{address}"))
 }
 
 /// The lifecycle settings of the row.
-pub(crate) fn remembered(row: &LoadedRow) -> Lifecycle {
+pub(crate) fn recorded_lifecycle(row: &LoadedRow) -> Lifecycle {
     row.opened.prior.lifecycle.clone()
 }
 

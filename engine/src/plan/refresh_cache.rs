@@ -24,11 +24,11 @@ pub(super) struct CachedRows {
 }
 
 impl RefreshCache {
-    pub(super) fn of(looking: &LookupDependencies, stacks: &[CompiledStack]) -> Self {
+    pub(super) fn of(lookups: &LookupDependencies, stacks: &[CompiledStack]) -> Self {
         let are_many = stacks.len() > 1;
         let may_repeat =
-            |component: &CompiledComponent| component.looks_up() || are_many && stands_on_others(component);
-        let repeated = stacks.iter().filter(|stack| looking.is_any() && stack.components.iter().any(may_repeat));
+            |component: &CompiledComponent| component.has_lookups() || are_many && depends_on_other_stacks(component);
+        let repeated = stacks.iter().filter(|stack| lookups.is_any() && stack.components.iter().any(may_repeat));
         Self { repeated: repeated.map(|stack| stack.stack.clone()).collect(), rows: HashMap::new() }
     }
 
@@ -38,7 +38,7 @@ impl RefreshCache {
     }
 
     /// Caches the rows of a stack that may be planned again.
-    pub(super) fn keep(&mut self, stack: &StackId, loaded: &Loaded, diagnostics: &[Diagnostic]) {
+    pub(super) fn insert(&mut self, stack: &StackId, loaded: &Loaded, diagnostics: &[Diagnostic]) {
         if self.repeated.contains(stack) {
             let cached = CachedRows { loaded: loaded.clone(), diagnostics: diagnostics.to_vec() };
             self.rows.insert(stack.clone(), cached);
@@ -47,7 +47,7 @@ impl RefreshCache {
 }
 
 /// True if the component reads another stack or declares shared resources.
-fn stands_on_others(component: &CompiledComponent) -> bool {
+fn depends_on_other_stacks(component: &CompiledComponent) -> bool {
     let declarations = &component.declarations;
     let declared = declarations.resources.iter().flat_map(templates);
     let mut all = declared.chain(declarations.outputs.iter().map(|output| &output.value));

@@ -3,7 +3,7 @@
 use super::components::recorded_component;
 use super::compute::{Draft, PlanFailure, Planner};
 use super::refresh::{self, DeposedRow, Loaded, LoadedRow};
-use super::targeting::{LettingGo, Targeting};
+use super::targeting::{ReleaseScope, Targeting};
 use super::{After, Change, Part, StackPlan, moved, orphans};
 use crate::action::{Action, Reason};
 use crate::address::Address;
@@ -17,18 +17,18 @@ impl Planner<'_> {
         &self,
         compiled: &CompiledStack,
         draft: &mut Draft,
-    ) -> Result<(StackPlan, LettingGo), PlanFailure> {
+    ) -> Result<(StackPlan, ReleaseScope), PlanFailure> {
         let Draft { shared, named, reads, diagnostics, .. } = draft;
         let stack = &compiled.stack;
         let recorded = self.recorded_components(stack).await?;
-        let mut choice = Targeting::of_descriptor(self, compiled);
+        let mut targeting = Targeting::of_descriptor(self, compiled);
         let mut loaded = refresh::rows(self, stack, &self.selection()).await?;
         let compiled = &*moved::identified(compiled, &loaded, diagnostics);
         named.record(stack, loaded.rows.keys());
-        choice.take_along(&loaded.rows, &BTreeMap::new());
-        let outside = loaded.leave_out(&choice);
-        moved::check_border(self, compiled, &choice, &loaded, &outside, diagnostics).await?;
-        refresh::look(self, stack, &self.selection(), &choice, &mut loaded, diagnostics).await?;
+        targeting.include_undeclared(&loaded.rows, &BTreeMap::new());
+        let outside = loaded.leave_out(&targeting);
+        moved::check_border(self, compiled, &targeting, &loaded, &outside, diagnostics).await?;
+        refresh::refresh_loaded(self, stack, &self.selection(), &targeting, &mut loaded, diagnostics).await?;
         moved::relocate(stack, &compiled.transitions.moves, &mut loaded, diagnostics);
         let mut changes = observed(&mut loaded);
         reads.append(&mut loaded.reads);
@@ -40,7 +40,7 @@ impl Planner<'_> {
         }
         let components = recorded.iter().map(|(key, component)| recorded_component(key, component, Part::Untouched));
         let plan = StackPlan { components: components.collect(), changes, ..StackPlan::empty(stack.clone()) };
-        Ok((plan, LettingGo::Nothing))
+        Ok((plan, ReleaseScope::Nothing))
     }
 }
 
@@ -50,8 +50,8 @@ fn observed(loaded: &mut Loaded) -> Vec<Change> {
     let mut changes: Vec<Change> = rows
         .into_iter()
         .map(|(address, row)| {
-            let doubt = loaded.in_doubt.remove(&address);
-            observation(&address, row, doubt)
+            let in_doubt = loaded.in_doubt.remove(&address);
+            observation(&address, row, in_doubt)
         })
         .collect();
     for ((address, _), DeposedRow { row, in_doubt }) in std::mem::take(&mut loaded.deposed) {

@@ -99,7 +99,7 @@ pub fn emptied<'p>(registry: &Registry, removed: impl Iterator<Item = &'p Change
 
 async fn show(planner: &Planner<'_>, stack: &StackId, change: &mut Change) {
     let Some((_, ty)) = planner.registry.resource_type(&change.address.ty) else { return };
-    if !(ty.holds_data || ty.spares_data && planner.options.remove_data) {
+    if !(ty.holds_data || ty.keeps_data_on_delete && planner.options.remove_data) {
         return;
     }
     let Some(prior) = &change.prior else { return };

@@ -44,17 +44,18 @@ fn deleted_first(registry: &Registry, stacks: &[StackPlan], changes: &[&Change])
     };
     let eager = reached(&graph.needs, positions(&declared), |_| true);
     let mut first = positions(&|change| change.action == Action::Replace);
-    first.retain(|at| !eager.contains(at) || changes.get(*at).is_some_and(|it| !can_stand_beside(registry, it)));
+    first.retain(|at| !eager.contains(at) || changes.get(*at).is_some_and(|it| !can_coexist(registry, it)));
     // A kept object has no removal that could wait. A node that stands for many changes passes the order on.
-    let goes = |at: usize| changes.get(at).is_none_or(|change| change.is_given_up() || change.action.is_replace());
+    let removes_old =
+        |at: usize| changes.get(at).is_none_or(|change| change.leaves_state() || change.action.is_replace());
     // A deposed object whose name is reused is deleted before any create, and its dependents before it.
     let users = needed_names(changes).into_iter().filter_map(|at| graph.users.get(at)).flatten();
-    first.extend(users.copied().filter(|at| goes(*at)));
-    Some(reached(&graph.users, first, goes))
+    first.extend(users.copied().filter(|at| removes_old(*at)));
+    Some(reached(&graph.users, first, removes_old))
 }
 
 /// True if the new object can exist beside the old one: it has another name, or its type needs none.
-fn can_stand_beside(registry: &Registry, change: &Change) -> bool {
+fn can_coexist(registry: &Registry, change: &Change) -> bool {
     let (Some((_, ty)), Some(prior), Some(after)) =
         (registry.resource_type(&change.address.ty), &change.prior, &change.after)
     else {
@@ -67,11 +68,11 @@ fn can_stand_beside(registry: &Registry, change: &Change) -> bool {
     if ty.identity.is_empty() {
         return ty.can_coexist || ty.state_only;
     }
-    let (before, made, instance) = (&prior.attributes, &after.attributes, change.provider.as_str());
+    let (before, planned, instance) = (&prior.attributes, &after.attributes, change.provider.as_str());
     let is_in_place = |keys: &[ObjectKey<'_>], other: &[ObjectKey<'_>]| keys.iter().any(|key| other.contains(key));
     // A file cannot exist beside a folder of the same path.
-    if is_in_place(&keys_of(ty, before, instance), &needs_of(registry, ty, made, instance))
-        || is_in_place(&keys_of(ty, made, instance), &needs_of(registry, ty, before, instance))
+    if is_in_place(&keys_of(ty, before, instance), &needs_of(registry, ty, planned, instance))
+        || is_in_place(&keys_of(ty, planned, instance), &needs_of(registry, ty, before, instance))
     {
         return false;
     }
@@ -83,7 +84,7 @@ fn can_stand_beside(registry: &Registry, change: &Change) -> bool {
 }
 
 fn cannot_create_first(registry: &Registry, change: &Change) -> Diagnostic {
-    let (why, hint) = match can_stand_beside(registry, change) {
+    let (why, hint) = match can_coexist(registry, change) {
         false => ("the new object has the name of the old one", "change its name too, so that both can exist"),
         true => ("a dependency of it is deleted first", "an object that keeps its name is deleted first"),
     };

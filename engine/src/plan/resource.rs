@@ -99,15 +99,15 @@ pub(crate) async fn plan(
         is_adopted = prior.is_some();
     }
     if let Some(found) = prior.as_ref().filter(|_| is_adopted && input.adopt == Adopt::IfOurs)
-        && let Some(why) = adoption::why_not(planner, &input, found).await?
+        && let Some(obstacle) = adoption::find_obstacle(planner, &input, found).await?
     {
-        diagnostics.push(adoption::refused(&input, &address_text, found, &why));
+        diagnostics.push(adoption::adoption_error(&input, &address_text, found, &obstacle));
         return Ok(None);
     }
     let config = ignored::settled(input.ty, &input.config, prior.as_ref(), &input.ignored);
     let deferred = input.deferred.take().filter(|_| config.values().any(Value::has_unknown));
     let mut write_only = write_only_detectors(planner, input.ty, &config);
-    let changed_write_only = changed_and_counting(prior.as_ref(), &write_only, &input.ignored);
+    let changed_write_only = changed_not_ignored(prior.as_ref(), &write_only, &input.ignored);
     let is_requested = !is_adopted && planner.options.replaces(input.stack, &input.address);
     let forced = match prior.as_ref().map(|prior| prior.status) {
         Some(RowStatus::Tainted) => Some(Reason::Tainted),
@@ -116,10 +116,10 @@ pub(crate) async fn plan(
         _ if !is_adopted && !input.triggered_by.is_empty() => Some(Reason::Triggered),
         _ => None,
     };
-    let lent = prior.as_mut().map(|prior| prior.lend(&address_text));
+    let recorded = prior.as_mut().map(|prior| prior.take_recorded(&address_text));
     let proposed = ProposedChange {
         address: &address_text,
-        prior: lent.as_ref(),
+        prior: recorded.as_ref(),
         config: &config,
         must_replace: forced.is_some(),
         changed_write_only: &changed_write_only,
@@ -134,12 +134,12 @@ pub(crate) async fn plan(
         }
         planned => planned,
     };
-    if let (Some(prior), Some(lent)) = (prior.as_mut(), lent) {
-        prior.take_back(lent);
+    if let (Some(prior), Some(recorded)) = (prior.as_mut(), recorded) {
+        prior.restore(recorded);
     }
     let planned = match planned {
         Ok(mut planned) => {
-            marks::spread(&input.ty.attributes, &config, &mut planned.planned);
+            marks::mark_derived(&input.ty.attributes, &config, &mut planned.planned);
             planned
         }
         Err(error) => {
@@ -148,7 +148,8 @@ pub(crate) async fn plan(
                 _ => None,
             };
             let at = path.as_ref().map_or(input.span, |path| input.template.span_at(path));
-            let hint = error.solutions.first().cloned().or_else(|| usual_hint(&error, input.ty.name, planner.registry));
+            let hint =
+                error.solutions.first().cloned().or_else(|| default_hint(&error, input.ty.name, planner.registry));
             // A destroy must not take an object that exists for a missing one.
             let code = if is_adopted && planner.options.by_address { CANNOT_READ } else { "cannot_plan" };
             let diagnostic = Diagnostic::error(code, error.with_problems()).at(at).maybe_hint(hint);
@@ -167,7 +168,7 @@ pub(crate) async fn plan(
         );
     }
     if forced.is_none()
-        && let Some(error) = inconsistent::replaced_in_vain(planner.seal, &address_text, prior.as_ref(), &planned)
+        && let Some(error) = inconsistent::futile_replacement(planner.seal, &address_text, prior.as_ref(), &planned)
     {
         diagnostics.push(error.at(input.span));
         return Ok(None);
@@ -195,8 +196,8 @@ pub(crate) async fn plan(
     }
     let imported = import.map(|_| Reason::Imported);
     let reason = decision.reason.or(imported).or_else(|| is_gone.then_some(Reason::Gone)).or_else(|| {
-        let is_mended = decision.action == Action::Update && is_as_recorded(input.ty, prior.as_ref(), &planned);
-        is_mended.then_some(Reason::Drifted)
+        let repairs_drift = decision.action == Action::Update && is_as_recorded(input.ty, prior.as_ref(), &planned);
+        repairs_drift.then_some(Reason::Drifted)
     });
     if decision.action.is_replace() && is_protected(&input.lifecycle, prior.as_ref()) {
         diagnostics.push(protected(&address_text, Some(input.span), "replaced"));
@@ -214,15 +215,15 @@ pub(crate) async fn plan(
     if let Some(found) = prior.as_ref().filter(|_| is_adopted && input.adopt == Adopt::IfOurs)
         && (data_loss.is_some() || decision.action.is_replace())
     {
-        let why = if data_loss.is_some() { NotAdoptable::DataLoss } else { NotAdoptable::Replaced };
-        diagnostics.push(adoption::refused(&input, &address_text, found, &why));
+        let obstacle = if data_loss.is_some() { NotAdoptable::DataLoss } else { NotAdoptable::Replaced };
+        diagnostics.push(adoption::adoption_error(&input, &address_text, found, &obstacle));
         return Ok(None);
     }
     let replace_paths = planned.replace_paths.clone();
     let newly_sensitive = prior.as_mut().map(|prior| {
         let newly_sensitive = prior.hide(&planned.planned, is_adopted);
         // Values that a failed call sent may occur in computed attributes.
-        marks::spread(&input.ty.attributes, &config, &mut prior.attributes);
+        marks::mark_derived(&input.ty.attributes, &config, &mut prior.attributes);
         newly_sensitive
     });
     let newly_sensitive = newly_sensitive.unwrap_or_default();
@@ -259,7 +260,7 @@ pub(crate) async fn plan(
         in_doubt: input.in_doubt,
         is_held_back: false,
     };
-    if change.has_other_lifecycle() {
+    if change.changes_lifecycle() {
         diagnostics.push(
             Diagnostic::note(
                 "lifecycle_changed",
@@ -301,7 +302,7 @@ fn decide(
         // The order of the two halves is decided once all changes are planned.
         return Decision { action: Action::Replace, reason: Some(reason.unwrap_or(Reason::CannotUpdate)) };
     }
-    let reason = is_retained.then_some(Reason::TakenUp);
+    let reason = is_retained.then_some(Reason::Readopted);
     let action = match (is_same, is_adopted || is_retained) {
         (true, false) => Action::NoOp,
         (_, true) => Action::Adopt,
@@ -366,15 +367,15 @@ async fn find_existing(
         prior: None,
         lost_call: None,
     };
-    match deadline::reading(timeouts.read, session.find(ty, &attempt)).await {
-        Ok(Found::Ours(observed) | Found::Strangers(observed)) => Some(found(ty, observed)),
+    match deadline::call_reading(timeouts.read, session.find(ty, &attempt)).await {
+        Ok(Found::Own(observed) | Found::Foreign(observed)) => Some(found(ty, observed)),
         Ok(unclear @ (Found::Pending(_) | Found::Unknown)) if planner.options.by_address => {
-            diagnostics.push(destroy_unmanaged::untold(&unclear, address).at(input.span).about(address));
+            diagnostics.push(destroy_unmanaged::unknown_existence(&unclear, address).at(input.span).about(address));
             None
         }
-        Ok(Found::Absent | Found::CameToNothing | Found::Pending(_) | Found::Unknown) => None,
+        Ok(Found::Absent | Found::NoEffect | Found::Pending(_) | Found::Unknown) => None,
         Err(error) => {
-            let hint = error.solutions.first().cloned().or_else(|| usual_hint(&error, ty.name, planner.registry));
+            let hint = error.solutions.first().cloned().or_else(|| default_hint(&error, ty.name, planner.registry));
             let message = format!("cannot look for {address}: {}", error.with_problems());
             // If the containing object is missing or not configured, the object does not exist.
             let is_nowhere = matches!(error.kind, ErrorKind::NotFound | ErrorKind::NotConfigured);
@@ -438,17 +439,17 @@ pub(crate) fn changed_write_only(prior: Option<&Prior>, detectors: &BTreeMap<Str
 }
 
 /// The changed write-only attributes that are not ignored.
-fn changed_and_counting(prior: Option<&Prior>, detectors: &BTreeMap<String, String>, ignored: &[Path]) -> Vec<String> {
+fn changed_not_ignored(prior: Option<&Prior>, detectors: &BTreeMap<String, String>, ignored: &[Path]) -> Vec<String> {
     let mut changed = changed_write_only(prior, detectors);
     changed.retain(|name| !ignored::is_ignored(name, prior, ignored));
     changed
 }
 
 /// The write-only attributes that a planned change sends.
-pub(crate) fn sent_unread(change: &Change) -> Vec<String> {
+pub(crate) fn sent_write_only(change: &Change) -> Vec<String> {
     let detectors = change.after.as_ref().map(|after| &after.write_only);
     detectors
-        .map(|detectors| changed_and_counting(change.prior.as_deref(), detectors, &change.ignored))
+        .map(|detectors| changed_not_ignored(change.prior.as_deref(), detectors, &change.ignored))
         .unwrap_or_default()
 }
 
@@ -458,7 +459,7 @@ pub(crate) fn is_protected(lifecycle: &Lifecycle, prior: Option<&Prior>) -> bool
 }
 
 /// The default remedy for an error whose provider has none.
-pub(crate) fn usual_hint(error: &ProviderError, ty: &str, registry: &Registry) -> Option<String> {
+pub(crate) fn default_hint(error: &ProviderError, ty: &str, registry: &Registry) -> Option<String> {
     let of_type = registry.resource_type(ty).map(|(schema, _)| schema);
     let provider = of_type.or_else(|| registry.lookup(ty).map(|(schema, _)| schema))?.name;
     match &error.kind {
@@ -477,8 +478,8 @@ pub(crate) fn usual_hint(error: &ProviderError, ty: &str, registry: &Registry) -
 pub(super) const PREVENT_DESTROY: &str = "prevent_destroy";
 
 /// The error for a protected object.
-pub(crate) fn protected(address: &str, span: Option<Span>, what: &str) -> Diagnostic {
-    let error = Diagnostic::error(PREVENT_DESTROY, format!("{address} is protected and would be {what}"));
+pub(crate) fn protected(address: &str, span: Option<Span>, subject: &str) -> Diagnostic {
+    let error = Diagnostic::error(PREVENT_DESTROY, format!("{address} is protected and would be {subject}"));
     span.map_or_else(|| error.clone(), |span| error.clone().at(span)).about(address).hint(format!(
         "remove `preventDestroy` from its lifecycle and apply, or run `terrace unprotect '{address}'` if nothing \
              declares it; then try again"
@@ -517,7 +518,7 @@ pub(crate) async fn lost_data(
     reasons: Vec<String>,
 ) -> DataLossNote {
     let counted = match planner.registry.session(provider).await {
-        Ok(session) => deadline::reading(ty.timeouts.read, session.count_data(ty, recorded)).await,
+        Ok(session) => deadline::call_reading(ty.timeouts.read, session.count_data(ty, recorded)).await,
         Err(error) => Err(error),
     };
     let (amount, count) = match counted {

@@ -27,7 +27,7 @@ use crate::source::Span;
 use crate::store::{
     ComponentRow, Generation, HistoryEntry, Read, Row, RowStatus, Selection, StackSnapshot, StoreError,
 };
-use diagnostics::{has_no_maker, is_elsewhere, was_pruned, were_pruned, would_replace_others};
+use diagnostics::{recorded_elsewhere, unknown_provenance, was_pruned, were_pruned, would_replace_adopted};
 use jiff::Timestamp;
 use last_outcome::LastOutcomes;
 use provenance::{Provenance, Provenances};
@@ -41,7 +41,7 @@ const NOTHING: &str = "{}";
 
 /// The recorded state to restore; `None` for a row or component that did not exist.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Wished {
+pub struct RollbackTarget {
     /// The rows.
     pub rows: BTreeMap<Address, Option<Row>>,
     /// The components' own records: outputs, access lists and dependencies.
@@ -55,14 +55,14 @@ pub struct Wished {
 /// The state of a stack at the end of an operation, limited to what differs now. Returns `None` if the operation wrote nothing of
 /// the stack.
 #[must_use]
-pub fn as_of(snapshot: &StackSnapshot, operation: Uuid) -> Option<Wished> {
+pub fn as_of(snapshot: &StackSnapshot, operation: Uuid) -> Option<RollbackTarget> {
     let of_rows = snapshot.history.iter().map(|(_, entry)| (entry.operation, entry.at));
     let of_components = snapshot.component_history.iter().map(|entry| (entry.operation, entry.at));
     let by_operation = of_rows.chain(of_components).filter(|(by, _)| *by == operation);
     let end = by_operation.map(|(_, at)| at).max()?;
     let (rows, pruned) = rows_as_of(snapshot, end);
     let (components, pruned_components) = components_as_of(snapshot, end);
-    Some(Wished { rows, components, pruned, pruned_components })
+    Some(RollbackTarget { rows, components, pruned, pruned_components })
 }
 
 /// As [`rows_as_of`], for components.
@@ -127,15 +127,15 @@ impl Planner<'_> {
     ///
     /// # Errors
     /// As [`Planner::plan`].
-    pub async fn plan_rollback(&self, stack: &StackId, wished: Wished) -> Result<Computed, PlanFailure> {
+    pub async fn plan_rollback(&self, stack: &StackId, target: RollbackTarget) -> Result<Computed, PlanFailure> {
         self.seal.bind_to(self.store).await?;
-        let mut diagnostics: Vec<Diagnostic> = wished.pruned.iter().map(|address| was_pruned(stack, address)).collect();
-        diagnostics.extend(wished.pruned_components.iter().map(|key| were_pruned(stack, key)));
-        let selection = Selection::Addresses(wished.rows.keys().cloned().collect());
+        let mut diagnostics: Vec<Diagnostic> = target.pruned.iter().map(|address| was_pruned(stack, address)).collect();
+        diagnostics.extend(target.pruned_components.iter().map(|key| were_pruned(stack, key)));
+        let selection = Selection::Addresses(target.rows.keys().cloned().collect());
         let mut loaded = refresh::load(self, stack, &selection, &mut diagnostics).await?;
         let mut reads = std::mem::take(&mut loaded.reads);
         let mut restored: BTreeMap<Address, Opened> = BTreeMap::new();
-        for (address, row) in wished.rows {
+        for (address, row) in target.rows {
             let Some(row) = row else { continue };
             let sealed = |error| PlanFailure::Sealed { address: format!("{stack}:{address}"), error };
             let opened = record::open(row, self.seal).map_err(sealed)?;
@@ -144,11 +144,11 @@ impl Planner<'_> {
             }
             restored.insert(address, opened);
         }
-        move_back(&restored, &mut loaded);
-        let mut makers = Provenances::of_stack(self.store, self.seal, stack);
-        move_back_by_address(&restored, &mut loaded, &mut makers).await?;
-        self.keep_what_is_others(&mut makers, stack, &mut restored, &mut loaded, &mut diagnostics).await?;
-        self.refuse_moved(&mut makers, stack, &mut restored, &loaded, &mut diagnostics).await?;
+        restore_addresses(&restored, &mut loaded);
+        let mut provenances = Provenances::of_stack(self.store, self.seal, stack);
+        restore_addresses_by_history(&restored, &mut loaded, &mut provenances).await?;
+        self.keep_adopted(&mut provenances, stack, &mut restored, &mut loaded, &mut diagnostics).await?;
+        self.refuse_moved(&mut provenances, stack, &mut restored, &loaded, &mut diagnostics).await?;
         let mut outcomes = LastOutcomes::of_stack(self.store, self.seal, stack);
         let mut changes = Vec::new();
         let managed = Managed::default();
@@ -166,16 +166,16 @@ impl Planner<'_> {
             let is_same = |row: &LoadedRow| are_same(&row.opened.prior.identity, &opened.prior.identity);
             let is_recorded_object = match loaded.rows.get(&address) {
                 Some(row) if is_same(row) || !row.is_gone => is_same(row) && !row.is_gone,
-                _ => outcomes.is_left(&mut makers, &opened).await?,
+                _ => outcomes.is_still_owned(&mut provenances, &opened).await?,
             };
             let (planner, adopt) =
                 if is_recorded_object { (searching, Adopt::IfExists) } else { (*self, Adopt::Never) };
-            let back = Back { stack, managed: &managed, adopt };
-            changes.extend(planner.roll_back(back, &address, opened, &mut loaded, &mut diagnostics).await?);
+            let context = RestoreContext { stack, managed: &managed, adopt };
+            changes.extend(planner.roll_back(context, &address, opened, &mut loaded, &mut diagnostics).await?);
         }
-        changes.extend(self.take_back(&mut makers, stack, &mut loaded, &mut diagnostics).await?);
+        changes.extend(self.remove_remaining(&mut provenances, stack, &mut loaded, &mut diagnostics).await?);
         changes.extend(loaded.take_attempts());
-        let (components, outputs) = self.components_back(stack, wished.components, &mut diagnostics).await?;
+        let (components, outputs) = self.restore_components(stack, target.components, &mut diagnostics).await?;
         let mut plan = StackPlan { components, changes, outputs, ..StackPlan::empty(stack.clone()) };
         plan.sort();
         let mut plans = vec![plan];
@@ -186,7 +186,7 @@ impl Planner<'_> {
     /// Refuses to recreate an object without an identity that another row records now, because that row stays.
     async fn refuse_moved(
         &self,
-        makers: &mut Provenances<'_>,
+        provenances: &mut Provenances<'_>,
         stack: &StackId,
         restored: &mut BTreeMap<Address, Opened>,
         loaded: &Loaded,
@@ -202,19 +202,19 @@ impl Planner<'_> {
         }
         for row in self.store.rows(stack, &Selection::All).await? {
             // The address may have had other objects before or since.
-            let life = makers.life(&row.address, row.generation).await?;
-            for (address, _) in life.iter().filter(|(address, version)| missing.get(address) == Some(version)) {
+            let lifetime = provenances.lifetime(&row.address, row.generation).await?;
+            for (address, _) in lifetime.iter().filter(|(address, version)| missing.get(address) == Some(version)) {
                 restored.remove(address);
-                diagnostics.push(is_elsewhere(stack, address, &row.address));
+                diagnostics.push(recorded_elsewhere(stack, address, &row.address));
             }
         }
         Ok(())
     }
 
     /// Refuses to restore an object at an address where terrace adopted another object since: that object would be replaced.
-    async fn keep_what_is_others(
+    async fn keep_adopted(
         &self,
-        makers: &mut Provenances<'_>,
+        provenances: &mut Provenances<'_>,
         stack: &StackId,
         restored: &mut BTreeMap<Address, Opened>,
         loaded: &mut Loaded,
@@ -222,16 +222,16 @@ impl Planner<'_> {
     ) -> Result<(), PlanFailure> {
         let is_another = |(address, opened): &(&Address, &Opened)| {
             let is_another = |row: &LoadedRow| {
-                let is_there = !row.is_gone && row.moved_from.is_none() && !self.is_state_only(address);
-                is_there && !are_same(&row.opened.prior.identity, &opened.prior.identity)
+                let exists = !row.is_gone && row.moved_from.is_none() && !self.is_state_only(address);
+                exists && !are_same(&row.opened.prior.identity, &opened.prior.identity)
             };
             loaded.rows.get(*address).is_some_and(is_another)
         };
-        let others: Vec<Address> = restored.iter().filter(is_another).map(|(address, _)| address.clone()).collect();
-        for address in others {
+        let replaced: Vec<Address> = restored.iter().filter(is_another).map(|(address, _)| address.clone()).collect();
+        for address in replaced {
             let Some(generation) = loaded.rows.get(&address).map(|row| row.opened.generation) else { continue };
-            if makers.of(&address, generation).await? != Provenance::Terrace {
-                diagnostics.push(would_replace_others(stack, &address));
+            if provenances.of(&address, generation).await? != Provenance::Terrace {
+                diagnostics.push(would_replace_adopted(stack, &address));
                 restored.remove(&address);
                 loaded.rows.remove(&address);
             }
@@ -246,32 +246,32 @@ impl Planner<'_> {
 
     /// Removes the remaining rows: deletes objects that terrace created, and forgets adopted ones. If the history was pruned the
     /// row stays, because the object may belong to another owner.
-    async fn take_back(
+    async fn remove_remaining(
         &self,
-        makers: &mut Provenances<'_>,
+        provenances: &mut Provenances<'_>,
         stack: &StackId,
         loaded: &mut Loaded,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<Vec<Change>, PlanFailure> {
         let mut changes = Vec::new();
         for (address, row) in std::mem::take(&mut loaded.rows) {
-            let doubt = loaded.in_doubt.remove(&address);
+            let in_doubt = loaded.in_doubt.remove(&address);
             // A missing object is only removed from the state.
-            let maker = match self.is_state_only(&address) || row.is_gone {
+            let provenance = match self.is_state_only(&address) || row.is_gone {
                 true => Provenance::Terrace,
-                false => makers.of(&address, row.opened.generation).await?,
+                false => provenances.of(&address, row.opened.generation).await?,
             };
-            let action = if doubt.is_some() { Action::NoOp } else { Action::Forget };
-            changes.extend(match maker {
+            let action = if in_doubt.is_some() { Action::NoOp } else { Action::Forget };
+            changes.extend(match provenance {
                 Provenance::Terrace => {
-                    orphans::remove(self, stack, &address, row, Reason::RolledBack, doubt, diagnostics)?
+                    orphans::remove(self, stack, &address, row, Reason::RolledBack, in_doubt, diagnostics)?
                 }
-                Provenance::Unknown if doubt.is_none() => {
-                    diagnostics.push(has_no_maker(stack, &address));
+                Provenance::Unknown if in_doubt.is_none() => {
+                    diagnostics.push(unknown_provenance(stack, &address));
                     None
                 }
-                Provenance::Others | Provenance::Unknown => {
-                    Some(orphans::removal(&address, row, action, Reason::RolledBack, Timeouts::default(), doubt))
+                Provenance::Adopted | Provenance::Unknown => {
+                    Some(orphans::removal(&address, row, action, Reason::RolledBack, Timeouts::default(), in_doubt))
                 }
             });
         }
@@ -279,26 +279,26 @@ impl Planner<'_> {
     }
 
     /// Restores the components' own records, above all outputs. A component that did not exist then loses its outputs.
-    async fn components_back(
+    async fn restore_components(
         &self,
         stack: &StackId,
-        wished: BTreeMap<String, Option<ComponentRow>>,
+        target: BTreeMap<String, Option<ComponentRow>>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<(Vec<ComponentPlan>, Vec<OutputChange>), PlanFailure> {
         let recorded = self.recorded_components(stack).await?;
         let (mut components, mut changes) = (Vec::new(), Vec::new());
-        for (key, then) in wished {
+        for (key, then) in target {
             let now = recorded.get(&key);
             let row = then.as_ref().or(now.map(|now| &now.row)).cloned();
             let Some(row) = row else { continue };
-            let what = |error| PlanFailure::Sealed { address: output_reads::outputs_in_words(stack, &key), error };
+            let to_error = |error| PlanFailure::Sealed { address: output_reads::outputs_in_words(stack, &key), error };
             let text = then.as_ref().map_or(NOTHING, |then| &then.outputs);
-            let (then, closed) =
-                record::open_outputs_apart(text, &self.seal.at(Place::Outputs { stack, component: &key }))
-                    .map_err(what)?;
+            let (then, undecryptable) =
+                record::open_readable_outputs(text, &self.seal.at(Place::Outputs { stack, component: &key }))
+                    .map_err(to_error)?;
             let nothing = Attributes::default();
             let before = now.map_or(&nothing, |now| &now.outputs);
-            let unknown: BTreeSet<&String> = closed.keys().chain(&then.unstored).collect();
+            let unknown: BTreeSet<&String> = undecryptable.keys().chain(&then.unstored).collect();
             if !unknown.is_empty() {
                 let names: Vec<String> = unknown.iter().map(|name| format!("`{name}`")).collect();
                 let of = output_reads::owner_in_words(stack, &key);
@@ -312,7 +312,7 @@ impl Planner<'_> {
                 let after = match (then.values.get(name), &before) {
                     _ if unknown.contains(name) => before.clone(),
                     // A value that became sensitive since was recorded in plain text then.
-                    (Some(then), Some(before)) => Some(marks::beside(then, before)),
+                    (Some(then), Some(before)) => Some(marks::add_marks(then, before)),
                     (then, _) => then.cloned(),
                 };
                 changes.push(OutputChange {
@@ -350,7 +350,7 @@ impl Planner<'_> {
 
     async fn roll_back(
         &self,
-        Back { stack, managed, adopt }: Back<'_>,
+        RestoreContext { stack, managed, adopt }: RestoreContext<'_>,
         address: &Address,
         mut opened: Opened,
         loaded: &mut Loaded,
@@ -376,7 +376,7 @@ impl Planner<'_> {
         let mut config = configured(ty, &opened.prior.attributes);
         if let Some(row) = loaded.rows.get(address) {
             // A value that became sensitive since was recorded in plain text then.
-            config = marks::beside_attributes(&config, &row.opened.prior.attributes);
+            config = marks::add_attribute_marks(&config, &row.opened.prior.attributes);
         }
         let unrecorded: Vec<&str> =
             ty.attributes.0.iter().filter(|attribute| attribute.write_only).map(|attribute| attribute.name).collect();
@@ -411,7 +411,7 @@ impl Planner<'_> {
 }
 
 /// The context of a row to roll back.
-struct Back<'a> {
+struct RestoreContext<'a> {
     stack: &'a StackId,
     managed: &'a Managed,
     /// The treatment of an existing object without a row.
@@ -419,49 +419,49 @@ struct Back<'a> {
 }
 
 /// Moves rows back: a row that is to disappear and has the object of a row to restore moved since.
-fn move_back(restored: &BTreeMap<Address, Opened>, loaded: &mut Loaded) {
+fn restore_addresses(restored: &BTreeMap<Address, Opened>, loaded: &mut Loaded) {
     let object = |address: &Address, opened: &Opened| {
         (address.ty.clone(), opened.provider.clone(), identity_key(&opened.prior.identity))
     };
-    let mut going: HashMap<_, Vec<&Address>> = HashMap::new();
+    let mut leaving: HashMap<_, Vec<&Address>> = HashMap::new();
     for (at, row) in loaded.rows.iter().filter(|(at, _)| !restored.contains_key(*at)) {
         if row.opened.prior.status != RowStatus::Retained {
-            going.entry(object(at, &row.opened)).or_default().push(at);
+            leaving.entry(object(at, &row.opened)).or_default().push(at);
         }
     }
     // The first address is taken first.
-    going.values_mut().for_each(|addresses| addresses.sort_by(|left, right| right.cmp(left)));
+    leaving.values_mut().for_each(|addresses| addresses.sort_by(|left, right| right.cmp(left)));
     let missing = restored.iter().filter(|(address, _)| !loaded.rows.contains_key(*address));
     let named = missing.filter(|(_, opened)| !opened.prior.identity.is_empty());
-    let back: Vec<(Address, Address)> = named
+    let moves: Vec<(Address, Address)> = named
         .filter_map(|(address, opened)| {
-            Some((going.get_mut(&object(address, opened))?.pop()?.clone(), address.clone()))
+            Some((leaving.get_mut(&object(address, opened))?.pop()?.clone(), address.clone()))
         })
         .collect();
-    for (from, to) in back {
+    for (from, to) in moves {
         loaded.relocate(from, to);
     }
 }
 
 /// The same for objects without an identity: the history shows their earlier addresses.
-async fn move_back_by_address(
+async fn restore_addresses_by_history(
     restored: &BTreeMap<Address, Opened>,
     loaded: &mut Loaded,
-    makers: &mut Provenances<'_>,
+    provenances: &mut Provenances<'_>,
 ) -> Result<(), StoreError> {
-    let is_going = |(at, row): &(&Address, &LoadedRow)| {
+    let is_leaving = |(at, row): &(&Address, &LoadedRow)| {
         let prior = &row.opened.prior;
         !restored.contains_key(*at) && prior.status != RowStatus::Retained && prior.identity.is_empty()
     };
-    let going: Vec<(Address, Generation)> =
-        loaded.rows.iter().filter(is_going).map(|(at, row)| (at.clone(), row.opened.generation)).collect();
-    for (from, generation) in going {
-        let life = makers.life(&from, generation).await?;
+    let leaving: Vec<(Address, Generation)> =
+        loaded.rows.iter().filter(is_leaving).map(|(at, row)| (at.clone(), row.opened.generation)).collect();
+    for (from, generation) in leaving {
+        let lifetime = provenances.lifetime(&from, generation).await?;
         let is_target = |(address, version): &(Address, Generation)| {
             let is_same = |opened: &Opened| opened.prior.identity.is_empty() && opened.generation == *version;
             restored.get(address).is_some_and(is_same) && address.ty == from.ty && !loaded.rows.contains_key(address)
         };
-        if let Some((to, _)) = life.into_iter().find(is_target) {
+        if let Some((to, _)) = lifetime.into_iter().find(is_target) {
             loaded.relocate(from, to);
         }
     }

@@ -4,20 +4,20 @@ use super::compute::{Computed, Draft, PlanFailure, Planner};
 use super::cross_stack_outputs::{self, StackOrder};
 use super::external_grants::GrantTarget;
 use super::lookup_dependencies::Declared;
-use super::targeting::LettingGo;
+use super::targeting::ReleaseScope;
 use super::{Mode, Origin, StackPlan, replacement};
 use crate::address::StackId;
 use crate::compile::CompiledStack;
 use crate::diagnostic::Diagnostic;
 use crate::store::Read;
 use std::collections::{BTreeMap, BTreeSet};
-use terrace_provider::wrap::silence::with_patience;
+use terrace_provider::wrap::silence::with_silence_limit;
 
 /// A planned stack with its own diagnostics and reads, because it may have to be planned again.
 struct Planned {
     plan: StackPlan,
-    lets_go: LettingGo,
-    entrances: Vec<GrantTarget>,
+    release_scope: ReleaseScope,
+    grant_targets: Vec<GrantTarget>,
     diagnostics: Vec<Diagnostic>,
     reads: Vec<Read>,
 }
@@ -30,7 +30,7 @@ impl Planner<'_> {
     pub async fn plan(&self, stacks: &[CompiledStack], origin: Origin) -> Result<Computed, PlanFailure> {
         // Boxed: the future is large, and others contain this one.
         let work = Box::pin(self.plan_of(stacks, origin));
-        with_patience(&self.environment.patience, work).await
+        with_silence_limit(&self.environment.silence_limit, work).await
     }
 
     async fn plan_of(&self, stacks: &[CompiledStack], origin: Origin) -> Result<Computed, PlanFailure> {
@@ -41,23 +41,23 @@ impl Planner<'_> {
         draft.diagnostics.extend(refused);
         let mut declared = Declared::of(stacks);
         let planned = self.plan_in_order(stacks, &mut declared, &mut draft).await?;
-        let (mut plans, mut letting_go, mut entrances) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut plans, mut release_scopes, mut grant_targets) = (Vec::new(), Vec::new(), Vec::new());
         for mut planned in planned.into_values() {
-            draft.looking.check(&mut declared, &planned.plan.stack, &mut planned.diagnostics);
+            draft.lookups.check(&mut declared, &planned.plan.stack, &mut planned.diagnostics);
             draft.diagnostics.extend(planned.diagnostics);
             draft.reads.extend(planned.reads);
             plans.push(planned.plan);
-            letting_go.push(planned.lets_go);
-            entrances.push(planned.entrances);
+            release_scopes.push(planned.release_scope);
+            grant_targets.push(planned.grant_targets);
         }
-        draft.looking.record_reads(stacks, self.options.is_partial(), &mut plans);
-        self.plan_shared(&mut plans, &letting_go, &mut draft).await?;
-        self.settle_foreign(&mut plans, entrances, &mut draft).await?;
-        draft.looking.record_order(&mut declared, self.options.is_partial(), &mut plans);
+        draft.lookups.record_reads(stacks, self.options.is_partial(), &mut plans);
+        self.plan_shared(&mut plans, &release_scopes, &mut draft).await?;
+        self.settle_external_grants(&mut plans, grant_targets, &mut draft).await?;
+        draft.lookups.record_order(&mut declared, self.options.is_partial(), &mut plans);
         draft.named.check(self, &plans, &mut draft.diagnostics);
         replacement::order(self.registry, &mut plans, &mut draft.diagnostics);
         let mode = if self.options.refresh_only { Mode::RefreshOnly } else { Mode::Apply };
-        self.finish(mode, plans, draft.reads, origin, draft.diagnostics, &draft.looking).await
+        self.finish(mode, plans, draft.reads, origin, draft.diagnostics, &draft.lookups).await
     }
 
     /// The plans of the stacks, by their positions in the run.
@@ -70,7 +70,7 @@ impl Planner<'_> {
         let run: BTreeSet<&StackId> = stacks.iter().map(|stack| &stack.stack).collect();
         let mut order = StackOrder::of(self, stacks);
         // Stacks of a cycle read unknown values of each other.
-        let cycle_errors = order.explain_loop();
+        let cycle_errors = order.explain_cycles();
         let is_ordered = cycle_errors.is_empty();
         draft.diagnostics.extend(cycle_errors);
         let mut planned: BTreeMap<usize, Planned> = BTreeMap::new();
@@ -83,16 +83,16 @@ impl Planner<'_> {
                 let before = |id: &StackId| Some(&planned.get(&order.position(id)?)?.plan).filter(|_| is_ordered);
                 let result = self.plan_one(stack, &run, &before, draft).await?;
                 planned.insert(at, result);
-                if draft.looking.put_off_early(declared, &stack.stack) {
+                if draft.lookups.postpone_early(declared, &stack.stack) {
                     waiting.insert(at);
                 }
-                for maker in draft.looking.take_looked_at() {
-                    order.add(&maker, &stack.stack, Default::default());
+                for creator in draft.lookups.take_read_stacks() {
+                    order.add(&creator, &stack.stack, Default::default());
                 }
                 // Plans again the stacks that looked up this stack's objects too early. The new dependency orders them.
-                for (asker, span) in draft.looking.early(&stack.stack) {
-                    let asker_at = order.position(&asker).filter(|at| planned.contains_key(at));
-                    waiting.extend(asker_at.filter(|_| is_ordered && order.add(&stack.stack, &asker, span)));
+                for (reader, span) in draft.lookups.early_lookups(&stack.stack) {
+                    let reader_at = order.position(&reader).filter(|at| planned.contains_key(at));
+                    waiting.extend(reader_at.filter(|_| is_ordered && order.add(&stack.stack, &reader, span)));
                 }
             }
             self.forget(stacks, &order, &mut waiting, draft);
@@ -113,16 +113,16 @@ impl Planner<'_> {
         let earlier_reads = std::mem::take(&mut draft.reads);
         let functions = self.functions.of_stack(stack.names);
         let planner = Planner { functions: &functions, ..*self };
-        let (plan, lets_go, entrances) = if planner.options.refresh_only {
-            let (plan, lets_go) = planner.observe_stack(stack, draft).await?;
-            (plan, lets_go, Vec::new())
+        let (plan, release_scope, grant_targets) = if planner.options.refresh_only {
+            let (plan, release_scope) = planner.observe_stack(stack, draft).await?;
+            (plan, release_scope, Vec::new())
         } else {
             let found = cross_stack_outputs::find(&planner, stack, run, before, &mut draft.diagnostics).await?;
             planner.plan_stack(stack, found, draft).await?
         };
         let diagnostics = std::mem::replace(&mut draft.diagnostics, earlier_diagnostics);
         let reads = std::mem::replace(&mut draft.reads, earlier_reads);
-        Ok(Planned { plan, lets_go, entrances, diagnostics, reads })
+        Ok(Planned { plan, release_scope, grant_targets, diagnostics, reads })
     }
 
     /// Forgets the plans of the stacks to plan again. Adds the stacks whose plans were computed from them.
@@ -139,13 +139,13 @@ impl Planner<'_> {
             waiting.extend(order.after(waiting));
             let dependents: Vec<usize> = {
                 let ids = ids(stacks, waiting);
-                draft.shared.stacks_beside(&ids).filter_map(|stack| order.position(stack)).collect()
+                draft.shared.stacks_sharing_with(&ids).filter_map(|stack| order.position(stack)).collect()
             };
             waiting.extend(dependents);
         }
         let ids = ids(stacks, waiting);
         if !ids.is_empty() {
-            draft.looking.forget(&ids);
+            draft.lookups.forget(&ids);
             draft.shared.forget(&ids);
         }
     }

@@ -3,7 +3,7 @@
 use super::compute::Environment;
 use super::cross_stack_outputs::CrossStackOutputs;
 use crate::address::InstanceKey;
-use crate::compile::facts::there;
+use crate::compile::facts::available_variables;
 use crate::compile::locals::LOCALS;
 use crate::compile::{CompiledStack, REQUEST};
 use crate::diagnostic::{did_you_mean, first_of};
@@ -114,13 +114,13 @@ impl PlanScope<'_> {
             Some(BlockValue::Absent) => {
                 Err(Missing::new(format!("`resources.{name}` does not exist: its `when` is false"))
                     .hint(format!("test it with `has(resources.{name})` first"))
-                    .led(0))
+                    .with_resolved_steps(0))
             }
             Some(BlockValue::Single(value)) => {
-                descend(value, &format!("resources.{name}"), rest).map_err(|missing| missing.after(1))
+                descend(value, &format!("resources.{name}"), rest).map_err(|missing| missing.preceded_by(1))
             }
             Some(BlockValue::Instances(instances)) => {
-                instance(instances, name, rest).map_err(|missing| missing.after(1))
+                instance(instances, name, rest).map_err(|missing| missing.preceded_by(1))
             }
         }
     }
@@ -130,7 +130,7 @@ impl PlanScope<'_> {
             return Err(Missing::new("`data` needs the name of one lookup"));
         };
         match self.data.get(name) {
-            Some(value) => descend(value, &format!("data.{name}"), rest).map_err(|missing| missing.after(1)),
+            Some(value) => descend(value, &format!("data.{name}"), rest).map_err(|missing| missing.preceded_by(1)),
             None => Err(Missing::new(format!("`data` has no `{name}`"))
                 .hint(did_you_mean(name, self.data.keys().map(String::as_str)))),
         }
@@ -150,10 +150,10 @@ impl PlanScope<'_> {
             None => Ok(Cow::Owned(Value::Map(outputs.clone()))),
             Some((ReferenceStep::Key(name), rest)) => match outputs.get(name) {
                 Some(value) => descend(value, &format!("components[\"{key}\"].outputs.{name}"), rest)
-                    .map_err(|missing| missing.after(3)),
+                    .map_err(|missing| missing.preceded_by(3)),
                 None => Err(Missing::new(format!("component `{key}` has no output `{name}`"))
                     .hint(did_you_mean(name, outputs.keys().map(String::as_str)))
-                    .led(2)),
+                    .with_resolved_steps(2)),
             },
             Some(_) => Err(Missing::new("outputs are read by name")),
         }
@@ -176,7 +176,9 @@ pub(crate) fn instance<'a>(
         ReferenceStep::Path(_) => return Err(Missing::new("a computed key must have a known value")),
     };
     match instances.get(&key) {
-        Some(value) => descend(value, &format!("resources.{name}{key}"), rest).map_err(|missing| missing.after(1)),
+        Some(value) => {
+            descend(value, &format!("resources.{name}{key}"), rest).map_err(|missing| missing.preceded_by(1))
+        }
         None => {
             let known: Vec<String> = instances.keys().map(key_text).collect();
             let hint = did_you_mean(&key_text(&key), known.iter().map(String::as_str));
@@ -188,7 +190,7 @@ pub(crate) fn instance<'a>(
                 }
             };
             let missing = Missing::new(format!("`resources.{name}` has no instance {key}"));
-            Err(missing.hint(hint.unwrap_or_else(listed)).led(0))
+            Err(missing.hint(hint.unwrap_or_else(listed)).with_resolved_steps(0))
         }
     }
 }
@@ -205,7 +207,7 @@ pub(crate) fn key_text(key: &InstanceKey) -> String {
 fn unknown_root(root: &str, facts: &Facts) -> Missing {
     // A plain stack's component has no descriptor entry, and no request comes with it.
     let component = facts.component.as_ref().filter(|component| !component.is_null()).map(|_| "component");
-    let shared = there(&facts.roots).filter(|name| *name != REQUEST || component.is_some());
+    let shared = available_variables(&facts.roots).filter(|name| *name != REQUEST || component.is_some());
     let known = component.into_iter().chain(facts.acl.as_ref().map(|_| "acl")).chain(shared);
     let known: Vec<&str> = known.chain(["resources", "components", "data", "stacks", "each"]).collect();
     Missing::new(format!("there is no variable `{root}` here"))

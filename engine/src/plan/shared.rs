@@ -10,7 +10,7 @@ pub use declaration::SharedDeclaration;
 pub(crate) use declaration::comparable;
 
 use super::compute::{PlanFailure, Planner};
-use super::refresh::{self, Loaded, LoadedRow, remembered};
+use super::refresh::{self, Loaded, LoadedRow, recorded_lifecycle};
 use super::{Change, OwnerAction, OwnerChange, PlannedCheck, orphans};
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
@@ -38,7 +38,7 @@ pub(crate) struct SharedRows {
     /// The refreshed rows of planned resources, for planning them again.
     found: BTreeMap<Address, (Option<LoadedRow>, Option<String>)>,
     /// Diagnostics of loading rows.
-    told: Vec<Diagnostic>,
+    diagnostics: Vec<Diagnostic>,
     /// Rows that lose their last owner, with the stack of that owner. The owner stays recorded while the data does.
     released: BTreeMap<Address, Released>,
     /// Components with deferred changes. Their future declarations are unknown, so they release nothing.
@@ -90,7 +90,7 @@ impl SharedRows {
             declared: BTreeMap::new(),
             planned: BTreeMap::new(),
             found: BTreeMap::new(),
-            told: Vec::new(),
+            diagnostics: Vec::new(),
             released: BTreeMap::new(),
             deferring: BTreeSet::new(),
         }
@@ -136,7 +136,7 @@ impl SharedRows {
             owners.insert((ownership.stack, ownership.component), declaration);
         }
         let selection = Selection::Addresses(addresses.clone());
-        let loaded = refresh::load(planner, &self.stack, &selection, &mut self.told).await?;
+        let loaded = refresh::load(planner, &self.stack, &selection, &mut self.diagnostics).await?;
         for address in addresses.iter().filter(|address| !loaded.rows.contains_key(*address)) {
             self.loaded.reads.push(Read::absent(&self.stack, address));
         }
@@ -227,14 +227,14 @@ impl SharedRows {
     }
 
     /// The stacks that declare a resource that one of these stacks planned for all.
-    pub(crate) fn stacks_beside(&self, stacks: &BTreeSet<&StackId>) -> impl Iterator<Item = &StackId> {
+    pub(crate) fn stacks_sharing_with(&self, stacks: &BTreeSet<&StackId>) -> impl Iterator<Item = &StackId> {
         let planned = self.planned.iter().filter(|(_, planned)| stacks.contains(&planned.stack));
         planned.filter_map(|(address, _)| self.declared.get(address)).flatten().map(|declared| &declared.owner.0)
     }
 
     /// Takes the diagnostics of loading rows.
-    pub(crate) fn take_told(&mut self) -> Vec<Diagnostic> {
-        std::mem::take(&mut self.told)
+    pub(crate) fn take_diagnostics(&mut self) -> Vec<Diagnostic> {
+        std::mem::take(&mut self.diagnostics)
     }
 
     /// Takes the changes of the resources that a stack declared first.
@@ -274,8 +274,8 @@ impl SharedRows {
                 let action = match recorded {
                     _ if !self.recorded.contains(&ownership) => OwnerAction::Add,
                     // A value recorded in plain text is recorded again without delay.
-                    Some(Some(recorded)) if own.declaration.hides_more(recorded) => OwnerAction::Declare,
-                    Some(Some(recorded)) if !own.declaration.is_news(recorded, ty) => continue,
+                    Some(Some(recorded)) if own.declaration.is_more_sensitive(recorded) => OwnerAction::Declare,
+                    Some(Some(recorded)) if !own.declaration.differs_from(recorded, ty) => continue,
                     Some(Some(recorded)) if own.declaration.differences(recorded, ty).is_empty() => OwnerAction::Record,
                     None | Some(None) => OwnerAction::Record,
                     Some(Some(_)) => OwnerAction::Declare,
@@ -285,14 +285,14 @@ impl SharedRows {
             }
             let is_first_of_stack = |declared: &&Declared| declared.owner.0 == *stack;
             if let Some(own) = declared.iter().find(is_first_of_stack) {
-                self.compare_with_others(address, ty, own, diagnostics);
+                self.compare_with_recorded(address, ty, own, diagnostics);
             }
         }
         changes.into_values().collect()
     }
 
     /// Compares a declaration with those of recorded owners outside this plan.
-    fn compare_with_others(
+    fn compare_with_recorded(
         &self,
         address: &Address,
         ty: &ResourceType,
@@ -304,9 +304,9 @@ impl SharedRows {
         if self.retained.contains(address) {
             return;
         }
-        for (owner, theirs) in self.owners.get(address).into_iter().flatten() {
-            let Some(theirs) = theirs.as_ref().filter(|_| !is_in_plan(owner)) else { continue };
-            let differing = own.declaration.differences(theirs, ty);
+        for (owner, other) in self.owners.get(address).into_iter().flatten() {
+            let Some(other) = other.as_ref().filter(|_| !is_in_plan(owner)) else { continue };
+            let differing = own.declaration.differences(other, ty);
             if differing.is_empty() {
                 continue;
             }
@@ -321,7 +321,7 @@ impl SharedRows {
                 ),
             )
             .at_with(own.span, format!("by {}", names[0]));
-            if let Some(place) = &theirs.place {
+            if let Some(place) = &other.place {
                 diagnostic = diagnostic.at_place_with(place.clone(), format!("by {}, when it was applied", names[1]));
             }
             diagnostics.push(
@@ -355,7 +355,7 @@ impl SharedRows {
                 .loaded
                 .rows
                 .get(address)
-                .is_some_and(|row| remembered(row).on_last_release == OnLastRelease::Delete);
+                .is_some_and(|row| recorded_lifecycle(row).on_last_release == OnLastRelease::Delete);
             let ownerships: Vec<Ownership> = leaving
                 .into_iter()
                 .map(|owner| {
@@ -393,17 +393,18 @@ impl SharedRows {
             .collect();
         for address in released {
             let last_owners = self.released.remove(&address).map(|released| released.last_owners).unwrap_or_default();
-            let (Some(row), doubt) = self.take_row(&address) else { continue };
-            let is_kept = remembered(&row).on_last_release == OnLastRelease::Retain && !row.is_gone;
+            let (Some(row), in_doubt) = self.take_row(&address) else { continue };
+            let is_kept = recorded_lifecycle(&row).on_last_release == OnLastRelease::Retain && !row.is_gone;
             if is_kept && row.opened.prior.status == RowStatus::Retained {
                 continue;
             }
-            let change = orphans::remove(planner, &self.stack, &address, row, Reason::LastRelease, doubt, diagnostics)?;
+            let change =
+                orphans::remove(planner, &self.stack, &address, row, Reason::LastRelease, in_doubt, diagnostics)?;
             if change.as_ref().is_some_and(|change| matches!(change.action, Action::Delete | Action::Forget)) {
                 owner_changes.extend(last_owners.into_iter().map(|ownership| dropped(ownership, true)));
             }
             changes.extend(change.map(|change| match is_kept && change.in_doubt.is_none() {
-                true => Change { action: Action::Retain, reason: Some(Reason::KeptAtLastRelease), ..change },
+                true => Change { action: Action::Retain, reason: Some(Reason::RetainedAtLastRelease), ..change },
                 false => change,
             }));
         }

@@ -79,7 +79,7 @@ struct Names {
     /// Each object that needs a removed object, with that object.
     users: Vec<(Position, Position)>,
     /// Obstacles are removed before any create.
-    go_first: bool,
+    clear_first: bool,
 }
 
 impl Names {
@@ -108,16 +108,17 @@ struct Removal {
 impl Steps {
     /// The steps of a plan.
     pub(crate) fn of(registry: &Registry, stacks: &[StackPlan]) -> Self {
-        let names = Names { obstacles: obstacles(registry, stacks), users: users(registry, stacks), go_first: false };
+        let names =
+            Names { obstacles: obstacles(registry, stacks), users: users(registry, stacks), clear_first: false };
         // By default obstacles are removed late, after their users. If that creates a cycle, they are removed first.
-        let first = Names { go_first: true, ..names.clone() };
+        let first = Names { clear_first: true, ..names.clone() };
         let orders = if names.is_empty() { vec![names] } else { vec![names, first, Names::default()] };
         let mut steps = Self::default();
         for names in &orders {
-            steps = Self::following(stacks, |_| Cycles::default(), names);
+            steps = Self::build(stacks, |_| Cycles::default(), names);
             if !steps.is_complete() {
                 // Cycles of recorded dependencies are rare, and their search is expensive.
-                steps = Self::following(stacks, Cycles::of, names);
+                steps = Self::build(stacks, Cycles::of, names);
             }
             if steps.is_complete() {
                 break;
@@ -126,8 +127,8 @@ impl Steps {
         steps
     }
 
-    /// The steps, without the recorded dependencies that `loops` leaves out.
-    fn following<'p>(stacks: &'p [StackPlan], loops: impl Fn(&'p StackPlan) -> Cycles<'p>, names: &Names) -> Self {
+    /// The steps, without the recorded dependencies that `cycles` leaves out.
+    fn build<'p>(stacks: &'p [StackPlan], cycles: impl Fn(&'p StackPlan) -> Cycles<'p>, names: &Names) -> Self {
         let mut steps = Self::default();
         let early = removed_early(stacks, names);
         let mut nodes: Vec<Nodes<'_>> =
@@ -135,7 +136,7 @@ impl Steps {
         share(&mut nodes);
         steps.order_stacks(stacks, &nodes);
         for (stack, nodes) in stacks.iter().zip(&nodes) {
-            steps.order_stack(stack, nodes, &loops(stack));
+            steps.order_stack(stack, nodes, &cycles(stack));
             steps.grant_first(stack, nodes);
         }
         steps.order_names(stacks, &nodes, names);
@@ -149,7 +150,7 @@ impl Steps {
         let removal = |at: &Position| find(at).and_then(|(nodes, address)| nodes.remove.get(address)).copied();
         let forward = |at: &Position| find(at).and_then(|(nodes, address)| nodes.forward.get(address)).copied();
         for obstacle in &names.obstacles {
-            if let (Some(removed), Some(created)) = (removal(&obstacle.removed), forward(&obstacle.made)) {
+            if let (Some(removed), Some(created)) = (removal(&obstacle.removed), forward(&obstacle.created)) {
                 self.order(removed.step, created);
                 self.cleared.insert(*obstacle);
             }
@@ -160,8 +161,8 @@ impl Steps {
     }
 
     /// True if the new object is created only after the obstacle is removed.
-    pub(crate) fn clears(&self, removed: Position, made: Position) -> bool {
-        self.cleared.contains(&Obstacle { removed, made })
+    pub(crate) fn clears(&self, removed: Position, created: Position) -> bool {
+        self.cleared.contains(&Obstacle { removed, created })
     }
 
     /// Keeps an object that is replaced delete-first until the prerequisites of its successor are done: if one fails, the old
@@ -267,7 +268,7 @@ impl Steps {
                 }
             }
             let is_early = early.contains(&object_of(position, change));
-            if change.is_given_up() || change.action.is_replace() {
+            if change.leaves_state() || change.action.is_replace() {
                 let step = self.add(Step::Remove { stack: position, change: at });
                 let removal = Removal { step, is_early };
                 match change.deposed {
@@ -302,7 +303,7 @@ impl Steps {
                 match nodes.forward.get(address) {
                     Some(needed) => self.order(*needed, step),
                     None => {
-                        if let Some(created) = blocks.made(self, address) {
+                        if let Some(created) = blocks.after_all_created(self, address) {
                             self.order(created, step);
                         }
                     }
@@ -334,10 +335,10 @@ impl Steps {
         }
     }
 
-    fn order_stack<'p>(&mut self, stack: &'p StackPlan, nodes: &Nodes<'_>, loops: &Cycles<'p>) {
+    fn order_stack<'p>(&mut self, stack: &'p StackPlan, nodes: &Nodes<'_>, cycles: &Cycles<'p>) {
         let Nodes { forward, remove, deposed, .. } = nodes;
         self.order_renames(stack, forward);
-        let mut blocks = blocks(stack, forward, remove, loops);
+        let mut blocks = blocks(stack, forward, remove, cycles);
         self.order_lookups(stack, nodes, &mut blocks);
         for (at, change) in stack.changes.iter().enumerate() {
             let own_forward = forward.get(&change.address).filter(|_| change.deposed.is_none()).copied();
@@ -355,12 +356,12 @@ impl Steps {
                 _ => {}
             }
             if let Some(step) = own_forward {
-                for address in change.depends_on.iter().filter(|needed| loops.waits(&change.address, needed)) {
+                for address in change.depends_on.iter().filter(|needed| cycles.waits(&change.address, needed)) {
                     match forward.get(address) {
                         Some(needed) => self.order(*needed, step),
                         None if is_own(&change.address, address) => {}
                         None => {
-                            if let Some(created) = blocks.made(self, address) {
+                            if let Some(created) = blocks.after_all_created(self, address) {
                                 self.order(created, step);
                             }
                         }
@@ -368,13 +369,13 @@ impl Steps {
                 }
             }
             let recorded = change.prior.as_ref().map(|prior| prior.dependencies.as_slice()).unwrap_or_default();
-            for needed in recorded.iter().filter(|needed| loops.follows(&change.address, needed)) {
+            for needed in recorded.iter().filter(|needed| cycles.follows(&change.address, needed)) {
                 // A deposed object does not depend on the successor of a dependency that was deposed with it.
-                if !deposed.has_beside(needed, change) {
+                if !deposed.depends_on_sibling(needed, change) {
                     self.order_removal(remove.get(needed).copied(), own_forward, own_remove);
                 }
-                for left_over in deposed.used(needed, change) {
-                    self.order_removal(Some(left_over), own_forward, own_remove);
+                for deposed_removal in deposed.used(needed, change) {
+                    self.order_removal(Some(deposed_removal), own_forward, own_remove);
                 }
                 // A replaced object is removed before its dependency is renamed: for example a grant that has the old name.
                 if let (Action::Replace, Some(own), Some(updated)) = (change.action, own_remove, forward.get(needed))
@@ -515,24 +516,24 @@ fn successor(stack: &StackPlan, deposed: usize) -> Option<&Change> {
 fn removed_early<'p>(stacks: &'p [StackPlan], names: &Names) -> Early<'p> {
     let mut made_after: HashMap<Object<'_>, Vec<Object<'_>>> = HashMap::new();
     let mut waiting: Vec<Object<'_>> = Vec::new();
-    let first = names.obstacles.iter().filter(|_| names.go_first);
+    let first = names.obstacles.iter().filter(|_| names.clear_first);
     let deleted = first.filter_map(|Obstacle { removed: (stack, at), .. }| {
         let change = stacks.get(*stack)?.changes.get(*at)?;
         (change.action == Action::Delete).then(|| object_of(*stack, change))
     });
     waiting.extend(deleted);
     let all = || stacks.iter().enumerate().flat_map(|(at, stack)| stack.changes.iter().map(move |change| (at, change)));
-    let left_over: HashSet<Object<'_>> =
+    let early_deposed: HashSet<Object<'_>> =
         all().filter(|(_, change)| change.deposed.is_some()).map(|(stack, change)| object_of(stack, change)).collect();
     for (stack, of_stack) in stacks.iter().enumerate() {
         for (at, change) in of_stack.changes.iter().enumerate() {
             let object = object_of(stack, change);
-            if change.is_given_up() {
+            if change.leaves_state() {
                 for needed in change.prior.iter().flat_map(|prior| &prior.dependencies) {
                     // An object that an operation deposed depends on the deposed objects of that operation, not on their
                     // successors.
-                    let beside = (row_key(stack, needed), change.deposed.as_deref());
-                    let needed = if left_over.contains(&beside) { beside } else { (beside.0, None) };
+                    let sibling = (row_key(stack, needed), change.deposed.as_deref());
+                    let needed = if early_deposed.contains(&sibling) { sibling } else { (sibling.0, None) };
                     made_after.entry(needed).or_default().push(object);
                 }
             }
@@ -570,23 +571,23 @@ fn blocks<'p>(
     stack: &'p StackPlan,
     forward: &HashMap<&Address, StepId>,
     remove: &HashMap<&Address, Removal>,
-    loops: &Cycles<'_>,
+    cycles: &Cycles<'_>,
 ) -> Blocks<'p> {
     let mut blocks = Blocks::default();
-    stack.lookups.iter().flat_map(|lookup| &lookup.depends_on).for_each(|address| blocks.want(address));
+    stack.lookups.iter().flat_map(|lookup| &lookup.depends_on).for_each(|address| blocks.require(address));
     for change in &stack.changes {
         change
             .depends_on
             .iter()
             .filter(|address| !forward.contains_key(address))
-            .for_each(|address| blocks.want(address));
+            .for_each(|address| blocks.require(address));
         if let Some(prior) = change.prior.as_ref().filter(|_| !remove.is_empty()) {
-            prior.dependencies.iter().for_each(|address| blocks.want(address));
+            prior.dependencies.iter().for_each(|address| blocks.require(address));
         }
     }
     for change in stack.changes.iter().filter(|change| change.deposed.is_none()) {
         let address = &change.address;
-        let remove = remove.get(address).filter(|_| loops.is_one_of_all(address));
+        let remove = remove.get(address).filter(|_| cycles.is_one_of_all(address));
         blocks.add(address, forward.get(address).copied(), remove.copied());
     }
     blocks

@@ -4,7 +4,7 @@
 use super::compute::Planner;
 use super::{Change, StackPlan};
 use crate::action::Action;
-use crate::address::{Address, LONGEST, StackId};
+use crate::address::{Address, MAX_LENGTH, StackId};
 use crate::diagnostic::Diagnostic;
 use crate::render::text::counted;
 use crate::source::Place;
@@ -23,7 +23,7 @@ pub(crate) fn check_addresses(stacks: &[StackPlan], diagnostics: &mut Vec<Diagno
     for (change, count) in blocks.into_values() {
         let block = Address { key: None, ..change.address.clone() };
         let instances = counted(count, "instances");
-        let message = format!("{instances} of {block}: an address is longer than {LONGEST} bytes");
+        let message = format!("{instances} of {block}: an address is longer than {MAX_LENGTH} bytes");
         let hint = "choose shorter keys with `key:`, or a shorter share key";
         let diagnostic = Diagnostic::error("address_too_long", message).hint(hint);
         diagnostics.push(match &change.place {
@@ -40,7 +40,7 @@ pub(crate) fn check(planner: &Planner<'_>, stacks: &[StackPlan], diagnostics: &m
     }
     let mut found: BTreeMap<&str, Unstorable<'_>> = BTreeMap::new();
     for (stack, change) in stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change))) {
-        let is_rewritten = change.in_doubt.is_none() && change.is_recorded_anew();
+        let is_rewritten = change.in_doubt.is_none() && change.is_rewritten();
         let is_recorded = change.action != Action::NoOp || is_rewritten;
         if !is_recorded || !change.action.leaves_object() {
             continue;

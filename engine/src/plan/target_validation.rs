@@ -14,7 +14,7 @@ const ALL: Option<InstanceKey> = Some(InstanceKey::All);
 #[derive(Debug)]
 pub(crate) struct TargetNames {
     /// True if an option names resources.
-    is_asked: bool,
+    is_requested: bool,
     /// Declared resources, without instance keys.
     blocks: BTreeSet<(StackId, Address)>,
     /// The declared resources with `forEach`.
@@ -29,13 +29,13 @@ impl TargetNames {
     pub(crate) fn of(planner: &Planner<'_>) -> Self {
         let options = planner.options;
         let is_empty = options.targets.is_empty() && options.excludes.is_empty() && options.replace.is_empty();
-        let is_asked = !is_empty || matches!(options.allow_data_loss, Consent::Addresses(_));
+        let is_requested = !is_empty || matches!(options.allow_data_loss, Consent::Addresses(_));
         let (blocks, with_instances, known) = Default::default();
-        Self { is_asked, blocks, with_instances, known, stacks: BTreeSet::new() }
+        Self { is_requested, blocks, with_instances, known, stacks: BTreeSet::new() }
     }
 
     pub(crate) fn declare(&mut self, compiled: &CompiledStack) {
-        if !self.is_asked {
+        if !self.is_requested {
             return;
         }
         self.stacks.insert(compiled.stack.clone());
@@ -62,7 +62,7 @@ impl TargetNames {
     }
 
     pub(crate) fn record<'a>(&mut self, stack: &StackId, addresses: impl Iterator<Item = &'a Address>) {
-        if self.is_asked {
+        if self.is_requested {
             self.known.extend(addresses.map(|address| (stack.clone(), address.clone())));
         }
     }
@@ -76,7 +76,7 @@ impl TargetNames {
     /// Reports targets without a resource, and warns about a partial plan. Skipped after other errors, because then some resources
     /// were not planned.
     pub(crate) fn check(&mut self, planner: &Planner<'_>, plans: &[StackPlan], diagnostics: &mut Vec<Diagnostic>) {
-        if !self.is_asked || has_errors(diagnostics) {
+        if !self.is_requested || has_errors(diagnostics) {
             return;
         }
         plans.iter().for_each(|plan| self.plan(plan));

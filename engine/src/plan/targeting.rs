@@ -25,7 +25,7 @@ pub(crate) struct Targeting {
     /// The covered instances of each declared resource, by component, type and name.
     declared: HashMap<(String, String, String), Instances>,
     /// Undeclared rows that are removed with targets, or that stay with excluded resources.
-    taken: BTreeSet<Address>,
+    removed: BTreeSet<Address>,
     kept: BTreeSet<Address>,
     /// Resources that the plan does not touch and whose recorded values others read.
     needed: BTreeSet<Block>,
@@ -74,17 +74,17 @@ impl Targeting {
 
     /// The targeting of a described stack. The compiler reports invalid references.
     pub(crate) fn of_descriptor(planner: &Planner<'_>, compiled: &CompiledStack) -> Self {
-        let mut choice = Self::requested(planner, &compiled.stack);
-        if choice.is_whole() {
-            return choice;
+        let mut targeting = Self::requested(planner, &compiled.stack);
+        if targeting.is_whole() {
+            return targeting;
         }
         let components = &compiled.components;
         if planner.options.access.is_some() {
-            return choice.of_access(components);
+            return targeting.of_access(components);
         }
         let mut chosen: BTreeMap<Block, Instances> = BTreeMap::new();
         for (block, address) in blocks(components) {
-            chosen.insert(block, targeted(&choice.targets, &address, !choice.has_targets));
+            chosen.insert(block, targeted(&targeting.targets, &address, !targeting.has_targets));
         }
         let targets: BTreeSet<Block> =
             chosen.iter().filter(|(_, instances)| !instances.is_empty()).map(|(block, _)| *block).collect();
@@ -95,7 +95,7 @@ impl Targeting {
         }
         let mut excluded = BTreeSet::new();
         for (block, address) in blocks(components) {
-            let (is_excluded, except) = excluding(&choice.excludes, &address);
+            let (is_excluded, except) = excluding(&targeting.excludes, &address);
             if let Some(instances) = chosen.get_mut(&block) {
                 instances.except.extend(except.iter().cloned());
             }
@@ -111,10 +111,10 @@ impl Targeting {
                 chosen.insert(dependent, Instances::none());
             }
         }
-        choice.declared = blocks(components)
+        targeting.declared = blocks(components)
             .filter_map(|(block, address)| Some((name(&address), chosen.get(&block)?.clone())))
             .collect();
-        choice
+        targeting
     }
 
     /// Covers the resources of the access list, and nothing else.
@@ -144,14 +144,18 @@ impl Targeting {
         rows: &BTreeMap<Address, LoadedRow>,
         after: &BTreeMap<String, Vec<String>>,
     ) -> Self {
-        let mut choice = Self::requested(planner, stack);
-        choice.take_along(rows, after);
-        choice
+        let mut targeting = Self::requested(planner, stack);
+        targeting.include_undeclared(rows, after);
+        targeting
     }
 
     /// Decides on undeclared rows. The dependents of a removed object are removed too, and the dependencies of a kept object are
     /// kept.
-    pub(crate) fn take_along(&mut self, rows: &BTreeMap<Address, LoadedRow>, after: &BTreeMap<String, Vec<String>>) {
+    pub(crate) fn include_undeclared(
+        &mut self,
+        rows: &BTreeMap<Address, LoadedRow>,
+        after: &BTreeMap<String, Vec<String>>,
+    ) {
         if self.is_whole() {
             return;
         }
@@ -161,10 +165,10 @@ impl Targeting {
             rows.filter(|address| selectors.iter().any(|selector| selector.covers(address))).cloned().collect()
         };
         let order = RecordedOrder::of(rows, after);
-        let taken = reach(covered(&self.targets), &order.dependents);
+        let removed = reach(covered(&self.targets), &order.dependents);
         let kept = reach(covered(&self.excludes), &order.dependencies);
         // Declared resources are decided already.
-        self.taken = taken.into_iter().filter(|address| undeclared(&address)).collect();
+        self.removed = removed.into_iter().filter(|address| undeclared(&address)).collect();
         self.kept = kept.into_iter().filter(|address| undeclared(&address)).collect();
     }
 
@@ -185,9 +189,9 @@ impl Targeting {
             return instances.has(&address.key);
         }
         let is_covered = |selectors: &[Selector]| selectors.iter().any(|selector| selector.covers(address));
-        let is_taken = self.taken.contains(address) || is_covered(&self.targets);
+        let is_removed = self.removed.contains(address) || is_covered(&self.targets);
         let is_kept = self.kept.contains(address) || is_covered(&self.excludes);
-        (is_taken || !self.has_targets) && !is_kept
+        (is_removed || !self.has_targets) && !is_kept
     }
 
     /// True if the plan covers any instance of a declared resource.
@@ -222,14 +226,14 @@ impl Targeting {
 }
 
 /// The shared resources that a stack may release because it does not declare them.
-pub(crate) enum LettingGo {
+pub(crate) enum ReleaseScope {
     /// None, because the declarations are unknown.
     Nothing,
     /// The resources of the chosen components. In a partial plan only the named ones, because the declarations of the rest are
     /// unknown.
     Undeclared { components: BTreeSet<String>, named: Option<Vec<Selector>> },
     /// All resources of the components that are removed.
-    Of(BTreeSet<String>),
+    Removed(BTreeSet<String>),
     /// The shared resources of the access list, if the plan covers access only.
     Grants(GrantedShares),
 }
@@ -240,21 +244,21 @@ pub(crate) enum LettingGo {
 pub(crate) struct GrantedShares {
     pub(crate) types: BTreeMap<String, BTreeSet<String>>,
     /// Shared resources that do not depend on the access list.
-    pub(crate) others: BTreeSet<(String, Address)>,
+    pub(crate) independent: BTreeSet<(String, Address)>,
 }
 
-impl LettingGo {
-    pub(crate) fn of_descriptor(choice: &Targeting) -> Self {
-        let named = (!choice.is_whole()).then(|| choice.targets.clone());
-        Self::Undeclared { components: choice.components.clone(), named }
+impl ReleaseScope {
+    pub(crate) fn of_descriptor(targeting: &Targeting) -> Self {
+        let named = (!targeting.is_whole()).then(|| targeting.targets.clone());
+        Self::Undeclared { components: targeting.components.clone(), named }
     }
 
-    pub(crate) fn of_removal<'a>(choice: &Targeting, components: impl Iterator<Item = &'a ComponentPlan>) -> Self {
-        if choice.is_whole() {
-            return Self::of_descriptor(choice);
+    pub(crate) fn of_removal<'a>(targeting: &Targeting, components: impl Iterator<Item = &'a ComponentPlan>) -> Self {
+        if targeting.is_whole() {
+            return Self::of_descriptor(targeting);
         }
         let removed = components.filter(|component| component.part == Part::Removed);
-        Self::Of(removed.map(|component| component.key.clone()).collect())
+        Self::Removed(removed.map(|component| component.key.clone()).collect())
     }
 
     /// True if the component may release the resource.
@@ -265,10 +269,10 @@ impl LettingGo {
                 let is_chosen = components.is_empty() || components.contains(component);
                 is_chosen && named.as_ref().is_none_or(|named| named.iter().any(|selector| selector.covers(address)))
             }
-            Self::Of(components) => components.contains(component),
-            Self::Grants(GrantedShares { types, others }) => {
+            Self::Removed(components) => components.contains(component),
+            Self::Grants(GrantedShares { types, independent }) => {
                 types.get(component).is_some_and(|types| types.contains(&address.ty))
-                    && !others.contains(&(component.to_owned(), address.clone()))
+                    && !independent.contains(&(component.to_owned(), address.clone()))
             }
         }
     }

@@ -3,14 +3,14 @@
 use super::compute::Planner;
 use crate::diagnostic::Diagnostic;
 use crate::record::Opened;
-use crate::upgrade::Outdated;
+use crate::upgrade::UpgradeError;
 
 /// Upgrades a row to the schema version of this build; a failure is an error.
 pub(super) async fn upgrade(planner: &Planner<'_>, opened: &mut Opened, diagnostics: &mut Vec<Diagnostic>) {
     let Err(outdated) = crate::upgrade::upgrade(planner.registry, opened).await else { return };
     let code = match outdated {
-        Outdated::Newer { .. } => "newer_row",
-        Outdated::Refused { .. } | Outdated::Closed(_) => "cannot_upgrade",
+        UpgradeError::Newer { .. } => "newer_row",
+        UpgradeError::Refused { .. } | UpgradeError::Unreadable(_) => "cannot_upgrade",
     };
     let address = format!("{}:{}", opened.stack, opened.address);
     let diagnostic = Diagnostic::error(code, format!("{address} was {outdated}")).about(&address);

@@ -60,7 +60,7 @@ pub(crate) struct Walked {
     pub(crate) checks: Vec<PlannedCheck>,
     pub(crate) reads: Vec<Read>,
     /// The objects to which the `acl` of components grants access.
-    pub(crate) entrances: Vec<GrantTarget>,
+    pub(crate) grant_targets: Vec<GrantTarget>,
     /// The shared resources that depend on the access list, if the plan covers access only.
     pub(crate) granted_shares: Option<GrantedShares>,
     /// The deferred changes.
@@ -68,7 +68,7 @@ pub(crate) struct Walked {
     /// Components with deferred changes; true if all their changes are deferred.
     pub(crate) deferring: BTreeMap<String, bool>,
     /// The addresses of rows that stay as they are because of a deferral.
-    pub(crate) left: Vec<Address>,
+    pub(crate) deferred_rows: Vec<Address>,
     /// Declared instances that the plan does not cover.
     pub(crate) passed_over: Vec<Address>,
 }
@@ -76,7 +76,7 @@ pub(crate) struct Walked {
 pub(crate) struct Walk<'a, 'p> {
     planner: &'a Planner<'p>,
     compiled: &'a CompiledStack,
-    choice: Targeting,
+    targeting: Targeting,
     /// The recorded outputs.
     recorded_outputs: ComponentOutputs,
     /// True if any row belongs to an instance.
@@ -84,8 +84,8 @@ pub(crate) struct Walk<'a, 'p> {
     loaded: Loaded,
     shared: &'a mut SharedRows,
     /// The objects and lookups of the run's stacks.
-    looking: &'a mut LookupDependencies,
-    others: &'a CrossStackOutputs,
+    lookups: &'a mut LookupDependencies,
+    other_stacks: &'a CrossStackOutputs,
     parts: Vec<ComponentPart<'a>>,
     /// Faults that are reported already.
     faults: &'a Faults,
@@ -96,7 +96,7 @@ pub(crate) struct Walk<'a, 'p> {
     checks: Vec<PlannedCheck>,
     absent_reads: Vec<Read>,
     /// Instances whose `when` is false.
-    unwanted: BTreeSet<Address>,
+    skipped: BTreeSet<Address>,
     /// Addresses whose imports are planned.
     imported: BTreeSet<Address>,
     managed: Managed,
@@ -104,9 +104,9 @@ pub(crate) struct Walk<'a, 'p> {
     /// The recorded dependencies of components, if the plan may defer changes.
     recorded_order: BTreeMap<String, Vec<String>>,
     /// The addresses of rows that stay as they are because of a deferral.
-    left: Vec<Address>,
+    deferred_rows: Vec<Address>,
     passed_over: Vec<Address>,
-    entrances: Vec<GrantTarget>,
+    grant_targets: Vec<GrantTarget>,
 }
 
 /// The walk's data of a component.
@@ -134,15 +134,15 @@ impl<'a, 'p> Walk<'a, 'p> {
     pub(crate) fn new(
         planner: &'a Planner<'p>,
         compiled: &'a CompiledStack,
-        choice: Targeting,
+        targeting: Targeting,
         loaded: Loaded,
         shared: &'a mut SharedRows,
-        looking: &'a mut LookupDependencies,
-        others: &'a CrossStackOutputs,
+        lookups: &'a mut LookupDependencies,
+        other_stacks: &'a CrossStackOutputs,
         recorded: &BTreeMap<String, RecordedComponent>,
         faults: &'a Faults,
     ) -> Self {
-        let is_chosen = |key: &str| choice.plans_component(key);
+        let is_chosen = |key: &str| targeting.plans_component(key);
         let (urns, roots) = (Arc::new(urns(compiled)), Arc::new(roots(planner.environment, compiled)));
         let parts = compiled
             .components
@@ -185,13 +185,13 @@ impl<'a, 'p> Walk<'a, 'p> {
         Self {
             planner,
             compiled,
-            choice,
+            targeting,
             has_instances: loaded.rows.keys().any(|address| address.key.is_some()),
             recorded_outputs,
             loaded,
             shared,
-            looking,
-            others,
+            lookups,
+            other_stacks,
             parts,
             faults,
             component_outputs,
@@ -199,19 +199,19 @@ impl<'a, 'p> Walk<'a, 'p> {
             outputs: Vec::new(),
             checks: Vec::new(),
             absent_reads: Vec::new(),
-            unwanted: BTreeSet::new(),
+            skipped: BTreeSet::new(),
             imported: BTreeSet::new(),
             managed: Managed::default(),
             deferrals: deferral::Deferrals::default(),
             recorded_order: if planner.options.allow_deferral { order_of(recorded) } else { BTreeMap::new() },
-            left: Vec::new(),
+            deferred_rows: Vec::new(),
             passed_over: Vec::new(),
-            entrances: Vec::new(),
+            grant_targets: Vec::new(),
         }
     }
 
     pub(crate) async fn run(&mut self, order: &[Visit], diagnostics: &mut Vec<Diagnostic>) -> Result<(), PlanFailure> {
-        let mut written = blueprint_origin::Written::default();
+        let mut parsed_sources = blueprint_origin::ParsedSources::default();
         for visit in order {
             let before = diagnostics.len();
             match visit {
@@ -220,14 +220,14 @@ impl<'a, 'p> Walk<'a, 'p> {
                 Visit::End(component) => self.end(*component, diagnostics),
             }
             if let Some(found) = diagnostics.get_mut(before..).filter(|found| !found.is_empty()) {
-                self.explain(visit, found, &mut written);
+                self.explain(visit, found, &mut parsed_sources);
             }
         }
         Ok(())
     }
 
     /// Adds the locations in descriptors to a visit's diagnostics that point into blueprints.
-    fn explain(&self, visit: &Visit, found: &mut [Diagnostic], written: &mut blueprint_origin::Written) {
+    fn explain(&self, visit: &Visit, found: &mut [Diagnostic], parsed_sources: &mut blueprint_origin::ParsedSources) {
         let (position, resource) = match visit {
             Visit::Block(block) => (block.component, Some(block.resource)),
             Visit::Lookup(lookup) => (lookup.component, None),
@@ -236,7 +236,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         let Some(ComponentPart { component, .. }) = self.parts.get(position) else { return };
         let declaration = resource.and_then(|at| component.declarations.resources.get(at));
         let all = || self.parts.iter().map(|part| part.component.span);
-        blueprint_origin::explain((component.span, all), declaration, found, self.planner.sources, written);
+        blueprint_origin::explain((component.span, all), declaration, found, self.planner.sources, parsed_sources);
     }
 
     /// Plans all instances of a declaration.
@@ -245,9 +245,9 @@ impl<'a, 'p> Walk<'a, 'p> {
         let Some(declaration) = part.component.declarations.resources.get(block.resource) else { return Ok(()) };
         let name = declaration.name.value.clone();
         let before = self.changes.len();
-        if !self.choice.has_block(&block_address(part, declaration)) {
-            if self.choice.is_needed(block) {
-                self.stand_as_recorded(block, declaration, diagnostics).await?;
+        if !self.targeting.has_block(&block_address(part, declaration)) {
+            if self.targeting.is_needed(block) {
+                self.publish_recorded(block, declaration, diagnostics).await?;
             }
             return Ok(());
         }
@@ -257,10 +257,10 @@ impl<'a, 'p> Walk<'a, 'p> {
             false => self.plan_block(block, declaration, diagnostics).await?,
         };
         if value.is_some() {
-            self.gather_entrances(block, declaration, before..self.changes.len());
+            self.gather_grant_targets(block, declaration, before..self.changes.len());
         }
         let changes = self.changes.get(before..).unwrap_or_default();
-        self.looking.add(self.planner.registry, (&self.compiled.stack, block), changes.iter());
+        self.lookups.add(self.planner.registry, (&self.compiled.stack, block), changes.iter());
         if let Some(part) = self.parts.get_mut(block.component) {
             if value.is_none() && !is_deferred {
                 part.failed.insert(name.clone());
@@ -301,7 +301,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         let Some(triggered_by) = self.triggered_by(block, declaration, diagnostics) else { return Ok(None) };
         let Some(instances) = self.expand(block, declaration, diagnostics) else { return Ok(None) };
         if declaration.shared.is_none() {
-            self.take_over_repetition(block, declaration, ty, &instances, diagnostics);
+            self.follow_repetition_change(block, declaration, ty, &instances, diagnostics);
         }
         let is_single = declaration.for_each.is_none();
         let config = Arc::new(declaration.config.clone());
@@ -311,14 +311,14 @@ impl<'a, 'p> Walk<'a, 'p> {
             let part = self.parts.get(block.component);
             let Some(part) = part else { return Ok(None) };
             let own = Address { key: instance.key.clone(), ..block_address(part, declaration) };
-            if !self.choice.covers(&own) {
+            if !self.targeting.covers(&own) {
                 self.passed_over.push(own);
                 continue;
             }
             let scope = self.scope(part, instance.each.as_ref());
-            let Some(is_there) = self.is_there(part, declaration, &scope, diagnostics) else { return Ok(None) };
-            if !is_there {
-                self.unwanted.insert(own);
+            let Some(is_enabled) = self.is_enabled(part, declaration, &scope, diagnostics) else { return Ok(None) };
+            if !is_enabled {
+                self.skipped.insert(own);
                 continue;
             }
             let Some(provider) = self.instance_name(declaration, schema.name, &scope, diagnostics) else {
@@ -442,7 +442,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         };
         let change = resource::plan(self.planner, session, input, diagnostics).await?;
         let value = planned_value(ty, change.as_ref());
-        self.looking.add(self.planner.registry, (&self.compiled.stack, block), change.iter());
+        self.lookups.add(self.planner.registry, (&self.compiled.stack, block), change.iter());
         self.shared.set_planned(address, &self.compiled.stack, value.clone(), change);
         Ok(value)
     }
@@ -453,7 +453,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             resources: &part.values,
             data: &part.data,
             outputs: &self.component_outputs,
-            stacks: Some(self.others),
+            stacks: Some(self.other_stacks),
             each,
             own: None,
         }

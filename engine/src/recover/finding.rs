@@ -9,7 +9,7 @@ use crate::record::{self, Memory};
 use crate::registry::Registry;
 use crate::seal::Seal;
 use crate::store::{Intent, OpenIntent, Row, StepAction};
-use crate::upgrade::{Outdated, upgraded};
+use crate::upgrade::{UpgradeError, upgraded};
 use std::time::Duration;
 use terrace_provider::renames::exchanges_names;
 use terrace_provider::value::wire::WireError;
@@ -25,7 +25,7 @@ pub enum Finding {
         /// The object as its provider sees it.
         observed: Box<Observed>,
         /// How much of the step's values arrived.
-        arrived: Arrived,
+        applied: AppliedValues,
     },
     /// The object does not exist.
     Nothing,
@@ -39,23 +39,23 @@ pub enum Finding {
 
 /// How much of a step's values is known to have arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arrived {
+pub enum AppliedValues {
     /// All values.
-    Whole,
+    All,
     /// All values that can be read back. Other values count as unchanged, so that they are sent again rather than lost.
     Readable,
     /// The object differs from the plan.
-    Part,
+    Partial,
 }
 
-impl Arrived {
+impl AppliedValues {
     /// True if the object is as planned, as far as it can be read.
     pub(crate) fn is_as_planned(self) -> bool {
-        self != Self::Part
+        self != Self::Partial
     }
 
     /// The memory to record for the object, from the memory of the step's row and of the row before.
-    pub(super) fn remembered(self, sent: &Row, before: Option<&Row>) -> Result<String, WireError> {
+    pub(super) fn merged_memory(self, sent: &Row, before: Option<&Row>) -> Result<String, WireError> {
         let sent = record::memory(sent)?;
         let before = before.map(record::memory).transpose()?.unwrap_or_default();
         record::stored_memory(&self.of(sent, before))
@@ -64,9 +64,9 @@ impl Arrived {
     /// The same for decrypted memories.
     pub(crate) fn of(self, sent: Memory, before: Memory) -> Memory {
         match self {
-            Self::Whole => sent,
+            Self::All => sent,
             Self::Readable => Memory { write_only: before.write_only, ..sent },
-            Self::Part => before,
+            Self::Partial => before,
         }
     }
 }
@@ -76,8 +76,8 @@ impl Arrived {
 /// # Errors
 /// If it cannot be upgraded; the reason for people.
 pub(crate) async fn in_present_form(registry: &Registry, seal: &Seal, open: OpenIntent) -> Result<OpenIntent, String> {
-    let in_words = |outdated: Outdated| match (&outdated, outdated.hint()) {
-        (Outdated::Closed(_), _) => outdated.to_string(),
+    let in_words = |outdated: UpgradeError| match (&outdated, outdated.hint()) {
+        (UpgradeError::Unreadable(_), _) => outdated.to_string(),
         (_, Some(hint)) => format!("its step was {outdated}; {hint}"),
         (_, None) => format!("its step was {outdated}"),
     };
@@ -89,7 +89,7 @@ pub(crate) async fn in_present_form(registry: &Registry, seal: &Seal, open: Open
 ///
 /// `recorded` is the object before an update. If the outcome of an update is uncertain, the present values are read. Values that
 /// cannot be read count as unchanged, so that they are sent again rather than lost.
-pub(crate) async fn look_into(
+pub(crate) async fn find_outcome(
     registry: &Registry,
     seal: &Seal,
     open: &OpenIntent,
@@ -134,43 +134,43 @@ pub(crate) async fn look_into(
             age: open.age,
         }),
     };
-    let object = |arrived: Arrived, unread: &Attributes, observed: Observed| {
+    let object = |applied: AppliedValues, unread: &Attributes, observed: Observed| {
         let attributes = record::storable(ty, unread, &observed);
         // It is unknown whether the values changed, so the old sensitivity marks apply too.
         let attributes = match recorded {
-            Some(prior) => marks::found_attributes(&attributes, &prior.attributes),
+            Some(prior) => marks::mark_attributes_like(&attributes, &prior.attributes),
             None => attributes,
         };
-        Finding::Object { attributes, observed: Box::new(observed), arrived }
+        Finding::Object { attributes, observed: Box::new(observed), applied }
     };
-    let found = deadline::reading(ty.timeouts.read, session.find(ty, &attempt)).await;
-    let too_early = |what: &str| {
+    let found = deadline::call_reading(ty.timeouts.read, session.find(ty, &attempt)).await;
+    let too_early = |reason: &str| {
         let left = open.settles_in()?;
         let left = left.as_secs().max(1);
-        Some(Finding::TooEarly(format!("{what}, and the lost call may still take effect for {left} s")))
+        Some(Finding::TooEarly(format!("{reason}, and the lost call may still take effect for {left} s")))
     };
     let finding = match (intent.action, found) {
-        (StepAction::Delete, Ok(Found::Ours(_) | Found::Strangers(_))) => {
+        (StepAction::Delete, Ok(Found::Own(_) | Found::Foreign(_))) => {
             too_early("the object is still there").unwrap_or(Finding::Unchanged)
         }
-        (StepAction::Update, Ok(Found::Ours(found)))
+        (StepAction::Update, Ok(Found::Own(found)))
             if is_exchange || new_identity.as_ref().is_some_and(|identity| are_same(identity, &found.identity)) =>
         {
             let is_as_planned = result_agrees_with_plan(ty, planned, &found).is_empty();
-            object(if is_as_planned { Arrived::Readable } else { Arrived::Part }, planned, found)
+            object(if is_as_planned { AppliedValues::Readable } else { AppliedValues::Partial }, planned, found)
         }
-        (StepAction::Update, Ok(Found::Ours(found))) => {
+        (StepAction::Update, Ok(Found::Own(found))) => {
             let is_as_planned = result_agrees_with_plan(ty, &opened.prior.attributes, &found).is_empty();
             match recorded.filter(|_| ty.readable) {
                 None if recorded.is_none() && intent.prior_generation == 0 && is_as_planned => {
-                    object(Arrived::Readable, &opened.prior.attributes, found)
+                    object(AppliedValues::Readable, &opened.prior.attributes, found)
                 }
                 // Only `find` knows the outcome: the object cannot be read.
-                None if !ty.readable && is_as_planned => object(Arrived::Whole, &opened.prior.attributes, found),
+                None if !ty.readable && is_as_planned => object(AppliedValues::All, &opened.prior.attributes, found),
                 None => too_early("the object is not known to match the plan").unwrap_or(Finding::Unchanged),
                 Some(prior) => {
                     let before = record::recorded(&intent.row.stack, address, prior);
-                    let now = match deadline::reading(ty.timeouts.read, session.read(ty, &before)).await {
+                    let now = match deadline::call_reading(ty.timeouts.read, session.read(ty, &before)).await {
                         Ok(Some(now)) => now,
                         Ok(None) => return Finding::Nothing,
                         Err(error) => return Finding::InDoubt(error.to_string()),
@@ -179,32 +179,32 @@ pub(crate) async fn look_into(
                     let attributes = record::storable(ty, &prior.attributes, &now);
                     let is_as_before = changed_from_recorded(ty, &prior.attributes, &attributes).is_empty();
                     match (is_as_before, is_as_planned) {
-                        (false, true) => object(Arrived::Readable, &opened.prior.attributes, found),
+                        (false, true) => object(AppliedValues::Readable, &opened.prior.attributes, found),
                         (true, _) => too_early("the object is unchanged").unwrap_or(Finding::Unchanged),
                         (false, false) => {
                             // Part of the values arrived: their sensitivity marks apply to the present values.
                             let sent = &opened.prior.attributes;
-                            let mut attributes = marks::found_attributes(&attributes, sent);
-                            marks::spread(&ty.attributes, sent, &mut attributes);
+                            let mut attributes = marks::mark_attributes_like(&attributes, sent);
+                            marks::mark_derived(&ty.attributes, sent, &mut attributes);
                             too_early("the object does not match the plan").unwrap_or(Finding::Object {
                                 attributes,
                                 observed: Box::new(now),
-                                arrived: Arrived::Part,
+                                applied: AppliedValues::Partial,
                             })
                         }
                     }
                 }
             }
         }
-        (_, Ok(Found::Ours(observed))) => object(Arrived::Whole, &opened.prior.attributes, observed),
+        (_, Ok(Found::Own(observed))) => object(AppliedValues::All, &opened.prior.attributes, observed),
         (StepAction::Create, Ok(Found::Absent)) => too_early("no object exists yet").unwrap_or(Finding::Nothing),
         (_, Ok(Found::Absent)) => Finding::Nothing,
-        (StepAction::Create, Ok(Found::CameToNothing)) => Finding::Nothing,
-        (_, Ok(Found::CameToNothing)) => Finding::Unchanged,
-        (_, Ok(Found::Strangers(_))) => {
+        (StepAction::Create, Ok(Found::NoEffect)) => Finding::Nothing,
+        (_, Ok(Found::NoEffect)) => Finding::Unchanged,
+        (_, Ok(Found::Foreign(_))) => {
             Finding::InDoubt("an object with that identity exists, but this step did not create it".to_owned())
         }
-        (_, Ok(Found::Pending(what))) => Finding::TooEarly(what),
+        (_, Ok(Found::Pending(reason))) => Finding::TooEarly(reason),
         (_, Ok(Found::Unknown)) => Finding::InDoubt("the provider does not know if the call took effect".to_owned()),
         (_, Err(error)) => Finding::InDoubt(error.to_string()),
     };

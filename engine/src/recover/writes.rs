@@ -3,7 +3,7 @@
 //! A step has the generation of the row at its beginning. The row may have been changed by hand since, which an older terrace
 //! allowed. The generation only shows whether it changed: the writes build on the present row.
 
-use super::Arrived;
+use super::AppliedValues;
 use crate::plan::{Prior, deposed_key};
 use crate::record;
 use crate::seal::{RowPart, Seal};
@@ -60,7 +60,7 @@ impl<'a> Writes<'a> {
         &self,
         attributes: &Attributes,
         observed: &Observed,
-        arrived: Arrived,
+        applied: AppliedValues,
     ) -> Result<Option<Vec<Write>>, StoreError> {
         let mut row = self.intent.row.clone();
         row.status = RowStatus::Ready;
@@ -73,7 +73,7 @@ impl<'a> Writes<'a> {
             // The row was tainted since.
             row.status = RowStatus::Tainted;
         }
-        row.lifecycle = arrived.remembered(&row, before).map_err(unreadable)?;
+        row.lifecycle = applied.merged_memory(&row, before).map_err(unreadable)?;
         self.put(row)
     }
 
@@ -131,9 +131,9 @@ impl<'a> Writes<'a> {
 }
 
 fn unreadable(error: WireError) -> StoreError {
-    StoreError::Unavailable { doing: "read", reason: error.to_string() }
+    StoreError::Unavailable { action: "read", reason: error.to_string() }
 }
 
 fn unwritable(error: WireError) -> StoreError {
-    StoreError::Unavailable { doing: "written", reason: error.to_string() }
+    StoreError::Unavailable { action: "written", reason: error.to_string() }
 }

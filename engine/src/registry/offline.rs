@@ -9,25 +9,25 @@ use terrace_provider::{
 use tokio::sync::OnceCell;
 
 /// A provider that connects only for lookups, or never.
-pub(super) struct Offline {
+pub(super) struct OfflineProvider {
     pub(super) provider: Arc<dyn Provider>,
-    pub(super) answers_lookups: bool,
+    pub(super) runs_lookups: bool,
 }
 
 #[async_trait]
-impl Provider for Offline {
+impl Provider for OfflineProvider {
     fn schema(&self) -> &ProviderSchema {
         self.provider.schema()
     }
 
     async fn connect(&self, settings: &Settings) -> Result<Arc<dyn Session>, ProviderError> {
-        let settings = self.answers_lookups.then(|| settings.clone());
-        Ok(Arc::new(Nowhere { provider: Arc::clone(&self.provider), settings, connected: OnceCell::new() }))
+        let settings = self.runs_lookups.then(|| settings.clone());
+        Ok(Arc::new(OfflineSession { provider: Arc::clone(&self.provider), settings, connected: OnceCell::new() }))
     }
 }
 
 /// A session without objects.
-struct Nowhere {
+struct OfflineSession {
     provider: Arc<dyn Provider>,
     /// The settings for lookups; without settings, results of lookups are unknown.
     settings: Option<Settings>,
@@ -35,7 +35,7 @@ struct Nowhere {
 }
 
 #[async_trait]
-impl Session for Nowhere {
+impl Session for OfflineSession {
     async fn read(&self, _ty: &ResourceType, _prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
         Ok(None)
     }

@@ -46,7 +46,7 @@ pub(crate) fn body(change: &Change, style: Style) -> Vec<Line> {
         _ => Vec::new(),
     };
     let mut writing = Writing::new(style, &change.replace_paths);
-    if change.is_doubted() {
+    if change.is_in_doubt() {
         lines.push(Line::new(0, Mark::Plain, "run `terrace recover` to determine the outcome"));
     }
     let is_shown = change.in_doubt.is_none()
@@ -58,7 +58,7 @@ pub(crate) fn body(change: &Change, style: Style) -> Vec<Line> {
     if is_shown {
         lines.extend(change.because.iter().map(|why| Line::new(0, Mark::Reason, format!("because {}", visible(why)))));
         let after = without_write_only(change, after);
-        let (before, after) = marks::together(before, &after);
+        let (before, after) = marks::mark_both(before, &after);
         writing.maps(&before, &after, &Path::default(), 0);
         lines.append(&mut writing.lines);
         if let (Some(prior), Some(after)) = (&change.prior, &change.after) {
@@ -83,7 +83,7 @@ fn drifted(prior: &Prior, after: Option<&Attributes>, style: Style) -> Vec<Line>
 pub(crate) fn between(before: &Attributes, after: &Attributes, style: Style) -> Vec<Line> {
     let mut writing = Writing::new(style, &[]);
     writing.is_counting = false;
-    let (before, after) = marks::together(before, after);
+    let (before, after) = marks::mark_both(before, after);
     writing.maps(&before, &after, &Path::default(), 0);
     writing.lines
 }
@@ -108,10 +108,10 @@ fn write_only<'a>(
 ) -> impl Iterator<Item = Line> + 'a {
     let recorded = |name: &str| prior.write_only.get(name).map(String::as_str).unwrap_or_default();
     let changed = planned.iter().filter(move |(name, digest)| recorded(name) != digest.as_str());
-    let gone = prior.write_only.keys().filter(|name| !planned.contains_key(*name));
+    let removed = prior.write_only.keys().filter(|name| !planned.contains_key(*name));
     changed
         .map(|(name, _)| (name, format!("{} = {SENSITIVE_CHANGED}", visible(name))))
-        .chain(gone.map(|name| (name, format!("{} = {SENSITIVE} → null", visible(name)))))
+        .chain(removed.map(|name| (name, format!("{} = {SENSITIVE} → null", visible(name)))))
         .map(|(name, text)| {
             let mut line = Line::new(0, Mark::Change, text);
             line.is_forcing = replace_paths.iter().any(|path| path.first_key() == Some(name));
@@ -186,11 +186,11 @@ impl<'a> Writing<'a> {
     }
 
     /// Adds the number of folded parts.
-    fn fold(&mut self, count: usize, what: &str, depth: usize) {
+    fn fold(&mut self, count: usize, noun: &str, depth: usize) {
         if count > 0 && self.is_counting {
             // "entries" has an irregular singular.
-            let what = if count == 1 { what.replace("entries", "entry") } else { what.to_owned() };
-            self.lines.push(Line::new(depth, Mark::Plain, format!("({} hidden)", counted(count, &what))));
+            let noun = if count == 1 { noun.replace("entries", "entry") } else { noun.to_owned() };
+            self.lines.push(Line::new(depth, Mark::Plain, format!("({} hidden)", counted(count, &noun))));
         }
     }
 

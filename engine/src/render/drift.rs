@@ -48,8 +48,8 @@ pub fn human(stacks: &[StackId], items: &[DriftItem], options: &Human) -> String
         }
         let sign = screen.painter.sign(sign(item.kind));
         screen.line(&format!("  {sign} {}   {}", visible(&name_of(item)), item.kind.word()));
-        if let Some(foreign) = item.foreign() {
-            screen.line(&format!("      {}", visible(&foreign)));
+        if let Some(grant) = item.external_grant() {
+            screen.line(&format!("      {}", visible(&grant)));
             continue;
         }
         lines(item, Style::COMPACT).iter().for_each(|line| screen.body_line(line));

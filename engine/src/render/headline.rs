@@ -19,7 +19,7 @@ pub(crate) const DESTROYS_DATA: &str = "! destroys data";
 
 /// The sign of a change.
 pub(crate) fn sign(change: &Change) -> &'static str {
-    match (change.is_doubted(), change.action) {
+    match (change.is_in_doubt(), change.action) {
         (true, _) => IN_DOUBT,
         (false, Action::NoOp) if change.moves_from().is_some() => MOVED,
         (false, action) => action.sign(),

@@ -5,7 +5,7 @@ use super::headline::{self, DESTROYS_DATA};
 use super::line::{FORCES, Line, Mark};
 use super::paint::{Paint, Painter};
 use super::text::{cut, cut_pair, flowed, visible};
-use super::totals::{details, is_listed, left_over, part, to_do, verdict};
+use super::totals::{deferred_sentence, details, is_listed, part, to_do, verdict};
 use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, SENSITIVE_NOW, brief, brief_change};
 use crate::action::Action;
 use crate::address::{Address, SHARED};
@@ -71,7 +71,7 @@ pub fn plan(plan: &Plan, options: &Human) -> String {
 /// The changes of a plan within one component.
 #[derive(Default)]
 struct Section<'a> {
-    is_going: bool,
+    is_removed: bool,
     changes: Vec<&'a Change>,
     lookups: Vec<&'a Lookup>,
     owners: Vec<&'a OwnerChange>,
@@ -124,7 +124,8 @@ impl Screen {
         }
         for component in &stack.components {
             if let Some(section) = sections.get_mut(component.key.as_str()) {
-                section.is_going = matches!(plan.mode, Mode::Apply | Mode::Rollback) && component.part == Part::Removed;
+                section.is_removed =
+                    matches!(plan.mode, Mode::Apply | Mode::Rollback) && component.part == Part::Removed;
             }
         }
         sections.sort_by(|left, _, right, _| place(left).cmp(&place(right)));
@@ -147,7 +148,7 @@ impl Screen {
     fn component(&mut self, plan: &Plan, stack: &StackPlan, key: &str, section: &Section<'_>) {
         if !key.is_empty() {
             let heading = self.painter.paint(Paint::Bold, &visible(key));
-            self.line(&format!("  {heading}{}", if section.is_going { "  (not described any more)" } else { "" }));
+            self.line(&format!("  {heading}{}", if section.is_removed { "  (not described any more)" } else { "" }));
         }
         let heads: Vec<String> = section.changes.iter().map(|change| head(change)).collect();
         let width = |head: &String| Some(head.chars().count()).filter(|width| *width <= WIDEST_HEAD);
@@ -285,7 +286,7 @@ impl Screen {
         if let Some(part) = part(plan) {
             self.sentence(&part);
         }
-        if let Some(left) = left_over(plan) {
+        if let Some(left) = deferred_sentence(plan) {
             self.sentence(&left);
         }
         if plan.mode == Mode::RefreshOnly && plan.has_changes() && !plan.is_errored {
@@ -383,7 +384,7 @@ fn head(change: &Change) -> String {
 
 /// True for changes that every form shows.
 pub(crate) fn is_destructive(change: &Change) -> bool {
-    change.action.removes_object() || change.data_loss.is_some() || change.is_doubted()
+    change.action.removes_object() || change.data_loss.is_some() || change.is_in_doubt()
 }
 
 /// Fits `label = before → after` into the room with a part of both values; `None` if the room is too small.

@@ -37,11 +37,13 @@ impl Steps {
     pub fn line(&self, event: &Event) -> Option<String> {
         Some(match event {
             Event::Started { .. } => return None,
-            Event::WaitingForLease { held, left } => {
-                format!("waiting up to {} s: {held}", left.as_millis().div_ceil(1000))
+            Event::WaitingForLease { holders, left } => {
+                format!("waiting up to {} s: {holders}", left.as_millis().div_ceil(1000))
             }
             Event::Recovering { message } | Event::Recovered { message } => format!("recovering {message}"),
-            Event::StepStarted { stack, address, action } => format!("{}...", self.begun(stack, address, *action)),
+            Event::StepStarted { stack, address, action } => {
+                format!("{}...", self.running_line(stack, address, *action))
+            }
             Event::StepWaiting { address, message } | Event::StepProgress { address, message } => {
                 format!("{address}: {message}")
             }
@@ -69,7 +71,7 @@ impl Steps {
 
     /// The line of a running step: `local_file.a: creating`.
     #[must_use]
-    pub fn begun(&self, stack: &StackId, address: &Address, action: Action) -> String {
+    pub fn running_line(&self, stack: &StackId, address: &Address, action: Action) -> String {
         format!("{}: {}", self.named(stack, address), self.words(stack, address, action).doing)
     }
 

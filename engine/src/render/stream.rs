@@ -177,8 +177,8 @@ fn planned_change(plan: &Plan, stack: &StackPlan, change: &Change, at: Timestamp
     if change.action == Action::Retain {
         put(&mut facts, "retained", true);
     }
-    if let Some(doubt) = &change.in_doubt {
-        put(&mut facts, if change.is_held_back { "held_back" } else { "in_doubt" }, doubt.as_str());
+    if let Some(in_doubt) = &change.in_doubt {
+        put(&mut facts, if change.is_held_back { "held_back" } else { "in_doubt" }, in_doubt.as_str());
     }
     if let Some(loss) = &change.data_loss {
         put(&mut facts, "data_loss", data_loss(loss));

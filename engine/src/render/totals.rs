@@ -93,7 +93,7 @@ fn is_counted_by_kind(change: &Change) -> bool {
         || matches!(change.action, Action::Adopt | Action::Forget | Action::Retain)
         || change.moves_from().is_some()
         || !change.drift.is_empty()
-        || change.is_doubted()
+        || change.is_in_doubt()
         || change.is_held_back
 }
 
@@ -106,7 +106,7 @@ pub(crate) fn part(plan: &Plan) -> Option<String> {
         .map(|component| format!("`{}`", visible(&component.key)))
         .collect();
     let untouched = components().filter(|component| component.part == Part::Untouched).count();
-    let what = match planned.len() {
+    let chosen = match planned.len() {
         0 if components().any(|component| component.part != Part::Untouched) => "the stack's own resources".to_owned(),
         0 => "the chosen resources".to_owned(),
         1..=MOST => planned.join(", "),
@@ -118,15 +118,15 @@ pub(crate) fn part(plan: &Plan) -> Option<String> {
         _ if plan.is_complete || plan.is_errored => None,
         (_, true) if has_targets => None,
         (_, false) if has_targets => Some("Only the named resources were checked: the others may differ.".to_owned()),
-        (1.., true) => Some(format!("This is a plan of {what} only.")),
-        (1.., false) => Some(format!("Checked only {what}: the rest may differ.")),
+        (1.., true) => Some(format!("This is a plan of {chosen} only.")),
+        (1.., false) => Some(format!("Checked only {chosen}: the rest may differ.")),
         // Deferred changes have their own sentence.
         (0, _) => None,
     }
 }
 
 /// The sentence about deferred changes; `None` without them.
-pub(crate) fn left_over(plan: &Plan) -> Option<String> {
+pub(crate) fn deferred_sentence(plan: &Plan) -> Option<String> {
     let count = plan.deferred().count();
     let resources = || counted(count, "resources");
     let again = format!("another `{}` goes on from there", next_apply(plan));
@@ -145,7 +145,7 @@ fn next_apply(plan: &Plan) -> String {
 
 /// The sentence about deferred changes after an apply; `None` without them.
 #[must_use]
-pub fn still_left(plan: &Plan) -> Option<String> {
+pub fn remaining_deferred(plan: &Plan) -> Option<String> {
     let count = plan.deferred().count();
     let left = || format!("{} left: `{}` goes on from here.", counted(count, "resources"), next_apply(plan));
     (count > 0).then(left)

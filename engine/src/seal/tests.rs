@@ -130,7 +130,7 @@ impl Owned {
     }
 
     /// Resets the parts that places of its kind do not have.
-    fn kept(mut self) -> Self {
+    fn normalized(mut self) -> Self {
         if self.kind > 2 {
             self.version = 0;
         }
@@ -152,7 +152,9 @@ fn with_spot<T>(path: &[String], spot: &Spot<'_>, use_: impl FnOnce(&Spot<'_>) -
 fn place() -> impl Strategy<Value = Owned> {
     let path = proptest::collection::vec("[ab/~]{0,2}", 0..3);
     (0..5_u8, 0..2_u8, "[ab]{1,2}", "[ab]{1,2}", 0..2_u32, path).prop_map(
-        |(kind, store, stack, address, version, path)| Owned { kind, store, stack, address, version, path }.kept(),
+        |(kind, store, stack, address, version, path)| {
+            Owned { kind, store, stack, address, version, path }.normalized()
+        },
     )
 }
 

@@ -22,7 +22,7 @@ pub trait AuditLog: Send + Sync {
     async fn audit(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError>;
 
     /// Returns the entries after a number, oldest first, at most `limit`, with the end of the chain at the same moment.
-    async fn audited(&self, after: u64, limit: usize) -> Result<AuditPage, StoreError>;
+    async fn audit_page(&self, after: u64, limit: usize) -> Result<AuditPage, StoreError>;
 
     /// Removes the entries that are older than `keep` by the store's clock, in transactions of bounded size. Each
     /// transaction appends an entry with the number and the hash of the last removed entry. Returns the number of
@@ -205,12 +205,12 @@ pub struct Verifier {
 
 /// The first broken place of a chain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the audit log is broken at entry {number}: {why}")]
+#[error("the audit log is broken at entry {number}: {reason}")]
 pub struct BrokenChain {
     /// The number of the entry.
     pub number: u64,
     /// The kind of damage.
-    pub why: &'static str,
+    pub reason: &'static str,
 }
 
 impl Verifier {
@@ -226,7 +226,7 @@ impl Verifier {
             previous: String,
             anchor: Option<Anchor>,
         }
-        let broken = |why| BrokenChain { number: link.number, why };
+        let broken = |reason| BrokenChain { number: link.number, reason };
         if sha256(&link.entry) != link.hash {
             return Err(broken("its text was changed"));
         }
@@ -240,7 +240,7 @@ impl Verifier {
         let before = Anchor { number: link.number.saturating_sub(1), hash: fields.previous };
         match &self.last {
             Some(last) if last.number != before.number => {
-                return Err(BrokenChain { number: last.number + 1, why: "it is missing" });
+                return Err(BrokenChain { number: last.number + 1, reason: "it is missing" });
             }
             Some(last) if last.hash != before.hash => {
                 return Err(broken("the entry before it was changed"));
@@ -260,17 +260,20 @@ impl Verifier {
     /// When entries are missing at the beginning or at the end.
     pub fn finish(self, head: Option<&Anchor>) -> Result<u64, BrokenChain> {
         if let (Some(start), false) = (&self.start, self.is_anchored) {
-            return Err(BrokenChain { number: start.number, why: "it is missing, and no entry records its pruning" });
+            return Err(BrokenChain {
+                number: start.number,
+                reason: "it is missing, and no entry records its pruning",
+            });
         }
         let (last, head) = (self.last.as_ref(), head);
         match (last, head) {
             (last, head) if last == head => Ok(last.map_or(0, |last| last.number)),
             (Some(last), Some(head)) if head.number == last.number => {
-                Err(BrokenChain { number: last.number, why: "its hash was changed" })
+                Err(BrokenChain { number: last.number, reason: "its hash was changed" })
             }
             (last, _) => Err(BrokenChain {
                 number: last.map_or(1, |last| last.number + 1),
-                why: "entries at the end are missing",
+                reason: "entries at the end are missing",
             }),
         }
     }

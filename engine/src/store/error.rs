@@ -11,7 +11,7 @@ pub enum StoreError {
     /// A lease that a write or a renewal needs has ended or was taken over.
     #[error(
         "the lease on {} of {stack} was lost: another operation took it over, or a user broke it",
-        component_in_words(stack, component)
+        describe_lease(stack, component)
     )]
     LeaseLost {
         /// The stack.
@@ -23,11 +23,11 @@ pub enum StoreError {
     #[error("the operation {0} was taken over by another process")]
     ClaimLost(Uuid),
     /// Rows have other generations than the writer expected.
-    #[error("{} changed since the plan was made", moved_in_words(.0))]
+    #[error("{} changed since the plan was made", describe_stale_rows(.0))]
     Stale(Vec<StaleRead>),
     /// Components that a plan reads have other versions than the writer expected.
     #[error("{} changed since the plan was made", describe_outputs(.0))]
-    OtherOutputs(Vec<ComponentRead>),
+    StaleOutputs(Vec<ComponentRead>),
     /// The plan was applied before.
     #[error("this plan was applied already")]
     PlanSpent,
@@ -59,22 +59,22 @@ pub enum StoreError {
     },
     /// The store is unreachable. Earlier writes of the operation, and all later ones, go to a fallback location.
     #[error("state cannot be written: {reason}")]
-    KeptElsewhere {
+    WrittenToFallback {
         /// What happened, and the fallback location.
         reason: String,
     },
     /// The store cannot be reached, read or written.
-    #[error("state cannot be {doing}: {reason}")]
+    #[error("state cannot be {action}: {reason}")]
     Unavailable {
         /// `opened`, `read`, `written`.
-        doing: &'static str,
+        action: &'static str,
         /// The reason.
         reason: String,
     },
 }
 
 /// The subject of a lease, for messages.
-pub(crate) fn component_in_words(stack: &StackId, component: &str) -> String {
+pub(crate) fn describe_lease(stack: &StackId, component: &str) -> String {
     match component {
         "" => "the stack's own resources".to_owned(),
         resource if stack.name == SHARED => format!("the shared resource `{resource}`"),
@@ -88,11 +88,11 @@ fn describe_outputs(components: &[ComponentRead]) -> String {
 }
 
 /// The rows that changed since the writer read them, for messages. At most ten are named.
-pub(crate) fn moved_in_words(moved: &[StaleRead]) -> String {
+pub(crate) fn describe_stale_rows(stale: &[StaleRead]) -> String {
     /// The maximum number of rows in the message.
-    const MOST: usize = 10;
-    let names: Vec<String> = moved.iter().take(MOST).map(StaleRead::to_string).collect();
-    match moved.len().saturating_sub(names.len()) {
+    const MAX_NAMED: usize = 10;
+    let names: Vec<String> = stale.iter().take(MAX_NAMED).map(StaleRead::to_string).collect();
+    match stale.len().saturating_sub(names.len()) {
         0 => names.join(", "),
         more => format!("{} and {more} more", names.join(", ")),
     }

@@ -99,10 +99,10 @@ pub const SCANS: &str = "drift";
 impl OperationRow {
     /// The stacks that the operation concerns, without the pseudo-stack that orders it.
     #[must_use]
-    pub fn about(&self) -> &[StackId] {
+    pub fn target_stacks(&self) -> &[StackId] {
         match self.stacks.as_slice() {
-            [queue, about @ ..] if !about.is_empty() => match (self.kind.as_str(), queue.name.as_str()) {
-                ("plan", PLANS) | ("drift", SCANS) => about,
+            [queue, targets @ ..] if !targets.is_empty() => match (self.kind.as_str(), queue.name.as_str()) {
+                ("plan", PLANS) | ("drift", SCANS) => targets,
                 _ => &self.stacks,
             },
             all => all,
@@ -152,7 +152,7 @@ impl OperationRow {
 
     /// The status in one word.
     #[must_use]
-    pub fn standing(&self) -> &'static str {
+    pub fn status_word(&self) -> &'static str {
         match self.status {
             OperationStatus::Running if self.is_abandoned => Self::ABANDONED,
             status => status.word(),

@@ -1,7 +1,8 @@
 //! Records that a store writes: journal entries, changes of the state, and the versions a plan depends on.
 
 use super::{
-    AskedAnew, ComponentRow, Generation, Intent, OperationStatus, OwnerRow, Ownership, Row, StepAction, StepResult,
+    ComponentRow, Generation, Intent, OperationStatus, OwnerRow, Ownership, ResealedRequest, Row, StepAction,
+    StepResult,
 };
 use crate::address::{Address, StackId};
 use uuid::Uuid;
@@ -11,7 +12,7 @@ use uuid::Uuid;
 pub enum Record {
     /// Marks a plan as applied. The store refuses the whole commit with [`super::StoreError::PlanSpent`] when the plan
     /// was applied before, with [`super::StoreError::Stale`] when a row in `reads` has another generation, and with
-    /// [`super::StoreError::OtherOutputs`] when a component has another version.
+    /// [`super::StoreError::StaleOutputs`] when a component has another version.
     SpendPlan {
         /// The plan.
         plan: Uuid,
@@ -179,7 +180,7 @@ pub enum Write {
     /// digest has changed, and an ended request without a stored body.
     ResealRequest {
         /// The new body and digest.
-        asked: Box<AskedAnew>,
+        request: Box<ResealedRequest>,
     },
     /// Writes the record of a component.
     Component {

@@ -17,7 +17,7 @@ pub trait RequestQueue: Send + Sync {
     async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError>;
 
     /// The operation and the content digest of the request that was queued with an idempotency key.
-    async fn asked_with(&self, key: &str) -> Result<Option<(Uuid, String)>, StoreError>;
+    async fn find_by_idempotency_key(&self, key: &str) -> Result<Option<(Uuid, String)>, StoreError>;
 
     /// Claims the oldest request that no process works on and that no other request of its component must precede. A
     /// request whose worker is dead or missed its heartbeats comes before waiting ones. A request that can wait comes
@@ -30,12 +30,12 @@ pub trait RequestQueue: Send + Sync {
     async fn claim(&self, claimant: &Claimant, term: Duration) -> Result<Option<RequestClaim>, StoreError>;
 
     /// Renews a claim for another term. Fails with [`StoreError::ClaimLost`] when another process took it over.
-    async fn keep(&self, claim: &RequestClaim, term: Duration) -> Result<(), StoreError>;
+    async fn renew_claim(&self, claim: &RequestClaim, term: Duration) -> Result<(), StoreError>;
 
     /// Releases a claim. Any process may claim the request again after the back-off, in its turn among the requests
     /// that wait then. Meanwhile the request stays first among those of its component. Fails with
     /// [`StoreError::ClaimLost`] when another process took it over.
-    async fn give_back(&self, claim: &RequestClaim, after: Duration) -> Result<(), StoreError>;
+    async fn release_claim(&self, claim: &RequestClaim, after: Duration) -> Result<(), StoreError>;
 
     /// Releases all claims of a process that shuts down. Any process may claim the requests at once, and the store
     /// counts no death of this claimant.
@@ -59,7 +59,7 @@ pub trait RequestQueue: Send + Sync {
     }
 
     /// The stored bodies and digests of requests, oldest first: of open requests, and of ended ones whose body is kept.
-    async fn asked(&self) -> Result<Vec<AskedRow>, StoreError>;
+    async fn stored_requests(&self) -> Result<Vec<StoredRequest>, StoreError>;
 
     /// The record of a request; `None` when the operation is not a request.
     async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError>;
@@ -139,7 +139,7 @@ pub struct RequestQuota {
 impl NewRequest {
     /// True when the digest is of a request with the same content.
     #[must_use]
-    pub fn asks_the_same(&self, digest: &str) -> bool {
+    pub fn has_same_content(&self, digest: &str) -> bool {
         self.digest == digest || self.older_digests.iter().any(|older| older == digest)
     }
 }
@@ -187,7 +187,7 @@ pub struct RequestClaim {
     /// The lowest free number for its next step.
     pub next_step: u32,
     /// Other requests wait too, so another process can claim one.
-    pub others_wait: bool,
+    pub has_waiting_requests: bool,
     /// The claimants that died while they worked on the request, oldest first. A claimant that released its claim, or
     /// that returned after an outage of the store, is not included.
     pub deaths: Vec<String>,
@@ -206,7 +206,7 @@ pub struct RequestRow {
 
 /// The stored content of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AskedRow {
+pub struct StoredRequest {
     /// The operation.
     pub operation: Uuid,
     /// The component that it changes, or another key that orders it.
@@ -221,11 +221,11 @@ pub struct AskedRow {
 
 /// The content of a request, sealed under another key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AskedAnew {
+pub struct ResealedRequest {
     /// The operation.
     pub operation: Uuid,
     /// The stored digest.
-    pub was: String,
+    pub stored_digest: String,
     /// The component that it changes, or another key that orders it.
     pub component: String,
     /// The new digest, equal to that of a new request with the same content.
@@ -238,7 +238,7 @@ pub struct AskedAnew {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cancelled {
     /// Its worker is notified, and finishes the steps that it has started.
-    Asked,
+    Notified,
     /// The operation had no worker and had not started: it has ended.
     Ended,
 }
@@ -259,7 +259,7 @@ pub struct RequestEnd {
 impl RequestEnd {
     /// The end of a request that was cancelled before a worker claimed it.
     #[must_use]
-    pub fn called_off() -> Self {
+    pub fn cancelled() -> Self {
         Self {
             status: OperationStatus::Interrupted,
             summary: "stopped before it began".to_owned(),
@@ -270,7 +270,7 @@ impl RequestEnd {
 
     /// The last log line of an operation that was stopped: its summary.
     #[must_use]
-    pub fn stopped(&self, operation: Uuid) -> Record {
+    pub fn stop_record(&self, operation: Uuid) -> Record {
         let (level, phase) = ("INFO".to_owned(), "stop".to_owned());
         Record::Log { operation, level, phase, message: self.summary.clone() }
     }

@@ -9,10 +9,10 @@ use foldhash::fast::RandomState;
 use std::collections::HashSet;
 
 /// Maximum number of entries to compare pairwise; a table is faster for more.
-const FEW: usize = 12;
+const PAIRWISE_LIMIT: usize = 12;
 
 /// Maximum number of reported errors in a map, and in a text before reading stops.
-pub(super) const MANY: usize = 100;
+pub(super) const MAX_ERRORS: usize = 100;
 
 /// A merge key of an incomplete mapping.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(super) fn deduplicate(entries: &mut Vec<Entry>, policy: DuplicateKeys, diagn
     if duplicates.is_empty() {
         return;
     }
-    for (first, second) in duplicates.iter().take(MANY) {
+    for (first, second) in duplicates.iter().take(MAX_ERRORS) {
         if let (Some(first), Some(second)) = (entries.get(*first), entries.get(*second)) {
             diagnostics.push(duplicate(first, second, policy));
         }
@@ -43,18 +43,19 @@ pub(super) fn deduplicate(entries: &mut Vec<Entry>, policy: DuplicateKeys, diagn
 
 /// The position of each repeated key, with the position of its next occurrence.
 fn duplicates(entries: &[Entry]) -> Vec<(usize, usize)> {
-    if entries.len() <= FEW {
+    if entries.len() <= PAIRWISE_LIMIT {
         let later = |(position, entry): (usize, &Entry)| {
             let next = entries.iter().skip(position + 1).position(|other| other.key == entry.key)?;
             Some((position, position + 1 + next))
         };
         return entries.iter().enumerate().filter_map(later).collect();
     }
-    let mut seen: QuickMap<&str, usize> = QuickMap::with_capacity_and_hasher(entries.len(), RandomState::default());
+    let mut last_positions: QuickMap<&str, usize> =
+        QuickMap::with_capacity_and_hasher(entries.len(), RandomState::default());
     entries
         .iter()
         .enumerate()
-        .filter_map(|(position, entry)| Some((seen.insert(&entry.key, position)?, position)))
+        .filter_map(|(position, entry)| Some((last_positions.insert(&entry.key, position)?, position)))
         .collect()
 }
 

@@ -1,10 +1,10 @@
 //! Conversion of the parser's events to nodes, in one pass over the text and within a budget.
 
-use super::mapping::{MANY, Merge, deduplicate, expand_merges};
+use super::mapping::{MAX_ERRORS, Merge, deduplicate, expand_merges};
 use super::options::{Budget, ParseOptions, Parsed};
 use super::scalar;
-use super::slips::{RENDER, is_strange_space, strange_space};
 use super::syntax::syntax_error;
+use super::typing_errors::{RENDER, describe_unusual_space, is_unusual_space};
 use super::{Entry, Node, NodeKind};
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::source::{SourceId, Span};
@@ -134,13 +134,13 @@ impl<'t> Builder<'t> {
         if is_empty {
             let first_line = self.text.trim_start().lines().next().unwrap_or_default();
             let start = self.text.len() - self.text.trim_start().len();
-            let (start, what) = match first_line.starts_with('#') {
+            let (start, problem) = match first_line.starts_with('#') {
                 true => (start, "contains only comments"),
                 false => (0, "is empty"),
             };
             let end = start + first_line.len();
             return Err(Box::new(
-                Diagnostic::error("empty_file", format!("the file {what}: expected a YAML map"))
+                Diagnostic::error("empty_file", format!("the file {problem}: expected a YAML map"))
                     .at(Span::new(self.source, start, end.min(self.text.len())))
                     .hint("write a descriptor that begins with `kind: Stack`, or a data product"),
             ));
@@ -244,8 +244,8 @@ impl<'t> Builder<'t> {
                 NodeKind::Map(entries)
             }
         };
-        if self.diagnostics.len() >= MANY {
-            let message = format!("the text has {MANY} errors up to here; the rest was not read");
+        if self.diagnostics.len() >= MAX_ERRORS {
+            let message = format!("the text has {MAX_ERRORS} errors up to here; the rest was not read");
             return Err(Box::new(
                 Diagnostic::error("too_many_mistakes", message).at(frame.span).hint("correct these errors first"),
             ));
@@ -391,15 +391,15 @@ impl<'t> Builder<'t> {
 fn check_spaces(key: &str, span: Span) -> Result<(), Stop> {
     let is_item = key.starts_with('-');
     let inner = key.strip_prefix('-').unwrap_or(key);
-    let first = inner.chars().next().filter(|char| is_strange_space(*char));
-    let last = inner.chars().next_back().filter(|char| is_strange_space(*char));
-    let (char, what, at) = match (first, last) {
+    let first = inner.chars().next().filter(|char| is_unusual_space(*char));
+    let last = inner.chars().next_back().filter(|char| is_unusual_space(*char));
+    let (char, problem, at) = match (first, last) {
         (Some(char), _) if is_item => (char, "`-` is followed by", span.start as usize + 1),
         (Some(char), _) => (char, "this line or key begins with", span.start as usize),
         (None, Some(char)) => (char, "this key ends with", (span.end as usize).saturating_sub(char.len_utf8())),
         (None, None) => return Ok(()),
     };
-    let message = format!("{what} {}, which YAML does not treat as a space", strange_space(char));
+    let message = format!("{problem} {}, which YAML does not treat as a space", describe_unusual_space(char));
     let span = Span::new(span.source, at, at + char.len_utf8());
     Err(Box::new(
         Diagnostic::error("yaml_syntax", message).at(span).hint("replace it with spaces, as in the lines around"),

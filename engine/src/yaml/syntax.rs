@@ -1,9 +1,9 @@
 //! Readable messages and hints for the parser's errors.
 
 use super::options::Budget;
-use super::slips::{
-    RENDER, SPACE_BEHIND_DASH, has_template_tag, item_without_space, key_without_space, space_behind_colon,
-    space_behind_dash,
+use super::typing_errors::{
+    RENDER, SPACE_AFTER_DASH, has_template_tag, item_without_space, key_without_space, space_after_colon,
+    space_after_dash,
 };
 use crate::diagnostic::Diagnostic;
 use crate::source::{SourceId, Span};
@@ -21,7 +21,7 @@ pub(super) fn syntax_error(error: &ScanError, text: &str, source: SourceId, budg
         let message = format!("lists and maps are nested deeper than {} levels", budget.depth);
         return Diagnostic::error("budget", message).at(span).hint("split the text into smaller files, or flatten it");
     }
-    if let Some((at, message, hint)) = slip(error.kind(), text, at) {
+    if let Some((at, message, hint)) = typing_error(error.kind(), text, at) {
         return Diagnostic::error("yaml_syntax", message).at(Span::new(source, at, at + 1)).hint(hint);
     }
     let (message, hint) = explain(error.kind());
@@ -49,7 +49,7 @@ pub(super) fn syntax_error(error: &ScanError, text: &str, source: SourceId, budg
 }
 
 /// The typing error behind a parser's error: its place, a message and a hint.
-fn slip(kind: &ErrorKind, text: &str, at: usize) -> Option<(usize, &'static str, String)> {
+fn typing_error(kind: &ErrorKind, text: &str, at: usize) -> Option<(usize, &'static str, String)> {
     if let Some((comma, before)) = comma_without_value(text, at) {
         let message = match before {
             ',' => "two commas without a value between them",
@@ -63,7 +63,7 @@ fn slip(kind: &ErrorKind, text: &str, at: usize) -> Option<(usize, &'static str,
     let indent = line.len() - content.len();
     if let Some(item) = item_without_space(content) {
         let key = item.split_once(':').map(|(name, _)| name);
-        let hint = key.map_or_else(|| SPACE_BEHIND_DASH.to_owned(), space_behind_dash);
+        let hint = key.map_or_else(|| SPACE_AFTER_DASH.to_owned(), space_after_dash);
         return Some((start + indent, "a space is missing after `-`", hint));
     }
     if !matches!(kind, ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement) {
@@ -82,7 +82,7 @@ fn slip(kind: &ErrorKind, text: &str, at: usize) -> Option<(usize, &'static str,
     let key = before.get(before_start..)?.trim_start_matches([' ', '-']);
     let name = key_without_space(key)?;
     let colon = before.len() - key.len() + name.len();
-    Some((colon, "a space is missing after `:`", space_behind_colon(name)))
+    Some((colon, "a space is missing after `:`", space_after_colon(name)))
 }
 
 /// The maximum length of a key on one line in YAML.

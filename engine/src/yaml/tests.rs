@@ -18,7 +18,7 @@ fn report(text: &str) -> String {
     let id = sources.add("t.yaml", text);
     match parse(id, text, &Budget::default()) {
         Ok(node) => format!("read as {:?}", node.to_value()),
-        Err(diagnostics) => crate::testing::told(&diagnostics, &sources),
+        Err(diagnostics) => crate::testing::render_diagnostics(&diagnostics, &sources),
     }
 }
 
@@ -189,7 +189,7 @@ fn syntax_errors_have_a_place_and_a_hint() {
 
 #[test]
 fn bombs_fail_quickly() {
-    let laughs = (1..12).fold("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned(), |text, level| {
+    let billion_laughs = (1..12).fold("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned(), |text, level| {
         let before = level - 1;
         let items = vec![format!("*a{before}"); 10].join(", ");
         format!("{text}a{level}: &a{level} [{items}]\n")
@@ -202,7 +202,7 @@ fn bombs_fail_quickly() {
         ("budget", "{a: ".repeat(100)),
         ("budget", "- ".repeat(100)),
         ("budget", block),
-        ("budget", laughs),
+        ("budget", billion_laughs),
         ("budget", format!("a: &a {}\nb: [{}x]\n", "word".repeat(1 << 18), "*a, ".repeat(50_000))),
         ("budget", "[".repeat(1 << 20)),
         ("yaml_syntax", format!("a: \"{}", "x".repeat(1 << 20))),

@@ -2,7 +2,7 @@
 
 use super::storing::check_file;
 use crate::support::Story;
-use crate::support::troubled::doubles;
+use crate::support::faulty_store::duplicate_effects;
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_engine::action::Action;
 use terrace_engine::address::InstanceKey;
@@ -77,7 +77,7 @@ pub(super) async fn check_dependencies(story: &Story) {
 /// Checks that rows and objects match, that nothing was created twice, and that no step is open.
 pub(super) async fn check_records(story: &Story) {
     let effects = story.remote().effects.clone();
-    assert!(doubles(&effects).is_empty(), "{effects:?}");
+    assert!(duplicate_effects(&effects).is_empty(), "{effects:?}");
     let mut recorded = BTreeSet::new();
     for stack in story.store.stacks().await.unwrap() {
         assert!(story.store.open_intents(&stack, &Selection::All).await.unwrap().is_empty());

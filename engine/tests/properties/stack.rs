@@ -44,7 +44,7 @@ pub(super) struct Part {
     /// It owns the shared object, with this value.
     is_sharing: bool,
     /// It has an output of all its secrets.
-    is_telling: bool,
+    has_secret_output: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -94,12 +94,12 @@ pub(super) fn stack() -> impl Strategy<Value = Stack> {
         prop::bool::weighted(0.4),
         prop::bool::weighted(0.3),
     )
-        .prop_map(|(things, is_reversed, depends_on, is_sharing, is_telling)| Part {
+        .prop_map(|(things, is_reversed, depends_on, is_sharing, has_secret_output)| Part {
             things,
             is_reversed,
             depends_on,
             is_sharing,
-            is_telling,
+            has_secret_output,
         });
     let parts = prop::collection::vec(prop::option::weighted(0.8, part), COMPONENTS);
     (parts, any::<bool>(), 0..2_u8, prop::bool::weighted(0.3)).prop_map(
@@ -202,7 +202,7 @@ impl Part {
 
     fn output(&self) -> String {
         let secrets: Vec<String> = (0..RESOURCES).flat_map(|at| self.secrets(at)).collect();
-        match self.is_telling && !secrets.is_empty() {
+        match self.has_secret_output && !secrets.is_empty() {
             true => {
                 format!("    outputs: {{all: {{value: '${{{{ [{}] }}}}', sensitive: true}}}}\n", secrets.join(", "))
             }

@@ -27,11 +27,11 @@ pub(super) fn storing() -> impl Strategy<Value = Storing> {
 
 impl Storing {
     /// Starts the next run, which has opened no values yet.
-    pub(super) fn begin(self, story: &mut Story, is_agreed: bool) {
+    pub(super) fn begin(self, story: &mut Story, allows_plaintext: bool) {
         story.seal = Arc::new(match self {
             Self::Sealed => Seal::with_key(KEY, &[]).unwrap(),
             Self::InClear => Seal::without_key(true),
-            Self::InClearAtTimes => Seal::without_key(is_agreed),
+            Self::InClearAtTimes => Seal::without_key(allows_plaintext),
         });
     }
 

@@ -17,8 +17,8 @@ pub(super) struct Transitions {
     imports: Vec<String>,
     forget: Vec<String>,
     /// The keys of existing objects, and of objects deleted outside terrace.
-    made_by_hand: Vec<String>,
-    removed_by_hand: Vec<String>,
+    created_externally: Vec<String>,
+    deleted_externally: Vec<String>,
 }
 
 impl Transitions {
@@ -60,11 +60,11 @@ impl Transitions {
             (None, Some(now)) if edit.is_importing && now.ty == "world_thing" && now.instances.is_none() => {
                 let key = now.key(component, at);
                 self.imports.push(format!("{{to: {}, id: {key}}}", part.address(component, at).unwrap()));
-                self.made_by_hand.push(key);
+                self.created_externally.push(key);
             }
             (Some(before), None) if edit.is_forgetting && before.ty == "world_thing" && before.instances.is_none() => {
                 self.forget.push(address_before.unwrap());
-                self.removed_by_hand.push(before.key(component, at));
+                self.deleted_externally.push(before.key(component, at));
             }
             _ => {}
         }
@@ -82,7 +82,7 @@ impl Transitions {
 
     pub(super) fn create_objects(&self, story: &Story) {
         let mut remote = story.remote();
-        for key in &self.made_by_hand {
+        for key in &self.created_externally {
             let object = [("key", key.as_str()), ("val", "by hand"), ("id", key.as_str())];
             let object = object.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
             if remote.objects.insert(key.clone(), object).is_none() {
@@ -93,7 +93,7 @@ impl Transitions {
 
     pub(super) fn delete_objects(&self, story: &Story) {
         let mut remote = story.remote();
-        for key in &self.removed_by_hand {
+        for key in &self.deleted_externally {
             if remote.objects.remove(key).is_some() {
                 remote.effects.push(format!("delete {key}"));
             }

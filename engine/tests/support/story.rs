@@ -1,6 +1,6 @@
 //! A story: plans and applies descriptors one after the other, on one store and one remote system.
 
-use super::troubled::TroubledStore;
+use super::faulty_store::FaultyStore;
 use super::world::{Fault, Remote, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -19,9 +19,9 @@ use terrace_engine::event::NoEvents;
 use terrace_engine::expression::Functions;
 use terrace_engine::naming::NamesRule;
 use terrace_engine::plan::compute::{Computed, Environment, Options, PlanFailure, Planner};
-use terrace_engine::plan::rollback::Wished;
+use terrace_engine::plan::rollback::RollbackTarget;
 use terrace_engine::plan::{Origin, Plan, file};
-use terrace_engine::recover::{CutOff, Recovered, Recovery, Verdict};
+use terrace_engine::recover::{InterruptedStep, Recovered, Recovery, Verdict};
 use terrace_engine::registry::Registry;
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
@@ -45,7 +45,7 @@ struct Setting {
 pub struct Story {
     pub store: Arc<dyn StateStore>,
     /// The same store, with control over dead processes.
-    pub troubled: Arc<TroubledStore>,
+    pub faulty_store: Arc<FaultyStore>,
     pub remote: Arc<Mutex<Remote>>,
     pub options: Options,
     pub variables: BTreeMap<String, Given>,
@@ -79,10 +79,10 @@ impl Story {
     }
 
     pub fn on(store: Arc<dyn StateStore>) -> Self {
-        let troubled = TroubledStore::new(store);
+        let faulty_store = FaultyStore::new(store);
         Self {
-            store: troubled.clone(),
-            troubled,
+            store: faulty_store.clone(),
+            faulty_store,
             remote: Arc::default(),
             options: Options::default(),
             variables: BTreeMap::new(),
@@ -118,7 +118,7 @@ impl Story {
     /// Ends all processes, as a kill does: their leases become free, and hanging calls never take effect.
     pub async fn end_processes(&self) {
         self.break_leases().await;
-        self.troubled.bury_all().await;
+        self.faulty_store.declare_dead().await;
     }
 
     /// An attribute of a remote object.
@@ -166,7 +166,7 @@ impl Story {
     }
 
     /// Another process on the same store and the same remote system.
-    pub fn beside(&self) -> Self {
+    pub fn other_process(&self) -> Self {
         Self { remote: Arc::clone(&self.remote), ..Self::on(Arc::clone(&self.store)) }
     }
 
@@ -258,7 +258,7 @@ impl Story {
     /// Plans a descriptor that must have no errors.
     pub async fn plan(&self, text: &str) -> Plan {
         let (plan, diagnostics, sources) = self.try_plan(text).await;
-        assert!(!has_errors(&diagnostics), "{}", told(&diagnostics, &sources));
+        assert!(!has_errors(&diagnostics), "{}", render_diagnostics(&diagnostics, &sources));
         plan.unwrap()
     }
 
@@ -268,7 +268,7 @@ impl Story {
         let (_, diagnostics, sources) = self.try_plan(text).await;
         assert!(has_errors(&diagnostics), "expected errors");
         assert_eq!(self.remote().log.len(), before, "nothing was called");
-        told(&diagnostics, &sources)
+        render_diagnostics(&diagnostics, &sources)
     }
 
     pub async fn plan_destroy(&self) -> Plan {
@@ -282,16 +282,16 @@ impl Story {
     }
 
     /// Plans a rollback to an earlier state.
-    pub async fn plan_rollback(&self, stack: &StackId, wished: Wished) -> Plan {
-        let Computed { plan, diagnostics } = self.try_plan_rollback(stack, wished).await;
+    pub async fn plan_rollback(&self, stack: &StackId, target: RollbackTarget) -> Plan {
+        let Computed { plan, diagnostics } = self.try_plan_rollback(stack, target).await;
         assert!(!has_errors(&diagnostics), "{diagnostics:?}");
         plan
     }
 
     /// The same, with its diagnostics.
-    pub async fn try_plan_rollback(&self, stack: &StackId, wished: Wished) -> Computed {
+    pub async fn try_plan_rollback(&self, stack: &StackId, target: RollbackTarget) -> Computed {
         let setting = self.setting(Sources::default());
-        self.planner(&setting).plan_rollback(stack, wished).await.unwrap()
+        self.planner(&setting).plan_rollback(stack, target).await.unwrap()
     }
 
     /// Plans the destruction of a descriptor's objects, with or without rows.
@@ -306,7 +306,7 @@ impl Story {
         let (computed, sources) = self.try_destroy_of(text).await;
         assert!(has_errors(&computed.diagnostics), "expected errors");
         assert!(!computed.plan.has_changes());
-        told(&computed.diagnostics, &sources)
+        render_diagnostics(&computed.diagnostics, &sources)
     }
 
     async fn try_destroy_of(&self, text: &str) -> (Computed, Sources) {
@@ -338,12 +338,12 @@ impl Story {
             events: Arc::new(NoEvents),
             cancel: self.cancel.clone(),
             stopped_by: Arc::default(),
-            plans_again: false,
+            replans_if_stale: false,
             parallelism: self.parallelism,
-            patience: Duration::ZERO,
+            lock_timeout: Duration::ZERO,
             actor: "a test".to_owned(),
             first_step: 0,
-            looks_again: false,
+            rereads_objects: false,
         }
     }
 
@@ -352,8 +352,8 @@ impl Story {
     }
 
     /// The same; waits that long for calls that may still take effect.
-    pub async fn recover_within(&self, patience: Duration) -> Vec<Recovered> {
-        self.try_recover_within(patience).await.unwrap()
+    pub async fn recover_within(&self, lock_timeout: Duration) -> Vec<Recovered> {
+        self.try_recover_within(lock_timeout).await.unwrap()
     }
 
     /// Recovers on a store that may fail.
@@ -361,7 +361,7 @@ impl Story {
         self.try_recover_within(Duration::ZERO).await
     }
 
-    async fn try_recover_within(&self, patience: Duration) -> Result<Vec<Recovered>, LeaseError> {
+    async fn try_recover_within(&self, lock_timeout: Duration) -> Result<Vec<Recovered>, LeaseError> {
         let registry = self.registry();
         let mut recovered = Vec::new();
         for stack in &self.store.stacks().await.unwrap() {
@@ -371,7 +371,7 @@ impl Story {
                 seal: &self.seal,
                 events: &NoEvents,
                 cancel: &self.cancel,
-                patience,
+                lock_timeout,
                 actor: "a test",
             };
             recovered.extend(recovery.run(stack, &Selection::All, &Selection::All).await?);
@@ -386,11 +386,11 @@ impl Story {
         let open = self.store.open_intents(&stack, &selection).await.unwrap();
         let Some(open) = open.into_iter().find(|open| open.intent.row.deposed.is_none()) else { return false };
         let Intent { operation, step, .. } = open.intent;
-        self.decide_step(&CutOff { stack, address, deposed: None, operation, step }, verdict).await
+        self.decide_step(&InterruptedStep { stack, address, deposed: None, operation, step }, verdict).await
     }
 
     /// Resolves a step in doubt with a verdict of the user.
-    pub async fn decide_step(&self, step: &CutOff, verdict: Verdict) -> bool {
+    pub async fn decide_step(&self, step: &InterruptedStep, verdict: Verdict) -> bool {
         let registry = self.registry();
         let recovery = Recovery {
             store: &self.store,
@@ -398,7 +398,7 @@ impl Story {
             seal: &self.seal,
             events: &NoEvents,
             cancel: &self.cancel,
-            patience: Duration::ZERO,
+            lock_timeout: Duration::ZERO,
             actor: "a test",
         };
         recovery.decide(step, verdict).await.unwrap()
@@ -422,8 +422,8 @@ impl Story {
         let before = self.remote().log.len();
         let plan = self.plan(text).await;
         assert!(!plan.has_changes(), "a second plan is empty:\n{}", summary(&plan));
-        let is_other = plan.changes().find(|(_, change)| change.has_other_dependencies());
-        assert!(is_other.is_none(), "a second plan records no other order: {is_other:?}");
+        let reordered = plan.changes().find(|(_, change)| change.changes_dependencies());
+        assert!(reordered.is_none(), "a second plan records no other order: {reordered:?}");
         assert_eq!(self.remote().log.len(), before, "planning changes nothing");
     }
 
@@ -450,7 +450,7 @@ impl Story {
 }
 
 /// Diagnostics as lines: place, message, hint.
-pub fn told(diagnostics: &[Diagnostic], sources: &Sources) -> String {
+pub fn render_diagnostics(diagnostics: &[Diagnostic], sources: &Sources) -> String {
     let mut text = String::new();
     for diagnostic in diagnostics {
         let place = diagnostic.place(sources).map_or("-".to_owned(), |place| place.to_string());

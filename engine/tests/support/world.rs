@@ -52,7 +52,7 @@ pub struct Remote {
     /// Effects in order: the log without the calls that had none.
     pub effects: Vec<String>,
     /// Calls that only read: `find a`, `read a`.
-    pub asked: Vec<String>,
+    pub reads: Vec<String>,
     /// Planned addresses, one entry for each time.
     pub planned: Vec<String>,
     /// Ages of the lost calls that `find` searched for.
@@ -61,7 +61,7 @@ pub struct Remote {
     pub reported: Option<Partial>,
     pub attempts: Vec<(Attributes, Private)>,
     /// Whether `find` reports that a lost call had no effect.
-    pub tells_of_nothing: bool,
+    pub reports_no_effect: bool,
     /// Cancelled when a call hangs.
     pub hung: CancellationToken,
     /// Notified at each call.
@@ -69,11 +69,11 @@ pub struct Remote {
     /// Faults by prefix of the call's text.
     pub faults: BTreeMap<String, Fault>,
     /// Objects that lookups return instead of the real ones, by key.
-    pub seen: BTreeMap<String, Attributes>,
+    pub lookup_results: BTreeMap<String, Attributes>,
     /// Values that the system normalizes: the given and the stored value.
-    pub other_forms: Vec<(Value, Value)>,
+    pub normalized_values: Vec<(Value, Value)>,
     /// Problems that a failed lookup reports.
-    pub told: Vec<&'static str>,
+    pub lookup_problems: Vec<&'static str>,
     /// Version of the provider; default `1.0.0`.
     pub provider_version: Option<&'static str>,
     /// Schema version of things; 0 means 1.
@@ -81,16 +81,16 @@ pub struct Remote {
     /// Findings of the remote validation of planned objects, by key.
     pub findings: BTreeMap<String, Finding>,
     /// Side effects on `val` of another object, by the text of the call.
-    pub carried: BTreeMap<&'static str, (&'static str, Value)>,
+    pub side_effects: BTreeMap<&'static str, (&'static str, Value)>,
     /// Number of running calls, and its maximum so far.
     pub running: (usize, usize),
     next_id: u64,
 }
 
 impl Remote {
-    fn in_other_form(&self, mut object: Attributes) -> Attributes {
-        for (given, kept) in &self.other_forms {
-            object.values_mut().filter(|value| *value == given).for_each(|value| *value = kept.clone());
+    fn normalized(&self, mut object: Attributes) -> Attributes {
+        for (given, stored) in &self.normalized_values {
+            object.values_mut().filter(|value| *value == given).for_each(|value| *value = stored.clone());
         }
         object
     }
@@ -155,7 +155,7 @@ impl World {
         };
         let borrowed = ResourceType {
             settle: Duration::ZERO,
-            is_borrowed: |attributes, _| attributes.get("val").is_some_and(|val| *val == Value::Int(7)),
+            is_adopted: |attributes, _| attributes.get("val").is_some_and(|val| *val == Value::Int(7)),
             ..ResourceType::new("world_borrowed", "A thing, borrowed if `val` is 7.", &["key"], attributes())
         };
         let mut of_role = attributes();
@@ -167,7 +167,7 @@ impl World {
             ..ResourceType::new("world_grant", "A grant.", &["key", "role"], of_role)
         };
         let mut by_door = attributes();
-        by_door.0.push(Attribute::new("door", AttributeType::String, "The door that leads to it.").way());
+        by_door.0.push(Attribute::new("door", AttributeType::String, "The door that leads to it.").access_path());
         let room = ResourceType {
             settle: Duration::ZERO,
             ..ResourceType::new("world_room", "A thing with several doors.", &["key"], by_door)
@@ -175,7 +175,7 @@ impl World {
         let output = ResourceType {
             settle: Duration::ZERO,
             readable: false,
-            spares_data: true,
+            keeps_data_on_delete: true,
             ..ResourceType::new("world_told", "A thing that cannot be read.", &["key"], attributes())
         };
         let fixed = ResourceType {
@@ -235,7 +235,7 @@ impl Provider for World {
 
     async fn connect(&self, settings: &Settings) -> Result<Arc<dyn Session>, ProviderError> {
         let session = Connected { remote: Arc::clone(&self.remote) };
-        session.meet(&format!("connect {}", settings.instance)).await?;
+        session.apply_fault(&format!("connect {}", settings.instance)).await?;
         Ok(Arc::new(session))
     }
 }
@@ -251,13 +251,13 @@ struct Connected {
 
 impl Connected {
     /// Logs a call that only reads, and applies its fault.
-    async fn ask(&self, text: String) -> Result<(), ProviderError> {
-        self.remote.lock().unwrap().asked.push(text.clone());
-        self.meet(&text).await
+    async fn log_read(&self, text: String) -> Result<(), ProviderError> {
+        self.remote.lock().unwrap().reads.push(text.clone());
+        self.apply_fault(&text).await
     }
 
     /// Applies the fault of a call that changes nothing.
-    async fn meet(&self, text: &str) -> Result<(), ProviderError> {
+    async fn apply_fault(&self, text: &str) -> Result<(), ProviderError> {
         let fault = self.remote.lock().unwrap().fault_of(text);
         match fault {
             None => Ok(()),
@@ -290,7 +290,7 @@ impl Connected {
     }
 
     /// Makes one call and applies its fault.
-    async fn act(
+    async fn change(
         &self,
         call: &Call,
         text: String,
@@ -298,7 +298,7 @@ impl Connected {
     ) -> Result<Option<Observed>, ProviderError> {
         let effect = |remote: &mut Remote| {
             remote.effects.push(text.clone());
-            if let Some((key, val)) = remote.carried.get(text.as_str()).cloned()
+            if let Some((key, val)) = remote.side_effects.get(text.as_str()).cloned()
                 && let Some(other) = remote.objects.get_mut(key)
             {
                 other.insert("val".to_owned(), val);
@@ -334,7 +334,7 @@ impl Connected {
             Some(Fault::Half(kind)) => {
                 let observed = effect(&mut self.remote.lock().unwrap());
                 let error = ProviderError::new(kind, format!("{text} came to half of it"));
-                Err(observed.map(lied).into_iter().fold(error, ProviderError::with_object))
+                Err(observed.map(with_lie).into_iter().fold(error, ProviderError::with_object))
             }
             Some(Fault::UntilStopped) => {
                 self.remote.lock().unwrap().hung.cancel();
@@ -347,7 +347,7 @@ impl Connected {
             }
             Some(Fault::Lie) => {
                 let observed = effect(&mut self.remote.lock().unwrap());
-                Ok(observed.map(lied))
+                Ok(observed.map(with_lie))
             }
             Some(Fault::NewSecret) => {
                 let mut remote = self.remote.lock().unwrap();
@@ -378,7 +378,7 @@ fn key(attributes: &Attributes) -> String {
 }
 
 /// The object with a value that differs from the plan.
-fn lied(mut observed: Observed) -> Observed {
+fn with_lie(mut observed: Observed) -> Observed {
     observed.attributes.insert("val".to_owned(), "a lie".into());
     observed
 }
@@ -391,31 +391,31 @@ fn observed(attributes: &Attributes) -> Observed {
     Observed { identity, attributes, private: Private::default() }
 }
 
-fn completed(planned: &Attributes, id: String) -> Attributes {
-    let mut made: Attributes =
+fn with_computed_values(planned: &Attributes, id: String) -> Attributes {
+    let mut object: Attributes =
         planned.iter().filter(|(_, value)| !value.has_unknown()).map(|(k, v)| (k.clone(), v.revealed())).collect();
-    made.insert("id".to_owned(), id.into());
-    made.insert("echo".to_owned(), made.get("val").cloned().unwrap_or_default());
-    made
+    object.insert("id".to_owned(), id.into());
+    object.insert("echo".to_owned(), object.get("val").cloned().unwrap_or_default());
+    object
 }
 
 #[async_trait]
 impl Session for Connected {
     async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
-        self.ask(format!("read {}", key(&prior.identity))).await?;
+        self.log_read(format!("read {}", key(&prior.identity))).await?;
         Ok(self.remote.lock().unwrap().objects.get(&key(&prior.identity)).map(observed))
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
         self.remote.lock().unwrap().planned.push(change.address.to_owned());
-        self.meet(&format!("plan {}", key(change.config))).await?;
+        self.apply_fault(&format!("plan {}", key(change.config))).await?;
         Ok(from_schema(ty, change))
     }
 
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         let name = key(&planned.attributes);
         if ty.state_only {
-            return Ok(observed(&completed(&planned.attributes, format!("note-{name}"))));
+            return Ok(observed(&with_computed_values(&planned.attributes, format!("note-{name}"))));
         }
         if self.remote.lock().unwrap().objects.contains_key(&name) {
             self.remote.lock().unwrap().log.push(format!("refuse {name}"));
@@ -426,16 +426,16 @@ impl Session for Connected {
         if let Some(partial) = reported {
             call.progress.partial(partial).await?;
         }
-        let made = self
-            .act(call, format!("create {name}"), |remote| {
+        let object = self
+            .change(call, format!("create {name}"), |remote| {
                 remote.next_id += 1;
-                let made = completed(&planned.attributes, format!("id-{}", remote.next_id));
-                let made = remote.in_other_form(made);
-                remote.objects.insert(name.clone(), made.clone());
-                Some(observed(&made))
+                let object = with_computed_values(&planned.attributes, format!("id-{}", remote.next_id));
+                let object = remote.normalized(object);
+                remote.objects.insert(name.clone(), object.clone());
+                Some(observed(&object))
             })
             .await?;
-        made.ok_or_else(|| ProviderError::bug("nothing was made"))
+        object.ok_or_else(|| ProviderError::bug("nothing was made"))
     }
 
     async fn update(
@@ -447,34 +447,34 @@ impl Session for Connected {
     ) -> Result<Observed, ProviderError> {
         if ty.state_only {
             let name = key(&planned.attributes);
-            return Ok(observed(&completed(&planned.attributes, format!("note-{name}"))));
+            return Ok(observed(&with_computed_values(&planned.attributes, format!("note-{name}"))));
         }
         let (name, new_name) = (key(&prior.identity), key(&planned.attributes));
         let id = prior.text("id").unwrap_or_default().to_owned();
         if name != new_name && self.remote.lock().unwrap().objects.contains_key(&new_name) {
             return Err(ProviderError::new(ErrorKind::Failed, format!("there is already another {new_name}")));
         }
-        let made = self
-            .act(call, format!("update {name}"), |remote| {
-                let made = remote.in_other_form(completed(&planned.attributes, id));
+        let object = self
+            .change(call, format!("update {name}"), |remote| {
+                let object = remote.normalized(with_computed_values(&planned.attributes, id));
                 remote.objects.remove(&name);
-                remote.objects.insert(new_name.clone(), made.clone());
-                Some(observed(&made))
+                remote.objects.insert(new_name.clone(), object.clone());
+                Some(observed(&object))
             })
             .await?;
-        made.ok_or_else(|| ProviderError::bug("nothing was made"))
+        object.ok_or_else(|| ProviderError::bug("nothing was made"))
     }
 
     async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let name = key(&prior.identity);
-        let holds =
+        let refers =
             |object: &Attributes| ["box", "owner"].iter().any(|it| object.get(*it) == Some(&name.as_str().into()));
-        if self.remote.lock().unwrap().objects.values().any(holds) {
+        if self.remote.lock().unwrap().objects.values().any(refers) {
             self.remote.lock().unwrap().log.push(format!("refuse to delete {name}"));
             return Err(ProviderError::new(ErrorKind::Failed, format!("something needs {name}")));
         }
-        let with_data = if ty.spares_data && call.removes_data { " with data" } else { "" };
-        self.act(call, format!("delete {name}{with_data}"), |remote| {
+        let with_data = if ty.keeps_data_on_delete && call.removes_data { " with data" } else { "" };
+        self.change(call, format!("delete {name}{with_data}"), |remote| {
             remote.objects.remove(&name);
             None
         })
@@ -483,16 +483,16 @@ impl Session for Connected {
     }
 
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
-        self.ask(format!("find {}", key(&attempt.identity))).await?;
+        self.log_read(format!("find {}", key(&attempt.identity))).await?;
         self.remote.lock().unwrap().ages.extend(attempt.lost_call.iter().map(|lost| lost.age));
         self.remote.lock().unwrap().attempts.push((attempt.identity.clone(), attempt.private.clone()));
-        if attempt.lost_call.is_some() && self.remote.lock().unwrap().tells_of_nothing {
-            return Ok(Found::CameToNothing);
+        if attempt.lost_call.is_some() && self.remote.lock().unwrap().reports_no_effect {
+            return Ok(Found::NoEffect);
         }
         let found = self.remote.lock().unwrap().objects.get(&key(&attempt.identity)).map(observed);
         Ok(match (found, &attempt.lost_call) {
-            (Some(object), Some(_)) => Found::Ours(object),
-            (Some(object), None) => Found::Strangers(object),
+            (Some(object), Some(_)) => Found::Own(object),
+            (Some(object), None) => Found::Foreign(object),
             (None, _) => Found::Absent,
         })
     }
@@ -501,13 +501,13 @@ impl Session for Connected {
         if ty.state_only {
             return Err(ProviderError::invalid(None, format!("a `{}` is no object", ty.name)));
         }
-        self.ask(format!("import {id}")).await?;
+        self.log_read(format!("import {id}")).await?;
         Ok(self.remote.lock().unwrap().objects.get(id).map(observed))
     }
 
     async fn upgrade(&self, ty: &ResourceType, from: u32, stored: Attributes) -> Result<Attributes, ProviderError> {
         let name = key(&stored);
-        self.ask(format!("upgrade {name} from {from} to {}", ty.schema_version)).await?;
+        self.log_read(format!("upgrade {name} from {from} to {}", ty.schema_version)).await?;
         // Version 2 has strings where version 1 had any value.
         let text = |value: Value| match value {
             Value::Int(number) => number.to_string().into(),
@@ -524,17 +524,17 @@ impl Session for Connected {
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
         assert_eq!(name, "world_thing");
         let key = key(arguments);
-        self.ask(format!("look at {key}")).await?;
+        self.log_read(format!("look at {key}")).await?;
         let remote = self.remote.lock().unwrap();
-        let found = remote.seen.get(&key).or_else(|| remote.objects.get(&key)).cloned();
-        let problems = remote.told.iter().map(|told| (*told).to_owned()).collect();
+        let found = remote.lookup_results.get(&key).or_else(|| remote.objects.get(&key)).cloned();
+        let problems = remote.lookup_problems.iter().map(|problem| (*problem).to_owned()).collect();
         let missing = ProviderError::new(ErrorKind::NotFound, format!("there is no thing `{key}`"));
         found.ok_or(ProviderError { problems, ..missing })
     }
 
     async fn grantees(&self, _ty: &ResourceType, accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
         let roles: Vec<&str> = accesses.iter().filter_map(|access| access.get("role")?.as_str()).collect();
-        self.ask(format!("grantees of {}", roles.join(", "))).await?;
+        self.log_read(format!("grantees of {}", roles.join(", "))).await?;
         let remote = self.remote.lock().unwrap();
         let role = |object: &Attributes| object.get("role").and_then(Value::as_str).map(str::to_owned);
         let of_role = remote.objects.values().filter(|it| role(it).is_some_and(|role| roles.contains(&role.as_str())));

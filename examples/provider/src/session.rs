@@ -100,14 +100,14 @@ impl Session for KvSession {
             return Ok(Found::Absent);
         };
         let (key, entry) = found;
-        let is_ours = match &attempt.lost_call {
+        let is_own = match &attempt.lost_call {
             // An update or a delete: the state has a row of the entry.
             Some(_) if attempt.prior.is_some() => true,
             Some(lost) => entry.made_by == mark(&lost.operation, &lost.step),
             None => false,
         };
         let observed = observed(&key, entry, &attempt.identity);
-        Ok(if is_ours { Found::Ours(observed) } else { Found::Strangers(observed) })
+        Ok(if is_own { Found::Own(observed) } else { Found::Foreign(observed) })
     }
 
     async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
@@ -166,7 +166,7 @@ fn observed(key: &str, entry: Entry, like: &Attributes) -> Observed {
     let mut attributes: Attributes = [
         ("key", Value::from(key)),
         ("value", Value::from(entry.value)),
-        ("id", Value::from(key).made_of(like, &["key"])),
+        ("id", Value::from(key).derived_from(like, &["key"])),
         ("revision", Value::Int(entry.revision)),
     ]
     .into_iter()

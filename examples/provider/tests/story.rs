@@ -29,7 +29,7 @@ impl Project {
 
     /// Runs a command, checks its exit code, and returns its output.
     #[track_caller]
-    fn ends(&self, code: i32, words: &str) -> String {
+    fn run_expecting(&self, code: i32, words: &str) -> String {
         let output = self.run(words);
         let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
         assert_eq!(output.status.code(), Some(code), "{words}\n{stdout}\n{stderr}");
@@ -51,29 +51,29 @@ impl Project {
 #[test]
 fn stack_is_planned_applied_checked_for_drift_and_destroyed() {
     let project = Project::new();
-    let plan = project.ends(2, "plan stack.yaml --detailed-exitcode");
+    let plan = project.run_expecting(2, "plan stack.yaml --detailed-exitcode");
     assert!(plan.contains("+ kv_entry.flag[\"new-cart\"]") && plan.contains("2 to add"), "{plan}");
     assert!(!Path::new(&project.0.path().join("kv")).exists(), "the plan created objects");
 
-    project.ends(0, "apply stack.yaml --auto-approve");
+    project.run_expecting(0, "apply stack.yaml --auto-approve");
     assert!(project.entry("shop.new-cart").unwrap().contains(r#""value": "on""#));
-    project.ends(0, "plan stack.yaml --detailed-exitcode");
+    project.run_expecting(0, "plan stack.yaml --detailed-exitcode");
 
     // An entry is edited outside terrace: drift reports it, apply repairs it.
     std::fs::write(project.0.path().join("kv/shop.old-search.json"), r#"{"value": "on", "revision": 9}"#).unwrap();
-    let drift = project.ends(2, "drift stack.yaml");
+    let drift = project.run_expecting(2, "drift stack.yaml");
     assert!(drift.contains("kv_entry.flag[\"old-search\"]") && drift.contains("value"), "{drift}");
-    project.ends(0, "apply stack.yaml --auto-approve");
+    project.run_expecting(0, "apply stack.yaml --auto-approve");
     assert!(project.entry("shop.old-search").unwrap().contains(r#""value": "off""#));
 
     // A change, through a plan in a file.
     project.edit("new-cart: true", "new-cart: false");
-    let planned = project.ends(0, "plan stack.yaml --out plan.json");
+    let planned = project.run_expecting(0, "plan stack.yaml --out plan.json");
     let digest = planned.split('`').find(|word| word.len() == 64).unwrap();
-    project.ends(0, &format!("apply plan.json --plan-digest {digest}"));
+    project.run_expecting(0, &format!("apply plan.json --plan-digest {digest}"));
     assert!(project.entry("shop.new-cart").unwrap().contains(r#""revision": 2"#));
 
-    project.ends(0, "destroy stack.yaml --auto-approve");
+    project.run_expecting(0, "destroy stack.yaml --auto-approve");
     assert_eq!((project.entry("shop.new-cart"), project.entry("shop.old-search")), (None, None));
 }
 
@@ -82,8 +82,8 @@ fn existing_entry_is_not_adopted_silently() {
     let project = Project::new();
     std::fs::create_dir(project.0.path().join("kv")).unwrap();
     std::fs::write(project.0.path().join("kv/shop.new-cart.json"), r#"{"value": "mine"}"#).unwrap();
-    let told = project.ends(3, "apply stack.yaml --auto-approve");
-    assert!(told.contains("the entry `shop.new-cart` exists already"), "{told}");
+    let output = project.run_expecting(3, "apply stack.yaml --auto-approve");
+    assert!(output.contains("the entry `shop.new-cart` exists already"), "{output}");
     assert!(project.entry("shop.new-cart").unwrap().contains("mine"));
 }
 
@@ -93,16 +93,16 @@ fn invalid_key_is_reported_with_its_place() {
     let stack = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: s}\nresources:\n\
                  - {type: kv_entry, name: e, config: {key: a/b, value: x}}\n";
     std::fs::write(project.0.path().join("stack.yaml"), stack).unwrap();
-    let told = project.ends(1, "apply stack.yaml --auto-approve");
-    assert!(told.contains("`a/b` is not a valid key") && told.contains("stack.yaml:5:"), "{told}");
+    let output = project.run_expecting(1, "apply stack.yaml --auto-approve");
+    assert!(output.contains("`a/b` is not a valid key") && output.contains("stack.yaml:5:"), "{output}");
 }
 
 #[test]
 fn blueprint_passes_its_checks_and_tests() {
     let project = Project::new();
-    let checked = project.ends(0, "blueprints check");
+    let checked = project.run_expecting(0, "blueprints check");
     assert!(checked.ends_with(" blueprints checked\n") && checked.lines().count() == 1, "{checked}");
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("blueprints");
-    assert_eq!(project.ends(0, &format!("blueprints test {}", tests.display())), "2 tests passed\n");
-    assert!(project.ends(0, "providers schema kv").contains("kv_entry: An entry of the store."));
+    assert_eq!(project.run_expecting(0, &format!("blueprints test {}", tests.display())), "2 tests passed\n");
+    assert!(project.run_expecting(0, "providers schema kv").contains("kv_entry: An entry of the store."));
 }

@@ -4,7 +4,7 @@ use crate::airbyte::{Airbyte, text as of};
 use crate::attributes::{given, optional_text, text};
 use crate::configuration::{self, PLAIN, SECRET};
 use crate::kind::Kind;
-use crate::private::Kept;
+use crate::private::PrivateData;
 use serde_json::{Value as Json, json};
 use terrace_provider::http::Purpose;
 use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, Value};
@@ -29,7 +29,7 @@ pub(crate) fn check(kind: Kind, config: &Attributes) -> Result<(), ProviderError
 
 /// Converts a source or destination into attributes, limited to the configured keys.
 pub(crate) fn attributes_of(kind: Kind, read: &Json, like: Option<&Attributes>) -> Attributes {
-    let seen = read.get(PLAIN).cloned().unwrap_or_default();
+    let remote = read.get(PLAIN).cloned().unwrap_or_default();
     // If the server does not return the connector, keep the recorded one.
     let part = |name: &str, own: &str| match of(read, own) {
         nothing if nothing.is_empty() => like.and_then(|like| like.get(name)).cloned().unwrap_or_default(),
@@ -38,7 +38,7 @@ pub(crate) fn attributes_of(kind: Kind, read: &Json, like: Option<&Attributes>) 
     let entries = [
         ("definitionId", part("definitionId", "definitionId")),
         ("connector", part("connector", kind.connector())),
-        (PLAIN, configuration::observed(&seen, like.and_then(|like| like.get(PLAIN)), kind.connector())),
+        (PLAIN, configuration::observed(&remote, like.and_then(|like| like.get(PLAIN)), kind.connector())),
     ];
     entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
@@ -72,13 +72,13 @@ pub(crate) async fn update(
     kind: Kind,
     present: Json,
     (prior, planned): (&Attributes, &Attributes),
-    kept: &Kept,
+    private_data: &PrivateData,
     purpose: &Purpose,
 ) -> Result<Json, ProviderError> {
     let id = of(&present, kind.id());
     let name = text(planned, "name");
     let read = present.get(PLAIN).cloned().unwrap_or_default();
-    let gone = configuration::gone(prior, &kept.secrets_gone, planned);
+    let gone = configuration::gone(prior, &private_data.secrets_gone, planned);
     if !gone.is_empty() {
         let whole = configuration::replacement(&read, &gone, planned, kind.connector())?;
         return airbyte.put(kind, &id, json!({"name": name, PLAIN: whole}), purpose).await;
@@ -87,12 +87,13 @@ pub(crate) async fn update(
     if of(&present, "name") != name {
         body_insert(&mut body, "name", name.into());
     }
-    let seen = configuration::observed(&read, planned.get(PLAIN), kind.connector());
+    let remote = configuration::observed(&read, planned.get(PLAIN), kind.connector());
     // An unreadable value seems to equal the plan: compare with the recorded value, too.
     let was_sent = |wanted: &Value| prior.get(PLAIN).is_some_and(|before| before.is_same_as(wanted));
-    let is_another = kept.id.as_ref().is_some_and(|ours| *ours != id);
-    let is_same = !is_another && planned.get(PLAIN).is_none_or(|wanted| wanted.is_same_as(&seen) && was_sent(wanted));
-    let sends_secrets = kept.sends_secrets && given(planned, SECRET).is_some();
+    let is_recreated = private_data.id.as_ref().is_some_and(|ours| *ours != id);
+    let is_same =
+        !is_recreated && planned.get(PLAIN).is_none_or(|wanted| wanted.is_same_as(&remote) && was_sent(wanted));
+    let sends_secrets = private_data.sends_secrets && given(planned, SECRET).is_some();
     match (is_same, sends_secrets) {
         (true, false) => {}
         // A merge replaces whole lists, so secrets inside of lists must be sent along.

@@ -10,9 +10,9 @@ use terrace_provider::http::{Api, Failure, Next, Purpose, Request, Within};
 use terrace_provider::{ErrorKind, ProviderError};
 
 /// Page size: the API's maximum.
-const PAGE: usize = 100;
+const PAGE_SIZE: usize = 100;
 /// Timeout of a request during which Airbyte reads a source's schema, which runs the connector.
-const WITH_DISCOVERY: Duration = Duration::from_secs(600);
+const DISCOVERY_REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The requests of a call.
 #[derive(Debug, Clone)]
@@ -40,27 +40,27 @@ impl<'a> Airbyte<'a> {
     /// # Errors
     /// If Airbyte refuses the request.
     pub(crate) async fn all(&self, kind: Kind, workspace: &str) -> Result<Vec<Json>, ProviderError> {
-        let request = Request::get(kind.all(), &[]).query("workspaceIds", workspace);
-        self.listed(request, &Purpose::look(format!("list the {}s", kind.word()))).await
+        let request = Request::get(kind.list_path(), &[]).query("workspaceIds", workspace);
+        self.list_all(request, &Purpose::read(format!("list the {}s", kind.word()))).await
     }
 
     /// Returns all items of a list over all pages, of any size.
     ///
     /// # Errors
     /// If Airbyte refuses the request.
-    pub(crate) async fn listed(&self, request: Request, purpose: &Purpose) -> Result<Vec<Json>, ProviderError> {
+    pub(crate) async fn list_all(&self, request: Request, purpose: &Purpose) -> Result<Vec<Json>, ProviderError> {
         let mut offset = 0;
         // Use offsets: the `next` URL has the server's own idea of its host, which may be wrong for us.
         let next = move |page: &Json| {
             let count = page.get("data").and_then(Json::as_array).map_or(0, Vec::len);
             offset += count;
             let has_more = page.get("next").and_then(Json::as_str).is_some_and(|next| !next.is_empty());
-            match count > 0 && (has_more || count >= PAGE) {
+            match count > 0 && (has_more || count >= PAGE_SIZE) {
                 true => Next::Query(vec![("offset", offset.to_string())]),
                 false => Next::End,
             }
         };
-        let all = self.api.items(request.query("limit", PAGE), &self.within, "data", next).await;
+        let all = self.api.items(request.query("limit", PAGE_SIZE), &self.within, "data", next).await;
         all.map_err(|failure| self.error(&failure, purpose))
     }
 
@@ -69,15 +69,19 @@ impl<'a> Airbyte<'a> {
     /// # Errors
     /// If Airbyte refuses the request.
     pub(crate) async fn get(&self, kind: Kind, id: &str) -> Result<Option<Json>, ProviderError> {
-        let purpose = Purpose::look(format!("read the {} `{id}`", kind.word()));
-        self.ask_about(&Request::get(kind.one(), &[id]), &purpose).await
+        let purpose = Purpose::read(format!("read the {} `{id}`", kind.word()));
+        self.read_optional(&Request::get(kind.object_path(), &[id]), &purpose).await
     }
 
     /// Sends a read request; `None` if the object does not exist.
     ///
     /// # Errors
     /// If Airbyte refuses the request.
-    pub(crate) async fn ask_about(&self, request: &Request, purpose: &Purpose) -> Result<Option<Json>, ProviderError> {
+    pub(crate) async fn read_optional(
+        &self,
+        request: &Request,
+        purpose: &Purpose,
+    ) -> Result<Option<Json>, ProviderError> {
         match self.api.send(request, &self.within).await {
             Ok(reply) => reply.json().map(Some).map_err(|failure| self.error(&failure, purpose)),
             Err(failure) if failure.answer().is_some_and(is_missing) => Ok(None),
@@ -90,7 +94,7 @@ impl<'a> Airbyte<'a> {
     /// # Errors
     /// If Airbyte refuses the request, or the outcome is unknown.
     pub(crate) async fn create(&self, kind: Kind, body: Json, purpose: &Purpose) -> Result<Json, ProviderError> {
-        self.write(Request::post(kind.all(), &[]).json(body), kind, purpose).await
+        self.write(Request::post(kind.list_path(), &[]).json(body), kind, purpose).await
     }
 
     /// Updates the given fields. The request is idempotent.
@@ -98,7 +102,7 @@ impl<'a> Airbyte<'a> {
     /// # Errors
     /// If Airbyte refuses the request, or the outcome is unknown.
     pub(crate) async fn patch(&self, kind: Kind, id: &str, body: Json, to: &Purpose) -> Result<Json, ProviderError> {
-        self.write(Request::patch(kind.one(), &[id]).json(body).idempotent(), kind, to).await
+        self.write(Request::patch(kind.object_path(), &[id]).json(body).idempotent(), kind, to).await
     }
 
     /// Replaces all fields.
@@ -106,11 +110,11 @@ impl<'a> Airbyte<'a> {
     /// # Errors
     /// If Airbyte refuses the request, or the outcome is unknown.
     pub(crate) async fn put(&self, kind: Kind, id: &str, body: Json, to: &Purpose) -> Result<Json, ProviderError> {
-        self.write(Request::put(kind.one(), &[id]).json(body).idempotent(), kind, to).await
+        self.write(Request::put(kind.object_path(), &[id]).json(body).idempotent(), kind, to).await
     }
 
     async fn write(&self, request: Request, kind: Kind, purpose: &Purpose) -> Result<Json, ProviderError> {
-        let request = if kind == Kind::Connection { request.timeout(WITH_DISCOVERY) } else { request };
+        let request = if kind == Kind::Connection { request.timeout(DISCOVERY_REQUEST_TIMEOUT) } else { request };
         let reply = self.api.send(&request, &self.within).await.map_err(|failure| self.error(&failure, purpose))?;
         reply.json().map_err(|failure| self.error(&failure, purpose))
     }
@@ -120,7 +124,7 @@ impl<'a> Airbyte<'a> {
     /// # Errors
     /// If Airbyte refuses the request, or the outcome is unknown.
     pub(crate) async fn delete(&self, kind: Kind, id: &str, purpose: &Purpose) -> Result<(), ProviderError> {
-        match self.api.send(&Request::delete(kind.one(), &[id]).idempotent(), &self.within).await {
+        match self.api.send(&Request::delete(kind.object_path(), &[id]).idempotent(), &self.within).await {
             Ok(_) => Ok(()),
             Err(failure) if failure.answer().is_some_and(is_missing) => Ok(()),
             Err(failure) => Err(self.error(&failure, purpose)),
@@ -133,7 +137,7 @@ impl<'a> Airbyte<'a> {
     /// If Airbyte does not answer.
     pub(crate) async fn now(&self) -> Result<Timestamp, ProviderError> {
         let reply = self.api.send(&Request::get("/health", &[]), &self.within).await;
-        let reply = reply.map_err(|failure| self.error(&failure, &Purpose::look("read the server's time")))?;
+        let reply = reply.map_err(|failure| self.error(&failure, &Purpose::read("read the server's time")))?;
         let date = reply.header("date").and_then(|text| rfc2822::parse(text).ok());
         Ok(date.map_or_else(Timestamp::now, |date| date.timestamp()))
     }

@@ -5,7 +5,7 @@ use crate::airbyte::{Airbyte, text as of};
 use crate::attributes::{given, text};
 use crate::config::Config;
 use crate::configuration::{self, PLAIN};
-use crate::discovery::{Discovery, PATIENCE};
+use crate::discovery::{DISCOVERY_TIMEOUT, Discovery};
 use crate::kind::Kind;
 use crate::lookup::definition_of;
 use serde_json::{Value as Json, json};
@@ -25,9 +25,9 @@ pub(crate) fn dry_run<'a>(
         Kind::Connection => {
             let (source, streams) = (given(planned, "sourceId")?.as_str()?, given(planned, "streams")?);
             Some(Box::pin(async move {
-                let airbyte = Airbyte::new(&config.api, Within::time(PATIENCE));
+                let airbyte = Airbyte::new(&config.api, Within::time(DISCOVERY_TIMEOUT));
                 match discovery.streams(&airbyte, source).await {
-                    Ok(known) => of_streams(&known, streams),
+                    Ok(known) => check_streams(&known, streams),
                     Err(error) => vec![not_checked("streams", &error)],
                 }
             }))
@@ -39,7 +39,7 @@ pub(crate) fn dry_run<'a>(
                 return None;
             }
             Some(Box::pin(async move {
-                let found = of_connector(config, api, kind, planned).await;
+                let found = check_connector(config, api, kind, planned).await;
                 found.unwrap_or_else(|error| vec![not_checked(PLAIN, &error)])
             }))
         }
@@ -60,7 +60,7 @@ fn wrong(path: Path, message: String, hint: String) -> Finding {
 }
 
 /// Reports streams, modes and fields that the source does not have.
-fn of_streams(known: &[Json], streams: &Value) -> Vec<Finding> {
+fn check_streams(known: &[Json], streams: &Value) -> Vec<Finding> {
     let mut findings = Vec::new();
     let names: Vec<&str> = known.iter().filter_map(|stream| stream.get("streamName")?.as_str()).collect();
     for (index, wanted) in streams.as_list().unwrap_or_default().iter().enumerate() {
@@ -86,7 +86,7 @@ fn of_streams(known: &[Json], streams: &Value) -> Vec<Finding> {
                 format!("it supports {}", listed(&modes)),
             ));
         }
-        let fields = tops(stream.get("propertyFields"));
+        let fields = top_level_fields(stream.get("propertyFields"));
         for (number, field) in
             wanted.get("selectedFields").and_then(Value::as_list).unwrap_or_default().iter().enumerate()
         {
@@ -110,20 +110,20 @@ fn words(list: Option<&Json>) -> Vec<String> {
 }
 
 /// The top-level fields of paths.
-fn tops(list: Option<&Json>) -> Vec<String> {
+fn top_level_fields(list: Option<&Json>) -> Vec<String> {
     let paths = list.and_then(Json::as_array).into_iter().flatten();
     paths.filter_map(|path| Some(path.as_array()?.first()?.as_str()?.to_owned())).collect()
 }
 
 /// Checks a configuration against the connector's JSON Schema, then lets the connector test it, through the Config API.
 /// <https://reference.airbyte.com/reference/config-api>
-async fn of_connector(
+async fn check_connector(
     config: &Config,
     api: &Api,
     kind: Kind,
     planned: &Attributes,
 ) -> Result<Vec<Finding>, ProviderError> {
-    let within = Within::time(PATIENCE);
+    let within = Within::time(DISCOVERY_TIMEOUT);
     let workspace = text(planned, "workspaceId");
     let airbyte = Airbyte::new(&config.api, within.clone());
     let definition = match given(planned, "definitionId").and_then(Value::as_str) {
@@ -132,7 +132,7 @@ async fn of_connector(
     };
     let whole = configuration::whole(planned);
     let specification = specification(api, &within, kind, &workspace, &definition).await?;
-    let findings = against(&specification, &whole);
+    let findings = check_keys(&specification, &whole);
     if !findings.is_empty() {
         return Ok(findings);
     }
@@ -141,8 +141,8 @@ async fn of_connector(
         _ => ("/scheduler/sources/check_connection", "sourceDefinitionId"),
     };
     let body = json!({name: definition, "workspaceId": workspace, "connectionConfiguration": whole});
-    let purpose = Purpose::look(format!("test the configuration of the {}", kind.word()));
-    let request = Request::post(path, &[]).json(body).reads().timeout(PATIENCE);
+    let purpose = Purpose::read(format!("test the configuration of the {}", kind.word()));
+    let request = Request::post(path, &[]).json(body).reads().timeout(DISCOVERY_TIMEOUT);
     let answer =
         async { api.send(&request, &within).await?.json() }.await.map_err(|failure| api.error(&failure, &purpose))?;
     Ok(match answer.get("status").and_then(Json::as_str) {
@@ -175,14 +175,14 @@ pub(crate) async fn specification(
         _ => ("/source_definition_specifications/get", "sourceDefinitionId"),
     };
     let request = Request::post(path, &[]).json(json!({name: definition, "workspaceId": workspace})).reads();
-    let purpose = Purpose::look(format!("read the specification of the connector `{definition}`"));
+    let purpose = Purpose::read(format!("read the specification of the connector `{definition}`"));
     let answer =
         async { api.send(&request, within).await?.json() }.await.map_err(|failure| api.error(&failure, &purpose))?;
     Ok(answer.get("connectionSpecification").cloned().unwrap_or_default())
 }
 
 /// Reports missing and unknown top-level keys. The connector itself checks nested keys.
-fn against(specification: &Json, whole: &Json) -> Vec<Finding> {
+fn check_keys(specification: &Json, whole: &Json) -> Vec<Finding> {
     let Some(given) = whole.as_object() else { return Vec::new() };
     let at = |name: &str| Path::attribute(PLAIN).key(name);
     let required = words(specification.get("required"));

@@ -1,7 +1,7 @@
 //! Connector configurations: the connector's own JSON, with its secrets in a separate attribute.
 
 use serde_json::Value as Json;
-use terrace_provider::twin::{self, WHOLE};
+use terrace_provider::secret_half::{self, WHOLE};
 use terrace_provider::{Attributes, Path, ProviderError, Value};
 
 /// Airbyte's placeholder for a secret.
@@ -47,7 +47,7 @@ fn masked(value: &Value, at: &Path) -> Option<Path> {
 }
 
 /// Returns the attributes without null keys in the configuration, which blueprints write for missing inputs.
-pub(crate) fn tidied(attributes: &Attributes) -> Attributes {
+pub(crate) fn without_null_keys(attributes: &Attributes) -> Attributes {
     let tidy = |(name, value): (&String, &Value)| match name.as_str() {
         PLAIN => (name.clone(), without_null(value)),
         _ => (name.clone(), value.clone()),
@@ -88,7 +88,7 @@ pub(crate) fn observed(read: &Json, like: Option<&Value>, connector: &str) -> Va
             if let Json::Object(entries) = &mut all {
                 entries.shift_remove(connector);
             }
-            twin::marked(all)
+            secret_half::marked(all)
         }
     }
 }
@@ -125,8 +125,8 @@ fn readable(read: &Json) -> Option<Json> {
 /// Returns the removed keys. A merge would keep them, so the whole configuration must be sent.
 pub(crate) fn gone(before: &Attributes, secrets_before: &[Vec<String>], after: &Attributes) -> Vec<Vec<String>> {
     let wanted = whole(after);
-    let was = paths(before.get(PLAIN)).into_iter().chain(secrets_before.iter().cloned());
-    was.filter(|path| path.iter().try_fold(&wanted, |json, key| json.get(key)).is_none()).collect()
+    let before_paths = paths(before.get(PLAIN)).into_iter().chain(secrets_before.iter().cloned());
+    before_paths.filter(|path| path.iter().try_fold(&wanted, |json, key| json.get(key)).is_none()).collect()
 }
 
 /// The paths of the configured secrets.
@@ -199,8 +199,8 @@ mod tests {
         let configured = json!({"host": "h", "ssl": {"mode": "x"}, "list": [1, 2], "password": "p", "gone": 1});
         let read =
             json!({"host": "H", "ssl": {"mode": "x", "more": 1}, "list": [1, 3], "password": MASK, "sourceType": "a"});
-        let seen = observed(&read, Some(&Value::from(configured)), "sourceType").to_json();
-        assert_eq!(seen, json!({"host": "H", "ssl": {"mode": "x"}, "list": [1, 3], "password": "p", "gone": 1}));
+        let remote = observed(&read, Some(&Value::from(configured)), "sourceType").to_json();
+        assert_eq!(remote, json!({"host": "H", "ssl": {"mode": "x"}, "list": [1, 3], "password": "p", "gone": 1}));
         let all = observed(&read, None, "sourceType").to_json();
         assert_eq!(all, json!({"host": "H", "ssl": {"mode": "x", "more": 1}, "list": [1, 3]}));
     }
@@ -209,7 +209,7 @@ mod tests {
     fn null_keys_are_not_sent() {
         let configured =
             attributes(json!({"a": null, "deep": {"b": null, "c": 1}, "list": [null]}), json!({"p": null}));
-        assert_eq!(tidied(&configured)[PLAIN].to_json(), json!({"deep": {"c": 1}, "list": [null]}));
+        assert_eq!(without_null_keys(&configured)[PLAIN].to_json(), json!({"deep": {"c": 1}, "list": [null]}));
         assert_eq!(whole(&configured), json!({"deep": {"c": 1}, "list": [null]}));
     }
 

@@ -83,18 +83,18 @@ fn zoneless(cron: &str) -> &str {
 
 /// Converts a connection into attributes, spelled as in the configuration.
 pub(crate) fn attributes_of(read: &Json, like: Option<&Attributes>) -> Attributes {
-    let mut seen = Attributes::default();
-    seen.insert("sourceId".to_owned(), of(read, "sourceId").into());
-    seen.insert("destinationId".to_owned(), of(read, "destinationId").into());
-    seen.insert(
+    let mut attributes = Attributes::default();
+    attributes.insert("sourceId".to_owned(), of(read, "sourceId").into());
+    attributes.insert("destinationId".to_owned(), of(read, "destinationId").into());
+    attributes.insert(
         "streams".to_owned(),
         streams::observed(streams_of(read), like.and_then(|like| given(like, "streams"))),
     );
     let configured = like.and_then(|like| given(like, "schedule"));
-    seen.insert("schedule".to_owned(), schedule_of(read.get("schedule").unwrap_or(&Json::Null), configured));
+    attributes.insert("schedule".to_owned(), schedule_of(read.get("schedule").unwrap_or(&Json::Null), configured));
     for (name, own, _) in WORDS {
         if let Some(word) = read.get(own).and_then(Json::as_str) {
-            seen.insert(name.to_owned(), word.into());
+            attributes.insert(name.to_owned(), word.into());
         }
     }
     for name in TEXTS {
@@ -105,11 +105,11 @@ pub(crate) fn attributes_of(read: &Json, like: Option<&Attributes>) -> Attribute
             .filter(|text| !text.is_empty())
             .or_else(|| configured.filter(|it| it.is_empty()))
         {
-            Some(text) => drop(seen.insert(name.to_owned(), text.into())),
-            None => drop(seen.insert(name.to_owned(), Value::Null)),
+            Some(text) => drop(attributes.insert(name.to_owned(), text.into())),
+            None => drop(attributes.insert(name.to_owned(), Value::Null)),
         }
     }
-    seen
+    attributes
 }
 
 fn schedule_of(read: &Json, configured: Option<&Value>) -> Value {
@@ -179,11 +179,11 @@ pub(crate) async fn update(
     (prior, planned): (&Attributes, &Attributes),
     purpose: &Purpose,
 ) -> Result<Json, ProviderError> {
-    let seen = attributes_of(&present, Some(planned));
+    let remote = attributes_of(&present, Some(planned));
     let names =
         ["streams", "schedule", "namespaceDefinition", "namespaceFormat", "prefix", "status", "nonBreakingChanges"];
-    let is_same = |name: &&str| match (given(planned, name), seen.get(*name)) {
-        (Some(wanted), Some(seen)) => wanted.is_same_as(seen),
+    let is_same = |name: &&str| match (given(planned, name), remote.get(*name)) {
+        (Some(wanted), Some(remote)) => wanted.is_same_as(remote),
         (wanted, _) => wanted.is_none(),
     };
     // Unreadable details of a stream seem to equal the plan: compare with the recorded streams, too.
@@ -204,8 +204,8 @@ pub(crate) async fn update(
 /// If Airbyte refuses the request.
 pub(crate) async fn count(airbyte: &Airbyte<'_>, id: &str) -> Result<DataAmount, ProviderError> {
     let request = Request::get("/jobs", &[]).query("connectionId", id).query("limit", 1_u8);
-    let purpose = Purpose::look(format!("list the jobs of the connection `{id}`"));
-    let jobs = airbyte.ask_about(&request, &purpose).await?.unwrap_or_default();
+    let purpose = Purpose::read(format!("list the jobs of the connection `{id}`"));
+    let jobs = airbyte.read_optional(&request, &purpose).await?.unwrap_or_default();
     Ok(match jobs.get("data").and_then(Json::as_array).map(Vec::len) {
         None => DataAmount::Unknown,
         Some(0) => DataAmount::Empty,

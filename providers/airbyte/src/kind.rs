@@ -30,7 +30,7 @@ impl Kind {
     }
 
     /// The path of the list.
-    pub(crate) fn all(self) -> &'static str {
+    pub(crate) fn list_path(self) -> &'static str {
         match self {
             Self::Source => "/sources",
             Self::Destination => "/destinations",
@@ -39,7 +39,7 @@ impl Kind {
     }
 
     /// The path of an object.
-    pub(crate) fn one(self) -> &'static str {
+    pub(crate) fn object_path(self) -> &'static str {
         match self {
             Self::Source => "/sources/{sourceId}",
             Self::Destination => "/destinations/{destinationId}",

@@ -4,7 +4,7 @@ use crate::airbyte::{Airbyte, text as of};
 use crate::attributes::{flag, given, optional_text, text};
 use crate::check::specification;
 use crate::config::Config;
-use crate::discovery::{Discovery, PATIENCE};
+use crate::discovery::{DISCOVERY_TIMEOUT, Discovery};
 use crate::kind::Kind;
 use serde_json::Value as Json;
 use terrace_provider::http::{Purpose, Request, Within};
@@ -109,7 +109,7 @@ pub(crate) async fn answer(
     discovery: &Discovery,
     arguments: &Attributes,
 ) -> Result<Attributes, ProviderError> {
-    let airbyte = Airbyte::new(&config.api, Within::time(PATIENCE));
+    let airbyte = Airbyte::new(&config.api, Within::time(DISCOVERY_TIMEOUT));
     match lookup {
         STREAMS => streams(&airbyte, discovery, &text(arguments, "sourceId")).await,
         DEFINITION => definition(&airbyte, config, arguments).await,
@@ -159,8 +159,8 @@ pub(crate) async fn definition_of(
         Kind::Destination => "/workspaces/{workspaceId}/definitions/destinations",
         _ => "/workspaces/{workspaceId}/definitions/sources",
     };
-    let purpose = Purpose::look(format!("list the connectors of {}s", kind.word()));
-    let all = airbyte.ask_about(&Request::get(template, &[workspace]), &purpose).await?;
+    let purpose = Purpose::read(format!("list the connectors of {}s", kind.word()));
+    let all = airbyte.read_optional(&Request::get(template, &[workspace]), &purpose).await?;
     let all = all.ok_or_else(|| no_workspace(workspace))?;
     let all = all.get("data").and_then(Json::as_array).cloned().unwrap_or_default();
     let image = format!("airbyte/{}-{name}", kind.word());
@@ -229,7 +229,7 @@ async fn workspace(
     let found = match given(arguments, "name").and_then(Value::as_str) {
         Some(name) if arguments.get("workspaceId").is_none_or(Value::is_null) => {
             let request = Request::get("/workspaces", &[]);
-            let all = airbyte.listed(request, &Purpose::look("list the workspaces")).await?;
+            let all = airbyte.list_all(request, &Purpose::read("list the workspaces")).await?;
             let mut named: Vec<&Json> = all.iter().filter(|it| of(it, "name") == name).collect();
             match (named.pop(), named.is_empty()) {
                 (Some(found), true) => found.clone(),
@@ -248,8 +248,8 @@ async fn workspace(
         _ => {
             let id = own_workspace(config, arguments)?;
             let request = Request::get("/workspaces/{workspaceId}", &[&id]);
-            let purpose = Purpose::look(format!("read the workspace `{id}`"));
-            airbyte.ask_about(&request, &purpose).await?.ok_or_else(|| no_workspace(&id))?
+            let purpose = Purpose::read(format!("read the workspace `{id}`"));
+            airbyte.read_optional(&request, &purpose).await?.ok_or_else(|| no_workspace(&id))?
         }
     };
     let id = of(&found, "workspaceId");

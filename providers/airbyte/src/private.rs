@@ -6,7 +6,7 @@ use terrace_provider::Private;
 /// Private data of a row, stored as JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Kept {
+pub(crate) struct PrivateData {
     /// The id of the recorded object; a recreated object has another id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<String>,
@@ -21,7 +21,7 @@ pub(crate) struct Kept {
     pub(crate) secrets_gone: Vec<Vec<String>>,
 }
 
-impl Kept {
+impl PrivateData {
     pub(crate) fn of(private: &Private) -> Self {
         serde_json::from_slice(&private.0).unwrap_or_default()
     }

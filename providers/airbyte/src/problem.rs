@@ -2,14 +2,14 @@
 //! <https://reference.airbyte.com/reference/errors>
 
 use serde_json::Value as Json;
-use terrace_provider::http::{Reply, Said, Vendor};
+use terrace_provider::http::{ParsedError, Reply, Vendor};
 use terrace_provider::{ErrorKind, Path};
 
 /// Airbyte in error messages.
 pub(crate) const AIRBYTE: Vendor = Vendor {
     name: "Airbyte",
-    said,
-    did_nothing: |reply| title(&reply.json_or_null()) == "try-again-later",
+    parse_error,
+    had_no_effect: |reply| title(&reply.json_or_null()) == "try-again-later",
     reach: "check `url` of the instance, and that this machine can connect to it",
     sign_in: "check `token`, `clientId` and `clientSecret`, or `username` and `password` of the instance",
 };
@@ -23,7 +23,7 @@ pub(crate) fn is_missing(reply: &Reply) -> bool {
     matches!(reply.status, 404 | 410) || title(&reply.json_or_null()) == "resource-not-found"
 }
 
-fn said(reply: &Reply) -> Said {
+fn parse_error(reply: &Reply) -> ParsedError {
     let problem = reply.json_or_null();
     let at = |path: &str| problem.pointer(path).and_then(Json::as_str).filter(|text| !text.is_empty());
     let title = title(&problem);
@@ -48,5 +48,5 @@ fn said(reply: &Reply) -> Said {
         Some(format!("{}: {}", text("propertyPath")?, text("message")?))
     });
     let code = Some(title).filter(|title| !title.is_empty()).map(str::to_owned);
-    Said { code, message, kind, problems: problems.collect(), solutions: Vec::new() }
+    ParsedError { code, message, kind, problems: problems.collect(), solutions: Vec::new() }
 }

@@ -31,11 +31,11 @@ pub(crate) async fn missing(
         ),
     };
     let request = Request::get("/workspaces/{workspaceId}", &[id]);
-    let seen = airbyte.ask_about(&request, &Purpose::look(format!("read the workspace `{id}`"))).await;
-    if matches!(&seen, Err(error) if error.kind == ErrorKind::PermissionDenied) || seen?.is_none() {
+    let found = airbyte.read_optional(&request, &Purpose::read(format!("read the workspace `{id}`"))).await;
+    if matches!(&found, Err(error) if error.kind == ErrorKind::PermissionDenied) || found?.is_none() {
         return Ok(Some(vec![right("see", "workspace_reader", "<user>")]));
     }
-    let answer = airbyte.ask_about(&Request::get("/permissions", &[]), &Purpose::look("list permissions")).await;
+    let answer = airbyte.read_optional(&Request::get("/permissions", &[]), &Purpose::read("list permissions")).await;
     let permissions = match answer {
         Ok(Some(answer)) => answer,
         Ok(None) => return Ok(None),

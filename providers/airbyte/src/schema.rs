@@ -75,7 +75,7 @@ fn created_at() -> Attribute {
 }
 
 /// Configured, or else Airbyte's value.
-fn or_kept(attribute: Attribute) -> Attribute {
+fn or_server_value(attribute: Attribute) -> Attribute {
     // An update never changes it implicitly.
     Attribute { stable: true, ..attribute.or_computed() }
 }
@@ -104,8 +104,8 @@ fn actor(name: &'static str, doc: &'static str, own_id: &'static str, id_doc: &'
     let attributes = vec![
         workspace(),
         text("name", "Name, unique in the workspace per type. A change renames the object.").required(),
-        or_kept(text("connector", "Connector name, such as `file`, `postgres` or `snowflake`.").replaces()),
-        or_kept(
+        or_server_value(text("connector", "Connector name, such as `file`, `postgres` or `snowflake`.").replaces()),
+        or_server_value(
             text("definitionId", "Connector definition id, instead of `connector`, for a custom connector.").replaces(),
         ),
         Attribute::new(
@@ -161,7 +161,7 @@ fn connection() -> ResourceType {
         text("name", "Name, unique in the workspace. A change renames the connection.").required(),
         text("sourceId", "Source to read.").required().replaces(),
         text("destinationId", "Destination to write.").required().replaces(),
-        or_kept(
+        or_server_value(
             Attribute::new(
                 "streams",
                 list(AttributeType::Object(stream)),
@@ -171,13 +171,16 @@ fn connection() -> ResourceType {
         ),
         Attribute::new("schedule", AttributeType::Object(schedule), "Sync schedule.").default_value(manual),
         text("status", "`active` or `inactive`.").default_value("active"),
-        or_kept(text(
+        or_server_value(text(
             "namespaceDefinition",
             "Target namespace of streams: `source`, `destination` or `custom_format`.",
         )),
-        or_kept(text("namespaceFormat", "For `custom_format`: the namespace, such as `${SOURCE_NAMESPACE}_raw`.")),
-        or_kept(text("prefix", "Prefix of table names.")),
-        or_kept(text(
+        or_server_value(text(
+            "namespaceFormat",
+            "For `custom_format`: the namespace, such as `${SOURCE_NAMESPACE}_raw`.",
+        )),
+        or_server_value(text("prefix", "Prefix of table names.")),
+        or_server_value(text(
             "nonBreakingChanges",
             "Handling of schema changes in the source: `ignore`, `disable_connection`, `propagate_columns` or `propagate_fully`.",
         )),
@@ -187,5 +190,5 @@ fn connection() -> ResourceType {
     ];
     let doc = "A connection that syncs streams of a source into a destination. A delete keeps the synced data.";
     let ty = ResourceType::new("airbyte_connection", doc, &["workspaceId", "name"], Object(attributes));
-    ResourceType { spares_data: true, ..remote(ty, true) }
+    ResourceType { keeps_data_on_delete: true, ..remote(ty, true) }
 }

@@ -3,11 +3,11 @@
 use crate::airbyte::{Airbyte, only, text as of};
 use crate::attributes::{given, optional_text, text};
 use crate::config::{Config, unconfigured};
-use crate::configuration::{SECRET, secret_paths, tidied};
+use crate::configuration::{SECRET, secret_paths, without_null_keys};
 use crate::defaults::{Defaults, Variables};
 use crate::discovery::Discovery;
 use crate::kind::Kind;
-use crate::private::Kept;
+use crate::private::PrivateData;
 use crate::{actor, check, connection, lookup, rights};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -22,7 +22,7 @@ use terrace_provider::{
 };
 
 /// Maximum age of an object before the call that created it: Airbyte's clock has whole seconds.
-const SLACK: SignedDuration = SignedDuration::from_secs(5);
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(5);
 
 /// An open instance.
 pub(crate) struct AirbyteSession {
@@ -44,17 +44,17 @@ impl AirbyteSession {
         self.config.as_ref().ok_or_else(|| unconfigured(&self.instance))
     }
 
-    fn reading(&self) -> Result<Airbyte<'_>, ProviderError> {
+    fn read_client(&self) -> Result<Airbyte<'_>, ProviderError> {
         Ok(Airbyte::new(&self.config()?.api, Within::reading()))
     }
 
-    fn calling(&self, call: &Call) -> Result<Airbyte<'_>, ProviderError> {
+    fn call_client(&self, call: &Call) -> Result<Airbyte<'_>, ProviderError> {
         Ok(Airbyte::new(&self.config()?.api, Within::of_call(call)))
     }
 }
 
 /// Converts an object of the API into attributes.
-fn observed(kind: Kind, read: &Json, like: Option<&Attributes>, kept: &Kept) -> Observed {
+fn observed(kind: Kind, read: &Json, like: Option<&Attributes>, private_data: &PrivateData) -> Observed {
     let (workspace, id) = (of(read, "workspaceId"), of(read, kind.id()));
     let mut identity = Attributes::default();
     identity.insert("workspaceId".to_owned(), workspace.as_str().into());
@@ -68,25 +68,26 @@ fn observed(kind: Kind, read: &Json, like: Option<&Attributes>, kept: &Kept) -> 
     attributes.insert("createdAt".to_owned(), created_at);
     let nothing = Attributes::default();
     let whole = Value::from(object_id::join([workspace.as_str(), id.as_str()]));
-    attributes.insert("id".to_owned(), whole.made_of(like.unwrap_or(&nothing), &["workspaceId"]));
+    attributes.insert("id".to_owned(), whole.derived_from(like.unwrap_or(&nothing), &["workspaceId"]));
     attributes.insert(kind.id().to_owned(), id.into());
-    Observed { identity, attributes, private: kept.to_private() }
+    Observed { identity, attributes, private: private_data.to_private() }
 }
 
 /// Converts an object that becomes the recorded one.
-fn recorded(kind: Kind, read: &Json, like: Option<&Attributes>, kept: &Kept) -> Observed {
-    let kept = Kept { id: Some(of(read, kind.id())), secrets: kept.secrets.clone(), ..Kept::default() };
-    observed(kind, read, like, &kept)
+fn recorded(kind: Kind, read: &Json, like: Option<&Attributes>, private_data: &PrivateData) -> Observed {
+    let private_data =
+        PrivateData { id: Some(of(read, kind.id())), secrets: private_data.secrets.clone(), ..PrivateData::default() };
+    observed(kind, read, like, &private_data)
 }
 
 /// Converts the answer of a create or update.
-fn done(kind: Kind, read: &Json, planned: &Planned) -> Result<Observed, ProviderError> {
+fn finish(kind: Kind, read: &Json, planned: &Planned) -> Result<Observed, ProviderError> {
     let Planned { attributes, private } = planned;
     if of(read, kind.id()).is_empty() {
         let message = format!("Airbyte's answer has no id of the {} `{}`", kind.word(), text(attributes, "name"));
         return Err(ProviderError::new(ErrorKind::Ambiguous, message));
     }
-    Ok(recorded(kind, read, Some(attributes), &Kept::of(private)))
+    Ok(recorded(kind, read, Some(attributes), &PrivateData::of(private)))
 }
 
 /// Refuses an invalid plan, as far as its values are known.
@@ -107,25 +108,25 @@ fn check_planned(kind: Kind, config: &Attributes) -> Result<(), ProviderError> {
 }
 
 /// Returns true if the observed object has another id than the recorded one of the same name.
-fn is_another(kind: Kind, prior: &Recorded) -> bool {
-    Kept::of(&prior.private).id.is_some_and(|id| prior.text(kind.id()).is_some_and(|now| now != id))
+fn is_recreated(kind: Kind, prior: &Recorded) -> bool {
+    PrivateData::of(&prior.private).id.is_some_and(|id| prior.text(kind.id()).is_some_and(|now| now != id))
 }
 
-fn purpose(kind: Kind, doing: &str, name: &str, about: &str) -> Purpose {
-    let purpose = Purpose::to(format!("{doing} the {} `{name}`", kind.word()))
+fn purpose(kind: Kind, action: &str, name: &str, attribute: &str) -> Purpose {
+    let purpose = Purpose::to(format!("{action} the {} `{name}`", kind.word()))
         .needs("make the instance's principal an editor of the workspace");
-    if about.is_empty() { purpose } else { purpose.at(Path::attribute(about)) }
+    if attribute.is_empty() { purpose } else { purpose.at(Path::attribute(attribute)) }
 }
 
 /// The attribute that an error is about by default.
-fn about(kind: Kind) -> &'static str {
+fn default_error_attribute(kind: Kind) -> &'static str {
     if kind == Kind::Connection { "" } else { crate::configuration::PLAIN }
 }
 
 #[async_trait]
 impl Session for AirbyteSession {
     async fn read(&self, ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
-        let (kind, airbyte) = (Kind::of(ty)?, self.reading()?);
+        let (kind, airbyte) = (Kind::of(ty)?, self.read_client()?);
         let by_id = match prior.text(kind.id()) {
             Some(id) => airbyte.get(kind, id).await?,
             None => None,
@@ -138,13 +139,14 @@ impl Session for AirbyteSession {
                 only(kind, &name, airbyte.named(kind, &workspace, &name).await?)?
             }
         };
-        let kept = Kept { sends_secrets: false, secrets_gone: Vec::new(), ..Kept::of(&prior.private) };
-        Ok(read.map(|read| observed(kind, &read, Some(&prior.attributes), &kept)))
+        let private_data =
+            PrivateData { sends_secrets: false, secrets_gone: Vec::new(), ..PrivateData::of(&prior.private) };
+        Ok(read.map(|read| observed(kind, &read, Some(&prior.attributes), &private_data)))
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
         let kind = Kind::of(ty)?;
-        let config = tidied(change.config);
+        let config = without_null_keys(change.config);
         check_planned(kind, &config)?;
         let mut planned = from_schema(ty, &ProposedChange { config: &config, ..change.clone() });
         let secrets = secret_paths(&config);
@@ -153,7 +155,7 @@ impl Session for AirbyteSession {
             if let Some(definition) = connector.and_then(|connector| self.defaults.definition(connector)) {
                 planned.planned.insert("definitionId".to_owned(), definition.into());
             }
-            planned.private = Kept { secrets, ..Kept::default() }.to_private();
+            planned.private = PrivateData { secrets, ..PrivateData::default() }.to_private();
             return Ok(planned);
         };
         let is_replaced = change.must_replace || !planned.replace_paths.is_empty();
@@ -161,40 +163,40 @@ impl Session for AirbyteSession {
             let reason = "its sync state is lost: the next sync reads all data again".to_owned();
             planned.data_loss = Some(DataLoss { reasons: vec![reason] });
         }
-        if is_another(kind, prior) && !is_replaced {
+        if is_recreated(kind, prior) && !is_replaced {
             // The object was recreated outside terrace: plan an update, so that the user sees it.
             planned.planned.insert("createdAt".to_owned(), Value::Unknown);
         }
         // A recreated object never got our secrets.
-        let sends_secrets = is_another(kind, prior) || change.changed_write_only.iter().any(|name| name == SECRET);
-        let before = Kept::of(&prior.private);
+        let sends_secrets = is_recreated(kind, prior) || change.changed_write_only.iter().any(|name| name == SECRET);
+        let before = PrivateData::of(&prior.private);
         let secrets_gone = match sends_secrets {
             true => before.secrets.iter().filter(|path| !secrets.contains(path)).cloned().collect(),
             false => Vec::new(),
         };
-        planned.private = Kept { id: before.id, sends_secrets, secrets, secrets_gone }.to_private();
+        planned.private = PrivateData { id: before.id, sends_secrets, secrets, secrets_gone }.to_private();
         Ok(planned)
     }
 
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
-        let (kind, airbyte) = (Kind::of(ty)?, self.calling(call)?);
+        let (kind, airbyte) = (Kind::of(ty)?, self.call_client(call)?);
         let attributes = &planned.attributes;
         let (workspace, name) = (text(attributes, "workspaceId"), text(attributes, "name"));
-        let there = only(kind, &name, airbyte.named(kind, &workspace, &name).await?)?;
-        if let Some(there) = there {
-            let import_id = Some(object_id::join([workspace, of(&there, kind.id())]));
+        let existing = only(kind, &name, airbyte.named(kind, &workspace, &name).await?)?;
+        if let Some(existing) = existing {
+            let import_id = Some(object_id::join([workspace, of(&existing, kind.id())]));
             let message = format!("the workspace already has a {} `{name}`", kind.word());
             return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id }, message));
         }
-        let purpose = purpose(kind, "create", &name, about(kind));
-        let made = match kind {
+        let purpose = purpose(kind, "create", &name, default_error_attribute(kind));
+        let created = match kind {
             Kind::Connection => connection::create(&airbyte, attributes, &purpose).await,
             Kind::Source | Kind::Destination => {
-                let made = actor::create(&airbyte, kind, attributes, &purpose).await;
-                made.map_err(|error| error.problem(format!("its connector is `{}`", actor::connector(attributes))))
+                let created = actor::create(&airbyte, kind, attributes, &purpose).await;
+                created.map_err(|error| error.problem(format!("its connector is `{}`", actor::connector(attributes))))
             }
         };
-        done(kind, &made?, planned)
+        finish(kind, &created?, planned)
     }
 
     async fn update(
@@ -204,14 +206,14 @@ impl Session for AirbyteSession {
         prior: &Recorded,
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
-        let (kind, airbyte) = (Kind::of(ty)?, self.calling(call)?);
+        let (kind, airbyte) = (Kind::of(ty)?, self.call_client(call)?);
         let (attributes, id) = (&planned.attributes, prior.text(kind.id()).unwrap_or_default());
         let (workspace, name) = (text(attributes, "workspaceId"), text(attributes, "name"));
         let present = airbyte.get(kind, id).await?.ok_or_else(|| {
             let message = format!("the {} `{name}` no longer exists", kind.word());
             ProviderError::new(ErrorKind::NotFound, message).solution("plan again to recreate it")
         })?;
-        if is_another(kind, prior) {
+        if is_recreated(kind, prior) {
             call.progress.message(&format!("the {} `{name}` was recreated outside terrace", kind.word()));
         }
         if of(&present, "name") != name && !airbyte.named(kind, &workspace, &name).await?.is_empty() {
@@ -219,9 +221,9 @@ impl Session for AirbyteSession {
             let error = ProviderError::invalid(Some(Path::attribute("name")), message);
             return Err(error.solution("rename one of them: terrace finds the object by its name"));
         }
-        let purpose = purpose(kind, "change", &name, about(kind));
-        let kept = Kept::of(&planned.private);
-        if kept.sends_secrets && given(attributes, SECRET).is_none() && kept.secrets_gone.is_empty() {
+        let purpose = purpose(kind, "change", &name, default_error_attribute(kind));
+        let private_data = PrivateData::of(&planned.private);
+        if private_data.sends_secrets && given(attributes, SECRET).is_none() && private_data.secrets_gone.is_empty() {
             call.progress.message("earlier secrets are kept in Airbyte: their paths are unknown");
         }
         let changed = match kind {
@@ -230,17 +232,18 @@ impl Session for AirbyteSession {
             }
             Kind::Source | Kind::Destination => {
                 let states = (&prior.attributes, attributes);
-                actor::update(&airbyte, kind, present, states, &kept, &purpose).await?
+                actor::update(&airbyte, kind, present, states, &private_data, &purpose).await?
             }
         };
         self.discovery.forget(id);
-        done(kind, &changed, planned)
+        finish(kind, &changed, planned)
     }
 
     async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
-        let (kind, airbyte) = (Kind::of(ty)?, self.calling(call)?);
+        let (kind, airbyte) = (Kind::of(ty)?, self.call_client(call)?);
         // Delete the recorded object, not a recreated one with the same name.
-        let id = Kept::of(&prior.private).id.or_else(|| prior.text(kind.id()).map(str::to_owned)).unwrap_or_default();
+        let id =
+            PrivateData::of(&prior.private).id.or_else(|| prior.text(kind.id()).map(str::to_owned)).unwrap_or_default();
         let (workspace, name) = (text(&prior.identity, "workspaceId"), text(&prior.identity, "name"));
         if kind != Kind::Connection {
             if airbyte.get(kind, &id).await?.is_none() {
@@ -252,39 +255,39 @@ impl Session for AirbyteSession {
     }
 
     async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
-        let (kind, airbyte) = (Kind::of(ty)?, self.reading()?);
-        let planned = tidied(&attempt.planned);
+        let (kind, airbyte) = (Kind::of(ty)?, self.read_client()?);
+        let planned = without_null_keys(&attempt.planned);
         let like = Some(&planned).filter(|planned| !planned.is_empty());
-        let kept = Kept::of(&attempt.private);
+        let private_data = PrivateData::of(&attempt.private);
         // The lost call was an update or delete of our object.
         if let (Some(_), Some(prior)) = (&attempt.lost_call, &attempt.prior) {
-            let id = Kept::of(&prior.private).id.or_else(|| prior.text(kind.id()).map(str::to_owned));
+            let id = PrivateData::of(&prior.private).id.or_else(|| prior.text(kind.id()).map(str::to_owned));
             let read = airbyte.get(kind, &id.unwrap_or_default()).await?;
             let like = like.or(Some(&prior.attributes));
-            return Ok(read.map_or(Found::Absent, |read| Found::Ours(recorded(kind, &read, like, &kept))));
+            return Ok(read.map_or(Found::Absent, |read| Found::Own(recorded(kind, &read, like, &private_data))));
         }
-        let of_attempt =
+        let attempt_text =
             |name: &str| optional_text(&attempt.identity, name).or_else(|| optional_text(&attempt.planned, name));
-        let (Some(workspace), Some(name)) = (of_attempt("workspaceId"), of_attempt("name")) else {
+        let (Some(workspace), Some(name)) = (attempt_text("workspaceId"), attempt_text("name")) else {
             return Ok(Found::Unknown);
         };
         let named = airbyte.named(kind, &workspace, &name).await?;
         let Some(read) = only(kind, &name, named)? else { return Ok(Found::Absent) };
-        let seen = recorded(kind, &read, like, &kept);
-        let Some(lost) = &attempt.lost_call else { return Ok(Found::Strangers(seen)) };
+        let object = recorded(kind, &read, like, &private_data);
+        let Some(lost) = &attempt.lost_call else { return Ok(Found::Foreign(object)) };
         // Objects carry no mark. The call found no object with the name before, so an object of the right age is its
         // own.
-        let window = lost.window(airbyte.now().await?, SLACK);
-        let made = read.get("createdAt").and_then(Json::as_i64).and_then(|at| Timestamp::from_second(at).ok());
-        Ok(match made {
-            Some(made) if window.contains(&made) => Found::Ours(seen),
-            Some(_) => Found::Strangers(seen),
+        let window = lost.window(airbyte.now().await?, CLOCK_TOLERANCE);
+        let created = read.get("createdAt").and_then(Json::as_i64).and_then(|at| Timestamp::from_second(at).ok());
+        Ok(match created {
+            Some(created) if window.contains(&created) => Found::Own(object),
+            Some(_) => Found::Foreign(object),
             None => Found::Unknown,
         })
     }
 
     async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
-        let (kind, airbyte) = (Kind::of(ty)?, self.reading()?);
+        let (kind, airbyte) = (Kind::of(ty)?, self.read_client()?);
         let parts = object_id::split(id, 2).filter(|parts| parts.iter().all(|part| !part.is_empty()));
         let Some([workspace, id]) = parts.and_then(|parts| <[String; 2]>::try_from(parts).ok()) else {
             return Err(ProviderError::invalid(None, format!("`{id}` is not the id of a {}", kind.word())).solution(
@@ -292,7 +295,7 @@ impl Session for AirbyteSession {
             ));
         };
         let read = airbyte.get(kind, &id).await?.filter(|read| of(read, "workspaceId") == workspace);
-        Ok(read.map(|read| recorded(kind, &read, None, &Kept::default())))
+        Ok(read.map(|read| recorded(kind, &read, None, &PrivateData::default())))
     }
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
@@ -303,7 +306,7 @@ impl Session for AirbyteSession {
     }
 
     async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
-        rights::missing(&self.reading()?, self.config()?.workspace.as_deref()).await
+        rights::missing(&self.read_client()?, self.config()?.workspace.as_deref()).await
     }
 
     fn validate_remote<'a>(&'a self, ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
@@ -312,7 +315,7 @@ impl Session for AirbyteSession {
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
         match (Kind::of(ty)?, prior.text(Kind::Connection.id())) {
-            (Kind::Connection, Some(id)) => connection::count(&self.reading()?, id).await,
+            (Kind::Connection, Some(id)) => connection::count(&self.read_client()?, id).await,
             _ => Ok(DataAmount::Empty),
         }
     }

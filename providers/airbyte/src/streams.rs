@@ -58,21 +58,21 @@ pub(crate) fn observed(read: &[Json], like: Option<&Value>) -> Value {
     let mut left: Vec<&Json> = read.iter().collect();
     let mut streams = Vec::new();
     for configured in like {
-        let Some(at) = left.iter().position(|stream| is_called(stream, configured)) else { continue };
+        let Some(at) = left.iter().position(|stream| is_same_stream(stream, configured)) else { continue };
         let read = left.remove(at);
         let full = full(read);
         let configured = configured.as_map().cloned().unwrap_or_default();
         let details = configured.iter().filter(|(_, value)| !value.is_null());
-        let seen = details.filter_map(|(name, value)| {
-            let seen = match full.get(name) {
-                Some(seen) => seen.clone(),
+        let fields = details.filter_map(|(name, value)| {
+            let value = match full.get(name) {
+                Some(remote) => remote.clone(),
                 None if is_cleared(read, name) => return None,
                 // A field that the server does not return cannot be read back.
                 None => value.clone(),
             };
-            Some((name.clone(), seen))
+            Some((name.clone(), value))
         });
-        streams.push(Value::Map(seen.collect()));
+        streams.push(Value::Map(fields.collect()));
     }
     streams.extend(left.into_iter().map(|stream| full(stream).into()));
     streams.into()
@@ -84,7 +84,7 @@ fn is_cleared(read: &Json, name: &str) -> bool {
     name == "selectedFields" || value.and_then(Json::as_array).is_some_and(Vec::is_empty)
 }
 
-fn is_called(read: &Json, configured: &Value) -> bool {
+fn is_same_stream(read: &Json, configured: &Value) -> bool {
     let of = |name: &str| read.get(name).and_then(Json::as_str);
     let namespace = text(configured, "namespace");
     of("name") == text(configured, "name")
@@ -123,7 +123,7 @@ pub(crate) fn sent(configured: Option<&Value>, before: Option<&Value>, present: 
     };
     let before = before.and_then(Value::as_list).unwrap_or_default();
     let stream = |configured: &Value| {
-        let present = present.iter().find(|stream| is_called(stream, configured));
+        let present = present.iter().find(|stream| is_same_stream(stream, configured));
         let is_same =
             |other: &&Value| ["name", "namespace"].iter().all(|part| text(other, part) == text(configured, part));
         let before = before.iter().find(is_same).and_then(Value::as_map).unwrap_or(&nothing);
@@ -164,13 +164,16 @@ mod tests {
         let configured = Value::from(
             json!([{"name": "a", "namespace": "n", "selectedFields": ["y"]}, {"name": "gone"}, {"name": "b"}]),
         );
-        let seen = observed(&read, Some(&configured)).to_json();
+        let attributes = observed(&read, Some(&configured)).to_json();
         let more = json!({"name": "c", "syncMode": "full_refresh_overwrite"});
-        assert_eq!(seen, json!([{"name": "a", "namespace": "n", "selectedFields": ["x"]}, {"name": "b"}, more]));
+        assert_eq!(attributes, json!([{"name": "a", "namespace": "n", "selectedFields": ["x"]}, {"name": "b"}, more]));
         let cleared =
             Value::from(json!([{"name": "b", "selectedFields": ["x"]}, {"name": "c", "cursorField": ["at"]}]));
-        let seen = observed(read.get(..).unwrap(), Some(&cleared)).to_json();
-        assert_eq!((&seen[0], &seen[1]), (&json!({"name": "b"}), &json!({"name": "c", "cursorField": ["at"]})));
+        let attributes = observed(read.get(..).unwrap(), Some(&cleared)).to_json();
+        assert_eq!(
+            (&attributes[0], &attributes[1]),
+            (&json!({"name": "b"}), &json!({"name": "c", "cursorField": ["at"]}))
+        );
         let all = observed(&read, None).to_json();
         let first =
             json!({"name": "b", "syncMode": "incremental_append", "cursorField": ["at"], "primaryKey": [["id"]]});
@@ -183,11 +186,11 @@ mod tests {
             json!({"name": "a", "syncMode": "incremental_append", "mappers": [{"type": "hashing"}], "selectedFields": [], "namespace": null}),
         ];
         let configured = Value::from(json!([{"name": "a", "selectedFields": ["x"]}, {"name": "b"}]));
-        let sent_ = sent(Some(&configured), None, &present);
+        let body = sent(Some(&configured), None, &present);
         let a = json!({"name": "a", "syncMode": "incremental_append", "mappers": [{"type": "hashing"}], "selectedFields": [{"fieldPath": ["x"]}]});
-        assert_eq!(sent_, json!([a, {"name": "b"}]));
-        let kept = json!([{"name": "a", "syncMode": "incremental_append", "mappers": [{"type": "hashing"}]}]);
-        assert_eq!(sent(None, Some(&configured), &present), kept);
+        assert_eq!(body, json!([a, {"name": "b"}]));
+        let unchanged = json!([{"name": "a", "syncMode": "incremental_append", "mappers": [{"type": "hashing"}]}]);
+        assert_eq!(sent(None, Some(&configured), &present), unchanged);
         // A field that is not configured any more is removed.
         let selected =
             [json!({"name": "a", "syncMode": "incremental_append", "selectedFields": [{"fieldPath": ["x"]}]})];

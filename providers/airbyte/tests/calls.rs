@@ -23,12 +23,12 @@ async fn create_with_lost_answer_is_sent_once_and_found() {
         (Fault::Status(503), false),
     ] {
         stand_in.faults().by_call.push(("POST", "/sources", fault));
-        let _ = stand_in.take_seen();
+        let _ = stand_in.take_calls();
         let error = instance.create(SOURCE, config.clone()).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Ambiguous, "{fault:?}: {error}");
         assert_eq!(stand_in.take_writes(), ["POST /sources"], "{fault:?}");
         let found = instance.find(SOURCE, &config, Some(Duration::from_secs(60))).await.unwrap();
-        assert_eq!(matches!(found, Found::Ours(_)), is_made, "{fault:?}: {found:?}");
+        assert_eq!(matches!(found, Found::Own(_)), is_made, "{fault:?}: {found:?}");
         if let Some(id) = stand_in.id_of("places") {
             stand_in.remove(&id);
         }
@@ -67,17 +67,17 @@ async fn throttled_requests_wait_and_stay_within_the_limit() {
     for created in join_all(creates).await {
         created.unwrap();
     }
-    let seen = stand_in.take_seen();
-    let refused: Vec<Instant> = seen.iter().filter(|it| it.status == 429).map(|it| it.at).collect();
+    let requests = stand_in.take_calls();
+    let refused: Vec<Instant> = requests.iter().filter(|it| it.status == 429).map(|it| it.at).collect();
     assert_eq!(refused.len(), 20);
-    assert_eq!(seen.iter().filter(|it| it.method == "POST" && it.status == 200).count(), 20);
+    assert_eq!(requests.iter().filter(|it| it.method == "POST" && it.status == 200).count(), 20);
     // With a limit of three, a throttled request keeps its slot: no other request starts in that second.
     let mut at_once = BTreeMap::new();
-    for call in &seen {
-        *at_once.entry((call.at - seen[0].at).as_secs()).or_insert(0) += 1;
+    for call in &requests {
+        *at_once.entry((call.at - requests[0].at).as_secs()).or_insert(0) += 1;
     }
     assert!(at_once[&0] <= 3, "{at_once:?}");
-    assert!(stand_in.most_at_once() <= 3, "{} at once", stand_in.most_at_once());
+    assert!(stand_in.max_concurrent() <= 3, "{} at once", stand_in.max_concurrent());
     assert_eq!(stand_in.inventory().len(), 20);
 }
 
@@ -135,7 +135,7 @@ async fn lists_are_read_over_all_pages() {
     stand_in.faults().page = Some(2);
     for number in 0..5 {
         let found = instance.find(SOURCE, file_source(&format!("places {number}")), None).await.unwrap();
-        assert!(matches!(found, Found::Strangers(_)), "{number}: {found:?}");
+        assert!(matches!(found, Found::Foreign(_)), "{number}: {found:?}");
     }
     assert_eq!(instance.find(SOURCE, file_source("places 5"), None).await.unwrap(), Found::Absent);
 }
@@ -153,7 +153,7 @@ async fn missing_fields_of_answers_are_not_drift() {
     let sync = instance.create("airbyte_connection", connection).await.unwrap();
     let ty = instance.resource_type("airbyte_connection").unwrap();
     assert_eq!(instance.session.count_data(ty, &sync).await.unwrap(), DataAmount::Empty);
-    stand_in.faults().unsaid = vec!["definitionId", "sourceType", "data"];
+    stand_in.faults().omitted = vec!["definitionId", "sourceType", "data"];
     instance.assert_settled(SOURCE, &made, &config).await;
     assert_eq!(instance.session.count_data(ty, &sync).await.unwrap(), DataAmount::Unknown);
 }
@@ -171,7 +171,7 @@ async fn reader_gets_an_error_with_the_missing_permission() {
     assert_eq!(stand_in.inventory(), [] as [&str; 0]);
 }
 
-/// Each request of a whole run_life_cycle cycle fails once, before or after its effect. After a retry, the result is the same.
+/// Each request of a whole life cycle fails once, before or after its effect. After a retry, the result is the same.
 #[tokio::test]
 async fn single_failure_of_any_request_creates_no_duplicates() {
     let calm = run_life_cycle(None).await;
@@ -204,7 +204,7 @@ async fn run_life_cycle(fault: Option<(usize, Fault)>) -> (Vec<String>, usize) {
                 Ok(_) => break,
                 Err(error) if error.kind == ErrorKind::Ambiguous => {
                     match instance.find(ty, &config, Some(Duration::from_secs(60))).await {
-                        Ok(Found::Ours(_)) => break,
+                        Ok(Found::Own(_)) => break,
                         Ok(Found::Absent) => {}
                         other => panic!("{ty}: {other:?}"),
                     }
@@ -214,8 +214,8 @@ async fn run_life_cycle(fault: Option<(usize, Fault)>) -> (Vec<String>, usize) {
         }
         let found = instance.find(ty, &config, None).await;
         let found = if found.is_err() { instance.find(ty, &config, None).await } else { found };
-        let Found::Strangers(seen) = found.unwrap() else { panic!("{ty} is missing") };
-        let recorded = crate::harness::recorded(&attributes(config.clone()), seen);
+        let Found::Foreign(object) = found.unwrap() else { panic!("{ty} is missing") };
+        let recorded = crate::harness::recorded(&attributes(config.clone()), object);
         let mut renamed = config.clone();
         renamed["name"] = format!("{} renamed", config["name"].as_str().unwrap()).into();
         let mut done = instance.update(ty, &recorded, renamed.clone()).await;

@@ -27,30 +27,30 @@ async fn update_with_secrets(instance: &Instance, prior: &Recorded, config: Json
 async fn secrets_are_only_sent() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
-    let made = instance.create(DESTINATION, destination("lake")).await.unwrap();
-    let id = made.text("destinationId").unwrap();
+    let created = instance.create(DESTINATION, destination("lake")).await.unwrap();
+    let id = created.text("destinationId").unwrap();
     assert_eq!(
         stand_in.configuration(id)["credentials"],
         json!({"auth_type": "Username and Password", "password": "hunter2hunter2"})
     );
-    let read = instance.session.read(instance.ty(DESTINATION), &made).await.unwrap().unwrap();
+    let read = instance.session.read(instance.ty(DESTINATION), &created).await.unwrap().unwrap();
     assert!(!format!("{read:?}").contains("hunter2"), "{read:?}");
     assert!(!read.attributes.contains_key("secretConfiguration"));
     assert!(!String::from_utf8_lossy(&read.private.0).contains("hunter2"));
-    instance.assert_settled(DESTINATION, &made, &destination("lake")).await;
+    instance.assert_settled(DESTINATION, &created, &destination("lake")).await;
     // A changed secret is sent alone.
     let mut other = destination("lake");
     other["secretConfiguration"]["credentials"]["password"] = "another".into();
-    let _ = stand_in.take_seen();
-    let updated = update_with_secrets(&instance, &made, other).await;
+    let _ = stand_in.take_calls();
+    let updated = update_with_secrets(&instance, &created, other).await;
     assert_eq!(stand_in.take_writes(), [format!("PATCH /destinations/{id}")]);
     assert_eq!(stand_in.configuration(id)["credentials"]["password"], "another");
     // Unchanged secrets are not sent.
     let mut moved = destination("lake");
     moved["name"] = "sea".into();
     let _ = instance.update(DESTINATION, &updated, moved).await.unwrap();
-    let seen = stand_in.take_seen();
-    let patch = seen.iter().find(|it| it.method == "PATCH").unwrap();
+    let requests = stand_in.take_calls();
+    let patch = requests.iter().find(|it| it.method == "PATCH").unwrap();
     assert_eq!(patch.body, r#"{"name":"sea"}"#);
 }
 
@@ -60,14 +60,14 @@ async fn added_keys_are_merged_and_removed_keys_are_deleted() {
     let instance = Instance::of(&stand_in).await;
     let mut config = destination("lake");
     config["configuration"]["jdbc_url_params"] = "a=b".into();
-    let made = instance.create(DESTINATION, config.clone()).await.unwrap();
-    let id = made.text("destinationId").unwrap().to_owned();
+    let created = instance.create(DESTINATION, config.clone()).await.unwrap();
+    let id = created.text("destinationId").unwrap().to_owned();
     // An unmanaged key is set outside terrace.
     stand_in.patch(&id, &json!({"configuration": {"raw_data_schema": "THEIRS"}}));
     config["configuration"]["schema"] = "T".into();
-    let changed = instance.update(DESTINATION, &made, config.clone()).await.unwrap();
+    let changed = instance.update(DESTINATION, &created, config.clone()).await.unwrap();
     config["configuration"].as_object_mut().unwrap().remove("jdbc_url_params");
-    let _ = stand_in.take_seen();
+    let _ = stand_in.take_calls();
     let less = instance.update(DESTINATION, &changed, config.clone()).await.unwrap();
     assert_eq!(stand_in.take_writes(), [format!("PUT /destinations/{id}")]);
     let now = stand_in.configuration(&id);
@@ -81,7 +81,7 @@ async fn added_keys_are_merged_and_removed_keys_are_deleted() {
     assert_eq!(stand_in.configuration(&id)["retention_period_days"], 3);
     config["configuration"].as_object_mut().unwrap().remove("retention_period_days");
     config["secretConfiguration"] = Json::Null;
-    let _ = stand_in.take_seen();
+    let _ = stand_in.take_calls();
     let error = instance.update(DESTINATION, &more, config).await.unwrap_err();
     assert!(error.message.contains("`credentials.password` is unknown"), "{error}");
     assert_eq!(stand_in.take_writes(), [] as [&str; 0]);
@@ -93,11 +93,11 @@ async fn removed_secret_is_deleted() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let mut config = destination("lake");
-    let made = instance.create(DESTINATION, config.clone()).await.unwrap();
-    let id = made.text("destinationId").unwrap().to_owned();
+    let created = instance.create(DESTINATION, config.clone()).await.unwrap();
+    let id = created.text("destinationId").unwrap().to_owned();
     config["configuration"]["credentials"] = json!({"auth_type": "Key Pair Authentication"});
     config["secretConfiguration"] = json!({"credentials": {"private_key": "key"}});
-    let changed = update_with_secrets(&instance, &made, config.clone()).await;
+    let changed = update_with_secrets(&instance, &created, config.clone()).await;
     let credentials = json!({"auth_type": "Key Pair Authentication", "private_key": "key"});
     assert_eq!(stand_in.configuration(&id)["credentials"], credentials);
     instance.assert_settled(DESTINATION, &changed, &config).await;
@@ -116,9 +116,9 @@ async fn probable_secrets_of_imported_source_are_sensitive() {
     let mut config = file_source("places");
     config["configuration"]["reader_options"] = "{}".into();
     config["configuration"]["url"] = "https://me:hunter2@example.com/a.csv".into();
-    let made = instance.create("airbyte_source", config).await.unwrap();
+    let created = instance.create("airbyte_source", config).await.unwrap();
     let ty = instance.resource_type("airbyte_source").unwrap();
-    let found = instance.session.import(ty, made.text("id").unwrap()).await.unwrap().unwrap();
+    let found = instance.session.import(ty, created.text("id").unwrap()).await.unwrap().unwrap();
     assert!(!format!("{found:?}").contains("hunter2"), "{found:?}");
     let shown = found.attributes["configuration"].to_json();
     assert_eq!(shown["dataset_name"], "places");
@@ -128,21 +128,21 @@ async fn probable_secrets_of_imported_source_are_sensitive() {
 async fn only_configured_keys_are_drift() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
-    let made = instance.create(SOURCE, file_source("places")).await.unwrap();
-    let id = made.text("sourceId").unwrap();
+    let created = instance.create(SOURCE, file_source("places")).await.unwrap();
+    let id = created.text("sourceId").unwrap();
     stand_in.patch(id, &json!({"configuration": {"reader_options": "{}"}}));
-    instance.assert_settled(SOURCE, &made, &file_source("places")).await;
+    instance.assert_settled(SOURCE, &created, &file_source("places")).await;
     for (path, value) in
         [("url", json!("elsewhere")), ("format", json!("json")), ("provider", json!({"storage": "S3"}))]
     {
         stand_in.patch(id, &json!({"configuration": {path: value}}));
-        let read = instance.read(SOURCE, &made).await.unwrap().unwrap();
-        assert_ne!(read.attributes["configuration"], made.attributes["configuration"], "{path}");
+        let read = instance.read(SOURCE, &created).await.unwrap().unwrap();
+        assert_ne!(read.attributes["configuration"], created.attributes["configuration"], "{path}");
         let repaired = instance.update(SOURCE, &read, file_source("places")).await.unwrap();
         instance.assert_settled(SOURCE, &repaired, &file_source("places")).await;
     }
     stand_in.patch(id, &json!({"name": "theirs"}));
-    let read = instance.read(SOURCE, &made).await.unwrap().unwrap();
+    let read = instance.read(SOURCE, &created).await.unwrap().unwrap();
     assert_eq!(read.attributes["name"], "theirs".into());
 }
 
@@ -163,12 +163,12 @@ async fn connector_is_set_once_and_a_change_replaces() {
         let error = instance.plan(SOURCE, None, &config).await.unwrap_err();
         assert!(error.message.contains(expected), "{error}");
     }
-    let made = instance.create(SOURCE, with("file".into(), Json::Null)).await.unwrap();
-    assert_eq!(made.text("definitionId"), Some(DEFINITION_FILE));
+    let created = instance.create(SOURCE, with("file".into(), Json::Null)).await.unwrap();
+    assert_eq!(created.text("definitionId"), Some(DEFINITION_FILE));
     // The same connector by its definition id.
     let by_definition = with(Json::Null, DEFINITION_FILE.into());
-    instance.assert_settled(SOURCE, &made, &by_definition).await;
-    let plan = instance.plan(SOURCE, Some(&made), &with("postgres".into(), Json::Null)).await.unwrap();
+    instance.assert_settled(SOURCE, &created, &by_definition).await;
+    let plan = instance.plan(SOURCE, Some(&created), &with("postgres".into(), Json::Null)).await.unwrap();
     assert_eq!(plan.replace_paths.len(), 1);
     let error = instance
         .create(SOURCE, {

@@ -18,13 +18,13 @@ async fn connection_without_streams_syncs_all_manually() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let ids = connected(&stand_in);
-    let made = instance.create(CONNECTION, config(&ids, json!({}))).await.unwrap();
-    let there = stand_in.connection(made.text("connectionId").unwrap());
+    let created = instance.create(CONNECTION, config(&ids, json!({}))).await.unwrap();
+    let connection = stand_in.connection(created.text("connectionId").unwrap());
     let modes: Vec<&Json> =
-        there["configurations"]["streams"].as_array().unwrap().iter().map(|it| &it["syncMode"]).collect();
+        connection["configurations"]["streams"].as_array().unwrap().iter().map(|it| &it["syncMode"]).collect();
     assert_eq!(modes, ["full_refresh_overwrite", "full_refresh_overwrite"]);
-    assert_eq!(there["schedule"]["scheduleType"], "manual");
-    instance.assert_settled(CONNECTION, &made, &config(&ids, json!({}))).await;
+    assert_eq!(connection["schedule"]["scheduleType"], "manual");
+    instance.assert_settled(CONNECTION, &created, &config(&ids, json!({}))).await;
 }
 
 /// A write without streams would select all streams of the source.
@@ -33,12 +33,12 @@ async fn update_of_another_attribute_keeps_the_streams() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let ids = connected(&stand_in);
-    let made = instance.create(CONNECTION, config(&ids, json!({}))).await.unwrap();
-    let id = made.text("connectionId").unwrap().to_owned();
+    let created = instance.create(CONNECTION, config(&ids, json!({}))).await.unwrap();
+    let id = created.text("connectionId").unwrap().to_owned();
     let theirs = json!({"streams": [{"name": "orders", "syncMode": "incremental_append", "selectedFields": [{"fieldPath": ["id"]}], "mappers": [{"type": "hashing"}]}]});
     stand_in.patch(&id, &json!({"configurations": theirs}));
     let before = stand_in.connection(&id);
-    let read = instance.read(CONNECTION, &made).await.unwrap().unwrap();
+    let read = instance.read(CONNECTION, &created).await.unwrap().unwrap();
     let config_with_all = config(&ids, json!({"prefix": "raw_", "schedule": {"type": "cron", "cron": "0 0 3 * * ?"}}));
     let changed = instance.update(CONNECTION, &read, config_with_all.clone()).await.unwrap();
     let after = stand_in.connection(&id);
@@ -59,9 +59,9 @@ async fn every_attribute_is_updated_in_place_and_has_drift() {
         "namespaceDefinition": "custom_format", "namespaceFormat": "${SOURCE_NAMESPACE}_x", "nonBreakingChanges": "ignore",
     });
     let config_with_all = config(&ids, full);
-    let made = instance.create(CONNECTION, config_with_all.clone()).await.unwrap();
-    let id = made.text("connectionId").unwrap().to_owned();
-    instance.assert_settled(CONNECTION, &made, &config_with_all).await;
+    let created = instance.create(CONNECTION, config_with_all.clone()).await.unwrap();
+    let id = created.text("connectionId").unwrap().to_owned();
+    instance.assert_settled(CONNECTION, &created, &config_with_all).await;
     let orders =
         json!({"streams": [{"name": "orders", "syncMode": "incremental_append", "cursorField": ["updated_at"]}]});
     let with = |more: Json| {
@@ -85,8 +85,8 @@ async fn every_attribute_is_updated_in_place_and_has_drift() {
         ("name", with(json!({"name": "theirs"}))),
     ] {
         stand_in.patch(&id, &tampered);
-        let read = instance.read(CONNECTION, &made).await.unwrap().unwrap();
-        assert_ne!(read.attributes.get(attribute), made.attributes.get(attribute), "{attribute}: {tampered}");
+        let read = instance.read(CONNECTION, &created).await.unwrap().unwrap();
+        assert_ne!(read.attributes.get(attribute), created.attributes.get(attribute), "{attribute}: {tampered}");
         let repaired = instance.update(CONNECTION, &read, config_with_all.clone()).await.unwrap();
         assert_eq!(repaired.text("connectionId"), Some(id.as_str()));
         instance.assert_settled(CONNECTION, &repaired, &config_with_all).await;
@@ -106,11 +106,11 @@ async fn selected_fields_are_sent_and_removed() {
         config(&ids, json!({"streams": [stream]}))
     };
     let all = orders(json!({}));
-    let made = instance.create(CONNECTION, all.clone()).await.unwrap();
-    let id = made.text("connectionId").unwrap().to_owned();
+    let created = instance.create(CONNECTION, all.clone()).await.unwrap();
+    let id = created.text("connectionId").unwrap().to_owned();
     let selected = || stand_in.connection(&id)["configurations"]["streams"][0]["selectedFields"].clone();
     let few = orders(json!({"selectedFields": ["id"]}));
-    let narrowed = instance.update(CONNECTION, &made, few.clone()).await.unwrap();
+    let narrowed = instance.update(CONNECTION, &created, few.clone()).await.unwrap();
     assert_eq!(selected(), json!([{"fieldPath": ["id"]}]));
     instance.assert_settled(CONNECTION, &narrowed, &few).await;
     // All fields are selected outside terrace: that is drift.
@@ -133,15 +133,15 @@ async fn change_of_source_or_destination_loses_sync_state() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let ids = connected(&stand_in);
-    let made = instance.create(CONNECTION, config(&ids, json!({}))).await.unwrap();
+    let created = instance.create(CONNECTION, config(&ids, json!({}))).await.unwrap();
     for changed in [json!({"sourceId": "other"}), json!({"destinationId": "other"})] {
-        let plan = instance.plan(CONNECTION, Some(&made), &config(&ids, changed)).await.unwrap();
+        let plan = instance.plan(CONNECTION, Some(&created), &config(&ids, changed)).await.unwrap();
         assert_eq!(plan.replace_paths.len(), 1);
         assert!(plan.data_loss.unwrap().reasons[0].contains("sync state"));
     }
-    let count = async || instance.session.count_data(instance.ty(CONNECTION), &made).await.unwrap();
+    let count = async || instance.session.count_data(instance.ty(CONNECTION), &created).await.unwrap();
     assert_eq!(count().await, DataAmount::Empty);
-    stand_in.sync(made.text("connectionId").unwrap());
+    stand_in.sync(created.text("connectionId").unwrap());
     assert!(matches!(count().await, DataAmount::Some { .. }));
 }
 

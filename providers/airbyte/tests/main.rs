@@ -11,7 +11,7 @@ mod configurations; // connector configurations and their secrets
 mod conformance; // the conformance suite
 mod connections; // streams, schedules, sync state
 mod harness; // opens instances
-mod looks; // lookups, and requests of a plan
+mod lookups; // lookups, and requests of a plan
 mod names; // names and identity
 mod readme; // the README's tables follow the schema
 

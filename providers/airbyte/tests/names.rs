@@ -34,12 +34,12 @@ async fn ambiguous_name_is_an_error_with_both_ids() {
 async fn existing_object_is_refused_with_its_import_id() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
-    let made = instance.create(SOURCE, file_source("places")).await.unwrap();
+    let created = instance.create(SOURCE, file_source("places")).await.unwrap();
     let error = instance.create(SOURCE, file_source("places")).await.unwrap_err();
     let ErrorKind::AlreadyExists { import_id: Some(id) } = &error.kind else { panic!("{error:?}") };
-    assert_eq!(Some(id.as_str()), made.text("id"));
+    assert_eq!(Some(id.as_str()), created.text("id"));
     let imported = instance.session.import(instance.ty(SOURCE), id).await.unwrap().unwrap();
-    assert_eq!(imported.identity, made.identity);
+    assert_eq!(imported.identity, created.identity);
     assert_eq!(
         imported.attributes["configuration"].to_json()["provider"],
         json!({"storage": "HTTPS", "user_agent": false})
@@ -57,9 +57,9 @@ async fn existing_object_is_refused_with_its_import_id() {
 async fn new_name_renames_in_place_unless_it_exists() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
-    let made = instance.create(SOURCE, file_source("places")).await.unwrap();
-    let renamed = instance.update(SOURCE, &made, file_source("towns")).await.unwrap();
-    assert_eq!(renamed.text("sourceId"), made.text("sourceId"));
+    let created = instance.create(SOURCE, file_source("places")).await.unwrap();
+    let renamed = instance.update(SOURCE, &created, file_source("towns")).await.unwrap();
+    assert_eq!(renamed.text("sourceId"), created.text("sourceId"));
     assert_eq!(renamed.identity["name"], "towns".into());
     instance.assert_settled(SOURCE, &renamed, &file_source("towns")).await;
     instance.create(SOURCE, file_source("taken")).await.unwrap();
@@ -72,11 +72,11 @@ async fn new_name_renames_in_place_unless_it_exists() {
 async fn recreated_object_is_reported_and_not_deleted() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
-    let made = instance.create(DESTINATION, destination("lake")).await.unwrap();
-    stand_in.remove(made.text("destinationId").unwrap());
-    assert!(instance.read(DESTINATION, &made).await.unwrap().is_none());
+    let created = instance.create(DESTINATION, destination("lake")).await.unwrap();
+    stand_in.remove(created.text("destinationId").unwrap());
+    assert!(instance.read(DESTINATION, &created).await.unwrap().is_none());
     let again = instance.create(DESTINATION, destination("lake")).await.unwrap();
-    let read = instance.read(DESTINATION, &made).await.unwrap().unwrap();
+    let read = instance.read(DESTINATION, &created).await.unwrap().unwrap();
     assert_eq!(read.text("destinationId"), again.text("destinationId"));
     // No configured attribute differs, but the plan must not be empty.
     let plan = instance.plan(DESTINATION, Some(&read), &destination("lake")).await.unwrap();
@@ -95,12 +95,12 @@ async fn recreated_object_gets_configuration_and_secrets() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let ours = destination("lake");
-    let made = instance.create(DESTINATION, ours.clone()).await.unwrap();
-    stand_in.remove(made.text("destinationId").unwrap());
+    let created = instance.create(DESTINATION, ours.clone()).await.unwrap();
+    stand_in.remove(created.text("destinationId").unwrap());
     let mut theirs = ours.clone();
     theirs["secretConfiguration"]["credentials"]["password"] = json!("somebodyElses");
     instance.create(DESTINATION, theirs).await.unwrap();
-    let read = instance.read(DESTINATION, &made).await.unwrap().unwrap();
+    let read = instance.read(DESTINATION, &created).await.unwrap().unwrap();
     let recorded = instance.update(DESTINATION, &read, ours.clone()).await.unwrap();
     let now = stand_in.configuration(recorded.text("destinationId").unwrap());
     assert_eq!(now["credentials"]["password"], "hunter2hunter2");
@@ -116,10 +116,10 @@ async fn object_older_than_a_lost_call_is_not_ours() {
     assert_eq!(found, Found::Absent);
     instance.create(SOURCE, config.clone()).await.unwrap();
     let found = instance.find(SOURCE, &config, Some(Duration::from_secs(30))).await.unwrap();
-    assert!(matches!(found, Found::Ours(_)), "{found:?}");
+    assert!(matches!(found, Found::Own(_)), "{found:?}");
     stand_in.age("places", 3600);
     let found = instance.find(SOURCE, &config, Some(Duration::from_secs(30))).await.unwrap();
-    assert!(matches!(found, Found::Strangers(_)), "{found:?}");
+    assert!(matches!(found, Found::Foreign(_)), "{found:?}");
 }
 
 #[tokio::test]
@@ -144,21 +144,23 @@ async fn names_with_special_characters_round_trip() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let mut runner = TestRunner::deterministic();
-    let odd = "[a-zA-Z0-9 _.%/\"'`$#?&=+\\\\éßжλ中𝛼-]{1,24}";
-    let mut names: Vec<String> =
-        (0..256).map(|_| odd.new_tree(&mut runner).unwrap().current()).filter(|name| !name.trim().is_empty()).collect();
+    let pattern = "[a-zA-Z0-9 _.%/\"'`$#?&=+\\\\éßжλ中𝛼-]{1,24}";
+    let mut names: Vec<String> = (0..256)
+        .map(|_| pattern.new_tree(&mut runner).unwrap().current())
+        .filter(|name| !name.trim().is_empty())
+        .collect();
     names.extend(["..", "%2e", "x'; --", "a\nb", " lead", "🙂"].map(str::to_owned));
     names.extend([1, 63, 64, 128, 255].map(|length| "n".repeat(length)));
     names.sort();
     names.dedup();
     assert!(names.len() > 240, "{}", names.len());
     for name in names {
-        let made = instance.create(SOURCE, file_source(&name)).await.unwrap();
-        let read = instance.read(SOURCE, &made).await.unwrap().unwrap();
+        let created = instance.create(SOURCE, file_source(&name)).await.unwrap();
+        let read = instance.read(SOURCE, &created).await.unwrap().unwrap();
         assert_eq!(read.identity["name"], name.as_str().into());
         let found = instance.find(SOURCE, &file_source(&name), None).await.unwrap();
-        assert!(matches!(found, Found::Strangers(_)), "{name}");
-        let renamed = instance.update(SOURCE, &made, file_source(&format!("{name}2"))).await.unwrap();
+        assert!(matches!(found, Found::Foreign(_)), "{name}");
+        let renamed = instance.update(SOURCE, &created, file_source(&format!("{name}2"))).await.unwrap();
         instance.delete(SOURCE, &renamed).await.unwrap();
     }
     for name in ["", "  "] {

@@ -2,7 +2,7 @@
 
 mod azure;
 
-pub(crate) use azure::{Azure, AzureProof, VARIABLES, Variables};
+pub(crate) use azure::{Azure, AzureCredential, VARIABLES, Variables};
 
 use secrecy::SecretString;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ pub(crate) struct Config {
     /// The account of the workspaces.
     pub(crate) account: Option<Account>,
     /// The instance's credentials, if any.
-    pub(crate) proof: Option<Proof>,
+    pub(crate) credentials: Option<Credentials>,
     /// Defaults for Git credentials.
     pub(crate) git: Git,
     /// The authorities to trust instead of the machine's.
@@ -33,7 +33,7 @@ pub(crate) struct Config {
 
 /// The instance's credentials.
 #[derive(Debug, Clone)]
-pub(crate) enum Proof {
+pub(crate) enum Credentials {
     /// A personal access token.
     Token(SecretString),
     /// A service principal: application id and OAuth secret.
@@ -63,7 +63,7 @@ impl Config {
     /// If a value is invalid, or values contradict each other.
     pub(crate) fn read(settings: &Settings, variables: &Variables) -> Result<Self, ProviderError> {
         let values = &settings.values;
-        let proof = proof(settings, variables)?;
+        let credentials = credentials(settings, variables)?;
         let host = plain(values, "host").map(|text| {
             Base::parse(&text).map_err(|why| {
                 invalid("host", format!("`host` is not a URL of a host: {why}"))
@@ -77,9 +77,9 @@ impl Config {
         let git = values.get("git").and_then(Value::as_map);
         let of_git = |name: &str| git.and_then(|git| plain(git, name));
         let hosts = values.get("hosts").and_then(Value::as_list).unwrap_or_default();
-        let (host, account) = (host.transpose()?, account(values, proof.as_ref())?);
+        let (host, account) = (host.transpose()?, account(values, credentials.as_ref())?);
         let allow_plain_http = is_plain_http_allowed(values);
-        if proof.is_some() {
+        if credentials.is_some() {
             let account = account.as_ref().map(|account| ("accountHost", &account.host));
             for (name, base) in host.iter().map(|base| ("host", base)).chain(account) {
                 check_credentials(base.shown(), allow_plain_http, Path::attribute(name))?;
@@ -90,7 +90,7 @@ impl Config {
             host,
             hosts: hosts.iter().filter_map(Value::as_str).map(str::to_lowercase).collect(),
             account,
-            proof,
+            credentials,
             git: Git { username: of_git("username"), token: of_git("token").map(Into::into) },
             ca_file: plain(values, "caFile").map(|path| settings.project_folder.join(path)),
             timeout: timeout.map(Duration::from_secs).ok_or_else(|| invalid("timeout", "`timeout` is out of range"))?,
@@ -101,8 +101,8 @@ impl Config {
 impl Config {
     /// The instance's service principal of Azure, if any.
     pub(crate) fn azure(&self) -> Option<&Azure> {
-        match &self.proof {
-            Some(Proof::Azure(azure)) => Some(azure),
+        match &self.credentials {
+            Some(Credentials::Azure(azure)) => Some(azure),
             _ => None,
         }
     }
@@ -118,7 +118,7 @@ fn invalid(name: &str, message: impl Into<String>) -> ProviderError {
 
 /// Reads the credentials. Databricks tokens and secrets win over Azure credentials from variables, which are often set
 /// for other programs.
-fn proof(settings: &Settings, variables: &Variables) -> Result<Option<Proof>, ProviderError> {
+fn credentials(settings: &Settings, variables: &Variables) -> Result<Option<Credentials>, ProviderError> {
     let values = &settings.values;
     let (token, id, secret) = (plain(values, "token"), plain(values, "clientId"), plain(values, "clientSecret"));
     let of_azure = values.get("azure").and_then(Value::as_map);
@@ -130,22 +130,22 @@ fn proof(settings: &Settings, variables: &Variables) -> Result<Option<Proof>, Pr
         (Some(_), Some(_), Some(_)) => both("token", "clientId"),
         (Some(_), ..) if is_azure => both("token", "azure"),
         (None, Some(_), Some(_)) if is_azure => both("clientId", "azure"),
-        (Some(token), _, _) => Ok(Some(Proof::Token(token.into()))),
-        (None, Some(id), Some(secret)) => Ok(Some(Proof::Client(id, secret.into()))),
+        (Some(token), _, _) => Ok(Some(Credentials::Token(token.into()))),
+        (None, Some(id), Some(secret)) => Ok(Some(Credentials::Client(id, secret.into()))),
         (None, Some(_), None) => Err(invalid("clientSecret", "a service principal needs `clientSecret`")),
         (None, None, Some(_)) => Err(invalid("clientId", "a service principal needs `clientId`")),
-        (None, None, None) => Ok(Azure::read(settings, variables)?.map(|azure| Proof::Azure(Box::new(azure)))),
+        (None, None, None) => Ok(Azure::read(settings, variables)?.map(|azure| Credentials::Azure(Box::new(azure)))),
     }
 }
 
 /// The account, if its id is configured.
-fn account(values: &Attributes, proof: Option<&Proof>) -> Result<Option<Account>, ProviderError> {
+fn account(values: &Attributes, credentials: Option<&Credentials>) -> Result<Option<Account>, ProviderError> {
     let Some(id) = plain(values, "accountId") else { return Ok(None) };
-    let usual = match proof {
-        Some(Proof::Azure(azure)) => azure.accounts,
+    let default = match credentials {
+        Some(Credentials::Azure(azure)) => azure.accounts,
         _ => "https://accounts.cloud.databricks.com",
     };
-    let host = plain(values, "accountHost").unwrap_or_else(|| usual.to_owned());
+    let host = plain(values, "accountHost").unwrap_or_else(|| default.to_owned());
     let host = Base::parse(&host)
         .map_err(|why| invalid("accountHost", format!("`accountHost` is not a URL of a host: {why}")))?;
     Ok(Some(Account { host, id }))

@@ -1,9 +1,9 @@
 //! Checks during the plan if a planned object can be created. The checks change nothing; a failed check is a warning,
 //! and the apply reports the problem later.
 
-use crate::object::Place;
+use crate::object::Context;
 use crate::object::azure::{role_assignment, workspace};
-use crate::object::view::ahead;
+use crate::object::view::plan_checks;
 use terrace_provider::http::{Purpose, Request};
 use terrace_provider::{Attributes, Finding, ProviderError, ResourceType, Severity};
 
@@ -23,11 +23,11 @@ pub(crate) fn is_possible(ty: &ResourceType, planned: &Attributes) -> bool {
 }
 
 /// Returns the problems of a planned object.
-pub(crate) async fn findings(ty: &ResourceType, place: &Place<'_>, planned: &Attributes) -> Vec<Finding> {
+pub(crate) async fn findings(ty: &ResourceType, context: &Context<'_>, planned: &Attributes) -> Vec<Finding> {
     match ty.name {
-        "databricks_workspace" => workspace::look_around(place, planned).await,
-        "databricks_azure_role_assignment" => role_assignment::look_for_role(place, planned).await,
-        _ => ahead::findings(place, planned).await.unwrap_or_else(|error| vec![not_checked(error)]),
+        "databricks_workspace" => workspace::check_resource_group(context, planned).await,
+        "databricks_azure_role_assignment" => role_assignment::check_role(context, planned).await,
+        _ => plan_checks::findings(context, planned).await.unwrap_or_else(|error| vec![not_checked(error)]),
     }
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn not_checked(error: ProviderError) -> Finding {
 }
 
 /// Sends a request to Azure that every signed-in principal may make.
-pub(crate) async fn sign_in(management: &Place<'_>) -> Result<(), ProviderError> {
+pub(crate) async fn sign_in(management: &Context<'_>) -> Result<(), ProviderError> {
     let request = Request::get("/subscriptions", &[]).query("api-version", SUBSCRIPTIONS_VERSION);
-    management.send(&request, &Purpose::look("list the subscriptions")).await.map(drop)
+    management.send(&request, &Purpose::read("list the subscriptions")).await.map(drop)
 }

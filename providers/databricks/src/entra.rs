@@ -1,7 +1,7 @@
 //! Tokens of Microsoft Entra ID: <https://learn.microsoft.com/en-us/azure/databricks/dev-tools/auth/azure-sp>.
 
 use crate::attributes::text_of;
-use crate::config::{Azure, AzureProof};
+use crate::config::{Azure, AzureCredential};
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use secrecy::{ExposeSecret, SecretString};
@@ -22,9 +22,9 @@ pub(crate) const WORKSPACES_VERSION: &str = "2024-05-01";
 pub(crate) fn tokens(client: &Client, azure: &Azure, scope: &str) -> Result<TokenRequest, ProviderError> {
     let request = TokenRequest::at(client, &azure.login, "/{tenant}/oauth2/v2.0/token", &[&azure.tenant])
         .map_err(|failure| ProviderError::bug(failure.in_words()))?;
-    let request = match &azure.proof {
-        AzureProof::Secret(secret) => request.credentials(&azure.client, secret.expose_secret().into()),
-        AzureProof::Statement(statement) => request.stated_by(&azure.client, statement.clone()),
+    let request = match &azure.credential {
+        AzureCredential::Secret(secret) => request.credentials(&azure.client, secret.expose_secret().into()),
+        AzureCredential::Assertion(assertion) => request.client_assertion(&azure.client, assertion.clone()),
     };
     Ok(request.field("scope", scope.into()))
 }
@@ -36,7 +36,7 @@ pub(crate) fn for_databricks(client: &Client, azure: &Azure) -> Result<Auth, Pro
 
 /// Tokens for one workspace. A workspace that does not know the service principal yet, such as a new one, still admits
 /// it as administrator if it may manage the workspace in Azure. Extra headers prove that right.
-pub(crate) struct ForWorkspace {
+pub(crate) struct WorkspaceTokenSource {
     databricks: TokenRequest,
     management: TokenRequest,
     /// Client of Azure Resource Manager, which lists the workspaces of the subscription.
@@ -53,7 +53,7 @@ pub(crate) struct ForWorkspace {
 pub(crate) struct Resources(Arc<Mutex<HashMap<String, String>>>);
 
 impl Resources {
-    pub(crate) fn learn(&self, host: &str, resource: &str) {
+    pub(crate) fn remember(&self, host: &str, resource: &str) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(host.to_lowercase(), resource.to_owned());
     }
@@ -63,7 +63,7 @@ impl Resources {
     }
 }
 
-impl ForWorkspace {
+impl WorkspaceTokenSource {
     /// Creates the source for the workspace of a host, which may belong to the subscription.
     pub(crate) fn new(
         client: &Client,
@@ -95,12 +95,12 @@ impl ForWorkspace {
         let mut pages = std::pin::pin!(pages);
         while let Some(page) = pages.try_next().await? {
             let rows = page.get("value").and_then(Json::as_array).cloned().unwrap_or_default();
-            let is_meant = |row: &&Json| {
+            let is_match = |row: &&Json| {
                 let url = row.pointer("/properties/workspaceUrl").and_then(Json::as_str).unwrap_or_default();
                 Base::parse(url).is_ok_and(|base| base.host().eq_ignore_ascii_case(&self.host))
             };
-            if let Some(row) = rows.iter().find(is_meant) {
-                self.resources.learn(&self.host, text_of(row, "id"));
+            if let Some(row) = rows.iter().find(is_match) {
+                self.resources.remember(&self.host, text_of(row, "id"));
                 return Ok(Some(text_of(row, "id").to_owned()));
             }
         }
@@ -109,23 +109,23 @@ impl ForWorkspace {
 }
 
 #[async_trait]
-impl TokenSource for ForWorkspace {
+impl TokenSource for WorkspaceTokenSource {
     async fn token(&self) -> Result<Token, Failure> {
-        let mut token = self.databricks.ask().await?;
+        let mut token = self.databricks.request_token().await?;
         // Without the right to list workspaces, use the plain token: the workspace itself decides.
         let Ok(Some(resource)) = self.resource().await else { return Ok(token) };
-        let management = self.management.ask().await?;
+        let management = self.management.request_token().await?;
         let header = |text: &str| {
             HeaderValue::from_str(text)
                 .map_err(|_| Failure::Refused("an id has characters that are not allowed in a header".to_owned()))
         };
-        let mut proof = header(management.token.expose_secret())?;
-        proof.set_sensitive(true);
+        let mut management_token = header(management.token.expose_secret())?;
+        management_token.set_sensitive(true);
         token.headers = vec![
-            (HeaderName::from_static("x-databricks-azure-sp-management-token"), proof),
+            (HeaderName::from_static("x-databricks-azure-sp-management-token"), management_token),
             (HeaderName::from_static("x-databricks-azure-workspace-resource-id"), header(&resource)?),
         ];
-        token.life = token.life.into_iter().chain(management.life).min();
+        token.lifetime = token.lifetime.into_iter().chain(management.lifetime).min();
         Ok(token)
     }
 

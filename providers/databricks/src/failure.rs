@@ -2,13 +2,13 @@
 
 use serde_json::Value as Json;
 use terrace_provider::ErrorKind;
-use terrace_provider::http::{Reply, Said, Vendor};
+use terrace_provider::http::{ParsedError, Reply, Vendor};
 
 /// Databricks workspaces.
 pub(crate) const DATABRICKS: Vendor = Vendor {
     name: "Databricks",
-    said,
-    did_nothing,
+    parse_error,
+    had_no_effect,
     reach: "check `workspaceUrl` and `host` of the instance, and that this machine can connect to the host",
     sign_in: "check `token`, `clientId` and `clientSecret`, or `azure` of the instance, and that they belong to this workspace",
 };
@@ -24,16 +24,16 @@ pub(crate) const ACCOUNT: Vendor = Vendor {
 /// Azure Resource Manager and Microsoft Graph, whose errors have the same format.
 pub(crate) const AZURE: Vendor = Vendor {
     name: "Azure",
-    said: said_by_azure,
+    parse_error: parse_azure_error,
     // A conflicting operation may be our own earlier call.
-    did_nothing: |_| false,
+    had_no_effect: |_| false,
     reach: "check `azure` of the instance, and that this machine can connect to Azure",
     sign_in: "check `azure` of the instance: `tenantId`, `clientId`, and its secret, certificate or token",
 };
 
 /// Parses an error of Azure:
 /// <https://learn.microsoft.com/en-us/azure/azure-resource-manager/troubleshooting/common-deployment-errors>.
-fn said_by_azure(reply: &Reply) -> Said {
+fn parse_azure_error(reply: &Reply) -> ParsedError {
     let body = reply.json_or_null();
     let error = body.get("error").unwrap_or(&body);
     let text = |name: &str| error.get(name).and_then(Json::as_str).map(str::to_owned);
@@ -47,17 +47,17 @@ fn said_by_azure(reply: &Reply) -> Said {
         }
         _ => None,
     };
-    Said { code, message: text("message"), kind, ..Said::default() }
+    ParsedError { code, message: text("message"), kind, ..ParsedError::default() }
 }
 
 /// Parses an error of Databricks: `error_code` and `message`, SCIM's `detail`, or the old `error`.
-fn said(reply: &Reply) -> Said {
+fn parse_error(reply: &Reply) -> ParsedError {
     let body = reply.json_or_null();
     let text = |name: &str| body.get(name).and_then(Json::as_str).map(str::to_owned);
     let code = text("error_code");
     let message = text("message").or_else(|| text("detail")).or_else(|| text("error"));
     let kind = kind(reply.status, code.as_deref().unwrap_or_default(), message.as_deref().unwrap_or_default());
-    Said { code, message, kind, ..Said::default() }
+    ParsedError { code, message, kind, ..ParsedError::default() }
 }
 
 fn kind(status: u16, code: &str, message: &str) -> Option<ErrorKind> {
@@ -87,7 +87,7 @@ fn is_missing_by_message(message: &str) -> bool {
 }
 
 /// Recognizes the message of a request that Databricks rejected before it began.
-fn did_nothing(reply: &Reply) -> bool {
+fn had_no_effect(reply: &Reply) -> bool {
     let body = reply.json_or_null();
     let message = body.get("message").and_then(Json::as_str).unwrap_or_default();
     message.contains("RPC token bucket limit has been exceeded")

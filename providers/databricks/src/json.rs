@@ -6,10 +6,10 @@
 
 use serde_json::{Map, Value as Json};
 use terrace_provider::Value;
-use terrace_provider::twin::Lists;
+use terrace_provider::secret_half::Lists;
 
 /// How lists are matched. A cluster without a label has the label `default`.
-pub(crate) const LISTS: Lists = Lists { key_of, usual: |key| (key == "label").then_some("default") };
+pub(crate) const LISTS: Lists = Lists { key_of, default_key: |key| (key == "label").then_some("default") };
 
 /// The field that identifies the items of a list.
 fn key_of(list: &str) -> Option<&'static str> {
@@ -74,8 +74,8 @@ fn within(field: &str, wanted: &Json, remote: &Json) -> Json {
             Json::Object(wanted.iter().filter_map(one).collect())
         }
         (Json::Array(wanted), Json::Array(remote)) => Json::Array(items_within(field, wanted, remote)),
-        (Json::String(given), Json::String(there))
-            if CASELESS.contains(&field) && given.eq_ignore_ascii_case(there) =>
+        (Json::String(given), Json::String(current))
+            if CASELESS.contains(&field) && given.eq_ignore_ascii_case(current) =>
         {
             wanted.clone()
         }
@@ -129,8 +129,8 @@ fn stripped(field: &str, wanted: &Json, remote: &Json) -> Json {
             let mut shown: Vec<Json> =
                 items.iter().enumerate().map(|(at, it)| stripped("", &like(at, it), it)).collect();
             if let Some(key) = key_of(field) {
-                let place = |it: &Json| wanted.iter().position(|like| LISTS.own(like, key) == LISTS.own(it, key));
-                shown.sort_by_key(|it| place(it).unwrap_or(usize::MAX));
+                let position = |it: &Json| wanted.iter().position(|like| LISTS.own(like, key) == LISTS.own(it, key));
+                shown.sort_by_key(|it| position(it).unwrap_or(usize::MAX));
             }
             Json::Array(shown)
         }
@@ -172,10 +172,11 @@ fn merged(field: &str, remote: &Json, last: &Json, given: &Json) -> Json {
                 result.retain(|name, _| !group.contains(&name.as_str()) || given.contains_key(name));
             }
             for (name, value) in given {
-                let (there, before) = (remote.get(name).unwrap_or(&Json::Null), last.get(name).unwrap_or(&Json::Null));
+                let (current, before) =
+                    (remote.get(name).unwrap_or(&Json::Null), last.get(name).unwrap_or(&Json::Null));
                 match value {
                     Json::Null => drop(result.shift_remove(name)),
-                    value => drop(result.insert(name.clone(), merged(name, there, before, value))),
+                    value => drop(result.insert(name.clone(), merged(name, current, before, value))),
                 }
             }
             Json::Object(result)
@@ -184,8 +185,8 @@ fn merged(field: &str, remote: &Json, last: &Json, given: &Json) -> Json {
             Some(key) => {
                 let last = last.as_array().map(Vec::as_slice).unwrap_or_default();
                 let one = |it: &Json| {
-                    let there = LISTS.item(remote, key, it).unwrap_or(&Json::Null);
-                    merged("", there, LISTS.item(last, key, it).unwrap_or(&Json::Null), it)
+                    let current = LISTS.item(remote, key, it).unwrap_or(&Json::Null);
+                    merged("", current, LISTS.item(last, key, it).unwrap_or(&Json::Null), it)
                 };
                 Json::Array(given.iter().map(one).collect())
             }
@@ -199,8 +200,8 @@ fn merged(field: &str, remote: &Json, last: &Json, given: &Json) -> Json {
 pub(crate) fn without_nulls(given: &Json) -> Json {
     match given {
         Json::Object(entries) => {
-            let said = entries.iter().filter(|(_, value)| !value.is_null());
-            Json::Object(said.map(|(name, value)| (name.clone(), without_nulls(value))).collect())
+            let present = entries.iter().filter(|(_, value)| !value.is_null());
+            Json::Object(present.map(|(name, value)| (name.clone(), without_nulls(value))).collect())
         }
         Json::Array(items) => Json::Array(items.iter().map(without_nulls).collect()),
         other => other.clone(),
@@ -208,20 +209,20 @@ pub(crate) fn without_nulls(given: &Json) -> Json {
 }
 
 /// Splits observed settings back into one of several layers, which are merged in order. A field that a later layer
-/// overrides keeps this layer's own value. `merged` holds all layers together, `seen` its observed values. Observed
+/// overrides keeps this layer's own value. `merged` holds all layers together, `observed` its observed values. Observed
 /// fields that no layer sets belong to the first layer.
-pub(crate) fn layer(own: &Json, merged: &Json, seen: &Json, is_first: bool) -> Json {
-    layer_within("", own, merged, seen, is_first)
+pub(crate) fn layer(own: &Json, merged: &Json, observed: &Json, is_first: bool) -> Json {
+    layer_within("", own, merged, observed, is_first)
 }
 
-fn layer_within(field: &str, own_layer: &Json, merged: &Json, seen: &Json, is_first: bool) -> Json {
-    match (own_layer, merged, seen) {
-        (Json::Object(layer), Json::Object(merged), Json::Object(seen)) => {
+fn layer_within(field: &str, own_layer: &Json, merged: &Json, observed: &Json, is_first: bool) -> Json {
+    match (own_layer, merged, observed) {
+        (Json::Object(layer), Json::Object(merged), Json::Object(observed)) => {
             let mut shown = Map::new();
             for (name, value) in layer {
-                match (merged.get(name), seen.get(name)) {
-                    (Some(merged), Some(seen)) => {
-                        shown.insert(name.clone(), layer_within(name, value, merged, seen, is_first));
+                match (merged.get(name), observed.get(name)) {
+                    (Some(merged), Some(observed)) => {
+                        shown.insert(name.clone(), layer_within(name, value, merged, observed, is_first));
                     }
                     // This layer configures the value, but it is missing remotely.
                     (Some(merged), None) if merged == value => {}
@@ -229,26 +230,26 @@ fn layer_within(field: &str, own_layer: &Json, merged: &Json, seen: &Json, is_fi
                 }
             }
             if is_first {
-                let more = seen.iter().filter(|(name, _)| !merged.contains_key(*name));
+                let more = observed.iter().filter(|(name, _)| !merged.contains_key(*name));
                 shown.extend(more.map(|(name, value)| (name.clone(), value.clone())));
             }
             Json::Object(shown)
         }
-        (Json::Array(layer), Json::Array(merged), Json::Array(seen)) if key_of(field).is_some() => {
+        (Json::Array(layer), Json::Array(merged), Json::Array(observed)) if key_of(field).is_some() => {
             let key = key_of(field).unwrap_or_default();
             let one = |it: &Json| {
-                Some(layer_within("", it, LISTS.item(merged, key, it)?, LISTS.item(seen, key, it)?, is_first))
+                Some(layer_within("", it, LISTS.item(merged, key, it)?, LISTS.item(observed, key, it)?, is_first))
             };
-            let more = seen.iter().filter(|it| is_first && LISTS.item(merged, key, it).is_none()).cloned();
+            let more = observed.iter().filter(|it| is_first && LISTS.item(merged, key, it).is_none()).cloned();
             Json::Array(layer.iter().filter_map(one).chain(more).collect())
         }
-        _ if own_layer == merged => seen.clone(),
+        _ if own_layer == merged => observed.clone(),
         _ => own_layer.clone(),
     }
 }
 
 /// Merges values in order: maps by key, items of lists by their keys. Unknown values stay unknown.
-pub(crate) fn together(layers: &[Value]) -> Value {
+pub(crate) fn merged_layers(layers: &[Value]) -> Value {
     let empty = Value::Map(terrace_provider::Map::default());
     layers.iter().fold(empty, |base, layer| value_within("", &base, layer))
 }
@@ -258,18 +259,18 @@ fn value_within(field: &str, base: &Value, more: &Value) -> Value {
         (Value::Map(base), Value::Map(more)) => {
             let mut result = base.clone();
             for (name, value) in more {
-                let there = base.get(name).cloned().unwrap_or_default();
-                result.insert(name.clone(), value_within(name, &there, value));
+                let current = base.get(name).cloned().unwrap_or_default();
+                result.insert(name.clone(), value_within(name, &current, value));
             }
             Value::Map(result)
         }
         (Value::List(base), Value::List(more)) if key_of(field).is_some() => {
             let key = key_of(field).unwrap_or_default();
-            let own = |it: &Value| it.get(key).and_then(Value::as_str).or((LISTS.usual)(key)).map(str::to_owned);
+            let own = |it: &Value| it.get(key).and_then(Value::as_str).or((LISTS.default_key)(key)).map(str::to_owned);
             let mut result = base.clone();
             for value in more {
                 match result.iter_mut().find(|it| own(it).is_some() && own(it) == own(value)) {
-                    Some(there) => *there = value_within("", there, value),
+                    Some(current) => *current = value_within("", current, value),
                     None => result.push(value.clone()),
                 }
             }

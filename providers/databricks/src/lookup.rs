@@ -5,7 +5,7 @@ mod workflow;
 
 use crate::attributes::{attributes, id_of, of_json, optional_text, text, text_of, texts};
 use crate::config::Config;
-use crate::object::{Place, job, pipeline, view};
+use crate::object::{Context, job, pipeline, view};
 use crate::rights::is_without_metastore;
 use serde_json::Value as Json;
 use terrace_provider::http::{Next, Purpose, Request};
@@ -14,18 +14,21 @@ use terrace_provider::{Attribute, AttributeType, Attributes, ErrorKind, Lookup, 
 
 /// The lookups of the provider.
 pub(crate) fn lookups() -> Vec<Lookup> {
-    let named = |name, doc, what, result: Vec<Attribute>| Lookup {
+    let named = |name, doc, name_doc, result: Vec<Attribute>| Lookup {
         name,
         doc,
-        arguments: Object(vec![workspace(), Attribute::new("name", AttributeType::String, what).required()]),
+        arguments: Object(vec![workspace(), Attribute::new("name", AttributeType::String, name_doc).required()]),
         result: Object(result),
         objects: &[],
     };
     let by_name = |name, doc, id| Lookup {
         name,
         doc,
-        arguments: Object(vec![workspace(), said("name", "Exact name.").required()]),
-        result: Object(vec![said("name", "The requested name."), said(id, "Id; null if not found.")]),
+        arguments: Object(vec![workspace(), string_attribute("name", "Exact name.").required()]),
+        result: Object(vec![
+            string_attribute("name", "The requested name."),
+            string_attribute(id, "Id; null if not found."),
+        ]),
         objects: &[],
     };
     let of_workspaces = vec![
@@ -34,9 +37,9 @@ pub(crate) fn lookups() -> Vec<Lookup> {
             "A SQL warehouse by its name, in any case.",
             "The name.",
             vec![
-                said("name", "Name in Databricks' spelling."),
-                said("id", "Its id."),
-                said("state", "`RUNNING`, `STOPPED` …"),
+                string_attribute("name", "Name in Databricks' spelling."),
+                string_attribute("id", "Its id."),
+                string_attribute("state", "`RUNNING`, `STOPPED` …"),
             ],
         ),
         named(
@@ -44,31 +47,31 @@ pub(crate) fn lookups() -> Vec<Lookup> {
             "A cluster by its name, in any case.",
             "The name.",
             vec![
-                said("name", "Name in Databricks' spelling."),
-                said("id", "Its id."),
-                said("state", "`RUNNING`, `TERMINATED` …"),
+                string_attribute("name", "Name in Databricks' spelling."),
+                string_attribute("id", "Its id."),
+                string_attribute("state", "`RUNNING`, `TERMINATED` …"),
             ],
         ),
         named(
             "databricks_user",
             "A user by user name.",
             "The user name, an address.",
-            vec![said("name", "User name in Databricks' spelling."), said("id", "Its id.")],
+            vec![string_attribute("name", "User name in Databricks' spelling."), string_attribute("id", "Its id.")],
         ),
         named(
             "databricks_group",
             "A group by its display name, in any case.",
             "The display name.",
-            vec![said("name", "Display name in Databricks' spelling."), said("id", "Its id.")],
+            vec![string_attribute("name", "Display name in Databricks' spelling."), string_attribute("id", "Its id.")],
         ),
         named(
             "databricks_service_principal",
             "A service principal by its display name.",
             "The display name.",
             vec![
-                said("name", "Display name in Databricks' spelling."),
-                said("id", "Its id."),
-                said("applicationId", "Its application id."),
+                string_attribute("name", "Display name in Databricks' spelling."),
+                string_attribute("id", "Its id."),
+                string_attribute("applicationId", "Its application id."),
             ],
         ),
         by_name("databricks_job_id", "Id of the only job with a name.", "jobId"),
@@ -96,8 +99,8 @@ pub(crate) fn lookups() -> Vec<Lookup> {
             doc: "A workspace, and the instance's principal there.",
             arguments: Object(vec![workspace()]),
             result: Object(vec![
-                said("url", "Its URL."),
-                said("userName", "User name or application id of the principal."),
+                string_attribute("url", "Its URL."),
+                string_attribute("userName", "User name or application id of the principal."),
             ]),
             objects: &[],
         },
@@ -109,7 +112,10 @@ pub(crate) fn lookups() -> Vec<Lookup> {
                 Attribute::new("required", AttributeType::Bool, "Fail if the workspace has no metastore.")
                     .default_value(Value::Bool(true)),
             ]),
-            result: Object(vec![said("metastoreId", "Its id."), said("workspaceId", "The id of the workspace.")]),
+            result: Object(vec![
+                string_attribute("metastoreId", "Its id."),
+                string_attribute("workspaceId", "The id of the workspace."),
+            ]),
             objects: &[],
         },
         table(),
@@ -118,7 +124,7 @@ pub(crate) fn lookups() -> Vec<Lookup> {
     of_workspaces.into_iter().chain(azure::lookups()).collect()
 }
 
-fn said(name: &'static str, doc: &'static str) -> Attribute {
+fn string_attribute(name: &'static str, doc: &'static str) -> Attribute {
     Attribute::new(name, AttributeType::String, doc)
 }
 
@@ -131,50 +137,50 @@ fn ids(name: &'static str, doc: &'static str) -> Attribute {
 }
 
 fn workspace() -> Attribute {
-    said("workspaceUrl", "URL of the workspace. Defaults to the instance's.")
+    string_attribute("workspaceUrl", "URL of the workspace. Defaults to the instance's.")
 }
 
 fn table() -> Lookup {
     let column = Object(vec![
-        said("name", "The column's name."),
-        said("type", "The type as Databricks writes it: `decimal(10,2)`."),
-        said("typeName", "The type without its numbers: `DECIMAL`."),
+        string_attribute("name", "The column's name."),
+        string_attribute("type", "The type as Databricks writes it: `decimal(10,2)`."),
+        string_attribute("typeName", "The type without its numbers: `DECIMAL`."),
         Attribute::new("precision", AttributeType::Int, "Of a decimal number."),
         Attribute::new("scale", AttributeType::Int, "Of a decimal number."),
         Attribute::new("length", AttributeType::Int, "Maximum length of a string, if limited."),
         Attribute::new("nullable", AttributeType::Bool, "The column may be null."),
-        said("comment", "The column's comment."),
+        string_attribute("comment", "The column's comment."),
     ]);
     Lookup {
         name: "databricks_table",
         doc: "An existing table or view of Unity Catalog.",
         arguments: Object(vec![
             workspace(),
-            said("metastoreId", "The metastore. If set, the lookup also finds a view of the same plan."),
-            said("catalog", "The catalog.").required(),
-            said("schema", "The schema.").required(),
-            said("name", "The name.").required(),
+            string_attribute("metastoreId", "The metastore. If set, the lookup also finds a view of the same plan."),
+            string_attribute("catalog", "The catalog.").required(),
+            string_attribute("schema", "The schema.").required(),
+            string_attribute("name", "The name.").required(),
             Attribute::new(
                 "optional",
                 AttributeType::Bool,
                 "Return no columns instead of an error if the table does not exist.",
             )
             .default_value(false),
-            said("advice", "Hint for the error of a missing table."),
+            string_attribute("advice", "Hint for the error of a missing table."),
             Attribute::new("tableOnly", AttributeType::Bool, "Fail if it is a view.").default_value(false),
         ]),
         result: Object(vec![
-            said("catalog", "The catalog."),
-            said("schema", "The schema."),
-            said("name", "The requested name."),
+            string_attribute("catalog", "The catalog."),
+            string_attribute("schema", "The schema."),
+            string_attribute("name", "The requested name."),
             Attribute::new("exists", AttributeType::Bool, "Whether the table exists."),
-            said("tableType", "`MANAGED`, `EXTERNAL`, `VIEW` …"),
+            string_attribute("tableType", "`MANAGED`, `EXTERNAL`, `VIEW` …"),
             // Not `columns`: a view that is only planned has that attribute with the configured columns, which know
             // less.
             Attribute::new("fields", AttributeType::list(AttributeType::Object(column)), "The columns, in order."),
             Attribute::new("primaryKey", AttributeType::list(AttributeType::String), "The columns of the primary key."),
-            said("comment", "The comment."),
-            said("tableId", "Its id."),
+            string_attribute("comment", "The comment."),
+            string_attribute("tableId", "Its id."),
         ]),
         objects: &["databricks_view"],
     }
@@ -182,14 +188,14 @@ fn table() -> Lookup {
 
 /// Answers lookups that need no request: a lookup with an empty name, which blueprints use for optional references, and
 /// the lookup of settings.
-pub(crate) fn unasked(lookup: &str, config: &Config, arguments: &Attributes) -> Option<Attributes> {
+pub(crate) fn answer_locally(lookup: &str, config: &Config, arguments: &Attributes) -> Option<Attributes> {
     if lookup == "databricks_azure" {
         return Some(azure::of_settings(config));
     }
     let known = lookups().into_iter().find(|it| it.name == lookup && it.arguments.get("name").is_some())?;
     let is_empty = text(arguments, "name").is_empty() && !["databricks_table", workflow::NAME].contains(&lookup);
-    let said = |name: &str| arguments.get(name).cloned().unwrap_or_default();
-    is_empty.then(|| known.result.names().map(|name| (name.to_owned(), said(name))).collect())
+    let argument = |name: &str| arguments.get(name).cloned().unwrap_or_default();
+    is_empty.then(|| known.result.names().map(|name| (name.to_owned(), argument(name))).collect())
 }
 
 /// Answers a lookup.
@@ -198,17 +204,17 @@ pub(crate) fn unasked(lookup: &str, config: &Config, arguments: &Attributes) -> 
 /// `NotFound` if the object does not exist; another error if several objects have the name.
 pub(crate) async fn answer(
     lookup: &str,
-    place: &Place<'_>,
+    context: &Context<'_>,
     arguments: &Attributes,
 ) -> Result<Attributes, ProviderError> {
     let name = text(arguments, "name");
-    if let Some(answer) = unasked(lookup, place.config, arguments) {
+    if let Some(answer) = answer_locally(lookup, context.config, arguments) {
         return Ok(answer);
     }
     match lookup {
         "databricks_sql_warehouse" => {
             let request = Request::get("/api/2.0/sql/warehouses", &[]);
-            let found = one(place, request, ("warehouses", "name", "id"), "SQL warehouse", &name).await?;
+            let found = find_by_name(context, request, ("warehouses", "name", "id"), "SQL warehouse", &name).await?;
             Ok(attributes([
                 ("name", of_json(&found, "name")),
                 ("id", of_json(&found, "id")),
@@ -217,21 +223,24 @@ pub(crate) async fn answer(
         }
         "databricks_cluster" => {
             let request = Request::get("/api/2.1/clusters/list", &[]).query("page_size", 100);
-            let found = one(place, request, ("clusters", "cluster_name", "cluster_id"), "cluster", &name).await?;
+            let found =
+                find_by_name(context, request, ("clusters", "cluster_name", "cluster_id"), "cluster", &name).await?;
             Ok(attributes([
                 ("name", of_json(&found, "cluster_name")),
                 ("id", of_json(&found, "cluster_id")),
                 ("state", of_json(&found, "state")),
             ]))
         }
-        "databricks_user" => principal(place, "/api/2.0/preview/scim/v2/Users", "userName", "user", &name).await,
-        "databricks_group" => principal(place, "/api/2.0/preview/scim/v2/Groups", "displayName", "group", &name).await,
+        "databricks_user" => principal(context, "/api/2.0/preview/scim/v2/Users", "userName", "user", &name).await,
+        "databricks_group" => {
+            principal(context, "/api/2.0/preview/scim/v2/Groups", "displayName", "group", &name).await
+        }
         "databricks_service_principal" => {
-            principal(place, "/api/2.0/preview/scim/v2/ServicePrincipals", "displayName", "service principal", &name)
+            principal(context, "/api/2.0/preview/scim/v2/ServicePrincipals", "displayName", "service principal", &name)
                 .await
         }
         "databricks_metastore" => {
-            let metastore = match place.workspace.metastore(&place.within).await {
+            let metastore = match context.workspace.metastore(&context.within).await {
                 Err(error)
                     if is_without_metastore(&error) && arguments.get("required") == Some(&Value::Bool(false)) =>
                 {
@@ -242,18 +251,18 @@ pub(crate) async fn answer(
             let workspace = id_of(metastore, "workspace_id").map_or(Value::Null, Value::from);
             Ok(attributes([("metastoreId", of_json(metastore, "metastore_id")), ("workspaceId", workspace)]))
         }
-        "databricks_ids" => ids_of(place, arguments).await,
+        "databricks_ids" => ids_of(context, arguments).await,
         "databricks_workspace" => {
-            let me = place.workspace.me(&place.within).await?;
-            Ok(attributes([("url", place.workspace.url.as_str().into()), ("userName", me.into())]))
+            let me = context.workspace.me(&context.within).await?;
+            Ok(attributes([("url", context.workspace.url.as_str().into()), ("userName", me.into())]))
         }
-        "databricks_job_id" => id(job::named(place, &name).await?, "job_id", "jobId", "job", &name),
+        "databricks_job_id" => id(job::named(context, &name).await?, "job_id", "jobId", "job", &name),
         "databricks_pipeline_id" => {
-            id(pipeline::named(place, &name).await?, "pipeline_id", "pipelineId", "pipeline", &name)
+            id(pipeline::named(context, &name).await?, "pipeline_id", "pipelineId", "pipeline", &name)
         }
-        "databricks_table" => table_of(place, arguments).await,
-        workflow::NAME => workflow::answer(place, arguments).await,
-        other => match azure::answer(other, place, arguments).await {
+        "databricks_table" => table_of(context, arguments).await,
+        workflow::NAME => workflow::answer(context, arguments).await,
+        other => match azure::answer(other, context, arguments).await {
             Some(answer) => answer,
             None => Err(ProviderError::bug(format!("unknown lookup `{other}`"))),
         },
@@ -261,7 +270,7 @@ pub(crate) async fn answer(
 }
 
 /// Returns the ids of the named objects of each kind.
-async fn ids_of(place: &Place<'_>, arguments: &Attributes) -> Result<Attributes, ProviderError> {
+async fn ids_of(context: &Context<'_>, arguments: &Attributes) -> Result<Attributes, ProviderError> {
     let kinds = [
         ("pipelines", "pipelineIds", "databricks_pipeline_id", "pipelineId"),
         ("jobs", "jobIds", "databricks_job_id", "jobId"),
@@ -269,43 +278,43 @@ async fn ids_of(place: &Place<'_>, arguments: &Attributes) -> Result<Attributes,
         ("clusters", "clusterIds", "databricks_cluster", "id"),
     ];
     let mut all = Attributes::default();
-    for (kind, answered, lookup, field) in kinds {
+    for (kind, result_name, lookup, field) in kinds {
         let mut ids = Attributes::default();
         for name in texts(arguments, kind) {
-            let found = Box::pin(answer(lookup, place, &attributes([("name", name.as_str().into())]))).await?;
+            let found = Box::pin(answer(lookup, context, &attributes([("name", name.as_str().into())]))).await?;
             match found.get(field).filter(|id| !id.is_null()) {
                 Some(id) => drop(ids.insert(name, id.clone())),
                 None => {
-                    let error = none(kind.trim_end_matches('s'), &name, &[]);
+                    let error = not_found(kind.trim_end_matches('s'), &name, &[]);
                     return Err(error
                         .solution("if another component creates it, deploy that component first, or both in one run"));
                 }
             }
         }
-        all.insert(answered.to_owned(), ids.into());
+        all.insert(result_name.to_owned(), ids.into());
     }
     Ok(all)
 }
 
 /// Returns the id of the only object with a name; null if it does not exist.
-fn id(found: Vec<Json>, field: &str, attribute: &str, what: &str, name: &str) -> Result<Attributes, ProviderError> {
+fn id(found: Vec<Json>, field: &str, attribute: &str, noun: &str, name: &str) -> Result<Attributes, ProviderError> {
     let ids: Vec<String> = found.iter().filter_map(|it| id_of(it, field)).collect();
     match ids.as_slice() {
         [] => Ok(attributes([("name", name.into()), (attribute, Value::Null)])),
         [id] => Ok(attributes([("name", name.into()), (attribute, id.as_str().into())])),
-        several => Err(several_of(what, name, several)),
+        several => Err(ambiguous(noun, name, several)),
     }
 }
 
-fn several_of(what: &str, name: &str, ids: &[String]) -> ProviderError {
-    let message = format!("there are {} {what}s `{name}`: {}", ids.len(), listed(ids));
+fn ambiguous(noun: &str, name: &str, ids: &[String]) -> ProviderError {
+    let message = format!("there are {} {noun}s `{name}`: {}", ids.len(), listed(ids));
     ProviderError::invalid(Some(Path::attribute("name")), message).solution("rename or remove all but one")
 }
 
-fn none(what: &str, name: &str, known: &[String]) -> ProviderError {
+fn not_found(noun: &str, name: &str, known: &[String]) -> ProviderError {
     let error = ProviderError::new(
         ErrorKind::NotFound,
-        format!("{what} `{name}` not found, or the instance's principal may not see it"),
+        format!("{noun} `{name}` not found, or the instance's principal may not see it"),
     );
     match terrace_provider::names::closest(name, known.iter().map(String::as_str)) {
         Some(close) => error.solution(format!("did you mean `{close}`?")),
@@ -315,17 +324,17 @@ fn none(what: &str, name: &str, known: &[String]) -> ProviderError {
 }
 
 /// Returns the only item with a name, ignoring case. If several differ only by case, an exact match wins.
-async fn one(
-    place: &Place<'_>,
+async fn find_by_name(
+    context: &Context<'_>,
     request: Request,
     (list, field, id): (&str, &str, &str),
-    what: &str,
+    noun: &str,
     name: &str,
 ) -> Result<Json, ProviderError> {
     let next = |page: &Json| Next::token(page, "next_page_token", "page_token");
-    let all = place.workspace.api.items(request, &place.within, list, next).await;
-    let purpose = Purpose::look(format!("find the {what} `{name}`"));
-    let all = all.map_err(|failure| place.workspace.api.error(&failure, &purpose))?;
+    let all = context.workspace.api.items(request, &context.within, list, next).await;
+    let purpose = Purpose::read(format!("find the {noun} `{name}`"));
+    let all = all.map_err(|failure| context.workspace.api.error(&failure, &purpose))?;
     let mut found: Vec<&Json> = all.iter().filter(|it| text_of(it, field).eq_ignore_ascii_case(name)).collect();
     if found.len() > 1 && found.iter().filter(|it| text_of(it, field) == name).count() == 1 {
         found.retain(|it| text_of(it, field) == name);
@@ -334,52 +343,52 @@ async fn one(
         [one] => Ok((*one).clone()),
         [] => {
             let known: Vec<String> = all.iter().map(|it| text_of(it, field).to_owned()).collect();
-            Err(none(what, name, &known))
+            Err(not_found(noun, name, &known))
         }
         several => {
             let ids: Vec<String> = several.iter().filter_map(|it| id_of(it, id)).collect();
-            Err(several_of(what, name, &ids))
+            Err(ambiguous(noun, name, &ids))
         }
     }
 }
 
 /// Looks up a user, group or service principal of a workspace.
 async fn principal(
-    place: &Place<'_>,
+    context: &Context<'_>,
     path: &'static str,
     field: &str,
-    what: &str,
+    noun: &str,
     name: &str,
 ) -> Result<Attributes, ProviderError> {
-    let found = by_scim(place, Request::get(path, &[]), field, what, name).await?;
+    let found = find_by_scim(context, Request::get(path, &[]), field, noun, name).await?;
     let mut answer = attributes([("name", of_json(&found, field)), ("id", of_json(&found, "id"))]);
-    if what == "service principal" {
+    if noun == "service principal" {
         answer.insert("applicationId".to_owned(), of_json(&found, "applicationId"));
     }
     Ok(answer)
 }
 
 /// Returns the only user, group or service principal with a name, through SCIM.
-async fn by_scim(
-    place: &Place<'_>,
+async fn find_by_scim(
+    context: &Context<'_>,
     request: Request,
     field: &str,
-    what: &str,
+    noun: &str,
     name: &str,
 ) -> Result<Json, ProviderError> {
     let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
     let request = request.query("filter", format!("{field} eq \"{quoted}\"")).query("count", 100);
-    let answer = place.send(&request, &Purpose::look(format!("find the {what} `{name}`"))).await?;
+    let answer = context.send(&request, &Purpose::read(format!("find the {noun} `{name}`"))).await?;
     let found = answer.get("Resources").and_then(Json::as_array).cloned().unwrap_or_default();
     let found: Vec<Json> = found.into_iter().filter(|it| text_of(it, field).eq_ignore_ascii_case(name)).collect();
     match found.as_slice() {
         [one] => Ok(one.clone()),
-        [] => Err(none(what, name, &[]).solution(format!(
-            "use the name of the {what} in Databricks, map it in `identities.table`, or ask an administrator to add it"
+        [] => Err(not_found(noun, name, &[]).solution(format!(
+            "use the name of the {noun} in Databricks, map it in `identities.table`, or ask an administrator to add it"
         ))),
         several => {
             let ids: Vec<String> = several.iter().filter_map(|it| id_of(it, "id")).collect();
-            Err(several_of(what, name, &ids))
+            Err(ambiguous(noun, name, &ids))
         }
     }
 }
@@ -413,7 +422,7 @@ fn length_of(ty: &str) -> Option<i64> {
 }
 
 /// The error for a missing table. Lists the tables of the schema if they are visible.
-async fn no_table(place: &Place<'_>, full_name: &str, advice: Option<String>) -> ProviderError {
+async fn missing_table(context: &Context<'_>, full_name: &str, advice: Option<String>) -> ProviderError {
     let message = format!("table `{full_name}` not found, or the instance's principal may not see it");
     let (schema, name) = full_name.rsplit_once('.').unwrap_or_default();
     let (catalog, schema_name) = schema.split_once('.').unwrap_or_default();
@@ -422,10 +431,10 @@ async fn no_table(place: &Place<'_>, full_name: &str, advice: Option<String>) ->
         .query("schema_name", schema_name)
         .query("omit_columns", true);
     let next = |page: &Json| Next::token(page, "next_page_token", "page_token");
-    let there = place.workspace.api.items(request, &place.within, "tables", next).await;
+    let tables = context.workspace.api.items(request, &context.within, "tables", next).await;
     let names: Option<Vec<String>> =
-        there.ok().map(|all| all.iter().map(|it| text_of(it, "name").to_owned()).collect());
-    let has = match names {
+        tables.ok().map(|all| all.iter().map(|it| text_of(it, "name").to_owned()).collect());
+    let hint = match names {
         Some(names) if names.is_empty() => format!("the schema `{schema}` is empty"),
         Some(names) => match terrace_provider::names::closest(name, names.iter().map(String::as_str)) {
             Some(close) => format!("did you mean `{close}`? The schema `{schema}` has {}", listed(&names)),
@@ -435,17 +444,17 @@ async fn no_table(place: &Place<'_>, full_name: &str, advice: Option<String>) ->
     };
     let error = ProviderError::new(ErrorKind::NotFound, message);
     match advice {
-        Some(advice) => error.solution(format!("{advice}; {has}")),
-        None => error.solution(has),
+        Some(advice) => error.solution(format!("{advice}; {hint}")),
+        None => error.solution(hint),
     }
 }
 
-async fn table_of(place: &Place<'_>, arguments: &Attributes) -> Result<Attributes, ProviderError> {
+async fn table_of(context: &Context<'_>, arguments: &Attributes) -> Result<Attributes, ProviderError> {
     let full_name = ["catalog", "schema", "name"].map(|part| text(arguments, part)).join(".").to_lowercase();
     let is_optional = arguments.get("optional").and_then(Value::as_bool).unwrap_or(false);
-    let found = view::table(place, &full_name).await?;
+    let found = view::table(context, &full_name).await?;
     if found.is_none() && !is_optional {
-        return Err(no_table(place, &full_name, optional_text(arguments, "advice")).await);
+        return Err(missing_table(context, &full_name, optional_text(arguments, "advice")).await);
     }
     let exists = found.is_some();
     let table = found.unwrap_or_default();

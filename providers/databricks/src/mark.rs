@@ -2,7 +2,7 @@
 //! if an answer or the row is lost.
 
 use crate::fingerprint::hex;
-use crate::private::Kept;
+use crate::private::PrivateData;
 use ring::digest::{SHA256, digest};
 use serde_json::{Value as Json, json};
 use terrace_provider::Private;
@@ -18,8 +18,8 @@ pub(crate) fn of(address: &str) -> String {
 }
 
 /// Returns true if an object carries the mark of a resource with another address.
-pub(crate) fn is_of_another(address: &str, private: &Private) -> bool {
-    Kept::of(private).mark.is_some_and(|mark| mark != of(address))
+pub(crate) fn is_marked_by_another(address: &str, private: &Private) -> bool {
+    PrivateData::of(private).mark.is_some_and(|mark| mark != of(address))
 }
 
 /// The mark on settings or a specification, if any.
@@ -42,7 +42,7 @@ pub(crate) fn put(settings: &mut Json, mark: &str) {
 }
 
 /// Removes the mark, and the map of tags if it is empty then.
-pub(crate) fn take_off(settings: &mut Json) {
+pub(crate) fn remove(settings: &mut Json) {
     let Some(settings) = settings.as_object_mut() else { return };
     let Some(tags) = settings.get_mut("tags").and_then(Json::as_object_mut) else { return };
     tags.shift_remove(TAG);

@@ -17,7 +17,7 @@ pub(crate) mod view;
 use crate::attributes::{optional_text, text};
 use crate::config::Config;
 use crate::principal;
-use crate::private::Kept;
+use crate::private::PrivateData;
 use crate::workspaces::{Interface, Workspace, Workspaces};
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -29,10 +29,10 @@ use terrace_provider::{
 };
 
 /// Placeholder for the instance's principal in texts, until its name is known.
-pub(crate) const SOMEBODY: &str = "<principal of the instance>";
+pub(crate) const PRINCIPAL_PLACEHOLDER: &str = "<principal of the instance>";
 
 /// The context of a call: workspace, settings, deadline and address.
-pub(crate) struct Place<'a> {
+pub(crate) struct Context<'a> {
     pub(crate) workspace: &'a Workspace,
     pub(crate) config: &'a Config,
     pub(crate) within: Within,
@@ -40,24 +40,24 @@ pub(crate) struct Place<'a> {
     pub(crate) address: &'a str,
 }
 
-impl Place<'_> {
+impl Context<'_> {
     /// Sends a request, and returns the answer.
     pub(crate) async fn send(&self, request: &Request, purpose: &Purpose) -> Result<Json, ProviderError> {
         match self.workspace.send(request, &self.within, purpose).await {
-            Err(error) => Err(self.naming(error).await),
+            Err(error) => Err(self.with_principal_name(error).await),
             answer => answer,
         }
     }
 
     /// Inserts the principal's name into the hints of a permission error, so that its commands can be run unchanged.
-    pub(crate) async fn naming(&self, mut error: ProviderError) -> ProviderError {
-        let has_placeholder = error.solutions.iter().any(|it| it.contains(SOMEBODY));
+    pub(crate) async fn with_principal_name(&self, mut error: ProviderError) -> ProviderError {
+        let has_placeholder = error.solutions.iter().any(|it| it.contains(PRINCIPAL_PLACEHOLDER));
         if error.kind == ErrorKind::PermissionDenied
             && has_placeholder
             && let Ok(me) = self.workspace.me(&self.within).await
         {
             for solution in &mut error.solutions {
-                *solution = solution.replace(SOMEBODY, me);
+                *solution = solution.replace(PRINCIPAL_PLACEHOLDER, me);
             }
         }
         error
@@ -73,8 +73,8 @@ impl Place<'_> {
     }
 
     /// Requests an object that may be missing.
-    pub(crate) async fn ask(&self, request: &Request, doing: &str) -> Result<Option<Json>, ProviderError> {
-        match self.send(request, &Purpose::look(doing)).await {
+    pub(crate) async fn read_optional(&self, request: &Request, action: &str) -> Result<Option<Json>, ProviderError> {
+        match self.send(request, &Purpose::read(action)).await {
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
             answer => answer.map(Some),
         }
@@ -91,14 +91,14 @@ impl Place<'_> {
 
 /// An observed object.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Seen {
+pub(crate) struct Observation {
     /// All attributes except the id.
     pub(crate) attributes: Attributes,
-    pub(crate) kept: Kept,
+    pub(crate) private: PrivateData,
     /// The creator, if known.
-    pub(crate) made_by: Option<String>,
+    pub(crate) created_by: Option<String>,
     /// Creation time, if known.
-    pub(crate) made_at: Option<Timestamp>,
+    pub(crate) created_at: Option<Timestamp>,
     /// The privileges or the permission level of the principal.
     pub(crate) held: Vec<String>,
     /// The mark of the resource that created it.
@@ -130,104 +130,114 @@ pub(crate) trait Object: Send + Sync {
     /// Reads the object. `like` selects the managed attributes of types that manage only configured ones.
     async fn read(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         named: &Attributes,
         like: &Attributes,
-        kept: &Kept,
-    ) -> Result<Option<Seen>, ProviderError>;
+        private: &PrivateData,
+    ) -> Result<Option<Observation>, ProviderError>;
 
     /// Finds objects that attributes may mean, for types whose objects get their identity from the server.
-    async fn search(&self, _place: &Place<'_>, _planned: &Attributes) -> Result<Vec<Candidate>, ProviderError> {
+    async fn search(&self, _context: &Context<'_>, _planned: &Attributes) -> Result<Vec<Candidate>, ProviderError> {
         Ok(Vec::new())
     }
 
     /// Returns true if [`Object::create`] checks for an existing object itself, and adopts it.
-    fn takes_what_is_there(&self, _planned: &Attributes) -> bool {
+    fn adopts_existing(&self, _planned: &Attributes) -> bool {
         false
     }
 
     /// Returns true if only the prior content reveals the effect of a lost call: the object has no creator or time.
-    fn is_told_by_what_was_there(&self) -> bool {
+    fn needs_prior_content(&self) -> bool {
         false
     }
 
     /// The privileges or level that the planned grantee holds now.
-    async fn held(&self, place: &Place<'_>, planned: &Attributes) -> Result<Vec<String>, ProviderError> {
-        let seen = self.read(place, planned, planned, &Kept::default()).await?;
-        Ok(seen.map(|seen| seen.held).unwrap_or_default())
+    async fn held(&self, context: &Context<'_>, planned: &Attributes) -> Result<Vec<String>, ProviderError> {
+        let observed = self.read(context, planned, planned, &PrivateData::default()).await?;
+        Ok(observed.map(|observed| observed.held).unwrap_or_default())
     }
 
     /// For types that adopt existing objects: returns true if the observed object surely existed before.
-    fn was_there_before(&self, _seen: &Seen, _planned: &Attributes) -> bool {
+    fn existed_before(&self, _observed: &Observation, _planned: &Attributes) -> bool {
         true
     }
 
     /// Waits until no operation runs on the object, for types whose creation takes long.
-    async fn settle(&self, _place: &Place<'_>, _named: &Attributes) -> Result<(), ProviderError> {
+    async fn settle(&self, _context: &Context<'_>, _named: &Attributes) -> Result<(), ProviderError> {
         Ok(())
     }
 
     /// Creates the object. Returns the identifying attributes that the server chose.
-    async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError>;
+    async fn create(
+        &self,
+        context: &Context<'_>,
+        planned: &Attributes,
+    ) -> Result<(Attributes, PrivateData), ProviderError>;
 
     /// Updates the object.
     async fn update(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         prior: &Recorded,
-        present: &Seen,
+        present: &Observation,
         planned: &Attributes,
-    ) -> Result<Kept, ProviderError>;
+    ) -> Result<PrivateData, ProviderError>;
 
     /// Deletes the object. A missing object is a success.
     async fn delete(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         prior: &Attributes,
-        kept: &Kept,
+        private: &PrivateData,
         removes_data: bool,
     ) -> Result<(), ProviderError>;
 
     /// Returns true if an object that is present after a deletion is the deleted one, and not another owner's.
-    fn was_to_go(&self, _prior: &Attributes, _seen: &Seen) -> bool {
+    fn is_deleted_object(&self, _prior: &Attributes, _observed: &Observation) -> bool {
         true
     }
 
     /// Counts the data of the object.
-    async fn count(&self, _place: &Place<'_>, _named: &Attributes) -> Result<DataAmount, ProviderError> {
+    async fn count(&self, _context: &Context<'_>, _named: &Attributes) -> Result<DataAmount, ProviderError> {
         Ok(DataAmount::Empty)
     }
 
     /// Returns true if an existing object comes from an attempt in the given time range.
-    async fn is_ours(
+    async fn is_from_attempt(
         &self,
-        place: &Place<'_>,
-        seen: &Seen,
+        context: &Context<'_>,
+        observed: &Observation,
         _planned: &Attributes,
-        made: &RangeInclusive<Timestamp>,
+        window: &RangeInclusive<Timestamp>,
     ) -> Result<bool, ProviderError> {
-        let is_own = match &seen.made_by {
-            Some(by) if !by.is_empty() => by == place.workspace.me(&place.within).await?,
+        let is_own = match &observed.created_by {
+            Some(by) if !by.is_empty() => by == context.workspace.me(&context.within).await?,
             _ => false,
         };
-        Ok(is_own && seen.made_at.is_some_and(|at| made.contains(&at)))
+        Ok(is_own && observed.created_at.is_some_and(|at| window.contains(&at)))
     }
 }
 
 /// Returns true if another object now has the recorded object's name. If that cannot be determined, returns false.
-pub(crate) async fn is_made_anew(object: &dyn Object, place: &Place<'_>, named: &Attributes, kept: &Kept) -> bool {
-    let Some(made) = &kept.made else { return false };
-    let now = object.read(place, named, &Attributes::default(), &Kept::default()).await;
-    let now = now.ok().flatten().and_then(|seen| seen.kept.made);
-    now.is_some_and(|now| now != *made)
+pub(crate) async fn is_recreated(
+    object: &dyn Object,
+    context: &Context<'_>,
+    named: &Attributes,
+    private: &PrivateData,
+) -> bool {
+    let Some(incarnation) = &private.incarnation else { return false };
+    let current = object.read(context, named, &Attributes::default(), &PrivateData::default()).await;
+    let current = current.ok().flatten().and_then(|observed| observed.private.incarnation);
+    current.is_some_and(|current| current != *incarnation)
 }
 
 /// Plans an update if the recorded object was recreated outside terrace, so that the user sees it. `attribute` differs
 /// between the old and the new object.
-pub(crate) fn notice_another(change: &ProposedChange<'_>, planned: &mut PlannedChange, attribute: &str) {
+pub(crate) fn plan_recreated(change: &ProposedChange<'_>, planned: &mut PlannedChange, attribute: &str) {
     let Some(prior) = change.prior else { return };
-    let kept = Kept::of(&prior.private).made;
-    if kept.is_some() && planned.replace_paths.is_empty() && kept != optional_text(&prior.attributes, attribute) {
+    let recorded = PrivateData::of(&prior.private).incarnation;
+    if recorded.is_some() && planned.replace_paths.is_empty() && recorded != optional_text(&prior.attributes, attribute)
+    {
         planned.planned.insert(attribute.to_owned(), Value::Unknown);
     }
 }
@@ -262,10 +272,10 @@ pub(crate) fn id_parts(ty: &ResourceType, identity: &Attributes) -> Vec<String> 
         let value = text(identity, name);
         match *name {
             "workspaceUrl" => Workspaces::url(&value).map_or(value, |base| base.shown().to_owned()),
-            "path" => directory::normalised(&value),
+            "path" => directory::normalized_path(&value),
             "principal" => match optional_text(identity, "principalKind") {
-                Some(kind) => principal::told_apart_as(&kind, &value),
-                None => principal::told_apart(&value),
+                Some(kind) => principal::normalized_as(&kind, &value),
+                None => principal::normalized(&value),
             },
             "metastoreId" | "privilege" => value,
             _ if is_in_catalog || is_of_azure => value.to_lowercase(),

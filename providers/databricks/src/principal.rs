@@ -3,22 +3,22 @@
 //! Group names are case-sensitive.
 
 /// The normal form of a principal's name; the kind is derived from the name.
-pub(crate) fn told_apart(name: &str) -> String {
-    if knows_no_case(name) { name.to_lowercase() } else { name.to_owned() }
+pub(crate) fn normalized(name: &str) -> String {
+    if is_case_insensitive(name) { name.to_lowercase() } else { name.to_owned() }
 }
 
 /// The normal form for a known kind: `user`, `group` or `servicePrincipal`.
-pub(crate) fn told_apart_as(kind: &str, name: &str) -> String {
+pub(crate) fn normalized_as(kind: &str, name: &str) -> String {
     if kind == "group" { name.to_owned() } else { name.to_lowercase() }
 }
 
 /// Returns true if both names mean the same principal.
 pub(crate) fn is_same(one: &str, other: &str) -> bool {
-    told_apart(one) == told_apart(other)
+    normalized(one) == normalized(other)
 }
 
 /// Returns true for a user name or application id, whose case is irrelevant.
-pub(crate) fn knows_no_case(name: &str) -> bool {
+pub(crate) fn is_case_insensitive(name: &str) -> bool {
     name.contains('@') || is_application(name)
 }
 
@@ -38,7 +38,7 @@ mod tests {
         assert!(is_same("AAAAAAAA-2222-4333-8444-555555555555", "aaaaaaaa-2222-4333-8444-555555555555"));
         assert!(!is_same("Dev", "dev"));
         assert!(!is_same("AAAAAAAA-team", "aaaaaaaa-team"));
-        assert_eq!(told_apart_as("user", "Jane"), "jane");
-        assert_eq!(told_apart_as("group", "Jane@x"), "Jane@x");
+        assert_eq!(normalized_as("user", "Jane"), "jane");
+        assert_eq!(normalized_as("group", "Jane@x"), "Jane@x");
     }
 }

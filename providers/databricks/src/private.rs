@@ -8,14 +8,14 @@ use terrace_provider::Private;
 /// Private data of a row, stored as JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Kept {
+pub(crate) struct PrivateData {
     /// Privileges or the level from before terrace: terrace must not revoke them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) preexisting: Vec<String>,
     /// Set in the intent of an unmarked object: its call has read the prior content, and may have created the object.
     /// Without it, a lost call's object would look like a preexisting one.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) is_looked_for: bool,
+    #[serde(rename = "isLookedFor", skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_journalled: bool,
     /// For a repository at a tag: the tag's commit. The API does not report the tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tagged: Option<String>,
@@ -24,8 +24,8 @@ pub(crate) struct Kept {
     pub(crate) applied: Option<String>,
     /// For a view, schema or catalog: the id or creation time of the recorded object. A recreated object has
     /// another value.
-    #[serde(skip_serializing_if = "Option::is_none", alias = "tableId")]
-    pub(crate) made: Option<String>,
+    #[serde(rename = "made", skip_serializing_if = "Option::is_none", alias = "tableId")]
+    pub(crate) incarnation: Option<String>,
     /// For an unmanaged job, pipeline or view: its mark.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mark: Option<String>,
@@ -40,7 +40,7 @@ pub(crate) struct Kept {
     pub(crate) secret_paths: Vec<Vec<String>>,
 }
 
-impl Kept {
+impl PrivateData {
     pub(crate) fn of(private: &Private) -> Self {
         serde_json::from_slice(&private.0).unwrap_or_default()
     }

@@ -3,7 +3,7 @@
 pub(crate) mod azure;
 
 use crate::attributes::{id_of, text_of};
-use crate::object::Place;
+use crate::object::Context;
 use crate::principal::is_same;
 use serde_json::{Value as Json, json};
 use terrace_provider::http::{Next, Purpose, Request};
@@ -44,12 +44,12 @@ impl Me {
     /// The command that grants the entitlement:
     /// <https://docs.databricks.com/aws/en/dev-tools/cli/reference/users-commands>.
     fn entitle_command(&self) -> String {
-        let what = if self.is_user { "users" } else { "service-principals" };
+        let command = if self.is_user { "users" } else { "service-principals" };
         let body = json!({
             "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
             "Operations": [{"op": "add", "path": "entitlements", "value": [{"value": CLUSTERS}]}],
         });
-        format!("databricks {what} patch {} --json '{body}'", self.id)
+        format!("databricks {command} patch {} --json '{body}'", self.id)
     }
 }
 
@@ -59,19 +59,19 @@ fn texts(json: &Json, list: &str, field: &str) -> Vec<String> {
 }
 
 /// Reads an object; `None` if it does not exist or may not be read.
-async fn look(place: &Place<'_>, request: &Request, doing: &str) -> Result<Option<Json>, ProviderError> {
-    match place.send(request, &Purpose::look(doing)).await {
+async fn read_optional(context: &Context<'_>, request: &Request, action: &str) -> Result<Option<Json>, ProviderError> {
+    match context.send(request, &Purpose::read(action)).await {
         Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::PermissionDenied) => Ok(None),
         answer => answer.map(Some),
     }
 }
 
-async fn me(place: &Place<'_>) -> Result<Me, ProviderError> {
+async fn me(context: &Context<'_>) -> Result<Me, ProviderError> {
     let request = Request::get("/api/2.0/preview/scim/v2/Me", &[]);
-    let answer = place.send(&request, &Purpose::look("read the signed-in principal")).await?;
+    let answer = context.send(&request, &Purpose::read("read the signed-in principal")).await?;
     let groups = answer.get("groups").and_then(Json::as_array).into_iter().flatten();
     let groups = groups.map(|it| (text_of(it, "display").to_owned(), text_of(it, "value").to_owned())).collect();
-    let name = place.workspace.me(&place.within).await?.to_owned();
+    let name = context.workspace.me(&context.within).await?.to_owned();
     Ok(Me {
         id: id_of(&answer, "id").unwrap_or_else(|| name.clone()),
         // A user name is an address, a service principal's name is its application id.
@@ -83,7 +83,7 @@ async fn me(place: &Place<'_>) -> Result<Me, ProviderError> {
 }
 
 /// Returns true if the principal may create clusters; `None` if that cannot be determined.
-async fn may_create_clusters(place: &Place<'_>, me: &Me) -> Result<Option<bool>, ProviderError> {
+async fn may_create_clusters(context: &Context<'_>, me: &Me) -> Result<Option<bool>, ProviderError> {
     let entitles = |json: &Json| texts(json, "entitlements", "value").iter().any(|it| it == CLUSTERS);
     if me.is_in(ADMINISTRATORS) || me.entitlements.iter().any(|it| it == CLUSTERS) {
         return Ok(Some(true));
@@ -91,7 +91,7 @@ async fn may_create_clusters(place: &Place<'_>, me: &Me) -> Result<Option<bool>,
     let mut is_certain = true;
     let filter = format!("displayName eq \"{}\"", ALL_USERS[0]);
     let request = Request::get("/api/2.0/preview/scim/v2/Groups", &[]).query("filter", filter);
-    match look(place, &request, "read the group of all users").await? {
+    match read_optional(context, &request, "read the group of all users").await? {
         Some(found) if found.get("Resources").and_then(Json::as_array).is_some_and(|it| it.iter().any(entitles)) => {
             return Ok(Some(true));
         }
@@ -99,7 +99,7 @@ async fn may_create_clusters(place: &Place<'_>, me: &Me) -> Result<Option<bool>,
     }
     for (name, id) in &me.groups {
         let request = Request::get("/api/2.0/preview/scim/v2/Groups/{id}", &[id]);
-        match look(place, &request, &format!("read the group `{name}`")).await? {
+        match read_optional(context, &request, &format!("read the group `{name}`")).await? {
             Some(group) if entitles(&group) => return Ok(Some(true)),
             found => is_certain &= found.is_some(),
         }
@@ -114,9 +114,9 @@ pub(crate) fn is_without_metastore(error: &ProviderError) -> bool {
 }
 
 /// Returns true if the principal may create catalogs; `None` if that cannot be determined.
-async fn may_create_catalogs(place: &Place<'_>, me: &Me) -> Result<Option<bool>, ProviderError> {
+async fn may_create_catalogs(context: &Context<'_>, me: &Me) -> Result<Option<bool>, ProviderError> {
     let request = Request::get("/api/2.1/unity-catalog/metastore_summary", &[]);
-    let summary = match place.send(&request, &Purpose::look("read the metastore")).await {
+    let summary = match context.send(&request, &Purpose::read("read the metastore")).await {
         // Without a metastore, catalogs cannot be created.
         Err(error) if is_without_metastore(&error) => return Ok(Some(true)),
         Err(error) if error.kind == ErrorKind::PermissionDenied => return Ok(None),
@@ -128,11 +128,11 @@ async fn may_create_catalogs(place: &Place<'_>, me: &Me) -> Result<Option<bool>,
     let id = text_of(&summary, "metastore_id");
     let request = Request::get("/api/2.1/unity-catalog/permissions/metastore/{id}", &[id]);
     let next = |page: &Json| Next::token(page, "next_page_token", "page_token");
-    let rows = place.workspace.api.items(request, &place.within, "privilege_assignments", next).await;
+    let rows = context.workspace.api.items(request, &context.within, "privilege_assignments", next).await;
     let rows = match rows {
         Err(failure) if matches!(failure.status(), Some(403 | 404)) => return Ok(None),
         rows => rows.map_err(|failure| {
-            place.workspace.api.error(&failure, &Purpose::look("read the grants on the metastore"))
+            context.workspace.api.error(&failure, &Purpose::read("read the grants on the metastore"))
         })?,
     };
     let gives = |row: &Json| {
@@ -148,9 +148,9 @@ async fn may_create_catalogs(place: &Place<'_>, me: &Me) -> Result<Option<bool>,
 ///
 /// # Errors
 /// If the workspace does not answer.
-pub(crate) async fn missing(place: &Place<'_>) -> Result<Option<Vec<MissingRight>>, ProviderError> {
-    let me = me(place).await?;
-    let (clusters, catalogs) = (may_create_clusters(place, &me).await?, may_create_catalogs(place, &me).await?);
+pub(crate) async fn missing(context: &Context<'_>) -> Result<Option<Vec<MissingRight>>, ProviderError> {
+    let me = me(context).await?;
+    let (clusters, catalogs) = (may_create_clusters(context, &me).await?, may_create_catalogs(context, &me).await?);
     let mut missing = Vec::new();
     if clusters == Some(false) {
         let operation = "create jobs and pipelines with their own clusters".to_owned();

@@ -1,17 +1,17 @@
 //! The session: dispatches calls to the resource types.
 
-mod looks;
 mod planning;
+mod prior_content;
 
 use crate::attributes::{optional_text, text_of};
 use crate::config::{Config, Variables};
 use crate::dry_run;
-use crate::foreign;
+use crate::external_grants;
 use crate::lookup;
-use crate::object::{self, Object, Place, Seen, credential};
-use crate::private::Kept;
+use crate::object::{self, Context, Object, Observation, credential};
+use crate::private::PrivateData;
 use crate::rights;
-use crate::workspaces::{Interface, ToAsk, Workspace, Workspaces};
+use crate::workspaces::{CheckTarget, Interface, Workspace, Workspaces};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use planning::respelled;
@@ -27,11 +27,11 @@ use terrace_provider::{
 use tokio::time::{Instant, sleep};
 
 /// Maximum difference of clocks: an object may seem older than the call that created it.
-const SLACK: SignedDuration = SignedDuration::from_secs(300);
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(300);
 /// The attribute that names the workspace to send requests to.
-const WAY: &str = "workspaceUrl";
+const WORKSPACE_URL: &str = "workspaceUrl";
 /// How long a change may stay invisible.
-const PATIENCE: Duration = Duration::from_secs(20);
+const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An open instance.
 pub(crate) struct DatabricksSession {
@@ -44,18 +44,18 @@ impl DatabricksSession {
         Ok(Self { workspaces })
     }
 
-    fn place<'a>(&'a self, workspace: &'a Workspace, address: &'a str, within: Within) -> Place<'a> {
-        Place { workspace, config: self.workspaces.config(), within, address }
+    fn context<'a>(&'a self, workspace: &'a Workspace, address: &'a str, within: Within) -> Context<'a> {
+        Context { workspace, config: self.workspaces.config(), within, address }
     }
 
     /// The API of an object: its workspace, or the API of its type.
     fn target(&self, ty: &ResourceType, named: &Attributes) -> Result<Arc<Workspace>, ProviderError> {
         match object::azure::interface(ty.name) {
-            Some(interface) => self.workspaces.beside(interface),
+            Some(interface) => self.workspaces.other_api(interface),
             None => match self.workspace(named) {
                 // The instance may no longer use the recorded workspace: any other workspace leads to the same
                 // metastore.
-                Err(error) if is_by_any_way(ty) => self.workspaces.usual().map_err(|_| error),
+                Err(error) if is_reached_by_any_workspace(ty) => self.workspaces.default_workspace().map_err(|_| error),
                 workspace => workspace,
             },
         }
@@ -63,21 +63,21 @@ impl DatabricksSession {
 
     /// The workspace of the attributes; defaults to the instance's for objects of Unity Catalog.
     fn workspace(&self, named: &Attributes) -> Result<Arc<Workspace>, ProviderError> {
-        if named.contains_key("workspaceUrl") { self.workspaces.of(named) } else { self.workspaces.usual() }
+        if named.contains_key("workspaceUrl") { self.workspaces.of(named) } else { self.workspaces.default_workspace() }
     }
 
     /// Remembers the Azure id of an observed workspace, which later requests to the workspace send as proof of access.
-    fn learn_from(&self, ty: &ResourceType, observed: Observed) -> Observed {
+    fn remember_workspace(&self, ty: &ResourceType, observed: Observed) -> Observed {
         if ty.name == "databricks_workspace" {
-            self.workspaces.learn(&observed.attributes);
+            self.workspaces.remember_resource(&observed.attributes);
         }
         observed
     }
 }
 
 /// Returns true if objects of the type can be reached through any workspace of the metastore.
-fn is_by_any_way(ty: &ResourceType) -> bool {
-    ty.attributes.get(WAY).is_some_and(|attribute| attribute.way)
+fn is_reached_by_any_workspace(ty: &ResourceType) -> bool {
+    ty.attributes.get(WORKSPACE_URL).is_some_and(|attribute| attribute.access_path)
 }
 
 /// All attributes of an object in their written form; the identity alone has names in normal form.
@@ -93,8 +93,8 @@ fn identity_of(ty: &ResourceType, named: &Attributes) -> Attributes {
     ty.identity.iter().map(|name| (*name).to_owned()).zip(parts).collect()
 }
 
-fn observed(ty: &ResourceType, named: &Attributes, seen: &Seen, like: &Attributes) -> Observed {
-    let mut all = seen.attributes.clone();
+fn observed(ty: &ResourceType, named: &Attributes, observation: &Observation, like: &Attributes) -> Observed {
+    let mut all = observation.attributes.clone();
     for name in ty.identity {
         if let Some(value) = named.get(*name) {
             all.insert((*name).to_owned(), value.revealed());
@@ -104,50 +104,54 @@ fn observed(ty: &ResourceType, named: &Attributes, seen: &Seen, like: &Attribute
     all.insert("id".to_owned(), object_id::join(object::id_parts(ty, &all)).into());
     // A value derived from a sensitive value is sensitive too.
     let as_secret = |(name, value): (String, Value)| {
-        let is_made = matches!(name.as_str(), "id" | "fullName" | "url" | "resourceId" | "managedResourceGroup");
-        let of = if is_made { ty.identity } else { &[] };
-        let own = value.made_of(like, &[name.as_str()]);
-        (name, own.made_of(like, of))
+        let is_derived = matches!(name.as_str(), "id" | "fullName" | "url" | "resourceId" | "managedResourceGroup");
+        let of = if is_derived { ty.identity } else { &[] };
+        let own = value.derived_from(like, &[name.as_str()]);
+        (name, own.derived_from(like, of))
     };
-    Observed { identity, attributes: all.into_iter().map(as_secret).collect(), private: seen.kept.to_private() }
+    Observed {
+        identity,
+        attributes: all.into_iter().map(as_secret).collect(),
+        private: observation.private.to_private(),
+    }
 }
 
 /// Returns true if the known planned attributes equal the observed ones.
-fn agrees(planned: &Attributes, seen: &Seen) -> bool {
+fn agrees(planned: &Attributes, observation: &Observation) -> bool {
     planned.iter().filter(|(_, value)| !value.has_unknown()).all(|(name, value)| {
-        let there = seen.attributes.get(name);
-        there.is_none_or(|there| there.is_same_as(value) || (there.is_null() && value.is_null()))
+        let current = observation.attributes.get(name);
+        current.is_none_or(|current| current.is_same_as(value) || (current.is_null() && value.is_null()))
     })
 }
 
 /// Reads the object after a create or update, and waits until the change is visible.
-async fn done(
+async fn wait_until_visible(
     ty: &ResourceType,
     object: &dyn Object,
-    place: &Place<'_>,
+    context: &Context<'_>,
     named: &Attributes,
     planned: &Attributes,
-    kept: &Kept,
+    private: &PrivateData,
 ) -> Result<Observed, ProviderError> {
-    let patience = Instant::now() + PATIENCE.min(place.within.left());
+    let deadline = Instant::now() + VISIBILITY_TIMEOUT.min(context.within.left());
     let mut pause = Duration::from_millis(100);
     loop {
-        let is_over = Instant::now() + pause >= patience;
-        match object.read(place, named, planned, kept).await {
-            Ok(Some(mut seen)) if is_over || agrees(planned, &seen) => {
+        let is_timed_out = Instant::now() + pause >= deadline;
+        match object.read(context, named, planned, private).await {
+            Ok(Some(mut observation)) if is_timed_out || agrees(planned, &observation) => {
                 // Keep the planned spelling of the settings; the next read shows whether the value stays.
                 if let Some(settings) = planned.get("settings").filter(|value| !value.has_unknown()) {
-                    seen.attributes.insert("settings".to_owned(), settings.clone());
+                    observation.attributes.insert("settings".to_owned(), settings.clone());
                 }
-                return Ok(observed(ty, named, &seen, planned));
+                return Ok(observed(ty, named, &observation, planned));
             }
-            Ok(None) if is_over => {
+            Ok(None) if is_timed_out => {
                 let id = object_id::join(object::id_parts(ty, named));
                 let message = format!("`{id}` is not visible after it was created or changed");
                 return Err(ProviderError::new(ErrorKind::Ambiguous, message));
             }
             // The write succeeded: a failed read proves nothing about it.
-            Err(error) if is_over || !error.kind.is_temporary() => {
+            Err(error) if is_timed_out || !error.kind.is_temporary() => {
                 return Err(ProviderError { kind: ErrorKind::Ambiguous, ..error });
             }
             Ok(_) | Err(_) => {}
@@ -158,11 +162,12 @@ async fn done(
 }
 
 /// Waits until the deleted object is invisible. The deletion itself succeeded already.
-async fn gone(object: &dyn Object, place: &Place<'_>, named: &Attributes) {
-    let patience = Instant::now() + PATIENCE.min(place.within.left());
+async fn wait_until_invisible(object: &dyn Object, context: &Context<'_>, named: &Attributes) {
+    let deadline = Instant::now() + VISIBILITY_TIMEOUT.min(context.within.left());
     let mut pause = Duration::from_millis(100);
-    while let Ok(Some(seen)) = object.read(place, named, &Attributes::default(), &Kept::default()).await {
-        if Instant::now() + pause >= patience || !object.was_to_go(named, &seen) {
+    while let Ok(Some(observation)) = object.read(context, named, &Attributes::default(), &PrivateData::default()).await
+    {
+        if Instant::now() + pause >= deadline || !object.is_deleted_object(named, &observation) {
             return;
         }
         sleep(pause).await;
@@ -175,17 +180,18 @@ impl Session for DatabricksSession {
     async fn read(&self, ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
         let (object, named) = (object::of(ty)?, named(prior));
         let workspace = self.target(ty, &named)?;
-        let place = self.place(&workspace, &prior.address, Within::reading());
-        place.check_metastore(ty, &named).await?;
-        let seen = object.read(&place, &named, &prior.attributes, &Kept::of(&prior.private)).await?;
-        Ok(seen.map(|seen| self.learn_from(ty, observed(ty, &named, &seen, &prior.attributes))))
+        let context = self.context(&workspace, &prior.address, Within::reading());
+        context.check_metastore(ty, &named).await?;
+        let observation = object.read(&context, &named, &prior.attributes, &PrivateData::of(&prior.private)).await?;
+        Ok(observation
+            .map(|observation| self.remember_workspace(ty, observed(ty, &named, &observation, &prior.attributes))))
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
         let object = object::of(ty)?;
         let prior = change.prior.map(|prior| respelled(ty, prior, change.config));
         let mut planned = from_schema(ty, &ProposedChange { prior: prior.as_ref(), ..change.clone() });
-        self.plan_way(ty, change, &mut planned);
+        self.plan_workspace_url(ty, change, &mut planned);
         let url = planned.planned.get("workspaceUrl");
         if url.is_some_and(|url| url.as_str().is_some()) {
             // Checks the URL without a request.
@@ -194,18 +200,18 @@ impl Session for DatabricksSession {
         object.check(&planned.planned)?;
         object.plan(change, &mut planned)?;
         if ty.name == "databricks_git_credential" {
-            credential::notice_rotation(self.workspaces.config(), change, &mut planned)?;
+            credential::plan_token_rotation(self.workspaces.config(), change, &mut planned)?;
         }
         if let Some(identity) = ty.identity_of(&planned.planned) {
             let id = Value::from(object_id::join(object::id_parts(ty, &identity)));
-            planned.planned.insert("id".to_owned(), id.made_of(&planned.planned, ty.identity));
+            planned.planned.insert("id".to_owned(), id.derived_from(&planned.planned, ty.identity));
             if let (Some(("metastoreId", names)), Some(_)) = (
                 ty.identity.split_first().map(|(first, rest)| (*first, rest)),
                 ty.attributes.get("fullName").filter(|it| it.computed),
             ) {
                 let parts = object::id_parts(ty, &identity);
                 let full_name = Value::from(parts.get(1..).unwrap_or_default().join("."));
-                planned.planned.insert("fullName".to_owned(), full_name.made_of(&planned.planned, names));
+                planned.planned.insert("fullName".to_owned(), full_name.derived_from(&planned.planned, names));
             }
         }
         Ok(planned)
@@ -214,21 +220,21 @@ impl Session for DatabricksSession {
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         let (object, attributes) = (object::of(ty)?, &planned.attributes);
         let workspace = self.target(ty, attributes)?;
-        let place = self.place(&workspace, &call.address, Within::of_call(call));
-        place.check_metastore(ty, attributes).await?;
-        let takes = object.takes_what_is_there(attributes);
-        if let Some(identity) = ty.identity_of(attributes).filter(|_| !takes) {
+        let context = self.context(&workspace, &call.address, Within::of_call(call));
+        context.check_metastore(ty, attributes).await?;
+        let adopts = object.adopts_existing(attributes);
+        if let Some(identity) = ty.identity_of(attributes).filter(|_| !adopts) {
             let id = object_id::join(object::id_parts(ty, &identity));
-            if object.read(&place, attributes, &Attributes::default(), &Kept::default()).await?.is_some() {
+            if object.read(&context, attributes, &Attributes::default(), &PrivateData::default()).await?.is_some() {
                 let kind = ErrorKind::AlreadyExists { import_id: Some(id.clone()) };
                 return Err(ProviderError::new(kind, format!("a {} `{id}` exists already", ty.name)));
             }
         }
-        if object.is_told_by_what_was_there() {
-            let before = if takes { object.held(&place, attributes).await? } else { Vec::new() };
-            looks::journal(call, planned, before).await?;
+        if object.needs_prior_content() {
+            let before = if adopts { object.held(&context, attributes).await? } else { Vec::new() };
+            prior_content::journal(call, planned, before).await?;
         }
-        let made = object.create(&place, attributes).await.map_err(|error| match error.kind {
+        let created = object.create(&context, attributes).await.map_err(|error| match error.kind {
             // A required object is missing: nothing was created.
             ErrorKind::NotFound => ProviderError { kind: ErrorKind::InvalidInput { path: None }, ..error },
             // Another process created the object first.
@@ -238,13 +244,13 @@ impl Session for DatabricksSession {
             }
             _ => error,
         })?;
-        let (named, kept) = made;
+        let (named, private) = created;
         let named: Attributes = attributes.clone().into_iter().chain(named).collect();
-        done(ty, object, &place, &named, attributes, &kept).await.map(|made| {
+        wait_until_visible(ty, object, &context, &named, attributes, &private).await.map(|created| {
             if ty.name == "databricks_workspace" {
-                self.workspaces.learn_new(&made.attributes);
+                self.workspaces.remember_created(&created.attributes);
             }
-            self.learn_from(ty, made)
+            self.remember_workspace(ty, created)
         })
     }
 
@@ -264,50 +270,52 @@ impl Session for DatabricksSession {
                 .map(|(name, value)| (name.clone(), value.clone())),
         );
         let workspace = self.target(ty, &named)?;
-        let place = self.place(&workspace, &call.address, Within::of_call(call));
-        place.check_metastore(ty, &named).await?;
-        let present =
-            object.read(&place, &named, &prior.attributes, &Kept::of(&prior.private)).await?.ok_or_else(|| {
+        let context = self.context(&workspace, &call.address, Within::of_call(call));
+        context.check_metastore(ty, &named).await?;
+        let present = object
+            .read(&context, &named, &prior.attributes, &PrivateData::of(&prior.private))
+            .await?
+            .ok_or_else(|| {
                 let id = object_id::join(object::id_parts(ty, &named));
                 ProviderError::new(ErrorKind::NotFound, format!("`{id}` no longer exists"))
                     .solution("plan again to recreate it")
             })?;
-        let kept = object.update(&place, prior, &present, attributes).await?;
-        done(ty, object, &place, &named, attributes, &kept).await
+        let private = object.update(&context, prior, &present, attributes).await?;
+        wait_until_visible(ty, object, &context, &named, attributes, &private).await
     }
 
     async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let (object, named) = (object::of(ty)?, named(prior));
         let workspace = self.target(ty, &named)?;
-        let place = self.place(&workspace, &call.address, Within::of_call(call));
-        place.check_metastore(ty, &named).await?;
-        let kept = Kept::of(&prior.private);
-        if let [first, ..] = kept.preexisting.as_slice() {
+        let context = self.context(&workspace, &call.address, Within::of_call(call));
+        context.check_metastore(ty, &named).await?;
+        let private = PrivateData::of(&prior.private);
+        if let [first, ..] = private.preexisting.as_slice() {
             call.progress.message(&format!("{first} existed before terrace adopted it: it is kept"));
         }
-        if object::is_made_anew(object, &place, &named, &kept).await {
+        if object::is_recreated(object, &context, &named, &private).await {
             let id = object_id::join(object::id_parts(ty, &named));
             call.progress.message(&format!("`{id}` was recreated outside terrace: it is kept"));
             return Ok(());
         }
-        object.delete(&place, &named, &kept, call.removes_data).await?;
+        object.delete(&context, &named, &private, call.removes_data).await?;
         // A permission's delete verifies itself; a preexisting access is kept.
-        if kept.preexisting.is_empty() && ty.name != "databricks_permission" {
-            gone(object, &place, &named).await;
+        if private.preexisting.is_empty() && ty.name != "databricks_permission" {
+            wait_until_invisible(object, &context, &named).await;
         }
         Ok(())
     }
 
     async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
         let object = object::of(ty)?;
-        let kept = match &attempt.prior {
-            Some(prior) => Kept::of(&prior.private),
-            None => Kept::of(&attempt.private),
+        let private = match &attempt.prior {
+            Some(prior) => PrivateData::of(&prior.private),
+            None => PrivateData::of(&attempt.private),
         };
         let is_lost_create = attempt.lost_call.is_some() && attempt.prior.is_none();
-        if is_lost_create && object.is_told_by_what_was_there() && !kept.is_looked_for {
+        if is_lost_create && object.needs_prior_content() && !private.is_journalled {
             // The call ended before its first read, and so before its request: an existing object is not ours.
-            return Ok(Found::CameToNothing);
+            return Ok(Found::NoEffect);
         }
         let mut known = attempt.planned.clone();
         if let Some(prior) = &attempt.prior {
@@ -315,20 +323,20 @@ impl Session for DatabricksSession {
         }
         let url = known.get("workspaceUrl");
         // Objects of Unity Catalog need no workspace. A workspace that is not created yet cannot be queried.
-        let needs_none = ty.identity.contains(&"metastoreId") && url.is_none_or(Value::is_null);
-        let is_elsewhere = object::azure::interface(ty.name).is_some() || needs_none;
+        let needs_no_workspace = ty.identity.contains(&"metastoreId") && url.is_none_or(Value::is_null);
+        let is_elsewhere = object::azure::interface(ty.name).is_some() || needs_no_workspace;
         if url.is_none_or(|url| url.as_str().is_none()) && !is_elsewhere {
             return Ok(Found::Unknown);
         }
         let workspace = self.target(ty, &known)?;
         let within = Within::time(ty.timeouts.read - ty.timeouts.read / 10);
-        let place = self.place(&workspace, &attempt.address, within);
-        place.check_metastore(ty, &known).await?;
+        let context = self.context(&workspace, &attempt.address, within);
+        context.check_metastore(ty, &known).await?;
         let identity = ty.identity_of(&attempt.identity).or_else(|| ty.identity_of(&known));
         let (identity, is_marked) = match identity {
             Some(identity) => (identity, false),
             None => {
-                let mut all = object.search(&place, &known).await?;
+                let mut all = object.search(&context, &known).await?;
                 if attempt.lost_call.is_some() && all.iter().any(|it| it.is_marked) {
                     all.retain(|it| it.is_marked);
                 }
@@ -343,34 +351,41 @@ impl Session for DatabricksSession {
         let named: Attributes =
             identity.into_iter().chain(known.into_iter().filter(|(_, value)| !value.has_unknown())).collect();
         if attempt.lost_call.is_some() {
-            object.settle(&place, &named).await?;
+            object.settle(&context, &named).await?;
         }
-        let Some(seen) = object.read(&place, &named, &attempt.planned, &kept).await? else { return Ok(Found::Absent) };
-        let with_kept = |kept: Kept| observed(ty, &named, &Seen { kept, ..seen.clone() }, &attempt.planned);
-        let report = |kept: Kept| self.learn_from(ty, with_kept(kept));
+        let Some(observation) = object.read(&context, &named, &attempt.planned, &private).await? else {
+            return Ok(Found::Absent);
+        };
+        let with_private = |private: PrivateData| {
+            observed(ty, &named, &Observation { private, ..observation.clone() }, &attempt.planned)
+        };
+        let report = |private: PrivateData| self.remember_workspace(ty, with_private(private));
         Ok(match (&attempt.lost_call, &attempt.prior) {
             // The caller looks for an object to adopt: its access existed before.
             (None, _) => {
-                let (preexisting, mark) = (seen.held.clone(), seen.mark.clone());
-                Found::Strangers(report(Kept { preexisting, mark, ..seen.kept.clone() }))
+                let (preexisting, mark) = (observation.held.clone(), observation.mark.clone());
+                Found::Foreign(report(PrivateData { preexisting, mark, ..observation.private.clone() }))
             }
             // The lost call was an update or delete of our object.
-            (Some(_), Some(_)) => Found::Ours(report(seen.kept.clone())),
+            (Some(_), Some(_)) => Found::Own(report(observation.private.clone())),
             (Some(lost), None) => {
-                let kept = match is_marked {
+                let private = match is_marked {
                     // The intent has no secrets, but the paths of the secrets.
-                    true => Kept { secret_paths: kept.secret_paths, ..object::settings::kept(&attempt.planned) },
-                    false => seen.kept.clone(),
+                    true => PrivateData {
+                        secret_paths: private.secret_paths,
+                        ..object::settings::private_data(&attempt.planned)
+                    },
+                    false => observation.private.clone(),
                 };
-                let window = lost.window(Timestamp::now(), SLACK);
-                let takes = object.takes_what_is_there(&attempt.planned);
-                if is_marked || object.is_ours(&place, &seen, &attempt.planned, &window).await? {
-                    Found::Ours(report(Kept { is_looked_for: false, ..kept }))
-                } else if takes && object.was_there_before(&seen, &attempt.planned) {
+                let window = lost.window(Timestamp::now(), CLOCK_TOLERANCE);
+                let adopts = object.adopts_existing(&attempt.planned);
+                if is_marked || object.is_from_attempt(&context, &observation, &attempt.planned, &window).await? {
+                    Found::Own(report(PrivateData { is_journalled: false, ..private }))
+                } else if adopts && object.existed_before(&observation, &attempt.planned) {
                     // A repeated create adopts the object, and records that it existed before.
                     Found::Absent
                 } else {
-                    Found::Strangers(report(seen.kept.clone()))
+                    Found::Foreign(report(observation.private.clone()))
                 }
             }
         })
@@ -388,31 +403,31 @@ impl Session for DatabricksSession {
         // A dash stands for the instance's workspace or metastore.
         let is_dash = |identity: &Attributes, name: &str| optional_text(identity, name).as_deref() == Some("-");
         if is_dash(&identity, "workspaceUrl") {
-            match self.workspaces.to_ask()? {
-                ToAsk::Workspace(workspace) => {
+            match self.workspaces.check_target()? {
+                CheckTarget::Workspace(workspace) => {
                     identity.insert("workspaceUrl".to_owned(), workspace.url.as_str().into());
                 }
                 // The sign-in works, but the instance has no workspace yet.
-                ToAsk::Azure(management) => {
-                    let place = self.place(&management, "", Within::reading());
-                    return dry_run::sign_in(&place).await.map(|()| None);
+                CheckTarget::Azure(management) => {
+                    let context = self.context(&management, "", Within::reading());
+                    return dry_run::sign_in(&context).await.map(|()| None);
                 }
             }
         }
         let workspace = self.target(ty, &identity)?;
-        let place = self.place(&workspace, "", Within::reading());
+        let context = self.context(&workspace, "", Within::reading());
         if is_dash(&identity, "metastoreId") {
-            let id = text_of(workspace.metastore(&place.within).await?, "metastore_id").to_owned();
+            let id = text_of(workspace.metastore(&context.within).await?, "metastore_id").to_owned();
             identity.insert("metastoreId".to_owned(), id.into());
         }
         let mut named = identity.clone();
         named.entry("workspaceUrl".to_owned()).or_insert_with(|| workspace.url.as_str().into());
         object.check(&named)?;
-        place.check_metastore(ty, &named).await?;
-        let seen = object.read(&place, &named, &Attributes::default(), &Kept::default()).await?;
-        Ok(seen.map(|seen| {
-            let kept = Kept { preexisting: seen.held.clone(), ..seen.kept.clone() };
-            observed(ty, &identity, &Seen { kept, ..seen }, &Attributes::default())
+        context.check_metastore(ty, &named).await?;
+        let observation = object.read(&context, &named, &Attributes::default(), &PrivateData::default()).await?;
+        Ok(observation.map(|observation| {
+            let private = PrivateData { preexisting: observation.held.clone(), ..observation.private.clone() };
+            observed(ty, &identity, &Observation { private, ..observation }, &Attributes::default())
         }))
     }
 
@@ -422,26 +437,27 @@ impl Session for DatabricksSession {
         }
         Some(Box::pin(async move {
             match self.target(ty, planned) {
-                Ok(workspace) => dry_run::findings(ty, &self.place(&workspace, "", Within::reading()), planned).await,
+                Ok(workspace) => dry_run::findings(ty, &self.context(&workspace, "", Within::reading()), planned).await,
                 Err(error) => vec![dry_run::not_checked(error)],
             }
         }))
     }
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
-        if let Some(answer) = lookup::unasked(name, self.workspaces.config(), arguments) {
+        if let Some(answer) = lookup::answer_locally(name, self.workspaces.config(), arguments) {
             return Ok(answer);
         }
         let workspace = match lookup::azure::interface(name) {
-            Some(interface) => self.workspaces.beside(interface)?,
+            Some(interface) => self.workspaces.other_api(interface)?,
             None => self.workspace(arguments)?,
         };
-        let place = self.place(&workspace, "", Within::reading());
-        let patience = Instant::now() + if self.workspaces.is_new(&workspace) { PATIENCE } else { Duration::ZERO };
+        let context = self.context(&workspace, "", Within::reading());
+        let deadline =
+            Instant::now() + if self.workspaces.is_new(&workspace) { VISIBILITY_TIMEOUT } else { Duration::ZERO };
         loop {
-            match lookup::answer(name, &place, arguments).await {
+            match lookup::answer(name, &context, arguments).await {
                 // A new workspace sees the account's principals only after a while.
-                Err(error) if error.kind == ErrorKind::NotFound && Instant::now() < patience => {
+                Err(error) if error.kind == ErrorKind::NotFound && Instant::now() < deadline => {
                     sleep(Duration::from_secs(1)).await;
                 }
                 answer => return answer,
@@ -450,16 +466,16 @@ impl Session for DatabricksSession {
     }
 
     async fn grantees(&self, ty: &ResourceType, accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
-        let homes = foreign::homes(&self.workspaces.opened()?).await?;
+        let metastore_workspaces = external_grants::metastore_workspaces(&self.workspaces.opened()?).await?;
         let mut grantees = Vec::new();
         for access in accesses {
             // No workspace of this metastore is known: the grants cannot be read.
-            let Some(home) = homes.iter().find(|home| home.has(access)) else { continue };
-            let place = self.place(&home.workspace, "", Within::reading());
+            let Some(reachable) = metastore_workspaces.iter().find(|reachable| reachable.has(access)) else { continue };
+            let context = self.context(&reachable.workspace, "", Within::reading());
             let is_single = ty.identity.contains(&"privilege");
-            for (principal, privilege, all) in home.holders(&place, access, is_single).await? {
-                let seen = Seen { attributes: all.clone(), ..Seen::default() };
-                let grant = observed(ty, &all, &seen, &Map::default());
+            for (principal, privilege, all) in reachable.holders(&context, access, is_single).await? {
+                let observation = Observation { attributes: all.clone(), ..Observation::default() };
+                let grant = observed(ty, &all, &observation, &Map::default());
                 grantees.push(Grantee { principal, privilege, grant });
             }
         }
@@ -475,18 +491,18 @@ impl Session for DatabricksSession {
         };
         // Rights in workspaces other than the instance's own are reported when they are used.
         if self.workspaces.config().host.is_some() {
-            let workspace = self.workspaces.usual()?;
-            add(rights::missing(&self.place(&workspace, "", Within::reading())).await?);
+            let workspace = self.workspaces.default_workspace()?;
+            add(rights::missing(&self.context(&workspace, "", Within::reading())).await?);
         }
         if let Some(azure) = self.workspaces.config().azure() {
-            let management = self.workspaces.beside(Interface::Management)?;
-            add(rights::azure::of_group(&self.place(&management, "", Within::reading()), azure).await?);
-            let graph = self.workspaces.beside(Interface::Graph)?;
-            add(rights::azure::of_directory(&self.place(&graph, "", Within::reading()), azure).await?);
+            let management = self.workspaces.other_api(Interface::Management)?;
+            add(rights::azure::of_group(&self.context(&management, "", Within::reading()), azure).await?);
+            let graph = self.workspaces.other_api(Interface::Graph)?;
+            add(rights::azure::of_directory(&self.context(&graph, "", Within::reading()), azure).await?);
         }
         if self.workspaces.config().account.is_some() && self.workspaces.config().host.is_none() {
-            let account = self.workspaces.beside(Interface::Account)?;
-            add(rights::azure::of_account(&self.place(&account, "", Within::reading())).await?);
+            let account = self.workspaces.other_api(Interface::Account)?;
+            add(rights::azure::of_account(&self.context(&account, "", Within::reading())).await?);
         }
         Ok((is_certain || !all.is_empty()).then_some(all))
     }
@@ -494,6 +510,6 @@ impl Session for DatabricksSession {
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
         let (object, named) = (object::of(ty)?, named(prior));
         let workspace = self.target(ty, &named)?;
-        object.count(&self.place(&workspace, &prior.address, Within::reading()), &named).await
+        object.count(&self.context(&workspace, &prior.address, Within::reading()), &named).await
     }
 }

@@ -2,14 +2,14 @@
 //! <https://docs.databricks.com/api/workspace/statementexecution>.
 
 use crate::attributes::text_of;
-use crate::object::Place;
+use crate::object::Context;
 use serde_json::{Value as Json, json};
 use std::time::Duration;
 use terrace_provider::http::{Failure, Poll, Purpose, Request};
 use terrace_provider::{ErrorKind, Path, ProviderError};
 
 /// How long the first request waits for the statement before polling begins.
-const WAITS: &str = "30s";
+const WAIT_TIMEOUT: &str = "30s";
 
 /// Quotes a name in backticks.
 pub(crate) fn quote(name: &str) -> String {
@@ -31,18 +31,18 @@ pub(crate) fn literal(text: &str) -> String {
 /// # Errors
 /// If the warehouse refuses the statement, or its outcome is unknown.
 pub(crate) async fn run(
-    place: &Place<'_>,
+    context: &Context<'_>,
     warehouse: &str,
     statement: &str,
-    doing: &str,
+    action: &str,
     right: &str,
 ) -> Result<(), ProviderError> {
-    let body = json!({"warehouse_id": warehouse, "statement": statement, "wait_timeout": WAITS, "on_wait_timeout": "CONTINUE"});
+    let body = json!({"warehouse_id": warehouse, "statement": statement, "wait_timeout": WAIT_TIMEOUT, "on_wait_timeout": "CONTINUE"});
     let request = Request::post("/api/2.0/sql/statements", &[]).json(body).timeout(Duration::from_secs(60));
     // The rights of the statement itself are added to the error below.
-    let purpose = Purpose::to(doing)
+    let purpose = Purpose::to(action)
         .needs(format!("grant CAN_USE on the SQL warehouse `{warehouse}` to `<principal of the instance>`"));
-    let answer = place.send(&request, &purpose).await.map_err(|error| match error.kind {
+    let answer = context.send(&request, &purpose).await.map_err(|error| match error.kind {
         ErrorKind::NotFound => {
             ProviderError { kind: ErrorKind::InvalidInput { path: Some(Path::attribute("warehouse")) }, ..error }
                 .solution("use the id of a SQL warehouse, for example from the lookup `databricks_sql_warehouse`")
@@ -55,9 +55,9 @@ pub(crate) async fn run(
             let id = text_of(&answer, "statement_id").to_owned();
             let request = Request::get("/api/2.0/sql/statements/{id}", &[&id]);
             let done = |reply: &terrace_provider::http::Reply| Ok::<_, Failure>(outcome_of(&reply.json()?));
-            let polled = place.workspace.api.poll(&request, &place.within, Poll::default(), done).await;
+            let polled = context.workspace.api.poll(&request, &context.within, Poll::default(), done).await;
             polled.map_err(|failure| {
-                let error = place.workspace.api.error(&failure, &purpose);
+                let error = context.workspace.api.error(&failure, &purpose);
                 // The statement may still run later.
                 ProviderError { kind: ErrorKind::Ambiguous, ..error }
             })?
@@ -65,7 +65,9 @@ pub(crate) async fn run(
     };
     match outcome {
         Ok(()) => Ok(()),
-        Err(message) => Err(place.naming(place.workspace.api.hide(refused(&message, doing, right))).await),
+        Err(message) => {
+            Err(context.with_principal_name(context.workspace.api.redact_error(refused(&message, action, right))).await)
+        }
     }
 }
 
@@ -83,7 +85,7 @@ fn outcome_of(answer: &Json) -> Option<Result<(), String>> {
     }
 }
 
-fn refused(message: &str, doing: &str, right: &str) -> ProviderError {
+fn refused(message: &str, action: &str, right: &str) -> ProviderError {
     let text = message.trim().trim_end_matches('.');
     let code = text.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(code, _)| code.to_owned());
     let is = |part: &str| code.as_deref().is_some_and(|code| code.contains(part));
@@ -94,7 +96,7 @@ fn refused(message: &str, doing: &str, right: &str) -> ProviderError {
         () => ErrorKind::Failed,
     };
     let is_denied = kind == ErrorKind::PermissionDenied;
-    let mut error = ProviderError::new(kind, format!("Databricks cannot {doing}: {text}"));
+    let mut error = ProviderError::new(kind, format!("Databricks cannot {action}: {text}"));
     error.vendor_code = code;
     if is_denied { error.solution(right) } else { error }
 }
@@ -108,45 +110,45 @@ pub(crate) struct Query {
 
 /// Parses `SELECT a, b FROM c.s.t`; `None` for any other query.
 pub(crate) fn parse(text: &str) -> Option<Query> {
-    let words = words(text.trim().trim_end_matches(';'))?;
-    let mut words = words.into_iter().peekable();
-    let is = |word: &Word, wanted: &str| matches!(word, Word::Plain(text) if text.eq_ignore_ascii_case(wanted));
-    words.next().filter(|word| is(word, "SELECT"))?;
+    let tokens = tokens(text.trim().trim_end_matches(';'))?;
+    let mut tokens = tokens.into_iter().peekable();
+    let is = |token: &Token, wanted: &str| matches!(token, Token::Word(text) if text.eq_ignore_ascii_case(wanted));
+    tokens.next().filter(|token| is(token, "SELECT"))?;
     let mut columns = Vec::new();
-    if words.next_if_eq(&Word::Sign('*')).is_none() {
+    if tokens.next_if_eq(&Token::Sign('*')).is_none() {
         loop {
-            columns.push(words.next()?.name()?);
-            if words.next_if_eq(&Word::Sign(',')).is_none() {
+            columns.push(tokens.next()?.name()?);
+            if tokens.next_if_eq(&Token::Sign(',')).is_none() {
                 break;
             }
         }
     }
-    words.next().filter(|word| is(word, "FROM"))?;
-    let mut source = vec![words.next()?.name()?];
-    while words.next_if_eq(&Word::Sign('.')).is_some() {
-        source.push(words.next()?.name()?);
+    tokens.next().filter(|token| is(token, "FROM"))?;
+    let mut source = vec![tokens.next()?.name()?];
+    while tokens.next_if_eq(&Token::Sign('.')).is_some() {
+        source.push(tokens.next()?.name()?);
     }
-    words.next().is_none().then_some(Query { columns, source })
+    tokens.next().is_none().then_some(Query { columns, source })
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Word {
-    Plain(String),
+enum Token {
+    Word(String),
     Quoted(String),
     Sign(char),
 }
 
-impl Word {
+impl Token {
     fn name(self) -> Option<String> {
         match self {
-            Self::Plain(text) | Self::Quoted(text) => Some(text),
+            Self::Word(text) | Self::Quoted(text) => Some(text),
             Self::Sign(_) => None,
         }
     }
 }
 
-fn words(text: &str) -> Option<Vec<Word>> {
-    let mut words = Vec::new();
+fn tokens(text: &str) -> Option<Vec<Token>> {
+    let mut tokens = Vec::new();
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
@@ -160,20 +162,20 @@ fn words(text: &str) -> Option<Vec<Word>> {
                         other => name.push(other),
                     }
                 }
-                words.push(Word::Quoted(name));
+                tokens.push(Token::Quoted(name));
             }
             c if c.is_alphanumeric() || c == '_' => {
                 let mut name = c.to_string();
                 while let Some(next) = chars.next_if(|next| next.is_alphanumeric() || *next == '_') {
                     name.push(next);
                 }
-                words.push(Word::Plain(name));
+                tokens.push(Token::Word(name));
             }
-            '.' | ',' | '*' => words.push(Word::Sign(c)),
+            '.' | ',' | '*' => tokens.push(Token::Sign(c)),
             _ => return None,
         }
     }
-    Some(words)
+    Some(tokens)
 }
 
 #[cfg(test)]

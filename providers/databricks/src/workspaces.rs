@@ -4,8 +4,8 @@
 //! only to hosts that the settings allow.
 
 use crate::attributes::{text, text_of};
-use crate::config::{Azure, Config, Proof};
-use crate::entra::{self, ForWorkspace, Resources};
+use crate::config::{Azure, Config, Credentials};
+use crate::entra::{self, Resources, WorkspaceTokenSource};
 use crate::failure::{ACCOUNT, AZURE, DATABRICKS};
 use secrecy::ExposeSecret;
 use serde_json::Value as Json;
@@ -40,7 +40,7 @@ pub(crate) enum Interface {
 }
 
 /// The API that a check of the instance queries.
-pub(crate) enum ToAsk {
+pub(crate) enum CheckTarget {
     Workspace(Arc<Workspace>),
     /// Azure Resource Manager.
     Azure(Arc<Workspace>),
@@ -77,15 +77,15 @@ impl Workspaces {
     }
 
     /// Remembers the Azure id of a workspace by its host.
-    pub(crate) fn learn(&self, workspace: &Attributes) {
+    pub(crate) fn remember_resource(&self, workspace: &Attributes) {
         let (url, resource) = (text(workspace, "url"), text(workspace, "resourceId"));
         if let Some(base) = Base::parse(&url).ok().filter(|_| !resource.is_empty()) {
-            self.resources.learn(&base.host(), &resource);
+            self.resources.remember(&base.host(), &resource);
         }
     }
 
     /// Remembers that this session created a workspace.
-    pub(crate) fn learn_new(&self, workspace: &Attributes) {
+    pub(crate) fn remember_created(&self, workspace: &Attributes) {
         if let Ok(base) = Base::parse(&text(workspace, "url")) {
             self.new.lock().unwrap_or_else(PoisonError::into_inner).insert(base.host().to_lowercase());
         }
@@ -118,7 +118,7 @@ impl Workspaces {
     }
 
     /// The instance's own workspace.
-    pub(crate) fn usual(&self) -> Result<Arc<Workspace>, ProviderError> {
+    pub(crate) fn default_workspace(&self) -> Result<Arc<Workspace>, ProviderError> {
         match &self.config.host {
             Some(host) => self.at(host.shown()),
             None => Err(ProviderError::unconfigured(format!("the instance `{}` has no workspace", self.instance))
@@ -128,18 +128,18 @@ impl Workspaces {
 
     /// The API for a check of the instance: its own workspace, else Azure if it signs in there, else the first allowed
     /// workspace.
-    pub(crate) fn to_ask(&self) -> Result<ToAsk, ProviderError> {
+    pub(crate) fn check_target(&self) -> Result<CheckTarget, ProviderError> {
         let first = self.config.hosts.iter().find(|host| !host.starts_with("*."));
         match (&self.config.host, self.config.azure(), first) {
-            (None, Some(_), _) => Ok(ToAsk::Azure(self.beside(Interface::Management)?)),
-            (None, None, Some(host)) => Ok(ToAsk::Workspace(self.at(host)?)),
-            _ => Ok(ToAsk::Workspace(self.usual()?)),
+            (None, Some(_), _) => Ok(CheckTarget::Azure(self.other_api(Interface::Management)?)),
+            (None, None, Some(host)) => Ok(CheckTarget::Workspace(self.at(host)?)),
+            _ => Ok(CheckTarget::Workspace(self.default_workspace()?)),
         }
     }
 
     /// The instance's own workspace, if any, and all workspaces used so far.
     pub(crate) fn opened(&self) -> Result<Vec<Arc<Workspace>>, ProviderError> {
-        let own = if self.config.host.is_some() { vec![self.usual()?] } else { Vec::new() };
+        let own = if self.config.host.is_some() { vec![self.default_workspace()?] } else { Vec::new() };
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         // Keys of other APIs are not URLs.
         let mut others: Vec<_> =
@@ -175,7 +175,7 @@ impl Workspaces {
     }
 
     /// Returns the client of an API outside of workspaces.
-    pub(crate) fn beside(&self, interface: Interface) -> Result<Arc<Workspace>, ProviderError> {
+    pub(crate) fn other_api(&self, interface: Interface) -> Result<Arc<Workspace>, ProviderError> {
         // Such a key never equals the URL of a workspace.
         let key = format!("{interface:?}");
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -223,9 +223,9 @@ impl Workspaces {
                 self.instance
             )));
         };
-        let auth = match &self.config.proof {
-            Some(Proof::Azure(azure)) => entra::for_databricks(&self.client, azure)?,
-            Some(Proof::Client(id, secret)) => {
+        let auth = match &self.config.credentials {
+            Some(Credentials::Azure(azure)) => entra::for_databricks(&self.client, azure)?,
+            Some(Credentials::Client(id, secret)) => {
                 let template = "/oidc/accounts/{account}/v1/token";
                 let request = TokenRequest::at(&self.client, &account.host, template, &[&account.id])
                     .map_err(|failure| ProviderError::bug(failure.in_words()))?;
@@ -266,22 +266,22 @@ impl Workspaces {
     }
 
     fn auth(&self, base: &Base) -> Result<Auth, ProviderError> {
-        match &self.config.proof {
-            Some(Proof::Token(token)) => Ok(Auth::Bearer(token.clone())),
+        match &self.config.credentials {
+            Some(Credentials::Token(token)) => Ok(Auth::Bearer(token.clone())),
             // <https://docs.databricks.com/aws/en/dev-tools/auth/oauth-m2m>
-            Some(Proof::Client(id, secret)) => {
+            Some(Credentials::Client(id, secret)) => {
                 let tokens = TokenRequest::new(&self.client, base, "/oidc/v1/token")
                     .map_err(|failure| ProviderError::bug(failure.in_words()))?
                     .basic_credentials(id, secret.expose_secret().into())
                     .field("scope", "all-apis".into());
                 Ok(Auth::Tokens(Arc::new(tokens)))
             }
-            Some(Proof::Azure(azure)) => match &azure.subscription {
+            Some(Credentials::Azure(azure)) => match &azure.subscription {
                 Some(subscription) => {
                     let tokens = entra::tokens(&self.client, azure, azure.management_scope)?;
                     let auth = Auth::Tokens(Arc::new(tokens));
                     let api = self.client.api(azure.management.clone(), auth, AZURE, Vec::new());
-                    let tokens = ForWorkspace::new(&self.client, azure, api, subscription, base, self.resources.clone())?;
+                    let tokens = WorkspaceTokenSource::new(&self.client, azure, api, subscription, base, self.resources.clone())?;
                     Ok(Auth::Tokens(Arc::new(tokens)))
                 }
                 None => entra::for_databricks(&self.client, azure),
@@ -307,22 +307,22 @@ impl Workspace {
 
     /// The instance's principal: the user name, or the application id of a service principal.
     pub(crate) async fn me(&self, within: &Within) -> Result<&str, ProviderError> {
-        let ask = || async {
+        let fetch = || async {
             let request = Request::get("/api/2.0/preview/scim/v2/Me", &[]);
-            let me = self.send(&request, within, &Purpose::look("read the signed-in principal")).await?;
+            let me = self.send(&request, within, &Purpose::read("read the signed-in principal")).await?;
             let name = text_of(&me, "userName");
             Ok(if name.is_empty() { text_of(&me, "applicationId").to_owned() } else { name.to_owned() })
         };
-        self.me.get_or_try_init(ask).await.map(String::as_str)
+        self.me.get_or_try_init(fetch).await.map(String::as_str)
     }
 
     /// The metastore of the workspace.
     pub(crate) async fn metastore(&self, within: &Within) -> Result<&Json, ProviderError> {
-        let ask = || async {
+        let fetch = || async {
             let request = Request::get("/api/2.1/unity-catalog/current-metastore-assignment", &[]);
-            self.send(&request, within, &Purpose::look("read the metastore of the workspace")).await
+            self.send(&request, within, &Purpose::read("read the metastore of the workspace")).await
         };
-        self.metastore.get_or_try_init(ask).await
+        self.metastore.get_or_try_init(fetch).await
     }
 
     /// Checks that the workspace belongs to a metastore.

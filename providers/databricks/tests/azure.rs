@@ -34,7 +34,7 @@ pub(crate) async fn instance_of(azure: &Azure, of_azure: Json, more: Json) -> In
     Instance::open(settings, Limits { retries: 0, ..Limits::default() }).await
 }
 
-pub(crate) async fn usual(azure: &Azure) -> Instance {
+pub(crate) async fn default_instance(azure: &Azure) -> Instance {
     instance_of(azure, json!({}), json!({})).await
 }
 
@@ -47,19 +47,19 @@ pub(crate) fn path(name: &str) -> String {
 }
 
 /// Creates a workspace outside terrace, and waits for it.
-pub(crate) fn made_by_others(azure: &Azure, name: &str) -> (String, String) {
+pub(crate) fn create_external_workspace(azure: &Azure, name: &str) -> (String, String) {
     azure.take_questions(0);
     let group = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{name}-rg");
     let body =
         json!({"location": "westeurope", "sku": {"name": "premium"}, "properties": {"managedResourceGroupId": group}});
     azure.call("PUT", &path(name), body);
-    let there = azure.call("GET", &path(name), Json::Null);
+    let workspace = azure.call("GET", &path(name), Json::Null);
     azure.take_questions(1);
-    (there["properties"]["workspaceId"].as_str().unwrap().to_owned(), there["id"].as_str().unwrap().to_owned())
+    (workspace["properties"]["workspaceId"].as_str().unwrap().to_owned(), workspace["id"].as_str().unwrap().to_owned())
 }
 
 fn fixtures(azure: &Arc<Azure>, number: &str, scope: &str) -> Vec<Fixture> {
-    let behind = |method: &'static str, at: fn(&Recorded) -> String, body: Json| {
+    let external_call = |method: &'static str, at: fn(&Recorded) -> String, body: Json| {
         let azure = Arc::clone(azure);
         move |recorded: Recorded| {
             let _ = azure.try_call(method, &at(&recorded), body.clone());
@@ -77,10 +77,13 @@ fn fixtures(azure: &Arc<Azure>, number: &str, scope: &str) -> Vec<Fixture> {
     let metastore = |id: &str| attributes(json!({"workspaceId": number, "metastoreId": id}));
     let other = "0bb0bb00-0000-4000-8000-00000000b0b0";
     let (jane, dev) = (azure.account_id("jane.roe@example.com"), azure.account_id("dev"));
-    let entered =
-        |who: &str, what: &str| attributes(json!({"workspaceId": number, "principalId": who, "permissions": [what]}));
-    let role = |role: &str, who: &str, kind: &str| {
-        attributes(json!({"scope": scope, "role": role, "principalId": azure.object_id(who), "principalKind": kind}))
+    let entered = |principal: &str, permission: &str| {
+        attributes(json!({"workspaceId": number, "principalId": principal, "permissions": [permission]}))
+    };
+    let role = |role: &str, principal: &str, kind: &str| {
+        attributes(
+            json!({"scope": scope, "role": role, "principalId": azure.object_id(principal), "principalKind": kind}),
+        )
     };
     let metastore_at = |recorded: &Recorded| {
         let (workspace, metastore) = (recorded.text("workspaceId").unwrap(), recorded.text("metastoreId").unwrap());
@@ -102,28 +105,28 @@ fn fixtures(azure: &Arc<Azure>, number: &str, scope: &str) -> Vec<Fixture> {
         Fixture::new("databricks_workspace", "made", attributes(workspace("shop_0")))
             .update(attributes(upgraded))
             .replace(attributes(workspace("shop_1")))
-            .tamper(behind("PUT", at, standard))
-            .remove(behind("DELETE", at, Json::Null)),
+            .tamper(external_call("PUT", at, standard))
+            .remove(external_call("DELETE", at, Json::Null)),
         Fixture::new("databricks_metastore_assignment", "made", metastore(METASTORE))
             .update(metastore(other))
-            .tamper(behind("PUT", other_at, json!({"metastore_assignment": {"metastore_id": other}})))
-            .remove(behind("DELETE", metastore_at, Json::Null)),
+            .tamper(external_call("PUT", other_at, json!({"metastore_assignment": {"metastore_id": other}})))
+            .remove(external_call("DELETE", metastore_at, Json::Null)),
         Fixture::new("databricks_workspace_assignment", "made", entered(&jane, "ADMIN"))
             .update(entered(&jane, "USER"))
             .replace(entered(&dev, "USER"))
-            .tamper(behind("PUT", principal_at, json!({"permissions": ["USER"]})))
-            .remove(behind("DELETE", principal_at, Json::Null)),
+            .tamper(external_call("PUT", principal_at, json!({"permissions": ["USER"]})))
+            .remove(external_call("DELETE", principal_at, Json::Null)),
         Fixture::new("databricks_azure_role_assignment", "made", role("Contributor", "jane.roe@example.com", "user"))
             .replace(role("Reader", "dev", "group"))
-            .remove(behind("DELETE", role_at, Json::Null)),
+            .remove(external_call("DELETE", role_at, Json::Null)),
     ]
 }
 
 #[tokio::test]
 async fn azure_types_pass_the_conformance_suite() {
     let azure = Arc::new(Azure::start());
-    let (number, scope) = made_by_others(&azure, "others");
-    let (entered, _) = made_by_others(&azure, "entered");
+    let (number, scope) = create_external_workspace(&azure, "others");
+    let (entered, _) = create_external_workspace(&azure, "entered");
     let assignment = json!({"metastore_assignment": {"metastore_id": METASTORE}});
     azure.call("POST", &format!("/api/2.0/accounts/{ACCOUNT}/workspaces/{entered}/metastores/{METASTORE}"), assignment);
     azure.take_questions(0);
@@ -146,7 +149,7 @@ async fn azure_types_pass_the_conformance_suite() {
 }
 
 /// Finds the outcome of a create, as `apply` does.
-pub(crate) async fn looked_for(instance: &Instance, ty: &str, config: &Json) -> Found {
+pub(crate) async fn find_lost(instance: &Instance, ty: &str, config: &Json) -> Found {
     instance.find(ty, config, Some(Duration::from_secs(1))).await.unwrap()
 }
 
@@ -157,9 +160,9 @@ fn puts(azure: &Azure) -> usize {
 /// Creates a certificate and its key with openssl.
 fn certificate() -> String {
     let words = "req -x509 -newkey rsa:2048 -nodes -keyout - -out - -subj /CN=terrace -days 2";
-    let made = std::process::Command::new("openssl").args(words.split(' ')).output();
-    let made = made.unwrap_or_else(|error| panic!("this test needs openssl to create keys: {error}"));
-    String::from_utf8(made.stdout).unwrap()
+    let created = std::process::Command::new("openssl").args(words.split(' ')).output();
+    let created = created.unwrap_or_else(|error| panic!("this test needs openssl to create keys: {error}"));
+    String::from_utf8(created.stdout).unwrap()
 }
 
 #[tokio::test]
@@ -199,18 +202,18 @@ async fn service_principal_signs_in_with_secret_certificate_or_token() {
 #[tokio::test]
 async fn token_is_requested_once_and_renewed_on_expiry() {
     let azure = Azure::start();
-    let instance = usual(&azure).await;
-    let ask = || async {
+    let instance = default_instance(&azure).await;
+    let read = || async {
         let arguments = attributes(json!({"name": "dev"}));
         instance.session.lookup("databricks_account_group", &arguments).await.map(drop)
     };
-    for done in futures_util::future::join_all((0..8).map(|_| ask())).await {
+    for done in futures_util::future::join_all((0..8).map(|_| read())).await {
         done.unwrap();
     }
-    let tokens = |azure: &Azure| azure.take_seen().iter().filter(|it| it.path.ends_with("/token")).count();
+    let tokens = |azure: &Azure| azure.take_calls().iter().filter(|it| it.path.ends_with("/token")).count();
     assert_eq!(tokens(&azure), 1);
     azure.expire_tokens();
-    for done in futures_util::future::join_all((0..8).map(|_| ask())).await {
+    for done in futures_util::future::join_all((0..8).map(|_| read())).await {
         done.unwrap();
     }
     assert_eq!(tokens(&azure), 1);
@@ -299,14 +302,14 @@ async fn outcome_of_lost_workspace_create_is_found() {
     for fault in [Fault::LostBefore, Fault::LostAfter, Fault::After504] {
         let azure = Azure::start();
         azure.take_questions(2);
-        let instance = usual(&azure).await;
+        let instance = default_instance(&azure).await;
         azure.faults().by_text.push(("PUT ".to_owned(), fault));
         let config = workspace("shop_0");
         match instance.create("databricks_workspace", config.clone()).await {
             Ok(_) => assert_eq!(fault, Fault::LostBefore, "a second PUT must be refused while the first one runs"),
             Err(error) => {
                 assert_eq!(error.kind, ErrorKind::Ambiguous, "{fault:?}: {error}");
-                let Found::Ours(found) = looked_for(&instance, "databricks_workspace", &config).await else {
+                let Found::Own(found) = find_lost(&instance, "databricks_workspace", &config).await else {
                     panic!("{fault:?}")
                 };
                 assert!(
@@ -323,7 +326,7 @@ async fn outcome_of_lost_workspace_create_is_found() {
 async fn interrupted_workspace_create_is_found_later() {
     let azure = Azure::start();
     azure.take_questions(1_000_000);
-    let instance = usual(&azure).await;
+    let instance = default_instance(&azure).await;
     let config = workspace("shop_0");
     let stopped =
         tokio::time::timeout(Duration::from_millis(500), instance.create("databricks_workspace", config.clone()));
@@ -331,20 +334,20 @@ async fn interrupted_workspace_create_is_found_later() {
     azure.call("GET", &path("shop_0"), Json::Null);
     assert_eq!(azure.inventory(), ["workspace shop_0 premium westeurope Accepted"]);
     // A workspace of another owner is not ours, even while it is being created.
-    let later = usual(&azure).await;
-    let found = tokio::time::timeout(Duration::from_millis(500), looked_for(&later, "databricks_workspace", &config));
+    let later = default_instance(&azure).await;
+    let found = tokio::time::timeout(Duration::from_millis(500), find_lost(&later, "databricks_workspace", &config));
     assert!(found.await.is_err(), "the search must wait for the workspace");
 }
 
 #[tokio::test]
 async fn failed_workspace_is_reported_and_created_again() {
     let azure = Azure::start();
-    let instance = usual(&azure).await;
+    let instance = default_instance(&azure).await;
     azure.fail_next("ApplianceProvisioningFailed", "The quota of the region is used up.");
     let error = instance.create("databricks_workspace", workspace("shop_0")).await.unwrap_err();
     assert_eq!((&error.kind, error.vendor_code.as_deref()), (&ErrorKind::Failed, Some("ApplianceProvisioningFailed")));
     assert!(error.message.contains("quota of the region"), "{error}");
-    assert!(matches!(looked_for(&instance, "databricks_workspace", &workspace("shop_0")).await, Found::Absent));
+    assert!(matches!(find_lost(&instance, "databricks_workspace", &workspace("shop_0")).await, Found::Absent));
     instance.create("databricks_workspace", workspace("shop_0")).await.unwrap();
     assert_eq!(puts(&azure), 2);
 }
@@ -352,7 +355,7 @@ async fn failed_workspace_is_reported_and_created_again() {
 #[tokio::test]
 async fn plan_refuses_invalid_attributes_without_a_request() {
     let azure = Azure::start();
-    let instance = usual(&azure).await;
+    let instance = default_instance(&azure).await;
     let with = |name: &str, value: &str| {
         let mut config = workspace("shop_0");
         config[name] = json!(value);
@@ -363,7 +366,7 @@ async fn plan_refuses_invalid_attributes_without_a_request() {
         config[name] = json!(value);
         config
     };
-    let entered = |what: Json| json!({"workspaceId": "1", "principalId": "1", "permissions": what});
+    let entered = |permissions: Json| json!({"workspaceId": "1", "principalId": "1", "permissions": permissions});
     for (ty, config, at) in [
         ("databricks_workspace", with("name", "a"), "name"),
         ("databricks_workspace", with("name", "x/y z"), "name"),
@@ -389,24 +392,24 @@ async fn plan_refuses_invalid_attributes_without_a_request() {
 #[tokio::test]
 async fn workspace_is_never_replaced_under_its_name() {
     let azure = Azure::start();
-    let instance = usual(&azure).await;
-    let made = instance.create("databricks_workspace", workspace("shop_0")).await.unwrap();
+    let instance = default_instance(&azure).await;
+    let created = instance.create("databricks_workspace", workspace("shop_0")).await.unwrap();
     for (name, value) in [("location", "northeurope"), ("managedResourceGroup", "other")] {
         let mut config = workspace("shop_0");
         config[name] = json!(value);
-        let error = instance.plan("databricks_workspace", Some(&made), &config).await.unwrap_err();
+        let error = instance.plan("databricks_workspace", Some(&created), &config).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(name.parse().unwrap()) }, "{error}");
     }
     let mut config = workspace("shop_0");
     config["managedResourceGroup"] = json!("shop_0-rg");
-    instance.assert_settled("databricks_workspace", &made, &config).await;
+    instance.assert_settled("databricks_workspace", &created, &config).await;
 }
 
 #[tokio::test]
 async fn role_assigned_outside_terrace_is_kept() {
     let azure = Azure::start();
-    let (_, scope) = made_by_others(&azure, "others");
-    let instance = usual(&azure).await;
+    let (_, scope) = create_external_workspace(&azure, "others");
+    let instance = default_instance(&azure).await;
     let jane = azure.object_id("jane.roe@example.com");
     let reader = format!(
         "/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7"
@@ -420,7 +423,7 @@ async fn role_assigned_outside_terrace_is_kept() {
     let _ = azure.take_writes();
     let adopted = instance.create("databricks_azure_role_assignment", config(true)).await.unwrap();
     let ty = instance.ty("databricks_azure_role_assignment");
-    assert!((ty.is_borrowed)(&adopted.attributes, &adopted.private));
+    assert!((ty.is_adopted)(&adopted.attributes, &adopted.private));
     instance.delete("databricks_azure_role_assignment", &adopted).await.unwrap();
     assert_eq!((azure.take_writes(), azure.inventory()), (Vec::new(), before));
 }
@@ -429,31 +432,31 @@ async fn role_assigned_outside_terrace_is_kept() {
 async fn role_is_assigned_once_despite_lost_answers() {
     for fault in [Fault::LostBefore, Fault::LostAfter, Fault::After504, Fault::TooMany(None)] {
         let azure = Azure::start();
-        let (_, scope) = made_by_others(&azure, "others");
-        let instance = usual(&azure).await;
+        let (_, scope) = create_external_workspace(&azure, "others");
+        let instance = default_instance(&azure).await;
         let jane = azure.object_id("jane.roe@example.com");
         let config = json!({"scope": scope, "role": "Contributor", "principalId": jane, "principalKind": "user"});
         azure.faults().by_text.push(("PUT ".to_owned(), fault));
-        let made = instance.create("databricks_azure_role_assignment", config.clone()).await.unwrap();
+        let created = instance.create("databricks_azure_role_assignment", config.clone()).await.unwrap();
         assert_eq!(azure.inventory().iter().filter(|it| it.starts_with("role")).count(), 1, "{fault:?}");
-        instance.assert_settled("databricks_azure_role_assignment", &made, &config).await;
+        instance.assert_settled("databricks_azure_role_assignment", &created, &config).await;
         // Without its row, the assignment is recognized by its id.
-        let found = looked_for(&instance, "databricks_azure_role_assignment", &config).await;
-        assert!(matches!(found, Found::Ours(_)), "{fault:?}: {found:?}");
+        let found = find_lost(&instance, "databricks_azure_role_assignment", &config).await;
+        assert!(matches!(found, Found::Own(_)), "{fault:?}: {found:?}");
     }
 }
 
 #[tokio::test]
 async fn existing_metastore_assignment_is_adopted() {
     let azure = Azure::start();
-    azure.assign_by_itself(METASTORE);
-    let (number, _) = made_by_others(&azure, "others");
-    let instance = usual(&azure).await;
+    azure.assign_automatically(METASTORE);
+    let (number, _) = create_external_workspace(&azure, "others");
+    let instance = default_instance(&azure).await;
     let config = |metastore: &str| json!({"workspaceId": number, "metastoreId": metastore, "takeExisting": true});
     let _ = azure.take_writes();
     let adopted = instance.create("databricks_metastore_assignment", config(METASTORE)).await.unwrap();
     assert_eq!(azure.take_writes(), [] as [&str; 0]);
-    assert!((instance.ty("databricks_metastore_assignment").is_borrowed)(&adopted.attributes, &adopted.private));
+    assert!((instance.ty("databricks_metastore_assignment").is_adopted)(&adopted.attributes, &adopted.private));
     let other = config("0bb0bb00-0000-4000-8000-00000000b0b0");
     let error = instance.create("databricks_metastore_assignment", other).await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::AlreadyExists { .. }) && error.message.contains(METASTORE), "{error}");

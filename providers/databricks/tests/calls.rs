@@ -26,7 +26,7 @@ fn all(stand_in: &StandIn) -> Vec<(&'static str, Json)> {
 
 /// Creates an object as `apply` does: finds the outcome of a failed call, and repeats the call only if it had no
 /// effect.
-async fn made(instance: &Instance, ty: &str, config: &Json) -> Result<Recorded, ProviderError> {
+async fn create_with_retries(instance: &Instance, ty: &str, config: &Json) -> Result<Recorded, ProviderError> {
     let mut last = None;
     for _ in 0..3 {
         match instance.create(ty, config.clone()).await {
@@ -37,8 +37,8 @@ async fn made(instance: &Instance, ty: &str, config: &Json) -> Result<Recorded, 
                     || error.kind == ErrorKind::Failed =>
             {
                 match instance.find(ty, config, Some(Duration::from_secs(1))).await? {
-                    Found::Ours(found) => return Ok(recorded(&attributes(config.clone()), found)),
-                    Found::Absent | Found::CameToNothing => last = Some(error),
+                    Found::Own(found) => return Ok(recorded(&attributes(config.clone()), found)),
+                    Found::Absent | Found::NoEffect => last = Some(error),
                     other => panic!("{ty}: {other:?} after {error}"),
                 }
             }
@@ -54,7 +54,7 @@ async fn single_failure_of_any_request_is_survived() {
     let instance = Instance::of(&clean).await;
     clean.reset_count();
     for (ty, config) in all(&clean) {
-        made(&instance, ty, &config).await.unwrap();
+        create_with_retries(&instance, ty, &config).await.unwrap();
     }
     let (calls, expected) = (clean.count(), clean.inventory());
     assert!(calls > 20, "{calls}");
@@ -65,7 +65,7 @@ async fn single_failure_of_any_request_is_survived() {
             stand_in.reset_count();
             stand_in.faults().by_number.insert(number, fault);
             for (ty, config) in all(&stand_in) {
-                let recorded = made(&instance, ty, &config)
+                let recorded = create_with_retries(&instance, ty, &config)
                     .await
                     .unwrap_or_else(|error| panic!("{fault:?} of {number}, {ty}: {error}"));
                 let planned = instance.plan(ty, Some(&recorded), &config).await.unwrap();
@@ -88,11 +88,11 @@ async fn throttling_is_waited_out() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     stand_in.faults().next = std::iter::repeat_n(Fault::TooMany(Some(1)), 4).collect();
-    let begun = Instant::now();
+    let start = Instant::now();
     instance.create("databricks_grant", grant(&stand_in, "dev", json!(["SELECT"]))).await.unwrap();
-    assert!(begun.elapsed() >= Duration::from_secs(4));
-    let seen = stand_in.take_seen();
-    for pair in seen.windows(2).filter(|pair| pair[0].status == 429) {
+    assert!(start.elapsed() >= Duration::from_secs(4));
+    let requests = stand_in.take_calls();
+    for pair in requests.windows(2).filter(|pair| pair[0].status == 429) {
         assert!(pair[1].at - pair[0].at >= Duration::from_secs(1), "retry came too early");
     }
 }
@@ -107,7 +107,7 @@ async fn concurrent_calls_stay_within_the_limit() {
     for done in futures_util::future::join_all(creates).await {
         done.unwrap();
     }
-    assert!((2..=3).contains(&stand_in.most_at_once()), "{}", stand_in.most_at_once());
+    assert!((2..=3).contains(&stand_in.max_concurrent()), "{}", stand_in.max_concurrent());
 }
 
 #[tokio::test]
@@ -116,12 +116,12 @@ async fn service_principal_renews_an_expired_token() {
     let settings = json!({"token": null, "clientId": "terrace-client", "clientSecret": "client-secret"});
     let instance = Instance::with(&stand_in, settings, Limits::default()).await;
     let config = json!({"workspaceUrl": stand_in.url(), "path": "/Workspace/shop"});
-    let made = instance.create("databricks_directory", config).await.unwrap();
+    let created = instance.create("databricks_directory", config).await.unwrap();
     stand_in.expire_tokens();
-    assert!(instance.read("databricks_directory", &made).await.unwrap().is_some());
+    assert!(instance.read("databricks_directory", &created).await.unwrap().is_some());
     let wrong = json!({"token": null, "clientId": "terrace-client", "clientSecret": "wr0ng-secret"});
     let instance = Instance::with(&stand_in, wrong, Limits { retries: 0, ..Limits::default() }).await;
-    let error = instance.read("databricks_directory", &made).await.unwrap_err();
+    let error = instance.read("databricks_directory", &created).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::PermissionDenied, "{error}");
     assert!(!format!("{error:?}").contains("wr0ng"), "{error:?}");
 }
@@ -134,9 +134,9 @@ async fn token_with_endless_lifetime_is_renewed_on_refusal() {
     let settings = json!({"token": null, "clientId": "terrace-client", "clientSecret": "client-secret"});
     let instance = Instance::with(&stand_in, settings, Limits::default()).await;
     let config = json!({"workspaceUrl": stand_in.url(), "path": "/Workspace/shop"});
-    let made = instance.create("databricks_directory", config).await.unwrap();
+    let created = instance.create("databricks_directory", config).await.unwrap();
     stand_in.expire_tokens();
-    assert!(instance.read("databricks_directory", &made).await.unwrap().is_some());
+    assert!(instance.read("databricks_directory", &created).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -153,7 +153,7 @@ async fn wrong_token_is_reported_without_its_value() {
 #[tokio::test]
 async fn token_is_sent_only_to_allowed_hosts() {
     let (stand_in, _) = prepared();
-    let (stranger, _) = prepared();
+    let (other_host, _) = prepared();
     let hosts = json!({"hosts": ["*.azuredatabricks.net", "dbc-1.cloud.databricks.com"]});
     let instance = Instance::with(&stand_in, hosts, Limits::default()).await;
     let plan = |url: String| {
@@ -166,7 +166,7 @@ async fn token_is_sent_only_to_allowed_hosts() {
         plan(right.to_owned()).await.unwrap();
     }
     for wrong in [
-        stranger.url(),
+        other_host.url(),
         "https://evil.example.com",
         "https://azuredatabricks.net.evil.example.com",
         "https://evilazuredatabricks.net",
@@ -178,7 +178,7 @@ async fn token_is_sent_only_to_allowed_hosts() {
         let error = plan(wrong.to_owned()).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some("workspaceUrl".parse().unwrap()) }, "{wrong}");
     }
-    assert_eq!(stranger.count(), 0);
+    assert_eq!(other_host.count(), 0);
 }
 
 #[tokio::test]
@@ -194,9 +194,9 @@ async fn workspace_of_another_metastore_is_refused() {
 async fn unreachable_workspace_is_reported() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
-    let made = instance.create("databricks_job", job(&stand_in, "a", 1)).await.unwrap();
+    let created = instance.create("databricks_job", job(&stand_in, "a", 1)).await.unwrap();
     drop(stand_in);
-    let error = instance.read("databricks_job", &made).await.unwrap_err();
+    let error = instance.read("databricks_job", &created).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Transient);
     assert!(error.message.contains("cannot be reached"), "{error}");
 }

@@ -30,21 +30,21 @@ fn is_of_metastore(kind: &ErrorKind) -> bool {
 #[tokio::test]
 async fn object_is_reached_through_any_workspace_of_the_metastore() {
     let (stand_in, _) = prepared();
-    let other = stand_in.other_door();
+    let other = stand_in.start_second_listener();
     let both = Instance::with(&stand_in, json!({"hosts": [other]}), no_retries()).await;
     for (ty, config) in [
         (SCHEMA, schema(stand_in.url(), json!({"comment": "x"}))),
         (CATALOG, json!({"workspaceUrl": stand_in.url(), "metastoreId": METASTORE, "name": "shop"})),
         (GRANT, grant(&stand_in, "dev", json!(["SELECT"]))),
     ] {
-        let made = both.create(ty, config.clone()).await.unwrap();
+        let created = both.create(ty, config.clone()).await.unwrap();
         let mut by_other = config.clone();
         by_other["workspaceUrl"] = other.as_str().into();
-        assert_eq!(both.unsettled(ty, &made, &by_other).await.unwrap(), [""; 0], "{ty}");
+        assert_eq!(both.unsettled(ty, &created, &by_other).await.unwrap(), [""; 0], "{ty}");
         // An instance that may use only the other workspace uses that one.
         let alone = settings(&stand_in, json!({"host": other}));
         let alone = Instance::open(alone, no_retries()).await;
-        let read = alone.read(ty, &made).await.unwrap().unwrap();
+        let read = alone.read(ty, &created).await.unwrap().unwrap();
         let changed = alone.update(ty, &read, by_other.clone()).await.unwrap();
         assert_eq!(changed.text("workspaceUrl"), Some(other.as_str()), "{ty}");
         alone.assert_settled(ty, &changed, &by_other).await;
@@ -57,20 +57,20 @@ async fn objects_of_another_metastore_are_refused() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let config = schema(stand_in.url(), json!({"comment": "x"}));
-    let made = instance.create(SCHEMA, config.clone()).await.unwrap();
+    let created = instance.create(SCHEMA, config.clone()).await.unwrap();
     let granted = instance.create(GRANT, grant(&stand_in, "dev", json!(["SELECT"]))).await.unwrap();
     let before = stand_in.inventory();
     stand_in.assign_metastore(OTHER);
     let instance = Instance::of(&stand_in).await;
     let kinds = [
-        instance.read(SCHEMA, &made).await.map(drop).unwrap_err().kind,
+        instance.read(SCHEMA, &created).await.map(drop).unwrap_err().kind,
         instance
-            .update(SCHEMA, &made, schema(stand_in.url(), json!({"comment": "y"})))
+            .update(SCHEMA, &created, schema(stand_in.url(), json!({"comment": "y"})))
             .await
             .map(drop)
             .unwrap_err()
             .kind,
-        instance.delete(SCHEMA, &made).await.unwrap_err().kind,
+        instance.delete(SCHEMA, &created).await.unwrap_err().kind,
         instance.delete(GRANT, &granted).await.unwrap_err().kind,
         instance.find(SCHEMA, config, Some(Duration::from_secs(5))).await.map(drop).unwrap_err().kind,
         instance.session.import(instance.ty(SCHEMA), &format!("{METASTORE}/main/sales")).await.unwrap_err().kind,
@@ -89,17 +89,17 @@ async fn objects_of_another_metastore_are_refused() {
 async fn missing_metastore_does_not_mean_missing_objects() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
-    let made = instance.create(SCHEMA, schema(stand_in.url(), json!({}))).await.unwrap();
+    let created = instance.create(SCHEMA, schema(stand_in.url(), json!({}))).await.unwrap();
     stand_in.detach_metastore();
     for instance in [instance, Instance::of(&stand_in).await] {
-        let error = instance.read(SCHEMA, &made).await.unwrap_err();
+        let error = instance.read(SCHEMA, &created).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Failed, "{error}");
         assert!(error.vendor_code.unwrap_or_default().starts_with("METASTORE_DOES_NOT_EXIST"));
     }
 }
 
-async fn recreate(stand_in: &StandIn, instance: &Instance, made: &Recorded) -> Recorded {
-    let name = made.text("fullName").unwrap();
+async fn recreate(stand_in: &StandIn, instance: &Instance, created: &Recorded) -> Recorded {
+    let name = created.text("fullName").unwrap();
     let (path, body) = match name.split_once('.') {
         Some((catalog, name)) => ("schemas", json!({"catalog_name": catalog, "name": name})),
         None => ("catalogs", json!({"name": name})),
@@ -109,7 +109,7 @@ async fn recreate(stand_in: &StandIn, instance: &Instance, made: &Recorded) -> R
     tokio::time::sleep(Duration::from_millis(5)).await;
     stand_in.call_as("terrace@example.com", "POST", &format!("/api/2.1/unity-catalog/{path}"), body);
     let ty = if path == "schemas" { SCHEMA } else { CATALOG };
-    instance.read(ty, made).await.unwrap().unwrap()
+    instance.read(ty, created).await.unwrap().unwrap()
 }
 
 #[tokio::test]
@@ -120,20 +120,20 @@ async fn recreated_catalog_or_schema_is_another_object() {
     for (ty, config, version) in
         [(SCHEMA, schema(stand_in.url(), json!({})), "schemaId"), (CATALOG, catalog, "createdAt")]
     {
-        let made = instance.create(ty, config.clone()).await.unwrap();
+        let created = instance.create(ty, config.clone()).await.unwrap();
         assert!(instance.ty(ty).attributes.get(version).unwrap().stable, "a changed value must be drift");
-        instance.assert_settled(ty, &made, &config).await;
-        let read = recreate(&stand_in, &instance, &made).await;
-        assert_ne!(read.attributes[version], made.attributes[version]);
+        instance.assert_settled(ty, &created, &config).await;
+        let read = recreate(&stand_in, &instance, &created).await;
+        assert_ne!(read.attributes[version], created.attributes[version]);
         let plan = instance.plan(ty, Some(&read), &config).await.unwrap();
         assert!(plan.planned[version].has_unknown() && plan.replace_paths.is_empty(), "the plan must have an update");
-        let _ = stand_in.take_seen();
+        let _ = stand_in.take_calls();
         let recorded = instance.update(ty, &read, config.clone()).await.unwrap();
         assert_eq!(stand_in.take_writes(), [""; 0], "the update must not send a change");
         assert_eq!(recorded.attributes[version], read.attributes[version]);
         instance.assert_settled(ty, &recorded, &config).await;
         // Deleting the old row does not delete the new object with its contents.
-        instance.delete(ty, &made).await.unwrap();
+        instance.delete(ty, &created).await.unwrap();
         assert_eq!(stand_in.take_writes(), [""; 0]);
         instance.delete(ty, &recorded).await.unwrap();
         assert!(instance.read(ty, &recorded).await.unwrap().is_none());
@@ -146,12 +146,12 @@ async fn schema_attributes_keep_their_configured_spelling() {
     let instance = Instance::of(&stand_in).await;
     let more = json!({"comment": "", "storageRoot": "abfss://c@s.dfs.core.windows.net/sales/", "owner": "Jane.Roe@Example.com"});
     let config = schema(stand_in.url(), more);
-    let made = instance.create(SCHEMA, config.clone()).await.unwrap();
-    instance.assert_settled(SCHEMA, &made, &config).await;
+    let created = instance.create(SCHEMA, config.clone()).await.unwrap();
+    instance.assert_settled(SCHEMA, &created, &config).await;
     let path = "/api/2.1/unity-catalog/schemas/main.sales";
     assert_eq!(stand_in.call("GET", path, Json::Null)["owner"], "jane.roe@example.com");
     stand_in.call("PATCH", path, json!({"comment": "theirs", "owner": "john.doe@example.com"}));
-    let read = instance.read(SCHEMA, &made).await.unwrap().unwrap();
+    let read = instance.read(SCHEMA, &created).await.unwrap().unwrap();
     assert_eq!((read.text("comment"), read.text("owner")), (Some("theirs"), Some("john.doe@example.com")));
     let repaired = instance.update(SCHEMA, &read, config.clone()).await.unwrap();
     instance.assert_settled(SCHEMA, &repaired, &config).await;
@@ -167,7 +167,11 @@ async fn object_created_meanwhile_is_reported_with_import_id() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let config = schema(stand_in.url(), json!({"name": "Sales"}));
-    stand_in.race("POST", "/api/2.1/unity-catalog/schemas", json!({"catalog_name": "main", "name": "sales"}));
+    stand_in.add_concurrent_call(
+        "POST",
+        "/api/2.1/unity-catalog/schemas",
+        json!({"catalog_name": "main", "name": "sales"}),
+    );
     let error = instance.create(SCHEMA, config.clone()).await.unwrap_err();
     let id = format!("{METASTORE}/main/sales");
     assert_eq!(error.kind, ErrorKind::AlreadyExists { import_id: Some(id.clone()) }, "{error}");
@@ -175,9 +179,7 @@ async fn object_created_meanwhile_is_reported_with_import_id() {
         let imported = instance.session.import(instance.ty(SCHEMA), id).await.unwrap().unwrap();
         assert_eq!(imported.attributes["id"], format!("{METASTORE}/main/sales").as_str().into(), "{id}");
     }
-    let Found::Strangers(found) = instance.find(SCHEMA, config, None).await.unwrap() else {
-        panic!("the schema exists")
-    };
+    let Found::Foreign(found) = instance.find(SCHEMA, config, None).await.unwrap() else { panic!("the schema exists") };
     assert_eq!(found.attributes["id"], id.as_str().into());
     for wrong in ["main/sales", "x/y/z/w", ""] {
         let error = instance.session.import(instance.ty(SCHEMA), wrong).await.unwrap_err();
@@ -193,8 +195,8 @@ async fn contents_of_the_default_schema_are_counted() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let config = json!({"workspaceUrl": stand_in.url(), "metastoreId": METASTORE, "name": "shop"});
-    let made = instance.create(CATALOG, config).await.unwrap();
-    let counted = || async { instance.session.count_data(instance.ty(CATALOG), &made).await.unwrap() };
+    let created = instance.create(CATALOG, config).await.unwrap();
+    let counted = || async { instance.session.count_data(instance.ty(CATALOG), &created).await.unwrap() };
     assert_eq!(counted().await, DataAmount::Empty);
     stand_in.add_table("shop.default.orders", &[("id", "int")]);
     assert_eq!(counted().await, DataAmount::Some { count: 1, text: "1 table in `default`".to_owned() });
@@ -212,9 +214,7 @@ async fn contents_of_a_schema_are_counted_over_all_pages() {
     }
     let instance = Instance::of(&stand_in).await;
     let config = schema(stand_in.url(), json!({"name": "many"}));
-    let Found::Strangers(found) = instance.find(SCHEMA, config, None).await.unwrap() else {
-        panic!("the schema exists")
-    };
+    let Found::Foreign(found) = instance.find(SCHEMA, config, None).await.unwrap() else { panic!("the schema exists") };
     let row = crate::harness::recorded(&attributes(json!({})), found);
     stand_in.faults().page = Some(2);
     let counted = instance.session.count_data(instance.ty(SCHEMA), &row).await.unwrap();

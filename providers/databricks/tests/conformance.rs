@@ -99,19 +99,19 @@ fn at(stand_in: &StandIn, more: Json) -> Json {
     all
 }
 
-fn made(ty: &'static str, config: Json) -> Fixture {
+fn create(ty: &'static str, config: Json) -> Fixture {
     Fixture::new(ty, "made", attributes(config))
 }
 
-fn workspace_fixtures(stand_in: &Arc<StandIn>, kept: &str) -> Vec<Fixture> {
+fn workspace_fixtures(stand_in: &Arc<StandIn>, job_id: &str) -> Vec<Fixture> {
     let s = |more: Json| attributes(at(stand_in, more));
     let credential = json!({"gitProvider": "gitLab", "gitUsername": "bot", "token": "glpat"});
     let repo = |branch: &str, url: &str| json!({"path": "/Workspace/Shared/orders", "url": url, "gitProvider": "gitLab", "branch": branch});
-    let permission = |principal: &str, level: &str| json!({"objectType": "jobs", "objectId": kept, "principalKind": "group", "principal": principal, "level": level});
+    let permission = |principal: &str, level: &str| json!({"objectType": "jobs", "objectId": job_id, "principalKind": "group", "principal": principal, "level": level});
     let acl = json!({"access_control_list": [{"group_name": "dev", "permission_level": "CAN_MANAGE"}]});
     let owner = json!({"access_control_list": [{"user_name": "admin@example.com", "permission_level": "IS_OWNER"}]});
     let filler = Arc::clone(stand_in);
-    let directory = made("databricks_directory", at(stand_in, json!({"path": "/Workspace/shop/area"})))
+    let directory = create("databricks_directory", at(stand_in, json!({"path": "/Workspace/shop/area"})))
         .replace(s(json!({"path": "/Workspace/shop/other"})))
         // Parent folders are kept, which the suite does not expect.
         .verbatim(&["path"])
@@ -122,7 +122,7 @@ fn workspace_fixtures(stand_in: &Arc<StandIn>, kept: &str) -> Vec<Fixture> {
     vec![
         with(
             stand_in,
-            made("databricks_git_credential", at(stand_in, credential))
+            create("databricks_git_credential", at(stand_in, credential))
                 .update(s(json!({"gitProvider": "gitLab", "gitUsername": "other", "token": "glpat"})))
                 .replace(s(json!({"gitProvider": "gitHub", "gitUsername": "bot", "token": "glpat"}))),
             Some(("PATCH", "/api/2.0/git-credentials/{credentialId}", json!({"git_provider": "gitLab", "git_username": "x"}))),
@@ -131,7 +131,7 @@ fn workspace_fixtures(stand_in: &Arc<StandIn>, kept: &str) -> Vec<Fixture> {
         with(stand_in, directory, None, ("POST", "/api/2.0/workspace/delete", json!({"path": "{path}", "recursive": true}))),
         with(
             stand_in,
-            made("databricks_repo", at(stand_in, repo("develop", "https://gitlab.com/a/b.git")))
+            create("databricks_repo", at(stand_in, repo("develop", "https://gitlab.com/a/b.git")))
                 .update(s(json!({"path": "/Workspace/Shared/orders", "url": "https://gitlab.com/a/b.git", "gitProvider": "gitLab", "tag": "v1"})))
                 .replace(s(repo("develop", "https://gitlab.com/a/other.git"))),
             Some(("PATCH", "/api/2.0/repos/{repoId}", json!({"branch": "x"}))),
@@ -139,13 +139,13 @@ fn workspace_fixtures(stand_in: &Arc<StandIn>, kept: &str) -> Vec<Fixture> {
         ),
         with(
             stand_in,
-            made("databricks_job", job(stand_in, "orders_1", 2)).update(attributes(job(stand_in, "orders_2", 4))),
+            create("databricks_job", job(stand_in, "orders_1", 2)).update(attributes(job(stand_in, "orders_2", 4))),
             Some(("POST", "/api/2.2/jobs/update", json!({"job_id": "{jobId}", "new_settings": {"tags": {"team": "b"}}}))),
             ("POST", "/api/2.2/jobs/delete", json!({"job_id": "{jobId}"})),
         ),
         with(
             stand_in,
-            made("databricks_pipeline", pipeline(stand_in, false)).update(attributes(pipeline(stand_in, true))),
+            create("databricks_pipeline", pipeline(stand_in, false)).update(attributes(pipeline(stand_in, true))),
             Some((
                 "PUT",
                 "/api/2.0/pipelines/{pipelineId}",
@@ -155,7 +155,7 @@ fn workspace_fixtures(stand_in: &Arc<StandIn>, kept: &str) -> Vec<Fixture> {
         ),
         with(
             stand_in,
-            made("databricks_permission", at(stand_in, permission("dev", "CAN_VIEW")))
+            create("databricks_permission", at(stand_in, permission("dev", "CAN_VIEW")))
                 .update(s(permission("dev", "CAN_MANAGE_RUN")))
                 .replace(s(permission("Analysts", "CAN_VIEW"))),
             Some(("PATCH", "/api/2.0/permissions/jobs/{objectId}", acl)),
@@ -194,7 +194,7 @@ fn catalog_fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
     let mut renamed = view(stand_in, columns.clone());
     renamed["name"] = "other_view".into();
     let revoke = json!({"changes": [{"principal": "dev", "remove": ["SELECT", "MODIFY", "APPLY_TAG"]}]});
-    let view_fixture = made("databricks_view", view(stand_in, columns))
+    let view_fixture = create("databricks_view", view(stand_in, columns))
         .update(attributes(view(stand_in, json!([{"name": "id", "comment": "another"}]))))
         .replace(attributes(renamed));
     let (tamperer, remover) = (Arc::clone(stand_in), Arc::clone(stand_in));
@@ -224,7 +224,7 @@ fn catalog_fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
             }),
         with(
             stand_in,
-            made("databricks_grant", grant(stand_in, "dev", json!(["SELECT"])))
+            create("databricks_grant", grant(stand_in, "dev", json!(["SELECT"])))
                 .update(attributes(grant(stand_in, "dev", json!(["SELECT", "MODIFY"]))))
                 .replace(attributes(grant(stand_in, "Analysts", json!(["SELECT"]))))
                 .spelled("/privileges", [json!(["SELECT", "MODIFY"]), json!(["MODIFY", "SELECT", "MODIFY"])]),
@@ -237,7 +237,7 @@ fn catalog_fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
         ),
         with(
             stand_in,
-            made("databricks_privilege", privilege(stand_in, "CREATE_TABLE", false))
+            create("databricks_privilege", privilege(stand_in, "CREATE_TABLE", false))
                 .update(attributes(privilege(stand_in, "CREATE_TABLE", true)))
                 .replace(attributes(privilege(stand_in, "CREATE_FUNCTION", false))),
             None,
@@ -255,19 +255,19 @@ pub(crate) fn prepared() -> (Arc<StandIn>, String) {
     let stand_in = StandIn::start();
     stand_in.add_table("main.raw.orders", &[("id", "int"), ("Name", "string"), ("price", "decimal(10,2)")]);
     stand_in.add_table("main.out.keep", &[("id", "int")]);
-    let kept = stand_in.call("POST", "/api/2.2/jobs/create", json!({"name": "kept"}));
-    (Arc::new(stand_in), kept["job_id"].to_string())
+    let job = stand_in.call("POST", "/api/2.2/jobs/create", json!({"name": "kept"}));
+    (Arc::new(stand_in), job["job_id"].to_string())
 }
 
 #[tokio::test]
 async fn provider_passes_the_conformance_suite() {
-    let (stand_in, kept) = prepared();
+    let (stand_in, job_id) = prepared();
     // Deletions keep parent folders: create this one before the inventory.
     stand_in.call("POST", "/api/2.0/workspace/mkdirs", json!({"path": "/shop"}));
     let before = stand_in.inventory();
     let provider = provider();
     let mut suite = Suite::new(&provider, settings(&stand_in, json!({})));
-    for fixture in workspace_fixtures(&stand_in, &kept).into_iter().chain(catalog_fixtures(&stand_in)) {
+    for fixture in workspace_fixtures(&stand_in, &job_id).into_iter().chain(catalog_fixtures(&stand_in)) {
         suite = suite.fixture(fixture);
     }
     let report = suite.run().await;
@@ -284,7 +284,7 @@ async fn provider_passes_the_conformance_suite() {
 /// Runs the suite with delayed visibility, throttling, and polled statements.
 #[tokio::test]
 async fn conformance_suite_passes_with_slow_answers() {
-    let (stand_in, kept) = prepared();
+    let (stand_in, job_id) = prepared();
     stand_in.call("POST", "/api/2.0/workspace/mkdirs", json!({"path": "/shop"}));
     stand_in.faults().lag = 1;
     stand_in.faults().statement_polls = 1;
@@ -293,7 +293,7 @@ async fn conformance_suite_passes_with_slow_answers() {
     }
     let provider = provider();
     let mut suite = Suite::new(&provider, settings(&stand_in, json!({})));
-    let fixtures = workspace_fixtures(&stand_in, &kept).into_iter().skip(3).take(1);
+    let fixtures = workspace_fixtures(&stand_in, &job_id).into_iter().skip(3).take(1);
     for fixture in fixtures.chain(catalog_fixtures(&stand_in).into_iter().skip(2)) {
         suite = suite.fixture(fixture);
     }

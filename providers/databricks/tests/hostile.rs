@@ -1,6 +1,6 @@
 //! Hostile text in every string of every type: it is stored unchanged or refused, and has no other effect.
 
-use crate::azure::{made_by_others, usual, workspace};
+use crate::azure::{create_external_workspace, default_instance, workspace};
 use crate::conformance::{METASTORE, grant, job, pipeline, prepared, privilege, view};
 use crate::harness::{Instance, attributes, provider, recorded};
 use serde_json::{Value as Json, json};
@@ -34,27 +34,27 @@ const CATALOG: &[&str] = &["/api/2.1/unity-catalog/", "/api/2.0/sql/", "/api/2.0
 async fn try_all(
     instance: &Instance,
     cases: &[Case],
-    seen: impl Fn() -> Vec<String>,
+    request_paths: impl Fn() -> Vec<String>,
     inventory: impl Fn() -> Vec<String>,
 ) -> (usize, usize) {
     assert_all_strings_are_covered(cases);
     let before = inventory();
-    let (mut made, mut refused) = (0, 0);
+    let (mut created, mut refused) = (0, 0);
     for (ty, config, paths) in cases {
         for text in HOSTILE {
             for (path, config) in variants(config, text) {
                 let case = format!("{ty}{path}: {text:?}");
-                drop(seen());
+                drop(request_paths());
                 match instance.create(ty, &config).await {
                     Ok(row) => {
-                        made += 1;
+                        created += 1;
                         instance.assert_settled(ty, &row, &config).await;
                         instance.delete(ty, &row).await.unwrap_or_else(|error| panic!("{case}: {error:?}"));
                     }
                     // The object exists, but differs from the plan.
                     Err(error) if error.kind == ErrorKind::Ambiguous => {
                         refused += 1;
-                        let Found::Ours(half) = instance.find(ty, &config, Some(Duration::ZERO)).await.unwrap() else {
+                        let Found::Own(half) = instance.find(ty, &config, Some(Duration::ZERO)).await.unwrap() else {
                             panic!("{case}: {error:?}, but no object is found")
                         };
                         let half = recorded(&attributes(config), half);
@@ -65,14 +65,14 @@ async fn try_all(
                         assert!(REFUSALS.contains(&error.kind.code()), "{case}: {error:?}");
                     }
                 }
-                for path in seen() {
+                for path in request_paths() {
                     assert!(paths.iter().any(|it| path.starts_with(it)), "{case}: {path}");
                 }
                 assert_eq!(inventory(), before, "{case}");
             }
         }
     }
-    (made, refused)
+    (created, refused)
 }
 
 /// Asserts that the cases cover every attribute that may hold a string.
@@ -106,7 +106,7 @@ fn assert_all_strings_are_covered(cases: &[Case]) {
 
 #[tokio::test]
 async fn hostile_text_in_a_workspace_is_stored_or_refused() {
-    let (stand_in, kept) = prepared();
+    let (stand_in, job_id) = prepared();
     let instance = Instance::of(&stand_in).await;
     let of = |mut more: Json| {
         more["workspaceUrl"] = stand_in.url().into();
@@ -120,7 +120,7 @@ async fn hostile_text_in_a_workspace_is_stored_or_refused() {
     secret["secretSettings"] =
         json!({"tasks": [{"task_key": "main", "notebook_task": {"base_parameters": {"key": "s3cret"}}}]});
     let (mut existing, mut flow) = (set(job(&stand_in, "h", 1)), set(pipeline(&stand_in, true)));
-    existing["jobId"] = kept.clone().into();
+    existing["jobId"] = job_id.clone().into();
     flow["secretSettings"] = json!({"configuration": {"key": "s3cret"}});
     let mut known = set(pipeline(&stand_in, true));
     known["pipelineId"] = "7".into();
@@ -128,7 +128,7 @@ async fn hostile_text_in_a_workspace_is_stored_or_refused() {
         let url = "https://gitlab.com/a/b.git";
         of(json!({"path": "/Workspace/Shared/h", "url": url, "gitProvider": "gitLab", reference: "v1"}))
     };
-    let permission = json!({"objectType": "jobs", "objectId": kept, "principalKind": "group", "principal": "dev", "level": "CAN_VIEW"});
+    let permission = json!({"objectType": "jobs", "objectId": job_id, "principalKind": "group", "principal": "dev", "level": "CAN_VIEW"});
     let cases: [Case; 9] = [
         (
             "databricks_git_credential",
@@ -144,9 +144,9 @@ async fn hostile_text_in_a_workspace_is_stored_or_refused() {
         ("databricks_pipeline", known, &["/api/2.0/pipelines"]),
         ("databricks_permission", of(permission), &["/api/2.0/permissions/", "/api/2.0/preview/scim/"]),
     ];
-    let seen = || stand_in.take_seen().into_iter().map(|it| it.path).collect();
-    let (made, refused) = try_all(&instance, &cases, seen, || stand_in.inventory()).await;
-    assert!(made > 5 && refused > 50, "{made} made, {refused} refused");
+    let request_paths = || stand_in.take_calls().into_iter().map(|it| it.path).collect();
+    let (created, refused) = try_all(&instance, &cases, request_paths, || stand_in.inventory()).await;
+    assert!(created > 5 && refused > 50, "{created} made, {refused} refused");
 }
 
 #[tokio::test]
@@ -169,30 +169,30 @@ async fn hostile_text_in_a_metastore_is_stored_or_refused() {
         ("databricks_grant", grant(&stand_in, "dev", json!(["SELECT"])), CATALOG),
         ("databricks_privilege", privilege(&stand_in, "USE_SCHEMA", false), CATALOG),
     ];
-    let seen = || stand_in.take_seen().into_iter().map(|it| it.path).collect();
-    let (made, refused) = try_all(&instance, &cases, seen, || stand_in.inventory()).await;
-    assert!(made > 5 && refused > 50, "{made} made, {refused} refused");
+    let request_paths = || stand_in.take_calls().into_iter().map(|it| it.path).collect();
+    let (created, refused) = try_all(&instance, &cases, request_paths, || stand_in.inventory()).await;
+    assert!(created > 5 && refused > 50, "{created} made, {refused} refused");
 }
 
 #[tokio::test]
 async fn hostile_text_in_azure_types_is_stored_or_refused() {
     let azure = Azure::start();
-    let (number, scope) = made_by_others(&azure, "others");
-    let (entered, _) = made_by_others(&azure, "entered");
+    let (number, scope) = create_external_workspace(&azure, "others");
+    let (entered, _) = create_external_workspace(&azure, "entered");
     let assignment = json!({"metastore_assignment": {"metastore_id": OF_ACCOUNT}});
     let path = format!("/api/2.0/accounts/{ACCOUNT}/workspaces/{entered}/metastores/{OF_ACCOUNT}");
     azure.call("POST", &path, assignment);
     azure.take_questions(0);
-    let instance = usual(&azure).await;
-    let mut made = workspace("h");
-    made["sku"] = "premium".into();
-    made["managedResourceGroup"] = "h-rg".into();
-    let who = azure.account_id("jane.roe@example.com");
+    let instance = default_instance(&azure).await;
+    let mut created = workspace("h");
+    created["sku"] = "premium".into();
+    created["managedResourceGroup"] = "h-rg".into();
+    let principal_id = azure.account_id("jane.roe@example.com");
     let role =
         json!({"scope": scope, "role": "Contributor", "principalId": azure.object_id("dev"), "principalKind": "group"});
     let account: &[&str] = &["/api/2.0/accounts/", "/api/2.1/accounts/"];
     let cases: [Case; 4] = [
-        ("databricks_workspace", made, &["/subscriptions/"]),
+        ("databricks_workspace", created, &["/subscriptions/"]),
         (
             "databricks_metastore_assignment",
             json!({"workspaceId": number, "metastoreId": OF_ACCOUNT, "defaultCatalog": "main"}),
@@ -200,12 +200,13 @@ async fn hostile_text_in_azure_types_is_stored_or_refused() {
         ),
         (
             "databricks_workspace_assignment",
-            json!({"workspaceId": entered, "principalId": who, "permissions": ["USER"]}),
+            json!({"workspaceId": entered, "principalId": principal_id, "permissions": ["USER"]}),
             account,
         ),
         ("databricks_azure_role_assignment", role, &["/subscriptions/"]),
     ];
-    let seen = || azure.take_seen().into_iter().map(|it| it.path).filter(|it| !it.ends_with("/token")).collect();
-    let (made, refused) = try_all(&instance, &cases, seen, || azure.inventory()).await;
-    assert!(made > 5 && refused > 50, "{made} made, {refused} refused");
+    let request_paths =
+        || azure.take_calls().into_iter().map(|it| it.path).filter(|it| !it.ends_with("/token")).collect();
+    let (created, refused) = try_all(&instance, &cases, request_paths, || azure.inventory()).await;
+    assert!(created > 5 && refused > 50, "{created} made, {refused} refused");
 }

@@ -26,12 +26,16 @@ async fn unmanaged_settings_survive_and_removed_settings_go() {
     let instance = Instance::of(&stand_in).await;
     let mut config = job(&stand_in, "a", 2);
     config["settings"]["description"] = "old".into();
-    let made = instance.create(JOB, config.clone()).await.unwrap();
-    change(&stand_in, &made, json!({"timeout_seconds": 60, "tags": {"team": "a", "cost": "7"}, "description": "old"}));
-    instance.assert_settled(JOB, &instance.read(JOB, &made).await.unwrap().unwrap(), &config).await;
+    let created = instance.create(JOB, config.clone()).await.unwrap();
+    change(
+        &stand_in,
+        &created,
+        json!({"timeout_seconds": 60, "tags": {"team": "a", "cost": "7"}, "description": "old"}),
+    );
+    instance.assert_settled(JOB, &instance.read(JOB, &created).await.unwrap().unwrap(), &config).await;
     config["settings"].as_object_mut().unwrap().remove("description");
     config["settings"]["tasks"] = json!([task(5)]);
-    let changed = instance.update(JOB, &made, config.clone()).await.unwrap();
+    let changed = instance.update(JOB, &created, config.clone()).await.unwrap();
     let settings = get(&stand_in, &changed)["settings"].clone();
     assert_eq!(settings["timeout_seconds"], 60);
     assert_eq!(settings["tags"]["cost"], "7");
@@ -48,8 +52,8 @@ async fn change_of_any_managed_setting_is_drift() {
     config["settings"]["schedule"] = json!({"quartz_cron_expression": "0 0 6 * * ?", "timezone_id": "UTC"});
     config["settings"]["run_as"] = json!({"service_principal_name": "11111111-2222-4333-8444-555555555555"});
     config["settings"]["parameters"] = json!([{"name": "p", "default": "1"}]);
-    let made = instance.create(JOB, config.clone()).await.unwrap();
-    instance.assert_settled(JOB, &made, &config).await;
+    let created = instance.create(JOB, config.clone()).await.unwrap();
+    instance.assert_settled(JOB, &created, &config).await;
     let mut autoscaled = task(2);
     autoscaled["new_cluster"].as_object_mut().unwrap().remove("num_workers");
     autoscaled["new_cluster"]["autoscale"] = json!({"min_workers": 1, "max_workers": 9});
@@ -62,12 +66,12 @@ async fn change_of_any_managed_setting_is_drift() {
         json!({"tasks": [autoscaled]}),
         json!({"tasks": [{"task_key": "more", "notebook_task": {"notebook_path": "/x"}}]}),
     ] {
-        change(&stand_in, &made, changed.clone());
-        let read = instance.read(JOB, &made).await.unwrap().unwrap();
-        assert!(!read.attributes["settings"].is_same_as(&made.attributes["settings"]), "{changed}");
+        change(&stand_in, &created, changed.clone());
+        let read = instance.read(JOB, &created).await.unwrap().unwrap();
+        assert!(!read.attributes["settings"].is_same_as(&created.attributes["settings"]), "{changed}");
         let repaired = instance.update(JOB, &read, config.clone()).await.unwrap();
         instance.assert_settled(JOB, &repaired, &config).await;
-        assert_eq!(get(&stand_in, &made)["run_as_user_name"], "11111111-2222-4333-8444-555555555555");
+        assert_eq!(get(&stand_in, &created)["run_as_user_name"], "11111111-2222-4333-8444-555555555555");
     }
 }
 
@@ -77,12 +81,12 @@ async fn replaced_job_gets_a_new_id_despite_lookup() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let mut config = job(&stand_in, "a", 2);
-    let made = instance.create(JOB, config.clone()).await.unwrap();
-    config["jobId"] = made.text("jobId").unwrap().into();
+    let created = instance.create(JOB, config.clone()).await.unwrap();
+    config["jobId"] = created.text("jobId").unwrap().into();
     let config = attributes(config);
     let change = ProposedChange {
         address: crate::harness::ADDRESS,
-        prior: Some(&made),
+        prior: Some(&created),
         config: &config,
         must_replace: true,
         changed_write_only: &[],
@@ -98,7 +102,7 @@ async fn replaced_job_gets_a_new_id_despite_lookup() {
     let plan = instance.session.plan(instance.ty(JOB), &change).await.unwrap();
     assert_eq!(plan.replace_paths, []);
     for name in ["jobId", "id", "url"] {
-        assert_eq!(plan.planned[name], made.attributes[name]);
+        assert_eq!(plan.planned[name], created.attributes[name]);
     }
 }
 
@@ -109,11 +113,11 @@ async fn job_cannot_take_the_name_of_another_job() {
     let instance = Instance::of(&stand_in).await;
     let mut config = job(&stand_in, "a", 2);
     config["jobId"] = Json::Null;
-    let made = instance.create(JOB, config.clone()).await.unwrap();
+    let created = instance.create(JOB, config.clone()).await.unwrap();
     let other = instance.create(JOB, job(&stand_in, "b", 2)).await.unwrap();
     config["settings"]["name"] = "b".into();
     config["jobId"] = other.text("jobId").unwrap().into();
-    let error = instance.plan(JOB, Some(&made), &config).await.unwrap_err();
+    let error = instance.plan(JOB, Some(&created), &config).await.unwrap_err();
     assert!(error.message.contains("another job has the name `b`"), "{error}");
     let ErrorKind::InvalidInput { path: Some(path) } = &error.kind else { panic!("{error:?}") };
     assert_eq!(path.to_string(), "settings.name");
@@ -125,10 +129,10 @@ async fn manage_all_repairs_every_setting() {
     let instance = Instance::of(&stand_in).await;
     let mut config = job(&stand_in, "a", 2);
     config["manage"] = "all".into();
-    let made = instance.create(JOB, config.clone()).await.unwrap();
-    instance.assert_settled(JOB, &made, &config).await;
-    change(&stand_in, &made, json!({"timeout_seconds": 60, "max_concurrent_runs": 3}));
-    let read = instance.read(JOB, &made).await.unwrap().unwrap();
+    let created = instance.create(JOB, config.clone()).await.unwrap();
+    instance.assert_settled(JOB, &created, &config).await;
+    change(&stand_in, &created, json!({"timeout_seconds": 60, "max_concurrent_runs": 3}));
+    let read = instance.read(JOB, &created).await.unwrap().unwrap();
     assert_eq!(read.attributes["settings"].get("timeout_seconds"), Some(&Value::Int(60)));
     let repaired = instance.update(JOB, &read, config.clone()).await.unwrap();
     assert_eq!(get(&stand_in, &repaired)["settings"]["timeout_seconds"], 0);
@@ -146,14 +150,14 @@ async fn list_of_settings_is_merged_and_read_back_by_layer() {
         "workspaceUrl": stand_in.url(), "manage": "all",
         "settings": [base, {"run_as": null}, conf("spark.a", "1"), conf("spark.b", "2")],
     });
-    let made = instance.create(JOB, config.clone()).await.unwrap();
-    instance.assert_settled(JOB, &made, &config).await;
-    let settings = get(&stand_in, &made)["settings"].clone();
+    let created = instance.create(JOB, config.clone()).await.unwrap();
+    instance.assert_settled(JOB, &created, &config).await;
+    let settings = get(&stand_in, &created)["settings"].clone();
     assert_eq!(settings["tasks"][0]["new_cluster"]["spark_conf"], json!({"spark.a": "1", "spark.b": "2"}));
     let mut changed = settings["tasks"].clone();
     changed[0]["new_cluster"]["spark_conf"] = json!({"spark.a": "1", "spark.b": "9"});
-    change(&stand_in, &made, json!({"tasks": changed, "timeout_seconds": 7}));
-    let read = instance.read(JOB, &made).await.unwrap().unwrap();
+    change(&stand_in, &created, json!({"tasks": changed, "timeout_seconds": 7}));
+    let read = instance.read(JOB, &created).await.unwrap().unwrap();
     let layers = read.attributes["settings"].as_list().unwrap();
     assert_eq!(layers[0].get("timeout_seconds"), Some(&Value::Int(7)));
     assert!(layers[3].to_json_text().contains('9'), "{layers:?}");
@@ -168,7 +172,7 @@ async fn external_change_is_not_overwritten_without_override() {
     let instance = Instance::of(&stand_in).await;
     let mut config = job(&stand_in, "a", 2);
     config["override"] = false.into();
-    let made = instance.create(JOB, config.clone()).await.unwrap();
+    let created = instance.create(JOB, config.clone()).await.unwrap();
     let edited = job(&stand_in, "a", 3);
     let with = |r#override: bool, config: &Json| {
         let mut config = config.clone();
@@ -176,9 +180,9 @@ async fn external_change_is_not_overwritten_without_override() {
         config
     };
     // Without an external change, the descriptor may be edited.
-    instance.plan(JOB, Some(&made), &with(false, &edited)).await.unwrap();
-    change(&stand_in, &made, json!({"tasks": [task(9)]}));
-    let read = instance.read(JOB, &made).await.unwrap().unwrap();
+    instance.plan(JOB, Some(&created), &with(false, &edited)).await.unwrap();
+    change(&stand_in, &created, json!({"tasks": [task(9)]}));
+    let read = instance.read(JOB, &created).await.unwrap().unwrap();
     let error = instance.plan(JOB, Some(&read), &config).await.unwrap_err();
     assert_eq!(error.message, "the job was changed outside terrace, and `override` is false");
     assert_eq!(error.problems, ["`tasks[0].new_cluster.num_workers` is 9, but 2 in the descriptor"]);
@@ -186,7 +190,7 @@ async fn external_change_is_not_overwritten_without_override() {
     // The change was copied into the descriptor.
     instance.plan(JOB, Some(&read), &with(false, &job(&stand_in, "a", 9))).await.unwrap();
     // An adopted job may be equal or different.
-    let Found::Strangers(found) = instance.find(JOB, &config, None).await.unwrap() else { panic!("the job exists") };
+    let Found::Foreign(found) = instance.find(JOB, &config, None).await.unwrap() else { panic!("the job exists") };
     let found = recorded(&attributes(config.clone()), found);
     instance.plan(JOB, Some(&found), &with(false, &job(&stand_in, "a", 9))).await.unwrap();
     instance.plan(JOB, Some(&found), &with(false, &config)).await.unwrap_err();
@@ -199,13 +203,13 @@ async fn secret_setting_is_only_sent() {
     let mut config = job(&stand_in, "a", 2);
     config["secretSettings"] =
         json!({"tasks": [{"task_key": "main", "new_cluster": {"spark_env_vars": {"KEY": "s3cr3t-value"}}}]});
-    let made = instance.create(JOB, config.clone()).await.unwrap();
-    let there = |made: &Recorded| get(&stand_in, made).to_string().contains("s3cr3t-value");
-    assert!(there(&made));
-    let mut shown = made.clone();
+    let created = instance.create(JOB, config.clone()).await.unwrap();
+    let contains_secret = |created: &Recorded| get(&stand_in, created).to_string().contains("s3cr3t-value");
+    assert!(contains_secret(&created));
+    let mut shown = created.clone();
     shown.attributes.shift_remove("secretSettings");
     assert!(!format!("{shown:?}").contains("s3cr3t"), "{shown:?}");
-    assert!(!String::from_utf8_lossy(&made.private.0).contains("s3cr3t"));
+    assert!(!String::from_utf8_lossy(&created.private.0).contains("s3cr3t"));
     let read = instance.read(JOB, &shown).await.unwrap().unwrap();
     assert!(read.attributes["settings"].is_same_as(&shown.attributes["settings"]));
     // The error of the refusal does not contain it.
@@ -217,7 +221,7 @@ async fn secret_setting_is_only_sent() {
     // A removed secret is removed remotely.
     config.as_object_mut().unwrap().remove("secretSettings");
     let changed = instance.update(JOB, &shown, config).await.unwrap();
-    assert!(!there(&changed));
+    assert!(!contains_secret(&changed));
 }
 
 #[tokio::test]
@@ -298,7 +302,7 @@ async fn job_of_lost_answer_is_found_by_its_mark() {
     assert_eq!(error.kind, ErrorKind::Ambiguous, "{error}");
     // Another job with the same name appears meanwhile: the mark distinguishes them.
     stand_in.call("POST", "/api/2.2/jobs/create", json!({"name": "a"}));
-    let Found::Ours(found) = instance.find(JOB, &config, Some(Duration::from_secs(5))).await.unwrap() else {
+    let Found::Own(found) = instance.find(JOB, &config, Some(Duration::from_secs(5))).await.unwrap() else {
         panic!("the job exists");
     };
     instance.assert_settled(JOB, &recorded(&attributes(config.clone()), found), &config).await;
@@ -319,7 +323,7 @@ async fn job_of_lost_answer_is_found_with_its_secret_paths() {
     config["secretSettings"] = json!({"tags": {"hidden": "hunter2"}, "tasks": [{"task_key": "main", "new_cluster": {"spark_env_vars": {"T": "hunter3"}}}]});
     stand_in.faults().by_text.push(("jobs/create".to_owned(), Fault::LostAfter));
     instance.create(JOB, config.clone()).await.unwrap_err();
-    let Found::Ours(found) = instance.find(JOB, &config, Some(Duration::from_secs(5))).await.unwrap() else {
+    let Found::Own(found) = instance.find(JOB, &config, Some(Duration::from_secs(5))).await.unwrap() else {
         panic!("the job exists");
     };
     assert!(!format!("{found:?}").contains("hunter"), "{found:?}");
@@ -328,8 +332,8 @@ async fn job_of_lost_answer_is_found_with_its_secret_paths() {
     assert!(!format!("{:?}", read.attributes["settings"]).contains("hunter"), "{:?}", read.attributes["settings"]);
     // Removed secrets are removed remotely, by the same paths.
     let bare = instance.update(JOB, &read, plain.clone()).await.unwrap();
-    let there = get(&stand_in, &bare)["settings"].clone();
-    assert!(!there.to_string().contains("hunter") && there["tags"]["spare"] == "x", "{there}");
+    let settings = get(&stand_in, &bare)["settings"].clone();
+    assert!(!settings.to_string().contains("hunter") && settings["tags"]["spare"] == "x", "{settings}");
     instance.assert_settled(JOB, &bare, &plain).await;
 }
 
@@ -355,7 +359,7 @@ async fn endless_pages_are_an_error_and_small_pages_are_joined() {
         stand_in.call("POST", "/api/2.2/jobs/create", json!({"name": "kept"}));
     }
     let instance = Instance::of(&stand_in).await;
-    let made = instance.create(JOB, job(&stand_in, "a", 2)).await.unwrap();
+    let created = instance.create(JOB, job(&stand_in, "a", 2)).await.unwrap();
     stand_in.faults().page = Some(1);
     let named = attributes(json!({"workspaceUrl": stand_in.url(), "name": "kept"}));
     let error = instance.session.lookup("databricks_job_id", &named).await.unwrap_err();
@@ -363,7 +367,7 @@ async fn endless_pages_are_an_error_and_small_pages_are_joined() {
     stand_in.faults().is_endless = true;
     let error = instance.session.lookup("databricks_job_id", &named).await.unwrap_err();
     assert!(error.message.contains("pages repeat"), "{error}");
-    let error = instance.read(JOB, &made).await.unwrap_err();
+    let error = instance.read(JOB, &created).await.unwrap_err();
     assert_eq!((error.kind, error.message.contains("do not end")), (ErrorKind::Failed, true), "{}", error.message);
 }
 
@@ -375,7 +379,7 @@ async fn existing_job_with_the_name_is_not_ours() {
     let error = instance.create(JOB, config.clone()).await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::AlreadyExists { import_id: Some(_) }), "{error}");
     let found = instance.find(JOB, &config, Some(Duration::from_secs(5))).await.unwrap();
-    assert!(matches!(found, Found::Strangers(_)), "{found:?}");
+    assert!(matches!(found, Found::Foreign(_)), "{found:?}");
     // Names are case-sensitive.
     assert_eq!(instance.find(JOB, &job(&stand_in, "Kept", 2), None).await.unwrap(), Found::Absent);
 }
@@ -392,8 +396,8 @@ async fn jobs_with_more_than_a_hundred_tasks_are_read_completely() {
         })
         .collect();
     let config = json!({"workspaceUrl": stand_in.url(), "settings": {"name": "wide", "tasks": tasks}});
-    let made = instance.create(JOB, config.clone()).await.unwrap();
-    instance.assert_settled(JOB, &made, &config).await;
+    let created = instance.create(JOB, config.clone()).await.unwrap();
+    instance.assert_settled(JOB, &created, &config).await;
 }
 
 #[tokio::test]
@@ -401,11 +405,11 @@ async fn deleted_pipeline_keeps_its_tables_without_remove_data() {
     let (stand_in, _) = prepared();
     for (removes_data, left) in [(false, true), (true, false)] {
         let instance = Instance::with(&stand_in, json!({}), Limits { retries: 0, ..Limits::default() }).await;
-        let made = instance.create(PIPELINE, pipeline(&stand_in, false)).await.unwrap();
+        let created = instance.create(PIPELINE, pipeline(&stand_in, false)).await.unwrap();
         let table = format!("main.raw.live_{removes_data}");
-        stand_in.add_pipeline_table(made.text("pipelineId").unwrap(), &table);
+        stand_in.add_pipeline_table(created.text("pipelineId").unwrap(), &table);
         let call = Call { removes_data, ..instance.call() };
-        instance.session.delete(instance.ty(PIPELINE), &call, &made).await.unwrap();
+        instance.session.delete(instance.ty(PIPELINE), &call, &created).await.unwrap();
         assert_eq!(stand_in.inventory().contains(&format!("table {table}")), left);
     }
 }
@@ -414,11 +418,11 @@ async fn deleted_pipeline_keeps_its_tables_without_remove_data() {
 async fn change_of_pipeline_storage_is_refused() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
-    let made = instance.create(PIPELINE, pipeline(&stand_in, false)).await.unwrap();
+    let created = instance.create(PIPELINE, pipeline(&stand_in, false)).await.unwrap();
     for (name, value) in [("catalog", "other"), ("target", "other")] {
         let mut config = pipeline(&stand_in, false);
         config["settings"][name] = value.into();
-        let error = instance.plan(PIPELINE, Some(&made), &config).await.unwrap_err();
+        let error = instance.plan(PIPELINE, Some(&created), &config).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(format!("settings.{name}").parse().unwrap()) });
         assert_eq!(error.solutions.len(), 2, "{error:?}");
     }
@@ -432,11 +436,11 @@ async fn fixed_pipeline_settings_are_compared_by_meaning() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let mut config = pipeline(&stand_in, false);
-    let made = instance.create(PIPELINE, config.clone()).await.unwrap();
+    let created = instance.create(PIPELINE, config.clone()).await.unwrap();
     let settings = config["settings"].as_object_mut().unwrap();
     let schema = settings.remove("target").unwrap();
     settings.insert("schema".to_owned(), schema);
-    let renamed = instance.update(PIPELINE, &made, config.clone()).await.unwrap();
+    let renamed = instance.update(PIPELINE, &created, config.clone()).await.unwrap();
     instance.assert_settled(PIPELINE, &renamed, &config).await;
     config["settings"]["schema"] = "other".into();
     let error = instance.plan(PIPELINE, Some(&renamed), &config).await.unwrap_err();

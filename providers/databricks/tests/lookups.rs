@@ -5,14 +5,14 @@ use crate::harness::{Instance, attributes};
 use serde_json::{Value as Json, json};
 use terrace_provider::{ErrorKind, ProviderError, Value};
 
-async fn ask(instance: &Instance, name: &str, arguments: Json) -> Result<Json, ProviderError> {
+async fn look_up(instance: &Instance, name: &str, arguments: Json) -> Result<Json, ProviderError> {
     let answer = instance.session.lookup(name, &attributes(arguments)).await?;
     Ok(Value::Map(answer).to_json())
 }
 
 #[tokio::test]
 async fn lookups_return_ids_by_name() {
-    let (stand_in, kept) = prepared();
+    let (stand_in, job_id) = prepared();
     let instance = Instance::of(&stand_in).await;
     let named = |name: &str| json!({"workspaceUrl": stand_in.url(), "name": name});
     for (lookup, name, field, value) in [
@@ -21,15 +21,15 @@ async fn lookups_return_ids_by_name() {
         ("databricks_group", "analysts", "name", "Analysts"),
         ("databricks_user", "jane.roe@example.com", "name", "jane.roe@example.com"),
         ("databricks_service_principal", "runner", "applicationId", "11111111-2222-4333-8444-555555555555"),
-        ("databricks_job_id", "kept", "jobId", kept.as_str()),
+        ("databricks_job_id", "kept", "jobId", job_id.as_str()),
     ] {
-        let answer = ask(&instance, lookup, named(name)).await.unwrap();
+        let answer = look_up(&instance, lookup, named(name)).await.unwrap();
         assert_eq!(answer[field], value, "{lookup}");
     }
-    assert_eq!(ask(&instance, "databricks_job_id", named("nothing")).await.unwrap()["jobId"], Json::Null);
-    assert_eq!(ask(&instance, "databricks_pipeline_id", named("nothing")).await.unwrap()["pipelineId"], Json::Null);
+    assert_eq!(look_up(&instance, "databricks_job_id", named("nothing")).await.unwrap()["jobId"], Json::Null);
+    assert_eq!(look_up(&instance, "databricks_pipeline_id", named("nothing")).await.unwrap()["pipelineId"], Json::Null);
     // The workspace defaults to the instance's.
-    assert_eq!(ask(&instance, "databricks_sql_warehouse", json!({"name": "WH"})).await.unwrap()["id"], "abc123");
+    assert_eq!(look_up(&instance, "databricks_sql_warehouse", json!({"name": "WH"})).await.unwrap()["id"], "abc123");
 }
 
 #[tokio::test]
@@ -46,13 +46,13 @@ async fn missing_and_ambiguous_names_are_errors() {
         ("databricks_sql_warehouse", "nothing"),
         ("databricks_service_principal", "missing"),
     ] {
-        let error = ask(&instance, lookup, named(name)).await.unwrap_err();
+        let error = look_up(&instance, lookup, named(name)).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::NotFound, "{lookup}: {error}");
     }
-    let error = ask(&instance, "databricks_cluster", named("databricks-clustr")).await.unwrap_err();
+    let error = look_up(&instance, "databricks_cluster", named("databricks-clustr")).await.unwrap_err();
     assert_eq!(error.solutions, ["did you mean `databricks-cluster`?"]);
     for (lookup, name) in [("databricks_group", "dev"), ("databricks_job_id", "kept")] {
-        let error = ask(&instance, lookup, named(name)).await.unwrap_err();
+        let error = look_up(&instance, lookup, named(name)).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some("name".parse().unwrap()) }, "{lookup}: {error}");
         assert!(error.message.starts_with("there are 2"), "{error}");
     }
@@ -63,22 +63,22 @@ async fn table_lookup_returns_columns() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let table = |name: &str, optional: bool| json!({"workspaceUrl": stand_in.url(), "catalog": "main", "schema": "raw", "name": name, "optional": optional});
-    let answer = ask(&instance, "databricks_table", table("Orders", false)).await.unwrap();
+    let answer = look_up(&instance, "databricks_table", table("Orders", false)).await.unwrap();
     assert_eq!(answer["exists"], true);
     assert_eq!(answer["fields"][2]["type"], "decimal(10,2)");
     assert_eq!((&answer["fields"][2]["precision"], &answer["fields"][2]["scale"]), (&json!(10), &json!(2)));
-    assert_eq!(ask(&instance, "databricks_table", table("nothing", true)).await.unwrap()["exists"], false);
-    let error = ask(&instance, "databricks_table", table("nothing", false)).await.unwrap_err();
+    assert_eq!(look_up(&instance, "databricks_table", table("nothing", true)).await.unwrap()["exists"], false);
+    let error = look_up(&instance, "databricks_table", table("nothing", false)).await.unwrap_err();
     assert_eq!(
         (error.kind, error.solutions),
         (ErrorKind::NotFound, vec!["the schema `main.raw` has `orders`".to_owned()])
     );
     let mut advised = table("order", false);
     advised["advice"] = "run the job".into();
-    let error = ask(&instance, "databricks_table", advised.clone()).await.unwrap_err();
+    let error = look_up(&instance, "databricks_table", advised.clone()).await.unwrap_err();
     assert_eq!(error.solutions, ["run the job; did you mean `orders`? The schema `main.raw` has `orders`"]);
     advised["schema"] = "nowhere".into();
-    let error = ask(&instance, "databricks_table", advised).await.unwrap_err();
+    let error = look_up(&instance, "databricks_table", advised).await.unwrap_err();
     assert_eq!(error.solutions, ["run the job; the schema `main.nowhere` is missing or not visible"]);
 }
 
@@ -90,25 +90,25 @@ async fn table_lookup_returns_lengths_and_keys_and_refuses_views() {
     stand_in.sql("CREATE VIEW main.raw.shown AS SELECT * FROM main.raw.people");
     let instance = Instance::of(&stand_in).await;
     let table = |name: &str| json!({"workspaceUrl": stand_in.url(), "catalog": "main", "schema": "raw", "name": name, "tableOnly": true});
-    let answer = ask(&instance, "databricks_table", table("people")).await.unwrap();
+    let answer = look_up(&instance, "databricks_table", table("people")).await.unwrap();
     let lengths: Vec<&Json> = answer["fields"].as_array().unwrap().iter().map(|it| &it["length"]).collect();
     assert_eq!(lengths, [&json!(3), &json!(20), &Json::Null]);
     assert_eq!(answer["fields"][0]["nullable"], false);
     assert_eq!(answer["primaryKey"], json!(["code"]));
-    let error = ask(&instance, "databricks_table", table("shown")).await.unwrap_err();
+    let error = look_up(&instance, "databricks_table", table("shown")).await.unwrap_err();
     assert_eq!(error.message, "`main.raw.shown` is a view, not a table");
 }
 
 #[tokio::test]
 async fn workflow_lookup_returns_names_of_referenced_objects() {
-    let (stand_in, kept) = prepared();
+    let (stand_in, job_id) = prepared();
     let instance = Instance::of(&stand_in).await;
     let pipeline =
         instance.create("databricks_pipeline", crate::conformance::pipeline(&stand_in, false)).await.unwrap();
     let notebook = json!({"notebook_path": "/Shared/n"});
     let tasks = json!([
         {"task_key": "a", "pipeline_task": {"pipeline_id": pipeline.text("pipelineId").unwrap()}},
-        {"task_key": "b", "run_job_task": {"job_id": kept.parse::<i64>().unwrap()}},
+        {"task_key": "b", "run_job_task": {"job_id": job_id.parse::<i64>().unwrap()}},
         {"task_key": "c", "notebook_task": {"notebook_path": "/Shared/n", "warehouse_id": "abc123"}},
         {"task_key": "d", "notebook_task": notebook, "existing_cluster_id": "0612-101010-cluster1"},
         {"task_key": "e", "notebook_task": notebook, "new_cluster": crate::conformance::task(1)["new_cluster"]},
@@ -117,7 +117,7 @@ async fn workflow_lookup_returns_names_of_referenced_objects() {
     let settings = json!({"name": "steps", "tasks": tasks, "run_as": runner, "tags": {"terrace": "0"}});
     stand_in.call("POST", "/api/2.2/jobs/create", settings);
     let arguments = |run_as: Json| json!({"workspaceUrl": stand_in.url(), "name": "steps", "runAs": run_as});
-    let answer = ask(&instance, "databricks_workflow", arguments("Runner".into())).await.unwrap();
+    let answer = look_up(&instance, "databricks_workflow", arguments("Runner".into())).await.unwrap();
     let references: Vec<String> = answer["references"]
         .as_array()
         .unwrap()
@@ -133,12 +133,12 @@ async fn workflow_lookup_returns_names_of_referenced_objects() {
     );
     assert_eq!(answer["creatorUserName"], "admin@example.com");
     assert!(answer["settings"].get("tags").is_none(), "the settings must not contain our mark: {answer}");
-    let error = ask(&instance, "databricks_workflow", arguments("terrace".into())).await.unwrap_err();
+    let error = look_up(&instance, "databricks_workflow", arguments("terrace".into())).await.unwrap_err();
     assert!(error.message.ends_with("instead of the service principal `terrace`"), "{error}");
     let missing = json!({"workspaceUrl": stand_in.url(), "name": "nothing"});
-    assert_eq!(ask(&instance, "databricks_workflow", missing).await.unwrap_err().kind, ErrorKind::NotFound);
+    assert_eq!(look_up(&instance, "databricks_workflow", missing).await.unwrap_err().kind, ErrorKind::NotFound);
     stand_in.call("POST", "/api/2.2/jobs/create", json!({"name": "steps"}));
-    let error = ask(&instance, "databricks_workflow", arguments(Json::Null)).await.unwrap_err();
+    let error = look_up(&instance, "databricks_workflow", arguments(Json::Null)).await.unwrap_err();
     assert!(error.message.starts_with("there are 2 jobs `steps`"), "{error}");
 }
 
@@ -146,14 +146,14 @@ async fn workflow_lookup_returns_names_of_referenced_objects() {
 async fn lookup_reports_a_workspace_without_metastore() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
-    let answer = ask(&instance, "databricks_metastore", json!({"workspaceUrl": stand_in.url()})).await.unwrap();
+    let answer = look_up(&instance, "databricks_metastore", json!({"workspaceUrl": stand_in.url()})).await.unwrap();
     assert_eq!(answer["metastoreId"], crate::conformance::METASTORE);
     stand_in.detach_metastore();
     let other = Instance::of(&stand_in).await;
-    let error = ask(&other, "databricks_metastore", json!({"workspaceUrl": stand_in.url()})).await.unwrap_err();
+    let error = look_up(&other, "databricks_metastore", json!({"workspaceUrl": stand_in.url()})).await.unwrap_err();
     // A missing metastore is an error, not an absent object.
     assert_eq!(error.kind, ErrorKind::Failed, "{error}");
     let optional = json!({"workspaceUrl": stand_in.url(), "required": false});
-    let answer = ask(&other, "databricks_metastore", optional).await.unwrap();
+    let answer = look_up(&other, "databricks_metastore", optional).await.unwrap();
     assert_eq!((&answer["metastoreId"], &answer["workspaceId"]), (&Json::Null, &Json::Null));
 }

@@ -8,9 +8,9 @@
 
 mod access; // grants, permissions and Git credentials
 mod azure; // workspaces in Azure, and the sign-in
+mod azure_external_changes; // changes to Azure objects outside terrace
 mod azure_faults; // failing requests to Azure
-mod azure_others; // changes to Azure objects outside terrace
-mod azure_people; // lookups of principals, and access to workspaces
+mod azure_principals; // lookups of principals, and access to workspaces
 mod calls; // lost and throttled requests, credentials, allowed hosts
 mod catalogs; // objects of a metastore
 mod conformance; // the conformance suite

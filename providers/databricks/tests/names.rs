@@ -36,12 +36,12 @@ fn is_accepted(name: &str) -> bool {
     !name.is_empty() && name.chars().count() <= 255 && !name.chars().any(is_wrong)
 }
 
-async fn made(instance: &Instance, ty: &str, config: &Json, name: &str) -> Recorded {
-    let made = instance.create(ty, config.clone()).await.unwrap_or_else(|error| panic!("{ty} {name:?}: {error}"));
-    instance.assert_settled(ty, &made, config).await;
-    let read = instance.read(ty, &made).await.unwrap().unwrap_or_else(|| panic!("{ty} {name:?} is not found"));
-    assert!(read.attributes["name"].is_same_as(&made.attributes["name"]), "{ty} {name:?}");
-    made
+async fn create(instance: &Instance, ty: &str, config: &Json, name: &str) -> Recorded {
+    let created = instance.create(ty, config.clone()).await.unwrap_or_else(|error| panic!("{ty} {name:?}: {error}"));
+    instance.assert_settled(ty, &created, config).await;
+    let read = instance.read(ty, &created).await.unwrap().unwrap_or_else(|| panic!("{ty} {name:?} is not found"));
+    assert!(read.attributes["name"].is_same_as(&created.attributes["name"]), "{ty} {name:?}");
+    created
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -58,9 +58,9 @@ async fn names_in_unity_catalog_round_trip_or_are_refused() {
         let cases = [("databricks_schema", schema), ("databricks_view", shown)];
         for (ty, config) in cases {
             if is_accepted(name) {
-                let made = made(&instance, ty, &config, name).await;
-                instance.delete(ty, &made).await.unwrap();
-                assert!(instance.read(ty, &made).await.unwrap().is_none(), "{ty} {name:?}");
+                let created = create(&instance, ty, &config, name).await;
+                instance.delete(ty, &created).await.unwrap();
+                assert!(instance.read(ty, &created).await.unwrap().is_none(), "{ty} {name:?}");
             } else {
                 stand_in.reset_count();
                 let error = instance.plan(ty, None, &config).await.unwrap_err();
@@ -80,15 +80,15 @@ async fn jobs_have_any_name() {
     let before = stand_in.inventory();
     for name in names().iter().filter(|name| !name.trim().is_empty()) {
         let mut config = crate::conformance::job(&stand_in, name, 1);
-        let made = instance.create("databricks_job", config.clone()).await.unwrap();
-        instance.assert_settled("databricks_job", &made, &config).await;
+        let created = instance.create("databricks_job", config.clone()).await.unwrap();
+        instance.assert_settled("databricks_job", &created, &config).await;
         let arguments = crate::harness::attributes(json!({"workspaceUrl": stand_in.url(), "name": name}));
         let found = instance.session.lookup("databricks_job_id", &arguments).await.unwrap();
-        assert_eq!(found["jobId"].as_str(), made.text("jobId"), "{name:?}");
+        assert_eq!(found["jobId"].as_str(), created.text("jobId"), "{name:?}");
         config["settings"]["name"] = json!(format!("{name}-renamed"));
-        let renamed = instance.update("databricks_job", &made, config.clone()).await.unwrap();
+        let renamed = instance.update("databricks_job", &created, config.clone()).await.unwrap();
         instance.assert_settled("databricks_job", &renamed, &config).await;
-        assert_eq!(renamed.text("jobId"), made.text("jobId"), "{name:?}");
+        assert_eq!(renamed.text("jobId"), created.text("jobId"), "{name:?}");
         instance.delete("databricks_job", &renamed).await.unwrap();
     }
     assert_eq!(stand_in.inventory(), before);

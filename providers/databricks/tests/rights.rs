@@ -12,7 +12,7 @@ const CATALOGS: &str = "GRANT CREATE CATALOG ON METASTORE TO `terrace@example.co
 /// The missing rights that `doctor` reports, read without any write.
 async fn missing(stand_in: &StandIn) -> Option<Vec<MissingRight>> {
     let instance = Instance::of(stand_in).await;
-    let _ = stand_in.take_seen();
+    let _ = stand_in.take_calls();
     let missing = instance.session.missing_rights().await.unwrap();
     assert_eq!(stand_in.take_writes(), [] as [&str; 0]);
     missing
@@ -31,7 +31,7 @@ fn without_catalogs(stand_in: &StandIn) {
 async fn missing_workspace_rights_are_reported() {
     let stand_in = StandIn::start();
     assert_eq!(missing(&stand_in).await, Some(Vec::new()));
-    stand_in.entitle(ME, &["workspace-access"]);
+    stand_in.set_entitlements(ME, &["workspace-access"]);
     without_catalogs(&stand_in);
     let rights = missing(&stand_in).await.unwrap();
     let [clusters, catalogs] = rights.as_slice() else { panic!("{rights:?}") };
@@ -45,23 +45,23 @@ async fn missing_workspace_rights_are_reported() {
 async fn rights_from_groups_are_not_missing() {
     let bare = || {
         let stand_in = StandIn::start();
-        stand_in.entitle(ME, &[]);
+        stand_in.set_entitlements(ME, &[]);
         without_catalogs(&stand_in);
         stand_in
     };
     let stand_in = bare();
     stand_in.add_member("dev", ME);
-    stand_in.entitle("dev", &["allow-cluster-create"]);
+    stand_in.set_entitlements("dev", &["allow-cluster-create"]);
     metastore(&stand_in, json!({"principal": "dev", "add": ["CREATE_CATALOG"]}));
     assert_eq!(missing(&stand_in).await, Some(Vec::new()));
     // Rights of the group of all users.
     let stand_in = bare();
-    stand_in.entitle("users", &["allow-cluster-create"]);
+    stand_in.set_entitlements("users", &["allow-cluster-create"]);
     metastore(&stand_in, json!({"principal": "account users", "add": ["CREATE_CATALOG"]}));
     assert_eq!(missing(&stand_in).await, Some(Vec::new()));
     // Another right does not help.
     let stand_in = bare();
-    stand_in.entitle(ME, &["allow-cluster-create"]);
+    stand_in.set_entitlements(ME, &["allow-cluster-create"]);
     metastore(&stand_in, json!({"principal": ME, "add": ["CREATE_CONNECTION"]}));
     assert_eq!(missing(&stand_in).await.map(|it| it.len()), Some(1));
 }
@@ -75,11 +75,11 @@ async fn undeterminable_rights_are_not_reported() {
     // A group that the principal may not read.
     stand_in.faults().denied = vec!["GET /api/2.0/preview/scim/v2/Groups".to_owned()];
     metastore(&stand_in, json!({"principal": ME, "add": ["CREATE_CATALOG"]}));
-    stand_in.entitle(ME, &[]);
+    stand_in.set_entitlements(ME, &[]);
     assert_eq!(missing(&stand_in).await, None);
     // Without a metastore, no right on it is needed.
     stand_in.faults().denied.clear();
-    stand_in.entitle(ME, &["allow-cluster-create"]);
+    stand_in.set_entitlements(ME, &["allow-cluster-create"]);
     stand_in.detach_metastore();
     assert_eq!(missing(&stand_in).await, Some(Vec::new()));
 }
@@ -94,7 +94,7 @@ fn assert_names_statement(error: &ProviderError, statement: &str) {
 /// Has one check for each row of the table in the README.
 #[tokio::test]
 async fn permission_error_has_the_granting_statement() {
-    let (stand_in, kept) = prepared();
+    let (stand_in, job_id) = prepared();
     let instance = Instance::of(&stand_in).await;
     let at = |more: Json| {
         let mut all = json!({"workspaceUrl": stand_in.url(), "metastoreId": METASTORE});
@@ -114,10 +114,10 @@ async fn permission_error_has_the_granting_statement() {
     let denied = |text: &str| stand_in.faults().denied = vec![text.to_owned()];
 
     // Own clusters: the server itself refuses them.
-    stand_in.entitle(ME, &[]);
+    stand_in.set_entitlements(ME, &[]);
     let error = instance.create("databricks_job", job(&stand_in, "other", 1)).await.unwrap_err();
     assert_names_statement(&error, "grant `terrace@example.com` the entitlement `allow-cluster-create`");
-    stand_in.entitle(ME, &["allow-cluster-create"]);
+    stand_in.set_entitlements(ME, &["allow-cluster-create"]);
     denied("POST /api/2.0/pipelines");
     let mut other = pipeline(&stand_in, false);
     other["settings"]["name"] = "other".into();
@@ -141,10 +141,10 @@ async fn permission_error_has_the_granting_statement() {
     assert_names_statement(&error, &format!("grant CAN_MANAGE on the pipeline {id}, or IS_OWNER"));
     denied("PATCH /api/2.0/permissions");
     let permission = in_workspace(json!({
-        "objectType": "jobs", "objectId": kept, "principalKind": "group", "principal": "dev", "level": "CAN_VIEW",
+        "objectType": "jobs", "objectId": job_id, "principalKind": "group", "principal": "dev", "level": "CAN_VIEW",
     }));
     let error = instance.create("databricks_permission", permission).await.unwrap_err();
-    assert_names_statement(&error, &format!("grant CAN_MANAGE on jobs/{kept}, or IS_OWNER"));
+    assert_names_statement(&error, &format!("grant CAN_MANAGE on jobs/{job_id}, or IS_OWNER"));
 
     // Folders and repositories.
     denied("POST /api/2.0/workspace/mkdirs");

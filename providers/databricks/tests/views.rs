@@ -11,18 +11,18 @@ const VIEW: &str = "databricks_view";
 async fn update_keeps_the_grants_of_a_view() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
-    let made = instance.create(VIEW, view(&stand_in, json!([{"name": "id"}]))).await.unwrap();
+    let created = instance.create(VIEW, view(&stand_in, json!([{"name": "id"}]))).await.unwrap();
     let path = "/api/2.1/unity-catalog/permissions/table/main.out.orders_view";
     stand_in.call("PATCH", path, json!({"changes": [{"principal": "dev", "add": ["SELECT"]}]}));
     let config = view(&stand_in, json!([{"name": "Name", "comment": "it's \\ `new`"}, {"name": "price"}]));
-    let changed = instance.update(VIEW, &made, config.clone()).await.unwrap();
+    let changed = instance.update(VIEW, &created, config.clone()).await.unwrap();
     instance.assert_settled(VIEW, &changed, &config).await;
     let grants = stand_in.call("GET", path, Json::Null);
     assert_eq!(grants["privilege_assignments"][0]["principal"], "dev");
     let statements: Vec<String> =
-        stand_in.take_seen().iter().filter_map(|it| it.body["statement"].as_str().map(str::to_owned)).collect();
+        stand_in.take_calls().iter().filter_map(|it| it.body["statement"].as_str().map(str::to_owned)).collect();
     assert!(!statements.iter().any(|it| it.contains("REPLACE")), "{statements:?}");
-    assert_eq!(made.attributes["tableId"], changed.attributes["tableId"]);
+    assert_eq!(created.attributes["tableId"], changed.attributes["tableId"]);
 }
 
 #[tokio::test]
@@ -30,14 +30,14 @@ async fn only_managed_comments_are_repaired() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let config = view(&stand_in, json!([{"name": "id", "comment": "ours"}, {"name": "Name"}]));
-    let made = instance.create(VIEW, config.clone()).await.unwrap();
+    let created = instance.create(VIEW, config.clone()).await.unwrap();
     stand_in.sql("COMMENT ON COLUMN main.out.orders_view.name IS 'theirs'");
-    let read = instance.read(VIEW, &made).await.unwrap().unwrap();
+    let read = instance.read(VIEW, &created).await.unwrap().unwrap();
     instance.assert_settled(VIEW, &read, &config).await;
     stand_in.sql("COMMENT ON COLUMN main.out.orders_view.id IS 'tampered'");
     stand_in.sql("COMMENT ON TABLE main.out.orders_view IS NULL");
-    let read = instance.read(VIEW, &made).await.unwrap().unwrap();
-    assert!(!read.attributes["columns"].is_same_as(&made.attributes["columns"]));
+    let read = instance.read(VIEW, &created).await.unwrap().unwrap();
+    assert!(!read.attributes["columns"].is_same_as(&created.attributes["columns"]));
     assert!(!read.attributes.contains_key("comment"));
     let repaired = instance.update(VIEW, &read, config.clone()).await.unwrap();
     instance.assert_settled(VIEW, &repaired, &config).await;
@@ -55,7 +55,7 @@ async fn unmanaged_comments_survive_a_new_query() {
     let instance = Instance::of(&stand_in).await;
     let mut config = view(&stand_in, json!([{"name": "id", "comment": "ours"}, {"name": "Name"}, {"name": "price"}]));
     config["comment"] = Json::Null;
-    let made = instance.create(VIEW, config.clone()).await.unwrap();
+    let created = instance.create(VIEW, config.clone()).await.unwrap();
     stand_in.sql("COMMENT ON COLUMN main.out.orders_view.name IS 'their \\'own\\' words'");
     stand_in.sql("COMMENT ON TABLE main.out.orders_view IS 'theirs, too'");
     let shown = |at: usize| {
@@ -64,7 +64,7 @@ async fn unmanaged_comments_survive_a_new_query() {
     };
     // First another source, then all of its columns in their order, then fewer columns.
     config["source"]["name"] = "more".into();
-    let moved = instance.update(VIEW, &made, config.clone()).await.unwrap();
+    let moved = instance.update(VIEW, &created, config.clone()).await.unwrap();
     instance.assert_settled(VIEW, &moved, &config).await;
     assert_eq!(shown(0), (json!("theirs, too"), json!("ours")));
     assert_eq!(shown(1).1, json!("their 'own' words"));
@@ -91,8 +91,8 @@ async fn closed_statement_counts_as_successful() {
         let instance = Instance::of(&stand_in).await;
         let mut config = view(&stand_in, json!([{"name": "id"}]));
         config["name"] = format!("closed_{polls}").into();
-        let made = instance.create(VIEW, config.clone()).await.unwrap();
-        instance.assert_settled(VIEW, &made, &config).await;
+        let created = instance.create(VIEW, config.clone()).await.unwrap();
+        instance.assert_settled(VIEW, &created, &config).await;
     }
 }
 
@@ -101,8 +101,8 @@ async fn view_without_columns_selects_all_columns() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let config = view(&stand_in, json!([]));
-    let made = instance.create(VIEW, config.clone()).await.unwrap();
-    instance.assert_settled(VIEW, &made, &config).await;
+    let created = instance.create(VIEW, config.clone()).await.unwrap();
+    instance.assert_settled(VIEW, &created, &config).await;
     let table = stand_in.call("GET", "/api/2.1/unity-catalog/tables/main.out.orders_view", Json::Null);
     assert_eq!(table["columns"].as_array().unwrap().len(), 3);
 }
@@ -159,16 +159,16 @@ async fn column_of_another_type_is_refused_by_validation_and_create() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let mut config = view(&stand_in, json!([{"name": "price", "typeName": "DECIMAL", "precision": 10, "scale": 2}]));
-    let made = instance.create(VIEW, config.clone()).await.unwrap();
-    instance.assert_settled(VIEW, &made, &config).await;
+    let created = instance.create(VIEW, config.clone()).await.unwrap();
+    instance.assert_settled(VIEW, &created, &config).await;
     config["columns"] = json!([{"name": "price"}, {"name": "id", "typeName": "DATE"}]);
-    let planned = instance.plan(VIEW, Some(&made), &config).await.unwrap().planned;
+    let planned = instance.plan(VIEW, Some(&created), &config).await.unwrap().planned;
     let findings = instance.session.validate_remote(instance.ty(VIEW), &planned).unwrap().await;
     let wrong = "the column `id` has the type INT instead of DATE in `main.raw.orders`";
     assert_eq!(findings[0].message, wrong);
     stand_in.reset_count();
-    let _ = stand_in.take_seen();
-    let error = instance.update(VIEW, &made, config.clone()).await.unwrap_err();
+    let _ = stand_in.take_calls();
+    let error = instance.update(VIEW, &created, config.clone()).await.unwrap_err();
     let path = Some("columns[1].typeName".parse().unwrap());
     assert_eq!((error.kind, error.message.as_str()), (ErrorKind::InvalidInput { path }, wrong));
     config["name"] = "other".into();
@@ -181,11 +181,11 @@ async fn recreated_view_is_another_object() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let config = view(&stand_in, json!([{"name": "id"}]));
-    let made = instance.create(VIEW, config.clone()).await.unwrap();
+    let created = instance.create(VIEW, config.clone()).await.unwrap();
     stand_in
         .sql("CREATE OR REPLACE VIEW main.out.orders_view COMMENT 'it\\'s shown' AS SELECT id FROM main.raw.orders");
-    let read = instance.read(VIEW, &made).await.unwrap().unwrap();
-    assert_ne!(read.attributes["tableId"], made.attributes["tableId"]);
+    let read = instance.read(VIEW, &created).await.unwrap().unwrap();
+    assert_ne!(read.attributes["tableId"], created.attributes["tableId"]);
     let plan = instance.plan(VIEW, Some(&read), &config).await.unwrap();
     assert!(plan.planned["tableId"].has_unknown(), "the plan must have an update");
     assert!(plan.replace_paths.is_empty());

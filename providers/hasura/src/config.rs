@@ -71,13 +71,13 @@ impl SnowflakeDefaults {
 }
 
 /// The settings with variables as defaults.
-struct Given<'a> {
+struct ResolvedSettings<'a> {
     values: &'a Attributes,
     mapper: Option<&'a Attributes>,
     variables: Option<&'a Variables>,
 }
 
-impl Given<'_> {
+impl ResolvedSettings<'_> {
     fn text(&self, within: Option<&Attributes>, name: &str, variable: &str) -> Option<String> {
         let configured =
             within.and_then(|settings| settings.get(name)).and_then(Value::as_str).filter(|text| !text.is_empty());
@@ -90,13 +90,13 @@ impl Given<'_> {
         within: Option<&Attributes>,
         at: Path,
         variable: &str,
-        usual: u64,
+        default_seconds: u64,
     ) -> Result<Duration, ProviderError> {
         let configured = match within.and_then(|settings| settings.get("timeout")).map(Value::exposed) {
             Some(Value::Int(seconds)) => Some(seconds.to_string()),
             _ => self.variables.and_then(|all| all.get(variable)).map(|text| text.expose_secret().to_owned()),
         };
-        let Some(text) = configured else { return Ok(Duration::from_secs(usual)) };
+        let Some(text) = configured else { return Ok(Duration::from_secs(default_seconds)) };
         let seconds = text.trim().parse::<u64>().ok().filter(|seconds| *seconds > 0);
         seconds.map(Duration::from_secs).ok_or_else(|| {
             ProviderError::invalid(Some(at), "the timeout is not a valid time")
@@ -113,40 +113,42 @@ impl Config {
     pub(crate) fn read(settings: &Settings, variables: &Variables) -> Result<Option<Self>, ProviderError> {
         let mapper = settings.values.get("roleMapper").and_then(Value::as_map);
         let uses_variables = settings.instance == INSTANCE;
-        let given = Given { values: &settings.values, mapper, variables: uses_variables.then_some(variables) };
-        let Some(url) = given.text(Some(given.values), "url", "HASURA_URL") else { return Ok(None) };
+        let resolved =
+            ResolvedSettings { values: &settings.values, mapper, variables: uses_variables.then_some(variables) };
+        let Some(url) = resolved.text(Some(resolved.values), "url", "HASURA_URL") else { return Ok(None) };
         let at = Path::attribute("url");
         let base = Base::parse(&url).map_err(|why| {
             ProviderError::invalid(Some(at), format!("`url` is not valid: {why}"))
                 .solution("write a URL such as `https://hasura.example.com`, without `/v1/metadata`")
         })?;
-        let timeout = given.seconds(Some(given.values), Path::attribute("timeout"), "HASURA_TIMEOUT", 60)?;
-        let secret = given.text(Some(given.values), "adminSecret", "HASURA_ADMIN_SECRET").map(SecretString::from);
+        let timeout = resolved.seconds(Some(resolved.values), Path::attribute("timeout"), "HASURA_TIMEOUT", 60)?;
+        let secret = resolved.text(Some(resolved.values), "adminSecret", "HASURA_ADMIN_SECRET").map(SecretString::from);
         let allow_plain_http = is_plain_http_allowed(&settings.values);
         if secret.is_some() {
             check_credentials(base.shown(), allow_plain_http, Path::attribute("url"))?;
         }
-        let ca_file = given.values.get("caFile").and_then(Value::as_str).map(|path| settings.project_folder.join(path));
+        let ca_file =
+            resolved.values.get("caFile").and_then(Value::as_str).map(|path| settings.project_folder.join(path));
         Ok(Some(Self {
             base,
             secret,
             timeout,
             ca_file,
             allow_plain_http,
-            mapper: read_mapper(&given, allow_plain_http)?,
+            mapper: read_mapper(&resolved, allow_plain_http)?,
         }))
     }
 }
 
-fn read_mapper(given: &Given<'_>, allow_plain_http: bool) -> Result<Option<MapperConfig>, ProviderError> {
-    let Some(url) = given.text(given.mapper, "url", "ROLE_MAPPER_URL") else { return Ok(None) };
+fn read_mapper(resolved: &ResolvedSettings<'_>, allow_plain_http: bool) -> Result<Option<MapperConfig>, ProviderError> {
+    let Some(url) = resolved.text(resolved.mapper, "url", "ROLE_MAPPER_URL") else { return Ok(None) };
     let at = |name: &str| Path::attribute("roleMapper").key(name);
     let base = Base::parse(&url).map_err(|why| {
         ProviderError::invalid(Some(at("url")), format!("the role mapper's `url` is not valid: {why}"))
             .solution("write a URL such as `https://role-mapper.example.com`, without `/v1`")
     })?;
-    let timeout = given.seconds(given.mapper, at("timeout"), "ROLE_MAPPER_TIMEOUT", 30)?;
-    let token = given.text(given.mapper, "token", "ROLE_MAPPER_TOKEN").map(SecretString::from);
+    let timeout = resolved.seconds(resolved.mapper, at("timeout"), "ROLE_MAPPER_TIMEOUT", 30)?;
+    let token = resolved.text(resolved.mapper, "token", "ROLE_MAPPER_TOKEN").map(SecretString::from);
     if token.is_some() {
         check_credentials(base.shown(), allow_plain_http, at("url"))?;
     }

@@ -17,7 +17,7 @@ use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
-use terrace_provider::http::{Api, Auth, Client, Failure, Purpose, Reply, Request, Said, Vendor, Within};
+use terrace_provider::http::{Api, Auth, Client, Failure, ParsedError, Purpose, Reply, Request, Vendor, Within};
 use terrace_provider::{ErrorKind, Path, ProviderError};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
@@ -25,13 +25,13 @@ use tokio::time::Instant;
 /// Parser of graphql-engine's errors: `{"path", "error", "code"}`.
 const VENDOR: Vendor = Vendor {
     name: "Hasura",
-    said,
-    did_nothing: |_| false,
+    parse_error,
+    had_no_effect: |_| false,
     reach: "look at `url` of the instance: it is the URL before `/v1/metadata`",
     sign_in: "look at `adminSecret` of the instance (HASURA_ADMIN_SECRET)",
 };
 
-fn said(reply: &Reply) -> Said {
+fn parse_error(reply: &Reply) -> ParsedError {
     let body = reply.json_or_null();
     let text = |name: &str| body.get(name).and_then(Json::as_str).map(crate::jdbc::masked);
     let code = text("code");
@@ -52,11 +52,11 @@ fn said(reply: &Reply) -> Said {
     if reply.status == 404 {
         solutions.push("supported: v2.x; v3 (DDN) has no metadata API".to_owned());
     }
-    Said { code, message: text("error"), kind, problems: internal.into_iter().collect(), solutions }
+    ParsedError { code, message: text("error"), kind, problems: internal.into_iter().collect(), solutions }
 }
 
 /// Number of retries of an export that is older than a known version.
-const ASKS_FOR_NEWER: u32 = 5;
+const MAX_EXPORT_RETRIES: u32 = 5;
 /// The pause before a retry; each is longer than the one before.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -72,17 +72,17 @@ pub(crate) struct Engine {
     newest: AtomicI64,
     /// Held during a change: each change names the version before it.
     changing: Mutex<()>,
-    answers: Duration,
+    max_age: Duration,
 }
 
 impl Engine {
     /// A server without a connection. Texts redact `secrets`.
-    pub(crate) fn new(client: &Client, config: &Config, answers: Duration, secrets: Vec<SecretString>) -> Self {
+    pub(crate) fn new(client: &Client, config: &Config, max_age: Duration, secrets: Vec<SecretString>) -> Self {
         let secret = config.secret.clone().map(|secret| (HeaderName::from_static("x-hasura-admin-secret"), secret));
         let auth = secret.map_or(Auth::None, |secret| Auth::Headers(vec![secret]));
         let anonymous = client.api(config.base.clone(), Auth::None, VENDOR, Vec::new());
         let api = client.api(config.base.clone(), auth, VENDOR, secrets);
-        Self { api, anonymous, latest: Mutex::new(None), newest: AtomicI64::new(0), changing: Mutex::new(()), answers }
+        Self { api, anonymous, latest: Mutex::new(None), newest: AtomicI64::new(0), changing: Mutex::new(()), max_age }
     }
 
     /// The URL for queries.
@@ -105,7 +105,7 @@ impl Engine {
     /// # Errors
     /// When Hasura does not answer.
     pub(crate) async fn export(&self) -> Result<Arc<Export>, ProviderError> {
-        self.exported(self.answers, &Within::reading()).await
+        self.cached_export(self.max_age, &Within::reading()).await
     }
 
     /// A new export.
@@ -113,20 +113,20 @@ impl Engine {
     /// # Errors
     /// When Hasura does not answer.
     pub(crate) async fn export_now(&self) -> Result<Arc<Export>, ProviderError> {
-        self.exported(Duration::ZERO, &Within::reading()).await
+        self.cached_export(Duration::ZERO, &Within::reading()).await
     }
 
-    async fn exported(&self, answers: Duration, within: &Within) -> Result<Arc<Export>, ProviderError> {
+    async fn cached_export(&self, max_age: Duration, within: &Within) -> Result<Arc<Export>, ProviderError> {
         let mut latest = self.latest.lock().await;
         if let Some((at, export)) = latest.as_ref()
-            && at.elapsed() < answers
+            && at.elapsed() < max_age
         {
             return Ok(Arc::clone(export));
         }
-        self.ask(&mut latest, within).await
+        self.fetch(&mut latest, within).await
     }
 
-    async fn ask(
+    async fn fetch(
         &self,
         latest: &mut MutexGuard<'_, Option<(Instant, Arc<Export>)>>,
         within: &Within,
@@ -135,9 +135,9 @@ impl Engine {
         let mut retries = 0;
         loop {
             let at = Instant::now();
-            let export = Arc::new(self.ask_once(within).await?);
+            let export = Arc::new(self.fetch_once(within).await?);
             let newest = self.newest.load(Ordering::Relaxed);
-            if export.version < newest && retries < ASKS_FOR_NEWER {
+            if export.version < newest && retries < MAX_EXPORT_RETRIES {
                 retries += 1;
                 tokio::time::sleep(PAUSE * retries).await;
                 continue;
@@ -149,8 +149,8 @@ impl Engine {
         }
     }
 
-    async fn ask_once(&self, within: &Within) -> Result<Export, ProviderError> {
-        let purpose = Purpose::look("export its metadata");
+    async fn fetch_once(&self, within: &Within) -> Result<Export, ProviderError> {
+        let purpose = Purpose::read("export its metadata");
         let error_of = |failure: &Failure| self.api.error(failure, &purpose);
         let request = Self::request(json!({"type": "export_metadata", "version": 2, "args": {}})).reads();
         let reply = self.api.send(&request, within).await.map_err(|failure| not_v2(error_of(&failure), &failure))?;
@@ -166,8 +166,8 @@ impl Engine {
     ///
     /// # Errors
     /// When Hasura does not answer.
-    pub(crate) async fn lets_strangers_in(&self) -> Result<bool, ProviderError> {
-        let purpose = Purpose::look("answer an anonymous query");
+    pub(crate) async fn allows_anonymous(&self) -> Result<bool, ProviderError> {
+        let purpose = Purpose::read("answer an anonymous query");
         let query = Request::post("/v1/graphql", &[]).json(json!({"query": "query { __typename }"})).reads();
         match self.anonymous.send(&query, &Within::reading()).await {
             Ok(reply) => Ok(reply.json_or_null().get("data").is_some_and(|data| !data.is_null())),
@@ -180,22 +180,22 @@ impl Engine {
     ///
     /// # Errors
     /// When Hasura does not answer.
-    pub(crate) async fn look(&self, doing: &str, body: Json) -> Result<Json, ProviderError> {
-        self.answer(doing, Self::request(body)).await
+    pub(crate) async fn read(&self, action: &str, body: Json) -> Result<Json, ProviderError> {
+        self.answer(action, Self::request(body)).await
     }
 
     /// Queries the database of a source with read-only SQL.
     ///
     /// # Errors
     /// When Hasura or the database does not answer.
-    pub(crate) async fn query(&self, doing: &str, body: Json) -> Result<Json, ProviderError> {
-        self.answer(doing, Self::request_at("/v2/query", body)).await
+    pub(crate) async fn query(&self, action: &str, body: Json) -> Result<Json, ProviderError> {
+        self.answer(action, Self::request_at("/v2/query", body)).await
     }
 
-    async fn answer(&self, doing: &str, question: Request) -> Result<Json, ProviderError> {
-        let purpose = Purpose::look(doing);
+    async fn answer(&self, action: &str, request: Request) -> Result<Json, ProviderError> {
+        let purpose = Purpose::read(action);
         let error_of = |failure: &Failure| self.api.error(failure, &purpose);
-        let reply = self.api.send(&question.reads(), &Within::reading()).await.map_err(|failure| error_of(&failure))?;
+        let reply = self.api.send(&request.reads(), &Within::reading()).await.map_err(|failure| error_of(&failure))?;
         reply.json().map_err(|failure| error_of(&failure))
     }
 }

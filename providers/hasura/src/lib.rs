@@ -19,7 +19,7 @@ mod identity;
 mod jdbc;
 mod mapper;
 mod names;
-mod private;
+mod private_data;
 mod resources;
 pub mod schema;
 mod session;
@@ -31,7 +31,7 @@ use std::time::Duration;
 use terrace_provider::{Provider, ProviderError, ProviderSchema, Session, Settings};
 
 /// Time in which one export answers all reads: a plan reads within a moment, and its changes name their version.
-const EXPORT_ANSWERS: Duration = Duration::from_secs(3);
+const EXPORT_MAX_AGE: Duration = Duration::from_secs(3);
 
 /// The provider of Hasura.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub struct HasuraProvider {
     schema: ProviderSchema,
     /// Environment variables that begin with `HASURA_`, `ROLE_MAPPER_` or `SNOWFLAKE_`.
     variables: config::Variables,
-    export_answers: Duration,
+    export_max_age: Duration,
 }
 
 impl HasuraProvider {
@@ -58,13 +58,13 @@ impl HasuraProvider {
     #[must_use]
     pub fn with_variables(variables: BTreeMap<String, String>) -> Self {
         let variables = variables.into_iter().map(|(name, text)| (name, text.into())).collect();
-        Self { schema: schema::provider(), variables, export_answers: EXPORT_ANSWERS }
+        Self { schema: schema::provider(), variables, export_max_age: EXPORT_MAX_AGE }
     }
 
     /// The same with another lifetime of an export; zero if tests change Hasura between two reads.
     #[must_use]
-    pub fn looking_again_after(mut self, time: Duration) -> Self {
-        self.export_answers = time;
+    pub fn with_export_max_age(mut self, time: Duration) -> Self {
+        self.export_max_age = time;
         self
     }
 }
@@ -82,6 +82,6 @@ impl Provider for HasuraProvider {
     }
 
     async fn connect(&self, settings: &Settings) -> Result<Arc<dyn Session>, ProviderError> {
-        Ok(Arc::new(session::HasuraSession::open(settings, &self.variables, self.export_answers)?))
+        Ok(Arc::new(session::HasuraSession::open(settings, &self.variables, self.export_max_age)?))
     }
 }

@@ -9,19 +9,19 @@
 use crate::config::MapperConfig;
 use secrecy::SecretString;
 use serde_json::{Value as Json, json};
-use terrace_provider::http::{Api, Auth, Client, Failure, Purpose, Reply, Request, Said, Vendor, Within};
+use terrace_provider::http::{Api, Auth, Client, Failure, ParsedError, Purpose, Reply, Request, Vendor, Within};
 use terrace_provider::{ErrorKind, ProviderError};
 
 /// Parser of its errors: `{"errors": […]}`, a text, or FastAPI's `{"detail": …}`.
 const VENDOR: Vendor = Vendor {
     name: "the role mapper",
-    said,
-    did_nothing: |_| false,
+    parse_error,
+    had_no_effect: |_| false,
     reach: "look at `roleMapper.url` of the instance (ROLE_MAPPER_URL)",
     sign_in: "look at `roleMapper.token` of the instance",
 };
 
-fn said(reply: &Reply) -> Said {
+fn parse_error(reply: &Reply) -> ParsedError {
     let body = reply.json_or_null();
     let text = |json: &Json| json.as_str().map_or_else(|| json.to_string(), str::to_owned);
     let mut all: Vec<String> = match (&body, body.get("errors"), body.get("detail")) {
@@ -31,7 +31,7 @@ fn said(reply: &Reply) -> Said {
         _ => Vec::new(),
     };
     let message = (!all.is_empty()).then(|| all.remove(0));
-    Said { message, problems: all, ..Said::default() }
+    ParsedError { message, problems: all, ..ParsedError::default() }
 }
 
 /// A role of the role mapper.
@@ -50,18 +50,18 @@ pub(crate) struct Members {
 }
 
 impl Members {
-    pub(crate) fn is_nobody(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.users.is_empty() && self.groups.is_empty()
     }
 }
 
 /// The role mapper's answer about members.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum MembersAnswer {
     /// The role does not exist.
     NoRole,
     /// The role exists, but the role mapper cannot return its members.
-    Untold,
+    Unreadable,
     /// The members of the role.
     Members(Members),
 }
@@ -83,13 +83,13 @@ impl Mapper {
     ///
     /// # Errors
     /// When it does not.
-    pub(crate) async fn look(&self) -> Result<(), ProviderError> {
+    pub(crate) async fn check(&self) -> Result<(), ProviderError> {
         self.role("terrace-doctor").await.map(drop)
     }
 
     /// A role; `None` if it does not exist.
     pub(crate) async fn role(&self, id: &str) -> Result<Option<Role>, ProviderError> {
-        let purpose = Purpose::look(format!("read the role `{id}`"));
+        let purpose = Purpose::read(format!("read the role `{id}`"));
         let Some(body) = self.get("/v1/roles/{id}", id, &purpose).await? else { return Ok(None) };
         let component = body.get("component_id").and_then(Json::as_str).unwrap_or_default().to_owned();
         let fields = body.get("graphql_root_field_names").filter(|fields| fields.is_array()).map(texts);
@@ -98,23 +98,23 @@ impl Mapper {
 
     /// The role of a component, if it has one.
     pub(crate) async fn role_of_component(&self, component: &str) -> Result<Option<String>, ProviderError> {
-        let purpose = Purpose::look(format!("read the role of the component `{component}`"));
+        let purpose = Purpose::read(format!("read the role of the component `{component}`"));
         let body = self.get("/v1/roles/component_id/{id}", component, &purpose).await?;
         Ok(body.and_then(|body| Some(body.get("role_id")?.as_str()?.to_owned())))
     }
 
     /// The members of a role.
-    pub(crate) async fn members(&self, id: &str) -> Result<Told, ProviderError> {
-        let Some(role) = self.role(id).await? else { return Ok(Told::NoRole) };
+    pub(crate) async fn members(&self, id: &str) -> Result<MembersAnswer, ProviderError> {
+        let Some(role) = self.role(id).await? else { return Ok(MembersAnswer::NoRole) };
         if role.fields.is_none() {
-            return Ok(Told::Untold);
+            return Ok(MembersAnswer::Unreadable);
         }
-        let purpose = Purpose::look(format!("read the members of the role `{id}`"));
+        let purpose = Purpose::read(format!("read the members of the role `{id}`"));
         let users = self.get("/v1/user_roles/{id}", id, &purpose).await?;
         let groups = self.get("/v1/group_roles/{id}", id, &purpose).await?;
-        let (Some(users), Some(groups)) = (users, groups) else { return Ok(Told::NoRole) };
+        let (Some(users), Some(groups)) = (users, groups) else { return Ok(MembersAnswer::NoRole) };
         let list = |body: &Json, name: &str| body.get(name).map(texts).unwrap_or_default();
-        Ok(Told::Members(Members { users: list(&users, "users"), groups: list(&groups, "groups") }))
+        Ok(MembersAnswer::Members(Members { users: list(&users, "users"), groups: list(&groups, "groups") }))
     }
 
     async fn get(&self, path: &'static str, id: &str, purpose: &Purpose) -> Result<Option<Json>, ProviderError> {
@@ -175,7 +175,7 @@ fn is_route_missing(failure: &Failure) -> bool {
 }
 
 /// The error of a role that belongs to another component.
-pub(crate) fn of_another(id: &str, component: &str) -> ProviderError {
+pub(crate) fn belongs_to_another(id: &str, component: &str) -> ProviderError {
     let kind = ErrorKind::AlreadyExists { import_id: None };
     ProviderError::new(kind, format!("the role `{id}` belongs to the component `{component}`"))
         .solution("two components cannot share a role: rename one of them")

@@ -118,13 +118,13 @@ impl Target {
 
     /// The id, marked sensitive if its parts are.
     pub(crate) fn id_value(&self, configured: &Attributes) -> Value {
-        Value::from(self.id()).made_of(configured, self.kind.identity())
+        Value::from(self.id()).derived_from(configured, self.kind.identity())
     }
 
     /// The object with these attributes.
-    pub(crate) fn observed(&self, seen: Attributes, configured: &Attributes, private: Private) -> Observed {
+    pub(crate) fn observed(&self, current: Attributes, configured: &Attributes, private: Private) -> Observed {
         let mut attributes = self.identity.clone();
-        attributes.extend(seen);
+        attributes.extend(current);
         attributes.insert("id".to_owned(), self.id_value(configured));
         Observed { identity: self.identity.clone(), attributes, private }
     }

@@ -4,8 +4,8 @@ use crate::attributes::is_given;
 use crate::config::{Config, SnowflakeDefaults, Variables, unconfigured, without_mapper};
 use crate::engine::Engine;
 use crate::export::Export;
-use crate::mapper::{Mapper, Told};
-use crate::private::Kept;
+use crate::mapper::{Mapper, MembersAnswer};
+use crate::private_data::PrivateData;
 use crate::resources::source::Desired;
 use crate::resources::{Kind, Target, binding, check_names, permission, role, source, table};
 use async_trait::async_trait;
@@ -30,7 +30,7 @@ pub(crate) struct HasuraSession {
 }
 
 /// An object as Hasura or the role mapper returns it.
-struct Seen {
+struct Observation {
     attributes: Attributes,
     private: Private,
     /// True if it matches the plan.
@@ -41,7 +41,7 @@ impl HasuraSession {
     pub(crate) fn open(
         settings: &Settings,
         variables: &Variables,
-        export_answers: Duration,
+        export_max_age: Duration,
     ) -> Result<Self, ProviderError> {
         let defaults = SnowflakeDefaults::of(settings, variables);
         let instance = settings.instance.clone();
@@ -52,7 +52,7 @@ impl HasuraSession {
         let options = Options { ca_file, allow_plain_http, timeout: config.timeout, ..Options::default() };
         let client = Client::new(options)?;
         let secrets: Vec<SecretString> = defaults.get("password").map(SecretString::from).into_iter().collect();
-        let engine = Engine::new(&client, &config, export_answers, secrets);
+        let engine = Engine::new(&client, &config, export_max_age, secrets);
         let mapper = config.mapper.as_ref().map(|mapper| {
             let (ca_file, allow_plain_http) = (config.ca_file.clone(), config.allow_plain_http);
             let options = Options { ca_file, allow_plain_http, timeout: mapper.timeout, ..Options::default() };
@@ -71,13 +71,13 @@ impl HasuraSession {
     }
 
     /// The object in the metadata.
-    fn seen_in(
+    fn observe_in(
         &self,
         export: &Export,
         target: &Target,
         like: Option<&Attributes>,
         private: &Private,
-    ) -> Result<Option<Seen>, ProviderError> {
+    ) -> Result<Option<Observation>, ProviderError> {
         let planned = like.cloned().unwrap_or_default();
         Ok(match target.kind {
             Kind::Source => match export.source(&target.part("name")) {
@@ -87,32 +87,36 @@ impl HasuraSession {
                     let has_secrets = ["password", "privateKey", "secretConfiguration"];
                     let has_secrets = has_secrets.iter().any(|name| is_given(&planned, name));
                     let is_as_planned =
-                        desired.as_ref().is_some_and(|desired| source::is_as(source, desired, &planned))
-                            || !has_secrets && source::looks_as(source, &planned, &self.defaults);
+                        desired.as_ref().is_some_and(|desired| source::matches_plan(source, desired, &planned))
+                            || !has_secrets && source::matches_visible_plan(source, &planned, &self.defaults);
                     let of_plan = || desired.map_or_else(|| source::secrets_of(source), |desired| desired.secrets);
-                    let secrets = Kept::of(private).secrets.unwrap_or_else(of_plan);
+                    let secrets = PrivateData::of(private).secrets.unwrap_or_else(of_plan);
                     let mut attributes = source::present(source, like, &secrets, &self.defaults);
                     attributes.insert("endpoint".to_owned(), self.engine()?.endpoint().into());
                     // A read has no secrets for a comparison; the plan compares them.
                     attributes.insert("isAsConfigured".to_owned(), true.into());
-                    Some(Seen { attributes, private: Kept::with(secrets).to_private(), is_as_planned })
+                    Some(Observation { attributes, private: PrivateData::with(secrets).to_private(), is_as_planned })
                 }
             },
             Kind::Table => export.table(&target.part("source"), &target.table()).map(|table| {
                 let mut attributes = table::present(table, like);
                 let version = planned.get("resourceVersion").filter(|version| !version.is_unknown());
                 attributes.insert("resourceVersion".to_owned(), version.cloned().unwrap_or_default());
-                Seen { attributes, private: private.clone(), is_as_planned: table::is_as(table, &planned) }
+                Observation {
+                    attributes,
+                    private: private.clone(),
+                    is_as_planned: table::matches_plan(table, &planned),
+                }
             }),
             Kind::SelectPermission => {
                 let role = target.part("role");
                 let table = export.table(&target.part("source"), &target.table());
                 let found =
                     table.and_then(|table| table.select_permissions.iter().find(|permission| permission.role == role));
-                found.map(|found| Seen {
+                found.map(|found| Observation {
                     attributes: permission::present(found, like),
                     private: private.clone(),
-                    is_as_planned: permission::is_as(found, &planned),
+                    is_as_planned: permission::matches_plan(found, &planned),
                 })
             }
             Kind::Role | Kind::RoleBinding => return Err(ProviderError::bug("roles are not metadata")),
@@ -126,28 +130,31 @@ impl HasuraSession {
         like: Option<&Attributes>,
         private: &Private,
         is_now: bool,
-    ) -> Result<Option<Seen>, ProviderError> {
+    ) -> Result<Option<Observation>, ProviderError> {
         let planned = like.cloned().unwrap_or_default();
-        let seen = |attributes, is_as_planned| Seen { attributes, private: private.clone(), is_as_planned };
+        let observation =
+            |attributes, is_as_planned| Observation { attributes, private: private.clone(), is_as_planned };
         match target.kind {
             Kind::Role => {
                 let role = self.mapper()?.role(&target.part("roleId")).await?;
-                Ok(role.map(|found| seen(role::present(&found, like), role::is_as(&found, &planned))))
+                Ok(role.map(|found| observation(role::present(&found, like), role::matches_plan(&found, &planned))))
             }
             Kind::RoleBinding => Ok(match self.mapper()?.members(&target.part("roleId")).await? {
-                Told::NoRole => None,
+                MembersAnswer::NoRole => None,
                 // The members are not readable: the row stays.
-                Told::Untold => Some(seen(Attributes::default(), false)),
-                Told::Members(members) if members.is_nobody() && !binding::is_as(&members, &planned) => None,
-                Told::Members(members) if members.is_nobody() && like.is_none() => None,
-                Told::Members(members) => {
-                    Some(seen(binding::present(&members, like), binding::may_be_of(&members, &planned)))
+                MembersAnswer::Unreadable => Some(observation(Attributes::default(), false)),
+                MembersAnswer::Members(members) if members.is_empty() && !binding::matches_plan(&members, &planned) => {
+                    None
+                }
+                MembersAnswer::Members(members) if members.is_empty() && like.is_none() => None,
+                MembersAnswer::Members(members) => {
+                    Some(observation(binding::present(&members, like), binding::may_result_from(&members, &planned)))
                 }
             }),
             _ => {
                 let engine = self.engine()?;
                 let export = if is_now { engine.export_now().await? } else { engine.export().await? };
-                self.seen_in(&export, target, like, private)
+                self.observe_in(&export, target, like, private)
             }
         }
     }
@@ -157,7 +164,7 @@ impl HasuraSession {
         let Some(engine) = &self.engine else { return true };
         let Ok(export) = engine.export().await else { return true };
         let name = planned.get("name").and_then(Value::as_str).unwrap_or_default();
-        export.source(name).is_none_or(|source| source::is_as(source, desired, planned))
+        export.source(name).is_none_or(|source| source::matches_plan(source, desired, planned))
     }
 
     /// True if a permission names the role.
@@ -168,22 +175,22 @@ impl HasuraSession {
     }
 
     /// The object after a create or an update.
-    fn done(
+    fn result(
         &self,
         export: &Export,
         target: &Target,
         planned: &Attributes,
         private: &Private,
     ) -> Result<Observed, ProviderError> {
-        let seen = self.seen_in(export, target, Some(planned), private)?;
-        let seen = seen.ok_or_else(|| {
+        let current = self.observe_in(export, target, Some(planned), private)?;
+        let current = current.ok_or_else(|| {
             // Another owner removed it after the change.
             ProviderError::new(
                 ErrorKind::Ambiguous,
                 format!("`{}` is missing after its creation or change", target.id()),
             )
         })?;
-        let mut observed = target.observed(seen.attributes, planned, seen.private);
+        let mut observed = target.observed(current.attributes, planned, current.private);
         if target.kind == Kind::Table {
             observed.attributes.insert("resourceVersion".to_owned(), export.version.into());
         }
@@ -191,10 +198,10 @@ impl HasuraSession {
     }
 
     /// A role or its members after a write.
-    async fn done_in_mapper(&self, target: &Target, planned: &Attributes) -> Result<Observed, ProviderError> {
-        let seen = self.observe(target, Some(planned), &Private::default(), true).await;
-        let seen = seen.map_err(|error| ProviderError { kind: ErrorKind::Ambiguous, ..error })?;
-        let attributes = seen.map(|seen| seen.attributes).unwrap_or_default();
+    async fn mapper_result(&self, target: &Target, planned: &Attributes) -> Result<Observed, ProviderError> {
+        let current = self.observe(target, Some(planned), &Private::default(), true).await;
+        let current = current.map_err(|error| ProviderError { kind: ErrorKind::Ambiguous, ..error })?;
+        let attributes = current.map(|current| current.attributes).unwrap_or_default();
         Ok(target.observed(attributes, planned, Private::default()))
     }
 
@@ -212,7 +219,7 @@ impl HasuraSession {
                 }
             },
             Kind::RoleBinding => match self.mapper()?.members(&target.part("roleId")).await? {
-                Told::Untold => {
+                MembersAnswer::Unreadable => {
                     let message = "the members of this role are not readable: this role mapper does not return them";
                     let hint = "all other members lose the role; later changes are not detected";
                     Ok(vec![Finding {
@@ -251,8 +258,8 @@ fn finding(error: ProviderError) -> Finding {
 impl Session for HasuraSession {
     async fn read(&self, ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
         let target = Target::recorded(ty, prior)?;
-        let seen = self.observe(&target, Some(&prior.attributes), &prior.private, false).await?;
-        Ok(seen.map(|seen| target.observed(seen.attributes, &prior.attributes, seen.private)))
+        let current = self.observe(&target, Some(&prior.attributes), &prior.private, false).await?;
+        Ok(current.map(|current| target.observed(current.attributes, &prior.attributes, current.private)))
     }
 
     fn read_batch<'a>(&'a self, ty: &'a ResourceType, priors: &'a [Recorded]) -> Option<Batch<'a>> {
@@ -307,23 +314,23 @@ impl Session for HasuraSession {
             Kind::Source => {
                 let desired = Desired::known(attributes, &self.defaults)?;
                 let export = source::create(self.engine()?, &target, call, attributes, &desired).await?;
-                self.done(&export, &target, attributes, &Kept::with(desired.secrets).to_private())
+                self.result(&export, &target, attributes, &PrivateData::with(desired.secrets).to_private())
             }
             Kind::Table => {
                 let export = table::create(self.engine()?, &target, call, attributes).await?;
-                self.done(&export, &target, attributes, &none)
+                self.result(&export, &target, attributes, &none)
             }
             Kind::SelectPermission => {
                 let export = permission::create(self.engine()?, &target, call, attributes).await?;
-                self.done(&export, &target, attributes, &none)
+                self.result(&export, &target, attributes, &none)
             }
             Kind::Role => {
                 role::create(self.mapper()?, &target, call, attributes).await?;
-                self.done_in_mapper(&target, attributes).await
+                self.mapper_result(&target, attributes).await
             }
             Kind::RoleBinding => {
                 binding::create(self.mapper()?, &target, call, attributes).await?;
-                self.done_in_mapper(&target, attributes).await
+                self.mapper_result(&target, attributes).await
             }
         }
     }
@@ -341,23 +348,23 @@ impl Session for HasuraSession {
             Kind::Source => {
                 let desired = Desired::known(attributes, &self.defaults)?;
                 let export = source::update(self.engine()?, &target, call, before, attributes, &desired).await?;
-                self.done(&export, &target, attributes, &Kept::with(desired.secrets).to_private())
+                self.result(&export, &target, attributes, &PrivateData::with(desired.secrets).to_private())
             }
             Kind::Table => {
                 let export = table::update(self.engine()?, &target, call, before, attributes).await?;
-                self.done(&export, &target, attributes, &prior.private)
+                self.result(&export, &target, attributes, &prior.private)
             }
             Kind::SelectPermission => {
                 let export = permission::update(self.engine()?, &target, call, attributes).await?;
-                self.done(&export, &target, attributes, &prior.private)
+                self.result(&export, &target, attributes, &prior.private)
             }
             Kind::Role => {
                 role::update(self.mapper()?, &target, call, attributes).await?;
-                self.done_in_mapper(&target, attributes).await
+                self.mapper_result(&target, attributes).await
             }
             Kind::RoleBinding => {
                 binding::update(self.mapper()?, &target, call, before, attributes).await?;
-                self.done_in_mapper(&target, attributes).await
+                self.mapper_result(&target, attributes).await
             }
         }
     }
@@ -379,19 +386,21 @@ impl Session for HasuraSession {
         let target = Target::of(ty, &identity)?;
         let private = attempt.prior.as_ref().map(|prior| prior.private.clone()).unwrap_or_default();
         let is_lost = attempt.lost_call.is_some();
-        if target.kind == Kind::RoleBinding && self.mapper()?.members(&target.part("roleId")).await? == Told::Untold {
+        if target.kind == Kind::RoleBinding
+            && self.mapper()?.members(&target.part("roleId")).await? == MembersAnswer::Unreadable
+        {
             // The members are not readable. Writes replace both lists, so a repeated write is safe.
             return Ok(match &attempt.prior {
-                Some(prior) => Found::Ours(target.observed(prior.attributes.clone(), &prior.attributes, private)),
+                Some(prior) => Found::Own(target.observed(prior.attributes.clone(), &prior.attributes, private)),
                 None => Found::Absent,
             });
         }
         // A lost delete has no plan.
         let recorded = attempt.prior.as_ref().filter(|_| attempt.planned.is_empty());
         let like = recorded.map_or(&attempt.planned, |prior| &prior.attributes);
-        let seen = self.observe(&target, Some(like), &private, is_lost).await?;
-        let Some(seen) = seen else { return Ok(Found::Absent) };
-        let mut observed = target.observed(seen.attributes, like, seen.private);
+        let current = self.observe(&target, Some(like), &private, is_lost).await?;
+        let Some(current) = current else { return Ok(Found::Absent) };
+        let mut observed = target.observed(current.attributes, like, current.private);
         if target.kind == Kind::Role && !is_lost && !observed.attributes.contains_key("rootFields") {
             // Its root fields are not readable. A role in permissions is in use, so its creator wrote them. A leftover
             // role has none.
@@ -401,39 +410,39 @@ impl Session for HasuraSession {
             }
         }
         Ok(match (is_lost, &attempt.prior) {
-            (true, Some(_)) => Found::Ours(observed),
+            (true, Some(_)) => Found::Own(observed),
             // Objects have no marks. An object that matches the plan counts as created by it.
-            (true, None) if seen.is_as_planned => Found::Ours(observed),
-            _ => Found::Strangers(observed),
+            (true, None) if current.is_as_planned => Found::Own(observed),
+            _ => Found::Foreign(observed),
         })
     }
 
     async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
         let target = Target::of_id(ty, id)?;
-        let seen = self.observe(&target, None, &Private::default(), true).await?;
-        Ok(seen.map(|seen| target.observed(seen.attributes, &Attributes::default(), seen.private)))
+        let current = self.observe(&target, None, &Private::default(), true).await?;
+        Ok(current.map(|current| target.observed(current.attributes, &Attributes::default(), current.private)))
     }
 
     async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
         let engine = self.engine()?;
         if let Some(mapper) = &self.mapper {
-            mapper.look().await?;
+            mapper.check().await?;
         }
         let open = MissingRight {
             operation: "refuse anonymous requests".to_owned(),
             statement: "HASURA_GRAPHQL_AUTH_HOOK=<the role mapper>/v1/authenticate".to_owned(),
         };
-        Ok(Some(if engine.lets_strangers_in().await? { vec![open] } else { Vec::new() }))
+        Ok(Some(if engine.allows_anonymous().await? { vec![open] } else { Vec::new() }))
     }
 
     fn validate_remote<'a>(&'a self, ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
         let kind = Kind::of(ty).ok()?;
-        let is_asked = self.engine.is_some() && (self.mapper.is_some() || kind != Kind::RoleBinding);
+        let is_checkable = self.engine.is_some() && (self.mapper.is_some() || kind != Kind::RoleBinding);
         let is_known = ty.identity_of(planned).is_some()
             && ["connection", "configuration", "rootFields"]
                 .iter()
                 .all(|it| !planned.get(*it).is_some_and(Value::has_unknown));
-        if !is_asked || !is_known || matches!(kind, Kind::SelectPermission | Kind::Role) {
+        if !is_checkable || !is_known || matches!(kind, Kind::SelectPermission | Kind::Role) {
             return None;
         }
         Some(Box::pin(async move {

@@ -12,7 +12,7 @@ async fn prepared() -> (StandIn, Instance) {
     let stand_in = stand_in(Mapper::Extended);
     let instance = Instance::of(&stand_in).await;
     instance.create(SOURCE, &source("s")).await.unwrap();
-    let _ = stand_in.take_seen();
+    let _ = stand_in.take_calls();
     (stand_in, instance)
 }
 
@@ -20,17 +20,17 @@ async fn prepared() -> (StandIn, Instance) {
 async fn change_is_one_bulk_with_the_version_of_its_export() {
     let (stand_in, instance) = prepared().await;
     instance.create(TABLE, &table("s", "ORDERS", "a_")).await.unwrap();
-    let seen = stand_in.take_seen();
-    let lines: Vec<&str> = seen.iter().map(|it| it.line.as_str()).collect();
+    let requests = stand_in.take_calls();
+    let lines: Vec<&str> = requests.iter().map(|it| it.line.as_str()).collect();
     assert_eq!(
         lines,
         ["export_metadata", "bulk[snowflake_track_table]", "get_inconsistent_metadata", "export_metadata"]
     );
-    assert!(seen[1].body.contains("\"resource_version\":1"), "{}", seen[1].body);
+    assert!(requests[1].body.contains("\"resource_version\":1"), "{}", requests[1].body);
 }
 
 #[tokio::test]
-async fn overtaken_change_is_planned_again_five_times() {
+async fn conflicting_change_is_replanned_five_times() {
     let (stand_in, instance) = prepared().await;
     stand_in.faults().by_text = (0..5).map(|_| ("bulk".to_owned(), Fault::Overtaken)).collect();
     let made = instance.create(TABLE, &table("s", "ORDERS", "a_")).await.unwrap();
@@ -48,7 +48,7 @@ async fn overtaken_change_is_planned_again_five_times() {
 async fn decision_from_an_old_export_is_repeated() {
     let stand_in = stand_in(Mapper::Extended);
     // One export is valid for a minute, so changes by another client are not seen.
-    let slow = provider().looking_again_after(Duration::from_secs(60));
+    let slow = provider().with_export_max_age(Duration::from_secs(60));
     let (slow, quick) = (Instance::with(slow, &settings(&stand_in)).await, Instance::of(&stand_in).await);
     let made = slow.create(SOURCE, &source("s")).await.unwrap();
     let tracked = quick.create(TABLE, &table("s", "ORDERS", "a_")).await.unwrap();
@@ -72,7 +72,7 @@ async fn lost_answer_is_retried_with_the_same_version() {
         let made = instance.create(TABLE, &table("s", "ORDERS", "a_")).await.unwrap();
         instance.assert_settled(TABLE, &made, &table("s", "ORDERS", "a_")).await;
         // The result was checked after either answer.
-        assert!(stand_in.take_seen().iter().any(|it| it.line == "get_inconsistent_metadata"), "{fault:?}");
+        assert!(stand_in.take_calls().iter().any(|it| it.line == "get_inconsistent_metadata"), "{fault:?}");
         let version =
             stand_in.metadata(&json!({"type": "export_metadata", "version": 2, "args": {}}))["resource_version"]
                 .clone();
@@ -89,10 +89,10 @@ async fn change_with_lost_answers_is_found() {
     assert_eq!(error.kind, ErrorKind::Ambiguous, "{error}");
     stand_in.faults().by_text.clear();
     let found = instance.find(TABLE, &config, None, true).await.unwrap();
-    assert!(matches!(found, Found::Ours(_)), "{found:?}");
+    assert!(matches!(found, Found::Own(_)), "{found:?}");
     // Another object of that name has another owner.
     let found = instance.find(TABLE, &table("s", "ORDERS", "other_"), None, true).await.unwrap();
-    assert!(matches!(found, Found::Strangers(_)), "{found:?}");
+    assert!(matches!(found, Found::Foreign(_)), "{found:?}");
     let found = instance.find(TABLE, &table("s", "ITEMS", "a_"), None, true).await.unwrap();
     assert_eq!(found, Found::Absent);
 }
@@ -149,12 +149,12 @@ async fn refused_requests_are_retried_after_the_requested_pause() {
     for made in futures_util::future::join_all(made).await {
         made.unwrap();
     }
-    let seen = stand_in.take_seen();
-    assert_eq!(seen.iter().filter(|it| it.status == 429).count(), 20);
+    let requests = stand_in.take_calls();
+    assert_eq!(requests.iter().filter(|it| it.status == 429).count(), 20);
     // Each retry came after the requested pause.
     let mut by_request: std::collections::BTreeMap<(String, String), Vec<(Instant, u16)>> =
         std::collections::BTreeMap::new();
-    for it in &seen {
+    for it in &requests {
         by_request.entry((it.line.clone(), it.body.clone())).or_default().push((it.at, it.status));
     }
     for times in by_request.values().filter(|times| times.len() > 1) {
@@ -202,7 +202,7 @@ async fn changes_of_an_instance_run_one_by_one() {
     for made in futures_util::future::join_all(made).await {
         made.unwrap();
     }
-    let conflicts = stand_in.take_seen().iter().filter(|it| it.status == 409).count();
+    let conflicts = stand_in.take_calls().iter().filter(|it| it.status == 409).count();
     assert_eq!(conflicts, 0);
 }
 
@@ -210,7 +210,7 @@ async fn changes_of_an_instance_run_one_by_one() {
 async fn anonymous_access_is_reported() {
     let (stand_in, instance) = prepared().await;
     assert_eq!(instance.session.missing_rights().await.unwrap(), Some(Vec::new()));
-    stand_in.open_to_all();
+    stand_in.allow_all_queries();
     let missing = instance.session.missing_rights().await.unwrap().unwrap();
     assert_eq!(missing[0].operation, "refuse anonymous requests");
     assert!(stand_in.take_writes().is_empty());
@@ -226,5 +226,5 @@ async fn concurrent_calls_are_limited() {
     let configs: Vec<_> = (0..12).map(|number| role(&format!("r{number}"))).collect();
     let made = configs.iter().map(|config| instance.create(ROLE, config));
     assert!(futures_util::future::join_all(made).await.iter().all(Result::is_ok));
-    assert!((2..=3).contains(&stand_in.most_at_once()), "{}", stand_in.most_at_once());
+    assert!((2..=3).contains(&stand_in.max_concurrent()), "{}", stand_in.max_concurrent());
 }

@@ -32,7 +32,7 @@ async fn settle(
         return None;
     }
     match instance.find(ty, config, prior, true).await.unwrap() {
-        Found::Ours(observed) => {
+        Found::Own(observed) => {
             let planned = prior.map(|prior| prior.attributes.clone()).unwrap_or_default();
             Some(crate::harness::recorded(instance.ty(ty), &planned, observed))
         }
@@ -101,7 +101,7 @@ async fn remove(instance: &Instance, rows: &mut [Option<Recorded>], wanted: &[(&
 }
 
 /// The whole life of a port: the state after each part.
-async fn live(stand_in: &StandIn) -> [Vec<String>; 3] {
+async fn lifecycle(stand_in: &StandIn) -> [Vec<String>; 3] {
     let instance = Instance::of(stand_in).await;
     let mut rows: Vec<Option<Recorded>> = vec![None; 5];
     let mut ends = Vec::new();
@@ -126,9 +126,9 @@ async fn live(stand_in: &StandIn) -> [Vec<String>; 3] {
 #[tokio::test]
 async fn any_failed_call_leads_to_the_same_end() {
     for mapper in [Mapper::Extended, Mapper::Old] {
-        let calm = stand_in(mapper);
-        let expected = live(&calm).await;
-        let count = calm.count();
+        let without_faults = stand_in(mapper);
+        let expected = lifecycle(&without_faults).await;
+        let count = without_faults.count();
         assert!(count > 30, "{count}");
         let gone = match mapper {
             Mapper::Extended => 0,
@@ -140,7 +140,7 @@ async fn any_failed_call_leads_to_the_same_end() {
             for fault in [Fault::Fails, Fault::LostAfter] {
                 let stand_in = stand_in(mapper);
                 stand_in.faults().by_number.insert(number, fault);
-                let ends = live(&stand_in).await;
+                let ends = lifecycle(&stand_in).await;
                 assert_eq!(ends, expected, "call {number} of {count}, {fault:?}, {mapper:?}");
             }
         }
@@ -151,11 +151,11 @@ async fn any_failed_call_leads_to_the_same_end() {
 #[tokio::test]
 async fn write_with_lost_answers_is_found_by_a_read() {
     for (line, after) in [("bulk", true), ("PUT /v1/roles", true), ("PUT /v1/user_roles", true), ("bulk", false)] {
-        let calm = stand_in(Mapper::Extended);
-        let expected = live(&calm).await;
+        let without_faults = stand_in(Mapper::Extended);
+        let expected = lifecycle(&without_faults).await;
         let stand_in = stand_in(Mapper::Extended);
         let fault = if after { Fault::LostAfter } else { Fault::LostBefore };
         stand_in.faults().by_text = (0..5).map(|_| (line.to_owned(), fault)).collect();
-        assert_eq!(live(&stand_in).await, expected, "{line}");
+        assert_eq!(lifecycle(&stand_in).await, expected, "{line}");
     }
 }

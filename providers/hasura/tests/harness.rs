@@ -21,7 +21,7 @@ pub(crate) const BINDING: &str = "hasura_role_binding";
 
 /// A provider without variables and without a cached export: tests change objects outside terrace.
 pub(crate) fn provider() -> HasuraProvider {
-    HasuraProvider::with_variables(BTreeMap::new()).looking_again_after(Duration::ZERO)
+    HasuraProvider::with_variables(BTreeMap::new()).with_export_max_age(Duration::ZERO)
 }
 
 pub(crate) fn attributes(json: Json) -> Attributes {

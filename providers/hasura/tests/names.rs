@@ -37,7 +37,7 @@ async fn every_table_name_is_kept_unchanged() {
         let imported = instance.session.import(instance.ty(TABLE), made.text("id").unwrap()).await.unwrap();
         assert_eq!(imported.unwrap().identity, made.identity, "{name:?}");
         let found = instance.find(TABLE, &config, None, true).await.unwrap();
-        assert!(matches!(found, Found::Ours(_)), "{name:?}: {found:?}");
+        assert!(matches!(found, Found::Own(_)), "{name:?}: {found:?}");
         instance.delete(TABLE, &made).await.unwrap();
     }
     assert_eq!(stand_in.inventory().len(), 1);

@@ -19,8 +19,8 @@ async fn existing_role_mapper_is_written_but_not_read() {
     let made = instance.create(ROLE, &role("r")).await.unwrap();
     instance.assert_settled(ROLE, &made, &role("r")).await;
     // Changes of root fields there are not readable: there is no drift.
-    let theirs = json!({"role_id": "r", "component_id": "urn:dmb:cmp:sales:r", "graphql_root_field_names": ["x"]});
-    stand_in.mapper("PUT", &["v1", "roles"], &theirs);
+    let foreign = json!({"role_id": "r", "component_id": "urn:dmb:cmp:sales:r", "graphql_root_field_names": ["x"]});
+    stand_in.mapper("PUT", &["v1", "roles"], &foreign);
     instance.assert_settled(ROLE, &made, &role("r")).await;
     let config = members(json!(["user:ada"]), json!(["group:dev"]));
     let findings = instance.findings(BINDING, &config).await;
@@ -51,7 +51,7 @@ async fn unremovable_role_is_emptied_and_can_be_recreated() {
     assert!(instance.reports.0.lock().unwrap()[0].contains("the role mapper removes no roles"));
     // Its root fields are not readable: they are written even if the role is adopted.
     let found = instance.find(ROLE, &role("r"), None, false).await.unwrap();
-    let Found::Strangers(observed) = found else { panic!("{found:?}") };
+    let Found::Foreign(observed) = found else { panic!("{found:?}") };
     let row = crate::harness::recorded(instance.ty(ROLE), &crate::harness::attributes(json!({})), observed);
     assert_eq!(instance.changes(ROLE, &row, &role("r")).await, ["rootFields"]);
     let again = instance.create(ROLE, &role("r")).await.unwrap();
@@ -67,7 +67,7 @@ async fn role_in_permissions_is_adopted_unchanged() {
     instance.create(SOURCE, &source("s")).await.unwrap();
     instance.create(TABLE, &table("s", "ORDERS", "a_")).await.unwrap();
     instance.create(PERMISSION, &permission("s", "ORDERS", "r")).await.unwrap();
-    let Found::Strangers(observed) = instance.find(ROLE, &role("r"), None, false).await.unwrap() else { panic!() };
+    let Found::Foreign(observed) = instance.find(ROLE, &role("r"), None, false).await.unwrap() else { panic!() };
     let row = crate::harness::recorded(instance.ty(ROLE), &crate::harness::attributes(json!({})), observed);
     assert_eq!(instance.changes(ROLE, &row, &role("r")).await, [] as [String; 0]);
 }
@@ -104,8 +104,8 @@ async fn role_of_another_component_stays() {
     for mapper in [Mapper::Old, Mapper::Extended] {
         let stand_in = stand_in(mapper);
         let instance = Instance::of(&stand_in).await;
-        let theirs = json!({"role_id": "r", "component_id": "urn:theirs", "graphql_root_field_names": ["x"]});
-        stand_in.mapper("PUT", &["v1", "roles"], &theirs);
+        let foreign = json!({"role_id": "r", "component_id": "urn:theirs", "graphql_root_field_names": ["x"]});
+        stand_in.mapper("PUT", &["v1", "roles"], &foreign);
         let before = about(&stand_in);
         let error = instance.create(ROLE, &role("r")).await.unwrap_err();
         assert!(matches!(error.kind, ErrorKind::AlreadyExists { .. }), "{error}");
@@ -114,7 +114,7 @@ async fn role_of_another_component_stays() {
         let error = instance.create(ROLE, &second).await.unwrap_err();
         assert_eq!(path_of(&error), "componentId");
         assert_eq!(about(&stand_in), before);
-        let _ = stand_in.take_seen();
+        let _ = stand_in.take_calls();
     }
 }
 
@@ -158,7 +158,7 @@ async fn invalid_members_and_root_fields_are_refused_first() {
         let error = instance.plan(ty, None, &config).await.unwrap_err();
         assert_eq!(path_of(&error), path, "{error}");
     }
-    assert!(stand_in.take_seen().is_empty());
+    assert!(stand_in.take_calls().is_empty());
     let error = instance.create(BINDING, &members(json!(["user:a"]), json!([]))).await.unwrap_err();
     assert_eq!((path_of(&error).as_str(), error.message.as_str()), ("roleId", "role `r` does not exist"));
     assert!(stand_in.take_writes().is_empty());

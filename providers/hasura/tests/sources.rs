@@ -52,8 +52,8 @@ async fn changed_password_is_detected_but_never_shown() {
     let read = instance.read(SOURCE, &made).await.unwrap().unwrap();
     assert_eq!(instance.changes(SOURCE, &read, &other).await, ["isAsConfigured"]);
     assert!(!shown(&read).contains("theirs"));
-    let mended = instance.update(SOURCE, &read, &other).await.unwrap();
-    instance.assert_settled(SOURCE, &mended, &other).await;
+    let repaired = instance.update(SOURCE, &read, &other).await.unwrap();
+    instance.assert_settled(SOURCE, &repaired, &other).await;
 }
 
 #[tokio::test]
@@ -64,9 +64,9 @@ async fn unmanaged_settings_of_a_source_stay() {
     // Keys that Hasura adds are not a difference.
     assert!(stand_in.inventory().join("\n").contains("\"isolation_level\":\"read-committed\""));
     instance.assert_settled(SOURCE, &made, &postgres("p")).await;
-    let theirs = json!({"connection_info": {"database_url": "postgres://u:hidden%20word@db:5432/shop",
+    let foreign = json!({"connection_info": {"database_url": "postgres://u:hidden%20word@db:5432/shop",
         "pool_settings": {"max_connections": 5, "retries": 9}}, "extensions_schema": "ext"});
-    stand_in.metadata(&json!({"type": "pg_update_source", "args": {"name": "p", "configuration": theirs}}));
+    stand_in.metadata(&json!({"type": "pg_update_source", "args": {"name": "p", "configuration": foreign}}));
     instance.assert_settled(SOURCE, &made, &postgres("p")).await;
     let wider =
         with(postgres("p"), "configuration", json!({"connection_info": {"pool_settings": {"idle_timeout": 3}}}));
@@ -93,12 +93,12 @@ async fn variables_supply_missing_parts_of_a_connection() {
     let of = |variables: &[(&str, &str)]| {
         let variables: BTreeMap<String, String> =
             variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        HasuraProvider::with_variables(variables).looking_again_after(Duration::ZERO)
+        HasuraProvider::with_variables(variables).with_export_max_age(Duration::ZERO)
     };
-    let mut unsaid = settings(&stand_in);
-    unsaid.instance = "hasura".to_owned();
-    unsaid.values.clear();
-    let instance = Instance::with(of(&variables), &unsaid).await;
+    let mut empty_settings = settings(&stand_in);
+    empty_settings.instance = "hasura".to_owned();
+    empty_settings.values.clear();
+    let instance = Instance::with(of(&variables), &empty_settings).await;
     let config = json!({"name": "s", "kind": "snowflake", "connection": {"database": "SALES", "schema": "ORDERS_1"}});
     let made = instance.create(SOURCE, &config).await.unwrap();
     assert!(
@@ -107,16 +107,16 @@ async fn variables_supply_missing_parts_of_a_connection() {
     );
     instance.assert_settled(SOURCE, &made, &config).await;
     // Another user in the variables is another connection.
-    let mut others = variables;
-    others[4] = ("SNOWFLAKE_USER", "OTHER");
-    let other = Instance::with(of(&others), &unsaid).await;
+    let mut other_variables = variables;
+    other_variables[4] = ("SNOWFLAKE_USER", "OTHER");
+    let other = Instance::with(of(&other_variables), &empty_settings).await;
     let read = other.read(SOURCE, &made).await.unwrap().unwrap();
     assert_eq!(other.changes(SOURCE, &read, &config).await, ["connection", "isAsConfigured"]);
     let changed = other.update(SOURCE, &read, &config).await.unwrap();
     other.assert_settled(SOURCE, &changed, &config).await;
     // Without variables a part is missing, which is reported before a request is sent.
     let without = Instance::with(provider(), &settings(&stand_in)).await;
-    let _ = stand_in.take_seen();
+    let _ = stand_in.take_calls();
     let findings = without.findings(SOURCE, &config).await;
     assert_eq!(findings[0].message, "Hasura needs the host to connect to Snowflake");
     let error = without
@@ -127,16 +127,16 @@ async fn variables_supply_missing_parts_of_a_connection() {
         .await
         .unwrap_err();
     assert_eq!(path_of(&error), "password");
-    assert!(stand_in.take_seen().is_empty());
+    assert!(stand_in.take_calls().is_empty());
 }
 
 #[tokio::test]
-async fn source_with_tables_of_others_stays() {
+async fn source_with_foreign_tables_stays() {
     let stand_in = stand_in(Mapper::Old);
     let instance = Instance::of(&stand_in).await;
     let made = instance.create(SOURCE, &source("s")).await.unwrap();
     let tracked = instance.create(TABLE, &table("s", "ORDERS", "a_")).await.unwrap();
-    let _ = stand_in.take_seen();
+    let _ = stand_in.take_calls();
     let error = instance.delete(SOURCE, &made).await.unwrap_err();
     assert!(error.problems[0].contains("`ORDERS`"), "{error:?}");
     assert!(stand_in.take_writes().is_empty());
@@ -182,7 +182,7 @@ async fn contradictions_are_refused_at_their_attribute() {
         assert_eq!(path_of(&error), path, "{error}");
         assert!(path == "(invalid_input)" || !error.solutions.is_empty() || path.starts_with("secret"), "{error}");
     }
-    assert!(stand_in.take_seen().is_empty());
+    assert!(stand_in.take_calls().is_empty());
 }
 
 /// An intent has no secrets; the created source is recognised by all other values.
@@ -194,15 +194,15 @@ async fn lost_source_is_found_without_its_password() {
     let mut intent = source("s");
     intent.as_object_mut().unwrap().remove("password");
     let found = instance.find(SOURCE, &intent, None, true).await.unwrap();
-    assert!(matches!(found, Found::Ours(_)), "{found:?}");
+    assert!(matches!(found, Found::Own(_)), "{found:?}");
     intent["connection"]["user"] = "SOMEBODY".into();
     let found = instance.find(SOURCE, &intent, None, true).await.unwrap();
-    assert!(matches!(found, Found::Strangers(_)), "{found:?}");
+    assert!(matches!(found, Found::Foreign(_)), "{found:?}");
 }
 
 /// A literal password replaces a reference to a variable: the change is visible, the password is not.
 #[tokio::test]
-async fn literal_password_of_others_is_never_shown() {
+async fn foreign_literal_password_is_never_shown() {
     let stand_in = stand_in(Mapper::Old);
     stand_in.set_variable("SHOP_URL", "postgres://u:p@db:5432/shop");
     let instance = Instance::of(&stand_in).await;

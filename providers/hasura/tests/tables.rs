@@ -26,12 +26,12 @@ async fn table_is_changed_in_place_and_unmanaged_keys_stay() {
     let made = instance.create(TABLE, &config).await.unwrap();
     instance.assert_settled(TABLE, &made, &config).await;
     // Another client sets an unmanaged key.
-    let theirs = json!({"custom_name": "a_name", "comment": "Access to the ORDERS table",
+    let foreign = json!({"custom_name": "a_name", "comment": "Access to the ORDERS table",
         "custom_root_fields": {"select": "a_select", "select_aggregate": "a_aggregate", "select_by_pk": "theirs"},
         "column_config": {"ID": {"custom_name": "id"}, "PRICE": {"comment": "theirs, too"}}});
-    stand_in.metadata(&json!({"type": "snowflake_set_table_customization", "args": {"source": "s", "table": ["ORDERS"], "configuration": theirs}}));
+    stand_in.metadata(&json!({"type": "snowflake_set_table_customization", "args": {"source": "s", "table": ["ORDERS"], "configuration": foreign}}));
     instance.assert_settled(TABLE, &made, &config).await;
-    let _ = stand_in.take_seen();
+    let _ = stand_in.take_calls();
     let other =
         json!({"source": "s", "table": ["ORDERS"], "customName": "b_name", "rootFields": {"select": "b_select"}});
     let changed = instance.update(TABLE, &made, &other).await.unwrap();
@@ -74,8 +74,8 @@ async fn drift_covers_all_managed_parts_of_a_table() {
         let read = instance.read(TABLE, &made).await.unwrap().unwrap();
         let changes = instance.changes(TABLE, &read, &config).await;
         assert!(changes.contains(&attribute.to_owned()), "{attribute}: {changes:?}");
-        let mended = instance.update(TABLE, &read, &config).await.unwrap();
-        instance.assert_settled(TABLE, &mended, &config).await;
+        let repaired = instance.update(TABLE, &read, &config).await.unwrap();
+        instance.assert_settled(TABLE, &repaired, &config).await;
     }
 }
 
@@ -87,8 +87,8 @@ async fn removal_of_managed_parts_is_drift() {
     let made = instance.create(TABLE, &config).await.unwrap();
     let bare = json!({"custom_root_fields": {"select": "a_select", "select_aggregate": "a_aggregate"}});
     stand_in.metadata(&json!({"type": "snowflake_set_table_customization", "args": {"source": "s", "table": ["ORDERS"], "configuration": bare}}));
-    let seen = instance.session.read(instance.ty(TABLE), &made).await.unwrap().unwrap();
-    assert_eq!((&seen.attributes["customName"], &seen.attributes["comment"]), (&Value::Null, &Value::Null));
+    let read = instance.session.read(instance.ty(TABLE), &made).await.unwrap().unwrap();
+    assert_eq!((&read.attributes["customName"], &read.attributes["comment"]), (&Value::Null, &Value::Null));
     let few = with(permission("s", "ORDERS", "r"), "limit", 10.into());
     let made = instance.create(PERMISSION, &few).await.unwrap();
     let of = |what: &str, more: Json| {
@@ -98,14 +98,14 @@ async fn removal_of_managed_parts_is_drift() {
     };
     of("drop", json!({}));
     of("create", json!({"permission": {"columns": "*", "filter": {}}}));
-    let seen = instance.session.read(instance.ty(PERMISSION), &made).await.unwrap().unwrap();
-    assert_eq!(seen.attributes["limit"], Value::Null);
+    let read = instance.session.read(instance.ty(PERMISSION), &made).await.unwrap().unwrap();
+    assert_eq!(read.attributes["limit"], Value::Null);
 }
 
 #[tokio::test]
 async fn invalid_names_are_refused_first() {
     let (stand_in, instance) = prepared().await;
-    let _ = stand_in.take_seen();
+    let _ = stand_in.take_calls();
     let fields = |fields: Json| with(table("s", "ORDERS", "a_"), "rootFields", fields);
     let cases = [
         (fields(json!({"select": "1st"})), "rootFields.select"),
@@ -129,7 +129,7 @@ async fn invalid_names_are_refused_first() {
         let config = with(permission("s", "ORDERS", "r"), name, value);
         assert_eq!(path_of(&instance.plan(PERMISSION, None, &config).await.unwrap_err()), path);
     }
-    assert!(stand_in.take_seen().is_empty());
+    assert!(stand_in.take_calls().is_empty());
 }
 
 #[tokio::test]
@@ -137,8 +137,8 @@ async fn plan_checks_the_server() {
     let (stand_in, instance) = prepared().await;
     instance.create(SOURCE, &postgres("p")).await.unwrap();
     instance.create(TABLE, &table("s", "ITEMS", "taken_")).await.unwrap();
-    let _ = stand_in.take_seen();
-    let told = |path: &'static str, config: Json| {
+    let _ = stand_in.take_calls();
+    let first_finding = |path: &'static str, config: Json| {
         let instance = &instance;
         async move {
             let findings = instance.findings(TABLE, &config).await;
@@ -148,15 +148,16 @@ async fn plan_checks_the_server() {
         }
     };
     let fields = |source: &str, fields: Json| json!({"source": source, "table": ["ORDERS"], "rootFields": fields});
-    let (severity, message) = told("rootFields.select", table("s", "ORDERS", "taken_")).await;
+    let (severity, message) = first_finding("rootFields.select", table("s", "ORDERS", "taken_")).await;
     assert_eq!(severity, Severity::Error);
     assert_eq!(message, "Hasura already has a root field `taken_select`; the table `ITEMS` of the source `s` has it");
-    let (severity, message) = told("rootFields.selectStream", fields("s", json!({"selectStream": "rows"}))).await;
+    let (severity, message) =
+        first_finding("rootFields.selectStream", fields("s", json!({"selectStream": "rows"}))).await;
     assert_eq!(
         (severity, message.as_str()),
         (Severity::Error, "the source `s` of the kind `snowflake` cannot stream rows")
     );
-    let (severity, message) = told("rootFields.selectByPk", fields("s", json!({"selectByPk": "row"}))).await;
+    let (severity, message) = first_finding("rootFields.selectByPk", fields("s", json!({"selectByPk": "row"}))).await;
     assert_eq!(severity, Severity::Error);
     assert_eq!(message, "`ORDERS` has no primary key, so `row` would return nothing");
     // A source of the same apply is checked before the table is.
@@ -168,11 +169,11 @@ async fn plan_checks_the_server() {
     }
     assert!(stand_in.take_writes().is_empty());
     let of_view = json!({"source": "p", "table": ["public", "it's \\ all"], "rootFields": {"selectByPk": "row"}});
-    let (severity, message) = told("rootFields.selectByPk", of_view.clone()).await;
+    let (severity, message) = first_finding("rootFields.selectByPk", of_view.clone()).await;
     assert_eq!(severity, Severity::Error);
     assert_eq!(message, r"`public.it's \ all` has no primary key, so `row` would return nothing");
     assert!(path_of(&instance.create(TABLE, &of_view).await.unwrap_err()).starts_with("rootFields."));
-    let (severity, message) = told("source", fields("gone", json!({"select": "rows"}))).await;
+    let (severity, message) = first_finding("source", fields("gone", json!({"select": "rows"}))).await;
     assert_eq!((severity, message.as_str()), (Severity::Note, "not checked: the source `gone` does not exist yet"));
     let of_postgres = json!({"source": "p", "table": ["public", "orders"], "rootFields": {"selectStream": "rows", "selectByPk": "row"}});
     assert_eq!(instance.findings(TABLE, &of_postgres).await, []);
@@ -230,7 +231,7 @@ async fn permission_is_changed_without_a_gap() {
     let config = permission("s", "ORDERS", "r");
     let made = instance.create(PERMISSION, &config).await.unwrap();
     instance.assert_settled(PERMISSION, &made, &config).await;
-    let _ = stand_in.take_seen();
+    let _ = stand_in.take_calls();
     let other = with(with(config.clone(), "columns", json!(["NAME", "ID"])), "allowAggregations", true.into());
     let changed = instance.update(PERMISSION, &made, &other).await.unwrap();
     assert_eq!(stand_in.take_writes(), ["bulk[snowflake_drop_select_permission, snowflake_create_select_permission]"]);
@@ -263,7 +264,7 @@ async fn one_export_answers_a_whole_plan() {
     let table = instance.create(TABLE, &table("s", "ORDERS", "a_")).await.unwrap();
     let permission = instance.create(PERMISSION, &permission("s", "ORDERS", "r")).await.unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(3100)).await;
-    let _ = stand_in.take_seen();
+    let _ = stand_in.take_calls();
     let rows = [(SOURCE, source), (TABLE, table), (PERMISSION, permission)];
     let reads = rows.iter().map(|(ty, row)| async {
         let priors = vec![row.clone(); 20];
@@ -271,6 +272,6 @@ async fn one_export_answers_a_whole_plan() {
         assert!(answers.iter().all(|answer| answer.as_ref().unwrap().is_some()));
     });
     futures_util::future::join_all(reads).await;
-    let lines: Vec<String> = stand_in.take_seen().into_iter().map(|it| it.line).collect();
+    let lines: Vec<String> = stand_in.take_calls().into_iter().map(|it| it.line).collect();
     assert_eq!(lines, ["export_metadata"]);
 }

@@ -20,7 +20,7 @@ const TOPIC: i8 = 2;
 
 /// Longest time that brokers may work on a request, so that its effect is visible before the caller stops waiting for
 /// it.
-pub(crate) const LONGEST_WORK: Duration = Duration::from_secs(30);
+pub(crate) const MAX_BROKER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Client for the admin requests of a cluster.
 pub(crate) struct Admin {
@@ -39,8 +39,8 @@ impl Admin {
     }
 
     /// Time in milliseconds that brokers may work on a request: at most the caller's timeout.
-    fn patience(&self) -> i32 {
-        i32::try_from(self.cluster.timeout().min(LONGEST_WORK).as_millis()).unwrap_or(i32::MAX)
+    fn broker_timeout(&self) -> i32 {
+        i32::try_from(self.cluster.timeout().min(MAX_BROKER_TIMEOUT).as_millis()).unwrap_or(i32::MAX)
     }
 }
 

@@ -24,10 +24,11 @@ pub(crate) fn without_nulls(attributes: &Attributes, name: &str) -> Attributes {
     if let Some(value) = attributes.get_mut(name)
         && let Some(map) = value.as_map().filter(|map| map.values().any(Value::is_null))
     {
-        let kept: Map = map.iter().filter(|(_, value)| !value.is_null()).map(|(k, v)| (k.clone(), v.clone())).collect();
+        let non_null: Map =
+            map.iter().filter(|(_, value)| !value.is_null()).map(|(k, v)| (k.clone(), v.clone())).collect();
         *value = match value {
-            Value::Sensitive(_) => Value::sensitive(kept.into()),
-            _ => kept.into(),
+            Value::Sensitive(_) => Value::sensitive(non_null.into()),
+            _ => non_null.into(),
         };
     }
     attributes

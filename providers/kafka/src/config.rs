@@ -114,9 +114,9 @@ fn tls(
         }
     };
     Tls::new(authorities, own.as_ref().map(|(chain, key)| (chain.as_path(), key.as_path()))).map_err(
-        |Unusable { setting, why }| {
+        |Unusable { setting, reason }| {
             let which = text(values, setting).map(|path| format!(" `{path}`")).unwrap_or_default();
-            invalid(setting, format!("`{setting}`{which} cannot be used: {why}"), "the path of a PEM file")
+            invalid(setting, format!("`{setting}`{which} cannot be used: {reason}"), "the path of a PEM file")
         },
     )
 }

@@ -2,7 +2,7 @@
 //!
 //! Codes and names: <https://kafka.apache.org/protocol#protocol_error_codes>.
 
-use crate::wire::Unanswered;
+use crate::wire::NoAnswer;
 use kafka_protocol::error::ResponseError;
 use std::time::Duration;
 use terrace_provider::{ErrorKind, Path, ProviderError};
@@ -11,7 +11,7 @@ use terrace_provider::{ErrorKind, Path, ProviderError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// No answer.
-    Unanswered(Unanswered),
+    NoAnswer(NoAnswer),
     /// The answer has an error code.
     Refused(Refusal),
 }
@@ -22,7 +22,7 @@ pub(crate) struct Refusal {
     /// The error code.
     pub(crate) code: Code,
     /// The broker's message.
-    pub(crate) said: Option<String>,
+    pub(crate) message: Option<String>,
     /// The requested pause before a retry.
     pub(crate) pause: Duration,
 }
@@ -92,23 +92,23 @@ impl Code {
     }
 
     /// Returns true if a retry may succeed once the cluster is ready.
-    pub(crate) fn is_passing(self) -> bool {
-        let passing = [5, 6, 8, 9, 13, 14, 15, 16, 56, 72];
-        self == Self::NOT_CONTROLLER || passing.contains(&self.0)
+    pub(crate) fn is_transient(self) -> bool {
+        let transient = [5, 6, 8, 9, 13, 14, 15, 16, 56, 72];
+        self == Self::NOT_CONTROLLER || transient.contains(&self.0)
     }
 }
 
 impl Refusal {
     /// Reads the code of an answer; `None` if the code is 0.
-    pub(crate) fn of(code: i16, said: Option<&str>, throttle_ms: i32) -> Option<Self> {
+    pub(crate) fn of(code: i16, message: Option<&str>, throttle_ms: i32) -> Option<Self> {
         let pause = Duration::from_millis(u64::try_from(throttle_ms).unwrap_or_default());
-        (code != 0).then(|| Self { code: Code(code), said: said.map(str::to_owned), pause })
+        (code != 0).then(|| Self { code: Code(code), message: message.map(str::to_owned), pause })
     }
 }
 
-impl From<Unanswered> for Failure {
-    fn from(unanswered: Unanswered) -> Self {
-        Self::Unanswered(unanswered)
+impl From<NoAnswer> for Failure {
+    fn from(no_answer: NoAnswer) -> Self {
+        Self::NoAnswer(no_answer)
     }
 }
 
@@ -117,29 +117,29 @@ impl Failure {
     pub(crate) fn code(&self) -> Option<Code> {
         match self {
             Self::Refused(refusal) => Some(refusal.code),
-            Self::Unanswered(_) => None,
+            Self::NoAnswer(_) => None,
         }
     }
 
     /// Returns true if the failure proves that the request had no effect.
     pub(crate) fn excludes_effect(&self) -> bool {
         match self {
-            Self::Unanswered(unanswered) => unanswered.is_unsent(),
+            Self::NoAnswer(no_answer) => no_answer.is_unsent(),
             Self::Refused(refusal) => refusal.code.excludes_effect(),
         }
     }
 }
 
 /// Marks the error of a read after a write as ambiguous: a failed read proves nothing about the write.
-pub(crate) fn unseen(error: ProviderError) -> ProviderError {
+pub(crate) fn as_ambiguous(error: ProviderError) -> ProviderError {
     ProviderError { kind: ErrorKind::Ambiguous, ..error }
 }
 
 /// Describes a request for its error messages.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct RequestContext<'a> {
     /// `create the topic `orders``.
-    pub(crate) what: String,
+    pub(crate) action: String,
     /// True if the request changes something.
     pub(crate) changes: bool,
     /// The `kafka-acls` arguments that grant the missing right: `--operation Create --topic orders`.
@@ -148,39 +148,39 @@ pub(crate) struct Asked<'a> {
     pub(crate) principal: Option<&'a str>,
 }
 
-impl Asked<'_> {
+impl RequestContext<'_> {
     /// Converts a failure into a provider error.
     pub(crate) fn failed(&self, failure: Failure) -> ProviderError {
         match failure {
-            Failure::Unanswered(unanswered) => self.unanswered(&unanswered),
+            Failure::NoAnswer(no_answer) => self.no_answer(&no_answer),
             Failure::Refused(refusal) => self.refused(&refusal),
         }
     }
 
-    fn unanswered(&self, unanswered: &Unanswered) -> ProviderError {
-        let (kind, message) = match unanswered {
-            Unanswered::Unreachable(why) => (ErrorKind::Transient, format!("cannot {}: {why}", self.what)),
-            Unanswered::NotLetIn(why) => (ErrorKind::PermissionDenied, format!("cannot {}: {why}", self.what)),
-            Unanswered::Lost(why) if self.changes => {
-                (ErrorKind::Ambiguous, format!("the request to {} has an unknown outcome: {why}", self.what))
+    fn no_answer(&self, no_answer: &NoAnswer) -> ProviderError {
+        let (kind, message) = match no_answer {
+            NoAnswer::Unreachable(why) => (ErrorKind::Transient, format!("cannot {}: {why}", self.action)),
+            NoAnswer::Rejected(why) => (ErrorKind::PermissionDenied, format!("cannot {}: {why}", self.action)),
+            NoAnswer::Lost(why) if self.changes => {
+                (ErrorKind::Ambiguous, format!("the request to {} has an unknown outcome: {why}", self.action))
             }
-            Unanswered::Lost(why) => (ErrorKind::Transient, format!("cannot {}: {why}", self.what)),
-            Unanswered::Garbled(why) if self.changes => {
-                (ErrorKind::Ambiguous, format!("the request to {} has an unknown outcome: {why}", self.what))
+            NoAnswer::Lost(why) => (ErrorKind::Transient, format!("cannot {}: {why}", self.action)),
+            NoAnswer::Garbled(why) if self.changes => {
+                (ErrorKind::Ambiguous, format!("the request to {} has an unknown outcome: {why}", self.action))
             }
-            Unanswered::Garbled(why) | Unanswered::Unsupported(why) => {
-                (ErrorKind::Failed, format!("cannot {}: {why}", self.what))
+            NoAnswer::Garbled(why) | NoAnswer::Unsupported(why) => {
+                (ErrorKind::Failed, format!("cannot {}: {why}", self.action))
             }
         };
         let error = ProviderError::new(kind, message);
-        match unanswered {
-            Unanswered::Unreachable(_) | Unanswered::Lost(_) | Unanswered::Garbled(_) => error
+        match no_answer {
+            NoAnswer::Unreachable(_) | NoAnswer::Lost(_) | NoAnswer::Garbled(_) => error
                 .solution("check `bootstrapServers` and `securityProtocol` of the instance, and that the brokers run"),
-            Unanswered::NotLetIn(_) => error.solution(
+            NoAnswer::Rejected(_) => error.solution(
                 "check `securityProtocol`, `saslMechanism`, `username` and `password` of the instance, and with TLS \
                  `caFile`, `certFile` and `keyFile`",
             ),
-            Unanswered::Unsupported(_) => error.solution("use Kafka 2.8 or later"),
+            NoAnswer::Unsupported(_) => error.solution("use Kafka 2.8 or later"),
         }
     }
 
@@ -201,15 +201,15 @@ impl Asked<'_> {
             Code::QUOTA => ErrorKind::Throttled { retry_after: Some(refusal.pause) },
             Code::REQUEST_TIMED_OUT if self.changes => ErrorKind::Ambiguous,
             Code::REQUEST_TIMED_OUT | Code::REASSIGNMENT => ErrorKind::Transient,
-            code if code.is_passing() => ErrorKind::Transient,
+            code if code.is_transient() => ErrorKind::Transient,
             code if self.changes && !code.excludes_effect() => ErrorKind::Ambiguous,
             _ => ErrorKind::Failed,
         };
         // Some brokers print their internal request object, which does not help users.
-        let said = refusal.said.as_deref().filter(|said| !said.is_empty() && !said.starts_with("Request "));
-        let said = said.unwrap_or_else(|| default_text(code));
+        let reason = refusal.message.as_deref().filter(|reason| !reason.is_empty() && !reason.starts_with("Request "));
+        let reason = reason.unwrap_or_else(|| default_text(code));
         let verb = if kind == ErrorKind::Ambiguous { "may have failed to" } else { "did not" };
-        let mut error = ProviderError::new(kind, format!("the brokers {verb} {}: {said}", self.what));
+        let mut error = ProviderError::new(kind, format!("the brokers {verb} {}: {reason}", self.action));
         error.vendor_code = Some(code.shown());
         match code {
             Code::TOPIC_DENIED | Code::GROUP_DENIED | Code::CLUSTER_DENIED => error.solution(self.remedy()),
@@ -226,12 +226,12 @@ impl Asked<'_> {
     }
 
     fn remedy(&self) -> String {
-        format!("ask a cluster administrator to run `{}`", line(self.principal, &self.right))
+        format!("ask a cluster administrator to run `{}`", grant_command(self.principal, &self.right))
     }
 }
 
 /// The `kafka-acls` command that grants a right such as `--operation Create --cluster`.
-pub(crate) fn line(principal: Option<&str>, right: &str) -> String {
+pub(crate) fn grant_command(principal: Option<&str>, right: &str) -> String {
     format!("kafka-acls --add --allow-principal {} {right}", principal.unwrap_or("User:…"))
 }
 
@@ -260,13 +260,13 @@ mod tests {
 
     #[test]
     fn refusal_names_the_missing_right() {
-        let asked = Asked {
-            what: "create the topic `t`".to_owned(),
+        let context = RequestContext {
+            action: "create the topic `t`".to_owned(),
             changes: true,
             right: "--operation Create --topic t".to_owned(),
             principal: Some("User:ada"),
         };
-        let error = asked.failed(Failure::Refused(Refusal::of(29, None, 0).unwrap()));
+        let error = context.failed(Failure::Refused(Refusal::of(29, None, 0).unwrap()));
         assert_eq!(error.kind, ErrorKind::PermissionDenied);
         assert_eq!(
             error.to_string(),
@@ -276,10 +276,10 @@ mod tests {
                         --operation Create --topic t`";
         assert_eq!(error.solutions, [solution]);
         let internal = Some("Request Request(processor=4, connectionId=127.0.0.1) needs DESCRIBE permission.");
-        let error = asked.failed(Failure::Refused(Refusal::of(31, internal, 0).unwrap()));
+        let error = context.failed(Failure::Refused(Refusal::of(31, internal, 0).unwrap()));
         assert!(error.to_string().ends_with(": not authorized (31 CLUSTER_AUTHORIZATION_FAILED)"), "{error}");
-        let kind = |changes, failure| Asked { changes, ..asked.clone() }.failed(failure).kind;
-        let lost = || Failure::Unanswered(Unanswered::Lost("x".to_owned()));
+        let kind = |changes, failure| RequestContext { changes, ..context.clone() }.failed(failure).kind;
+        let lost = || Failure::NoAnswer(NoAnswer::Lost("x".to_owned()));
         assert_eq!((kind(true, lost()), kind(false, lost())), (ErrorKind::Ambiguous, ErrorKind::Transient));
     }
 }

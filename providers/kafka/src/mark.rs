@@ -5,7 +5,7 @@
 //! request
 //! is known to have been refused.
 
-use crate::failure::unseen;
+use crate::failure::as_ambiguous;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use terrace_provider::{Attempt, Call, LostCall, Partial, Private, ProviderError};
@@ -17,7 +17,7 @@ const SENT: &str = "sent";
 const REFUSED: &str = "refused";
 
 /// Maximum number of remembered calls; the journal has the others.
-const MOST: usize = 10_000;
+const MAX_REMEMBERED: usize = 10_000;
 
 /// Progress of this session's own calls: at least as complete as the journal.
 #[derive(Default)]
@@ -37,9 +37,9 @@ impl Marks {
     ///
     /// # Errors
     /// If the journal cannot be written: the request must not be sent then.
-    pub(crate) async fn sent(&self, call: &Call, memory: Option<&str>) -> Result<(), ProviderError> {
+    pub(crate) async fn record_sent(&self, call: &Call, memory: Option<&str>) -> Result<(), ProviderError> {
         let bytes = memory.map_or_else(|| SENT.to_owned(), |memory| format!("{SENT} {memory}"));
-        self.report(call, &bytes).await?;
+        self.journal(call, &bytes).await?;
         self.remember(call, Mark::Sent(memory.map(str::to_owned)));
         Ok(())
     }
@@ -47,15 +47,15 @@ impl Marks {
     /// Journals a refusal if possible: there may be a long pause before the next attempt, and the process may be killed
     /// in
     /// it.
-    pub(crate) async fn refused(&self, call: &Call) {
+    pub(crate) async fn record_refused(&self, call: &Call) {
         self.remember(call, Mark::Refused);
-        if let Err(error) = self.report(call, REFUSED).await {
+        if let Err(error) = self.journal(call, REFUSED).await {
             tracing::debug!(address = %call.address, %error, "cannot journal a refusal");
         }
     }
 
     /// The memory of an earlier attempt that may have had an effect; `None` if there was no such attempt.
-    pub(crate) fn earlier(&self, call: &Call) -> Option<Option<String>> {
+    pub(crate) fn earlier_attempt(&self, call: &Call) -> Option<Option<String>> {
         match self.of((&call.address, &call.operation, &call.step)) {
             Some(Mark::Sent(memory)) => Some(memory),
             Some(Mark::Refused) | None => None,
@@ -63,34 +63,34 @@ impl Marks {
     }
 
     /// Marks the error of a create as ambiguous unless it is known that nothing was created.
-    pub(crate) fn judged(&self, call: &Call, error: ProviderError) -> ProviderError {
-        match self.earlier(call) {
+    pub(crate) fn mark_ambiguous(&self, call: &Call, error: ProviderError) -> ProviderError {
+        match self.earlier_attempt(call) {
             // A retry finds the object that this attempt created.
-            Some(_) if !error.kind.is_temporary() => unseen(error),
+            Some(_) if !error.kind.is_temporary() => as_ambiguous(error),
             _ => error,
         }
     }
 
     /// Returns true if the request of a lost call was or may have been sent.
-    pub(crate) fn may_be_ours(&self, attempt: &Attempt, lost: &LostCall) -> bool {
-        matches!(self.reached(attempt, lost), Some(Mark::Sent(_)))
+    pub(crate) fn may_have_created(&self, attempt: &Attempt, lost: &LostCall) -> bool {
+        matches!(self.progress(attempt, lost), Some(Mark::Sent(_)))
     }
 
     /// The memory of a lost call about the prior content.
     pub(crate) fn memory(&self, attempt: &Attempt) -> Option<String> {
-        match self.reached(attempt, attempt.lost_call.as_ref()?)? {
+        match self.progress(attempt, attempt.lost_call.as_ref()?)? {
             Mark::Sent(memory) => memory,
             Mark::Refused => None,
         }
     }
 
     /// Returns true if a lost create never sent its request: an object that exists is not ours.
-    pub(crate) fn made_nothing(&self, attempt: &Attempt) -> bool {
+    pub(crate) fn created_nothing(&self, attempt: &Attempt) -> bool {
         let lost = attempt.lost_call.as_ref().filter(|_| attempt.prior.is_none());
-        lost.is_some_and(|lost| !self.may_be_ours(attempt, lost))
+        lost.is_some_and(|lost| !self.may_have_created(attempt, lost))
     }
 
-    fn reached(&self, attempt: &Attempt, lost: &LostCall) -> Option<Mark> {
+    fn progress(&self, attempt: &Attempt, lost: &LostCall) -> Option<Mark> {
         self.of((&attempt.address, &lost.operation, &lost.step)).or_else(|| {
             let journalled = std::str::from_utf8(&attempt.private.0).ok()?;
             match journalled.split_once(' ') {
@@ -106,15 +106,15 @@ impl Marks {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
     }
 
-    async fn report(&self, call: &Call, reached: &str) -> Result<(), ProviderError> {
-        let private = Some(Private(reached.as_bytes().to_vec()));
+    async fn journal(&self, call: &Call, progress: &str) -> Result<(), ProviderError> {
+        let private = Some(Private(progress.as_bytes().to_vec()));
         call.progress.partial(Partial { identity: None, private }).await
     }
 
     fn remember(&self, call: &Call, mark: Mark) {
         let key = (call.address.clone(), call.operation.clone(), call.step.clone());
         let mut marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if marks.len() >= MOST {
+        if marks.len() >= MAX_REMEMBERED {
             marks.clear();
         }
         marks.insert(key, mark);

@@ -1,6 +1,6 @@
 //! Polls brokers until they see a change: each broker learns of the controller's decision a moment later.
 
-use crate::failure::unseen;
+use crate::failure::as_ambiguous;
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,8 +8,8 @@ use terrace_provider::{Call, ErrorKind, ProviderError};
 use tokio::time::{Instant, sleep};
 
 /// The first and the longest pause.
-const FIRST: Duration = Duration::from_millis(5);
-const LONGEST: Duration = Duration::from_millis(500);
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const MAX_PAUSE: Duration = Duration::from_millis(500);
 
 /// Deadline of the polling of a call; leaves time to report an error.
 pub(crate) fn deadline(call: &Call) -> Instant {
@@ -21,14 +21,14 @@ pub(crate) fn deadline(call: &Call) -> Instant {
 ///
 /// # Errors
 /// If a poll fails.
-pub(crate) async fn until<T, F, Fut>(call: &Call, deadline: Instant, ask: F) -> Result<Option<T>, ProviderError>
+pub(crate) async fn until<T, F, Fut>(call: &Call, deadline: Instant, poll: F) -> Result<Option<T>, ProviderError>
 where
     F: Fn() -> Fut,
     Fut: Future<Output = Result<Option<T>, ProviderError>>,
 {
-    let mut pause = FIRST;
+    let mut pause = FIRST_PAUSE;
     loop {
-        if let Some(answer) = ask().await? {
+        if let Some(answer) = poll().await? {
             return Ok(Some(answer));
         }
         if Instant::now() + pause >= deadline {
@@ -38,24 +38,24 @@ where
             () = sleep(pause) => {}
             () = call.cancel.cancelled() => return Ok(None),
         }
-        pause = (pause * 2).min(LONGEST);
+        pause = (pause * 2).min(MAX_PAUSE);
     }
 }
 
 /// Polls until a write is visible. Temporary errors are retried: brokers do not undo an accepted write.
-/// `not_yet` is the error text if the write stays invisible until the deadline.
+/// `timeout_message` is the error text if the write stays invisible until the deadline.
 ///
 /// # Errors
 /// If the write stays invisible. The error is ambiguous: the write may have taken effect.
-pub(crate) async fn until_seen<T, F, Fut>(call: &Call, not_yet: &str, ask: F) -> Result<T, ProviderError>
+pub(crate) async fn until_visible<T, F, Fut>(call: &Call, timeout_message: &str, poll: F) -> Result<T, ProviderError>
 where
     F: Fn() -> Fut,
     Fut: Future<Output = Result<Option<T>, ProviderError>>,
 {
     let latest = Mutex::new(None);
     let remember = |error| *latest.lock().unwrap_or_else(PoisonError::into_inner) = error;
-    let patient = || async {
-        match ask().await {
+    let tolerant = || async {
+        match poll().await {
             Err(error) if error.kind.is_temporary() => {
                 remember(Some(error));
                 Ok(None)
@@ -66,9 +66,9 @@ where
             }
         }
     };
-    let seen = until(call, deadline(call), patient).await.map_err(unseen)?;
-    seen.ok_or_else(|| match latest.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        Some(error) => unseen(error).problem(not_yet),
-        None => ProviderError::new(ErrorKind::Ambiguous, not_yet),
+    let visible = until(call, deadline(call), tolerant).await.map_err(as_ambiguous)?;
+    visible.ok_or_else(|| match latest.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        Some(error) => as_ambiguous(error).problem(timeout_message),
+        None => ProviderError::new(ErrorKind::Ambiguous, timeout_message),
     })
 }

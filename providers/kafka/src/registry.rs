@@ -12,7 +12,7 @@ use terrace_provider::{ErrorKind, Path, ProviderError, Sensitive};
 
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 /// Maximum length of a body; no registry sends a longer one.
-const LONGEST: usize = 16 << 20;
+const MAX_BODY_BYTES: usize = 16 << 20;
 
 /// Client of a schema registry.
 pub(crate) struct Registry {
@@ -51,13 +51,13 @@ pub(crate) struct Version {
 
 /// A failed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum RegistryError {
     /// The request was not sent.
     NotSent(String),
     /// The request was or may have been sent, but has no usable answer.
     Lost(String),
     /// The registry answered with an error.
-    Refused { status: u16, code: i64, said: String, pause: Option<Duration> },
+    Refused { status: u16, code: i64, message: String, pause: Option<Duration> },
 }
 
 #[derive(Deserialize)]
@@ -126,7 +126,7 @@ impl Registry {
     }
 
     /// Returns the latest version of a subject; `None` if the subject does not exist.
-    pub(crate) async fn latest(&self, subject: &str) -> Result<Option<Version>, Trouble> {
+    pub(crate) async fn latest(&self, subject: &str) -> Result<Option<Version>, RegistryError> {
         let url = self.at(&["subjects", subject, "versions", "latest"]);
         let Some(body) = absent_as_none(self.send(Method::GET, url, None).await)? else { return Ok(None) };
         let VersionBody { version, id, schema, schema_type, references } = parsed(body)?;
@@ -135,7 +135,7 @@ impl Registry {
     }
 
     /// Counts the versions of a subject; `None` if the answer has no list.
-    pub(crate) async fn count_versions(&self, subject: &str) -> Result<Option<usize>, Trouble> {
+    pub(crate) async fn count_versions(&self, subject: &str) -> Result<Option<usize>, RegistryError> {
         let url = self.at(&["subjects", subject, "versions"]);
         Ok(match absent_as_none(self.send(Method::GET, url, None).await)? {
             None => Some(0),
@@ -144,23 +144,23 @@ impl Registry {
     }
 
     /// Returns the version of a subject with this schema, if any. The registry decides which schemas are equal.
-    pub(crate) async fn registered(&self, subject: &str, schema: &Schema) -> Result<Option<Registered>, Trouble> {
+    pub(crate) async fn registered(&self, subject: &str, schema: &Schema) -> Result<Option<Registered>, RegistryError> {
         let url = self.at(&["subjects", subject]);
         match absent_as_none(self.send(Method::POST, url, Some(body_of(schema))).await) {
             // The registry rejects the schema as invalid: no version has it.
-            Err(Trouble::Refused { status: 422, .. }) => Ok(None),
+            Err(RegistryError::Refused { status: 422, .. }) => Ok(None),
             answer => answer?.map(parsed).transpose(),
         }
     }
 
     /// Registers a schema as the next version of a subject. An existing version with the same schema is reused.
-    pub(crate) async fn register(&self, subject: &str, schema: &Schema) -> Result<(), Trouble> {
+    pub(crate) async fn register(&self, subject: &str, schema: &Schema) -> Result<(), RegistryError> {
         let url = self.at(&["subjects", subject, "versions"]);
         self.send(Method::POST, url, Some(body_of(schema))).await.map(|_| ())
     }
 
     /// Checks if a schema could be the next version of a subject; `None` if the subject does not exist.
-    pub(crate) async fn check(&self, subject: &str, schema: &Schema) -> Result<Option<Compatibility>, Trouble> {
+    pub(crate) async fn check(&self, subject: &str, schema: &Schema) -> Result<Option<Compatibility>, RegistryError> {
         let mut url = self.at(&["compatibility", "subjects", subject, "versions", "latest"]);
         url.set_query(Some("verbose=true"));
         let body = absent_as_none(self.send(Method::POST, url, Some(body_of(schema))).await)?;
@@ -168,7 +168,7 @@ impl Registry {
     }
 
     /// Returns the compatibility level that is set on the subject itself.
-    pub(crate) async fn compatibility(&self, subject: &str) -> Result<Option<String>, Trouble> {
+    pub(crate) async fn compatibility(&self, subject: &str) -> Result<Option<String>, RegistryError> {
         let body = absent_as_none(self.send(Method::GET, self.at(&["config", subject]), None).await)?;
         let level = |body: &Json| {
             let level = body.get("compatibilityLevel").or_else(|| body.get("compatibility"))?;
@@ -178,7 +178,7 @@ impl Registry {
     }
 
     /// Sets the compatibility level of a subject, or removes it.
-    pub(crate) async fn set_compatibility(&self, subject: &str, level: Option<&str>) -> Result<(), Trouble> {
+    pub(crate) async fn set_compatibility(&self, subject: &str, level: Option<&str>) -> Result<(), RegistryError> {
         let url = self.at(&["config", subject]);
         match level {
             Some(level) => self.send(Method::PUT, url, Some(json!({"compatibility": level}))).await.map(|_| ()),
@@ -187,7 +187,7 @@ impl Registry {
     }
 
     /// Deletes a subject with all its versions. A missing subject is not an error.
-    pub(crate) async fn delete(&self, subject: &str) -> Result<(), Trouble> {
+    pub(crate) async fn delete(&self, subject: &str) -> Result<(), RegistryError> {
         absent_as_none(self.send(Method::DELETE, self.at(&["subjects", subject]), None).await)?;
         let mut url = self.at(&["subjects", subject]);
         url.set_query(Some("permanent=true"));
@@ -217,40 +217,44 @@ impl Registry {
         }
     }
 
-    async fn send(&self, method: Method, url: Url, body: Option<Json>) -> Result<Json, Trouble> {
-        let mut response = match http::dispatched(self.request(method, url, body.as_ref())).await {
+    async fn send(&self, method: Method, url: Url, body: Option<Json>) -> Result<Json, RegistryError> {
+        let mut response = match http::dispatch(self.request(method, url, body.as_ref())).await {
             Ok(response) => response,
-            Err(error) if error.is_connect() || error.is_builder() => return Err(Trouble::NotSent(in_words(&error))),
-            Err(error) => return Err(Trouble::Lost(in_words(&error))),
+            Err(error) if error.is_connect() || error.is_builder() => {
+                return Err(RegistryError::NotSent(in_words(&error)));
+            }
+            Err(error) => return Err(RegistryError::Lost(in_words(&error))),
         };
         let status = response.status().as_u16();
         let pause = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let mut bytes = Vec::new();
         loop {
             match response.chunk().await {
-                Ok(Some(chunk)) if bytes.len().saturating_add(chunk.len()) <= LONGEST => {
+                Ok(Some(chunk)) if bytes.len().saturating_add(chunk.len()) <= MAX_BODY_BYTES => {
                     bytes.extend_from_slice(&chunk)
                 }
-                Ok(Some(_)) => return Err(Trouble::Lost(format!("the answer is longer than {LONGEST} bytes"))),
+                Ok(Some(_)) => {
+                    return Err(RegistryError::Lost(format!("the answer is longer than {MAX_BODY_BYTES} bytes")));
+                }
                 Ok(None) => break,
-                Err(error) => return Err(Trouble::Lost(in_words(&error))),
+                Err(error) => return Err(RegistryError::Lost(in_words(&error))),
             }
         }
         let body: Option<Json> = serde_json::from_slice(&bytes).ok();
         if (200..300).contains(&status) {
-            return body.ok_or_else(|| Trouble::Lost(format!("the answer (HTTP {status}) is not JSON")));
+            return body.ok_or_else(|| RegistryError::Lost(format!("the answer (HTTP {status}) is not JSON")));
         }
-        let said = |name: &str| body.as_ref().and_then(|body| body.get(name));
-        Err(Trouble::Refused {
+        let field = |name: &str| body.as_ref().and_then(|body| body.get(name));
+        Err(RegistryError::Refused {
             status,
-            code: said("error_code").and_then(Json::as_i64).unwrap_or(i64::from(status)),
-            said: said("message").and_then(Json::as_str).unwrap_or("no reason given").chars().take(2000).collect(),
+            code: field("error_code").and_then(Json::as_i64).unwrap_or(i64::from(status)),
+            message: field("message").and_then(Json::as_str).unwrap_or("no reason given").chars().take(2000).collect(),
             pause: pause.map(Duration::from_secs),
         })
     }
 }
 
-impl Trouble {
+impl RegistryError {
     /// Returns true if the failure proves that the request had no effect.
     pub(crate) fn excludes_effect(&self) -> bool {
         match self {
@@ -261,17 +265,17 @@ impl Trouble {
     }
 
     /// Converts the failure into a provider error. `what` names the request: `register a version of `orders-value``.
-    pub(crate) fn failed(self, what: &str, changes: bool) -> ProviderError {
+    pub(crate) fn failed(self, action: &str, changes: bool) -> ProviderError {
         match self {
             Self::NotSent(why) => {
-                ProviderError::new(ErrorKind::Transient, format!("cannot {what}: the schema registry: {why}"))
+                ProviderError::new(ErrorKind::Transient, format!("cannot {action}: the schema registry: {why}"))
                     .solution("check `schemaRegistry` of the instance, and that the registry runs")
             }
             Self::Lost(why) => {
                 let kind = if changes { ErrorKind::Ambiguous } else { ErrorKind::Transient };
-                ProviderError::new(kind, format!("cannot {what}: no answer from the schema registry: {why}"))
+                ProviderError::new(kind, format!("cannot {action}: no answer from the schema registry: {why}"))
             }
-            Self::Refused { status, code, said, pause } => {
+            Self::Refused { status, code, message, pause } => {
                 let schema = ErrorKind::InvalidInput { path: Some(Path::attribute("schema")) };
                 let kind = match (status, code) {
                     (401 | 403, _) => ErrorKind::PermissionDenied,
@@ -285,7 +289,7 @@ impl Trouble {
                     (500..=599, 50002 | 50003) => ErrorKind::Transient,
                     _ => ErrorKind::Failed,
                 };
-                let mut error = ProviderError::new(kind, format!("the schema registry did not {what}: {said}"));
+                let mut error = ProviderError::new(kind, format!("the schema registry did not {action}: {message}"));
                 error.vendor_code = Some(code.to_string());
                 match status {
                     401 | 403 => error.solution(
@@ -313,16 +317,17 @@ fn is_of_registry(code: i64) -> bool {
 }
 
 /// Converts the 404 of a missing subject, version, schema or level into `None`.
-fn absent_as_none(answer: Result<Json, Trouble>) -> Result<Option<Json>, Trouble> {
+fn absent_as_none(answer: Result<Json, RegistryError>) -> Result<Option<Json>, RegistryError> {
     match answer {
         Ok(body) => Ok(Some(body)),
-        Err(Trouble::Refused { status: 404, code: 40401..=40404 | 40408, .. }) => Ok(None),
-        Err(trouble) => Err(trouble),
+        Err(RegistryError::Refused { status: 404, code: 40401..=40404 | 40408, .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
-fn parsed<T: serde::de::DeserializeOwned>(body: Json) -> Result<T, Trouble> {
-    serde_json::from_value(body).map_err(|error| Trouble::Lost(format!("the answer has an unknown format: {error}")))
+fn parsed<T: serde::de::DeserializeOwned>(body: Json) -> Result<T, RegistryError> {
+    serde_json::from_value(body)
+        .map_err(|error| RegistryError::Lost(format!("the answer has an unknown format: {error}")))
 }
 
 fn body_of(schema: &Schema) -> Json {

@@ -8,14 +8,14 @@ pub(crate) mod topic;
 
 use crate::admin::Admin;
 use crate::config::Flavor;
-use crate::failure::Asked;
+use crate::failure::RequestContext;
 use crate::mark::Marks;
 use crate::registry::Registry;
 use std::collections::BTreeSet;
 use tokio::sync::OnceCell;
 
 /// Brokers return all topics, or all ACL entries, in one answer. The limit bounds the memory that one read uses.
-const READS_AT_ONCE: usize = 2_000;
+const MAX_READ_BATCH: usize = 2_000;
 
 /// An opened instance.
 pub(crate) struct Instance {
@@ -34,7 +34,7 @@ pub(crate) struct Instance {
 
 impl Instance {
     /// Describes a request for its error messages.
-    pub(crate) fn asked(&self, changes: bool, what: String, right: String) -> Asked<'_> {
-        Asked { what, changes, right, principal: self.principal.as_deref() }
+    pub(crate) fn request_context(&self, changes: bool, action: String, right: String) -> RequestContext<'_> {
+        RequestContext { action, changes, right, principal: self.principal.as_deref() }
     }
 }

@@ -1,7 +1,7 @@
 //! Reports missing rights on the cluster before a plan needs them.
 
 use crate::admin::Operation;
-use crate::failure::line;
+use crate::failure::grant_command;
 use crate::resources::Instance;
 use terrace_provider::{MissingRight, ProviderError};
 
@@ -11,13 +11,14 @@ use terrace_provider::{MissingRight, ProviderError};
 /// If the brokers do not answer.
 pub(crate) async fn missing(instance: &Instance) -> Result<Option<Vec<MissingRight>>, ProviderError> {
     let describe = "--operation Describe --cluster";
-    let asked = instance.asked(false, "read the principal's rights on the cluster".to_owned(), describe.to_owned());
-    let Some(operations) = instance.admin.operations().await.map_err(|failure| asked.failed(failure))? else {
+    let context =
+        instance.request_context(false, "read the principal's rights on the cluster".to_owned(), describe.to_owned());
+    let Some(operations) = instance.admin.operations().await.map_err(|failure| context.failed(failure))? else {
         return Ok(None);
     };
     let right = |operation: &str, right: &str| MissingRight {
         operation: operation.to_owned(),
-        statement: line(instance.principal.as_deref(), right),
+        statement: grant_command(instance.principal.as_deref(), right),
     };
     if !operations.has(Operation::Describe) {
         // Without this right, brokers report all operations as 0, even allowed ones:

@@ -84,13 +84,13 @@ impl Session for KafkaSession {
     }
 
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
-        let made = match Kind::of(ty)? {
+        let created = match Kind::of(ty)? {
             Kind::Topic => topic::create(&self.instance, call, planned).await,
             Kind::Acl => acl::create(&self.instance, call, planned).await,
             Kind::Subject => subject::create(&self.instance, call, planned).await,
             Kind::Streams => Ok(streams::create(planned)),
         };
-        made.map_err(|error| self.instance.marks.judged(call, error))
+        created.map_err(|error| self.instance.marks.mark_ambiguous(call, error))
     }
 
     async fn update(

@@ -3,17 +3,17 @@
 //! The messages are those of the crate `kafka-protocol`, which is generated from Kafka's own definitions
 //! (<https://kafka.apache.org/protocol>). This module transports them.
 
-mod ask;
 mod cluster;
 mod connection;
-mod counted;
+mod count_check;
+mod request;
 mod sasl;
 mod scram;
 mod stream;
 mod tls;
 
-pub(crate) use ask::Ask;
 pub(crate) use cluster::{Cluster, address_of};
+pub(crate) use request::Request;
 pub(crate) use sasl::{Credentials, Mechanism};
 pub(crate) use tls::{Tls, Unusable};
 
@@ -35,11 +35,11 @@ pub(crate) struct Access {
 
 /// Why a request has no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Unanswered {
+pub(crate) enum NoAnswer {
     /// No connection: nothing was sent.
     Unreachable(String),
     /// The broker rejected the credentials: nothing was sent.
-    NotLetIn(String),
+    Rejected(String),
     /// The request was sent; its outcome is unknown.
     Lost(String),
     /// The peer sent bytes that are not a broker's answer.
@@ -48,9 +48,9 @@ pub(crate) enum Unanswered {
     Unsupported(String),
 }
 
-impl Unanswered {
+impl NoAnswer {
     /// Returns true if nothing was sent.
     pub(crate) fn is_unsent(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::NotLetIn(_) | Self::Unsupported(_))
+        matches!(self, Self::Unreachable(_) | Self::Rejected(_) | Self::Unsupported(_))
     }
 }

@@ -1,5 +1,5 @@
 use crate::harness::{Brokers, Instance, TOPIC, attributes, call, settings, skipped, unique, variable};
-use crate::stand_in::Side;
+use crate::stand_in::BrokerState;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use terrace_provider::{Found, Private, Provider, ProviderError};
@@ -18,7 +18,7 @@ async fn refused(values: Json) -> ProviderError {
 
 #[tokio::test]
 async fn failed_authentication_names_the_reason() {
-    let brokers = Brokers::standing_in(Side { password: Some("hunter2"), ..Side::default() }).await;
+    let brokers = Brokers::with_stand_in(BrokerState { password: Some("hunter2"), ..BrokerState::default() }).await;
     let login = |mechanism: &str, password: &str| {
         with(
             brokers.values(),
@@ -40,7 +40,7 @@ async fn failed_authentication_names_the_reason() {
         error.message.contains("closed the connection") && error.solutions[0].contains("securityProtocol"),
         "{error}"
     );
-    assert!(brokers.side().topics.is_empty());
+    assert!(brokers.state().topics.is_empty());
 }
 
 #[tokio::test]
@@ -78,11 +78,11 @@ async fn errors_without_a_broker_name_the_cause() {
 
 #[tokio::test]
 async fn unreachable_broker_is_skipped() {
-    let brokers = Brokers::standing_in(Side::default()).await;
+    let brokers = Brokers::with_stand_in(BrokerState::default()).await;
     let own = brokers.values()["bootstrapServers"].as_str().unwrap().to_owned();
     let values = with(brokers.values(), json!({"bootstrapServers": format!("127.0.0.1:1, {own}")}));
     Instance::of(values).await.create(TOPIC, json!({"name": "t"})).await;
-    assert!(brokers.side().topics.contains_key("t"));
+    assert!(brokers.state().topics.contains_key("t"));
 }
 
 #[tokio::test]
@@ -128,22 +128,22 @@ async fn real_broker_accepts_every_mechanism_and_tls() {
     };
     let address = |name: &str| variable(&format!("TERRACE_TEST_KAFKA_{name}")).unwrap();
     let ca = format!("{folder}/ca.pem");
-    let mut ways = Vec::new();
+    let mut variants = Vec::new();
     for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
         let login = json!({"saslMechanism": mechanism, "username": "admin", "password": "admin-secret"});
         let plain = json!({"bootstrapServers": address("SASL"), "securityProtocol": "SASL_PLAINTEXT"});
         let encrypted = json!({"bootstrapServers": address("SASLTLS"), "securityProtocol": "SASL_SSL", "caFile": ca});
-        ways.extend([with(plain, login.clone()), with(encrypted, login)]);
+        variants.extend([with(plain, login.clone()), with(encrypted, login)]);
     }
     let (cert, key) = (format!("{folder}/client.pem"), format!("{folder}/client.key"));
     let tls = json!({"bootstrapServers": address("TLS"), "securityProtocol": "SSL", "caFile": ca});
-    ways.push(with(tls.clone(), json!({"certFile": cert, "keyFile": key})));
-    for values in ways.clone() {
+    variants.push(with(tls.clone(), json!({"certFile": cert, "keyFile": key})));
+    for values in variants.clone() {
         let instance = Instance::of(values).await;
-        let made = instance.create(TOPIC, json!({"name": unique("way"), "partitions": 1})).await;
-        instance.delete(TOPIC, &made).await;
+        let created = instance.create(TOPIC, json!({"name": unique("way"), "partitions": 1})).await;
+        instance.delete(TOPIC, &created).await;
     }
-    for values in ways.iter().take(6) {
+    for values in variants.iter().take(6) {
         let error = refused(with(values.clone(), json!({"password": "wrong-password"}))).await;
         assert_eq!(error.kind.code(), "permission_denied", "{error}");
         assert!(

@@ -1,7 +1,7 @@
 //! Opens instances for tests, with helpers for calls.
 
 use crate::registry::Registry;
-use crate::stand_in::{Side, StandIn};
+use crate::stand_in::{BrokerState, StandIn};
 use serde_json::{Value as Json, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -22,14 +22,14 @@ pub(crate) const STREAMS: &str = "kafka_streams_application";
 /// Collects the messages and partial results of a call.
 #[derive(Default)]
 pub(crate) struct Reports {
-    pub(crate) told: Mutex<Vec<String>>,
+    pub(crate) messages: Mutex<Vec<String>>,
     partials: Mutex<Vec<Partial>>,
 }
 
 #[async_trait::async_trait]
 impl Progress for Reports {
     fn message(&self, text: &str) {
-        self.told.lock().unwrap().push(text.to_owned());
+        self.messages.lock().unwrap().push(text.to_owned());
     }
 
     async fn partial(&self, partial: Partial) -> Result<(), ProviderError> {
@@ -53,10 +53,10 @@ pub(crate) fn attributes(json: Json) -> Attributes {
 }
 
 /// A name that is unique among tests and runs.
-pub(crate) fn unique(what: &str) -> String {
+pub(crate) fn unique(prefix: &str) -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let run = uuid::Uuid::now_v7().simple().to_string();
-    format!("{what}.{}-{}", &run[..14], NEXT.fetch_add(1, Ordering::Relaxed))
+    format!("{prefix}.{}-{}", &run[..14], NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Settings of an instance from JSON.
@@ -200,13 +200,13 @@ impl Brokers {
         let other_registry = variable("TERRACE_TEST_REGISTRY");
         match variable("TERRACE_TEST_KAFKA") {
             Some(bootstrap) => Self { bootstrap, stand_in: None, registry: Registry::start().await, other_registry },
-            None => Self { other_registry, ..Self::standing_in(Side::default()).await },
+            None => Self { other_registry, ..Self::with_stand_in(BrokerState::default()).await },
         }
     }
 
     /// Starts the stand-in broker even if a real one is configured.
-    pub(crate) async fn standing_in(side: Side) -> Self {
-        let stand_in = StandIn::start(side).await;
+    pub(crate) async fn with_stand_in(state: BrokerState) -> Self {
+        let stand_in = StandIn::start(state).await;
         let registry = Registry::start().await;
         Self { bootstrap: stand_in.address.clone(), stand_in: Some(stand_in), registry, other_registry: None }
     }
@@ -220,8 +220,8 @@ impl Brokers {
     }
 
     /// The state of the stand-in broker.
-    pub(crate) fn side(&self) -> std::sync::MutexGuard<'_, Side> {
-        self.stand_in.as_ref().unwrap().side()
+    pub(crate) fn state(&self) -> std::sync::MutexGuard<'_, BrokerState> {
+        self.stand_in.as_ref().unwrap().state()
     }
 }
 
@@ -232,6 +232,6 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 
 /// Prints the skipped test and the reason.
 #[expect(clippy::print_stdout, reason = "the person who runs the tests needs this information")]
-pub(crate) fn skipped(what: &str, why: &str) {
-    println!("skipped: {what}: {why}");
+pub(crate) fn skipped(test: &str, reason: &str) {
+    println!("skipped: {test}: {reason}");
 }

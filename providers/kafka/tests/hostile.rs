@@ -1,7 +1,7 @@
 //! Hostile text in every string of every type: it is stored unchanged or refused, and has no other effect.
 
 use crate::harness::{ACL, Brokers, SUBJECT, TOPIC, attributes, call, recorded};
-use crate::stand_in::Side;
+use crate::stand_in::BrokerState;
 use serde_json::json;
 use std::sync::Arc;
 use terrace_provider::ErrorKind;
@@ -19,7 +19,7 @@ const HOSTILE: [&str; 6] = [
 
 #[tokio::test]
 async fn hostile_text_is_stored_unchanged_or_refused() {
-    let brokers = Brokers::standing_in(Side::default()).await;
+    let brokers = Brokers::with_stand_in(BrokerState::default()).await;
     let instance = brokers.instance().await;
     let schema = r#"{"type": "string"}"#;
     let kept = instance.create(TOPIC, json!({"name": "keep"})).await;
@@ -29,8 +29,8 @@ async fn hostile_text_is_stored_unchanged_or_refused() {
     let objects = || {
         let subjects = brokers.registry.subjects.lock().unwrap();
         let names: Vec<String> = subjects.versions.keys().cloned().collect();
-        let side = brokers.side();
-        (side.topics.keys().cloned().collect::<Vec<_>>(), side.acls.clone(), names, subjects.levels.clone())
+        let state = brokers.state();
+        (state.topics.keys().cloned().collect::<Vec<_>>(), state.acls.clone(), names, subjects.levels.clone())
     };
     let before = objects();
     let types = [
@@ -42,7 +42,7 @@ async fn hostile_text_is_stored_unchanged_or_refused() {
         ),
         (SUBJECT, json!({"subject": "h", "schema": schema, "schemaType": "AVRO", "compatibility": "FULL"})),
     ];
-    let (mut made, mut refused) = (0, 0);
+    let (mut created, mut refused) = (0, 0);
     for (ty, config) in types {
         for text in HOSTILE {
             for (path, config) in variants(&config, text) {
@@ -50,7 +50,7 @@ async fn hostile_text_is_stored_unchanged_or_refused() {
                 let config = attributes(config);
                 match instance.try_create(ty, &call(&Arc::default()), &config).await {
                     Ok(observed) => {
-                        made += 1;
+                        created += 1;
                         let row = recorded(&config, observed);
                         let attribute = path.split('/').nth(1).unwrap();
                         assert_eq!(row.attributes.get(attribute), config.get(attribute), "{case}");
@@ -68,6 +68,6 @@ async fn hostile_text_is_stored_unchanged_or_refused() {
             }
         }
     }
-    assert!(made > 20 && refused > 40, "{made} made, {refused} refused");
+    assert!(created > 20 && refused > 40, "{created} made, {refused} refused");
     assert!(instance.read(TOPIC, &kept).await.is_some());
 }

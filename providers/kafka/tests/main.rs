@@ -12,9 +12,9 @@
 mod access; // entries of access control lists
 mod conformance; // the conformance suite
 mod connections; // authentication, and errors without a broker
-mod cut_off; // lost answers, lagging brokers
 mod harness; // opens instances
 mod hostile; // injection attempts
+mod interrupted; // lost answers, lagging brokers
 mod limits; // concurrency and throttling
 mod names; // special characters in names
 mod planning; // errors found by a plan

@@ -35,14 +35,14 @@ async fn round_trip(instance: &Instance, ty: &str, config: Json) {
     let config = attributes(config);
     let reports = Arc::new(Reports::default());
     let lost = call(&reports);
-    let made = instance.try_create(ty, &lost, &config).await.unwrap_or_else(|error| panic!("{config:?}: {error:?}"));
+    let created = instance.try_create(ty, &lost, &config).await.unwrap_or_else(|error| panic!("{config:?}: {error:?}"));
     let found = instance.find(ty, &lost, reports.private(), &config).await;
-    let Found::Ours(found) = found else { panic!("{config:?}: {found:?}") };
-    assert_eq!(found.identity, made.identity, "{config:?}");
-    let made = recorded(&config, made);
-    let imported = instance.session.import(&instance.ty(ty), made.text("id").unwrap()).await.unwrap();
-    assert_eq!(imported.unwrap_or_else(|| panic!("{made:?} cannot be imported")).identity, made.identity);
-    instance.delete(ty, &made).await;
+    let Found::Own(found) = found else { panic!("{config:?}: {found:?}") };
+    assert_eq!(found.identity, created.identity, "{config:?}");
+    let created = recorded(&config, created);
+    let imported = instance.session.import(&instance.ty(ty), created.text("id").unwrap()).await.unwrap();
+    assert_eq!(imported.unwrap_or_else(|| panic!("{created:?} cannot be imported")).identity, created.identity);
+    instance.delete(ty, &created).await;
     let found = instance.find(ty, &lost, reports.private(), &config).await;
     assert!(matches!(found, Found::Absent), "{config:?}: {found:?}");
 }

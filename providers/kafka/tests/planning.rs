@@ -78,16 +78,16 @@ async fn validation_reports_errors_of_the_brokers() {
     assert_eq!(findings[0].hint.as_deref(), Some("did you mean `retention.ms`?"));
     assert!(instance.session.import(&instance.ty(TOPIC), &name).await.unwrap().is_none(), "no topic was created");
     // The same errors for an existing topic.
-    let made = instance.create(TOPIC, json!({"name": name, "partitions": 1})).await;
+    let created = instance.create(TOPIC, json!({"name": name, "partitions": 1})).await;
     for (more, path, _) in cases {
         let findings = instance.findings(TOPIC, wrong(more.clone())).await;
         let errors: Vec<_> = findings.iter().filter(|it| it.severity == Severity::Error).collect();
         let [error] = errors.as_slice() else { panic!("{more}: {findings:?}") };
         assert_eq!(error.path.as_ref().unwrap().to_string(), path, "{error:?}");
     }
-    let read = instance.read(TOPIC, &made).await.unwrap();
-    assert_eq!(read.attributes, made.attributes, "nothing was changed");
-    instance.delete(TOPIC, &made).await;
+    let read = instance.read(TOPIC, &created).await.unwrap();
+    assert_eq!(read.attributes, created.attributes, "nothing was changed");
+    instance.delete(TOPIC, &created).await;
 }
 
 #[tokio::test]
@@ -95,12 +95,12 @@ async fn plan_of_another_configuration_keeps_partitions_and_replicas_known() {
     let brokers = Brokers::start().await;
     let (instance, name) = (brokers.instance().await, unique("kept"));
     let of = |retention: &str| json!({"name": name, "config": {"retention.ms": retention}});
-    let made = instance.create(TOPIC, of("1000")).await;
-    let plan = instance.plan(TOPIC, Some(&made), &attributes(of("2000"))).await.unwrap();
+    let created = instance.create(TOPIC, of("1000")).await;
+    let plan = instance.plan(TOPIC, Some(&created), &attributes(of("2000"))).await.unwrap();
     for known in ["partitions", "replicationFactor", "topicId"] {
-        assert_eq!(plan.planned.get(known), made.attributes.get(known), "{known}");
+        assert_eq!(plan.planned.get(known), created.attributes.get(known), "{known}");
     }
-    let now = instance.update(TOPIC, &made, of("2000")).await.unwrap();
-    assert_eq!(now.attributes.get("partitions"), made.attributes.get("partitions"));
+    let now = instance.update(TOPIC, &created, of("2000")).await.unwrap();
+    assert_eq!(now.attributes.get("partitions"), created.attributes.get("partitions"));
     instance.delete(TOPIC, &now).await;
 }

@@ -41,11 +41,11 @@ pub(crate) struct Fault {
 async fn faulty(State(subjects): State<Shared>, request: Request, next: Next) -> Response {
     let fault = {
         let faults = &mut subjects.lock().unwrap().faults;
-        let is_meant = |fault: &Fault| {
+        let is_match = |fault: &Fault| {
             let (method, end) = fault.call;
             request.method().as_str() == method && request.uri().path().ends_with(end)
         };
-        faults.iter().position(is_meant).map(|at| faults.remove(at))
+        faults.iter().position(is_match).map(|at| faults.remove(at))
     };
     let Some(fault) = fault else { return next.run(request).await };
     if fault.has_effect {
@@ -101,7 +101,7 @@ fn shortened(schema: Value) -> Value {
 }
 
 /// A schema as the registry stores it, without white space.
-fn kept(body: &Value, is_canonical: bool) -> Result<Value, Answer> {
+fn stored(body: &Value, is_canonical: bool) -> Result<Value, Answer> {
     let text = body["schema"].as_str().unwrap();
     let kind = body.get("schemaType").and_then(Value::as_str).unwrap_or("AVRO");
     let text = match kind {
@@ -112,14 +112,14 @@ fn kept(body: &Value, is_canonical: bool) -> Result<Value, Answer> {
             Err(_) => return Err(refused(422, 42201, "Invalid schema")),
         },
     };
-    let mut kept = json!({"schema": text});
+    let mut stored = json!({"schema": text});
     if kind != "AVRO" {
-        kept["schemaType"] = json!(kind);
+        stored["schemaType"] = json!(kind);
     }
     if let Some(references) = body.get("references") {
-        kept["references"] = references.clone();
+        stored["references"] = references.clone();
     }
-    Ok(kept)
+    Ok(stored)
 }
 
 /// A new schema is compatible if each new field has a default and no type changes.
@@ -155,42 +155,42 @@ async fn latest(State(subjects): State<Shared>, Path(subject): Path<String>) -> 
 async fn register(State(subjects): State<Shared>, Path(subject): Path<String>, Json(body): Json<Value>) -> Answer {
     let mut subjects = subjects.lock().unwrap();
     subjects.writes += 1;
-    let kept = match kept(&body, subjects.is_canonical) {
-        Ok(kept) => kept,
+    let stored = match stored(&body, subjects.is_canonical) {
+        Ok(stored) => stored,
         Err(refused) => return refused,
     };
     let is_strict = subjects.levels.get(&subject).is_none_or(|level| level != "NONE");
     let versions = subjects.versions.entry(subject).or_default();
-    if !versions.contains(&kept) {
-        if is_strict && versions.last().is_some_and(|old| !is_compatible(old, &kept)) {
+    if !versions.contains(&stored) {
+        if is_strict && versions.last().is_some_and(|old| !is_compatible(old, &stored)) {
             return refused(409, 409, "Schema being registered is incompatible with an earlier schema");
         }
-        versions.push(kept.clone());
+        versions.push(stored.clone());
     }
-    (StatusCode::OK, Json(json!({"id": 100 + versions.iter().position(|it| *it == kept).unwrap() + 1})))
+    (StatusCode::OK, Json(json!({"id": 100 + versions.iter().position(|it| *it == stored).unwrap() + 1})))
 }
 
 async fn lookup(State(subjects): State<Shared>, Path(subject): Path<String>, Json(body): Json<Value>) -> Answer {
     let subjects = subjects.lock().unwrap();
-    let kept = match kept(&body, subjects.is_canonical) {
-        Ok(kept) => kept,
+    let stored = match stored(&body, subjects.is_canonical) {
+        Ok(stored) => stored,
         Err(refused) => return refused,
     };
     let Some(versions) = subjects.versions.get(&subject) else { return absent(&subject) };
-    let Some(at) = versions.iter().position(|it| *it == kept) else { return refused(404, 40403, "Schema not found") };
-    let mut body = kept;
+    let Some(at) = versions.iter().position(|it| *it == stored) else { return refused(404, 40403, "Schema not found") };
+    let mut body = stored;
     (body["subject"], body["version"], body["id"]) = (json!(subject), json!(at + 1), json!(101 + at));
     (StatusCode::OK, Json(body))
 }
 
 async fn check(State(subjects): State<Shared>, Path(subject): Path<String>, Json(body): Json<Value>) -> Answer {
     let subjects = subjects.lock().unwrap();
-    let kept = match kept(&body, subjects.is_canonical) {
-        Ok(kept) => kept,
+    let stored = match stored(&body, subjects.is_canonical) {
+        Ok(stored) => stored,
         Err(refused) => return refused,
     };
     let Some(versions) = subjects.versions.get(&subject) else { return absent(&subject) };
-    let is_compatible = is_compatible(versions.last().unwrap(), &kept);
+    let is_compatible = is_compatible(versions.last().unwrap(), &stored);
     let messages = if is_compatible { json!([]) } else { json!(["READER_FIELD_MISSING_DEFAULT_VALUE"]) };
     (StatusCode::OK, Json(json!({"is_compatible": is_compatible, "messages": messages})))
 }

@@ -2,7 +2,7 @@
 //! that grants it, and the named rights suffice.
 
 use crate::harness::{ACL, Brokers, Instance, TOPIC, attributes, call, recorded, skipped, unique, variable};
-use crate::stand_in::Side;
+use crate::stand_in::BrokerState;
 use kafka_protocol::messages::ApiKey;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
@@ -42,11 +42,11 @@ fn entries(line: &str) -> Vec<Json> {
 }
 
 /// Repeats an attempt without rights, granting the rights that its errors name. Returns these rights.
-async fn needs<T>(admin: &Instance, what: &str, attempt: impl AsyncFn() -> Result<T, ProviderError>) -> Vec<String> {
+async fn needs<T>(admin: &Instance, action: &str, attempt: impl AsyncFn() -> Result<T, ProviderError>) -> Vec<String> {
     let (mut given, mut rights): (Vec<Recorded>, Vec<String>) = (Vec::new(), Vec::new());
     while let Err(error) = attempt().await {
-        assert_eq!(error.kind.code(), "permission_denied", "{what}: {error}");
-        assert!(rights.len() < 8, "{what}: the named rights do not suffice: {error}");
+        assert_eq!(error.kind.code(), "permission_denied", "{action}: {error}");
+        assert!(rights.len() < 8, "{action}: the named rights do not suffice: {error}");
         for entry in entries(&error.solutions[0]) {
             let operation =
                 format!("{} {}", entry["resourceType"].as_str().unwrap(), entry["operation"].as_str().unwrap());
@@ -68,7 +68,7 @@ async fn errors_name_all_rights_that_suffice() {
     let Some(bootstrap) = variable("TERRACE_TEST_KAFKA_SASL") else {
         return skipped("rights", "Apache Kafka is not running: start it with `tests/real/kafka`");
     };
-    let _alone = CLUSTER.lock().await;
+    let _guard = CLUSTER.lock().await;
     let admin = Brokers::start().await.instance().await;
     let limited = Instance::of(json!({
         "bootstrapServers": bootstrap, "securityProtocol": "SASL_PLAINTEXT", "saslMechanism": "PLAIN",
@@ -111,8 +111,8 @@ async fn errors_name_all_rights_that_suffice() {
     let entry = attributes(
         json!({"resourceType": "TOPIC", "resourceName": name, "principal": "User:ada", "operation": "READ"}),
     );
-    let look = async || limited.session.import(&limited.ty(ACL), "TOPIC/a/LITERAL/User:ada/*/READ/ALLOW").await;
-    assert_eq!(needs(&admin, "read access", look).await, ["CLUSTER DESCRIBE"]);
+    let read = async || limited.session.import(&limited.ty(ACL), "TOPIC/a/LITERAL/User:ada/*/READ/ALLOW").await;
+    assert_eq!(needs(&admin, "read access", read).await, ["CLUSTER DESCRIBE"]);
     let give = async || limited.try_create(ACL, &call(&Arc::default()), &entry).await;
     assert_eq!(needs(&admin, "grant access", give).await, ["CLUSTER ALTER", "CLUSTER DESCRIBE"]);
     let id = format!("TOPIC/{name}/LITERAL/User:ada/*/READ/ALLOW");
@@ -136,8 +136,8 @@ async fn brokers() -> (Brokers, Instance, Instance) {
         Some(bootstrap) => (Brokers::start().await, bootstrap),
         None => {
             let (password, limited) = (Some("admin-secret"), Some("limited-secret"));
-            let brokers = Brokers::standing_in(Side { password, limited, ..Side::default() }).await;
-            let address = brokers.side().address.clone();
+            let brokers = Brokers::with_stand_in(BrokerState { password, limited, ..BrokerState::default() }).await;
+            let address = brokers.state().address.clone();
             (brokers, address)
         }
     };
@@ -170,7 +170,7 @@ const ALTER: (&str, &str) = ("grant access", "Alter");
 
 #[tokio::test]
 async fn missing_cluster_rights_are_reported() {
-    let _alone = CLUSTER.lock().await;
+    let _guard = CLUSTER.lock().await;
     let (_brokers, admin, limited) = brokers().await;
     missing(&admin, &[]).await;
     for (given, expected) in [
@@ -199,7 +199,7 @@ async fn missing_cluster_rights_are_reported() {
 /// Runs the reported commands until no right is missing.
 #[tokio::test]
 async fn reported_commands_grant_the_cluster_rights() {
-    let _alone = CLUSTER.lock().await;
+    let _guard = CLUSTER.lock().await;
     let (_brokers, admin, limited) = brokers().await;
     missing(&limited, &[DESCRIBE]).await;
     let (mut given, mut operations) = (Vec::new(), Vec::new());
@@ -220,15 +220,15 @@ async fn reported_commands_grant_the_cluster_rights() {
 
 #[tokio::test]
 async fn unreported_rights_are_unknown_instead_of_missing() {
-    for side in [
-        Side { is_silent: true, ..Side::default() },
-        Side { unknown: Some(ApiKey::DescribeCluster), ..Side::default() },
+    for state in [
+        BrokerState { is_silent: true, ..BrokerState::default() },
+        BrokerState { unknown: Some(ApiKey::DescribeCluster), ..BrokerState::default() },
     ] {
-        let brokers = Brokers::standing_in(side).await;
+        let brokers = Brokers::with_stand_in(state).await;
         assert_eq!(brokers.instance().await.session.missing_rights().await.unwrap(), None);
     }
     // A broker without an authorizer allows everything.
-    let brokers = Brokers::standing_in(Side::default()).await;
+    let brokers = Brokers::with_stand_in(BrokerState::default()).await;
     assert_eq!(brokers.instance().await.session.missing_rights().await.unwrap(), Some(Vec::new()));
     let unreachable = Instance::of(json!({"bootstrapServers": "127.0.0.1:1"})).await;
     unreachable.session.missing_rights().await.unwrap_err();

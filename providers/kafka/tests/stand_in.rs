@@ -5,9 +5,9 @@
 
 mod answers;
 mod rights;
-mod side;
+mod state;
 
-pub(crate) use side::{Fault, Says, Side, When};
+pub(crate) use state::{BrokerState, Fault, PreparedError, When};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, RequestHeader, RequestKind, ResponseHeader, ResponseKind};
@@ -20,32 +20,32 @@ use tokio::net::{TcpListener, TcpStream};
 /// A running stand-in broker.
 pub(crate) struct StandIn {
     pub(crate) address: String,
-    side: Arc<Mutex<Side>>,
+    state: Arc<Mutex<BrokerState>>,
 }
 
 impl StandIn {
-    pub(crate) async fn start(side: Side) -> Self {
+    pub(crate) async fn start(state: BrokerState) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let side = Arc::new(Mutex::new(Side { address: address.clone(), ..side }));
-        let shared = Arc::clone(&side);
+        let state = Arc::new(Mutex::new(BrokerState { address: address.clone(), ..state }));
+        let shared = Arc::clone(&state);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(serve(stream, Arc::clone(&shared)));
             }
         });
-        Self { address, side }
+        Self { address, state }
     }
 
     /// The broker's state.
-    pub(crate) fn side(&self) -> MutexGuard<'_, Side> {
-        self.side.lock().unwrap()
+    pub(crate) fn state(&self) -> MutexGuard<'_, BrokerState> {
+        self.state.lock().unwrap()
     }
 }
 
 /// Answers the requests of a connection until it is closed or broken.
-async fn serve(mut stream: TcpStream, side: Arc<Mutex<Side>>) -> Option<()> {
-    let mut user = side.lock().unwrap().password.is_none().then(|| "ANONYMOUS".to_owned());
+async fn serve(mut stream: TcpStream, state: Arc<Mutex<BrokerState>>) -> Option<()> {
+    let mut user = state.lock().unwrap().password.is_none().then(|| "ANONYMOUS".to_owned());
     loop {
         let size = stream.read_i32().await.ok()?;
         let mut frame = vec![0; usize::try_from(size).ok()?];
@@ -55,13 +55,13 @@ async fn serve(mut stream: TcpStream, side: Arc<Mutex<Side>>) -> Option<()> {
         let key = ApiKey::try_from(header.request_api_key).ok()?;
         let request = RequestKind::decode(key, &mut frame, header.request_api_version).unwrap();
         assert!(frame.is_empty(), "{key:?} has more bytes than it should have");
-        let fault = side.lock().unwrap().begins(key);
+        let fault = state.lock().unwrap().log_call(key);
         if fault == Some(When::Before) {
             return None;
         }
-        wait_for_others(&side).await;
-        let response = side.lock().unwrap().answer(&mut user, request, header.request_api_version);
-        side.lock().unwrap().at_once -= 1;
+        wait_for_calls(&state).await;
+        let response = state.lock().unwrap().answer(&mut user, request, header.request_api_version);
+        state.lock().unwrap().at_once -= 1;
         let response = response?;
         if fault == Some(When::After) {
             return None;
@@ -71,12 +71,12 @@ async fn serve(mut stream: TcpStream, side: Arc<Mutex<Side>>) -> Option<()> {
 }
 
 /// Waits briefly until the configured number of calls run at once.
-async fn wait_for_others(side: &Mutex<Side>) {
-    side.lock().unwrap().enters();
+async fn wait_for_calls(state: &Mutex<BrokerState>) {
+    state.lock().unwrap().start_call();
     let deadline = Instant::now() + Duration::from_millis(20);
     let is_alone = || {
-        let side = side.lock().unwrap();
-        side.at_once < side.gather
+        let state = state.lock().unwrap();
+        state.at_once < state.min_concurrent
     };
     while is_alone() && Instant::now() < deadline {
         tokio::task::yield_now().await;

@@ -8,7 +8,7 @@ use cap_std::fs::Dir;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Component, Path, PathBuf};
-use terrace_provider::blocking::glance;
+use terrace_provider::blocking::block_briefly;
 use terrace_provider::sandbox::ProtectedFiles;
 use terrace_provider::{ErrorKind, ProviderError};
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -33,7 +33,7 @@ pub(crate) struct ProjectPath {
 
 /// An entry of an open folder.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Entry {
     /// The folder.
     pub(crate) folder: Dir,
     /// The name of the entry in the folder.
@@ -83,7 +83,7 @@ impl Project {
         F: FnOnce(&Self) -> Result<T, ProviderError> + Send + 'static,
     {
         match Handle::current().runtime_flavor() {
-            RuntimeFlavor::MultiThread => glance(|| work(self)),
+            RuntimeFlavor::MultiThread => block_briefly(|| work(self)),
             _ => self.blocking(work).await,
         }
     }
@@ -197,22 +197,22 @@ impl Project {
     }
 
     /// Opens the parent folder of the path; `None` if this folder does not exist. A file in the place of a folder is
-    /// not an error here because the same plan may remove it; only [`Project::make_place`] refuses it.
+    /// not an error here because the same plan may remove it; only [`Project::entry_with_parents`] refuses it.
     ///
     /// # Errors
     ///
     /// `InvalidInput` if a symbolic link in the path leads out or the file is protected.
-    pub(crate) fn place(&self, path: &ProjectPath) -> Result<Option<Place>, ProviderError> {
+    pub(crate) fn entry(&self, path: &ProjectPath) -> Result<Option<Entry>, ProviderError> {
         self.check(path)?;
         let root = self.root()?;
         let Some((parent, name)) = path.split() else {
             return Err(ProviderError::bug("a project path without a name"));
         };
         if parent.as_os_str().is_empty() {
-            return Ok(Some(Place { folder: root, name }));
+            return Ok(Some(Entry { folder: root, name }));
         }
         match root.open_dir(&parent) {
-            Ok(folder) => Ok(Some(Place { folder, name })),
+            Ok(folder) => Ok(Some(Entry { folder, name })),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
             Err(error) => Err(path_error(path.attribute, &path.path, &error)),
         }
@@ -222,8 +222,8 @@ impl Project {
     ///
     /// # Errors
     ///
-    /// As for [`Project::place`]; also if a part of the path is not a folder or a folder cannot be created.
-    pub(crate) fn make_place(&self, path: &ProjectPath) -> Result<Place, ProviderError> {
+    /// As for [`Project::entry`]; also if a part of the path is not a folder or a folder cannot be created.
+    pub(crate) fn entry_with_parents(&self, path: &ProjectPath) -> Result<Entry, ProviderError> {
         self.check(path)?;
         let Some((parent, name)) = path.split() else {
             return Err(ProviderError::bug("a project path without a name"));
@@ -243,7 +243,7 @@ impl Project {
             above = below;
         }
         let folder = if parent.as_os_str().is_empty() { root } else { root.open_dir(&parent).map_err(wrong)? };
-        Ok(Place { folder, name })
+        Ok(Entry { folder, name })
     }
 }
 

@@ -421,7 +421,7 @@ async fn lost_call_without_recorded_process_is_found_by_its_name() {
     let local = commands().await;
     let lost = abandon(&local, json!(["echo", r#"{"id": "made"}"#])).await;
     assert!(matches!(local.find(&lost.planned, None, Private::default(), 5).await, Found::Pending(_)));
-    let Found::Ours(found) = local.find(&lost.planned, None, Private::default(), 61).await else {
+    let Found::Own(found) = local.find(&lost.planned, None, Private::default(), 61).await else {
         panic!("an object found after a lost call is its own")
     };
     assert!(is_gone(&lost.pid));

@@ -58,14 +58,14 @@ async fn folder_older_than_the_lost_call_is_foreign() {
     std::fs::create_dir(local.path("a")).unwrap();
     // The call was recorded a minute ago: the folder is newer.
     let found = local.find(&plan.planned, None, Private::default(), 60).await;
-    assert!(matches!(found, Found::Ours(_)), "{found:?}");
+    assert!(matches!(found, Found::Own(_)), "{found:?}");
 
     // No folder of a test is older than a call; a folder of the system is.
     let old = std::path::Path::new("/usr").canonicalize().unwrap();
     let local = Local::over(&old, "local_directory").await;
     let plan = local.plan(None, json!({"path": "bin"})).await.unwrap();
     let found = local.find(&plan.planned, None, Private::default(), 1).await;
-    assert!(matches!(found, Found::Strangers(_)), "{found:?}");
+    assert!(matches!(found, Found::Foreign(_)), "{found:?}");
 }
 
 #[tokio::test]

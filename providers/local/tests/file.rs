@@ -272,15 +272,15 @@ async fn lost_create_is_recognised_by_bytes_mode_and_age() {
     let find = async || local.find(&plan.planned, None, Private::default(), 60).await;
     assert_eq!(find().await, Found::Absent);
     local.write("a", "theirs");
-    assert!(matches!(find().await, Found::Strangers(_)));
+    assert!(matches!(find().await, Found::Foreign(_)));
     local.write("a", "ours");
     std::fs::set_permissions(local.path("a"), PermissionsExt::from_mode(0o600)).unwrap();
-    assert!(matches!(find().await, Found::Strangers(_)));
+    assert!(matches!(find().await, Found::Foreign(_)));
     std::fs::set_permissions(local.path("a"), PermissionsExt::from_mode(0o644)).unwrap();
-    assert!(matches!(find().await, Found::Ours(_)));
+    assert!(matches!(find().await, Found::Own(_)));
     let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
     std::fs::File::options().write(true).open(local.path("a")).unwrap().set_modified(long_ago).unwrap();
-    assert!(matches!(find().await, Found::Strangers(_)));
+    assert!(matches!(find().await, Found::Foreign(_)));
 }
 
 #[tokio::test]
@@ -288,7 +288,7 @@ async fn lost_update_returns_the_current_content() {
     let local = Local::of("local_file").await;
     let created = local.create(json!({"path": "a", "content": "one"})).await.unwrap();
     let plan = local.plan(Some(&created), json!({"path": "a", "content": "two"})).await.unwrap();
-    let Found::Ours(found) = local.find(&plan.planned, Some(&created), Private::default(), 60).await else {
+    let Found::Own(found) = local.find(&plan.planned, Some(&created), Private::default(), 60).await else {
         panic!("the object of an update is the own one")
     };
     assert_eq!(recorded(found).text("content"), Some("one"));

@@ -7,35 +7,35 @@
 //!
 //! Reading order: [`record`] (the record of a database), [`clock`] (its deadline), `lock` (mutual exclusion),
 //! `programs` and `account` (the PostgreSQL programs, and the user that runs them), `server` (the server process), this
-//! file (the operations), [`guard`], [`of_cluster`] (databases of clusters), [`look`] (tables, for people), `dump`,
-//! [`words`] (texts for people).
+//! file (the operations), [`guard`], [`cluster`] (databases of clusters), [`browse`] (tables, for people), `dump`,
+//! [`texts`] (texts for people).
 
 mod account;
+pub mod browse;
 pub mod clock;
+pub mod cluster;
+mod create;
 mod dump;
 mod error;
 pub mod guard;
 mod lock;
-pub mod look;
-mod making;
-pub mod of_cluster;
 mod programs;
 pub mod record;
 mod server;
 mod status;
-pub mod words;
+pub mod texts;
 
-pub use error::{DatabaseError, Why};
+pub use create::{DatabaseSpec, time_to_live};
+pub use error::{DatabaseError, DatabaseErrorKind};
 pub use guard::GuardProgram;
-pub use making::{Wanted, time_to_live};
 pub use record::{Access, Engine, Record};
 pub use status::Status;
 
 use crate::executor::Executor;
 use crate::executor::local::LocalExecutor;
 use clock::{Deadline, Moment};
-use error::{cannot, missing};
-use lock::Held;
+use error::{missing, operation_error};
+use lock::FileLock;
 use secrecy::SecretString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -55,20 +55,20 @@ pub struct Databases {
     /// Program that guards databases; without it, only commands notice that a database expired.
     guard: Option<GuardProgram>,
     /// Time to wait for other processes that work on a database.
-    patience: Duration,
+    lock_timeout: Duration,
 }
 
 impl Databases {
     /// Databases in this folder, which need not exist yet.
     #[must_use]
     pub fn new(folder: PathBuf, programs: Option<PathBuf>, guard: Option<GuardProgram>) -> Self {
-        Self { folder, programs, guard, patience: Duration::from_secs(60) }
+        Self { folder, programs, guard, lock_timeout: Duration::from_secs(60) }
     }
 
     /// Sets the time to wait for other processes.
     #[must_use]
-    pub const fn with_patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub const fn with_lock_timeout(mut self, lock_timeout: Duration) -> Self {
+        self.lock_timeout = lock_timeout;
         self
     }
 
@@ -104,7 +104,7 @@ impl Databases {
     ///
     /// # Errors
     /// When it does not exist.
-    pub fn known(&self, name: &str) -> Result<Record, DatabaseError> {
+    pub fn existing(&self, name: &str) -> Result<Record, DatabaseError> {
         self.get(name)?.ok_or_else(|| missing(name, &self.names()))
     }
 
@@ -128,11 +128,11 @@ impl Databases {
     }
 
     /// Locks a database.
-    async fn hold(&self, name: &str) -> Result<Held, DatabaseError> {
-        lock::hold(&self.lock_of(name), name, self.patience).await
+    async fn lock(&self, name: &str) -> Result<FileLock, DatabaseError> {
+        lock::acquire(&self.lock_path(name), name, self.lock_timeout).await
     }
 
-    fn lock_of(&self, name: &str) -> PathBuf {
+    fn lock_path(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.lock"))
     }
 
@@ -154,7 +154,10 @@ impl Databases {
     /// When it cannot be read or created.
     pub fn token(&self) -> Result<SecretString, DatabaseError> {
         record::token(&self.folder).map_err(|error| {
-            DatabaseError::new(Why::Failed, format!("the token of the pages of databases cannot be read: {error}"))
+            DatabaseError::new(
+                DatabaseErrorKind::Failed,
+                format!("the token of the pages of databases cannot be read: {error}"),
+            )
         })
     }
 
@@ -163,15 +166,17 @@ impl Databases {
     /// # Errors
     /// When it does not exist, or cannot be started.
     pub async fn ensure(&self, name: &str, cancel: &CancellationToken) -> Result<(Record, Access), DatabaseError> {
-        let record = self.known(name)?;
+        let record = self.existing(name)?;
         let record = match self.status(&record) {
             Status::Running => record,
             Status::Stopped => self.start(name, cancel).await?,
-            Status::Expired | Status::Making => match self.make(&Wanted::again(&record), cancel).await {
-                // Another process was first.
-                Err(error) if error.why == Why::There => self.start(name, cancel).await?,
-                made => made?,
-            },
+            Status::Expired | Status::Creating => {
+                match self.create(&DatabaseSpec::from_record(&record), cancel).await {
+                    // Another process was first.
+                    Err(error) if error.kind == DatabaseErrorKind::AlreadyExists => self.start(name, cancel).await?,
+                    result => result?,
+                }
+            }
         };
         self.guard_one(&record).await;
         let access = self.access(&record)?;
@@ -183,14 +188,14 @@ impl Databases {
     /// # Errors
     /// When it does not exist or has expired, or its server does not start.
     pub async fn start(&self, name: &str, cancel: &CancellationToken) -> Result<Record, DatabaseError> {
-        let _held = self.hold(name).await?;
-        let mut record = self.known(name)?;
+        let _lock = self.lock(name).await?;
+        let mut record = self.existing(name)?;
         match self.status(&record) {
             Status::Running => return Ok(record),
-            Status::Expired | Status::Making => return Err(error::expired(&record)),
+            Status::Expired | Status::Creating => return Err(error::expired(&record)),
             Status::Stopped => {}
         }
-        self.bring_up(&mut record, cancel).await?;
+        self.start_server(&mut record, cancel).await?;
         record.is_stopped = false;
         self.write(&record)?;
         self.guard_one(&record).await;
@@ -198,7 +203,7 @@ impl Databases {
     }
 
     /// Starts the server of a record, if it has one.
-    async fn bring_up(&self, record: &mut Record, cancel: &CancellationToken) -> Result<(), DatabaseError> {
+    async fn start_server(&self, record: &mut Record, cancel: &CancellationToken) -> Result<(), DatabaseError> {
         if record.engine == Engine::Postgres {
             let programs = programs::for_data(self.programs.as_deref(), &record.data)?;
             server::start(&programs, &self.folder_of(&record.name), record, cancel).await?;
@@ -211,8 +216,8 @@ impl Databases {
     /// # Errors
     /// When it does not exist, or its server does not end.
     pub async fn stop(&self, name: &str) -> Result<Record, DatabaseError> {
-        let _held = self.hold(name).await?;
-        let mut record = self.known(name)?;
+        let _lock = self.lock(name).await?;
+        let mut record = self.existing(name)?;
         if self.status(&record) == Status::Expired {
             return Err(error::expired(&record));
         }
@@ -227,15 +232,18 @@ impl Databases {
     /// # Errors
     /// When it does not exist, has no deadline, or has expired.
     pub async fn extend(&self, name: &str, by: Extension) -> Result<Record, DatabaseError> {
-        let _held = self.hold(name).await?;
-        let mut record = self.known(name)?;
+        let _lock = self.lock(name).await?;
+        let mut record = self.existing(name)?;
         let now = Moment::now();
         if self.status(&record) == Status::Expired {
             return Err(error::expired(&record));
         }
         let Some(deadline) = &record.deadline else {
-            return Err(DatabaseError::new(Why::Wrong, format!("the database `{name}` does not expire"))
-                .hint("use it without an extension: it stays until it is removed"));
+            return Err(DatabaseError::new(
+                DatabaseErrorKind::Invalid,
+                format!("the database `{name}` does not expire"),
+            )
+            .hint("use it without an extension: it stays until it is removed"));
         };
         let span = match by {
             Extension::By(more) => deadline.left(&now).saturating_add(more),
@@ -252,29 +260,29 @@ impl Databases {
     ///
     /// # Errors
     /// When it does not exist, or its server does not start again.
-    pub async fn change(&self, wanted: &Wanted, cancel: &CancellationToken) -> Result<Record, DatabaseError> {
-        let held = self.hold(&wanted.name).await?;
-        let mut record = self.known(&wanted.name)?;
-        if matches!(self.status(&record), Status::Expired | Status::Making) {
-            drop(held);
-            return self.make(wanted, cancel).await;
+    pub async fn change(&self, spec: &DatabaseSpec, cancel: &CancellationToken) -> Result<Record, DatabaseError> {
+        let lock = self.lock(&spec.name).await?;
+        let mut record = self.existing(&spec.name)?;
+        if matches!(self.status(&record), Status::Expired | Status::Creating) {
+            drop(lock);
+            return self.create(spec, cancel).await;
         }
-        wanted.check(record.engine)?;
-        if record.ttl != wanted.ttl {
-            record.ttl.clone_from(&wanted.ttl);
-            record.deadline = wanted.deadline(&Moment::now())?;
+        spec.check(record.engine)?;
+        if record.ttl != spec.ttl {
+            record.ttl.clone_from(&spec.ttl);
+            record.deadline = spec.deadline(&Moment::now())?;
         }
-        record.has_page = wanted.has_page;
-        record.mark.clone_from(&wanted.mark);
-        if let Some(port) = wanted.port.filter(|port| Some(*port) != record.port) {
+        record.has_page = spec.has_page;
+        record.mark.clone_from(&spec.mark);
+        if let Some(port) = spec.port.filter(|port| Some(*port) != record.port) {
             self.end_server(&record).await?;
             record.port = Some(port);
         }
-        record.is_port_fixed = wanted.port.is_some();
+        record.is_port_fixed = spec.port.is_some();
         record.is_stopped = false;
         self.write(&record)?;
         if self.status(&record) != Status::Running {
-            self.bring_up(&mut record, cancel).await?;
+            self.start_server(&mut record, cancel).await?;
             self.write(&record)?;
         }
         self.guard_one(&record).await;
@@ -290,10 +298,10 @@ impl Databases {
         if !self.folder_of(name).exists() {
             return Ok(());
         }
-        let held = self.hold(name).await?;
+        let lock = self.lock(name).await?;
         let Some(record) = self.get(name)? else { return Ok(()) };
         self.end_server(&record).await?;
-        self.forget(&record, held)
+        self.forget(&record, lock)
     }
 
     /// Ends an expired database. A declared database keeps a record of that; a database that was created for a run
@@ -305,12 +313,12 @@ impl Databases {
         if !self.get(name)?.is_some_and(|record| record.is_due(&Moment::now())) {
             return Ok(false);
         }
-        let held = self.hold(name).await?;
+        let lock = self.lock(name).await?;
         // Another process may have extended it meanwhile.
         let Some(mut record) = self.get(name)?.filter(|record| record.is_due(&Moment::now())) else { return Ok(false) };
         self.end_server(&record).await?;
         if record.is_fresh {
-            self.forget(&record, held)?;
+            self.forget(&record, lock)?;
             return Ok(true);
         }
         self.remove_data(&record)?;
@@ -326,15 +334,15 @@ impl Databases {
             server::stop(&record.data).await?;
         }
         LocalExecutor
-            .end_left(&record.process_mark(), GRACE)
+            .end_leftover_processes(&record.process_mark(), GRACE)
             .await
-            .map_err(|error| cannot("end the processes of", &record.name, &error))?;
+            .map_err(|error| operation_error("end the processes of", &record.name, &error))?;
         Ok(())
     }
 
     fn remove_data(&self, record: &Record) -> Result<(), DatabaseError> {
         let folder = self.folder_of(&record.name);
-        let broken = |error: std::io::Error| cannot("remove the data of", &record.name, &error);
+        let broken = |error: std::io::Error| operation_error("remove the data of", &record.name, &error);
         for entry in fs::read_dir(&folder).map_err(broken)?.flatten() {
             if entry.file_name() != record::NAME {
                 remove_path(&entry.path()).map_err(broken)?;
@@ -353,16 +361,16 @@ impl Databases {
         let removed = remove_path(&self.folder_of(&record.name));
         // The guard may need a moment to notice. Without its lock file, a new database can have a new guard at once.
         let removed = removed.and(remove_path(&self.guard_lock(&record.name)));
-        removed.map_err(|error| cannot("remove the folder of", &record.name, &error))
+        removed.map_err(|error| operation_error("remove the folder of", &record.name, &error))
     }
 
     /// Removes all files and the lock, when the caller is done with the database. A process that waits for a removed
     /// lock takes a new one: see `lock`.
-    fn forget(&self, record: &Record, held: Held) -> Result<(), DatabaseError> {
+    fn forget(&self, record: &Record, lock: FileLock) -> Result<(), DatabaseError> {
         self.remove_files(record)?;
-        let removed = remove_path(&self.lock_of(&record.name));
-        drop(held);
-        removed.map_err(|error| cannot("remove the lock of", &record.name, &error))
+        let removed = remove_path(&self.lock_path(&record.name));
+        drop(lock);
+        removed.map_err(|error| operation_error("remove the lock of", &record.name, &error))
     }
 }
 

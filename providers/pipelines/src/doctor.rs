@@ -12,16 +12,16 @@ use std::path::Path;
 
 /// Result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct CheckResult {
     /// Message for the user.
     pub message: String,
     /// Hint; nothing if the check passed.
-    pub mend: Option<String>,
+    pub remedy: Option<String>,
 }
 
-impl Found {
-    const fn right(message: String) -> Self {
-        Self { message, mend: None }
+impl CheckResult {
+    const fn passed(message: String) -> Self {
+        Self { message, remedy: None }
     }
 }
 
@@ -38,75 +38,77 @@ pub fn has_pipelines(project: &Path) -> bool {
 }
 
 /// Checks all prerequisites for runs of this project.
-pub async fn look(runner: &Runner) -> Vec<Found> {
-    let mut found = Vec::new();
+pub async fn check(runner: &Runner) -> Vec<CheckResult> {
+    let mut results = Vec::new();
     for api in [Api::Two, Api::One] {
-        found.push(interpreter(runner, api).await);
+        results.push(interpreter(runner, api).await);
     }
-    found.push(Found::right(match uv_version().await {
+    results.push(CheckResult::passed(match uv_version().await {
         Some(version) => format!("packages are installed by {version}"),
         None => "packages are installed by pip: install `uv` for faster installs".to_owned(),
     }));
-    found.push(room(runner));
-    found.push(engine(runner));
-    found
+    results.push(environment_folder(runner));
+    results.push(engine(runner));
+    results
 }
 
-async fn interpreter(runner: &Runner, api: Api) -> Found {
+async fn interpreter(runner: &Runner, api: Api) -> CheckResult {
     match find_interpreter(api, runner.python.as_deref()).await {
-        Ok(interpreter) => Found::right(format!(
+        Ok(interpreter) => CheckResult::passed(format!(
             "datapackage-pipelines {api} runs on Python {}, `{}`",
             interpreter.version,
             interpreter.program.display()
         )),
         Err(tried) => {
             let tried: Vec<String> = tried.iter().map(ToString::to_string).collect();
-            let mend = "`apt-get install python3.11 python3.11-venv`, or name one with `providers.pipelines.python`";
-            Found {
+            let remedy = "`apt-get install python3.11 python3.11-venv`, or name one with `providers.pipelines.python`";
+            CheckResult {
                 message: format!("found no Python for datapackage-pipelines {api}: {}", tried.join("; ")),
-                mend: Some(mend.to_owned()),
+                remedy: Some(remedy.to_owned()),
             }
         }
     }
 }
 
 /// Checks that environments can be stored, and counts them.
-fn room(runner: &Runner) -> Found {
+fn environment_folder(runner: &Runner) -> CheckResult {
     let folder = runner.environments.folder();
     // A missing folder is created in its nearest existing ancestor.
     let near = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
     if access(near, Access::WRITE_OK | Access::EXEC_OK).is_err() {
-        return Found {
+        return CheckResult {
             message: format!(
                 "environments cannot be stored in `{}`: `{}` is not writable",
                 folder.display(),
                 near.display()
             ),
-            mend: Some(
+            remedy: Some(
                 "make it writable for this user, or set `providers.pipelines.cacheDir` to another folder".to_owned(),
             ),
         };
     }
     let count = runner.environments.count();
-    Found::right(format!("environments are stored in `{}`: {count} so far", folder.display()))
+    CheckResult::passed(format!("environments are stored in `{}`: {count} so far", folder.display()))
 }
 
 /// Reports where tables go, without user and password.
-fn engine(runner: &Runner) -> Found {
+fn engine(runner: &Runner) -> CheckResult {
     const NAME: &str = "DPP_DB_ENGINE";
     let Some(address) = runner.variables.get(NAME).filter(|address| !address.is_empty()) else {
-        return Found::right(format!("{NAME} is not set: tables go to SQLite, in `.terrace/pipelines/database.db`"));
+        return CheckResult::passed(format!(
+            "{NAME} is not set: tables go to SQLite, in `.terrace/pipelines/database.db`"
+        ));
     };
     let Ok(url) = Url::parse(address) else {
-        return Found {
+        return CheckResult {
             message: format!("{NAME} is not an address of a database"),
-            mend: Some("write `postgresql://USER:PASSWORD@HOST:5432/DATABASE`, or `sqlite:////PATH`".to_owned()),
+            remedy: Some("write `postgresql://USER:PASSWORD@HOST:5432/DATABASE`, or `sqlite:////PATH`".to_owned()),
         };
     };
     let scheme = url.scheme().split('+').next().unwrap_or_default().to_owned();
     let host_parameter = url.query_pairs().find(|(name, _)| name == "host").map(|(_, host)| host.into_owned());
     let host = url.host_str().filter(|host| !host.is_empty()).map(str::to_owned).or(host_parameter);
-    Found::right(match host {
+    CheckResult::passed(match host {
         Some(host) => format!("{NAME} points to {scheme} on `{host}`"),
         None => format!("{NAME} points to {scheme} on this machine"),
     })

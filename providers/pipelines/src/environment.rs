@@ -11,8 +11,8 @@ mod install;
 mod interpreter;
 
 use crate::executor::local::{Guard, end_marked};
+use crate::file_lock::FileLock;
 use crate::fingerprint::hash_of;
-use crate::held::Held;
 use crate::spec::processor::Api;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -23,12 +23,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use install::uv_version;
-pub use interpreter::{Interpreter, Tried, find as find_interpreter};
+pub use interpreter::{Interpreter, UnsuitableInterpreter, find as find_interpreter};
 
 /// Format of environments; an increase leaves older ones unused.
 const FORMAT: u32 = 1;
 /// File that marks an environment as complete.
-const WHOLE: &str = "terrace-environment.json";
+const COMPLETION_FILE: &str = "terrace-environment.json";
 /// Variable with the environment's name in the environment of programs that create it.
 const MARK: &str = "TERRACE_ENVIRONMENT";
 /// Programs that create an environment need no time to clean up: their files are removed.
@@ -105,7 +105,7 @@ pub struct Environment {
 
 /// Content of the file that is written last.
 #[derive(Debug, Serialize, Deserialize)]
-struct Whole {
+struct Completion {
     format: u32,
     release: String,
     /// `3.11`.
@@ -126,18 +126,18 @@ pub enum EnvironmentError {
         tried: Vec<String>,
     },
     /// A program failed.
-    #[error("the Python environment could not be created: {what}")]
+    #[error("the Python environment could not be created: {message}")]
     Failed {
         /// The program and its status.
-        what: String,
+        message: String,
         /// Last lines of its output.
-        said: Vec<String>,
+        output: Vec<String>,
     },
     /// A file or folder could not be created or read.
-    #[error("{what}: {source}")]
+    #[error("{message}: {source}")]
     Io {
         /// The operation.
-        what: String,
+        message: String,
         /// The error.
         source: io::Error,
     },
@@ -147,9 +147,9 @@ pub enum EnvironmentError {
 }
 
 /// Observer of the creation of an environment.
-pub trait Making: Send + Sync {
+pub trait EnvironmentObserver: Send + Sync {
     /// Number of installed packages, and of all.
-    fn progress(&self, done: usize, of: usize, what: &str);
+    fn progress(&self, done: usize, of: usize, message: &str);
 }
 
 /// Folder of environments.
@@ -175,18 +175,18 @@ impl Environments {
     #[must_use]
     pub fn count(&self) -> usize {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        entries.filter(|entry| entry.path().join(WHOLE).is_file()).count()
+        entries.filter(|entry| entry.path().join(COMPLETION_FILE).is_file()).count()
     }
 
     /// Returns the environment of a recipe if it exists.
     #[must_use]
     pub fn existing(&self, recipe: &Recipe) -> Option<Environment> {
         let folder = self.folder.join(recipe.key());
-        let text = fs::read(folder.join(WHOLE)).ok()?;
-        let whole: Whole = serde_json::from_slice(&text).ok()?;
-        let packages = folder.join("lib").join(format!("python{}", whole.python)).join("site-packages");
+        let text = fs::read(folder.join(COMPLETION_FILE)).ok()?;
+        let completion: Completion = serde_json::from_slice(&text).ok()?;
+        let packages = folder.join("lib").join(format!("python{}", completion.python)).join("site-packages");
         let environment = Environment { python: folder.join("bin/python"), packages, folder };
-        (whole.format == FORMAT && environment.python.exists()).then_some(environment)
+        (completion.format == FORMAT && environment.python.exists()).then_some(environment)
     }
 
     /// Returns the environment of a recipe, and creates a missing one.
@@ -196,7 +196,7 @@ impl Environments {
     pub async fn ensure(
         &self,
         recipe: &Recipe,
-        making: &dyn Making,
+        observer: &dyn EnvironmentObserver,
         cancel: &CancellationToken,
     ) -> Result<Environment, EnvironmentError> {
         if let Some(environment) = self.existing(recipe) {
@@ -215,46 +215,46 @@ impl Environments {
         let folder = self.folder.join(recipe.key());
         let mark = folder.display().to_string();
         // Remove the rest of an interrupted creation: its processes and its files.
-        end_marked(MARK, &mark, GRACE).await.map_err(|source| not_ended(&folder, source))?;
+        end_marked(MARK, &mark, GRACE).await.map_err(|source| process_search_error(&folder, source))?;
         remove(&folder)?;
         let guard = Guard::start((MARK, &mark), GRACE)
-            .map_err(|source| EnvironmentError::Io { what: "no process can be started".to_owned(), source })?;
-        let made = tokio::select! {
-            made = install::make(&folder, recipe, &interpreter, (&guard, &mark), making) => made,
+            .map_err(|source| EnvironmentError::Io { message: "no process can be started".to_owned(), source })?;
+        let created = tokio::select! {
+            created = install::create(&folder, recipe, &interpreter, (&guard, &mark), observer) => created,
             () = cancel.cancelled() => Err(EnvironmentError::Cancelled),
         };
         guard.end().await;
-        let ended = end_marked(MARK, &mark, GRACE).await.map_err(|source| not_ended(&folder, source));
-        install::tidy(&folder);
-        if let Err(error) = made.and(ended.map(|_| ())) {
+        let ended = end_marked(MARK, &mark, GRACE).await.map_err(|source| process_search_error(&folder, source));
+        install::clean_up(&folder);
+        if let Err(error) = created.and(ended.map(|_| ())) {
             // The first error is the relevant one.
             drop(remove(&folder));
             return Err(error);
         }
-        let whole = Whole {
+        let completion = Completion {
             format: FORMAT,
             release: recipe.api.release().to_owned(),
             python: interpreter.version.clone(),
             interpreter: interpreter.program.display().to_string(),
         };
-        let text = serde_json::to_vec_pretty(&whole).unwrap_or_default();
-        let partial = folder.join(format!("{WHOLE}.partial"));
-        let written = fs::write(&partial, text).and_then(|()| fs::rename(&partial, folder.join(WHOLE)));
-        written.map_err(|source| io_error("write", &folder.join(WHOLE), source))?;
+        let text = serde_json::to_vec_pretty(&completion).unwrap_or_default();
+        let partial = folder.join(format!("{COMPLETION_FILE}.partial"));
+        let written = fs::write(&partial, text).and_then(|()| fs::rename(&partial, folder.join(COMPLETION_FILE)));
+        written.map_err(|source| io_error("write", &folder.join(COMPLETION_FILE), source))?;
         self.existing(recipe).ok_or_else(|| EnvironmentError::Failed {
-            what: format!("`{}` has no interpreter after its creation", folder.display()),
-            said: Vec::new(),
+            message: format!("`{}` has no interpreter after its creation", folder.display()),
+            output: Vec::new(),
         })
     }
 
     /// Locks the environment for its creation.
-    async fn lock(&self, recipe: &Recipe, cancel: &CancellationToken) -> Result<Held, EnvironmentError> {
+    async fn lock(&self, recipe: &Recipe, cancel: &CancellationToken) -> Result<FileLock, EnvironmentError> {
         let path = self.folder.join(format!("{}.lock", recipe.key()));
         let open = || File::options().create(true).truncate(false).write(true).open(&path);
         let mut file = open().map_err(|source| io_error("open", &path, source))?;
         loop {
-            file = match Held::of(file).map_err(|source| io_error("lock", &path, source))? {
-                Ok(held) => return Ok(held),
+            file = match FileLock::try_lock(file).map_err(|source| io_error("lock", &path, source))? {
+                Ok(lock) => return Ok(lock),
                 Err(file) => file,
             };
             tokio::select! {
@@ -265,8 +265,11 @@ impl Environments {
     }
 }
 
-fn not_ended(folder: &Path, source: io::Error) -> EnvironmentError {
-    EnvironmentError::Io { what: format!("processes that write into `{}` cannot be found", folder.display()), source }
+fn process_search_error(folder: &Path, source: io::Error) -> EnvironmentError {
+    EnvironmentError::Io {
+        message: format!("processes that write into `{}` cannot be found", folder.display()),
+        source,
+    }
 }
 
 fn remove(folder: &Path) -> Result<(), EnvironmentError> {
@@ -277,15 +280,15 @@ fn remove(folder: &Path) -> Result<(), EnvironmentError> {
 }
 
 fn io_error(action: &str, path: &Path, source: io::Error) -> EnvironmentError {
-    EnvironmentError::Io { what: format!("cannot {action} `{}`", path.display()), source }
+    EnvironmentError::Io { message: format!("cannot {action} `{}`", path.display()), source }
 }
 
 impl EnvironmentError {
     /// Returns true for errors that may end by themselves: the package index is unreachable.
     #[must_use]
-    pub fn is_passing(&self) -> bool {
-        let Self::Failed { said, .. } = self else { return false };
-        said.iter().any(|line| {
+    pub fn is_transient(&self) -> bool {
+        let Self::Failed { output, .. } = self else { return false };
+        output.iter().any(|line| {
             let line = line.to_ascii_lowercase();
             UNREACHABLE.iter().any(|words| line.contains(words))
         })
@@ -294,16 +297,17 @@ impl EnvironmentError {
     /// Masks secrets of these variables, and of the requirements.
     #[must_use]
     pub fn without_secrets(self, variables: &BTreeMap<String, String>, recipe: &Recipe) -> Self {
-        self.masked(&crate::run::log::Masks::of(variables).and_in(&recipe.requirements))
+        self.masked(&crate::run::log::Masks::of(variables).with_texts(&recipe.requirements))
     }
 
     /// Masks secrets: programs repeat addresses.
     #[must_use]
     pub(crate) fn masked(self, masks: &crate::run::log::Masks) -> Self {
         match self {
-            Self::Failed { what, said } => {
-                Self::Failed { what: masks.text(&what), said: said.iter().map(|line| masks.text(line)).collect() }
-            }
+            Self::Failed { message, output } => Self::Failed {
+                message: masks.text(&message),
+                output: output.iter().map(|line| masks.text(line)).collect(),
+            },
             other => other,
         }
     }
@@ -347,17 +351,17 @@ mod tests {
 
     #[test]
     fn network_error_is_temporary_and_unknown_package_is_not() {
-        let failed = |line: &str| EnvironmentError::Failed { what: String::new(), said: vec![line.to_owned()] };
+        let failed = |line: &str| EnvironmentError::Failed { message: String::new(), output: vec![line.to_owned()] };
         for passing in [
             "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError('<x>: Failed to \
              establish a new connection: [Errno 111] Connection refused')': /simple/x/",
             "  Caused by: error sending request for url (https://index/simple/x/)",
             "socket.gaierror: [Errno -3] Temporary failure in name resolution",
         ] {
-            assert!(failed(passing).is_passing(), "{passing}");
+            assert!(failed(passing).is_transient(), "{passing}");
         }
-        assert!(!failed("ERROR: No matching distribution found for nothing==9").is_passing());
-        assert!(!EnvironmentError::Cancelled.is_passing());
+        assert!(!failed("ERROR: No matching distribution found for nothing==9").is_transient());
+        assert!(!EnvironmentError::Cancelled.is_transient());
     }
 
     #[test]
@@ -369,8 +373,11 @@ mod tests {
         fs::create_dir_all(place.join("bin")).unwrap();
         fs::write(place.join("bin/python"), "").unwrap();
         assert_eq!(environments.existing(&recipe), None);
-        fs::write(place.join(WHOLE), r#"{"format": 1, "release": "2.2.11", "python": "3.11", "interpreter": "p"}"#)
-            .unwrap();
+        fs::write(
+            place.join(COMPLETION_FILE),
+            r#"{"format": 1, "release": "2.2.11", "python": "3.11", "interpreter": "p"}"#,
+        )
+        .unwrap();
         let found = environments.existing(&recipe).unwrap();
         assert!(found.packages.ends_with("lib/python3.11/site-packages"));
     }

@@ -94,13 +94,15 @@ pub struct Failed {
     /// The step, counted from 0; nothing if the failure belongs to no step.
     pub step: Option<usize>,
     /// Message.
-    pub what: String,
+    #[serde(rename = "what")]
+    pub message: String,
     /// Lines of the step's log from its first error on.
-    pub said: Vec<String>,
+    #[serde(rename = "said")]
+    pub log: Vec<String>,
 }
 
 /// Observer of a run. Its methods must be quick.
-pub trait Watch: Send + Sync {
+pub trait JobObserver: Send + Sync {
     /// A step printed a line of its log.
     fn line(&self, step: usize, line: &str);
     /// Output of a step so far.
@@ -114,18 +116,18 @@ pub trait Watch: Send + Sync {
 pub trait Executor: Send + Sync {
     /// Runs a job to its end. No process of it remains when this returns. If this process dies, the rest ends within
     /// the job's grace.
-    async fn execute(&self, job: &Job, watch: &dyn Watch, cancel: &CancellationToken) -> Outcome;
+    async fn execute(&self, job: &Job, observer: &dyn JobObserver, cancel: &CancellationToken) -> Outcome;
 
     /// Ends the processes that a run left after its executor died; returns their number.
     ///
     /// # Errors
     /// When the processes cannot be listed.
-    async fn end_left(&self, run: &str, grace: Duration) -> io::Result<usize>;
+    async fn end_leftover_processes(&self, run: &str, grace: Duration) -> io::Result<usize>;
 }
 
 /// Describes the end of a program that failed.
 #[must_use]
-pub fn in_words(outcome: &StepOutcome) -> String {
+pub fn describe_end(outcome: &StepOutcome) -> String {
     match (outcome.exit_code, outcome.signal) {
         (Some(code), _) => format!("it ended with exit code {code}"),
         (None, Some(9)) => "it was killed (signal 9)".to_owned(),
@@ -136,6 +138,6 @@ pub fn in_words(outcome: &StepOutcome) -> String {
 
 /// Message for a run that timed out.
 #[must_use]
-pub(crate) fn too_long(allowed: Duration) -> String {
+pub(crate) fn timeout_message(allowed: Duration) -> String {
     format!("it took longer than its limit of {} s", allowed.saturating_add(Duration::from_millis(500)).as_secs())
 }

@@ -15,10 +15,10 @@ mod hidden;
 mod imports;
 mod variables;
 
-pub(crate) use address::place_of;
+pub(crate) use address::address_target;
 pub(crate) use data::{named_files as inputs_of, packages};
-pub(crate) use hidden::{Key, is_called_secret, is_secret};
-pub(crate) use variables::{ENGINE, names as variables_of, names_said};
+pub(crate) use hidden::{Key, holds_secret, is_secret};
+pub(crate) use variables::{ENGINE, names as variables_of, names_in_spec};
 
 use crate::environment::Recipe;
 use crate::spec::model::{DependsOn, Pipeline, Step, StepKind};
@@ -59,7 +59,7 @@ pub struct Fingerprint {
 
 /// Inputs of a fingerprint.
 #[derive(Clone, Copy)]
-pub(crate) struct Looked<'a> {
+pub(crate) struct FingerprintInputs<'a> {
     /// The project folder: paths inside it are relative, so that a copy of the project has the same fingerprint.
     pub(crate) project: &'a Path,
     /// Folder of the specs.
@@ -82,19 +82,19 @@ impl Names<'_> {
 }
 
 impl Fingerprint {
-    /// Computes the present fingerprint of a pipeline. `made` returns the last result of a pipeline, `variable` the
-    /// value of a variable, as far as it affects the result.
+    /// Computes the present fingerprint of a pipeline. `last_result` returns the last result of a pipeline, `variable`
+    /// the value of a variable, as far as it affects the result.
     ///
     /// # Errors
     /// When a file cannot be read.
     pub(crate) fn of(
-        looked: Looked<'_>,
+        scope: FingerprintInputs<'_>,
         recipe: &Recipe,
         key: Option<&Key>,
-        made: impl Fn(&str) -> Option<String>,
+        last_result: impl Fn(&str) -> Option<String>,
         variable: impl Fn(&str) -> Option<String>,
     ) -> io::Result<Self> {
-        let Looked { project, root, pipeline, .. } = looked;
+        let FingerprintInputs { project, root, pipeline, .. } = scope;
         // Without a key, no pipeline has run here, so nothing can be compared.
         let seal = |text: &str| key.map(|key| key.seal(text)).unwrap_or_default();
         let steps =
@@ -109,18 +109,19 @@ impl Fingerprint {
                 DependsOn::DataPackage(path) => format!("datapackage {path}"),
             })
             .collect();
-        let visible_steps: Vec<String> = pipeline.steps.iter().map(|step| step_text(step, hidden::without)).collect();
+        let visible_steps: Vec<String> = pipeline.steps.iter().map(|step| step_text(step, hidden::redact)).collect();
         let environment = sorted(&environment);
-        let spec = hash_of(&json!([visible_steps, hidden::without(&environment), before]).to_string());
-        let code::Code { files, has_word } = code::of(looked, variables::ENGINE)?;
+        let spec = hash_of(&json!([visible_steps, hidden::redact(&environment), before]).to_string());
+        let code::Code { files, has_word } = code::of(scope, variables::ENGINE)?;
         let code = hash_of(&json!([recipe.key(), files]).to_string());
         let inputs = data::inputs(root, pipeline, Names(project))?;
         let data = hash_of(&json!(inputs).to_string());
-        let dependencies = pipeline.all_before().map(|id| (id.to_owned(), made(id).unwrap_or_default())).collect();
+        let dependencies =
+            pipeline.all_before().map(|id| (id.to_owned(), last_result(id).unwrap_or_default())).collect();
         let names = variables::of(root, pipeline, has_word);
         let variables = names.into_iter().map(|name| {
-            let held = seal(&json!(variable(&name)).to_string());
-            (name, held)
+            let sealed = seal(&json!(variable(&name)).to_string());
+            (name, sealed)
         });
         let variables = variables.collect();
         let surroundings = seal(&json!([environment, before]).to_string());
@@ -135,9 +136,11 @@ impl Fingerprint {
             reasons.push(format!("the data changed: {}", changed(&before.inputs, &self.inputs).join(", ")));
         }
         // An added or removed dependency is a change of the spec.
-        let is_other = |(id, made): &(&String, &String)| before.dependencies.get(*id).is_some_and(|was| was != *made);
-        let others = self.dependencies.iter().filter(is_other);
-        reasons.extend(others.map(|(id, _)| format!("`{id}` produced other data")));
+        let has_changed = |(id, last_result): &(&String, &String)| {
+            before.dependencies.get(*id).is_some_and(|was| was != *last_result)
+        };
+        let differing = self.dependencies.iter().filter(has_changed);
+        reasons.extend(differing.map(|(id, _)| format!("`{id}` produced other data")));
         reasons
     }
 
@@ -150,8 +153,9 @@ impl Fingerprint {
             reasons.push(self.changed_spec(before));
         }
         // A variable that is new is a change of the spec or the code.
-        let is_other = |(name, held): &(&String, &String)| before.variables.get(*name).is_some_and(|was| was != *held);
-        reasons.extend(self.variables.iter().filter(is_other).map(|(name, _)| match name.as_str() {
+        let has_changed =
+            |(name, sealed): &(&String, &String)| before.variables.get(*name).is_some_and(|was| was != *sealed);
+        reasons.extend(self.variables.iter().filter(has_changed).map(|(name, _)| match name.as_str() {
             variables::ENGINE => "it writes into another database".to_owned(),
             name => format!("the variable `{name}` changed"),
         }));
@@ -164,14 +168,15 @@ impl Fingerprint {
     }
 
     /// Differences from the planned inputs, for people.
-    pub(crate) fn others_than(&self, planned: &BTreeMap<&'static str, String>) -> Vec<String> {
+    pub(crate) fn differences_from(&self, planned: &BTreeMap<&'static str, String>) -> Vec<String> {
         let now = [
             ("specHash", &self.spec, "the spec"),
             ("codeHash", &self.code, "the code"),
             ("dataHash", &self.data, "the data"),
         ];
-        let others = now.into_iter().filter(|(name, now, _)| planned.get(name).is_some_and(|planned| planned != *now));
-        others.map(|(_, _, what)| format!("{what} changed meanwhile")).collect()
+        let differing =
+            now.into_iter().filter(|(name, now, _)| planned.get(name).is_some_and(|planned| planned != *now));
+        differing.map(|(_, _, what)| format!("{what} changed meanwhile")).collect()
     }
 
     fn changed_spec(&self, before: &Self) -> String {

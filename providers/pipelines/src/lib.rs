@@ -17,8 +17,8 @@ pub mod database;
 pub mod doctor;
 pub mod environment;
 pub mod executor;
+mod file_lock;
 pub mod fingerprint;
-mod held;
 mod private;
 pub mod queue;
 pub mod resource;
@@ -38,7 +38,7 @@ use secrecy::ExposeSecret;
 use std::sync::Arc;
 use terrace_provider::{Provider, ProviderError, ProviderSchema, Session, Settings};
 use worker::Launch;
-use worker::launch::Itself;
+use worker::launch::CurrentProgram;
 
 /// Provider of data pipelines.
 pub struct PipelinesProvider {
@@ -52,7 +52,7 @@ impl PipelinesProvider {
     /// notice that a database has expired.
     #[must_use]
     pub fn new() -> Self {
-        Self { schema: schema::provider(), launch: Arc::new(Itself), guard: None }
+        Self { schema: schema::provider(), launch: Arc::new(CurrentProgram), guard: None }
     }
 
     /// Replaces the launcher of workers, for programs that cannot act as a worker.

@@ -28,7 +28,7 @@ pub(crate) fn folder(folder: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(FOLDER).create(folder) {
         // Another process was first.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
-        made => made,
+        created => created,
     }
 }
 
@@ -55,8 +55,8 @@ mod tests {
         let deep = shared.join("pipelines/runs/one");
         folder(&deep).unwrap();
         folder(&deep).unwrap();
-        for made in [&deep, &shared.join("pipelines/runs"), &shared.join("pipelines")] {
-            assert_eq!(mode(made), FOLDER, "{}", made.display());
+        for created in [&deep, &shared.join("pipelines/runs"), &shared.join("pipelines")] {
+            assert_eq!(mode(created), FOLDER, "{}", created.display());
         }
         let usual = project.path().join("usual");
         fs::create_dir(&usual).unwrap();

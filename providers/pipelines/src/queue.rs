@@ -6,9 +6,10 @@
 //! a file lock of the operating system ([`lock`]), which ends with its process in every case. So a live worker keeps
 //! its run, and nothing waits for a dead one. [`crate::worker`] has the code of workers, and replaces them.
 //!
-//! Reading order: `error`, [`clock`] (monotonic time), [`pool`] (pools and workers), [`entry`] (waiting runs), `taking`
-//! (how runs are assigned and end), [`cluster`], [`lock`], `name`.
+//! Reading order: `error`, [`clock`] (monotonic time), [`pool`] (pools and workers), [`entry`] (waiting runs),
+//! `assignment` (how runs are assigned and end), [`cluster`], [`lock`], `name`.
 
+mod assignment;
 pub mod clock;
 pub mod cluster;
 pub mod entry;
@@ -16,12 +17,11 @@ mod error;
 pub mod lock;
 mod name;
 pub mod pool;
-mod taking;
 
-pub use entry::{Ask, Ending, Entry, Options, Phase, WhyNot};
+pub use assignment::{Assignment, CancelOutcome};
+pub use entry::{Ending, Entry, NotRunReason, Options, Phase, QueueRequest};
 pub use error::QueueError;
-pub use pool::{Pod, PodStatus, Pool, WantedPool};
-pub use taking::{Cancelled, Taken};
+pub use pool::{Pod, PodStatus, Pool, PoolSpec};
 
 use crate::private;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
@@ -38,9 +38,9 @@ const FILE: &str = "queue.db";
 /// Migrations in order; `user_version` of a file is the number of applied ones.
 const MIGRATIONS: [&str; 1] = [include_str!("../migrations/queue/0001_init.sql")];
 /// Time to wait for another writer.
-const PATIENCE: Duration = Duration::from_secs(20);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Number of ended runs that are kept.
-const REMEMBERED: i64 = 5000;
+const MAX_ENDED_RUNS: i64 = 5000;
 
 /// The queue of a project.
 #[derive(Clone)]
@@ -70,7 +70,7 @@ impl Queue {
         let failed = |error: rusqlite::Error| QueueError::sqlite(&path, &error);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
-        connection.busy_timeout(PATIENCE).map_err(failed)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
         if connection.is_readonly(rusqlite::MAIN_DB).map_err(failed)? {
             return Err(QueueError::ReadOnly { path });
         }
@@ -97,16 +97,16 @@ impl Queue {
     ///
     /// # Errors
     /// When the file cannot be read, is not a queue, or comes from a newer terrace.
-    pub fn to_read(folder: &Path) -> Result<Option<Self>, QueueError> {
+    pub fn open_read_only(folder: &Path) -> Result<Option<Self>, QueueError> {
         let path = folder.join(FILE);
         match path.try_exists() {
             Ok(false) => return Ok(None),
             Ok(true) => {}
             Err(error) => return Err(QueueError::folder(folder, &error)),
         }
-        let connection = match opened_to_read(&path, "mode=ro") {
+        let connection = match read_only_connection(&path, "mode=ro") {
             // SQLite's additional files cannot be created. They are not needed: the file itself is complete.
-            Err(_) if is_whole(&path) => opened_to_read(&path, "immutable=1"),
+            Err(_) if is_checkpointed(&path) => read_only_connection(&path, "immutable=1"),
             opened => opened,
         };
         let failed = |error: rusqlite::Error| QueueError::sqlite(&path, &error);
@@ -126,7 +126,7 @@ impl Queue {
 
     /// Returns true while the path still has the opened file: a user may remove a project, or start with a new queue.
     #[must_use]
-    pub fn is_still_there(&self) -> bool {
+    pub fn is_current(&self) -> bool {
         self.file.is_none() || file_identity(&self.folder.join(FILE)) == self.file
     }
 
@@ -137,30 +137,30 @@ impl Queue {
     }
 
     /// Runs work in a write transaction.
-    fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Refused>) -> Result<T, QueueError> {
+    fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, TransactionError>) -> Result<T, QueueError> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(Refused::from);
+        let done = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(TransactionError::from);
         let done = done.and_then(|transaction| {
             let answer = work(&transaction)?;
             transaction.commit()?;
             Ok(answer)
         });
         drop(connection);
-        done.map_err(|refused| self.queue_error(refused))
+        done.map_err(|failure| self.queue_error(failure))
     }
 
     /// Runs work in a read transaction.
-    fn read<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Refused>) -> Result<T, QueueError> {
+    fn read<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, TransactionError>) -> Result<T, QueueError> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = connection.transaction().map_err(Refused::from).and_then(|transaction| work(&transaction));
+        let done = connection.transaction().map_err(TransactionError::from).and_then(|transaction| work(&transaction));
         drop(connection);
-        done.map_err(|refused| self.queue_error(refused))
+        done.map_err(|failure| self.queue_error(failure))
     }
 
-    fn queue_error(&self, refused: Refused) -> QueueError {
-        match refused {
-            Refused::Sqlite(error) => QueueError::sqlite(&self.folder.join(FILE), &error),
-            Refused::Queue(error) => error,
+    fn queue_error(&self, failure: TransactionError) -> QueueError {
+        match failure {
+            TransactionError::Sqlite(error) => QueueError::sqlite(&self.folder.join(FILE), &error),
+            TransactionError::Queue(error) => error,
         }
     }
 
@@ -179,7 +179,7 @@ impl Queue {
 }
 
 /// Opens a read-only connection; returns the number of applied migrations too.
-fn opened_to_read(path: &Path, how: &str) -> Result<(Connection, usize), rusqlite::Error> {
+fn read_only_connection(path: &Path, how: &str) -> Result<(Connection, usize), rusqlite::Error> {
     let mut address = String::from("file:");
     for byte in path.as_os_str().as_bytes() {
         match byte {
@@ -190,14 +190,14 @@ fn opened_to_read(path: &Path, how: &str) -> Result<(Connection, usize), rusqlit
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(format!("{address}?{how}"), flags)?;
-    connection.busy_timeout(PATIENCE)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     // The first query shows whether the file can be read.
     let version = applied_migrations(&connection)?;
     Ok((connection, version))
 }
 
 /// Returns true if the file is complete, without changes in the write-ahead log.
-fn is_whole(path: &Path) -> bool {
+fn is_checkpointed(path: &Path) -> bool {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     Path::new(&log).metadata().map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |log| log.len() == 0)
@@ -221,8 +221,8 @@ fn file_identity(path: &Path) -> Option<(u64, u64)> {
 
 /// Records of runs whose outcome is not reported yet, so they must not be removed. Empty without a queue; nothing if it
 /// cannot be read.
-pub(crate) fn untold(folder: &Path) -> Option<BTreeSet<String>> {
-    match Queue::to_read(folder) {
+pub(crate) fn unreported_records(folder: &Path) -> Option<BTreeSet<String>> {
+    match Queue::open_read_only(folder) {
         Ok(None) => Some(BTreeSet::new()),
         Ok(Some(queue)) => queue.assigned_records().ok(),
         Err(_) => None,
@@ -230,18 +230,18 @@ pub(crate) fn untold(folder: &Path) -> Option<BTreeSet<String>> {
 }
 
 /// Error of a transaction.
-enum Refused {
+enum TransactionError {
     Sqlite(rusqlite::Error),
     Queue(QueueError),
 }
 
-impl From<rusqlite::Error> for Refused {
+impl From<rusqlite::Error> for TransactionError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(error)
     }
 }
 
-impl From<QueueError> for Refused {
+impl From<QueueError> for TransactionError {
     fn from(error: QueueError) -> Self {
         Self::Queue(error)
     }

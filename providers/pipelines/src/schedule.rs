@@ -1,11 +1,11 @@
 //! Schedules of pipelines: their definition, due times, and the start of runs.
 //!
 //! A schedule is a record of the project, either declared as a resource or part of a spec. [`due`] decides from times
-//! only. [`store`] persists decisions, so that a start is neither lost nor repeated if a server is killed. [`keeper`]
-//! starts the runs; a lock of the operating system allows one server per project to do so.
+//! only. [`store`] persists decisions, so that a start is neither lost nor repeated if a server is killed.
+//! [`scheduler`] starts the runs; a lock of the operating system allows one server per project to do so.
 
 pub mod due;
-pub mod keeper;
+pub mod scheduler;
 pub mod store;
 
 use crate::spec::cron::Cron;

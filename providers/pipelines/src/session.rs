@@ -37,10 +37,10 @@ impl PipelinesSession {
         let folders = Arc::new(Folders::default());
         Ok(Self {
             schedules: schedule::ScheduleSession::new(runner.clone()),
-            sites: static_site::Sites::new(settings::shelf(settings)),
+            sites: static_site::Sites::new(settings::site_store(settings)),
             syncs: volume_sync::Syncs::new(runner.clone(), storage),
             pipelines: pipeline::Pipelines::new(runner.clone(), folders.clone()),
-            worker_pools: worker_pool::WorkerPools::new(runner.clone(), settings::kept(settings), launch),
+            worker_pools: worker_pool::WorkerPools::new(runner.clone(), settings::to_stored(settings), launch),
             runs: run::Runs::new(runner, folders, databases.clone()),
             databases: database::DatabaseResources::new(databases),
         })

@@ -5,7 +5,7 @@ use crate::environment::Environments;
 use crate::executor::local::LocalExecutor;
 use crate::run::attempts::{Retries, RetryOn};
 use crate::run::{Runner, Store, Target};
-use crate::site::Shelf;
+use crate::site::SiteStore;
 use crate::storage::Storage;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,9 +53,9 @@ pub fn default_destination(settings: &Settings) -> Option<(String, bool)> {
 
 /// The sites of a project.
 #[must_use]
-pub fn shelf(settings: &Settings) -> Shelf {
+pub fn site_store(settings: &Settings) -> SiteStore {
     let url = settings.values.get("sitesUrl").and_then(Value::as_str).unwrap_or(crate::site::DEFAULT_URL);
-    Shelf::new(project(settings), url).refusing(settings.sandbox.files.clone())
+    SiteStore::new(project(settings), url).with_protected(settings.sandbox.files.clone())
 }
 
 fn project(settings: &Settings) -> PathBuf {
@@ -77,12 +77,12 @@ pub fn runner(settings: &Settings) -> Result<Runner, ProviderError> {
     if executor != "local" {
         return Err(ProviderError::invalid(at("executor"), format!("`executor` is `{executor}`: expected `local`")));
     }
-    let most = match settings.values.get("maxParallel") {
-        Some(Value::Int(most)) if *most > 0 => usize::try_from(*most).unwrap_or(usize::MAX),
-        Some(Value::Int(most)) => {
+    let max = match settings.values.get("maxParallel") {
+        Some(Value::Int(max)) if *max > 0 => usize::try_from(*max).unwrap_or(usize::MAX),
+        Some(Value::Int(max)) => {
             return Err(ProviderError::invalid(
                 at("maxParallel"),
-                format!("`maxParallel` is {most}: expected 1 or more"),
+                format!("`maxParallel` is {max}: expected 1 or more"),
             ));
         }
         _ => 1,
@@ -97,27 +97,27 @@ pub fn runner(settings: &Settings) -> Result<Runner, ProviderError> {
         executor: Arc::new(LocalExecutor),
         python: text("python"),
         variables: variables(),
-        passed: passed(settings),
+        visible_credentials: visible_credentials(settings),
         target: Target::default(),
         project: project(settings),
-        most,
+        max_parallel: max,
         retries: retries(settings)?,
     })
 }
 
 /// Settings of an instance as JSON for workers that start later, without sensitive values.
 #[must_use]
-pub fn kept(settings: &Settings) -> String {
+pub fn to_stored(settings: &Settings) -> String {
     let values = settings.values.iter().filter(|(_, value)| !value.has_sensitive() && !value.is_null());
     let values = values.map(|(name, value)| (name.clone(), value.clone())).collect();
     Value::Map(values).to_json_text()
 }
 
-/// Parses the settings that [`kept`] wrote, for the project with this folder of records.
+/// Parses the settings that [`to_stored`] wrote, for the project with this folder of records.
 ///
 /// # Errors
 /// When the text is not a JSON object.
-pub fn of_kept(records: &Path, text: &str) -> Result<Settings, ProviderError> {
+pub fn from_stored(records: &Path, text: &str) -> Result<Settings, ProviderError> {
     let project = records.ancestors().nth(2).unwrap_or(records);
     match Value::from_json_text(text) {
         Some(Value::Map(values)) => Ok(Settings {
@@ -135,9 +135,9 @@ pub fn of_kept(records: &Path, text: &str) -> Result<Settings, ProviderError> {
 fn retries(settings: &Settings) -> Result<Retries, ProviderError> {
     let at = |name: &str| Some(terrace_provider::Path::attribute(name));
     let mut retries = Retries::default();
-    if let Some(Value::Int(most)) = settings.values.get("retries") {
-        let most = u32::try_from(*most).ok().filter(|most| *most <= MOST_RETRIES);
-        retries.most = most.ok_or_else(|| {
+    if let Some(Value::Int(max)) = settings.values.get("retries") {
+        let max = u32::try_from(*max).ok().filter(|max| *max <= MOST_RETRIES);
+        retries.max = max.ok_or_else(|| {
             ProviderError::invalid(at("retries"), format!("`retries`: expected a number from 0 to {MOST_RETRIES}"))
         })?;
     }
@@ -161,23 +161,23 @@ fn home() -> Result<PathBuf, ProviderError> {
 }
 
 /// Names of the credentials that all steps see.
-fn passed(settings: &Settings) -> Vec<String> {
+fn visible_credentials(settings: &Settings) -> Vec<String> {
     let names = settings.values.get(VARIABLES).and_then(Value::as_list).into_iter().flatten();
     names.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 /// Removes terrace's variables and credentials from the environment of a program that installs packages.
-pub(crate) fn for_packages(command: &mut std::process::Command) {
-    without_own(command, &[]);
+pub(crate) fn strip_for_packages(command: &mut std::process::Command) {
+    remove_own_variables(command, &[]);
     for name in CREDENTIALS {
         command.env_remove(name);
     }
 }
 
 /// Removes terrace's variables from the environment of a program, except for those in `but`.
-pub(crate) fn without_own(command: &mut std::process::Command, but: &[&str]) {
+pub(crate) fn remove_own_variables(command: &mut std::process::Command, except: &[&str]) {
     let own = std::env::vars_os().map(|(name, _)| name).filter(|name| is_own(name));
-    for name in own.filter(|name| !but.iter().any(|kept| name.to_str() == Some(kept))) {
+    for name in own.filter(|name| !except.iter().any(|excepted| name.to_str() == Some(excepted))) {
         command.env_remove(name);
     }
 }

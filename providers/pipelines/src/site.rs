@@ -35,7 +35,7 @@ const VERSIONS: &str = "versions";
 
 /// The sites of a project.
 #[derive(Debug, Clone)]
-pub struct Shelf {
+pub struct SiteStore {
     project: PathBuf,
     url: String,
     /// Files that no site may show.
@@ -129,7 +129,7 @@ impl Site {
     }
 }
 
-impl Shelf {
+impl SiteStore {
     /// Sites of the project in this folder, shown below that address.
     #[must_use]
     pub fn new(project: PathBuf, url: &str) -> Self {
@@ -138,7 +138,7 @@ impl Shelf {
 
     /// Sets files that no site may show: a site with one of them is refused.
     #[must_use]
-    pub fn refusing(self, protected: ProtectedFiles) -> Self {
+    pub fn with_protected(self, protected: ProtectedFiles) -> Self {
         Self { protected, ..self }
     }
 
@@ -182,7 +182,7 @@ impl Shelf {
     }
 
     /// Entry of a site, relative to the project: its first page, or else the folder of outputs.
-    pub(crate) fn door(&self, plan: &Plan, tree: &Tree) -> String {
+    pub(crate) fn entry_point(&self, plan: &Plan, tree: &Tree) -> String {
         let page = tree.files.iter().find(|file| file.key == "index.html");
         let page = page.map(|page| page.path.strip_prefix(&self.project).unwrap_or(&page.path));
         page.map_or_else(|| plan.content_dir.trim_end_matches('/').to_owned(), |page| page.display().to_string())
@@ -281,6 +281,6 @@ fn check(plan: &Plan) -> Result<(), StorageError> {
 }
 
 /// Returns true if a path exists, or is a link to anywhere.
-fn is_there(path: &Path) -> bool {
+fn path_exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }

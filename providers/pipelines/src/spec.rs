@@ -5,9 +5,9 @@
 //! network nor environments.
 //!
 //! Reading order: [`model`] (a pipeline), `ignored` and `discovery` (the files), `yaml` (text to a tree), `decode`
-//! (tree to pipelines), `source` (pipelines from plugins), [`surroundings`] (environment variables), [`processor`] (the
-//! program of a step), `requirements` (its packages), `runners` and [`wrapper`] (its start), [`order`] (the order of
-//! pipelines), [`cron`] (schedules), [`selection`] (the pipelines to run), [`problem`].
+//! (tree to pipelines), `source` (pipelines from plugins), [`spec_environment`] (environment variables), [`processor`]
+//! (the program of a step), `requirements` (its packages), `runners` and [`wrapper`] (its start), [`order`] (the order
+//! of pipelines), [`cron`] (schedules), [`selection`] (the pipelines to run), [`problem`].
 
 pub mod cron;
 mod decode;
@@ -18,19 +18,19 @@ pub mod model;
 pub mod order;
 pub mod problem;
 pub mod processor;
-mod reading;
 pub(crate) mod requirements;
 mod runners;
 pub mod selection;
 pub(crate) mod source;
-pub mod surroundings;
+pub mod spec_environment;
+mod undeclared_dependencies;
 pub mod wrapper;
 pub(crate) mod yaml;
 
 pub use model::{Dependency, Pipeline, Schedule, SourceSpec, SpecFile, Step, StepKind};
 pub use problem::{Problem, Severity};
-pub(crate) use reading::places as output_folders;
-pub use surroundings::Surroundings;
+pub use spec_environment::SpecEnvironment;
+pub(crate) use undeclared_dependencies::output_folders;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -56,7 +56,7 @@ pub struct Specs {
     /// All ids in the files, including pipelines that cannot be run.
     declared: Vec<Declared>,
     /// Path to the folder from the user's directory, for messages.
-    way: PathBuf,
+    display_root: PathBuf,
 }
 
 /// A pipeline's name in a file.
@@ -70,20 +70,20 @@ struct Declared {
 impl Specs {
     /// Sets the path to the folder with which messages begin.
     #[must_use]
-    pub fn seen_by(mut self, way: &Path) -> Self {
-        self.way = way.components().filter(|part| *part != Component::CurDir).collect();
+    pub fn with_display_root(mut self, display_root: &Path) -> Self {
+        self.display_root = display_root.components().filter(|part| *part != Component::CurDir).collect();
         self
     }
 
     /// Path of a file for messages, by its position in [`Specs::files`].
     #[must_use]
     pub fn path_of(&self, file: usize) -> Option<PathBuf> {
-        self.files.get(file).map(|file| self.way.join(&file.path))
+        self.files.get(file).map(|file| self.display_root.join(&file.path))
     }
 
     /// Hint for a folder without pipelines.
     #[must_use]
-    pub fn how_to_begin(&self) -> String {
+    pub fn no_pipelines_hint(&self) -> String {
         match self.misnamed.iter().min() {
             Some(path) => format!("rename `{}` to `{}`", path.display(), path.with_extension("yaml").display()),
             None => "describe a pipeline in a file `pipeline-spec.yaml` in this folder or below it".to_owned(),
@@ -110,14 +110,14 @@ impl Specs {
             wrong.contains(pipeline.id.as_str()) || pipeline.pipelines_before().any(|id| wrong.contains(id))
         };
         let first = self.pipelines.iter().enumerate().filter(|(_, pipeline)| needs_wrong(pipeline));
-        let all = graph::Graph::said(self).with_all_after(first.map(|(position, _)| position)).into_iter();
+        let all = graph::Graph::declared(self).with_all_after(first.map(|(position, _)| position)).into_iter();
         let ids = all.filter_map(|position| Some(self.pipelines.get(position)?.id.as_str()));
         ids.chain(wrong.iter().copied()).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Returns true if a file could not be read, so that its pipelines are unknown.
     #[must_use]
-    pub fn has_unread_file(&self) -> bool {
+    pub fn has_unreadable_file(&self) -> bool {
         self.problems.iter().any(|problem| problem.is_error() && problem.pipeline.is_none())
     }
 }
@@ -130,8 +130,8 @@ pub fn is_spec_name(name: &str) -> bool {
 
 /// Returns true for names of dpp's other files, which are not descriptors either: the list of runners.
 #[must_use]
-pub fn is_beside_specs(name: &str) -> bool {
-    name == surroundings::RUNNERS_FILE
+pub fn is_auxiliary_file(name: &str) -> bool {
+    name == spec_environment::RUNNERS_FILE
 }
 
 /// Finds and reads all specs in a folder and below.
@@ -139,14 +139,14 @@ pub fn is_beside_specs(name: &str) -> bool {
 /// # Errors
 /// When the folder cannot be read; errors in files are returned as problems.
 pub fn read(root: &Path) -> io::Result<Specs> {
-    read_with(root, &Surroundings::of_process())
+    read_with(root, &SpecEnvironment::from_process())
 }
 
 /// Reads with the given paths of processors and runners.
 ///
 /// # Errors
 /// When the folder cannot be read.
-pub fn read_with(root: &Path, surroundings: &Surroundings) -> io::Result<Specs> {
+pub fn read_with(root: &Path, environment: &SpecEnvironment) -> io::Result<Specs> {
     let root = root.canonicalize()?;
     let mut specs = Specs { root: root.clone(), ..Specs::default() };
     let ignored = match ignored::read(&root) {
@@ -162,13 +162,13 @@ pub fn read_with(root: &Path, surroundings: &Surroundings) -> io::Result<Specs> 
         decode::file(found, &mut specs);
     }
     source::expand(&mut specs);
-    let processors: Arc<[PathBuf]> = surroundings.processors_at(&specs.root).into();
+    let processors: Arc<[PathBuf]> = environment.processors_at(&specs.root).into();
     specs.pipelines.iter_mut().for_each(|pipeline| pipeline.processors = Arc::clone(&processors));
-    runners::resolve(&mut specs, surroundings);
+    runners::resolve(&mut specs, environment);
     decode::check_ids(&mut specs);
     processor::check(&mut specs);
     order::check(&mut specs);
-    reading::check(&mut specs);
+    undeclared_dependencies::check(&mut specs);
     specs.problems.sort_by_key(|problem| (problem.file, problem.at.start));
     Ok(specs)
 }

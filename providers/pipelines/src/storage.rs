@@ -23,11 +23,11 @@ mod target;
 mod web;
 
 pub use access::Access;
-pub use error::{StorageError, Trouble};
+pub use error::{StorageError, StorageErrorKind};
 pub use manifest::Manifest;
 pub use place::Place;
 pub use source::Tree;
-pub use sync::{Asked, Storage, Synced, Told};
+pub use sync::{Storage, SyncEvent, SyncRequest, Synced};
 
 /// Name of the descriptor of a data package, which is sent after the files that it names.
 pub(crate) const DESCRIPTOR: &str = "datapackage.json";

@@ -1,18 +1,18 @@
 //! Workers: processes that execute queued runs, one at a time, with the same [`Runner`] as `terrace run`. If a worker
 //! is killed, its run is found: it ended, or it returns to the queue.
 //!
-//! Reading order: this file (the loop of a worker), `execute` (one queued run), [`keeper`] (cleans up after dead
+//! Reading order: this file (the loop of a worker), `execute` (one queued run), [`supervisor`] (cleans up after dead
 //! workers and replaces them), [`launch`] (starts a worker).
 
 mod execute;
-pub mod keeper;
 pub mod launch;
+pub mod supervisor;
 
-pub use keeper::Keeper;
 pub use launch::{Launch, Start};
+pub use supervisor::Supervisor;
 
-use crate::database::{DatabaseError, Databases, Why};
-use crate::queue::{Ending, Entry, Queue, QueueError, Taken, WhyNot, lock};
+use crate::database::{DatabaseError, DatabaseErrorKind, Databases};
+use crate::queue::{Assignment, Ending, Entry, NotRunReason, Queue, QueueError, lock};
 use crate::run::Runner;
 use std::fs::File;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub const MARK: &str = "TERRACE_WORKER";
 /// Interval between requests for work.
 const POLL: Duration = Duration::from_millis(100);
 /// Interval between heartbeats, and pause after each check of the other workers.
-const BEAT: Duration = Duration::from_secs(2);
+const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Interval between checks for a cancellation of the run.
 const CANCEL_POLL: Duration = Duration::from_millis(200);
 /// Interval between attempts to write the outcome of a run while the disk is full.
@@ -44,7 +44,7 @@ pub struct Worker {
     /// The databases of the project.
     pub databases: Databases,
     /// Checks the other workers.
-    pub keeper: Arc<Keeper>,
+    pub supervisor: Arc<Supervisor>,
     /// Lock that shows that it is alive; nothing if the process inherited it.
     pub lock: Option<File>,
 }
@@ -56,29 +56,29 @@ impl Worker {
     /// When the queue cannot be used.
     pub async fn serve(self, stop: &CancellationToken) -> Result<(), QueueError> {
         let name = self.name.clone();
-        if !self.queue.call(move |queue| queue.come_up(&name)).await? {
+        if !self.queue.call(move |queue| queue.mark_started(&name)).await? {
             return Ok(());
         }
         // Heartbeats and checks are separate tasks: slow work must not make the worker look dead.
-        let beating = AbortOnDropHandle::new(tokio::spawn(beat(self.queue.clone(), self.name.clone())));
-        let keeping = AbortOnDropHandle::new(tokio::spawn(keep(self.keeper.clone(), self.name.clone())));
+        let beating = AbortOnDropHandle::new(tokio::spawn(send_heartbeats(self.queue.clone(), self.name.clone())));
+        let supervising = AbortOnDropHandle::new(tokio::spawn(supervise(self.supervisor.clone(), self.name.clone())));
         let ended = self.work(stop).await;
-        drop((beating, keeping));
+        drop((beating, supervising));
         lock::remove(self.queue.folder(), &self.name);
         ended
     }
 
     async fn work(&self, stop: &CancellationToken) -> Result<(), QueueError> {
         while !stop.is_cancelled() {
-            if !self.queue.is_still_there() {
+            if !self.queue.is_current() {
                 return Ok(());
             }
             let name = self.name.clone();
-            match self.queue.call(move |queue| queue.take(&name)).await {
-                Ok(Taken::Run(entry, failed)) => self.carry_out(*entry, &failed, stop).await?,
-                Ok(Taken::Leave) => return Ok(()),
-                Ok(Taken::Nothing) => pause(POLL, stop).await,
-                Err(error) if error.is_passing() => {
+            match self.queue.call(move |queue| queue.assign(&name)).await {
+                Ok(Assignment::Run(entry, failed)) => self.execute(*entry, &failed, stop).await?,
+                Ok(Assignment::NotNeeded) => return Ok(()),
+                Ok(Assignment::Nothing) => pause(POLL, stop).await,
+                Err(error) if error.is_transient() => {
                     tracing::warn!(worker = self.name, %error, "no run can be assigned now");
                     pause(PERIOD, stop).await;
                 }
@@ -99,14 +99,14 @@ impl Worker {
         stop: &CancellationToken,
     ) -> Option<Ending> {
         // A run that does not start needs no database, and neither does a pipeline that uses none.
-        let chosen = match execute::chosen(entry, failed).await {
+        let chosen = match execute::find_pipeline(entry, failed).await {
             Ok(chosen) => chosen,
             Err(ending) => return Some(*ending),
         };
         let pool = self.pool.clone();
         let cluster = match self.queue.call(move |queue| queue.cluster(&pool)).await {
             Ok(cluster) => cluster,
-            Err(error) if error.is_passing() => return None,
+            Err(error) if error.is_transient() => return None,
             Err(error) => return Some(Ending::impossible(error.to_string())),
         };
         let (specs, position) = &chosen;
@@ -117,34 +117,38 @@ impl Worker {
         let Some((cluster, name)) = database else {
             return execute::run(&self.runner, entry, &chosen, cancelled, stop).await;
         };
-        let (record, access) = match self.databases.ensure_of(&cluster, &name, stop).await {
-            Ok(there) => there,
-            Err(error) if error.why == Why::Cancelled => return None,
-            Err(error) => return Some(not_there(error)),
+        let (record, access) = match self.databases.ensure_for_cluster(&cluster, &name, stop).await {
+            Ok(ready) => ready,
+            Err(error) if error.kind == DatabaseErrorKind::Cancelled => return None,
+            Err(error) => return Some(database_failure(error)),
         };
         let mut runner = self.runner.clone();
         runner.write_into(&record, &access);
         let running = execute::run(&runner, entry, &chosen, cancelled, stop);
-        self.databases.during(&name, cluster.ttl, running).await
+        self.databases.extend_during(&name, cluster.ttl, running).await
     }
 
     /// Executes a run and records its outcome.
-    async fn carry_out(&self, entry: Entry, failed: &[String], stop: &CancellationToken) -> Result<(), QueueError> {
+    async fn execute(&self, entry: Entry, failed: &[String], stop: &CancellationToken) -> Result<(), QueueError> {
         let cancelled = CancellationToken::new();
-        let heeding = AbortOnDropHandle::new(tokio::spawn(heed(self.queue.clone(), entry.clone(), cancelled.clone())));
+        let watching = AbortOnDropHandle::new(tokio::spawn(watch_cancellation(
+            self.queue.clone(),
+            entry.clone(),
+            cancelled.clone(),
+        )));
         let ending = self.run(&entry, failed, &cancelled, stop).await;
-        drop(heeding);
+        drop(watching);
         let entry = Arc::new(entry);
         let ending = Arc::new(ending);
         loop {
             let (entry, ending) = (Arc::clone(&entry), Arc::clone(&ending));
             let recorded = self.queue.call(move |queue| match ending.as_ref() {
                 Some(ending) => queue.end(&entry, ending),
-                None => queue.give_back(&entry),
+                None => queue.requeue(&entry),
             });
             match recorded.await {
-                // The record has the outcome, so a keeper can finish this if the worker dies.
-                Err(error) if error.is_passing() && !stop.is_cancelled() => {
+                // The record has the outcome, so a supervisor can finish this if the worker dies.
+                Err(error) if error.is_transient() && !stop.is_cancelled() => {
                     tracing::warn!(worker = self.name, %error, "the outcome of a run cannot be recorded now");
                     pause(PERIOD, stop).await;
                 }
@@ -155,9 +159,9 @@ impl Worker {
 }
 
 /// Outcome for a database that does not start.
-fn not_there(error: DatabaseError) -> Ending {
-    let what = [error.what].into_iter().chain(error.facts).chain(error.hint).collect();
-    Ending::not_run(WhyNot::Impossible, what)
+fn database_failure(error: DatabaseError) -> Ending {
+    let what = [error.message].into_iter().chain(error.facts).chain(error.hint).collect();
+    Ending::not_run(NotRunReason::Impossible, what)
 }
 
 async fn pause(time: Duration, stop: &CancellationToken) {
@@ -168,31 +172,31 @@ async fn pause(time: Duration, stop: &CancellationToken) {
 }
 
 /// Sends heartbeats of a worker.
-async fn beat(queue: Queue, name: String) {
+async fn send_heartbeats(queue: Queue, name: String) {
     for number in (1..=u32::MAX).cycle() {
-        if let Err(error) = lock::beat(queue.folder(), &name, number) {
+        if let Err(error) = lock::write_heartbeat(queue.folder(), &name, number) {
             tracing::warn!(worker = name, %error, "the worker cannot send a heartbeat");
         }
-        tokio::time::sleep(BEAT).await;
+        tokio::time::sleep(HEARTBEAT).await;
     }
 }
 
 /// Checks the other workers at intervals.
-async fn keep(keeper: Arc<Keeper>, name: String) {
+async fn supervise(supervisor: Arc<Supervisor>, name: String) {
     loop {
-        if let Err(error) = keeper.keep().await {
+        if let Err(error) = supervisor.check_workers().await {
             tracing::warn!(worker = name, %error, "the other workers cannot be checked");
         }
-        tokio::time::sleep(BEAT).await;
+        tokio::time::sleep(HEARTBEAT).await;
     }
 }
 
 /// Waits until a run is cancelled.
-async fn heed(queue: Queue, entry: Entry, is_cancelled: CancellationToken) {
+async fn watch_cancellation(queue: Queue, entry: Entry, is_cancelled: CancellationToken) {
     let Some(worker) = entry.worker else { return };
     loop {
         let worker = worker.clone();
-        let cancelled = queue.call(move |queue| queue.cancelled_of(&worker)).await;
+        let cancelled = queue.call(move |queue| queue.cancelled_run_of(&worker)).await;
         if cancelled.is_ok_and(|run| run.as_ref() == Some(&entry.id)) {
             is_cancelled.cancel();
             return;

@@ -134,7 +134,7 @@ fn database(project: &Project, config: serde_json::Value) -> Fixture {
         .fill(move |recorded| {
             let databases = filled.clone();
             async move {
-                let record = databases.known(&name(&recorded)).unwrap();
+                let record = databases.existing(&name(&recorded)).unwrap();
                 match record.engine {
                     Engine::Sqlite => fill_file(&record.data),
                     Engine::Postgres => fill_server(&databases, &record).await,

@@ -1,13 +1,13 @@
 //! Moved and copied projects, and specs that are found from several folders: a pipeline has one identity, and a copy
 //! has its own runs.
 
-use crate::harness::{NOISE, Project, Seen, runs};
+use crate::harness::{NOISE, Project, Recorder, runs};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-use terrace_provider_pipelines::run::store::NoTurn;
-use terrace_provider_pipelines::run::{Asked, Output, Runner, State};
+use terrace_provider_pipelines::run::store::LockError;
+use terrace_provider_pipelines::run::{Output, RunRequest, Runner, State};
 use terrace_provider_pipelines::settings::runner;
 use terrace_provider_pipelines::spec;
 use tokio_util::sync::CancellationToken;
@@ -64,8 +64,13 @@ async fn copy_does_not_touch_runs_of_its_original() {
         let partial = unfinished.outputs[0].partial.clone();
         fs::create_dir_all(&partial).unwrap();
         project.runner.store.write(&unfinished).unwrap();
-        let turn = project.runner.store.turn(".", "./noise", Duration::ZERO, &CancellationToken::new()).await.unwrap();
-        turn.hold(Some(&unfinished.run)).unwrap();
+        let pipeline_lock = project
+            .runner
+            .store
+            .lock_pipeline(".", "./noise", Duration::ZERO, &CancellationToken::new())
+            .await
+            .unwrap();
+        pipeline_lock.set_current_run(Some(&unfinished.run)).unwrap();
         let mut process = Command::new("sleep").arg("600").env("TERRACE_RUN", &unfinished.run).spawn().unwrap();
         let elsewhere = tempfile::tempdir().unwrap();
         let copied = elsewhere.path().join("copy");
@@ -73,17 +78,18 @@ async fn copy_does_not_touch_runs_of_its_original() {
         let runner = runner_at(&project, &copied);
         let specs = spec::read(&copied).unwrap();
         let pipeline = specs.pipeline("./noise").unwrap();
-        let next = runner.run(&specs, pipeline, Asked::default(), &Seen::default(), &CancellationToken::new()).await;
+        let next =
+            runner.run(&specs, pipeline, RunRequest::default(), &Recorder::default(), &CancellationToken::new()).await;
         assert_eq!(next.unwrap().state, State::Succeeded);
-        let left = runner.store.run(&unfinished.run).unwrap().unwrap();
-        assert_eq!(left.state, State::Lost);
-        assert!(left.failure.unwrap().what.contains("the project was copied"));
+        let settled = runner.store.run(&unfinished.run).unwrap().unwrap();
+        assert_eq!(settled.state, State::Lost);
+        assert!(settled.failure.unwrap().message.contains("the project was copied"));
         assert!(runs(&unfinished.run) && process.try_wait().unwrap().is_none(), "the original's process was ended");
         assert!(partial.exists() && !copied.join("data/noise").join(partial.file_name().unwrap()).exists());
         assert_eq!(project.runner.store.run(&unfinished.run).unwrap().unwrap().state, state);
         process.kill().unwrap();
         process.wait().unwrap();
-        drop(turn);
+        drop(pipeline_lock);
     }
 }
 
@@ -94,16 +100,19 @@ async fn pipeline_has_one_identity_from_any_folder() {
     project.write("sub/noise.py", NOISE);
     let below = spec::read(&project.path("sub")).unwrap();
     let cancel = CancellationToken::new();
-    let (pipeline, seen) = (below.pipeline("./noise").unwrap(), Seen::default());
-    let record = project.runner.run(&below, pipeline, Asked::default(), &seen, &cancel).await.unwrap();
+    let (pipeline, recorder) = (below.pipeline("./noise").unwrap(), Recorder::default());
+    let record = project.runner.run(&below, pipeline, RunRequest::default(), &recorder, &cancel).await.unwrap();
     assert_eq!(project.reasons("./sub/noise"), Vec::<String>::new());
     let store = &project.runner.store;
     assert_eq!(store.succeeded(".", "./sub/noise").unwrap().map(|it| it.run), Some(record.run.clone()));
-    assert!(store.is_of(&record, ".", "./sub/noise") && !store.is_of(&record, ".", "./noise"));
+    assert!(store.is_run_of(&record, ".", "./sub/noise") && !store.is_run_of(&record, ".", "./noise"));
     // Only one run at a time, from any folder.
-    let turn = store.turn(".", "./sub/noise", Duration::ZERO, &cancel).await.unwrap();
-    assert!(matches!(store.turn("sub", "./noise", Duration::ZERO, &cancel).await, Err(NoTurn::Taken { .. })));
-    drop(turn);
+    let pipeline_lock = store.lock_pipeline(".", "./sub/noise", Duration::ZERO, &cancel).await.unwrap();
+    assert!(matches!(
+        store.lock_pipeline("sub", "./noise", Duration::ZERO, &cancel).await,
+        Err(LockError::InProgress { .. })
+    ));
+    drop(pipeline_lock);
     project.write("sub/noise.py", &NOISE.replace("500", "501"));
     let expected = ["the code changed: `sub/noise.py`"];
     assert_eq!(project.reasons("./sub/noise"), expected);

@@ -8,8 +8,8 @@ use terrace_provider_pipelines::spec;
 /// Corpus next to the repository, if it exists.
 fn corpus() -> Option<PathBuf> {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2)?;
-    let beside = [repository.join("../shared"), repository.join("../../shared")];
-    beside.into_iter().map(|shared| shared.join("pipelines/corpus")).find(|folder| folder.is_dir())
+    let candidates = [repository.join("../shared"), repository.join("../../shared")];
+    candidates.into_iter().map(|shared| shared.join("pipelines/corpus")).find(|folder| folder.is_dir())
 }
 
 #[test]

@@ -5,20 +5,22 @@ use secrecy::ExposeSecret;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
-use terrace_provider_pipelines::database::look::{PAGE, Table};
-use terrace_provider_pipelines::database::{Databases, Engine, Extension, Record, Status, Wanted, Why};
+use terrace_provider_pipelines::database::browse::{PAGE, Table};
+use terrace_provider_pipelines::database::{
+    DatabaseErrorKind, DatabaseSpec, Databases, Engine, Extension, Record, Status,
+};
 use tokio_util::sync::CancellationToken;
 
 const NOTHING: &str = "nothing: {pipeline: [{run: noise}]}\n";
 /// Name and value that would break pages and statements without quoting.
 const NASTY: &str = "<script>alert('1')</script>\"; DROP TABLE t; --";
 
-fn wanted(name: &str, engine: Engine, ttl: Option<&str>) -> Wanted {
-    Wanted { name: name.to_owned(), engine: Some(engine), ttl: ttl.map(str::to_owned), ..Wanted::default() }
+fn spec(name: &str, engine: Engine, ttl: Option<&str>) -> DatabaseSpec {
+    DatabaseSpec { name: name.to_owned(), engine: Some(engine), ttl: ttl.map(str::to_owned), ..DatabaseSpec::default() }
 }
 
-async fn make(databases: &Databases, wanted: &Wanted) -> Record {
-    databases.make(wanted, &CancellationToken::new()).await.unwrap()
+async fn create(databases: &Databases, spec: &DatabaseSpec) -> Record {
+    databases.create(spec, &CancellationToken::new()).await.unwrap()
 }
 
 /// A session like that of a pipeline.
@@ -31,9 +33,9 @@ pub(crate) async fn connect(databases: &Databases, record: &Record) -> tokio_pos
 }
 
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let begun = std::time::Instant::now();
+    let started = std::time::Instant::now();
     while !holds().await {
-        assert!(begun.elapsed() < Duration::from_secs(60), "timeout: {what}");
+        assert!(started.elapsed() < Duration::from_secs(60), "timeout: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -49,10 +51,10 @@ fn processes(record: &Record) -> usize {
 #[tokio::test]
 async fn server_outlives_its_creator_until_removed() {
     let project = Project::new(NOTHING);
-    let record = make(&project.databases(), &wanted("orders", Engine::Postgres, None)).await;
+    let record = create(&project.databases(), &spec("orders", Engine::Postgres, None)).await;
     // Another caller finds it.
     let databases = project.databases();
-    assert_eq!(databases.status(&databases.known("orders").unwrap()), Status::Running);
+    assert_eq!(databases.status(&databases.existing("orders").unwrap()), Status::Running);
     let client = connect(&databases, &record).await;
     client.batch_execute("CREATE TABLE t (a integer); INSERT INTO t VALUES (1)").await.unwrap();
     drop(client);
@@ -73,17 +75,17 @@ async fn server_outlives_its_creator_until_removed() {
 async fn copy_of_project_does_not_touch_server_of_original() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
-    let record = make(&databases, &wanted("orders", Engine::Postgres, None)).await;
+    let record = create(&databases, &spec("orders", Engine::Postgres, None)).await;
     assert!(record.data.starts_with(databases.folder()), "its data is copied with the project");
     let copy = tempfile::tempdir().unwrap();
     fs::set_permissions(copy.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let copied = copy.path().join("databases");
     let copying = std::process::Command::new("cp").arg("-a").args([databases.folder(), &copied]).status();
     assert!(copying.unwrap().success());
-    let others = Databases::new(copied, None, None);
-    others.stop("orders").await.unwrap();
-    others.remove("orders").await.unwrap();
-    assert_eq!(databases.status(&databases.known("orders").unwrap()), Status::Running);
+    let copied_databases = Databases::new(copied, None, None);
+    copied_databases.stop("orders").await.unwrap();
+    copied_databases.remove("orders").await.unwrap();
+    assert_eq!(databases.status(&databases.existing("orders").unwrap()), Status::Running);
     connect(&databases, &record).await.batch_execute("SELECT 1").await.unwrap();
     databases.remove("orders").await.unwrap();
 }
@@ -92,8 +94,8 @@ async fn copy_of_project_does_not_touch_server_of_original() {
 async fn server_with_data_elsewhere_ends_with_its_project() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
-    let wanted = Wanted { has_page: true, ..wanted("orders", Engine::Postgres, None) };
-    let mut record = make(&databases, &wanted).await;
+    let spec = DatabaseSpec { has_page: true, ..spec("orders", Engine::Postgres, None) };
+    let mut record = create(&databases, &spec).await;
     databases.stop("orders").await.unwrap();
     // As if root ran terrace, and the server's user could not enter the project.
     let elsewhere = tempfile::tempdir().unwrap();
@@ -107,12 +109,12 @@ async fn server_with_data_elsewhere_ends_with_its_project() {
     assert!(processes(&record) > 0);
     let guard = databases.become_guard("orders").await.unwrap();
     let stop = CancellationToken::new();
-    let keeping = guard.keep(true, &stop);
+    let guarding = guard.watch(true, &stop);
     let removing = async {
         tokio::task::yield_now().await;
         fs::remove_dir_all(databases.folder()).unwrap();
     };
-    let (is_needed, ()) = tokio::join!(keeping, removing);
+    let (is_needed, ()) = tokio::join!(guarding, removing);
     assert_eq!((is_needed, processes(&record)), (false, 0));
 }
 
@@ -120,7 +122,7 @@ async fn server_with_data_elsewhere_ends_with_its_project() {
 async fn password_is_required_and_only_in_its_file() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
-    let record = make(&databases, &wanted("orders", Engine::Postgres, None)).await;
+    let record = create(&databases, &spec("orders", Engine::Postgres, None)).await;
     let access = databases.access(&record).unwrap();
     let password = access.password.unwrap().expose_secret().to_owned();
     let wrong = format!("postgresql://postgres:wrong@127.0.0.1:{}/postgres", record.port.unwrap());
@@ -146,15 +148,15 @@ async fn expired_database_is_removed_and_declared_one_keeps_record() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
     for engine in [Engine::Sqlite, Engine::Postgres] {
-        let record = make(&databases, &wanted("short", engine, Some("2s"))).await;
+        let record = create(&databases, &spec("short", engine, Some("2s"))).await;
         assert_eq!(databases.status(&record), Status::Running);
         // Without a guard, each opening of the provider ends it.
         until("it expires", async || {
             databases.guard_all().await;
-            databases.known("short").unwrap().is_expired
+            databases.existing("short").unwrap().is_expired
         })
         .await;
-        assert_eq!((databases.status(&databases.known("short").unwrap()), processes(&record)), (Status::Expired, 0));
+        assert_eq!((databases.status(&databases.existing("short").unwrap()), processes(&record)), (Status::Expired, 0));
         assert!(!record.data.exists() && !databases.folder_of("short").join("pgpass").exists());
         // The next use recreates it.
         let (again, _) = databases.ensure("short", &CancellationToken::new()).await.unwrap();
@@ -162,8 +164,8 @@ async fn expired_database_is_removed_and_declared_one_keeps_record() {
         assert_eq!(again.engine, engine);
         databases.remove("short").await.unwrap();
     }
-    let fresh = Wanted { engine: Some(Engine::Sqlite), ..Wanted::fresh("1s".to_owned()).unwrap() };
-    make(&databases, &fresh).await;
+    let run_database = DatabaseSpec { engine: Some(Engine::Sqlite), ..DatabaseSpec::for_run("1s".to_owned()).unwrap() };
+    create(&databases, &run_database).await;
     until("nothing remains of a database for a run", async || {
         databases.guard_all().await;
         databases.names().is_empty()
@@ -172,7 +174,7 @@ async fn expired_database_is_removed_and_declared_one_keeps_record() {
 }
 
 /// Minutes until a database expires.
-fn left(record: &Record) -> u64 {
+fn minutes_left(record: &Record) -> u64 {
     let now = terrace_provider_pipelines::database::clock::Moment::now();
     record.deadline.as_ref().unwrap().left(&now).as_secs().div_ceil(60)
 }
@@ -181,45 +183,45 @@ fn left(record: &Record) -> u64 {
 async fn run_extends_lifetime_of_its_database() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
-    make(&databases, &wanted("short", Engine::Sqlite, Some("10m"))).await;
+    create(&databases, &spec("short", Engine::Sqlite, Some("10m"))).await;
     let now = || databases.get("short").unwrap().unwrap();
     let hour = Duration::from_secs(3600);
-    let run = until("the lifetime is extended at the start of the run", async || left(&now()) == 60);
-    databases.during("short", Some(hour), run).await;
+    let run = until("the lifetime is extended at the start of the run", async || minutes_left(&now()) == 60);
+    databases.extend_during("short", Some(hour), run).await;
     databases.extend("short", Extension::By(hour)).await.unwrap();
-    databases.during("short", Some(hour), std::future::ready(())).await;
-    assert_eq!(left(&now()), 120);
+    databases.extend_during("short", Some(hour), std::future::ready(())).await;
+    assert_eq!(minutes_left(&now()), 120);
 }
 
 #[tokio::test]
 async fn live_database_is_extended_and_expired_one_is_not() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
-    let record = make(&databases, &wanted("short", Engine::Sqlite, Some("1h"))).await;
-    assert_eq!(left(&record), 60);
+    let record = create(&databases, &spec("short", Engine::Sqlite, Some("1h"))).await;
+    assert_eq!(minutes_left(&record), 60);
     let extended = databases.extend("short", Extension::By(Duration::from_secs(3600))).await.unwrap();
-    assert_eq!(left(&extended), 120);
+    assert_eq!(minutes_left(&extended), 120);
     let shortened = databases.extend("short", Extension::To(Duration::ZERO)).await.unwrap();
     assert_eq!(databases.status(&shortened), Status::Expired);
     assert!(databases.extend("short", Extension::By(Duration::from_secs(1))).await.is_err());
     assert!(databases.reap("short").await.unwrap());
-    make(&databases, &wanted("ever", Engine::Sqlite, None)).await;
+    create(&databases, &spec("ever", Engine::Sqlite, None)).await;
     let refused = databases.extend("ever", Extension::By(Duration::from_secs(1))).await.unwrap_err();
-    assert!(refused.what.contains("does not expire"), "{refused:?}");
+    assert!(refused.message.contains("does not expire"), "{refused:?}");
 }
 
 #[tokio::test]
 async fn incomplete_database_is_removed_by_next_creation() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
-    let mut record = make(&databases, &wanted("half", Engine::Postgres, None)).await;
+    let mut record = create(&databases, &spec("half", Engine::Postgres, None)).await;
     // As if the creator had been killed before the end, after the start of another creation.
     record.is_whole = false;
     let path = databases.folder_of("half").join("database.json");
     fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
     fs::create_dir(record.data.with_file_name("data.partial")).unwrap();
-    assert_eq!(databases.status(&record), Status::Making);
-    let again = make(&databases, &wanted("half", Engine::Postgres, None)).await;
+    assert_eq!(databases.status(&record), Status::Creating);
+    let again = create(&databases, &spec("half", Engine::Postgres, None)).await;
     assert_ne!(again.id, record.id);
     assert_eq!((processes(&record), databases.status(&again)), (0, Status::Running), "no orphan and no second server");
     databases.remove("half").await.unwrap();
@@ -230,14 +232,14 @@ async fn concurrent_creation_of_expired_database_succeeds_once() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
     let cancel = CancellationToken::new();
-    let wanted = wanted("short", Engine::Postgres, Some("1h"));
-    let record = make(&databases, &wanted).await;
+    let spec = spec("short", Engine::Postgres, Some("1h"));
+    let record = create(&databases, &spec).await;
     let expire = async || databases.extend("short", Extension::To(Duration::ZERO)).await.unwrap();
     expire().await;
-    let (first, second) = tokio::join!(databases.make(&wanted, &cancel), databases.make(&wanted, &cancel));
-    let (made, refused) = if first.is_ok() { (first, second) } else { (second, first) };
-    assert_eq!(refused.unwrap_err().why, Why::There);
-    assert_eq!(databases.status(&made.unwrap()), Status::Running);
+    let (first, second) = tokio::join!(databases.create(&spec, &cancel), databases.create(&spec, &cancel));
+    let (created, refused) = if first.is_ok() { (first, second) } else { (second, first) };
+    assert_eq!(refused.unwrap_err().kind, DatabaseErrorKind::AlreadyExists);
+    assert_eq!(databases.status(&created.unwrap()), Status::Running);
     expire().await;
     let (first, second) = tokio::join!(databases.ensure("short", &cancel), databases.ensure("short", &cancel));
     let (first, second) = (first.unwrap().0, second.unwrap().0);
@@ -251,10 +253,10 @@ async fn concurrent_creation_of_expired_database_succeeds_once() {
 async fn check_for_guard_does_not_prevent_guard() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
-    make(&databases, &wanted("orders", Engine::Sqlite, Some("1h"))).await;
-    let looking = fs::File::create(databases.folder().join("orders.guard")).unwrap();
-    looking.lock().unwrap();
-    let (guard, ()) = tokio::join!(databases.become_guard("orders"), async { drop(looking) });
+    create(&databases, &spec("orders", Engine::Sqlite, Some("1h"))).await;
+    let check = fs::File::create(databases.folder().join("orders.guard")).unwrap();
+    check.lock().unwrap();
+    let (guard, ()) = tokio::join!(databases.become_guard("orders"), async { drop(check) });
     assert!(guard.is_some());
     assert!(databases.become_guard("orders").await.is_none(), "a database has one guard");
 }
@@ -266,7 +268,7 @@ async fn data_moves_with_the_project() {
     let folder = |name: &str| home.path().join(name).join(".terrace/pipelines/databases");
     let before = Databases::new(folder("before"), None, None);
     for engine in [Engine::Sqlite, Engine::Postgres] {
-        let record = make(&before, &wanted(engine.word(), engine, None)).await;
+        let record = create(&before, &spec(engine.word(), engine, None)).await;
         if engine == Engine::Postgres {
             connect(&before, &record).await.batch_execute("CREATE TABLE kept (a integer)").await.unwrap();
             before.stop(engine.word()).await.unwrap();
@@ -290,9 +292,9 @@ async fn folders_and_files_of_databases_are_private() {
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     databases.token().unwrap();
     assert_eq!(mode(databases.folder()), 0o700);
-    make(&databases, &wanted("file", Engine::Sqlite, None)).await;
+    create(&databases, &spec("file", Engine::Sqlite, None)).await;
     assert_eq!(mode(&databases.folder_of("file")), 0o700);
-    let record = make(&databases, &wanted("server", Engine::Postgres, Some("1h"))).await;
+    let record = create(&databases, &spec("server", Engine::Postgres, Some("1h"))).await;
     // As root, the server's user may pass through, without listing files.
     let expected = if record.account.is_some() { 0o711 } else { 0o700 };
     assert_eq!((mode(&databases.folder_of("server")), mode(databases.folder())), (expected, expected));
@@ -308,7 +310,7 @@ async fn folders_and_files_of_databases_are_private() {
 async fn starting_server_of_killed_process_is_found_at_its_port() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
-    let record = make(&databases, &wanted("slow", Engine::Postgres, None)).await;
+    let record = create(&databases, &spec("slow", Engine::Postgres, None)).await;
     let (port, path) = (record.port.unwrap(), record.data.join("postmaster.pid"));
     // The server still recovers, and its new port was not recorded.
     let ready = fs::read_to_string(&path).unwrap();
@@ -317,12 +319,12 @@ async fn starting_server_of_killed_process_is_found_at_its_port() {
     let before = text.replace(&format!("\"port\":{port}"), "\"port\":1");
     assert_ne!(before, text);
     fs::write(databases.folder_of("slow").join("database.json"), before).unwrap();
-    assert_eq!(databases.status(&databases.known("slow").unwrap()), Status::Stopped);
+    assert_eq!(databases.status(&databases.existing("slow").unwrap()), Status::Stopped);
     let cancel = CancellationToken::new();
     let (started, ()) = tokio::join!(databases.start("slow", &cancel), async { fs::write(&path, &ready).unwrap() });
     let started = started.unwrap();
     assert_eq!((started.port, databases.status(&started)), (Some(port), Status::Running));
-    connect(&databases, &databases.known("slow").unwrap()).await.query("SELECT 1", &[]).await.unwrap();
+    connect(&databases, &databases.existing("slow").unwrap()).await.query("SELECT 1", &[]).await.unwrap();
     databases.remove("slow").await.unwrap();
 }
 
@@ -330,12 +332,12 @@ async fn starting_server_of_killed_process_is_found_at_its_port() {
 async fn stale_pid_file_does_not_prevent_start() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
-    let record = make(&databases, &wanted("crashed", Engine::Postgres, None)).await;
+    let record = create(&databases, &spec("crashed", Engine::Postgres, None)).await;
     databases.stop("crashed").await.unwrap();
     // After a crash of the machine, another process has the id, such as this one.
     let text = format!("{}\n{}\n1\n5432\n\n127.0.0.1\n0\nready   \n", std::process::id(), record.data.display());
     fs::write(record.data.join("postmaster.pid"), text).unwrap();
-    assert_eq!(databases.status(&databases.known("crashed").unwrap()), Status::Stopped);
+    assert_eq!(databases.status(&databases.existing("crashed").unwrap()), Status::Stopped);
     let started = databases.start("crashed", &CancellationToken::new()).await.unwrap();
     assert_eq!(databases.status(&started), Status::Running);
     databases.remove("crashed").await.unwrap();
@@ -347,9 +349,9 @@ async fn used_port_is_reported_and_nothing_remains() {
     let databases = project.databases();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let wanted = Wanted { port: Some(port), ..wanted("orders", Engine::Postgres, None) };
-    let error = databases.make(&wanted, &CancellationToken::new()).await.unwrap_err();
-    assert_eq!(error.what, format!("the database `orders` cannot listen on port {port}: it is in use"));
+    let spec = DatabaseSpec { port: Some(port), ..spec("orders", Engine::Postgres, None) };
+    let error = databases.create(&spec, &CancellationToken::new()).await.unwrap_err();
+    assert_eq!(error.message, format!("the database `orders` cannot listen on port {port}: it is in use"));
     assert!(error.hint.is_some());
     assert_eq!(databases.names(), Vec::<String>::new());
 }
@@ -358,11 +360,11 @@ async fn used_port_is_reported_and_nothing_remains() {
 async fn release_mismatch_names_both_releases() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
-    let record = make(&databases, &wanted("old", Engine::Postgres, None)).await;
+    let record = create(&databases, &spec("old", Engine::Postgres, None)).await;
     databases.stop("old").await.unwrap();
     fs::write(record.data.join("PG_VERSION"), "9\n").unwrap();
     let error = databases.start("old", &CancellationToken::new()).await.unwrap_err();
-    assert!(error.what.contains("needs PostgreSQL 9, but installed is"), "{error:?}");
+    assert!(error.message.contains("needs PostgreSQL 9, but installed is"), "{error:?}");
     databases.remove("old").await.unwrap();
 }
 
@@ -371,10 +373,10 @@ async fn missing_postgres_is_reported_and_nothing_remains() {
     let project = Project::new(NOTHING);
     let nowhere = project.path("nowhere");
     let databases = Databases::new(project.path(".terrace/pipelines/databases"), Some(nowhere), None);
-    let error = databases.make(&wanted("orders", Engine::Postgres, None), &CancellationToken::new()).await.unwrap_err();
-    assert_eq!(error.why, Why::Wrong);
+    let error = databases.create(&spec("orders", Engine::Postgres, None), &CancellationToken::new()).await.unwrap_err();
+    assert_eq!(error.kind, DatabaseErrorKind::Invalid);
     assert!(error.hint.unwrap().contains("engine: sqlite"));
-    assert_eq!((databases.usual_engine(), databases.names()), (Engine::Sqlite, Vec::new()));
+    assert_eq!((databases.default_engine(), databases.names()), (Engine::Sqlite, Vec::new()));
 }
 
 #[tokio::test]
@@ -390,7 +392,7 @@ async fn tables_with_any_name_are_read_by_page() {
          CREATE VIEW seen AS SELECT n FROM many WHERE n < 2;"
     );
     for engine in [Engine::Sqlite, Engine::Postgres] {
-        let record = make(&databases, &wanted("look", engine, None)).await;
+        let record = create(&databases, &spec("look", engine, None)).await;
         let schema = match engine {
             Engine::Sqlite => {
                 rusqlite::Connection::open(&record.data).unwrap().execute_batch(&script).unwrap();
@@ -415,7 +417,7 @@ async fn tables_with_any_name_are_read_by_page() {
         assert_eq!(second.rows[0][0].as_deref(), Some("50"));
         assert_eq!(databases.rows("look", schema, "seen", 0).await.unwrap().rows.len(), 2);
         let missing = databases.rows("look", schema, "x\"; DROP TABLE many; --", 0).await.unwrap_err();
-        assert_eq!(missing.why, Why::Missing);
+        assert_eq!(missing.kind, DatabaseErrorKind::Missing);
         assert_eq!(databases.rows("look", schema, "many", u64::MAX).await.unwrap().rows.len(), 0);
         assert_eq!(databases.count("look").await.unwrap(), (53, 2));
         databases.remove("look").await.unwrap();
@@ -427,7 +429,7 @@ async fn dump_is_readable_and_never_overwrites() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
     let cancel = CancellationToken::new();
-    let file = make(&databases, &wanted("file", Engine::Sqlite, None)).await;
+    let file = create(&databases, &spec("file", Engine::Sqlite, None)).await;
     rusqlite::Connection::open(&file.data)
         .unwrap()
         .execute_batch("CREATE TABLE t (a); INSERT INTO t VALUES (7)")
@@ -436,8 +438,8 @@ async fn dump_is_readable_and_never_overwrites() {
     let copy = rusqlite::Connection::open(project.path("it's.db")).unwrap();
     assert_eq!(copy.query_row("SELECT a FROM t", [], |row| row.get::<_, i64>(0)).unwrap(), 7);
     let refused = databases.dump("file", &project.path("it's.db"), &cancel).await.unwrap_err();
-    assert!(refused.what.contains("exists already"), "{refused:?}");
-    let server = make(&databases, &wanted("server", Engine::Postgres, None)).await;
+    assert!(refused.message.contains("exists already"), "{refused:?}");
+    let server = create(&databases, &spec("server", Engine::Postgres, None)).await;
     connect(&databases, &server).await.batch_execute("CREATE TABLE kept (a integer)").await.unwrap();
     databases.dump("server", &project.path("dump.sql"), &cancel).await.unwrap();
     assert!(fs::read_to_string(project.path("dump.sql")).unwrap().contains("CREATE TABLE public.kept"));

@@ -3,10 +3,10 @@
 use crate::harness::Project;
 use std::fs;
 use std::process::Command;
-use terrace_provider_pipelines::database::of_cluster::of_active;
+use terrace_provider_pipelines::database::cluster::for_active_cluster;
 use terrace_provider_pipelines::queue::cluster::Cluster;
 use terrace_provider_pipelines::queue::{Queue, lock};
-use terrace_provider_pipelines::run::{Asked, State};
+use terrace_provider_pipelines::run::{RunRequest, State};
 use tokio_util::sync::CancellationToken;
 
 /// A file system of this size, unmounted on drop.
@@ -43,8 +43,8 @@ async fn full_disk_is_named_and_partial_output_is_discarded() {
     let record = project.run("./noise").await;
     assert_eq!(record.state, State::Failed);
     let failure = record.failure.clone().unwrap();
-    assert!(failure.what.contains("the disk of `"), "{failure:?}");
-    assert!(failure.what.contains(&disk.0.path().display().to_string()), "{failure:?}");
+    assert!(failure.message.contains("the disk of `"), "{failure:?}");
+    assert!(failure.message.contains(&disk.0.path().display().to_string()), "{failure:?}");
     // The last good result remains, and nothing of this run.
     assert_eq!(fs::read(project.path("data/datapackage.json")).unwrap(), before);
     let left: Vec<_> = fs::read_dir(project.path(".")).unwrap().flatten().map(|it| it.file_name()).collect();
@@ -80,12 +80,12 @@ async fn run_that_cannot_be_recorded_does_not_start() {
     }
     let specs = project.specs();
     let pipeline = specs.pipeline("./noise").unwrap();
-    let seen = crate::harness::Seen::default();
-    let ran = project.runner.run(&specs, pipeline, Asked::default(), &seen, &CancellationToken::new()).await;
+    let recorder = crate::harness::Recorder::default();
+    let ran = project.runner.run(&specs, pipeline, RunRequest::default(), &recorder, &CancellationToken::new()).await;
     let words = match ran {
         Err(error) => format!("{error:?}"),
         // Records are small: if they just fit, the run itself fails.
-        Ok(record) => record.failure.unwrap().what,
+        Ok(record) => record.failure.unwrap().message,
     };
     assert!(words.contains("o space") && !project.path("data").exists(), "{words}");
 }
@@ -102,7 +102,7 @@ fn active_cluster_is_readable_on_full_disk() {
     Queue::open(folder).unwrap().begin_cluster(&cluster).unwrap();
     let full = fs::write(folder.join("full"), vec![1; 16 << 20]);
     assert_eq!(full.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
-    assert_eq!(of_active(folder, ".").unwrap(), Some((cluster, "dppctl-db-local-1".to_owned())));
+    assert_eq!(for_active_cluster(folder, ".").unwrap(), Some((cluster, "dppctl-db-local-1".to_owned())));
 }
 
 #[test]
@@ -113,11 +113,11 @@ fn heartbeat_works_on_full_disk() {
     };
     let folder = disk.0.path();
     fs::create_dir(folder.join("workers")).unwrap();
-    let lock::Looked::Free(_held) = lock::look(folder, "one").unwrap() else { panic!("the lock is held") };
-    lock::beat(folder, "one", 1).unwrap();
+    let lock::LockState::Free(_lock) = lock::check(folder, "one").unwrap() else { panic!("the lock is held") };
+    lock::write_heartbeat(folder, "one", 1).unwrap();
     let full = fs::write(folder.join("full"), vec![1; 16 << 20]);
     assert_eq!(full.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
-    let before = lock::last_beat(folder, "one");
-    lock::beat(folder, "one", 2).unwrap();
-    assert_ne!(lock::last_beat(folder, "one"), before);
+    let before = lock::last_heartbeat(folder, "one");
+    lock::write_heartbeat(folder, "one", 2).unwrap();
+    assert_ne!(lock::last_heartbeat(folder, "one"), before);
 }

@@ -1,6 +1,6 @@
 //! Pipelines from a plugin, which is part of the project and runs in the stand-in's Python.
 
-use crate::harness::{Project, Seen};
+use crate::harness::{Project, Recorder};
 use terrace_provider_pipelines::run::State;
 use terrace_provider_pipelines::spec::Specs;
 use tokio_util::sync::CancellationToken;
@@ -27,8 +27,9 @@ fn project(source: &str) -> Project {
 }
 
 async fn expand(project: &Project) -> (Specs, Vec<String>) {
-    let unmade = project.runner.expand(&project.specs(), &Seen::default(), &CancellationToken::new()).await;
-    let messages = unmade.into_iter().map(|it| format!("{}; {}", it.why, it.hint.unwrap_or_default())).collect();
+    let unexpanded = project.runner.expand(&project.specs(), &Recorder::default(), &CancellationToken::new()).await;
+    let messages =
+        unexpanded.into_iter().map(|it| format!("{}; {}", it.message, it.hint.unwrap_or_default())).collect();
     (project.specs(), messages)
 }
 
@@ -40,10 +41,10 @@ fn problems_of(specs: &Specs) -> Vec<String> {
 async fn generated_pipelines_are_like_others() {
     let project = project("one: {rows: 7}\ntwo: {rows: 3}\n");
     let before = project.specs();
-    assert_eq!((before.pipelines.len(), before.sources[0].made), (1, None));
-    let (specs, unmade) = expand(&project).await;
-    assert_eq!((unmade, problems_of(&specs)), (vec![], vec![]));
-    assert_eq!(specs.sources[0].made, Some(2));
+    assert_eq!((before.pipelines.len(), before.sources[0].generated_count), (1, None));
+    let (specs, unexpanded) = expand(&project).await;
+    assert_eq!((unexpanded, problems_of(&specs)), (vec![], vec![]));
+    assert_eq!(specs.sources[0].generated_count, Some(2));
     let ids: Vec<&str> = specs.pipelines.iter().map(|pipeline| pipeline.id.as_str()).collect();
     assert_eq!(ids, ["./plain", "./sub/one", "./sub/two"]);
     let record = project.run("./sub/one").await;
@@ -52,25 +53,25 @@ async fn generated_pipelines_are_like_others() {
     assert_eq!(project.reasons("./sub/one"), Vec::<String>::new());
     // A change of the source invalidates the plugin's result.
     project.write("sub/made.source-spec.yaml", "one: {rows: 8}\n");
-    assert_eq!(project.specs().sources[0].made, None);
+    assert_eq!(project.specs().sources[0].generated_count, None);
     expand(&project).await;
     assert_eq!(project.reasons("./sub/one"), ["the spec changed: step 1 (`made.rows`)"]);
     // A change of the plugin does so too.
     project.write("datapackage_pipelines_made/__init__.py", &format!("{PLUGIN}\n# other\n"));
-    assert_eq!(project.specs().sources[0].made, None);
+    assert_eq!(project.specs().sources[0].generated_count, None);
 }
 
 #[tokio::test]
 async fn rejected_source_is_reported_with_its_file() {
     let project = project("one: {row: 7}\n");
-    let (specs, unmade) = expand(&project).await;
-    assert_eq!(unmade, Vec::<String>::new());
+    let (specs, unexpanded) = expand(&project).await;
+    assert_eq!(unexpanded, Vec::<String>::new());
     let problems = problems_of(&specs);
     assert!(
         problems.iter().any(|line| line.starts_with("sub/made.source-spec.yaml:1:1: the plugin rejects it")),
         "{problems:?}"
     );
-    assert!(specs.has_unread_file());
+    assert!(specs.has_unreadable_file());
 }
 
 #[tokio::test]
@@ -78,14 +79,14 @@ async fn missing_or_failing_plugin_is_reported_and_retried() {
     let project = project("one: {rows: 7}\n");
     project.write("nothing.source-spec.yaml", "a: {}\n");
     project.write("datapackage_pipelines_made/__init__.py", "from datapackage_pipelines.generators import GeneratorBase\nclass Generator(GeneratorBase):\n    def generate_pipeline(self, source, base):\n        raise ValueError('no such table')\n");
-    let (specs, unmade) = expand(&project).await;
-    assert_eq!(unmade.len(), 2, "{unmade:?}");
-    assert!(unmade[0].contains("the plugin `datapackage_pipelines_nothing`"), "{unmade:?}");
-    assert!(unmade[0].contains("name `datapackage-pipelines-nothing` in a `requirements.txt`"), "{unmade:?}");
-    assert!(unmade[1].contains("the plugin fails: ValueError: no such table"), "{unmade:?}");
-    assert!(specs.sources.iter().all(|source| source.made.is_none()));
+    let (specs, unexpanded) = expand(&project).await;
+    assert_eq!(unexpanded.len(), 2, "{unexpanded:?}");
+    assert!(unexpanded[0].contains("the plugin `datapackage_pipelines_nothing`"), "{unexpanded:?}");
+    assert!(unexpanded[0].contains("name `datapackage-pipelines-nothing` in a `requirements.txt`"), "{unexpanded:?}");
+    assert!(unexpanded[1].contains("the plugin fails: ValueError: no such table"), "{unexpanded:?}");
+    assert!(specs.sources.iter().all(|source| source.generated_count.is_none()));
     project.write("datapackage_pipelines_made/__init__.py", PLUGIN);
-    assert_eq!(expand(&project).await.0.sources[1].made, Some(1));
+    assert_eq!(expand(&project).await.0.sources[1].generated_count, Some(1));
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use std::sync::Mutex;
 use tempfile::TempDir;
 use terrace_provider::{Settings, Value, conformance};
 use terrace_provider_pipelines::database::Databases;
-use terrace_provider_pipelines::run::batch::{self, Done, Options};
-use terrace_provider_pipelines::run::{Asked, Record, Runner, Watching};
+use terrace_provider_pipelines::run::batch::{self, Options, PipelineOutcome};
+use terrace_provider_pipelines::run::{Record, RunObserver, RunRequest, Runner};
 use terrace_provider_pipelines::settings::{databases, runner};
 use terrace_provider_pipelines::spec::{self, Specs};
 use tokio_util::sync::CancellationToken;
@@ -42,7 +42,7 @@ impl Project {
     /// Creates a project in this folder.
     pub(crate) fn within(folder: &std::path::Path, spec: &str) -> Self {
         let (folder, caches) = (tempfile::tempdir_in(folder).unwrap(), tempfile::tempdir().unwrap());
-        stand_in::make(caches.path());
+        stand_in::create(caches.path());
         let runner = runner(&settings(&folder, &caches)).unwrap();
         let project = Self { folder, caches, runner };
         project.write("noise.py", NOISE);
@@ -75,21 +75,23 @@ impl Project {
 
     /// Runs a pipeline.
     pub(crate) async fn run(&self, id: &str) -> Record {
-        self.run_as(id, Asked::default(), &CancellationToken::new()).await
+        self.run_as(id, RunRequest::default(), &CancellationToken::new()).await
     }
 
-    pub(crate) async fn run_as(&self, id: &str, asked: Asked, cancel: &CancellationToken) -> Record {
+    pub(crate) async fn run_as(&self, id: &str, request: RunRequest, cancel: &CancellationToken) -> Record {
         let specs = self.specs();
         let pipeline = specs.pipeline(id).unwrap_or_else(|| panic!("{id}: {:?}", specs.problems));
-        self.runner.run(&specs, pipeline, asked, &Seen::default(), cancel).await.unwrap()
+        self.runner.run(&specs, pipeline, request, &Recorder::default(), cancel).await.unwrap()
     }
 
     /// Runs all pipelines.
-    pub(crate) async fn run_all(&self, only_dirty: bool) -> Vec<Done> {
+    pub(crate) async fn run_all(&self, only_dirty: bool) -> Vec<PipelineOutcome> {
         let specs = self.specs();
         let chosen: Vec<usize> = (0..specs.pipelines.len()).collect();
-        let options = Options { only_dirty, most: 2, ..Options::default() };
-        batch::run(&self.runner, &specs, &chosen, &options, &Seen::default(), &CancellationToken::new()).await.unwrap()
+        let options = Options { only_dirty, max_parallel: 2, ..Options::default() };
+        batch::run(&self.runner, &specs, &chosen, &options, &Recorder::default(), &CancellationToken::new())
+            .await
+            .unwrap()
     }
 
     pub(crate) fn reasons(&self, id: &str) -> Vec<String> {
@@ -110,12 +112,12 @@ fn settings(folder: &TempDir, caches: &TempDir) -> Settings {
 
 /// Observer that records warnings and lines.
 #[derive(Default)]
-pub(crate) struct Seen {
+pub(crate) struct Recorder {
     lines: Mutex<Vec<String>>,
     pub(crate) warnings: Mutex<Vec<String>>,
 }
 
-impl Watching for Seen {
+impl RunObserver for Recorder {
     fn preparing(&self, _pipeline: &str, _done: usize, _of: usize, _what: &str) {
         panic!("the environment of the stand-in exists already");
     }

@@ -1,12 +1,12 @@
 //! Notifications of a run's progress to the addresses in a spec, against a small server.
 
-use crate::harness::{Project, Seen};
+use crate::harness::{Project, Recorder};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use terrace_provider_pipelines::run::{Asked, State};
+use terrace_provider_pipelines::run::{RunRequest, State};
 use tokio_util::sync::CancellationToken;
 
 /// A server that records bodies, and responds with a constant status.
@@ -80,12 +80,12 @@ fn project(hooks: &str, noise: &str) -> Project {
 }
 
 #[tokio::test]
-async fn success_is_reported_in_words_of_dpp() {
+async fn success_is_reported_in_format_of_dpp() {
     let listener = Listener::new("200 OK");
     let loud = crate::harness::NOISE
         .replace("stats = {", "import sys\nprint('saw verysecret', file=sys.stderr)\nstats = {'said': 'verysecret', ");
     let project = project(&listener.address, &loud);
-    let (record, warnings) = watched(&project).await;
+    let (record, warnings) = run_observed(&project).await;
     assert_eq!((record.state, warnings), (State::Succeeded, Vec::<String>::new()));
     assert_eq!(listener.events(), ["queue", "start", "progress", "finish"]);
     let events = listener.received();
@@ -104,7 +104,7 @@ async fn failure_is_reported_with_processor_and_its_log() {
     let listener = Listener::new("204 No Content");
     let project =
         project(&listener.address, "import sys\nprint('ERROR no verysecret', file=sys.stderr)\nsys.exit(3)\n");
-    let (record, warnings) = watched(&project).await;
+    let (record, warnings) = run_observed(&project).await;
     assert_eq!((record.state, warnings), (State::Failed, Vec::<String>::new()));
     let events = listener.received();
     let finish = events.last().unwrap();
@@ -118,7 +118,7 @@ async fn failing_hook_does_not_fail_run_and_warning_has_no_secrets() {
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let refusing = Listener::new("500 Internal Server Error");
     let project = project(&format!("'http://user:s3cret-word@{gone}/x', '{}'", refusing.address), "");
-    let (record, warnings) = watched(&project).await;
+    let (record, warnings) = run_observed(&project).await;
     assert_eq!(record.state, State::Succeeded);
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(warnings[0].contains(&format!("the hook at http://{gone} missed events")), "{warnings:?}");
@@ -134,20 +134,21 @@ async fn failing_hook_does_not_fail_run_and_warning_has_no_secrets() {
 async fn silent_hook_is_waited_for_only_briefly() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let project = project(&format!("'http://{}'", silent.local_addr().unwrap()), "");
-    let begun = Instant::now();
-    let (record, warnings) = watched(&project).await;
+    let started = Instant::now();
+    let (record, warnings) = run_observed(&project).await;
     assert_eq!(record.state, State::Succeeded);
-    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     // The run itself had ended long before.
     let took = record.finished_at.unwrap().duration_since(record.started_at);
     assert!(took.as_secs() < 5, "{took:?}");
 }
 
-async fn watched(project: &Project) -> (terrace_provider_pipelines::run::Record, Vec<String>) {
-    let (specs, seen) = (project.specs(), Seen::default());
+async fn run_observed(project: &Project) -> (terrace_provider_pipelines::run::Record, Vec<String>) {
+    let (specs, recorder) = (project.specs(), Recorder::default());
     let pipeline = specs.pipeline("./noise").unwrap();
-    let record = project.runner.run(&specs, pipeline, Asked::default(), &seen, &CancellationToken::new()).await;
-    let warnings = seen.warnings.lock().unwrap().clone();
+    let record =
+        project.runner.run(&specs, pipeline, RunRequest::default(), &recorder, &CancellationToken::new()).await;
+    let warnings = recorder.warnings.lock().unwrap().clone();
     (record.unwrap(), warnings)
 }

@@ -10,7 +10,7 @@ mod conformance; // tests of the SDK for every provider, on all types
 mod copies; // moved and copied projects, and specs that are found from several folders
 mod corpus; // pipelines of other projects, if available
 mod databases; // creation, lookup, stop, expiry and queries of databases
-mod depending; // inputs of a result: databases, numbers, folders, planned values
+mod failed_runs; // failed runs, and removed databases
 mod full_disk; // full disks during runs
 mod generating; // pipelines from plugins
 mod harness; // a project with specs and the stand-in of dpp
@@ -18,6 +18,7 @@ mod hooks; // notifications of a run's progress
 mod publishing; // outputs of runs
 mod put_server; // a strict server for `PUT`, with faults on demand
 mod readme; // tables of the README match the schema
+mod result_inputs; // inputs of a result: databases, numbers, folders, planned values
 mod retrying; // retries
 mod running; // single runs, and several in order
 mod scheduling; // runs on a schedule
@@ -25,7 +26,6 @@ mod sites; // sites as resources
 mod stand_in; // environments that need no network
 mod storage; // syncs to other places, and their interruption
 mod storage_fixtures; // syncs and sites for the tests of the SDK
-mod unwell; // failed runs, and removed databases
 mod workers; // workers of the queue, as tasks
 mod wrapping; // runners, and processors in other folders
 

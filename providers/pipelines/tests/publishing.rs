@@ -1,7 +1,7 @@
 //! Outputs of runs: several pipelines in one folder, removed files, and runs that are interrupted while they move
 //! files.
 
-use crate::harness::{NOISE as PROCESSOR, Project, Seen, runs};
+use crate::harness::{NOISE as PROCESSOR, Project, Recorder, runs};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,8 +10,8 @@ use terrace_provider::conformance::Instance;
 use terrace_provider::wrap::Limits;
 use terrace_provider::{Attempt, Attributes, Found, LostCall, Private, Provider, Value};
 use terrace_provider_pipelines::PipelinesProvider;
-use terrace_provider_pipelines::run::batch::{self, BatchEnd, Done, Options, Why};
-use terrace_provider_pipelines::run::{Asked, Output, Record, State};
+use terrace_provider_pipelines::run::batch::{self, BatchEnd, HoldReason, Options, PipelineOutcome};
+use terrace_provider_pipelines::run::{Output, Record, RunRequest, State};
 use tokio_util::sync::CancellationToken;
 
 const NOISE: &str =
@@ -19,20 +19,21 @@ const NOISE: &str =
 
 /// A project in which two pipelines read the output of `./noise`: one with a declared dependency, one without.
 pub(crate) fn with_readers() -> Project {
-    let reader = |name: &str, said: &str| {
+    let reader = |name: &str, dependencies: &str| {
         format!(
-            "{name}:\n{said}  pipeline:\n  - run: load_resource\n    parameters: {{url: data/noise/datapackage.json, resource: .*}}\n"
+            "{name}:\n{dependencies}  pipeline:\n  - run: load_resource\n    parameters: {{url: data/noise/datapackage.json, resource: .*}}\n"
         )
     };
-    let said = "  dependencies: [{pipeline: ./noise}]\n";
-    Project::new(&format!("{NOISE}{}{}", reader("said", said), reader("unsaid", "")))
+    let dependencies = "  dependencies: [{pipeline: ./noise}]\n";
+    Project::new(&format!("{NOISE}{}{}", reader("said", dependencies), reader("unsaid", "")))
 }
 
-/// Writes a record as a killed terrace leaves it: it still holds its pipeline's turn.
+/// Writes a record as a killed terrace leaves it: it still holds its pipeline's lock.
 async fn interrupt(project: &Project, record: &Record) {
     project.runner.store.write(record).unwrap();
-    let turn = project.runner.store.turn(".", "./noise", Duration::ZERO, &CancellationToken::new()).await.unwrap();
-    turn.hold(Some(&record.run)).unwrap();
+    let pipeline_lock =
+        project.runner.store.lock_pipeline(".", "./noise", Duration::ZERO, &CancellationToken::new()).await.unwrap();
+    pipeline_lock.set_current_run(Some(&record.run)).unwrap();
 }
 
 #[tokio::test]
@@ -40,13 +41,14 @@ async fn next_run_ends_processes_of_killed_run() {
     let project = Project::new(NOISE);
     let good = project.run("./noise").await;
     // A process that left its group, and a partial output.
-    let mut left = good.clone();
-    (left.run, left.state, left.finished_at) = (uuid::Uuid::now_v7().to_string(), State::Running, None);
-    let run = left.run.clone();
-    left.outputs = vec![Output::new(project.path("data/noise"), &run)];
-    let partial = left.outputs[0].partial.clone();
+    let mut unfinished = good.clone();
+    (unfinished.run, unfinished.state, unfinished.finished_at) =
+        (uuid::Uuid::now_v7().to_string(), State::Running, None);
+    let run = unfinished.run.clone();
+    unfinished.outputs = vec![Output::new(project.path("data/noise"), &run)];
+    let partial = unfinished.outputs[0].partial.clone();
     fs::create_dir_all(&partial).unwrap();
-    interrupt(&project, &left).await;
+    interrupt(&project, &unfinished).await;
     let mut orphan = std::process::Command::new("sleep").arg("600").env("TERRACE_RUN", &run).spawn().unwrap();
     let reaped = std::thread::spawn(move || orphan.wait());
     let next = project.run("./noise").await;
@@ -56,7 +58,7 @@ async fn next_run_ends_processes_of_killed_run() {
     assert!(!reaped.join().unwrap().unwrap().success());
     let settled = project.runner.store.run(&run).unwrap().unwrap();
     assert_eq!(settled.state, State::Lost);
-    assert_eq!(settled.failure.unwrap().what, "its process is gone; a child process that remained was ended");
+    assert_eq!(settled.failure.unwrap().message, "its process is gone; a child process that remained was ended");
 }
 
 #[tokio::test]
@@ -77,11 +79,11 @@ async fn interrupted_move_is_dirty_and_finished_by_next_run() {
     let why = format!("run {} was interrupted while it moved its outputs into place", record.run);
     assert_eq!(project.reasons("./noise"), std::slice::from_ref(&why));
     let store = &project.runner.store;
-    assert_eq!(store.half_in_place(".", "./noise").unwrap(), Some(why));
-    // While the turn is held, the run is in progress.
-    let turn = store.turn(".", "./noise", Duration::ZERO, &CancellationToken::new()).await.unwrap();
-    assert_eq!(store.half_in_place(".", "./noise").unwrap(), None);
-    drop(turn);
+    assert_eq!(store.partial_publish(".", "./noise").unwrap(), Some(why));
+    // While the lock is held, the run is in progress.
+    let pipeline_lock = store.lock_pipeline(".", "./noise", Duration::ZERO, &CancellationToken::new()).await.unwrap();
+    assert_eq!(store.partial_publish(".", "./noise").unwrap(), None);
+    drop(pipeline_lock);
     let settled = project.runner.settle(&record.run).await.unwrap().unwrap();
     assert_eq!(settled.state, State::Succeeded);
     let place = project.path("data/noise");
@@ -89,7 +91,7 @@ async fn interrupted_move_is_dirty_and_finished_by_next_run() {
     assert!(place.join("new.csv").exists() && !place.join("noise.csv").exists() && !partial.exists());
     let last = project.runner.store.succeeded(".", "./noise").unwrap().unwrap();
     assert_eq!(last.run, record.run);
-    assert_eq!(project.runner.store.half_in_place(".", "./noise").unwrap(), None);
+    assert_eq!(project.runner.store.partial_publish(".", "./noise").unwrap(), None);
 }
 
 #[tokio::test]
@@ -101,12 +103,12 @@ async fn reader_of_partly_moved_files_is_held_without_dependency() {
     let settings = project.settings();
     let instance = Instance::open(PipelinesProvider::new(), &settings, Limits::default(), "s@test:x.run");
     let instance = instance.await.unwrap();
-    let (specs, seen, cancel) = (project.specs(), Seen::default(), CancellationToken::new());
+    let (specs, recorder, cancel) = (project.specs(), Recorder::default(), CancellationToken::new());
     for (id, how) in [("./said", "depends on `./noise`"), ("./unsaid", "reads what `./noise` writes")] {
         let position = specs.pipelines.iter().position(|pipeline| pipeline.id == id).unwrap();
         let options = Options::default();
-        let end = batch::one(&project.runner, &specs, position, &options, None, &seen, &cancel).await.unwrap();
-        assert!(matches!(&end, BatchEnd::Held { by, why: Why::Dirty } if by == "./noise"), "{id}: {end:?}");
+        let end = batch::run_one(&project.runner, &specs, position, &options, None, &recorder, &cancel).await.unwrap();
+        assert!(matches!(&end, BatchEnd::Held { by, why: HoldReason::Dirty } if by == "./noise"), "{id}: {end:?}");
         let error = instance.create("pipelines_run", json!({"name": id})).await.unwrap_err();
         let why = format!("run {} was interrupted while it moved its outputs into place", record.run);
         assert_eq!(error.message, format!("`{id}` {how}, of which {why}"));
@@ -121,7 +123,7 @@ async fn partly_moved_files_are_not_read_in_same_batch() {
     fs::create_dir_all(project.path("data/noise/datapackage.json/in-the-way")).unwrap();
     let ends = ends(project.run_all(false).await);
     assert!(matches!(&ends["./noise"], BatchEnd::NotRun(_)), "{ends:?}");
-    for (id, expected) in [("./said", Why::Unsuccessful), ("./unsaid", Why::Dirty)] {
+    for (id, expected) in [("./said", HoldReason::Unsuccessful), ("./unsaid", HoldReason::Dirty)] {
         assert!(
             matches!(&ends[id], BatchEnd::Held { by, why } if by == "./noise" && *why == expected),
             "{id}: {ends:?}"
@@ -139,7 +141,7 @@ async fn failure_before_move_does_not_hold_undeclared_reader() {
     assert!(ends["./unsaid"].is_good(), "{ends:?}");
 }
 
-fn ends(done: Vec<Done>) -> BTreeMap<String, BatchEnd> {
+fn ends(done: Vec<PipelineOutcome>) -> BTreeMap<String, BatchEnd> {
     done.into_iter().map(|done| (done.pipeline, done.end)).collect()
 }
 
@@ -150,10 +152,10 @@ async fn files_that_cannot_be_moved_hold_the_next_run() {
     fs::create_dir_all(project.path("data/noise/datapackage.json/in-the-way")).unwrap();
     let specs = project.specs();
     let pipeline = specs.pipeline("./noise").unwrap();
-    let seen = Seen::default();
+    let recorder = Recorder::default();
     for _ in 0..2 {
         let cancel = CancellationToken::new();
-        let failed = project.runner.run(&specs, pipeline, Asked::default(), &seen, &cancel).await.unwrap_err();
+        let failed = project.runner.run(&specs, pipeline, RunRequest::default(), &recorder, &cancel).await.unwrap_err();
         assert!(format!("{failed:?}").contains("datapackage.json"), "{failed:?}");
         assert!(project.path("data/noise/noise.csv").exists());
     }
@@ -205,11 +207,11 @@ async fn missing_or_emptied_files_make_a_pipeline_dirty() {
 async fn cached_result_never_replaces_a_step_that_writes_files() {
     let spec = "x:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data/first}\n  - run: noise\n    cache: true\n  - run: dump_to_path\n    parameters: {out-path: data/second}\n";
     let project = Project::new(spec);
-    let asked = || Asked { uses_cache: true, ..Asked::default() };
+    let request = || RunRequest { uses_cache: true, ..RunRequest::default() };
     let cancel = CancellationToken::new();
-    project.run_as("./x", asked(), &cancel).await;
+    project.run_as("./x", request(), &cancel).await;
     fs::remove_dir_all(project.path("data/first")).unwrap();
-    assert_eq!(project.run_as("./x", asked(), &cancel).await.state, State::Succeeded);
+    assert_eq!(project.run_as("./x", request(), &cancel).await.state, State::Succeeded);
     assert!(project.path("data/first/noise.csv").exists());
     assert!(project.reasons("./x").is_empty());
 }
@@ -256,6 +258,6 @@ async fn plan_settles_no_run() {
         lost_call: Some(lost_call),
     };
     let found = session.find(ty, &attempt).await.unwrap();
-    assert_eq!(found, Found::CameToNothing);
+    assert_eq!(found, Found::NoEffect);
     assert_eq!(project.runner.store.run(&record.run).unwrap().unwrap().state, State::Running);
 }

@@ -36,19 +36,19 @@ pub(crate) enum Fault {
 }
 
 #[derive(Default)]
-struct World {
+struct ServerState {
     files: BTreeMap<String, (Vec<u8>, String)>,
     /// Method and path, in order.
-    asked: Vec<String>,
+    requests: Vec<String>,
     faults: Vec<(String, Fault)>,
-    may_go_on: bool,
+    is_released: bool,
     wrong: Vec<String>,
 }
 
 #[derive(Default)]
 struct Shared {
-    world: Mutex<World>,
-    gone_on: Condvar,
+    state: Mutex<ServerState>,
+    released: Condvar,
 }
 
 /// The server, which ends on drop.
@@ -69,54 +69,58 @@ impl PutServer {
 
     /// Path and content of each file.
     pub(crate) fn files(&self) -> BTreeMap<String, String> {
-        let world = self.shared.world.lock().unwrap();
+        let state = self.shared.state.lock().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        world.files.iter().map(|(path, (bytes, _))| (path.clone(), text(bytes))).collect()
+        state.files.iter().map(|(path, (bytes, _))| (path.clone(), text(bytes))).collect()
     }
 
     /// Number of requests with this method for paths with this suffix.
-    pub(crate) fn asked(&self, method: &str, path: &str) -> usize {
-        let world = self.shared.world.lock().unwrap();
-        world.asked.iter().filter(|asked| asked.starts_with(&format!("{method} ")) && asked.ends_with(path)).count()
+    pub(crate) fn count_requests(&self, method: &str, path: &str) -> usize {
+        let state = self.shared.state.lock().unwrap();
+        state
+            .requests
+            .iter()
+            .filter(|request| request.starts_with(&format!("{method} ")) && request.ends_with(path))
+            .count()
     }
 
     /// Paths of `PUT` requests, in order.
     pub(crate) fn put(&self) -> Vec<String> {
-        let world = self.shared.world.lock().unwrap();
-        world.asked.iter().filter_map(|asked| asked.strip_prefix("PUT ")).map(str::to_owned).collect()
+        let state = self.shared.state.lock().unwrap();
+        state.requests.iter().filter_map(|request| request.strip_prefix("PUT ")).map(str::to_owned).collect()
     }
 
     pub(crate) fn fails(&self, path: &str, fault: Fault) {
-        self.shared.world.lock().unwrap().faults.push((path.to_owned(), fault));
+        self.shared.state.lock().unwrap().faults.push((path.to_owned(), fault));
     }
 
-    pub(crate) fn go_on(&self) {
-        self.shared.world.lock().unwrap().may_go_on = true;
-        self.shared.gone_on.notify_all();
+    pub(crate) fn release(&self) {
+        self.shared.state.lock().unwrap().is_released = true;
+        self.shared.released.notify_all();
     }
 
     /// Clears the recorded requests.
     pub(crate) fn forget(&self) {
-        self.shared.world.lock().unwrap().asked.clear();
+        self.shared.state.lock().unwrap().requests.clear();
     }
 
     /// Changes a file directly; without a text, removes it.
     pub(crate) fn tamper(&self, path: &str, text: Option<&str>) {
-        let mut world = self.shared.world.lock().unwrap();
+        let mut state = self.shared.state.lock().unwrap();
         match text {
-            Some(text) => world.files.insert(path.to_owned(), (text.into(), tag(text.as_bytes()))),
-            None => world.files.remove(path),
+            Some(text) => state.files.insert(path.to_owned(), (text.into(), tag(text.as_bytes()))),
+            None => state.files.remove(path),
         };
     }
 
     pub(crate) fn tamper_all(&self) {
-        self.shared.world.lock().unwrap().files.clear();
+        self.shared.state.lock().unwrap().files.clear();
     }
 
     /// Asserts that no request was invalid.
     pub(crate) fn assert_well_used(&self) {
-        let world = self.shared.world.lock().unwrap();
-        assert!(world.wrong.is_empty(), "{:?}", world.wrong);
+        let state = self.shared.state.lock().unwrap();
+        assert!(state.wrong.is_empty(), "{:?}", state.wrong);
     }
 }
 
@@ -128,12 +132,12 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let (head, body) = request.into_parts();
     let path = head.uri.path().to_owned();
     let fault = {
-        let mut world = shared.world.lock().unwrap();
-        world.asked.push(format!("{} {path}", head.method));
+        let mut state = shared.state.lock().unwrap();
+        state.requests.push(format!("{} {path}", head.method));
         let fits = |fault: &(String, Fault)| path.ends_with(&fault.0) && head.method == Method::PUT;
-        world.faults.iter().position(fits).map(|position| world.faults.remove(position).1)
+        state.faults.iter().position(fits).map(|position| state.faults.remove(position).1)
     };
-    if head.headers.get(header::AUTHORIZATION).is_none_or(|shown| *shown != format!("Bearer {TOKEN}")) {
+    if head.headers.get(header::AUTHORIZATION).is_none_or(|token| *token != format!("Bearer {TOKEN}")) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
     match fault {
@@ -145,8 +149,8 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         Some(Fault::Wait) => {
             let shared = Arc::clone(&shared);
             let waiting = tokio::task::spawn_blocking(move || {
-                let world = shared.world.lock().unwrap();
-                drop(shared.gone_on.wait_while(world, |world| !world.may_go_on).unwrap());
+                let state = shared.state.lock().unwrap();
+                drop(shared.released.wait_while(state, |state| !state.is_released).unwrap());
             });
             waiting.await.unwrap();
         }
@@ -161,10 +165,10 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
             answer
         }
         Method::DELETE => {
-            shared.world.lock().unwrap().files.remove(&path);
+            shared.state.lock().unwrap().files.remove(&path);
             StatusCode::NO_CONTENT.into_response()
         }
-        Method::GET | Method::HEAD => match shared.world.lock().unwrap().files.get(&path) {
+        Method::GET | Method::HEAD => match shared.state.lock().unwrap().files.get(&path) {
             Some((bytes, tag)) => ([(header::ETAG, tag.clone())], bytes.clone()).into_response(),
             None => StatusCode::NOT_FOUND.into_response(),
         },
@@ -174,10 +178,10 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
 
 async fn put(shared: &Shared, path: &str, headers: &HeaderMap, body: Body) -> Response {
     let Ok(bytes) = to_bytes(body, usize::MAX).await else { return StatusCode::BAD_REQUEST.into_response() };
-    let mut world = shared.world.lock().unwrap();
+    let mut state = shared.state.lock().unwrap();
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut refuse = |why: String| {
-        world.wrong.push(format!("{path}: {why}"));
+        state.wrong.push(format!("{path}: {why}"));
         StatusCode::BAD_REQUEST.into_response()
     };
     if text("content-length").parse() != Ok(bytes.len()) {
@@ -194,12 +198,12 @@ async fn put(shared: &Shared, path: &str, headers: &HeaderMap, body: Body) -> Re
         let resources = package["resources"].as_array().cloned().unwrap_or_default();
         let named: Vec<String> =
             resources.iter().map(|resource| format!("{folder}{}", resource["path"].as_str().unwrap())).collect();
-        if let Some(missing) = named.iter().find(|path| !world.files.contains_key(*path)) {
-            world.wrong.push(format!("{path} names {missing}, which does not exist"));
+        if let Some(missing) = named.iter().find(|path| !state.files.contains_key(*path)) {
+            state.wrong.push(format!("{path} names {missing}, which does not exist"));
             return StatusCode::CONFLICT.into_response();
         }
     }
     let tag = tag(&bytes);
-    world.files.insert(path.to_owned(), (bytes.to_vec(), tag.clone()));
+    state.files.insert(path.to_owned(), (bytes.to_vec(), tag.clone()));
     (StatusCode::CREATED, [(header::ETAG, tag)]).into_response()
 }

@@ -6,9 +6,9 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use terrace_provider_pipelines::executor::{End, Executor, Failed, Job, Outcome, StepOutcome, Watch};
+use terrace_provider_pipelines::executor::{End, Executor, Failed, Job, JobObserver, Outcome, StepOutcome};
 use terrace_provider_pipelines::run::attempts::{Retries, RetryOn};
-use terrace_provider_pipelines::run::{Asked, State};
+use terrace_provider_pipelines::run::{RunRequest, State};
 use tokio_util::sync::CancellationToken;
 
 const NOISE: &str = "noise:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data}\n";
@@ -22,22 +22,22 @@ struct Failing {
 
 #[async_trait]
 impl Executor for Failing {
-    async fn execute(&self, job: &Job, watch: &dyn Watch, cancel: &CancellationToken) -> Outcome {
+    async fn execute(&self, job: &Job, observer: &dyn JobObserver, cancel: &CancellationToken) -> Outcome {
         let is_over = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err();
         if is_over {
-            return self.inner.execute(job, watch, cancel).await;
+            return self.inner.execute(job, observer, cancel).await;
         }
         Outcome {
             end: self.end,
             stats: serde_json::Map::new(),
             rows: 0,
             steps: vec![StepOutcome::default(); job.steps.len()],
-            failure: Some(Failed { step: None, what: "no process can be started".to_owned(), said: Vec::new() }),
+            failure: Some(Failed { step: None, message: "no process can be started".to_owned(), log: Vec::new() }),
         }
     }
 
-    async fn end_left(&self, run: &str, grace: Duration) -> io::Result<usize> {
-        self.inner.end_left(run, grace).await
+    async fn end_leftover_processes(&self, run: &str, grace: Duration) -> io::Result<usize> {
+        self.inner.end_leftover_processes(run, grace).await
     }
 }
 
@@ -45,7 +45,7 @@ fn project(failures: usize, end: End, on: RetryOn) -> Project {
     let mut project = Project::new(NOISE);
     let inner = Arc::clone(&project.runner.executor);
     project.runner.executor = Arc::new(Failing { inner, left: AtomicUsize::new(failures), end });
-    project.runner.retries = Retries { most: 2, on, pause: Duration::from_millis(1) };
+    project.runner.retries = Retries { max: 2, on, pause: Duration::from_millis(1) };
     project
 }
 
@@ -54,8 +54,8 @@ async fn infrastructure_failure_is_retried_and_recorded() {
     let project = project(2, End::Broken, RetryOn::Infrastructure);
     let record = project.run("./noise").await;
     assert_eq!((record.state, record.rows), (State::Succeeded, 500), "{record:?}");
-    let whats: Vec<&str> = record.attempts.iter().map(|attempt| attempt.what.as_str()).collect();
-    assert_eq!(whats, ["no process can be started"; 2]);
+    let messages: Vec<&str> = record.attempts.iter().map(|attempt| attempt.message.as_str()).collect();
+    assert_eq!(messages, ["no process can be started"; 2]);
     assert!(record.attempts.iter().all(|attempt| attempt.started_at <= attempt.finished_at));
     assert_eq!(project.runner.store.run(&record.run).unwrap().unwrap().attempts, record.attempts);
     let log = std::fs::read_to_string(project.runner.store.run_folder(&record.run).join("log.jsonl")).unwrap();
@@ -67,10 +67,10 @@ async fn retries_are_limited_by_request() {
     let project = project(100, End::Broken, RetryOn::Infrastructure);
     let record = project.run("./noise").await;
     assert_eq!((record.state, record.attempts.len()), (State::Failed, 2));
-    let asked = Asked { retries: Some(4), ..Asked::default() };
-    assert_eq!(project.run_as("./noise", asked, &CancellationToken::new()).await.attempts.len(), 4);
-    let asked = Asked { retries: Some(0), ..Asked::default() };
-    assert_eq!(project.run_as("./noise", asked, &CancellationToken::new()).await.attempts.len(), 0);
+    let request = RunRequest { retries: Some(4), ..RunRequest::default() };
+    assert_eq!(project.run_as("./noise", request, &CancellationToken::new()).await.attempts.len(), 4);
+    let request = RunRequest { retries: Some(0), ..RunRequest::default() };
+    assert_eq!(project.run_as("./noise", request, &CancellationToken::new()).await.attempts.len(), 0);
 }
 
 #[tokio::test]
@@ -96,6 +96,6 @@ async fn cancellation_does_not_wait_for_next_attempt() {
         }
         cancel.cancel();
     };
-    let (record, ()) = tokio::join!(project.run_as("./noise", Asked::default(), &cancel), stop);
+    let (record, ()) = tokio::join!(project.run_as("./noise", RunRequest::default(), &cancel), stop);
     assert_eq!(record.state, State::Cancelled);
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use std::fs;
 use terrace_provider_pipelines::database::Databases;
 use terrace_provider_pipelines::run::State;
-use terrace_provider_pipelines::schedule::keeper::Keeper;
+use terrace_provider_pipelines::schedule::scheduler::Scheduler;
 use terrace_provider_pipelines::schedule::store::Progress;
 use terrace_provider_pipelines::schedule::{CatchUp, Overlap, Schedule};
 
@@ -46,11 +46,11 @@ fn databases(project: &Project) -> Databases {
 async fn clock_change_causes_one_run() {
     let project = Project::new(NOISE);
     project.runner.schedules().put(&nightly()).unwrap();
-    let mut keeper = Keeper::new(project.runner.clone(), databases(&project), false);
+    let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), false);
     for minute in 0..8 * 60 {
         let now = at("2026-03-28T20:00:00Z").checked_add(jiff::SignedDuration::from_mins(minute)).unwrap();
-        keeper.look(now).await.unwrap();
-        keeper.idle().await;
+        scheduler.check(now).await.unwrap();
+        scheduler.idle().await;
     }
     // Half past two does not exist that night: the next minute is three o'clock in Rome.
     assert_eq!(runs(&project), ["schedule/nightly/2026-03-29T01:00:00Z"]);
@@ -69,28 +69,28 @@ async fn decision_of_killed_server_is_executed_once() {
     let due = at("2026-03-30T00:30:00Z");
     // The server was killed after it recorded a start, and before the start.
     let decided = Progress { decided: due, pending: vec![due], last: None, crontab: None };
-    schedules.decide("nightly", &decided).unwrap();
-    let look = || async {
-        let mut keeper = Keeper::new(project.runner.clone(), databases(&project), false);
-        assert!(keeper.look(at("2026-03-30T00:40:00Z")).await.unwrap());
-        keeper.idle().await;
+    schedules.record_decisions("nightly", &decided).unwrap();
+    let check = || async {
+        let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), false);
+        assert!(scheduler.check(at("2026-03-30T00:40:00Z")).await.unwrap());
+        scheduler.idle().await;
     };
-    look().await;
+    check().await;
     assert_eq!(runs(&project).len(), 1);
     // The server was killed after the run ended, and before it recorded that.
-    schedules.decide("nightly", &decided).unwrap();
-    look().await;
+    schedules.record_decisions("nightly", &decided).unwrap();
+    check().await;
     assert_eq!(runs(&project).len(), 1, "it must not run again");
     let progress = schedules.progress("nightly").unwrap().unwrap();
     assert_eq!((progress.pending.len(), progress.last.unwrap().state.as_str()), (0, "succeeded"));
     // The server was killed during the run: an interrupted run starts again.
-    let mut cut = project.runner.store.last(".", "./noise").unwrap().unwrap();
-    (cut.state, cut.finished_at) = (State::Running, None);
-    project.runner.store.write(&cut).unwrap();
-    schedules.decide("nightly", &decided).unwrap();
-    look().await;
+    let mut interrupted = project.runner.store.last(".", "./noise").unwrap().unwrap();
+    (interrupted.state, interrupted.finished_at) = (State::Running, None);
+    project.runner.store.write(&interrupted).unwrap();
+    schedules.record_decisions("nightly", &decided).unwrap();
+    check().await;
     assert_eq!(runs(&project).len(), 2);
-    assert_eq!(project.runner.store.run(&cut.run).unwrap().unwrap().state, State::Lost);
+    assert_eq!(project.runner.store.run(&interrupted.run).unwrap().unwrap().state, State::Lost);
 }
 
 #[tokio::test]
@@ -98,17 +98,17 @@ async fn one_of_two_servers_starts_runs() {
     let project = Project::new(NOISE);
     project.runner.schedules().put(&nightly()).unwrap();
     let (mut first, mut second) = (
-        Keeper::new(project.runner.clone(), databases(&project), false),
-        Keeper::new(project.runner.clone(), databases(&project), false),
+        Scheduler::new(project.runner.clone(), databases(&project), false),
+        Scheduler::new(project.runner.clone(), databases(&project), false),
     );
     let now = at("2026-03-30T00:30:10Z");
-    assert!(first.look(now).await.unwrap());
-    assert!(!second.look(now).await.unwrap());
+    assert!(first.check(now).await.unwrap());
+    assert!(!second.check(now).await.unwrap());
     first.idle().await;
     second.idle().await;
     assert_eq!(runs(&project).len(), 1);
     drop(first);
-    assert!(second.look(at("2026-03-31T00:30:10Z")).await.unwrap());
+    assert!(second.check(at("2026-03-31T00:30:10Z")).await.unwrap());
     second.idle().await;
     assert_eq!(runs(&project).len(), 2);
 }
@@ -127,20 +127,20 @@ async fn long_run_is_kept_replaced_or_followed() {
             .schedules()
             .put(&Schedule { overlap, cron: "* * * * *".to_owned(), since: at("2026-03-30T00:29:30Z"), ..nightly() })
             .unwrap();
-        let mut keeper = Keeper::new(project.runner.clone(), databases(&project), false);
-        keeper.look(at("2026-03-30T00:30:01Z")).await.unwrap();
+        let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), false);
+        scheduler.check(at("2026-03-30T00:30:01Z")).await.unwrap();
         let begun = |count: usize| fs::read(project.path("begun")).is_ok_and(|text| text.len() == count);
         while !begun(1) {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
-        keeper.look(at("2026-03-30T00:31:01Z")).await.unwrap();
+        scheduler.check(at("2026-03-30T00:31:01Z")).await.unwrap();
         if overlap == Overlap::Replace {
             while !begun(2) {
                 tokio::time::sleep(std::time::Duration::from_millis(10)).await;
             }
         }
         project.write("go", "");
-        keeper.idle().await;
+        scheduler.idle().await;
         let expected: Vec<String> =
             marks.iter().map(|minute| format!("schedule/nightly/2026-03-30T00:{minute}:00Z")).collect();
         assert_eq!(runs(&project), expected, "{overlap:?}");
@@ -153,44 +153,44 @@ async fn long_run_is_kept_replaced_or_followed() {
 #[tokio::test]
 async fn schedules_of_specs_apply_only_if_enabled() {
     let project = Project::new(NOISE);
-    let mut without = Keeper::new(project.runner.clone(), databases(&project), false);
-    without.look(at("2026-03-30T04:59:00Z")).await.unwrap();
-    without.look(at("2026-03-30T05:00:30Z")).await.unwrap();
+    let mut without = Scheduler::new(project.runner.clone(), databases(&project), false);
+    without.check(at("2026-03-30T04:59:00Z")).await.unwrap();
+    without.check(at("2026-03-30T05:00:30Z")).await.unwrap();
     without.idle().await;
     assert_eq!(runs(&project), Vec::<String>::new());
     drop(without);
-    let mut keeper = Keeper::new(project.runner.clone(), databases(&project), true);
+    let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), true);
     // Times before the first check are not caught up.
-    keeper.look(at("2026-03-30T04:59:00Z")).await.unwrap();
-    keeper.idle().await;
+    scheduler.check(at("2026-03-30T04:59:00Z")).await.unwrap();
+    scheduler.idle().await;
     assert_eq!(runs(&project), Vec::<String>::new());
-    keeper.look(at("2026-03-30T05:00:30Z")).await.unwrap();
-    keeper.idle().await;
+    scheduler.check(at("2026-03-30T05:00:30Z")).await.unwrap();
+    scheduler.idle().await;
     assert_eq!(runs(&project), ["schedule/spec:./noise/2026-03-30T05:00:00Z"]);
 }
 
 #[tokio::test]
 async fn schedules_of_specs_catch_up_after_server_restart() {
     let project = Project::new(NOISE);
-    // Each keeper reads the specs again.
-    let look = async |now: &str| {
-        let mut keeper = Keeper::new(project.runner.clone(), databases(&project), true);
-        keeper.look(at(now)).await.unwrap();
-        keeper.idle().await;
+    // Each scheduler reads the specs again.
+    let check = async |now: &str| {
+        let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), true);
+        scheduler.check(at(now)).await.unwrap();
+        scheduler.idle().await;
     };
-    look("2026-03-30T04:59:00Z").await;
-    look("2026-03-30T05:00:00.5Z").await;
+    check("2026-03-30T04:59:00Z").await;
+    check("2026-03-30T05:00:00.5Z").await;
     let mut expected = vec!["schedule/spec:./noise/2026-03-30T05:00:00Z"];
     assert_eq!(runs(&project), expected);
     // Two days without a server: one run for all missed times.
-    look("2026-04-01T04:00:00Z").await;
+    check("2026-04-01T04:00:00Z").await;
     expected.push("schedule/spec:./noise/2026-03-31T05:00:00Z");
     assert_eq!(runs(&project), expected);
     // With another crontab, nothing counts as missed.
     project.write("pipeline-spec.yaml", &NOISE.replace("0 5 * * *", "0 3 * * *"));
-    look("2026-04-01T04:30:00Z").await;
+    check("2026-04-01T04:30:00Z").await;
     assert_eq!(runs(&project), expected);
-    look("2026-04-02T03:00:10Z").await;
+    check("2026-04-02T03:00:10Z").await;
     expected.push("schedule/spec:./noise/2026-04-02T03:00:00Z");
     assert_eq!(runs(&project), expected);
 }
@@ -206,20 +206,20 @@ async fn run_cancelled_at_shutdown_starts_again() {
     let schedules = project.runner.schedules();
     schedules.put(&Schedule { cron, time_zone: "UTC".to_owned(), since, ..nightly() }).unwrap();
     let stop = tokio_util::sync::CancellationToken::new();
-    let keeping = tokio::spawn(
-        Keeper::new(project.runner.clone(), databases(&project), false).keep(stop.clone(), std::time::Duration::ZERO),
+    let scheduling = tokio::spawn(
+        Scheduler::new(project.runner.clone(), databases(&project), false).run(stop.clone(), std::time::Duration::ZERO),
     );
     while !project.path("begun").exists() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     stop.cancel();
-    keeping.await.unwrap();
+    scheduling.await.unwrap();
     let progress = schedules.progress("nightly").unwrap().unwrap();
     assert_eq!((progress.pending.len(), progress.last), (1, None));
     project.write("go", "");
-    let mut keeper = Keeper::new(project.runner.clone(), databases(&project), false);
-    keeper.look(Timestamp::now()).await.unwrap();
-    keeper.idle().await;
+    let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), false);
+    scheduler.check(Timestamp::now()).await.unwrap();
+    scheduler.idle().await;
     let progress = schedules.progress("nightly").unwrap().unwrap();
     assert_eq!((progress.pending.len(), progress.last.unwrap().state.as_str()), (0, "succeeded"));
     assert_eq!(runs(&project).len(), 2);
@@ -231,10 +231,12 @@ async fn pending_run_of_disabled_schedule_does_not_start() {
     let schedules = project.runner.schedules();
     schedules.put(&Schedule { enabled: false, ..nightly() }).unwrap();
     let due = at("2026-03-30T00:30:00Z");
-    schedules.decide("nightly", &Progress { decided: due, pending: vec![due], last: None, crontab: None }).unwrap();
-    let mut keeper = Keeper::new(project.runner.clone(), databases(&project), false);
-    keeper.look(at("2026-03-30T00:40:00Z")).await.unwrap();
-    keeper.idle().await;
+    schedules
+        .record_decisions("nightly", &Progress { decided: due, pending: vec![due], last: None, crontab: None })
+        .unwrap();
+    let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), false);
+    scheduler.check(at("2026-03-30T00:40:00Z")).await.unwrap();
+    scheduler.idle().await;
     assert_eq!(runs(&project), Vec::<String>::new());
     assert_eq!(schedules.progress("nightly").unwrap().unwrap().pending, []);
 }
@@ -253,9 +255,9 @@ async fn run_that_is_impossible_is_skipped_with_reason() {
         .schedules()
         .put(&Schedule { enabled: false, name: "off".to_owned(), pipeline: "./before".to_owned(), ..nightly() })
         .unwrap();
-    let mut keeper = Keeper::new(project.runner.clone(), databases(&project), false);
-    keeper.look(at("2026-03-30T00:30:10Z")).await.unwrap();
-    keeper.idle().await;
+    let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), false);
+    scheduler.check(at("2026-03-30T00:30:10Z")).await.unwrap();
+    scheduler.idle().await;
     assert_eq!(runs(&project), Vec::<String>::new());
     let why = |name: &str| project.runner.schedules().progress(name).unwrap().unwrap().last.unwrap().why.unwrap();
     assert_eq!(why("./held"), "it depends on `./before`, which must succeed first");

@@ -11,10 +11,10 @@ use terrace_provider::{
     Value, conformance,
 };
 use terrace_provider_pipelines::PipelinesProvider;
-use terrace_provider_pipelines::settings::shelf;
+use terrace_provider_pipelines::settings::site_store;
 use tokio_util::sync::CancellationToken;
 
-struct World {
+struct SiteProject {
     folder: TempDir,
     session: Arc<dyn Session>,
     ty: ResourceType,
@@ -27,7 +27,7 @@ fn attributes(json: serde_json::Value) -> Attributes {
     }
 }
 
-impl World {
+impl SiteProject {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = conformance::settings(folder.path());
@@ -35,7 +35,7 @@ impl World {
         let provider = PipelinesProvider::new();
         let session = provider.connect(&settings).await.unwrap();
         let ty = provider.schema().resource("pipelines_static_site").unwrap().clone();
-        let world = Self { folder, session, ty };
+        let project = Self { folder, session, ty };
         for (path, text) in [
             ("data/index.html", "<h1>written</h1>"),
             ("data/list/index.html", "<h1>list</h1>"),
@@ -45,9 +45,9 @@ impl World {
             ("data/templates/page.jinja", "{{ page }}"),
             ("data/.env", "SECRET=1"),
         ] {
-            world.write(path, text);
+            project.write(path, text);
         }
-        world
+        project
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -106,10 +106,10 @@ fn text<'a>(recorded: &'a Recorded, name: &str) -> &'a str {
 
 #[tokio::test]
 async fn overlay_takes_precedence_and_templates_and_secrets_are_hidden() {
-    let world = World::new().await;
+    let project = SiteProject::new().await;
     let config = attributes(json!({"name": "weekly"}));
-    let site = world.create(&config).await.unwrap();
-    let published = shelf(&conformance::settings(world.folder.path())).published("weekly").unwrap().unwrap();
+    let site = project.create(&config).await.unwrap();
+    let published = site_store(&conformance::settings(project.folder.path())).published("weekly").unwrap().unwrap();
     let files: Vec<&String> = published.site.files.keys().collect();
     assert_eq!(files, ["404.html", "index.html", "list/index.html", "style.css"]);
     assert_eq!(fs::read_to_string(published.folder.join("style.css")).unwrap(), "h1 { color: red }");
@@ -119,66 +119,66 @@ async fn overlay_takes_precedence_and_templates_and_secrets_are_hidden() {
 
 #[tokio::test]
 async fn rendered_site_switches_atomically_and_keeps_last_version() {
-    let world = World::new().await;
+    let project = SiteProject::new().await;
     let config = attributes(json!({"name": "weekly", "renderTo": "www"}));
-    let first = world.create(&config).await.unwrap();
+    let first = project.create(&config).await.unwrap();
     assert_eq!(
         text(&first, "url"),
-        format!("{}/", world.folder.path().canonicalize().unwrap().join("www/current").display())
+        format!("{}/", project.folder.path().canonicalize().unwrap().join("www/current").display())
     );
-    let one = fs::read_link(world.path("www/current")).unwrap();
-    world.write("www/robots.txt", "theirs");
-    world.write("data/index.html", "<h1>second</h1>");
-    let second = world.update(&first, &config).await.unwrap();
-    assert_eq!(fs::read_to_string(world.path("www/current/index.html")).unwrap(), "<h1>second</h1>");
-    assert!(world.path("www").join(&one).exists(), "a reader may still use it");
-    world.write("data/index.html", "<h1>third</h1>");
-    let third = world.update(&second, &config).await.unwrap();
-    assert!(!world.path("www").join(&one).exists());
-    assert_eq!(fs::read_dir(world.path("www/versions")).unwrap().count(), 2);
-    world.session.delete(&world.ty, &World::call(), &third).await.unwrap();
-    assert_eq!(fs::read_dir(world.path("www")).unwrap().count(), 1, "files of other programs stay");
+    let one = fs::read_link(project.path("www/current")).unwrap();
+    project.write("www/robots.txt", "theirs");
+    project.write("data/index.html", "<h1>second</h1>");
+    let second = project.update(&first, &config).await.unwrap();
+    assert_eq!(fs::read_to_string(project.path("www/current/index.html")).unwrap(), "<h1>second</h1>");
+    assert!(project.path("www").join(&one).exists(), "a reader may still use it");
+    project.write("data/index.html", "<h1>third</h1>");
+    let third = project.update(&second, &config).await.unwrap();
+    assert!(!project.path("www").join(&one).exists());
+    assert_eq!(fs::read_dir(project.path("www/versions")).unwrap().count(), 2);
+    project.session.delete(&project.ty, &SiteProject::call(), &third).await.unwrap();
+    assert_eq!(fs::read_dir(project.path("www")).unwrap().count(), 1, "files of other programs stay");
 }
 
 #[tokio::test]
 async fn altered_site_is_detected_and_repaired() {
-    let world = World::new().await;
+    let project = SiteProject::new().await;
     let config = attributes(json!({"name": "weekly", "renderTo": "www"}));
-    let site = world.create(&config).await.unwrap();
-    world.write("www/current/index.html", "<h1>defaced</h1>");
-    let read = world.read(&site).await.unwrap();
+    let site = project.create(&config).await.unwrap();
+    project.write("www/current/index.html", "<h1>defaced</h1>");
+    let read = project.read(&site).await.unwrap();
     assert_ne!(text(&read, "contentHash"), text(&site, "contentHash"));
-    let repaired = world.update(&read, &config).await.unwrap();
-    assert_eq!(fs::read_to_string(world.path("www/current/index.html")).unwrap(), "<h1>written</h1>");
-    assert_eq!(world.read(&repaired).await.unwrap().attributes, repaired.attributes);
-    fs::remove_file(world.path("www/current")).unwrap();
-    assert!(world.read(&repaired).await.is_none());
-    world.create(&config).await.unwrap();
+    let repaired = project.update(&read, &config).await.unwrap();
+    assert_eq!(fs::read_to_string(project.path("www/current/index.html")).unwrap(), "<h1>written</h1>");
+    assert_eq!(project.read(&repaired).await.unwrap().attributes, repaired.attributes);
+    fs::remove_file(project.path("www/current")).unwrap();
+    assert!(project.read(&repaired).await.is_none());
+    project.create(&config).await.unwrap();
 }
 
 #[tokio::test]
 async fn next_version_removes_rest_of_interrupted_one() {
-    let world = World::new().await;
+    let project = SiteProject::new().await;
     let config = attributes(json!({"name": "weekly", "renderTo": "www"}));
     let left = ".partial-0193a000-0000-7000-8000-000000000000";
-    world.write(&format!("www/versions/{left}/index.html"), "half");
-    world.create(&config).await.unwrap();
-    assert!(!world.path("www/versions").join(left).exists());
+    project.write(&format!("www/versions/{left}/index.html"), "half");
+    project.create(&config).await.unwrap();
+    assert!(!project.path("www/versions").join(left).exists());
 }
 
 #[tokio::test]
 async fn existing_folder_is_not_replaced() {
-    let world = World::new().await;
-    world.write("www/current/index.html", "theirs");
+    let project = SiteProject::new().await;
+    project.write("www/current/index.html", "theirs");
     let config = attributes(json!({"name": "weekly", "renderTo": "www"}));
-    let error = world.create(&config).await.unwrap_err();
+    let error = project.create(&config).await.unwrap_err();
     assert!(error.message.contains("is not the link of a site"), "{error}");
-    assert_eq!(fs::read_to_string(world.path("www/current/index.html")).unwrap(), "theirs");
+    assert_eq!(fs::read_to_string(project.path("www/current/index.html")).unwrap(), "theirs");
 }
 
 #[tokio::test]
 async fn invalid_site_is_reported_by_attribute() {
-    let world = World::new().await;
+    let project = SiteProject::new().await;
     for (config, attribute) in [
         (json!({"name": "../up"}), "name"),
         (json!({"name": "a", "contentDir": ".."}), "contentDir"),
@@ -187,17 +187,17 @@ async fn invalid_site_is_reported_by_attribute() {
         (json!({"name": "a", "cacheControl": "no\ncache"}), "cacheControl"),
         (json!({"name": "a", "renderTo": "data/www"}), "renderTo"),
     ] {
-        let error = world.plan(None, &attributes(config.clone())).await.unwrap_err();
+        let error = project.plan(None, &attributes(config.clone())).await.unwrap_err();
         assert!(error.message.contains(&format!("`{attribute}`")), "{config}: {error}");
     }
 }
 
 #[tokio::test]
 async fn missing_pages_are_known_after_apply() {
-    let world = World::new().await;
-    fs::remove_dir_all(world.path("data")).unwrap();
-    let planned = world.plan(None, &attributes(json!({"name": "weekly"}))).await.unwrap();
+    let project = SiteProject::new().await;
+    fs::remove_dir_all(project.path("data")).unwrap();
+    let planned = project.plan(None, &attributes(json!({"name": "weekly"}))).await.unwrap();
     assert_eq!(planned["contentHash"], Value::Unknown);
-    let error = world.create(&attributes(json!({"name": "weekly"}))).await.unwrap_err();
+    let error = project.create(&attributes(json!({"name": "weekly"}))).await.unwrap_err();
     assert!(error.message.contains("the folder `data`"), "{error}");
 }

@@ -8,7 +8,7 @@ use terrace_provider_pipelines::run::POSTGRES_DRIVER;
 use terrace_provider_pipelines::spec::processor::Api;
 
 /// Creates the environments of both releases in a folder of caches, for SQLite and for PostgreSQL.
-pub(crate) fn make(caches: &Path) {
+pub(crate) fn create(caches: &Path) {
     let (version, python) = python();
     let kinds = [Api::One, Api::Two].into_iter().flat_map(|api| [(api, ""), (api, POSTGRES_DRIVER)]);
     for (api, requirement) in kinds {
@@ -22,15 +22,16 @@ pub(crate) fn make(caches: &Path) {
         fs::write(folder.join("pyvenv.cfg"), format!("home = {home}\ninclude-system-site-packages = false\n")).unwrap();
         let own = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().find(|it| it.join("providers/pipelines").is_dir());
         copy(&own.unwrap().join("providers/pipelines/tests/stand_in"), &packages);
-        let whole = format!(r#"{{"format": 1, "release": "{api}", "python": "{version}", "interpreter": "stand-in"}}"#);
-        fs::write(folder.join("terrace-environment.json"), whole).unwrap();
+        let completion =
+            format!(r#"{{"format": 1, "release": "{api}", "python": "{version}", "interpreter": "stand-in"}}"#);
+        fs::write(folder.join("terrace-environment.json"), completion).unwrap();
     }
 }
 
 /// Version and path of the machine's Python, without shims.
 fn python() -> (String, PathBuf) {
-    let question = "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.base_prefix); print(sys.executable)";
-    let output = Command::new("python3").args(["-c", question]).output().unwrap();
+    let probe = "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.base_prefix); print(sys.executable)";
+    let output = Command::new("python3").args(["-c", probe]).output().unwrap();
     let output_text = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<&str> = output_text.lines().collect();
     let own = Path::new(lines[1]).join("bin").join(format!("python{}", lines[0]));

@@ -38,9 +38,9 @@ fn sync(label: &'static str, destination: &str, other: &str) -> Fixture {
 }
 
 fn folder(project: &Project) -> Fixture {
-    let there = project.path("there");
-    let (tampered, removed) = (there.clone(), there.clone());
-    sync("folder", &there.display().to_string(), &project.path("elsewhere").display().to_string())
+    let target = project.path("there");
+    let (tampered, removed) = (target.clone(), target.clone());
+    sync("folder", &target.display().to_string(), &project.path("elsewhere").display().to_string())
         .tamper(move |_| {
             let path = tampered.join("weekly/out/a.csv");
             async move { fs::write(path, "other").unwrap() }

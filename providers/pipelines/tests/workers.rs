@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider_pipelines::database::Databases;
 use terrace_provider_pipelines::queue::lock;
-use terrace_provider_pipelines::queue::{Ask, Ending, Entry, Options, PodStatus, Queue, WantedPool, WhyNot};
+use terrace_provider_pipelines::queue::{
+    Ending, Entry, NotRunReason, Options, PodStatus, PoolSpec, Queue, QueueRequest,
+};
 use terrace_provider_pipelines::run::State;
-use terrace_provider_pipelines::run::batch::Why;
-use terrace_provider_pipelines::settings::{kept, of_kept, runner};
-use terrace_provider_pipelines::worker::{Keeper, Launch, Start, Worker};
+use terrace_provider_pipelines::run::batch::HoldReason;
+use terrace_provider_pipelines::settings::{from_stored, runner, to_stored};
+use terrace_provider_pipelines::worker::{Launch, Start, Supervisor, Worker};
 use tokio_util::sync::CancellationToken;
 
 /// Launcher of workers as tasks.
@@ -22,11 +24,11 @@ impl Launch for Tasks {
         tokio::spawn(async move {
             let queue = Queue::open(&start.folder).unwrap();
             let pool = queue.pool(&start.pool).unwrap().unwrap();
-            let runner = runner(&of_kept(&start.folder, &pool.settings).unwrap()).unwrap();
-            let keeper = Arc::new(Keeper::new(queue.clone(), runner.clone(), Arc::new(Tasks)));
+            let runner = runner(&from_stored(&start.folder, &pool.settings).unwrap()).unwrap();
+            let supervisor = Arc::new(Supervisor::new(queue.clone(), runner.clone(), Arc::new(Tasks)));
             let databases = Databases::new(start.folder.join("databases"), None, None);
             let (name, pool) = (start.worker, start.pool);
-            let worker = Worker { name, pool, queue, runner, databases, keeper, lock: Some(start.lock) };
+            let worker = Worker { name, pool, queue, runner, databases, supervisor, lock: Some(start.lock) };
             // The folder may be gone if the test has ended.
             let _ = worker.serve(&CancellationToken::new()).await;
         });
@@ -34,160 +36,173 @@ impl Launch for Tasks {
     }
 }
 
-fn etl(size: u32, settings: &str) -> WantedPool<'_> {
-    WantedPool { name: "etl", size, ttl: None, settings, mark: None }
+fn etl(size: u32, settings: &str) -> PoolSpec<'_> {
+    PoolSpec { name: "etl", size, ttl: None, settings, mark: None }
 }
 
-/// A project with a pool, and its keeper.
-fn pool(spec: &str, size: u32) -> (Project, Keeper) {
+/// A project with a pool, and its supervisor.
+fn pool(spec: &str, size: u32) -> (Project, Supervisor) {
     pool_of(Project::new(spec), size)
 }
 
-fn pool_of(project: Project, size: u32) -> (Project, Keeper) {
+fn pool_of(project: Project, size: u32) -> (Project, Supervisor) {
     let queue = Queue::open(project.runner.store.folder()).unwrap();
-    queue.add_pool(&etl(size, &kept(&project.settings()))).unwrap();
-    let keeper = Keeper::new(queue, project.runner.clone(), Arc::new(Tasks));
-    (project, keeper)
+    queue.add_pool(&etl(size, &to_stored(&project.settings()))).unwrap();
+    let supervisor = Supervisor::new(queue, project.runner.clone(), Arc::new(Tasks));
+    (project, supervisor)
 }
 
-fn ask(project: &Project, pipeline: &str) -> Ask {
+fn request(project: &Project, pipeline: &str) -> QueueRequest {
     let root = project.folder.path().canonicalize().unwrap();
-    Ask {
+    QueueRequest {
         pool: Some("etl".to_owned()),
         folder: project.runner.folder_name(&root),
         root,
         pipeline: pipeline.to_owned(),
-        options: Options { patience: Duration::from_secs(60), ..Options::default() },
+        options: Options { lock_timeout: Duration::from_secs(60), ..Options::default() },
         after: Vec::new(),
     }
 }
 
 /// Waits for the end of a run.
-async fn ended(keeper: &Keeper, id: &str) -> Entry {
+async fn ended(supervisor: &Supervisor, id: &str) -> Entry {
     for _ in 0..6000 {
-        keeper.keep().await.unwrap();
-        let entry = keeper.queue().entry(id).unwrap().unwrap();
+        supervisor.check_workers().await.unwrap();
+        let entry = supervisor.queue().entry(id).unwrap().unwrap();
         if entry.ending.is_some() {
             return entry;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("{:?}", keeper.queue().entry(id).unwrap())
+    panic!("{:?}", supervisor.queue().entry(id).unwrap())
 }
 
 const TWO: &str = "a: {pipeline: [{run: noise}]}\nb: {dependencies: [{pipeline: ./a}], pipeline: [{run: noise}]}\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn workers_execute_queued_runs_in_order() {
-    let (project, keeper) = pool(TWO, 2);
-    let asks = [ask(&project, "./a"), Ask { after: vec![0], ..ask(&project, "./b") }, ask(&project, "./none")];
-    let ids = keeper.queue().enqueue(&asks).unwrap();
-    let first = ended(&keeper, &ids[0]).await;
+    let (project, supervisor) = pool(TWO, 2);
+    let requests = [
+        request(&project, "./a"),
+        QueueRequest { after: vec![0], ..request(&project, "./b") },
+        request(&project, "./none"),
+    ];
+    let ids = supervisor.queue().enqueue(&requests).unwrap();
+    let first = ended(&supervisor, &ids[0]).await;
     let Some(Ending::Ran(record)) = &first.ending else { panic!("{first:?}") };
     assert_eq!((record.state, record.run.as_str(), record.rows), (State::Succeeded, ids[0].as_str(), 500));
-    let second = ended(&keeper, &ids[1]).await;
+    let second = ended(&supervisor, &ids[1]).await;
     assert!(second.ending.as_ref().unwrap().is_good(), "{second:?}");
-    let none = ended(&keeper, &ids[2]).await;
+    let none = ended(&supervisor, &ids[2]).await;
     assert!(
-        matches!(&none.ending, Some(Ending::NotRun { why: WhyNot::Impossible, what, .. }) if what[0].contains("`./none`")),
+        matches!(
+            &none.ending,
+            Some(Ending::NotRun { why: NotRunReason::Impossible, what, .. }) if what[0].contains("`./none`")
+        ),
         "{none:?}"
     );
-    let pods = keeper.queue().pods().unwrap();
+    let pods = supervisor.queue().pods().unwrap();
     assert_eq!(pods.len(), 2);
     assert!(pods.iter().all(|pod| pod.status == PodStatus::Available && pod.run.is_none()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failure_holds_dependent_runs() {
-    let (project, keeper) = pool(TWO, 1);
+    let (project, supervisor) = pool(TWO, 1);
     project.write("noise.py", "raise SystemExit(3)");
-    let asks = [ask(&project, "./a"), Ask { after: vec![0], ..ask(&project, "./b") }];
-    let ids = keeper.queue().enqueue(&asks).unwrap();
-    let second = ended(&keeper, &ids[1]).await;
+    let requests = [request(&project, "./a"), QueueRequest { after: vec![0], ..request(&project, "./b") }];
+    let ids = supervisor.queue().enqueue(&requests).unwrap();
+    let second = ended(&supervisor, &ids[1]).await;
     assert!(matches!(&second.ending, Some(Ending::Held { by, .. }) if by == "./a"), "{second:?}");
     // A valid result is reported as clean.
     project.write("noise.py", NOISE);
     let only_dirty = Options { only_dirty: true, ..Options::default() };
     for expected in [false, true] {
-        let asks = [Ask { options: only_dirty.clone(), ..ask(&project, "./a") }];
-        let id = keeper.queue().enqueue(&asks).unwrap().remove(0);
-        let ending = ended(&keeper, &id).await.ending.unwrap();
+        let requests = [QueueRequest { options: only_dirty.clone(), ..request(&project, "./a") }];
+        let id = supervisor.queue().enqueue(&requests).unwrap().remove(0);
+        let ending = ended(&supervisor, &id).await.ending.unwrap();
         assert_eq!(matches!(ending, Ending::Clean), expected, "{ending:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn undeclared_reader_is_held_only_by_partly_moved_files() {
-    let (project, keeper) = pool_of(with_readers(), 1);
-    let after = |pipeline: &str| Ask { after: vec![0], ..ask(&project, pipeline) };
-    let all = || [ask(&project, "./noise"), after("./said"), after("./unsaid")];
-    let first = keeper.queue().enqueue(&all()).unwrap();
-    assert!(ended(&keeper, &first[2]).await.ending.unwrap().is_good());
+    let (project, supervisor) = pool_of(with_readers(), 1);
+    let after = |pipeline: &str| QueueRequest { after: vec![0], ..request(&project, pipeline) };
+    let all = || [request(&project, "./noise"), after("./said"), after("./unsaid")];
+    let first = supervisor.queue().enqueue(&all()).unwrap();
+    assert!(ended(&supervisor, &first[2]).await.ending.unwrap().is_good());
     project.write("noise.py", "raise SystemExit(3)");
-    let ids = keeper.queue().enqueue(&all()).unwrap();
-    let said = ended(&keeper, &ids[1]).await;
-    assert!(matches!(&said.ending, Some(Ending::Held { by, why: Why::Unsuccessful }) if by == "./noise"), "{said:?}");
-    let unsaid = ended(&keeper, &ids[2]).await;
-    assert!(unsaid.ending.as_ref().unwrap().is_good(), "{unsaid:?}");
+    let ids = supervisor.queue().enqueue(&all()).unwrap();
+    let declared = ended(&supervisor, &ids[1]).await;
+    assert!(
+        matches!(&declared.ending, Some(Ending::Held { by, why: HoldReason::Unsuccessful }) if by == "./noise"),
+        "{declared:?}"
+    );
+    let undeclared = ended(&supervisor, &ids[2]).await;
+    assert!(undeclared.ending.as_ref().unwrap().is_good(), "{undeclared:?}");
     // A folder has the place of the descriptor, and the rows are moved already.
     project.write("noise.py", NOISE);
     std::fs::remove_dir_all(project.path("data/noise")).unwrap();
     std::fs::create_dir_all(project.path("data/noise/datapackage.json/in-the-way")).unwrap();
-    let ids = keeper.queue().enqueue(&all()).unwrap();
-    let unsaid = ended(&keeper, &ids[2]).await;
-    assert!(matches!(&unsaid.ending, Some(Ending::Held { by, why: Why::Dirty }) if by == "./noise"), "{unsaid:?}");
+    let ids = supervisor.queue().enqueue(&all()).unwrap();
+    let undeclared = ended(&supervisor, &ids[2]).await;
+    assert!(
+        matches!(&undeclared.ending, Some(Ending::Held { by, why: HoldReason::Dirty }) if by == "./noise"),
+        "{undeclared:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelled_run_ends_and_worker_takes_the_next() {
-    let (project, keeper) = pool("slow: {pipeline: [{run: slow}]}\na: {pipeline: [{run: noise}]}\n", 1);
+    let (project, supervisor) = pool("slow: {pipeline: [{run: slow}]}\na: {pipeline: [{run: noise}]}\n", 1);
     project.write("slow.py", "import time\nopen('begun', 'w')\ntime.sleep(600)\n");
-    let ids = keeper.queue().enqueue(&[ask(&project, "./slow"), ask(&project, "./a")]).unwrap();
+    let ids = supervisor.queue().enqueue(&[request(&project, "./slow"), request(&project, "./a")]).unwrap();
     while !project.path("begun").exists() {
-        keeper.keep().await.unwrap();
+        supervisor.check_workers().await.unwrap();
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    keeper.queue().cancel(&ids[0], None).unwrap();
-    let slow = ended(&keeper, &ids[0]).await;
+    supervisor.queue().cancel(&ids[0], None).unwrap();
+    let slow = ended(&supervisor, &ids[0]).await;
     assert!(matches!(&slow.ending, Some(Ending::Ran(record)) if record.state == State::Cancelled), "{slow:?}");
-    assert!(ended(&keeper, &ids[1]).await.ending.unwrap().is_good());
+    assert!(ended(&supervisor, &ids[1]).await.ending.unwrap().is_good());
 }
 
 /// Assigns a run of `./a` to a dead worker, in a pool that gets another worker; returns its id.
-fn taken_by_the_dead(project: &Project, keeper: &Keeper) -> String {
-    keeper.queue().change_pool(&etl(1, &kept(&project.settings()))).unwrap();
-    assert!(keeper.queue().add_worker("etl", "dead").unwrap() && keeper.queue().come_up("dead").unwrap());
-    let ids = keeper.queue().enqueue(&[ask(project, "./a")]).unwrap();
-    keeper.queue().take("dead").unwrap();
+fn assign_to_dead_worker(project: &Project, supervisor: &Supervisor) -> String {
+    supervisor.queue().change_pool(&etl(1, &to_stored(&project.settings()))).unwrap();
+    assert!(supervisor.queue().add_worker("etl", "dead").unwrap() && supervisor.queue().mark_started("dead").unwrap());
+    let ids = supervisor.queue().enqueue(&[request(project, "./a")]).unwrap();
+    supervisor.queue().assign("dead").unwrap();
     ids[0].clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn finished_run_of_dead_worker_keeps_its_outcome() {
-    let (project, keeper) = pool(TWO, 0);
+    let (project, supervisor) = pool(TWO, 0);
     // The worker was killed after it wrote the record, and before it updated the queue.
-    let id = taken_by_the_dead(&project, &keeper);
-    let asked = terrace_provider_pipelines::run::Asked { run: Some(id.clone()), ..Default::default() };
-    let record = project.run_as("./a", asked, &CancellationToken::new()).await;
+    let id = assign_to_dead_worker(&project, &supervisor);
+    let run_request = terrace_provider_pipelines::run::RunRequest { run: Some(id.clone()), ..Default::default() };
+    let record = project.run_as("./a", run_request, &CancellationToken::new()).await;
     assert_eq!(record.state, State::Succeeded);
     // Other runs of the pipeline would have removed the record.
     for _ in 0..25 {
         project.run("./a").await;
     }
-    let entry = ended(&keeper, &id).await;
+    let entry = ended(&supervisor, &id).await;
     assert_eq!((entry.attempt, entry.ending), (1, Some(Ending::Ran(Box::new(record)))), "it must not run again");
-    let names: Vec<String> = keeper.queue().pods().unwrap().into_iter().map(|pod| pod.name).collect();
+    let names: Vec<String> = supervisor.queue().pods().unwrap().into_iter().map(|pod| pod.name).collect();
     assert!(names.len() == 1 && names[0] != "dead", "{names:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unfinished_run_of_dead_worker_runs_again() {
-    let (project, keeper) = pool(TWO, 0);
-    keeper.queue().change_pool(&etl(1, &kept(&project.settings()))).unwrap();
-    assert!(keeper.queue().add_worker("etl", "dead").unwrap() && keeper.queue().come_up("dead").unwrap());
-    let ids = keeper.queue().enqueue(&[ask(&project, "./a")]).unwrap();
-    keeper.queue().take("dead").unwrap();
-    let entry = ended(&keeper, &ids[0]).await;
+    let (project, supervisor) = pool(TWO, 0);
+    supervisor.queue().change_pool(&etl(1, &to_stored(&project.settings()))).unwrap();
+    assert!(supervisor.queue().add_worker("etl", "dead").unwrap() && supervisor.queue().mark_started("dead").unwrap());
+    let ids = supervisor.queue().enqueue(&[request(&project, "./a")]).unwrap();
+    supervisor.queue().assign("dead").unwrap();
+    let entry = ended(&supervisor, &ids[0]).await;
     assert_eq!(entry.attempt, 2);
     assert!(entry.ending.unwrap().is_good());
 }
@@ -205,14 +220,14 @@ impl Launch for Stuck {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn worker_sends_heartbeats_during_slow_check_of_others() {
-    let (project, keeper) = pool(TWO, 2);
-    let (queue, worker) = (keeper.queue().clone(), "dppctl-worker-one".to_owned());
-    let lock::Looked::Free(held) = lock::look(queue.folder(), &worker).unwrap() else { panic!("the lock is held") };
+    let (project, supervisor) = pool(TWO, 2);
+    let (queue, worker) = (supervisor.queue().clone(), "dppctl-worker-one".to_owned());
+    let lock::LockState::Free(held) = lock::check(queue.folder(), &worker).unwrap() else { panic!("the lock is held") };
     assert!(queue.add_worker("etl", &worker).unwrap());
     let ((launch_sender, launched), (continue_sender, continued)) =
         (std::sync::mpsc::channel(), std::sync::mpsc::channel());
     let runner = project.runner.clone();
-    let stuck = Arc::new(Keeper::new(
+    let stuck = Arc::new(Supervisor::new(
         queue.clone(),
         runner.clone(),
         Arc::new(Stuck(launch_sender, std::sync::Mutex::new(continued))),
@@ -220,12 +235,12 @@ async fn worker_sends_heartbeats_during_slow_check_of_others() {
     let stop = CancellationToken::new();
     let databases = Databases::new(queue.folder().join("databases"), None, None);
     let (name, pool) = (worker.clone(), "etl".to_owned());
-    let serving = Worker { name, pool, queue: queue.clone(), runner, databases, keeper: stuck, lock: Some(held) };
+    let serving = Worker { name, pool, queue: queue.clone(), runner, databases, supervisor: stuck, lock: Some(held) };
     let ending = stop.clone();
     let serving = tokio::spawn(async move { serving.serve(&ending).await });
     tokio::task::spawn_blocking(move || launched.recv()).await.unwrap().unwrap();
-    let before = lock::last_beat(queue.folder(), &worker);
-    while lock::last_beat(queue.folder(), &worker) == before {
+    let before = lock::last_heartbeat(queue.folder(), &worker);
+    while lock::last_heartbeat(queue.folder(), &worker) == before {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     drop(continue_sender);
@@ -235,29 +250,33 @@ async fn worker_sends_heartbeats_during_slow_check_of_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn run_with_damaged_record_ends_and_worker_is_removed() {
-    let (project, keeper) = pool(TWO, 0);
-    let id = taken_by_the_dead(&project, &keeper);
+    let (project, supervisor) = pool(TWO, 0);
+    let id = assign_to_dead_worker(&project, &supervisor);
     project.write(&format!(".terrace/pipelines/runs/{id}/run.json"), "{\"run\":");
-    let entry = ended(&keeper, &id).await;
+    let entry = ended(&supervisor, &id).await;
     assert!(
-        matches!(&entry.ending, Some(Ending::NotRun { why: WhyNot::Impossible, what, .. }) if what[0].contains("run.json")),
+        matches!(
+            &entry.ending,
+            Some(Ending::NotRun { why: NotRunReason::Impossible, what, .. }) if what[0].contains("run.json")
+        ),
         "{entry:?}"
     );
-    assert!(!keeper.queue().workers().unwrap().contains(&"dead".to_owned()));
+    assert!(!supervisor.queue().workers().unwrap().contains(&"dead".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn queued_run_is_retried_as_requested() {
-    let (project, keeper) = pool(TWO, 0);
+    let (project, supervisor) = pool(TWO, 0);
     let mut settings = project.settings();
     settings.values.insert("retryOn".to_owned(), "all".into());
     settings.values.insert("retries".to_owned(), 0_i64.into());
-    keeper.queue().change_pool(&etl(1, &kept(&settings))).unwrap();
+    supervisor.queue().change_pool(&etl(1, &to_stored(&settings))).unwrap();
     project.write("noise.py", "raise SystemExit(3)");
     for retries in [None, Some(1)] {
-        let asks = [Ask { options: Options { retries, ..Options::default() }, ..ask(&project, "./a") }];
-        let id = keeper.queue().enqueue(&asks).unwrap().remove(0);
-        let ending = ended(&keeper, &id).await.ending;
+        let requests =
+            [QueueRequest { options: Options { retries, ..Options::default() }, ..request(&project, "./a") }];
+        let id = supervisor.queue().enqueue(&requests).unwrap().remove(0);
+        let ending = ended(&supervisor, &id).await.ending;
         let Some(Ending::Ran(record)) = ending else { panic!("{ending:?}") };
         assert_eq!((record.state, record.attempts.len()), (State::Failed, retries.map_or(0, |most| most as usize)));
     }

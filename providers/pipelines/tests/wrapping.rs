@@ -1,9 +1,9 @@
 //! Runners that wrap the environment's Python, and processors in other folders.
 
-use crate::harness::{NOISE, Project, Seen};
+use crate::harness::{NOISE, Project, Recorder};
 use std::fs;
-use terrace_provider_pipelines::run::{Asked, State};
-use terrace_provider_pipelines::spec::{self, Surroundings};
+use terrace_provider_pipelines::run::{RunRequest, State};
+use terrace_provider_pipelines::spec::{self, SpecEnvironment};
 use tokio_util::sync::CancellationToken;
 
 const SPEC: &str = "x:\n  pipeline:\n  - run: noise\n    runner: quoted\n    parameters: {rows: 4, odd: '$(touch injected) \"q\" `id` ''s'''}\n  - run: dump_to_path\n    runner: bare\n    parameters: {out-path: data}\n";
@@ -19,8 +19,8 @@ async fn wrapped_step_gets_unchanged_arguments() {
     let project = Project::new(SPEC);
     project.write("dpp-runners.yaml", RUNNERS);
     assert_eq!(project.specs().problems, []);
-    let seen = NOISE.replace("stats = {", "stats = {'odd': parameters['odd'], ");
-    project.write("noise.py", &seen);
+    let noise = NOISE.replace("stats = {", "stats = {'odd': parameters['odd'], ");
+    project.write("noise.py", &noise);
     let record = project.run("./x").await;
     assert_eq!((record.state, record.rows), (State::Succeeded, 4), "{record:?}");
     assert_eq!(record.stats["odd"], serde_json::json!("$(touch injected) \"q\" `id` 's'"));
@@ -77,14 +77,15 @@ async fn variable_adds_folders_of_processors() {
     fs::write(elsewhere.path().join("load_resource.py"), NOISE).unwrap();
     let project = Project::new("x:\n  pipeline:\n  - run: odd.noise\ny:\n  pipeline:\n  - run: load_resource\n");
     let variable = format!("nowhere;{}", elsewhere.path().display());
-    let surroundings = Surroundings::of(|name| (name == "DPP_PROCESSOR_PATH").then(|| variable.clone()));
+    let environment = SpecEnvironment::from_variables(|name| (name == "DPP_PROCESSOR_PATH").then(|| variable.clone()));
     assert!(project.specs().problems[0].message.contains("there is no processor `odd.noise`"));
-    let specs = spec::read_with(&project.runner.project, &surroundings).unwrap();
+    let specs = spec::read_with(&project.runner.project, &environment).unwrap();
     assert_eq!(specs.problems, []);
     for id in ["./x", "./y"] {
         // A processor in such a folder takes precedence over one of dpp with the same name.
-        let (seen, cancel) = (Seen::default(), CancellationToken::new());
-        let run = project.runner.run(&specs, specs.pipeline(id).unwrap(), Asked::default(), &seen, &cancel).await;
+        let (recorder, cancel) = (Recorder::default(), CancellationToken::new());
+        let run =
+            project.runner.run(&specs, specs.pipeline(id).unwrap(), RunRequest::default(), &recorder, &cancel).await;
         assert_eq!(run.unwrap().rows, 500, "{id}");
     }
     let reasons = || project.runner.reasons(&specs, specs.pipeline("./x").unwrap()).unwrap();

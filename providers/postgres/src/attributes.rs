@@ -18,7 +18,7 @@ pub(crate) fn put(attributes: &mut Map, name: &str, text: Option<&str>) {
 }
 
 /// Sets a managed attribute. A missing text becomes null, which differs from an absent attribute.
-pub(crate) fn tell(attributes: &mut Map, name: &str, text: Option<&str>) {
+pub(crate) fn put_managed(attributes: &mut Map, name: &str, text: Option<&str>) {
     attributes.insert(name.to_owned(), text.map_or(Value::Null, Value::from));
 }
 

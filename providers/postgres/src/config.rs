@@ -39,13 +39,13 @@ impl Config {
     /// When a value is invalid; no message contains a password.
     pub(crate) fn read(settings: &Settings) -> Result<Self, ProviderError> {
         let values = &settings.values;
-        let given = |name: &str| values.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-        let (mut driver, from_url) = match given("url") {
-            Some(url) => understood(url)?,
+        let setting = |name: &str| values.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let (mut driver, from_url) = match setting("url") {
+            Some(url) => parse_url(url)?,
             None => (tokio_postgres::Config::new(), FromUrl::default()),
         };
         if driver.get_hosts().is_empty() && driver.get_hostaddrs().is_empty() {
-            driver.host(given("host").unwrap_or("localhost"));
+            driver.host(setting("host").unwrap_or("localhost"));
         }
         if driver.get_ports().is_empty()
             && let Some(port) = values.get("port").and_then(Value::as_int)
@@ -53,19 +53,19 @@ impl Config {
             driver.port(u16::try_from(port).map_err(|_| invalid("port", format!("`{port}` is not a port")))?);
         }
         if driver.get_user().is_none()
-            && let Some(user) = given("user")
+            && let Some(user) = setting("user")
         {
             driver.user(user);
         }
         if driver.get_password().is_none()
-            && let Some(password) = given("password")
+            && let Some(password) = setting("password")
         {
             driver.password(password);
         }
-        let database = driver.get_dbname().or_else(|| given("database")).unwrap_or(DATABASE).to_owned();
-        let roots = from_url.roots.or_else(|| given("caFile").map(str::to_owned)).map(|file| tls::roots(&file));
+        let database = driver.get_dbname().or_else(|| setting("database")).unwrap_or(DATABASE).to_owned();
+        let roots = from_url.roots.or_else(|| setting("caFile").map(str::to_owned)).map(|file| tls::roots(&file));
         let roots = roots.map(|file| file.map(|file| settings.project_folder.join(file)));
-        let mode = from_url.mode.or_else(|| given("sslMode").map(str::to_owned));
+        let mode = from_url.mode.or_else(|| setting("sslMode").map(str::to_owned));
         let connector = encrypted(&mut driver, mode.as_deref(), roots)?;
         let timeout = seconds(values, "timeout", TIMEOUT)?;
         driver.connect_timeout(timeout);
@@ -114,7 +114,7 @@ struct FromUrl {
 }
 
 /// Parses a URL. Messages do not repeat its text: part of an unescaped password may look like anything.
-fn understood(url: &str) -> Result<(tokio_postgres::Config, FromUrl), ProviderError> {
+fn parse_url(url: &str) -> Result<(tokio_postgres::Config, FromUrl), ProviderError> {
     let refuse = |why: String| {
         invalid("url", format!("`url` is not understood: {why}")).solution(
             "write `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full`, with `@`, `:` and `/` of a \
@@ -152,7 +152,7 @@ fn decoded(value: &str) -> String {
 }
 
 /// The default encryption mode.
-fn usual_mode(driver: &tokio_postgres::Config) -> &'static str {
+fn default_mode(driver: &tokio_postgres::Config) -> &'static str {
     use tokio_postgres::config::Host;
     let addresses: Vec<String> = driver.get_hostaddrs().iter().map(ToString::to_string).collect();
     let named = driver.get_hosts().iter().filter_map(|host| match host {
@@ -160,9 +160,9 @@ fn usual_mode(driver: &tokio_postgres::Config) -> &'static str {
         Host::Unix(_) => None,
     });
     match addresses.is_empty() {
-        true => tls::usual_mode(named),
+        true => tls::default_mode(named),
         // The driver connects to the addresses, not to the names.
-        false => tls::usual_mode(addresses.iter().map(String::as_str)),
+        false => tls::default_mode(addresses.iter().map(String::as_str)),
     }
 }
 
@@ -172,7 +172,7 @@ fn encrypted(
     roots: Option<Option<PathBuf>>,
 ) -> Result<MakeRustlsConnect, ProviderError> {
     use tokio_postgres::config::SslMode;
-    let word = mode.unwrap_or_else(|| usual_mode(driver));
+    let word = mode.unwrap_or_else(|| default_mode(driver));
     let Some((mode, verify)) = tls::mode(word) else {
         let known = "`disable`, `prefer`, `require`, `verify-ca` or `verify-full`";
         return Err(
@@ -193,10 +193,10 @@ fn encrypted(
     Ok(MakeRustlsConnect::new(config))
 }
 
-fn seconds(values: &Attributes, name: &str, usual: i64) -> Result<Duration, ProviderError> {
-    let given = values.get(name).and_then(Value::as_int).unwrap_or(usual);
-    u64::try_from(given).ok().filter(|seconds| (1..=86_400).contains(seconds)).map(Duration::from_secs).ok_or_else(
-        || invalid(name, format!("`{given}` is not a time")).solution("write a number of seconds from 1 to 86400"),
+fn seconds(values: &Attributes, name: &str, default: i64) -> Result<Duration, ProviderError> {
+    let configured = values.get(name).and_then(Value::as_int).unwrap_or(default);
+    u64::try_from(configured).ok().filter(|seconds| (1..=86_400).contains(seconds)).map(Duration::from_secs).ok_or_else(
+        || invalid(name, format!("`{configured}` is not a time")).solution("write a number of seconds from 1 to 86400"),
     )
 }
 

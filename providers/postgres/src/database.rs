@@ -1,13 +1,13 @@
 //! Databases. PostgreSQL creates and drops them outside of transactions. The object id of a database marks the call
 //! that created it.
 
-use crate::attributes::{has_unknown, optional_text, put, tell};
+use crate::attributes::{has_unknown, optional_text, put, put_managed};
 use crate::error::Failure;
 use crate::identifier::{literal, quote};
 use crate::kind::Target;
 use crate::mark::CallName;
+use crate::observation::{Observation, ReadRequest};
 use crate::script::Script;
-use crate::seen::{Seen, Wanted};
 use crate::server::{Client, column, first, query, version};
 use terrace_provider::{Attributes, DataAmount, Map, Path, PlannedChange, ProposedChange, ProviderError};
 
@@ -37,13 +37,13 @@ fn check_planned(attributes: &Attributes) -> Result<(), ProviderError> {
 }
 
 /// Reads databases.
-pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Option<Seen>>, Failure> {
+pub(crate) async fn observe(client: &Client, wanted: &[ReadRequest]) -> Result<Vec<Option<Observation>>, Failure> {
     let names: Vec<&str> = wanted.iter().map(|wanted| wanted.target.own_name()).collect();
     let sql = "SELECT w.place, pg_get_userbyid(d.datdba)::text, shobj_description(d.oid, 'pg_database'),
                       pg_encoding_to_char(d.encoding)::text, d.oid::text
                FROM unnest($1::text[]::name[]) WITH ORDINALITY AS w(named, place)
                JOIN pg_database d ON d.datname = w.named";
-    let mut answers: Vec<Option<Seen>> = vec![None; wanted.len()];
+    let mut answers: Vec<Option<Observation>> = vec![None; wanted.len()];
     for row in query(client, sql, &[&names]).await? {
         let place: i64 = column(&row, 0)?;
         let Some(at) = usize::try_from(place - 1).ok() else { continue };
@@ -51,11 +51,11 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
         let mut attributes = Map::default();
         for (name, at) in [("owner", 1), ("comment", 2)] {
             if wanted.is_managed(name) {
-                tell(&mut attributes, name, column(&row, at)?);
+                put_managed(&mut attributes, name, column(&row, at)?);
             }
         }
         put(&mut attributes, "encoding", Some(&column::<String>(&row, 3)?));
-        *answer = Some(Seen { mark: Some(column(&row, 4)?), ..Seen::plain(attributes, wanted) });
+        *answer = Some(Observation { mark: Some(column(&row, 4)?), ..Observation::plain(attributes, wanted) });
     }
     Ok(answers)
 }

@@ -54,21 +54,21 @@ pub(crate) async fn of_columns(
     let dropped_numbers: Vec<i32> = dropped.iter().map(|(number, _)| i32::from(*number)).collect();
     let numbers: Vec<i32> = altered.iter().map(|number| i32::from(*number)).chain(dropped_numbers.clone()).collect();
     let mut saved = read(client, oid, &numbers, false, &dropped_numbers).await?;
-    let mut stuck = Vec::new();
+    let mut blocked = Vec::new();
     for view in saved.iter_mut().filter(|view| view.uses_dropped) {
         match without(view, dropped) {
             Some(definition) => view.definition = definition,
-            None => stuck.push(view.shown()),
+            None => blocked.push(view.shown()),
         }
     }
-    if stuck.is_empty() {
-        refuse_lost(&saved, "columns")?;
+    if blocked.is_empty() {
+        check_restorable(&saved, "columns")?;
         return Ok(saved);
     }
     let columns: Vec<&str> = dropped.iter().map(|(_, name)| name.as_str()).collect();
     let message = format!("a column of {} cannot be dropped: views read it", terrace_provider::names::listed(&columns));
     Err(ProviderError::invalid(Some(Path::attribute("columns")), message)
-        .problem(format!("they are {}", stuck.join(", ")))
+        .problem(format!("they are {}", blocked.join(", ")))
         .solution("change those views first, so that they do without it")
         .into())
 }
@@ -77,7 +77,7 @@ pub(crate) async fn of_columns(
 ///
 /// # Errors
 /// `InvalidInput` at the attribute whose change drops them.
-pub(crate) fn refuse_lost(saved: &[Saved], attribute: &str) -> Result<(), Failure> {
+pub(crate) fn check_restorable(saved: &[Saved], attribute: &str) -> Result<(), Failure> {
     let lost: Vec<String> = saved
         .iter()
         .filter(|view| !view.lost.is_empty())
@@ -121,7 +121,7 @@ pub(crate) async fn restore(
     report: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<(), Failure> {
     for view in saved {
-        work.run(&Script::of(view.create())).await.map_err(|failure| view.cannot_return(failure))?;
+        work.run(&Script::of(view.create())).await.map_err(|failure| view.restore_error(failure))?;
         let client = work.client().await?;
         let grantees = "SELECT DISTINCT CASE WHEN x.grantee = 0 THEN '' ELSE pg_get_userbyid(x.grantee)::text END
                         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) x
@@ -131,7 +131,7 @@ pub(crate) async fn restore(
         if view.has_grants || !rows.is_empty() {
             let present = rows.iter().map(|row| column(row, 0)).collect::<Result<Vec<String>, _>>()?;
             let granted = work.run(&Script::of(view.regrant(&present))).await;
-            granted.map_err(|failure| view.cannot_return(failure))?;
+            granted.map_err(|failure| view.restore_error(failure))?;
         }
         if view.uses_dropped {
             report(&format!("the view {} no longer shows the dropped columns", view.shown()));

@@ -22,7 +22,7 @@ pub(crate) enum Failure {
     /// The connection was lost before the server confirmed the work.
     InDoubt(Error),
     /// An object may exist, but it could not be read.
-    Unseen(Box<Failure>),
+    Unreadable(Box<Failure>),
     /// No connection was free in time.
     Busy(&'static str),
     /// The provider refused.
@@ -42,7 +42,7 @@ impl From<ProviderError> for Failure {
 }
 
 /// The work that stopped.
-pub(crate) struct Doing<'a> {
+pub(crate) struct Context<'a> {
     pub(crate) server: &'a Server,
     pub(crate) operation: Operation,
     /// Its object: `the table `sales.orders``.
@@ -65,8 +65,8 @@ impl Failure {
     }
 
     /// The failure of a read after an object was created, or may have been.
-    pub(crate) fn of_what_may_be_there(self) -> Self {
-        Self::Unseen(Box::new(self))
+    pub(crate) fn after_possible_creation(self) -> Self {
+        Self::Unreadable(Box::new(self))
     }
 
     pub(crate) fn of_pool(error: PoolError) -> Self {
@@ -96,12 +96,12 @@ impl Failure {
     }
 
     /// True if the database does not exist.
-    pub(crate) fn is_no_database(&self) -> bool {
+    pub(crate) fn is_missing_database(&self) -> bool {
         self.code() == Some(&SqlState::INVALID_CATALOG_NAME)
     }
 
     /// True if an object of that name exists.
-    pub(crate) fn is_already_there(&self) -> bool {
+    pub(crate) fn is_duplicate_object(&self) -> bool {
         let codes = [
             SqlState::DUPLICATE_TABLE,
             SqlState::DUPLICATE_SCHEMA,
@@ -112,7 +112,7 @@ impl Failure {
     }
 
     /// True if a named object does not exist.
-    pub(crate) fn is_about_the_missing(&self) -> bool {
+    pub(crate) fn is_undefined_object(&self) -> bool {
         let codes = [
             SqlState::UNDEFINED_TABLE,
             SqlState::UNDEFINED_COLUMN,
@@ -123,9 +123,9 @@ impl Failure {
     }
 
     /// The error for the engine.
-    pub(crate) fn into_error(self, doing: &Doing<'_>) -> ProviderError {
-        let what = format!("{} cannot be {}", doing.object, doing.operation.done());
-        let place = doing.server.config.place();
+    pub(crate) fn into_error(self, context: &Context<'_>) -> ProviderError {
+        let what = format!("{} cannot be {}", context.object, context.operation.done());
+        let place = context.server.config.place();
         match self {
             Self::Refused(error) => *error,
             Self::Busy(why) => {
@@ -134,39 +134,39 @@ impl Failure {
             Self::InDoubt(error) => {
                 let message = format!(
                     "{} may have been {}: the connection to {place} was lost ({})",
-                    doing.object,
-                    doing.operation.done(),
+                    context.object,
+                    context.operation.done(),
                     chain(&error)
                 );
                 ProviderError::new(ErrorKind::Ambiguous, message)
                     .solution("apply again: the provider first determines the outcome")
             }
-            Self::Unseen(failure) => {
-                let error = failure.into_error(doing);
-                let message = format!("the outcome for {} is unknown: {}", doing.object, error.message);
+            Self::Unreadable(failure) => {
+                let error = failure.into_error(context);
+                let message = format!("the outcome for {} is unknown: {}", context.object, error.message);
                 ProviderError { kind: ErrorKind::Ambiguous, message, ..error }
                     .solution("apply again: the provider first determines the outcome")
             }
             Self::Connecting(error) => match error.as_db_error() {
                 Some(database_error) => {
-                    let (database, user) = (quote(&doing.database), quote(&doing.server.config.user()));
+                    let (database, user) = (quote(&context.database), quote(&context.server.config.user()));
                     let right = format!("GRANT CONNECT ON DATABASE {database} TO {user}");
-                    refused(database_error, None, &what, &right, doing)
+                    refused(database_error, None, &what, &right, context)
                 }
-                None => unreachable_server(&error, &what, doing),
+                None => unreachable_server(&error, &what, context),
             },
             Self::Server { error, at } => match error.as_db_error() {
-                Some(database_error) => refused(database_error, at, &what, &doing.right, doing),
-                None => unreachable_server(&error, &what, doing),
+                Some(database_error) => refused(database_error, at, &what, &context.right, context),
+                None => unreachable_server(&error, &what, context),
             },
         }
     }
 }
 
 /// An error of the connection: the server is unreachable or went away.
-fn unreachable_server(error: &Error, what: &str, doing: &Doing<'_>) -> ProviderError {
-    let place = doing.server.config.place();
-    let instance = &doing.server.config.instance;
+fn unreachable_server(error: &Error, what: &str, context: &Context<'_>) -> ProviderError {
+    let place = context.server.config.place();
+    let instance = &context.server.config.instance;
     let message = chain(error);
     // An unknown host or a refused certificate fails in the next attempt, too.
     let lasting = ["lookup", "certificate", "invalid configuration", "password missing"];
@@ -190,9 +190,15 @@ fn unreachable_server(error: &Error, what: &str, doing: &Doing<'_>) -> ProviderE
 }
 
 /// The error for a server error, with a solution.
-fn refused(database_error: &DbError, at: Option<Path>, what: &str, right: &str, doing: &Doing<'_>) -> ProviderError {
+fn refused(
+    database_error: &DbError,
+    at: Option<Path>,
+    what: &str,
+    right: &str,
+    context: &Context<'_>,
+) -> ProviderError {
     let code = database_error.code();
-    let place = doing.server.config.place();
+    let place = context.server.config.place();
     let invalid = || ErrorKind::InvalidInput { path: at.clone() };
     let (kind, solution) = match code.code() {
         "28P01" | "28000" => (
@@ -200,14 +206,14 @@ fn refused(database_error: &DbError, at: Option<Path>, what: &str, right: &str, 
             Some(format!(
                 "look at `user` and `password` of the instance `{}` (or PGUSER and PGPASSWORD), and at pg_hba.conf of \
                  the server",
-                doing.server.config.instance
+                context.server.config.instance
             )),
         ),
         "3D000" => (
             invalid(),
             Some(format!(
                 "create the database `{}` first, or let `database` refer to a `postgres_database`",
-                doing.database
+                context.database
             )),
         ),
         "42501" => (ErrorKind::PermissionDenied, Some(format!("let an administrator run `{right};`"))),

@@ -8,12 +8,12 @@ use crate::attributes::{flag, list, text, texts};
 use crate::error::Failure;
 use crate::identifier::{check, parts, qualified, quote, quote_all};
 use crate::kind::Target;
+use crate::observation::{Observation, ReadRequest};
 use crate::private::Memory;
 use crate::script::Script;
-use crate::seen::{Seen, Wanted};
 use crate::server::{Client, Work, column, query, version};
 use crate::spelling::{ALL, privilege};
-use revoke::{Take, revoke, take_back};
+use revoke::{RevokedPart, revoke, revoke_own};
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::names::listed;
 use terrace_provider::{Attributes, Map, Path, ProviderError};
@@ -242,25 +242,25 @@ async fn held(client: &Client, targets: &[&Target]) -> Result<Vec<Held>, Failure
 }
 
 /// Reads grants. A grant to a role without privileges counts as missing.
-pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Option<Seen>>, Failure> {
+pub(crate) async fn observe(client: &Client, wanted: &[ReadRequest]) -> Result<Vec<Option<Observation>>, Failure> {
     let targets: Vec<&Target> = wanted.iter().map(|wanted| &wanted.target).collect();
     let held = held(client, &targets).await?;
-    let names_all = |wanted: &Wanted| wanted.like.as_ref().is_some_and(|like| is_all(&privileges(like)));
+    let names_all = |wanted: &ReadRequest| wanted.like.as_ref().is_some_and(|like| is_all(&privileges(like)));
     let version = if wanted.iter().any(names_all) { version(client).await? } else { 0 };
-    Ok(held.iter().zip(wanted).map(|(held, wanted)| seen(held, wanted, version)).collect())
+    Ok(held.iter().zip(wanted).map(|(held, wanted)| observation(held, wanted, version)).collect())
 }
 
-fn seen(held: &Held, wanted: &Wanted, version: i32) -> Option<Seen> {
+fn observation(held: &Held, wanted: &ReadRequest, version: i32) -> Option<Observation> {
     let configured =
         wanted.like.as_ref().map(|like| (privileges(like), texts(like, "columns"), flag(like, "grantOption")));
     let (like, columns_like, option_like) = configured.unwrap_or_default();
     let is_of_columns = !columns_like.is_empty() || (wanted.like.is_none() && held.whole.is_empty());
     // Earlier privileges do not belong to the grant, unless they are configured.
-    let is_ours = |privilege: &String| covers(&like, privilege) || !wanted.memory.preexisting.contains(privilege);
+    let is_own = |privilege: &String| covers(&like, privilege) || !wanted.memory.preexisting.contains(privilege);
     let mut columns = Vec::new();
     let granted: BTreeMap<String, bool> = if is_of_columns {
         let mut union: BTreeMap<String, bool> = BTreeMap::new();
-        for (privilege, grantable) in held.columns.values().flatten().filter(|(privilege, _)| is_ours(privilege)) {
+        for (privilege, grantable) in held.columns.values().flatten().filter(|(privilege, _)| is_own(privilege)) {
             union.entry(privilege.clone()).and_modify(|option| *option &= grantable).or_insert(*grantable);
         }
         let has_all = |name: &String| {
@@ -273,7 +273,7 @@ fn seen(held: &Held, wanted: &Wanted, version: i32) -> Option<Seen> {
     } else {
         held.whole
             .iter()
-            .filter(|(privilege, _)| is_ours(privilege))
+            .filter(|(privilege, _)| is_own(privilege))
             .map(|(privilege, grantable)| (privilege.clone(), *grantable))
             .collect()
     };
@@ -282,7 +282,7 @@ fn seen(held: &Held, wanted: &Wanted, version: i32) -> Option<Seen> {
     }
     // A grant option on earlier privileges does not belong to the grant, unless it is configured.
     let has_option = granted.values().all(|grantable| *grantable);
-    let is_borrowed = !option_like
+    let is_preexisting = !option_like
         && wanted.like.is_some()
         && granted.keys().all(|privilege| wanted.memory.preexisting.contains(privilege));
     let all = wanted.like.as_ref().filter(|_| is_all(&like)).map(|like| each_privilege(like, version));
@@ -293,8 +293,8 @@ fn seen(held: &Held, wanted: &Wanted, version: i32) -> Option<Seen> {
     let mut attributes = Map::default();
     attributes.insert("privileges".to_owned(), list(&privileges));
     attributes.insert("columns".to_owned(), list(&columns));
-    attributes.insert("grantOption".to_owned(), (has_option && !is_borrowed).into());
-    Some(Seen::plain(attributes, wanted))
+    attributes.insert("grantOption".to_owned(), (has_option && !is_preexisting).into());
+    Some(Observation::plain(attributes, wanted))
 }
 
 /// The present names, those of `like` first and in its order.
@@ -342,45 +342,47 @@ pub(crate) async fn put(
     let option = if flag(planned, "grantOption") { " WITH GRANT OPTION" } else { "" };
     work.run(&statement("GRANT", target, &privileges(planned), &columns, option)).await?;
     let Some(prior) = prior else { return Ok(()) };
-    let held_now = held(work.look().await?, &[target]).await?.into_iter().next().unwrap_or_default();
+    let held_now = held(work.reader().await?, &[target]).await?.into_iter().next().unwrap_or_default();
     // Privileges follow a renamed column, and vanish with a dropped column.
-    let is_there = |name: &String| held_now.columns.contains_key(name);
-    let version = version(work.look().await?).await?;
+    let exists = |name: &String| held_now.columns.contains_key(name);
+    let version = version(work.reader().await?).await?;
     let privileges = each_privilege(planned, version);
     let (old, was_of_columns) = (each_privilege(prior, version), !texts(prior, "columns").is_empty());
-    let old_columns: Vec<String> = texts(prior, "columns").into_iter().filter(is_there).collect();
-    let is_stranger = |privilege: &String| memory.preexisting.contains(privilege);
-    let is_left = !was_of_columns || !old_columns.is_empty();
-    if is_left && was_of_columns != columns.is_empty() {
-        let gone: Vec<String> = old.iter().filter(|it| !privileges.contains(it) && !is_stranger(it)).cloned().collect();
-        revoke(work, target, Take::Privileges, &gone, &old_columns).await?;
+    let old_columns: Vec<String> = texts(prior, "columns").into_iter().filter(exists).collect();
+    let is_preexisting = |privilege: &String| memory.preexisting.contains(privilege);
+    let has_remaining = !was_of_columns || !old_columns.is_empty();
+    if has_remaining && was_of_columns != columns.is_empty() {
+        let gone: Vec<String> =
+            old.iter().filter(|it| !privileges.contains(it) && !is_preexisting(it)).cloned().collect();
+        revoke(work, target, RevokedPart::Privileges, &gone, &old_columns).await?;
         let gone_columns: Vec<String> = old_columns.iter().filter(|it| !columns.contains(it)).cloned().collect();
         if !gone_columns.is_empty() {
-            let ours: Vec<String> = old.iter().filter(|it| !is_stranger(it)).cloned().collect();
-            revoke(work, target, Take::Privileges, &ours, &gone_columns).await?;
+            let own_privileges: Vec<String> = old.iter().filter(|it| !is_preexisting(it)).cloned().collect();
+            revoke(work, target, RevokedPart::Privileges, &own_privileges, &gone_columns).await?;
         }
-    } else if is_left {
-        let ours: Vec<String> = old.iter().filter(|it| !is_stranger(it)).cloned().collect();
-        revoke(work, target, Take::Privileges, &ours, &old_columns).await?;
+    } else if has_remaining {
+        let own_privileges: Vec<String> = old.iter().filter(|it| !is_preexisting(it)).cloned().collect();
+        revoke(work, target, RevokedPart::Privileges, &own_privileges, &old_columns).await?;
     }
     // The row omits columns with only some of the privileges: their surplus privileges are revoked here.
-    let held = held(work.look().await?, &[target]).await?.into_iter().next().unwrap_or_default();
+    let held = held(work.reader().await?, &[target]).await?.into_iter().next().unwrap_or_default();
     for (column, of_column) in held.columns.iter().filter(|_| !columns.is_empty()) {
         let is_wanted = |it: &&String| columns.contains(column) && privileges.contains(it);
-        let extra: Vec<String> = of_column.keys().filter(|it| !is_wanted(it) && !is_stranger(it)).cloned().collect();
-        revoke(work, target, Take::Privileges, &extra, std::slice::from_ref(column)).await?;
+        let extra: Vec<String> = of_column.keys().filter(|it| !is_wanted(it) && !is_preexisting(it)).cloned().collect();
+        revoke(work, target, RevokedPart::Privileges, &extra, std::slice::from_ref(column)).await?;
     }
     if flag(prior, "grantOption") && option.is_empty() {
-        let (theirs, ours): (Vec<String>, Vec<String>) = privileges.into_iter().partition(is_stranger);
-        revoke(work, target, Take::Option, &ours, &columns).await?;
-        take_back(work, target, Take::Option, &theirs, &columns).await?;
+        let (preexisting_privileges, own_privileges): (Vec<String>, Vec<String>) =
+            privileges.into_iter().partition(is_preexisting);
+        revoke(work, target, RevokedPart::Option, &own_privileges, &columns).await?;
+        revoke_own(work, target, RevokedPart::Option, &preexisting_privileges, &columns).await?;
     }
     Ok(())
 }
 
 /// Revokes the privileges of the grant. Missing privileges, objects and roles are not an error.
 pub(crate) async fn delete(work: &Work, target: &Target, prior: &Attributes, memory: &Memory) -> Result<(), Failure> {
-    let held = held(work.look().await?, &[target]).await?.into_iter().next().unwrap_or_default();
+    let held = held(work.reader().await?, &[target]).await?.into_iter().next().unwrap_or_default();
     let columns: Vec<String> =
         texts(prior, "columns").into_iter().filter(|name| held.columns.contains_key(name)).collect();
     let is_of_columns = !texts(prior, "columns").is_empty();
@@ -388,11 +390,11 @@ pub(crate) async fn delete(work: &Work, target: &Target, prior: &Attributes, mem
         true => columns.iter().any(|name| held.columns.get(name).is_some_and(|of| of.contains_key(privilege))),
         false => held.whole.contains_key(privilege),
     };
-    let ours: Vec<String> = each_privilege(prior, i32::MAX)
+    let own_privileges: Vec<String> = each_privilege(prior, i32::MAX)
         .into_iter()
         .filter(|privilege| is_held(privilege) && !memory.preexisting.contains(privilege))
         .collect();
-    revoke(work, target, Take::Privileges, &ours, &columns).await
+    revoke(work, target, RevokedPart::Privileges, &own_privileges, &columns).await
 }
 
 fn statement(verb: &str, target: &Target, privileges: &[String], columns: &[String], end: &str) -> Script {

@@ -2,14 +2,14 @@
 
 mod part;
 
-use crate::attributes::{flag, has_unknown, list, optional_text, tell, text, texts};
+use crate::attributes::{flag, has_unknown, list, optional_text, put_managed, text, texts};
 use crate::error::Failure;
 use crate::expression;
 use crate::identifier::{check, qualified, quote, quote_all};
 use crate::kind::Target;
+use crate::observation::{Observation, ReadRequest};
 use crate::private::Memory;
 use crate::script::Script;
-use crate::seen::{Seen, Wanted};
 use crate::server::{Client, column, query};
 use crate::table::{column_names, is_same};
 use part::Present;
@@ -62,7 +62,7 @@ fn check_planned(attributes: &Attributes) -> Result<(), ProviderError> {
 }
 
 /// Reads indexes.
-pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Option<Seen>>, Failure> {
+pub(crate) async fn observe(client: &Client, wanted: &[ReadRequest]) -> Result<Vec<Option<Observation>>, Failure> {
     let schemas: Vec<&str> = wanted.iter().map(|wanted| wanted.target.name(1)).collect();
     let names: Vec<&str> = wanted.iter().map(|wanted| wanted.target.own_name()).collect();
     let sql = format!(
@@ -77,7 +77,7 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
         part::PARTS,
         part::INCLUDED
     );
-    let mut answers: Vec<Option<Seen>> = vec![None; wanted.len()];
+    let mut answers: Vec<Option<Observation>> = vec![None; wanted.len()];
     for row in query(client, &sql, &[&schemas, &names]).await? {
         let place: i64 = column(&row, 0)?;
         let Some(at) = usize::try_from(place - 1).ok() else { continue };
@@ -115,13 +115,13 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
             if is_configured { is_managed } else { !included.is_empty() || is_managed && wanted.like.is_some() };
         attributes.insert("include".to_owned(), if is_reported { list(&included) } else { Value::Null });
         attributes.insert("unique".to_owned(), column::<bool>(&row, 2)?.into());
-        tell(&mut attributes, "where", condition.as_deref());
+        put_managed(&mut attributes, "where", condition.as_deref());
         attributes.insert("method".to_owned(), column::<String>(&row, 4)?.into());
         // The server does not record how the index was created.
         let is_concurrent = wanted.like.as_ref().is_some_and(|like| flag(like, "concurrently"));
         attributes.insert("concurrently".to_owned(), is_concurrent.into());
         attributes.insert("valid".to_owned(), column::<bool>(&row, 3)?.into());
-        *answer = Some(Seen { attributes, mark: None, memory });
+        *answer = Some(Observation { attributes, mark: None, memory });
     }
     Ok(answers)
 }
@@ -138,14 +138,14 @@ pub(crate) async fn learn(
     if condition.is_none() && parts.iter().all(|part| part.expression.is_none()) {
         return Ok(());
     }
-    let wanted = Wanted::anything(target.clone());
-    let Some(seen) = observe(client, std::slice::from_ref(&wanted)).await?.into_iter().flatten().next() else {
+    let wanted = ReadRequest::all_attributes(target.clone());
+    let Some(observation) = observe(client, std::slice::from_ref(&wanted)).await?.into_iter().flatten().next() else {
         return Ok(());
     };
-    if let (Some(configured), Some(server)) = (condition, optional_text(&seen.attributes, "where")) {
+    if let (Some(configured), Some(server)) = (condition, optional_text(&observation.attributes, "where")) {
         memory.learn(&configured, &server);
     }
-    for (configured, server) in parts.iter().zip(part::configured(&seen.attributes)) {
+    for (configured, server) in parts.iter().zip(part::configured(&observation.attributes)) {
         if let (Some(configured), Some(server)) = (&configured.expression, &server.expression) {
             memory.learn(configured, server);
         }

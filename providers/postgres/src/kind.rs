@@ -171,7 +171,7 @@ impl Target {
         let mut attributes = self.identity(ty);
         for (name, value) in [("id", self.id()), ("fullName", self.full_name())] {
             if ty.attributes.get(name).is_some() {
-                attributes.insert(name.to_owned(), Value::from(value).made_of(configured, ty.identity));
+                attributes.insert(name.to_owned(), Value::from(value).derived_from(configured, ty.identity));
             }
         }
         attributes

@@ -4,8 +4,8 @@ use crate::attributes::{list, put, text, texts};
 use crate::error::Failure;
 use crate::identifier::check;
 use crate::kind::{Kind, Target};
+use crate::observation::ReadRequest;
 use crate::schema::{names, text as text_attribute};
-use crate::seen::Wanted;
 use crate::server::{Server, column, query};
 use crate::sql_type::data_type;
 use crate::table;
@@ -113,7 +113,11 @@ pub(crate) fn target(lookup: &str, arguments: &Attributes) -> Result<Target, Pro
 ///
 /// # Errors
 /// `NotFound` if the object does not exist.
-pub(crate) async fn answer(server: &Server, wanted: &Wanted, arguments: &Attributes) -> Result<Attributes, Failure> {
+pub(crate) async fn answer(
+    server: &Server,
+    wanted: &ReadRequest,
+    arguments: &Attributes,
+) -> Result<Attributes, Failure> {
     let target = &wanted.target;
     let client = server.client(target.database()).await?;
     let missing = || {
@@ -125,11 +129,11 @@ pub(crate) async fn answer(server: &Server, wanted: &Wanted, arguments: &Attribu
     let mut found = arguments.clone();
     match target.kind {
         Kind::Table => {
-            let seen = table::observe(&client, std::slice::from_ref(wanted)).await?.into_iter().flatten().next();
-            let seen = seen.ok_or_else(missing)?.attributes;
-            found.insert("dataContract".to_owned(), contract(&seen));
+            let observation = table::observe(&client, std::slice::from_ref(wanted)).await?.into_iter().flatten().next();
+            let observation = observation.ok_or_else(missing)?.attributes;
+            found.insert("dataContract".to_owned(), contract(&observation));
             for name in ["columns", "primaryKey", "unique", "comment"] {
-                found.insert(name.to_owned(), seen.get(name).map(in_common).unwrap_or_default());
+                found.insert(name.to_owned(), observation.get(name).map(in_common).unwrap_or_default());
             }
         }
         Kind::View => {

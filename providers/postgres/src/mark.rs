@@ -74,9 +74,9 @@ pub(crate) struct Marks(Mutex<VecDeque<Memory>>);
 
 impl Marks {
     /// Records a call that is about to take effect, as journaled.
-    pub(crate) fn put(&self, beginning: Memory) {
+    pub(crate) fn put(&self, journal_entry: Memory) {
         let mut marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        marks.push_back(beginning);
+        marks.push_back(journal_entry);
         if marks.len() > REMEMBERED {
             marks.pop_front();
         }
@@ -85,7 +85,7 @@ impl Marks {
     /// The record of a call.
     pub(crate) fn of(&self, call: &CallName) -> Option<Memory> {
         let marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        marks.iter().rev().find(|beginning| beginning.is_of(call)).cloned()
+        marks.iter().rev().find(|journal_entry| journal_entry.is_of(call)).cloned()
     }
 }
 

@@ -4,9 +4,9 @@ use crate::attributes::flag;
 use crate::error::Failure;
 use crate::identifier::quote;
 use crate::kind::Target;
+use crate::observation::{Observation, ReadRequest};
 use crate::private::Memory;
 use crate::script::Script;
-use crate::seen::{Seen, Wanted};
 use crate::server::{Client, Work, column, first, query};
 use terrace_provider::{Attributes, ErrorKind, Map, Path, ProviderError};
 
@@ -14,12 +14,12 @@ use terrace_provider::{Attributes, ErrorKind, Map, Path, ProviderError};
 const MEMBER: &str = "MEMBER";
 
 /// True if the role was a member before: it stays one.
-pub(crate) fn was_there(memory: &Memory) -> bool {
+pub(crate) fn is_preexisting(memory: &Memory) -> bool {
     memory.preexisting.contains(MEMBER)
 }
 
 /// Reads memberships.
-pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Option<Seen>>, Failure> {
+pub(crate) async fn observe(client: &Client, wanted: &[ReadRequest]) -> Result<Vec<Option<Observation>>, Failure> {
     let roles: Vec<&str> = wanted.iter().map(|wanted| wanted.target.name(0)).collect();
     let members: Vec<&str> = wanted.iter().map(|wanted| wanted.target.name(1)).collect();
     // Each grantor may have its own membership grant.
@@ -29,13 +29,13 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
                JOIN pg_roles u ON u.rolname = w.who
                JOIN pg_auth_members m ON m.roleid = r.oid AND m.member = u.oid
                GROUP BY w.place";
-    let mut answers: Vec<Option<Seen>> = vec![None; wanted.len()];
+    let mut answers: Vec<Option<Observation>> = vec![None; wanted.len()];
     for row in query(client, sql, &[&roles, &members]).await? {
         let place: i64 = column(&row, 0)?;
         let Some(at) = usize::try_from(place - 1).ok() else { continue };
         let (Some(answer), Some(wanted)) = (answers.get_mut(at), wanted.get(at)) else { continue };
         let attributes = Map::from_iter([("admin".to_owned(), column::<bool>(&row, 1)?.into())]);
-        *answer = Some(Seen::plain(attributes, wanted));
+        *answer = Some(Observation::plain(attributes, wanted));
     }
     Ok(answers)
 }
@@ -74,18 +74,18 @@ pub(crate) async fn put(work: &Work, target: &Target, planned: &Attributes, is_n
     work.run(&script).await?;
     match flag(planned, "admin") || is_new {
         true => Ok(()),
-        false => is_taken(work, target, "ADMIN OPTION FOR ").await,
+        false => check_revoked(work, target, "ADMIN OPTION FOR ").await,
     }
 }
 
 /// Checks that the revoked membership is gone: from version 16 on, a revocation covers a single grantor.
-async fn is_taken(work: &Work, target: &Target, what: &str) -> Result<(), Failure> {
+async fn check_revoked(work: &Work, target: &Target, what: &str) -> Result<(), Failure> {
     let sql = "SELECT pg_get_userbyid(m.grantor)::text FROM pg_auth_members m
                JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles u ON u.oid = m.member
                WHERE r.rolname = $1 AND u.rolname = $2 AND (m.admin_option OR $3) ORDER BY 1";
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
         [&target.name(0), &target.name(1), &what.is_empty()];
-    let rows = query(work.look().await?, sql, &parameters).await?;
+    let rows = query(work.reader().await?, sql, &parameters).await?;
     let Some(grantor) = first::<String>(&rows)? else { return Ok(()) };
     let message = format!("{} cannot be revoked: `{grantor}` granted it", target.shown());
     let (role, member) = (quote(target.name(0)), quote(target.name(1)));
@@ -96,10 +96,10 @@ async fn is_taken(work: &Work, target: &Target, what: &str) -> Result<(), Failur
 
 /// Removes the member, unless it was a member before or is not a member.
 pub(crate) async fn delete(work: &Work, target: &Target, memory: &Memory) -> Result<(), Failure> {
-    let client = work.look().await?;
-    let wanted = Wanted::anything(target.clone());
-    let is_there = observe(client, std::slice::from_ref(&wanted)).await?.iter().any(Option::is_some);
-    if !is_there || was_there(memory) {
+    let client = work.reader().await?;
+    let wanted = ReadRequest::all_attributes(target.clone());
+    let exists = observe(client, std::slice::from_ref(&wanted)).await?.iter().any(Option::is_some);
+    if !exists || is_preexisting(memory) {
         return Ok(());
     }
     let revoke = format!("REVOKE {} FROM {}", quote(target.name(0)), quote(target.name(1)));
@@ -108,9 +108,9 @@ pub(crate) async fn delete(work: &Work, target: &Target, memory: &Memory) -> Res
     let sql = "SELECT pg_get_userbyid(m.grantor)::text FROM pg_auth_members m
                JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles u ON u.oid = m.member
                WHERE r.rolname = $1 AND u.rolname = $2 AND pg_has_role(current_user, m.grantor, 'USAGE') ORDER BY 1";
-    for row in query(work.look().await?, sql, &[&target.name(0), &target.name(1)]).await? {
+    for row in query(work.reader().await?, sql, &[&target.name(0), &target.name(1)]).await? {
         let grantor: String = column(&row, 0)?;
         work.execute(&format!("{revoke} GRANTED BY {}", quote(&grantor))).await?;
     }
-    is_taken(work, target, "").await
+    check_revoked(work, target, "").await
 }

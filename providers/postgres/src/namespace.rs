@@ -1,11 +1,11 @@
 //! Schemas.
 
-use crate::attributes::{optional_text, tell};
+use crate::attributes::{optional_text, put_managed};
 use crate::error::Failure;
 use crate::identifier::{check_comment, literal_or_null, quote};
 use crate::kind::Target;
+use crate::observation::{Observation, ReadRequest};
 use crate::script::Script;
-use crate::seen::{Seen, Wanted};
 use crate::server::{Client, Work, column, query};
 use terrace_provider::{Attributes, Map, Path, ProviderError};
 
@@ -22,12 +22,12 @@ pub(crate) fn check_planned(attributes: &Attributes) -> Result<(), ProviderError
 }
 
 /// Reads schemas.
-pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Option<Seen>>, Failure> {
+pub(crate) async fn observe(client: &Client, wanted: &[ReadRequest]) -> Result<Vec<Option<Observation>>, Failure> {
     let names: Vec<&str> = wanted.iter().map(|wanted| wanted.target.own_name()).collect();
     let sql = "SELECT w.place, pg_get_userbyid(n.nspowner)::text, obj_description(n.oid, 'pg_namespace')
                FROM unnest($1::text[]::name[]) WITH ORDINALITY AS w(named, place)
                JOIN pg_namespace n ON n.nspname = w.named";
-    let mut answers: Vec<Option<Seen>> = vec![None; wanted.len()];
+    let mut answers: Vec<Option<Observation>> = vec![None; wanted.len()];
     for row in query(client, sql, &[&names]).await? {
         let place: i64 = column(&row, 0)?;
         let Some(at) = usize::try_from(place - 1).ok() else { continue };
@@ -35,10 +35,10 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
         let mut attributes = Map::default();
         for (name, at) in [("owner", 1), ("comment", 2)] {
             if wanted.is_managed(name) {
-                tell(&mut attributes, name, column(&row, at)?);
+                put_managed(&mut attributes, name, column(&row, at)?);
             }
         }
-        *answer = Some(Seen::plain(attributes, wanted));
+        *answer = Some(Observation::plain(attributes, wanted));
     }
     Ok(answers)
 }

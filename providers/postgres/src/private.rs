@@ -43,7 +43,7 @@ impl Memory {
     }
 
     /// The part for the journal, with the call that is about to take effect.
-    pub(crate) fn beginning(&self, begun: Begun) -> Self {
+    pub(crate) fn journal_entry(&self, begun: Begun) -> Self {
         Self { begun: Some(begun), ..self.clone() }
     }
 

@@ -1,12 +1,12 @@
 //! Roles. A password is sent as a verifier, so neither the server's log nor the network sees it.
 
-use crate::attributes::{flag, has_unknown, optional_text, tell};
+use crate::attributes::{flag, has_unknown, optional_text, put_managed};
 use crate::error::Failure;
 use crate::identifier::{check_comment, literal, literal_or_null};
 use crate::kind::Target;
+use crate::observation::{Observation, ReadRequest};
 use crate::private::Memory;
 use crate::script::Script;
-use crate::seen::{Seen, Wanted};
 use crate::server::{Client, Work, column, query};
 use terrace_provider::names::scripts::check_role;
 use terrace_provider::{Attributes, Map, Path, PlannedChange, ProposedChange, ProviderError, Value};
@@ -44,12 +44,12 @@ fn check_planned(attributes: &Attributes) -> Result<(), ProviderError> {
 }
 
 /// Reads roles.
-pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Option<Seen>>, Failure> {
+pub(crate) async fn observe(client: &Client, wanted: &[ReadRequest]) -> Result<Vec<Option<Observation>>, Failure> {
     let names: Vec<&str> = wanted.iter().map(|wanted| wanted.target.own_name()).collect();
     let sql = "SELECT w.place, r.rolcanlogin, r.rolinherit, shobj_description(r.oid, 'pg_authid')
                FROM unnest($1::text[]::name[]) WITH ORDINALITY AS w(named, place)
                JOIN pg_roles r ON r.rolname = w.named";
-    let mut answers: Vec<Option<Seen>> = vec![None; wanted.len()];
+    let mut answers: Vec<Option<Observation>> = vec![None; wanted.len()];
     for row in query(client, sql, &[&names]).await? {
         let place: i64 = column(&row, 0)?;
         let Some(at) = usize::try_from(place - 1).ok() else { continue };
@@ -58,9 +58,9 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
         attributes.insert("login".to_owned(), column::<bool>(&row, 1)?.into());
         attributes.insert("inherit".to_owned(), column::<bool>(&row, 2)?.into());
         if wanted.is_managed("comment") {
-            tell(&mut attributes, "comment", column(&row, 3)?);
+            put_managed(&mut attributes, "comment", column(&row, 3)?);
         }
-        *answer = Some(Seen::plain(attributes, wanted));
+        *answer = Some(Observation::plain(attributes, wanted));
     }
     Ok(answers)
 }

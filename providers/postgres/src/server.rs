@@ -18,7 +18,7 @@ use tokio_postgres::types::{FromSql, FromSqlOwned, ToSql};
 pub(crate) type Client = Object;
 
 /// Time limit of a call that waits for a free connection.
-const TURN: Duration = Duration::from_secs(60);
+const POOL_WAIT: Duration = Duration::from_secs(60);
 
 /// Setup of every connection: qualified names, and the same format of constants on every server. The server ends
 /// connections of clients that vanish in a transaction or a statement.
@@ -55,12 +55,12 @@ impl Server {
         let mut driver = self.config.driver.clone();
         driver.dbname(database);
         let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let (patience, lock) = (self.config.timeout, self.config.lock_timeout.as_millis());
+        let (timeout, lock) = (self.config.timeout, self.config.lock_timeout.as_millis());
         let setup = format!("{SETUP}; SET lock_timeout = {lock}");
         let pool = Pool::builder(Manager::from_config(driver, self.config.connector.clone(), settings))
             .max_size(self.config.connections)
             .runtime(Runtime::Tokio1)
-            .timeouts(Timeouts { wait: Some(TURN), create: Some(2 * patience), recycle: Some(patience) })
+            .timeouts(Timeouts { wait: Some(POOL_WAIT), create: Some(2 * timeout), recycle: Some(timeout) })
             .post_create(Hook::async_fn(move |client, _| {
                 let setup = setup.clone();
                 Box::pin(async move { client.batch_execute(&setup).await.map_err(HookError::Backend) })
@@ -72,7 +72,7 @@ impl Server {
     }
 
     /// Closes the instance's own connections to a database before or after its drop.
-    pub(crate) fn leave(&self, database: &str) {
+    pub(crate) fn close_pool(&self, database: &str) {
         let pool = self.pools.lock().unwrap_or_else(PoisonError::into_inner).remove(database);
         if let Some(pool) = pool {
             pool.close();
@@ -99,7 +99,7 @@ impl Server {
             client: Some(client),
             begin: Mutex::new(Some(begin)),
             schema: schema.map(str::to_owned),
-            is_looking: AtomicBool::new(schema.is_none()),
+            is_qualified: AtomicBool::new(schema.is_none()),
         })
     }
 }
@@ -148,11 +148,11 @@ pub(crate) struct Work {
     begin: Mutex<Option<String>>,
     schema: Option<String>,
     /// True while names must be qualified.
-    is_looking: AtomicBool,
+    is_qualified: AtomicBool,
 }
 
 /// From here on, names must be qualified.
-const LOOK: &str = "SET LOCAL search_path = ''";
+const CLEAR_SEARCH_PATH: &str = "SET LOCAL search_path = ''";
 
 impl Work {
     fn begun_with(&self) -> Option<String> {
@@ -186,10 +186,10 @@ impl Work {
     }
 
     /// Runs the last statements before a read of the result.
-    pub(crate) async fn run_and_look(&self, mut script: Script) -> Result<(), Failure> {
-        script.push(LOOK);
+    pub(crate) async fn run_before_reads(&self, mut script: Script) -> Result<(), Failure> {
+        script.push(CLEAR_SEARCH_PATH);
         self.run(&script).await?;
-        self.is_looking.store(true, Ordering::Relaxed);
+        self.is_qualified.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -199,18 +199,18 @@ impl Work {
     }
 
     /// Switches to qualified names, for reads.
-    pub(crate) async fn look(&self) -> Result<&Client, Failure> {
+    pub(crate) async fn reader(&self) -> Result<&Client, Failure> {
         let client = self.client().await?;
-        if !self.is_looking.swap(true, Ordering::Relaxed) {
-            client.batch_execute(LOOK).await?;
+        if !self.is_qualified.swap(true, Ordering::Relaxed) {
+            client.batch_execute(CLEAR_SEARCH_PATH).await?;
         }
         Ok(client)
     }
 
     /// Switches to the search path of configured SQL.
-    pub(crate) async fn speak(&self) -> Result<(), Failure> {
+    pub(crate) async fn use_configured_search_path(&self) -> Result<(), Failure> {
         let client = self.client().await?;
-        if self.schema.is_some() && self.is_looking.swap(false, Ordering::Relaxed) {
+        if self.schema.is_some() && self.is_qualified.swap(false, Ordering::Relaxed) {
             client.batch_execute(&search_path(self.schema.as_deref())).await?;
         }
         Ok(())

@@ -1,16 +1,16 @@
 //! The session: maps calls of each type to functions and transactions, and converts errors.
 
 mod changes;
-mod finding;
+mod find;
 mod reading;
 
 use crate::config::DATABASE;
-use crate::error::{Doing, Failure};
+use crate::error::{Context, Failure};
 use crate::kind::{Kind, Target};
 use crate::mark::Marks;
+use crate::observation::{Observation, ReadRequest};
 use crate::private::Memory;
 use crate::rights::{Operation, missing, statement};
-use crate::seen::{Seen, Wanted};
 use crate::server::Server;
 use crate::{database, grant, index, lookup, membership, namespace, role, table, unexpressed, view};
 use async_trait::async_trait;
@@ -40,8 +40,8 @@ impl PostgresSession {
     }
 
     /// The current work, for errors.
-    fn doing(&self, operation: Operation, target: &Target, attributes: &Attributes) -> Doing<'_> {
-        Doing {
+    fn context(&self, operation: Operation, target: &Target, attributes: &Attributes) -> Context<'_> {
+        Context {
             server: &self.server,
             operation,
             object: target.shown(),
@@ -51,13 +51,13 @@ impl PostgresSession {
     }
 
     /// Caches the state of a table.
-    fn remember(&self, target: &Target, seen: &Seen) {
+    fn cache_table(&self, target: &Target, observation: &Observation) {
         if target.kind == Kind::Table {
             let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
             if recent.len() >= RECENT {
                 recent.clear();
             }
-            recent.insert(target.names.clone(), (seen.attributes.clone(), seen.memory.clone()));
+            recent.insert(target.names.clone(), (observation.attributes.clone(), observation.memory.clone()));
         }
     }
 
@@ -68,10 +68,10 @@ impl PostgresSession {
     }
 
     /// The request of a lookup, in the spelling of the plan if this session changed the table.
-    fn looked_up(&self, target: Target) -> Wanted {
+    fn lookup_request(&self, target: Target) -> ReadRequest {
         match self.recent(&target) {
-            Some((like, memory)) => Wanted { target, like: Some(like), memory },
-            None => Wanted::anything(target),
+            Some((like, memory)) => ReadRequest { target, like: Some(like), memory },
+            None => ReadRequest::all_attributes(target),
         }
     }
 
@@ -82,7 +82,7 @@ impl PostgresSession {
         target: &Target,
         attributes: &Attributes,
     ) -> ProviderError {
-        failure.into_error(&self.doing(operation, target, attributes))
+        failure.into_error(&self.context(operation, target, attributes))
     }
 
     fn cannot_read(&self, failure: Failure, target: &Target) -> ProviderError {
@@ -96,18 +96,19 @@ impl PostgresSession {
 }
 
 /// An object for the engine.
-fn observed(ty: &ResourceType, target: &Target, seen: Seen, configured: Option<&Attributes>) -> Observed {
+fn observed(ty: &ResourceType, target: &Target, observation: Observation, configured: Option<&Attributes>) -> Observed {
     let empty = Attributes::default();
     let mut attributes = target.own_attributes(ty, configured.unwrap_or(&empty));
     let mut all = Attributes::default();
     // In the order of the schema.
     for attribute in &ty.attributes.0 {
-        let value = seen.attributes.get(attribute.name).cloned().or_else(|| attributes.shift_remove(attribute.name));
+        let value =
+            observation.attributes.get(attribute.name).cloned().or_else(|| attributes.shift_remove(attribute.name));
         if let Some(value) = value {
             all.insert(attribute.name.to_owned(), value);
         }
     }
-    let memory = seen.memory.settled();
+    let memory = observation.memory.settled();
     Observed { identity: target.identity(ty), attributes: all, private: memory.to_private() }
 }
 
@@ -151,7 +152,7 @@ impl Session for PostgresSession {
     }
 
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
-        self.make(ty, call, planned).await
+        self.create_object(ty, call, planned).await
     }
 
     async fn update(
@@ -169,15 +170,17 @@ impl Session for PostgresSession {
     }
 
     async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
-        self.found(ty, attempt).await
+        self.find_attempt(ty, attempt).await
     }
 
     async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
         let target = Target::of_id(ty, id)?;
-        let wanted = Wanted::anything(target.clone());
+        let wanted = ReadRequest::all_attributes(target.clone());
         match self.observe(std::slice::from_ref(&wanted)).await {
-            Ok(seen) => Ok(seen.into_iter().flatten().next().map(|seen| observed(ty, &target, seen, None))),
-            Err(failure) if failure.is_no_database() && target.database().is_some() => Ok(None),
+            Ok(observation) => {
+                Ok(observation.into_iter().flatten().next().map(|observation| observed(ty, &target, observation, None)))
+            }
+            Err(failure) if failure.is_missing_database() && target.database().is_some() => Ok(None),
             Err(failure) => Err(self.cannot_read(failure, &target)),
         }
     }
@@ -195,18 +198,18 @@ impl Session for PostgresSession {
         // Only an existing table has a known `oid`: a new one has no dependents.
         let is_change = planned.get("oid").is_some_and(|oid| !oid.is_unknown());
         let is_table = ty.name == "postgres_table" && !planned.get("columns").is_some_and(Value::has_unknown);
-        let is_asked = is_table && (is_change || table::has_other_types(planned));
+        let is_checkable = is_table && (is_change || table::has_other_types(planned));
         if ty.name == "postgres_index" {
             let is_known = |name: &&str| !planned.get(*name).is_some_and(Value::has_unknown);
             let parts = ["database", "schema", "name", "table", "columns", "parts", "include"];
-            return parts.iter().all(is_known).then(|| Box::pin(self.look_at_index(ty, planned)) as DryRun<'a>);
+            return parts.iter().all(is_known).then(|| Box::pin(self.check_index(ty, planned)) as DryRun<'a>);
         }
-        is_asked.then(|| Box::pin(self.look_at_table(ty, planned, is_change)) as DryRun<'a>)
+        is_checkable.then(|| Box::pin(self.check_table(ty, planned, is_change)) as DryRun<'a>)
     }
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
         let target = lookup::target(name, arguments)?;
-        let wanted = self.looked_up(target.clone());
+        let wanted = self.lookup_request(target.clone());
         lookup::answer(&self.server, &wanted, arguments).await.map_err(|failure| self.cannot_read(failure, &target))
     }
 
@@ -218,15 +221,15 @@ impl Session for PostgresSession {
             let client = self.server.client(None).await?;
             membership::members(&client, &roles.iter().map(String::as_str).collect::<Vec<_>>()).await
         };
-        let about = Target { kind: Kind::Role, names: vec![first.clone()] };
-        let members = all.await.map_err(|failure| self.cannot_read(failure, &about))?;
+        let target = Target { kind: Kind::Role, names: vec![first.clone()] };
+        let members = all.await.map_err(|failure| self.cannot_read(failure, &target))?;
         let grantee = |(role, member, admin): (String, String, bool)| {
             let names = [("role", role.clone()), ("member", member.clone())];
             let names: Attributes = names.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
             let target = Target::of(ty, &names)?;
             let attributes = Map::from_iter([("admin".to_owned(), admin.into())]);
-            let seen = Seen::plain(attributes, &Wanted::anything(target.clone()));
-            let grant = observed(ty, &target, seen, None);
+            let observation = Observation::plain(attributes, &ReadRequest::all_attributes(target.clone()));
+            let grant = observed(ty, &target, observation, None);
             Ok(Grantee { principal: member, privilege: format!("role {role}"), grant })
         };
         members.into_iter().map(grantee).collect()
@@ -235,15 +238,15 @@ impl Session for PostgresSession {
     async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
         let database = &self.server.config.database;
         let rights = async { missing(&self.server.client(None).await?, database != DATABASE).await };
-        let about = Target { kind: Kind::Database, names: vec![database.clone()] };
-        rights.await.map(Some).map_err(|failure| self.cannot_read(failure, &about))
+        let target = Target { kind: Kind::Database, names: vec![database.clone()] };
+        rights.await.map(Some).map_err(|failure| self.cannot_read(failure, &target))
     }
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
         let target = Self::recorded(ty, prior)?;
         match self.count(&target).await {
             Ok(amount) => Ok(amount),
-            Err(failure) if failure.is_no_database() => Ok(DataAmount::Empty),
+            Err(failure) if failure.is_missing_database() => Ok(DataAmount::Empty),
             // A user without read access may still be asked for consent.
             Err(failure) if failure.code() == Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE) => {
                 Ok(DataAmount::Unknown)

@@ -3,7 +3,7 @@
 //! Types have the server's spelling.
 
 use crate::data_type::DataType;
-use terrace_provider::column_type::{self, given};
+use terrace_provider::column_type::{self, text_of};
 use terrace_provider::{Map, Value};
 
 /// The contract type for types that only `dataTypeDisplay` describes.
@@ -123,7 +123,7 @@ const LOGICAL_TYPES: [(&str, Declared); 9] = {
 /// # Errors
 /// When the column has neither, or an unknown type: the text names similar types.
 pub(crate) fn sql_type(column: &Map) -> Result<String, String> {
-    if let (Some(UNKNOWN), Some(display)) = (given(column, "dataType"), given(column, "dataTypeDisplay")) {
+    if let (Some(UNKNOWN), Some(display)) = (text_of(column, "dataType"), text_of(column, "dataTypeDisplay")) {
         return match DataType::parse(display) {
             Some(ty) => Ok(ty.canonical()),
             None => Err(format!("`{display}` is not a type of PostgreSQL")),

@@ -12,11 +12,11 @@ mod plan;
 mod present;
 
 pub(crate) use change::{
-    PutBack, Updated, create, delete, dependents_of_change, has_other_types, is_the_one, learn, missing, unknown_types,
-    update,
+    RestoredObjects, Updated, check_same_table, create, delete, dependents_of_change, has_other_types, learn, missing,
+    unknown_types, update,
 };
 pub(crate) use fold::fold;
-pub(crate) use like::{is_same, made, observe};
+pub(crate) use like::{is_same, observe, read_created};
 pub(crate) use plan::{plan, renamed};
 pub(crate) use present::{column_names, read};
 

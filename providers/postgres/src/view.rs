@@ -9,15 +9,15 @@ mod source;
 pub(crate) use explain::explain;
 pub(crate) use source::source_of;
 
-use crate::attributes::{flag, has_unknown, list, optional_text, tell, text, texts};
+use crate::attributes::{flag, has_unknown, list, optional_text, put_managed, text, texts};
 use crate::dependents;
 use crate::error::Failure;
 use crate::expression;
 use crate::identifier::{check, check_comment, full_name, literal, literal_or_null, qualified, quote_all};
 use crate::kind::{Kind, Target};
+use crate::observation::{Observation, ReadRequest};
 use crate::private::Memory;
 use crate::script::Script;
-use crate::seen::{Seen, Wanted};
 use crate::server::{Client, Work, column, query};
 use crate::table::is_same;
 use terrace_provider::{Attributes, ErrorKind, Map, Path, ProviderError, Value};
@@ -144,13 +144,17 @@ fn to_attributes(body: &Body) -> Attributes {
 }
 
 /// Reads views of one kind.
-pub(crate) async fn observe(client: &Client, kind: Kind, wanted: &[Wanted]) -> Result<Vec<Option<Seen>>, Failure> {
+pub(crate) async fn observe(
+    client: &Client,
+    kind: Kind,
+    wanted: &[ReadRequest],
+) -> Result<Vec<Option<Observation>>, Failure> {
     let targets: Vec<&Target> = wanted.iter().map(|wanted| &wanted.target).collect();
     let present = read(client, kind, &targets).await?;
-    Ok(present.into_iter().zip(wanted).map(|(present, wanted)| Some(seen(present?, kind, wanted))).collect())
+    Ok(present.into_iter().zip(wanted).map(|(present, wanted)| Some(observation(present?, kind, wanted))).collect())
 }
 
-fn seen(present: Present, kind: Kind, wanted: &Wanted) -> Seen {
+fn observation(present: Present, kind: Kind, wanted: &ReadRequest) -> Observation {
     let mut memory = wanted.memory.clone();
     let like = wanted.like.as_ref();
     let configured = like.and_then(|like| body(like).ok());
@@ -169,9 +173,9 @@ fn seen(present: Present, kind: Kind, wanted: &Wanted) -> Seen {
         attributes.insert("withData".to_owned(), is_filled.into());
     }
     if wanted.is_managed("comment") {
-        tell(&mut attributes, "comment", present.comment.as_deref());
+        put_managed(&mut attributes, "comment", present.comment.as_deref());
     }
-    Seen { attributes, mark: present.mark, memory }
+    Observation { attributes, mark: present.mark, memory }
 }
 
 async fn read(client: &Client, kind: Kind, targets: &[&Target]) -> Result<Vec<Option<Present>>, Failure> {
@@ -244,7 +248,7 @@ pub(crate) async fn create(
     }
     script.push(&format!("COMMENT ON TYPE {} IS {};\n", target.sql(), literal(mark)));
     work.run(&script).await?;
-    learn(work.look().await?, target, planned, memory).await
+    learn(work.reader().await?, target, planned, memory).await
 }
 
 /// Learns the server's text of a view that was created as planned.
@@ -272,7 +276,7 @@ pub(crate) async fn update(
     memory: &mut Memory,
     report: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<(), Failure> {
-    let client = work.look().await?;
+    let client = work.reader().await?;
     let Some(present) = read(client, target.kind, &[target]).await?.into_iter().flatten().next() else {
         let message = format!("{} no longer exists", target.shown());
         return Err(ProviderError::new(ErrorKind::NotFound, message)
@@ -282,21 +286,21 @@ pub(crate) async fn update(
     let wanted = body(planned)?;
     if body_like(&present.definition, Some(&wanted), memory) != wanted {
         let saved = dependents::of_view(client, present.oid).await?;
-        work.speak().await?;
+        work.use_configured_search_path().await?;
         let options = saved.first().map(dependents::Saved::with_options).unwrap_or_default();
         if !replaced_in_place(work, target, &options, planned).await? {
-            dependents::refuse_lost(&saved, "definition")?;
+            dependents::check_restorable(&saved, "definition")?;
             dependents::drop_all(work, &saved).await?;
             // Creates it once to get the server's text, and to check that it is valid.
             let mut unfilled = planned.clone();
             unfilled.insert("withData".to_owned(), false.into());
             work.run(&creation("CREATE", target, "", &unfilled)?).await?;
-            let definition = read(work.look().await?, target.kind, &[target]).await?.into_iter().flatten().next();
+            let definition = read(work.reader().await?, target.kind, &[target]).await?.into_iter().flatten().next();
             work.execute(&format!("DROP {} {}", word(target.kind), target.sql())).await?;
             let definition = definition.map(|present| present.definition).unwrap_or_default();
             let mut again = saved.clone();
             if let Some(view) = again.first_mut() {
-                view.become_another(definition);
+                view.replace_query(definition);
             }
             dependents::restore(work, &again, report).await?;
         }
@@ -310,7 +314,7 @@ pub(crate) async fn update(
         let how = if flag(planned, "withData") { "" } else { " WITH NO DATA" };
         work.execute(&format!("REFRESH MATERIALIZED VIEW {}{how}", target.sql())).await?;
     }
-    learn(work.look().await?, target, planned, memory).await
+    learn(work.reader().await?, target, planned, memory).await
 }
 
 /// Tries a change that keeps all properties: it works if the existing columns stay.
@@ -331,7 +335,7 @@ async fn replaced_in_place(work: &Work, target: &Target, options: &str, planned:
 
 /// Drops the view; a missing view is not an error.
 pub(crate) async fn delete(work: &Work, target: &Target) -> Result<(), Failure> {
-    if read(work.look().await?, target.kind, &[target]).await?.iter().all(Option::is_none) {
+    if read(work.reader().await?, target.kind, &[target]).await?.iter().all(Option::is_none) {
         return Ok(());
     }
     work.execute(&format!("DROP {} {}", word(target.kind), target.sql())).await

@@ -1,20 +1,20 @@
 //! The conformance suite, for every type.
 
-use crate::world::World;
+use crate::harness::Harness;
 use serde_json::json;
 use std::sync::Arc;
 use terrace_provider::conformance::{Fixture, Suite};
 use terrace_provider::{Attributes, Recorded};
 
 /// A change of the database outside terrace.
-fn by_hand(
-    world: &Arc<World>,
+fn run_sql(
+    harness: &Arc<Harness>,
     sql: &'static str,
 ) -> impl Fn(Recorded) -> futures_util::future::BoxFuture<'static, ()> + use<> {
-    let world = Arc::clone(world);
+    let harness = Arc::clone(harness);
     move |_| {
-        let world = Arc::clone(&world);
-        Box::pin(async move { world.execute(sql).await })
+        let harness = Arc::clone(&harness);
+        Box::pin(async move { harness.execute(sql).await })
     }
 }
 
@@ -81,11 +81,11 @@ fn spelled_table(config: Attributes) -> Fixture {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_type_passes_the_conformance_suite() {
-    let world = Arc::new(World::new().await);
-    world
+    let harness = Arc::new(Harness::new().await);
+    harness
         .execute("CREATE TABLE s.base (a int, b text, c int); CREATE SCHEMA \"Z z\"; CREATE TABLE \"Z z\".base (a int, b text, c int); CREATE ROLE \"$db_reader\"; CREATE ROLE \"$db_team\"")
         .await;
-    let of = |json: &str| world.attributes(json);
+    let of = |json: &str| harness.attributes(json);
     let named =
         |name: &str, rest: &str| of(&format!(r#"{{"database": "$db", "schema": "s", "name": "{name}", {rest}}}"#));
     // These contain no word of any attribute.
@@ -95,44 +95,44 @@ async fn every_type_passes_the_conformance_suite() {
     let grant = |role: &str, rest: &str| {
         of(&format!(r#"{{"database": "$db", "objectType": "table", "object": "s.base", "role": "{role}", {rest}}}"#))
     };
-    let settings = crate::world::settings(&[("url", world.cluster.url("postgres").as_str())]);
-    let suite = Suite::new(world.provider(), settings)
+    let settings = crate::harness::settings(&[("url", harness.cluster.url("postgres").as_str())]);
+    let suite = Suite::new(harness.provider(), settings)
         .fixture(
             Fixture::new("postgres_database", "plain", of(r#"{"name": "$db conformance", "comment": "one"}"#))
                 .update(of(r#"{"name": "$db conformance", "comment": "two"}"#))
                 .replace(of(r#"{"name": "$db conformance", "encoding": "SQL_ASCII"}"#))
-                .tamper(by_hand(&world, "COMMENT ON DATABASE \"$db conformance\" IS 'other'"))
+                .tamper(run_sql(&harness, "COMMENT ON DATABASE \"$db conformance\" IS 'other'"))
                 .spelled("/encoding", ["UTF8", "utf-8", "Unicode"])
-                .remove(by_hand(&world, "DROP DATABASE IF EXISTS \"$db conformance\" WITH (FORCE)")),
+                .remove(run_sql(&harness, "DROP DATABASE IF EXISTS \"$db conformance\" WITH (FORCE)")),
         )
         .fixture(
             Fixture::new("postgres_schema", "plain", of(r#"{"database": "$db", "name": "S 2", "comment": "one"}"#))
                 .update(of(r#"{"database": "$db", "name": "S 2", "comment": "two", "owner": "$db_team"}"#))
                 .replace(of(r#"{"database": "$db", "name": "S 3"}"#))
-                .tamper(by_hand(&world, "COMMENT ON SCHEMA \"S 2\" IS 'other'"))
-                .remove(by_hand(&world, "DROP SCHEMA IF EXISTS \"S 2\"")),
+                .tamper(run_sql(&harness, "COMMENT ON SCHEMA \"S 2\" IS 'other'"))
+                .remove(run_sql(&harness, "DROP SCHEMA IF EXISTS \"S 2\"")),
         )
         .fixture(
             Fixture::new("postgres_table", "plain", named("t", &columns("")))
                 .update(named("t", &columns(r#", {"name": "b", "type": "varchar(9)"}"#)))
                 .replace(named("t2", &columns("")))
-                .tamper(by_hand(&world, "ALTER TABLE s.t ALTER COLUMN a DROP DEFAULT"))
-                .remove(by_hand(&world, "DROP TABLE IF EXISTS s.t"))
-                .fill(by_hand(&world, "INSERT INTO s.t VALUES (1)")),
+                .tamper(run_sql(&harness, "ALTER TABLE s.t ALTER COLUMN a DROP DEFAULT"))
+                .remove(run_sql(&harness, "DROP TABLE IF EXISTS s.t"))
+                .fill(run_sql(&harness, "INSERT INTO s.t VALUES (1)")),
         )
-        .fixture(spelled_table(named("spelled", SPELLED)).remove(by_hand(&world, "DROP TABLE IF EXISTS s.spelled")))
+        .fixture(spelled_table(named("spelled", SPELLED)).remove(run_sql(&harness, "DROP TABLE IF EXISTS s.spelled")))
         .fixture(
             Fixture::new("postgres_table", "partitioned", named("parted", PARTITIONED))
                 .spelled("/partitions/0/bounds", ["FROM (1) TO (10)", "from(1)  to (10)"])
                 .spelled("/partitions/1/bounds", ["DEFAULT", "default"])
-                .remove(by_hand(&world, "DROP TABLE IF EXISTS s.parted")),
+                .remove(run_sql(&harness, "DROP TABLE IF EXISTS s.parted")),
         )
         .fixture(
             Fixture::new("postgres_view", "of a source", named("v", &source(r#""a", "b""#)))
                 .update(named("v", &source(r#""b""#)))
                 .replace(named("v2", &source("")))
-                .tamper(by_hand(&world, "CREATE OR REPLACE VIEW s.v AS SELECT a, b FROM s.base WHERE a > 1"))
-                .remove(by_hand(&world, "DROP VIEW IF EXISTS s.v")),
+                .tamper(run_sql(&harness, "CREATE OR REPLACE VIEW s.v AS SELECT a, b FROM s.base WHERE a > 1"))
+                .remove(run_sql(&harness, "DROP VIEW IF EXISTS s.v")),
         )
         .fixture(
             Fixture::new(
@@ -145,23 +145,23 @@ async fn every_type_passes_the_conformance_suite() {
                 "/definition",
                 ["SELECT max(a) AS most FROM base", "select  MAX(\"a\") as most\nfrom base -- all\n;"],
             )
-            .tamper(by_hand(&world, "ALTER VIEW s.v RENAME COLUMN most TO top"))
-            .remove(by_hand(&world, "DROP VIEW IF EXISTS s.v")),
+            .tamper(run_sql(&harness, "ALTER VIEW s.v RENAME COLUMN most TO top"))
+            .remove(run_sql(&harness, "DROP VIEW IF EXISTS s.v")),
         )
         .fixture(
             Fixture::new("postgres_materialized_view", "plain", named("m", &source(r#""a", "b""#)))
                 .update(named("m", &source(r#""b", "c""#)))
                 .replace(named("m2", &source("")))
-                .tamper(by_hand(&world, "DROP MATERIALIZED VIEW s.m; CREATE MATERIALIZED VIEW s.m AS SELECT 1 AS a"))
-                .remove(by_hand(&world, "DROP MATERIALIZED VIEW IF EXISTS s.m")),
+                .tamper(run_sql(&harness, "DROP MATERIALIZED VIEW s.m; CREATE MATERIALIZED VIEW s.m AS SELECT 1 AS a"))
+                .remove(run_sql(&harness, "DROP MATERIALIZED VIEW IF EXISTS s.m")),
         )
         .fixture(
             Fixture::new("postgres_index", "plain", indexed(r#""table": "base", "columns": ["a", "b"]"#))
                 .replace(indexed(r#""table": "base", "columns": ["b"], "unique": true, "where": "a > 1""#))
                 .spelled("/where", ["a > 1", "A>1", "\"a\" > 1"])
                 .spelled("/method", ["btree", "BTREE"])
-                .tamper(by_hand(&world, "DROP INDEX \"Z z\".\"I i\"; CREATE INDEX \"I i\" ON \"Z z\".base (c)"))
-                .remove(by_hand(&world, "DROP INDEX IF EXISTS \"Z z\".\"I i\"")),
+                .tamper(run_sql(&harness, "DROP INDEX \"Z z\".\"I i\"; CREATE INDEX \"I i\" ON \"Z z\".base (c)"))
+                .remove(run_sql(&harness, "DROP INDEX IF EXISTS \"Z z\".\"I i\"")),
         )
         .fixture(
             Fixture::new(
@@ -170,7 +170,7 @@ async fn every_type_passes_the_conformance_suite() {
                 indexed(r#""table": "base", "columns": ["a"], "concurrently": true"#),
             )
             .update(indexed(r#""table": "base", "columns": ["a"]"#))
-            .remove(by_hand(&world, "DROP INDEX IF EXISTS \"Z z\".\"I i\"")),
+            .remove(run_sql(&harness, "DROP INDEX IF EXISTS \"Z z\".\"I i\"")),
         )
         .fixture(
             Fixture::new(
@@ -180,30 +180,30 @@ async fn every_type_passes_the_conformance_suite() {
             )
             .update(of(r#"{"name": "$db_role", "login": true, "inherit": false}"#))
             .replace(of(r#"{"name": "$db_role2"}"#))
-            .tamper(by_hand(&world, "ALTER ROLE \"$db_role\" LOGIN"))
-            .remove(by_hand(&world, "DROP ROLE IF EXISTS \"$db_role\"")),
+            .tamper(run_sql(&harness, "ALTER ROLE \"$db_role\" LOGIN"))
+            .remove(run_sql(&harness, "DROP ROLE IF EXISTS \"$db_role\"")),
         )
         .fixture(
             Fixture::new("postgres_membership", "plain", of(r#"{"role": "$db_team", "member": "$db_reader"}"#))
                 .update(of(r#"{"role": "$db_team", "member": "$db_reader", "admin": true}"#))
                 .replace(of(r#"{"role": "$db_team", "member": "terrace"}"#))
-                .tamper(by_hand(&world, "GRANT \"$db_team\" TO \"$db_reader\" WITH ADMIN OPTION"))
-                .remove(by_hand(&world, "REVOKE \"$db_team\" FROM \"$db_reader\"")),
+                .tamper(run_sql(&harness, "GRANT \"$db_team\" TO \"$db_reader\" WITH ADMIN OPTION"))
+                .remove(run_sql(&harness, "REVOKE \"$db_team\" FROM \"$db_reader\"")),
         )
         .fixture(
             Fixture::new("postgres_grant", "of a table", grant("$db_reader", r#""privileges": ["SELECT", "INSERT"]"#))
                 .update(grant("$db_reader", r#""privileges": ["UPDATE", "SELECT"], "grantOption": true"#))
                 .replace(grant("PUBLIC", r#""privileges": ["SELECT"]"#))
-                .tamper(by_hand(&world, "REVOKE INSERT ON s.base FROM \"$db_reader\""))
+                .tamper(run_sql(&harness, "REVOKE INSERT ON s.base FROM \"$db_reader\""))
                 .spelled("/privileges", [json!(["SELECT", "INSERT"]), json!(["insert", "Select"])])
                 .spelled("/privileges", [json!(["ALL"]), json!(["all privileges"]), json!(["SELECT", "ALL"])])
                 .spelled("/object", ["s.base", "\"s\".base"])
-                .remove(by_hand(&world, "REVOKE ALL ON s.base FROM \"$db_reader\"")),
+                .remove(run_sql(&harness, "REVOKE ALL ON s.base FROM \"$db_reader\"")),
         )
         .fixture(
             Fixture::new("postgres_grant", "to the public", grant("PUBLIC", r#""privileges": ["SELECT"]"#))
                 .spelled("/role", ["PUBLIC", "public"])
-                .remove(by_hand(&world, "REVOKE ALL ON s.base FROM PUBLIC")),
+                .remove(run_sql(&harness, "REVOKE ALL ON s.base FROM PUBLIC")),
         )
         .fixture(
             Fixture::new(
@@ -213,7 +213,7 @@ async fn every_type_passes_the_conformance_suite() {
             )
             .spelled("/privileges", [json!(["TEMP"]), json!(["TEMPORARY"]), json!(["temp"])])
             .spelled("/privileges", [json!(["ALL"]), json!(["CREATE", "ALL"])])
-            .remove(by_hand(&world, "REVOKE ALL ON DATABASE \"$db\" FROM \"$db_reader\"")),
+            .remove(run_sql(&harness, "REVOKE ALL ON DATABASE \"$db\" FROM \"$db_reader\"")),
         )
         .fixture(
             Fixture::new(
@@ -224,8 +224,8 @@ async fn every_type_passes_the_conformance_suite() {
             .update(grant("$db_reader", r#""privileges": ["UPDATE"], "columns": ["a", "c"]"#))
             .spelled("/columns", [["b", "a"], ["a", "b"]].map(|columns| json!(columns)))
             .spelled("/privileges", [json!(["ALL"]), json!(["all"])])
-            .tamper(by_hand(&world, "GRANT SELECT (c) ON s.base TO \"$db_reader\""))
-            .remove(by_hand(&world, "REVOKE ALL ON s.base FROM \"$db_reader\"")),
+            .tamper(run_sql(&harness, "GRANT SELECT (c) ON s.base TO \"$db_reader\""))
+            .remove(run_sql(&harness, "REVOKE ALL ON s.base FROM \"$db_reader\"")),
         );
     let report = suite.run().await;
     assert!(report.is_clean(), "{}", report.failures().join("\n"));

@@ -1,10 +1,10 @@
-use crate::world::{World, place, recorded};
+use crate::harness::{Harness, place, recorded};
 use terrace_provider::{Severity, Value};
 
 const TABLE: &str = r#"{"database": "$db", "schema": "s", "name": "t", "columns": [{"name": "a", "type": "int"}, {"name": "b", "type": "varchar(20)"}, {"name": "c", "type": "int"}]}"#;
 
 /// All properties of a relation: its columns, owner, options, privileges, comments, triggers and indexes.
-async fn state(world: &World, name: &str) -> String {
+async fn state(harness: &Harness, name: &str) -> String {
     let sql = format!(
         "SELECT concat_ws(' | ', pg_get_userbyid(relowner), reloptions::text,
            (SELECT string_agg(x::text, ',' ORDER BY x::text) FROM unnest(coalesce(relacl, acldefault('r', relowner))) x),
@@ -22,18 +22,18 @@ async fn state(world: &World, name: &str) -> String {
            relispopulated, pg_get_viewdef(oid))
          FROM pg_class c WHERE oid = '{name}'::regclass"
     );
-    world.query(&sql).await.join("")
+    harness.query(&sql).await.join("")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn type_changes_under_views_that_stay_unchanged() {
-    let world = World::new().await;
-    let table = world.settled("postgres_table", TABLE).await;
+    let harness = Harness::new().await;
+    let table = harness.create_settled("postgres_table", TABLE).await;
     let managed = r#"{"database": "$db", "schema": "s", "name": "managed", "source": {"schema": "s", "name": "t"}, "columns": ["b", "a"]}"#;
-    let view = world.settled("postgres_view", managed).await;
-    world.execute("SET allow_in_place_tablespaces = on").await;
-    world.execute("CREATE TABLESPACE \"$db_space\" LOCATION ''").await;
-    world
+    let view = harness.create_settled("postgres_view", managed).await;
+    harness.execute("SET allow_in_place_tablespaces = on").await;
+    harness.execute("CREATE TABLESPACE \"$db_space\" LOCATION ''").await;
+    harness
         .execute(
             "CREATE ROLE \"$db_owner\"; CREATE ROLE \"$db_reader\"; GRANT CREATE, USAGE ON SCHEMA s TO \"$db_owner\";
              GRANT SELECT ON s.t TO \"$db_owner\";
@@ -69,42 +69,42 @@ async fn type_changes_under_views_that_stay_unchanged() {
     let names = ["other.v1", "other.v2", "s.joined", "s.m", "s.managed", "s.beside", "s.piled", "s.ruled"];
     let mut before = Vec::new();
     for name in names {
-        before.push(state(&world, name).await);
+        before.push(state(&harness, name).await);
     }
-    let beside = world.query("SELECT 's.beside'::regclass::oid").await;
+    let unaffected = harness.query("SELECT 's.beside'::regclass::oid").await;
     let wider = TABLE
         .replace("varchar(20)", "text")
         .replace(r#""name": "a", "type": "int""#, r#""name": "a", "type": "int", "comment": "more""#);
 
     // The plan lists them, and changes nothing.
-    let plan = world.plan("postgres_table", Some(&table), &wider).await.unwrap();
+    let plan = harness.plan("postgres_table", Some(&table), &wider).await.unwrap();
     assert_eq!(plan.data_loss, None);
-    let findings = world.session.validate_remote(world.ty("postgres_table"), &plan.planned).unwrap().await;
-    let told: Vec<(Severity, &str)> = findings.iter().map(|it| (it.severity, it.message.as_str())).collect();
+    let findings = harness.session.validate_remote(harness.ty("postgres_table"), &plan.planned).unwrap().await;
+    let messages: Vec<(Severity, &str)> = findings.iter().map(|it| (it.severity, it.message.as_str())).collect();
     let expected = "the change of the table `s.t` drops these views and recreates them afterwards: `s.managed`, `other.v1`, `s.piled`, `s.ruled`, `other.v2`, `s.m`, `s.joined`";
-    assert_eq!(told, [(Severity::Note, expected)]);
-    assert_eq!(world.query("SELECT 's.beside'::regclass::oid").await, beside);
+    assert_eq!(messages, [(Severity::Note, expected)]);
+    assert_eq!(harness.query("SELECT 's.beside'::regclass::oid").await, unaffected);
 
-    let table = world.resettled("postgres_table", &table, &wider).await;
+    let table = harness.update_settled("postgres_table", &table, &wider).await;
     for (name, before) in names.iter().zip(before) {
         // The server wrote a cast to text for the shorter type, and the view's name until version 15.
         let plain = |text: String| {
             let text = text.replace("(v1.b)::text", "v1.b").replace("((b)::text)", "(b)");
             text.replace("(x.b = (y.b)::text)", "(x.b = y.b)")
         };
-        assert_eq!(plain(state(&world, name).await), plain(before), "{name}");
+        assert_eq!(plain(state(&harness, name).await), plain(before), "{name}");
     }
-    assert_eq!(world.query("SELECT 's.beside'::regclass::oid").await, beside, "views without the column stay");
-    world.is_settled("postgres_view", &view, managed).await;
-    assert_eq!(world.read("postgres_table", &table).await.map(|it| it.attributes), Some(table.attributes));
+    assert_eq!(harness.query("SELECT 's.beside'::regclass::oid").await, unaffected, "views without the column stay");
+    harness.assert_settled("postgres_view", &view, managed).await;
+    assert_eq!(harness.read("postgres_table", &table).await.map(|it| it.attributes), Some(table.attributes));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn view_with_unrestorable_properties_stops_the_change() {
-    let world = World::new().await;
-    let table = world.settled("postgres_table", TABLE).await;
+    let harness = Harness::new().await;
+    let table = harness.create_settled("postgres_table", TABLE).await;
     let managed = r#"{"database": "$db", "schema": "s", "name": "m", "definition": "SELECT b::text, c FROM t"}"#;
-    let view = world.settled("postgres_materialized_view", managed).await;
+    let view = harness.create_settled("postgres_materialized_view", managed).await;
     let wider = TABLE.replace("varchar(20)", "text");
     for (made, taken, what) in [
         ("CREATE STATISTICS s.st ON b, c FROM s.m", "DROP STATISTICS s.st", "extended statistics"),
@@ -119,52 +119,52 @@ async fn view_with_unrestorable_properties_stops_the_change() {
             "options of TOAST",
         ),
     ] {
-        world.execute(made).await;
-        let plan = world.plan("postgres_table", Some(&table), &wider).await.unwrap();
-        let findings = world.session.validate_remote(world.ty("postgres_table"), &plan.planned).unwrap().await;
+        harness.execute(made).await;
+        let plan = harness.plan("postgres_table", Some(&table), &wider).await.unwrap();
+        let findings = harness.session.validate_remote(harness.ty("postgres_table"), &plan.planned).unwrap().await;
         assert_eq!(findings.iter().map(|it| it.severity).collect::<Vec<_>>(), [Severity::Error], "{findings:?}");
-        let error = world.update("postgres_table", &table, &wider).await.unwrap_err();
+        let error = harness.update("postgres_table", &table, &wider).await.unwrap_err();
         assert_eq!((place(&error), error.problems), ("columns".to_owned(), vec![format!("`s.m` has {what}")]));
         let other = managed.replace("b::text, c FROM", "c FROM");
-        let error = world.update("postgres_materialized_view", &view, &other).await.unwrap_err();
+        let error = harness.update("postgres_materialized_view", &view, &other).await.unwrap_err();
         assert_eq!((place(&error), error.problems), ("definition".to_owned(), vec![format!("`s.m` has {what}")]));
-        world.execute(taken).await;
+        harness.execute(taken).await;
     }
-    world.resettled("postgres_table", &table, &wider).await;
+    harness.update_settled("postgres_table", &table, &wider).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn view_that_breaks_stops_the_change() {
-    let world = World::new().await;
-    let table = world.settled("postgres_table", TABLE).await;
-    world.execute("CREATE VIEW s.v AS SELECT c + 1 AS x FROM s.t").await;
-    let error = world
+    let harness = Harness::new().await;
+    let table = harness.create_settled("postgres_table", TABLE).await;
+    harness.execute("CREATE VIEW s.v AS SELECT c + 1 AS x FROM s.t").await;
+    let error = harness
         .update("postgres_table", &table, &TABLE.replace(r#""c", "type": "int""#, r#""c", "type": "text""#))
         .await
         .unwrap_err();
     assert!(error.message.contains("`s.v` cannot be recreated"), "{error:?}");
-    world.is_settled("postgres_table", &table, TABLE).await;
-    assert_eq!(world.query("SELECT count(*) FROM s.v").await, ["0"]);
+    harness.assert_settled("postgres_table", &table, TABLE).await;
+    assert_eq!(harness.query("SELECT count(*) FROM s.v").await, ["0"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dropped_column_is_removed_from_own_views_but_stopped_by_others() {
-    let world = World::new().await;
-    let table = world.settled("postgres_table", TABLE).await;
+    let harness = Harness::new().await;
+    let table = harness.create_settled("postgres_table", TABLE).await;
     let managed = r#"{"database": "$db", "schema": "s", "name": "v", "source": {"schema": "s", "name": "t"}, "columns": ["a", "b"]}"#;
-    let view = world.settled("postgres_view", managed).await;
+    let view = harness.create_settled("postgres_view", managed).await;
     let without = TABLE.replace(r#", {"name": "b", "type": "varchar(20)"}"#, "");
-    let now = world.resettled("postgres_table", &table, &without).await;
-    let seen = world.read("postgres_view", &view).await.unwrap();
-    assert_eq!(seen.attributes.get("columns"), Some(&Value::List(vec!["a".into()])));
+    let now = harness.update_settled("postgres_table", &table, &without).await;
+    let read = harness.read("postgres_view", &view).await.unwrap();
+    assert_eq!(read.attributes.get("columns"), Some(&Value::List(vec!["a".into()])));
 
-    world.execute("CREATE VIEW s.theirs AS SELECT c FROM s.t").await;
+    harness.execute("CREATE VIEW s.theirs AS SELECT c FROM s.t").await;
     let less = without.replace(r#", {"name": "c", "type": "int"}"#, "");
-    let plan = world.plan("postgres_table", Some(&now), &less).await.unwrap();
-    let findings = world.session.validate_remote(world.ty("postgres_table"), &plan.planned).unwrap().await;
+    let plan = harness.plan("postgres_table", Some(&now), &less).await.unwrap();
+    let findings = harness.session.validate_remote(harness.ty("postgres_table"), &plan.planned).unwrap().await;
     assert_eq!(findings.iter().map(|it| it.severity).collect::<Vec<_>>(), [Severity::Error], "{findings:?}");
-    let error = world.update("postgres_table", &now, &less).await.unwrap_err();
+    let error = harness.update("postgres_table", &now, &less).await.unwrap_err();
     assert_eq!(place(&error), "columns");
     assert_eq!(error.problems, ["they are `s.theirs`"]);
-    assert!(world.session.read(world.ty("postgres_table"), &recorded(&now)).await.unwrap().is_some());
+    assert!(harness.session.read(harness.ty("postgres_table"), &recorded(&now)).await.unwrap().is_some());
 }

@@ -1,4 +1,4 @@
-use crate::world::World;
+use crate::harness::Harness;
 
 /// A type, its configuration, a manual change, and the attribute that is null then.
 const GONE: [(&str, &str, &str, &str); 9] = [
@@ -55,16 +55,16 @@ const GONE: [(&str, &str, &str, &str); 9] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn removed_managed_attribute_is_recorded_as_null() {
-    let world = World::new().await;
-    world.execute("CREATE TABLE s.t (a int)").await;
+    let harness = Harness::new().await;
+    harness.execute("CREATE TABLE s.t (a int)").await;
     for (ty, config, sql, attribute) in GONE {
-        let made = world.settled(ty, config).await;
+        let made = harness.create_settled(ty, config).await;
         assert!(made.attributes.contains_key(attribute), "{made:?}");
-        world.execute(sql).await;
-        let read = world.read(ty, &made).await.unwrap();
+        harness.execute(sql).await;
+        let read = harness.read(ty, &made).await.unwrap();
         assert_eq!(read.attributes.get(attribute), None, "{sql}");
-        let plan = world.plan(ty, Some(&read), config).await.unwrap();
+        let plan = harness.plan(ty, Some(&read), config).await.unwrap();
         assert!(plan.planned.contains_key(attribute), "{sql}");
-        world.delete(ty, &read).await.unwrap();
+        harness.delete(ty, &read).await.unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! SQL in every text of every type stays a name, a comment or a refused expression, and never becomes a statement.
 
-use crate::world::{World, recorded};
+use crate::harness::{Harness, recorded};
 use serde_json::json;
 use terrace_provider::conformance::variants;
 
@@ -17,8 +17,8 @@ const HOSTILE: [&str; 7] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn text_never_becomes_a_statement() {
-    let world = World::new().await;
-    world
+    let harness = Harness::new().await;
+    harness
         .execute("CREATE TABLE s.keep (a int PRIMARY KEY, b text); CREATE ROLE \"$db_r\"; CREATE ROLE \"$db_m\"; CREATE SEQUENCE s.counter")
         .await;
     let column = json!({"name": "c", "type": "int", "default": "1", "comment": "x"});
@@ -59,26 +59,30 @@ async fn text_never_becomes_a_statement() {
         for text in HOSTILE {
             // The database selects the connection, and is not part of a statement there.
             for (path, config) in variants(&config, text).into_iter().filter(|(path, _)| path != "/database") {
-                let told = format!("{ty}{path}: {text}");
-                let attributes = world.attributes(&config.to_string());
-                match world.create_by(ty, &attributes, &world.call("step-1")).await {
+                let case = format!("{ty}{path}: {text}");
+                let attributes = harness.attributes(&config.to_string());
+                match harness.create_by(ty, &attributes, &harness.call("step-1")).await {
                     Ok(observed) => {
                         made += 1;
-                        world.session.delete(world.ty(ty), &world.call("step-2"), &recorded(&observed)).await.unwrap();
+                        harness
+                            .session
+                            .delete(harness.ty(ty), &harness.call("step-2"), &recorded(&observed))
+                            .await
+                            .unwrap();
                     }
                     Err(error) => {
                         refused += 1;
                         let kind = error.kind.code();
-                        assert!(["invalid_input", "not_found", "failed"].contains(&kind), "{told}: {error:?}");
+                        assert!(["invalid_input", "not_found", "failed"].contains(&kind), "{case}: {error:?}");
                     }
                 }
                 assert_eq!(
-                    world.query("SELECT count(*) FROM pg_tables WHERE tablename = 'keep'").await,
+                    harness.query("SELECT count(*) FROM pg_tables WHERE tablename = 'keep'").await,
                     ["1"],
-                    "{told}"
+                    "{case}"
                 );
-                let left = world.query("SELECT relname FROM pg_class WHERE relnamespace = 's'::regnamespace AND relkind IN ('r', 'v', 'm') AND relname <> 'keep'").await;
-                assert_eq!(left, Vec::<String>::new(), "{told}");
+                let left = harness.query("SELECT relname FROM pg_class WHERE relnamespace = 's'::regnamespace AND relkind IN ('r', 'v', 'm') AND relname <> 'keep'").await;
+                assert_eq!(left, Vec::<String>::new(), "{case}");
             }
         }
     }

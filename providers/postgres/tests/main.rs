@@ -7,7 +7,7 @@
     reason = "a test fails by panicking, helpers of tests too"
 )]
 
-mod world;
+mod harness;
 
 mod access; // roles, memberships, grants
 mod batches; // few queries for many objects
@@ -20,9 +20,9 @@ mod hostile; // SQL in every text
 mod indexes; // indexes, concurrent ones too
 mod limits; // concurrent calls
 mod names; // valid and invalid names
-mod put_back; // dependents of a column or a key, dropped and restored
 mod readme; // the README against the schema
 mod renames; // renames of columns, tables and constraints
+mod restored_objects; // dependents of a column or a key, dropped and restored
 mod rights; // missing rights and their errors
 mod servers; // servers that are unreachable or go away
 mod spellings; // values that the server stores in another form

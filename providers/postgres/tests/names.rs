@@ -1,6 +1,6 @@
 //! Names of all sorts: valid ones come back unchanged, invalid ones are refused in the plan.
 
-use crate::world::{World, place};
+use crate::harness::{Harness, place};
 use terrace_provider::{Attributes, Value};
 
 /// 256 names: the same for every run.
@@ -29,8 +29,8 @@ fn names() -> Vec<String> {
     found
 }
 
-fn of(world: &World, name: &str, column: &str, previous: Option<&str>) -> Attributes {
-    let mut config = world.attributes(r#"{"database": "$db", "schema": "s"}"#);
+fn of(harness: &Harness, name: &str, column: &str, previous: Option<&str>) -> Attributes {
+    let mut config = harness.attributes(r#"{"database": "$db", "schema": "s"}"#);
     config.insert("name".to_owned(), name.into());
     let mut entries = vec![
         ("name".to_owned(), column.into()),
@@ -44,18 +44,18 @@ fn of(world: &World, name: &str, column: &str, previous: Option<&str>) -> Attrib
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_name_round_trips_or_is_refused_in_the_plan() {
-    let world = World::new().await;
+    let harness = Harness::new().await;
     let names = names();
     assert_eq!(names.len(), 256);
     let mut refused = 0;
     for name in &names {
         let is_possible = !name.is_empty() && name.len() <= 63 && !name.contains('\0');
-        let config = of(&world, name, name, None);
+        let config = of(&harness, name, name, None);
         if !is_possible {
             refused += 1;
-            let error = world.plan_of("postgres_table", None, &config).await.unwrap_err();
+            let error = harness.plan_of("postgres_table", None, &config).await.unwrap_err();
             assert_eq!(place(&error), "name");
-            let error = world.plan_of("postgres_table", None, &of(&world, "t", name, None)).await.unwrap_err();
+            let error = harness.plan_of("postgres_table", None, &of(&harness, "t", name, None)).await.unwrap_err();
             assert_eq!(place(&error), "columns[0].name");
             assert!(
                 !error.message.contains('\0') && (name.len() < 64 || error.message.contains("at most 63")),
@@ -63,41 +63,41 @@ async fn every_name_round_trips_or_is_refused_in_the_plan() {
             );
             continue;
         }
-        let call = world.call(name);
-        let made = world
+        let call = harness.call(name);
+        let made = harness
             .create_by("postgres_table", &config, &call)
             .await
             .unwrap_or_else(|error| panic!("{name:?}: {error:?}"));
         let id = made.attributes.get("id").and_then(Value::as_str).unwrap().to_owned();
         let imported =
-            world.import("postgres_table", &id).await.unwrap_or_else(|| panic!("{name:?} is not found as {id}"));
+            harness.import("postgres_table", &id).await.unwrap_or_else(|| panic!("{name:?} is not found as {id}"));
         assert_eq!(imported.attributes.get("name"), Some(&name.as_str().into()));
         // Renamed, and then dropped.
-        let renamed = of(&world, name, "another name", Some(name));
-        let plan = world.plan_of("postgres_table", Some(&made), &renamed).await.unwrap();
+        let renamed = of(&harness, name, "another name", Some(name));
+        let plan = harness.plan_of("postgres_table", Some(&made), &renamed).await.unwrap();
         assert_eq!(plan.data_loss, None);
         let planned = terrace_provider::Planned { attributes: plan.planned, private: plan.private };
-        let ty = world.ty("postgres_table");
-        let now = world
+        let ty = harness.ty("postgres_table");
+        let now = harness
             .session
-            .update(ty, &call, &crate::world::recorded(&made), &planned)
+            .update(ty, &call, &crate::harness::recorded(&made), &planned)
             .await
             .unwrap_or_else(|error| panic!("{name:?}: {error:?}"));
         assert_eq!(now.attributes.get("columns"), planned.attributes.get("columns"));
-        world.delete("postgres_table", &now).await.unwrap();
-        assert_eq!(world.read("postgres_table", &now).await, None);
+        harness.delete("postgres_table", &now).await.unwrap();
+        assert_eq!(harness.read("postgres_table", &now).await, None);
     }
     assert!((5..30).contains(&refused), "{refused}");
-    assert_eq!(world.query("SELECT count(*) FROM pg_class WHERE relnamespace = 's'::regnamespace").await, ["0"]);
+    assert_eq!(harness.query("SELECT count(*) FROM pg_class WHERE relnamespace = 's'::regnamespace").await, ["0"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_texts_stay_texts() {
-    let world = World::new().await;
-    world.execute("CREATE TABLE s.victim ()").await;
-    let hostile = "'; DROP TABLE s.victim; --";
+    let harness = Harness::new().await;
+    harness.execute("CREATE TABLE s.victim ()").await;
+    let injection = "'; DROP TABLE s.victim; --";
     let quoted = "\\\"; DROP TABLE s.victim; --";
-    for text in [hostile, quoted, "$$; DROP TABLE s.victim; $$", "\\'; DROP TABLE s.victim; --"] {
+    for text in [injection, quoted, "$$; DROP TABLE s.victim; $$", "\\'; DROP TABLE s.victim; --"] {
         let text = serde_json::Value::from(text);
         let everywhere = [
             (
@@ -143,11 +143,11 @@ async fn hostile_texts_stay_texts() {
             ),
         ];
         for (ty, config) in everywhere {
-            if let Ok(made) = world.create(ty, &config).await {
-                world.delete(ty, &made).await.unwrap();
+            if let Ok(made) = harness.create(ty, &config).await {
+                harness.delete(ty, &made).await.unwrap();
             }
             assert_eq!(
-                world.query("SELECT count(*) FROM pg_class WHERE relname = 'victim'").await,
+                harness.query("SELECT count(*) FROM pg_class WHERE relname = 'victim'").await,
                 ["1"],
                 "{ty} {config}"
             );

@@ -1,4 +1,4 @@
-use crate::world::{World, place};
+use crate::harness::{Harness, place};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -15,58 +15,58 @@ fn table(columns: &[(&str, Option<&str>)], rest: &str) -> String {
     format!(r#"{{"database": "$db", "schema": "s", "name": "t", "columns": [{}]{rest}}}"#, columns.join(", "))
 }
 
-async fn rows(world: &World, columns: &str) -> Vec<String> {
-    world.query(&format!("SELECT concat_ws(' ', {columns}) FROM s.t")).await
+async fn rows(harness: &Harness, columns: &str) -> Vec<String> {
+    harness.query(&format!("SELECT concat_ws(' ', {columns}) FROM s.t")).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn columns_move_along_a_chain_of_renames() {
-    let world = World::new().await;
-    let made = world.settled("postgres_table", &table(&[("a", None), ("b", None)], "")).await;
-    world.execute("INSERT INTO s.t VALUES (1, 2)").await;
+    let harness = Harness::new().await;
+    let made = harness.create_settled("postgres_table", &table(&[("a", None), ("b", None)], "")).await;
+    harness.execute("INSERT INTO s.t VALUES (1, 2)").await;
     let chain = table(&[("b", Some("a")), ("c", Some("b"))], "");
-    assert_eq!(world.plan("postgres_table", Some(&made), &chain).await.unwrap().data_loss, None);
-    let made = world.resettled("postgres_table", &made, &chain).await;
-    assert_eq!(rows(&world, "b, c").await, ["1 2"]);
+    assert_eq!(harness.plan("postgres_table", Some(&made), &chain).await.unwrap().data_loss, None);
+    let made = harness.update_settled("postgres_table", &made, &chain).await;
+    assert_eq!(rows(&harness, "b, c").await, ["1 2"]);
     // The previous names may stay in later changes.
     let more = table(&[("b", Some("a")), ("c", Some("b")), ("d", None)], r#", "comment": "c""#);
-    world.resettled("postgres_table", &made, &more).await;
-    assert_eq!(rows(&world, "b, c").await, ["1 2"]);
+    harness.update_settled("postgres_table", &made, &more).await;
+    assert_eq!(rows(&harness, "b, c").await, ["1 2"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn columns_exchange_their_names_once() {
-    let world = World::new().await;
-    let made = world.settled("postgres_table", &table(&[("a", None), ("b", None), ("c", None)], "")).await;
-    world.execute("INSERT INTO s.t VALUES (1, 2, 3)").await;
+    let harness = Harness::new().await;
+    let made = harness.create_settled("postgres_table", &table(&[("a", None), ("b", None), ("c", None)], "")).await;
+    harness.execute("INSERT INTO s.t VALUES (1, 2, 3)").await;
     let swap = [("b", Some("a")), ("c", Some("b")), ("a", Some("c"))];
-    assert_eq!(world.plan("postgres_table", Some(&made), &table(&swap, "")).await.unwrap().data_loss, None);
-    let made = world.resettled("postgres_table", &made, &table(&swap, "")).await;
-    assert_eq!(rows(&world, "a, b, c").await, ["3 1 2"]);
+    assert_eq!(harness.plan("postgres_table", Some(&made), &table(&swap, "")).await.unwrap().data_loss, None);
+    let made = harness.update_settled("postgres_table", &made, &table(&swap, "")).await;
+    assert_eq!(rows(&harness, "a, b, c").await, ["3 1 2"]);
     let commented = table(&swap, r#", "comment": "later""#);
-    let made = world.resettled("postgres_table", &made, &commented).await;
-    assert_eq!(rows(&world, "a, b, c").await, ["3 1 2"], "a recorded exchange is not repeated");
+    let made = harness.update_settled("postgres_table", &made, &commented).await;
+    assert_eq!(rows(&harness, "a, b, c").await, ["3 1 2"], "a recorded exchange is not repeated");
     // Without the previous names, and in a new process.
-    let world = world.anew().await;
-    world.resettled("postgres_table", &made, &table(&[("b", None), ("c", None), ("a", None)], "")).await;
-    assert_eq!(rows(&world, "a, b, c").await, ["3 1 2"]);
+    let harness = harness.with_new_session().await;
+    harness.update_settled("postgres_table", &made, &table(&[("b", None), ("c", None), ("a", None)], "")).await;
+    assert_eq!(rows(&harness, "a, b, c").await, ["3 1 2"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_exchange_is_found_by_its_transaction() {
-    let world = World::new().await;
-    let made = world.settled("postgres_table", &table(&[("a", None), ("b", None)], "")).await;
-    let swap = world.attributes(&table(&[("b", Some("a")), ("a", Some("b"))], ""));
+    let harness = Harness::new().await;
+    let made = harness.create_settled("postgres_table", &table(&[("a", None), ("b", None)], "")).await;
+    let swap = harness.attributes(&table(&[("b", Some("a")), ("a", Some("b"))], ""));
     let reports = Arc::new(terrace_provider::conformance::Reports::default());
-    let call = terrace_provider::Call { progress: reports.clone(), ..world.call("step-2") };
-    let plan = world.plan_of("postgres_table", Some(&made), &swap).await.unwrap();
+    let call = terrace_provider::Call { progress: reports.clone(), ..harness.call("step-2") };
+    let plan = harness.plan_of("postgres_table", Some(&made), &swap).await.unwrap();
     let planned = terrace_provider::Planned { attributes: plan.planned.clone(), private: plan.private };
-    let prior = crate::world::recorded(&made);
-    world.session.update(world.ty("postgres_table"), &call, &prior, &planned).await.unwrap();
+    let prior = crate::harness::recorded(&made);
+    harness.session.update(harness.ty("postgres_table"), &call, &prior, &planned).await.unwrap();
     let private = reports.partials().into_iter().find_map(|partial| partial.private).unwrap();
-    let find = async |world: &World, private: Private| {
+    let find = async |harness: &Harness, private: Private| {
         let lost_call = LostCall {
-            operation: world.database.clone(),
+            operation: harness.database.clone(),
             step: "step-2".to_owned(),
             timeout: std::time::Duration::from_secs(1),
             age: std::time::Duration::from_secs(2),
@@ -76,27 +76,27 @@ async fn lost_exchange_is_found_by_its_transaction() {
             identity: made.identity.clone(),
             planned: plan.planned.clone(),
             private,
-            prior: Some(crate::world::recorded(&made)),
+            prior: Some(crate::harness::recorded(&made)),
             lost_call: Some(lost_call),
         };
-        world.session.find(world.ty("postgres_table"), &attempt).await.unwrap()
+        harness.session.find(harness.ty("postgres_table"), &attempt).await.unwrap()
     };
-    let world = world.anew().await;
-    assert!(matches!(find(&world, private.clone()).await, Found::Ours(_)));
+    let harness = harness.with_new_session().await;
+    assert!(matches!(find(&harness, private.clone()).await, Found::Own(_)));
     // The same call with a rolled-back transaction: the server's next one.
-    world.execute("BEGIN; CREATE TABLE s.x (); ROLLBACK").await;
+    harness.execute("BEGIN; CREATE TABLE s.x (); ROLLBACK").await;
     let text = String::from_utf8(private.0).unwrap();
-    let transaction: u64 = world.query("BEGIN; SELECT pg_current_xact_id(); ROLLBACK").await[0].parse().unwrap();
+    let transaction: u64 = harness.query("BEGIN; SELECT pg_current_xact_id(); ROLLBACK").await[0].parse().unwrap();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     let mut json = json;
     json["begun"]["transaction"] = transaction.to_string().into();
-    let found = find(&world, Private(serde_json::to_vec(&json).unwrap())).await;
-    assert_eq!(found, Found::CameToNothing);
+    let found = find(&harness, Private(serde_json::to_vec(&json).unwrap())).await;
+    assert_eq!(found, Found::NoEffect);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn partition_key_follows_its_column() {
-    let world = World::new().await;
+    let harness = Harness::new().await;
     let of = |column: &str, key: &str| {
         format!(
             r#"{{"database": "$db", "schema": "s", "name": "t", "columns": [{{"name": "n", "type": "int"}}, {column}],
@@ -104,23 +104,24 @@ async fn partition_key_follows_its_column() {
                "partitions": [{{"name": "p", "bounds": "FROM ('2024-01-01') TO ('2025-01-01')"}}]}}"#
         )
     };
-    let made = world.settled("postgres_table", &of(r#"{"name": "d", "type": "date", "nullable": false}"#, "d")).await;
-    world.execute("INSERT INTO s.t VALUES (1, '2024-05-05')").await;
+    let made =
+        harness.create_settled("postgres_table", &of(r#"{"name": "d", "type": "date", "nullable": false}"#, "d")).await;
+    harness.execute("INSERT INTO s.t VALUES (1, '2024-05-05')").await;
     let renamed = of(r#"{"name": "day", "type": "date", "nullable": false, "previousName": "d"}"#, "day");
-    let made = world.resettled("postgres_table", &made, &renamed).await;
-    assert_eq!(rows(&world, "n, day").await, ["1 2024-05-05"]);
+    let made = harness.update_settled("postgres_table", &made, &renamed).await;
+    assert_eq!(rows(&harness, "n, day").await, ["1 2024-05-05"]);
     // Another key replaces the table; another type of its column is refused.
     let other = of(r#"{"name": "day", "type": "date", "nullable": false}"#, "n");
-    let plan = world.plan("postgres_table", Some(&made), &other).await.unwrap();
+    let plan = harness.plan("postgres_table", Some(&made), &other).await.unwrap();
     assert_eq!(plan.replace_paths, [Path::attribute("partitionBy")]);
     let timestamp = of(r#"{"name": "day", "type": "timestamp", "nullable": false}"#, "day");
-    let error = world.plan("postgres_table", Some(&made), &timestamp).await.unwrap_err();
+    let error = harness.plan("postgres_table", Some(&made), &timestamp).await.unwrap_err();
     assert_eq!(place(&error), "columns[1].type");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn checks_exchange_their_names() {
-    let world = World::new().await;
+    let harness = Harness::new().await;
     let of = |names: [&str; 3]| {
         let [a, b, c] = names;
         table(
@@ -131,73 +132,75 @@ async fn checks_exchange_their_names() {
             ),
         )
     };
-    let mut now = world.settled("postgres_table", &of(["c1", "c2", "c3"])).await;
+    let mut now = harness.create_settled("postgres_table", &of(["c1", "c2", "c3"])).await;
     for names in [["c2", "c1", "c3"], ["c3", "c2", "c1"], ["c1", "c3", "c4"], ["c4", "c1", "c3"]] {
-        now = world.resettled("postgres_table", &now, &of(names)).await;
+        now = harness.update_settled("postgres_table", &now, &of(names)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn table_is_renamed_with_its_rows() {
-    let world = World::new().await;
+    let harness = Harness::new().await;
     let of =
         |name: &str, rest: &str| table(&[("a", None)], rest).replace(r#""name": "t""#, &format!(r#""name": "{name}""#));
-    let made = world.settled("postgres_table", &of("old", "")).await;
-    world.execute("INSERT INTO s.old VALUES (1)").await;
+    let made = harness.create_settled("postgres_table", &of("old", "")).await;
+    harness.execute("INSERT INTO s.old VALUES (1)").await;
     let renamed = of("t", r#", "previousName": "old""#);
-    let plan = world.plan("postgres_table", Some(&made), &renamed).await.unwrap();
+    let plan = harness.plan("postgres_table", Some(&made), &renamed).await.unwrap();
     assert_eq!((plan.replace_paths, plan.data_loss), (Vec::new(), None));
     assert_eq!(plan.planned["fullName"], "s.t".into());
     assert_eq!(plan.planned["oid"], made.attributes["oid"]);
-    let now = world.resettled("postgres_table", &made, &renamed).await;
+    let now = harness.update_settled("postgres_table", &made, &renamed).await;
     assert_eq!(now.identity["name"], "t".into());
-    assert_eq!(rows(&world, "a").await, ["1"]);
+    assert_eq!(rows(&harness, "a").await, ["1"]);
     // The call may be lost: the table is found under its new name.
-    let world = world.anew().await;
+    let harness = harness.with_new_session().await;
     let attempt = Attempt {
         address: "a".to_owned(),
         identity: made.identity.clone(),
         planned: plan.planned.clone(),
         private: Private::default(),
-        prior: Some(crate::world::recorded(&made)),
+        prior: Some(crate::harness::recorded(&made)),
         lost_call: Some(LostCall {
-            operation: world.database.clone(),
+            operation: harness.database.clone(),
             step: "step-2".to_owned(),
             timeout: std::time::Duration::from_secs(1),
             age: std::time::Duration::from_secs(2),
         }),
     };
-    let Found::Ours(found) = world.session.find(world.ty("postgres_table"), &attempt).await.unwrap() else { panic!() };
+    let Found::Own(found) = harness.session.find(harness.ty("postgres_table"), &attempt).await.unwrap() else {
+        panic!()
+    };
     assert_eq!(found.identity["name"], "t".into());
     // Without its previous name it stays, and another name replaces it.
-    let now = world.resettled("postgres_table", &now, &of("t", "")).await;
-    let other = world.plan("postgres_table", Some(&now), &of("other", r#", "previousName": "none""#)).await.unwrap();
+    let now = harness.update_settled("postgres_table", &now, &of("t", "")).await;
+    let other = harness.plan("postgres_table", Some(&now), &of("other", r#", "previousName": "none""#)).await.unwrap();
     assert_eq!(other.replace_paths, [Path::attribute("name")]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn grant_on_columns_follows_a_rename_and_a_drop() {
-    let world = World::new().await;
-    let role = format!("{}_r", world.database);
-    world.execute(&format!("CREATE ROLE {role}")).await;
+    let harness = Harness::new().await;
+    let role = format!("{}_r", harness.database);
+    harness.execute(&format!("CREATE ROLE {role}")).await;
     let grant = |columns: &str| {
         format!(
             r#"{{"database": "$db", "objectType": "table", "object": "s.t", "role": "{role}", "privileges": ["SELECT"], "columns": [{columns}]}}"#
         )
     };
-    let made = world.settled("postgres_table", &table(&[("a", None), ("b", None)], "")).await;
-    let given = world.settled("postgres_grant", &grant(r#""a", "b""#)).await;
-    let made = world.resettled("postgres_table", &made, &table(&[("c", Some("a")), ("b", None)], "")).await;
+    let made = harness.create_settled("postgres_table", &table(&[("a", None), ("b", None)], "")).await;
+    let given = harness.create_settled("postgres_grant", &grant(r#""a", "b""#)).await;
+    let made = harness.update_settled("postgres_table", &made, &table(&[("c", Some("a")), ("b", None)], "")).await;
     // As the plan saw it before the rename.
-    let given = world.resettled("postgres_grant", &given, &grant(r#""c", "b""#)).await;
-    world.resettled("postgres_table", &made, &table(&[("c", None)], "")).await;
-    world.resettled("postgres_grant", &given, &grant(r#""c""#)).await;
-    world.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+    let given = harness.update_settled("postgres_grant", &given, &grant(r#""c", "b""#)).await;
+    harness.update_settled("postgres_table", &made, &table(&[("c", None)], "")).await;
+    harness.update_settled("postgres_grant", &given, &grant(r#""c""#)).await;
+    harness.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_renames_keep_the_values_of_columns() {
-    let world = World::new().await;
+    let harness = Harness::new().await;
     let names = ["a", "b", "c", "d", "e"];
     let strategy = (
         Just((0..4_usize).collect::<Vec<_>>()).prop_shuffle(),
@@ -207,10 +210,10 @@ async fn any_renames_keep_the_values_of_columns() {
     let mut runner = TestRunner::deterministic();
     for _ in 0..24 {
         let (order, kept, targets) = strategy.new_tree(&mut runner).unwrap().current();
-        world.execute("DROP TABLE IF EXISTS s.t").await;
+        harness.execute("DROP TABLE IF EXISTS s.t").await;
         let old: Vec<(&str, Option<&str>)> = names[..4].iter().map(|name| (*name, None)).collect();
-        let made: Observed = world.settled("postgres_table", &table(&old, "")).await;
-        world.execute("INSERT INTO s.t VALUES (0, 1, 2, 3)").await;
+        let made: Observed = harness.create_settled("postgres_table", &table(&old, "")).await;
+        harness.execute("INSERT INTO s.t VALUES (0, 1, 2, 3)").await;
         // Keeps the first columns of an order under other names, and drops the others.
         let pairs: Vec<(usize, &str)> =
             order.iter().zip(&targets).take(kept).map(|(was, name)| (*was, names[*name])).collect();
@@ -220,24 +223,24 @@ async fn any_renames_keep_the_values_of_columns() {
         }
         let new: Vec<(&str, Option<&str>)> =
             pairs.iter().map(|(was, name)| (*name, (names[*was] != *name).then_some(names[*was]))).collect();
-        world.resettled("postgres_table", &made, &table(&new, "")).await;
+        harness.update_settled("postgres_table", &made, &table(&new, "")).await;
         for (was, name) in pairs {
-            assert_eq!(world.query(&format!("SELECT {name} FROM s.t")).await, [was.to_string()], "{new:?}");
+            assert_eq!(harness.query(&format!("SELECT {name} FROM s.t")).await, [was.to_string()], "{new:?}");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_previous_names_are_refused() {
-    let world = World::new().await;
+    let harness = Harness::new().await;
     for (columns, at) in [
         (vec![("a", None), ("b", Some("a"))], "columns[1].previousName"),
         (vec![("a", Some("a"))], "columns[0].previousName"),
         (vec![("b", Some("a")), ("c", Some("a"))], "columns[1].previousName"),
     ] {
-        let error = world.plan("postgres_table", None, &table(&columns, "")).await.unwrap_err();
+        let error = harness.plan("postgres_table", None, &table(&columns, "")).await.unwrap_err();
         assert_eq!(place(&error), at);
     }
-    let made = world.settled("postgres_table", &table(&[("b", Some("a"))], "")).await;
+    let made = harness.create_settled("postgres_table", &table(&[("b", Some("a"))], "")).await;
     assert_eq!(made.attributes["columns"].as_list().map(<[Value]>::len), Some(1));
 }

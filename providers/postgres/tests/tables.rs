@@ -1,4 +1,4 @@
-use crate::world::{World, place, recorded, texts};
+use crate::harness::{Harness, place, recorded, texts};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use terrace_provider::{DataAmount, ErrorKind, Found, Path, Planned, Value};
@@ -13,8 +13,8 @@ const LABEL: &str = r#"{"name": "Label", "type": "varchar(20)", "default": "'new
 
 #[tokio::test(flavor = "multi_thread")]
 async fn table_with_everything_reads_back_as_planned() {
-    let world = World::new().await;
-    world.settled("postgres_table", r#"{"database": "$db", "schema": "s", "name": "other", "columns": [{"name": "a", "type": "int"}, {"name": "b", "type": "text"}], "primaryKey": {"columns": ["a", "b"]}}"#).await;
+    let harness = Harness::new().await;
+    harness.create_settled("postgres_table", r#"{"database": "$db", "schema": "s", "name": "other", "columns": [{"name": "a", "type": "int"}, {"name": "b", "type": "text"}], "primaryKey": {"columns": ["a", "b"]}}"#).await;
     let everything = table(
         &[
             ID,
@@ -33,30 +33,30 @@ async fn table_with_everything_reads_back_as_planned() {
            "foreignKeys": [{"columns": ["a", "b"], "references": {"table": "other", "columns": ["a", "b"]}, "onDelete": "cascade"}],
            "checks": [{"expression": "price >= 0"}, {"name": "c2", "expression": "\"Label\" <> '' AND price < 1000000"}]"#,
     );
-    let made = world.settled("postgres_table", &everything).await;
+    let made = harness.create_settled("postgres_table", &everything).await;
     assert_eq!(made.attributes.get("fullName"), Some(&"s.t".into()));
-    world.execute("INSERT INTO s.t (price) VALUES (10)").await;
+    harness.execute("INSERT INTO s.t (price) VALUES (10)").await;
     assert_eq!(
-        world.query("SELECT id || ' ' || \"Label\" || ' ' || gross || ' ' || counted FROM s.t").await,
+        harness.query("SELECT id || ' ' || \"Label\" || ' ' || gross || ' ' || counted FROM s.t").await,
         ["1 new 11.9000 1"]
     );
     // In a new process, which knows only the record.
-    let world = world.anew().await;
-    world.is_settled("postgres_table", &made, &everything).await;
+    let harness = harness.with_new_session().await;
+    harness.assert_settled("postgres_table", &made, &everything).await;
     // And with only the configuration, as before an adoption.
-    let Found::Strangers(found) = world.find("postgres_table", &everything, None).await else { panic!() };
-    world.is_settled("postgres_table", &found, &everything).await;
-    world.delete("postgres_table", &made).await.unwrap();
-    assert_eq!(world.read("postgres_table", &made).await, None);
-    world.delete("postgres_table", &made).await.unwrap();
+    let Found::Foreign(found) = harness.find("postgres_table", &everything, None).await else { panic!() };
+    harness.assert_settled("postgres_table", &found, &everything).await;
+    harness.delete("postgres_table", &made).await.unwrap();
+    assert_eq!(harness.read("postgres_table", &made).await, None);
+    harness.delete("postgres_table", &made).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn table_changes_in_place() {
-    let world = World::new().await;
-    let made = world.settled("postgres_table", &table(&[ID, LABEL].join(", "), "")).await;
-    world.execute("INSERT INTO s.t VALUES (DEFAULT, 'one'), (DEFAULT, 'two')").await;
-    let oid = world.query("SELECT 's.t'::regclass::oid").await;
+    let harness = Harness::new().await;
+    let made = harness.create_settled("postgres_table", &table(&[ID, LABEL].join(", "), "")).await;
+    harness.execute("INSERT INTO s.t VALUES (DEFAULT, 'one'), (DEFAULT, 'two')").await;
+    let oid = harness.query("SELECT 's.t'::regclass::oid").await;
     let steps = [
         // A column in the middle, a wider column, another default, one comment less.
         table(
@@ -94,26 +94,26 @@ async fn table_changes_in_place() {
     ];
     let mut now = made;
     for step in steps {
-        now = world.resettled("postgres_table", &now, &step).await;
+        now = harness.update_settled("postgres_table", &now, &step).await;
     }
-    assert_eq!(world.query("SELECT id || title || size || state FROM s.t ORDER BY id").await, ["1one6x", "2two6x"]);
-    assert_eq!(world.query("SELECT 's.t'::regclass::oid").await, oid, "it is the same table");
-    assert_eq!(world.query("SELECT count(*) FROM pg_constraint WHERE conrelid = 's.t'::regclass").await, ["1"]);
-    assert_eq!(world.query("SELECT obj_description('s.t'::regclass)").await, ["NULL"]);
+    assert_eq!(harness.query("SELECT id || title || size || state FROM s.t ORDER BY id").await, ["1one6x", "2two6x"]);
+    assert_eq!(harness.query("SELECT 's.t'::regclass::oid").await, oid, "it is the same table");
+    assert_eq!(harness.query("SELECT count(*) FROM pg_constraint WHERE conrelid = 's.t'::regclass").await, ["1"]);
+    assert_eq!(harness.query("SELECT obj_description('s.t'::regclass)").await, ["NULL"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn narrower_type_is_reported_and_truncates_with_consent() {
-    let world = World::new().await;
+    let harness = Harness::new().await;
     let wide = r#"{"name": "a", "type": "varchar(20)"}, {"name": "b", "type": "numeric(10,2)"}, {"name": "c", "type": "text"}"#;
-    let made = world.settled("postgres_table", &table(wide, "")).await;
-    world.execute("INSERT INTO s.t VALUES ('abcdefgh', 1.55, '17')").await;
-    assert_eq!(world.count("postgres_table", &made).await, DataAmount::of(1, "row", "rows"));
+    let made = harness.create_settled("postgres_table", &table(wide, "")).await;
+    harness.execute("INSERT INTO s.t VALUES ('abcdefgh', 1.55, '17')").await;
+    assert_eq!(harness.count("postgres_table", &made).await, DataAmount::of(1, "row", "rows"));
     let narrow = table(
         r#"{"name": "a", "type": "varchar(4)"}, {"name": "b", "type": "numeric(10,1)"}, {"name": "c", "type": "int"}"#,
         "",
     );
-    let loss = world.plan("postgres_table", Some(&made), &narrow).await.unwrap().data_loss.unwrap();
+    let loss = harness.plan("postgres_table", Some(&made), &narrow).await.unwrap().data_loss.unwrap();
     assert_eq!(
         loss.reasons,
         [
@@ -122,18 +122,18 @@ async fn narrower_type_is_reported_and_truncates_with_consent() {
             "column c is narrowed from text to int",
         ]
     );
-    world.resettled("postgres_table", &made, &narrow).await;
-    assert_eq!(world.query("SELECT a || ' ' || b || ' ' || c FROM s.t").await, ["abcd 1.6 17"]);
+    harness.update_settled("postgres_table", &made, &narrow).await;
+    assert_eq!(harness.query("SELECT a || ' ' || b || ' ' || c FROM s.t").await, ["abcd 1.6 17"]);
     let gone = table(r#"{"name": "a", "type": "varchar(4)"}, {"name": "x", "type": "numeric(10,1)"}"#, "");
-    let loss = world.plan("postgres_table", Some(&made), &gone).await.unwrap().data_loss.unwrap();
+    let loss = harness.plan("postgres_table", Some(&made), &gone).await.unwrap().data_loss.unwrap();
     assert_eq!(loss.reasons.last().map(String::as_str), Some("column c is dropped"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn change_that_rows_prevent_is_refused_at_its_attribute() {
-    let world = World::new().await;
-    let made = world.settled("postgres_table", &table(r#"{"name": "a", "type": "text"}"#, "")).await;
-    world.execute("INSERT INTO s.t VALUES (NULL), ('secret'), ('secret')").await;
+    let harness = Harness::new().await;
+    let made = harness.create_settled("postgres_table", &table(r#"{"name": "a", "type": "text"}"#, "")).await;
+    harness.execute("INSERT INTO s.t VALUES (NULL), ('secret'), ('secret')").await;
     for (columns, rest, at) in [
         (r#"{"name": "a", "type": "text", "nullable": false}"#, "", "columns[0].nullable"),
         (r#"{"name": "a", "type": "text"}, {"name": "b", "type": "int", "nullable": false}"#, "", "columns[1]"),
@@ -147,16 +147,16 @@ async fn change_that_rows_prevent_is_refused_at_its_attribute() {
         (r#"{"name": "a", "type": "nonsense"}"#, "", "columns[0].type"),
         (r#"{"name": "a", "type": "text", "default": "no_such()"}"#, "", "columns[0].default"),
     ] {
-        let error = world.update("postgres_table", &made, &table(columns, rest)).await.unwrap_err();
+        let error = harness.update("postgres_table", &made, &table(columns, rest)).await.unwrap_err();
         assert_eq!(place(&error), at, "{error:?}");
         assert!(!format!("{error:?}").contains("secret\""), "errors contain no values of rows: {error:?}");
     }
-    world.is_settled("postgres_table", &made, &table(r#"{"name": "a", "type": "text"}"#, "")).await;
+    harness.assert_settled("postgres_table", &made, &table(r#"{"name": "a", "type": "text"}"#, "")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_creation_is_reported_at_its_attribute() {
-    let world = World::new().await;
+    let harness = Harness::new().await;
     for (columns, rest, at) in [
         (r#"{"name": "a", "type": "nonsense"}"#, "", "columns[0].type"),
         (r#"{"name": "a", "type": "int"}, {"name": "b", "type": "int", "default": "'x'"}"#, "", "columns[1].default"),
@@ -168,7 +168,7 @@ async fn failed_creation_is_reported_at_its_attribute() {
             "foreignKeys[0]",
         ),
     ] {
-        let error = world.create("postgres_table", &table(columns, rest)).await.unwrap_err();
+        let error = harness.create("postgres_table", &table(columns, rest)).await.unwrap_err();
         let path = match &error.kind {
             ErrorKind::InvalidInput { path: Some(path) } => path.to_string(),
             _ => format!("{error:?}"),
@@ -176,12 +176,12 @@ async fn failed_creation_is_reported_at_its_attribute() {
         assert!(path.starts_with(at.split('.').next().unwrap()), "{columns} {rest}: {path}: {error:?}");
         assert!(error.vendor_code.is_some());
     }
-    assert_eq!(world.query("SELECT count(*) FROM pg_class WHERE relnamespace = 's'::regnamespace").await, ["0"]);
+    assert_eq!(harness.query("SELECT count(*) FROM pg_class WHERE relnamespace = 's'::regnamespace").await, ["0"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_table_is_refused_in_the_plan() {
-    let world = World::new().await;
+    let harness = Harness::new().await;
     let a = r#"{"name": "a", "type": "int"}"#;
     for (columns, rest, at) in [
         ("".to_owned(), "", "columns"),
@@ -214,14 +214,14 @@ async fn invalid_table_is_refused_in_the_plan() {
         (a.to_owned(), r#", "partitions": [{"name": "p", "bounds": "DEFAULT"}]"#, "partitions[0]"),
         (a.to_owned(), r#", "comment": "\u0000""#, "comment"),
     ] {
-        let error = world.plan("postgres_table", None, &table(&columns, rest)).await.unwrap_err();
+        let error = harness.plan("postgres_table", None, &table(&columns, rest)).await.unwrap_err();
         assert_eq!(place(&error), at, "{columns} {rest}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn drift_covers_exactly_the_managed_parts() {
-    let world = World::new().await;
+    let harness = Harness::new().await;
     let config = table(
         &[
             r#"{"name": "a", "type": "int", "nullable": false, "default": "1", "comment": "c"}"#,
@@ -253,9 +253,9 @@ async fn drift_covers_exactly_the_managed_parts() {
             "",
         ),
     ] {
-        let made = world.settled("postgres_table", &config).await;
-        world.execute(sql).await;
-        let read = world.read("postgres_table", &made).await.unwrap();
+        let made = harness.create_settled("postgres_table", &config).await;
+        harness.execute(sql).await;
+        let read = harness.read("postgres_table", &made).await.unwrap();
         let differs: Vec<&str> = read
             .attributes
             .iter()
@@ -266,16 +266,16 @@ async fn drift_covers_exactly_the_managed_parts() {
         assert_eq!(differs, attribute.split_whitespace().collect::<Vec<_>>(), "{sql}");
         if !["", "oid"].contains(&attribute) {
             // Repaired in place.
-            world.resettled("postgres_table", &read, &config).await;
+            harness.update_settled("postgres_table", &read, &config).await;
         }
-        world.execute("DROP TABLE s.t").await;
-        assert_eq!(world.read("postgres_table", &made).await, None);
+        harness.execute("DROP TABLE s.t").await;
+        assert_eq!(harness.read("postgres_table", &made).await, None);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_are_added_and_dropped() {
-    let world = World::new().await;
+    let harness = Harness::new().await;
     let with = |partitions: &str| {
         table(
             r#"{"name": "day", "type": "date", "nullable": false}, {"name": "what", "type": "text"}"#,
@@ -285,76 +285,76 @@ async fn partitions_are_added_and_dropped() {
     let y25 = r#"{"name": "t_2025", "bounds": "FROM ('2025-01-01') TO ('2026-01-01')"}"#;
     let y26 = r#"{"name": "t_2026", "bounds": "FROM ('2026-01-01') TO ('2027-01-01')"}"#;
     let rest = r#"{"name": "t_rest", "bounds": "DEFAULT"}"#;
-    let made = world.settled("postgres_table", &with(&[y25, rest].join(", "))).await;
-    world.execute("INSERT INTO s.t VALUES ('2025-05-05', 'a')").await;
-    assert_eq!(world.query("SELECT count(*) FROM s.t_2025").await, ["1"]);
-    let grown = world.resettled("postgres_table", &made, &with(&[y25, y26, rest].join(", "))).await;
+    let made = harness.create_settled("postgres_table", &with(&[y25, rest].join(", "))).await;
+    harness.execute("INSERT INTO s.t VALUES ('2025-05-05', 'a')").await;
+    assert_eq!(harness.query("SELECT count(*) FROM s.t_2025").await, ["1"]);
+    let grown = harness.update_settled("postgres_table", &made, &with(&[y25, y26, rest].join(", "))).await;
     let shrunk = with(&[y26, rest].join(", "));
-    let loss = world.plan("postgres_table", Some(&grown), &shrunk).await.unwrap().data_loss.unwrap();
+    let loss = harness.plan("postgres_table", Some(&grown), &shrunk).await.unwrap().data_loss.unwrap();
     assert_eq!(loss.reasons, ["partition t_2025 is dropped"]);
-    let shrunk = world.resettled("postgres_table", &grown, &shrunk).await;
+    let shrunk = harness.update_settled("postgres_table", &grown, &shrunk).await;
     // Without `partitions`, they stay.
     let silent = table(
         r#"{"name": "day", "type": "date", "nullable": false}, {"name": "what", "type": "text"}"#,
         r#", "partitionBy": {"strategy": "range", "columns": ["day"]}"#,
     );
-    let silent_now = world.resettled("postgres_table", &shrunk, &silent).await;
-    world.execute("CREATE TABLE s.t_2030 PARTITION OF s.t FOR VALUES FROM ('2030-01-01') TO ('2031-01-01')").await;
-    world.is_settled("postgres_table", &silent_now, &silent).await;
+    let now_silent = harness.update_settled("postgres_table", &shrunk, &silent).await;
+    harness.execute("CREATE TABLE s.t_2030 PARTITION OF s.t FOR VALUES FROM ('2030-01-01') TO ('2031-01-01')").await;
+    harness.assert_settled("postgres_table", &now_silent, &silent).await;
     let other = silent.replace("range", "list");
-    let plan = world.plan("postgres_table", Some(&silent_now), &other).await.unwrap();
+    let plan = harness.plan("postgres_table", Some(&now_silent), &other).await.unwrap();
     assert_eq!(plan.replace_paths, [Path::attribute("partitionBy")]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn partition_in_another_schema_differs_from_a_table_of_its_name() {
-    let world = World::new().await;
+    let harness = Harness::new().await;
     let config = table(
         r#"{"name": "day", "type": "date", "nullable": false}"#,
         r#", "partitionBy": {"strategy": "range", "columns": ["day"]}, "partitions": [{"name": "t_rest", "bounds": "DEFAULT"}]"#,
     );
-    let made = world.settled("postgres_table", &config).await;
-    world
+    let made = harness.create_settled("postgres_table", &config).await;
+    harness
         .execute(
             "CREATE SCHEMA far; CREATE TABLE far.t_2025 PARTITION OF s.t FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
              CREATE TABLE s.t_2025 (day date); INSERT INTO s.t_2025 VALUES ('2025-05-05')",
         )
         .await;
-    let drifted = world.read("postgres_table", &made).await.unwrap();
+    let drifted = harness.read("postgres_table", &made).await.unwrap();
     assert_eq!(texts(&drifted, "partitions", "name"), ["t_rest", "far.t_2025"]);
-    let loss = world.plan("postgres_table", Some(&drifted), &config).await.unwrap().data_loss.unwrap();
+    let loss = harness.plan("postgres_table", Some(&drifted), &config).await.unwrap().data_loss.unwrap();
     assert_eq!(loss.reasons, ["partition far.t_2025 is dropped"]);
-    world.resettled("postgres_table", &drifted, &config).await;
-    assert_eq!(world.query("SELECT count(*) FROM s.t_2025").await, ["1"], "it is not a partition of the table");
-    assert_eq!(world.query("SELECT to_regclass('far.t_2025')").await, ["NULL"]);
+    harness.update_settled("postgres_table", &drifted, &config).await;
+    assert_eq!(harness.query("SELECT count(*) FROM s.t_2025").await, ["1"], "it is not a partition of the table");
+    assert_eq!(harness.query("SELECT to_regclass('far.t_2025')").await, ["NULL"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn recreated_table_is_neither_dropped_nor_changed() {
-    let world = World::new().await;
-    let made = world.settled("postgres_table", &table(ID, "")).await;
-    world.execute("DROP TABLE s.t; CREATE TABLE s.t (theirs int); INSERT INTO s.t VALUES (1)").await;
-    let error = world.delete("postgres_table", &made).await.unwrap_err();
+    let harness = Harness::new().await;
+    let made = harness.create_settled("postgres_table", &table(ID, "")).await;
+    harness.execute("DROP TABLE s.t; CREATE TABLE s.t (theirs int); INSERT INTO s.t VALUES (1)").await;
+    let error = harness.delete("postgres_table", &made).await.unwrap_err();
     assert_eq!(error.message, "the table `s.t` is not the table of the plan");
-    let error = world.update("postgres_table", &made, &table(ID, r#", "comment": "c""#)).await.unwrap_err();
+    let error = harness.update("postgres_table", &made, &table(ID, r#", "comment": "c""#)).await.unwrap_err();
     assert_eq!(error.message, "the table `s.t` is not the table of the plan");
-    assert_eq!(world.query("SELECT theirs FROM s.t").await, ["1"]);
+    assert_eq!(harness.query("SELECT theirs FROM s.t").await, ["1"]);
     // After a new read, it is the recorded table.
-    let read = world.read("postgres_table", &made).await.unwrap();
-    world.delete("postgres_table", &read).await.unwrap();
+    let read = harness.read("postgres_table", &made).await.unwrap();
+    harness.delete("postgres_table", &read).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn table_swapped_during_a_wait_for_its_lock_stays() {
     for is_dropped in [true, false] {
-        let world = World::new().await;
-        let made = world.settled("postgres_table", &table(ID, "")).await;
-        let plan = world.plan("postgres_table", Some(&made), &table(ID, r#", "comment": "c""#)).await.unwrap();
+        let harness = Harness::new().await;
+        let made = harness.create_settled("postgres_table", &table(ID, "")).await;
+        let plan = harness.plan("postgres_table", Some(&made), &table(ID, r#", "comment": "c""#)).await.unwrap();
         let planned = Planned { attributes: plan.planned, private: plan.private };
-        let other = world.cluster.connect(&world.database).await;
+        let other = harness.cluster.connect(&harness.database).await;
         other.batch_execute("BEGIN; ALTER TABLE s.t RENAME TO old; CREATE TABLE s.t (id bigint)").await.unwrap();
         let (session, ty, call) =
-            (Arc::clone(&world.session), world.ty("postgres_table").clone(), world.call("step-3"));
+            (Arc::clone(&harness.session), harness.ty("postgres_table").clone(), harness.call("step-3"));
         let prior = recorded(&made);
         let running = tokio::spawn(async move {
             match is_dropped {
@@ -364,32 +364,32 @@ async fn table_swapped_during_a_wait_for_its_lock_stays() {
         });
         let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = '$db' AND wait_event_type = 'Lock'";
         let deadline = Instant::now() + Duration::from_secs(20);
-        while world.query(waits).await != ["1"] {
+        while harness.query(waits).await != ["1"] {
             assert!(Instant::now() < deadline, "it never waits");
         }
         other.batch_execute("COMMIT").await.unwrap();
         let error = running.await.unwrap().unwrap_err();
         assert_eq!(error.message, "the table `s.t` is not the table of the plan");
-        assert_eq!(world.query("SELECT count(*) FROM s.t").await, ["0"]);
-        assert_eq!(world.query("SELECT obj_description('s.t'::regclass)").await, ["NULL"]);
+        assert_eq!(harness.query("SELECT count(*) FROM s.t").await, ["0"]);
+        assert_eq!(harness.query("SELECT obj_description('s.t'::regclass)").await, ["NULL"]);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn name_conflict_within_a_change_is_not_an_existing_table() {
-    let world = World::new().await;
-    let made = world.settled("postgres_table", &table(ID, "")).await;
-    world.execute("CREATE INDEX named ON s.t (id)").await;
+    let harness = Harness::new().await;
+    let made = harness.create_settled("postgres_table", &table(ID, "")).await;
+    harness.execute("CREATE INDEX named ON s.t (id)").await;
     let config = table(ID, r#", "unique": [{"name": "named", "columns": ["id"]}]"#);
-    let error = world.update("postgres_table", &made, &config).await.unwrap_err();
+    let error = harness.update("postgres_table", &made, &config).await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::InvalidInput { .. }), "{error:?}");
     assert!(error.message.contains("\"named\""), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn manual_table_is_imported_and_described_as_a_data_contract() {
-    let world = World::new().await;
-    world
+    let harness = Harness::new().await;
+    harness
         .execute(
             "CREATE TABLE s.\"By Hand\" (a int NOT NULL, b varchar(20), c numeric(10,2), d timestamptz NOT NULL, e jsonb,
                f serial, g text[] DEFAULT '{}', h boolean, i double precision, j uuid UNIQUE NOT NULL, k bytea, l date,
@@ -397,20 +397,20 @@ async fn manual_table_is_imported_and_described_as_a_data_contract() {
              COMMENT ON TABLE s.\"By Hand\" IS 'made by hand'; COMMENT ON COLUMN s.\"By Hand\".a IS 'the first'",
         )
         .await;
-    let imported = world.import("postgres_table", "$db/s/By%20Hand").await.unwrap();
+    let imported = harness.import("postgres_table", "$db/s/By%20Hand").await.unwrap();
     assert_eq!(texts(&imported, "columns", "type")[5], "serial");
     // The contract can be planned, and that plan is empty.
     let computed = ["oid", "fullName", "id"];
     let config = imported.attributes.iter().filter(|(name, _)| !computed.contains(&name.as_str()));
     let config = config.map(|(name, value)| (name.clone(), value.clone())).collect();
-    let plan = world.plan_of("postgres_table", Some(&imported), &config).await.unwrap();
+    let plan = harness.plan_of("postgres_table", Some(&imported), &config).await.unwrap();
     assert_eq!(plan.planned, imported.attributes);
-    assert_eq!(world.import("postgres_table", "$db/s/none").await, None);
-    assert_eq!(world.import("postgres_table", "no_such_database/s/none").await, None);
+    assert_eq!(harness.import("postgres_table", "$db/s/none").await, None);
+    assert_eq!(harness.import("postgres_table", "no_such_database/s/none").await, None);
 
-    let told =
-        world.lookup("postgres_table", r#"{"database": "$db", "schema": "s", "name": "By Hand"}"#).await.unwrap();
-    let contract = told.get("dataContract").and_then(Value::as_list).unwrap();
+    let answer =
+        harness.lookup("postgres_table", r#"{"database": "$db", "schema": "s", "name": "By Hand"}"#).await.unwrap();
+    let contract = answer.get("dataContract").and_then(Value::as_list).unwrap();
     let of = |at: usize, key: &str| contract[at].get(key).cloned().unwrap_or_default();
     assert_eq!(contract.len(), 12);
     assert_eq!(
@@ -423,20 +423,20 @@ async fn manual_table_is_imported_and_described_as_a_data_contract() {
     );
     assert_eq!([of(9, "required"), of(6, "dataTypeDisplay")], [true.into(), "text[]".into()]);
     let missing =
-        world.lookup("postgres_table", r#"{"database": "$db", "schema": "s", "name": "none"}"#).await.unwrap_err();
+        harness.lookup("postgres_table", r#"{"database": "$db", "schema": "s", "name": "none"}"#).await.unwrap_err();
     assert_eq!(missing.kind, ErrorKind::NotFound);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn create_never_takes_an_existing_table() {
-    let world = World::new().await;
-    world.execute("CREATE TABLE s.t (id int); INSERT INTO s.t VALUES (1)").await;
-    let error = world.create("postgres_table", &table(ID, "")).await.unwrap_err();
-    let import_id = Some(format!("{}/s/t", world.database));
+    let harness = Harness::new().await;
+    harness.execute("CREATE TABLE s.t (id int); INSERT INTO s.t VALUES (1)").await;
+    let error = harness.create("postgres_table", &table(ID, "")).await.unwrap_err();
+    let import_id = Some(format!("{}/s/t", harness.database));
     assert_eq!(error.kind, ErrorKind::AlreadyExists { import_id });
-    assert_eq!(world.query("SELECT count(*) FROM s.t").await, ["1"]);
+    assert_eq!(harness.query("SELECT count(*) FROM s.t").await, ["1"]);
     // Another kind of object with the name is not the same.
-    world.execute("CREATE VIEW s.v AS SELECT 1 AS a").await;
-    let error = world.create("postgres_table", &table(ID, "").replace("\"t\"", "\"v\"")).await.unwrap_err();
+    harness.execute("CREATE VIEW s.v AS SELECT 1 AS a").await;
+    let error = harness.create("postgres_table", &table(ID, "").replace("\"t\"", "\"v\"")).await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::InvalidInput { .. }), "{error:?}");
 }

@@ -1,6 +1,6 @@
 //! Every spelling of every built-in type: create, read, an empty second plan; and the server's name for it.
 
-use crate::world::World;
+use crate::harness::Harness;
 
 const SPELLINGS: [&str; 81] = [
     "interval(3)",
@@ -109,35 +109,35 @@ const OTHERS: [&str; 18] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_spelling_reads_back_and_plans_no_change() {
-    let world = World::new().await;
-    world.execute("CREATE TYPE s.kind AS ENUM ('a', 'b'); CREATE DOMAIN s.\"Kind 2\" AS int CHECK (VALUE > 0)").await;
+    let harness = Harness::new().await;
+    harness.execute("CREATE TYPE s.kind AS ENUM ('a', 'b'); CREATE DOMAIN s.\"Kind 2\" AS int CHECK (VALUE > 0)").await;
     for spelling in SPELLINGS.iter().chain(&OTHERS) {
         let text = serde_json::Value::from(*spelling);
         let config = format!(
             r#"{{"database": "$db", "schema": "s", "name": "t", "columns": [{{"name": "a", "type": {text}}}]}}"#
         );
-        let made = world.settled("postgres_table", &config).await;
+        let made = harness.create_settled("postgres_table", &config).await;
         // A search with only the configuration.
         if !OTHERS.contains(spelling) {
-            let found = world.find("postgres_table", &config, None).await;
-            let terrace_provider::Found::Strangers(found) = found else { panic!("{spelling}") };
+            let found = harness.find("postgres_table", &config, None).await;
+            let terrace_provider::Found::Foreign(found) = found else { panic!("{spelling}") };
             assert_eq!(found.attributes, made.attributes, "{spelling}");
         }
-        world.delete("postgres_table", &made).await.unwrap();
+        harness.delete("postgres_table", &made).await.unwrap();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn other_spelling_of_a_type_changes_nothing_on_the_server() {
-    let world = World::new().await;
+    let harness = Harness::new().await;
     let config = |ty: &str| {
         format!(r#"{{"database": "$db", "schema": "s", "name": "t", "columns": [{{"name": "a", "type": "{ty}"}}]}}"#)
     };
-    let made = world.settled("postgres_table", &config("varchar(20)")).await;
-    let before = world.query("SELECT xmin FROM pg_attribute WHERE attrelid = 's.t'::regclass AND attnum = 1").await;
-    world.resettled("postgres_table", &made, &config("character varying(20)")).await;
+    let made = harness.create_settled("postgres_table", &config("varchar(20)")).await;
+    let before = harness.query("SELECT xmin FROM pg_attribute WHERE attrelid = 's.t'::regclass AND attnum = 1").await;
+    harness.update_settled("postgres_table", &made, &config("character varying(20)")).await;
     assert_eq!(
-        world.query("SELECT xmin FROM pg_attribute WHERE attrelid = 's.t'::regclass AND attnum = 1").await,
+        harness.query("SELECT xmin FROM pg_attribute WHERE attrelid = 's.t'::regclass AND attnum = 1").await,
         before
     );
 }

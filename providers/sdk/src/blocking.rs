@@ -11,23 +11,23 @@ static RUNNING: AtomicUsize = AtomicUsize::new(0);
 ///
 /// A hanging file system must not take all threads of tokio. So the last free thread hands its other work over before
 /// the call (`block_in_place`). Not for a `LocalSet`.
-pub fn glance<T>(look: impl FnOnce() -> T) -> T {
+pub fn block_briefly<T>(call: impl FnOnce() -> T) -> T {
     let workers = Handle::try_current().ok().filter(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
-    let Some(workers) = workers.map(|runtime| runtime.metrics().num_workers()) else { return look() };
-    let turn = Turn::take();
-    if turn.0 < workers { look() } else { block_in_place(look) }
+    let Some(workers) = workers.map(|runtime| runtime.metrics().num_workers()) else { return call() };
+    let running = RunningCall::start();
+    if running.0 < workers { call() } else { block_in_place(call) }
 }
 
 /// Place of a running call among all running calls, from 1. Ends when dropped.
-struct Turn(usize);
+struct RunningCall(usize);
 
-impl Turn {
-    fn take() -> Self {
+impl RunningCall {
+    fn start() -> Self {
         Self(RUNNING.fetch_add(1, Ordering::Relaxed) + 1)
     }
 }
 
-impl Drop for Turn {
+impl Drop for RunningCall {
     fn drop(&mut self) {
         RUNNING.fetch_sub(1, Ordering::Relaxed);
     }
@@ -44,11 +44,11 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
         let hanging = Arc::new(Barrier::new(5));
         runtime.block_on(async {
-            let looks: Vec<_> = (0..4)
+            let calls: Vec<_> = (0..4)
                 .map(|number| {
                     let hanging = Arc::clone(&hanging);
                     tokio::spawn(async move {
-                        glance(|| hanging.wait());
+                        block_briefly(|| hanging.wait());
                         number
                     })
                 })
@@ -57,8 +57,8 @@ mod tests {
             let other = tokio::spawn(async { tokio::time::sleep(Duration::from_millis(1)).await });
             tokio::time::timeout(Duration::from_secs(60), other).await.unwrap().unwrap();
             tokio::task::spawn_blocking(move || hanging.wait()).await.unwrap();
-            for look in looks {
-                look.await.unwrap();
+            for call in calls {
+                call.await.unwrap();
             }
         });
     }

@@ -34,7 +34,7 @@ pub trait Progress: Send + Sync {
 
     /// Reports a line with a severity. The default prefixes the line and passes it to [`Progress::message`].
     fn remark(&self, severity: Severity, text: &str) {
-        self.message(&remarked(severity, text));
+        self.message(&with_severity(severity, text));
     }
 
     /// Records the known parts of the object; returns when the record is durable.
@@ -46,7 +46,7 @@ pub trait Progress: Send + Sync {
 
 /// A line with its severity as a prefix: `warning: …`.
 #[must_use]
-pub fn remarked(severity: Severity, text: &str) -> String {
+pub fn with_severity(severity: Severity, text: &str) -> String {
     match severity {
         Severity::Note => text.to_owned(),
         Severity::Warning => format!("warning: {text}"),

@@ -11,7 +11,7 @@ pub type Types<T> = [(&'static str, T)];
 
 /// A text of the column; `None` if it is empty.
 #[must_use]
-pub fn given<'c>(column: &'c Map, key: &str) -> Option<&'c str> {
+pub fn text_of<'c>(column: &'c Map, key: &str) -> Option<&'c str> {
     column.get(key).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
@@ -20,7 +20,7 @@ pub fn given<'c>(column: &'c Map, key: &str) -> Option<&'c str> {
 /// # Errors
 /// When the column has neither, or an unknown type: the text names similar types.
 pub fn declared<'t, T>(column: &Map, data_types: &'t Types<T>, logical_types: &'t Types<T>) -> Result<&'t T, String> {
-    let (name, types) = match (given(column, "dataType"), given(column, "logicalType")) {
+    let (name, types) = match (text_of(column, "dataType"), text_of(column, "logicalType")) {
         (Some(name), _) => (name, data_types),
         (None, Some(name)) => (name, logical_types),
         (None, None) => return Err("the column has no `dataType` and no `logicalType`".to_owned()),

@@ -61,11 +61,11 @@ pub fn with_section(readme: &str, name: &str, text: &str) -> Option<String> {
     Some(format!("{before}{begin}{text}{end}{after}"))
 }
 
-fn attribute_table(what: &str, object: &Object) -> String {
-    let mut text = format!("| {what} | type | rules | meaning |\n|---|---|---|---|\n");
+fn attribute_table(heading: &str, object: &Object) -> String {
+    let mut text = format!("| {heading} | type | rules | meaning |\n|---|---|---|---|\n");
     for attribute in &object.0 {
         let (name, ty) = (attribute.name, attribute.ty.describe());
-        let _ = writeln!(text, "| `{name}` | {ty} | {} | {} |", duties(attribute), cell(attribute.doc));
+        let _ = writeln!(text, "| `{name}` | {ty} | {} | {} |", rules(attribute), cell(attribute.doc));
     }
     text
 }
@@ -73,7 +73,7 @@ fn attribute_table(what: &str, object: &Object) -> String {
 fn traits(ty: &ResourceType) -> String {
     let all = [
         (ty.holds_data, "holds data"),
-        (ty.spares_data, "deleted without its data"),
+        (ty.keeps_data_on_delete, "deleted without its data"),
         (ty.state_only, "in state only"),
         (!ty.readable, "never refreshed"),
         (!ty.updatable, "every change replaces"),
@@ -82,7 +82,7 @@ fn traits(ty: &ResourceType) -> String {
     all.into_iter().filter_map(|(holds, word)| holds.then_some(word)).collect::<Vec<_>>().join(", ")
 }
 
-fn duties(attribute: &Attribute) -> String {
+fn rules(attribute: &Attribute) -> String {
     let mut words = Vec::new();
     if attribute.required {
         words.push("required".to_owned());

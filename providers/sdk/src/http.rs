@@ -6,13 +6,14 @@
 //! returns a [`Reply`] or a [`Failure`]. [`Api::error`] converts a failure into a
 //! [`ProviderError`](crate::ProviderError).
 //!
-//! Read in this order: `request`, `reply` and `failure`, `api` (sending and retries), `auth`, `token` and `statement`
+//! Read in this order: `request`, `reply` and `failure`, `api` (sending and retries), `auth`, `token` and `client_assertion`
 //! (credentials), `pages` and `poll` (paginated and long-running answers). `plain` refuses credentials over `http://`.
 
 mod api;
 mod auth;
 mod base;
 mod client;
+mod client_assertion;
 mod failure;
 mod pages;
 mod pause;
@@ -20,7 +21,6 @@ mod plain;
 mod poll;
 mod reply;
 mod request;
-mod statement;
 mod token;
 mod within;
 
@@ -28,13 +28,13 @@ pub use api::Api;
 pub use auth::Auth;
 pub use base::Base;
 pub use client::{Client, Options};
-pub use failure::{Failure, Purpose, Said, Vendor};
+pub use client_assertion::ClientAssertion;
+pub use failure::{Failure, ParsedError, Purpose, Vendor};
 pub use pages::Next;
 pub use plain::{ALLOW_PLAIN_HTTP, allow_plain_http, check_credentials, is_exposed, is_plain_http_allowed};
 pub use poll::Poll;
 pub use reply::Reply;
 pub use request::Request;
-pub use statement::Statement;
 pub use token::{Token, TokenRequest, TokenSource};
 pub use within::Within;
 
@@ -85,7 +85,7 @@ fn roots(file: Option<&Path>) -> Result<RootCertStore, String> {
 ///
 /// # Errors
 /// Those of [`RequestBuilder::send`].
-pub async fn dispatched(request: RequestBuilder) -> Result<Response, reqwest::Error> {
+pub async fn dispatch(request: RequestBuilder) -> Result<Response, reqwest::Error> {
     let sent = request.send().await;
     if !sent.as_ref().is_err_and(reqwest::Error::is_timeout) {
         silence::answered();

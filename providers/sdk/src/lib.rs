@@ -6,7 +6,7 @@
 //!
 //! Read in this order: [`schema`] (resource types), [`value`] (attribute values), [`provider`] (the calls), [`plan`]
 //! (default planning), [`normal`] (values with the same meaning), [`error`] (failures), [`docs`] (README tables).
-//! Shared helpers: [`attributes`], [`names`], [`object_id`], [`column_type`], [`embedded`] and [`twin`] (vendor JSON
+//! Shared helpers: [`attributes`], [`names`], [`object_id`], [`column_type`], [`embedded`] and [`secret_half`] (vendor JSON
 //! with a secret half).
 //!
 //! The feature `conformance` adds the test suite that every provider runs. The feature `http` adds an HTTP client.
@@ -38,15 +38,15 @@ pub mod removed_paths;
 pub mod renames;
 pub mod sandbox;
 pub mod schema;
+pub mod secret_half;
 #[cfg(feature = "sql")]
 pub mod sql_reads;
 #[cfg(feature = "tls")]
 pub mod tls;
-pub mod twin;
 pub mod value;
 pub mod wrap;
 
-pub use call::{Call, Partial, Progress, remarked};
+pub use call::{Call, Partial, Progress, with_severity};
 pub use error::{ErrorKind, ProviderError};
 pub use path::{Path, Step};
 pub use plan::{DataLoss, PlannedChange, ProposedChange};

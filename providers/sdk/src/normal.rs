@@ -111,7 +111,7 @@ pub fn settled(ty: &ResourceType, config: &Attributes, recorded: Option<&Attribu
     }
     // Older versions of terrace recorded values that now count as absent.
     for attribute in ty.attributes.0.iter().filter(|attribute| attribute.normal.is_some()) {
-        let nothing = recorded.get(attribute.name).filter(|value| !value.is_null() && attribute.is_nothing(value));
+        let nothing = recorded.get(attribute.name).filter(|value| !value.is_null() && attribute.is_absent(value));
         if let Some(value) = nothing
             && !settled.contains_key(attribute.name)
         {
@@ -221,7 +221,7 @@ impl Attribute {
 
     /// True for null, and for a value that the system does not keep.
     #[must_use]
-    pub fn is_nothing(&self, value: &Value) -> bool {
+    pub fn is_absent(&self, value: &Value) -> bool {
         value.is_null()
             || self.normal.is_some_and(|Normal(normal)| !value.has_unknown() && normal(value.exposed()).is_null())
     }

@@ -55,12 +55,13 @@ pub fn from_schema(ty: &ResourceType, change: &ProposedChange<'_>) -> PlannedCha
             ..PlannedChange::default()
         };
     };
-    let recorded_way = |attribute: &Attribute| {
-        let value = prior.attributes.get(attribute.name).filter(|value| attribute.way && !value.is_null())?;
+    let recorded_access_path = |attribute: &Attribute| {
+        let value = prior.attributes.get(attribute.name).filter(|value| attribute.access_path && !value.is_null())?;
         Some((attribute.name.to_owned(), value.clone()))
     };
-    let is_changed =
-        |attribute: &&Attribute| recorded_way(attribute).is_none() && is_changed(attribute, &configured, prior, change);
+    let is_changed = |attribute: &&Attribute| {
+        recorded_access_path(attribute).is_none() && is_changed(attribute, &configured, prior, change)
+    };
     let changed: Vec<&Attribute> = ty.attributes.0.iter().filter(is_changed).collect();
     let replace_paths: Vec<Path> = changed
         .iter()
@@ -72,8 +73,8 @@ pub fn from_schema(ty: &ResourceType, change: &ProposedChange<'_>) -> PlannedCha
         // The new object is created as configured: the order of columns counts again.
         configured = settled(ty, change.config, None);
     } else {
-        // The recorded way leads to the same object.
-        configured.extend(ty.attributes.0.iter().filter_map(recorded_way));
+        // The recorded access path leads to the same object.
+        configured.extend(ty.attributes.0.iter().filter_map(recorded_access_path));
     }
     let is_touched = |attribute: &Attribute| match attribute.follows {
         _ if attribute.stable || attribute.kept => false,
@@ -97,7 +98,7 @@ pub fn from_schema(ty: &ResourceType, change: &ProposedChange<'_>) -> PlannedCha
 pub fn with_defaults(object: &Object, config: &Attributes) -> Attributes {
     let mut filled = Map::with_capacity_and_hasher(object.0.len(), Default::default());
     for attribute in &object.0 {
-        let given = config.get(attribute.name).filter(|value| !attribute.is_nothing(value));
+        let given = config.get(attribute.name).filter(|value| !attribute.is_absent(value));
         let value = match given {
             Some(value) => value_with_defaults(&attribute.ty, value),
             None => match &attribute.default {
@@ -170,7 +171,7 @@ mod tests {
                 Attribute::new("name", AttributeType::String, "Its name.").required().replaces(),
                 Attribute::new("size", AttributeType::Int, "Its size.").default_value(3_i64),
                 Attribute::new("label", AttributeType::String, "A label."),
-                Attribute::new("door", AttributeType::String, "The door of the entrance.").way(),
+                Attribute::new("door", AttributeType::String, "The door of the entrance.").access_path(),
                 Attribute::new("id", AttributeType::String, "Its id.").stable(),
                 Attribute::new("etag", AttributeType::String, "Changes with each write.").computed(),
                 Attribute::new("length", AttributeType::Int, "How long it is.").computed().follows(&["size"]),
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn changed_way_is_ignored_unless_the_object_is_replaced() {
+    fn changed_access_path_is_ignored_unless_the_object_is_replaced() {
         let mut prior = prior();
         prior.attributes.insert("door".to_owned(), "left".into());
         let by_right = |name: &str| attributes(&[("name", name.into()), ("door", "right".into())]);

@@ -237,14 +237,14 @@ impl LostCall {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Found {
     /// The attempt created or changed this object.
-    Ours(Observed),
+    Own(Observed),
     /// An object with this identity exists and does not come from the attempt.
-    Strangers(Observed),
+    Foreign(Observed),
     /// The object does not exist, and cannot appear unless the call still runs.
     Absent,
     /// The call ended without effect. The previous object is unchanged, and nothing can appear later, even if the
     /// calling process still runs.
-    CameToNothing,
+    NoEffect,
     /// The call still runs, with a description: ask again.
     Pending(String),
     /// The provider cannot determine the outcome.

@@ -12,10 +12,10 @@ const OPERATIONS: usize = 64;
 
 /// The paths that the latest operations of a session removed. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct RemovedPaths(Arc<Mutex<VecDeque<OfOperation>>>);
+pub struct RemovedPaths(Arc<Mutex<VecDeque<OperationPaths>>>);
 
 /// An operation, and the paths that it removed.
-type OfOperation = (String, BTreeSet<PathBuf>);
+type OperationPaths = (String, BTreeSet<PathBuf>);
 
 impl RemovedPaths {
     /// Remembers a path that an operation removed.
@@ -34,7 +34,7 @@ impl RemovedPaths {
 
     /// True if the operation removed something below this folder.
     #[must_use]
-    pub fn were_in(&self, operation: &str, folder: &Path) -> bool {
+    pub fn has_below(&self, operation: &str, folder: &Path) -> bool {
         let operations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let of_operation = operations.iter().find(|(name, _)| name == operation);
         of_operation.is_some_and(|(_, paths)| {
@@ -54,17 +54,17 @@ mod tests {
         removed.add("one", "a/b/c");
         removed.add("one", "d");
         removed.add("two", "e/f");
-        let were_in = |operation: &str, folder: &str| removed.were_in(operation, Path::new(folder));
-        assert!(were_in("one", "a") && were_in("one", "a/b") && were_in("two", "e"));
-        assert!(!were_in("one", "a/b/c") && !were_in("one", "d") && !were_in("one", "a/x"));
-        assert!(!were_in("one", "e") && !were_in("two", "a") && !were_in("three", "a"));
+        let has_below = |operation: &str, folder: &str| removed.has_below(operation, Path::new(folder));
+        assert!(has_below("one", "a") && has_below("one", "a/b") && has_below("two", "e"));
+        assert!(!has_below("one", "a/b/c") && !has_below("one", "d") && !has_below("one", "a/x"));
+        assert!(!has_below("one", "e") && !has_below("two", "a") && !has_below("three", "a"));
     }
 
     #[test]
     fn oldest_operation_is_forgotten_first() {
         let removed = RemovedPaths::default();
         (0..=OPERATIONS).for_each(|operation| removed.add(&operation.to_string(), "a/b"));
-        assert!(!removed.were_in("0", Path::new("a")));
-        assert!(removed.were_in("1", Path::new("a")));
+        assert!(!removed.has_below("0", Path::new("a")));
+        assert!(removed.has_below("1", Path::new("a")));
     }
 }

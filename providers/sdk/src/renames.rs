@@ -16,7 +16,7 @@ pub type Named<'a> = (&'a str, Option<&'a str>);
 
 /// The first invalid previous name and the reason: another item still has that name, or two items claim it. `is_same`
 /// compares names.
-pub fn wrong(items: &[Named<'_>], is_same: impl Fn(&str, &str) -> bool) -> Option<(usize, String)> {
+pub fn invalid_previous_name(items: &[Named<'_>], is_same: impl Fn(&str, &str) -> bool) -> Option<(usize, String)> {
     items.iter().enumerate().find_map(|(index, (_, previous))| {
         let previous = (*previous)?;
         let keeps_it =
@@ -374,12 +374,12 @@ mod tests {
 
     #[test]
     fn wrong_previous_name_is_found() {
-        let says = |items: &[Named<'_>]| wrong(items, str::eq).map(|(index, _)| index);
-        assert_eq!(says(&[("a", None), ("b", Some("a"))]), Some(1));
-        assert_eq!(says(&[("a", Some("a"))]), Some(0));
-        assert_eq!(says(&[("b", Some("a")), ("c", Some("a"))]), Some(1));
-        assert_eq!(says(&[("b", Some("a")), ("a", Some("b"))]), None);
-        assert_eq!(says(&[("b", Some("a")), ("c", Some("b"))]), None);
+        let index = |items: &[Named<'_>]| invalid_previous_name(items, str::eq).map(|(index, _)| index);
+        assert_eq!(index(&[("a", None), ("b", Some("a"))]), Some(1));
+        assert_eq!(index(&[("a", Some("a"))]), Some(0));
+        assert_eq!(index(&[("b", Some("a")), ("c", Some("a"))]), Some(1));
+        assert_eq!(index(&[("b", Some("a")), ("a", Some("b"))]), None);
+        assert_eq!(index(&[("b", Some("a")), ("c", Some("b"))]), None);
     }
 
     /// Applies steps to names, and fails where a statement would meet a taken name.
@@ -395,14 +395,14 @@ mod tests {
         /// Items `0..n` go, stay and are renamed to names of the same small alphabet, so that chains and circles are common.
         #[test]
         fn each_item_ends_under_its_new_name(
-            fates in proptest::sample::subsequence((0..8_usize).collect::<Vec<_>>(), 0..=8)
+            choices in proptest::sample::subsequence((0..8_usize).collect::<Vec<_>>(), 0..=8)
                 .prop_shuffle()
                 .prop_flat_map(|kept| {
                     let targets = proptest::sample::subsequence((0..12_usize).collect::<Vec<_>>(), kept.len()).prop_shuffle();
                     (Just(kept), targets)
                 }),
         ) {
-            let (kept, targets) = fates;
+            let (kept, targets) = choices;
             let old_names: Vec<String> = (0..8).map(|at| format!("n{at}")).collect();
             let new_names: Vec<String> = targets.iter().map(|at| format!("n{at}")).collect();
             let old: Vec<Named<'_>> = old_names.iter().map(|name| (name.as_str(), None)).collect();
@@ -414,7 +414,7 @@ mod tests {
                     (name.as_str(), (before != name).then_some(before))
                 })
                 .collect();
-            prop_assume!(wrong(&new, str::eq).is_none());
+            prop_assume!(invalid_previous_name(&new, str::eq).is_none());
             let found = of(&old, &new);
             // No two new items come from one old item.
             let claimed: Vec<usize> = found.iter().flatten().copied().collect();

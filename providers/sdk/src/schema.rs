@@ -96,7 +96,7 @@ pub struct ResourceType {
     pub holds_data: bool,
     /// True if a delete keeps the data unless [`crate::Call::removes_data`] is set. Unlike with `holds_data`, a removal
     /// always calls the provider.
-    pub spares_data: bool,
+    pub keeps_data_on_delete: bool,
     /// An attribute that protects objects with content from a delete, its protecting value, and the value that also
     /// deletes the content.
     pub only_empty: Option<[&'static str; 3]>,
@@ -119,16 +119,16 @@ pub struct ResourceType {
     /// True if, by the recorded attributes and the provider's bytes, the object existed before and has another owner. A
     /// removal then forgets it without a call. The engine calls [`crate::Session::delete`] only if a part of the object
     /// is managed.
-    pub is_borrowed: fn(&Map, &Private) -> bool,
+    pub is_adopted: fn(&Map, &Private) -> bool,
     /// True if a found object carries the mark of another resource, by the resource's address and the object's private
     /// bytes. A removal without a row leaves it.
-    pub is_of_another: fn(&str, &Private) -> bool,
+    pub is_marked_by_another: fn(&str, &Private) -> bool,
     /// The objects that an object needs as long as it exists, such as its container and its owner.
     pub needs: &'static [Need],
     /// Alternative names of an object for lookups, if only the server knows its identity after creation. Computed from
     /// an object's attributes or from a lookup's arguments. A lookup of an object that the plan creates runs after its
     /// creation.
-    pub called: fn(&Map) -> Vec<String>,
+    pub lookup_names: fn(&Map) -> Vec<String>,
     /// Removes configured values that the system does not store because other attributes imply them.
     pub fold: Fold,
     /// Time in which a call may still take effect after its reply was lost. Zero if it cannot take effect after the
@@ -148,7 +148,7 @@ impl ResourceType {
             identity,
             identity_space: name,
             holds_data: false,
-            spares_data: false,
+            keeps_data_on_delete: false,
             only_empty: None,
             state_only: false,
             readable: true,
@@ -157,10 +157,10 @@ impl ResourceType {
             updatable: true,
             can_coexist: false,
             timeouts: Timeouts::default(),
-            is_borrowed: |_, _| false,
-            is_of_another: |_, _| false,
+            is_adopted: |_, _| false,
+            is_marked_by_another: |_, _| false,
             needs: &[],
-            called: |_| Vec::new(),
+            lookup_names: |_| Vec::new(),
             fold: |_, _| {},
             settle: Duration::from_secs(30),
         }
@@ -301,8 +301,8 @@ pub struct Attribute {
     pub follows: &'static [&'static str],
     /// Why any update may change the computed value: an update plans it as unknown.
     pub volatile: Option<&'static str>,
-    /// True if it describes only the way to reach the object, not the object.
-    pub way: bool,
+    /// True if it describes only the path to the object, not the object.
+    pub access_path: bool,
     /// The environment variable for a setting without a configured value.
     pub variable: Option<&'static str>,
     /// The rule by which the system compares an identity attribute.
@@ -331,7 +331,7 @@ impl Attribute {
             kept: false,
             follows: &[],
             volatile: None,
-            way: false,
+            access_path: false,
             variable: None,
             compared: NameRule::Exact,
             normal: None,
@@ -391,11 +391,11 @@ impl Attribute {
         self.computed()
     }
 
-    /// Declares that the attribute describes only the way to reach the object. Owners of a shared object may differ in
-    /// it. The recorded way takes precedence over the configured one, unless the provider plans otherwise.
+    /// Declares that the attribute describes only the path to the object. Owners of a shared object may differ in
+    /// it. The recorded path takes precedence over the configured one, unless the provider plans otherwise.
     #[must_use]
-    pub fn way(mut self) -> Self {
-        self.way = true;
+    pub fn access_path(mut self) -> Self {
+        self.access_path = true;
         self
     }
 

@@ -89,7 +89,7 @@ pub fn mode(word: &str) -> Option<(&'static str, Verify)> {
 /// The default `sslmode` for a server with these names and addresses; sockets have neither. A connection that leaves
 /// this machine must be encrypted.
 #[must_use]
-pub fn usual_mode<'a>(hosts: impl IntoIterator<Item = &'a str>) -> &'static str {
+pub fn default_mode<'a>(hosts: impl IntoIterator<Item = &'a str>) -> &'static str {
     let is_here = |host: &str| {
         let address = host.parse::<std::net::IpAddr>();
         address.map_or_else(|_| host.eq_ignore_ascii_case("localhost"), |address| address.is_loopback())

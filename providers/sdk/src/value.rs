@@ -100,7 +100,7 @@ impl Value {
     /// Marks a value that derives from these attributes, such as an id with their path: sensitive if any of them has a
     /// sensitive part.
     #[must_use]
-    pub fn made_of(self, attributes: &Map, names: &[&str]) -> Self {
+    pub fn derived_from(self, attributes: &Map, names: &[&str]) -> Self {
         let is_sensitive = names.iter().any(|name| attributes.get(*name).is_some_and(Self::has_sensitive));
         if is_sensitive { Self::sensitive(self) } else { self }
     }

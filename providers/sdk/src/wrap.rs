@@ -3,18 +3,18 @@
 //!
 //! Providers implement none of this.
 
+mod call_permit;
 mod deadline;
 mod depth;
 mod gate;
 mod limits;
 mod redacting;
-mod right;
 pub mod silence;
 mod slot;
 
-pub use deadline::{Latest, in_time, stoppable, within};
+pub use call_permit::{CallPermit, LeaseCheck, Moment, with_permit};
+pub use deadline::{LatestErrors, in_time, stoppable, within};
 pub use limits::{Limits, Rate, TypeLimits};
-pub use right::{Holds, Moment, Right, entitled};
 
 use crate::plan::{PlannedChange, ProposedChange};
 use crate::provider::{DryRun, Planned, READS_AT_ONCE};
@@ -24,11 +24,11 @@ use crate::{
 };
 use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
+use call_permit::{current_permit, start_limit};
 use depth::{Answer, recordable_error};
 use futures_util::StreamExt;
 use gate::{Gates, Permit};
 use metrics::histogram;
-use right::{patience, right};
 use slot::Slot;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -55,7 +55,16 @@ pub async fn guarded(
     let instance = settings.instance.clone();
     let gates = Arc::new(Gates::new(&limits));
     let (admitted, slot, is_remote) = (AtomicUsize::new(0), None, provider.schema().is_remote);
-    Ok(Arc::new(Guarded { instance, session, gates, limits, admitted, slot, is_away: Arc::default(), is_remote }))
+    Ok(Arc::new(Guarded {
+        instance,
+        session,
+        gates,
+        limits,
+        admitted,
+        slot,
+        is_unavailable: Arc::default(),
+        is_remote,
+    }))
 }
 
 /// A session within the limits of its instance.
@@ -70,7 +79,7 @@ pub struct Guarded {
     slot: Option<Slot>,
     /// True if the last reading call failed with all its retries. Reading calls then get no retries until one gets an
     /// answer.
-    is_away: Arc<AtomicBool>,
+    is_unavailable: Arc<AtomicBool>,
     /// True for a remote system: plans limit its silence.
     is_remote: bool,
 }
@@ -81,7 +90,7 @@ impl Guarded {
     async fn enter(
         &self,
         ty: &str,
-        change: Option<(&Call, &Right)>,
+        change: Option<(&Call, &CallPermit)>,
         began: Instant,
     ) -> Result<Option<Permit>, ProviderError> {
         let is_admitted =
@@ -95,7 +104,7 @@ impl Guarded {
                 (None, false) => self.gates.enter(ty).await,
             }
         };
-        let Some((call, right)) = change else {
+        let Some((call, call_permit)) = change else {
             let stop = deadline::stop();
             return tokio::select! {
                 biased;
@@ -103,8 +112,8 @@ impl Guarded {
                 () = stop.cancelled() => Ok(None),
             };
         };
-        right.is_in_time(call)?;
-        let left = patience(call).saturating_sub(right.since.elapsed().max(began.elapsed()));
+        call_permit.is_in_time(call)?;
+        let left = start_limit(call).saturating_sub(call_permit.since.elapsed().max(began.elapsed()));
         let permit = tokio::select! {
             biased;
             // After a suspend of the machine, a free slot and an elapsed limit may both be ready.
@@ -122,18 +131,24 @@ impl Guarded {
                 return Err(ProviderError::new(ErrorKind::NotBegun, "it was stopped before it began"));
             }
         };
-        right.check(call).await?;
+        call_permit.check(call).await?;
         Ok(Some(permit))
     }
 
     /// Runs a call and checks that its answer can be recorded.
-    async fn ask<T, F, Fut>(&self, what: &'static str, ty: &str, about: &About<'_>, call: F) -> Result<T, ProviderError>
+    async fn call_recordable<T, F, Fut>(
+        &self,
+        what: &'static str,
+        ty: &str,
+        subject: &Subject<'_>,
+        call: F,
+    ) -> Result<T, ProviderError>
     where
         T: Answer,
         F: Fn() -> Fut + Send + Sync,
         Fut: Future<Output = Result<T, ProviderError>> + Send,
     {
-        self.call(what, ty, about, call).await.map_err(recordable_error)?.recordable()
+        self.call(what, ty, subject, call).await.map_err(recordable_error)?.recordable()
     }
 
     /// Runs a call, with retries while its error is temporary and time is left. A pause between attempts holds no slot.
@@ -141,7 +156,7 @@ impl Guarded {
         &self,
         what: &'static str,
         ty: &str,
-        about: &About<'_>,
+        subject: &Subject<'_>,
         call: F,
     ) -> Result<T, ProviderError>
     where
@@ -150,16 +165,16 @@ impl Guarded {
     {
         let began = Instant::now();
         let last = Mutex::new(None);
-        let (change, address) = match about {
-            About::Change(call) => (Some(*call), ""),
-            About::Object(address) => (None, *address),
-            About::Nothing => (None, ""),
+        let (change, address) = match subject {
+            Subject::Change(call) => (Some(*call), ""),
+            Subject::Object(address) => (None, *address),
+            Subject::Nothing => (None, ""),
         };
         // The object's address, for the log.
         let object = change.map(|call| call.address.as_str()).or(Some(address).filter(|address| !address.is_empty()));
-        let right = right();
+        let call_permit = current_permit();
         let attempt = || async {
-            let permit = silence::excused(self.enter(ty, change.map(|call| (call, &right)), began)).await?;
+            let permit = silence::excused(self.enter(ty, change.map(|call| (call, &call_permit)), began)).await?;
             tracing::trace!(instance = %self.instance, ty, what, address = object, "call");
             let begun = Instant::now();
             let result = Empty;
@@ -176,17 +191,17 @@ impl Guarded {
                 tracing::debug!(instance = %self.instance, ty, what, address = object, kind, %error, "call failed");
                 *locked(&last) = Some(error.clone());
             }
-            deadline::remember(address, &result);
+            deadline::record_attempt(address, &result);
             if !result.as_ref().is_err_and(|error| error.kind.is_temporary()) {
                 self.keep_slot(ty, permit);
             }
             result
         };
-        let is_impatient = change.is_none() && self.is_away.load(Ordering::Relaxed);
+        let skips_retries = change.is_none() && self.is_unavailable.load(Ordering::Relaxed);
         let backoff = ExponentialBuilder::default()
             .with_min_delay(self.limits.first_pause)
             .with_max_delay(Duration::from_secs(30))
-            .with_max_times(if is_impatient { 0 } else { self.limits.retries_of(ty) })
+            .with_max_times(if skips_retries { 0 } else { self.limits.retries_of(ty) })
             .with_jitter();
         let attempts = attempt
             .retry(backoff)
@@ -199,8 +214,10 @@ impl Guarded {
                 };
                 // The last error is more useful than a timeout message.
                 let is_over = match change {
-                    Some(call) => began.elapsed().max(right.since.elapsed()).saturating_add(pause) >= patience(call),
-                    None => error.kind == ErrorKind::Transient && began.elapsed() >= LOOKS,
+                    Some(call) => {
+                        began.elapsed().max(call_permit.since.elapsed()).saturating_add(pause) >= start_limit(call)
+                    }
+                    None => error.kind == ErrorKind::Transient && began.elapsed() >= READ_RETRY_TIME,
                 };
                 if !is_over {
                     silence::excuse_pause(pause);
@@ -216,9 +233,9 @@ impl Guarded {
             _ => attempts.await,
         };
         match result.as_ref().map_err(|error| &error.kind) {
-            Err(ErrorKind::Transient) if change.is_none() => self.is_away.store(true, Ordering::Relaxed),
+            Err(ErrorKind::Transient) if change.is_none() => self.is_unavailable.store(true, Ordering::Relaxed),
             Err(ErrorKind::Transient | ErrorKind::Throttled { .. } | ErrorKind::NotBegun) => {}
-            _ => self.is_away.store(false, Ordering::Relaxed),
+            _ => self.is_unavailable.store(false, Ordering::Relaxed),
         }
         match result {
             // Earlier attempts may have reached the provider: their error takes precedence.
@@ -243,7 +260,7 @@ fn with_latest(error: ProviderError, latest: &Option<ProviderError>) -> Provider
 }
 
 /// The subject of a call.
-enum About<'a> {
+enum Subject<'a> {
     /// A change.
     Change(&'a Call),
     /// A read of the object with this address.
@@ -254,12 +271,12 @@ enum About<'a> {
 
 /// Time limit for the retries of a reading call whose attempts fail late. The caller waits for the answer, and a host
 /// that leaves connections open rarely recovers soon. A throttled call has its own pauses.
-const LOOKS: Duration = Duration::from_secs(15);
+const READ_RETRY_TIME: Duration = Duration::from_secs(15);
 
 #[async_trait]
 impl Session for Guarded {
     async fn read(&self, ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
-        self.ask("read", ty.name, &About::Object(&prior.address), || self.session.read(ty, prior)).await
+        self.call_recordable("read", ty.name, &Subject::Object(&prior.address), || self.session.read(ty, prior)).await
     }
 
     async fn read_many(&self, ty: &ResourceType, priors: &[Recorded]) -> Vec<Result<Option<Observed>, ProviderError>> {
@@ -278,7 +295,7 @@ impl Session for Guarded {
         };
         let mut answers: Vec<_> = match answers {
             Ok(answers) => answers.into_iter().map(|answer| answer?.recordable()).collect(),
-            Err(silent) => return priors.iter().map(|_| Err(silent.clone())).collect(),
+            Err(error) => return priors.iter().map(|_| Err(error.clone())).collect(),
         };
         drop(permit);
         if answers.len() != priors.len() {
@@ -304,7 +321,7 @@ impl Session for Guarded {
             attempts.fetch_add(1, Ordering::Relaxed);
             self.session.create(ty, call, planned)
         };
-        let answer = self.ask("create", ty.name, &About::Change(call), create).await;
+        let answer = self.call_recordable("create", ty.name, &Subject::Change(call), create).await;
         answer.map_err(|error| match error.kind {
             // An earlier attempt may have created it although its error denied that; `find` determines the outcome.
             ErrorKind::AlreadyExists { .. } if attempts.into_inner() > 1 => {
@@ -321,19 +338,22 @@ impl Session for Guarded {
         prior: &Recorded,
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
-        self.ask("update", ty.name, &About::Change(call), || self.session.update(ty, call, prior, planned)).await
+        self.call_recordable("update", ty.name, &Subject::Change(call), || {
+            self.session.update(ty, call, prior, planned)
+        })
+        .await
     }
 
     async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
-        self.call("delete", ty.name, &About::Change(call), || self.session.delete(ty, call, prior)).await
+        self.call("delete", ty.name, &Subject::Change(call), || self.session.delete(ty, call, prior)).await
     }
 
     async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
-        self.ask("find", ty.name, &About::Nothing, || self.session.find(ty, attempt)).await
+        self.call_recordable("find", ty.name, &Subject::Nothing, || self.session.find(ty, attempt)).await
     }
 
     async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
-        self.ask("import", ty.name, &About::Nothing, || self.session.import(ty, id)).await
+        self.call_recordable("import", ty.name, &Subject::Nothing, || self.session.import(ty, id)).await
     }
 
     async fn upgrade(&self, ty: &ResourceType, from: u32, stored: Attributes) -> Result<Attributes, ProviderError> {
@@ -348,19 +368,21 @@ impl Session for Guarded {
                 return dry_run.await;
             }
             let findings = silence::listening(&self.instance, async { Ok(dry_run.await) }).await;
-            findings.unwrap_or_else(|silent| {
-                let message = format!("the dry run of `{}` has no result: {}", ty.name, silent.message);
+            findings.unwrap_or_else(|error| {
+                let message = format!("the dry run of `{}` has no result: {}", ty.name, error.message);
                 vec![Finding { severity: Severity::Warning, path: None, message, hint: None }]
             })
         }))
     }
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
-        self.ask("lookup", name, &About::Nothing, || self.session.lookup(name, arguments)).await
+        self.call_recordable("lookup", name, &Subject::Nothing, || self.session.lookup(name, arguments)).await
     }
 
     async fn grantees(&self, ty: &ResourceType, accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
-        let grantees = self.ask("grantees", ty.name, &About::Nothing, || self.session.grantees(ty, accesses)).await?;
+        let grantees = self
+            .call_recordable("grantees", ty.name, &Subject::Nothing, || self.session.grantees(ty, accesses))
+            .await?;
         // The engine revokes access by this answer: each grant must have a complete identity and a requested access.
         let is_requested = |grantee: &Grantee| {
             let access = ty.access_of(&grantee.grant.identity).filter(|access| accesses.contains(access));
@@ -377,17 +399,17 @@ impl Session for Guarded {
     }
 
     async fn unexpressed(&self, ty: &ResourceType, imported: &Observed) -> Result<Vec<String>, ProviderError> {
-        self.call("unexpressed", ty.name, &About::Nothing, || self.session.unexpressed(ty, imported)).await
+        self.call("unexpressed", ty.name, &Subject::Nothing, || self.session.unexpressed(ty, imported)).await
     }
 
     async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
         // No type: only limits of the whole instance apply.
-        self.call("missing_rights", "", &About::Nothing, || self.session.missing_rights()).await
+        self.call("missing_rights", "", &Subject::Nothing, || self.session.missing_rights()).await
     }
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
         let count = || silence::excused_if_known(self.session.count_data(ty, prior));
-        self.call("count_data", ty.name, &About::Nothing, count).await
+        self.call("count_data", ty.name, &Subject::Nothing, count).await
     }
 }
 

@@ -11,7 +11,7 @@ mod token;
 pub(crate) use key::Key;
 pub(crate) use reply::{Failure, Row, Rows};
 
-use crate::config::{Config, Proof};
+use crate::config::{Config, Credentials};
 use jiff::Timestamp;
 use reply::{Body, Reply};
 use reqwest::header::{ACCEPT, AUTHORIZATION, DATE, HeaderValue, RETRY_AFTER};
@@ -29,19 +29,19 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Size limit of an answer, in bytes. Snowflake splits larger results into partitions.
-const LONGEST: usize = 256 << 20;
+const MAX_ANSWER_BYTES: usize = 256 << 20;
 /// Time limit for a connection attempt.
-const CONNECTS: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Number of retries of a statement.
-const AGAIN: u32 = 8;
+const MAX_RETRIES: u32 = 8;
 /// Number of retries after lost answers.
-const AGAIN_AFTER_LOSS: u32 = 4;
+const MAX_RETRIES_AFTER_LOSS: u32 = 4;
 /// The first pause before a retry; each is up to twice as long as the one before.
 const PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause, unless an answer requests more.
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 /// The longest pause that an answer can request: its clock may be wrong.
-const LONGEST_ASKED: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST_REQUESTED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A statement with its deadline.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ pub(crate) struct Client {
     role: Option<String>,
     warehouse: Option<String>,
     tokens: Tokens,
-    hidden: Redaction,
+    redaction: Redaction,
     /// The difference between Snowflake's clock and the local clock, in seconds.
     skew: AtomicI64,
 }
@@ -83,7 +83,10 @@ impl Client {
             }
             None => ProviderError::bug(format!("TLS cannot be set up: {why}")),
         })?;
-        let http = http.timeout(config.timeout).connect_timeout(CONNECTS.min(config.timeout)).tcp_keepalive(CONNECTS);
+        let http = http
+            .timeout(config.timeout)
+            .connect_timeout(CONNECT_TIMEOUT.min(config.timeout))
+            .tcp_keepalive(CONNECT_TIMEOUT);
         let http = http
             .build()
             .map_err(|error| ProviderError::bug(format!("the HTTP client is broken: {}", in_words(&error))))?;
@@ -92,8 +95,8 @@ impl Client {
             statements: format!("{}/api/v2/statements", config.base),
             role: config.role,
             warehouse: config.warehouse,
-            tokens: Tokens::new(config.proof),
-            hidden: config.hidden,
+            tokens: Tokens::new(config.credentials),
+            redaction: config.redaction,
             skew: AtomicI64::new(0),
         })
     }
@@ -109,8 +112,8 @@ impl Client {
     }
 
     /// The redaction of secrets in texts.
-    pub(crate) fn hidden(&self) -> &Redaction {
-        &self.hidden
+    pub(crate) fn redaction(&self) -> &Redaction {
+        &self.redaction
     }
 
     /// The host of the API.
@@ -121,7 +124,7 @@ impl Client {
 
     /// True if the token comes from a password setting.
     pub(crate) fn signs_in_by_password(&self) -> bool {
-        matches!(self.tokens.proof(), Proof::Token(_, true))
+        matches!(self.tokens.credentials(), Credentials::Token(_, true))
     }
 
     /// The current time by Snowflake's clock, as its answers show it.
@@ -166,8 +169,8 @@ impl Client {
                 for partition in 1..partitions {
                     let more = self.poll(&handle, Some(partition), request).await?;
                     size = size.saturating_add(more.size);
-                    if size > LONGEST {
-                        return Err(Failure::Lost(format!("its answers exceed {LONGEST} bytes")));
+                    if size > MAX_ANSWER_BYTES {
+                        return Err(Failure::Lost(format!("its answers exceed {MAX_ANSWER_BYTES} bytes")));
                     }
                     let Body::Rows { rows: more, .. } = more.body else {
                         return Err(Failure::unreadable("a partition"));
@@ -219,11 +222,12 @@ impl Client {
                 }
                 Err(other) => return Err(other.after(may_have_run)),
             };
-            let pause = pause.unwrap_or_else(|| usual_pause(attempt));
+            let pause = pause.unwrap_or_else(|| backoff(attempt));
             attempt += 1;
-            let most = if matches!(failure, Failure::Throttled(_)) { AGAIN } else { AGAIN_AFTER_LOSS };
+            let max_retries =
+                if matches!(failure, Failure::Throttled(_)) { MAX_RETRIES } else { MAX_RETRIES_AFTER_LOSS };
             // After a cancellation, a statement that did not begin is not retried.
-            let is_over = attempt > most
+            let is_over = attempt > max_retries
                 || Instant::now() + pause >= request.deadline
                 || (request.cancel.is_cancelled() && !may_have_run);
             if is_over {
@@ -253,9 +257,9 @@ impl Client {
                 Ok(reply) => return reply.after(true),
                 Err(failure) => (None, Some(failure)),
             };
-            let pause = pause.unwrap_or_else(|| usual_pause(attempt));
+            let pause = pause.unwrap_or_else(|| backoff(attempt));
             attempt += 1;
-            if attempt > AGAIN || Instant::now() + pause >= request.deadline {
+            if attempt > MAX_RETRIES || Instant::now() + pause >= request.deadline {
                 let why = failure.map_or_else(|| "too many requests".to_owned(), |failure| failure.in_words());
                 return Err(Failure::Lost(why));
             }
@@ -263,7 +267,7 @@ impl Client {
         }
     }
 
-    async fn statement(&self, id: Uuid, is_again: bool, request: &Request<'_>) -> Result<RequestBuilder, Failure> {
+    async fn statement(&self, id: Uuid, is_retry: bool, request: &Request<'_>) -> Result<RequestBuilder, Failure> {
         let left = request.deadline.saturating_duration_since(Instant::now()).as_secs().max(1);
         let mut body = json!({
             "statement": request.sql,
@@ -272,14 +276,14 @@ impl Client {
         });
         if let Some(body) = body.as_object_mut() {
             let (database, schema) = request.within.map(|(database, schema)| (database, schema)).unzip();
-            let given = [("role", self.role.as_ref()), ("warehouse", self.warehouse.as_ref())];
-            for (name, value) in given.into_iter().chain([("database", database), ("schema", schema)]) {
+            let settings = [("role", self.role.as_ref()), ("warehouse", self.warehouse.as_ref())];
+            for (name, value) in settings.into_iter().chain([("database", database), ("schema", schema)]) {
                 if let Some(value) = value {
                     body.insert(name.to_owned(), value.as_str().into());
                 }
             }
         }
-        let retry = if is_again { "&retry=true" } else { "" };
+        let retry = if is_retry { "&retry=true" } else { "" };
         let builder = self.at(Method::POST, &format!("?requestId={id}{retry}&async=false&nullable=true")).await?;
         Ok(builder.json(&body))
     }
@@ -295,7 +299,7 @@ impl Client {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Reply, Failure> {
-        let mut response = match http::dispatched(request).await {
+        let mut response = match http::dispatch(request).await {
             Ok(response) => response,
             Err(error) if error.is_connect() || error.is_builder() => return Err(Failure::NotSent(in_words(&error))),
             Err(error) => return Err(Failure::Lost(in_words(&error))),
@@ -310,11 +314,11 @@ impl Client {
         let mut body = Vec::new();
         loop {
             match response.chunk().await {
-                Ok(Some(chunk)) if body.len().saturating_add(chunk.len()) <= LONGEST => {
+                Ok(Some(chunk)) if body.len().saturating_add(chunk.len()) <= MAX_ANSWER_BYTES => {
                     silence::answered();
                     body.extend_from_slice(&chunk);
                 }
-                Ok(Some(_)) => return Err(Failure::Lost(format!("the answer has more than {LONGEST} bytes"))),
+                Ok(Some(_)) => return Err(Failure::Lost(format!("the answer has more than {MAX_ANSWER_BYTES} bytes"))),
                 Ok(None) => break,
                 Err(error) => return Err(Failure::Lost(in_words(&error))),
             }
@@ -325,16 +329,16 @@ impl Client {
     /// A pause from seconds or from a time.
     fn pause(&self, text: &str) -> Option<Duration> {
         if let Ok(seconds) = text.trim().parse() {
-            return Some(Duration::from_secs(seconds).min(LONGEST_ASKED));
+            return Some(Duration::from_secs(seconds).min(LONGEST_REQUESTED));
         }
         let at = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp();
-        Some(Duration::try_from(at.duration_since(self.remote_now())).unwrap_or_default().min(LONGEST_ASKED))
+        Some(Duration::try_from(at.duration_since(self.remote_now())).unwrap_or_default().min(LONGEST_REQUESTED))
     }
 }
 
 /// The pause before the next attempt. Each is up to twice the one before, with jitter, so that many refused requests
 /// are not retried at once.
-fn usual_pause(attempt: u32) -> Duration {
-    let most = PAUSE.saturating_mul(1 << attempt.min(10)).min(LONGEST_PAUSE);
-    most.mul_f64(0.5 + fastrand::f64() / 2.0)
+fn backoff(attempt: u32) -> Duration {
+    let max_pause = PAUSE.saturating_mul(1 << attempt.min(10)).min(LONGEST_PAUSE);
+    max_pause.mul_f64(0.5 + fastrand::f64() / 2.0)
 }

@@ -32,7 +32,7 @@ const VARIABLES: [(&str, &[&str]); 10] = [
 ];
 
 /// The kinds of credentials; an instance has one.
-const PROOFS: [&str; 3] = ["privateKeyFile", "token", "oauthToken"];
+const CREDENTIAL_SETTINGS: [&str; 3] = ["privateKeyFile", "token", "oauthToken"];
 
 /// Connection settings of Snowflake.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub(crate) struct Config {
     /// The warehouse for queries.
     pub(crate) warehouse: Option<String>,
     /// The credentials.
-    pub(crate) proof: Proof,
+    pub(crate) credentials: Credentials,
     /// The prefix of query tags.
     pub(crate) query_tag: String,
     /// The certificate authorities, instead of those of this machine.
@@ -52,12 +52,12 @@ pub(crate) struct Config {
     /// The time limit of a request.
     pub(crate) timeout: Duration,
     /// The secrets among the variables, which texts redact.
-    pub(crate) hidden: Redaction,
+    pub(crate) redaction: Redaction,
 }
 
 /// Credentials.
 #[derive(Debug)]
-pub(crate) enum Proof {
+pub(crate) enum Credentials {
     /// A private key whose public half belongs to the user.
     Key(Key),
     /// A programmatic access token; true if it comes from a password variable.
@@ -67,19 +67,20 @@ pub(crate) enum Proof {
 }
 
 /// The settings with variables as defaults.
-struct Given<'a> {
+struct ResolvedSettings<'a> {
     values: &'a Attributes,
     variables: Option<&'a Variables>,
 }
 
-impl Given<'_> {
+impl ResolvedSettings<'_> {
     /// A text, with its variable if it comes from one.
     fn text(&self, name: &str) -> Option<(String, Option<&str>)> {
         if let Some(text) = self.values.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()) {
             return Some((text.to_owned(), None));
         }
         // Configured credentials take precedence over those in variables.
-        let is_settled = PROOFS.contains(&name) && PROOFS.iter().any(|proof| self.values.contains_key(*proof));
+        let is_settled = CREDENTIAL_SETTINGS.contains(&name)
+            && CREDENTIAL_SETTINGS.iter().any(|credentials| self.values.contains_key(*credentials));
         let (_, names) = VARIABLES.iter().find(|(known, _)| *known == name && !is_settled)?;
         names.iter().find_map(|variable| {
             let (name, text) = self.variables?.get_key_value(*variable)?;
@@ -88,7 +89,7 @@ impl Given<'_> {
     }
 
     /// The redaction of secrets in variables.
-    fn hidden(&self) -> Redaction {
+    fn redaction(&self) -> Redaction {
         let secrets = ["privateKeyPassphrase", "token", "oauthToken"];
         let names = VARIABLES.iter().filter(|(setting, _)| secrets.contains(setting)).flat_map(|(_, names)| *names);
         let values = names.filter_map(|name| Some((*name, self.variables?.get(*name)?.expose_secret())));
@@ -108,9 +109,9 @@ impl Config {
     /// When a value is invalid.
     pub(crate) fn read(settings: &Settings, variables: &Variables) -> Result<Option<Self>, ProviderError> {
         let uses_variables = settings.instance == INSTANCE;
-        let given = Given { values: &settings.values, variables: uses_variables.then_some(variables) };
-        let account = given.plain("account");
-        let Some(base) = base(&given, account.as_deref())? else { return Ok(None) };
+        let resolved = ResolvedSettings { values: &settings.values, variables: uses_variables.then_some(variables) };
+        let account = resolved.plain("account");
+        let Some(base) = base(&resolved, account.as_deref())? else { return Ok(None) };
         let at = Path::attribute("host");
         check_credentials(&base, is_plain_http_allowed(&settings.values), at)?;
         let timeout = match settings.values.get("timeout").map(Value::exposed) {
@@ -121,13 +122,13 @@ impl Config {
             timeout.map(Duration::from_secs).ok_or_else(|| invalid("timeout", "`timeout` is not a valid time"))?;
         Ok(Some(Self {
             base,
-            role: given.plain("role"),
-            warehouse: given.plain("warehouse"),
-            proof: proof(settings, &given, account.as_deref())?,
-            query_tag: given.plain("queryTag").unwrap_or_else(|| "terrace".to_owned()),
-            ca_file: given.plain("caFile").map(|path| settings.project_folder.join(path)),
+            role: resolved.plain("role"),
+            warehouse: resolved.plain("warehouse"),
+            credentials: credentials(settings, &resolved, account.as_deref())?,
+            query_tag: resolved.plain("queryTag").unwrap_or_else(|| "terrace".to_owned()),
+            ca_file: resolved.plain("caFile").map(|path| settings.project_folder.join(path)),
             timeout,
-            hidden: given.hidden(),
+            redaction: resolved.redaction(),
         }))
     }
 }
@@ -149,9 +150,10 @@ fn invalid(name: &str, message: impl Into<String>) -> ProviderError {
     ProviderError::invalid(Some(Path::attribute(name)), message)
 }
 
-fn base(given: &Given<'_>, account: Option<&str>) -> Result<Option<String>, ProviderError> {
+fn base(resolved: &ResolvedSettings<'_>, account: Option<&str>) -> Result<Option<String>, ProviderError> {
     // A configured account takes precedence over the host of a variable.
-    let host = given.text("host").filter(|(_, variable)| variable.is_none() || !given.values.contains_key("account"));
+    let host =
+        resolved.text("host").filter(|(_, variable)| variable.is_none() || !resolved.values.contains_key("account"));
     if let Some((host, _)) = host {
         let wrong = || {
             invalid("host", "the host is not valid")
@@ -180,32 +182,37 @@ fn base(given: &Given<'_>, account: Option<&str>) -> Result<Option<String>, Prov
     Ok(Some(format!("https://{}.snowflakecomputing.com", account.to_lowercase().replace('_', "-"))))
 }
 
-fn proof(settings: &Settings, given: &Given<'_>, account: Option<&str>) -> Result<Proof, ProviderError> {
-    let in_settings: Vec<&str> = PROOFS.into_iter().filter(|name| settings.values.contains_key(*name)).collect();
+fn credentials(
+    settings: &Settings,
+    resolved: &ResolvedSettings<'_>,
+    account: Option<&str>,
+) -> Result<Credentials, ProviderError> {
+    let in_settings: Vec<&str> =
+        CREDENTIAL_SETTINGS.into_iter().filter(|name| settings.values.contains_key(*name)).collect();
     if let [one, other, ..] = in_settings.as_slice() {
         return Err(
             invalid(other, format!("`{one}` and `{other}` both define the credentials")).solution("remove one of them")
         );
     }
-    if let Some(file) = given.plain("privateKeyFile") {
-        let account = account.map(str::to_owned).or_else(|| host_account(&given.plain("host")?));
+    if let Some(file) = resolved.plain("privateKeyFile") {
+        let account = account.map(str::to_owned).or_else(|| host_account(&resolved.plain("host")?));
         let account = account.ok_or_else(|| invalid("account", "a private key requires `account`"))?;
-        let user = given.plain("user").ok_or_else(|| invalid("user", "a private key requires `user`"))?;
+        let user = resolved.plain("user").ok_or_else(|| invalid("user", "a private key requires `user`"))?;
         let pem = std::fs::read_to_string(settings.project_folder.join(&file))
             .map_err(|error| invalid("privateKeyFile", format!("the private key cannot be read: {error}")))?;
-        let passphrase = given.plain("privateKeyPassphrase");
+        let passphrase = resolved.plain("privateKeyPassphrase");
         let key = Key::read(&pem, passphrase.as_deref(), &account, &user);
-        return Ok(Proof::Key(key.map_err(|why| {
+        return Ok(Credentials::Key(key.map_err(|why| {
             invalid("privateKeyFile", why)
                 .solution("create one with `openssl genrsa 2048 | openssl pkcs8 -topk8 -inform PEM -out key.p8`")
         })?));
     }
-    if let Some(token) = given.plain("oauthToken") {
-        return Ok(Proof::OAuth(token.into()));
+    if let Some(token) = resolved.plain("oauthToken") {
+        return Ok(Credentials::OAuth(token.into()));
     }
-    if let Some((token, variable)) = given.text("token") {
+    if let Some((token, variable)) = resolved.text("token") {
         let is_password = variable == Some("SNOWFLAKE_PASSWORD");
-        return Ok(Proof::Token(token.into(), is_password));
+        return Ok(Credentials::Token(token.into(), is_password));
     }
     Err(ProviderError::unconfigured("the instance has no credentials for Snowflake").solution(
         "give `privateKeyFile` (a key pair), `token` (a programmatic access token) or `oauthToken`; the SQL API does not accept passwords",

@@ -9,9 +9,9 @@ use terrace_provider::{ErrorKind, Path, ProviderError};
 
 /// The purpose of a statement, and the rights that it needs.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Need {
+pub(crate) struct Purpose {
     /// `create the table DB.S.T`.
-    doing: String,
+    action: String,
     /// Rights in the form of `GRANT`: `CREATE TABLE ON SCHEMA "DB"."S"`.
     rights: Vec<String>,
     /// The import id of a created object, which may already exist.
@@ -20,10 +20,10 @@ pub(crate) struct Need {
     path: Option<Path>,
 }
 
-impl Need {
+impl Purpose {
     /// The purpose of a statement.
-    pub(crate) fn to(doing: impl Into<String>) -> Self {
-        Self { doing: doing.into(), ..Self::default() }
+    pub(crate) fn to(action: impl Into<String>) -> Self {
+        Self { action: action.into(), ..Self::default() }
     }
 
     /// Adds a needed right.
@@ -33,7 +33,7 @@ impl Need {
     }
 
     /// Declares that the statement creates an object with this id.
-    pub(crate) fn makes(mut self, import_id: impl Into<String>) -> Self {
+    pub(crate) fn creates(mut self, import_id: impl Into<String>) -> Self {
         self.import_id = Some(import_id.into());
         self
     }
@@ -45,12 +45,12 @@ impl Need {
     }
 
     fn solutions<'a>(&'a self, role: Option<&'a str>) -> impl Iterator<Item = String> + 'a {
-        self.rights.iter().map(move |right| giving(right, role))
+        self.rights.iter().map(move |right| grant_statement(right, role))
     }
 }
 
 /// The statement that grants a right to a role; a right such as `CREATE ROLE ON ACCOUNT`.
-pub(crate) fn giving(right: &str, role: Option<&str>) -> String {
+pub(crate) fn grant_statement(right: &str, role: Option<&str>) -> String {
     let role = role.map_or_else(|| "<the role of the instance>".to_owned(), quote);
     format!("GRANT {right} TO ROLE {role}")
 }
@@ -61,29 +61,29 @@ pub(crate) fn is_missing(failure: &Failure) -> bool {
 }
 
 /// The error of a reading statement.
-pub(crate) fn of_question(client: &Client, failure: &Failure, need: &Need) -> ProviderError {
+pub(crate) fn read_error(client: &Client, failure: &Failure, purpose: &Purpose) -> ProviderError {
     match failure {
         // A read has no effect, so its outcome does not matter.
         Failure::Lost(why) => {
             let message = format!("Snowflake does not answer: {why}");
-            client.hidden().error(ProviderError::new(ErrorKind::Transient, message))
+            client.redaction().error(ProviderError::new(ErrorKind::Transient, message))
         }
         Failure::TimedOut => ProviderError::new(ErrorKind::Transient, "Snowflake takes too long to answer"),
-        other => of_change(client, other, need),
+        other => change_error(client, other, purpose),
     }
 }
 
 /// The error of a changing statement.
-pub(crate) fn of_change(client: &Client, failure: &Failure, need: &Need) -> ProviderError {
+pub(crate) fn change_error(client: &Client, failure: &Failure, purpose: &Purpose) -> ProviderError {
     // The wrapper of the session does not know secrets from variables.
-    client.hidden().error(error_of(client, failure, need))
+    client.redaction().error(error_of(client, failure, purpose))
 }
 
-fn error_of(client: &Client, failure: &Failure, need: &Need) -> ProviderError {
-    let doing = if need.doing.is_empty() { "do that" } else { need.doing.as_str() };
+fn error_of(client: &Client, failure: &Failure, purpose: &Purpose) -> ProviderError {
+    let action = if purpose.action.is_empty() { "do that" } else { purpose.action.as_str() };
     match failure {
         Failure::Sql { code, state, message } => {
-            let mut error = of_sql(client, (code, state, message), need, doing);
+            let mut error = of_sql(client, (code, state, message), purpose, action);
             error.vendor_code = Some(format!("{code}, SQLSTATE {state}"));
             error
         }
@@ -113,10 +113,11 @@ fn error_of(client: &Client, failure: &Failure, need: &Need) -> ProviderError {
             ErrorKind::Throttled { retry_after: *pause },
             "Snowflake is too busy for more requests of this user",
         ),
-        Failure::TimedOut => {
-            ProviderError::new(ErrorKind::Failed, format!("Snowflake stopped the request to {doing}: it took too long"))
-                .solution("set longer `timeouts` for the resource, or raise STATEMENT_TIMEOUT_IN_SECONDS")
-        }
+        Failure::TimedOut => ProviderError::new(
+            ErrorKind::Failed,
+            format!("Snowflake stopped the request to {action}: it took too long"),
+        )
+        .solution("set longer `timeouts` for the resource, or raise STATEMENT_TIMEOUT_IN_SECONDS"),
         Failure::NotSent(why) => {
             let message = format!("Snowflake cannot be reached at `{}`: {why}", client.host());
             ProviderError::new(ErrorKind::Transient, message)
@@ -124,7 +125,7 @@ fn error_of(client: &Client, failure: &Failure, need: &Need) -> ProviderError {
         }
         Failure::Lost(why) => ProviderError::new(
             ErrorKind::Ambiguous,
-            format!("Snowflake may have received the request to {doing}, outcome unknown: {why}"),
+            format!("Snowflake may have received the request to {action}, outcome unknown: {why}"),
         ),
         Failure::Refused(why) => ProviderError::new(
             ErrorKind::InvalidInput { path: None },
@@ -134,37 +135,42 @@ fn error_of(client: &Client, failure: &Failure, need: &Need) -> ProviderError {
     }
 }
 
-fn of_sql(client: &Client, (code, state, message): (&str, &str, &str), need: &Need, doing: &str) -> ProviderError {
+fn of_sql(
+    client: &Client,
+    (code, state, message): (&str, &str, &str),
+    purpose: &Purpose,
+    action: &str,
+) -> ProviderError {
     // The compiler's prefix carries no information.
     let reason =
         message.trim_start_matches("SQL compilation error:").trim_start_matches("SQL access control error:").trim();
-    let invalid = || ErrorKind::InvalidInput { path: need.path.clone() };
-    let with_rights = |error: ProviderError| need.solutions(client.role()).fold(error, ProviderError::solution);
+    let invalid = || ErrorKind::InvalidInput { path: purpose.path.clone() };
+    let with_rights = |error: ProviderError| purpose.solutions(client.role()).fold(error, ProviderError::solution);
     match code {
-        "002002" if need.import_id.is_some() => {
-            let kind = ErrorKind::AlreadyExists { import_id: need.import_id.clone() };
-            ProviderError::new(kind, format!("Snowflake cannot {doing}: {reason}"))
+        "002002" if purpose.import_id.is_some() => {
+            let kind = ErrorKind::AlreadyExists { import_id: purpose.import_id.clone() };
+            ProviderError::new(kind, format!("Snowflake cannot {action}: {reason}"))
         }
         "003001" => {
-            with_rights(ProviderError::new(ErrorKind::PermissionDenied, format!("the role may not {doing}: {reason}")))
+            with_rights(ProviderError::new(ErrorKind::PermissionDenied, format!("the role may not {action}: {reason}")))
         }
         "002003" | "002043" => {
-            let error = ProviderError::new(invalid(), format!("Snowflake cannot {doing}: {reason}"));
+            let error = ProviderError::new(invalid(), format!("Snowflake cannot {action}: {reason}"));
             with_rights(
                 error.problem("Snowflake does not distinguish missing objects from objects that the role may not see"),
             )
         }
-        "000606" => ProviderError::new(invalid(), format!("Snowflake cannot {doing}: no warehouse is in use"))
+        "000606" => ProviderError::new(invalid(), format!("Snowflake cannot {action}: no warehouse is in use"))
             .solution(
                 "set `warehouse` of the instance, and grant its use to the role: GRANT USAGE ON WAREHOUSE … TO ROLE …",
             ),
-        "000604" => ProviderError::new(ErrorKind::Cancelled, format!("to {doing} was stopped before its end")),
-        "000630" => ProviderError::new(ErrorKind::Failed, format!("the time limit to {doing} was exceeded")),
-        _ if state == "0A000" => ProviderError::new(invalid(), format!("this account cannot {doing}: {reason}"))
+        "000604" => ProviderError::new(ErrorKind::Cancelled, format!("to {action} was stopped before its end")),
+        "000630" => ProviderError::new(ErrorKind::Failed, format!("the time limit to {action} was exceeded")),
+        _ if state == "0A000" => ProviderError::new(invalid(), format!("this account cannot {action}: {reason}"))
             .solution("tags need the Enterprise edition: to omit them, set `settings.snowflake.tags.enabled: false`"),
         _ if state.starts_with("XX") => {
-            ProviderError::new(ErrorKind::Failed, format!("Snowflake failed to {doing}: {reason}"))
+            ProviderError::new(ErrorKind::Failed, format!("Snowflake failed to {action}: {reason}"))
         }
-        _ => ProviderError::new(invalid(), format!("Snowflake cannot {doing}: {reason}")),
+        _ => ProviderError::new(invalid(), format!("Snowflake cannot {action}: {reason}")),
     }
 }

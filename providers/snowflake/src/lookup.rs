@@ -1,6 +1,6 @@
 //! Lookups of tables of any origin, and of the instance's role.
 
-use crate::failure::Need;
+use crate::failure::Purpose;
 use crate::identifier;
 use crate::object::{self, table};
 use crate::statements::Statements;
@@ -73,7 +73,7 @@ pub(crate) async fn answer(
     match lookup {
         TABLE => table_of(statements, arguments).await,
         CURRENT_ROLE => {
-            let rows = statements.ask("SELECT CURRENT_ROLE()", &Need::to("read the role")).await?;
+            let rows = statements.query("SELECT CURRENT_ROLE()", &Purpose::to("read the role")).await?;
             let role = rows.iter().next().and_then(|row| row.first()).unwrap_or_default().to_owned();
             let host = statements.host().to_owned();
             Ok(Map::from_iter([("name".to_owned(), role.into()), ("host".to_owned(), host.into())]))
@@ -94,7 +94,7 @@ async fn table_of(statements: &Statements<'_>, arguments: &Attributes) -> Result
     let found = table::observe(statements, &identity, None).await?;
     let empty = || Value::List(Vec::new());
     let attributes = match found {
-        Some(seen) => seen.attributes,
+        Some(observation) => observation.attributes,
         None if flag(arguments, "optional") => {
             Map::from_iter(["columns", "primaryKey", "unique"].map(|name| (name.to_owned(), empty())))
         }
@@ -116,7 +116,7 @@ pub(crate) async fn columns_of(
 ) -> Result<Option<Vec<String>>, ProviderError> {
     let name = identifier::qualified(source.iter().map(String::as_str));
     for what in ["TABLE", "VIEW"] {
-        if let Some(rows) = statements.ask_about(&format!("DESCRIBE {what} {name}")).await? {
+        if let Some(rows) = statements.read_optional(&format!("DESCRIBE {what} {name}")).await? {
             return Ok(Some(rows.iter().map(|row| row.text("name").to_owned()).collect()));
         }
     }

@@ -65,7 +65,7 @@ impl Kind {
 
 /// An existing object.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Seen {
+pub(crate) struct Observation {
     /// Its attributes, without the identity.
     pub(crate) attributes: Attributes,
     /// The creation time; `None` if Snowflake does not report it.
@@ -76,7 +76,7 @@ pub(crate) struct Seen {
     pub(crate) privileges: Vec<String>,
 }
 
-impl Seen {
+impl Observation {
     /// The columns that every `SHOW` row has.
     pub(crate) fn of_row(row: &Row<'_>) -> Self {
         let owner = row.get("owner").filter(|owner| !owner.is_empty()).map(str::to_owned);
@@ -110,7 +110,7 @@ pub(crate) fn comment_change<'a>(present: Option<&str>, was_managed: bool, wante
 }
 
 /// The comment to set on an object, from its present, recorded and planned attributes.
-pub(crate) fn new_comment(present: &Seen, prior: &Attributes, planned: &Attributes) -> Option<String> {
+pub(crate) fn new_comment(present: &Observation, prior: &Attributes, planned: &Attributes) -> Option<String> {
     let comment = |attributes: &Attributes| optional_text(attributes, "comment");
     let (present, wanted) = (comment(&present.attributes), comment(planned));
     comment_change(present.as_deref(), comment(prior).is_some(), wanted.as_deref()).map(str::to_owned)

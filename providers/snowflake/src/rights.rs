@@ -1,7 +1,7 @@
 //! Rights of the instance's role, including those of roles that it has.
 
 use crate::client::Row;
-use crate::failure::{Need, giving};
+use crate::failure::{Purpose, grant_statement};
 use crate::identifier::{quote, split};
 use crate::statements::Statements;
 use std::collections::BTreeSet;
@@ -12,11 +12,11 @@ const MOST_ROLES: usize = 100;
 
 /// The role that all users have.
 /// <https://docs.snowflake.com/en/user-guide/security-access-control-overview#system-defined-roles>
-const EVERYBODYS: &str = "PUBLIC";
+const PUBLIC_ROLE: &str = "PUBLIC";
 
 /// Result of a search for a right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Looked {
+pub(crate) enum SearchResult {
     /// The role has it.
     Found,
     /// The role does not have it.
@@ -26,35 +26,35 @@ pub(crate) enum Looked {
 }
 
 /// The role of the instance: by default the user's default role.
-pub(crate) async fn own(statements: &Statements<'_>) -> Result<Option<String>, ProviderError> {
+pub(crate) async fn current_role(statements: &Statements<'_>) -> Result<Option<String>, ProviderError> {
     if let Some(role) = statements.role() {
         return Ok(Some(role.to_owned()));
     }
-    let rows = statements.ask("SELECT CURRENT_ROLE()", &Need::to("read the role")).await?;
+    let rows = statements.query("SELECT CURRENT_ROLE()", &Purpose::to("read the role")).await?;
     Ok(rows.iter().next().and_then(|row| row.first()).map(str::to_owned))
 }
 
 /// Searches the grants of roles and of the roles that they have, until `is_enough` returns true.
 /// <https://docs.snowflake.com/en/sql-reference/sql/show-grants>
-pub(crate) async fn look_through(
+pub(crate) async fn search_grants(
     statements: &Statements<'_>,
     roles: impl IntoIterator<Item = String>,
     mut is_enough: impl FnMut(&Row<'_>) -> bool,
-) -> Result<Looked, ProviderError> {
+) -> Result<SearchResult, ProviderError> {
     let mut open: Vec<String> = roles.into_iter().collect();
     let mut known: BTreeSet<String> = open.iter().cloned().collect();
-    let mut absent = Looked::Absent;
+    let mut absent = SearchResult::Absent;
     while let Some(role) = open.pop() {
         if known.len() > MOST_ROLES {
-            return Ok(Looked::Unknown);
+            return Ok(SearchResult::Unknown);
         }
-        let Some(rows) = statements.ask_about(&format!("SHOW GRANTS TO ROLE {}", quote(&role))).await? else {
-            absent = Looked::Unknown;
+        let Some(rows) = statements.read_optional(&format!("SHOW GRANTS TO ROLE {}", quote(&role))).await? else {
+            absent = SearchResult::Unknown;
             continue;
         };
         for row in rows.iter() {
             if is_enough(&row) {
-                return Ok(Looked::Found);
+                return Ok(SearchResult::Found);
             }
             if (row.text("privilege"), row.text("granted_on")) == ("USAGE", "ROLE") {
                 let name = split(row.text("name")).and_then(|parts| parts.into_iter().next_back());
@@ -66,7 +66,7 @@ pub(crate) async fn look_through(
 }
 
 /// A right to search for.
-struct Wanted {
+struct RequiredRight {
     operation: String,
     /// In the form of `GRANT`: `CREATE ROLE ON ACCOUNT`.
     right: String,
@@ -75,7 +75,7 @@ struct Wanted {
     warehouse: Option<String>,
 }
 
-impl Wanted {
+impl RequiredRight {
     fn on_account(operation: &str, privilege: &'static str) -> Self {
         let right = format!("{privilege} ON ACCOUNT");
         Self { operation: operation.to_owned(), right, privilege, warehouse: None }
@@ -93,7 +93,7 @@ impl Wanted {
     /// True if a grant includes this right. The owner of a warehouse has all rights on it; `ALL` appears as single
     /// privileges.
     /// <https://docs.snowflake.com/en/user-guide/security-access-control-privileges#virtual-warehouse-privileges>
-    fn is_in(&self, row: &Row<'_>) -> bool {
+    fn is_granted_by(&self, row: &Row<'_>) -> bool {
         let is_object = match &self.warehouse {
             // There is a single account.
             None => row.text("granted_on") == "ACCOUNT",
@@ -114,32 +114,35 @@ impl Wanted {
 /// # Errors
 /// The error of Snowflake.
 pub(crate) async fn missing(statements: &Statements<'_>) -> Result<Option<Vec<MissingRight>>, ProviderError> {
-    let Some(role) = own(statements).await? else { return Ok(None) };
+    let Some(role) = current_role(statements).await? else { return Ok(None) };
     let on_account = [("create databases", "CREATE DATABASE"), ("create roles", "CREATE ROLE")];
-    let mut wanted: Vec<Wanted> =
-        on_account.map(|(operation, privilege)| Wanted::on_account(operation, privilege)).into();
-    wanted.extend(statements.warehouse().map(Wanted::on_warehouse));
-    let roles = [EVERYBODYS.to_owned(), role.clone()];
-    let looked = look_through(statements, roles, |row| {
-        wanted.retain(|right| !right.is_in(row));
+    let mut wanted: Vec<RequiredRight> =
+        on_account.map(|(operation, privilege)| RequiredRight::on_account(operation, privilege)).into();
+    wanted.extend(statements.warehouse().map(RequiredRight::on_warehouse));
+    let roles = [PUBLIC_ROLE.to_owned(), role.clone()];
+    let result = search_grants(statements, roles, |row| {
+        wanted.retain(|right| !right.is_granted_by(row));
         wanted.is_empty()
     });
-    if looked.await? == Looked::Unknown {
+    if result.await? == SearchResult::Unknown {
         return Ok(None);
     }
     let secondary = secondary(statements).await?;
     if wanted.iter().any(|right| right.warehouse.is_some()) {
-        let looked = look_through(statements, secondary.iter().cloned(), |row| {
-            wanted.retain(|right| right.warehouse.is_none() || !right.is_in(row));
+        let result = search_grants(statements, secondary.iter().cloned(), |row| {
+            wanted.retain(|right| right.warehouse.is_none() || !right.is_granted_by(row));
             wanted.iter().all(|right| right.warehouse.is_none())
         });
-        if looked.await? == Looked::Unknown {
+        if result.await? == SearchResult::Unknown {
             return Ok(None);
         }
     }
     // The role `PUBLIC` is never suggested: a grant to it would apply to all users.
-    let role = Some(role.as_str()).filter(|role| *role != EVERYBODYS);
-    let right = |wanted: Wanted| MissingRight { operation: wanted.operation, statement: giving(&wanted.right, role) };
+    let role = Some(role.as_str()).filter(|role| *role != PUBLIC_ROLE);
+    let right = |wanted: RequiredRight| MissingRight {
+        operation: wanted.operation,
+        statement: grant_statement(&wanted.right, role),
+    };
     let mut missing: Vec<MissingRight> = wanted.into_iter().map(right).collect();
     if !secondary.is_empty() {
         let names: Vec<String> = secondary.iter().map(|role| format!("`{role}`")).collect();
@@ -153,7 +156,7 @@ pub(crate) async fn missing(statements: &Statements<'_>) -> Result<Option<Vec<Mi
 
 /// The secondary roles of the user. <https://docs.snowflake.com/en/sql-reference/functions/current_secondary_roles>
 async fn secondary(statements: &Statements<'_>) -> Result<Vec<String>, ProviderError> {
-    let rows = statements.ask("SELECT CURRENT_SECONDARY_ROLES()", &Need::to("read the secondary roles")).await?;
+    let rows = statements.query("SELECT CURRENT_SECONDARY_ROLES()", &Purpose::to("read the secondary roles")).await?;
     let roles = rows.iter().next().and_then(|row| row.first()).unwrap_or_default().to_owned();
     let roles: serde_json::Value = serde_json::from_str(&roles).unwrap_or_default();
     let names = roles.get("roles").and_then(serde_json::Value::as_str).unwrap_or_default();
@@ -162,6 +165,6 @@ async fn secondary(statements: &Statements<'_>) -> Result<Vec<String>, ProviderE
 
 /// The current user.
 async fn user(statements: &Statements<'_>) -> Result<String, ProviderError> {
-    let rows = statements.ask("SELECT CURRENT_USER()", &Need::to("read the user")).await?;
+    let rows = statements.query("SELECT CURRENT_USER()", &Purpose::to("read the user")).await?;
     Ok(rows.iter().next().and_then(|row| row.first()).unwrap_or_default().to_owned())
 }

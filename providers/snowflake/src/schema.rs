@@ -4,7 +4,7 @@ use crate::blueprints::BLUEPRINTS;
 use crate::data_type;
 use crate::identity::identity;
 use crate::lookup::lookups;
-use crate::session::private::Kept;
+use crate::session::private::PrivateData;
 use crate::sql_type::sql_type;
 use std::time::Duration;
 use terrace_provider::attributes::texts;
@@ -250,8 +250,8 @@ fn role_grant() -> ResourceType {
         &["role", "granteeType", "grantee"],
         Object(attributes),
     );
-    let is_borrowed = |_: &Map, private: &Private| !Kept::of(private).preexisting.is_empty();
-    ResourceType { updatable: false, grantee: &["granteeType", "grantee"], is_borrowed, ..remote(ty) }
+    let is_adopted = |_: &Map, private: &Private| !PrivateData::of(private).preexisting.is_empty();
+    ResourceType { updatable: false, grantee: &["granteeType", "grantee"], is_adopted, ..remote(ty) }
 }
 
 fn grant() -> ResourceType {
@@ -284,11 +284,11 @@ fn grant() -> ResourceType {
         &["role", "objectType", "object"],
         Object(attributes),
     );
-    let is_borrowed = |recorded: &Map, private: &Private| {
-        let before = Kept::of(private).preexisting;
+    let is_adopted = |recorded: &Map, private: &Private| {
+        let before = PrivateData::of(private).preexisting;
         !before.is_empty() && texts(recorded, "privileges").iter().all(|privilege| before.contains(privilege))
     };
-    ResourceType { is_borrowed, ..remote(ty) }
+    ResourceType { is_adopted, ..remote(ty) }
 }
 
 fn tag() -> ResourceType {

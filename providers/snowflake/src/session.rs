@@ -6,14 +6,14 @@ pub(crate) mod private;
 use crate::client::Client;
 use crate::config::{Config, Variables, unconfigured};
 use crate::object::{
-    self, Kind, Seen, check_names, container, grant, role, role_grant, table, tag, tag_assignment, view,
+    self, Kind, Observation, check_names, container, grant, role, role_grant, table, tag, tag_assignment, view,
 };
 use crate::statements::Statements;
 use crate::{lookup, rights};
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
-use private::Kept;
+use private::PrivateData;
 use terrace_provider::attributes::text;
 use terrace_provider::names::listed;
 use terrace_provider::names::scripts::check_role;
@@ -65,7 +65,7 @@ impl Target {
         if self.kind.has_full_name() {
             computed.insert("fullName".to_owned(), object::shown(&self.identity).into());
         }
-        let as_secret = |(name, value): (String, Value)| (name, value.made_of(configured, self.kind.identity()));
+        let as_secret = |(name, value): (String, Value)| (name, value.derived_from(configured, self.kind.identity()));
         computed.into_iter().map(as_secret).collect()
     }
 
@@ -73,7 +73,7 @@ impl Target {
         &self,
         statements: &Statements<'_>,
         like: Option<&Attributes>,
-    ) -> Result<Option<Seen>, ProviderError> {
+    ) -> Result<Option<Observation>, ProviderError> {
         let identity = &self.identity;
         match self.kind {
             Kind::Database | Kind::Schema => container::observe(statements, self.kind, identity, like).await,
@@ -87,14 +87,14 @@ impl Target {
         }
     }
 
-    fn observed(&self, seen: &Seen, configured: &Attributes, private: Private) -> Observed {
+    fn observed(&self, observation: &Observation, configured: &Attributes, private: Private) -> Observed {
         let mut attributes = self.identity.clone();
-        attributes.extend(seen.attributes.clone());
+        attributes.extend(observation.attributes.clone());
         if self.kind == Kind::Grant {
-            grant::leave_out(&mut attributes, &Kept::of(&private).preexisting, configured);
+            grant::leave_out(&mut attributes, &PrivateData::of(&private).preexisting, configured);
         }
         if self.kind == Kind::Table {
-            let created_on = seen.created_on.map_or(Value::Null, |at| at.to_string().into());
+            let created_on = observation.created_on.map_or(Value::Null, |at| at.to_string().into());
             attributes.insert("createdOn".to_owned(), created_on);
         }
         attributes.extend(self.computed(configured));
@@ -102,27 +102,28 @@ impl Target {
     }
 
     /// The object after a create or an update.
-    async fn done(
+    async fn result(
         &self,
         statements: &Statements<'_>,
         planned: &Attributes,
-        kept: Kept,
+        private_data: PrivateData,
     ) -> Result<Observed, ProviderError> {
-        let seen = self.observe(statements, Some(planned)).await;
+        let observation = self.observe(statements, Some(planned)).await;
         // The change is done: a failed read does not undo it.
-        let seen = seen.map_err(|error| ProviderError { kind: ErrorKind::Ambiguous, ..error })?;
-        let seen = seen.ok_or_else(|| {
+        let observation = observation.map_err(|error| ProviderError { kind: ErrorKind::Ambiguous, ..error })?;
+        let observation = observation.ok_or_else(|| {
             let message = format!("`{}` is not visible after its creation or change", self.id());
             ProviderError::new(ErrorKind::Ambiguous, message)
                 .solution("grant the role of the instance access to its objects")
         })?;
-        let kept = Kept { created_on: seen.created_on.filter(|_| self.kind == Kind::Table), ..kept };
-        Ok(self.observed(&seen, planned, kept.to_private()))
+        let private_data =
+            PrivateData { created_on: observation.created_on.filter(|_| self.kind == Kind::Table), ..private_data };
+        Ok(self.observed(&observation, planned, private_data.to_private()))
     }
 
     /// Checks that the table with this name is the recorded one, not a recreated one.
-    async fn check_same(&self, statements: &Statements<'_>, kept: &Kept) -> Result<(), ProviderError> {
-        let Some(recorded) = kept.created_on else { return Ok(()) };
+    async fn check_same(&self, statements: &Statements<'_>, private_data: &PrivateData) -> Result<(), ProviderError> {
+        let Some(recorded) = private_data.created_on else { return Ok(()) };
         let now = table::created_on(statements, &self.identity).await?;
         if now.is_none_or(|now| now == recorded) {
             return Ok(());
@@ -136,25 +137,25 @@ impl Target {
 
     /// True if a call of this age created the object: it is not older than the call, and its owner is the instance's
     /// role.
-    fn is_made_by(
+    fn may_be_created_by(
         &self,
         statements: &Statements<'_>,
-        seen: &Seen,
+        observation: &Observation,
         planned: &Attributes,
         age: std::time::Duration,
     ) -> Option<bool> {
         if self.kind == Kind::TagAssignment {
             // Snowflake does not record when a tag was set. The same value counts as set by the call; another value has
             // another origin.
-            return Some(text(&seen.attributes, "value") == text(planned, "value"));
+            return Some(text(&observation.attributes, "value") == text(planned, "value"));
         }
         let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
         let began = statements.remote_now().checked_sub(age.saturating_add(SLACK)).unwrap_or(Timestamp::MIN);
-        let is_own = match (&seen.owner, statements.role()) {
+        let is_own = match (&observation.owner, statements.role()) {
             (Some(owner), Some(role)) => owner == role,
             _ => true,
         };
-        Some(seen.created_on? >= began && is_own)
+        Some(observation.created_on? >= began && is_own)
     }
 }
 
@@ -179,21 +180,21 @@ impl SnowflakeSession {
     }
 
     /// Finds the table of a lost update under its new name.
-    async fn look_for_renamed(
+    async fn find_renamed(
         &self,
         ty: &ResourceType,
         attempt: &Attempt,
         statements: &Statements<'_>,
-    ) -> Result<Option<(Target, Seen)>, ProviderError> {
+    ) -> Result<Option<(Target, Observation)>, ProviderError> {
         let identity = ty.identity_of(&attempt.planned).filter(|_| attempt.prior.is_some());
         let Some(identity) = identity.filter(|identity| *identity != attempt.identity) else { return Ok(None) };
         let renamed = Target::of(ty, &identity)?;
-        let seen = renamed.observe(statements, Some(&attempt.planned)).await?;
-        Ok(seen.map(|seen| (renamed, seen)))
+        let observation = renamed.observe(statements, Some(&attempt.planned)).await?;
+        Ok(observation.map(|observation| (renamed, observation)))
     }
 
     /// Checks the source of a view if it exists.
-    async fn look_at_source(&self, planned: &Attributes) -> Result<Vec<Finding>, ProviderError> {
+    async fn check_source(&self, planned: &Attributes) -> Result<Vec<Finding>, ProviderError> {
         let Some(source) = view::source_of(planned) else { return Ok(Vec::new()) };
         let statements = self.reading("")?;
         let shown = crate::identifier::joined(source.iter().map(String::as_str));
@@ -220,22 +221,22 @@ impl SnowflakeSession {
 }
 
 /// The earlier privileges, for grants.
-fn before(kind: Kind, seen: &Seen) -> Kept {
+fn preexisting_privileges(kind: Kind, observation: &Observation) -> PrivateData {
     let is_grant = matches!(kind, Kind::Grant | Kind::RoleGrant);
-    Kept { preexisting: if is_grant { seen.privileges.clone() } else { Vec::new() }, created_on: None }
+    PrivateData { preexisting: if is_grant { observation.privileges.clone() } else { Vec::new() }, created_on: None }
 }
 
 #[async_trait]
 impl Session for SnowflakeSession {
     async fn read(&self, ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
         let target = Target::recorded(ty, prior)?;
-        let seen = target.observe(&self.reading(&prior.address)?, Some(&prior.attributes)).await?;
-        Ok(seen.map(|seen| target.observed(&seen, &prior.attributes, prior.private.clone())))
+        let observation = target.observe(&self.reading(&prior.address)?, Some(&prior.attributes)).await?;
+        Ok(observation.map(|observation| target.observed(&observation, &prior.attributes, prior.private.clone())))
     }
 
     fn read_batch<'a>(&'a self, ty: &'a ResourceType, priors: &'a [Recorded]) -> Option<Batch<'a>> {
         match Kind::of(ty).ok()? {
-            Kind::Table if priors.len() >= batch::FEW => Some(Box::pin(batch::tables(self, ty, priors))),
+            Kind::Table if priors.len() >= batch::MIN_BATCH => Some(Box::pin(batch::tables(self, ty, priors))),
             Kind::Grant | Kind::RoleGrant if priors.len() > 1 => Some(Box::pin(batch::grants(self, ty, priors))),
             _ => None,
         }
@@ -279,7 +280,7 @@ impl Session for SnowflakeSession {
                 }
             }
             Kind::Table => {
-                let recreated = change.prior.filter(|prior| Kept::of(&prior.private).is_another(prior));
+                let recreated = change.prior.filter(|prior| PrivateData::of(&prior.private).is_recreated(prior));
                 planned = table::plan(change, planned)?;
                 if recreated.is_some() && planned.replace_paths.is_empty() {
                     // A recreated table is recorded by an update, so that the plan shows it.
@@ -304,7 +305,7 @@ impl Session for SnowflakeSession {
             Kind::Tag => tag::create(&statements, attributes, &id).await?,
             Kind::TagAssignment => tag_assignment::create(&statements, attributes, &id).await?,
         }
-        target.done(&statements, attributes, Kept::default()).await
+        target.result(&statements, attributes, PrivateData::default()).await
     }
 
     async fn update(
@@ -316,9 +317,9 @@ impl Session for SnowflakeSession {
     ) -> Result<Observed, ProviderError> {
         let (target, statements) = (Target::recorded(ty, prior)?, self.calling(call)?);
         let attributes = &planned.attributes;
-        let kept = Kept::of(&prior.private);
+        let private_data = PrivateData::of(&prior.private);
         if target.kind == Kind::Table {
-            if kept.is_another(prior) {
+            if private_data.is_recreated(prior) {
                 call.progress.message(&format!(
                     "the table {} was dropped and recreated outside terrace: its previous content is gone",
                     object::shown(&target.identity)
@@ -328,7 +329,7 @@ impl Session for SnowflakeSession {
             before.extend(target.identity.clone());
             table::update(&statements, &before, attributes).await?;
             // The update may have renamed the table.
-            return Target::of(ty, attributes)?.done(&statements, attributes, kept).await;
+            return Target::of(ty, attributes)?.result(&statements, attributes, private_data).await;
         }
         let present = target.observe(&statements, Some(attributes)).await?.ok_or_else(|| {
             ProviderError::new(ErrorKind::NotFound, format!("`{}` no longer exists", target.id()))
@@ -346,29 +347,29 @@ impl Session for SnowflakeSession {
                 view::update(&statements, &present, &prior.attributes, attributes).await?;
             }
             Kind::Role => role::update(&statements, &full, &prior.attributes, attributes).await?,
-            Kind::Grant => grant::update(&statements, &full, attributes, &kept.preexisting).await?,
+            Kind::Grant => grant::update(&statements, &full, attributes, &private_data.preexisting).await?,
             Kind::Tag => tag::update(&statements, &full, &prior.attributes, attributes).await?,
             Kind::TagAssignment => tag_assignment::set(&statements, attributes).await?,
             Kind::Table | Kind::RoleGrant => {
                 return Err(ProviderError::bug(format!("a {} cannot be updated", ty.name)));
             }
         }
-        let mut done = target.done(&statements, attributes, kept).await?;
-        let is_other = done.attributes.get("retentionDays") != attributes.get("retentionDays");
+        let mut result = target.result(&statements, attributes, private_data).await?;
+        let is_other = result.attributes.get("retentionDays") != attributes.get("retentionDays");
         if is_other && attributes.get("retentionDays") == prior.attributes.get("retentionDays") {
             // A schema follows its database, which the same apply may change; the next read shows the result.
-            done.attributes.shift_remove("retentionDays");
+            result.attributes.shift_remove("retentionDays");
         }
-        Ok(done)
+        Ok(result)
     }
 
     async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let (target, statements) = (Target::recorded(ty, prior)?, self.calling(call)?);
-        let kept = Kept::of(&prior.private);
+        let private_data = PrivateData::of(&prior.private);
         if target.kind == Kind::Table {
-            target.check_same(&statements, &kept).await?;
+            target.check_same(&statements, &private_data).await?;
         }
-        let (identity, before) = (&target.identity, kept.preexisting);
+        let (identity, preexisting_privileges) = (&target.identity, private_data.preexisting);
         match target.kind {
             Kind::Database | Kind::Schema => {
                 container::delete(&statements, target.kind, identity, call.removes_data).await
@@ -376,17 +377,17 @@ impl Session for SnowflakeSession {
             Kind::Table => table::delete(&statements, identity).await,
             Kind::View => view::delete(&statements, identity).await,
             Kind::Role => role::delete(&statements, identity).await,
-            Kind::RoleGrant if !before.is_empty() => {
+            Kind::RoleGrant if !preexisting_privileges.is_empty() => {
                 call.progress.message("it was granted before terrace adopted it, so it stays");
                 Ok(())
             }
             Kind::RoleGrant => role_grant::delete(&statements, identity).await,
             Kind::Grant => {
-                if !before.is_empty() {
-                    let kept = listed(&before);
-                    call.progress.message(&format!("{kept} was granted before terrace adopted it, so it stays"));
+                if !preexisting_privileges.is_empty() {
+                    let names = listed(&preexisting_privileges);
+                    call.progress.message(&format!("{names} was granted before terrace adopted it, so it stays"));
                 }
-                grant::delete(&statements, identity, &before).await
+                grant::delete(&statements, identity, &preexisting_privileges).await
             }
             Kind::Tag => tag::delete(&statements, identity).await,
             Kind::TagAssignment => tag_assignment::delete(&statements, identity).await,
@@ -397,37 +398,37 @@ impl Session for SnowflakeSession {
         let identity = ty.identity_of(&attempt.identity).or_else(|| ty.identity_of(&attempt.planned));
         let Some(identity) = identity else { return Ok(Found::Unknown) };
         let (target, statements) = (Target::of(ty, &identity)?, self.reading(&attempt.address)?);
-        let (target, seen) = match target.observe(&statements, Some(&attempt.planned)).await? {
-            Some(seen) => (target, seen),
-            None => match self.look_for_renamed(ty, attempt, &statements).await? {
+        let (target, observation) = match target.observe(&statements, Some(&attempt.planned)).await? {
+            Some(observation) => (target, observation),
+            None => match self.find_renamed(ty, attempt, &statements).await? {
                 Some(found) => found,
                 None => return Ok(Found::Absent),
             },
         };
-        let created_on = seen.created_on.filter(|_| target.kind == Kind::Table);
+        let created_on = observation.created_on.filter(|_| target.kind == Kind::Table);
         Ok(match (&attempt.lost_call, &attempt.prior) {
             // Without a lost call, the object existed before.
             (None, _) => {
-                let kept = Kept { created_on, ..before(target.kind, &seen) };
-                Found::Strangers(target.observed(&seen, &attempt.planned, kept.to_private()))
+                let private_data = PrivateData { created_on, ..preexisting_privileges(target.kind, &observation) };
+                Found::Foreign(target.observed(&observation, &attempt.planned, private_data.to_private()))
             }
             // The lost call was to change or delete the recorded object.
             (Some(_), Some(prior))
                 if target.kind == Kind::Table
-                    && table::is_untold(&prior.attributes, &attempt.planned, &seen.attributes) =>
+                    && table::is_outcome_invisible(&prior.attributes, &attempt.planned, &observation.attributes) =>
             {
                 Found::Unknown
             }
             (Some(_), Some(prior)) => {
-                let kept = Kept { created_on, ..Kept::of(&prior.private) };
-                Found::Ours(target.observed(&seen, &attempt.planned, kept.to_private()))
+                let private_data = PrivateData { created_on, ..PrivateData::of(&prior.private) };
+                Found::Own(target.observed(&observation, &attempt.planned, private_data.to_private()))
             }
             (Some(lost), None) => {
-                let kept = Kept { created_on, preexisting: Vec::new() };
-                let observed = target.observed(&seen, &attempt.planned, kept.to_private());
-                match target.is_made_by(&statements, &seen, &attempt.planned, lost.age) {
-                    Some(true) => Found::Ours(observed),
-                    Some(false) => Found::Strangers(observed),
+                let private_data = PrivateData { created_on, preexisting: Vec::new() };
+                let observed = target.observed(&observation, &attempt.planned, private_data.to_private());
+                match target.may_be_created_by(&statements, &observation, &attempt.planned, lost.age) {
+                    Some(true) => Found::Own(observed),
+                    Some(false) => Found::Foreign(observed),
                     None => Found::Unknown,
                 }
             }
@@ -447,32 +448,32 @@ impl Session for SnowflakeSession {
         let parts = parts.into_iter().map(Value::from);
         let identity: Attributes = kind.identity().iter().map(|name| (*name).to_owned()).zip(parts).collect();
         let (target, statements) = (Target::of(ty, &identity)?, self.reading("")?);
-        let seen = target.observe(&statements, None).await?;
-        Ok(seen.map(|seen| {
-            let created_on = seen.created_on.filter(|_| kind == Kind::Table);
-            let kept = Kept { created_on, ..before(kind, &seen) };
-            target.observed(&seen, &Attributes::default(), kept.to_private())
+        let observation = target.observe(&statements, None).await?;
+        Ok(observation.map(|observation| {
+            let created_on = observation.created_on.filter(|_| kind == Kind::Table);
+            let private_data = PrivateData { created_on, ..preexisting_privileges(kind, &observation) };
+            target.observed(&observation, &Attributes::default(), private_data.to_private())
         }))
     }
 
     async fn grantees(&self, ty: &ResourceType, accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
         let statements = &self.reading("")?;
         // The instance's role has the roles that it creates.
-        let own = rights::own(statements).await?;
+        let own = rights::current_role(statements).await?;
         let of_role = |role: String| async move {
-            let rows = statements.ask_about(&role_grant::question(&role)).await?;
+            let rows = statements.read_optional(&role_grant::show_statement(&role)).await?;
             Ok::<_, ProviderError>(rows.map(|rows| role_grant::all_of_rows(&rows, &role)).unwrap_or_default())
         };
         let roles: Vec<_> = accesses.iter().map(|access| of_role(text(access, "role"))).collect();
         let roles: Vec<_> = futures_util::stream::iter(roles).buffered(READS_AT_ONCE).try_collect().await?;
         let mut grantees = Vec::new();
-        for (identity, seen) in roles.into_iter().flatten() {
+        for (identity, observation) in roles.into_iter().flatten() {
             let (kind, name) = (text(&identity, "granteeType"), text(&identity, "grantee"));
             if kind == "role" && own.as_ref() == Some(&name) {
                 continue;
             }
             let target = Target::of(ty, &identity)?;
-            let grant = target.observed(&seen, &identity, Private::default());
+            let grant = target.observed(&observation, &identity, Private::default());
             let (principal, privilege) = (format!("{kind} {name}"), format!("role {}", text(&identity, "role")));
             grantees.push(Grantee { principal, privilege, grant });
         }
@@ -491,7 +492,7 @@ impl Session for SnowflakeSession {
             return None;
         }
         Some(Box::pin(async move {
-            self.look_at_source(planned).await.unwrap_or_else(|error| {
+            self.check_source(planned).await.unwrap_or_else(|error| {
                 let message = format!("not checked: {error}");
                 vec![Finding {
                     severity: Severity::Warning,

@@ -1,7 +1,7 @@
 //! Statements of a call: query tag, deadline, and hints for refused statements.
 
 use crate::client::{Client, Request, Rows};
-use crate::failure::{self, Need};
+use crate::failure::{self, Purpose};
 use jiff::Timestamp;
 use std::time::Duration;
 use terrace_provider::{Call, ProviderError};
@@ -9,10 +9,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Time limit of a read.
-const READS: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Upper limit of a call's time.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// The statements of a call.
 pub(crate) struct Statements<'a> {
@@ -25,7 +25,7 @@ pub(crate) struct Statements<'a> {
 impl<'a> Statements<'a> {
     /// Statements of a reading call about the object at this address.
     pub(crate) fn reading(client: &'a Client, prefix: &str, address: &str) -> Self {
-        let (query_tag, deadline) = (tag(prefix, address, "read"), Instant::now() + READS);
+        let (query_tag, deadline) = (tag(prefix, address, "read"), Instant::now() + READ_TIMEOUT);
         Self { client, query_tag, deadline, cancel: CancellationToken::new() }
     }
 
@@ -35,7 +35,7 @@ impl<'a> Statements<'a> {
             client,
             query_tag: tag(prefix, &call.address, &call.operation),
             // The limit avoids an overflow of the clock.
-            deadline: Instant::now() + call.timeout.min(LONGEST),
+            deadline: Instant::now() + call.timeout.min(MAX_TIMEOUT),
             cancel: call.cancel.clone(),
         }
     }
@@ -64,33 +64,33 @@ impl<'a> Statements<'a> {
     ///
     /// # Errors
     /// The error of Snowflake.
-    pub(crate) async fn ask(&self, sql: &str, need: &Need) -> Result<Rows, ProviderError> {
-        self.execute(sql, None).await.map_err(|failure| failure::of_question(self.client, &failure, need))
+    pub(crate) async fn query(&self, sql: &str, purpose: &Purpose) -> Result<Rows, ProviderError> {
+        self.execute(sql, None).await.map_err(|failure| failure::read_error(self.client, &failure, purpose))
     }
 
     /// Runs a reading statement with a database and a schema for unqualified names.
     ///
     /// # Errors
     /// The error of Snowflake.
-    pub(crate) async fn ask_within(
+    pub(crate) async fn query_within(
         &self,
         sql: &str,
         within: &(String, String),
-        need: &Need,
+        purpose: &Purpose,
     ) -> Result<Rows, ProviderError> {
         let rows = self.execute(sql, Some(within)).await;
-        rows.map_err(|failure| failure::of_question(self.client, &failure, need))
+        rows.map_err(|failure| failure::read_error(self.client, &failure, purpose))
     }
 
     /// Reads an object; `None` if it does not exist or the role may not see it.
     ///
     /// # Errors
     /// The error of Snowflake.
-    pub(crate) async fn ask_about(&self, sql: &str) -> Result<Option<Rows>, ProviderError> {
+    pub(crate) async fn read_optional(&self, sql: &str) -> Result<Option<Rows>, ProviderError> {
         match self.execute(sql, None).await {
             Ok(rows) => Ok(Some(rows)),
             Err(failure) if failure::is_missing(&failure) => Ok(None),
-            Err(failure) => Err(failure::of_question(self.client, &failure, &Need::to("read it"))),
+            Err(failure) => Err(failure::read_error(self.client, &failure, &Purpose::to("read it"))),
         }
     }
 
@@ -98,10 +98,10 @@ impl<'a> Statements<'a> {
     ///
     /// # Errors
     /// The error of Snowflake, with the missing right.
-    pub(crate) async fn change(&self, sql: &str, need: &Need) -> Result<(), ProviderError> {
+    pub(crate) async fn change(&self, sql: &str, purpose: &Purpose) -> Result<(), ProviderError> {
         match self.execute(sql, None).await {
             Ok(_) => Ok(()),
-            Err(failure) => Err(failure::of_change(self.client, &failure, need)),
+            Err(failure) => Err(failure::change_error(self.client, &failure, purpose)),
         }
     }
 

@@ -102,7 +102,7 @@ async fn missing(statements: &[&str], more: Json) -> Vec<(String, String)> {
     }
     let before = stand_in.inventory();
     let instance = Instance::with(&stand_in, more, Limits { retries: 0, ..Limits::default() }).await;
-    let _ = stand_in.take_seen();
+    let _ = stand_in.take_calls();
     let missing = instance.session.missing_rights().await.unwrap().unwrap();
     assert!(stand_in.take_writes().is_empty());
     assert_eq!(stand_in.inventory(), before, "looking changed something");
@@ -140,11 +140,11 @@ async fn secondary_roles_do_not_count_for_creation_and_are_reported() {
     let secondary = ["CREATE ROLE HELPER", "GRANT ROLE HELPER TO USER TERRACE"];
     let all = "ALTER USER TERRACE SET DEFAULT_SECONDARY_ROLES = ('ALL')";
     let with = |more: &[&'static str]| -> Vec<&str> { secondary.iter().copied().chain(more.iter().copied()).collect() };
-    let told = (
+    let missing_all = (
         "detect rights that only secondary roles of its user have (`HELPER`)".to_owned(),
         "ALTER USER \"TERRACE\" SET DEFAULT_SECONDARY_ROLES = ()".to_owned(),
     );
-    assert_eq!(missing(&with(&[all]), json!({})).await, std::slice::from_ref(&told));
+    assert_eq!(missing(&with(&[all]), json!({})).await, std::slice::from_ref(&missing_all));
     assert_eq!(missing(&with(&[]), json!({})).await, [], "the user has the role, and it does not count");
     // A secondary role cannot create databases; it can use a warehouse while it counts.
     let given = [
@@ -162,8 +162,8 @@ async fn secondary_roles_do_not_count_for_creation_and_are_reported() {
         let missing = instance.session.missing_rights().await.unwrap().unwrap();
         missing.into_iter().map(|right| right.operation).collect::<Vec<_>>()
     };
-    assert_eq!(operations().await, ["create databases", told.0.as_str()]);
-    stand_in.sql(&told.1);
+    assert_eq!(operations().await, ["create databases", missing_all.0.as_str()]);
+    stand_in.sql(&missing_all.1);
     assert_eq!(operations().await, ["create databases", "use the warehouse `WH`"]);
 }
 
@@ -294,7 +294,7 @@ async fn object_of_another_owner_is_neither_changed_nor_dropped() {
 
 async fn adopted(instance: &Instance, ty: &str, config: &Json) -> Recorded {
     match instance.find(ty, config, None).await.unwrap() {
-        Found::Strangers(observed) => Recorded {
+        Found::Foreign(observed) => Recorded {
             address: "a".to_owned(),
             identity: observed.identity,
             attributes: observed.attributes,
@@ -326,9 +326,9 @@ async fn earlier_grants_stay_and_own_grants_are_revoked() {
     instance.assert_settled("snowflake_grant", &row, &config).await;
     // External privileges are neither shown nor revoked.
     stand_in.sql_as("TERRACE_ROLE", "GRANT DELETE ON TABLE D.S.T TO ROLE R").unwrap();
-    let beside = adopted(&instance, "snowflake_grant", &config).await;
-    instance.assert_settled("snowflake_grant", &beside, &config).await;
-    let changed = instance.update("snowflake_grant", &beside, grant(json!(["INSERT"]))).await.unwrap();
+    let adopted_grant = adopted(&instance, "snowflake_grant", &config).await;
+    instance.assert_settled("snowflake_grant", &adopted_grant, &config).await;
+    let changed = instance.update("snowflake_grant", &adopted_grant, grant(json!(["INSERT"]))).await.unwrap();
     assert_eq!(changed.attributes["privileges"].to_json(), json!(["INSERT"]));
     let inventory = stand_in.inventory();
     for privilege in ["SELECT", "INSERT", "DELETE"] {
@@ -386,15 +386,15 @@ async fn changed_view_keeps_its_grants_and_tags() {
         stand_in.inventory().into_iter().filter(|line| line.contains("D.S.V")).collect()
     };
     let before = about(&stand_in);
-    let wider = view(json!([{"name": "A", "comment": "the first"}, {"name": "B"}]));
-    let changed = instance.update("snowflake_view", &made, wider.clone()).await.unwrap();
+    let extended = view(json!([{"name": "A", "comment": "the first"}, {"name": "B"}]));
+    let changed = instance.update("snowflake_view", &made, extended.clone()).await.unwrap();
     assert_eq!(about(&stand_in), before);
-    instance.assert_settled("snowflake_view", &changed, &wider).await;
+    instance.assert_settled("snowflake_view", &changed, &extended).await;
     let narrower = view(json!([{"name": "A", "comment": "the first"}]));
     let changed = instance.update("snowflake_view", &changed, narrower).await.unwrap();
     assert_eq!(about(&stand_in).len(), before.len() - 1, "the tag of the dropped column");
     // A comment needs no new view.
-    let _ = stand_in.take_seen();
+    let _ = stand_in.take_calls();
     let mut commented = view(json!([{"name": "A", "comment": "the first"}]));
     commented["comment"] = json!("shown");
     instance.update("snowflake_view", &changed, commented).await.unwrap();
@@ -414,7 +414,7 @@ async fn tag_with_another_value_is_not_from_a_lost_call() {
     let lost = Some(std::time::Duration::from_secs(10));
     let ty = "snowflake_tag_assignment";
     let found = instance.find(ty, &config("ours"), lost).await.unwrap();
-    assert!(matches!(found, Found::Strangers(_)), "{found:?}");
+    assert!(matches!(found, Found::Foreign(_)), "{found:?}");
     let found = instance.find(ty, &config("theirs"), lost).await.unwrap();
-    assert!(matches!(found, Found::Ours(_)), "{found:?}");
+    assert!(matches!(found, Found::Own(_)), "{found:?}");
 }

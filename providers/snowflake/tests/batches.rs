@@ -49,13 +49,13 @@ async fn two_thousand_tables_are_read_by_four_statements() {
         }
         priors.push(prior);
     }
-    let _ = stand_in.take_seen();
+    let _ = stand_in.take_calls();
     let ty = instance.ty("snowflake_table");
     let answers = instance.session.read_many(ty, &priors).await;
     assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(Option::is_some)));
-    let seen: Vec<String> = stand_in.take_seen().into_iter().map(|it| it.sql).collect();
+    let statements: Vec<String> = stand_in.take_calls().into_iter().map(|it| it.sql).collect();
     let what = ["TABLES", "PRIMARY KEYS", "UNIQUE KEYS", "COLUMNS"];
-    assert_eq!(seen, what.map(|what| format!("SHOW {what} IN SCHEMA \"D\".\"S\"")));
+    assert_eq!(statements, what.map(|what| format!("SHOW {what} IN SCHEMA \"D\".\"S\"")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,12 +98,12 @@ async fn columns_beyond_the_limit_are_read_one_by_one() {
     for at in 0..11 {
         priors.push(instance.create("snowflake_table", table(&format!("T{at:02}"), 1000)).await.unwrap());
     }
-    let _ = stand_in.take_seen();
+    let _ = stand_in.take_calls();
     let ty = instance.ty("snowflake_table");
     for (answer, prior) in instance.session.read_many(ty, &priors).await.into_iter().zip(&priors) {
         assert_eq!(recorded(&prior.attributes, answer.unwrap().unwrap()).attributes, prior.attributes);
     }
-    assert_eq!(stand_in.take_seen().len(), 4 + 11);
+    assert_eq!(stand_in.take_calls().len(), 4 + 11);
 }
 
 /// One read per role covers all its privileges and members.
@@ -135,10 +135,10 @@ async fn grants_are_read_by_one_statement_per_role() {
     for (ty, priors, question) in
         [("snowflake_grant", &grants, "SHOW GRANTS TO ROLE"), ("snowflake_role_grant", &members, "SHOW GRANTS OF ROLE")]
     {
-        let _ = stand_in.take_seen();
+        let _ = stand_in.take_calls();
         let answers = instance.session.read_many(instance.ty(ty), priors).await;
-        let seen: Vec<String> = stand_in.take_seen().into_iter().map(|it| it.sql).collect();
-        assert_eq!(seen, [format!("{question} \"R0\""), format!("{question} \"R1\"")]);
+        let statements: Vec<String> = stand_in.take_calls().into_iter().map(|it| it.sql).collect();
+        assert_eq!(statements, [format!("{question} \"R0\""), format!("{question} \"R1\"")]);
         assert_eq!(answers.iter().filter(|answer| answer.as_ref().is_ok_and(Option::is_none)).count(), 1, "{ty}");
         for (prior, answer) in priors.iter().zip(answers) {
             let single = instance.session.read(instance.ty(ty), prior).await.unwrap();

@@ -18,8 +18,8 @@ async fn lost_answer_is_retried_under_the_same_id() {
         let instance = Instance::of(&stand_in).await;
         stand_in.faults().next.push_back(fault);
         instance.create(ROLE, json!({"name": "R"})).await.unwrap_or_else(|error| panic!("{fault:?}: {error}"));
-        let seen = stand_in.take_seen();
-        let first: Vec<_> = seen.iter().filter(|it| it.sql.starts_with("CREATE ROLE")).collect();
+        let requests = stand_in.take_calls();
+        let first: Vec<_> = requests.iter().filter(|it| it.sql.starts_with("CREATE ROLE")).collect();
         assert!(first.iter().all(|it| it.request == first[0].request), "{first:?}");
         assert_eq!(first.len(), if matches!(fault, Fault::Later(_)) { 1 } else { 2 }, "{fault:?}");
     }
@@ -35,9 +35,9 @@ async fn missing_answer_is_ambiguous_and_found() {
     let error = instance.create(ROLE, config.clone()).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Ambiguous, "{error}");
     let found = instance.find(ROLE, &config, Some(began.elapsed())).await.unwrap();
-    assert!(matches!(found, Found::Ours(_)), "{found:?}");
+    assert!(matches!(found, Found::Own(_)), "{found:?}");
     // A search for an object to adopt reports it as foreign.
-    assert!(matches!(instance.find(ROLE, &config, None).await.unwrap(), Found::Strangers(_)));
+    assert!(matches!(instance.find(ROLE, &config, None).await.unwrap(), Found::Foreign(_)));
 }
 
 /// Once a statement may have run, only its own answer proves its outcome.
@@ -57,7 +57,7 @@ async fn status_after_a_loss_proves_nothing() {
             let error = within_seconds(&instance, 3, config.clone()).await.unwrap_err();
             assert_eq!(error.kind, ErrorKind::Ambiguous, "{fault:?}: {error}");
             let found = instance.find(ROLE, &config, Some(began.elapsed())).await.unwrap();
-            assert!(matches!(found, Found::Ours(_)), "{fault:?}: {found:?}");
+            assert!(matches!(found, Found::Own(_)), "{fault:?}: {found:?}");
         }
     }
 }
@@ -89,7 +89,7 @@ async fn failed_read_after_a_change_is_ambiguous() {
         assert_eq!(error.kind, ErrorKind::Ambiguous, "{fault:?}: {error}");
         stand_in.faults().by_text.clear();
         let found = instance.find(ROLE, &config, Some(began.elapsed())).await.unwrap();
-        assert!(matches!(found, Found::Ours(_)), "{fault:?}: {found:?}");
+        assert!(matches!(found, Found::Own(_)), "{fault:?}: {found:?}");
     }
 }
 
@@ -108,7 +108,7 @@ async fn young_object_of_another_role_is_foreign() {
     let instance = Instance::of(&stand_in).await;
     stand_in.sql("CREATE ROLE R");
     let found = instance.find(ROLE, &json!({"name": "R"}), Some(Duration::from_secs(60))).await.unwrap();
-    assert!(matches!(found, Found::Strangers(_)), "{found:?}");
+    assert!(matches!(found, Found::Foreign(_)), "{found:?}");
 }
 
 #[tokio::test]
@@ -142,14 +142,14 @@ async fn throttled_requests_are_retried_after_the_requested_pause() {
     for created in futures_util::future::join_all(creates).await {
         created.unwrap();
     }
-    let seen = stand_in.take_seen();
+    let requests = stand_in.take_calls();
     let refused: BTreeMap<&str, Instant> =
-        seen.iter().filter(|it| it.status == 429).map(|it| (it.request.as_str(), it.at)).collect();
+        requests.iter().filter(|it| it.status == 429).map(|it| (it.request.as_str(), it.at)).collect();
     assert_eq!(refused.len(), 20);
-    for again in seen.iter().filter(|it| it.is_again) {
+    for again in requests.iter().filter(|it| it.is_retry) {
         assert!(again.at - refused[again.request.as_str()] >= pause, "it came early");
     }
-    assert!(stand_in.most_at_once() <= 3, "{} at once", stand_in.most_at_once());
+    assert!(stand_in.max_concurrent() <= 3, "{} at once", stand_in.max_concurrent());
 }
 
 #[tokio::test]
@@ -157,10 +157,10 @@ async fn statements_have_the_query_tag_and_the_role() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     instance.create(ROLE, json!({"name": "R"})).await.unwrap();
-    let seen = stand_in.take_seen();
+    let requests = stand_in.take_calls();
     assert!(
-        seen.iter().all(|it| it.role == "TERRACE_ROLE" && it.query_tag == "terrace:shop@test/area/operation"),
-        "{seen:?}"
+        requests.iter().all(|it| it.role == "TERRACE_ROLE" && it.query_tag == "terrace:shop@test/area/operation"),
+        "{requests:?}"
     );
 }
 
@@ -278,24 +278,24 @@ async fn variables_do_not_apply_to_other_instances() {
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let provider = SnowflakeProvider::with_variables(variables.into());
     assert!(!format!("{provider:?}").contains("secret"));
-    let ask = async |instance: &str, values: serde_json::Value| {
+    let read_role = async |instance: &str, values: serde_json::Value| {
         let mut settings = terrace_provider::conformance::settings(std::path::Path::new("."));
         instance.clone_into(&mut settings.instance);
         settings.values = attributes(values);
         let session = provider.connect(&settings).await?;
         session.lookup("snowflake_current_role", &attributes(json!({}))).await
     };
-    let role = ask("snowflake", json!({})).await.unwrap();
+    let role = read_role("snowflake", json!({})).await.unwrap();
     assert_eq!(role["name"], "PUBLIC".into());
-    let _ = stand_in.take_seen();
-    let error = ask("snowflake.eu", json!({})).await.unwrap_err();
+    let _ = stand_in.take_calls();
+    let error = read_role("snowflake.eu", json!({})).await.unwrap_err();
     assert!(error.to_string().contains("no Snowflake account is set"), "{error}");
     assert!(!error.solutions[0].contains("SNOWFLAKE_"), "{error:?}");
-    let error = ask("snowflake.eu", json!({"account": "cd67890"})).await.unwrap_err();
+    let error = read_role("snowflake.eu", json!({"account": "cd67890"})).await.unwrap_err();
     assert!(error.to_string().contains("no credentials"), "{error}");
-    let error = ask("snowflake.eu", json!({"host": stand_in.url(), "token": "wrong"})).await.unwrap_err();
+    let error = read_role("snowflake.eu", json!({"host": stand_in.url(), "token": "wrong"})).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::PermissionDenied, "{error}");
-    assert_eq!(stand_in.take_seen().len(), 0);
+    assert_eq!(stand_in.take_calls().len(), 0);
 }
 
 /// A server may quote a part of the token in its answer.
@@ -334,7 +334,7 @@ async fn invalid_settings_have_a_solution() {
     let error = session.lookup("snowflake_current_role", &attributes(json!({}))).await.unwrap_err();
     assert!(error.to_string().contains("no Snowflake account is set"), "{error}");
     assert!(error.solutions[0].contains("providers.conformance"), "{error:?}");
-    for (values, said) in [
+    for (values, expected) in [
         (json!({"account": "a/b", "token": "x"}), "letters"),
         (json!({"host": "http://me:x@host", "token": "x"}), "the host is not valid"),
         (json!({"account": "a"}), "no credentials"),
@@ -346,7 +346,7 @@ async fn invalid_settings_have_a_solution() {
         let mut settings = settings.clone();
         settings.values = attributes(values.clone());
         let error = provider().connect(&settings).await.err().unwrap_or_else(|| panic!("{values}"));
-        assert!(error.to_string().contains(said), "{values}: {error}");
+        assert!(error.to_string().contains(expected), "{values}: {error}");
     }
 }
 

@@ -69,26 +69,26 @@ async fn text_never_becomes_a_statement() {
     for (ty, config) in types {
         for text in HOSTILE {
             for (path, config) in variants(&config, text) {
-                let told = format!("{ty}{path}: {text}");
-                let _ = stand_in.take_seen();
+                let case = format!("{ty}{path}: {text}");
+                let _ = stand_in.take_calls();
                 match instance.create(ty, config).await {
                     Ok(row) => {
                         made += 1;
                         for sql in stand_in.take_writes() {
-                            assert!(!sql.starts_with("DROP"), "{told}: {sql}");
+                            assert!(!sql.starts_with("DROP"), "{case}: {sql}");
                         }
-                        instance.delete(ty, &row).await.unwrap_or_else(|error| panic!("{told}: {error:?}"));
+                        instance.delete(ty, &row).await.unwrap_or_else(|error| panic!("{case}: {error:?}"));
                     }
                     Err(error) => {
                         refused += 1;
                         let kind = error.kind.code();
                         assert!(
                             ["invalid_input", "not_found", "permission_denied"].contains(&kind),
-                            "{told}: {error:?}"
+                            "{case}: {error:?}"
                         );
                     }
                 }
-                assert_eq!(stand_in.inventory(), before, "{told}");
+                assert_eq!(stand_in.inventory(), before, "{case}");
             }
         }
     }

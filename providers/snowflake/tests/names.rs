@@ -84,16 +84,17 @@ async fn every_name_is_created_found_renamed_and_dropped() {
 async fn invalid_names_are_refused_in_the_plan() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
-    for (name, said) in [("x".repeat(256), "at most 255"), (String::new(), "at least one"), ("a\0b".to_owned(), "NUL")]
+    for (name, expected) in
+        [("x".repeat(256), "at most 255"), (String::new(), "at least one"), ("a\0b".to_owned(), "NUL")]
     {
         for config in [table(&name, "C"), table("T", &name)] {
             let error = instance.plan("snowflake_table", None, &config).await.unwrap_err();
-            assert!(error.to_string().contains(said), "{error}");
+            assert!(error.to_string().contains(expected), "{error}");
         }
         let error = instance.plan("snowflake_role", None, &json!({"name": name})).await.unwrap_err();
-        assert!(error.to_string().contains(said), "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
     }
-    assert!(stand_in.take_seen().is_empty(), "nothing was asked");
+    assert!(stand_in.take_calls().is_empty(), "nothing was asked");
 }
 
 /// SQL in every text of every type stays text.
@@ -102,37 +103,40 @@ async fn statements_in_texts_never_run() {
     let stand_in = StandIn::start();
     stand_in.add_user("EVIL\" ; DROP");
     let instance = Instance::of(&stand_in).await;
-    let evil = "x'\"; DROP DATABASE KEPT; --\\";
+    let injection = "x'\"; DROP DATABASE KEPT; --\\";
     stand_in.sql_as("TERRACE_ROLE", "CREATE DATABASE KEPT").unwrap();
-    let schema = json!({"database": evil, "name": evil, "comment": evil});
-    let object = format!("\"{0}\".\"{0}\".\"{0}\"", evil.replace('"', "\"\""));
+    let schema = json!({"database": injection, "name": injection, "comment": injection});
+    let object = format!("\"{0}\".\"{0}\".\"{0}\"", injection.replace('"', "\"\""));
     for (ty, config) in [
-        ("snowflake_database", json!({"name": evil, "comment": evil})),
+        ("snowflake_database", json!({"name": injection, "comment": injection})),
         ("snowflake_schema", schema),
         ("snowflake_table", {
-            let mut config = table(evil, evil);
-            config["database"] = evil.into();
-            config["schema"] = evil.into();
-            config["primaryKey"] = json!([evil]);
+            let mut config = table(injection, injection);
+            config["database"] = injection.into();
+            config["schema"] = injection.into();
+            config["primaryKey"] = json!([injection]);
             config
         }),
         (
             "snowflake_view",
             json!({
-                "database": evil, "schema": evil, "name": format!("{evil} view"), "comment": evil,
-                "source": {"database": evil, "schema": evil, "name": evil}, "columns": [{"name": evil, "comment": evil}],
+                "database": injection, "schema": injection, "name": format!("{injection} view"), "comment": injection,
+                "source": {"database": injection, "schema": injection, "name": injection}, "columns": [{"name": injection, "comment": injection}],
             }),
         ),
-        ("snowflake_role", json!({"name": evil, "comment": evil})),
-        ("snowflake_role_grant", json!({"role": evil, "granteeType": "user", "grantee": "EVIL\" ; DROP"})),
-        ("snowflake_grant", json!({"role": evil, "objectType": "table", "object": object, "privileges": ["SELECT"]})),
+        ("snowflake_role", json!({"name": injection, "comment": injection})),
+        ("snowflake_role_grant", json!({"role": injection, "granteeType": "user", "grantee": "EVIL\" ; DROP"})),
+        (
+            "snowflake_grant",
+            json!({"role": injection, "objectType": "table", "object": object, "privileges": ["SELECT"]}),
+        ),
         (
             "snowflake_tag",
-            json!({"database": evil, "schema": evil, "name": evil, "allowedValues": [evil], "comment": evil}),
+            json!({"database": injection, "schema": injection, "name": injection, "allowedValues": [injection], "comment": injection}),
         ),
         (
             "snowflake_tag_assignment",
-            json!({"objectType": "table", "object": object, "column": evil, "tag": object, "value": evil}),
+            json!({"objectType": "table", "object": object, "column": injection, "tag": object, "value": injection}),
         ),
     ] {
         let made = instance.create(ty, config.clone()).await.unwrap_or_else(|error| panic!("{ty}: {error:?}"));

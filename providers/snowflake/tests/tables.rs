@@ -96,7 +96,7 @@ async fn tables_change_in_place_if_snowflake_can() {
     let made = instance.create(TABLE, config.clone()).await.unwrap();
     instance.assert_settled(TABLE, &made, &config).await;
     stand_in.sql("INSERT INTO D.S.T VALUES (1, 'a', '2026-01-01', '1.5')");
-    let _ = stand_in.take_seen();
+    let _ = stand_in.take_calls();
     let mut wanted = table(json!([
         {"name": "ADDED", "type": "BOOLEAN", "comment": "new"},
         {"name": "ID", "type": "INT", "nullable": false},
@@ -201,14 +201,14 @@ async fn drift_covers_exactly_the_managed_attributes() {
         stand_in.sql(sql);
         assert_eq!(drifted(&instance, &made).await, [name], "{sql}");
         let read = instance.read(TABLE, &made).await.unwrap().unwrap();
-        let mended = instance.update(TABLE, &read, config.clone()).await;
+        let repaired = instance.update(TABLE, &read, config.clone()).await;
         // A text column cannot be made shorter again.
         if sql.contains("VARCHAR(11)") {
-            assert!(mended.is_err());
+            assert!(repaired.is_err());
             stand_in.sql("DROP TABLE D.S.T");
             return Box::pin(rest(&stand_in, &instance, config)).await;
         }
-        assert_eq!(drifted(&instance, &mended.unwrap()).await, [] as [&str; 0], "{sql}");
+        assert_eq!(drifted(&instance, &repaired.unwrap()).await, [] as [&str; 0], "{sql}");
     }
 }
 
@@ -224,9 +224,9 @@ async fn rest(stand_in: &StandIn, instance: &Instance, config: Json) {
         stand_in.sql(sql);
         assert_eq!(drifted(instance, &made).await, [name], "{sql}");
         let read = instance.read(TABLE, &made).await.unwrap().unwrap();
-        let mended = instance.update(TABLE, &read, config.clone()).await.unwrap();
-        assert_eq!(drifted(instance, &mended).await, [] as [&str; 0], "{sql}");
-        instance.delete(TABLE, &mended).await.unwrap();
+        let repaired = instance.update(TABLE, &read, config.clone()).await.unwrap();
+        assert_eq!(drifted(instance, &repaired).await, [] as [&str; 0], "{sql}");
+        instance.delete(TABLE, &repaired).await.unwrap();
     }
 }
 
@@ -243,7 +243,7 @@ async fn recreated_table_is_drift() {
     let plan = instance.plan(TABLE, Some(&read), &config).await.unwrap();
     assert_eq!(plan.planned.get("createdOn"), Some(&Value::Unknown), "the plan is not empty");
     let taken = instance.update(TABLE, &read, config.clone()).await.unwrap();
-    assert!(instance.reports.told()[0].contains("its previous content is gone"));
+    assert!(instance.reports.messages()[0].contains("its previous content is gone"));
     instance.assert_settled(TABLE, &taken, &config).await;
 }
 
@@ -286,7 +286,7 @@ async fn unsupported_type_hides_no_loss_and_blocks_no_change() {
         plan.data_loss.unwrap().reasons,
         ["column B is narrowed from INT to NUMBER(20,0)", "column M is dropped"]
     );
-    let _ = stand_in.take_seen();
+    let _ = stand_in.take_calls();
     let changed = instance.update(TABLE, &read, wider.clone()).await.unwrap();
     assert_eq!(
         stand_in.take_writes(),
@@ -311,7 +311,7 @@ async fn change_keeps_unmanaged_comments() {
         stand_in.sql(sql);
     }
     let read = instance.read(TABLE, &made).await.unwrap().unwrap();
-    let _ = stand_in.take_seen();
+    let _ = stand_in.take_calls();
     let wanted = table(json!([{"name": "A2", "previousName": "A", "type": "INT"}, {"name": "B", "type": "INT"}]));
     instance.update(TABLE, &read, wanted).await.unwrap();
     assert_eq!(
@@ -337,7 +337,7 @@ async fn change_keeps_unmanaged_comments() {
         let made = instance.create(ty, config).await.unwrap();
         stand_in.sql(sql);
         let read = instance.read(ty, &made).await.unwrap().unwrap();
-        let _ = stand_in.take_seen();
+        let _ = stand_in.take_calls();
         instance.update(ty, &read, other).await.unwrap();
         let writes = stand_in.take_writes();
         assert!(writes.len() == 1 && writes[0].contains(statement), "{writes:?}");
@@ -461,15 +461,15 @@ async fn lookups_describe_existing_objects() {
     let stand_in = prepared();
     let instance = Instance::of(&stand_in).await;
     instance.create(TABLE, table(json!([{"name": "ID", "type": "INT", "nullable": false}]))).await.unwrap();
-    let ask = async |more: Json| {
+    let lookup = async |more: Json| {
         let mut arguments = attributes(json!({"database": "D", "schema": "S", "name": "T", "optional": false}));
         arguments.extend(attributes(more));
         instance.session.lookup(TABLE, &arguments).await
     };
-    let found = Value::Map(ask(json!({})).await.unwrap()).to_json();
+    let found = Value::Map(lookup(json!({})).await.unwrap()).to_json();
     assert_eq!(found["columns"], json!([{"name": "ID", "type": "NUMBER(38,0)", "nullable": false}]));
-    assert_eq!(ask(json!({"name": "NONE"})).await.unwrap_err().kind, ErrorKind::NotFound);
-    let none = Value::Map(ask(json!({"name": "NONE", "optional": true})).await.unwrap()).to_json();
+    assert_eq!(lookup(json!({"name": "NONE"})).await.unwrap_err().kind, ErrorKind::NotFound);
+    let none = Value::Map(lookup(json!({"name": "NONE", "optional": true})).await.unwrap()).to_json();
     assert_eq!(none["columns"], json!([]));
     let role = instance.session.lookup("snowflake_current_role", &attributes(json!({}))).await.unwrap();
     assert_eq!(role["name"], "TERRACE_ROLE".into());
@@ -491,7 +491,7 @@ async fn columns_move_along_a_chain_and_exchange_their_names() {
     let made = instance.update(TABLE, &made, chain.clone()).await.unwrap();
     instance.assert_settled(TABLE, &made, &chain).await;
     let swap = table(json!([column("C", Some("B")), column("B", Some("C"))]));
-    let _ = stand_in.take_seen();
+    let _ = stand_in.take_calls();
     let made = instance.update(TABLE, &made, swap.clone()).await.unwrap();
     assert_eq!(
         stand_in.take_writes(),
@@ -563,7 +563,7 @@ async fn days_of_history_stay_known_and_follow_the_database() {
     for known in ["retentionDays", "transient"] {
         assert_eq!(plan.planned.get(known), made.attributes.get(known), "{known}");
     }
-    let _ = stand_in.take_seen();
+    let _ = stand_in.take_calls();
     instance.update("snowflake_schema", &made, schema("b")).await.unwrap();
     let writes = stand_in.take_writes();
     assert!(writes.len() == 1 && !writes[0].contains("RETENTION"), "{writes:?}");

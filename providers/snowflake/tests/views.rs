@@ -73,9 +73,9 @@ async fn renamed_columns_are_drift() {
             let drift = drifted(&instance, &made).await;
             assert!(drift.contains(&"statement".to_owned()), "{names}: {drift:?}");
             let read = instance.read(VIEW, &made).await.unwrap().unwrap();
-            let mended = instance.update(VIEW, &read, config.clone()).await.unwrap();
-            instance.assert_settled(VIEW, &mended, &config).await;
-            instance.delete(VIEW, &mended).await.unwrap();
+            let repaired = instance.update(VIEW, &read, config.clone()).await.unwrap();
+            instance.assert_settled(VIEW, &repaired, &config).await;
+            instance.delete(VIEW, &repaired).await.unwrap();
         }
     }
 }
@@ -88,7 +88,7 @@ async fn changed_comment_keeps_the_view_and_its_policies() {
     stand_in.add_policy("ROWS", ["D", "S", "V"]);
     stand_in.sql("COMMENT ON COLUMN D.S.V.B IS 'nobody asked'");
     let before = about(&stand_in);
-    let _ = stand_in.take_seen();
+    let _ = stand_in.take_calls();
     let config = view(json!([{"name": "A", "comment": "it's another"}, {"name": "B"}]));
     let changed = instance.update(VIEW, &made, config.clone()).await.unwrap();
     assert_eq!(stand_in.take_writes(), ["COMMENT ON COLUMN \"D\".\"S\".\"V\".\"A\" IS 'it\\'s another'"]);
@@ -166,7 +166,7 @@ async fn statement_that_recreates_a_view_sets_its_tags() {
             stand_in.sql(sql);
         }
         let before = about(&stand_in);
-        let _ = stand_in.take_seen();
+        let _ = stand_in.take_calls();
         let changed = instance.update(VIEW, &made, other.clone()).await.unwrap();
         assert_eq!(stand_in.take_writes().len(), 1);
         assert_eq!(about(&stand_in), before);

@@ -86,16 +86,16 @@ impl Folders {
         }
         let location = lexically_resolved(&self.base.join(path));
         let is_inside = location.starts_with(&self.project) && location != self.project;
-        if !is_inside || self.leaves_over_link(&location) {
+        if !is_inside || self.follows_link_out(&location) {
             return Err(refuse(format!("the path `{path}` leads out of the project folder"))
                 .solution("use a path inside the project folder"));
         }
-        self.protected.check_beside(&location, &SIDE_FILES).map_err(|protected| protected.at("path", path))?;
+        self.protected.check_with_suffixes(&location, &SIDE_FILES).map_err(|protected| protected.at("path", path))?;
         Ok(File { path: path.to_owned(), location, busy_timeout: self.busy_timeout })
     }
 
     /// True if the existing part of the location, with links resolved, is outside the project folder.
-    fn leaves_over_link(&self, location: &FilePath) -> bool {
+    fn follows_link_out(&self, location: &FilePath) -> bool {
         let within = || location.ancestors().take_while(|ancestor| *ancestor != self.project);
         // Without a link nothing leads out, and the check for links is one system call per folder.
         if !within().any(FilePath::is_symlink) {
@@ -114,7 +114,7 @@ impl Folders {
 impl File {
     /// True if there is a database. A call that is killed before its first commit leaves a file of zero bytes: it is an
     /// empty database for SQLite, but counts as missing here.
-    pub(crate) fn is_there(&self) -> bool {
+    pub(crate) fn exists(&self) -> bool {
         self.location.metadata().is_ok_and(|metadata| metadata.is_dir() || metadata.len() > 0)
     }
 

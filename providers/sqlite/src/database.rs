@@ -29,7 +29,7 @@ pub(crate) fn create(file: &File, mark: &Mark, removed: &RemovedPaths, operation
         remove_folders(&file.location)
             .map_err(|error| from_io(&file.path, "removing the empty folder in place of", &error))?;
     }
-    if file.is_there() {
+    if file.exists() {
         return Err(already_there(file));
     }
     let failed = |error: rusqlite::Error| from_sqlite(&file.path, &error);
@@ -69,7 +69,7 @@ pub(crate) fn check(file: &File) -> Result<(), ProviderError> {
 ///
 /// `InvalidInput` if the database has tables; also if the file cannot be removed.
 pub(crate) fn delete(file: &File, is_recursive: bool) -> Result<(), ProviderError> {
-    if file.is_there() {
+    if file.exists() {
         close_down(file, is_recursive)?;
     }
     // The main file is removed last: a call killed before that leaves a complete database.
@@ -85,7 +85,7 @@ pub(crate) fn delete(file: &File, is_recursive: bool) -> Result<(), ProviderErro
 ///
 /// If the file cannot be read.
 pub(crate) fn count_data(file: &File) -> Result<DataAmount, ProviderError> {
-    if !file.is_there() {
+    if !file.exists() {
         return Ok(DataAmount::Empty);
     }
     let failed = |error: rusqlite::Error| from_sqlite(&file.path, &error);
@@ -144,7 +144,7 @@ fn is_emptied(folder: &Path, removed: &RemovedPaths, operation: &str) -> bool {
         let entry = entry?;
         Ok::<bool, io::Error>(entry.file_type()?.is_dir() && is_emptied(&entry.path(), removed, operation))
     };
-    removed.were_in(operation, folder)
+    removed.has_below(operation, folder)
         && fs::read_dir(folder).is_ok_and(|mut entries| entries.all(|entry| has_entry(entry).unwrap_or_default()))
 }
 

@@ -80,11 +80,11 @@ pub(crate) fn from_sqlite(path: &str, error: &rusqlite::Error) -> ProviderError 
 }
 
 /// Converts a file system error; `path` is the configured path of the database file.
-pub(crate) fn from_io(path: &str, doing: &str, error: &std::io::Error) -> ProviderError {
+pub(crate) fn from_io(path: &str, action: &str, error: &std::io::Error) -> ProviderError {
     let kind = match error.kind() {
         std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => ErrorKind::PermissionDenied,
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ErrorKind::Failed,
         _ => ErrorKind::InvalidInput { path: Some(Path::attribute("path")) },
     };
-    ProviderError::new(kind, format!("{doing} `{path}` failed: {error}"))
+    ProviderError::new(kind, format!("{action} `{path}` failed: {error}"))
 }

@@ -3,7 +3,7 @@
 use crate::error::Failure;
 use crate::identifier::{self, is_same, quote, quote_all};
 use crate::mark::Mark;
-use crate::object::{Seen, definition};
+use crate::object::{Observation, definition};
 use crate::table::{column_names, heading, index_columns, read_comments};
 use rusqlite::{Connection, ErrorCode};
 use terrace_provider::attributes::{text, texts};
@@ -29,7 +29,7 @@ pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
 }
 
 /// Reads the attributes of an index, with names in the case of `like`; `None` if it does not exist.
-pub(crate) fn observe(connection: &Connection, name: &str, like: &Attributes) -> rusqlite::Result<Option<Seen>> {
+pub(crate) fn observe(connection: &Connection, name: &str, like: &Attributes) -> rusqlite::Result<Option<Observation>> {
     let Some(definition) = definition(connection, "index", name)? else { return Ok(None) };
     let is_unique = "SELECT \"unique\" FROM pragma_index_list(?1) WHERE name = ?2";
     let is_unique: bool = connection.query_row(is_unique, [&definition.table, &definition.name], |row| row.get(0))?;
@@ -46,7 +46,7 @@ pub(crate) fn observe(connection: &Connection, name: &str, like: &Attributes) ->
     attributes.insert("table".to_owned(), in_case_of(Some(text(like, "table")), definition.table).into());
     attributes.insert("columns".to_owned(), columns.into());
     attributes.insert("unique".to_owned(), is_unique.into());
-    Ok(Some(Seen { attributes, mark: read_comments(&definition.sql).mark }))
+    Ok(Some(Observation { attributes, mark: read_comments(&definition.sql).mark }))
 }
 
 /// Describes parts of the index that no attribute expresses.

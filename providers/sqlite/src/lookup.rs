@@ -65,15 +65,15 @@ pub(crate) fn answer(lookup: &str, folders: &Folders, arguments: &Attributes) ->
     let file = folders.locate(&path)?;
     identifier::check_object(&name, &Path::attribute("name"))?;
     let missing = |what: String| ProviderError::new(ErrorKind::NotFound, what);
-    if !file.is_there() {
+    if !file.exists() {
         return Err(missing(format!("there is no database `{path}`")));
     }
     let connection = file.open(Access::Read)?;
     let failed = |error: rusqlite::Error| from_sqlite(&path, &error);
     let found = match lookup {
-        TABLE => {
-            table::observe(&connection, &name, &Attributes::default()).map_err(failed)?.map(|seen| seen.attributes)
-        }
+        TABLE => table::observe(&connection, &name, &Attributes::default())
+            .map_err(failed)?
+            .map(|observation| observation.attributes),
         VIEW => match definition(&connection, "view", &name).map_err(failed)? {
             None => None,
             Some(_) => {

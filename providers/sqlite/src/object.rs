@@ -7,7 +7,7 @@ use terrace_provider::Attributes;
 
 /// An existing object.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(crate) struct Observation {
     /// The attributes without path and id.
     pub(crate) attributes: Attributes,
     /// The call that created the object.

@@ -3,14 +3,14 @@
 use crate::connection::{Access, File, Folders};
 use crate::error::{Failure, from_sqlite};
 use crate::mark::Mark;
-use crate::object::{self, Seen};
-use crate::table::Lost;
+use crate::object::{self, Observation};
+use crate::table::LostUpdate;
 use crate::{database, identifier, index, lookup, object_id, table, view};
 use async_trait::async_trait;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::sync::{Arc, Mutex, PoisonError};
 use terrace_provider::attributes::{optional_text, text};
-use terrace_provider::blocking::glance;
+use terrace_provider::blocking::block_briefly;
 use terrace_provider::object_id as ids;
 use terrace_provider::plan::from_schema;
 use terrace_provider::removed_paths::RemovedPaths;
@@ -58,7 +58,7 @@ impl Kind {
         }
     }
 
-    fn observe(self, connection: &Connection, name: &str, like: &Attributes) -> rusqlite::Result<Option<Seen>> {
+    fn observe(self, connection: &Connection, name: &str, like: &Attributes) -> rusqlite::Result<Option<Observation>> {
         match self {
             Self::Database => Ok(None),
             Self::Table => table::observe(connection, name, like),
@@ -86,13 +86,13 @@ impl Target {
     }
 
     /// The id as an attribute; it is sensitive if one of its parts is.
-    fn id_beside(&self, attributes: &Attributes) -> Value {
-        Value::from(self.id()).made_of(attributes, &["path", "name"])
+    fn id_value(&self, attributes: &Attributes) -> Value {
+        Value::from(self.id()).derived_from(attributes, &["path", "name"])
     }
 
     /// Reads the object in the spelling of `like`, with the call that created it if this is known.
     fn observe(&self, like: &Attributes) -> Result<Option<(Observed, Option<Mark>)>, ProviderError> {
-        if !self.file.is_there() {
+        if !self.file.exists() {
             return Ok(None);
         }
         if self.kind == Kind::Database {
@@ -100,8 +100,8 @@ impl Target {
             return Ok(Some((self.observed_database(like), None)));
         }
         let connection = self.file.open(Access::Read)?;
-        let seen = self.kind.observe(&connection, &self.name, like).map_err(|error| self.failed(&error))?;
-        Ok(seen.map(|seen| (self.observed(seen.attributes, like), seen.mark)))
+        let observation = self.kind.observe(&connection, &self.name, like).map_err(|error| self.failed(&error))?;
+        Ok(observation.map(|observation| (self.observed(observation.attributes, like), observation.mark)))
     }
 
     fn observed_database(&self, like: &Attributes) -> Observed {
@@ -116,7 +116,7 @@ impl Target {
             identity.insert("name".to_owned(), self.name.as_str().into());
         }
         attributes.extend(rest);
-        attributes.insert("id".to_owned(), self.id_beside(like));
+        attributes.insert("id".to_owned(), self.id_value(like));
         Observed { identity, attributes, private: Private::default() }
     }
 
@@ -132,12 +132,12 @@ impl Target {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|error| self.failed(&error))?;
         work(&transaction).map_err(|failure| failure.on(&self.file.path))?;
-        let seen = self.kind.observe(&transaction, &self.name, like).map_err(|error| self.failed(&error))?;
+        let observation = self.kind.observe(&transaction, &self.name, like).map_err(|error| self.failed(&error))?;
         transaction.commit().map_err(|error| self.failed(&error))?;
-        let seen = seen.ok_or_else(|| {
+        let observation = observation.ok_or_else(|| {
             ProviderError::bug(format!("the {} `{}` does not exist after its creation", self.kind.word(), self.name))
         })?;
-        Ok(self.observed(seen.attributes, like))
+        Ok(self.observed(observation.attributes, like))
     }
 
     fn create(
@@ -157,7 +157,7 @@ impl Target {
             Kind::Table => Access::Create,
             Kind::View | Kind::Index => Access::Write,
         };
-        if access == Access::Write && !self.file.is_there() {
+        if access == Access::Write && !self.file.exists() {
             let message = format!("there is no database `{}`", self.file.path);
             return Err(ProviderError::invalid(Some(Path::attribute("path")), message)
                 .solution("set `path` to a reference to the `sqlite_database` or to the table"));
@@ -184,7 +184,7 @@ impl Target {
         planned: &Attributes,
         report: &dyn Fn(&str),
     ) -> Result<Observed, ProviderError> {
-        if !self.file.is_there() {
+        if !self.file.exists() {
             let message = format!("the database `{}` does not exist any more", self.file.path);
             return Err(ProviderError::new(ErrorKind::NotFound, message).solution("plan again: it will be created"));
         }
@@ -205,7 +205,7 @@ impl Target {
         if self.kind == Kind::Database {
             return database::delete(&self.file, optional_text(prior, "onDelete").as_deref() == Some("recursive"));
         }
-        if !self.file.is_there() {
+        if !self.file.exists() {
             return Ok(());
         }
         let failed = |error: rusqlite::Error| self.failed(&error);
@@ -219,24 +219,24 @@ impl Target {
         let Some((observed, mark)) = self.observe(&attempt.planned)? else { return Ok(Found::Absent) };
         if let (Some(prior), Kind::Table, true) = (&attempt.prior, self.kind, attempt.lost_call.is_some()) {
             match table::lost_update(&prior.attributes, &attempt.planned, &observed.attributes) {
-                Lost::Told => {}
-                Lost::Nothing => return Ok(Found::CameToNothing),
-                Lost::Untold => return Ok(Found::Unknown),
+                LostUpdate::Visible => {}
+                LostUpdate::Unchanged => return Ok(Found::NoEffect),
+                LostUpdate::Unknown => return Ok(Found::Unknown),
             }
         }
         // The lost call would have changed or deleted the recorded object.
         let is_recorded = attempt.lost_call.is_some() && attempt.prior.is_some();
-        let is_ours = match Mark::of_attempt(attempt) {
+        let is_own = match Mark::of_attempt(attempt) {
             Some(wanted) if self.kind == Kind::Database => database::is_made_by(&self.file, &wanted)?,
             Some(wanted) => mark == Some(wanted),
             None => is_recorded,
         };
-        Ok(if is_ours { Found::Ours(observed) } else { Found::Strangers(observed) })
+        Ok(if is_own { Found::Own(observed) } else { Found::Foreign(observed) })
     }
 
     /// Describes parts that no attribute expresses.
     fn unexpressed(&self) -> Result<Vec<String>, ProviderError> {
-        if self.kind == Kind::Database || !self.file.is_there() {
+        if self.kind == Kind::Database || !self.file.exists() {
             return Ok(Vec::new());
         }
         let connection = self.file.open(Access::Read)?;
@@ -255,7 +255,7 @@ impl Target {
     fn count_data(&self) -> Result<DataAmount, ProviderError> {
         match self.kind {
             Kind::Database => database::count_data(&self.file),
-            Kind::Table if self.file.is_there() => {
+            Kind::Table if self.file.exists() => {
                 let connection = self.file.open(Access::Read)?;
                 let rows = table::row_count(&connection, &self.name).map_err(|error| self.failed(&error))?;
                 Ok(match rows {
@@ -279,7 +279,7 @@ impl SqliteSession {
 
     fn target(&self, ty: &ResourceType, attributes: &Attributes) -> Result<Target, ProviderError> {
         let kind = Kind::of(ty)?;
-        let file = glance(|| self.folders.locate(&text(attributes, "path")))?;
+        let file = block_briefly(|| self.folders.locate(&text(attributes, "path")))?;
         let name = if kind == Kind::Database { String::new() } else { text(attributes, "name") };
         if kind != Kind::Database {
             identifier::check_object(&name, &Path::attribute("name"))?;
@@ -320,7 +320,7 @@ impl Session for SqliteSession {
         let mut planned = from_schema(ty, change);
         if ty.identity_of(&planned.planned).is_some() {
             let target = self.target(ty, &planned.planned)?;
-            let id = target.id_beside(&planned.planned);
+            let id = target.id_value(&planned.planned);
             planned.planned.insert("id".to_owned(), id);
         }
         match kind {
@@ -364,7 +364,7 @@ impl Session for SqliteSession {
         let prior = prior.attributes.clone();
         let (removed, operation) = (self.removed.clone(), call.operation.clone());
         self.writing(move || {
-            let is_removed = target.kind == Kind::Database && target.file.is_there();
+            let is_removed = target.kind == Kind::Database && target.file.exists();
             target.delete(&prior)?;
             if is_removed {
                 removed.add(&operation, &target.file.location);

@@ -6,7 +6,7 @@ mod fold;
 mod plan;
 mod read;
 
-pub(crate) use change::{Lost, create, lost_update, update};
+pub(crate) use change::{LostUpdate, create, lost_update, update};
 pub(crate) use ddl::{Comments, heading, read_comments};
 pub(crate) use fold::fold;
 pub(crate) use plan::{plan, renamed};
@@ -118,7 +118,7 @@ impl Table {
             }
         }
         let names: Vec<_> = self.columns.iter().map(|it| (it.name.as_str(), it.previous_name.as_deref())).collect();
-        if let Some((index, message)) = renames::wrong(&names, identifier::is_same) {
+        if let Some((index, message)) = renames::invalid_previous_name(&names, identifier::is_same) {
             return refuse(&columns.index(index).key("previousName"), message);
         }
         self.check_key(&self.primary_key, &Path::attribute("primaryKey"))?;

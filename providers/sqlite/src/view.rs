@@ -6,7 +6,7 @@
 use crate::error::Failure;
 use crate::identifier::{self, is_same, quote, quote_all};
 use crate::mark::Mark;
-use crate::object::{Seen, definition, readable_names};
+use crate::object::{Observation, definition, readable_names};
 use crate::table::{check_comment, column_names, heading, read_comments};
 use crate::tokenizer::{Token, TokenKind, tokens};
 use rusqlite::Connection;
@@ -104,7 +104,7 @@ impl View {
 }
 
 /// Reads the attributes of a view, with its statement in the spelling of `like`; `None` if it does not exist.
-pub(crate) fn observe(connection: &Connection, name: &str, like: &Attributes) -> rusqlite::Result<Option<Seen>> {
+pub(crate) fn observe(connection: &Connection, name: &str, like: &Attributes) -> rusqlite::Result<Option<Observation>> {
     let Some(definition) = definition(connection, "view", name)? else { return Ok(None) };
     let comments = read_comments(&definition.sql);
     let mut view = View { name: name.to_owned(), comment: comments.object, body: read_body(&definition.sql) };
@@ -120,7 +120,7 @@ pub(crate) fn observe(connection: &Connection, name: &str, like: &Attributes) ->
     {
         attributes.insert("statement".to_owned(), configured.into());
     }
-    Ok(Some(Seen { attributes, mark: comments.mark }))
+    Ok(Some(Observation { attributes, mark: comments.mark }))
 }
 
 /// Creates the planned view and checks that it can be read.
@@ -257,11 +257,12 @@ fn is_same_body(one: &Body, other: &Body) -> bool {
 fn read_body(sql: &str) -> Body {
     let tokens = tokens(sql);
     let mut depth = 0_i32;
-    let behind = tokens.iter().position(|token| {
+    let as_position = tokens.iter().position(|token| {
         depth += i32::from(token.is_symbol('(')) - i32::from(token.is_symbol(')'));
         depth == 0 && token.is_word("AS")
     });
-    let body = behind.and_then(|at| tokens.get(at + 1)).and_then(|first| sql.get(first.start..)).unwrap_or_default();
+    let body =
+        as_position.and_then(|at| tokens.get(at + 1)).and_then(|first| sql.get(first.start..)).unwrap_or_default();
     read_query(&meaningful(body)).unwrap_or_else(|| Body::Statement(body.trim_end().to_owned()))
 }
 

@@ -5,7 +5,7 @@ mod client;
 mod problem;
 mod status;
 
-pub(crate) use client::{Client, Reply, Unanswered};
+pub(crate) use client::{Client, NoAnswer, Reply};
 pub(crate) use problem::Problem;
 pub(crate) use status::{Answer, State, Status, Validity, answer, status, validity};
 

@@ -1,10 +1,10 @@
 //! A call of an adapter: journalled before it is sent and after it gets a token, then polled until it ends.
 
-use crate::adapter::{Answer, Client, Reply, Status, Unanswered, answer, status};
+use crate::adapter::{Answer, Client, NoAnswer, Reply, Status, answer, status};
 use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::failure;
-use crate::mark::{Asked, Mark, Marks, Reached};
+use crate::mark::{Action, Mark, Marks, Progress};
 use serde_json::Value as Json;
 use std::time::Duration;
 use terrace_provider::{Call, ErrorKind, Partial, ProviderError, Severity};
@@ -20,9 +20,9 @@ pub(crate) struct Request {
     /// The body.
     pub(crate) body: Json,
     /// The requested action, for the journal.
-    pub(crate) asked: Asked,
+    pub(crate) action: Action,
     /// The verb phrase in messages: `provision the component`.
-    pub(crate) what: &'static str,
+    pub(crate) task: &'static str,
 }
 
 /// A call that has ended.
@@ -36,13 +36,13 @@ pub(crate) struct Ended {
 
 /// The answer about a token.
 #[derive(Debug)]
-pub(crate) enum Looked {
+pub(crate) enum TokenStatus {
     /// The status of the work.
     Status(Status),
     /// The adapter does not know the token (any more).
     Unknown(String),
     /// The status cannot be read now; with the requested pause, if any.
-    NotNow(String, Option<Duration>),
+    Unavailable(String, Option<Duration>),
 }
 
 /// Sends calls with the settings of an instance.
@@ -62,21 +62,21 @@ impl Calls {
     pub(crate) async fn run(&self, call: &Call, request: &Request) -> Result<Ended, ProviderError> {
         // Keep a tenth of the time for the error: an interrupted call could not report its findings.
         let deadline = Instant::now() + (call.timeout - call.timeout / 10).min(A_YEAR);
-        let mut mark = Mark::new(&call.operation, &call.step, request.asked);
+        let mut mark = Mark::new(&call.operation, &call.step, request.action);
         self.record(call, &mark).await?;
         let url = request.endpoint.at(request.path);
         let time = deadline.saturating_duration_since(Instant::now());
-        let unknown = |why: &str| failure::unknown(&request.endpoint, request.what, why);
+        let unknown = |why: &str| failure::unknown(&request.endpoint, request.task, why);
         let reply = match self.client.post(url, &request.body, time).await {
             Ok(reply) => reply,
-            Err(Unanswered::NotSent(why)) => {
+            Err(NoAnswer::NotSent(why)) => {
                 self.refuse(call, &mut mark).await;
                 return Err(failure::not_sent(&request.endpoint, &why));
             }
-            Err(Unanswered::Lost(why)) => return Err(unknown(&why)),
+            Err(NoAnswer::Lost(why)) => return Err(unknown(&why)),
         };
         if !(200..300).contains(&reply.status) {
-            let error = failure::refused(&request.endpoint, request.what, &reply);
+            let error = failure::refused(&request.endpoint, request.task, &reply);
             if error.kind != ErrorKind::Ambiguous {
                 self.refuse(call, &mut mark).await;
             }
@@ -84,26 +84,26 @@ impl Calls {
         }
         let token = match answer(&reply) {
             Some(Answer::Status(status)) if status.state.has_ended() => {
-                let reached = if status.is_completed() { Reached::Done } else { Reached::Refused };
-                self.remember(call, &mut mark, reached);
+                let progress = if status.is_completed() { Progress::Done } else { Progress::Refused };
+                self.remember(call, &mut mark, progress);
                 let mut logged = 0;
                 report_log(call, &status, &mut logged);
                 return Ok(Ended { token: None, status: *status });
             }
             Some(Answer::Status(status)) => {
-                return Err(unknown(&format!("the answer is {} without a token", status.state.word())));
+                return Err(unknown(&format!("the answer is {} without a token", status.state.as_str())));
             }
             Some(Answer::Token(token)) => token,
             None => return Err(unknown(&format!("the answer ({}) has neither token nor status", reply.status))),
         };
-        mark.reached = Reached::Token(token.clone());
+        mark.progress = Progress::Token(token.clone());
         if let Err(error) = self.record(call, &mark).await {
-            self.remember(call, &mut mark, Reached::Token(token));
-            return Err(failure::left(&request.endpoint, request.what, &error.message));
+            self.remember(call, &mut mark, Progress::Token(token));
+            return Err(failure::unobserved(&request.endpoint, request.task, &error.message));
         }
         let status = self.wait(call, request, &token, deadline).await?;
         if !status.is_completed() {
-            self.remember(call, &mut mark, Reached::Refused);
+            self.remember(call, &mut mark, Progress::Refused);
         }
         Ok(Ended { token: Some(token), status })
     }
@@ -117,14 +117,14 @@ impl Calls {
 
     /// Records a refusal. It is journalled too: the process may be killed in the pause before the next attempt.
     async fn refuse(&self, call: &Call, mark: &mut Mark) {
-        self.remember(call, mark, Reached::Refused);
+        self.remember(call, mark, Progress::Refused);
         if let Err(error) = self.record(call, mark).await {
             tracing::debug!(address = %call.address, %error, "cannot journal a refusal");
         }
     }
 
-    fn remember(&self, call: &Call, mark: &mut Mark, reached: Reached) {
-        mark.reached = reached;
+    fn remember(&self, call: &Call, mark: &mut Mark, progress: Progress) {
+        mark.progress = progress;
         self.marks.put(&call.address, mark);
     }
 
@@ -136,30 +136,30 @@ impl Calls {
         token: &str,
         deadline: Instant,
     ) -> Result<Status, ProviderError> {
-        let left = |why: &str| failure::left(&request.endpoint, request.what, why);
+        let unobserved = |why: &str| failure::unobserved(&request.endpoint, request.task, why);
         let mut pauses = Pauses::new(&self.config);
         let (mut logged, mut latest) = (0, "its status was not requested yet".to_owned());
         let mut requested_pause = None;
         loop {
             let now = Instant::now();
             if now >= deadline {
-                return Err(left(&latest));
+                return Err(unobserved(&latest));
             }
             let next = (now + pauses.next(requested_pause.take())).min(deadline);
             tokio::select! {
                 () = tokio::time::sleep_until(next) => {}
-                () = call.cancel.cancelled() => return Err(left("the wait was cancelled")),
+                () = call.cancel.cancelled() => return Err(unobserved("the wait was cancelled")),
             }
-            match self.look(&request.endpoint, token).await {
-                Looked::Status(status) => {
+            match self.read_status(&request.endpoint, token).await {
+                TokenStatus::Status(status) => {
                     report_log(call, &status, &mut logged);
                     if status.state.has_ended() {
                         return Ok(status);
                     }
-                    latest = format!("its status is {}", status.state.word());
+                    latest = format!("its status is {}", status.state.as_str());
                 }
-                Looked::Unknown(why) => return Err(left(&why)),
-                Looked::NotNow(why, pause) => {
+                TokenStatus::Unknown(why) => return Err(unobserved(&why)),
+                TokenStatus::Unavailable(why, pause) => {
                     if why != latest {
                         call.progress.message(&format!("{why}; retrying"));
                     }
@@ -170,19 +170,19 @@ impl Calls {
     }
 
     /// Reads the status of a token once.
-    pub(crate) async fn look(&self, endpoint: &Endpoint, token: &str) -> Looked {
+    pub(crate) async fn read_status(&self, endpoint: &Endpoint, token: &str) -> TokenStatus {
         let reply = self.client.get(endpoint.at(&["v1", "provision", token, "status"])).await;
         match reply {
-            Err(error) => Looked::NotNow(format!("its status cannot be read: {}", error.why()), None),
+            Err(error) => TokenStatus::Unavailable(format!("its status cannot be read: {}", error.reason()), None),
             Ok(reply) if (200..300).contains(&reply.status) => match status(&reply) {
-                Some(status) if status.is_of_no_token() => Looked::Unknown(no_token(&status.result)),
-                Some(status) => Looked::Status(status),
-                None => Looked::NotNow("its status has an unknown format".to_owned(), None),
+                Some(status) if status.is_unknown_token() => TokenStatus::Unknown(no_token(&status.result)),
+                Some(status) => TokenStatus::Status(status),
+                None => TokenStatus::Unavailable("its status has an unknown format".to_owned(), None),
             },
             Ok(Reply { status: code @ (408 | 425 | 429 | 500..=599), retry_after, .. }) => {
-                Looked::NotNow(format!("its status cannot be read (HTTP {code})"), retry_after)
+                TokenStatus::Unavailable(format!("its status cannot be read (HTTP {code})"), retry_after)
             }
-            Ok(reply) => Looked::Unknown(no_token(&format!("HTTP {}", reply.status))),
+            Ok(reply) => TokenStatus::Unknown(no_token(&format!("HTTP {}", reply.status))),
         }
     }
 }
@@ -209,17 +209,17 @@ fn report_log(call: &Call, status: &Status, logged: &mut usize) {
 /// Pauses between status requests: they grow, and are at least as long as requested.
 pub(crate) struct Pauses {
     next: Duration,
-    most: Duration,
+    max: Duration,
 }
 
 impl Pauses {
     pub(crate) fn new(config: &Config) -> Self {
-        Self { next: config.poll_interval.min(config.poll_most), most: config.poll_most }
+        Self { next: config.poll_interval.min(config.poll_most), max: config.poll_most }
     }
 
     pub(crate) fn next(&mut self, requested_pause: Option<Duration>) -> Duration {
         let pause = self.next;
-        self.next = pause.saturating_add(pause / 2).min(self.most);
+        self.next = pause.saturating_add(pause / 2).min(self.max);
         pause.max(requested_pause.unwrap_or_default()).min(A_YEAR)
     }
 }

@@ -89,11 +89,11 @@ fn has_credentials(values: &Attributes) -> bool {
 }
 
 /// Parses a positive number of seconds.
-fn seconds(values: &Attributes, name: &str, usual: f64) -> Result<Duration, ProviderError> {
+fn seconds(values: &Attributes, name: &str, default: f64) -> Result<Duration, ProviderError> {
     let given = match values.get(name).map(Value::exposed) {
         Some(Value::Int(number)) => number.to_string().parse().ok(),
         Some(Value::Number(number)) => number.as_str().parse().ok(),
-        _ => Some(usual),
+        _ => Some(default),
     };
     let duration = given.filter(|seconds: &f64| *seconds > 0.0).and_then(|it| Duration::try_from_secs_f64(it).ok());
     duration.ok_or_else(|| {

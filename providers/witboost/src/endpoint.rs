@@ -49,7 +49,7 @@ impl Endpoint {
     }
 
     /// The URL in messages.
-    pub(crate) fn shown(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         self.0.as_str().trim_end_matches('/')
     }
 }

@@ -5,7 +5,7 @@ use crate::endpoint::Endpoint;
 use terrace_provider::{ErrorKind, Path, ProviderError};
 
 /// The error for an error answer. The HTTP status determines if the call may have had an effect.
-pub(crate) fn refused(endpoint: &Endpoint, what: &str, reply: &Reply) -> ProviderError {
+pub(crate) fn refused(endpoint: &Endpoint, task: &str, reply: &Reply) -> ProviderError {
     let kind = match reply.status {
         400 | 413 | 415 | 422 => ErrorKind::InvalidInput { path: Some(Path::attribute("descriptor")) },
         300..=399 | 404 | 405 | 410 | 501 => ErrorKind::InvalidInput { path: Some(Path::attribute("endpoint")) },
@@ -18,7 +18,7 @@ pub(crate) fn refused(endpoint: &Endpoint, what: &str, reply: &Reply) -> Provide
     };
     let Problem { message, problems, solutions } = Problem::read(&reply.text);
     let reason = message.map_or_else(|| default_reason(reply.status).to_owned(), |message| format!(": {message}"));
-    let mut error = ProviderError::new(kind, format!("{} did not {what}{reason}", endpoint.shown()));
+    let mut error = ProviderError::new(kind, format!("{} did not {task}{reason}", endpoint.as_str()));
     error.vendor_code = Some(format!("HTTP {}", reply.status));
     error.problems = problems;
     error.solutions = solutions;
@@ -44,12 +44,12 @@ fn default_reason(status: u16) -> &'static str {
 }
 
 /// The error for work that failed.
-pub(crate) fn failed(endpoint: &Endpoint, what: &str, status: &Status) -> ProviderError {
+pub(crate) fn failed(endpoint: &Endpoint, task: &str, status: &Status) -> ProviderError {
     let mut causes = status.causes();
     let message = match (status.state, causes.is_empty()) {
-        (State::Terminated, _) => format!("{} terminated the request to {what}", endpoint.shown()),
-        (_, true) => format!("{} failed to {what} without a reason", endpoint.shown()),
-        (_, false) => format!("{} failed to {what}: {}", endpoint.shown(), causes.remove(0)),
+        (State::Terminated, _) => format!("{} terminated the request to {task}", endpoint.as_str()),
+        (_, true) => format!("{} failed to {task} without a reason", endpoint.as_str()),
+        (_, false) => format!("{} failed to {task}: {}", endpoint.as_str(), causes.remove(0)),
     };
     let error = ProviderError::new(ErrorKind::Failed, message);
     causes.into_iter().fold(error, ProviderError::problem)
@@ -57,19 +57,19 @@ pub(crate) fn failed(endpoint: &Endpoint, what: &str, status: &Status) -> Provid
 
 /// The error for a request that was not sent: nothing happened.
 pub(crate) fn not_sent(endpoint: &Endpoint, why: &str) -> ProviderError {
-    ProviderError::new(ErrorKind::Transient, format!("{} cannot be reached: {why}", endpoint.shown()))
+    ProviderError::new(ErrorKind::Transient, format!("{} cannot be reached: {why}", endpoint.as_str()))
         .solution("check that the adapter runs, and that `endpoint` or `templates` of the instance is its URL")
 }
 
 /// The error for a call without a usable answer.
-pub(crate) fn unknown(endpoint: &Endpoint, what: &str, why: &str) -> ProviderError {
-    let message = format!("{}: the request to {what} has an unknown outcome: {why}", endpoint.shown());
+pub(crate) fn unknown(endpoint: &Endpoint, task: &str, why: &str) -> ProviderError {
+    let message = format!("{}: the request to {task} has an unknown outcome: {why}", endpoint.as_str());
     ProviderError::new(ErrorKind::Ambiguous, message)
 }
 
 /// The error for accepted work whose end was not observed.
-pub(crate) fn left(endpoint: &Endpoint, what: &str, why: &str) -> ProviderError {
-    let message = format!("{} accepted the request to {what}, but its outcome is unknown: {why}", endpoint.shown());
+pub(crate) fn unobserved(endpoint: &Endpoint, task: &str, why: &str) -> ProviderError {
+    let message = format!("{} accepted the request to {task}, but its outcome is unknown: {why}", endpoint.as_str());
     ProviderError::new(ErrorKind::Ambiguous, message)
         .solution("run the command again: terrace reads the outcome by the call's token, and does not repeat the call")
 }

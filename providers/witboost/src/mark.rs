@@ -6,14 +6,15 @@ use std::sync::{Mutex, PoisonError};
 use terrace_provider::{LostCall, Private};
 
 /// Maximum number of calls that a session remembers.
-const REMEMBERED: usize = 1024;
+const MAX_REMEMBERED: usize = 1024;
 
 /// The requested action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) enum Asked {
+pub(crate) enum Action {
     /// Create or update an object, or grant access.
-    Make,
+    #[serde(rename = "make")]
+    Apply,
     /// Delete an object, or revoke all access.
     Remove,
 }
@@ -21,7 +22,7 @@ pub(crate) enum Asked {
 /// Progress of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) enum Reached {
+pub(crate) enum Progress {
     /// The call was or is about to be sent; the answer is still missing.
     Sent,
     /// The answer was a token.
@@ -38,14 +39,16 @@ pub(crate) struct Mark {
     operation: String,
     step: String,
     /// The requested action.
-    pub(crate) asked: Asked,
+    #[serde(rename = "asked")]
+    pub(crate) action: Action,
     /// Progress of the call.
-    pub(crate) reached: Reached,
+    #[serde(rename = "reached")]
+    pub(crate) progress: Progress,
 }
 
 impl Mark {
-    pub(crate) fn new(operation: &str, step: &str, asked: Asked) -> Self {
-        Self { operation: operation.to_owned(), step: step.to_owned(), asked, reached: Reached::Sent }
+    pub(crate) fn new(operation: &str, step: &str, action: Action) -> Self {
+        Self { operation: operation.to_owned(), step: step.to_owned(), action, progress: Progress::Sent }
     }
 
     /// Encodes the entry as private bytes of a step.
@@ -74,7 +77,7 @@ impl Marks {
         let mut marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         marks.retain(|(at, known)| at != address || known.operation != mark.operation || known.step != mark.step);
         marks.push_back((address.to_owned(), mark.clone()));
-        if marks.len() > REMEMBERED {
+        if marks.len() > MAX_REMEMBERED {
             marks.pop_front();
         }
     }

@@ -26,18 +26,18 @@ impl Kind {
     }
 
     /// The request that creates or updates an object.
-    pub(crate) fn making(self, planned: &Attributes) -> Result<Request, ProviderError> {
+    pub(crate) fn apply_request(self, planned: &Attributes) -> Result<Request, ProviderError> {
         match self {
-            Self::Component => component::making(planned),
-            Self::Access => access::making(planned),
+            Self::Component => component::apply_request(planned),
+            Self::Access => access::apply_request(planned),
         }
     }
 
     /// The request that deletes an object.
-    pub(crate) fn removing(self, recorded: &Attributes, removes_data: bool) -> Result<Request, ProviderError> {
+    pub(crate) fn delete_request(self, recorded: &Attributes, removes_data: bool) -> Result<Request, ProviderError> {
         match self {
-            Self::Component => component::removing(recorded, removes_data),
-            Self::Access => access::removing(recorded),
+            Self::Component => component::delete_request(recorded, removes_data),
+            Self::Access => access::delete_request(recorded),
         }
     }
 

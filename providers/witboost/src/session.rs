@@ -1,10 +1,10 @@
 //! The session: maps calls to requests of the adapter's API.
 
 use crate::adapter::{Client, State, Status};
-use crate::calls::{Calls, Ended, Looked};
+use crate::calls::{Calls, Ended, TokenStatus};
 use crate::config::Config;
 use crate::failure;
-use crate::mark::{Asked, Mark, Marks, Reached};
+use crate::mark::{Action, Mark, Marks, Progress};
 use crate::resources::attributes::{observed, plan, untouched};
 use crate::resources::{Kind, endpoint_of};
 use crate::validation;
@@ -35,7 +35,7 @@ impl WitboostSession {
     ///
     /// Failed work is recorded with its status, because a component may exist in part. Failed access of a new object is
     /// not recorded: the next call sends all principals again, and the access is deleted with the component.
-    async fn make(
+    async fn apply(
         &self,
         ty: &ResourceType,
         call: &Call,
@@ -43,11 +43,11 @@ impl WitboostSession {
         is_new: bool,
     ) -> Result<Observed, ProviderError> {
         let kind = Kind::of(ty)?;
-        let request = kind.making(planned)?;
+        let request = kind.apply_request(planned)?;
         let by = (call.operation.as_str(), call.step.as_str());
         let (error, ended) = match self.calls.run(call, &request).await {
             Ok(ended) if ended.status.is_completed() => return Ok(observed(ty, planned, by, &ended)),
-            Ok(ended) => (failure::failed(&request.endpoint, request.what, &ended.status), ended),
+            Ok(ended) => (failure::failed(&request.endpoint, request.task, &ended.status), ended),
             Err(error) if error.kind == ErrorKind::Failed => {
                 (error, Ended { token: None, status: Status::of(State::Failed) })
             }
@@ -79,7 +79,7 @@ impl Session for WitboostSession {
     }
 
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
-        self.make(ty, call, &planned.attributes, true).await
+        self.apply(ty, call, &planned.attributes, true).await
     }
 
     async fn update(
@@ -89,15 +89,15 @@ impl Session for WitboostSession {
         _prior: &Recorded,
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
-        self.make(ty, call, &planned.attributes, false).await
+        self.apply(ty, call, &planned.attributes, false).await
     }
 
     async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
-        let request = Kind::of(ty)?.removing(&prior.attributes, call.removes_data)?;
+        let request = Kind::of(ty)?.delete_request(&prior.attributes, call.removes_data)?;
         let Ended { status, .. } = self.calls.run(call, &request).await?;
         match status.is_completed() {
             true => Ok(()),
-            false => Err(failure::failed(&request.endpoint, request.what, &status)),
+            false => Err(failure::failed(&request.endpoint, request.task, &status)),
         }
     }
 
@@ -110,39 +110,39 @@ impl Session for WitboostSession {
             _ => &attempt.planned,
         };
         let unchanged = || match &attempt.prior {
-            Some(_) => Found::Ours(untouched(ty, attributes, kind.content())),
+            Some(_) => Found::Own(untouched(ty, attributes, kind.content())),
             None => Found::Absent,
         };
         // Without a lost call, the caller looks for an object to adopt.
         let Some(lost) = &attempt.lost_call else { return Ok(Found::Unknown) };
         let by = (lost.operation.as_str(), lost.step.as_str());
         let Some(mark) = self.mark(attempt) else { return Ok(unchanged()) };
-        let token = match mark.reached {
-            Reached::Sent => return Ok(Found::Unknown),
-            Reached::Refused => return Ok(unchanged()),
-            Reached::Done => match mark.asked {
-                Asked::Make => {
+        let token = match mark.progress {
+            Progress::Sent => return Ok(Found::Unknown),
+            Progress::Refused => return Ok(unchanged()),
+            Progress::Done => match mark.action {
+                Action::Apply => {
                     let ended = Ended { token: None, status: Status::of(State::Completed) };
-                    return Ok(Found::Ours(observed(ty, attributes, by, &ended)));
+                    return Ok(Found::Own(observed(ty, attributes, by, &ended)));
                 }
-                Asked::Remove => return Ok(Found::Absent),
+                Action::Remove => return Ok(Found::Absent),
             },
-            Reached::Token(token) => token,
+            Progress::Token(token) => token,
         };
-        match self.calls.look(&endpoint_of(attributes)?, &token).await {
-            Looked::Status(status) if !status.state.has_ended() => {
-                Ok(Found::Pending(format!("the adapter reports {}", status.state.word())))
+        match self.calls.read_status(&endpoint_of(attributes)?, &token).await {
+            TokenStatus::Status(status) if !status.state.has_ended() => {
+                Ok(Found::Pending(format!("the adapter reports {}", status.state.as_str())))
             }
-            Looked::Status(status) => match (mark.asked, status.state) {
-                (Asked::Remove, State::Completed) => Ok(Found::Absent),
-                (Asked::Remove, _) => Ok(unchanged()),
+            TokenStatus::Status(status) => match (mark.action, status.state) {
+                (Action::Remove, State::Completed) => Ok(Found::Absent),
+                (Action::Remove, _) => Ok(unchanged()),
                 // Failed work is recorded with its status; the next plan repeats the call.
-                (Asked::Make, _) => {
-                    Ok(Found::Ours(observed(ty, attributes, by, &Ended { token: Some(token), status })))
+                (Action::Apply, _) => {
+                    Ok(Found::Own(observed(ty, attributes, by, &Ended { token: Some(token), status })))
                 }
             },
-            Looked::Unknown(_) => Ok(Found::Unknown),
-            Looked::NotNow(why, retry_after) => {
+            TokenStatus::Unknown(_) => Ok(Found::Unknown),
+            TokenStatus::Unavailable(why, retry_after) => {
                 let kind = match retry_after {
                     Some(_) => ErrorKind::Throttled { retry_after },
                     None => ErrorKind::Transient,

@@ -19,16 +19,16 @@ pub(crate) fn dry_run<'a>(calls: &'a Calls, planned: &'a Attributes) -> Option<D
     let (endpoint, descriptor) = (endpoint_of(planned).ok()?, descriptor(planned).ok()?);
     Some(Box::pin(async move {
         let body = provisioning_request(&descriptor, false);
-        let second = second(calls, &endpoint, &body).await;
-        let verdict = match second {
+        let v2_verdict = validate_v2(calls, &endpoint, &body).await;
+        let verdict = match v2_verdict {
             Some(verdict) => Ok(verdict),
-            None => first(calls, &endpoint, &body).await,
+            None => validate_v1(calls, &endpoint, &body).await,
         };
         match verdict {
             Ok(Validity::Invalid(errors)) => errors.iter().map(|error| finding(Severity::Error, error)).collect(),
             Ok(_) => Vec::new(),
             Err(why) => {
-                let message = format!("{} did not validate the descriptor: {why}", endpoint.shown());
+                let message = format!("{} did not validate the descriptor: {why}", endpoint.as_str());
                 vec![Finding { hint: None, path: None, ..finding(Severity::Warning, &message) }]
             }
         }
@@ -36,8 +36,8 @@ pub(crate) fn dry_run<'a>(calls: &'a Calls, planned: &'a Attributes) -> Option<D
 }
 
 /// Calls `v2/validate`; `None` without a result.
-async fn second(calls: &Calls, endpoint: &Endpoint, body: &Json) -> Option<Validity> {
-    let reply = calls.client.ask(endpoint.at(&["v2", "validate"]), body).await.ok().filter(is_good)?;
+async fn validate_v2(calls: &Calls, endpoint: &Endpoint, body: &Json) -> Option<Validity> {
+    let reply = calls.client.query(endpoint.at(&["v2", "validate"]), body).await.ok().filter(is_success)?;
     let token = match validity(&reply) {
         Some(verdict @ (Validity::Valid | Validity::Invalid(_))) => return Some(verdict),
         _ => match answer(&reply)? {
@@ -50,7 +50,7 @@ async fn second(calls: &Calls, endpoint: &Endpoint, body: &Json) -> Option<Valid
         // The engine limits the time of a check like that of a read.
         tokio::time::sleep(pauses.next(None)).await;
         let reply = calls.client.get(endpoint.at(&["v2", "validate", &token, "status"])).await;
-        match validity(&reply.ok().filter(is_good)?)? {
+        match validity(&reply.ok().filter(is_success)?)? {
             Validity::Running => {}
             Validity::Broken => return None,
             verdict => return Some(verdict),
@@ -59,20 +59,20 @@ async fn second(calls: &Calls, endpoint: &Endpoint, body: &Json) -> Option<Valid
 }
 
 /// Calls `v1/validate`; the error explains a missing result.
-async fn first(calls: &Calls, endpoint: &Endpoint, body: &Json) -> Result<Validity, String> {
-    let reply = calls.client.ask(endpoint.at(&["v1", "validate"]), body).await;
-    let reply = reply.map_err(|error| error.why().to_owned())?;
-    match validity(&reply).filter(|_| is_good(&reply)) {
+async fn validate_v1(calls: &Calls, endpoint: &Endpoint, body: &Json) -> Result<Validity, String> {
+    let reply = calls.client.query(endpoint.at(&["v1", "validate"]), body).await;
+    let reply = reply.map_err(|error| error.reason().to_owned())?;
+    match validity(&reply).filter(|_| is_success(&reply)) {
         Some(verdict @ (Validity::Valid | Validity::Invalid(_))) => Ok(verdict),
         Some(Validity::Running | Validity::Broken) | None => {
-            let reason = Problem::read(&reply.text).message.filter(|_| !is_good(&reply));
+            let reason = Problem::read(&reply.text).message.filter(|_| !is_success(&reply));
             let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
             Err(format!("its validation answers HTTP {}{reason}", reply.status))
         }
     }
 }
 
-fn is_good(reply: &Reply) -> bool {
+fn is_success(reply: &Reply) -> bool {
     (200..300).contains(&reply.status)
 }
 

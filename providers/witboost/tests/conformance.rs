@@ -1,19 +1,19 @@
 use crate::harness::{ACCESS, COMPONENT, access, component, settings};
-use crate::stand_in::{Manners, StandIn};
+use crate::stand_in::{Behavior, StandIn};
 use serde_json::json;
 use terrace_provider::conformance::{Fixture, Suite};
 use terrace_provider_witboost::WitboostProvider;
 
 #[tokio::test]
 async fn provider_passes_the_conformance_suite() {
-    let default = Manners::default;
-    for manners in [
+    let default = Behavior::default;
+    for behavior in [
         default(),
-        Manners { quoted: true, has_v2: false, runs: 0, ..default() },
-        Manners { sync: true, ..default() },
-        Manners { of_tokens: [500, 503, 502, 504, 429].into(), ..default() },
+        Behavior { quoted: true, has_v2: false, running_answers: 0, ..default() },
+        Behavior { sync: true, ..default() },
+        Behavior { token_statuses: [500, 503, 502, 504, 429].into(), ..default() },
     ] {
-        let stand_in = StandIn::start(manners).await;
+        let stand_in = StandIn::start(behavior).await;
         let url = stand_in.url();
         let component_fixture = Fixture::new(COMPONENT, "described", component(url, "urn:dmb:cmp:d:p:0:a", 1))
             .update(component(url, "urn:dmb:cmp:d:p:0:a", 2))
@@ -32,6 +32,6 @@ async fn provider_passes_the_conformance_suite() {
             Suite::new(&provider, settings(json!({}))).fixture(component_fixture).fixture(access_fixture).run().await;
         assert!(report.is_clean(), "{report}");
         assert!(report.shown() > 20, "{report}");
-        assert!(stand_in.side().components.is_empty(), "{:?}", stand_in.side().components);
+        assert!(stand_in.state().components.is_empty(), "{:?}", stand_in.state().components);
     }
 }

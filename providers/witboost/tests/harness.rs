@@ -19,14 +19,14 @@ pub(crate) const ACCESS: &str = "witboost_access";
 /// Collects the messages and partial results of a call.
 #[derive(Default)]
 pub(crate) struct Reports {
-    pub(crate) told: Mutex<Vec<String>>,
+    pub(crate) messages: Mutex<Vec<String>>,
     pub(crate) partials: Mutex<Vec<Partial>>,
 }
 
 #[async_trait::async_trait]
 impl Progress for Reports {
     fn message(&self, text: &str) {
-        self.told.lock().unwrap().push(text.to_owned());
+        self.messages.lock().unwrap().push(text.to_owned());
     }
 
     async fn partial(&self, partial: Partial) -> Result<(), ProviderError> {
@@ -166,12 +166,12 @@ pub(crate) fn recorded(config: &Attributes, observed: Observed) -> Recorded {
 }
 
 /// Creates a component; returns its row.
-pub(crate) async fn made(instance: &Instance, stand_in: &StandIn, id: &str) -> Recorded {
+pub(crate) async fn create_component(instance: &Instance, stand_in: &StandIn, id: &str) -> Recorded {
     let config = component(stand_in.url(), id, 1);
     let reports = Arc::new(Reports::default());
     let mut call = call(&reports);
     call.step = "0".to_owned();
     let observed = instance.create(&call, &config).await.unwrap();
-    stand_in.side().taken_log();
+    stand_in.state().take_log();
     recorded(&config, observed)
 }

@@ -8,8 +8,8 @@
 
 mod calls; // requests, answers and failures
 mod conformance; // the conformance suite
-mod cut_off; // interrupted calls: lost answers, tokens, restarts
 mod harness; // opens instances
+mod interrupted; // interrupted calls: lost answers, tokens, restarts
 mod planning; // choice of the adapter, repeated plans
 mod readme; // the README's tables follow the schema
 mod stand_in; // a stand-in adapter

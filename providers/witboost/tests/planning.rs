@@ -1,5 +1,5 @@
-use crate::harness::{COMPONENT, Instance, attributes, component, descriptor, made, settings};
-use crate::stand_in::{Manners, StandIn};
+use crate::harness::{COMPONENT, Instance, attributes, component, create_component, descriptor, settings};
+use crate::stand_in::{Behavior, StandIn};
 use serde_json::{Value as Json, json};
 use terrace_provider::{Attributes, ErrorKind, Path, Provider, ProviderError, Value};
 use terrace_provider_witboost::WitboostProvider;
@@ -76,9 +76,9 @@ async fn invalid_settings_are_refused_with_their_path() {
 
 #[tokio::test]
 async fn failed_call_is_planned_again() {
-    let stand_in = StandIn::start(Manners::default()).await;
+    let stand_in = StandIn::start(Behavior::default()).await;
     let instance = Instance::of(COMPONENT, json!({})).await;
-    let mut prior = made(&instance, &stand_in, ID).await;
+    let mut prior = create_component(&instance, &stand_in, ID).await;
     let config = component(stand_in.url(), ID, 1);
     assert_eq!(instance.plan(Some(&prior), &config).await.unwrap().planned["status"], "COMPLETED".into());
     prior.attributes.insert("status".to_owned(), "FAILED".into());

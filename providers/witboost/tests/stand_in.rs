@@ -11,17 +11,17 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// A prepared answer: status, headers, body.
-pub(crate) type Instead = (u16, Vec<(&'static str, &'static str)>, String);
+pub(crate) type PreparedAnswer = (u16, Vec<(&'static str, &'static str)>, String);
 
 /// Configures the answers.
 #[derive(Clone)]
-pub(crate) struct Manners {
+pub(crate) struct Behavior {
     /// Tokens are in quotes.
     pub(crate) quoted: bool,
     /// The adapter works before it answers, and has no tokens.
     pub(crate) sync: bool,
     /// Number of status answers with `RUNNING`.
-    pub(crate) runs: usize,
+    pub(crate) running_answers: usize,
     /// Work fails, with the reason in this field: `result` or `logs`.
     pub(crate) fails_in: Option<&'static str>,
     /// The adapter supports the second version of validation.
@@ -29,27 +29,27 @@ pub(crate) struct Manners {
     /// Errors of every validation.
     pub(crate) errors: Vec<&'static str>,
     /// Prepared answers to the next changing calls.
-    pub(crate) instead: VecDeque<Instead>,
+    pub(crate) prepared_answers: VecDeque<PreparedAnswer>,
     /// Prepared statuses of the next requests about tokens.
-    pub(crate) of_tokens: VecDeque<u16>,
+    pub(crate) token_statuses: VecDeque<u16>,
     /// The answer to the next changing call is lost after its effect.
-    pub(crate) loses: bool,
+    pub(crate) loses_answer: bool,
     /// The accepted bearer token.
     pub(crate) bearer: Option<&'static str>,
 }
 
-impl Default for Manners {
+impl Default for Behavior {
     fn default() -> Self {
         Self {
             quoted: false,
             sync: false,
-            runs: 1,
+            running_answers: 1,
             fails_in: None,
             has_v2: true,
             errors: Vec::new(),
-            instead: VecDeque::new(),
-            of_tokens: VecDeque::new(),
-            loses: false,
+            prepared_answers: VecDeque::new(),
+            token_statuses: VecDeque::new(),
+            loses_answer: false,
             bearer: None,
         }
     }
@@ -71,8 +71,8 @@ struct Running {
 
 /// State of the adapter.
 #[derive(Default)]
-pub(crate) struct Side {
-    pub(crate) manners: Manners,
+pub(crate) struct AdapterState {
+    pub(crate) behavior: Behavior,
     /// Descriptors by component.
     pub(crate) components: BTreeMap<String, Json>,
     /// Principals with access, by component.
@@ -80,13 +80,13 @@ pub(crate) struct Side {
     /// The changing calls: `provision a`, `unprovision a true`, `updateacl a user:x`.
     pub(crate) log: Vec<String>,
     /// All other requests.
-    pub(crate) asked: Vec<String>,
+    pub(crate) reads: Vec<String>,
     running: BTreeMap<String, Running>,
 }
 
-impl Side {
+impl AdapterState {
     /// Takes the calls since the last call of this method.
-    pub(crate) fn taken_log(&mut self) -> Vec<String> {
+    pub(crate) fn take_log(&mut self) -> Vec<String> {
         std::mem::take(&mut self.log)
     }
 
@@ -108,12 +108,12 @@ impl Side {
     }
 
     /// Ends work, and returns its status.
-    fn ended(&mut self, work: &Work) -> Json {
+    fn finish(&mut self, work: &Work) -> Json {
         let log = |level: &str, message: &str| json!({"timestamp": "2026-01-01T00:00:00Z", "level": level, "message": message});
         if let Work::Validate = work {
             return json!({"status": "COMPLETED", "info": {"publicInfo": self.verdict()}});
         }
-        if let Some(place) = self.manners.fails_in {
+        if let Some(place) = self.behavior.fails_in {
             let logs = if place == "logs" { vec![log("ERROR", "no quota is left")] } else { Vec::new() };
             let result = if place == "result" { "no quota is left" } else { "" };
             return json!({"status": "FAILED", "result": result, "logs": logs, "more": 1});
@@ -127,47 +127,47 @@ impl Side {
     }
 
     fn verdict(&self) -> Json {
-        match self.manners.errors.is_empty() {
+        match self.behavior.errors.is_empty() {
             true => json!({"valid": true}),
-            false => json!({"valid": false, "error": {"errors": self.manners.errors}}),
+            false => json!({"valid": false, "error": {"errors": self.behavior.errors}}),
         }
     }
 }
 
 /// A running stand-in adapter.
 pub(crate) struct StandIn {
-    side: Arc<Mutex<Side>>,
+    state: Arc<Mutex<AdapterState>>,
     url: String,
 }
 
 impl StandIn {
-    pub(crate) async fn start(manners: Manners) -> Self {
-        let side = Arc::new(Mutex::new(Side { manners, ..Side::default() }));
+    pub(crate) async fn start(behavior: Behavior) -> Self {
+        let state = Arc::new(Mutex::new(AdapterState { behavior, ..AdapterState::default() }));
         let router = Router::new()
             .route("/base/v1/validate", post(validate))
-            .route("/base/v2/validate", post(validate_later))
+            .route("/base/v2/validate", post(validate_async))
             .route("/base/v2/validate/{token}/status", get(status))
             .route("/base/v1/provision", post(provision))
             .route("/base/v1/provision/{token}/status", get(status))
             .route("/base/v1/unprovision", post(unprovision))
             .route("/base/v1/updateacl", post(update_acl))
-            .with_state(Arc::clone(&side));
+            .with_state(Arc::clone(&state));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/base", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { side, url }
+        Self { state, url }
     }
 
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    pub(crate) fn side(&self) -> MutexGuard<'_, Side> {
-        self.side.lock().unwrap()
+    pub(crate) fn state(&self) -> MutexGuard<'_, AdapterState> {
+        self.state.lock().unwrap()
     }
 }
 
-type Shared = State<Arc<Mutex<Side>>>;
+type Shared = State<Arc<Mutex<AdapterState>>>;
 
 fn refused(field: &str, problem: &str) -> Response {
     let body = json!({
@@ -200,68 +200,68 @@ fn descriptor(text: &Json) -> Result<(String, Json), &'static str> {
 }
 
 /// Refuses requests with wrong credentials or headers.
-fn refused_early(side: &Side, headers: &HeaderMap) -> Option<Response> {
+fn refused_early(state: &AdapterState, headers: &HeaderMap) -> Option<Response> {
     let value = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let bearer = side.manners.bearer.map(|token| format!("Bearer {token}"));
+    let bearer = state.behavior.bearer.map(|token| format!("Bearer {token}"));
     if bearer.is_some_and(|bearer| value(header::AUTHORIZATION) != bearer) {
         return Some(StatusCode::UNAUTHORIZED.into_response());
     }
-    let is_good =
+    let is_accepted =
         value(header::ACCEPT).contains("application/json") && value(header::CONTENT_TYPE) == "application/json";
-    (!is_good).then(|| StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response())
+    (!is_accepted).then(|| StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response())
 }
 
-async fn validate(State(side): Shared, headers: HeaderMap, axum::Json(body): axum::Json<Json>) -> Response {
-    let mut side = side.lock().unwrap();
-    side.asked.push("v1/validate".to_owned());
-    if let Some(refused_early) = refused_early(&side, &headers) {
+async fn validate(State(state): Shared, headers: HeaderMap, axum::Json(body): axum::Json<Json>) -> Response {
+    let mut state = state.lock().unwrap();
+    state.reads.push("v1/validate".to_owned());
+    if let Some(refused_early) = refused_early(&state, &headers) {
         return refused_early;
     }
     match component_of(&body) {
-        Ok(_) => axum::Json(side.verdict()).into_response(),
+        Ok(_) => axum::Json(state.verdict()).into_response(),
         Err(field) => axum::Json(json!({"valid": false, "error": {"errors": [field]}})).into_response(),
     }
 }
 
-async fn validate_later(State(side): Shared, headers: HeaderMap, axum::Json(body): axum::Json<Json>) -> Response {
-    let mut side = side.lock().unwrap();
-    side.asked.push("v2/validate".to_owned());
-    if !side.manners.has_v2 {
+async fn validate_async(State(state): Shared, headers: HeaderMap, axum::Json(body): axum::Json<Json>) -> Response {
+    let mut state = state.lock().unwrap();
+    state.reads.push("v2/validate".to_owned());
+    if !state.behavior.has_v2 {
         return (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(json!({"error": "not yet implemented"})))
             .into_response();
     }
-    if let Some(refused_early) = refused_early(&side, &headers) {
+    if let Some(refused_early) = refused_early(&state, &headers) {
         return refused_early;
     }
     match component_of(&body) {
-        Ok(_) => begun(&mut side, Work::Validate),
+        Ok(_) => start_work(&mut state, Work::Validate),
         Err(field) => refused(field, "the value is invalid"),
     }
 }
 
-async fn provision(State(side): Shared, headers: HeaderMap, axum::Json(body): axum::Json<Json>) -> Response {
-    let mut side = side.lock().unwrap();
+async fn provision(State(state): Shared, headers: HeaderMap, axum::Json(body): axum::Json<Json>) -> Response {
+    let mut state = state.lock().unwrap();
     match component_of(&body) {
         Ok((id, descriptor)) => {
-            changed(&mut side, &headers, format!("provision {id}"), Work::Provision(id, descriptor))
+            start_change(&mut state, &headers, format!("provision {id}"), Work::Provision(id, descriptor))
         }
         Err(field) => refused(field, "the value is invalid"),
     }
 }
 
-async fn unprovision(State(side): Shared, headers: HeaderMap, axum::Json(body): axum::Json<Json>) -> Response {
-    let mut side = side.lock().unwrap();
+async fn unprovision(State(state): Shared, headers: HeaderMap, axum::Json(body): axum::Json<Json>) -> Response {
+    let mut state = state.lock().unwrap();
     match component_of(&body) {
         Ok((id, _)) => {
             let text = format!("unprovision {id} {}", body["removeData"]);
-            changed(&mut side, &headers, text, Work::Unprovision(id))
+            start_change(&mut state, &headers, text, Work::Unprovision(id))
         }
         Err(field) => refused(field, "the value is invalid"),
     }
 }
 
-async fn update_acl(State(side): Shared, headers: HeaderMap, axum::Json(body): axum::Json<Json>) -> Response {
-    let mut side = side.lock().unwrap();
+async fn update_acl(State(state): Shared, headers: HeaderMap, axum::Json(body): axum::Json<Json>) -> Response {
+    let mut state = state.lock().unwrap();
     let refs = body["refs"].as_array().map(|refs| refs.iter().map(|it| it.as_str().unwrap().to_owned()).collect());
     let info = &body["provisionInfo"];
     match (refs, descriptor(&info["request"]), info["result"].as_str()) {
@@ -272,55 +272,55 @@ async fn update_acl(State(side): Shared, headers: HeaderMap, axum::Json(body): a
                 fields => format!(" {fields}"),
             };
             let text = format!("updateacl {id} {}{fields}", refs.join(" "));
-            changed(&mut side, &headers, text, Work::UpdateAcl(id, refs))
+            start_change(&mut state, &headers, text, Work::UpdateAcl(id, refs))
         }
         _ => refused("provisionInfo", "the value is invalid"),
     }
 }
 
 /// Starts changing work, and answers as configured.
-fn changed(side: &mut Side, headers: &HeaderMap, text: String, work: Work) -> Response {
-    if let Some(refused_early) = refused_early(side, headers) {
+fn start_change(state: &mut AdapterState, headers: &HeaderMap, text: String, work: Work) -> Response {
+    if let Some(refused_early) = refused_early(state, headers) {
         return refused_early;
     }
-    if let Some((status, headers, body)) = side.manners.instead.pop_front() {
+    if let Some((status, headers, body)) = state.behavior.prepared_answers.pop_front() {
         let mut response = Response::builder().status(status);
         for (name, value) in headers {
             response = response.header(name, value);
         }
         return response.body(Body::from(body)).unwrap();
     }
-    side.log.push(text);
-    if std::mem::take(&mut side.manners.loses) {
-        side.do_work(&work);
+    state.log.push(text);
+    if std::mem::take(&mut state.behavior.loses_answer) {
+        state.do_work(&work);
         let broken = futures_util::stream::iter([Err::<String, _>(std::io::Error::other("the line is cut"))]);
         return (StatusCode::ACCEPTED, Body::from_stream(broken)).into_response();
     }
-    if side.manners.sync {
-        return axum::Json(side.ended(&work)).into_response();
+    if state.behavior.sync {
+        return axum::Json(state.finish(&work)).into_response();
     }
-    begun(side, work)
+    start_work(state, work)
 }
 
-fn begun(side: &mut Side, work: Work) -> Response {
-    let token = format!("token-{}", side.asked.len() + side.log.len());
-    side.running.insert(token.clone(), Running { work, left: side.manners.runs });
-    let body = if side.manners.quoted { format!("\"{token}\"") } else { token };
+fn start_work(state: &mut AdapterState, work: Work) -> Response {
+    let token = format!("token-{}", state.reads.len() + state.log.len());
+    state.running.insert(token.clone(), Running { work, left: state.behavior.running_answers });
+    let body = if state.behavior.quoted { format!("\"{token}\"") } else { token };
     (StatusCode::ACCEPTED, body).into_response()
 }
 
-async fn status(State(side): Shared, Path(token): Path<String>) -> Response {
-    let mut side = side.lock().unwrap();
-    side.asked.push("status".to_owned());
-    if let Some(status) = side.manners.of_tokens.pop_front() {
+async fn status(State(state): Shared, Path(token): Path<String>) -> Response {
+    let mut state = state.lock().unwrap();
+    state.reads.push("status".to_owned());
+    if let Some(status) = state.behavior.token_statuses.pop_front() {
         return StatusCode::from_u16(status).unwrap().into_response();
     }
-    let Some(running) = side.running.get_mut(&token) else { return refused("token", "unknown token") };
+    let Some(running) = state.running.get_mut(&token) else { return refused("token", "unknown token") };
     if running.left > 0 {
         running.left -= 1;
         return axum::Json(json!({"status": "RUNNING", "result": "", "logs": []})).into_response();
     }
     let work = running.work.clone();
-    let ended = side.ended(&work);
-    axum::Json(ended).into_response()
+    let status = state.finish(&work);
+    axum::Json(status).into_response()
 }

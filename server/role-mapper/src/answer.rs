@@ -16,7 +16,7 @@ use terrace_state::roles::RoleStore;
 #[derive(Debug)]
 pub(crate) enum Refusal {
     /// The request is invalid: 400, `{"errors": […]}`.
-    Bad(String),
+    BadRequest(String),
     /// The body is too long: 413.
     TooLong(String),
     /// The object does not exist: 404, a text.
@@ -26,7 +26,7 @@ pub(crate) enum Refusal {
     /// The service is not available: 503.
     Unavailable(&'static str),
     /// The store failed: 500, without the reason.
-    Broken(String),
+    Internal(String),
 }
 
 impl Refusal {
@@ -36,24 +36,26 @@ impl Refusal {
             StatusCode::PAYLOAD_TOO_LARGE => {
                 Self::TooLong(format!("the body is too long: at most {BODY_LIMIT} bytes are allowed"))
             }
-            _ => Self::Bad("the body is incomplete: send it again".to_owned()),
+            _ => Self::BadRequest("the body is incomplete: send it again".to_owned()),
         }
     }
 }
 
 /// A JSON body. Its errors have the form of all errors.
-pub(crate) struct Sent<T>(pub(crate) T);
+pub(crate) struct JsonBody<T>(pub(crate) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
         let is_json = body::is_json(request.headers());
         let bytes = Bytes::from_request(request, state).await.map_err(|error| Refusal::of_body(&error))?;
         if !is_json {
-            return Err(Refusal::Bad("the content type is not JSON: send `content-type: application/json`".to_owned()));
+            return Err(Refusal::BadRequest(
+                "the content type is not JSON: send `content-type: application/json`".to_owned(),
+            ));
         }
-        body::read(&bytes).map(Self).map_err(|unread| Refusal::Bad(unread.problem))
+        body::read(&bytes).map(Self).map_err(|error| Refusal::BadRequest(error.problem))
     }
 }
 
@@ -63,20 +65,20 @@ pub(crate) fn errors(status: StatusCode, error: &str) -> Response {
 }
 
 /// The answer after a panic.
-pub(crate) fn broken_off() -> Response {
-    Refusal::Broken("a panic".to_owned()).into_response()
+pub(crate) fn panic_response() -> Response {
+    Refusal::Internal("a panic".to_owned()).into_response()
 }
 
 impl<E: std::error::Error> From<E> for Refusal {
     fn from(error: E) -> Self {
-        Self::Broken(error.to_string())
+        Self::Internal(error.to_string())
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {
-            Self::Bad(error) => errors(StatusCode::BAD_REQUEST, &error),
+            Self::BadRequest(error) => errors(StatusCode::BAD_REQUEST, &error),
             Self::TooLong(error) => errors(StatusCode::PAYLOAD_TOO_LARGE, &error),
             Self::Missing(what) => (StatusCode::NOT_FOUND, Json(what)).into_response(),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, Json("Unauthorized")).into_response(),
@@ -85,7 +87,7 @@ impl IntoResponse for Refusal {
                 response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
                 response
             }
-            Self::Broken(error) => {
+            Self::Internal(error) => {
                 tracing::error!(error, "a call failed");
                 let body = json!({"error": "System error", "errors": ["System error"]});
                 (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()

@@ -42,13 +42,13 @@ impl Call {
         shared: &Arc<Shared>,
         role: &str,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-        is_made: fn(&T) -> bool,
+        is_changed: fn(&T) -> bool,
     ) -> Result<T, Refusal> {
         let call = Self { head: self.head.about(role), ..self };
         let audit = Arc::clone(&shared.audit);
         let changing = async move {
             let changed = work.await?;
-            if is_made(&changed) {
+            if is_changed(&changed) {
                 audit.record(call.entry(AuditOutcome::Done, StatusCode::OK)).await;
             }
             Ok::<T, StoreError>(changed)
@@ -57,7 +57,7 @@ impl Call {
             shared.changes.spawn(changing.in_current_span()).await.unwrap_or_else(|error| {
                 match error.try_into_panic() {
                     Ok(panic) => resume_unwind(panic),
-                    Err(error) => Err(StoreError::Unavailable { doing: "written", reason: error.to_string() }),
+                    Err(error) => Err(StoreError::Unavailable { action: "written", reason: error.to_string() }),
                 }
             });
         Ok(changed?)

@@ -13,24 +13,24 @@ use terrace_server::jwt::claim;
 use tokio::time::Instant;
 
 /// The most users in the cache.
-const MOST_KEPT: usize = 10_000;
+const MOST_CACHED: usize = 10_000;
 
 /// Why the groups of a user are unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum NoGroups {
+pub(crate) enum GroupsError {
     /// The user does not exist.
-    Nobody(String),
+    UnknownUser(String),
     /// The source is not available.
-    Away(String),
+    Unavailable(String),
 }
 
 /// The groups of a user.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct UserGroups {
     /// Their names.
     pub(crate) names: BTreeSet<String>,
     /// True if the token omits the groups because there are too many, and no other source is configured.
-    pub(crate) are_left_out: bool,
+    pub(crate) are_omitted: bool,
 }
 
 /// The sources of groups.
@@ -46,7 +46,7 @@ impl Groups {
     /// When the settings of Graph are invalid, with the reason.
     pub(crate) fn new(claim: Option<String>, graph: Option<GraphSettings>) -> Result<Self, String> {
         let graph = graph.map(|settings| {
-            let cache = Cache::new(settings.holds, MOST_KEPT);
+            let cache = Cache::new(settings.cache_time, MOST_CACHED);
             Graph::new(settings).map(|graph| (graph, cache))
         });
         Ok(Self { claim, graph: graph.transpose()? })
@@ -56,21 +56,21 @@ impl Groups {
     ///
     /// # Errors
     /// When the groups cannot be read.
-    pub(crate) async fn of(&self, claims: &Map<String, Json>) -> Result<Told, NoGroups> {
+    pub(crate) async fn of(&self, claims: &Map<String, Json>) -> Result<UserGroups, GroupsError> {
         let mut names = self.claim.as_deref().and_then(|path| claim(claims, path)).map(listed).unwrap_or_default();
         let Some((graph, cache)) = &self.graph else {
-            let are_left_out = self.claim.as_deref().is_some_and(|name| are_left_out(claims, name));
-            return Ok(Told { names, are_left_out });
+            let are_omitted = self.claim.as_deref().is_some_and(|name| are_omitted(claims, name));
+            return Ok(UserGroups { names, are_omitted });
         };
         let user = graph.user(claims)?;
         names.extend(cache.get(&user, || graph.groups(&user)).await?.iter().cloned());
-        Ok(Told { names, are_left_out: false })
+        Ok(UserGroups { names, are_omitted: false })
     }
 }
 
 /// Whether a token omits a claim because it would be too long. Entra then names another source, or states only that
 /// groups exist (<https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference>).
-fn are_left_out(claims: &Map<String, Json>, name: &str) -> bool {
+fn are_omitted(claims: &Map<String, Json>, name: &str) -> bool {
     let is_elsewhere = claims.get("_claim_names").is_some_and(|names| names.get(name).is_some());
     let is_counted = claims.get("hasgroups").is_some_and(|has| has == true || has == "true");
     claim(claims, name).is_none() && (is_elsewhere || is_counted)
@@ -91,14 +91,14 @@ type Slot = Arc<tokio::sync::Mutex<Option<(Instant, Names)>>>;
 
 /// A cache of groups for a limited time.
 struct Cache {
-    holds: Duration,
+    ttl: Duration,
     most: usize,
     slots: Mutex<BTreeMap<String, Slot>>,
 }
 
 impl Cache {
-    fn new(holds: Duration, most: usize) -> Self {
-        Self { holds, most, slots: Mutex::default() }
+    fn new(ttl: Duration, most: usize) -> Self {
+        Self { ttl, most, slots: Mutex::default() }
     }
 
     fn slot(&self, user: &str) -> Slot {
@@ -107,7 +107,9 @@ impl Cache {
             return Arc::clone(slot);
         }
         if slots.len() >= self.most {
-            slots.retain(|_, slot| slot.try_lock().is_ok_and(|kept| kept.as_ref().is_some_and(|it| self.holds(it.0))));
+            slots.retain(|_, slot| {
+                slot.try_lock().is_ok_and(|cached| cached.as_ref().is_some_and(|it| self.is_fresh(it.0)))
+            });
         }
         if slots.len() >= self.most {
             slots.clear();
@@ -115,24 +117,24 @@ impl Cache {
         Arc::clone(slots.entry(user.to_owned()).or_default())
     }
 
-    fn holds(&self, since: Instant) -> bool {
-        since.elapsed() < self.holds
+    fn is_fresh(&self, since: Instant) -> bool {
+        since.elapsed() < self.ttl
     }
 
-    async fn get<F>(&self, user: &str, ask: impl FnOnce() -> F) -> Result<Names, NoGroups>
+    async fn get<F>(&self, user: &str, fetch: impl FnOnce() -> F) -> Result<Names, GroupsError>
     where
-        F: Future<Output = Result<BTreeSet<String>, NoGroups>>,
+        F: Future<Output = Result<BTreeSet<String>, GroupsError>>,
     {
         let slot = self.slot(user);
-        let mut kept = slot.lock().await;
-        if let Some((since, names)) = &*kept
-            && self.holds(*since)
+        let mut cached = slot.lock().await;
+        if let Some((since, names)) = &*cached
+            && self.is_fresh(*since)
         {
             return Ok(Arc::clone(names));
         }
         // Errors are not cached: the source may be available again.
-        let names = Arc::new(ask().await?);
-        *kept = Some((Instant::now(), Arc::clone(&names)));
+        let names = Arc::new(fetch().await?);
+        *cached = Some((Instant::now(), Arc::clone(&names)));
         Ok(names)
     }
 }
@@ -144,22 +146,22 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn groups_are_cached_and_fetched_once() {
-        let (cache, asked) = (Cache::new(Duration::from_secs(60), 2), AtomicUsize::new(0));
+        let (cache, fetches) = (Cache::new(Duration::from_secs(60), 2), AtomicUsize::new(0));
         let get = |user: &'static str| {
             cache.get(user, || async {
-                asked.fetch_add(1, Ordering::SeqCst);
+                fetches.fetch_add(1, Ordering::SeqCst);
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 Ok(BTreeSet::from(["dev".to_owned()]))
             })
         };
         let (first, second) = tokio::join!(get("ada"), get("ada"));
-        assert_eq!((first, asked.load(Ordering::SeqCst)), (second, 1));
+        assert_eq!((first, fetches.load(Ordering::SeqCst)), (second, 1));
         tokio::time::advance(Duration::from_secs(58)).await;
         get("ada").await.unwrap();
-        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        assert_eq!(fetches.load(Ordering::SeqCst), 1);
         tokio::time::advance(Duration::from_secs(2)).await;
         get("ada").await.unwrap();
-        assert_eq!(asked.load(Ordering::SeqCst), 2);
+        assert_eq!(fetches.load(Ordering::SeqCst), 2);
         for user in ["eve", "bob", "sam", "kim"] {
             get(user).await.unwrap();
             assert!(cache.slots.lock().unwrap().len() <= 2);
@@ -169,8 +171,8 @@ mod tests {
     #[tokio::test]
     async fn errors_are_not_cached() {
         let cache = Cache::new(Duration::from_secs(60), 2);
-        let away = || async { Err(NoGroups::Away("away".to_owned())) };
-        assert!(cache.get("ada", away).await.is_err());
+        let unavailable = || async { Err(GroupsError::Unavailable("away".to_owned())) };
+        assert!(cache.get("ada", unavailable).await.is_err());
         let found = cache.get("ada", || async { Ok(BTreeSet::new()) }).await;
         assert_eq!(found.unwrap().len(), 0);
     }
@@ -178,7 +180,7 @@ mod tests {
     #[tokio::test]
     async fn omitted_groups_of_a_token_are_noticed() {
         let groups = Groups::new(Some("groups".to_owned()), None).unwrap();
-        for (claims, names, are_left_out) in [
+        for (claims, names, are_omitted) in [
             (serde_json::json!({"groups": ["a"]}), &["a"][..], false),
             (serde_json::json!({}), &[], false),
             (serde_json::json!({"_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {}}}), &[], true),
@@ -186,9 +188,9 @@ mod tests {
             (serde_json::json!({"hasgroups": true}), &[], true),
             (serde_json::json!({"hasgroups": "true"}), &[], true),
         ] {
-            let told = groups.of(claims.as_object().unwrap()).await.unwrap();
+            let found = groups.of(claims.as_object().unwrap()).await.unwrap();
             let names = names.iter().map(|name| (*name).to_owned()).collect();
-            assert_eq!(told, Told { names, are_left_out }, "{claims}");
+            assert_eq!(found, UserGroups { names, are_omitted }, "{claims}");
         }
     }
 

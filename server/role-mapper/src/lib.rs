@@ -5,7 +5,7 @@
 //! roles.
 //!
 //! Read in this order: `rest` (roles and their members), `webhook` (role of a request), `query` (root fields of a
-//! request), `who` and `groups` (caller). [`terrace_state::roles`] stores the roles, and [`terrace_server::embed`]
+//! request), `caller` and `groups` (caller). [`terrace_state::roles`] stores the roles, and [`terrace_server::embed`]
 //! accepts connections. `audited` writes changes and refused calls into the audit log.
 #![forbid(unsafe_code)]
 // Tests may slice strings: a wrong index fails the test.
@@ -13,16 +13,16 @@
 
 mod answer;
 mod audited;
+mod caller;
 mod groups;
 mod query;
 mod rest;
 mod webhook;
-mod who;
 
 pub use groups::GraphSettings;
-pub use query::{Allowed, Wrong, root_fields};
+pub use query::{Allowed, QueryError, root_fields};
 
-use answer::{Refusal, Store, broken_off, errors};
+use answer::{Refusal, Store, errors, panic_response};
 use audited::Call;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
@@ -30,12 +30,13 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use caller::Reader;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_server::audit::{Audit, Head, UNKNOWN};
-use terrace_server::auth::{Admitted, Auth, Door, Scope, TurnedAway};
-use terrace_server::embed::{EmbeddedRoutes, figures};
+use terrace_server::auth::{Admitted, Auth, Authenticator, RefusedCall, Scope};
+use terrace_server::embed::{EmbeddedRoutes, metrics_routes};
 use terrace_server::jwt::Trust;
 use terrace_server::tls::Certificate;
 use terrace_server::{ConnectionLimits, ServeError};
@@ -44,7 +45,6 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use who::Reader;
 
 /// The longest body: a query with its variables.
 const BODY_LIMIT: usize = 4 << 20;
@@ -86,7 +86,7 @@ pub(crate) struct Shared {
     pub(crate) audit: Arc<Audit>,
     /// Running changes, also those of callers that disconnected.
     pub(crate) changes: TaskTracker,
-    door: Door,
+    authenticator: Authenticator,
     /// Permits for large bodies.
     large: Semaphore,
 }
@@ -105,7 +105,7 @@ impl RoleMapper {
     pub fn new(store: Store, settings: Settings) -> Result<Self, String> {
         let Settings { auth, trust, header_names, user_claim, groups_claim, graph, allowed, certificate } = settings;
         let reader = Reader::new(header_names, trust, user_claim, groups_claim, graph)?;
-        let door = Door::new(auth, "ROLE_MAPPER_TOKEN")?;
+        let authenticator = Authenticator::new(auth, "ROLE_MAPPER_TOKEN")?;
         Ok(Self {
             shared: Arc::new(Shared {
                 audit: Audit::start(Arc::<dyn RoleStore>::clone(&store)),
@@ -113,7 +113,7 @@ impl RoleMapper {
                 store,
                 reader,
                 allowed,
-                door,
+                authenticator,
                 large: Semaphore::new(LARGE_AT_ONCE),
             }),
             certificate,
@@ -126,9 +126,9 @@ impl RoleMapper {
             .with_state(Arc::clone(&self.shared))
             .merge(more)
             .route_layer(from_fn_with_state(Arc::clone(&self.shared), guard));
-        let few = from_fn_with_state(Arc::clone(&self.shared), few_large);
+        let limit = from_fn_with_state(Arc::clone(&self.shared), limit_large_bodies);
         Router::new()
-            .route("/v1/authenticate", post(webhook::authenticate).layer(few).get(webhook::without_query))
+            .route("/v1/authenticate", post(webhook::authenticate).layer(limit).get(webhook::refuse_get))
             .route("/v1/health", get(|| async { Json("Alive") }))
             .route("/v1/ready", get(rest::is_ready))
             .with_state(Arc::clone(&self.shared))
@@ -137,7 +137,7 @@ impl RoleMapper {
             .method_not_allowed_fallback(|| async {
                 errors(StatusCode::METHOD_NOT_ALLOWED, "this path does not support that method")
             })
-            .layer(from_fn(in_time))
+            .layer(from_fn(with_timeout))
     }
 
     /// Serves calls until `stop` is set.
@@ -145,7 +145,7 @@ impl RoleMapper {
     /// # Errors
     /// When the server cannot accept connections, or cannot use the certificate.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
-        let routes = self.routes(figures()?);
+        let routes = self.routes(metrics_routes()?);
         // No caller gets a role without the keys of the issuer: an operator should learn about missing keys at the
         // start.
         let shared = Arc::clone(&self.shared);
@@ -154,15 +154,15 @@ impl RoleMapper {
                 tracing::warn!(error, "the keys of the issuer are not available: no caller gets a role until they are");
             }
         });
-        let beside = EmbeddedRoutes {
+        let embedded = EmbeddedRoutes {
             certificate: self.certificate,
             connections: ConnectionLimits::default(),
             body_limit: BODY_LIMIT,
             drain: DRAIN,
-            broken: broken_off,
+            on_panic: panic_response,
         };
         let shared = Arc::clone(&self.shared);
-        let served = beside.serve(listener, routes, stop).await;
+        let served = embedded.serve(listener, routes, stop).await;
         shared.changes.close();
         if timeout(DRAIN, shared.changes.wait()).await.is_err() {
             tracing::warn!("the store takes long: changes of roles continue without an entry in the audit log");
@@ -175,7 +175,7 @@ impl RoleMapper {
 /// Admits callers with a token, if one is required. Records refused calls, and changes that fail.
 async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let (head, action, is_change) = (Head::of(&request), audited::action(&request), !request.method().is_safe());
-    match shared.door.admit(request, Scope::Admin).await {
+    match shared.authenticator.admit(request, Scope::Admin).await {
         Ok(Admitted { mut request, name }) => {
             let call = Call::of(head, action, name.unwrap_or_else(|| "anonymous".to_owned()));
             request.extensions_mut().insert(call.clone());
@@ -185,7 +185,7 @@ async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
             }
             response
         }
-        Err(TurnedAway { status, why, name }) => {
+        Err(RefusedCall { status, why, name }) => {
             if is_change || status.is_client_error() {
                 let call = Call::of(head, action, name.unwrap_or_else(|| UNKNOWN.to_owned()));
                 call.failed(&shared.audit, status).await;
@@ -196,20 +196,20 @@ async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
 }
 
 /// Makes a call with a large body, or without a length, wait for a permit. Small bodies need none.
-async fn few_large(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+async fn limit_large_bodies(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse().ok());
-    let turn = match length {
+    let permit = match length {
         Some(0..=LARGE) => None,
         // The semaphore is never closed.
         _ => shared.large.acquire().await.ok(),
     };
     let response = next.run(request).await;
-    drop(turn);
+    drop(permit);
     response
 }
 
 /// Ends a call that takes too long, also one whose body does not arrive.
-async fn in_time(request: Request, next: Next) -> Response {
+async fn with_timeout(request: Request, next: Next) -> Response {
     let answered = timeout(TIMEOUT, next.run(request)).await;
     answered.unwrap_or_else(|_| Refusal::Unavailable("the call took too long: try again later").into_response())
 }

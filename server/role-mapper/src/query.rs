@@ -27,9 +27,9 @@ pub struct Allowed {
 
 /// Why a request gets no role.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wrong {
+pub enum QueryError {
     /// It is not valid GraphQL.
-    Bad(String),
+    Invalid(String),
     /// It is valid, but not allowed.
     Denied(String),
 }
@@ -38,10 +38,10 @@ pub enum Wrong {
 ///
 /// # Errors
 /// When the request is invalid, or not allowed.
-pub fn root_fields(text: &str, name: Option<&str>, allowed: Allowed) -> Result<BTreeSet<String>, Wrong> {
-    let document = parsed(text)?;
+pub fn root_fields(text: &str, name: Option<&str>, allowed: Allowed) -> Result<BTreeSet<String>, QueryError> {
+    let document = parse(text)?;
     let (operations, fragments) = definitions(&document)?;
-    let operation = chosen(&operations, name.filter(|name| !name.is_empty()))?;
+    let operation = find_operation(&operations, name.filter(|name| !name.is_empty()))?;
     let kind = operation.operation_type();
     if kind.as_ref().is_some_and(|kind| kind.mutation_token().is_some()) && !allowed.mutations {
         return Err(denied("mutations are not allowed"));
@@ -49,16 +49,16 @@ pub fn root_fields(text: &str, name: Option<&str>, allowed: Allowed) -> Result<B
     if kind.as_ref().is_some_and(|kind| kind.subscription_token().is_some()) && !allowed.subscriptions {
         return Err(denied("subscriptions are not allowed"));
     }
-    let mut asked = reached(operation, &fragments)?;
-    if asked.is_empty() {
-        return Err(bad("the operation has no fields"));
+    let mut fields = root_selection(operation, &fragments)?;
+    if fields.is_empty() {
+        return Err(invalid("the operation has no fields"));
     }
-    asked.remove("__typename");
-    if let Some(own) = asked.iter().find(|field| field.starts_with("__")).filter(|_| !allowed.introspection) {
+    fields.remove("__typename");
+    if let Some(own) = fields.iter().find(|field| field.starts_with("__")).filter(|_| !allowed.introspection) {
         return Err(denied(&format!("introspection is not allowed: {own}")));
     }
-    asked.retain(|field| !matches!(field.as_str(), "__schema" | "__type"));
-    Ok(asked)
+    fields.retain(|field| !matches!(field.as_str(), "__schema" | "__type"));
+    Ok(fields)
 }
 
 /// Whether a text is a GraphQL name: <https://spec.graphql.org/October2021/#Name>.
@@ -67,41 +67,41 @@ pub(crate) fn is_name(text: &str) -> bool {
     text.starts_with(is_first) && text.chars().all(|c| is_first(c) || c.is_ascii_digit())
 }
 
-fn bad(why: impl Into<String>) -> Wrong {
-    Wrong::Bad(why.into())
+fn invalid(why: impl Into<String>) -> QueryError {
+    QueryError::Invalid(why.into())
 }
 
-fn denied(why: &str) -> Wrong {
-    Wrong::Denied(why.to_owned())
+fn denied(why: &str) -> QueryError {
+    QueryError::Denied(why.to_owned())
 }
 
-fn parsed(text: &str) -> Result<Document, Wrong> {
+fn parse(text: &str) -> Result<Document, QueryError> {
     if text.len() > MOST_BYTES {
-        return Err(bad(format!("the query has {} bytes, and at most {MOST_BYTES} are allowed", text.len())));
+        return Err(invalid(format!("the query has {} bytes, and at most {MOST_BYTES} are allowed", text.len())));
     }
     let tree = Parser::new(text).recursion_limit(MOST_DEPTH).token_limit(MOST_TOKENS).parse();
     if let Some(error) = tree.errors().next() {
-        return Err(bad(format!("the query is not GraphQL: {} (at byte {})", error.message(), error.index())));
+        return Err(invalid(format!("the query is not GraphQL: {} (at byte {})", error.message(), error.index())));
     }
     let document = tree.document();
     // Parsers disagree about the end of such a string. One that reads less of the text sees fewer fields.
     let mut tokens = document.syntax().descendants_with_tokens().filter_map(|element| element.into_token());
-    if tokens.any(|token| is_odd_string(token.kind(), token.text())) {
-        return Err(bad(
+    if tokens.any(|token| is_ambiguous_string(token.kind(), token.text())) {
+        return Err(invalid(
             "the query has a block string with a backslash, which is not allowed: send the text as a variable",
         ));
     }
     Ok(document)
 }
 
-fn is_odd_string(kind: SyntaxKind, text: &str) -> bool {
+fn is_ambiguous_string(kind: SyntaxKind, text: &str) -> bool {
     !matches!(kind, SyntaxKind::COMMENT) && text.starts_with("\"\"\"") && text.contains('\\')
 }
 
 type Operations = Vec<(Option<String>, OperationDefinition)>;
-type Fragments = BTreeMap<String, Reached>;
+type Fragments = BTreeMap<String, SelectedFields>;
 
-fn definitions(document: &Document) -> Result<(Operations, Fragments), Wrong> {
+fn definitions(document: &Document) -> Result<(Operations, Fragments), QueryError> {
     let (mut operations, mut fragments) = (Operations::new(), Fragments::new());
     for definition in document.definitions() {
         match definition {
@@ -110,31 +110,31 @@ fn definitions(document: &Document) -> Result<(Operations, Fragments), Wrong> {
             }
             Definition::FragmentDefinition(fragment) => {
                 let name = fragment.fragment_name().and_then(|name| name.name()).map(|name| name.text().to_string());
-                let name = name.ok_or_else(|| bad("a fragment has no name"))?;
-                let reached = Reached::of(fragment.selection_set())?;
-                if fragments.insert(name.clone(), reached).is_some() {
-                    return Err(bad(format!("there are two fragments `{name}`")));
+                let name = name.ok_or_else(|| invalid("a fragment has no name"))?;
+                let selected = SelectedFields::of(fragment.selection_set())?;
+                if fragments.insert(name.clone(), selected).is_some() {
+                    return Err(invalid(format!("there are two fragments `{name}`")));
                 }
             }
-            _ => return Err(bad("the document contains schema definitions")),
+            _ => return Err(invalid("the document contains schema definitions")),
         }
     }
     Ok((operations, fragments))
 }
 
 /// The operation that runs.
-fn chosen<'o>(
+fn find_operation<'o>(
     operations: &'o [(Option<String>, OperationDefinition)],
     name: Option<&str>,
-) -> Result<&'o OperationDefinition, Wrong> {
+) -> Result<&'o OperationDefinition, QueryError> {
     let names: BTreeSet<_> = operations.iter().map(|(name, _)| name).collect();
     if names.len() < operations.len() {
-        return Err(bad("two operations have the same name"));
+        return Err(invalid("two operations have the same name"));
     }
-    let has_nameless = operations.iter().any(|(name, _)| name.is_none());
+    let has_unnamed = operations.iter().any(|(name, _)| name.is_none());
     match (operations, name) {
-        ([], _) => Err(bad("the document has no operation")),
-        ([_, _, ..], _) if has_nameless => Err(bad("an unnamed operation has to be the only one")),
+        ([], _) => Err(invalid("the document has no operation")),
+        ([_, _, ..], _) if has_unnamed => Err(invalid("an unnamed operation has to be the only one")),
         ([(_, only)], None) => Ok(only),
         (_, None) => Err(denied("`operationName` is missing, and the document has several operations")),
         (_, Some(wanted)) => {
@@ -148,57 +148,57 @@ fn chosen<'o>(
 
 /// The fields and fragments of one selection set.
 #[derive(Debug, Default)]
-struct Reached {
+struct SelectedFields {
     fields: BTreeSet<String>,
     fragments: BTreeSet<String>,
 }
 
-impl Reached {
+impl SelectedFields {
     /// Fields by their names, not their aliases. Inline fragments belong to the set that contains them.
-    fn of(selections: Option<SelectionSet>) -> Result<Self, Wrong> {
-        let mut reached = Self::default();
+    fn of(selections: Option<SelectionSet>) -> Result<Self, QueryError> {
+        let mut selected = Self::default();
         let mut open: Vec<SelectionSet> = selections.into_iter().collect();
         while let Some(set) = open.pop() {
             for selection in set.selections() {
                 match selection {
                     Selection::Field(field) => {
-                        let name = field.name().ok_or_else(|| bad("a field has no name"))?;
-                        reached.fields.insert(name.text().to_string());
+                        let name = field.name().ok_or_else(|| invalid("a field has no name"))?;
+                        selected.fields.insert(name.text().to_string());
                     }
                     Selection::FragmentSpread(spread) => {
                         let name = spread.fragment_name().and_then(|name| name.name());
-                        let name = name.ok_or_else(|| bad("a fragment spread has no name"))?;
-                        reached.fragments.insert(name.text().to_string());
+                        let name = name.ok_or_else(|| invalid("a fragment spread has no name"))?;
+                        selected.fragments.insert(name.text().to_string());
                     }
                     Selection::InlineFragment(inline) => open.extend(inline.selection_set()),
                 }
             }
         }
-        Ok(reached)
+        Ok(selected)
     }
 }
 
 /// All root fields of an operation, including those of fragments. Each fragment is visited once.
-fn reached(operation: &OperationDefinition, fragments: &Fragments) -> Result<BTreeSet<String>, Wrong> {
-    let Reached { mut fields, fragments: first } = Reached::of(operation.selection_set())?;
-    let (mut seen, mut open) = (BTreeSet::new(), Vec::from_iter(first));
+fn root_selection(operation: &OperationDefinition, fragments: &Fragments) -> Result<BTreeSet<String>, QueryError> {
+    let SelectedFields { mut fields, fragments: first } = SelectedFields::of(operation.selection_set())?;
+    let (mut visited, mut open) = (BTreeSet::new(), Vec::from_iter(first));
     while let Some(name) = open.pop() {
-        let fragment = fragments.get(&name).ok_or_else(|| bad(format!("the fragment `{name}` does not exist")))?;
-        if seen.insert(name) {
+        let fragment = fragments.get(&name).ok_or_else(|| invalid(format!("the fragment `{name}` does not exist")))?;
+        if visited.insert(name) {
             fields.extend(fragment.fields.iter().cloned());
             open.extend(fragment.fragments.iter().cloned());
         }
     }
-    refuse_loops(&seen, fragments)?;
+    reject_cycles(&visited, fragments)?;
     Ok(fields)
 }
 
 /// Removes fragments without remaining spreads repeatedly. The rest forms a cycle.
-fn refuse_loops(seen: &BTreeSet<String>, fragments: &Fragments) -> Result<(), Wrong> {
+fn reject_cycles(visited: &BTreeSet<String>, fragments: &Fragments) -> Result<(), QueryError> {
     // For each fragment: the number of remaining spreads, and the fragments that spread it.
     let mut left: BTreeMap<&str, usize> = BTreeMap::new();
     let mut spread_by: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for name in seen {
+    for name in visited {
         let spread = fragments.get(name).map(|fragment| &fragment.fragments);
         left.insert(name, spread.map_or(0, BTreeSet::len));
         for target in spread.into_iter().flatten() {
@@ -218,7 +218,7 @@ fn refuse_loops(seen: &BTreeSet<String>, fragments: &Fragments) -> Result<(), Wr
             }
         }
     }
-    if ended == seen.len() { Ok(()) } else { Err(bad("fragments spread each other in a cycle")) }
+    if ended == visited.len() { Ok(()) } else { Err(invalid("fragments spread each other in a cycle")) }
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! REST routes for roles and their members: those of the previous service, and additional ones.
 
 use crate::Shared;
-use crate::answer::{Refusal, Sent};
+use crate::answer::{JsonBody, Refusal};
 use crate::audited::Call;
 use crate::query::is_name;
-use crate::webhook::is_of_hasura;
+use crate::webhook::is_reserved;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -55,7 +55,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         match Path::from_request_parts(parts, state).await {
             Ok(Path(id)) => Ok(Self(id)),
-            Err(_) => Err(Refusal::Bad("the path is not UTF-8: percent-encode the names as UTF-8".to_owned())),
+            Err(_) => Err(Refusal::BadRequest("the path is not UTF-8: percent-encode the names as UTF-8".to_owned())),
         }
     }
 }
@@ -86,11 +86,11 @@ fn check(what: &str, name: &str) -> Result<(), Refusal> {
     } else {
         return Ok(());
     };
-    Err(Refusal::Bad(format!("{what} {why}")))
+    Err(Refusal::BadRequest(format!("{what} {why}")))
 }
 
-fn mixed(name: &str, problem: &str) -> Refusal {
-    Refusal::Bad(format!("the name `{name}` {problem}; {ONE_SCRIPT}"))
+fn mixed_scripts(name: &str, problem: &str) -> Refusal {
+    Refusal::BadRequest(format!("the name `{name}` {problem}; {ONE_SCRIPT}"))
 }
 
 fn missing(id: &str) -> String {
@@ -127,21 +127,21 @@ async fn role_of_component(State(shared): OfRoles, Id(id): Id) -> Result<Json<Ro
 async fn put_role(
     State(shared): OfRoles,
     Extension(call): Extension<Call>,
-    Sent(sent): Sent<RoleBody>,
+    JsonBody(body): JsonBody<RoleBody>,
 ) -> Result<Json<RoleBody>, Refusal> {
-    check("`role_id`", &sent.role_id)?;
-    check_scripts(&sent.role_id).map_err(|problem| mixed(&sent.role_id, &problem))?;
-    check("`component_id`", &sent.component_id)?;
-    if is_of_hasura(&sent.role_id) {
+    check("`role_id`", &body.role_id)?;
+    check_scripts(&body.role_id).map_err(|problem| mixed_scripts(&body.role_id, &problem))?;
+    check("`component_id`", &body.component_id)?;
+    if is_reserved(&body.role_id) {
         let why = "is reserved: Hasura lets its members do everything. Choose another `role_id`";
-        return Err(Refusal::Bad(format!("the role `{}` {why}", sent.role_id)));
+        return Err(Refusal::BadRequest(format!("the role `{}` {why}", body.role_id)));
     }
-    if let Some(wrong) = sent.graphql_root_field_names.iter().find(|name| !is_name(name) || name.len() > LONGEST) {
+    if let Some(wrong) = body.graphql_root_field_names.iter().find(|name| !is_name(name) || name.len() > LONGEST) {
         let why = format!("expected ASCII letters, digits and `_`, no digit first, at most {LONGEST} characters");
-        return Err(Refusal::Bad(format!("`{}` is not a GraphQL name: {why}", wrong.escape_debug())));
+        return Err(Refusal::BadRequest(format!("`{}` is not a GraphQL name: {why}", wrong.escape_debug())));
     }
-    let role = Role { id: sent.role_id, component: sent.component_id, fields: sent.graphql_root_field_names };
-    let refused = |why: &str| Err(Refusal::Bad(format!("Cannot upsert role with role_id {}{why}", role.id)));
+    let role = Role { id: body.role_id, component: body.component_id, fields: body.graphql_root_field_names };
+    let refused = |why: &str| Err(Refusal::BadRequest(format!("Cannot upsert role with role_id {}{why}", role.id)));
     let put = {
         let (shared, role) = (Arc::clone(&shared), role.clone());
         async move { shared.store.put_role(&role).await }
@@ -173,7 +173,7 @@ async fn remove_role(
 async fn put_users(
     State(shared): OfRoles,
     Extension(call): Extension<Call>,
-    Sent(UsersBody { role_id, users }): Sent<UsersBody>,
+    JsonBody(UsersBody { role_id, users }): JsonBody<UsersBody>,
 ) -> Answer {
     put_members(&shared, call, &role_id, Members::Users, &users).await?;
     Ok(Json(json!({"role_id": role_id, "users": users})))
@@ -182,7 +182,7 @@ async fn put_users(
 async fn put_groups(
     State(shared): OfRoles,
     Extension(call): Extension<Call>,
-    Sent(GroupsBody { role_id, groups }): Sent<GroupsBody>,
+    JsonBody(GroupsBody { role_id, groups }): JsonBody<GroupsBody>,
 ) -> Answer {
     put_members(&shared, call, &role_id, Members::Groups, &groups).await?;
     Ok(Json(json!({"role_id": role_id, "groups": groups})))
@@ -192,10 +192,10 @@ async fn put_members(
     shared: &Arc<Shared>,
     call: Call,
     id: &str,
-    which: Members,
+    kind: Members,
     names: &BTreeSet<String>,
 ) -> Result<(), Refusal> {
-    let prefix = match which {
+    let prefix = match kind {
         Members::Users => "user:",
         Members::Groups => "group:",
     };
@@ -203,18 +203,18 @@ async fn put_members(
         // Other names never match a caller.
         if name.strip_prefix(prefix).is_none_or(str::is_empty) {
             let shown = name.escape_debug();
-            return Err(Refusal::Bad(format!("`{shown}` is not a reference with the prefix `{prefix}`")));
+            return Err(Refusal::BadRequest(format!("`{shown}` is not a reference with the prefix `{prefix}`")));
         }
         check("a reference", name)?;
-        check_principal_scripts(name).map_err(|problem| mixed(name, &problem))?;
+        check_principal_scripts(name).map_err(|problem| mixed_scripts(name, &problem))?;
     }
     let put = {
         let (shared, id, names) = (Arc::clone(shared), id.to_owned(), names.clone());
-        async move { shared.store.put_members(&id, which, &names).await }
+        async move { shared.store.put_members(&id, kind, &names).await }
     };
-    match call.change(shared, id, put, |is_there| *is_there).await? {
+    match call.change(shared, id, put, |exists| *exists).await? {
         true => Ok(()),
-        false => Err(Refusal::Bad(missing(id))),
+        false => Err(Refusal::BadRequest(missing(id))),
     }
 }
 
@@ -226,6 +226,6 @@ async fn groups(State(shared): OfRoles, Id(id): Id) -> Answer {
     Ok(Json(json!({"role_id": id, "groups": members(&shared, &id, Members::Groups).await?})))
 }
 
-async fn members(shared: &Shared, id: &str, which: Members) -> Result<Vec<String>, Refusal> {
-    shared.store.members(id, which).await?.ok_or_else(|| Refusal::Missing(missing(id)))
+async fn members(shared: &Shared, id: &str, kind: Members) -> Result<Vec<String>, Refusal> {
+    shared.store.members(id, kind).await?.ok_or_else(|| Refusal::Missing(missing(id)))
 }

@@ -4,9 +4,9 @@
 //! Hasura expects 200 with session variables, or 401; it treats anything else as an error of the webhook.
 
 use crate::Shared;
-use crate::answer::{Refusal, Sent};
-use crate::query::{MOST_BYTES, Wrong, root_fields};
-use crate::who::{Nobody, Who};
+use crate::answer::{JsonBody, Refusal};
+use crate::caller::{Caller, Unidentified};
+use crate::query::{MOST_BYTES, QueryError, root_fields};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -22,19 +22,19 @@ use std::sync::Arc;
 /// The most operations of one batch.
 const MOST_OPERATIONS: usize = 100;
 /// The most root fields in a line of the log.
-const MOST_TOLD: usize = 20;
+const MOST_LOGGED: usize = 20;
 /// The role that Hasura reserves: its members may do everything.
 /// (<https://hasura.io/docs/2.0/auth/authorization/roles-variables/>)
-const OF_HASURA: &str = "admin";
+const RESERVED_ROLE: &str = "admin";
 
 /// Whether Hasura would treat a role as the reserved one.
-pub(crate) fn is_of_hasura(role: &str) -> bool {
-    role.trim().eq_ignore_ascii_case(OF_HASURA)
+pub(crate) fn is_reserved(role: &str) -> bool {
+    role.trim().eq_ignore_ascii_case(RESERVED_ROLE)
 }
 
 /// The request of Hasura.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Asked {
+pub(crate) struct HookRequest {
     /// The headers of Hasura's caller.
     headers: Map<String, Value>,
     /// The caller's request.
@@ -89,47 +89,47 @@ impl<'de> Visitor<'de> for OperationsVisitor {
 /// `POST /v1/authenticate`.
 pub(crate) async fn authenticate(
     State(shared): State<Arc<Shared>>,
-    Sent(asked): Sent<Asked>,
+    JsonBody(hook_request): JsonBody<HookRequest>,
 ) -> Result<Response, Refusal> {
-    let who = shared.reader.read(&asked.headers).await.map_err(|nobody| match nobody {
-        Nobody::Unknown(why) => unauthorized(None, &why),
-        Nobody::Away(why) => {
+    let caller = shared.reader.read(&hook_request.headers).await.map_err(|error| match error {
+        Unidentified::Unknown(why) => unauthorized(None, &why),
+        Unidentified::Unavailable(why) => {
             tracing::warn!(why, "cannot identify the caller");
             Refusal::Unavailable("cannot identify the caller now: try again later")
         }
     })?;
     let mut fields = BTreeSet::new();
-    for operation in operations(asked.request)? {
+    for operation in operations(hook_request.request)? {
         let name = operation.name.as_deref();
-        let asked = root_fields(&operation.query, name, shared.allowed).map_err(|wrong| match wrong {
-            Wrong::Bad(why) => Refusal::Bad(format!("Graphql query has one or more errors. {why}")),
-            Wrong::Denied(why) => unauthorized(Some(&who), &why),
+        let requested = root_fields(&operation.query, name, shared.allowed).map_err(|error| match error {
+            QueryError::Invalid(why) => Refusal::BadRequest(format!("Graphql query has one or more errors. {why}")),
+            QueryError::Denied(why) => unauthorized(Some(&caller), &why),
         })?;
-        fields.extend(asked);
+        fields.extend(requested);
     }
-    let role = shared.store.covering(&who.user, &who.groups, &fields).await?;
+    let role = shared.store.covering(&caller.user, &caller.groups, &fields).await?;
     let role =
-        role.ok_or_else(|| unauthorized(Some(&who), &format!("no role of the caller has {}", listed(&fields))))?;
-    if is_of_hasura(&role) {
+        role.ok_or_else(|| unauthorized(Some(&caller), &format!("no role of the caller has {}", listed(&fields))))?;
+    if is_reserved(&role) {
         tracing::error!(role, "refusing a role that would let its members do everything in Hasura: remove it");
         return Err(Refusal::Unauthorized);
     }
-    tracing::debug!(user = who.user, role, fields = listed(&fields), "a request gets its role");
-    Ok(Json(json!({"X-Hasura-User-Id": who.user, "X-Hasura-Role": role})).into_response())
+    tracing::debug!(user = caller.user, role, fields = listed(&fields), "a request gets its role");
+    Ok(Json(json!({"X-Hasura-User-Id": caller.user, "X-Hasura-Role": role})).into_response())
 }
 
-fn unauthorized(who: Option<&Who>, why: &str) -> Refusal {
-    let lacks = who
-        .is_some_and(|who| who.lacks_groups)
+fn unauthorized(caller: Option<&Caller>, why: &str) -> Refusal {
+    let lacks = caller
+        .is_some_and(|caller| caller.lacks_groups)
         .then_some("the token omits the groups because there are too many: configure Microsoft Graph");
-    tracing::info!(user = who.map(|who| who.user.as_str()), why, lacks, "a request gets no role");
+    tracing::info!(user = caller.map(|caller| caller.user.as_str()), why, lacks, "a request gets no role");
     Refusal::Unauthorized
 }
 
 /// The first names, for the log: a query may have thousands.
 fn listed(fields: &BTreeSet<String>) -> String {
-    let named: Vec<&str> = fields.iter().take(MOST_TOLD).map(String::as_str).collect();
-    match fields.len().saturating_sub(MOST_TOLD) {
+    let named: Vec<&str> = fields.iter().take(MOST_LOGGED).map(String::as_str).collect();
+    match fields.len().saturating_sub(MOST_LOGGED) {
         0 => named.join(", "),
         more => format!("{}, and {more} more", named.join(", ")),
     }
@@ -141,10 +141,10 @@ fn operations(request: Operations) -> Result<Vec<Operation>, Refusal> {
         return Err(unauthorized(None, "Hasura sent no query: the request is not GraphQL over HTTP"));
     };
     if all.is_empty() {
-        return Err(Refusal::Bad("the batch is empty".to_owned()));
+        return Err(Refusal::BadRequest("the batch is empty".to_owned()));
     }
     if all.len() > MOST_OPERATIONS {
-        return Err(Refusal::Bad(format!(
+        return Err(Refusal::BadRequest(format!(
             "the batch has {} operations, and at most {MOST_OPERATIONS} are allowed",
             all.len()
         )));
@@ -152,13 +152,13 @@ fn operations(request: Operations) -> Result<Vec<Operation>, Refusal> {
     let bytes: usize = all.iter().map(|one| one.query.len()).sum();
     if all.len() > 1 && bytes > MOST_BYTES {
         let why = format!("the queries of the batch have {bytes} bytes, and at most {MOST_BYTES} are allowed");
-        return Err(Refusal::Bad(why));
+        return Err(Refusal::BadRequest(why));
     }
     Ok(all)
 }
 
 /// `GET /v1/authenticate`: Hasura's default method, without the query.
-pub(crate) async fn without_query() -> Response {
+pub(crate) async fn refuse_get() -> Response {
     tracing::warn!("Hasura calls the webhook with GET, which has no query: set HASURA_GRAPHQL_AUTH_HOOK_MODE=POST");
     (StatusCode::UNAUTHORIZED, Json("Unauthorized")).into_response()
 }
@@ -171,14 +171,16 @@ mod tests {
     fn log_line_names_a_bounded_number_of_fields() {
         let fields = |count: usize| (0..count).map(|at| format!("f{at:03}")).collect::<BTreeSet<_>>();
         assert_eq!(listed(&fields(2)), "f000, f001");
-        assert!(listed(&fields(MOST_TOLD)).ends_with("f018, f019"));
+        assert!(listed(&fields(MOST_LOGGED)).ends_with("f018, f019"));
         assert!(listed(&fields(5_000)).ends_with("f018, f019, and 4980 more"));
     }
 
     #[test]
     fn reserved_role_is_recognised_in_any_spelling() {
-        for (is_own, role) in [(true, "admin"), (true, " Admin\t"), (false, "administrators"), (false, "sales_admin")] {
-            assert_eq!(is_of_hasura(role), is_own, "{role:?}");
+        for (is_expected, role) in
+            [(true, "admin"), (true, " Admin\t"), (false, "administrators"), (false, "sales_admin")]
+        {
+            assert_eq!(is_reserved(role), is_expected, "{role:?}");
         }
     }
 }

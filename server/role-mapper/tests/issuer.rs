@@ -26,7 +26,7 @@ impl Key {
     }
 
     /// The public key as a JWK (RFC 7517).
-    fn shown(&self) -> Json {
+    fn published(&self) -> Json {
         let point = self.pair.public_key().as_ref();
         let (x, y) = (URL_SAFE.encode(&point[1..33]), URL_SAFE.encode(&point[33..]));
         json!({"kty": "EC", "crv": "P-256", "use": "sig", "kid": self.id, "x": x, "y": y})
@@ -49,18 +49,18 @@ impl Key {
 /// An issuer with its keys.
 pub(crate) struct Issuer {
     pub(crate) url: String,
-    shown: Arc<Mutex<Vec<Json>>>,
-    asked: Arc<AtomicUsize>,
-    described: Arc<Mutex<Json>>,
+    published: Arc<Mutex<Vec<Json>>>,
+    key_requests: Arc<AtomicUsize>,
+    discovery: Arc<Mutex<Json>>,
 }
 
 impl Issuer {
     pub(crate) async fn with(key: &Key) -> Self {
-        let shown = Arc::new(Mutex::new(vec![key.shown()]));
-        let asked = Arc::<AtomicUsize>::default();
-        let (keys, count) = (Arc::clone(&shown), Arc::clone(&asked));
-        let described = Arc::<Mutex<Json>>::default();
-        let description = Arc::clone(&described);
+        let published = Arc::new(Mutex::new(vec![key.published()]));
+        let key_requests = Arc::<AtomicUsize>::default();
+        let (keys, count) = (Arc::clone(&published), Arc::clone(&key_requests));
+        let discovery = Arc::<Mutex<Json>>::default();
+        let description = Arc::clone(&discovery);
         let routes = Router::new()
             .route(
                 "/keys",
@@ -77,22 +77,22 @@ impl Issuer {
                     async move { Body(description) }
                 }),
             );
-        Self { url: crate::world::serve(routes).await, shown, asked, described }
+        Self { url: crate::mapper::serve(routes).await, published, key_requests, discovery }
     }
 
     /// Sets the issuer in its discovery document.
-    pub(crate) fn says_it_is(&self, issuer: &str) {
-        *self.described.lock().unwrap() = json!({"issuer": issuer, "jwks_uri": format!("{}/keys", self.url)});
+    pub(crate) fn set_discovered_issuer(&self, issuer: &str) {
+        *self.discovery.lock().unwrap() = json!({"issuer": issuer, "jwks_uri": format!("{}/keys", self.url)});
     }
 
     /// Replaces all keys by this one.
     pub(crate) fn rotate(&self, key: &Key) {
-        *self.shown.lock().unwrap() = vec![key.shown()];
+        *self.published.lock().unwrap() = vec![key.published()];
     }
 
     /// The number of requests for its keys.
-    pub(crate) fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+    pub(crate) fn key_requests(&self) -> usize {
+        self.key_requests.load(Ordering::SeqCst)
     }
 
     /// The claims of a token for `ada`, with other or further claims; null removes a claim.

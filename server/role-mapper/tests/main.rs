@@ -7,15 +7,15 @@
     reason = "test helpers may panic; clippy recognises only test functions"
 )]
 
-mod door; // access to roles
+mod access; // access to roles
 mod groups; // groups from Microsoft Graph, page by page
 mod issuer; // a fake issuer of tokens, and its keys
+mod mapper;
 mod provider; // the provider `hasura`, which detects this role mapper by itself
 mod queries; // hostile queries with their expected roles
-mod reading; // root fields that graphql-engine would read, compared with those of the role mapper
+mod reference_parser; // root fields that graphql-engine would read, compared with those of the role mapper
 mod rest; // roles and their members
-mod tokens; // accepted tokens, and key rotation
-mod world; // a running role mapper, and helpers for tests
+mod tokens; // accepted tokens, and key rotation // a running role mapper, and helpers for tests
 
 /// A test file that is missing above would never run.
 #[test]

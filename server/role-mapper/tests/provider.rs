@@ -1,7 +1,7 @@
 //! The provider `hasura` with this role mapper. It detects without configuration that this role mapper returns root
 //! fields and members, and removes roles.
 
-use crate::world::World;
+use crate::mapper::TestMapper;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,8 +26,8 @@ fn members(users: &[&str], groups: &[&str]) -> Json {
     json!({"roleId": "r", "users": users, "groups": groups})
 }
 
-async fn instance(hasura: &StandIn, mapper: &World, token: &str) -> Instance<HasuraProvider> {
-    let provider = HasuraProvider::with_variables(BTreeMap::new()).looking_again_after(Duration::ZERO);
+async fn instance(hasura: &StandIn, mapper: &TestMapper, token: &str) -> Instance<HasuraProvider> {
+    let provider = HasuraProvider::with_variables(BTreeMap::new()).with_export_max_age(Duration::ZERO);
     let mut settings = settings(Path::new("."));
     let values =
         json!({"url": hasura.url(), "adminSecret": "secret", "roleMapper": {"url": mapper.url, "token": token}});
@@ -40,7 +40,7 @@ async fn instance(hasura: &StandIn, mapper: &World, token: &str) -> Instance<Has
 #[tokio::test]
 async fn provider_manages_roles_and_their_members() {
     let hasura = StandIn::start(Mapper::Old);
-    let mapper = World::with(|settings| {
+    let mapper = TestMapper::with(|settings| {
         let (name, sha256) = ("provider".to_owned(), DIGEST.to_owned());
         let token = Token { name, sha256, grant: Scope::Admin.into(), minimum_length: 1 };
         settings.auth = Auth::Tokens(vec![token]);
@@ -62,7 +62,7 @@ async fn provider_manages_roles_and_their_members() {
     // Changes by other clients are drift.
     let headers = [("authorization", "Bearer secret")];
     let put = async |path: &str, body: Json| {
-        let answer = crate::world::call("PUT", &format!("{}{path}", mapper.url), &headers, Some(&body)).await;
+        let answer = crate::mapper::call("PUT", &format!("{}{path}", mapper.url), &headers, Some(&body)).await;
         assert_eq!(answer.0, 200, "{answer:?}");
     };
     put("/v1/group_roles", json!({"role_id": "r", "groups": ["group:theirs"]})).await;
@@ -71,30 +71,30 @@ async fn provider_manages_roles_and_their_members() {
     let bound =
         instance.update(BINDING, &instance.read(BINDING, &bound).await.unwrap().unwrap(), &config).await.unwrap();
     assert_eq!(instance.unsettled(BINDING, &bound, &config).await.unwrap(), [] as [String; 0]);
-    let theirs = json!({"role_id": "r", "component_id": "urn:dmb:cmp:sales:r", "graphql_root_field_names": ["x"]});
-    put("/v1/roles", theirs).await;
+    let foreign = json!({"role_id": "r", "component_id": "urn:dmb:cmp:sales:r", "graphql_root_field_names": ["x"]});
+    put("/v1/roles", foreign).await;
     assert_eq!(instance.unsettled(ROLE, &made, role("r")).await.unwrap(), ["rootFields"]);
     instance.delete(ROLE, &made).await.unwrap();
     assert!(instance.read(ROLE, &made).await.unwrap().is_none());
     assert!(instance.read(BINDING, &bound).await.unwrap().is_none());
     instance.delete(BINDING, &bound).await.unwrap();
-    assert!(instance.reports.told().is_empty(), "{:?}", instance.reports.told());
+    assert!(instance.reports.messages().is_empty(), "{:?}", instance.reports.messages());
 }
 
 #[tokio::test]
 async fn foreign_and_missing_roles_are_errors() {
     let hasura = StandIn::start(Mapper::Old);
-    let mapper = World::new().await;
+    let mapper = TestMapper::new().await;
     let instance = instance(&hasura, &mapper, "ignored").await;
-    let theirs = json!({"role_id": "r", "component_id": "urn:theirs", "graphql_root_field_names": ["x"]});
-    assert_eq!(mapper.put("/v1/roles", theirs.clone()).await.0, 200);
+    let foreign = json!({"role_id": "r", "component_id": "urn:theirs", "graphql_root_field_names": ["x"]});
+    assert_eq!(mapper.put("/v1/roles", foreign.clone()).await.0, 200);
     let error = instance.create(ROLE, role("r")).await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::AlreadyExists { .. }), "{error}");
     assert!(error.message.contains("`urn:theirs`"), "{error}");
     let second = json!({"roleId": "second", "componentId": "urn:theirs"});
     let error = instance.create(ROLE, second).await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::InvalidInput { .. }), "{error}");
-    assert_eq!(mapper.get("/v1/roles").await.1["roles"], json!([theirs]));
+    assert_eq!(mapper.get("/v1/roles").await.1["roles"], json!([foreign]));
     let error =
         instance.create(BINDING, json!({"roleId": "none", "users": ["user:a"], "groups": []})).await.unwrap_err();
     assert_eq!(error.message, "role `none` does not exist");
@@ -103,7 +103,7 @@ async fn foreign_and_missing_roles_are_errors() {
 #[tokio::test]
 async fn unknown_token_is_an_error_with_a_hint() {
     let hasura = StandIn::start(Mapper::Old);
-    let mapper = World::with(|settings| {
+    let mapper = TestMapper::with(|settings| {
         let (name, sha256) = ("provider".to_owned(), DIGEST.to_owned());
         let token = Token { name, sha256, grant: Scope::Admin.into(), minimum_length: 1 };
         settings.auth = Auth::Tokens(vec![token]);

@@ -2,21 +2,21 @@
 //!
 //! `ada` has the role `sales` by herself and `ops` by a group; only other users have the root field `secrets`.
 
-use crate::world::{World, query};
+use crate::mapper::{TestMapper, query};
 use serde_json::{Value as Json, json};
 use terrace_role_mapper::Allowed;
 use terrace_state::roles::{Members, Role};
 
 const GROUPS: &str = r#"{"groups": ["dev", "all"]}"#;
 
-async fn world(allowed: Allowed) -> World {
-    let world = World::with(|settings| settings.allowed = allowed).await;
-    world.role("sales", &["orders", "orders_by_pk", "insert_orders"], &["user:ada_example.com"], &[]).await;
-    world.role("ops", &["machines", "items"], &[], &["group:dev"]).await;
-    world
+async fn start_mapper(allowed: Allowed) -> TestMapper {
+    let mapper = TestMapper::with(|settings| settings.allowed = allowed).await;
+    mapper.role("sales", &["orders", "orders_by_pk", "insert_orders"], &["user:ada_example.com"], &[]).await;
+    mapper.role("ops", &["machines", "items"], &[], &["group:dev"]).await;
+    mapper
         .role("boss", &["secrets", "orders", "machines", "delete_orders"], &["user:eve_example.com"], &["group:boss"])
         .await;
-    world
+    mapper
 }
 
 fn named(text: &str, name: &str) -> Json {
@@ -159,12 +159,12 @@ fn cases() -> Vec<(&'static str, Json, Result<&'static str, u16>)> {
 
 #[tokio::test]
 async fn request_gets_the_role_that_covers_all_its_fields() {
-    let world = world(Allowed::default()).await;
+    let mapper = start_mapper(Allowed::default()).await;
     let claims: Json = serde_json::from_str(GROUPS).unwrap();
     let cases = cases();
     assert!(cases.len() >= 30);
     for (about, request, expected) in cases {
-        let verdict = world.verdict(&claims, request.clone()).await;
+        let verdict = mapper.role_for(&claims, request.clone()).await;
         let shown: String = request.to_string().chars().take(300).collect();
         assert_eq!(verdict.as_deref().map_err(|status| *status), expected, "{about}: {shown}");
     }
@@ -172,7 +172,7 @@ async fn request_gets_the_role_that_covers_all_its_fields() {
 
 #[tokio::test]
 async fn allowed_operations_still_need_a_covering_role() {
-    let world = world(Allowed { introspection: true, mutations: true, subscriptions: true }).await;
+    let mapper = start_mapper(Allowed { introspection: true, mutations: true, subscriptions: true }).await;
     let claims: Json = serde_json::from_str(GROUPS).unwrap();
     for (text, expected) in [
         ("{ __schema { types { name } } }", Ok("ops")),
@@ -184,33 +184,33 @@ async fn allowed_operations_still_need_a_covering_role() {
         ("subscription { secrets { id } }", Err(401)),
         ("{ __other }", Err(401)),
     ] {
-        let verdict = world.verdict(&claims, query(text)).await;
+        let verdict = mapper.role_for(&claims, query(text)).await;
         assert_eq!(verdict.as_deref().map_err(|status| *status), expected, "{text}");
     }
 }
 
 #[tokio::test]
 async fn user_without_roles_gets_none() {
-    let world = world(Allowed { introspection: true, mutations: true, subscriptions: true }).await;
+    let mapper = start_mapper(Allowed { introspection: true, mutations: true, subscriptions: true }).await;
     for text in ["{ __typename }", "{ __schema { types { name } } }", "{ orders }"] {
-        let verdict = world.verdict(&json!({"unique_name": "bob@example.com"}), query(text)).await;
+        let verdict = mapper.role_for(&json!({"unique_name": "bob@example.com"}), query(text)).await;
         assert_eq!(verdict, Err(401), "{text}");
     }
 }
 
 #[tokio::test]
 async fn answer_has_user_and_role_and_a_refusal_no_details() {
-    let world = world(Allowed::default()).await;
-    let (status, body) = world.asks(&json!({}), query("{ orders }")).await;
+    let mapper = start_mapper(Allowed::default()).await;
+    let (status, body) = mapper.authenticate_as(&json!({}), query("{ orders }")).await;
     assert_eq!((status, body), (200, json!({"X-Hasura-User-Id": "user:ada_example.com", "X-Hasura-Role": "sales"})));
-    let (status, body) = world.asks(&json!({}), query("{ secrets }")).await;
+    let (status, body) = mapper.authenticate_as(&json!({}), query("{ secrets }")).await;
     assert_eq!((status, body), (401, json!("Unauthorized")));
-    let (_, body) = world.asks(&json!({}), query("{ orders")).await;
+    let (_, body) = mapper.authenticate_as(&json!({}), query("{ orders")).await;
     let error = body["errors"][0].as_str().unwrap();
     assert!(error.starts_with("Graphql query has one or more errors. "), "{error}");
     // A user who lost the role gets none.
-    world.role("sales", &["orders"], &[], &[]).await;
-    assert_eq!(world.verdict(&json!({}), query("{ orders }")).await, Err(401));
+    mapper.role("sales", &["orders"], &[], &[]).await;
+    assert_eq!(mapper.role_for(&json!({}), query("{ orders }")).await, Err(401));
 }
 
 #[tokio::test]
@@ -220,14 +220,14 @@ async fn reserved_role_is_never_returned() {
     let role = Role { id: "admin".to_owned(), component: "urn:admin".to_owned(), fields: ["orders".to_owned()].into() };
     store.put_role(&role).await.unwrap();
     store.put_members("admin", Members::Users, &["user:ada_example.com".to_owned()].into()).await.unwrap();
-    let world = World::over(store, |_| ()).await;
-    world.role("sales", &["orders"], &["user:ada_example.com"], &[]).await;
-    assert_eq!(world.asks(&json!({}), query("{ orders }")).await, (401, json!("Unauthorized")));
-    assert_eq!(world.delete("/v1/roles/admin").await.0, 204);
-    assert_eq!(world.verdict(&json!({}), query("{ orders }")).await.as_deref(), Ok("sales"));
+    let mapper = TestMapper::over(store, |_| ()).await;
+    mapper.role("sales", &["orders"], &["user:ada_example.com"], &[]).await;
+    assert_eq!(mapper.authenticate_as(&json!({}), query("{ orders }")).await, (401, json!("Unauthorized")));
+    assert_eq!(mapper.delete("/v1/roles/admin").await.0, 204);
+    assert_eq!(mapper.role_for(&json!({}), query("{ orders }")).await.as_deref(), Ok("sales"));
 }
 
 #[tokio::test]
 async fn webhook_refuses_get() {
-    assert_eq!(World::new().await.get("/v1/authenticate").await, (401, json!("Unauthorized")));
+    assert_eq!(TestMapper::new().await.get("/v1/authenticate").await, (401, json!("Unauthorized")));
 }

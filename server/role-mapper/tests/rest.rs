@@ -1,6 +1,6 @@
 //! Roles and their members over REST: the behaviour of the previous service, and additions.
 
-use crate::world::{World, query};
+use crate::mapper::{TestMapper, query};
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
@@ -15,55 +15,55 @@ fn role(id: &str, component: &str, fields: &[&str]) -> Json {
 
 #[tokio::test]
 async fn role_is_written_read_and_removed_with_its_members() {
-    let world = World::new().await;
+    let mapper = TestMapper::new().await;
     let sent = role("dom1.dp1.0.op.role", "urn:dmb:cmp:dom1:dp1:0:op", &["b", "a"]);
-    let kept = role("dom1.dp1.0.op.role", "urn:dmb:cmp:dom1:dp1:0:op", &["a", "b"]);
-    assert_eq!(world.put("/v1/roles", sent).await, (200, kept.clone()));
-    assert_eq!(world.get("/v1/roles/dom1.dp1.0.op.role").await, (200, kept.clone()));
-    assert_eq!(world.get("/v1/roles/component_id/urn:dmb:cmp:dom1:dp1:0:op").await, (200, kept.clone()));
-    assert_eq!(world.get("/v1/roles").await, (200, json!({"roles": [kept]})));
+    let stored = role("dom1.dp1.0.op.role", "urn:dmb:cmp:dom1:dp1:0:op", &["a", "b"]);
+    assert_eq!(mapper.put("/v1/roles", sent).await, (200, stored.clone()));
+    assert_eq!(mapper.get("/v1/roles/dom1.dp1.0.op.role").await, (200, stored.clone()));
+    assert_eq!(mapper.get("/v1/roles/component_id/urn:dmb:cmp:dom1:dp1:0:op").await, (200, stored.clone()));
+    assert_eq!(mapper.get("/v1/roles").await, (200, json!({"roles": [stored]})));
     let users = json!({"role_id": "dom1.dp1.0.op.role", "users": ["user:a", "user:b"]});
     let groups = json!({"role_id": "dom1.dp1.0.op.role", "groups": ["group:a b"]});
-    assert_eq!(world.put("/v1/user_roles", users.clone()).await, (200, users.clone()));
-    assert_eq!(world.put("/v1/group_roles", groups.clone()).await, (200, groups.clone()));
-    assert_eq!(world.get("/v1/user_roles/dom1.dp1.0.op.role").await, (200, users));
-    assert_eq!(world.get("/v1/group_roles/dom1.dp1.0.op.role").await, (200, groups));
-    assert_eq!(world.delete("/v1/roles/dom1.dp1.0.op.role").await, (204, Json::Null));
-    let gone = json!("Role not found for role_id dom1.dp1.0.op.role");
+    assert_eq!(mapper.put("/v1/user_roles", users.clone()).await, (200, users.clone()));
+    assert_eq!(mapper.put("/v1/group_roles", groups.clone()).await, (200, groups.clone()));
+    assert_eq!(mapper.get("/v1/user_roles/dom1.dp1.0.op.role").await, (200, users));
+    assert_eq!(mapper.get("/v1/group_roles/dom1.dp1.0.op.role").await, (200, groups));
+    assert_eq!(mapper.delete("/v1/roles/dom1.dp1.0.op.role").await, (204, Json::Null));
+    let not_found = json!("Role not found for role_id dom1.dp1.0.op.role");
     for path in ["roles", "user_roles", "group_roles"] {
-        assert_eq!(world.get(&format!("/v1/{path}/dom1.dp1.0.op.role")).await, (404, gone.clone()), "{path}");
+        assert_eq!(mapper.get(&format!("/v1/{path}/dom1.dp1.0.op.role")).await, (404, not_found.clone()), "{path}");
     }
-    assert_eq!(world.delete("/v1/roles/dom1.dp1.0.op.role").await, (404, gone));
+    assert_eq!(mapper.delete("/v1/roles/dom1.dp1.0.op.role").await, (404, not_found));
     let none = json!("Role not found for component_id urn:dmb:cmp:dom1:dp1:0:op");
-    assert_eq!(world.get("/v1/roles/component_id/urn:dmb:cmp:dom1:dp1:0:op").await, (404, none));
+    assert_eq!(mapper.get("/v1/roles/component_id/urn:dmb:cmp:dom1:dp1:0:op").await, (404, none));
 }
 
 #[tokio::test]
 async fn names_may_have_any_characters() {
-    let world = World::new().await;
+    let mapper = TestMapper::new().await;
     let odd = "a/b%2e ü\"'?#";
-    assert_eq!(world.put("/v1/roles", role(odd, odd, &[])).await.0, 200);
+    assert_eq!(mapper.put("/v1/roles", role(odd, odd, &[])).await.0, 200);
     let path = "a%2Fb%252e%20%C3%BC%22%27%3F%23";
-    assert_eq!(world.get(&format!("/v1/roles/{path}")).await.1["role_id"], odd);
-    assert_eq!(world.get(&format!("/v1/roles/component_id/{path}")).await.1["role_id"], odd);
-    assert_eq!(world.delete(&format!("/v1/roles/{path}")).await.0, 204);
+    assert_eq!(mapper.get(&format!("/v1/roles/{path}")).await.1["role_id"], odd);
+    assert_eq!(mapper.get(&format!("/v1/roles/component_id/{path}")).await.1["role_id"], odd);
+    assert_eq!(mapper.delete(&format!("/v1/roles/{path}")).await.0, 204);
 }
 
 #[tokio::test]
 async fn invalid_requests_get_the_errors_of_the_previous_service() {
-    let world = World::new().await;
+    let mapper = TestMapper::new().await;
     let errors = |error: &str| (400, json!({"errors": [error]}));
-    world.put("/v1/roles", role("a", "urn:a", &["x"])).await;
-    let other = world.put("/v1/roles", role("a", "urn:b", &["y"])).await;
+    mapper.put("/v1/roles", role("a", "urn:a", &["x"])).await;
+    let other = mapper.put("/v1/roles", role("a", "urn:b", &["y"])).await;
     assert_eq!(other, errors("Cannot upsert role with role_id a: it belongs to another component_id"));
-    let taken = world.put("/v1/roles", role("b", "urn:a", &["y"])).await;
+    let taken = mapper.put("/v1/roles", role("b", "urn:a", &["y"])).await;
     assert_eq!(taken, errors("Cannot upsert role with role_id b: component_id urn:a belongs to the role a"));
-    assert_eq!(world.get("/v1/roles").await.1["roles"], json!([role("a", "urn:a", &["x"])]));
+    assert_eq!(mapper.get("/v1/roles").await.1["roles"], json!([role("a", "urn:a", &["x"])]));
     for (path, members) in [("/v1/user_roles", "users"), ("/v1/group_roles", "groups")] {
-        let answer = world.put(path, json!({"role_id": "none", members: []})).await;
+        let answer = mapper.put(path, json!({"role_id": "none", members: []})).await;
         assert_eq!(answer, errors("Role not found for role_id none"));
         for wrong in ["ada", "", "user:", "group:", if members == "users" { "group:a" } else { "user:a" }] {
-            let (status, body) = world.put(path, json!({"role_id": "a", members: [wrong]})).await;
+            let (status, body) = mapper.put(path, json!({"role_id": "a", members: [wrong]})).await;
             assert_eq!(status, 400, "{wrong}");
             assert!(body["errors"][0].as_str().unwrap().contains("is not a reference"), "{body}");
         }
@@ -77,7 +77,7 @@ async fn invalid_requests_get_the_errors_of_the_previous_service() {
         ("/v1/user_roles", json!({"role_id": "a"})),
         ("/v1/group_roles", json!({"groups": []})),
     ] {
-        let (status, answer) = world.put(path, body.clone()).await;
+        let (status, answer) = mapper.put(path, body.clone()).await;
         assert_eq!(status, 400, "{path} {body}");
         assert!(answer["errors"][0].is_string(), "{answer}");
     }
@@ -88,7 +88,7 @@ async fn invalid_requests_get_the_errors_of_the_previous_service() {
         ("{}", "text/plain", "the content type is not JSON: send `content-type: application/json`"),
     ] {
         let client = terrace_provider::http::builder(None).unwrap().build().unwrap();
-        let request = client.put(format!("{}/v1/roles", world.url)).header("content-type", content_type).body(body);
+        let request = client.put(format!("{}/v1/roles", mapper.url)).header("content-type", content_type).body(body);
         let reply = request.send().await.unwrap();
         assert_eq!(reply.status(), 400, "{body}");
         let answer: Json = serde_json::from_str(&reply.text().await.unwrap()).unwrap();
@@ -111,7 +111,7 @@ async fn invalid_requests_get_the_errors_of_the_previous_service() {
         (role("admin", "c", &["x"]), "the role `admin` is reserved"),
         (role(" Admin", "c", &["x"]), "is reserved"),
     ] {
-        let (status, answer) = world.put("/v1/roles", role.clone()).await;
+        let (status, answer) = mapper.put("/v1/roles", role.clone()).await;
         assert_eq!(status, 400, "{role}");
         assert!(answer["errors"][0].as_str().unwrap().contains(why), "{answer} {why}");
     }
@@ -120,84 +120,84 @@ async fn invalid_requests_get_the_errors_of_the_previous_service() {
         ("/v1/group_roles", "groups", "group:a\tb".to_owned()),
         ("/v1/user_roles", "users", format!("user:{long}")),
     ] {
-        let (status, answer) = world.put(path, json!({"role_id": "a", members: [wrong]})).await;
+        let (status, answer) = mapper.put(path, json!({"role_id": "a", members: [wrong]})).await;
         assert_eq!(status, 400, "{answer}");
         assert!(answer["errors"][0].as_str().unwrap().starts_with("a reference has "), "{answer}");
     }
-    assert_eq!(world.put("/v1/roles", role(&long[1..], "urn:long", &[&long[1..]])).await.0, 200);
+    assert_eq!(mapper.put("/v1/roles", role(&long[1..], "urn:long", &[&long[1..]])).await.0, 200);
     for path in ["/v1/roles/%ff", "/v1/user_roles/%ff", "/v1/roles/component_id/%ff"] {
-        let (status, answer) = world.get(path).await;
+        let (status, answer) = mapper.get(path).await;
         assert_eq!(status, 400, "{path}");
         assert!(answer["errors"][0].as_str().unwrap().starts_with("the path is not UTF-8"), "{answer}");
     }
-    assert_eq!(world.get("/v1/nothing").await.0, 404);
-    assert_eq!(world.delete("/v1/roles").await.0, 405);
+    assert_eq!(mapper.get("/v1/nothing").await.0, 404);
+    assert_eq!(mapper.delete("/v1/roles").await.0, 405);
 }
 
 #[tokio::test]
 async fn health_and_readiness_are_reported() {
-    let world = World::new().await;
-    assert_eq!(world.get("/v1/health").await, (200, json!("Alive")));
-    assert_eq!(world.get("/v1/ready").await, (200, json!("Ready")));
-    let world = World::over(Arc::new(Away), |_| ()).await;
-    assert_eq!(world.get("/v1/health").await.0, 200);
+    let mapper = TestMapper::new().await;
+    assert_eq!(mapper.get("/v1/health").await, (200, json!("Alive")));
+    assert_eq!(mapper.get("/v1/ready").await, (200, json!("Ready")));
+    let mapper = TestMapper::over(Arc::new(UnavailableStore), |_| ()).await;
+    assert_eq!(mapper.get("/v1/health").await.0, 200);
     let why = json!({"errors": ["cannot read roles now: try again later"]});
-    assert_eq!(world.get("/v1/ready").await, (503, why));
+    assert_eq!(mapper.get("/v1/ready").await, (503, why));
     // Other calls reveal no more, and no caller gets a role.
-    assert_eq!(world.get("/v1/roles").await.0, 500);
-    assert_eq!(world.verdict(&json!({}), query("{ orders }")).await, Err(500));
+    assert_eq!(mapper.get("/v1/roles").await.0, 500);
+    assert_eq!(mapper.role_for(&json!({}), query("{ orders }")).await, Err(500));
 }
 
 /// A database that does not answer.
-struct Away;
+struct UnavailableStore;
 
-fn away<T>() -> Result<T, StoreError> {
-    Err(StoreError::Unavailable { doing: "read", reason: "it does not answer".to_owned() })
+fn unavailable<T>() -> Result<T, StoreError> {
+    Err(StoreError::Unavailable { action: "read", reason: "it does not answer".to_owned() })
 }
 
 #[async_trait]
-impl AuditLog for Away {
+impl AuditLog for UnavailableStore {
     async fn audit(&self, _: Vec<AuditEntry>) -> Result<(), StoreError> {
-        away()
+        unavailable()
     }
 
-    async fn audited(&self, _: u64, _: usize) -> Result<AuditPage, StoreError> {
-        away()
+    async fn audit_page(&self, _: u64, _: usize) -> Result<AuditPage, StoreError> {
+        unavailable()
     }
 
     async fn prune_audit(&self, _: Duration) -> Result<u64, StoreError> {
-        away()
+        unavailable()
     }
 }
 
 #[async_trait]
-impl RoleStore for Away {
+impl RoleStore for UnavailableStore {
     async fn roles(&self) -> Result<Vec<Role>, StoreError> {
-        away()
+        unavailable()
     }
 
     async fn role(&self, _: &str) -> Result<Option<Role>, StoreError> {
-        away()
+        unavailable()
     }
 
     async fn role_of_component(&self, _: &str) -> Result<Option<Role>, StoreError> {
-        away()
+        unavailable()
     }
 
     async fn put_role(&self, _: &Role) -> Result<Put, StoreError> {
-        away()
+        unavailable()
     }
 
     async fn remove_role(&self, _: &str) -> Result<bool, StoreError> {
-        away()
+        unavailable()
     }
 
     async fn members(&self, _: &str, _: Members) -> Result<Option<Vec<String>>, StoreError> {
-        away()
+        unavailable()
     }
 
     async fn put_members(&self, _: &str, _: Members, _: &BTreeSet<String>) -> Result<bool, StoreError> {
-        away()
+        unavailable()
     }
 
     async fn covering(
@@ -206,6 +206,6 @@ impl RoleStore for Away {
         _: &BTreeSet<String>,
         _: &BTreeSet<String>,
     ) -> Result<Option<String>, StoreError> {
-        away()
+        unavailable()
     }
 }

@@ -1,21 +1,21 @@
 //! Accepted tokens, and key rotation.
 
 use crate::issuer::Key;
-use crate::world::{World, query};
+use crate::mapper::{TestMapper, query};
 use serde_json::{Value as Json, json};
 use std::time::Duration;
 use terrace_server::jwt::Algorithm;
 
-async fn world() -> World {
-    let world = World::new().await;
-    world.role("sales", &["orders"], &["user:ada_example.com"], &["group:sellers"]).await;
-    world
+async fn start_mapper() -> TestMapper {
+    let mapper = TestMapper::new().await;
+    mapper.role("sales", &["orders"], &["user:ada_example.com"], &["group:sellers"]).await;
+    mapper
 }
 
 #[tokio::test]
 async fn only_tokens_of_the_issuer_for_hasura_are_accepted() {
-    let world = world().await;
-    let ask = async |claims: &Json| world.verdict(claims, query("{ orders }")).await;
+    let mapper = start_mapper().await;
+    let ask = async |claims: &Json| mapper.role_for(claims, query("{ orders }")).await;
     assert_eq!(ask(&json!({})).await.as_deref(), Ok("sales"));
     assert_eq!(ask(&json!({"unique_name": "bob@example.com", "groups": ["sellers"]})).await.as_deref(), Ok("sales"));
     for claims in [
@@ -34,8 +34,8 @@ async fn only_tokens_of_the_issuer_for_hasura_are_accepted() {
     ] {
         assert_eq!(ask(&claims).await, Err(401), "{claims}");
     }
-    let forged = Key::new("first").sign(&world.issuer.claims(&json!({})));
-    let good = world.key.sign(&world.issuer.claims(&json!({})));
+    let forged = Key::new("first").sign(&mapper.issuer.claims(&json!({})));
+    let good = mapper.key.sign(&mapper.issuer.claims(&json!({})));
     for headers in [
         json!({}),
         json!({"authorization": good}),
@@ -47,28 +47,28 @@ async fn only_tokens_of_the_issuer_for_hasura_are_accepted() {
         // Headers with a role or a user do not matter: only the token counts.
         json!({"x-hasura-role": "sales", "x-hasura-user-id": "user:ada_example.com"}),
     ] {
-        assert_eq!(world.authenticate(headers.clone(), query("{ orders }")).await.0, 401, "{headers}");
+        assert_eq!(mapper.authenticate(headers.clone(), query("{ orders }")).await.0, 401, "{headers}");
     }
     for name in ["Authorization", "AUTHORIZATION", "X-Token"] {
         let headers = json!({name: format!("bearer {good}")});
-        assert_eq!(world.authenticate(headers, query("{ orders }")).await.0, 200, "{name}");
+        assert_eq!(mapper.authenticate(headers, query("{ orders }")).await.0, 200, "{name}");
     }
 }
 
 #[tokio::test]
 async fn token_is_checked_before_the_query() {
-    let world = world().await;
-    assert_eq!(world.authenticate(json!({}), query("no GraphQL")).await.0, 401);
-    assert_eq!(world.asks(&json!({}), query("no GraphQL")).await.0, 400);
+    let mapper = start_mapper().await;
+    assert_eq!(mapper.authenticate(json!({}), query("no GraphQL")).await.0, 401);
+    assert_eq!(mapper.authenticate_as(&json!({}), query("no GraphQL")).await.0, 400);
 }
 
 #[tokio::test]
 async fn token_with_an_unknown_head_is_refused() {
-    let world = world().await;
-    let claims = world.issuer.claims(&json!({}));
+    let mapper = start_mapper().await;
+    let claims = mapper.issuer.claims(&json!({}));
     let ask = async |head: Json| {
-        let token = world.key.sign_with(&head, &claims);
-        world.authenticate(json!({"authorization": format!("Bearer {token}")}), query("{ orders }")).await.0
+        let token = mapper.key.sign_with(&head, &claims);
+        mapper.authenticate(json!({"authorization": format!("Bearer {token}")}), query("{ orders }")).await.0
     };
     assert_eq!(ask(json!({"alg": "ES256", "kid": "first"})).await, 200);
     assert_eq!(ask(json!({"alg": "ES256"})).await, 200, "there is one key");
@@ -88,7 +88,7 @@ async fn token_with_an_unknown_head_is_refused() {
         json!({"alg": "ES256", "kid": "first", "crit": []}),
         json!({"alg": "ES256", "kid": "first", "crit": "exp"}),
         // Keys that a token brings along are not trusted.
-        json!({"alg": "ES256", "kid": "second", "jku": format!("{}/keys", world.issuer.url)}),
+        json!({"alg": "ES256", "kid": "second", "jku": format!("{}/keys", mapper.issuer.url)}),
     ] {
         assert_eq!(ask(head.clone()).await, 401, "{head}");
     }
@@ -97,37 +97,37 @@ async fn token_with_an_unknown_head_is_refused() {
 #[tokio::test]
 async fn discovery_document_must_name_its_own_issuer() {
     for (suffix, status) in [("", 200), ("/", 503), ("/other", 503)] {
-        let world = World::with(|settings| settings.trust.jwks_url = None).await;
-        world.issuer.says_it_is(&format!("{}{suffix}", world.issuer.url));
-        world.role("sales", &["orders"], &["user:ada_example.com"], &[]).await;
-        assert_eq!(world.asks(&json!({}), query("{ orders }")).await.0, status, "{suffix}");
+        let mapper = TestMapper::with(|settings| settings.trust.jwks_url = None).await;
+        mapper.issuer.set_discovered_issuer(&format!("{}{suffix}", mapper.issuer.url));
+        mapper.role("sales", &["orders"], &["user:ada_example.com"], &[]).await;
+        assert_eq!(mapper.authenticate_as(&json!({}), query("{ orders }")).await.0, status, "{suffix}");
     }
 }
 
 #[tokio::test]
 async fn only_configured_algorithms_are_accepted() {
-    let world = World::with(|settings| settings.trust.algorithms = vec![Algorithm::RS256]).await;
-    world.role("sales", &["orders"], &["user:ada_example.com"], &[]).await;
-    assert_eq!(world.verdict(&json!({}), query("{ orders }")).await, Err(401));
-    assert_eq!(world.issuer.asked(), 0, "it fetched keys in vain");
+    let mapper = TestMapper::with(|settings| settings.trust.algorithms = vec![Algorithm::RS256]).await;
+    mapper.role("sales", &["orders"], &["user:ada_example.com"], &[]).await;
+    assert_eq!(mapper.role_for(&json!({}), query("{ orders }")).await, Err(401));
+    assert_eq!(mapper.issuer.key_requests(), 0, "it fetched keys in vain");
 }
 
 #[tokio::test]
 async fn rotated_keys_are_used_without_a_restart() {
-    let world = world().await;
+    let mapper = start_mapper().await;
     let ask = async |key: &Key| {
-        let token = key.sign(&world.issuer.claims(&json!({})));
-        world.authenticate(json!({"authorization": format!("Bearer {token}")}), query("{ orders }")).await.0
+        let token = key.sign(&mapper.issuer.claims(&json!({})));
+        mapper.authenticate(json!({"authorization": format!("Bearer {token}")}), query("{ orders }")).await.0
     };
-    assert_eq!(ask(&world.key).await, 200);
+    assert_eq!(ask(&mapper.key).await, 200);
     let second = Key::new("second");
-    world.issuer.rotate(&second);
+    mapper.issuer.rotate(&second);
     // Tokens with invented keys do not cause fetches all the time, so the new key may take a while.
-    let asked = world.issuer.asked();
+    let fetched = mapper.issuer.key_requests();
     for _ in 0..20 {
         assert_eq!(ask(&Key::new("made up")).await, 401);
     }
-    assert!(world.issuer.asked() <= asked + 1);
+    assert!(mapper.issuer.key_requests() <= fetched + 1);
     let mut status = 0;
     for _ in 0..100 {
         status = ask(&second).await;
@@ -137,26 +137,27 @@ async fn rotated_keys_are_used_without_a_restart() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert_eq!(status, 200);
-    assert_eq!(ask(&world.key).await, 401, "the old key is withdrawn");
+    assert_eq!(ask(&mapper.key).await, 401, "the old key is withdrawn");
 }
 
 #[tokio::test]
 async fn silent_issuer_causes_503_instead_of_401() {
-    let world = World::with(|settings| settings.trust.jwks_url = Some("http://127.0.0.1:1/keys".to_owned())).await;
-    let (status, body) = world.asks(&json!({}), query("{ orders }")).await;
+    let mapper =
+        TestMapper::with(|settings| settings.trust.jwks_url = Some("http://127.0.0.1:1/keys".to_owned())).await;
+    let (status, body) = mapper.authenticate_as(&json!({}), query("{ orders }")).await;
     assert_eq!((status, body), (503, json!({"errors": ["cannot identify the caller now: try again later"]})));
 }
 
 #[tokio::test]
 async fn several_issuers_and_another_user_claim_are_accepted() {
-    let world = World::with(|settings| {
+    let mapper = TestMapper::with(|settings| {
         settings.trust.issuers.push("https://sts.example.com/tenant/".to_owned());
         settings.trust.audiences.push("api://hasura".to_owned());
         settings.user_claim = "who.mail".to_owned();
     })
     .await;
-    world.role("sales", &["orders"], &["user:ada_example.com"], &[]).await;
+    mapper.role("sales", &["orders"], &["user:ada_example.com"], &[]).await;
     let claims = json!({"iss": "https://sts.example.com/tenant/", "aud": ["x", "api://hasura"], "unique_name": null,
         "who": {"mail": "ada@example.com"}});
-    assert_eq!(world.verdict(&claims, query("{ orders }")).await.as_deref(), Ok("sales"));
+    assert_eq!(mapper.role_for(&claims, query("{ orders }")).await.as_deref(), Ok("sales"));
 }

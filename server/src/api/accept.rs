@@ -5,18 +5,19 @@ use axum::http::{HeaderMap, header};
 /// The media type that the caller prefers; the first one without a preference, or without a match.
 ///
 /// At equal weights, an exact name precedes a range, then the earlier entry precedes.
-pub(super) fn wanted<'f>(headers: &HeaderMap, forms: &[&'f str]) -> &'f str {
+pub(super) fn preferred<'f>(headers: &HeaderMap, forms: &[&'f str]) -> &'f str {
     let lines = headers.get_all(header::ACCEPT).into_iter().filter_map(|line| line.to_str().ok());
     let ranges: Vec<Range<'_>> = lines.flat_map(|line| line.split(',')).map(Range::of).collect();
     let mut best: Option<(&'f str, Rank)> = None;
     for form in forms {
-        let matching = ranges.iter().enumerate().filter_map(|(at, range)| Some((range.closeness(form)?, at, range)));
+        let matching = ranges.iter().enumerate().filter_map(|(at, range)| Some((range.specificity(form)?, at, range)));
         // The most specific range decides, even if it excludes the media type.
-        let Some((closeness, at, range)) = matching.max_by_key(|(closeness, at, _)| (*closeness, usize::MAX - at))
+        let Some((specificity, at, range)) =
+            matching.max_by_key(|(specificity, at, _)| (*specificity, usize::MAX - at))
         else {
             continue;
         };
-        let rank = (range.weight, closeness, usize::MAX - at);
+        let rank = (range.weight, specificity, usize::MAX - at);
         if range.weight > 0 && best.is_none_or(|(_, best)| rank > best) {
             best = Some((form, rank));
         }
@@ -42,7 +43,7 @@ impl<'a> Range<'a> {
     }
 
     /// The specificity of the match; `None` without a match.
-    fn closeness(&self, form: &str) -> Option<u8> {
+    fn specificity(&self, form: &str) -> Option<u8> {
         let kind = |form: &'_ str| form.split('/').next().unwrap_or_default().to_ascii_lowercase();
         match self.form {
             same if same.eq_ignore_ascii_case(form) => Some(2),
@@ -72,7 +73,7 @@ mod tests {
             headers.append(name, line);
         });
         let forms = ["application/json", "text/plain", "text/markdown"];
-        assert_eq!(wanted(&headers, &forms), expected, "{accept:?}");
+        assert_eq!(preferred(&headers, &forms), expected, "{accept:?}");
     }
 
     #[test]

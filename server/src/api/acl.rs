@@ -1,14 +1,14 @@
 //! Access lists of components.
 
+use super::json_body::JsonBody;
 use super::plans::{Begun, begun};
 use super::problem::Problem;
-use super::sent::Sent;
 use super::stacks::known;
 use crate::access::{self, Expected};
 use crate::answer::OTHER_ACCESS;
 use crate::auth::{Action, Caller, Resource};
-use crate::queue::{Request, judged};
-use crate::request_context::{By, Purpose, RequestContext};
+use crate::queue::{Request, check_request};
+use crate::request_context::{Purpose, RequestContext, Requester};
 use crate::serve::Shared;
 use crate::witboost::ProvisioningRequest;
 use axum::extract::{Path, State};
@@ -57,7 +57,7 @@ pub(super) async fn show(
     Path((stack, component)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let stack = known(&shared, &caller, &stack).await?;
-    let current = recorded(&shared, &stack, &component).await?;
+    let current = recorded_access(&shared, &stack, &component).await?;
     let tag = [(header::ETAG, tag(&current))];
     Ok((tag, Json(Access { principals: current.principals, fields: current.fields })).into_response())
 }
@@ -79,46 +79,46 @@ pub(super) async fn set(
     Extension(caller): Extension<Caller>,
     Path((stack, component)): Path<(String, String)>,
     headers: HeaderMap,
-    Sent(body): Sent<NewAccess>,
+    JsonBody(body): JsonBody<NewAccess>,
 ) -> Result<Response, Problem> {
     let NewAccess { principals, fields, descriptor } = body;
     engine::Access::check(&principals)
-        .map_err(|(at, problem)| Problem::wrong(format!("`principals[{at}]`: {problem}")))?;
-    let fields =
-        access::fields(fields).map_err(|problem| Problem::wrong(format!("`fields` {problem}; {}", access::FIELDS)))?;
+        .map_err(|(at, problem)| Problem::bad_request(format!("`principals[{at}]`: {problem}")))?;
+    let fields = access::fields(fields)
+        .map_err(|problem| Problem::bad_request(format!("`fields` {problem}; {}", access::FIELDS)))?;
     let access = engine::Access::new(principals, fields);
     let stack = known(&shared, &caller, &stack).await?;
     caller.check(Action::UpdateAcl, false, &[Resource::Stack(&stack)])?;
-    let current = recorded(&shared, &stack, &component).await?;
+    let current = recorded_access(&shared, &stack, &component).await?;
     let request =
         ProvisioningRequest { descriptor_kind: None, descriptor, remove_data: false, latest_enriched_descriptor: None };
     let named = headers.get(header::IF_MATCH).map(|named| named.to_str().unwrap_or_default().to_owned());
-    if named.as_ref().is_some_and(|named| !names(named, &tag(&current))) {
+    if named.as_ref().is_some_and(|named| !matches_tag(named, &tag(&current))) {
         // Perhaps this very call changed the list earlier, and its answer was lost.
         let new_request = Request::Access { request, access, expected: None, named };
         let operation =
-            shared.asked_before(&caller, &new_request).await?.ok_or_else(|| Problem::changed(OTHER_ACCESS))?;
+            shared.find_earlier_request(&caller, &new_request).await?.ok_or_else(|| Problem::changed(OTHER_ACCESS))?;
         return Ok(begun(operation));
     }
     let expected = named.is_some().then_some(current);
     let new_request = Request::Access { request, access, expected, named };
     let by = caller.clone();
-    let judged = judged(&shared, new_request, async move |shared, worlds, request| {
-        let (from, by) = ((worlds, shared.calls.as_ref()), By::Caller(&by, Action::UpdateAcl));
-        let described = RequestContext::read(from, request, Purpose::Make, by).await?;
-        described.takes_access()?;
-        Ok(described.place_of())
+    let checked = check_request(&shared, new_request, async move |shared, environments, request| {
+        let (from, by) = ((environments, shared.calls.as_ref()), Requester::Caller(&by, Action::UpdateAcl));
+        let context = RequestContext::read(from, request, Purpose::Provision, by).await?;
+        context.check_grants_access()?;
+        Ok(context.subject())
     });
-    let judged = judged.await?;
-    let place = &judged.place;
-    if place.stack != stack || place.component != component {
-        return Err(Problem::wrong(format!("the descriptor does not name only `{component}` of `{stack}`")));
+    let checked = checked.await?;
+    let subject = &checked.subject;
+    if subject.stack != stack || subject.component != component {
+        return Err(Problem::bad_request(format!("the descriptor does not name only `{component}` of `{stack}`")));
     }
-    let operation = shared.ask_judged(&caller, judged).await?;
+    let operation = shared.enqueue_checked(&caller, checked).await?;
     Ok(begun(operation))
 }
 
-async fn recorded(shared: &Shared, stack: &StackId, component: &str) -> Result<Expected, Problem> {
+async fn recorded_access(shared: &Shared, stack: &StackId, component: &str) -> Result<Expected, Problem> {
     let rows = shared.calls.components(stack).await?;
     let row = rows.into_iter().find(|row| row.key == component);
     let row =
@@ -133,6 +133,6 @@ fn tag(current: &Expected) -> String {
 }
 
 /// Whether `If-Match` matches that tag (RFC 9110 §13.1.1).
-fn names(named: &str, tag: &str) -> bool {
+fn matches_tag(named: &str, tag: &str) -> bool {
     named.split(',').map(str::trim).any(|one| one == "*" || one == tag)
 }

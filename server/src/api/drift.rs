@@ -1,13 +1,13 @@
 //! Drift: scans and their findings.
 
+use super::json_body::OptionalJsonBody;
 use super::operations::{self, Operation};
 use super::page::{Page, PageQuery, Params};
 use super::plans::Begun;
 use super::problem::Problem;
-use super::sent::IfSent;
 use super::stacks::known;
 use crate::auth::{Action, Caller, Resource};
-use crate::drifting::Scan;
+use crate::drift_scan::Scan;
 use crate::serve::Shared;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -54,7 +54,8 @@ pub(super) async fn list(
     Extension(caller): Extension<Caller>,
     Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Drift>>, Problem> {
-    let Page { items, next } = page.of(caller.seen(shared.scanned().await?, Caller::sees), ToString::to_string)?;
+    let Page { items, next } =
+        page.of(caller.visible(shared.scannable_stacks().await?, Caller::sees), ToString::to_string)?;
     let mut scans = Vec::with_capacity(items.len());
     for stack in items {
         scans.extend(shared.newest_scan(&stack).await?.map(drift));
@@ -87,7 +88,7 @@ pub(super) async fn show(
 pub(super) async fn create(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
-    IfSent(body): IfSent<NewScan>,
+    OptionalJsonBody(body): OptionalJsonBody<NewScan>,
 ) -> Result<Response, Problem> {
     let NewScan { stack } = body;
     let stacks = match stack {
@@ -96,26 +97,26 @@ pub(super) async fn create(
             caller.check(Action::Drift, false, &[Resource::Stack(&stack)])?;
             vec![stack]
         }
-        None => caller.seen(shared.scanned().await?, |caller, stack| caller.may(Action::Drift, stack)),
+        None => caller.visible(shared.scannable_stacks().await?, |caller, stack| caller.may(Action::Drift, stack)),
     };
     let Some((first, others)) = stacks.split_first() else {
         return Ok((StatusCode::ACCEPTED, Json(Vec::<Begun>::new())).into_response());
     };
     // The first request gets the key of the call, and lists all stacks, so that a reused key is detected.
-    let beside = if caller.has_key() { others } else { &[] };
-    let mut begun = vec![Begun { operation: shared.scan(&caller, first, beside).await? }];
+    let other_stacks = if caller.has_key() { others } else { &[] };
+    let mut begun = vec![Begun { operation: shared.queue_scan(&caller, first, other_stacks).await? }];
     for stack in others {
-        let caller = caller.with_one_of(&stack.to_string());
-        begun.push(Begun { operation: shared.scan(&caller, stack, &[]).await? });
+        let caller = caller.with_key_part(&stack.to_string());
+        begun.push(Begun { operation: shared.queue_scan(&caller, stack, &[]).await? });
     }
     Ok((StatusCode::ACCEPTED, Json(begun)).into_response())
 }
 
 fn drift(scan: Scan) -> Drift {
-    let Scan { stack, operation, found } = scan;
+    let Scan { stack, operation, findings } = scan;
     let Operation { id, status, started_at, .. } = operations::operation(operation);
-    let (drifted, unread) = match found {
-        Some(found) => (Some(found.drifted), found.unread),
+    let (drifted, unread) = match findings {
+        Some(findings) => (Some(findings.drifted), findings.unread),
         None => (None, Vec::new()),
     };
     Drift { stack: stack.to_string(), operation: id, status, at: started_at, drifted, unread }

@@ -3,7 +3,7 @@
 use super::page::{Page, PageQuery, Params};
 use super::problem::Problem;
 use crate::auth::Caller;
-use crate::environments::World;
+use crate::environments::EnvironmentContext;
 use crate::serve::Shared;
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
@@ -68,7 +68,7 @@ pub(super) async fn blueprints(
     Path(environment): Path<String>,
     Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Blueprint>>, Problem> {
-    let blueprints = world(&shared, &caller, &environment)?.library.iter().map(blueprint);
+    let blueprints = environment_context(&shared, &caller, &environment)?.library.iter().map(blueprint);
     Ok(Json(page.of(blueprints, |blueprint| blueprint.name.clone())?))
 }
 
@@ -82,7 +82,7 @@ pub(super) async fn providers(
     Path(environment): Path<String>,
     Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Provider>>, Problem> {
-    let registry = &world(&shared, &caller, &environment)?.registry;
+    let registry = &environment_context(&shared, &caller, &environment)?.registry;
     let providers = registry.instance_names().filter_map(|instance| {
         let schema = registry.instance(instance)?;
         Some(Provider {
@@ -96,16 +96,16 @@ pub(super) async fn providers(
 
 /// The configured environments that the caller sees.
 fn names<'s>(shared: &'s Shared, caller: &Caller) -> Vec<&'s str> {
-    caller.seen(shared.worlds.names(), |caller, name| caller.sees_environment(name))
+    caller.visible(shared.environments.names(), |caller, name| caller.sees_environment(name))
 }
 
-fn world<'s>(shared: &'s Shared, caller: &Caller, name: &str) -> Result<&'s World, Problem> {
+fn environment_context<'s>(shared: &'s Shared, caller: &Caller, name: &str) -> Result<&'s EnvironmentContext, Problem> {
     let unknown = || {
         let known = names(shared, caller).join(", ");
         Problem::not_found(format!("the environment `{name}` is not configured; configured environments: {known}"))
     };
-    let world = shared.worlds.get(name);
-    caller.hides(world, |caller, _| caller.sees_environment(name)).ok_or_else(unknown)
+    let env = shared.environments.get(name);
+    caller.filter_visible(env, |caller, _| caller.sees_environment(name)).ok_or_else(unknown)
 }
 
 fn blueprint(definition: &Definition) -> Blueprint {

@@ -3,7 +3,7 @@
 use super::page::{Page, PageQuery, Params};
 use super::problem::Problem;
 use crate::auth::{Action, Caller, Resource};
-use crate::logbook::Logbook;
+use crate::operation_log::OperationLog;
 use crate::serve::Shared;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -40,7 +40,7 @@ pub(super) async fn list(
     Extension(caller): Extension<Caller>,
     Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Lease>>, Problem> {
-    let leases = caller.seen(shared.store.leases().await?, |caller, lease| caller.sees(&lease.stack));
+    let leases = caller.visible(shared.store.leases().await?, |caller, lease| caller.sees(&lease.stack));
     let leases = leases.into_iter().map(|lease| {
         let LeaseInfo { id, stack, component, holder, operation, since, expires } = lease;
         Lease { id, stack: stack.to_string(), component, holder, operation, since, expires }
@@ -49,27 +49,27 @@ pub(super) async fn list(
 }
 
 /// Breaks a lease: the state ignores further writes of its holder.
-#[utoipa::path(delete, path = "/leases/{id}", tag = "state", params(("id" = String, Path)),
+#[utoipa::path(delete, path = "/leases/{id}", operation_id = "take_away", tag = "state", params(("id" = String, Path)),
     responses((status = 204, description = "the lease is released"), (status = 404, body = Problem)))]
-pub(super) async fn take_away(
+pub(super) async fn break_lease(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let unknown = || Problem::not_found(format!("there is no lease `{id}`"));
     let lease = shared.store.leases().await?.into_iter().find(|lease| lease.id == id);
-    let lease = caller.hides(lease, |caller, lease| caller.sees(&lease.stack)).ok_or_else(unknown)?;
+    let lease = caller.filter_visible(lease, |caller, lease| caller.sees(&lease.stack)).ok_or_else(unknown)?;
     caller.check(Action::Unlock, false, &[Resource::Stack(&lease.stack)])?;
-    caller.became(lease.operation);
+    caller.note_operation(lease.operation);
     if !shared.store.break_lease(&id).await? {
         return Err(unknown());
     }
-    let by = caller.named("anonymous");
+    let by = caller.name_or("anonymous");
     let LeaseInfo { stack, component, holder, operation, .. } = lease;
     tracing::warn!(%operation, lease = id, %stack, component, holder, by, "broke a lease");
     // The log of the operation then shows why it stopped.
     let of = if component.is_empty() { stack.to_string() } else { format!("`{component}` of {stack}") };
-    let log = Logbook { store: Arc::clone(&shared.store), operation };
+    let log = OperationLog { store: Arc::clone(&shared.store), operation };
     log.line("WARN", "lease", &format!("{by} broke the lease of {of}")).await;
     Ok(StatusCode::NO_CONTENT)
 }

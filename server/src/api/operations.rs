@@ -1,6 +1,6 @@
 //! Operations: past and running ones, their logs, and their cancellation.
 
-use super::page::{Page, PageQuery, Params, beyond};
+use super::page::{Page, PageQuery, Params, unknown_position};
 use super::problem::Problem;
 use crate::answer::Refusal;
 use crate::auth::{Action, Caller, Resource};
@@ -32,7 +32,7 @@ const LEAST_ROWS: usize = 200;
 const MOST_ROWS: usize = 2_000;
 
 /// How often the store is polled for events.
-const LOOK: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_millis(500);
 /// How often the token of a reader is checked.
 const ADMIT_EVERY: Duration = Duration::from_secs(5);
 
@@ -126,18 +126,20 @@ pub(super) async fn list(
     let stack = match filter.stack.as_deref().map(str::parse) {
         None => None,
         Some(Ok(stack)) => Some(stack),
-        Some(Err(_)) => return Err(Problem::wrong("`stack` is not the name of a stack: expected `name@environment`")),
+        Some(Err(_)) => {
+            return Err(Problem::bad_request("`stack` is not the name of a stack: expected `name@environment`"));
+        }
     };
     if let Some(status) = filter.status.as_deref()
         && !statuses().any(|known| known == status)
     {
         let known = statuses().collect::<Vec<_>>().join(", ");
-        return Err(Problem::wrong(format!("`{status}` is not a status of operations: expected one of {known}")));
+        return Err(Problem::bad_request(format!("`{status}` is not a status of operations: expected one of {known}")));
     }
     if let Some(kind) = filter.kind.as_deref()
         && !KINDS.contains(&kind)
     {
-        return Err(Problem::wrong(format!(
+        return Err(Problem::bad_request(format!(
             "`{kind}` is not a kind of operations: expected one of {}",
             KINDS.join(", ")
         )));
@@ -150,20 +152,20 @@ pub(super) async fn list(
                 Err(_) => None,
             };
             // The previous page may have ended at an operation that the caller does not see.
-            Some(row_of_after.ok_or_else(|| Problem::wrong(beyond(&after)))?.0.id)
+            Some(row_of_after.ok_or_else(|| Problem::bad_request(unknown_position(&after)))?.0.id)
         }
     };
     // One more row tells whether another page exists. The status of an operation depends on more than its row.
-    let mut which = OperationFilter { kind: filter.kind, stack, before, limit: limit + 1 };
+    let mut selection = OperationFilter { kind: filter.kind, stack, before, limit: limit + 1 };
     let matches_status =
         |operation: &Operation| filter.status.as_ref().is_none_or(|status| operation.status == *status);
     let (mut items, mut read) = (Vec::<Operation>::new(), 0);
     let next = loop {
-        let rows = shared.store.operations(&which).await?;
-        let is_last = rows.len() < which.limit;
+        let rows = shared.store.operations(&selection).await?;
+        let is_last = rows.len() < selection.limit;
         read += rows.len();
-        which.before = rows.last().map(|row| row.id);
-        let rows = caller.seen(rows, |caller, row| caller.sees_all(row.about()));
+        selection.before = rows.last().map(|row| row.id);
+        let rows = caller.visible(rows, |caller, row| caller.sees_all(row.target_stacks()));
         items.extend(rows.into_iter().map(operation).filter(matches_status));
         if items.len() > limit {
             items.truncate(limit);
@@ -173,9 +175,9 @@ pub(super) async fn list(
             break None;
         }
         if read >= MOST_ROWS {
-            break which.before;
+            break selection.before;
         }
-        which.limit = which.limit.max(LEAST_ROWS);
+        selection.limit = selection.limit.max(LEAST_ROWS);
     };
     Ok(Json(Page { items, next: next.map(|id| id.to_string()) }))
 }
@@ -189,7 +191,7 @@ pub(super) async fn show(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Json<Operation>, Problem> {
-    let (row, steps) = found(&shared, &caller, &id).await?;
+    let (row, steps) = find_operation(&shared, &caller, &id).await?;
     Ok(Json(Operation { steps: Some(steps.into_iter().map(step).collect()), ..operation(row) }))
 }
 
@@ -201,7 +203,7 @@ pub(super) async fn logs(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Json<Vec<Line>>, Problem> {
-    let (row, _) = found(&shared, &caller, &id).await?;
+    let (row, _) = find_operation(&shared, &caller, &id).await?;
     Ok(Json(shared.store.logs(row.id, 0).await?.into_iter().map(line).collect()))
 }
 
@@ -217,39 +219,39 @@ pub(super) async fn events(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
-    let (row, _) = found(&shared, &caller, &id).await?;
+    let (row, _) = find_operation(&shared, &caller, &id).await?;
     let sent = headers.get("last-event-id").and_then(|last| last.to_str().ok()?.parse().ok()).unwrap_or_default();
     let open = shared.streams.open_for(caller.name());
     let open = open.ok_or_else(|| Refusal::Unavailable("too many streams are open: try again later".to_owned()))?;
-    let following = Following {
+    let reader = EventReader {
         shared,
         id: row.id,
-        about: row.about().to_vec(),
+        stacks: row.target_stacks().to_vec(),
         caller,
         sent,
-        waiting: VecDeque::new(),
+        pending: VecDeque::new(),
         has_ended: false,
         headers,
         admitted: Instant::now(),
         _open: open,
     };
-    let events = stream::unfold(following, |mut following| async {
-        let event = following.next().await?;
-        Some((Ok(event), following))
+    let events = stream::unfold(reader, |mut reader| async {
+        let event = reader.next().await?;
+        Some((Ok(event), reader))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
 /// A reader of a running operation.
-struct Following {
+struct EventReader {
     shared: Arc<Shared>,
     id: Uuid,
     /// The stacks of the operation. The caller must see them all.
-    about: Vec<StackId>,
+    stacks: Vec<StackId>,
     caller: Caller,
     /// The number of lines that were sent.
     sent: usize,
-    waiting: VecDeque<Event>,
+    pending: VecDeque<Event>,
     has_ended: bool,
     /// The headers of the call, with its token.
     headers: HeaderMap,
@@ -258,21 +260,21 @@ struct Following {
     _open: OpenStream,
 }
 
-impl Following {
+impl EventReader {
     async fn next(&mut self) -> Option<Event> {
         loop {
             if !self.is_admitted().await {
                 return None;
             }
-            if let Some(event) = self.waiting.pop_front() {
+            if let Some(event) = self.pending.pop_front() {
                 return Some(event);
             }
-            if self.has_ended || self.look().await.is_none() {
+            if self.has_ended || self.poll_events().await.is_none() {
                 return None;
             }
-            if self.waiting.is_empty() {
+            if self.pending.is_empty() {
                 tokio::select! {
-                    () = tokio::time::sleep(LOOK) => {}
+                    () = tokio::time::sleep(POLL) => {}
                     () = self.shared.stop.cancelled() => return None,
                 }
             }
@@ -288,7 +290,7 @@ impl Following {
             return true;
         }
         self.admitted = Instant::now();
-        match self.shared.admission.check_reader(&self.headers, &self.about).await {
+        match self.shared.admission.check_reader(&self.headers, &self.stacks).await {
             // An issuer that does not answer has not withdrawn anything.
             Ok(_) | Err(Refusal::Unavailable(_)) => true,
             Err(_) => false,
@@ -296,7 +298,7 @@ impl Following {
     }
 
     /// Queues new events; `None` if the store cannot be read.
-    async fn look(&mut self) -> Option<()> {
+    async fn poll_events(&mut self) -> Option<()> {
         let store = &self.shared.store;
         // The status is read first: the log lines of an ended operation are complete.
         let runs = store.request(self.id).await.ok()?.is_some_and(|request| request.result.is_none());
@@ -310,11 +312,11 @@ impl Following {
         for new in store.logs(self.id, self.sent).await.ok()? {
             self.sent += 1;
             let event = Event::default().event("log").id(self.sent.to_string());
-            self.waiting.push_back(event.json_data(line(new)).ok()?);
+            self.pending.push_back(event.json_data(line(new)).ok()?);
         }
         if let Some(row) = ended {
             self.has_ended = true;
-            self.waiting.push_back(Event::default().event("end").json_data(operation(row)).ok()?);
+            self.pending.push_back(Event::default().event("end").json_data(operation(row)).ok()?);
         }
         Some(())
     }
@@ -329,9 +331,9 @@ pub(super) async fn cancel(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let (row, _) = found(&shared, &caller, &id).await?;
-    let about: Vec<Resource<'_>> = row.about().iter().map(Resource::Stack).collect();
-    caller.check(Action::Cancel, false, &about)?;
+    let (row, _) = find_operation(&shared, &caller, &id).await?;
+    let stacks: Vec<Resource<'_>> = row.target_stacks().iter().map(Resource::Stack).collect();
+    caller.check(Action::Cancel, false, &stacks)?;
     match shared.cancel(&row, &caller).await? {
         true => Ok(StatusCode::ACCEPTED),
         false => Err(Problem::conflict(format!("operation `{id}` has ended"))),
@@ -343,17 +345,19 @@ fn statuses() -> impl Iterator<Item = &'static str> {
     OperationStatus::WORDS.iter().map(|(word, _)| *word).chain([OperationRow::ABANDONED])
 }
 
-async fn found(shared: &Shared, caller: &Caller, id: &str) -> Result<(OperationRow, Vec<StepRow>), Problem> {
+async fn find_operation(shared: &Shared, caller: &Caller, id: &str) -> Result<(OperationRow, Vec<StepRow>), Problem> {
     let unknown = || Problem::not_found(format!("there is no operation `{id}`"));
     let id: Uuid = id.parse().map_err(|_| unknown())?;
     let operation = shared.store.operation(id).await?;
-    caller.hides(operation, |caller, (operation, _)| caller.sees_all(operation.about())).ok_or_else(unknown)
+    caller
+        .filter_visible(operation, |caller, (operation, _)| caller.sees_all(operation.target_stacks()))
+        .ok_or_else(unknown)
 }
 
 pub(super) fn operation(row: OperationRow) -> Operation {
     // A server resumes requests, so the process of such an operation does not matter.
-    let status = if row.is_requested { row.status.word() } else { row.standing() };
-    let stacks = row.about().iter().map(ToString::to_string).collect();
+    let status = if row.is_requested { row.status.word() } else { row.status_word() };
+    let stacks = row.target_stacks().iter().map(ToString::to_string).collect();
     Operation {
         id: row.id,
         kind: row.kind,

@@ -1,12 +1,12 @@
 //! Plans: creating, showing and applying them.
 
-use super::accept::wanted;
+use super::accept::preferred;
+use super::json_body::JsonBody;
 use super::problem::Problem;
-use super::sent::Sent;
 use crate::auth::{Action, Caller, Resource};
-use crate::outcome::{Outcome, PlanMade};
-use crate::queue::{Request, judged};
-use crate::request_context::{By, Purpose, RequestContext, RequestOptions, environment_of};
+use crate::outcome::{Outcome, RenderedPlan};
+use crate::queue::{Request, check_request};
+use crate::request_context::{Purpose, RequestContext, RequestOptions, Requester, environment_of};
 use crate::serve::Shared;
 use crate::witboost::ProvisioningRequest;
 use axum::extract::{Path, State};
@@ -23,10 +23,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// How long a call waits for its plan before it is answered with 202.
-const PATIENCE: Duration = Duration::from_secs(30);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a call waits at first before it polls the store. The pause doubles each time.
-const FIRST_LOOK: Duration = Duration::from_millis(10);
-const LAST_LOOK: Duration = Duration::from_millis(500);
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 const MARKDOWN: &str = "text/markdown";
 const TEXT: &str = "text/plain";
@@ -110,38 +110,38 @@ pub(super) async fn create(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-    Sent(body): Sent<NewPlan>,
+    JsonBody(body): JsonBody<NewPlan>,
 ) -> Result<Response, Problem> {
     let NewPlan { descriptor, destroy, remove_data, environment, components, variables, allow_data_loss } = body;
     if remove_data && !destroy {
-        return Err(Problem::wrong("`remove_data` needs `destroy`: set both"));
+        return Err(Problem::bad_request("`remove_data` needs `destroy`: set both"));
     }
-    let beside = RequestOptions { environment, components, variables, allow_data_loss };
+    let options = RequestOptions { environment, components, variables, allow_data_loss };
     let request =
         ProvisioningRequest { descriptor_kind: None, descriptor, remove_data, latest_enriched_descriptor: None };
-    let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
-    let new_request = Request::Plan { request, destroy, beside: beside.clone() };
+    let purpose = if destroy { Purpose::Remove } else { Purpose::Provision };
+    let new_request = Request::Plan { request, destroy, options: options.clone() };
     let by = caller.clone();
-    let judged = judged(&shared, new_request, async move |shared, worlds, request| {
-        let by = By::Caller(&by, Action::Plan);
-        let from = (worlds, shared.calls.as_ref());
-        let mut described = RequestContext::read_beside(from, request, &beside, purpose, by).await?;
-        described.check_known(shared.calls.as_ref()).await?;
-        Ok(described.place_of())
+    let checked = check_request(&shared, new_request, async move |shared, environments, request| {
+        let by = Requester::Caller(&by, Action::Plan);
+        let from = (environments, shared.calls.as_ref());
+        let mut context = RequestContext::read_with_options(from, request, &options, purpose, by).await?;
+        context.check_known(shared.calls.as_ref()).await?;
+        Ok(context.subject())
     });
-    let judged = judged.await?;
-    let queue = StackId::new(PLANS, environment_of(&judged.place.stack));
-    let id = shared.ask_for_plan(&caller, judged, queue).await?;
+    let checked = checked.await?;
+    let queue = StackId::new(PLANS, environment_of(&checked.subject.stack));
+    let id = shared.enqueue_plan(&caller, checked, queue).await?;
     // The answer has to be sent before the call times out.
-    let patience = PATIENCE.min(shared.settings.timeout / 2);
-    let (since, mut pause) = (Instant::now(), FIRST_LOOK);
+    let timeout = ANSWER_TIMEOUT.min(shared.settings.timeout / 2);
+    let (since, mut pause) = (Instant::now(), FIRST_PAUSE);
     loop {
-        let (plan, row) = found(&shared, &caller, id).await?;
-        if row.result.is_some() || since.elapsed() > patience || shared.stop.is_cancelled() {
+        let (plan, row) = find_plan(&shared, &caller, id).await?;
+        if row.result.is_some() || since.elapsed() > timeout || shared.stop.is_cancelled() {
             return Ok(answer(&plan, &row, None, &headers));
         }
         tokio::select! {
-            () = tokio::time::sleep(pause) => pause = (pause * 2).min(LAST_LOOK),
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
             () = shared.stop.cancelled() => {}
         }
     }
@@ -157,7 +157,7 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = id.parse().map_err(|_| unknown(&id))?;
-    let (plan, row) = found(&shared, &caller, id).await?;
+    let (plan, row) = find_plan(&shared, &caller, id).await?;
     let applied = applied(&shared, &plan).await?;
     Ok(answer(&plan, &row, applied.as_ref(), &headers))
 }
@@ -177,42 +177,43 @@ pub(super) async fn apply(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let id = id.parse().map_err(|_| unknown(&id))?;
-    let (plan, row) = found(&shared, &caller, id).await?;
+    let (plan, row) = find_plan(&shared, &caller, id).await?;
     let Some(outcome) = Outcome::of(&row) else { return Err(Problem::conflict("the plan is not finished yet")) };
     let approved = match outcome.plan {
-        Some(PlanMade { approved, is_applicable: true, .. }) => approved,
-        Some(PlanMade { losses, .. }) if outcome.result.is_empty() && !losses.is_empty() => {
+        Some(RenderedPlan { approved, is_applicable: true, .. }) => approved,
+        Some(RenderedPlan { losses, .. }) if outcome.result.is_empty() && !losses.is_empty() => {
             return Err(Problem::conflict(losses.join("\n")));
         }
         Some(_) => return Err(Problem::conflict("the plan has errors: there is nothing to apply")),
         None => return Err(Problem::conflict("the plan failed: there is nothing to apply")),
     };
     // A failed plan does not keep its request.
-    let Request::Plan { request, destroy, beside } = Request::of_body(row.body.expose(), id, shared.worlds.seal())?
+    let Request::Plan { request, destroy, options } =
+        Request::of_body(row.body.expose(), id, shared.environments.seal())?
     else {
         return Err(unknown(id));
     };
-    let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
-    let new_request = Request::Apply { request, destroy, approved, beside: beside.clone(), plan: Some(id) };
+    let purpose = if destroy { Purpose::Remove } else { Purpose::Provision };
+    let new_request = Request::Apply { request, destroy, approved, options: options.clone(), plan: Some(id) };
     let by = caller.clone();
-    let judged = judged(&shared, new_request, async move |shared, worlds, request| {
-        let by = |action| By::Caller(&by, action);
-        let from = (worlds, shared.calls.as_ref());
-        let described = RequestContext::read_beside(from, request, &beside, purpose, by(Action::Apply)).await?;
-        let place = described.place_of();
+    let checked = check_request(&shared, new_request, async move |shared, environments, request| {
+        let by = |action| Requester::Caller(&by, action);
+        let from = (environments, shared.calls.as_ref());
+        let context = RequestContext::read_with_options(from, request, &options, purpose, by(Action::Apply)).await?;
+        let subject = context.subject();
         if destroy {
             // Applying this plan removes a data product.
-            by(Action::Unprovision).check(false, &[Resource::Stack(&place.stack)])?;
+            by(Action::Unprovision).check(false, &[Resource::Stack(&subject.stack)])?;
         }
-        Ok(place)
+        Ok(subject)
     });
-    let judged = judged.await?;
+    let checked = checked.await?;
     // A repeated call gets the answer of the first one. This check comes last: that operation may be ending just now.
     let is_done = |by: &OperationRow| by.status == OperationStatus::Completed && !caller.has_key();
     if let Some(by) = applied(&shared, &plan).await?.filter(is_done) {
         return Err(Problem::conflict(format!("the plan was applied already, by operation {}", by.id)));
     }
-    let operation = shared.ask_judged(&caller, judged).await?;
+    let operation = shared.enqueue_checked(&caller, checked).await?;
     Ok(begun(operation))
 }
 
@@ -221,11 +222,13 @@ fn unknown(id: impl std::fmt::Display) -> Problem {
 }
 
 /// The operation and the request of a plan.
-async fn found(shared: &Shared, caller: &Caller, id: Uuid) -> Result<(OperationRow, RequestRow), Problem> {
+async fn find_plan(shared: &Shared, caller: &Caller, id: Uuid) -> Result<(OperationRow, RequestRow), Problem> {
     let request = shared.store.request(id).await?.ok_or_else(|| unknown(id))?;
     let (operation, _) = shared.store.operation(id).await?.ok_or_else(|| unknown(id))?;
     let plan = Some((operation, request)).filter(|(operation, _)| operation.kind == "plan");
-    caller.hides(plan, |caller, (operation, _)| caller.sees_all(operation.about())).ok_or_else(|| unknown(id))
+    caller
+        .filter_visible(plan, |caller, (operation, _)| caller.sees_all(operation.target_stacks()))
+        .ok_or_else(|| unknown(id))
 }
 
 /// The number of operations that are read at once.
@@ -234,23 +237,23 @@ const PAGE: usize = 50;
 /// The operation that applied a plan, or else the newest attempt. An ended operation has the plan's ID in its
 /// outcome, a running one in its request.
 async fn applied(shared: &Shared, plan: &OperationRow) -> Result<Option<OperationRow>, Problem> {
-    let stack = plan.about().first().cloned();
+    let stack = plan.target_stacks().first().cloned();
     let mut newest = None;
-    let mut which = OperationFilter { kind: Some("apply".to_owned()), stack, ..OperationFilter::newest(PAGE) };
+    let mut filter = OperationFilter { kind: Some("apply".to_owned()), stack, ..OperationFilter::newest(PAGE) };
     loop {
-        let rows = shared.store.operations(&which).await?;
+        let rows = shared.store.operations(&filter).await?;
         let is_last = rows.len() < PAGE;
         // IDs are ordered by time.
         for row in rows {
             if row.id < plan.id {
                 return Ok(newest);
             }
-            which.before = Some(row.id);
+            filter.before = Some(row.id);
             // An apply from the command line has no request.
             let Some(request) = shared.store.request(row.id).await? else { continue };
             let of = match Outcome::of(&request) {
                 Some(outcome) => outcome.applied,
-                None => match Request::of_body(request.body.expose(), row.id, shared.worlds.seal())? {
+                None => match Request::of_body(request.body.expose(), row.id, shared.environments.seal())? {
                     Request::Apply { plan, .. } => plan,
                     _ => None,
                 },
@@ -279,7 +282,7 @@ const fn status(applied: Option<&OperationRow>) -> &'static str {
 /// The plan in the media type that the caller prefers.
 fn answer(plan: &OperationRow, row: &RequestRow, applied: Option<&OperationRow>, headers: &HeaderMap) -> Response {
     let id = plan.id;
-    let form = wanted(headers, &["application/json", TEXT, MARKDOWN]);
+    let form = preferred(headers, &["application/json", TEXT, MARKDOWN]);
     let operation = applied.map(|operation| operation.id);
     let location = [(header::LOCATION, format!("/api/v1/plans/{id}"))];
     let Some(outcome) = Outcome::of(row) else {
@@ -287,20 +290,20 @@ fn answer(plan: &OperationRow, row: &RequestRow, applied: Option<&OperationRow>,
         return (StatusCode::ACCEPTED, location, Json(running)).into_response();
     };
     match outcome.plan {
-        Some(made) if form == MARKDOWN => {
-            (location, [(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], made.markdown).into_response()
+        Some(rendered) if form == MARKDOWN => {
+            (location, [(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], rendered.markdown).into_response()
         }
-        Some(made) if form == TEXT => {
+        Some(rendered) if form == TEXT => {
             let errors = outcome.result.lines().map(|error| format!("\nError: {error}\n"));
-            let text = errors.fold(made.text, |text, error| text + &error);
+            let text = errors.fold(rendered.text, |text, error| text + &error);
             (location, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
         }
-        Some(made) => {
-            let (digest, plan) = (Some(made.approved.digest), Some(made.json));
+        Some(rendered) => {
+            let (digest, plan) = (Some(rendered.approved.digest), Some(rendered.json));
             let status = status(applied);
-            let problem = if outcome.result.is_empty() { made.losses.join("\n") } else { outcome.result };
-            let made = PlanAnswer { id, status, operation, problem, digest, plan };
-            (location, Json(made)).into_response()
+            let problem = if outcome.result.is_empty() { rendered.losses.join("\n") } else { outcome.result };
+            let answer = PlanAnswer { id, status, operation, problem, digest, plan };
+            (location, Json(answer)).into_response()
         }
         None => {
             let problem = outcome.reason(plan);

@@ -1,6 +1,6 @@
 //! Errors of the native API, as problem details (RFC 9457).
 
-use crate::answer::{RETRY_AFTER, Refusal, away};
+use crate::answer::{RETRY_AFTER, Refusal, store_unavailable};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -35,7 +35,7 @@ impl Problem {
     }
 
     /// The request is invalid.
-    pub(crate) fn wrong(detail: impl Into<String>) -> Self {
+    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
@@ -55,7 +55,7 @@ impl Problem {
     }
 
     /// An internal error; the log has the reason.
-    pub(crate) fn broken(error: impl std::fmt::Display) -> Self {
+    pub(crate) fn internal(error: impl std::fmt::Display) -> Self {
         let incident = Uuid::now_v7();
         tracing::error!(%incident, %error, "a call failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the server cannot do that now: incident {incident}"))
@@ -71,32 +71,32 @@ impl From<StoreError> for Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            refusal @ Refusal::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, refusal.problems().join("")),
+            refusal @ Refusal::QueueFull => Self::new(StatusCode::SERVICE_UNAVAILABLE, refusal.problems().join("")),
             Refusal::TooLong(error) => Self::too_long(error),
             refusal @ Refusal::NoPath => Self::not_found(refusal.problems().join("")),
             refusal @ Refusal::NoMethod => Self::new(StatusCode::METHOD_NOT_ALLOWED, refusal.problems().join("")),
             Refusal::Unavailable(error) => Self::new(StatusCode::SERVICE_UNAVAILABLE, error),
             refusal @ Refusal::KeyTaken => Self::new(StatusCode::UNPROCESSABLE_ENTITY, refusal.problems().join("")),
-            Refusal::Away(error) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, format!("{}: try again later", away(&error)))
+            Refusal::StoreUnavailable(error) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, format!("{}: try again later", store_unavailable(&error)))
             }
-            Refusal::Broken(error) => Self::broken(error),
+            Refusal::Internal(error) => Self::internal(error),
             refusal @ Refusal::Unknown(_) => Self::new(StatusCode::UNAUTHORIZED, refusal.problems().join("")),
             refusal @ (Refusal::Forbidden { .. }
             | Refusal::Limited { .. }
             | Refusal::NoConsent { .. }
-            | Refusal::Foreign(_)) => Self::new(StatusCode::FORBIDDEN, refusal.problems().join("")),
+            | Refusal::ForeignOrigin(_)) => Self::new(StatusCode::FORBIDDEN, refusal.problems().join("")),
             refusal @ Refusal::OverQuota { .. } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, refusal.problems().join(""))
             }
             refusal @ Refusal::Invalid(_) => {
-                let errors = refusal.told().errors;
+                let errors = refusal.messages().errors;
                 let detail = match errors.as_slice() {
                     [only] => only.clone(),
                     several => format!("there are {} errors", several.len()),
                 };
                 let errors = if errors.len() > 1 { errors } else { Vec::new() };
-                Self { errors, ..Self::wrong(detail) }
+                Self { errors, ..Self::bad_request(detail) }
             }
         }
     }

@@ -109,7 +109,7 @@ pub(super) async fn list(
     Extension(caller): Extension<Caller>,
     Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Stack>>, Problem> {
-    let stacks = caller.seen(shared.calls.stacks().await?, Caller::sees).into_iter().map(|stack| Stack {
+    let stacks = caller.visible(shared.calls.stacks().await?, Caller::sees).into_iter().map(|stack| Stack {
         stack: stack.to_string(),
         name: stack.name.to_string(),
         environment: stack.environment.to_string(),
@@ -127,11 +127,11 @@ pub(super) async fn components(
     Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Component>>, Problem> {
     let stack = known(&shared, &caller, &stack).await?;
-    let seal = shared.worlds.get(&stack.environment).map(|world| &world.seal);
+    let seal = shared.environments.get(&stack.environment).map(|env| &env.seal);
     let mut found = Vec::new();
     for row in shared.calls.components(&stack).await? {
         let outputs = match seal {
-            Some(seal) => open_component(&stack, &row, seal).map_err(Problem::broken)?.values,
+            Some(seal) => open_component(&stack, &row, seal).map_err(Problem::internal)?.values,
             None => Default::default(),
         };
         found.push(Component {
@@ -181,7 +181,7 @@ pub(super) async fn history(
 ) -> Result<Json<Page<Version>>, Problem> {
     let stack: StackId = stack.parse().map_err(|_| no_stack(&stack))?;
     // The answer for a hidden stack equals that for an unknown one.
-    let is_seen = caller.hides(Some(&stack), |caller, stack| caller.sees(stack)).is_some();
+    let is_seen = caller.filter_visible(Some(&stack), |caller, stack| caller.sees(stack)).is_some();
     let nothing = || Problem::not_found(format!("the state has never had `{address}` in `{stack}`"));
     let parsed: Address = address.parse().map_err(|_| nothing())?;
     let entries = if is_seen { shared.calls.history(&stack, &parsed).await? } else { Vec::new() };
@@ -201,7 +201,7 @@ pub(super) async fn history(
 pub(super) async fn known(shared: &Shared, caller: &Caller, name: &str) -> Result<StackId, Problem> {
     let stack: StackId = name.parse().map_err(|_| no_stack(name))?;
     let recorded = shared.calls.known_stacks().await?.contains(&stack).then_some(stack);
-    caller.hides(recorded, Caller::sees).ok_or_else(|| no_stack(name))
+    caller.filter_visible(recorded, Caller::sees).ok_or_else(|| no_stack(name))
 }
 
 fn no_stack(name: &str) -> Problem {
@@ -217,10 +217,10 @@ fn name(row: &Row) -> String {
 }
 
 fn resource(shared: &Shared, row: Row) -> Result<Resource, Problem> {
-    let attributes = match shared.worlds.get(&row.stack.environment) {
+    let attributes = match shared.environments.get(&row.stack.environment) {
         None => None,
-        Some(world) => {
-            let opened = open_attributes(&row, &world.seal).map_err(Problem::broken)?;
+        Some(env) => {
+            let opened = open_attributes(&row, &env.seal).map_err(Problem::internal)?;
             Some(opened.iter().map(|(name, value)| (name.clone(), value.to_json())).collect())
         }
     };

@@ -96,7 +96,7 @@ impl Pattern {
         self.0.is_match(name)
     }
 
-    fn is_of_full_names(&self) -> bool {
+    fn matches_full_names(&self) -> bool {
         self.0.glob().glob().contains('@')
     }
 }
@@ -133,7 +133,7 @@ impl Names {
     fn allow_stack(&self, stack: &StackId) -> bool {
         let full = stack.to_string();
         match self {
-            Self::Patterns(patterns) => patterns.iter().any(|pattern| match pattern.is_of_full_names() {
+            Self::Patterns(patterns) => patterns.iter().any(|pattern| match pattern.matches_full_names() {
                 true => pattern.matches(&full),
                 false => pattern.matches(&stack.name),
             }),
@@ -143,16 +143,16 @@ impl Names {
         }
     }
 
-    fn of_claims(&self, claims: &Map<String, Json>) -> Self {
+    fn resolve_claims(&self, claims: &Map<String, Json>) -> Self {
         match self {
-            Self::Claim(path) => Self::Exactly(words(claims, path).map(str::to_owned).collect()),
+            Self::Claim(path) => Self::Exactly(claim_words(claims, path).map(str::to_owned).collect()),
             other => other.clone(),
         }
     }
 }
 
 /// The words of a claim: the items of a list, or the words of a text.
-pub(super) fn words<'c>(claims: &'c Map<String, Json>, path: &str) -> impl Iterator<Item = &'c str> {
+pub(super) fn claim_words<'c>(claims: &'c Map<String, Json>, path: &str) -> impl Iterator<Item = &'c str> {
     let (list, text): (&[Json], &str) = match crate::jwt::claim(claims, path) {
         Some(Json::Array(list)) => (list, ""),
         Some(Json::String(text)) => (&[], text),
@@ -204,9 +204,9 @@ impl From<Scope> for Grant {
 
 impl Grant {
     /// The grant with the names that the claims of a token list.
-    pub(super) fn of_claims(&self, claims: &Map<String, Json>) -> Self {
+    pub(super) fn resolve_claims(&self, claims: &Map<String, Json>) -> Self {
         let Limits { environments, domains, stacks, actions, queue } = &self.limits;
-        let [environments, domains, stacks] = [environments, domains, stacks].map(|names| names.of_claims(claims));
+        let [environments, domains, stacks] = [environments, domains, stacks].map(|names| names.resolve_claims(claims));
         Self {
             limits: Limits { environments, domains, stacks, actions: actions.clone(), queue: *queue },
             ..self.clone()
@@ -214,7 +214,9 @@ impl Grant {
     }
 
     fn allows(&self, action: Action, consents: bool, resources: &[Resource<'_>]) -> bool {
-        self.takes(action) && (!consents || self.consents()) && resources.iter().all(|resource| self.reaches(resource))
+        self.allows_action(action)
+            && (!consents || self.consents())
+            && resources.iter().all(|resource| self.covers(resource))
     }
 
     /// True if its limits hide any object.
@@ -227,12 +229,12 @@ impl Grant {
         self.is_data_loss_allowed || matches!(self.scope, Scope::Admin)
     }
 
-    fn takes(&self, action: Action) -> bool {
+    fn allows_action(&self, action: Action) -> bool {
         let is_listed = |actions: &BTreeSet<Action>| actions.contains(&action) || action == Action::Read;
         self.scope >= action.scope() && self.limits.actions.as_ref().is_none_or(is_listed)
     }
 
-    fn reaches(&self, resource: &Resource<'_>) -> bool {
+    fn covers(&self, resource: &Resource<'_>) -> bool {
         let Limits { environments, domains, stacks, .. } = &self.limits;
         match resource {
             Resource::Any => true,
@@ -456,7 +458,7 @@ mod tests {
             ..Grant::from(Scope::Apply)
         };
         let may = |claims: Json, text: &str| {
-            let grant = claimed.of_claims(claims.as_object().unwrap());
+            let grant = claimed.resolve_claims(claims.as_object().unwrap());
             Principal::new("ada".to_owned(), vec![grant]).may(Action::Read, false, &[Resource::Stack(&stack(text))])
         };
         assert!(may(json!({"data": {"domains": ["hr", "finance"]}}), "finance.a.0@dev"));

@@ -1,6 +1,6 @@
 //! Callers with a token (JWT, RFC 7519) of an OpenID Connect issuer.
 
-use super::limits::words;
+use super::limits::claim_words;
 use super::{Grant, Principal};
 use crate::answer::Refusal;
 use crate::jwt::{ALGORITHMS, Accepted, LEEWAY, Refused, Trust, Verifier};
@@ -93,8 +93,8 @@ impl Issuer {
 
     /// The grants of the roles in the claims.
     fn grants(&self, claims: &Map<String, Json>) -> Vec<Grant> {
-        let has = |role: &str| words(claims, &self.oidc.roles_claim).any(|word| word == role);
-        self.oidc.roles.iter().filter(|(role, _)| has(role)).map(|(_, grant)| grant.of_claims(claims)).collect()
+        let has = |role: &str| claim_words(claims, &self.oidc.roles_claim).any(|word| word == role);
+        self.oidc.roles.iter().filter(|(role, _)| has(role)).map(|(_, grant)| grant.resolve_claims(claims)).collect()
     }
 }
 

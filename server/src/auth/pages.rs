@@ -5,7 +5,7 @@ use axum::http::{Method, Uri, header};
 use std::net::IpAddr;
 
 /// Whether a page of another site sent the call, by Fetch Metadata, or by `Origin` (RFC 6454) in older browsers.
-pub(super) fn is_of_another_site(request: &Request) -> bool {
+pub(super) fn is_cross_site(request: &Request) -> bool {
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return false;
     }
@@ -19,7 +19,7 @@ pub(super) fn is_of_another_site(request: &Request) -> bool {
 }
 
 /// Whether the call is addressed to this machine by one of its own names: another site can point its own name here.
-pub(crate) fn is_to_this_machine(request: &Request) -> bool {
+pub(crate) fn is_for_this_machine(request: &Request) -> bool {
     let Some(uri) = authority(request).map(str::parse::<Uri>) else { return true };
     let Ok(uri) = uri else { return false };
     let host = uri.host().unwrap_or_default();
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn call_from_a_page_of_another_site_is_recognised() {
-        for (is_other, headers) in [
+        for (is_foreign, headers) in [
             (false, &[("host", "localhost:8091")][..]),
             (false, &[("host", "localhost:8091"), ("origin", "http://localhost:8091")]),
             (false, &[("sec-fetch-site", "same-origin"), ("origin", "https://behind.a.proxy")]),
@@ -59,14 +59,14 @@ mod tests {
             (true, &[("host", "localhost:8091"), ("origin", "http://localhost:3000")]),
             (true, &[("host", "localhost:8091"), ("origin", "null")]),
         ] {
-            assert_eq!(is_of_another_site(&call(Method::POST, headers)), is_other, "{headers:?}");
-            assert!(!is_of_another_site(&call(Method::GET, headers)), "{headers:?}");
+            assert_eq!(is_cross_site(&call(Method::POST, headers)), is_foreign, "{headers:?}");
+            assert!(!is_cross_site(&call(Method::GET, headers)), "{headers:?}");
         }
     }
 
     #[test]
     fn only_loopback_names_are_this_machine() {
-        for (is_here, host) in [
+        for (is_local, host) in [
             (true, "localhost:8091"),
             (true, "LOCALHOST"),
             (true, "127.0.0.1:8091"),
@@ -78,8 +78,8 @@ mod tests {
             (false, "a b"),
             (false, ""),
         ] {
-            assert_eq!(is_to_this_machine(&call(Method::GET, &[("host", host)])), is_here, "{host:?}");
+            assert_eq!(is_for_this_machine(&call(Method::GET, &[("host", host)])), is_local, "{host:?}");
         }
-        assert!(is_to_this_machine(&call(Method::GET, &[])), "browsers always send the header");
+        assert!(is_for_this_machine(&call(Method::GET, &[])), "browsers always send the header");
     }
 }

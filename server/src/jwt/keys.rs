@@ -11,14 +11,14 @@ use tokio::time::Instant;
 
 /// How long keys are used before they are fetched again. A key that the issuer withdraws stays valid for at most this
 /// time.
-const HOLD: Duration = Duration::from_secs(3600);
+const REFRESH_AFTER: Duration = Duration::from_secs(3600);
 /// How long keys are used while the issuer does not answer. An attacker who blocks the issuer cannot keep a withdrawn
 /// key alive.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
+const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 /// The shortest interval of fetches: tokens with invented keys do not cause more of them.
-const LEAST: Duration = Duration::from_secs(10);
+const MIN_INTERVAL: Duration = Duration::from_secs(10);
 /// Timeout of a fetch.
-const PATIENCE: Duration = Duration::from_secs(10);
+const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The part of an issuer's discovery document that names the URL of its keys (OpenID Connect Discovery 1.0).
 #[derive(Deserialize)]
@@ -32,23 +32,23 @@ struct Discovery {
 struct Fetched {
     keys: Option<JwkSet>,
     /// The time of the last attempt, successful or not.
-    tried: Option<Instant>,
+    tried_at: Option<Instant>,
     /// The time of the last success.
-    came: Option<Instant>,
+    fetched_at: Option<Instant>,
 }
 
 impl Fetched {
     fn is_old(&self) -> bool {
-        self.came.is_none_or(|at| at.elapsed() > HOLD)
+        self.fetched_at.is_none_or(|at| at.elapsed() > REFRESH_AFTER)
     }
 
     /// The keys, unless they are too old.
     fn usable(&self) -> Option<&JwkSet> {
-        self.keys.as_ref().filter(|_| self.came.is_some_and(|at| at.elapsed() <= LONGEST))
+        self.keys.as_ref().filter(|_| self.fetched_at.is_some_and(|at| at.elapsed() <= MAX_AGE))
     }
 
-    fn may_be_asked(&self) -> bool {
-        self.tried.is_none_or(|at| at.elapsed() > LEAST)
+    fn may_fetch(&self) -> bool {
+        self.tried_at.is_none_or(|at| at.elapsed() > MIN_INTERVAL)
     }
 }
 
@@ -59,17 +59,17 @@ pub(super) struct Keys {
     url: Option<String>,
     fetched: RwLock<Fetched>,
     /// Held during a fetch. A call that finds its key does not wait for it.
-    asking: Mutex<()>,
+    fetching: Mutex<()>,
 }
 
 impl Keys {
     pub(super) fn new(issuer: &str, url: Option<String>) -> Result<Self, String> {
-        let asked = url.as_deref().unwrap_or(issuer);
-        if is_exposed(asked) {
-            return Err(format!("{asked} is `http://` to another machine: the network in between could forge keys"));
+        let source = url.as_deref().unwrap_or(issuer);
+        if is_exposed(source) {
+            return Err(format!("{source} is `http://` to another machine: the network in between could forge keys"));
         }
-        let client = crate::http::client(PATIENCE)?;
-        Ok(Self { client, issuer: issuer.to_owned(), url, fetched: RwLock::default(), asking: Mutex::default() })
+        let client = crate::http::client(FETCH_TIMEOUT)?;
+        Ok(Self { client, issuer: issuer.to_owned(), url, fetched: RwLock::default(), fetching: Mutex::default() })
     }
 
     /// The key with that ID for that algorithm; `None` if the issuer has no such key.
@@ -80,8 +80,8 @@ impl Keys {
         let (known, is_old) = self.known(id, algorithm);
         if known.is_some() {
             // One caller fetches old keys again; until the answer arrives, all others use the old keys.
-            if is_old && let Ok(_one) = self.asking.try_lock() {
-                return match self.ask().await {
+            if is_old && let Ok(_guard) = self.fetching.try_lock() {
+                return match self.fetch_unless_recent().await {
                     Ok(()) => Ok(self.known(id, algorithm).0),
                     Err(error) => {
                         tracing::warn!(error, "the keys of the issuer are not available: using the known keys");
@@ -91,9 +91,9 @@ impl Keys {
             }
             return Ok(known);
         }
-        let _one = self.asking.lock().await;
-        let asked = self.ask().await;
-        match (self.read().usable(), asked) {
+        let _guard = self.fetching.lock().await;
+        let outcome = self.fetch_unless_recent().await;
+        match (self.read().usable(), outcome) {
             (Some(keys), _) => Ok(pick(keys, id, algorithm)),
             (None, Err(error)) => Err(error),
             (None, Ok(())) => Err("the issuer did not answer a moment ago".to_owned()),
@@ -108,7 +108,7 @@ impl Keys {
         if !self.read().is_old() {
             return Ok(());
         }
-        let _one = self.asking.lock().await;
+        let _guard = self.fetching.lock().await;
         let fetched = self.fetch().await;
         if self.read().usable().is_some() { Ok(()) } else { fetched }
     }
@@ -128,34 +128,34 @@ impl Keys {
     }
 
     /// Fetches the keys, unless the last attempt was a moment ago.
-    async fn ask(&self) -> Result<(), String> {
-        if !self.read().may_be_asked() {
+    async fn fetch_unless_recent(&self) -> Result<(), String> {
+        if !self.read().may_fetch() {
             return Ok(());
         }
         self.fetch().await
     }
 
     async fn fetch(&self) -> Result<(), String> {
-        let answer = self.answer().await;
+        let answer = self.fetch_keys().await;
         // Measured from the end of the fetch: callers that waited for a slow issuer do not wait for it again.
         let now = Instant::now();
         let mut fetched = self.write();
-        fetched.tried = Some(now);
-        (fetched.keys, fetched.came) = (Some(answer?), Some(now));
+        fetched.tried_at = Some(now);
+        (fetched.keys, fetched.fetched_at) = (Some(answer?), Some(now));
         Ok(())
     }
 
     /// Fetches the current keys of the issuer.
-    async fn answer(&self) -> Result<JwkSet, String> {
+    async fn fetch_keys(&self) -> Result<JwkSet, String> {
         let url = match &self.url {
             Some(url) => url.clone(),
-            None => self.described().await?,
+            None => self.discover_url().await?,
         };
         self.get(&url).await
     }
 
     /// The URL of the keys in the issuer's discovery document.
-    async fn described(&self) -> Result<String, String> {
+    async fn discover_url(&self) -> Result<String, String> {
         let url = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
         let Discovery { issuer, jwks_uri } = self.get(&url).await?;
         match issuer.filter(|named| *named != self.issuer) {
@@ -249,9 +249,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn keys_of_a_silent_issuer_expire() {
-        let came = Some(Instant::now());
-        let fetched = Fetched { keys: Some(JwkSet { keys: Vec::new() }), tried: came, came };
-        for (after, is_old, is_usable) in [(HOLD, false, true), (LONGEST - HOLD, true, true), (HOLD, true, false)] {
+        let fetched_at = Some(Instant::now());
+        let fetched = Fetched { keys: Some(JwkSet { keys: Vec::new() }), tried_at: fetched_at, fetched_at };
+        for (after, is_old, is_usable) in
+            [(REFRESH_AFTER, false, true), (MAX_AGE - REFRESH_AFTER, true, true), (REFRESH_AFTER, true, false)]
+        {
             tokio::time::advance(after).await;
             assert_eq!((fetched.is_old(), fetched.usable().is_some()), (is_old, is_usable));
         }

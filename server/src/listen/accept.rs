@@ -98,7 +98,7 @@ impl Listener {
             let open = self.registry.count();
             tracing::error!(%error, open, "cannot accept connections: retrying");
         }
-        self.registry.relieve(Instant::now());
+        self.registry.evict_longest_waiting(Instant::now());
         sleep(BACK_OFF).await;
     }
 }
@@ -122,10 +122,10 @@ impl AddrListener<Connection, Peer> for Listener {
                 tracing::info!("accepting connections again");
             }
             match self.registry.admit(address.ip(), Instant::now()) {
-                Ok(place) => {
+                Ok(slot) => {
                     metrics::connections(self.registry.count());
-                    let clock = Some(Arc::clone(&place.clock));
-                    let connection = Connection::new(stream, place, Arc::clone(&self.limits));
+                    let clock = Some(Arc::clone(&slot.clock));
+                    let connection = Connection::new(stream, slot, Arc::clone(&self.limits));
                     return Ok((connection, Peer { address, clock }));
                 }
                 Err(why) => self.refuse(&stream, address, why),

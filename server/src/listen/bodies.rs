@@ -19,7 +19,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 const PART: usize = 16 << 10;
 
 /// Follows a call from its head to the end of its answer. The caller may delay the body by `timeout` in total.
-pub(super) async fn follow(
+pub(super) async fn track_call(
     State(timeout): State<Duration>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     request: Request,

@@ -37,7 +37,7 @@ impl Lag {
         if let Some(since) = self.since.take() {
             self.owed += now.saturating_duration_since(since);
         }
-        self.owed = self.owed.saturating_sub(worth(bytes));
+        self.owed = self.owed.saturating_sub(allowance(bytes));
     }
 
     /// When the caller will owe that much; `None` while the server does not wait.
@@ -46,7 +46,7 @@ impl Lag {
     }
 }
 
-fn worth(bytes: usize) -> Duration {
+fn allowance(bytes: usize) -> Duration {
     Duration::from_millis(u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(1_000) / RATE)
 }
 
@@ -170,7 +170,7 @@ impl Clock {
         state.write.progress(now, bytes);
         // The rest of an answer may be sent after the call has ended. Its caller is not idle meanwhile.
         if let Some(since) = &mut state.idle.since {
-            *since = now.min(*since + worth(bytes));
+            *since = now.min(*since + allowance(bytes));
         }
     }
 

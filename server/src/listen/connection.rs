@@ -2,7 +2,7 @@
 
 use super::clock::Reason;
 use super::limits::ConnectionLimits;
-use super::registry::Place;
+use super::registry::Slot;
 use crate::metrics;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -16,23 +16,23 @@ use tokio::time::{Instant, Sleep, sleep_until};
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
-    place: Place,
+    slot: Slot,
     limits: Arc<ConnectionLimits>,
     timer: Option<Pin<Box<Sleep>>>,
     is_closed: bool,
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, place: Place, limits: Arc<ConnectionLimits>) -> Self {
-        Self { stream, place, limits, timer: None, is_closed: false }
+    pub(super) fn new(stream: TcpStream, slot: Slot, limits: Arc<ConnectionLimits>) -> Self {
+        Self { stream, slot, limits, timer: None, is_closed: false }
     }
 
     /// Ready with an error once the connection has to be closed.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        self.place.clock.register(cx.waker());
+        self.slot.clock.register(cx.waker());
         loop {
             let now = Instant::now();
-            let Some((deadline, reason)) = self.place.clock.deadline(&self.limits, now) else { return Poll::Pending };
+            let Some((deadline, reason)) = self.slot.clock.deadline(&self.limits, now) else { return Poll::Pending };
             if deadline <= now {
                 return Poll::Ready(self.close(reason));
             }
@@ -63,12 +63,12 @@ impl Connection {
     fn written(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match written {
             Poll::Ready(Ok(bytes)) => {
-                self.place.clock.wrote(Instant::now(), bytes);
+                self.slot.clock.wrote(Instant::now(), bytes);
                 written
             }
             Poll::Ready(Err(_)) => written,
             Poll::Pending => {
-                self.place.clock.blocked(Instant::now());
+                self.slot.clock.blocked(Instant::now());
                 self.poll_deadline(cx).map(Err)
             }
         }

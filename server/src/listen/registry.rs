@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// A connection that waits for its caller that long may lose its place.
-const PATIENCE: Duration = Duration::from_millis(200);
+const MIN_WAIT: Duration = Duration::from_millis(200);
 
 /// Why a connection is not admitted, with the word for metrics and logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Open {
     fn evict(&mut self, address: IpAddr, now: Instant) -> bool {
         let of_address = self.by_address.get(&address).into_iter().flatten();
         let waiting = of_address.filter_map(|(number, clock)| Some((clock.waits_since()?, *number)));
-        let longest = waiting.min().filter(|(since, _)| now.saturating_duration_since(*since) >= PATIENCE);
+        let longest = waiting.min().filter(|(since, _)| now.saturating_duration_since(*since) >= MIN_WAIT);
         let Some((_, number)) = longest else { return false };
         if let Some(clock) = self.by_address.get(&address).and_then(|of_address| of_address.get(&number)) {
             clock.evict();
@@ -83,12 +83,12 @@ impl Registry {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Admits a connection. If all places are taken, the registry closes the connection that waits longest for its
+    /// Admits a connection. If all slots are taken, the registry closes the connection that waits longest for its
     /// caller: one of the same address, else one of the address with the most connections.
     ///
     /// # Errors
-    /// When all places belong to callers that the server is serving.
-    pub(super) fn admit(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Place, Full> {
+    /// When all slots belong to callers that the server is serving.
+    pub(super) fn admit(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Slot, Full> {
         let address = network(address);
         let mut open = self.open();
         let of_address = open.by_address.get(&address).map_or(0, HashMap::len);
@@ -102,11 +102,11 @@ impl Registry {
         let (number, clock) = (open.next, Arc::new(Clock::start(now)));
         open.by_address.entry(address).or_default().insert(number, Arc::clone(&clock));
         open.count += 1;
-        Ok(Place { registry: Arc::clone(self), address, number, clock })
+        Ok(Slot { registry: Arc::clone(self), address, number, clock })
     }
 
     /// Closes a connection that waits for its caller, to free a descriptor.
-    pub(super) fn relieve(&self, now: Instant) {
+    pub(super) fn evict_longest_waiting(&self, now: Instant) {
         let mut open = self.open();
         if let Some(largest) = open.largest() {
             open.evict(largest, now);
@@ -129,14 +129,14 @@ fn network(address: IpAddr) -> IpAddr {
 
 /// The place of a connection, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Slot {
     registry: Arc<Registry>,
     address: IpAddr,
     number: u64,
     pub(super) clock: Arc<Clock>,
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         let mut open = self.registry.open();
         open.remove(self.address, self.number);
@@ -162,16 +162,15 @@ mod tests {
     #[test]
     fn served_callers_keep_their_places() {
         let (registry, now) = (registry(3, 2), Instant::now());
-        let later = now + PATIENCE;
+        let later = now + MIN_WAIT;
         let admit = |from, at| registry.admit(address(from), at);
-        let places =
-            [admit("10.0.0.1", now).unwrap(), admit("10.0.0.1", now).unwrap(), admit("10.0.0.2", now).unwrap()];
-        for place in &places {
-            place.clock.begin();
+        let slots = [admit("10.0.0.1", now).unwrap(), admit("10.0.0.1", now).unwrap(), admit("10.0.0.2", now).unwrap()];
+        for slot in &slots {
+            slot.clock.begin();
         }
         assert_eq!(admit("::ffff:10.0.0.1", later).unwrap_err(), Full::Address);
         assert_eq!(admit("10.0.0.3", later).unwrap_err(), Full::Listener);
-        drop(places);
+        drop(slots);
         assert_eq!(registry.count(), 0);
         assert!(registry.open().by_address.is_empty());
     }
@@ -180,11 +179,11 @@ mod tests {
     fn caller_that_keeps_the_server_waiting_loses_its_place() {
         let (registry, now) = (registry(2, 2), Instant::now());
         let first = registry.admit(address("2001:db8::1"), now).unwrap();
-        let second = registry.admit(address("2001:db8::2"), now + PATIENCE).unwrap();
+        let second = registry.admit(address("2001:db8::2"), now + MIN_WAIT).unwrap();
         assert_eq!(registry.admit(address("2001:db8::3"), now).unwrap_err(), Full::Address, "it had no time yet");
-        let third = registry.admit(address("10.0.0.1"), now + PATIENCE).unwrap();
+        let third = registry.admit(address("10.0.0.1"), now + MIN_WAIT).unwrap();
         let limits = ConnectionLimits::of_descriptors(1024);
-        let is_closed = |place: &Place| place.clock.deadline(&limits, now).is_some_and(|(at, _)| at <= now);
+        let is_closed = |slot: &Slot| slot.clock.deadline(&limits, now).is_some_and(|(at, _)| at <= now);
         assert_eq!([&first, &second, &third].map(is_closed), [true, false, false]);
         drop((first, third));
         assert_eq!(registry.count(), 1);

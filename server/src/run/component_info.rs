@@ -19,22 +19,21 @@ const ENTRIES: &str = "entries";
 ///
 /// # Errors
 /// When the store cannot be read, or a row cannot be opened.
-pub(super) async fn info(store: &dyn StateStore, described: &RequestContext<'_>) -> Result<Info, Failure> {
+pub(super) async fn info(store: &dyn StateStore, context: &RequestContext<'_>) -> Result<Info, Failure> {
     let mut info = Info::default();
-    let Some(compiled) = &described.compiled else { return Ok(info) };
-    let is_chosen = |key: &String| described.components.is_empty() || described.components.contains(key);
-    let rows: Vec<_> =
-        store.components(&described.stack).await?.into_iter().filter(|row| is_chosen(&row.key)).collect();
+    let Some(compiled) = &context.compiled else { return Ok(info) };
+    let is_chosen = |key: &String| context.components.is_empty() || context.components.contains(key);
+    let rows: Vec<_> = store.components(&context.stack).await?.into_iter().filter(|row| is_chosen(&row.key)).collect();
     // Outputs of a single component keep their names; those of several are prefixed by the component.
     let is_one = rows.len() == 1;
     for row in rows {
         let Some(component) = compiled.components.iter().find(|component| component.key == row.key) else { continue };
-        let outputs = open_component(&described.stack, &row, &described.world.seal)?;
+        let outputs = open_component(&context.stack, &row, &context.env.seal)?;
         if let Some(access) = row.access {
-            let nowhere = described.let_in_nowhere(component, &access);
-            let let_in = access.principals.iter().filter(|principal| !nowhere.contains_key(principal.as_str()));
-            let let_in = let_in.map(|identity| AclInfo { identity: identity.clone(), locked: false });
-            info.acl_info.get_or_insert_default().extend(let_in);
+            let without_access = context.principals_without_access(component, &access);
+            let granted = access.principals.iter().filter(|principal| !without_access.contains_key(principal.as_str()));
+            let granted = granted.map(|identity| AclInfo { identity: identity.clone(), locked: false });
+            info.acl_info.get_or_insert_default().extend(granted);
         }
         let prefix = if is_one { String::new() } else { format!("{}.", row.key) };
         add_outputs(component, &outputs.values, &prefix, &mut info);
@@ -46,9 +45,9 @@ pub(super) async fn info(store: &dyn StateStore, described: &RequestContext<'_>)
 fn add_outputs(component: &CompiledComponent, values: &Map, prefix: &str, info: &mut Info) {
     let declared = &component.declarations.outputs;
     // Links and labels are shown with their outputs.
-    let beside = declared.iter().flat_map(|output| [link_of(&output.name.value), label_of(&output.name.value)]);
-    let beside: BTreeSet<String> = beside.collect();
-    let is_shown = |(name, value): &(&String, &Value)| !value.has_sensitive() && !beside.contains(*name);
+    let attached = declared.iter().flat_map(|output| [link_of(&output.name.value), label_of(&output.name.value)]);
+    let attached: BTreeSet<String> = attached.collect();
+    let is_shown = |(name, value): &(&String, &Value)| !value.has_sensitive() && !attached.contains(*name);
     for (name, value) in values.iter().filter(is_shown) {
         let declared = declared.iter().find(|output| output.name.value == *name);
         let is_public = declared.is_some_and(|output| output.is_public);

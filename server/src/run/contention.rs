@@ -1,7 +1,7 @@
 //! Contention with other operations: recovers interrupted ones, and waits for running ones.
 
 use super::failure::Failure;
-use super::{AT_ONCE, LONGEST_PAUSE, MOST_PLANS, Run};
+use super::{LEASE_WAIT, LONGEST_PAUSE, MOST_PLANS, Run};
 use crate::request_context::RequestContext;
 use std::collections::BTreeSet;
 use terrace_engine::address::{Address, StackId};
@@ -12,7 +12,7 @@ use terrace_engine::render::steps::Steps;
 use terrace_engine::store::{OpenIntent, Selection, StoreError};
 
 /// The number of attempts after which an interrupted call is checked again.
-const LOOKS: u64 = 5;
+const SKIPPED_CHECKS: u64 = 5;
 
 impl Run<'_> {
     /// Resolves interrupted steps. Of shared objects, it resolves only the steps of this operation and the given ones:
@@ -22,20 +22,20 @@ impl Run<'_> {
     /// `Held` if an interrupted call may still take effect, which ends by itself; `Stopped` on a cancellation.
     pub(super) async fn recover(
         &self,
-        described: &RequestContext<'_>,
+        context: &RequestContext<'_>,
         mut shared: BTreeSet<Address>,
     ) -> Result<bool, Failure> {
         let store = self.store();
         if self.claim.next_step > 0 {
-            let open = store.open_intents(&StackId::shared(&described.stack.environment), &Selection::All).await?;
+            let open = store.open_intents(&StackId::shared(&context.stack.environment), &Selection::All).await?;
             let own = open.into_iter().filter(|open| open.intent.operation == self.claim.operation);
             shared.extend(own.map(|open| open.intent.row.address));
         }
-        let selection = match described.components.is_empty() {
+        let selection = match context.components.is_empty() {
             true => Selection::All,
-            false => Selection::Components(described.components.clone()),
+            false => Selection::Components(context.components.clone()),
         };
-        if let Some(open) = self.step_that_cannot_be_resolved_yet(described, &selection).await?
+        if let Some(open) = self.pending_step(context, &selection).await?
             && self.may_wait().await
             && !self.cancel.is_cancelled()
         {
@@ -48,14 +48,14 @@ impl Run<'_> {
         let cancel = if self.claim.next_step > 0 { self.lost.child_token() } else { self.cancel.child_token() };
         let recovery = Recovery {
             store: &store,
-            registry: &described.world.registry,
-            seal: &described.world.seal,
+            registry: &context.env.registry,
+            seal: &context.env.seal,
             events: &NoEvents,
             cancel: &cancel,
-            patience: self.shared.settings.patience.min(AT_ONCE),
+            lock_timeout: self.shared.settings.lock_timeout.min(LEASE_WAIT),
             actor: &self.shared.settings.actor,
         };
-        let steps = recovery.run(&described.stack, &selection, &Selection::Addresses(shared)).await?;
+        let steps = recovery.run(&context.stack, &selection, &Selection::Addresses(shared)).await?;
         let (left, found): (Vec<_>, Vec<_>) = steps.iter().partition(|step| step.is_in_doubt);
         for step in &found {
             self.log.line("INFO", "recover", &format!("{}: {}", step.address, step.found)).await;
@@ -64,7 +64,7 @@ impl Run<'_> {
             && self.may_wait().await
             && !self.cancel.is_cancelled()
         {
-            self.shared.looked.once_more(self.claim.operation);
+            self.shared.recovery_checks.increment(self.claim.operation);
             return Err(Failure::Held(may_take_effect(&open.address)));
         }
         if self.lost.is_cancelled() {
@@ -81,53 +81,53 @@ impl Run<'_> {
 
     /// A step that may take effect for longer than the back-off, if an earlier check found so. Each check is an
     /// operation, so occasional checks are enough.
-    async fn step_that_cannot_be_resolved_yet(
+    async fn pending_step(
         &self,
-        described: &RequestContext<'_>,
+        context: &RequestContext<'_>,
         selection: &Selection,
     ) -> Result<Option<OpenIntent>, StoreError> {
-        let (looked, operation) = (&self.shared.looked, self.claim.operation);
-        if !looked.has(operation) || looked.once_more(operation) > LOOKS {
-            looked.forget(operation);
+        let (recovery_checks, operation) = (&self.shared.recovery_checks, self.claim.operation);
+        if !recovery_checks.has(operation) || recovery_checks.increment(operation) > SKIPPED_CHECKS {
+            recovery_checks.forget(operation);
             return Ok(None);
         }
-        let open = self.store().open_intents(&described.stack, selection).await?;
-        let mut open = open.into_iter().map(|open| described.world.registry.ended_calls().complete(open));
+        let open = self.store().open_intents(&context.stack, selection).await?;
+        let mut open = open.into_iter().map(|open| context.env.registry.ended_calls().complete(open));
         let takes_longer = |open: &OpenIntent| open.settles_in().is_some_and(|left| left > LONGEST_PAUSE);
         Ok(open.find(|open| open.is_orphaned && takes_longer(open)))
     }
 
     /// True if the rows of an unchanged plan may be stale: another operation was interrupted after the recovery, or was
     /// running until now.
-    pub(super) async fn others_changed(
+    pub(super) async fn state_has_changed(
         &self,
-        described: &RequestContext<'_>,
+        context: &RequestContext<'_>,
         plan: &Plan,
         plans: usize,
     ) -> Result<bool, Failure> {
-        let is_cut_off = plans < MOST_PLANS && plan.has_cut_off();
+        let is_interrupted = plans < MOST_PLANS && plan.has_interrupted_steps();
         // If nothing gets resolved, the steps do not belong to this operation.
-        if is_cut_off && self.recover(described, shared_in(plan)).await? {
+        if is_interrupted && self.recover(context, shared_in(plan)).await? {
             return Ok(true);
         }
-        if !self.wait_for_others(described, plan, plans).await? {
+        if !self.wait_for_contenders(context, plan, plans).await? {
             return Ok(false);
         }
-        self.recover(described, shared_in(plan)).await?;
+        self.recover(context, shared_in(plan)).await?;
         Ok(true)
     }
 
     /// True if another process, such as the command line, was working on objects of an unchanged plan.
-    async fn wait_for_others(
+    async fn wait_for_contenders(
         &self,
-        described: &RequestContext<'_>,
+        context: &RequestContext<'_>,
         plan: &Plan,
         plans: usize,
     ) -> Result<bool, Failure> {
-        let (events, following) = self.log.follow(Steps::of_plan(plan));
-        let applier = self.applier(described, plans, true, events).await?;
-        let waited = applier.wait_for_others(plan, self.claim.operation).await;
-        following.end().await;
+        let (events, writer) = self.log.start_writer(Steps::of_plan(plan));
+        let applier = self.applier(context, plans, true, events).await?;
+        let waited = applier.wait_for_contenders(plan, self.claim.operation).await;
+        writer.end().await;
         Ok(waited?)
     }
 }

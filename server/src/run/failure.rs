@@ -12,7 +12,7 @@ use terrace_engine::store::StoreError;
 /// Why a request did not finish.
 pub(super) enum Failure {
     /// It failed, with these lines for its log.
-    Told(Vec<String>),
+    Failed(Vec<String>),
     /// The store could not be read or written: a retry may help.
     Store(String),
     /// Another operation works on the same objects.
@@ -46,11 +46,11 @@ impl<E: std::error::Error + 'static> From<E> for Failure {
                 }
             });
         if let Some(error @ ApplyError::DataLoss { .. }) = applying {
-            return Self::Told(vec![format!("{error} ({})", consent("…"))]);
+            return Self::Failed(vec![format!("{error} ({})", consent("…"))]);
         }
         match store {
             Some(StoreError::Unavailable { .. }) => Self::Store(error.to_string()),
-            _ => Self::Told(vec![error.to_string()]),
+            _ => Self::Failed(vec![error.to_string()]),
         }
     }
 }
@@ -58,9 +58,9 @@ impl<E: std::error::Error + 'static> From<E> for Failure {
 /// The losses of data in a plan without consent.
 pub(super) fn losses(plan: &Plan) -> Vec<String> {
     let refused: Vec<_> = plan.refused_data_loss().collect();
-    let in_words = refused.iter().map(|(stack, change, loss)| {
+    let reasons = refused.iter().map(|(stack, change, loss)| {
         let (address, what) = (format!("{}:{}", stack.stack, change.address), loss.in_words());
-        let error = ApplyError::DataLoss { address, what };
+        let error = ApplyError::DataLoss { address, loss: what };
         match &loss.only_empty {
             Some(why) => format!("{error}; consent is not enough: {why}"),
             None => error.to_string(),
@@ -68,8 +68,8 @@ pub(super) fn losses(plan: &Plan) -> Vec<String> {
     });
     let names = refused.iter().map(|(stack, change, _)| Json::from(plan.consent_name(stack, change)).to_string());
     let names: Vec<String> = names.collect();
-    let how = (!names.is_empty()).then(|| consent(&names.join(", ")));
-    in_words.chain(how).collect()
+    let hint = (!names.is_empty()).then(|| consent(&names.join(", ")));
+    reasons.chain(hint).collect()
 }
 
 /// How a caller consents to a loss of data.
@@ -82,6 +82,6 @@ fn consent(names: &str) -> String {
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        Self::Told(refusal.told().errors)
+        Self::Failed(refusal.messages().errors)
     }
 }

@@ -8,7 +8,7 @@ pub(super) type Line = (&'static str, String);
 impl Run<'_> {
     /// Writes lines of a phase, unless they are already its last lines: a worker may have run the request before, in
     /// any process.
-    pub(super) async fn tell_once(&self, phase: &str, lines: Vec<Line>) {
+    pub(super) async fn log_once(&self, phase: &str, lines: Vec<Line>) {
         if self.claim.fence > 1 && self.is_logged(phase, &lines).await {
             return;
         }

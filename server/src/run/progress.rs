@@ -12,7 +12,7 @@ impl Run<'_> {
     }
 
     /// The summary of an operation that stops before it starts further steps.
-    pub(super) async fn stopped_before_the_end(&self) -> String {
+    pub(super) async fn stop_summary(&self) -> String {
         // Without the steps, the summary is shorter.
         let steps = self.steps().await.unwrap_or_default();
         match steps.iter().find(|step| step.result.is_none()) {
@@ -26,7 +26,7 @@ impl Run<'_> {
     }
 
     /// The number of changes in all attempts of an operation; `None` for the first attempt.
-    pub(super) async fn done_in_all(&self) -> Result<Option<usize>, Failure> {
+    pub(super) async fn total_done(&self) -> Result<Option<usize>, Failure> {
         if self.claim.fence == 1 {
             return Ok(None);
         }

@@ -1,6 +1,6 @@
 //! Answers with a file of a site: whole, partial or not modified (RFC 9110).
 
-use super::{File, Site, nothing};
+use super::{File, Site, not_found};
 use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
@@ -16,7 +16,7 @@ use tokio_util::io::ReaderStream;
 /// Answers with a file, or with 304 if the browser has it.
 pub(super) async fn file(site: &Site, key: &str, file: &File, call: &Parts, status: StatusCode) -> Response {
     let tag = format!("\"{}\"", file.sha256);
-    let Ok(etag) = tag.parse::<ETag>() else { return nothing() };
+    let Ok(etag) = tag.parse::<ETag>() else { return not_found() };
     let (method, call) = (&call.method, &call.headers);
     let mut head = HeaderMap::new();
     head.typed_insert(etag.clone());
@@ -53,7 +53,7 @@ pub(super) async fn file(site: &Site, key: &str, file: &File, call: &Parts, stat
 }
 
 /// Redirects to the location of a page.
-pub(super) fn elsewhere(location: &str) -> Response {
+pub(super) fn redirect(location: &str) -> Response {
     let mut head = HeaderMap::new();
     insert(&mut head, header::LOCATION, location);
     (StatusCode::PERMANENT_REDIRECT, head).into_response()
@@ -65,8 +65,8 @@ fn part(call: &HeaderMap, etag: &ETag, size: u64) -> Option<Option<(u64, u64)>> 
     let range = call.typed_get::<Range>()?;
     if call.contains_key(header::IF_RANGE) {
         // An unreadable `If-Range` counts as another version.
-        let is_other = |had: IfRange| had.is_modified(Some(etag), None);
-        if call.typed_get::<IfRange>().is_none_or(is_other) {
+        let has_changed = |had: IfRange| had.is_modified(Some(etag), None);
+        if call.typed_get::<IfRange>().is_none_or(has_changed) {
             return None;
         }
     }

@@ -6,9 +6,9 @@ use std::fs;
 use tempfile::TempDir;
 use tower::ServiceExt;
 
-struct SingleShelf(Arc<Site>);
+struct SingleSite(Arc<Site>);
 
-impl Shelf for SingleShelf {
+impl SiteSource for SingleSite {
     fn site(&self, name: &str) -> io::Result<Option<Arc<Site>>> {
         match name {
             "a" => Ok(Some(Arc::clone(&self.0))),
@@ -31,9 +31,9 @@ fn site() -> (TempDir, Site) {
     let version = folder.path().join("version");
     let mut listed = HashMap::new();
     for (path, text, content_type) in files {
-        let place = version.join(path);
-        fs::create_dir_all(place.parent().unwrap()).unwrap();
-        fs::write(&place, text).unwrap();
+        let file_path = version.join(path);
+        fs::create_dir_all(file_path.parent().unwrap()).unwrap();
+        fs::write(&file_path, text).unwrap();
         let file =
             File { size: text.len() as u64, sha256: format!("d{}", path.len()), content_type: content_type.to_owned() };
         listed.insert(path.to_owned(), file);
@@ -61,8 +61,8 @@ impl Answer {
     }
 }
 
-async fn ask_of(site: Site, is_public: bool, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
-    let routes = Sites::new(Arc::new(SingleShelf(Arc::new(site))), is_public).routes();
+async fn call_site(site: Site, is_public: bool, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let routes = Sites::new(Arc::new(SingleSite(Arc::new(site))), is_public).routes();
     let request = Request::builder().method(method).uri(path).header("host", "127.0.0.1:8093");
     let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     let response = routes.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
@@ -71,27 +71,27 @@ async fn ask_of(site: Site, is_public: bool, method: &str, path: &str, headers: 
     Answer { status: head.status.as_u16(), headers: head.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
 }
 
-async fn ask(method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+async fn call(method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
     let (_folder, site) = site();
-    ask_of(site, false, method, path, headers).await
+    call_site(site, false, method, path, headers).await
 }
 
 #[tokio::test]
 async fn pages_have_their_type_and_a_strong_tag() {
-    let page = ask("GET", "/sites/a/", &[]).await;
+    let page = call("GET", "/sites/a/", &[]).await;
     assert_eq!((page.status, page.text.as_str()), (200, "<h1>Hello</h1>"));
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
     assert_eq!((page.header("etag"), page.header("cache-control")), ("\"d10\"", "no-cache"));
     assert_eq!((page.header("x-content-type-options"), page.header("accept-ranges")), ("nosniff", "bytes"));
-    assert_eq!(ask("GET", "/sites/a/deep/", &[]).await.text, "<h1>Deep</h1>");
-    assert_eq!(ask("GET", "/sites/a/style.css", &[]).await.header("content-type"), "text/css; charset=utf-8");
-    let empty = ask("GET", "/sites/a/empty.txt", &[]).await;
+    assert_eq!(call("GET", "/sites/a/deep/", &[]).await.text, "<h1>Deep</h1>");
+    assert_eq!(call("GET", "/sites/a/style.css", &[]).await.header("content-type"), "text/css; charset=utf-8");
+    let empty = call("GET", "/sites/a/empty.txt", &[]).await;
     assert_eq!((empty.status, empty.header("content-length")), (200, "0"));
 }
 
 #[tokio::test]
 async fn head_request_has_all_headers_and_no_body() {
-    let (whole, head) = (ask("GET", "/sites/a/style.css", &[]).await, ask("HEAD", "/sites/a/style.css", &[]).await);
+    let (whole, head) = (call("GET", "/sites/a/style.css", &[]).await, call("HEAD", "/sites/a/style.css", &[]).await);
     assert_eq!((head.status, head.text.as_str(), head.header("content-length")), (200, "", "17"));
     assert_eq!(whole.headers, head.headers);
 }
@@ -99,25 +99,26 @@ async fn head_request_has_all_headers_and_no_body() {
 #[tokio::test]
 async fn folder_redirects_to_its_slash() {
     for (path, location) in [("/sites/a", "./a/"), ("/sites/a?x=1", "./a/?x=1"), ("/sites/a/deep?x=1", "./deep/?x=1")] {
-        let answer = ask("GET", path, &[]).await;
+        let answer = call("GET", path, &[]).await;
         assert_eq!((answer.status, answer.header("location")), (308, location), "{path}");
     }
-    assert_eq!(ask("GET", "/sites/none", &[]).await.status, 404);
+    assert_eq!(call("GET", "/sites/none", &[]).await.status, 404);
 }
 
 #[tokio::test]
 async fn unknown_path_shows_the_error_page() {
     for path in ["/sites/a/none", "/sites/a/none/", "/sites/a/unlisted", "/sites/a/style.css/"] {
-        let answer = ask("GET", path, &[]).await;
+        let answer = call("GET", path, &[]).await;
         assert_eq!((answer.status, answer.text.as_str()), (404, "<h1>Not here</h1>"), "{path}");
     }
     // Neither a tag nor a range changes the answer.
-    let again = ask("GET", "/sites/a/none", &[("if-none-match", "\"d8\""), ("range", "bytes=0-1")]).await;
+    let again = call("GET", "/sites/a/none", &[("if-none-match", "\"d8\""), ("range", "bytes=0-1")]).await;
     assert_eq!((again.status, again.text.as_str()), (404, "<h1>Not here</h1>"));
-    let without = ask_of(Site { error_document: String::new(), ..site().1 }, false, "GET", "/sites/a/none", &[]).await;
+    let without =
+        call_site(Site { error_document: String::new(), ..site().1 }, false, "GET", "/sites/a/none", &[]).await;
     assert_eq!((without.status, without.text.as_str()), (404, "page not found\n"));
-    assert_eq!(ask("GET", "/sites/other/", &[]).await.status, 404);
-    assert_eq!(ask("GET", "/", &[]).await.status, 404);
+    assert_eq!(call("GET", "/sites/other/", &[]).await.status, 404);
+    assert_eq!(call("GET", "/", &[]).await.status, 404);
 }
 
 #[tokio::test]
@@ -136,7 +137,7 @@ async fn path_cannot_leave_the_folder() {
         "/sites/%2e%2e/",
         "/sites/a/.%2e/secret",
     ] {
-        let answer = ask("GET", path, &[]).await;
+        let answer = call("GET", path, &[]).await;
         assert_eq!(answer.status, 404, "{path}");
         assert!(!answer.text.contains("secret"), "{path}: {}", answer.text);
     }
@@ -148,17 +149,17 @@ async fn link_out_of_the_folder_is_not_followed() {
     std::os::unix::fs::symlink(folder.path().join("secret"), site.folder.join("link")).unwrap();
     site.files
         .insert("link".to_owned(), File { size: 6, sha256: "d".to_owned(), content_type: "text/plain".to_owned() });
-    let answer = ask_of(site, false, "GET", "/sites/a/link", &[]).await;
+    let answer = call_site(site, false, "GET", "/sites/a/link", &[]).await;
     assert_eq!((answer.status, answer.text.as_str()), (500, "cannot show this page now\n"));
 }
 
 #[tokio::test]
 async fn matching_tag_is_answered_with_304() {
     for had in ["\"d9\"", "W/\"d9\"", "\"x\", \"d9\"", "*"] {
-        let answer = ask("GET", "/sites/a/style.css", &[("if-none-match", had)]).await;
+        let answer = call("GET", "/sites/a/style.css", &[("if-none-match", had)]).await;
         assert_eq!((answer.status, answer.text.as_str(), answer.header("etag")), (304, "", "\"d9\""), "{had}");
     }
-    assert_eq!(ask("GET", "/sites/a/style.css", &[("if-none-match", "\"other\"")]).await.status, 200);
+    assert_eq!(call("GET", "/sites/a/style.css", &[("if-none-match", "\"other\"")]).await.status, 200);
 }
 
 #[tokio::test]
@@ -169,29 +170,29 @@ async fn range_of_a_file_is_answered() {
         ("bytes=-2", " }", "bytes 15-16/17"),
         ("bytes=5-900", "color: red }", "bytes 5-16/17"),
     ] {
-        let answer = ask("GET", "/sites/a/style.css", &[("range", range)]).await;
+        let answer = call("GET", "/sites/a/style.css", &[("range", range)]).await;
         assert_eq!(
             (answer.status, answer.text.as_str(), answer.header("content-range")),
             (206, text, content_range),
             "{range}"
         );
     }
-    let beyond = ask("GET", "/sites/a/style.css", &[("range", "bytes=17-")]).await;
+    let beyond = call("GET", "/sites/a/style.css", &[("range", "bytes=17-")]).await;
     assert_eq!((beyond.status, beyond.header("content-range")), (416, "bytes */17"));
-    assert_eq!(ask("GET", "/sites/a/empty.txt", &[("range", "bytes=0-")]).await.status, 416);
-    assert_eq!(ask("GET", "/sites/a/style.css", &[("range", "bytes=b-a")]).await.status, 416);
+    assert_eq!(call("GET", "/sites/a/empty.txt", &[("range", "bytes=0-")]).await.status, 416);
+    assert_eq!(call("GET", "/sites/a/style.css", &[("range", "bytes=b-a")]).await.status, 416);
     for whole in ["bytes=0-1,3-4", "lines=1-2"] {
-        assert_eq!(ask("GET", "/sites/a/style.css", &[("range", whole)]).await.status, 200, "{whole}");
+        assert_eq!(call("GET", "/sites/a/style.css", &[("range", whole)]).await.status, 200, "{whole}");
     }
     for (tag, status) in [("\"d9\"", 206), ("\"x\"", 200), ("W/\"d9\"", 200), ("what", 200)] {
-        let answer = ask("GET", "/sites/a/style.css", &[("range", "bytes=0-1"), ("if-range", tag)]).await;
+        let answer = call("GET", "/sites/a/style.css", &[("range", "bytes=0-1"), ("if-range", tag)]).await;
         assert_eq!(answer.status, status, "{tag}");
     }
 }
 
 #[tokio::test]
 async fn sites_are_read_only() {
-    let answer = ask("POST", "/sites/a/", &[]).await;
+    let answer = call("POST", "/sites/a/", &[]).await;
     assert_eq!((answer.status, answer.header("allow")), (405, "GET, HEAD"));
 }
 
@@ -199,7 +200,7 @@ async fn sites_are_read_only() {
 async fn foreign_host_name_is_refused_unless_sites_are_public() {
     let named = [("host", "rebound.example.com")];
     let request = |is_public: bool| {
-        let routes = Sites::new(Arc::new(SingleShelf(Arc::new(site().1))), is_public).routes();
+        let routes = Sites::new(Arc::new(SingleSite(Arc::new(site().1))), is_public).routes();
         let request = named
             .iter()
             .fold(Request::builder().uri("/sites/a"), |request, (name, value)| request.header(*name, *value));
@@ -207,13 +208,13 @@ async fn foreign_host_name_is_refused_unless_sites_are_public() {
     };
     assert_eq!(request(false).await.unwrap().status(), 403);
     assert_eq!(request(true).await.unwrap().status(), 308);
-    let private = ask("GET", "/sites/a/", &[]).await;
+    let private = call("GET", "/sites/a/", &[]).await;
     assert_eq!(private.header("cross-origin-resource-policy"), "same-origin");
 }
 
 #[tokio::test]
 async fn read_error_is_reported_without_details() {
-    let answer = ask("GET", "/sites/broken/", &[]).await;
+    let answer = call("GET", "/sites/broken/", &[]).await;
     assert_eq!((answer.status, answer.text.as_str()), (500, "cannot show this site now\n"));
 }
 
@@ -221,5 +222,5 @@ async fn read_error_is_reported_without_details() {
 async fn changed_file_is_not_served_under_its_old_tag() {
     let (_folder, site) = site();
     fs::write(site.folder.join("style.css"), "h1 { color: blue }").unwrap();
-    assert_eq!(ask_of(site, false, "GET", "/sites/a/style.css", &[]).await.status, 500);
+    assert_eq!(call_site(site, false, "GET", "/sites/a/style.css", &[]).await.status, 500);
 }

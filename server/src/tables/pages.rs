@@ -54,7 +54,7 @@ fn page(status: u16, name: &str, values: &Value) -> Response {
 }
 
 /// An error page.
-pub(super) fn wrong(status: u16, why: &str) -> Response {
+pub(super) fn error_page(status: u16, why: &str) -> Response {
     let mut answer = page(status, "wrong.html", &json!({"why": why}));
     add_headers(answer.headers_mut());
     answer
@@ -63,14 +63,14 @@ pub(super) fn wrong(status: u16, why: &str) -> Response {
 impl IntoResponse for NotShown {
     fn into_response(self) -> Response {
         match self {
-            Self::Missing(why) => wrong(404, &why),
-            Self::Broken(why) => wrong(503, &why),
+            Self::Missing(why) => error_page(404, &why),
+            Self::Unavailable(why) => error_page(503, &why),
         }
     }
 }
 
 /// The page that asks for the token.
-pub(super) fn begin(to: &str, is_wrong: bool) -> Response {
+pub(super) fn token_page(to: &str, is_wrong: bool) -> Response {
     page(if is_wrong { 403 } else { 401 }, "begin.html", &json!({"to": to, "is_wrong": is_wrong}))
 }
 
@@ -84,27 +84,27 @@ pub(super) async fn asset(kind: &'static str, text: &'static str) -> Response {
 struct Link<T: Serialize> {
     href: String,
     #[serde(flatten)]
-    what: T,
+    item: T,
 }
 
 fn encoded(text: &str) -> String {
     utf8_percent_encode(text, PART).to_string()
 }
 
-fn place(database: &str) -> String {
+fn database_path(database: &str) -> String {
     format!("{BASE}/{}", encoded(database))
 }
 
-fn table_place(database: &str, schema: &str, table: &str, page: u64) -> String {
+fn table_path(database: &str, schema: &str, table: &str, page: u64) -> String {
     let (schema, table) = (encoded(schema), encoded(table));
-    format!("{}/table?schema={schema}&table={table}&page={page}", place(database))
+    format!("{}/table?schema={schema}&table={table}&page={page}", database_path(database))
 }
 
 /// `GET /databases/`
 pub(super) async fn databases(State(tables): State<Arc<dyn Tables>>) -> Result<Response, NotShown> {
     let databases = tables.databases().await?;
     let databases: Vec<_> =
-        databases.into_iter().map(|database| Link { href: place(&database.name), what: database }).collect();
+        databases.into_iter().map(|database| Link { href: database_path(&database.name), item: database }).collect();
     Ok(page(200, "databases.html", &json!({"databases": databases})))
 }
 
@@ -114,7 +114,7 @@ pub(super) async fn tables(
     Path(database): Path<String>,
 ) -> Result<Response, NotShown> {
     let tables = tables.tables(&database).await?;
-    let link = |table: super::Table| Link { href: table_place(&database, &table.schema, &table.name, 0), what: table };
+    let link = |table: super::Table| Link { href: table_path(&database, &table.schema, &table.name, 0), item: table };
     let tables: Vec<_> = tables.into_iter().map(link).collect();
     Ok(page(200, "tables.html", &json!({"database": database, "tables": tables})))
 }
@@ -137,10 +137,10 @@ pub(super) async fn rows(
 ) -> Result<Response, NotShown> {
     let RowsQuery { schema, table, page: number } = query;
     let rows = tables.rows(&database, &schema, &table, number).await?;
-    let at = |number: u64| table_place(&database, &schema, &table, number);
+    let at = |number: u64| table_path(&database, &schema, &table, number);
     let before = number.checked_sub(1).map(at);
     let after = number.checked_add(1).filter(|_| rows.has_more).map(at);
-    let back = place(&database);
+    let back = database_path(&database);
     let shown = number.saturating_add(1);
     let values = json!({
         "database": database, "back": back, "schema": schema, "table": table, "rows": rows, "before": before,
@@ -164,16 +164,16 @@ mod tests {
             rows: vec![vec![Some(nasty.into())], vec![None]],
             has_more: true,
         };
-        let place_of = |page| table_place(nasty, nasty, nasty, page);
+        let path_of = |page| table_path(nasty, nasty, nasty, page);
         let pages = [
             ("begin.html", json!({"to": nasty, "is_wrong": true})),
             ("wrong.html", json!({"why": nasty})),
-            ("databases.html", json!({"databases": [Link { href: place(nasty), what: database }]})),
-            ("tables.html", json!({"database": nasty, "tables": [Link { href: place_of(0), what: table }]})),
+            ("databases.html", json!({"databases": [Link { href: database_path(nasty), item: database }]})),
+            ("tables.html", json!({"database": nasty, "tables": [Link { href: path_of(0), item: table }]})),
             (
                 "rows.html",
-                json!({"database": nasty, "back": place(nasty), "schema": nasty, "table": nasty, "rows": rows,
-                    "before": place_of(0), "after": place_of(2), "shown": 2}),
+                json!({"database": nasty, "back": database_path(nasty), "schema": nasty, "table": nasty, "rows": rows,
+                    "before": path_of(0), "after": path_of(2), "shown": 2}),
             ),
         ];
         let pages = pages.map(|(name, values)| rendered(name, &values).unwrap());
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn names_are_percent_encoded() {
         assert_eq!(
-            table_place("a", "", "x/y?&#\"<é", 1),
+            table_path("a", "", "x/y?&#\"<é", 1),
             "/databases/a/table?schema=&table=x%2Fy%3F%26%23%22%3C%C3%A9&page=1"
         );
     }

@@ -135,7 +135,7 @@ impl Status {
     }
 
     /// The status of a validation or a reverse provisioning, which this API cannot terminate.
-    pub(crate) fn of_question(status: OperationStatus, has_ended: bool) -> Self {
+    pub(crate) fn of_lookup(status: OperationStatus, has_ended: bool) -> Self {
         match Self::of(status, has_ended, false) {
             Self::Terminated => Self::Failed,
             other => other,
@@ -200,7 +200,7 @@ pub(crate) struct Log {
 const MOST_LINES: usize = 4_000;
 
 /// The log lines of a status.
-pub(super) fn told_of(mut lines: Vec<LogLine>, id: Uuid) -> Vec<Log> {
+pub(super) fn log_lines(mut lines: Vec<LogLine>, id: Uuid) -> Vec<Log> {
     let left_out = lines.len().saturating_sub(MOST_LINES);
     if let (true, Some(first)) = (left_out > 0, lines.get(MOST_LINES / 2)) {
         let message = format!("{left_out} lines are omitted here: `GET /api/v1/operations/{id}/logs` returns all");
@@ -231,7 +231,7 @@ mod tests {
             phase: "apply".to_owned(),
             message: number.to_string(),
         };
-        let shown = |lines: usize| told_of((0..lines).map(line).collect(), Uuid::nil());
+        let shown = |lines: usize| log_lines((0..lines).map(line).collect(), Uuid::nil());
         assert_eq!(shown(MOST_LINES).len(), MOST_LINES);
         let long = shown(MOST_LINES + 7);
         assert_eq!(long.len(), MOST_LINES + 1);

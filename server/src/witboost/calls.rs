@@ -4,16 +4,16 @@ use super::bodies::{
     self, ProvisioningRequest, ProvisioningStatus, ReverseProvisioningRequest, ReverseProvisioningStatus, Status,
     UpdateAclRequest, ValidationInfo, ValidationResult, ValidationStatus,
 };
-use super::misspelt::{Known, misspelt};
+use super::misspelt_fields::{KnownFields, find_misspelt_field};
 use crate::access;
 use crate::answer::{Messages, Refusal};
 use crate::auth::{Action, Caller, Resource};
-use crate::body::{self, Unread};
+use crate::body::{self, BodyError};
 use crate::environments::Environments;
-use crate::judging::{aside, judge, on_body};
 use crate::outcome::Outcome;
-use crate::queue::{Request, ask};
-use crate::request_context::{By, Purpose, RequestContext};
+use crate::processing::{block_if_large, process, process_large};
+use crate::queue::{Request, check_and_enqueue};
+use crate::request_context::{Purpose, RequestContext, Requester};
 use crate::reverse_provisioning;
 use crate::serve::Shared;
 use axum::body::Bytes;
@@ -36,25 +36,25 @@ const ACCESS: &str = "send JSON with `refs`, all principals with access, and `pr
 const REVERSE: &str = "send JSON with `useCaseTemplateId`, `environment`, `params` and `catalogInfo`";
 
 /// The bytes of a body, or the error of reading it.
-type Sent = Result<Bytes, BytesRejection>;
+type ReceivedBody = Result<Bytes, BytesRejection>;
 
 /// Parses a body as JSON, independent of its content type.
-fn read<T: DeserializeOwned + Known>(sent: Sent, solution: &str) -> Result<T, Refusal> {
-    let bytes = sent.map_err(|error| Refusal::of_body(&error))?;
-    on_body(bytes.len(), || read_bytes(&bytes, solution))
+fn read<T: DeserializeOwned + KnownFields>(body: ReceivedBody, solution: &str) -> Result<T, Refusal> {
+    let bytes = body.map_err(|error| Refusal::of_body(&error))?;
+    block_if_large(bytes.len(), || read_bytes(&bytes, solution))
 }
 
-fn read_bytes<T: DeserializeOwned + Known>(bytes: &Bytes, solution: &str) -> Result<T, Refusal> {
-    let read = body::read(bytes).map_err(|Unread { problem, field }| match field {
+fn read_bytes<T: DeserializeOwned + KnownFields>(bytes: &Bytes, solution: &str) -> Result<T, Refusal> {
+    let read = body::read(bytes).map_err(|BodyError { problem, field }| match field {
         Some(field) => Refusal::field(&field, problem, solution),
         None => Refusal::whole(problem, solution),
     })?;
-    match misspelt::<T>(body::without_mark(bytes)) {
+    match find_misspelt_field::<T>(body::strip_bom(bytes)) {
         None => Ok(read),
-        Some((name, meant)) => {
-            let name = body::shown(&name);
-            let problem = format!("unknown field `{name}`; did you mean `{meant}`?");
-            Err(Refusal::field(&name, problem, format!("rename it to `{meant}`, or remove it")))
+        Some((name, suggestion)) => {
+            let name = body::escaped_name(&name);
+            let problem = format!("unknown field `{name}`; did you mean `{suggestion}`?");
+            Err(Refusal::field(&name, problem, format!("rename it to `{suggestion}`, or remove it")))
         }
     }
 }
@@ -67,24 +67,24 @@ fn read_bytes<T: DeserializeOwned + Known>(bytes: &Bytes, solution: &str) -> Res
 pub(crate) async fn validate(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
-    sent: Sent,
+    body: ReceivedBody,
 ) -> Result<Response, Refusal> {
-    let request: ProvisioningRequest = read(sent, PROVISIONING)?;
+    let request: ProvisioningRequest = read(body, PROVISIONING)?;
     let (bytes, request) = (request.bytes(), Arc::new(request));
-    let judged = judge(&shared, bytes, {
+    let outcome = process(&shared, bytes, {
         let request = Arc::clone(&request);
         move |shared, limits| {
             let (request, caller) = (Arc::clone(&request), caller.clone());
-            async move { judgement(&shared, &caller, &shared.worlds.within(limits), &request).await }
+            async move { check_descriptor(&shared, &caller, &shared.environments.within(limits), &request).await }
         }
     });
-    let (mut messages, is_validated_remotely) = judged.await??;
+    let (mut messages, is_validated_remotely) = outcome.await??;
     if is_validated_remotely && messages.errors.is_empty() {
-        messages = aside(&shared, move |shared, limits| async move {
-            let worlds = shared.worlds.within(limits);
-            let from = (&worlds, shared.store.as_ref());
-            let described = RequestContext::read(from, &request, Purpose::Make, By::Worker).await?;
-            described.validate_remotely(shared.store.as_ref()).await
+        messages = process_large(&shared, move |shared, limits| async move {
+            let environments = shared.environments.within(limits);
+            let from = (&environments, shared.store.as_ref());
+            let context = RequestContext::read(from, &request, Purpose::Provision, Requester::Worker).await?;
+            context.validate_remotely(shared.store.as_ref()).await
         })
         .await??;
     }
@@ -92,28 +92,28 @@ pub(crate) async fn validate(
 }
 
 /// The errors and warnings of a descriptor, and whether the environment also validates remotely.
-async fn judgement(
+async fn check_descriptor(
     shared: &Shared,
     caller: &Caller,
-    worlds: &Environments,
+    environments: &Environments,
     request: &ProvisioningRequest,
 ) -> Result<(Messages, bool), Refusal> {
     // A descriptor without a stack is invalid; its errors are the answer.
     caller.check(Action::Validate, false, &[Resource::Any])?;
     match RequestContext::read(
-        (worlds, shared.calls.as_ref()),
+        (environments, shared.calls.as_ref()),
         request,
-        Purpose::Make,
-        By::Caller(caller, Action::Validate),
+        Purpose::Provision,
+        Requester::Caller(caller, Action::Validate),
     )
     .await
     {
-        Ok(described) => {
-            caller.check_scope(described.needed, Action::Validate, &described.stack)?;
-            let messages = Messages::of(&described.validate(shared.nothing.as_ref()).await?, &described.sources);
-            Ok((messages, described.world.is_validated_remotely))
+        Ok(context) => {
+            caller.check_scope(context.needed, Action::Validate, &context.stack)?;
+            let messages = Messages::of(&context.validate(shared.empty_store.as_ref()).await?, &context.sources);
+            Ok((messages, context.env.is_validated_remotely))
         }
-        Err(refusal @ Refusal::Invalid(_)) => Ok((refusal.told(), false)),
+        Err(refusal @ Refusal::Invalid(_)) => Ok((refusal.messages(), false)),
         Err(refusal) => Err(refusal),
     }
 }
@@ -128,14 +128,20 @@ pub(crate) async fn validate_later(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-    sent: Sent,
+    body: ReceivedBody,
 ) -> Result<Response, Refusal> {
-    let request: ProvisioningRequest = read(sent, PROVISIONING)?;
+    let request: ProvisioningRequest = read(body, PROVISIONING)?;
     // Errors in the descriptor are the result of the validation. Only a missing stack is refused here.
     let by = caller.clone();
-    let token = ask(&shared, &caller, Request::Validate(request), async move |shared, worlds, request| {
-        RequestContext::place((worlds, shared.calls.as_ref()), request, By::Caller(&by, Action::Validate)).await
-    });
+    let token =
+        check_and_enqueue(&shared, &caller, Request::Validate(request), async move |shared, environments, request| {
+            RequestContext::read_subject(
+                (environments, shared.calls.as_ref()),
+                request,
+                Requester::Caller(&by, Action::Validate),
+            )
+            .await
+        });
     let token = token.await?;
     Ok(accepted(&headers, token))
 }
@@ -148,9 +154,9 @@ pub(crate) async fn provision(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-    sent: Sent,
+    body: ReceivedBody,
 ) -> Result<Response, Refusal> {
-    queue(&shared, &caller, &headers, sent, Purpose::Make).await
+    queue(&shared, &caller, &headers, body, Purpose::Provision).await
 }
 
 /// Starts unprovisioning of a descriptor. Data is kept unless `removeData` is true.
@@ -161,9 +167,9 @@ pub(crate) async fn unprovision(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-    sent: Sent,
+    body: ReceivedBody,
 ) -> Result<Response, Refusal> {
-    queue(&shared, &caller, &headers, sent, Purpose::Remove).await
+    queue(&shared, &caller, &headers, body, Purpose::Remove).await
 }
 
 /// Starts a change of a component's access list: the given principals replace all others.
@@ -174,9 +180,9 @@ pub(crate) async fn update_acl(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-    sent: Sent,
+    body: ReceivedBody,
 ) -> Result<Response, Refusal> {
-    let UpdateAclRequest { refs, provision_info, access_control_fields } = read(sent, ACCESS)?;
+    let UpdateAclRequest { refs, provision_info, access_control_fields } = read(body, ACCESS)?;
     Access::check(&refs)
         .map_err(|(at, problem)| Refusal::field(&format!("refs[{at}]"), problem, "send `user:NAME` or `group:NAME`"))?;
     let fields = access::fields(access_control_fields).map_err(|problem| {
@@ -191,11 +197,11 @@ pub(crate) async fn update_acl(
     };
     let new_request = Request::Access { request, access, expected: None, named: None };
     let by = caller.clone();
-    let token = ask(&shared, &caller, new_request, async move |shared, worlds, request| {
-        let by = By::Caller(&by, Action::UpdateAcl);
-        let described = RequestContext::read_provisioned((worlds, shared.calls.as_ref()), request, by).await?;
-        described.takes_access()?;
-        Ok(described.place_of())
+    let token = check_and_enqueue(&shared, &caller, new_request, async move |shared, environments, request| {
+        let by = Requester::Caller(&by, Action::UpdateAcl);
+        let context = RequestContext::read_provisioned((environments, shared.calls.as_ref()), request, by).await?;
+        context.check_grants_access()?;
+        Ok(context.subject())
     });
     let token = token.await?;
     Ok(accepted(&headers, token))
@@ -205,27 +211,27 @@ async fn queue(
     shared: &Arc<Shared>,
     caller: &Caller,
     headers: &HeaderMap,
-    sent: Sent,
+    body: ReceivedBody,
     purpose: Purpose,
 ) -> Result<Response, Refusal> {
-    let request: ProvisioningRequest = read(sent, PROVISIONING)?;
+    let request: ProvisioningRequest = read(body, PROVISIONING)?;
     let action = match purpose {
-        Purpose::Make => Action::Provision,
+        Purpose::Provision => Action::Provision,
         Purpose::Remove => Action::Unprovision,
     };
     let new_request = match purpose {
-        Purpose::Make => Request::Provision(request),
+        Purpose::Provision => Request::Provision(request),
         Purpose::Remove => Request::Unprovision(request),
     };
     let by = caller.clone();
-    let token = ask(shared, caller, new_request, async move |shared, worlds, request| {
-        let from = (worlds, shared.calls.as_ref());
-        let mut described = RequestContext::read(from, request, purpose, By::Caller(&by, action)).await?;
-        described.check_known(shared.calls.as_ref()).await?;
-        if purpose == Purpose::Make {
-            described.check(shared.nothing.as_ref()).await?;
+    let token = check_and_enqueue(shared, caller, new_request, async move |shared, environments, request| {
+        let from = (environments, shared.calls.as_ref());
+        let mut context = RequestContext::read(from, request, purpose, Requester::Caller(&by, action)).await?;
+        context.check_known(shared.calls.as_ref()).await?;
+        if purpose == Purpose::Provision {
+            context.check(shared.empty_store.as_ref()).await?;
         }
-        Ok(described.place_of())
+        Ok(context.subject())
     });
     Ok(accepted(headers, token.await?))
 }
@@ -243,7 +249,7 @@ fn accepted(headers: &HeaderMap, token: Uuid) -> Response {
 const PROVISIONING_KINDS: &[&str] = &["provision", "unprovision", "updateacl"];
 
 /// The operation and the request of a token, if they have one of these kinds.
-async fn found(
+async fn find_operation(
     shared: &Shared,
     caller: &Caller,
     token: &str,
@@ -257,7 +263,8 @@ async fn found(
     let request = shared.store.request(id).await?.ok_or_else(unknown)?;
     let operation = shared.store.operation(id).await?.map(|(operation, _)| operation);
     let operation = operation.filter(|operation| kinds.contains(&operation.kind.as_str()));
-    let operation = caller.hides(operation, |caller, found| caller.sees_all(found.about())).ok_or_else(unknown)?;
+    let operation =
+        caller.filter_visible(operation, |caller, found| caller.sees_all(found.target_stacks())).ok_or_else(unknown)?;
     Ok((id, operation, request))
 }
 
@@ -274,13 +281,13 @@ pub(crate) async fn status(
 }
 
 async fn provisioning_status(shared: &Shared, caller: &Caller, token: &str) -> Result<ProvisioningStatus, Refusal> {
-    let (id, operation, request) = found(shared, caller, token, PROVISIONING_KINDS).await?;
+    let (id, operation, request) = find_operation(shared, caller, token, PROVISIONING_KINDS).await?;
     let outcome = Outcome::of(&request);
     let status = Status::of(operation.status, outcome.is_some(), operation.cancelled_by.is_some());
     let logs = shared.store.logs(id, 0).await?;
     let outcome = outcome.unwrap_or_default();
     let result = outcome.reason(&operation);
-    Ok(ProvisioningStatus { status, result, info: outcome.info, logs: bodies::told_of(logs, id) })
+    Ok(ProvisioningStatus { status, result, info: outcome.info, logs: bodies::log_lines(logs, id) })
 }
 
 /// Returns the status and the result of a validation.
@@ -292,9 +299,9 @@ pub(crate) async fn validation_status(
     Extension(caller): Extension<Caller>,
     Path(token): Path<String>,
 ) -> Result<Json<ValidationStatus>, Refusal> {
-    let (_, operation, request) = found(&shared, &caller, &token, &["validate"]).await?;
+    let (_, operation, request) = find_operation(&shared, &caller, &token, &["validate"]).await?;
     let outcome = Outcome::of(&request);
-    let status = Status::of_question(operation.status, outcome.is_some());
+    let status = Status::of_lookup(operation.status, outcome.is_some());
     let validation = outcome.and_then(|outcome| outcome.validation);
     Ok(Json(ValidationStatus { status, info: validation.map(|public_info| ValidationInfo { public_info }) }))
 }
@@ -308,11 +315,12 @@ pub(crate) async fn reverse(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-    sent: Sent,
+    body: ReceivedBody,
 ) -> Result<Response, Refusal> {
-    let question: ReverseProvisioningRequest = read(sent, REVERSE)?;
-    let place = reverse_provisioning::place(&shared.worlds, &question, By::Caller(&caller, Action::Reverse))?;
-    let token = shared.ask(&caller, &Request::Reverse(question), place).await?;
+    let question: ReverseProvisioningRequest = read(body, REVERSE)?;
+    let subject =
+        reverse_provisioning::subject(&shared.environments, &question, Requester::Caller(&caller, Action::Reverse))?;
+    let token = shared.enqueue_request(&caller, &Request::Reverse(question), subject).await?;
     Ok(accepted(&headers, token))
 }
 
@@ -325,11 +333,11 @@ pub(crate) async fn reverse_status(
     Extension(caller): Extension<Caller>,
     Path(token): Path<String>,
 ) -> Result<Json<ReverseProvisioningStatus>, Refusal> {
-    let (id, operation, request) = found(&shared, &caller, &token, &["reverse-provisioning"]).await?;
+    let (id, operation, request) = find_operation(&shared, &caller, &token, &["reverse-provisioning"]).await?;
     let outcome = Outcome::of(&request);
-    let status = Status::of_question(operation.status, outcome.is_some());
+    let status = Status::of_lookup(operation.status, outcome.is_some());
     let updates = outcome.map(|outcome| outcome.updates).unwrap_or_default();
-    let logs = bodies::told_of(shared.store.logs(id, 0).await?, id);
+    let logs = bodies::log_lines(shared.store.logs(id, 0).await?, id);
     Ok(Json(ReverseProvisioningStatus { status, updates, logs }))
 }
 
@@ -342,9 +350,9 @@ pub(crate) async fn terminate(
     Extension(caller): Extension<Caller>,
     Path(token): Path<String>,
 ) -> Result<Response, Refusal> {
-    let (_, operation, request) = found(&shared, &caller, &token, PROVISIONING_KINDS).await?;
-    let about: Vec<Resource<'_>> = operation.about().iter().map(Resource::Stack).collect();
-    caller.check(Action::Cancel, false, &about)?;
+    let (_, operation, request) = find_operation(&shared, &caller, &token, PROVISIONING_KINDS).await?;
+    let stacks: Vec<Resource<'_>> = operation.target_stacks().iter().map(Resource::Stack).collect();
+    caller.check(Action::Cancel, false, &stacks)?;
     if request.result.is_none() && shared.cancel(&operation, &caller).await? {
         return Ok(StatusCode::ACCEPTED.into_response());
     }

@@ -15,11 +15,11 @@ fn entry(actor: &str) -> AuditEntry {
 }
 
 async fn all(store: &Arc<dyn ServerStore>) -> Vec<AuditLink> {
-    store.audited(0, usize::MAX).await.unwrap().links
+    store.audit_page(0, usize::MAX).await.unwrap().links
 }
 
 async fn verified(store: &Arc<dyn ServerStore>) -> Result<u64, BrokenChain> {
-    let page = store.audited(0, usize::MAX).await.unwrap();
+    let page = store.audit_page(0, usize::MAX).await.unwrap();
     let mut verifier = Verifier::default();
     page.links.iter().try_for_each(|link| verifier.take(link))?;
     verifier.finish(page.head.as_ref())
@@ -116,7 +116,7 @@ pub async fn long_log_is_pruned_in_batches(fixture: Fixture) {
 pub async fn entries_are_read_in_pages(fixture: Fixture) {
     fixture.store.audit((0..5).map(|_| entry("ada")).collect()).await.unwrap();
     let numbers = async |after| {
-        let page = fixture.store.audited(after, 2).await.unwrap();
+        let page = fixture.store.audit_page(after, 2).await.unwrap();
         page.links.iter().map(|link| link.number).collect::<Vec<_>>()
     };
     assert_eq!(

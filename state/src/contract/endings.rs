@@ -53,7 +53,7 @@ pub async fn operation_without_a_request_ends_without_its_leases(fixture: Fixtur
 
 /// Neither its worker, which may plan again, nor its former worker, nor a recovery ends it.
 pub async fn operation_of_a_request_ends_with_the_request(fixture: Fixture) {
-    let operation = fixture.ask("api", "a").await;
+    let operation = fixture.enqueue("api", "a").await;
     let (_, lost) = fixture.resume(operation, "api").await;
     fixture.clock.advance(TERM);
     let recovering = fixture.begin().await;
@@ -78,7 +78,7 @@ pub async fn operation_of_a_request_ends_with_the_request(fixture: Fixture) {
 
 /// Between two attempts it has no leases.
 pub async fn operation_of_an_unclaimed_request_is_abandoned(fixture: Fixture) {
-    let operation = fixture.ask("api", "a").await;
+    let operation = fixture.enqueue("api", "a").await;
     let (_, leases) = fixture.resume(operation, "api").await;
     fixture.store.release(&leases).await.unwrap();
     assert!(!fixture.ended(operation).await.is_abandoned);
@@ -86,7 +86,7 @@ pub async fn operation_of_an_unclaimed_request_is_abandoned(fixture: Fixture) {
     assert!(fixture.ended(operation).await.is_abandoned);
     let claim = fixture.claim().await.unwrap();
     assert!(!fixture.ended(operation).await.is_abandoned, "it was claimed again");
-    fixture.store.give_back(&claim, TERM).await.unwrap();
+    fixture.store.release_claim(&claim, TERM).await.unwrap();
     fixture.clock.advance(TERM);
     assert!(!fixture.ended(operation).await.is_abandoned, "it was released, and waits for its next claim");
     fixture.clock.advance(TERM * 2);

@@ -55,7 +55,7 @@ impl Fixture {
 pub async fn intent_is_open_until_its_outcome(fixture: Fixture) {
     let operation = fixture.begin().await;
     let leases = fixture.granted(operation, &["api"]).await;
-    let mut planned = intent(operation, 3, super::depending("api/local_value.a", &["local_value.b"]));
+    let mut planned = intent(operation, 3, super::row_depending_on("api/local_value.a", &["local_value.b"]));
     planned.action = StepAction::Update;
     planned.prior_generation = 4;
     planned.deposes = true;
@@ -333,8 +333,8 @@ pub async fn unknown_operation_cannot_write(fixture: Fixture) {
 pub async fn running_operation_is_cancelled(fixture: Fixture) {
     let (cancelled, other) = (fixture.begin().await, fixture.begin().await);
     let store = &fixture.store;
-    assert_eq!(store.request_cancel(cancelled, "jane").await.unwrap(), Some(Cancelled::Asked));
-    assert_eq!(store.request_cancel(cancelled, "joe").await.unwrap(), Some(Cancelled::Asked));
+    assert_eq!(store.request_cancel(cancelled, "jane").await.unwrap(), Some(Cancelled::Notified));
+    assert_eq!(store.request_cancel(cancelled, "joe").await.unwrap(), Some(Cancelled::Notified));
     let by = |operation| async move { store.operation(operation).await.unwrap().unwrap().0.cancelled_by };
     assert_eq!((by(cancelled).await.as_deref(), by(other).await), (Some("jane"), None));
     assert!(store.is_cancel_requested(cancelled).await.unwrap());

@@ -81,7 +81,7 @@ pub async fn plan_is_stale_after_a_component_changed(fixture: Fixture) {
         let result = fixture.store.commit(&[], vec![Record::SpendPlan { plan, reads, components }]).await;
         assert_eq!(fixture.store.is_spent(plan).await.unwrap(), result.is_ok());
         match result {
-            Err(StoreError::OtherOutputs(changed)) => changed.into_iter().map(|read| read.component).collect(),
+            Err(StoreError::StaleOutputs(changed)) => changed.into_iter().map(|read| read.component).collect(),
             result => {
                 result.unwrap();
                 Vec::new()

@@ -27,18 +27,18 @@ impl Proxy {
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let Ok(server) = UnixStream::connect(&socket) else { continue };
-                let born = match is_closed.load(Ordering::Acquire) {
+                let opened_in = match is_closed.load(Ordering::Acquire) {
                     true => None,
                     false => Some(generation.load(Ordering::Acquire)),
                 };
                 let is_open = {
                     let generation = Arc::clone(&generation);
-                    move || born == Some(generation.load(Ordering::Acquire))
+                    move || opened_in == Some(generation.load(Ordering::Acquire))
                 };
                 let (up, down) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-                let also = is_open.clone();
+                let is_still_open = is_open.clone();
                 std::thread::spawn(move || pipe(client, server, &is_open));
-                std::thread::spawn(move || pipe_back(down, up, &also));
+                std::thread::spawn(move || pipe_back(down, up, &is_still_open));
             }
         });
         proxy
@@ -51,14 +51,14 @@ impl Proxy {
     }
 
     /// Silences the connections that are open now, in both directions.
-    pub fn swallow(&self) {
+    pub fn silence(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Silences new connections, too, until [`Self::open`].
     pub fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
-        self.swallow();
+        self.silence();
     }
 
     /// Lets new connections through again.

@@ -5,23 +5,23 @@ use crate::clock::Clock;
 use std::time::Duration;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
-    AskedAnew, Cancelled, Enqueued, NewOperation, NewRequest, OperationStatus, Record, RequestClaim, RequestEnd,
-    RequestQuota, StoreError, Write,
+    Cancelled, Enqueued, NewOperation, NewRequest, OperationStatus, Record, RequestClaim, RequestEnd, RequestQuota,
+    ResealedRequest, StoreError, Write,
 };
 use uuid::Uuid;
 
 const TERM: Duration = Duration::from_secs(30);
 const MANY: usize = 1_000;
 
-fn request_for(component: &str, what: &str) -> NewRequest {
+fn request_for(component: &str, digest: &str) -> NewRequest {
     let stacks = vec![demo()];
     let operation = NewOperation { id: Uuid::now_v7(), kind: "provision".to_owned(), stacks, actor: "jane".to_owned() };
     NewRequest {
         operation,
         component: component.to_owned(),
-        digest: what.to_owned(),
+        digest: digest.to_owned(),
         older_digests: Vec::new(),
-        body: format!("{{\"{what}\":1}}").into(),
+        body: format!("{{\"{digest}\":1}}").into(),
         idempotency: None,
         can_wait: false,
         quota: None,
@@ -29,8 +29,8 @@ fn request_for(component: &str, what: &str) -> NewRequest {
 }
 
 impl Fixture {
-    pub(super) async fn ask(&self, component: &str, what: &str) -> Uuid {
-        let request = request_for(component, what);
+    pub(super) async fn enqueue(&self, component: &str, digest: &str) -> Uuid {
+        let request = request_for(component, digest);
         assert!(is_queued(self.store.enqueue(&request, MANY).await.unwrap()));
         request.operation.id
     }
@@ -76,7 +76,7 @@ fn is_lost<T>(result: &Result<T, StoreError>, operation: Uuid) -> bool {
 pub async fn request_is_queued_claimed_and_finished(fixture: Fixture) {
     let now = fixture.store.now().await.unwrap();
     assert_eq!(now, fixture.clock.now(), "all times are from the store's clock");
-    let operation = fixture.ask("api", "a").await;
+    let operation = fixture.enqueue("api", "a").await;
     assert_eq!(fixture.status(operation).await, OperationStatus::Queued);
     let claim = fixture.claim().await.unwrap();
     assert_eq!((claim.operation, claim.kind.as_str(), claim.actor.as_str()), (operation, "provision", "jane"));
@@ -102,7 +102,7 @@ pub async fn request_is_queued_claimed_and_finished(fixture: Fixture) {
     assert!(is_lost(&fixture.store.finish(&claim, &completed()).await, operation), "a request ends once");
     assert!(fixture.store.request(Uuid::now_v7()).await.unwrap().is_none());
     // The body is deleted if it is not needed.
-    let forgotten = fixture.ask("api", "b").await;
+    let forgotten = fixture.enqueue("api", "b").await;
     let claim = fixture.claim().await.unwrap();
     fixture.store.finish(&claim, &completed()).await.unwrap();
     assert_eq!(fixture.store.request(forgotten).await.unwrap().unwrap().body.expose(), "");
@@ -110,8 +110,8 @@ pub async fn request_is_queued_claimed_and_finished(fixture: Fixture) {
 
 /// Until the newest request of its component has ended.
 pub async fn equal_request_is_queued_once(fixture: Fixture) {
-    let first = fixture.ask("api", "a").await;
-    let again = |what: &str| request_for("api", what);
+    let first = fixture.enqueue("api", "a").await;
+    let again = |digest: &str| request_for("api", digest);
     assert_eq!(fixture.store.enqueue(&again("a"), MANY).await.unwrap(), Enqueued::Same(first));
     let claim = fixture.claim().await.unwrap();
     assert_eq!(fixture.store.enqueue(&again("a"), MANY).await.unwrap(), Enqueued::Same(first), "it runs");
@@ -119,9 +119,9 @@ pub async fn equal_request_is_queued_once(fixture: Fixture) {
         is_queued(fixture.store.enqueue(&request_for("db", "a"), MANY).await.unwrap()),
         "it is for another component"
     );
-    let second = fixture.ask("api", "b").await;
+    let second = fixture.enqueue("api", "b").await;
     // An intermediate request will be undone by the next one.
-    let third = fixture.ask("api", "a").await;
+    let third = fixture.enqueue("api", "a").await;
     assert_eq!(fixture.store.enqueue(&again("a"), MANY).await.unwrap(), Enqueued::Same(third));
     assert!(first < second && second < third);
     fixture.store.finish(&claim, &completed()).await.unwrap();
@@ -132,8 +132,8 @@ pub async fn equal_request_is_queued_once(fixture: Fixture) {
     assert!(of_another.operation < second);
     fixture.store.finish(&claim, &completed()).await.unwrap();
     assert_eq!((claim.operation, fixture.claimed().await), (second, Some(third)));
-    assert_eq!(fixture.store.request_cancel(third, "jane").await.unwrap(), Some(Cancelled::Asked));
-    let fourth = fixture.ask("api", "a").await;
+    assert_eq!(fixture.store.request_cancel(third, "jane").await.unwrap(), Some(Cancelled::Notified));
+    let fourth = fixture.enqueue("api", "a").await;
     assert!(fourth > third);
     assert_eq!(fixture.store.enqueue(&again("a"), MANY).await.unwrap(), Enqueued::Same(fourth));
 }
@@ -141,9 +141,9 @@ pub async fn equal_request_is_queued_once(fixture: Fixture) {
 /// The intermediate request may be for more, or for less.
 pub async fn request_is_queued_again_after_one_for_the_stack(fixture: Fixture) {
     for (wide, narrow) in [("", "api"), ("db", "")] {
-        let first = fixture.ask(wide, "make").await;
-        let between = fixture.ask(narrow, "remove").await;
-        let again = fixture.ask(wide, "make").await;
+        let first = fixture.enqueue(wide, "make").await;
+        let between = fixture.enqueue(narrow, "remove").await;
+        let again = fixture.enqueue(wide, "make").await;
         assert!(first < between && between < again);
         assert_eq!(fixture.store.enqueue(&request_for(wide, "make"), MANY).await.unwrap(), Enqueued::Same(again));
         for expected in [first, between, again] {
@@ -156,8 +156,8 @@ pub async fn request_is_queued_again_after_one_for_the_stack(fixture: Fixture) {
 
 /// The caller learns which request has to end before, even one for the whole stack.
 pub async fn queued_request_names_its_predecessor(fixture: Fixture) {
-    let queued = async |component: &str, what: &str| {
-        let request = request_for(component, what);
+    let queued = async |component: &str, digest: &str| {
+        let request = request_for(component, digest);
         let enqueued = fixture.store.enqueue(&request, MANY).await.unwrap();
         assert!(is_queued(enqueued));
         let behind = if let Enqueued::Queued { behind } = enqueued { behind } else { None };
@@ -183,11 +183,11 @@ pub async fn queued_request_names_its_predecessor(fixture: Fixture) {
 
 /// Requests for other components run meanwhile; one for the whole stack concerns all its components.
 pub async fn requests_of_a_component_run_in_order(fixture: Fixture) {
-    let first = fixture.ask("api", "a").await;
-    let second = fixture.ask("api", "b").await;
-    let other = fixture.ask("db", "c").await;
-    let whole = fixture.ask("", "d").await;
-    let after = fixture.ask("web", "e").await;
+    let first = fixture.enqueue("api", "a").await;
+    let second = fixture.enqueue("api", "b").await;
+    let other = fixture.enqueue("db", "c").await;
+    let whole = fixture.enqueue("", "d").await;
+    let after = fixture.enqueue("web", "e").await;
     let elsewhere = NewRequest {
         operation: NewOperation { stacks: vec![StackId::new("other", "local")], ..request_for("api", "f").operation },
         ..request_for("api", "f")
@@ -196,14 +196,14 @@ pub async fn requests_of_a_component_run_in_order(fixture: Fixture) {
     let claims = [fixture.claim().await.unwrap(), fixture.claim().await.unwrap(), fixture.claim().await.unwrap()];
     let claimed: Vec<Uuid> = claims.iter().map(|claim| claim.operation).collect();
     assert_eq!(claimed, [first, other, elsewhere.operation.id]);
-    assert!(claims.iter().all(|claim| claim.others_wait), "others wait, whether they can run yet or not");
+    assert!(claims.iter().all(|claim| claim.has_waiting_requests), "others wait, whether they can run yet or not");
     assert_eq!(fixture.claimed().await, None, "{second} waits for {first}, {whole} for all, {after} for {whole}");
     for claim in claims {
         fixture.store.finish(&claim, &completed()).await.unwrap();
     }
-    for (expected, others_wait) in [(second, true), (whole, true), (after, false)] {
+    for (expected, has_waiting_requests) in [(second, true), (whole, true), (after, false)] {
         let claim = fixture.claim().await.unwrap();
-        assert_eq!((claim.operation, claim.others_wait), (expected, others_wait));
+        assert_eq!((claim.operation, claim.has_waiting_requests), (expected, has_waiting_requests));
         fixture.store.finish(&claim, &completed()).await.unwrap();
     }
 }
@@ -213,28 +213,28 @@ pub async fn low_priority_request_runs_last(fixture: Fixture) {
     let waits = NewRequest { can_wait: true, ..request_for("api", "a") };
     assert!(is_queued(fixture.store.enqueue(&waits, 1).await.unwrap()));
     assert_eq!(fixture.store.waiting().await.unwrap(), 0);
-    let asked = request_for("db", "a");
-    assert!(is_queued(fixture.store.enqueue(&asked, 1).await.unwrap()), "there is room for it");
+    let request = request_for("db", "a");
+    assert!(is_queued(fixture.store.enqueue(&request, 1).await.unwrap()), "there is room for it");
     let order = [fixture.claim().await.unwrap().operation, fixture.claim().await.unwrap().operation];
-    assert_eq!(order, [asked.operation.id, waits.operation.id]);
+    assert_eq!(order, [request.operation.id, waits.operation.id]);
 }
 
 /// With a higher fence; the former worker cannot end it any more, and step numbers continue.
 pub async fn expired_claim_is_claimed_again(fixture: Fixture) {
-    let operation = fixture.ask("api", "a").await;
+    let operation = fixture.enqueue("api", "a").await;
     let first = fixture.claim().await.unwrap();
     let new = NewOperation { id: operation, kind: "apply".to_owned(), stacks: vec![demo()], actor: "jane".to_owned() };
     fixture.store.begin(&new).await.unwrap();
     let opened = Record::Intent(Box::new(intent(operation, 4, row("local_value.a"))));
     fixture.store.commit(&[], vec![opened]).await.unwrap();
     fixture.clock.advance(TERM / 2);
-    fixture.store.keep(&first, TERM).await.unwrap();
+    fixture.store.renew_claim(&first, TERM).await.unwrap();
     fixture.clock.advance(TERM - Duration::from_secs(1));
     assert!(fixture.claim().await.is_none());
     fixture.clock.advance(Duration::from_secs(1));
     let second = fixture.claim().await.unwrap();
     assert_eq!((second.operation, second.fence, second.next_step), (operation, 2, 5));
-    assert!(is_lost(&fixture.store.keep(&first, TERM).await, operation));
+    assert!(is_lost(&fixture.store.renew_claim(&first, TERM).await, operation));
     assert!(is_lost(&fixture.store.finish(&first, &completed()).await, operation));
     fixture.store.begin(&new).await.unwrap();
     fixture.store.finish(&second, &completed()).await.unwrap();
@@ -242,7 +242,7 @@ pub async fn expired_claim_is_claimed_again(fixture: Fixture) {
 
 /// Each dead process is named once, even if another process has the claim now.
 pub async fn expired_claim_counts_as_death_of_its_claimant(fixture: Fixture) {
-    let operation = fixture.ask("api", "a").await;
+    let operation = fixture.enqueue("api", "a").await;
     assert!(fixture.claim_as("one").await.unwrap().deaths.is_empty());
     for (name, deaths) in [("two", &["one"][..]), ("three", &["one", "two"]), ("four", &["one", "two", "three"])] {
         let claim = fixture.claim_expired(name).await;
@@ -258,19 +258,19 @@ pub async fn expired_claim_counts_as_death_of_its_claimant(fixture: Fixture) {
 
 /// A release ends the claim of a living process.
 pub async fn released_claim_counts_no_death(fixture: Fixture) {
-    let operation = fixture.ask("api", "a").await;
+    let operation = fixture.enqueue("api", "a").await;
     for name in ["one", "two", "three", "four"] {
         let claim = fixture.claim_as(name).await.unwrap();
         assert_eq!((claim.operation, claim.deaths.len()), (operation, 0));
-        fixture.store.give_back(&claim, Duration::from_secs(5)).await.unwrap();
+        fixture.store.release_claim(&claim, Duration::from_secs(5)).await.unwrap();
         fixture.clock.advance(TERM * 2);
     }
 }
 
 /// Another process may claim them at once; the claims of other processes stay.
 pub async fn claims_released_at_shutdown_count_no_death(fixture: Fixture) {
-    let (first, second) = (fixture.ask("api", "a").await, fixture.ask("db", "a").await);
-    let theirs = fixture.ask("web", "a").await;
+    let (first, second) = (fixture.enqueue("api", "a").await, fixture.enqueue("db", "a").await);
+    let theirs = fixture.enqueue("web", "a").await;
     let one = fixture.claim_as("one").await.unwrap();
     fixture.claim_as("one").await.unwrap();
     let other = fixture.claim_as("other").await.unwrap();
@@ -292,7 +292,7 @@ pub async fn claims_released_at_shutdown_count_no_death(fixture: Fixture) {
 
 /// Its claim expired while it could not reach the store.
 pub async fn claimant_back_after_an_outage_is_no_death(fixture: Fixture) {
-    fixture.ask("api", "a").await;
+    fixture.enqueue("api", "a").await;
     fixture.claim_as("one").await.unwrap();
     assert_eq!(fixture.claim_expired("two").await.deaths, ["one"]);
     assert!(fixture.claim_as("one").await.is_none(), "`two` has the only request");
@@ -303,12 +303,12 @@ pub async fn claimant_back_after_an_outage_is_no_death(fixture: Fixture) {
 
 /// Deaths during a request do not count for later requests.
 pub async fn deaths_of_a_finished_request_are_forgotten(fixture: Fixture) {
-    let first = fixture.ask("api", "a").await;
+    let first = fixture.enqueue("api", "a").await;
     fixture.claim_as("one").await.unwrap();
     let claim = fixture.claim_expired("two").await;
     fixture.store.finish(&claim, &completed()).await.unwrap();
     assert_eq!(fixture.status(first).await, OperationStatus::Completed);
-    fixture.ask("api", "b").await;
+    fixture.enqueue("api", "b").await;
     assert!(fixture.claim_as("two").await.unwrap().deaths.is_empty());
     fixture.clock.advance(Duration::from_secs(3600));
     assert_eq!(fixture.store.prune(Duration::from_secs(60)).await.unwrap().operations, 1);
@@ -336,9 +336,9 @@ pub async fn full_queue_refuses_requests(fixture: Fixture) {
 
 /// Even after the request has ended.
 pub async fn known_idempotency_key_returns_its_first_request(fixture: Fixture) {
-    let keyed = |component: &str, what: &str, key: &str| NewRequest {
+    let keyed = |component: &str, digest: &str, key: &str| NewRequest {
         idempotency: Some(key.to_owned()),
-        ..request_for(component, what)
+        ..request_for(component, digest)
     };
     let first = keyed("a", "x", "k");
     assert!(is_queued(fixture.store.enqueue(&first, MANY).await.unwrap()));
@@ -352,22 +352,22 @@ pub async fn known_idempotency_key_returns_its_first_request(fixture: Fixture) {
         fixture.store.operation(other.operation.id).await.unwrap().is_none(),
         "the refused request is not recorded"
     );
-    let known = fixture.store.asked_with("k").await.unwrap();
+    let known = fixture.store.find_by_idempotency_key("k").await.unwrap();
     assert_eq!(known, Some((first.operation.id, first.digest)));
-    assert_eq!(fixture.store.asked_with("l").await.unwrap(), None);
+    assert_eq!(fixture.store.find_by_idempotency_key("l").await.unwrap(), None);
     assert!(is_queued(fixture.store.enqueue(&keyed("a", "x", "l"), MANY).await.unwrap()));
 }
 
 /// Also the keys of callers that got the request of another caller.
 pub async fn all_keys_of_an_equal_request_stay_known(fixture: Fixture) {
-    let keyed = |what: &str, key: &str| NewRequest { idempotency: Some(key.to_owned()), ..request_for("a", what) };
-    let first = fixture.ask("a", "x").await;
+    let keyed = |digest: &str, key: &str| NewRequest { idempotency: Some(key.to_owned()), ..request_for("a", digest) };
+    let first = fixture.enqueue("a", "x").await;
     for key in ["k", "l", "k"] {
         assert_eq!(fixture.store.enqueue(&keyed("x", key), MANY).await.unwrap(), Enqueued::Same(first));
     }
     let claim = fixture.claim().await.unwrap();
     fixture.store.finish(&claim, &completed()).await.unwrap();
-    fixture.ask("a", "y").await;
+    fixture.enqueue("a", "y").await;
     for key in ["k", "l"] {
         assert_eq!(fixture.store.enqueue(&keyed("x", key), MANY).await.unwrap(), Enqueued::Same(first));
         assert_eq!(fixture.store.enqueue(&keyed("y", key), MANY).await.unwrap(), Enqueued::KeyTaken);
@@ -382,28 +382,28 @@ pub async fn all_keys_of_an_equal_request_stay_known(fixture: Fixture) {
 
 /// Open requests, and ended ones that are still needed. An equal request is found only by the new digest.
 pub async fn open_requests_are_resealed(fixture: Fixture) {
-    let keyed = |component: &str, what: &str, key: &str| NewRequest {
+    let keyed = |component: &str, digest: &str, key: &str| NewRequest {
         idempotency: Some(key.to_owned()),
-        ..request_for(component, what)
+        ..request_for(component, digest)
     };
-    let forgotten = fixture.ask("a", "x").await;
+    let forgotten = fixture.enqueue("a", "x").await;
     fixture.store.finish(&fixture.claim().await.unwrap(), &completed()).await.unwrap();
-    let needed = fixture.ask("b", "x").await;
+    let needed = fixture.enqueue("b", "x").await;
     let needed_later = RequestEnd { keeps_body: true, ..completed() };
     fixture.store.finish(&fixture.claim().await.unwrap(), &needed_later).await.unwrap();
     let waiting = keyed("c", "x", "k");
     assert!(is_queued(fixture.store.enqueue(&waiting, MANY).await.unwrap()));
     let waiting = waiting.operation.id;
-    let asked = fixture.store.asked().await.unwrap();
-    let ids: Vec<_> = asked.iter().map(|asked| (asked.operation, asked.is_open)).collect();
+    let stored = fixture.store.stored_requests().await.unwrap();
+    let ids: Vec<_> = stored.iter().map(|it| (it.operation, it.is_open)).collect();
     assert_eq!(ids, [(needed, false), (waiting, true)]);
-    let texts: Vec<_> = asked.iter().map(|it| [&it.component, &it.digest, it.body.expose()]).collect();
+    let texts: Vec<_> = stored.iter().map(|it| [&it.component, &it.digest, it.body.expose()]).collect();
     assert_eq!(texts, [["b", "x", r#"{"x":1}"#], ["c", "x", r#"{"x":1}"#]]);
 
-    let reseal = |operation, was: &str, body: &str| Write::ResealRequest {
-        asked: Box::new(AskedAnew {
+    let reseal = |operation, stored_digest: &str, body: &str| Write::ResealRequest {
+        request: Box::new(ResealedRequest {
             operation,
-            was: was.to_owned(),
+            stored_digest: stored_digest.to_owned(),
             component: "d".to_owned(),
             digest: "y".to_owned(),
             body: body.to_owned().into(),
@@ -425,8 +425,8 @@ pub async fn open_requests_are_resealed(fixture: Fixture) {
         bodies.push(fixture.store.request(operation).await.unwrap().unwrap().body.expose().to_owned());
     }
     assert_eq!(bodies, ["", "anew", "anew"]);
-    let asked = fixture.store.enqueue(&keyed("d", "y", "k"), MANY).await.unwrap();
-    assert_eq!(asked, Enqueued::Same(waiting), "by its idempotency key");
+    let outcome = fixture.store.enqueue(&keyed("d", "y", "k"), MANY).await.unwrap();
+    assert_eq!(outcome, Enqueued::Same(waiting), "by its idempotency key");
     assert_eq!(fixture.store.enqueue(&request_for("d", "y"), MANY).await.unwrap(), Enqueued::Same(waiting));
     assert_eq!(fixture.store.enqueue(&keyed("c", "x", "k"), MANY).await.unwrap(), Enqueued::KeyTaken);
     let claim = fixture.claim().await.unwrap();
@@ -435,17 +435,17 @@ pub async fn open_requests_are_resealed(fixture: Fixture) {
 
 /// While the caller knows the older digest.
 pub async fn request_is_found_by_a_digest_under_an_older_key(fixture: Fixture) {
-    let with_older_digests = |what: &str, older: &[&str], key: Option<&str>| NewRequest {
+    let with_older_digests = |digest: &str, older: &[&str], key: Option<&str>| NewRequest {
         older_digests: older.iter().map(|&digest| digest.to_owned()).collect(),
         idempotency: key.map(str::to_owned),
-        ..request_for("a", what)
+        ..request_for("a", digest)
     };
     let first = with_older_digests("x", &[], Some("k"));
     assert!(is_queued(fixture.store.enqueue(&first, MANY).await.unwrap()));
     let first = first.operation.id;
     for key in [None, Some("k"), Some("l")] {
-        let asked = fixture.store.enqueue(&with_older_digests("y", &["w", "x"], key), MANY).await.unwrap();
-        assert_eq!(asked, Enqueued::Same(first), "{key:?}");
+        let outcome = fixture.store.enqueue(&with_older_digests("y", &["w", "x"], key), MANY).await.unwrap();
+        assert_eq!(outcome, Enqueued::Same(first), "{key:?}");
     }
     fixture.store.finish(&fixture.claim().await.unwrap(), &completed()).await.unwrap();
     for key in ["k", "l"] {
@@ -458,8 +458,8 @@ pub async fn request_is_found_by_a_digest_under_an_older_key(fixture: Fixture) {
 
 /// Waiting and running requests stay, however old they are.
 pub async fn ended_requests_are_pruned(fixture: Fixture) {
-    let ended = fixture.ask("api", "a").await;
-    let waiting = fixture.ask("api", "b").await;
+    let ended = fixture.enqueue("api", "a").await;
+    let waiting = fixture.enqueue("api", "b").await;
     let claim = fixture.claim().await.unwrap();
     fixture.store.finish(&claim, &completed()).await.unwrap();
     fixture.clock.advance(Duration::from_secs(3600));
@@ -470,9 +470,9 @@ pub async fn ended_requests_are_pruned(fixture: Fixture) {
 
 /// A request that no worker has claimed ends with its cancellation: neither it nor others have to wait.
 pub async fn cancelled_queued_request_ends_at_once(fixture: Fixture) {
-    let first = fixture.ask("api", "a").await;
+    let first = fixture.enqueue("api", "a").await;
     let claim = fixture.claim().await.unwrap();
-    let (second, third) = (fixture.ask("api", "b").await, fixture.ask("api", "c").await);
+    let (second, third) = (fixture.enqueue("api", "b").await, fixture.enqueue("api", "c").await);
     assert_eq!(fixture.store.request_cancel(second, "jane").await.unwrap(), Some(Cancelled::Ended));
     let (operation, _) = fixture.store.operation(second).await.unwrap().unwrap();
     assert_eq!((operation.status, operation.cancelled_by.as_deref()), (OperationStatus::Interrupted, Some("jane")));
@@ -488,46 +488,46 @@ pub async fn cancelled_queued_request_ends_at_once(fixture: Fixture) {
 
 /// A dead worker may have started something: the next worker checks that.
 pub async fn cancelled_request_of_a_dead_worker_is_claimed_again(fixture: Fixture) {
-    let operation = fixture.ask("api", "a").await;
+    let operation = fixture.enqueue("api", "a").await;
     assert_eq!(fixture.claimed().await, Some(operation));
     fixture.clock.advance(TERM * 2);
-    assert_eq!(fixture.store.request_cancel(operation, "jane").await.unwrap(), Some(Cancelled::Asked));
+    assert_eq!(fixture.store.request_cancel(operation, "jane").await.unwrap(), Some(Cancelled::Notified));
     assert_eq!(fixture.claimed().await, Some(operation));
     assert!(fixture.store.is_cancel_requested(operation).await.unwrap());
 }
 
 /// Requests that arrived meanwhile run first, except those for the same component.
 pub async fn released_request_is_claimed_after_its_back_off(fixture: Fixture) {
-    let (first, behind) = (fixture.ask("api", "a").await, fixture.ask("api", "b").await);
+    let (first, behind) = (fixture.enqueue("api", "a").await, fixture.enqueue("api", "b").await);
     let claim = fixture.claim().await.unwrap();
     let pause = Duration::from_secs(5);
-    fixture.store.give_back(&claim, pause).await.unwrap();
+    fixture.store.release_claim(&claim, pause).await.unwrap();
     // A late renewal of the released claim does not extend the back-off.
-    fixture.store.keep(&claim, TERM).await.unwrap();
+    fixture.store.renew_claim(&claim, TERM).await.unwrap();
     assert_eq!(fixture.claimed().await, None, "not yet, and requests for the same component wait for it");
     fixture.clock.advance(pause);
-    let other = fixture.ask("db", "a").await;
+    let other = fixture.enqueue("db", "a").await;
     assert_eq!(fixture.claimed().await, Some(other), "no worker had it yet");
     let again = fixture.claim().await.unwrap();
     assert_eq!((again.operation, again.fence), (first, 2));
-    assert!(is_lost(&fixture.store.give_back(&claim, pause).await, first), "another worker has it");
+    assert!(is_lost(&fixture.store.release_claim(&claim, pause).await, first), "another worker has it");
     fixture.store.finish(&again, &completed()).await.unwrap();
     assert_eq!(fixture.claimed().await, Some(behind));
 }
 
 /// It is queued as if it had arrived at the end of its back-off, however many requests arrive later.
 pub async fn released_request_is_not_overtaken_by_later_ones(fixture: Fixture) {
-    let given_back = fixture.ask("api", "a").await;
+    let released = fixture.enqueue("api", "a").await;
     let pause = Duration::from_secs(5);
     let claim = fixture.claim().await.unwrap();
-    fixture.store.give_back(&claim, pause).await.unwrap();
-    let before = fixture.ask("db", "a").await;
+    fixture.store.release_claim(&claim, pause).await.unwrap();
+    let before = fixture.enqueue("db", "a").await;
     let waits = NewRequest { can_wait: true, ..request_for("cache", "a") };
     assert!(is_queued(fixture.store.enqueue(&waits, MANY).await.unwrap()));
     fixture.clock.advance(pause + Duration::from_secs(1));
-    let later = fixture.ask("web", "a").await;
-    let behind = fixture.ask("api", "b").await;
-    for expected in [before, given_back, later, behind] {
+    let later = fixture.enqueue("web", "a").await;
+    let behind = fixture.enqueue("api", "b").await;
+    for expected in [before, released, later, behind] {
         let claim = fixture.claim().await.unwrap();
         assert_eq!(claim.operation, expected);
         fixture.store.finish(&claim, &completed()).await.unwrap();
@@ -537,44 +537,44 @@ pub async fn released_request_is_not_overtaken_by_later_ones(fixture: Fixture) {
 
 /// Low-priority requests run last, even if they arrived earlier.
 pub async fn released_request_runs_before_low_priority_ones(fixture: Fixture) {
-    let given_back = fixture.ask("api", "a").await;
+    let released = fixture.enqueue("api", "a").await;
     let waits = NewRequest { can_wait: true, ..request_for("db", "a") };
     assert!(is_queued(fixture.store.enqueue(&waits, MANY).await.unwrap()));
     let pause = Duration::from_secs(5);
     let claim = fixture.claim().await.unwrap();
-    fixture.store.give_back(&claim, pause).await.unwrap();
+    fixture.store.release_claim(&claim, pause).await.unwrap();
     fixture.clock.advance(pause);
-    assert_eq!(fixture.claimed().await, Some(given_back));
+    assert_eq!(fixture.claimed().await, Some(released));
     assert_eq!(fixture.claimed().await, Some(waits.operation.id));
 }
 
 /// No worker has it, and no step has started.
 pub async fn cancelled_released_request_ends_if_it_has_no_steps(fixture: Fixture) {
-    let (unbegun, begun) = (fixture.ask("api", "a").await, fixture.ask("db", "a").await);
+    let (unbegun, begun) = (fixture.enqueue("api", "a").await, fixture.enqueue("db", "a").await);
     let (one, other) = (fixture.claim().await.unwrap(), fixture.claim().await.unwrap());
     let new = NewOperation { id: begun, kind: "apply".to_owned(), stacks: vec![demo()], actor: "jane".to_owned() };
     fixture.store.begin(&new).await.unwrap();
     let step = Record::Intent(Box::new(intent(begun, 0, row("local_value.a"))));
     fixture.store.commit(&[], vec![step]).await.unwrap();
     for claim in [&one, &other] {
-        fixture.store.give_back(claim, Duration::from_secs(5)).await.unwrap();
+        fixture.store.release_claim(claim, Duration::from_secs(5)).await.unwrap();
     }
     assert_eq!(fixture.store.request_cancel(unbegun, "jane").await.unwrap(), Some(Cancelled::Ended));
     assert_eq!(fixture.status(unbegun).await, OperationStatus::Interrupted);
-    assert_eq!(fixture.store.request_cancel(begun, "jane").await.unwrap(), Some(Cancelled::Asked));
+    assert_eq!(fixture.store.request_cancel(begun, "jane").await.unwrap(), Some(Cancelled::Notified));
     fixture.clock.advance(Duration::from_secs(5));
     assert_eq!(fixture.claimed().await, Some(begun), "its next worker resolves the open step");
 }
 
 /// Its operation has released its leases; the request has not ended.
 pub async fn request_is_cancelled_between_two_attempts(fixture: Fixture) {
-    let operation = fixture.ask("api", "a").await;
+    let operation = fixture.enqueue("api", "a").await;
     let claim = fixture.claim().await.unwrap();
     let new = NewOperation { id: operation, kind: "apply".to_owned(), stacks: vec![demo()], actor: "jane".to_owned() };
     fixture.store.begin(&new).await.unwrap();
     let leases = fixture.granted(operation, &["api"]).await;
     fixture.store.release(&leases).await.unwrap();
-    assert_eq!(fixture.store.request_cancel(operation, "jane").await.unwrap(), Some(Cancelled::Asked));
+    assert_eq!(fixture.store.request_cancel(operation, "jane").await.unwrap(), Some(Cancelled::Notified));
     assert!(fixture.store.is_cancel_requested(operation).await.unwrap());
     fixture.store.finish(&claim, &completed()).await.unwrap();
     assert_eq!(fixture.store.request_cancel(operation, "jane").await.unwrap(), None, "the request has ended");
@@ -623,6 +623,6 @@ pub async fn caller_has_a_maximum_of_running_requests(fixture: Fixture) {
     let third = fixture.claim().await.unwrap();
     assert_eq!(third.operation, ids[2]);
     // A released request does not run.
-    fixture.store.give_back(&third, Duration::ZERO).await.unwrap();
+    fixture.store.release_claim(&third, Duration::ZERO).await.unwrap();
     assert_eq!(fixture.claimed().await, Some(ids[2]));
 }

@@ -1,8 +1,8 @@
 //! Rows: written, read, moved, removed, and their history.
 
-use super::{Fixture, addresses, delete, demo, depending, forget, put, rename, row};
+use super::{Fixture, addresses, delete, demo, forget, put, rename, row, row_depending_on};
 use std::time::Duration;
-use terrace_engine::address::{LONGEST, StackId};
+use terrace_engine::address::{MAX_LENGTH, StackId};
 use terrace_engine::store::{HistoryEntry, Record, Row, RowStatus, Selection, StoreError, Write};
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ pub async fn row_is_read_back_as_written(fixture: Fixture) {
         status: RowStatus::Tainted,
         schema_version: 7,
         lifecycle: r#"{"preventDestroy":true}"#.to_owned(),
-        ..depending("api/local_file.part[\"x\"]", &["local_value.a", "db/local_file.b[0]"])
+        ..row_depending_on("api/local_file.part[\"x\"]", &["local_value.a", "db/local_file.b[0]"])
     };
     fixture.write_as(operation, vec![put(written.clone(), 0)]).await.unwrap();
     let read = fixture.row("api/local_file.part[\"x\"]").await.unwrap();
@@ -68,11 +68,11 @@ pub async fn too_long_address_is_refused(fixture: Fixture) {
     let operation = fixture.begin().await;
     let address = |bytes: usize| format!("local_value.a[\"{}\"]", "k".repeat(bytes - "local_value.a[\"\"]".len()));
     let intent = |bytes: usize| Record::Intent(Box::new(super::intent(operation, 1, row(&address(bytes)))));
-    let error = fixture.store.commit(&[], vec![intent(LONGEST + 1)]).await.unwrap_err().to_string();
+    let error = fixture.store.commit(&[], vec![intent(MAX_LENGTH + 1)]).await.unwrap_err().to_string();
     assert!(error.contains("an address of 1025 bytes cannot be recorded"), "{error}");
-    assert!(fixture.write(vec![put(row(&address(LONGEST + 1)), 0)]).await.is_err());
+    assert!(fixture.write(vec![put(row(&address(MAX_LENGTH + 1)), 0)]).await.is_err());
     assert!(fixture.store.open_intents(&demo(), &Selection::All).await.unwrap().is_empty());
-    fixture.write(vec![put(row(&address(LONGEST)), 0)]).await.unwrap();
+    fixture.write(vec![put(row(&address(MAX_LENGTH)), 0)]).await.unwrap();
 }
 
 /// A commit is atomic for rows, steps, logs and plans alike.
@@ -160,7 +160,7 @@ pub async fn deposed_row_exists_beside_its_successor(fixture: Fixture) {
 pub async fn deposing_keeps_generation_and_history(fixture: Fixture) {
     let address = || super::address("local_value.a");
     let depose = |expected| Write::Depose { stack: demo(), address: address(), key: "1".to_owned(), expected };
-    fixture.write(vec![put(depending("local_value.a", &["local_value.root"]), 0)]).await.unwrap();
+    fixture.write(vec![put(row_depending_on("local_value.a", &["local_value.root"]), 0)]).await.unwrap();
     assert!(matches!(fixture.write(vec![depose(2)]).await, Err(StoreError::Stale(_))));
     fixture.write(vec![depose(1), put(row("local_value.a"), 0)]).await.unwrap();
     assert!(matches!(fixture.write(vec![depose(1)]).await, Err(StoreError::Stale(_))));
@@ -205,10 +205,10 @@ pub async fn history_has_the_newest_version_first(fixture: Fixture) {
 /// Dependencies name the new address, without new generations.
 pub async fn dependents_follow_a_moved_row(fixture: Fixture) {
     let rows = [
-        depending("local_value.a", &["local_value.root"]),
+        row_depending_on("local_value.a", &["local_value.root"]),
         row("local_value.root"),
-        depending("x/local_value.b", &["local_value.root", "local_value.a"]),
-        depending("x/local_value.c", &["local_value.b"]),
+        row_depending_on("x/local_value.b", &["local_value.root", "local_value.a"]),
+        row_depending_on("x/local_value.c", &["local_value.b"]),
     ];
     fixture.write(rows.into_iter().map(|row| put(row, 0)).collect()).await.unwrap();
     fixture.write(vec![rename("local_value.a", "y/local_value.moved", 1)]).await.unwrap();
@@ -237,7 +237,7 @@ pub async fn dependents_of_all_instances_follow_moved_ones(fixture: Fixture) {
         // These sort next to the instances, but are not instances.
         row("local_value.a"),
         row("local_value.a-b[\"x\"]"),
-        depending("local_value.user", &["local_value.a[*]"]),
+        row_depending_on("local_value.user", &["local_value.a[*]"]),
     ];
     fixture.write(rows.into_iter().map(|row| put(row, 0)).collect()).await.unwrap();
     let follow =
@@ -257,8 +257,8 @@ pub async fn dependents_of_all_instances_follow_moved_ones(fixture: Fixture) {
 pub async fn dependents_inherit_dependencies_of_a_forgotten_row(fixture: Fixture) {
     let rows = [
         row("local_value.root"),
-        depending("local_value.a", &["local_value.root", "x/local_value.b"]),
-        depending("x/local_value.b", &["local_value.a", "local_value.other"]),
+        row_depending_on("local_value.a", &["local_value.root", "x/local_value.b"]),
+        row_depending_on("x/local_value.b", &["local_value.a", "local_value.other"]),
     ];
     fixture.write(rows.into_iter().map(|row| put(row, 0)).collect()).await.unwrap();
     fixture.write(vec![forget("local_value.a", 1)]).await.unwrap();
@@ -279,10 +279,10 @@ pub async fn dependency_stays_until_the_last_object_is_forgotten(fixture: Fixtur
     let deposed = Row { deposed: Some("old".to_owned()), ..row("local_value.a") };
     let rows = [
         deposed.clone(),
-        depending("local_value.a", &["local_value.root"]),
+        row_depending_on("local_value.a", &["local_value.root"]),
         row("local_value.many[\"x\"]"),
-        depending("local_value.many[\"y\"]", &["local_value.root"]),
-        depending("local_value.user", &["local_value.a", "local_value.many[*]"]),
+        row_depending_on("local_value.many[\"y\"]", &["local_value.root"]),
+        row_depending_on("local_value.user", &["local_value.a", "local_value.many[*]"]),
     ];
     fixture.write(rows.into_iter().map(|row| put(row, 0)).collect()).await.unwrap();
     let of_user = async || fixture.row("local_value.user").await.unwrap().dependencies;
@@ -298,10 +298,10 @@ pub async fn dependency_stays_until_the_last_object_is_forgotten(fixture: Fixtur
 
 /// Rows of any stack may depend on a shared object. They do not inherit dependencies of its owner.
 pub async fn forgotten_shared_row_is_no_dependency_in_any_stack(fixture: Fixture) {
-    let shared = |stack: StackId| Row { stack, ..depending("shared/local_value[\"a\"]", &["local_value.own"]) };
+    let shared = |stack: StackId| Row { stack, ..row_depending_on("shared/local_value[\"a\"]", &["local_value.own"]) };
     let user = |name: &str, environment: &str| Row {
         stack: StackId::new(name, environment),
-        ..depending("local_value.user", &["shared/local_value[\"a\"]"])
+        ..row_depending_on("local_value.user", &["shared/local_value[\"a\"]"])
     };
     let (here, elsewhere) = (StackId::shared("local"), StackId::shared("other"));
     let rows =
@@ -326,9 +326,9 @@ pub async fn dependents_in_all_stacks_follow_a_moved_shared_row(fixture: Fixture
     let shared = |environment: &str| Row { stack: StackId::shared(environment), ..row(FROM) };
     let user = |name: &str, environment: &str| Row {
         stack: StackId::new(name, environment),
-        ..depending("local_value.user", &["local_value.own", FROM])
+        ..row_depending_on("local_value.user", &["local_value.own", FROM])
     };
-    let beside = Row { stack: StackId::shared("local"), ..depending("shared/local_value[\"c\"]", &[FROM]) };
+    let beside = Row { stack: StackId::shared("local"), ..row_depending_on("shared/local_value[\"c\"]", &[FROM]) };
     let rows =
         [shared("local"), beside, shared("other"), user("one", "local"), user("two", "local"), user("one", "other")];
     fixture.write(rows.into_iter().map(|row| put(row, 0)).collect()).await.unwrap();

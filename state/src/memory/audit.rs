@@ -16,7 +16,7 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn audited(&self, after: u64, limit: usize) -> AuditPage {
+    pub(super) fn audit_page(&self, after: u64, limit: usize) -> AuditPage {
         let links = self.audit.range(after.saturating_add(1)..).take(limit).map(|(_, link)| link.clone()).collect();
         AuditPage { links, head: self.audit_head() }
     }

@@ -24,7 +24,7 @@ impl State {
         let Some(mut operation) = self.operations.get(&id).filter(runs).cloned() else { return Ok(None) };
         operation.row.cancelled_by.get_or_insert_with(|| by.to_owned());
         self.operations.insert(id, operation);
-        Ok(Some(if self.call_off(id, now)? { Cancelled::Ended } else { Cancelled::Asked }))
+        Ok(Some(if self.cancel_unstarted(id, now)? { Cancelled::Ended } else { Cancelled::Notified }))
     }
 
     pub(super) fn prune(&mut self, moment: Timestamp, now: Timestamp) -> Pruned {
@@ -65,7 +65,7 @@ impl State {
         // An abandoned operation has no end: its start counts.
         let is_over = |it: &Operation| match it.row.ended_at {
             Some(ended) => ended < moment,
-            None => it.row.started_at < moment && self.seen(it, now).is_abandoned,
+            None => it.row.started_at < moment && self.current_row(it, now).is_abandoned,
         };
         let over = self.operations.iter().filter(|(_, it)| is_over(it));
         let is_over = |id: &Uuid| !is_open(id) && !self.is_open_request(*id);
@@ -145,20 +145,20 @@ impl State {
             return Err(StoreError::PlanSpent);
         }
         self.spent.insert(plan, ());
-        let moved: Vec<StaleRead> = reads
+        let stale: Vec<StaleRead> = reads
             .iter()
             .map(|read| StaleRead {
                 now: self.generation(&(read.stack.clone(), read.address.clone(), read.deposed.clone())),
                 read: read.clone(),
             })
-            .filter(|moved| moved.now != moved.read.generation)
+            .filter(|stale| stale.now != stale.read.generation)
             .collect();
-        if !moved.is_empty() {
-            return Err(StoreError::Stale(moved));
+        if !stale.is_empty() {
+            return Err(StoreError::Stale(stale));
         }
-        let is_other = |read: &&ComponentRead| self.component_read(&read.stack, &read.component) != **read;
-        let changed: Vec<ComponentRead> = components.iter().filter(is_other).cloned().collect();
-        if changed.is_empty() { Ok(()) } else { Err(StoreError::OtherOutputs(changed)) }
+        let has_changed = |read: &&ComponentRead| self.component_read(&read.stack, &read.component) != **read;
+        let changed: Vec<ComponentRead> = components.iter().filter(has_changed).cloned().collect();
+        if changed.is_empty() { Ok(()) } else { Err(StoreError::StaleOutputs(changed)) }
     }
 
     fn open(&mut self, leases: &[Lease], intent: &Intent, now: Timestamp) -> Result<(), StoreError> {
@@ -178,7 +178,7 @@ impl State {
             ended_at: None,
         };
         self.steps.insert(key, step);
-        let lease = crate::covering(leases, &intent.row).map(|lease| lease.id.clone());
+        let lease = crate::covering_lease(leases, &intent.row).map(|lease| lease.id.clone());
         let row = Row {
             generation: intent.prior_generation,
             updated_at: now,
@@ -252,10 +252,10 @@ impl State {
     }
 
     /// The current row of an operation.
-    pub(super) fn seen(&self, operation: &Operation, now: Timestamp) -> OperationRow {
+    pub(super) fn current_row(&self, operation: &Operation, now: Timestamp) -> OperationRow {
         let is_abandoned = operation.row.status == OperationStatus::Running
             && operation.has_held_leases
-            && !self.is_taken(operation.row.id, now)
+            && !self.is_claimed(operation.row.id, now)
             && !self.held(now).any(|lease| lease.operation == operation.row.id);
         let is_requested = self.is_open_request(operation.row.id);
         OperationRow { is_abandoned, is_requested, ..operation.row.clone() }
@@ -263,7 +263,7 @@ impl State {
 
     /// The current row of an open step.
     pub(super) fn open_intent(&self, step: &OpenStep, now: Timestamp) -> OpenIntent {
-        let is_worked_on = self.held(now).any(|lease| match &step.lease {
+        let has_live_lease = self.held(now).any(|lease| match &step.lease {
             Some(id) => lease.id == *id,
             None => lease.operation == step.intent.operation,
         });
@@ -271,7 +271,7 @@ impl State {
             intent: step.intent.clone(),
             started_at: step.started_at,
             age: elapsed(step.started_at, now),
-            is_orphaned: !is_worked_on,
+            is_orphaned: !has_live_lease,
             // The holder is in the same process as the caller.
             is_holder_gone: false,
             gone_for: std::time::Duration::ZERO,
@@ -280,17 +280,18 @@ impl State {
 
     /// The held leases.
     pub(super) fn held(&self, now: Timestamp) -> impl Iterator<Item = &LeaseInfo> {
-        self.leases.iter().filter_map(|(_, (_, taken))| taken.as_ref()).filter(move |lease| lease.expires > now)
+        self.leases.iter().filter_map(|(_, (_, current))| current.as_ref()).filter(move |lease| lease.expires > now)
     }
 
     pub(super) fn acquire(&mut self, request: &LeaseRequest, now: Timestamp) -> Acquired {
-        let mut others = Vec::new();
+        let mut conflicting = Vec::new();
         for key in &request.components {
-            let taken = self.leases.get(key).and_then(|(_, taken)| taken.as_ref());
-            others.extend(taken.filter(|lease| lease.expires > now && lease.operation != request.operation).cloned());
+            let current = self.leases.get(key).and_then(|(_, current)| current.as_ref());
+            conflicting
+                .extend(current.filter(|lease| lease.expires > now && lease.operation != request.operation).cloned());
         }
-        if !others.is_empty() {
-            return Acquired::Held(others);
+        if !conflicting.is_empty() {
+            return Acquired::Held(conflicting);
         }
         let granted = request.components.iter().map(|key| self.grant(key, request, now)).collect();
         if let Some(mut operation) = self.operations.get(&request.operation).cloned() {
@@ -325,10 +326,10 @@ impl State {
     fn check(&self, leases: &[Lease]) -> Result<(), StoreError> {
         for lease in leases {
             let key = (lease.stack.clone(), lease.component.clone());
-            let is_ours = self.leases.get(&key).is_some_and(|(fence, taken)| {
-                *fence == lease.fence && taken.as_ref().is_some_and(|taken| taken.id == lease.id)
+            let is_current = self.leases.get(&key).is_some_and(|(fence, current)| {
+                *fence == lease.fence && current.as_ref().is_some_and(|current| current.id == lease.id)
             });
-            if !is_ours {
+            if !is_current {
                 return Err(StoreError::LeaseLost { stack: key.0, component: key.1 });
             }
         }
@@ -350,8 +351,8 @@ impl State {
         self.check(leases)?;
         for lease in leases {
             let key = (lease.stack.clone(), lease.component.clone());
-            if let Some((fence, Some(taken))) = self.leases.get(&key).cloned() {
-                self.leases.insert(key, (fence, Some(LeaseInfo { expires: later(now, term), ..taken })));
+            if let Some((fence, Some(current))) = self.leases.get(&key).cloned() {
+                self.leases.insert(key, (fence, Some(LeaseInfo { expires: later(now, term), ..current })));
             }
         }
         Ok(())
@@ -362,7 +363,7 @@ impl State {
         let found = self
             .leases
             .iter()
-            .find(|(_, (_, taken))| taken.as_ref().is_some_and(|taken| taken.id == id))
+            .find(|(_, (_, current))| current.as_ref().is_some_and(|current| current.id == id))
             .map(|(key, (fence, _))| (key.clone(), *fence));
         let Some((key, fence)) = found else { return false };
         self.leases.insert(key, (fence, None));

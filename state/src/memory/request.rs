@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use std::time::Duration;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
-    AskedAnew, AskedRow, Body, Claimant, Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestQuota,
-    RequestRow, StoreError,
+    Body, Claimant, Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestQuota, RequestRow,
+    ResealedRequest, StoreError, StoredRequest,
 };
 use uuid::Uuid;
 
@@ -25,7 +25,7 @@ pub(super) struct Request {
     quota: Option<RequestQuota>,
     /// The expiry of the claim; for a released request, when it can be claimed again.
     expires: Option<Timestamp>,
-    is_given_back: bool,
+    is_released: bool,
     /// The process of the last claim.
     claimant: Option<Claimant>,
     /// The claimants that died while they worked on it, oldest first.
@@ -37,12 +37,12 @@ impl Request {
         self.row.result.is_none()
     }
 
-    fn is_of(&self, caller: &str) -> bool {
+    fn has_caller(&self, caller: &str) -> bool {
         self.quota.as_ref().is_some_and(|quota| quota.caller == caller)
     }
 
     /// True if one of the two has to wait for the other.
-    fn is_about_the_same(&self, other: &Self) -> bool {
+    fn conflicts_with(&self, other: &Self) -> bool {
         let (own, others) = (&self.row.component, &other.row.component);
         self.stack == other.stack && (own == others || own.is_empty() || others.is_empty())
     }
@@ -53,8 +53,8 @@ impl State {
         let Some(stack) = new.operation.stacks.first().cloned() else {
             return Err(refused(crate::of_no_stack(new.operation.id)));
         };
-        if let Some((operation, digest)) = new.idempotency.as_ref().and_then(|key| self.asked_with(key)) {
-            return Ok(if new.asks_the_same(&digest) { Enqueued::Same(operation) } else { Enqueued::KeyTaken });
+        if let Some((operation, digest)) = new.idempotency.as_ref().and_then(|key| self.find_by_idempotency_key(key)) {
+            return Ok(if new.has_same_content(&digest) { Enqueued::Same(operation) } else { Enqueued::KeyTaken });
         }
         let row = RequestRow { component: new.component.clone(), body: new.body.clone(), result: None };
         let request = Request {
@@ -66,17 +66,17 @@ impl State {
             quota: new.quota.clone(),
             fence: 0,
             expires: None,
-            is_given_back: false,
+            is_released: false,
             claimant: None,
             deaths: Vec::new(),
         };
-        let newest = self.open_requests().into_iter().rfind(|(_, earlier)| earlier.is_about_the_same(&request));
+        let newest = self.open_requests().into_iter().rfind(|(_, earlier)| earlier.conflicts_with(&request));
         let is_to_stop =
             |id: &Uuid| self.operations.get(id).is_some_and(|operation| operation.row.cancelled_by.is_some());
-        let asks_the_same = |(id, earlier): &(Uuid, &Request)| {
-            earlier.row.component == new.component && new.asks_the_same(&earlier.digest) && !is_to_stop(id)
+        let has_same_content = |(id, earlier): &(Uuid, &Request)| {
+            earlier.row.component == new.component && new.has_same_content(&earlier.digest) && !is_to_stop(id)
         };
-        if let Some((operation, same)) = newest.filter(asks_the_same) {
+        if let Some((operation, same)) = newest.filter(has_same_content) {
             let mut same = same.clone();
             same.keys.extend(request.keys);
             self.requests.insert(operation, same);
@@ -95,7 +95,7 @@ impl State {
     }
 
     /// The request that was queued with that idempotency key.
-    pub(super) fn asked_with(&self, key: &str) -> Option<(Uuid, String)> {
+    pub(super) fn find_by_idempotency_key(&self, key: &str) -> Option<(Uuid, String)> {
         let (operation, request) =
             self.requests.iter().find(|(_, request)| request.keys.iter().any(|known| known == key))?;
         Some((*operation, request.digest.clone()))
@@ -111,7 +111,7 @@ impl State {
     fn is_over_quota(&self, new: &NewRequest) -> bool {
         let Some(quota) = new.quota.as_ref().filter(|_| !new.can_wait) else { return false };
         let waits = |request: &&Request| {
-            request.is_open() && request.is_of(&quota.caller) && request.expires.is_none() && !request.can_wait
+            request.is_open() && request.has_caller(&quota.caller) && request.expires.is_none() && !request.can_wait
         };
         let waiting = self.requests.iter().map(|(_, request)| request).filter(waits).count();
         waiting >= usize::try_from(quota.waiting).unwrap_or(usize::MAX)
@@ -122,10 +122,11 @@ impl State {
         let Some((quota, most)) = request.quota.as_ref().and_then(|quota| Some((quota, quota.running?))) else {
             return true;
         };
-        let is_at_work =
-            |own: &&Request| own.is_open() && own.is_of(&quota.caller) && own.expires.is_some() && !own.is_given_back;
-        let at_work = self.requests.iter().map(|(_, request)| request).filter(is_at_work).count();
-        at_work < usize::try_from(most).unwrap_or(usize::MAX)
+        let is_running = |own: &&Request| {
+            own.is_open() && own.has_caller(&quota.caller) && own.expires.is_some() && !own.is_released
+        };
+        let running = self.requests.iter().map(|(_, request)| request).filter(is_running).count();
+        running < usize::try_from(most).unwrap_or(usize::MAX)
     }
 
     /// The open requests, oldest first.
@@ -140,17 +141,16 @@ impl State {
         self.revive(claimant.id);
         let open = self.open_requests();
         let is_over = |request: &Request| request.expires.is_some_and(|expires| expires <= now);
-        let is_left = |(_, request): &&(Uuid, &Request)| is_over(request) && !request.is_given_back;
-        let is_free = |(_, request): &&(Uuid, &Request)| {
-            is_over(request) && request.is_given_back && self.is_within_quota(request)
-        };
+        let is_abandoned = |(_, request): &&(Uuid, &Request)| is_over(request) && !request.is_released;
+        let is_free =
+            |(_, request): &&(Uuid, &Request)| is_over(request) && request.is_released && self.is_within_quota(request);
         let is_next = |at: usize, request: &Request| {
             let mut earlier = open.iter().take(at);
             request.expires.is_none()
-                && !earlier.any(|(_, earlier)| earlier.is_about_the_same(request))
+                && !earlier.any(|(_, earlier)| earlier.conflicts_with(request))
                 && self.is_within_quota(request)
         };
-        let left = open.iter().find(is_left);
+        let left = open.iter().find(is_abandoned);
         let next = || {
             let next = open.iter().enumerate().filter(|(at, (_, request))| is_next(*at, request));
             next.min_by_key(|(at, (_, request))| (request.can_wait, *at)).map(|(_, next)| next)
@@ -159,18 +159,18 @@ impl State {
         // After its back-off a released request is queued behind those that arrived meanwhile.
         let goes_first = |(_, request): &&(Uuid, &Request)| {
             waiting.is_none_or(|(id, waiting)| {
-                let asked_at = self.operations.get(id).map(|operation| operation.row.started_at);
-                waiting.expires.is_none() && (waiting.can_wait || request.expires < asked_at)
+                let started_at = self.operations.get(id).map(|operation| operation.row.started_at);
+                waiting.expires.is_none() && (waiting.can_wait || request.expires < started_at)
             })
         };
-        let given_back = open.iter().filter(is_free).filter(goes_first).min_by_key(|(_, request)| request.expires);
-        let (id, request) = given_back.or(waiting)?;
+        let released = open.iter().filter(is_free).filter(goes_first).min_by_key(|(_, request)| request.expires);
+        let (id, request) = released.or(waiting)?;
         let (id, mut request) = (*id, (*request).clone());
-        let holder = request.claimant.replace(claimant.clone()).filter(|_| !request.is_given_back);
+        let holder = request.claimant.replace(claimant.clone()).filter(|_| !request.is_released);
         request.deaths.extend(holder.filter(|holder| holder.id != claimant.id));
         request.fence += 1;
         request.expires = Some(later(now, term));
-        request.is_given_back = false;
+        request.is_released = false;
         let operation = self.operations.get(&id)?.row.clone();
         let last = self.steps.range((id, 0)..=(id, u32::MAX)).next_back().map(|((_, step), _)| *step);
         let claim = RequestClaim {
@@ -180,7 +180,7 @@ impl State {
             body: request.row.body.clone(),
             fence: request.fence,
             next_step: last.map_or(0, |last| last + 1),
-            others_wait: open.iter().any(|(other, request)| *other != id && request.expires.is_none()),
+            has_waiting_requests: open.iter().any(|(other, request)| *other != id && request.expires.is_none()),
             deaths: request.deaths.iter().map(|died| died.name.clone()).collect(),
         };
         self.requests.insert(id, request);
@@ -188,8 +188,8 @@ impl State {
     }
 
     /// The open requests that match a condition.
-    fn requests_of(&self, is_meant: impl Fn(&Request) -> bool) -> Vec<(Uuid, Request)> {
-        let open = self.open_requests().into_iter().filter(|(_, request)| is_meant(request));
+    fn requests_of(&self, matches: impl Fn(&Request) -> bool) -> Vec<(Uuid, Request)> {
+        let open = self.open_requests().into_iter().filter(|(_, request)| matches(request));
         open.map(|(id, request)| (id, request.clone())).collect()
     }
 
@@ -206,11 +206,11 @@ impl State {
         self.revive(claimant);
         let is_held = |request: &Request| {
             request.expires.is_some()
-                && !request.is_given_back
+                && !request.is_released
                 && request.claimant.as_ref().is_some_and(|holder| holder.id == claimant)
         };
         for (id, request) in self.requests_of(is_held) {
-            self.requests.insert(id, Request { expires: Some(now), is_given_back: true, ..request });
+            self.requests.insert(id, Request { expires: Some(now), is_released: true, ..request });
         }
     }
 
@@ -221,14 +221,14 @@ impl State {
         request.cloned().ok_or(StoreError::ClaimLost(claim.operation))
     }
 
-    pub(super) fn keep_claim(
+    pub(super) fn renew_claim(
         &mut self,
         claim: &RequestClaim,
         term: Duration,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let request = self.claimed(claim)?;
-        if !request.is_given_back {
+        if !request.is_released {
             self.requests.insert(claim.operation, Request { expires: Some(later(now, term)), ..request });
         }
         Ok(())
@@ -239,26 +239,26 @@ impl State {
         self.end_request(claim.operation, request, end, now)
     }
 
-    pub(super) fn give_back(
+    pub(super) fn release_claim(
         &mut self,
         claim: &RequestClaim,
         after: Duration,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let expires = Some(later(now, after));
-        let request = Request { expires, is_given_back: true, ..self.claimed(claim)? };
+        let request = Request { expires, is_released: true, ..self.claimed(claim)? };
         self.requests.insert(claim.operation, request);
         Ok(())
     }
 
     /// Ends a request that no worker has claimed and that has not started; false for any other. A cancelled request
     /// need not wait for its turn.
-    pub(super) fn call_off(&mut self, operation: Uuid, now: Timestamp) -> Result<bool, StoreError> {
+    pub(super) fn cancel_unstarted(&mut self, operation: Uuid, now: Timestamp) -> Result<bool, StoreError> {
         let has_begun = self.steps.range((operation, 0)..=(operation, u32::MAX)).next().is_some();
-        let is_free = |request: &&Request| request.expires.is_none() || request.is_given_back;
+        let is_free = |request: &&Request| request.expires.is_none() || request.is_released;
         let waiting = self.requests.get(&operation).filter(is_free).filter(|it| it.is_open() && !has_begun);
         let Some(request) = waiting.cloned() else { return Ok(false) };
-        self.end_request(operation, request, &RequestEnd::called_off(), now)?;
+        self.end_request(operation, request, &RequestEnd::cancelled(), now)?;
         Ok(true)
     }
 
@@ -279,9 +279,9 @@ impl State {
     }
 
     /// True while a worker has claimed the request, or it was released recently.
-    pub(super) fn is_taken(&self, operation: Uuid, now: Timestamp) -> bool {
+    pub(super) fn is_claimed(&self, operation: Uuid, now: Timestamp) -> bool {
         let open = self.requests.get(&operation).filter(|request| request.is_open());
-        let until = |request: &Request| match request.is_given_back {
+        let until = |request: &Request| match request.is_released {
             true => request.expires.map(|expires| later(expires, OVERDUE)),
             false => request.expires,
         };
@@ -293,10 +293,10 @@ impl State {
         self.requests.get(&operation).is_some_and(Request::is_open)
     }
 
-    pub(super) fn asked(&self) -> Vec<AskedRow> {
-        let kept = self.requests.iter().filter(|(_, request)| !request.row.body.is_empty());
-        let mut asked: Vec<AskedRow> = kept
-            .map(|(operation, request)| AskedRow {
+    pub(super) fn stored_requests(&self) -> Vec<StoredRequest> {
+        let with_body = self.requests.iter().filter(|(_, request)| !request.row.body.is_empty());
+        let mut stored: Vec<StoredRequest> = with_body
+            .map(|(operation, request)| StoredRequest {
                 operation: *operation,
                 component: request.row.component.clone(),
                 digest: request.digest.clone(),
@@ -304,13 +304,13 @@ impl State {
                 is_open: request.is_open(),
             })
             .collect();
-        asked.sort_by_key(|asked| self.operations.get(&asked.operation).map(|operation| operation.number));
-        asked
+        stored.sort_by_key(|request| self.operations.get(&request.operation).map(|operation| operation.number));
+        stored
     }
 
-    pub(super) fn reseal_request(&mut self, resealed: &AskedAnew) {
+    pub(super) fn reseal_request(&mut self, resealed: &ResealedRequest) {
         let known = self.requests.get(&resealed.operation);
-        let known = known.filter(|request| request.digest == resealed.was && !request.row.body.is_empty());
+        let known = known.filter(|request| request.digest == resealed.stored_digest && !request.row.body.is_empty());
         if let Some(mut request) = known.cloned() {
             request.row.component.clone_from(&resealed.component);
             request.row.body.clone_from(&resealed.body);

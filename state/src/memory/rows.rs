@@ -52,7 +52,7 @@ impl State {
                     self.component_versions.insert(key, entry);
                 }
             }
-            Write::ResealRequest { asked } => self.reseal_request(asked),
+            Write::ResealRequest { request } => self.reseal_request(request),
             Write::Component { stack, component } => {
                 let key = (stack.clone(), component.key.clone());
                 if self.components.get(&key) != Some(component) {
@@ -163,8 +163,8 @@ impl State {
             self.drop_row(&(stack.clone(), from.clone(), row.deposed.clone()), operation, now);
             self.put(Row { address: to.clone(), updated_at: now, operation, ..row });
         }
-        for depending in self.depending(stack) {
-            self.depend(&depending, from, |_| vec![to.clone()]);
+        for dependent in self.dependent_stacks(stack) {
+            self.redirect_dependents(&dependent, from, |_| vec![to.clone()]);
         }
         if *stack == StackId::shared(&stack.environment) {
             let is_moved =
@@ -213,23 +213,23 @@ impl State {
         let needed = self.rows.get(key).map(|row| row.dependencies.clone()).unwrap_or_default();
         self.drop_row(key, operation, now);
         let is_shared = *stack == StackId::shared(&stack.environment);
-        let stacks = self.depending(stack);
+        let stacks = self.dependent_stacks(stack);
         let needed: Vec<Address> = needed.into_iter().filter(|needed| !is_shared || needed.is_shared()).collect();
         let block = Address { key: Some(InstanceKey::All), ..address.clone() };
         let is_left = self.of_stack(stack).any(|row| row.address == *address);
         // A shared object is not an instance of a block.
         let are_left = is_shared || address.key.is_none() || self.has_instances(stack, &block);
-        let gone = [(address, is_left), (&block, are_left)].into_iter().filter(|(_, is_left)| !is_left);
-        for (gone, _) in gone {
+        let removed = [(address, is_left), (&block, are_left)].into_iter().filter(|(_, is_left)| !is_left);
+        for (removed, _) in removed {
             for stack in &stacks {
-                self.depend(stack, gone, |_| needed.clone());
+                self.redirect_dependents(stack, removed, |_| needed.clone());
             }
         }
     }
 
     /// The stacks whose rows may depend on rows of this one. Rows of all stacks of an environment may depend on its
     /// shared rows.
-    fn depending(&self, stack: &StackId) -> BTreeSet<StackId> {
+    fn dependent_stacks(&self, stack: &StackId) -> BTreeSet<StackId> {
         if *stack != StackId::shared(&stack.environment) {
             return [stack.clone()].into();
         }
@@ -243,7 +243,7 @@ impl State {
 
     fn follow(&mut self, stack: &StackId, block: &Address, to: &Address) {
         let is_left = self.has_instances(stack, block);
-        self.depend(stack, block, |block| match is_left {
+        self.redirect_dependents(stack, block, |block| match is_left {
             true => vec![block.clone(), to.clone()],
             false => vec![to.clone()],
         });
@@ -271,7 +271,7 @@ impl State {
     }
 
     /// Replaces a dependency of all rows that have it. The rows keep their generations.
-    fn depend(&mut self, stack: &StackId, from: &Address, replacement: impl Fn(&Address) -> Vec<Address>) {
+    fn redirect_dependents(&mut self, stack: &StackId, from: &Address, replacement: impl Fn(&Address) -> Vec<Address>) {
         let dependents: Vec<Row> =
             self.of_stack(stack).filter(|row| row.dependencies.contains(from)).cloned().collect();
         for mut row in dependents {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeBounds;
 
-/// A sorted map that remembers the changes since the last [`Table::keep`].
+/// A sorted map that remembers the changes since the last [`Table::commit_changes`].
 pub(super) struct Table<K, V> {
     entries: BTreeMap<K, V>,
     before: Vec<(K, Option<V>)>,
@@ -47,7 +47,7 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> {
     }
 
     /// Makes the changes final.
-    pub(super) fn keep(&mut self) {
+    pub(super) fn commit_changes(&mut self) {
         self.before.clear();
     }
 
@@ -67,10 +67,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn undo_reverts_changes_since_keep() {
+    fn undo_reverts_uncommitted_changes() {
         let mut table = Table::default();
         table.insert("a", 1);
-        table.keep();
+        table.commit_changes();
         table.insert("a", 2);
         table.insert("a", 3);
         table.insert("b", 4);

@@ -77,7 +77,7 @@ pub(super) async fn prune_batch(
     until: u64,
     moment: Timestamp,
 ) -> Result<u64, Failure> {
-    session.take_long().await?;
+    session.raise_limits().await?;
     session.query("SELECT pg_advisory_xact_lock($1)", &[&PRUNING]).await?;
     let sql = "WITH batch AS (SELECT number, at, hash FROM audit WHERE number <= $1 ORDER BY number LIMIT $2)
                SELECT number, hash FROM batch

@@ -7,14 +7,14 @@ use super::columns;
 use super::error::Failure;
 use super::lock::Stacks;
 use super::request;
-use super::rows::{self, Change, Expecting, Name};
+use super::rows::{self, Change, ExpectedChange, RowKey};
 use super::session::{Parameters, Session};
 use crate::beacon::Beacon;
 use jiff::Timestamp;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use terrace_engine::address::StackId;
-use terrace_engine::store::{AskedAnew, ComponentRow, Generation, Intent, Lease, OwnerRow, Row};
+use terrace_engine::store::{ComponentRow, Generation, Intent, Lease, OwnerRow, ResealedRequest, Row};
 use uuid::Uuid;
 
 /// The most records in one statement.
@@ -35,7 +35,7 @@ pub(super) struct Ended<'a> {
 }
 
 /// A line of a log.
-pub(super) struct Line<'a> {
+pub(super) struct LogEntry<'a> {
     pub(super) operation: i64,
     pub(super) level: &'a str,
     pub(super) phase: &'a str,
@@ -45,22 +45,22 @@ pub(super) struct Line<'a> {
 /// The collected records.
 #[derive(Default)]
 pub(super) struct Batch<'a> {
-    changes: Vec<Expecting<'a>>,
-    reseals: Vec<(Name, &'a Row)>,
+    changes: Vec<ExpectedChange<'a>>,
+    reseals: Vec<(RowKey, &'a Row)>,
     intents: Vec<(i64, &'a Intent)>,
     ended: Vec<Ended<'a>>,
-    lines: Vec<Line<'a>>,
+    lines: Vec<LogEntry<'a>>,
     components: Vec<(i64, &'a ComponentRow, Uuid)>,
     component_reseals: Vec<(i64, u64, &'a str)>,
-    request_reseals: Vec<&'a AskedAnew>,
+    request_reseals: Vec<&'a ResealedRequest>,
     owners: Vec<(i64, &'a OwnerRow)>,
-    seen: HashSet<Seen>,
+    keys: HashSet<RecordKey>,
     bytes: usize,
 }
 
 /// The key of a collected record.
 #[derive(PartialEq, Eq, Hash)]
-enum Seen {
+enum RecordKey {
     Row(i64, String),
     Version(i64, String, Generation),
     Step(i64, u32),
@@ -80,16 +80,16 @@ pub(super) struct Target<'a> {
 
 impl<'a> Batch<'a> {
     /// Makes room for a record: writes the batch if it is full, or has the same key already.
-    async fn room(&mut self, target: &Target<'_>, seen: Seen, bytes: usize) -> Result<(), Failure> {
-        if self.seen.contains(&seen) || self.seen.len() >= MOST || self.bytes.saturating_add(bytes) > MOST_BYTES {
+    async fn make_room(&mut self, target: &Target<'_>, key: RecordKey, bytes: usize) -> Result<(), Failure> {
+        if self.keys.contains(&key) || self.keys.len() >= MOST || self.bytes.saturating_add(bytes) > MOST_BYTES {
             self.flush(target).await?;
         }
         self.bytes = self.bytes.saturating_add(bytes);
-        self.seen.insert(seen);
+        self.keys.insert(key);
         Ok(())
     }
 
-    pub(super) async fn change(&mut self, target: &Target<'_>, change: Expecting<'a>) -> Result<(), Failure> {
+    pub(super) async fn change(&mut self, target: &Target<'_>, change: ExpectedChange<'a>) -> Result<(), Failure> {
         // Reseals come first.
         if !self.reseals.is_empty() {
             self.flush(target).await?;
@@ -99,17 +99,17 @@ impl<'a> Batch<'a> {
             Change::Remove => 0,
         };
         // Deposed objects share the generations of their address with the current one.
-        self.room(target, Seen::Row(change.name.number, change.name.text.clone()), bytes).await?;
+        self.make_room(target, RecordKey::Row(change.name.number, change.name.text.clone()), bytes).await?;
         self.changes.push(change);
         Ok(())
     }
 
-    pub(super) async fn reseal(&mut self, target: &Target<'_>, name: Name, row: &'a Row) -> Result<(), Failure> {
+    pub(super) async fn reseal(&mut self, target: &Target<'_>, name: RowKey, row: &'a Row) -> Result<(), Failure> {
         if !self.changes.is_empty() {
             self.flush(target).await?;
         }
-        let seen = Seen::Version(name.number, name.text.clone(), row.generation);
-        self.room(target, seen, weight(row)).await?;
+        let key = RecordKey::Version(name.number, name.text.clone(), row.generation);
+        self.make_room(target, key, weight(row)).await?;
         self.reseals.push((name, row));
         Ok(())
     }
@@ -120,18 +120,19 @@ impl<'a> Batch<'a> {
         operation: i64,
         intent: &'a Intent,
     ) -> Result<(), Failure> {
-        self.room(target, Seen::Step(operation, intent.step), weight(&intent.row)).await?;
+        self.make_room(target, RecordKey::Step(operation, intent.step), weight(&intent.row)).await?;
         self.intents.push((operation, intent));
         Ok(())
     }
 
     pub(super) async fn ended(&mut self, target: &Target<'_>, ended: Ended<'a>) -> Result<(), Failure> {
-        self.room(target, Seen::Step(ended.operation.1, ended.step), ended.message.map_or(0, str::len)).await?;
+        self.make_room(target, RecordKey::Step(ended.operation.1, ended.step), ended.message.map_or(0, str::len))
+            .await?;
         self.ended.push(ended);
         Ok(())
     }
 
-    pub(super) async fn line(&mut self, target: &Target<'_>, line: Line<'a>) -> Result<(), Failure> {
+    pub(super) async fn line(&mut self, target: &Target<'_>, line: LogEntry<'a>) -> Result<(), Failure> {
         self.bytes = self.bytes.saturating_add(line.message.len());
         if self.lines.len() >= MOST || self.bytes > MOST_BYTES {
             self.flush(target).await?;
@@ -148,7 +149,7 @@ impl<'a> Batch<'a> {
         operation: Uuid,
     ) -> Result<(), Failure> {
         let stack = target.stacks.number(of)?;
-        self.room(target, Seen::Component(stack, component.key.clone()), component.outputs.len()).await?;
+        self.make_room(target, RecordKey::Component(stack, component.key.clone()), component.outputs.len()).await?;
         self.components.push((stack, component, operation));
         Ok(())
     }
@@ -161,39 +162,43 @@ impl<'a> Batch<'a> {
         outputs: &'a str,
     ) -> Result<(), Failure> {
         let stack = target.stacks.number(of)?;
-        self.room(target, Seen::ComponentVersion(stack, version), outputs.len()).await?;
+        self.make_room(target, RecordKey::ComponentVersion(stack, version), outputs.len()).await?;
         self.component_reseals.push((stack, version, outputs));
         Ok(())
     }
 
-    pub(super) async fn reseal_request(&mut self, target: &Target<'_>, asked: &'a AskedAnew) -> Result<(), Failure> {
-        self.room(target, Seen::Request(asked.operation), asked.body.expose().len()).await?;
-        self.request_reseals.push(asked);
+    pub(super) async fn reseal_request(
+        &mut self,
+        target: &Target<'_>,
+        request: &'a ResealedRequest,
+    ) -> Result<(), Failure> {
+        self.make_room(target, RecordKey::Request(request.operation), request.body.expose().len()).await?;
+        self.request_reseals.push(request);
         Ok(())
     }
 
     pub(super) async fn owner(&mut self, target: &Target<'_>, owner: &'a OwnerRow) -> Result<(), Failure> {
         let stack = target.stacks.number(&owner.ownership.stack)?;
         let (address, component) = (owner.ownership.address.to_string(), owner.ownership.component.clone());
-        self.room(target, Seen::Owner(stack, address, component), owner.declaration.len()).await?;
+        self.make_room(target, RecordKey::Owner(stack, address, component), owner.declaration.len()).await?;
         self.owners.push((stack, owner));
         Ok(())
     }
 
     /// Writes the whole batch.
     pub(super) async fn flush(&mut self, target: &Target<'_>) -> Result<(), Failure> {
-        let lines = self.flush_others(target).await?;
+        let lines = self.flush_without_log(target).await?;
         log(target, &lines, false).await
     }
 
     /// Writes the whole batch as the last statements of the transaction.
     pub(super) async fn flush_last(&mut self, target: &Target<'_>) -> Result<(), Failure> {
-        let lines = self.flush_others(target).await?;
+        let lines = self.flush_without_log(target).await?;
         log(target, &lines, true).await
     }
 
     /// Writes everything except lines of logs.
-    async fn flush_others(&mut self, target: &Target<'_>) -> Result<Vec<Line<'a>>, Failure> {
+    async fn flush_without_log(&mut self, target: &Target<'_>) -> Result<Vec<LogEntry<'a>>, Failure> {
         let batch = std::mem::take(self);
         batch.open(target).await?;
         batch.close(target).await?;
@@ -237,7 +242,7 @@ impl<'a> Batch<'a> {
         let text = |of: fn(&Row) -> &str| rows().map(|row| columns::text(of(row))).collect::<Vec<Cow<'_, str>>>();
         let deposed: Vec<_> = rows().map(|row| columns::text(columns::deposed(row.deposed.as_deref()))).collect();
         let leases: Vec<_> =
-            rows().map(|row| crate::covering(target.leases, row).map(|lease| lease.id.as_str())).collect();
+            rows().map(|row| crate::covering_lease(target.leases, row).map(|lease| lease.id.as_str())).collect();
         let prior: Vec<_> = self.intents.iter().map(|(_, it)| columns::integer(it.prior_generation)).collect();
         let deposes: Vec<_> = self.intents.iter().map(|(_, it)| it.deposes).collect();
         let timeouts: Vec<_> = self.intents.iter().map(|(_, it)| columns::microseconds(it.timeout)).collect();
@@ -441,7 +446,7 @@ impl<'a> Batch<'a> {
 }
 
 /// Writes lines of logs, with the commit if they are the last statement.
-async fn log(target: &Target<'_>, lines: &[Line<'_>], is_last: bool) -> Result<(), Failure> {
+async fn log(target: &Target<'_>, lines: &[LogEntry<'_>], is_last: bool) -> Result<(), Failure> {
     if lines.is_empty() {
         return Ok(());
     }

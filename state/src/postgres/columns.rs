@@ -92,7 +92,7 @@ impl<'row> Columns<'row> {
     /// A number that is never negative.
     pub(super) fn count<T: TryFrom<i64>>(&mut self) -> Result<T, Failure> {
         let number: i64 = self.take()?;
-        T::try_from(number).map_err(|_| self.broken(&number))
+        T::try_from(number).map_err(|_| self.unreadable(&number))
     }
 
     pub(super) fn uuid(&mut self) -> Result<Uuid, Failure> {
@@ -117,7 +117,7 @@ impl<'row> Columns<'row> {
 
     pub(super) fn address(&mut self) -> Result<Address, Failure> {
         let text = self.text()?;
-        Address::from_str(&text).map_err(|error| self.broken(&error))
+        Address::from_str(&text).map_err(|error| self.unreadable(&error))
     }
 
     /// A deposed key; empty means none.
@@ -131,7 +131,7 @@ impl<'row> Columns<'row> {
         if text == "[]" {
             return Ok(Vec::new());
         }
-        serde_json::from_str(&unescaped(text)).map_err(|error| self.broken(&error))
+        serde_json::from_str(&unescaped(text)).map_err(|error| self.unreadable(&error))
     }
 
     /// An access list: two columns, as [`access`] writes them.
@@ -148,16 +148,16 @@ impl<'row> Columns<'row> {
     /// An optional JSON value.
     fn optional<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Failure> {
         let text = self.optional_text()?;
-        text.map(|text| serde_json::from_str(&text).map_err(|error| self.broken(&error))).transpose()
+        text.map(|text| serde_json::from_str(&text).map_err(|error| self.unreadable(&error))).transpose()
     }
 
     /// A word of an enumeration.
     pub(super) fn word<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
         let text: &str = self.take()?;
-        T::deserialize(text.into_deserializer()).map_err(|error: serde::de::value::Error| self.broken(&error))
+        T::deserialize(text.into_deserializer()).map_err(|error: serde::de::value::Error| self.unreadable(&error))
     }
 
-    fn broken(&self, error: &dyn Display) -> Failure {
+    fn unreadable(&self, error: &dyn Display) -> Failure {
         let column = self.row.columns().get(self.next.saturating_sub(1)).map_or("?", |column| column.name());
         Failure::Unreadable(format!("cannot read the column `{column}`: {error}"))
     }

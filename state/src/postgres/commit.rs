@@ -1,8 +1,8 @@
 //! Commits: lock the affected rows, check the leases, then apply the records in order, all in one transaction.
 
-use super::batch::{Batch, Ended, Line, Target};
+use super::batch::{Batch, Ended, LogEntry, Target};
 use super::error::Failure;
-use super::rows::{Change, Expecting, Name};
+use super::rows::{Change, ExpectedChange, RowKey};
 use super::session::{Parameters, Session};
 use super::write::Writer;
 use super::{Context, columns, lease, lock, read};
@@ -27,7 +27,7 @@ pub(super) async fn commit(
         match is_done(session, &operations, records).await? {
             Some(true) => return Ok(()),
             Some(false) => {}
-            None => return Err(Failure::Untold),
+            None => return Err(Failure::UnknownCommit),
         }
     }
     if records.iter().any(|record| matches!(record, Record::Intent(_))) {
@@ -143,7 +143,7 @@ pub(super) async fn begin(session: &Session, context: &Context, operation: &NewO
         }
         return record(session, context, operation).await;
     };
-    let stacks = lock::made(session, &operation.stacks.iter().cloned().collect()).await?;
+    let stacks = lock::get_or_create(session, &operation.stacks.iter().cloned().collect()).await?;
     let sql = "UPDATE operation SET status = $2 WHERE sequence = $1";
     let status = columns::word(&OperationStatus::Running)?;
     let numbers = numbers(&stacks, operation)?;
@@ -161,7 +161,7 @@ pub(super) async fn begin(session: &Session, context: &Context, operation: &NewO
 
 /// Records a new operation.
 async fn record(session: &Session, context: &Context, operation: &NewOperation) -> Result<(), Failure> {
-    let stacks = lock::made(session, &operation.stacks.iter().cloned().collect()).await?;
+    let stacks = lock::get_or_create(session, &operation.stacks.iter().cloned().collect()).await?;
     let stacks = numbers(&stacks, operation)?;
     // Most operations take their leases first.
     let sql = "WITH begun AS (
@@ -174,7 +174,7 @@ async fn record(session: &Session, context: &Context, operation: &NewOperation) 
                    SELECT sequence, stack, position FROM begun, unnest($6::bigint[]) WITH ORDINALITY AS of (stack, position))
                SELECT sequence FROM begun";
     let (kind, actor) = (columns::text(&operation.kind), columns::text(&operation.actor));
-    let (status, now) = (columns::word(&OperationStatus::Running)?, context.told());
+    let (status, now) = (columns::word(&OperationStatus::Running)?, context.test_time());
     match session.exists(sql, &[&operation.id, &kind, &actor, &status, &now, &stacks]).await? {
         true => Ok(()),
         false => Err(Failure::misuse(crate::begun_twice(operation.id))),
@@ -224,7 +224,7 @@ impl<'a> Commit<'a> {
             Record::Write { operation, write } => self.write(*operation, write).await,
             Record::Log { operation, level, phase, message } => {
                 let operation = self.operation(*operation)?;
-                self.batch.line(&self.target, Line { operation, level, phase, message }).await
+                self.batch.line(&self.target, LogEntry { operation, level, phase, message }).await
             }
             Record::End { operation, status, summary } => self.end((*operation, *status, summary), false).await,
         }
@@ -252,12 +252,12 @@ impl<'a> Commit<'a> {
         if session.execute(sql, &[&plan, &columns::time(now)]).await? == 0 {
             return Err(StoreError::PlanSpent.into());
         }
-        let moved = read::moved(session, stacks, reads).await?;
-        if !moved.is_empty() {
-            return Err(StoreError::Stale(moved).into());
+        let stale = read::stale_rows(session, stacks, reads).await?;
+        if !stale.is_empty() {
+            return Err(StoreError::Stale(stale).into());
         }
-        let changed = read::changed(session, stacks, components).await?;
-        if changed.is_empty() { Ok(()) } else { Err(StoreError::OtherOutputs(changed).into()) }
+        let changed = read::changed_components(session, stacks, components).await?;
+        if changed.is_empty() { Ok(()) } else { Err(StoreError::StaleOutputs(changed).into()) }
     }
 
     async fn partial(
@@ -284,23 +284,23 @@ impl<'a> Commit<'a> {
         let stacks = self.target.stacks;
         match write {
             Write::Put { row, expected } => {
-                let name = Name::new(stacks, &row.stack, &row.address, row.deposed.as_deref())?;
-                let change = Expecting { name, change: Change::Put(row), expected: *expected, operation };
+                let name = RowKey::new(stacks, &row.stack, &row.address, row.deposed.as_deref())?;
+                let change = ExpectedChange { name, change: Change::Put(row), expected: *expected, operation };
                 return self.batch.change(&self.target, change).await;
             }
             Write::Delete { stack, address, deposed, expected } => {
-                let name = Name::new(stacks, stack, address, deposed.as_deref())?;
-                let change = Expecting { name, change: Change::Remove, expected: *expected, operation };
+                let name = RowKey::new(stacks, stack, address, deposed.as_deref())?;
+                let change = ExpectedChange { name, change: Change::Remove, expected: *expected, operation };
                 return self.batch.change(&self.target, change).await;
             }
             Write::Reseal { row } => {
-                let name = Name::new(stacks, &row.stack, &row.address, row.deposed.as_deref())?;
+                let name = RowKey::new(stacks, &row.stack, &row.address, row.deposed.as_deref())?;
                 return self.batch.reseal(&self.target, name, row).await;
             }
             Write::ResealComponent { stack, version, outputs } => {
                 return self.batch.reseal_component(&self.target, stack, *version, outputs).await;
             }
-            Write::ResealRequest { asked } => return self.batch.reseal_request(&self.target, asked).await,
+            Write::ResealRequest { request } => return self.batch.reseal_request(&self.target, request).await,
             Write::Component { stack, component } => {
                 return self.batch.component(&self.target, stack, component, operation).await;
             }
@@ -312,7 +312,7 @@ impl<'a> Commit<'a> {
         let writer = &self.writer;
         match write {
             Write::Forget { stack, address, deposed, expected } => {
-                let name = Name::new(stacks, stack, address, deposed.as_deref())?;
+                let name = RowKey::new(stacks, stack, address, deposed.as_deref())?;
                 writer.forget(operation, &name, *expected).await
             }
             Write::Depose { stack, address, key, expected } => writer.depose(stack, address, key, *expected).await,

@@ -12,22 +12,22 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// The kinds of callers, each with its own connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Line {
+pub(super) enum ConnectionClass {
     /// Work on an operation.
     Work,
     /// Renewals of leases and claims, which would expire behind work, and checks for cancellation.
-    Keep,
+    Renewal,
     /// A call of a server.
     Call,
 }
 
-impl Line {
+impl ConnectionClass {
     /// The most connections. Few connections for workers leave the database's processors to calls: a provision needs
     /// the database for some milliseconds in total, and otherwise waits for its provider.
     const fn connections(self) -> usize {
         match self {
             Self::Work => 3,
-            Self::Keep | Self::Call => 3,
+            Self::Renewal | Self::Call => 3,
         }
     }
 
@@ -39,7 +39,7 @@ impl Line {
             // These statements read single rows by their keys. Without the settings the server would plan half of them
             // each time, which takes longer than to execute them; and a plan from the time of empty tables would read
             // them whole.
-            Self::Keep | Self::Call => {
+            Self::Renewal | Self::Call => {
                 "SET lock_timeout = '5s'; SET statement_timeout = '9s';
                  SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off"
             }
@@ -50,8 +50,8 @@ impl Line {
     /// deadline.
     pub(super) const fn deadline(self, purpose: Purpose) -> Duration {
         Duration::from_secs(match (self, purpose) {
-            (Self::Keep | Self::Call, _) => 10,
-            (Self::Work, Purpose::Look) => 20,
+            (Self::Renewal | Self::Call, _) => 10,
+            (Self::Work, Purpose::ReadOne) => 20,
             (Self::Work, Purpose::Write) => 30,
             (Self::Work, Purpose::Read) => 60,
         })
@@ -60,9 +60,9 @@ impl Line {
     /// Limit of a call with all its retries, after which it fails.
     pub(super) const fn longest(self, purpose: Purpose) -> Duration {
         Duration::from_secs(match (self, purpose) {
-            (Self::Keep, _) => 28,
+            (Self::Renewal, _) => 28,
             (Self::Call, _) => 45,
-            (Self::Work, Purpose::Look) => 180,
+            (Self::Work, Purpose::ReadOne) => 180,
             (Self::Work, Purpose::Write) => 300,
             // The export of a large state is such a call.
             (Self::Work, Purpose::Read) => 3_600,
@@ -70,16 +70,16 @@ impl Line {
     }
 
     /// How long a call waits for a free connection.
-    const fn turn(self) -> Duration {
+    const fn pool_timeout(self) -> Duration {
         Duration::from_secs(match self {
             Self::Work => 60,
-            Self::Keep | Self::Call => 15,
+            Self::Renewal | Self::Call => 15,
         })
     }
 }
 
 /// How long the store waits for a server to accept connections.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Idle time after which a connection is tested before use: a router may have dropped it.
 const UNUSED: Duration = Duration::from_secs(30);
@@ -100,7 +100,7 @@ const SETUP: &str = "SET synchronous_commit = on; SET idle_in_transaction_sessio
 pub(super) type Driver = (Config, MakeRustlsConnect);
 
 /// A parsed URL.
-pub(crate) struct Understood {
+pub(crate) struct ParsedUrl {
     /// The settings for the driver.
     config: Config,
     /// The verification of the server's certificate.
@@ -114,10 +114,10 @@ pub(crate) struct Understood {
 /// # Errors
 /// When the URL is invalid, with the reason.
 pub(super) fn driver(url: &PostgresUrl) -> Result<Driver, String> {
-    let Understood { mut config, verify, roots } = understood(url)?;
+    let ParsedUrl { mut config, verify, roots } = parse_url(url)?;
     let encryption = tls::client(verify, roots.as_deref(), "sslrootcert").map_err(|error| format!("{url}: {error}"))?;
     if config.get_connect_timeout().is_none() {
-        config.connect_timeout(PATIENCE);
+        config.connect_timeout(CONNECT_TIMEOUT);
     }
     if config.get_tcp_user_timeout().is_none() {
         config.tcp_user_timeout(Duration::from_secs(30));
@@ -135,16 +135,17 @@ pub(super) fn driver(url: &PostgresUrl) -> Result<Driver, String> {
 ///
 /// # Errors
 /// When the settings are invalid, with the reason.
-pub(super) fn pool((config, connector): &Driver, line: Line) -> Result<Pool, String> {
+pub(super) fn pool((config, connector): &Driver, class: ConnectionClass) -> Result<Pool, String> {
     let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let timeouts = Timeouts { wait: Some(line.turn()), create: Some(PATIENCE), recycle: Some(SIGN_OF_LIFE) };
+    let timeouts =
+        Timeouts { wait: Some(class.pool_timeout()), create: Some(CONNECT_TIMEOUT), recycle: Some(SIGN_OF_LIFE) };
     Pool::builder(Manager::from_config(config.clone(), connector.clone(), settings))
-        .max_size(line.connections())
+        .max_size(class.connections())
         .runtime(Runtime::Tokio1)
         .timeouts(timeouts)
         .post_create(Hook::async_fn(move |client, _| {
-            let setup = format!("{SETUP}; {}", line.setup());
-            Box::pin(async move { answered(PATIENCE, client.batch_execute(&setup)).await })
+            let setup = format!("{SETUP}; {}", class.setup());
+            Box::pin(async move { answered(CONNECT_TIMEOUT, client.batch_execute(&setup)).await })
         }))
         .pre_recycle(Hook::async_fn(|client, metrics| {
             let is_unused = metrics.last_used() >= UNUSED;
@@ -162,9 +163,9 @@ pub(super) fn pool((config, connector): &Driver, line: Line) -> Result<Pool, Str
 /// Waits for an answer in a hook of the pool, since the pool has no timeout for hooks.
 async fn answered(
     limit: Duration,
-    asked: impl Future<Output = Result<(), tokio_postgres::Error>>,
+    work: impl Future<Output = Result<(), tokio_postgres::Error>>,
 ) -> Result<(), HookError> {
-    match tokio::time::timeout(limit, asked).await {
+    match tokio::time::timeout(limit, work).await {
         Ok(answer) => answer.map_err(HookError::Backend),
         Err(_) => Err(HookError::message("no answer in time")),
     }
@@ -172,7 +173,7 @@ async fn answered(
 
 /// Parses a URL without reading files. Errors do not repeat its text: any part of it may belong to an unescaped
 /// password.
-pub(crate) fn understood(url: &PostgresUrl) -> Result<Understood, String> {
+pub(crate) fn parse_url(url: &PostgresUrl) -> Result<ParsedUrl, String> {
     let given = url.expose();
     let (place, query) = parts(given);
     let (mut rest, mut mode, mut roots) = (Vec::new(), None, None);
@@ -195,8 +196,8 @@ pub(crate) fn understood(url: &PostgresUrl) -> Result<Understood, String> {
             format!("{url} is invalid: {cause}")
         })
     };
-    let usual = || Ok::<_, String>((usual_mode(&parsed(&rest.join("&"))?), tls::Verify::Nothing));
-    let (mode, verify) = match (mode.map_or_else(usual, Ok)?, &roots) {
+    let default = || Ok::<_, String>((default_mode(&parsed(&rest.join("&"))?), tls::Verify::Nothing));
+    let (mode, verify) = match (mode.map_or_else(default, Ok)?, &roots) {
         // As in `psql`: if the URL names authorities, the certificate has to be from one of them.
         (("require", tls::Verify::Nothing), Some(_)) => ("require", tls::Verify::Authority),
         (mode, _) => mode,
@@ -204,11 +205,11 @@ pub(crate) fn understood(url: &PostgresUrl) -> Result<Understood, String> {
     let sslmode = format!("sslmode={mode}");
     rest.push(&sslmode);
     let config = parsed(&rest.join("&"))?;
-    Ok(Understood { config, verify, roots: roots.flatten() })
+    Ok(ParsedUrl { config, verify, roots: roots.flatten() })
 }
 
 /// The default of `sslmode`.
-fn usual_mode(config: &Config) -> &'static str {
+fn default_mode(config: &Config) -> &'static str {
     let addresses: Vec<String> = config.get_hostaddrs().iter().map(ToString::to_string).collect();
     let named = config.get_hosts().iter().filter_map(|host| match host {
         Host::Tcp(name) => Some(name.as_str()),
@@ -216,9 +217,9 @@ fn usual_mode(config: &Config) -> &'static str {
         Host::Unix(_) => None,
     });
     match addresses.is_empty() {
-        true => tls::usual_mode(named),
+        true => tls::default_mode(named),
         // The driver connects to the addresses, not to the names.
-        false => tls::usual_mode(addresses.iter().map(String::as_str)),
+        false => tls::default_mode(addresses.iter().map(String::as_str)),
     }
 }
 
@@ -252,7 +253,7 @@ mod tests {
     fn connection_to_another_machine_requires_encryption() {
         let mode = |text: &str| {
             let crate::StoreUrl::Postgres(url) = text.parse().unwrap() else { panic!("{text}") };
-            understood(&url).ok().unwrap().config.get_ssl_mode()
+            parse_url(&url).ok().unwrap().config.get_ssl_mode()
         };
         for here in ["localhost/db", "127.0.0.1:1/db", "me@[::1]/db", "/db?host=/run/postgresql", "LOCALHOST"] {
             assert_eq!(mode(&format!("postgres://{here}")), SslMode::Prefer, "{here}");

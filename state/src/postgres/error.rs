@@ -17,11 +17,11 @@ pub(super) enum Failure {
     /// The pool has no connection.
     Pool(PoolError),
     /// An answer missed its deadline: the client closed the connection.
-    Late(Duration),
+    TimedOut(Duration),
     /// The connection ended before the answer to a commit; no error if the client closed it.
     InDoubt(Option<Error>),
     /// The store cannot find out whether an earlier attempt committed.
-    Untold,
+    UnknownCommit,
     /// A row cannot be read.
     Unreadable(String),
     /// A refusal of the store.
@@ -49,7 +49,7 @@ impl From<StoreError> for Failure {
 impl Failure {
     /// The refusal of invalid input.
     pub(super) fn misuse(reason: impl Into<String>) -> Self {
-        Self::Refused(StoreError::Unavailable { doing: "written", reason: reason.into() })
+        Self::Refused(StoreError::Unavailable { action: "written", reason: reason.into() })
     }
 
     /// The failure of the commit itself.
@@ -60,7 +60,7 @@ impl Failure {
 
     /// The failure of a commit whose answer missed its deadline.
     pub(super) fn of_late_commit(self) -> Self {
-        if matches!(self, Self::Late(_)) { Self::InDoubt(None) } else { self }
+        if matches!(self, Self::TimedOut(_)) { Self::InDoubt(None) } else { self }
     }
 
     /// The failure of a transaction's begin, although its commit was answered.
@@ -78,7 +78,7 @@ impl Failure {
 
     /// True when an answer missed its deadline.
     pub(super) const fn is_late(&self) -> bool {
-        matches!(self, Self::Late(_) | Self::InDoubt(None))
+        matches!(self, Self::TimedOut(_) | Self::InDoubt(None))
     }
 
     /// True if another transaction was the only reason of the failure.
@@ -91,7 +91,7 @@ impl Failure {
 
     /// True if there is no connection to the server, and nothing was committed.
     pub(super) fn is_gone(&self) -> bool {
-        matches!(self, Self::Late(_))
+        matches!(self, Self::TimedOut(_))
             || matches!(self, Self::Postgres(error) | Self::Pool(PoolError::Backend(error)) if is_gone(error))
     }
 
@@ -114,8 +114,8 @@ impl Failure {
         }
     }
 
-    /// The failure in the engine's form; `doing` is `opened`, `read` or `written`.
-    pub(super) fn into_store_error(self, doing: &'static str, url: &str) -> StoreError {
+    /// The failure in the engine's form; `action` is `opened`, `read` or `written`.
+    pub(super) fn into_store_error(self, action: &'static str, url: &str) -> StoreError {
         let reason = match self {
             Self::Refused(error) => return error,
             Self::Postgres(error) | Self::Pool(PoolError::Backend(error)) => in_words(&error, url),
@@ -125,15 +125,15 @@ impl Failure {
             }
             Self::Pool(PoolError::Timeout(_)) => format!("{url} does not answer in time"),
             Self::Pool(error) => error.to_string(),
-            Self::Late(deadline) => format!("{url} does not answer in time ({} s): try again", deadline.as_secs()),
+            Self::TimedOut(deadline) => format!("{url} does not answer in time ({} s): try again", deadline.as_secs()),
             Self::InDoubt(error) => format!(
                 "the connection to {url} was lost during a commit, whose outcome is unknown ({})",
                 error.as_ref().map_or_else(|| "no answer in time".to_owned(), chain)
             ),
-            Self::Untold => format!("it is unknown whether {url} committed it before"),
+            Self::UnknownCommit => format!("it is unknown whether {url} committed it before"),
             Self::Unreadable(reason) => reason,
         };
-        StoreError::Unavailable { doing, reason }
+        StoreError::Unavailable { action, reason }
     }
 }
 

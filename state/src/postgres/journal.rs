@@ -43,9 +43,9 @@ pub(super) async fn open_intents(
     );
     let (name, environment) = (columns::text(&of.name), columns::text(&of.environment));
     let found = session
-        .list(sql, &[&name, &environment, &context.told()], |columns| {
+        .list(sql, &[&name, &environment, &context.test_time()], |columns| {
             let now = columns.time()?;
-            let is_worked_on: bool = columns.take()?;
+            let has_live_lease: bool = columns.take()?;
             let operation = columns.uuid()?;
             let step = columns.count()?;
             let action = columns.word()?;
@@ -70,9 +70,9 @@ pub(super) async fn open_intents(
                 intent: Intent { operation, step, action, row, prior_generation, deposes, timeout, settle },
                 started_at,
                 age: elapsed(started_at, now),
-                is_orphaned: !is_worked_on,
+                is_orphaned: !has_live_lease,
                 // A server on the machine of the process may have recorded its end.
-                is_holder_gone: gone_at.is_some() || holder.is_some_and(|holder| holder.is_out()),
+                is_holder_gone: gone_at.is_some() || holder.is_some_and(|holder| holder.is_gone()),
                 gone_for: gone_at.map(|at| elapsed(at, now)).unwrap_or_default(),
             })
         })
@@ -94,18 +94,18 @@ fn beacon(columns: &mut Columns<'_>) -> Result<Option<Beacon>, Failure> {
 
 /// Records dead processes with open steps, as far as this process can see them. The settle time of their calls starts
 /// then, and other machines can read it.
-pub(super) async fn note_gone(session: &Session, context: &Context) -> Result<(), Failure> {
+pub(super) async fn record_dead_processes(session: &Session, context: &Context) -> Result<(), Failure> {
     let Some(own) = Beacon::own() else { return Ok(()) };
     let sql = "SELECT DISTINCT boot, network_namespace, beacon FROM intent
                WHERE gone_at IS NULL AND boot = $1 AND network_namespace = $2";
     let known = session.list(sql, &[&own.boot, &own.network.cast_signed()], beacon).await?;
-    let gone: Vec<String> = known.into_iter().flatten().filter(Beacon::is_out).map(|gone| gone.name).collect();
+    let gone: Vec<String> = known.into_iter().flatten().filter(Beacon::is_gone).map(|gone| gone.name).collect();
     if gone.is_empty() {
-        session.leave_no_trace();
+        session.roll_back_at_end();
         return Ok(());
     }
     let sql = "UPDATE intent SET gone_at = coalesce($2, clock_timestamp()) WHERE beacon = ANY($1) AND gone_at IS NULL";
-    session.execute(sql, &[&gone, &context.told()]).await?;
+    session.execute(sql, &[&gone, &context.test_time()]).await?;
     Ok(())
 }
 
@@ -118,10 +118,10 @@ const OPERATION: &str = "SELECT sequence, id, kind, actor, status, has_held_leas
 pub(super) async fn operations(
     session: &Session,
     context: &Context,
-    which: OperationFilter,
+    filter: OperationFilter,
 ) -> Result<Vec<OperationRow>, Failure> {
     let live = lease::live(session, context.now(session).await?).await?;
-    let OperationFilter { kind, stack, before, limit } = which;
+    let OperationFilter { kind, stack, before, limit } = filter;
     let stack = match stack {
         None => None,
         Some(of) => match read::stack(session, &of).await? {
@@ -220,8 +220,8 @@ fn operation_row(columns: &mut Columns<'_>, live: &Live) -> Result<(i64, Operati
     let is_claimed: bool = columns.take()?;
     let claim_ends = columns.optional_time()?;
     // A released request waits for its next claim.
-    let taken_until = claim_ends.map(|ends| if is_claimed { ends } else { later(ends, OVERDUE) });
-    let is_taken = row.is_requested && taken_until.is_some_and(|until| live.lasts(until));
+    let claimed_until = claim_ends.map(|ends| if is_claimed { ends } else { later(ends, OVERDUE) });
+    let is_taken = row.is_requested && claimed_until.is_some_and(|until| live.lasts(until));
     row.is_abandoned = status == OperationStatus::Running && has_held_leases && !live.contains(&row.id) && !is_taken;
     Ok((sequence, row))
 }
@@ -292,7 +292,7 @@ pub(super) async fn request_cancel(
     id: Uuid,
     by: &str,
 ) -> Result<Option<Cancelled>, Failure> {
-    if context.is_repeated && request::is_called_off(session, id).await? {
+    if context.is_repeated && request::is_cancelled_unstarted(session, id).await? {
         return Ok(Some(Cancelled::Ended));
     }
     let unbegun = request::unbegun(session, id).await?;
@@ -301,8 +301,8 @@ pub(super) async fn request_cancel(
     if session.execute(sql, &[&id, &columns::text(by)]).await? == 0 {
         return Ok(None);
     }
-    let Some(operation) = unbegun else { return Ok(Some(Cancelled::Asked)) };
-    request::end(session, context, operation, &RequestEnd::called_off()).await?;
+    let Some(operation) = unbegun else { return Ok(Some(Cancelled::Notified)) };
+    request::end(session, context, operation, &RequestEnd::cancelled()).await?;
     Ok(Some(Cancelled::Ended))
 }
 

@@ -139,7 +139,8 @@ async fn locked(
 /// Grants all requested leases, or none. Each grant has a new ID and a higher fence: open steps of an earlier run of
 /// the same operation become orphaned, and that run cannot write any more.
 pub(super) async fn acquire(session: &Session, context: &Context, request: &LeaseRequest) -> Result<Acquired, Failure> {
-    let stacks = lock::made(session, &request.components.iter().map(|(stack, _)| stack.clone()).collect()).await?;
+    let stacks =
+        lock::get_or_create(session, &request.components.iter().map(|(stack, _)| stack.clone()).collect()).await?;
     let mut keys = BTreeSet::new();
     for (stack, component) in &request.components {
         keys.insert((stacks.number(stack)?, component.as_str()));
@@ -167,7 +168,7 @@ pub(super) async fn acquire(session: &Session, context: &Context, request: &Leas
         }
     }
     if !held.is_empty() {
-        session.leave_no_trace();
+        session.roll_back_at_end();
         return Ok(Acquired::Held(held));
     }
     let leases: Vec<Lease> = granted
@@ -260,7 +261,7 @@ pub(super) async fn renew(
     leases: &[Lease],
     term: Duration,
 ) -> Result<(), Failure> {
-    let stacks = lock::found(session, &leases.iter().map(|lease| lease.stack.clone()).collect()).await?;
+    let stacks = lock::find(session, &leases.iter().map(|lease| lease.stack.clone()).collect()).await?;
     checked(session, &stacks, leases, Lock::Update).await?;
     let expires = columns::time(later(context.now(session).await?, term));
     let ids: Vec<_> = leases.iter().map(|lease| lease.id.as_str()).collect();

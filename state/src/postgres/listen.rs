@@ -1,6 +1,6 @@
 //! Notifications of the database about queued requests of any process.
 
-use super::connection::PATIENCE;
+use super::connection::CONNECT_TIMEOUT;
 use super::error::Failure;
 use std::future::poll_fn;
 use std::time::Duration;
@@ -49,6 +49,6 @@ async fn subscribe(client: &Client, wake: &(dyn Fn() + Send + Sync)) -> Result<(
     }
 }
 
-async fn in_time<T>(asked: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Failure> {
-    Ok(tokio::time::timeout(PATIENCE, asked).await.map_err(|_| Failure::Late(PATIENCE))??)
+async fn in_time<T>(work: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Failure> {
+    Ok(tokio::time::timeout(CONNECT_TIMEOUT, work).await.map_err(|_| Failure::TimedOut(CONNECT_TIMEOUT))??)
 }

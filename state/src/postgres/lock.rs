@@ -38,7 +38,7 @@ impl Stacks {
 
 /// The stacks that a commit touches, and its reach beyond them.
 #[derive(Default)]
-struct Reach {
+struct LockScope {
     written: BTreeSet<StackId>,
     read: BTreeSet<StackId>,
     environments: BTreeSet<String>,
@@ -46,25 +46,25 @@ struct Reach {
     owned: BTreeSet<(String, String)>,
 }
 
-impl Reach {
+impl LockScope {
     fn of(leases: &[Lease], records: &[Record]) -> Result<Self, Failure> {
-        let mut reach = Self { read: leases.iter().map(|lease| lease.stack.clone()).collect(), ..Self::default() };
+        let mut scope = Self { read: leases.iter().map(|lease| lease.stack.clone()).collect(), ..Self::default() };
         for record in records {
             match record {
                 Record::SpendPlan { reads, components, .. } => {
-                    reach.read.extend(reads.iter().map(|read| read.stack.clone()));
-                    reach.read.extend(components.iter().map(|read| read.stack.clone()));
+                    scope.read.extend(reads.iter().map(|read| read.stack.clone()));
+                    scope.read.extend(components.iter().map(|read| read.stack.clone()));
                 }
-                Record::Intent(intent) => reach.writes(&intent.row.stack),
+                Record::Intent(intent) => scope.writes(&intent.row.stack),
                 Record::Outcome { stack, writes, .. } => {
-                    reach.writes(stack);
-                    writes.iter().try_for_each(|write| reach.add(write))?;
+                    scope.writes(stack);
+                    writes.iter().try_for_each(|write| scope.add(write))?;
                 }
-                Record::Write { write, .. } => reach.add(write)?,
+                Record::Write { write, .. } => scope.add(write)?,
                 Record::Partial { .. } | Record::Log { .. } | Record::End { .. } => {}
             }
         }
-        Ok(reach)
+        Ok(scope)
     }
 
     /// True if all written stacks have a lease, and therefore exist.
@@ -120,13 +120,13 @@ impl Reach {
 
 /// Locks the rows that a commit touches: its stacks, and the owners of shared rows.
 pub(super) async fn for_commit(session: &Session, leases: &[Lease], records: &[Record]) -> Result<Stacks, Failure> {
-    let reach = Reach::of(leases, records)?;
-    let known = match reach.is_within(leases) {
-        true => leased(session, reach.read.union(&reach.written)).await?,
-        false => beyond_leases(session, &reach).await?,
+    let scope = LockScope::of(leases, records)?;
+    let known = match scope.is_within(leases) {
+        true => leased(session, scope.read.union(&scope.written)).await?,
+        false => beyond_leases(session, &scope).await?,
     };
-    if !reach.owned.is_empty() {
-        let (environments, addresses): (Vec<_>, Vec<_>) = reach
+    if !scope.owned.is_empty() {
+        let (environments, addresses): (Vec<_>, Vec<_>) = scope
             .owned
             .iter()
             .map(|(environment, address)| (columns::text(environment), columns::text(address)))
@@ -154,15 +154,15 @@ async fn leased(session: &Session, stacks: impl Iterator<Item = &StackId>) -> Re
 }
 
 /// Locks stacks that may be new, or whole environments.
-async fn beyond_leases(session: &Session, reach: &Reach) -> Result<Stacks, Failure> {
-    let mut known = made(session, &reach.written).await?;
-    let read = reach.read.difference(&reach.written).cloned().collect();
-    known.0.extend(found(session, &read).await?.0);
+async fn beyond_leases(session: &Session, scope: &LockScope) -> Result<Stacks, Failure> {
+    let mut known = get_or_create(session, &scope.written).await?;
+    let read = scope.read.difference(&scope.written).cloned().collect();
+    known.0.extend(find(session, &read).await?.0);
     let numbers: Vec<i64> = known.0.values().copied().collect();
-    let environments: Vec<_> = reach.environments.iter().map(|name| columns::text(name)).collect();
+    let environments: Vec<_> = scope.environments.iter().map(|name| columns::text(name)).collect();
     let sql = "SELECT name, environment, id FROM stack WHERE id = ANY($1) OR environment = ANY($2) OR $3::boolean
                ORDER BY id FOR NO KEY UPDATE";
-    let locked = session.list(sql, &[&numbers, &environments, &reach.is_everything], numbered).await?;
+    let locked = session.list(sql, &[&numbers, &environments, &scope.is_everything], numbered).await?;
     known.0.extend(locked);
     Ok(known)
 }
@@ -188,7 +188,7 @@ fn numbered(columns: &mut Columns<'_>) -> Result<(StackId, i64), Failure> {
 }
 
 /// The numbers of the existing stacks.
-pub(super) async fn found(session: &Session, stacks: &BTreeSet<StackId>) -> Result<Stacks, Failure> {
+pub(super) async fn find(session: &Session, stacks: &BTreeSet<StackId>) -> Result<Stacks, Failure> {
     if stacks.is_empty() {
         return Ok(Stacks::default());
     }
@@ -201,8 +201,8 @@ pub(super) async fn found(session: &Session, stacks: &BTreeSet<StackId>) -> Resu
 }
 
 /// The numbers of stacks, which are added if necessary.
-pub(super) async fn made(session: &Session, stacks: &BTreeSet<StackId>) -> Result<Stacks, Failure> {
-    let known = found(session, stacks).await?;
+pub(super) async fn get_or_create(session: &Session, stacks: &BTreeSet<StackId>) -> Result<Stacks, Failure> {
+    let known = find(session, stacks).await?;
     // The order is sorted: two transactions that add the same stacks meet at the first one.
     let missing = stacks.iter().filter(|stack| known.get(stack).is_none());
     let (names, environments): (Vec<_>, Vec<_>) =
@@ -215,5 +215,5 @@ pub(super) async fn made(session: &Session, stacks: &BTreeSet<StackId>) -> Resul
                FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS missing (name, environment, position)
                ORDER BY position ON CONFLICT DO NOTHING";
     session.execute(sql, &[&names, &environments]).await?;
-    found(session, stacks).await
+    find(session, stacks).await
 }

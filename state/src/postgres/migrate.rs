@@ -4,7 +4,7 @@
 //! connection's search path. Executed files never change; a new format is a new file.
 
 use super::columns;
-use super::connection::Line;
+use super::connection::ConnectionClass;
 use super::error::Failure;
 use super::session::{Purpose, Session};
 use deadpool_postgres::Pool;
@@ -77,7 +77,7 @@ pub(super) async fn inspect(session: &Session, url: &str) -> Result<u32, Failure
 /// Runs the missing files.
 pub(super) async fn run(pool: &Pool, url: &str, now: Option<Timestamp>) -> Result<(), Failure> {
     loop {
-        let session = Session::on(pool, Purpose::Write, Line::Work.deadline(Purpose::Write)).await?;
+        let session = Session::on(pool, Purpose::Write, ConnectionClass::Work.deadline(Purpose::Write)).await?;
         let done = run_next(&session, url, now).await;
         if session.end(done).await? == FORMAT {
             return Ok(());
@@ -92,7 +92,7 @@ async fn run_next(session: &Session, url: &str, now: Option<Timestamp>) -> Resul
         return Ok(FORMAT);
     }
     // Other processes, and statements on a large state, may take long.
-    session.take_long().await?;
+    session.raise_limits().await?;
     session.run("SET LOCAL lock_timeout = 0").await?;
     session.query("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
     let format = inspect(session, url).await?;

@@ -56,7 +56,7 @@ pub(super) async fn batch(
     after: i64,
     moment: Timestamp,
 ) -> Result<Batch, Failure> {
-    session.take_long().await?;
+    session.raise_limits().await?;
     match part {
         Part::Versions => versions(session, ("version", OLD_VERSIONS), after, moment).await,
         Part::ComponentVersions => {

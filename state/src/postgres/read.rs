@@ -267,7 +267,7 @@ async fn newest(session: &Session, components: &[(i64, &str)]) -> Result<Vec<Gen
 }
 
 /// The components that have another version now.
-pub(super) async fn changed(
+pub(super) async fn changed_components(
     session: &Session,
     stacks: &Stacks,
     reads: &[ComponentRead],
@@ -280,7 +280,7 @@ pub(super) async fn changed(
 }
 
 /// The rows that have another generation now.
-pub(super) async fn moved(session: &Session, stacks: &Stacks, reads: &[Read]) -> Result<Vec<StaleRead>, Failure> {
+pub(super) async fn stale_rows(session: &Session, stacks: &Stacks, reads: &[Read]) -> Result<Vec<StaleRead>, Failure> {
     let texts: Vec<String> = reads.iter().map(|read| read.address.to_string()).collect();
     let numbers: Vec<i64> = reads.iter().map(|read| stacks.get(&read.stack).unwrap_or(0)).collect();
     let components: Vec<_> = reads.iter().map(|read| columns::text(&read.address.component)).collect();
@@ -294,8 +294,8 @@ pub(super) async fn moved(session: &Session, stacks: &Stacks, reads: &[Read]) ->
                ORDER BY position";
     let generations: Vec<Generation> =
         session.list(sql, &[&numbers, &components, &addresses, &deposed], |columns| columns.count()).await?;
-    let moved = reads.iter().zip(generations).filter(|(read, now)| read.generation != *now);
-    Ok(moved.map(|(read, now)| StaleRead { read: read.clone(), now }).collect())
+    let stale = reads.iter().zip(generations).filter(|(read, now)| read.generation != *now);
+    Ok(stale.map(|(read, now)| StaleRead { read: read.clone(), now }).collect())
 }
 
 /// The complete state of one stack, or of all.

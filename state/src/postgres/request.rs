@@ -11,8 +11,8 @@ use crate::clock::later;
 use std::time::Duration;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
-    AskedAnew, AskedRow, Claimant, Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestRow,
-    StoreError,
+    Claimant, Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestRow, ResealedRequest, StoreError,
+    StoredRequest,
 };
 use uuid::Uuid;
 
@@ -30,30 +30,30 @@ pub(super) async fn enqueue(
         return Ok(Enqueued::Queued { behind: None });
     }
     loop {
-        if let Some(known) = known_by_key(session, request).await? {
+        if let Some(known) = find_by_key(session, request).await? {
             return Ok(known);
         }
         // New stacks are added before any stack is locked.
         let all = match request.operation.stacks.as_slice() {
             [_] => None,
-            all => Some(lock::made(session, &all.iter().cloned().collect()).await?),
+            all => Some(lock::get_or_create(session, &all.iter().cloned().collect()).await?),
         };
         let all = all.map(|all| commit::numbers(&all, &request.operation)).transpose()?;
-        let standing = Standing::of(session, request, of, most).await?;
-        if let (Some(newest), Some(number)) = (standing.newest, standing.same) {
-            keep_key(session, request, number).await?;
+        let state = QueueState::of(session, request, of, most).await?;
+        if let (Some(newest), Some(number)) = (state.newest, state.same) {
+            store_key(session, request, number).await?;
             return Ok(Enqueued::Same(newest));
         }
         if is_over_quota(session, request).await? {
             return Ok(Enqueued::OverQuota);
         }
-        if standing.may_be_full && waiting(session).await? >= most {
+        if state.may_be_full && waiting(session).await? >= most {
             return Ok(Enqueued::Full);
         }
-        if queue(session, context, (request, of), (standing.stack, all.as_deref())).await? {
-            return Ok(Enqueued::Queued { behind: standing.newest });
+        if queue(session, context, (request, of), (state.stack, all.as_deref())).await? {
+            return Ok(Enqueued::Queued { behind: state.newest });
         }
-        if standing.stack.is_some() {
+        if state.stack.is_some() {
             return Err(Failure::misuse(crate::begun_twice(request.operation.id)));
         }
         // Another transaction added the stack meanwhile and has ended, with all its locks: repeat.
@@ -62,25 +62,25 @@ pub(super) async fn enqueue(
 
 /// The request that was queued with the same idempotency key. Two calls with one key at the same time run one after the
 /// other.
-async fn known_by_key(session: &Session, request: &NewRequest) -> Result<Option<Enqueued>, Failure> {
+async fn find_by_key(session: &Session, request: &NewRequest) -> Result<Option<Enqueued>, Failure> {
     let Some(key) = request.idempotency.as_deref() else { return Ok(None) };
     session.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[&columns::text(key)]).await?;
-    let known = asked_with(session, key).await?;
-    Ok(known.map(|(operation, digest)| match request.asks_the_same(&digest) {
+    let known = find_by_idempotency_key(session, key).await?;
+    Ok(known.map(|(operation, digest)| match request.has_same_content(&digest) {
         true => Enqueued::Same(operation),
         false => Enqueued::KeyTaken,
     }))
 }
 
 /// The operation and the digest of the request that was queued with an idempotency key.
-pub(super) async fn asked_with(session: &Session, key: &str) -> Result<Option<(Uuid, String)>, Failure> {
+pub(super) async fn find_by_idempotency_key(session: &Session, key: &str) -> Result<Option<(Uuid, String)>, Failure> {
     let sql = "SELECT operation.id, digest FROM request_key JOIN request USING (operation)
                JOIN operation ON operation.sequence = request.operation WHERE key = $1";
     session.first(sql, &[&columns::text(key)], |columns| Ok((columns.uuid()?, columns.text()?))).await
 }
 
 /// The state of the queue for a new request.
-struct Standing {
+struct QueueState {
     /// The number of its stack, if it exists. The transaction locks the stack: two equal calls at the same time run one
     /// after the other.
     stack: Option<i64>,
@@ -91,7 +91,7 @@ struct Standing {
     may_be_full: bool,
 }
 
-impl Standing {
+impl QueueState {
     async fn of(session: &Session, request: &NewRequest, of: &StackId, most: usize) -> Result<Self, Failure> {
         let own = "SELECT id FROM stack WHERE name = $1 AND environment = $2 FOR NO KEY UPDATE";
         // The requests are counted only if the numbers since the oldest one do not rule out that the queue is full: a
@@ -157,7 +157,7 @@ async fn queue(
     let most_running = quota.as_ref().and_then(|quota| quota.running).map(i64::from);
     let (name, environment) = (columns::text(&of.name), columns::text(&of.environment));
     let (kind, actor) = (columns::text(&operation.kind), columns::text(&operation.actor));
-    let (status, now) = (columns::word(&OperationStatus::Queued)?, context.told());
+    let (status, now) = (columns::word(&OperationStatus::Queued)?, context.test_time());
     let (component, digest, body) = (columns::text(component), columns::text(digest), columns::text(body.expose()));
     let (key, origin) = (idempotency.as_deref().map(columns::text), &*context.origin);
     let queued = session
@@ -189,7 +189,7 @@ async fn queue(
 }
 
 /// Stores the idempotency key of a request.
-async fn keep_key(session: &Session, request: &NewRequest, operation: i64) -> Result<(), Failure> {
+async fn store_key(session: &Session, request: &NewRequest, operation: i64) -> Result<(), Failure> {
     let Some(key) = request.idempotency.as_deref().map(columns::text) else { return Ok(()) };
     session.execute("INSERT INTO request_key (key, operation) VALUES ($1, $2)", &[&key, &operation]).await?;
     Ok(())
@@ -281,7 +281,8 @@ pub(super) async fn claim(
                                ORDER BY request_death.fence) || ARRAY(SELECT holder FROM died)"
     );
     let term = i64::try_from(term.as_micros()).unwrap_or(i64::MAX);
-    let claimed = session.last(&sql, &[&context.told(), &columns::text(&claimant.name), &term, &claimant.id]).await?;
+    let claimed =
+        session.last(&sql, &[&context.test_time(), &columns::text(&claimant.name), &term, &claimant.id]).await?;
     session::one(&claimed, |columns| {
         Ok(RequestClaim {
             operation: columns.uuid()?,
@@ -290,7 +291,7 @@ pub(super) async fn claim(
             body: columns.text()?.into(),
             fence: columns.count()?,
             next_step: columns.count()?,
-            others_wait: columns.take()?,
+            has_waiting_requests: columns.take()?,
             deaths: columns.texts()?,
         })
     })
@@ -301,7 +302,7 @@ pub(super) async fn release_claims(session: &Session, context: &Context, claiman
     let sql = "WITH revived AS (DELETE FROM request_death WHERE claimant = $1)
                UPDATE request SET holder = NULL, expires = coalesce($2, statement_timestamp())
                WHERE result IS NULL AND expires IS NOT NULL AND holder IS NOT NULL AND claimant = $1";
-    session.execute(sql, &[&claimant, &context.told()]).await?;
+    session.execute(sql, &[&claimant, &context.test_time()]).await?;
     Ok(())
 }
 
@@ -318,7 +319,7 @@ async fn held(session: &Session, claim: &RequestClaim) -> Result<i64, Failure> {
 }
 
 /// Renews a claim for another term.
-pub(super) async fn keep(
+pub(super) async fn renew_claim(
     session: &Session,
     context: &Context,
     claim: &RequestClaim,
@@ -333,7 +334,7 @@ pub(super) async fn keep(
 }
 
 /// Releases a claim: the request can be claimed again after that time.
-pub(super) async fn give_back(
+pub(super) async fn release_claim(
     session: &Session,
     context: &Context,
     claim: &RequestClaim,
@@ -352,11 +353,11 @@ pub(super) async fn finish(
     session: &Session,
     context: &Context,
     claim: &RequestClaim,
-    how: &RequestEnd,
+    request_end: &RequestEnd,
 ) -> Result<(), Failure> {
     let ended = "SELECT 1 FROM request JOIN operation ON operation.sequence = request.operation
                  WHERE id = $1 AND fence = $2 AND result = $3";
-    let (fence, result) = (columns::integer(claim.fence), columns::text(&how.result));
+    let (fence, result) = (columns::integer(claim.fence), columns::text(&request_end.result));
     match held(session, claim).await {
         // An earlier attempt holds the row until it has ended: from here on its result is known.
         Err(Failure::Refused(_))
@@ -364,12 +365,17 @@ pub(super) async fn finish(
         {
             Ok(())
         }
-        operation => end(session, context, operation?, how).await,
+        operation => end(session, context, operation?, request_end).await,
     }
 }
 
 /// Ends a request and its operation, and commits.
-pub(super) async fn end(session: &Session, context: &Context, operation: i64, how: &RequestEnd) -> Result<(), Failure> {
+pub(super) async fn end(
+    session: &Session,
+    context: &Context,
+    operation: i64,
+    request_end: &RequestEnd,
+) -> Result<(), Failure> {
     let sql = "WITH request AS (
                    UPDATE request SET result = $2, holder = NULL, expires = NULL,
                                       body = CASE WHEN $3 THEN body ELSE '' END
@@ -377,9 +383,15 @@ pub(super) async fn end(session: &Session, context: &Context, operation: i64, ho
                deaths AS (DELETE FROM request_death WHERE operation = $1)
                UPDATE operation SET status = $4, summary = $5, ended_at = coalesce($6, clock_timestamp())
                WHERE sequence = $1";
-    let (result, status) = (columns::text(&how.result), columns::word(&how.status)?);
-    let parameters: Parameters<'_> =
-        &[&operation, &result, &how.keeps_body, &status, &columns::text(&how.summary), &context.told()];
+    let (result, status) = (columns::text(&request_end.result), columns::word(&request_end.status)?);
+    let parameters: Parameters<'_> = &[
+        &operation,
+        &result,
+        &request_end.keeps_body,
+        &status,
+        &columns::text(&request_end.summary),
+        &context.test_time(),
+    ];
     session.last(sql, parameters).await?;
     Ok(())
 }
@@ -397,21 +409,21 @@ pub(super) async fn unbegun(session: &Session, id: Uuid) -> Result<Option<i64>, 
 }
 
 /// Whether a request was cancelled before it started.
-pub(super) async fn is_called_off(session: &Session, id: Uuid) -> Result<bool, Failure> {
-    let RequestEnd { summary, .. } = RequestEnd::called_off();
+pub(super) async fn is_cancelled_unstarted(session: &Session, id: Uuid) -> Result<bool, Failure> {
+    let RequestEnd { summary, .. } = RequestEnd::cancelled();
     let sql = "SELECT 1 FROM request JOIN operation ON operation.sequence = request.operation
                WHERE id = $1 AND result IS NOT NULL AND cancelled_by IS NOT NULL AND summary = $2";
     session.exists(sql, &[&id, &columns::text(&summary)]).await
 }
 
 /// The requests that still have a body.
-pub(super) async fn asked(session: &Session) -> Result<Vec<AskedRow>, Failure> {
+pub(super) async fn stored_requests(session: &Session) -> Result<Vec<StoredRequest>, Failure> {
     let sql = "SELECT id, component, digest, body, result IS NULL
                FROM request JOIN operation ON operation.sequence = request.operation
                WHERE body <> '' ORDER BY request.operation";
     session
         .list(sql, &[], |columns| {
-            Ok(AskedRow {
+            Ok(StoredRequest {
                 operation: columns.uuid()?,
                 component: columns.text()?,
                 digest: columns.text()?,
@@ -423,19 +435,21 @@ pub(super) async fn asked(session: &Session) -> Result<Vec<AskedRow>, Failure> {
 }
 
 /// Replaces the sealed bodies of requests.
-pub(super) async fn reseal(session: &Session, asked: &[&AskedAnew]) -> Result<(), Failure> {
-    if asked.is_empty() {
+pub(super) async fn reseal(session: &Session, requests: &[&ResealedRequest]) -> Result<(), Failure> {
+    if requests.is_empty() {
         return Ok(());
     }
-    let operations: Vec<Uuid> = asked.iter().map(|asked| asked.operation).collect();
-    let texts = |of: fn(&AskedAnew) -> &str| asked.iter().map(|asked| columns::text(of(asked))).collect::<Vec<_>>();
-    let (were, components) = (texts(|asked| &asked.was), texts(|asked| &asked.component));
-    let (digests, bodies) = (texts(|asked| &asked.digest), texts(|asked| asked.body.expose()));
+    let operations: Vec<Uuid> = requests.iter().map(|request| request.operation).collect();
+    let texts = |of: fn(&ResealedRequest) -> &str| {
+        requests.iter().map(|request| columns::text(of(request))).collect::<Vec<_>>()
+    };
+    let (stored, components) = (texts(|request| &request.stored_digest), texts(|request| &request.component));
+    let (digests, bodies) = (texts(|request| &request.digest), texts(|request| request.body.expose()));
     let sql = "UPDATE request SET component = given.component, digest = given.digest, body = given.body
                FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[])
                     AS given (id, was, component, digest, body) JOIN operation ON operation.id = given.id
                WHERE request.operation = operation.sequence AND request.digest = given.was AND request.body <> ''";
-    session.execute(sql, &[&operations, &were, &components, &digests, &bodies]).await?;
+    session.execute(sql, &[&operations, &stored, &components, &digests, &bodies]).await?;
     Ok(())
 }
 

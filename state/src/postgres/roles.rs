@@ -1,9 +1,9 @@
 //! Roles of the role mapper in a PostgreSQL database.
 
 use super::columns::text;
-use super::connection::Line;
+use super::connection::ConnectionClass;
 use super::error::Failure;
-use super::server::Doubt;
+use super::server::OnUnknownCommit;
 use super::session::{Purpose, Session};
 use super::{Context, PostgresStore};
 use crate::roles::{Members, Put, Role, RoleStore, check_format};
@@ -17,7 +17,7 @@ const MIGRATIONS: &[&str] = &[include_str!("../../migrations/roles/postgres/0001
 const LOCK: i64 = 0x524f_4c45;
 
 /// The table and the column of the members.
-const fn place(of: Members) -> (&'static str, &'static str) {
+const fn table_of(of: Members) -> (&'static str, &'static str) {
     match of {
         Members::Users => ("user_roles", "\"user\""),
         Members::Groups => ("group_roles", "\"group\""),
@@ -32,12 +32,13 @@ impl PostgresStore {
     /// Creates the tables, or upgrades them to the newest format.
     pub(super) async fn make_roles(&self) -> Result<(), StoreError> {
         let url = self.identity.url.clone();
-        self.write(Line::Call, Doubt::Repeat, url, |session, _, url| Box::pin(make(session, url))).await
+        self.write(ConnectionClass::Call, OnUnknownCommit::Repeat, url, |session, _, url| Box::pin(make(session, url)))
+            .await
     }
 }
 
 /// True if the tables exist. Until the transaction ends, no role mapper can write them.
-pub(super) async fn are_kept(session: &Session) -> Result<bool, Failure> {
+pub(super) async fn tables_exist(session: &Session) -> Result<bool, Failure> {
     lock(session).await?;
     let sql = "SELECT 1 FROM pg_catalog.pg_class
                WHERE relname = 'role_mapper_schema' AND relkind = 'r'
@@ -64,7 +65,7 @@ async fn lock(session: &Session) -> Result<(), Failure> {
 }
 
 /// Roles by an optional condition on the parameter.
-async fn found(session: &Session, condition: &str, name: Option<&str>) -> Result<Vec<Role>, Failure> {
+async fn find_roles(session: &Session, condition: &str, name: Option<&str>) -> Result<Vec<Role>, Failure> {
     // Root fields are one list, so that a query is one statement with one snapshot.
     let sql = format!(
         "SELECT role_id, component_id,
@@ -84,7 +85,7 @@ async fn found(session: &Session, condition: &str, name: Option<&str>) -> Result
 }
 
 async fn one(session: &Session, condition: &str, name: &str) -> Result<Option<Role>, Failure> {
-    Ok(found(session, condition, Some(name)).await?.into_iter().next())
+    Ok(find_roles(session, condition, Some(name)).await?.into_iter().next())
 }
 
 const BY_ID: &str = "WHERE role_id = $1";
@@ -117,13 +118,13 @@ async fn put(session: &Session, role: &Role) -> Result<Put, Failure> {
 async fn put_members(
     session: &Session,
     context: &Context,
-    (id, which, names): &(String, Members, BTreeSet<String>),
+    (id, kind, names): &(String, Members, BTreeSet<String>),
 ) -> Result<bool, Failure> {
     lock(session).await?;
     if one(session, BY_ID, id).await?.is_none() {
         return Ok(false);
     }
-    let (now, (table, column), names) = (context.now(session).await?, place(*which), listed(names));
+    let (now, (table, column), names) = (context.now(session).await?, table_of(*kind), listed(names));
     let id = text(id);
     let sql = format!("DELETE FROM {table} WHERE role_id = $1 AND {column} <> ALL ($2::text[])");
     session.execute(&sql, &[&id, &names]).await?;
@@ -138,29 +139,34 @@ async fn put_members(
 #[async_trait]
 impl RoleStore for PostgresStore {
     async fn roles(&self) -> Result<Vec<Role>, StoreError> {
-        self.read(Line::Call, Purpose::Look, |session, _| Box::pin(found(session, "", None))).await
+        self.read(ConnectionClass::Call, Purpose::ReadOne, |session, _| Box::pin(find_roles(session, "", None))).await
     }
 
     async fn role(&self, id: &str) -> Result<Option<Role>, StoreError> {
         let id = id.to_owned();
-        self.read(Line::Call, Purpose::Look, move |session, _| Box::pin(async move { one(session, BY_ID, &id).await }))
-            .await
+        self.read(ConnectionClass::Call, Purpose::ReadOne, move |session, _| {
+            Box::pin(async move { one(session, BY_ID, &id).await })
+        })
+        .await
     }
 
     async fn role_of_component(&self, component: &str) -> Result<Option<Role>, StoreError> {
         let component = component.to_owned();
-        self.read(Line::Call, Purpose::Look, move |session, _| {
+        self.read(ConnectionClass::Call, Purpose::ReadOne, move |session, _| {
             Box::pin(async move { one(session, BY_COMPONENT, &component).await })
         })
         .await
     }
 
     async fn put_role(&self, role: &Role) -> Result<Put, StoreError> {
-        self.write(Line::Call, Doubt::Repeat, role.clone(), |session, _, role| Box::pin(put(session, role))).await
+        self.write(ConnectionClass::Call, OnUnknownCommit::Repeat, role.clone(), |session, _, role| {
+            Box::pin(put(session, role))
+        })
+        .await
     }
 
     async fn remove_role(&self, id: &str) -> Result<bool, StoreError> {
-        self.write(Line::Call, Doubt::Repeat, id.to_owned(), |session, context, id| {
+        self.write(ConnectionClass::Call, OnUnknownCommit::Repeat, id.to_owned(), |session, context, id| {
             Box::pin(async move {
                 lock(session).await?;
                 let removed = session.execute("DELETE FROM roles WHERE role_id = $1", &[&text(id)]).await?;
@@ -171,14 +177,14 @@ impl RoleStore for PostgresStore {
         .await
     }
 
-    async fn members(&self, id: &str, which: Members) -> Result<Option<Vec<String>>, StoreError> {
+    async fn members(&self, id: &str, kind: Members) -> Result<Option<Vec<String>>, StoreError> {
         let id = id.to_owned();
-        self.read(Line::Call, Purpose::Read, move |session, _| {
+        self.read(ConnectionClass::Call, Purpose::Read, move |session, _| {
             Box::pin(async move {
                 if one(session, BY_ID, &id).await?.is_none() {
                     return Ok(None);
                 }
-                let (table, column) = place(which);
+                let (table, column) = table_of(kind);
                 let sql = format!("SELECT {column} FROM {table} WHERE role_id = $1 ORDER BY {column}");
                 session.list(&sql, &[&text(&id)], |columns| columns.text()).await.map(Some)
             })
@@ -186,9 +192,9 @@ impl RoleStore for PostgresStore {
         .await
     }
 
-    async fn put_members(&self, id: &str, which: Members, names: &BTreeSet<String>) -> Result<bool, StoreError> {
-        let given = (id.to_owned(), which, names.clone());
-        self.write(Line::Call, Doubt::Repeat, given, |session, context, given| {
+    async fn put_members(&self, id: &str, kind: Members, names: &BTreeSet<String>) -> Result<bool, StoreError> {
+        let given = (id.to_owned(), kind, names.clone());
+        self.write(ConnectionClass::Call, OnUnknownCommit::Repeat, given, |session, context, given| {
             Box::pin(put_members(session, context, given))
         })
         .await
@@ -201,7 +207,7 @@ impl RoleStore for PostgresStore {
         fields: &BTreeSet<String>,
     ) -> Result<Option<String>, StoreError> {
         let (user, groups, fields) = (text(user).into_owned(), listed(groups), listed(fields));
-        self.read(Line::Call, Purpose::Look, move |session, _| {
+        self.read(ConnectionClass::Call, Purpose::ReadOne, move |session, _| {
             Box::pin(async move {
                 let sql = "SELECT held.role_id
                            FROM (SELECT role_id FROM user_roles WHERE \"user\" = $1

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 /// The key of a row.
 #[derive(Clone)]
-pub(super) struct Name {
+pub(super) struct RowKey {
     pub(super) stack: StackId,
     pub(super) number: i64,
     pub(super) address: Address,
@@ -26,7 +26,7 @@ pub(super) struct Name {
     pub(super) deposed: Option<String>,
 }
 
-impl Name {
+impl RowKey {
     pub(super) fn new(
         stacks: &Stacks,
         stack: &StackId,
@@ -46,7 +46,7 @@ impl Name {
         columns::deposed(self.deposed.as_deref())
     }
 
-    fn moved(&self, expected: Generation, now: Generation) -> Failure {
+    fn stale(&self, expected: Generation, now: Generation) -> Failure {
         let (stack, address) = (self.stack.clone(), self.address.clone());
         let read = Read { stack, address, deposed: self.deposed.clone(), generation: expected };
         StoreError::Stale(vec![StaleRead { read, now }]).into()
@@ -62,7 +62,7 @@ struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    fn of(names: impl Iterator<Item = &'a Name> + Clone) -> Self {
+    fn of(names: impl Iterator<Item = &'a RowKey> + Clone) -> Self {
         Self {
             stacks: names.clone().map(|name| name.number).collect(),
             components: names.clone().map(|name| columns::text(&name.address.component)).collect(),
@@ -102,15 +102,15 @@ pub(super) enum Change<'a> {
 }
 
 /// A change that expects a generation.
-pub(super) struct Expecting<'a> {
-    pub(super) name: Name,
+pub(super) struct ExpectedChange<'a> {
+    pub(super) name: RowKey,
     pub(super) change: Change<'a>,
     pub(super) expected: Generation,
     pub(super) operation: Uuid,
 }
 
 /// Reads the rows with these keys.
-pub(super) async fn find(session: &Session, names: &[&Name]) -> Result<Vec<Found>, Failure> {
+pub(super) async fn find(session: &Session, names: &[&RowKey]) -> Result<Vec<Found>, Failure> {
     let Keys { stacks, components, addresses, deposed } = Keys::of(names.iter().copied());
     let sql = "SELECT coalesce((SELECT max(generation) FROM version AS newest
                                 WHERE newest.stack = wanted.stack AND newest.address = wanted.address), 0),
@@ -134,20 +134,20 @@ pub(super) async fn find(session: &Session, names: &[&Name]) -> Result<Vec<Found
 }
 
 /// The current row with a key.
-pub(super) async fn current(session: &Session, name: &Name) -> Result<Option<Current>, Failure> {
+pub(super) async fn current(session: &Session, name: &RowKey) -> Result<Option<Current>, Failure> {
     Ok(find(session, &[name]).await?.into_iter().next().and_then(|found| found.current))
 }
 
 /// The current row, which must have that generation.
-pub(super) async fn expected(session: &Session, name: &Name, expected: Generation) -> Result<Current, Failure> {
+pub(super) async fn expected(session: &Session, name: &RowKey, expected: Generation) -> Result<Current, Failure> {
     match current(session, name).await? {
         Some(current) if current.generation == expected => Ok(current),
-        other => Err(name.moved(expected, other.map_or(0, |current| current.generation))),
+        other => Err(name.stale(expected, other.map_or(0, |current| current.generation))),
     }
 }
 
 /// Applies the changes, or fails at the first row with another generation.
-pub(super) async fn change(session: &Session, changes: &[Expecting<'_>], now: Timestamp) -> Result<(), Failure> {
+pub(super) async fn change(session: &Session, changes: &[ExpectedChange<'_>], now: Timestamp) -> Result<(), Failure> {
     if changes.is_empty() {
         return Ok(());
     }
@@ -155,11 +155,11 @@ pub(super) async fn change(session: &Session, changes: &[Expecting<'_>], now: Ti
     for (change, found) in changes.iter().zip(&found) {
         let is_there = found.current.is_some() || matches!(change.change, Change::Put(_));
         if found.generation() != change.expected || !is_there {
-            return Err(change.name.moved(change.expected, found.generation()));
+            return Err(change.name.stale(change.expected, found.generation()));
         }
     }
     let ids = ids(session, changes.len()).await?;
-    let (mut versions, mut turns) = (Vec::with_capacity(changes.len()), Vec::with_capacity(changes.len()));
+    let (mut versions, mut updates) = (Vec::with_capacity(changes.len()), Vec::with_capacity(changes.len()));
     for ((change, found), id) in changes.iter().zip(found).zip(ids) {
         let (row, after) = match change.change {
             Change::Put(row) => (Some(row), row.dependencies.as_slice()),
@@ -168,11 +168,11 @@ pub(super) async fn change(session: &Session, changes: &[Expecting<'_>], now: Ti
         let generation = found.newest.saturating_add(1);
         versions.push(Version { id, name: &change.name, generation, operation: change.operation, row });
         let before = found.current.map(|current| current.dependencies).unwrap_or_default();
-        turns.push((&change.name, before, after.to_vec()));
+        updates.push((&change.name, before, after.to_vec()));
     }
     insert(session, &versions, now).await?;
-    point(session, &versions).await?;
-    turn_around(session, &turns).await
+    set_current(session, &versions).await?;
+    update_dependents(session, &updates).await
 }
 
 /// Reserves numbers for new versions.
@@ -185,7 +185,7 @@ async fn ids(session: &Session, count: usize) -> Result<Vec<i64>, Failure> {
 /// A new version.
 struct Version<'a> {
     id: i64,
-    name: &'a Name,
+    name: &'a RowKey,
     generation: i64,
     operation: Uuid,
     /// `None` for the removal of a row.
@@ -245,7 +245,7 @@ async fn insert(session: &Session, versions: &[Version<'_>], now: Timestamp) -> 
 }
 
 /// Makes the new versions current.
-async fn point(session: &Session, versions: &[Version<'_>]) -> Result<(), Failure> {
+async fn set_current(session: &Session, versions: &[Version<'_>]) -> Result<(), Failure> {
     let (put, gone): (Vec<_>, Vec<_>) = versions.iter().partition(|version| version.row.is_some());
     if !put.is_empty() {
         let keys = Keys::of(put.iter().map(|version| version.name));
@@ -271,12 +271,12 @@ async fn point(session: &Session, versions: &[Version<'_>]) -> Result<(), Failur
 }
 
 /// Updates the table `dependent` for the old and new dependencies of rows.
-pub(super) async fn turn_around(
+pub(super) async fn update_dependents(
     session: &Session,
-    turns: &[(&Name, Vec<Address>, Vec<Address>)],
+    updates: &[(&RowKey, Vec<Address>, Vec<Address>)],
 ) -> Result<(), Failure> {
     let (mut gone, mut made) = (Vec::new(), Vec::new());
-    for (name, before, after) in turns.iter().filter(|(_, before, after)| before != after) {
+    for (name, before, after) in updates.iter().filter(|(_, before, after)| before != after) {
         for target in before {
             gone.push((*name, columns::address(target)?));
         }
@@ -304,13 +304,13 @@ pub(super) async fn turn_around(
     Ok(())
 }
 
-fn of_targets<'a>(edges: &'a [(&'a Name, String)]) -> (Keys<'a>, Vec<Cow<'a, str>>) {
+fn of_targets<'a>(edges: &'a [(&'a RowKey, String)]) -> (Keys<'a>, Vec<Cow<'a, str>>) {
     let targets = edges.iter().map(|(_, target)| columns::text(target)).collect();
     (Keys::of(edges.iter().map(|(name, _)| *name)), targets)
 }
 
 /// The content of a version, as a row with that key.
-pub(super) async fn content(session: &Session, version: i64, name: &Name) -> Result<Row, Failure> {
+pub(super) async fn content(session: &Session, version: i64, name: &RowKey) -> Result<Row, Failure> {
     let sql = concat!("SELECT ", read::content_columns!("version"), " FROM version WHERE id = $1");
     let blank =
         || Row { stack: name.stack.clone(), address: name.address.clone(), deposed: name.deposed.clone(), ..blank() };
@@ -325,7 +325,7 @@ pub(super) async fn content(session: &Session, version: i64, name: &Name) -> Res
 }
 
 /// The deposed objects of an address.
-pub(super) async fn deposed(session: &Session, name: &Name) -> Result<Vec<String>, Failure> {
+pub(super) async fn deposed(session: &Session, name: &RowKey) -> Result<Vec<String>, Failure> {
     let sql = "SELECT deposed FROM resource
                WHERE stack = $1 AND component = $2 AND address = $3 AND deposed <> '' ORDER BY deposed";
     let (component, address) = (columns::text(&name.address.component), columns::text(&name.text));
@@ -333,7 +333,7 @@ pub(super) async fn deposed(session: &Session, name: &Name) -> Result<Vec<String
 }
 
 /// Gives the current row of an address a deposed key.
-pub(super) async fn depose(session: &Session, before: &Name, after: &Name) -> Result<(), Failure> {
+pub(super) async fn depose(session: &Session, before: &RowKey, after: &RowKey) -> Result<(), Failure> {
     let sql = "UPDATE resource SET deposed = $5
                WHERE stack = $1 AND component = $2 AND address = $3 AND deposed = $4";
     let (component, address) = (columns::text(&before.address.component), columns::text(&before.text));
@@ -343,7 +343,7 @@ pub(super) async fn depose(session: &Session, before: &Name, after: &Name) -> Re
 }
 
 /// True if a resource has instances, which its address with any key represents.
-pub(super) async fn has_instances(session: &Session, block: &Name) -> Result<bool, Failure> {
+pub(super) async fn has_instances(session: &Session, block: &RowKey) -> Result<bool, Failure> {
     let single = columns::address(&Address { key: None, ..block.address.clone() })?;
     // All printed addresses of instances sort between the bracket and the next character.
     let (first, end) = (format!("{single}["), format!("{single}\\"));
@@ -354,10 +354,10 @@ pub(super) async fn has_instances(session: &Session, block: &Name) -> Result<boo
 
 /// Replaces a dependency of all rows that have it by the result of `replacement`. The rows keep their generations: no
 /// plan depends on this change.
-pub(super) async fn depend(
+pub(super) async fn redirect_dependents(
     session: &Session,
     stacks: &Stacks,
-    from: &Name,
+    from: &RowKey,
     replacement: impl Fn(&Address) -> Vec<Address>,
 ) -> Result<(), Failure> {
     let sql = "SELECT address, deposed FROM dependent WHERE stack = $1 AND target = $2
@@ -367,13 +367,13 @@ pub(super) async fn depend(
         .await?;
     let mut names = Vec::with_capacity(dependents.len());
     for (address, deposed) in &dependents {
-        names.push(Name::new(stacks, &from.stack, address, deposed.as_deref())?);
+        names.push(RowKey::new(stacks, &from.stack, address, deposed.as_deref())?);
     }
     if names.is_empty() {
         return Ok(());
     }
     let found = find(session, &names.iter().collect::<Vec<_>>()).await?;
-    let (mut versions, mut lists, mut turns) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut versions, mut lists, mut updates) = (Vec::new(), Vec::new(), Vec::new());
     for (name, dependent) in names.iter().zip(found) {
         let Some(dependent) = dependent.current else { continue };
         let mut followed: Vec<Address> = dependent.dependencies.iter().flat_map(&replacement).collect();
@@ -382,17 +382,17 @@ pub(super) async fn depend(
         followed.retain(|target| *target != name.address);
         versions.push(dependent.version);
         lists.push(columns::list(&followed)?);
-        turns.push((name, dependent.dependencies, followed));
+        updates.push((name, dependent.dependencies, followed));
     }
     let lists: Vec<_> = lists.iter().map(|list| columns::text(list)).collect();
     let sql = "UPDATE version SET dependencies = given.dependencies
                FROM unnest($1::bigint[], $2::text[]) AS given (id, dependencies) WHERE version.id = given.id";
     session.execute(sql, &[&versions, &lists]).await?;
-    turn_around(session, &turns).await
+    update_dependents(session, &updates).await
 }
 
 /// Replaces the sealed texts of versions.
-pub(super) async fn reseal(session: &Session, rows: &[(Name, &Row)]) -> Result<(), Failure> {
+pub(super) async fn reseal(session: &Session, rows: &[(RowKey, &Row)]) -> Result<(), Failure> {
     let (current, versions): (Vec<_>, Vec<_>) = rows.iter().partition(|(_, row)| row.generation == 0);
     if !versions.is_empty() {
         let Keys { stacks, addresses, .. } = Keys::of(versions.iter().map(|(name, _)| name));
@@ -425,7 +425,7 @@ pub(super) async fn reseal(session: &Session, rows: &[(Name, &Row)]) -> Result<(
 type SealedTexts<'a> = (Vec<Cow<'a, str>>, Vec<Cow<'a, str>>, Vec<&'a [u8]>);
 
 /// The sealed texts of rows, by column.
-fn sealed_texts<'a>(rows: &[&'a (Name, &'a Row)]) -> SealedTexts<'a> {
+fn sealed_texts<'a>(rows: &[&'a (RowKey, &'a Row)]) -> SealedTexts<'a> {
     let identities = rows.iter().map(|(_, row)| columns::text(&row.identity)).collect();
     let attributes = rows.iter().map(|(_, row)| columns::text(&row.attributes)).collect();
     (identities, attributes, rows.iter().map(|(_, row)| row.private.as_slice()).collect())

@@ -1,7 +1,7 @@
 //! Connection to a database server, with retries of queries and commits after an outage.
 
 use super::columns;
-use super::connection::{self, Line};
+use super::connection::{self, ConnectionClass};
 use super::error::Failure;
 use super::session::{self, Parameters, Purpose, Session};
 use crate::clock::Clock;
@@ -20,13 +20,13 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 /// Maximum retries of a transaction after conflicts.
-const AGAIN: usize = 8;
+const MOST_RETRIES: usize = 8;
 /// The longest pause before such a retry.
-const TURN: Duration = Duration::from_millis(500);
+const LONGEST_CONFLICT_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long a call waits for a server that vanished while in use. A restarting server is back within this time, and
 /// leases without a renewal are still valid.
-pub(super) const ABSENCE: Duration = Duration::from_secs(12);
+pub(super) const OUTAGE_WAIT: Duration = Duration::from_secs(12);
 
 /// The shared context of all work on sessions.
 #[derive(Clone)]
@@ -42,7 +42,7 @@ pub(super) struct Context {
 impl Context {
     /// The time of a test clock, for statements that otherwise read the database's clock:
     /// `coalesce($1, clock_timestamp())`.
-    pub(super) fn told(&self) -> Option<Timestamp> {
+    pub(super) fn test_time(&self) -> Option<Timestamp> {
         self.clock.as_ref().map(|clock| columns::time(clock.now()))
     }
 
@@ -50,7 +50,7 @@ impl Context {
     pub(super) async fn now(&self, session: &Session) -> Result<Timestamp, Failure> {
         match &self.clock {
             Some(clock) => Ok(clock.now()),
-            None => told(&session.query(NOW, &[]).await?),
+            None => parse_time(&session.query(NOW, &[]).await?),
         }
     }
 
@@ -65,7 +65,7 @@ impl Context {
             Some(clock) => Ok((session.query(sql, parameters).await?, clock.now())),
             None => {
                 let (rows, now) = session.both((sql, parameters), (NOW, &[])).await?;
-                Ok((rows, told(&now)?))
+                Ok((rows, parse_time(&now)?))
             }
         }
     }
@@ -75,9 +75,9 @@ impl Context {
 const NOW: &str = "SELECT clock_timestamp()";
 
 /// The time in the answer of a database.
-fn told(rows: &[Row]) -> Result<Timestamp, Failure> {
-    let told = session::one(rows, |columns| columns.time())?;
-    told.ok_or_else(|| Failure::Unreadable("the database does not tell the time".to_owned()))
+fn parse_time(rows: &[Row]) -> Result<Timestamp, Failure> {
+    let time = session::one(rows, |columns| columns.time())?;
+    time.ok_or_else(|| Failure::Unreadable("the database does not tell the time".to_owned()))
 }
 
 /// A database, and the thread that talks to it.
@@ -85,11 +85,11 @@ pub(super) struct Server {
     pub(super) url: String,
     pub(super) driver: connection::Driver,
     pub(super) pool: Pool,
-    /// The connections for [`Line::Keep`] and [`Line::Call`].
+    /// The connections for [`ConnectionClass::Renewal`] and [`ConnectionClass::Call`].
     calls: Pool,
     pub(super) context: Context,
     /// True after a call has waited in vain: until the server answers again, no call waits.
-    is_away: Arc<AtomicBool>,
+    is_unavailable: Arc<AtomicBool>,
     runtime: Option<Runtime>,
 }
 
@@ -105,50 +105,50 @@ impl Drop for Server {
 impl Server {
     /// Creates a server without connecting.
     pub(super) fn new(url: &PostgresUrl, clock: &Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let refuse = |reason| StoreError::Unavailable { doing: "opened", reason };
+        let refuse = |reason| StoreError::Unavailable { action: "opened", reason };
         let driver = connection::driver(url).map_err(refuse)?;
-        let pool = connection::pool(&driver, Line::Work).map_err(refuse)?;
-        let calls = connection::pool(&driver, Line::Call).map_err(refuse)?;
+        let pool = connection::pool(&driver, ConnectionClass::Work).map_err(refuse)?;
+        let calls = connection::pool(&driver, ConnectionClass::Call).map_err(refuse)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("state-postgres")
             .enable_all()
             .build()
             .map_err(|error| refuse(format!("cannot start a thread: {error}")))?;
-        let clock = (!clock.is_of_the_machine()).then(|| Arc::clone(clock));
+        let clock = (!clock.is_system_clock()).then(|| Arc::clone(clock));
         Ok(Self {
             url: url.to_string(),
             driver,
             pool,
             calls,
             context: Context { clock, origin: Uuid::now_v7().to_string().into(), is_repeated: false },
-            is_away: Arc::default(),
+            is_unavailable: Arc::default(),
             runtime: Some(runtime),
         })
     }
 
     /// Runs work on the store's own thread, to its end.
-    pub(super) async fn run<T, W>(&self, doing: &'static str, work: W) -> Result<T, StoreError>
+    pub(super) async fn run<T, W>(&self, action: &'static str, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: Future<Output = Result<T, Failure>> + Send + 'static,
     {
-        let stopped = || StoreError::Unavailable { doing, reason: "its thread has stopped".to_owned() };
+        let stopped = || StoreError::Unavailable { action, reason: "its thread has stopped".to_owned() };
         let done = self.runtime.as_ref().ok_or_else(stopped)?.spawn(work).await.map_err(|_| stopped())?;
-        done.map_err(|failure| failure.into_store_error(doing, &self.url))
+        done.map_err(|failure| failure.into_store_error(action, &self.url))
     }
 
-    /// The connections of a line.
-    fn way(&self, line: Line) -> Way {
-        let pool = match line {
-            Line::Work => &self.pool,
-            Line::Keep | Line::Call => &self.calls,
+    /// The connections of a class.
+    fn connections(&self, class: ConnectionClass) -> Connections {
+        let pool = match class {
+            ConnectionClass::Work => &self.pool,
+            ConnectionClass::Renewal | ConnectionClass::Call => &self.calls,
         };
-        Way { line, pool: pool.clone(), all: [self.pool.clone(), self.calls.clone()] }
+        Connections { class, pool: pool.clone(), all: [self.pool.clone(), self.calls.clone()] }
     }
 
-    /// Reads. During an outage, the call waits up to `absence`.
-    pub(super) async fn read<T, W>(&self, doing: &'static str, absence: Duration, work: W) -> Result<T, StoreError>
+    /// Reads. During an outage, the call waits up to `outage_wait`.
+    pub(super) async fn read<T, W>(&self, action: &'static str, outage_wait: Duration, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: for<'s> FnOnce(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>>
@@ -157,16 +157,16 @@ impl Server {
             + Sync
             + 'static,
     {
-        self.read_as(Line::Work, Purpose::Read, doing, absence, work).await
+        self.read_as(ConnectionClass::Work, Purpose::Read, action, outage_wait, work).await
     }
 
-    /// Reads for a line, in one or several statements.
+    /// Reads for a class, in one or several statements.
     pub(super) async fn read_as<T, W>(
         &self,
-        line: Line,
+        class: ConnectionClass,
         purpose: Purpose,
-        doing: &'static str,
-        absence: Duration,
+        action: &'static str,
+        outage_wait: Duration,
         work: W,
     ) -> Result<T, StoreError>
     where
@@ -177,49 +177,57 @@ impl Server {
             + Sync
             + 'static,
     {
-        let (way, context, is_away) = (self.way(line), self.context.clone(), Arc::clone(&self.is_away));
+        let (connections, context, is_unavailable) =
+            (self.connections(class), self.context.clone(), Arc::clone(&self.is_unavailable));
         let reading = async move {
-            let mut pauses = Pauses::of(absence, &is_away);
+            let mut backoff = Backoff::of(outage_wait, &is_unavailable);
             loop {
-                match way.attempt(purpose, &context, |session, context| work.clone()(session, context)).await {
-                    Err(failure) if failure.is_gone() && pauses.wait_after(&failure).await => {}
+                match connections.attempt(purpose, &context, |session, context| work.clone()(session, context)).await {
+                    Err(failure) if failure.is_gone() && backoff.wait_after(&failure).await => {}
                     done => {
-                        pauses.end_absence(&done);
+                        backoff.note_success(&done);
                         return done;
                     }
                 }
             }
         };
-        self.run(doing, at_most(line.longest(purpose), Failure::Late, reading)).await
+        self.run(action, with_limit(class.longest(purpose), Failure::TimedOut, reading)).await
     }
 
     /// Writes. If transactions lock in different orders, the server aborts one of them, and the store retries it, as it
     /// does after an outage. If the connection is lost during the commit, the result is in doubt. Work that detects its
-    /// own earlier commit (`Doubt::Repeat`) is repeated; for other work the call fails.
-    pub(super) async fn write<T, W>(&self, line: Line, doubt: Doubt, work: W) -> Result<T, StoreError>
+    /// own earlier commit (`OnUnknownCommit::Repeat`) is repeated; for other work the call fails.
+    pub(super) async fn write<T, W>(
+        &self,
+        class: ConnectionClass,
+        on_unknown_commit: OnUnknownCommit,
+        work: W,
+    ) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: for<'s> Fn(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Send + Sync + 'static,
     {
-        let (way, mut context, is_away) = (self.way(line), self.context.clone(), Arc::clone(&self.is_away));
+        let (connections, mut context, is_unavailable) =
+            (self.connections(class), self.context.clone(), Arc::clone(&self.is_unavailable));
         let writing = async move {
-            let (mut pauses, mut left, mut in_doubt) = (Pauses::of(ABSENCE, &is_away), AGAIN, None);
+            let (mut backoff, mut left, mut in_doubt) = (Backoff::of(OUTAGE_WAIT, &is_unavailable), MOST_RETRIES, None);
             loop {
-                let done = way.attempt(Purpose::Write, &context, &work).await;
-                pauses.end_absence(&done);
+                let done = connections.attempt(Purpose::Write, &context, &work).await;
+                backoff.note_success(&done);
                 let failure = match done {
-                    Err(Failure::Untold) => return Err(in_doubt.unwrap_or(Failure::Untold)),
+                    Err(Failure::UnknownCommit) => return Err(in_doubt.unwrap_or(Failure::UnknownCommit)),
                     Err(failure) => failure,
                     done => return done,
                 };
-                let is_in_the_way = failure.is_transient() && left > 0;
-                let is_undone = failure.is_gone() || (failure.is_in_doubt() && doubt == Doubt::Repeat);
-                left -= usize::from(is_in_the_way);
-                let is_tried_again = match is_in_the_way {
-                    true => pauses.step_aside().await,
-                    false => is_undone && pauses.wait_after(&failure).await,
+                let is_conflict = failure.is_transient() && left > 0;
+                let is_lost =
+                    failure.is_gone() || (failure.is_in_doubt() && on_unknown_commit == OnUnknownCommit::Repeat);
+                left -= usize::from(is_conflict);
+                let will_retry = match is_conflict {
+                    true => backoff.pause_for_conflict().await,
+                    false => is_lost && backoff.wait_after(&failure).await,
                 };
-                if !is_tried_again {
+                if !will_retry {
                     return Err(match (failure, in_doubt) {
                         (refused @ Failure::Refused(_), _) => refused,
                         // The doubt about the commit matters more than the later failure.
@@ -232,29 +240,29 @@ impl Server {
                 }
             }
         };
-        let late = |_| Failure::InDoubt(None);
-        self.run("written", at_most(line.longest(Purpose::Write), late, writing)).await
+        let timed_out = |_| Failure::InDoubt(None);
+        self.run("written", with_limit(class.longest(Purpose::Write), timed_out, writing)).await
     }
 }
 
 /// Ends work at a limit, so that each call gets an answer.
-async fn at_most<T>(
+async fn with_limit<T>(
     longest: Duration,
-    late: impl FnOnce(Duration) -> Failure,
+    timed_out: impl FnOnce(Duration) -> Failure,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    tokio::time::timeout(longest, work).await.unwrap_or_else(|_| Err(late(longest)))
+    tokio::time::timeout(longest, work).await.unwrap_or_else(|_| Err(timed_out(longest)))
 }
 
-/// The connections of a line.
-struct Way {
-    line: Line,
+/// The connections of a class.
+struct Connections {
+    class: ConnectionClass,
     pool: Pool,
-    /// The connections of all lines.
+    /// The connections of all classes.
     all: [Pool; 2],
 }
 
-impl Way {
+impl Connections {
     /// Runs work in one transaction. Replaces connections that broke while idle. After a missed deadline, replaces all
     /// connections of the same age: a router that dropped one may have dropped all.
     async fn attempt<T, W>(&self, purpose: Purpose, context: &Context, work: W) -> Result<T, Failure>
@@ -264,15 +272,15 @@ impl Way {
         let mut stale = 0;
         loop {
             let begun = Instant::now();
-            let session = Session::on(&self.pool, purpose, self.line.deadline(purpose)).await?;
+            let session = Session::on(&self.pool, purpose, self.class.deadline(purpose)).await?;
             let done = work(&session, context).await;
-            let is_heard = session.is_heard();
+            let was_answered = session.was_answered();
             match session.end(done).await {
                 Err(failure) if failure.is_late() => {
                     self.all.iter().for_each(|pool| drop(pool.retain(|_, metrics| metrics.created > begun)));
                     return Err(failure);
                 }
-                Err(failure) if failure.is_gone() && !is_heard && stale < self.pool.status().max_size => stale += 1,
+                Err(failure) if failure.is_gone() && !was_answered && stale < self.pool.status().max_size => stale += 1,
                 done => return done,
             }
         }
@@ -281,44 +289,44 @@ impl Way {
 
 /// How to handle a commit without an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Doubt {
+pub(super) enum OnUnknownCommit {
     /// Report that the outcome is unknown.
-    Tell,
+    Report,
     /// Repeat the work: doing it twice is harmless.
     Repeat,
 }
 
 /// The pauses between attempts.
-struct Pauses<'a> {
+struct Backoff<'a> {
     /// An answer has missed its deadline before.
     was_late: bool,
     until: Instant,
     next: ExponentialBackoff,
-    is_away: &'a AtomicBool,
+    is_unavailable: &'a AtomicBool,
 }
 
-impl<'a> Pauses<'a> {
-    fn of(longest: Duration, is_away: &'a AtomicBool) -> Self {
+impl<'a> Backoff<'a> {
+    fn of(longest: Duration, is_unavailable: &'a AtomicBool) -> Self {
         let next = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(10))
             .with_max_delay(Duration::from_millis(500))
             .without_max_times()
             .with_jitter();
-        Self { was_late: false, until: Instant::now() + longest, next: next.build(), is_away }
+        Self { was_late: false, until: Instant::now() + longest, next: next.build(), is_unavailable }
     }
 
     /// Ends the outage if the server answered, with any result.
-    fn end_absence<T>(&self, done: &Result<T, Failure>) {
+    fn note_success<T>(&self, done: &Result<T, Failure>) {
         let is_silent =
             |failure: &Failure| failure.is_gone() || failure.is_in_doubt() || matches!(failure, Failure::Pool(_));
         if !done.as_ref().is_err_and(is_silent) {
-            self.is_away.store(false, Ordering::Relaxed);
+            self.is_unavailable.store(false, Ordering::Relaxed);
         }
     }
 
     /// Pauses for a conflicting transaction; always true, because the server is there.
-    async fn step_aside(&mut self) -> bool {
-        tokio::time::sleep(self.next.next().unwrap_or(TURN)).await;
+    async fn pause_for_conflict(&mut self) -> bool {
+        tokio::time::sleep(self.next.next().unwrap_or(LONGEST_CONFLICT_PAUSE)).await;
         true
     }
 
@@ -326,19 +334,19 @@ impl<'a> Pauses<'a> {
     /// connection.
     async fn wait_after(&mut self, failure: &Failure) -> bool {
         let is_first = failure.is_late() && !std::mem::replace(&mut self.was_late, true);
-        is_first && !self.is_away.load(Ordering::Relaxed) || self.wait().await
+        is_first && !self.is_unavailable.load(Ordering::Relaxed) || self.wait().await
     }
 
     /// Pauses; false if this call or any other call has waited long enough.
     async fn wait(&mut self) -> bool {
-        let is_in_time = |_: &Duration| Instant::now() < self.until && !self.is_away.load(Ordering::Relaxed);
+        let is_in_time = |_: &Duration| Instant::now() < self.until && !self.is_unavailable.load(Ordering::Relaxed);
         match self.next.next().filter(is_in_time) {
             Some(pause) => {
                 tokio::time::sleep(pause).await;
                 true
             }
             None => {
-                self.is_away.store(true, Ordering::Relaxed);
+                self.is_unavailable.store(true, Ordering::Relaxed);
                 false
             }
         }

@@ -22,7 +22,7 @@ pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// Read with one statement, which sees one snapshot by itself.
-    Look,
+    ReadOne,
     /// Read several statements from one snapshot.
     Read,
     /// Write. Each statement sees earlier commits; locks keep other transactions out.
@@ -33,7 +33,7 @@ impl Purpose {
     /// The statement that begins the transaction.
     const fn begin(self) -> Option<&'static str> {
         match self {
-            Self::Look => None,
+            Self::ReadOne => None,
             // A long answer may take longer than a writing statement.
             Self::Read => {
                 Some("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '10min'")
@@ -61,8 +61,8 @@ pub(super) struct Session {
     deadline: AtomicU64,
     is_late: AtomicBool,
     is_begun: AtomicBool,
-    is_heard: AtomicBool,
-    is_in_vain: AtomicBool,
+    was_answered: AtomicBool,
+    must_roll_back: AtomicBool,
 }
 
 impl Session {
@@ -76,19 +76,19 @@ impl Session {
             deadline: AtomicU64::new(milliseconds(deadline)),
             is_late: unset(),
             is_begun: unset(),
-            is_heard: unset(),
-            is_in_vain: unset(),
+            was_answered: unset(),
+            must_roll_back: unset(),
         })
     }
 
     /// Raises the limits of the following statements on both sides, for writing transactions.
-    pub(super) async fn take_long(&self) -> Result<(), Failure> {
+    pub(super) async fn raise_limits(&self) -> Result<(), Failure> {
         self.deadline.store(milliseconds(LONG), Ordering::Relaxed);
         self.run("SET LOCAL statement_timeout = 0").await
     }
 
     /// Raises the deadline of the following answers.
-    pub(super) fn wait_long(&self) {
+    pub(super) fn raise_deadline(&self) {
         self.deadline.store(milliseconds(LONG), Ordering::Relaxed);
     }
 
@@ -102,7 +102,7 @@ impl Session {
         let deadline = Duration::from_millis(self.deadline.load(Ordering::Relaxed));
         in_time(deadline, pin!(answer)).await.map_err(|_| {
             self.is_late.store(true, Ordering::Relaxed);
-            Failure::Late(deadline)
+            Failure::TimedOut(deadline)
         })
     }
 
@@ -115,8 +115,8 @@ impl Session {
     }
 
     /// True if any statement was answered.
-    pub(super) fn is_heard(&self) -> bool {
-        self.is_heard.load(Ordering::Relaxed)
+    pub(super) fn was_answered(&self) -> bool {
+        self.was_answered.load(Ordering::Relaxed)
     }
 
     /// Sends a statement, after the begin of the transaction if necessary. Both are sent and answered in this order.
@@ -130,12 +130,12 @@ impl Session {
         self.is_begun.store(true, Ordering::Relaxed);
         let begin = async { Ok(self.in_time(client.batch_execute(begin)).await??) };
         let (begun, answered) = join(begin, answer).await;
-        (self.heard(begun), answered)
+        (self.note_answer(begun), answered)
     }
 
-    fn heard<T, E>(&self, answered: Result<T, E>) -> Result<T, E> {
+    fn note_answer<T, E>(&self, answered: Result<T, E>) -> Result<T, E> {
         if answered.is_ok() {
-            self.is_heard.store(true, Ordering::Relaxed);
+            self.was_answered.store(true, Ordering::Relaxed);
         }
         answered
     }
@@ -148,7 +148,7 @@ impl Session {
     ) -> Result<T, Failure> {
         let (begun, answered) = self.begun(client, answer).await;
         begun?;
-        self.heard(answered)
+        self.note_answer(answered)
     }
 
     /// The rows of a statement. Each row has the whole deadline: a long answer may take its time while it progresses.
@@ -245,7 +245,7 @@ impl Session {
             let (rows, ended) = both.map_err(Failure::of_late_commit)?;
             // After a failure the transaction still needs a rollback, if the server has not done it.
             self.is_begun.store(rows.is_err() || ended.is_err(), Ordering::Relaxed);
-            match (self.heard(rows), ended) {
+            match (self.note_answer(rows), ended) {
                 // The transaction was rolled back.
                 (Err(refused), _) if refused.as_db_error().is_some() => Err(Failure::from(refused)),
                 (rows, ended) => rows.and_then(|rows| ended.map(|()| rows)).map_err(Failure::of_commit),
@@ -269,8 +269,8 @@ impl Session {
     }
 
     /// Makes the transaction roll back at its end, although it succeeded.
-    pub(super) fn leave_no_trace(&self) {
-        self.is_in_vain.store(true, Ordering::Relaxed);
+    pub(super) fn roll_back_at_end(&self) {
+        self.must_roll_back.store(true, Ordering::Relaxed);
     }
 
     /// Ends the transaction: commits, or rolls back after a failure.
@@ -280,7 +280,7 @@ impl Session {
         let ended = match () {
             // A silent connection gets no further statement: the server rolls back when it closes.
             () if self.is_late() || !self.is_begun.load(Ordering::Relaxed) => Ok(()),
-            () if done.is_ok() && !self.is_in_vain.load(Ordering::Relaxed) => {
+            () if done.is_ok() && !self.must_roll_back.load(Ordering::Relaxed) => {
                 let ended = self.in_time(client.batch_execute(COMMIT)).await.map_err(Failure::of_late_commit);
                 ended.and_then(|ended| ended.map_err(Failure::of_commit))
             }

@@ -2,14 +2,14 @@
 //! whole transfer.
 
 use super::columns::{self, Columns};
-use super::connection::Line;
+use super::connection::ConnectionClass;
 use super::error::Failure;
 use super::session::{Purpose, Session};
 use super::{Server, journal, lease, migrate, roles};
 use crate::clock::Clock;
 use crate::transfer::{
-    CUT_OFF, Cell, Cells, Column, InUse, Kind, OPEN_STEPS, Side, TABLES, Table, UNENDED_OPERATIONS, UNENDED_REQUESTS,
-    Unended, in_use,
+    Cell, Cells, Column, INTERRUPTED_SUMMARY, InUse, Kind, OPEN_STEPS, Side, TABLES, Table, UNENDED_OPERATIONS,
+    UNENDED_REQUESTS, Unended, in_use,
 };
 use crate::url::PostgresUrl;
 use async_trait::async_trait;
@@ -41,9 +41,9 @@ pub(crate) async fn side(url: &PostgresUrl) -> Result<Box<dyn Side>, StoreError>
     let (pool, shown) = (server.pool.clone(), server.url.clone());
     let opened = server.run("opened", async move {
         migrate::run(&pool, &shown, None).await?;
-        let session = Session::on(&pool, Purpose::Write, Line::Work.deadline(Purpose::Write)).await?;
+        let session = Session::on(&pool, Purpose::Write, ConnectionClass::Work.deadline(Purpose::Write)).await?;
         session.run(LOCK).await?;
-        session.wait_long();
+        session.raise_deadline();
         Ok(session)
     });
     let session = opened.await?;
@@ -51,8 +51,8 @@ pub(crate) async fn side(url: &PostgresUrl) -> Result<Box<dyn Side>, StoreError>
 }
 
 impl PostgresSide {
-    fn converted<T>(&self, doing: &'static str, done: Result<T, Failure>) -> Result<T, StoreError> {
-        done.map_err(|failure| failure.into_store_error(doing, &self.server.url))
+    fn converted<T>(&self, action: &'static str, done: Result<T, Failure>) -> Result<T, StoreError> {
+        done.map_err(|failure| failure.into_store_error(action, &self.server.url))
     }
 }
 
@@ -63,11 +63,11 @@ impl Side for PostgresSide {
     }
 
     async fn in_use(&mut self) -> Result<Vec<InUse>, StoreError> {
-        self.converted("read", users_of(&self.session, &self.server.context).await)
+        self.converted("read", find_uses(&self.session, &self.server.context).await)
     }
 
     async fn has_roles(&mut self) -> Result<bool, StoreError> {
-        self.converted("read", roles::are_kept(&self.session).await)
+        self.converted("read", roles::tables_exist(&self.session).await)
     }
 
     async fn make_roles(&mut self) -> Result<(), StoreError> {
@@ -103,7 +103,7 @@ impl Side for PostgresSide {
     }
 }
 
-async fn users_of(session: &Session, context: &super::Context) -> Result<Vec<InUse>, Failure> {
+async fn find_uses(session: &Session, context: &super::Context) -> Result<Vec<InUse>, Failure> {
     let steps = session.list(OPEN_STEPS, &[], |columns| {
         Ok(InUse::Step { stack: columns.stack()?, address: columns.text()?, operation: columns.uuid()? })
     });
@@ -134,7 +134,7 @@ async fn users_of(session: &Session, context: &super::Context) -> Result<Vec<InU
 }
 
 async fn page(session: &Session, table: &Table, after: Option<Cells>, most: usize) -> Result<Vec<Cells>, Failure> {
-    let listed = table.listed(|column| match column.kind {
+    let listed = table.column_list(|column| match column.kind {
         Kind::Number => format!("\"{}\"::bigint", column.name),
         _ => format!("\"{}\"", column.name),
     });
@@ -165,7 +165,7 @@ fn cell(columns: &mut Columns<'_>, kind: Kind) -> Result<Cell, Failure> {
 
 /// Inserts many rows with one statement, which takes each column as a list.
 async fn add(session: &Session, table: &Table, rows: &[Cells]) -> Result<(), Failure> {
-    let listed = table.listed(|column| format!("\"{}\"", column.name));
+    let listed = table.column_list(|column| format!("\"{}\"", column.name));
     let (mut lists, mut values): (Vec<String>, Vec<Value>) = (Vec::new(), Vec::new());
     for (index, column) in table.columns.iter().enumerate() {
         lists.push(format!("${}::{}[]", index + 1, sql_type(column.kind)));
@@ -220,7 +220,7 @@ fn number(cell: &Cell) -> Result<Option<i64>, Failure> {
     match cell {
         Cell::Null => Ok(None),
         Cell::Number(number) => Ok(Some(*number)),
-        _ => Err(foreign()),
+        _ => Err(wrong_type()),
     }
 }
 
@@ -238,7 +238,7 @@ fn text(cell: &Cell) -> Result<Option<String>, Failure> {
     match cell {
         Cell::Null => Ok(None),
         Cell::Text(text) => Ok(Some(columns::text(text).into_owned())),
-        _ => Err(foreign()),
+        _ => Err(wrong_type()),
     }
 }
 
@@ -246,7 +246,7 @@ fn bytes(cell: &Cell) -> Result<Option<Vec<u8>>, Failure> {
     match cell {
         Cell::Null => Ok(None),
         Cell::Bytes(bytes) => Ok(Some(bytes.clone())),
-        _ => Err(foreign()),
+        _ => Err(wrong_type()),
     }
 }
 
@@ -254,11 +254,11 @@ fn id(cell: &Cell) -> Result<Option<Uuid>, Failure> {
     match cell {
         Cell::Null => Ok(None),
         Cell::Id(id) => Ok(Some(*id)),
-        _ => Err(foreign()),
+        _ => Err(wrong_type()),
     }
 }
 
-fn foreign() -> Failure {
+fn wrong_type() -> Failure {
     Failure::Unreadable("a column has a value of another type".to_owned())
 }
 
@@ -275,6 +275,6 @@ async fn last(session: &Session, context: &super::Context) -> Result<(), Failure
     }
     let sql = "UPDATE operation SET status = $1, ended_at = $2, summary = $3 WHERE ended_at IS NULL";
     let (status, now) = (columns::word(&OperationStatus::Interrupted)?, columns::time(context.now(session).await?));
-    session.execute(sql, &[&status, &now, &CUT_OFF]).await?;
+    session.execute(sql, &[&status, &now, &INTERRUPTED_SUMMARY]).await?;
     Ok(())
 }

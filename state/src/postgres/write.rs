@@ -5,7 +5,7 @@
 use super::columns;
 use super::error::Failure;
 use super::lock::Stacks;
-use super::rows::{self, Change, Expecting, Name};
+use super::rows::{self, Change, ExpectedChange, RowKey};
 use super::session::Session;
 use jiff::Timestamp;
 use terrace_engine::address::{Address, InstanceKey, StackId};
@@ -20,16 +20,16 @@ pub(super) struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn name(&self, of: &StackId, address: &Address, deposed: Option<&str>) -> Result<Name, Failure> {
-        Name::new(self.stacks, of, address, deposed)
+    fn name(&self, of: &StackId, address: &Address, deposed: Option<&str>) -> Result<RowKey, Failure> {
+        RowKey::new(self.stacks, of, address, deposed)
     }
 
-    pub(super) async fn forget(&self, operation: Uuid, name: &Name, expected: Generation) -> Result<(), Failure> {
+    pub(super) async fn forget(&self, operation: Uuid, name: &RowKey, expected: Generation) -> Result<(), Failure> {
         let needed = rows::expected(self.session, name, expected).await?.dependencies;
-        let removal = Expecting { name: name.clone(), change: Change::Remove, expected, operation };
+        let removal = ExpectedChange { name: name.clone(), change: Change::Remove, expected, operation };
         rows::change(self.session, &[removal], self.now).await?;
         let is_shared = name.stack == StackId::shared(&name.stack.environment);
-        let stacks = self.depending(&name.stack);
+        let stacks = self.dependent_stacks(&name.stack);
         let needed: Vec<Address> = needed.into_iter().filter(|needed| !is_shared || needed.is_shared()).collect();
         let block = Address { key: Some(InstanceKey::All), ..name.address.clone() };
         let current = self.name(&name.stack, &name.address, None)?;
@@ -41,7 +41,7 @@ impl Writer<'_> {
         for (gone, _) in [(&name.address, is_left), (&block, are_left)].into_iter().filter(|(_, is_left)| !is_left) {
             for stack in &stacks {
                 let replaced = |target: &Address| if target == gone { needed.clone() } else { vec![target.clone()] };
-                rows::depend(self.session, self.stacks, &self.name(stack, gone, None)?, replaced).await?;
+                rows::redirect_dependents(self.session, self.stacks, &self.name(stack, gone, None)?, replaced).await?;
             }
         }
         Ok(())
@@ -49,7 +49,7 @@ impl Writer<'_> {
 
     /// The stacks whose rows may depend on rows of this one. Rows of all stacks of an environment may depend on its
     /// shared rows.
-    fn depending(&self, stack: &StackId) -> Vec<StackId> {
+    fn dependent_stacks(&self, stack: &StackId) -> Vec<StackId> {
         match *stack == StackId::shared(&stack.environment) {
             true => self.stacks.of_environment(&stack.environment),
             false => vec![stack.clone()],
@@ -67,8 +67,8 @@ impl Writer<'_> {
         let (before, after) = (self.name(of, address, None)?, self.name(of, address, Some(key))?);
         let needed = rows::expected(self.session, &before, expected).await?.dependencies;
         rows::depose(self.session, &before, &after).await?;
-        let turns = [(&before, needed.clone(), Vec::new()), (&after, Vec::new(), needed)];
-        rows::turn_around(self.session, &turns).await
+        let updates = [(&before, needed.clone(), Vec::new()), (&after, Vec::new(), needed)];
+        rows::update_dependents(self.session, &updates).await
     }
 
     pub(super) async fn rename(
@@ -83,15 +83,15 @@ impl Writer<'_> {
         if rows::current(self.session, &target).await?.is_some() {
             return Err(StoreError::Occupied { stack: of.clone(), address: to.clone() }.into());
         }
-        self.carry(operation, &source, &target).await?;
-        for stack in self.depending(of) {
-            rows::depend(self.session, self.stacks, &self.name(&stack, from, None)?, |known| {
+        self.move_row(operation, &source, &target).await?;
+        for stack in self.dependent_stacks(of) {
+            rows::redirect_dependents(self.session, self.stacks, &self.name(&stack, from, None)?, |known| {
                 if known == from { vec![to.clone()] } else { vec![known.clone()] }
             })
             .await?;
         }
         for key in rows::deposed(self.session, &source).await? {
-            self.carry(operation, &self.name(of, from, Some(&key))?, &self.name(of, to, Some(&key))?).await?;
+            self.move_row(operation, &self.name(of, from, Some(&key))?, &self.name(of, to, Some(&key))?).await?;
         }
         if *of == StackId::shared(&of.environment) {
             let (environment, from, to) =
@@ -108,13 +108,13 @@ impl Writer<'_> {
     }
 
     /// Moves a row to another key.
-    async fn carry(&self, operation: Uuid, source: &Name, target: &Name) -> Result<(), Failure> {
+    async fn move_row(&self, operation: Uuid, source: &RowKey, target: &RowKey) -> Result<(), Failure> {
         let Some(current) = rows::current(self.session, source).await? else { return Ok(()) };
         let row = rows::content(self.session, current.version, target).await?;
         let (gone, made) = (source.clone(), target.clone());
         let changes = [
-            Expecting { name: gone, change: Change::Remove, expected: current.generation, operation },
-            Expecting { name: made, change: Change::Put(&row), expected: 0, operation },
+            ExpectedChange { name: gone, change: Change::Remove, expected: current.generation, operation },
+            ExpectedChange { name: made, change: Change::Put(&row), expected: 0, operation },
         ];
         rows::change(self.session, &changes, self.now).await
     }
@@ -122,7 +122,7 @@ impl Writer<'_> {
     pub(super) async fn follow(&self, of: &StackId, block: &Address, to: &Address) -> Result<(), Failure> {
         let name = self.name(of, block, None)?;
         let is_left = rows::has_instances(self.session, &name).await?;
-        rows::depend(self.session, self.stacks, &name, |target| match (target == block, is_left) {
+        rows::redirect_dependents(self.session, self.stacks, &name, |target| match (target == block, is_left) {
             (false, _) => vec![target.clone()],
             (true, true) => vec![target.clone(), to.clone()],
             (true, false) => vec![to.clone()],
@@ -192,7 +192,7 @@ impl Writer<'_> {
 }
 
 /// Writes an unchanged value: this fails on a standby, on a full disk, and without write permission.
-pub(super) async fn nothing(session: &Session) -> Result<(), Failure> {
+pub(super) async fn check_writable(session: &Session) -> Result<(), Failure> {
     session.execute("UPDATE store SET made_at = made_at", &[]).await?;
     Ok(())
 }

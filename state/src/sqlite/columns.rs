@@ -72,7 +72,7 @@ impl<'row> Columns<'row> {
 
     pub(super) fn address(&mut self) -> rusqlite::Result<Address> {
         let text: String = self.take()?;
-        Address::from_str(&text).map_err(|error| self.broken(error))
+        Address::from_str(&text).map_err(|error| self.unreadable(error))
     }
 
     /// A deposed key; empty means none.
@@ -86,7 +86,7 @@ impl<'row> Columns<'row> {
         if text == "[]" {
             return Ok(Vec::new());
         }
-        serde_json::from_str(&text).map_err(|error| self.broken(error))
+        serde_json::from_str(&text).map_err(|error| self.unreadable(error))
     }
 
     /// An access list: two columns, as [`access`] writes them.
@@ -103,17 +103,17 @@ impl<'row> Columns<'row> {
     /// An optional JSON value.
     fn optional<T: DeserializeOwned>(&mut self) -> rusqlite::Result<Option<T>> {
         let text: Option<String> = self.take()?;
-        text.map(|text| serde_json::from_str(&text).map_err(|error| self.broken(error))).transpose()
+        text.map(|text| serde_json::from_str(&text).map_err(|error| self.unreadable(error))).transpose()
     }
 
     /// A word of an enumeration.
     pub(super) fn word<T: DeserializeOwned>(&mut self) -> rusqlite::Result<T> {
         let text = self.row.get_ref(self.next)?.as_str()?;
         self.next += 1;
-        T::deserialize(text.into_deserializer()).map_err(|error: serde::de::value::Error| self.broken(error))
+        T::deserialize(text.into_deserializer()).map_err(|error: serde::de::value::Error| self.unreadable(error))
     }
 
-    fn broken(&self, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    fn unreadable(&self, error: impl std::error::Error + Send + Sync + 'static) -> Error {
         Error::FromSqlConversionFailure(self.last(), Type::Text, Box::new(error))
     }
 

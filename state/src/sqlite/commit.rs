@@ -142,12 +142,12 @@ impl Commit<'_> {
         if spent == 0 {
             return Err(StoreError::PlanSpent.into());
         }
-        let moved = read::moved(self.transaction, reads)?;
-        if !moved.is_empty() {
-            return Err(StoreError::Stale(moved).into());
+        let stale = read::stale_rows(self.transaction, reads)?;
+        if !stale.is_empty() {
+            return Err(StoreError::Stale(stale).into());
         }
         let changed = read::changed(self.transaction, components)?;
-        if changed.is_empty() { Ok(()) } else { Err(StoreError::OtherOutputs(changed).into()) }
+        if changed.is_empty() { Ok(()) } else { Err(StoreError::StaleOutputs(changed).into()) }
     }
 
     fn intent(&mut self, intent: &Intent) -> Result<(), Failure> {
@@ -178,7 +178,7 @@ impl Commit<'_> {
             address,
             columns::deposed(row.deposed.as_deref()),
             action,
-            crate::covering(self.leases, row).map(|lease| &lease.id),
+            crate::covering_lease(self.leases, row).map(|lease| &lease.id),
             columns::integer(intent.prior_generation),
             intent.deposes,
             columns::microseconds(intent.timeout),

@@ -24,28 +24,28 @@ const STATEMENTS: usize = 64;
 const WRITER_CACHE: &str = "-32768";
 
 /// The kind of object at a path.
-pub(super) enum Found {
+pub(super) enum PathContent {
     /// A file that may be a store.
     File,
     /// Nothing, in an existing folder; for a reader the folder may be missing, too.
-    Nothing,
+    Missing,
 }
 
 /// Checks a path before SQLite does, whose errors for these cases are unclear.
-pub(super) fn look_at(path: &Path, access: Access) -> Result<Found, StoreError> {
-    let refuse = |reason: String| StoreError::Unavailable { doing: "opened", reason };
+pub(super) fn inspect_path(path: &Path, access: Access) -> Result<PathContent, StoreError> {
+    let refuse = |reason: String| StoreError::Unavailable { action: "opened", reason };
     match fs::metadata(path) {
         // Terrace never creates such a file, see `make`.
-        Ok(metadata) if metadata.is_file() && metadata.len() == 0 => Err(emptied(path)),
-        Ok(metadata) if metadata.is_file() && metadata.len() < SMALLEST => Err(cut_short(path)),
-        Ok(metadata) if metadata.is_file() => Ok(Found::File),
+        Ok(metadata) if metadata.is_file() && metadata.len() == 0 => Err(emptied_error(path)),
+        Ok(metadata) if metadata.is_file() && metadata.len() < SMALLEST => Err(truncated_error(path)),
+        Ok(metadata) if metadata.is_file() => Ok(PathContent::File),
         Ok(metadata) if metadata.is_dir() => Err(refuse(format!("`{}` is a folder, not a file", path.display()))),
         Ok(_) => Err(refuse(format!("`{}` is not a regular file", path.display()))),
         Err(error) if error.kind() == ErrorKind::NotFound => match path.parent() {
             Some(folder) if access == Access::ReadWrite && !folder.as_os_str().is_empty() && !folder.is_dir() => {
                 Err(refuse(format!("the folder `{}` does not exist", folder.display())))
             }
-            _ => Ok(Found::Nothing),
+            _ => Ok(PathContent::Missing),
         },
         Err(error) => Err(refuse(format!("`{}`: {error}", path.display()))),
     }
@@ -54,7 +54,7 @@ pub(super) fn look_at(path: &Path, access: Access) -> Result<Found, StoreError> 
 /// Opens the writer's connection of a file. A missing file is created, an older one upgraded to the newest format.
 pub(super) fn writer(path: &Path, url: &str, now: Timestamp) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    if matches!(look_at(path, Access::ReadWrite)?, Found::Nothing) {
+    if matches!(inspect_path(path, Access::ReadWrite)?, PathContent::Missing) {
         make(path, flags)?;
     }
     let mut connection = open(path, flags)?;
@@ -62,7 +62,7 @@ pub(super) fn writer(path: &Path, url: &str, now: Timestamp) -> Result<Connectio
     migrate::inspect(&connection, url)?;
     if connection.is_readonly(rusqlite::MAIN_DB).map_err(|error| unavailable("opened", connection.path(), &error))? {
         let reason = format!("`{}` is read-only", path.display());
-        return Err(StoreError::Unavailable { doing: "opened", reason });
+        return Err(StoreError::Unavailable { action: "opened", reason });
     }
     write_ahead(&connection)?;
     for (pragma, value) in [
@@ -88,7 +88,7 @@ pub(super) fn reader(path: &Path, url: &str) -> Result<Connection, StoreError> {
     let connection = open(path, flags)?;
     set(&connection, "query_only", "ON")?;
     match migrate::inspect(&connection, url) {
-        Err(StoreError::Unavailable { .. }) if is_left_alone(path) => {
+        Err(StoreError::Unavailable { .. }) if is_unused(path) => {
             let connection = immutable(path)?;
             migrate::inspect(&connection, url)?;
             Ok(connection)
@@ -140,7 +140,7 @@ fn write_ahead(connection: &Connection) -> Result<(), StoreError> {
             Ok(mode) if mode == "wal" => return Ok(()),
             Ok(_) => {
                 let reason = "its file system cannot share memory between processes: keep the state on a local disk";
-                return Err(StoreError::Unavailable { doing: "opened", reason: reason.to_owned() });
+                return Err(StoreError::Unavailable { action: "opened", reason: reason.to_owned() });
             }
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < give_up => {
                 std::thread::sleep(Duration::from_millis(10));
@@ -173,13 +173,13 @@ fn make(path: &Path, flags: OpenFlags) -> Result<(), StoreError> {
 }
 
 /// The error of an empty file at the path of a state.
-fn emptied(path: &Path) -> StoreError {
+fn emptied_error(path: &Path) -> StoreError {
     let url = StoreUrl::Sqlite(path.to_owned());
     let reason = format!(
         "{url} is damaged: it is empty; restore it from a backup, and remove its `-wal` and `-shm` files; \
          to start again, remove it"
     );
-    StoreError::Unavailable { doing: "opened", reason }
+    StoreError::Unavailable { action: "opened", reason }
 }
 
 /// The smallest page of a SQLite database, in bytes. SQLite takes a file of one byte for a new database.
@@ -189,7 +189,7 @@ const SMALLEST: u64 = 512;
 const BEGINNING: &[u8] = b"SQLite format 3\0";
 
 /// The error of a file that is smaller than any database: a damaged state, or another file.
-fn cut_short(path: &Path) -> StoreError {
+fn truncated_error(path: &Path) -> StoreError {
     let url = StoreUrl::Sqlite(path.to_owned());
     let is_of_sqlite = |text: Vec<u8>| text.starts_with(BEGINNING) || BEGINNING.starts_with(&text);
     if !fs::read(path).is_ok_and(is_of_sqlite) {
@@ -198,7 +198,7 @@ fn cut_short(path: &Path) -> StoreError {
     }
     let reason =
         format!("{url} is damaged: it is cut short; restore it from a backup, and remove its `-wal` and `-shm` files");
-    StoreError::Unavailable { doing: "opened", reason }
+    StoreError::Unavailable { action: "opened", reason }
 }
 
 /// Creates an empty file that only its owner may read: the state may be confidential. SQLite gives its log the same
@@ -217,28 +217,28 @@ fn make_private_for(path: &Path, named: &Path) -> Result<(), StoreError> {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(StoreError::Unavailable {
-            doing: "opened",
+            action: "opened",
             reason: format!("cannot create `{}`: {error}", named.display()),
         }),
     }
 }
 
 /// True if no process has the file open: an open file has a log next to it.
-fn is_left_alone(path: &Path) -> bool {
+fn is_unused(path: &Path) -> bool {
     ["-wal", "-shm"].iter().all(|suffix| {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
-        fs::exists(&name).is_ok_and(|is_there| !is_there)
+        fs::exists(&name).is_ok_and(|exists| !exists)
     })
 }
 
 /// Opens a file in a folder where SQLite cannot create its log, such as a read-only file system.
 fn immutable(path: &Path) -> Result<Connection, StoreError> {
     let path = std::path::absolute(path)
-        .map_err(|error| StoreError::Unavailable { doing: "opened", reason: error.to_string() })?;
+        .map_err(|error| StoreError::Unavailable { action: "opened", reason: error.to_string() })?;
     let Some(path) = path.to_str() else {
         let reason = format!("`{}` is not UTF-8: a file in a read-only folder has to be", path.display());
-        return Err(StoreError::Unavailable { doing: "opened", reason });
+        return Err(StoreError::Unavailable { action: "opened", reason });
     };
     let escaped = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;

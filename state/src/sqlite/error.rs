@@ -28,20 +28,20 @@ impl From<StoreError> for Failure {
 impl Failure {
     /// The refusal of invalid input.
     pub(super) fn misuse(reason: impl Into<String>) -> Self {
-        Self::Refused(StoreError::Unavailable { doing: "written", reason: reason.into() })
+        Self::Refused(StoreError::Unavailable { action: "written", reason: reason.into() })
     }
 
-    /// The failure in the engine's form; `doing` is `opened`, `read` or `written`.
-    pub(super) fn into_store_error(self, doing: &'static str, connection: &Connection) -> StoreError {
+    /// The failure in the engine's form; `action` is `opened`, `read` or `written`.
+    pub(super) fn into_store_error(self, action: &'static str, connection: &Connection) -> StoreError {
         match self {
-            Self::Sqlite(error) => unavailable(doing, connection.path(), &error),
+            Self::Sqlite(error) => unavailable(action, connection.path(), &error),
             Self::Refused(error) => error,
         }
     }
 }
 
 /// An error of SQLite in the engine's form.
-pub(super) fn unavailable(doing: &'static str, path: Option<&str>, error: &rusqlite::Error) -> StoreError {
+pub(super) fn unavailable(action: &'static str, path: Option<&str>, error: &rusqlite::Error) -> StoreError {
     let file = match path {
         None | Some("") => "its file".to_owned(),
         Some(path) => StoreUrl::Sqlite(path.into()).to_string(),
@@ -62,9 +62,9 @@ pub(super) fn unavailable(doing: &'static str, path: Option<&str>, error: &rusql
         Some(ErrorCode::SystemIoFailure) => "the disk is full or reports an error: free some space, or check the disk",
         Some(ErrorCode::OutOfMemory) => "there is not enough memory",
         Some(ErrorCode::TooBig) => "a value is larger than a SQLite database can hold",
-        _ => return StoreError::Unavailable { doing, reason: error.to_string() },
+        _ => return StoreError::Unavailable { action, reason: error.to_string() },
     };
-    StoreError::Unavailable { doing, reason: format!("{advice} ({error})") }
+    StoreError::Unavailable { action, reason: format!("{advice} ({error})") }
 }
 
 #[cfg(test)]

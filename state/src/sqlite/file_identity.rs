@@ -17,7 +17,7 @@ const SAVED: &str = ".saved-";
 
 /// The newest saved copy of a state whose file was lost while in use. A user who puts it back removes the copy by this.
 #[must_use]
-pub fn saved_beside(path: &Path) -> Option<PathBuf> {
+pub fn find_saved_copy(path: &Path) -> Option<PathBuf> {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let begin = format!("{}{SAVED}", path.file_name()?.to_str()?);
     let entries = fs::read_dir(path.parent()?).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
@@ -66,7 +66,7 @@ impl FileIdentity {
     }
 
     /// True while the file is at its path. If the check fails, the file counts as present.
-    pub(super) fn is_there(&self) -> bool {
+    pub(super) fn is_present(&self) -> bool {
         match file_at(&self.path) {
             Ok(found) => self.file.is_none() || found == self.file,
             Err(error) => self.file.is_none() || error.kind() != io::ErrorKind::NotFound,
@@ -77,19 +77,19 @@ impl FileIdentity {
     /// up-to-date copy stays as it is, if it still exists or was put back.
     pub(super) fn save(&self, connection: &Connection) -> StoreError {
         let lost = format!("`{}` was deleted or replaced while it was in use", self.path.display());
-        let is_kept = || self.saved.exists() || self.found(connection) == Found::Own;
-        let saved = match self.has_all(connection) && is_kept() {
+        let has_copy = || self.saved.exists() || self.current_file(connection) == CurrentFile::Same;
+        let saved = match self.has_all(connection) && has_copy() {
             true => Ok(()),
             false => self.try_save(connection),
         };
         match saved {
             Ok(()) => {
-                let what = self.what_to_do(&self.found(connection));
-                StoreError::KeptElsewhere { reason: format!("{lost}; {what}") }
+                let hint = self.hint(&self.current_file(connection));
+                StoreError::WrittenToFallback { reason: format!("{lost}; {hint}") }
             }
             Err(error) => {
                 let reason = format!("{lost}, and its content cannot be saved: {error}");
-                StoreError::Unavailable { doing: "written", reason }
+                StoreError::Unavailable { action: "written", reason }
             }
         }
     }
@@ -104,31 +104,31 @@ impl FileIdentity {
 
     /// The file at the original path. Called after a copy was saved: before that, SQLite would read the logs of the
     /// lost file into it.
-    fn found(&self, connection: &Connection) -> Found {
+    fn current_file(&self, connection: &Connection) -> CurrentFile {
         if !self.path.exists() {
-            return Found::Nothing;
+            return CurrentFile::Missing;
         }
-        let there = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY).ok();
-        match (there.and_then(|there| identity(&there).ok()), identity(connection)) {
-            (Some(there), Ok(own)) if there == own => Found::Own,
-            _ => Found::Other,
+        let current = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY).ok();
+        match (current.and_then(|current| identity(&current).ok()), identity(connection)) {
+            (Some(current), Ok(own)) if current == own => CurrentFile::Same,
+            _ => CurrentFile::Other,
         }
     }
 
     /// The hint. It must not make users overwrite newer content of other processes.
-    fn what_to_do(&self, found: &Found) -> String {
+    fn hint(&self, found: &CurrentFile) -> String {
         let again = "restart all processes that still use the lost file";
         let saved = self.saved.display();
         match found {
-            Found::Own if self.saved.exists() => {
+            CurrentFile::Same if self.saved.exists() => {
                 format!("the file is back: {again}; the content of this process is in `{saved}`, if you need it")
             }
-            Found::Own => format!("the file is back: {again}"),
-            Found::Other => format!(
+            CurrentFile::Same => format!("the file is back: {again}"),
+            CurrentFile::Other => format!(
                 "a copy of the state is in `{saved}`: if the new file has no content that you need, replace it by the \
                  copy, {again}, then `terrace recover`"
             ),
-            Found::Nothing => {
+            CurrentFile::Missing => {
                 format!(
                     "a copy of the state is in `{saved}`: move it to the original path, {again}, then `terrace recover`"
                 )
@@ -175,10 +175,10 @@ impl FileIdentity {
 
 /// The file at the original path.
 #[derive(Debug, PartialEq, Eq)]
-enum Found {
-    Nothing,
+enum CurrentFile {
+    Missing,
     /// The same state: the file is back.
-    Own,
+    Same,
     /// Another state, or an unreadable file.
     Other,
 }

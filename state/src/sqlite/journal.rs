@@ -62,7 +62,7 @@ pub(super) fn open_intents(
             ..read::blank()
         };
         read::content(&mut columns, &mut row)?;
-        let is_worked_on = match lease {
+        let has_live_lease = match lease {
             Some(id) => live.leases.contains(&id),
             None => live.operations.contains(&operation),
         };
@@ -70,7 +70,7 @@ pub(super) fn open_intents(
             intent: Intent { operation, step, action, row, prior_generation, deposes, timeout, settle },
             started_at,
             age: elapsed(started_at, now),
-            is_orphaned: !is_worked_on,
+            is_orphaned: !has_live_lease,
             is_holder_gone,
             gone_for: Duration::ZERO,
         })
@@ -96,10 +96,10 @@ const OPERATION: &str = "SELECT sequence, id, kind, actor, status, has_held_leas
 pub(super) fn operations(
     connection: &Connection,
     context: &Context,
-    which: &OperationFilter,
+    filter: &OperationFilter,
 ) -> Result<Vec<OperationRow>, Failure> {
     let live = lease::live(connection, context)?;
-    let OperationFilter { kind, stack, before, limit } = which;
+    let OperationFilter { kind, stack, before, limit } = filter;
     let stack = match stack {
         None => None,
         Some(of) => match read::stack(connection, of)? {
@@ -111,13 +111,13 @@ pub(super) fn operations(
     let limit = i64::try_from(*limit).unwrap_or(i64::MAX);
     let of_stack = "sequence IN (SELECT operation FROM operation_stack WHERE stack = ?)";
     let older = "sequence < (SELECT sequence FROM operation WHERE id = ?)";
-    let asked: [(&str, Option<&dyn ToSql>); 3] = [
+    let conditions: [(&str, Option<&dyn ToSql>); 3] = [
         (of_stack, stack.as_ref().map(|stack| stack as &dyn ToSql)),
         ("kind = ?", kind.as_ref().map(|kind| kind as &dyn ToSql)),
         (older, before.as_ref().map(|before| before as &dyn ToSql)),
     ];
     let (mut sql, mut values) = (OPERATION.to_owned(), Vec::new());
-    for (condition, value) in asked {
+    for (condition, value) in conditions {
         let Some(value) = value else { continue };
         sql.push_str(if values.is_empty() { " WHERE " } else { " AND " });
         sql.push_str(condition);
@@ -212,7 +212,7 @@ fn operation_row(columns: &mut Columns<'_>, context: &Context, live: &Live) -> r
     let claim_ends = columns.optional_time()?;
     let is_gone = is_gone(process.as_ref(), context);
     let now = context.clock.now();
-    let name = request::watched(sequence);
+    let name = request::lease_clock_key(sequence);
     let lasts = |ends| match is_claimed {
         true => !is_gone && (ends > now || context.may_be_renewed(process.as_ref(), &name, ends)),
         // A released request waits for its next claim.
@@ -308,8 +308,8 @@ pub(super) fn request_cancel(
                WHERE id = ?1 AND ended_at IS NULL";
     Ok(match transaction.prepare_cached(sql)?.execute(params![id.as_bytes(), by])? {
         0 => None,
-        _ if request::call_off(transaction, context, id)? => Some(Cancelled::Ended),
-        _ => Some(Cancelled::Asked),
+        _ if request::cancel_unstarted(transaction, context, id)? => Some(Cancelled::Ended),
+        _ => Some(Cancelled::Notified),
     })
 }
 

@@ -18,15 +18,15 @@ use terrace_engine::store::{Acquired, Lease, LeaseInfo, LeaseRequest, StoreError
 use uuid::Uuid;
 
 /// A lease that was granted, and neither released nor granted again since.
-struct Taken {
+struct HeldLease {
     info: LeaseInfo,
     process: Option<Process>,
 }
 
-impl Taken {
+impl HeldLease {
     fn is_live(&self, context: &Context, now: Timestamp) -> bool {
-        let ours = context.process.as_ref();
-        if self.process.as_ref().is_some_and(|process| process.is_gone(ours)) {
+        let own = context.process.as_ref();
+        if self.process.as_ref().is_some_and(|process| process.is_gone(own)) {
             return false;
         }
         self.info.expires > now || context.may_be_renewed(self.process.as_ref(), &self.info.id, self.info.expires)
@@ -39,12 +39,12 @@ impl Taken {
     }
 }
 
-const TAKEN: &str = "SELECT lease.id, name, environment, component, holder, operation, since, expires,
+const HELD: &str = "SELECT lease.id, name, environment, component, holder, operation, since, expires,
                             boot, pid_namespace, pid, process_started
                      FROM lease JOIN stack ON stack.id = lease.stack WHERE lease.id IS NOT NULL";
 
-fn taken(columns: &mut Columns<'_>) -> rusqlite::Result<Taken> {
-    Ok(Taken {
+fn held_lease(columns: &mut Columns<'_>) -> rusqlite::Result<HeldLease> {
+    Ok(HeldLease {
         info: LeaseInfo {
             id: columns.take()?,
             stack: columns.stack()?,
@@ -72,16 +72,16 @@ pub(super) fn process(columns: &mut Columns<'_>) -> rusqlite::Result<Option<Proc
     }))
 }
 
-fn all_taken(connection: &Connection) -> Result<Vec<Taken>, Failure> {
-    let mut statement = connection.prepare_cached(TAKEN)?;
-    let rows = statement.query_map([], |row| taken(&mut Columns::of(row)))?;
+fn held_leases(connection: &Connection) -> Result<Vec<HeldLease>, Failure> {
+    let mut statement = connection.prepare_cached(HELD)?;
+    let rows = statement.query_map([], |row| held_lease(&mut Columns::of(row)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// The live leases, sorted by stack and component.
 pub(super) fn held(connection: &Connection, context: &Context) -> Result<Vec<LeaseInfo>, Failure> {
     let now = context.clock.now();
-    let mut held: Vec<LeaseInfo> = all_taken(connection)?
+    let mut held: Vec<LeaseInfo> = held_leases(connection)?
         .into_iter()
         .filter(|lease| lease.is_live(context, now))
         .map(|lease| lease.info)
@@ -117,8 +117,8 @@ pub(super) fn acquire(
     let now = context.clock.now();
     let mut held = Vec::new();
     for (stack, component) in &request.components {
-        let taken = find(transaction, stack, component)?.filter(|lease| lease.is_live(context, now));
-        held.extend(taken.filter(|lease| !lease.is_of_ended_run(request, context)).map(|lease| lease.info));
+        let held_lease = find(transaction, stack, component)?.filter(|lease| lease.is_live(context, now));
+        held.extend(held_lease.filter(|lease| !lease.is_of_ended_run(request, context)).map(|lease| lease.info));
     }
     if !held.is_empty() {
         return Ok(Acquired::Held(held));
@@ -134,11 +134,11 @@ pub(super) fn acquire(
     Ok(Acquired::Granted(leases))
 }
 
-fn find(connection: &Connection, stack: &StackId, component: &str) -> Result<Option<Taken>, Failure> {
-    let sql = format!("{TAKEN} AND name = ?1 AND environment = ?2 AND component = ?3");
+fn find(connection: &Connection, stack: &StackId, component: &str) -> Result<Option<HeldLease>, Failure> {
+    let sql = format!("{HELD} AND name = ?1 AND environment = ?2 AND component = ?3");
     Ok(connection
         .prepare_cached(&sql)?
-        .query_row((&stack.name, &stack.environment, component), |row| taken(&mut Columns::of(row)))
+        .query_row((&stack.name, &stack.environment, component), |row| held_lease(&mut Columns::of(row)))
         .optional()?)
 }
 
@@ -192,11 +192,11 @@ pub(super) fn check(connection: &Connection, leases: &[Lease]) -> Result<(), Fai
     let sql = "SELECT 1 FROM lease WHERE stack = ?1 AND component = ?2 AND id = ?3 AND fence = ?4";
     let mut statement = connection.prepare_cached(sql)?;
     for lease in leases {
-        let is_ours = match read::stack(connection, &lease.stack)? {
+        let is_current = match read::stack(connection, &lease.stack)? {
             Some(stack) => statement.exists((stack, &lease.component, &lease.id, columns::integer(lease.fence)))?,
             None => false,
         };
-        if !is_ours {
+        if !is_current {
             let lost = StoreError::LeaseLost { stack: lease.stack.clone(), component: lease.component.clone() };
             return Err(lost.into());
         }

@@ -10,13 +10,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Longer than any holder waits between renewals.
-const PATIENCE: Duration = Duration::from_secs(20);
+const RENEWAL_GRACE: Duration = Duration::from_secs(20);
 
 /// The most watched leases at once.
 const MOST: usize = 10_000;
 
 /// The age at which an entry is dropped: its lease was released, or granted again under another ID.
-const FORGOTTEN: Duration = Duration::from_secs(600);
+const DROP_AFTER: Duration = Duration::from_secs(600);
 
 /// When each lease was first seen with its expiry.
 #[derive(Debug, Default)]
@@ -25,18 +25,18 @@ pub(super) struct LeaseClock(Mutex<HashMap<String, (Timestamp, Instant)>>);
 impl LeaseClock {
     /// True while the holder of an expired lease may still renew it.
     pub(super) fn may_be_renewed(&self, lease: &str, expires: Timestamp) -> bool {
-        self.has_stayed_for(lease, expires) < PATIENCE
+        self.unchanged_for(lease, expires) < RENEWAL_GRACE
     }
 
-    fn has_stayed_for(&self, lease: &str, expires: Timestamp) -> Duration {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.len() >= MOST && !seen.contains_key(lease) {
-            seen.retain(|_, (_, since)| since.elapsed() < FORGOTTEN);
-            if seen.len() >= MOST {
-                seen.clear();
+    fn unchanged_for(&self, lease: &str, expires: Timestamp) -> Duration {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.len() >= MOST && !entries.contains_key(lease) {
+            entries.retain(|_, (_, since)| since.elapsed() < DROP_AFTER);
+            if entries.len() >= MOST {
+                entries.clear();
             }
         }
-        let (then, since) = seen.entry(lease.to_owned()).or_insert_with(|| (expires, Instant::now()));
+        let (then, since) = entries.entry(lease.to_owned()).or_insert_with(|| (expires, Instant::now()));
         if *then != expires {
             (*then, *since) = (expires, Instant::now());
         }
@@ -50,24 +50,24 @@ mod tests {
 
     #[test]
     fn renewed_lease_is_watched_from_the_start() {
-        let (watch, expires) = (LeaseClock::default(), Timestamp::UNIX_EPOCH);
-        assert!(watch.may_be_renewed("a", expires));
-        let since = |watch: &LeaseClock| watch.0.lock().unwrap().get("a").copied().unwrap().1;
-        let first = since(&watch);
-        assert!(watch.may_be_renewed("a", expires));
-        assert_eq!(since(&watch), first);
-        assert!(watch.may_be_renewed("a", expires + Duration::from_secs(1)));
-        assert!(since(&watch) > first);
+        let (clock, expires) = (LeaseClock::default(), Timestamp::UNIX_EPOCH);
+        assert!(clock.may_be_renewed("a", expires));
+        let since = |clock: &LeaseClock| clock.0.lock().unwrap().get("a").copied().unwrap().1;
+        let first = since(&clock);
+        assert!(clock.may_be_renewed("a", expires));
+        assert_eq!(since(&clock), first);
+        assert!(clock.may_be_renewed("a", expires + Duration::from_secs(1)));
+        assert!(since(&clock) > first);
         // A lease without renewals counts as expired eventually.
-        let long_ago = Instant::now().checked_sub(PATIENCE).unwrap();
-        watch.0.lock().unwrap().insert("b".to_owned(), (expires, long_ago));
-        assert!(!watch.may_be_renewed("b", expires));
+        let long_ago = Instant::now().checked_sub(RENEWAL_GRACE).unwrap();
+        clock.0.lock().unwrap().insert("b".to_owned(), (expires, long_ago));
+        assert!(!clock.may_be_renewed("b", expires));
     }
 
     #[test]
     fn watched_leases_are_bounded() {
-        let watch = LeaseClock::default();
-        assert!((0..3 * MOST).all(|it| watch.may_be_renewed(&it.to_string(), Timestamp::UNIX_EPOCH)));
-        assert!(watch.0.lock().unwrap().len() <= MOST);
+        let clock = LeaseClock::default();
+        assert!((0..3 * MOST).all(|it| clock.may_be_renewed(&it.to_string(), Timestamp::UNIX_EPOCH)));
+        assert!(clock.0.lock().unwrap().len() <= MOST);
     }
 }

@@ -328,11 +328,11 @@ pub(super) fn known_stacks(connection: &Connection) -> Result<Vec<StackId>, Fail
 }
 
 /// The rows that have another generation now.
-pub(super) fn moved(connection: &Connection, reads: &[Read]) -> Result<Vec<StaleRead>, Failure> {
+pub(super) fn stale_rows(connection: &Connection, reads: &[Read]) -> Result<Vec<StaleRead>, Failure> {
     let sql = "SELECT generation FROM resource WHERE stack = ?1 AND component = ?2 AND address = ?3 AND deposed = ?4";
     let mut statement = connection.prepare_cached(sql)?;
     let mut stacks: HashMap<&StackId, Option<i64>> = HashMap::new();
-    let mut moved = Vec::new();
+    let mut stale = Vec::new();
     for read in reads {
         let number = match stacks.get(&read.stack) {
             Some(number) => *number,
@@ -342,8 +342,8 @@ pub(super) fn moved(connection: &Connection, reads: &[Read]) -> Result<Vec<Stale
             (number, &read.address.component, read.address.to_string(), columns::deposed(read.deposed.as_deref()));
         let now = statement.query_row(key, |row| Columns::of(row).count()).optional()?.unwrap_or(0);
         if now != read.generation {
-            moved.push(StaleRead { read: read.clone(), now });
+            stale.push(StaleRead { read: read.clone(), now });
         }
     }
-    Ok(moved)
+    Ok(stale)
 }

@@ -8,8 +8,8 @@ use crate::clock::later;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::time::Duration;
 use terrace_engine::store::{
-    AskedAnew, AskedRow, Claimant, Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestRow,
-    StoreError,
+    Claimant, Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestRow, ResealedRequest, StoreError,
+    StoredRequest,
 };
 use uuid::Uuid;
 
@@ -24,14 +24,14 @@ pub(super) fn enqueue(
         return Err(Failure::misuse(crate::of_no_stack(request.operation.id)));
     };
     if let Some(key) = &request.idempotency
-        && let Some((operation, digest)) = asked_with(transaction, key)?
+        && let Some((operation, digest)) = find_by_idempotency_key(transaction, key)?
     {
-        return Ok(if request.asks_the_same(&digest) { Enqueued::Same(operation) } else { Enqueued::KeyTaken });
+        return Ok(if request.has_same_content(&digest) { Enqueued::Same(operation) } else { Enqueued::KeyTaken });
     }
     let stack = write::stack(transaction, of)?;
     let newest = newest_of_component(transaction, stack, &request.component)?;
-    if let Some(newest) = newest.as_ref().filter(|newest| newest.asks_the_same(request)) {
-        keep_key(transaction, request, newest.number)?;
+    if let Some(newest) = newest.as_ref().filter(|newest| newest.has_same_content(request)) {
+        store_key(transaction, request, newest.number)?;
         return Ok(Enqueued::Same(newest.operation));
     }
     if is_over_quota(transaction, request)? {
@@ -54,12 +54,12 @@ pub(super) fn enqueue(
         quota.map(|quota| quota.caller.as_str()),
         quota.and_then(|quota| quota.running)
     ])?;
-    keep_key(transaction, request, operation)?;
+    store_key(transaction, request, operation)?;
     Ok(Enqueued::Queued { behind: newest.map(|newest| newest.operation) })
 }
 
 /// The operation and the digest of the request that was queued with an idempotency key.
-pub(super) fn asked_with(connection: &Connection, key: &str) -> Result<Option<(Uuid, String)>, Failure> {
+pub(super) fn find_by_idempotency_key(connection: &Connection, key: &str) -> Result<Option<(Uuid, String)>, Failure> {
     let sql = "SELECT operation.id, digest FROM request_key JOIN request USING (operation)
                JOIN operation ON operation.sequence = request.operation WHERE key = ?1";
     let known = connection.prepare_cached(sql)?.query_row([key], |row| {
@@ -70,7 +70,7 @@ pub(super) fn asked_with(connection: &Connection, key: &str) -> Result<Option<(U
 }
 
 /// Stores the idempotency key of a request.
-fn keep_key(transaction: &Transaction<'_>, request: &NewRequest, operation: i64) -> Result<(), Failure> {
+fn store_key(transaction: &Transaction<'_>, request: &NewRequest, operation: i64) -> Result<(), Failure> {
     let Some(key) = &request.idempotency else { return Ok(()) };
     let sql = "INSERT INTO request_key (key, operation) VALUES (?1, ?2)";
     transaction.prepare_cached(sql)?.execute((key, operation))?;
@@ -87,8 +87,8 @@ struct Newest {
 }
 
 impl Newest {
-    fn asks_the_same(&self, request: &NewRequest) -> bool {
-        self.component == request.component && request.asks_the_same(&self.digest) && !self.is_to_stop
+    fn has_same_content(&self, request: &NewRequest) -> bool {
+        self.component == request.component && request.has_same_content(&self.digest) && !self.is_to_stop
     }
 }
 
@@ -96,11 +96,11 @@ impl Newest {
 /// the stack.
 fn newest_of_component(transaction: &Transaction<'_>, stack: i64, component: &str) -> Result<Option<Newest>, Failure> {
     // Each variant reads only the necessary part of an index.
-    let of_what = if component.is_empty() { "?2 = ''" } else { "component IN (?2, '')" };
+    let component_condition = if component.is_empty() { "?2 = ''" } else { "component IN (?2, '')" };
     let sql = format!(
         "SELECT sequence, id, component, digest, cancelled_by IS NOT NULL
          FROM request JOIN operation ON operation.sequence = request.operation
-         WHERE request.operation = (SELECT max(operation) FROM request WHERE result IS NULL AND stack = ?1 AND {of_what})"
+         WHERE request.operation = (SELECT max(operation) FROM request WHERE result IS NULL AND stack = ?1 AND {component_condition})"
     );
     let found = transaction.prepare_cached(&sql)?.query_row((stack, component), |row| {
         let mut columns = Columns::of(row);
@@ -170,9 +170,9 @@ fn next(transaction: &Transaction<'_>, context: &Context) -> Result<Option<i64>,
         let operation: i64 = columns.take()?;
         let expires = columns.time()?;
         let process = process(&mut columns)?;
-        let ours = context.process.as_ref();
-        let is_free = || !context.may_be_renewed(process.as_ref(), &watched(operation), expires);
-        if process.as_ref().is_some_and(|process| process.is_gone(ours)) || (expires <= now && is_free()) {
+        let own = context.process.as_ref();
+        let is_free = || !context.may_be_renewed(process.as_ref(), &lease_clock_key(operation), expires);
+        if process.as_ref().is_some_and(|process| process.is_gone(own)) || (expires <= now && is_free()) {
             return Ok(Some(operation));
         }
     }
@@ -192,8 +192,8 @@ fn next(transaction: &Transaction<'_>, context: &Context) -> Result<Option<i64>,
         "SELECT operation FROM request WHERE result IS NULL AND holder IS NULL AND expires <= ?1 AND {IS_WITHIN_QUOTA}
          ORDER BY expires, operation LIMIT 1"
     );
-    let given_back = transaction.prepare_cached(&sql)?.query_row([free_by], |row| row.get(0)).optional()?;
-    Ok(given_back.or(waiting.map(|(operation, ..)| operation)))
+    let released = transaction.prepare_cached(&sql)?.query_row([free_by], |row| row.get(0)).optional()?;
+    Ok(released.or(waiting.map(|(operation, ..)| operation)))
 }
 
 /// Claims the next request.
@@ -230,7 +230,7 @@ pub(super) fn claim(
             body: columns.take::<String>()?.into(),
             fence: columns.count()?,
             next_step: columns.count()?,
-            others_wait: columns.take()?,
+            has_waiting_requests: columns.take()?,
             deaths,
         })
     })?;
@@ -254,7 +254,7 @@ pub(super) fn release_claims(transaction: &Transaction<'_>, context: &Context, c
 }
 
 /// The name under which a claim is watched.
-pub(super) fn watched(operation: i64) -> String {
+pub(super) fn lease_clock_key(operation: i64) -> String {
     format!("request {operation}")
 }
 
@@ -273,7 +273,7 @@ fn held(connection: &Connection, claim: &RequestClaim) -> Result<i64, Failure> {
 }
 
 /// Renews a claim for another term.
-pub(super) fn keep(
+pub(super) fn renew_claim(
     transaction: &Transaction<'_>,
     context: &Context,
     claim: &RequestClaim,
@@ -288,7 +288,7 @@ pub(super) fn keep(
 }
 
 /// Releases a claim: the request can be claimed again after that time.
-pub(super) fn give_back(
+pub(super) fn release_claim(
     transaction: &Transaction<'_>,
     context: &Context,
     claim: &RequestClaim,
@@ -307,48 +307,53 @@ pub(super) fn finish(
     transaction: &Transaction<'_>,
     context: &Context,
     claim: &RequestClaim,
-    how: &RequestEnd,
+    request_end: &RequestEnd,
 ) -> Result<(), Failure> {
-    end(transaction, context, held(transaction, claim)?, how)
+    end(transaction, context, held(transaction, claim)?, request_end)
 }
 
-fn end(transaction: &Transaction<'_>, context: &Context, operation: i64, how: &RequestEnd) -> Result<(), Failure> {
+fn end(
+    transaction: &Transaction<'_>,
+    context: &Context,
+    operation: i64,
+    request_end: &RequestEnd,
+) -> Result<(), Failure> {
     transaction
         .prepare_cached(
             "UPDATE request SET result = ?2, holder = NULL, expires = NULL, body = CASE WHEN ?3 THEN body ELSE '' END
              WHERE operation = ?1",
         )?
-        .execute((operation, &how.result, how.keeps_body))?;
+        .execute((operation, &request_end.result, request_end.keeps_body))?;
     transaction.prepare_cached("DELETE FROM request_death WHERE operation = ?1")?.execute([operation])?;
     let now = context.clock.now().as_microsecond();
     transaction
         .prepare_cached("UPDATE operation SET status = ?2, summary = ?3, ended_at = ?4 WHERE sequence = ?1")?
-        .execute((operation, columns::word(&how.status)?, &how.summary, now))?;
+        .execute((operation, columns::word(&request_end.status)?, &request_end.summary, now))?;
     Ok(())
 }
 
 /// Ends a request that no worker has claimed and that has not started; false for any other. A cancelled request need
 /// not wait for its turn.
-pub(super) fn call_off(transaction: &Transaction<'_>, context: &Context, id: Uuid) -> Result<bool, Failure> {
+pub(super) fn cancel_unstarted(transaction: &Transaction<'_>, context: &Context, id: Uuid) -> Result<bool, Failure> {
     let sql = "SELECT sequence FROM request JOIN operation ON operation.sequence = request.operation
                WHERE id = ?1 AND holder IS NULL AND result IS NULL
                  AND NOT EXISTS (SELECT 1 FROM step WHERE step.operation = request.operation)";
     let waiting: Option<i64> =
         transaction.prepare_cached(sql)?.query_row([id.as_bytes()], |row| row.get(0)).optional()?;
     let Some(operation) = waiting else { return Ok(false) };
-    end(transaction, context, operation, &RequestEnd::called_off())?;
+    end(transaction, context, operation, &RequestEnd::cancelled())?;
     Ok(true)
 }
 
 /// The requests that still have a body.
-pub(super) fn asked(connection: &Connection) -> Result<Vec<AskedRow>, Failure> {
+pub(super) fn stored_requests(connection: &Connection) -> Result<Vec<StoredRequest>, Failure> {
     let sql = "SELECT id, component, digest, body, result IS NULL
                FROM request JOIN operation ON operation.sequence = request.operation
                WHERE body <> '' ORDER BY request.operation";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([], |row| {
         let mut columns = Columns::of(row);
-        Ok(AskedRow {
+        Ok(StoredRequest {
             operation: columns.uuid()?,
             component: columns.take()?,
             digest: columns.take()?,
@@ -360,11 +365,17 @@ pub(super) fn asked(connection: &Connection) -> Result<Vec<AskedRow>, Failure> {
 }
 
 /// Replaces the sealed body of a request.
-pub(super) fn reseal(transaction: &Transaction<'_>, asked: &AskedAnew) -> Result<(), Failure> {
+pub(super) fn reseal(transaction: &Transaction<'_>, resealed: &ResealedRequest) -> Result<(), Failure> {
     let sql = "UPDATE request SET component = ?3, digest = ?4, body = ?5
                WHERE operation = (SELECT sequence FROM operation WHERE id = ?1) AND digest = ?2 AND body <> ''";
-    let AskedAnew { operation, was, component, digest, body } = asked;
-    transaction.prepare_cached(sql)?.execute((operation.as_bytes(), was, component, digest, body.expose()))?;
+    let ResealedRequest { operation, stored_digest, component, digest, body } = resealed;
+    transaction.prepare_cached(sql)?.execute((
+        operation.as_bytes(),
+        stored_digest,
+        component,
+        digest,
+        body.expose(),
+    ))?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use terrace_engine::store::StoreError;
 const MIGRATIONS: &[&str] = &[include_str!("../../migrations/roles/sqlite/0001_init.sql")];
 
 /// The table and the column of the members.
-const fn place(of: Members) -> (&'static str, &'static str) {
+const fn table_of(of: Members) -> (&'static str, &'static str) {
     match of {
         Members::Users => ("user_roles", "\"user\""),
         Members::Groups => ("group_roles", "\"group\""),
@@ -25,7 +25,7 @@ fn listed(names: &BTreeSet<String>) -> String {
 }
 
 /// True if the tables exist.
-pub(super) fn are_kept(connection: &Connection) -> Result<bool, Failure> {
+pub(super) fn tables_exist(connection: &Connection) -> Result<bool, Failure> {
     let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'role_mapper_schema'";
     Ok(connection.prepare(sql)?.exists([])?)
 }
@@ -58,7 +58,7 @@ fn fields(transaction: &Transaction<'_>, id: &str) -> Result<BTreeSet<String>, F
     Ok(fields)
 }
 
-fn found(transaction: &Transaction<'_>, sql: &str, name: &str) -> Result<Option<Role>, Failure> {
+fn find_role(transaction: &Transaction<'_>, sql: &str, name: &str) -> Result<Option<Role>, Failure> {
     let mut statement = transaction.prepare_cached(sql)?;
     let found = statement.query_row([name], |row| Ok((row.get::<_, String>(0)?, row.get(1)?))).optional()?;
     let Some((id, component)) = found else { return Ok(None) };
@@ -117,13 +117,13 @@ impl RoleStore for SqliteStore {
     async fn role(&self, id: &str) -> Result<Option<Role>, StoreError> {
         let id = id.to_owned();
         let sql = "SELECT role_id, component_id FROM roles WHERE role_id = ?1";
-        self.read(move |transaction, _| found(transaction, sql, &id)).await
+        self.read(move |transaction, _| find_role(transaction, sql, &id)).await
     }
 
     async fn role_of_component(&self, component: &str) -> Result<Option<Role>, StoreError> {
         let component = component.to_owned();
         let sql = "SELECT role_id, component_id FROM roles WHERE component_id = ?1";
-        self.read(move |transaction, _| found(transaction, sql, &component)).await
+        self.read(move |transaction, _| find_role(transaction, sql, &component)).await
     }
 
     async fn put_role(&self, role: &Role) -> Result<Put, StoreError> {
@@ -137,8 +137,8 @@ impl RoleStore for SqliteStore {
             .await
     }
 
-    async fn members(&self, id: &str, which: Members) -> Result<Option<Vec<String>>, StoreError> {
-        let (id, (table, column)) = (id.to_owned(), place(which));
+    async fn members(&self, id: &str, kind: Members) -> Result<Option<Vec<String>>, StoreError> {
+        let (id, (table, column)) = (id.to_owned(), table_of(kind));
         self.read(move |transaction, _| {
             if !is_there(transaction, &id)? {
                 return Ok(None);
@@ -151,8 +151,8 @@ impl RoleStore for SqliteStore {
         .await
     }
 
-    async fn put_members(&self, id: &str, which: Members, names: &BTreeSet<String>) -> Result<bool, StoreError> {
-        let (id, listed, (table, column)) = (id.to_owned(), listed(names), place(which));
+    async fn put_members(&self, id: &str, kind: Members, names: &BTreeSet<String>) -> Result<bool, StoreError> {
+        let (id, listed, (table, column)) = (id.to_owned(), listed(names), table_of(kind));
         self.write(move |transaction, context| {
             if !is_there(transaction, &id)? {
                 return Ok(false);

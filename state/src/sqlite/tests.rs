@@ -137,7 +137,7 @@ impl SqliteStore {
     async fn write_unsynced(&self) {
         let Writer::Own(writer, _) = &self.writer else { return };
         writer
-            .run(worker::Turn::Usual, "written", |connection| {
+            .run(worker::Priority::Normal, "written", |connection| {
                 Ok(connection.pragma_update(None, "synchronous", "OFF")?)
             })
             .await
@@ -254,7 +254,7 @@ impl Clock for SetClock {
         Timestamp::now() + Duration::from_secs(self.0.load(std::sync::atomic::Ordering::Relaxed).cast_unsigned())
     }
 
-    fn is_of_the_machine(&self) -> bool {
+    fn is_system_clock(&self) -> bool {
         true
     }
 }
@@ -319,5 +319,5 @@ async fn running_server_keeps_its_requests_when_the_clock_jumps() {
     let claim = store.claim(&claimant("jane@host"), term).await.unwrap().unwrap();
     clock.jump();
     assert!(store.claim(&claimant("john@host"), term).await.unwrap().is_none());
-    store.keep(&claim, term).await.unwrap();
+    store.renew_claim(&claim, term).await.unwrap();
 }

@@ -4,7 +4,7 @@
 use super::columns::Columns;
 use super::error::Failure;
 use super::file_identity::FileIdentity;
-use super::worker::{Turn, Workers};
+use super::worker::{Priority, Workers};
 use super::{Context, connection, journal, lease, roles, start};
 use crate::StoreUrl;
 use crate::clock::{Clock, SystemClock};
@@ -24,7 +24,7 @@ use uuid::Uuid;
 struct SqliteSide {
     workers: Workers,
     context: Context,
-    place: Arc<FileIdentity>,
+    file: Arc<FileIdentity>,
     url: String,
 }
 
@@ -33,39 +33,39 @@ pub(crate) fn side(path: &Path) -> Result<Box<dyn Side>, StoreError> {
     let clock = SystemClock;
     let now = clock.now();
     let url = StoreUrl::Sqlite(path.to_owned()).to_string();
-    connection::look_at(path, crate::Access::ReadWrite)?;
+    connection::inspect_path(path, crate::Access::ReadWrite)?;
     let connection = connection::writer(path, &url, now)?;
-    let place = Arc::new(FileIdentity::of(path, now));
+    let file = Arc::new(FileIdentity::of(path, now));
     connection
         .execute_batch("BEGIN IMMEDIATE")
         .map_err(|error| super::error::unavailable("opened", connection.path(), &error))?;
     let workers = start("state-transfer", vec![connection])?;
-    Ok(Box::new(SqliteSide { workers, context: Context::new(Arc::new(clock)), place, url }))
+    Ok(Box::new(SqliteSide { workers, context: Context::new(Arc::new(clock)), file, url }))
 }
 
 #[async_trait]
 impl Side for SqliteSide {
     async fn id(&mut self) -> Result<Uuid, StoreError> {
-        self.workers.run(Turn::Usual, "read", |connection| connection::identity(connection)).await
+        self.workers.run(Priority::Normal, "read", |connection| connection::identity(connection)).await
     }
 
     async fn in_use(&mut self) -> Result<Vec<InUse>, StoreError> {
         let context = self.context.clone();
-        self.workers.run(Turn::Usual, "read", move |connection| users_of(connection, &context)).await
+        self.workers.run(Priority::Normal, "read", move |connection| find_uses(connection, &context)).await
     }
 
     async fn has_roles(&mut self) -> Result<bool, StoreError> {
-        self.workers.run(Turn::Usual, "read", |connection| roles::are_kept(connection)).await
+        self.workers.run(Priority::Normal, "read", |connection| roles::tables_exist(connection)).await
     }
 
     async fn make_roles(&mut self) -> Result<(), StoreError> {
         let url = self.url.clone();
-        self.workers.run(Turn::Usual, "written", move |connection| roles::make(connection, &url)).await
+        self.workers.run(Priority::Normal, "written", move |connection| roles::make(connection, &url)).await
     }
 
     async fn has_any(&mut self, table: &'static str) -> Result<bool, StoreError> {
         let sql = format!("SELECT 1 FROM \"{table}\"");
-        self.workers.run(Turn::Usual, "read", move |connection| Ok(connection.prepare(&sql)?.exists([])?)).await
+        self.workers.run(Priority::Normal, "read", move |connection| Ok(connection.prepare(&sql)?.exists([])?)).await
     }
 
     async fn page(
@@ -74,30 +74,32 @@ impl Side for SqliteSide {
         after: Option<Cells>,
         most: usize,
     ) -> Result<Vec<Cells>, StoreError> {
-        self.workers.run(Turn::Usual, "read", move |connection| page(connection, table, after, most)).await
+        self.workers.run(Priority::Normal, "read", move |connection| page(connection, table, after, most)).await
     }
 
     async fn forget_id(&mut self) -> Result<(), StoreError> {
-        self.workers.run(Turn::Usual, "written", |connection| Ok(connection.execute_batch("DELETE FROM store")?)).await
+        self.workers
+            .run(Priority::Normal, "written", |connection| Ok(connection.execute_batch("DELETE FROM store")?))
+            .await
     }
 
     async fn add(&mut self, table: &'static Table, rows: Vec<Cells>) -> Result<(), StoreError> {
-        self.workers.run(Turn::Usual, "written", move |connection| add(connection, table, &rows)).await
+        self.workers.run(Priority::Normal, "written", move |connection| add(connection, table, &rows)).await
     }
 
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
-        let (now, place) = (self.context.clock.now(), Arc::clone(&self.place));
+        let (now, file) = (self.context.clock.now(), Arc::clone(&self.file));
         self.workers
-            .run(Turn::Usual, "written", move |connection| {
+            .run(Priority::Normal, "written", move |connection| {
                 connection.execute(
                     "UPDATE operation SET status = ?1, ended_at = ?2, summary = ?3 WHERE ended_at IS NULL",
                     (
                         super::columns::word(&OperationStatus::Interrupted)?,
                         now.as_microsecond(),
-                        crate::transfer::CUT_OFF,
+                        crate::transfer::INTERRUPTED_SUMMARY,
                     ),
                 )?;
-                if !place.is_there() {
+                if !file.is_present() {
                     return Err(Failure::misuse("its file was deleted or replaced meanwhile"));
                 }
                 Ok(connection.execute_batch("COMMIT")?)
@@ -106,7 +108,7 @@ impl Side for SqliteSide {
     }
 }
 
-fn users_of(connection: &Connection, context: &Context) -> Result<Vec<InUse>, Failure> {
+fn find_uses(connection: &Connection, context: &Context) -> Result<Vec<InUse>, Failure> {
     fn all<T>(
         connection: &Connection,
         sql: &str,
@@ -142,7 +144,7 @@ fn users_of(connection: &Connection, context: &Context) -> Result<Vec<InUse>, Fa
 }
 
 fn page(connection: &Connection, table: &Table, after: Option<Cells>, most: usize) -> Result<Vec<Cells>, Failure> {
-    let columns = table.listed(|column| format!("\"{}\"", column.name));
+    let columns = table.column_list(|column| format!("\"{}\"", column.name));
     let keys = vec!["?"; table.keys].join(", ");
     let sql = table.page(&columns, after.is_some().then_some(keys.as_str()), most);
     let mut statement = connection.prepare_cached(&sql)?;
@@ -165,7 +167,7 @@ fn cells(table: &Table, row: &Row<'_>) -> rusqlite::Result<Cells> {
 }
 
 fn add(connection: &Connection, table: &Table, rows: &[Cells]) -> Result<(), Failure> {
-    let columns = table.listed(|column| format!("\"{}\"", column.name));
+    let columns = table.column_list(|column| format!("\"{}\"", column.name));
     let values = vec!["?"; table.columns.len()].join(", ");
     let sql = format!("INSERT INTO \"{}\" ({columns}) VALUES ({values})", table.name);
     let mut statement = connection.prepare_cached(&sql)?;

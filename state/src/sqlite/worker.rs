@@ -16,96 +16,96 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// The priority of a piece of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum Priority {
     /// Before all usual work.
-    First,
+    High,
     /// In the order of arrival.
-    Usual,
+    Normal,
 }
 
 /// A group of threads that share one queue of work.
 pub(super) struct Workers {
-    queue: Option<Entrance>,
+    queue: Option<JobSender>,
     threads: Vec<JoinHandle<Connection>>,
 }
 
 /// The sending end of the queue.
-struct Entrance {
-    first: mpsc::Sender<Job>,
-    usual: mpsc::Sender<Job>,
+struct JobSender {
+    high: mpsc::Sender<Job>,
+    normal: mpsc::Sender<Job>,
     /// One message for each piece of work, sent after it.
     tickets: mpsc::Sender<()>,
 }
 
 /// The receiving end of the queue.
-struct Exit {
-    first: mpsc::Receiver<Job>,
-    usual: mpsc::Receiver<Job>,
+struct JobReceiver {
+    high: mpsc::Receiver<Job>,
+    normal: mpsc::Receiver<Job>,
     tickets: mpsc::Receiver<()>,
-    was_first: bool,
+    was_high: bool,
 }
 
-fn queue() -> (Entrance, Exit) {
-    let (first, to_first) = mpsc::channel();
-    let (usual, to_usual) = mpsc::channel();
+fn queue() -> (JobSender, JobReceiver) {
+    let (high, to_high) = mpsc::channel();
+    let (normal, to_normal) = mpsc::channel();
     let (tickets, to_tickets) = mpsc::channel();
-    let exit = Exit { first: to_first, usual: to_usual, tickets: to_tickets, was_first: false };
-    (Entrance { first, usual, tickets }, exit)
+    let job_receiver = JobReceiver { high: to_high, normal: to_normal, tickets: to_tickets, was_high: false };
+    (JobSender { high, normal, tickets }, job_receiver)
 }
 
-impl Entrance {
+impl JobSender {
     /// Queues a piece of work; `None` if no thread is left.
-    fn send(&self, turn: Turn, job: Job) -> Option<()> {
-        let line = if turn == Turn::First { &self.first } else { &self.usual };
+    fn send(&self, priority: Priority, job: Job) -> Option<()> {
+        let line = if priority == Priority::High { &self.high } else { &self.normal };
         line.send(job).ok()?;
         self.tickets.send(()).ok()
     }
 }
 
-impl Exit {
+impl JobReceiver {
     /// Waits for a piece of work; `None` if the queue is closed.
     fn next(&mut self) -> Option<Job> {
         self.tickets.recv().ok()?;
-        let usual = self.was_first.then(|| self.usual.try_recv().ok()).flatten();
-        let first = usual.is_none().then(|| self.first.try_recv().ok()).flatten();
-        self.was_first = first.is_some();
-        usual.or(first).or_else(|| self.usual.try_recv().ok())
+        let normal = self.was_high.then(|| self.normal.try_recv().ok()).flatten();
+        let high = normal.is_none().then(|| self.high.try_recv().ok()).flatten();
+        self.was_high = high.is_some();
+        normal.or(high).or_else(|| self.normal.try_recv().ok())
     }
 }
 
 impl Workers {
     /// Starts one thread for each connection.
     pub(super) fn start(name: &str, connections: Vec<Connection>) -> io::Result<Self> {
-        let (entrance, exit) = queue();
-        let exit = Arc::new(Mutex::new(exit));
+        let (job_sender, job_receiver) = queue();
+        let job_receiver = Arc::new(Mutex::new(job_receiver));
         let mut threads = Vec::with_capacity(connections.len());
         for mut connection in connections {
-            let exit = Arc::clone(&exit);
+            let job_receiver = Arc::clone(&job_receiver);
             let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
-                while let Some(job) = next(&exit) {
+                while let Some(job) = next(&job_receiver) {
                     job(&mut connection);
                 }
                 connection
             })?;
             threads.push(thread);
         }
-        Ok(Self { queue: Some(entrance), threads })
+        Ok(Self { queue: Some(job_sender), threads })
     }
 
-    /// Runs a piece of work on one of the connections; `doing` is `read` or `written`.
-    pub(super) async fn run<T, W>(&self, turn: Turn, doing: &'static str, work: W) -> Result<T, StoreError>
+    /// Runs a piece of work on one of the connections; `action` is `read` or `written`.
+    pub(super) async fn run<T, W>(&self, priority: Priority, action: &'static str, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
     {
-        let stopped = || StoreError::Unavailable { doing, reason: "its thread has stopped".to_owned() };
+        let stopped = || StoreError::Unavailable { action, reason: "its thread has stopped".to_owned() };
         let (sender, receiver) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
             let done = work(connection);
             // The caller may have stopped waiting.
-            let _ = sender.send(done.map_err(|failure| failure.into_store_error(doing, connection)));
+            let _ = sender.send(done.map_err(|failure| failure.into_store_error(action, connection)));
         });
-        self.queue.as_ref().and_then(|queue| queue.send(turn, job)).ok_or_else(stopped)?;
+        self.queue.as_ref().and_then(|queue| queue.send(priority, job)).ok_or_else(stopped)?;
         receiver.await.map_err(|_| stopped())?
     }
 }
@@ -125,8 +125,8 @@ impl Drop for Workers {
     }
 }
 
-fn next(exit: &Mutex<Exit>) -> Option<Job> {
-    exit.lock().unwrap_or_else(PoisonError::into_inner).next()
+fn next(job_receiver: &Mutex<JobReceiver>) -> Option<Job> {
+    job_receiver.lock().unwrap_or_else(PoisonError::into_inner).next()
 }
 
 #[cfg(test)]
@@ -135,30 +135,30 @@ mod tests {
 
     #[test]
     fn calls_have_priority_and_work_continues_between_them() {
-        let (entrance, mut exit) = queue();
+        let (job_sender, mut job_receiver) = queue();
         let done = Arc::new(Mutex::new(String::new()));
-        let send = |turn, name| {
+        let send = |priority, name| {
             let done = Arc::clone(&done);
-            entrance.send(turn, Box::new(move |_: &mut Connection| done.lock().unwrap().push(name))).unwrap();
+            job_sender.send(priority, Box::new(move |_: &mut Connection| done.lock().unwrap().push(name))).unwrap();
         };
-        "abcd".chars().for_each(|name| send(Turn::Usual, name));
-        "XYZ".chars().for_each(|name| send(Turn::First, name));
-        drop(entrance);
+        "abcd".chars().for_each(|name| send(Priority::Normal, name));
+        "XYZ".chars().for_each(|name| send(Priority::High, name));
+        drop(job_sender);
         let mut connection = Connection::open_in_memory().unwrap();
-        std::iter::from_fn(|| exit.next()).for_each(|job| job(&mut connection));
+        std::iter::from_fn(|| job_receiver.next()).for_each(|job| job(&mut connection));
         assert_eq!(*done.lock().unwrap(), "XaYbZcd");
     }
 
     #[tokio::test]
     async fn call_to_stopped_threads_fails() {
         let workers = Workers::start("test", vec![Connection::open_in_memory().unwrap()]).unwrap();
-        let panics = workers.run(Turn::First, "read", |_| -> Result<(), Failure> { panic!("on purpose") }).await;
+        let panics = workers.run(Priority::High, "read", |_| -> Result<(), Failure> { panic!("on purpose") }).await;
         assert!(panics.unwrap_err().to_string().contains("its thread has stopped"));
         while !workers.threads.iter().all(JoinHandle::is_finished) {
             tokio::task::yield_now().await;
         }
-        for turn in [Turn::First, Turn::Usual] {
-            let after = workers.run(turn, "read", |_| Ok(())).await;
+        for priority in [Priority::High, Priority::Normal] {
+            let after = workers.run(priority, "read", |_| Ok(())).await;
             assert!(after.unwrap_err().to_string().contains("its thread has stopped"));
         }
     }

@@ -23,7 +23,7 @@ struct Current {
 }
 
 /// The key of a row.
-struct Name<'a> {
+struct RowKey<'a> {
     stack: &'a StackId,
     number: i64,
     address: &'a Address,
@@ -31,12 +31,12 @@ struct Name<'a> {
     deposed: Option<&'a str>,
 }
 
-impl Name<'_> {
+impl RowKey<'_> {
     fn deposed(&self) -> &str {
         columns::deposed(self.deposed)
     }
 
-    fn moved(&self, expected: Generation, now: Generation) -> Failure {
+    fn stale(&self, expected: Generation, now: Generation) -> Failure {
         let (stack, address) = (self.stack.clone(), self.address.clone());
         let read = Read { stack, address, deposed: self.deposed.map(str::to_owned), generation: expected };
         StoreError::Stale(vec![StaleRead { read, now }]).into()
@@ -81,7 +81,7 @@ pub(super) fn apply(
             transaction.prepare_cached(sql)?.execute(parameters)?;
             Ok(())
         }
-        Write::ResealRequest { asked } => request::reseal(transaction, asked),
+        Write::ResealRequest { request: resealed } => request::reseal(transaction, resealed),
         Write::Component { stack, component } => writer.component(stack, component),
         Write::DropComponent { stack, key } => writer.drop_component(stack, key),
         Write::PutOwner(owner) => writer.put_owner(owner),
@@ -101,9 +101,9 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn name<'a>(&self, of: &'a StackId, address: &'a Address, deposed: Option<&'a str>) -> Result<Name<'a>, Failure> {
+    fn name<'a>(&self, of: &'a StackId, address: &'a Address, deposed: Option<&'a str>) -> Result<RowKey<'a>, Failure> {
         let (number, text) = (stack(self.transaction, of)?, columns::address(address)?);
-        Ok(Name { stack: of, number, address, text, deposed })
+        Ok(RowKey { stack: of, number, address, text, deposed })
     }
 
     fn put(&self, row: &Row, expected: Generation) -> Result<(), Failure> {
@@ -111,11 +111,11 @@ impl Writer<'_> {
         let current = self.current(&name)?;
         let now = current.as_ref().map_or(0, |current| current.generation);
         if now != expected {
-            return Err(name.moved(expected, now));
+            return Err(name.stale(expected, now));
         }
         self.insert(&name, row)?;
         let before = current.map(|current| current.dependencies).unwrap_or_default();
-        self.turn_around(&name, &before, &row.dependencies)
+        self.update_dependents(&name, &before, &row.dependencies)
     }
 
     fn reseal(&self, row: &Row) -> Result<(), Failure> {
@@ -132,17 +132,17 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn delete(&self, name: &Name<'_>, expected: Generation) -> Result<(), Failure> {
+    fn delete(&self, name: &RowKey<'_>, expected: Generation) -> Result<(), Failure> {
         let current = self.expected(name, expected)?;
         self.remove(name)?;
-        self.turn_around(name, &current.dependencies, &[])
+        self.update_dependents(name, &current.dependencies, &[])
     }
 
-    fn forget(&self, name: &Name<'_>, expected: Generation) -> Result<(), Failure> {
+    fn forget(&self, name: &RowKey<'_>, expected: Generation) -> Result<(), Failure> {
         let needed = self.expected(name, expected)?.dependencies;
         self.delete(name, expected)?;
         let is_shared = is_shared(name.stack);
-        let stacks = self.depending(name.stack)?;
+        let stacks = self.dependent_stacks(name.stack)?;
         let needed: Vec<Address> = needed.into_iter().filter(|needed| !is_shared || needed.is_shared()).collect();
         let block = Address { key: Some(InstanceKey::All), ..name.address.clone() };
         let is_left =
@@ -153,7 +153,7 @@ impl Writer<'_> {
         for (gone, _) in [(name.address, is_left), (&block, are_left)].into_iter().filter(|(_, is_left)| !is_left) {
             for stack in &stacks {
                 let replaced = |target: &Address| if target == gone { needed.clone() } else { vec![target.clone()] };
-                self.depend(&self.name(stack, gone, None)?, replaced)?;
+                self.redirect_dependents(&self.name(stack, gone, None)?, replaced)?;
             }
         }
         Ok(())
@@ -161,7 +161,7 @@ impl Writer<'_> {
 
     /// The stacks whose rows may depend on rows of this one. Rows of all stacks of an environment may depend on its
     /// shared rows.
-    fn depending(&self, stack: &StackId) -> Result<Vec<StackId>, Failure> {
+    fn dependent_stacks(&self, stack: &StackId) -> Result<Vec<StackId>, Failure> {
         if !is_shared(stack) {
             return Ok(vec![stack.clone()]);
         }
@@ -179,8 +179,8 @@ impl Writer<'_> {
             "UPDATE resource SET deposed = ?5 WHERE stack = ?1 AND component = ?2 AND address = ?3 AND deposed = ?4";
         let parameters = (before.number, &address.component, &before.text, before.deposed(), after.deposed());
         self.transaction.prepare_cached(sql)?.execute(parameters)?;
-        self.turn_around(&before, &current.dependencies, &[])?;
-        self.turn_around(&after, &[], &current.dependencies)
+        self.update_dependents(&before, &current.dependencies, &[])?;
+        self.update_dependents(&after, &[], &current.dependencies)
     }
 
     fn rename(&self, of: &StackId, from: &Address, to: &Address, expected: Generation) -> Result<(), Failure> {
@@ -191,10 +191,10 @@ impl Writer<'_> {
         }
         let row = self.version(current.version, &target)?;
         self.remove(&source)?;
-        self.turn_around(&source, &current.dependencies, &[])?;
+        self.update_dependents(&source, &current.dependencies, &[])?;
         self.insert(&target, &row)?;
-        self.turn_around(&target, &[], &row.dependencies)?;
-        for stack in self.depending(of)? {
+        self.update_dependents(&target, &[], &row.dependencies)?;
+        for stack in self.dependent_stacks(of)? {
             self.redirect(&self.name(&stack, from, None)?, to)?;
         }
         for deposed in self.deposed(&source)? {
@@ -202,9 +202,9 @@ impl Writer<'_> {
             let Some(current) = self.current(&source)? else { continue };
             let row = self.version(current.version, &target)?;
             self.remove(&source)?;
-            self.turn_around(&source, &current.dependencies, &[])?;
+            self.update_dependents(&source, &current.dependencies, &[])?;
             self.insert(&target, &row)?;
-            self.turn_around(&target, &[], &row.dependencies)?;
+            self.update_dependents(&target, &[], &row.dependencies)?;
         }
         if is_shared(of) {
             self.transaction
@@ -215,7 +215,7 @@ impl Writer<'_> {
     }
 
     /// The deposed objects of an address.
-    fn deposed(&self, name: &Name<'_>) -> Result<Vec<String>, Failure> {
+    fn deposed(&self, name: &RowKey<'_>) -> Result<Vec<String>, Failure> {
         let sql = "SELECT deposed FROM resource WHERE stack = ?1 AND component = ?2 AND address = ?3 AND deposed <> ''";
         let mut statement = self.transaction.prepare_cached(sql)?;
         let found = statement.query_map((name.number, &name.address.component, &name.text), |row| row.get(0))?;
@@ -223,14 +223,17 @@ impl Writer<'_> {
     }
 
     /// Redirects the rows that depend on one address to another.
-    fn redirect(&self, from: &Name<'_>, to: &Address) -> Result<(), Failure> {
-        self.depend(from, |target| if target == from.address { vec![to.clone()] } else { vec![target.clone()] })
+    fn redirect(&self, from: &RowKey<'_>, to: &Address) -> Result<(), Failure> {
+        self.redirect_dependents(
+            from,
+            |target| if target == from.address { vec![to.clone()] } else { vec![target.clone()] },
+        )
     }
 
     fn follow(&self, of: &StackId, block: &Address, to: &Address) -> Result<(), Failure> {
         let name = self.name(of, block, None)?;
         let is_left = self.has_instances(&name)?;
-        self.depend(&name, |target| match (target == block, is_left) {
+        self.redirect_dependents(&name, |target| match (target == block, is_left) {
             (false, _) => vec![target.clone()],
             (true, true) => vec![target.clone(), to.clone()],
             (true, false) => vec![to.clone()],
@@ -265,7 +268,7 @@ impl Writer<'_> {
     }
 
     /// True if a resource has instances, which its address with any key represents.
-    fn has_instances(&self, name: &Name<'_>) -> Result<bool, Failure> {
+    fn has_instances(&self, name: &RowKey<'_>) -> Result<bool, Failure> {
         let single = columns::address(&Address { key: None, ..name.address.clone() })?;
         // All printed addresses of instances sort between the bracket and the next character.
         let sql = "SELECT 1 FROM resource WHERE stack = ?1 AND component = ?2 AND address >= ?3 AND address < ?4";
@@ -275,7 +278,11 @@ impl Writer<'_> {
 
     /// Replaces a dependency of all rows that have it by the result of `replacement`. The rows keep their generations:
     /// no plan depends on this change.
-    fn depend(&self, from: &Name<'_>, replacement: impl Fn(&Address) -> Vec<Address>) -> Result<(), Failure> {
+    fn redirect_dependents(
+        &self,
+        from: &RowKey<'_>,
+        replacement: impl Fn(&Address) -> Vec<Address>,
+    ) -> Result<(), Failure> {
         let sql = "SELECT address, deposed FROM dependent WHERE stack = ?1 AND target = ?2";
         let mut statement = self.transaction.prepare_cached(sql)?;
         let rows = statement.query_map((from.number, &from.text), |row| {
@@ -292,12 +299,12 @@ impl Writer<'_> {
             followed.dedup();
             followed.retain(|target| target != address);
             update.execute((dependent.version, columns::list(&followed)?))?;
-            self.turn_around(&name, &dependent.dependencies, &followed)?;
+            self.update_dependents(&name, &dependent.dependencies, &followed)?;
         }
         Ok(())
     }
 
-    fn current(&self, name: &Name<'_>) -> Result<Option<Current>, Failure> {
+    fn current(&self, name: &RowKey<'_>) -> Result<Option<Current>, Failure> {
         let sql = "SELECT resource.generation, resource.version, version.dependencies
                    FROM resource JOIN version ON version.id = resource.version
                    WHERE resource.stack = ?1 AND component = ?2 AND resource.address = ?3 AND resource.deposed = ?4";
@@ -312,15 +319,15 @@ impl Writer<'_> {
     }
 
     /// The current row, which must have that generation.
-    fn expected(&self, name: &Name<'_>, expected: Generation) -> Result<Current, Failure> {
+    fn expected(&self, name: &RowKey<'_>, expected: Generation) -> Result<Current, Failure> {
         match self.current(name)? {
             Some(current) if current.generation == expected => Ok(current),
-            other => Err(name.moved(expected, other.map_or(0, |current| current.generation))),
+            other => Err(name.stale(expected, other.map_or(0, |current| current.generation))),
         }
     }
 
     /// The content of a version, as a row with that name.
-    fn version(&self, version: i64, name: &Name<'_>) -> Result<Row, Failure> {
+    fn version(&self, version: i64, name: &RowKey<'_>) -> Result<Row, Failure> {
         let sql = concat!("SELECT ", read::content_columns!("version"), " FROM version WHERE id = ?1");
         let mut row = Row { stack: name.stack.clone(), address: name.address.clone(), ..read::blank() };
         self.transaction
@@ -329,13 +336,13 @@ impl Writer<'_> {
         Ok(row)
     }
 
-    fn next_generation(&self, name: &Name<'_>) -> Result<i64, Failure> {
+    fn next_generation(&self, name: &RowKey<'_>) -> Result<i64, Failure> {
         let sql = "SELECT coalesce(max(generation), 0) + 1 FROM version WHERE stack = ?1 AND address = ?2";
         let mut statement = self.transaction.prepare_cached(sql)?;
         Ok(statement.query_row((name.number, &name.text), |row| row.get(0))?)
     }
 
-    fn insert(&self, name: &Name<'_>, row: &Row) -> Result<(), Failure> {
+    fn insert(&self, name: &RowKey<'_>, row: &Row) -> Result<(), Failure> {
         let generation = self.next_generation(name)?;
         let sql = "INSERT INTO version (stack, address, deposed, generation, written_at, operation, status, provider,
                                         provider_version, schema_version, identity, attributes, private, dependencies,
@@ -367,7 +374,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn remove(&self, name: &Name<'_>) -> Result<(), Failure> {
+    fn remove(&self, name: &RowKey<'_>) -> Result<(), Failure> {
         let generation = self.next_generation(name)?;
         let sql = "INSERT INTO version (stack, address, deposed, generation, written_at, operation)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -381,7 +388,7 @@ impl Writer<'_> {
     }
 
     /// Updates the table `dependent` for the dependencies of a row.
-    fn turn_around(&self, name: &Name<'_>, before: &[Address], after: &[Address]) -> Result<(), Failure> {
+    fn update_dependents(&self, name: &RowKey<'_>, before: &[Address], after: &[Address]) -> Result<(), Failure> {
         if before == after {
             return Ok(());
         }
@@ -480,12 +487,12 @@ impl Writer<'_> {
 
 /// Checks that the store accepts writes: rewrites a page with its own content, and checks for free space. The log may
 /// have room for a page while the disk is full.
-pub(super) fn nothing(transaction: &Transaction<'_>) -> Result<(), Failure> {
+pub(super) fn check_writable(transaction: &Transaction<'_>) -> Result<(), Failure> {
     const FORMAT: &str = "user_version";
     let format: i64 = transaction.pragma_query_value(None, FORMAT, |row| row.get(0))?;
     transaction.pragma_update(None, FORMAT, format)?;
     match transaction.path().filter(|path| !path.is_empty()) {
-        Some(path) => find_room(path),
+        Some(path) => check_free_space(path),
         None => Ok(()),
     }
 }
@@ -495,7 +502,7 @@ const ROOM: usize = 256 << 10;
 
 /// Fails if the disk of a file has no room for a commit. Writes an unnamed file into the same folder, so that a kill
 /// leaves nothing behind.
-fn find_room(path: &str) -> Result<(), Failure> {
+fn check_free_space(path: &str) -> Result<(), Failure> {
     let folder = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let written = tempfile::tempfile_in(folder).and_then(|mut file| file.write_all(&vec![0; ROOM]));
     written.map_err(|error| {
@@ -503,6 +510,6 @@ fn find_room(path: &str) -> Result<(), Failure> {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "the disk is full: free some space and try again",
             _ => "its folder is not writable",
         };
-        StoreError::Unavailable { doing: "written", reason: format!("{advice} ({error})") }.into()
+        StoreError::Unavailable { action: "written", reason: format!("{advice} ({error})") }.into()
     })
 }

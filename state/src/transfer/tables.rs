@@ -150,10 +150,10 @@ pub const ROLE_TABLES: &[Table] = &[
 
 /// Tables that are not transferred: work in flight, which a movable state does not have, and the formats of a database
 /// (`terrace_schema` and `role_mapper_schema`).
-pub const LEFT_TABLES: &[&str] = &["lease", "intent", "request_death", "terrace_schema", "role_mapper_schema"];
+pub const UNTRANSFERRED_TABLES: &[&str] = &["lease", "intent", "request_death", "terrace_schema", "role_mapper_schema"];
 
 /// Columns that are not transferred: the process that runs an operation, or claimed a request.
-pub const LEFT_COLUMNS: &[(&str, &str)] = &[
+pub const UNTRANSFERRED_COLUMNS: &[(&str, &str)] = &[
     ("operation", "boot"),
     ("operation", "pid_namespace"),
     ("operation", "pid"),
@@ -177,7 +177,7 @@ pub(crate) const UNENDED_OPERATIONS: &str = "SELECT sequence, id, kind, actor, c
 
 impl Table {
     /// The names of its columns in the form of `write`.
-    pub(crate) fn listed(&self, write: impl Fn(&Column) -> String) -> String {
+    pub(crate) fn column_list(&self, write: impl Fn(&Column) -> String) -> String {
         self.columns.iter().map(write).collect::<Vec<_>>().join(", ")
     }
 

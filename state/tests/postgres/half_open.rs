@@ -15,18 +15,18 @@ use uuid::Uuid;
 /// The longest time of a call that finds all connections dead, while new ones work.
 const BOUND: Duration = Duration::from_secs(50);
 
-struct Behind {
+struct ProxiedStore {
     proxy: Proxy,
     /// The URL without the proxy.
     direct: String,
     store: Arc<dyn ServerStore>,
 }
 
-async fn behind_a_proxy() -> Behind {
+async fn proxied_store() -> ProxiedStore {
     let direct = Cluster::shared().database().await;
     let proxy = Cluster::shared().proxy();
     let store = writer(&Cluster::shared().through(&proxy, &direct)).await;
-    Behind { proxy, direct, store }
+    ProxiedStore { proxy, direct, store }
 }
 
 fn new_request(component: &str) -> NewRequest {
@@ -49,7 +49,7 @@ async fn in_time<T>(call: impl Future<Output = T>) -> T {
 }
 
 /// Uses connections of all lines, so that each pool has some.
-async fn warm(store: &Arc<dyn ServerStore>) {
+async fn open_connections(store: &Arc<dyn ServerStore>) {
     let many = (0..6).map(|number| {
         let store = Arc::clone(store);
         tokio::spawn(async move {
@@ -64,8 +64,8 @@ async fn warm(store: &Arc<dyn ServerStore>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_are_answered_when_old_connections_are_half_open() {
-    let Behind { proxy, store, .. } = behind_a_proxy().await;
-    warm(&store).await;
+    let ProxiedStore { proxy, store, .. } = proxied_store().await;
+    open_connections(&store).await;
     let here = claimant("here");
     let claim = store.claim(&here, Duration::from_secs(300)).await.unwrap().unwrap();
     let operation = Uuid::now_v7();
@@ -73,13 +73,13 @@ async fn calls_are_answered_when_old_connections_are_half_open() {
     let components = [(demo(), "api".to_owned())].into();
     let request = LeaseRequest { components, operation, holder: "test".to_owned(), term };
     let Acquired::Granted(leases) = store.acquire(&request).await.unwrap() else { panic!("the component is free") };
-    proxy.swallow();
+    proxy.silence();
     let record = vec![put(row("api/local_value.a"))];
-    let (queued, kept, renewed, committed, read, claimed, cancelled) = in_time(async {
+    let (queued, claim_renewed, renewed, committed, read, claimed, cancelled) = in_time(async {
         let (another, stack) = (new_request("another"), demo());
         tokio::join!(
             store.enqueue(&another, 100),
-            store.keep(&claim, term),
+            store.renew_claim(&claim, term),
             store.renew(&leases, term),
             store.commit(&leases, record),
             store.rows(&stack, &Selection::All),
@@ -89,7 +89,7 @@ async fn calls_are_answered_when_old_connections_are_half_open() {
     })
     .await;
     assert!(matches!(queued.unwrap(), Enqueued::Queued { .. }));
-    kept.unwrap();
+    claim_renewed.unwrap();
     renewed.unwrap();
     committed.unwrap();
     read.unwrap();
@@ -97,14 +97,14 @@ async fn calls_are_answered_when_old_connections_are_half_open() {
     assert!(!cancelled.unwrap());
     // Further calls are fast.
     let begun = Instant::now();
-    warm(&store).await;
+    open_connections(&store).await;
     assert_eq!(store.rows(&demo(), &Selection::All).await.unwrap().len(), 1);
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commit_is_done_once_when_its_connection_goes_silent() {
-    let Behind { proxy, direct, store } = behind_a_proxy().await;
+    let ProxiedStore { proxy, direct, store } = proxied_store().await;
     let operation = Uuid::now_v7();
     let new = NewOperation { id: operation, kind: "apply".to_owned(), stacks: vec![demo()], actor: "test".to_owned() };
     store.begin(&new).await.unwrap();
@@ -124,7 +124,7 @@ async fn commit_is_done_once_when_its_connection_goes_silent() {
         assert!(Instant::now() < until, "the commit does not wait");
         tokio::task::yield_now().await;
     }
-    proxy.swallow();
+    proxy.silence();
     other.batch_execute("COMMIT").await.unwrap();
     in_time(committing).await.unwrap().unwrap();
     assert_eq!(store.open_intents(&demo(), &Selection::All).await.unwrap().len(), 1);
@@ -132,8 +132,8 @@ async fn commit_is_done_once_when_its_connection_goes_silent() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_fail_in_bounded_time_while_the_database_is_silent() {
-    let Behind { proxy, store, .. } = behind_a_proxy().await;
-    warm(&store).await;
+    let ProxiedStore { proxy, store, .. } = proxied_store().await;
+    open_connections(&store).await;
     proxy.close();
     let another = new_request("another");
     let failed = in_time(store.enqueue(&another, 100)).await.unwrap_err().to_string();
@@ -147,11 +147,11 @@ async fn calls_fail_in_bounded_time_while_the_database_is_silent() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn listening_fails_when_its_connection_goes_silent() {
-    let Behind { proxy, store, .. } = behind_a_proxy().await;
+    let ProxiedStore { proxy, store, .. } = proxied_store().await;
     let (notify, mut notified) = tokio::sync::mpsc::unbounded_channel();
     let listening = tokio::spawn(async move { store.listen(&|| notify.send(()).unwrap()).await });
     notified.recv().await.unwrap();
-    proxy.swallow();
+    proxy.silence();
     let failed = in_time(listening).await.unwrap().unwrap_err().to_string();
     assert!(failed.contains("does not answer in time"), "{failed}");
 }

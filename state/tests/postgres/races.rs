@@ -432,9 +432,9 @@ async fn request_is_cancelled_or_claimed_but_never_both() {
         let cancelled = one.request_cancel(id, "jane").await.unwrap();
         match (cancelled, claiming.await.unwrap()) {
             (Some(Cancelled::Ended), None) => {}
-            (Some(Cancelled::Asked), Some(claim)) => {
+            (Some(Cancelled::Notified), Some(claim)) => {
                 assert!(other.is_cancel_requested(id).await.unwrap());
-                other.finish(&claim, &RequestEnd::called_off()).await.unwrap();
+                other.finish(&claim, &RequestEnd::cancelled()).await.unwrap();
             }
             both => panic!("{both:?}"),
         }

@@ -17,12 +17,12 @@ type Key = (StackId, Address);
 
 /// The known generations, so that most random writes are valid.
 #[derive(Clone, Default)]
-struct Known {
+struct KnownState {
     newest: BTreeMap<Key, Generation>,
     rows: BTreeMap<Key, BTreeMap<Option<String>, Generation>>,
 }
 
-impl Known {
+impl KnownState {
     fn next(&mut self, key: &Key) -> Generation {
         let newest = self.newest.entry(key.clone()).or_default();
         *newest += 1;
@@ -45,12 +45,12 @@ impl Known {
     }
 }
 
-struct Maker {
+struct WriteGenerator {
     random: fastrand::Rng,
-    known: Known,
+    known: KnownState,
 }
 
-impl Maker {
+impl WriteGenerator {
     fn stack(&mut self) -> StackId {
         match self.random.u8(0..5) {
             0 => StackId::shared("local"),
@@ -188,20 +188,20 @@ async fn random_commits_equal_those_in_sqlite() {
     let url = Cluster::shared().database().await.parse().unwrap();
     let store = terrace_state::open_with_clock(&url, Access::ReadWrite, clock.clone()).await.unwrap();
     let seed = fastrand::u64(..);
-    let mut maker = Maker { random: fastrand::Rng::with_seed(seed), known: Known::default() };
+    let mut generator = WriteGenerator { random: fastrand::Rng::with_seed(seed), known: KnownState::default() };
     let mut done = 0;
     for number in 0..COMMITS {
         clock.advance(std::time::Duration::from_secs(60));
-        let (before, operation) = (maker.known.clone(), Uuid::from_u128(number.into()));
-        let count = maker.random.usize(1..12);
-        let writes: Vec<Write> = (0..count).map(|_| maker.write()).collect();
+        let (before, operation) = (generator.known.clone(), Uuid::from_u128(number.into()));
+        let count = generator.random.usize(1..12);
+        let writes: Vec<Write> = (0..count).map(|_| generator.write()).collect();
         let records: Vec<Record> = writes.into_iter().map(|write| Record::Write { operation, write }).collect();
         let expected = sqlite.commit(&[], records.clone()).await;
         let found = store.commit(&[], records.clone()).await;
         assert_eq!(found.is_ok(), expected.is_ok(), "seed {seed}: {records:#?}: {found:?} {expected:?}");
         match expected {
             Ok(()) => done += 1,
-            Err(_) => maker.known = before,
+            Err(_) => generator.known = before,
         }
         let (expected, found) = (recorded(&*sqlite).await, recorded(&*store).await);
         assert_eq!(found, expected, "seed {seed}: {records:#?}");

@@ -27,13 +27,13 @@ fn run(number: usize, fault: Fault, expected: &[String]) {
 fn next_run_ends_alike_after_any_failed_call() {
     let calm = World::new();
     calm.stand_in.reset_count();
-    let _ = calm.stand_in.take_seen();
+    let _ = calm.stand_in.take_calls();
     calm.run(APPLY).done();
     let expected = calm.stand_in.inventory();
-    let seen = calm.stand_in.take_seen();
-    assert_eq!(seen.len(), calm.stand_in.count());
-    assert_eq!(seen.iter().filter(|it| it.is_write()).count(), 3);
-    for call in &seen {
+    let calls = calm.stand_in.take_calls();
+    assert_eq!(calls.len(), calm.stand_in.count());
+    assert_eq!(calls.iter().filter(|it| it.is_write()).count(), 3);
+    for call in &calls {
         // A lost write leaves its step in doubt for minutes: the provider's own tests cover that.
         let before = if call.is_write() { Fault::Status(500) } else { Fault::LostBefore };
         run(call.number, before, &expected);

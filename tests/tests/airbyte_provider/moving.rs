@@ -47,9 +47,9 @@ fn existing_objects_are_adopted_without_a_change() {
     let ids = ["Public Places CSV", "Snowflake", "Public Places CSV <> Snowflake"].map(|name| world.id(name));
     let plan = world.plan().done();
     for sign in ["0 to add", "0 to change", "0 to destroy", "3 adopted"] {
-        plan.says(sign);
+        plan.prints(sign);
     }
-    let _ = world.stand_in.take_seen();
+    let _ = world.stand_in.take_calls();
     world.apply().done();
     assert_eq!(world.stand_in.take_writes(), [] as [&str; 0], "nothing was written");
     world.assert_settled();
@@ -67,5 +67,5 @@ fn duplicate_names_are_reported_with_their_ids() {
     let more = json!({"name": "Snowflake", "workspaceId": WORKSPACE, "configuration": {"destinationType": "csv", "destination_path": "/local"}});
     let other = world.stand_in.make(false, &more);
     let plan = world.plan().with_code(1);
-    plan.says(": there are 2").says("destinations `Snowflake` in the workspace: `").says(&other);
+    plan.prints(": there are 2").prints("destinations `Snowflake` in the workspace: `").prints(&other);
 }

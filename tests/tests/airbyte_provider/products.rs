@@ -25,7 +25,7 @@ fn descriptors_of_an_earlier_provisioner_are_accepted_unchanged() {
         world.assert_settled();
         world.stand_in.patch(&world.id("Snowflake"), &json!({"configuration": {"schema": "THEIRS"}}));
         let drift = world.run(["drift", PRODUCT]);
-        drift.says("THEIRS");
+        drift.prints("THEIRS");
         world.apply().done();
         world.assert_settled();
         world.run(["destroy", PRODUCT, "--auto-approve"]).done();
@@ -35,7 +35,7 @@ fn descriptors_of_an_earlier_provisioner_are_accepted_unchanged() {
 
 #[test]
 fn malformed_descriptor_is_reported_at_its_place_without_a_call() {
-    for (name, said) in [
+    for (name, expected) in [
         ("1_empty_specific.yaml", "source"),
         ("1_missing_specific.yaml", "specific"),
         ("1_missing_components.yaml", "component"),
@@ -45,7 +45,7 @@ fn malformed_descriptor_is_reported_at_its_place_without_a_call() {
         world.project.write(PRODUCT, std::fs::read(descriptor).unwrap());
         let plan = world.plan();
         assert_ne!(plan.code, 0, "{name}: {plan}");
-        plan.says(said).says(PRODUCT);
+        plan.prints(expected).prints(PRODUCT);
         assert_eq!(world.stand_in.count(), 0, "{name}");
     }
 }
@@ -86,14 +86,14 @@ fn product_with_a_storage_area_is_created_in_order() {
     );
     let secrets = [super::SECRETS.as_slice(), &[("SNOWFLAKE_TOKEN_OF_TEST", "secret")]].concat();
     let run = |words: &[&str]| world.project.run_with(&secrets, words.iter().copied());
-    run(&["plan", PRODUCT]).done().says("FINANCE");
+    run(&["plan", PRODUCT]).done().prints("FINANCE");
     run(&["apply", PRODUCT, "--auto-approve"]).done();
     let lake = world.stand_in.configuration(&world.id("Snowflake"));
     assert_eq!((&lake["database"], &lake["schema"]), (&json!("FINANCE"), &json!("CASHFLOW_0")));
     assert!(snowflake.inventory().iter().any(|line| line == "table FINANCE.CASHFLOW_0.PLACES"));
     // The area is complete before the first write to Airbyte.
-    let area_done = snowflake.take_seen().into_iter().filter(|it| it.is_write()).map(|it| it.at).max().unwrap();
-    let airbyte = world.stand_in.take_seen();
+    let area_done = snowflake.take_calls().into_iter().filter(|it| it.is_write()).map(|it| it.at).max().unwrap();
+    let airbyte = world.stand_in.take_calls();
     let first = airbyte.iter().find(|it| it.is_write()).unwrap();
     assert!(first.at > area_done);
     let plan = run(&["plan", PRODUCT, "--detailed-exitcode"]);
@@ -120,7 +120,7 @@ fn read_only_and_unknown_credentials_are_reported() {
     let wrong = [KEY, ("AIRBYTE_SECRET", "wrong-secret"), super::SECRETS[2]];
     let plan = world.project.run_with(&wrong, ["plan", PRODUCT]);
     assert_ne!(plan.code, 0, "{plan}");
-    plan.says("does not let terrace in").says("clientSecret");
+    plan.prints("does not let terrace in").prints("clientSecret");
     assert!(!plan.to_string().contains("wrong-secret"), "{plan}");
     let text = world.project.read("terrace.yaml");
     let (before, _) = text.split_once("clientId: terrace").unwrap();
@@ -128,6 +128,6 @@ fn read_only_and_unknown_credentials_are_reported() {
     world.plan().done();
     let applied = world.apply();
     assert_ne!(applied.code, 0, "{applied}");
-    applied.says("WORKSPACE_EDITOR");
+    applied.prints("WORKSPACE_EDITOR");
     assert_eq!(world.stand_in.inventory(), [] as [&str; 0]);
 }

@@ -8,7 +8,7 @@ const KIND: &str = "COMPONENT_DESCRIPTOR";
 
 fn ended(server: &Served, answer: &Answer) -> Json {
     assert_eq!(answer.status, 202, "{answer:?}");
-    server.ended(&answer.body)
+    server.wait_for_end(&answer.body)
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn descriptor_passes_all_calls_of_the_coordinator() {
     assert!(output.contains("MYDATABASE.myschema") && output.contains("/connections/"), "{made}");
     let connection = world.id("Public Places CSV <> Snowflake");
     // The same request again changes nothing.
-    let _ = world.stand_in.take_seen();
+    let _ = world.stand_in.take_calls();
     let again = ended(&server, &server.send("/v1/provision", KIND, DESCRIPTOR));
     assert_eq!(again["status"], "COMPLETED", "{again}");
     assert_eq!(world.stand_in.take_writes(), [] as [&str; 0]);
@@ -51,7 +51,7 @@ fn descriptor_passes_all_calls_of_the_coordinator() {
     // Drift is reported, and corrected by the next provision.
     world.stand_in.patch(&world.id("Snowflake"), &json!({"configuration": {"schema": "THEIRS"}}));
     world.project.write(PRODUCT, &changed);
-    world.run(["drift", PRODUCT]).says("THEIRS");
+    world.run(["drift", PRODUCT]).prints("THEIRS");
     assert_eq!(ended(&server, &server.send("/v1/provision", KIND, &changed))["status"], "COMPLETED");
     assert_eq!(world.stand_in.configuration(&world.id("Snowflake"))["schema"], "myschema");
 
@@ -59,7 +59,7 @@ fn descriptor_passes_all_calls_of_the_coordinator() {
     let access = json!({"refs": ["user:ada"], "provisionInfo": {"request": changed, "result": ""}}).to_string();
     let refused = server.call("POST", "/v1/updateacl", &access);
     let output = match refused.status {
-        202 => server.ended(&refused.body).to_string(),
+        202 => server.wait_for_end(&refused.body).to_string(),
         _ => refused.body,
     };
     assert!(output.contains("cannot grant access to `cashflows-calculation`"), "{output}");
@@ -68,7 +68,7 @@ fn descriptor_passes_all_calls_of_the_coordinator() {
     assert_eq!(gone["status"], "COMPLETED", "{gone}");
     assert_eq!(world.stand_in.inventory(), [] as [&str; 0]);
     assert_eq!(ended(&server, &server.send("/v1/unprovision", KIND, &changed))["status"], "COMPLETED");
-    assert!(!server.told().contains("hunter2"), "{}", server.told());
+    assert!(!server.stderr().contains("hunter2"), "{}", server.stderr());
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn variables_of_an_earlier_service_configure_the_provider() {
     // Without a Snowflake account nothing is created.
     let bare = world.project.run_with(&airbyte, ["apply", PRODUCT, "--auto-approve"]);
     assert_ne!(bare.code, 0, "{bare}");
-    bare.says("the connection to Snowflake").says("is incomplete: set `settings.airbyte.snowflake`");
+    bare.prints("the connection to Snowflake").prints("is incomplete: set `settings.airbyte.snowflake`");
     assert_eq!(world.stand_in.inventory(), [] as [&str; 0]);
     let all = [airbyte.as_slice(), &account].concat();
     let run = |words: &[&str]| {

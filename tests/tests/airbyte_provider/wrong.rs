@@ -1,7 +1,7 @@
 //! Errors are reported at their place before any write: hostile texts, refused credentials, missing objects.
 
 use super::{KEY, PRODUCT, SECRETS, World};
-use terrace_tests::{HOSTILE, hostile, told_at};
+use terrace_tests::{HOSTILE, first_error_at, hostile};
 
 /// Switches retries off: an unreachable server stays unreachable.
 fn once(world: &World) {
@@ -15,7 +15,7 @@ fn refused(world: &World, field: &str) -> Option<String> {
     let plan = world.plan();
     world.project.write(PRODUCT, product);
     assert!(world.stand_in.take_writes().is_empty(), "{field}: planning changed something");
-    (plan.code != 0).then(|| told_at(&plan, PRODUCT))
+    (plan.code != 0).then(|| first_error_at(&plan, PRODUCT))
 }
 
 #[test]
@@ -68,11 +68,11 @@ fn refused_credentials_and_unreachable_host_are_reported() {
     let world = World::new();
     let wrong = [KEY, ("AIRBYTE_SECRET", "wr0ng-secret"), SECRETS[2]];
     let ran = world.project.run_with(&wrong, ["plan", PRODUCT]);
-    assert!(told_at(&ran, PRODUCT).contains("does not let terrace in"), "{ran}");
+    assert!(first_error_at(&ran, PRODUCT).contains("does not let terrace in"), "{ran}");
     assert!(!ran.to_string().contains("wr0ng-secret"), "{ran}");
     assert!(world.stand_in.take_writes().is_empty());
     world.project.edit("terrace.yaml", world.stand_in.url(), "http://127.0.0.1:1");
     once(&world);
     let ran = world.plan();
-    assert!(told_at(&ran, PRODUCT).contains("cannot be reached"), "{ran}");
+    assert!(first_error_at(&ran, PRODUCT).contains("cannot be reached"), "{ran}");
 }

@@ -31,16 +31,16 @@ fn run(number: usize, fault: Fault, expected: &[String], lives: &[String], left:
 fn next_run_ends_alike_after_any_failed_call() {
     let calm = World::new();
     calm.azure.reset_count();
-    let _ = calm.azure.take_seen();
+    let _ = calm.azure.take_calls();
     calm.run(APPLY).done();
     let (expected, lives) = (calm.azure.inventory(), calm.stand_in.inventory());
-    let seen = calm.azure.take_seen();
-    assert_eq!(seen.len(), calm.azure.count());
+    let calls = calm.azure.take_calls();
+    assert_eq!(calls.len(), calm.azure.count());
     calm.run(["destroy", STACK, "--auto-approve"]).done();
     let left = calm.azure.inventory();
-    let is_write = |it: &&terrace_test_azure::Seen| it.is_write() && !it.path.contains("/oauth2/");
-    assert_eq!(seen.iter().filter(is_write).count(), 5);
-    for call in &seen {
+    let is_write = |it: &&terrace_test_azure::ReceivedCall| it.is_write() && !it.path.contains("/oauth2/");
+    assert_eq!(calls.iter().filter(is_write).count(), 5);
+    for call in &calls {
         run(call.number, Fault::LostBefore, &expected, &lives, &left);
         run(call.number, Fault::LostAfter, &expected, &lives, &left);
     }
@@ -54,6 +54,6 @@ fn many_rate_limit_responses_are_waited_for() {
     }
     world.apply().done();
     world.assert_settled();
-    let seen = world.azure.take_seen();
-    assert_eq!(seen.iter().filter(|it| it.status == 429).count(), 20);
+    let calls = world.azure.take_calls();
+    assert_eq!(calls.iter().filter(|it| it.status == 429).count(), 20);
 }

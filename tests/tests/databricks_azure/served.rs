@@ -20,7 +20,7 @@ const VARIABLES: [(&str, &str); 4] = [
 ];
 
 /// The stand-in of the next workspace, with existing objects in its metastore.
-pub(super) fn spare(azure: &Azure) -> Arc<StandIn> {
+pub(super) fn next_workspace(azure: &Azure) -> Arc<StandIn> {
     let stand_in = Arc::new(StandIn::start());
     stand_in.add_table("main.raw.orders", &[("id", "int"), ("price", "decimal(10,2)"), ("status", "string")]);
     stand_in.add_service_principal("terrace-azure", CLIENT);
@@ -46,7 +46,7 @@ pub(super) fn spare(azure: &Azure) -> Arc<StandIn> {
     stand_in
 }
 
-struct Called {
+struct ServedProject {
     azure: Azure,
     stand_in: Arc<StandIn>,
     project: Project,
@@ -54,10 +54,10 @@ struct Called {
     product: String,
 }
 
-impl Called {
+impl ServedProject {
     fn new() -> Self {
         let (azure, project) = (Azure::start(), Project::new());
-        let stand_in = spare(&azure);
+        let stand_in = next_workspace(&azure);
         let url = azure.url();
         project.write(
             "terrace.yaml",
@@ -88,7 +88,7 @@ impl Called {
         let body = request("COMPONENT_DESCRIPTOR", &self.descriptor(component), removes_data);
         let answer = self.server.call("POST", path, &body);
         assert_eq!(answer.status, 202, "{answer:?}");
-        self.server.ended(&answer.body)
+        self.server.wait_for_end(&answer.body)
     }
 
     #[track_caller]
@@ -115,7 +115,7 @@ impl Called {
         let body = json!({"refs": refs, "provisionInfo": {"request": self.descriptor(PORT), "result": ""}});
         let answer = self.server.call("POST", "/v1/updateacl", &body.to_string());
         assert_eq!(answer.status, 202, "{answer:?}");
-        self.server.ended(&answer.body)
+        self.server.wait_for_end(&answer.body)
     }
 
     /// The principals that may read the view.
@@ -143,7 +143,7 @@ const MADE: [&str; 5] = [
 
 #[test]
 fn output_port_in_its_own_workspace() {
-    let mut called = Called::new();
+    let mut called = ServedProject::new();
     let before = called.stand_in.inventory();
     let answer = called.server.send("/v1/validate", "COMPONENT_DESCRIPTOR", &called.descriptor(PORT));
     assert_eq!(answer.json()["valid"], true, "{answer:?}");
@@ -180,7 +180,7 @@ fn output_port_in_its_own_workspace() {
     called.azure.finish();
     called.azure.call("GET", &path, Json::Null);
     called.stand_in.sql("CREATE OR REPLACE VIEW shop_orders.ports_0.orders AS SELECT id FROM main.raw.orders");
-    called.drift().says("standard").says("recreated");
+    called.drift().prints("standard").prints("recreated");
     called.done("/v1/provision", PORT);
     assert_eq!(called.azure.inventory(), MADE);
     assert_eq!(called.columns(), ["id", "status", "price"]);
@@ -198,7 +198,7 @@ fn output_port_in_its_own_workspace() {
                    "schemaName": "raw", "tableName": "orders", "reverseProvisioningOption": "SCHEMA_ONLY"},
     });
     let answer = called.server.call("POST", "/v1/reverse-provisioning", &body.to_string());
-    let status = called.server.ended_at(&format!("/v1/reverse-provisioning/{}/status", answer.body));
+    let status = called.server.wait_for_end_at(&format!("/v1/reverse-provisioning/{}/status", answer.body));
     assert_eq!(status["status"], "COMPLETED", "{status:#}");
     assert_eq!(status["updates"]["spec.mesh.dataContract.schema"][2]["name"], "status", "{status:#}");
     // Each component gets the new owner separately; the old owner goes with the last one.

@@ -98,8 +98,8 @@ fn existing_objects_are_adopted_without_a_change() {
     let before = world.stand_in.inventory();
     let chosen = ["-c", "nightly", "-c", "flow", "-c", "port"];
     let words = |command: &'static str| [command, PRODUCT].into_iter().chain(chosen);
-    world.run(words("plan")).done().says("0 to add, 0 to change, 0 to destroy").says("adopted");
-    let _ = world.stand_in.take_seen();
+    world.run(words("plan")).done().prints("0 to add, 0 to change, 0 to destroy").prints("adopted");
+    let _ = world.stand_in.take_calls();
     world.run(words("apply").chain(["--auto-approve"])).done();
     assert_eq!(world.stand_in.take_writes(), [] as [&str; 0], "nothing was written");
     assert_eq!(world.stand_in.inventory(), before);
@@ -123,10 +123,10 @@ fn changed_git_token_is_noticed_after_an_adoption() {
     let plan = ["plan", PRODUCT, "--detailed-exitcode", "-c", "nightly"];
     world.run(["apply", PRODUCT, "--auto-approve"].into_iter().chain(chosen)).done();
     with("glpat-s3cr3t", &plan).with_code(0);
-    with("glpat-r0tated", &plan).with_code(2).says("1 to change").says("tokenSent");
-    let _ = world.stand_in.take_seen();
-    with("glpat-r0tated", &["apply", PRODUCT, "--auto-approve", "-c", "nightly"]).done().says("1 changed");
-    let sent = world.stand_in.take_seen().into_iter().filter(|it| it.is_write());
+    with("glpat-r0tated", &plan).with_code(2).prints("1 to change").prints("tokenSent");
+    let _ = world.stand_in.take_calls();
+    with("glpat-r0tated", &["apply", PRODUCT, "--auto-approve", "-c", "nightly"]).done().prints("1 changed");
+    let sent = world.stand_in.take_calls().into_iter().filter(|it| it.is_write());
     let sent: Vec<Json> = sent.map(|it| it.body["personal_access_token"].clone()).collect();
     assert_eq!(sent, ["glpat-r0tated"]);
     with("glpat-r0tated", &plan).with_code(0);
@@ -150,7 +150,7 @@ fn rows_keyed_by_workspace_can_be_moved_to_the_metastore() {
     std::fs::remove_dir_all(world.project.path("blueprints")).unwrap();
     // Each error has the command that moves the row.
     let plan = world.run(["plan", PRODUCT]).with_code(1);
-    plan.says("if it is the same resource, move it first: `terrace state mv");
+    plan.prints("if it is the same resource, move it first: `terrace state mv");
     let listed = world.run(["state", "list"]).done().stdout;
     let rows: Vec<&str> = listed.lines().filter(|line| line.starts_with("shared/databricks_")).collect();
     let of_metastore = |row: &&&str| ["catalog[", "schema[", "privilege["].iter().any(|ty| row.contains(ty));
@@ -164,7 +164,7 @@ fn rows_keyed_by_workspace_can_be_moved_to_the_metastore() {
         assert_ne!(to, row);
         world.run(["state", "mv", row, &to]).done();
     }
-    let _ = world.stand_in.take_seen();
+    let _ = world.stand_in.take_calls();
     world.assert_settled();
     assert_eq!(world.stand_in.take_writes(), [] as [&str; 0], "nothing was written");
     assert_eq!(world.stand_in.inventory(), before);

@@ -51,7 +51,7 @@ fn null_and_ignored_names_follow_the_rule() {
 fn name_that_differs_from_the_rule_is_a_warning() {
     let world = World::new();
     let ran = world.run(["plan", PRODUCT]).done();
-    ran.says("the job is named `network-status-databricks-01`, but the naming rule");
+    ran.prints("the job is named `network-status-databricks-01`, but the naming rule");
     assert_eq!(ran.to_string().matches("naming rule").count(), 1, "{ran}");
     for (old, new, warning) in [
         ("jobName: sales_shop_0_nightly_prod", "jobName: mine", "the job is named `mine`, but the naming rule gives"),
@@ -65,7 +65,7 @@ fn name_that_differs_from_the_rule_is_a_warning() {
         ("repoPath: shop_0/steps", "repoPath: mine/steps", "the repository is checked out at `mine/steps`"),
     ] {
         world.project.edit(PRODUCT, old, new);
-        world.run(["plan", PRODUCT]).done().says(warning);
+        world.run(["plan", PRODUCT]).done().prints(warning);
     }
 }
 

@@ -39,7 +39,7 @@ fn port_follows_the_port_it_inherits_columns_from() {
         "        - {name: price,",
         "        - {name: name, dataType: STRING}\n        - {name: price,",
     );
-    world.apply().done().says("2 changed");
+    world.apply().done().prints("2 changed");
     world.assert_settled();
     assert_eq!(columns(&world, "shop_sales.ports_0.orders_copy"), ["id", "name", "price"]);
 }
@@ -54,7 +54,7 @@ fn port_without_a_contract_publishes_all_columns_of_its_source() {
     );
     // The same plan creates the source: its columns are known before.
     let plan = world.run(["plan", super::PRODUCT]).done();
-    plan.says("orders_copy");
+    plan.prints("orders_copy");
     world.apply().done();
     world.assert_settled();
     assert_eq!(columns(&world, "shop_sales.ports_0.orders_copy"), ["id", "price"]);
@@ -73,7 +73,7 @@ fn port_without_a_contract_publishes_all_columns_of_its_source() {
 
 #[test]
 fn missing_table_is_reported_with_a_hint_for_the_environment() {
-    for (settings, says) in [
+    for (settings, expected) in [
         ("outputPort: {}", "deploy the job or pipeline that creates it to prod"),
         ("developmentEnvironments: [PROD]", "run the job or pipeline that creates it, or correct `tableName`"),
     ] {
@@ -86,7 +86,7 @@ fn missing_table_is_reported_with_a_hint_for_the_environment() {
         let before = world.stand_in.inventory();
         let ran = world.apply();
         assert_ne!(ran.code, 0, "{ran}");
-        ran.says("table `main.raw.order` not found").says(says).says("The schema `main.raw`");
+        ran.prints("table `main.raw.order` not found").prints(expected).prints("The schema `main.raw`");
         assert_eq!(world.stand_in.inventory(), before);
     }
 }
@@ -97,10 +97,13 @@ fn table_that_a_pipeline_will_create_is_waited_for() {
     // The pipeline writes to `main.raw`.
     world.project.edit(super::PRODUCT, "      dependsOn: []\n", "      dependsOn: [urn:dmb:cmp:sales:shop:0:flow]\n");
     world.project.edit(super::PRODUCT, "        tableName: orders\n", "        tableName: made\n");
-    world.run(["validate", super::PRODUCT, "--remote"]).done().says("not checked: `main.raw.made` does not exist yet");
+    world
+        .run(["validate", super::PRODUCT, "--remote"])
+        .done()
+        .prints("not checked: `main.raw.made` does not exist yet");
     let ran = world.apply();
     assert_ne!(ran.code, 0, "{ran}");
-    ran.says("TABLE_OR_VIEW_NOT_FOUND").says("port/databricks_view.view");
+    ran.prints("TABLE_OR_VIEW_NOT_FOUND").prints("port/databricks_view.view");
     world.stand_in.add_table("main.raw.made", &[("id", "int"), ("price", "decimal(10,2)")]);
     world.apply().done();
     world.assert_settled();
@@ -116,20 +119,20 @@ fn columns_are_compared_by_name_and_type_with_both_lists() {
     );
     let ran = world.apply();
     assert_ne!(ran.code, 0, "{ran}");
-    ran.says("the column `price` has the type DECIMAL(10,2) instead of").says("DECIMAL(12,2) in `main.raw.orders`");
-    ran.says("it has `id` INT, `price` DECIMAL(10,2), `name` STRING; the view needs `id` INT, `price` DECIMAL(12,2)");
+    ran.prints("the column `price` has the type DECIMAL(10,2) instead of").prints("DECIMAL(12,2) in `main.raw.orders`");
+    ran.prints("it has `id` INT, `price` DECIMAL(10,2), `name` STRING; the view needs `id` INT, `price` DECIMAL(12,2)");
     let at = |text: &str| {
         let line = world.project.read(super::PRODUCT).lines().position(|line| line.contains(text)).unwrap();
         format!("{}:{}:", super::PRODUCT, line + 1)
     };
-    ran.says(&at("{name: price"));
+    ran.prints(&at("{name: price"));
     world.project.edit(
         super::PRODUCT,
         "{name: price, dataType: DECIMAL, precision: 12",
         "{name: prize, dataType: DECIMAL, precision: 10",
     );
     let ran = world.apply();
-    ran.says("`main.raw.orders` has no column `prize`").says(&at("{name: prize"));
+    ran.prints("`main.raw.orders` has no column `prize`").prints(&at("{name: prize"));
     // For a view of the same plan, the error is at the column of the contract.
     world.project.write(super::PRODUCT, PORTS.replace("environment: development", "environment: prod"));
     world.project.edit(
@@ -139,15 +142,15 @@ fn columns_are_compared_by_name_and_type_with_both_lists() {
     );
     let ran = world.apply();
     assert_ne!(ran.code, 0, "{ran}");
-    ran.says("the view `shop_sales.ports_0.orders`, which the port reads, has no column `prize`");
-    ran.says("it has id, price; the data contract has id, prize").says("data-product.yaml:");
+    ran.prints("the view `shop_sales.ports_0.orders`, which the port reads, has no column `prize`");
+    ran.prints("it has id, price; the data contract has id, prize").prints("data-product.yaml:");
 }
 
 /// Objects of the metastore exist once, through any of its workspaces.
 #[test]
 fn ports_in_two_workspaces_of_one_metastore_share_a_catalog() {
     let world = world("outputPort: {owner: [SELECT]}");
-    let other = world.stand_in.other_door();
+    let other = world.stand_in.start_second_listener();
     world.project.edit("terrace.yaml", "databricks: {host:", &format!("databricks: {{hosts: ['{other}'], host:"));
     let by = |way: &str| {
         format!(
@@ -224,13 +227,13 @@ fn live_account_suite_runs_and_cleans_up() {
             ("TERRACE_LIVE_TABLE", "main.raw.orders"),
         ];
         let ran = command.arg(argument).envs(variables).output().unwrap();
-        let expected = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
-        assert!(ran.status.success(), "{script}: {expected}");
-        expected
+        let output = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+        assert!(ran.status.success(), "{script}: {output}");
+        output
     };
     let program = world.project.command(["--version"]).get_program().to_str().unwrap().to_owned();
-    let expected = run("databricks", &program, "1");
-    assert!(expected.contains("ok 3 scenarios"), "{expected}");
+    let output = run("databricks", &program, "1");
+    assert!(output.contains("ok 3 scenarios"), "{output}");
     assert!(run("databricks", &program, "").starts_with("skipped: "));
     assert!(run("sweep", "databricks", "").contains("removed the job terrace_live_0_left"));
     let left: Vec<String> = world.stand_in.inventory().into_iter().filter(|it| !before.contains(it)).collect();
@@ -290,8 +293,8 @@ fn port_reads_only_schemas_that_the_environment_lists() {
         "        catalogName: secret\n        schemaName: hr\n        tableName: salaries\n",
     );
     let refused = world.run(["validate", PRODUCT]).with_code(1);
-    refused.says("the table `secret.hr.salaries` is in no schema of this data product");
-    refused.says("list `secret.hr` in `settings.databricks.readableSchemas`");
+    refused.prints("the table `secret.hr.salaries` is in no schema of this data product");
+    refused.prints("list `secret.hr` in `settings.databricks.readableSchemas`");
     world.project.edit("terrace.yaml", "readableSchemas: []", "readableSchemas: [Secret.HR]");
     world.run(["validate", PRODUCT]).done();
     world.project.edit("terrace.yaml", ", readableSchemas: [Secret.HR]", "");

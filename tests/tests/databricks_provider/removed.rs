@@ -27,9 +27,9 @@ fn unmanaged_workflow_is_removed_despite_differences() {
     let theirs = json!({"name": WORKFLOW, "timeout_seconds": 60, "tasks": []});
     world.stand_in.call("POST", "/api/2.2/jobs/create", theirs);
     let ran = destroy(&world, "steps").done();
-    ran.says("exists and differs from its description").says("`timeout_seconds` is 60");
+    ran.prints("exists and differs from its description").prints("`timeout_seconds` is 60");
     assert!(world.job(WORKFLOW).is_null(), "{ran}");
-    destroy(&world, "steps").done().says("nothing to destroy");
+    destroy(&world, "steps").done().prints("nothing to destroy");
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn differing_workflow_stops_an_apply_with_both_values() {
     let world = World::new();
     world.stand_in.call("POST", "/api/2.2/jobs/create", json!({"name": WORKFLOW, "max_concurrent_runs": 3}));
     let plan = world.run(["plan", PRODUCT, "-c", "steps"]).with_code(1);
-    plan.says("`max_concurrent_runs` is 3, but 1 in the descriptor");
+    plan.prints("`max_concurrent_runs` is 3, but 1 in the descriptor");
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn job_with_the_mark_of_another_resource_is_not_removed() {
     let world = World::new();
     let theirs = json!({"name": WORKFLOW, "tags": {"terrace": "0123456789abcdef01234567"}});
     world.stand_in.call("POST", "/api/2.2/jobs/create", theirs);
-    destroy(&world, "steps").done().says("it carries the mark of").says("another resource: it stays");
+    destroy(&world, "steps").done().prints("it carries the mark of").prints("another resource: it stays");
     assert!(!world.job(WORKFLOW).is_null());
 }
 
@@ -53,7 +53,7 @@ fn job_with_the_mark_of_another_resource_is_not_removed() {
 fn view_with_the_mark_of_another_resource_is_not_removed() {
     let world = World::new();
     make_view(&world, "TBLPROPERTIES ('terrace' = '0123456789abcdef01234567')");
-    destroy(&world, "port").done().says("it carries the mark of another");
+    destroy(&world, "port").done().prints("it carries the mark of another");
     assert!(has_view(&world));
 }
 

@@ -10,7 +10,7 @@ use terrace_tests::{Project, Ran};
 const COMPONENT: &str = "COMPONENT_DESCRIPTOR";
 
 /// A served project, its workspace, and the component of the calls.
-struct Called {
+struct ServedProject {
     stand_in: StandIn,
     project: Project,
     server: Served,
@@ -19,7 +19,7 @@ struct Called {
     product: String,
 }
 
-impl Called {
+impl ServedProject {
     /// A world with these blueprint settings; `prepare` creates earlier objects.
     fn with(id: &'static str, product: &str, settings: &str, prepare: impl FnOnce(&StandIn)) -> Self {
         let (stand_in, project) = (StandIn::start(), Project::new());
@@ -69,7 +69,7 @@ impl Called {
     fn call(&self, path: &str, removes_data: bool) -> Json {
         let answer = self.server.call("POST", path, &request(COMPONENT, &self.descriptor(), removes_data));
         assert_eq!(answer.status, 202, "{answer:?}");
-        self.server.ended(&answer.body)
+        self.server.wait_for_end(&answer.body)
     }
 
     #[track_caller]
@@ -92,7 +92,7 @@ impl Called {
         let body = json!({"refs": refs, "provisionInfo": {"request": self.descriptor(), "result": ""}});
         let answer = self.server.call("POST", "/v1/updateacl", &body.to_string());
         match answer.status {
-            202 => (202, self.server.ended(&answer.body)),
+            202 => (202, self.server.wait_for_end(&answer.body)),
             status => (status, answer.json()),
         }
     }
@@ -104,7 +104,7 @@ impl Called {
         });
         let answer = self.server.call("POST", "/v1/reverse-provisioning", &body.to_string());
         match answer.status {
-            202 => (202, self.server.ended_at(&format!("/v1/reverse-provisioning/{}/status", answer.body))),
+            202 => (202, self.server.wait_for_end_at(&format!("/v1/reverse-provisioning/{}/status", answer.body))),
             status => (status, answer.json()),
         }
     }
@@ -147,7 +147,7 @@ fn pipeline_from_a_foreign_descriptor() {
     let text = std::fs::read_to_string(file).unwrap();
     let settings = format!("{{workspaces: {{healthcare_databricks-test_0_development: '@URL@'}}, {RIGHTS}}}");
     let id = "urn:dmb:cmp:healthcare:databricks-test:0:databricks-dlt";
-    let mut called = Called::with(id, &text, &settings, |stand_in| {
+    let mut called = ServedProject::with(id, &text, &settings, |stand_in| {
         stand_in.add_table("dp_catalog.schema.seen", &[("id", "int")]);
     });
     let before = called.stand_in.inventory();
@@ -179,7 +179,7 @@ fn pipeline_from_a_foreign_descriptor() {
     theirs["channel"] = "CURRENT".into();
     let id = spec["pipeline_id"].as_str().unwrap().to_owned();
     called.stand_in.call("PUT", &format!("/api/2.0/pipelines/{id}"), theirs);
-    called.drift().says("CURRENT");
+    called.drift().prints("CURRENT");
     called.edit("maxWorkers: 3", "maxWorkers: 5");
     called.provision();
     let listed = called.stand_in.call("GET", &format!("/api/2.0/pipelines/{id}"), Json::Null);
@@ -205,7 +205,7 @@ fn pipeline_from_a_foreign_descriptor() {
 
 /// Only ports have access lists, and only ports and workflows have reverse provisioning.
 #[track_caller]
-fn assert_refuses_others(called: &Called, template: &str) {
+fn assert_refuses_others(called: &ServedProject, template: &str) {
     let (status, answer) = called.access(&["user:ada.lovelace_example.com"]);
     assert_eq!(status, 400, "{answer}");
     assert!(answer.to_string().contains("has no `acl`"), "{answer}");
@@ -220,7 +220,7 @@ fn job_from_a_foreign_descriptor() {
     let Some(file) = terrace_tests::shared(name) else { return };
     let text = std::fs::read_to_string(file).unwrap();
     let id = "urn:dmb:cmp:healthcare:databricks-provisioner:0:databricks-workload";
-    let mut called = Called::with(id, &text, &format!("{{{RIGHTS}}}"), |_| {});
+    let mut called = ServedProject::with(id, &text, &format!("{{{RIGHTS}}}"), |_| {});
     // Unchanged, the descriptor does not say what the job runs.
     let answer = called.server.send("/v1/validate", COMPONENT, &called.descriptor());
     assert!(answer.body.contains("specific") && !answer.body.contains(r#""valid":true"#), "{answer:?}");
@@ -237,7 +237,7 @@ fn job_from_a_foreign_descriptor() {
 
 #[test]
 fn job_from_our_own_descriptor() {
-    let called = Called::with(
+    let called = ServedProject::with(
         "urn:dmb:cmp:shop:orders:0:load",
         WORKFLOW,
         "{workspaces: {shop: '@URL@'}, job: {owner: CAN_MANAGE, developers: CAN_MANAGE_RUN}, repo: {developers: CAN_EDIT}}",
@@ -252,7 +252,7 @@ fn job_from_our_own_descriptor() {
 }
 
 /// Checks a job from its first validation to its removal.
-fn assert_job(mut called: Called, template: &str, name: &str, developers: &str) {
+fn assert_job(mut called: ServedProject, template: &str, name: &str, developers: &str) {
     let before = called.stand_in.inventory();
     called.assert_valid();
     let status = called.provision();
@@ -275,7 +275,7 @@ fn assert_job(mut called: Called, template: &str, name: &str, developers: &str) 
     let is_described = called.job(name)["settings"]["description"] == "tampered";
     assert!(is_described);
     if called.descriptor().contains("description: Reads what was ordered") {
-        called.drift().says("tampered");
+        called.drift().prints("tampered");
     }
     called.provision();
     // External settings that the descriptor does not mention stay.
@@ -294,7 +294,7 @@ fn assert_job(mut called: Called, template: &str, name: &str, developers: &str) 
 fn workflow_through_all_calls() {
     let template = "urn:dmb:utm:databricks-workload-workflow-template:0.0.0";
     let name = "shop_orders_0_report_development";
-    let mut called = Called::with(
+    let mut called = ServedProject::with(
         "urn:dmb:cmp:shop:orders:0:report",
         WORKFLOW,
         "{workspaces: {shop: '@URL@'}, job: {owner: CAN_MANAGE}}",
@@ -322,7 +322,7 @@ fn workflow_through_all_calls() {
         "/api/2.2/jobs/update",
         json!({"job_id": id, "new_settings": {"timeout_seconds": 60}}),
     );
-    called.drift().says("timeout_seconds");
+    called.drift().prints("timeout_seconds");
     let status = called.call("/v1/provision", false);
     assert_eq!(status["status"], "FAILED", "{status:#}");
     assert!(status.to_string().contains("the job was changed outside terrace, and `override` is false"), "{status:#}");
@@ -368,8 +368,8 @@ fn workflow_through_all_calls() {
     assert!(left.iter().all(|it| it.starts_with("credential ") || it.starts_with("DIRECTORY ")), "{left:?}");
 }
 
-fn ports() -> Called {
-    Called::with(
+fn ports() -> ServedProject {
+    ServedProject::with(
         "urn:dmb:cmp:shop:sales:0:port",
         PORTS,
         "{workspaces: {shop: '@URL@'}, schema: {owner: [CREATE_TABLE]}, outputPort: {owner: [SELECT]}}",
@@ -410,7 +410,7 @@ fn output_port_through_all_calls() {
     called.assert_settled();
     let (code, status) = called.access(&["user:john.doe_example.com", "group:Analysts"]);
     assert_eq!((code, &status["status"]), (202, &json!("COMPLETED")), "{status:#}");
-    let readers = |called: &Called| -> Vec<String> {
+    let readers = |called: &ServedProject| -> Vec<String> {
         let lines = called.stand_in.inventory().into_iter();
         lines
             .filter_map(|it| Some(it.strip_prefix("grant SELECT on table shop_sales.ports_0.orders to ")?.to_owned()))
@@ -423,7 +423,7 @@ fn output_port_through_all_calls() {
         "        - {name: status, dataType: VARCHAR, dataLength: 20}\n        - {name: price,",
     );
     called.provision();
-    let shown = |called: &Called| -> Vec<Json> {
+    let shown = |called: &ServedProject| -> Vec<Json> {
         let view = called.stand_in.call("GET", "/api/2.1/unity-catalog/tables/shop_sales.ports_0.orders", Json::Null);
         view["columns"].as_array().unwrap().iter().map(|it| it["name"].clone()).collect()
     };
@@ -431,7 +431,7 @@ fn output_port_through_all_calls() {
     assert_eq!(readers(&called).len(), 3);
     // An externally recreated view has no readers.
     called.stand_in.sql("CREATE OR REPLACE VIEW shop_sales.ports_0.orders AS SELECT id FROM main.raw.orders");
-    called.drift().says("recreated");
+    called.drift().prints("recreated");
     called.provision();
     assert_eq!(shown(&called), ["id", "status", "price"]);
     assert_eq!(readers(&called), ["Analysts", "ada.lovelace@example.com", "john.doe@example.com"]);

@@ -1,7 +1,7 @@
 //! Errors are reported at their place before any write: refused credentials, missing objects, missing fields.
 
 use super::{PRODUCT, World};
-use terrace_tests::told_at;
+use terrace_tests::first_error_at;
 
 /// Switches retries off: an unreachable server stays unreachable.
 fn once(world: &World) {
@@ -15,19 +15,19 @@ fn refused_credentials_and_unreachable_host_are_reported() {
     let plan = ["plan", PRODUCT, "-c", "nightly"];
     let variables = [("DATABRICKS_TOKEN", "dapi-wr0ng"), ("GIT_TOKEN", "glpat-s3cr3t")];
     let ran = world.project.run_with(&variables, plan);
-    assert!(told_at(&ran, PRODUCT).contains("does not let terrace in"), "{ran}");
+    assert!(first_error_at(&ran, PRODUCT).contains("does not let terrace in"), "{ran}");
     assert!(!ran.to_string().contains("dapi-wr0ng"), "{ran}");
     assert_eq!(world.stand_in.inventory(), before);
     world.project.edit("terrace.yaml", world.stand_in.url(), "http://127.0.0.1:1");
     once(&world);
     let ran = world.run(plan);
-    assert!(told_at(&ran, PRODUCT).contains("cannot be reached"), "{ran}");
+    assert!(first_error_at(&ran, PRODUCT).contains("cannot be reached"), "{ran}");
 }
 
 #[test]
 fn missing_and_too_long_values_are_reported_at_their_place() {
     let long = format!("viewNameOP: {}", "v".repeat(256));
-    for (component, old, new, says) in [
+    for (component, old, new, expected) in [
         ("nightly", ", gitPath: notebooks/main", "", "gitPath"),
         ("nightly", "gitPath: notebooks/main", "gitPath: ''", "gitPath"),
         ("flow", "notebooks: [shop_0/flow/main]", "notebooks: []", "notebooks"),
@@ -42,8 +42,8 @@ fn missing_and_too_long_values_are_reported_at_their_place() {
         world.project.edit(PRODUCT, old, new);
         let before = world.stand_in.inventory();
         let plan = world.run(["plan", PRODUCT, "-c", component]);
-        let output = told_at(&plan, PRODUCT);
-        assert!(output.contains(says), "{component}, {new}: {output}");
+        let output = first_error_at(&plan, PRODUCT);
+        assert!(output.contains(expected), "{component}, {new}: {output}");
         assert_eq!(world.stand_in.inventory(), before, "{new}");
     }
 }

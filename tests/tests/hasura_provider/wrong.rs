@@ -1,7 +1,7 @@
 //! Errors are reported at their place before any write: hostile texts, refused credentials, missing objects.
 
 use super::{PRODUCT, World};
-use terrace_tests::{hostile, told_at};
+use terrace_tests::{first_error_at, hostile};
 
 /// Switches retries off: an unreachable server stays unreachable.
 fn once(world: &World) {
@@ -17,7 +17,7 @@ fn result_of(field: &str) -> String {
     let plan = world.run(["plan", PRODUCT, "-c", "graph"]);
     if plan.code != 0 {
         assert!(world.stand_in.take_writes().is_empty(), "{field}: planning changed something");
-        return format!("{field}\n    {}", told_at(&plan, PRODUCT));
+        return format!("{field}\n    {}", first_error_at(&plan, PRODUCT));
     }
     let applied = world.run(["apply", PRODUCT, "-c", "graph", "--auto-approve"]);
     assert!(!applied.stderr.contains("panicked"), "{applied}");
@@ -70,16 +70,16 @@ fn refused_credentials_and_unreachable_host_are_reported() {
     let world = World::new();
     once(&world);
     let plan = ["plan", PRODUCT, "-c", "graph"];
-    for (variable, value, says) in [
+    for (variable, value, expected) in [
         ("HASURA_ADMIN_SECRET", "wr0ng-secret", "does not let terrace in"),
         ("HASURA_URL", "http://127.0.0.1:1", "cannot be reached"),
     ] {
         let mut variables = world.variables();
-        for said in variables.iter_mut().filter(|said| said.0 == variable) {
-            said.1 = value;
+        for entry in variables.iter_mut().filter(|entry| entry.0 == variable) {
+            entry.1 = value;
         }
         let ran = world.project.run_with(&variables, plan);
-        assert!(told_at(&ran, PRODUCT).contains(says), "{ran}");
+        assert!(first_error_at(&ran, PRODUCT).contains(expected), "{ran}");
         assert!(!ran.to_string().contains("wr0ng-secret"), "{ran}");
     }
     assert!(world.stand_in.take_writes().is_empty());
@@ -88,7 +88,7 @@ fn refused_credentials_and_unreachable_host_are_reported() {
 #[test]
 fn names_without_prefix_or_too_long_are_reported_at_their_place() {
     let long = format!("name: {}", "g".repeat(600));
-    for (old, new, says) in [
+    for (old, new, expected) in [
         ("select: shop_orders_0_graph_select", "select: orders", "does not begin with the names"),
         ("customTableName: shop_orders_0_graph_orders", "customTableName: Orders", "does not begin with the names"),
         (
@@ -102,8 +102,8 @@ fn names_without_prefix_or_too_long_are_reported_at_their_place() {
         let world = World::new();
         world.project.edit(PRODUCT, old, new);
         let plan = world.run(["plan", PRODUCT, "-c", "graph"]);
-        let output = told_at(&plan, PRODUCT);
-        assert!(output.contains(says), "{new}: {output}");
+        let output = first_error_at(&plan, PRODUCT);
+        assert!(output.contains(expected), "{new}: {output}");
         assert!(world.stand_in.take_writes().is_empty(), "{new}");
     }
 }

@@ -92,18 +92,18 @@ impl Queued {
     /// Returns the database processes of this project: servers and their keepers.
     pub(super) fn of_databases(&self) -> Vec<String> {
         let folder = self.project.path(".terrace/pipelines/databases").display().to_string();
-        let is_ours = |process: &std::path::Path| {
+        let is_own = |process: &std::path::Path| {
             fs::read(process.join("cmdline")).is_ok_and(|words| String::from_utf8_lossy(&words).contains(&folder))
         };
         let all = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
-        let ours = all.filter(|process| is_ours(process));
-        ours.filter_map(|process| Some(process.file_name()?.to_str()?.to_owned())).collect()
+        let own = all.filter(|process| is_own(process));
+        own.filter_map(|process| Some(process.file_name()?.to_str()?.to_owned())).collect()
     }
 
     /// Kills the workers whose name matches.
-    pub(super) fn kill(&self, is_meant: impl Fn(&str) -> bool) {
+    pub(super) fn kill(&self, matches: impl Fn(&str) -> bool) {
         for (pid, name) in self.workers() {
-            if is_meant(&name) {
+            if matches(&name) {
                 assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
             }
         }

@@ -38,8 +38,8 @@ fn saved_destroy_of_plaintext_needs_consent_when_saved() {
     let project = project();
     let words = ["plan", "stack.yaml", "--destroy", "--out", "plan"];
     let refused = run(&project, &words).with_code(1);
-    refused.says("a sensitive value cannot be stored without a state key");
-    refused.says("`terrace init --state-key`").says("`--plaintext-secrets`");
+    refused.prints("a sensitive value cannot be stored without a state key");
+    refused.prints("`terrace init --state-key`").prints("`--plaintext-secrets`");
     assert!(!project.has("plan"));
     run(&project, &[&words[..], &["--plaintext-secrets"]].concat()).done();
     run(&project, &["apply", "plan"]).done();
@@ -54,7 +54,7 @@ fn plaintext_is_recorded_again_without_a_key() {
     let output = project.run(["output", "token", "--reveal", "--format", "raw"]).done();
     assert_eq!(output.stdout.trim_end(), SECRET, "the output stays recorded");
     // The size is sensitive and known only after the file is created again, so it is a new value.
-    run(&project, &["apply", "stack.yaml", "--auto-approve"]).with_code(1).says("--plaintext-secrets");
+    run(&project, &["apply", "stack.yaml", "--auto-approve"]).with_code(1).prints("--plaintext-secrets");
     assert!(!project.has("out/token"));
 }
 
@@ -84,7 +84,7 @@ fn unknown_value_is_not_stored_in_plaintext_because_another_is() {
     let first = ["apply", "stack.yaml", "-c", "a", "--auto-approve", "--plaintext-secrets"];
     run(&project, &first).with_code(3);
     let second = ["apply", "stack.yaml", "-c", "b", "--auto-approve"];
-    run(&project, &second).with_code(1).says("no state key");
+    run(&project, &second).with_code(1).prints("no state key");
     assert!(!project.has("made"), "nothing was called");
 }
 
@@ -103,9 +103,9 @@ fn other_attribute_of_a_plaintext_object_changes_without_a_key() {
     let project = project();
     project.edit("stack.yaml", "content: '${{ \"token=\"", "mode: '0600', content: '${{ \"token=\"");
     run(&project, &["apply", "stack.yaml", "--auto-approve"]).done();
-    run(&project, &["plan", "stack.yaml"]).done().says("No changes.");
+    run(&project, &["plan", "stack.yaml"]).done().prints("No changes.");
     project.edit("stack.yaml", "\"token=\"", "\"TOKEN=\"");
-    run(&project, &["apply", "stack.yaml", "--auto-approve"]).with_code(1).says("--plaintext-secrets");
+    run(&project, &["apply", "stack.yaml", "--auto-approve"]).with_code(1).prints("--plaintext-secrets");
 }
 
 #[test]
@@ -117,11 +117,11 @@ fn plan_without_a_key_reports_that_it_cannot_compare_write_only_values() {
     let with = |words: &[&str], pw: &str| project.run(words.iter().copied().chain(["--var", pw])).done();
     with(&["apply", "stack.yaml", "--auto-approve", "-q", "--plaintext-secrets"], "pw=one");
     let plan = with(&["plan", "stack.yaml", "--plaintext-secrets"], "pw=two");
-    plan.says("No changes.");
-    plan.says("changes of `secretEnvironment` cannot be detected without a state key: nothing is sent");
+    plan.prints("No changes.");
+    plan.prints("changes of `secretEnvironment` cannot be detected without a state key: nothing is sent");
     project.write("terrace.yaml", "encryption: {keyFile: state.key}\n");
     project.write("state.key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
-    with(&["apply", "stack.yaml", "--auto-approve", "-q", "--plaintext-secrets"], "pw=two").says("1 changed");
+    with(&["apply", "stack.yaml", "--auto-approve", "-q", "--plaintext-secrets"], "pw=two").prints("1 changed");
     assert!(!with(&["plan", "stack.yaml"], "pw=two").stderr.contains("cannot be detected"));
 }
 
@@ -135,7 +135,7 @@ fn recover_records_a_sensitive_value_in_plaintext_with_consent() {
     project.write("when", "after create");
     let words = ["apply", "stack.yaml", "--auto-approve", "--plaintext-secrets"];
     assert_eq!(project.run(words).code, -1);
-    project.run(["recover"]).with_code(1).says("a sensitive value of it cannot be stored");
+    project.run(["recover"]).with_code(1).prints("a sensitive value of it cannot be stored");
     project.run(["recover", "--plaintext-secrets"]).done();
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.thing\n");
     project.assert_settled("stack.yaml", &["--plaintext-secrets"]);

@@ -17,7 +17,7 @@ resources:
 "#;
 
 /// Runs every command that reads the object. It also saves a plan and records drift.
-fn look_everywhere(project: &Project, address: &str) {
+fn run_all_readers(project: &Project, address: &str) {
     for words in [
         &["plan", "stack.yaml", "--detail", "full"] as &[&str],
         &["plan", "stack.yaml", "--json"],
@@ -35,7 +35,7 @@ fn look_everywhere(project: &Project, address: &str) {
     }
 }
 
-fn change_by_hand(project: &Project, sql: &str) {
+fn edit_table(project: &Project, sql: &str) {
     rusqlite::Connection::open(project.path("shop.db")).unwrap().execute_batch(sql).unwrap();
 }
 
@@ -50,11 +50,11 @@ fn secret_in_a_list_stays_sensitive_after_a_move() {
     ] {
         let project = Project::with_stack(TABLE);
         run(&project, &["apply", "stack.yaml", "--auto-approve"]).done();
-        change_by_hand(&project, sql);
-        look_everywhere(&project, "sqlite_table.sessions");
+        edit_table(&project, sql);
+        run_all_readers(&project, "sqlite_table.sessions");
         assert_in_no_file_but(&project, &["shop.db"]);
         run(&project, &["apply", "stack.yaml", "--auto-approve", "--allow-data-loss"]).done();
-        run(&project, &["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
+        run(&project, &["plan", "stack.yaml", "--detailed-exitcode"]).done().prints("No changes.");
     }
 }
 
@@ -87,7 +87,7 @@ resources:
     assert!(project.has(&format!("out/{SECRET}/{SECRET}.txt")));
     // terrace recognises the object nevertheless.
     let words = ["import", "sqlite_table.other", &format!("{SECRET}.db/{SECRET}")];
-    project.run_with(&[("TERRACE_STATE_KEY", KEY)], words).with_code(1).says("sqlite_table.table already");
+    project.run_with(&[("TERRACE_STATE_KEY", KEY)], words).with_code(1).prints("sqlite_table.table already");
     for (name, bytes) in project.all_files() {
         let is_meant = name.contains(SECRET);
         assert!(is_meant || !super::holds_secret(&bytes), "`{name}` holds the secret");
@@ -103,7 +103,7 @@ fn output_of_a_program_with_a_secret_argument_is_sensitive() {
          config:\n      create: [sh, -c, 'cat > /dev/null; echo \"{\\\"id\\\": \\\"$0\\\"}\"', '${{ vars.token }}']\n",
     );
     run(&project, &["apply", "stack.yaml", "--auto-approve"]).done();
-    look_everywhere(&project, "local_command.login");
+    run_all_readers(&project, "local_command.login");
     assert_in_no_file_but(&project, &[]);
 }
 
@@ -161,12 +161,12 @@ fn value_marked_later_is_recorded_as_sensitive_without_a_call() {
        ╰────
       help: run `terrace state prune` to remove the plain-text values from the history
     ");
-    run(&project, &["plan", "stack.yaml", "--json"]).done().says(r#""newly_sensitive":"#);
+    run(&project, &["plan", "stack.yaml", "--json"]).done().prints(r#""newly_sensitive":"#);
     run(&project, &["plan", "stack.yaml", "--out", "p"]).done();
     run(&project, &["show", "p", "--json"]).done();
     assert!(!super::holds_secret(project.read("p").as_bytes()));
     run(&project, &["apply", "p"]).done();
-    run(&project, &["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
+    run(&project, &["plan", "stack.yaml", "--detailed-exitcode"]).done().prints("No changes.");
     for words in [&["state", "show", "local_file.file"] as &[&str], &["output"], &["show", "--json"]] {
         run(&project, words).done();
     }
@@ -187,7 +187,7 @@ fn value_marked_later_needs_a_key_to_be_recorded() {
     let variables = [("TERRACE_VAR_token", SECRET)];
     let ran = project.run_with(&variables, ["apply", "stack.yaml", "--auto-approve", "-q"]).with_code(1);
     assert_silent("apply", &ran);
-    ran.says("`content` is sensitive and there is no state key");
+    ran.prints("`content` is sensitive and there is no state key");
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn secret_changed_and_marked_at_once_is_never_shown() {
 fn adopted_object_is_as_sensitive_as_declared() {
     let project = Project::with_stack(TABLE);
     project.edit("stack.yaml", "    name: sessions\n", "    name: sessions\n    adopt: ifExists\n");
-    change_by_hand(&project, &format!("CREATE TABLE sessions (b TEXT DEFAULT '{SECRET}', a TEXT)"));
+    edit_table(&project, &format!("CREATE TABLE sessions (b TEXT DEFAULT '{SECRET}', a TEXT)"));
     run(&project, &["plan", "stack.yaml", "--detail", "full"]);
     run(&project, &["plan", "stack.yaml", "--json"]);
     run(&project, &["plan", "stack.yaml", "--out", "p", "--allow-data-loss"]);

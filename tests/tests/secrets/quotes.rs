@@ -13,7 +13,7 @@ resources:
     );
     // The path is taken.
     project.write(&format!("out/{SECRET}/x"), "");
-    run(&project, &["apply", "stack.yaml", "--auto-approve"]).with_code(3).says("there is something at");
+    run(&project, &["apply", "stack.yaml", "--auto-approve"]).with_code(3).prints("there is something at");
     run(&project, &["operations", "list"]);
     run(&project, &["operations", "show", "--json"]);
     for (name, bytes) in project.all_files() {
@@ -45,7 +45,7 @@ fn planning_and_lookup_errors_do_not_show_the_secret() {
     ] {
         let project = Project::with_stack(&format!("variables: {{token: {{type: string, sensitive: true}}}}\n{rest}"));
         let ran = run(&project, &["plan", "stack.yaml"]).with_code(1);
-        ran.says(words);
+        ran.prints(words);
         run(&project, &["plan", "stack.yaml", "--json"]);
         assert_in_no_file_but(&project, &[]);
     }
@@ -98,9 +98,9 @@ fn failed_configuration_expression_does_not_show_its_input() {
     }
     // Names that are not secret are shown.
     let ran = configured("environments:\n  local: {settings: {token: {secret: '${{ env.MISSING }}'}}}\n");
-    ran.says("`MISSING` is not set");
+    ran.prints("`MISSING` is not set");
     let ran = configured("environments:\n  local: {settings: {token: {secret: '${{ file(\"missing.txt\") }}'}}}\n");
-    ran.says("missing.txt");
+    ran.prints("missing.txt");
 }
 
 #[test]
@@ -113,10 +113,10 @@ fn line_with_a_secret_is_not_quoted() {
         format!("environments: {{local: {{providers: {{local: {{\"secret\": {SECRET}: x}}}}}}}}\n"),
         format!("state: postgres://svc:{SECRET}@host/db: x\n"),
     ] {
-        configured(&configuration).with_code(1).says("terrace.yaml:");
+        configured(&configuration).with_code(1).prints("terrace.yaml:");
     }
     // Other lines are quoted.
-    configured("environments:\n  local: {overlays: embedded}\n").with_code(1).says("{overlays: embedded}");
+    configured("environments:\n  local: {overlays: embedded}\n").with_code(1).prints("{overlays: embedded}");
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn variable_file_lines_are_never_quoted() {
         project.write("values.yaml", &text);
         let ran = project.run(["plan", "stack.yaml", "--var-file", "values.yaml"]).with_code(1);
         assert_silent(&text, &ran);
-        ran.says("values.yaml");
+        ran.prints("values.yaml");
     }
     for word in [format!("={SECRET}"), SECRET.to_owned()] {
         assert_silent(&word, &project.run(["plan", "stack.yaml", "--var", &word]).with_code(1));
@@ -152,7 +152,7 @@ fn validate_refuses_when_that_reads_a_secret_at_its_place() {
     );
     for command in ["validate", "plan"] {
         let ran = project.run_with(&[("TOKEN", "x")], [command, "stack.yaml"]).with_code(1);
-        ran.says("`when` reads a sensitive value").says("mine/mine.yaml:5:");
+        ran.prints("`when` reads a sensitive value").prints("mine/mine.yaml:5:");
     }
 }
 
@@ -175,7 +175,7 @@ fn error_does_not_quote_the_line_of_a_sensitive_variable() {
             let project = Project::with_stack(&text);
             for command in ["plan", "validate"] {
                 let ran = project.run([command, "stack.yaml"]).with_code(1);
-                ran.says(words);
+                ran.prints(words);
                 assert_silent(command, &ran);
             }
         }

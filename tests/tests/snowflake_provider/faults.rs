@@ -2,7 +2,7 @@
 
 use super::{PRODUCT, World};
 use terrace_test_snowflake::Fault;
-use terrace_tests::say;
+use terrace_tests::print_note;
 
 /// If set, all statements fail, and not only the changing ones. That takes many more runs.
 const ALL: &str = "TERRACE_ALL_FAULTS";
@@ -45,12 +45,12 @@ fn run(number: usize, fault: Fault, expected: &[String]) {
 fn next_run_ends_alike_after_any_failed_statement() {
     let calm = world();
     calm.stand_in.reset_count();
-    let _ = calm.stand_in.take_seen();
+    let _ = calm.stand_in.take_calls();
     calm.apply().done();
     let expected = calm.stand_in.inventory();
-    let seen = calm.stand_in.take_seen();
-    assert_eq!(seen.len(), calm.stand_in.count());
-    let writes: Vec<usize> = seen.iter().filter(|it| it.is_write()).map(|it| it.number).collect();
+    let calls = calm.stand_in.take_calls();
+    assert_eq!(calls.len(), calm.stand_in.count());
+    let writes: Vec<usize> = calls.iter().filter(|it| it.is_write()).map(|it| it.number).collect();
     assert!(writes.len() >= 10, "{writes:?}");
     // The statement fails without an effect, or it has an effect and its response is lost.
     for number in &writes {
@@ -58,13 +58,13 @@ fn next_run_ends_alike_after_any_failed_statement() {
         run(*number, Fault::LostForGood, &expected);
     }
     if std::env::var_os(ALL).is_none() {
-        say(&format!(
+        print_note(&format!(
             "skipped: {} statements that only ask did not fail ({ALL}=1 lets them)",
-            seen.len() - writes.len()
+            calls.len() - writes.len()
         ));
         return;
     }
-    for number in 1..=seen.len() {
+    for number in 1..=calls.len() {
         run(number, Fault::LostBefore, &expected);
         run(number, Fault::LostAfter, &expected);
     }

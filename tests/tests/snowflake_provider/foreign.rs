@@ -17,7 +17,7 @@ fn set(world: &World, principals: &[&str]) -> String {
 }
 
 /// Returns the output without line breaks.
-fn unbroken(ran: &Ran) -> String {
+fn without_line_breaks(ran: &Ran) -> String {
     let text = format!("{}{}", ran.stdout, ran.stderr).replace('│', " ");
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -41,21 +41,21 @@ fn external_grants_are_reported_in_plans_and_drift_and_kept() {
     let world = world();
     let plan = world.plan().done();
     for who in ["role X", "role Y", "user Z"] {
-        assert!(unbroken(&plan).contains(&format!("foreign: {who} role {ROLE}")), "{plan}");
+        assert!(without_line_breaks(&plan).contains(&format!("foreign: {who} role {ROLE}")), "{plan}");
     }
-    plan.says("No changes.");
+    plan.prints("No changes.");
     let drift = world.run(["drift", PRODUCT, "--format", "json"]).with_code(2).json();
     let kinds: Vec<&str> = drift["drifted"].as_array().unwrap().iter().map(|it| it["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["foreign"; 3], "{drift}");
     assert_eq!(drift["drifted"][0]["attributes"][0]["observed"], "role X", "{drift}");
-    world.run(["drift", PRODUCT]).with_code(2).says("foreign: user Z");
+    world.run(["drift", PRODUCT]).with_code(2).prints("foreign: user Z");
     set(&world, &["user:joe_example.com", "group:analysts"]);
     assert_eq!(members(&world), ["ANALYSTS", "JOE@EXAMPLE.COM", "NADIA.OKOYE@EXAMPLE.COM", "X", "Y", "Z"]);
     // A grant that is declared later is no longer external.
     set(&world, &["group:x", "group:analysts"]);
     let output = world.plan().done();
-    assert!(!unbroken(&output).contains("foreign: role X"), "{output}");
-    assert!(unbroken(&output).contains("foreign: role Y"), "{output}");
+    assert!(!without_line_breaks(&output).contains("foreign: role X"), "{output}");
+    assert!(without_line_breaks(&output).contains("foreign: role Y"), "{output}");
     assert_eq!(members(&world), ["ANALYSTS", "NADIA.OKOYE@EXAMPLE.COM", "X", "Y", "Z"]);
 }
 
@@ -65,7 +65,7 @@ fn external_grants_are_revoked_if_configured() {
     let settings =
         world.project.read("terrace.yaml").replace("warehouse: WH, }", "warehouse: WH}, access: {foreign: revoke}");
     world.project.write("terrace.yaml", &settings);
-    let _ = world.stand_in.take_seen();
+    let _ = world.stand_in.take_calls();
     set(&world, &["user:joe_example.com", "group:analysts", "group:x"]);
     let writes = world.stand_in.take_writes();
     let granted = writes.iter().position(|sql| sql.starts_with("GRANT ROLE")).unwrap();
@@ -75,9 +75,9 @@ fn external_grants_are_revoked_if_configured() {
     world.assert_settled();
     // A later apply revokes them too, and drift shows them until then.
     world.stand_in.sql(&format!("GRANT ROLE {ROLE} TO USER Z"));
-    world.run(["drift", PRODUCT]).with_code(2).says("foreign: user Z");
+    world.run(["drift", PRODUCT]).with_code(2).prints("foreign: user Z");
     let plan = world.plan().done();
-    plan.says("0 to add, 0 to change, 1 to destroy").says("external grant: terrace did not give that access");
+    plan.prints("0 to add, 0 to change, 1 to destroy").prints("external grant: terrace did not give that access");
     world.apply().done();
     world.assert_settled();
     world.run(["drift", PRODUCT]).done();

@@ -64,10 +64,10 @@ fn existing_objects_are_adopted_without_a_change() {
     let before = world.stand_in.inventory();
     let plan = world.plan().done();
     for sign in ["0 to add", "0 to change", "0 to destroy"] {
-        plan.says(sign);
+        plan.prints(sign);
     }
-    plan.says("25 adopted");
-    let _ = world.stand_in.take_seen();
+    plan.prints("25 adopted");
+    let _ = world.stand_in.take_calls();
     world.apply().done();
     assert_eq!(world.stand_in.take_writes(), [] as [&str; 0], "nothing was written");
     world.assert_settled();
@@ -84,8 +84,8 @@ fn adoption_writes_only_descriptions() {
     let world = World::new();
     replay(&world);
     let before = world.stand_in.inventory();
-    world.plan().done().says("0 to add").says("0 to destroy");
-    let _ = world.stand_in.take_seen();
+    world.plan().done().prints("0 to add").prints("0 to destroy");
+    let _ = world.stand_in.take_calls();
     world.apply().done();
     let writes = world.stand_in.take_writes();
     let is_comment =
@@ -102,5 +102,5 @@ fn object_whose_adoption_would_destroy_data_is_not_adopted() {
     replay(&world);
     world.stand_in.sql("ALTER TABLE DISTRIBUTION.NETWORKSTATUS_0.NETWORK_STATUS ADD COLUMN MORE TEXT");
     let plan = world.plan().with_code(1);
-    plan.says("aligning it would destroy data").says("terrace import");
+    plan.prints("aligning it would destroy data").prints("terrace import");
 }

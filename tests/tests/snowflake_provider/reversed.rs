@@ -3,7 +3,7 @@
 use super::{PRODUCT, STORAGE, World};
 use serde_json::Value as Json;
 
-const BY_HAND: &str = "CREATE TABLE DISTRIBUTION.NETWORKSTATUS_0.NETWORK_STATUS (
+const CREATE_TABLE: &str = "CREATE TABLE DISTRIBUTION.NETWORKSTATUS_0.NETWORK_STATUS (
     ID NUMBER(10,0) NOT NULL COMMENT 'the number', REGION VARCHAR(20) COMMENT 'it''s where', TAKEN TIMESTAMP_NTZ(3), DAY DATE NOT NULL,
     LABEL TEXT, CODE CHAR(3), AMOUNT NUMBER(12,4), RATIO FLOAT, OK BOOLEAN, RAW BINARY, PAYLOAD VARIANT, NOTE TEXT NOT NULL,
     PRIMARY KEY (ID, REGION), UNIQUE (LABEL), UNIQUE (CODE, DAY)) COMMENT = 'made by hand'";
@@ -11,7 +11,7 @@ const BY_HAND: &str = "CREATE TABLE DISTRIBUTION.NETWORKSTATUS_0.NETWORK_STATUS 
 #[test]
 fn existing_table_is_reverse_provisioned_and_planned_without_a_change() {
     let world = World::with("");
-    for sql in ["CREATE DATABASE DISTRIBUTION", "CREATE SCHEMA DISTRIBUTION.NETWORKSTATUS_0", BY_HAND] {
+    for sql in ["CREATE DATABASE DISTRIBUTION", "CREATE SCHEMA DISTRIBUTION.NETWORKSTATUS_0", CREATE_TABLE] {
         world.stand_in.sql_as("TERRACE_ROLE", sql).unwrap();
     }
     let words =
@@ -24,8 +24,8 @@ fn existing_table_is_reverse_provisioned_and_planned_without_a_change() {
     let (head, _) = text.rsplit_once("      tables:\n").unwrap();
     world.project.write(PRODUCT, format!("{head}      tables: {tables}\n"));
     let plan = world.run(["plan", PRODUCT, "-c", STORAGE]).done();
-    plan.says("0 to add").says("0 to change").says("0 to destroy");
-    let _ = world.stand_in.take_seen();
+    plan.prints("0 to add").prints("0 to change").prints("0 to destroy");
+    let _ = world.stand_in.take_calls();
     world.run(["apply", PRODUCT, "-c", STORAGE, "--auto-approve"]).done();
     assert_eq!(world.stand_in.take_writes(), [] as [&str; 0]);
     let plan = world.run(["plan", PRODUCT, "-c", STORAGE, "--detailed-exitcode"]);
@@ -35,7 +35,7 @@ fn existing_table_is_reverse_provisioned_and_planned_without_a_change() {
 #[test]
 fn data_contract_is_read_from_a_table() {
     let world = World::with("");
-    for sql in ["CREATE DATABASE DISTRIBUTION", "CREATE SCHEMA DISTRIBUTION.NETWORKSTATUS_0", BY_HAND] {
+    for sql in ["CREATE DATABASE DISTRIBUTION", "CREATE SCHEMA DISTRIBUTION.NETWORKSTATUS_0", CREATE_TABLE] {
         world.stand_in.sql_as("TERRACE_ROLE", sql).unwrap();
     }
     let words =

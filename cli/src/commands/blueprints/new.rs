@@ -6,7 +6,7 @@ use super::{test, unknown};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::settings::Settings;
-use crate::wiring::{World, blueprints, library};
+use crate::wiring::{EnvironmentContext, blueprints, library};
 use draft::Draft;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -24,26 +24,27 @@ const FOLDER: &str = "blueprints";
 pub(super) fn run(
     context: &Context<'_>,
     settings: &Settings,
-    world: &World,
+    env_context: &EnvironmentContext,
     name: &str,
     from: Option<&str>,
 ) -> Result<Exit, Failure> {
     check_name(name)?;
     let mut sources = Sources::default();
-    let (library, _) = library(&world.registry, world.configuration(), &settings.project_folder, &mut sources)?;
+    let (library, _) =
+        library(&env_context.registry, env_context.configuration(), &settings.project_folder, &mut sources)?;
     if let Some(other) = library.get(name) {
         return Err(Failure::new(format!("the blueprint `{name}` exists already: {}", other.origin.file))
             .hint("choose another name, or edit the existing blueprint"));
     }
     let draft = match from {
         None => Draft::plain(name),
-        Some(from) => match (world.registry.resource_type(from), library.get(from)) {
+        Some(from) => match (env_context.registry.resource_type(from), library.get(from)) {
             (Some((_, ty)), _) => Draft::of_type(name, ty),
             (None, Some(blueprint)) => Draft::of_blueprint(name, blueprint, &sources),
-            (None, None) => return Err(no_such(from, world, || unknown(from, &library))),
+            (None, None) => return Err(unknown_model(from, env_context, || unknown(from, &library))),
         },
     };
-    let known = blueprints::folders(world.configuration(), &settings.project_folder);
+    let known = blueprints::folders(env_context.configuration(), &settings.project_folder);
     let folder = known.first().copied().unwrap_or(FOLDER);
     let path = |file: String| (format!("{folder}/{file}"), settings.project_folder.join(folder).join(file));
     let test = path(format!("{name}.test.yaml"));
@@ -56,11 +57,11 @@ pub(super) fn run(
         write_new(shown, path, text)?;
         context.ui.print(&format!("wrote {shown}\n"))?;
     }
-    let has_errors = test::accept(context, settings, world, &test.1)?;
+    let has_errors = test::accept(context, settings, env_context, &test.1)?;
     if has_errors {
-        context.ui.say(&format!("\nthe sample component fails its checks: correct it in `{}`", test.0));
+        context.ui.print_note(&format!("\nthe sample component fails its checks: correct it in `{}`", test.0));
     }
-    context.ui.say("\nnext: edit them, then `terrace blueprints check` and `terrace blueprints test`");
+    context.ui.print_note("\nnext: edit them, then `terrace blueprints check` and `terrace blueprints test`");
     Ok(Exit::Done)
 }
 
@@ -73,8 +74,8 @@ fn check_name(name: &str) -> Result<(), Failure> {
         .hint("use small letters, digits and dashes, and begin with a letter: `order-table`"))
 }
 
-fn no_such(from: &str, world: &World, blueprint: impl FnOnce() -> Failure) -> Failure {
-    let types = world.registry.schemas().flat_map(|schema| &schema.resources).map(|ty| ty.name);
+fn unknown_model(from: &str, env_context: &EnvironmentContext, blueprint: impl FnOnce() -> Failure) -> Failure {
+    let types = env_context.registry.schemas().flat_map(|schema| &schema.resources).map(|ty| ty.name);
     let failure = blueprint();
     let message = format!("there is neither a resource type nor a blueprint `{from}`");
     match closest(from, types) {

@@ -9,7 +9,7 @@ use crate::planning::planner;
 use crate::report::{harmless, report};
 use crate::settings::Settings;
 use crate::ui::counted;
-use crate::wiring::World;
+use crate::wiring::EnvironmentContext;
 use crate::wiring::blueprints::{self, ProjectFile};
 use serde_json::Value as Json;
 use similar::TextDiff;
@@ -35,28 +35,28 @@ use terrace_state::{Access, StoreUrl, open};
 pub(super) fn run(
     context: &Context<'_>,
     settings: &Settings,
-    world: &World,
+    env_context: &EnvironmentContext,
     files: &[PathBuf],
     is_accepted: bool,
 ) -> Result<Exit, Failure> {
     let files = match files {
-        [] => blueprints::project_tests(world.configuration(), &settings.project_folder)?,
-        named => named_tests(named, settings, world)?,
+        [] => blueprints::project_tests(env_context.configuration(), &settings.project_folder)?,
+        named => named_tests(named, settings, env_context)?,
     };
     if files.is_empty() {
         context.ui.print("0 tests\n")?;
-        context.ui.say("write a test next to its blueprint: `page.test.yaml` next to `page.yaml`");
+        context.ui.print_note("write a test next to its blueprint: `page.test.yaml` next to `page.yaml`");
         return Ok(Exit::Done);
     }
-    let mut bench = Bench::new(context, settings, world, &files)?;
+    let mut bench = Bench::new(context, settings, env_context, &files)?;
     let (mut cases, mut differing) = (0, 0);
     for file in &files {
-        let tried = bench.file(file, is_accepted)?;
-        cases += tried.cases;
-        differing += tried.differing.len();
-        for Differing { case, told, .. } in tried.differing {
-            let (word, told) = if is_accepted { ("written", "") } else { ("FAILED", told.as_str()) };
-            context.ui.print(&format!("{word}: {}: {case}\n{told}", file.name))?;
+        let results = bench.file(file, is_accepted)?;
+        cases += results.cases;
+        differing += results.differing.len();
+        for Differing { case, difference, .. } in results.differing {
+            let (word, difference) = if is_accepted { ("written", "") } else { ("FAILED", difference.as_str()) };
+            context.ui.print(&format!("{word}: {}: {case}\n{difference}", file.name))?;
         }
     }
     match (differing, is_accepted) {
@@ -64,21 +64,25 @@ pub(super) fn run(
         (_, true) => context.ui.print(&format!("{} passed, {differing} of them written\n", counted(cases, "test")))?,
         (_, false) => {
             context.ui.print(&format!("{differing} of {} failed\n", counted(cases, "test")))?;
-            context.ui.say("`terrace blueprints test --accept` writes the actual results as the expected ones");
-            return Err(Failure::told(Exit::Error));
+            context.ui.print_note("`terrace blueprints test --accept` writes the actual results as the expected ones");
+            return Err(Failure::reported(Exit::Error));
         }
     }
     Ok(Exit::Done)
 }
 
 /// The tests that words name: by path, or by the name of a blueprint.
-fn named_tests(words: &[PathBuf], settings: &Settings, world: &World) -> Result<Vec<ProjectFile>, Failure> {
+fn named_tests(
+    words: &[PathBuf],
+    settings: &Settings,
+    env_context: &EnvironmentContext,
+) -> Result<Vec<ProjectFile>, Failure> {
     let mut files = Vec::new();
     for word in words {
         files.extend(match word.to_str().filter(|_| word.extension().is_none() && !word.exists()) {
             None => blueprints::tests(std::slice::from_ref(word))?,
             Some(name) => {
-                let (registry, environment) = (&world.registry, world.configuration());
+                let (registry, environment) = (&env_context.registry, env_context.configuration());
                 blueprints::tests_of_name(name, registry, environment, &settings.project_folder)?
             }
         });
@@ -90,14 +94,19 @@ fn named_tests(words: &[PathBuf], settings: &Settings, world: &World) -> Result<
 ///
 /// # Errors
 /// As [`run`].
-pub(super) fn accept(context: &Context<'_>, settings: &Settings, world: &World, path: &Path) -> Result<bool, Failure> {
+pub(super) fn accept(
+    context: &Context<'_>,
+    settings: &Settings,
+    env_context: &EnvironmentContext,
+    path: &Path,
+) -> Result<bool, Failure> {
     let file = ProjectFile { name: path.display().to_string(), path: path.to_owned() };
-    let tried = Bench::new(context, settings, world, std::slice::from_ref(&file))?.file(&file, true)?;
-    Ok(tried.differing.iter().any(|differing| differing.became.get("errors").is_some()))
+    let results = Bench::new(context, settings, env_context, std::slice::from_ref(&file))?.file(&file, true)?;
+    Ok(results.differing.iter().any(|differing| differing.actual.get("errors").is_some()))
 }
 
 /// Results of the cases of a file.
-struct Tried {
+struct TestResults {
     cases: usize,
     differing: Vec<Differing>,
 }
@@ -106,15 +115,15 @@ struct Tried {
 struct Differing {
     case: String,
     /// The difference, for people.
-    told: String,
-    became: Json,
+    difference: String,
+    actual: Json,
 }
 
 /// Common inputs of all cases.
 struct Bench<'a> {
     context: &'a Context<'a>,
     /// The environment, with instances that connect to nothing.
-    world: World,
+    env_context: EnvironmentContext,
     sources: Sources,
     /// Blueprints as written: those of the environment, and those next to the tests.
     blueprints: Vec<Blueprint>,
@@ -125,84 +134,88 @@ impl<'a> Bench<'a> {
     fn new(
         context: &'a Context<'a>,
         settings: &Settings,
-        world: &World,
+        env_context: &EnvironmentContext,
         files: &[ProjectFile],
     ) -> Result<Self, Failure> {
         let mut sources = Sources::default();
-        let (mut blueprints, mut diagnostics) =
-            blueprints::all(&world.registry, world.configuration(), &settings.project_folder, &mut sources)?;
+        let (mut blueprints, mut diagnostics) = blueprints::all(
+            &env_context.registry,
+            env_context.configuration(),
+            &settings.project_folder,
+            &mut sources,
+        )?;
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let folders = blueprints::folders(world.configuration(), &settings.project_folder).into_iter();
+        let folders = blueprints::folders(env_context.configuration(), &settings.project_folder).into_iter();
         let known: BTreeSet<PathBuf> = folders.map(|folder| real(&settings.project_folder.join(folder))).collect();
-        let beside: BTreeSet<PathBuf> = files.iter().filter_map(|file| file.path.parent()).map(folder_of).collect();
-        let beside: Vec<PathBuf> = beside.into_iter().filter(|folder| !known.contains(&real(folder))).collect();
-        let (others, found) = blueprints::beside(&beside, &mut sources)?;
-        blueprints.extend(others);
+        let folders: BTreeSet<PathBuf> = files.iter().filter_map(|file| file.path.parent()).map(folder_of).collect();
+        let folders: Vec<PathBuf> = folders.into_iter().filter(|folder| !known.contains(&real(folder))).collect();
+        let (added, found) = blueprints::from_folders(&folders, &mut sources)?;
+        blueprints.extend(added);
         diagnostics.extend(found);
         report(context.ui, &sources, &diagnostics);
         if has_errors(&diagnostics) {
-            return Err(Failure::told(Exit::Error));
+            return Err(Failure::reported(Exit::Error));
         }
-        let mut world = world.clone();
-        world.registry = Arc::new(world.registry.offline());
-        Ok(Self { context, world, sources, blueprints, runtime: runtime(context.variables)? })
+        let mut env_context = env_context.clone();
+        env_context.registry = Arc::new(env_context.registry.offline());
+        Ok(Self { context, env_context, sources, blueprints, runtime: runtime(context.variables)? })
     }
 
     /// Runs all cases of a file.
-    fn file(&mut self, file: &ProjectFile, is_accepted: bool) -> Result<Tried, Failure> {
+    fn file(&mut self, file: &ProjectFile, is_accepted: bool) -> Result<TestResults, Failure> {
         let ProjectFile { name, path } = file;
         let text = files::text(path, files::HANDWRITTEN)
             .map_err(|error| Failure::new(format!("the test `{name}` cannot be read: {error}")))?;
         let file = self.read(name, &text, path)?;
-        let overlay = file.overlay.as_deref().or(self.world.configuration().overlay_name());
+        let overlay = file.overlay.as_deref().or(self.env_context.configuration().overlay_name());
         let (library, diagnostics) = Library::new(self.blueprints.clone(), overlay);
         report(self.context.ui, &self.sources, &diagnostics);
         if has_errors(&diagnostics) {
-            return Err(Failure::told(Exit::Error));
+            return Err(Failure::reported(Exit::Error));
         }
         let mut templates = file.templates.clone();
-        for (template, blueprint) in &self.world.templates {
+        for (template, blueprint) in &self.env_context.templates {
             templates.entry(template.clone()).or_insert_with(|| blueprint.clone());
         }
         let (mut outcomes, mut differing) = (Vec::new(), Vec::new());
         for case in &file.cases {
-            let became = self.outcome(case, &library, &templates)?;
+            let actual = self.outcome(case, &library, &templates)?;
             let expected = case.expected.as_ref().map(|expected| &expected.tree);
-            if expected == Some(&became) {
+            if expected == Some(&actual) {
                 continue;
             }
-            let (case_name, told) = (harmless(&case.name.value), told(expected, &became));
-            differing.push(Differing { case: case_name, told, became: became.clone() });
-            outcomes.push((case, became));
+            let (case_name, difference) = (harmless(&case.name.value), difference(expected, &actual));
+            differing.push(Differing { case: case_name, difference, actual: actual.clone() });
+            outcomes.push((case, actual));
         }
         if is_accepted && !outcomes.is_empty() {
-            let outcomes: Vec<(&Case, &Json)> = outcomes.iter().map(|(case, became)| (*case, became)).collect();
+            let outcomes: Vec<(&Case, &Json)> = outcomes.iter().map(|(case, actual)| (*case, actual)).collect();
             self.write(path, &text, &outcomes)?;
         }
-        Ok(Tried { cases: file.cases.len(), differing })
+        Ok(TestResults { cases: file.cases.len(), differing })
     }
 
     fn read(&mut self, name: &str, text: &str, path: &Path) -> Result<TestFile, Failure> {
         let id = self.sources.add(name, text);
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        let beside = |path: &str| files::text(&folder.join(path), files::HANDWRITTEN).ok();
-        let environment = &self.world.environment.name;
-        let (file, diagnostics) = case::read(id, &mut self.sources, &beside, environment, &Budget::default());
+        let read_neighbor = |path: &str| files::text(&folder.join(path), files::HANDWRITTEN).ok();
+        let environment = &self.env_context.environment.name;
+        let (file, diagnostics) = case::read(id, &mut self.sources, &read_neighbor, environment, &Budget::default());
         report(self.context.ui, &self.sources, &diagnostics);
-        if has_errors(&diagnostics) { Err(Failure::told(Exit::Error)) } else { Ok(file) }
+        if has_errors(&diagnostics) { Err(Failure::reported(Exit::Error)) } else { Ok(file) }
     }
 
     /// The result of a case.
     fn outcome(&self, case: &Case, library: &Library, templates: &Templates) -> Result<Json, Failure> {
         let mut diagnostics = case.diagnostics.clone();
-        let mut environment = self.world.environment.clone();
+        let mut environment = self.env_context.environment.clone();
         if let Some(settings) = &case.settings {
             environment.settings = settings.clone();
         }
         let variables = BTreeMap::new();
         let compiler = Compiler {
             sources: &self.sources,
-            functions: &self.world.functions,
+            functions: &self.env_context.functions,
             environment: &environment,
             library,
             templates,
@@ -219,19 +232,19 @@ impl<'a> Bench<'a> {
             diagnostics.extend(case.grant(&mut stacks).err());
         }
         if has_errors(&diagnostics) {
-            return Ok(outcome(None, &self.world.registry, &diagnostics));
+            return Ok(outcome(None, &self.env_context.registry, &diagnostics));
         }
-        let mut world = self.world.clone();
-        world.environment = environment;
+        let mut env_context = self.env_context.clone();
+        env_context.environment = environment;
         let options = Options { components: case.chosen.clone(), ..Options::default() };
         let computed: Result<Computed, Failure> = self.runtime.block_on(async {
             let store = open(&StoreUrl::SqliteMemory, Access::ReadOnly).await?;
-            let planner = planner(&*store, &world, &self.sources, &options);
+            let planner = planner(&*store, &env_context, &self.sources, &options);
             Ok(planner.plan(&stacks, Origin::default()).await?)
         });
         let computed = computed?;
         diagnostics.extend(computed.diagnostics);
-        Ok(outcome(Some(&computed.plan), &world.registry, &diagnostics))
+        Ok(outcome(Some(&computed.plan), &env_context.registry, &diagnostics))
     }
 
     /// Writes the actual results as expected ones. First checks that they read back equal.
@@ -241,11 +254,12 @@ impl<'a> Bench<'a> {
         let mut sources = Sources::default();
         let id = sources.add("accepted", text.as_str());
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        let beside = |path: &str| files::text(&folder.join(path), files::HANDWRITTEN).ok();
-        let (again, found) = case::read(id, &mut sources, &beside, &self.world.environment.name, &Budget::default());
-        let is_written = |(case, became): &(&Case, &Json)| {
-            let same = again.cases.iter().find(|other| other.name.value == case.name.value);
-            same.and_then(|other| other.expected.as_ref()).is_some_and(|expected| expected.tree == **became)
+        let read_neighbor = |path: &str| files::text(&folder.join(path), files::HANDWRITTEN).ok();
+        let (written, found) =
+            case::read(id, &mut sources, &read_neighbor, &self.env_context.environment.name, &Budget::default());
+        let is_written = |(case, actual): &(&Case, &Json)| {
+            let written_case = written.cases.iter().find(|other| other.name.value == case.name.value);
+            written_case.and_then(|other| other.expected.as_ref()).is_some_and(|expected| expected.tree == **actual)
         };
         if has_errors(&found) || !outcomes.iter().all(is_written) {
             return Err(Failure::new(format!("the expected result cannot be written to `{name}`"))
@@ -261,11 +275,11 @@ fn folder_of(folder: &Path) -> PathBuf {
 }
 
 /// The difference between the expected and the actual result.
-fn told(expected: Option<&Json>, became: &Json) -> String {
+fn difference(expected: Option<&Json>, actual: &Json) -> String {
     let Some(expected) = expected else {
-        return indented(&format!("the case has no `expect`; its actual result:\n{}", yaml(became)));
+        return indented(&format!("the case has no `expect`; its actual result:\n{}", yaml(actual)));
     };
-    let (before, after) = (yaml(&aligned(expected, became)), yaml(became));
+    let (before, after) = (yaml(&aligned(expected, actual)), yaml(actual));
     let diff = TextDiff::from_lines(&before, &after);
     let mut unified = diff.unified_diff();
     unified.context_radius(3).header("expected", "is").missing_newline_hint(false);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 use terrace_provider_pipelines::database::clock::Moment;
 use terrace_provider_pipelines::database::record::{HOST, USER};
-use terrace_provider_pipelines::database::words::in_words;
+use terrace_provider_pipelines::database::texts::format_span;
 use terrace_provider_pipelines::database::{DatabaseError, Databases, Engine, Record, Status};
 use terrace_provider_pipelines::reveal;
 
@@ -13,7 +13,7 @@ pub(super) fn kept(record: &Record) -> String {
     match &record.deadline {
         None => "kept until it is removed".to_owned(),
         Some(_) if record.is_expired => "gone".to_owned(),
-        Some(deadline) => format!("kept for {}", in_words(deadline.left(&Moment::now()))),
+        Some(deadline) => format!("kept for {}", format_span(deadline.left(&Moment::now()))),
     }
 }
 

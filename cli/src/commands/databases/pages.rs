@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider::Settings as InstanceSettings;
-use terrace_provider_pipelines::database::{DatabaseError, Databases, Why};
+use terrace_provider_pipelines::database::{DatabaseError, DatabaseErrorKind, Databases};
 use terrace_server::tables::{Column, Database, NotShown, Pages, Rows, Table, Tables};
 
 /// Interval of checks for a missing guard process.
@@ -25,9 +25,9 @@ impl DatabasePages {
 }
 
 fn not_shown(error: DatabaseError) -> NotShown {
-    match error.why {
-        Why::Missing => NotShown::Missing(error.what),
-        _ => NotShown::Broken(error.what),
+    match error.kind {
+        DatabaseErrorKind::Missing => NotShown::Missing(error.message),
+        _ => NotShown::Unavailable(error.message),
     }
 }
 
@@ -50,7 +50,7 @@ impl Tables for DatabasePages {
 
     async fn tables(&self, database: &str) -> Result<Vec<Table>, NotShown> {
         let tables = self.databases.tables(database).await.map_err(not_shown)?;
-        let table = |table: terrace_provider_pipelines::database::look::Table| Table {
+        let table = |table: terrace_provider_pipelines::database::browse::Table| Table {
             schema: table.schema,
             name: table.name,
             is_view: table.is_view,
@@ -66,13 +66,13 @@ impl Tables for DatabasePages {
 }
 
 /// The databases of a project for `terrace serve`. Restarts missing guard processes from now on.
-pub(in crate::commands) async fn watched(context: &Context<'_>, instance: &InstanceSettings) -> Databases {
+pub(in crate::commands) async fn guarded(context: &Context<'_>, instance: &InstanceSettings) -> Databases {
     let databases = databases_of(context, instance).await;
-    let watched = databases.clone();
+    let guarded = databases.clone();
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(PERIOD).await;
-            watched.guard_all().await;
+            guarded.guard_all().await;
         }
     });
     databases

@@ -4,139 +4,147 @@ use super::{Finding, Status};
 use crate::commands::Context;
 use crate::report::report;
 use crate::settings::{EnvironmentRef, Settings};
-use crate::wiring::{HealthProbe, World, library};
+use crate::wiring::{EnvironmentContext, HealthProbe, library};
 use std::time::Duration;
 use terrace_engine::blueprint::Library;
-use terrace_engine::blueprint::check::check;
+use terrace_engine::blueprint::check::check as check_blueprint;
 use terrace_engine::source::Sources;
 use terrace_provider::{MissingRight, ProviderError};
 
 /// Time limit of a provider's answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Checks an environment.
-pub(super) async fn look_at(context: &Context<'_>, settings: &Settings, name: &str, findings: &mut Vec<Finding>) {
-    let what = format!("environment {name}");
-    let world = settings
+pub(super) async fn check(context: &Context<'_>, settings: &Settings, name: &str, findings: &mut Vec<Finding>) {
+    let subject = format!("environment {name}");
+    let env_context = settings
         .environment(Some(EnvironmentRef::word(name)), context.ui)
-        .and_then(|environment| World::new(settings, environment, true, context.ui));
-    let world = match world {
-        Ok(world) => world,
+        .and_then(|environment| EnvironmentContext::new(settings, environment, true, context.ui));
+    let env_context = match env_context {
+        Ok(env_context) => env_context,
         Err(failure) => {
-            findings.push(Finding::of_failure(what, &failure));
+            findings.push(Finding::of_failure(subject, &failure));
             return;
         }
     };
-    for instance in world.registry.instance_names() {
-        provider(context, &world, name, instance, findings).await;
+    for instance in env_context.registry.instance_names() {
+        provider(context, &env_context, name, instance, findings).await;
     }
-    blueprints(context, settings, &world, name, findings);
+    blueprints(context, settings, &env_context, name, findings);
 }
 
 /// Checks that an instance answers, and that it has the server-wide rights that its types need.
 async fn provider(
     context: &Context<'_>,
-    world: &World,
+    env_context: &EnvironmentContext,
     environment: &str,
     instance: &str,
     findings: &mut Vec<Finding>,
 ) {
-    let what = format!("provider {instance} of {environment}");
-    let question = world.registry.instance(instance).and_then(HealthProbe::of);
-    if question.as_ref().is_some_and(|it| !it.is_configured(world, context.variables, instance)) {
-        findings.push(Finding::ok(what, "it is not configured, so it was not called"));
+    let subject = format!("provider {instance} of {environment}");
+    let health_probe = env_context.registry.instance(instance).and_then(HealthProbe::of);
+    if health_probe.as_ref().is_some_and(|it| !it.is_configured(env_context, context.variables, instance)) {
+        findings.push(Finding::ok(subject, "it is not configured, so it was not called"));
         return;
     }
-    let asked = async {
-        let session = world.registry.session(instance).await.map_err(|error| ("connect", error))?;
-        let Some(HealthProbe { ty, id, .. }) = question else { return Ok(None) };
+    let probe = async {
+        let session = env_context.registry.session(instance).await.map_err(|error| ("connect", error))?;
+        let Some(HealthProbe { ty, id, .. }) = health_probe else { return Ok(None) };
         // A session may open without any call.
         match session.import(&ty, id).await {
             Ok(_) => Ok(Some((session, None))),
             // The server accepts the caller, who may still have all rights on its own objects.
-            Err(error) if is_of_rights(&error) => Ok(Some((session, Some(error)))),
+            Err(error) if lacks_right(&error) => Ok(Some((session, Some(error)))),
             Err(error) => Err(("answer", error)),
         }
     };
-    let mend = |error: &ProviderError| {
-        let mend = error.solutions.first().cloned();
-        mend.unwrap_or_else(|| format!("correct `providers.{instance}` of the environment `{environment}`"))
+    let remedy = |error: &ProviderError| {
+        let remedy = error.solutions.first().cloned();
+        remedy.unwrap_or_else(|| format!("correct `providers.{instance}` of the environment `{environment}`"))
     };
-    let (session, partial) = match tokio::time::timeout(PATIENCE, asked).await {
+    let (session, partial) = match tokio::time::timeout(ANSWER_TIMEOUT, probe).await {
         Ok(Ok(Some(answered))) => answered,
-        Ok(Ok(None)) => return findings.push(Finding::ok(what, "it connects")),
+        Ok(Ok(None)) => return findings.push(Finding::ok(subject, "it connects")),
         Ok(Err((failed, error))) => {
-            return findings.push(Finding::fail(what, format!("it does not {failed}: {error}"), mend(&error)));
+            return findings.push(Finding::fail(subject, format!("it does not {failed}: {error}"), remedy(&error)));
         }
         Err(_) => {
-            let message = format!("it does not answer within {} s", PATIENCE.as_secs());
-            return findings.push(Finding::fail(what, message, "check that its host can be reached from here"));
+            let message = format!("it does not answer within {} s", ANSWER_TIMEOUT.as_secs());
+            return findings.push(Finding::fail(subject, message, "check that its host can be reached from here"));
         }
     };
     let partial = partial.map(|error| {
-        Finding::warn(what.clone(), format!("it answers, but refuses some information: {error}"), mend(&error))
+        Finding::warn(subject.clone(), format!("it answers, but refuses some information: {error}"), remedy(&error))
     });
-    let rights = match tokio::time::timeout(PATIENCE, session.missing_rights()).await {
-        Ok(Ok(rights)) => of_rights(what, rights.as_deref()),
+    let rights = match tokio::time::timeout(ANSWER_TIMEOUT, session.missing_rights()).await {
+        Ok(Ok(rights)) => rights_finding(subject, rights.as_deref()),
         Ok(Err(error)) => {
-            let mend = error.solutions.first().map_or(AGAIN, String::as_str);
-            Finding::warn(what, format!("it answers, but does not report its rights: {error}"), mend)
+            let remedy = error.solutions.first().map_or(RUN_AGAIN, String::as_str);
+            Finding::warn(subject, format!("it answers, but does not report its rights: {error}"), remedy)
         }
         Err(_) => {
-            let message = format!("it answers, but does not report its rights within {} s", PATIENCE.as_secs());
-            Finding::warn(what, message, AGAIN)
+            let message = format!("it answers, but does not report its rights within {} s", ANSWER_TIMEOUT.as_secs());
+            Finding::warn(subject, message, RUN_AGAIN)
         }
     };
-    findings.extend(together(partial, rights));
+    findings.extend(combined(partial, rights));
 }
 
 /// Remedy without a known error.
-const AGAIN: &str = "run `terrace doctor` again: commands may work nevertheless";
+const RUN_AGAIN: &str = "run `terrace doctor` again: commands may work nevertheless";
 
 /// Findings of an instance that answers. Reports "ok" only if the instance refused no information.
-fn together(partial: Option<Finding>, rights: Finding) -> impl Iterator<Item = Finding> {
-    let is_worth_it = partial.is_none() || rights.status != Status::Ok;
-    partial.into_iter().chain(is_worth_it.then_some(rights))
+fn combined(partial: Option<Finding>, rights: Finding) -> impl Iterator<Item = Finding> {
+    let is_reported = partial.is_none() || rights.status != Status::Ok;
+    partial.into_iter().chain(is_reported.then_some(rights))
 }
 
 /// True if the server accepts the caller, who lacks the right to some information.
-fn is_of_rights(error: &ProviderError) -> bool {
+fn lacks_right(error: &ProviderError) -> bool {
     error.vendor_code.as_deref().is_some_and(|code| code.ends_with("AUTHORIZATION_FAILED"))
 }
 
 /// The finding about an instance's rights. A plan may need none of the missing ones.
-fn of_rights(what: String, missing: Option<&[MissingRight]>) -> Finding {
-    let Some(missing) = missing else { return Finding::ok(what, "it answers") };
+fn rights_finding(subject: String, missing: Option<&[MissingRight]>) -> Finding {
+    let Some(missing) = missing else { return Finding::ok(subject, "it answers") };
     if missing.is_empty() {
-        return Finding::ok(what, "it answers, and has all server-wide rights");
+        return Finding::ok(subject, "it answers, and has all server-wide rights");
     }
     let all = |of: fn(&MissingRight) -> &str, between: &str| missing.iter().map(of).collect::<Vec<_>>().join(between);
     let operations = all(|right| &right.operation, ", or ");
     // This separator suits SQL and shell lines.
     let statements = all(|right| &right.statement, "; ");
-    let mend = format!("if you need this right, have an administrator run `{statements}`");
-    Finding::warn(what, format!("it answers, but may not {operations}"), mend)
+    let remedy = format!("if you need this right, have an administrator run `{statements}`");
+    Finding::warn(subject, format!("it answers, but may not {operations}"), remedy)
 }
 
-fn blueprints(context: &Context<'_>, settings: &Settings, world: &World, name: &str, findings: &mut Vec<Finding>) {
-    let what = format!("blueprints of {name}");
+fn blueprints(
+    context: &Context<'_>,
+    settings: &Settings,
+    env_context: &EnvironmentContext,
+    name: &str,
+    findings: &mut Vec<Finding>,
+) {
+    let subject = format!("blueprints of {name}");
     let mut sources = Sources::default();
-    let read = library(&world.registry, world.configuration(), &settings.project_folder, &mut sources);
+    let read = library(&env_context.registry, env_context.configuration(), &settings.project_folder, &mut sources);
     let (library, mut diagnostics) = match read {
         Ok(read) => read,
         Err(failure) => {
-            findings.push(Finding::of_failure(what, &failure));
+            findings.push(Finding::of_failure(subject, &failure));
             return;
         }
     };
-    diagnostics.extend(library.iter().flat_map(|blueprint| check(blueprint, &world.registry, &world.functions)));
+    diagnostics.extend(
+        library.iter().flat_map(|blueprint| check_blueprint(blueprint, &env_context.registry, &env_context.functions)),
+    );
     report(context.ui, &sources, &diagnostics);
     let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
     findings.push(match (errors, diagnostics.len()) {
-        (0, 0) => Finding::ok(what, format!("{} are valid", library.iter().count())),
-        (0, _) => Finding::warn(what, "they have warnings, see above", "`terrace blueprints check` repeats them"),
+        (0, 0) => Finding::ok(subject, format!("{} are valid", library.iter().count())),
+        (0, _) => Finding::warn(subject, "they have warnings, see above", "`terrace blueprints check` repeats them"),
         _ => Finding::fail(
-            what,
+            subject,
             format!("{errors} errors, see above"),
             "correct them; `terrace blueprints check` repeats them",
         ),
@@ -170,13 +178,13 @@ mod tests {
             statement: statement.to_owned(),
         };
         let rights = [right("create databases", "GRANT A TO x"), right("create roles", "GRANT B TO x")];
-        let finding = of_rights("provider x".to_owned(), Some(&rights));
+        let finding = rights_finding("provider x".to_owned(), Some(&rights));
         assert_eq!(
             finding.line(),
             "warn  provider x: it answers, but may not create databases, or create roles\n      \
              if you need this right, have an administrator run `GRANT A TO x; GRANT B TO x`\n"
         );
-        let line = |missing| of_rights("provider x".to_owned(), missing).line();
+        let line = |missing| rights_finding("provider x".to_owned(), missing).line();
         assert_eq!(line(Some(&[])), "ok    provider x: it answers, and has all server-wide rights\n");
         assert_eq!(line(None), "ok    provider x: it answers\n", "without reported rights no right counts as missing");
     }
@@ -185,7 +193,7 @@ mod tests {
     fn ok_is_omitted_if_information_was_refused() {
         let partial = || Some(Finding::warn("provider x", "it answers, but refuses some information", "ask"));
         let (well, missing) = (|| Finding::ok("provider x", "it answers"), || Finding::warn("provider x", "no", "run"));
-        let messages = |partial, rights| together(partial, rights).map(|it| it.message).collect::<Vec<_>>();
+        let messages = |partial, rights| combined(partial, rights).map(|it| it.message).collect::<Vec<_>>();
         assert_eq!(messages(None, well()), ["it answers"]);
         assert_eq!(messages(partial(), well()), ["it answers, but refuses some information"]);
         assert_eq!(messages(partial(), missing()), ["it answers, but refuses some information", "no"]);

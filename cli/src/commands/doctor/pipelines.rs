@@ -4,11 +4,11 @@ use super::Finding;
 use crate::commands::Context;
 use crate::settings::{EnvironmentRef, Settings};
 use crate::wiring;
-use terrace_provider_pipelines::doctor::{has_pipelines, look};
+use terrace_provider_pipelines::doctor::{self, has_pipelines};
 use terrace_provider_pipelines::settings::runner;
 
 /// Checks the prerequisites in an environment.
-pub(super) async fn look_at(context: &Context<'_>, settings: &Settings, name: &str, findings: &mut Vec<Finding>) {
+pub(super) async fn check(context: &Context<'_>, settings: &Settings, name: &str, findings: &mut Vec<Finding>) {
     if !has_pipelines(&settings.project_folder) {
         return;
     }
@@ -16,9 +16,9 @@ pub(super) async fn look_at(context: &Context<'_>, settings: &Settings, name: &s
     let Ok(environment) = settings.environment(Some(EnvironmentRef::word(name)), context.ui) else { return };
     let Ok(instance) = wiring::instance(settings, &environment, "pipelines", context.ui) else { return };
     let Ok(runner) = runner(&instance) else { return };
-    let what = format!("pipelines of {name}");
-    findings.extend(look(&runner).await.into_iter().map(|found| match found.mend {
-        Some(mend) => Finding::warn(what.as_str(), found.message, mend),
-        None => Finding::ok(what.as_str(), found.message),
+    let subject = format!("pipelines of {name}");
+    findings.extend(doctor::check(&runner).await.into_iter().map(|found| match found.remedy {
+        Some(remedy) => Finding::warn(subject.as_str(), found.message, remedy),
+        None => Finding::ok(subject.as_str(), found.message),
     }));
 }

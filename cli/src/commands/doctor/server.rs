@@ -7,7 +7,7 @@ use crate::ui::Ui;
 use terrace_server::auth::{Auth, Oidc};
 
 /// Checks the server's configuration, if there is any.
-pub(super) async fn look_at(settings: &Settings, ui: &Ui, findings: &mut Vec<Finding>) {
+pub(super) async fn check(settings: &Settings, ui: &Ui, findings: &mut Vec<Finding>) {
     if let Err(failure) = settings.server(ui) {
         findings.push(Finding::of_failure("server", &failure));
     }
@@ -26,13 +26,13 @@ pub(super) async fn look_at(settings: &Settings, ui: &Ui, findings: &mut Vec<Fin
 
 /// Checks that the server can verify tokens.
 async fn issuer(oidc: &Oidc) -> Finding {
-    const WHAT: &str = "issuer of tokens";
+    const SUBJECT: &str = "issuer of tokens";
     match oidc.check().await {
         Err(why) => Finding::fail(
-            WHAT,
+            SUBJECT,
             why,
             "start it, or correct `server.auth`: the server refuses all callers without its keys",
         ),
-        Ok(()) => Finding::ok(WHAT, format!("{} answers with its keys", oidc.issuer)),
+        Ok(()) => Finding::ok(SUBJECT, format!("{} answers with its keys", oidc.issuer)),
     }
 }

@@ -9,18 +9,18 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use terrace_engine::address::{SHARED, StackId};
 use terrace_engine::store::{Selection, StateStore, StoreError};
-use terrace_state::{Access, StoreUrl, damage, format_of, newest_format, saved_beside};
+use terrace_state::{Access, StoreUrl, damage, find_saved_copy, format_of, newest_format};
 use uuid::Uuid;
 
-const WHAT: &str = "state";
+const SUBJECT: &str = "state";
 const OPERATIONS: &str = "operations";
 /// Free space, in bytes, that the next apply may fill.
-const LITTLE: u64 = 100 << 20;
+const LOW_SPACE: u64 = 100 << 20;
 /// Free space, in bytes, that is too little for an apply.
-const NOTHING: u64 = 5 << 20;
+const NO_SPACE: u64 = 5 << 20;
 
 /// Checks the state.
-pub(super) async fn look_at(settings: &Settings) -> Vec<Finding> {
+pub(super) async fn check(settings: &Settings) -> Vec<Finding> {
     let StoreUrl::Sqlite(path) = &settings.state else { return content(settings).await };
     let mut findings = file(settings, path).await;
     let near = path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
@@ -32,10 +32,10 @@ pub(super) async fn look_at(settings: &Settings) -> Vec<Finding> {
 
 /// The finding about a saved copy of a lost state file that was not restored.
 fn saved(path: &Path) -> Option<Finding> {
-    let saved = saved_beside(path)?;
+    let saved = find_saved_copy(path)?;
     let message = format!("`{}` is a copy of a state file that was lost while in use", saved.display());
     Some(Finding::warn(
-        WHAT,
+        SUBJECT,
         message,
         match path.exists() {
             true => {
@@ -53,9 +53,9 @@ async fn file(settings: &Settings, path: &Path) -> Vec<Finding> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     if !path.exists() {
         return vec![match folder.is_dir() || path.ends_with(DEFAULT_STATE) {
-            true => Finding::ok(WHAT, format!("{url}: it does not exist yet, the first apply creates it")),
+            true => Finding::ok(SUBJECT, format!("{url}: it does not exist yet, the first apply creates it")),
             false => Finding::fail(
-                WHAT,
+                SUBJECT,
                 format!("{url}: there is no folder `{}`", folder.display()),
                 format!("create it with `mkdir -p {}`, or name another state", quoted(&folder.display().to_string())),
             ),
@@ -76,10 +76,10 @@ async fn content(settings: &Settings) -> Vec<Finding> {
     };
     match found {
         Ok((stacks, left_behind)) => {
-            let whole = Finding::ok(WHAT, format!("{}: format {format}, stacks: {stacks}", settings.state));
+            let whole = Finding::ok(SUBJECT, format!("{}: format {format}, stacks: {stacks}", settings.state));
             std::iter::once(whole).chain(left_behind).collect()
         }
-        Err(failure) => vec![Finding::of_failure(WHAT, &failure)],
+        Err(failure) => vec![Finding::of_failure(SUBJECT, &failure)],
     }
 }
 
@@ -90,37 +90,37 @@ async fn format(settings: &Settings) -> Result<u32, Box<Finding>> {
     let format = match format_of(url).await {
         Ok(0) => {
             return Err(Box::new(Finding::ok(
-                WHAT,
+                SUBJECT,
                 format!("{url}: it does not exist yet, the first apply creates it"),
             )));
         }
         Ok(format) => format,
         Err(error) => {
-            let mend = match &error {
+            let remedy = match &error {
                 StoreError::NewerFormat { .. } => "use a newer terrace, or another state",
                 StoreError::Unavailable { .. } if !matches!(url, StoreUrl::Sqlite(_)) => {
                     "check that the server runs and accepts this user, or name another state with `--state`"
                 }
                 _ => "name another state with `--state`, or restore a copy with `terrace state import`",
             };
-            return Err(Box::new(Finding::fail(WHAT, error.to_string(), mend)));
+            return Err(Box::new(Finding::fail(SUBJECT, error.to_string(), remedy)));
         }
     };
-    let what = if matches!(url, StoreUrl::Sqlite(_)) { "its file" } else { "its content" };
+    let content = if matches!(url, StoreUrl::Sqlite(_)) { "its file" } else { "its content" };
     match damage(url).await {
         Ok(None) => {}
         Ok(Some(found)) => {
             return Err(Box::new(Finding::fail(
-                WHAT,
-                format!("{url}: {what} is damaged: {found}"),
+                SUBJECT,
+                format!("{url}: {content} is damaged: {found}"),
                 "restore it from a backup; `terrace state export` may save the readable part",
             )));
         }
-        Err(error) => return Err(Box::new(Finding::of_failure(WHAT, &error.into()))),
+        Err(error) => return Err(Box::new(Finding::of_failure(SUBJECT, &error.into()))),
     }
     if format < newest {
         return Err(Box::new(Finding::warn(
-            WHAT,
+            SUBJECT,
             format!("{url} has the older format {format}, this terrace writes format {newest}"),
             "nothing to do: `terrace state upgrade`, or the next command that writes, upgrades it; older \
              builds cannot read it afterwards",
@@ -135,7 +135,7 @@ async fn found(store: &dyn StateStore) -> Result<(usize, Vec<Finding>), StoreErr
     let operations = store.unended_operations().await?;
     for operation in operations.iter().filter(|operation| operation.is_abandoned) {
         let (id, kind) = (operation.id, &operation.kind);
-        let (what, mend) = match operation.is_requested {
+        let (message, remedy) = match operation.is_requested {
             true => (
                 format!("no server works on operation `{id}` ({kind})"),
                 format!("start a server to continue it, or end it with `terrace operations cancel {id}`"),
@@ -145,7 +145,7 @@ async fn found(store: &dyn StateStore) -> Result<(usize, Vec<Finding>), StoreErr
                 format!("run `{}` to resolve its steps", recover(&operation.stacks)),
             ),
         };
-        findings.push(Finding::warn(OPERATIONS, what, mend));
+        findings.push(Finding::warn(OPERATIONS, message, remedy));
     }
     // Skips open steps of these operations: running ones have open steps, and interrupted ones are reported already.
     let runs = |operation: Uuid| operations.iter().any(|other| other.id == operation);
@@ -154,10 +154,10 @@ async fn found(store: &dyn StateStore) -> Result<(usize, Vec<Finding>), StoreErr
     let count = stacks.len();
     for stack in stacks {
         let open = store.open_intents(&stack, &Selection::All).await?;
-        let doubted = open.iter().filter(|open| !runs(open.intent.operation));
-        let doubted: BTreeSet<String> = doubted.map(|open| open.intent.row.address.to_string()).collect();
-        let Some(first) = doubted.first() else { continue };
-        let more = match doubted.len() {
+        let in_doubt = open.iter().filter(|open| !runs(open.intent.operation));
+        let in_doubt: BTreeSet<String> = in_doubt.map(|open| open.intent.row.address.to_string()).collect();
+        let Some(first) = in_doubt.first() else { continue };
+        let more = match in_doubt.len() {
             1 => String::new(),
             count => format!(" and of {} more", count - 1),
         };
@@ -186,16 +186,16 @@ fn permissions(path: &Path, near: &Path) -> Vec<Finding> {
     let not_writable = [path, near].into_iter().find(|it| it.exists() && access(*it, FileAccess::WRITE_OK).is_err());
     if let Some(place) = not_writable {
         findings.push(Finding::fail(
-            WHAT,
+            SUBJECT,
             format!("`{}` cannot be written by this user", place.display()),
             "let this user write the file and its folder: the folder holds the log too",
         ));
     }
-    if let Ok(about) = std::fs::metadata(path)
-        && std::os::unix::fs::MetadataExt::mode(&about) & 0o077 != 0
+    if let Ok(metadata) = std::fs::metadata(path)
+        && std::os::unix::fs::MetadataExt::mode(&metadata) & 0o077 != 0
     {
         findings.push(Finding::warn(
-            WHAT,
+            SUBJECT,
             format!("`{}` can be read by other users of this machine", path.display()),
             format!("`chmod 600 {}`", quoted(&path.display().to_string())),
         ));
@@ -214,12 +214,12 @@ fn disk(folder: &Path) -> Vec<Finding> {
             "keep the state on a local disk, and let every run use that machine",
         ));
     }
-    let Ok(about) = statvfs(folder) else { return findings };
-    let free = about.f_bavail.saturating_mul(about.f_frsize);
+    let Ok(metadata) = statvfs(folder) else { return findings };
+    let free = metadata.f_bavail.saturating_mul(metadata.f_frsize);
     let message = format!("{} MiB are free", free >> 20);
     findings.push(match free {
-        0..NOTHING => Finding::fail(DISK, message, "free some space: without it applies fail"),
-        NOTHING..LITTLE => Finding::warn(DISK, message, "free some space soon"),
+        0..NO_SPACE => Finding::fail(DISK, message, "free some space: without it applies fail"),
+        NO_SPACE..LOW_SPACE => Finding::warn(DISK, message, "free some space soon"),
         _ => Finding::ok(DISK, message),
     });
     findings
@@ -242,9 +242,9 @@ fn network_file_system(folder: &Path) -> Option<&'static str> {
         (0x6573_5546, "FUSE"),
         (0x7461_636F, "OCFS2"),
     ];
-    let about = rustix::fs::statfs(folder).ok()?;
+    let metadata = rustix::fs::statfs(folder).ok()?;
     // The field is wider than the number on some machines.
-    let magic = u32::try_from(about.f_type & 0xFFFF_FFFF).ok()?;
+    let magic = u32::try_from(metadata.f_type & 0xFFFF_FFFF).ok()?;
     KNOWN.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name)
 }
 

@@ -1,6 +1,6 @@
 //! `terrace operations logs`: prints the events of an operation in order, and follows it.
 
-use super::{find, gone, result, unknown, word};
+use super::{find, no_worker, result, unknown, word};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::{harmless, harmless_line};
@@ -34,12 +34,12 @@ pub(super) async fn run(
     loop {
         let (row, lines) = read(store.as_ref(), id).await?.ok_or_else(|| unknown(operation))?;
         context.ui.print(&printed.add(&lines))?;
-        let goes_on = matches!(row.status, OperationStatus::Queued | OperationStatus::Running);
-        if !is_followed || !goes_on || context.ui.is_unread() {
+        let continues = matches!(row.status, OperationStatus::Queued | OperationStatus::Running);
+        if !is_followed || !continues || context.ui.is_stdout_closed() {
             return Ok(Exit::Done);
         }
         if row.is_abandoned {
-            return Err(gone(&row));
+            return Err(no_worker(&row));
         }
         tokio::select! {
             () = tokio::time::sleep(PERIOD) => {}
@@ -107,7 +107,7 @@ fn timeline(operation: &OperationRow, steps: &[StepRow]) -> Vec<LogLine> {
         }
     }
     let summary = if operation.summary.is_empty() { String::new() } else { format!(": {}", operation.summary) };
-    lines.extend(operation.ended_at.map(|at| line(at, "INFO", format!("{}{summary}", operation.standing()))));
+    lines.extend(operation.ended_at.map(|at| line(at, "INFO", format!("{}{summary}", operation.status_word()))));
     lines
 }
 

@@ -1,13 +1,13 @@
 //! `terrace cancel`: stops a run in any process.
 
-use super::{actor_here, find, is_run, keeper, named, queue_of, runner_here};
+use super::{actor_here, find, is_run, named, queue_of, runner_here, supervisor};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider_pipelines::queue::{Ending, Phase};
-use terrace_provider_pipelines::run::store::NoTurn;
+use terrace_provider_pipelines::run::store::LockError;
 use terrace_provider_pipelines::run::{Record, Runner};
 use tokio_util::sync::CancellationToken;
 
@@ -32,29 +32,29 @@ pub(in crate::commands) async fn cancel(
             "run {} of {} has ended: it {}",
             record.run,
             record.pipeline,
-            record.state.in_words()
+            record.state.predicate()
         )));
     }
-    let broken = |error: std::io::Error| Failure::new(format!("run {} cannot be stopped: {error}", record.run));
-    runner.store.ask_to_stop(&record.run).map_err(broken)?;
+    let stop_failure = |error: std::io::Error| Failure::new(format!("run {} cannot be stopped: {error}", record.run));
+    runner.store.request_stop(&record.run).map_err(stop_failure)?;
     let begun = tokio::time::Instant::now();
-    while begun.elapsed() < context.global.patience() {
+    while begun.elapsed() < context.global.lock_timeout() {
         let cancel = CancellationToken::new();
-        match runner.store.turn(&record.folder, &record.pipeline, Duration::ZERO, &cancel).await {
+        match runner.store.lock_pipeline(&record.folder, &record.pipeline, Duration::ZERO, &cancel).await {
             // The runner ended or crashed. Settles its unfinished run, which may be a later one.
-            Ok(turn) => {
-                if let Some(left) = turn.left() {
-                    runner.settle(&left).await.map_err(broken)?;
-                    turn.hold(None).map_err(broken)?;
+            Ok(lock) => {
+                if let Some(unfinished) = lock.unfinished_run() {
+                    runner.settle(&unfinished).await.map_err(stop_failure)?;
+                    lock.set_current_run(None).map_err(stop_failure)?;
                 }
             }
-            Err(NoTurn::Io(error)) => return Err(broken(error)),
-            Err(NoTurn::Taken { .. } | NoTurn::Cancelled) => {}
+            Err(LockError::Io(error)) => return Err(stop_failure(error)),
+            Err(LockError::InProgress { .. } | LockError::Cancelled) => {}
         }
-        match runner.store.run(&record.run).map_err(broken)? {
-            Some(ended) if ended.state.is_over() => return tell(context, &ended),
+        match runner.store.run(&record.run).map_err(stop_failure)? {
+            Some(ended) if ended.state.is_over() => return print_end(context, &ended),
             Some(_) => tokio::time::sleep(PERIOD).await,
-            None => return tell(context, &record),
+            None => return print_end(context, &record),
         }
     }
     Err(Failure::refused(format!("run {} of {} is still running", record.run, record.pipeline))
@@ -77,17 +77,17 @@ async fn cancel_queued(context: &Context<'_>, runner: &Runner, word: &str) -> Re
         let (id, actor) = (entry.id.clone(), Arc::clone(&actor));
         queue.call(move |queue| queue.cancel(&id, Some(&actor))).await?;
     }
-    let (keeper, begun) = (keeper(runner, &queue), tokio::time::Instant::now());
+    let (supervisor, begun) = (supervisor(runner, &queue), tokio::time::Instant::now());
     for entry in &found {
         loop {
             let id = entry.id.clone();
             let now = queue.call(move |queue| queue.entry(&id)).await?;
             let Some(now) = now.filter(|now| now.ending.is_none()) else { break };
-            if begun.elapsed() > context.global.patience() {
+            if begun.elapsed() > context.global.lock_timeout() {
                 return Err(Failure::refused(format!("run {} of {} is still running", now.id, now.pipeline))
                     .hint("the run will stop; wait longer with `--lock-timeout`"));
             }
-            keeper.keep().await?;
+            supervisor.check_workers().await?;
             tokio::time::sleep(PERIOD).await;
         }
         let id = entry.id.clone();
@@ -98,7 +98,7 @@ async fn cancel_queued(context: &Context<'_>, runner: &Runner, word: &str) -> Re
     Ok(if found.is_empty() { None } else { Some(Exit::Done) })
 }
 
-fn tell(context: &Context<'_>, record: &Record) -> Result<Exit, Failure> {
+fn print_end(context: &Context<'_>, record: &Record) -> Result<Exit, Failure> {
     let word = record.state.word().to_uppercase();
     context.ui.print(&harmless(&format!("{}: {word}, run {}\n", record.pipeline, record.run)))?;
     Ok(Exit::Done)

@@ -5,7 +5,7 @@
 use super::kinds::{Words, found, name, of_name, vendor};
 use super::transcript::{NOT_PRIVATE, in_words};
 use super::{cluster_databases, fallback};
-use super::{keeper, nearest_queue, open, queue_of, runner_here};
+use super::{nearest_queue, open, queue_of, runner_here, supervisor};
 use crate::args::{ClusterArguments, ClusterKind, InitArguments};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
@@ -13,7 +13,7 @@ use crate::signals::Signals;
 use std::path::Path;
 use std::time::Duration;
 use terrace_provider_pipelines::queue::cluster::Cluster;
-use terrace_provider_pipelines::queue::{Pod, PodStatus, Queue, QueueError, WantedPool};
+use terrace_provider_pipelines::queue::{Pod, PodStatus, PoolSpec, Queue, QueueError};
 use terrace_provider_pipelines::run::Runner;
 use tokio::time::Instant;
 
@@ -26,10 +26,10 @@ const PUBLIC_WORKERS: u32 = 1;
 const DATABASES: u32 = 1;
 /// Interval and limit of the wait for starting workers.
 const POLL: Duration = Duration::from_millis(100);
-const COMING_UP: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// True if `terrace init` is about a cluster and not about the files of a project.
-pub(in crate::commands) fn is_of_cluster(arguments: &InitArguments) -> bool {
+pub(in crate::commands) fn is_cluster_init(arguments: &InitArguments) -> bool {
     if arguments.cluster.kind.is_some() || arguments.cluster.progress {
         return true;
     }
@@ -51,11 +51,11 @@ pub(in crate::commands) async fn init(
     signals: &Signals,
 ) -> Result<Exit, Failure> {
     if let Some(vendor) = arguments.kind.and_then(|kind| Some((kind, vendor(kind)?))) {
-        return Err(elsewhere(context, vendor.0, vendor.1)?);
+        return Err(unsupported_kind(context, vendor.0, vendor.1)?);
     }
     let runner = runner_here(context)?;
     let folders = [Path::new("."), runner.project.as_path()];
-    let none = || Failure::new("there is no cluster here").hint("create one with `terrace init local`");
+    let no_cluster = || Failure::new("there is no cluster here").hint("create one with `terrace init local`");
     let queue = match arguments.kind {
         Some(_) => open(&runner).await?,
         // A status report creates nothing.
@@ -63,7 +63,7 @@ pub(in crate::commands) async fn init(
             Some(queue) => queue,
             None => {
                 fallback::check(&folders)?;
-                return Err(none());
+                return Err(no_cluster());
             }
         },
     };
@@ -72,7 +72,7 @@ pub(in crate::commands) async fn init(
         fallback::check(&folders)?;
     }
     let cluster = match arguments.kind {
-        None => active.clone().ok_or_else(none)?,
+        None => active.clone().ok_or_else(no_cluster)?,
         Some(kind) => {
             let known = name(kind);
             let before = queue.call(move |queue| queue.cluster(&known)).await?;
@@ -86,32 +86,32 @@ pub(in crate::commands) async fn init(
     let is_public = cluster.ttl.is_some();
     let is_switch = active.as_ref().is_none_or(|active| active.kind != cluster.kind);
     if is_public && is_switch {
-        context.ui.say(&format!("Switching to the public dppctl cluster\n{NOT_PRIVATE}"));
-        context.ui.say(&format!(
+        context.ui.print_note(&format!("Switching to the public dppctl cluster\n{NOT_PRIVATE}"));
+        context.ui.print_note(&format!(
             "its pods are processes of this machine, and stop after {}",
             in_words(cluster.ttl.unwrap_or_default())
         ));
     } else if is_switch {
-        context.ui.say(&format!("Initializing Cluster, re-run {program} init to track initialization progress"));
+        context.ui.print_note(&format!("Initializing Cluster, re-run {program} init to track initialization progress"));
     }
     signals.begin_changes();
     let begun = cluster.clone();
     queue.call(move |queue| queue.begin_cluster(&begun)).await?;
-    context.ui.say(&beginning(&cluster));
+    context.ui.print_note(&announcement(&cluster));
     cluster_databases::ensure_all(context, &cluster, &signals.cancel).await?;
     ensure_pool(&runner, &queue, &cluster, &settings(context)?).await?;
-    let pods = come_up(&runner, &queue, &cluster, signals).await?;
+    let pods = wait_until_started(&runner, &queue, &cluster, signals).await?;
     for pod in &pods {
         context.ui.print(&format!("Worker pod: {}\n", pod.name))?;
     }
     let kind = cluster.kind.clone();
-    queue.call(move |queue| queue.make_ready(&kind)).await?;
-    context.ui.say(&format!("{program} initialization completed successfully"));
+    queue.call(move |queue| queue.mark_ready(&kind)).await?;
+    context.ui.print_note(&format!("{program} initialization completed successfully"));
     Ok(Exit::Done)
 }
 
 /// The announcement of a cluster's pods before they start.
-fn beginning(cluster: &Cluster) -> String {
+fn announcement(cluster: &Cluster) -> String {
     let life = if cluster.ttl.is_some() { "ephemeral" } else { "persistent" };
     let pods = |number: u32, what: &str| format!("{number} {life} {what} {}", if number == 1 { "pod" } else { "pods" });
     match (cluster.databases, cluster.workers) {
@@ -125,17 +125,21 @@ fn beginning(cluster: &Cluster) -> String {
 
 /// The settings of workers.
 pub(super) fn settings(context: &Context<'_>) -> Result<String, Failure> {
-    Ok(terrace_provider_pipelines::settings::kept(&super::instance_here(context)?))
+    Ok(terrace_provider_pipelines::settings::to_stored(&super::instance_here(context)?))
 }
 
 /// The requested cluster: present values unless arguments change them.
 pub(super) fn wanted(kind: ClusterKind, requested: &ClusterArguments, before: Option<&Cluster>) -> Cluster {
     let ttl = (kind == ClusterKind::Public).then_some(PUBLIC);
-    let before_that = before.map(|before| before.workers);
-    let usual = if ttl.is_some() { PUBLIC_WORKERS } else { WORKERS };
+    let previous_workers = before.map(|before| before.workers);
+    let default_workers = if ttl.is_some() { PUBLIC_WORKERS } else { WORKERS };
     Cluster {
         kind: name(kind),
-        workers: requested.workers.map(u32::from).or(before_that.filter(|workers| *workers > 0)).unwrap_or(usual),
+        workers: requested
+            .workers
+            .map(u32::from)
+            .or(previous_workers.filter(|workers| *workers > 0))
+            .unwrap_or(default_workers),
         databases: requested.databases.map_or_else(|| before.map_or(DATABASES, |before| before.databases), u32::from),
         ttl,
         is_ready: false,
@@ -149,43 +153,48 @@ pub(super) async fn ensure_pool(
     cluster: &Cluster,
     settings: &str,
 ) -> Result<(), Failure> {
-    let (it, kept) = (cluster.clone(), settings.to_owned());
-    let made = queue.call(move |queue| {
-        let wanted = WantedPool { name: &it.kind, size: it.workers, ttl: it.ttl, settings: &kept, mark: None };
+    let (it, text) = (cluster.clone(), settings.to_owned());
+    let added = queue.call(move |queue| {
+        let wanted = PoolSpec { name: &it.kind, size: it.workers, ttl: it.ttl, settings: &text, mark: None };
         match queue.add_pool(&wanted) {
             Err(QueueError::Exists { .. }) => queue.change_pool(&wanted),
-            made => made,
+            added => added,
         }
     });
-    made.await?;
-    Ok(keeper(runner, queue).keep().await?)
+    added.await?;
+    Ok(supervisor(runner, queue).check_workers().await?)
 }
 
 /// Waits for the workers of a cluster.
-async fn come_up(runner: &Runner, queue: &Queue, cluster: &Cluster, signals: &Signals) -> Result<Vec<Pod>, Failure> {
-    let (keeper, begun) = (keeper(runner, queue), Instant::now());
+async fn wait_until_started(
+    runner: &Runner,
+    queue: &Queue,
+    cluster: &Cluster,
+    signals: &Signals,
+) -> Result<Vec<Pod>, Failure> {
+    let (supervisor, begun) = (supervisor(runner, queue), Instant::now());
     loop {
-        keeper.keep().await?;
+        supervisor.check_workers().await?;
         let pods = queue.call(Queue::pods).await?;
-        let up: Vec<Pod> = pods
+        let started: Vec<Pod> = pods
             .into_iter()
             .filter(|pod| pod.pool == cluster.kind)
             .filter(|pod| matches!(pod.status, PodStatus::Available | PodStatus::Assigned))
             .collect();
-        let is_whole = match cluster.workers {
-            0 => up.is_empty(),
-            workers => u32::try_from(up.len()).is_ok_and(|count| count >= workers),
+        let is_complete = match cluster.workers {
+            0 => started.is_empty(),
+            workers => u32::try_from(started.len()).is_ok_and(|count| count >= workers),
         };
-        if is_whole {
-            return Ok(up);
+        if is_complete {
+            return Ok(started);
         }
         if signals.cancel.is_cancelled() {
             return Err(Failure { exit: Exit::Interrupted, ..Failure::new("stopped while workers were starting") }
                 .hint("continue with `terrace init`"));
         }
-        if begun.elapsed() > COMING_UP && cluster.workers > 0 {
+        if begun.elapsed() > START_TIMEOUT && cluster.workers > 0 {
             let log = terrace_provider_pipelines::worker::launch::log_path(queue.folder(), &cluster.kind);
-            return Err(Failure::new(format!("of {} workers only {} started", cluster.workers, up.len()))
+            return Err(Failure::new(format!("of {} workers only {} started", cluster.workers, started.len()))
                 .hint(format!("read their log `{}`; continue with `terrace init`", log.display())));
         }
         tokio::time::sleep(POLL).await;
@@ -197,18 +206,18 @@ async fn report(context: &Context<'_>, runner: &Runner, queue: &Queue, cluster: 
     let kind = cluster.kind.clone();
     let pool = queue.call(move |queue| queue.pool(&kind)).await?;
     let words = of_name(&cluster.kind).map(Words::of);
-    let called = words.map_or_else(|| cluster.kind.clone(), |words| words.using);
+    let title = words.map_or_else(|| cluster.kind.clone(), |words| words.using);
     let Some(pool) = pool.filter(|pool| !pool.is_expired && !pool.is_closing) else {
         let why = if cluster.ttl.is_some() { "have expired" } else { "were destroyed" };
-        return Err(Failure::new(format!("the pods of {called} {why}"))
+        return Err(Failure::new(format!("the pods of {title} {why}"))
             .hint(format!("start new ones with `terrace init {}`", cluster.kind)));
     };
-    keeper(runner, queue).keep().await?;
+    supervisor(runner, queue).check_workers().await?;
     let (waiting, _) = queue.call(Queue::counts).await?;
     let until = pool.expires_at.map(|at| format!(", until {:.0}", at)).unwrap_or_default();
-    context.ui.say(&format!("{called} is ready{until}; queued runs: {waiting}"));
+    context.ui.print_note(&format!("{title} is ready{until}; queued runs: {waiting}"));
     let pods = queue.call(Queue::pods).await?;
-    for pod in cluster_databases::there(context, runner, queue, &pods).await? {
+    for pod in cluster_databases::existing(context, runner, queue, &pods).await? {
         context.ui.print(&format!("DB pod: {} {}\n", pod.record.name, pod.status))?;
     }
     for pod in pods.iter().filter(|pod| pod.pool == cluster.kind) {
@@ -218,9 +227,13 @@ async fn report(context: &Context<'_>, runner: &Runner, queue: &Queue, cluster: 
 }
 
 /// The failure for a cluster on other machines, with its missing prerequisites. Prints the vendor's own commands.
-fn elsewhere(context: &Context<'_>, kind: ClusterKind, vendor: super::kinds::Vendor) -> Result<Failure, Failure> {
+fn unsupported_kind(
+    context: &Context<'_>,
+    kind: ClusterKind,
+    vendor: super::kinds::Vendor,
+) -> Result<Failure, Failure> {
     let commands: String = vendor.commands.iter().map(|command| format!("{command}\n")).collect();
-    context.ui.say("the vendor's own commands create a cluster of this kind:");
+    context.ui.print_note("the vendor's own commands create a cluster of this kind:");
     context.ui.print(&commands)?;
     let missing = vendor.programs.iter().filter(|(program, _)| !found(context.variables, program));
     let missing: Vec<String> = missing.map(|(program, from)| format!("`{program}` is not installed: {from}")).collect();

@@ -1,7 +1,7 @@
 //! The databases of a cluster: `terrace init` creates them, and lists of pods show them.
 
 use crate::commands::Context;
-use crate::commands::databases::{OfCluster, databases_of, failure};
+use crate::commands::databases::{ClusterDatabase, databases_of, failure};
 use crate::failure::Failure;
 use secrecy::ExposeSecret;
 use std::path::Path;
@@ -40,13 +40,17 @@ pub(super) async fn ensure_all(
 ) -> Result<(), Failure> {
     let databases = databases_of(context, &super::instance_here(context)?).await;
     for name in cluster.database_names() {
-        let ready = OfCluster::ready(&databases, cluster, &name, cancel).await?;
+        let database = ClusterDatabase::start(&databases, cluster, &name, cancel).await?;
         context.ui.print(&format!("DB pod: {name}\n"))?;
         // The password is printed only once.
-        ready.told.iter().filter(|_| ready.is_new).for_each(|line| context.ui.say(line.expose_secret()));
+        database
+            .address_lines
+            .iter()
+            .filter(|_| database.is_new)
+            .for_each(|line| context.ui.print_note(line.expose_secret()));
     }
-    for name in databases.stop_beyond(cluster).await.map_err(failure)? {
-        context.ui.say(&format!("{name} is stopped: the cluster no longer uses it, and its data stays"));
+    for name in databases.stop_surplus(cluster).await.map_err(failure)? {
+        context.ui.print_note(&format!("{name} is stopped: the cluster no longer uses it, and its data stays"));
     }
     Ok(())
 }
@@ -55,7 +59,7 @@ pub(super) async fn ensure_all(
 ///
 /// # Errors
 /// When the queue or a record cannot be read.
-pub(super) async fn there(
+pub(super) async fn existing(
     context: &Context<'_>,
     runner: &Runner,
     queue: &Queue,
@@ -63,8 +67,8 @@ pub(super) async fn there(
 ) -> Result<Vec<DatabasePod>, Failure> {
     let Some(cluster) = queue.call(Queue::active_cluster).await? else { return Ok(Vec::new()) };
     let databases = databases_of(context, &super::instance_here(context)?).await;
-    let (there, _) = databases.all_of(&cluster).map_err(failure)?;
-    Ok(there.into_iter().map(|record| pod(runner, &databases, &cluster, record, pods)).collect())
+    let (existing, _) = databases.cluster_databases(&cluster).map_err(failure)?;
+    Ok(existing.into_iter().map(|record| pod(runner, &databases, &cluster, record, pods)).collect())
 }
 
 /// True if the pipeline of a worker uses a database, or its spec cannot be read.
@@ -84,7 +88,7 @@ fn pod(runner: &Runner, databases: &Databases, cluster: &Cluster, record: Record
     let mut runs = pods.iter().filter(writes).filter_map(|pod| Some((pod.run.clone()?, pod.pipeline.clone()?)));
     let run = runs.next();
     let status = match databases.status(&record) {
-        Status::Making => "pending",
+        Status::Creating => "pending",
         Status::Running if run.is_some() => "assigned",
         Status::Running => "available",
         other => other.word(),

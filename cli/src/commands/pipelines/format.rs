@@ -5,8 +5,8 @@ use crate::ui::Ui;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use terrace_provider_pipelines::executor::in_words;
-use terrace_provider_pipelines::run::batch::{BatchEnd, Done, Why};
+use terrace_provider_pipelines::executor::describe_end;
+use terrace_provider_pipelines::run::batch::{BatchEnd, HoldReason, PipelineOutcome};
 use terrace_provider_pipelines::run::python::repr_of_map;
 use terrace_provider_pipelines::run::single::NotRun;
 use terrace_provider_pipelines::run::{Record, State};
@@ -16,7 +16,7 @@ use terrace_provider_pipelines::spec::{Problem, Severity, Specs};
 const ROWS: &str = "num rows";
 
 /// The result of a pipeline, on a line of standard output. `None` if nothing had to run.
-pub(super) fn line(done: &Done) -> Option<String> {
+pub(super) fn line(done: &PipelineOutcome) -> Option<String> {
     let rows = match &done.end {
         BatchEnd::Clean => return None,
         BatchEnd::Ran(record) => record.rows,
@@ -27,13 +27,13 @@ pub(super) fn line(done: &Done) -> Option<String> {
 }
 
 /// Prints the results of all pipelines on standard error.
-pub(super) fn results(ui: &Ui, specs: &Specs, done: &[Done]) {
-    let ran: Vec<&Done> = done.iter().filter(|done| !matches!(done.end, BatchEnd::Clean)).collect();
+pub(super) fn results(ui: &Ui, specs: &Specs, done: &[PipelineOutcome]) {
+    let ran: Vec<&PipelineOutcome> = done.iter().filter(|done| !matches!(done.end, BatchEnd::Clean)).collect();
     if ran.is_empty() {
-        ui.say("nothing to run: the results of the pipelines are up to date");
+        ui.print_note("nothing to run: the results of the pipelines are up to date");
         return;
     }
-    ui.say("INFO    :RESULTS:");
+    ui.print_note("INFO    :RESULTS:");
     for done in &ran {
         let line = format!("INFO    :{}: {} {}", word(done), done.pipeline, stats(done)).replace('\n', " ");
         let errors = errors(done);
@@ -41,35 +41,35 @@ pub(super) fn results(ui: &Ui, specs: &Specs, done: &[Done]) {
             true => line,
             false => format!("{line}\n{}", errors.iter().map(boxed).collect::<Vec<_>>().join("\n")),
         };
-        if done.end.is_good() { ui.say(&harmless(&text)) } else { ui.tell(&harmless(&text)) }
+        if done.end.is_good() { ui.print_note(&harmless(&text)) } else { ui.print_message(&harmless(&text)) }
     }
     for failed in ran.iter().filter_map(|done| failed_at(specs, done)) {
-        ui.tell(&harmless(&format!("error: {}", failed.in_one_line(specs)).replace('\n', " ")));
+        ui.print_message(&harmless(&format!("error: {}", failed.in_one_line(specs)).replace('\n', " ")));
     }
 }
 
 /// The failed step with its place, as one line, like the errors of a spec.
-fn failed_at(specs: &Specs, done: &Done) -> Option<Problem> {
+fn failed_at(specs: &Specs, done: &PipelineOutcome) -> Option<Problem> {
     let BatchEnd::Ran(record) = &done.end else { return None };
     let is_failed = matches!(record.state, State::Failed | State::TimedOut);
     let failure = record.failure.as_ref().filter(|_| is_failed)?;
     let pipeline = specs.pipeline(&record.pipeline)?;
     let step = failure.step.and_then(|step| Some((step, &record.steps.get(step)?.0)));
     // The worker may have read another version of the spec.
-    let stands = step.and_then(|(step, name)| pipeline.steps.get(step).filter(|step| step.name == *name));
+    let current_step = step.and_then(|(step, name)| pipeline.steps.get(step).filter(|step| step.name == *name));
     Some(Problem {
         severity: Severity::Error,
         code: "run_failed",
-        message: failure.what.clone(),
+        message: failure.message.clone(),
         file: pipeline.file,
-        at: stands.map_or_else(|| pipeline.at.clone(), |step| step.at.clone()),
+        at: current_step.map_or_else(|| pipeline.at.clone(), |step| step.at.clone()),
         pipeline: Some(record.pipeline.clone()),
         step: step.map(|(step, name)| (step + 1, name.clone())),
         hint: None,
     })
 }
 
-const fn word(done: &Done) -> &'static str {
+const fn word(done: &PipelineOutcome) -> &'static str {
     match &done.end {
         BatchEnd::Clean => "SUCCESS",
         BatchEnd::Ran(record) => match record.state {
@@ -83,7 +83,7 @@ const fn word(done: &Done) -> &'static str {
 }
 
 /// The statistics in Python's syntax, with the number of rows.
-fn stats(done: &Done) -> String {
+fn stats(done: &PipelineOutcome) -> String {
     let BatchEnd::Ran(record) = &done.end else { return String::new() };
     if record.state != State::Succeeded {
         return String::new();
@@ -94,35 +94,35 @@ fn stats(done: &Done) -> String {
 }
 
 /// The error of a pipeline: processor, exit code and log.
-struct Wrong {
+struct PipelineError {
     processor: String,
     exit_code: Option<i32>,
     log: Vec<String>,
 }
 
-fn boxed(wrong: &Wrong) -> String {
-    let mut text = format!("ERROR log from processor {}:\n+--------", wrong.processor);
-    for line in &wrong.log {
+fn boxed(error: &PipelineError) -> String {
+    let mut text = format!("ERROR log from processor {}:\n+--------", error.processor);
+    for line in &error.log {
         let _ = write!(text, "\n| {line}");
     }
     text + "\n+--------"
 }
 
-fn errors(done: &Done) -> Vec<Wrong> {
+fn errors(done: &PipelineOutcome) -> Vec<PipelineError> {
     let one = |processor: &str, line: String| {
-        vec![Wrong { processor: processor.to_owned(), exit_code: None, log: vec![line] }]
+        vec![PipelineError { processor: processor.to_owned(), exit_code: None, log: vec![line] }]
     };
     match &done.end {
         BatchEnd::Clean => Vec::new(),
         BatchEnd::Ran(record) => failed(record).into_iter().collect(),
-        BatchEnd::Held { by, why: Why::Dirty } => {
+        BatchEnd::Held { by, why: HoldReason::Dirty } => {
             one("init", format!("Dirty dependency: Cannot run until dependency is executed: {by}"))
         }
-        BatchEnd::Held { by, why: Why::Unsuccessful } => one(
+        BatchEnd::Held { by, why: HoldReason::Unsuccessful } => one(
             "init",
             format!("Dependency unsuccessful: Cannot run until dependency \"{by}\" is successfully executed"),
         ),
-        BatchEnd::NotRun(NotRun::Taken { run }) => {
+        BatchEnd::NotRun(NotRun::InProgress { run }) => {
             let run = run.as_ref().map(|run| format!("run {run} is still running; ")).unwrap_or_default();
             one(
                 "Already Running",
@@ -134,38 +134,38 @@ fn errors(done: &Done) -> Vec<Wrong> {
         }
         BatchEnd::NotRun(NotRun::Cancelled) => one("init", "stopped before it started".to_owned()),
         BatchEnd::NotRun(NotRun::Changed(how)) => one("init", how.join("; ")),
-        BatchEnd::NotRun(NotRun::Elsewhere { what }) => {
-            vec![Wrong { processor: "worker".to_owned(), exit_code: None, log: what.clone() }]
+        BatchEnd::NotRun(NotRun::WorkerFailed { message: what }) => {
+            vec![PipelineError { processor: "worker".to_owned(), exit_code: None, log: what.clone() }]
         }
         BatchEnd::NotRun(NotRun::Io(error)) => one("init", format!("the run cannot be recorded: {error}")),
         BatchEnd::NotRun(NotRun::Environment(error)) => {
             let mut log = vec![error.to_string()];
-            if let terrace_provider_pipelines::environment::EnvironmentError::Failed { said, .. } = error {
-                log.extend(said.iter().cloned());
+            if let terrace_provider_pipelines::environment::EnvironmentError::Failed { output, .. } = error {
+                log.extend(output.iter().cloned());
             }
             log.extend(error.hint());
-            vec![Wrong { processor: "environment".to_owned(), exit_code: None, log }]
+            vec![PipelineError { processor: "environment".to_owned(), exit_code: None, log }]
         }
     }
 }
 
-fn failed(record: &Record) -> Option<Wrong> {
+fn failed(record: &Record) -> Option<PipelineError> {
     let failure = record.failure.as_ref()?;
     let step = failure.step.and_then(|step| record.steps.get(step));
     let (processor, exit_code) = match step {
         Some((name, outcome)) => (name.clone(), outcome.exit_code),
         None => (record.state.word().to_owned(), None),
     };
-    let mut log = failure.said.clone();
-    if log.is_empty() || step.is_some_and(|(_, outcome)| failure.what != in_words(outcome)) {
-        log.push(failure.what.clone());
+    let mut log = failure.log.clone();
+    if log.is_empty() || step.is_some_and(|(_, outcome)| failure.message != describe_end(outcome)) {
+        log.push(failure.message.clone());
     }
-    Some(Wrong { processor, exit_code, log })
+    Some(PipelineError { processor, exit_code, log })
 }
 
 /// The results of pipelines as JSON, with the addresses of synced results.
-pub(super) fn json(ui: &Ui, done: &[Done], addresses: &BTreeMap<String, Vec<String>>) -> Value {
-    let with_addresses = |done: &Done| {
+pub(super) fn json(ui: &Ui, done: &[PipelineOutcome], addresses: &BTreeMap<String, Vec<String>>) -> Value {
+    let with_addresses = |done: &PipelineOutcome| {
         let mut result = result(done);
         if let (Some(result), Some(urls)) = (result.as_object_mut(), addresses.get(&done.pipeline)) {
             result.insert("urls".to_owned(), json!(urls));
@@ -176,10 +176,10 @@ pub(super) fn json(ui: &Ui, done: &[Done], addresses: &BTreeMap<String, Vec<Stri
     json!({ "format_version": "1.0", "results": results, "diagnostics": remembered(ui) })
 }
 
-fn result(done: &Done) -> Value {
+fn result(done: &PipelineOutcome) -> Value {
     let errors: Vec<Value> = errors(done)
         .iter()
-        .map(|wrong| json!({ "processor": wrong.processor, "exit_code": wrong.exit_code, "log": wrong.log }))
+        .map(|error| json!({ "processor": error.processor, "exit_code": error.exit_code, "log": error.log }))
         .collect();
     let state = match &done.end {
         BatchEnd::Clean => "clean",

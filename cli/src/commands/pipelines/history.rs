@@ -1,6 +1,6 @@
 //! `terrace runs list`: lists runs, the newest first.
 
-use super::queued::never_began;
+use super::queued::reason_not_started;
 use super::{pipelines_here, runner_here};
 use crate::args::RunsCommand;
 use crate::commands::Context;
@@ -27,7 +27,7 @@ pub(in crate::commands) fn runs(context: &Context<'_>, command: RunsCommand) -> 
         check_known(word)?;
     }
     if arguments.format.is_json() {
-        let runs: Vec<Value> = runs.iter().map(Run::shown).collect();
+        let runs: Vec<Value> = runs.iter().map(Run::to_json).collect();
         context.ui.print_json(&json!({ "format_version": "1.0", "runs": runs }))?;
         return Ok(Exit::Done);
     }
@@ -43,9 +43,9 @@ pub(in crate::commands) fn runs(context: &Context<'_>, command: RunsCommand) -> 
 /// An entry of the list.
 enum Run {
     /// A run that started.
-    Begun(Box<Record>),
+    Started(Box<Record>),
     /// A run that was cancelled in the queue.
-    CalledOff(Box<Entry>),
+    Cancelled(Box<Entry>),
 }
 
 /// The newest runs, of all pipelines or a single one.
@@ -63,23 +63,27 @@ fn found(context: &Context<'_>, runner: &Runner, pipeline: Option<&str>, most: u
         }
         // Skips a run whose record another process is writing or removing.
         let Some(record) = runner.store.run(id).map_err(unreadable)? else { continue };
-        let is_meant = pipeline.is_none_or(|name| runner.store.is_of(&record, &folder, name));
+        let is_meant = pipeline.is_none_or(|name| runner.store.is_run_of(&record, &folder, name));
         if is_meant {
             let state = state(runner, &record).map_err(unreadable)?;
-            found.push(Run::Begun(Box::new(Record { state, ..record })));
+            found.push(Run::Started(Box::new(Record { state, ..record })));
         }
     }
     // A run that started before it was cancelled is listed by its record.
-    let never_began = |it: &Entry| it.record.iter().chain([&it.id]).all(|id| ids.binary_search(id).is_err());
-    let is_asked_for =
-        |it: &Entry| pipeline.is_none_or(|name| runner.store.is_one((&it.folder, &it.pipeline), (&folder, name)));
-    let is_meant = |it: &Entry| is_asked_for(it) && never_began(it);
-    let queue = Queue::to_read(runner.store.folder());
-    let called_off = queue.and_then(|queue| queue.map_or(Ok(Vec::new()), |queue| queue.called_off(most, is_meant)));
-    match called_off {
-        Ok(entries) => found.extend(entries.into_iter().map(|entry| Run::CalledOff(Box::new(entry)))),
+    let has_no_record = |it: &Entry| it.record.iter().chain([&it.id]).all(|id| ids.binary_search(id).is_err());
+    let is_requested = |it: &Entry| {
+        pipeline.is_none_or(|name| runner.store.is_same_pipeline((&it.folder, &it.pipeline), (&folder, name)))
+    };
+    let is_meant = |it: &Entry| is_requested(it) && has_no_record(it);
+    let queue = Queue::open_read_only(runner.store.folder());
+    let cancelled =
+        queue.and_then(|queue| queue.map_or(Ok(Vec::new()), |queue| queue.cancelled_before_start(most, is_meant)));
+    match cancelled {
+        Ok(entries) => found.extend(entries.into_iter().map(|entry| Run::Cancelled(Box::new(entry)))),
         // Runs that started are listed without the queue too.
-        Err(error) => context.ui.tell(&format!("warning: {error}; runs cancelled in the queue are not listed")),
+        Err(error) => {
+            context.ui.print_message(&format!("warning: {error}; runs cancelled in the queue are not listed"))
+        }
     }
     found.sort_by(|one, other| other.id().cmp(one.id()));
     found.truncate(most);
@@ -93,7 +97,7 @@ fn state(runner: &Runner, record: &Record) -> io::Result<State> {
 
 /// Refuses an unknown pipeline.
 fn check_known(word: &str) -> Result<(), Failure> {
-    let Some(ids) = pipelines_here().filter(|ids| !ids.iter().any(|id| selection::means(word, id))) else {
+    let Some(ids) = pipelines_here().filter(|ids| !ids.iter().any(|id| selection::selects(word, id))) else {
         return Ok(());
     };
     let failure = Failure::new(format!("there is no pipeline `{word}`, and no run of one with that name here"));
@@ -106,34 +110,34 @@ fn check_known(word: &str) -> Result<(), Failure> {
 impl Run {
     fn id(&self) -> &str {
         match self {
-            Self::Begun(record) => &record.run,
-            Self::CalledOff(entry) => &entry.id,
+            Self::Started(record) => &record.run,
+            Self::Cancelled(entry) => &entry.id,
         }
     }
 
     /// A run on one line: time, id for `terrace logs`, state, duration, rows, pipeline and error.
     fn line(&self) -> String {
         match self {
-            Self::Begun(record) => line(record),
-            Self::CalledOff(entry) => line_of_queued(entry),
+            Self::Started(record) => line(record),
+            Self::Cancelled(entry) => queued_line(entry),
         }
     }
 
-    fn shown(&self) -> Value {
+    fn to_json(&self) -> Value {
         match self {
-            Self::Begun(record) => shown(record),
-            Self::CalledOff(entry) => shown_of_queued(entry),
+            Self::Started(record) => run_to_json(record),
+            Self::Cancelled(entry) => queued_to_json(entry),
         }
     }
 }
 
 fn line(record: &Record) -> String {
-    let took = record.finished_at.map(|end| end.duration_since(record.started_at).as_secs_f64());
-    let took = took.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1} s"));
+    let duration = record.finished_at.map(|end| end.duration_since(record.started_at).as_secs_f64());
+    let duration = duration.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1} s"));
     let folder = within(&record.folder);
-    let why = record.failure.as_ref().map(|failure| format!("  {}", failure.what)).unwrap_or_default();
+    let why = record.failure.as_ref().map(|failure| format!("  {}", failure.message)).unwrap_or_default();
     let text = format!(
-        "{:.0}  {}  {:<9}  {took:>8}  {:>9} {:<4}  {}{folder}{why}",
+        "{:.0}  {}  {:<9}  {duration:>8}  {:>9} {:<4}  {}{folder}{why}",
         record.started_at,
         record.run,
         record.state.word(),
@@ -144,7 +148,7 @@ fn line(record: &Record) -> String {
     harmless(&text).replace('\n', " ") + "\n"
 }
 
-fn shown(record: &Record) -> Value {
+fn run_to_json(record: &Record) -> Value {
     json!({
         "run_id": record.run,
         "pipeline_id": record.pipeline,
@@ -158,7 +162,7 @@ fn shown(record: &Record) -> Value {
         "stats": record.public_stats(),
         "attempts": record.attempts,
         "cancelled_by": null,
-        "error": record.failure.as_ref().map(|failure| &failure.what),
+        "error": record.failure.as_ref().map(|failure| &failure.message),
     })
 }
 
@@ -168,7 +172,7 @@ fn within(folder: &str) -> String {
 }
 
 /// The line of a run that never started: time in the queue, and the principal that cancelled it.
-fn line_of_queued(entry: &Entry) -> String {
+fn queued_line(entry: &Entry) -> String {
     let text = format!(
         "{:.0}  {}  {:<9}  {:>8}  {:>9} rows  {}{}  it {}",
         entry.queued_at,
@@ -178,12 +182,12 @@ fn line_of_queued(entry: &Entry) -> String {
         0,
         entry.pipeline,
         within(&entry.folder),
-        never_began(entry)
+        reason_not_started(entry)
     );
     harmless(&text).replace('\n', " ") + "\n"
 }
 
-fn shown_of_queued(entry: &Entry) -> Value {
+fn queued_to_json(entry: &Entry) -> Value {
     let by = if let Some(Ending::NotRun { by, .. }) = &entry.ending { by.as_deref() } else { None };
     json!({
         "run_id": entry.id,
@@ -198,6 +202,6 @@ fn shown_of_queued(entry: &Entry) -> Value {
         "stats": {},
         "attempts": [],
         "cancelled_by": by,
-        "error": format!("it {}", never_began(entry)),
+        "error": format!("it {}", reason_not_started(entry)),
     })
 }

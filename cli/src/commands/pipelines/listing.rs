@@ -23,17 +23,17 @@ pub(in crate::commands) fn list(context: &Context<'_>, arguments: &PipelinesArgu
         Failure::new(format!("the folder `{}` cannot be searched for specs: {error}", folder.display()))
             .hint("name a folder with `pipeline-spec.yaml` in it or below it")
     })?;
-    let specs = specs.seen_by(folder);
+    let specs = specs.with_display_root(folder);
     let broken: HashSet<&str> = specs.broken().into_iter().collect();
     let pipelines: HashMap<(&str, usize), &Pipeline> =
         specs.pipelines.iter().rev().map(|pipeline| ((pipeline.id.as_str(), pipeline.file), pipeline)).collect();
     let declared: HashSet<(&str, usize)> = specs.declared().collect();
     // Problems outside the listed pipelines belong to their file.
-    let (mut of_pipelines, mut of_files) = (HashMap::<_, Vec<&Problem>>::new(), Vec::new());
+    let (mut by_pipeline, mut by_file) = (HashMap::<_, Vec<&Problem>>::new(), Vec::new());
     for problem in &specs.problems {
-        match problem.pipeline.as_deref().map(|id| (id, problem.file)).filter(|about| declared.contains(about)) {
-            Some(about) => of_pipelines.entry(about).or_default().push(problem),
-            None => of_files.push(problem),
+        match problem.pipeline.as_deref().map(|id| (id, problem.file)).filter(|key| declared.contains(key)) {
+            Some(key) => by_pipeline.entry(key).or_default().push(problem),
+            None => by_file.push(problem),
         }
     }
     let rows: Vec<Row<'_>> = specs
@@ -43,33 +43,34 @@ pub(in crate::commands) fn list(context: &Context<'_>, arguments: &PipelinesArgu
             file,
             pipeline: pipelines.get(&(id, file)).copied(),
             is_runnable: !broken.contains(id),
-            problems: of_pipelines.get(&(id, file)).cloned().unwrap_or_default(),
+            problems: by_pipeline.get(&(id, file)).cloned().unwrap_or_default(),
         })
         .collect();
     if arguments.format.is_json() {
-        let problems = |problems: &[&Problem]| problems.iter().map(|it| told(it, &specs)).collect::<Vec<_>>();
-        let pipelines: Vec<Value> = rows.iter().map(|row| row.as_json(&specs, problems(&row.problems))).collect();
-        let sources: Vec<Value> = specs.sources.iter().map(|source| of_plugin(source, &specs)).collect();
+        let problems =
+            |problems: &[&Problem]| problems.iter().map(|it| problem_to_json(it, &specs)).collect::<Vec<_>>();
+        let pipelines: Vec<Value> = rows.iter().map(|row| row.to_json(&specs, problems(&row.problems))).collect();
+        let sources: Vec<Value> = specs.sources.iter().map(|source| plugin_to_json(source, &specs)).collect();
         context.ui.print_json(&json!({
             "format_version": "1.0",
             "pipelines": pipelines,
             "sources": sources,
-            "problems": problems(&of_files),
+            "problems": problems(&by_file),
         }))?;
     } else {
         let mut text: String = rows.iter().map(|row| row.in_lines(&specs)).collect();
         for source in &specs.sources {
             text.push_str(&plugin_in_lines(source, &specs));
         }
-        let mut told = None;
-        for problem in of_files {
-            if told != Some(problem.file) {
+        let mut last_file = None;
+        for problem in by_file {
+            if last_file != Some(problem.file) {
                 text.push_str(&head(&file(&specs, problem.file).unwrap_or_default()));
-                told = Some(problem.file);
+                last_file = Some(problem.file);
             }
             text.push_str(&line(severity(problem), &problem.in_one_line(&specs).to_string()));
         }
-        let nothing = format!("there are no pipelines here: {}", specs.how_to_begin());
+        let nothing = format!("there are no pipelines here: {}", specs.no_pipelines_hint());
         context.ui.print_list(&text, &nothing)?;
     }
     let is_wrong = |problem: &Problem| problem.is_error() && !MISSING.contains(&problem.code);
@@ -86,7 +87,7 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn as_json(&self, specs: &Specs, problems: Vec<Value>) -> Value {
+    fn to_json(&self, specs: &Specs, problems: Vec<Value>) -> Value {
         let steps = self.pipeline.map(|pipeline| {
             pipeline.steps.iter().map(|step| {
                 let kind = match step.kind {
@@ -162,8 +163,8 @@ const fn severity(problem: &Problem) -> &'static str {
     }
 }
 
-fn told(problem: &Problem, specs: &Specs) -> Value {
-    let place = specs.files.get(problem.file).map(|file| problem.place(&file.text)).unzip();
+fn problem_to_json(problem: &Problem, specs: &Specs) -> Value {
+    let place = specs.files.get(problem.file).map(|file| problem.position(&file.text)).unzip();
     json!({
         "severity": severity(problem),
         "code": problem.code,
@@ -177,20 +178,20 @@ fn told(problem: &Problem, specs: &Specs) -> Value {
 }
 
 /// The source of a plugin's pipelines, and their number at its last call.
-fn of_plugin(source: &SourceSpec, specs: &Specs) -> Value {
+fn plugin_to_json(source: &SourceSpec, specs: &Specs) -> Value {
     json!({
         "file": file(specs, source.file),
         "plugin": source.module,
         "keys": source.keys,
-        "pipelines": source.made,
+        "pipelines": source.generated_count,
     })
 }
 
 fn plugin_in_lines(source: &SourceSpec, specs: &Specs) -> String {
-    let made = match source.made {
-        Some(made) => format!("it created {made} pipelines"),
+    let count = match source.generated_count {
+        Some(count) => format!("it created {count} pipelines"),
         None => "`terrace run` reads its pipelines".to_owned(),
     };
     let name = file(specs, source.file).unwrap_or_default();
-    head(&name) + &line("plugin", &format!("{}: {made}", source.module)) + &line("keys", &source.keys.join(", "))
+    head(&name) + &line("plugin", &format!("{}: {count}", source.module)) + &line("keys", &source.keys.join(", "))
 }

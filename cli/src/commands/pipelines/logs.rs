@@ -35,23 +35,25 @@ pub(in crate::commands) async fn logs(
         return Err(Failure::new(format!("run {} has no step `{step}`", record.run))
             .hint(format!("choose one of its steps: {}", steps.join(", "))));
     }
-    let broken = |error: std::io::Error| Failure::new(format!("the log of run {} cannot be read: {error}", record.run));
+    let unreadable =
+        |error: std::io::Error| Failure::new(format!("the log of run {} cannot be read: {error}", record.run));
     let mut reader = Reader::new(&runner.store.run_folder(&record.run));
     loop {
         // Reads the record before the log, so that the last lines are not missed.
-        let goes_on = runner.store.run(&record.run).map_err(broken)?.is_some_and(|record| !record.state.is_over());
-        let lines = reader.lines().map_err(broken)?;
+        let continues =
+            runner.store.run(&record.run).map_err(unreadable)?.is_some_and(|record| !record.state.is_over());
+        let lines = reader.lines().map_err(unreadable)?;
         let wanted =
             lines.iter().filter(|line| arguments.step.as_ref().is_none_or(|step| is_step(step, line.step, &line.name)));
-        let text: String = wanted.map(|line| shown(line, arguments.format.is_json())).collect();
+        let text: String = wanted.map(|line| format_line(line, arguments.format.is_json())).collect();
         context.ui.print(&text)?;
-        if !arguments.follow || !goes_on || context.ui.is_unread() {
+        if !arguments.follow || !continues || context.ui.is_stdout_closed() {
             return Ok(Exit::Done);
         }
-        let is_gone = lines.is_empty() && !runner.store.is_held(&record).map_err(broken)?;
+        let is_gone = lines.is_empty() && !runner.store.is_held(&record).map_err(unreadable)?;
         // The run may have ended since the last read.
         let is_over = || runner.store.run(&record.run).map(|run| run.is_none_or(|run| run.state.is_over()));
-        if is_gone && !is_over().map_err(broken)? {
+        if is_gone && !is_over().map_err(unreadable)? {
             return Err(Failure::new(format!("the process of run {} is gone", record.run))
                 .hint("run the pipeline again: this ends the rest of the old run"));
         }
@@ -66,7 +68,7 @@ fn is_step(wanted: &str, number: usize, name: &str) -> bool {
     wanted == name || wanted.parse() == Ok(number)
 }
 
-fn shown(line: &Line, is_json: bool) -> String {
+fn format_line(line: &Line, is_json: bool) -> String {
     if is_json {
         return serde_json::to_string(line).unwrap_or_default() + "\n";
     }

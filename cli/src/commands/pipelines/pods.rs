@@ -1,7 +1,7 @@
 //! `terrace list pods`: lists the workers and databases of data pipelines, and their runs.
 
 use super::cluster_databases::{self, DatabasePod};
-use super::{keeper, queue_of, runner_here};
+use super::{queue_of, runner_here, supervisor};
 use crate::args::{Format, PodsFormat};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
@@ -19,9 +19,9 @@ const NONE: &str = "there are no pods: start workers with `terrace init local` o
 ///
 /// # Errors
 /// When the queue cannot be read.
-pub(super) async fn there(runner: &Runner) -> Result<Vec<Pod>, Failure> {
+pub(super) async fn existing(runner: &Runner) -> Result<Vec<Pod>, Failure> {
     let Some(queue) = queue_of(runner).await? else { return Ok(Vec::new()) };
-    keeper(runner, &queue).keep().await?;
+    supervisor(runner, &queue).check_workers().await?;
     Ok(queue.call(Queue::pods).await?)
 }
 
@@ -31,15 +31,15 @@ pub(super) async fn there(runner: &Runner) -> Result<Vec<Pod>, Failure> {
 /// When the queue cannot be read.
 pub(in crate::commands) async fn pods(context: &Context<'_>, format: PodsFormat) -> Result<Exit, Failure> {
     let runner = runner_here(context)?;
-    let pods = there(&runner).await?;
+    let pods = existing(&runner).await?;
     let databases = match queue_of(&runner).await? {
-        Some(queue) => cluster_databases::there(context, &runner, &queue, &pods).await?,
+        Some(queue) => cluster_databases::existing(context, &runner, &queue, &pods).await?,
         None => Vec::new(),
     };
     let rows: Vec<Row> = databases.iter().map(Row::of_database).chain(pods.iter().map(Row::of_worker)).collect();
-    let is_json = format.is_json() || (format.format != Some(Format::Human) && !context.ui.is_result_watched());
+    let is_json = format.is_json() || (format.format != Some(Format::Human) && !context.ui.is_stdout_terminal());
     if is_json {
-        context.ui.print_json(&rows.iter().map(as_json).collect())?;
+        context.ui.print_json(&rows.iter().map(pod_to_json).collect())?;
     } else {
         context.ui.print_list(&table(&rows), NONE)?;
     }
@@ -84,7 +84,7 @@ impl<'a> Row<'a> {
 }
 
 /// A pod as JSON.
-fn as_json(pod: &Row<'_>) -> Value {
+fn pod_to_json(pod: &Row<'_>) -> Value {
     json!({
         "name": pod.name,
         "status": pod.status,

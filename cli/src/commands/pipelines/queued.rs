@@ -7,10 +7,10 @@ use super::running::{exit, use_database};
 use super::screen::Screen;
 use super::syncing::{self, Outcome, Syncing};
 use super::transcript::{Line, Slot, Transcript};
-use super::{actor_here, keeper, open, queue_of};
+use super::{actor_here, open, queue_of, supervisor};
 use crate::args::{ClusterArguments, ClusterKind, PipelineArguments};
 use crate::commands::Context;
-use crate::commands::databases::{OfCluster, databases_of};
+use crate::commands::databases::{ClusterDatabase, databases_of};
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use crate::signals::Signals;
@@ -20,13 +20,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider::Settings;
-use terrace_provider_pipelines::database::words;
+use terrace_provider_pipelines::database::texts;
 use terrace_provider_pipelines::queue::cluster::Cluster;
-use terrace_provider_pipelines::queue::{self, Ask, Ending, Entry, Phase, PodStatus, Queue, WhyNot};
-use terrace_provider_pipelines::run::batch::{BatchEnd, Done, Options};
+use terrace_provider_pipelines::queue::{self, Ending, Entry, NotRunReason, Phase, PodStatus, Queue, QueueRequest};
+use terrace_provider_pipelines::run::batch::{BatchEnd, Options, PipelineOutcome};
 use terrace_provider_pipelines::run::log::Reader;
 use terrace_provider_pipelines::run::single::NotRun;
-use terrace_provider_pipelines::run::{Runner, Watching};
+use terrace_provider_pipelines::run::{RunObserver, Runner};
 use terrace_provider_pipelines::settings::default_database;
 use terrace_provider_pipelines::spec::model::Pipeline;
 use terrace_provider_pipelines::spec::{Specs, order};
@@ -76,11 +76,11 @@ pub(super) async fn target(
     runner: &Runner,
     arguments: &PipelineArguments,
 ) -> Result<Option<Target>, Failure> {
-    let is_asked = arguments.queue || arguments.detach || arguments.pool.is_some();
+    let requires_workers = arguments.queue || arguments.detach || arguments.pool.is_some();
     let database = &arguments.database;
     let has_database =
         database.database.is_some() || database.new_database.is_some() || default_database(instance).is_some();
-    if has_database && is_asked {
+    if has_database && requires_workers {
         return Err(Failure::new("workers write only into the database of their start").hint(
             "to write into another database, run the pipelines here: leave `--queue`, `--pool` and `--detach` out",
         ));
@@ -99,7 +99,7 @@ pub(super) async fn target(
             may_fall_back()?;
             open(runner).await?
         }
-        None if is_asked => return Err(none()),
+        None if requires_workers => return Err(none()),
         None => return Ok(None),
     };
     if let Some(pool) = arguments.pool.clone() {
@@ -119,7 +119,7 @@ pub(super) async fn target(
     let cluster = cluster.filter(|cluster| arguments.pool.as_ref().is_none_or(|pool| *pool == cluster.kind));
     if let Some(cluster) = cluster.as_ref().filter(|cluster| cluster.workers == 0) {
         // Waiting for stopped workers would not end.
-        if !is_asked {
+        if !requires_workers {
             return Ok(None);
         }
         return Err(Failure::new(format!("the cluster `{}` has no workers", cluster.kind)).hint(format!(
@@ -129,7 +129,7 @@ pub(super) async fn target(
     }
     let pool = arguments.pool.clone().or_else(|| cluster.as_ref().map(|cluster| cluster.kind.clone()));
     if pool.is_none() {
-        if !is_asked {
+        if !requires_workers {
             return Ok(None);
         }
         let pools = queue.call(Queue::pools).await?;
@@ -158,18 +158,18 @@ pub(super) async fn run(
     if let Some(cluster) = &cluster
         && let Some(kind) = of_name(&cluster.kind)
     {
-        transcript.say(Line::Using(kind));
-        transcript.tell(context.ui, Slot::Using);
+        transcript.push(Line::Using(kind));
+        transcript.print(context.ui, Slot::Using);
         renew(context, &runner, &queue, kind, cluster).await?;
     }
     signals.begin_changes();
-    let keeper = keeper(&runner, &queue);
-    keeper.keep().await?;
+    let supervisor = supervisor(&runner, &queue);
+    supervisor.check_workers().await?;
     let (_, since) = queue.call(|queue| queue.changed(&BTreeSet::new(), i64::MAX)).await?;
     let has_database = cluster.as_ref().is_some_and(|it| it.databases > 0) && use_database(&runner, specs, chosen);
     if !has_free_worker(&queue, pool.as_deref()).await? {
-        transcript.say(Line::Waiting { with_databases: has_database });
-        transcript.tell(context.ui, Slot::Waiting);
+        transcript.push(Line::Waiting { with_databases: has_database });
+        transcript.print(context.ui, Slot::Waiting);
     }
     let mut database = match cluster
         .as_ref()
@@ -178,19 +178,19 @@ pub(super) async fn run(
     {
         Some((cluster, Some(name))) => {
             let databases = databases_of(context, &super::instance_here(context)?).await;
-            let ready = OfCluster::ready(&databases, cluster, &name, &signals.cancel).await?;
-            Some((name, ready.told))
+            let database = ClusterDatabase::start(&databases, cluster, &name, &signals.cancel).await?;
+            Some((name, database.address_lines))
         }
         _ => None,
     };
-    let asks = asks(&runner, specs, chosen, &options, pool.as_ref());
-    let pipelines: Vec<String> = asks.iter().map(|ask| ask.pipeline.clone()).collect();
-    let ids = queue.call(move |queue| queue.enqueue(&asks)).await?;
+    let requests = queue_requests(&runner, specs, chosen, &options, pool.as_ref());
+    let pipelines: Vec<String> = requests.iter().map(|request| request.pipeline.clone()).collect();
+    let ids = queue.call(move |queue| queue.enqueue(&requests)).await?;
     if arguments.detach {
         return detached(context, &pipelines, &ids, arguments.format.is_json(), is_wrong);
     }
     let screen = Screen::new(context.ui, context.global.verbose > 0, arguments.format.is_json());
-    let mut following = Following {
+    let mut followed = FollowedRuns {
         runner: &runner,
         queue: &queue,
         screen: &screen,
@@ -199,52 +199,53 @@ pub(super) async fn run(
         done: Vec::new(),
         reading: BTreeMap::new(),
     };
-    let (mut since, mut kept, mut is_called_off) = (since, Instant::now(), false);
-    while !following.left.is_empty() {
-        let left = following.left.clone();
+    let (mut since, mut checked_at, mut is_cancelled) = (since, Instant::now(), false);
+    while !followed.left.is_empty() {
+        let left = followed.left.clone();
         let (entries, newest) = queue.call(move |queue| queue.changed(&left, since)).await?;
         since = newest;
         for entry in entries {
             if let (Phase::Assigned | Phase::Ended, Some(worker)) = (entry.phase, &entry.worker) {
-                transcript.say(Line::AssignedWorker(worker.clone()));
-                if let Some((name, told)) = &mut database {
-                    transcript.say(Line::AssignedDatabase(name.clone()));
-                    told.drain(..).for_each(|line| transcript.say(Line::OfDatabase(line)));
+                transcript.push(Line::AssignedWorker(worker.clone()));
+                if let Some((name, lines)) = &mut database {
+                    transcript.push(Line::AssignedDatabase(name.clone()));
+                    lines.drain(..).for_each(|line| transcript.push(Line::OfDatabase(line)));
                 }
-                screen.beside(|| transcript.tell(context.ui, Slot::Database));
+                screen.with_hidden_bars(|| transcript.print(context.ui, Slot::Database));
             }
-            following.take(entry)?;
+            followed.update(entry)?;
         }
-        following.read()?;
-        if kept.elapsed() > PERIOD {
-            keeper.keep().await?;
-            following.look_for_forgotten().await?;
-            kept = Instant::now();
+        followed.read()?;
+        if checked_at.elapsed() > PERIOD {
+            supervisor.check_workers().await?;
+            followed.end_forgotten().await?;
+            checked_at = Instant::now();
         }
         tokio::select! {
             () = tokio::time::sleep(POLL) => {}
-            () = signals.cancel.cancelled(), if !is_called_off => {
-                is_called_off = true;
-                for id in following.left.clone() {
+            () = signals.cancel.cancelled(), if !is_cancelled => {
+                is_cancelled = true;
+                for id in followed.left.clone() {
                     let actor = Arc::clone(&actor);
                     queue.call(move |queue| queue.cancel(&id, Some(&actor))).await?;
                 }
             }
         }
     }
-    let done = following.done;
+    let done = followed.done;
     let outcome = Outcome { runner: &runner, specs, done: &done, screen: &screen };
     let is_json = arguments.format.is_json();
-    let told = syncing::conclude(context, is_json, outcome, syncing.as_ref(), &mut transcript, &signals.cancel).await;
+    let concluded =
+        syncing::conclude(context, is_json, outcome, syncing.as_ref(), &mut transcript, &signals.cancel).await;
     if transcript.has_workers() {
-        transcript.say(Line::Unassigned);
+        transcript.push(Line::Unassigned);
     }
-    if let Some(kept) = cluster.as_ref().filter(|_| has_database).and_then(|cluster| cluster.ttl) {
-        transcript.say(Line::Keeping(words::ending(kept, true)));
+    if let Some(ttl) = cluster.as_ref().filter(|_| has_database).and_then(|cluster| cluster.ttl) {
+        transcript.push(Line::Keeping(texts::keep_alive_line(ttl, true)));
     }
-    transcript.tell(context.ui, Slot::Keeping);
+    transcript.print(context.ui, Slot::Keeping);
     let runs = exit(&done, is_wrong, signals.cancel.is_cancelled());
-    Ok(syncing::exit(runs, told?.as_ref()))
+    Ok(syncing::exit(runs, concluded?.as_ref()))
 }
 
 /// Starts the pods of a cluster with a time limit again.
@@ -271,12 +272,18 @@ async fn has_free_worker(queue: &Queue, pool: Option<&str>) -> Result<bool, Fail
 }
 
 /// The entries for the queue, in order of dependencies.
-fn asks(runner: &Runner, specs: &Specs, chosen: &[usize], options: &Options, pool: Option<&String>) -> Vec<Ask> {
+fn queue_requests(
+    runner: &Runner,
+    specs: &Specs,
+    chosen: &[usize],
+    options: &Options,
+    pool: Option<&String>,
+) -> Vec<QueueRequest> {
     let folder = runner.folder_name(&specs.root);
     let pipelines: Vec<&Pipeline> =
         order::sorted(specs, chosen).iter().filter_map(|position| specs.pipelines.get(*position)).collect();
     let position = |id: &str| pipelines.iter().position(|pipeline| pipeline.id == id);
-    let ask = |pipeline: &&Pipeline| Ask {
+    let request = |pipeline: &&Pipeline| QueueRequest {
         pool: pool.cloned(),
         root: specs.root.clone(),
         folder: folder.clone(),
@@ -286,12 +293,12 @@ fn asks(runner: &Runner, specs: &Specs, chosen: &[usize], options: &Options, poo
             is_forced: options.is_forced,
             uses_cache: options.uses_cache,
             timeout: options.timeout,
-            patience: options.patience,
+            lock_timeout: options.lock_timeout,
             retries: options.retries,
         },
         after: pipeline.all_before().filter_map(position).collect(),
     };
-    pipelines.iter().map(ask).collect()
+    pipelines.iter().map(request).collect()
 }
 
 /// Prints the ids of the queued runs.
@@ -314,21 +321,21 @@ fn detached(
 }
 
 /// The state of followed runs.
-struct Following<'a> {
+struct FollowedRuns<'a> {
     runner: &'a Runner,
     queue: &'a Queue,
     screen: &'a Screen,
     is_verbose: bool,
     /// Runs that have not ended.
     left: BTreeSet<String>,
-    done: Vec<Done>,
+    done: Vec<PipelineOutcome>,
     /// Logs of running runs, and their pipelines.
     reading: BTreeMap<String, (String, Reader)>,
 }
 
-impl Following<'_> {
+impl FollowedRuns<'_> {
     /// Records the phase of a run.
-    fn take(&mut self, entry: Entry) -> Result<(), Failure> {
+    fn update(&mut self, entry: Entry) -> Result<(), Failure> {
         match (entry.phase, entry.ending, entry.record) {
             (Phase::Assigned, _, Some(record)) => {
                 self.screen.started(&entry.pipeline, &record);
@@ -341,7 +348,7 @@ impl Following<'_> {
                 self.read()?;
                 self.reading.remove(&entry.id);
                 self.left.remove(&entry.id);
-                self.end(Done { pipeline: entry.pipeline, end: end(ending) });
+                self.end(PipelineOutcome { pipeline: entry.pipeline, end: end(ending) });
             }
             _ => {}
         }
@@ -360,28 +367,28 @@ impl Following<'_> {
     }
 
     /// Ends runs that the queue has dropped: after a long suspension of this process their end is unknown.
-    async fn look_for_forgotten(&mut self) -> Result<(), Failure> {
+    async fn end_forgotten(&mut self) -> Result<(), Failure> {
         let Some(id) = self.left.first().cloned() else { return Ok(()) };
         let word = id.clone();
         if self.queue.call(move |queue| queue.entry(&word)).await?.is_none() {
             self.left.remove(&id);
             let what = vec![format!("run {id} ended so long ago that its end is unknown")];
-            self.end(Done { pipeline: id, end: BatchEnd::NotRun(NotRun::Elsewhere { what }) });
+            self.end(PipelineOutcome { pipeline: id, end: BatchEnd::NotRun(NotRun::WorkerFailed { message: what }) });
         }
         Ok(())
     }
 
-    fn end(&mut self, done: Done) {
+    fn end(&mut self, done: PipelineOutcome) {
         self.screen.ended(&done);
         self.done.push(done);
     }
 }
 
 /// The description of a run that ended without a start, after its name.
-pub(super) fn never_began(entry: &Entry) -> String {
+pub(super) fn reason_not_started(entry: &Entry) -> String {
     let at = entry.ended_at.map(|at| format!(" at {at:.0}")).unwrap_or_default();
     let why = match &entry.ending {
-        Some(Ending::NotRun { why: WhyNot::Cancelled, by, .. }) => {
+        Some(Ending::NotRun { why: NotRunReason::Cancelled, by, .. }) => {
             format!("it was cancelled{at}{}", by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default())
         }
         Some(Ending::NotRun { what, .. }) => what.join("; "),
@@ -398,8 +405,10 @@ fn end(ending: Ending) -> BatchEnd {
         Ending::Ran(record) => BatchEnd::Ran(record),
         Ending::Clean => BatchEnd::Clean,
         Ending::Held { by, why } => BatchEnd::Held { by, why },
-        Ending::NotRun { why: WhyNot::Cancelled, .. } => BatchEnd::NotRun(NotRun::Cancelled),
-        Ending::NotRun { why: WhyNot::Taken, .. } => BatchEnd::NotRun(NotRun::Taken { run: None }),
-        Ending::NotRun { why: WhyNot::Impossible, what, .. } => BatchEnd::NotRun(NotRun::Elsewhere { what }),
+        Ending::NotRun { why: NotRunReason::Cancelled, .. } => BatchEnd::NotRun(NotRun::Cancelled),
+        Ending::NotRun { why: NotRunReason::Taken, .. } => BatchEnd::NotRun(NotRun::InProgress { run: None }),
+        Ending::NotRun { why: NotRunReason::Impossible, what, .. } => {
+            BatchEnd::NotRun(NotRun::WorkerFailed { message: what })
+        }
     }
 }

@@ -8,13 +8,13 @@ use crate::args::PipelineArguments;
 use crate::commands::Context;
 use crate::commands::databases::{Pipelines, RunDatabase};
 use crate::failure::{Exit, Failure};
-use crate::input::specs::told;
+use crate::input::specs::problem_to_diagnostic;
 use crate::signals::Signals;
 use std::collections::BTreeSet;
 use std::path::Path;
 use terrace_engine::plan::Note;
 use terrace_engine::source::Sources;
-use terrace_provider_pipelines::run::batch::{self, BatchEnd, Done, Options};
+use terrace_provider_pipelines::run::batch::{self, BatchEnd, Options, PipelineOutcome};
 use terrace_provider_pipelines::run::single::NotRun;
 use terrace_provider_pipelines::run::{Runner, State};
 use terrace_provider_pipelines::settings::runner;
@@ -55,33 +55,35 @@ pub(in crate::commands) async fn run(
             continue;
         }
         is_wrong |= problem.is_error();
-        ui.remember(Note::of(&told(problem, &ids), &sources));
+        ui.remember(Note::of(&problem_to_diagnostic(problem, &ids), &sources));
         let severity = if problem.is_error() { "error" } else { "warning" };
         let line = format!("{severity}: {}", problem.in_one_line(&specs));
-        if problem.is_error() { ui.tell(&line) } else { ui.say(&line) }
+        if problem.is_error() { ui.print_message(&line) } else { ui.print_note(&line) }
     }
     for path in others {
         let path = path.display();
-        ui.say(&format!("warning: `{path}` has other errors; `terrace run all` and `terrace validate .` report them"));
+        ui.print_note(&format!(
+            "warning: `{path}` has other errors; `terrace run all` and `terrace validate .` report them"
+        ));
     }
     let runnable: Vec<usize> = chosen
         .into_iter()
         .filter(|position| specs.pipelines.get(*position).is_some_and(|pipeline| !broken.contains(&pipeline.id)))
         .collect();
     if runnable.is_empty() && is_wrong {
-        return Err(Failure::told(Exit::Error));
+        return Err(Failure::reported(Exit::Error));
     }
     if runnable.is_empty() && specs.pipelines.is_empty() {
         return Err(Failure::new("there are no pipelines here")
-            .hint(format!("{}; or change the folder with `--chdir DIR`", specs.how_to_begin())));
+            .hint(format!("{}; or change the folder with `--chdir DIR`", specs.no_pipelines_hint())));
     }
     let options = Options {
         only_dirty: arguments.dirty,
         is_forced: arguments.force,
         uses_cache: !arguments.no_use_cache,
-        most: arguments.concurrency.map_or(runner.most, usize::from),
+        max_parallel: arguments.concurrency.map_or(runner.max_parallel, usize::from),
         timeout: arguments.timeout,
-        patience: context.global.patience(),
+        lock_timeout: context.global.lock_timeout(),
         retries: arguments.retries,
         ..Options::default()
     };
@@ -94,18 +96,18 @@ pub(in crate::commands) async fn run(
     }
     signals.begin_changes();
     let folder = runner.folder_name(&specs.root);
-    let about = Pipelines {
+    let pipelines = Pipelines {
         folder: &folder,
         need_queue: !arguments.no_queue,
         use_database: use_database(&runner, &specs, &runnable),
     };
     let database =
-        RunDatabase::ready(context, &instance, &arguments.database, about, &mut runner, &signals.cancel).await?;
+        RunDatabase::prepare(context, &instance, &arguments.database, pipelines, &mut runner, &signals.cancel).await?;
     let mut transcript = Transcript::default();
     if let Some((database, name)) = database.as_ref().and_then(|database| Some((database, database.pod()?))) {
-        transcript.say(Line::AssignedDatabase(name.to_owned()));
-        database.beginning.iter().for_each(|line| transcript.say(Line::OfDatabase(line.clone())));
-        transcript.tell(ui, Slot::Database);
+        transcript.push(Line::AssignedDatabase(name.to_owned()));
+        database.start_lines.iter().for_each(|line| transcript.push(Line::OfDatabase(line.clone())));
+        transcript.print(ui, Slot::Database);
     }
     let running = batch::run(&runner, &specs, &runnable, &options, &screen, &signals.cancel);
     let done = match &database {
@@ -115,13 +117,14 @@ pub(in crate::commands) async fn run(
     let done = done.map_err(|error| Failure::new(format!("the pipelines to run are unknown: {error}")))?;
     let outcome = Outcome { runner: &runner, specs: &specs, done: &done, screen: &screen };
     let is_json = arguments.format.is_json();
-    let told = syncing::conclude(context, is_json, outcome, syncing.as_ref(), &mut transcript, &signals.cancel).await;
+    let concluded =
+        syncing::conclude(context, is_json, outcome, syncing.as_ref(), &mut transcript, &signals.cancel).await;
     if let Some(database) = &database {
-        database.kept().into_iter().for_each(|words| transcript.say(Line::Keeping(words)));
+        database.keep_alive_line().into_iter().for_each(|words| transcript.push(Line::Keeping(words)));
     }
-    transcript.tell(ui, Slot::Keeping);
+    transcript.print(ui, Slot::Keeping);
     let runs = exit(&done, is_wrong, signals.cancel.is_cancelled());
-    Ok(syncing::exit(runs, told?.as_ref()))
+    Ok(syncing::exit(runs, concluded?.as_ref()))
 }
 
 /// True if one of these pipelines uses a database. `chosen` holds positions in [`Specs::pipelines`].
@@ -153,24 +156,24 @@ async fn expanded(runner: &Runner, words: &[String], screen: &Screen, signals: &
             .map_err(|error| Failure::new(format!("the working directory cannot be searched for specs: {error}")))
     };
     let specs = read()?;
-    if specs.sources.iter().all(|source| source.made.is_some()) || is_known(&specs, words) {
+    if specs.sources.iter().all(|source| source.generated_count.is_some()) || is_known(&specs, words) {
         return Ok(specs);
     }
-    let unmade = runner.expand(&specs, screen, &signals.cancel).await;
+    let unexpanded = runner.expand(&specs, screen, &signals.cancel).await;
     screen.clear()?;
     if signals.cancel.is_cancelled() {
-        return Err(Failure::told(Exit::Interrupted));
+        return Err(Failure::reported(Exit::Interrupted));
     }
     let mut specs = read()?;
-    specs.problems.extend(unmade.into_iter().map(|unmade| Problem {
+    specs.problems.extend(unexpanded.into_iter().map(|unexpanded| Problem {
         severity: Severity::Error,
         code: "source_spec",
-        message: unmade.why,
-        file: unmade.file,
+        message: unexpanded.message,
+        file: unexpanded.file,
         at: 0..0,
         pipeline: None,
         step: None,
-        hint: unmade.hint,
+        hint: unexpanded.hint,
     }));
     Ok(specs)
 }
@@ -183,7 +186,7 @@ fn choose(specs: &Specs, words: &[String], broken: &[String]) -> Result<(Vec<usi
         Err(unmatched) => unmatched,
     };
     // Pipelines with unreadable specs are reported with their errors.
-    let is_broken = |word: &str| broken.iter().any(|id| selection::means(word, id));
+    let is_broken = |word: &str| broken.iter().any(|id| selection::selects(word, id));
     let unknown: Vec<_> = unmatched.iter().filter(|word| !is_broken(&word.text)).collect();
     let Some(first) = unknown.first() else {
         let known: Vec<String> = words
@@ -196,7 +199,7 @@ fn choose(specs: &Specs, words: &[String], broken: &[String]) -> Result<(Vec<usi
         return Ok((chosen, is_all));
     };
     let failure = Failure::new(format!("there is no pipeline `{}`", first.text)).hint(first.hint.clone());
-    Err(match specs.has_unread_file() {
+    Err(match specs.has_unreadable_file() {
         // The pipeline may be in a file that cannot be read.
         true => specs
             .problems
@@ -208,7 +211,7 @@ fn choose(specs: &Specs, words: &[String], broken: &[String]) -> Result<(Vec<usi
 }
 
 fn means(words: &[String], id: &str) -> bool {
-    words.iter().flat_map(|word| word.split(',')).any(|word| selection::means(word.trim(), id))
+    words.iter().flat_map(|word| word.split(',')).any(|word| selection::selects(word.trim(), id))
 }
 
 /// True if a chosen pipeline depends on a broken one.
@@ -228,7 +231,7 @@ fn chosen_needs(specs: &Specs, chosen: &[usize], id: &str) -> bool {
 }
 
 /// The exit code, by priority: an invalid spec, a stop by the user, runs that could not start, failures.
-pub(super) fn exit(done: &[Done], is_wrong: bool, is_cancelled: bool) -> Exit {
+pub(super) fn exit(done: &[PipelineOutcome], is_wrong: bool, is_cancelled: bool) -> Exit {
     let has = |what: fn(&BatchEnd) -> bool| done.iter().any(|done| what(&done.end));
     let is_stopped = |end: &BatchEnd| match end {
         BatchEnd::Ran(record) => record.state == State::Cancelled,
@@ -238,10 +241,12 @@ pub(super) fn exit(done: &[Done], is_wrong: bool, is_cancelled: bool) -> Exit {
     if is_cancelled || has(is_stopped) {
         Exit::Interrupted
     } else if is_wrong
-        || has(|end| matches!(end, BatchEnd::NotRun(NotRun::Environment(_) | NotRun::Io(_) | NotRun::Elsewhere { .. })))
+        || has(|end| {
+            matches!(end, BatchEnd::NotRun(NotRun::Environment(_) | NotRun::Io(_) | NotRun::WorkerFailed { .. }))
+        })
     {
         Exit::Error
-    } else if has(|end| matches!(end, BatchEnd::NotRun(NotRun::Taken { .. }))) {
+    } else if has(|end| matches!(end, BatchEnd::NotRun(NotRun::InProgress { .. }))) {
         Exit::Refused
     } else if has(|end| !end.is_good()) {
         Exit::PartlyApplied

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use terrace_provider_pipelines::run::Runner;
-use terrace_provider_pipelines::schedule::keeper::Known;
+use terrace_provider_pipelines::schedule::scheduler::ScheduleStatus;
 use terrace_provider_pipelines::schedule::zone;
 use terrace_provider_pipelines::spec;
 
@@ -25,19 +25,19 @@ pub(in crate::commands) fn schedules(context: &Context<'_>, command: SchedulesCo
     let known = runner.known_schedules(specs, Timestamp::now());
     let known = known.map_err(|error| Failure::new(format!("schedules cannot be read: {error}")))?;
     if format.is_json() {
-        let shown: Vec<Value> = known.iter().map(shown).collect();
+        let shown: Vec<Value> = known.iter().map(to_json).collect();
         context.ui.print_json(&json!({ "format_version": "1.0", "schedules": shown }))?;
     } else {
         context.ui.print_list(&known.iter().map(line).collect::<String>(), "there are no schedules here")?;
     }
-    for notes in unstarted(&runner, schedules, !known.is_empty()) {
-        context.ui.say(&notes);
+    for notes in notes_on_unstarted(&runner, schedules, !known.is_empty()) {
+        context.ui.print_note(&notes);
     }
     Ok(Exit::Done)
 }
 
 /// Notes on schedules that `server.pipelines.schedules` prevents from starting.
-fn unstarted(runner: &Runner, schedules: Option<bool>, is_any: bool) -> Vec<String> {
+fn notes_on_unstarted(runner: &Runner, schedules: Option<bool>, is_any: bool) -> Vec<String> {
     let mut notes = Vec::new();
     if schedules == Some(false) && is_any {
         notes.push(
@@ -58,8 +58,8 @@ fn unstarted(runner: &Runner, schedules: Option<bool>, is_any: bool) -> Vec<Stri
     notes
 }
 
-fn line(known: &Known) -> String {
-    let Known { schedule, progress, next } = known;
+fn line(known: &ScheduleStatus) -> String {
+    let ScheduleStatus { schedule, progress, next } = known;
     // Shows the time zone of the schedule instead of UTC.
     let zone = zone(&schedule.time_zone).unwrap_or(TimeZone::UTC);
     let next = match next {
@@ -79,8 +79,8 @@ fn line(known: &Known) -> String {
     harmless(&text).replace('\n', " ") + "\n"
 }
 
-fn shown(known: &Known) -> Value {
-    let Known { schedule, progress, next } = known;
+fn to_json(known: &ScheduleStatus) -> Value {
+    let ScheduleStatus { schedule, progress, next } = known;
     let last = progress.as_ref().and_then(|progress| progress.last.as_ref());
     json!({
         "name": schedule.name,

@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use terrace_provider_pipelines::run::Watching;
-use terrace_provider_pipelines::run::batch::Done;
+use terrace_provider_pipelines::run::RunObserver;
+use terrace_provider_pipelines::run::batch::PipelineOutcome;
 
 /// Interval of movements of a running bar.
 const TICK: Duration = Duration::from_millis(120);
@@ -30,18 +30,18 @@ pub(super) struct Screen {
     /// Prints progress lines without a terminal.
     has_lines: bool,
     bars: Option<MultiProgress>,
-    of: Mutex<HashMap<String, Shown>>,
+    pipelines: Mutex<HashMap<String, Shown>>,
     /// Time of the last line about each environment in preparation.
     preparing: Mutex<HashMap<String, Instant>>,
     /// The reason why a result could not be printed.
-    untold: Mutex<Option<Failure>>,
+    print_failure: Mutex<Option<Failure>>,
 }
 
 /// A pipeline.
 struct Shown {
     bar: Option<ProgressBar>,
     run: Run,
-    told: Instant,
+    printed_at: Instant,
 }
 
 /// The progress of a run.
@@ -107,15 +107,15 @@ impl Run {
 
 impl Screen {
     pub(super) fn new(ui: &Ui, is_verbose: bool, is_json: bool) -> Self {
-        let bars = (ui.is_watched() && !ui.is_quiet && !is_json).then(MultiProgress::new);
+        let bars = (ui.is_stderr_terminal() && !ui.is_quiet && !is_json).then(MultiProgress::new);
         Self {
             ui: ui.clone(),
             is_verbose,
             has_lines: !is_json,
             bars,
-            of: Mutex::default(),
+            pipelines: Mutex::default(),
             preparing: Mutex::default(),
-            untold: Mutex::default(),
+            print_failure: Mutex::default(),
         }
     }
 
@@ -127,49 +127,49 @@ impl Screen {
         for (_, shown) in self.locked().drain() {
             shown.bar.inspect(ProgressBar::finish_and_clear);
         }
-        self.untold.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
+        self.print_failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
     }
 
     /// A poisoned lock holds only display state.
     fn locked(&self) -> MutexGuard<'_, HashMap<String, Shown>> {
-        self.of.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Without a terminal, prints the start and end of an environment's preparation, and lines in between from time to
     /// time.
-    fn is_time_for(&self, pipeline: &str, done: usize, of: usize) -> bool {
+    fn is_line_due(&self, pipeline: &str, done: usize, of: usize) -> bool {
         let mut preparing = self.preparing.lock().unwrap_or_else(PoisonError::into_inner);
         if done == of {
             preparing.remove(pipeline);
             return true;
         }
-        let is_time = preparing.get(pipeline).is_none_or(|told| told.elapsed() >= PERIOD);
-        if is_time {
+        let is_due = preparing.get(pipeline).is_none_or(|printed_at| printed_at.elapsed() >= PERIOD);
+        if is_due {
             preparing.insert(pipeline.to_owned(), Instant::now());
         }
-        is_time
+        is_due
     }
 
-    fn say(&self, text: &str) {
+    fn print_note(&self, text: &str) {
         let text = harmless(text);
-        self.beside(|| self.ui.say(&text));
+        self.with_hidden_bars(|| self.ui.print_note(&text));
     }
 
     /// Does something while the bars are hidden.
-    pub(super) fn beside<T>(&self, tell: impl FnOnce() -> T) -> T {
+    pub(super) fn with_hidden_bars<T>(&self, action: impl FnOnce() -> T) -> T {
         match &self.bars {
-            Some(bars) => bars.suspend(tell),
-            None => tell(),
+            Some(bars) => bars.suspend(action),
+            None => action(),
         }
     }
 
     /// Redraws a pipeline after a change.
     fn show(&self, pipeline: &str, change: impl FnOnce(&mut Run), words: Option<String>) {
-        let mut of = self.locked();
-        let shown = of.entry(pipeline.to_owned()).or_insert_with(|| Shown {
+        let mut pipelines = self.locked();
+        let shown = pipelines.entry(pipeline.to_owned()).or_insert_with(|| Shown {
             bar: self.bars.as_ref().map(begun),
             run: Run::new(),
-            told: Instant::now(),
+            printed_at: Instant::now(),
         });
         change(&mut shown.run);
         let text = words.unwrap_or_else(|| shown.run.in_words(shown.run.begun.elapsed()));
@@ -177,9 +177,9 @@ impl Screen {
         let steps = harmless(&shown.run.steps_in_words()).replace('\n', " ");
         if let Some(bar) = &shown.bar {
             draw(bar, shown.run.share(), format!("{line} {steps}").trim_end().to_owned());
-        } else if self.has_lines && shown.run.rows() > 0 && shown.told.elapsed() >= PERIOD {
-            shown.told = Instant::now();
-            self.ui.say(&format!("{line} ({steps})"));
+        } else if self.has_lines && shown.run.rows() > 0 && shown.printed_at.elapsed() >= PERIOD {
+            shown.printed_at = Instant::now();
+            self.ui.print_note(&format!("{line} ({steps})"));
         }
     }
 }
@@ -214,12 +214,12 @@ fn draw(bar: &ProgressBar, share: Option<(u64, u64)>, line: String) {
     bar.set_message(line);
 }
 
-impl Watching for Screen {
+impl RunObserver for Screen {
     fn preparing(&self, pipeline: &str, done: usize, of: usize, what: &str) {
         let words = format!("PREPARING, {done} of {of} packages, {what}");
         match &self.bars {
             Some(_) => self.show(pipeline, |_| {}, Some(words)),
-            None if self.is_time_for(pipeline, done, of) => self.say(&format!("{pipeline}: {words}")),
+            None if self.is_line_due(pipeline, done, of) => self.print_note(&format!("{pipeline}: {words}")),
             None => {}
         }
     }
@@ -227,13 +227,13 @@ impl Watching for Screen {
     fn started(&self, pipeline: &str, run: &str) {
         self.show(pipeline, |_| {}, None);
         if self.is_verbose {
-            self.say(&format!("[{pipeline}] run {run}"));
+            self.print_note(&format!("[{pipeline}] run {run}"));
         }
     }
 
     fn line(&self, pipeline: &str, _step: usize, name: &str, line: &str) {
         if self.is_verbose {
-            self.say(&format!("[{pipeline}] >>> {name}: {line}"));
+            self.print_note(&format!("[{pipeline}] >>> {name}: {line}"));
         }
     }
 
@@ -252,21 +252,21 @@ impl Watching for Screen {
     }
 
     fn warned(&self, pipeline: &str, what: &str) {
-        self.say(&format!("warning: {pipeline}: {what}"));
+        self.print_note(&format!("warning: {pipeline}: {what}"));
     }
 
     fn waits(&self, pipeline: &str, run: Option<&str>, most: Duration) {
         let run = run.map_or_else(|| "another run of it".to_owned(), |run| format!("run {run}"));
-        self.say(&format!("{pipeline}: waiting up to {} s for the end of {run}", most.as_secs()));
+        self.print_note(&format!("{pipeline}: waiting up to {} s for the end of {run}", most.as_secs()));
     }
 
-    fn ended(&self, done: &Done) {
+    fn ended(&self, done: &PipelineOutcome) {
         if let Some(shown) = self.locked().remove(&done.pipeline) {
             shown.bar.inspect(ProgressBar::finish_and_clear);
         }
         let Some(line) = format::line(done).filter(|_| self.has_lines) else { return };
-        if let Err(failure) = self.beside(|| self.ui.print(&line)) {
-            self.untold.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
+        if let Err(failure) = self.with_hidden_bars(|| self.ui.print(&line)) {
+            self.print_failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
         }
     }
 }

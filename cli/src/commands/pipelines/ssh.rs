@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use terrace_provider::names::{closest, listed};
 use terrace_provider_pipelines::database::Databases;
-use terrace_provider_pipelines::environment::{EnvironmentError, Making};
+use terrace_provider_pipelines::environment::{EnvironmentError, EnvironmentObserver};
 use terrace_provider_pipelines::queue::cluster::Cluster;
 use terrace_provider_pipelines::queue::{Pod, PodStatus};
 use terrace_provider_pipelines::run::Runner;
@@ -21,7 +21,7 @@ use terrace_provider_pipelines::spec;
 use tokio_util::sync::CancellationToken;
 
 /// Starts a bash whose startup file is [`STARTUP`].
-const IN_THE_END: &str = r#"exec "$0" --rcfile <(printf '%s\nPATH=%q PS1=%q\n' "$1" "$2" "$3") -i"#;
+const START_BASH: &str = r#"exec "$0" --rcfile <(printf '%s\nPATH=%q PS1=%q\n' "$1" "$2" "$3") -i"#;
 
 /// Sources the user's startup file first. It may put other programs before those of the environment, as version
 /// managers of Python do; the following assignments override this.
@@ -35,10 +35,10 @@ const STARTUP: &str = "if [ -f ~/.bashrc ]; then . ~/.bashrc; fi";
 pub(in crate::commands) async fn ssh(context: &Context<'_>, arguments: &SshArguments) -> Result<Exit, Failure> {
     let instance = instance_here(context)?;
     let runner = runner(&instance)?;
-    let pods = pods::there(&runner).await?;
+    let pods = pods::existing(&runner).await?;
     let databases = databases_of(context, &instance).await;
     let pod = find(&pods, &arguments.pod, databases.names().contains(&arguments.pod))?;
-    let (folder, variables) = surroundings(context, &runner, &databases, pod).await?;
+    let (folder, variables) = step_environment(context, &runner, &databases, pod).await?;
     let shell = context.variables.get("SHELL").unwrap_or("/bin/sh");
     let prompt = format!("{}:\\w$ ", pod.name);
     let mut command = Command::new(shell);
@@ -48,7 +48,7 @@ pub(in crate::commands) async fn ssh(context: &Context<'_>, arguments: &SshArgum
         command.arg("-c").arg(arguments.command.join(" "));
     } else if std::io::stdin().is_terminal() && Path::new(shell).file_name().is_some_and(|name| name == "bash") {
         let path = variables.get("PATH").map_or("", String::as_str);
-        command.args(["-c", IN_THE_END, shell, STARTUP, path, &prompt]);
+        command.args(["-c", START_BASH, shell, STARTUP, path, &prompt]);
     }
     let error = command.exec();
     Err(Failure::new(format!("the shell `{shell}` cannot be started in `{}`: {error}", folder.display()))
@@ -65,9 +65,9 @@ fn find<'a>(pods: &'a [Pod], name: &str, is_database: bool) -> Result<&'a Pod, F
         // All names have the same beginning: compares only the rest, where a typing error changes few letters.
         let rest = |name: &str| name.rsplit('-').next().unwrap_or_default().to_owned();
         let rests: Vec<String> = names.iter().map(|name| rest(name)).collect();
-        let near = closest(&rest(name), rests.iter().map(String::as_str));
-        let hint = match near.and_then(|near| names.iter().find(|name| name.ends_with(near))) {
-            Some(near) => format!("did you mean `{near}`?"),
+        let best = closest(&rest(name), rests.iter().map(String::as_str));
+        let hint = match best.and_then(|best| names.iter().find(|name| name.ends_with(best))) {
+            Some(best) => format!("did you mean `{best}`?"),
             None if names.is_empty() => "`terrace init local` starts workers".to_owned(),
             None => format!("choose one of: {}", listed(&names)),
         };
@@ -82,7 +82,7 @@ fn find<'a>(pods: &'a [Pod], name: &str, is_database: bool) -> Result<&'a Pod, F
 }
 
 /// The environment of a worker's run; of an idle worker, that of the first pipeline here.
-async fn surroundings(
+async fn step_environment(
     context: &Context<'_>,
     runner: &Runner,
     databases: &Databases,
@@ -105,18 +105,18 @@ async fn surroundings(
     let folder = runner.folder_name(&specs.root);
     // Workers of a cluster write into its database, even if another cluster is active.
     let runner = match cluster(runner, pod).await? {
-        Some(cluster) => databases.runner_in(runner, &cluster, &folder, &cancel).await.map_err(failure)?,
+        Some(cluster) => databases.runner_for_cluster(runner, &cluster, &folder, &cancel).await.map_err(failure)?,
         None => runner.clone(),
     };
     let recipe = runner.recipe(&specs.root, pipeline);
-    let making = Reporting { context };
-    let environment = runner.environments.ensure(&recipe, &making, &cancel).await.map_err(|error| {
+    let observer = PackageReporter { context };
+    let environment = runner.environments.ensure(&recipe, &observer, &cancel).await.map_err(|error| {
         let error = error.without_secrets(&runner.variables, &recipe);
-        let said = if let EnvironmentError::Failed { said, .. } = &error { said.as_slice() } else { &[] };
-        let what = said.iter().fold(error.to_string(), |told, line| format!("{told}\n  {line}"));
+        let output = if let EnvironmentError::Failed { output, .. } = &error { output.as_slice() } else { &[] };
+        let what = output.iter().fold(error.to_string(), |text, line| format!("{text}\n  {line}"));
         error.hint().into_iter().fold(Failure::new(harmless(&what)), Failure::hint)
     })?;
-    let (folder, variables) = runner.surroundings(&specs.root, pipeline, &environment);
+    let (folder, variables) = runner.step_environment(&specs.root, pipeline, &environment);
     // `dpp` finds specs from the folder that they were found from.
     let folder = if pod.pipeline.is_some() { folder } else { specs.root.clone() };
     Ok((existing(&folder, &specs.root), variables))
@@ -133,14 +133,14 @@ fn existing(folder: &Path, root: &Path) -> PathBuf {
     if folder.is_dir() { folder.to_owned() } else { root.to_owned() }
 }
 
-struct Reporting<'a> {
+struct PackageReporter<'a> {
     context: &'a Context<'a>,
 }
 
-impl Making for Reporting<'_> {
+impl EnvironmentObserver for PackageReporter<'_> {
     fn progress(&self, done: usize, of: usize, what: &str) {
         if done == 0 || done == of {
-            self.context.ui.say(&format!("PREPARING, {done} of {of} packages, {what}"));
+            self.context.ui.print_note(&format!("PREPARING, {done} of {of} packages, {what}"));
         }
     }
 }

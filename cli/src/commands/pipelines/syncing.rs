@@ -9,13 +9,13 @@ use crate::failure::{Exit, Failure};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use terrace_provider::Settings;
-use terrace_provider_pipelines::run::batch::{BatchEnd, Done};
+use terrace_provider_pipelines::run::batch::{BatchEnd, PipelineOutcome};
 use terrace_provider_pipelines::run::{Record, Runner};
-use terrace_provider_pipelines::settings::{default_destination, shelf, storage};
-use terrace_provider_pipelines::site::Shelf;
+use terrace_provider_pipelines::settings::{default_destination, site_store, storage};
+use terrace_provider_pipelines::site::SiteStore;
 use terrace_provider_pipelines::spec::Specs;
-use terrace_provider_pipelines::storage::outputs::{self, To};
-use terrace_provider_pipelines::storage::{Storage, StorageError, Told, Trouble};
+use terrace_provider_pipelines::storage::outputs::{self, SyncTarget};
+use terrace_provider_pipelines::storage::{Storage, StorageError, StorageErrorKind, SyncEvent};
 use tokio_util::sync::CancellationToken;
 
 /// The folder of the project with the results of a public cluster.
@@ -24,11 +24,11 @@ const PUBLIC_STORAGE: &str = ".terrace/public";
 /// The destination of results.
 pub(super) struct Syncing {
     storage: Storage,
-    shelf: Shelf,
+    site_store: SiteStore,
     destination: String,
     is_public: bool,
     /// True if the user requested it: then missing results are an error.
-    is_asked: bool,
+    is_requested: bool,
 }
 
 impl Syncing {
@@ -43,13 +43,19 @@ impl Syncing {
         chosen: &[usize],
         is_public_cluster: bool,
     ) -> Result<Option<Self>, Failure> {
-        let asked = arguments.sync.clone().map(|destination| (destination, arguments.public));
+        let requested = arguments.sync.clone().map(|destination| (destination, arguments.public));
         // A detached command does not wait for results.
         let of_cluster = || is_public_cluster.then(|| (PUBLIC_STORAGE.to_owned(), true));
-        let usual = || default_destination(instance).or_else(of_cluster).filter(|_| !arguments.detach);
-        let is_asked = asked.is_some();
-        let Some((destination, is_public)) = asked.or_else(usual) else { return Ok(None) };
-        let syncing = Self { storage: storage(instance)?, shelf: shelf(instance), destination, is_public, is_asked };
+        let configured = || default_destination(instance).or_else(of_cluster).filter(|_| !arguments.detach);
+        let is_requested = requested.is_some();
+        let Some((destination, is_public)) = requested.or_else(configured) else { return Ok(None) };
+        let syncing = Self {
+            storage: storage(instance)?,
+            site_store: site_store(instance),
+            destination,
+            is_public,
+            is_requested,
+        };
         let chosen = chosen.iter().filter_map(|position| specs.pipelines.get(*position));
         let writing: Vec<_> = chosen.filter(|pipeline| !outputs::folders(specs, pipeline).is_empty()).collect();
         let wrong = |what: &str, error: &StorageError| Failure { exit: Exit::Error, ..failure(what, error) };
@@ -66,9 +72,9 @@ impl Syncing {
         Ok(Some(syncing))
     }
 
-    fn to(&self, pipeline: &str) -> To {
+    fn to(&self, pipeline: &str) -> SyncTarget {
         let name = outputs::name(pipeline).to_owned();
-        To { destination: self.destination.clone(), name, public: self.is_public }
+        SyncTarget { destination: self.destination.clone(), name, public: self.is_public }
     }
 
     /// Copies the results of successful pipelines, then the site. Returns the addresses of the copies, and the failure.
@@ -76,12 +82,12 @@ impl Syncing {
         &self,
         runner: &Runner,
         specs: &Specs,
-        done: &[Done],
-        tell: &(dyn Fn(Line) + Send + Sync),
+        done: &[PipelineOutcome],
+        report: &(dyn Fn(Line) + Send + Sync),
         cancel: &CancellationToken,
     ) -> (BTreeMap<String, Vec<String>>, Option<Failure>) {
         let mut addresses = BTreeMap::new();
-        for Done { pipeline: id, end } in done {
+        for PipelineOutcome { pipeline: id, end } in done {
             let Some(pipeline) = specs.pipeline(id).filter(|_| end.is_good()) else { continue };
             if outputs::folders(specs, pipeline).is_empty() {
                 continue;
@@ -91,9 +97,9 @@ impl Syncing {
                 Ok(None) => continue,
                 Err(failure) => return (addresses, Some(failure)),
             };
-            let package = |told: Told<'_>| {
-                if let Some(copied) = self.copied(told) {
-                    tell(Line::Package(copied));
+            let package = |event: SyncEvent<'_>| {
+                if let Some(copied) = self.copied(event) {
+                    report(Line::Package(copied));
                 }
             };
             let synced = outputs::sync(&self.storage, runner, specs, &record, &self.to(id), &package, cancel).await;
@@ -102,22 +108,22 @@ impl Syncing {
                 Err(error) => return (addresses, Some(failure(id, &error))),
             }
         }
-        let site = |told: Told<'_>| {
-            if let Some(copied) = self.copied(told) {
-                tell(Line::Site(copied));
+        let site = |event: SyncEvent<'_>| {
+            if let Some(copied) = self.copied(event) {
+                report(Line::Site(copied));
             }
         };
-        let synced = outputs::sync_site(&self.storage, &self.shelf, &self.to(outputs::SITE), &site, cancel).await;
-        let wrong = match synced {
-            Ok(None) if addresses.is_empty() && self.is_asked => Some(nothing()),
+        let synced = outputs::sync_site(&self.storage, &self.site_store, &self.to(outputs::SITE), &site, cancel).await;
+        let failed = match synced {
+            Ok(None) if addresses.is_empty() && self.is_requested => Some(nothing()),
             Ok(_) => None,
             Err(error) => Some(failure("the site", &error)),
         };
-        (addresses, wrong)
+        (addresses, failed)
     }
 
-    fn copied(&self, told: Told<'_>) -> Option<Copied> {
-        let Told::Goes { from, to } = told else { return None };
+    fn copied(&self, event: SyncEvent<'_>) -> Option<Copied> {
+        let SyncEvent::Copying { from, to } = event else { return None };
         Some(Copied { from: from.to_owned(), to: to.to_owned(), is_public: self.is_public })
     }
 }
@@ -141,10 +147,10 @@ fn nothing() -> Failure {
 }
 
 fn failure(what: &str, error: &StorageError) -> Failure {
-    let exit = match error.trouble {
-        Trouble::Stopped => Exit::Interrupted,
-        Trouble::Denied | Trouble::Quota => Exit::Refused,
-        Trouble::Invalid(_) | Trouble::Temporary | Trouble::Failed => Exit::PartlyApplied,
+    let exit = match error.kind {
+        StorageErrorKind::Stopped => Exit::Interrupted,
+        StorageErrorKind::Denied | StorageErrorKind::Quota => Exit::Refused,
+        StorageErrorKind::Invalid(_) | StorageErrorKind::Temporary | StorageErrorKind::Failed => Exit::PartlyApplied,
     };
     let failure = Failure { exit, ..Failure::new(format!("{what} is not synced: {error}")) };
     error.advice().into_iter().fold(failure, Failure::hint)
@@ -154,7 +160,7 @@ fn failure(what: &str, error: &StorageError) -> Failure {
 pub(super) struct Outcome<'a> {
     pub(super) runner: &'a Runner,
     pub(super) specs: &'a Specs,
-    pub(super) done: &'a [Done],
+    pub(super) done: &'a [PipelineOutcome],
     pub(super) screen: &'a Screen,
 }
 
@@ -171,7 +177,7 @@ pub(super) async fn conclude(
     cancel: &CancellationToken,
 ) -> Result<Option<Failure>, Failure> {
     let Outcome { runner, specs, done, screen } = outcome;
-    let told = screen.clear();
+    let cleared = screen.clear();
     if !is_json {
         format::results(context.ui, specs, done);
     }
@@ -179,12 +185,12 @@ pub(super) async fn conclude(
     let has_good = done.iter().any(|done| done.end.is_good());
     if let Some(syncing) = syncing.filter(|_| has_good && !cancel.is_cancelled()) {
         let shared = Mutex::new(transcript);
-        let tell = |line: Line| {
+        let report = |line: Line| {
             let mut transcript = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            transcript.say(line);
-            transcript.tell(context.ui, Slot::Site);
+            transcript.push(line);
+            transcript.print(context.ui, Slot::Site);
         };
-        (addresses, failure) = syncing.all(runner, specs, done, &tell, cancel).await;
+        (addresses, failure) = syncing.all(runner, specs, done, &report, cancel).await;
     }
     if is_json {
         context.ui.print_json(&format::json(context.ui, done, &addresses))?;
@@ -192,7 +198,7 @@ pub(super) async fn conclude(
     if let Some(failure) = &failure {
         context.ui.fail(failure);
     }
-    told.map(|()| failure)
+    cleared.map(|()| failure)
 }
 
 /// The exit code of a command after its runs and copies.

@@ -149,7 +149,7 @@ pub(super) struct Transcript {
 
 impl Transcript {
     /// Adds a line. A pod has one line, even with several runs.
-    pub(super) fn say(&mut self, line: Line) {
+    pub(super) fn push(&mut self, line: Line) {
         self.has_workers |= matches!(line, Line::AssignedWorker(_));
         if let Line::AssignedWorker(pod) | Line::AssignedDatabase(pod) = &line
             && !self.pods.insert(pod.clone())
@@ -165,7 +165,7 @@ impl Transcript {
     }
 
     /// The lines up to a slot, in their order.
-    fn take(&mut self, until: Slot) -> Vec<String> {
+    fn take_until(&mut self, until: Slot) -> Vec<String> {
         let (mut ready, waiting): (Vec<Line>, Vec<Line>) =
             self.waiting.drain(..).partition(|line| line.slot() <= until);
         self.waiting = waiting;
@@ -180,9 +180,9 @@ impl Transcript {
     }
 
     /// Prints the lines up to a slot.
-    pub(super) fn tell(&mut self, ui: &Ui, until: Slot) {
-        for line in self.take(until) {
-            ui.say(&harmless(&line));
+    pub(super) fn print(&mut self, ui: &Ui, until: Slot) {
+        for line in self.take_until(until) {
+            ui.print_note(&harmless(&line));
         }
     }
 }
@@ -216,7 +216,7 @@ mod tests {
             Line::Using(ClusterKind::Public),
             worker(),
         ] {
-            transcript.say(line);
+            transcript.push(line);
         }
         let before = "\
 Using the public dppctl cluster
@@ -227,22 +227,22 @@ Assigned Worker Pod: dppctl-worker-dkofij848dhiu
 Assigned DB Pod: dppctl-db-koejijdif48joi
 DB Web UI is available at http://127.0.0.1/dppctl-db-koejijdif48joi/
 System: PostgreSQL, Server: localhost, Username: postgres, Password: idjnmfkjnfur29hr";
-        assert_eq!(transcript.take(Slot::Database).join("\n"), before);
-        transcript.say(worker());
+        assert_eq!(transcript.take_until(Slot::Database).join("\n"), before);
+        transcript.push(worker());
         let packages = "\
 Syncing Data Packages to Public Storage
 data/committees > https://host/worker/committees/";
-        assert_eq!(transcript.take(Slot::Packages).join("\n"), packages);
+        assert_eq!(transcript.take_until(Slot::Packages).join("\n"), packages);
         // Lines of a later print do not repeat the title.
-        transcript.say(Line::Package(copied("data/votes", "https://host/worker/votes/")));
+        transcript.push(Line::Package(copied("data/votes", "https://host/worker/votes/")));
         let after = "\
 data/votes > https://host/worker/votes/
 Syncing Static Website to Public Storage
 data/index.html > https://host/worker/
 Unassigned Worker Pod
 Keeping the DB and Web UI running for 1 hour";
-        assert_eq!(transcript.take(Slot::Keeping).join("\n"), after);
-        assert!(transcript.take(Slot::Keeping).is_empty());
+        assert_eq!(transcript.take_until(Slot::Keeping).join("\n"), after);
+        assert!(transcript.take_until(Slot::Keeping).is_empty());
     }
 
     #[test]

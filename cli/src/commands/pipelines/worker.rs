@@ -1,6 +1,6 @@
-//! A worker of the queue, which terrace starts as a separate process; and the keeper of workers.
+//! A worker of the queue, which terrace starts as a separate process; and the supervisor of workers.
 
-use super::{keeper, queue_of};
+use super::{queue_of, supervisor};
 use crate::args::WorkerArguments;
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider_pipelines::queue::Queue;
 use terrace_provider_pipelines::run::Runner;
-use terrace_provider_pipelines::settings::{databases, of_kept, runner};
-use terrace_provider_pipelines::worker::{Keeper, Worker};
+use terrace_provider_pipelines::settings::{databases, from_stored, runner};
+use terrace_provider_pipelines::worker::{Supervisor, Worker};
 
 /// Interval of the checks of workers.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -35,28 +35,28 @@ pub(in crate::commands) async fn worker(arguments: &WorkerArguments, signals: &S
     let pod = queue.call(Queue::pods).await?.into_iter().find(|pod| pod.name == arguments.worker);
     let name = pod.ok_or_else(unknown)?.pool;
     let pool = queue.call(move |queue| queue.pool(&name)).await?.ok_or_else(unknown)?;
-    let settings = of_kept(&arguments.folder, &pool.settings)?;
+    let settings = from_stored(&arguments.folder, &pool.settings)?;
     let runner = runner(&settings)?;
     let databases = databases(&settings, wiring::guard_program());
-    let keeper = Arc::new(keeper(&runner, &queue));
+    let supervisor = Arc::new(supervisor(&runner, &queue));
     let name = arguments.worker.clone();
-    let worker = Worker { name, pool: pool.name, queue, runner, databases, keeper, lock: None };
+    let worker = Worker { name, pool: pool.name, queue, runner, databases, supervisor, lock: None };
     worker.serve(&signals.cancel).await?;
     Ok(Exit::Done)
 }
 
 /// Keeps the workers of a project running while the future is polled.
-pub(in crate::commands) async fn keep(runner: Option<Runner>) {
+pub(in crate::commands) async fn supervise(runner: Option<Runner>) {
     let Some(runner) = runner else { return std::future::pending().await };
-    let mut kept: Option<Keeper> = None;
+    let mut current: Option<Supervisor> = None;
     loop {
         // The queue may appear later, or be replaced.
-        kept = kept.filter(|keeper| keeper.queue().is_still_there());
-        if kept.is_none() {
-            kept = queue_of(&runner).await.ok().flatten().map(|queue| keeper(&runner, &queue));
+        current = current.filter(|supervisor| supervisor.queue().is_current());
+        if current.is_none() {
+            current = queue_of(&runner).await.ok().flatten().map(|queue| supervisor(&runner, &queue));
         }
-        if let Some(keeper) = &kept
-            && let Err(error) = keeper.keep().await
+        if let Some(supervisor) = &current
+            && let Err(error) = supervisor.check_workers().await
         {
             tracing::warn!(%error, "workers cannot be checked");
         }

@@ -6,7 +6,7 @@ fn step(address: &str, is_in_doubt: bool) -> Recovered {
     let (resource, key) = split_deposed(address);
     let (stack, resource) = stacks::split(resource).unwrap();
     Recovered {
-        step: CutOff {
+        step: InterruptedStep {
             stack: stack.parse().unwrap(),
             address: resource.parse().unwrap(),
             deposed: key.map(str::to_owned),
@@ -75,7 +75,7 @@ fn answer_without_key_prefers_the_present_object() {
     let (present, deposed) = ("a@local:local_file.x", "a@local:local_file.x (deposed 0badcafe)");
     let steps = [step(deposed, true), step(present, true)];
     let matching = |text: &str, steps: &[Recovered]| -> Vec<String> {
-        steps.iter().filter(|it| is_meant(text, it, steps, Some("local"))).map(|it| it.address.clone()).collect()
+        steps.iter().filter(|it| matches(text, it, steps, Some("local"))).map(|it| it.address.clone()).collect()
     };
     assert_eq!(matching("local_file.x", &steps), [present]);
     assert_eq!(matching("local_file.x (deposed 0badcafe)", &steps), [deposed]);

@@ -50,11 +50,11 @@ const KNOWN: [&str; 26] = [
 
 /// Default and longest time that groups of Microsoft Graph are cached. A user who leaves a group keeps its roles for
 /// this time.
-const HOLDS: Duration = Duration::from_secs(300);
-const LONGEST: Duration = Duration::from_secs(3600);
+const DEFAULT_CACHE_TIME: Duration = Duration::from_secs(300);
+const MAX_CACHE_TIME: Duration = Duration::from_secs(3600);
 
 /// Values of the variables.
-pub(super) struct Said {
+pub(super) struct Configuration {
     /// The address to listen on.
     pub(super) bind: Option<SocketAddr>,
     /// The rest.
@@ -65,7 +65,7 @@ pub(super) struct Said {
 ///
 /// # Errors
 /// When a variable is wrong, missing or unknown.
-pub(super) fn read(variables: &Variables) -> Result<Said, Failure> {
+pub(super) fn read(variables: &Variables) -> Result<Configuration, Failure> {
     let mut names = variables.with_prefix(PREFIX).map(|(name, _)| name);
     if let Some(name) = names.find(|name| !KNOWN.contains(name) && !is_of_kubernetes(name)) {
         let hint = match closest(name, KNOWN) {
@@ -90,7 +90,7 @@ pub(super) fn read(variables: &Variables) -> Result<Said, Failure> {
         },
         certificate: given.certificate()?,
     };
-    Ok(Said { bind, settings })
+    Ok(Configuration { bind, settings })
 }
 
 /// Kubernetes sets such variables in every container if a service is named `role-mapper`.
@@ -202,8 +202,8 @@ impl<'v> Given<'v> {
                 Some(_) => self.required("AZURE_TENANT_ID", "the tenant of the application").map(|_| None),
             };
         };
-        let holds = self.parsed("GRAPH_CACHE", "a time of at most an hour, such as `5m`", |text| {
-            duration::parse(text).ok().filter(|time| *time <= LONGEST)
+        let cache_time = self.parsed("GRAPH_CACHE", "a time of at most an hour, such as `5m`", |text| {
+            duration::parse(text).ok().filter(|time| *time <= MAX_CACHE_TIME)
         })?;
         let secret =
             self.required("AZURE_CLIENT_SECRET", "the secret of the application that calls Microsoft Graph")?;
@@ -216,7 +216,7 @@ impl<'v> Given<'v> {
             client_secret: secret.into(),
             user_claim: self.text("GRAPH_USER_CLAIM").unwrap_or("oid").to_owned(),
             name: self.text("GRAPH_GROUP_NAME").unwrap_or("displayName").to_owned(),
-            holds: holds.unwrap_or(HOLDS),
+            cache_time: cache_time.unwrap_or(DEFAULT_CACHE_TIME),
         }))
     }
 
@@ -224,7 +224,7 @@ impl<'v> Given<'v> {
         match (self.text("TLS_CERT"), self.text("TLS_KEY")) {
             (None, None) => Ok(None),
             (Some(chain), Some(key)) => {
-                Ok(Some(Certificate { chain: PathBuf::from(chain), key: PathBuf::from(key), again: Arc::default() }))
+                Ok(Some(Certificate { chain: PathBuf::from(chain), key: PathBuf::from(key), reload: Arc::default() }))
             }
             _ => Err(Failure::new("a certificate and its key are set together")
                 .hint("set both ROLE_MAPPER_TLS_CERT and ROLE_MAPPER_TLS_KEY, or neither")),
@@ -248,18 +248,18 @@ mod tests {
     const LEAST: [(&str, &str); 2] =
         [("ROLE_MAPPER_JWT_ISSUER", "https://login.example.com"), ("ROLE_MAPPER_JWT_AUDIENCE", "api://hasura")];
 
-    fn said(more: &[(&str, &str)]) -> Result<Said, Failure> {
+    fn read_with(more: &[(&str, &str)]) -> Result<Configuration, Failure> {
         read(&LEAST.iter().chain(more).copied().collect())
     }
 
     fn refused(more: &[(&str, &str)]) -> (String, String) {
-        let failure = said(more).err().unwrap();
+        let failure = read_with(more).err().unwrap();
         (failure.message.unwrap(), failure.hints.join("; "))
     }
 
     #[test]
     fn two_variables_suffice_and_allow_little() {
-        let Said { bind, settings } = said(&[]).unwrap();
+        let Configuration { bind, settings } = read_with(&[]).unwrap();
         assert!(bind.is_none() && matches!(settings.auth, Auth::ThisMachine) && settings.certificate.is_none());
         assert_eq!(settings.allowed, Allowed::default());
         assert_eq!((settings.header_names, settings.user_claim), (vec!["authorization".into()], "unique_name".into()));
@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn lists_are_words_or_json() {
         for text in ["RS256, ES256", r#"["RS256","ES256"]"#] {
-            let algorithms = said(&[("ROLE_MAPPER_JWT_ALGORITHMS", text)]).unwrap().settings.trust.algorithms;
+            let algorithms = read_with(&[("ROLE_MAPPER_JWT_ALGORITHMS", text)]).unwrap().settings.trust.algorithms;
             assert_eq!(algorithms, [Algorithm::RS256, Algorithm::ES256]);
         }
         for text in ["HS256", "none", "RS256,,", "[]"] {
@@ -290,14 +290,14 @@ mod tests {
             ("ROLE_MAPPER_AZURE_CLIENT_ID", "c"),
             ("ROLE_MAPPER_AZURE_CLIENT_SECRET", "s"),
         ];
-        let graph = said(&all).unwrap().settings.graph.unwrap();
+        let graph = read_with(&all).unwrap().settings.graph.unwrap();
         assert_eq!((graph.url.as_str(), graph.name.as_str()), ("https://graph.microsoft.com", "displayName"));
-        assert_eq!(graph.holds, HOLDS);
+        assert_eq!(graph.cache_time, DEFAULT_CACHE_TIME);
         for left in 0..3 {
             let some: Vec<_> = all.iter().enumerate().filter(|(at, _)| *at != left).map(|(_, it)| *it).collect();
             assert!(refused(&some).0.starts_with(&format!("{} is not set", all[left].0)));
         }
-        assert!(said(&[all[0], all[1], all[2], ("ROLE_MAPPER_GRAPH_CACHE", "2h")]).is_err());
+        assert!(read_with(&[all[0], all[1], all[2], ("ROLE_MAPPER_GRAPH_CACHE", "2h")]).is_err());
     }
 
     #[test]
@@ -321,8 +321,10 @@ mod tests {
             assert!(message.contains(fragment), "{message}");
         }
         // Variables of the provider in the same process are ignored.
-        assert!(said(&[("ROLE_MAPPER_URL", "http://127.0.0.1:8092"), ("ROLE_MAPPER_TIMEOUT", "5")]).is_ok());
-        assert!(said(&[("ROLE_MAPPER_SERVICE_HOST", "10.0.0.1"), ("ROLE_MAPPER_PORT_8092_TCP_PROTO", "tcp")]).is_ok());
+        assert!(read_with(&[("ROLE_MAPPER_URL", "http://127.0.0.1:8092"), ("ROLE_MAPPER_TIMEOUT", "5")]).is_ok());
+        assert!(
+            read_with(&[("ROLE_MAPPER_SERVICE_HOST", "10.0.0.1"), ("ROLE_MAPPER_PORT_8092_TCP_PROTO", "tcp")]).is_ok()
+        );
     }
 
     #[test]
@@ -330,7 +332,7 @@ mod tests {
         let digest = sha256("secret of 16 let");
         for (name, value) in [("ROLE_MAPPER_TOKEN", "secret of 16 let"), ("ROLE_MAPPER_TOKEN_SHA256", digest.as_str())]
         {
-            let Auth::Tokens(tokens) = said(&[(name, value)]).unwrap().settings.auth else { panic!() };
+            let Auth::Tokens(tokens) = read_with(&[(name, value)]).unwrap().settings.auth else { panic!() };
             assert_eq!((&tokens[0].sha256, tokens[0].minimum_length), (&digest, 16));
         }
     }

@@ -88,7 +88,7 @@ pub(super) fn retained(
 /// Objects that stay when their last owner leaves, independent of options. They have no owner afterwards, and are removed
 /// separately.
 pub(super) fn kept_in_any_case(plan: &Plan) -> HashSet<Retained<'_>> {
-    let kept = plan.changes().filter(|(_, change)| change.reason == Some(Reason::KeptAtLastRelease));
+    let kept = plan.changes().filter(|(_, change)| change.reason == Some(Reason::RetainedAtLastRelease));
     kept.map(|(plan, change)| (row_stack(&plan.stack, &change.address), &change.address)).collect()
 }
 
@@ -101,7 +101,7 @@ pub(super) fn public_outputs(plan: &Plan, report: &Report) -> String {
             if let Some(value) = values.and_then(|values| values.get(&output.name)) {
                 let name = crate::commands::output::qualified(&output.component, &output.name);
                 let of = if plan.stacks.len() > 1 { format!("{}:", stack.stack) } else { String::new() };
-                append(&mut text, &format!("  {of}{name} = {}\n", shown(value)));
+                append(&mut text, &format!("  {of}{name} = {}\n", format_value(value)));
             }
         }
     }
@@ -109,16 +109,17 @@ pub(super) fn public_outputs(plan: &Plan, report: &Report) -> String {
 }
 
 /// A value on one line, as JSON except for hidden values.
-pub(in crate::commands) fn shown(value: &Value) -> String {
+pub(in crate::commands) fn format_value(value: &Value) -> String {
     match value {
         Value::Sensitive(_) => "(sensitive value)".to_owned(),
         Value::Unknown => "(not known)".to_owned(),
         Value::List(items) if value.has_sensitive() => {
-            format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(","))
+            format!("[{}]", items.iter().map(format_value).collect::<Vec<_>>().join(","))
         }
         Value::Map(entries) if value.has_sensitive() => {
-            let entry =
-                |(key, value): (&String, &Value)| format!("{}:{}", shown(&Value::from(key.as_str())), shown(value));
+            let entry = |(key, value): (&String, &Value)| {
+                format!("{}:{}", format_value(&Value::from(key.as_str())), format_value(value))
+            };
             format!("{{{}}}", entries.iter().map(entry).collect::<Vec<_>>().join(","))
         }
         value => harmless(&value.to_json_text()),
@@ -194,9 +195,9 @@ mod tests {
     #[test]
     fn sensitive_values_are_not_shown() {
         let secret = || Value::sensitive(Value::from("hunter2"));
-        assert_eq!(shown(&secret()), "(sensitive value)");
+        assert_eq!(format_value(&secret()), "(sensitive value)");
         let nested: Value =
             [("n".to_owned(), Value::Null), ("t".to_owned(), Value::List(vec![secret()]))].into_iter().collect();
-        assert_eq!(shown(&nested), r#"{"n":null,"t":[(sensitive value)]}"#);
+        assert_eq!(format_value(&nested), r#"{"n":null,"t":[(sensitive value)]}"#);
     }
 }

@@ -12,8 +12,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use terrace_provider::Settings as InstanceSettings;
-use terrace_provider_pipelines::settings::shelf;
-use terrace_provider_pipelines::site::{Page, Published, Shelf, Site as Rendered, is_name};
+use terrace_provider_pipelines::settings::site_store;
+use terrace_provider_pipelines::site::{Page, Published, Site as Rendered, SiteStore, is_name};
 use terrace_server::embed::EmbeddedRoutes;
 use terrace_server::sites::{File, Site, Sites};
 use terrace_server::tls::Certificate;
@@ -28,9 +28,9 @@ const BODY_LIMIT: usize = 4_096;
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Sites and their listener.
-pub(super) struct Opened {
+pub(super) struct OpenedSites {
     listener: TcpListener,
-    beside: EmbeddedRoutes,
+    routes: EmbeddedRoutes,
     sites: Sites,
 }
 
@@ -38,14 +38,14 @@ pub(super) struct Opened {
 ///
 /// # Errors
 /// When other machines could read sites that are not public, or the address is not available.
-pub(super) fn opened(
+pub(super) fn open(
     context: &Context<'_>,
     settings: &Settings,
     instance: &InstanceSettings,
     arguments: &ServeArguments,
     certificate: Option<&Certificate>,
     connections: &ConnectionLimits,
-) -> Result<Option<Opened>, Failure> {
+) -> Result<Option<OpenedSites>, Failure> {
     let configured = settings.configuration.server.sites.as_ref();
     if configured.is_none() && arguments.sites.is_none() {
         return Ok(None);
@@ -61,23 +61,24 @@ pub(super) fn opened(
     })?;
     if let Ok(address) = listener.local_addr() {
         let scheme = if certificate.is_some() { "https" } else { "http" };
-        context.ui.tell(&format!("sites on {scheme}://{address}/sites/"));
+        context.ui.print_message(&format!("sites on {scheme}://{address}/sites/"));
     }
-    let beside = EmbeddedRoutes {
+    let routes = EmbeddedRoutes {
         certificate: certificate.cloned(),
         connections: connections.for_side_listener(),
         body_limit: BODY_LIMIT,
         drain: DRAIN,
-        broken: Sites::broken,
+        on_panic: Sites::panic_response,
     };
-    let sites = Sites::new(Arc::new(Recorded { shelf: shelf(instance), read: Mutex::default() }), is_public);
-    Ok(Some(Opened { listener, beside, sites }))
+    let sites =
+        Sites::new(Arc::new(PublishedSites { site_store: site_store(instance), cache: Mutex::default() }), is_public);
+    Ok(Some(OpenedSites { listener, routes, sites }))
 }
 
 /// Serves sites as long as the server runs. Returns only after an error.
-pub(super) async fn shown(opened: Option<Opened>, stop: CancellationToken) -> ServeError {
-    if let Some(Opened { listener, beside, sites }) = opened
-        && let Err(error) = beside.serve(listener, sites.routes(), stop).await
+pub(super) async fn serve(opened: Option<OpenedSites>, stop: CancellationToken) -> ServeError {
+    if let Some(OpenedSites { listener, routes, sites }) = opened
+        && let Err(error) = routes.serve(listener, sites.routes(), stop).await
     {
         return error;
     }
@@ -85,30 +86,30 @@ pub(super) async fn shown(opened: Option<Opened>, stop: CancellationToken) -> Se
 }
 
 /// Published sites of the provider. A site is cached until its record changes.
-struct Recorded {
-    shelf: Shelf,
-    read: Mutex<HashMap<String, (SystemTime, Arc<Site>)>>,
+struct PublishedSites {
+    site_store: SiteStore,
+    cache: Mutex<HashMap<String, (SystemTime, Arc<Site>)>>,
 }
 
-impl terrace_server::sites::Shelf for Recorded {
+impl terrace_server::sites::SiteSource for PublishedSites {
     fn site(&self, name: &str) -> io::Result<Option<Arc<Site>>> {
         if !is_name(name) {
             return Ok(None);
         }
-        let changed = changed(&self.shelf.record(name))?;
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = changed(&self.site_store.record(name))?;
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(changed) = changed else {
-            read.remove(name);
+            cache.remove(name);
             return Ok(None);
         };
-        if let Some((when, site)) = read.get(name)
+        if let Some((when, site)) = cache.get(name)
             && *when == changed
         {
             return Ok(Some(Arc::clone(site)));
         }
-        let Some(published) = self.shelf.published(name).map_err(io::Error::other)? else { return Ok(None) };
+        let Some(published) = self.site_store.published(name).map_err(io::Error::other)? else { return Ok(None) };
         let site = Arc::new(site(published));
-        read.insert(name.to_owned(), (changed, Arc::clone(&site)));
+        cache.insert(name.to_owned(), (changed, Arc::clone(&site)));
         Ok(Some(site))
     }
 }

@@ -7,14 +7,14 @@ use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::stacks;
-use crate::wiring::{World, recorded, recorded_with_requests};
+use crate::wiring::{EnvironmentContext, server_store_for_changes, store_for_changes};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use terrace_engine::address::{Address, AddressError, InstanceKey, StackId};
 use terrace_engine::apply::lease::{Claim, Held};
 use terrace_engine::descriptor::is_resource_name;
-use terrace_engine::moves::{Moving, resealing, writes};
+use terrace_engine::moves::{RowMove, resealing, writes};
 use terrace_engine::rekey::{RekeyError, Resealed, reseal};
 use terrace_engine::seal::Seal;
 use terrace_engine::selector::is_same_block;
@@ -62,7 +62,7 @@ impl StateEdit<'_> {
             components: leases.clone(),
             operation: self.operation,
             holder: &self.settings.actor,
-            patience: self.settings.patience,
+            lock_timeout: self.settings.lock_timeout,
             cancel: &self.signals.cancel,
             events: progress.as_ref(),
         };
@@ -116,13 +116,13 @@ impl StateEdit<'_> {
             };
             stacks.entry(stack).or_default().push(write);
         }
-        let recorded = self.store.stacks().await?;
+        let known_stacks = self.store.stacks().await?;
         for (changed, writes) in stacks {
             // A step in any stack of the environment may depend on a shared resource.
             let is_shared = *changed == StackId::shared(&changed.environment);
-            let is_looked_at =
+            let is_checked =
                 |stack: &&StackId| *stack == changed || (is_shared && stack.environment == changed.environment);
-            for stack in recorded.iter().filter(is_looked_at) {
+            for stack in known_stacks.iter().filter(is_checked) {
                 self.refuse_open_steps_of(stack, &writes).await?;
             }
         }
@@ -131,7 +131,7 @@ impl StateEdit<'_> {
 
     async fn refuse_open_steps_of(&self, stack: &StackId, writes: &[&Write]) -> Result<(), Failure> {
         for open in self.store.open_intents(stack, &Selection::All).await? {
-            if writes.iter().any(|write| is_about(write, &open.intent.row)) {
+            if writes.iter().any(|write| affects(write, &open.intent.row)) {
                 let address = &open.intent.row.address;
                 return Err(match open.is_orphaned {
                     true => Failure::refused(format!("{stack}:{address} has an interrupted step"))
@@ -146,7 +146,7 @@ impl StateEdit<'_> {
 }
 
 /// True if a write concerns the row of a step: the same row, or a dependency that moves or disappears.
-fn is_about(write: &Write, row: &Row) -> bool {
+fn affects(write: &Write, row: &Row) -> bool {
     match write {
         Write::Put { row: put, .. } => put.address == row.address,
         Write::Forget { address, .. } => *address == row.address || row.dependencies.contains(address),
@@ -156,7 +156,7 @@ fn is_about(write: &Write, row: &Row) -> bool {
 }
 
 /// Refuses the address of all instances: only dependencies have it.
-pub(in crate::commands) fn single(address: &Address) -> Result<(), Failure> {
+pub(in crate::commands) fn refuse_all_instances(address: &Address) -> Result<(), Failure> {
     if address.key != Some(InstanceKey::All) {
         return Ok(());
     }
@@ -166,7 +166,7 @@ pub(in crate::commands) fn single(address: &Address) -> Result<(), Failure> {
 }
 
 /// Refuses a change between shared and not shared: the owners would be unknown.
-fn shared_alike(from: &Address, to: &Address) -> Result<(), Failure> {
+fn check_sharing(from: &Address, to: &Address) -> Result<(), Failure> {
     match (from.is_shared(), to.is_shared()) {
         (true, false) => Err(Failure::new(format!("a shared resource cannot become `{to}`, which belongs to a stack"))
             .hint(format!("write the new address as `shared/{}[\"KEY\"]`", from.ty))),
@@ -186,7 +186,7 @@ fn shared_alike(from: &Address, to: &Address) -> Result<(), Failure> {
 /// When the resource does not exist, the address is in use, or the state cannot be written.
 pub(super) async fn rename(context: &Context<'_>, signals: &Signals, from: &str, to: &str) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let store = recorded(&settings).await?;
+    let store = store_for_changes(&settings).await?;
     let (stack, from) = stacks::locate(from, &settings, store.as_ref()).await?;
     let (other, to) = match stacks::split(to) {
         Some(_) => stacks::locate(to, &settings, store.as_ref()).await?,
@@ -196,9 +196,9 @@ pub(super) async fn rename(context: &Context<'_>, signals: &Signals, from: &str,
         return Err(Failure::new(format!("a resource of {stack} cannot be moved into {other}"))
             .hint("keep it in its stack, or write the new address without a stack"));
     }
-    shared_alike(&from, &to)?;
-    single(&from)?;
-    single(&to)?;
+    check_sharing(&from, &to)?;
+    refuse_all_instances(&from)?;
+    refuse_all_instances(&to)?;
     if from.ty != to.ty {
         return Err(Failure::new(format!("a `{}` cannot become a `{}`", from.ty, to.ty))
             .hint("keep the type in the new address"));
@@ -207,21 +207,21 @@ pub(super) async fn rename(context: &Context<'_>, signals: &Signals, from: &str,
         return Err(Failure::new(format!("`{}` cannot be the name of a resource", to.name))
             .hint("use letters (a-z, A-Z), digits, `_` and `-`, and begin with a letter or `_`"));
     }
-    let seal = World::seal(&settings, Some(&stack.environment), true, context.ui)?;
+    let seal = EnvironmentContext::seal(&settings, Some(&stack.environment), true, context.ui)?;
     let edit = StateEdit { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state mv" };
     let change = async || {
         let store = edit.store.as_ref();
-        let moving = moving(store, &stack, &from, &to).await?;
+        let moves = row_moves(store, &stack, &from, &to).await?;
         // A sealed value opens only at its own address. Without sealed values no key is needed.
-        let resealed = resealing(store, &seal, &stack, &moving).await.map_err(not_rekeyed)?;
-        let mut leases: BTreeSet<_> = [&from, &to].map(|address| (stack.clone(), address.leased_as())).into();
+        let resealed = resealing(store, &seal, &stack, &moves).await.map_err(not_rekeyed)?;
+        let mut leases: BTreeSet<_> = [&from, &to].map(|address| (stack.clone(), address.lease_key())).into();
         leases.extend(resealed.iter().filter_map(|write| match write {
             Write::PutOwner(owner) => Some((owner.ownership.stack.clone(), owner.ownership.component.clone())),
             _ => None,
         }));
         Ok(Some(Change {
             leases,
-            writes: writes(&stack, &moving).into_iter().chain(resealed).collect(),
+            writes: writes(&stack, &moves).into_iter().chain(resealed).collect(),
             summary: format!("{from} is {to} now"),
         }))
     };
@@ -231,16 +231,21 @@ pub(super) async fn rename(context: &Context<'_>, signals: &Signals, from: &str,
 }
 
 /// The rows that get another address: that of the resource, or those of all its instances.
-async fn moving(store: &dyn StateStore, stack: &StackId, from: &Address, to: &Address) -> Result<Vec<Moving>, Failure> {
+async fn row_moves(
+    store: &dyn StateStore,
+    stack: &StackId,
+    from: &Address,
+    to: &Address,
+) -> Result<Vec<RowMove>, Failure> {
     let is_whole = from.key.is_none() && to.key.is_none();
     let rows = store.rows(stack, &Selection::Components([from.component.clone()].into())).await?;
     let rows = rows.into_iter().filter(|row| row.deposed.is_none() && is_same_block(&row.address, from));
-    let moving = rows.filter(|row| is_whole || row.address.key == from.key).map(|row| Moving {
+    let moving = rows.filter(|row| is_whole || row.address.key == from.key).map(|row| RowMove {
         to: if is_whole { Address { key: row.address.key.clone(), ..to.clone() } } else { to.clone() },
         from: row.address,
         generation: row.generation,
     });
-    let moving: Vec<Moving> = moving.collect();
+    let moving: Vec<RowMove> = moving.collect();
     if moving.is_empty() { Err(without_row(store, stack, from).await?) } else { Ok(moving) }
 }
 
@@ -250,7 +255,7 @@ async fn moving(store: &dyn StateStore, stack: &StackId, from: &Address, to: &Ad
 /// When a resource does not exist, or the state cannot be written.
 pub(super) async fn remove(context: &Context<'_>, signals: &Signals, addresses: &[String]) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let store = recorded(&settings).await?;
+    let store = store_for_changes(&settings).await?;
     let mut dropped = BTreeSet::new();
     for text in addresses {
         dropped.insert(stacks::locate(text, &settings, store.as_ref()).await?);
@@ -261,28 +266,28 @@ pub(super) async fn remove(context: &Context<'_>, signals: &Signals, addresses: 
     let change = async || {
         let store = edit.store.as_ref();
         let mut writes = Vec::new();
-        let mut beside = Vec::new();
+        let mut deposed_names = Vec::new();
         for (stack, address) in &dropped {
             let rows = store.rows(stack, &Selection::Addresses([address.clone()].into())).await?;
             if rows.is_empty() {
                 return Err(without_row(store, stack, address).await?);
             }
             let keys = rows.iter().filter_map(|row| row.deposed.as_ref());
-            beside.extend(keys.map(|key| format!("{stack}:{address} (deposed {key})")));
+            deposed_names.extend(keys.map(|key| format!("{stack}:{address} (deposed {key})")));
             // The present object comes last, because its dependents refer to it.
             writes.extend(rows.into_iter().rev().map(drop_row));
         }
-        let leases = dropped.iter().map(|(stack, address)| (stack.clone(), address.leased_as())).collect();
-        let summary = format!("dropped {}", names.iter().chain(&beside).cloned().collect::<Vec<_>>().join(", "));
+        let leases = dropped.iter().map(|(stack, address)| (stack.clone(), address.lease_key())).collect();
+        let summary = format!("dropped {}", names.iter().chain(&deposed_names).cloned().collect::<Vec<_>>().join(", "));
         // Runs twice: without the leases, and with them.
-        deposed.replace(beside);
+        deposed.replace(deposed_names);
         Ok(Some(Change { leases, writes, summary }))
     };
     edit.perform(change).await?;
     let message =
         names.iter().chain(deposed.borrow().iter()).map(|name| format!("dropped {name}\n")).collect::<String>();
     context.ui.print(&message)?;
-    context.ui.say("the objects themselves still exist");
+    context.ui.print_note("the objects themselves still exist");
     Ok(Exit::Done)
 }
 
@@ -301,33 +306,33 @@ pub(super) async fn rekey(
 ) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     // The project's key seals the queue of servers.
-    let queue = World::seal(&settings, None, is_plaintext_allowed, context.ui)?;
-    let requests = recorded_with_requests(&settings).await?;
+    let queue = EnvironmentContext::seal(&settings, None, is_plaintext_allowed, context.ui)?;
+    let requests = server_store_for_changes(&settings).await?;
     let store: Arc<dyn StateStore> = Arc::clone(&requests) as _;
     queue.bind_to(store.as_ref()).await?;
     let mut seals = BTreeMap::new();
     let environments: BTreeSet<String> = store.known_stacks().await?.into_iter().map(|it| it.environment).collect();
     for environment in environments {
-        let seal = World::seal(&settings, Some(&environment), is_plaintext_allowed, context.ui)?;
+        let seal = EnvironmentContext::seal(&settings, Some(&environment), is_plaintext_allowed, context.ui)?;
         seals.insert(environment, Arc::new(seal));
     }
     if !seals.values().map(AsRef::as_ref).chain([&queue]).any(Seal::has_key) {
-        return Err(Failure::new("there is no state key").hint(MAKE_A_KEY));
+        return Err(Failure::new("there is no state key").hint(CREATE_KEY_HINT));
     }
     let edit =
         StateEdit { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state rekey" };
-    let left_as_it_is = RefCell::default();
+    let skipped_records = RefCell::default();
     let change = async || {
-        let Resealed { mut writes, leases, mut left } =
+        let Resealed { mut writes, leases, mut skipped } =
             reseal(edit.store.as_ref(), |environment| seals.get(environment).cloned()).await.map_err(not_rekeyed)?;
         // Without a project key the queue is not sealed.
         if queue.has_key() {
             let requests_resealed = requests::reseal(requests.as_ref(), &queue).await.map_err(not_rekeyed)?;
             writes.extend(requests_resealed.writes);
-            left.extend(requests_resealed.left);
+            skipped.extend(requests_resealed.skipped);
         }
         // Runs twice: without the leases, and with them.
-        left_as_it_is.replace(left);
+        skipped_records.replace(skipped);
         if writes.is_empty() {
             return Ok(None);
         }
@@ -338,24 +343,24 @@ pub(super) async fn rekey(
         Some(change) => change.summary,
         None => "the state has no values to seal".to_owned(),
     };
-    for left in left_as_it_is.into_inner() {
-        context.ui.tell(&format!("warning: {left}"));
+    for skipped in skipped_records.into_inner() {
+        context.ui.print_message(&format!("warning: {skipped}"));
     }
     context.ui.print(&format!("{message}\n"))?;
     Ok(Exit::Done)
 }
 
-const MAKE_A_KEY: &str = "create a key with `terrace init --state-key`";
+const CREATE_KEY_HINT: &str = "create a key with `terrace init --state-key`";
 
 pub(super) fn not_rekeyed(error: RekeyError) -> Failure {
-    const ADD_IT: &str = "add the key that it was sealed with to `encryption.previous`";
+    const ADD_KEY_HINT: &str = "add the key that it was sealed with to `encryption.previous`";
     let failure = Failure::new(error.to_string());
     match error {
-        RekeyError::NoKey { .. } => failure.hint(MAKE_A_KEY),
+        RekeyError::NoKey { .. } => failure.hint(CREATE_KEY_HINT),
         RekeyError::NotRecovered { .. } => failure.hint("resolve them with `terrace recover`"),
-        RekeyError::Sealed { error: WireError::CannotOpen(_), .. } => failure.hint(ADD_IT),
+        RekeyError::Sealed { error: WireError::CannotOpen(_), .. } => failure.hint(ADD_KEY_HINT),
         RekeyError::Sealed { error, .. } => failure.hint(hint_of(&error)),
-        RekeyError::Asked { operation, .. } => failure.hint(ADD_IT).hint(format!(
+        RekeyError::Request { operation, .. } => failure.hint(ADD_KEY_HINT).hint(format!(
             "if that key is lost, run `terrace operations cancel {operation}`: a server then ends the operation"
         )),
         RekeyError::Store(error) => error.into(),
@@ -399,8 +404,8 @@ pub(super) async fn without_row(
             quoted(&format!("{stack}:{address}"))
         )));
     }
-    let like = stacks::similar(&address.to_string(), &stacks::addresses(stack, store).await?);
-    Ok(Failure::new(format!("{stack} has no resource `{address}`")).hint(like.unwrap_or_else(|| {
+    let suggestion = stacks::similar(&address.to_string(), &stacks::addresses(stack, store).await?);
+    Ok(Failure::new(format!("{stack} has no resource `{address}`")).hint(suggestion.unwrap_or_else(|| {
         "`terrace state list` lists its resources, `terrace state list --all` those of all stacks".to_owned()
     })))
 }

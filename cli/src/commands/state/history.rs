@@ -39,7 +39,7 @@ pub(super) async fn run(context: &Context<'_>, address: &str, is_json: bool) -> 
     for (at, entry) in history.iter().enumerate() {
         let status = match &entry.row {
             Some(row) => Status::Recorded(status(row.status)),
-            None => ending(store.as_ref(), &stack, &address, entry.operation, history.get(at + 1)).await?,
+            None => end_status(store.as_ref(), &stack, &address, entry.operation, history.get(at + 1)).await?,
         };
         versions.push((entry, status));
     }
@@ -61,7 +61,7 @@ pub(super) async fn run(context: &Context<'_>, address: &str, is_json: bool) -> 
 }
 
 /// The end of a row, from its operation. If the operation was pruned, the row counts as deleted.
-async fn ending(
+async fn end_status(
     store: &dyn StateStore,
     stack: &StackId,
     address: &Address,
@@ -81,12 +81,12 @@ async fn ending(
     // A move is a step of the target address: that row has the same object.
     let Some(row) = before.and_then(|entry| entry.row.as_ref()) else { return Ok(Status::Deleted) };
     for step in steps.iter().filter(|step| step.stack == *stack && step.action == StepAction::Record) {
-        let there = store.history(stack, &step.address).await?;
+        let history = store.history(stack, &step.address).await?;
         let is_it = |entry: &HistoryEntry| {
-            let is_same = |there: &Row| there.address.ty == row.address.ty && there.identity == row.identity;
+            let is_same = |other: &Row| other.address.ty == row.address.ty && other.identity == row.identity;
             entry.operation == operation.id && entry.row.as_ref().is_some_and(is_same)
         };
-        if there.iter().any(is_it) {
+        if history.iter().any(is_it) {
             return Ok(Status::Moved(step.address.clone()));
         }
     }
@@ -123,8 +123,8 @@ impl Status {
 /// of a block moves its instances.
 fn moved_to(summary: &str, address: &Address) -> Option<Address> {
     let after = |from: &Address| summary.strip_prefix(&format!("{from} is "))?.strip_suffix(" now")?.parse().ok();
-    let whole = Address { key: None, ..address.clone() };
-    after(address).or_else(|| Some(Address { key: address.key.clone(), ..after(&whole)? }))
+    let block = Address { key: None, ..address.clone() };
+    after(address).or_else(|| Some(Address { key: address.key.clone(), ..after(&block)? }))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `terrace state import`: adds the content of an export to the state, and overwrites nothing.
 
-use super::edit::{Change, StateEdit, not_rekeyed, single};
+use super::edit::{Change, StateEdit, not_rekeyed, refuse_all_instances};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::files;
@@ -8,12 +8,12 @@ use crate::planning::quoted;
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::ui::{Ui, counted};
-use crate::wiring::{World, store};
+use crate::wiring::{EnvironmentContext, store};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use terrace_engine::address::{Address, StackId};
-use terrace_engine::rekey::rebound;
+use terrace_engine::rekey::rebind;
 use terrace_engine::seal::Seal;
 use terrace_engine::store::{ComponentRow, OwnerRow, OwnersOf, Record, Selection, StateStore, Write};
 use terrace_state::{Access, export};
@@ -38,13 +38,13 @@ pub(super) async fn import(context: &Context<'_>, signals: &Signals, path: &Path
     });
     let writes: Vec<Write> = writes.collect();
     let rows = || writes.iter().filter_map(|write| if let Write::Put { row, .. } = write { Some(row) } else { None });
-    rows().try_for_each(|row| single(&row.address))?;
+    rows().try_for_each(|row| refuse_all_instances(&row.address))?;
     let imported = format!("{} imported", counted(rows().count(), "resource"));
     let store = store(&settings, Access::ReadWrite).await?;
-    let writes = in_store(writes, export::state_id(&text), store.as_ref(), &settings, context.ui).await?;
+    let writes = reseal_for_store(writes, export::state_id(&text), store.as_ref(), &settings, context.ui).await?;
     let edit = StateEdit { context, signals, settings: &settings, store, operation, kind: "state import" };
     let change = async || {
-        let change = Beside::of(edit.store.as_ref(), &writes).await?.change(&writes)?;
+        let change = StoredContent::of(edit.store.as_ref(), &writes).await?.change(&writes)?;
         Ok(Some(Change { leases: leases(&writes), writes: change, summary: imported.clone() }))
     };
     edit.perform(change).await?;
@@ -53,7 +53,7 @@ pub(super) async fn import(context: &Context<'_>, signals: &Signals, path: &Path
 }
 
 /// Seals the writes of another state for this one: a sealed value opens only in its own state.
-async fn in_store(
+async fn reseal_for_store(
     writes: Vec<Write>,
     from: Option<Uuid>,
     store: &dyn StateStore,
@@ -78,19 +78,19 @@ async fn in_store(
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
                 // Seals values that the other state had in the clear.
-                let seal = World::seal(settings, Some(place.key()), true, ui)?;
+                let seal = EnvironmentContext::seal(settings, Some(place.key()), true, ui)?;
                 seal.bind(here);
                 place.insert(seal)
             }
         };
-        bound.push(rebound(write, from, seal).map_err(not_rekeyed)?);
+        bound.push(rebind(write, from, seal).map_err(not_rekeyed)?);
     }
     Ok(bound)
 }
 
 fn leases(writes: &[Write]) -> BTreeSet<(StackId, String)> {
     let lease = |write: &Write| match write {
-        Write::Put { row, .. } => Some((row.stack.clone(), row.address.leased_as())),
+        Write::Put { row, .. } => Some((row.stack.clone(), row.address.lease_key())),
         Write::Component { stack, component } => Some((stack.clone(), component.key.clone())),
         Write::PutOwner(OwnerRow { ownership, .. }) => Some((ownership.stack.clone(), ownership.component.clone())),
         _ => None,
@@ -100,14 +100,14 @@ fn leases(writes: &[Write]) -> BTreeSet<(StackId, String)> {
 
 /// The present content of the document's stacks.
 #[derive(Default)]
-struct Beside {
+struct StoredContent {
     /// Rows that the document has too.
     rows: BTreeSet<(StackId, Address)>,
     components: BTreeMap<(StackId, String), ComponentRow>,
     owners: Vec<OwnerRow>,
 }
 
-impl Beside {
+impl StoredContent {
     async fn of(store: &dyn StateStore, writes: &[Write]) -> Result<Self, Failure> {
         let mut wanted: BTreeMap<&StackId, BTreeSet<Address>> = BTreeMap::new();
         for write in writes {
@@ -118,15 +118,15 @@ impl Beside {
                 _ => {}
             }
         }
-        let mut beside = Self::default();
+        let mut stored = Self::default();
         for (stack, addresses) in wanted {
             let rows = store.rows(stack, &Selection::Addresses(addresses)).await?;
-            beside.rows.extend(rows.into_iter().map(|row| (row.stack, row.address)));
+            stored.rows.extend(rows.into_iter().map(|row| (row.stack, row.address)));
             let components = store.components(stack).await?.into_iter();
-            beside.components.extend(components.map(|component| ((stack.clone(), component.key.clone()), component)));
-            beside.owners.extend(store.owners(&stack.environment, &OwnersOf::Stack(stack.clone())).await?);
+            stored.components.extend(components.map(|component| ((stack.clone(), component.key.clone()), component)));
+            stored.owners.extend(store.owners(&stack.environment, &OwnersOf::Stack(stack.clone())).await?);
         }
-        Ok(beside)
+        Ok(stored)
     }
 
     /// The writes that add to the state and change nothing.
@@ -138,7 +138,7 @@ impl Beside {
                 Write::Component { stack, component } => {
                     match self.components.get(&(stack.clone(), component.key.clone())) {
                         None => change.push(write.clone()),
-                        Some(there) => match export::merged(there, component) {
+                        Some(stored) => match export::merged(stored, component) {
                             Ok(component) => change.push(Write::Component { stack: stack.clone(), component }),
                             Err(outputs) => differing.extend(outputs.iter().map(|output| {
                                 let of = if component.key.is_empty() {
@@ -151,9 +151,9 @@ impl Beside {
                         },
                     }
                 }
-                Write::PutOwner(owner) => match self.owners.iter().find(|there| there.ownership == owner.ownership) {
+                Write::PutOwner(owner) => match self.owners.iter().find(|stored| stored.ownership == owner.ownership) {
                     None => change.push(write.clone()),
-                    Some(there) if there == owner => {}
+                    Some(stored) if stored == owner => {}
                     Some(_) => {
                         let ownership = &owner.ownership;
                         let (component, stack) = (&ownership.component, &ownership.stack);

@@ -5,7 +5,7 @@ use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
 use crate::stacks;
-use crate::wiring::recorded;
+use crate::wiring::store_for_changes;
 use terrace_engine::record::without_protection;
 use terrace_engine::store::{Row, RowStatus, Write};
 use uuid::Uuid;
@@ -71,7 +71,7 @@ pub(in crate::commands) async fn mark(
     mark: Mark,
 ) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let store = recorded(&settings).await?;
+    let store = store_for_changes(&settings).await?;
     let (stack, address) = stacks::locate(address, &settings, store.as_ref()).await?;
     let outcome = mark.outcome();
     let edit = StateEdit { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: mark.kind() };
@@ -79,7 +79,7 @@ pub(in crate::commands) async fn mark(
         let row = present(edit.store.as_ref(), &stack, &address).await?;
         let expected = row.generation;
         Ok(mark.put_on(row)?.map(|marked| Change {
-            leases: [(stack.clone(), address.leased_as())].into(),
+            leases: [(stack.clone(), address.lease_key())].into(),
             writes: vec![Write::Put { row: Box::new(marked), expected }],
             summary: format!("{address} is {outcome}"),
         }))

@@ -4,7 +4,7 @@ use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::settings::Settings;
 use crate::signals::Signals;
-use crate::wiring::{is_missing, ready_place};
+use crate::wiring::{ensure_folder, is_missing};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 use terrace_engine::address::StackId;
@@ -14,7 +14,7 @@ use terrace_state::transfer::{InUse, Migrated, TransferError, migrate};
 /// The variable with the target. Unlike a flag, it keeps a password out of the list of processes.
 const VARIABLE: &str = "TERRACE_MIGRATE_TO";
 /// Number of digits of a digest in the output for people.
-const SHOWN: usize = 16;
+const DIGEST_DIGITS: usize = 16;
 
 /// Copies the state to an empty store.
 ///
@@ -39,17 +39,17 @@ pub(super) async fn run(
         return Err(failure(TransferError::Nothing(from.to_string())));
     }
     if *from != to {
-        ready_place(&to)?;
+        ensure_folder(&to)?;
     }
-    context.ui.say(&format!("copying {from} to {to}"));
-    let moved = match migrate(from, &to, &|| signals.begin_changes()).await {
-        Ok(moved) => moved,
+    context.ui.print_note(&format!("copying {from} to {to}"));
+    let migrated = match migrate(from, &to, &|| signals.begin_changes()).await {
+        Ok(migrated) => migrated,
         Err(error) => return Err(failure(error)),
     };
     if is_json {
-        context.ui.print_json(&to_json(&moved, from, &to))?;
+        context.ui.print_json(&to_json(&migrated, from, &to))?;
     } else {
-        context.ui.print(&table(&moved))?;
+        context.ui.print(&table(&migrated))?;
         context.ui.print(&format!(
             "\nThe whole state is in {to}, compared row by row. {from} is unchanged and can be removed.\n\
              Set `state` in terrace.yaml (or `--state`, `TERRACE_STATE`) to the new state on every machine.\n"
@@ -58,23 +58,23 @@ pub(super) async fn run(
     Ok(Exit::Done)
 }
 
-fn table(moved: &Migrated) -> String {
-    let names = moved.tables.iter().map(|table| table.name.len()).max().unwrap_or_default();
+fn table(migrated: &Migrated) -> String {
+    let names = migrated.tables.iter().map(|table| table.name.len()).max().unwrap_or_default();
     let head = format!("{:names$}  {:>9}  digest\n", "table", "rows");
     let line = |table: &terrace_state::transfer::MigratedTable| {
-        let digest = table.digest.get(..SHOWN).unwrap_or(&table.digest);
+        let digest = table.digest.get(..DIGEST_DIGITS).unwrap_or(&table.digest);
         format!("{:names$}  {:>9}  {digest}\n", table.name, table.rows)
     };
-    moved.tables.iter().fold(head, |text, table| text + &line(table))
+    migrated.tables.iter().fold(head, |text, table| text + &line(table))
 }
 
-fn to_json(moved: &Migrated, from: &StoreUrl, to: &StoreUrl) -> Json {
-    let tables: Vec<Json> = moved
+fn to_json(migrated: &Migrated, from: &StoreUrl, to: &StoreUrl) -> Json {
+    let tables: Vec<Json> = migrated
         .tables
         .iter()
         .map(|table| json!({ "table": table.name, "rows": table.rows, "digest": table.digest }))
         .collect();
-    json!({ "from": from.to_string(), "to": to.to_string(), "state": moved.id, "tables": tables })
+    json!({ "from": from.to_string(), "to": to.to_string(), "state": migrated.id, "tables": tables })
 }
 
 fn failure(error: TransferError) -> Failure {
@@ -95,29 +95,29 @@ fn failure(error: TransferError) -> Failure {
 /// The users of the state, with a remedy for each kind.
 fn in_use(found: &[InUse]) -> Failure {
     const MANY: usize = 5;
-    let shown = found.iter().take(MANY).map(in_words).collect::<Vec<_>>().join("; ");
+    let shown = found.iter().take(MANY).map(describe_use).collect::<Vec<_>>().join("; ");
     let more = match found.len().saturating_sub(MANY) {
         0 => String::new(),
         more => format!("; and {more} more"),
     };
     let mut seen = BTreeSet::new();
-    let hints = found.iter().map(way_out).filter(|(kind, _)| seen.insert(*kind));
+    let hints = found.iter().map(remedy).filter(|(kind, _)| seen.insert(*kind));
     hints.fold(
         Failure::refused(format!("the state is in use, so nothing was copied: {shown}{more}")),
         |failure, (_, hint)| failure.hint(hint),
     )
 }
 
-fn in_words(found: &InUse) -> String {
+fn describe_use(found: &InUse) -> String {
     match found {
         InUse::Lease(lease) => {
-            let (of, holder, operation) = (place(&lease.stack, &lease.component), &lease.holder, lease.operation);
+            let (of, holder, operation) = (scope_name(&lease.stack, &lease.component), &lease.holder, lease.operation);
             format!("{of} is held by {holder} for operation {operation}")
         }
         InUse::Operation { id, kind, actor } => format!("operation {id} ({kind}) of {actor} runs"),
         InUse::Request { id, kind, stack, component, is_queued } => {
             let how = if *is_queued { "is queued" } else { "is in progress" };
-            format!("the request {id} ({kind} of {}) {how}", place(stack, component))
+            format!("the request {id} ({kind} of {}) {how}", scope_name(stack, component))
         }
         InUse::Step { stack, address, operation } => {
             format!("{stack}:{address} is in doubt since operation {operation}")
@@ -125,11 +125,11 @@ fn in_words(found: &InUse) -> String {
     }
 }
 
-fn place(stack: &StackId, component: &str) -> String {
+fn scope_name(stack: &StackId, component: &str) -> String {
     if component.is_empty() { stack.to_string() } else { format!("{stack}:{component}") }
 }
 
-fn way_out(found: &InUse) -> (u8, String) {
+fn remedy(found: &InUse) -> (u8, String) {
     match found {
         InUse::Lease(lease) => (
             0,

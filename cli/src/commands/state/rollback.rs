@@ -10,10 +10,10 @@ use crate::planning::{options, planner};
 use crate::settings::EnvironmentRef;
 use crate::signals::Signals;
 use crate::stacks;
-use crate::wiring::{World, recorded, store};
+use crate::wiring::{EnvironmentContext, store, store_for_changes};
 use std::collections::BTreeSet;
 use terrace_engine::address::{Address, StackId};
-use terrace_engine::plan::rollback::{Wished, as_of};
+use terrace_engine::plan::rollback::{RollbackTarget, as_of};
 use terrace_engine::source::Sources;
 use terrace_engine::store::StateStore;
 use terrace_state::Access;
@@ -37,38 +37,44 @@ pub(super) async fn run(
     // Saving a plan leaves the state unchanged.
     let store = match arguments.out {
         Some(_) => store(&settings, Access::ReadOnly).await?,
-        None => recorded(&settings).await?,
+        None => store_for_changes(&settings).await?,
     };
     let (stack, address) = match stacks::split(&arguments.what).is_some() || arguments.what.parse::<Address>().is_ok() {
         true => {
             let (stack, address) = stacks::locate(&arguments.what, &settings, store.as_ref()).await?;
             (stack, Some(address))
         }
-        false => (stacks::recorded(&arguments.what, &settings, store.as_ref()).await?, None),
+        false => (stacks::resolve(&arguments.what, &settings, store.as_ref()).await?, None),
     };
     if address.as_ref().is_some_and(Address::is_shared) {
         return Err(Failure::new("a shared resource cannot be rolled back alone")
             .hint("change it in the descriptors of all its owners"));
     }
     let environment = settings.environment(Some(EnvironmentRef::word(&stack.environment)), context.ui)?;
-    let world = World::new(&settings, environment, arguments.plaintext_secrets, context.ui)?;
+    let env_context = EnvironmentContext::new(&settings, environment, arguments.plaintext_secrets, context.ui)?;
     let apply_arguments = apply_arguments(arguments);
-    let run =
-        Run { context, arguments: &apply_arguments, signals, settings: &settings, world: &world, is_saved: false };
+    let run = Run {
+        context,
+        arguments: &apply_arguments,
+        signals,
+        settings: &settings,
+        env_context: &env_context,
+        is_saved: false,
+    };
     let is_applied = arguments.out.is_none() && run.can_proceed();
     if is_applied {
         recover_first(&run, &store, &stack, &BTreeSet::new()).await?;
     }
-    let wished = wished(store.as_ref(), &stack, address.as_ref(), &arguments.to).await?;
-    let (options, sources) = (options(&apply_arguments.planning, &world, BTreeSet::new())?, Sources::default());
-    let computed = planner(store.as_ref(), &world, &sources, &options).plan_rollback(&stack, wished).await?;
+    let target = target(store.as_ref(), &stack, address.as_ref(), &arguments.to).await?;
+    let (options, sources) = (options(&apply_arguments.planning, &env_context, BTreeSet::new())?, Sources::default());
+    let computed = planner(store.as_ref(), &env_context, &sources, &options).plan_rollback(&stack, target).await?;
     run.show(&computed.plan, &sources, &computed.diagnostics)?;
     if computed.plan.has_changes() {
-        context.ui.tell("The descriptor is unchanged: its next apply undoes this rollback.");
+        context.ui.print_message("The descriptor is unchanged: its next apply undoes this rollback.");
     }
     if let Some(path) = &arguments.out {
-        save(&computed.plan, path, &world)?;
-        context.ui.say(&saved(&computed.plan, path));
+        save(&computed.plan, path, &env_context)?;
+        context.ui.print_note(&saved(&computed.plan, path));
         return Ok(Exit::Done);
     }
     run.consent(&computed.plan, QUESTION)?;
@@ -91,12 +97,12 @@ fn apply_arguments(arguments: &RollbackArguments) -> ApplyArguments {
 }
 
 /// The target of a rollback. Outputs are rolled back only with the whole stack: they depend on several resources.
-async fn wished(
+async fn target(
     store: &dyn StateStore,
     stack: &StackId,
     address: Option<&Address>,
     to: &str,
-) -> Result<Wished, Failure> {
+) -> Result<RollbackTarget, Failure> {
     let (Some(address), Ok(generation)) = (address, to.parse::<u64>()) else {
         let operation = operations::find(store, to).await?;
         // The versions at the end of an operation are kept as long as the operation.
@@ -105,28 +111,30 @@ async fn wished(
         }
         let snapshots = store.snapshot(Some(stack), true).await?;
         let found = snapshots.first().and_then(|snapshot| as_of(snapshot, operation));
-        let mut wished = found.ok_or_else(|| {
+        let mut target = found.ok_or_else(|| {
             Failure::new(format!("the operation `{operation}` wrote nothing of {stack}"))
                 .hint("`terrace operations list` lists operations, `terrace state history ADDRESS` those of a resource")
         })?;
         if let Some(address) = address {
-            wished.rows.retain(|at, _| at == address);
-            wished.pruned.retain(|at| at == address);
-            wished.components.clear();
-            wished.pruned_components.clear();
+            target.rows.retain(|at, _| at == address);
+            target.pruned.retain(|at| at == address);
+            target.components.clear();
+            target.pruned_components.clear();
         }
-        return Ok(wished);
+        return Ok(target);
     };
     let history = store.history(stack, address).await?;
     match history.iter().find(|entry| entry.generation == generation) {
-        Some(entry) => Ok(Wished { rows: [(address.clone(), entry.row.clone())].into(), ..Wished::default() }),
+        Some(entry) => {
+            Ok(RollbackTarget { rows: [(address.clone(), entry.row.clone())].into(), ..RollbackTarget::default() })
+        }
         None => {
             let known: Vec<String> = history.iter().take(10).map(|entry| entry.generation.to_string()).collect();
             let failure = Failure::new(format!("{stack}:{address} has no generation {generation}"));
             Err(match known.is_empty() {
                 true => {
-                    let like = stacks::similar(&address.to_string(), &stacks::addresses(stack, store).await?);
-                    failure.hint(like.unwrap_or_else(|| "the state has no such resource".to_owned()))
+                    let suggestion = stacks::similar(&address.to_string(), &stacks::addresses(stack, store).await?);
+                    failure.hint(suggestion.unwrap_or_else(|| "the state has no such resource".to_owned()))
                 }
                 false => failure.hint(format!("choose one of: {}", known.join(", "))),
             })

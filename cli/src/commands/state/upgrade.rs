@@ -2,7 +2,7 @@
 
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
-use crate::wiring::{is_missing, recorded};
+use crate::wiring::{is_missing, store_for_changes};
 use terrace_state::{format_of, newest_format};
 
 /// Upgrades the state to the newest format. Creates the tables of an empty database on a server: servers to be started
@@ -22,7 +22,7 @@ pub(super) async fn run(context: &Context<'_>) -> Result<Exit, Failure> {
         context.ui.print(&format!("{state} has format {newest}: there is nothing to upgrade\n"))?;
         return Ok(Exit::Done);
     }
-    recorded(&settings).await?;
+    store_for_changes(&settings).await?;
     let before_text = if before == 0 { "was empty".to_owned() } else { format!("had format {before}") };
     context.ui.print(&format!("{state} {before_text}: it has format {newest} now\n"))?;
     Ok(Exit::Done)

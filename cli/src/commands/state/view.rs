@@ -1,7 +1,7 @@
 //! Views of the state.
 
 use crate::commands::Context;
-use crate::commands::run::shown;
+use crate::commands::run::format_value;
 use crate::failure::{Exit, Failure};
 use crate::settings::Settings;
 use crate::stacks;
@@ -34,15 +34,15 @@ pub(super) async fn list(context: &Context<'_>, is_all: bool, is_json: bool) -> 
     let mut listed = Vec::new();
     if is_all {
         for stack in store.stacks().await? {
-            listed.extend(of_stack(store.as_ref(), &stack, &Selection::All).await?);
+            listed.extend(entries_of_stack(store.as_ref(), &stack, &Selection::All).await?);
         }
     // An empty store lists nothing.
     } else if settings.stack.is_some() || !stacks::own(&settings, store.as_ref()).await?.is_empty() {
         let stack = stacks::current(&settings, store.as_ref()).await?;
-        listed = of_stack(store.as_ref(), &stack, &Selection::All).await?;
+        listed = entries_of_stack(store.as_ref(), &stack, &Selection::All).await?;
         let owned = store.owners(&stack.environment, &OwnersOf::Stack(stack.clone())).await?;
         let owned = Selection::Addresses(owned.into_iter().map(|owned| owned.ownership.address).collect());
-        listed.extend(of_stack(store.as_ref(), &StackId::shared(&stack.environment), &owned).await?);
+        listed.extend(entries_of_stack(store.as_ref(), &StackId::shared(&stack.environment), &owned).await?);
         listed.sort();
     }
     if is_json {
@@ -71,7 +71,11 @@ async fn has_shared(store: &dyn StateStore) -> Result<bool, Failure> {
     Ok(false)
 }
 
-async fn of_stack(store: &dyn StateStore, stack: &StackId, selection: &Selection) -> Result<Vec<Listed>, Failure> {
+async fn entries_of_stack(
+    store: &dyn StateStore,
+    stack: &StackId,
+    selection: &Selection,
+) -> Result<Vec<Listed>, Failure> {
     let in_doubt: BTreeSet<_> = store
         .open_intents(stack, selection)
         .await?
@@ -91,8 +95,8 @@ async fn of_stack(store: &dyn StateStore, stack: &StackId, selection: &Selection
         })
         .collect();
     // An interrupted creation has no row.
-    let recorded: BTreeSet<_> = rows.iter().map(|row| &row.address).collect();
-    listed.extend(in_doubt.iter().filter(|(it, _)| !recorded.contains(it)).map(|(it, _)| of(it.to_string())));
+    let addresses: BTreeSet<_> = rows.iter().map(|row| &row.address).collect();
+    listed.extend(in_doubt.iter().filter(|(it, _)| !addresses.contains(it)).map(|(it, _)| of(it.to_string())));
     listed.sort();
     Ok(listed)
 }
@@ -200,7 +204,7 @@ fn text(row: &Row) -> Result<String, Failure> {
         let _ = writeln!(text, "{name} = {value}");
     };
     for (name, value) in &attributes {
-        add(name, &shown(value));
+        add(name, &format_value(value));
     }
     let dependencies: Vec<String> = row.dependencies.iter().map(ToString::to_string).collect();
     if !dependencies.is_empty() {

@@ -1,6 +1,6 @@
 //! `auth` of the server: tokens, roles of an issuer, and their limits.
 
-use super::super::limits::whole;
+use super::super::limits::whole_number;
 use crate::configuration::read::check_scripts;
 use std::collections::BTreeSet;
 use terrace_engine::decode::{Fields, wrong_type};
@@ -27,7 +27,7 @@ pub(super) fn auth(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Aut
     let auth = match mode {
         // The mode decides which other fields are allowed.
         None => return None,
-        Some(Mode::None) => Some(Auth::Anybody),
+        Some(Mode::None) => Some(Auth::AnyCaller),
         Some(Mode::Token) => Some(Auth::Tokens(tokens(&mut fields))),
         Some(Mode::Oidc) => oidc(&mut fields).map(Auth::Oidc),
     };
@@ -39,7 +39,7 @@ pub(super) fn auth(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Aut
 const LONGEST_TOKEN: i64 = 1_024;
 
 fn tokens(fields: &mut Fields<'_, '_>) -> Vec<Token> {
-    let minimum_length = whole(fields, "minimumTokenLength", 1, LONGEST_TOKEN);
+    let minimum_length = whole_number(fields, "minimumTokenLength", 1, LONGEST_TOKEN);
     let minimum_length = minimum_length.and_then(|length| usize::try_from(length).ok());
     let minimum_length = minimum_length.unwrap_or(Token::MINIMUM_LENGTH);
     let given = fields.optional("tokens");
@@ -243,7 +243,7 @@ fn limits(node: &Node, place: Place, diagnostics: &mut Vec<Diagnostic>) -> Optio
         && let Some(mut queue) = Fields::open(&entry.value, "`queue`", fields.diagnostics)
     {
         let mut count =
-            |name| whole(&mut queue, name, 1, i64::from(u32::MAX)).and_then(|count| u32::try_from(count).ok());
+            |name| whole_number(&mut queue, name, 1, i64::from(u32::MAX)).and_then(|count| u32::try_from(count).ok());
         limits.queue = Quota { waiting: count("waiting"), running: count("running") };
         queue.finish();
     }

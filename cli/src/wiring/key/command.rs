@@ -2,7 +2,7 @@
 //! has a time limit.
 
 use super::UNUSABLE;
-use crate::files::{self, because, size};
+use crate::files::{self, describe_io_error, size};
 use crate::ui::Ui;
 use std::io::{self, ErrorKind, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -13,22 +13,22 @@ use terrace_engine::diagnostic::Diagnostic;
 use terrace_provider::sandbox::variables::confine;
 
 /// Interval of checks for the end of a program.
-const LOOK: Duration = Duration::from_millis(10);
+const POLL: Duration = Duration::from_millis(10);
 /// Wait for the output of a program after its end.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Time limits of a command.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub(super) struct TimeLimits {
     /// Time until a note about the wait.
-    quiet: Duration,
+    before_note: Duration,
     /// Time until the command is stopped.
-    whole: Duration,
+    total: Duration,
 }
 
-impl Default for Patience {
+impl Default for TimeLimits {
     fn default() -> Self {
-        Self { quiet: Duration::from_secs(2), whole: Duration::from_secs(120) }
+        Self { before_note: Duration::from_secs(2), total: Duration::from_secs(120) }
     }
 }
 
@@ -37,7 +37,7 @@ impl Default for Patience {
 pub(super) fn run(
     words: &[String],
     variables: &[String],
-    patience: Patience,
+    limits: TimeLimits,
     ui: &Ui,
 ) -> Result<String, Box<Diagnostic>> {
     // Shows only the program: arguments may contain values of the environment.
@@ -56,15 +56,16 @@ pub(super) fn run(
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| failed(&format!("cannot be run: {}", no_program(&error)), RUN))?;
-    let say = || ui.say(&format!("waiting for `{shown}`, the `keyCommand` of terrace.yaml (Ctrl-C leaves)"));
-    let ending = Printed::by(&mut child).until_the_end(&mut child, patience, say);
+    let print_note =
+        || ui.print_note(&format!("waiting for `{shown}`, the `keyCommand` of terrace.yaml (Ctrl-C leaves)"));
+    let ending = ProgramOutput::of(&mut child).wait(&mut child, limits, print_note);
     if !matches!(ending, Ok(Ending::Ended(..))) {
         stop(&mut child);
     }
     match ending {
         Err(error) => Err(failed(&format!("cannot be waited for: {error}"), RUN)),
         Ok(Ending::Late) => {
-            let why = format!("did not end within {} s and was stopped", patience.whole.as_secs());
+            let why = format!("did not end within {} s and was stopped", limits.total.as_secs());
             Err(failed(&why, "let `keyCommand` print the key without a question: it has nothing to read"))
         }
         Ok(Ending::TooMuch) => Err(failed(&format!("printed more than {}", size(files::KEY)), PRINT)),
@@ -83,12 +84,12 @@ fn no_program(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => "there is no such program".to_owned(),
         ErrorKind::PermissionDenied => "it is not a program, or there is no permission to run it".to_owned(),
-        _ => because(error),
+        _ => describe_io_error(error),
     }
 }
 
 /// Output of a program, up to the limit of a key. A thread reads it, because a read has no time limit.
-struct Printed {
+struct ProgramOutput {
     bytes: Arc<Mutex<Vec<u8>>>,
     end: mpsc::Receiver<io::Result<()>>,
 }
@@ -103,8 +104,8 @@ enum Ending {
     Late,
 }
 
-impl Printed {
-    fn by(child: &mut Child) -> Self {
+impl ProgramOutput {
+    fn of(child: &mut Child) -> Self {
         let bytes = Arc::new(Mutex::new(Vec::new()));
         let (sender, end) = mpsc::channel();
         let (stdout, read) = (child.stdout.take(), Arc::clone(&bytes));
@@ -117,27 +118,27 @@ impl Printed {
     }
 
     /// Waits until a program ends or prints too much.
-    fn until_the_end(&self, child: &mut Child, patience: Patience, say: impl FnOnce()) -> io::Result<Ending> {
-        let (started, mut say) = (Instant::now(), Some(say));
+    fn wait(&self, child: &mut Child, limits: TimeLimits, print_note: impl FnOnce()) -> io::Result<Ending> {
+        let (started, mut print_note) = (Instant::now(), Some(print_note));
         let mut is_all_read = false;
-        while started.elapsed() < patience.whole {
-            is_all_read = is_all_read || self.is_all_read(LOOK)?;
+        while started.elapsed() < limits.total {
+            is_all_read = is_all_read || self.is_all_read(POLL)?;
             let ended = child.try_wait()?;
             if ended.is_some() && !is_all_read {
                 // Child processes may keep the output open: the program's own output is complete after a short wait.
                 self.is_all_read(GRACE)?;
             }
-            let bytes = self.taken();
+            let bytes = self.bytes_so_far();
             match ended {
                 _ if bytes.len() as u64 > files::KEY => return Ok(Ending::TooMuch),
                 Some(status) => return Ok(Ending::Ended(status, bytes)),
                 None => {}
             }
             if is_all_read {
-                std::thread::sleep(LOOK);
+                std::thread::sleep(POLL);
             }
-            if started.elapsed() >= patience.quiet {
-                say.take().into_iter().for_each(|say| say());
+            if started.elapsed() >= limits.before_note {
+                print_note.take().into_iter().for_each(|print_note| print_note());
             }
         }
         Ok(Ending::Late)
@@ -151,7 +152,7 @@ impl Printed {
         }
     }
 
-    fn taken(&self) -> Vec<u8> {
+    fn bytes_so_far(&self) -> Vec<u8> {
         self.bytes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -180,8 +181,8 @@ mod tests {
 
     fn key_of(words: &[&str]) -> Result<String, String> {
         let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
-        let patience = Patience { quiet: Duration::ZERO, whole: Duration::from_secs(60) };
-        run(&words, &["CARGO_PKG_NAME".to_owned()], patience, &Ui::plain()).map_err(|diagnostic| diagnostic.message)
+        let limits = TimeLimits { before_note: Duration::ZERO, total: Duration::from_secs(60) };
+        run(&words, &["CARGO_PKG_NAME".to_owned()], limits, &Ui::plain()).map_err(|diagnostic| diagnostic.message)
     }
 
     #[test]
@@ -193,8 +194,8 @@ mod tests {
     fn program_is_stopped_after_its_time_limit() {
         for script in ["kill -STOP $$", "exec >&-; kill -STOP $$"] {
             let words = ["sh", "-c", script].map(str::to_owned);
-            let patience = Patience { quiet: Duration::ZERO, whole: Duration::from_millis(50) };
-            let diagnostic = run(&words, &[], patience, &Ui::plain()).unwrap_err();
+            let limits = TimeLimits { before_note: Duration::ZERO, total: Duration::from_millis(50) };
+            let diagnostic = run(&words, &[], limits, &Ui::plain()).unwrap_err();
             assert!(diagnostic.message.ends_with("did not end within 0 s and was stopped"), "{}", diagnostic.message);
             assert!(diagnostic.hint.unwrap().contains("nothing to read"));
         }

@@ -3,7 +3,7 @@
 use super::super::{Applier, Failed};
 use super::Prepared;
 use crate::action::Action;
-use crate::import::recorded_as;
+use crate::import::find_recorded_resource;
 use crate::moves::{as_command, as_written};
 use crate::render::shell_word;
 use crate::store::{RowStatus, Selection};
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use terrace_provider::{ErrorKind, Observed, ResourceType};
 
 /// Adds the remedies to a failure. If another row records the object, the remedy is a move: an import would fail.
-pub(super) async fn advise(
+pub(super) async fn add_remedies(
     applier: &Applier,
     prepared: &Prepared,
     ty: &ResourceType,
@@ -40,7 +40,9 @@ async fn recorded(applier: &Applier, prepared: &Prepared, ty: &ResourceType) -> 
     let identity = ty.identity_of(&prepared.planned.attributes)?;
     let object = Observed { identity, ..Observed::default() };
     let environment = prepared.stack.environment.as_str();
-    let found = recorded_as(applier.store.as_ref(), &applier.seal, (environment, &change.provider), ty, &object).await;
+    let found =
+        find_recorded_resource(applier.store.as_ref(), &applier.seal, (environment, &change.provider), ty, &object)
+            .await;
     // A failure of this search does not matter: the create has failed anyway.
     let (stack, address) =
         found.ok().flatten().filter(|(stack, at)| (stack, at) != (&prepared.stack, &change.address))?;

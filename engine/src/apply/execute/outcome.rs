@@ -5,10 +5,10 @@ use super::inconsistent;
 use super::recorder::Recorder;
 use super::{Outcome, Prepared, generation_before_create};
 use crate::action::Action;
-use crate::deadline::{self, Broken};
+use crate::deadline::{self, UnfinishedCall};
 use crate::diff::are_same;
 use crate::marks;
-use crate::plan::resource::sent_unread;
+use crate::plan::resource::sent_write_only;
 use crate::plan::{Change, contract};
 use crate::record::storable;
 use crate::render::shell_word;
@@ -21,13 +21,18 @@ use terrace_provider::{
 };
 
 /// Records a created or updated object, which has to agree with the plan.
-pub(super) fn made(recorder: &Recorder<'_>, prepared: &Prepared, observed: &Observed, expected: u64) -> Outcome {
+pub(super) fn record_object(
+    recorder: &Recorder<'_>,
+    prepared: &Prepared,
+    observed: &Observed,
+    expected: u64,
+) -> Outcome {
     let attributes = storable(recorder.ty, &prepared.planned.attributes, observed);
-    made_with(recorder, prepared, observed, expected, attributes)
+    record_object_with(recorder, prepared, observed, expected, attributes)
 }
 
 /// The same with the given attributes.
-fn made_with(
+fn record_object_with(
     recorder: &Recorder<'_>,
     prepared: &Prepared,
     observed: &Observed,
@@ -112,7 +117,7 @@ fn put(prepared: &Prepared, row: Row, expected: u64) -> Vec<Write> {
 pub(super) enum AfterFailure {
     Object(Observed),
     Nothing,
-    CannotTell,
+    Unknown,
 }
 
 pub(super) async fn find_after_failure(
@@ -122,9 +127,9 @@ pub(super) async fn find_after_failure(
     call: &Call,
     (identity, private): (Attributes, Private),
     started: Instant,
-    broken: &Broken,
+    unfinished: &UnfinishedCall,
 ) -> AfterFailure {
-    let error = &broken.error;
+    let error = &unfinished.error;
     if let Some(object) = &error.object {
         return AfterFailure::Object((**object).clone());
     }
@@ -154,23 +159,23 @@ pub(super) async fn find_after_failure(
             age: started.elapsed(),
         }),
     };
-    match deadline::reading(prepared.change.timeouts.read, session.find(ty, &attempt)).await {
-        Ok(Found::Ours(observed)) => AfterFailure::Object(observed),
-        Ok(Found::CameToNothing) => AfterFailure::Nothing,
-        Ok(Found::Absent | Found::Strangers(_)) if error.kind != ErrorKind::Ambiguous || is_settled(ty, broken) => {
+    match deadline::call_reading(prepared.change.timeouts.read, session.find(ty, &attempt)).await {
+        Ok(Found::Own(observed)) => AfterFailure::Object(observed),
+        Ok(Found::NoEffect) => AfterFailure::Nothing,
+        Ok(Found::Absent | Found::Foreign(_)) if error.kind != ErrorKind::Ambiguous || is_settled(ty, unfinished) => {
             AfterFailure::Nothing
         }
         // A temporary error means that the create had no effect; the same error mostly prevents the search too.
-        Ok(Found::Absent | Found::Strangers(_) | Found::Unknown) | Err(_) if error.kind.is_temporary() => {
+        Ok(Found::Absent | Found::Foreign(_) | Found::Unknown) | Err(_) if error.kind.is_temporary() => {
             AfterFailure::Nothing
         }
-        Ok(_) | Err(_) => AfterFailure::CannotTell,
+        Ok(_) | Err(_) => AfterFailure::Unknown,
     }
 }
 
 /// True if a call with an unknown outcome can have no effect any more.
-fn is_settled(ty: &ResourceType, broken: &Broken) -> bool {
-    ty.settle.is_zero() && !broken.may_still_run
+fn is_settled(ty: &ResourceType, unfinished: &UnfinishedCall) -> bool {
+    ty.settle.is_zero() && !unfinished.may_still_run
 }
 
 pub(super) fn create_failed(
@@ -181,9 +186,9 @@ pub(super) fn create_failed(
 ) -> Outcome {
     match found {
         AfterFailure::Nothing => failure(prepared, error, Vec::new(), None),
-        AfterFailure::CannotTell => in_doubt(prepared, error),
+        AfterFailure::Unknown => in_doubt(prepared, error),
         AfterFailure::Object(observed) if error.kind == ErrorKind::Ambiguous => {
-            made(recorder, prepared, &observed, generation_before_create(&prepared.change))
+            record_object(recorder, prepared, &observed, generation_before_create(&prepared.change))
         }
         AfterFailure::Object(observed) => {
             let attributes = storable(recorder.ty, &prepared.planned.attributes, &observed);
@@ -201,7 +206,7 @@ pub(super) fn update_failed(recorder: &Recorder<'_>, prepared: &Prepared, error:
     let row = match &error.object {
         Some(observed) => {
             let attributes = old_or_new(recorder.ty, prepared, observed);
-            let change = with_unread_as_before(&prepared.change);
+            let change = with_old_write_only(&prepared.change);
             let recorder = Recorder { change: &change, ..*recorder };
             match recorder.row(RowStatus::Ready, &observed.identity, &attributes, &observed.private) {
                 Ok(row) => Some(row),
@@ -209,7 +214,7 @@ pub(super) fn update_failed(recorder: &Recorder<'_>, prepared: &Prepared, error:
             }
         }
         None if error.kind == ErrorKind::NotBegun => None,
-        None => as_it_was(recorder, prepared),
+        None => old_row_with_marks(recorder, prepared),
     };
     let write = row.map(|row| Write::Put { row: Box::new(row), expected: prepared.change.generation });
     failure(prepared, error, write.into_iter().collect(), None)
@@ -217,17 +222,17 @@ pub(super) fn update_failed(recorder: &Recorder<'_>, prepared: &Prepared, error:
 
 /// The old row after a failed update that sent new sensitive values. It marks their attributes, because part of the update may have
 /// arrived. `None` if no mark is missing, or the row cannot be sealed.
-fn as_it_was(recorder: &Recorder<'_>, prepared: &Prepared) -> Option<Row> {
+fn old_row_with_marks(recorder: &Recorder<'_>, prepared: &Prepared) -> Option<Row> {
     let prior = prepared.change.prior.as_deref().filter(|_| prepared.change.generation > 0)?;
     let recorded = prior.recorded.as_ref().unwrap_or(&prior.attributes);
     let sent = &prepared.planned.attributes;
-    let mut hidden = marks::found_attributes(recorded, sent);
+    let mut hidden = marks::mark_attributes_like(recorded, sent);
     let is_new = |(name, value): &(&String, &Value)| value.has_sensitive() && !recorded.contains_key(*name);
     let is_stored = |name: &str| recorder.ty.attributes.get(name).is_some_and(|attribute| !attribute.write_only);
     // A missing attribute gets a sensitive null, so that a value found later is sensitive.
     let new = sent.iter().filter(is_new).filter(|(name, _)| is_stored(name));
     let new: Vec<_> = new.map(|(name, _)| (name.clone(), Value::sensitive(Value::Null))).collect();
-    if new.is_empty() && marks::added(recorded, &hidden).is_empty() {
+    if new.is_empty() && marks::newly_marked(recorded, &hidden).is_empty() {
         return None;
     }
     hidden.extend(new);
@@ -238,7 +243,7 @@ fn as_it_was(recorder: &Recorder<'_>, prepared: &Prepared) -> Option<Row> {
 
 /// The change as far as it surely arrived before its call failed. Write-only attributes keep their old digests, so that they are
 /// sent again rather than lost.
-fn with_unread_as_before(change: &Change) -> Change {
+fn with_old_write_only(change: &Change) -> Change {
     let before = change.prior.as_ref().map(|prior| prior.write_only.clone()).unwrap_or_default();
     let mut change = change.clone();
     if let Some(after) = &mut change.after {
@@ -248,32 +253,32 @@ fn with_unread_as_before(change: &Change) -> Change {
 }
 
 /// The object after an update or a delete with an unknown outcome.
-pub(super) enum Seen {
+pub(super) enum Reread {
     Object(Observed),
     Nothing,
-    CannotTell,
+    Unknown,
 }
 
-pub(super) async fn look(
+pub(super) async fn reread(
     session: &dyn terrace_provider::Session,
     prepared: &Prepared,
     ty: &ResourceType,
     recorded: &terrace_provider::Recorded,
-) -> Seen {
+) -> Reread {
     let planned = &prepared.planned.attributes;
     let is_update = prepared.action == StepAction::Update;
     // An exchange of names looks the same before and after.
     if !ty.readable || is_update && exchanges_names(&recorded.attributes, planned) {
-        return Seen::CannotTell;
+        return Reread::Unknown;
     }
     // The object may have its new name.
     let is_renamed =
         || is_update && ty.identity_of(planned).is_some_and(|identity| !are_same(&identity, &recorded.identity));
-    match deadline::reading(prepared.change.timeouts.read, session.read(ty, recorded)).await {
-        Ok(Some(observed)) => Seen::Object(observed),
-        Ok(None) if is_renamed() => Seen::CannotTell,
-        Ok(None) => Seen::Nothing,
-        Err(_) => Seen::CannotTell,
+    match deadline::call_reading(prepared.change.timeouts.read, session.read(ty, recorded)).await {
+        Ok(Some(observed)) => Reread::Object(observed),
+        Ok(None) if is_renamed() => Reread::Unknown,
+        Ok(None) => Reread::Nothing,
+        Err(_) => Reread::Unknown,
     }
 }
 
@@ -281,23 +286,28 @@ pub(super) async fn look(
 fn old_or_new(ty: &ResourceType, prepared: &Prepared, observed: &Observed) -> Attributes {
     let attributes = storable(ty, &prepared.planned.attributes, observed);
     match &prepared.change.prior {
-        Some(prior) => marks::found_attributes(&attributes, &prior.attributes),
+        Some(prior) => marks::mark_attributes_like(&attributes, &prior.attributes),
         None => attributes,
     }
 }
 
 /// The outcome of an update with a lost reply: the values read count, once the call can have no further effect.
-pub(super) fn update_in_doubt(recorder: &Recorder<'_>, prepared: &Prepared, broken: Broken, seen: Seen) -> Outcome {
+pub(super) fn update_in_doubt(
+    recorder: &Recorder<'_>,
+    prepared: &Prepared,
+    unfinished: UnfinishedCall,
+    reread: Reread,
+) -> Outcome {
     let ty = recorder.ty;
-    let (is_settled, error) = (is_settled(ty, &broken), broken.error);
-    match seen {
-        Seen::Object(observed) => {
+    let (is_settled, error) = (is_settled(ty, &unfinished), unfinished.error);
+    match reread {
+        Reread::Object(observed) => {
             let breaches = contract::result_agrees_with_plan(ty, &prepared.planned.attributes, &observed);
-            let unread = sent_unread(&prepared.change);
+            let unread = sent_write_only(&prepared.change);
             match (breaches.is_empty() && unread.is_empty(), is_settled) {
                 (true, _) => {
                     let attributes = old_or_new(ty, prepared, &observed);
-                    made_with(recorder, prepared, &observed, prepared.change.generation, attributes)
+                    record_object_with(recorder, prepared, &observed, prepared.change.generation, attributes)
                 }
                 (false, true) => {
                     let names: Vec<String> = unread.iter().map(|name| format!("`{name}`")).collect();
@@ -313,17 +323,22 @@ pub(super) fn update_in_doubt(recorder: &Recorder<'_>, prepared: &Prepared, brok
                 (false, false) => in_doubt(prepared, error),
             }
         }
-        Seen::Nothing => failure(prepared, error, delete_row(prepared), None),
-        Seen::CannotTell => in_doubt(prepared, error),
+        Reread::Nothing => failure(prepared, error, delete_row(prepared), None),
+        Reread::Unknown => in_doubt(prepared, error),
     }
 }
 
 /// The outcome of a delete with a lost reply.
-pub(super) fn delete_in_doubt(prepared: &Prepared, ty: &ResourceType, broken: Broken, seen: &Seen) -> Outcome {
-    match seen {
-        Seen::Nothing => done(delete_row(prepared), None),
-        Seen::Object(_) if is_settled(ty, &broken) => failure(prepared, broken.error, Vec::new(), None),
-        Seen::Object(_) | Seen::CannotTell => in_doubt(prepared, broken.error),
+pub(super) fn delete_in_doubt(
+    prepared: &Prepared,
+    ty: &ResourceType,
+    unfinished: UnfinishedCall,
+    reread: &Reread,
+) -> Outcome {
+    match reread {
+        Reread::Nothing => done(delete_row(prepared), None),
+        Reread::Object(_) if is_settled(ty, &unfinished) => failure(prepared, unfinished.error, Vec::new(), None),
+        Reread::Object(_) | Reread::Unknown => in_doubt(prepared, unfinished.error),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::descriptor::CheckTime;
 use crate::diff::changed_from_recorded;
 use crate::expression::Functions;
 use crate::plan::checks::undecided;
-use crate::plan::resource::sent_unread;
+use crate::plan::resource::sent_write_only;
 use crate::plan::{Change, contract, deposed_key, ignored, row_stack};
 use crate::record;
 use crate::store::{Intent, RowStatus, StepAction};
@@ -96,12 +96,12 @@ pub(crate) fn prepare_removal(
     change: &Change,
     operation: Uuid,
     step: u32,
-    is_successors: bool,
+    is_successor_object: bool,
 ) -> Result<Prepared, Box<Failed>> {
     let row_stack = row_stack(stack, &change.address);
     let fail = |error: String| Box::new(failed(&row_stack, change, error));
     let ty = resource_type(applier, change).map_err(fail)?;
-    let is_call = change.action.removes_object() && !ty.state_only && !is_successors;
+    let is_call = change.action.removes_object() && !ty.state_only && !is_successor_object;
     let planned = Planned {
         attributes: change.prior.as_ref().map(|prior| prior.attributes.clone()).unwrap_or_default(),
         private: Private::default(),
@@ -123,11 +123,11 @@ pub(crate) fn prepare_removal(
 /// True if the row of a missing object is removed. The journal distinguishes this from a forgotten object, which stays: a later
 /// object of that name would be a different object.
 fn is_missing(change: &Change) -> bool {
-    let is_let_go = matches!(
+    let is_released = matches!(
         change.reason,
-        Some(Reason::Forgotten | Reason::KeptAtLastRelease | Reason::RolledBack | Reason::Borrowed)
+        Some(Reason::Forgotten | Reason::RetainedAtLastRelease | Reason::RolledBack | Reason::PreExisting)
     );
-    change.action == Action::Forget && !is_let_go
+    change.action == Action::Forget && !is_released
 }
 
 /// The first deferred check that fails.
@@ -177,7 +177,7 @@ async fn plan_again(
     let session = applier.registry.session(&change.provider).await.map_err(|error| error.to_string())?;
     let is_new = matches!(change.action, Action::Create) || change.action.is_replace();
     let recorded = change.prior.as_ref().map(|prior| record::recorded(stack, &change.address, prior));
-    let changed = sent_unread(change);
+    let changed = sent_write_only(change);
     let config = ignored::settled(ty, config, change.prior.as_deref(), &change.ignored);
     let proposed = ProposedChange {
         address: &format!("{stack}:{}", change.address),
@@ -186,7 +186,7 @@ async fn plan_again(
         must_replace: false,
         changed_write_only: &changed,
     };
-    let again = deadline::reading(change.timeouts.read, session.plan(ty, &proposed)).await;
+    let again = deadline::call_reading(change.timeouts.read, session.plan(ty, &proposed)).await;
     let again = again.map_err(|error| error.to_string())?;
     let observed = Observed { attributes: again.planned.clone(), ..Observed::default() };
     let mut breaches = contract::result_agrees_with_plan(ty, planned_before, &observed);
@@ -194,7 +194,7 @@ async fn plan_again(
         breaches.push("the object would have to be replaced".to_owned());
     }
     if let (Some(loss), Some(recorded)) = (&again.data_loss, recorded.as_ref().filter(|_| !is_new)) {
-        breaches.extend(unchanged::unseen_loss(&*session, ty, change, recorded, loss).await);
+        breaches.extend(unchanged::unplanned_loss(&*session, ty, change, recorded, loss).await);
     }
     match breaches.first() {
         None => Ok(Planned { attributes: again.planned, private: again.private }),

@@ -8,7 +8,7 @@ use crate::deadline;
 use crate::diff::{changed_attributes, changed_from_recorded};
 use crate::plan::external_grants::known::{Known, object};
 use crate::plan::removed_data::UNKNOWN_AMOUNT;
-use crate::plan::resource::sent_unread;
+use crate::plan::resource::sent_write_only;
 use crate::plan::{Change, DataLossNote, contract};
 use crate::record;
 use crate::store::StepAction;
@@ -20,7 +20,7 @@ use terrace_provider::{
 
 /// The checks before a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Looks {
+pub(crate) enum Precheck {
     /// None: the plan is as new as the call, or no data can be lost.
     None,
     /// The amount of data must not exceed the amount that the user consented to.
@@ -34,18 +34,18 @@ pub(crate) enum Looks {
     },
 }
 
-impl Looks {
+impl Precheck {
     /// The required checks. A plan that is applied where it was made is as new as the user's consent, so the amount is not counted
     /// again.
     pub(crate) fn before(applier: &Applier, prepared: &Prepared) -> Self {
         let change = &prepared.change;
         let Some((_, ty)) = applier.registry.resource_type(&change.address.ty) else { return Self::None };
         let changes_object = matches!(prepared.action, StepAction::Update | StepAction::Delete);
-        if !changes_object || !(ty.holds_data || applier.looks_again) {
+        if !changes_object || !(ty.holds_data || applier.rereads_objects) {
             return Self::None;
         }
         match &change.data_loss {
-            Some(loss) if loss.is_allowed && applier.looks_again && !loss.is_uncounted() => Self::Consented,
+            Some(loss) if loss.is_allowed && applier.rereads_objects && !loss.is_uncounted() => Self::Consented,
             Some(loss) if loss.is_allowed => Self::None,
             loss => Self::Unchanged {
                 reads: prepared.action == StepAction::Update && ty.readable && change.prior.is_some(),
@@ -78,40 +78,40 @@ pub(super) async fn check(
 ) -> Result<Option<Recorded>, ProviderError> {
     let change = &prepared.change;
     let timeout = change.timeouts.read;
-    still_foreign(applier, prepared).await?;
-    match (Looks::before(applier, prepared), &change.data_loss) {
-        (Looks::Consented, Some(loss)) => no_more(session, ty, recorded, timeout, loss).await?,
-        (Looks::Unchanged { reads, counts }, _) => {
+    check_still_unmanaged(applier, prepared).await?;
+    match (Precheck::before(applier, prepared), &change.data_loss) {
+        (Precheck::Consented, Some(loss)) => check_amount(session, ty, recorded, timeout, loss).await?,
+        (Precheck::Unchanged { reads, counts }, _) => {
             let carried_over = match change.prior.as_ref().filter(|_| reads) {
-                Some(prior) => same(session, ty, prepared, recorded, &prior.attributes).await?,
+                Some(prior) => check_same(session, ty, prepared, recorded, &prior.attributes).await?,
                 None => None,
             };
             if counts {
-                still_empty(session, ty, recorded, timeout).await?;
+                check_still_empty(session, ty, recorded, timeout).await?;
             }
             return Ok(carried_over);
         }
-        (Looks::None | Looks::Consented, _) => {}
+        (Precheck::None | Precheck::Consented, _) => {}
     }
     Ok(None)
 }
 
 /// Refuses to revoke a grant that has a row now.
-async fn still_foreign(applier: &Applier, prepared: &Prepared) -> Result<(), ProviderError> {
+async fn check_still_unmanaged(applier: &Applier, prepared: &Prepared) -> Result<(), ProviderError> {
     let change = &prepared.change;
     let Some(prior) = change.prior.as_ref().filter(|_| change.reason == Some(Reason::Foreign)) else { return Ok(()) };
     let (known, object) = (Known::default(), object(&change.address.ty, &prior.identity));
     let (opening, environment) = ((&*applier.registry, &*applier.seal), &prepared.stack.environment);
-    match known.by(applier.store.as_ref(), opening, environment, &object).await {
+    match known.manager_of(applier.store.as_ref(), opening, environment, &object).await {
         Ok(None) => Ok(()),
-        Ok(Some(by)) => Err(moved(&format!("{by} has managed that access"))),
+        Ok(Some(by)) => Err(changed_since_plan(&format!("{by} has managed that access"))),
         Err(failure) => Err(ProviderError::new(ErrorKind::Failed, failure.to_string())),
     }
 }
 
 /// Refuses an object that changed since the plan. An exception are changes by an earlier step, if the plan sets the same
 /// attributes.
-async fn same(
+async fn check_same(
     session: &dyn Session,
     ty: &ResourceType,
     prepared: &Prepared,
@@ -119,8 +119,8 @@ async fn same(
     before: &Attributes,
 ) -> Result<Option<Recorded>, ProviderError> {
     let timeout = prepared.change.timeouts.read;
-    let Some(observed) = deadline::reading(timeout, session.read(ty, recorded)).await? else {
-        return Err(moved("the object is gone"));
+    let Some(observed) = deadline::call_reading(timeout, session.read(ty, recorded)).await? else {
+        return Err(changed_since_plan("the object is gone"));
     };
     let attributes = record::refreshed(ty, before, &observed);
     let changed = changed_attributes(before, &attributes);
@@ -137,7 +137,7 @@ async fn same(
         return Ok(Some(now));
     }
     let changed: Vec<String> = changed.iter().map(ToString::to_string).collect();
-    Err(moved(&format!("`{}` of the object changed", changed.join("`, `"))))
+    Err(changed_since_plan(&format!("`{}` of the object changed", changed.join("`, `"))))
 }
 
 /// True if the plan sets all changed attributes and an update of the present object leads to the plan. The update must not need a
@@ -163,34 +163,34 @@ async fn leads_to_plan(
         prior: Some(now),
         config: &config,
         must_replace: false,
-        changed_write_only: &sent_unread(change),
+        changed_write_only: &sent_write_only(change),
     };
-    let again = deadline::reading(change.timeouts.read, session.plan(ty, &proposed)).await?;
+    let again = deadline::call_reading(change.timeouts.read, session.plan(ty, &proposed)).await?;
     let observed = Observed { attributes: again.planned, ..Observed::default() };
     let agrees = contract::result_agrees_with_plan(ty, planned, &observed).is_empty();
-    let unseen = match &again.data_loss {
-        Some(loss) => unseen_loss(session, ty, change, now, loss).await,
+    let unplanned = match &again.data_loss {
+        Some(loss) => unplanned_loss(session, ty, change, now, loss).await,
         None => None,
     };
-    Ok(agrees && again.replace_paths.is_empty() && unseen.is_none())
+    Ok(agrees && again.replace_paths.is_empty() && unplanned.is_none())
 }
 
 /// Refuses an object that holds data now.
-async fn still_empty(
+async fn check_still_empty(
     session: &dyn Session,
     ty: &ResourceType,
     recorded: &Recorded,
     timeout: Duration,
 ) -> Result<(), ProviderError> {
-    match deadline::reading(timeout, session.count_data(ty, recorded)).await? {
+    match deadline::call_reading(timeout, session.count_data(ty, recorded)).await? {
         DataAmount::Empty => Ok(()),
-        DataAmount::Some { text, .. } => Err(moved(&format!("the object grew to {text}"))),
-        DataAmount::Unknown => Err(moved("the amount of data in the object became unknown")),
+        DataAmount::Some { text, .. } => Err(changed_since_plan(&format!("the object grew to {text}"))),
+        DataAmount::Unknown => Err(changed_since_plan("the amount of data in the object became unknown")),
     }
 }
 
 /// Refuses to destroy more data than the user consented to.
-async fn no_more(
+async fn check_amount(
     session: &dyn Session,
     ty: &ResourceType,
     recorded: &Recorded,
@@ -198,18 +198,20 @@ async fn no_more(
     loss: &DataLossNote,
 ) -> Result<(), ProviderError> {
     let shown = loss.amount.as_deref().unwrap_or("none");
-    match deadline::reading(timeout, session.count_data(ty, recorded)).await? {
+    match deadline::call_reading(timeout, session.count_data(ty, recorded)).await? {
         DataAmount::Empty => Ok(()),
         DataAmount::Some { count, text } if loss.covers(count, &text) => Ok(()),
-        DataAmount::Some { text, .. } => Err(moved(&format!("the object grew to {text} (the plan showed {shown})"))),
-        DataAmount::Unknown => {
-            Err(moved(&format!("the amount of data in the object became unknown (the plan showed {shown})")))
+        DataAmount::Some { text, .. } => {
+            Err(changed_since_plan(&format!("the object grew to {text} (the plan showed {shown})")))
         }
+        DataAmount::Unknown => Err(changed_since_plan(&format!(
+            "the amount of data in the object became unknown (the plan showed {shown})"
+        ))),
     }
 }
 
 /// The data, in words, that a change would destroy without the plan having shown it, because a value was unknown then.
-pub(super) async fn unseen_loss(
+pub(super) async fn unplanned_loss(
     session: &dyn Session,
     ty: &ResourceType,
     change: &Change,
@@ -217,27 +219,27 @@ pub(super) async fn unseen_loss(
     loss: &DataLoss,
 ) -> Option<String> {
     let allowed = change.data_loss.as_ref().filter(|shown| shown.is_allowed).map(|shown| &shown.reasons);
-    let unseen: Vec<&str> = loss
+    let unplanned: Vec<&str> = loss
         .reasons
         .iter()
         .filter(|reason| allowed.is_none_or(|shown| !shown.contains(reason)))
         .map(String::as_str)
         .collect();
-    if unseen.is_empty() {
+    if unplanned.is_empty() {
         return None;
     }
-    let amount = match deadline::reading(change.timeouts.read, session.count_data(ty, recorded)).await {
+    let amount = match deadline::call_reading(change.timeouts.read, session.count_data(ty, recorded)).await {
         Ok(DataAmount::Empty) => return None,
         Ok(DataAmount::Some { text, .. }) => text,
         Ok(DataAmount::Unknown) | Err(_) => UNKNOWN_AMOUNT.to_owned(),
     };
     Some(format!(
         "{amount} would be lost, which the plan did not show: {}; plan again with the values that are known now",
-        unseen.join(", ")
+        unplanned.join(", ")
     ))
 }
 
-fn moved(what: &str) -> ProviderError {
-    ProviderError::new(ErrorKind::Failed, format!("{what} since the plan was made, so the provider was not called"))
+fn changed_since_plan(subject: &str) -> ProviderError {
+    ProviderError::new(ErrorKind::Failed, format!("{subject} since the plan was made, so the provider was not called"))
         .solution("plan again: the new plan shows the present objects")
 }

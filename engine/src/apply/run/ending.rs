@@ -36,7 +36,7 @@ impl Run<'_> {
         self.report.failed.extend(failed);
         let Some(values) = self.values.get(stack) else { return };
         let outputs = values.outputs(&component.key);
-        Values::tell_others(&mut self.values, self.plan, &plan.stack, &component.key, &outputs);
+        Values::publish_outputs(&mut self.values, self.plan, &plan.stack, &component.key, &outputs);
         self.report.outputs.insert((plan.stack.clone(), component.key.clone()), outputs);
     }
 
@@ -114,7 +114,7 @@ impl Run<'_> {
     pub(super) fn gather_unfinished(&mut self) -> Unfinished {
         let mut unfinished = Unfinished::default();
         let mut blocked: BTreeMap<(usize, usize), String> = BTreeMap::new();
-        let mut not_begun = BTreeSet::new();
+        let mut not_started = BTreeSet::new();
         for (step, state) in self.states.iter().enumerate() {
             let Some(Step::Forward { stack, change } | Step::Remove { stack, change }) =
                 self.steps.all.get(step).copied()
@@ -123,11 +123,11 @@ impl Run<'_> {
             };
             match state {
                 State::Done => continue,
-                State::Broken(by) => {
+                State::Failed(by) => {
                     blocked.insert((stack, change), by.clone());
                 }
                 State::Waiting | State::Running => {
-                    not_begun.insert((stack, change));
+                    not_started.insert((stack, change));
                 }
             }
             if let Some((plan, change)) = self.change(stack, change) {
@@ -140,22 +140,22 @@ impl Run<'_> {
         }
         let failed: BTreeSet<(StackId, Address)> =
             self.report.failed.iter().map(|failed| (failed.stack.clone(), failed.address.clone())).collect();
-        for ((stack, change), because) in blocked {
+        for ((stack, change), reason) in blocked {
             let Some((plan, change)) = self.change(stack, change) else { continue };
             let is_failed = failed.contains(&(change.stack(&plan.stack), change.address.clone()));
             if !is_failed && (change.is_change() || change.has_refreshed()) {
                 let stack = change.stack(&plan.stack);
-                let mut because = change.in_doubt.clone().unwrap_or_else(|| format!("waits for {because}"));
+                let mut reason = change.in_doubt.clone().unwrap_or_else(|| format!("waits for {reason}"));
                 if self.halves.get(&(stack.clone(), change.address.clone())) == Some(&Action::Delete) {
-                    because.push_str("; the object that it replaces is deleted");
+                    reason.push_str("; the object that it replaces is deleted");
                 }
-                self.report.blocked.push(Blocked { stack, address: change.address.clone(), because });
+                self.report.blocked.push(Blocked { stack, address: change.address.clone(), reason });
             }
         }
-        for (stack, change) in not_begun {
+        for (stack, change) in not_started {
             let Some((plan, change)) = self.change(stack, change) else { continue };
             if change.is_change() {
-                self.report.not_begun.push((change.stack(&plan.stack), change.address.clone()));
+                self.report.not_started.push((change.stack(&plan.stack), change.address.clone()));
             }
         }
         unfinished

@@ -1,7 +1,7 @@
 //! The end of a step: records its outcome, publishes its values and releases the steps that waited for it.
 
 use super::super::execute::{self, Outcome, Prepared};
-use super::super::{Done, Failed, Left};
+use super::super::{Done, Failed, Leftover};
 use super::Run;
 use crate::action::Action;
 use crate::address::{Address, StackId};
@@ -19,7 +19,7 @@ impl Run<'_> {
         self.take_values(step, &mut outcome, prepared);
         let mut records = Vec::new();
         match outcome.failure.as_ref().filter(|_| outcome.is_in_doubt) {
-            Some(failed) => records.push(self.log_error(failed.doubt())),
+            Some(failed) => records.push(self.log_error(failed.open_step_line())),
             None => records.push(self.outcome_record(step, &mut outcome, prepared)),
         }
         let event = self.settle(step, outcome, prepared);
@@ -99,7 +99,7 @@ impl Run<'_> {
     }
 
     fn outcome_record(&mut self, step: StepId, outcome: &mut Outcome, prepared: &Prepared) -> Record {
-        self.note_left(outcome, prepared);
+        self.track_leftovers(outcome, prepared);
         Record::Outcome {
             operation: self.operation,
             step: self.applier.step_number(step),
@@ -112,9 +112,9 @@ impl Run<'_> {
     }
 
     /// Tracks tainted and deposed objects.
-    fn note_left(&mut self, outcome: &Outcome, prepared: &Prepared) {
-        let left = &mut self.report.left;
-        let of = |stack: &StackId, address: &Address, deposed: &Option<String>| Left {
+    fn track_leftovers(&mut self, outcome: &Outcome, prepared: &Prepared) {
+        let leftovers = &mut self.report.leftovers;
+        let of = |stack: &StackId, address: &Address, deposed: &Option<String>| Leftover {
             stack: stack.clone(),
             address: address.clone(),
             deposed: deposed.clone(),
@@ -122,21 +122,21 @@ impl Run<'_> {
         for write in &outcome.writes {
             match write {
                 Write::Put { row, .. } if row.status == RowStatus::Tainted => {
-                    left.insert(of(&row.stack, &row.address, &row.deposed));
+                    leftovers.insert(of(&row.stack, &row.address, &row.deposed));
                 }
-                Write::Put { row, .. } => drop(left.remove(&of(&row.stack, &row.address, &row.deposed))),
+                Write::Put { row, .. } => drop(leftovers.remove(&of(&row.stack, &row.address, &row.deposed))),
                 Write::Depose { stack, address, key, .. } => {
-                    left.insert(of(stack, address, &Some(key.clone())));
+                    leftovers.insert(of(stack, address, &Some(key.clone())));
                 }
                 Write::Delete { stack, address, deposed, .. } | Write::Forget { stack, address, deposed, .. } => {
-                    left.remove(&of(stack, address, deposed));
+                    leftovers.remove(&of(stack, address, deposed));
                 }
                 _ => {}
             }
         }
         // An object that an earlier run deposed, and that this run failed to delete.
         if outcome.failure.is_some() && prepared.change.deposed.is_some() {
-            left.insert(of(&prepared.stack, &prepared.change.address, &prepared.change.deposed));
+            leftovers.insert(of(&prepared.stack, &prepared.change.address, &prepared.change.deposed));
         }
     }
 

@@ -10,7 +10,7 @@ use crate::event::Event;
 use futures_util::FutureExt;
 use std::sync::Arc;
 use terrace_provider::Session;
-use terrace_provider::wrap::{Moment, Right, entitled};
+use terrace_provider::wrap::{CallPermit, Moment, with_permit};
 
 impl Run<'_> {
     /// Calls the providers of prepared steps once their intents, submitted after `since`, are durable.
@@ -31,7 +31,7 @@ impl Run<'_> {
                 seal: Arc::clone(&applier.seal),
                 row: prepared.intent.as_ref().map(|intent| intent.row.clone()),
             });
-            let right = right(since, held);
+            let permit = call_permit(since, held);
             self.futures.push(Box::pin(async move {
                 // The write of the intent may have taken long: a call is not allowed after its lease expired.
                 if let Err(error) = ack.await.and_then(|()| held.check()) {
@@ -44,19 +44,19 @@ impl Run<'_> {
                 });
                 let session = admission.map(|session| session as Arc<dyn Session>);
                 let call = execute::call(applier, &prepared, session, operation, number, progress);
-                let outcome = entitled(right, call).await;
+                let outcome = with_permit(permit, call).await;
                 Finished::Called { step, lane, outcome: Box::new(outcome), prepared: Box::new(prepared) }
             }));
         }
     }
 }
 
-/// The right to call. Checked before each attempt, because a suspended process may resume just before a call with expired leases.
-fn right(since: Moment, held: &Held) -> Right {
+/// The permit to call. Checked before each attempt, because a suspended process may resume just before a call with expired leases.
+fn call_permit(since: Moment, held: &Held) -> CallPermit {
     let leases = held.leases().clone();
-    let holds = move || {
+    let lease_check = move || {
         let leases = leases.clone();
         async move { leases.ensure().await.map_err(|error| error.to_string()) }.boxed()
     };
-    Right { since, holds: Arc::new(holds) }
+    CallPermit { since, lease_check: Arc::new(lease_check) }
 }

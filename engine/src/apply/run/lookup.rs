@@ -2,7 +2,7 @@
 //! journal does not contain them.
 
 use super::super::Failed;
-use super::prepare_step::Arrived;
+use super::prepare_step::PreparedStep;
 use super::{Finished, Run, State};
 use crate::action::Action;
 use crate::deadline;
@@ -38,12 +38,12 @@ impl<'a> Run<'a> {
             let (name, timeout) = (lookup.name(), Timeouts::default().read);
             let started = Instant::now();
             let answer = async {
-                deadline::reading(timeout, applier.registry.session(&lookup.provider)).await?;
+                deadline::call_reading(timeout, applier.registry.session(&lookup.provider)).await?;
                 let name_in_words = format!("{stack}:{address}");
-                let waits = |message| writer.tell(Event::StepWaiting { address: name_in_words, message });
+                let waits = |message| writer.send_event(Event::StepWaiting { address: name_in_words, message });
                 let session = applier.registry.admitted(&lookup.provider, name, 1, waits).await?;
-                writer.tell(Event::StepStarted { stack, address, action: Action::Read });
-                deadline::reading(timeout, session.lookup(name, &arguments)).await
+                writer.send_event(Event::StepStarted { stack, address, action: Action::Read });
+                deadline::call_reading(timeout, session.lookup(name, &arguments)).await
             };
             let result = answer.await;
             Finished::LookedUp { step, found: Box::new(LookedUp { arguments, result, took: started.elapsed() }) }
@@ -54,7 +54,7 @@ impl<'a> Run<'a> {
                 biased;
                 finished = answer => finished,
                 // A lookup changes nothing, so its answer may be lost.
-                () = stopped => Finished::Arrived(Arrived::stopped(step)),
+                () = stopped => Finished::PreparedStep(PreparedStep::stopped(step)),
             }
         }));
     }
@@ -84,7 +84,7 @@ impl<'a> Run<'a> {
                 }
                 self.complete(step);
                 let (stack, address) = (plan.stack.clone(), lookup.address.clone());
-                self.writer.tell(Event::StepDone { stack, address, action: Action::Read, took });
+                self.writer.send_event(Event::StepDone { stack, address, action: Action::Read, took });
             }
             Err(error) => self.fail(step, failed(plan, lookup, &error), true),
         }

@@ -51,7 +51,7 @@ pub(super) struct Starting {
 }
 
 /// The result of a preparation.
-pub(super) struct Arrived {
+pub(super) struct PreparedStep {
     step: StepId,
     /// The lane of its slot.
     lane: Option<LaneId>,
@@ -59,14 +59,14 @@ pub(super) struct Arrived {
     result: Option<Result<Box<Ready>, Box<Failed>>>,
 }
 
-impl Arrived {
+impl PreparedStep {
     /// A step that was stopped before it was ready.
     pub(super) fn stopped(step: StepId) -> Self {
         Self { step, lane: None, result: None }
     }
 
     /// The lane in which the step needs a slot, which it released while it waited; `None` without a call.
-    fn called_in(&self) -> Option<LaneId> {
+    fn call_lane(&self) -> Option<LaneId> {
         let ready = self.result.as_ref()?.as_ref().ok()?;
         self.lane.filter(|_| matches!(ready.next, Next::Call(_)))
     }
@@ -92,31 +92,36 @@ struct Preparation<'a> {
     forward: Option<(Draft<'a>, StepId)>,
     is_removal: bool,
     /// The object to remove is its successor's object.
-    is_successors: bool,
+    is_successor_object: bool,
 }
 
 impl Preparation<'_> {
-    async fn get_ready(self, has_slot: bool) -> Result<Box<Ready>, Box<Failed>> {
-        let Self { applier, writer, stack, change, operation, step, forward, is_removal, is_successors } = self;
+    async fn run(self, has_slot: bool) -> Result<Box<Ready>, Box<Failed>> {
+        let Self { applier, writer, stack, change, operation, step, forward, is_removal, is_successor_object } = self;
         let forward = match forward {
             Some((draft, step)) => Some(draft.prepare(operation, applier.step_number(step)).await?),
             None => None,
         };
         let prepared = match forward.filter(|_| !is_removal) {
             Some(prepared) => prepared,
-            None => {
-                execute::prepare_removal(applier, stack, change, operation, applier.step_number(step), is_successors)?
-            }
+            None => execute::prepare_removal(
+                applier,
+                stack,
+                change,
+                operation,
+                applier.step_number(step),
+                is_successor_object,
+            )?,
         };
         let next = match &prepared.intent {
             Some(_) if !has_slot => Next::Queue,
             Some(_) => {
                 let address = format!("{}:{}", prepared.stack, change.address);
-                let waits = |message| writer.tell(Event::StepWaiting { address, message });
-                let calls = 1 + execute::Looks::before(applier, &prepared).calls();
+                let waits = |message| writer.send_event(Event::StepWaiting { address, message });
+                let calls = 1 + execute::Precheck::before(applier, &prepared).calls();
                 let (registry, instance, ty) = (&applier.registry, &change.provider, &change.address.ty);
                 // Only the connection has a time limit; the wait for a slot has none.
-                Next::Call(match deadline::reading(change.timeouts.read, registry.session(instance)).await {
+                Next::Call(match deadline::call_reading(change.timeouts.read, registry.session(instance)).await {
                     Ok(_) => registry.admitted(instance, ty, calls, waits).await,
                     Err(error) => Err(error),
                 })
@@ -131,26 +136,26 @@ impl Preparation<'_> {
 impl<'a> Run<'a> {
     /// Prepares a step, with the slot that it holds for a call. A step that needs no wait is ready at once, so that steps keep the
     /// order of the plan.
-    pub(super) async fn get_ready(&mut self, step: StepId, lane: Option<LaneId>) -> Option<Arrived> {
+    pub(super) async fn prepare_step(&mut self, step: StepId, lane: Option<LaneId>) -> Option<PreparedStep> {
         self.set(step, State::Running);
         let preparation = match self.preparation(step) {
             Some(Ok(preparation)) => preparation,
-            Some(Err(failed)) => return Some(Arrived { step, lane, result: Some(Err(failed)) }),
-            None => return Some(Arrived { step, lane, result: None }),
+            Some(Err(failed)) => return Some(PreparedStep { step, lane, result: Some(Err(failed)) }),
+            None => return Some(PreparedStep { step, lane, result: None }),
         };
         let stopped = self.stopped();
         // Work without external waits finishes at once, without cooperative yields.
-        let work = unconstrained(preparation.get_ready(lane.is_some()));
+        let work = unconstrained(preparation.run(lane.is_some()));
         let mut work: BoxFuture<'a, Finished> = Box::pin(async move {
             let result = tokio::select! {
                 biased;
                 result = work => Some(result),
                 () = stopped => None,
             };
-            Finished::Arrived(Arrived { step, lane, result })
+            Finished::PreparedStep(PreparedStep { step, lane, result })
         });
         match poll_immediate(&mut work).await {
-            Some(Finished::Arrived(arrived)) => Some(arrived),
+            Some(Finished::PreparedStep(prepared_step)) => Some(prepared_step),
             _ => {
                 lane.into_iter().for_each(|lane| self.calls.pause(lane));
                 self.futures.push(work);
@@ -177,21 +182,31 @@ impl<'a> Run<'a> {
             Some(forward) => match Draft::of(applier, stack, change, self.values.get(at.0)?) {
                 Ok(draft) => {
                     let includes_instance = |changed: &BTreeSet<&str>| changed.contains(change.provider.as_str());
-                    let follows_change = self.behind.get(&step).is_some_and(includes_instance);
+                    let follows_change = self.earlier_changes.get(&step).is_some_and(includes_instance);
                     Some((draft.following(follows_change), forward))
                 }
                 Err(failed) => return Some(Err(failed)),
             },
             None => None,
         };
-        let is_successors = is_removal && self.is_successors(at.0, change);
+        let is_successor_object = is_removal && self.is_successor_object(at.0, change);
         let writer = self.writer.clone();
-        Some(Ok(Preparation { applier, writer, stack, change, operation, step, forward, is_removal, is_successors }))
+        Some(Ok(Preparation {
+            applier,
+            writer,
+            stack,
+            change,
+            operation,
+            step,
+            forward,
+            is_removal,
+            is_successor_object,
+        }))
     }
 
     /// True if the deposed object is also the successor's object. An object without an identity is known by its id, and its
     /// provider may have converted the old object.
-    fn is_successors(&self, stack: usize, change: &Change) -> bool {
+    fn is_successor_object(&self, stack: usize, change: &Change) -> bool {
         let is_unnamed =
             self.applier.registry.resource_type(&change.address.ty).is_some_and(|(_, ty)| ty.identity.is_empty());
         if !is_unnamed || change.removed_key(self.operation).is_none() {
@@ -228,25 +243,25 @@ impl<'a> Run<'a> {
     }
 
     /// Continues prepared steps that waited, as far as slots are free.
-    pub(super) fn arrive_late(&mut self, records: &mut Vec<Record>) -> Vec<Starting> {
+    pub(super) fn resume_prepared(&mut self, records: &mut Vec<Record>) -> Vec<Starting> {
         let mut starting = Vec::new();
-        for mut arrived in std::mem::take(&mut self.arrived) {
-            match arrived.called_in().filter(|_| self.may_start()) {
+        for mut prepared_step in std::mem::take(&mut self.prepared_steps) {
+            match prepared_step.call_lane().filter(|_| self.may_start()) {
                 Some(lane) if !self.calls.resume(lane) => {
                     // A running call may need the slot for another attempt, so a step that waits for that call must not hold it.
-                    arrived.session().iter().for_each(|session| session.leave_slot());
-                    self.arrived.push(arrived);
+                    prepared_step.session().iter().for_each(|session| session.release_slot());
+                    self.prepared_steps.push(prepared_step);
                 }
-                Some(lane) => match arrived.session().filter(|session| !session.take_slot()) {
+                Some(lane) => match prepared_step.session().filter(|session| !session.take_slot()) {
                     Some(session) => {
                         self.calls.pause(lane);
-                        self.wait_for_slot(arrived, session);
+                        self.wait_for_slot(prepared_step, session);
                     }
-                    None => starting.extend(self.arrive(arrived, records)),
+                    None => starting.extend(self.process_prepared(prepared_step, records)),
                 },
                 None => {
-                    arrived.lane.take().into_iter().for_each(|lane| self.calls.leave(lane));
-                    starting.extend(self.arrive(arrived, records));
+                    prepared_step.lane.take().into_iter().for_each(|lane| self.calls.leave(lane));
+                    starting.extend(self.process_prepared(prepared_step, records));
                 }
             }
         }
@@ -254,20 +269,24 @@ impl<'a> Run<'a> {
     }
 
     /// Waits for another slot, because the step's former slot was taken.
-    fn wait_for_slot(&mut self, arrived: Arrived, session: Arc<Guarded>) {
+    fn wait_for_slot(&mut self, prepared_step: PreparedStep, session: Arc<Guarded>) {
         let stopped = self.stopped();
         self.futures.push(Box::pin(async move {
             tokio::select! {
                 biased;
-                () = session.wait_for_slot() => Finished::Arrived(arrived),
-                () = stopped => Finished::Arrived(Arrived { result: None, ..arrived }),
+                () = session.wait_for_slot() => Finished::PreparedStep(prepared_step),
+                () = stopped => Finished::PreparedStep(PreparedStep { result: None, ..prepared_step }),
             }
         }));
     }
 
     /// Processes a prepared step: adds its intent or its outcome to the records, and returns it if it has a call.
-    pub(super) fn arrive(&mut self, arrived: Arrived, records: &mut Vec<Record>) -> Option<Starting> {
-        let Arrived { step, lane, result } = arrived;
+    pub(super) fn process_prepared(
+        &mut self,
+        prepared_step: PreparedStep,
+        records: &mut Vec<Record>,
+    ) -> Option<Starting> {
+        let PreparedStep { step, lane, result } = prepared_step;
         let (ready, lane) = match (result, lane) {
             (Some(Ok(ready)), lane) if self.may_start() => (*ready, lane),
             (result, lane) => {

@@ -8,7 +8,7 @@ use crate::store::{Record, Row};
 use async_trait::async_trait;
 use std::sync::Arc;
 use terrace_provider::value::wire::encode_map;
-use terrace_provider::{Map, Partial, Progress, ProviderError, Severity, remarked};
+use terrace_provider::{Map, Partial, Progress, ProviderError, Severity, with_severity};
 use uuid::Uuid;
 
 /// Forwards the progress of a running call.
@@ -35,7 +35,7 @@ impl Progress for StepProgress {
             Severity::Warning => "WARNING",
             Severity::Error => "ERROR",
         };
-        self.events.take(Event::StepProgress { address: self.address.clone(), message: remarked(severity, text) });
+        self.events.take(Event::StepProgress { address: self.address.clone(), message: with_severity(severity, text) });
         let log = Record::Log {
             operation: self.operation,
             level: level.to_owned(),

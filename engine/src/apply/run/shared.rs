@@ -34,7 +34,7 @@ impl SharedLeases {
             let Some(stack) = plan.stacks.get(stack) else { continue };
             let Some(change) = stack.changes.get(change).filter(|change| change.address.is_shared()) else { continue };
             if let Some(pseudo) = shared.get(stack.stack.environment.as_str()) {
-                by_resource.entry((pseudo.clone(), change.address.leased_as())).or_default().push(id);
+                by_resource.entry((pseudo.clone(), change.address.lease_key())).or_default().push(id);
             }
         }
         let leases = components.iter().filter(|(stack, _)| shared.values().any(|shared| shared == stack));
@@ -49,17 +49,17 @@ impl SharedLeases {
 
 impl Run<'_> {
     /// Releases the leases whose steps have ended. Their records are submitted before and are written first.
-    pub(super) fn give_back_shared(&mut self) {
+    pub(super) fn release_shared(&mut self) {
         if !self.is_spent {
             return;
         }
         let states = &self.states;
-        let has_ended = |step: &StepId| matches!(states.get(*step), Some(State::Done | State::Broken(_)));
+        let has_ended = |step: &StepId| matches!(states.get(*step), Some(State::Done | State::Failed(_)));
         let writer = &self.writer;
         self.shared.leases.retain(|lease| {
             let is_over = lease.steps.iter().all(has_ended);
             if is_over {
-                writer.give_back(&lease.stack, &lease.component);
+                writer.release(&lease.stack, &lease.component);
             }
             !is_over
         });

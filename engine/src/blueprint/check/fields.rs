@@ -69,13 +69,13 @@ const PRODUCT: &[&str] = &[
 const LATEST_PRODUCT: &[&str] = &["components"];
 
 /// The error for a reference whose first field is misspelt.
-pub(super) fn misspelt(reference: &Reference, span: Span) -> Option<Diagnostic> {
+pub(super) fn check_misspelt(reference: &Reference, span: Span) -> Option<Diagnostic> {
     let steps = reference.steps.as_slice();
     match (reference.root.as_str(), steps) {
-        ("component", [ReferenceStep::Key(name), ..]) => slip("a component", name, &[COMPONENT], span),
-        ("product", [ReferenceStep::Key(name), ..]) => slip("a data product", name, &[PRODUCT], span),
+        ("component", [ReferenceStep::Key(name), ..]) => misspelt_field("a component", name, &[COMPONENT], span),
+        ("product", [ReferenceStep::Key(name), ..]) => misspelt_field("a data product", name, &[PRODUCT], span),
         (REQUEST, [ReferenceStep::Key(latest), ReferenceStep::Key(name), ..]) if latest == LATEST => {
-            slip("a data product", name, &[PRODUCT, LATEST_PRODUCT], span)
+            misspelt_field("a data product", name, &[PRODUCT, LATEST_PRODUCT], span)
         }
         (REQUEST, [ReferenceStep::Key(name), ..]) => unknown(REQUEST, name, &[LATEST], span),
         ("acl", [ReferenceStep::Key(name), ..]) => unknown("acl", name, &["principals", "fields"], span),
@@ -94,12 +94,12 @@ fn unknown(variable: &str, name: &str, known: &[&str], span: Span) -> Option<Dia
 
 /// The error for a field that differs from a known one in a single edit. Descriptors may have further fields, so others
 /// are accepted.
-fn slip(what: &str, name: &str, known: &[&[&str]], span: Span) -> Option<Diagnostic> {
+fn misspelt_field(subject: &str, name: &str, known: &[&[&str]], span: Span) -> Option<Diagnostic> {
     let known = COMMON.iter().chain(known.iter().copied().flatten());
     if known.clone().any(|field| *field == name) {
         return None;
     }
     let best = names::candidates(name, known.copied()).find(|field| strsim::osa_distance(name, field) == 1)?;
-    let message = format!("{what} has no field `{name}`");
+    let message = format!("{subject} has no field `{name}`");
     Some(Diagnostic::error("unknown_field", message).at(span).hint(format!("did you mean `{best}`?")))
 }

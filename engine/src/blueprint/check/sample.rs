@@ -11,17 +11,17 @@ pub(super) struct Missing {
 }
 
 /// Maximum depth of samples, because a schema may refer to itself.
-const DEEPEST: usize = 12;
+const MAX_DEPTH: usize = 12;
 
 /// Checks that a schema has a path. An open part of a schema has every field.
 pub(super) fn resolve(schema: &Json, path: &[Step]) -> Result<(), Missing> {
     let mut at = vec![schema];
     for step in path {
-        let here: Vec<&Json> = at.iter().flat_map(|part| alternatives(part, schema, 0)).collect();
+        let current: Vec<&Json> = at.iter().flat_map(|part| alternatives(part, schema, 0)).collect();
         let mut next = Vec::new();
         let mut known = Vec::new();
-        let mut is_open = here.is_empty();
-        for part in &here {
+        let mut is_open = current.is_empty();
+        for part in &current {
             match step {
                 Step::Key(name) => match part.get("properties").and_then(Json::as_object) {
                     Some(properties) => {
@@ -117,7 +117,7 @@ pub(in crate::blueprint) fn product() -> Value {
 
 /// A schema with all its parts: the targets of references, and the branches of `anyOf`, `oneOf` and `allOf`.
 fn alternatives<'s>(schema: &'s Json, root: &'s Json, depth: usize) -> Vec<&'s Json> {
-    if depth > DEEPEST {
+    if depth > MAX_DEPTH {
         return Vec::new();
     }
     if let Some(target) = schema.get("$ref").and_then(Json::as_str) {
@@ -130,12 +130,12 @@ fn alternatives<'s>(schema: &'s Json, root: &'s Json, depth: usize) -> Vec<&'s J
         parts.extend(inner.flat_map(|inner| alternatives(inner, root, depth + 1)));
     }
     // A part without fields does not open what another part closes.
-    let says_something = |part: &&Json| part.get("properties").is_some() || part.get("items").is_some();
-    if parts.iter().any(says_something) { parts.into_iter().filter(says_something).collect() } else { parts }
+    let has_structure = |part: &&Json| part.get("properties").is_some() || part.get("items").is_some();
+    if parts.iter().any(has_structure) { parts.into_iter().filter(has_structure).collect() } else { parts }
 }
 
 fn sample(schema: &Json, root: &Json, depth: usize) -> Value {
-    if depth > DEEPEST {
+    if depth > MAX_DEPTH {
         return Value::Null;
     }
     // The fields of an object are a better sample than a default that omits them.

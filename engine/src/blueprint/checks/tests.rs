@@ -1,6 +1,6 @@
 use super::*;
 use crate::compile::facts::FactScope;
-use crate::testing::told;
+use crate::testing::render_diagnostics;
 use crate::yaml::{self, Budget};
 
 const COMPONENT: &str = "\
@@ -14,7 +14,7 @@ owners: {ada: 1, bo: 7}
 /// The diagnostics of reading and evaluating checks, as text.
 fn decided(checks: &str) -> String {
     let (diagnostics, sources) = diagnosed(checks);
-    told(&diagnostics, &sources)
+    render_diagnostics(&diagnostics, &sources)
 }
 
 fn diagnosed(checks: &str) -> (Vec<Diagnostic>, Sources) {
@@ -40,14 +40,14 @@ fn diagnosed(checks: &str) -> (Vec<Diagnostic>, Sources) {
 #[test]
 fn failed_check_can_be_a_warning() {
     let warns = "- {assert: false, error: this is ignored, at: limit, severity: warning}\n";
-    let unsure = "- {assert: '${{ component.nothing }}', error: this may be ignored, severity: warning}\n";
-    let (found, _) = diagnosed(&format!("{warns}{unsure}"));
+    let undecided = "- {assert: '${{ component.nothing }}', error: this may be ignored, severity: warning}\n";
+    let (found, _) = diagnosed(&format!("{warns}{undecided}"));
     let severities: Vec<Severity> = found.iter().map(|diagnostic| diagnostic.severity).collect();
     assert_eq!(severities, [Severity::Warning, Severity::Warning]);
     let (found, _) = diagnosed(&warns.replace("warning", "error"));
     assert_eq!(found[0].severity, Severity::Error);
     let (found, sources) = diagnosed(&warns.replace("warning", "note"));
-    assert!(told(&found, &sources).contains("`severity` cannot be `note`"));
+    assert!(render_diagnostics(&found, &sources).contains("`severity` cannot be `note`"));
 }
 
 #[test]

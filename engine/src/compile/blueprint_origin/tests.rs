@@ -11,11 +11,11 @@ fn text_is_parsed_once_for_all_errors_in_its_components() {
     };
     let (one, two) = (span("one"), span("two"));
     let all = || [one, two].into_iter();
-    let mut written = Written::default();
+    let mut parsed = ParsedSources::default();
     let of = |node: Option<&Node>| node.and_then(|node| node.entry("a")).map(|entry| entry.value.kind.clone());
-    assert_eq!(of(written.component(one, all, &sources)), Some(NodeKind::Int(1)));
+    assert_eq!(of(parsed.component(one, all, &sources)), Some(NodeKind::Int(1)));
     // An empty `Sources` proves that the text is not read again.
-    assert_eq!(of(written.component(two, all, &Sources::default())), Some(NodeKind::Int(2)));
+    assert_eq!(of(parsed.component(two, all, &Sources::default())), Some(NodeKind::Int(2)));
 }
 
 #[test]
@@ -26,11 +26,11 @@ fn mapped_list_item_is_found_through_locals() {
     let mut sources = Sources::default();
     let (source, other) = (sources.add("blueprint.yaml", blueprint), sources.add("product.yaml", descriptor));
     let node = parse(other, descriptor, &Budget::default()).unwrap();
-    let mut written = Written::default();
+    let mut parsed = ParsedSources::default();
     let mut place_of_message = |message: &str, begin: &str, path: Option<&str>| {
         let start = blueprint.find(begin).unwrap();
         let end = start + blueprint[start..].find(" }}").unwrap();
-        let traced = written.traced(Span::new(source, start, end), &sources);
+        let traced = parsed.traced(Span::new(source, start, end), &sources);
         let path = path.map(|path| path.parse().unwrap());
         let at = cause(&traced, (path.as_ref(), message), None, &node, &sources).unwrap();
         &descriptor[at.start as usize..at.end as usize]

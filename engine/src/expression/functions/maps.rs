@@ -10,11 +10,11 @@ use std::collections::HashMap;
 pub(super) fn merge<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let maps = match arguments.as_slice() {
         [first, second] => first.downcast_ref::<CelMap>().zip(second.downcast_ref::<CelMap>()),
-        others => return Err(ExecutionError::invalid_argument_count(2, others.len())),
+        arguments => return Err(ExecutionError::invalid_argument_count(2, arguments.len())),
     };
     let (first, second) = maps.ok_or_else(|| budget::no_overload("merge", &arguments))?;
     for argument in &arguments {
-        budget::copy_of(argument.as_ref())?;
+        budget::charge_copy_of(argument.as_ref())?;
     }
     let entries = first.inner().iter().chain(second.inner());
     let merged: HashMap<_, _> = entries.map(|(key, value)| (key.clone(), value.clone_as_boxed())).collect();

@@ -25,7 +25,7 @@ pub(crate) struct Known(OnceCell<HashMap<Object, String>>);
 
 impl Known {
     /// The resource that manages this grant, in words.
-    pub(crate) async fn by(
+    pub(crate) async fn manager_of(
         &self,
         store: &dyn StateStore,
         (registry, seal): (&Registry, &Seal),
@@ -35,8 +35,8 @@ impl Known {
         let gather = || async {
             let mut known = HashMap::new();
             let mut add = |row: &Row| -> Result<(), PlanFailure> {
-                let lets_in = registry.resource_type(&row.address.ty).is_some_and(|(_, ty)| !ty.grantee.is_empty());
-                if lets_in {
+                let is_grant = registry.resource_type(&row.address.ty).is_some_and(|(_, ty)| !ty.grantee.is_empty());
+                if is_grant {
                     let by = format!("{}:{}", row.stack, row.address);
                     let sealed = |error| PlanFailure::Sealed { address: by.clone(), error };
                     let identity = record::open_identity(row, seal).map_err(sealed)?;
@@ -48,8 +48,9 @@ impl Known {
             for stack in store.stacks().await?.into_iter().filter(of_environment) {
                 store.rows(&stack, &Selection::All).await?.iter().try_for_each(&mut add)?;
                 let open = store.open_intents(&stack, &Selection::All).await?;
-                let making = open.iter().map(|open| &open.intent).filter(|intent| intent.action != StepAction::Delete);
-                making.map(|intent| &intent.row).try_for_each(&mut add)?;
+                let creating =
+                    open.iter().map(|open| &open.intent).filter(|intent| intent.action != StepAction::Delete);
+                creating.map(|intent| &intent.row).try_for_each(&mut add)?;
             }
             Ok::<_, PlanFailure>(known)
         };

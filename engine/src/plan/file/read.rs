@@ -1,12 +1,12 @@
 //! Converts the JSON of a plan file to a plan.
 
 use super::super::{
-    After, Change, ComponentPlan, Deferred, Lookup, OtherOutputs, OutputChange, OwnerChange, Plan, PlannedCheck, Prior,
-    SharedDeclaration, StackPlan,
+    After, Change, ComponentPlan, Deferred, Lookup, OutputChange, OwnerChange, Plan, PlannedCheck, Prior,
+    RecordedOutputs, SharedDeclaration, StackPlan,
 };
 use super::shapes::{
-    AfterJson, ChangeJson, CheckJson, ComponentJson, DeclarationJson, DeferredJson, LookupJson, OtherJson, OutputJson,
-    OwnedJson, OwnerJson, PlanJson, PriorJson, StackJson, Text,
+    AfterJson, ChangeJson, CheckJson, ComponentJson, DeclarationJson, DeferredJson, LookupJson, OutputJson, OwnedJson,
+    OwnerJson, PlanJson, PriorJson, RecordedOutputsJson, StackJson, Text,
 };
 use super::{FileError, Json, SEALED};
 use crate::duration;
@@ -106,15 +106,19 @@ impl<'a> Reading<'a> {
             lookups: json.lookups.into_iter().map(|lookup| self.lookup(lookup)).collect::<Result<_, _>>()?,
             needs: json.needs,
             output_reads: json.output_reads,
-            others: json.others.into_iter().map(|other| self.other(other)).collect::<Result<_, _>>()?,
+            recorded_outputs: json
+                .others
+                .into_iter()
+                .map(|other| self.recorded_outputs(other))
+                .collect::<Result<_, _>>()?,
             owners: json.owners.into_iter().map(|owner| self.owner(owner)).collect::<Result<_, _>>()?,
             owned: json.owned.into_iter().map(Ownership::from).collect(),
         })
     }
 
-    fn other(&self, json: OtherJson) -> Result<OtherOutputs, FileError> {
+    fn recorded_outputs(&self, json: RecordedOutputsJson) -> Result<RecordedOutputs, FileError> {
         let outputs = decode_map(json.outputs, &self.seal)?;
-        Ok(OtherOutputs { stack: json.stack, component: json.component, outputs })
+        Ok(RecordedOutputs { stack: json.stack, component: json.component, outputs })
     }
 
     fn lookup(&self, json: LookupJson) -> Result<Lookup, FileError> {

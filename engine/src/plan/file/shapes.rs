@@ -66,7 +66,7 @@ pub(super) struct StackJson {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) needs: Vec<StackNeed>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) others: Vec<OtherJson>,
+    pub(super) others: Vec<RecordedOutputsJson>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) output_reads: Vec<OutputRead>,
     pub(super) owners: Vec<OwnerJson>,
@@ -236,7 +236,7 @@ pub(super) struct LookupJson {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct OtherJson {
+pub(super) struct RecordedOutputsJson {
     pub(super) stack: StackId,
     pub(super) component: String,
     pub(super) outputs: Json,

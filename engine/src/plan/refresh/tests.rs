@@ -7,9 +7,9 @@ fn ty() -> ResourceType {
 }
 
 /// The number of rounds that the time limit allows for these reads.
-fn rounds(limits: &Limits, count: usize, beside: usize) -> u128 {
+fn rounds(limits: &Limits, count: usize, other_reads: usize) -> u128 {
     let ty = ty();
-    patience(Some(limits), (&ty, ty.timeouts.read), count, beside).as_millis() / ty.timeouts.read.as_millis()
+    batch_timeout(Some(limits), (&ty, ty.timeouts.read), count, other_reads).as_millis() / ty.timeouts.read.as_millis()
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub(super) fn was_pruned(stack: &StackId, address: &Address) -> Diagnostic {
         .about(&about)
 }
 
-pub(super) fn would_replace_others(stack: &StackId, address: &Address) -> Diagnostic {
+pub(super) fn would_replace_adopted(stack: &StackId, address: &Address) -> Diagnostic {
     let about = format!("{stack}:{address}");
     let message = format!("{about} is another object now, which terrace did not create: a rollback would delete it");
     Diagnostic::error("taken_over_since", message).hint(format!(
@@ -22,7 +22,7 @@ pub(super) fn would_replace_others(stack: &StackId, address: &Address) -> Diagno
     ))
 }
 
-pub(super) fn is_elsewhere(stack: &StackId, address: &Address, now: &Address) -> Diagnostic {
+pub(super) fn recorded_elsewhere(stack: &StackId, address: &Address, now: &Address) -> Diagnostic {
     let (about, now) = (format!("{stack}:{address}"), format!("{stack}:{now}"));
     let message = format!("{about} is recorded as {now} now");
     Diagnostic::error("moved_since", message)
@@ -30,15 +30,15 @@ pub(super) fn is_elsewhere(stack: &StackId, address: &Address, now: &Address) ->
         .about(&about)
 }
 
-pub(super) fn has_no_maker(stack: &StackId, address: &Address) -> Diagnostic {
+pub(super) fn unknown_provenance(stack: &StackId, address: &Address) -> Diagnostic {
     let about = format!("{stack}:{address}");
     let message = format!(
         "the history does not show any more whether terrace created {about} or adopted it, so it stays as it is"
     );
-    let drops = shell_word(&about);
+    let quoted = shell_word(&about);
     Diagnostic::warning("pruned", message)
         .hint(format!(
-            "to keep the object, forget it with `terrace state rm {drops}`; to delete it, apply a descriptor without it"
+            "to keep the object, forget it with `terrace state rm {quoted}`; to delete it, apply a descriptor without it"
         ))
         .about(&about)
 }

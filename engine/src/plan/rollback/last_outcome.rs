@@ -13,13 +13,13 @@ use uuid::Uuid;
 
 /// The key of an object: its type, provider instance and identity, or its address if it has no identity. `None` if the row cannot
 /// be decrypted: it may be any object of that type.
-type Name = (String, String, Option<String>);
+type ObjectName = (String, String, Option<String>);
 
 /// An entry of an object's history.
 struct Event {
     at: Timestamp,
     operation: Uuid,
-    what: What,
+    kind: EventKind,
     stack: StackId,
     address: Address,
     generation: Generation,
@@ -27,7 +27,7 @@ struct Event {
 
 /// The kind of an event. If an operation caused several events, the last kind counts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum What {
+enum EventKind {
     /// The row was removed from the state.
     Dropped,
     /// The row records another object since: this one was deleted or replaced.
@@ -39,9 +39,9 @@ enum What {
 }
 
 /// The effect on objects of an operation that removed rows.
-struct Ending {
+struct OperationEffect {
     /// A command changed the state without a provider call.
-    is_by_hand: bool,
+    is_state_command: bool,
     /// The command moved the row to another address.
     is_move: bool,
     /// True for an address at which the operation only wrote to the state.
@@ -54,76 +54,84 @@ pub(super) struct LastOutcomes<'a> {
     seal: &'a Seal,
     stack: StackId,
     /// The events of each object, in order; read on first use.
-    events: Option<HashMap<Name, Vec<Event>>>,
+    events: Option<HashMap<ObjectName, Vec<Event>>>,
     /// The effects of the operations queried so far; `None` for a pruned operation.
-    endings: HashMap<Uuid, Option<Ending>>,
+    effects: HashMap<Uuid, Option<OperationEffect>>,
 }
 
 impl<'a> LastOutcomes<'a> {
     /// The outcomes as seen from one stack.
     pub(super) fn of_stack(store: &'a dyn StateStore, seal: &'a Seal, stack: &StackId) -> Self {
-        Self { store, seal, stack: stack.clone(), events: None, endings: HashMap::new() }
+        Self { store, seal, stack: stack.clone(), events: None, effects: HashMap::new() }
     }
 
-    /// True if the existing object with the identity of the recorded version `once` belongs to terrace. Its row was forgotten while
+    /// True if the existing object with the identity of the recorded version belongs to terrace. Its row was forgotten while
     /// the object existed, or it still has one. If the object was deleted or missing since, terrace must have created it again.
     /// False if the history was pruned.
-    pub(super) async fn is_left(&mut self, makers: &mut Provenances<'_>, once: &Opened) -> Result<bool, StoreError> {
+    pub(super) async fn is_still_owned(
+        &mut self,
+        provenances: &mut Provenances<'_>,
+        version: &Opened,
+    ) -> Result<bool, StoreError> {
         let events = match self.events.take() {
             Some(events) => events,
             None => self.load().await?,
         };
-        let is_left = self.ends_left(&events, makers, once).await;
+        let is_still_owned = self.is_owned_at_end(&events, provenances, version).await;
         self.events = Some(events);
-        is_left
+        is_still_owned
     }
 
-    async fn ends_left(
+    async fn is_owned_at_end(
         &mut self,
-        events: &HashMap<Name, Vec<Event>>,
-        makers: &mut Provenances<'_>,
-        once: &Opened,
+        events: &HashMap<ObjectName, Vec<Event>>,
+        provenances: &mut Provenances<'_>,
+        version: &Opened,
     ) -> Result<bool, StoreError> {
         let of = |identity: Option<String>| {
-            let name = (once.address.ty.clone(), once.provider.clone(), identity);
+            let name = (version.address.ty.clone(), version.provider.clone(), identity);
             events.get(&name).map(Vec::as_slice).unwrap_or_default()
         };
-        let own = of(Some(own_name(&once.prior.identity, &once.stack, &once.address)));
-        let recorded: HashSet<(Uuid, Timestamp)> =
-            own.iter().filter(|event| event.what == What::Recorded).map(|event| (event.operation, event.at)).collect();
-        let is_once = |event: &&Event| {
-            event.what == What::Recorded
-                && (&event.stack, &event.address, event.generation) == (&once.stack, &once.address, once.generation)
+        let own = of(Some(object_name(&version.prior.identity, &version.stack, &version.address)));
+        let recorded: HashSet<(Uuid, Timestamp)> = own
+            .iter()
+            .filter(|event| event.kind == EventKind::Recorded)
+            .map(|event| (event.operation, event.at))
+            .collect();
+        let is_version = |event: &&Event| {
+            event.kind == EventKind::Recorded
+                && (&event.stack, &event.address, event.generation)
+                    == (&version.stack, &version.address, version.generation)
         };
-        let Some(begin) = own.iter().find(is_once).map(Event::order) else { return Ok(false) };
+        let Some(begin) = own.iter().find(is_version).map(Event::order) else { return Ok(false) };
         let mut since: Vec<&Event> = own.iter().chain(of(None)).filter(|event| event.order() >= begin).collect();
         since.sort_by_key(|event| event.order());
-        let (mut newest, mut is_there, mut was_gone) = (None, false, false);
+        let (mut newest, mut exists, mut was_missing) = (None, false, false);
         for event in since {
-            is_there = match event.what {
-                What::Recorded => {
+            exists = match event.kind {
+                EventKind::Recorded => {
                     newest = Some(event);
                     true
                 }
                 // The row moved: the same transaction records it at another address.
-                What::Dropped if recorded.contains(&(event.operation, event.at)) => continue,
+                EventKind::Dropped if recorded.contains(&(event.operation, event.at)) => continue,
                 // An object without an identity has another address since.
-                What::Dropped if once.prior.identity.is_empty() && self.is_moved(event).await? => false,
-                What::Dropped => self.is_let_go(event).await?,
-                What::Replaced | What::Unclear => false,
+                EventKind::Dropped if version.prior.identity.is_empty() && self.is_moved(event).await? => false,
+                EventKind::Dropped => self.is_released(event).await?,
+                EventKind::Replaced | EventKind::Unclear => false,
             };
-            was_gone |= !is_there;
+            was_missing |= !exists;
         }
-        match newest.filter(|_| is_there) {
-            Some(newest) if was_gone && newest.stack == self.stack => {
-                Ok(makers.of(&newest.address, newest.generation).await? == Provenance::Terrace)
+        match newest.filter(|_| exists) {
+            Some(newest) if was_missing && newest.stack == self.stack => {
+                Ok(provenances.of(&newest.address, newest.generation).await? == Provenance::Terrace)
             }
-            newest => Ok(newest.is_some() && !was_gone),
+            newest => Ok(newest.is_some() && !was_missing),
         }
     }
 
-    async fn load(&self) -> Result<HashMap<Name, Vec<Event>>, StoreError> {
-        let mut events: HashMap<Name, Vec<Event>> = HashMap::new();
+    async fn load(&self) -> Result<HashMap<ObjectName, Vec<Event>>, StoreError> {
+        let mut events: HashMap<ObjectName, Vec<Event>> = HashMap::new();
         let snapshots = self.store.snapshot(None, true).await?;
         for snapshot in snapshots.into_iter().filter(|snapshot| snapshot.stack.environment == self.stack.environment) {
             // A deposed object is independent of its row's later versions.
@@ -137,25 +145,25 @@ impl<'a> LastOutcomes<'a> {
             }
             for (address, mut versions) in versions {
                 versions.sort_by_key(|entry| entry.generation);
-                let mut before: Option<Name> = None;
+                let mut before: Option<ObjectName> = None;
                 for entry in versions {
                     let name = self.name(&snapshot.stack, address, entry);
-                    let event = |what: What| Event {
+                    let event = |kind: EventKind| Event {
                         at: entry.at,
                         operation: entry.operation,
-                        what,
+                        kind,
                         stack: snapshot.stack.clone(),
                         address: address.clone(),
                         generation: entry.generation,
                     };
                     // No event is known for a row that cannot be decrypted.
                     if let Some(before) = before.filter(|before| before.2.is_some() && name.as_ref() != Some(before)) {
-                        let what = if name.is_some() { What::Replaced } else { What::Dropped };
-                        events.entry(before).or_default().push(event(what));
+                        let kind = if name.is_some() { EventKind::Replaced } else { EventKind::Dropped };
+                        events.entry(before).or_default().push(event(kind));
                     }
                     if let Some(name) = &name {
-                        let what = if name.2.is_some() { What::Recorded } else { What::Unclear };
-                        events.entry(name.clone()).or_default().push(event(what));
+                        let kind = if name.2.is_some() { EventKind::Recorded } else { EventKind::Unclear };
+                        events.entry(name.clone()).or_default().push(event(kind));
                     }
                     before = name;
                 }
@@ -165,53 +173,53 @@ impl<'a> LastOutcomes<'a> {
     }
 
     /// The object of a version; `None` for the removal of a row.
-    fn name(&self, stack: &StackId, address: &Address, entry: &HistoryEntry) -> Option<Name> {
+    fn name(&self, stack: &StackId, address: &Address, entry: &HistoryEntry) -> Option<ObjectName> {
         let row = entry.row.as_ref()?;
         let identity = open_identity(row, self.seal).ok();
-        let identity = identity.map(|identity| own_name(&identity, stack, address));
+        let identity = identity.map(|identity| object_name(&identity, stack, address));
         Some((address.ty.clone(), row.provider.clone(), identity))
     }
 
     /// True if a row was removed while its object existed, and the object stayed: by a command, or by a step that only wrote to the
     /// state.
-    async fn is_let_go(&mut self, dropped: &Event) -> Result<bool, StoreError> {
-        let Some(ending) = self.ending(dropped.operation).await? else { return Ok(false) };
+    async fn is_released(&mut self, dropped: &Event) -> Result<bool, StoreError> {
+        let Some(effect) = self.effect(dropped.operation).await? else { return Ok(false) };
         let at = (dropped.stack.clone(), dropped.address.clone());
-        Ok(ending.is_by_hand || ending.is_recorded_only.get(&at).is_some_and(|is_only| *is_only))
+        Ok(effect.is_state_command || effect.is_recorded_only.get(&at).is_some_and(|is_only| *is_only))
     }
 
     /// True if a command moved the row to another address.
     async fn is_moved(&mut self, dropped: &Event) -> Result<bool, StoreError> {
-        Ok(self.ending(dropped.operation).await?.is_some_and(|ending| ending.is_move))
+        Ok(self.effect(dropped.operation).await?.is_some_and(|effect| effect.is_move))
     }
 
     /// The effect of an operation; `None` if it was pruned.
-    async fn ending(&mut self, operation: Uuid) -> Result<Option<&Ending>, StoreError> {
-        if !self.endings.contains_key(&operation) {
+    async fn effect(&mut self, operation: Uuid) -> Result<Option<&OperationEffect>, StoreError> {
+        if !self.effects.contains_key(&operation) {
             let found = self.store.operation(operation).await?;
-            let ending = found.map(|(operation, steps)| {
+            let effect = found.map(|(operation, steps)| {
                 let mut is_recorded_only = HashMap::new();
                 for step in steps {
                     let is_recorded = step.action == StepAction::Record && step.result == Some(StepResult::Done);
                     *is_recorded_only.entry((step.stack, step.address)).or_insert(true) &= is_recorded;
                 }
-                let is_by_hand = operation.kind.split(' ').next() == Some("state");
-                Ending { is_by_hand, is_move: operation.kind == "state mv", is_recorded_only }
+                let is_state_command = operation.kind.split(' ').next() == Some("state");
+                OperationEffect { is_state_command, is_move: operation.kind == "state mv", is_recorded_only }
             });
-            self.endings.insert(operation, ending);
+            self.effects.insert(operation, effect);
         }
-        Ok(self.endings.get(&operation).and_then(Option::as_ref))
+        Ok(self.effects.get(&operation).and_then(Option::as_ref))
     }
 }
 
 /// The identity of an object as text, or its address.
-fn own_name(identity: &Attributes, stack: &StackId, address: &Address) -> String {
+fn object_name(identity: &Attributes, stack: &StackId, address: &Address) -> String {
     if identity.is_empty() { format!("{stack}:{address}") } else { identity_key(identity) }
 }
 
 impl Event {
     /// The sort key. The kind orders the versions of one transaction.
-    fn order(&self) -> (Timestamp, Uuid, What, Generation) {
-        (self.at, self.operation, self.what, self.generation)
+    fn order(&self) -> (Timestamp, Uuid, EventKind, Generation) {
+        (self.at, self.operation, self.kind, self.generation)
     }
 }

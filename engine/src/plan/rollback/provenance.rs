@@ -16,13 +16,13 @@ pub(super) enum Provenance {
     /// A step of terrace created it.
     Terrace,
     /// It was imported or adopted.
-    Others,
+    Adopted,
     /// The history was pruned.
     Unknown,
 }
 
 /// A version: its address, and its position among the address's versions.
-type Place = (Address, usize);
+type Version = (Address, usize);
 
 /// The history of a stack, in which objects are traced to their first version.
 pub(super) struct Provenances<'a> {
@@ -36,26 +36,26 @@ pub(super) struct Provenances<'a> {
     /// The number of these versions.
     count: usize,
     /// The rows that each transaction removed.
-    left: HashMap<(Uuid, Timestamp), Left>,
+    removed: HashMap<(Uuid, Timestamp), RemovedRows>,
     /// The addresses at which each queried operation created objects; `None` if the operation was pruned.
     created: HashMap<Uuid, Option<HashSet<Address>>>,
 }
 
 /// The location of an object before it was recorded at an address.
-enum Elsewhere {
+enum PriorLocation {
     /// It moved from this version.
-    At(Place),
+    At(Version),
     /// It had no row.
-    Nowhere,
+    NoRow,
     /// Another row of the same transaction cannot be decrypted; it may be this one.
     Unclear,
 }
 
 /// The rows that one transaction removed, which may have moved.
 #[derive(Default)]
-struct Left {
+struct RemovedRows {
     /// By type and identity of their last version.
-    rows: HashMap<(String, String), Vec<Place>>,
+    rows: HashMap<(String, String), Vec<Version>>,
     /// The last version of a row was pruned.
     is_pruned: bool,
 }
@@ -63,8 +63,8 @@ struct Left {
 impl<'a> Provenances<'a> {
     /// The provenances of a stack's objects.
     pub(super) fn of_stack(store: &'a dyn StateStore, seal: &'a Seal, stack: &StackId) -> Self {
-        let (versions, left, created) = Default::default();
-        Self { store, seal, stack: stack.clone(), is_loaded: false, versions, count: 0, left, created }
+        let (versions, removed, created) = Default::default();
+        Self { store, seal, stack: stack.clone(), is_loaded: false, versions, count: 0, removed, created }
     }
 
     async fn load(&mut self) -> Result<(), StoreError> {
@@ -78,23 +78,23 @@ impl<'a> Provenances<'a> {
                 }
             }
         }
-        let mut left: HashMap<(Uuid, Timestamp), Left> = HashMap::new();
+        let mut removed: HashMap<(Uuid, Timestamp), RemovedRows> = HashMap::new();
         for (address, versions) in &mut versions {
             versions.sort_by_key(|entry| entry.generation);
             for (at, entry) in versions.iter().enumerate().filter(|(_, entry)| entry.row.is_none()) {
-                let left = left.entry((entry.operation, entry.at)).or_default();
+                let removed = removed.entry((entry.operation, entry.at)).or_default();
                 let last = at.checked_sub(1).and_then(|at| Some((at, versions.get(at)?.row.as_ref()?)));
                 match last {
                     Some((at, row)) => {
-                        let rows = left.rows.entry((address.ty.clone(), row.identity.clone())).or_default();
+                        let rows = removed.rows.entry((address.ty.clone(), row.identity.clone())).or_default();
                         rows.push((address.clone(), at));
                     }
-                    None => left.is_pruned = true,
+                    None => removed.is_pruned = true,
                 }
             }
         }
         self.count = versions.values().map(Vec::len).sum();
-        (self.versions, self.left, self.is_loaded) = (versions, left, true);
+        (self.versions, self.removed, self.is_loaded) = (versions, removed, true);
         Ok(())
     }
 
@@ -107,37 +107,37 @@ impl<'a> Provenances<'a> {
         let versions = self.versions.get(address);
         let newest = versions.and_then(|entries| entries.iter().position(|entry| entry.generation == generation));
         let Some(newest) = newest else { return Ok(Provenance::Unknown) };
-        let mut place: Place = (address.clone(), newest);
+        let mut version: Version = (address.clone(), newest);
         let mut is_all_known = true;
         // Bounds the loop: no version is visited twice.
         for _ in 0..self.count {
-            let (address, at) = &place;
-            let Some(entry) = self.entry(&place) else { break };
+            let (address, at) = &version;
+            let Some(entry) = self.entry(&version) else { break };
             let older = at.checked_sub(1).and_then(|at| Some((at, self.entry(&(address.clone(), at))?)));
             let (operation, generation) = (entry.operation, entry.generation);
             let is_row_before = older.is_some_and(|(_, older)| older.row.is_some());
             let older = older.map(|(at, _)| at);
             if !is_row_before {
-                match self.before(entry, &address.ty) {
-                    Elsewhere::At(there) => {
-                        place = there;
+                match self.prior_location(entry, &address.ty) {
+                    PriorLocation::At(earlier) => {
+                        version = earlier;
                         continue;
                     }
-                    Elsewhere::Nowhere => {}
-                    Elsewhere::Unclear => is_all_known = false,
+                    PriorLocation::NoRow => {}
+                    PriorLocation::Unclear => is_all_known = false,
                 }
             }
-            match self.created_by(operation).await?.map(|created| created.contains(&place.0)) {
+            match self.created_by(operation).await?.map(|created| created.contains(&version.0)) {
                 Some(true) => return Ok(Provenance::Terrace),
                 Some(false) => {}
                 None => is_all_known = false,
             }
             match older {
-                Some(older) if is_row_before => place.1 = older,
+                Some(older) if is_row_before => version.1 = older,
                 // Generations begin with 1: a history that begins with a later one was pruned.
                 older => {
                     let is_beginning = older.is_some() || generation == 1;
-                    return Ok(if is_all_known && is_beginning { Provenance::Others } else { Provenance::Unknown });
+                    return Ok(if is_all_known && is_beginning { Provenance::Adopted } else { Provenance::Unknown });
                 }
             }
         }
@@ -145,7 +145,7 @@ impl<'a> Provenances<'a> {
     }
 
     /// The versions of an object at any address: the given one, and those before it.
-    pub(super) async fn life(
+    pub(super) async fn lifetime(
         &mut self,
         address: &Address,
         generation: Generation,
@@ -155,48 +155,48 @@ impl<'a> Provenances<'a> {
         }
         let versions = self.versions.get(address);
         let newest = versions.and_then(|entries| entries.iter().position(|entry| entry.generation == generation));
-        let mut place: Option<Place> = newest.map(|newest| (address.clone(), newest));
-        let mut life = Vec::new();
+        let mut version: Option<Version> = newest.map(|newest| (address.clone(), newest));
+        let mut lifetime = Vec::new();
         // Bounds the loop: no version is visited twice.
-        while let Some((address, at)) = place.take_if(|_| life.len() < self.count) {
+        while let Some((address, at)) = version.take_if(|_| lifetime.len() < self.count) {
             let Some(entry) = self.entry(&(address.clone(), at)) else { break };
             let older = at.checked_sub(1).map(|at| (address.clone(), at));
-            place = match older.filter(|older| self.entry(older).is_some_and(|entry| entry.row.is_some())) {
+            version = match older.filter(|older| self.entry(older).is_some_and(|entry| entry.row.is_some())) {
                 Some(older) => Some(older),
-                None => match self.before(entry, &address.ty) {
-                    Elsewhere::At(there) => Some(there),
-                    Elsewhere::Nowhere | Elsewhere::Unclear => None,
+                None => match self.prior_location(entry, &address.ty) {
+                    PriorLocation::At(earlier) => Some(earlier),
+                    PriorLocation::NoRow | PriorLocation::Unclear => None,
                 },
             };
-            life.push((address, entry.generation));
+            lifetime.push((address, entry.generation));
         }
-        Ok(life)
+        Ok(lifetime)
     }
 
-    fn entry(&self, (address, at): &Place) -> Option<&HistoryEntry> {
+    fn entry(&self, (address, at): &Version) -> Option<&HistoryEntry> {
         self.versions.get(address)?.get(*at)
     }
 
     /// The location of an object before its first version at an address: the same transaction removed the same row elsewhere.
-    fn before(&self, entry: &HistoryEntry, ty: &str) -> Elsewhere {
-        let Some((left, row)) = self.left.get(&(entry.operation, entry.at)).zip(entry.row.as_ref()) else {
-            return Elsewhere::Nowhere;
+    fn prior_location(&self, entry: &HistoryEntry, ty: &str) -> PriorLocation {
+        let Some((removed, row)) = self.removed.get(&(entry.operation, entry.at)).zip(entry.row.as_ref()) else {
+            return PriorLocation::NoRow;
         };
-        let exact = left.rows.get(&(ty.to_owned(), row.identity.clone()));
+        let exact = removed.rows.get(&(ty.to_owned(), row.identity.clone()));
         // A value that was sealed again has another text.
-        let sealed = left.rows.iter().filter(|((of, _), _)| of == ty).map(|(_, places)| places);
-        let mut is_unclear = left.is_pruned;
-        for place in exact.into_iter().chain(sealed).flatten() {
-            let there = self.entry(place).and_then(|entry| entry.row.as_ref());
+        let sealed = removed.rows.iter().filter(|((of, _), _)| of == ty).map(|(_, versions)| versions);
+        let mut is_unclear = removed.is_pruned;
+        for version in exact.into_iter().chain(sealed).flatten() {
+            let earlier = self.entry(version).and_then(|entry| entry.row.as_ref());
             // A row that the same operation recorded there was only an intermediate step of a move.
-            let Some(there) = there.filter(|there| there.operation != entry.operation) else { continue };
-            match self.is_same(there, row) {
-                Some(true) => return Elsewhere::At(place.clone()),
+            let Some(earlier) = earlier.filter(|earlier| earlier.operation != entry.operation) else { continue };
+            match self.is_same(earlier, row) {
+                Some(true) => return PriorLocation::At(version.clone()),
                 Some(false) => {}
                 None => is_unclear = true,
             }
         }
-        if is_unclear { Elsewhere::Unclear } else { Elsewhere::Nowhere }
+        if is_unclear { PriorLocation::Unclear } else { PriorLocation::NoRow }
     }
 
     /// True if two rows record the same object, sealed with any keys; `None` if one cannot be decrypted.

@@ -55,31 +55,32 @@ impl SharedDeclaration {
 
     /// True if the declaration differs from the recorded one; unknown values count as different.
     #[must_use]
-    pub fn is_news(&self, recorded: &Self, ty: &ResourceType) -> bool {
+    pub fn differs_from(&self, recorded: &Self, ty: &ResourceType) -> bool {
         !self.compare(recorded, ty, false).is_empty()
     }
 
     /// True if more of it is sensitive than of the recorded declaration.
     #[must_use]
-    pub fn hides_more(&self, recorded: &Self) -> bool {
-        !marks::added(&recorded.config, &self.config).is_empty()
+    pub fn is_more_sensitive(&self, recorded: &Self) -> bool {
+        !marks::newly_marked(&recorded.config, &self.config).is_empty()
     }
 
     fn compare(&self, other: &Self, ty: &ResourceType, is_lenient: bool) -> Vec<String> {
         // An explicit default equals an omitted one.
-        let (own, foreign) = (settled(ty, &self.config, None), settled(ty, &other.config, None));
+        let (own, other_config) = (settled(ty, &self.config, None), settled(ty, &other.config, None));
         let is_same = |name: &str| {
-            let (mine, theirs) = (own.get(name), foreign.get(name));
-            let is_unknown = [mine, theirs].into_iter().flatten().any(Value::has_unknown);
-            let is_spelling = |attribute: &Attribute| mine.zip(theirs).is_some_and(|(a, b)| attribute.is_same(a, b));
+            let (own_value, other_value) = (own.get(name), other_config.get(name));
+            let is_unknown = [own_value, other_value].into_iter().flatten().any(Value::has_unknown);
+            let is_spelling =
+                |attribute: &Attribute| own_value.zip(other_value).is_some_and(|(a, b)| attribute.is_same(a, b));
             (is_unknown && is_lenient)
-                || crate::diff::is_same(mine, theirs)
+                || crate::diff::is_same(own_value, other_value)
                 || ty.attributes.get(name).is_some_and(is_spelling)
         };
         // The access path to the object does not count as a difference.
-        let is_way = |name: &str| ty.attributes.get(name).is_some_and(|attribute| attribute.way);
-        let names = own.keys().chain(foreign.keys().filter(|name| !own.contains_key(*name)));
-        let names = names.filter(|name| !is_way(name));
+        let is_access_path = |name: &str| ty.attributes.get(name).is_some_and(|attribute| attribute.access_path);
+        let names = own.keys().chain(other_config.keys().filter(|name| !own.contains_key(*name)));
+        let names = names.filter(|name| !is_access_path(name));
         let mut found: Vec<String> = names.filter(|name| !is_same(name)).cloned().collect();
         let detectors = self.write_only.keys().chain(other.write_only.keys());
         let mut secrets: Vec<String> =

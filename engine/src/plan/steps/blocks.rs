@@ -21,7 +21,7 @@ struct Block {
     forward: Vec<StepId>,
     remove: Vec<Removal>,
     /// Opens after all forward steps.
-    made: Option<StepId>,
+    after_all: Option<StepId>,
     /// Opens before all removals.
     before_any: Option<StepId>,
     /// Opens before all removals but the early ones.
@@ -34,7 +34,7 @@ pub(super) fn name(address: &Address) -> Name<'_> {
 
 impl<'a> Blocks<'a> {
     /// Registers the block of that address as a dependency.
-    pub(super) fn want(&mut self, address: &'a Address) {
+    pub(super) fn require(&mut self, address: &'a Address) {
         if address.key == Some(InstanceKey::All) {
             self.known.entry(name(address)).or_default();
         }
@@ -52,10 +52,10 @@ impl<'a> Blocks<'a> {
     }
 
     /// The step that opens after all instances exist; `None` if the address is no block.
-    pub(super) fn made(&mut self, steps: &mut Steps, address: &'a Address) -> Option<StepId> {
+    pub(super) fn after_all_created(&mut self, steps: &mut Steps, address: &'a Address) -> Option<StepId> {
         let block = self.block(address).filter(|block| !block.forward.is_empty())?;
         let forward = &block.forward;
-        Some(*block.made.get_or_insert_with(|| {
+        Some(*block.after_all.get_or_insert_with(|| {
             let barrier = steps.barrier();
             forward.iter().for_each(|step| steps.order(*step, barrier));
             barrier

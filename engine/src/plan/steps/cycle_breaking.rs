@@ -15,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 #[derive(Default)]
 pub(super) struct Cycles<'p> {
     /// Instances to exclude from dependencies on their whole block.
-    apart: HashSet<&'p Address>,
+    excluded_instances: HashSet<&'p Address>,
     /// Further dependencies within a cycle.
     edges: HashSet<(&'p Address, &'p Address)>,
     /// Dependencies within a cycle of resources that no descriptor declares.
@@ -32,8 +32,9 @@ impl<'p> Cycles<'p> {
             needed.map(|needed| (&change.address, needed))
         }));
         let is_of_block = |(from, to): &(&Address, &Address)| is_same_block(from, to);
-        let apart: Vec<(&Address, &Address)> = within_loops(&edges).into_iter().filter(is_of_block).collect();
-        for (block, member) in &apart {
+        let excluded_instances: Vec<(&Address, &Address)> =
+            cycle_edges(&edges).into_iter().filter(is_of_block).collect();
+        for (block, member) in &excluded_instances {
             edges.remove_edge(block, member);
         }
         // Descriptors contain no cycles, so every cycle contains an undeclared resource.
@@ -48,15 +49,15 @@ impl<'p> Cycles<'p> {
         );
         let is_undeclared = |(from, _): &(&Address, &Address)| undeclared.contains(from);
         Self {
-            apart: apart.into_iter().map(|(_, member)| member).collect(),
-            edges: within_loops(&edges).into_iter().collect(),
-            undeclared: within_loops(&forward).into_iter().filter(is_undeclared).collect(),
+            excluded_instances: excluded_instances.into_iter().map(|(_, member)| member).collect(),
+            edges: cycle_edges(&edges).into_iter().collect(),
+            undeclared: cycle_edges(&forward).into_iter().filter(is_undeclared).collect(),
         }
     }
 
     /// True if dependents of the whole block depend on this instance.
     pub(super) fn is_one_of_all(&self, address: &Address) -> bool {
-        !self.apart.contains(address)
+        !self.excluded_instances.contains(address)
     }
 
     /// True if the recorded dependency counts.
@@ -96,7 +97,7 @@ impl<'p> Instances<'p> {
 }
 
 /// The edges within cycles.
-fn within_loops<'p>(edges: &Edges<'p>) -> Vec<(&'p Address, &'p Address)> {
+fn cycle_edges<'p>(edges: &Edges<'p>) -> Vec<(&'p Address, &'p Address)> {
     let mut group: HashMap<&Address, usize> = HashMap::new();
     for (number, members) in kosaraju_scc(edges).into_iter().enumerate().filter(|(_, members)| members.len() > 1) {
         group.extend(members.into_iter().map(|member| (member, number)));

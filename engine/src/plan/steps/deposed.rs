@@ -9,9 +9,9 @@ use std::rc::Rc;
 /// The removals of deposed objects.
 #[derive(Default)]
 pub(super) struct Deposed<'p> {
-    by_address: HashMap<&'p Address, Vec<LeftOver<'p>>>,
+    by_address: HashMap<&'p Address, Vec<DeposedRemoval<'p>>>,
     /// By the address of the whole block.
-    by_block: HashMap<Address, Vec<LeftOver<'p>>>,
+    by_block: HashMap<Address, Vec<DeposedRemoval<'p>>>,
     /// The direct and indirect dependencies of objects with the same recorded dependencies.
     reach: HashMap<&'p [Address], Rc<HashSet<&'p Address>>>,
     index: Option<Index<'p>>,
@@ -19,48 +19,48 @@ pub(super) struct Deposed<'p> {
 
 /// The removal of one deposed object.
 #[derive(Clone)]
-pub(super) struct LeftOver<'p> {
+pub(super) struct DeposedRemoval<'p> {
     key: Option<&'p str>,
     removal: Removal,
     /// The dependencies of this object. A dependency that depends on this object's address now must not delay the removal.
-    made_after: Rc<HashSet<&'p Address>>,
+    dependencies: Rc<HashSet<&'p Address>>,
 }
 
 impl<'p> Deposed<'p> {
     /// Adds the removal of a deposed object.
     pub(super) fn add(&mut self, stack: &'p StackPlan, change: &'p Change, removal: Removal) {
         let needed = change.prior.as_ref().map(|prior| prior.dependencies.as_slice()).unwrap_or_default();
-        let made_after = self.reach.entry(needed).or_insert_with(|| match needed {
+        let dependencies = self.reach.entry(needed).or_insert_with(|| match needed {
             [] => Rc::default(),
             _ => Rc::new(self.index.get_or_insert_with(|| Index::of(stack)).reach(needed)),
         });
-        let made_after = Rc::clone(made_after);
-        let left_over = LeftOver { key: change.deposed.as_deref(), removal, made_after };
+        let dependencies = Rc::clone(dependencies);
+        let deposed_removal = DeposedRemoval { key: change.deposed.as_deref(), removal, dependencies };
         if let Some(block) = block(&change.address) {
-            self.by_block.entry(block).or_default().push(left_over.clone());
+            self.by_block.entry(block).or_default().push(deposed_removal.clone());
         }
-        self.by_address.entry(&change.address).or_default().push(left_over);
+        self.by_address.entry(&change.address).or_default().push(deposed_removal);
     }
 
     /// The removals of shared objects, which other stacks of the plan may use too.
-    pub(super) fn shared(&self) -> Vec<(&'p Address, Vec<LeftOver<'p>>)> {
+    pub(super) fn shared(&self) -> Vec<(&'p Address, Vec<DeposedRemoval<'p>>)> {
         let shared = self.by_address.iter().filter(|(address, _)| address.is_shared());
-        shared.map(|(address, left_over)| (*address, left_over.clone())).collect()
+        shared.map(|(address, deposed_removals)| (*address, deposed_removals.clone())).collect()
     }
 
     /// Adds the removals of shared objects of all stacks.
-    pub(super) fn extend(&mut self, shared: &[(&'p Address, Vec<LeftOver<'p>>)]) {
+    pub(super) fn extend(&mut self, shared: &[(&'p Address, Vec<DeposedRemoval<'p>>)]) {
         self.by_address.extend(shared.iter().cloned());
     }
 
     /// The removing step of a deposed object.
     pub(super) fn step(&self, change: &Change) -> Option<usize> {
-        let left_over = self.by_address.get(&change.address)?;
-        left_over.iter().find(|old| old.key == change.deposed.as_deref()).map(|old| old.removal.step)
+        let deposed_removals = self.by_address.get(&change.address)?;
+        deposed_removals.iter().find(|old| old.key == change.deposed.as_deref()).map(|old| old.removal.step)
     }
 
     /// True if the deposed object depends on an object of that address that the same operation deposed.
-    pub(super) fn has_beside(&self, needed: &Address, change: &Change) -> bool {
+    pub(super) fn depends_on_sibling(&self, needed: &Address, change: &Change) -> bool {
         let of_address = self.by_address.get(needed).into_iter().flatten();
         change.deposed.is_some() && of_address.into_iter().any(|old| old.key == change.deposed.as_deref())
     }
@@ -71,7 +71,7 @@ impl<'p> Deposed<'p> {
         let of_address = self.by_address.get(needed).into_iter().flatten();
         of_address
             .chain(of_block)
-            .filter(|old| !old.made_after.contains(&change.address))
+            .filter(|old| !old.dependencies.contains(&change.address))
             .map(|old| old.removal)
             .collect()
     }

@@ -38,7 +38,7 @@ impl Steps {
             if !access.component.grants.iter().any(|(ty, name)| *ty == address.ty && *name == address.name) {
                 continue;
             }
-            if change.is_given_up() {
+            if change.leaves_state() {
                 // An early removal makes room for a grant.
                 let removal = nodes.remove.get(address).filter(|removal| !removal.is_early);
                 access.revoked.extend(removal.map(|removal| (removal.step, address.key.as_ref())));

@@ -14,7 +14,7 @@ use terrace_provider::{Attributes, ResourceType};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Obstacle {
     pub(super) removed: Position,
-    pub(super) made: Position,
+    pub(super) created: Position,
 }
 
 /// The obstacles that a plan removes.
@@ -42,9 +42,9 @@ pub(super) fn obstacles(registry: &Registry, stacks: &[StackPlan]) -> Vec<Obstac
         let in_place = own.iter().chain(&needed).filter_map(|key| named.get(key));
         let inside = own.iter().filter_map(|key| within.get(key));
         let removed: HashSet<Position> = in_place.chain(inside).flatten().copied().filter(|of| *of != at).collect();
-        found.extend(removed.into_iter().map(|removed| Obstacle { removed, made: at }));
+        found.extend(removed.into_iter().map(|removed| Obstacle { removed, created: at }));
     }
-    found.sort_unstable_by_key(|obstacle| (obstacle.removed, obstacle.made));
+    found.sort_unstable_by_key(|obstacle| (obstacle.removed, obstacle.created));
     found
 }
 
@@ -81,6 +81,6 @@ fn object_type<'r>(registry: &'r Registry, change: &Change) -> Option<&'r Resour
 
 /// The attributes of the object that a change creates.
 fn created_attributes(change: &Change) -> Option<&Attributes> {
-    let is_made = change.action == Action::Create || change.action.is_replace();
-    change.after.as_ref().filter(|_| is_made && change.deposed.is_none()).map(|after| &after.attributes)
+    let creates_object = change.action == Action::Create || change.action.is_replace();
+    change.after.as_ref().filter(|_| creates_object && change.deposed.is_none()).map(|after| &after.attributes)
 }

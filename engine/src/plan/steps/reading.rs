@@ -17,9 +17,9 @@ impl Steps {
         for (stack, own) in stacks.iter().zip(nodes) {
             for need in &stack.needs {
                 let other = stacks.iter().zip(nodes).find(|(other, _)| other.stack == need.stack);
-                let maker = other.and_then(|(_, other)| other.barriers.get(need.of.as_str()));
-                if let (Some(maker), Some(reader)) = (maker, own.barriers.get(need.component.as_str())) {
-                    self.order(maker.done, reader.begin);
+                let source = other.and_then(|(_, other)| other.barriers.get(need.of.as_str()));
+                if let (Some(source), Some(reader)) = (source, own.barriers.get(need.component.as_str())) {
+                    self.order(source.done, reader.begin);
                 }
             }
         }

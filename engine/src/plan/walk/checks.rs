@@ -1,7 +1,7 @@
 //! Evaluates checks during the walk: those of an instance and those of the stack.
 
 use super::super::PlannedCheck;
-use super::super::checks::{plan, told};
+use super::super::checks::{failure_diagnostic, plan};
 use super::{ComponentPart, Walk};
 use crate::address::Address;
 use crate::descriptor::{CheckTime, ResourceDeclaration};
@@ -28,7 +28,7 @@ impl Walk<'_, '_> {
             scope.own = (check.when == CheckTime::Post).then_some(value);
             let (functions, sources) = (self.planner.functions, self.planner.sources);
             let decided = plan(check, &part.component.key, &scope, functions, sources);
-            diagnostics.extend(told(check, &decided, &format!("{stack}:{address}")));
+            diagnostics.extend(failure_diagnostic(check, &decided, &format!("{stack}:{address}")));
             planned.push(decided);
         }
         // A resource that could not be planned has no change; its faults are reported already.
@@ -48,10 +48,10 @@ impl Walk<'_, '_> {
         let scope = self.scope(part, None);
         let mut planned = Vec::new();
         let checks = &part.component.declarations.checks;
-        for check in checks.iter().filter(|check| !self.reads_what_is_left(part, &check.assert)) {
+        for check in checks.iter().filter(|check| !self.reads_unplanned(part, &check.assert)) {
             let (functions, sources) = (self.planner.functions, self.planner.sources);
             let decided = plan(check, &part.component.key, &scope, functions, sources);
-            let failed = told(check, &decided, &self.compiled.stack.to_string());
+            let failed = failure_diagnostic(check, &decided, &self.compiled.stack.to_string());
             diagnostics.extend(failed.map(|diagnostic| Diagnostic { severity: Severity::Warning, ..diagnostic }));
             planned.push(decided);
         }

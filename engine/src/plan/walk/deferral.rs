@@ -111,7 +111,7 @@ impl Walk<'_, '_> {
     }
 
     pub(super) fn has_deferred(&self) -> bool {
-        !self.deferrals.is_empty() || self.others.has_deferred()
+        !self.deferrals.is_empty() || self.other_stacks.has_deferred()
     }
 
     /// The reason why a declaration cannot be planned yet, with its prerequisites.
@@ -165,7 +165,7 @@ impl Walk<'_, '_> {
                 let key = part.facts.urns.get(name).unwrap_or(name);
                 self.deferrals.components.contains_key(key).then(|| format!("{key}/"))
             }
-            "stacks" => self.others.deferred(&reference.steps),
+            "stacks" => self.other_stacks.deferred(&reference.steps),
             _ => None,
         }
     }
@@ -197,12 +197,12 @@ impl Walk<'_, '_> {
                     let read = [Some(template), declaration.key.as_ref()];
                     return Some((DeferralReason::InstanceCountUnknown, self.read(part, read)));
                 }
-                Err(NoItems::Wrong(_)) => return None,
+                Err(NoItems::Invalid(_)) => return None,
             },
         };
         let single = block_address(part, declaration);
         let covered =
-            |instance: &&Instance| self.choice.covers(&Address { key: instance.key.clone(), ..single.clone() });
+            |instance: &&Instance| self.targeting.covers(&Address { key: instance.key.clone(), ..single.clone() });
         for instance in instances.iter().filter(covered) {
             let scope = self.scope(part, instance.each.as_ref());
             let value = |template: &Template| template.evaluate(&scope, self.planner.functions).ok();

@@ -29,7 +29,7 @@ pub(super) struct DeferredDependencies {
 
 impl DeferredDependencies {
     /// The row that depends on an object.
-    fn on(&self, address: &Address) -> Option<&Address> {
+    fn dependent_of(&self, address: &Address) -> Option<&Address> {
         let all = Address { key: Some(InstanceKey::All), ..address.clone() };
         let needed = self.needed.get(address).or_else(|| self.needed.get(&all));
         needed.or_else(|| self.components.get(&address.component).filter(|_| !address.is_shared()))
@@ -42,13 +42,13 @@ impl DeferredDependencies {
 
     /// True if a deposed object stays: one of a deferred resource, or of a dependency.
     pub(super) fn keeps_deposed(&self, address: &Address) -> bool {
-        self.keeps(address) || self.on(address).is_some()
+        self.keeps(address) || self.dependent_of(address).is_some()
     }
 }
 
 impl Walk<'_, '_> {
     /// Finds the rows that stay as they are. Empty if nothing is deferred.
-    pub(super) fn standing(
+    pub(super) fn find_deferred_dependencies(
         &self,
         positions: &HashMap<&str, usize>,
         diagnostics: &mut Vec<Diagnostic>,
@@ -110,46 +110,46 @@ impl Walk<'_, '_> {
     }
 
     /// Keeps a row as it is, and defers its removal.
-    pub(super) fn leave(
+    pub(super) fn defer_removal(
         &mut self,
-        standing: &DeferredDependencies,
+        deferred: &DeferredDependencies,
         address: &Address,
         row: LoadedRow,
-        doubt: Option<String>,
+        in_doubt: Option<String>,
     ) {
-        self.left.push(row.moved_from.clone().unwrap_or_else(|| address.clone()));
+        self.deferred_rows.push(row.moved_from.clone().unwrap_or_else(|| address.clone()));
         let holds_data = self.planner.registry.resource_type(&address.ty).is_some_and(|(_, ty)| ty.holds_data);
         let is_retained = holds_data && !self.planner.options.remove_data;
-        if let Some(Some(by)) = standing.rows.get(address)
+        if let Some(Some(by)) = deferred.rows.get(address)
             && !(is_retained && row.opened.prior.status == RowStatus::Retained)
         {
             let action = if is_retained { Action::Retain } else { Action::Delete };
             self.deferrals.changes.push(removal(address, action, by));
         }
-        if doubt.is_some() {
+        if in_doubt.is_some() {
             // The caller has to learn that the step is open.
-            let change = orphans::removal(address, row, Action::NoOp, Reason::NoConfig, Timeouts::default(), doubt);
+            let change = orphans::removal(address, row, Action::NoOp, Reason::NoConfig, Timeouts::default(), in_doubt);
             self.changes.push(Change { reason: None, moved_from: None, ..change });
         }
     }
 
     /// Keeps a deposed object and defers its removal.
-    pub(super) fn leave_deposed(&mut self, standing: &DeferredDependencies, address: &Address) {
-        self.left.push(address.clone());
+    pub(super) fn defer_deposed_removal(&mut self, deferred: &DeferredDependencies, address: &Address) {
+        self.deferred_rows.push(address.clone());
         let is_reported = self.deferrals.changes.iter().any(|change| change.address == *address);
-        if let Some(by) = standing.on(address).filter(|_| !is_reported) {
+        if let Some(by) = deferred.dependent_of(address).filter(|_| !is_reported) {
             self.deferrals.changes.push(removal(address, Action::Delete, by));
         }
     }
 
     /// Refuses to replace objects that deferred resources may depend on, because the order of the steps is unknown.
-    fn refuse_replacements(&self, standing: &DeferredDependencies, diagnostics: &mut Vec<Diagnostic>) {
+    fn refuse_replacements(&self, deferred: &DeferredDependencies, diagnostics: &mut Vec<Diagnostic>) {
         let is_object = |change: &&Change| {
             let ty = self.planner.registry.resource_type(&change.address.ty);
             change.action.removes_object() && ty.is_none_or(|(_, ty)| !ty.state_only)
         };
         for change in self.changes.iter().chain(self.shared.changes()).filter(is_object) {
-            let Some(by) = standing.on(&change.address) else { continue };
+            let Some(by) = deferred.dependent_of(&change.address) else { continue };
             let message =
                 format!("`{}` would be replaced, and `{by}`, which is deferred, may depend on it", change.address);
             let error = Diagnostic::error("deferred_stands_on", message).hint(format!(
@@ -164,8 +164,8 @@ impl Walk<'_, '_> {
     }
 
     /// Refuses to create an object with the name of an object that stays.
-    fn refuse_names(&self, standing: &DeferredDependencies, diagnostics: &mut Vec<Diagnostic>) {
-        let left = standing.rows.keys().filter_map(|address| Some((address, self.loaded.rows.get(address)?)));
+    fn refuse_names(&self, deferred: &DeferredDependencies, diagnostics: &mut Vec<Diagnostic>) {
+        let left = deferred.rows.keys().filter_map(|address| Some((address, self.loaded.rows.get(address)?)));
         let mut owners = HashMap::new();
         for (address, row) in left.filter(|(_, row)| !row.is_gone && !row.opened.prior.identity.is_empty()) {
             let name = (
@@ -175,8 +175,8 @@ impl Walk<'_, '_> {
             );
             owners.insert(name, address);
         }
-        let is_made = |change: &&Change| change.generation == 0 || change.action.is_replace();
-        for change in self.changes.iter().filter(is_made) {
+        let is_created = |change: &&Change| change.generation == 0 || change.action.is_replace();
+        for change in self.changes.iter().filter(is_created) {
             let (Some(after), Some((_, ty))) = (&change.after, self.planner.registry.resource_type(&change.address.ty))
             else {
                 continue;

@@ -34,12 +34,12 @@ impl Walk<'_, '_> {
 
     /// The recorded values of outputs that read unplanned values. In a plan of access only, the outputs that do not read access.
     fn kept_outputs(&self, part: &ComponentPart<'_>) -> HashMap<String, Option<Value>> {
-        if self.choice.is_whole() && !self.has_deferred() {
+        if self.targeting.is_whole() && !self.has_deferred() {
             return HashMap::new();
         }
         let is_about_access = self.planner.options.access.is_some();
         let stays = |output: &&OutputDeclaration| {
-            self.reads_what_is_left(part, &output.value) || is_about_access && !reads_access(&output.value)
+            self.reads_unplanned(part, &output.value) || is_about_access && !reads_access(&output.value)
         };
         let recorded = self.recorded_outputs.get(&part.component.key);
         let recorded = |name: &str| recorded.and_then(|outputs| outputs.get(name)).cloned();
@@ -48,17 +48,17 @@ impl Walk<'_, '_> {
     }
 
     /// True if a template reads values that the plan does not compute: excluded resources, skipped lookups, or deferred values.
-    pub(super) fn reads_what_is_left(&self, part: &ComponentPart<'_>, template: &Template) -> bool {
+    pub(super) fn reads_unplanned(&self, part: &ComponentPart<'_>, template: &Template) -> bool {
         let declarations = &part.component.declarations;
         if self.is_deferred_whole(part) || self.reads_deferred(part, template) {
             return true;
         }
-        !self.choice.is_whole()
+        !self.targeting.is_whole()
             && template.references().any(|reference| match (reference.root.as_str(), reference.steps.first()) {
                 ("resources", Some(ReferenceStep::Key(name))) => {
                     let declaration = part.names.get(name.as_str()).and_then(|at| declarations.resources.get(*at));
                     let address = declaration.map(|declaration| block_address(part, declaration));
-                    address.is_none_or(|address| !self.choice.has_whole_block(&address))
+                    address.is_none_or(|address| !self.targeting.has_whole_block(&address))
                 }
                 ("data", Some(ReferenceStep::Key(name))) => !self.is_read(part, name),
                 ("resources" | "data", _) => true,
@@ -71,33 +71,33 @@ impl Walk<'_, '_> {
         let stack = &self.compiled.stack;
         let positions: HashMap<&str, usize> =
             self.compiled.components.iter().enumerate().map(|(at, component)| (component.key.as_str(), at)).collect();
-        let waiting_rows = self.standing(&positions, diagnostics);
+        let deferred_dependencies = self.find_deferred_dependencies(&positions, diagnostics);
         for (address, row) in std::mem::take(&mut self.loaded.rows) {
             let part = positions.get(address.component.as_str()).and_then(|position| self.parts.get(*position));
             if part.is_some_and(|part| part.failed.contains(&address.name)) {
                 continue;
             }
-            if waiting_rows.keeps(&address) {
-                let doubt = self.loaded.in_doubt.remove(&address);
-                self.leave(&waiting_rows, &address, row, doubt);
+            if deferred_dependencies.keeps(&address) {
+                let in_doubt = self.loaded.in_doubt.remove(&address);
+                self.defer_removal(&deferred_dependencies, &address, row, in_doubt);
                 continue;
             }
-            let reason = match self.unwanted.contains(&address) {
-                true => Reason::NotWanted,
+            let reason = match self.skipped.contains(&address) {
+                true => Reason::WhenFalse,
                 false => orphan_reason(part, &address, &row),
             };
-            let doubt = self.loaded.in_doubt.remove(&address);
+            let in_doubt = self.loaded.in_doubt.remove(&address);
             if self.is_forgotten(&address) {
-                self.changes.push(self.forgotten(&address, row, doubt));
+                self.changes.push(self.forgotten(&address, row, in_doubt));
                 continue;
             }
-            let change = orphans::remove(self.planner, stack, &address, row, reason, doubt, diagnostics)?;
+            let change = orphans::remove(self.planner, stack, &address, row, reason, in_doubt, diagnostics)?;
             self.changes.extend(change);
         }
         let (left, deposed): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.loaded.deposed)
             .into_iter()
-            .partition(|((address, _), _)| waiting_rows.keeps_deposed(address));
-        left.keys().for_each(|(address, _)| self.leave_deposed(&waiting_rows, address));
+            .partition(|((address, _), _)| deferred_dependencies.keeps_deposed(address));
+        left.keys().for_each(|(address, _)| self.defer_deposed_removal(&deferred_dependencies, address));
         let (forgotten, deposed): (BTreeMap<_, _>, BTreeMap<_, _>) =
             deposed.into_iter().partition(|((address, _), _)| self.is_forgotten(address));
         for ((address, _), DeposedRow { row, in_doubt }) in forgotten {
@@ -121,11 +121,11 @@ impl Walk<'_, '_> {
             checks: self.checks,
             lookups,
             reads,
-            entrances: self.entrances,
+            grant_targets: self.grant_targets,
             granted_shares,
             deferred,
             deferring: self.deferrals.components,
-            left: self.left,
+            deferred_rows: self.deferred_rows,
             passed_over: self.passed_over,
         })
     }

@@ -37,7 +37,7 @@ impl Walk<'_, '_> {
                 diagnostics.push(known_too_late(part, field, template, &self.applied()));
                 None
             }
-            Err(NoItems::Wrong(found)) => {
+            Err(NoItems::Invalid(found)) => {
                 diagnostics.extend(found);
                 None
             }
@@ -51,7 +51,7 @@ impl Walk<'_, '_> {
         declaration: &ResourceDeclaration,
         for_each: &Template,
     ) -> Result<Vec<Instance>, NoItems> {
-        let value = for_each.evaluate(&self.scope(part, None), self.planner.functions).map_err(NoItems::Wrong)?;
+        let value = for_each.evaluate(&self.scope(part, None), self.planner.functions).map_err(NoItems::Invalid)?;
         self.planner.functions.count_resources(length(&value), for_each.span)?;
         let key_of = |key: &Template, each: &Value| self.key(key, &self.scope(part, Some(each)));
         let items = repetition::items(for_each, value, declaration.key.as_ref(), &key_of)?;
@@ -72,11 +72,11 @@ impl Walk<'_, '_> {
             Ok(Value::String(text)) => Ok(text),
             Ok(value) if value.is_unknown() => Err(NoItems::Unknown("key")),
             Ok(other) => Err(not_text("key", key, &other, &self.applied()).into()),
-            Err(found) => Err(NoItems::Wrong(found)),
+            Err(found) => Err(NoItems::Invalid(found)),
         }
     }
 
-    pub(super) fn is_there(
+    pub(super) fn is_enabled(
         &self,
         part: &ComponentPart<'_>,
         declaration: &ResourceDeclaration,

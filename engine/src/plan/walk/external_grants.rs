@@ -13,7 +13,12 @@ use terrace_provider::{Attributes, ResourceType, Value};
 impl Walk<'_, '_> {
     /// Collects the objects to which a declaration grants access, if they are known. `planned` has its instances. A plan of only
     /// some of these instances collects nothing.
-    pub(super) fn gather_entrances(&mut self, block: Block, declaration: &ResourceDeclaration, planned: Range<usize>) {
+    pub(super) fn gather_grant_targets(
+        &mut self,
+        block: Block,
+        declaration: &ResourceDeclaration,
+        planned: Range<usize>,
+    ) {
         let planner = self.planner;
         let Some((schema, ty)) = planner.registry.resource_type(&declaration.ty.value) else { return };
         let Some(part) = self.parts.get(block.component) else { return };
@@ -22,7 +27,7 @@ impl Walk<'_, '_> {
         if !is_grant
             || ty.grantee.is_empty()
             || !can_read
-            || !self.choice.has_whole_block(&block_address(part, declaration))
+            || !self.targeting.has_whole_block(&block_address(part, declaration))
         {
             return;
         }
@@ -34,16 +39,17 @@ impl Walk<'_, '_> {
         });
         let mut known = HashSet::new();
         let accesses = for_any.into_iter().chain(instances);
-        let entrances = accesses.filter(|(provider, access)| known.insert((provider.clone(), identity_key(access))));
-        let entrance = |(provider, access)| GrantTarget {
+        let grant_targets =
+            accesses.filter(|(provider, access)| known.insert((provider.clone(), identity_key(access))));
+        let target = |(provider, access)| GrantTarget {
             block: block_address(part, declaration),
             provider,
             timeouts: declaration.lifecycle.timeouts(ty),
             place: planner.sources.place(declaration.name.span),
             access,
         };
-        let entrances: Vec<GrantTarget> = entrances.map(entrance).collect();
-        self.entrances.extend(entrances);
+        let grant_targets: Vec<GrantTarget> = grant_targets.map(target).collect();
+        self.grant_targets.extend(grant_targets);
     }
 
     /// The object to which the declaration grants access, independent of the principal. `None` if it depends on the principal or on
@@ -56,8 +62,8 @@ impl Walk<'_, '_> {
     ) -> Option<Attributes> {
         let scope = self.scope(part, Some(&Value::Unknown));
         let functions = self.planner.functions;
-        let is_there = declaration.when.as_ref().map(|when| when.evaluate(&scope, functions));
-        if is_there.is_some_and(|is_there| !matches!(is_there, Ok(Value::Bool(true) | Value::Unknown))) {
+        let is_enabled = declaration.when.as_ref().map(|when| when.evaluate(&scope, functions));
+        if is_enabled.is_some_and(|is_enabled| !matches!(is_enabled, Ok(Value::Bool(true) | Value::Unknown))) {
             return None;
         }
         let Ok(Value::Map(config)) = declaration.config.evaluate(&scope, functions) else { return None };

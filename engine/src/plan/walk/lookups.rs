@@ -12,9 +12,9 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::{Block, lookup_name, templates};
 use crate::plan::Change;
 use crate::plan::lookup_dependencies::LookupRequest;
-use crate::plan::object_identity::{keys_asked, keys_found};
+use crate::plan::object_identity::{argument_keys, result_keys};
 use crate::plan::place::places;
-use crate::plan::resource::usual_hint;
+use crate::plan::resource::default_hint;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use terrace_provider::plan::with_defaults;
@@ -82,7 +82,7 @@ impl Walk<'_, '_> {
         let reads: Vec<String> = read_lookups(declaration).into_iter().collect();
         let is_waiting = reads.iter().any(|name| part.lookups.get(name).is_some_and(|lookup| lookup.reason.is_some()));
         let named = format!("{}:{address}", self.compiled.stack);
-        let keys = keys_asked(planner.registry, &*session, schema, (&named, &instance), &arguments).await;
+        let keys = argument_keys(planner.registry, &*session, schema, (&named, &instance), &arguments).await;
         let mut request = LookupRequest {
             stack: self.compiled.stack.clone(),
             component: part_key,
@@ -102,10 +102,10 @@ impl Walk<'_, '_> {
         } else if is_late {
             (unknown_answer(schema, &arguments), Some(ReadReason::Pending))
         } else {
-            match self.ask(&*session, schema, &instance, &arguments).await {
+            match self.run_lookup(&*session, schema, &instance, &arguments).await {
                 Ok(result) => {
                     let found = answer(schema, &arguments, &result);
-                    request.keys.extend(keys_found(planner.registry, schema, &instance, &found));
+                    request.keys.extend(result_keys(planner.registry, schema, &instance, &found));
                     match self.take_from_plan(&mut request, &mut depends_on) {
                         Some(planned) => (answer_of_plan(schema, &arguments, &planned), Some(ReadReason::Pending)),
                         None => (found, None),
@@ -113,13 +113,13 @@ impl Walk<'_, '_> {
                 }
                 Err(error) => {
                     request.failed = Some(diagnostics.len());
-                    self.looking.ask(request);
+                    self.lookups.register(request);
                     diagnostics.push(self.failed_lookup(block, declaration, &address, &error));
                     return None;
                 }
             }
         };
-        self.looking.ask(request);
+        self.lookups.register(request);
         Some(Lookup {
             address,
             provider: instance,
@@ -136,7 +136,7 @@ impl Walk<'_, '_> {
 
     /// True if a covered resource reads the lookup, directly or through other lookups.
     pub(super) fn is_read(&self, part: &ComponentPart<'_>, name: &str) -> bool {
-        if self.choice.is_whole() {
+        if self.targeting.is_whole() {
             return true;
         }
         let declarations = &part.component.declarations;
@@ -144,7 +144,7 @@ impl Walk<'_, '_> {
         let mut visited = BTreeSet::new();
         while let Some(name) = open.pop() {
             let is_planned = |declaration: &&ResourceDeclaration| {
-                read_lookups(declaration).contains(name) && self.choice.has_block(&block_address(part, declaration))
+                read_lookups(declaration).contains(name) && self.targeting.has_block(&block_address(part, declaration))
             };
             if declarations.resources.iter().any(|declaration| is_planned(&declaration)) {
                 return true;
@@ -158,7 +158,7 @@ impl Walk<'_, '_> {
     }
 
     /// Makes a lookup, or returns its earlier result.
-    async fn ask(
+    async fn run_lookup(
         &mut self,
         session: &dyn Session,
         schema: &LookupSchema,
@@ -167,12 +167,12 @@ impl Walk<'_, '_> {
     ) -> Result<Attributes, ProviderError> {
         let question = Value::Map(arguments.clone()).to_revealed_json().to_string();
         let key = (instance.to_owned(), schema.name, question);
-        if let Some(answer) = self.looking.answers().get(&key) {
+        if let Some(answer) = self.lookups.answers().get(&key) {
             return answer.clone();
         }
         let timeout = Timeouts::default().read;
-        let answer = deadline::reading(timeout, session.lookup(schema.name, arguments)).await;
-        self.looking.answers().insert(key, answer.clone());
+        let answer = deadline::call_reading(timeout, session.lookup(schema.name, arguments)).await;
+        self.lookups.answers().insert(key, answer.clone());
         answer
     }
 
@@ -215,7 +215,7 @@ impl Walk<'_, '_> {
             ([], None) if error.kind == ErrorKind::NotFound => {
                 diagnostic.hint("create it first; if this component creates it, add it to the lookup's `dependsOn`")
             }
-            ([], None) => diagnostic.maybe_hint(usual_hint(error, &declaration.ty.value, self.planner.registry)),
+            ([], None) => diagnostic.maybe_hint(default_hint(error, &declaration.ty.value, self.planner.registry)),
             (missing, _) => {
                 let names = missing.join("`, `");
                 let (are, them) = if missing.len() == 1 { ("is", "it") } else { ("are", "them") };
@@ -240,7 +240,7 @@ impl Walk<'_, '_> {
     /// The planned attributes of the object that a lookup finds, if the plan creates or changes it in any stack; the first one of
     /// several. Makes the lookup depend on it.
     fn take_from_plan(&mut self, request: &mut LookupRequest, depends_on: &mut Vec<Address>) -> Option<Attributes> {
-        let objects = self.looking.take_from_plan((&request.stack, &request.component), request.types, &request.keys);
+        let objects = self.lookups.take_from_plan((&request.stack, &request.component), request.types, &request.keys);
         let first = objects.first()?.attributes.clone();
         request.is_planned = true;
         let own = objects.iter().filter(|object| object.is_of(&request.stack));

@@ -8,7 +8,7 @@ use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Missing, ReferenceStep, Scope, Template, size_of};
 use crate::graph::lookup_name;
-use crate::limits::more_of;
+use crate::limits::additional_resources;
 use crate::render::UNKNOWN;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ impl Walk<'_, '_> {
             }
         };
         let size = config.values().map(size_of).fold(0, usize::saturating_add);
-        if let Err(too_many) = self.planner.functions.count_resources(more_of(size), template.span) {
+        if let Err(too_many) = self.planner.functions.count_resources(additional_resources(size), template.span) {
             diagnostics.push(too_many);
             return None;
         }
@@ -143,7 +143,7 @@ impl Walk<'_, '_> {
         let is_unanswered =
             |name| part.lookups.get(name).is_some_and(|lookup| lookup.reason.is_none() && lookup.result.has_unknown());
         if self.planner.options.offline || names().any(is_unanswered) {
-            return self.text(template, &Unasked(scope), "shared", diagnostics);
+            return self.text(template, &PlaceholderScope(scope), "shared", diagnostics);
         }
         let is_reported = names().any(|name| !part.lookups.contains_key(name));
         let before = diagnostics.len();
@@ -158,13 +158,13 @@ impl Walk<'_, '_> {
         &self,
         template: &Template,
         scope: &dyn Scope,
-        what: &str,
+        subject: &str,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<String> {
         match template.evaluate(scope, self.planner.functions) {
             Ok(Value::String(text)) => Some(text),
             Ok(other) => {
-                diagnostics.push(not_text(what, template, &other, &self.applied()));
+                diagnostics.push(not_text(subject, template, &other, &self.applied()));
                 None
             }
             Err(found) => {
@@ -176,9 +176,9 @@ impl Walk<'_, '_> {
 }
 
 /// A scope that replaces unknown values with a placeholder word.
-struct Unasked<'a>(&'a PlanScope<'a>);
+struct PlaceholderScope<'a>(&'a PlanScope<'a>);
 
-impl Scope for Unasked<'_> {
+impl Scope for PlaceholderScope<'_> {
     fn resolve(&self, root: &str, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
         let value = self.0.resolve(root, steps)?;
         Ok(if value.is_unknown() { Cow::Owned(UNKNOWN.into()) } else { value })
@@ -186,7 +186,7 @@ impl Scope for Unasked<'_> {
 }
 
 /// The error for a value that must be text.
-pub(super) fn not_text(what: &str, template: &Template, found: &Value, applied: &str) -> Diagnostic {
+pub(super) fn not_text(subject: &str, template: &Template, found: &Value, applied: &str) -> Diagnostic {
     let (code, found, hint) = match found.is_unknown() {
         true => (
             "known_too_late",
@@ -198,5 +198,5 @@ pub(super) fn not_text(what: &str, template: &Template, found: &Value, applied: 
         ),
         false => ("wrong_type", found.kind(), "use `string(…)`".to_owned()),
     };
-    Diagnostic::error(code, format!("`{what}` has to be text, and is {found}")).at(template.span).hint(hint)
+    Diagnostic::error(code, format!("`{subject}` has to be text, and is {found}")).at(template.span).hint(hint)
 }

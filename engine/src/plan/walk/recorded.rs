@@ -20,7 +20,7 @@ use terrace_provider::{ResourceType, Value};
 impl Walk<'_, '_> {
     /// Publishes the recorded values of a resource that the plan does not touch. A missing row is an error: the resource must exist
     /// before access to it is granted.
-    pub(super) async fn stand_as_recorded(
+    pub(super) async fn publish_recorded(
         &mut self,
         block: Block,
         declaration: &ResourceDeclaration,
@@ -28,8 +28,8 @@ impl Walk<'_, '_> {
     ) -> Result<(), PlanFailure> {
         let Some((_, ty)) = self.planner.registry.resource_type(&declaration.ty.value) else { return Ok(()) };
         let value = match declaration.shared {
-            Some(_) => self.shared_as_recorded(block, declaration, ty, diagnostics).await?,
-            None => self.own_as_recorded(block, declaration, ty),
+            Some(_) => self.recorded_shared_value(block, declaration, ty, diagnostics).await?,
+            None => self.recorded_own_value(block, declaration, ty),
         };
         let Some(part) = self.parts.get_mut(block.component) else { return Ok(()) };
         let value = value.unwrap_or_else(|| {
@@ -50,7 +50,7 @@ impl Walk<'_, '_> {
         let is_shared = |declaration: &&ResourceDeclaration| declaration.shared.is_some();
         for (at, part) in self.parts.iter().enumerate() {
             let begin = part.component.granted.as_ref().map(|granted| granted.begin);
-            let Some(begin) = begin.filter(|_| self.choice.has_component(&part.component.key)) else { continue };
+            let Some(begin) = begin.filter(|_| self.targeting.has_component(&part.component.key)) else { continue };
             let Some((unrelated, grants)) = part.component.declarations.resources.split_at_checked(begin) else {
                 continue;
             };
@@ -63,7 +63,7 @@ impl Walk<'_, '_> {
                 match self.shared_addresses(block, declaration).filter(|_| types.contains(&declaration.ty.value)) {
                     Some(addresses) => {
                         let key = &part.component.key;
-                        shares.others.extend(addresses.into_iter().map(|address| (key.clone(), address)));
+                        shares.independent.extend(addresses.into_iter().map(|address| (key.clone(), address)));
                     }
                     None => drop(types.remove(&declaration.ty.value)),
                 }
@@ -85,14 +85,14 @@ impl Walk<'_, '_> {
         instances.into_iter().map(address).collect()
     }
 
-    fn own_as_recorded(
+    fn recorded_own_value(
         &mut self,
         block: Block,
         declaration: &ResourceDeclaration,
         ty: &ResourceType,
     ) -> Option<BlockValue> {
         let own = block_address(self.parts.get(block.component)?, declaration);
-        let rows = self.loaded.left.iter().filter(|(address, _)| is_same_block(address, &own));
+        let rows = self.loaded.left_out.iter().filter(|(address, _)| is_same_block(address, &own));
         let mut instances = IndexMap::new();
         let mut single = None;
         for (address, row) in rows {
@@ -111,7 +111,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    async fn shared_as_recorded(
+    async fn recorded_shared_value(
         &mut self,
         block: Block,
         declaration: &ResourceDeclaration,

@@ -15,7 +15,7 @@ use terrace_provider::{Attributes, ResourceType};
 
 impl Walk<'_, '_> {
     /// Moves the recorded object of a resource to its address with or without `forEach`.
-    pub(super) fn take_over_repetition(
+    pub(super) fn follow_repetition_change(
         &mut self,
         block: Block,
         declaration: &ResourceDeclaration,

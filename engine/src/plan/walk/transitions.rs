@@ -4,7 +4,7 @@ use super::Walk;
 use crate::action::{Action, Reason};
 use crate::address::Address;
 use crate::compile::CompiledImport;
-use crate::compile::transitions::forgotten_still;
+use crate::compile::transitions::forgotten_but_declared;
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::refresh::LoadedRow;
@@ -23,7 +23,7 @@ impl Walk<'_, '_> {
     ) {
         let transitions = &self.compiled.transitions;
         // An object that moves itself frees its address for the declared one.
-        let stated = transitions.moves.next(address).filter(|(entry, _)| !transitions.moves.is_last(entry));
+        let stated = transitions.moves.next(address).filter(|(entry, _)| !transitions.moves.is_final(entry));
         if let Some((entry, to)) = stated {
             diagnostics.push(
                 Diagnostic::error("moved_and_declared", format!("`{address}` moved to `{to}` and is still declared"))
@@ -33,7 +33,7 @@ impl Walk<'_, '_> {
             );
         }
         if let Some(forgotten) = transitions.forget.iter().find(|forgotten| forgotten.value.covers(address)) {
-            diagnostics.push(forgotten_still(forgotten, declaration.name.span));
+            diagnostics.push(forgotten_but_declared(forgotten, declaration.name.span));
         }
     }
 
@@ -57,7 +57,7 @@ impl Walk<'_, '_> {
 
     /// Reports imports of undeclared resources within the plan.
     pub(super) fn check_imports(&self, diagnostics: &mut Vec<Diagnostic>) {
-        let is_covered = |address: &Address| self.choice.covers(address) && !self.is_deferred(address);
+        let is_covered = |address: &Address| self.targeting.covers(address) && !self.is_deferred(address);
         let imports = self.compiled.transitions.imports.iter();
         let left: Vec<_> =
             imports.filter(|(address, _)| !self.imported.contains(*address) && is_covered(address)).collect();

@@ -117,8 +117,8 @@ pub(crate) fn of_change(stack: &StackPlan, change: &Change) -> Json {
     if change.action == Action::Retain {
         put("retained", true.into());
     }
-    if let Some(doubt) = &change.in_doubt {
-        put(if change.is_held_back { "held_back" } else { "in_doubt" }, doubt.as_str().into());
+    if let Some(in_doubt) = &change.in_doubt {
+        put(if change.is_held_back { "held_back" } else { "in_doubt" }, in_doubt.as_str().into());
     }
     if let Some(loss) = &change.data_loss {
         put("data_loss", Json::Object(data_loss(loss)));

@@ -18,7 +18,7 @@ impl Sides {
     /// Redacts both sides. A mark on either side covers both, because an unmarked value may equal the sensitive one.
     pub(crate) fn of(before: Option<&Value>, after: Option<&Value>) -> Self {
         let marked = |side: Option<&Value>, other: Option<&Value>| match (side, other) {
-            (Some(value), Some(other)) => Some(marks::beside(value, other)),
+            (Some(value), Some(other)) => Some(marks::add_marks(value, other)),
             (value, _) => value.cloned(),
         };
         let sensitive = |side: Option<&Value>| match side {
@@ -63,7 +63,7 @@ impl Sides {
 #[must_use]
 pub fn values(attributes: &Attributes, other: Option<&Attributes>) -> (Json, Json) {
     let value = Value::Map(match other {
-        Some(other) => marks::beside_attributes(attributes, other),
+        Some(other) => marks::add_attribute_marks(attributes, other),
         None => attributes.clone(),
     });
     (clear(&value).unwrap_or(Json::Null), sensitive(&value).unwrap_or_else(|| empty(&value)))

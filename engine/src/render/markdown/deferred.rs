@@ -6,10 +6,10 @@ use super::escape::{code, prose};
 use crate::plan::Plan;
 use crate::render::json::qualified;
 use crate::render::text::thousands;
-use crate::render::totals::left_over;
+use crate::render::totals::deferred_sentence;
 
 pub(super) fn section(plan: &Plan, page: &mut Page, budget: Budget) {
-    let Some(left) = left_over(plan) else { return };
+    let Some(left) = deferred_sentence(plan) else { return };
     let total = plan.deferred().count();
     page.push(&format!("#### Left for another apply: {}\n\n", thousands(total)));
     let lines = plan.deferred().map(|(stack, deferred)| {

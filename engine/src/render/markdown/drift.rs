@@ -42,7 +42,7 @@ pub fn drift(drift: &Drift<'_>) -> String {
     head(drift, &mut page, budget);
     table(&stacks, &mut page, budget);
     notes(drift.notes, &mut page, budget);
-    gone(drift, &mut page, budget);
+    lists(drift, &mut page, budget);
     fitting::push(&folds(&stacks), Words { entries: "resources", folds: "stacks" }, &mut page);
     let mut text = page.finish();
     text.push_str(&tail);
@@ -137,7 +137,7 @@ fn table(stacks: &ByStack<'_>, page: &mut Page, budget: Budget) {
 }
 
 /// Adds the lists that a reader must see: missing or recreated objects, and external grants.
-fn gone(drift: &Drift<'_>, page: &mut Page, budget: Budget) {
+fn lists(drift: &Drift<'_>, page: &mut Page, budget: Budget) {
     listed(drift, page, budget, "Deleted or recreated", &[DriftKind::Deleted, DriftKind::Recreated]);
     listed(drift, page, budget, "External grants", &[DriftKind::Foreign]);
 }

@@ -153,14 +153,14 @@ pub(super) const fn first_column(sign: &str) -> &str {
 fn assemble(folds: &[Fold], words: Words, steps: Steps, step: usize) -> String {
     let mut text = String::new();
     let left = steps.folds_left(step);
-    let (mut minor, mut others) = (steps.minor, steps.entries - steps.minor);
+    let (mut minor, mut major) = (steps.minor, steps.entries - steps.minor);
     let mut dropped = 0;
     let more = format!("more {}", words.entries);
     for (position, fold) in folds.iter().enumerate() {
         let mut groups: BTreeMap<&str, usize> = BTreeMap::new();
         let mut lines = String::new();
         for entry in &fold.entries {
-            let class = if entry.is_minor { &mut minor } else { &mut others };
+            let class = if entry.is_minor { &mut minor } else { &mut major };
             *class = class.saturating_sub(1);
             match steps.shown(step, entry.is_minor, *class) {
                 Shown::Style(style) => {

@@ -30,7 +30,7 @@ struct Running {
     address: Address,
     action: Action,
     since: Timestamp,
-    told: Timestamp,
+    reported: Timestamp,
 }
 
 impl Applying {
@@ -48,8 +48,8 @@ impl Applying {
                 put(&mut line, "terrace", json!({ "operation": operation, "steps": steps }));
                 vec![Json::Object(line)]
             }
-            Event::WaitingForLease { held, left } => {
-                let message = format!("waiting for {held}, at most {} s more", left.as_secs());
+            Event::WaitingForLease { holders, left } => {
+                let message = format!("waiting for {holders}, at most {} s more", left.as_secs());
                 vec![Json::Object(line(Level::Warn, "log", message, at))]
             }
             Event::Recovering { message } | Event::Recovered { message } => {
@@ -63,8 +63,13 @@ impl Applying {
                 vec![Json::Object(line(Level::Warn, "log", message, at))]
             }
             Event::StepStarted { stack, address, action } => {
-                let step =
-                    Running { stack: stack.clone(), address: address.clone(), action: *action, since: at, told: at };
+                let step = Running {
+                    stack: stack.clone(),
+                    address: address.clone(),
+                    action: *action,
+                    since: at,
+                    reported: at,
+                };
                 let hook = self.hook(stack, address, *action, None);
                 self.running.insert(with_stack(stack, address), step);
                 vec![with_hook(Level::Info, "apply_start", format!("{address}: {} begins", action.word()), hook, at)]
@@ -73,7 +78,7 @@ impl Applying {
                 let Some(step) = self.running.get_mut(address) else {
                     return vec![Json::Object(line(Level::Info, "log", format!("{address}: {message}"), at))];
                 };
-                step.told = at;
+                step.reported = at;
                 let step = step.clone();
                 vec![self.progress(&step, &format!("{}: {message}", step.address), at)]
             }
@@ -91,8 +96,8 @@ impl Applying {
     /// The lines of steps whose last report is older than the interval. Call it about once a second.
     pub fn tick(&mut self, at: Timestamp) -> Vec<Json> {
         let mut due = Vec::new();
-        for step in self.running.values_mut().filter(|step| elapsed(step.told, at) >= EVERY) {
-            step.told = at;
+        for step in self.running.values_mut().filter(|step| elapsed(step.reported, at) >= EVERY) {
+            step.reported = at;
             due.push(step.clone());
         }
         due.iter()
@@ -122,7 +127,7 @@ impl Applying {
             "operation": report.operation,
             "failed": report.failed.len(),
             "blocked": report.blocked.len(),
-            "not_begun": report.not_begun.len(),
+            "not_begun": report.not_started.len(),
             "interrupted": report.is_interrupted,
         });
         put(&mut summary, "terrace", facts);

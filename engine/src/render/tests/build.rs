@@ -189,7 +189,7 @@ pub(super) fn stack(name: &str, changes: Vec<Change>) -> StackPlan {
         checks: Vec::new(),
         lookups: Vec::new(),
         needs: Vec::new(),
-        others: Vec::new(),
+        recorded_outputs: Vec::new(),
         output_reads: Vec::new(),
         owners: Vec::new(),
         owned: Vec::new(),

@@ -218,7 +218,7 @@ fn operation_is_streamed_step_by_step() {
     let mut lines = vec![stream::version("0.1.0", moment(0))];
     lines.extend(applying.take(&Event::Started { operation: Uuid::from_u128(5), steps: 2 }, moment(0)));
     lines.extend(applying.take(
-        &Event::WaitingForLease { held: "job by jane@host".to_owned(), left: Duration::from_secs(60) },
+        &Event::WaitingForLease { holders: "job by jane@host".to_owned(), left: Duration::from_secs(60) },
         moment(0),
     ));
     lines.extend(applying.take(&Event::Recovering { message: "looked into".to_owned() }, moment(0)));

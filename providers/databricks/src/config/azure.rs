@@ -5,7 +5,7 @@ use super::plain;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
 use std::path::{Path as FilePath, PathBuf};
-use terrace_provider::http::{Base, Statement};
+use terrace_provider::http::{Base, ClientAssertion};
 use terrace_provider::{Attributes, Path, ProviderError, Settings, Value};
 
 /// Environment variables by name; some hold secrets.
@@ -28,7 +28,7 @@ pub(crate) const VARIABLES: [(&str, &[&str]); 8] = [
 ];
 
 /// The settings that prove the identity; exactly one is used.
-const PROOFS: [&str; 3] = ["clientSecret", "certificateFile", "federatedTokenFile"];
+const CREDENTIAL_SETTINGS: [&str; 3] = ["clientSecret", "certificateFile", "federatedTokenFile"];
 
 /// One of the clouds of Azure: <https://learn.microsoft.com/en-us/entra/identity-platform/authentication-national-cloud>.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ const CLOUDS: [Cloud; 3] = [
 pub(crate) struct Azure {
     pub(crate) tenant: String,
     pub(crate) client: String,
-    pub(crate) proof: AzureProof,
+    pub(crate) credential: AzureCredential,
     /// The token endpoint.
     pub(crate) login: Base,
     pub(crate) management: Base,
@@ -99,28 +99,28 @@ pub(crate) struct Azure {
 
 /// Proof of the service principal's identity.
 #[derive(Debug, Clone)]
-pub(crate) enum AzureProof {
+pub(crate) enum AzureCredential {
     Secret(SecretString),
     /// A certificate, or the token of a workload identity.
-    Statement(Statement),
+    Assertion(ClientAssertion),
 }
 
 /// The settings with their defaults from environment variables.
-struct Given<'a> {
+struct LayeredSettings<'a> {
     values: Option<&'a Attributes>,
     variables: Option<&'a Variables>,
     folder: &'a FilePath,
 }
 
-impl Given<'_> {
+impl LayeredSettings<'_> {
     fn text(&self, name: &str) -> Option<String> {
         if let Some(text) = self.values.and_then(|values| plain(values, name)) {
             return Some(text);
         }
         // A proof in the settings wins over any proof in a variable.
         let is_set = |name: &&str| self.values.is_some_and(|values| plain(values, name).is_some());
-        let is_settled = PROOFS.contains(&name) && PROOFS.iter().any(is_set);
-        let (_, names) = VARIABLES.iter().find(|(known, _)| *known == name && !is_settled)?;
+        let is_overridden = CREDENTIAL_SETTINGS.contains(&name) && CREDENTIAL_SETTINGS.iter().any(is_set);
+        let (_, names) = VARIABLES.iter().find(|(known, _)| *known == name && !is_overridden)?;
         let text = names.iter().find_map(|variable| self.variables?.get(*variable))?;
         Some(text.expose_secret().to_owned()).filter(|text| !text.is_empty())
     }
@@ -133,31 +133,34 @@ impl Given<'_> {
         })
     }
 
-    fn base(&self, name: &str, usual: &str) -> Result<Base, ProviderError> {
-        let text = self.text(name).unwrap_or_else(|| usual.to_owned());
+    fn base(&self, name: &str, default: &str) -> Result<Base, ProviderError> {
+        let text = self.text(name).unwrap_or_else(|| default.to_owned());
         Base::parse(&text).map_err(|why| wrong(name, format!("`azure.{name}` is not a URL of a host: {why}")))
     }
 
     /// Returns the single configured proof; the settings win over variables.
-    fn proof(&self, client: &str) -> Result<AzureProof, ProviderError> {
-        let said: Vec<(&str, String)> = PROOFS.iter().filter_map(|name| Some((*name, self.text(name)?))).collect();
-        let of_settings = said.iter().filter(|(name, _)| self.values.is_some_and(|it| plain(it, name).is_some()));
+    fn credential(&self, client: &str) -> Result<AzureCredential, ProviderError> {
+        let found: Vec<(&str, String)> =
+            CREDENTIAL_SETTINGS.iter().filter_map(|name| Some((*name, self.text(name)?))).collect();
+        let of_settings = found.iter().filter(|(name, _)| self.values.is_some_and(|it| plain(it, name).is_some()));
         if of_settings.count() > 1 {
-            let (first, second) = (said.first().map_or("", |it| it.0), said.get(1).map_or("", |it| it.0));
+            let (first, second) = (found.first().map_or("", |it| it.0), found.get(1).map_or("", |it| it.0));
             return Err(wrong(second, format!("`azure.{first}` and `azure.{second}` exclude each other"))
                 .solution("remove one of them"));
         }
-        match said.into_iter().next() {
-            Some(("clientSecret", secret)) => Ok(AzureProof::Secret(secret.into())),
+        match found.into_iter().next() {
+            Some(("clientSecret", secret)) => Ok(AzureCredential::Secret(secret.into())),
             Some(("certificateFile", file)) => {
                 let path = self.folder.join(&file);
-                let statement = Statement::of_certificate(client, &path).map_err(|why| {
+                let assertion = ClientAssertion::of_certificate(client, &path).map_err(|why| {
                     wrong("certificateFile", format!("cannot sign in with the certificate `{file}`: {why}"))
                         .solution("put the certificate and its RSA key into one PEM file without a password")
                 })?;
-                Ok(AzureProof::Statement(statement))
+                Ok(AzureCredential::Assertion(assertion))
             }
-            Some((_, file)) => Ok(AzureProof::Statement(Statement::of_file(self.folder.join(PathBuf::from(file))))),
+            Some((_, file)) => {
+                Ok(AzureCredential::Assertion(ClientAssertion::of_file(self.folder.join(PathBuf::from(file)))))
+            }
             None => Err(wrong(
                 "clientSecret",
                 "the service principal of Azure has no secret, certificate or federated token",
@@ -178,18 +181,19 @@ impl Azure {
     /// If a value is invalid, or values contradict each other.
     pub(super) fn read(settings: &Settings, variables: &Variables) -> Result<Option<Self>, ProviderError> {
         let values = settings.values.get("azure").and_then(Value::as_map);
-        let given = Given {
+        let layered = LayeredSettings {
             values,
             variables: (settings.instance == INSTANCE).then_some(variables),
             folder: &settings.project_folder,
         };
         let is_set = |name: &str| values.is_some_and(|values| plain(values, name).is_some());
-        let is_configured = is_set("clientId") || is_set("tenantId") || PROOFS.iter().any(|name| is_set(name));
-        if !is_configured && given.text("clientId").is_none() {
+        let is_configured =
+            is_set("clientId") || is_set("tenantId") || CREDENTIAL_SETTINGS.iter().any(|name| is_set(name));
+        if !is_configured && layered.text("clientId").is_none() {
             return Ok(None);
         }
-        let (client, tenant) = (given.required("clientId")?, given.required("tenantId")?);
-        let environment = given.text("environment").unwrap_or_else(|| "public".to_owned()).to_lowercase();
+        let (client, tenant) = (layered.required("clientId")?, layered.required("tenantId")?);
+        let environment = layered.text("environment").unwrap_or_else(|| "public".to_owned()).to_lowercase();
         let cloud = CLOUDS.iter().find(|cloud| cloud.name == environment).ok_or_else(|| {
             let known = CLOUDS.map(|cloud| cloud.name);
             let known = terrace_provider::names::listed(&known);
@@ -197,17 +201,17 @@ impl Azure {
         })?;
         let of_settings = |name: &str| values.and_then(|values| plain(values, name));
         Ok(Some(Self {
-            proof: given.proof(&client)?,
+            credential: layered.credential(&client)?,
             client,
             tenant,
-            login: given.base("loginHost", cloud.login)?,
-            management: given.base("managementHost", cloud.management)?,
+            login: layered.base("loginHost", cloud.login)?,
+            management: layered.base("managementHost", cloud.management)?,
             management_scope: cloud.management_scope,
-            graph: given.base("graphHost", cloud.graph)?,
+            graph: layered.base("graphHost", cloud.graph)?,
             graph_scope: format!("{}/.default", cloud.graph),
             accounts: cloud.accounts,
             workspaces: cloud.workspaces,
-            subscription: given.text("subscriptionId"),
+            subscription: layered.text("subscriptionId"),
             resource_group: of_settings("resourceGroup"),
             location: of_settings("location"),
         }))

@@ -72,20 +72,20 @@ fn observed_settings_are_split_into_layers() {
         json!({"run_as": null, "tasks": [{"task_key": "t", "pipeline_task": {"pipeline_id": "new"}}]}),
     ];
     let values: Vec<Value> = layers.iter().cloned().map(Value::from).collect();
-    let merged = together(&values).to_json();
+    let merged = merged_layers(&values).to_json();
     assert_eq!(merged["tasks"], json!([{"task_key": "t", "pipeline_task": {"pipeline_id": "new"}}]));
-    let see = |remote: Json| {
-        let seen = projected(&merged, &remote);
-        let shown = layers.iter().enumerate().map(|(at, own)| layer(own, &merged, &seen, at == 0));
+    let split = |remote: Json| {
+        let observed = projected(&merged, &remote);
+        let shown = layers.iter().enumerate().map(|(at, own)| layer(own, &merged, &observed, at == 0));
         shown.collect::<Vec<_>>()
     };
     let sent = without_nulls(&merged);
-    assert_eq!(see(sent.clone()), layers);
+    assert_eq!(split(sent.clone()), layers);
     let mut changed = sent;
     changed["tasks"][0]["pipeline_task"]["pipeline_id"] = json!("theirs");
-    let seen = see(changed);
-    assert_eq!(seen[0], layers[0]);
-    assert_eq!(seen[1]["tasks"][0]["pipeline_task"]["pipeline_id"], "theirs");
+    let observed = split(changed);
+    assert_eq!(observed[0], layers[0]);
+    assert_eq!(observed[1]["tasks"][0]["pipeline_task"]["pipeline_id"], "theirs");
 }
 
 #[test]

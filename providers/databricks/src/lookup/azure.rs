@@ -1,13 +1,13 @@
 //! Lookups in the Databricks account, in Microsoft Entra ID, and in the instance's Azure settings.
 
-use super::{none, said, several_of};
+use super::{ambiguous, not_found, string_attribute};
 use crate::attributes::{attributes, of_json, optional_text, text, text_of};
 use crate::config::{Azure, Config};
 use crate::object::azure::account;
 use crate::object::azure::role_assignment::quoted;
 use crate::object::azure::workspace::AzureWorkspace;
-use crate::object::{Object as _, Place};
-use crate::private::Kept;
+use crate::object::{Context, Object as _};
+use crate::private::PrivateData;
 use crate::workspaces::Interface;
 use serde_json::Value as Json;
 use terrace_provider::http::{Next, Purpose, Request};
@@ -27,53 +27,55 @@ pub(crate) fn interface(name: &str) -> Option<Interface> {
 
 /// The lookups of this module.
 pub(super) fn lookups() -> Vec<Lookup> {
-    let named = |name, doc, what, result: Vec<_>| Lookup {
+    let named = |name, doc, name_doc, result: Vec<_>| Lookup {
         name,
         doc,
-        arguments: Object(vec![said("name", what).required()]),
+        arguments: Object(vec![string_attribute("name", name_doc).required()]),
         result: Object(result),
         objects: &[],
     };
-    let (as_it_is, number) =
-        (|| said("name", "Name in the directory's spelling."), || said("id", "Numeric id in the account."));
+    let (display_name, numeric_id) = (
+        || string_attribute("name", "Name in the directory's spelling."),
+        || string_attribute("id", "Numeric id in the account."),
+    );
     vec![
         named(
             "databricks_account_user",
             "A user of the account by user name.",
             "The user name, an address.",
-            vec![as_it_is(), number()],
+            vec![display_name(), numeric_id()],
         ),
         named(
             "databricks_account_group",
             "A group of the account by its display name, in any case.",
             "The display name.",
-            vec![as_it_is(), number()],
+            vec![display_name(), numeric_id()],
         ),
         named(
             "databricks_account_service_principal",
             "A service principal of the account by its display name or its application id.",
             "The display name, or the application id.",
-            vec![as_it_is(), number(), said("applicationId", "Its application id.")],
+            vec![display_name(), numeric_id(), string_attribute("applicationId", "Its application id.")],
         ),
         named(
             "databricks_account_metastore",
             "A metastore of the account by its name.",
             "The name.",
-            vec![as_it_is(), said("metastoreId", "Its id."), said("region", "Its region.")],
+            vec![display_name(), string_attribute("metastoreId", "Its id."), string_attribute("region", "Its region.")],
         ),
         Lookup {
             name: "databricks_azure_workspace",
             doc: "A workspace of Azure by its name.",
             arguments: Object(vec![
-                said("name", "The name.").required(),
-                said("subscriptionId", "Subscription. Defaults to the instance's."),
-                said("resourceGroup", "Resource group. Defaults to the instance's."),
+                string_attribute("name", "The name.").required(),
+                string_attribute("subscriptionId", "Subscription. Defaults to the instance's."),
+                string_attribute("resourceGroup", "Resource group. Defaults to the instance's."),
             ]),
             result: Object(vec![
-                said("name", "The requested name."),
-                said("url", "Its URL."),
-                said("workspaceId", "Databricks' numeric id of the workspace."),
-                said("resourceId", "Azure's id of the workspace."),
+                string_attribute("name", "The requested name."),
+                string_attribute("url", "Its URL."),
+                string_attribute("workspaceId", "Databricks' numeric id of the workspace."),
+                string_attribute("resourceId", "Azure's id of the workspace."),
             ]),
             objects: &[],
         },
@@ -81,13 +83,13 @@ pub(super) fn lookups() -> Vec<Lookup> {
             name: "databricks_azure_principal",
             doc: "A principal of Microsoft Entra ID, for role assignments.",
             arguments: Object(vec![
-                said("kind", "`user`, `group` or `servicePrincipal`.").required(),
-                said("name", "The address of a user, the display name of a group, the display name or the application id of a service principal.").required(),
+                string_attribute("kind", "`user`, `group` or `servicePrincipal`.").required(),
+                string_attribute("name", "The address of a user, the display name of a group, the display name or the application id of a service principal.").required(),
             ]),
             result: Object(vec![
-                said("kind", "The requested kind."),
-                as_it_is(),
-                said("objectId", "The object id."),
+                string_attribute("kind", "The requested kind."),
+                display_name(),
+                string_attribute("objectId", "The object id."),
             ]),
             objects: &[],
         },
@@ -96,11 +98,11 @@ pub(super) fn lookups() -> Vec<Lookup> {
             doc: "The instance's Azure settings; null without a service principal of Azure. Sends no request.",
             arguments: Object(Vec::new()),
             result: Object(vec![
-                said("clientId", "Application id of the instance's service principal."),
-                said("tenantId", "Its tenant."),
-                said("subscriptionId", "Subscription of workspaces."),
-                said("resourceGroup", "Resource group of new workspaces."),
-                said("location", "Region of new workspaces."),
+                string_attribute("clientId", "Application id of the instance's service principal."),
+                string_attribute("tenantId", "Its tenant."),
+                string_attribute("subscriptionId", "Subscription of workspaces."),
+                string_attribute("resourceGroup", "Resource group of new workspaces."),
+                string_attribute("location", "Region of new workspaces."),
             ]),
             objects: &[],
         },
@@ -110,33 +112,33 @@ pub(super) fn lookups() -> Vec<Lookup> {
 /// The instance's Azure settings, with nulls for missing values.
 pub(super) fn of_settings(config: &Config) -> Attributes {
     let azure = config.azure();
-    let said = |of: fn(&Azure) -> Option<&str>| azure.and_then(of).map_or(Value::Null, Value::from);
+    let value = |of: fn(&Azure) -> Option<&str>| azure.and_then(of).map_or(Value::Null, Value::from);
     attributes([
-        ("clientId", said(|azure| Some(&azure.client))),
-        ("tenantId", said(|azure| Some(&azure.tenant))),
-        ("subscriptionId", said(|azure| azure.subscription.as_deref())),
-        ("resourceGroup", said(|azure| azure.resource_group.as_deref())),
-        ("location", said(|azure| azure.location.as_deref())),
+        ("clientId", value(|azure| Some(&azure.client))),
+        ("tenantId", value(|azure| Some(&azure.tenant))),
+        ("subscriptionId", value(|azure| azure.subscription.as_deref())),
+        ("resourceGroup", value(|azure| azure.resource_group.as_deref())),
+        ("location", value(|azure| azure.location.as_deref())),
     ])
 }
 
 /// Answers a lookup; `None` for lookups of other modules.
 pub(super) async fn answer(
     lookup: &str,
-    place: &Place<'_>,
+    context: &Context<'_>,
     arguments: &Attributes,
 ) -> Option<Result<Attributes, ProviderError>> {
     let name = text(arguments, "name");
     Some(match lookup {
-        "databricks_account_user" => account_principal(place, "Users", "userName", "user", &name).await,
-        "databricks_account_group" => account_principal(place, "Groups", "displayName", "group", &name).await,
+        "databricks_account_user" => account_principal(context, "Users", "userName", "user", &name).await,
+        "databricks_account_group" => account_principal(context, "Groups", "displayName", "group", &name).await,
         "databricks_account_service_principal" => {
             let field = if Uuid::try_parse(&name).is_ok() { "applicationId" } else { "displayName" };
-            account_principal(place, "ServicePrincipals", field, "service principal", &name).await
+            account_principal(context, "ServicePrincipals", field, "service principal", &name).await
         }
-        "databricks_account_metastore" => metastore(place, &name).await,
-        "databricks_azure_workspace" => workspace(place, arguments).await,
-        "databricks_azure_principal" => principal(place, &text(arguments, "kind"), &name).await,
+        "databricks_account_metastore" => metastore(context, &name).await,
+        "databricks_azure_workspace" => workspace(context, arguments).await,
+        "databricks_azure_principal" => principal(context, &text(arguments, "kind"), &name).await,
         _ => return None,
     })
 }
@@ -148,14 +150,14 @@ fn with_hint_if_missing(error: ProviderError, solution: &str) -> ProviderError {
 
 /// Looks up the only user, group or service principal of the account with a name, through SCIM.
 async fn account_principal(
-    place: &Place<'_>,
+    context: &Context<'_>,
     kind: &str,
     field: &str,
-    what: &str,
+    noun: &str,
     name: &str,
 ) -> Result<Attributes, ProviderError> {
-    let request = Request::get("/api/2.0/accounts/{account}/scim/v2/{kind}", &[account(place)?, kind]);
-    let found = super::by_scim(place, request, field, what, name).await.map_err(|error| {
+    let request = Request::get("/api/2.0/accounts/{account}/scim/v2/{kind}", &[account(context)?, kind]);
+    let found = super::find_by_scim(context, request, field, noun, name).await.map_err(|error| {
         with_hint_if_missing(error, "add it to the Databricks account, or map its name in `identities.table`")
     })?;
     let shown = if field == "applicationId" { "displayName" } else { field };
@@ -166,13 +168,13 @@ async fn account_principal(
     Ok(answer)
 }
 
-async fn workspace(place: &Place<'_>, arguments: &Attributes) -> Result<Attributes, ProviderError> {
-    let azure = place.config.azure();
-    let given = |name: &str, usual: Option<&String>| {
-        let said = optional_text(arguments, name).or_else(|| usual.cloned());
+async fn workspace(context: &Context<'_>, arguments: &Attributes) -> Result<Attributes, ProviderError> {
+    let azure = context.config.azure();
+    let given = |name: &str, default: Option<&String>| {
+        let value = optional_text(arguments, name).or_else(|| default.cloned());
         let message = format!("the workspace needs a `{name}`");
         let solution = format!("add it, or set `azure.{name}` of the instance");
-        said.ok_or_else(|| ProviderError::invalid(Some(Path::attribute(name)), message).solution(solution))
+        value.ok_or_else(|| ProviderError::invalid(Some(Path::attribute(name)), message).solution(solution))
     };
     let name = text(arguments, "name");
     let named = attributes([
@@ -180,15 +182,15 @@ async fn workspace(place: &Place<'_>, arguments: &Attributes) -> Result<Attribut
         ("resourceGroup", given("resourceGroup", azure.and_then(|it| it.resource_group.as_ref()))?.into()),
         ("name", name.as_str().into()),
     ]);
-    let seen = AzureWorkspace.read(place, &named, &Attributes::default(), &Kept::default()).await?;
-    let seen = seen.ok_or_else(|| none("workspace", &name, &[]))?;
-    let part = |part: &'static str| (part, seen.attributes.get(part).cloned().unwrap_or_default());
+    let observed = AzureWorkspace.read(context, &named, &Attributes::default(), &PrivateData::default()).await?;
+    let observed = observed.ok_or_else(|| not_found("workspace", &name, &[]))?;
+    let part = |part: &'static str| (part, observed.attributes.get(part).cloned().unwrap_or_default());
     Ok(attributes([("name", name.as_str().into()), part("url"), part("workspaceId"), part("resourceId")]))
 }
 
-async fn metastore(place: &Place<'_>, name: &str) -> Result<Attributes, ProviderError> {
-    let request = Request::get("/api/2.0/accounts/{account}/metastores", &[account(place)?]);
-    let answer = place.send(&request, &Purpose::look(format!("find the metastore `{name}`"))).await?;
+async fn metastore(context: &Context<'_>, name: &str) -> Result<Attributes, ProviderError> {
+    let request = Request::get("/api/2.0/accounts/{account}/metastores", &[account(context)?]);
+    let answer = context.send(&request, &Purpose::read(format!("find the metastore `{name}`"))).await?;
     let all = answer.get("metastores").and_then(Json::as_array).cloned().unwrap_or_default();
     let found: Vec<&Json> = all.iter().filter(|it| text_of(it, "name").eq_ignore_ascii_case(name)).collect();
     match found.as_slice() {
@@ -199,22 +201,22 @@ async fn metastore(place: &Place<'_>, name: &str) -> Result<Attributes, Provider
         ])),
         [] => {
             let known: Vec<String> = all.iter().map(|it| text_of(it, "name").to_owned()).collect();
-            Err(none("metastore", name, &known))
+            Err(not_found("metastore", name, &known))
         }
         several => {
             let ids: Vec<String> = several.iter().map(|it| text_of(it, "metastore_id").to_owned()).collect();
-            Err(several_of("metastore", name, &ids))
+            Err(ambiguous("metastore", name, &ids))
         }
     }
 }
 
 /// Looks up a principal of Microsoft Entra ID: <https://learn.microsoft.com/en-us/graph/api/overview>.
-async fn principal(place: &Place<'_>, kind: &str, name: &str) -> Result<Attributes, ProviderError> {
+async fn principal(context: &Context<'_>, kind: &str, name: &str) -> Result<Attributes, ProviderError> {
     let value = quoted(name);
     let equal =
         |fields: &[&str]| fields.iter().map(|it| [it, " eq ", &value].concat()).collect::<Vec<_>>().join(" or ");
     let is_id = Uuid::try_parse(name).is_ok();
-    let (path, what, filter) = match kind {
+    let (path, noun, filter) = match kind {
         "user" => ("/v1.0/users", "user", equal(&["userPrincipalName", "mail"])),
         "group" => ("/v1.0/groups", "group", equal(&["displayName"])),
         "servicePrincipal" => {
@@ -227,10 +229,10 @@ async fn principal(place: &Place<'_>, kind: &str, name: &str) -> Result<Attribut
         }
     };
     let request = Request::get(path, &[]).query("$filter", filter).query("$select", "id,displayName");
-    let purpose = Purpose::look(format!("find the {what} `{name}`"))
+    let purpose = Purpose::read(format!("find the {noun} `{name}`"))
         .needs("grant the service principal the permission `Directory.Read.All` of Microsoft Graph, with an administrator's consent");
-    let api = &place.workspace.api;
-    let found = api.items(request, &place.within, "value", |page| Next::url(page, "@odata.nextLink")).await;
+    let api = &context.workspace.api;
+    let found = api.items(request, &context.within, "value", |page| Next::url(page, "@odata.nextLink")).await;
     let found = found.map_err(|failure| api.error(&failure, &purpose))?;
     match found.as_slice() {
         [one] => Ok(attributes([
@@ -239,12 +241,12 @@ async fn principal(place: &Place<'_>, kind: &str, name: &str) -> Result<Attribut
             ("objectId", of_json(one, "id")),
         ])),
         [] => Err(with_hint_if_missing(
-            none(what, name, &[]),
+            not_found(noun, name, &[]),
             "add it to Microsoft Entra ID, or map its name in `identities.table`",
         )),
         several => {
             let ids: Vec<String> = several.iter().map(|it| text_of(it, "id").to_owned()).collect();
-            Err(several_of(what, name, &ids))
+            Err(ambiguous(noun, name, &ids))
         }
     }
 }

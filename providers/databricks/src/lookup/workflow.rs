@@ -1,8 +1,8 @@
 //! The lookup `databricks_workflow`: an existing job, with the names of the objects that its tasks refer to.
 
-use super::{said, several_of, workspace};
+use super::{ambiguous, string_attribute, workspace};
 use crate::attributes::{attributes, id_of, of_json, optional_text, text, text_of};
-use crate::object::{Place, job};
+use crate::object::{Context, job};
 use crate::{json, mark};
 use jiff::Timestamp;
 use serde_json::Value as Json;
@@ -15,34 +15,37 @@ pub(super) const NAME: &str = "databricks_workflow";
 /// Arguments and result of the lookup.
 pub(super) fn schema() -> Lookup {
     let reference = Object(vec![
-        said("taskKey", "The task."),
-        said("referencedTaskType", "`pipeline`, `job`, `notebook_warehouse` or `notebook_compute`."),
-        said("referencedTaskId", "The id of the pipeline or job."),
-        said("referencedTaskName", "Its name."),
-        said("referencedClusterId", "The id of the SQL warehouse or cluster."),
-        said("referencedClusterName", "Its name."),
+        string_attribute("taskKey", "The task."),
+        string_attribute("referencedTaskType", "`pipeline`, `job`, `notebook_warehouse` or `notebook_compute`."),
+        string_attribute("referencedTaskId", "The id of the pipeline or job."),
+        string_attribute("referencedTaskName", "Its name."),
+        string_attribute("referencedClusterId", "The id of the SQL warehouse or cluster."),
+        string_attribute("referencedClusterName", "Its name."),
     ]);
     Lookup {
         name: NAME,
         doc: "The only job with a name, and the names of the objects that its tasks refer to by id.",
         arguments: Object(vec![
             workspace(),
-            said("name", "Exact name.").required(),
-            said("runAs", "Display name of the service principal that the job must run as; case is ignored."),
+            string_attribute("name", "Exact name.").required(),
+            string_attribute(
+                "runAs",
+                "Display name of the service principal that the job must run as; case is ignored.",
+            ),
         ]),
         result: Object(vec![
-            said("name", "The requested name."),
-            said("jobId", "Its id."),
+            string_attribute("name", "The requested name."),
+            string_attribute("jobId", "Its id."),
             Attribute::new("createdTime", AttributeType::Int, "Creation time in milliseconds since 1970."),
-            said("creatorUserName", "Creator's user name."),
-            said("runAsUserName", "User name or application id that the job runs as."),
+            string_attribute("creatorUserName", "Creator's user name."),
+            string_attribute("runAsUserName", "User name or application id that the job runs as."),
             Attribute::new("settings", AttributeType::Any, "Settings in the API's format."),
             Attribute::new(
                 "references",
                 AttributeType::list(AttributeType::Object(reference)),
                 "Objects that the tasks refer to, in the order of the tasks.",
             ),
-            said("readAt", "Time of the read."),
+            string_attribute("readAt", "Time of the read."),
         ]),
         objects: &[],
     }
@@ -52,9 +55,9 @@ pub(super) fn schema() -> Lookup {
 ///
 /// # Errors
 /// `NotFound` if the job does not exist; another error if there are several, or if it runs as another principal.
-pub(super) async fn answer(place: &Place<'_>, arguments: &Attributes) -> Result<Attributes, ProviderError> {
+pub(super) async fn answer(context: &Context<'_>, arguments: &Attributes) -> Result<Attributes, ProviderError> {
     let name = text(arguments, "name");
-    let found = job::named(place, &name).await?;
+    let found = job::named(context, &name).await?;
     let ids: Vec<String> = found.iter().filter_map(|it| id_of(it, "job_id")).collect();
     let [own_id] = ids.as_slice() else {
         return Err(match ids.len() {
@@ -62,21 +65,21 @@ pub(super) async fn answer(place: &Place<'_>, arguments: &Attributes) -> Result<
                 let message = format!("job `{name}` not found, or the instance's principal may not see it");
                 ProviderError::new(ErrorKind::NotFound, message)
             }
-            _ => several_of("job", &name, &ids),
+            _ => ambiguous("job", &name, &ids),
         });
     };
-    let job = job::get(place, own_id).await?.ok_or_else(|| {
+    let job = job::get(context, own_id).await?.ok_or_else(|| {
         ProviderError::new(ErrorKind::NotFound, format!("the job `{name}` was deleted during the read"))
     })?;
     let runs_as = text_of(&job, "run_as_user_name");
     if let Some(wanted) = optional_text(arguments, "runAs").filter(|wanted| !wanted.is_empty()) {
-        check_run_as(place, &name, runs_as, &wanted).await?;
+        check_run_as(context, &name, runs_as, &wanted).await?;
     }
     let mut settings = json::without_nulls(job.get("settings").unwrap_or(&Json::Null));
-    mark::take_off(&mut settings);
+    mark::remove(&mut settings);
     let mut references = Vec::new();
     for task in settings.get("tasks").and_then(Json::as_array).into_iter().flatten() {
-        references.extend(reference(place, task).await?);
+        references.extend(reference(context, task).await?);
     }
     Ok(attributes([
         ("name", name.into()),
@@ -91,9 +94,9 @@ pub(super) async fn answer(place: &Place<'_>, arguments: &Attributes) -> Result<
 }
 
 /// Refuses a job that runs as an unexpected principal: its blueprint would change it back.
-async fn check_run_as(place: &Place<'_>, name: &str, runs_as: &str, wanted: &str) -> Result<(), ProviderError> {
+async fn check_run_as(context: &Context<'_>, name: &str, runs_as: &str, wanted: &str) -> Result<(), ProviderError> {
     let named = attributes([("name", wanted.into())]);
-    let found = Box::pin(super::answer("databricks_service_principal", place, &named)).await?;
+    let found = Box::pin(super::answer("databricks_service_principal", context, &named)).await?;
     if found.get("applicationId").and_then(Value::as_str).is_some_and(|id| id.eq_ignore_ascii_case(runs_as)) {
         return Ok(());
     }
@@ -103,7 +106,7 @@ async fn check_run_as(place: &Place<'_>, name: &str, runs_as: &str, wanted: &str
 }
 
 /// The named object that a task refers to, if any.
-async fn reference(place: &Place<'_>, task: &Json) -> Result<Option<Value>, ProviderError> {
+async fn reference(context: &Context<'_>, task: &Json) -> Result<Option<Value>, ProviderError> {
     let at = |path: &str| match task.pointer(path) {
         Some(Json::Number(number)) => Some(number.to_string()),
         Some(Json::String(text)) if !text.is_empty() => Some(text.clone()),
@@ -127,8 +130,8 @@ async fn reference(place: &Place<'_>, task: &Json) -> Result<Option<Value>, Prov
         return Ok(None);
     };
     let (request, path) = named;
-    let purpose = Purpose::look(format!("read the object that the task `{key}` refers to"));
-    let found = place.send(&request, &purpose).await?;
+    let purpose = Purpose::read(format!("read the object that the task `{key}` refers to"));
+    let found = context.send(&request, &purpose).await?;
     let name = found.pointer(path).and_then(Json::as_str).map_or(Value::Null, Value::from);
     let (of_task, of_cluster) = match is_task {
         true => ((id.into(), name), (Value::Null, Value::Null)),

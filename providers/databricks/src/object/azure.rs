@@ -6,7 +6,7 @@ pub(crate) mod role_assignment;
 pub(crate) mod workspace;
 pub(crate) mod workspace_assignment;
 
-use super::Place;
+use super::Context;
 use crate::workspaces::Interface;
 use terrace_provider::{Attributes, ProviderError, Value};
 
@@ -31,7 +31,7 @@ pub(crate) fn shown(like: &Attributes) -> (&'static str, Value) {
 }
 
 /// The id of the account, which begins the account's paths.
-pub(crate) fn account<'a>(place: &Place<'a>) -> Result<&'a str, ProviderError> {
-    let account = place.config.account.as_ref().map(|account| account.id.as_str());
+pub(crate) fn account<'a>(context: &Context<'a>) -> Result<&'a str, ProviderError> {
+    let account = context.config.account.as_ref().map(|account| account.id.as_str());
     account.ok_or_else(|| ProviderError::bug("a request to the account without an account id"))
 }

@@ -3,10 +3,10 @@
 
 use super::azure::{self, takes_existing};
 use super::contents;
-use super::{Object, Place, Seen, notice_another, time_of};
+use super::{Context, Object, Observation, plan_recreated, time_of};
 use crate::attributes::{attributes, id_of, is_managed, of_json, optional_text, put, text, text_of};
 use crate::principal;
-use crate::private::Kept;
+use crate::private::PrivateData;
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
 use terrace_provider::http::{Purpose, Request};
@@ -21,7 +21,7 @@ pub(crate) struct Container {
     one: &'static str,
     has_catalog: bool,
     /// The attribute, and the API's field, that differ after a recreation. Catalogs have no id.
-    made: (&'static str, &'static str),
+    incarnation: (&'static str, &'static str),
 }
 
 pub(crate) const CATALOG: Container = Container {
@@ -29,21 +29,22 @@ pub(crate) const CATALOG: Container = Container {
     all: "/api/2.1/unity-catalog/catalogs",
     one: "/api/2.1/unity-catalog/catalogs/{name}",
     has_catalog: false,
-    made: ("createdAt", "created_at"),
+    incarnation: ("createdAt", "created_at"),
 };
 pub(crate) const SCHEMA: Container = Container {
     word: "schema",
     all: "/api/2.1/unity-catalog/schemas",
     one: "/api/2.1/unity-catalog/schemas/{name}",
     has_catalog: true,
-    made: ("schemaId", "schema_id"),
+    incarnation: ("schemaId", "schema_id"),
 };
 
 /// Refuses names that Unity Catalog does not accept:
 /// <https://docs.databricks.com/aws/en/sql/language-manual/sql-ref-names>.
 pub(crate) fn check_name(name: &str, path: Path) -> Result<(), ProviderError> {
-    let refused =
-        |what: String| Err(ProviderError::invalid(Some(path), format!("`{name}` is invalid in Unity Catalog: {what}")));
+    let refused = |reason: String| {
+        Err(ProviderError::invalid(Some(path), format!("`{name}` is invalid in Unity Catalog: {reason}")))
+    };
     match name.chars().find(|c| matches!(c, '.' | ' ' | '/') || c.is_control()) {
         _ if name.is_empty() => refused("it is empty".to_owned()),
         _ if name.chars().count() > 255 => refused("it has more than 255 characters".to_owned()),
@@ -65,9 +66,9 @@ impl Container {
         name.to_lowercase()
     }
 
-    async fn get(&self, place: &Place<'_>, named: &Attributes) -> Result<Option<Json>, ProviderError> {
+    async fn get(&self, context: &Context<'_>, named: &Attributes) -> Result<Option<Json>, ProviderError> {
         let name = self.full_name(named);
-        place.ask(&Request::get(self.one, &[&name]), &format!("read the {} `{name}`", self.word)).await
+        context.read_optional(&Request::get(self.one, &[&name]), &format!("read the {} `{name}`", self.word)).await
     }
 }
 
@@ -92,19 +93,19 @@ impl Object for Container {
     }
 
     fn plan(&self, change: &ProposedChange<'_>, planned: &mut PlannedChange) -> Result<(), ProviderError> {
-        notice_another(change, planned, self.made.0);
+        plan_recreated(change, planned, self.incarnation.0);
         Ok(())
     }
 
     async fn read(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         named: &Attributes,
         like: &Attributes,
-        kept: &Kept,
-    ) -> Result<Option<Seen>, ProviderError> {
-        let Some(there) = self.get(place, named).await? else { return Ok(None) };
-        let mut seen = attributes([
+        private: &PrivateData,
+    ) -> Result<Option<Observation>, ProviderError> {
+        let Some(remote) = self.get(context, named).await? else { return Ok(None) };
+        let mut observed = attributes([
             ("workspaceUrl", text(named, "workspaceUrl").into()),
             ("metastoreId", text(named, "metastoreId").into()),
             ("name", text(named, "name").into()),
@@ -112,43 +113,47 @@ impl Object for Container {
             azure::shown(like),
         ]);
         if self.has_catalog {
-            seen.insert("catalog".to_owned(), text(named, "catalog").into());
+            observed.insert("catalog".to_owned(), text(named, "catalog").into());
         }
         for (name, field) in [("comment", "comment"), ("owner", "owner"), ("storageRoot", "storage_root")] {
             if is_managed(like, name) {
-                let read = of_json(&there, field);
+                let read = of_json(&remote, field);
                 let given = like.get(name).filter(|given| name == "owner" && is_same_owner(given, &read));
                 let shown = given.cloned().unwrap_or_else(|| in_configured_spelling(like.get(name), read));
-                seen.insert(name.to_owned(), shown);
+                observed.insert(name.to_owned(), shown);
             }
         }
         if let Some(like) = like.get("properties").and_then(Value::as_map) {
             // Unmanaged properties are ignored.
-            let known = |name: &String| Some((name.clone(), of_json(there.get("properties")?, name)));
+            let known = |name: &String| Some((name.clone(), of_json(remote.get("properties")?, name)));
             let shown: Attributes = like.keys().filter_map(known).filter(|(_, value)| !value.is_null()).collect();
-            seen.insert("properties".to_owned(), shown.into());
+            observed.insert("properties".to_owned(), shown.into());
         }
-        let (attribute, field) = self.made;
-        let identifier = time_of(&there, field).map(|at| at.to_string()).or_else(|| id_of(&there, field));
-        seen.insert(attribute.to_owned(), identifier.as_deref().map_or(Value::Null, Value::from));
-        Ok(Some(Seen {
-            attributes: seen,
-            kept: Kept { made: kept.made.clone().or(identifier), ..kept.clone() },
-            made_by: Some(text_of(&there, "created_by").to_owned()),
-            made_at: time_of(&there, "created_at"),
-            ..Seen::default()
+        let (attribute, field) = self.incarnation;
+        let identifier = time_of(&remote, field).map(|at| at.to_string()).or_else(|| id_of(&remote, field));
+        observed.insert(attribute.to_owned(), identifier.as_deref().map_or(Value::Null, Value::from));
+        Ok(Some(Observation {
+            attributes: observed,
+            private: PrivateData { incarnation: private.incarnation.clone().or(identifier), ..private.clone() },
+            created_by: Some(text_of(&remote, "created_by").to_owned()),
+            created_at: time_of(&remote, "created_at"),
+            ..Observation::default()
         }))
     }
 
-    fn takes_what_is_there(&self, planned: &Attributes) -> bool {
+    fn adopts_existing(&self, planned: &Attributes) -> bool {
         takes_existing(planned)
     }
 
-    async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
+    async fn create(
+        &self,
+        context: &Context<'_>,
+        planned: &Attributes,
+    ) -> Result<(Attributes, PrivateData), ProviderError> {
         if takes_existing(planned)
-            && let Some(there) = self.get(place, planned).await?
+            && let Some(remote) = self.get(context, planned).await?
         {
-            return self.take(place, planned, &there).await.map(|kept| (Attributes::default(), kept));
+            return self.adopt(context, planned, &remote).await.map(|private| (Attributes::default(), private));
         }
         let mut body = json!({"name": text(planned, "name").to_lowercase()});
         if self.has_catalog {
@@ -168,40 +173,40 @@ impl Object for Container {
             false => "GRANT CREATE CATALOG ON METASTORE TO `<principal of the instance>`".to_owned(),
         };
         let purpose = Purpose::to(format!("create the {} `{name}`", self.word)).needs(right);
-        place.send(&Request::post(self.all, &[]).json(body), &purpose).await?;
+        context.send(&Request::post(self.all, &[]).json(body), &purpose).await?;
         if let Some(owner) = optional_text(planned, "owner") {
             // The object exists now: ignore a cancellation between the two requests, and report any error as ambiguous.
-            let place = Place { within: place.within.to_the_end(), ..*place };
-            self.patch(&place, planned, json!({"owner": owner})).await.map_err(|error| {
+            let context = Context { within: context.within.without_cancellation(), ..*context };
+            self.patch(&context, planned, json!({"owner": owner})).await.map_err(|error| {
                 let error = ProviderError { kind: ErrorKind::Ambiguous, ..error };
                 error.problem(format!("the {} `{name}` was created, but `{owner}` is not its owner", self.word))
             })?;
         }
-        Ok((Attributes::default(), Kept::default()))
+        Ok((Attributes::default(), PrivateData::default()))
     }
 
     async fn update(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         prior: &Recorded,
-        _present: &Seen,
+        _present: &Observation,
         planned: &Attributes,
-    ) -> Result<Kept, ProviderError> {
+    ) -> Result<PrivateData, ProviderError> {
         let mut body = json!({});
-        let was = |name: &str| prior.attributes.get(name).filter(|value| !value.is_null());
+        let recorded = |name: &str| prior.attributes.get(name).filter(|value| !value.is_null());
         for name in ["comment", "owner"] {
-            match (planned.get(name).and_then(Value::as_str), was(name)) {
+            match (planned.get(name).and_then(Value::as_str), recorded(name)) {
                 (Some(new), old) if old.and_then(Value::as_str) != Some(new) => put(&mut body, name, new),
                 // The owner cannot be removed.
                 (None, Some(_)) if name == "comment" => put(&mut body, name, ""),
                 _ => {}
             }
         }
-        let (old, new) = (was("properties"), planned.get("properties"));
+        let (old, new) = (recorded("properties"), planned.get("properties"));
         if new.is_some_and(|new| old.is_none_or(|old| !old.is_same_as(new))) || (new.is_none() && old.is_some()) {
             // The request replaces all properties: send unmanaged ones unchanged.
-            let there = self.get(place, planned).await?.unwrap_or_default();
-            let mut all = there.get("properties").and_then(Json::as_object).cloned().unwrap_or_default();
+            let remote = self.get(context, planned).await?.unwrap_or_default();
+            let mut all = remote.get("properties").and_then(Json::as_object).cloned().unwrap_or_default();
             for name in old.and_then(Value::as_map).into_iter().flat_map(|old| old.keys()) {
                 all.shift_remove(name);
             }
@@ -212,47 +217,54 @@ impl Object for Container {
         }
         // Without a change, the update only records an object that was recreated outside terrace.
         if body.as_object().is_some_and(|body| !body.is_empty()) {
-            self.patch(place, planned, body).await?;
+            self.patch(context, planned, body).await?;
         }
         // The next read records the id or time of the object.
-        Ok(Kept { preexisting: Kept::of(&prior.private).preexisting, ..Kept::default() })
+        Ok(PrivateData { preexisting: PrivateData::of(&prior.private).preexisting, ..PrivateData::default() })
     }
 
     async fn delete(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         prior: &Attributes,
-        kept: &Kept,
+        private: &PrivateData,
         removes_data: bool,
     ) -> Result<(), ProviderError> {
-        if !kept.preexisting.is_empty() {
+        if !private.preexisting.is_empty() {
             return Ok(());
         }
         let name = self.full_name(prior);
         let request = Request::delete(self.one, &[&name]).query("force", removes_data);
         let purpose = Purpose::to(format!("delete the {} `{name}`", self.word));
-        place.remove(request, &purpose.needs(format!("ask the owner of the {} `{name}` to delete it", self.word))).await
+        context
+            .remove(request, &purpose.needs(format!("ask the owner of the {} `{name}` to delete it", self.word)))
+            .await
     }
 
-    async fn count(&self, place: &Place<'_>, named: &Attributes) -> Result<DataAmount, ProviderError> {
+    async fn count(&self, context: &Context<'_>, named: &Attributes) -> Result<DataAmount, ProviderError> {
         let name = self.full_name(named);
         match name.split_once('.').filter(|_| self.has_catalog) {
-            Some((catalog, schema)) => contents::of_schema(place, catalog, schema).await,
-            None => contents::of_catalog(place, &name).await,
+            Some((catalog, schema)) => contents::of_schema(context, catalog, schema).await,
+            None => contents::of_catalog(context, &name).await,
         }
     }
 }
 
 impl Container {
     /// Adopts an existing object, and applies the configured comment, owner and properties.
-    async fn take(&self, place: &Place<'_>, planned: &Attributes, there: &Json) -> Result<Kept, ProviderError> {
+    async fn adopt(
+        &self,
+        context: &Context<'_>,
+        planned: &Attributes,
+        remote: &Json,
+    ) -> Result<PrivateData, ProviderError> {
         let mut body = json!({});
         for name in ["comment", "owner"] {
-            if let Some(wanted) = optional_text(planned, name).filter(|wanted| text_of(there, name) != wanted) {
+            if let Some(wanted) = optional_text(planned, name).filter(|wanted| text_of(remote, name) != wanted) {
                 put(&mut body, name, wanted);
             }
         }
-        let before = there.get("properties").and_then(Json::as_object).cloned().unwrap_or_default();
+        let before = remote.get("properties").and_then(Json::as_object).cloned().unwrap_or_default();
         let mut all = before.clone();
         for (name, value) in planned.get("properties").and_then(Value::as_map).into_iter().flatten() {
             all.insert(name.clone(), value.to_revealed_json());
@@ -261,12 +273,12 @@ impl Container {
             put(&mut body, "properties", all);
         }
         if body.as_object().is_some_and(|body| !body.is_empty()) {
-            self.patch(place, planned, body).await?;
+            self.patch(context, planned, body).await?;
         }
-        Ok(Kept { preexisting: vec![self.full_name(planned)], ..Kept::default() })
+        Ok(PrivateData { preexisting: vec![self.full_name(planned)], ..PrivateData::default() })
     }
 
-    async fn patch(&self, place: &Place<'_>, named: &Attributes, body: Json) -> Result<(), ProviderError> {
+    async fn patch(&self, context: &Context<'_>, named: &Attributes, body: Json) -> Result<(), ProviderError> {
         let name = self.full_name(named);
         let request = Request::patch(self.one, &[&name]).json(body).idempotent();
         let purpose = Purpose::to(format!("change the {} `{name}`", self.word));
@@ -275,6 +287,6 @@ impl Container {
             self.word.to_uppercase(),
             crate::sql::qualified(&name)
         );
-        place.send(&request, &purpose.needs(right)).await.map(drop)
+        context.send(&request, &purpose.needs(right)).await.map(drop)
     }
 }

@@ -1,6 +1,6 @@
 //! Counts the contents of catalogs and schemas, which a forced deletion deletes too.
 
-use super::Place;
+use super::Context;
 use crate::attributes::text_of;
 use serde_json::Value as Json;
 use terrace_provider::http::{Next, Purpose, Request};
@@ -22,12 +22,12 @@ const KINDS: [(&str, &str, &str, &str); 4] = [
 ///
 /// # Errors
 /// If a list cannot be read.
-pub(super) async fn of_schema(place: &Place<'_>, catalog: &str, schema: &str) -> Result<DataAmount, ProviderError> {
-    let about = format!("the schema `{catalog}.{schema}`");
+pub(super) async fn of_schema(context: &Context<'_>, catalog: &str, schema: &str) -> Result<DataAmount, ProviderError> {
+    let parent = format!("the schema `{catalog}.{schema}`");
     let mut amounts = Vec::new();
     for (call, list, one, many) in KINDS {
         let request = Request::get(call, &[]).query("catalog_name", catalog).query("schema_name", schema);
-        let found = all(place, request, list, &about).await?;
+        let found = all(context, request, list, &parent).await?;
         amounts.push(DataAmount::of(found.len() as u64, one, many));
     }
     Ok(sum(amounts))
@@ -37,14 +37,14 @@ pub(super) async fn of_schema(place: &Place<'_>, catalog: &str, schema: &str) ->
 ///
 /// # Errors
 /// If a list cannot be read.
-pub(super) async fn of_catalog(place: &Place<'_>, catalog: &str) -> Result<DataAmount, ProviderError> {
+pub(super) async fn of_catalog(context: &Context<'_>, catalog: &str) -> Result<DataAmount, ProviderError> {
     const FIRST: &str = "default";
     let request = Request::get("/api/2.1/unity-catalog/schemas", &[]).query("catalog_name", catalog);
-    let schemas = all(place, request, "schemas", &format!("the catalog `{catalog}`")).await?;
+    let schemas = all(context, request, "schemas", &format!("the catalog `{catalog}`")).await?;
     let is_own = |it: &&Json| !matches!(text_of(it, "name"), FIRST | "information_schema");
     let own = DataAmount::of(schemas.iter().filter(is_own).count() as u64, "schema", "schemas");
     let first = match schemas.iter().any(|it| text_of(it, "name") == FIRST) {
-        true => of_schema(place, catalog, FIRST).await?,
+        true => of_schema(context, catalog, FIRST).await?,
         false => DataAmount::Empty,
     };
     let first = match first {
@@ -55,13 +55,13 @@ pub(super) async fn of_catalog(place: &Place<'_>, catalog: &str) -> Result<DataA
 }
 
 /// Returns all items of a list; a missing parent has no items.
-async fn all(place: &Place<'_>, request: Request, list: &str, about: &str) -> Result<Vec<Json>, ProviderError> {
+async fn all(context: &Context<'_>, request: Request, list: &str, parent: &str) -> Result<Vec<Json>, ProviderError> {
     let next = |page: &Json| Next::token(page, "next_page_token", "page_token");
-    match place.workspace.api.items(request, &place.within, list, next).await {
+    match context.workspace.api.items(request, &context.within, list, next).await {
         Err(failure) if failure.status() == Some(404) => Ok(Vec::new()),
         found => {
-            let purpose = Purpose::look(format!("count the contents of {about}"));
-            found.map_err(|failure| place.workspace.api.error(&failure, &purpose))
+            let purpose = Purpose::read(format!("count the contents of {parent}"));
+            found.map_err(|failure| context.workspace.api.error(&failure, &purpose))
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Git credentials: <https://docs.databricks.com/api/workspace/gitcredentials>. The signed-in principal has one per Git
 //! provider.
 
-use super::{Object, Place, Seen};
+use super::{Context, Object, Observation};
 use crate::attributes::{attributes, id_of, is_managed, of_json, optional_text, put, text, text_of};
 use crate::config::Config;
 use crate::fingerprint::Fingerprint;
-use crate::private::Kept;
+use crate::private::PrivateData;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -47,39 +47,39 @@ fn own<'c>(config: &'c Config, planned: &Attributes) -> Option<&'c SecretString>
 
 /// Plans an update if the instance's token differs from the token that was sent last. An adopted credential is assumed
 /// to have the current token.
-pub(crate) fn notice_rotation(
+pub(crate) fn plan_token_rotation(
     config: &Config,
     change: &ProposedChange<'_>,
     planned: &mut PlannedChange,
 ) -> Result<(), ProviderError> {
     let Some(token) = own(config, change.config) else { return Ok(()) };
-    let kept = change.prior.map(|prior| Kept::of(&prior.private)).unwrap_or_default();
-    match &kept.token {
+    let private = change.prior.map(|prior| PrivateData::of(&prior.private)).unwrap_or_default();
+    match &private.token {
         Some(last) if last.is_of(token) => {}
         Some(_) => drop(planned.planned.insert("tokenSent".to_owned(), Value::Unknown)),
-        None => planned.private = Kept { token: Some(Fingerprint::of(token)?), ..kept }.to_private(),
+        None => planned.private = PrivateData { token: Some(Fingerprint::of(token)?), ..private }.to_private(),
     }
     Ok(())
 }
 
 impl Credential {
-    async fn all(place: &Place<'_>) -> Result<Vec<Json>, ProviderError> {
+    async fn all(context: &Context<'_>) -> Result<Vec<Json>, ProviderError> {
         let request = Request::get("/api/2.0/git-credentials", &[]);
-        let answer = place.send(&request, &Purpose::look("list the Git credentials")).await?;
+        let answer = context.send(&request, &Purpose::read("list the Git credentials")).await?;
         Ok(answer.get("credentials").and_then(Json::as_array).cloned().unwrap_or_default())
     }
 
     /// The private data after a token was sent.
-    fn sent(place: &Place<'_>, planned: &Attributes) -> Result<Kept, ProviderError> {
-        Ok(Kept {
-            token: own(place.config, planned).map(Fingerprint::of).transpose()?,
+    fn sent(context: &Context<'_>, planned: &Attributes) -> Result<PrivateData, ProviderError> {
+        Ok(PrivateData {
+            token: own(context.config, planned).map(Fingerprint::of).transpose()?,
             token_sent: Some(Timestamp::now()),
-            ..Kept::default()
+            ..PrivateData::default()
         })
     }
 
-    fn body(place: &Place<'_>, planned: &Attributes) -> Result<Json, ProviderError> {
-        let git = &place.config.git;
+    fn body(context: &Context<'_>, planned: &Attributes) -> Result<Json, ProviderError> {
+        let git = &context.config.git;
         let token =
             optional_text(planned, "token").or_else(|| git.token.as_ref().map(|it| it.expose_secret().to_owned()));
         let token = token.ok_or_else(|| {
@@ -105,71 +105,81 @@ impl Object for Credential {
 
     async fn read(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         named: &Attributes,
         like: &Attributes,
-        kept: &Kept,
-    ) -> Result<Option<Seen>, ProviderError> {
+        private: &PrivateData,
+    ) -> Result<Option<Observation>, ProviderError> {
         let provider = text(named, "gitProvider");
-        let all = Self::all(place).await?;
+        let all = Self::all(context).await?;
         let found = all.iter().find(|it| text_of(it, "git_provider").eq_ignore_ascii_case(&provider));
         Ok(found.map(|it| {
-            let mut seen = attributes([
+            let mut observed = attributes([
                 ("workspaceUrl", text(named, "workspaceUrl").into()),
                 ("gitProvider", provider.into()),
                 ("credentialId", id_of(it, "credential_id").unwrap_or_default().into()),
-                ("tokenSent", kept.token_sent.map_or(Value::Null, |at| format!("{at:.0}").into())),
+                ("tokenSent", private.token_sent.map_or(Value::Null, |at| format!("{at:.0}").into())),
             ]);
             if is_managed(like, "gitUsername") {
-                seen.insert("gitUsername".to_owned(), of_json(it, "git_username"));
+                observed.insert("gitUsername".to_owned(), of_json(it, "git_username"));
             }
-            Seen { attributes: seen, kept: kept.clone(), ..Seen::default() }
+            Observation { attributes: observed, private: private.clone(), ..Observation::default() }
         }))
     }
 
-    fn is_told_by_what_was_there(&self) -> bool {
+    fn needs_prior_content(&self) -> bool {
         true
     }
 
-    async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
-        let request = Request::post("/api/2.0/git-credentials", &[]).json(Self::body(place, planned)?);
+    async fn create(
+        &self,
+        context: &Context<'_>,
+        planned: &Attributes,
+    ) -> Result<(Attributes, PrivateData), ProviderError> {
+        let request = Request::post("/api/2.0/git-credentials", &[]).json(Self::body(context, planned)?);
         let purpose = Purpose::to(format!("create the Git credential for {}", text(planned, "gitProvider")));
-        place.send(&request, &purpose).await?;
-        Ok((Attributes::default(), Self::sent(place, planned)?))
+        context.send(&request, &purpose).await?;
+        Ok((Attributes::default(), Self::sent(context, planned)?))
     }
 
     async fn update(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         _prior: &Recorded,
-        present: &Seen,
+        present: &Observation,
         planned: &Attributes,
-    ) -> Result<Kept, ProviderError> {
+    ) -> Result<PrivateData, ProviderError> {
         let id = text(&present.attributes, "credentialId");
         let request =
-            Request::patch("/api/2.0/git-credentials/{id}", &[&id]).json(Self::body(place, planned)?).idempotent();
+            Request::patch("/api/2.0/git-credentials/{id}", &[&id]).json(Self::body(context, planned)?).idempotent();
         let purpose = Purpose::to(format!("change the Git credential for {}", text(planned, "gitProvider")));
-        place.send(&request, &purpose).await?;
-        Self::sent(place, planned)
+        context.send(&request, &purpose).await?;
+        Self::sent(context, planned)
     }
 
-    async fn delete(&self, place: &Place<'_>, prior: &Attributes, _: &Kept, _: bool) -> Result<(), ProviderError> {
-        let Some(seen) = self.read(place, prior, &Attributes::default(), &Kept::default()).await? else {
+    async fn delete(
+        &self,
+        context: &Context<'_>,
+        prior: &Attributes,
+        _: &PrivateData,
+        _: bool,
+    ) -> Result<(), ProviderError> {
+        let Some(observed) = self.read(context, prior, &Attributes::default(), &PrivateData::default()).await? else {
             return Ok(());
         };
-        let id = text(&seen.attributes, "credentialId");
+        let id = text(&observed.attributes, "credentialId");
         let purpose = Purpose::to(format!("delete the Git credential for {}", text(prior, "gitProvider")));
-        place.remove(Request::delete("/api/2.0/git-credentials/{id}", &[&id]), &purpose).await
+        context.remove(Request::delete("/api/2.0/git-credentials/{id}", &[&id]), &purpose).await
     }
 
     /// It belongs to the signed-in principal, and did not exist before.
-    async fn is_ours(
+    async fn is_from_attempt(
         &self,
-        _: &Place<'_>,
-        seen: &Seen,
+        _: &Context<'_>,
+        observed: &Observation,
         planned: &Attributes,
         _: &RangeInclusive<Timestamp>,
     ) -> Result<bool, ProviderError> {
-        Ok(optional_text(planned, "gitUsername").is_none_or(|name| text(&seen.attributes, "gitUsername") == name))
+        Ok(optional_text(planned, "gitUsername").is_none_or(|name| text(&observed.attributes, "gitUsername") == name))
     }
 }

@@ -1,10 +1,10 @@
 //! Privileges on objects of Unity Catalog: <https://docs.databricks.com/api/workspace/grants>.
 
 use super::azure::{self, takes_existing};
-use super::{Object, Place, Seen};
+use super::{Context, Object, Observation};
 use crate::attributes::{attributes, list, text, text_of, texts};
 use crate::principal;
-use crate::private::Kept;
+use crate::private::PrivateData;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
@@ -20,18 +20,18 @@ pub(crate) struct Grant;
 
 /// Returns the privileges on a securable by principal; empty if the securable does not exist.
 pub(crate) async fn holders(
-    place: &Place<'_>,
+    context: &Context<'_>,
     named: &Attributes,
     principal: Option<&str>,
 ) -> Result<Vec<(String, Vec<String>)>, ProviderError> {
     let request = Request::get("/api/2.1/unity-catalog/permissions/{type}/{name}", &[&ty(named), &full_name(named)]);
     // The API's filter is case-sensitive, but some principals are not.
-    let filter = principal.filter(|name| !principal::knows_no_case(name));
+    let filter = principal.filter(|name| !principal::is_case_insensitive(name));
     let request = filter.into_iter().fold(request, |request, name| request.query("principal", name));
     let next = |page: &Json| terrace_provider::http::Next::token(page, "next_page_token", "page_token");
-    let rows = place.workspace.api.items(request, &place.within, "privilege_assignments", next).await;
-    let purpose = Purpose::look(format!("read the grants on {}", shown(named)));
-    let rows = match rows.map_err(|failure| place.workspace.api.error(&failure, &purpose)) {
+    let rows = context.workspace.api.items(request, &context.within, "privilege_assignments", next).await;
+    let purpose = Purpose::read(format!("read the grants on {}", shown(named)));
+    let rows = match rows.map_err(|failure| context.workspace.api.error(&failure, &purpose)) {
         Err(error) if error.kind == terrace_provider::ErrorKind::NotFound => return Ok(Vec::new()),
         rows => rows?,
     };
@@ -58,9 +58,9 @@ fn shown(named: &Attributes) -> String {
 }
 
 /// Returns the privileges of the attributes' principal.
-pub(super) async fn held(place: &Place<'_>, named: &Attributes) -> Result<Vec<String>, ProviderError> {
+pub(super) async fn held(context: &Context<'_>, named: &Attributes) -> Result<Vec<String>, ProviderError> {
     let principal = text(named, "principal");
-    let all = holders(place, named, Some(&principal)).await?;
+    let all = holders(context, named, Some(&principal)).await?;
     let own = all.into_iter().find(|(name, _)| principal::is_same(name, &principal));
     Ok(own.map(|(_, held)| held).unwrap_or_default())
 }
@@ -85,8 +85,8 @@ pub(super) fn check_securable(planned: &Attributes) -> Result<(), ProviderError>
 
 /// Refuses a malformed privilege.
 pub(super) fn check_privilege(privilege: &str, path: Path) -> Result<(), ProviderError> {
-    let is_of_words = privilege.chars().all(|c| c.is_ascii_uppercase() || c == '_');
-    if is_of_words && !privilege.is_empty() {
+    let has_valid_characters = privilege.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    if has_valid_characters && !privilege.is_empty() {
         return Ok(());
     }
     Err(ProviderError::invalid(Some(path), format!("`{privilege}` is not a privilege"))
@@ -95,25 +95,25 @@ pub(super) fn check_privilege(privilege: &str, path: Path) -> Result<(), Provide
 
 /// Grants (`add`) or revokes (`remove`) privileges.
 pub(super) async fn change(
-    place: &Place<'_>,
+    context: &Context<'_>,
     named: &Attributes,
-    what: &str,
+    operation: &str,
     privileges: &[String],
 ) -> Result<(), ProviderError> {
     if privileges.is_empty() {
         return Ok(());
     }
     let principal = text(named, "principal");
-    let body = json!({"changes": [{"principal": principal, what: privileges}]});
+    let body = json!({"changes": [{"principal": principal, operation: privileges}]});
     let request = Request::patch("/api/2.1/unity-catalog/permissions/{type}/{name}", &[&ty(named), &full_name(named)]);
-    let doing = if what == "add" { "grant" } else { "revoke" };
-    let doing = format!("{doing} {} on {} for {principal}", privileges.join(", "), shown(named));
-    let purpose = Purpose::to(doing).at(Path::attribute("principal")).needs(format!(
+    let action = if operation == "add" { "grant" } else { "revoke" };
+    let action = format!("{action} {} on {} for {principal}", privileges.join(", "), shown(named));
+    let purpose = Purpose::to(action).at(Path::attribute("principal")).needs(format!(
         "ask its owner to run: GRANT MANAGE ON {} {} TO `<principal of the instance>`",
         ty(named).to_uppercase(),
         crate::sql::qualified(&full_name(named))
     ));
-    place.send(&request.json(body).idempotent(), &purpose).await.map(drop)
+    context.send(&request.json(body).idempotent(), &purpose).await.map(drop)
 }
 
 #[async_trait]
@@ -134,92 +134,103 @@ impl Object for Grant {
 
     async fn read(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         named: &Attributes,
         like: &Attributes,
-        kept: &Kept,
-    ) -> Result<Option<Seen>, ProviderError> {
-        let held = held(place, named).await?;
+        private: &PrivateData,
+    ) -> Result<Option<Observation>, ProviderError> {
+        let held = held(context, named).await?;
         if held.is_empty() {
             return Ok(None);
         }
         let wanted = texts(like, "privileges");
         // Hide privileges that existed before terrace and are not configured.
-        let is_shown = |name: &String| wanted.is_empty() || wanted.contains(name) || !kept.preexisting.contains(name);
+        let is_shown =
+            |name: &String| wanted.is_empty() || wanted.contains(name) || !private.preexisting.contains(name);
         let mut shown: Vec<String> = held.iter().filter(|name| is_shown(name)).cloned().collect();
         let mut sorted = wanted.clone();
         sorted.sort();
         if sorted == shown {
             shown = wanted;
         }
-        let mut seen = Attributes::default();
+        let mut observed = Attributes::default();
         for name in ["workspaceUrl", "metastoreId", "securableType", "fullName", "principal"] {
-            seen.insert(name.to_owned(), text(named, name).into());
+            observed.insert(name.to_owned(), text(named, name).into());
         }
-        seen.extend(attributes([("privileges", list(&shown)), azure::shown(like)]));
-        Ok(Some(Seen { attributes: seen, kept: kept.clone(), held, ..Seen::default() }))
+        observed.extend(attributes([("privileges", list(&shown)), azure::shown(like)]));
+        Ok(Some(Observation { attributes: observed, private: private.clone(), held, ..Observation::default() }))
     }
 
-    fn takes_what_is_there(&self, planned: &Attributes) -> bool {
+    fn adopts_existing(&self, planned: &Attributes) -> bool {
         takes_existing(planned)
     }
 
-    fn is_told_by_what_was_there(&self) -> bool {
+    fn needs_prior_content(&self) -> bool {
         true
     }
 
-    fn was_there_before(&self, seen: &Seen, planned: &Attributes) -> bool {
-        !texts(planned, "privileges").iter().all(|it| seen.held.contains(it))
+    fn existed_before(&self, observed: &Observation, planned: &Attributes) -> bool {
+        !texts(planned, "privileges").iter().all(|it| observed.held.contains(it))
     }
 
-    async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
+    async fn create(
+        &self,
+        context: &Context<'_>,
+        planned: &Attributes,
+    ) -> Result<(Attributes, PrivateData), ProviderError> {
         let before = match takes_existing(planned) {
-            true => self.held(place, planned).await?,
+            true => self.held(context, planned).await?,
             false => Vec::new(),
         };
         let mut missing = texts(planned, "privileges");
         missing.retain(|it| !before.contains(it));
-        change(place, planned, "add", &missing).await?;
-        Ok((Attributes::default(), Kept { preexisting: before, ..Kept::default() }))
+        change(context, planned, "add", &missing).await?;
+        Ok((Attributes::default(), PrivateData { preexisting: before, ..PrivateData::default() }))
     }
 
     /// Grants missing privileges before it revokes extra ones.
     async fn update(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         prior: &Recorded,
-        present: &Seen,
+        present: &Observation,
         planned: &Attributes,
-    ) -> Result<Kept, ProviderError> {
-        let (wanted, mut kept) = (texts(planned, "privileges"), Kept::of(&prior.private));
+    ) -> Result<PrivateData, ProviderError> {
+        let (wanted, mut private) = (texts(planned, "privileges"), PrivateData::of(&prior.private));
         // A privilege that was revoked outside terrace, and is granted again, belongs to terrace from now on.
-        kept.preexisting.retain(|it| present.held.contains(it));
+        private.preexisting.retain(|it| present.held.contains(it));
         let missing: Vec<String> = wanted.iter().filter(|it| !present.held.contains(it)).cloned().collect();
-        change(place, planned, "add", &missing).await?;
-        let is_extra = |it: &&String| !wanted.contains(it) && !kept.preexisting.contains(it);
+        change(context, planned, "add", &missing).await?;
+        let is_extra = |it: &&String| !wanted.contains(it) && !private.preexisting.contains(it);
         let extra: Vec<String> = present.held.iter().filter(is_extra).cloned().collect();
-        change(place, planned, "remove", &extra).await?;
-        Ok(kept)
+        change(context, planned, "remove", &extra).await?;
+        Ok(private)
     }
 
-    async fn delete(&self, place: &Place<'_>, prior: &Attributes, kept: &Kept, _: bool) -> Result<(), ProviderError> {
-        let Some(seen) = self.read(place, prior, &Attributes::default(), &Kept::default()).await? else {
+    async fn delete(
+        &self,
+        context: &Context<'_>,
+        prior: &Attributes,
+        private: &PrivateData,
+        _: bool,
+    ) -> Result<(), ProviderError> {
+        let Some(observed) = self.read(context, prior, &Attributes::default(), &PrivateData::default()).await? else {
             return Ok(());
         };
-        let ours: Vec<String> = seen.held.into_iter().filter(|it| !kept.preexisting.contains(it)).collect();
-        change(place, prior, "remove", &ours).await
+        let ours: Vec<String> = observed.held.into_iter().filter(|it| !private.preexisting.contains(it)).collect();
+        change(context, prior, "remove", &ours).await
     }
 
     /// Grants are idempotent, and the privileges were not held before.
-    async fn is_ours(
+    async fn is_from_attempt(
         &self,
-        _: &Place<'_>,
-        seen: &Seen,
+        _: &Context<'_>,
+        observed: &Observation,
         planned: &Attributes,
         _: &RangeInclusive<Timestamp>,
     ) -> Result<bool, ProviderError> {
-        let (wanted, before) = (texts(planned, "privileges"), &seen.kept.preexisting);
+        let (wanted, before) = (texts(planned, "privileges"), &observed.private.preexisting);
         let is_expected = |it: &String| wanted.contains(it) || before.contains(it);
-        Ok(wanted.iter().all(|it| seen.held.contains(it)) && seen.held.iter().all(is_expected))
+        Ok(wanted.iter().all(|it| observed.held.contains(it)) && observed.held.iter().all(is_expected))
     }
 }

@@ -4,10 +4,10 @@
 //! without touching others. The API cannot delete an entry: the whole list is written without it, with all other
 //! entries unchanged.
 
-use super::{Object, Place, Seen};
+use super::{Context, Object, Observation};
 use crate::attributes::{attributes, text, text_of};
-use crate::principal::{is_same, told_apart_as};
-use crate::private::Kept;
+use crate::principal::{is_same, normalized_as};
+use crate::private::PrivateData;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
@@ -25,7 +25,7 @@ const LEVELS: [(&str, &[&str]); 4] = [
 ];
 
 /// Maximum number of attempts to write a list that another process changes at the same time.
-const AGAIN: usize = 4;
+const MAX_ATTEMPTS: usize = 4;
 
 pub(crate) struct Permission;
 
@@ -61,8 +61,8 @@ fn object(named: &Attributes) -> String {
     format!("{}/{}", text(named, "objectType"), text(named, "objectId"))
 }
 
-fn purpose(doing: &str, named: &Attributes) -> Purpose {
-    Purpose::to(format!("{doing} {} on {}", text(named, "principal"), object(named)))
+fn purpose(action: &str, named: &Attributes) -> Purpose {
+    Purpose::to(format!("{action} {} on {}", text(named, "principal"), object(named)))
         .needs(format!("grant CAN_MANAGE on {}, or IS_OWNER", object(named)))
 }
 
@@ -79,26 +79,26 @@ fn entries(list: &Json) -> Vec<Entry> {
 }
 
 impl Permission {
-    async fn list(place: &Place<'_>, named: &Attributes) -> Result<Option<Vec<Entry>>, ProviderError> {
+    async fn list(context: &Context<'_>, named: &Attributes) -> Result<Option<Vec<Entry>>, ProviderError> {
         let request = request(Request::get, named);
-        let answer = place.ask(&request, &format!("read the permissions on {}", object(named))).await?;
+        let answer = context.read_optional(&request, &format!("read the permissions on {}", object(named))).await?;
         Ok(answer.map(|list| entries(&list)))
     }
 
-    async fn give(place: &Place<'_>, planned: &Attributes) -> Result<(), ProviderError> {
+    async fn grant(context: &Context<'_>, planned: &Attributes) -> Result<(), ProviderError> {
         let name = field(&text(planned, "principalKind")).unwrap_or("user_name");
         let entry = Entry { field: name, name: text(planned, "principal"), level: text(planned, "level") };
         let request =
             request(Request::patch, planned).json(json!({"access_control_list": [entry.to_json()]})).idempotent();
         let purpose = purpose(&format!("grant {} to", entry.level), planned).at(Path::attribute("principal"));
-        let _alone = place.workspace.access.lock().await;
-        place.send(&request, &purpose).await.map(drop)
+        let _guard = context.workspace.access.lock().await;
+        context.send(&request, &purpose).await.map(drop)
     }
 }
 
-fn is_meant(entry: &Entry, named: &Attributes) -> bool {
+fn is_match(entry: &Entry, named: &Attributes) -> bool {
     let (kind, name) = (text(named, "principalKind"), text(named, "principal"));
-    Some(entry.field) == field(&kind) && told_apart_as(&kind, &entry.name) == told_apart_as(&kind, &name)
+    Some(entry.field) == field(&kind) && normalized_as(&kind, &entry.name) == normalized_as(&kind, &name)
 }
 
 #[async_trait]
@@ -132,75 +132,90 @@ impl Object for Permission {
 
     async fn read(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         named: &Attributes,
         _like: &Attributes,
-        kept: &Kept,
-    ) -> Result<Option<Seen>, ProviderError> {
-        let entries = Self::list(place, named).await?.unwrap_or_default();
-        let Some(entry) = entries.into_iter().find(|entry| is_meant(entry, named)) else { return Ok(None) };
-        let mut seen = Attributes::default();
+        private: &PrivateData,
+    ) -> Result<Option<Observation>, ProviderError> {
+        let entries = Self::list(context, named).await?.unwrap_or_default();
+        let Some(entry) = entries.into_iter().find(|entry| is_match(entry, named)) else { return Ok(None) };
+        let mut observed = Attributes::default();
         for name in ["workspaceUrl", "objectType", "objectId", "principalKind", "principal"] {
-            seen.insert(name.to_owned(), text(named, name).into());
+            observed.insert(name.to_owned(), text(named, name).into());
         }
-        seen.extend(attributes([("level", entry.level.as_str().into())]));
-        Ok(Some(Seen { attributes: seen, kept: kept.clone(), held: vec![entry.level], ..Seen::default() }))
+        observed.extend(attributes([("level", entry.level.as_str().into())]));
+        Ok(Some(Observation {
+            attributes: observed,
+            private: private.clone(),
+            held: vec![entry.level],
+            ..Observation::default()
+        }))
     }
 
-    fn is_told_by_what_was_there(&self) -> bool {
+    fn needs_prior_content(&self) -> bool {
         true
     }
 
-    async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
-        Self::give(place, planned).await?;
-        Ok((Attributes::default(), Kept::default()))
+    async fn create(
+        &self,
+        context: &Context<'_>,
+        planned: &Attributes,
+    ) -> Result<(Attributes, PrivateData), ProviderError> {
+        Self::grant(context, planned).await?;
+        Ok((Attributes::default(), PrivateData::default()))
     }
 
     async fn update(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         prior: &Recorded,
-        _present: &Seen,
+        _present: &Observation,
         planned: &Attributes,
-    ) -> Result<Kept, ProviderError> {
-        Self::give(place, planned).await?;
-        Ok(Kept::of(&prior.private))
+    ) -> Result<PrivateData, ProviderError> {
+        Self::grant(context, planned).await?;
+        Ok(PrivateData::of(&prior.private))
     }
 
-    async fn delete(&self, place: &Place<'_>, prior: &Attributes, kept: &Kept, _: bool) -> Result<(), ProviderError> {
-        if let [level, ..] = kept.preexisting.as_slice() {
+    async fn delete(
+        &self,
+        context: &Context<'_>,
+        prior: &Attributes,
+        private: &PrivateData,
+        _: bool,
+    ) -> Result<(), ProviderError> {
+        if let [level, ..] = private.preexisting.as_slice() {
             // Restore the earlier level if it differs.
-            return match self.read(place, prior, prior, kept).await? {
-                Some(seen) if seen.held != kept.preexisting => {
+            return match self.read(context, prior, prior, private).await? {
+                Some(observed) if observed.held != private.preexisting => {
                     let before = attributes([("level", level.as_str().into())]);
                     let planned: Attributes = prior.clone().into_iter().chain(before).collect();
-                    Self::give(place, &planned).await
+                    Self::grant(context, &planned).await
                 }
                 _ => Ok(()),
             };
         }
-        let me = place.workspace.me(&place.within).await?.to_owned();
-        let _alone = place.workspace.access.lock().await;
-        for _ in 0..AGAIN {
-            let Some(list) = Self::list(place, prior).await? else { return Ok(()) };
-            let Some(gone) = list.iter().find(|entry| is_meant(entry, prior)) else { return Ok(()) };
-            if is_same(&gone.name, &me) {
+        let me = context.workspace.me(&context.within).await?.to_owned();
+        let _guard = context.workspace.access.lock().await;
+        for _ in 0..MAX_ATTEMPTS {
+            let Some(list) = Self::list(context, prior).await? else { return Ok(()) };
+            let Some(removed) = list.iter().find(|entry| is_match(entry, prior)) else { return Ok(()) };
+            if is_same(&removed.name, &me) {
                 // The instance's principal would lock itself out.
                 return Ok(());
             }
-            let mut left: Vec<Entry> = list.iter().filter(|entry| *entry != gone).cloned().collect();
-            if gone.level == "IS_OWNER" {
+            let mut remaining: Vec<Entry> = list.iter().filter(|entry| *entry != removed).cloned().collect();
+            if removed.level == "IS_OWNER" {
                 // An object needs an owner: the instance's principal becomes the owner again.
-                left.retain(|entry| !is_same(&entry.name, &me));
+                remaining.retain(|entry| !is_same(&entry.name, &me));
                 let field = if me.contains('@') { "user_name" } else { "service_principal_name" };
-                left.push(Entry { field, name: me.clone(), level: "IS_OWNER".to_owned() });
+                remaining.push(Entry { field, name: me.clone(), level: "IS_OWNER".to_owned() });
             }
-            let body: Vec<Json> = left.iter().map(Entry::to_json).collect();
+            let body: Vec<Json> = remaining.iter().map(Entry::to_json).collect();
             let request = request(Request::put, prior).json(json!({"access_control_list": body})).idempotent();
-            place.send(&request, &purpose("remove the permission of", prior)).await?;
+            context.send(&request, &purpose("remove the permission of", prior)).await?;
             // Another process may have changed the list between the read and the write.
-            let now = Self::list(place, prior).await?.unwrap_or_default();
-            if !now.iter().any(|entry| is_meant(entry, prior)) {
+            let now = Self::list(context, prior).await?.unwrap_or_default();
+            if !now.iter().any(|entry| is_match(entry, prior)) {
                 return Ok(());
             }
         }
@@ -215,13 +230,13 @@ impl Object for Permission {
     }
 
     /// Permissions are idempotent, and there was no entry before.
-    async fn is_ours(
+    async fn is_from_attempt(
         &self,
-        _: &Place<'_>,
-        seen: &Seen,
+        _: &Context<'_>,
+        observed: &Observation,
         planned: &Attributes,
         _: &RangeInclusive<Timestamp>,
     ) -> Result<bool, ProviderError> {
-        Ok(text(&seen.attributes, "level") == text(planned, "level"))
+        Ok(text(&observed.attributes, "level") == text(planned, "level"))
     }
 }

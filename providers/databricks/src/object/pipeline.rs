@@ -1,10 +1,10 @@
 //! Pipelines: <https://docs.databricks.com/api/workspace/pipelines>. They hold data: a deletion deletes their tables
 //! too, unless the request prevents it.
 
-use super::{Candidate, Object, Place, Seen, settings};
+use super::{Candidate, Context, Object, Observation, settings};
 use crate::attributes::{attributes, id_of, text, text_of};
 use crate::mark;
-use crate::private::Kept;
+use crate::private::PrivateData;
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
 use terrace_provider::http::{Next, Purpose, Request};
@@ -18,21 +18,21 @@ pub(crate) struct Pipeline;
 const FIXED: [&[&str]; 3] = [&["catalog"], &["schema", "target"], &["storage"]];
 
 /// Returns pipelines with exactly this name: in the API's filter `_` and `%` are wildcards.
-pub(crate) async fn named(place: &Place<'_>, name: &str) -> Result<Vec<Json>, ProviderError> {
+pub(crate) async fn named(context: &Context<'_>, name: &str) -> Result<Vec<Json>, ProviderError> {
     // A quote would end the filter. Without a filter, the list is longer but still filtered below.
     let filter = if name.contains('\'') { None } else { Some(format!("name LIKE '{name}'")) };
     let request = Request::get("/api/2.0/pipelines", &[]).query("max_results", 100);
     let request = filter.into_iter().fold(request, |request, filter| request.query("filter", filter));
     let next = |page: &Json| Next::token(page, "next_page_token", "page_token");
-    let found = place.workspace.api.items(request, &place.within, "statuses", next).await;
-    let purpose = Purpose::look(format!("find the pipeline `{name}`"));
-    let found = found.map_err(|failure| place.workspace.api.error(&failure, &purpose))?;
+    let found = context.workspace.api.items(request, &context.within, "statuses", next).await;
+    let purpose = Purpose::read(format!("find the pipeline `{name}`"));
+    let found = found.map_err(|failure| context.workspace.api.error(&failure, &purpose))?;
     Ok(found.into_iter().filter(|it| text_of(it, "name") == name).collect())
 }
 
-async fn get(place: &Place<'_>, id: &str) -> Result<Option<Json>, ProviderError> {
+async fn get(context: &Context<'_>, id: &str) -> Result<Option<Json>, ProviderError> {
     let request = Request::get("/api/2.0/pipelines/{id}", &[id]);
-    place.ask(&request, &format!("read the pipeline {id}")).await
+    context.read_optional(&request, &format!("read the pipeline {id}")).await
 }
 
 /// The specification of a pipeline, without the server's own fields.
@@ -92,19 +92,20 @@ impl Object for Pipeline {
         settings::keep_secret_paths(change, planned);
         settings::guard(change, planned, "pipeline")?;
         let Some(prior) = change.prior.filter(|_| !change.must_replace) else { return Ok(()) };
-        let (there, wanted) = (settings::value_of(&prior.attributes), settings::value_of(&planned.planned));
-        let (Some(there), Some(wanted)) = (there, wanted) else { return Ok(()) };
+        let (current, wanted) = (settings::value_of(&prior.attributes), settings::value_of(&planned.planned));
+        let (Some(current), Some(wanted)) = (current, wanted) else { return Ok(()) };
         // `schema` and `target` both name the schema of the tables.
         let of = |settings: &Value, names: &[&str]| {
             let mut values = names.iter().filter_map(|name| settings.get(name)).filter(|value| !value.is_null());
             values.next().cloned().unwrap_or_default()
         };
         for names in FIXED {
-            let is_set = |name: &&&str| [&wanted, &there].iter().any(|it| it.get(name).is_some_and(|it| !it.is_null()));
+            let is_set =
+                |name: &&&str| [&wanted, &current].iter().any(|it| it.get(name).is_some_and(|it| !it.is_null()));
             let Some(name) = names.iter().find(is_set) else { continue };
-            let (there, wanted) = (of(&there, names), of(&wanted, names));
+            let (current, wanted) = (of(&current, names), of(&wanted, names));
             // A setting that was removed remotely may be restored; an existing value cannot change.
-            if !there.is_null() && !wanted.has_unknown() && !wanted.is_same_as(&there) {
+            if !current.is_null() && !wanted.has_unknown() && !wanted.is_same_as(&current) {
                 let at = Path::attribute("settings").key(name);
                 return Err(ProviderError::invalid(Some(at), format!("the `{name}` of a pipeline cannot be changed: its tables are stored there"))
                     .solution("create a second pipeline under another name, and remove this one when the second has the data")
@@ -116,31 +117,31 @@ impl Object for Pipeline {
 
     async fn read(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         named: &Attributes,
         like: &Attributes,
-        kept: &Kept,
-    ) -> Result<Option<Seen>, ProviderError> {
+        private: &PrivateData,
+    ) -> Result<Option<Observation>, ProviderError> {
         let id = text(named, "pipelineId");
-        let Some(pipeline) = get(place, &id).await? else { return Ok(None) };
-        let mut seen = attributes([
+        let Some(pipeline) = get(context, &id).await? else { return Ok(None) };
+        let mut observed = attributes([
             ("workspaceUrl", text(named, "workspaceUrl").into()),
             ("pipelineId", id.as_str().into()),
-            ("settings", settings::shown(&spec_of(&pipeline), like, kept)),
-            ("url", format!("{}/pipelines/{}", place.workspace.url, object_id::join([&id])).into()),
+            ("settings", settings::shown(&spec_of(&pipeline), like, private)),
+            ("url", format!("{}/pipelines/{}", context.workspace.url, object_id::join([&id])).into()),
         ]);
-        settings::say_how(&mut seen, like);
+        settings::add_management(&mut observed, like);
         let mark = pipeline.get("spec").and_then(mark::on);
-        Ok(Some(Seen { attributes: seen, kept: kept.clone(), mark, ..Seen::default() }))
+        Ok(Some(Observation { attributes: observed, private: private.clone(), mark, ..Observation::default() }))
     }
 
-    async fn search(&self, place: &Place<'_>, planned: &Attributes) -> Result<Vec<Candidate>, ProviderError> {
+    async fn search(&self, context: &Context<'_>, planned: &Attributes) -> Result<Vec<Candidate>, ProviderError> {
         let name = settings::name_of(planned);
-        let mark = mark::of(place.address);
+        let mark = mark::of(context.address);
         let mut candidates = Vec::new();
-        for row in named(place, &name).await? {
+        for row in named(context, &name).await? {
             let Some(id) = id_of(&row, "pipeline_id") else { continue };
-            let Some(pipeline) = get(place, &id).await? else { continue };
+            let Some(pipeline) = get(context, &id).await? else { continue };
             let is_marked = pipeline.get("spec").is_some_and(|it| mark::is_on(it, &mark));
             let identity =
                 attributes([("workspaceUrl", text(planned, "workspaceUrl").into()), ("pipelineId", id.into())]);
@@ -149,60 +150,64 @@ impl Object for Pipeline {
         Ok(candidates)
     }
 
-    async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
+    async fn create(
+        &self,
+        context: &Context<'_>,
+        planned: &Attributes,
+    ) -> Result<(Attributes, PrivateData), ProviderError> {
         settings::check_new(planned, ("pipelineId", "pipeline"))?;
-        let settings = settings::sent(planned, place.address);
+        let settings = settings::sent(planned, context.address);
         let name = text_of(&settings, "name").to_owned();
-        if let [one, ..] = named(place, &name).await?.as_slice() {
+        if let [one, ..] = named(context, &name).await?.as_slice() {
             let id = id_of(one, "pipeline_id").unwrap_or_default();
-            let import_id = Some(object_id::join([place.workspace.url.as_str(), &id]));
+            let import_id = Some(object_id::join([context.workspace.url.as_str(), &id]));
             let message = format!("there is a pipeline `{name}` already: {id}");
             return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id }, message));
         }
         let request = Request::post("/api/2.0/pipelines", &[]).json(settings);
         let purpose = Purpose::to(format!("create the pipeline `{name}`")).at(Path::attribute("settings"));
         let purpose = purpose.needs("grant `<principal of the instance>` the entitlement `allow-cluster-create`");
-        let made = place.send(&request, &purpose).await?;
-        let id = id_of(&made, "pipeline_id").ok_or_else(|| {
+        let created = context.send(&request, &purpose).await?;
+        let id = id_of(&created, "pipeline_id").ok_or_else(|| {
             ProviderError::new(
                 ErrorKind::Ambiguous,
                 format!("the pipeline `{name}` was created, but the answer has no id"),
             )
         })?;
-        Ok((attributes([("pipelineId", id.into())]), settings::kept(planned)))
+        Ok((attributes([("pipelineId", id.into())]), settings::private_data(planned)))
     }
 
     async fn update(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         prior: &Recorded,
-        present: &Seen,
+        present: &Observation,
         planned: &Attributes,
-    ) -> Result<Kept, ProviderError> {
+    ) -> Result<PrivateData, ProviderError> {
         let id = text(&present.attributes, "pipelineId");
-        let pipeline = get(place, &id).await?.unwrap_or_default();
-        let body = settings::written(&spec_of(&pipeline), prior, planned, place.address);
+        let pipeline = get(context, &id).await?.unwrap_or_default();
+        let body = settings::written(&spec_of(&pipeline), prior, planned, context.address);
         let request = Request::put("/api/2.0/pipelines/{id}", &[&id]).json(body).idempotent();
         let purpose = Purpose::to(format!("change the pipeline {id}")).at(Path::attribute("settings"));
-        place.send(&request, &purpose.needs(format!("grant CAN_MANAGE on the pipeline {id}, or IS_OWNER"))).await?;
-        Ok(settings::kept(planned))
+        context.send(&request, &purpose.needs(format!("grant CAN_MANAGE on the pipeline {id}, or IS_OWNER"))).await?;
+        Ok(settings::private_data(planned))
     }
 
     async fn delete(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         prior: &Attributes,
-        _: &Kept,
+        _: &PrivateData,
         removes_data: bool,
     ) -> Result<(), ProviderError> {
         let id = text(prior, "pipelineId");
         let request = Request::delete("/api/2.0/pipelines/{id}", &[&id]).query("cascade", removes_data);
         let purpose = Purpose::to(format!("delete the pipeline {id}"));
-        place.remove(request, &purpose.needs(format!("grant CAN_MANAGE on the pipeline {id}, or IS_OWNER"))).await
+        context.remove(request, &purpose.needs(format!("grant CAN_MANAGE on the pipeline {id}, or IS_OWNER"))).await
     }
 
     /// The API does not report the amount of data in a pipeline's tables.
-    async fn count(&self, _: &Place<'_>, _: &Attributes) -> Result<DataAmount, ProviderError> {
+    async fn count(&self, _: &Context<'_>, _: &Attributes) -> Result<DataAmount, ProviderError> {
         Ok(DataAmount::Unknown)
     }
 }

@@ -2,9 +2,9 @@
 //! Several resources may grant different privileges to the same principal without a conflict.
 
 use super::azure::{self, takes_existing};
-use super::{Object, Place, Seen, grant};
+use super::{Context, Object, Observation, grant};
 use crate::attributes::text;
-use crate::private::Kept;
+use crate::private::PrivateData;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::ops::RangeInclusive;
@@ -24,59 +24,81 @@ impl Object for Privilege {
 
     async fn read(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         named: &Attributes,
         like: &Attributes,
-        kept: &Kept,
-    ) -> Result<Option<Seen>, ProviderError> {
+        private: &PrivateData,
+    ) -> Result<Option<Observation>, ProviderError> {
         let privilege = text(named, "privilege");
-        if !grant::held(place, named).await?.contains(&privilege) {
+        if !grant::held(context, named).await?.contains(&privilege) {
             return Ok(None);
         }
         let names = ["workspaceUrl", "metastoreId", "securableType", "fullName", "principal", "privilege"];
-        let mut seen: Attributes = names.map(|name| (name.to_owned(), text(named, name).into())).into_iter().collect();
+        let mut observed: Attributes =
+            names.map(|name| (name.to_owned(), text(named, name).into())).into_iter().collect();
         let (name, value) = azure::shown(like);
-        seen.insert(name.to_owned(), value);
-        Ok(Some(Seen { attributes: seen, kept: kept.clone(), held: vec![privilege], ..Seen::default() }))
+        observed.insert(name.to_owned(), value);
+        Ok(Some(Observation {
+            attributes: observed,
+            private: private.clone(),
+            held: vec![privilege],
+            ..Observation::default()
+        }))
     }
 
-    fn takes_what_is_there(&self, planned: &Attributes) -> bool {
+    fn adopts_existing(&self, planned: &Attributes) -> bool {
         takes_existing(planned)
     }
 
-    fn is_told_by_what_was_there(&self) -> bool {
+    fn needs_prior_content(&self) -> bool {
         true
     }
 
-    async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
+    async fn create(
+        &self,
+        context: &Context<'_>,
+        planned: &Attributes,
+    ) -> Result<(Attributes, PrivateData), ProviderError> {
         let before = match takes_existing(planned) {
-            true => self.held(place, planned).await?,
+            true => self.held(context, planned).await?,
             false => Vec::new(),
         };
         if before.is_empty() {
-            grant::change(place, planned, "add", &[text(planned, "privilege")]).await?;
+            grant::change(context, planned, "add", &[text(planned, "privilege")]).await?;
         }
-        Ok((Attributes::default(), Kept { preexisting: before, ..Kept::default() }))
+        Ok((Attributes::default(), PrivateData { preexisting: before, ..PrivateData::default() }))
     }
 
     /// Only `takeExisting` can change, which has no effect on the remote object.
-    async fn update(&self, _: &Place<'_>, prior: &Recorded, _: &Seen, _: &Attributes) -> Result<Kept, ProviderError> {
-        Ok(Kept::of(&prior.private))
+    async fn update(
+        &self,
+        _: &Context<'_>,
+        prior: &Recorded,
+        _: &Observation,
+        _: &Attributes,
+    ) -> Result<PrivateData, ProviderError> {
+        Ok(PrivateData::of(&prior.private))
     }
 
-    async fn delete(&self, place: &Place<'_>, prior: &Attributes, kept: &Kept, _: bool) -> Result<(), ProviderError> {
+    async fn delete(
+        &self,
+        context: &Context<'_>,
+        prior: &Attributes,
+        private: &PrivateData,
+        _: bool,
+    ) -> Result<(), ProviderError> {
         let privilege = text(prior, "privilege");
-        if !kept.preexisting.is_empty() || !grant::held(place, prior).await?.contains(&privilege) {
+        if !private.preexisting.is_empty() || !grant::held(context, prior).await?.contains(&privilege) {
             return Ok(());
         }
-        grant::change(place, prior, "remove", &[privilege]).await
+        grant::change(context, prior, "remove", &[privilege]).await
     }
 
     /// Grants are idempotent, and the privilege was not held before.
-    async fn is_ours(
+    async fn is_from_attempt(
         &self,
-        _: &Place<'_>,
-        _: &Seen,
+        _: &Context<'_>,
+        _: &Observation,
         _: &Attributes,
         _: &RangeInclusive<Timestamp>,
     ) -> Result<bool, ProviderError> {

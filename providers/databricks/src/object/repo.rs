@@ -1,9 +1,9 @@
 //! Repositories checked out in a workspace: <https://docs.databricks.com/api/workspace/repos>.
 
-use super::directory::{check_path, normalised, status};
-use super::{Object, Place, Seen, credential};
+use super::directory::{check_path, normalized_path, status};
+use super::{Context, Object, Observation, credential};
 use crate::attributes::{attributes, is_managed, optional_text, text, text_of};
-use crate::private::Kept;
+use crate::private::PrivateData;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
@@ -20,20 +20,20 @@ fn reference(planned: &Attributes) -> Option<(&'static str, String)> {
 }
 
 impl Repo {
-    async fn check_out(place: &Place<'_>, id: &str, planned: &Attributes) -> Result<(), ProviderError> {
+    async fn check_out(context: &Context<'_>, id: &str, planned: &Attributes) -> Result<(), ProviderError> {
         let Some((kind, name)) = reference(planned) else { return Ok(()) };
         let request = Request::patch("/api/2.0/repos/{id}", &[id]).json(json!({kind: name})).idempotent();
         let purpose = Purpose::to(format!("check out the {kind} `{name}` at `{}`", text(planned, "path")));
-        place.send(&request, &purpose.at(Path::attribute(kind))).await.map(drop)
+        context.send(&request, &purpose.at(Path::attribute(kind))).await.map(drop)
     }
 
-    async fn info(place: &Place<'_>, path: &str) -> Result<Option<(String, Json)>, ProviderError> {
-        let Some((kind, id)) = status(place, path).await? else { return Ok(None) };
+    async fn info(context: &Context<'_>, path: &str) -> Result<Option<(String, Json)>, ProviderError> {
+        let Some((kind, id)) = status(context, path).await? else { return Ok(None) };
         if kind != "REPO" {
             return Ok(None);
         }
         let request = Request::get("/api/2.0/repos/{id}", &[&id]);
-        Ok(place.ask(&request, &format!("read the repository at `{path}`")).await?.map(|info| (id, info)))
+        Ok(context.read_optional(&request, &format!("read the repository at `{path}`")).await?.map(|info| (id, info)))
     }
 }
 
@@ -53,15 +53,15 @@ impl Object for Repo {
 
     async fn read(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         named: &Attributes,
         like: &Attributes,
-        kept: &Kept,
-    ) -> Result<Option<Seen>, ProviderError> {
+        private: &PrivateData,
+    ) -> Result<Option<Observation>, ProviderError> {
         let path = text(named, "path");
-        let Some((id, info)) = Self::info(place, &path).await? else { return Ok(None) };
+        let Some((id, info)) = Self::info(context, &path).await? else { return Ok(None) };
         let head = text_of(&info, "head_commit_id").to_owned();
-        let mut seen = attributes([
+        let mut observed = attributes([
             ("workspaceUrl", text(named, "workspaceUrl").into()),
             ("path", path.into()),
             ("url", text_of(&info, "url").into()),
@@ -71,75 +71,86 @@ impl Object for Repo {
         ]);
         // Use the configured spelling of values whose case is irrelevant.
         for name in ["url", "gitProvider"] {
-            if let Some(given) = optional_text(like, name).filter(|it| it.eq_ignore_ascii_case(&text(&seen, name))) {
-                seen.insert(name.to_owned(), given.into());
+            if let Some(given) = optional_text(like, name).filter(|it| it.eq_ignore_ascii_case(&text(&observed, name)))
+            {
+                observed.insert(name.to_owned(), given.into());
             }
         }
         // A managed attribute without a value is null; left out, it would count as unreadable.
         for name in ["branch", "tag"] {
             if !like.is_empty() && is_managed(like, name) {
-                seen.insert(name.to_owned(), Value::Null);
+                observed.insert(name.to_owned(), Value::Null);
             }
         }
         let branch = info.get("branch").and_then(Json::as_str).filter(|branch| !branch.is_empty());
-        let mut kept = kept.clone();
+        let mut private = private.clone();
         match (branch, optional_text(like, "tag")) {
             (Some(branch), _) if is_managed(like, "branch") => {
-                seen.insert("branch".to_owned(), branch.into());
+                observed.insert("branch".to_owned(), branch.into());
             }
             // The API does not report the tag: it is the recorded one as long as the commit is the same.
             (None, Some(tag)) => {
-                let tagged = kept.tagged.get_or_insert_with(|| head.clone());
+                let tagged = private.tagged.get_or_insert_with(|| head.clone());
                 if *tagged == head {
-                    seen.insert("tag".to_owned(), tag.into());
+                    observed.insert("tag".to_owned(), tag.into());
                 }
             }
             _ => {}
         }
-        Ok(Some(Seen { attributes: seen, kept, ..Seen::default() }))
+        Ok(Some(Observation { attributes: observed, private, ..Observation::default() }))
     }
 
-    fn is_told_by_what_was_there(&self) -> bool {
+    fn needs_prior_content(&self) -> bool {
         true
     }
 
-    async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
+    async fn create(
+        &self,
+        context: &Context<'_>,
+        planned: &Attributes,
+    ) -> Result<(Attributes, PrivateData), ProviderError> {
         let (path, url) = (text(planned, "path"), text(planned, "url"));
-        let body = json!({"url": url, "provider": text(planned, "gitProvider"), "path": normalised(&path)});
+        let body = json!({"url": url, "provider": text(planned, "gitProvider"), "path": normalized_path(&path)});
         let request = Request::post("/api/2.0/repos", &[]).json(body);
         let purpose = Purpose::to(format!("check out `{url}` at `{path}`"))
             .needs(format!("grant CAN_MANAGE on the parent folder of `{path}`"));
-        let made = place.send(&request, &purpose).await?;
-        let id = crate::attributes::id_of(&made, "id").unwrap_or_default();
+        let created = context.send(&request, &purpose).await?;
+        let id = crate::attributes::id_of(&created, "id").unwrap_or_default();
         let checked_out = match optional_text(planned, "branch") {
-            Some(branch) if made.get("branch").and_then(Json::as_str) == Some(&branch) => Ok(()),
-            _ => Self::check_out(place, &id, planned).await,
+            Some(branch) if created.get("branch").and_then(Json::as_str) == Some(&branch) => Ok(()),
+            _ => Self::check_out(context, &id, planned).await,
         };
         if let Err(error) = checked_out {
             // A repository at a wrong branch is useless: remove it.
             let purpose = Purpose::to(format!("remove the repository at `{path}`"));
-            return Err(match place.remove(Request::delete("/api/2.0/repos/{id}", &[&id]), &purpose).await {
+            return Err(match context.remove(Request::delete("/api/2.0/repos/{id}", &[&id]), &purpose).await {
                 Ok(()) => error,
                 Err(again) => ProviderError { kind: ErrorKind::Failed, ..error }.problem(again.to_string()),
             });
         }
-        Ok((Attributes::default(), Kept::default()))
+        Ok((Attributes::default(), PrivateData::default()))
     }
 
     async fn update(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         _prior: &Recorded,
-        present: &Seen,
+        present: &Observation,
         planned: &Attributes,
-    ) -> Result<Kept, ProviderError> {
-        Self::check_out(place, &text(&present.attributes, "repoId"), planned).await?;
-        Ok(Kept::default())
+    ) -> Result<PrivateData, ProviderError> {
+        Self::check_out(context, &text(&present.attributes, "repoId"), planned).await?;
+        Ok(PrivateData::default())
     }
 
-    async fn delete(&self, place: &Place<'_>, prior: &Attributes, _: &Kept, _: bool) -> Result<(), ProviderError> {
+    async fn delete(
+        &self,
+        context: &Context<'_>,
+        prior: &Attributes,
+        _: &PrivateData,
+        _: bool,
+    ) -> Result<(), ProviderError> {
         let path = text(prior, "path");
-        let Some((id, info)) = Self::info(place, &path).await? else { return Ok(()) };
+        let Some((id, info)) = Self::info(context, &path).await? else { return Ok(()) };
         let (url, recorded) = (text_of(&info, "url"), text(prior, "url"));
         if !recorded.is_empty() && !url.eq_ignore_ascii_case(&recorded) {
             let message = format!("the repository at `{path}` differs from the recorded one: it is kept");
@@ -149,22 +160,22 @@ impl Object for Repo {
         }
         let purpose =
             Purpose::to(format!("delete the repository at `{path}`")).needs(format!("grant CAN_MANAGE on `{path}`"));
-        place.remove(Request::delete("/api/2.0/repos/{id}", &[&id]), &purpose).await
+        context.remove(Request::delete("/api/2.0/repos/{id}", &[&id]), &purpose).await
     }
 
     /// The checkout may hold work that exists nowhere else.
-    async fn count(&self, _: &Place<'_>, _: &Attributes) -> Result<DataAmount, ProviderError> {
+    async fn count(&self, _: &Context<'_>, _: &Attributes) -> Result<DataAmount, ProviderError> {
         Ok(DataAmount::Unknown)
     }
 
     /// The path was free before, and the repository is the planned one.
-    async fn is_ours(
+    async fn is_from_attempt(
         &self,
-        _: &Place<'_>,
-        seen: &Seen,
+        _: &Context<'_>,
+        observed: &Observation,
         planned: &Attributes,
         _: &RangeInclusive<Timestamp>,
     ) -> Result<bool, ProviderError> {
-        Ok(planned.get("url").is_some_and(|url| url.is_same_as(seen.attributes.get("url").unwrap_or(&Value::Null))))
+        Ok(planned.get("url").is_some_and(|url| url.is_same_as(observed.attributes.get("url").unwrap_or(&Value::Null))))
     }
 }

@@ -5,16 +5,16 @@ use crate::attributes::optional_text;
 use crate::fingerprint::hex;
 use crate::json::{self, LISTS};
 use crate::mark;
-use crate::private::Kept;
+use crate::private::PrivateData;
 use ring::digest::{SHA256, digest};
 use serde_json::Value as Json;
-use terrace_provider::twin;
+use terrace_provider::secret_half;
 use terrace_provider::{Attributes, ErrorKind, Path, PlannedChange, ProposedChange, ProviderError, Recorded, Value};
 
 /// The settings as one map. A list of settings is merged. Parts may be unknown.
 pub(crate) fn value_of(attributes: &Attributes) -> Option<Value> {
     match attributes.get("settings")?.exposed() {
-        Value::List(layers) => Some(json::together(layers)),
+        Value::List(layers) => Some(json::merged_layers(layers)),
         Value::Null | Value::Unknown => None,
         settings => Some(settings.clone()),
     }
@@ -48,11 +48,11 @@ pub(crate) fn sent(planned: &Attributes, address: &str) -> Json {
 /// The settings to send for an update: the remote ones, with configured fields set and removed fields deleted.
 pub(crate) fn written(remote: &Json, prior: &Recorded, planned: &Attributes, address: &str) -> Json {
     let given = sent(planned, address);
-    if is_whole(planned) {
+    if manages_all(planned) {
         return given;
     }
     let mut remote = remote.clone();
-    for path in &Kept::of(&prior.private).secret_paths {
+    for path in &PrivateData::of(&prior.private).secret_paths {
         LISTS.remove(&mut remote, path);
     }
     json::aligned(&remote, &last(prior), &given)
@@ -64,46 +64,46 @@ fn last(prior: &Recorded) -> Json {
 }
 
 /// The remote settings as the attribute shows them.
-pub(crate) fn shown(remote: &Json, like: &Attributes, kept: &Kept) -> Value {
+pub(crate) fn shown(remote: &Json, like: &Attributes, private: &PrivateData) -> Value {
     let mut remote = remote.clone();
-    mark::take_off(&mut remote);
-    for path in &kept.secret_paths {
+    mark::remove(&mut remote);
+    for path in &private.secret_paths {
         LISTS.remove(&mut remote, path);
     }
     let wanted = of(like);
-    let seen = match (&wanted, is_whole(like)) {
+    let observed = match (&wanted, manages_all(like)) {
         (Json::Null, _) | (_, true) => json::without_defaults(&wanted, &remote),
         _ => json::projected(&wanted, &remote),
     };
     let shown = match json_of(like, "settings") {
         Json::Array(layers) => {
-            let one = |(at, own): (usize, &Json)| json::layer(own, &wanted, &seen, at == 0);
+            let one = |(at, own): (usize, &Json)| json::layer(own, &wanted, &observed, at == 0);
             Json::Array(layers.iter().enumerate().map(one).collect())
         }
-        _ => seen,
+        _ => observed,
     };
     // Settings that are not configured here may be secret.
-    let shown = if wanted.is_null() { twin::marked(shown) } else { Value::from(shown) };
-    shown.made_of(like, &["settings"])
+    let shown = if wanted.is_null() { secret_half::marked(shown) } else { Value::from(shown) };
+    shown.derived_from(like, &["settings"])
 }
 
 /// Adds the attributes that only the configuration sets.
-pub(crate) fn say_how(seen: &mut Attributes, like: &Attributes) {
-    for (name, usual) in [("manage", Value::from("given")), ("override", true.into())] {
+pub(crate) fn add_management(observed: &mut Attributes, like: &Attributes) {
+    for (name, default) in [("manage", Value::from("given")), ("override", true.into())] {
         let configured = like.get(name).filter(|value| !value.is_null() && !value.has_unknown());
-        seen.insert(name.to_owned(), configured.cloned().unwrap_or(usual));
+        observed.insert(name.to_owned(), configured.cloned().unwrap_or(default));
     }
 }
 
-fn is_whole(attributes: &Attributes) -> bool {
+fn manages_all(attributes: &Attributes) -> bool {
     optional_text(attributes, "manage").as_deref() == Some("all")
 }
 
 /// The private data of a row after a call.
-pub(crate) fn kept(planned: &Attributes) -> Kept {
+pub(crate) fn private_data(planned: &Attributes) -> PrivateData {
     let secrets = json_of(planned, "secretSettings");
     let secret_paths = if secrets.is_null() { Vec::new() } else { LISTS.leaves(&secrets) };
-    Kept { secret_paths, applied: planned.get("settings").map(digest_of), ..Kept::default() }
+    PrivateData { secret_paths, applied: planned.get("settings").map(digest_of), ..PrivateData::default() }
 }
 
 /// A digest of settings, independent of the order of keys.
@@ -129,7 +129,7 @@ fn sorted(value: &Json) -> Json {
 pub(crate) fn check_id(
     change: &ProposedChange<'_>,
     planned: &mut PlannedChange,
-    (attribute, what): (&str, &str),
+    (attribute, noun): (&str, &str),
 ) -> Result<(), ProviderError> {
     let recorded = change.prior.and_then(|prior| prior.attributes.get(attribute));
     let at = Path::attribute(attribute);
@@ -143,8 +143,8 @@ pub(crate) fn check_id(
             return Ok(());
         }
     }
-    let is_named_again = recorded.is_some_and(|before| planned.planned.get(attribute) == Some(before));
-    if is_named_again && (change.must_replace || !planned.replace_paths.is_empty()) {
+    let is_recorded_id = recorded.is_some_and(|before| planned.planned.get(attribute) == Some(before));
+    if is_recorded_id && (change.must_replace || !planned.replace_paths.is_empty()) {
         planned.planned.insert(attribute.to_owned(), Value::Unknown);
         return Ok(());
     }
@@ -156,15 +156,15 @@ pub(crate) fn check_id(
         return Ok(());
     }
     let name = name_of(&planned.planned);
-    let message = format!("another {what} has the name `{name}`: {wanted}; this one is {before}");
+    let message = format!("another {noun} has the name `{name}`: {wanted}; this one is {before}");
     Err(ProviderError::invalid(Some(Path::attribute("settings").key("name")), message)
         .solution("choose another name, or rename the other object"))
 }
 
 /// Refuses to create an object with a configured id.
-pub(crate) fn check_new(planned: &Attributes, (attribute, what): (&str, &str)) -> Result<(), ProviderError> {
+pub(crate) fn check_new(planned: &Attributes, (attribute, noun): (&str, &str)) -> Result<(), ProviderError> {
     let Some(id) = planned.get(attribute).and_then(Value::as_str) else { return Ok(()) };
-    let message = format!("no {what} has the id {id}; Databricks chooses the ids of new objects");
+    let message = format!("no {noun} has the id {id}; Databricks chooses the ids of new objects");
     Err(ProviderError::invalid(Some(Path::attribute(attribute)), message).solution(format!(
         "remove `{attribute}` to create a new object, or set the id of an existing object to adopt it"
     )))
@@ -174,8 +174,8 @@ pub(crate) fn check_new(planned: &Attributes, (attribute, what): (&str, &str)) -
 pub(crate) fn keep_secret_paths(change: &ProposedChange<'_>, planned: &mut PlannedChange) {
     let secrets = json_of(change.config, "secretSettings");
     let secret_paths = if secrets.is_null() { Vec::new() } else { LISTS.leaves(&secrets) };
-    let before = change.prior.map(|prior| Kept::of(&prior.private)).unwrap_or_default();
-    planned.private = Kept { secret_paths, ..before }.to_private();
+    let before = change.prior.map(|prior| PrivateData::of(&prior.private)).unwrap_or_default();
+    planned.private = PrivateData { secret_paths, ..before }.to_private();
 }
 
 /// Refuses a path that is in both the settings and the secrets.
@@ -186,15 +186,15 @@ pub(crate) fn check_secrets(planned: &Attributes) -> Result<(), ProviderError> {
 }
 
 /// Refuses an update if the object was changed outside terrace since the last call, and `override` is false.
-pub(crate) fn guard(change: &ProposedChange<'_>, planned: &PlannedChange, what: &str) -> Result<(), ProviderError> {
+pub(crate) fn guard(change: &ProposedChange<'_>, planned: &PlannedChange, noun: &str) -> Result<(), ProviderError> {
     let Some(prior) = change.prior else { return Ok(()) };
     if planned.planned.get("override").and_then(Value::as_bool).unwrap_or(true) {
         return Ok(());
     }
-    let (Some(there), Some(wanted)) = (prior.attributes.get("settings"), planned.planned.get("settings")) else {
+    let (Some(current), Some(wanted)) = (prior.attributes.get("settings"), planned.planned.get("settings")) else {
         return Ok(());
     };
-    if there.is_same_as(wanted) || Kept::of(&prior.private).applied == Some(digest_of(there)) {
+    if current.is_same_as(wanted) || PrivateData::of(&prior.private).applied == Some(digest_of(current)) {
         return Ok(());
     }
     // Ignore differences in spelling: adopted settings contain the server's defaults.
@@ -204,10 +204,10 @@ pub(crate) fn guard(change: &ProposedChange<'_>, planned: &PlannedChange, what: 
         return Ok(());
     }
     let differences = match (value_of(&planned.planned), value_of(&prior.attributes)) {
-        (Some(wanted), Some(there)) => differences("", "", &wanted, &there),
+        (Some(wanted), Some(current)) => differences("", "", &wanted, &current),
         _ => Vec::new(),
     };
-    let message = format!("the {what} was changed outside terrace, and `override` is false");
+    let message = format!("the {noun} was changed outside terrace, and `override` is false");
     let error = ProviderError::new(ErrorKind::InvalidInput { path: Some(Path::attribute("settings")) }, message);
     let error = differences.into_iter().take(20).fold(error, ProviderError::problem);
     Err(error.solution(
@@ -218,8 +218,8 @@ pub(crate) fn guard(change: &ProposedChange<'_>, planned: &PlannedChange, what: 
 
 /// The differences of settings, one line each, with both values. Secrets, and texts that look like secrets, are
 /// omitted.
-fn differences(at: &str, name: &str, wanted: &Value, there: &Value) -> Vec<String> {
-    match (wanted.exposed(), there.exposed()) {
+fn differences(at: &str, name: &str, wanted: &Value, current: &Value) -> Vec<String> {
+    match (wanted.exposed(), current.exposed()) {
         (Value::Map(one), Value::Map(other)) => {
             let mut names: Vec<&String> = one.keys().chain(other.keys()).collect();
             names.sort();
@@ -228,13 +228,13 @@ fn differences(at: &str, name: &str, wanted: &Value, there: &Value) -> Vec<Strin
             let inner = |name: &String| {
                 let path = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
                 match (one.get(name), other.get(name)) {
-                    (Some(wanted), Some(there)) => differences(&path, name, wanted, there),
+                    (Some(wanted), Some(current)) => differences(&path, name, wanted, current),
                     (Some(wanted), None) if is_set(name, wanted) => match shown_field(name, wanted) {
                         Some(wanted) => vec![format!("`{path}` is missing, but {wanted} in the descriptor")],
                         None => vec![format!("`{path}` is missing")],
                     },
-                    (None, Some(there)) if is_set(name, there) => match shown_field(name, there) {
-                        Some(there) => vec![format!("`{path}` is {there}, but missing in the descriptor")],
+                    (None, Some(current)) if is_set(name, current) => match shown_field(name, current) {
+                        Some(current) => vec![format!("`{path}` is {current}, but missing in the descriptor")],
                         None => vec![format!("`{path}` exists, but not in the descriptor")],
                     },
                     _ => Vec::new(),
@@ -244,26 +244,26 @@ fn differences(at: &str, name: &str, wanted: &Value, there: &Value) -> Vec<Strin
         }
         (Value::List(one), Value::List(other)) if one.len() == other.len() => {
             let pairs = one.iter().zip(other).enumerate();
-            let of_pair = |(index, (wanted, there))| differences(&format!("{at}[{index}]"), name, wanted, there);
+            let of_pair = |(index, (wanted, current))| differences(&format!("{at}[{index}]"), name, wanted, current);
             pairs.flat_map(of_pair).collect()
         }
         (Value::List(one), Value::List(other)) => {
             vec![format!("`{at}` has {} items, but {} in the descriptor", other.len(), one.len())]
         }
-        _ if wanted.is_same_as(there) => Vec::new(),
-        _ => match (shown_field(name, there), shown_field(name, wanted)) {
-            (Some(there), Some(wanted)) => vec![format!("`{at}` is {there}, but {wanted} in the descriptor")],
+        _ if wanted.is_same_as(current) => Vec::new(),
+        _ => match (shown_field(name, current), shown_field(name, wanted)) {
+            (Some(current), Some(wanted)) => vec![format!("`{at}` is {current}, but {wanted} in the descriptor")],
             _ => vec![format!("`{at}` differs")],
         },
     }
 }
 
 /// Maximum length of a text in a message.
-const LONGEST_SHOWN: usize = 60;
+const MAX_SHOWN_CHARS: usize = 60;
 
 /// A value as shown in messages; `None` if it is too long or not a scalar.
 fn shown_value(value: &Value) -> Option<String> {
-    let is_short = |text: &str| text.chars().count() <= LONGEST_SHOWN;
+    let is_short = |text: &str| text.chars().count() <= MAX_SHOWN_CHARS;
     match value {
         Value::Map(_) | Value::List(_) | Value::Unknown => None,
         Value::Null => Some("nothing".to_owned()),
@@ -279,5 +279,5 @@ fn shown_field(name: &str, value: &Value) -> Option<String> {
         return None;
     }
     let named = Json::Object([(name.to_owned(), value.to_revealed_json())].into_iter().collect());
-    if twin::marked(named).has_sensitive() { None } else { shown_value(value) }
+    if secret_half::marked(named).has_sensitive() { None } else { shown_value(value) }
 }

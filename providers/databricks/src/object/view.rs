@@ -1,18 +1,18 @@
 //! Views. They are created and updated by statements on a warehouse, and read through the API of tables. A replaced
 //! view loses its grants, so an existing view is altered.
 
-pub(crate) mod ahead;
+mod column_check;
 mod comments;
-mod fit;
+pub(crate) mod plan_checks;
 
 use super::container::check_names;
-use super::{Object, Place, Seen, notice_another, time_of};
+use super::{Context, Object, Observation, plan_recreated, time_of};
 use crate::attributes::{attributes, is_managed, of_json, optional_text, text, text_of};
 use crate::mark;
-use crate::private::Kept;
+use crate::private::PrivateData;
 use crate::sql::{self, literal, parse, qualified, quote};
 use async_trait::async_trait;
-use comments::OfOthers;
+use comments::UnmanagedComments;
 use serde_json::Value as Json;
 use terrace_provider::http::{Purpose, Request};
 use terrace_provider::{Attributes, ErrorKind, Path, PlannedChange, ProposedChange, ProviderError, Recorded, Value};
@@ -24,9 +24,9 @@ fn full_name(named: &Attributes) -> String {
 }
 
 /// Returns a view or table as the API shows it; `None` if it does not exist.
-pub(crate) async fn table(place: &Place<'_>, full_name: &str) -> Result<Option<Json>, ProviderError> {
+pub(crate) async fn table(context: &Context<'_>, full_name: &str) -> Result<Option<Json>, ProviderError> {
     let request = Request::get("/api/2.1/unity-catalog/tables/{name}", &[full_name]);
-    place.ask(&request, &format!("read the table `{full_name}`")).await
+    context.read_optional(&request, &format!("read the table `{full_name}`")).await
 }
 
 /// The full name of the view's source.
@@ -54,10 +54,10 @@ fn query(planned: &Attributes) -> String {
 }
 
 /// Runs a statement on a view.
-async fn run(place: &Place<'_>, planned: &Attributes, statement: &str, doing: &str) -> Result<(), ProviderError> {
+async fn run(context: &Context<'_>, planned: &Attributes, statement: &str, action: &str) -> Result<(), ProviderError> {
     let name = full_name(planned);
     let source = source(planned).unwrap_or_default().join(".");
-    let right = match doing {
+    let right = match action {
         "create" => format!(
             "GRANT USE SCHEMA, CREATE TABLE ON SCHEMA {} TO `<principal of the instance>`, and SELECT ON TABLE {}",
             qualified(name.rsplit_once('.').map_or("", |(schema, _)| schema)),
@@ -65,20 +65,20 @@ async fn run(place: &Place<'_>, planned: &Attributes, statement: &str, doing: &s
         ),
         _ => format!("GRANT MANAGE ON VIEW {} TO `<principal of the instance>`", qualified(&name)),
     };
-    sql::run(place, &text(planned, "warehouse"), statement, &format!("{doing} the view `{name}`"), &right).await
+    sql::run(context, &text(planned, "warehouse"), statement, &format!("{action} the view `{name}`"), &right).await
 }
 
 /// The property that holds the mark of the resource.
-fn properties(place: &Place<'_>) -> String {
-    format!("TBLPROPERTIES ({} = {})", literal(mark::TAG), literal(&mark::of(place.address)))
+fn properties(context: &Context<'_>) -> String {
+    format!("TBLPROPERTIES ({} = {})", literal(mark::TAG), literal(&mark::of(context.address)))
 }
 
 /// Refuses columns that an existing source lacks, or has with another type: statements name columns without types.
-async fn check_source(place: &Place<'_>, planned: &Attributes) -> Result<(), ProviderError> {
+async fn check_source(context: &Context<'_>, planned: &Attributes) -> Result<(), ProviderError> {
     let source = source(planned).unwrap_or_default().join(".").to_lowercase();
-    let Some(table) = table(place, &source).await? else { return Ok(()) };
-    match fit::misfits(planned, &source, &table).into_iter().next() {
-        Some(misfit) => Err(misfit.into_error()),
+    let Some(table) = table(context, &source).await? else { return Ok(()) };
+    match column_check::mismatches(planned, &source, &table).into_iter().next() {
+        Some(mismatch) => Err(mismatch.into_error()),
         None => Ok(()),
     }
 }
@@ -107,33 +107,33 @@ impl Object for View {
     }
 
     fn plan(&self, change: &ProposedChange<'_>, planned: &mut PlannedChange) -> Result<(), ProviderError> {
-        notice_another(change, planned, "tableId");
+        plan_recreated(change, planned, "tableId");
         Ok(())
     }
 
     async fn read(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         named: &Attributes,
         like: &Attributes,
-        kept: &Kept,
-    ) -> Result<Option<Seen>, ProviderError> {
+        private: &PrivateData,
+    ) -> Result<Option<Observation>, ProviderError> {
         let name = full_name(named);
-        let Some(there) = table(place, &name).await? else { return Ok(None) };
-        if text_of(&there, "table_type") != "VIEW" {
+        let Some(remote) = table(context, &name).await? else { return Ok(None) };
+        if text_of(&remote, "table_type") != "VIEW" {
             let message = format!("`{name}` is a table, not a view");
             return Err(ProviderError::new(ErrorKind::Failed, message).solution("use another name for the view"));
         }
-        let mut seen = Attributes::default();
+        let mut observed = Attributes::default();
         for part in ["workspaceUrl", "metastoreId", "catalog", "schema", "name", "warehouse"] {
             if let Some(value) = named.get(part).or_else(|| like.get(part)) {
-                seen.insert(part.to_owned(), value.clone());
+                observed.insert(part.to_owned(), value.clone());
             }
         }
-        seen.extend(attributes([("fullName", name.into()), ("tableId", of_json(&there, "table_id"))]));
+        observed.extend(attributes([("fullName", name.into()), ("tableId", of_json(&remote, "table_id"))]));
         // Any other query has no source: the recorded one does not apply.
-        seen.insert("source".to_owned(), Value::Null);
-        let definition = parse(text_of(&there, "view_definition"));
+        observed.insert("source".to_owned(), Value::Null);
+        let definition = parse(text_of(&remote, "view_definition"));
         let wanted_source = source(like);
         if let Some([catalog, schema, table]) =
             definition.as_ref().and_then(|it| <[String; 3]>::try_from(it.source.clone()).ok())
@@ -148,24 +148,28 @@ impl Object for View {
             };
             let [catalog, schema, table] = shown;
             let shown = attributes([("catalog", catalog.into()), ("schema", schema.into()), ("name", table.into())]);
-            seen.insert("source".to_owned(), shown.into());
+            observed.insert("source".to_owned(), shown.into());
         }
-        seen.insert("columns".to_owned(), shown_columns(&there, definition.as_ref(), like));
+        observed.insert("columns".to_owned(), shown_columns(&remote, definition.as_ref(), like));
         if is_managed(like, "comment") {
-            seen.insert("comment".to_owned(), of_json(&there, "comment"));
+            observed.insert("comment".to_owned(), of_json(&remote, "comment"));
         }
-        let made = kept.made.clone().or_else(|| optional_text(&seen, "tableId"));
-        Ok(Some(Seen {
-            attributes: seen,
-            kept: Kept { made, ..kept.clone() },
-            made_by: Some(text_of(&there, "created_by").to_owned()),
-            made_at: time_of(&there, "created_at"),
-            mark: there.get("properties").and_then(|it| it.get(mark::TAG)?.as_str().map(str::to_owned)),
-            ..Seen::default()
+        let incarnation = private.incarnation.clone().or_else(|| optional_text(&observed, "tableId"));
+        Ok(Some(Observation {
+            attributes: observed,
+            private: PrivateData { incarnation, ..private.clone() },
+            created_by: Some(text_of(&remote, "created_by").to_owned()),
+            created_at: time_of(&remote, "created_at"),
+            mark: remote.get("properties").and_then(|it| it.get(mark::TAG)?.as_str().map(str::to_owned)),
+            ..Observation::default()
         }))
     }
 
-    async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
+    async fn create(
+        &self,
+        context: &Context<'_>,
+        planned: &Attributes,
+    ) -> Result<(Attributes, PrivateData), ProviderError> {
         let comment = |text: &Option<String>| {
             text.as_ref().map_or_else(String::new, |text| format!(" COMMENT {}", literal(text)))
         };
@@ -173,48 +177,54 @@ impl Object for View {
             columns(planned).iter().map(|(name, text)| format!("{}{}", quote(name), comment(text))).collect();
         let columns = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
         let own = comment(&optional_text(planned, "comment"));
-        check_source(place, planned).await?;
-        let (name, mark) = (qualified(&full_name(planned)), properties(place));
+        check_source(context, planned).await?;
+        let (name, mark) = (qualified(&full_name(planned)), properties(context));
         let statement = format!("CREATE VIEW {name}{columns}{own} {mark} AS {}", query(planned));
-        run(place, planned, &statement, "create").await?;
-        Ok((Attributes::default(), Kept::default()))
+        run(context, planned, &statement, "create").await?;
+        Ok((Attributes::default(), PrivateData::default()))
     }
 
     async fn update(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         prior: &Recorded,
-        present: &Seen,
+        present: &Observation,
         planned: &Attributes,
-    ) -> Result<Kept, ProviderError> {
+    ) -> Result<PrivateData, ProviderError> {
         let names = |attributes: &Attributes| columns(attributes).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
         let is_altered = source(&present.attributes) != source(planned) || names(&present.attributes) != names(planned);
         let name = full_name(planned);
         if is_altered {
-            check_source(place, planned).await?;
-            let others = OfOthers::read(place, &prior.attributes, &present.attributes, planned).await?;
+            check_source(context, planned).await?;
+            let unmanaged = UnmanagedComments::read(context, &prior.attributes, &present.attributes, planned).await?;
             let statement = format!("ALTER VIEW {} AS {}", qualified(&name), query(planned));
-            run(place, planned, &statement, "change").await?;
-            for statement in others.statements(&name) {
-                run(place, planned, &statement, "change").await?;
+            run(context, planned, &statement, "change").await?;
+            for statement in unmanaged.statements(&name) {
+                run(context, planned, &statement, "change").await?;
             }
         }
         for statement in comments::statements(&prior.attributes, &present.attributes, planned, is_altered) {
-            run(place, planned, &statement, "change").await?;
+            run(context, planned, &statement, "change").await?;
         }
         // A new query removes the properties.
-        if is_altered || present.mark.as_ref() != Some(&mark::of(place.address)) {
-            let statement = format!("ALTER VIEW {} SET {}", qualified(&name), properties(place));
-            run(place, planned, &statement, "change").await?;
+        if is_altered || present.mark.as_ref() != Some(&mark::of(context.address)) {
+            let statement = format!("ALTER VIEW {} SET {}", qualified(&name), properties(context));
+            run(context, planned, &statement, "change").await?;
         }
-        Ok(Kept::default())
+        Ok(PrivateData::default())
     }
 
-    async fn delete(&self, place: &Place<'_>, prior: &Attributes, _: &Kept, _: bool) -> Result<(), ProviderError> {
+    async fn delete(
+        &self,
+        context: &Context<'_>,
+        prior: &Attributes,
+        _: &PrivateData,
+        _: bool,
+    ) -> Result<(), ProviderError> {
         let name = full_name(prior);
-        match table(place, &name).await? {
+        match table(context, &name).await? {
             None => return Ok(()),
-            Some(there) if text_of(&there, "table_type") != "VIEW" => {
+            Some(remote) if text_of(&remote, "table_type") != "VIEW" => {
                 let message = format!("`{name}` is a table, not a view: it is kept");
                 return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id: None }, message)
                     .solution("run `terrace state rm` to forget the recorded view"));
@@ -224,7 +234,7 @@ impl Object for View {
         let purpose = Purpose::to(format!("delete the view `{name}`"));
         let purpose =
             purpose.needs(format!("GRANT MANAGE ON VIEW {} TO `<principal of the instance>`", qualified(&name)));
-        place.remove(Request::delete("/api/2.1/unity-catalog/tables/{name}", &[&name]), &purpose).await
+        context.remove(Request::delete("/api/2.1/unity-catalog/tables/{name}", &[&name]), &purpose).await
     }
 }
 
@@ -238,13 +248,13 @@ fn wanted_types(like: &Attributes, name: &str) -> Attributes {
 }
 
 /// The columns as attributes: empty if the view selects all, with comments only where they are managed.
-fn shown_columns(there: &Json, definition: Option<&sql::Query>, like: &Attributes) -> Value {
+fn shown_columns(remote: &Json, definition: Option<&sql::Query>, like: &Attributes) -> Value {
     let wanted = columns(like);
     let shows_all = definition.is_some_and(|it| it.columns.is_empty());
     if shows_all && wanted.is_empty() {
         return Value::List(Vec::new());
     }
-    let items = there.get("columns").and_then(Json::as_array).cloned().unwrap_or_default();
+    let items = remote.get("columns").and_then(Json::as_array).cloned().unwrap_or_default();
     let one = |column: &Json| {
         let name = text_of(column, "name");
         let known = wanted.iter().find(|(it, _)| it.eq_ignore_ascii_case(name));

@@ -1,7 +1,7 @@
 //! Reports missing rights of a service principal in Azure. Only reads, so some rights cannot be determined.
 
 use crate::config::Azure;
-use crate::object::Place;
+use crate::object::Context;
 use crate::object::azure::account;
 use serde_json::{Value as Json, json};
 use terrace_provider::http::{Next, Purpose, Request};
@@ -47,21 +47,21 @@ fn gives(rows: &[Json], action: &str) -> bool {
 ///
 /// # Errors
 /// If Azure does not answer, or the group does not exist.
-pub(crate) async fn of_group(place: &Place<'_>, azure: &Azure) -> Result<Option<Vec<MissingRight>>, ProviderError> {
+pub(crate) async fn of_group(context: &Context<'_>, azure: &Azure) -> Result<Option<Vec<MissingRight>>, ProviderError> {
     let (Some(subscription), Some(group)) = (&azure.subscription, &azure.resource_group) else {
         return Ok(Some(Vec::new()));
     };
     let template = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Authorization/permissions";
     let request = Request::get(template, &[subscription, group]).query("api-version", VERSION);
-    let api = &place.workspace.api;
-    let rows = api.items(request, &place.within, "value", |page| Next::url(page, "nextLink")).await;
-    let purpose = Purpose::look(format!("read the permissions in the resource group `{group}`"));
+    let api = &context.workspace.api;
+    let rows = api.items(request, &context.within, "value", |page| Next::url(page, "nextLink")).await;
+    let purpose = Purpose::read(format!("read the permissions in the resource group `{group}`"));
     let rows = match rows.map_err(|failure| api.error(&failure, &purpose)) {
         Err(error) if error.kind == ErrorKind::PermissionDenied => return Ok(None),
         rows => rows?,
     };
-    let missing = ACTIONS.into_iter().filter(|(_, action, _)| !gives(&rows, action)).map(|(what, _, role)| MissingRight {
-        operation: format!("{what} in the resource group `{group}`"),
+    let missing = ACTIONS.into_iter().filter(|(_, action, _)| !gives(&rows, action)).map(|(operation, _, role)| MissingRight {
+        operation: format!("{operation} in the resource group `{group}`"),
         statement: format!(
             "az role assignment create --assignee {} --role \"{role}\" --scope /subscriptions/{subscription}/resourceGroups/{group}",
             azure.client
@@ -74,9 +74,12 @@ pub(crate) async fn of_group(place: &Place<'_>, azure: &Azure) -> Result<Option<
 ///
 /// # Errors
 /// If Microsoft Graph does not answer.
-pub(crate) async fn of_directory(place: &Place<'_>, azure: &Azure) -> Result<Option<Vec<MissingRight>>, ProviderError> {
+pub(crate) async fn of_directory(
+    context: &Context<'_>,
+    azure: &Azure,
+) -> Result<Option<Vec<MissingRight>>, ProviderError> {
     let request = Request::get("/v1.0/users", &[]).query("$top", 1).query("$select", "id");
-    let answer = place.send(&request, &Purpose::look("list users of Microsoft Entra ID")).await;
+    let answer = context.send(&request, &Purpose::read("list users of Microsoft Entra ID")).await;
     let statement = || {
         let id = &azure.client;
         format!(
@@ -90,9 +93,9 @@ pub(crate) async fn of_directory(place: &Place<'_>, azure: &Azure) -> Result<Opt
 ///
 /// # Errors
 /// If the account does not answer.
-pub(crate) async fn of_account(place: &Place<'_>) -> Result<Option<Vec<MissingRight>>, ProviderError> {
-    let request = Request::get("/api/2.0/accounts/{account}/metastores", &[account(place)?]);
-    let answer = place.send(&request, &Purpose::look("list the metastores of the account")).await;
+pub(crate) async fn of_account(context: &Context<'_>) -> Result<Option<Vec<MissingRight>>, ProviderError> {
+    let request = Request::get("/api/2.0/accounts/{account}/metastores", &[account(context)?]);
+    let answer = context.send(&request, &Purpose::read("list the metastores of the account")).await;
     let statement = || {
         let body = json!({
             "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],

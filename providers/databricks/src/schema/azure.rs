@@ -2,7 +2,7 @@
 
 use super::{id, named, remote, text};
 use crate::attributes::texts;
-use crate::private::Kept;
+use crate::private::PrivateData;
 use std::time::Duration;
 use terrace_provider::{Attribute, AttributeType, Map, Object, Private, ResourceType, Timeouts};
 
@@ -105,12 +105,12 @@ fn metastore_assignment() -> ResourceType {
         &["workspaceId"],
         Object(attributes),
     );
-    ResourceType { is_borrowed: metastore_is_borrowed, ..remote(ty) }
+    ResourceType { is_adopted: metastore_is_adopted, ..remote(ty) }
 }
 
 /// Returns true if the metastore was assigned before terrace.
-fn metastore_is_borrowed(attributes: &Map, private: &Private) -> bool {
-    let before = Kept::of(private).preexisting;
+fn metastore_is_adopted(attributes: &Map, private: &Private) -> bool {
+    let before = PrivateData::of(private).preexisting;
     before.first().is_some_and(|it| attributes.get("metastoreId").and_then(|id| id.as_str()) == Some(it))
 }
 
@@ -131,12 +131,12 @@ fn workspace_assignment() -> ResourceType {
         &["workspaceId", "principalId"],
         Object(attributes),
     );
-    ResourceType { is_borrowed: permissions_are_borrowed, ..remote(ty) }
+    ResourceType { is_adopted: permissions_are_adopted, ..remote(ty) }
 }
 
 /// Returns true if all permissions existed before terrace.
-fn permissions_are_borrowed(attributes: &Map, private: &Private) -> bool {
-    let (before, now) = (Kept::of(private).preexisting, texts(attributes, "permissions"));
+fn permissions_are_adopted(attributes: &Map, private: &Private) -> bool {
+    let (before, now) = (PrivateData::of(private).preexisting, texts(attributes, "permissions"));
     !before.is_empty() && before.len() == now.len() && now.iter().all(|it| before.contains(it))
 }
 
@@ -156,10 +156,10 @@ fn role_assignment() -> ResourceType {
         &["scope", "role", "principalId"],
         Object(attributes),
     );
-    ResourceType { is_borrowed: role_is_borrowed, ..remote(ty) }
+    ResourceType { is_adopted: role_is_adopted, ..remote(ty) }
 }
 
 /// Returns true if the assignment existed before terrace.
-fn role_is_borrowed(_: &Map, private: &Private) -> bool {
-    !Kept::of(private).preexisting.is_empty()
+fn role_is_adopted(_: &Map, private: &Private) -> bool {
+    !PrivateData::of(private).preexisting.is_empty()
 }

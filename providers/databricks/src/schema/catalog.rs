@@ -4,7 +4,7 @@ use super::azure::take_existing;
 use super::{id, named, remote, text, workspace_url};
 use crate::attributes::texts;
 use crate::mark;
-use crate::private::Kept;
+use crate::private::PrivateData;
 use terrace_provider::names::NameRule;
 use terrace_provider::normal;
 use terrace_provider::{Attribute, AttributeType, Map, Need, Object, Private, ResourceType, Value};
@@ -18,18 +18,18 @@ fn metastore() -> Attribute {
 }
 
 /// Any workspace of the metastore can be used.
-fn way() -> Attribute {
+fn access_path() -> Attribute {
     text("workspaceUrl", "URL of a workspace of the metastore. An existing object is reached through the recorded one.")
         .required()
-        .way()
+        .access_path()
 }
 
 fn full_name() -> Attribute {
     text("fullName", "Full name, with catalog and schema, for grants.").stable()
 }
 
-fn container(first: Vec<Attribute>, made: Attribute) -> Vec<Attribute> {
-    let mut attributes = vec![way(), metastore()];
+fn container(first: Vec<Attribute>, incarnation: Attribute) -> Vec<Attribute> {
+    let mut attributes = vec![access_path(), metastore()];
     attributes.extend(first);
     attributes.extend([
         text("comment", "Comment. Left out: not managed."),
@@ -40,7 +40,7 @@ fn container(first: Vec<Attribute>, made: Attribute) -> Vec<Attribute> {
             AttributeType::map(AttributeType::String),
             "Properties. Other properties stay unchanged.",
         ),
-        made.stable(),
+        incarnation.stable(),
         take_existing(),
         full_name(),
         id(),
@@ -49,8 +49,8 @@ fn container(first: Vec<Attribute>, made: Attribute) -> Vec<Attribute> {
 }
 
 /// Returns true if the object existed before terrace.
-fn was_there(_: &Map, private: &Private) -> bool {
-    !Kept::of(private).preexisting.is_empty()
+fn is_preexisting(_: &Map, private: &Private) -> bool {
+    !PrivateData::of(private).preexisting.is_empty()
 }
 
 /// Names in Unity Catalog ignore case.
@@ -64,7 +64,7 @@ fn catalog() -> ResourceType {
         text("createdAt", "Creation time. A recreated catalog has another time."),
     );
     let ty = ResourceType::new("databricks_catalog", "A catalog.", &["metastoreId", "name"], Object(attributes));
-    ResourceType { holds_data: true, is_borrowed: was_there, ..remote(ty) }
+    ResourceType { holds_data: true, is_adopted: is_preexisting, ..remote(ty) }
 }
 
 fn schema() -> ResourceType {
@@ -78,7 +78,7 @@ fn schema() -> ResourceType {
         &["metastoreId", "catalog", "name"],
         Object(attributes),
     );
-    ResourceType { holds_data: true, needs: &[CATALOG], is_borrowed: was_there, ..remote(ty) }
+    ResourceType { holds_data: true, needs: &[CATALOG], is_adopted: is_preexisting, ..remote(ty) }
 }
 
 /// The catalog of an object.
@@ -133,13 +133,13 @@ fn view() -> ResourceType {
         &["metastoreId", "catalog", "schema", "name"],
         Object(attributes),
     );
-    ResourceType { is_of_another: mark::is_of_another, needs: &[CATALOG, SCHEMA], ..remote(ty) }
+    ResourceType { is_marked_by_another: mark::is_marked_by_another, needs: &[CATALOG, SCHEMA], ..remote(ty) }
 }
 
 /// The attributes of an access: grantee and securable.
 fn on_securable() -> Vec<Attribute> {
     vec![
-        way(),
+        access_path(),
         metastore(),
         caseless(named("securableType", "`catalog`, `schema`, `table` (also of a view), `volume` or `function`.")),
         caseless(named("fullName", "Full name, with catalog and schema.")),
@@ -157,7 +157,7 @@ fn privilege() -> ResourceType {
         &["metastoreId", "securableType", "fullName", "principal", "privilege"],
         Object(attributes),
     );
-    ResourceType { grantee: &["principal", "privilege"], is_borrowed: was_there, ..remote(ty) }
+    ResourceType { grantee: &["principal", "privilege"], is_adopted: is_preexisting, ..remote(ty) }
 }
 
 fn grant() -> ResourceType {
@@ -179,12 +179,12 @@ fn grant() -> ResourceType {
         &["metastoreId", "securableType", "fullName", "principal"],
         Object(attributes),
     );
-    ResourceType { grantee: &["principal"], is_borrowed, ..remote(ty) }
+    ResourceType { grantee: &["principal"], is_adopted, ..remote(ty) }
 }
 
 /// Returns true if all privileges existed before terrace.
-fn is_borrowed(attributes: &Map, private: &Private) -> bool {
-    let before = Kept::of(private).preexisting;
+fn is_adopted(attributes: &Map, private: &Private) -> bool {
+    let before = PrivateData::of(private).preexisting;
     let privileges = texts(attributes, "privileges");
     !privileges.is_empty() && privileges.iter().all(|it| before.contains(it))
 }

@@ -4,7 +4,7 @@ use super::{id, named, remote, text, workspace_url};
 use crate::attributes::texts;
 use crate::mark;
 use crate::object::settings;
-use crate::private::Kept;
+use crate::private::PrivateData;
 use crate::workspaces::Workspaces;
 use terrace_provider::names::NameRule;
 use terrace_provider::normal;
@@ -91,9 +91,9 @@ fn given_id(name: &'static str, doc: &'static str) -> Attribute {
     Attribute { stable: true, ..text(name, doc).or_computed().replaces() }
 }
 
-fn settings_of(what: &'static str) -> Vec<Attribute> {
+fn settings_of(doc: &'static str) -> Vec<Attribute> {
     vec![
-        Attribute::new("settings", AttributeType::Any, what).required().vendor_json(),
+        Attribute::new("settings", AttributeType::Any, doc).required().vendor_json(),
         Attribute::new(
             "secretSettings",
             AttributeType::Any,
@@ -115,12 +115,12 @@ fn settings_of(what: &'static str) -> Vec<Attribute> {
 }
 
 /// The names of jobs or pipelines in a workspace: the name in the settings, or the names that a lookup requests.
-fn called(map: &Map, asked: &str) -> Vec<String> {
+fn lookup_names(map: &Map, argument: &str) -> Vec<String> {
     let url = map.get("workspaceUrl").and_then(Value::as_str).and_then(|url| Workspaces::url(url).ok());
     let Some(url) = url else { return Vec::new() };
     let names = match map.get("settings") {
         Some(_) => vec![settings::name_of(map)],
-        None => texts(map, asked),
+        None => texts(map, argument),
     };
     names.into_iter().filter(|name| !name.is_empty()).map(|name| format!("{} {name}", url.shown())).collect()
 }
@@ -133,7 +133,11 @@ fn job() -> ResourceType {
     attributes
         .extend(settings_of("Settings of the job in the API's format: `name`, `tasks`, `schedule` …; or a list of such maps, merged in order, tasks by `task_key`."));
     let ty = ResourceType::new("databricks_job", "A job or workflow.", &["workspaceUrl", "jobId"], Object(attributes));
-    ResourceType { called: |map| called(map, "jobs"), is_of_another: mark::is_of_another, ..remote(ty) }
+    ResourceType {
+        lookup_names: |map| lookup_names(map, "jobs"),
+        is_marked_by_another: mark::is_marked_by_another,
+        ..remote(ty)
+    }
 }
 
 fn pipeline() -> ResourceType {
@@ -155,9 +159,9 @@ fn pipeline() -> ResourceType {
     // Databricks replaces nulls by defaults.
     let fold = |configured: &mut Map, recorded: Option<&Map>| normal::leave_out_nulls("settings", configured, recorded);
     ResourceType {
-        spares_data: true,
-        called: |map| called(map, "pipelines"),
-        is_of_another: mark::is_of_another,
+        keeps_data_on_delete: true,
+        lookup_names: |map| lookup_names(map, "pipelines"),
+        is_marked_by_another: mark::is_marked_by_another,
         fold,
         ..remote(ty)
     }
@@ -179,11 +183,11 @@ fn permission() -> ResourceType {
         &["workspaceUrl", "objectType", "objectId", "principalKind", "principal"],
         Object(attributes),
     );
-    ResourceType { is_borrowed, ..remote(ty) }
+    ResourceType { is_adopted, ..remote(ty) }
 }
 
 /// Returns true if the level existed before terrace, and is kept on deletion.
-fn is_borrowed(attributes: &Map, private: &Private) -> bool {
-    let before = Kept::of(private).preexisting;
+fn is_adopted(attributes: &Map, private: &Private) -> bool {
+    let before = PrivateData::of(private).preexisting;
     !before.is_empty() && attributes.get("level").and_then(Value::as_str) == before.first().map(String::as_str)
 }

@@ -1,17 +1,22 @@
 //! Adjustments of a plan that go beyond the schema.
 
-use super::{DatabricksSession, WAY, is_by_any_way};
+use super::{DatabricksSession, WORKSPACE_URL, is_reached_by_any_workspace};
 use crate::object;
 use terrace_provider::{Attributes, PlannedChange, ProposedChange, Recorded, ResourceType};
 
 impl DatabricksSession {
     /// Plans the configured workspace if the instance may no longer use the recorded one.
-    pub(super) fn plan_way(&self, ty: &ResourceType, change: &ProposedChange<'_>, planned: &mut PlannedChange) {
-        let is_left = is_by_any_way(ty)
-            && planned.planned.get(WAY).is_some_and(|url| url.as_str().is_some())
+    pub(super) fn plan_workspace_url(
+        &self,
+        ty: &ResourceType,
+        change: &ProposedChange<'_>,
+        planned: &mut PlannedChange,
+    ) {
+        let is_recorded_disallowed = is_reached_by_any_workspace(ty)
+            && planned.planned.get(WORKSPACE_URL).is_some_and(|url| url.as_str().is_some())
             && self.workspaces.of(&planned.planned).is_err();
-        if let Some(configured) = change.config.get(WAY).filter(|_| is_left) {
-            planned.planned.insert(WAY.to_owned(), configured.clone());
+        if let Some(configured) = change.config.get(WORKSPACE_URL).filter(|_| is_recorded_disallowed) {
+            planned.planned.insert(WORKSPACE_URL.to_owned(), configured.clone());
         }
     }
 }

@@ -11,7 +11,7 @@ use terrace_provider::{Call, ErrorKind, Path, ProviderError};
 use tokio::time::timeout;
 
 /// Number of retries of a change after a concurrent change of the metadata.
-const AGAIN: u32 = 5;
+const MAX_RETRIES: u32 = 5;
 /// The planned commands of a change.
 pub(crate) enum Decision {
     /// The change is already done.
@@ -29,7 +29,7 @@ pub(crate) enum Decision {
 pub(crate) struct Change<'a> {
     pub(crate) call: &'a Call,
     /// ``create the source `sales` ``.
-    pub(crate) doing: String,
+    pub(crate) action: String,
     /// The import id of a created object, which may already exist.
     pub(crate) import_id: Option<String>,
     /// The attribute for errors.
@@ -42,9 +42,9 @@ pub(crate) struct Change<'a> {
 
 impl Change<'_> {
     fn purpose(&self) -> Purpose {
-        let purpose = Purpose::to(self.doing.as_str());
+        let purpose = Purpose::to(self.action.as_str());
         let purpose = match &self.import_id {
-            Some(id) => purpose.makes(id.as_str()),
+            Some(id) => purpose.creates(id.as_str()),
             None => purpose,
         };
         match &self.at {
@@ -54,17 +54,17 @@ impl Change<'_> {
     }
 
     /// True if an inconsistent object is the changed one.
-    fn is_about(&self, object: &Json) -> bool {
+    fn concerns(&self, object: &Json) -> bool {
         let text =
             |name: &str| object.get(name).map(|part| part.as_str().map_or_else(|| part.to_string(), str::to_owned));
         let text_of_object = format!("{} {}", text("name").unwrap_or_default(), text("definition").unwrap_or_default());
         object.get("type").and_then(Json::as_str) == Some(self.object)
-            && self.names.iter().all(|name| holds(&text_of_object, name))
+            && self.names.iter().all(|name| contains_word(&text_of_object, name))
     }
 }
 
 /// True if a text contains a name as a separate word.
-fn holds(text: &str, name: &str) -> bool {
+fn contains_word(text: &str, name: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(name).any(|(start, _)| {
         let before = text.get(..start).and_then(|part| part.chars().next_back());
@@ -87,45 +87,46 @@ impl Engine {
         // Changes run one by one, and the wait counts as time of the call.
         let turn = timeout(within.left(), self.changing.lock()).await;
         let Ok(_turn) = turn else {
-            let message = format!("cannot {}: earlier changes took all of its time", change.doing);
+            let message = format!("cannot {}: earlier changes took all of its time", change.action);
             return Err(ProviderError::new(ErrorKind::Transient, message)
                 .solution("set longer `timeouts`, or run fewer changes on the same Hasura"));
         };
-        let (mut answers, mut may_be_done) = (self.answers, false);
-        let (mut attempt, mut undoing) = (0, Vec::new());
+        let (mut max_age, mut may_be_done) = (self.max_age, false);
+        let (mut attempt, mut pending_inverse) = (0, Vec::new());
         loop {
-            let export = self.exported(answers, &within).await.map_err(|error| open(error, may_be_done))?;
-            let is_fresh = answers.is_zero();
-            answers = Duration::ZERO;
+            let export =
+                self.cached_export(max_age, &within).await.map_err(|error| as_ambiguous(error, may_be_done))?;
+            let is_fresh = max_age.is_zero();
+            max_age = Duration::ZERO;
             let (commands, inverse) = match decide(&export, may_be_done) {
                 Ok(Decision::Do { commands, inverse }) => (commands, inverse),
                 // A decision without a change needs a new export.
                 Ok(Decision::Done) | Err(_) if !is_fresh => continue,
                 // An earlier attempt took effect and was not checked yet.
                 Ok(Decision::Done) if may_be_done => {
-                    return self.look_after(change, export.version.saturating_sub(1), undoing, &within).await;
+                    return self.verify(change, export.version.saturating_sub(1), pending_inverse, &within).await;
                 }
                 Ok(Decision::Done) => return Ok(export),
                 Err(error) => return Err(error),
             };
-            undoing.clone_from(&inverse);
+            pending_inverse.clone_from(&inverse);
             let Err(failure) = self.send(commands, export.version, &within).await else {
-                return self.look_after(change, export.version, inverse, &within).await;
+                return self.verify(change, export.version, inverse, &within).await;
             };
             *self.latest.lock().await = None;
             attempt += 1;
             let answer = failure.answer();
-            let is_overtaken = answer.is_some_and(|reply| reply.status == 409);
+            let has_conflict = answer.is_some_and(|reply| reply.status == 409);
             may_be_done |= answer.is_some_and(|reply| reply.may_have_run);
             // An error after a retry may result from the first attempt, and an error after an old export from its age.
-            if answer.is_some() && attempt <= AGAIN && (is_overtaken || may_be_done || !is_fresh) {
-                if may_be_done && !is_overtaken && attempt > 1 {
+            if answer.is_some() && attempt <= MAX_RETRIES && (has_conflict || may_be_done || !is_fresh) {
+                if may_be_done && !has_conflict && attempt > 1 {
                     return Err(self.api.error(&failure, &change.purpose()));
                 }
                 continue;
             }
             let error = self.api.error(&failure, &change.purpose());
-            return Err(match is_overtaken {
+            return Err(match has_conflict {
                 true => error.solution("the metadata changes all the time: try again later"),
                 false => error,
             });
@@ -140,33 +141,34 @@ impl Engine {
     }
 
     /// Checks that the changed object works, and returns the export after the change.
-    async fn look_after(
+    async fn verify(
         &self,
         change: &Change<'_>,
         before: i64,
         inverse: Vec<Json>,
         within: &Within,
     ) -> Result<Arc<Export>, ProviderError> {
-        let within = within.to_the_end();
-        let purpose = Purpose::look("list inconsistent objects");
+        let within = within.without_cancellation();
+        let purpose = Purpose::read("list inconsistent objects");
         let request = Self::request(json!({"type": "get_inconsistent_metadata", "args": {}})).reads();
         let reply = self.api.send(&request, &within).await;
-        let report =
-            reply.and_then(|reply| reply.json()).map_err(|failure| open(self.api.error(&failure, &purpose), true))?;
+        let report = reply
+            .and_then(|reply| reply.json())
+            .map_err(|failure| as_ambiguous(self.api.error(&failure, &purpose), true))?;
         let objects = report.get("inconsistent_objects").and_then(Json::as_array);
-        let broken = objects.into_iter().flatten().find(|object| change.is_about(object));
+        let broken = objects.into_iter().flatten().find(|object| change.concerns(object));
         let Some(broken) = broken.filter(|_| !inverse.is_empty()) else {
             return self.newer_than(before, &within).await;
         };
         let reason = broken.get("reason").and_then(Json::as_str).unwrap_or("it gives no reason");
-        let doing = &change.doing;
+        let action = &change.action;
         let kind = ErrorKind::InvalidInput { path: change.at.clone() };
-        let error = ProviderError::new(kind, format!("Hasura did {doing}, but the result is inconsistent: {reason}"));
+        let error = ProviderError::new(kind, format!("Hasura did {action}, but the result is inconsistent: {reason}"));
         *self.latest.lock().await = None;
         let export = self.newer_than(before, &within).await?;
         let undone = self.send(inverse, export.version, &within).await;
         *self.latest.lock().await = None;
-        let error = self.api.hide(error);
+        let error = self.api.redact_error(error);
         Err(match undone {
             Ok(()) => error.problem("it was undone").solution("look at the source's database, and at Hasura's log"),
             Err(failure) => ProviderError { kind: ErrorKind::Failed, ..error }
@@ -178,7 +180,7 @@ impl Engine {
     /// The export after a change of this version.
     async fn newer_than(&self, version: i64, within: &Within) -> Result<Arc<Export>, ProviderError> {
         self.newest.fetch_max(version.saturating_add(1), Ordering::Relaxed);
-        let export = self.exported(Duration::ZERO, within).await.map_err(|error| open(error, true))?;
+        let export = self.cached_export(Duration::ZERO, within).await.map_err(|error| as_ambiguous(error, true))?;
         if export.version > version {
             return Ok(export);
         }
@@ -188,8 +190,8 @@ impl Engine {
 }
 
 /// Marks the error of a read as ambiguous if the outcome of a change is unknown: the change must not be repeated.
-fn open(error: ProviderError, is_open: bool) -> ProviderError {
-    if is_open { ProviderError { kind: ErrorKind::Ambiguous, ..error } } else { error }
+fn as_ambiguous(error: ProviderError, is_unknown: bool) -> ProviderError {
+    if is_unknown { ProviderError { kind: ErrorKind::Ambiguous, ..error } } else { error }
 }
 
 #[cfg(test)]
@@ -199,7 +201,7 @@ mod tests {
     #[test]
     fn names_match_as_separate_words_only() {
         let text = "select permission for role a_role of table V in source sales_1";
-        assert!(holds(text, "sales_1") && holds(text, "V") && holds(text, "a_role"));
-        assert!(!holds(text, "sales") && !holds(text, "role_a") && !holds(text, "W"));
+        assert!(contains_word(text, "sales_1") && contains_word(text, "V") && contains_word(text, "a_role"));
+        assert!(!contains_word(text, "sales") && !contains_word(text, "role_a") && !contains_word(text, "W"));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Target, role};
 use crate::attributes::{in_order_of, list, texts};
-use crate::mapper::{Mapper, Members, Told};
+use crate::mapper::{Mapper, Members, MembersAnswer};
 use terrace_provider::http::Within;
 use terrace_provider::{Attributes, Call, ErrorKind, Path, ProviderError};
 
@@ -29,10 +29,10 @@ pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
 
 /// Its present attributes.
 pub(crate) fn present(members: &Members, like: Option<&Attributes>) -> Attributes {
-    let mut seen = Attributes::default();
-    seen.insert("users".to_owned(), list(&in_order_of(members.users.clone(), like, "users")));
-    seen.insert("groups".to_owned(), list(&in_order_of(members.groups.clone(), like, "groups")));
-    seen
+    let mut current = Attributes::default();
+    current.insert("users".to_owned(), list(&in_order_of(members.users.clone(), like, "users")));
+    current.insert("groups".to_owned(), list(&in_order_of(members.groups.clone(), like, "groups")));
+    current
 }
 
 /// The planned members.
@@ -41,7 +41,7 @@ pub(crate) fn wanted(attributes: &Attributes) -> Members {
 }
 
 /// True if these are the planned members.
-pub(crate) fn is_as(members: &Members, planned: &Attributes) -> bool {
+pub(crate) fn matches_plan(members: &Members, planned: &Attributes) -> bool {
     let sorted = |members: &Members| {
         let mut members = members.clone();
         members.users.sort();
@@ -52,9 +52,9 @@ pub(crate) fn is_as(members: &Members, planned: &Attributes) -> bool {
 }
 
 /// True if these may result from an interrupted write of the planned members: the users are written first.
-pub(crate) fn may_be_of(members: &Members, planned: &Attributes) -> bool {
+pub(crate) fn may_result_from(members: &Members, planned: &Attributes) -> bool {
     let half = Members { groups: wanted(planned).groups, ..members.clone() };
-    is_as(members, planned) || (members.groups.is_empty() && is_as(&half, planned))
+    matches_plan(members, planned) || (members.groups.is_empty() && matches_plan(&half, planned))
 }
 
 pub(crate) async fn create(
@@ -65,11 +65,13 @@ pub(crate) async fn create(
 ) -> Result<(), ProviderError> {
     let id = target.part("roleId");
     match mapper.members(&id).await? {
-        Told::NoRole => {
+        MembersAnswer::NoRole => {
             let error = ProviderError::invalid(Some(Path::attribute("roleId")), format!("role `{id}` does not exist"));
             Err(error.solution("create it first with a `hasura_role`"))
         }
-        Told::Members(members) if !members.is_nobody() => Err(target.exists(&format!("a member of the role `{id}`"))),
+        MembersAnswer::Members(members) if !members.is_empty() => {
+            Err(target.exists(&format!("a member of the role `{id}`")))
+        }
         _ => write(mapper, &id, call, &Members::default(), &wanted(planned)).await,
     }
 }
@@ -83,9 +85,9 @@ pub(crate) async fn update(
 ) -> Result<(), ProviderError> {
     let id = target.part("roleId");
     let before = match mapper.members(&id).await? {
-        Told::NoRole => return Err(target.gone()),
-        Told::Members(members) => members,
-        Told::Untold => wanted(prior),
+        MembersAnswer::NoRole => return Err(target.gone()),
+        MembersAnswer::Members(members) => members,
+        MembersAnswer::Unreadable => wanted(prior),
     };
     write(mapper, &id, call, &before, &wanted(planned)).await
 }
@@ -98,10 +100,10 @@ pub(crate) async fn delete(
 ) -> Result<(), ProviderError> {
     let id = target.part("roleId");
     match mapper.members(&id).await? {
-        Told::NoRole => Ok(()),
-        Told::Members(members) if members.is_nobody() => Ok(()),
-        Told::Members(members) => write(mapper, &id, call, &members, &Members::default()).await,
-        Told::Untold => write(mapper, &id, call, &wanted(prior), &Members::default()).await,
+        MembersAnswer::NoRole => Ok(()),
+        MembersAnswer::Members(members) if members.is_empty() => Ok(()),
+        MembersAnswer::Members(members) => write(mapper, &id, call, &members, &Members::default()).await,
+        MembersAnswer::Unreadable => write(mapper, &id, call, &wanted(prior), &Members::default()).await,
     }
 }
 
@@ -115,7 +117,7 @@ async fn write(
 ) -> Result<(), ProviderError> {
     let within = Within::of_call(call);
     mapper.put_users(id, &members.users, &within).await?;
-    let within = within.to_the_end();
+    let within = within.without_cancellation();
     let Err(error) = mapper.put_groups(id, &members.groups, &within).await else { return Ok(()) };
     let is_open = error.kind == ErrorKind::Ambiguous;
     if is_open || mapper.put_users(id, &before.users, &within).await.is_err() {

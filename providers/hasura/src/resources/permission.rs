@@ -45,20 +45,20 @@ pub(crate) fn present(permission: &Permission, like: Option<&Attributes>) -> Att
         Some(Json::Array(columns)) => columns.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
         _ => vec![ALL.to_owned()],
     };
-    let mut seen = Attributes::default();
-    seen.insert("columns".to_owned(), list(&in_order_of(columns, like, "columns")));
+    let mut current = Attributes::default();
+    current.insert("columns".to_owned(), list(&in_order_of(columns, like, "columns")));
     let filter = body.get("filter").cloned().unwrap_or_else(|| json!({}));
-    seen.insert("filter".to_owned(), Value::from(filter));
+    current.insert("filter".to_owned(), Value::from(filter));
     // A missing limit is returned as null: absent attributes stay as recorded.
     let limit = body.get("limit").and_then(Json::as_i64);
-    seen.insert("limit".to_owned(), limit.map_or(Value::Null, Value::Int));
+    current.insert("limit".to_owned(), limit.map_or(Value::Null, Value::Int));
     let allows = body.get("allow_aggregations").and_then(Json::as_bool).unwrap_or(false);
-    seen.insert("allowAggregations".to_owned(), allows.into());
-    seen
+    current.insert("allowAggregations".to_owned(), allows.into());
+    current
 }
 
 /// True if a permission matches the plan.
-pub(crate) fn is_as(permission: &Permission, planned: &Attributes) -> bool {
+pub(crate) fn matches_plan(permission: &Permission, planned: &Attributes) -> bool {
     without_nulls(&Json::Object(body(&permission.permission, planned)))
         == without_nulls(&Json::Object(body(&permission.permission, &present(permission, None))))
 }
@@ -79,7 +79,7 @@ fn body(now: &JsonMap<String, Json>, planned: &Attributes) -> JsonMap<String, Js
     body
 }
 
-fn making(source: &Source, table: &Table, role: &str, permission: &Json, comment: &Json) -> Json {
+fn create_command(source: &Source, table: &Table, role: &str, permission: &Json, comment: &Json) -> Json {
     let mut args = json!({"source": source.name, "table": table.name, "role": role, "permission": permission});
     if let (Some(args), false) = (args.as_object_mut(), comment.is_null()) {
         args.insert("comment".to_owned(), comment.clone());
@@ -87,16 +87,16 @@ fn making(source: &Source, table: &Table, role: &str, permission: &Json, comment
     json!({"type": format!("{}_create_select_permission", source.prefix()), "args": args})
 }
 
-fn dropping(source: &Source, table: &Table, role: &str) -> Json {
+fn drop_command(source: &Source, table: &Table, role: &str) -> Json {
     let args = json!({"source": source.name, "table": table.name, "role": role});
     json!({"type": format!("{}_drop_select_permission", source.prefix()), "args": args})
 }
 
-fn change<'a>(target: &Target, call: &'a Call, doing: &str) -> Change<'a> {
+fn change<'a>(target: &Target, call: &'a Call, action: &str) -> Change<'a> {
     let (source, table, role) = (target.part("source"), target.table().join("."), target.part("role"));
     Change {
         call,
-        doing: format!("{doing} the permission of `{role}` to read `{table}` of the source `{source}`"),
+        action: format!("{action} the permission of `{role}` to read `{table}` of the source `{source}`"),
         import_id: Some(target.id()),
         at: None,
         names: vec![source, target.table().last().cloned().unwrap_or_default(), role],
@@ -115,7 +115,7 @@ pub(crate) async fn create(
         let source = source_in(export, &target.part("source"))?;
         let table = table_in(source, &target.table())?;
         if let Some(permission) = table.select_permissions.iter().find(|permission| permission.role == role) {
-            return match may_be_done && is_as(permission, planned) {
+            return match may_be_done && matches_plan(permission, planned) {
                 true => Ok(Decision::Done),
                 false => {
                     Err(target.exists(&format!("a permission of `{role}` to read `{}`", target.table().join("."))))
@@ -123,8 +123,8 @@ pub(crate) async fn create(
             };
         }
         let wanted = Json::Object(body(&JsonMap::new(), planned));
-        let make = making(source, table, &role, &wanted, &Json::Null);
-        Ok(Decision::Do { commands: vec![make], inverse: vec![dropping(source, table, &role)] })
+        let make = create_command(source, table, &role, &wanted, &Json::Null);
+        Ok(Decision::Do { commands: vec![make], inverse: vec![drop_command(source, table, &role)] })
     };
     engine.change(&change(target, call, "create"), decide).await
 }
@@ -141,12 +141,12 @@ pub(crate) async fn update(
         let table = table_in(source, &target.table())?;
         let now =
             table.select_permissions.iter().find(|permission| permission.role == role).ok_or_else(|| target.gone())?;
-        if is_as(now, planned) {
+        if matches_plan(now, planned) {
             return Ok(Decision::Done);
         }
         let recreate = |permission: JsonMap<String, Json>| {
-            let make = making(source, table, &role, &Json::Object(permission), &now.comment);
-            vec![dropping(source, table, &role), make]
+            let make = create_command(source, table, &role, &Json::Object(permission), &now.comment);
+            vec![drop_command(source, table, &role), make]
         };
         Ok(Decision::Do {
             commands: recreate(body(&now.permission, planned)),
@@ -165,7 +165,7 @@ pub(crate) async fn delete(engine: &Engine, target: &Target, call: &Call) -> Res
         if table.select_permissions.iter().all(|permission| permission.role != role) {
             return Ok(Decision::Done);
         }
-        Ok(Decision::Do { commands: vec![dropping(source, table, &role)], inverse: Vec::new() })
+        Ok(Decision::Do { commands: vec![drop_command(source, table, &role)], inverse: Vec::new() })
     };
     engine.change(&change(target, call, "drop"), decide).await.map(drop)
 }

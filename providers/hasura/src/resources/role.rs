@@ -2,7 +2,7 @@
 
 use super::Target;
 use crate::attributes::{in_order_of, list, text, texts};
-use crate::mapper::{Mapper, Role, of_another};
+use crate::mapper::{Mapper, Role, belongs_to_another};
 use crate::names;
 use terrace_provider::http::Within;
 use terrace_provider::{Attributes, Call, ErrorKind, Path, ProviderError};
@@ -37,19 +37,19 @@ pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
 
 /// Its present attributes; root fields only if the role mapper returns them.
 pub(crate) fn present(role: &Role, like: Option<&Attributes>) -> Attributes {
-    let mut seen = Attributes::default();
-    seen.insert("componentId".to_owned(), role.component.as_str().into());
+    let mut current = Attributes::default();
+    current.insert("componentId".to_owned(), role.component.as_str().into());
     if let Some(fields) = &role.fields {
-        seen.insert("rootFields".to_owned(), list(&in_order_of(fields.clone(), like, "rootFields")));
+        current.insert("rootFields".to_owned(), list(&in_order_of(fields.clone(), like, "rootFields")));
     }
-    seen
+    current
 }
 
 /// True if a role matches the plan, as far as the role mapper returns it.
-pub(crate) fn is_as(role: &Role, planned: &Attributes) -> bool {
-    let seen = present(role, Some(planned));
-    ["componentId", "rootFields"].iter().all(|name| match (seen.get(*name), planned.get(*name)) {
-        (Some(seen), Some(wanted)) => seen.is_same_as(wanted),
+pub(crate) fn matches_plan(role: &Role, planned: &Attributes) -> bool {
+    let current = present(role, Some(planned));
+    ["componentId", "rootFields"].iter().all(|name| match (current.get(*name), planned.get(*name)) {
+        (Some(current), Some(wanted)) => current.is_same_as(wanted),
         _ => true,
     })
 }
@@ -62,7 +62,7 @@ pub(crate) async fn create(
 ) -> Result<(), ProviderError> {
     let (id, component) = (target.part("roleId"), text(planned, "componentId"));
     match mapper.role(&id).await? {
-        Some(role) if role.component != component => return Err(of_another(&id, &role.component)),
+        Some(role) if role.component != component => return Err(belongs_to_another(&id, &role.component)),
         // A role mapper that cannot remove roles still has the earlier role of this component, which it may use again.
         Some(role) if role.fields.is_some() => return Err(target.exists(&format!("a role `{id}`"))),
         Some(_) => {}
@@ -99,7 +99,7 @@ pub(crate) async fn delete(mapper: &Mapper, target: &Target, call: &Call) -> Res
     }
     // The role mapper cannot remove it: it is emptied instead.
     let emptied = async {
-        let within = within.to_the_end();
+        let within = within.without_cancellation();
         mapper.put_users(&id, &[], &within).await?;
         mapper.put_groups(&id, &[], &within).await?;
         mapper.put_role(&id, &role.component, &[], &within).await

@@ -13,7 +13,7 @@ use crate::engine::{Change, Decision, Engine};
 use crate::export::{Export, Source, prefix_of};
 use configuration::{canonical, overlay, projected};
 use serde_json::{Value as Json, json};
-use terrace_provider::twin::likely_secrets;
+use terrace_provider::secret_half::likely_secrets;
 use terrace_provider::{Attributes, Call, Path, ProviderError, Value};
 
 /// Refuses an invalid source.
@@ -49,8 +49,8 @@ pub(crate) fn present(
     secrets: &[Vec<String>],
     defaults: &SnowflakeDefaults,
 ) -> Attributes {
-    let mut seen = Attributes::default();
-    seen.insert("kind".to_owned(), source.kind.as_str().into());
+    let mut current = Attributes::default();
+    current.insert("kind".to_owned(), source.kind.as_str().into());
     let full = canonical(&source.configuration);
     let is_connection = match like {
         Some(like) => is_given(like, "connection"),
@@ -59,7 +59,7 @@ pub(crate) fn present(
     if is_connection {
         let connection = desired::connection_of(&full, like, defaults);
         // A different connection is returned as null: absent attributes stay as recorded.
-        seen.insert("connection".to_owned(), connection.map_or(Value::Null, Value::Map));
+        current.insert("connection".to_owned(), connection.map_or(Value::Null, Value::Map));
     } else {
         let given = like.and_then(|like| json(like, "configuration"));
         // Unmanaged settings are left out, and secrets are not shown.
@@ -74,7 +74,7 @@ pub(crate) fn present(
         let shown = configuration::without_paths(&managed, &secrets);
         let is_same = given.as_ref().is_some_and(|given| without_nulls(&canonical(given)) == without_nulls(&shown));
         let shown = if is_same { given.unwrap_or(shown) } else { shown };
-        seen.insert("configuration".to_owned(), Value::from(shown));
+        current.insert("configuration".to_owned(), Value::from(shown));
     }
     let wanted = like.and_then(|like| json(like, "customization"));
     let customization = match (&wanted, like) {
@@ -83,14 +83,14 @@ pub(crate) fn present(
         (None, Some(_)) => None,
     };
     if wanted.is_some() && customization.as_ref().is_none_or(Json::is_null) {
-        seen.insert("customization".to_owned(), Value::Null);
+        current.insert("customization".to_owned(), Value::Null);
     }
     if let Some(customization) = customization.filter(|it| !it.is_null()) {
         let is_same = wanted.as_ref().is_some_and(|wanted| without_nulls(wanted) == without_nulls(&customization));
         let shown = if is_same { wanted.unwrap_or(customization) } else { customization };
-        seen.insert("customization".to_owned(), Value::from(shown));
+        current.insert("customization".to_owned(), Value::from(shown));
     }
-    seen
+    current
 }
 
 /// Probable secrets of a source without a row.
@@ -99,7 +99,7 @@ pub(crate) fn secrets_of(source: &Source) -> Vec<Vec<String>> {
 }
 
 /// True if a source has the planned connection, including secrets, kind and customization.
-pub(crate) fn is_as(source: &Source, desired: &Desired, planned: &Attributes) -> bool {
+pub(crate) fn matches_plan(source: &Source, desired: &Desired, planned: &Attributes) -> bool {
     let whole = projected(&canonical(&source.configuration), &desired.full);
     let customization = json(planned, "customization").unwrap_or(Json::Null);
     planned.get("kind").and_then(Value::as_str) == Some(source.kind.as_str())
@@ -108,29 +108,31 @@ pub(crate) fn is_as(source: &Source, desired: &Desired, planned: &Attributes) ->
 }
 
 /// True if a source matches the plan except for secrets, which an intent does not contain.
-pub(crate) fn looks_as(source: &Source, planned: &Attributes, defaults: &SnowflakeDefaults) -> bool {
-    let seen = present(source, Some(planned), &secrets_of(source), defaults);
+pub(crate) fn matches_visible_plan(source: &Source, planned: &Attributes, defaults: &SnowflakeDefaults) -> bool {
+    let current = present(source, Some(planned), &secrets_of(source), defaults);
     let names = ["kind", "connection", "configuration", "customization"];
     let mut given = names.iter().filter(|name| is_given(planned, name));
-    given.all(|name| planned.get(*name).zip(seen.get(*name)).is_some_and(|(wanted, seen)| says(seen, wanted)))
+    given.all(|name| {
+        planned.get(*name).zip(current.get(*name)).is_some_and(|(wanted, current)| contains_value(current, wanted))
+    })
 }
 
 /// True if all planned values match; nulls are ignored.
-fn says(seen: &Value, wanted: &Value) -> bool {
-    match (wanted.as_map(), seen.as_map()) {
-        (Some(wanted), Some(seen)) => {
+fn contains_value(current: &Value, wanted: &Value) -> bool {
+    match (wanted.as_map(), current.as_map()) {
+        (Some(wanted), Some(current)) => {
             let mut wanted = wanted.iter().filter(|(_, value)| !value.is_null());
-            wanted.all(|(name, value)| seen.get(name).is_some_and(|seen| says(seen, value)))
+            wanted.all(|(name, value)| current.get(name).is_some_and(|current| contains_value(current, value)))
         }
-        _ => wanted.is_same_as(seen),
+        _ => wanted.is_same_as(current),
     }
 }
 
-fn change<'a>(target: &Target, call: &'a Call, doing: &str) -> Change<'a> {
+fn change<'a>(target: &Target, call: &'a Call, action: &str) -> Change<'a> {
     let name = target.part("name");
     Change {
         call,
-        doing: format!("{doing} the source `{name}`"),
+        action: format!("{action} the source `{name}`"),
         import_id: Some(target.id()),
         at: None,
         names: vec![name],
@@ -150,7 +152,7 @@ pub(crate) async fn create(
     let customization = json(planned, "customization");
     let decide = |export: &Export, may_be_done: bool| {
         if let Some(source) = export.source(&name) {
-            return match may_be_done && is_as(source, desired, planned) {
+            return match may_be_done && matches_plan(source, desired, planned) {
                 true => Ok(Decision::Done),
                 false => Err(target.exists(&format!("a source `{name}`"))),
             };
@@ -160,7 +162,7 @@ pub(crate) async fn create(
             args.insert("customization".to_owned(), customization.clone());
         }
         let add = json!({"type": format!("{prefix}_add_source"), "args": args});
-        Ok(Decision::Do { commands: vec![add], inverse: vec![dropping(&prefix, &name)] })
+        Ok(Decision::Do { commands: vec![add], inverse: vec![drop_command(&prefix, &name)] })
     };
     let at = if is_given(planned, "connection") { "connection" } else { "configuration" };
     let change = Change { at: Some(Path::attribute(at)), ..change(target, call, "create") };
@@ -184,7 +186,7 @@ pub(crate) async fn update(
         let source = export.source(&name).ok_or_else(|| target.gone())?;
         let (now, customization) = (canonical(&source.configuration), json(planned, "customization"));
         let is_customization_gone = customization.is_none() && is_given(prior, "customization");
-        if is_as(source, desired, planned) && !is_customization_gone {
+        if matches_plan(source, desired, planned) && !is_customization_gone {
             return Ok(Decision::Done);
         }
         // Unmanaged settings of the source stay.
@@ -218,11 +220,11 @@ pub(crate) async fn delete(engine: &Engine, target: &Target, call: &Call) -> Res
                 .problem(format!("they are {}", terrace_provider::names::listed(&tables)))
                 .solution("untrack them first; to forget the source instead, run `terrace state rm`"));
         }
-        Ok(Decision::Do { commands: vec![dropping(source.prefix(), &name)], inverse: Vec::new() })
+        Ok(Decision::Do { commands: vec![drop_command(source.prefix(), &name)], inverse: Vec::new() })
     };
     engine.change(&change(target, call, "drop"), decide).await.map(drop)
 }
 
-fn dropping(prefix: &str, name: &str) -> Json {
+fn drop_command(prefix: &str, name: &str) -> Json {
     json!({"type": format!("{prefix}_drop_source"), "args": {"name": name, "cascade": false}})
 }

@@ -61,13 +61,13 @@ fn field_name(json: &Json) -> Option<&str> {
 
 /// Its present attributes, limited to the managed ones; all of them without a configuration.
 pub(crate) fn present(table: &Table, like: Option<&Attributes>) -> Attributes {
-    let mut seen = Attributes::default();
+    let mut current = Attributes::default();
     let is_wanted = |name: &str| like.is_none_or(|like| is_given(like, name));
     for (attribute, key) in TEXTS {
         if is_wanted(attribute) {
             // A missing text is returned as null: absent attributes stay as recorded.
             let text = table.configuration.get(key).and_then(Json::as_str);
-            seen.insert(attribute.to_owned(), text.map_or(Value::Null, Value::from));
+            current.insert(attribute.to_owned(), text.map_or(Value::Null, Value::from));
         }
     }
     let wanted = like.and_then(|like| like.get("rootFields")).and_then(Value::as_map);
@@ -78,7 +78,7 @@ pub(crate) fn present(table: &Table, like: Option<&Attributes>) -> Attributes {
     });
     let fields: Map = fields.collect();
     if !fields.is_empty() || wanted.is_some() {
-        seen.insert("rootFields".to_owned(), Value::Map(fields));
+        current.insert("rootFields".to_owned(), Value::Map(fields));
     }
     let columns = table.configuration.get("column_config").and_then(Json::as_object).cloned().unwrap_or_default();
     let given = like.and_then(|like| json(like, "columnConfig"));
@@ -91,10 +91,10 @@ pub(crate) fn present(table: &Table, like: Option<&Attributes>) -> Attributes {
     if given.is_some() || columns.as_object().is_some_and(|columns| !columns.is_empty()) {
         let is_same = given.as_ref().is_some_and(|given| without_nulls(given) == columns);
         let shown = if is_same { given.unwrap_or(columns) } else { columns };
-        seen.insert("columnConfig".to_owned(), Value::from(shown));
+        current.insert("columnConfig".to_owned(), Value::from(shown));
     }
-    seen.insert("apolloFederation".to_owned(), (!table.apollo_federation_config.is_null()).into());
-    seen
+    current.insert("apolloFederation".to_owned(), (!table.apollo_federation_config.is_null()).into());
+    current
 }
 
 /// A table's configuration with the planned values; unmanaged keys stay.
@@ -149,7 +149,7 @@ fn apollo(planned: &Attributes) -> Json {
 }
 
 /// Refuses a root field that the source does not support.
-fn check_served(source: &Source, planned: &Attributes) -> Result<(), ProviderError> {
+fn check_stream_support(source: &Source, planned: &Attributes) -> Result<(), ProviderError> {
     let has_stream = root_fields(planned).iter().any(|(attribute, _)| *attribute == "selectStream");
     if !has_stream || source.is_postgres() {
         return Ok(());
@@ -161,7 +161,7 @@ fn check_served(source: &Source, planned: &Attributes) -> Result<(), ProviderErr
 }
 
 /// The planned root fields with their attributes. A root field without a name gets its name from the table.
-fn given_fields(planned: &Attributes) -> Vec<(Path, String)> {
+fn planned_root_fields(planned: &Attributes) -> Vec<(Path, String)> {
     let configured = root_fields(planned);
     let is_configured = |name: &str| configured.iter().any(|(attribute, _)| *attribute == name);
     let of_name = optional_text(planned, "customName").into_iter().flat_map(|name| {
@@ -174,7 +174,7 @@ fn given_fields(planned: &Attributes) -> Vec<(Path, String)> {
 }
 
 /// True if a tracked table has this root field.
-fn gives(table: &Table, name: &str) -> bool {
+fn has_root_field(table: &Table, name: &str) -> bool {
     let fields = table.configuration.get("custom_root_fields").and_then(Json::as_object);
     let name_of_field = |key: &str| fields?.get(key).and_then(field_name);
     let custom = table.configuration.get("custom_name").and_then(Json::as_str);
@@ -187,14 +187,14 @@ fn gives(table: &Table, name: &str) -> bool {
 
 /// Refuses a root field of another table: names are unique across all sources.
 fn check_unique(export: &Export, target: &Target, planned: &Attributes) -> Result<(), ProviderError> {
-    for (at, name) in given_fields(planned) {
+    for (at, name) in planned_root_fields(planned) {
         for source in export.sources() {
             for table in &source.tables {
                 let parts = parts_of(&table.name);
                 if source.name == target.part("source") && parts == target.table() {
                     continue;
                 }
-                if gives(table, &name) {
+                if has_root_field(table, &name) {
                     let message = format!("Hasura already has a root field `{name}`");
                     return Err(ProviderError::invalid(Some(at), message)
                         .problem(format!("the table `{}` of the source `{}` has it", parts.join("."), source.name))
@@ -211,16 +211,16 @@ pub(crate) async fn validate(engine: &Engine, target: &Target, planned: &Attribu
     let export = engine.export().await?;
     check_unique(&export, target, planned)?;
     let Some(source) = export.source(&target.part("source")) else { return Ok(false) };
-    check_served(source, planned)?;
+    check_stream_support(source, planned)?;
     key::check(engine, source, target, planned).await?;
     Ok(true)
 }
 
-fn change<'a>(target: &Target, call: &'a Call, doing: &str) -> Change<'a> {
+fn change<'a>(target: &Target, call: &'a Call, action: &str) -> Change<'a> {
     let (source, table) = (target.part("source"), target.table().join("."));
     Change {
         call,
-        doing: format!("{doing} the table `{table}` of the source `{source}`"),
+        action: format!("{action} the table `{table}` of the source `{source}`"),
         import_id: Some(target.id()),
         at: Some(Path::attribute("table")),
         names: vec![source, target.table().last().cloned().unwrap_or_default()],
@@ -234,12 +234,12 @@ pub(crate) async fn create(
     call: &Call,
     planned: &Attributes,
 ) -> Result<Arc<Export>, ProviderError> {
-    key::check_now(engine, target, planned).await?;
+    key::check_before_change(engine, target, planned).await?;
     let parts = target.table();
     let decide = |export: &Export, may_be_done: bool| {
         let source = source_in(export, &target.part("source"))?;
         if let Some(table) = source.table(&parts) {
-            return match may_be_done && is_as(table, planned) {
+            return match may_be_done && matches_plan(table, planned) {
                 true => Ok(Decision::Done),
                 false => Err(target.exists(&format!(
                     "a tracked table `{}` in the source `{}`",
@@ -248,7 +248,7 @@ pub(crate) async fn create(
                 ))),
             };
         }
-        check_served(source, planned)?;
+        check_stream_support(source, planned)?;
         check_unique(export, target, planned)?;
         let name = name_of(source.is_postgres(), &parts);
         let mut args = json!({"source": source.name, "table": name});
@@ -259,13 +259,13 @@ pub(crate) async fn create(
             }
         }
         let track = json!({"type": format!("{}_track_table", source.prefix()), "args": args});
-        Ok(Decision::Do { commands: vec![track], inverse: vec![untracking(source, &name)] })
+        Ok(Decision::Do { commands: vec![track], inverse: vec![untrack_command(source, &name)] })
     };
     engine.change(&change(target, call, "track"), decide).await
 }
 
 /// True if a table matches the plan.
-pub(crate) fn is_as(table: &Table, planned: &Attributes) -> bool {
+pub(crate) fn matches_plan(table: &Table, planned: &Attributes) -> bool {
     let mut now = table.configuration.clone();
     now.remove("custom_column_names");
     // Empty maps count as absent.
@@ -289,11 +289,11 @@ pub(crate) async fn update(
     prior: &Attributes,
     planned: &Attributes,
 ) -> Result<Arc<Export>, ProviderError> {
-    key::check_now(engine, target, planned).await?;
+    key::check_before_change(engine, target, planned).await?;
     let decide = |export: &Export, _: bool| {
         let source = source_in(export, &target.part("source"))?;
         let table = source.table(&target.table()).ok_or_else(|| target.gone())?;
-        check_served(source, planned)?;
+        check_stream_support(source, planned)?;
         check_unique(export, target, planned)?;
         let (prefix, name) = (source.prefix(), name_of(source.is_postgres(), &target.table()));
         let customize = |configuration: &Json| {
@@ -327,12 +327,12 @@ pub(crate) async fn delete(engine: &Engine, target: &Target, call: &Call) -> Res
     let decide = |export: &Export, _: bool| {
         let Some(source) = export.source(&target.part("source")) else { return Ok(Decision::Done) };
         let Some(table) = source.table(&target.table()) else { return Ok(Decision::Done) };
-        Ok(Decision::Do { commands: vec![untracking(source, &table.name)], inverse: Vec::new() })
+        Ok(Decision::Do { commands: vec![untrack_command(source, &table.name)], inverse: Vec::new() })
     };
     engine.change(&change(target, call, "untrack"), decide).await.map(drop)
 }
 
-fn untracking(source: &Source, table: &Json) -> Json {
+fn untrack_command(source: &Source, table: &Json) -> Json {
     // Objects that depend on it belong to another owner, and prevent the removal.
     let args = json!({"source": source.name, "table": table, "cascade": false});
     json!({"type": format!("{}_untrack_table", source.prefix()), "args": args})

@@ -1,6 +1,6 @@
 //! Access control lists: the operations that principals may perform on topics, groups, and the cluster.
 
-use super::topics::{refused, silent};
+use super::topics::{missing_entry, refused};
 use super::{Admin, text};
 use crate::failure::{Code, Failure};
 use kafka_protocol::messages::create_acls_request::AclCreation;
@@ -70,7 +70,7 @@ impl Admin {
                 .with_operation(it.operation)
                 .with_permission_type(it.permission),
         };
-        let answer = self.cluster.ask(&request).await?;
+        let answer = self.cluster.send(&request).await?;
         refused(answer.error_code, answer.error_message.as_deref(), answer.throttle_time_ms)?;
         let bindings = answer.resources.iter().flat_map(|resource| {
             resource.acls.iter().map(|acl| Binding {
@@ -100,12 +100,12 @@ impl Admin {
             .with_operation(binding.operation)
             .with_permission_type(binding.permission);
         let request = CreateAclsRequest::default().with_creations(vec![creation]);
-        let is_elsewhere = |code| Code(code) == Code::NOT_CONTROLLER;
+        let is_not_controller = |code| Code(code) == Code::NOT_CONTROLLER;
         let answer = self
             .cluster
-            .ask_controller(&request, |answer| answer.results.iter().any(|it| is_elsewhere(it.error_code)))
+            .send_to_controller(&request, |answer| answer.results.iter().any(|it| is_not_controller(it.error_code)))
             .await?;
-        let result = answer.results.first().ok_or_else(|| silent("create ACL"))?;
+        let result = answer.results.first().ok_or_else(|| missing_entry("create ACL"))?;
         refused(result.error_code, result.error_message.as_deref(), answer.throttle_time_ms)
     }
 
@@ -123,12 +123,14 @@ impl Admin {
             .with_operation(binding.operation)
             .with_permission_type(binding.permission);
         let request = DeleteAclsRequest::default().with_filters(vec![filter]);
-        let is_elsewhere = |code| Code(code) == Code::NOT_CONTROLLER;
+        let is_not_controller = |code| Code(code) == Code::NOT_CONTROLLER;
         let answer = self
             .cluster
-            .ask_controller(&request, |answer| answer.filter_results.iter().any(|it| is_elsewhere(it.error_code)))
+            .send_to_controller(&request, |answer| {
+                answer.filter_results.iter().any(|it| is_not_controller(it.error_code))
+            })
             .await?;
-        let result = answer.filter_results.first().ok_or_else(|| silent("delete ACL"))?;
+        let result = answer.filter_results.first().ok_or_else(|| missing_entry("delete ACL"))?;
         refused(result.error_code, result.error_message.as_deref(), answer.throttle_time_ms)?;
         for matching in &result.matching_acls {
             refused(matching.error_code, matching.error_message.as_deref(), answer.throttle_time_ms)?;

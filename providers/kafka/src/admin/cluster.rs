@@ -3,7 +3,7 @@
 use super::Admin;
 use super::topics::refused;
 use crate::failure::Failure;
-use crate::wire::Unanswered;
+use crate::wire::NoAnswer;
 use kafka_protocol::messages::DescribeClusterRequest;
 
 /// Cluster operations, by the numbers of `org.apache.kafka.common.acl.AclOperation`.
@@ -41,9 +41,9 @@ impl Admin {
     /// If no answer arrives.
     pub(crate) async fn operations(&self) -> Result<Option<Operations>, Failure> {
         let request = DescribeClusterRequest::default().with_include_cluster_authorized_operations(true);
-        let answer = match self.cluster.ask(&request).await {
+        let answer = match self.cluster.send(&request).await {
             // Brokers of older versions do not support the request.
-            Err(Unanswered::Unsupported(_)) => return Ok(None),
+            Err(NoAnswer::Unsupported(_)) => return Ok(None),
             answered => answered?,
         };
         refused(answer.error_code, answer.error_message.as_deref(), answer.throttle_time_ms)?;

@@ -1,6 +1,6 @@
 //! The configuration of topics.
 
-use super::topics::{refused, silent};
+use super::topics::{missing_entry, refused};
 use super::{Admin, TOPIC, text};
 use crate::failure::{Code, Failure, Refusal};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -14,7 +14,7 @@ const OF_TOPIC: i8 = 1;
 const SET: i8 = 0;
 const DELETE: i8 = 1;
 /// Topics per request: an answer has about 4 KB per topic.
-const AT_ONCE: usize = 500;
+const TOPICS_PER_REQUEST: usize = 500;
 
 /// The value of a configuration key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Admin {
         names: &[&str],
     ) -> Result<HashMap<String, Result<Option<Settings>, Failure>>, Failure> {
         let mut found = HashMap::new();
-        for names in names.chunks(AT_ONCE) {
+        for names in names.chunks(TOPICS_PER_REQUEST) {
             let resource = |name: &&str| {
                 DescribeConfigsResource::default()
                     .with_resource_type(TOPIC)
@@ -46,10 +46,10 @@ impl Admin {
                     .with_configuration_keys(None)
             };
             let request = DescribeConfigsRequest::default().with_resources(names.iter().map(resource).collect());
-            let answer = self.cluster.ask(&request).await?;
+            let answer = self.cluster.send(&request).await?;
             for result in &answer.results {
-                let said = result.error_message.as_deref();
-                let settings = match Refusal::of(result.error_code, said, answer.throttle_time_ms) {
+                let message = result.error_message.as_deref();
+                let settings = match Refusal::of(result.error_code, message, answer.throttle_time_ms) {
                     Some(refusal) if refusal.code == Code::UNKNOWN_TOPIC => Ok(None),
                     Some(refusal) => Err(Failure::Refused(refusal)),
                     None => Ok(Some(
@@ -86,7 +86,7 @@ impl Admin {
         &self,
         name: &str,
         changes: &BTreeMap<String, Option<String>>,
-        only_checks: bool,
+        validate_only: bool,
     ) -> Result<(), Failure> {
         let change = |(key, value): (&String, &Option<String>)| {
             AlterableConfig::default()
@@ -99,13 +99,13 @@ impl Admin {
             .with_resource_name(text(name))
             .with_configs(changes.iter().map(change).collect());
         let request =
-            IncrementalAlterConfigsRequest::default().with_resources(vec![resource]).with_validate_only(only_checks);
-        let is_elsewhere = |code| Code(code) == Code::NOT_CONTROLLER;
+            IncrementalAlterConfigsRequest::default().with_resources(vec![resource]).with_validate_only(validate_only);
+        let is_not_controller = |code| Code(code) == Code::NOT_CONTROLLER;
         let answer = self
             .cluster
-            .ask_controller(&request, |answer| answer.responses.iter().any(|it| is_elsewhere(it.error_code)))
+            .send_to_controller(&request, |answer| answer.responses.iter().any(|it| is_not_controller(it.error_code)))
             .await?;
-        let result = answer.responses.first().ok_or_else(|| silent("alter"))?;
+        let result = answer.responses.first().ok_or_else(|| missing_entry("alter"))?;
         refused(result.error_code, result.error_message.as_deref(), answer.throttle_time_ms)
     }
 }

@@ -15,7 +15,7 @@ impl Admin {
     pub(crate) async fn group_ids(&self) -> Result<BTreeSet<String>, Failure> {
         let mut ids = BTreeSet::new();
         for address in self.cluster.brokers().await? {
-            let answer = self.cluster.ask_at(&address, &ListGroupsRequest::default()).await?;
+            let answer = self.cluster.send_to(&address, &ListGroupsRequest::default()).await?;
             refused(answer.error_code, None, answer.throttle_time_ms)?;
             ids.extend(answer.groups.iter().map(|group| group.group_id.to_string()));
         }

@@ -2,7 +2,7 @@
 
 use super::{Admin, text};
 use crate::failure::{Code, Failure, Refusal};
-use crate::wire::{Unanswered, address_of};
+use crate::wire::{NoAnswer, address_of};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
@@ -92,7 +92,7 @@ impl Admin {
     /// If no answer arrives.
     pub(crate) async fn topic_names(&self) -> Result<Vec<String>, Failure> {
         let request = MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false);
-        let metadata = self.cluster.ask(&request).await?;
+        let metadata = self.cluster.send(&request).await?;
         Ok(metadata.topics.iter().filter_map(|topic| Some(topic.name.as_deref()?.to_string())).collect())
     }
 
@@ -111,9 +111,10 @@ impl Admin {
         if lagging.is_empty() {
             return Adding::default();
         }
-        let request =
-            ListPartitionReassignmentsRequest::default().with_topics(Some(lagging)).with_timeout_ms(self.patience());
-        let answered = self.cluster.ask_controller(&request, |answer| is_elsewhere(answer.error_code)).await;
+        let request = ListPartitionReassignmentsRequest::default()
+            .with_topics(Some(lagging))
+            .with_timeout_ms(self.broker_timeout());
+        let answered = self.cluster.send_to_controller(&request, |answer| is_not_controller(answer.error_code)).await;
         let answer = match answered.map_err(Failure::from).and_then(|answer| {
             refused(answer.error_code, answer.error_message.as_deref(), answer.throttle_time_ms).map(|()| answer)
         }) {
@@ -128,19 +129,19 @@ impl Admin {
         topics.map(|(topic, it)| ((topic.name.to_string(), it.partition_index), it.adding_replicas.len())).collect()
     }
 
-    async fn metadata(&self, names: &[&str]) -> Result<MetadataResponse, Unanswered> {
+    async fn metadata(&self, names: &[&str]) -> Result<MetadataResponse, NoAnswer> {
         let topic = |name: &&str| MetadataRequestTopic::default().with_name(Some(TopicName(text(name))));
         let request = MetadataRequest::default()
             .with_topics(Some(names.iter().map(topic).collect()))
             .with_allow_auto_topic_creation(false);
-        self.cluster.ask(&request).await
+        self.cluster.send(&request).await
     }
 
     /// Creates a topic, or only validates the request.
     ///
     /// # Errors
     /// If the topic is not created.
-    pub(crate) async fn create_topic(&self, new: &NewTopic<'_>, only_checks: bool) -> Result<Created, Failure> {
+    pub(crate) async fn create_topic(&self, new: &NewTopic<'_>, validate_only: bool) -> Result<Created, Failure> {
         let config = |(name, value): (&String, &String)| {
             CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
         };
@@ -152,13 +153,15 @@ impl Admin {
             .with_configs(new.config.iter().map(config).collect());
         let request = CreateTopicsRequest::default()
             .with_topics(vec![topic])
-            .with_timeout_ms(self.patience())
-            .with_validate_only(only_checks);
+            .with_timeout_ms(self.broker_timeout())
+            .with_validate_only(validate_only);
         let answer = self
             .cluster
-            .ask_controller(&request, |answer| answer.topics.iter().any(|topic| is_elsewhere(topic.error_code)))
+            .send_to_controller(&request, |answer| {
+                answer.topics.iter().any(|topic| is_not_controller(topic.error_code))
+            })
             .await?;
-        let topic = answer.topics.first().ok_or_else(|| silent("create"))?;
+        let topic = answer.topics.first().ok_or_else(|| missing_entry("create"))?;
         refused(topic.error_code, topic.error_message.as_deref(), answer.throttle_time_ms)?;
         let keys = topic.configs.as_ref().filter(|_| topic.topic_config_error_code == 0);
         let keys = keys.map(|configs| configs.iter().map(|config| config.name.to_string()).collect::<Vec<_>>());
@@ -169,20 +172,22 @@ impl Admin {
     ///
     /// # Errors
     /// If the partitions are not added.
-    pub(crate) async fn create_partitions(&self, name: &str, total: i64, only_checks: bool) -> Result<(), Failure> {
+    pub(crate) async fn create_partitions(&self, name: &str, total: i64, validate_only: bool) -> Result<(), Failure> {
         let topic = CreatePartitionsTopic::default()
             .with_name(TopicName(text(name)))
             .with_count(i32::try_from(total).unwrap_or(i32::MAX))
             .with_assignments(None);
         let request = CreatePartitionsRequest::default()
             .with_topics(vec![topic])
-            .with_timeout_ms(self.patience())
-            .with_validate_only(only_checks);
+            .with_timeout_ms(self.broker_timeout())
+            .with_validate_only(validate_only);
         let answer = self
             .cluster
-            .ask_controller(&request, |answer| answer.results.iter().any(|result| is_elsewhere(result.error_code)))
+            .send_to_controller(&request, |answer| {
+                answer.results.iter().any(|result| is_not_controller(result.error_code))
+            })
             .await?;
-        let result = answer.results.first().ok_or_else(|| silent("create partitions"))?;
+        let result = answer.results.first().ok_or_else(|| missing_entry("create partitions"))?;
         refused(result.error_code, result.error_message.as_deref(), answer.throttle_time_ms)
     }
 
@@ -192,7 +197,7 @@ impl Admin {
     /// If the topic is not deleted. A missing topic is `UNKNOWN_TOPIC` or `UNKNOWN_TOPIC_ID`.
     pub(crate) async fn delete_topic(&self, name: &str, id: Option<&str>) -> Result<(), Failure> {
         let by_id = id.and_then(uuid_of);
-        let request = DeleteTopicsRequest::default().with_timeout_ms(self.patience());
+        let request = DeleteTopicsRequest::default().with_timeout_ms(self.broker_timeout());
         let request = match by_id {
             Some(id) => request.with_topics(vec![DeleteTopicState::default().with_name(None).with_topic_id(id)]),
             None => {
@@ -205,9 +210,11 @@ impl Admin {
         };
         let answer = self
             .cluster
-            .ask_controller(&request, |answer| answer.responses.iter().any(|result| is_elsewhere(result.error_code)))
+            .send_to_controller(&request, |answer| {
+                answer.responses.iter().any(|result| is_not_controller(result.error_code))
+            })
             .await?;
-        let result = answer.responses.first().ok_or_else(|| silent("delete"))?;
+        let result = answer.responses.first().ok_or_else(|| missing_entry("delete"))?;
         refused(result.error_code, result.error_message.as_deref(), answer.throttle_time_ms)
     }
 
@@ -229,7 +236,7 @@ impl Admin {
         let mut count = 0_i64;
         for (leader, partitions) in by_leader {
             let address = address_of(&metadata, leader)
-                .ok_or_else(|| Unanswered::Unreachable(format!("partitions of `{name}` have no leader")))?;
+                .ok_or_else(|| NoAnswer::Unreachable(format!("partitions of `{name}` have no leader")))?;
             let earliest = self.offsets(&address, name, &partitions, EARLIEST).await?;
             let latest = self.offsets(&address, name, &partitions, LATEST).await?;
             count = count.saturating_add(latest.saturating_sub(earliest).max(0));
@@ -238,18 +245,18 @@ impl Admin {
     }
 
     /// Sums the offsets of partitions that one broker leads.
-    async fn offsets(&self, address: &str, name: &str, partitions: &[i32], which: i64) -> Result<i64, Failure> {
+    async fn offsets(&self, address: &str, name: &str, partitions: &[i32], timestamp: i64) -> Result<i64, Failure> {
         let partition = |index: &i32| {
             ListOffsetsPartition::default()
                 .with_partition_index(*index)
                 .with_current_leader_epoch(-1)
-                .with_timestamp(which)
+                .with_timestamp(timestamp)
         };
         let topic = ListOffsetsTopic::default()
             .with_name(TopicName(text(name)))
             .with_partitions(partitions.iter().map(partition).collect());
         let request = ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(vec![topic]);
-        let answer = self.cluster.ask_at(address, &request).await?;
+        let answer = self.cluster.send_to(address, &request).await?;
         let mut sum = 0_i64;
         let mut answered = 0;
         for partition in answer.topics.iter().flat_map(|topic| &topic.partitions) {
@@ -257,7 +264,7 @@ impl Admin {
             sum = sum.saturating_add(partition.offset);
             answered += 1;
         }
-        if answered == partitions.len() { Ok(sum) } else { Err(silent("count").into()) }
+        if answered == partitions.len() { Ok(sum) } else { Err(missing_entry("count").into()) }
     }
 }
 
@@ -291,17 +298,17 @@ fn count(items: usize) -> i64 {
     i64::try_from(items).unwrap_or(i64::MAX)
 }
 
-fn is_elsewhere(code: i16) -> bool {
+fn is_not_controller(code: i16) -> bool {
     Code(code) == Code::NOT_CONTROLLER
 }
 
-pub(super) fn refused(code: i16, said: Option<&str>, throttle_ms: i32) -> Result<(), Failure> {
-    Refusal::of(code, said, throttle_ms).map_or(Ok(()), |refusal| Err(Failure::Refused(refusal)))
+pub(super) fn refused(code: i16, message: Option<&str>, throttle_ms: i32) -> Result<(), Failure> {
+    Refusal::of(code, message, throttle_ms).map_or(Ok(()), |refusal| Err(Failure::Refused(refusal)))
 }
 
 /// The error for an answer without the requested entry.
-pub(super) fn silent(what: &str) -> Unanswered {
-    Unanswered::Garbled(format!("the answer to `{what}` has no entry for the request"))
+pub(super) fn missing_entry(request: &str) -> NoAnswer {
+    NoAnswer::Garbled(format!("the answer to `{request}` has no entry for the request"))
 }
 
 /// A topic id as Kafka's own tools print it: 22 characters of base64.

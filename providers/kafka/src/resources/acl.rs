@@ -1,12 +1,12 @@
-//! `kafka_acl`: one entry of an access control list. Every attribute is part of its identity, so  are never
+//! `kafka_acl`: one entry of an access control list. Every attribute is part of its identity, so entries are never
 //! updated.
 
-use super::{Instance, READS_AT_ONCE};
+use super::{Instance, MAX_READ_BATCH};
 use crate::admin::{Binding, Filter};
 use crate::attributes::text;
-use crate::failure::Asked;
+use crate::failure::RequestContext;
 use crate::object_id;
-use crate::polling::until_seen;
+use crate::polling::until_visible;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use terrace_provider::names::scripts::check_principal;
@@ -25,11 +25,11 @@ const IDENTITY: &[&str] =
     &["resourceType", "resourceName", "patternType", "principal", "host", "operation", "permission"];
 
 /// Kafka's constants with their numbers (`org.apache.kafka.common.resource.ResourceType` and so on).
-type Words = &'static [(&'static str, i8)];
-const RESOURCE_TYPES: Words =
+type Constants = &'static [(&'static str, i8)];
+const RESOURCE_TYPES: Constants =
     &[("TOPIC", 2), ("GROUP", 3), ("CLUSTER", 4), ("TRANSACTIONAL_ID", 5), ("DELEGATION_TOKEN", 6), ("USER", 7)];
-const PATTERN_TYPES: Words = &[("LITERAL", 3), ("PREFIXED", 4)];
-const OPERATIONS: Words = &[
+const PATTERN_TYPES: Constants = &[("LITERAL", 3), ("PREFIXED", 4)];
+const OPERATIONS: Constants = &[
     ("ALL", 2),
     ("READ", 3),
     ("WRITE", 4),
@@ -45,19 +45,19 @@ const OPERATIONS: Words = &[
     ("DESCRIBE_TOKENS", 14),
     ("TWO_PHASE_COMMIT", 15),
 ];
-const PERMISSIONS: Words = &[("DENY", 2), ("ALLOW", 3)];
+const PERMISSIONS: Constants = &[("DENY", 2), ("ALLOW", 3)];
 /// The attributes with such constants as values.
-const WORDS: [(&str, Words); 4] = [
+const CONSTANT_ATTRIBUTES: [(&str, Constants); 4] = [
     ("resourceType", RESOURCE_TYPES),
     ("patternType", PATTERN_TYPES),
     ("operation", OPERATIONS),
     ("permission", PERMISSIONS),
 ];
-/// The name of the cluster in .
+/// The name of the cluster in an entry.
 const CLUSTER: &str = "kafka-cluster";
 
-/// Up to this number of resources, each has its own request. Above it, one request reads all  of the cluster.
-const FEW: usize = 8;
+/// Up to this number of resources, each has its own request. Above it, one request reads all entries of the cluster.
+const MAX_SINGLE_READS: usize = 8;
 
 /// Private bytes of an entry that existed before terrace: it is kept when its row is removed.
 const PREEXISTING: &[u8] = b"preexisting";
@@ -82,9 +82,9 @@ pub(crate) fn resource_type() -> ResourceType {
         updatable: false,
         // A replacement grants access before the old entry is removed, so that principals never lose it in between.
         can_coexist: true,
-        reads_at_once: READS_AT_ONCE,
+        reads_at_once: MAX_READ_BATCH,
         grantee: &["principal", "host"],
-        is_borrowed: |_, private| private.0 == PREEXISTING,
+        is_adopted: |_, private| private.0 == PREEXISTING,
         timeouts: Timeouts { create: wait, update: wait, delete: wait, ..Timeouts::default() },
         ..ResourceType::new(NAME, "An entry of an access control list.", IDENTITY, attributes)
     }
@@ -98,7 +98,7 @@ pub(crate) fn plan(ty: &ResourceType, change: &ProposedChange<'_>) -> Result<Pla
     let mut planned = from_schema(ty, change);
     check(&planned.planned)?;
     if let Some(parts) = parts(&planned.planned) {
-        let id = Value::from(object_id::join(parts)).made_of(&planned.planned, IDENTITY);
+        let id = Value::from(object_id::join(parts)).derived_from(&planned.planned, IDENTITY);
         planned.planned.insert("id".to_owned(), id);
     }
     Ok(planned)
@@ -112,7 +112,7 @@ fn check(planned: &Attributes) -> Result<(), ProviderError> {
     let invalid = |name: &str, message: String, hint: String| {
         Err(ProviderError::invalid(Some(Path::attribute(name)), message).solution(hint))
     };
-    for (name, words) in WORDS {
+    for (name, words) in CONSTANT_ATTRIBUTES {
         if let Some(word) = given(name).filter(|word| !words.iter().any(|(known, _)| known == word)) {
             let known = words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
             return invalid(name, format!("`{word}` is not a valid `{name}`"), format!("write one of {known}"));
@@ -145,7 +145,7 @@ fn parts(attributes: &Attributes) -> Option<Vec<&str>> {
 
 /// Converts attributes into an entry.
 fn binding(attributes: &Attributes) -> Result<Binding, ProviderError> {
-    let word = |name: &str, words: Words| {
+    let word = |name: &str, words: Constants| {
         let word = text(attributes, name)?;
         let number = words.iter().find_map(|(known, number)| (*known == word).then_some(*number));
         number.ok_or_else(|| ProviderError::bug(format!("a call with `{word}` as `{name}`")))
@@ -166,21 +166,21 @@ fn observed(attributes: &Attributes, private: Private) -> Observed {
     let identity: Attributes = named.collect();
     let mut all = identity.clone();
     if let Some(parts) = parts(&identity) {
-        all.insert("id".to_owned(), Value::from(object_id::join(parts)).made_of(attributes, IDENTITY));
+        all.insert("id".to_owned(), Value::from(object_id::join(parts)).derived_from(attributes, IDENTITY));
     }
     Observed { identity, attributes: all, private }
 }
 
 impl Instance {
-    fn about_access(&self, changes: bool, what: &str, binding: &Binding) -> Asked<'_> {
+    fn access_context(&self, changes: bool, action: &str, binding: &Binding) -> RequestContext<'_> {
         let operation = if changes { "Alter" } else { "Describe" };
-        let what = format!("{what} of `{}` to `{}`", binding.principal, binding.resource_name);
-        self.asked(changes, what, format!("--operation {operation} --cluster"))
+        let action = format!("{action} of `{}` to `{}`", binding.principal, binding.resource_name);
+        self.request_context(changes, action, format!("--operation {operation} --cluster"))
     }
 
     async fn has(&self, binding: &Binding) -> Result<bool, ProviderError> {
         let found = self.admin.acls(&Filter::Exactly(binding)).await;
-        let found = found.map_err(|failure| self.about_access(false, "look up access", binding).failed(failure))?;
+        let found = found.map_err(|failure| self.access_context(false, "look up access", binding).failed(failure))?;
         Ok(found.contains(binding))
     }
 }
@@ -188,43 +188,46 @@ impl Instance {
 /// Reads one entry.
 pub(crate) async fn read(instance: &Instance, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
     let binding = binding(&prior.attributes)?;
-    let is_there = instance.has(&binding).await?;
-    Ok(is_there.then(|| observed(&prior.attributes, prior.private.clone())))
+    let exists = instance.has(&binding).await?;
+    Ok(exists.then(|| observed(&prior.attributes, prior.private.clone())))
 }
 
-/// Reads many : one request for all, or one per resource if there are few resources.
+/// Reads many entries: one request for all, or one per resource if there are few resources.
 pub(crate) async fn read_all(instance: &Instance, priors: &[Recorded]) -> Vec<Result<Option<Observed>, ProviderError>> {
     let known: Vec<Binding> = priors.iter().filter_map(|prior| binding(&prior.attributes).ok()).collect();
-    let all = match about(instance, known.iter()).await {
+    let all = match entries_of_resources(instance, known.iter()).await {
         Ok(all) => all,
         Err(error) => return priors.iter().map(|_| Err(error.clone())).collect(),
     };
     let one = |prior: &Recorded| {
-        let is_there = all.contains(&binding(&prior.attributes)?);
-        Ok(is_there.then(|| observed(&prior.attributes, prior.private.clone())))
+        let exists = all.contains(&binding(&prior.attributes)?);
+        Ok(exists.then(|| observed(&prior.attributes, prior.private.clone())))
     };
     priors.iter().map(one).collect()
 }
 
-/// Returns all  about the resources of these , and perhaps others.
-async fn about(instance: &Instance, known: impl Iterator<Item = &Binding>) -> Result<HashSet<Binding>, ProviderError> {
-    let about: HashMap<_, _> = known.map(|it| ((it.resource_type, &it.resource_name, it.pattern_type), it)).collect();
-    let filters: Vec<Filter<'_>> = match about.len() <= FEW {
-        true => about.into_values().map(Filter::About).collect(),
+/// Returns all entries about the resources of these entries, and perhaps others.
+async fn entries_of_resources(
+    instance: &Instance,
+    known: impl Iterator<Item = &Binding>,
+) -> Result<HashSet<Binding>, ProviderError> {
+    let by_resource: HashMap<_, _> =
+        known.map(|it| ((it.resource_type, &it.resource_name, it.pattern_type), it)).collect();
+    let filters: Vec<Filter<'_>> = match by_resource.len() <= MAX_SINGLE_READS {
+        true => by_resource.into_values().map(Filter::About).collect(),
         false => vec![Filter::All],
     };
     let mut all = HashSet::new();
     for filter in filters {
         let right = "--operation Describe --cluster".to_owned();
-        let asked = instance.asked(false, "look up access".to_owned(), right);
-        all.extend(instance.admin.acls(&filter).await.map_err(|failure| asked.failed(failure))?);
+        let context = instance.request_context(false, "look up access".to_owned(), right);
+        all.extend(instance.admin.acls(&filter).await.map_err(|failure| context.failed(failure))?);
     }
     Ok(all)
 }
 
-/// Returns the principals that hold the rights of these . Only  about the same resource count: wider
-///
-/// (prefixes, `*`) are ignored.
+/// Returns the principals that hold the rights of these accesses. Only entries about the same resource count: wider
+/// entries (prefixes, `*`) are ignored.
 pub(crate) async fn grantees(instance: &Instance, accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
     let generalize = |access: &Attributes| {
         let any_grantee = [("principal", "User:*"), ("host", "*")].map(|(name, value)| (name.to_owned(), value.into()));
@@ -235,15 +238,20 @@ pub(crate) async fn grantees(instance: &Instance, accesses: &[Attributes]) -> Re
         let generalized = Binding { principal: "User:*".to_owned(), host: "*".to_owned(), ..entry.clone() };
         rights.contains(&generalized) && Some(&entry.principal) != instance.principal.as_ref()
     };
-    let mut grantees: Vec<Grantee> =
-        about(instance, rights.iter()).await?.iter().filter(|it| has_right(it)).filter_map(grantee).collect();
+    let mut grantees: Vec<Grantee> = entries_of_resources(instance, rights.iter())
+        .await?
+        .iter()
+        .filter(|it| has_right(it))
+        .filter_map(grantee)
+        .collect();
     grantees.sort_by(|one, other| one.principal.cmp(&other.principal));
     Ok(grantees)
 }
 
 /// The grantee of an entry; `None` for a `DENY` entry and for constants of a later Kafka.
 fn grantee(entry: &Binding) -> Option<Grantee> {
-    let word = |number: i8, words: Words| words.iter().find_map(|(word, known)| (*known == number).then_some(*word));
+    let word =
+        |number: i8, words: Constants| words.iter().find_map(|(word, known)| (*known == number).then_some(*word));
     let operation = word(entry.operation, OPERATIONS)?;
     let permission = word(entry.permission, PERMISSIONS).filter(|word| *word == "ALLOW")?;
     let values = [
@@ -268,7 +276,7 @@ fn grantee(entry: &Binding) -> Option<Grantee> {
 pub(crate) async fn create(instance: &Instance, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
     let binding = binding(&planned.attributes)?;
     let observed = observed(&planned.attributes, Private::default());
-    let is_retry = instance.marks.earlier(call).is_some();
+    let is_retry = instance.marks.earlier_attempt(call).is_some();
     if instance.has(&binding).await? {
         // An earlier attempt took effect although it returned an error.
         if is_retry {
@@ -278,13 +286,13 @@ pub(crate) async fn create(instance: &Instance, call: &Call, planned: &Planned) 
         let message = format!("`{}` has that access to `{}` already", binding.principal, binding.resource_name);
         return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id }, message));
     }
-    instance.marks.sent(call, None).await?;
-    let asked = instance.about_access(true, "add access", &binding);
+    instance.marks.record_sent(call, None).await?;
+    let context = instance.access_context(true, "add access", &binding);
     if let Err(failure) = instance.admin.create_acl(&binding).await {
         if failure.excludes_effect() && !is_retry {
-            instance.marks.refused(call).await;
+            instance.marks.record_refused(call).await;
         }
-        return Err(asked.failed(failure));
+        return Err(context.failed(failure));
     }
     wait_until_visible(instance, call, &binding, true).await?;
     Ok(observed)
@@ -297,8 +305,8 @@ pub(crate) async fn delete(instance: &Instance, call: &Call, prior: &Recorded) -
         return Ok(());
     }
     let binding = binding(&prior.attributes)?;
-    let asked = instance.about_access(true, "remove access", &binding);
-    instance.admin.delete_acl(&binding).await.map_err(|failure| asked.failed(failure))?;
+    let context = instance.access_context(true, "remove access", &binding);
+    instance.admin.delete_acl(&binding).await.map_err(|failure| context.failed(failure))?;
     wait_until_visible(instance, call, &binding, false).await
 }
 
@@ -306,11 +314,11 @@ async fn wait_until_visible(
     instance: &Instance,
     call: &Call,
     binding: &Binding,
-    is_there: bool,
+    exists: bool,
 ) -> Result<(), ProviderError> {
-    let not_yet =
+    let timeout_message =
         format!("the access of `{}` was changed, but the brokers do not show the change yet", binding.principal);
-    until_seen(call, &not_yet, || async { Ok((instance.has(binding).await? == is_there).then_some(())) }).await
+    until_visible(call, &timeout_message, || async { Ok((instance.has(binding).await? == exists).then_some(())) }).await
 }
 
 /// Finds the object of a lost call, or an object to adopt, which existed before terrace.
@@ -321,27 +329,27 @@ pub(crate) async fn find(instance: &Instance, attempt: &Attempt) -> Result<Found
     };
     // An adoption lists only configured attributes: the defaults are missing.
     let mut like = like.clone();
-    for (name, usual) in [("patternType", "LITERAL"), ("host", "*"), ("permission", "ALLOW")] {
-        like.entry(name.to_owned()).or_insert_with(|| usual.into());
+    for (name, default) in [("patternType", "LITERAL"), ("host", "*"), ("permission", "ALLOW")] {
+        like.entry(name.to_owned()).or_insert_with(|| default.into());
     }
     if IDENTITY.iter().any(|name| like.get(*name).and_then(Value::as_str).is_none()) {
         return Ok(Found::Unknown);
     }
-    let is_there = match instance.has(&binding(&like)?).await {
+    let exists = match instance.has(&binding(&like)?).await {
         // Unreachable brokers do not matter if no request was ever sent.
-        Err(_) if instance.marks.made_nothing(attempt) => false,
+        Err(_) if instance.marks.created_nothing(attempt) => false,
         answered => answered?,
     };
-    if !is_there {
+    if !exists {
         return Ok(Found::Absent);
     }
     if let Some(prior) = &attempt.prior {
-        return Ok(Found::Ours(observed(&like, prior.private.clone())));
+        return Ok(Found::Own(observed(&like, prior.private.clone())));
     }
-    let is_ours = attempt.lost_call.as_ref().is_some_and(|lost| instance.marks.may_be_ours(attempt, lost));
+    let is_ours = attempt.lost_call.as_ref().is_some_and(|lost| instance.marks.may_have_created(attempt, lost));
     Ok(match is_ours {
-        true => Found::Ours(observed(&like, Private::default())),
-        false => Found::Strangers(observed(&like, Private(PREEXISTING.to_vec()))),
+        true => Found::Own(observed(&like, Private::default())),
+        false => Found::Foreign(observed(&like, Private(PREEXISTING.to_vec()))),
     })
 }
 
@@ -355,6 +363,6 @@ pub(crate) async fn import(instance: &Instance, id: &str) -> Result<Option<Obser
     let named = IDENTITY.iter().zip(parts).map(|(name, part)| ((*name).to_owned(), Value::from(part)));
     let attributes: Attributes = named.collect();
     check(&attributes)?;
-    let is_there = instance.has(&binding(&attributes)?).await?;
-    Ok(is_there.then(|| observed(&attributes, Private::default())))
+    let exists = instance.has(&binding(&attributes)?).await?;
+    Ok(exists.then(|| observed(&attributes, Private::default())))
 }

@@ -5,9 +5,9 @@
 use super::Instance;
 use crate::admin::Filter;
 use crate::attributes::{text, without_nulls};
-use crate::failure::{Asked, Code};
+use crate::failure::{Code, RequestContext};
 use crate::object_id;
-use crate::polling::until_seen;
+use crate::polling::until_visible;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use terrace_provider::plan::from_schema;
@@ -22,7 +22,7 @@ pub(crate) const NAME: &str = "kafka_streams_application";
 
 /// Suffixes of internal topics
 /// (<https://kafka.apache.org/documentation/streams/developer-guide/manage-topics#internal-topics>).
-const ENDINGS: [&str; 2] = ["-changelog", "-repartition"];
+const SUFFIXES: [&str; 2] = ["-changelog", "-repartition"];
 
 /// The resource type.
 pub(crate) fn resource_type() -> ResourceType {
@@ -44,7 +44,7 @@ pub(crate) fn resource_type() -> ResourceType {
     ]);
     let wait = Duration::from_secs(300);
     ResourceType {
-        spares_data: true,
+        keeps_data_on_delete: true,
         timeouts: Timeouts { create: wait, update: wait, delete: wait, ..Timeouts::default() },
         settle: Duration::ZERO,
         ..ResourceType::new(
@@ -78,11 +78,11 @@ pub(crate) fn plan(ty: &ResourceType, change: &ProposedChange<'_>) -> Result<Pla
 /// Adds the computed attributes.
 fn complete(attributes: &mut Attributes) {
     if let Some(id) = attributes.get("applicationId").and_then(Value::as_str) {
-        let id = Value::from(object_id::join([id])).made_of(attributes, &["applicationId"]);
+        let id = Value::from(object_id::join([id])).derived_from(attributes, &["applicationId"]);
         attributes.insert("id".to_owned(), id);
     }
     if !attributes.get("properties").is_some_and(Value::has_unknown) {
-        let rendered = Value::from(rendered(attributes)).made_of(attributes, &["properties"]);
+        let rendered = Value::from(rendered(attributes)).derived_from(attributes, &["properties"]);
         attributes.insert("rendered".to_owned(), rendered);
     }
 }
@@ -143,9 +143,9 @@ pub(crate) async fn delete(instance: &Instance, call: &Call, prior: &Recorded) -
     if !call.removes_data {
         return Ok(());
     }
-    let asked = deleting(instance, id);
-    let Internal { own, of_others } = internal(instance, id).await?;
-    for (name, other) in of_others {
+    let context = deletion_context(instance, id);
+    let Internal { own, of_other_applications } = internal(instance, id).await?;
+    for (name, other) in of_other_applications {
         call.progress.message(&format!("`{name}` is kept: it belongs to the application `{other}`"));
     }
     for name in &own {
@@ -153,16 +153,18 @@ pub(crate) async fn delete(instance: &Instance, call: &Call, prior: &Recorded) -
         match instance.admin.delete_topic(name, None).await {
             Ok(()) => {}
             Err(failure) if failure.code() == Some(Code::UNKNOWN_TOPIC) => {}
-            Err(failure) => return Err(asked.failed(failure)),
+            Err(failure) => return Err(context.failed(failure)),
         }
     }
     for name in &own {
-        let not_yet = format!("the brokers accepted the deletion of the topic `{name}`, but it still exists");
-        let gone = until_seen(call, &not_yet, || async {
-            let topic = instance.admin.topic(name).await.map_err(|failure| asked.failed(failure))?;
+        let timeout_message = format!("the brokers accepted the deletion of the topic `{name}`, but it still exists");
+        let deletion = until_visible(call, &timeout_message, || async {
+            let topic = instance.admin.topic(name).await.map_err(|failure| context.failed(failure))?;
             Ok(topic.is_none().then_some(()))
         });
-        gone.await.map_err(|error| error.solution("stop the application: it recreates its topics while it runs"))?;
+        deletion
+            .await
+            .map_err(|error| error.solution("stop the application: it recreates its topics while it runs"))?;
     }
     Ok(())
 }
@@ -185,23 +187,23 @@ struct Internal {
     /// Topics of this application.
     own: Vec<String>,
     /// Topics of other applications whose ids begin with this id and `-`, with these ids.
-    of_others: Vec<(String, String)>,
+    of_other_applications: Vec<(String, String)>,
 }
 
 async fn internal(instance: &Instance, id: &str) -> Result<Internal, ProviderError> {
-    let asked = Asked { changes: false, ..deleting(instance, id) };
-    let mut names = instance.admin.topic_names().await.map_err(|failure| asked.failed(failure))?;
+    let context = RequestContext { changes: false, ..deletion_context(instance, id) };
+    let mut names = instance.admin.topic_names().await.map_err(|failure| context.failed(failure))?;
     names.retain(|name| is_internal(name, id));
     names.sort_unstable();
-    let others = if names.is_empty() { BTreeSet::new() } else { longer_ids(instance, id).await? };
-    let (mut own, mut of_others) = (Vec::new(), Vec::new());
+    let other_ids = if names.is_empty() { BTreeSet::new() } else { longer_ids(instance, id).await? };
+    let (mut own, mut of_other_applications) = (Vec::new(), Vec::new());
     for name in names {
-        match others.iter().find(|other| is_internal(&name, other)) {
-            Some(other) => of_others.push((name, other.clone())),
+        match other_ids.iter().find(|other| is_internal(&name, other)) {
+            Some(other) => of_other_applications.push((name, other.clone())),
             None => own.push(name),
         }
     }
-    Ok(Internal { own, of_others })
+    Ok(Internal { own, of_other_applications })
 }
 
 /// Returns ids of other applications that begin with this id and `-`. An application is a consumer group of its id, and
@@ -209,8 +211,8 @@ async fn internal(instance: &Instance, id: &str) -> Result<Internal, ProviderErr
 async fn longer_ids(instance: &Instance, id: &str) -> Result<BTreeSet<String>, ProviderError> {
     let failed = |failure| {
         let right = "--operation Describe --cluster".to_owned();
-        let what = format!("separate the internal topics of `{id}` from those of other applications");
-        instance.asked(false, what, right).failed(failure)
+        let action = format!("separate the internal topics of `{id}` from those of other applications");
+        instance.request_context(false, action, right).failed(failure)
     };
     let mut ids = instance.admin.group_ids().await.map_err(failed)?;
     match instance.admin.acls(&Filter::OfGroups(None)).await {
@@ -223,15 +225,15 @@ async fn longer_ids(instance: &Instance, id: &str) -> Result<BTreeSet<String>, P
     Ok(ids)
 }
 
-fn deleting<'i>(instance: &'i Instance, id: &str) -> Asked<'i> {
+fn deletion_context<'i>(instance: &'i Instance, id: &str) -> RequestContext<'i> {
     let right = format!("--operation Delete --operation Describe --topic '{id}-' --resource-pattern-type prefixed");
-    instance.asked(true, format!("delete the internal topics of `{id}`"), right)
+    instance.request_context(true, format!("delete the internal topics of `{id}`"), right)
 }
 
 /// Returns true for `<id>-<name>-changelog` and `<id>-<name>-repartition`.
 fn is_internal(topic: &str, id: &str) -> bool {
     let rest = topic.strip_prefix(id).and_then(|rest| rest.strip_prefix('-'));
-    let inner = rest.and_then(|rest| ENDINGS.iter().find_map(|ending| rest.strip_suffix(ending)));
+    let inner = rest.and_then(|rest| SUFFIXES.iter().find_map(|ending| rest.strip_suffix(ending)));
     inner.is_some_and(|inner| !inner.is_empty())
 }
 
@@ -240,22 +242,22 @@ fn is_internal(topic: &str, id: &str) -> bool {
 /// application with traces in the cluster.
 pub(crate) async fn find(instance: &Instance, attempt: &Attempt) -> Result<Found, ProviderError> {
     Ok(match &attempt.prior {
-        Some(prior) if attempt.planned.is_empty() => Found::Ours(observed(&prior.attributes)),
-        Some(_) => Found::Ours(observed(&attempt.planned)),
+        Some(prior) if attempt.planned.is_empty() => Found::Own(observed(&prior.attributes)),
+        Some(_) => Found::Own(observed(&attempt.planned)),
         None if attempt.lost_call.is_some() => Found::Absent,
-        None => match is_there(instance, text(&attempt.planned, "applicationId")?).await? {
+        None => match has_traces(instance, text(&attempt.planned, "applicationId")?).await? {
             // An adoption has the configured attributes; nulls count as not set.
-            true => Found::Strangers(observed(&without_nulls(&attempt.planned, "properties"))),
+            true => Found::Foreign(observed(&without_nulls(&attempt.planned, "properties"))),
             false => Found::Absent,
         },
     })
 }
 
 /// Returns true if the application has internal topics, or a principal has access to its consumer group.
-async fn is_there(instance: &Instance, id: &str) -> Result<bool, ProviderError> {
+async fn has_traces(instance: &Instance, id: &str) -> Result<bool, ProviderError> {
     let failed = |failure| {
         let right = "--operation Describe --cluster".to_owned();
-        instance.asked(false, format!("find the application `{id}`"), right).failed(failure)
+        instance.request_context(false, format!("find the application `{id}`"), right).failed(failure)
     };
     let topics = instance.admin.topic_names().await.map_err(failed)?;
     if topics.iter().any(|topic| is_internal(topic, id)) {

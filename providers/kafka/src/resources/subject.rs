@@ -8,8 +8,8 @@ pub(crate) use change::{create, delete, update};
 use super::Instance;
 use crate::attributes::{optional_text, text};
 use crate::object_id;
-use crate::registry::{Reference, Registered, Registry, Schema, Trouble, Version};
-use language::{KINDS, check_text, means_same};
+use crate::registry::{Reference, Registered, Registry, RegistryError, Schema, Version};
+use language::{KINDS, check_text, is_equivalent};
 use std::time::Duration;
 use terrace_provider::plan::from_schema;
 use terrace_provider::schema::Timeouts;
@@ -95,7 +95,7 @@ pub(crate) fn plan(
         return invalid("schema", message, "correct the schema's text".to_owned());
     }
     if let Some(subject) = given("subject") {
-        let id = Value::from(object_id::join([subject])).made_of(&planned.planned, &["subject"]);
+        let id = Value::from(object_id::join([subject])).derived_from(&planned.planned, &["subject"]);
         planned.planned.insert("id".to_owned(), id);
     }
     Ok(planned)
@@ -125,23 +125,23 @@ fn schema_of(attributes: &Attributes) -> Result<Schema, ProviderError> {
 
 impl Schema {
     /// Returns true if both texts are the same schema; ignores references.
-    fn says_same(&self, other: &Self) -> bool {
-        self.kind == other.kind && means_same(&self.kind, &self.text, &other.text)
+    fn is_same_text(&self, other: &Self) -> bool {
+        self.kind == other.kind && is_equivalent(&self.kind, &self.text, &other.text)
     }
 
     /// Returns true if both are the same schema. Registries treat even more schemas as equal.
-    fn means_same(&self, other: &Self) -> bool {
-        self.references == other.references && self.says_same(other)
+    fn is_equivalent(&self, other: &Self) -> bool {
+        self.references == other.references && self.is_same_text(other)
     }
 }
 
 /// Private bytes that hold the subject's own compatibility level from before terrace.
-fn former_level(level: Option<&str>) -> Private {
+fn level_to_private(level: Option<&str>) -> Private {
     Private(level.map(|level| format!("level {level}").into_bytes()).unwrap_or_default())
 }
 
 /// The level from before terrace, read from the private bytes of a row.
-fn level_before(private: &Private) -> Option<&str> {
+fn former_level(private: &Private) -> Option<&str> {
     std::str::from_utf8(&private.0).ok()?.strip_prefix("level ")
 }
 
@@ -149,7 +149,7 @@ fn level_before(private: &Private) -> Option<&str> {
 fn observed(like: &Attributes, subject: &str, version: &Version, level: Option<String>) -> Observed {
     let Version { schema, id, version } = version;
     let expected = schema_of(like).ok();
-    let is_same = expected.as_ref().is_some_and(|expected| expected.says_same(schema));
+    let is_same = expected.as_ref().is_some_and(|expected| expected.is_same_text(schema));
     let shown = match &expected {
         Some(expected) if is_same => expected.text.as_str(),
         _ => schema.text.as_str(),
@@ -182,7 +182,7 @@ fn observed(like: &Attributes, subject: &str, version: &Version, level: Option<S
     }
     attributes.insert("schemaId".to_owned(), (*id).into());
     attributes.insert("version".to_owned(), (*version).into());
-    let id = Value::from(object_id::join([subject])).made_of(like, &["subject"]);
+    let id = Value::from(object_id::join([subject])).derived_from(like, &["subject"]);
     attributes.insert("id".to_owned(), id);
     let identity = [("subject".to_owned(), Value::from(subject))].into_iter().collect();
     Observed { identity, attributes, private: Private::default() }
@@ -191,12 +191,16 @@ fn observed(like: &Attributes, subject: &str, version: &Version, level: Option<S
 /// Reads a subject: the version with the configured schema if there is one, else the latest version. A registry creates
 /// no
 /// new version for a schema that it has already.
-async fn look(instance: &Instance, subject: &str, like: &Attributes) -> Result<Option<Observed>, ProviderError> {
+async fn read_subject(
+    instance: &Instance,
+    subject: &str,
+    like: &Attributes,
+) -> Result<Option<Observed>, ProviderError> {
     let registry = registry(instance)?;
-    let failed = |trouble: Trouble| trouble.failed(&format!("read the subject `{subject}`"), false);
+    let failed = |error: RegistryError| error.failed(&format!("read the subject `{subject}`"), false);
     let Some(mut version) = registry.latest(subject).await.map_err(failed)? else { return Ok(None) };
     if let Ok(expected) = schema_of(like)
-        && !expected.means_same(&version.schema)
+        && !expected.is_equivalent(&version.schema)
         && let Some(Registered { id, version: number }) =
             registry.registered(subject, &expected).await.map_err(failed)?
     {
@@ -211,15 +215,15 @@ async fn look(instance: &Instance, subject: &str, like: &Attributes) -> Result<O
 
 /// Reads a subject.
 pub(crate) async fn read(instance: &Instance, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
-    let seen = look(instance, text(&prior.attributes, "subject")?, &prior.attributes).await?;
-    Ok(seen.map(|observed| Observed { private: prior.private.clone(), ..observed }))
+    let found = read_subject(instance, text(&prior.attributes, "subject")?, &prior.attributes).await?;
+    Ok(found.map(|observed| Observed { private: prior.private.clone(), ..observed }))
 }
 
 /// Reads a subject by its import id, with its own compatibility level.
 pub(crate) async fn import(instance: &Instance, id: &str) -> Result<Option<Observed>, ProviderError> {
     let Some([subject]) = object_id::split::<1>(id) else { return Ok(None) };
     let with_level = [("compatibility".to_owned(), Value::from(""))].into_iter().collect();
-    look(instance, &subject, &with_level).await
+    read_subject(instance, &subject, &with_level).await
 }
 
 /// Finds the object of a lost call, or an object to adopt.
@@ -229,23 +233,23 @@ pub(crate) async fn find(instance: &Instance, attempt: &Attempt) -> Result<Found
         _ => &attempt.planned,
     };
     let Some(subject) = optional_text(like, "subject") else { return Ok(Found::Unknown) };
-    let looked = match look(instance, subject, like).await {
+    let found = match read_subject(instance, subject, like).await {
         // An unreachable registry does not matter if no request was ever sent.
-        Err(_) if instance.marks.made_nothing(attempt) => None,
-        looked => looked?,
+        Err(_) if instance.marks.created_nothing(attempt) => None,
+        found => found?,
     };
-    let Some(observed) = looked else { return Ok(Found::Absent) };
+    let Some(observed) = found else { return Ok(Found::Absent) };
     let level = observed.attributes.get("compatibility").and_then(Value::as_str);
-    let remembered = instance.marks.memory(attempt).map(|former| former_level(Some(&former)));
-    let is_ours = attempt.lost_call.as_ref().is_some_and(|lost| instance.marks.may_be_ours(attempt, lost));
+    let remembered = instance.marks.memory(attempt).map(|former| level_to_private(Some(&former)));
+    let is_ours = attempt.lost_call.as_ref().is_some_and(|lost| instance.marks.may_have_created(attempt, lost));
     Ok(match &attempt.prior {
         Some(prior) => {
             let private = remembered.unwrap_or_else(|| prior.private.clone());
-            Found::Ours(Observed { private, ..observed })
+            Found::Own(Observed { private, ..observed })
         }
-        None if is_ours => Found::Ours(Observed { private: remembered.unwrap_or_default(), ..observed }),
+        None if is_ours => Found::Own(Observed { private: remembered.unwrap_or_default(), ..observed }),
         // The subject's level existed before terrace too.
-        None => Found::Strangers(Observed { private: former_level(level), ..observed }),
+        None => Found::Foreign(Observed { private: level_to_private(level), ..observed }),
     })
 }
 
@@ -287,8 +291,8 @@ pub(crate) async fn validate(instance: &Instance, planned: &Attributes) -> Vec<F
             vec![finding(Severity::Error, message, hint)]
         }
         Ok(_) => Vec::new(),
-        Err(trouble) => {
-            let error = trouble.failed(&format!("accept the schema of `{subject}`"), false);
+        Err(error) => {
+            let error = error.failed(&format!("accept the schema of `{subject}`"), false);
             let is_wrong = matches!(error.kind, ErrorKind::InvalidInput { .. } | ErrorKind::PermissionDenied);
             // The same run may register a referenced schema.
             let severity = match is_wrong && schema.references.is_empty() {
@@ -304,7 +308,7 @@ pub(crate) async fn validate(instance: &Instance, planned: &Attributes) -> Vec<F
 /// Reports if a subject has versions that are lost when it is deleted.
 pub(crate) async fn count(instance: &Instance, prior: &Recorded) -> Result<DataAmount, ProviderError> {
     let subject = text(&prior.attributes, "subject")?;
-    let failed = |trouble: Trouble| trouble.failed(&format!("read the subject `{subject}`"), false);
+    let failed = |error: RegistryError| error.failed(&format!("read the subject `{subject}`"), false);
     Ok(match registry(instance)?.count_versions(subject).await.map_err(failed)? {
         Some(0) => DataAmount::Empty,
         // A new subject has one version already, and the configuration has its schema.

@@ -11,9 +11,9 @@ pub(crate) use dry_run::validate;
 pub(crate) use plan::plan;
 pub(crate) use read::{count, import, read, read_all};
 
-use super::{Instance, READS_AT_ONCE};
-use crate::admin::LONGEST_WORK;
-use crate::failure::Asked;
+use super::{Instance, MAX_READ_BATCH};
+use crate::admin::MAX_BROKER_TIMEOUT;
+use crate::failure::RequestContext;
 use std::time::Duration;
 use terrace_provider::names::NameRule;
 use terrace_provider::schema::Timeouts;
@@ -46,31 +46,31 @@ pub(crate) fn resource_type() -> ResourceType {
     let wait = Duration::from_secs(120);
     ResourceType {
         holds_data: true,
-        reads_at_once: READS_AT_ONCE,
+        reads_at_once: MAX_READ_BATCH,
         timeouts: Timeouts { create: wait, update: wait, delete: wait, ..Timeouts::default() },
-        settle: LONGEST_WORK,
+        settle: MAX_BROKER_TIMEOUT,
         ..ResourceType::new(NAME, "A topic.", &["name"], attributes)
     }
 }
 
 impl Instance {
-    fn creating(&self, name: &str) -> Asked<'_> {
+    fn create_context(&self, name: &str) -> RequestContext<'_> {
         let right = format!("--operation Create --topic '{name}'");
-        self.asked(true, format!("create the topic `{name}`"), right)
+        self.request_context(true, format!("create the topic `{name}`"), right)
     }
 
-    fn changing(&self, name: &str) -> Asked<'_> {
+    fn change_context(&self, name: &str) -> RequestContext<'_> {
         let right = format!("--operation AlterConfigs --operation DescribeConfigs --operation Alter --topic '{name}'");
-        self.asked(true, format!("change the topic `{name}`"), right)
+        self.request_context(true, format!("change the topic `{name}`"), right)
     }
 
-    fn deleting(&self, name: &str) -> Asked<'_> {
+    fn delete_context(&self, name: &str) -> RequestContext<'_> {
         let right = format!("--operation Delete --topic '{name}'");
-        self.asked(true, format!("delete the topic `{name}`"), right)
+        self.request_context(true, format!("delete the topic `{name}`"), right)
     }
 
-    fn reading(&self, name: &str) -> Asked<'_> {
+    fn read_context(&self, name: &str) -> RequestContext<'_> {
         let right = format!("--operation Describe --operation DescribeConfigs --topic '{name}'");
-        self.asked(false, format!("describe the topic `{name}`"), right)
+        self.request_context(false, format!("describe the topic `{name}`"), right)
     }
 }

@@ -1,7 +1,7 @@
 //! Chooses the broker of a request (any, the controller, or a partition's leader), and reuses connections.
 
 use super::connection::Connection;
-use super::{Access, Ask, Unanswered};
+use super::{Access, NoAnswer, Request};
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 /// Idle time after which a connection is not reused: brokers close idle connections after some minutes.
-const STALE: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum number of idle connections per broker; at most this many calls run at once.
-const MOST_KEPT: usize = 32;
+const MAX_IDLE: usize = 32;
 
 /// The brokers of a instance.
 pub(crate) struct Cluster {
@@ -41,12 +41,12 @@ impl Cluster {
     ///
     /// # Errors
     /// If no answer arrives.
-    pub(crate) async fn ask<R: Ask>(&self, request: &R) -> Result<R::Answer, Unanswered> {
-        let mut latest = Unanswered::Unreachable("no broker is configured".to_owned());
+    pub(crate) async fn send<R: Request>(&self, request: &R) -> Result<R::Answer, NoAnswer> {
+        let mut latest = NoAnswer::Unreachable("no broker is configured".to_owned());
         for address in &self.access.bootstrap {
-            match self.ask_at(address, request).await {
+            match self.send_to(address, request).await {
                 // Another broker may be reachable or accept the credentials.
-                Err(error @ (Unanswered::Unreachable(_) | Unanswered::NotLetIn(_))) => latest = error,
+                Err(error @ (NoAnswer::Unreachable(_) | NoAnswer::Rejected(_))) => latest = error,
                 answered => return answered,
             }
         }
@@ -54,28 +54,28 @@ impl Cluster {
     }
 
     /// Sends a request to the controller: only the controller can make changes if brokers do not forward them.
-    /// `is_elsewhere` recognizes the answer of a former controller; the request is then sent once
+    /// `is_not_controller` recognizes the answer of a former controller; the request is then sent once
     /// to the new controller.
     ///
     /// # Errors
     /// If no answer arrives.
-    pub(crate) async fn ask_controller<R: Ask>(
+    pub(crate) async fn send_to_controller<R: Request>(
         &self,
         request: &R,
-        is_elsewhere: impl Fn(&R::Answer) -> bool,
-    ) -> Result<R::Answer, Unanswered> {
+        is_not_controller: impl Fn(&R::Answer) -> bool,
+    ) -> Result<R::Answer, NoAnswer> {
         let known = self.controller.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let address = match known {
             Some(address) => address,
             None => self.find_controller().await?,
         };
-        let answered = self.ask_at(&address, request).await;
-        let is_gone = matches!(answered, Err(Unanswered::Unreachable(_)));
-        if !is_gone && !answered.as_ref().is_ok_and(&is_elsewhere) {
+        let answered = self.send_to(&address, request).await;
+        let is_unreachable = matches!(answered, Err(NoAnswer::Unreachable(_)));
+        if !is_unreachable && !answered.as_ref().is_ok_and(&is_not_controller) {
             return answered;
         }
         let again = match self.find_controller().await {
-            Ok(address) => self.ask_at(&address, request).await,
+            Ok(address) => self.send_to(&address, request).await,
             Err(error) => Err(error),
         };
         match (again, answered) {
@@ -90,17 +90,17 @@ impl Cluster {
     ///
     /// # Errors
     /// If no answer arrives.
-    pub(crate) async fn brokers(&self) -> Result<Vec<String>, Unanswered> {
+    pub(crate) async fn brokers(&self) -> Result<Vec<String>, NoAnswer> {
         let nothing = MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false);
-        let metadata = self.ask(&nothing).await?;
+        let metadata = self.send(&nothing).await?;
         Ok(metadata.brokers.iter().filter_map(|broker| address_of(&metadata, *broker.node_id)).collect())
     }
 
-    async fn find_controller(&self) -> Result<String, Unanswered> {
+    async fn find_controller(&self) -> Result<String, NoAnswer> {
         let nothing = MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false);
-        let metadata = self.ask(&nothing).await?;
+        let metadata = self.send(&nothing).await?;
         let address = address_of(&metadata, *metadata.controller_id)
-            .ok_or_else(|| Unanswered::Unreachable("the cluster has no controller".to_owned()))?;
+            .ok_or_else(|| NoAnswer::Unreachable("the cluster has no controller".to_owned()))?;
         *self.controller.lock().unwrap_or_else(PoisonError::into_inner) = Some(address.clone());
         Ok(address)
     }
@@ -109,18 +109,18 @@ impl Cluster {
     ///
     /// # Errors
     /// If no answer arrives.
-    pub(crate) async fn ask_at<R: Ask>(&self, address: &str, request: &R) -> Result<R::Answer, Unanswered> {
+    pub(crate) async fn send_to<R: Request>(&self, address: &str, request: &R) -> Result<R::Answer, NoAnswer> {
         let deadline = Instant::now() + self.access.timeout;
         let mut connection = match self.take_idle(address) {
             Some(connection) => connection,
             None => {
                 let opened = timeout_at(deadline, Connection::open(address, &self.access, deadline)).await;
-                opened.map_err(|_| Unanswered::Unreachable(format!("`{address}` cannot be reached in time")))??
+                opened.map_err(|_| NoAnswer::Unreachable(format!("`{address}` cannot be reached in time")))??
             }
         };
-        let answer = connection.ask(request, deadline).await;
-        if matches!(answer, Ok(_) | Err(Unanswered::Unsupported(_))) {
-            self.keep(connection);
+        let answer = connection.send(request, deadline).await;
+        if matches!(answer, Ok(_) | Err(NoAnswer::Unsupported(_))) {
+            self.return_idle(connection);
         }
         answer
     }
@@ -129,17 +129,17 @@ impl Cluster {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let connections = idle.get_mut(address)?;
         while let Some(mut connection) = connections.pop() {
-            if connection.used.elapsed() < STALE && connection.is_open() {
+            if connection.used.elapsed() < IDLE_TIMEOUT && connection.is_open() {
                 return Some(connection);
             }
         }
         None
     }
 
-    fn keep(&self, connection: Connection) {
+    fn return_idle(&self, connection: Connection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let connections = idle.entry(connection.address().to_owned()).or_default();
-        if connections.len() < MOST_KEPT {
+        if connections.len() < MAX_IDLE {
             connections.push(connection);
         }
     }

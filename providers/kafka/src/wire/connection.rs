@@ -1,9 +1,9 @@
 //! One connection to one broker: sends requests, receives answers, and negotiates versions.
 
-use super::counted::{Answer, Counts};
+use super::count_check::{Answer, Counts};
 use super::sasl;
 use super::stream::Stream;
-use super::{Access, Ask, Unanswered};
+use super::{Access, NoAnswer, Request};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::FutureExt;
 use kafka_protocol::messages::{ApiVersionsRequest, RequestHeader, ResponseHeader};
@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
 /// Maximum length of an answer; brokers send no longer ones to these requests.
-const LONGEST: usize = 64 << 20;
+const MAX_ANSWER_BYTES: usize = 64 << 20;
 /// Version of the request header from which answers have variable-length counts.
 const FLEXIBLE: i16 = 2;
 /// The error code of a broker that does not support a version.
@@ -35,24 +35,24 @@ impl Connection {
     ///
     /// # Errors
     /// If the broker cannot be reached, or rejects the credentials.
-    pub(super) async fn open(address: &str, access: &Access, deadline: Instant) -> Result<Self, Unanswered> {
+    pub(super) async fn open(address: &str, access: &Access, deadline: Instant) -> Result<Self, NoAnswer> {
         let opened = timeout_at(deadline, async {
             let stream = Stream::open(address, access).await?;
             let mut connection =
                 Self { stream, address: address.to_owned(), versions: BTreeMap::new(), next: 0, used: Instant::now() };
             // No request of the caller was sent yet.
             let unsent = |error| match error {
-                Unanswered::Lost(why) => Unanswered::Unreachable(why),
+                NoAnswer::Lost(why) => NoAnswer::Unreachable(why),
                 error => error,
             };
-            connection.learn_versions(deadline).await.map_err(unsent)?;
+            connection.negotiate_versions(deadline).await.map_err(unsent)?;
             if let Some(credentials) = &access.credentials {
                 sasl::authenticate(&mut connection, credentials, deadline).await.map_err(unsent)?;
             }
             Ok(connection)
         });
         opened.await.unwrap_or_else(|_| {
-            Err(Unanswered::Unreachable(format!("`{address}` does not answer within the request timeout")))
+            Err(NoAnswer::Unreachable(format!("`{address}` does not answer within the request timeout")))
         })
     }
 
@@ -60,30 +60,35 @@ impl Connection {
     ///
     /// # Errors
     /// If no answer arrives before the deadline. The connection is unusable then.
-    pub(super) async fn ask<R: Ask>(&mut self, request: &R, deadline: Instant) -> Result<R::Answer, Unanswered> {
+    pub(super) async fn send<R: Request>(&mut self, request: &R, deadline: Instant) -> Result<R::Answer, NoAnswer> {
         let version = self.version_of::<R>()?;
-        self.ask_by(request, version, deadline).await
+        self.send_version(request, version, deadline).await
     }
 
     /// Returns the highest version that both sides support.
-    fn version_of<R: Ask>(&self) -> Result<i16, Unanswered> {
+    fn version_of<R: Request>(&self) -> Result<i16, NoAnswer> {
         let ours = VersionRange { min: R::VERSIONS.min.max(R::LOWEST), max: R::VERSIONS.max };
         let theirs = self.versions.get(&(R::KEY as i16));
         let both = theirs.map(|theirs| ours.intersect(theirs)).filter(|both| !both.is_empty());
         both.map(|both| both.max).ok_or_else(|| {
-            let knows = match theirs {
+            let supported = match theirs {
                 Some(theirs) => format!("only versions {} to {}", theirs.min, theirs.max),
                 None => "no version".to_owned(),
             };
-            let what = format!("the broker `{}` cannot serve the request `{:?}`", self.address, R::KEY);
-            Unanswered::Unsupported(format!(
-                "{what}: it supports {knows}, and terrace needs {} to {}",
+            let problem = format!("the broker `{}` cannot serve the request `{:?}`", self.address, R::KEY);
+            NoAnswer::Unsupported(format!(
+                "{problem}: it supports {supported}, and terrace needs {} to {}",
                 ours.min, ours.max
             ))
         })
     }
 
-    async fn ask_by<R: Ask>(&mut self, request: &R, version: i16, deadline: Instant) -> Result<R::Answer, Unanswered> {
+    async fn send_version<R: Request>(
+        &mut self,
+        request: &R,
+        version: i16,
+        deadline: Instant,
+    ) -> Result<R::Answer, NoAnswer> {
         let correlation = self.next;
         self.next = self.next.wrapping_add(1);
         let frame = frame(request, version, correlation)?;
@@ -98,7 +103,7 @@ impl Connection {
             Ok(Err(error)) => return Err(self.lost(&error)),
             Err(_) => {
                 let why = format!("the broker `{}` does not answer within the request timeout", self.address);
-                return Err(Unanswered::Lost(why));
+                return Err(NoAnswer::Lost(why));
             }
         };
         self.used = Instant::now();
@@ -120,7 +125,7 @@ impl Connection {
         let mut length = [0; 4];
         self.stream.read_exact(&mut length).await?;
         let size = match usize::try_from(i32::from_be_bytes(length)) {
-            Ok(size) if size <= LONGEST => size,
+            Ok(size) if size <= MAX_ANSWER_BYTES => size,
             _ => return Ok(Err(no_frame(length))),
         };
         // The buffer grows with the received bytes: a length alone allocates no memory.
@@ -135,18 +140,18 @@ impl Connection {
     }
 
     /// Asks the broker for the versions of its requests.
-    async fn learn_versions(&mut self, deadline: Instant) -> Result<(), Unanswered> {
+    async fn negotiate_versions(&mut self, deadline: Instant) -> Result<(), NoAnswer> {
         let request = ApiVersionsRequest::default()
             .with_client_software_name(StrBytes::from_static_str("terrace"))
             .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
-        let mut answer = self.ask_by(&request, 3, deadline).await;
+        let mut answer = self.send_version(&request, 3, deadline).await;
         // A broker without version 3 answers in version 0, which is not a valid answer of version 3.
         let is_refused = match &answer {
             Ok(answer) => answer.error_code == UNSUPPORTED_VERSION,
-            Err(error) => matches!(error, Unanswered::Garbled(_)),
+            Err(error) => matches!(error, NoAnswer::Garbled(_)),
         };
         if is_refused {
-            let again = self.ask_by(&ApiVersionsRequest::default(), 0, deadline).await;
+            let again = self.send_version(&ApiVersionsRequest::default(), 0, deadline).await;
             // If the peer is not a broker, the first error explains it best.
             answer = again.or(answer);
         }
@@ -168,16 +173,16 @@ impl Connection {
         self.stream.read(&mut byte).now_or_never().is_none()
     }
 
-    fn garbled(&self, why: &str) -> Unanswered {
-        Unanswered::Garbled(format!("`{}` sent an invalid answer: {why}", self.address))
+    fn garbled(&self, why: &str) -> NoAnswer {
+        NoAnswer::Garbled(format!("`{}` sent an invalid answer: {why}", self.address))
     }
 
-    fn lost(&self, error: &std::io::Error) -> Unanswered {
+    fn lost(&self, error: &std::io::Error) -> NoAnswer {
         let why = match error.kind() {
             std::io::ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
             _ => error.to_string(),
         };
-        Unanswered::Lost(format!("no answer from `{}`: {why}", self.address))
+        NoAnswer::Lost(format!("no answer from `{}`: {why}", self.address))
     }
 
     /// The address of the broker.
@@ -187,7 +192,7 @@ impl Connection {
 }
 
 /// Encodes a request.
-fn frame<R: Ask>(request: &R, version: i16, correlation: i32) -> Result<Bytes, Unanswered> {
+fn frame<R: Request>(request: &R, version: i16, correlation: i32) -> Result<Bytes, NoAnswer> {
     let header = RequestHeader::default()
         .with_request_api_key(R::KEY as i16)
         .with_request_api_version(version)
@@ -197,9 +202,9 @@ fn frame<R: Ask>(request: &R, version: i16, correlation: i32) -> Result<Bytes, U
     let encoded = header
         .encode(&mut body, R::header_version(version))
         .and_then(|()| request.encode(&mut body, version))
-        .map_err(|error| Unanswered::Unsupported(format!("`{:?}` cannot be encoded: {error}", R::KEY)));
+        .map_err(|error| NoAnswer::Unsupported(format!("`{:?}` cannot be encoded: {error}", R::KEY)));
     encoded?;
-    let too_long = |_| Unanswered::Unsupported(format!("the request `{:?}` is too long", R::KEY));
+    let too_long = |_| NoAnswer::Unsupported(format!("the request `{:?}` is too long", R::KEY));
     let size = i32::try_from(body.len()).map_err(too_long)?;
     let mut frame = BytesMut::with_capacity(body.len().saturating_add(4));
     frame.put_i32(size);

@@ -1,6 +1,6 @@
 //! Authentication by SASL PLAIN and SCRAM (<https://kafka.apache.org/protocol#sasl_handshake>).
 
-use super::Unanswered;
+use super::NoAnswer;
 use super::connection::Connection;
 use super::scram::{Client, Hash};
 use bytes::Bytes;
@@ -61,12 +61,12 @@ pub(super) async fn authenticate(
     connection: &mut Connection,
     credentials: &Credentials,
     deadline: Instant,
-) -> Result<(), Unanswered> {
+) -> Result<(), NoAnswer> {
     let name = credentials.mechanism.name();
     let handshake = SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(name));
-    let answer = connection.ask(&handshake, deadline).await.map_err(|error| match error {
+    let answer = connection.send(&handshake, deadline).await.map_err(|error| match error {
         // A listener without SASL closes the connection.
-        Unanswered::Lost(why) => Unanswered::NotLetIn(format!(
+        NoAnswer::Lost(why) => NoAnswer::Rejected(format!(
             "{why} during authentication of `{}`: the listener may not use SASL",
             credentials.username
         )),
@@ -76,7 +76,7 @@ pub(super) async fn authenticate(
         let known: Vec<&str> = answer.mechanisms.iter().map(|known| &**known).collect();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         let why = format!("`{}` does not support the mechanism {name}, but {known}", connection.address());
-        return Err(Unanswered::NotLetIn(why));
+        return Err(NoAnswer::Rejected(why));
     }
     match credentials.mechanism {
         Mechanism::Plain => {
@@ -86,9 +86,9 @@ pub(super) async fn authenticate(
         }
         Mechanism::Scram(hash) => {
             let refused = |connection: &Connection, why: String| {
-                Unanswered::NotLetIn(format!("the identity of `{}` cannot be verified: {why}", connection.address()))
+                NoAnswer::Rejected(format!("the identity of `{}` cannot be verified: {why}", connection.address()))
             };
-            let nonce = nonce().map_err(Unanswered::Unreachable)?;
+            let nonce = nonce().map_err(NoAnswer::Unreachable)?;
             let client = Client::new(hash, &credentials.username, &nonce);
             let first = exchange(connection, credentials, client.first().into_bytes(), deadline).await?;
             let (last, proof) =
@@ -104,16 +104,16 @@ async fn exchange(
     credentials: &Credentials,
     message: Vec<u8>,
     deadline: Instant,
-) -> Result<Bytes, Unanswered> {
+) -> Result<Bytes, NoAnswer> {
     let request = SaslAuthenticateRequest::default().with_auth_bytes(Bytes::from(message));
-    let answer = connection.ask(&request, deadline).await?;
+    let answer = connection.send(&request, deadline).await?;
     if answer.error_code == 0 {
         return Ok(answer.auth_bytes);
     }
     // The broker's message never contains the password.
-    let said = answer.error_message.as_deref().unwrap_or("no reason given");
-    Err(Unanswered::NotLetIn(format!(
-        "`{}` rejected the user `{}` ({said})",
+    let reason = answer.error_message.as_deref().unwrap_or("no reason given");
+    Err(NoAnswer::Rejected(format!(
+        "`{}` rejected the user `{}` ({reason})",
         connection.address(),
         credentials.username
     )))

@@ -7,7 +7,7 @@ use ring::{digest, hmac, pbkdf2};
 use std::num::NonZeroU32;
 
 /// Brokers use 4,096 to 16,384 iterations. The limit stops a hostile broker from wasting our time.
-const MOST_ITERATIONS: u32 = 1 << 17;
+const MAX_ITERATIONS: u32 = 1 << 17;
 /// The base64 form of "no channel binding".
 const NO_BINDING: &str = "biws";
 
@@ -93,7 +93,7 @@ impl Client {
         let iterations = iterations
             .parse()
             .ok()
-            .filter(|iterations: &NonZeroU32| iterations.get() <= MOST_ITERATIONS)
+            .filter(|iterations: &NonZeroU32| iterations.get() <= MAX_ITERATIONS)
             .ok_or_else(|| format!("its number of iterations `{iterations}` is out of range"))?;
         let without_proof = format!("c={NO_BINDING},r={nonce}");
         let message = format!("{},{received},{without_proof}", self.bare);

@@ -1,6 +1,6 @@
 //! Byte stream of a connection: TCP or TLS.
 
-use super::{Access, Unanswered};
+use super::{Access, NoAnswer};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -19,16 +19,16 @@ impl Stream {
     ///
     /// # Errors
     /// If the address cannot be reached, or the TLS handshake fails.
-    pub(super) async fn open(address: &str, access: &Access) -> Result<Self, Unanswered> {
+    pub(super) async fn open(address: &str, access: &Access) -> Result<Self, NoAnswer> {
         let stream = TcpStream::connect(address)
             .await
-            .map_err(|error| Unanswered::Unreachable(format!("`{address}` cannot be reached: {error}")))?;
+            .map_err(|error| NoAnswer::Unreachable(format!("`{address}` cannot be reached: {error}")))?;
         // Requests are small, and the caller waits for each answer.
-        stream.set_nodelay(true).map_err(|error| Unanswered::Unreachable(error.to_string()))?;
+        stream.set_nodelay(true).map_err(|error| NoAnswer::Unreachable(error.to_string()))?;
         let Some(tls) = &access.tls else { return Ok(Self::Plain(stream)) };
         match tls.connect(host_of(address), stream).await {
             Ok(stream) => Ok(Self::Encrypted(Box::new(stream))),
-            Err(why) => Err(Unanswered::NotLetIn(format!("the TLS handshake with `{address}` failed: {why}"))),
+            Err(why) => Err(NoAnswer::Rejected(format!("the TLS handshake with `{address}` failed: {why}"))),
         }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct Unusable {
     /// The setting that names the file.
     pub(crate) setting: &'static str,
     /// The reason.
-    pub(crate) why: String,
+    pub(crate) reason: String,
 }
 
 impl Tls {
@@ -74,6 +74,6 @@ fn roots(file: Option<&Path>) -> Result<RootCertStore, Unusable> {
     }
 }
 
-fn unusable(setting: &'static str, why: &dyn std::fmt::Display) -> Unusable {
-    Unusable { setting, why: why.to_string() }
+fn unusable(setting: &'static str, reason: &dyn std::fmt::Display) -> Unusable {
+    Unusable { setting, reason: reason.to_string() }
 }

@@ -1,6 +1,6 @@
 //! The broker's answers to requests.
 
-use super::side::{Entry, Side, TopicState, keys};
+use super::state::{BrokerState, Entry, TopicState, keys};
 use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::create_acls_response::AclCreationResult;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
@@ -30,7 +30,7 @@ fn number_of(value: &str) -> Option<f64> {
     value.trim().parse().ok()
 }
 
-impl Side {
+impl BrokerState {
     /// Answers a request; `None` closes the connection.
     pub(super) fn answer(
         &mut self,
@@ -56,8 +56,8 @@ impl Side {
             RequestKind::SaslAuthenticate(request) => {
                 *user = self.user_of(&request.auth_bytes);
                 let answer = SaslAuthenticateResponse::default().with_error_code(if user.is_some() { 0 } else { 58 });
-                let said = user.is_none().then(|| text("Authentication failed: Invalid username or password"));
-                ResponseKind::SaslAuthenticate(answer.with_error_message(said))
+                let message = user.is_none().then(|| text("Authentication failed: Invalid username or password"));
+                ResponseKind::SaslAuthenticate(answer.with_error_message(message))
             }
             RequestKind::DescribeCluster(request) => {
                 ResponseKind::DescribeCluster(self.describe_cluster(user.as_deref()?, &request))
@@ -133,41 +133,43 @@ impl Side {
         config: &BTreeMap<String, String>,
         is_confluent: bool,
     ) -> Result<BTreeMap<String, String>, (i16, String)> {
-        let kept = |(key, value): (&String, &String)| {
-            let wrong = |what: &str| (40, what.to_owned());
-            let (_, usual) = keys(is_confluent)
+        let stored = |(key, value): (&String, &String)| {
+            let wrong = |reason: &str| (40, reason.to_owned());
+            let (_, default) = keys(is_confluent)
                 .find(|(known, _)| known == key)
                 .ok_or_else(|| wrong(&format!("Unknown topic config name: {key}")))?;
             let invalid = || wrong(&format!("Invalid value {value} for configuration {key}"));
-            let kept = match *usual {
+            let stored = match *default {
                 "true" | "false" => value.to_lowercase().parse::<bool>().map_err(|_| invalid())?.to_string(),
-                usual if number_of(usual).is_some() && usual.contains('.') => {
+                default if number_of(default).is_some() && default.contains('.') => {
                     number_of(value).ok_or_else(invalid)?.to_string()
                 }
-                usual if number_of(usual).is_some() => value.trim().parse::<i64>().map_err(|_| invalid())?.to_string(),
+                default if number_of(default).is_some() => {
+                    value.trim().parse::<i64>().map_err(|_| invalid())?.to_string()
+                }
                 _ => value.clone(),
             };
-            Ok((key.clone(), kept))
+            Ok((key.clone(), stored))
         };
-        config.iter().map(kept).collect()
+        config.iter().map(stored).collect()
     }
 
     fn create_topics(&mut self, request: &CreateTopicsRequest) -> CreateTopicsResponse {
         let mut results = Vec::new();
-        self.patience.push(request.timeout_ms);
+        self.timeouts.push(request.timeout_ms);
         for topic in &request.topics {
             let answer = CreatableTopicResult::default().with_name(topic.name.clone());
-            let says = if request.validate_only { None } else { self.says(ApiKey::CreateTopics) };
+            let error = if request.validate_only { None } else { self.take_error(ApiKey::CreateTopics) };
             let config = topic.configs.iter().map(|it| (it.name.to_string(), it.value.as_ref().unwrap().to_string()));
             let config = Self::checked(&config.collect(), self.is_confluent);
             let name = topic.name.to_string();
             let (partitions, replicas) = (topic.num_partitions, topic.replication_factor);
-            let refused = if self.is_elsewhere() {
+            let refused = if self.is_not_controller() {
                 Some((41, "not here".to_owned()))
             } else if self.is_denied(ApiKey::CreateTopics) {
                 Some((29, "Authorization failed.".to_owned()))
-            } else if let Some(says) = says.filter(|says| !says.has_effect) {
-                Some((says.code, String::new()))
+            } else if let Some(error) = error.filter(|error| !error.has_effect) {
+                Some((error.code, String::new()))
             } else if self.topics.contains_key(&name) {
                 Some((36, format!("Topic '{name}' already exists.")))
             } else if partitions == 0 || partitions < -1 {
@@ -179,12 +181,12 @@ impl Side {
             } else {
                 config.as_ref().err().cloned()
             };
-            if let Some((code, said)) = refused {
-                results.push(answer.with_error_code(code).with_error_message(Some(text(&said))));
+            if let Some((code, message)) = refused {
+                results.push(answer.with_error_code(code).with_error_message(Some(text(&message))));
                 continue;
             }
             let state = TopicState {
-                id: Uuid::from_u128(0x7000 + self.born),
+                id: Uuid::from_u128(0x7000 + self.created_topics),
                 partitions: if partitions == -1 { 1 } else { partitions },
                 replicas: if replicas == -1 { 1 } else { replicas },
                 config: config.unwrap(),
@@ -209,9 +211,11 @@ impl Side {
                 results.push(answer);
                 continue;
             }
-            self.born += 1;
-            results.push(match says {
-                Some(says) => CreatableTopicResult::default().with_name(topic.name.clone()).with_error_code(says.code),
+            self.created_topics += 1;
+            results.push(match error {
+                Some(error) => {
+                    CreatableTopicResult::default().with_name(topic.name.clone()).with_error_code(error.code)
+                }
                 None => answer.with_topic_id(state.id),
             });
             self.topics.insert(name, state);
@@ -308,7 +312,7 @@ impl Side {
                 };
             }
             results.push(match Self::checked(&config, self.is_confluent) {
-                Err((code, said)) => answer.with_error_code(code).with_error_message(Some(text(&said))),
+                Err((code, message)) => answer.with_error_code(code).with_error_message(Some(text(&message))),
                 Ok(config) => {
                     if !request.validate_only {
                         state.config = config;
@@ -363,7 +367,7 @@ impl Side {
             return DescribeAclsResponse::default().with_error_code(31);
         }
         let resources: Vec<_> = self.acls.iter().filter(fits).map(resource).collect();
-        self.told_entries += resources.len();
+        self.returned_entries += resources.len();
         DescribeAclsResponse::default().with_resources(resources)
     }
 
@@ -377,8 +381,8 @@ impl Side {
         if self.is_denied(ApiKey::ListPartitionReassignments) {
             return ListPartitionReassignmentsResponse::default().with_error_code(31);
         }
-        let of = |asked: &list_partition_reassignments_request::ListPartitionReassignmentsTopics| {
-            let state = self.topics.get(&asked.name.to_string()).filter(|state| state.adding > 0)?;
+        let of = |requested: &list_partition_reassignments_request::ListPartitionReassignmentsTopics| {
+            let state = self.topics.get(&requested.name.to_string()).filter(|state| state.adding > 0)?;
             let adding: Vec<_> = (0..state.adding).map(|at| BrokerId(2 + at)).collect();
             let partition = |index: &i32| {
                 OngoingPartitionReassignment::default()
@@ -386,8 +390,8 @@ impl Side {
                     .with_adding_replicas(adding.clone())
                     .with_removing_replicas(vec![BrokerId(1)])
             };
-            let partitions = asked.partition_indexes.iter().map(partition).collect();
-            Some(OngoingTopicReassignment::default().with_name(asked.name.clone()).with_partitions(partitions))
+            let partitions = requested.partition_indexes.iter().map(partition).collect();
+            Some(OngoingTopicReassignment::default().with_name(requested.name.clone()).with_partitions(partitions))
         };
         let topics = request.topics.iter().flatten().filter_map(of).collect();
         ListPartitionReassignmentsResponse::default().with_topics(topics)
@@ -405,9 +409,9 @@ impl Side {
                 it.operation,
                 it.permission_type,
             );
-            let says = self.says(ApiKey::CreateAcls);
-            let code = if self.is_denied(ApiKey::CreateAcls) { 31 } else { says.map_or(0, |says| says.code) };
-            let has_effect = code == 0 || says.is_some_and(|says| says.has_effect);
+            let error = self.take_error(ApiKey::CreateAcls);
+            let code = if self.is_denied(ApiKey::CreateAcls) { 31 } else { error.map_or(0, |error| error.code) };
+            let has_effect = code == 0 || error.is_some_and(|error| error.has_effect);
             if has_effect && !self.acls.contains(&entry) {
                 self.acls.push(entry);
             }
@@ -449,9 +453,9 @@ impl Side {
 
 /// Every key with its value; true if the topic sets it itself.
 fn described(own: &BTreeMap<String, String>, is_confluent: bool) -> impl Iterator<Item = (&'static str, String, bool)> {
-    keys(is_confluent).map(move |(key, usual)| match own.get(*key) {
+    keys(is_confluent).map(move |(key, default)| match own.get(*key) {
         Some(value) => (*key, value.clone(), true),
-        None => (*key, (*usual).to_owned(), false),
+        None => (*key, (*default).to_owned(), false),
     })
 }
 

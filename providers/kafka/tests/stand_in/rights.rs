@@ -1,7 +1,7 @@
 //! The broker's users and their rights on the cluster.
 
 use super::answers::versions;
-use super::side::Side;
+use super::state::BrokerState;
 use kafka_protocol::messages::{
     ApiKey, ApiVersionsResponse, BrokerId, DescribeClusterRequest, DescribeClusterResponse,
 };
@@ -15,7 +15,7 @@ const DESCRIBE_CONFIGS: i8 = 10;
 const DENY: i8 = 2;
 const ALLOW: i8 = 3;
 
-impl Side {
+impl BrokerState {
     /// The supported requests and versions.
     pub(super) fn versions(&self) -> ApiVersionsResponse {
         let is_known = |key: i16| self.unknown.is_none_or(|unknown: ApiKey| unknown as i16 != key);
@@ -24,12 +24,12 @@ impl Side {
     }
 
     /// Authenticates a SASL PLAIN message.
-    pub(super) fn user_of(&self, said: &[u8]) -> Option<String> {
+    pub(super) fn user_of(&self, message: &[u8]) -> Option<String> {
         let users = [("admin", self.password), ("limited", self.limited)];
-        let is_meant = |(user, password): &(&str, Option<&str>)| {
-            password.is_some_and(|password| said == format!("\0{user}\0{password}").as_bytes())
+        let is_match = |(user, password): &(&str, Option<&str>)| {
+            password.is_some_and(|password| message == format!("\0{user}\0{password}").as_bytes())
         };
-        users.into_iter().find(is_meant).map(|(user, _)| user.to_owned())
+        users.into_iter().find(is_match).map(|(user, _)| user.to_owned())
     }
 
     /// Returns true if the user has the right on the cluster. As in Apache Kafka, a `DENY` entry wins, and some rights

@@ -8,7 +8,7 @@ fn project() -> (tempfile::TempDir, Project) {
 
 #[track_caller]
 fn is_refused(project: &Project, text: &str, expected: &str) {
-    let found = project.path("path", text).and_then(|path| project.place(&path).map(|_| ()));
+    let found = project.path("path", text).and_then(|path| project.entry(&path).map(|_| ()));
     let error = found.expect_err(text);
     assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(terrace_provider::Path::attribute("path")) }, "{text}");
     assert!(error.message.contains(expected), "{text}: {error}");
@@ -44,13 +44,13 @@ fn link_is_followed_only_inside_the_project_folder() {
     std::os::unix::fs::symlink("../..", folder.path().join("up")).unwrap();
     is_refused(&project, "out/x", "a symbolic link leads out");
     is_refused(&project, "up/x", "a symbolic link leads out");
-    assert!(project.make_place(&project.path("path", "out/deep/x").unwrap()).is_err());
+    assert!(project.entry_with_parents(&project.path("path", "out/deep/x").unwrap()).is_err());
     assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
 
     std::fs::create_dir_all(folder.path().join("real")).unwrap();
     std::os::unix::fs::symlink("real", folder.path().join("alias")).unwrap();
-    let place = project.make_place(&project.path("path", "alias/new/x").unwrap()).unwrap();
-    assert_eq!(place.name, "x");
+    let entry = project.entry_with_parents(&project.path("path", "alias/new/x").unwrap()).unwrap();
+    assert_eq!(entry.name, "x");
     assert!(folder.path().join("real/new").is_dir());
 }
 
@@ -60,16 +60,16 @@ fn file_in_place_of_a_parent_folder_is_refused() {
     std::fs::write(folder.path().join("file"), "").unwrap();
     let path = project.path("path", "file/x").unwrap();
     // The plan may remove the file first.
-    assert!(project.place(&path).unwrap().is_none());
-    let error = project.make_place(&path).map(|_| ()).unwrap_err();
+    assert!(project.entry(&path).unwrap().is_none());
+    let error = project.entry_with_parents(&path).map(|_| ()).unwrap_err();
     assert!(error.message.contains("a part of this path"), "{error}");
 }
 
 #[test]
-fn missing_folder_has_no_place() {
+fn missing_folder_has_no_entry() {
     let (_folder, project) = project();
-    assert!(project.place(&project.path("path", "a/b").unwrap()).unwrap().is_none());
-    assert!(project.place(&project.path("path", "b").unwrap()).unwrap().is_some());
+    assert!(project.entry(&project.path("path", "a/b").unwrap()).unwrap().is_none());
+    assert!(project.entry(&project.path("path", "b").unwrap()).unwrap().is_some());
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn folders_above(attributes: &Attributes) -> Vec<Attributes> {
 }
 
 /// The boolean of an attribute; `None` if it is absent or unknown.
-pub(crate) fn truth(attributes: &Attributes, name: &str) -> Option<bool> {
+pub(crate) fn boolean(attributes: &Attributes, name: &str) -> Option<bool> {
     given(attributes, name).and_then(Value::as_bool)
 }
 
@@ -60,5 +60,5 @@ pub(crate) fn known(attributes: &Attributes) -> Attributes {
 
 /// The id of the object at a path. It is sensitive if the configured `path` is.
 pub(crate) fn id_of(path: &ProjectPath, attributes: &Attributes) -> Value {
-    Value::from(path.display()).made_of(attributes, &["path"])
+    Value::from(path.display()).derived_from(attributes, &["path"])
 }

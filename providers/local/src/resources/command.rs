@@ -14,7 +14,7 @@ use super::attributes::{given, is_marked, known, marked, text};
 use crate::project::{Project, invalid};
 use async_trait::async_trait;
 use private::PrivateState;
-use protocol::{Answer, Question};
+use protocol::{Answer, ProgramInput};
 use run::Job;
 use std::time::Duration;
 use terrace_provider::{
@@ -93,7 +93,7 @@ impl Commands {
         &self,
         program: &'static str,
         attributes: &Attributes,
-        question: &Question<'_>,
+        program_input: &ProgramInput<'_>,
         timeout: Duration,
     ) -> Result<Option<Job>, ProviderError> {
         let Some(argv) = given(attributes, program) else { return Ok(None) };
@@ -111,7 +111,7 @@ impl Commands {
             folder,
             inherited: self.inherited.clone(),
             environment: environment.collect(),
-            question: question.to_json(),
+            stdin: program_input.to_json(),
             timeout,
             grace: run::GRACE,
         }))
@@ -127,11 +127,11 @@ fn variables<'a>(attributes: &'a Attributes, name: &str) -> impl Iterator<Item =
 #[async_trait]
 impl Session for Commands {
     async fn read(&self, ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
-        let question = Question::about(&prior.address, &prior.attributes, Some(&prior.attributes));
-        let Some(job) = self.job("read", &prior.attributes, &question, ty.timeouts.read)? else {
+        let program_input = ProgramInput::of(&prior.address, &prior.attributes, Some(&prior.attributes));
+        let Some(job) = self.job("read", &prior.attributes, &program_input, ty.timeouts.read)? else {
             return Ok(Some(as_recorded(prior)));
         };
-        match job.ask().await?.answer("read")? {
+        match job.run_reading().await?.answer("read")? {
             Answer::Absent => Ok(None),
             Answer::Object(output) => {
                 let state = PrivateState::of(&prior.private);
@@ -145,15 +145,15 @@ impl Session for Commands {
     }
 
     async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
-        let question = Question::about(&call.address, &planned.attributes, None);
-        let job = self.job("create", &planned.attributes, &question, call.timeout)?;
+        let program_input = ProgramInput::of(&call.address, &planned.attributes, None);
+        let job = self.job("create", &planned.attributes, &program_input, call.timeout)?;
         let job = job.ok_or_else(|| ProviderError::bug("a local_command without `create`"))?;
-        let printed = job.act(call, &PrivateState::default()).await?;
+        let printed = job.run_changing(call, &PrivateState::default()).await?;
         match printed.object("create") {
             Ok(output) => Ok(applied(&planned.attributes, output, None)),
             // The program ended successfully, so there may be an object. It is recorded without an output, and the next
             // plan replaces it.
-            Err(error) => Err(error.with_object(unanswered(&planned.attributes))),
+            Err(error) => Err(error.with_object(without_output(&planned.attributes))),
         }
     }
 
@@ -166,22 +166,22 @@ impl Session for Commands {
     ) -> Result<Observed, ProviderError> {
         if !planned.attributes.get("output").is_some_and(Value::is_unknown) {
             // A known planned output means that only argv lists or the working directory change: no program runs.
-            return Ok(recorded_anew(prior, planned));
+            return Ok(updated_without_call(prior, planned));
         }
-        let question = Question::about(&call.address, &planned.attributes, Some(&prior.attributes));
-        let job = self.job("update", &planned.attributes, &question, call.timeout)?;
+        let program_input = ProgramInput::of(&call.address, &planned.attributes, Some(&prior.attributes));
+        let job = self.job("update", &planned.attributes, &program_input, call.timeout)?;
         let job = job.ok_or_else(|| ProviderError::bug("an update of a local_command without `update`"))?;
         let state = PrivateState::of(&prior.private);
-        let printed = job.act(call, &state).await.map_err(|error| error.with_object(as_recorded(prior)))?;
+        let printed = job.run_changing(call, &state).await.map_err(|error| error.with_object(as_recorded(prior)))?;
         let output = printed.object("update").map_err(|error| error.with_object(as_recorded(prior)))?;
         Ok(applied(&planned.attributes, output, text(&prior.attributes, "id")))
     }
 
     async fn delete(&self, _ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
-        let question = Question::about(&call.address, &prior.attributes, Some(&prior.attributes));
-        if let Some(job) = self.job("delete", &prior.attributes, &question, call.timeout)? {
+        let program_input = ProgramInput::of(&call.address, &prior.attributes, Some(&prior.attributes));
+        if let Some(job) = self.job("delete", &prior.attributes, &program_input, call.timeout)? {
             let state = PrivateState::of(&prior.private);
-            job.act(call, &state).await.map_err(|error| error.with_object(as_recorded(prior)))?;
+            job.run_changing(call, &state).await.map_err(|error| error.with_object(as_recorded(prior)))?;
         }
         Ok(())
     }
@@ -195,15 +195,15 @@ impl Session for Commands {
         let prior = attempt.prior.as_ref().map(|prior| &prior.attributes);
         // A lost delete has no planned attributes: it used the recorded ones.
         let planned = if attempt.planned.is_empty() { prior.unwrap_or(&attempt.planned) } else { &attempt.planned };
-        let question = Question::about(&attempt.address, planned, prior);
-        let Some(job) = self.job("find", planned, &question, ty.timeouts.read)? else { return Ok(Found::Unknown) };
-        let output = match job.ask().await?.answer("find")? {
+        let program_input = ProgramInput::of(&attempt.address, planned, prior);
+        let Some(job) = self.job("find", planned, &program_input, ty.timeouts.read)? else { return Ok(Found::Unknown) };
+        let output = match job.run_reading().await?.answer("find")? {
             Answer::Absent => return Ok(Found::Absent),
             Answer::Object(output) => output,
         };
         let id = prior.and_then(|prior| text(prior, "id"));
         let observed = applied(planned, output, id);
-        Ok(if attempt.lost_call.is_some() { Found::Ours(observed) } else { Found::Strangers(observed) })
+        Ok(if attempt.lost_call.is_some() { Found::Own(observed) } else { Found::Foreign(observed) })
     }
 
     async fn import(&self, _ty: &ResourceType, _id: &str) -> Result<Option<Observed>, ProviderError> {
@@ -218,7 +218,7 @@ fn as_recorded(prior: &Recorded) -> Observed {
 }
 
 /// The object after a change that no program sees.
-fn recorded_anew(prior: &Recorded, planned: &Planned) -> Observed {
+fn updated_without_call(prior: &Recorded, planned: &Planned) -> Observed {
     Observed { attributes: recordable(&planned.attributes), ..as_recorded(prior) }
 }
 
@@ -229,7 +229,7 @@ fn applied(planned: &Attributes, output: Value, id: Option<&str>) -> Observed {
 }
 
 /// The object after a successful program without a valid answer.
-fn unanswered(planned: &Attributes) -> Observed {
+fn without_output(planned: &Attributes) -> Observed {
     let mut attributes = recordable(planned);
     attributes.insert("id".to_owned(), new_id().into());
     Observed { attributes, ..Observed::default() }

@@ -3,10 +3,10 @@
 //! The content of the folder is not managed: the folder is deleted if it is empty, or with its content for `onDelete:
 //! recursive`.
 
-use super::age::is_since;
+use super::age::is_newer_than_call;
 use super::attributes::{FOLDERS, id_of, known, text};
 use super::mode;
-use crate::project::{Place, Project, ProjectPath, invalid, io_error, sync};
+use crate::project::{Entry, Project, ProjectPath, invalid, io_error, sync};
 use async_trait::async_trait;
 use cap_std::fs::{DirBuilder, DirBuilderExt, MetadataExt, Permissions, PermissionsExt};
 use std::io;
@@ -87,7 +87,7 @@ impl Session for Directories {
         if let Some(path) = text(&plan.planned, "path") {
             let path = self.project.path("path", path)?;
             self.project.check_folder(&path)?;
-            self.project.place(&path)?;
+            self.project.entry(&path)?;
             plan.planned.insert("id".to_owned(), id_of(&path, &plan.planned));
         }
         Ok(plan)
@@ -138,8 +138,8 @@ impl Session for Directories {
         self.project
             .blocking(move |project| {
                 let path = path_of(project, &recorded)?;
-                let Some((place, _)) = open(project, &path)? else { return Ok(DataAmount::Empty) };
-                Ok(match count_entries(&place, &path)? {
+                let Some((entry, _)) = open(project, &path)? else { return Ok(DataAmount::Empty) };
+                Ok(match count_entries(&entry, &path)? {
                     0 => DataAmount::Empty,
                     count => DataAmount::Some { count: count as u64, text: entries(count) },
                 })
@@ -156,15 +156,15 @@ fn path_of(project: &Project, attributes: &Attributes) -> Result<ProjectPath, Pr
     Ok(path)
 }
 
-/// The place of an existing folder and its mode; `None` if nothing or a file is at the path.
-fn open(project: &Project, path: &ProjectPath) -> Result<Option<(Place, u32)>, ProviderError> {
-    let Some(place) = project.place(path)? else { return Ok(None) };
-    match place.folder.symlink_metadata(&place.name) {
-        Ok(metadata) if metadata.is_dir() => Ok(Some((place, metadata.mode()))),
+/// The entry of an existing folder and its mode; `None` if nothing or a file is at the path.
+fn open(project: &Project, path: &ProjectPath) -> Result<Option<(Entry, u32)>, ProviderError> {
+    let Some(entry) = project.entry(path)? else { return Ok(None) };
+    match entry.folder.symlink_metadata(&entry.name) {
+        Ok(metadata) if metadata.is_dir() => Ok(Some((entry, metadata.mode()))),
         Ok(metadata) if metadata.is_file() => Ok(None),
         Ok(metadata) => {
-            let what = if metadata.is_symlink() { "a symbolic link" } else { "a device, pipe or socket" };
-            let message = format!("`path` is `{}`: expected a folder, found {what}", path.display());
+            let kind = if metadata.is_symlink() { "a symbolic link" } else { "a device, pipe or socket" };
+            let message = format!("`path` is `{}`: expected a folder, found {kind}", path.display());
             Err(invalid("path", message).solution("remove it, or use another path"))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -191,11 +191,11 @@ fn observed(mut attributes: Attributes, path: &ProjectPath) -> Observed {
 fn create(project: &Project, planned: &Attributes) -> Result<Observed, ProviderError> {
     let path = path_of(project, planned)?;
     let bits = mode::parse(text(planned, "mode").unwrap_or(DEFAULT_MODE))?;
-    let place = project.make_place(&path)?;
+    let entry = project.entry_with_parents(&path)?;
     let mut builder = DirBuilder::new();
     // Private at first; the exact mode is set below, independent of the umask.
     builder.mode(0o700);
-    place.folder.create_dir_with(&place.name, &builder).map_err(|error| match error.kind() {
+    entry.folder.create_dir_with(&entry.name, &builder).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
             let kind = ErrorKind::AlreadyExists { import_id: Some(path.display()) };
             ProviderError::new(kind, format!("there is something at `{}` already", path.display()))
@@ -203,39 +203,39 @@ fn create(project: &Project, planned: &Attributes) -> Result<Observed, ProviderE
         _ => io_error("create the folder", path.as_path(), &error),
     })?;
     let observed = observed(known(planned), &path);
-    let made = set_mode(&place, bits).and_then(|()| sync(&place.folder));
-    made.map_err(|error| {
+    let completed = set_mode(&entry, bits).and_then(|()| sync(&entry.folder));
+    completed.map_err(|error| {
         let message = format!("the folder `{}` was created, but not completed: {error}", path.display());
         ProviderError::new(ErrorKind::Failed, message).with_object(observed.clone())
     })?;
     Ok(observed)
 }
 
-fn set_mode(place: &Place, bits: u32) -> io::Result<()> {
-    place.folder.set_permissions(&place.name, Permissions::from_mode(bits))
+fn set_mode(entry: &Entry, bits: u32) -> io::Result<()> {
+    entry.folder.set_permissions(&entry.name, Permissions::from_mode(bits))
 }
 
 fn update(project: &Project, planned: &Attributes) -> Result<Observed, ProviderError> {
     let path = path_of(project, planned)?;
-    let Some((place, found)) = open(project, &path)? else {
+    let Some((entry, found)) = open(project, &path)? else {
         return Err(ProviderError::new(ErrorKind::NotFound, format!("the folder `{}` does not exist", path.display())));
     };
     let bits = mode::parse(text(planned, "mode").unwrap_or(DEFAULT_MODE))?;
     if found & 0o7777 != bits {
-        set_mode(&place, bits).map_err(|error| io_error("set the mode of", path.as_path(), &error))?;
+        set_mode(&entry, bits).map_err(|error| io_error("set the mode of", path.as_path(), &error))?;
     }
     Ok(observed(known(planned), &path))
 }
 
 /// Removes the folder; returns whether it existed.
 fn delete(project: &Project, path: &ProjectPath, recorded: &Attributes) -> Result<bool, ProviderError> {
-    let Some((place, _)) = open(project, path)? else { return Ok(false) };
+    let Some((entry, _)) = open(project, path)? else { return Ok(false) };
     let is_recursive = text(recorded, "onDelete") == Some(RECURSIVE);
     let removed =
-        if is_recursive { place.folder.remove_dir_all(&place.name) } else { place.folder.remove_dir(&place.name) };
+        if is_recursive { entry.folder.remove_dir_all(&entry.name) } else { entry.folder.remove_dir(&entry.name) };
     match removed {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
-            let count = count_entries(&place, path)?;
+            let count = count_entries(&entry, path)?;
             let message = format!("the folder `{}` is not empty: it contains {}", path.display(), entries(count));
             return Err(
                 invalid("onDelete", message).solution("empty it, or apply `onDelete: recursive` first, then remove it")
@@ -246,14 +246,14 @@ fn delete(project: &Project, path: &ProjectPath, recorded: &Attributes) -> Resul
         }
         _ => {}
     }
-    sync(&place.folder).map_err(|error| io_error("remove the folder", path.as_path(), &error))?;
+    sync(&entry.folder).map_err(|error| io_error("remove the folder", path.as_path(), &error))?;
     Ok(true)
 }
 
-fn count_entries(place: &Place, path: &ProjectPath) -> Result<usize, ProviderError> {
-    let listed = place
+fn count_entries(entry: &Entry, path: &ProjectPath) -> Result<usize, ProviderError> {
+    let listed = entry
         .folder
-        .read_dir(&place.name)
+        .read_dir(&entry.name)
         .and_then(|entries| entries.map(|entry| entry.map(|_| 1)).sum::<io::Result<usize>>());
     listed.map_err(|error| io_error("list", path.as_path(), &error))
 }
@@ -265,24 +265,24 @@ fn entries(count: usize) -> String {
 fn find(project: &Project, attempt: &Attempt) -> Result<Found, ProviderError> {
     if let Some(prior) = &attempt.prior {
         let expected = if attempt.planned.is_empty() { &prior.attributes } else { &attempt.planned };
-        return Ok(observe(project, expected)?.map_or(Found::Absent, Found::Ours));
+        return Ok(observe(project, expected)?.map_or(Found::Absent, Found::Own));
     }
     let expected = if attempt.planned.contains_key("path") { &attempt.planned } else { &attempt.identity };
     let path = path_of(project, expected)?;
-    let Some((place, _)) = open(project, &path)? else { return Ok(Found::Absent) };
+    let Some((entry, _)) = open(project, &path)? else { return Ok(Found::Absent) };
     let Some(observed) = observe(project, expected)? else { return Ok(Found::Absent) };
     let is_ours = match &attempt.lost_call {
-        Some(lost) => is_made_since(lost, &place, &path)?,
+        Some(lost) => is_created_after(lost, &entry, &path)?,
         None => false,
     };
-    Ok(if is_ours { Found::Ours(observed) } else { Found::Strangers(observed) })
+    Ok(if is_ours { Found::Own(observed) } else { Found::Foreign(observed) })
 }
 
 /// True if the folder was created after the lost call. A folder has no mark of its creator, so its age decides.
-fn is_made_since(lost: &LostCall, place: &Place, path: &ProjectPath) -> Result<bool, ProviderError> {
-    match place.folder.symlink_metadata(&place.name).and_then(|metadata| metadata.created()) {
-        Ok(made) => Ok(is_since(lost, made.into_std())),
+fn is_created_after(lost: &LostCall, entry: &Entry, path: &ProjectPath) -> Result<bool, ProviderError> {
+    match entry.folder.symlink_metadata(&entry.name).and_then(|metadata| metadata.created()) {
+        Ok(created) => Ok(is_newer_than_call(lost, created.into_std())),
         // Without a birth time, a folder with content does not come from an interrupted call.
-        Err(_) => Ok(count_entries(place, path)? == 0),
+        Err(_) => Ok(count_entries(entry, path)? == 0),
     }
 }

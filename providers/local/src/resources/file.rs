@@ -8,8 +8,8 @@ mod content;
 mod plan;
 mod write;
 
-use super::age::is_since;
-use super::attributes::{FOLDERS, given, id_of, is_marked, known, marked, text, truth};
+use super::age::is_newer_than_call;
+use super::attributes::{FOLDERS, boolean, given, id_of, is_marked, known, marked, text};
 use super::mode;
 use crate::project::{Project, ProjectPath, invalid, io_error};
 use async_trait::async_trait;
@@ -22,7 +22,7 @@ use terrace_provider::{
     Attempt, Attribute, AttributeType, Attributes, Batch, Call, ErrorKind, Found, Lookup, LostCall, Object, Observed,
     Planned, PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Value,
 };
-use write::{Emptied, Existing};
+use write::{EmptiedFolders, Existing};
 
 /// The type's name.
 pub const NAME: &str = "local_file";
@@ -120,8 +120,8 @@ impl Files {
     }
 
     /// The folders that the operation of this call emptied.
-    fn emptied(&self, call: &Call) -> Emptied {
-        Emptied { removed: self.removed.clone(), operation: call.operation.clone() }
+    fn emptied(&self, call: &Call) -> EmptiedFolders {
+        EmptiedFolders { removed: self.removed.clone(), operation: call.operation.clone() }
     }
 }
 
@@ -210,22 +210,22 @@ fn put(
     project: &Project,
     planned: &Attributes,
     existing: Existing,
-    emptied: &Emptied,
+    emptied: &EmptiedFolders,
 ) -> Result<Observed, ProviderError> {
     let path = path_of(project, planned)?;
     let content = Content::of(project, planned)?;
     let wanted_digest = text(planned, "sha256");
     let mode = text(planned, "mode").unwrap_or(default_mode(planned));
     let bits = mode::parse(mode)?;
-    let place = if truth(planned, "makeParents").unwrap_or(true) {
-        project.make_place(&path)?
+    let entry = if boolean(planned, "makeParents").unwrap_or(true) {
+        project.entry_with_parents(&path)?
     } else {
-        project.place(&path)?.ok_or_else(|| {
+        project.entry(&path)?.ok_or_else(|| {
             invalid("path", format!("`path` is `{}`: its folder does not exist", path.display()))
                 .solution("set `makeParents: true`, or create the folder with a `local_directory`")
         })?
     };
-    let written = write::write(&place, &path, &content, wanted_digest, bits, existing, emptied).map_err(|error| {
+    let written = write::write(&entry, &path, &content, wanted_digest, bits, existing, emptied).map_err(|error| {
         match error.kind {
             // The missing file is the source, not the object of the call.
             ErrorKind::NotFound => invalid("source", error.message),
@@ -260,18 +260,18 @@ fn observed(mut attributes: Attributes, path: &ProjectPath) -> Observed {
 
 /// True if the content of the file must not be shown.
 fn is_sensitive(attributes: &Attributes) -> bool {
-    truth(attributes, "sensitive") == Some(true) || REVEALING.iter().any(|name| is_marked(attributes, name))
+    boolean(attributes, "sensitive") == Some(true) || REVEALING.iter().any(|name| is_marked(attributes, name))
 }
 
 /// Reads the file in its recorded form; `None` if it does not exist.
 fn observe(project: &Project, recorded: &Attributes) -> Result<Option<Observed>, ProviderError> {
     let path = path_of(project, recorded)?;
-    let Some(place) = project.place(&path)? else { return Ok(None) };
+    let Some(entry) = project.entry(&path)? else { return Ok(None) };
     // A folder in its place means that the file was deleted.
-    if place.folder.symlink_metadata(&place.name).is_ok_and(|metadata| metadata.is_dir()) {
+    if entry.folder.symlink_metadata(&entry.name).is_ok_and(|metadata| metadata.is_dir()) {
         return Ok(None);
     }
-    let Some(stored) = Stored::read(&place, &path, recorded)? else { return Ok(None) };
+    let Some(stored) = Stored::read(&entry, &path, recorded)? else { return Ok(None) };
     let is_sensitive = is_sensitive(recorded);
     let mut attributes = known(recorded);
     if let Some((name, value)) = stored.content {
@@ -287,29 +287,31 @@ fn find(project: &Project, attempt: &Attempt) -> Result<Found, ProviderError> {
     if let Some(prior) = &attempt.prior {
         // An object with a prior state is the recorded object, regardless of the call. Its content is read from the file.
         let expected = if attempt.planned.is_empty() { &prior.attributes } else { &attempt.planned };
-        return Ok(observe(project, expected)?.map_or(Found::Absent, Found::Ours));
+        return Ok(observe(project, expected)?.map_or(Found::Absent, Found::Own));
     }
     let expected = if attempt.planned.contains_key("path") { &attempt.planned } else { &attempt.identity };
     let Some(observed) = observe(project, expected)? else { return Ok(Found::Absent) };
     let is_ours = match &attempt.lost_call {
         // An old file with the same bytes is not from this call: the call failed because of it or never ran.
-        Some(lost) => is_written_since(lost, project, expected)? && holds(project, &observed.attributes, expected)?,
+        Some(lost) => {
+            is_modified_after(lost, project, expected)? && is_planned_file(project, &observed.attributes, expected)?
+        }
         None => false,
     };
-    Ok(if is_ours { Found::Ours(observed) } else { Found::Strangers(observed) })
+    Ok(if is_ours { Found::Own(observed) } else { Found::Foreign(observed) })
 }
 
 /// True if the file was written after the lost call.
-fn is_written_since(lost: &LostCall, project: &Project, planned: &Attributes) -> Result<bool, ProviderError> {
+fn is_modified_after(lost: &LostCall, project: &Project, planned: &Attributes) -> Result<bool, ProviderError> {
     let path = path_of(project, planned)?;
-    let Some(place) = project.place(&path)? else { return Ok(false) };
-    let written = place.folder.symlink_metadata(&place.name).and_then(|metadata| metadata.modified());
+    let Some(entry) = project.entry(&path)? else { return Ok(false) };
+    let written = entry.folder.symlink_metadata(&entry.name).and_then(|metadata| metadata.modified());
     let written = written.map_err(|error| file_error("look at", &path, &error))?;
-    Ok(is_since(lost, written.into_std()))
+    Ok(is_newer_than_call(lost, written.into_std()))
 }
 
 /// True if the file is exactly the planned one.
-fn holds(project: &Project, found: &Attributes, planned: &Attributes) -> Result<bool, ProviderError> {
+fn is_planned_file(project: &Project, found: &Attributes, planned: &Attributes) -> Result<bool, ProviderError> {
     let wanted = match text(planned, "sha256") {
         Some(digest) => digest.to_owned(),
         None => match Content::of(project, planned)?.digest() {
@@ -329,8 +331,8 @@ fn import(project: &Project, id: &str) -> Result<Option<Observed>, ProviderError
     for (name, value) in [("path", id.into()), ("sensitive", Value::Bool(false)), ("makeParents", Value::Bool(true))] {
         expected.insert(name.to_owned(), value);
     }
-    let Some(place) = project.place(&path)? else { return Ok(None) };
-    let Some(form) = content::importable_form(&place, &path)? else { return observe(project, &expected) };
+    let Some(entry) = project.entry(&path)? else { return Ok(None) };
+    let Some(form) = content::importable_form(&entry, &path)? else { return observe(project, &expected) };
     // An empty value of the form requests the content in that form.
     expected.insert(form.to_owned(), "".into());
     observe(project, &expected)
@@ -340,7 +342,7 @@ fn look_up(project: &Project, arguments: &Attributes) -> Result<Attributes, Prov
     let path = text(arguments, "path").unwrap_or_default();
     let found = import(project, path)?
         .ok_or_else(|| ProviderError::new(ErrorKind::NotFound, format!("`path` is `{path}`: there is no such file")))?;
-    let is_sensitive = truth(arguments, "sensitive") == Some(true);
+    let is_sensitive = boolean(arguments, "sensitive") == Some(true);
     let is_hidden = |name: &str| is_sensitive && REVEALING.contains(&name);
     let entry = |(name, value): (String, Value)| (name.clone(), marked(value, is_hidden(&name)));
     Ok(found.attributes.into_iter().map(entry).collect())

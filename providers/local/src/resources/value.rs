@@ -91,7 +91,7 @@ impl Session for Values {
     /// No object exists outside the state.
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
         Ok(match &attempt.prior {
-            Some(prior) => Found::Ours(Observed {
+            Some(prior) => Found::Own(Observed {
                 identity: prior.identity.clone(),
                 attributes: prior.attributes.clone(),
                 private: prior.private.clone(),

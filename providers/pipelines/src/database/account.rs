@@ -5,7 +5,7 @@
 //! through. If it cannot enter a folder above them, the data is in `/var/lib/terrace/databases`, and the record has the
 //! path.
 
-use super::error::{DatabaseError, Why};
+use super::error::{DatabaseError, DatabaseErrorKind};
 use super::record::Account;
 use std::fs::{self, Permissions};
 use std::io;
@@ -13,7 +13,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Place of data that cannot be in the project.
-const ELSEWHERE: &str = "/var/lib/terrace/databases";
+const FALLBACK_FOLDER: &str = "/var/lib/terrace/databases";
 /// Users for servers if root owns the project: the first that exists.
 const USERS: [&str; 2] = ["postgres", "nobody"];
 
@@ -31,7 +31,7 @@ pub(super) fn choose(folder: &Path) -> Result<Option<Account>, DatabaseError> {
     let of_owner = users.iter().find(|account| Some(account.uid) == owner);
     let by_name = USERS.iter().find_map(|name| users.iter().find(|account| account.name == *name));
     of_owner.or(by_name).cloned().map(Some).ok_or_else(|| {
-        DatabaseError::new(Why::Failed, "PostgreSQL cannot run as root, and no other user exists for it")
+        DatabaseError::new(DatabaseErrorKind::Failed, "PostgreSQL cannot run as root, and no other user exists for it")
             .hint("run terrace as another user, or add a user: `useradd --system postgres`")
     })
 }
@@ -51,7 +51,7 @@ const OWN: usize = 3;
 pub(super) fn place(folder: &Path, id: &str, account: Option<&Account>) -> PathBuf {
     match account {
         Some(account) if !folder.ancestors().nth(OWN).is_some_and(|above| can_reach(above, account)) => {
-            Path::new(ELSEWHERE).join(id)
+            Path::new(FALLBACK_FOLDER).join(id)
         }
         _ => folder.to_owned(),
     }
@@ -97,10 +97,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let within = folder.path().join(".terrace/pipelines/databases/orders");
         fs::create_dir_all(&within).unwrap();
-        let stranger = Account { name: "stranger".to_owned(), uid: 4_000_001, gid: 4_000_001 };
+        let other_user = Account { name: "stranger".to_owned(), uid: 4_000_001, gid: 4_000_001 };
         let mode = |mode| fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
         mode(0o700);
-        assert_eq!(place(&within, "id", Some(&stranger)), Path::new(ELSEWHERE).join("id"));
+        assert_eq!(place(&within, "id", Some(&other_user)), Path::new(FALLBACK_FOLDER).join("id"));
         assert_eq!(place(&within, "id", None), within);
         // Folders of terrace let that user pass through, without listing them.
         fs::set_permissions(within.parent().unwrap(), fs::Permissions::from_mode(0o700)).unwrap();
@@ -110,8 +110,8 @@ mod tests {
         assert_eq!(modes.collect::<Vec<_>>(), [0o711, 0o711, 0o711, shared]);
         mode(0o711);
         // This cannot be tested if the folder for temporary files itself is closed.
-        if can_reach(folder.path().parent().unwrap(), &stranger) {
-            assert_eq!(place(&within, "id", Some(&stranger)), within);
+        if can_reach(folder.path().parent().unwrap(), &other_user) {
+            assert_eq!(place(&within, "id", Some(&other_user)), within);
         }
     }
 }

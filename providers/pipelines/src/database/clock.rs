@@ -81,8 +81,8 @@ impl Deadline {
     #[must_use]
     pub fn anchored(&self, now: &Moment) -> Option<Self> {
         let (this, _) = now.since_boot.as_ref()?;
-        let is_here = self.since_boot.as_ref().is_some_and(|(boot, _)| boot == this);
-        (!is_here).then(|| Self::after(self.left(now), now))
+        let is_same_boot = self.since_boot.as_ref().is_some_and(|(boot, _)| boot == this);
+        (!is_same_boot).then(|| Self::after(self.left(now), now))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Dumps of databases: SQL by `pg_dump`, or a copy of a SQLite file.
 
-use super::error::{DatabaseError, Why, cannot};
+use super::error::{DatabaseError, DatabaseErrorKind, operation_error};
 use super::record::{Engine, HOST, Record, USER};
 use super::{Databases, Status, programs, server};
 use rusqlite::{Connection, OpenFlags};
@@ -17,18 +17,24 @@ impl Databases {
     /// # Errors
     /// When the file exists, the database does not run, or the file cannot be written: then no file remains.
     pub async fn dump(&self, name: &str, file: &Path, cancel: &CancellationToken) -> Result<(), DatabaseError> {
-        let record = self.known(name)?;
+        let record = self.existing(name)?;
         match self.status(&record) {
             Status::Running => {}
             Status::Expired => return Err(super::error::expired(&record)),
-            Status::Stopped | Status::Making => {
-                return Err(DatabaseError::new(Why::Wrong, format!("the database `{name}` is not running"))
-                    .hint(format!("start it: `terrace databases start {name}`")));
+            Status::Stopped | Status::Creating => {
+                return Err(DatabaseError::new(
+                    DatabaseErrorKind::Invalid,
+                    format!("the database `{name}` is not running"),
+                )
+                .hint(format!("start it: `terrace databases start {name}`")));
             }
         }
         if fs::symlink_metadata(file).is_ok() {
-            return Err(DatabaseError::new(Why::Wrong, format!("the file `{}` exists already", file.display()))
-                .hint("name another file, or remove this file"));
+            return Err(DatabaseError::new(
+                DatabaseErrorKind::Invalid,
+                format!("the file `{}` exists already", file.display()),
+            )
+            .hint("name another file, or remove this file"));
         }
         let mut partial = file.as_os_str().to_owned();
         // A unique name.
@@ -38,8 +44,8 @@ impl Databases {
             Engine::Sqlite => copy(&record, partial).await,
             Engine::Postgres => self.dump_server(&record, partial, cancel).await,
         };
-        let named =
-            written.and_then(|()| fs::rename(partial, file).map_err(|error| cannot("write a dump of", name, &error)));
+        let named = written
+            .and_then(|()| fs::rename(partial, file).map_err(|error| operation_error("write a dump of", name, &error)));
         if named.is_err() {
             let _ = fs::remove_file(partial);
         }
@@ -48,7 +54,7 @@ impl Databases {
 
     async fn dump_server(&self, record: &Record, file: &Path, cancel: &CancellationToken) -> Result<(), DatabaseError> {
         let programs = programs::for_data(self.programs.as_deref(), &record.data)?;
-        let broken = |error: io::Error| cannot("write a dump of", &record.name, &error);
+        let broken = |error: io::Error| operation_error("write a dump of", &record.name, &error);
         // The file belongs to the user of this process, and not to the server's user.
         super::record::write_private(file, "").map_err(broken)?;
         let mut command = Command::new(programs.path("pg_dump"));
@@ -59,13 +65,18 @@ impl Databases {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         let output = tokio::select! {
             output = command.output() => output.map_err(broken)?,
-            () = cancel.cancelled() => return Err(DatabaseError::new(Why::Cancelled, "cancelled while writing a dump")),
+            () = cancel.cancelled() => {
+                return Err(DatabaseError::new(DatabaseErrorKind::Cancelled, "cancelled while writing a dump"));
+            }
         };
         if output.status.success() {
             return Ok(());
         }
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        let error = DatabaseError::new(Why::Failed, format!("`pg_dump` of the database `{}` failed", record.name));
+        let error = DatabaseError::new(
+            DatabaseErrorKind::Failed,
+            format!("`pg_dump` of the database `{}` failed", record.name),
+        );
         Err(error.facts(text.lines().map(str::to_owned)).hint("free space for the dump, then try again"))
     }
 }
@@ -78,6 +89,7 @@ async fn copy(record: &Record, file: &Path) -> Result<(), DatabaseError> {
         source.busy_timeout(std::time::Duration::from_secs(10))?;
         source.execute("VACUUM INTO ?1", [file.to_string_lossy()]).map(|_| ())
     });
-    let copied = copied.await.map_err(io::Error::other).map_err(|error| cannot("write a dump of", &name, &error))?;
-    copied.map_err(|error| cannot("write a dump of", &record.name, &io::Error::other(error)))
+    let copied =
+        copied.await.map_err(io::Error::other).map_err(|error| operation_error("write a dump of", &name, &error))?;
+    copied.map_err(|error| operation_error("write a dump of", &record.name, &io::Error::other(error)))
 }

@@ -6,15 +6,15 @@ use terrace_provider::names::{closest, listed};
 
 /// Kind of an error, as far as callers distinguish it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub enum DatabaseErrorKind {
     /// The database does not exist.
     Missing,
     /// The database exists already.
-    There,
+    AlreadyExists,
     /// Another process holds its lock.
-    Held,
+    InUse,
     /// The request is not valid.
-    Wrong,
+    Invalid,
     /// An operation failed.
     Failed,
     /// The operation was cancelled.
@@ -23,12 +23,12 @@ pub enum Why {
 
 /// Error of a database.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what}")]
+#[error("{message}")]
 pub struct DatabaseError {
     /// Kind of the error.
-    pub why: Why,
+    pub kind: DatabaseErrorKind,
     /// Message.
-    pub what: String,
+    pub message: String,
     /// More details, in lines.
     pub facts: Vec<String>,
     /// Hint for the user.
@@ -38,8 +38,8 @@ pub struct DatabaseError {
 impl DatabaseError {
     /// Creates an error.
     #[must_use]
-    pub fn new(why: Why, what: impl Into<String>) -> Self {
-        Self { why, what: what.into(), facts: Vec::new(), hint: None }
+    pub fn new(kind: DatabaseErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), facts: Vec::new(), hint: None }
     }
 
     /// Sets the hint.
@@ -58,8 +58,9 @@ impl DatabaseError {
 }
 
 /// Error of a file or process.
-pub(super) fn cannot(what: &str, name: &str, error: &io::Error) -> DatabaseError {
-    let failed = DatabaseError::new(Why::Failed, format!("cannot {what} the database `{name}`: {error}"));
+pub(super) fn operation_error(operation: &str, name: &str, error: &io::Error) -> DatabaseError {
+    let failed =
+        DatabaseError::new(DatabaseErrorKind::Failed, format!("cannot {operation} the database `{name}`: {error}"));
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             failed.hint("free space on the disk, then try again")
@@ -71,7 +72,7 @@ pub(super) fn cannot(what: &str, name: &str, error: &io::Error) -> DatabaseError
 
 /// Error for an unknown database.
 pub(super) fn missing(name: &str, names: &[String]) -> DatabaseError {
-    let error = DatabaseError::new(Why::Missing, format!("there is no database `{name}`"));
+    let error = DatabaseError::new(DatabaseErrorKind::Missing, format!("there is no database `{name}`"));
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     match closest(name, names.iter().copied()) {
         Some(name) => error.hint(format!("did you mean `{name}`?")),
@@ -84,6 +85,9 @@ pub(super) fn missing(name: &str, names: &[String]) -> DatabaseError {
 
 /// Error for an expired database.
 pub(super) fn expired(record: &Record) -> DatabaseError {
-    DatabaseError::new(Why::Wrong, format!("the database `{}` has expired: its data is gone", record.name))
-        .hint("recreate it with a run that uses it, as `terrace run --database`, or with `terrace apply --replace`")
+    DatabaseError::new(
+        DatabaseErrorKind::Invalid,
+        format!("the database `{}` has expired: its data is gone", record.name),
+    )
+    .hint("recreate it with a run that uses it, as `terrace run --database`, or with `terrace apply --replace`")
 }

@@ -8,7 +8,7 @@
 use super::clock::Moment;
 use super::record::{Engine, Record};
 use super::{Databases, lock, server};
-use crate::run::write_whole;
+use crate::run::write_atomically;
 use std::fs;
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ const PERIOD: Duration = Duration::from_millis(500);
 /// File with the port of the page.
 const PAGE: &str = "page.json";
 /// Time to wait for the page of a new guard.
-const STARTING: Duration = Duration::from_secs(15);
+const PAGE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Interval between checks of the page.
 const POLL: Duration = Duration::from_millis(20);
 /// Number of attempts to get the lock, since a check for a guard holds it for a moment.
@@ -40,7 +40,7 @@ pub struct GuardProgram {
 /// A live guard.
 #[derive(Debug)]
 pub struct Guard {
-    _lock: lock::Held,
+    _lock: lock::FileLock,
     databases: Databases,
     name: String,
 }
@@ -70,8 +70,8 @@ impl Databases {
         if self.guard.is_none() || !record.has_page {
             return;
         }
-        let begun = Instant::now();
-        while begun.elapsed() < STARTING {
+        let started = Instant::now();
+        while started.elapsed() < PAGE_TIMEOUT {
             if self.page_port(&record.name).is_some_and(is_open) {
                 return;
             }
@@ -103,7 +103,7 @@ impl Databases {
     /// Becomes the guard of a database; returns nothing if it has one.
     pub async fn become_guard(&self, name: &str) -> Option<Guard> {
         for _ in 0..TRIES {
-            if let Some(lock) = lock::try_hold(&self.guard_lock(name)).ok()? {
+            if let Some(lock) = lock::try_acquire(&self.guard_lock(name)).ok()? {
                 return Some(Guard { _lock: lock, databases: self.clone(), name: name.to_owned() });
             }
             tokio::time::sleep(POLL).await;
@@ -130,9 +130,9 @@ fn is_open(port: u16) -> bool {
 
 impl Guard {
     /// Records the port of the page.
-    pub fn tell_page(&self, port: u16) {
+    pub fn record_page(&self, port: u16) {
         let folder = self.databases.folder_of(&self.name);
-        if let Err(error) = write_whole(&folder.join(PAGE), &port) {
+        if let Err(error) = write_atomically(&folder.join(PAGE), &port) {
             tracing::warn!(%error, "the port of the page cannot be recorded");
         }
     }
@@ -145,14 +145,14 @@ impl Guard {
 
     /// Guards the database until it has expired and ended, was removed, or `stop` is cancelled. Returns true if the
     /// guard is still needed, but `with_page` no longer matches the record.
-    pub async fn keep(&self, with_page: bool, stop: &CancellationToken) -> bool {
-        let mut kept: Option<Record> = None;
+    pub async fn watch(&self, with_page: bool, stop: &CancellationToken) -> bool {
+        let mut guarded: Option<Record> = None;
         loop {
             let now = Moment::now();
             let left = match self.databases.get(&self.name) {
                 // A new database of the same name has its own guard.
                 Ok(Some(record))
-                    if !record.is_expired && kept.get_or_insert_with(|| record.clone()).id == record.id =>
+                    if !record.is_expired && guarded.get_or_insert_with(|| record.clone()).id == record.id =>
                 {
                     if record.has_page != with_page {
                         return true;
@@ -164,7 +164,7 @@ impl Guard {
                     record.deadline.as_ref().map_or(PERIOD, |deadline| deadline.left(&now))
                 }
                 Ok(None) if !self.databases.folder().exists() => {
-                    self.end_orphan(kept.as_ref()).await;
+                    self.end_orphan(guarded.as_ref()).await;
                     return false;
                 }
                 Ok(_) => return false,
@@ -187,8 +187,8 @@ impl Guard {
     }
 
     /// Stops the server of a removed project: its data may be elsewhere, without a record.
-    async fn end_orphan(&self, kept: Option<&Record>) {
-        let Some(record) = kept.filter(|record| record.engine == Engine::Postgres) else { return };
+    async fn end_orphan(&self, guarded: Option<&Record>) {
+        let Some(record) = guarded.filter(|record| record.engine == Engine::Postgres) else { return };
         if let Err(error) = server::stop(&record.data).await {
             tracing::warn!(%error, "the server of a removed project does not end");
         }
@@ -199,7 +199,7 @@ impl Guard {
         if record.deadline.as_ref().and_then(|deadline| deadline.anchored(now)).is_none() {
             return;
         }
-        let Ok(_held) = self.databases.hold(&self.name).await else { return };
+        let Ok(_lock) = self.databases.lock(&self.name).await else { return };
         let Ok(Some(mut record)) = self.databases.get(&self.name) else { return };
         if let Some(anchored) = record.deadline.as_ref().and_then(|deadline| deadline.anchored(&Moment::now())) {
             record.deadline = Some(anchored);

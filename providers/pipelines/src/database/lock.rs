@@ -1,7 +1,7 @@
 //! Mutual exclusion by locks of the operating system, which end with the process.
 
-use super::error::{DatabaseError, Why, cannot};
-pub(super) use crate::held::Held;
+use super::error::{DatabaseError, DatabaseErrorKind, operation_error};
+pub(super) use crate::file_lock::FileLock;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -15,15 +15,16 @@ const POLL: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// When the file cannot be created.
-pub(super) fn try_hold(path: &Path) -> io::Result<Option<Held>> {
+pub(super) fn try_acquire(path: &Path) -> io::Result<Option<FileLock>> {
     if let Some(folder) = path.parent() {
         crate::private::folder(folder)?;
     }
     let file = crate::private::file().truncate(false).write(true).open(path)?;
-    let Ok(held) = Held::of(file)? else { return Ok(None) };
+    let Ok(lock) = FileLock::try_lock(file)? else { return Ok(None) };
     // A lock on a file that was removed meanwhile is worthless.
-    let is_there = fs::metadata(path).is_ok_and(|there| held.metadata().is_ok_and(|own| own.ino() == there.ino()));
-    Ok(is_there.then_some(held))
+    let is_current =
+        fs::metadata(path).is_ok_and(|current| lock.metadata().is_ok_and(|own| own.ino() == current.ino()));
+    Ok(is_current.then_some(lock))
 }
 
 /// Returns true if a process holds the lock.
@@ -32,19 +33,22 @@ pub(super) fn is_held(path: &Path) -> bool {
     matches!(file.try_lock(), Err(TryLockError::WouldBlock))
 }
 
-/// Waits for a lock, at most for `patience`.
+/// Waits for a lock, at most for `timeout`.
 ///
 /// # Errors
 /// When another process holds it for longer, or the file cannot be created.
-pub(super) async fn hold(path: &Path, name: &str, patience: Duration) -> Result<Held, DatabaseError> {
-    let begun = tokio::time::Instant::now();
+pub(super) async fn acquire(path: &Path, name: &str, timeout: Duration) -> Result<FileLock, DatabaseError> {
+    let started = tokio::time::Instant::now();
     loop {
-        if let Some(held) = try_hold(path).map_err(|error| cannot("lock", name, &error))? {
-            return Ok(held);
+        if let Some(lock) = try_acquire(path).map_err(|error| operation_error("lock", name, &error))? {
+            return Ok(lock);
         }
-        if begun.elapsed() >= patience {
-            return Err(DatabaseError::new(Why::Held, format!("another process works on the database `{name}`"))
-                .hint("wait longer with `--lock-timeout`"));
+        if started.elapsed() >= timeout {
+            return Err(DatabaseError::new(
+                DatabaseErrorKind::InUse,
+                format!("another process works on the database `{name}`"),
+            )
+            .hint("wait longer with `--lock-timeout`"));
         }
         tokio::time::sleep(POLL).await;
     }

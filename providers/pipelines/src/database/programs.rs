@@ -1,6 +1,6 @@
 //! Lookup of PostgreSQL's programs.
 
-use super::error::{DatabaseError, Why};
+use super::error::{DatabaseError, DatabaseErrorKind};
 use std::cmp::Reverse;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -71,18 +71,21 @@ fn all(setting: Option<&Path>) -> Vec<Programs> {
 }
 
 /// Returns true if PostgreSQL is installed.
-pub(super) fn are_here(setting: Option<&Path>) -> bool {
+pub(super) fn are_installed(setting: Option<&Path>) -> bool {
     !all(setting).is_empty()
 }
 
-fn not_here(setting: Option<&Path>) -> DatabaseError {
+fn not_installed(setting: Option<&Path>) -> DatabaseError {
     match setting {
         Some(folder) => {
             let what = format!("`postgresBin` is `{}`, but the folder lacks `initdb` and `postgres`", folder.display());
-            DatabaseError::new(Why::Wrong, what).hint(INSTALL)
+            DatabaseError::new(DatabaseErrorKind::Invalid, what).hint(INSTALL)
         }
-        None => DatabaseError::new(Why::Wrong, "PostgreSQL was not found, neither in PATH nor in folders of packages")
-            .hint(INSTALL),
+        None => DatabaseError::new(
+            DatabaseErrorKind::Invalid,
+            "PostgreSQL was not found, neither in PATH nor in folders of packages",
+        )
+        .hint(INSTALL),
     }
 }
 
@@ -91,7 +94,7 @@ fn not_here(setting: Option<&Path>) -> DatabaseError {
 /// # Errors
 /// When none are installed.
 pub(super) fn for_new(setting: Option<&Path>) -> Result<Programs, DatabaseError> {
-    all(setting).into_iter().next().ok_or_else(|| not_here(setting))
+    all(setting).into_iter().next().ok_or_else(|| not_installed(setting))
 }
 
 /// Programs for existing data, of the same release.
@@ -101,23 +104,25 @@ pub(super) fn for_new(setting: Option<&Path>) -> Result<Programs, DatabaseError>
 pub(super) fn for_data(setting: Option<&Path>, data: &Path) -> Result<Programs, DatabaseError> {
     let version = fs::read_to_string(data.join("PG_VERSION")).map_err(|error| {
         let what = format!("`{}` has no data of PostgreSQL: `PG_VERSION` cannot be read ({error})", data.display());
-        DatabaseError::new(Why::Failed, what).hint("replace the database, or restore its data from a backup")
+        DatabaseError::new(DatabaseErrorKind::Failed, what)
+            .hint("replace the database, or restore its data from a backup")
     })?;
     let version = version.trim();
-    let here = all(setting);
-    if here.is_empty() {
-        return Err(not_here(setting));
+    let available = all(setting);
+    if available.is_empty() {
+        return Err(not_installed(setting));
     }
-    if let Some(programs) = here.iter().find(|programs| programs.major().as_deref() == Some(version)) {
+    if let Some(programs) = available.iter().find(|programs| programs.major().as_deref() == Some(version)) {
         return Ok(programs.clone());
     }
-    let installed: Vec<String> = here.iter().filter_map(Programs::major).collect();
+    let installed: Vec<String> = available.iter().filter_map(Programs::major).collect();
     let what = format!(
         "the data in `{}` needs PostgreSQL {version}, but installed is {}",
         data.display(),
         installed.join(", ")
     );
-    Err(DatabaseError::new(Why::Failed, what).hint(format!("install PostgreSQL {version}, or replace the database")))
+    Err(DatabaseError::new(DatabaseErrorKind::Failed, what)
+        .hint(format!("install PostgreSQL {version}, or replace the database")))
 }
 
 #[cfg(test)]
@@ -128,19 +133,19 @@ mod tests {
     fn wrong_setting_names_folder_and_remedy() {
         let folder = tempfile::tempdir().unwrap();
         let error = for_new(Some(folder.path())).unwrap_err();
-        assert!(error.what.contains(&folder.path().display().to_string()), "{error:?}");
+        assert!(error.message.contains(&folder.path().display().to_string()), "{error:?}");
         assert!(error.hint.unwrap().contains("engine: sqlite"));
-        assert!(!are_here(Some(folder.path())));
+        assert!(!are_installed(Some(folder.path())));
     }
 
     #[test]
     fn release_mismatch_names_both_releases() {
         let folder = tempfile::tempdir().unwrap();
         let missing = for_data(None, folder.path()).unwrap_err();
-        assert!(missing.what.contains("PG_VERSION"), "{missing:?}");
+        assert!(missing.message.contains("PG_VERSION"), "{missing:?}");
         fs::write(folder.path().join("PG_VERSION"), "7\n").unwrap();
         let error = for_data(None, folder.path()).unwrap_err();
-        assert!(error.what.contains("PostgreSQL 7, but installed is"), "{error:?}");
+        assert!(error.message.contains("PostgreSQL 7, but installed is"), "{error:?}");
         assert!(error.hint.unwrap().contains("install PostgreSQL 7"));
     }
 }

@@ -1,7 +1,7 @@
 //! Record of a database: `database.json` in its folder, and a file with its password.
 
 use super::clock::{Deadline, Moment};
-use super::error::{DatabaseError, Why, cannot};
+use super::error::{DatabaseError, DatabaseErrorKind, operation_error};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -54,7 +54,7 @@ impl Engine {
 
     /// Engine by its name in descriptors.
     #[must_use]
-    pub fn of_word(word: &str) -> Option<Self> {
+    pub fn from_word(word: &str) -> Option<Self> {
         [Self::Postgres, Self::Sqlite].into_iter().find(|engine| engine.word() == word)
     }
 }
@@ -113,7 +113,7 @@ pub struct Record {
 impl Record {
     /// Adapts the record to its folder: a moved project takes the data along, unless the data is elsewhere (see
     /// `account`).
-    fn lying_in(mut self, folder: &Path) -> Self {
+    fn relocated_to(mut self, folder: &Path) -> Self {
         if self.data.parent().and_then(Path::file_name) != Some(self.id.as_ref())
             && let Some(name) = self.data.file_name()
         {
@@ -157,33 +157,34 @@ pub(super) fn check_name(name: &str) -> Result<(), DatabaseError> {
     if is_name {
         return Ok(());
     }
-    Err(DatabaseError::new(Why::Wrong, format!("`{name}` is not a name for a database"))
+    Err(DatabaseError::new(DatabaseErrorKind::Invalid, format!("`{name}` is not a name for a database"))
         .hint(format!("use small letters, digits, `-` and `_`, at most {LONGEST_NAME}, with a letter or digit first")))
 }
 
 /// Reads the record in a folder.
 pub(super) fn read(folder: &Path) -> Result<Option<Record>, DatabaseError> {
     let path = folder.join(NAME);
-    let unread = |why: String| {
+    let unreadable = |why: String| {
         DatabaseError::new(
-            Why::Failed,
+            DatabaseErrorKind::Failed,
             format!("the record of a database, `{}`, cannot be read: {why}", path.display()),
         )
         .hint("restore it from a backup, or remove its folder after the server has ended")
     };
     match fs::read(&path) {
         Ok(text) => match serde_json::from_slice::<Record>(&text) {
-            Ok(record) => Ok(Some(record.lying_in(folder))),
-            Err(error) => Err(unread(error.to_string())),
+            Ok(record) => Ok(Some(record.relocated_to(folder))),
+            Err(error) => Err(unreadable(error.to_string())),
         },
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
-        Err(error) => Err(unread(error.to_string())),
+        Err(error) => Err(unreadable(error.to_string())),
     }
 }
 
 /// Writes a record atomically.
 pub(super) fn write(folder: &Path, record: &Record) -> Result<(), DatabaseError> {
-    crate::run::write_whole(&folder.join(NAME), record).map_err(|error| cannot("record", &record.name, &error))
+    crate::run::write_atomically(&folder.join(NAME), record)
+        .map_err(|error| operation_error("record", &record.name, &error))
 }
 
 /// Generates a password.
@@ -194,8 +195,9 @@ pub(super) fn new_password() -> Result<SecretString, DatabaseError> {
 /// Returns secure random bytes.
 pub(super) fn random(count: usize) -> Result<Vec<u8>, DatabaseError> {
     let mut bytes = vec![0; count];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| DatabaseError::new(Why::Failed, format!("the system provides no random numbers: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(|error| {
+        DatabaseError::new(DatabaseErrorKind::Failed, format!("the system provides no random numbers: {error}"))
+    })?;
     Ok(bytes)
 }
 
@@ -219,9 +221,9 @@ pub(super) fn token(folder: &Path) -> io::Result<SecretString> {
         token => return token,
     }
     crate::private::folder(folder)?;
-    let made = new_password().map_err(io::Error::other)?;
+    let created = new_password().map_err(io::Error::other)?;
     let partial = folder.join(format!("{TOKEN}.{}", uuid::Uuid::now_v7()));
-    write_private(&partial, made.expose_secret())?;
+    write_private(&partial, created.expose_secret())?;
     // If several processes create a token at once, the first one wins.
     let linked = fs::hard_link(&partial, &path);
     let removed = fs::remove_file(&partial);
@@ -233,7 +235,7 @@ pub(super) fn token(folder: &Path) -> io::Result<SecretString> {
 }
 
 /// Stores a password next to a record. It has only digits and letters, so nothing needs to be escaped.
-pub(super) fn keep_password(folder: &Path, password: &SecretString) -> io::Result<()> {
+pub(super) fn store_password(folder: &Path, password: &SecretString) -> io::Result<()> {
     write_private(&folder.join(PASSWORD), &format!("{HOST}:*:*:{USER}:{}\n", password.expose_secret()))
 }
 
@@ -244,11 +246,11 @@ pub(super) fn access(folder: &Path, record: &Record) -> Result<Access, DatabaseE
         return Ok(Access { port: None, password: None, engine_url });
     }
     let text = fs::read_to_string(folder.join(PASSWORD))
-        .map_err(|error| cannot("read the password of", &record.name, &error))?;
+        .map_err(|error| operation_error("read the password of", &record.name, &error))?;
     let password = text.trim_end().rsplit_once(':').map(|(_, password)| password.to_owned());
     let (Some(password), Some(port)) = (password, record.port) else {
         return Err(DatabaseError::new(
-            Why::Failed,
+            DatabaseErrorKind::Failed,
             format!("the password of the database `{}` is incomplete", record.name),
         )
         .hint(format!("create another database; the data of this one stays in `{}`", record.data.display())));
@@ -286,6 +288,6 @@ mod tests {
         assert_eq!(read(folder.path()), Ok(None));
         fs::write(folder.path().join(NAME), "{\"id\": \"x\"").unwrap();
         let error = read(folder.path()).unwrap_err();
-        assert!(error.what.contains("database.json") && error.hint.is_some(), "{error:?}");
+        assert!(error.message.contains("database.json") && error.hint.is_some(), "{error:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! Process of a PostgreSQL server. It outlives the process that starts it, and is found again by its file
 //! `postmaster.pid`: the server is a process with that id whose working directory is the data folder.
 
-use super::error::{DatabaseError, Why, cannot};
+use super::error::{DatabaseError, DatabaseErrorKind, operation_error};
 use super::programs::Programs;
 use super::record::{Account, HOST, PASSWORD, Record, USER, write_private};
 use crate::executor::local::MARK;
@@ -22,9 +22,9 @@ const LOG: &str = "server.log";
 /// Interval between checks of a server that starts or ends.
 const POLL: Duration = Duration::from_millis(50);
 /// Timeout of a start.
-const STARTING: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Signals that end a server, with the time to wait after each.
-const ENDING: [(Signal, Duration); 3] = [
+const STOP_SIGNALS: [(Signal, Duration); 3] = [
     (Signal::INT, Duration::from_secs(20)),
     (Signal::QUIT, Duration::from_secs(5)),
     (Signal::KILL, Duration::from_secs(5)),
@@ -32,7 +32,7 @@ const ENDING: [(Signal, Duration); 3] = [
 /// Number of attempts with another port if a process takes the free one.
 const PORTS: usize = 5;
 /// Number of log lines in an error.
-const SHOWN: usize = 5;
+const ERROR_LINES: usize = 5;
 
 /// A running server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,12 +51,12 @@ pub(super) fn running(data: &Path) -> Option<Server> {
     let pid = Pid::from_raw(lines.first()?.trim().parse().ok().filter(|pid| *pid > 0)?)?;
     let is_ready = lines.get(7).is_some_and(|status| status.trim() == "ready");
     let port = lines.get(3).and_then(|port| port.trim().parse().ok());
-    lives(pid, data).then_some(Server { pid, is_ready, port })
+    is_alive(pid, data).then_some(Server { pid, is_ready, port })
 }
 
 /// Returns true if a process with that id works in a data folder. After a crash of the machine, another process may
 /// have the id.
-fn lives(pid: Pid, data: &Path) -> bool {
+fn is_alive(pid: Pid, data: &Path) -> bool {
     if !Path::new("/proc/self/cwd").exists() {
         return test_kill_process(pid).is_ok();
     }
@@ -76,7 +76,7 @@ fn command(program: &Path, record: &Record) -> Command {
     command
 }
 
-fn owned_by(path: &Path, account: Option<&Account>) -> io::Result<()> {
+fn set_owner(path: &Path, account: Option<&Account>) -> io::Result<()> {
     account.map_or(Ok(()), |account| chown(path, Some(account.uid), Some(account.gid)))
 }
 
@@ -92,28 +92,30 @@ pub(super) async fn initialise(
     password: &SecretString,
     cancel: &CancellationToken,
 ) -> Result<(), DatabaseError> {
-    let broken = |error: io::Error| cannot("create the data of", &record.name, &error);
+    let broken = |error: io::Error| operation_error("create the data of", &record.name, &error);
     let place = record.data.parent().unwrap_or(folder);
     let partial = place.join("data.partial");
     let password_path = place.join("password.partial");
     fs::create_dir_all(place).map_err(broken)?;
     let prepared = fs::create_dir(&partial)
         .and_then(|()| fs::set_permissions(&partial, fs::Permissions::from_mode(0o700)))
-        .and_then(|()| owned_by(&partial, record.account.as_ref()))
+        .and_then(|()| set_owner(&partial, record.account.as_ref()))
         .and_then(|()| write_private(&password_path, password.expose_secret()))
-        .and_then(|()| owned_by(&password_path, record.account.as_ref()));
+        .and_then(|()| set_owner(&password_path, record.account.as_ref()));
     prepared.map_err(broken)?;
     let mut initdb = command(&programs.path("initdb"), record);
     initdb.arg("-D").arg(&partial).args(["-U", USER, "-A", "scram-sha-256", "-E", "UTF8", "--no-locale"]);
     initdb.arg("--pwfile").arg(&password_path).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let output = tokio::select! {
         output = initdb.output() => output.map_err(broken),
-        () = cancel.cancelled() => Err(DatabaseError::new(Why::Cancelled, "cancelled while creating a database")),
+        () = cancel.cancelled() => {
+            Err(DatabaseError::new(DatabaseErrorKind::Cancelled, "cancelled while creating a database"))
+        }
     };
     let _ = fs::remove_file(&password_path);
     let output = output?;
     if !output.status.success() {
-        return Err(explained("the data of", &record.name, &String::from_utf8_lossy(&output.stderr)));
+        return Err(startup_error("the data of", &record.name, &String::from_utf8_lossy(&output.stderr)));
     }
     fs::rename(&partial, &record.data).map_err(broken)
 }
@@ -132,22 +134,24 @@ pub(super) async fn start(
         // The process that started it was killed. The server may still be starting, for example recovering from a
         // crash.
         record.port = server.port.or(record.port);
-        return ready(folder, record, None, cancel).await;
+        return wait_until_ready(folder, record, None, cancel).await;
     }
     // PostgreSQL would mistake any process with the id in this file for the server.
     let _ = fs::remove_file(record.data.join("postmaster.pid"));
     for attempt in 1.. {
         let port = match record.port.filter(|port| record.is_port_fixed || is_free(*port)) {
             Some(port) => port,
-            None => free_port().map_err(|error| cannot("find a free port for", &record.name, &error))?,
+            None => free_port().map_err(|error| operation_error("find a free port for", &record.name, &error))?,
         };
         if record.is_port_fixed && !is_free(port) {
             return Err(port_in_use(&record.name, port));
         }
         record.port = Some(port);
         match start_on_port(programs, folder, record, port, cancel).await {
-            Err(error) if error.why == Why::Held && !record.is_port_fixed && attempt < PORTS => record.port = None,
-            Err(error) if error.why == Why::Held => return Err(port_in_use(&record.name, port)),
+            Err(error) if error.kind == DatabaseErrorKind::InUse && !record.is_port_fixed && attempt < PORTS => {
+                record.port = None
+            }
+            Err(error) if error.kind == DatabaseErrorKind::InUse => return Err(port_in_use(&record.name, port)),
             done => return done,
         }
     }
@@ -155,8 +159,11 @@ pub(super) async fn start(
 }
 
 fn port_in_use(name: &str, port: u16) -> DatabaseError {
-    DatabaseError::new(Why::Failed, format!("the database `{name}` cannot listen on port {port}: it is in use"))
-        .hint("choose another `port`, or omit it for a free one")
+    DatabaseError::new(
+        DatabaseErrorKind::Failed,
+        format!("the database `{name}` cannot listen on port {port}: it is in use"),
+    )
+    .hint("choose another `port`, or omit it for a free one")
 }
 
 fn is_free(port: u16) -> bool {
@@ -175,7 +182,7 @@ async fn start_on_port(
     port: u16,
     cancel: &CancellationToken,
 ) -> Result<(), DatabaseError> {
-    let broken = |error: io::Error| cannot("start", &record.name, &error);
+    let broken = |error: io::Error| operation_error("start", &record.name, &error);
     let log = folder.join(LOG);
     let open = File::options().create(true).write(true).truncate(true).mode(0o600).open(&log);
     let output = open.map_err(broken)?;
@@ -196,17 +203,17 @@ async fn start_on_port(
     }
     server.stdout(output).stderr(errors);
     let child = server.spawn().map_err(broken)?;
-    ready(folder, record, Some(child), cancel).await
+    wait_until_ready(folder, record, Some(child), cancel).await
 }
 
 /// Waits until a server, started by this or another process, accepts connections. Stops a server that does not.
-async fn ready(
+async fn wait_until_ready(
     folder: &Path,
     record: &Record,
     mut child: Option<Child>,
     cancel: &CancellationToken,
 ) -> Result<(), DatabaseError> {
-    let (log, begun) = (folder.join(LOG), Instant::now());
+    let (log, started) = (folder.join(LOG), Instant::now());
     loop {
         let server = running(&record.data);
         if server.is_some_and(|server| server.is_ready) {
@@ -217,16 +224,22 @@ async fn ready(
             None => Ok(server.is_none()),
         };
         let failed = match has_ended {
-            Ok(true) => Some(explained("the server of", &record.name, &fs::read_to_string(&log).unwrap_or_default())),
-            Ok(false) if begun.elapsed() >= STARTING => {
-                let what = format!("the server of the database `{}` does not start within {STARTING:?}", record.name);
-                Some(DatabaseError::new(Why::Failed, what).hint(format!("read its messages in `{}`", log.display())))
+            Ok(true) => {
+                Some(startup_error("the server of", &record.name, &fs::read_to_string(&log).unwrap_or_default()))
+            }
+            Ok(false) if started.elapsed() >= START_TIMEOUT => {
+                let what =
+                    format!("the server of the database `{}` does not start within {START_TIMEOUT:?}", record.name);
+                Some(
+                    DatabaseError::new(DatabaseErrorKind::Failed, what)
+                        .hint(format!("read its messages in `{}`", log.display())),
+                )
             }
             Ok(false) if cancel.is_cancelled() => {
-                Some(DatabaseError::new(Why::Cancelled, "cancelled while starting a database"))
+                Some(DatabaseError::new(DatabaseErrorKind::Cancelled, "cancelled while starting a database"))
             }
             Ok(false) => None,
-            Err(error) => Some(cannot("start", &record.name, &error)),
+            Err(error) => Some(operation_error("start", &record.name, &error)),
         };
         if let Some(error) = failed {
             stop(&record.data).await?;
@@ -237,23 +250,26 @@ async fn ready(
 }
 
 /// Explains why a program of PostgreSQL failed, by its output.
-fn explained(what: &str, name: &str, output: &str) -> DatabaseError {
+fn startup_error(what: &str, name: &str, output: &str) -> DatabaseError {
     let lines: Vec<&str> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let has = |text: &str| lines.iter().any(|line| line.contains(text));
     let shown =
-        lines.get(lines.len().saturating_sub(SHOWN)..).unwrap_or_default().iter().map(|line| (*line).to_owned());
-    let error =
-        |why, text: &str| DatabaseError::new(why, format!("{what} the database `{name}` {text}")).facts(shown.clone());
+        lines.get(lines.len().saturating_sub(ERROR_LINES)..).unwrap_or_default().iter().map(|line| (*line).to_owned());
+    let error = |kind, text: &str| {
+        DatabaseError::new(kind, format!("{what} the database `{name}` {text}")).facts(shown.clone())
+    };
     if has("No space left on device") || has("Disk quota exceeded") {
-        error(Why::Failed, "cannot be created: the disk is full").hint("free space on the disk, then try again")
+        error(DatabaseErrorKind::Failed, "cannot be created: the disk is full")
+            .hint("free space on the disk, then try again")
     } else if has("Address already in use") || has("could not bind") {
-        error(Why::Held, "cannot listen: its port is in use")
+        error(DatabaseErrorKind::InUse, "cannot listen: its port is in use")
     } else if has("database files are incompatible") {
-        error(Why::Failed, "has another release of PostgreSQL").hint("install that release, or replace the database")
+        error(DatabaseErrorKind::Failed, "has another release of PostgreSQL")
+            .hint("install that release, or replace the database")
     } else if has("could not create shared memory") || has("could not map anonymous shared memory") {
-        error(Why::Failed, "does not get enough memory").hint("end other programs, then try again")
+        error(DatabaseErrorKind::Failed, "does not get enough memory").hint("end other programs, then try again")
     } else {
-        error(Why::Failed, "could not be created or started")
+        error(DatabaseErrorKind::Failed, "could not be created or started")
             .hint("read PostgreSQL's messages above; `terrace doctor` checks the installation")
     }
 }
@@ -263,20 +279,20 @@ fn explained(what: &str, name: &str, output: &str) -> DatabaseError {
 /// # Errors
 /// When it does not end.
 pub(super) async fn stop(data: &Path) -> Result<(), DatabaseError> {
-    for (signal, patience) in ENDING {
+    for (signal, timeout) in STOP_SIGNALS {
         let Some(server) = running(data) else { return Ok(()) };
         // An error means that it has ended.
         let _ = kill_process(server.pid, signal);
-        let begun = Instant::now();
-        while begun.elapsed() < patience {
+        let started = Instant::now();
+        while started.elapsed() < timeout {
             // Its file disappears a moment before the process.
-            if !lives(server.pid, data) {
+            if !is_alive(server.pid, data) {
                 return Ok(());
             }
             tokio::time::sleep(POLL).await;
         }
     }
-    Err(DatabaseError::new(Why::Failed, format!("the server of `{}` does not end", data.display()))
+    Err(DatabaseError::new(DatabaseErrorKind::Failed, format!("the server of `{}` does not end", data.display()))
         .hint("check its process; it may wait for a disk"))
 }
 
@@ -291,14 +307,22 @@ mod tests {
 
     #[test]
     fn error_explains_output_of_postgres() {
-        for (output, problem, why) in [
-            ("initdb: error: could not write to file: No space left on device", "the disk is full", Why::Failed),
-            ("LOG:  could not bind IPv4 address: Address already in use", "its port is in use", Why::Held),
-            ("FATAL:  database files are incompatible with server", "another release", Why::Failed),
-            ("something else", "could not be created or started", Why::Failed),
+        for (output, problem, kind) in [
+            (
+                "initdb: error: could not write to file: No space left on device",
+                "the disk is full",
+                DatabaseErrorKind::Failed,
+            ),
+            (
+                "LOG:  could not bind IPv4 address: Address already in use",
+                "its port is in use",
+                DatabaseErrorKind::InUse,
+            ),
+            ("FATAL:  database files are incompatible with server", "another release", DatabaseErrorKind::Failed),
+            ("something else", "could not be created or started", DatabaseErrorKind::Failed),
         ] {
-            let error = explained("the server of", "x", output);
-            assert!(error.what.contains(problem) && error.why == why, "{error:?}");
+            let error = startup_error("the server of", "x", output);
+            assert!(error.message.contains(problem) && error.kind == kind, "{error:?}");
             assert_eq!(error.facts, [output]);
         }
     }
@@ -307,14 +331,15 @@ mod tests {
     async fn stop_waits_for_server_after_its_file_is_gone() {
         let folder = tempfile::tempdir().unwrap();
         let mut ending = Command::new("sh");
-        ending.args(["-c", "trap 'rm postmaster.pid; sleep 0.5; exit 0' INT; echo; while :; do sleep 0.01; done"]);
+        // The shell waits for a child that runs already: a signal while it starts one may be lost.
+        ending.args(["-c", "trap 'kill $!; rm postmaster.pid; sleep 0.5; exit 0' INT; sleep 600 & echo; wait"]);
         let mut server = ending.current_dir(folder.path()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let mut output = server.stdout.take().unwrap();
         tokio::io::AsyncReadExt::read_u8(&mut output).await.unwrap();
         let pid = Pid::from_raw(server.id().unwrap().cast_signed()).unwrap();
         fs::write(folder.path().join("postmaster.pid"), format!("{}\n", pid.as_raw_nonzero())).unwrap();
         stop(folder.path()).await.unwrap();
-        assert!(!lives(pid, folder.path()));
+        assert!(!is_alive(pid, folder.path()));
         assert!(server.wait().await.unwrap().success(), "it got one signal, and ended by itself");
     }
 

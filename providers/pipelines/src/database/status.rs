@@ -8,7 +8,7 @@ use super::{Databases, lock, server};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// It is being created, or its creation was interrupted.
-    Making,
+    Creating,
     /// It can be used.
     Running,
     /// Its server is stopped; its data remains.
@@ -22,7 +22,7 @@ impl Status {
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
-            Self::Making => "making",
+            Self::Creating => "making",
             Self::Running => "running",
             Self::Stopped => "stopped",
             Self::Expired => "expired",
@@ -38,7 +38,7 @@ impl Databases {
             return Status::Expired;
         }
         if !record.is_whole {
-            return Status::Making;
+            return Status::Creating;
         }
         let is_running = match record.engine {
             Engine::Sqlite => !record.is_stopped && record.data.exists(),
@@ -50,6 +50,6 @@ impl Databases {
     /// Returns true while a process works on a database.
     #[must_use]
     pub fn is_held(&self, name: &str) -> bool {
-        lock::is_held(&self.lock_of(name))
+        lock::is_held(&self.lock_path(name))
     }
 }

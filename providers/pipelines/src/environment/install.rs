@@ -1,7 +1,7 @@
 //! Installs packages into an environment: with `uv` if it exists, or else with pip. All versions are pinned, so nothing
 //! is resolved.
 
-use super::{EnvironmentError, Interpreter, MARK, Making, Recipe, io_error};
+use super::{EnvironmentError, EnvironmentObserver, Interpreter, MARK, Recipe, io_error};
 use crate::executor::local::Guard;
 use crate::spec::processor::Api;
 use std::collections::VecDeque;
@@ -32,18 +32,18 @@ fn tools(folder: &Path) -> PathBuf {
 }
 
 /// Removes files that are needed only during the creation.
-pub(super) fn tidy(folder: &Path) {
+pub(super) fn clean_up(folder: &Path) {
     // On errors they stay: the next creation rewrites them.
     let _ = fs::remove_dir_all(tools(folder));
 }
 
 /// Creates an environment in a new folder, with programs of this group and mark.
-pub(super) async fn make(
+pub(super) async fn create(
     folder: &Path,
     recipe: &Recipe,
     interpreter: &Interpreter,
     group: (&Guard, &str),
-    making: &dyn Making,
+    observer: &dyn EnvironmentObserver,
 ) -> Result<(), EnvironmentError> {
     let tools = tools(folder);
     fs::create_dir_all(&tools).map_err(|source| io_error("create the folder", &tools, source))?;
@@ -57,12 +57,12 @@ pub(super) async fn make(
     // Constraints apply only to the requirements: dpp's packages are pinned.
     let limits = write("constraints.txt", &recipe.constraints.join("\n"))?;
     let extra = write("requirements.txt", &recipe.requirements.join("\n"))?;
-    let mut bar = Bar { done: 0, total, is_whole: false, making, group };
+    let mut bar = Bar { done: 0, total, is_complete: false, observer, group };
     let (folder_text, lock, limits, extra) = (text(folder), text(&lock), text(&limits), text(&extra));
     let further = ["-c", &lock, "-c", &limits, "-r", &extra];
     let python = text(&folder.join("bin/python"));
     let program = text(&interpreter.program);
-    bar.say(&format!("Python {}", interpreter.version));
+    bar.report(&format!("Python {}", interpreter.version));
     if uv_version().await.is_some() {
         run("uv", &["venv", "--quiet", "--python", &program, &folder_text], &mut bar).await?;
         let install = ["pip", "install", "--python", &python];
@@ -82,8 +82,8 @@ pub(super) async fn make(
     if recipe.api == Api::One {
         add_shim(folder, &interpreter.version)?;
     }
-    bar.is_whole = true;
-    bar.say("done");
+    bar.is_complete = true;
+    bar.report("done");
     Ok(())
 }
 
@@ -117,7 +117,7 @@ pub(crate) async fn uv_version() -> Option<String> {
 /// Creates a command for the installation: it runs code of packages, which must see no credentials.
 pub(super) fn command(program: &str) -> Command {
     let mut command = std::process::Command::new(program);
-    crate::settings::for_packages(&mut command);
+    crate::settings::strip_for_packages(&mut command);
     Command::from(command)
 }
 
@@ -125,26 +125,26 @@ struct Bar<'a> {
     done: usize,
     total: usize,
     /// The environment is complete.
-    is_whole: bool,
-    making: &'a dyn Making,
+    is_complete: bool,
+    observer: &'a dyn EnvironmentObserver,
     /// Guard of the programs, and their mark.
     group: (&'a Guard, &'a str),
 }
 
 impl Bar<'_> {
-    fn say(&self, what: &str) {
+    fn report(&self, what: &str) {
         // Additional packages may exceed the total, so the last step is reported at the end.
-        let done = if self.is_whole { self.total } else { self.done.min(self.total.saturating_sub(1)) };
-        self.making.progress(done, self.total, what);
+        let done = if self.is_complete { self.total } else { self.done.min(self.total.saturating_sub(1)) };
+        self.observer.progress(done, self.total, what);
     }
 
-    fn take(&mut self, line: &str) {
-        match Reported::of(line) {
-            Some(Reported::Package(name)) => {
+    fn read_line(&mut self, line: &str) {
+        match ProgressLine::of(line) {
+            Some(ProgressLine::Package(name)) => {
                 self.done += 1;
-                self.say(name);
+                self.report(name);
             }
-            Some(Reported::Work(what)) => self.say(&what),
+            Some(ProgressLine::Work(what)) => self.report(&what),
             None => {}
         }
     }
@@ -152,14 +152,14 @@ impl Bar<'_> {
 
 /// Progress in an output line of pip or uv.
 #[derive(Debug, PartialEq, Eq)]
-enum Reported<'a> {
+enum ProgressLine<'a> {
     /// A package: pip resolves it, or uv installed it.
     Package(&'a str),
     /// An operation that takes a while.
     Work(String),
 }
 
-impl<'a> Reported<'a> {
+impl<'a> ProgressLine<'a> {
     fn of(line: &'a str) -> Option<Self> {
         let line = line.trim();
         let first = |text: &'a str| text.split(' ').next().unwrap_or_default();
@@ -189,20 +189,20 @@ async fn run(program: &str, arguments: &[&str], bar: &mut Bar<'_>) -> Result<(),
     command.process_group(guard.group()).env(MARK, mark);
     let mut child = command
         .spawn()
-        .map_err(|source| EnvironmentError::Io { what: format!("{} cannot be started", what()), source })?;
+        .map_err(|source| EnvironmentError::Io { message: format!("{} cannot be started", what()), source })?;
     let (lines, mut output_lines) = tokio::sync::mpsc::unbounded_channel();
     read(child.stdout.take(), lines.clone());
     read(child.stderr.take(), lines);
     let mut last = VecDeque::with_capacity(LAST);
     while let Some(line) = output_lines.recv().await {
-        bar.take(&line);
+        bar.read_line(&line);
         if last.len() == LAST {
             last.pop_front();
         }
         last.push_back(line);
     }
     let ended = child.wait().await;
-    let failed = |what| EnvironmentError::Failed { what, said: last.into_iter().collect() };
+    let failed = |message| EnvironmentError::Failed { message, output: last.into_iter().collect() };
     match ended {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(failed(format!("{} ended with {status}", what()))),
@@ -230,10 +230,13 @@ mod tests {
 
     #[test]
     fn progress_is_parsed_from_output_of_pip_and_uv() {
-        let work = |what: &str| Some(Reported::Work(what.to_owned()));
+        let work = |what: &str| Some(ProgressLine::Work(what.to_owned()));
         for (line, expected) in [
-            ("Collecting tabulator==1.53.5 (from -r lock.txt (line 3))", Some(Reported::Package("tabulator==1.53.5"))),
-            (" + click==8.1.7", Some(Reported::Package("click==8.1.7"))),
+            (
+                "Collecting tabulator==1.53.5 (from -r lock.txt (line 3))",
+                Some(ProgressLine::Package("tabulator==1.53.5")),
+            ),
+            (" + click==8.1.7", Some(ProgressLine::Package("click==8.1.7"))),
             ("  Downloading https://host/simple/lxml-5.0-cp311.whl (8.0 MB)", work("downloading lxml-5.0-cp311.whl")),
             ("  Downloading lxml-5.0-cp311.whl.metadata (3 kB)", work("downloading lxml-5.0-cp311.whl.metadata")),
             ("  Building wheel for jsonlines (setup.py): started", work("building jsonlines")),
@@ -241,13 +244,13 @@ mod tests {
             ("Looking in indexes: https://host/simple", None),
             ("", None),
         ] {
-            assert_eq!(Reported::of(line), expected, "{line}");
+            assert_eq!(ProgressLine::of(line), expected, "{line}");
         }
     }
 
     struct Progress(Mutex<Vec<(usize, usize)>>);
 
-    impl Making for Progress {
+    impl EnvironmentObserver for Progress {
         fn progress(&self, done: usize, of: usize, _what: &str) {
             self.0.lock().unwrap().push((done, of));
         }
@@ -257,12 +260,12 @@ mod tests {
     async fn last_package_is_reported_only_when_complete() {
         let progress = Progress(Mutex::default());
         let guard = Guard::start((MARK, "of no environment"), super::super::GRACE).unwrap();
-        let mut bar = Bar { done: 0, total: 2, is_whole: false, making: &progress, group: (&guard, "") };
+        let mut bar = Bar { done: 0, total: 2, is_complete: false, observer: &progress, group: (&guard, "") };
         for line in ["Collecting a", "Collecting b", "Collecting further", "Installing collected packages: a"] {
-            bar.take(line);
+            bar.read_line(line);
         }
-        bar.is_whole = true;
-        bar.say("done");
+        bar.is_complete = true;
+        bar.report("done");
         assert_eq!(*progress.0.lock().unwrap(), [(1, 2), (1, 2), (1, 2), (1, 2), (2, 2)]);
     }
 }

@@ -9,8 +9,7 @@ use std::time::Duration;
 /// Timeout of the query for a version.
 const LONGEST: Duration = Duration::from_secs(20);
 /// Code that prints the version and the path, and checks that environments can be created.
-const QUESTION: &str =
-    "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.executable); import ensurepip, venv";
+const PROBE: &str = "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.executable); import ensurepip, venv";
 
 /// A suitable Python.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,16 +22,16 @@ pub struct Interpreter {
 
 /// A Python that is missing or not suitable.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tried {
+pub struct UnsuitableInterpreter {
     /// Name of the program.
     pub name: String,
     /// Reason why it is not suitable.
-    pub why: String,
+    pub reason: String,
 }
 
-impl fmt::Display for Tried {
+impl fmt::Display for UnsuitableInterpreter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` {}", self.name, self.why)
+        write!(f, "`{}` {}", self.name, self.reason)
     }
 }
 
@@ -48,7 +47,7 @@ const fn versions(api: Api) -> &'static [&'static str] {
 ///
 /// # Errors
 /// When none is suitable: the candidates that were tried.
-pub async fn find(api: Api, named: Option<&str>) -> Result<Interpreter, Vec<Tried>> {
+pub async fn find(api: Api, named: Option<&str>) -> Result<Interpreter, Vec<UnsuitableInterpreter>> {
     let names: Vec<String> = match named {
         Some(name) => vec![name.to_owned()],
         None => versions(api)
@@ -59,17 +58,17 @@ pub async fn find(api: Api, named: Option<&str>) -> Result<Interpreter, Vec<Trie
     };
     let mut tried = Vec::new();
     for name in names {
-        match ask(&name, api).await {
+        match probe(&name, api).await {
             Ok(interpreter) => return Ok(interpreter),
-            Err(why) => tried.push(Tried { name, why }),
+            Err(reason) => tried.push(UnsuitableInterpreter { name, reason }),
         }
     }
     Err(tried)
 }
 
-async fn ask(name: &str, api: Api) -> Result<Interpreter, String> {
+async fn probe(name: &str, api: Api) -> Result<Interpreter, String> {
     let mut command = super::install::command(name);
-    command.args(["-c", QUESTION]).stdin(Stdio::null()).kill_on_drop(true);
+    command.args(["-c", PROBE]).stdin(Stdio::null()).kill_on_drop(true);
     let output = match tokio::time::timeout(LONGEST, command.output()).await {
         Err(_) => return Err(format!("did not respond within {} s", LONGEST.as_secs())),
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => return Err("does not exist".to_owned()),

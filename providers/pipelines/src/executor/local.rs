@@ -9,7 +9,7 @@ mod memory;
 mod processes;
 mod stream;
 
-use super::{End, Executor, Failed, Job, Outcome, StepOutcome, Watch, in_words, too_long};
+use super::{End, Executor, Failed, Job, JobObserver, Outcome, StepOutcome, describe_end, timeout_message};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use serde_json::Map;
@@ -33,7 +33,7 @@ const LINES: usize = 1000;
 /// Maximum length of a line in bytes: a step may write a whole file without a line break.
 const LONGEST_LINE: u64 = 1 << 16;
 /// Time to read pipes that a process outside of the run still holds open.
-const DRAINING: Duration = Duration::from_secs(2);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Number of the signal KILL.
 const KILLED: i32 = 9;
@@ -44,15 +44,15 @@ pub struct LocalExecutor;
 
 #[async_trait]
 impl Executor for LocalExecutor {
-    async fn execute(&self, job: &Job, watch: &dyn Watch, cancel: &CancellationToken) -> Outcome {
+    async fn execute(&self, job: &Job, observer: &dyn JobObserver, cancel: &CancellationToken) -> Outcome {
         let guard = match Guard::start((MARK, &job.run), job.grace) {
             Ok(guard) => guard,
             Err(error) => return not_started(job, None, End::Broken, format!("no process can be started: {error}")),
         };
         let before = memory::kills();
         let mut outcome = match start(job, &guard) {
-            Ok(chain) => run(job, chain, &guard, watch, cancel).await,
-            Err((step, end, what)) => not_started(job, Some(step), end, what),
+            Ok(chain) => run(job, chain, &guard, observer, cancel).await,
+            Err((step, end, message)) => not_started(job, Some(step), end, message),
         };
         if before < memory::kills() {
             blame_memory(&mut outcome);
@@ -65,7 +65,7 @@ impl Executor for LocalExecutor {
         outcome
     }
 
-    async fn end_left(&self, run: &str, grace: Duration) -> io::Result<usize> {
+    async fn end_leftover_processes(&self, run: &str, grace: Duration) -> io::Result<usize> {
         processes::end(MARK, run, grace).await
     }
 }
@@ -77,17 +77,17 @@ fn blame_memory(outcome: &mut Outcome) {
     let step = failure.step.and_then(|step| outcome.steps.get(step));
     if step.is_some_and(|step| step.signal == Some(KILLED)) {
         outcome.end = End::Broken;
-        failure.what.push_str(": the machine is out of memory");
+        failure.message.push_str(": the machine is out of memory");
     }
 }
 
-fn not_started(job: &Job, step: Option<usize>, end: End, what: String) -> Outcome {
+fn not_started(job: &Job, step: Option<usize>, end: End, message: String) -> Outcome {
     Outcome {
         end,
         stats: Map::new(),
         rows: 0,
         steps: vec![StepOutcome::default(); job.steps.len()],
-        failure: Some(Failed { step, what, said: Vec::new() }),
+        failure: Some(Failed { step, message, log: Vec::new() }),
     }
 }
 
@@ -136,18 +136,24 @@ fn start(job: &Job, guard: &Guard) -> Result<Vec<Step>, (usize, End, String)> {
 type EndedStep = (usize, ExitStatus);
 
 /// Runs started steps to their end.
-async fn run(job: &Job, chain: Vec<Step>, guard: &Guard, watch: &dyn Watch, cancel: &CancellationToken) -> Outcome {
+async fn run(
+    job: &Job,
+    chain: Vec<Step>,
+    guard: &Guard,
+    observer: &dyn JobObserver,
+    cancel: &CancellationToken,
+) -> Outcome {
     let count = chain.len();
     let logs: Vec<ErrorLog> = (0..count).map(|_| ErrorLog::default()).collect();
     let (report_end, mut ended_steps) = mpsc::unbounded_channel();
     let mut steps: Vec<StepOutcome> = vec![StepOutcome::default(); count];
-    let (mut ends, mut inputs, mut outputs, mut complaints) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut ends, mut inputs, mut outputs, mut log_readers) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (position, step) in chain.into_iter().enumerate() {
         let (end, ended) = watch::channel(None);
         ends.push(ended);
         inputs.push(step.stdin);
         outputs.push(step.stdout);
-        complaints.extend(logs.get(position).map(|log| listen(position, step.stderr, log, watch)));
+        log_readers.extend(logs.get(position).map(|log| read_log(position, step.stderr, log, observer)));
         let report_end = report_end.clone();
         let mut child = step.child;
         tokio::spawn(async move {
@@ -159,19 +165,19 @@ async fn run(job: &Job, chain: Vec<Step>, guard: &Guard, watch: &dyn Watch, canc
     }
     drop(report_end);
     // Counts the data read before a pipe was abandoned, because a process outside the run may hold the pipe open.
-    let passed: Vec<stream::Passing> = (0..count).map(|_| stream::Passing::default()).collect();
-    let flows = flow(job, inputs, outputs, &ends, &passed, watch);
-    let ending = conduct(job, guard, cancel, &mut ended_steps, &mut steps, watch);
-    let listening = join_all(complaints);
+    let counts: Vec<stream::SharedCounts> = (0..count).map(|_| stream::SharedCounts::default()).collect();
+    let flows = forward_streams(job, inputs, outputs, &ends, &counts, observer);
+    let ending = wait_for_steps(job, guard, cancel, &mut ended_steps, &mut steps, observer);
+    let listening = join_all(log_readers);
     let (_, (mut end, mut failed), _) =
         tokio::join!(until_drained(flows, &ends), ending, until_drained(listening, &ends));
     let mut stats = Map::new();
-    for ((position, step), passing) in steps.iter_mut().enumerate().zip(&passed) {
-        let passed = passing.so_far();
-        (step.rows, step.bytes) = (passed.rows, passed.bytes);
+    for ((position, step), passing) in steps.iter_mut().enumerate().zip(&counts) {
+        let counts = passing.snapshot();
+        (step.rows, step.bytes) = (counts.rows, counts.bytes);
         if position + 1 == count && end == End::Succeeded {
-            match passed.statistics() {
-                Some(told) => stats = told,
+            match counts.statistics() {
+                Some(statistics) => stats = statistics,
                 None => {
                     end = End::Failed;
                     failed = Some((Some(position), "it ended without statistics".to_owned()));
@@ -179,9 +185,9 @@ async fn run(job: &Job, chain: Vec<Step>, guard: &Guard, watch: &dyn Watch, canc
             }
         }
     }
-    let failure = failed.map(|(step, what)| {
-        let said = step.and_then(|step| logs.get(step)).map(ErrorLog::lines).unwrap_or_default();
-        Failed { step, what, said }
+    let failure = failed.map(|(step, message)| {
+        let log = step.and_then(|step| logs.get(step)).map(ErrorLog::lines).unwrap_or_default();
+        Failed { step, message, log }
     });
     let rows = steps.last().map_or(0, |step| step.rows);
     Outcome { end, stats, rows, steps, failure }
@@ -189,11 +195,11 @@ async fn run(job: &Job, chain: Vec<Step>, guard: &Guard, watch: &dyn Watch, canc
 
 type Ended = watch::Receiver<Option<ExitStatus>>;
 
-/// Waits for work on pipes; after all steps have ended, at most [`DRAINING`].
+/// Waits for work on pipes; after all steps have ended, at most [`DRAIN_TIMEOUT`].
 async fn until_drained<T>(work: impl Future<Output = T>, ends: &[Ended]) -> Option<T> {
     let too_long = async {
         all_ended(ends).await;
-        tokio::time::sleep(DRAINING).await;
+        tokio::time::sleep(DRAIN_TIMEOUT).await;
     };
     tokio::select! {
         done = work => Some(done),
@@ -209,7 +215,7 @@ async fn all_ended(ends: &[Ended]) {
 }
 
 /// Waits for a step to end; returns true if it succeeded.
-async fn is_well(end: Option<&Ended>) -> bool {
+async fn has_succeeded(end: Option<&Ended>) -> bool {
     let Some(end) = end else { return false };
     let mut end = end.clone();
     let status = end.wait_for(Option::is_some).await;
@@ -217,13 +223,13 @@ async fn is_well(end: Option<&Ended>) -> bool {
 }
 
 /// Waits for the steps to end. Stops all of them when one fails, the run is cancelled, or it times out.
-async fn conduct(
+async fn wait_for_steps(
     job: &Job,
     guard: &Guard,
     cancel: &CancellationToken,
     ended_steps: &mut mpsc::UnboundedReceiver<EndedStep>,
     steps: &mut [StepOutcome],
-    watch: &dyn Watch,
+    observer: &dyn JobObserver,
 ) -> (End, Option<(Option<usize>, String)>) {
     let timeout = async {
         match job.timeout {
@@ -247,23 +253,23 @@ async fn conduct(
                 let Some((position, status)) = ended else { return (end, failure) };
                 let Some(step) = steps.get_mut(position) else { continue };
                 (step.exit_code, step.signal) = (status.code(), status.signal());
-                watch.ended(position, step);
+                observer.ended(position, step);
                 if !status.success() && end == End::Succeeded {
                     end = End::Failed;
-                    failure = Some((Some(position), in_words(step)));
+                    failure = Some((Some(position), describe_end(step)));
                     kill(job, guard);
                 }
             }
             () = cancel.cancelled(), if end == End::Succeeded => {
                 end = End::Cancelled;
                 failure = Some((None, "it was cancelled".to_owned()));
-                guard.ask_to_end();
+                guard.terminate();
                 kill_at = Some(tokio::time::Instant::now() + job.grace);
             }
             () = &mut timeout, if end == End::Succeeded => {
                 end = End::TimedOut;
-                failure = Some((None, too_long(job.timeout.unwrap_or_default())));
-                guard.ask_to_end();
+                failure = Some((None, timeout_message(job.timeout.unwrap_or_default())));
+                guard.terminate();
                 kill_at = Some(tokio::time::Instant::now() + job.grace);
             }
             () = killing => {
@@ -286,13 +292,13 @@ fn kill(job: &Job, guard: &Guard) {
 }
 
 /// Forwards the streams between the steps.
-async fn flow(
+async fn forward_streams(
     job: &Job,
     inputs: Vec<ChildStdin>,
     outputs: Vec<ChildStdout>,
     ends: &[Ended],
-    passed: &[stream::Passing],
-    watch: &dyn Watch,
+    counts: &[stream::SharedCounts],
+    observer: &dyn JobObserver,
 ) {
     let mut inputs = inputs.into_iter();
     let first = inputs.next();
@@ -306,15 +312,15 @@ async fn flow(
     };
     let passing: Vec<_> = outputs
         .into_iter()
-        .zip(passed)
+        .zip(counts)
         .enumerate()
         .map(|(position, (from, passing))| {
             let mut to = inputs.next();
             async move {
                 // A read error counts as the end.
-                let _ = stream::pass(position, from, to.as_mut(), passing, watch).await;
+                let _ = stream::forward(position, from, to.as_mut(), passing, observer).await;
                 // The end of a stream is forwarded only if it is complete: see the module's documentation.
-                if !is_well(ends.get(position)).await {
+                if !has_succeeded(ends.get(position)).await {
                     all_ended(ends).await;
                 }
             }
@@ -345,7 +351,7 @@ impl ErrorLog {
 }
 
 /// Reads the log of a step.
-async fn listen(step: usize, stderr: ChildStderr, log: &ErrorLog, watch: &dyn Watch) {
+async fn read_log(step: usize, stderr: ChildStderr, log: &ErrorLog, observer: &dyn JobObserver) {
     let mut reader = BufReader::new(stderr);
     let mut line = Vec::new();
     loop {
@@ -359,7 +365,7 @@ async fn listen(step: usize, stderr: ChildStderr, log: &ErrorLog, watch: &dyn Wa
         if text.is_empty() {
             continue;
         }
-        watch.line(step, text);
+        observer.line(step, text);
         log.add(text);
     }
 }
@@ -370,7 +376,7 @@ mod tests {
 
     fn killed(end: End, signal: Option<i32>, exit_code: Option<i32>) -> Outcome {
         let step = StepOutcome { signal, exit_code, ..StepOutcome::default() };
-        let failure = Some(Failed { step: Some(0), what: in_words(&step), said: Vec::new() });
+        let failure = Some(Failed { step: Some(0), message: describe_end(&step), log: Vec::new() });
         Outcome { end, stats: Map::new(), rows: 0, steps: vec![step], failure }
     }
 
@@ -379,7 +385,7 @@ mod tests {
         let mut outcome = killed(End::Failed, Some(9), None);
         blame_memory(&mut outcome);
         assert_eq!(outcome.end, End::Broken);
-        assert_eq!(outcome.failure.unwrap().what, "it was killed (signal 9): the machine is out of memory");
+        assert_eq!(outcome.failure.unwrap().message, "it was killed (signal 9): the machine is out of memory");
         for mut other in [
             killed(End::Failed, None, Some(1)),
             killed(End::Failed, Some(15), None),

@@ -36,27 +36,27 @@ pub(super) fn without_secrets(text: &str) -> String {
         Some((name, _)) => format!("{name}:{HIDDEN}@"),
         None => format!("{user}@"),
     });
-    format!("{scheme}://{}{place}{}", user.unwrap_or_default(), shown(query, |_| HIDDEN))
+    format!("{scheme}://{}{place}{}", user.unwrap_or_default(), redact_query(query, |_| HIDDEN))
 }
 
 /// Target of an address, without user and driver.
-pub(crate) fn place_of(text: &str) -> String {
+pub(crate) fn address_target(text: &str) -> String {
     let Some(Parts { scheme, place, query, .. }) = parts(text) else { return text.to_owned() };
     let scheme = match scheme.split('+').next().unwrap_or(scheme) {
         "postgres" => "postgresql",
         scheme => scheme,
     };
-    format!("{scheme}://{place}{}", shown(query, |_| ""))
+    format!("{scheme}://{place}{}", redact_query(query, |_| ""))
 }
 
 /// Replaces secrets of a query.
-fn shown(query: Option<&str>, instead: impl Fn(&str) -> &'static str) -> String {
+fn redact_query(query: Option<&str>, instead: impl Fn(&str) -> &'static str) -> String {
     let Some(query) = query else { return String::new() };
-    let shown = query.split('&').map(|pair| match pair.split_once('=') {
+    let redacted = query.split('&').map(|pair| match pair.split_once('=') {
         Some((name, value)) if is_secret(name) => format!("{name}={}", instead(value)),
         _ => pair.to_owned(),
     });
-    format!("?{}", shown.collect::<Vec<_>>().join("&"))
+    format!("?{}", redacted.collect::<Vec<_>>().join("&"))
 }
 
 #[cfg(test)]
@@ -78,9 +78,9 @@ mod tests {
     #[test]
     fn place_does_not_depend_on_user_and_driver() {
         for address in ["postgres://db/x", "postgresql+psycopg2://ada:1@db/x", "postgresql://ada:2@db/x"] {
-            assert_eq!(place_of(address), "postgresql://db/x");
+            assert_eq!(address_target(address), "postgresql://db/x");
         }
-        assert_ne!(place_of("postgresql://db/x?options=a"), place_of("postgresql://db/x?options=b"));
-        assert_eq!(place_of("sqlite:////a/b.db"), "sqlite:////a/b.db");
+        assert_ne!(address_target("postgresql://db/x?options=a"), address_target("postgresql://db/x?options=b"));
+        assert_eq!(address_target("sqlite:////a/b.db"), "sqlite:////a/b.db");
     }
 }

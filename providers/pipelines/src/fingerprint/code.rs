@@ -1,7 +1,7 @@
 //! Files of a pipeline's code: processors and flows of the project, and their imports from the project.
 
 use super::imports::{self, Import, Imports};
-use super::{Looked, Names, hash_of_bytes, plain, with_path};
+use super::{FingerprintInputs, Names, hash_of_bytes, plain, with_path};
 use crate::spec::model::StepKind;
 use crate::spec::processor::{Located, locate};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +24,7 @@ pub(super) struct Code {
 }
 
 /// A file of code that is not read yet.
-struct Waiting {
+struct PendingFile {
     file: PathBuf,
     /// Search path of Python; the first entry is the folder of the program.
     search: Vec<PathBuf>,
@@ -32,33 +32,35 @@ struct Waiting {
 
 /// Reads the code of a pipeline. Modules may be next to a program or the spec, in more folders, or in the searched
 /// folder. Also reports whether the code, including that in the spec, contains a word.
-pub(super) fn of(looked: Looked<'_>, word: &str) -> io::Result<Code> {
-    let Looked { project, root, pipeline, modules } = looked;
+pub(super) fn of(scope: FingerprintInputs<'_>, word: &str) -> io::Result<Code> {
+    let FingerprintInputs { project, root, pipeline, modules } = scope;
     let (folder, names) = (plain(&root.join(&pipeline.folder)), Names(project));
     let search = |program: Option<&Path>| -> Vec<PathBuf> {
         let everywhere = [folder.as_path()].into_iter().chain(modules.iter().map(PathBuf::as_path)).chain([root]);
         program.into_iter().chain(everywhere).map(Path::to_path_buf).collect()
     };
     let mut code = Code::default();
-    let mut waiting = Vec::new();
+    let mut pending = Vec::new();
     for step in &pipeline.steps {
         match (&step.kind, locate(root, pipeline, step)) {
             // The hash of the step covers its code; only imports are files.
             (StepKind::Code(text), _) => {
                 code.has_word |= text.contains(word);
-                follow(&imports::of(text), None, &search(None), &mut waiting);
+                follow(&imports::of(text), None, &search(None), &mut pending);
             }
             (_, Some(Located::File(file))) => {
                 let file = plain(&file);
-                waiting.push(Waiting { search: search(file.parent()), file });
+                pending.push(PendingFile { search: search(file.parent()), file });
             }
-            (_, Some(Located::Flow(Some(file)))) => waiting.push(Waiting { search: search(None), file: plain(&file) }),
+            (_, Some(Located::Flow(Some(file)))) => {
+                pending.push(PendingFile { search: search(None), file: plain(&file) })
+            }
             _ => {}
         }
     }
     // The files of an import depend on the program that imports it.
     let mut seen = BTreeSet::new();
-    while let Some(Waiting { file, search }) = waiting.pop() {
+    while let Some(PendingFile { file, search }) = pending.pop() {
         if seen.len() >= MOST || !seen.insert((file.clone(), search.first().cloned())) {
             continue;
         }
@@ -67,7 +69,7 @@ pub(super) fn of(looked: Looked<'_>, word: &str) -> io::Result<Code> {
         // Binary files import nothing; in other encodings the keywords of Python are the same.
         let text = String::from_utf8_lossy(&bytes);
         code.has_word |= text.contains(word);
-        follow(&imports::of(&text), Some(&file), &search, &mut waiting);
+        follow(&imports::of(&text), Some(&file), &search, &mut pending);
     }
     Ok(code)
 }
@@ -82,7 +84,7 @@ fn read(file: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// Adds imported files of the project.
-fn follow(imports: &Imports, importer: Option<&Path>, search: &[PathBuf], waiting: &mut Vec<Waiting>) {
+fn follow(imports: &Imports, importer: Option<&Path>, search: &[PathBuf], pending: &mut Vec<PendingFile>) {
     let mut files = Vec::new();
     for import in &imports.modules {
         match (import.ups.checked_sub(1), importer.and_then(Path::parent)) {
@@ -101,7 +103,7 @@ fn follow(imports: &Imports, importer: Option<&Path>, search: &[PathBuf], waitin
         search.first().into_iter().for_each(|folder| all_below(folder, &mut files));
     }
     let search = || search.to_vec();
-    waiting.extend(files.into_iter().map(|file| Waiting { file, search: search() }));
+    pending.extend(files.into_iter().map(|file| PendingFile { file, search: search() }));
 }
 
 /// Resolves an import to files: the packages on its path, the module, and submodules by name.
@@ -146,14 +148,14 @@ fn enter(folders: &[PathBuf], name: &str, files: &mut Vec<PathBuf>) -> Option<Ve
 
 /// Adds all Python files in a folder and below, without hidden files, links and Python environments.
 fn all_below(folder: &Path, files: &mut Vec<PathBuf>) {
-    let mut waiting = vec![folder.to_path_buf()];
-    while let Some(folder) = waiting.pop().filter(|_| files.len() < MOST) {
+    let mut pending = vec![folder.to_path_buf()];
+    while let Some(folder) = pending.pop().filter(|_| files.len() < MOST) {
         for (path, kind) in entries(&folder) {
             let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
             match kind.is_dir() {
                 _ if is_hidden || kind.is_symlink() => {}
                 true if path.join("pyvenv.cfg").exists() => {}
-                true => waiting.push(path),
+                true => pending.push(path),
                 false => files.extend(Some(path).filter(|path| is_python(path))),
             }
         }

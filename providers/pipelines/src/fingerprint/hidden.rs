@@ -39,19 +39,19 @@ pub(crate) fn is_secret(name: &str) -> bool {
 
 /// Returns true for names of parameters with a secret value, unlike `token_column`, which only refers to one.
 #[must_use]
-pub(crate) fn is_called_secret(name: &str) -> bool {
+pub(crate) fn holds_secret(name: &str) -> bool {
     let name = name.to_ascii_uppercase().replace('-', "_");
     WORDS.iter().any(|word| name.ends_with(word))
 }
 
 /// Replaces possible secrets in a value.
-pub(super) fn without(value: &Value) -> Value {
+pub(super) fn redact(value: &Value) -> Value {
     match value {
         Value::String(text) => without_secrets(text).into(),
-        Value::Array(items) => items.iter().map(without).collect(),
+        Value::Array(items) => items.iter().map(redact).collect(),
         Value::Object(map) => map
             .iter()
-            .map(|(name, value)| (name.clone(), if is_secret(name) { hidden(value) } else { without(value) }))
+            .map(|(name, value)| (name.clone(), if is_secret(name) { hidden(value) } else { redact(value) }))
             .collect(),
         other => other.clone(),
     }
@@ -149,7 +149,7 @@ mod tests {
             "login": {"Password": "***", "passwords": "***", "user": "ada", "secret": null},
             "list": ["https://a:***@c/"],
         });
-        assert_eq!(without(&value), expected);
+        assert_eq!(redact(&value), expected);
     }
 
     #[test]
@@ -157,8 +157,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(Key::existing(folder.path()).unwrap().is_none());
         let seals: Vec<String> = std::thread::scope(|scope| {
-            let made: Vec<_> = (0..4).map(|_| scope.spawn(|| Key::ensure(folder.path()).unwrap().seal("x"))).collect();
-            made.into_iter().map(|made| made.join().unwrap()).collect()
+            let threads: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| Key::ensure(folder.path()).unwrap().seal("x"))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert!(seals.iter().all(|seal| *seal == seals[0] && seal.len() == 64), "{seals:?}");
         let mode = fs::metadata(folder.path().join(NAME)).unwrap().permissions().mode();

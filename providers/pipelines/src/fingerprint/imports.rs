@@ -44,7 +44,7 @@ pub(super) fn of(text: &str) -> Imports {
         }
         "import_from_statement" => imports.modules.extend(from(node, text)),
         "call" if node.child_by_field_name("function").is_some_and(|function| imports_by_call(function, text)) => {
-            match named_by(node, text) {
+            match imported_module(node, text) {
                 Some(module) => imports.modules.push(module),
                 None => imports.is_open = true,
             }
@@ -55,9 +55,9 @@ pub(super) fn of(text: &str) -> Imports {
 }
 
 /// Visits all nodes, parents first. It uses no recursion, since a text may nest to any depth.
-fn each<'t>(cursor: &mut TreeCursor<'t>, mut see: impl FnMut(Node<'t>)) {
+fn each<'t>(cursor: &mut TreeCursor<'t>, mut visit: impl FnMut(Node<'t>)) {
     loop {
-        see(cursor.node());
+        visit(cursor.node());
         if cursor.goto_first_child() {
             continue;
         }
@@ -70,7 +70,7 @@ fn each<'t>(cursor: &mut TreeCursor<'t>, mut see: impl FnMut(Node<'t>)) {
 }
 
 /// Text of a node.
-fn written<'t>(node: Node<'_>, text: &'t str) -> &'t str {
+fn node_text<'t>(node: Node<'_>, text: &'t str) -> &'t str {
     text.get(node.byte_range()).unwrap_or_default()
 }
 
@@ -78,7 +78,7 @@ fn written<'t>(node: Node<'_>, text: &'t str) -> &'t str {
 fn dotted(node: Node<'_>, text: &str) -> Vec<String> {
     node.named_children(&mut node.walk())
         .filter(|part| part.kind() == "identifier")
-        .map(|part| written(part, text).to_owned())
+        .map(|part| node_text(part, text).to_owned())
         .filter(|part| !part.is_empty())
         .collect()
 }
@@ -100,7 +100,7 @@ fn from(node: Node<'_>, text: &str) -> Option<Import> {
     if module.kind() == "relative_import" {
         for part in module.named_children(&mut module.walk()) {
             match part.kind() {
-                "import_prefix" => import.ups = written(part, text).matches('.').count(),
+                "import_prefix" => import.ups = node_text(part, text).matches('.').count(),
                 _ => import.module = dotted(part, text),
             }
         }
@@ -115,12 +115,12 @@ fn from(node: Node<'_>, text: &str) -> Option<Import> {
 /// Returns true for functions that import: `import_module`, also as `importlib.import_module`.
 fn imports_by_call(function: Node<'_>, text: &str) -> bool {
     let name = function.child_by_field_name("attribute").unwrap_or(function);
-    CALLS.contains(&written(name, text))
+    CALLS.contains(&node_text(name, text))
 }
 
 /// Module of a call with a text as first argument. A relative name refers to the package in the second argument, which
 /// is nearly always its own.
-fn named_by(call: Node<'_>, text: &str) -> Option<Import> {
+fn imported_module(call: Node<'_>, text: &str) -> Option<Import> {
     let arguments = call.child_by_field_name("arguments")?;
     let is_argument = |node: &Node<'_>| node.kind() != "comment";
     let first = arguments.named_children(&mut arguments.walk()).find(is_argument)?;
@@ -139,9 +139,9 @@ fn plain<'t>(node: Node<'_>, text: &'t str) -> Option<&'t str> {
     let mut content = "";
     for part in node.children(&mut node.walk()) {
         match part.kind() {
-            "string_start" if written(part, text).contains(['b', 'B', 'f', 'F', 't', 'T']) => return None,
+            "string_start" if node_text(part, text).contains(['b', 'B', 'f', 'F', 't', 'T']) => return None,
             "string_start" | "string_end" => {}
-            "string_content" => content = written(part, text),
+            "string_content" => content = node_text(part, text),
             _ => return None,
         }
     }

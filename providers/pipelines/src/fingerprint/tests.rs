@@ -33,13 +33,14 @@ impl Folder {
         self.write("pipeline-spec.yaml", &text);
     }
 
-    fn fingerprint(&self, made: Option<&str>) -> Fingerprint {
+    fn fingerprint(&self, last_result: Option<&str>) -> Fingerprint {
         let specs = spec::read(self.0.path()).unwrap();
         assert_eq!(specs.problems, []);
         let recipe = Recipe::new(spec::processor::Api::Two, None, Vec::new());
-        let looked = Looked { project: &specs.root, root: &specs.root, pipeline: &specs.pipelines[0], modules: &[] };
+        let scope =
+            FingerprintInputs { project: &specs.root, root: &specs.root, pipeline: &specs.pipelines[0], modules: &[] };
         let key = Key::ensure(self.0.path()).unwrap();
-        Fingerprint::of(looked, &recipe, Some(&key), |_| made.map(str::to_owned), |_| None).unwrap()
+        Fingerprint::of(scope, &recipe, Some(&key), |_| last_result.map(str::to_owned), |_| None).unwrap()
     }
 
     /// Reasons after a change of a file, for a pipeline whose processor has this text.
@@ -64,7 +65,7 @@ fn unchanged_pipeline_is_clean() {
 fn reason_names_step_file_or_pipeline() {
     let folder = Folder::new();
     let before = folder.fingerprint(Some("a"));
-    let reasons = |made| folder.fingerprint(made).reasons(&before);
+    let reasons = |last_result| folder.fingerprint(last_result).reasons(&before);
     folder.spec("other");
     assert_eq!(reasons(Some("a")), ["the spec changed: step 3 (`dump_to_path`)"]);
     folder.spec("data");

@@ -1,6 +1,6 @@
 //! Environment variables that a pipeline reads, as far as its spec and code show: mainly those for a database.
 
-use super::{Looked, code};
+use super::{FingerprintInputs, code};
 use crate::spec::model::{Pipeline, Step};
 use crate::spec::processor::{Located, locate};
 use serde_json::Value;
@@ -19,13 +19,13 @@ const TO_SQL: [&str; 2] = ["dump/to_sql.py", "dump_to_sql.py"];
 ///
 /// # Errors
 /// When a file of its code cannot be read.
-pub(crate) fn names(looked: Looked<'_>) -> io::Result<BTreeSet<String>> {
-    Ok(of(looked.root, looked.pipeline, code::of(looked, ENGINE)?.has_word))
+pub(crate) fn names(scope: FingerprintInputs<'_>) -> io::Result<BTreeSet<String>> {
+    Ok(of(scope.root, scope.pipeline, code::of(scope, ENGINE)?.has_word))
 }
 
 /// Names of the variables, if it is known whether the code names [`ENGINE`].
 pub(super) fn of(root: &Path, pipeline: &Pipeline, is_engine_named: bool) -> BTreeSet<String> {
-    let mut names = names_said(pipeline);
+    let mut names = names_in_spec(pipeline);
     names.extend(is_engine_named.then(|| ENGINE.to_owned()));
     for step in &pipeline.steps {
         names.extend(may_write(root, pipeline, step).then(|| ENGINE.to_owned()));
@@ -34,7 +34,7 @@ pub(super) fn of(root: &Path, pipeline: &Pipeline, is_engine_named: bool) -> BTr
 }
 
 /// Names of the variables in parameters and wrappers of a pipeline.
-pub(crate) fn names_said(pipeline: &Pipeline) -> BTreeSet<String> {
+pub(crate) fn names_in_spec(pipeline: &Pipeline) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for step in &pipeline.steps {
         step.parameters.values().for_each(|value| by_parameter(value, &mut names));

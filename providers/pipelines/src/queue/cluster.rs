@@ -65,7 +65,7 @@ impl Queue {
     ///
     /// # Errors
     /// When the queue cannot be written.
-    pub fn make_ready(&self, kind: &str) -> Result<(), QueueError> {
+    pub fn mark_ready(&self, kind: &str) -> Result<(), QueueError> {
         self.write(|transaction| {
             transaction.execute("UPDATE cluster SET is_ready = 1 WHERE kind = ?1", [kind])?;
             Ok(())

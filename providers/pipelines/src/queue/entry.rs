@@ -1,10 +1,10 @@
 //! Runs that wait for a worker: adding, listing and cancelling them.
 
+use super::assignment::transition;
 use super::clock::Moment;
-use super::taking::transition;
-use super::{Queue, QueueError, Refused};
+use super::{Queue, QueueError, TransactionError};
 use crate::run::Record;
-use crate::run::batch::Why;
+use crate::run::batch::HoldReason;
 use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 /// Request for a run in the queue.
 #[derive(Debug, Clone)]
-pub struct Ask {
+pub struct QueueRequest {
     /// Pool whose workers may run it; nothing for any pool.
     pub pool: Option<String>,
     /// Folder of the specs.
@@ -43,7 +43,8 @@ pub struct Options {
     /// Maximum time of the run.
     pub timeout: Option<Duration>,
     /// Time to wait for other runs of the pipeline.
-    pub patience: Duration,
+    #[serde(rename = "patience")]
+    pub lock_timeout: Duration,
     /// Number of retries, if it differs from the pool's settings.
     #[serde(default)]
     pub retries: Option<u32>,
@@ -85,12 +86,12 @@ pub enum Ending {
         /// The dependency.
         by: String,
         /// The reason.
-        why: Why,
+        why: HoldReason,
     },
     /// It was not run.
     NotRun {
         /// The reason.
-        why: WhyNot,
+        why: NotRunReason,
         /// Message, in lines.
         what: Vec<String>,
         /// Principal that cancelled it, if known.
@@ -102,7 +103,7 @@ pub enum Ending {
 /// Reason why a queued run was not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum WhyNot {
+pub enum NotRunReason {
     /// It was cancelled before its start.
     Cancelled,
     /// Another run of the pipeline did not end in time.
@@ -123,14 +124,14 @@ impl Ending {
     }
 
     /// Outcome of a run that did not start, without a known principal.
-    pub(crate) const fn not_run(why: WhyNot, what: Vec<String>) -> Self {
+    pub(crate) const fn not_run(why: NotRunReason, what: Vec<String>) -> Self {
         Self::NotRun { why, what, by: None }
     }
 
     /// Outcome of a run that cannot be run, with its reason.
     #[must_use]
     pub fn impossible(what: impl Into<String>) -> Self {
-        Self::not_run(WhyNot::Impossible, vec![what.into()])
+        Self::not_run(NotRunReason::Impossible, vec![what.into()])
     }
 }
 
@@ -216,7 +217,7 @@ fn timestamp(column: usize, at: i64) -> Result<Timestamp, rusqlite::Error> {
 }
 
 /// Serializes a value to JSON text.
-pub(super) fn text<T: Serialize>(value: &T) -> Result<String, Refused> {
+pub(super) fn text<T: Serialize>(value: &T) -> Result<String, TransactionError> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)).into())
 }
 
@@ -225,28 +226,28 @@ impl Queue {
     ///
     /// # Errors
     /// When a pool does not exist or expired, or the queue cannot be written.
-    pub fn enqueue(&self, asks: &[Ask]) -> Result<Vec<String>, QueueError> {
+    pub fn enqueue(&self, requests: &[QueueRequest]) -> Result<Vec<String>, QueueError> {
         let now = Moment::now();
         self.write(|transaction| {
-            let pools: BTreeSet<&str> = asks.iter().filter_map(|ask| ask.pool.as_deref()).collect();
+            let pools: BTreeSet<&str> = requests.iter().filter_map(|request| request.pool.as_deref()).collect();
             pools.into_iter().try_for_each(|pool| super::pool::check_open(transaction, pool, &now))?;
-            let mut ids: Vec<String> = Vec::with_capacity(asks.len());
-            for ask in asks {
+            let mut ids: Vec<String> = Vec::with_capacity(requests.len());
+            for request in requests {
                 let id = Uuid::now_v7().to_string();
                 transaction.execute(
                     "INSERT INTO run (id, pool, root, folder, pipeline, options, state, queued_at)
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'queued', ?7)",
                     params![
                         id,
-                        ask.pool,
-                        ask.root.display().to_string(),
-                        ask.folder,
-                        ask.pipeline,
-                        text(&ask.options)?,
+                        request.pool,
+                        request.root.display().to_string(),
+                        request.folder,
+                        request.pipeline,
+                        text(&request.options)?,
                         now.at
                     ],
                 )?;
-                for before in ask.after.iter().filter_map(|position| ids.get(*position)) {
+                for before in request.after.iter().filter_map(|position| ids.get(*position)) {
                     transaction
                         .execute("INSERT OR IGNORE INTO run_after (run, before) VALUES (?1, ?2)", [&id, before])?;
                 }
@@ -299,11 +300,15 @@ impl Queue {
         })
     }
 
-    /// Runs that were cancelled before their start, newest first: those that match, at most `most`.
+    /// Runs that were cancelled before their start, newest first: those that match, at most `limit`.
     ///
     /// # Errors
     /// When the queue cannot be read.
-    pub fn called_off(&self, most: usize, is_meant: impl Fn(&Entry) -> bool) -> Result<Vec<Entry>, QueueError> {
+    pub fn cancelled_before_start(
+        &self,
+        limit: usize,
+        matches: impl Fn(&Entry) -> bool,
+    ) -> Result<Vec<Entry>, QueueError> {
         self.read(|transaction| {
             let query = format!(
                 "SELECT {COLUMNS} FROM run WHERE state = 'ended' AND ending ->> '$.notrun.why' = 'cancelled'
@@ -311,8 +316,8 @@ impl Queue {
             );
             let mut statement = transaction.prepare_cached(&query)?;
             let entries = statement.query_map([], entry)?;
-            let meant = entries.filter(|entry| entry.as_ref().map_or(true, &is_meant));
-            Ok(meant.take(most).collect::<Result<_, _>>()?)
+            let matching = entries.filter(|entry| entry.as_ref().map_or(true, &matches));
+            Ok(matching.take(limit).collect::<Result<_, _>>()?)
         })
     }
 
@@ -327,10 +332,11 @@ impl Queue {
                 transaction.query_row("SELECT coalesce(max(number), 0) FROM transition", [], |row| row.get(0))?;
             let mut statement =
                 transaction.prepare_cached("SELECT DISTINCT run FROM transition WHERE number > ?1 ORDER BY number")?;
-            let moved = statement.query_map([since], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+            let changed_ids =
+                statement.query_map([since], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
             let mut seen = BTreeSet::new();
             let mut entries = Vec::new();
-            for id in moved.iter().filter(|id| ids.contains(*id)) {
+            for id in changed_ids.iter().filter(|id| ids.contains(*id)) {
                 if seen.insert(id) {
                     entries.extend(one(transaction, id)?);
                 }
@@ -354,7 +360,7 @@ impl Queue {
 }
 
 /// Returns a run by id.
-pub(super) fn one(transaction: &Transaction<'_>, id: &str) -> Result<Option<Entry>, Refused> {
+pub(super) fn one(transaction: &Transaction<'_>, id: &str) -> Result<Option<Entry>, TransactionError> {
     let query = format!("SELECT {COLUMNS} FROM run WHERE id = ?1");
     Ok(transaction.prepare_cached(&query)?.query_row([id], entry).optional()?)
 }

@@ -51,7 +51,7 @@ pub enum QueueError {
         /// The name.
         name: String,
         /// Existing pools.
-        there: Vec<String>,
+        existing: Vec<String>,
     },
     /// The pool expired.
     #[error("the worker pool `{name}` expired")]
@@ -67,7 +67,7 @@ pub enum QueueError {
     },
     /// The caller no longer owns the run.
     #[error("run {run} was taken away from its worker")]
-    TakenAway {
+    NotOwned {
         /// The run.
         run: String,
     },
@@ -108,7 +108,7 @@ impl QueueError {
 
     /// Returns true for errors that may end by themselves.
     #[must_use]
-    pub const fn is_passing(&self) -> bool {
+    pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Full { .. } | Self::Busy { .. })
     }
 
@@ -126,18 +126,18 @@ impl QueueError {
             Self::ReadOnly { .. } => "run pipelines without the queue: `--no-queue`".to_owned(),
             Self::Full { .. } => "free some space and try again; queued runs stay".to_owned(),
             Self::Busy { .. } => "try again".to_owned(),
-            Self::NoPool { name, there } => {
-                let there: Vec<&str> = there.iter().map(String::as_str).collect();
-                match terrace_provider::names::closest(name, there.iter().copied()) {
+            Self::NoPool { name, existing } => {
+                let existing: Vec<&str> = existing.iter().map(String::as_str).collect();
+                match terrace_provider::names::closest(name, existing.iter().copied()) {
                     Some(other) => format!("did you mean `{other}`?"),
-                    None if there.is_empty() => {
+                    None if existing.is_empty() => {
                         "create workers with `terrace init local` or a `pipelines_worker_pool`".to_owned()
                     }
-                    None => format!("existing pools: {}", terrace_provider::names::listed(&there)),
+                    None => format!("existing pools: {}", terrace_provider::names::listed(&existing)),
                 }
             }
             Self::Expired { .. } => "recreate it with `terrace init` or `terrace apply`".to_owned(),
-            Self::Exists { .. } | Self::TakenAway { .. } | Self::Other { .. } => return None,
+            Self::Exists { .. } | Self::NotOwned { .. } | Self::Other { .. } => return None,
         })
     }
 }

@@ -12,7 +12,7 @@ pub(crate) const FOLDER: &str = "workers";
 
 /// State of a worker's lock.
 #[derive(Debug)]
-pub enum Looked {
+pub enum LockState {
     /// The worker is alive, or another process cleans up after it.
     Held,
     /// The worker is dead; the caller cleans up while it holds this.
@@ -29,11 +29,11 @@ pub fn path(folder: &Path, worker: &str) -> PathBuf {
 ///
 /// # Errors
 /// When the file cannot be created.
-pub fn look(folder: &Path, worker: &str) -> io::Result<Looked> {
+pub fn check(folder: &Path, worker: &str) -> io::Result<LockState> {
     let file = crate::private::file().truncate(false).write(true).open(path(folder, worker))?;
     match file.try_lock() {
-        Ok(()) => Ok(Looked::Free(file)),
-        Err(TryLockError::WouldBlock) => Ok(Looked::Held),
+        Ok(()) => Ok(LockState::Free(file)),
+        Err(TryLockError::WouldBlock) => Ok(LockState::Held),
         Err(TryLockError::Error(error)) => Err(error),
     }
 }
@@ -42,14 +42,14 @@ pub fn look(folder: &Path, worker: &str) -> io::Result<Looked> {
 ///
 /// # Errors
 /// When the file is gone, or its time cannot be set.
-pub fn beat(folder: &Path, worker: &str, number: u32) -> io::Result<()> {
+pub fn write_heartbeat(folder: &Path, worker: &str, number: u32) -> io::Result<()> {
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(number.into());
     File::options().write(true).open(path(folder, worker))?.set_modified(time)
 }
 
 /// Last heartbeat of a worker; before the first one, the time of its start.
 #[must_use]
-pub fn last_beat(folder: &Path, worker: &str) -> Option<SystemTime> {
+pub fn last_heartbeat(folder: &Path, worker: &str) -> Option<SystemTime> {
     path(folder, worker).metadata().and_then(|metadata| metadata.modified()).ok()
 }
 

@@ -2,14 +2,14 @@
 
 use super::clock::{Moment, milliseconds};
 use super::name;
-use super::{Queue, QueueError, Refused};
+use super::{Queue, QueueError, TransactionError};
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use std::time::Duration;
 
 /// After this number of failed starts the next start waits: twice as long each time, at most `LONGEST_PAUSE`
 /// milliseconds.
-const PATIENT: u32 = 3;
+const UNDELAYED_STARTS: u32 = 3;
 const LONGEST_PAUSE: i64 = 60_000;
 /// Time for which expired workers stay listed, in milliseconds.
 const EXPIRED_LISTED: i64 = 24 * 60 * 60 * 1000;
@@ -39,7 +39,7 @@ pub struct Pool {
 
 /// Desired state of a pool.
 #[derive(Debug, Clone, Copy)]
-pub struct WantedPool<'a> {
+pub struct PoolSpec<'a> {
     /// Its name.
     pub name: &'a str,
     /// Number of workers.
@@ -114,7 +114,7 @@ const COLUMNS: &str = "name, size, ttl, is_closing, settings, mark, created_at, 
 fn pool(row: &Row<'_>, now: &Moment) -> Result<Pool, rusqlite::Error> {
     let (ttl, created): (Option<i64>, Moment) =
         (row.get(2)?, Moment { at: row.get(6)?, uptime: row.get(7)?, boot: row.get(8)? });
-    let over = ttl.map(|ttl| created.at.saturating_add(ttl));
+    let expires = ttl.map(|ttl| created.at.saturating_add(ttl));
     Ok(Pool {
         name: row.get(0)?,
         size: row.get(1)?,
@@ -124,7 +124,7 @@ fn pool(row: &Row<'_>, now: &Moment) -> Result<Pool, rusqlite::Error> {
         settings: row.get(4)?,
         mark: row.get(5)?,
         created_at: Timestamp::from_millisecond(created.at).ok(),
-        expires_at: over.and_then(|at| Timestamp::from_millisecond(at).ok()),
+        expires_at: expires.and_then(|at| Timestamp::from_millisecond(at).ok()),
     })
 }
 
@@ -132,38 +132,42 @@ fn duration(milliseconds: i64) -> Duration {
     Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default())
 }
 
-fn find(transaction: &Transaction<'_>, name: &str, now: &Moment) -> Result<Option<Pool>, Refused> {
+fn find(transaction: &Transaction<'_>, name: &str, now: &Moment) -> Result<Option<Pool>, TransactionError> {
     let query = format!("SELECT {COLUMNS} FROM pool WHERE name = ?1");
     Ok(transaction.prepare_cached(&query)?.query_row([name], |row| pool(row, now)).optional()?)
 }
 
 /// Returns true if a pool accepts no runs; nothing if it does not exist.
-pub(super) fn is_over(transaction: &Transaction<'_>, name: &str, now: &Moment) -> Result<Option<bool>, Refused> {
+pub(super) fn is_closed(
+    transaction: &Transaction<'_>,
+    name: &str,
+    now: &Moment,
+) -> Result<Option<bool>, TransactionError> {
     Ok(find(transaction, name, now)?.map(|pool| pool.is_closing || pool.is_expired))
 }
 
 /// Refuses a pool that accepts no runs.
-pub(super) fn check_open(transaction: &Transaction<'_>, name: &str, now: &Moment) -> Result<(), Refused> {
+pub(super) fn check_open(transaction: &Transaction<'_>, name: &str, now: &Moment) -> Result<(), TransactionError> {
     match find(transaction, name, now)? {
         Some(pool) if pool.is_expired => Err(QueueError::Expired { name: name.to_owned() }.into()),
         Some(pool) if !pool.is_closing => Ok(()),
         _ => {
-            let there = transaction
+            let existing = transaction
                 .prepare_cached("SELECT name FROM pool WHERE is_closing = 0 ORDER BY name")?
                 .query_map([], |row| row.get(0))?
                 .collect::<Result<_, _>>()?;
-            Err(QueueError::NoPool { name: name.to_owned(), there }.into())
+            Err(QueueError::NoPool { name: name.to_owned(), existing }.into())
         }
     }
 }
 
 impl Queue {
-    /// Creates a pool, or recreates one of that name that expired or is closing. A keeper starts its workers.
+    /// Creates a pool, or recreates one of that name that expired or is closing. A supervisor starts its workers.
     ///
     /// # Errors
     /// When an open pool has that name, or the queue cannot be written.
-    pub fn add_pool(&self, wanted: &WantedPool<'_>) -> Result<(), QueueError> {
-        let WantedPool { name, size, ttl, settings, mark } = *wanted;
+    pub fn add_pool(&self, spec: &PoolSpec<'_>) -> Result<(), QueueError> {
+        let PoolSpec { name, size, ttl, settings, mark } = *spec;
         let now = Moment::now();
         self.write(|transaction| {
             match find(transaction, name, &now)? {
@@ -195,8 +199,8 @@ impl Queue {
     ///
     /// # Errors
     /// When it does not exist or expired, or the queue cannot be written.
-    pub fn change_pool(&self, wanted: &WantedPool<'_>) -> Result<(), QueueError> {
-        let WantedPool { name, size, ttl, settings, mark } = *wanted;
+    pub fn change_pool(&self, spec: &PoolSpec<'_>) -> Result<(), QueueError> {
+        let PoolSpec { name, size, ttl, settings, mark } = *spec;
         let now = Moment::now();
         self.write(|transaction| {
             check_open(transaction, name, &now)?;
@@ -274,7 +278,7 @@ impl Queue {
     ///
     /// # Errors
     /// When the queue cannot be read.
-    pub fn short_pools(&self) -> Result<Vec<String>, QueueError> {
+    pub fn understaffed_pools(&self) -> Result<Vec<String>, QueueError> {
         let now = Moment::now();
         self.read(|transaction| {
             let mut statement = transaction.prepare_cached(
@@ -284,7 +288,7 @@ impl Queue {
             let names = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
             let mut short = Vec::new();
             for name in names {
-                if is_over(transaction, &name, &now)? == Some(false) {
+                if is_closed(transaction, &name, &now)? == Some(false) {
                     short.push(name);
                 }
             }
@@ -306,7 +310,7 @@ impl Queue {
     pub fn add_worker(&self, pool: &str, worker: &str) -> Result<bool, QueueError> {
         let now = Moment::now();
         self.write(|transaction| {
-            if is_over(transaction, pool, &now)?.is_none_or(|is_over| is_over) {
+            if is_closed(transaction, pool, &now)?.is_none_or(|is_closed| is_closed) {
                 return Ok(false);
             }
             let (missing, starts, started_at): (i64, u32, i64) = transaction.query_row(
@@ -332,7 +336,7 @@ impl Queue {
     ///
     /// # Errors
     /// When the queue cannot be written.
-    pub fn come_up(&self, worker: &str) -> Result<bool, QueueError> {
+    pub fn mark_started(&self, worker: &str) -> Result<bool, QueueError> {
         self.write(|transaction| {
             let changed = transaction
                 .execute("UPDATE worker SET state = 'available' WHERE name = ?1 AND state = 'pending'", [worker])?;
@@ -348,7 +352,7 @@ impl Queue {
     ///
     /// # Errors
     /// When the queue cannot be read.
-    pub fn cancelled_of(&self, worker: &str) -> Result<Option<String>, QueueError> {
+    pub fn cancelled_run_of(&self, worker: &str) -> Result<Option<String>, QueueError> {
         self.read(|transaction| {
             let query = "SELECT id FROM run WHERE worker = ?1 AND state = 'assigned' AND is_cancelled = 1 LIMIT 1";
             Ok(transaction.prepare_cached(query)?.query_row([worker], |row| row.get(0)).optional()?)
@@ -427,7 +431,7 @@ impl Queue {
 
 /// Returns true while failed starts delay the next start. A clock that was set back ends the delay.
 fn is_paused(starts: u32, started_at: i64, now: i64) -> bool {
-    let Some(more) = starts.checked_sub(PATIENT) else { return false };
+    let Some(more) = starts.checked_sub(UNDELAYED_STARTS) else { return false };
     let pause = 1000_i64.checked_shl(more).filter(|pause| *pause > 0).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE);
     (0..pause).contains(&now.saturating_sub(started_at))
 }

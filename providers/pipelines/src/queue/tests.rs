@@ -1,5 +1,5 @@
 use super::*;
-use crate::run::batch::Why;
+use crate::run::batch::HoldReason;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
@@ -10,8 +10,8 @@ fn queue() -> (TempDir, Queue) {
     (folder, queue)
 }
 
-fn ask(pipeline: &str) -> Ask {
-    Ask {
+fn request(pipeline: &str) -> QueueRequest {
+    QueueRequest {
         pool: None,
         root: PathBuf::from("/project"),
         folder: ".".to_owned(),
@@ -21,8 +21,8 @@ fn ask(pipeline: &str) -> Ask {
     }
 }
 
-fn etl(size: u32, ttl: Option<Duration>) -> WantedPool<'static> {
-    WantedPool { name: "etl", size, ttl, settings: "{}", mark: None }
+fn etl(size: u32, ttl: Option<Duration>) -> PoolSpec<'static> {
+    PoolSpec { name: "etl", size, ttl, settings: "{}", mark: None }
 }
 
 fn pool(queue: &Queue, size: u32, ttl: Option<Duration>) -> Vec<String> {
@@ -30,15 +30,15 @@ fn pool(queue: &Queue, size: u32, ttl: Option<Duration>) -> Vec<String> {
     (0..size)
         .map(|number| {
             let worker = format!("worker-{number}");
-            assert!(queue.add_worker("etl", &worker).unwrap() && queue.come_up(&worker).unwrap());
+            assert!(queue.add_worker("etl", &worker).unwrap() && queue.mark_started(&worker).unwrap());
             worker
         })
         .collect()
 }
 
-fn taken(queue: &Queue, worker: &str) -> Entry {
-    match queue.take(worker).unwrap() {
-        Taken::Run(entry, failed) if failed.is_empty() => *entry,
+fn assigned_run(queue: &Queue, worker: &str) -> Entry {
+    match queue.assign(worker).unwrap() {
+        Assignment::Run(entry, failed) if failed.is_empty() => *entry,
         other => panic!("{other:?}"),
     }
 }
@@ -58,20 +58,20 @@ fn states(queue: &Queue, run: &str) -> Vec<String> {
 fn run_has_one_worker_and_ends_once() {
     let (_folder, queue) = queue();
     let workers = pool(&queue, 2, None);
-    let ids = queue.enqueue(&[ask("./a")]).unwrap();
-    let first = taken(&queue, &workers[0]);
+    let ids = queue.enqueue(&[request("./a")]).unwrap();
+    let first = assigned_run(&queue, &workers[0]);
     assert_eq!(
         (first.id.as_str(), first.record.as_deref(), first.attempt),
         (ids[0].as_str(), Some(ids[0].as_str()), 1)
     );
-    assert!(matches!(queue.take(&workers[1]).unwrap(), Taken::Nothing));
+    assert!(matches!(queue.assign(&workers[1]).unwrap(), Assignment::Nothing));
     let status = |worker: &str| queue.pods().unwrap().into_iter().find(|pod| pod.name == worker).unwrap().status;
     assert_eq!((status(&workers[0]), status(&workers[1])), (PodStatus::Assigned, PodStatus::Available));
     queue.end(&first, &Ending::Clean).unwrap();
     assert_eq!(status(&workers[0]), PodStatus::Available);
     // Later ends by this code or by SQL are refused.
-    assert!(matches!(queue.end(&first, &Ending::impossible("x")), Err(QueueError::TakenAway { .. })));
-    assert!(matches!(queue.give_back(&first), Err(QueueError::TakenAway { .. })));
+    assert!(matches!(queue.end(&first, &Ending::impossible("x")), Err(QueueError::NotOwned { .. })));
+    assert!(matches!(queue.requeue(&first), Err(QueueError::NotOwned { .. })));
     let past = queue.write(|transaction| {
         transaction.execute("UPDATE run SET state = 'queued', ending = NULL, is_good = NULL, ended_at = NULL", [])?;
         Ok(())
@@ -85,14 +85,14 @@ fn run_has_one_worker_and_ends_once() {
 fn returned_run_gets_new_record_on_next_attempt() {
     let (_folder, queue) = queue();
     let workers = pool(&queue, 2, None);
-    let ids = queue.enqueue(&[ask("./a")]).unwrap();
-    let first = taken(&queue, &workers[0]);
-    queue.give_back(&first).unwrap();
-    let second = taken(&queue, &workers[1]);
+    let ids = queue.enqueue(&[request("./a")]).unwrap();
+    let first = assigned_run(&queue, &workers[0]);
+    queue.requeue(&first).unwrap();
+    let second = assigned_run(&queue, &workers[1]);
     assert_eq!((second.id.as_str(), second.attempt), (ids[0].as_str(), 2));
     assert_ne!(second.record, first.record);
     // The first worker has lost the run.
-    assert!(matches!(queue.end(&first, &Ending::Clean), Err(QueueError::TakenAway { .. })));
+    assert!(matches!(queue.end(&first, &Ending::Clean), Err(QueueError::NotOwned { .. })));
     queue.end(&second, &Ending::Clean).unwrap();
     assert_eq!(queue.find(second.record.as_deref().unwrap()).unwrap().unwrap().id, ids[0], "found by either id");
 }
@@ -101,18 +101,21 @@ fn returned_run_gets_new_record_on_next_attempt() {
 fn dependent_run_waits_and_gets_failed_dependencies() {
     let (_folder, queue) = queue();
     let workers = pool(&queue, 2, None);
-    let ids = queue.enqueue(&[ask("./a"), Ask { after: vec![0], ..ask("./b") }, ask("./a")]).unwrap();
-    let first = taken(&queue, &workers[0]);
+    let ids =
+        queue.enqueue(&[request("./a"), QueueRequest { after: vec![0], ..request("./b") }, request("./a")]).unwrap();
+    let first = assigned_run(&queue, &workers[0]);
     assert_eq!(first.pipeline, "./a");
     // `./b` waits for `./a`, and only one run of `./a` is assigned at a time.
-    assert!(matches!(queue.take(&workers[1]).unwrap(), Taken::Nothing));
+    assert!(matches!(queue.assign(&workers[1]).unwrap(), Assignment::Nothing));
     queue.end(&first, &Ending::impossible("no")).unwrap();
-    match queue.take(&workers[1]).unwrap() {
-        Taken::Run(entry, failed) => assert_eq!((entry.id.as_str(), failed), (ids[1].as_str(), vec!["./a".to_owned()])),
+    match queue.assign(&workers[1]).unwrap() {
+        Assignment::Run(entry, failed) => {
+            assert_eq!((entry.id.as_str(), failed), (ids[1].as_str(), vec!["./a".to_owned()]))
+        }
         other => panic!("{other:?}"),
     }
-    assert_eq!(taken(&queue, &workers[0]).id, ids[2]);
-    let held = Ending::Held { by: "./a".to_owned(), why: Why::Unsuccessful };
+    assert_eq!(assigned_run(&queue, &workers[0]).id, ids[2]);
+    let held = Ending::Held { by: "./a".to_owned(), why: HoldReason::Unsuccessful };
     assert!(!held.is_good());
 }
 
@@ -120,51 +123,52 @@ fn dependent_run_waits_and_gets_failed_dependencies() {
 fn run_cancelled_before_start_has_ended() {
     let (_folder, queue) = queue();
     let workers = pool(&queue, 1, None);
-    let ids = queue.enqueue(&[ask("./a"), ask("./b")]).unwrap();
-    assert_eq!(queue.cancel(&ids[0], Some("jane")).unwrap(), Cancelled::AtOnce);
-    assert_eq!(queue.cancel(&ids[0], Some("jane")).unwrap(), Cancelled::TooLate);
-    let second = taken(&queue, &workers[0]);
+    let ids = queue.enqueue(&[request("./a"), request("./b")]).unwrap();
+    assert_eq!(queue.cancel(&ids[0], Some("jane")).unwrap(), CancelOutcome::Ended);
+    assert_eq!(queue.cancel(&ids[0], Some("jane")).unwrap(), CancelOutcome::AlreadyEnded);
+    let second = assigned_run(&queue, &workers[0]);
     assert_eq!(second.id, ids[1], "a cancelled run is not assigned");
-    assert_eq!(queue.cancelled_of(&workers[0]).unwrap(), None);
-    assert_eq!(queue.cancel(&ids[1], None).unwrap(), Cancelled::Soon);
-    assert_eq!(queue.cancelled_of(&workers[0]).unwrap(), Some(ids[1].clone()));
+    assert_eq!(queue.cancelled_run_of(&workers[0]).unwrap(), None);
+    assert_eq!(queue.cancel(&ids[1], None).unwrap(), CancelOutcome::Requested);
+    assert_eq!(queue.cancelled_run_of(&workers[0]).unwrap(), Some(ids[1].clone()));
     // The first run is listed with the principal; the unfinished one is not.
-    let called_off = || queue.called_off(9, |_| true).unwrap();
-    assert_eq!(called_off().iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), [ids[0].as_str()]);
-    assert!(matches!(&called_off()[0].ending, Some(Ending::NotRun { by: Some(by), .. }) if by == "jane"));
-    assert!(called_off()[0].ended_at.is_some_and(|ended| ended >= called_off()[0].queued_at));
+    let cancelled = || queue.cancelled_before_start(9, |_| true).unwrap();
+    assert_eq!(cancelled().iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), [ids[0].as_str()]);
+    assert!(matches!(&cancelled()[0].ending, Some(Ending::NotRun { by: Some(by), .. }) if by == "jane"));
+    assert!(cancelled()[0].ended_at.is_some_and(|ended| ended >= cancelled()[0].queued_at));
     // A worker that has not started the steps ends the run, without the principal.
-    queue.end(&second, &Ending::not_run(WhyNot::Cancelled, Vec::new())).unwrap();
-    assert_eq!(called_off().iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), [ids[1].as_str(), ids[0].as_str()]);
-    assert_eq!(queue.called_off(1, |it| it.pipeline == "./a").unwrap()[0].id, ids[0]);
+    queue.end(&second, &Ending::not_run(NotRunReason::Cancelled, Vec::new())).unwrap();
+    assert_eq!(cancelled().iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), [ids[1].as_str(), ids[0].as_str()]);
+    assert_eq!(queue.cancelled_before_start(1, |it| it.pipeline == "./a").unwrap()[0].id, ids[0]);
 }
 
 #[test]
 fn run_cancelled_after_return_was_not_run() {
     let (_folder, queue) = queue();
     let workers = pool(&queue, 1, None);
-    let ids = queue.enqueue(&[ask("./a")]).unwrap();
-    queue.give_back(&taken(&queue, &workers[0])).unwrap();
-    assert_eq!(queue.cancel(&ids[0], None).unwrap(), Cancelled::AtOnce);
+    let ids = queue.enqueue(&[request("./a")]).unwrap();
+    queue.requeue(&assigned_run(&queue, &workers[0])).unwrap();
+    assert_eq!(queue.cancel(&ids[0], None).unwrap(), CancelOutcome::Ended);
     assert!(queue.entry(&ids[0]).unwrap().unwrap().was_not_run());
-    assert_eq!(queue.called_off(9, |_| true).unwrap().len(), 1);
+    assert_eq!(queue.cancelled_before_start(9, |_| true).unwrap().len(), 1);
 }
 
 #[test]
 fn expired_pool_takes_no_runs_and_ends_waiting_ones() {
     let (_folder, queue) = queue();
     let workers = pool(&queue, 1, Some(Duration::from_secs(3600)));
-    let of_pool = || Ask { pool: Some("etl".to_owned()), ..ask("./a") };
+    let of_pool = || QueueRequest { pool: Some("etl".to_owned()), ..request("./a") };
     let ids = queue.enqueue(&[of_pool()]).unwrap();
     queue.change_pool(&etl(1, Some(Duration::ZERO))).unwrap();
     assert!(matches!(queue.enqueue(&[of_pool()]), Err(QueueError::Expired { .. })));
-    assert!(matches!(queue.take(&workers[0]).unwrap(), Taken::Leave));
+    assert!(matches!(queue.assign(&workers[0]).unwrap(), Assignment::NotNeeded));
     assert_eq!(queue.pods().unwrap()[0].status, PodStatus::Expired);
-    assert_eq!(queue.end_hopeless().unwrap(), 1);
+    assert_eq!(queue.end_unassignable().unwrap(), 1);
     let ending = queue.entry(&ids[0]).unwrap().unwrap().ending.unwrap();
-    assert!(
-        matches!(ending, Ending::NotRun { why: WhyNot::Impossible, what, .. } if what[0].contains("`etl` expired"))
-    );
+    assert!(matches!(
+        ending,
+        Ending::NotRun { why: NotRunReason::Impossible, what, .. } if what[0].contains("`etl` expired")
+    ));
     // The pool is recreated under the same name.
     queue.add_pool(&etl(1, None)).unwrap();
     assert!(queue.enqueue(&[of_pool()]).is_ok() && queue.add_worker("etl", "worker-9").unwrap());
@@ -174,19 +178,20 @@ fn expired_pool_takes_no_runs_and_ends_waiting_ones() {
 fn closed_pool_is_removed_with_its_last_worker() {
     let (_folder, queue) = queue();
     let workers = pool(&queue, 2, None);
-    let ids = queue.enqueue(&[ask("./a"), Ask { pool: Some("etl".to_owned()), ..ask("./b") }]).unwrap();
-    let run = taken(&queue, &workers[0]);
+    let ids =
+        queue.enqueue(&[request("./a"), QueueRequest { pool: Some("etl".to_owned()), ..request("./b") }]).unwrap();
+    let run = assigned_run(&queue, &workers[0]);
     queue.close_pool("etl").unwrap();
     assert!(matches!(
-        queue.enqueue(&[ask("./a"), Ask { pool: Some("etl".to_owned()), ..ask("./c") }]),
+        queue.enqueue(&[request("./a"), QueueRequest { pool: Some("etl".to_owned()), ..request("./c") }]),
         Err(QueueError::NoPool { .. })
     ));
-    assert!(matches!(queue.take(&workers[1]).unwrap(), Taken::Leave));
+    assert!(matches!(queue.assign(&workers[1]).unwrap(), Assignment::NotNeeded));
     queue.remove_closed().unwrap();
     assert!(queue.pool("etl").unwrap().is_some(), "a run of it is in progress");
     queue.end(&run, &Ending::Clean).unwrap();
-    assert!(matches!(queue.take(&workers[0]).unwrap(), Taken::Leave));
-    assert_eq!(queue.end_hopeless().unwrap(), 1);
+    assert!(matches!(queue.assign(&workers[0]).unwrap(), Assignment::NotNeeded));
+    assert_eq!(queue.end_unassignable().unwrap(), 1);
     assert!(queue.entry(&ids[1]).unwrap().unwrap().ending.is_some());
     queue.remove_closed().unwrap();
     assert!(queue.pool("etl").unwrap().is_none());
@@ -196,15 +201,15 @@ fn closed_pool_is_removed_with_its_last_worker() {
 fn closing_pool_is_recreated_and_keeps_busy_worker() {
     let (_folder, queue) = queue();
     let workers = pool(&queue, 2, None);
-    queue.enqueue(&[ask("./a")]).unwrap();
-    let run = taken(&queue, &workers[0]);
+    queue.enqueue(&[request("./a")]).unwrap();
+    let run = assigned_run(&queue, &workers[0]);
     queue.close_pool("etl").unwrap();
-    assert!(matches!(queue.take(&workers[1]).unwrap(), Taken::Leave));
+    assert!(matches!(queue.assign(&workers[1]).unwrap(), Assignment::NotNeeded));
     queue.add_pool(&etl(2, None)).unwrap();
     queue.remove_closed().unwrap();
     assert!(queue.check_pool("etl").is_ok());
     queue.end(&run, &Ending::Clean).unwrap();
-    assert!(matches!(queue.take(&workers[0]).unwrap(), Taken::Nothing));
+    assert!(matches!(queue.assign(&workers[0]).unwrap(), Assignment::Nothing));
     assert!(queue.add_worker("etl", "worker-9").unwrap(), "the worker that left is replaced");
 }
 
@@ -224,13 +229,13 @@ fn queue_and_its_files_are_private() {
 fn shrunk_pool_loses_idle_workers() {
     let (_folder, queue) = queue();
     let workers = pool(&queue, 3, None);
-    let ids = queue.enqueue(&[ask("./a")]).unwrap();
-    let run = taken(&queue, &workers[0]);
+    let ids = queue.enqueue(&[request("./a")]).unwrap();
+    let run = assigned_run(&queue, &workers[0]);
     queue.change_pool(&etl(1, None)).unwrap();
-    assert!(matches!(queue.take(&workers[1]).unwrap(), Taken::Leave));
-    assert!(matches!(queue.take(&workers[2]).unwrap(), Taken::Leave));
+    assert!(matches!(queue.assign(&workers[1]).unwrap(), Assignment::NotNeeded));
+    assert!(matches!(queue.assign(&workers[2]).unwrap(), Assignment::NotNeeded));
     queue.end(&run, &Ending::Clean).unwrap();
-    assert!(matches!(queue.take(&workers[0]).unwrap(), Taken::Nothing));
+    assert!(matches!(queue.assign(&workers[0]).unwrap(), Assignment::Nothing));
     assert!(!queue.add_worker("etl", "worker-9").unwrap(), "it has enough");
     assert_eq!(run.id, ids[0]);
 }
@@ -283,51 +288,55 @@ fn damaged_page_is_an_error() {
     let (_folder, queue) = queue();
     pool(&queue, 1, None);
     let place = queue.folder().to_owned();
-    queue.enqueue(&(0..200).map(|number| ask(&format!("./{number}"))).collect::<Vec<_>>()).unwrap();
+    queue.enqueue(&(0..200).map(|number| request(&format!("./{number}"))).collect::<Vec<_>>()).unwrap();
     drop(queue);
     let path = place.join(FILE);
     let mut bytes = fs::read(&path).unwrap();
     let middle = bytes.len() / 4;
     bytes[middle..].fill(0x5a);
     fs::write(&path, bytes).unwrap();
-    let read = Queue::open(&place).and_then(|queue| queue.take("worker-0").map(drop));
+    let read = Queue::open(&place).and_then(|queue| queue.assign("worker-0").map(drop));
     assert!(matches!(read, Err(QueueError::Damaged { .. })), "{read:?}");
 }
 
 #[test]
 fn replaced_file_is_detected() {
     let (_folder, queue) = queue();
-    assert!(queue.is_still_there());
+    assert!(queue.is_current());
     let path = queue.folder().join(FILE);
     fs::rename(&path, queue.folder().join("away.db")).unwrap();
-    assert!(!queue.is_still_there());
+    assert!(!queue.is_current());
     Queue::open(queue.folder()).unwrap();
-    assert!(!queue.is_still_there());
+    assert!(!queue.is_current());
 }
 
 #[test]
 fn lock_shows_whether_worker_is_alive() {
     let (_folder, queue) = queue();
-    let lock::Looked::Free(held) = lock::look(queue.folder(), "worker-0").unwrap() else { panic!("the lock is held") };
-    assert!(matches!(lock::look(queue.folder(), "worker-0").unwrap(), lock::Looked::Held));
+    let lock::LockState::Free(held) = lock::check(queue.folder(), "worker-0").unwrap() else {
+        panic!("the lock is held")
+    };
+    assert!(matches!(lock::check(queue.folder(), "worker-0").unwrap(), lock::LockState::Held));
     drop(held);
-    assert!(matches!(lock::look(queue.folder(), "worker-0").unwrap(), lock::Looked::Free(_)));
+    assert!(matches!(lock::check(queue.folder(), "worker-0").unwrap(), lock::LockState::Free(_)));
 }
 
 #[test]
 fn only_newest_ended_runs_are_kept() {
     let (_folder, queue) = queue();
     let workers = pool(&queue, 1, None);
-    let ids = queue.enqueue(&[ask("./a"), ask("./b")]).unwrap();
-    queue.end(&taken(&queue, &workers[0]), &Ending::Clean).unwrap();
+    let ids = queue.enqueue(&[request("./a"), request("./b")]).unwrap();
+    queue.end(&assigned_run(&queue, &workers[0]), &Ending::Clean).unwrap();
     queue
         .write(|transaction| {
-            transaction
-                .execute("UPDATE run SET number = number + ?1 WHERE id = ?2", rusqlite::params![REMEMBERED, ids[1]])?;
+            transaction.execute(
+                "UPDATE run SET number = number + ?1 WHERE id = ?2",
+                rusqlite::params![MAX_ENDED_RUNS, ids[1]],
+            )?;
             Ok(())
         })
         .unwrap();
-    queue.end(&taken(&queue, &workers[0]), &Ending::Clean).unwrap();
+    queue.end(&assigned_run(&queue, &workers[0]), &Ending::Clean).unwrap();
     assert!(queue.entry(&ids[0]).unwrap().is_none());
     assert!(queue.entry(&ids[1]).unwrap().is_some());
 }

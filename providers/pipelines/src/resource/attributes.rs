@@ -44,7 +44,7 @@ impl Name {
     ///
     /// # Errors
     /// When the name is unknown: a bug of the engine.
-    pub(super) fn known(attributes: &Attributes) -> Result<Self, ProviderError> {
+    pub(super) fn from_known(attributes: &Attributes) -> Result<Self, ProviderError> {
         Self::of(attributes).ok_or_else(|| ProviderError::bug("a pipeline without a name"))
     }
 
@@ -52,7 +52,7 @@ impl Name {
     ///
     /// # Errors
     /// When the id is not valid.
-    pub(super) fn of_id(id: &str) -> Result<Self, ProviderError> {
+    pub(super) fn from_id(id: &str) -> Result<Self, ProviderError> {
         match object_id::split(id, 2).and_then(|parts| <[String; 2]>::try_from(parts).ok()) {
             Some([folder, name]) => Ok(Self { folder, name }),
             None => Err(ProviderError::invalid(None, format!("`{id}` is not the id of a pipeline"))

@@ -5,7 +5,7 @@
 
 use super::attributes::object_id_of;
 use crate::database::record::{HOST, USER};
-use crate::database::{DatabaseError, Databases, Engine, Record, Status, Wanted, Why};
+use crate::database::{DatabaseError, DatabaseErrorKind, DatabaseSpec, Databases, Engine, Record, Status};
 use async_trait::async_trait;
 use secrecy::ExposeSecret;
 use std::time::Duration;
@@ -23,7 +23,7 @@ const IDENTITY: [&str; 1] = ["name"];
 const COMPUTED: [&str; 10] =
     ["port", "host", "database", "username", "password", "engineUrl", "version", "status", "expiresAt", "webUiUrl"];
 /// Attributes that stay the same while the database runs, unless the second attribute changes.
-const KEPT: [(&str, &str); 3] = [("port", "port"), ("engineUrl", "port"), ("webUiUrl", "webUi")];
+const STABLE_WHILE_RUNNING: [(&str, &str); 3] = [("port", "port"), ("engineUrl", "port"), ("webUiUrl", "webUi")];
 
 /// The type.
 #[must_use]
@@ -79,16 +79,16 @@ pub(crate) struct DatabaseResources {
 }
 
 /// Maps a database error to an error for the engine.
-pub(super) fn told(error: DatabaseError) -> ProviderError {
-    let kind = match error.why {
-        Why::Missing => ErrorKind::NotFound,
-        Why::There => ErrorKind::AlreadyExists { import_id: None },
-        Why::Held => ErrorKind::Transient,
-        Why::Wrong => ErrorKind::InvalidInput { path: None },
-        Why::Failed => ErrorKind::Failed,
-        Why::Cancelled => ErrorKind::Cancelled,
+pub(super) fn provider_error(error: DatabaseError) -> ProviderError {
+    let kind = match error.kind {
+        DatabaseErrorKind::Missing => ErrorKind::NotFound,
+        DatabaseErrorKind::AlreadyExists => ErrorKind::AlreadyExists { import_id: None },
+        DatabaseErrorKind::InUse => ErrorKind::Transient,
+        DatabaseErrorKind::Invalid => ErrorKind::InvalidInput { path: None },
+        DatabaseErrorKind::Failed => ErrorKind::Failed,
+        DatabaseErrorKind::Cancelled => ErrorKind::Cancelled,
     };
-    let mapped = error.facts.into_iter().fold(ProviderError::new(kind, error.what), ProviderError::problem);
+    let mapped = error.facts.into_iter().fold(ProviderError::new(kind, error.message), ProviderError::problem);
     error.hint.into_iter().fold(mapped, ProviderError::solution)
 }
 
@@ -99,10 +99,10 @@ fn name_of(attributes: &Attributes) -> Result<&str, ProviderError> {
 }
 
 /// Database that the attributes describe.
-fn wanted(attributes: &Attributes, call: &Call) -> Result<Wanted, ProviderError> {
+fn database_spec(attributes: &Attributes, call: &Call) -> Result<DatabaseSpec, ProviderError> {
     let text = |name: &str| attributes.get(name).and_then(Value::as_str).map(str::to_owned);
-    let (engine, port) = checked(attributes)?;
-    Ok(Wanted {
+    let (engine, port) = parse(attributes)?;
+    Ok(DatabaseSpec {
         name: name_of(attributes)?.to_owned(),
         engine,
         ttl: text("ttl"),
@@ -114,11 +114,11 @@ fn wanted(attributes: &Attributes, call: &Call) -> Result<Wanted, ProviderError>
 }
 
 /// Parses engine and port where they are set; errors name the attribute.
-fn checked(attributes: &Attributes) -> Result<(Option<Engine>, Option<u16>), ProviderError> {
+fn parse(attributes: &Attributes) -> Result<(Option<Engine>, Option<u16>), ProviderError> {
     let at = |name: &str| Some(Path::attribute(name));
     let engine = match attributes.get("engine").and_then(Value::as_str) {
         None => None,
-        Some(word) => Some(Engine::of_word(word).ok_or_else(|| {
+        Some(word) => Some(Engine::from_word(word).ok_or_else(|| {
             ProviderError::invalid(at("engine"), format!("`engine` is `{word}`: expected `postgres` or `sqlite`"))
         })?),
     };
@@ -138,12 +138,12 @@ fn checked(attributes: &Attributes) -> Result<(Option<Engine>, Option<u16>), Pro
 fn check(name: &str, engine: Engine, config: &Attributes) -> Result<(), ProviderError> {
     let at = |name: &str, error| {
         let kind = ErrorKind::InvalidInput { path: Some(Path::attribute(name)) };
-        ProviderError { kind, ..told(error) }
+        ProviderError { kind, ..provider_error(error) }
     };
-    let named = Wanted { name: name.to_owned(), ..Wanted::default() };
+    let named = DatabaseSpec { name: name.to_owned(), ..DatabaseSpec::default() };
     named.check(Engine::Postgres).map_err(|error| at("name", error))?;
     let port = config.get("port").and_then(Value::as_int).and_then(|port| u16::try_from(port).ok());
-    Wanted { port, ..named }.check(engine).map_err(|error| at("port", error))
+    DatabaseSpec { port, ..named }.check(engine).map_err(|error| at("port", error))
 }
 
 impl DatabaseResources {
@@ -162,17 +162,17 @@ impl DatabaseResources {
             put("ttl", ttl.as_str().into());
         }
         put("webUi", record.has_page.into());
-        put("id", object_id_of(&record.name).made_of(named, &IDENTITY));
+        put("id", object_id_of(&record.name).derived_from(named, &IDENTITY));
         put("status", status.word().into());
         if let Some(deadline) = &record.deadline {
             put("expiresAt", deadline.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into());
         }
-        let is_there = status != Status::Expired;
-        if let Some(port) = record.port.filter(|_| is_there || record.is_port_fixed) {
+        let is_present = status != Status::Expired;
+        if let Some(port) = record.port.filter(|_| is_present || record.is_port_fixed) {
             put("port", i64::from(port).into());
         }
-        if is_there {
-            let access = self.databases.access(record).map_err(told)?;
+        if is_present {
+            let access = self.databases.access(record).map_err(provider_error)?;
             match record.engine {
                 Engine::Postgres => {
                     put("host", HOST.into());
@@ -180,7 +180,7 @@ impl DatabaseResources {
                     put("username", USER.into());
                 }
                 Engine::Sqlite => {
-                    put("database", Value::from(record.data.display().to_string()).made_of(named, &IDENTITY));
+                    put("database", Value::from(record.data.display().to_string()).derived_from(named, &IDENTITY));
                 }
             }
             if let Some(password) = &access.password {
@@ -192,7 +192,7 @@ impl DatabaseResources {
             }
             if let Some(port) = self.databases.page_port(&record.name).filter(|_| record.has_page) {
                 let page = format!("http://{HOST}:{port}/databases/{}", record.name);
-                put("webUiUrl", Value::from(page).made_of(named, &IDENTITY));
+                put("webUiUrl", Value::from(page).derived_from(named, &IDENTITY));
             }
         }
         let identity = [("name".to_owned(), record.name.as_str().into())].into_iter().collect();
@@ -201,7 +201,7 @@ impl DatabaseResources {
 
     fn get(&self, attributes: &Attributes) -> Result<Option<Record>, ProviderError> {
         // A database whose creation never finished does not count.
-        let record = self.databases.get(name_of(attributes)?).map_err(told)?;
+        let record = self.databases.get(name_of(attributes)?).map_err(provider_error)?;
         Ok(record.filter(|record| record.is_whole))
     }
 }
@@ -213,38 +213,38 @@ impl Session for DatabaseResources {
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
-        let (engine, _) = checked(change.config)?;
+        let (engine, _) = parse(change.config)?;
         if let Some(ttl) = change.config.get("ttl").and_then(Value::as_str) {
             crate::database::time_to_live(ttl).map_err(|why| {
                 ProviderError::invalid(Some(Path::attribute("ttl")), format!("`ttl` is `{ttl}`: {why}"))
             })?;
         }
         let mut config = change.config.clone();
-        let is_said = config.get("engine").is_some_and(|engine| !engine.is_null());
+        let is_set = config.get("engine").is_some_and(|engine| !engine.is_null());
         let is_new = change.prior.is_none() || change.must_replace;
-        let usual = (!is_said && is_new).then(|| self.databases.usual_engine());
-        if let Some(usual) = usual {
-            config.insert("engine".to_owned(), usual.word().into());
+        let default_engine = (!is_set && is_new).then(|| self.databases.default_engine());
+        if let Some(default_engine) = default_engine {
+            config.insert("engine".to_owned(), default_engine.word().into());
         }
         let mut planned = from_schema(ty, &ProposedChange { config: &config, ..change.clone() });
         if let Some(name) = config.get("name").and_then(Value::as_str) {
-            check(name, engine.or(usual).unwrap_or(Engine::Postgres), &config)?;
-            planned.planned.insert("id".to_owned(), object_id_of(name).made_of(&config, &IDENTITY));
+            check(name, engine.or(default_engine).unwrap_or(Engine::Postgres), &config)?;
+            planned.planned.insert("id".to_owned(), object_id_of(name).derived_from(&config, &IDENTITY));
         }
         plan_status(ty, change, &mut planned);
         Ok(planned)
     }
 
     async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
-        let wanted = wanted(&planned.attributes, call)?;
-        call.progress.message(&format!("creating the database {}", wanted.name));
-        match self.databases.make(&wanted, &call.cancel).await {
+        let spec = database_spec(&planned.attributes, call)?;
+        call.progress.message(&format!("creating the database {}", spec.name));
+        match self.databases.create(&spec, &call.cancel).await {
             Ok(record) => self.observed(&record, &planned.attributes),
-            Err(error) if error.why == Why::There => {
-                let kind = ErrorKind::AlreadyExists { import_id: Some(wanted.name) };
-                Err(ProviderError { kind, ..told(error) })
+            Err(error) if error.kind == DatabaseErrorKind::AlreadyExists => {
+                let kind = ErrorKind::AlreadyExists { import_id: Some(spec.name) };
+                Err(ProviderError { kind, ..provider_error(error) })
             }
-            Err(error) => Err(told(error)),
+            Err(error) => Err(provider_error(error)),
         }
     }
 
@@ -255,44 +255,44 @@ impl Session for DatabaseResources {
         prior: &Recorded,
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
-        let mut wanted = wanted(&planned.attributes, call)?;
+        let mut spec = database_spec(&planned.attributes, call)?;
         // A port that the provider chose stays a free choice.
         let before = self.get(&prior.identity)?;
-        if before.is_some_and(|record| !record.is_port_fixed && record.port == wanted.port) {
-            wanted.port = None;
+        if before.is_some_and(|record| !record.is_port_fixed && record.port == spec.port) {
+            spec.port = None;
         }
-        let record = self.databases.change(&wanted, &call.cancel).await.map_err(told)?;
+        let record = self.databases.change(&spec, &call.cancel).await.map_err(provider_error)?;
         self.observed(&record, &planned.attributes)
     }
 
     async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
-        self.databases.remove(name_of(&prior.identity)?).await.map_err(told)
+        self.databases.remove(name_of(&prior.identity)?).await.map_err(provider_error)
     }
 
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
         let name = name_of(&attempt.identity)?;
-        let ours = attempt.lost_call.as_ref().map(|lost| super::run::mark(&lost.operation, &lost.step));
-        let Some(record) = self.databases.get(name).map_err(told)? else { return Ok(Found::Absent) };
+        let own_mark = attempt.lost_call.as_ref().map(|lost| super::run::mark(&lost.operation, &lost.step));
+        let Some(record) = self.databases.get(name).map_err(provider_error)? else { return Ok(Found::Absent) };
         if !record.is_whole {
             // The creator holds the lock; the next creation removes the rest of an interrupted one.
-            let is_being_made = self.databases.is_held(name);
-            return Ok(if is_being_made {
+            let is_being_created = self.databases.is_held(name);
+            return Ok(if is_being_created {
                 Found::Pending(format!("the database {name} is being created"))
             } else {
                 Found::Absent
             });
         }
-        let is_ours = ours.is_some() && (attempt.prior.is_some() || record.mark == ours);
-        if !is_ours && self.databases.status(&record) == Status::Expired {
+        let is_own = own_mark.is_some() && (attempt.prior.is_some() || record.mark == own_mark);
+        if !is_own && self.databases.status(&record) == Status::Expired {
             // An expired database has no data to protect.
             return Ok(Found::Absent);
         }
         let observed = self.observed(&record, &attempt.planned)?;
-        Ok(if is_ours { Found::Ours(observed) } else { Found::Strangers(observed) })
+        Ok(if is_own { Found::Own(observed) } else { Found::Foreign(observed) })
     }
 
     async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
-        let record = self.databases.get(id).map_err(told)?.filter(|record| record.is_whole);
+        let record = self.databases.get(id).map_err(provider_error)?.filter(|record| record.is_whole);
         record.map(|record| self.observed(&record, &Attributes::default())).transpose()
     }
 
@@ -301,7 +301,7 @@ impl Session for DatabaseResources {
         match self.databases.status(&record) {
             Status::Expired => return Ok(DataAmount::Empty),
             Status::Running => {}
-            Status::Stopped | Status::Making => return Ok(DataAmount::Unknown),
+            Status::Stopped | Status::Creating => return Ok(DataAmount::Unknown),
         }
         let (rows, tables) = match self.databases.count(&record.name).await {
             Ok(counted) => counted,
@@ -341,11 +341,13 @@ fn plan_status(ty: &ResourceType, change: &ProposedChange<'_>, planned: &mut Pla
     }
     if status == Status::Stopped.word() {
         // Another port may be free when its server starts again.
-        for (name, _) in KEPT.iter().filter(|(name, _)| !is_configured(name) && prior_value(name).is_some()) {
+        for (name, _) in
+            STABLE_WHILE_RUNNING.iter().filter(|(name, _)| !is_configured(name) && prior_value(name).is_some())
+        {
             planned.planned.insert((*name).to_owned(), unknown(name));
         }
     } else if is_changed {
-        for (name, source) in KEPT {
+        for (name, source) in STABLE_WHILE_RUNNING {
             let is_same = match (planned.planned.get(source), prior_value(source)) {
                 (Some(new), Some(old)) => new.is_same_as(old) || (new.is_unknown() && !is_configured(source)),
                 (new, old) => old.is_none() && new.is_none_or(|new| new.is_unknown() && !is_configured(source)),
@@ -361,8 +363,8 @@ fn plan_status(ty: &ResourceType, change: &ProposedChange<'_>, planned: &mut Pla
     if is_changed || status == Status::Stopped.word() {
         planned.planned.insert("status".to_owned(), Status::Running.word().into());
     }
-    let is_kept_for_ever = planned.planned.get("ttl").is_none_or(Value::is_null);
-    if is_kept_for_ever && is_changed {
+    let never_expires = planned.planned.get("ttl").is_none_or(Value::is_null);
+    if never_expires && is_changed {
         planned.planned.shift_remove("expiresAt");
     } else if is_changed && let Some(until) = prior_value("expiresAt") {
         // A changed lifetime begins now, an unchanged one continues.

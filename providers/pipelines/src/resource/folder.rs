@@ -12,7 +12,7 @@ use terrace_provider::names::{closest, listed};
 use terrace_provider::{Path as AttributePath, ProviderError};
 
 /// Lifetime of a cached folder, as long as the file of the requested pipeline is unchanged.
-const MOMENT: Duration = Duration::from_secs(1);
+const CACHE_LIFETIME: Duration = Duration::from_secs(1);
 /// Number of pipelines that the hint for an unknown one lists.
 const MOST: usize = 10;
 
@@ -39,7 +39,7 @@ impl Folder {
         let place = project.join(&name.folder);
         // Links are resolved: their target must be inside the project.
         let found = place.canonicalize().and_then(|place| match place.starts_with(project) {
-            true => spec::read(&place).map(|specs| Some(specs.seen_by(Path::new(&name.folder)))),
+            true => spec::read(&place).map(|specs| Some(specs.with_display_root(Path::new(&name.folder)))),
             false => Ok(None),
         });
         let specs = found.map_err(|error| {
@@ -68,7 +68,7 @@ impl Folder {
         if let (Some(pipeline), false) = (position.and_then(|it| self.specs.pipelines.get(*it)), self.is_broken(name)) {
             return match pipeline.pipelines_before().find(|id| !self.positions.contains_key(*id)) {
                 None => Ok(pipeline),
-                Some(missing) => Err(not_made(name, missing)),
+                Some(missing) => Err(missing_dependency(name, missing)),
             };
         }
         let problems = self.specs.problems.iter().filter(|problem| problem.is_error());
@@ -102,7 +102,7 @@ impl Folder {
 }
 
 /// Error for a dependency that a plugin has not generated yet.
-fn not_made(name: &Name, missing: &str) -> ProviderError {
+fn missing_dependency(name: &Name, missing: &str) -> ProviderError {
     let message = format!("`{}` depends on `{missing}`, and there is no such pipeline yet", name.name);
     ProviderError::invalid(Some(AttributePath::attribute("name")), message)
         .solution("run `terrace run`: it asks the plugins of source specs, which may generate it")
@@ -116,26 +116,26 @@ fn stamp(path: &Path) -> io::Result<Stamp> {
 /// Folders that were read recently.
 #[derive(Debug, Default)]
 pub(crate) struct Folders {
-    kept: Mutex<HashMap<PathBuf, (Instant, Arc<Folder>)>>,
+    cached: Mutex<HashMap<PathBuf, (Instant, Arc<Folder>)>>,
 }
 
 impl Folders {
-    /// Returns a folder that is at most [`MOMENT`] old: good enough for a plan, since apply reads it again.
+    /// Returns a folder that is at most [`CACHE_LIFETIME`] old: good enough for a plan, since apply reads it again.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub(super) fn planned(&self, project: &Path, name: &Name) -> Result<Arc<Folder>, ProviderError> {
+    pub(super) fn get(&self, project: &Path, name: &Name) -> Result<Arc<Folder>, ProviderError> {
         let place = project.join(&name.folder);
         // The lock is held during a read, so that concurrent calls wait for its result.
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((read, folder)) = kept.get(&place)
-            && read.elapsed() < MOMENT
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((read, folder)) = cached.get(&place)
+            && read.elapsed() < CACHE_LIFETIME
             && !folder.is_stale_for(name)
         {
             return Ok(folder.clone());
         }
         let folder = Arc::new(Folder::read(project, name)?);
-        kept.insert(place, (Instant::now(), folder.clone()));
+        cached.insert(place, (Instant::now(), folder.clone()));
         Ok(folder)
     }
 }

@@ -42,7 +42,7 @@ pub fn resource_type() -> ResourceType {
 
 /// Record of a pipeline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Known {
+pub struct PipelineRecord {
     folder: String,
     name: String,
     title: Option<String>,
@@ -56,7 +56,7 @@ pub struct Known {
     mark: String,
 }
 
-impl Known {
+impl PipelineRecord {
     fn of(runner: &Runner, name: &Name, specs: &Specs, pipeline: &Pipeline) -> Result<Self, ProviderError> {
         let fingerprint = runner
             .fingerprint(specs, pipeline)
@@ -114,36 +114,36 @@ impl Pipelines {
         Self { runner, folders }
     }
 
-    fn known(&self, name: &Name) -> Result<Option<Known>, ProviderError> {
+    fn record(&self, name: &Name) -> Result<Option<PipelineRecord>, ProviderError> {
         self.runner
             .store
-            .known(&name.folder, &name.name)
+            .pipeline_record(&name.folder, &name.name)
             .map_err(|error| io_error("the record of the pipeline cannot be read", &error))
     }
 
     /// Pipeline as its spec describes it.
-    async fn described(&self, name: Name) -> Result<Known, ProviderError> {
+    async fn describe(&self, name: Name) -> Result<PipelineRecord, ProviderError> {
         let (runner, folders) = (self.runner.clone(), self.folders.clone());
         blocking(move || {
-            let folder = folders.planned(&runner.project, &name)?;
-            Known::of(&runner, &name, &folder.specs, folder.pipeline(&name)?)
+            let folder = folders.get(&runner.project, &name)?;
+            PipelineRecord::of(&runner, &name, &folder.specs, folder.pipeline(&name)?)
         })
         .await
     }
 
     /// Records a pipeline after its environment is ready.
-    async fn make_known(&self, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
-        let name = Name::known(&planned.attributes)?;
+    async fn write_record(&self, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+        let name = Name::from_known(&planned.attributes)?;
         let runner = self.runner.clone();
         let (folder, name) = blocking(move || Ok((Folder::read(&runner.project, &name)?, name))).await?;
         let pipeline = folder.pipeline(&name)?;
-        let mut known = Known::of(&self.runner, &name, &folder.specs, pipeline)?;
-        let computed = known.computed();
-        let is_other = |attribute: &&str| {
+        let mut record = PipelineRecord::of(&self.runner, &name, &folder.specs, pipeline)?;
+        let computed = record.computed();
+        let has_changed = |attribute: &&str| {
             let value = planned.attributes.get(*attribute).filter(|value| !value.has_unknown() && !value.is_null());
             value.is_some_and(|value| computed.get(*attribute).is_none_or(|now| !now.is_same_as(value)))
         };
-        if let Some(other) = ["specHash", "release", "environment"].iter().find(|attribute| is_other(attribute)) {
+        if let Some(other) = ["specHash", "release", "environment"].iter().find(|attribute| has_changed(attribute)) {
             return Err(ProviderError::new(
                 ErrorKind::Failed,
                 format!("`{}` changed since the plan: `{other}`", name.name),
@@ -151,41 +151,41 @@ impl Pipelines {
             .solution("plan again"));
         }
         let recipe = self.runner.recipe(&folder.specs.root, pipeline);
-        let telling = super::run::Telling::new(call.progress.as_ref(), &pipeline.id);
-        let making = Making { telling: &telling };
-        let made = self.runner.environments.ensure(&recipe, &making, &call.cancel).await;
-        made.map_err(|error| super::run::environment_error(&error))?;
-        known.mark = super::run::mark(&call.operation, &call.step);
+        let reporter = super::run::RunReporter::new(call.progress.as_ref(), &pipeline.id);
+        let observer = EnvironmentReporter { reporter: &reporter };
+        let created = self.runner.environments.ensure(&recipe, &observer, &call.cancel).await;
+        created.map_err(|error| super::run::environment_error(&error))?;
+        record.mark = super::run::mark(&call.operation, &call.step);
         self.runner
             .store
-            .make_known(&known.folder, &known.name, &known)
+            .write_pipeline_record(&record.folder, &record.name, &record)
             .map_err(|error| io_error("the record of the pipeline cannot be written", &error))?;
-        Ok(known.observed())
+        Ok(record.observed())
     }
 }
 
-struct Making<'a> {
-    telling: &'a super::run::Telling<'a>,
+struct EnvironmentReporter<'a> {
+    reporter: &'a super::run::RunReporter<'a>,
 }
 
-impl crate::environment::Making for Making<'_> {
+impl crate::environment::EnvironmentObserver for EnvironmentReporter<'_> {
     fn progress(&self, done: usize, of: usize, what: &str) {
-        self.telling.environment(done, of, what);
+        self.reporter.environment(done, of, what);
     }
 }
 
 #[async_trait]
 impl Session for Pipelines {
     async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
-        Ok(self.known(&Name::known(&prior.identity)?)?.map(|known| known.observed()))
+        Ok(self.record(&Name::from_known(&prior.identity)?)?.map(|record| record.observed()))
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
         let Some(name) = Name::of(change.config) else { return Ok(from_schema(ty, change)) };
         let id = name.id();
-        let known = self.described(name).await?;
+        let record = self.describe(name).await?;
         let mut config = change.config.clone();
-        config.extend(known.computed());
+        config.extend(record.computed());
         let mut planned = from_schema(ty, &ProposedChange { config: &config, ..change.clone() });
         planned.planned.insert("id".to_owned(), id.into());
         // Attributes that the spec no longer has are removed.
@@ -198,12 +198,12 @@ impl Session for Pipelines {
     }
 
     async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
-        let name = Name::known(&planned.attributes)?;
-        if self.known(&name)?.is_some() {
+        let name = Name::from_known(&planned.attributes)?;
+        if self.record(&name)?.is_some() {
             let kind = ErrorKind::AlreadyExists { import_id: Some(name.id()) };
             return Err(ProviderError::new(kind, format!("the pipeline `{}` is recorded already", name.name)));
         }
-        self.make_known(call, planned).await
+        self.write_record(call, planned).await
     }
 
     async fn update(
@@ -213,27 +213,27 @@ impl Session for Pipelines {
         _prior: &Recorded,
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
-        self.make_known(call, planned).await
+        self.write_record(call, planned).await
     }
 
     async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
-        let name = Name::known(&prior.identity)?;
+        let name = Name::from_known(&prior.identity)?;
         self.runner
             .store
-            .make_unknown(&name.folder, &name.name)
+            .remove_pipeline_record(&name.folder, &name.name)
             .map_err(|error| io_error("the record of the pipeline cannot be removed", &error))
     }
 
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
-        let Some(known) = self.known(&Name::known(&attempt.identity)?)? else { return Ok(Found::Absent) };
+        let Some(record) = self.record(&Name::from_known(&attempt.identity)?)? else { return Ok(Found::Absent) };
         Ok(match &attempt.lost_call {
-            Some(_) if attempt.prior.is_some() => Found::Ours(known.observed()),
-            Some(lost) if known.mark == super::run::mark(&lost.operation, &lost.step) => Found::Ours(known.observed()),
-            _ => Found::Strangers(known.observed()),
+            Some(_) if attempt.prior.is_some() => Found::Own(record.observed()),
+            Some(lost) if record.mark == super::run::mark(&lost.operation, &lost.step) => Found::Own(record.observed()),
+            _ => Found::Foreign(record.observed()),
         })
     }
 
     async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
-        Ok(self.known(&Name::of_id(id)?)?.map(|known| known.observed()))
+        Ok(self.record(&Name::from_id(id)?)?.map(|record| record.observed()))
     }
 }

@@ -2,17 +2,17 @@
 //! changes; the plan names the input.
 
 mod planning;
+mod progress;
 mod target;
-mod telling;
 
-pub(super) use telling::Telling;
+pub(super) use progress::RunReporter;
 
 use super::attributes::{IDENTITY, Name, blocking, io_error, named};
 use super::folder::{Folder, Folders};
 use crate::database::Databases;
 use crate::environment::EnvironmentError;
 use crate::run::single::NotRun;
-use crate::run::{Asked, Record, Runner, State};
+use crate::run::{Record, RunRequest, Runner, State};
 use crate::spec::model::Pipeline;
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -109,7 +109,7 @@ impl Runs {
     /// Last good result whose outputs still exist.
     fn good(&self, name: &Name) -> Result<Option<Record>, ProviderError> {
         let record = self.record(name)?;
-        let lost = record.as_ref().map_or(Ok(None), |record| self.runner.store.lost(record));
+        let lost = record.as_ref().map_or(Ok(None), |record| self.runner.store.lost_output(record));
         let lost = lost.map_err(|error| io_error("the outputs of the run cannot be checked", &error))?;
         Ok(record.filter(|_| lost.is_none()))
     }
@@ -123,18 +123,20 @@ impl Runs {
     /// Refuses a run if the last run of a dependency failed, or was interrupted while it moved outputs into place:
     /// outputs may be incomplete. An implicit dependency, through files, is refused only in the second case: until
     /// outputs are moved, those of the run before are complete.
-    fn check_before(&self, name: &Name, pipeline: &Pipeline) -> Result<(), ProviderError> {
+    fn check_dependencies(&self, name: &Name, pipeline: &Pipeline) -> Result<(), ProviderError> {
         let (store, folder) = (&self.runner.store, self.runner.recorded_folder(&name.folder));
         let unreadable = |error| io_error("the record of a run cannot be read", &error);
         for before in pipeline.all_before() {
-            let is_said = pipeline.pipelines_before().any(|said| said == before);
-            let unwell = if is_said { store.unwell(&folder, before).map_err(unreadable)? } else { None };
-            let how = match unwell {
+            let is_declared = pipeline.pipelines_before().any(|declared| declared == before);
+            let failure = if is_declared { store.last_failure(&folder, before).map_err(unreadable)? } else { None };
+            let how = match failure {
                 Some(how) => Some(format!("whose {how}")),
-                None => store.half_in_place(&folder, before).map_err(unreadable)?.map(|how| format!("of which {how}")),
+                None => {
+                    store.partial_publish(&folder, before).map_err(unreadable)?.map(|how| format!("of which {how}"))
+                }
             };
             if let Some(how) = how {
-                let message = match is_said {
+                let message = match is_declared {
                     true => format!("`{}` depends on `{before}`, {how}", name.name),
                     false => format!("`{}` reads what `{before}` writes, {how}", name.name),
                 };
@@ -146,24 +148,24 @@ impl Runs {
     }
 
     async fn run(&self, call: &Call, planned: &Attributes) -> Result<Observed, ProviderError> {
-        let name = Name::known(planned)?;
+        let name = Name::from_known(planned)?;
         let project = self.runner.project.clone();
         let (folder, name) = blocking(move || Ok((Folder::read(&project, &name)?, name))).await?;
         let pipeline = folder.pipeline(&name)?;
-        self.check_before(&name, pipeline)?;
+        self.check_dependencies(&name, pipeline)?;
         let uses_database = self.runner.uses_database(&folder.specs.root, pipeline);
         let target = (planned, uses_database);
         let runner = target::run_into(&self.runner, &self.databases, target, &call.cancel).await?;
-        let asked = Asked {
+        let request = RunRequest {
             uses_cache: !matches!(planned.get("useCache"), Some(Value::Bool(false))),
             timeout: Some(call.timeout),
-            patience: call.timeout,
+            lock_timeout: call.timeout,
             mark: Some(mark(&call.operation, &call.step)),
             planned: planning::fixed(planned),
-            ..Asked::default()
+            ..RunRequest::default()
         };
-        let telling = Telling::new(call.progress.as_ref(), &pipeline.id);
-        let ended = runner.run(&folder.specs, pipeline, asked, &telling, &call.cancel).await;
+        let reporter = RunReporter::new(call.progress.as_ref(), &pipeline.id);
+        let ended = runner.run(&folder.specs, pipeline, request, &reporter, &call.cancel).await;
         let record = ended.map_err(|why| not_run(&name, &why))?;
         if record.state == State::Succeeded {
             return Ok(observed(&name, &record, planned));
@@ -178,14 +180,14 @@ fn observed(name: &Name, record: &Record, configured: &Attributes) -> Observed {
     attributes.insert("id".to_owned(), name.id().into());
     attributes
         .extend([("useCache", true), ("deleteOutputs", false)].map(|(name, flag)| (name.to_owned(), flag.into())));
-    for kept in ["triggers", "useCache", "database", "deleteOutputs"] {
-        attributes.extend(configured.get(kept).map(|value| (kept.to_owned(), value.clone())));
+    for attribute in ["triggers", "useCache", "database", "deleteOutputs"] {
+        attributes.extend(configured.get(attribute).map(|value| (attribute.to_owned(), value.clone())));
     }
     let dependencies = record.fingerprint.dependencies.iter();
-    let dependencies = dependencies.map(|(id, made)| (id.clone(), made.as_str().into())).collect();
+    let dependencies = dependencies.map(|(id, result)| (id.clone(), result.as_str().into())).collect();
     let stats = serde_json::Value::Object(record.public_stats().into_iter().collect());
     let path = |path: &std::path::PathBuf| path.display().to_string().into();
-    let given: [(&str, Value); 12] = [
+    let values: [(&str, Value); 12] = [
         ("dependencies", Value::Map(dependencies)),
         ("specHash", record.fingerprint.spec.as_str().into()),
         ("codeHash", record.fingerprint.code.as_str().into()),
@@ -199,24 +201,24 @@ fn observed(name: &Name, record: &Record, configured: &Attributes) -> Observed {
         ("finishedAt", record.finished_at.map_or(Value::Null, |at| at.to_string().into())),
         ("release", record.release.as_str().into()),
     ];
-    let given = given.into_iter().filter(|(_, value)| !value.is_null());
-    attributes.extend(given.map(|(name, value)| (name.to_owned(), value)));
+    let values = values.into_iter().filter(|(_, value)| !value.is_null());
+    attributes.extend(values.map(|(name, value)| (name.to_owned(), value)));
     Observed { identity: name.identity(), attributes, private: Private::default() }
 }
 
 /// Error of a run that did not succeed.
 fn failed(name: &Name, record: &Record) -> ProviderError {
     let failure = record.failure.as_ref();
-    let what = failure.map(|failure| failure.what.as_str()).unwrap_or_default();
+    let cause = failure.map(|failure| failure.message.as_str()).unwrap_or_default();
     let step = failure.and_then(|failure| failure.step);
     let step = step.and_then(|step| Some((step + 1, &record.steps.get(step)?.0)));
     let message = match step {
-        Some((number, step)) => format!("`{}` failed at step {number} (`{step}`): {what}", name.name),
-        None => format!("`{}` {}: {what}", name.name, record.state.in_words()),
+        Some((number, step)) => format!("`{}` failed at step {number} (`{step}`): {cause}", name.name),
+        None => format!("`{}` {}: {cause}", name.name, record.state.predicate()),
     };
     let error = ProviderError::new(ErrorKind::Failed, message)
         .solution(format!("see all messages of its steps with `terrace logs {}`", record.run));
-    let messages = failure.map(|failure| failure.said.as_slice()).unwrap_or_default();
+    let messages = failure.map(|failure| failure.log.as_slice()).unwrap_or_default();
     let shown = messages.get(messages.len().saturating_sub(SHOWN)..).unwrap_or_default();
     shown.iter().cloned().fold(error, ProviderError::problem)
 }
@@ -224,7 +226,7 @@ fn failed(name: &Name, record: &Record) -> ProviderError {
 /// Error of a pipeline that did not run.
 fn not_run(name: &Name, why: &NotRun) -> ProviderError {
     match why {
-        NotRun::Taken { run } => {
+        NotRun::InProgress { run } => {
             let by = run.as_ref().map(|run| format!(", run {run}")).unwrap_or_default();
             ProviderError::new(ErrorKind::Transient, format!("`{}` is being run{by}", name.name))
                 .solution("wait for it, or stop it with `terrace cancel`")
@@ -238,7 +240,7 @@ fn not_run(name: &Name, why: &NotRun) -> ProviderError {
             how.iter().cloned().fold(error, ProviderError::problem)
         }
         NotRun::Environment(error) => environment_error(error),
-        NotRun::Elsewhere { what } => ProviderError::new(ErrorKind::Failed, what.join("; ")),
+        NotRun::WorkerFailed { message } => ProviderError::new(ErrorKind::Failed, message.join("; ")),
         NotRun::Io(error) => io_error("the run cannot be recorded", error),
     }
 }
@@ -250,15 +252,15 @@ pub(super) fn environment_error(error: &EnvironmentError) -> ProviderError {
         _ => ErrorKind::Failed,
     };
     let mapped = ProviderError::new(kind, error.to_string());
-    let said = if let EnvironmentError::Failed { said, .. } = error { said.clone() } else { Vec::new() };
-    let mapped = said.into_iter().fold(mapped, ProviderError::problem);
+    let output = if let EnvironmentError::Failed { output, .. } = error { output.clone() } else { Vec::new() };
+    let mapped = output.into_iter().fold(mapped, ProviderError::problem);
     error.hint().into_iter().fold(mapped, ProviderError::solution)
 }
 
 #[async_trait]
 impl Session for Runs {
     async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
-        let name = Name::known(&prior.identity)?;
+        let name = Name::from_known(&prior.identity)?;
         let Some(record) = self.good(&name)? else { return Ok(None) };
         let now = observed(&name, &record, &prior.attributes);
         // A later run with the same result does not change the resource.
@@ -275,7 +277,7 @@ impl Session for Runs {
     }
 
     async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
-        let name = Name::known(&planned.attributes)?;
+        let name = Name::from_known(&planned.attributes)?;
         if let Some(record) = self.good(&name)? {
             let kind = ErrorKind::AlreadyExists { import_id: Some(name.id()) };
             let message = format!("`{}` has been run already: run {}", name.name, record.run);
@@ -293,7 +295,7 @@ impl Session for Runs {
     ) -> Result<Observed, ProviderError> {
         // A change of options for the next run needs no run.
         if planned.attributes.get("runId").is_some_and(|run| !run.has_unknown()) {
-            let name = Name::known(&prior.identity)?;
+            let name = Name::from_known(&prior.identity)?;
             if let Some(record) = self.good(&name)? {
                 return Ok(observed(&name, &record, &planned.attributes));
             }
@@ -302,13 +304,14 @@ impl Session for Runs {
     }
 
     async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
-        let name = Name::known(&prior.identity)?;
+        let name = Name::from_known(&prior.identity)?;
         let folder = self.runner.recorded_folder(&name.folder);
-        // The turn excludes a concurrent run, which would write the outputs again.
-        let turn = self.runner.store.turn(&folder, &name.name, Duration::ZERO, &CancellationToken::new()).await;
-        let turn = turn.map_err(|error| not_run(&name, &error.into()))?;
-        if let Some(left) = turn.left() {
-            let settled = self.runner.settle(&left).await.and_then(|_| turn.hold(None));
+        // The lock excludes a concurrent run, which would write the outputs again.
+        let pipeline_lock =
+            self.runner.store.lock_pipeline(&folder, &name.name, Duration::ZERO, &CancellationToken::new()).await;
+        let pipeline_lock = pipeline_lock.map_err(|error| not_run(&name, &error.into()))?;
+        if let Some(unfinished) = pipeline_lock.unfinished_run() {
+            let settled = self.runner.settle(&unfinished).await.and_then(|_| pipeline_lock.set_current_run(None));
             settled.map_err(|error| io_error("the outcome of a run cannot be recorded", &error))?;
         }
         let is_deleted = matches!(prior.attributes.get("deleteOutputs"), Some(Value::Bool(true)));
@@ -321,12 +324,12 @@ impl Session for Runs {
     }
 
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
-        let name = Name::known(&attempt.identity)?;
-        let ours = attempt.lost_call.as_ref().map(|lost| mark(&lost.operation, &lost.step));
+        let name = Name::from_known(&attempt.identity)?;
+        let own_mark = attempt.lost_call.as_ref().map(|lost| mark(&lost.operation, &lost.step));
         let last = self.runner.store.last(&self.runner.recorded_folder(&name.folder), &name.name);
         let last = last.map_err(|error| io_error("the record of a run cannot be read", &error))?;
-        if let (Some(ours), Some(last)) = (&ours, &last)
-            && last.mark.as_ref() == Some(ours)
+        if let (Some(own_mark), Some(last)) = (&own_mark, &last)
+            && last.mark.as_ref() == Some(own_mark)
         {
             if !last.state.is_over() && self.runner.store.is_held(last).unwrap_or(true) {
                 return Ok(Found::Pending(format!("run {} is in progress", last.run)));
@@ -334,19 +337,19 @@ impl Session for Runs {
             // `find` may run during a plan, so the next run settles an interrupted one. The process of this run has
             // ended.
             return Ok(match last.state {
-                State::Succeeded => Found::Ours(observed(&name, last, &attempt.planned)),
-                _ => Found::CameToNothing,
+                State::Succeeded => Found::Own(observed(&name, last, &attempt.planned)),
+                _ => Found::NoEffect,
             });
         }
         Ok(match self.good(&name)? {
-            Some(record) if attempt.prior.is_some() => Found::Ours(observed(&name, &record, &attempt.planned)),
-            Some(record) => Found::Strangers(observed(&name, &record, &attempt.planned)),
+            Some(record) if attempt.prior.is_some() => Found::Own(observed(&name, &record, &attempt.planned)),
+            Some(record) => Found::Foreign(observed(&name, &record, &attempt.planned)),
             None => Found::Absent,
         })
     }
 
     async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
-        let name = Name::of_id(id)?;
+        let name = Name::from_id(id)?;
         Ok(self.good(&name)?.map(|record| observed(&name, &record, &Attributes::default())))
     }
 }

@@ -70,7 +70,7 @@ impl ScheduleSession {
         Self { runner }
     }
 
-    fn known(&self, name: &str) -> Result<Option<Schedule>, ProviderError> {
+    fn existing(&self, name: &str) -> Result<Option<Schedule>, ProviderError> {
         self.runner.schedules().get(name).map_err(|error| io_error("the schedule cannot be read", &error))
     }
 
@@ -105,7 +105,7 @@ fn word<T: Copy>(attributes: &Attributes, name: &str, words: &[(&'static str, T)
 }
 
 /// Schedule that attributes describe; unknown attributes count as their defaults.
-fn described(attributes: &Attributes, since: Timestamp, mark: String) -> Result<Schedule, ProviderError> {
+fn parse(attributes: &Attributes, since: Timestamp, mark: String) -> Result<Schedule, ProviderError> {
     let jitter = match attributes.get("jitterSeconds") {
         Some(Value::Int(jitter)) => *jitter,
         _ => 0,
@@ -159,7 +159,7 @@ fn observed(schedule: &Schedule) -> Observed {
 #[async_trait]
 impl Session for ScheduleSession {
     async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
-        Ok(self.known(name_of(&prior.identity)?)?.as_ref().map(observed))
+        Ok(self.existing(name_of(&prior.identity)?)?.as_ref().map(observed))
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
@@ -169,7 +169,7 @@ impl Session for ScheduleSession {
             let message = format!("`name` is `{}`: expected a name without colons", name.escape_debug());
             return Err(ProviderError::invalid(at("name"), message));
         }
-        described(change.config, Timestamp::UNIX_EPOCH, String::new())?;
+        parse(change.config, Timestamp::UNIX_EPOCH, String::new())?;
         if let Some(pipeline) = text(change.config, "pipeline") {
             let folder = text(change.config, "folder").unwrap_or(".").to_owned();
             let (name, project) = (Name { folder, name: pipeline.to_owned() }, self.runner.project.clone());
@@ -193,12 +193,12 @@ impl Session for ScheduleSession {
 
     async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         let name = name_of(&planned.attributes)?;
-        if self.known(name)?.is_some() {
+        if self.existing(name)?.is_some() {
             let kind = ErrorKind::AlreadyExists { import_id: Some(name.to_owned()) };
             return Err(ProviderError::new(kind, format!("the schedule `{name}` exists already in this project")));
         }
         let mark = super::run::mark(&call.operation, &call.step);
-        self.put(&described(&planned.attributes, Timestamp::now(), mark)?)
+        self.put(&parse(&planned.attributes, Timestamp::now(), mark)?)
     }
 
     async fn update(
@@ -209,13 +209,13 @@ impl Session for ScheduleSession {
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
         let mark = super::run::mark(&call.operation, &call.step);
-        let mut schedule = described(&planned.attributes, Timestamp::now(), mark)?;
+        let mut schedule = parse(&planned.attributes, Timestamp::now(), mark)?;
         // New times are not caught up. With unchanged times, a new policy must not lose missed ones.
-        let before = self.known(name_of(&prior.identity)?)?;
-        let is_timed_alike = |before: &&Schedule| {
+        let before = self.existing(name_of(&prior.identity)?)?;
+        let has_same_times = |before: &&Schedule| {
             (&before.cron, &before.time_zone, before.enabled) == (&schedule.cron, &schedule.time_zone, schedule.enabled)
         };
-        if let Some(since) = before.as_ref().filter(is_timed_alike).map(|before| before.since) {
+        if let Some(since) = before.as_ref().filter(has_same_times).map(|before| before.since) {
             schedule.since = since;
         }
         self.put(&schedule)
@@ -227,17 +227,17 @@ impl Session for ScheduleSession {
     }
 
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
-        let Some(schedule) = self.known(name_of(&attempt.identity)?)? else { return Ok(Found::Absent) };
-        let is_ours = match &attempt.lost_call {
+        let Some(schedule) = self.existing(name_of(&attempt.identity)?)? else { return Ok(Found::Absent) };
+        let is_own = match &attempt.lost_call {
             _ if attempt.prior.is_some() => true,
             Some(lost) => schedule.mark == super::run::mark(&lost.operation, &lost.step),
             None => false,
         };
         let observed = observed(&schedule);
-        Ok(if is_ours { Found::Ours(observed) } else { Found::Strangers(observed) })
+        Ok(if is_own { Found::Own(observed) } else { Found::Foreign(observed) })
     }
 
     async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
-        Ok(self.known(id)?.as_ref().map(observed))
+        Ok(self.existing(id)?.as_ref().map(observed))
     }
 }

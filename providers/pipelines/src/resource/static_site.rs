@@ -1,7 +1,7 @@
 //! `pipelines_static_site`: a site of pipeline results, rendered to a folder or shown by `terrace serve`.
 
 use super::attributes::blocking;
-use crate::site::{Plan, Shelf, Site};
+use crate::site::{Plan, Site, SiteStore};
 use crate::storage::{StorageError, Tree};
 use async_trait::async_trait;
 use std::time::Duration;
@@ -55,38 +55,38 @@ pub fn resource_type() -> ResourceType {
 
 /// The sites of a project.
 pub(crate) struct Sites {
-    shelf: Shelf,
+    sites: SiteStore,
 }
 
 impl Sites {
-    pub(crate) const fn new(shelf: Shelf) -> Self {
-        Self { shelf }
+    pub(crate) const fn new(sites: SiteStore) -> Self {
+        Self { sites }
     }
 
-    async fn with<T: Send + 'static>(
+    async fn run_blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Shelf) -> Result<T, StorageError> + Send + 'static,
+        work: impl FnOnce(&SiteStore) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, ProviderError> {
-        let shelf = self.shelf.clone();
-        blocking(move || work(&shelf).map_err(StorageError::while_looking)).await
+        let sites = self.sites.clone();
+        blocking(move || work(&sites).map_err(StorageError::while_reading)).await
     }
 
     /// A site and the digest of its visible files; nothing if it is not shown.
-    async fn shown(&self, name: String) -> Result<Option<(Site, String)>, ProviderError> {
-        self.with(move |shelf| {
-            let Some(site) = shelf.site(&name)? else { return Ok(None) };
-            Ok(shelf.shown(&site)?.map(|hash| (site, hash)))
+    async fn current(&self, name: String) -> Result<Option<(Site, String)>, ProviderError> {
+        self.run_blocking(move |sites| {
+            let Some(site) = sites.site(&name)? else { return Ok(None) };
+            Ok(sites.current_hash(&site)?.map(|hash| (site, hash)))
         })
         .await
     }
 
     async fn tree(&self, plan: &Plan) -> Result<Option<Tree>, ProviderError> {
         let plan = plan.clone();
-        self.with(move |shelf| shelf.tree(&plan)).await
+        self.run_blocking(move |sites| sites.tree(&plan)).await
     }
 
     async fn render(&self, call: &Call, planned: &Attributes) -> Result<Observed, ProviderError> {
-        let plan = wanted(planned).ok_or_else(|| ProviderError::bug("a site with unknown attributes"))?;
+        let plan = site_plan(planned).ok_or_else(|| ProviderError::bug("a site with unknown attributes"))?;
         let tree = self.tree(&plan).await?.ok_or_else(|| {
             let message = format!("the folder `{}` for the site does not exist", plan.content_dir);
             ProviderError::new(ErrorKind::Failed, message)
@@ -96,30 +96,33 @@ impl Sites {
                 .solution("plan again; if a run of the same plan writes them, name its `dataset` in `triggers`"));
         }
         call.progress.message("Syncing Static Website to Storage");
-        call.progress.message(&format!("{} > {}", self.shelf.door(&plan, &tree), self.url(&plan, planned)));
+        call.progress.message(&format!("{} > {}", self.sites.entry_point(&plan, &tree), self.url(&plan, planned)));
         let mark = super::run::mark(&call.operation, &call.step);
-        let shelf = self.shelf.clone();
-        let rendered = blocking(move || shelf.render(&plan, &tree, &mark).map_err(StorageError::while_changing)).await;
+        let sites = self.sites.clone();
+        let rendered = blocking(move || sites.render(&plan, &tree, &mark).map_err(StorageError::while_changing)).await;
         let site = rendered?;
         Ok(self.observed(&site, site.hash(), planned))
     }
 
     fn url(&self, plan: &Plan, configured: &Attributes) -> String {
-        optional_text(configured, "url").unwrap_or_else(|| self.shelf.url(plan))
+        optional_text(configured, "url").unwrap_or_else(|| self.sites.url(plan))
     }
 
     fn observed(&self, site: &Site, hash: String, configured: &Attributes) -> Observed {
         let int = |number: u64| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
         let plan = &site.plan;
-        let made = |value: Value| value.made_of(configured, &["name", "renderTo"]);
+        let derived = |value: Value| value.derived_from(configured, &["name", "renderTo"]);
         let given: [(&str, Value); 10] = [
-            ("id", made(object_id::join([&plan.name]).into())),
+            ("id", derived(object_id::join([&plan.name]).into())),
             ("contentDir", plan.content_dir.as_str().into()),
             ("overlayDir", plan.overlay_dir.as_str().into()),
             ("errorDocument", plan.error_document.as_str().into()),
             ("cacheControl", plan.cache_control.as_str().into()),
-            ("renderTo", plan.render_to.as_deref().map_or(Value::Null, Value::from).made_of(configured, &["renderTo"])),
-            ("url", made(self.url(plan, configured).into())),
+            (
+                "renderTo",
+                plan.render_to.as_deref().map_or(Value::Null, Value::from).derived_from(configured, &["renderTo"]),
+            ),
+            ("url", derived(self.url(plan, configured).into())),
             ("files", int(site.files.len() as u64)),
             ("bytes", int(site.bytes())),
             ("contentHash", hash.into()),
@@ -127,7 +130,7 @@ impl Sites {
         let given = given.into_iter().filter(|(_, value)| !value.is_null());
         let mut attributes: Attributes = given.map(|(name, value)| (name.to_owned(), value)).collect();
         attributes.extend(configured.get("triggers").map(|value| ("triggers".to_owned(), value.clone())));
-        let name = Value::from(plan.name.as_str()).made_of(configured, &["name"]);
+        let name = Value::from(plan.name.as_str()).derived_from(configured, &["name"]);
         attributes.insert("name".to_owned(), name.clone());
         Observed {
             identity: [("name".to_owned(), name)].into_iter().collect(),
@@ -138,7 +141,7 @@ impl Sites {
 }
 
 /// Site that attributes describe; `None` while one of them is unknown.
-fn wanted(attributes: &Attributes) -> Option<Plan> {
+fn site_plan(attributes: &Attributes) -> Option<Plan> {
     let given = |name: &str| attributes.get(name).filter(|value| !value.is_null());
     let names = ["name", "contentDir", "overlayDir", "errorDocument", "cacheControl", "renderTo"];
     if names.iter().any(|name| given(name).is_some_and(Value::has_unknown)) {
@@ -159,13 +162,13 @@ fn wanted(attributes: &Attributes) -> Option<Plan> {
 #[async_trait]
 impl Session for Sites {
     async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
-        let shown = self.shown(text(&prior.identity, "name")).await?;
-        Ok(shown.map(|(site, hash)| self.observed(&site, hash, &prior.attributes)))
+        let current = self.current(text(&prior.identity, "name")).await?;
+        Ok(current.map(|(site, hash)| self.observed(&site, hash, &prior.attributes)))
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
         let mut config = change.config.clone();
-        let plan = wanted(change.config);
+        let plan = site_plan(change.config);
         let is_open = change.config.get("triggers").is_some_and(Value::has_unknown);
         let tree = match plan.as_ref() {
             Some(plan) => self.tree(plan).await?.filter(|_| !is_open),
@@ -184,12 +187,12 @@ impl Session for Sites {
         if let Some(plan) = &plan
             && config.get("url").is_none_or(Value::is_null)
         {
-            let url = Value::from(self.shelf.url(plan)).made_of(change.config, &["name", "renderTo"]);
+            let url = Value::from(self.sites.url(plan)).derived_from(change.config, &["name", "renderTo"]);
             config.insert("url".to_owned(), url);
         }
         let mut planned = from_schema(ty, &ProposedChange { config: &config, ..change.clone() });
         if let Some(plan) = &plan {
-            let id = Value::from(object_id::join([&plan.name])).made_of(change.config, &["name"]);
+            let id = Value::from(object_id::join([&plan.name])).derived_from(change.config, &["name"]);
             planned.planned.insert("id".to_owned(), id);
         }
         Ok(planned)
@@ -197,7 +200,7 @@ impl Session for Sites {
 
     async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         let name = text(&planned.attributes, "name");
-        if self.shown(name.clone()).await?.is_some() {
+        if self.current(name.clone()).await?.is_some() {
             let kind = ErrorKind::AlreadyExists { import_id: Some(object_id::join([&name])) };
             return Err(ProviderError::new(kind, format!("the site `{name}` exists already")));
         }
@@ -216,32 +219,32 @@ impl Session for Sites {
 
     async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let name = text(&prior.identity, "name");
-        let shelf = self.shelf.clone();
+        let sites = self.sites.clone();
         blocking(move || {
-            let Some(site) = shelf.site(&name).map_err(StorageError::while_looking)? else { return Ok(()) };
-            shelf.remove(&site).map_err(StorageError::while_changing)
+            let Some(site) = sites.site(&name).map_err(StorageError::while_reading)? else { return Ok(()) };
+            sites.remove(&site).map_err(StorageError::while_changing)
         })
         .await
     }
 
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
-        let shown = self.shown(text(&attempt.identity, "name")).await?;
-        let Some((site, hash)) = shown else { return Ok(Found::Absent) };
+        let current = self.current(text(&attempt.identity, "name")).await?;
+        let Some((site, hash)) = current else { return Ok(Found::Absent) };
         let configured = match attempt.prior.as_ref().filter(|_| attempt.planned.is_empty()) {
             Some(prior) => &prior.attributes,
             None => &attempt.planned,
         };
         let observed = self.observed(&site, hash, configured);
         Ok(match &attempt.lost_call {
-            Some(_) if attempt.prior.is_some() => Found::Ours(observed),
-            Some(lost) if site.mark == super::run::mark(&lost.operation, &lost.step) => Found::Ours(observed),
-            _ => Found::Strangers(observed),
+            Some(_) if attempt.prior.is_some() => Found::Own(observed),
+            Some(lost) if site.mark == super::run::mark(&lost.operation, &lost.step) => Found::Own(observed),
+            _ => Found::Foreign(observed),
         })
     }
 
     async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
         let name = object_id::decode(id).unwrap_or_else(|| id.to_owned());
-        let shown = self.shown(name).await?;
-        Ok(shown.map(|(site, hash)| self.observed(&site, hash, &Attributes::default())))
+        let current = self.current(name).await?;
+        Ok(current.map(|(site, hash)| self.observed(&site, hash, &Attributes::default())))
     }
 }

@@ -9,7 +9,7 @@ use super::attributes::{Name, blocking, io_error, texts as listed_texts};
 use super::folder::Folder;
 use crate::run::{Runner, State};
 use crate::storage::source::Filter;
-use crate::storage::{Asked, Manifest, Storage, StorageError, Told, Tree};
+use crate::storage::{Manifest, Storage, StorageError, SyncEvent, SyncRequest, Tree};
 use async_trait::async_trait;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,7 +26,7 @@ const IDENTITY: [&str; 2] = ["destination", "name"];
 /// Timeout of a sync: a terabyte takes long.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// Timeout for reading many files from a slow server.
-const LOOKING: Duration = Duration::from_secs(15 * 60);
+const READ_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// Reason for the planner: an update changes the results.
 const SYNCS: &str = "an update syncs again";
@@ -74,7 +74,7 @@ pub fn resource_type() -> ResourceType {
         list("changes", "Changes of the last sync.").computed().volatile(SYNCS),
         list("damaged", "Files that are missing or altered at the destination.").computed().volatile(SYNCS),
     ];
-    let timeouts = Timeouts { create: LONGEST, update: LONGEST, delete: LOOKING, read: LOOKING };
+    let timeouts = Timeouts { create: LONGEST, update: LONGEST, delete: READ_TIMEOUT, read: READ_TIMEOUT };
     ResourceType {
         // No wait: a killed process sends nothing more, and the next sync sends an interrupted file again.
         settle: Duration::ZERO,
@@ -90,17 +90,17 @@ pub(crate) struct Syncs {
 }
 
 /// Identity of a sync.
-struct Named {
+struct SyncId {
     destination: String,
     name: String,
 }
 
-impl Named {
+impl SyncId {
     fn of(attributes: &Attributes) -> Option<Self> {
         Some(Self { destination: optional_text(attributes, "destination")?, name: optional_text(attributes, "name")? })
     }
 
-    fn known(attributes: &Attributes) -> Result<Self, ProviderError> {
+    fn from_known(attributes: &Attributes) -> Result<Self, ProviderError> {
         Self::of(attributes).ok_or_else(|| ProviderError::bug("a sync without a destination"))
     }
 
@@ -114,7 +114,7 @@ impl Named {
 }
 
 /// Source of a sync.
-struct Wanted {
+struct SyncSource {
     folders: Vec<PathBuf>,
     filter: Filter,
 }
@@ -125,14 +125,14 @@ impl Syncs {
     }
 
     /// Folders and files that attributes describe; `None` while one of the attributes is unknown.
-    async fn wanted(&self, attributes: &Attributes) -> Result<Option<Wanted>, ProviderError> {
+    async fn sync_source(&self, attributes: &Attributes) -> Result<Option<SyncSource>, ProviderError> {
         let given = |name: &str| attributes.get(name).filter(|value| !value.is_null());
         let names = ["source", "pipeline", "folder", "include", "exclude"];
         if names.iter().any(|name| given(name).is_some_and(Value::has_unknown)) {
             return Ok(None);
         }
         let filter = Filter::new(&texts(attributes, "include"), &texts(attributes, "exclude"));
-        let filter = filter.map_err(StorageError::while_looking)?;
+        let filter = filter.map_err(StorageError::while_reading)?;
         let at = |name: &str| Some(terrace_provider::Path::attribute(name));
         let folders = match (optional_text(attributes, "source"), optional_text(attributes, "pipeline")) {
             (Some(source), None) => vec![self.source(&source)?],
@@ -153,7 +153,7 @@ impl Syncs {
                 ));
             }
         };
-        Ok(Some(Wanted { folders, filter }))
+        Ok(Some(SyncSource { folders, filter }))
     }
 
     fn source(&self, source: &str) -> Result<PathBuf, ProviderError> {
@@ -185,9 +185,9 @@ impl Syncs {
         .await
     }
 
-    async fn tree(&self, wanted: &Wanted) -> Result<Option<Tree>, ProviderError> {
-        let read = self.storage.tree(wanted.folders.clone(), wanted.filter.clone()).await;
-        read.map_err(StorageError::while_looking)
+    async fn tree(&self, source: &SyncSource) -> Result<Option<Tree>, ProviderError> {
+        let read = self.storage.tree(source.folders.clone(), source.filter.clone()).await;
+        read.map_err(StorageError::while_reading)
     }
 
     /// Refuses to sync outputs of a run that failed.
@@ -199,7 +199,7 @@ impl Syncs {
         match last.filter(|last| last.state != State::Succeeded) {
             None => Ok(()),
             Some(last) => {
-                let message = format!("the last run of `{pipeline}` {}: nothing is synced", last.state.in_words());
+                let message = format!("the last run of `{pipeline}` {}: nothing is synced", last.state.predicate());
                 Err(ProviderError::new(ErrorKind::Failed, message)
                     .solution(format!("see its messages with `terrace logs {}`", last.run)))
             }
@@ -207,11 +207,12 @@ impl Syncs {
     }
 
     async fn sync(&self, call: &Call, planned: &Attributes) -> Result<Observed, ProviderError> {
-        let named = Named::known(planned)?;
+        let named = SyncId::from_known(planned)?;
         self.check_run(planned)?;
-        let wanted = self.wanted(planned).await?.ok_or_else(|| ProviderError::bug("a sync with unknown attributes"))?;
-        let tree = self.tree(&wanted).await?.ok_or_else(|| {
-            let missing = wanted.folders.iter().find(|folder| !folder.is_dir());
+        let source =
+            self.sync_source(planned).await?.ok_or_else(|| ProviderError::bug("a sync with unknown attributes"))?;
+        let tree = self.tree(&source).await?.ok_or_else(|| {
+            let missing = source.folders.iter().find(|folder| !folder.is_dir());
             let missing = missing.map(|folder| folder.display().to_string()).unwrap_or_default();
             ProviderError::new(ErrorKind::Failed, format!("the folder `{missing}` to copy does not exist"))
         })?;
@@ -219,41 +220,47 @@ impl Syncs {
             return Err(ProviderError::new(ErrorKind::Failed, "the files changed since the plan")
                 .solution("plan again; if a run of the same plan writes them, name its `dataset` in `triggers`"));
         }
-        let asked = Asked {
+        let request = SyncRequest {
             removes: flag(planned, "delete"),
             public: flag(planned, "public"),
             checksum: flag(planned, "checksum"),
             public_url: optional_text(planned, "publicUrl"),
             mark: super::run::mark(&call.operation, &call.step),
-            ..Asked::new(named.destination.clone(), named.name.clone(), wanted.folders, wanted.filter)
+            ..SyncRequest::new(named.destination.clone(), named.name.clone(), source.folders, source.filter)
         };
         let planned_changes = planned.get("changes").filter(|value| !value.has_unknown()).cloned();
         let changes = match planned_changes {
             Some(changes) => changes,
-            None => listed_texts(self.lines(&named, planned, &tree).await?),
+            None => listed_texts(self.planned_changes(&named, planned, &tree).await?),
         };
         let progress = call.progress.as_ref();
-        let report = |told: Told<'_>| progress.message(&told.to_string());
+        let report = |event: SyncEvent<'_>| progress.message(&event.to_string());
         let synced =
-            self.storage.sync(&asked, &tree, &report, &call.cancel).await.map_err(StorageError::while_changing)?;
+            self.storage.sync(&request, &tree, &report, &call.cancel).await.map_err(StorageError::while_changing)?;
         progress.message(&format!("{} files sent, {} bytes", synced.sent, synced.bytes));
         self.observed(&named, &synced.manifest, planned, Some(changes))
     }
 
     /// Changes that a sync would make, compared with the destination.
-    async fn lines(&self, named: &Named, attributes: &Attributes, tree: &Tree) -> Result<Vec<String>, ProviderError> {
-        let found = self.storage.look(&named.destination, &named.name, flag(attributes, "checksum")).await;
-        let found = found.map_err(StorageError::while_looking)?;
+    async fn planned_changes(
+        &self,
+        named: &SyncId,
+        attributes: &Attributes,
+        tree: &Tree,
+    ) -> Result<Vec<String>, ProviderError> {
+        let found = self.storage.inspect(&named.destination, &named.name, flag(attributes, "checksum")).await;
+        let found = found.map_err(StorageError::while_reading)?;
         let (former, damaged) = found.map(|(former, damaged, _)| (former, damaged)).unzip();
-        let is_all_other = former.as_ref().is_some_and(|former: &Manifest| former.public != flag(attributes, "public"));
+        let are_all_changed =
+            former.as_ref().is_some_and(|former: &Manifest| former.public != flag(attributes, "public"));
         let damaged = damaged.unwrap_or_default();
-        Ok(tree.changes(former.as_ref(), &damaged, is_all_other, flag(attributes, "delete")))
+        Ok(tree.changes(former.as_ref(), &damaged, are_all_changed, flag(attributes, "delete")))
     }
 
     /// Manifest as attributes; configured attributes keep their values.
     fn observed(
         &self,
-        named: &Named,
+        named: &SyncId,
         manifest: &Manifest,
         configured: &Attributes,
         changes: Option<Value>,
@@ -261,7 +268,7 @@ impl Syncs {
         let public_url = optional_text(configured, "publicUrl");
         let keys: Vec<&str> = manifest.current().map(|(key, _)| key).collect();
         let bytes = manifest.current().map(|(_, entry)| entry.size).fold(0, u64::saturating_add);
-        let facts = Facts { count: keys.len(), bytes, hash: manifest.hash() };
+        let totals = Totals { count: keys.len(), bytes, hash: manifest.hash() };
         let mut attributes = Attributes::default();
         for name in ["source", "pipeline", "include", "exclude", "publicUrl", "triggers"] {
             attributes.extend(configured.get(name).map(|value| (name.to_owned(), value.clone())));
@@ -272,12 +279,12 @@ impl Syncs {
             attributes.insert(name.to_owned(), flag(configured, name).into());
         }
         attributes.insert("public".to_owned(), manifest.public.into());
-        attributes.extend(self.computed(named, configured, public_url.as_deref(), &keys, facts)?);
+        attributes.extend(self.computed(named, configured, public_url.as_deref(), &keys, totals)?);
         let changes = changes.or_else(|| configured.get("changes").cloned()).filter(|value| !value.has_unknown());
         attributes.extend(changes.filter(|value| !value.is_null()).map(|value| ("changes".to_owned(), value)));
         let identity = IDENTITY.map(|name| {
             let text = if name == "name" { &named.name } else { &named.destination };
-            (name.to_owned(), Value::from(text.as_str()).made_of(configured, &[name]))
+            (name.to_owned(), Value::from(text.as_str()).derived_from(configured, &[name]))
         });
         attributes.extend(identity.clone());
         Ok(Observed { identity: identity.into_iter().collect(), attributes, private: Private::default() })
@@ -286,14 +293,14 @@ impl Syncs {
     /// Attributes that follow from the files, known before the sync.
     fn computed(
         &self,
-        named: &Named,
+        named: &SyncId,
         configured: &Attributes,
         public_url: Option<&str>,
         keys: &[&str],
-        facts: Facts,
+        totals: Totals,
     ) -> Result<Attributes, ProviderError> {
         let int = |number: u64| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
-        let wrong = StorageError::while_looking;
+        let wrong = StorageError::while_reading;
         let urls =
             self.storage.addresses(&named.destination, &named.name, public_url, keys.iter().copied()).map_err(wrong)?;
         let url = match urls.as_slice() {
@@ -301,14 +308,14 @@ impl Syncs {
             _ => self.storage.address(&named.destination, &named.name, public_url).map_err(wrong)?,
         };
         // Values derived from a sensitive destination are sensitive too.
-        let made = |value: Value| value.made_of(configured, &["destination", "name", "publicUrl"]);
+        let derived = |value: Value| value.derived_from(configured, &["destination", "name", "publicUrl"]);
         Ok([
-            ("id", made(named.id().into())),
-            ("url", made(url.into())),
-            ("urls", made(listed_texts(urls))),
-            ("files", int(facts.count as u64)),
-            ("bytes", int(facts.bytes)),
-            ("manifestHash", facts.hash.into()),
+            ("id", derived(named.id().into())),
+            ("url", derived(url.into())),
+            ("urls", derived(listed_texts(urls))),
+            ("files", int(totals.count as u64)),
+            ("bytes", int(totals.bytes)),
+            ("manifestHash", totals.hash.into()),
         ]
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
@@ -316,9 +323,13 @@ impl Syncs {
     }
 
     /// State of the destination; nothing if no sync was made.
-    async fn look(&self, named: &Named, configured: &Attributes) -> Result<Option<Observed>, ProviderError> {
-        let found = self.storage.look(&named.destination, &named.name, flag(configured, "checksum")).await;
-        let Some((manifest, damaged, hash)) = found.map_err(StorageError::while_looking)? else { return Ok(None) };
+    async fn read_destination(
+        &self,
+        named: &SyncId,
+        configured: &Attributes,
+    ) -> Result<Option<Observed>, ProviderError> {
+        let found = self.storage.inspect(&named.destination, &named.name, flag(configured, "checksum")).await;
+        let Some((manifest, damaged, hash)) = found.map_err(StorageError::while_reading)? else { return Ok(None) };
         let mut observed = self.observed(named, &manifest, configured, None)?;
         if !damaged.is_empty() {
             observed.attributes.insert("manifestHash".to_owned(), hash.into());
@@ -329,7 +340,7 @@ impl Syncs {
 }
 
 /// Totals of the files.
-struct Facts {
+struct Totals {
     count: usize,
     bytes: u64,
     hash: String,
@@ -338,18 +349,18 @@ struct Facts {
 #[async_trait]
 impl Session for Syncs {
     async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
-        self.look(&Named::known(&prior.identity)?, &prior.attributes).await
+        self.read_destination(&SyncId::from_known(&prior.identity)?, &prior.attributes).await
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
-        self.planned(ty, change).await
+        self.plan_sync(ty, change).await
     }
 
     async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
-        let named = Named::known(&planned.attributes)?;
-        let there =
-            self.storage.manifest(&named.destination, &named.name).await.map_err(StorageError::while_looking)?;
-        if there.is_some() {
+        let named = SyncId::from_known(&planned.attributes)?;
+        let existing =
+            self.storage.manifest(&named.destination, &named.name).await.map_err(StorageError::while_reading)?;
+        if existing.is_some() {
             let kind = ErrorKind::AlreadyExists { import_id: Some(named.id()) };
             return Err(ProviderError::new(kind, format!("a sync to `{}` exists already", named.shown())));
         }
@@ -367,26 +378,26 @@ impl Session for Syncs {
     }
 
     async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
-        let named = Named::known(&prior.identity)?;
+        let named = SyncId::from_known(&prior.identity)?;
         let with_files = flag(&prior.attributes, "deleteOutputs");
         self.storage.remove(&named.destination, &named.name, with_files).await.map_err(StorageError::while_changing)
     }
 
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
-        let named = Named::known(&attempt.identity)?;
+        let named = SyncId::from_known(&attempt.identity)?;
         let configured = match attempt.prior.as_ref().filter(|_| attempt.planned.is_empty()) {
             Some(prior) => &prior.attributes,
             None => &attempt.planned,
         };
-        let there =
-            self.storage.manifest(&named.destination, &named.name).await.map_err(StorageError::while_looking)?;
-        let (Some(manifest), Some(observed)) = (there, self.look(&named, configured).await?) else {
+        let existing =
+            self.storage.manifest(&named.destination, &named.name).await.map_err(StorageError::while_reading)?;
+        let (Some(manifest), Some(observed)) = (existing, self.read_destination(&named, configured).await?) else {
             return Ok(Found::Absent);
         };
         Ok(match &attempt.lost_call {
-            Some(_) if attempt.prior.is_some() => Found::Ours(observed),
-            Some(lost) if manifest.mark == super::run::mark(&lost.operation, &lost.step) => Found::Ours(observed),
-            _ => Found::Strangers(observed),
+            Some(_) if attempt.prior.is_some() => Found::Own(observed),
+            Some(lost) if manifest.mark == super::run::mark(&lost.operation, &lost.step) => Found::Own(observed),
+            _ => Found::Foreign(observed),
         })
     }
 
@@ -396,13 +407,13 @@ impl Session for Syncs {
             ProviderError::invalid(None, format!("`{id}` is not the id of a sync"))
                 .solution("write destination and name, percent-encoded, as in `s3%3A%2F%2Fbucket%2Fdata/weekly`")
         })?;
-        self.look(&Named { destination, name }, &Attributes::default()).await
+        self.read_destination(&SyncId { destination, name }, &Attributes::default()).await
     }
 
     async fn count_data(&self, _ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
         let destination = text(&prior.identity, "destination");
-        let there = self.storage.manifest(&destination, &text(&prior.identity, "name")).await;
-        let files = there.map_err(StorageError::while_looking)?.map_or(0, |manifest| manifest.files.len());
+        let existing = self.storage.manifest(&destination, &text(&prior.identity, "name")).await;
+        let files = existing.map_err(StorageError::while_reading)?.map_or(0, |manifest| manifest.files.len());
         Ok(DataAmount::of(files as u64, "file", "files"))
     }
 }

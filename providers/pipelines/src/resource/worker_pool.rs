@@ -1,9 +1,9 @@
 //! `pipelines_worker_pool`: workers for queued runs. A pool exists until it is destroyed or expires.
 
 use super::attributes::blocking;
-use crate::queue::{PodStatus, Pool, Queue, QueueError, WantedPool};
+use crate::queue::{PodStatus, Pool, PoolSpec, Queue, QueueError};
 use crate::run::Runner;
-use crate::worker::{Keeper, Launch};
+use crate::worker::{Launch, Supervisor};
 use async_trait::async_trait;
 use jiff::SignedDuration;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ pub const NAME: &str = "pipelines_worker_pool";
 /// Maximum number of workers of a pool: each is a process.
 const MOST: i64 = 256;
 /// Timeout for the start of workers.
-const COMING_UP: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Interval between checks of the workers.
 const POLL: Duration = Duration::from_millis(100);
 /// Interval between progress messages.
@@ -54,13 +54,13 @@ pub fn resource_type() -> ResourceType {
 
 /// Configuration of a pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Wanted {
+struct PoolConfig {
     name: String,
     size: u32,
     ttl: Option<Duration>,
 }
 
-impl Wanted {
+impl PoolConfig {
     /// Parses attributes; returns nothing while one of them is unknown.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl Wanted {
     }
 
     /// Parses attributes of which all are known.
-    fn known(attributes: &Attributes) -> Result<Self, ProviderError> {
+    fn from_known(attributes: &Attributes) -> Result<Self, ProviderError> {
         Self::of(attributes)?.ok_or_else(|| ProviderError::bug("a worker pool without a name"))
     }
 }
@@ -149,52 +149,57 @@ impl WorkerPools {
     }
 
     /// Waits until a pool has all its workers.
-    async fn come_up(&self, call: &Call, queue: &Queue, wanted: &Wanted) -> Result<(), ProviderError> {
-        let keeper = Keeper::new(queue.clone(), self.runner.clone(), Arc::clone(&self.launch));
-        let (begun, mut last_report) = (Instant::now(), Instant::now());
+    async fn wait_until_started(&self, call: &Call, queue: &Queue, config: &PoolConfig) -> Result<(), ProviderError> {
+        let supervisor = Supervisor::new(queue.clone(), self.runner.clone(), Arc::clone(&self.launch));
+        let (started, mut last_report) = (Instant::now(), Instant::now());
         loop {
-            keeper.keep().await.map_err(provider_error)?;
-            let name = wanted.name.clone();
+            supervisor.check_workers().await.map_err(provider_error)?;
+            let name = config.name.clone();
             let pods = queue.call(Queue::pods).await.map_err(provider_error)?;
-            let is_up = |status| matches!(status, PodStatus::Available | PodStatus::Assigned);
-            let up = pods.iter().filter(|pod| pod.pool == name && is_up(pod.status)).count();
-            if u32::try_from(up).is_ok_and(|up| up >= wanted.size) {
+            let is_running = |status| matches!(status, PodStatus::Available | PodStatus::Assigned);
+            let running = pods.iter().filter(|pod| pod.pool == name && is_running(pod.status)).count();
+            if u32::try_from(running).is_ok_and(|running| running >= config.size) {
                 return Ok(());
             }
-            if begun.elapsed() > COMING_UP.min(call.timeout) || call.cancel.is_cancelled() {
-                let message = format!("{} workers of the pool `{name}` were requested, {up} started", wanted.size);
+            if started.elapsed() > START_TIMEOUT.min(call.timeout) || call.cancel.is_cancelled() {
+                let message = format!("{} workers of the pool `{name}` were requested, {running} started", config.size);
                 let log = crate::worker::launch::log_path(queue.folder(), &name);
                 return Err(ProviderError::new(ErrorKind::Failed, message)
                     .solution(format!("read their messages in `{}`", log.display())));
             }
             if last_report.elapsed() > PERIOD {
                 last_report = Instant::now();
-                call.progress.message(&format!("{up} of {} workers have started", wanted.size));
+                call.progress.message(&format!("{running} of {} workers have started", config.size));
             }
             tokio::time::sleep(POLL).await;
         }
     }
 
     /// Creates or changes a pool, and waits for its workers.
-    async fn make(&self, call: &Call, planned: &Attributes, is_new: bool) -> Result<Observed, ProviderError> {
-        let wanted = Wanted::known(planned)?;
+    async fn create_or_change(
+        &self,
+        call: &Call,
+        planned: &Attributes,
+        is_new: bool,
+    ) -> Result<Observed, ProviderError> {
+        let config = PoolConfig::from_known(planned)?;
         let (folder, settings) = (self.folder(), self.settings.clone());
         let mark = super::run::mark(&call.operation, &call.step);
-        let Wanted { name, size, ttl } = wanted.clone();
+        let PoolConfig { name, size, ttl } = config.clone();
         let queue = blocking(move || {
             let queue = Queue::open(&folder).map_err(provider_error)?;
-            let wanted = WantedPool { name: &name, size, ttl, settings: &settings, mark: Some(&mark) };
-            if is_new { queue.add_pool(&wanted) } else { queue.change_pool(&wanted) }.map_err(provider_error)?;
+            let config = PoolSpec { name: &name, size, ttl, settings: &settings, mark: Some(&mark) };
+            if is_new { queue.add_pool(&config) } else { queue.change_pool(&config) }.map_err(provider_error)?;
             Ok(queue)
         });
         let queue = queue.await?;
-        let came_up = self.come_up(call, &queue, &wanted).await;
+        let start_result = self.wait_until_started(call, &queue, &config).await;
         let (pool, workers) = self
-            .pool(&wanted.name)
+            .pool(&config.name)
             .await?
-            .ok_or_else(|| provider_error(QueueError::Expired { name: wanted.name.clone() }))?;
+            .ok_or_else(|| provider_error(QueueError::Expired { name: config.name.clone() }))?;
         let observed = observed(&pool, workers, planned);
-        came_up.map_err(|error| error.with_object(observed.clone()))?;
+        start_result.map_err(|error| error.with_object(observed.clone()))?;
         Ok(observed)
     }
 }
@@ -212,7 +217,7 @@ fn provider_error(error: QueueError) -> ProviderError {
 
 /// The id as an attribute; sensitive if the name is.
 fn id_value(name: &str, attributes: &Attributes) -> Value {
-    Value::from(name).made_of(attributes, &["name"])
+    Value::from(name).derived_from(attributes, &["name"])
 }
 
 /// Pool as attributes. `ttl` keeps the form in which it is configured.
@@ -225,8 +230,8 @@ fn observed(pool: &Pool, workers: Value, configured: &Attributes) -> Observed {
         let written = configured.get("ttl").and_then(Value::as_str).filter(|text| lifetime(text) == Some(ttl));
         let text = || format!("{:#}", SignedDuration::try_from(ttl).unwrap_or(SignedDuration::MAX));
         attributes.insert("ttl".to_owned(), written.map_or_else(text, str::to_owned).into());
-        let over = pool.expires_at.map(|at| at.to_string().into());
-        attributes.extend(over.map(|at| ("expiresAt".to_owned(), at)));
+        let expires = pool.expires_at.map(|at| at.to_string().into());
+        attributes.extend(expires.map(|at| ("expiresAt".to_owned(), at)));
     }
     attributes.insert("workers".to_owned(), workers);
     Observed { identity: [name()].into_iter().collect(), attributes, private: Private::default() }
@@ -235,8 +240,8 @@ fn observed(pool: &Pool, workers: Value, configured: &Attributes) -> Observed {
 #[async_trait]
 impl Session for WorkerPools {
     async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
-        let wanted = Wanted::known(&prior.identity)?;
-        let Some((pool, workers)) = self.pool(&wanted.name).await? else { return Ok(None) };
+        let config = PoolConfig::from_known(&prior.identity)?;
+        let Some((pool, workers)) = self.pool(&config.name).await? else { return Ok(None) };
         // Replaced workers and other statuses do not count as drift.
         let workers = prior.attributes.get("workers").cloned().unwrap_or(workers);
         Ok(Some(observed(&pool, workers, &prior.attributes)))
@@ -244,15 +249,15 @@ impl Session for WorkerPools {
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
         let mut planned = from_schema(ty, change);
-        if let Some(wanted) = Wanted::of(&planned.planned)? {
-            let id = id_value(&wanted.name, &planned.planned);
+        if let Some(config) = PoolConfig::of(&planned.planned)? {
+            let id = id_value(&config.name, &planned.planned);
             planned.planned.insert("id".to_owned(), id);
         }
         Ok(planned)
     }
 
     async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
-        self.make(call, &planned.attributes, true).await
+        self.create_or_change(call, &planned.attributes, true).await
     }
 
     async fn update(
@@ -262,18 +267,18 @@ impl Session for WorkerPools {
         _prior: &Recorded,
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
-        self.make(call, &planned.attributes, false).await
+        self.create_or_change(call, &planned.attributes, false).await
     }
 
     async fn delete(&self, _ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
-        let Wanted { name, .. } = Wanted::known(&prior.identity)?;
+        let PoolConfig { name, .. } = PoolConfig::from_known(&prior.identity)?;
         let Some(queue) = self.existing().await? else { return Ok(()) };
         let closed = name.clone();
         queue.call(move |queue| queue.close_pool(&closed)).await.map_err(provider_error)?;
-        let keeper = Keeper::new(queue.clone(), self.runner.clone(), Arc::clone(&self.launch));
-        let (begun, mut last_report) = (Instant::now(), Instant::now());
+        let supervisor = Supervisor::new(queue.clone(), self.runner.clone(), Arc::clone(&self.launch));
+        let (started, mut last_report) = (Instant::now(), Instant::now());
         loop {
-            keeper.keep().await.map_err(provider_error)?;
+            supervisor.check_workers().await.map_err(provider_error)?;
             let closed = name.clone();
             // If another process recreated the pool, this one is gone too.
             if queue
@@ -292,7 +297,7 @@ impl Session for WorkerPools {
                 .filter(|pod| pod.pool == name)
                 .filter_map(|pod| pod.run)
                 .collect();
-            if begun.elapsed() > call.timeout || call.cancel.is_cancelled() {
+            if started.elapsed() > call.timeout || call.cancel.is_cancelled() {
                 let message = format!("workers of the pool `{name}` still run pipelines");
                 let error = ProviderError::new(ErrorKind::Failed, message);
                 return Err(busy
@@ -308,13 +313,13 @@ impl Session for WorkerPools {
     }
 
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
-        let Wanted { name, .. } = Wanted::known(&attempt.identity)?;
+        let PoolConfig { name, .. } = PoolConfig::from_known(&attempt.identity)?;
         let Some((pool, workers)) = self.pool(&name).await? else { return Ok(Found::Absent) };
         let observed = observed(&pool, workers, &attempt.planned);
         Ok(match &attempt.lost_call {
-            Some(_) if attempt.prior.is_some() => Found::Ours(observed),
-            Some(lost) if pool.mark == Some(super::run::mark(&lost.operation, &lost.step)) => Found::Ours(observed),
-            _ => Found::Strangers(observed),
+            Some(_) if attempt.prior.is_some() => Found::Own(observed),
+            Some(lost) if pool.mark == Some(super::run::mark(&lost.operation, &lost.step)) => Found::Own(observed),
+            _ => Found::Foreign(observed),
         })
     }
 
@@ -327,25 +332,25 @@ impl Session for WorkerPools {
 mod tests {
     use super::*;
 
-    fn wanted(json: serde_json::Value) -> Result<Option<Wanted>, String> {
+    fn config(json: serde_json::Value) -> Result<Option<PoolConfig>, String> {
         let Value::Map(attributes) = Value::from(json) else { panic!("attributes are a map") };
-        Wanted::of(&attributes).map_err(|error| error.message)
+        PoolConfig::of(&attributes).map_err(|error| error.message)
     }
 
     #[test]
     fn invalid_pool_attribute_names_expected_value() {
-        let pool = wanted(serde_json::json!({"name": "etl", "size": 3, "ttl": "1h 30m"})).unwrap().unwrap();
-        assert_eq!(pool, Wanted { name: "etl".to_owned(), size: 3, ttl: Some(Duration::from_secs(5400)) });
-        for (json, told) in [
+        let pool = config(serde_json::json!({"name": "etl", "size": 3, "ttl": "1h 30m"})).unwrap().unwrap();
+        assert_eq!(pool, PoolConfig { name: "etl".to_owned(), size: 3, ttl: Some(Duration::from_secs(5400)) });
+        for (json, message) in [
             (serde_json::json!({"name": "a b"}), "`name` is `a b`: expected 1 to 63 letters"),
             (serde_json::json!({"name": "etl", "size": 0}), "`size` is 0: expected 1 to 256"),
             (serde_json::json!({"name": "etl", "ttl": "soon"}), "`ttl` is `soon`: expected a lifetime"),
             (serde_json::json!({"name": "etl", "ttl": "-1h"}), "`ttl` is `-1h`"),
             (serde_json::json!({"name": "etl", "ttl": "999999999999999999h"}), "`ttl` is"),
         ] {
-            let error = wanted(json).unwrap_err();
-            assert!(error.starts_with(told), "{error}");
+            let error = config(json).unwrap_err();
+            assert!(error.starts_with(message), "{error}");
         }
-        assert_eq!(wanted(serde_json::json!({"size": 1})), Ok(None), "while the name is unknown");
+        assert_eq!(config(serde_json::json!({"size": 1})), Ok(None), "while the name is unknown");
     }
 }

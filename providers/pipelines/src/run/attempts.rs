@@ -15,7 +15,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retries {
     /// Maximum number of retries.
-    pub most: u32,
+    pub max: u32,
     /// Failures to retry.
     pub on: RetryOn,
     /// Pause before the first retry; it doubles for each further one, up to a minute.
@@ -24,7 +24,7 @@ pub struct Retries {
 
 impl Default for Retries {
     fn default() -> Self {
-        Self { most: 2, on: RetryOn::Infrastructure, pause: Duration::from_secs(2) }
+        Self { max: 2, on: RetryOn::Infrastructure, pause: Duration::from_secs(2) }
     }
 }
 
@@ -60,7 +60,8 @@ pub struct Attempt {
     /// End of the attempt.
     pub finished_at: Timestamp,
     /// Message of the failure.
-    pub what: String,
+    #[serde(rename = "what")]
+    pub message: String,
 }
 
 impl Retries {
@@ -71,20 +72,20 @@ impl Retries {
 
     /// Pause after so many failed attempts to create an environment.
     pub(super) fn after_environment(&self, failed: usize, error: &EnvironmentError) -> Option<Duration> {
-        if error.is_passing() { self.pause_after(failed) } else { None }
+        if error.is_transient() { self.pause_after(failed) } else { None }
     }
 
     fn pause_after(&self, failed: usize) -> Option<Duration> {
         let failed = u32::try_from(failed).unwrap_or(u32::MAX);
         let factor = 2_u32.saturating_pow(failed.saturating_sub(1).min(16));
-        (failed <= self.most).then(|| self.pause.saturating_mul(factor).min(LONGEST))
+        (failed <= self.max).then(|| self.pause.saturating_mul(factor).min(LONGEST))
     }
 }
 
 /// Message for a failed attempt before a retry.
-pub(super) fn in_words(what: &str, failed: usize, most: u32, pause: Duration) -> String {
-    let all = u64::from(most).saturating_add(1);
-    format!("attempt {failed} of {all} failed: {what}; the next attempt starts in {} s", pause.as_secs_f64())
+pub(super) fn retry_message(message: &str, failed: usize, max: u32, pause: Duration) -> String {
+    let all = u64::from(max).saturating_add(1);
+    format!("attempt {failed} of {all} failed: {message}; the next attempt starts in {} s", pause.as_secs_f64())
 }
 
 /// Waits until a time; without a time, for ever.
@@ -109,11 +110,11 @@ mod tests {
 
     #[test]
     fn pauses_grow_up_to_a_minute_and_end() {
-        let retries = Retries { most: 7, ..Retries::default() };
+        let retries = Retries { max: 7, ..Retries::default() };
         let pauses: Vec<_> = (1..=8).map(|failed| retries.pause_after(failed).map(|it| it.as_secs())).collect();
         assert_eq!(pauses, [Some(2), Some(4), Some(8), Some(16), Some(32), Some(60), Some(60), None]);
-        assert_eq!(Retries { most: u32::MAX, ..retries }.pause_after(usize::MAX), Some(LONGEST));
-        assert_eq!(Retries { most: 0, ..retries }.pause_after(1), None);
+        assert_eq!(Retries { max: u32::MAX, ..retries }.pause_after(usize::MAX), Some(LONGEST));
+        assert_eq!(Retries { max: 0, ..retries }.pause_after(1), None);
     }
 
     #[test]

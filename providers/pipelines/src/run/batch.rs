@@ -1,7 +1,7 @@
 //! Runs several pipelines in order, some in parallel. A failure stops only the pipelines that depend on it.
 
 use super::record::{Record, State};
-use super::single::{Asked, NotRun, Runner, Watching};
+use super::single::{NotRun, RunObserver, RunRequest, Runner};
 use crate::spec::Specs;
 use crate::spec::model::Pipeline;
 use crate::spec::order;
@@ -23,11 +23,11 @@ pub struct Options {
     /// Reuse results that steps cached, while they are valid.
     pub uses_cache: bool,
     /// Maximum number of parallel runs.
-    pub most: usize,
+    pub max_parallel: usize,
     /// Maximum time of a run.
     pub timeout: Option<Duration>,
     /// Time to wait for other runs of a pipeline.
-    pub patience: Duration,
+    pub lock_timeout: Duration,
     /// Number of retries, if it differs from the runner's.
     pub retries: Option<u32>,
     /// Id of the caller, so that a run is found after a crash.
@@ -42,9 +42,9 @@ impl Default for Options {
             only_dirty: false,
             is_forced: false,
             uses_cache: true,
-            most: 1,
+            max_parallel: 1,
             timeout: None,
-            patience: Duration::ZERO,
+            lock_timeout: Duration::ZERO,
             retries: None,
             mark: None,
             reason: "a user requested it".to_owned(),
@@ -54,7 +54,7 @@ impl Default for Options {
 
 /// Outcome of a pipeline.
 #[derive(Debug)]
-pub struct Done {
+pub struct PipelineOutcome {
     /// Its id.
     pub pipeline: String,
     /// Its outcome.
@@ -73,7 +73,7 @@ pub enum BatchEnd {
         /// The dependency.
         by: String,
         /// The reason.
-        why: Why,
+        why: HoldReason,
     },
     /// It was not run.
     NotRun(NotRun),
@@ -82,7 +82,7 @@ pub enum BatchEnd {
 /// Reason why a dependency prevents a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Why {
+pub enum HoldReason {
     /// It must be run first.
     Dirty,
     /// It was run, and failed.
@@ -110,32 +110,32 @@ pub async fn run(
     specs: &Specs,
     chosen: &[usize],
     options: &Options,
-    watching: &dyn Watching,
+    observer: &dyn RunObserver,
     cancel: &CancellationToken,
-) -> io::Result<Vec<Done>> {
+) -> io::Result<Vec<PipelineOutcome>> {
     let order = order::sorted(specs, chosen);
     let mut waiting: Vec<&Pipeline> = order.iter().filter_map(|position| specs.pipelines.get(*position)).collect();
     let all: BTreeSet<&str> = waiting.iter().map(|pipeline| pipeline.id.as_str()).collect();
     let mut ended: BTreeMap<String, bool> = BTreeMap::new();
     let (mut done, mut running) = (Vec::new(), FuturesUnordered::new());
     loop {
-        while running.len() < options.most.max(1) {
+        while running.len() < options.max_parallel.max(1) {
             let is_ready =
                 |pipeline: &&Pipeline| pipeline.all_before().all(|id| !all.contains(id) || ended.contains_key(id));
             let Some(position) = waiting.iter().position(is_ready) else { break };
             let pipeline = waiting.remove(position);
-            let held = held_by_failed(pipeline, |before| ended.get(before) == Some(&false));
+            let held = failed_dependency(pipeline, |before| ended.get(before) == Some(&false));
             let all = &all;
             running.push(async move {
                 let end = match held {
                     Some((by, why)) => BatchEnd::Held { by, why },
                     None if cancel.is_cancelled() => BatchEnd::NotRun(NotRun::Cancelled),
                     // A read error of one pipeline does not affect the others.
-                    None => go(runner, specs, pipeline, options, (all, None), watching, cancel)
+                    None => run_checked(runner, specs, pipeline, options, (all, None), observer, cancel)
                         .await
                         .unwrap_or_else(|error| BatchEnd::NotRun(NotRun::Io(error))),
                 };
-                Done { pipeline: pipeline.id.clone(), end }
+                PipelineOutcome { pipeline: pipeline.id.clone(), end }
             });
         }
         let Some(finished) = running.next().await else {
@@ -143,50 +143,53 @@ pub async fn run(
             return Ok(done);
         };
         ended.insert(finished.pipeline.clone(), finished.end.is_good());
-        watching.ended(&finished);
+        observer.ended(&finished);
         done.push(finished);
     }
 }
 
 /// Returns the failed pipeline of this call that prevents a run, and the reason. Only declared dependencies prevent it.
 /// A detected dependency does so only while its outputs are incomplete.
-pub(crate) fn held_by_failed(pipeline: &Pipeline, has_failed: impl Fn(&str) -> bool) -> Option<(String, Why)> {
-    pipeline.pipelines_before().find(|before| has_failed(before)).map(|by| (by.to_owned(), Why::Unsuccessful))
+pub(crate) fn failed_dependency(
+    pipeline: &Pipeline,
+    has_failed: impl Fn(&str) -> bool,
+) -> Option<(String, HoldReason)> {
+    pipeline.pipelines_before().find(|before| has_failed(before)).map(|by| (by.to_owned(), HoldReason::Unsuccessful))
 }
 
 /// Runs a pipeline, by position in [`Specs::pipelines`], with this id, but not its dependencies.
 ///
 /// # Errors
 /// As [`run`].
-pub async fn one(
+pub async fn run_one(
     runner: &Runner,
     specs: &Specs,
     position: usize,
     options: &Options,
     run: Option<String>,
-    watching: &dyn Watching,
+    observer: &dyn RunObserver,
     cancel: &CancellationToken,
 ) -> io::Result<BatchEnd> {
     let missing = || io::Error::new(io::ErrorKind::NotFound, "the pipeline does not exist");
     let pipeline = specs.pipelines.get(position).ok_or_else(missing)?;
     let all = BTreeSet::from([pipeline.id.as_str()]);
-    go(runner, specs, pipeline, options, (&all, run), watching, cancel).await
+    run_checked(runner, specs, pipeline, options, (&all, run), observer, cancel).await
 }
 
 /// Runs a pipeline, unless that is not needed or not possible; with this id, if given, and as one of all those.
-async fn go(
+async fn run_checked(
     runner: &Runner,
     specs: &Specs,
     pipeline: &Pipeline,
     options: &Options,
     (all, run): (&BTreeSet<&str>, Option<String>),
-    watching: &dyn Watching,
+    observer: &dyn RunObserver,
     cancel: &CancellationToken,
 ) -> io::Result<BatchEnd> {
     for before in pipeline.pipelines_before().filter(|before| !options.is_forced && !all.contains(before)) {
         let why = match specs.pipeline(before) {
-            Some(other) => runner.keeps_others(specs, other).await?,
-            None => Some(Why::Dirty),
+            Some(other) => runner.hold_reason(specs, other).await?,
+            None => Some(HoldReason::Dirty),
         };
         if let Some(why) = why {
             return Ok(BatchEnd::Held { by: before.to_owned(), why });
@@ -195,28 +198,28 @@ async fn go(
     // A detected dependency prevents the run only while its files are of two runs, even if one of them is in this
     // batch.
     for before in pipeline.reads_from.iter().filter(|_| !options.is_forced) {
-        if runner.store.half_in_place(&runner.folder_name(&specs.root), before)?.is_some() {
-            return Ok(BatchEnd::Held { by: before.clone(), why: Why::Dirty });
+        if runner.store.partial_publish(&runner.folder_name(&specs.root), before)?.is_some() {
+            return Ok(BatchEnd::Held { by: before.clone(), why: HoldReason::Dirty });
         }
     }
-    let mut reasons = runner.reasons_now(specs, pipeline).await?;
+    let mut reasons = runner.check_reasons(specs, pipeline).await?;
     if reasons.is_empty() {
         if options.only_dirty {
             return Ok(BatchEnd::Clean);
         }
         reasons.push(options.reason.clone());
     }
-    let asked = Asked {
+    let request = RunRequest {
         run,
         reasons,
         uses_cache: options.uses_cache,
         timeout: options.timeout,
-        patience: options.patience,
+        lock_timeout: options.lock_timeout,
         retries: options.retries,
         mark: options.mark.clone(),
-        ..Asked::default()
+        ..RunRequest::default()
     };
-    Ok(match runner.run(specs, pipeline, asked, watching, cancel).await {
+    Ok(match runner.run(specs, pipeline, request, observer, cancel).await {
         Ok(record) => BatchEnd::Ran(Box::new(record)),
         Err(why) => BatchEnd::NotRun(why),
     })

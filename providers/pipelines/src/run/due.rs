@@ -5,7 +5,7 @@ use super::single::Runner;
 use crate::database::{Access, Record as Database};
 use crate::environment::Recipe;
 pub(crate) use crate::fingerprint::ENGINE;
-use crate::fingerprint::{self, Fingerprint, Key, Looked, names_said, place_of};
+use crate::fingerprint::{self, Fingerprint, FingerprintInputs, Key, address_target, names_in_spec};
 use crate::spec::Specs;
 use crate::spec::model::Pipeline;
 use crate::spec::processor::api;
@@ -59,7 +59,7 @@ impl Runner {
 
     /// Environment variables of a pipeline's steps, including those of its spec.
     pub(super) fn variables_of(&self, pipeline: &Pipeline) -> BTreeMap<String, String> {
-        let named = names_said(pipeline);
+        let named = names_in_spec(pipeline);
         let mut variables = self.without_credentials(|name| named.contains(name));
         variables.extend(pipeline.environment.iter().cloned());
         let engine = match variables.get(ENGINE).filter(|engine| !engine.is_empty()) {
@@ -74,15 +74,16 @@ impl Runner {
     /// Variables of this process without the credentials of providers, except those that the settings pass to all steps
     /// or a spec names.
     pub(super) fn without_credentials(&self, is_named: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
-        let is_seen = |name: &str| !is_credential(name) || is_named(name) || self.passed.iter().any(|it| it == name);
-        let seen = self.variables.iter().filter(|(name, _)| is_seen(name));
-        seen.map(|(name, value)| (name.clone(), value.clone())).collect()
+        let is_visible =
+            |name: &str| !is_credential(name) || is_named(name) || self.visible_credentials.iter().any(|it| it == name);
+        let visible = self.variables.iter().filter(|(name, _)| is_visible(name));
+        visible.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     /// Recipe of a pipeline's environment.
     #[must_use]
     pub fn recipe(&self, root: &Path, pipeline: &Pipeline) -> Recipe {
-        let mut recipe = self.said_recipe(root, pipeline);
+        let mut recipe = self.declared_recipe(root, pipeline);
         if self.needs_driver(root, pipeline) {
             recipe.requirements.push(POSTGRES_DRIVER.to_owned());
         }
@@ -90,7 +91,7 @@ impl Runner {
     }
 
     /// Recipe without the driver, which depends on the target.
-    fn said_recipe(&self, root: &Path, pipeline: &Pipeline) -> Recipe {
+    fn declared_recipe(&self, root: &Path, pipeline: &Pipeline) -> Recipe {
         let listed = requirements::read(&root.join(&pipeline.folder));
         let mut packages = vec![listed.packages];
         packages.extend(pipeline.requirements.iter().cloned());
@@ -110,7 +111,9 @@ impl Runner {
         }
         let modules = self.modules(root, pipeline);
         // If the code cannot be read, an unneeded driver does no harm.
-        let Ok(names) = fingerprint::variables_of(self.looked(root, pipeline, &modules)) else { return true };
+        let Ok(names) = fingerprint::variables_of(self.fingerprint_inputs(root, pipeline, &modules)) else {
+            return true;
+        };
         names.iter().filter_map(|name| variables.get(name)).any(|value| needs(value))
     }
 
@@ -119,13 +122,18 @@ impl Runner {
     #[must_use]
     pub fn uses_database(&self, root: &Path, pipeline: &Pipeline) -> bool {
         let modules = self.modules(root, pipeline);
-        let names = fingerprint::variables_of(self.looked(root, pipeline, &modules));
+        let names = fingerprint::variables_of(self.fingerprint_inputs(root, pipeline, &modules));
         let is_in_spec = pipeline.environment.iter().any(|(name, value)| name == ENGINE && !value.is_empty());
         !is_in_spec && names.map_or(true, |names| names.contains(ENGINE))
     }
 
-    fn looked<'a>(&'a self, root: &'a Path, pipeline: &'a Pipeline, modules: &'a [PathBuf]) -> Looked<'a> {
-        Looked { project: &self.project, root, pipeline, modules }
+    fn fingerprint_inputs<'a>(
+        &'a self,
+        root: &'a Path,
+        pipeline: &'a Pipeline,
+        modules: &'a [PathBuf],
+    ) -> FingerprintInputs<'a> {
+        FingerprintInputs { project: &self.project, root, pipeline, modules }
     }
 
     /// Additional folders inside the project in which Python searches for modules.
@@ -147,9 +155,10 @@ impl Runner {
         match (&self.target, spec) {
             (Target::Database(id), None) if name == ENGINE => Some(format!("database {id}")),
             (Target::Unknown, None) if name == ENGINE => Some("not known yet".to_owned()),
-            _ => {
-                spec.or_else(|| self.variables.get(name)).filter(|value| !value.is_empty()).map(|value| place_of(value))
-            }
+            _ => spec
+                .or_else(|| self.variables.get(name))
+                .filter(|value| !value.is_empty())
+                .map(|value| address_target(value)),
         }
     }
 
@@ -159,12 +168,12 @@ impl Runner {
     /// When a file cannot be read.
     pub fn fingerprint(&self, specs: &Specs, pipeline: &Pipeline) -> io::Result<Fingerprint> {
         let folder = self.folder_name(&specs.root);
-        let made = |id: &str| self.store.succeeded(&folder, id).ok().flatten().map(|record| record.dataset());
+        let last_result = |id: &str| self.store.succeeded(&folder, id).ok().flatten().map(|record| record.dataset());
         let modules = self.modules(&specs.root, pipeline);
-        let looked = self.looked(&specs.root, pipeline, &modules);
-        let recipe = self.said_recipe(&specs.root, pipeline);
+        let scope = self.fingerprint_inputs(&specs.root, pipeline, &modules);
+        let recipe = self.declared_recipe(&specs.root, pipeline);
         let key = Key::existing(self.store.folder())?;
-        Fingerprint::of(looked, &recipe, key.as_ref(), made, |name| self.relevant_value(pipeline, name))
+        Fingerprint::of(scope, &recipe, key.as_ref(), last_result, |name| self.relevant_value(pipeline, name))
     }
 
     /// Reasons to run a pipeline; empty if its last result is still valid.
@@ -180,19 +189,19 @@ impl Runner {
         Ok(match self.store.succeeded(folder, pipeline)? {
             None => vec![self.never_succeeded(folder, pipeline)?],
             Some(record) => {
-                let unwell = self.store.unwell(folder, pipeline)?;
-                let mut reasons: Vec<String> = unwell.map(|how| format!("its {how}")).into_iter().collect();
+                let last_failure = self.store.last_failure(folder, pipeline)?;
+                let mut reasons: Vec<String> = last_failure.map(|how| format!("its {how}")).into_iter().collect();
                 reasons.extend(record.reasons_against(now));
-                reasons.extend(self.store.lost(&record)?);
+                reasons.extend(self.store.lost_output(&record)?);
                 reasons
             }
         })
     }
 
     fn never_succeeded(&self, folder: &str, pipeline: &str) -> io::Result<String> {
-        Ok(match self.store.last_as_it_stands(folder, pipeline)? {
+        Ok(match self.store.last_resolved(folder, pipeline)? {
             None => "it was never run".to_owned(),
-            Some(last) => format!("it never succeeded: run {} {}", last.run, last.state.in_words()),
+            Some(last) => format!("it never succeeded: run {} {}", last.run, last.state.predicate()),
         })
     }
 }
@@ -244,7 +253,7 @@ mod tests {
         .unwrap();
         let all = ["AWS_SECRET_ACCESS_KEY", "OTHER", "PGPASSWORD", "SNOWFLAKE_TOKEN"];
         runner.variables = all.into_iter().map(|name| (name.to_owned(), "x".to_owned())).collect();
-        let seen: Vec<String> = runner.without_credentials(|name| name == "SNOWFLAKE_TOKEN").into_keys().collect();
-        assert_eq!(seen, ["OTHER", "PGPASSWORD", "SNOWFLAKE_TOKEN"]);
+        let visible: Vec<String> = runner.without_credentials(|name| name == "SNOWFLAKE_TOKEN").into_keys().collect();
+        assert_eq!(visible, ["OTHER", "PGPASSWORD", "SNOWFLAKE_TOKEN"]);
     }
 }

@@ -5,12 +5,12 @@
 //! any spec.
 
 use super::log::Masks;
-use super::single::{Preparing, Runner, Watching};
+use super::single::{EnvironmentProgress, RunObserver, Runner};
 use super::store;
 use crate::environment::{Environment, EnvironmentError, Recipe};
 use crate::executor::local::Guard;
 use crate::spec::processor::{Api, REQUIREMENTS};
-use crate::spec::source::{Generated, Kept};
+use crate::spec::source::{CachedResult, Generated};
 use crate::spec::yaml::python_json;
 use crate::spec::{SourceSpec, Specs, requirements};
 use serde::Deserialize;
@@ -31,17 +31,17 @@ const LONGEST: Duration = Duration::from_secs(120);
 /// Maximum size of a result in bytes.
 const LARGEST: u64 = 16 << 20;
 /// Maximum size of the log in bytes.
-const SAID: u64 = 1 << 20;
+const LARGEST_LOG: u64 = 1 << 20;
 /// Number of log lines in an error.
 const LINES: usize = 12;
 
 /// A source spec without a result.
 #[derive(Debug)]
-pub struct Unmade {
+pub struct UnexpandedSource {
     /// The file, by position in [`Specs::files`].
     pub file: usize,
     /// Message.
-    pub why: String,
+    pub message: String,
     /// Hint.
     pub hint: Option<String>,
     /// The environment cannot be created: a failure of the infrastructure, and not of the spec.
@@ -63,50 +63,60 @@ struct Answer {
 impl Runner {
     /// Runs the plugins of all source specs without a cached result. Afterwards, reading the specs again finds the
     /// results.
-    pub async fn expand(&self, specs: &Specs, watching: &dyn Watching, cancel: &CancellationToken) -> Vec<Unmade> {
-        let mut unmade = Vec::new();
-        for source in specs.sources.iter().filter(|source| source.made.is_none()) {
-            if let Err(why) = self.expand_one(specs, source, watching, cancel).await {
-                unmade.push(why);
+    pub async fn expand(
+        &self,
+        specs: &Specs,
+        observer: &dyn RunObserver,
+        cancel: &CancellationToken,
+    ) -> Vec<UnexpandedSource> {
+        let mut unexpanded = Vec::new();
+        for source in specs.sources.iter().filter(|source| source.generated_count.is_none()) {
+            if let Err(message) = self.expand_one(specs, source, observer, cancel).await {
+                unexpanded.push(message);
             }
         }
-        unmade
+        unexpanded
     }
 
     async fn expand_one(
         &self,
         specs: &Specs,
         source: &SourceSpec,
-        watching: &dyn Watching,
+        observer: &dyn RunObserver,
         cancel: &CancellationToken,
-    ) -> Result<(), Unmade> {
-        let wrong = |why: String, hint: Option<String>| Unmade { file: source.file, why, hint, is_environment: false };
+    ) -> Result<(), UnexpandedSource> {
+        let failure = |message: String, hint: Option<String>| UnexpandedSource {
+            file: source.file,
+            message,
+            hint,
+            is_environment: false,
+        };
         let folder = specs.root.join(source.folder(specs));
         let listed = requirements::read(&folder);
         let recipe =
             Recipe::new(Api::Two, self.python.clone(), vec![listed.packages]).with_constraints(listed.constraints);
         let path = specs.files.get(source.file).map(|file| file.path.display().to_string()).unwrap_or_default();
-        let making = Preparing { pipeline: &path, watching };
-        let environment = self.environments.ensure(&recipe, &making, cancel).await;
-        let environment = environment.map_err(|error| wrong_environment(&error, source))?;
+        let progress = EnvironmentProgress { pipeline: &path, observer };
+        let environment = self.environments.ensure(&recipe, &progress, cancel).await;
+        let environment = environment.map_err(|error| environment_failure(&error, source))?;
         let answered = tokio::select! {
-            answered = self.ask(&environment, specs, source, &folder) => answered,
-            () = cancel.cancelled() => return Err(wrong("cancelled".to_owned(), None)),
+            answered = self.run_plugin(&environment, specs, source, &folder) => answered,
+            () = cancel.cancelled() => return Err(failure("cancelled".to_owned(), None)),
         };
         let masks = Masks::of(&self.variables);
-        let answer = answered.map_err(|why| wrong(masks.text(&why), None))?;
+        let answer = answered.map_err(|message| failure(masks.text(&message), None))?;
         let package = format!("datapackage-pipelines-{}", source.module);
         if let Some(missing) = answer.missing {
-            let why = format!("the plugin `{missing}`, which generates its pipelines, does not exist");
+            let message = format!("the plugin `{missing}`, which generates its pipelines, does not exist");
             let hint =
                 format!("name `{package}` in a `{REQUIREMENTS}` next to it, or put `{missing}` into the project");
-            return Err(wrong(why, Some(hint)));
+            return Err(failure(message, Some(hint)));
         }
         if let Some(lacking) = answer.lacking {
-            return Err(wrong(format!("the plugin `{lacking}` has no class `Generator`"), None));
+            return Err(failure(format!("the plugin `{lacking}` has no class `Generator`"), None));
         }
         if let Some(failed) = answer.failed {
-            return Err(wrong(format!("the plugin fails: {}", masks.text(&failed)), None));
+            return Err(failure(format!("the plugin fails: {}", masks.text(&failed)), None));
         }
         let problems = answer.invalid.into_iter().map(|(place, what)| match place.is_empty() {
             true => format!("the plugin rejects it: {what}"),
@@ -117,15 +127,16 @@ impl Runner {
             let folder = folder.strip_prefix(&specs.root).unwrap_or(folder).to_path_buf();
             Generated { id, folder: crate::fingerprint::plain(&folder), details }
         });
-        let kept = Kept::new(pipelines.collect(), problems.collect());
-        let place = source.kept_in(&specs.root);
-        let written = place.parent().map_or(Ok(()), crate::private::folder).and_then(|()| store::write(&place, &kept));
+        let result = CachedResult::new(pipelines.collect(), problems.collect());
+        let place = source.cache_path(&specs.root);
+        let written =
+            place.parent().map_or(Ok(()), crate::private::folder).and_then(|()| store::write(&place, &result));
         written.map_err(|error| {
-            wrong(format!("the result of the plugin cannot be stored in `{}`: {error}", place.display()), None)
+            failure(format!("the result of the plugin cannot be stored in `{}`: {error}", place.display()), None)
         })
     }
 
-    async fn ask(
+    async fn run_plugin(
         &self,
         environment: &Environment,
         specs: &Specs,
@@ -159,7 +170,8 @@ impl Runner {
             }
         };
         let all = async {
-            let ((), answer, log, ended) = tokio::join!(give, read(stdout, LARGEST), read(stderr, SAID), child.wait());
+            let ((), answer, log, ended) =
+                tokio::join!(give, read(stdout, LARGEST), read(stderr, LARGEST_LOG), child.wait());
             (answer, log, ended)
         };
         let ended = tokio::time::timeout(LONGEST, all).await;
@@ -167,11 +179,11 @@ impl Runner {
         let (answer, log, ended) =
             ended.map_err(|_| format!("the plugin did not respond within {} s", LONGEST.as_secs()))?;
         let ended = ended.map_err(|error| format!("the plugin cannot be waited for: {error}"))?;
-        of_answer(&answer, &log, ended)
+        parse_answer(&answer, &log, ended)
     }
 }
 
-fn of_answer(answer: &[u8], log: &[u8], ended: ExitStatus) -> Result<Answer, String> {
+fn parse_answer(answer: &[u8], log: &[u8], ended: ExitStatus) -> Result<Answer, String> {
     if answer.len() as u64 > LARGEST {
         return Err(format!("the plugin's result is larger than {} MiB", LARGEST >> 20));
     }
@@ -186,15 +198,15 @@ fn of_answer(answer: &[u8], log: &[u8], ended: ExitStatus) -> Result<Answer, Str
     })
 }
 
-fn wrong_environment(error: &EnvironmentError, source: &SourceSpec) -> Unmade {
-    Unmade { file: source.file, why: error.to_string(), hint: error.hint(), is_environment: true }
+fn environment_failure(error: &EnvironmentError, source: &SourceSpec) -> UnexpandedSource {
+    UnexpandedSource { file: source.file, message: error.to_string(), hint: error.hint(), is_environment: true }
 }
 
 /// Reads a stream to its end, but keeps at most `most` bytes and one more.
 async fn read(stream: Option<impl AsyncRead + Unpin>, most: u64) -> Vec<u8> {
-    let mut kept = Vec::new();
-    let Some(mut stream) = stream else { return kept };
-    let _ = (&mut stream).take(most.saturating_add(1)).read_to_end(&mut kept).await;
+    let mut collected = Vec::new();
+    let Some(mut stream) = stream else { return collected };
+    let _ = (&mut stream).take(most.saturating_add(1)).read_to_end(&mut collected).await;
     let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
-    kept
+    collected
 }

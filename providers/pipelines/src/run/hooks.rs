@@ -23,7 +23,7 @@ const WAITING: usize = 8;
 
 /// Timeouts of notifications.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub(super) struct HookTimeouts {
     /// Timeout of a call.
     pub(super) call: Duration,
     /// Timeout of all outstanding calls at the end of a run.
@@ -32,7 +32,7 @@ pub(super) struct Patience {
     pub(super) progress: Duration,
 }
 
-impl Default for Patience {
+impl Default for HookTimeouts {
     fn default() -> Self {
         Self { call: Duration::from_secs(5), end: Duration::from_secs(10), progress: Duration::from_secs(10) }
     }
@@ -41,20 +41,20 @@ impl Default for Patience {
 /// Addresses of a pipeline during a run.
 pub(super) struct Hooks {
     pipeline: String,
-    patience: Patience,
-    tellers: Vec<Teller>,
-    said: Mutex<Said>,
+    timeouts: HookTimeouts,
+    senders: Vec<HookSender>,
+    recent_lines: Mutex<RecentLines>,
     /// Addresses that are not valid, with the reason.
     unusable: Vec<String>,
 }
 
 /// Recent lines of the steps.
-struct Said {
+struct RecentLines {
     last: VecDeque<String>,
-    told: Instant,
+    reported_at: Instant,
 }
 
-struct Teller {
+struct HookSender {
     /// Visible part of the address: paths and users of hooks are often secrets.
     place: String,
     events: mpsc::Sender<Event>,
@@ -68,9 +68,9 @@ struct Event {
 
 impl Hooks {
     /// Prepares calls to these addresses, without sending anything.
-    pub(super) fn new(addresses: &[String], pipeline: &str, patience: Patience) -> Self {
-        let (mut tellers, mut unusable) = (Vec::new(), Vec::new());
-        let client = if addresses.is_empty() { Err(String::new()) } else { client(patience) };
+    pub(super) fn new(addresses: &[String], pipeline: &str, timeouts: HookTimeouts) -> Self {
+        let (mut senders, mut unusable) = (Vec::new(), Vec::new());
+        let client = if addresses.is_empty() { Err(String::new()) } else { client(timeouts) };
         for address in addresses {
             let parsed = Url::parse(address).map_err(|error| error.to_string());
             match (parsed, &client) {
@@ -78,14 +78,14 @@ impl Hooks {
                     let (events, waiting) = mpsc::channel(WAITING);
                     let place = url.origin().ascii_serialization();
                     let task = tokio::spawn(send(client.clone(), url, waiting));
-                    tellers.push(Teller { place, events, task });
+                    senders.push(HookSender { place, events, task });
                 }
                 (Err(why), _) => unusable.push(format!("a hook cannot be called: {why}")),
                 (_, Err(why)) => unusable.push(format!("a hook cannot be called: {why}")),
             }
         }
-        let said = Mutex::new(Said { last: VecDeque::new(), told: Instant::now() });
-        Self { pipeline: pipeline.to_owned(), patience, tellers, said, unusable }
+        let recent_lines = Mutex::new(RecentLines { last: VecDeque::new(), reported_at: Instant::now() });
+        Self { pipeline: pipeline.to_owned(), timeouts, senders, recent_lines, unusable }
     }
 
     /// Reports that the run is being prepared.
@@ -100,16 +100,16 @@ impl Hooks {
 
     /// Adds a line of a step, and reports progress at intervals.
     pub(super) fn line(&self, name: &str, line: &str) {
-        if self.tellers.is_empty() {
+        if self.senders.is_empty() {
             return;
         }
-        let mut recent = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.recent_lines.lock().unwrap_or_else(PoisonError::into_inner);
         if recent.last.len() == LINES {
             recent.last.pop_front();
         }
         recent.last.push_back(format!("{name}: {line}"));
-        if recent.told.elapsed() >= self.patience.progress {
-            recent.told = Instant::now();
+        if recent.reported_at.elapsed() >= self.timeouts.progress {
+            recent.reported_at = Instant::now();
             drop(recent);
             self.progress();
         }
@@ -117,7 +117,7 @@ impl Hooks {
 
     /// Reports the recent lines.
     fn progress(&self) {
-        let recent = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = self.recent_lines.lock().unwrap_or_else(PoisonError::into_inner);
         let log: Vec<&String> = recent.last.iter().collect();
         let body = Map::from_iter([("log".to_owned(), json!(log))]);
         drop(recent);
@@ -129,11 +129,11 @@ impl Hooks {
         // dpp sends progress once more before the end, and some receivers read the log from it.
         self.progress();
         let body = self.body("finish", finish(record));
-        let end = self.patience.end;
-        let all = self.tellers.into_iter().map(|teller| {
+        let end = self.timeouts.end;
+        let all = self.senders.into_iter().map(|sender| {
             let event = Event { body: body.clone(), is_last: true };
             async move {
-                let Teller { place, events, mut task } = teller;
+                let HookSender { place, events, mut task } = sender;
                 let last_call = async {
                     let _ = events.send(event).await;
                     drop(events);
@@ -155,9 +155,9 @@ impl Hooks {
     }
 
     fn send(&self, event: &str, more: Map<String, Value>) {
-        for teller in &self.tellers {
+        for sender in &self.senders {
             // A full queue means that the receiver is slow: drop the event.
-            let _ = teller.events.try_send(Event { body: self.body(event, more.clone()), is_last: false });
+            let _ = sender.events.try_send(Event { body: self.body(event, more.clone()), is_last: false });
         }
     }
 
@@ -181,22 +181,22 @@ fn finish(record: &Record) -> Map<String, Value> {
     let step = failure.and_then(|failure| record.steps.get(failure.step?));
     // dpp begins with the name of the processor, followed by its log.
     let mut errors = vec![step.map_or_else(|| record.state.word().to_owned(), |(name, _)| name.clone())];
-    errors.extend(failure.into_iter().flat_map(|failure| failure.said.iter().cloned()));
-    errors.extend(failure.map(|failure| failure.what.clone()));
+    errors.extend(failure.into_iter().flat_map(|failure| failure.log.iter().cloned()));
+    errors.extend(failure.map(|failure| failure.message.clone()));
     body.insert("errors".to_owned(), json!(errors));
     body
 }
 
-fn client(patience: Patience) -> Result<Client, String> {
-    let made = builder(None)?.timeout(patience.call).build();
-    made.map_err(|error| in_words(&error))
+fn client(timeouts: HookTimeouts) -> Result<Client, String> {
+    let built = builder(None)?.timeout(timeouts.call).build();
+    built.map_err(|error| in_words(&error))
 }
 
 /// Sends events in order; returns the first error.
 async fn send(client: Client, url: Url, mut events: mpsc::Receiver<Event>) -> Option<String> {
-    let (mut first, mut is_silent) = (None, false);
+    let (mut first, mut is_unreachable) = (None, false);
     while let Some(event) = events.recv().await {
-        if is_silent && !event.is_last {
+        if is_unreachable && !event.is_last {
             continue;
         }
         let answer = client.post(url.clone()).json(&event.body).send().await;
@@ -204,7 +204,7 @@ async fn send(client: Client, url: Url, mut events: mpsc::Receiver<Event>) -> Op
             Ok(answer) if answer.status().is_success() => continue,
             Ok(answer) => format!("it responded with {}", answer.status()),
             Err(error) => {
-                is_silent = true;
+                is_unreachable = true;
                 in_words(&error)
             }
         };

@@ -25,7 +25,7 @@ const DUMPS: [&str; 2] = ["dump/to_path.py", "dump_to_path.py"];
 const PLUGIN: &str = "datapackage_pipelines_";
 
 /// Inputs of a job.
-pub(super) struct Making<'a> {
+pub(super) struct JobInputs<'a> {
     pub(super) run: &'a str,
     /// Folder of the run, into which code of steps is written.
     pub(super) run_folder: &'a Path,
@@ -41,7 +41,7 @@ pub(super) struct Making<'a> {
 }
 
 /// A job, with the places of its outputs.
-pub(super) struct Made {
+pub(super) struct BuiltJob {
     pub(super) job: Job,
     /// Folders into which data packages are written.
     pub(super) outputs: Vec<Output>,
@@ -53,21 +53,21 @@ pub(super) struct Made {
 ///
 /// # Errors
 /// When a step has no program, or its code cannot be written; the error is for people.
-pub(super) fn make(making: Making<'_>) -> Result<Made, (Option<usize>, String)> {
-    let folder = making.root.join(&making.pipeline.folder);
+pub(super) fn build(inputs: JobInputs<'_>) -> Result<BuiltJob, (Option<usize>, String)> {
+    let folder = inputs.root.join(&inputs.pipeline.folder);
     let mut outputs = Vec::new();
-    let mut steps = Vec::with_capacity(making.pipeline.steps.len());
-    for (position, step) in making.pipeline.steps.iter().enumerate() {
-        let program = program(&making, &folder, position, step, &mut outputs);
+    let mut steps = Vec::with_capacity(inputs.pipeline.steps.len());
+    for (position, step) in inputs.pipeline.steps.iter().enumerate() {
+        let program = program(&inputs, &folder, position, step, &mut outputs);
         steps.push(program.map_err(|what| (Some(position), what))?);
     }
-    let kept = if making.uses_cache { kept(&making, &folder) } else { None };
-    let from_cache = kept.as_ref().map(|(position, _)| position + 1);
-    if let Some((position, file)) = kept {
+    let cached = if inputs.uses_cache { find_cached(&inputs, &folder) } else { None };
+    let from_cache = cached.as_ref().map(|(position, _)| position + 1);
+    if let Some((position, file)) = cached {
         let parameters = json!({ "load-from": format!("{CACHE}/{file}") });
-        let loader = library(making.environment, "cache_loader.py");
+        let loader = library(inputs.environment, "cache_loader.py");
         let loader = Arguments { program: &loader, parameters: &parameters, is_validated: false, cache: "" };
-        steps.splice(..=position, [making.environment.program("cache_loader", &loader)]);
+        steps.splice(..=position, [inputs.environment.program("cache_loader", &loader)]);
     }
     // The second argument of a step is its position; dpp uses it to detect the first step.
     for (position, step) in steps.iter_mut().enumerate() {
@@ -75,28 +75,28 @@ pub(super) fn make(making: Making<'_>) -> Result<Made, (Option<usize>, String)> 
             *index = position.to_string();
         }
     }
-    let environment = variables(making.environment, making.variables.clone(), making.root, &folder);
+    let environment = variables(inputs.environment, inputs.variables.clone(), inputs.root, &folder);
     let first = from_cache.map_or(0, |step| step.saturating_sub(1));
     for (position, program) in steps.iter_mut().enumerate() {
         // The environment itself loads the cached result.
-        let step = making.pipeline.steps.get(position + first).filter(|_| from_cache.is_none() || position > 0);
-        wrap(&making, &folder, step, program, &environment).map_err(|what| (Some(position + first), what))?;
+        let step = inputs.pipeline.steps.get(position + first).filter(|_| from_cache.is_none() || position > 0);
+        wrap(&inputs, &folder, step, program, &environment).map_err(|what| (Some(position + first), what))?;
     }
     let job = Job {
-        run: making.run.to_owned(),
+        run: inputs.run.to_owned(),
         environment,
         folder,
         steps,
-        dependencies: making.dependencies,
-        timeout: making.timeout,
-        grace: making.grace,
+        dependencies: inputs.dependencies,
+        timeout: inputs.timeout,
+        grace: inputs.grace,
     };
-    Ok(Made { job, outputs, from_cache })
+    Ok(BuiltJob { job, outputs, from_cache })
 }
 
 /// Wraps a step's command as its runner defines.
 fn wrap(
-    making: &Making<'_>,
+    inputs: &JobInputs<'_>,
     folder: &Path,
     step: Option<&Step>,
     program: &mut Program,
@@ -105,7 +105,7 @@ fn wrap(
     let Some(wrapper) = step.and_then(|step| step.wrapper.as_ref()) else { return Ok(()) };
     let mut command = vec![program.program.display().to_string()];
     command.append(&mut program.arguments);
-    let path = match making.pipeline.folder.display().to_string() {
+    let path = match inputs.pipeline.folder.display().to_string() {
         folder if folder.is_empty() => ".".to_owned(),
         folder => format!("./{folder}"),
     };
@@ -147,7 +147,7 @@ fn library(environment: &Environment, path: &str) -> PathBuf {
 }
 
 fn program(
-    making: &Making<'_>,
+    inputs: &JobInputs<'_>,
     folder: &Path,
     position: usize,
     step: &Step,
@@ -155,16 +155,16 @@ fn program(
 ) -> Result<Program, String> {
     let missing = || format!("the processor `{}` does not exist", step.name);
     let mut parameters = step.parameters.clone();
-    let file = match locate(making.root, making.pipeline, step).ok_or_else(missing)? {
+    let file = match locate(inputs.root, inputs.pipeline, step).ok_or_else(missing)? {
         Located::File(file) => file,
         Located::BuiltIn(path) => {
             if DUMPS.contains(&path.as_str()) {
-                write_to_partial(making, folder, &mut parameters, outputs)?;
+                write_to_partial(inputs, folder, &mut parameters, outputs)?;
             }
-            library(making.environment, &path)
+            library(inputs.environment, &path)
         }
         Located::Plugin { package, path } => {
-            let file = making.environment.packages.join(&package).join("processors").join(path);
+            let file = inputs.environment.packages.join(&package).join("processors").join(path);
             if !file.is_file() {
                 return Err(format!(
                     "the processor `{}` does not exist: the requirements do not include `{package}`",
@@ -175,7 +175,7 @@ fn program(
         }
         Located::Code => {
             let StepKind::Code(code) = &step.kind else { return Err(missing()) };
-            write_code(making.run_folder, position, code)
+            write_code(inputs.run_folder, position, code)
                 .map_err(|error| format!("its code cannot be written: {error}"))?
         }
         Located::Flow(module) => {
@@ -183,22 +183,22 @@ fn program(
             parameters.insert("__flow".to_owned(), json!(step.name));
             parameters.insert("__path".to_owned(), json!(utf8(folder)?));
             parameters.insert("__flow_hash".to_owned(), json!(hash));
-            library(making.environment, "flow.py")
+            library(inputs.environment, "flow.py")
         }
     };
-    let cache = if step.is_cached { cache_name(making, position) } else { String::new() };
+    let cache = if step.is_cached { cache_name(inputs, position) } else { String::new() };
     let arguments = Arguments {
         program: &file,
         parameters: &Value::Object(parameters),
         is_validated: step.is_validated,
         cache: &cache,
     };
-    Ok(making.environment.program(&step.name, &arguments))
+    Ok(inputs.environment.program(&step.name, &arguments))
 }
 
 /// Redirects a data package to a temporary place.
 fn write_to_partial(
-    making: &Making<'_>,
+    inputs: &JobInputs<'_>,
     folder: &Path,
     parameters: &mut Map<String, Value>,
     outputs: &mut Vec<Output>,
@@ -211,7 +211,7 @@ fn write_to_partial(
     let place = crate::fingerprint::plain(&folder.join(path));
     let output = match outputs.iter().find(|output| output.place == place) {
         Some(output) => output.clone(),
-        None => Output::new(place, making.run),
+        None => Output::new(place, inputs.run),
     };
     parameters.insert("out-path".to_owned(), json!(utf8(&output.partial)?));
     if !outputs.contains(&output) {
@@ -235,8 +235,8 @@ fn write_code(run_folder: &Path, position: usize, code: &str) -> io::Result<Path
 }
 
 /// Name of a step's cached result, which changes with all its inputs, including the data.
-fn cache_name(making: &Making<'_>, position: usize) -> String {
-    let fingerprint = making.fingerprint;
+fn cache_name(inputs: &JobInputs<'_>, position: usize) -> String {
+    let fingerprint = inputs.fingerprint;
     let before = fingerprint.steps.get(..=position).unwrap_or_default();
     let text = json!([
         fingerprint.code,
@@ -251,11 +251,11 @@ fn cache_name(making: &Making<'_>, position: usize) -> String {
 
 /// Returns the last step with a valid cached result, and the name of the file. Steps after a dump do not count: the
 /// dump's output may be gone.
-fn kept(making: &Making<'_>, folder: &Path) -> Option<(usize, String)> {
-    let steps = making.pipeline.steps.iter().enumerate().take_while(|(_, step)| !is_dump(step));
+fn find_cached(inputs: &JobInputs<'_>, folder: &Path) -> Option<(usize, String)> {
+    let steps = inputs.pipeline.steps.iter().enumerate().take_while(|(_, step)| !is_dump(step));
     let steps: Vec<_> = steps.filter(|(_, step)| step.is_cached).collect();
     let steps = steps.into_iter().rev();
-    let mut named = steps.map(|(position, _)| (position, cache_name(making, position)));
+    let mut named = steps.map(|(position, _)| (position, cache_name(inputs, position)));
     named.find(|(_, name)| folder.join(CACHE).join(name).is_file())
 }
 

@@ -1,6 +1,6 @@
 //! Logs of runs, in lines: `log.jsonl` in the folder of the run.
 
-use crate::fingerprint::{is_called_secret, is_secret};
+use crate::fingerprint::{holds_secret, is_secret};
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
@@ -67,14 +67,14 @@ impl Masks {
 
     /// Adds masks for parameters of steps at all depths: by their names, and for secrets in addresses.
     #[must_use]
-    pub(super) fn and_of<'a>(self, steps: impl IntoIterator<Item = &'a Map<String, Value>>) -> Self {
+    pub(super) fn with_parameters<'a>(self, steps: impl IntoIterator<Item = &'a Map<String, Value>>) -> Self {
         let mut secrets = self.0;
         let mut waiting: Vec<(&str, &Value)> =
             steps.into_iter().flatten().map(|(name, value)| (name.as_str(), value)).collect();
         while let Some((name, value)) = waiting.pop() {
             match value {
-                Value::String(text) if is_called_secret(name) => secrets.push(text.clone()),
-                Value::Number(number) if is_called_secret(name) => secrets.push(number.to_string()),
+                Value::String(text) if holds_secret(name) => secrets.push(text.clone()),
+                Value::Number(number) if holds_secret(name) => secrets.push(number.to_string()),
                 Value::String(text) => secrets.extend(secrets_of(text)),
                 Value::Array(items) => waiting.extend(items.iter().map(|item| (name, item))),
                 Value::Object(map) => waiting.extend(map.iter().map(|(name, value)| (name.as_str(), value))),
@@ -86,7 +86,7 @@ impl Masks {
 
     /// Adds masks for secrets of addresses in these texts.
     #[must_use]
-    pub(crate) fn and_in(self, texts: &[String]) -> Self {
+    pub(crate) fn with_texts(self, texts: &[String]) -> Self {
         let words = texts.iter().flat_map(|text| text.split_whitespace());
         Self::new(self.0.into_iter().chain(words.flat_map(secrets_of)).collect())
     }
@@ -128,7 +128,7 @@ fn secrets_of(address: &str) -> impl Iterator<Item = String> + use<> {
     });
     let query = rest.and_then(|rest| Some(rest.split_once('?')?.1)).unwrap_or_default();
     let pairs = query.split('#').next().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-    let named = pairs.filter(|(name, _)| is_called_secret(name)).map(|(_, value)| value);
+    let named = pairs.filter(|(name, _)| holds_secret(name)).map(|(_, value)| value);
     let plain = |secret: &str| percent_decode_str(secret).decode_utf8_lossy().into_owned();
     let found: Vec<String> =
         password.into_iter().chain(named).flat_map(|secret| [secret.to_owned(), plain(secret)]).collect();
@@ -141,13 +141,13 @@ pub(super) struct Writer {
     file: Mutex<(File, u64)>,
     masks: Masks,
     /// Maximum size in bytes, without the line that reports a full log.
-    most: u64,
+    max_bytes: u64,
 }
 
 impl Writer {
     pub(super) fn create(folder: &Path, masks: Masks) -> io::Result<Self> {
         let file = crate::private::file().write(true).truncate(true).open(folder.join(NAME))?;
-        Ok(Self { file: Mutex::new((file, 0)), masks, most: LARGEST })
+        Ok(Self { file: Mutex::new((file, 0)), masks, max_bytes: LARGEST })
     }
 
     /// Writes a line; returns it as written. Errors are ignored: they must not stop the run.
@@ -156,9 +156,9 @@ impl Writer {
         let entry = Line { at: Timestamp::now(), step, name: name.to_owned(), line };
         let text = entry.to_bytes();
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        if file.1 < self.most && file.0.write_all(&text).is_ok() {
+        if file.1 < self.max_bytes && file.0.write_all(&text).is_ok() {
             file.1 += text.len() as u64;
-            if file.1 >= self.most {
+            if file.1 >= self.max_bytes {
                 let line = "the log is full: further lines are missing".to_owned();
                 // An error here cannot be reported anywhere.
                 let _ = file.0.write_all(&Line { at: entry.at, step: 0, name: String::new(), line }.to_bytes());
@@ -237,7 +237,7 @@ mod tests {
             "api-key": "k-2718",
             "key": "plain",
         });
-        let masks = masks.and_of(parameters.as_object());
+        let masks = masks.with_parameters(parameters.as_object());
         assert_eq!(masks.text("login p@ssw:rd by p%40ssw%3Ard"), "login *** by ***");
         assert_eq!(masks.text("plain k-2718, 73915"), "plain ***, ***");
     }
@@ -249,19 +249,19 @@ mod tests {
             "headers": {"X-Auth-Token": ["tok-98765"]},
             "token_column": "rows",
         });
-        let masks = Masks::default().and_of(parameters.as_object());
+        let masks = Masks::default().with_parameters(parameters.as_object());
         assert_eq!(
             masks.text("get https://host/rows?format=json&api_key=k3y%2Fwords with tok-98765, k3y/words"),
             "get https://host/rows?format=json&api_key=*** with ***, ***"
         );
-        let masks = Masks::default().and_in(&["a\n--extra-index-url https://me:hunter2@host/simple b".to_owned()]);
+        let masks = Masks::default().with_texts(&["a\n--extra-index-url https://me:hunter2@host/simple b".to_owned()]);
         assert_eq!(masks.text("Looking in https://me:hunter2@host/simple"), "Looking in https://me:***@host/simple");
     }
 
     #[test]
     fn full_log_has_one_line_about_it() {
         let folder = tempfile::tempdir().unwrap();
-        let writer = Writer { most: 100, ..Writer::create(folder.path(), Masks::default()).unwrap() };
+        let writer = Writer { max_bytes: 100, ..Writer::create(folder.path(), Masks::default()).unwrap() };
         (0..9).for_each(|_| drop(writer.write(1, "noise", "again and again")));
         let lines: Vec<String> =
             Reader::new(folder.path()).lines().unwrap().into_iter().map(|line| line.line).collect();

@@ -31,7 +31,7 @@ impl Output {
     }
 
     /// Lists the written files and syncs them to the disk, so that no record refers to files lost in a crash.
-    pub(super) fn take_down(&mut self) -> io::Result<()> {
+    pub(super) fn list_files(&mut self) -> io::Result<()> {
         self.files.clear();
         if !self.partial.exists() {
             return Ok(());
@@ -64,7 +64,7 @@ impl Output {
     pub(super) fn publish(&self, surplus: &BTreeSet<PathBuf>) -> Result<(), (bool, io::Error)> {
         let mut has_moved = false;
         self.move_all(&mut has_moved)
-            .and_then(|()| self.take_away(surplus))
+            .and_then(|()| self.remove_files(surplus))
             .and_then(|()| discard(&self.partial))
             .map_err(|error| (has_moved, error))
     }
@@ -98,9 +98,9 @@ impl Output {
         folders.iter().try_for_each(|folder| sync(folder))
     }
 
-    fn take_away(&self, surplus: &BTreeSet<PathBuf>) -> io::Result<()> {
+    fn remove_files(&self, surplus: &BTreeSet<PathBuf>) -> io::Result<()> {
         for file in surplus {
-            gone(fs::remove_file(self.place.join(file)))?;
+            ignore_missing(fs::remove_file(self.place.join(file)))?;
             for folder in file.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()) {
                 // An error means that the folder has other files.
                 let _ = fs::remove_dir(self.place.join(folder));
@@ -110,17 +110,17 @@ impl Output {
     }
 
     /// Files that are missing or have another size. Descriptors may differ: several pipelines may write into a folder.
-    pub(super) fn lost(&self) -> impl Iterator<Item = &Path> {
-        let is_there = |file: &Path, bytes: u64| {
+    pub(super) fn missing_files(&self) -> impl Iterator<Item = &Path> {
+        let is_intact = |file: &Path, bytes: u64| {
             let found = fs::metadata(self.place.join(file));
             found.is_ok_and(|found| found.len() == bytes || file.as_os_str() == DESCRIPTOR)
         };
-        self.files.iter().filter(move |(file, bytes)| !is_there(file, **bytes)).map(|(file, _)| file.as_path())
+        self.files.iter().filter(move |(file, bytes)| !is_intact(file, **bytes)).map(|(file, _)| file.as_path())
     }
 
     /// Removes the files of the run, and folders that become empty.
     pub(super) fn remove(&self) -> io::Result<()> {
-        self.take_away(&self.files.keys().cloned().collect())?;
+        self.remove_files(&self.files.keys().cloned().collect())?;
         let _ = fs::remove_dir(&self.place);
         Ok(())
     }
@@ -145,11 +145,11 @@ fn partial_of(place: &Path, run: &str) -> PathBuf {
 
 /// Removes the temporary files of a failed run.
 pub(super) fn discard(partial: &Path) -> io::Result<()> {
-    gone(fs::remove_dir_all(partial))
+    ignore_missing(fs::remove_dir_all(partial))
 }
 
 /// Accepts missing files.
-fn gone(removed: io::Result<()>) -> io::Result<()> {
+fn ignore_missing(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Err(error),
         _ => Ok(()),
@@ -176,7 +176,7 @@ mod tests {
     fn written(place: &Path, files: &[(&str, &str)]) -> Output {
         let mut output = Output::new(place.to_owned(), "r1");
         package(&output.partial, files);
-        output.take_down().unwrap();
+        output.list_files().unwrap();
         output
     }
 
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(fs::read_to_string(place.join("a.csv")).unwrap(), "22");
         assert!(place.join("deep/b.csv").exists() && place.join("index.html").exists());
         assert!(!place.join("old").exists() && !output.partial.exists());
-        assert_eq!(output.lost().count(), 0);
+        assert_eq!(output.missing_files().count(), 0);
         output.remove().unwrap();
         assert!(place.join("index.html").exists() && !place.join("deep").exists() && !place.join(DESCRIPTOR).exists());
     }
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_or_shorter_files_are_lost() {
+    fn missing_or_shorter_files_are_reported() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("data");
         let output = written(&place, &[(DESCRIPTOR, "{}"), ("a.csv", "1"), ("b.csv", "22")]);
@@ -243,6 +243,6 @@ mod tests {
         fs::write(place.join(DESCRIPTOR), "{\"other\": 1}").unwrap();
         fs::write(place.join("b.csv"), "").unwrap();
         fs::remove_file(place.join("a.csv")).unwrap();
-        assert_eq!(output.lost().collect::<Vec<_>>(), [Path::new("a.csv"), Path::new("b.csv")]);
+        assert_eq!(output.missing_files().collect::<Vec<_>>(), [Path::new("a.csv"), Path::new("b.csv")]);
     }
 }

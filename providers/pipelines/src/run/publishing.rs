@@ -14,9 +14,9 @@ impl Runner {
     /// Moves the outputs of a run into place. If that fails before the first move, the run has failed. After the first
     /// move, the run stays unfinished until it is settled, which repeats the rest.
     pub(super) fn publish(&self, record: &mut Record) {
-        if let Err((has_moved, error)) = self.put(record) {
-            let what = format!("its outputs cannot be moved into place: {error}");
-            record.failure = Some(Failed { step: None, what, said: Vec::new() });
+        if let Err((has_moved, error)) = self.move_outputs(record) {
+            let message = format!("its outputs cannot be moved into place: {error}");
+            record.failure = Some(Failed { step: None, message, log: Vec::new() });
             if !has_moved {
                 record.state = State::Failed;
                 record.discard();
@@ -29,12 +29,12 @@ impl Runner {
         }
     }
 
-    fn put(&self, record: &mut Record) -> Result<(), (bool, io::Error)> {
+    fn move_outputs(&self, record: &mut Record) -> Result<(), (bool, io::Error)> {
         let nothing_moved = |error| (false, error);
         // Files in the record were listed before an interruption: some may have been moved since.
         let is_first = record.outputs.iter().all(|output| output.files.is_empty());
         if is_first {
-            record.outputs.iter_mut().try_for_each(Output::take_down).map_err(nothing_moved)?;
+            record.outputs.iter_mut().try_for_each(Output::list_files).map_err(nothing_moved)?;
         }
         self.store.write(record).map_err(nothing_moved)?;
         let surplus = self.surplus(record).map_err(|error| (!is_first, error))?;
@@ -62,11 +62,11 @@ impl Runner {
             if !files.is_empty() {
                 let others = match &mut others {
                     Some(others) => others,
-                    none => none.insert(self.store.others(record)?),
+                    none => none.insert(self.store.other_successes(record)?),
                 };
                 for other in others {
-                    let theirs = files_of(other, &output.place);
-                    files.retain(|file| !theirs.contains(file));
+                    let other_files = files_of(other, &output.place);
+                    files.retain(|file| !other_files.contains(file));
                 }
             }
             surplus.push(files);
@@ -75,7 +75,7 @@ impl Runner {
     }
 
     /// Settles an interrupted run: determines its outcome, ends its remaining processes, and records the outcome. The
-    /// caller holds the pipeline's turn.
+    /// caller holds the pipeline's lock.
     ///
     /// # Errors
     /// When the outcome cannot be recorded, or the outputs cannot be moved.
@@ -84,24 +84,24 @@ impl Runner {
         if record.state.is_over() {
             return Ok(Some(record));
         }
-        if record.home != self.store.home() {
-            return self.leave(record).map(Some);
+        if record.home != self.store.folder_identity() {
+            return self.record_copied_run(record).map(Some);
         }
-        let ended = self.executor.end_left(run, GRACE).await?;
+        let ended = self.executor.end_leftover_processes(run, GRACE).await?;
         if record.state == State::Publishing {
             // All steps had ended well.
             self.publish(&mut record);
             if let (State::Publishing, Some(failure)) = (record.state, &record.failure) {
-                return Err(io::Error::other(format!("run {run}: {}", failure.what)));
+                return Err(io::Error::other(format!("run {run}: {}", failure.message)));
             }
         } else {
             record.state = State::Lost;
-            let what = match ended {
+            let message = match ended {
                 0 => "its process is gone".to_owned(),
                 1 => "its process is gone; a child process that remained was ended".to_owned(),
                 many => format!("its process is gone; {many} child processes that remained were ended"),
             };
-            record.failure = Some(Failed { step: None, what, said: Vec::new() });
+            record.failure = Some(Failed { step: None, message, log: Vec::new() });
             record.discard();
         }
         record.finished_at = Some(Timestamp::now());
@@ -114,14 +114,14 @@ impl Runner {
     /// # Errors
     /// When a file cannot be removed.
     pub fn remove_outputs(&self, record: &Record) -> io::Result<()> {
-        let is_original = record.home == self.store.home();
+        let is_original = record.home == self.store.folder_identity();
         let own = record.outputs.iter().filter(|output| is_original || output.place.starts_with(&self.project));
         own.into_iter().try_for_each(Output::remove)
     }
 
     /// Records a run that was in progress when the project was copied. Its processes and its outputs outside of the
     /// project belong to the original.
-    fn leave(&self, mut record: Record) -> io::Result<Record> {
+    fn record_copied_run(&self, mut record: Record) -> io::Result<Record> {
         if record.state == State::Publishing {
             // Outputs were moved in part, so the last good result is incomplete.
             self.store.forget_success(&record.folder, &record.pipeline)?;
@@ -129,8 +129,8 @@ impl Runner {
         record.outputs.retain(|output| output.partial.starts_with(&self.project));
         record.discard();
         record.state = State::Lost;
-        let what = "the project was copied during the run, which belongs to the original".to_owned();
-        record.failure = Some(Failed { step: None, what, said: Vec::new() });
+        let message = "the project was copied during the run, which belongs to the original".to_owned();
+        record.failure = Some(Failed { step: None, message, log: Vec::new() });
         record.finished_at = Some(Timestamp::now());
         self.store.write(&record)?;
         Ok(record)

@@ -36,7 +36,7 @@ pub enum State {
 impl State {
     /// Description of the state, as a predicate.
     #[must_use]
-    pub const fn in_words(self) -> &'static str {
+    pub const fn predicate(self) -> &'static str {
         match self {
             Self::Preparing | Self::Running | Self::Publishing => "is in progress",
             Self::Succeeded => "succeeded",
@@ -109,7 +109,7 @@ pub struct Record {
     #[serde(default)]
     pub databases: Vec<PathBuf>,
     /// Its steps have started, so that their targets may have changed.
-    #[serde(default = "begun")]
+    #[serde(default = "default_has_begun")]
     pub has_begun: bool,
     /// Data package for dependent pipelines.
     pub datapackage: Option<PathBuf>,
@@ -126,7 +126,7 @@ pub struct Record {
 }
 
 /// Old records without the field count as started: an extra run does no harm.
-const fn begun() -> bool {
+const fn default_has_begun() -> bool {
     true
 }
 

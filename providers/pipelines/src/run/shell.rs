@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 impl Runner {
     /// Working folder and environment variables of a pipeline's steps, including passwords. `dpp` is in PATH.
     #[must_use]
-    pub fn surroundings(
+    pub fn step_environment(
         &self,
         root: &Path,
         pipeline: &Pipeline,

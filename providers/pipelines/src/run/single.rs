@@ -1,18 +1,18 @@
-//! A run of a pipeline, from the wait for its turn to its record.
+//! A run of a pipeline, from the wait for its lock to its record.
 
 use super::attempts::{self, Attempt, Retries, until, wait};
-use super::batch::Done;
+use super::batch::PipelineOutcome;
 use super::disk;
 use super::due::Target;
-use super::hooks::{Hooks, Patience};
-use super::job::{self, Made, Making};
+use super::hooks::{HookTimeouts, Hooks};
+use super::job::{self, BuiltJob, JobInputs};
 use super::log::{Masks, Writer};
 use super::publishing;
 use super::record::{Record, State};
-use super::store::{NoTurn, Store, Turn};
-pub(super) use super::watcher::{Preparing, Watcher};
+use super::store::{LockError, PipelineLock, Store};
+pub(super) use super::watcher::{EnvironmentProgress, Watcher};
 use crate::environment::{Environment, EnvironmentError, Environments, Recipe};
-use crate::executor::{End, Executor, Failed, Outcome, StepOutcome, too_long};
+use crate::executor::{End, Executor, Failed, Outcome, StepOutcome, timeout_message};
 use crate::fingerprint::{Key, packages};
 use crate::spec::Specs;
 use crate::spec::model::Pipeline;
@@ -46,24 +46,24 @@ pub struct Runner {
     /// Variables of this process without terrace's. Steps see them without credentials.
     pub variables: BTreeMap<String, String>,
     /// Names of credentials that all steps see.
-    pub passed: Vec<String>,
+    pub visible_credentials: Vec<String>,
     /// Database for the steps.
     pub target: Target,
     /// Maximum number of parallel runs.
-    pub most: usize,
+    pub max_parallel: usize,
     /// Retry policy.
     pub retries: Retries,
 }
 
 /// Options of a run.
 #[derive(Debug, Clone, Default)]
-pub struct Asked {
+pub struct RunRequest {
     /// Reuse results that steps cached, while they are valid.
     pub uses_cache: bool,
     /// Maximum time of the run.
     pub timeout: Option<Duration>,
     /// Time to wait for another run of the pipeline.
-    pub patience: Duration,
+    pub lock_timeout: Duration,
     /// Number of retries, if it differs from the runner's.
     pub retries: Option<u32>,
     /// Call that requests it.
@@ -80,7 +80,7 @@ pub struct Asked {
 #[derive(Debug)]
 pub enum NotRun {
     /// Another run of it is in progress.
-    Taken {
+    InProgress {
         /// The other run, if known.
         run: Option<String>,
     },
@@ -93,16 +93,16 @@ pub enum NotRun {
     /// A file cannot be created or read.
     Io(io::Error),
     /// A worker could not run it.
-    Elsewhere {
+    WorkerFailed {
         /// Message of the worker, in lines.
-        what: Vec<String>,
+        message: Vec<String>,
     },
 }
 
 /// Observer of a run.
-pub trait Watching: Send + Sync {
+pub trait RunObserver: Send + Sync {
     /// Its environment is being created: `done` of `of` packages are installed.
-    fn preparing(&self, pipeline: &str, done: usize, of: usize, what: &str);
+    fn preparing(&self, pipeline: &str, done: usize, of: usize, message: &str);
     /// The run starts, with this id.
     fn started(&self, pipeline: &str, run: &str);
     /// A step printed a line of its log.
@@ -116,14 +116,14 @@ pub trait Watching: Send + Sync {
     /// Another run of it, with this id if known, is in progress; this one waits at most so long.
     fn waits(&self, _pipeline: &str, _run: Option<&str>, _most: Duration) {}
     /// A pipeline of a batch has ended.
-    fn ended(&self, _done: &Done) {}
+    fn ended(&self, _done: &PipelineOutcome) {}
 }
 
 /// Observer that ignores all events.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Unwatched;
+pub struct NoObserver;
 
-impl Watching for Unwatched {
+impl RunObserver for NoObserver {
     fn preparing(&self, _pipeline: &str, _done: usize, _of: usize, _what: &str) {}
     fn started(&self, _pipeline: &str, _run: &str) {}
     fn line(&self, _pipeline: &str, _step: usize, _name: &str, _line: &str) {}
@@ -139,29 +139,29 @@ impl Runner {
         &self,
         specs: &Specs,
         pipeline: &Pipeline,
-        asked: Asked,
-        watching: &dyn Watching,
+        request: RunRequest,
+        observer: &dyn RunObserver,
         cancel: &CancellationToken,
     ) -> Result<Record, NotRun> {
         let folder = self.folder_name(&specs.root);
-        let turn = self.turn(&folder, &pipeline.id, asked.patience, watching, cancel).await?;
+        let pipeline_lock = self.lock_pipeline(&folder, &pipeline.id, request.lock_timeout, observer, cancel).await?;
         if cancel.is_cancelled() {
             return Err(NotRun::Cancelled);
         }
-        if let Some(left) = turn.left() {
-            self.settle(&left).await?;
+        if let Some(unfinished) = pipeline_lock.unfinished_run() {
+            self.settle(&unfinished).await?;
         }
         Key::ensure(self.store.folder())?;
-        let (recipe, fingerprint) = self.needs(specs, pipeline).await?;
-        let others = fingerprint.others_than(&asked.planned);
-        if !others.is_empty() {
-            return Err(NotRun::Changed(others));
+        let (recipe, fingerprint) = self.recipe_and_fingerprint(specs, pipeline).await?;
+        let changes = fingerprint.differences_from(&request.planned);
+        if !changes.is_empty() {
+            return Err(NotRun::Changed(changes));
         }
-        let reasons = match asked.reasons.is_empty() {
+        let reasons = match request.reasons.is_empty() {
             true => self.reasons_against(&folder, &pipeline.id, &fingerprint)?,
-            false => asked.reasons.clone(),
+            false => request.reasons.clone(),
         };
-        let run = asked.run.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+        let run = request.run.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
         let record = Record {
             run: run.clone(),
             pipeline: pipeline.id.clone(),
@@ -179,21 +179,21 @@ impl Runner {
             databases: Vec::new(),
             has_begun: false,
             datapackage: None,
-            mark: asked.mark.clone(),
+            mark: request.mark.clone(),
             release: recipe.api.release().to_owned(),
             attempts: Vec::new(),
-            home: self.store.home(),
+            home: self.store.folder_identity(),
         };
-        turn.hold(Some(&run))?;
+        pipeline_lock.set_current_run(Some(&run))?;
         self.store.write(&record)?;
-        watching.started(&pipeline.id, &run);
-        let hooks = Hooks::new(&pipeline.hooks, &pipeline.id, Patience::default());
+        observer.started(&pipeline.id, &run);
+        let hooks = Hooks::new(&pipeline.hooks, &pipeline.id, HookTimeouts::default());
         hooks.queue();
         // A request by file has the same effect as a signal.
         let stop = cancel.child_token();
-        let running = self.run_recorded(specs, pipeline, &recipe, &asked, record, (watching, &hooks), &stop);
-        let asking = async {
-            while !self.store.is_asked_to_stop(&run) {
+        let running = self.run_recorded(specs, pipeline, &recipe, &request, record, (observer, &hooks), &stop);
+        let stop_request = async {
+            while !self.store.is_stop_requested(&run) {
                 tokio::time::sleep(POLL).await;
             }
             stop.cancel();
@@ -201,18 +201,18 @@ impl Runner {
         };
         let ended = tokio::select! {
             ended = running => ended,
-            () = asking => return Err(NotRun::Cancelled),
+            () = stop_request => return Err(NotRun::Cancelled),
         };
         let (mut record, result) = match ended {
             Ok(record) => (record, None),
             Err((record, why)) => (record, Some(why)),
         };
-        let recorded = self.conclude(&mut record, &turn);
+        let recorded = self.conclude(&mut record, &pipeline_lock);
         // Notifications must not delay the next run.
-        drop(turn);
+        drop(pipeline_lock);
         for warning in hooks.finish(&record).await {
             super::log::append(&self.store.run_folder(&run), &warning);
-            watching.warned(&pipeline.id, &warning);
+            observer.warned(&pipeline.id, &warning);
         }
         recorded?;
         match result {
@@ -221,36 +221,36 @@ impl Runner {
         }
     }
 
-    /// Waits for the pipeline's turn, and reports the wait.
-    async fn turn(
+    /// Waits for the pipeline's lock, and reports the wait.
+    async fn lock_pipeline(
         &self,
         folder: &str,
         pipeline: &str,
-        patience: Duration,
-        watching: &dyn Watching,
+        lock_timeout: Duration,
+        observer: &dyn RunObserver,
         cancel: &CancellationToken,
-    ) -> Result<Turn, NoTurn> {
-        match self.store.turn(folder, pipeline, Duration::ZERO, cancel).await {
-            Err(NoTurn::Taken { run }) if !patience.is_zero() => {
-                watching.waits(pipeline, run.as_deref(), patience);
-                self.store.turn(folder, pipeline, patience, cancel).await
+    ) -> Result<PipelineLock, LockError> {
+        match self.store.lock_pipeline(folder, pipeline, Duration::ZERO, cancel).await {
+            Err(LockError::InProgress { run }) if !lock_timeout.is_zero() => {
+                observer.waits(pipeline, run.as_deref(), lock_timeout);
+                self.store.lock_pipeline(folder, pipeline, lock_timeout, cancel).await
             }
-            turn => turn,
+            pipeline_lock => pipeline_lock,
         }
     }
 
-    /// Records the outcome of a run, and ends its turn.
-    fn conclude(&self, record: &mut Record, turn: &Turn) -> io::Result<()> {
+    /// Records the outcome of a run, and releases its lock.
+    fn conclude(&self, record: &mut Record, pipeline_lock: &PipelineLock) -> io::Result<()> {
         if let (State::Publishing, Some(failure)) = (record.state, &record.failure) {
             // It stays current in the records: the next run of the pipeline finishes it first.
             self.store.write(record)?;
-            return Err(io::Error::other(failure.what.clone()));
+            return Err(io::Error::other(failure.message.clone()));
         }
         if record.finished_at.is_none() {
             record.finished_at = Some(Timestamp::now());
         }
         self.store.write(record)?;
-        turn.hold(None)?;
+        pipeline_lock.set_current_run(None)?;
         if let Err(error) = self.store.prune(&record.folder, &record.pipeline) {
             tracing::warn!(pipeline = record.pipeline, %error, "old runs cannot be removed");
         }
@@ -263,44 +263,44 @@ impl Runner {
         specs: &Specs,
         pipeline: &Pipeline,
         recipe: &Recipe,
-        asked: &Asked,
+        request: &RunRequest,
         mut record: Record,
-        (watching, hooks): (&dyn Watching, &Hooks),
+        (observer, hooks): (&dyn RunObserver, &Hooks),
         stop: &CancellationToken,
     ) -> Result<Record, (Record, NotRun)> {
         if let Some(missing) = packages(&specs.root, pipeline).into_iter().find(|package| !package.is_file()) {
-            let what = format!("it depends on the data package `{}`, which does not exist", missing.display());
+            let message = format!("it depends on the data package `{}`, which does not exist", missing.display());
             record.state = State::Failed;
-            record.failure = Some(Failed { step: None, what, said: Vec::new() });
+            record.failure = Some(Failed { step: None, message, log: Vec::new() });
             return Ok(record);
         }
-        let retries = Retries { most: asked.retries.unwrap_or(self.retries.most), ..self.retries };
-        let ends = asked.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let retries = Retries { max: request.retries.unwrap_or(self.retries.max), ..self.retries };
+        let deadline = request.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let variables = self.variables_of(pipeline);
-        let masks = Masks::of(&variables).and_of(pipeline.steps.iter().map(|step| &step.parameters));
-        let making = stop.child_token();
-        let made = {
-            let made = self.environment(recipe, &mut record, &retries, watching, &making);
-            tokio::pin!(made);
+        let masks = Masks::of(&variables).with_parameters(pipeline.steps.iter().map(|step| &step.parameters));
+        let cancel_preparation = stop.child_token();
+        let prepared = {
+            let prepared = self.environment(recipe, &mut record, &retries, observer, &cancel_preparation);
+            tokio::pin!(prepared);
             tokio::select! {
-                made = &mut made => made,
-                () = until(ends) => {
-                    making.cancel();
-                    made.await
+                prepared = &mut prepared => prepared,
+                () = until(deadline) => {
+                    cancel_preparation.cancel();
+                    prepared.await
                 }
             }
         };
-        let environment = match made {
+        let environment = match prepared {
             Ok(environment) => environment,
             Err(error) => {
-                let error = error.masked(&masks.clone().and_in(&recipe.requirements));
-                let (state, what) = match (&error, asked.timeout.filter(|_| !stop.is_cancelled())) {
-                    (EnvironmentError::Cancelled, Some(timeout)) => (State::TimedOut, too_long(timeout)),
+                let error = error.masked(&masks.clone().with_texts(&recipe.requirements));
+                let (state, message) = match (&error, request.timeout.filter(|_| !stop.is_cancelled())) {
+                    (EnvironmentError::Cancelled, Some(timeout)) => (State::TimedOut, timeout_message(timeout)),
                     (EnvironmentError::Cancelled, None) => (State::Cancelled, error.to_string()),
                     _ => (State::Failed, error.to_string()),
                 };
                 record.state = state;
-                record.failure = Some(Failed { step: None, what, said: Vec::new() });
+                record.failure = Some(Failed { step: None, message, log: Vec::new() });
                 return if state == State::Failed { Err((record, NotRun::Environment(error))) } else { Ok(record) };
             }
         };
@@ -311,11 +311,11 @@ impl Runner {
         };
         let steps: Vec<String> = pipeline.steps.iter().map(|step| step.name.clone()).collect();
         let before = self.store.succeeded(&record.folder, &pipeline.id).ok().flatten();
-        watching.expects(&pipeline.id, &steps, before.map(|before| before.rows).filter(|rows| *rows > 0));
+        observer.expects(&pipeline.id, &steps, before.map(|before| before.rows).filter(|rows| *rows > 0));
         hooks.start();
         loop {
-            let begun = Timestamp::now();
-            let made = job::make(Making {
+            let start = Timestamp::now();
+            let prepared = job::build(JobInputs {
                 run: &record.run,
                 run_folder: &run_folder,
                 root: &specs.root,
@@ -323,16 +323,16 @@ impl Runner {
                 environment: &environment,
                 fingerprint: &record.fingerprint,
                 variables: variables.clone(),
-                dependencies: self.packages_before(&record.folder, pipeline),
-                uses_cache: asked.uses_cache,
-                timeout: ends.map(|ends| ends.saturating_duration_since(Instant::now())),
+                dependencies: self.dependency_packages(&record.folder, pipeline),
+                uses_cache: request.uses_cache,
+                timeout: deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
                 grace: GRACE,
             });
-            let Made { job, outputs, from_cache } = match made {
-                Ok(made) => made,
-                Err((step, what)) => {
+            let BuiltJob { job, outputs, from_cache } = match prepared {
+                Ok(prepared) => prepared,
+                Err((step, message)) => {
                     record.state = State::Failed;
-                    record.failure = Some(Failed { step, what, said: Vec::new() });
+                    record.failure = Some(Failed { step, message, log: Vec::new() });
                     return Ok(record);
                 }
             };
@@ -348,27 +348,27 @@ impl Runner {
             // The cached result replaces its step and all earlier ones.
             let first = from_cache.map_or(0, |step| step.saturating_sub(1));
             let (pipeline, of) = (pipeline.id.as_str(), pipeline.steps.len());
-            let watch = Watcher { pipeline, of, first, names: &names, log: &log, hooks, watching };
+            let watch = Watcher { pipeline, of, first, names: &names, log: &log, hooks, observer };
             let mut outcome = self.executor.execute(&job, &watch, stop).await;
             if let (End::TimedOut, Some(timeout), Some(failure)) =
-                (outcome.end, asked.timeout, outcome.failure.as_mut())
+                (outcome.end, request.timeout, outcome.failure.as_mut())
             {
                 // The job had only the rest of the time.
-                failure.what = too_long(timeout);
+                failure.message = timeout_message(timeout);
             }
             let failed = record.attempts.len() + 1;
             let Some(pause) = retries.after(failed, &outcome) else {
-                return self.taken(record, outcome, first, masks).await;
+                return self.record_outcome_blocking(record, outcome, first, masks).await;
             };
             record.discard();
-            let what = outcome.failure.map(|failure| masks.text(&failure.what)).unwrap_or_default();
-            let warning = attempts::in_words(&what, failed, retries.most, pause);
+            let message = outcome.failure.map(|failure| masks.text(&failure.message)).unwrap_or_default();
+            let warning = attempts::retry_message(&message, failed, retries.max, pause);
             log.write(0, "", &warning);
-            watching.warned(pipeline, &warning);
-            record.attempts.push(Attempt { started_at: begun, finished_at: Timestamp::now(), what });
+            observer.warned(pipeline, &warning);
+            record.attempts.push(Attempt { started_at: start, finished_at: Timestamp::now(), message });
             if !wait(pause, stop).await {
                 record.state = State::Cancelled;
-                record.failure = Some(Failed { step: None, what: "it was cancelled".to_owned(), said: Vec::new() });
+                record.failure = Some(Failed { step: None, message: "it was cancelled".to_owned(), log: Vec::new() });
                 return Ok(record);
             }
         }
@@ -380,58 +380,58 @@ impl Runner {
         recipe: &Recipe,
         record: &mut Record,
         retries: &Retries,
-        watching: &dyn Watching,
+        observer: &dyn RunObserver,
         stop: &CancellationToken,
     ) -> Result<Environment, EnvironmentError> {
         let pipeline = record.pipeline.clone();
-        let making = Preparing { pipeline: &pipeline, watching };
+        let progress = EnvironmentProgress { pipeline: &pipeline, observer };
         let mut failed = 0;
         loop {
-            let begun = Timestamp::now();
-            let error = match self.environments.ensure(recipe, &making, stop).await {
+            let start = Timestamp::now();
+            let error = match self.environments.ensure(recipe, &progress, stop).await {
                 Ok(environment) => return Ok(environment),
                 Err(error) => error,
             };
             failed += 1;
             let Some(pause) = retries.after_environment(failed, &error) else { return Err(error) };
-            let what = error.to_string();
-            watching.warned(&pipeline, &attempts::in_words(&what, failed, retries.most, pause));
-            record.attempts.push(Attempt { started_at: begun, finished_at: Timestamp::now(), what });
+            let message = error.to_string();
+            observer.warned(&pipeline, &attempts::retry_message(&message, failed, retries.max, pause));
+            record.attempts.push(Attempt { started_at: start, finished_at: Timestamp::now(), message });
             if !wait(pause, stop).await {
                 return Err(EnvironmentError::Cancelled);
             }
         }
     }
 
-    /// Calls [`Runner::take`] outside of the async threads: large files take long to sync.
-    async fn taken(
+    /// Calls [`Runner::record_outcome`] outside of the async threads: large files take long to sync.
+    async fn record_outcome_blocking(
         &self,
         record: Record,
         outcome: Outcome,
         first: usize,
         masks: Masks,
     ) -> Result<Record, (Record, NotRun)> {
-        let (runner, mut taken) = (self.clone(), record.clone());
-        let taking = tokio::task::spawn_blocking(move || {
-            runner.take(&mut taken, outcome, first, &masks);
-            taken
+        let (runner, mut finished) = (self.clone(), record.clone());
+        let recording = tokio::task::spawn_blocking(move || {
+            runner.record_outcome(&mut finished, outcome, first, &masks);
+            finished
         });
-        taking.await.map_err(|error| (record, NotRun::Io(io::Error::other(error))))
+        recording.await.map_err(|error| (record, NotRun::Io(io::Error::other(error))))
     }
 
     /// Records the outcome of the executor, and moves outputs into place.
-    fn take(&self, record: &mut Record, outcome: Outcome, first: usize, masks: &Masks) {
+    fn record_outcome(&self, record: &mut Record, outcome: Outcome, first: usize, masks: &Masks) {
         record.rows = outcome.rows;
         // A path may contain text that is masked elsewhere.
         record.datapackage = publishing::package(&outcome.stats, &record.outputs);
         record.stats = into_map(masks.value(Value::Object(outcome.stats)));
-        for (kept, step) in record.steps.iter_mut().skip(first).zip(outcome.steps) {
-            kept.1 = step;
+        for (recorded, step) in record.steps.iter_mut().skip(first).zip(outcome.steps) {
+            recorded.1 = step;
         }
         record.failure = outcome.failure.map(|failure| Failed {
             step: failure.step.map(|step| step + first),
-            what: failure.what,
-            said: failure.said.iter().map(|line| masks.text(line)).collect(),
+            message: failure.message,
+            log: failure.log.iter().map(|line| masks.text(line)).collect(),
         });
         record.state = match outcome.end {
             End::Succeeded => State::Publishing,
@@ -444,7 +444,7 @@ impl Runner {
         } else {
             // Check the disk before the outputs are discarded, which frees space.
             if let (Some(place), Some(failure)) = (self.full_disk(record), &mut record.failure) {
-                failure.what.push_str(&format!("; the disk of `{}` is full", place.display()));
+                failure.message.push_str(&format!("; the disk of `{}` is full", place.display()));
             }
             record.datapackage = None;
             record.discard();
@@ -468,12 +468,12 @@ impl From<io::Error> for NotRun {
     }
 }
 
-impl From<NoTurn> for NotRun {
-    fn from(error: NoTurn) -> Self {
+impl From<LockError> for NotRun {
+    fn from(error: LockError) -> Self {
         match error {
-            NoTurn::Taken { run } => Self::Taken { run },
-            NoTurn::Cancelled => Self::Cancelled,
-            NoTurn::Io(error) => Self::Io(error),
+            LockError::InProgress { run } => Self::InProgress { run },
+            LockError::Cancelled => Self::Cancelled,
+            LockError::Io(error) => Self::Io(error),
         }
     }
 }

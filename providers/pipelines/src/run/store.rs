@@ -1,4 +1,4 @@
-//! Storage of run records, and the turns of pipelines.
+//! Storage of run records, and the locks of pipelines.
 //!
 //! Below the project's `.terrace/pipelines`, each run has a folder (`runs/ID`: `run.json`, `log.jsonl`), and each
 //! pipeline has one (`pipelines/NAME`: the lock, its holder, the last run, and the last successful run). Files are
@@ -12,7 +12,7 @@
 use super::files::remove;
 pub(crate) use super::files::{encoded, read, remove_file, write};
 use super::record::Record;
-use crate::held::Held;
+use crate::file_lock::FileLock;
 use crate::private;
 use serde::de::DeserializeOwned;
 use std::fs::{self, File, TryLockError};
@@ -22,16 +22,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
 
-/// Interval between attempts to get a turn.
+/// Interval between attempts to get a lock.
 const POLL: Duration = Duration::from_millis(100);
 /// Minimum number of attempts, since a check of the lock holds it for a moment.
-const LEAST_TRIES: u32 = 2;
+const MIN_TRIES: u32 = 2;
 /// Name of a pipeline's record.
-const KNOWN: &str = "pipeline.json";
+const PIPELINE_RECORD: &str = "pipeline.json";
 /// Name of the list of a pipeline's runs, with one id per line.
 const RUNS: &str = "runs";
 /// Number of runs that are kept for each pipeline.
-const KEPT: usize = 20;
+const MAX_RUNS: usize = 20;
 
 /// Records of a project.
 #[derive(Debug, Clone)]
@@ -41,16 +41,16 @@ pub struct Store {
 
 /// Right to run a pipeline, which ends on drop.
 #[derive(Debug)]
-pub struct Turn {
-    _lock: Held,
+pub struct PipelineLock {
+    _lock: FileLock,
     folder: PathBuf,
 }
 
-/// Reason why the turn is not available.
+/// Reason why the lock is not available.
 #[derive(Debug)]
-pub enum NoTurn {
+pub enum LockError {
     /// A run of the pipeline is in progress.
-    Taken {
+    InProgress {
         /// The run, if known.
         run: Option<String>,
     },
@@ -83,27 +83,27 @@ impl Store {
     fn pipeline_folder(&self, folder: &str, pipeline: &str) -> PathBuf {
         let name = pipeline.strip_prefix("./").unwrap_or(pipeline);
         match (folder, name.rsplit_once('/')) {
-            (_, None) => self.seen_folder(folder, name),
-            (".", Some((within, name))) => self.seen_folder(within, name),
-            (folder, Some((within, name))) => self.seen_folder(&format!("{folder}/{within}"), name),
+            (_, None) => self.spec_folder(folder, name),
+            (".", Some((within, name))) => self.spec_folder(within, name),
+            (folder, Some((within, name))) => self.spec_folder(&format!("{folder}/{within}"), name),
         }
     }
 
     /// Folder of a pipeline by the folder in which its spec was found.
-    fn seen_folder(&self, folder: &str, pipeline: &str) -> PathBuf {
+    fn spec_folder(&self, folder: &str, pipeline: &str) -> PathBuf {
         let name = pipeline.strip_prefix("./").unwrap_or(pipeline);
         self.folder.join("pipelines").join(encoded(&format!("{name}@{folder}")))
     }
 
     /// Returns true for a run of this pipeline.
     #[must_use]
-    pub fn is_of(&self, record: &Record, folder: &str, pipeline: &str) -> bool {
-        self.is_one((&record.folder, &record.pipeline), (folder, pipeline))
+    pub fn is_run_of(&self, record: &Record, folder: &str, pipeline: &str) -> bool {
+        self.is_same_pipeline((&record.folder, &record.pipeline), (folder, pipeline))
     }
 
     /// Returns true if two pairs of folder and id name the same pipeline.
     #[must_use]
-    pub fn is_one(&self, one: (&str, &str), other: (&str, &str)) -> bool {
+    pub fn is_same_pipeline(&self, one: (&str, &str), other: (&str, &str)) -> bool {
         self.pipeline_folder(one.0, one.1) == self.pipeline_folder(other.0, other.1)
     }
 
@@ -120,10 +120,10 @@ impl Store {
 
     /// Identity of this folder of records, by inode and creation time. It differs in a copy, and stays the same after a
     /// move.
-    pub(super) fn home(&self) -> Option<String> {
+    pub(super) fn folder_identity(&self) -> Option<String> {
         let metadata = fs::metadata(&self.folder).ok()?;
-        let made = metadata.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-        Some(format!("{}-{}", metadata.ino(), made.as_nanos()))
+        let created = metadata.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        Some(format!("{}-{}", metadata.ino(), created.as_nanos()))
     }
 
     /// Returns the run with this id, or the only one whose id starts with it.
@@ -134,8 +134,8 @@ impl Store {
         if let Some(record) = self.record(&self.run_folder(run).join("run.json"))? {
             return Ok(Some(record));
         }
-        let mut begun = self.ids()?.into_iter().filter(|id| !run.is_empty() && id.starts_with(run));
-        match (begun.next(), begun.next()) {
+        let mut matching = self.ids()?.into_iter().filter(|id| !run.is_empty() && id.starts_with(run));
+        match (matching.next(), matching.next()) {
             (Some(id), None) => self.record(&self.run_folder(&id).join("run.json")),
             _ => Ok(None),
         }
@@ -175,26 +175,31 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn known<T: DeserializeOwned>(&self, folder: &str, pipeline: &str) -> io::Result<Option<T>> {
-        read(&self.seen_folder(folder, pipeline).join(KNOWN))
+    pub fn pipeline_record<T: DeserializeOwned>(&self, folder: &str, pipeline: &str) -> io::Result<Option<T>> {
+        read(&self.spec_folder(folder, pipeline).join(PIPELINE_RECORD))
     }
 
     /// Writes the record of a pipeline.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn make_known<T: serde::Serialize>(&self, folder: &str, pipeline: &str, known: &T) -> io::Result<()> {
-        let place = self.seen_folder(folder, pipeline);
+    pub fn write_pipeline_record<T: serde::Serialize>(
+        &self,
+        folder: &str,
+        pipeline: &str,
+        record: &T,
+    ) -> io::Result<()> {
+        let place = self.spec_folder(folder, pipeline);
         private::folder(&place)?;
-        write(&place.join(KNOWN), known)
+        write(&place.join(PIPELINE_RECORD), record)
     }
 
     /// Removes the record of a pipeline; its runs stay.
     ///
     /// # Errors
     /// When it cannot be removed.
-    pub fn make_unknown(&self, folder: &str, pipeline: &str) -> io::Result<()> {
-        match fs::remove_file(self.seen_folder(folder, pipeline).join(KNOWN)) {
+    pub fn remove_pipeline_record(&self, folder: &str, pipeline: &str) -> io::Result<()> {
+        match fs::remove_file(self.spec_folder(folder, pipeline).join(PIPELINE_RECORD)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -222,29 +227,29 @@ impl Store {
     ///
     /// # Errors
     /// When records cannot be read.
-    pub fn lost(&self, record: &Record) -> io::Result<Option<String>> {
+    pub fn lost_output(&self, record: &Record) -> io::Result<Option<String>> {
         let place = self.pipeline_folder(&record.folder, &record.pipeline);
-        if let Some(run) = holder(&place) {
+        if let Some(run) = current_run(&place) {
             let unfinished = self.record(&self.run_folder(&run).join("run.json"))?;
             if unfinished.is_some_and(|unfinished| unfinished.state == super::State::Publishing) {
-                return Ok(Some(super::standing::cut_off(&run)));
+                return Ok(Some(super::last_state::interrupted_publish(&run)));
             }
         }
-        if let Some(lost) = super::standing::lost_database(record) {
+        if let Some(lost) = super::last_state::lost_database(record) {
             return Ok(Some(lost));
         }
         let mut others = None;
         for output in &record.outputs {
-            for file in output.lost() {
+            for file in output.missing_files() {
                 if others.is_none() {
-                    others = Some(self.others(record)?);
+                    others = Some(self.other_successes(record)?);
                 }
                 // A file that another pipeline processed later belongs to that pipeline.
-                let is_others = others.iter().flatten().any(|other| {
+                let is_overwritten = others.iter().flatten().any(|other| {
                     other.started_at > record.started_at
                         && other.outputs.iter().any(|it| it.place == output.place && it.files.contains_key(file))
                 });
-                if !is_others {
+                if !is_overwritten {
                     let path = output.place.join(file);
                     return Ok(Some(format!("its output is missing or changed: `{}`", path.display())));
                 }
@@ -257,11 +262,11 @@ impl Store {
     ///
     /// # Errors
     /// When they cannot be read.
-    pub(super) fn others(&self, record: &Record) -> io::Result<Vec<Record>> {
+    pub(super) fn other_successes(&self, record: &Record) -> io::Result<Vec<Record>> {
         let mut others = Vec::new();
         for entry in fs::read_dir(self.folder.join("pipelines"))? {
             let other = self.record(&entry?.path().join("succeeded.json"))?;
-            let is_other = |other: &Record| !self.is_of(other, &record.folder, &record.pipeline);
+            let is_other = |other: &Record| !self.is_run_of(other, &record.folder, &record.pipeline);
             others.extend(other.filter(is_other));
         }
         Ok(others)
@@ -291,22 +296,22 @@ impl Store {
     pub fn prune(&self, folder: &str, pipeline: &str) -> io::Result<()> {
         let runs = self.runs_of(folder, pipeline)?;
         let succeeded = self.succeeded(folder, pipeline)?.map(|record| record.run);
-        let surplus = runs.len().saturating_sub(KEPT);
+        let surplus = runs.len().saturating_sub(MAX_RUNS);
         if surplus == 0 {
             return Ok(());
         }
-        let (old, kept) = runs.split_at(surplus);
+        let (old, recent) = runs.split_at(surplus);
         // If the queue cannot be read, keep all.
-        let Some(unreported) = crate::queue::untold(&self.folder) else { return Ok(()) };
+        let Some(unreported) = crate::queue::unreported_records(&self.folder) else { return Ok(()) };
         let is_old = |run: &&String| Some(*run) != succeeded.as_ref() && !unreported.contains(*run);
         let (old, needed): (Vec<&String>, Vec<&String>) = old.iter().partition(is_old);
         for run in old {
             remove(&self.run_folder(run))?;
         }
-        let kept: String = needed.into_iter().chain(kept).map(|run| format!("{run}\n")).collect();
+        let list: String = needed.into_iter().chain(recent).map(|run| format!("{run}\n")).collect();
         let path = self.pipeline_folder(folder, pipeline).join(RUNS);
         let partial = path.with_extension("partial");
-        fs::write(&partial, kept).and_then(|()| fs::rename(partial, path))
+        fs::write(&partial, list).and_then(|()| fs::rename(partial, path))
     }
 
     /// Ids of a pipeline's runs, oldest first.
@@ -318,36 +323,36 @@ impl Store {
         }
     }
 
-    /// Waits for a pipeline's turn, at most for `patience`.
+    /// Waits for a pipeline's lock, at most for `timeout`.
     ///
     /// # Errors
     /// When another run of it is in progress, or a file cannot be created.
-    pub async fn turn(
+    pub async fn lock_pipeline(
         &self,
         folder: &str,
         pipeline: &str,
-        patience: Duration,
+        timeout: Duration,
         cancel: &CancellationToken,
-    ) -> Result<Turn, NoTurn> {
+    ) -> Result<PipelineLock, LockError> {
         let place = self.pipeline_folder(folder, pipeline);
-        private::folder(&place).map_err(NoTurn::Io)?;
+        private::folder(&place).map_err(LockError::Io)?;
         let path = place.join("lock");
         let open = File::options().create(true).truncate(false).write(true).open(&path);
-        let mut file = open.map_err(NoTurn::Io)?;
-        let begun = tokio::time::Instant::now();
+        let mut file = open.map_err(LockError::Io)?;
+        let started = tokio::time::Instant::now();
         let mut tries = 0;
         loop {
             tries += 1;
-            file = match Held::of(file).map_err(NoTurn::Io)? {
-                Ok(lock) => return Ok(Turn { _lock: lock, folder: place }),
-                Err(_) if begun.elapsed() >= patience && tries >= LEAST_TRIES => {
-                    return Err(NoTurn::Taken { run: holder(&place) });
+            file = match FileLock::try_lock(file).map_err(LockError::Io)? {
+                Ok(lock) => return Ok(PipelineLock { _lock: lock, folder: place }),
+                Err(_) if started.elapsed() >= timeout && tries >= MIN_TRIES => {
+                    return Err(LockError::InProgress { run: current_run(&place) });
                 }
                 Err(file) => file,
             };
             tokio::select! {
                 () = tokio::time::sleep(POLL) => {}
-                () = cancel.cancelled() => return Err(NoTurn::Cancelled),
+                () = cancel.cancelled() => return Err(LockError::Cancelled),
             }
         }
     }
@@ -362,7 +367,7 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             file => file?,
         };
-        // A shared lock does not take the turn.
+        // A shared lock does not block runs.
         match file.try_lock_shared() {
             Ok(()) => Ok(false),
             Err(TryLockError::WouldBlock) => Ok(true),
@@ -374,29 +379,29 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn ask_to_stop(&self, run: &str) -> io::Result<()> {
+    pub fn request_stop(&self, run: &str) -> io::Result<()> {
         fs::write(self.run_folder(run).join("stop"), "")
     }
 
     /// Returns true if a stop of the run is requested.
     #[must_use]
-    pub fn is_asked_to_stop(&self, run: &str) -> bool {
+    pub fn is_stop_requested(&self, run: &str) -> bool {
         self.run_folder(run).join("stop").exists()
     }
 }
 
-impl Turn {
-    /// Returns the run that held the turn before and did not end.
+impl PipelineLock {
+    /// Returns the last run that held the lock, if it did not end.
     #[must_use]
-    pub fn left(&self) -> Option<String> {
-        holder(&self.folder)
+    pub fn unfinished_run(&self) -> Option<String> {
+        current_run(&self.folder)
     }
 
-    /// Records the run that holds the turn; `None` at its end.
+    /// Records the run that holds the lock; `None` at its end.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn hold(&self, run: Option<&str>) -> io::Result<()> {
+    pub fn set_current_run(&self, run: Option<&str>) -> io::Result<()> {
         let path = self.folder.join("current");
         match run {
             Some(run) => {
@@ -414,7 +419,7 @@ impl Turn {
     }
 }
 
-fn holder(folder: &Path) -> Option<String> {
+fn current_run(folder: &Path) -> Option<String> {
     fs::read_to_string(folder.join("current")).ok().filter(|run| !run.is_empty())
 }
 
@@ -440,15 +445,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path().to_owned());
         let cancel = CancellationToken::new();
-        let turn = store.turn(".", "./x", Duration::ZERO, &cancel).await.unwrap();
-        turn.hold(Some("run-1")).unwrap();
-        let refused = store.turn(".", "./x", Duration::ZERO, &cancel).await.unwrap_err();
-        assert!(matches!(refused, NoTurn::Taken { run: Some(run) } if run == "run-1"));
-        store.turn(".", "./y", Duration::ZERO, &cancel).await.unwrap();
-        drop(turn);
-        let turn = store.turn(".", "./x", Duration::ZERO, &cancel).await.unwrap();
-        assert_eq!(turn.left().as_deref(), Some("run-1"));
-        turn.hold(None).unwrap();
-        assert_eq!(turn.left(), None);
+        let pipeline_lock = store.lock_pipeline(".", "./x", Duration::ZERO, &cancel).await.unwrap();
+        pipeline_lock.set_current_run(Some("run-1")).unwrap();
+        let refused = store.lock_pipeline(".", "./x", Duration::ZERO, &cancel).await.unwrap_err();
+        assert!(matches!(refused, LockError::InProgress { run: Some(run) } if run == "run-1"));
+        store.lock_pipeline(".", "./y", Duration::ZERO, &cancel).await.unwrap();
+        drop(pipeline_lock);
+        let pipeline_lock = store.lock_pipeline(".", "./x", Duration::ZERO, &cancel).await.unwrap();
+        assert_eq!(pipeline_lock.unfinished_run().as_deref(), Some("run-1"));
+        pipeline_lock.set_current_run(None).unwrap();
+        assert_eq!(pipeline_lock.unfinished_run(), None);
     }
 }

@@ -2,19 +2,19 @@
 
 use super::hooks::Hooks;
 use super::log::Writer;
-use super::single::Watching;
+use super::single::RunObserver;
 use crate::environment;
-use crate::executor::{StepOutcome, Watch};
+use crate::executor::{JobObserver, StepOutcome};
 
 /// Forwards the progress of an environment.
-pub(super) struct Preparing<'a> {
+pub(super) struct EnvironmentProgress<'a> {
     pub(super) pipeline: &'a str,
-    pub(super) watching: &'a dyn Watching,
+    pub(super) observer: &'a dyn RunObserver,
 }
 
-impl environment::Making for Preparing<'_> {
+impl environment::EnvironmentObserver for EnvironmentProgress<'_> {
     fn progress(&self, done: usize, of: usize, what: &str) {
-        self.watching.preparing(self.pipeline, done, of, what);
+        self.observer.preparing(self.pipeline, done, of, what);
     }
 }
 
@@ -28,25 +28,25 @@ pub(super) struct Watcher<'a> {
     pub(super) names: &'a [String],
     pub(super) log: &'a Writer,
     pub(super) hooks: &'a Hooks,
-    pub(super) watching: &'a dyn Watching,
+    pub(super) observer: &'a dyn RunObserver,
 }
 
-impl Watch for Watcher<'_> {
+impl JobObserver for Watcher<'_> {
     fn line(&self, step: usize, line: &str) {
         let name = self.names.get(step).map_or("", String::as_str);
         let line = self.log.write(step + self.first + 1, name, line);
         self.hooks.line(name, &line);
-        self.watching.line(self.pipeline, step + self.first, name, &line);
+        self.observer.line(self.pipeline, step + self.first, name, &line);
     }
 
     fn progress(&self, step: usize, rows: u64, bytes: u64) {
-        self.watching.progress(self.pipeline, step + self.first, self.of, rows, bytes);
+        self.observer.progress(self.pipeline, step + self.first, self.of, rows, bytes);
     }
 
     fn ended(&self, step: usize, outcome: &StepOutcome) {
         if outcome.exit_code != Some(0) {
             let name = self.names.get(step).map_or("", String::as_str);
-            self.log.write(step + self.first + 1, name, &crate::executor::in_words(outcome));
+            self.log.write(step + self.first + 1, name, &crate::executor::describe_end(outcome));
         }
     }
 }

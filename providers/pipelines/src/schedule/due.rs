@@ -9,7 +9,7 @@ pub const MOST: usize = 100;
 const ON_TIME: SignedDuration = SignedDuration::from_mins(2);
 /// Limit for a clock that goes back. Within the limit, nothing starts until the clock has caught up, so that no start
 /// is repeated. Beyond it, the clock was wrong before.
-const PUT_BACK: SignedDuration = SignedDuration::from_hours(2);
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_hours(2);
 
 /// Decision about a schedule.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct Decision {
     /// Due times of the runs that start now.
     pub starts: Vec<Timestamp>,
     /// Number of missed times without a run.
-    pub passed: usize,
+    pub missed: usize,
     /// Time of the last decision; nothing if it did not change.
     pub decided: Option<Timestamp>,
     /// The clock was far in the future at the last decision.
@@ -28,16 +28,16 @@ pub struct Decision {
 #[must_use]
 pub fn decide(times: &Times, catch_up: CatchUp, decided: Timestamp, now: Timestamp) -> Decision {
     if decided > now {
-        let is_clock_back = decided.duration_since(now) > PUT_BACK;
+        let is_clock_back = decided.duration_since(now) > CLOCK_TOLERANCE;
         return Decision { decided: is_clock_back.then_some(now), is_clock_back, ..Decision::default() };
     }
     let mut due = Vec::new();
-    let (mut passed, mut at) = (0, decided);
+    let (mut missed, mut at) = (0, decided);
     // A long absence is not processed minute by minute: only the last days count.
     let oldest = now.checked_sub(SignedDuration::from_hours(24 * 40)).unwrap_or(Timestamp::MIN);
     if at < oldest {
         let is_any = times.next(at).is_some_and(|next| next <= oldest);
-        passed += usize::from(is_any);
+        missed += usize::from(is_any);
         at = oldest;
     }
     while let Some(next) = times.next(at).filter(|next| *next <= now) {
@@ -46,20 +46,20 @@ pub fn decide(times: &Times, catch_up: CatchUp, decided: Timestamp, now: Timesta
     }
     let Some(last) = due.last().copied() else {
         // No time is due now, but older ones may have been missed.
-        let decided = (passed > 0).then_some(now);
+        let decided = (missed > 0).then_some(now);
         return match (catch_up, decided) {
-            (CatchUp::None, _) | (_, None) => Decision { passed, decided, ..Decision::default() },
-            (_, Some(_)) => Decision { starts: vec![now], passed: passed - 1, decided, is_clock_back: false },
+            (CatchUp::None, _) | (_, None) => Decision { missed, decided, ..Decision::default() },
+            (_, Some(_)) => Decision { starts: vec![now], missed: missed - 1, decided, is_clock_back: false },
         };
     };
     let is_on_time = |time: &Timestamp| now.duration_since(*time) <= ON_TIME;
-    let all = due.len() + passed;
+    let all = due.len() + missed;
     let starts: Vec<Timestamp> = match catch_up {
         CatchUp::None => due.into_iter().filter(is_on_time).collect(),
         CatchUp::Last => vec![last],
         CatchUp::All => due.split_off(due.len().saturating_sub(MOST)),
     };
-    Decision { passed: all - starts.len(), starts, decided: Some(last), is_clock_back: false }
+    Decision { missed: all - starts.len(), starts, decided: Some(last), is_clock_back: false }
 }
 
 #[cfg(test)]
@@ -70,7 +70,7 @@ mod tests {
     fn decided(cron: &str, catch_up: CatchUp, decided: &str, now: &str) -> (Vec<String>, usize) {
         let times = Times::of(&schedule(cron, "Europe/Rome")).unwrap();
         let decision = decide(&times, catch_up, decided.parse().unwrap(), now.parse().unwrap());
-        (decision.starts.iter().map(ToString::to_string).collect(), decision.passed)
+        (decision.starts.iter().map(ToString::to_string).collect(), decision.missed)
     }
 
     #[test]
@@ -93,17 +93,17 @@ mod tests {
         let (before, now) = ("2026-01-01T12:00:00Z", "2026-01-04T12:00:00Z");
         assert_eq!(decided("0 1 * * *", CatchUp::None, before, now), (vec![], 3));
         assert_eq!(decided("0 1 * * *", CatchUp::Last, before, now), (vec!["2026-01-04T00:00:00Z".to_owned()], 2));
-        let (all, passed) = decided("0 1 * * *", CatchUp::All, before, now);
-        assert_eq!((all.len(), passed), (3, 0));
-        let (all, passed) = decided("* * * * *", CatchUp::All, before, now);
-        assert_eq!((all.len(), passed), (MOST, 3 * 24 * 60 - MOST));
+        let (all, missed) = decided("0 1 * * *", CatchUp::All, before, now);
+        assert_eq!((all.len(), missed), (3, 0));
+        let (all, missed) = decided("* * * * *", CatchUp::All, before, now);
+        assert_eq!((all.len(), missed), (MOST, 3 * 24 * 60 - MOST));
     }
 
     #[test]
     fn long_absence_is_not_processed_by_minute() {
-        let (starts, passed) = decided("* * * * *", CatchUp::Last, "2020-01-01T00:00:00Z", "2026-01-01T00:00:00Z");
+        let (starts, missed) = decided("* * * * *", CatchUp::Last, "2020-01-01T00:00:00Z", "2026-01-01T00:00:00Z");
         assert_eq!(starts, ["2026-01-01T00:00:00Z"]);
-        assert!(passed < 60_000, "{passed}");
+        assert!(missed < 60_000, "{missed}");
         // A yearly time is caught up too.
         let (starts, _) = decided("0 0 1 1 *", CatchUp::Last, "2024-06-01T00:00:00Z", "2026-06-01T00:00:00Z");
         assert_eq!(starts, ["2026-06-01T00:00:00Z"]);
@@ -141,6 +141,6 @@ mod tests {
         assert_eq!(right.decided, Some(at("2026-01-02T00:31:00Z")));
         // The clock goes forward by a day: the time in between counts as missed.
         let forward = decide(&times, CatchUp::None, at("2026-01-01T12:00:00Z"), at("2026-01-02T12:00:00Z"));
-        assert_eq!((forward.starts.len(), forward.passed), (0, 1));
+        assert_eq!((forward.starts.len(), forward.missed), (0, 1));
     }
 }

@@ -4,7 +4,7 @@
 //! run's mark shows whether it started.
 
 use super::Schedule;
-use crate::held::Held;
+use crate::file_lock::FileLock;
 use crate::private;
 use crate::run::store::{encoded, read, remove_file, write};
 use jiff::Timestamp;
@@ -53,7 +53,7 @@ pub struct Last {
 /// Right to start runs of a project, which ends on drop.
 #[derive(Debug)]
 pub struct Leadership {
-    _lock: Held,
+    _lock: FileLock,
 }
 
 impl Schedules {
@@ -135,7 +135,7 @@ impl Schedules {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn decide(&self, name: &str, progress: &Progress) -> io::Result<()> {
+    pub fn record_decisions(&self, name: &str, progress: &Progress) -> io::Result<()> {
         let place = self.place(name);
         private::folder(&place)?;
         write(&place.join("progress.json"), progress)
@@ -145,9 +145,9 @@ impl Schedules {
     ///
     /// # Errors
     /// When the lock cannot be opened.
-    pub fn lead(&self) -> io::Result<Option<Leadership>> {
+    pub fn acquire_leadership(&self) -> io::Result<Option<Leadership>> {
         private::folder(&self.folder)?;
         let lock = private::file().truncate(false).write(true).open(self.folder.join("lock"))?;
-        Ok(Held::of(lock)?.ok().map(|lock| Leadership { _lock: lock }))
+        Ok(FileLock::try_lock(lock)?.ok().map(|lock| Leadership { _lock: lock }))
     }
 }

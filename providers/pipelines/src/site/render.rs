@@ -1,6 +1,6 @@
 //! Versions of a site: created next to the present one, and switched atomically.
 
-use super::{CURRENT, FORMAT, Page, Plan, RECORD, SITES, Shelf, Site, VERSIONS, is_there};
+use super::{CURRENT, FORMAT, Page, Plan, RECORD, SITES, Site, SiteStore, VERSIONS, path_exists};
 use crate::settings::RECORDS;
 use crate::storage::StorageError;
 use crate::storage::source::{Filter, SourceFile, Tree};
@@ -18,7 +18,7 @@ const FOLDER: u32 = 0o755;
 /// Prefix of incomplete versions.
 const PARTIAL: &str = ".partial-";
 
-impl Shelf {
+impl SiteStore {
     /// Creates a version of a tree and switches to it. The previous version stays, older ones are removed.
     ///
     /// # Errors
@@ -29,7 +29,7 @@ impl Shelf {
         crate::private::folder(&records).map_err(|error| StorageError::io("create", &records, &error))?;
         let root = self.root(plan);
         let current = root.join(CURRENT);
-        if is_there(&current) && !current.is_symlink() {
+        if path_exists(&current) && !current.is_symlink() {
             let message = format!("`{}` exists and is not the link of a site", current.display());
             return Err(StorageError::failed(message).hint("render to another folder, or remove it"));
         }
@@ -37,11 +37,11 @@ impl Shelf {
         let version = Uuid::now_v7().to_string();
         let versions = root.join(VERSIONS);
         let partial = versions.join(format!("{PARTIAL}{version}"));
-        let made = fill(&partial, tree).and_then(|()| {
+        let created = fill(&partial, tree).and_then(|()| {
             let place = versions.join(&version);
             fs::rename(&partial, &place).map_err(|error| StorageError::io("move into place", &place, &error))
         });
-        if let Err(error) = made {
+        if let Err(error) = created {
             // The first error is the relevant one.
             drop(fs::remove_dir_all(&partial));
             return Err(error);
@@ -68,7 +68,7 @@ impl Shelf {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub(crate) fn shown(&self, site: &Site) -> Result<Option<String>, StorageError> {
+    pub(crate) fn current_hash(&self, site: &Site) -> Result<Option<String>, StorageError> {
         let link = self.root(&site.plan).join(CURRENT);
         let Ok(leads_to) = fs::read_link(&link) else { return Ok(None) };
         let folder = self.version(&site.plan, &site.version);
@@ -134,8 +134,8 @@ fn prune(root: &Path, is_kept: impl Fn(&str) -> bool) -> Result<(), StorageError
     };
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let is_ours = Uuid::parse_str(name.strip_prefix(PARTIAL).unwrap_or(&name)).is_ok();
-        if is_ours && !is_kept(&name) {
+        let is_version = Uuid::parse_str(name.strip_prefix(PARTIAL).unwrap_or(&name)).is_ok();
+        if is_version && !is_kept(&name) {
             let path = entry.path();
             fs::remove_dir_all(&path).map_err(|error| StorageError::io("remove", &path, &error))?;
         }
@@ -160,7 +160,9 @@ fn make(folder: &Path) -> Result<(), StorageError> {
     let failed = |error: io::Error| StorageError::io("create", folder, &error);
     let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.is_dir()).collect();
     fs::create_dir_all(folder).map_err(failed)?;
-    missing.into_iter().try_for_each(|made| fs::set_permissions(made, Permissions::from_mode(FOLDER)).map_err(failed))
+    missing
+        .into_iter()
+        .try_for_each(|created| fs::set_permissions(created, Permissions::from_mode(FOLDER)).map_err(failed))
 }
 
 fn copy(file: &SourceFile, to: &Path) -> Result<(), StorageError> {

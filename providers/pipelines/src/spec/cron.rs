@@ -42,7 +42,7 @@ impl Cron {
     /// As [`Cron::parse`].
     pub fn of_spec(text: &str) -> Result<Self, String> {
         match in_cron_order(text) {
-            Some(in_order) => Self { is_either: false, ..Self::parse(&in_order.text)? }.coming(text),
+            Some(in_order) => Self { is_either: false, ..Self::parse(&in_order.text)? }.ensure_occurs(text),
             None => Self::parse(text),
         }
     }
@@ -84,11 +84,11 @@ impl Cron {
             is_hourly: hour.starts_with('*'),
             is_either: !day.starts_with('*') && !weekday.starts_with('*'),
         };
-        cron.coming(text)
+        cron.ensure_occurs(text)
     }
 
     /// Returns itself if it ever occurs.
-    fn coming(self, text: &str) -> Result<Self, String> {
+    fn ensure_occurs(self, text: &str) -> Result<Self, String> {
         let some_day = Date::constant(2000, 1, 1).at(0, 0, 0, 0);
         match self.next_local(some_day) {
             Some(_) => Ok(self),
@@ -99,11 +99,11 @@ impl Cron {
     /// Returns the first time after `after`, by the clock of a zone; nothing if it never occurs again.
     #[must_use]
     pub fn next(&self, zone: &TimeZone, after: Timestamp) -> Option<Timestamp> {
-        if self.is_hourly { self.next_passing(zone, after) } else { self.next_once(zone, after) }
+        if self.is_hourly { self.next_by_elapsed_time(zone, after) } else { self.next_by_clock(zone, after) }
     }
 
     /// Next time by elapsed time, which is regular between two changes of the clock.
-    fn next_passing(&self, zone: &TimeZone, after: Timestamp) -> Option<Timestamp> {
+    fn next_by_elapsed_time(&self, zone: &TimeZone, after: Timestamp) -> Option<Timestamp> {
         let mut from = next_minute(after)?;
         let mut changes = zone.following(after).map(|change| change.timestamp());
         for _ in 0..CHANGES {
@@ -119,7 +119,7 @@ impl Cron {
     }
 
     /// Next time if each clock time counts once.
-    fn next_once(&self, zone: &TimeZone, after: Timestamp) -> Option<Timestamp> {
+    fn next_by_clock(&self, zone: &TimeZone, after: Timestamp) -> Option<Timestamp> {
         let begin = next_minute(after)?;
         let mut local = zone.to_offset(begin).to_datetime(begin);
         loop {
@@ -267,7 +267,7 @@ mod tests {
             ("0 5-1 * * *", "invalid hour `5-1`"),
             ("0 0 31 2 *", "never occurs"),
         ] {
-            assert!(fault(wrong).is_some_and(|told| told.contains(words)), "{wrong}: {:?}", fault(wrong));
+            assert!(fault(wrong).is_some_and(|message| message.contains(words)), "{wrong}: {:?}", fault(wrong));
         }
     }
 

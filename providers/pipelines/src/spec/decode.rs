@@ -4,7 +4,7 @@ mod step;
 
 use super::Specs;
 use super::cron::{self, Cron};
-use super::discovery::{Found, PIPELINES, SOURCE_SUFFIX};
+use super::discovery::{FoundFile, PIPELINES, SOURCE_SUFFIX};
 use super::ignored::{Fault, IGNORE};
 use super::model::{Dependency, DependsOn, Pipeline, Schedule, SourceSpec, SpecFile, Step};
 use super::problem::{Problem, Severity};
@@ -21,14 +21,14 @@ const PIPELINE_KEYS: [&str; 8] =
     ["title", "description", "pipeline", "dependencies", "schedule", "environment", "hooks", "requirements"];
 
 /// Reporter of problems in one file, with the present pipeline and step.
-pub(super) struct Teller<'a> {
+pub(super) struct Reporter<'a> {
     problems: &'a mut Vec<Problem>,
     file: usize,
     pipeline: Option<String>,
     step: Option<(usize, String)>,
 }
 
-impl Teller<'_> {
+impl Reporter<'_> {
     pub(super) fn error(&mut self, code: &'static str, at: &Range<usize>, message: String, hint: Option<String>) {
         self.report(Severity::Error, code, at, message, hint);
     }
@@ -54,7 +54,7 @@ impl Teller<'_> {
     }
 
     fn wrong_type(&mut self, name: &str, expected: &str, node: &Node) {
-        let message = format!("`{name}` is {}: expected {expected}", node.in_words());
+        let message = format!("`{name}` is {}: expected {expected}", node.kind_name());
         let hint = match &node.kind {
             Kind::List(_) if expected.starts_with("a map") => Some("write `KEY: VALUE` without the `-`"),
             Kind::Map(_) if expected.starts_with("a list") => Some("begin each item with `- `"),
@@ -114,57 +114,64 @@ pub(super) fn ignored(text: String, faults: Vec<Fault>, specs: &mut Specs) {
     }
     let file = specs.files.len();
     specs.files.push(SpecFile { path: IGNORE.into(), text });
-    let mut teller = Teller { problems: &mut specs.problems, file, pipeline: None, step: None };
+    let mut reporter = Reporter { problems: &mut specs.problems, file, pipeline: None, step: None };
     for fault in faults {
         let hint = "write a name or a path on each line; `*`, `**`, `?` and `[a-z]` are wildcards".to_owned();
-        teller.error("ignore", &fault.at, fault.message, Some(hint));
+        reporter.error("ignore", &fault.at, fault.message, Some(hint));
     }
 }
 
 /// Reads a file.
-pub(super) fn file(found: Found, specs: &mut Specs) {
+pub(super) fn file(found: FoundFile, specs: &mut Specs) {
     let file = specs.files.len();
     let name = found.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let folder = found.path.parent().unwrap_or(Path::new("")).to_path_buf();
     let text = match &found.text {
         Ok(text) => text.clone(),
-        Err(unread) => unread.shown.clone(),
+        Err(error) => error.readable_part.clone(),
     };
     specs.files.push(SpecFile { path: found.path, text: text.clone() });
-    let mut teller = Teller { problems: &mut specs.problems, file, pipeline: None, step: None };
-    if let Err(unread) = found.text {
-        return teller.error("unreadable", &(unread.at..unread.at), unread.message, unread.hint);
+    let mut reporter = Reporter { problems: &mut specs.problems, file, pipeline: None, step: None };
+    if let Err(error) = found.text {
+        return reporter.error("unreadable", &(error.at..error.at), error.message, error.hint);
     }
-    let (root, twice) = match yaml::parse(&text) {
+    let (root, duplicates) = match yaml::parse(&text) {
         Ok(read) => read,
-        Err(fault) => return teller.error("yaml", &fault.at, fault.message, fault.hint),
+        Err(fault) => return reporter.error("yaml", &fault.at, fault.message, fault.hint),
     };
     // Pipelines with the same name are reported below.
     let names: HashSet<usize> = root.as_map().into_iter().flatten().map(|entry| entry.key_at.start).collect();
-    for fault in twice.into_iter().filter(|fault| name != PIPELINES || !names.contains(&fault.at.start)) {
-        teller.report(Severity::Warning, "duplicate_key", &fault.at, fault.message, fault.hint);
+    for fault in duplicates.into_iter().filter(|fault| name != PIPELINES || !names.contains(&fault.at.start)) {
+        reporter.report(Severity::Warning, "duplicate_key", &fault.at, fault.message, fault.hint);
     }
     let is_empty = root.kind == Kind::Null;
     let entries = root.as_map().unwrap_or_default();
     if is_empty {
         let hint = Some("write `NAME:` and below it `pipeline:` with a list of steps, or remove the file".to_owned());
-        teller.report(Severity::Warning, "empty", &(0..0), "the file describes nothing".to_owned(), hint);
+        reporter.report(Severity::Warning, "empty", &(0..0), "the file describes nothing".to_owned(), hint);
     } else if root.as_map().is_none() {
-        teller.wrong_type("the file", "a map from names to pipelines", &root);
+        reporter.wrong_type("the file", "a map from names to pipelines", &root);
     }
     if let (Some(module), true) = (name.strip_suffix(SOURCE_SUFFIX), name != PIPELINES) {
         let keys = entries.iter().map(|entry| entry.key.clone()).collect();
         let content = root.to_json();
         let module = module.to_owned();
-        return specs.sources.push(SourceSpec { module, file, keys, content, made: None, key: String::new() });
+        return specs.sources.push(SourceSpec {
+            module,
+            file,
+            keys,
+            content,
+            generated_count: None,
+            key: String::new(),
+        });
     }
     let last: HashMap<&str, &Range<usize>> = entries.iter().map(|entry| (entry.key.as_str(), &entry.key_at)).collect();
     for entry in entries {
-        teller.pipeline = Some(id_of(&folder, &entry.key));
+        reporter.pipeline = Some(id_of(&folder, &entry.key));
         // If a name occurs twice, the last one counts.
         if last.get(entry.key.as_str()).is_some_and(|last| **last != entry.key_at) {
             let hint = Some("rename one of the two, or remove it".to_owned());
-            teller.error(
+            reporter.error(
                 "duplicate_key",
                 &entry.key_at,
                 "a pipeline with the same name follows below".to_owned(),
@@ -172,7 +179,7 @@ pub(super) fn file(found: Found, specs: &mut Specs) {
             );
             continue;
         }
-        let pipeline = pipeline(entry, &folder, &mut teller);
+        let pipeline = pipeline(entry, &folder, &mut reporter);
         specs.declared.push(super::Declared { id: id_of(&folder, &entry.key), file, at: entry.key_at.clone() });
         specs.pipelines.extend(pipeline);
     }
@@ -186,8 +193,8 @@ pub(super) fn generated(
     file: usize,
     problems: &mut Vec<Problem>,
 ) -> Option<Pipeline> {
-    let mut teller = Teller { problems, file, pipeline: Some(id.to_owned()), step: None };
-    pipeline(&Entry { key: id.to_owned(), key_at: 0..0, value }, folder, &mut teller)
+    let mut reporter = Reporter { problems, file, pipeline: Some(id.to_owned()), step: None };
+    pipeline(&Entry { key: id.to_owned(), key_at: 0..0, value }, folder, &mut reporter)
 }
 
 /// Id of a pipeline as in dpp: `./`, folder and name.
@@ -196,29 +203,29 @@ fn id_of(folder: &Path, name: &str) -> String {
     if folder.is_empty() { format!("./{name}") } else { format!("./{folder}/{name}") }
 }
 
-fn pipeline(entry: &Entry, folder: &Path, teller: &mut Teller<'_>) -> Option<Pipeline> {
-    let id = teller.pipeline.clone()?;
+fn pipeline(entry: &Entry, folder: &Path, reporter: &mut Reporter<'_>) -> Option<Pipeline> {
+    let id = reporter.pipeline.clone()?;
     if entry.key.is_empty() || entry.key.contains([',', '%']) || entry.key.contains(char::is_control) || id == "./all" {
         let message = format!("`{}` is not allowed as the name of a pipeline", entry.key.escape_debug());
         let hint = "choose a single-line name without commas and `%`; `all` is allowed only in a subfolder";
         let hint = hint.to_owned();
-        teller.error("illegal_name", &entry.key_at, message, Some(hint));
+        reporter.error("illegal_name", &entry.key_at, message, Some(hint));
     }
     let Some(entries) = entry.value.as_map() else {
-        let message = format!("a pipeline is {}: expected a map", entry.value.in_words());
-        teller.error("wrong_type", &entry.key_at, message, Some("write `pipeline:` and a list of steps".to_owned()));
+        let message = format!("a pipeline is {}: expected a map", entry.value.kind_name());
+        reporter.error("wrong_type", &entry.key_at, message, Some("write `pipeline:` and a list of steps".to_owned()));
         return None;
     };
-    teller.check_keys(entries, &PIPELINE_KEYS);
-    let title = teller.text(entries, "title");
-    let description = teller.text(entries, "description");
-    let steps = steps(entry, entries, teller);
-    let dependencies = dependencies(entries, teller);
-    let schedule = schedule(entries, teller);
-    let environment = environment(entries, teller);
-    let hooks = hooks(entries, teller);
-    let requirements = requirements(entries, teller);
-    let (file, at, folder) = (teller.file, entry.key_at.clone(), PathBuf::from(folder));
+    reporter.check_keys(entries, &PIPELINE_KEYS);
+    let title = reporter.text(entries, "title");
+    let description = reporter.text(entries, "description");
+    let steps = steps(entry, entries, reporter);
+    let dependencies = dependencies(entries, reporter);
+    let schedule = schedule(entries, reporter);
+    let environment = environment(entries, reporter);
+    let hooks = hooks(entries, reporter);
+    let requirements = requirements(entries, reporter);
+    let (file, at, folder) = (reporter.file, entry.key_at.clone(), PathBuf::from(folder));
     let steps = steps?;
     let (reads_from, processors) = (Vec::new(), Arc::default());
     Some(Pipeline {
@@ -240,51 +247,51 @@ fn pipeline(entry: &Entry, folder: &Path, teller: &mut Teller<'_>) -> Option<Pip
 }
 
 /// Reads the steps. A step with an error is left out, and the error prevents the pipeline from running.
-fn steps(entry: &Entry, entries: &[Entry], teller: &mut Teller<'_>) -> Option<Vec<Step>> {
+fn steps(entry: &Entry, entries: &[Entry], reporter: &mut Reporter<'_>) -> Option<Vec<Step>> {
     let Some(list) = find(entries, "pipeline") else {
         // A misspelt key was reported already.
         let is_reported = entries.iter().any(|entry| closest(&entry.key, ["pipeline"]).is_some());
         if !is_reported {
             let hint = Some("add `pipeline:` with a list of steps, each `run:` or `flow:`".to_owned());
-            teller.error("missing_key", &entry.key_at, "the key `pipeline` is missing".to_owned(), hint);
+            reporter.error("missing_key", &entry.key_at, "the key `pipeline` is missing".to_owned(), hint);
         }
         return None;
     };
     let Some(items) = list.value.as_list() else {
-        teller.wrong_type("pipeline", "a list of steps", &list.value);
+        reporter.wrong_type("pipeline", "a list of steps", &list.value);
         return None;
     };
     if items.is_empty() {
-        teller.error("no_steps", &list.key_at, "the pipeline has no steps".to_owned(), None);
+        reporter.error("no_steps", &list.key_at, "the pipeline has no steps".to_owned(), None);
         return None;
     }
     let mut steps = Vec::with_capacity(items.len());
     for (position, item) in items.iter().enumerate() {
-        teller.step = Some((position + 1, String::new()));
-        steps.extend(step::read(item, position + 1, teller));
+        reporter.step = Some((position + 1, String::new()));
+        steps.extend(step::read(item, position + 1, reporter));
     }
-    teller.step = None;
+    reporter.step = None;
     Some(steps)
 }
 
-fn dependencies(entries: &[Entry], teller: &mut Teller<'_>) -> Vec<Dependency> {
+fn dependencies(entries: &[Entry], reporter: &mut Reporter<'_>) -> Vec<Dependency> {
     let Some(entry) = find(entries, "dependencies") else { return Vec::new() };
     let Some(items) = entry.value.as_list() else {
-        teller.wrong_type("dependencies", "a list", &entry.value);
+        reporter.wrong_type("dependencies", "a list", &entry.value);
         return Vec::new();
     };
-    items.iter().filter_map(|item| dependency(item, teller)).collect()
+    items.iter().filter_map(|item| dependency(item, reporter)).collect()
 }
 
-fn dependency(item: &Node, teller: &mut Teller<'_>) -> Option<Dependency> {
+fn dependency(item: &Node, reporter: &mut Reporter<'_>) -> Option<Dependency> {
     let expected = "expected `pipeline: ID` or `datapackage: PATH`";
     let [entry] = item.as_map().unwrap_or_default() else {
         let message = match item.as_map() {
             Some(entries) => format!("a dependency has {} keys: {expected}", entries.len()),
-            None => format!("a dependency is {}: {expected}", item.in_words()),
+            None => format!("a dependency is {}: {expected}", item.kind_name()),
         };
         let hint = item.as_text().map(|text| format!("did you mean `- pipeline: {text}`?"));
-        teller.error("dependency", &item.at, message, hint);
+        reporter.error("dependency", &item.at, message, hint);
         return None;
     };
     let make: fn(String) -> DependsOn = match entry.key.as_str() {
@@ -293,30 +300,30 @@ fn dependency(item: &Node, teller: &mut Teller<'_>) -> Option<Dependency> {
         other => {
             let message = format!("a dependency has the key `{other}`: {expected}");
             let hint = closest(other, ["pipeline", "datapackage"]).map(|meant| format!("did you mean `{meant}`?"));
-            teller.error("dependency", &entry.key_at, message, hint);
+            reporter.error("dependency", &entry.key_at, message, hint);
             return None;
         }
     };
     let Some(text) = entry.value.as_text() else {
-        teller.wrong_type(&entry.key, "text", &entry.value);
+        reporter.wrong_type(&entry.key, "text", &entry.value);
         return None;
     };
     Some(Dependency { on: make(text.trim().to_owned()), at: entry.value.at.clone() })
 }
 
-fn schedule(entries: &[Entry], teller: &mut Teller<'_>) -> Option<Schedule> {
+fn schedule(entries: &[Entry], reporter: &mut Reporter<'_>) -> Option<Schedule> {
     let entry = find(entries, "schedule")?;
     let Some(inner) = entry.value.as_map() else {
-        teller.wrong_type("schedule", "a map with `crontab`", &entry.value);
+        reporter.wrong_type("schedule", "a map with `crontab`", &entry.value);
         return None;
     };
-    teller.check_keys(inner, &["crontab"]);
-    let text = teller.text(inner, "crontab")?;
+    reporter.check_keys(inner, &["crontab"]);
+    let text = reporter.text(inner, "crontab")?;
     let at = find(inner, "crontab").map_or(entry.key_at.clone(), |entry| entry.value.at.clone());
     let crontab = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Err(fault) = Cron::of_spec(&crontab) {
         let hint = "use the order of cron: `0 1 * * *` is every day at one".to_owned();
-        teller.error("crontab", &at, fault, Some(hint));
+        reporter.error("crontab", &at, fault, Some(hint));
         return None;
     }
     if let Some(in_order) = cron::in_cron_order(&crontab) {
@@ -328,35 +335,35 @@ fn schedule(entries: &[Entry], teller: &mut Teller<'_>) -> Option<Schedule> {
                 in_order.text
             ),
         };
-        teller.report(Severity::Warning, "crontab_order", &at, message, Some(hint));
+        reporter.report(Severity::Warning, "crontab_order", &at, message, Some(hint));
     }
     Some(Schedule { crontab, at })
 }
 
-fn environment(entries: &[Entry], teller: &mut Teller<'_>) -> Vec<(String, String)> {
+fn environment(entries: &[Entry], reporter: &mut Reporter<'_>) -> Vec<(String, String)> {
     let Some(entry) = find(entries, "environment") else { return Vec::new() };
     let Some(variables) = entry.value.as_map() else {
-        teller.wrong_type("environment", "a map from names to values", &entry.value);
+        reporter.wrong_type("environment", "a map from names to values", &entry.value);
         return Vec::new();
     };
     let mut environment = Vec::with_capacity(variables.len());
     for variable in variables {
         if variable.key.is_empty() || variable.key.contains(['=', '\0']) {
             let message = format!("`{}` is not a name for a variable", variable.key.escape_debug());
-            teller.error("environment", &variable.key_at, message, None);
+            reporter.error("environment", &variable.key_at, message, None);
         }
         match variable.value.to_python_text().filter(|text| !text.contains('\0')) {
             Some(text) => environment.push((variable.key.clone(), text)),
-            None => teller.wrong_type(&variable.key, "one value: text, a number, true or false", &variable.value),
+            None => reporter.wrong_type(&variable.key, "one value: text, a number, true or false", &variable.value),
         }
     }
     environment
 }
 
-fn hooks(entries: &[Entry], teller: &mut Teller<'_>) -> Vec<String> {
+fn hooks(entries: &[Entry], reporter: &mut Reporter<'_>) -> Vec<String> {
     let Some(entry) = find(entries, "hooks") else { return Vec::new() };
     let Some(items) = entry.value.as_list() else {
-        teller.wrong_type("hooks", "a list of addresses", &entry.value);
+        reporter.wrong_type("hooks", "a list of addresses", &entry.value);
         return Vec::new();
     };
     let mut hooks = Vec::with_capacity(items.len());
@@ -364,8 +371,8 @@ fn hooks(entries: &[Entry], teller: &mut Teller<'_>) -> Vec<String> {
         match item.as_text().filter(|text| text.starts_with("http://") || text.starts_with("https://")) {
             Some(text) => hooks.push(text.to_owned()),
             None => {
-                let message = format!("a hook is {}: expected an address", item.in_words());
-                teller.error(
+                let message = format!("a hook is {}: expected an address", item.kind_name());
+                reporter.error(
                     "hook",
                     &item.at,
                     message,
@@ -377,10 +384,10 @@ fn hooks(entries: &[Entry], teller: &mut Teller<'_>) -> Vec<String> {
     hooks
 }
 
-fn requirements(entries: &[Entry], teller: &mut Teller<'_>) -> Vec<String> {
+fn requirements(entries: &[Entry], reporter: &mut Reporter<'_>) -> Vec<String> {
     let Some(entry) = find(entries, "requirements") else { return Vec::new() };
     let Some(items) = entry.value.as_list() else {
-        teller.wrong_type("requirements", "a list of packages", &entry.value);
+        reporter.wrong_type("requirements", "a list of packages", &entry.value);
         return Vec::new();
     };
     let mut requirements = Vec::with_capacity(items.len());
@@ -394,7 +401,7 @@ fn requirements(entries: &[Entry], teller: &mut Teller<'_>) -> Vec<String> {
                 let message = "a requirement is not a package with an optional version".to_owned();
                 let hint =
                     "write it as in `openpyxl>=3.1`; options of pip belong into a `requirements.txt` next to the spec";
-                teller.error("requirement", &item.at, message, Some(hint.to_owned()));
+                reporter.error("requirement", &item.at, message, Some(hint.to_owned()));
             }
         }
     }

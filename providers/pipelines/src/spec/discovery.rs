@@ -15,19 +15,19 @@ pub(super) const SOURCE_SUFFIX: &str = ".source-spec.yaml";
 const DEPTH: usize = 64;
 
 /// A file that was found.
-pub(super) struct Found {
+pub(super) struct FoundFile {
     /// Relative to the searched folder.
     pub(super) path: PathBuf,
     /// Its text, or the error.
-    pub(super) text: Result<String, Unread>,
+    pub(super) text: Result<String, ReadError>,
 }
 
 /// Error of an unreadable file.
-pub(super) struct Unread {
+pub(super) struct ReadError {
     pub(super) message: String,
     pub(super) hint: Option<String>,
     /// Readable part of its text, and the position of the error.
-    pub(super) shown: String,
+    pub(super) readable_part: String,
     pub(super) at: usize,
 }
 
@@ -41,7 +41,7 @@ pub(super) fn find(root: &Path, ignored: &Ignored) -> io::Result<Files> {
 /// The files of a folder.
 #[derive(Default)]
 pub(super) struct Files {
-    pub(super) specs: Vec<Found>,
+    pub(super) specs: Vec<FoundFile>,
     /// Files that would be specs with the suffix `.yaml`.
     pub(super) misnamed: Vec<PathBuf>,
 }
@@ -77,24 +77,24 @@ fn walk(root: &Path, folder: &Path, ignored: &Ignored, found: &mut Files, depth:
     folders.sort();
     for path in files {
         let text = text_of(&root.join(&path));
-        found.specs.push(Found { path, text });
+        found.specs.push(FoundFile { path, text });
     }
     folders.iter().try_for_each(|path| walk(root, path, ignored, found, depth + 1))
 }
 
-fn text_of(path: &Path) -> Result<String, Unread> {
+fn text_of(path: &Path) -> Result<String, ReadError> {
     let limit = super::yaml::LONGEST as u64 + 1;
     let mut bytes = Vec::new();
     let read = fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
     if let Err(error) = read {
         let message = format!("the file cannot be read: {error}");
-        return Err(Unread { message, hint: None, shown: String::new(), at: 0 });
+        return Err(ReadError { message, hint: None, readable_part: String::new(), at: 0 });
     }
-    String::from_utf8(bytes).map_err(|error| Unread {
+    String::from_utf8(bytes).map_err(|error| ReadError {
         message: "the file is not UTF-8".to_owned(),
         hint: Some("save the file as UTF-8, as by `iconv -f ISO-8859-1 -t UTF-8`".to_owned()),
         at: error.utf8_error().valid_up_to(),
-        shown: String::from_utf8_lossy(error.as_bytes()).into_owned(),
+        readable_part: String::from_utf8_lossy(error.as_bytes()).into_owned(),
     })
 }
 

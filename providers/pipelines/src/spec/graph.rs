@@ -1,4 +1,4 @@
-//! Dependency graph of pipelines by position, for [`super::order`] and [`super::reading`].
+//! Dependency graph of pipelines by position, for [`super::order`] and [`super::undeclared_dependencies`].
 
 use super::Specs;
 use super::model::Pipeline;
@@ -14,15 +14,15 @@ pub(super) struct Graph {
 impl Graph {
     /// Graph of declared and detected dependencies.
     pub(super) fn of(specs: &Specs) -> Self {
-        Self::by(specs, |pipeline| pipeline.all_before().collect())
+        Self::build(specs, |pipeline| pipeline.all_before().collect())
     }
 
     /// Graph of declared dependencies.
-    pub(super) fn said(specs: &Specs) -> Self {
-        Self::by(specs, |pipeline| pipeline.pipelines_before().collect())
+    pub(super) fn declared(specs: &Specs) -> Self {
+        Self::build(specs, |pipeline| pipeline.pipelines_before().collect())
     }
 
-    fn by(specs: &Specs, before: impl Fn(&Pipeline) -> Vec<&str>) -> Self {
+    fn build(specs: &Specs, before: impl Fn(&Pipeline) -> Vec<&str>) -> Self {
         let mut positions: HashMap<&str, usize> = HashMap::with_capacity(specs.pipelines.len());
         for (position, pipeline) in specs.pipelines.iter().enumerate() {
             positions.entry(&pipeline.id).or_insert(position);
@@ -76,7 +76,7 @@ impl Graph {
     }
 
     /// Returns the shortest path from `start` along predecessors to `end`, both included; nothing if no path exists.
-    pub(super) fn way(&self, start: usize, end: usize) -> Option<Vec<usize>> {
+    pub(super) fn path(&self, start: usize, end: usize) -> Option<Vec<usize>> {
         let mut came_from: HashMap<usize, usize> = HashMap::new();
         let mut waiting = VecDeque::from([start]);
         while let Some(from) = waiting.pop_front() {
@@ -86,7 +86,7 @@ impl Graph {
                 }
                 came_from.insert(*to, from);
                 if *to == end {
-                    return Some(back(&came_from, start, end));
+                    return Some(rebuild_path(&came_from, start, end));
                 }
                 waiting.push_back(*to);
             }
@@ -96,16 +96,16 @@ impl Graph {
 }
 
 /// Rebuilds the path from its start.
-fn back(came_from: &HashMap<usize, usize>, start: usize, end: usize) -> Vec<usize> {
-    let mut way = vec![end];
+fn rebuild_path(came_from: &HashMap<usize, usize>, start: usize, end: usize) -> Vec<usize> {
+    let mut path = vec![end];
     let mut at = end;
     while let Some(from) = came_from.get(&at).copied() {
-        way.push(from);
+        path.push(from);
         at = from;
         if at == start {
             break;
         }
     }
-    way.reverse();
-    way
+    path.reverse();
+    path
 }

@@ -121,7 +121,7 @@ pub struct SourceSpec {
     /// Its content.
     pub content: Value,
     /// Number of pipelines that the plugin generated; nothing until it has run.
-    pub made: Option<usize>,
+    pub generated_count: Option<usize>,
     /// Digest of all inputs of the plugin's result.
     pub(super) key: String,
 }

@@ -49,7 +49,7 @@ pub(super) fn check(specs: &mut Specs) {
     let declared: Vec<&str> = specs.declared.iter().map(|declared| declared.id.as_str()).collect();
     let known: HashSet<&str> = declared.iter().copied().collect();
     // Plugins may still generate a missing pipeline from their files.
-    let is_open = specs.sources.iter().any(|source| source.made.is_none());
+    let is_open = specs.sources.iter().any(|source| source.generated_count.is_none());
     let mut problems = Vec::new();
     for pipeline in &specs.pipelines {
         for (dependency, id) in pipeline_dependencies(pipeline) {
@@ -72,7 +72,7 @@ pub(super) fn check(specs: &mut Specs) {
             });
         }
     }
-    problems.extend(loops(specs));
+    problems.extend(find_cycles(specs));
     specs.problems.append(&mut problems);
 }
 
@@ -84,8 +84,8 @@ fn pipeline_dependencies(pipeline: &Pipeline) -> impl Iterator<Item = (&Dependen
 }
 
 /// Returns a problem per cycle, at its first pipeline in the order of the spec, with the path.
-fn loops(specs: &Specs) -> Vec<Problem> {
-    let graph = Graph::said(specs);
+fn find_cycles(specs: &Specs) -> Vec<Problem> {
+    let graph = Graph::declared(specs);
     let mut edges: GraphMap<usize, (), Directed> = GraphMap::with_capacity(graph.len(), graph.len());
     for position in 0..graph.len() {
         edges.add_node(position);
@@ -95,15 +95,15 @@ fn loops(specs: &Specs) -> Vec<Problem> {
     }
     // Kosaraju's algorithm needs no recursion: chains may be long.
     let groups = kosaraju_scc(&edges).into_iter();
-    let is_loop = |group: &Vec<usize>| match group.as_slice() {
+    let is_cycle = |group: &Vec<usize>| match group.as_slice() {
         [one] => edges.contains_edge(*one, *one),
         _ => true,
     };
-    let firsts = groups.filter(is_loop).filter_map(|group| group.into_iter().min());
-    let cycles = firsts.filter_map(|first| Some((specs.pipelines.get(first)?, graph.way(first, first)?)));
+    let firsts = groups.filter(is_cycle).filter_map(|group| group.into_iter().min());
+    let cycles = firsts.filter_map(|first| Some((specs.pipelines.get(first)?, graph.path(first, first)?)));
     cycles
-        .map(|(pipeline, way)| {
-            let ids: Vec<&str> = way.iter().filter_map(|it| Some(specs.pipelines.get(*it)?.id.as_str())).collect();
+        .map(|(pipeline, path)| {
+            let ids: Vec<&str> = path.iter().filter_map(|it| Some(specs.pipelines.get(*it)?.id.as_str())).collect();
             let next = ids.get(1).copied().unwrap_or_default();
             let at = pipeline_dependencies(pipeline)
                 .find(|(_, id)| *id == next)

@@ -44,7 +44,7 @@ impl Problem {
 
     /// Line and column, counted from 1; columns in characters.
     #[must_use]
-    pub fn place(&self, text: &str) -> (usize, usize) {
+    pub fn position(&self, text: &str) -> (usize, usize) {
         let before = text.get(..self.at.start).unwrap_or(text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
@@ -56,10 +56,10 @@ impl Problem {
     pub fn in_one_line<'a>(&'a self, specs: &'a Specs) -> impl fmt::Display + 'a {
         fmt::from_fn(move |f| {
             if let Some((file, path)) = specs.files.get(self.file).zip(specs.path_of(self.file)) {
-                let (line, column) = self.place(&file.text);
-                write!(f, "{}:{line}:{column}: ", in_plain_text(&path.to_string_lossy()))?;
+                let (line, column) = self.position(&file.text);
+                write!(f, "{}:{line}:{column}: ", escaped(&path.to_string_lossy()))?;
             }
-            f.write_str(&self.about())?;
+            f.write_str(&self.context())?;
             f.write_str(&self.message)?;
             self.hint.iter().try_for_each(|hint| write!(f, "; {hint}"))
         })
@@ -67,11 +67,11 @@ impl Problem {
 
     /// Pipeline and step, as the start of a message.
     #[must_use]
-    pub fn about(&self) -> String {
-        match (self.pipeline.as_deref().map(in_plain_text), &self.step) {
+    pub fn context(&self) -> String {
+        match (self.pipeline.as_deref().map(escaped), &self.step) {
             (Some(pipeline), Some((number, name))) if name.is_empty() => format!("{pipeline}, step {number}: "),
             (Some(pipeline), Some((number, name))) => {
-                format!("{pipeline}, step {number} (`{}`): ", in_plain_text(name))
+                format!("{pipeline}, step {number} (`{}`): ", escaped(name))
             }
             (Some(pipeline), None) => format!("{pipeline}: "),
             _ => String::new(),
@@ -80,7 +80,7 @@ impl Problem {
 }
 
 /// Escapes control characters, which could drive a terminal: names may come from any author.
-fn in_plain_text(text: &str) -> Cow<'_, str> {
+fn escaped(text: &str) -> Cow<'_, str> {
     match text.contains(char::is_control) {
         true => text.escape_debug().to_string().into(),
         false => text.into(),

@@ -238,7 +238,7 @@ pub(super) fn check(specs: &mut Specs) {
 }
 
 fn hint(root: &Path, pipeline: &Pipeline, step: &Step) -> String {
-    if let Some(name) = probably_meant(&root.join(&pipeline.folder), step) {
+    if let Some(name) = suggestion(&root.join(&pipeline.folder), step) {
         return format!("did you mean `{name}`?");
     }
     let (ups, parts) = parts(&step.name);
@@ -277,7 +277,7 @@ fn is_processor_of_dpp(name: &str) -> bool {
 
 /// Suggests a name of the same kind that differs in a few letters: a processor of dpp or of the folder that the name
 /// points to, or a module there with a function `flow`.
-fn probably_meant(folder: &Path, step: &Step) -> Option<String> {
+fn suggestion(folder: &Path, step: &Step) -> Option<String> {
     let (ups, parts) = parts(&step.name);
     let inner = parts.get(..parts.len().saturating_sub(1)).unwrap_or_default();
     let mut place = folder.to_path_buf();
@@ -354,7 +354,7 @@ mod tests {
                 runner: None,
                 wrapper: None,
             };
-            probably_meant(folder.path(), &step)
+            suggestion(folder.path(), &step)
         };
         for (name, expected) in [
             ("load_resorce", Some("load_resource")),

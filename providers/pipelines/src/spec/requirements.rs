@@ -92,18 +92,18 @@ fn included(
 /// Joins lines that end with a backslash; comments stay.
 fn logical_lines(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    let mut goes_on = false;
+    let mut continues = false;
     for line in text.lines() {
         let is_comment = line.trim_start().starts_with('#');
         let (part, follows) = match line.strip_suffix('\\').filter(|_| !is_comment) {
             Some(part) => (part, true),
             None => (line, false),
         };
-        match lines.last_mut().filter(|_| goes_on) {
+        match lines.last_mut().filter(|_| continues) {
             Some(last) => last.push_str(part),
             None => lines.push(part.to_owned()),
         }
-        goes_on = follows;
+        continues = follows;
     }
     lines
 }

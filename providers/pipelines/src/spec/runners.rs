@@ -4,7 +4,7 @@ use super::Specs;
 use super::decode::find;
 use super::model::SpecFile;
 use super::problem::{Problem, Severity};
-use super::surroundings::{RUNNERS_FILE, Surroundings};
+use super::spec_environment::{RUNNERS_FILE, SpecEnvironment};
 use super::wrapper::Wrapper;
 use super::yaml::{self, Entry, Node};
 use std::collections::BTreeMap;
@@ -30,12 +30,12 @@ enum Runner {
 type Runners = BTreeMap<String, Runner>;
 
 /// Resolves the runners of steps, and reports unknown ones.
-pub(super) fn resolve(specs: &mut Specs, surroundings: &Surroundings) {
+pub(super) fn resolve(specs: &mut Specs, environment: &SpecEnvironment) {
     let has_runner = specs.pipelines.iter().flat_map(|pipeline| &pipeline.steps).any(|step| step.runner.is_some());
     if !has_runner {
         return;
     }
-    let path = surroundings.runners.clone().unwrap_or_else(|| PathBuf::from(RUNNERS_FILE));
+    let path = environment.runners.clone().unwrap_or_else(|| PathBuf::from(RUNNERS_FILE));
     let place = specs.root.join(&path);
     // Opening a pipe would block.
     let is_other = place.exists() && !place.is_file();
@@ -98,32 +98,32 @@ fn hint(name: &str, runners: &Runners) -> String {
     }
 }
 
-type Wrong = (Range<usize>, String, Option<String>);
+type RunnerProblem = (Range<usize>, String, Option<String>);
 
 /// Reads the file; returns nothing if it cannot be read at all.
 fn read(specs: &mut Specs, path: &Path, text: String) -> Option<Runners> {
-    let mut wrong = Vec::new();
+    let mut problems = Vec::new();
     let runners = match yaml::parse(&text) {
         Err(fault) => {
-            wrong.push((fault.at, fault.message, fault.hint));
+            problems.push((fault.at, fault.message, fault.hint));
             None
         }
         Ok((root, _)) => {
             let entries = root.as_map().unwrap_or_default();
             if root.as_map().is_none() {
                 let hint = format!("write `NAME: {{kind: {WRAPPED}, parameters: {{wrapper: …}}}}`");
-                wrong.push((root.at.clone(), "the file is not a map from names to runners".to_owned(), Some(hint)));
+                problems.push((root.at.clone(), "the file is not a map from names to runners".to_owned(), Some(hint)));
             }
-            Some(entries.iter().map(|entry| (entry.key.clone(), runner(entry, &mut wrong))).collect())
+            Some(entries.iter().map(|entry| (entry.key.clone(), runner(entry, &mut problems))).collect())
         }
     };
-    add(specs, path, text, wrong);
+    add(specs, path, text, problems);
     runners
 }
 
-fn runner(entry: &Entry, wrong: &mut Vec<Wrong>) -> Runner {
+fn runner(entry: &Entry, problems: &mut Vec<RunnerProblem>) -> Runner {
     let mut report = |at: &Range<usize>, message: String, hint: Option<String>| {
-        wrong.push((at.clone(), format!("the runner `{}`: {message}", entry.key), hint));
+        problems.push((at.clone(), format!("the runner `{}`: {message}", entry.key), hint));
     };
     let fields = entry.value.as_map().unwrap_or_default();
     let kind = find(fields, "kind").map(|entry| &entry.value);
@@ -161,10 +161,10 @@ fn runner(entry: &Entry, wrong: &mut Vec<Wrong>) -> Runner {
 }
 
 /// Adds the file and its errors to the specs.
-fn add(specs: &mut Specs, path: &Path, text: String, wrong: Vec<Wrong>) {
+fn add(specs: &mut Specs, path: &Path, text: String, problems: Vec<RunnerProblem>) {
     let file = specs.files.len();
     specs.files.push(SpecFile { path: path.to_owned(), text });
-    specs.problems.extend(wrong.into_iter().map(|(at, message, hint)| Problem {
+    specs.problems.extend(problems.into_iter().map(|(at, message, hint)| Problem {
         severity: Severity::Error,
         code: "runners",
         message,

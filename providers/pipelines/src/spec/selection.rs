@@ -24,7 +24,7 @@ pub fn select(specs: &Specs, words: &[String]) -> Result<Vec<usize>, Vec<Unmatch
     for word in words {
         let mut has_any = word == "all";
         for (id, chosen) in ids.iter().zip(&mut chosen) {
-            if means(word, id) {
+            if selects(word, id) {
                 (*chosen, has_any) = (true, true);
             }
         }
@@ -40,7 +40,7 @@ pub fn select(specs: &Specs, words: &[String]) -> Result<Vec<usize>, Vec<Unmatch
 
 /// Returns true if a word selects the pipeline with that id.
 #[must_use]
-pub fn means(word: &str, id: &str) -> bool {
+pub fn selects(word: &str, id: &str) -> bool {
     match word.strip_suffix('%') {
         _ if word == "all" => true,
         Some(prefix) => id.starts_with(prefix) || id.strip_prefix("./").is_some_and(|id| id.starts_with(prefix)),

@@ -18,13 +18,13 @@ use std::path::{Path, PathBuf};
 /// Format of cached results; an increase makes older ones invalid.
 const FORMAT: u32 = 1;
 /// Folder of cached results, below the searched folder.
-const KEPT: &str = ".terrace/pipelines/generated";
+const CACHE_FOLDER: &str = ".terrace/pipelines/generated";
 /// Maximum number of hashed files of a plugin inside the project.
 const MOST: usize = 2_000;
 
 /// Result of a plugin.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Kept {
+pub(crate) struct CachedResult {
     format: u32,
     pipelines: Vec<Generated>,
     /// Errors if the plugin rejects the file.
@@ -41,7 +41,7 @@ pub(crate) struct Generated {
     pub(crate) details: Map<String, Value>,
 }
 
-impl Kept {
+impl CachedResult {
     pub(crate) const fn new(pipelines: Vec<Generated>, problems: Vec<String>) -> Self {
         Self { format: FORMAT, pipelines, problems }
     }
@@ -56,8 +56,8 @@ impl SourceSpec {
     }
 
     /// Path of the cached result for the present content.
-    pub(crate) fn kept_in(&self, root: &Path) -> PathBuf {
-        root.join(KEPT).join(format!("{}.json", self.key))
+    pub(crate) fn cache_path(&self, root: &Path) -> PathBuf {
+        root.join(CACHE_FOLDER).join(format!("{}.json", self.key))
     }
 }
 
@@ -102,19 +102,19 @@ pub(super) fn expand(specs: &mut Specs) {
         let key = key(&specs.root, file, &module);
         let Some(source) = specs.sources.get_mut(position) else { continue };
         source.key = key;
-        let Some(kept) = read(&source.kept_in(&specs.root)) else { continue };
-        source.made = Some(kept.pipelines.len());
-        specs.problems.extend(kept.problems.into_iter().map(|message| problem(number, None, message)));
-        for generated in kept.pipelines {
+        let Some(cached) = read(&source.cache_path(&specs.root)) else { continue };
+        source.generated_count = Some(cached.pipelines.len());
+        specs.problems.extend(cached.problems.into_iter().map(|message| problem(number, None, message)));
+        for generated in cached.pipelines {
             add(specs, number, generated);
         }
     }
 }
 
-fn read(path: &Path) -> Option<Kept> {
+fn read(path: &Path) -> Option<CachedResult> {
     let text = fs::read(path).ok()?;
     // Invalid files count as missing: the plugin runs again.
-    serde_json::from_slice::<Kept>(&text).ok().filter(|kept| kept.format == FORMAT)
+    serde_json::from_slice::<CachedResult>(&text).ok().filter(|cached| cached.format == FORMAT)
 }
 
 fn problem(file: usize, pipeline: Option<String>, message: String) -> Problem {

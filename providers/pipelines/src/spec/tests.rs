@@ -111,7 +111,7 @@ fn error_for_invalid_utf_8_has_position() {
             "pipeline-spec.yaml:2:13: the file is not UTF-8; save the file as UTF-8, as by `iconv -f ISO-8859-1 -t UTF-8`"
         ]
     );
-    assert!(specs.has_unread_file());
+    assert!(specs.has_unreadable_file());
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn invalid_yaml_does_not_stop_other_files() {
     insta::assert_snapshot!(problems_of(&files).join("\n"), @"a/pipeline-spec.yaml:6:9: expected `key: value`: the `:` is missing; did you mean `gcs_list_files:`?");
     let specs = specs_of(&files);
     assert_eq!(specs.pipelines.len(), 1);
-    assert!(specs.has_unread_file());
+    assert!(specs.has_unreadable_file());
 }
 
 #[test]
@@ -283,8 +283,8 @@ fn positions_do_not_depend_on_named_folder() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("sub")).unwrap();
     std::fs::write(folder.path().join("sub/pipeline-spec.yaml"), "x:\n  pipline: []\n").unwrap();
-    let position = |named: &str, way: &str| {
-        let specs = read(&folder.path().join(named)).unwrap().seen_by(Path::new(way));
+    let position = |named: &str, display_root: &str| {
+        let specs = read(&folder.path().join(named)).unwrap().with_display_root(Path::new(display_root));
         specs.problems[0].in_one_line(&specs).to_string().split(": ").next().unwrap().to_owned()
     };
     assert_eq!(position(".", "."), "sub/pipeline-spec.yaml:2:3");

@@ -76,7 +76,7 @@ impl Node {
     }
 
     /// Kind of the value, for messages.
-    pub(crate) const fn in_words(&self) -> &'static str {
+    pub(crate) const fn kind_name(&self) -> &'static str {
         match self.kind {
             Kind::Null => "nothing",
             Kind::Bool(_) => "true or false",

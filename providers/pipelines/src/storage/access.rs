@@ -3,7 +3,7 @@
 use super::StorageError;
 use super::folder::Folder;
 use super::objects::Objects;
-use super::place::{Endpoints, Place, is_read_on_the_way};
+use super::place::{Endpoints, Place, is_interceptable};
 use super::target::Target;
 use super::web::Web;
 use object_store::aws::AmazonS3Builder;
@@ -26,9 +26,9 @@ const GCS_ACL: HeaderName = HeaderName::from_static("x-goog-acl");
 /// Value for public objects.
 const PUBLIC_READ: HeaderValue = HeaderValue::from_static("public-read");
 /// Timeout of a connection.
-const CONNECTS: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout of a request: a part of 8 MiB at 32 KiB per second.
-const LONGEST: Duration = Duration::from_secs(300);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Settings for destinations.
 #[derive(Debug, Clone)]
@@ -123,22 +123,22 @@ impl Access {
             Place::Folder(folder) => Ok(Box::new(Folder::new(folder.join(name), is_public, self.protected.clone()))),
             Place::S3 { bucket, prefix } => {
                 let plain = Arc::new(self.s3(bucket, false)?);
-                let making = if is_public { Arc::new(self.s3(bucket, true)?) } else { Arc::clone(&plain) };
+                let creator = if is_public { Arc::new(self.s3(bucket, true)?) } else { Arc::clone(&plain) };
                 let (prefix, shown) = (below(prefix), place.shown());
-                Ok(Box::new(Objects { plain, making, prefix, shown, redaction: self.redaction.clone() }))
+                Ok(Box::new(Objects { plain, creator, prefix, shown, redaction: self.redaction.clone() }))
             }
             Place::Gcs { bucket, prefix } => {
                 let plain = Arc::new(self.gcs(bucket, false)?);
-                let making = if is_public { Arc::new(self.gcs(bucket, true)?) } else { Arc::clone(&plain) };
+                let creator = if is_public { Arc::new(self.gcs(bucket, true)?) } else { Arc::clone(&plain) };
                 let (prefix, shown) = (below(prefix), place.shown());
-                Ok(Box::new(Objects { plain, making, prefix, shown, redaction: self.redaction.clone() }))
+                Ok(Box::new(Objects { plain, creator, prefix, shown, redaction: self.redaction.clone() }))
             }
             Place::Web(_) if is_public => Err(StorageError::invalid(
                 "public",
                 "`public` is `true`, but a web server itself decides who may read its files",
             )),
             Place::Web(base) => {
-                if self.web.is_some() && is_read_on_the_way(base.as_str()) {
+                if self.web.is_some() && is_interceptable(base.as_str()) {
                     return Err(in_the_clear("destination", "webToken"));
                 }
                 let base = format!("{base}{}/", super::place::encoded(name)).parse();
@@ -167,7 +167,7 @@ impl Access {
             .with_access_key_id(keys.id.expose_secret())
             .with_secret_access_key(keys.secret.expose_secret())
             .with_retry(retries())
-            .with_http_connector(Connector(self.client(HeaderMap::new(), Some(LONGEST))?));
+            .with_http_connector(Connector(self.client(HeaderMap::new(), Some(REQUEST_TIMEOUT))?));
         if let Some(session) = &keys.session {
             builder = builder.with_token(session.expose_secret());
         }
@@ -182,7 +182,7 @@ impl Access {
             .gcs
             .as_ref()
             .ok_or_else(|| missing("`gs://` needs `gcsServiceAccount`", "`${{ file(\"key.json\") }}`"))?;
-        if self.endpoints.gcs.as_deref().is_some_and(is_read_on_the_way) {
+        if self.endpoints.gcs.as_deref().is_some_and(is_interceptable) {
             return Err(in_the_clear("gcsEndpoint", "gcsServiceAccount"));
         }
         // Requests carry a token, and are not signed.
@@ -191,7 +191,7 @@ impl Access {
             .with_bucket_name(bucket)
             .with_service_account_key(key.expose_secret())
             .with_retry(retries())
-            .with_http_connector(Connector(self.client(headers, Some(LONGEST))?));
+            .with_http_connector(Connector(self.client(headers, Some(REQUEST_TIMEOUT))?));
         if let Some(endpoint) = &self.endpoints.gcs {
             builder = builder
                 .with_base_url(endpoint)
@@ -209,7 +209,7 @@ impl Access {
             StorageError::invalid("destination", format!("the certificates of `caFile` cannot be read: {why}"))
         };
         let builder = terrace_provider::http::builder(self.authorities.as_deref()).map_err(wrong)?;
-        let builder = builder.connect_timeout(CONNECTS).default_headers(headers);
+        let builder = builder.connect_timeout(CONNECT_TIMEOUT).default_headers(headers);
         let builder = longest.into_iter().fold(builder, |builder, longest| builder.timeout(longest));
         builder.build().map_err(|error| StorageError::failed(terrace_provider::http::in_words(&error)))
     }

@@ -9,14 +9,14 @@ use terrace_provider::{ErrorKind, ProviderError};
 #[error("{message}")]
 pub struct StorageError {
     /// Kind of the error.
-    pub trouble: Trouble,
+    pub kind: StorageErrorKind,
     message: String,
     hint: Option<String>,
 }
 
 /// Kind of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
+pub enum StorageErrorKind {
     /// An attribute or a setting is not valid: its name.
     Invalid(&'static str),
     /// The destination denies access; a token may have expired.
@@ -32,25 +32,25 @@ pub enum Trouble {
 }
 
 impl StorageError {
-    pub(crate) fn new(trouble: Trouble, message: impl Into<String>) -> Self {
-        Self { trouble, message: message.into(), hint: None }
+    pub(crate) fn new(kind: StorageErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None }
     }
 
     pub(crate) fn invalid(attribute: &'static str, message: impl Into<String>) -> Self {
-        Self::new(Trouble::Invalid(attribute), message)
+        Self::new(StorageErrorKind::Invalid(attribute), message)
     }
 
     pub(crate) fn failed(message: impl Into<String>) -> Self {
-        Self::new(Trouble::Failed, message)
+        Self::new(StorageErrorKind::Failed, message)
     }
 
     pub(crate) fn io(action: &str, path: &Path, error: &io::Error) -> Self {
-        let trouble = match error.kind() {
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Trouble::Denied,
-            io::ErrorKind::QuotaExceeded => Trouble::Quota,
-            _ => Trouble::Failed,
+        let kind = match error.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => StorageErrorKind::Denied,
+            io::ErrorKind::QuotaExceeded => StorageErrorKind::Quota,
+            _ => StorageErrorKind::Failed,
         };
-        Self::new(trouble, format!("cannot {action} `{}`: {error}", path.display()))
+        Self::new(kind, format!("cannot {action} `{}`: {error}", path.display()))
     }
 
     #[must_use]
@@ -67,7 +67,7 @@ impl StorageError {
 
     /// Maps an error before any change: the engine may retry temporary ones.
     #[must_use]
-    pub fn while_looking(self) -> ProviderError {
+    pub fn while_reading(self) -> ProviderError {
         self.provider_error(ErrorKind::Transient, ErrorKind::Cancelled)
     }
 
@@ -79,12 +79,12 @@ impl StorageError {
 
     fn provider_error(self, temporary: ErrorKind, stopped: ErrorKind) -> ProviderError {
         let at = |name| Some(terrace_provider::Path::attribute(name));
-        let kind = match self.trouble {
-            Trouble::Invalid(name) => ErrorKind::InvalidInput { path: at(name) },
-            Trouble::Denied => ErrorKind::PermissionDenied,
-            Trouble::Temporary => temporary,
-            Trouble::Stopped => stopped,
-            Trouble::Quota | Trouble::Failed => ErrorKind::Failed,
+        let kind = match self.kind {
+            StorageErrorKind::Invalid(name) => ErrorKind::InvalidInput { path: at(name) },
+            StorageErrorKind::Denied => ErrorKind::PermissionDenied,
+            StorageErrorKind::Temporary => temporary,
+            StorageErrorKind::Stopped => stopped,
+            StorageErrorKind::Quota | StorageErrorKind::Failed => ErrorKind::Failed,
         };
         let error = ProviderError::new(kind, self.message);
         self.hint.into_iter().fold(error, ProviderError::solution)

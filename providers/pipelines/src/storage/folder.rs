@@ -3,7 +3,7 @@
 use super::StorageError;
 use super::journal::Journal;
 use super::source::SourceFile;
-use super::target::{Seen, Target, changed};
+use super::target::{RemoteFile, Target, changed};
 use crate::fingerprint::hash_of_file;
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
@@ -56,13 +56,16 @@ impl Folder {
         done.map_err(|error| StorageError::failed(format!("work on the file system was lost: {error}")))?
     }
 
-    fn look_at(&self, key: &str) -> Result<Option<Seen>, StorageError> {
+    fn file_metadata(&self, key: &str) -> Result<Option<RemoteFile>, StorageError> {
         let path = self.place(key)?;
         match path.metadata() {
             Ok(metadata) if metadata.is_file() => {
                 let changed = metadata.modified().map_err(|error| StorageError::io("check", &path, &error))?;
                 let since = changed.duration_since(UNIX_EPOCH).unwrap_or_default();
-                Ok(Some(Seen { size: metadata.len(), tag: format!("{}.{:09}", since.as_secs(), since.subsec_nanos()) }))
+                Ok(Some(RemoteFile {
+                    size: metadata.len(),
+                    tag: format!("{}.{:09}", since.as_secs(), since.subsec_nanos()),
+                }))
             }
             Ok(_) => Ok(None),
             Err(error) if is_absent(&error) => Ok(None),
@@ -97,8 +100,8 @@ impl Folder {
             drop(fs::remove_file(&partial));
             return Err(error);
         }
-        self.look_at(key)?
-            .map(|seen| seen.tag)
+        self.file_metadata(key)?
+            .map(|remote| remote.tag)
             .ok_or_else(|| StorageError::failed(format!("`{}` was removed meanwhile", path.display())))
     }
 
@@ -108,8 +111,8 @@ impl Folder {
         fs::create_dir_all(folder).map_err(failed)?;
         if self.is_public {
             // Existing folders keep their permissions.
-            for made in missing {
-                fs::set_permissions(made, Permissions::from_mode(PUBLIC_FOLDER)).map_err(failed)?;
+            for created in missing {
+                fs::set_permissions(created, Permissions::from_mode(PUBLIC_FOLDER)).map_err(failed)?;
             }
         }
         Ok(())
@@ -122,11 +125,11 @@ fn is_absent(error: &io::Error) -> bool {
 
 #[async_trait]
 impl Target for Folder {
-    async fn look(&self, keys: &[String]) -> Result<BTreeMap<String, Seen>, StorageError> {
+    async fn metadata(&self, keys: &[String]) -> Result<BTreeMap<String, RemoteFile>, StorageError> {
         let keys = keys.to_vec();
         self.blocking(move |folder| {
-            let seen = keys.into_iter().map(|key| Ok(folder.look_at(&key)?.map(|seen| (key, seen))));
-            seen.filter_map(Result::transpose).collect()
+            let remote = keys.into_iter().map(|key| Ok(folder.file_metadata(&key)?.map(|remote| (key, remote))));
+            remote.filter_map(Result::transpose).collect()
         })
         .await
     }

@@ -5,7 +5,7 @@
 
 use super::StorageError;
 use super::manifest::Entry;
-use crate::held::Held;
+use crate::file_lock::FileLock;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::File;
@@ -37,7 +37,7 @@ pub(crate) struct Upload {
 
 /// Journal of a sync.
 pub(crate) struct Journal {
-    file: Mutex<Held>,
+    file: Mutex<FileLock>,
     path: PathBuf,
     sent: HashMap<String, Entry>,
     uploads: Mutex<HashMap<String, Upload>>,
@@ -53,7 +53,7 @@ impl Journal {
         let path = folder.join("journal.jsonl");
         let failed = |error: std::io::Error| StorageError::io("open", &path, &error);
         let file = File::options().create(true).truncate(false).read(true).append(true).open(&path).map_err(failed)?;
-        let Ok(file) = Held::of(file).map_err(failed)? else {
+        let Ok(file) = FileLock::try_lock(file).map_err(failed)? else {
             return Err(StorageError::failed("another sync to the same place is in progress").hint("wait for it"));
         };
         let (mut sent, mut uploads) = (HashMap::new(), HashMap::<String, Upload>::new());
@@ -69,8 +69,8 @@ impl Journal {
                     uploads.insert(key, Upload { sha256, part_size, id: upload, parts: Vec::new() });
                 }
                 Ok(Line::Part { key, upload, id }) => {
-                    if let Some(begun) = uploads.get_mut(&key).filter(|begun| begun.id == upload) {
-                        begun.parts.push(id);
+                    if let Some(started) = uploads.get_mut(&key).filter(|started| started.id == upload) {
+                        started.parts.push(id);
                     }
                 }
                 // Incomplete after a crash.
@@ -87,7 +87,7 @@ impl Journal {
         self.sent.get(key)
     }
 
-    pub(crate) fn has_sent(&self, key: &str, entry: &Entry) -> Result<(), StorageError> {
+    pub(crate) fn record_sent(&self, key: &str, entry: &Entry) -> Result<(), StorageError> {
         self.uploads.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
         self.write(&Line::Sent { key: key.to_owned(), entry: entry.clone() })
     }
@@ -97,12 +97,12 @@ impl Journal {
         self.uploads.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
-    pub(crate) fn has_begun(&self, key: &str, upload: &Upload) -> Result<(), StorageError> {
+    pub(crate) fn record_start(&self, key: &str, upload: &Upload) -> Result<(), StorageError> {
         let (sha256, id) = (upload.sha256.clone(), upload.id.clone());
         self.write(&Line::Begun { key: key.to_owned(), sha256, part_size: upload.part_size, upload: id })
     }
 
-    pub(crate) fn has_part(&self, key: &str, upload: &str, id: &str) -> Result<(), StorageError> {
+    pub(crate) fn record_part(&self, key: &str, upload: &str, id: &str) -> Result<(), StorageError> {
         self.write(&Line::Part { key: key.to_owned(), upload: upload.to_owned(), id: id.to_owned() })
     }
 
@@ -140,16 +140,16 @@ mod tests {
     fn journal_survives_crash_in_the_middle_of_a_line() {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::open(folder.path()).unwrap();
-        journal.has_sent("a", &entry()).unwrap();
+        journal.record_sent("a", &entry()).unwrap();
         let upload = Upload { sha256: "y".to_owned(), part_size: 8, id: "u".to_owned(), parts: Vec::new() };
-        journal.has_begun("b", &upload).unwrap();
-        journal.has_part("b", "u", "p1").unwrap();
+        journal.record_start("b", &upload).unwrap();
+        journal.record_part("b", "u", "p1").unwrap();
         drop(journal);
         let path = folder.path().join("journal.jsonl");
         let whole = fs::read_to_string(&path).unwrap();
         fs::write(&path, format!("{whole}{{\"part\":{{\"key\":\"b")).unwrap();
         let journal = Journal::open(folder.path()).unwrap();
-        journal.has_part("b", "u", "p2").unwrap();
+        journal.record_part("b", "u", "p2").unwrap();
         drop(journal);
         let journal = Journal::open(folder.path()).unwrap();
         assert_eq!(journal.sent("a"), Some(&entry()));

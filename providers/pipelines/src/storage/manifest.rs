@@ -2,7 +2,7 @@
 //!
 //! The manifest is the object that plans manage: without it, nothing counts as synced, even if files exist there.
 
-use super::target::Seen;
+use super::target::RemoteFile;
 use super::{StorageError, Tree};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -88,30 +88,31 @@ impl Manifest {
     }
 
     /// Files that are missing or altered at the destination, and the digest of the present state.
-    pub(crate) fn compared(&self, seen: &BTreeMap<String, Seen>) -> (Vec<String>, String) {
-        let is_right = |key: &str, entry: &Entry| seen.get(key).is_some_and(|seen| seen.is_of(entry));
+    pub(crate) fn compare(&self, remote: &BTreeMap<String, RemoteFile>) -> (Vec<String>, String) {
+        let is_intact = |key: &str, entry: &Entry| remote.get(key).is_some_and(|remote| remote.matches(entry));
         let damaged: Vec<String> =
-            self.current().filter(|(key, entry)| !is_right(key, entry)).map(|(key, _)| key.to_owned()).collect();
+            self.current().filter(|(key, entry)| !is_intact(key, entry)).map(|(key, _)| key.to_owned()).collect();
         if damaged.is_empty() {
             return (damaged, self.hash());
         }
-        let there = self.current().map(|(key, entry)| match seen.get(key) {
-            _ if is_right(key, entry) => (key, entry.size, entry.sha256.as_str()),
-            Some(seen) => (key, seen.size, "another content"),
+        let present = self.current().map(|(key, entry)| match remote.get(key) {
+            _ if is_intact(key, entry) => (key, entry.size, entry.sha256.as_str()),
+            Some(remote) => (key, remote.size, "another content"),
             None => (key, 0, "not there"),
         });
-        let hash = digest(there);
+        let hash = digest(present);
         (damaged, hash)
     }
 
     /// Keys that people load: each data package, or else each folder.
-    pub(crate) fn doors<'a>(keys: impl Iterator<Item = &'a str> + Clone) -> Vec<String> {
+    pub(crate) fn entry_points<'a>(keys: impl Iterator<Item = &'a str> + Clone) -> Vec<String> {
         let mut folders: Vec<&str> = keys.clone().filter_map(|key| Some(key.split_once('/')?.0)).collect();
         folders.dedup();
         let package = |folder: &str| format!("{folder}/{}", super::DESCRIPTOR);
         let has = |wanted: &str| keys.clone().any(|key| key == wanted);
-        let door = |folder: &str| Some(package(folder)).filter(|it| has(it)).unwrap_or_else(|| format!("{folder}/"));
-        folders.into_iter().map(door).collect()
+        let entry_point =
+            |folder: &str| Some(package(folder)).filter(|it| has(it)).unwrap_or_else(|| format!("{folder}/"));
+        folders.into_iter().map(entry_point).collect()
     }
 }
 
@@ -129,9 +130,9 @@ pub(crate) fn digest<'a>(files: impl Iterator<Item = (&'a str, u64, &'a str)>) -
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Difference {
     pub(crate) new: Vec<(String, u64)>,
-    pub(crate) other: Vec<(String, u64)>,
+    pub(crate) changed: Vec<(String, u64)>,
     /// Files that the source no longer has.
-    pub(crate) gone: Vec<(String, u64)>,
+    pub(crate) removed: Vec<(String, u64)>,
 }
 
 /// Number of files that are listed.
@@ -139,7 +140,7 @@ const NAMED: usize = 20;
 
 impl Difference {
     /// Changes of a sync of the tree after a manifest with these damaged files.
-    pub(crate) fn of(tree: &Tree, former: Option<&Manifest>, damaged: &[String], is_all_other: bool) -> Self {
+    pub(crate) fn of(tree: &Tree, former: Option<&Manifest>, damaged: &[String], are_all_changed: bool) -> Self {
         let mut difference = Self::default();
         let damaged: HashSet<&str> = damaged.iter().map(String::as_str).collect();
         for file in &tree.files {
@@ -147,28 +148,30 @@ impl Difference {
             let listed = (file.key.clone(), file.size);
             match entry {
                 None => difference.new.push(listed),
-                Some(entry) if is_all_other || entry.sha256 != file.sha256 || damaged.contains(file.key.as_str()) => {
-                    difference.other.push(listed);
+                Some(entry)
+                    if are_all_changed || entry.sha256 != file.sha256 || damaged.contains(file.key.as_str()) =>
+                {
+                    difference.changed.push(listed);
                 }
                 Some(_) => {}
             }
         }
-        let gone = former.into_iter().flat_map(|former| &former.files).filter(|(key, _)| !tree.has(key));
-        difference.gone = gone.map(|(key, entry)| (key.clone(), entry.size)).collect();
+        let removed = former.into_iter().flat_map(|former| &former.files).filter(|(key, _)| !tree.has(key));
+        difference.removed = removed.map(|(key, entry)| (key.clone(), entry.size)).collect();
         difference
     }
 
     /// Lines for the first files, after a line with totals.
     pub(crate) fn lines(&self, removes: bool) -> Vec<String> {
-        let sent = || self.new.iter().chain(&self.other);
+        let sent = || self.new.iter().chain(&self.changed);
         let bytes: u64 = sent().map(|(_, size)| *size).fold(0, u64::saturating_add);
         let count = sent().count();
         let mut lines = vec![format!("{count} {} to send, {bytes} bytes", if count == 1 { "file" } else { "files" })];
         let new = self.new.iter().map(|(key, size)| format!("+ {key} ({size} bytes)"));
-        let other = self.other.iter().map(|(key, size)| format!("~ {key} ({size} bytes)"));
+        let changed = self.changed.iter().map(|(key, size)| format!("~ {key} ({size} bytes)"));
         let sign = if removes { "-" } else { "stays:" };
-        let gone = self.gone.iter().map(|(key, _)| format!("{sign} {key}"));
-        let mut all = new.chain(other).chain(gone);
+        let removed = self.removed.iter().map(|(key, _)| format!("{sign} {key}"));
+        let mut all = new.chain(changed).chain(removed);
         lines.extend(all.by_ref().take(NAMED));
         match all.count() {
             0 => {}
@@ -190,17 +193,17 @@ mod tests {
     fn missing_and_altered_files_are_damaged() {
         let files = [("a", entry("1")), ("b", entry("2"))].map(|(key, entry)| (key.to_owned(), entry)).into();
         let manifest = Manifest::new("call".to_owned(), false, files);
-        let seen = |tag: &str| [("a".to_owned(), Seen { size: 1, tag: tag.to_owned() })].into();
-        let (damaged, hash) = manifest.compared(&seen("1"));
+        let remote = |tag: &str| [("a".to_owned(), RemoteFile { size: 1, tag: tag.to_owned() })].into();
+        let (damaged, hash) = manifest.compare(&remote("1"));
         assert_eq!(damaged, ["b"]);
         assert_ne!(hash, manifest.hash());
-        assert_eq!(manifest.compared(&seen("x")).0, ["a", "b"]);
+        assert_eq!(manifest.compare(&remote("x")).0, ["a", "b"]);
     }
 
     #[test]
-    fn doors_are_data_packages_or_folders() {
+    fn entry_points_are_data_packages_or_folders() {
         let keys = ["a/datapackage.json", "a/x.csv", "b/y.csv"];
-        assert_eq!(Manifest::doors(keys.into_iter()), ["a/datapackage.json", "b/"]);
+        assert_eq!(Manifest::entry_points(keys.into_iter()), ["a/datapackage.json", "b/"]);
     }
 
     #[test]

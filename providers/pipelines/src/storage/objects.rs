@@ -4,8 +4,8 @@
 use super::journal::{Journal, Upload};
 use super::manifest::LONGEST;
 use super::source::SourceFile;
-use super::target::{Seen, Target, changed};
-use super::{StorageError, Trouble, content_type};
+use super::target::{RemoteFile, Target, changed};
+use super::{StorageError, StorageErrorKind, content_type};
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use object_store::multipart::{MultipartStore, PartId};
@@ -38,7 +38,7 @@ pub(super) struct Objects {
     /// Client for reads and for parts.
     pub(super) plain: Arc<dyn Bucket>,
     /// Client that creates objects, with the header for their permissions.
-    pub(super) making: Arc<dyn Bucket>,
+    pub(super) creator: Arc<dyn Bucket>,
     /// Prefix of names, without a slash at the end.
     pub(super) prefix: String,
     /// The place, for messages.
@@ -50,14 +50,14 @@ pub(super) struct Objects {
 /// Kind of an error by its code, if the status is not specific. Amazon responds with 400 to an expired token
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>), and similar services report a full quota as
 /// `QuotaExceeded`.
-fn of_code(response: &str) -> Trouble {
+fn kind_of_code(response: &str) -> StorageErrorKind {
     let has = |codes: &[&str]| codes.iter().any(|code| response.contains(code));
     if has(&["ExpiredToken", "TokenRefreshRequired", "InvalidToken"]) {
-        Trouble::Denied
+        StorageErrorKind::Denied
     } else if has(&["QuotaExceeded"]) {
-        Trouble::Quota
+        StorageErrorKind::Quota
     } else {
-        Trouble::Temporary
+        StorageErrorKind::Temporary
     }
 }
 
@@ -70,19 +70,19 @@ impl Objects {
 
     fn error(&self, action: &str, key: &str, error: &Error) -> StorageError {
         let text: String = self.redaction.text(&error.to_string()).split_whitespace().collect::<Vec<_>>().join(" ");
-        let trouble = match error {
-            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => Trouble::Denied,
-            Error::Generic { .. } => of_code(&text),
-            _ => Trouble::Failed,
+        let kind = match error {
+            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => StorageErrorKind::Denied,
+            Error::Generic { .. } => kind_of_code(&text),
+            _ => StorageErrorKind::Failed,
         };
         let text: String = text.chars().take(LONGEST_ERROR).collect();
-        let mapped = StorageError::new(trouble, format!("cannot {action} `{key}` of {}: {text}", self.shown));
-        match (error, trouble) {
+        let mapped = StorageError::new(kind, format!("cannot {action} `{key}` of {}: {text}", self.shown));
+        match (error, kind) {
             (Error::NotFound { .. }, _) => mapped.hint("check that the bucket exists: terrace does not create it"),
-            (_, Trouble::Denied) => {
+            (_, StorageErrorKind::Denied) => {
                 mapped.hint("check the keys of the provider `pipelines`, and their permissions in the bucket")
             }
-            (_, Trouble::Quota) => mapped.hint("free space there, or raise the quota: nothing was removed"),
+            (_, StorageErrorKind::Quota) => mapped.hint("free space there, or raise the quota: nothing was removed"),
             _ => mapped,
         }
     }
@@ -93,7 +93,7 @@ impl Objects {
 
     async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<String, StorageError> {
         let options = PutOptions { attributes: Self::attributes(key), ..PutOptions::default() };
-        let put = self.making.put_opts(&self.key(key)?, PutPayload::from(bytes), options).await;
+        let put = self.creator.put_opts(&self.key(key)?, PutPayload::from(bytes), options).await;
         let put = put.map_err(|error| self.error("send", key, &error))?;
         match put.e_tag {
             Some(tag) => Ok(tag),
@@ -130,13 +130,16 @@ impl Objects {
                 continue;
             }
             if cancel.is_cancelled() {
-                return Err(StorageError::new(Trouble::Stopped, format!("cancelled while sending `{}`", file.key)));
+                return Err(StorageError::new(
+                    StorageErrorKind::Stopped,
+                    format!("cancelled while sending `{}`", file.key),
+                ));
             }
             let part = match self.plain.put_part(&key, &upload.id, number, PutPayload::from(bytes)).await {
                 Ok(part) => part,
                 Err(error) => return Ok(Err(error)),
             };
-            journal.has_part(&file.key, &upload.id, &part.content_id)?;
+            journal.record_part(&file.key, &upload.id, &part.content_id)?;
             parts.push(part);
         }
         if base16ct::lower::encode_string(&digest.finalize()) != file.sha256 {
@@ -154,11 +157,11 @@ impl Objects {
 
     async fn begin(&self, file: &SourceFile, journal: &Journal) -> Result<Upload, StorageError> {
         let options = PutMultipartOptions { attributes: Self::attributes(&file.key), ..PutMultipartOptions::default() };
-        let begun = self.making.create_multipart_opts(&self.key(&file.key)?, options).await;
-        let id = begun.map_err(|error| self.error("send", &file.key, &error))?;
+        let started = self.creator.create_multipart_opts(&self.key(&file.key)?, options).await;
+        let id = started.map_err(|error| self.error("send", &file.key, &error))?;
         let part_size = PART.max(file.size.div_ceil(MOST_PARTS));
         let upload = Upload { sha256: file.sha256.clone(), part_size, id, parts: Vec::new() };
-        journal.has_begun(&file.key, &upload)?;
+        journal.record_start(&file.key, &upload)?;
         Ok(upload)
     }
 }
@@ -176,21 +179,21 @@ async fn next_part(file: &SourceFile, source: &mut File, size: u64) -> Result<Ve
 
 #[async_trait]
 impl Target for Objects {
-    async fn look(&self, keys: &[String]) -> Result<BTreeMap<String, Seen>, StorageError> {
+    async fn metadata(&self, keys: &[String]) -> Result<BTreeMap<String, RemoteFile>, StorageError> {
         let wanted: HashSet<&str> = keys.iter().map(String::as_str).collect();
         let prefix = Key::parse(&self.prefix)
             .map_err(|error| StorageError::failed(format!("`{}` is not a valid prefix: {error}", self.prefix)))?;
-        let mut seen = BTreeMap::new();
+        let mut remote = BTreeMap::new();
         let mut listed = self.plain.list(Some(&prefix));
         while let Some(object) = listed.try_next().await.map_err(|error| self.error("list", "objects", &error))? {
             let name = object.location.as_ref();
             let key = if self.prefix.is_empty() { Some(name) } else { name.strip_prefix(&self.prefix) };
             let key = key.map(|key| key.trim_start_matches('/')).filter(|key| wanted.contains(key));
             if let Some(key) = key {
-                seen.insert(key.to_owned(), Seen { size: object.size, tag: object.e_tag.unwrap_or_default() });
+                remote.insert(key.to_owned(), RemoteFile { size: object.size, tag: object.e_tag.unwrap_or_default() });
             }
         }
-        Ok(seen)
+        Ok(remote)
     }
 
     async fn text(&self, key: &str) -> Result<Option<Vec<u8>>, StorageError> {
@@ -231,12 +234,12 @@ impl Target for Objects {
             }
             return self.put(&file.key, bytes).await;
         }
-        let begun = journal.upload(&file.key);
-        if let Some(other) = begun.as_ref().filter(|begun| begun.sha256 != file.sha256) {
+        let started = journal.upload(&file.key);
+        if let Some(other) = started.as_ref().filter(|started| started.sha256 != file.sha256) {
             self.abandon(&file.key, other).await?;
         }
-        let begun = begun.filter(|begun| begun.sha256 == file.sha256 && begun.part_size > 0);
-        if let Some(upload) = begun {
+        let started = started.filter(|started| started.sha256 == file.sha256 && started.part_size > 0);
+        if let Some(upload) = started {
             // If the vendor has discarded the upload, start a new one.
             match self.put_parts(file, &upload, journal, cancel).await? {
                 Err(Error::NotFound { .. }) => {}
@@ -269,15 +272,15 @@ impl Target for Objects {
 
 #[cfg(test)]
 mod tests {
-    use super::{Trouble, of_code};
+    use super::{StorageErrorKind, kind_of_code};
 
     #[test]
     fn error_code_distinguishes_expired_token_and_quota() {
         let kind = |code: &str| {
-            of_code(&format!("Server returned non-2xx status code: 400: <Error><Code>{code}</Code></Error>"))
+            kind_of_code(&format!("Server returned non-2xx status code: 400: <Error><Code>{code}</Code></Error>"))
         };
-        assert_eq!(kind("ExpiredToken"), Trouble::Denied);
-        assert_eq!(kind("XMinioBucketQuotaExceeded"), Trouble::Quota);
-        assert_eq!(kind("SlowDown"), Trouble::Temporary);
+        assert_eq!(kind("ExpiredToken"), StorageErrorKind::Denied);
+        assert_eq!(kind("XMinioBucketQuotaExceeded"), StorageErrorKind::Quota);
+        assert_eq!(kind("SlowDown"), StorageErrorKind::Temporary);
     }
 }

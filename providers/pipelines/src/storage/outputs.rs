@@ -1,17 +1,17 @@
 //! Copies outputs of a run for calls without plan and state. The resource does the same with them.
 
 use super::source::Filter;
-use super::sync::{Tell, Told};
-use super::{Asked, Storage, StorageError, Synced};
+use super::sync::{SyncEvent, SyncReporter};
+use super::{Storage, StorageError, SyncRequest, Synced};
 use crate::run::{Record, Runner, State};
-use crate::site::{Plan, Shelf};
+use crate::site::{Plan, SiteStore};
 use crate::spec::{self, Pipeline, Specs};
 use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
 
-/// Destination, as in [`Asked`].
+/// Destination, as in [`SyncRequest`].
 #[derive(Debug, Clone)]
-pub struct To {
+pub struct SyncTarget {
     /// The place, as written by the user.
     pub destination: String,
     /// Path below the place.
@@ -42,14 +42,14 @@ pub fn folders(specs: &Specs, pipeline: &Pipeline) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// When the place, the name or a setting is not valid.
-pub fn check(storage: &Storage, specs: &Specs, pipeline: &Pipeline, to: &To) -> Result<(), StorageError> {
+pub fn check(storage: &Storage, specs: &Specs, pipeline: &Pipeline, to: &SyncTarget) -> Result<(), StorageError> {
     if to.name == SITE {
         return Err(
             StorageError::invalid("name", format!("`{SITE}` is reserved for the site")).hint("choose another name")
         );
     }
     storage.check(&to.destination, &to.name, to.public)?;
-    storage.check_apart(&to.destination, &to.name, &folders(specs, pipeline))
+    storage.check_disjoint(&to.destination, &to.name, &folders(specs, pipeline))
 }
 
 /// Folders of a site: outputs and static files.
@@ -67,16 +67,16 @@ pub fn has_site(storage: &Storage) -> bool {
 ///
 /// # Errors
 /// As [`check`].
-pub fn check_site(storage: &Storage, to: &To) -> Result<(), StorageError> {
+pub fn check_site(storage: &Storage, to: &SyncTarget) -> Result<(), StorageError> {
     storage.check(&to.destination, SITE, to.public)?;
-    storage.check_apart(&to.destination, SITE, &site_folders(storage, &Plan::named(SITE)))
+    storage.check_disjoint(&to.destination, SITE, &site_folders(storage, &Plan::named(SITE)))
 }
 
 /// Folders of a run's outputs.
-fn written(specs: &Specs, record: &Record) -> Result<Vec<PathBuf>, StorageError> {
+fn run_output_folders(specs: &Specs, record: &Record) -> Result<Vec<PathBuf>, StorageError> {
     if record.state != State::Succeeded {
         let message =
-            format!("run {} of `{}` {}: nothing is synced", record.run, record.pipeline, record.state.in_words());
+            format!("run {} of `{}` {}: nothing is synced", record.run, record.pipeline, record.state.predicate());
         return Err(StorageError::failed(message));
     }
     let folders = specs.pipeline(&record.pipeline).map(|pipeline| folders(specs, pipeline)).unwrap_or_default();
@@ -98,25 +98,25 @@ pub async fn sync(
     runner: &Runner,
     specs: &Specs,
     record: &Record,
-    to: &To,
-    tell: &Tell<'_>,
+    to: &SyncTarget,
+    report: &SyncReporter<'_>,
     cancel: &CancellationToken,
 ) -> Result<Synced, StorageError> {
-    let folders = written(specs, record)?;
-    // The turn prevents a read during another run.
-    let patience = std::time::Duration::ZERO;
-    let turn = runner.store.turn(&record.folder, &record.pipeline, patience, cancel).await;
-    let _turn =
-        turn.map_err(|_| StorageError::failed(format!("`{}` is running: nothing is synced", record.pipeline)))?;
+    let folders = run_output_folders(specs, record)?;
+    // The lock prevents a read during another run.
+    let timeout = std::time::Duration::ZERO;
+    let pipeline_lock = runner.store.lock_pipeline(&record.folder, &record.pipeline, timeout, cancel).await;
+    let _pipeline_lock = pipeline_lock
+        .map_err(|_| StorageError::failed(format!("`{}` is running: nothing is synced", record.pipeline)))?;
     let filter = Filter::new(&[], &[])?;
     let tree = storage.tree(folders.clone(), filter.clone()).await?;
     let tree = tree.ok_or_else(|| StorageError::failed(format!("the outputs of `{}` are gone", record.pipeline)))?;
-    let asked = Asked {
+    let request = SyncRequest {
         public: to.public,
         mark: format!("run {}", record.run),
-        ..Asked::new(to.destination.clone(), to.name.clone(), folders, filter)
+        ..SyncRequest::new(to.destination.clone(), to.name.clone(), folders, filter)
     };
-    storage.sync(&asked, &tree, tell, cancel).await
+    storage.sync(&request, &tree, report, cancel).await
 }
 
 /// Copies the site of a project to a place, below [`SITE`]: the outputs in `data`, with `public` over them. Does
@@ -126,30 +126,30 @@ pub async fn sync(
 /// When a file cannot be read or sent: the next call continues.
 pub async fn sync_site(
     storage: &Storage,
-    shelf: &Shelf,
-    to: &To,
-    tell: &Tell<'_>,
+    sites: &SiteStore,
+    to: &SyncTarget,
+    report: &SyncReporter<'_>,
     cancel: &CancellationToken,
 ) -> Result<Option<Synced>, StorageError> {
-    let (plan, from) = (Plan::named(SITE), shelf.clone());
+    let (plan, from) = (Plan::named(SITE), sites.clone());
     if !has_site(storage) {
         return Ok(None);
     }
     let folders = site_folders(storage, &plan);
-    let asked = Asked {
+    let request = SyncRequest {
         public: to.public,
         mark: SITE.to_owned(),
-        ..Asked::new(to.destination.clone(), SITE.to_owned(), folders, Filter::new(&[], &[])?)
+        ..SyncRequest::new(to.destination.clone(), SITE.to_owned(), folders, Filter::new(&[], &[])?)
     };
     let address = storage.address(&to.destination, SITE, None)?;
     let read = tokio::task::spawn_blocking(move || -> Result<_, StorageError> {
         let tree = from.tree(&plan)?;
-        Ok(tree.map(|tree| (from.door(&plan, &tree), tree)))
+        Ok(tree.map(|tree| (from.entry_point(&plan, &tree), tree)))
     });
     let read =
         read.await.map_err(|error| StorageError::failed(format!("work on the file system was lost: {error}")))?;
     let Some((page, tree)) = read? else { return Ok(None) };
-    tell(Told::Goes { from: &page, to: &address });
-    let synced = storage.send(&asked, &tree, cancel).await?;
+    report(SyncEvent::Copying { from: &page, to: &address });
+    let synced = storage.send(&request, &tree, cancel).await?;
     Ok(Some(Synced { addresses: vec![address], ..synced }))
 }

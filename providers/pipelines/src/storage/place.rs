@@ -69,7 +69,7 @@ impl Place {
 
     /// Returns true if reads need no network.
     #[must_use]
-    pub const fn is_near(&self) -> bool {
+    pub const fn is_local(&self) -> bool {
         matches!(self, Self::Folder(_))
     }
 
@@ -128,12 +128,12 @@ impl Endpoints {
 
 /// Returns true if traffic to this address could be intercepted: it is not encrypted, and leaves this machine.
 #[must_use]
-pub fn is_read_on_the_way(address: &str) -> bool {
+pub fn is_interceptable(address: &str) -> bool {
     let Ok(url) = Url::parse(address) else { return true };
     let host = url.host_str().unwrap_or_default();
     let number = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    let is_here = host == "localhost" || number.is_ok_and(|number| number.is_loopback());
-    url.scheme() != "https" && !is_here
+    let is_loopback = host == "localhost" || number.is_ok_and(|number| number.is_loopback());
+    url.scheme() != "https" && !is_loopback
 }
 
 /// Encodes the parts of a key for an address, but not the slashes between them.
@@ -246,7 +246,7 @@ mod tests {
             (false, "http://127.0.0.1:9000/a"),
             (false, "http://[::1]:9000/a"),
         ] {
-            assert_eq!(is_read_on_the_way(address), is_read, "{address}");
+            assert_eq!(is_interceptable(address), is_read, "{address}");
         }
     }
 }

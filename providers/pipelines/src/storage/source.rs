@@ -181,10 +181,10 @@ impl Tree {
         &self,
         former: Option<&Manifest>,
         damaged: &[String],
-        is_all_other: bool,
+        are_all_changed: bool,
         removes: bool,
     ) -> Vec<String> {
-        Difference::of(self, former, damaged, is_all_other).lines(removes)
+        Difference::of(self, former, damaged, are_all_changed).lines(removes)
     }
 }
 

@@ -5,8 +5,8 @@ use super::journal::Journal;
 use super::manifest::{self, Entry, Manifest};
 use super::place::Place;
 use super::source::{Filter, SourceFile, Tree};
-use super::target::{Seen, Target};
-use super::{DESCRIPTOR, StorageError, Trouble};
+use super::target::{RemoteFile, Target};
+use super::{DESCRIPTOR, StorageError, StorageErrorKind};
 use futures_util::{StreamExt, stream};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -33,7 +33,7 @@ pub struct Storage {
 
 /// Request for a sync.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct SyncRequest {
     /// The place, as written by the user.
     pub destination: String,
     /// Path below the place: `weekly`, `teams/weekly`.
@@ -69,14 +69,14 @@ pub struct Synced {
 
 /// Progress of a sync; its text has the words of dppctl's document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told<'a> {
+pub enum SyncEvent<'a> {
     /// The sync starts.
-    Begun {
+    Started {
         /// The files are public.
         public: bool,
     },
     /// A folder or file is copied.
-    Goes {
+    Copying {
         /// The folder or file, relative to the project folder if inside.
         from: &'a str,
         /// Address for readers.
@@ -84,18 +84,18 @@ pub enum Told<'a> {
     },
 }
 
-impl fmt::Display for Told<'_> {
+impl fmt::Display for SyncEvent<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Begun { public: true } => f.write_str("Syncing Data Packages to Public Storage"),
-            Self::Begun { public: false } => f.write_str("Syncing Data Packages to Storage"),
-            Self::Goes { from, to } => write!(f, "{from} > {to}"),
+            Self::Started { public: true } => f.write_str("Syncing Data Packages to Public Storage"),
+            Self::Started { public: false } => f.write_str("Syncing Data Packages to Storage"),
+            Self::Copying { from, to } => write!(f, "{from} > {to}"),
         }
     }
 }
 
 /// Receiver of progress.
-pub type Tell<'a> = dyn Fn(Told<'_>) + Send + Sync + 'a;
+pub type SyncReporter<'a> = dyn Fn(SyncEvent<'_>) + Send + Sync + 'a;
 
 impl Storage {
     /// Builds the storage from settings, without network calls.
@@ -104,7 +104,7 @@ impl Storage {
     /// When a setting is not valid.
     pub fn of(settings: &Settings, records: PathBuf) -> Result<Self, ProviderError> {
         let project = settings.project_folder.canonicalize().unwrap_or_else(|_| settings.project_folder.clone());
-        let access = Access::of(settings).map_err(StorageError::while_looking)?;
+        let access = Access::of(settings).map_err(StorageError::while_reading)?;
         Ok(Self { access, project, records })
     }
 
@@ -129,11 +129,11 @@ impl Storage {
     ///
     /// # Errors
     /// When one contains the other.
-    pub fn check_apart(&self, destination: &str, name: &str, folders: &[PathBuf]) -> Result<(), StorageError> {
+    pub fn check_disjoint(&self, destination: &str, name: &str, folders: &[PathBuf]) -> Result<(), StorageError> {
         let Place::Folder(place) = self.place(destination)? else { return Ok(()) };
         let place = place.join(name);
-        let lies_within = |folder: &&PathBuf| place.starts_with(folder) || folder.starts_with(&place);
-        match folders.iter().find(lies_within) {
+        let overlaps = |folder: &&PathBuf| place.starts_with(folder) || folder.starts_with(&place);
+        match folders.iter().find(overlaps) {
             None => Ok(()),
             Some(folder) => {
                 let message = format!("`{}` and `{}` contain each other", folder.display(), place.display());
@@ -162,35 +162,35 @@ impl Storage {
     /// When it cannot be read.
     pub async fn manifest(&self, destination: &str, name: &str) -> Result<Option<Manifest>, StorageError> {
         let target = self.target(destination, name, false)?;
-        former(target.as_ref(), destination, name).await
+        read_manifest(target.as_ref(), destination, name).await
     }
 
     /// Manifest with the missing or altered files, and the digest of the present state.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub async fn look(
+    pub async fn inspect(
         &self,
         destination: &str,
         name: &str,
         checksum: bool,
     ) -> Result<Option<(Manifest, Vec<String>, String)>, StorageError> {
         let target = self.target(destination, name, false)?;
-        let Some(manifest) = former(target.as_ref(), destination, name).await? else { return Ok(None) };
+        let Some(manifest) = read_manifest(target.as_ref(), destination, name).await? else { return Ok(None) };
         let keys: Vec<String> = manifest.current().map(|(key, _)| key.to_owned()).collect();
-        let mut seen = target.look(&keys).await?;
+        let mut remote = target.metadata(&keys).await?;
         if checksum {
             for (key, entry) in manifest.current() {
                 // If size or tag differ already, the file is not read.
-                if seen.get(key).is_some_and(|seen| seen.is_of(entry))
+                if remote.get(key).is_some_and(|remote| remote.matches(entry))
                     && target.digest(key).await?.as_ref() != Some(&entry.sha256)
-                    && let Some(seen) = seen.get_mut(key)
+                    && let Some(remote) = remote.get_mut(key)
                 {
-                    "another content".clone_into(&mut seen.tag);
+                    "another content".clone_into(&mut remote.tag);
                 }
             }
         }
-        let (damaged, hash) = manifest.compared(&seen);
+        let (damaged, hash) = manifest.compare(&remote);
         Ok(Some((manifest, damaged, hash)))
     }
 
@@ -207,7 +207,7 @@ impl Storage {
     ) -> Result<Vec<String>, StorageError> {
         let place = self.place(destination)?;
         let address = |key: String| place.address(&format!("{name}/{key}"), &self.access.endpoints, public_url);
-        Ok(Manifest::doors(keys).into_iter().map(address).collect())
+        Ok(Manifest::entry_points(keys).into_iter().map(address).collect())
     }
 
     /// Address of all files below that name.
@@ -229,38 +229,38 @@ impl Storage {
     /// When a file could not be sent: then the manifest is unchanged, and the next attempt continues.
     pub async fn sync(
         &self,
-        asked: &Asked,
+        request: &SyncRequest,
         tree: &Tree,
-        tell: &Tell<'_>,
+        report: &SyncReporter<'_>,
         cancel: &CancellationToken,
     ) -> Result<Synced, StorageError> {
-        self.announce(asked, tell)?;
-        self.send(asked, tree, cancel).await
+        self.announce(request, report)?;
+        self.send(request, tree, cancel).await
     }
 
     /// Copies a tree without reports.
     pub(super) async fn send(
         &self,
-        asked: &Asked,
+        request: &SyncRequest,
         tree: &Tree,
         cancel: &CancellationToken,
     ) -> Result<Synced, StorageError> {
-        check_name(&asked.name)?;
-        self.check_apart(&asked.destination, &asked.name, &asked.folders)?;
-        let journal = Journal::open(&self.journal(asked))?;
-        let target = self.target(&asked.destination, &asked.name, asked.public)?;
+        check_name(&request.name)?;
+        self.check_disjoint(&request.destination, &request.name, &request.folders)?;
+        let journal = Journal::open(&self.journal(request))?;
+        let target = self.target(&request.destination, &request.name, request.public)?;
         let target = target.as_ref();
-        let former = former(target, &asked.destination, &asked.name).await?;
-        let is_near = self.place(&asked.destination)?.is_near();
-        let sending = Sending { asked, target, journal: &journal, former: former.as_ref(), is_near, cancel };
+        let former = read_manifest(target, &request.destination, &request.name).await?;
+        let is_local = self.place(&request.destination)?.is_local();
+        let transfer = Transfer { request, target, journal: &journal, former: former.as_ref(), is_local, cancel };
         let keys: Vec<String> = tree.files.iter().map(|file| file.key.clone()).collect();
-        let seen = target.look(&keys).await?;
+        let remote = target.metadata(&keys).await?;
         let (descriptors, data): (Vec<&SourceFile>, Vec<&SourceFile>) =
             tree.files.iter().partition(|file| is_descriptor(&file.key));
         let mut files = BTreeMap::new();
         let (mut sent, mut bytes) = (0, 0_u64);
         for wave in [data, descriptors] {
-            for (key, entry, is_sent) in sending.wave(&wave, &seen).await? {
+            for (key, entry, is_sent) in transfer.send_batch(&wave, &remote).await? {
                 if is_sent {
                     sent += 1;
                     bytes = bytes.saturating_add(entry.size);
@@ -277,20 +277,20 @@ impl Storage {
         // Descriptors are removed before the files that they name.
         gone.sort_by_key(|(key, _)| !is_descriptor(key));
         for (key, entry) in gone {
-            if asked.removes {
+            if request.removes {
                 target.remove(&key).await?;
             } else {
                 files.insert(key, Entry { left: true, ..entry });
             }
         }
-        let manifest = Manifest::new(asked.mark.clone(), asked.public, files);
+        let manifest = Manifest::new(request.mark.clone(), request.public, files);
         if former.as_ref() != Some(&manifest) {
             target.write(manifest::NAME, manifest.to_bytes()?).await?;
         }
         journal.close()?;
         let keys: BTreeSet<&str> = manifest.current().map(|(key, _)| key).collect();
         let addresses =
-            self.addresses(&asked.destination, &asked.name, asked.public_url.as_deref(), keys.iter().copied())?;
+            self.addresses(&request.destination, &request.name, request.public_url.as_deref(), keys.iter().copied())?;
         Ok(Synced { manifest, sent, bytes, addresses })
     }
 
@@ -300,7 +300,7 @@ impl Storage {
     /// When a file cannot be removed: then the manifest stays.
     pub async fn remove(&self, destination: &str, name: &str, with_files: bool) -> Result<(), StorageError> {
         let target = self.target(destination, name, false)?;
-        let Some(manifest) = former(target.as_ref(), destination, name).await? else { return Ok(()) };
+        let Some(manifest) = read_manifest(target.as_ref(), destination, name).await? else { return Ok(()) };
         let keys = manifest.files.keys().filter(|_| with_files);
         let (descriptors, data): (Vec<&String>, Vec<&String>) = keys.partition(|key| is_descriptor(key));
         for key in descriptors.into_iter().chain(data) {
@@ -309,21 +309,22 @@ impl Storage {
         target.remove(manifest::NAME).await
     }
 
-    fn journal(&self, asked: &Asked) -> PathBuf {
-        let name = crate::fingerprint::hash_of(&format!("{}\n{}\n{}", asked.destination, asked.name, asked.public));
+    fn journal(&self, request: &SyncRequest) -> PathBuf {
+        let name =
+            crate::fingerprint::hash_of(&format!("{}\n{}\n{}", request.destination, request.name, request.public));
         self.records.join(JOURNALS).join(name)
     }
 
     /// Reports source and address of each folder.
-    fn announce(&self, asked: &Asked, tell: &Tell<'_>) -> Result<(), StorageError> {
-        tell(Told::Begun { public: asked.public });
-        let place = self.place(&asked.destination)?;
-        for folder in &asked.folders {
+    fn announce(&self, request: &SyncRequest, report: &SyncReporter<'_>) -> Result<(), StorageError> {
+        report(SyncEvent::Started { public: request.public });
+        let place = self.place(&request.destination)?;
+        for folder in &request.folders {
             let name = folder.file_name().unwrap_or_default().to_string_lossy();
-            let key = format!("{}/{name}/", asked.name);
-            let address = place.address(&key, &self.access.endpoints, asked.public_url.as_deref());
+            let key = format!("{}/{name}/", request.name);
+            let address = place.address(&key, &self.access.endpoints, request.public_url.as_deref());
             let from = folder.strip_prefix(&self.project).unwrap_or(folder).display().to_string();
-            tell(Told::Goes { from: &from, to: &address });
+            report(SyncEvent::Copying { from: &from, to: &address });
         }
         Ok(())
     }
@@ -348,30 +349,30 @@ fn is_descriptor(key: &str) -> bool {
     key.rsplit('/').next() == Some(DESCRIPTOR)
 }
 
-async fn former(target: &dyn Target, destination: &str, name: &str) -> Result<Option<Manifest>, StorageError> {
+async fn read_manifest(target: &dyn Target, destination: &str, name: &str) -> Result<Option<Manifest>, StorageError> {
     let at = format!("{}/{name}/{}", destination.trim_end_matches('/'), manifest::NAME);
     target.text(manifest::NAME).await?.map(|bytes| Manifest::read(&bytes, &at)).transpose()
 }
 
 /// Context of a transfer.
-struct Sending<'a> {
-    asked: &'a Asked,
+struct Transfer<'a> {
+    request: &'a SyncRequest,
     target: &'a dyn Target,
     journal: &'a Journal,
     former: Option<&'a Manifest>,
-    is_near: bool,
+    is_local: bool,
     cancel: &'a CancellationToken,
 }
 
-impl Sending<'_> {
+impl Transfer<'_> {
     /// Sends independent files, a few in parallel. After a failure, files in transfer are finished.
-    async fn wave(
+    async fn send_batch(
         &self,
         files: &[&SourceFile],
-        seen: &BTreeMap<String, Seen>,
+        remote: &BTreeMap<String, RemoteFile>,
     ) -> Result<Vec<(String, Entry, bool)>, StorageError> {
         let failure = Mutex::new(None);
-        let sends: Vec<_> = files.iter().map(|file| self.unless_failed(file, seen, &failure)).collect();
+        let sends: Vec<_> = files.iter().map(|file| self.send_unless_failed(file, remote, &failure)).collect();
         let done: Vec<Option<_>> = stream::iter(sends).buffer_unordered(AT_ONCE).collect().await;
         match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some(error) => Err(error),
@@ -380,17 +381,17 @@ impl Sending<'_> {
     }
 
     /// Sends a file, unless another file failed before.
-    async fn unless_failed(
+    async fn send_unless_failed(
         &self,
         file: &SourceFile,
-        seen: &BTreeMap<String, Seen>,
+        remote: &BTreeMap<String, RemoteFile>,
         failure: &Mutex<Option<StorageError>>,
     ) -> Option<(String, Entry, bool)> {
         let failure = || failure.lock().unwrap_or_else(PoisonError::into_inner);
         if failure().is_some() {
             return None;
         }
-        match self.send(file, seen.get(&file.key)).await {
+        match self.send(file, remote.get(&file.key)).await {
             Ok((entry, is_sent)) => Some((file.key.clone(), entry, is_sent)),
             Err(error) => {
                 failure().get_or_insert(error);
@@ -399,34 +400,38 @@ impl Sending<'_> {
         }
     }
 
-    async fn send(&self, file: &SourceFile, seen: Option<&Seen>) -> Result<(Entry, bool), StorageError> {
-        if let Some(entry) = self.right(file, seen).await? {
+    async fn send(&self, file: &SourceFile, remote: Option<&RemoteFile>) -> Result<(Entry, bool), StorageError> {
+        if let Some(entry) = self.unchanged_entry(file, remote).await? {
             return Ok((entry, false));
         }
         if self.cancel.is_cancelled() {
             let message = "the sync was cancelled; the next sync continues it";
-            return Err(StorageError::new(Trouble::Stopped, message));
+            return Err(StorageError::new(StorageErrorKind::Stopped, message));
         }
         let tag = self.target.send(file, self.journal, self.cancel).await?;
         let entry = Entry { size: file.size, sha256: file.sha256.clone(), tag, left: false };
-        self.journal.has_sent(&file.key, &entry)?;
+        self.journal.record_sent(&file.key, &entry)?;
         Ok((entry, true))
     }
 
     /// Returns the entry of the file at the destination if its content is unchanged.
-    async fn right(&self, file: &SourceFile, seen: Option<&Seen>) -> Result<Option<Entry>, StorageError> {
-        let Some(seen) = seen.filter(|seen| seen.size == file.size) else { return Ok(None) };
+    async fn unchanged_entry(
+        &self,
+        file: &SourceFile,
+        remote: Option<&RemoteFile>,
+    ) -> Result<Option<Entry>, StorageError> {
+        let Some(remote) = remote.filter(|remote| remote.size == file.size) else { return Ok(None) };
         // A public object is a different object.
-        let former = self.former.filter(|former| former.public == self.asked.public);
+        let former = self.former.filter(|former| former.public == self.request.public);
         let known = [self.journal.sent(&file.key), former.and_then(|former| former.files.get(&file.key))];
-        let is_known = known.into_iter().flatten().any(|entry| entry.sha256 == file.sha256 && seen.is_of(entry));
-        let entry = Entry { size: file.size, sha256: file.sha256.clone(), tag: seen.tag.clone(), left: false };
-        if is_known && !self.asked.checksum {
+        let is_known = known.into_iter().flatten().any(|entry| entry.sha256 == file.sha256 && remote.matches(entry));
+        let entry = Entry { size: file.size, sha256: file.sha256.clone(), tag: remote.tag.clone(), left: false };
+        if is_known && !self.request.checksum {
             return Ok(Some(entry));
         }
         // A local folder is read quickly, even if the file's writer is unknown. That does not apply to public files,
         // whose mode may be wrong.
-        if is_known || self.is_near && !self.asked.public {
+        if is_known || self.is_local && !self.request.public {
             let digest = self.target.digest(&file.key).await?;
             return Ok(digest.filter(|digest| *digest == file.sha256).map(|_| entry));
         }
@@ -434,7 +439,7 @@ impl Sending<'_> {
     }
 }
 
-impl Asked {
+impl SyncRequest {
     /// Request with defaults, for syncs without plan and state.
     #[must_use]
     pub fn new(destination: String, name: String, folders: Vec<PathBuf>, filter: Filter) -> Self {

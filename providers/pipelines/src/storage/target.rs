@@ -10,16 +10,16 @@ use tokio_util::sync::CancellationToken;
 
 /// Metadata of a file at the destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct RemoteFile {
     /// Size in bytes.
     pub(crate) size: u64,
     /// Tag that changes with the content: an ETag, or the time of the last change; empty if not available.
     pub(crate) tag: String,
 }
 
-impl Seen {
+impl RemoteFile {
     /// Returns true if it matches the sent file.
-    pub(crate) fn is_of(&self, entry: &Entry) -> bool {
+    pub(crate) fn matches(&self, entry: &Entry) -> bool {
         self.size == entry.size && bare(&self.tag) == bare(&entry.tag)
     }
 }
@@ -33,7 +33,7 @@ fn bare(tag: &str) -> &str {
 #[async_trait]
 pub(crate) trait Target: Send + Sync {
     /// Metadata of those files that exist.
-    async fn look(&self, keys: &[String]) -> Result<BTreeMap<String, Seen>, StorageError>;
+    async fn metadata(&self, keys: &[String]) -> Result<BTreeMap<String, RemoteFile>, StorageError>;
 
     /// Content of a small file; `None` if it does not exist.
     async fn text(&self, key: &str) -> Result<Option<Vec<u8>>, StorageError>;
@@ -74,8 +74,8 @@ mod tests {
     #[test]
     fn quotes_of_tags_are_ignored() {
         let entry = |tag: &str| Entry { size: 1, sha256: String::new(), tag: tag.to_owned(), left: false };
-        let seen = Seen { size: 1, tag: "W/\"a\"".to_owned() };
-        assert!(seen.is_of(&entry("\"a\"")) && seen.is_of(&entry("a")));
-        assert!(!seen.is_of(&entry("b")) && !Seen { size: 2, ..seen.clone() }.is_of(&entry("a")));
+        let remote = RemoteFile { size: 1, tag: "W/\"a\"".to_owned() };
+        assert!(remote.matches(&entry("\"a\"")) && remote.matches(&entry("a")));
+        assert!(!remote.matches(&entry("b")) && !RemoteFile { size: 2, ..remote.clone() }.matches(&entry("a")));
     }
 }

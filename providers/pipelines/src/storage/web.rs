@@ -7,8 +7,8 @@ use super::journal::Journal;
 use super::manifest::LONGEST;
 use super::place::encoded;
 use super::source::SourceFile;
-use super::target::{Seen, Target, changed};
-use super::{StorageError, Trouble, content_type};
+use super::target::{RemoteFile, Target, changed};
+use super::{StorageError, StorageErrorKind, content_type};
 use async_trait::async_trait;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use base64::Engine;
@@ -32,11 +32,11 @@ use tokio_util::sync::CancellationToken;
 /// Header with the digest of the body (RFC 9530): a server that supports it refuses damaged content.
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 /// Timeout of a request, without the time for its body.
-const PATIENCE: Duration = Duration::from_secs(60);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Minimum speed in bytes per second, for the time of a body.
 const SLOWEST: u64 = 32 << 10;
 /// Number of retries of a request.
-const AGAIN: usize = 6;
+const RETRIES: usize = 6;
 /// Maximum pause that a server may request.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Number of parallel metadata requests.
@@ -53,13 +53,13 @@ pub(super) struct Web {
 }
 
 /// Error of a request.
-struct Refused {
+struct RequestError {
     error: StorageError,
     /// Pause that the server requests.
     pause: Option<Duration>,
 }
 
-impl From<StorageError> for Refused {
+impl From<StorageError> for RequestError {
     fn from(error: StorageError) -> Self {
         Self { error, pause: None }
     }
@@ -73,8 +73,8 @@ impl Web {
 
     async fn request(&self, method: Method, key: &str, content: &Content<'_>) -> Result<RequestBuilder, StorageError> {
         let request = self.client.request(method, self.at(key)?);
-        let patience = Duration::from_secs(content.size() / SLOWEST);
-        let request = content.put_into(request.timeout(PATIENCE.saturating_add(patience)), key).await?;
+        let transfer_time = Duration::from_secs(content.size() / SLOWEST);
+        let request = content.add_body(request.timeout(REQUEST_TIMEOUT.saturating_add(transfer_time)), key).await?;
         Ok(match &self.token {
             Some(token) => request.bearer_auth(token.expose_secret()),
             None => request,
@@ -82,27 +82,29 @@ impl Web {
     }
 
     /// Sends a request once. `None` means that the file does not exist.
-    async fn once(&self, action: &str, key: &str, request: RequestBuilder) -> Result<Option<Response>, Refused> {
+    async fn once(&self, action: &str, key: &str, request: RequestBuilder) -> Result<Option<Response>, RequestError> {
         let what = |why: &str| format!("cannot {action} `{}{}`: {why}", self.base, encoded(key));
-        let response =
-            request.send().await.map_err(|error| StorageError::new(Trouble::Temporary, what(&in_words(&error))))?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| StorageError::new(StorageErrorKind::Temporary, what(&in_words(&error))))?;
         let status = response.status();
         match status.as_u16() {
             200..=299 => Ok(Some(response)),
             404 | 410 => Ok(None),
             401 | 403 => {
-                let error = StorageError::new(Trouble::Denied, what(&format!("it responded with {status}")));
+                let error = StorageError::new(StorageErrorKind::Denied, what(&format!("it responded with {status}")));
                 Err(error.hint("check the setting `webToken` of the provider `pipelines`").into())
             }
             // RFC 4918: insufficient storage.
             507 => {
-                let error = StorageError::new(Trouble::Quota, what(&format!("it responded with {status}")));
+                let error = StorageError::new(StorageErrorKind::Quota, what(&format!("it responded with {status}")));
                 Err(error.hint("free space there, or raise the quota: nothing was removed").into())
             }
             408 | 425 | 429 | 500..=599 => {
                 let pause = pause(response.headers());
-                Err(Refused {
-                    error: StorageError::new(Trouble::Temporary, what(&format!("it responded with {status}"))),
+                Err(RequestError {
+                    error: StorageError::new(StorageErrorKind::Temporary, what(&format!("it responded with {status}"))),
                     pause,
                 })
             }
@@ -122,26 +124,26 @@ impl Web {
             .with_jitter()
             .with_min_delay(Duration::from_millis(200))
             .with_max_delay(Duration::from_secs(20))
-            .with_max_times(AGAIN);
+            .with_max_times(RETRIES);
         let mut pauses = retry.build();
         loop {
             let request = self.request(method.clone(), key, content).await?;
             match self.once(action, key, request).await {
                 Ok(answer) => return Ok(answer),
-                Err(refused) if refused.error.trouble == Trouble::Temporary && !content.is_changed() => {
-                    let Some(pause) = pauses.next() else { return Err(refused.error) };
-                    tokio::time::sleep(refused.pause.unwrap_or(pause).min(LONGEST_PAUSE)).await;
+                Err(failure) if failure.error.kind == StorageErrorKind::Temporary && !content.is_changed() => {
+                    let Some(pause) = pauses.next() else { return Err(failure.error) };
+                    tokio::time::sleep(failure.pause.unwrap_or(pause).min(LONGEST_PAUSE)).await;
                 }
-                Err(refused) => return Err(refused.error),
+                Err(failure) => return Err(failure.error),
             }
         }
     }
 
-    async fn seen(&self, key: &str) -> Result<Option<Seen>, StorageError> {
+    async fn file_metadata(&self, key: &str) -> Result<Option<RemoteFile>, StorageError> {
         let answer = self.send("check", Method::HEAD, key, &Content::Nothing).await?;
         Ok(answer.map(|answer| {
             let size = number(answer.headers(), &CONTENT_LENGTH).unwrap_or_default();
-            Seen { size, tag: tag(answer.headers()) }
+            RemoteFile { size, tag: tag(answer.headers()) }
         }))
     }
 
@@ -152,7 +154,7 @@ impl Web {
         }
         match answer?.map(|answer| tag(answer.headers())) {
             Some(tag) if !tag.is_empty() => Ok(tag),
-            Some(_) => Ok(self.seen(key).await?.map(|seen| seen.tag).unwrap_or_default()),
+            Some(_) => Ok(self.file_metadata(key).await?.map(|remote| remote.tag).unwrap_or_default()),
             None => {
                 let message = format!("cannot send `{}{}`: the address does not exist", self.base, encoded(key));
                 Err(StorageError::failed(message))
@@ -185,7 +187,7 @@ impl Content<'_> {
         matches!(self, Self::File { is_changed, .. } if is_changed.load(Ordering::Relaxed))
     }
 
-    async fn put_into(&self, request: RequestBuilder, key: &str) -> Result<RequestBuilder, StorageError> {
+    async fn add_body(&self, request: RequestBuilder, key: &str) -> Result<RequestBuilder, StorageError> {
         let mut sha256 = [0_u8; 32];
         let body = match self {
             Self::Nothing => return Ok(request),
@@ -224,8 +226,8 @@ fn pause(headers: &HeaderMap) -> Option<Duration> {
 /// Streams a file. If the content does not match the digest, the stream fails before the last byte, so that the server
 /// rejects the incomplete body.
 fn streamed(file: File, size: u64, sha256: String, is_changed: Arc<AtomicBool>) -> Body {
-    let begun = (file, Sha256::new(), 0_u64);
-    let chunks = stream::try_unfold(begun, move |(mut file, mut digest, mut read)| {
+    let start = (file, Sha256::new(), 0_u64);
+    let chunks = stream::try_unfold(start, move |(mut file, mut digest, mut read)| {
         let (sha256, is_changed) = (sha256.clone(), Arc::clone(&is_changed));
         async move {
             if read >= size {
@@ -249,18 +251,19 @@ fn streamed(file: File, size: u64, sha256: String, is_changed: Arc<AtomicBool>) 
 
 #[async_trait]
 impl Target for Web {
-    async fn look(&self, keys: &[String]) -> Result<BTreeMap<String, Seen>, StorageError> {
-        let looks = stream::iter(keys.iter().cloned()).map(|key| async move {
-            let seen = self.seen(&key).await?;
-            Ok(seen.map(|seen| (key, seen)))
+    async fn metadata(&self, keys: &[String]) -> Result<BTreeMap<String, RemoteFile>, StorageError> {
+        let requests = stream::iter(keys.iter().cloned()).map(|key| async move {
+            let remote = self.file_metadata(&key).await?;
+            Ok(remote.map(|remote| (key, remote)))
         });
-        looks.buffer_unordered(AT_ONCE).try_filter_map(|seen| std::future::ready(Ok(seen))).try_collect().await
+        requests.buffer_unordered(AT_ONCE).try_filter_map(|remote| std::future::ready(Ok(remote))).try_collect().await
     }
 
     async fn text(&self, key: &str) -> Result<Option<Vec<u8>>, StorageError> {
         let Some(mut answer) = self.send("read", Method::GET, key, &Content::Nothing).await? else { return Ok(None) };
-        let failed =
-            |why: String| StorageError::new(Trouble::Temporary, format!("cannot read `{}{key}`: {why}", self.base));
+        let failed = |why: String| {
+            StorageError::new(StorageErrorKind::Temporary, format!("cannot read `{}{key}`: {why}", self.base))
+        };
         let mut bytes = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| failed(in_words(&error)))? {
             if (bytes.len().saturating_add(chunk.len()) as u64) > LONGEST {
@@ -274,7 +277,10 @@ impl Target for Web {
     async fn digest(&self, key: &str) -> Result<Option<String>, StorageError> {
         let Some(mut answer) = self.send("read", Method::GET, key, &Content::Nothing).await? else { return Ok(None) };
         let failed = |error| {
-            StorageError::new(Trouble::Temporary, format!("cannot read `{}{key}`: {}", self.base, in_words(&error)))
+            StorageError::new(
+                StorageErrorKind::Temporary,
+                format!("cannot read `{}{key}`: {}", self.base, in_words(&error)),
+            )
         };
         let mut digest = Sha256::new();
         while let Some(chunk) = answer.chunk().await.map_err(failed)? {

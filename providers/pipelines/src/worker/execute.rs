@@ -1,20 +1,20 @@
 //! Executes one queued run.
 
-use crate::queue::{Ending, Entry, WhyNot};
+use crate::queue::{Ending, Entry, NotRunReason};
 use crate::run::batch::{self, BatchEnd};
-use crate::run::single::{NotRun, Unwatched};
+use crate::run::single::{NoObserver, NotRun};
 use crate::run::{Record, Runner, State};
 use crate::spec::{self, Specs};
 use tokio_util::sync::CancellationToken;
 
 /// Reads the specs of a run and finds its pipeline; returns the outcome instead if the run is not to be executed.
 /// `failed` names its dependencies that failed.
-pub(super) async fn chosen(entry: &Entry, failed: &[String]) -> Result<(Specs, usize), Box<Ending>> {
+pub(super) async fn find_pipeline(entry: &Entry, failed: &[String]) -> Result<(Specs, usize), Box<Ending>> {
     if entry.is_cancelled {
         return Err(Box::new(cancelled_before_start()));
     }
     let root = entry.root.clone();
-    let unreadable = |what: String| Box::new(Ending::impossible(what));
+    let unreadable = |message: String| Box::new(Ending::impossible(message));
     let specs = tokio::task::spawn_blocking(move || spec::read(&root)).await;
     let specs = specs
         .map_err(|error| unreadable(format!("the specs cannot be read: {error}")))?
@@ -22,12 +22,12 @@ pub(super) async fn chosen(entry: &Entry, failed: &[String]) -> Result<(Specs, u
     let position = specs.pipelines.iter().position(|pipeline| pipeline.id == entry.pipeline);
     let position = position.filter(|_| !specs.broken().contains(&entry.pipeline.as_str()));
     let Some((position, pipeline)) = position.and_then(|at| Some((at, specs.pipelines.get(at)?))) else {
-        let mut what = vec![format!("the pipeline `{}` no longer exists, or cannot be run", entry.pipeline)];
+        let mut message = vec![format!("the pipeline `{}` no longer exists, or cannot be run", entry.pipeline)];
         let problems = specs.problems.iter().filter(|problem| problem.is_error());
-        what.extend(problems.map(|problem| problem.in_one_line(&specs).to_string()));
-        return Err(Box::new(Ending::not_run(WhyNot::Impossible, what)));
+        message.extend(problems.map(|problem| problem.in_one_line(&specs).to_string()));
+        return Err(Box::new(Ending::not_run(NotRunReason::Impossible, message)));
     };
-    match batch::held_by_failed(pipeline, |before| failed.iter().any(|it| it == before)) {
+    match batch::failed_dependency(pipeline, |before| failed.iter().any(|it| it == before)) {
         Some((by, why)) => Err(Box::new(Ending::Held { by, why })),
         None => Ok((specs, position)),
     }
@@ -46,13 +46,13 @@ pub(super) async fn run(
         only_dirty: entry.options.only_dirty,
         is_forced: entry.options.is_forced,
         uses_cache: entry.options.uses_cache,
-        most: 1,
+        max_parallel: 1,
         timeout: entry.options.timeout,
-        patience: entry.options.patience,
+        lock_timeout: entry.options.lock_timeout,
         retries: entry.options.retries,
         ..batch::Options::default()
     };
-    let running = batch::one(runner, specs, *position, &options, entry.record.clone(), &Unwatched, &cancel);
+    let running = batch::run_one(runner, specs, *position, &options, entry.record.clone(), &NoObserver, &cancel);
     tokio::pin!(running);
     let done = tokio::select! {
         done = &mut running => done,
@@ -69,11 +69,11 @@ pub(super) async fn run(
 }
 
 fn cancelled_before_start() -> Ending {
-    Ending::not_run(WhyNot::Cancelled, vec!["cancelled before its start".to_owned()])
+    Ending::not_run(NotRunReason::Cancelled, vec!["cancelled before its start".to_owned()])
 }
 
 fn ending(end: BatchEnd, is_interrupted: bool) -> Option<Ending> {
-    let not_run = |why, what: Vec<String>| Some(Ending::not_run(why, what));
+    let not_run = |why, message: Vec<String>| Some(Ending::not_run(why, message));
     match end {
         BatchEnd::Ran(record) if record.state == State::Cancelled && is_interrupted => None,
         BatchEnd::Ran(record) => Some(Ending::Ran(record)),
@@ -81,30 +81,30 @@ fn ending(end: BatchEnd, is_interrupted: bool) -> Option<Ending> {
         BatchEnd::Held { by, why } => Some(Ending::Held { by, why }),
         BatchEnd::NotRun(NotRun::Cancelled) if is_interrupted => None,
         BatchEnd::NotRun(NotRun::Cancelled) => Some(cancelled_before_start()),
-        BatchEnd::NotRun(NotRun::Taken { run }) => {
+        BatchEnd::NotRun(NotRun::InProgress { run }) => {
             let run = run
                 .map(|run| format!("run {run} is in progress"))
                 .unwrap_or_else(|| "another run of it is in progress".to_owned());
-            not_run(WhyNot::Taken, vec![run])
+            not_run(NotRunReason::Taken, vec![run])
         }
-        BatchEnd::NotRun(NotRun::Changed(how)) => not_run(WhyNot::Impossible, how),
-        BatchEnd::NotRun(NotRun::Elsewhere { what }) => not_run(WhyNot::Impossible, what),
+        BatchEnd::NotRun(NotRun::Changed(how)) => not_run(NotRunReason::Impossible, how),
+        BatchEnd::NotRun(NotRun::WorkerFailed { message }) => not_run(NotRunReason::Impossible, message),
         BatchEnd::NotRun(NotRun::Io(error)) => {
-            not_run(WhyNot::Impossible, vec![format!("the run cannot be recorded: {error}")])
+            not_run(NotRunReason::Impossible, vec![format!("the run cannot be recorded: {error}")])
         }
         BatchEnd::NotRun(NotRun::Environment(error)) => {
-            let mut what = vec![error.to_string()];
-            if let crate::environment::EnvironmentError::Failed { said, .. } = &error {
-                what.extend(said.iter().cloned());
+            let mut message = vec![error.to_string()];
+            if let crate::environment::EnvironmentError::Failed { output, .. } = &error {
+                message.extend(output.iter().cloned());
             }
-            what.extend(error.hint());
-            not_run(WhyNot::Impossible, what)
+            message.extend(error.hint());
+            not_run(NotRunReason::Impossible, message)
         }
     }
 }
 
 /// Outcome of a queued run with this record; nothing if it was interrupted.
-pub(super) fn found(record: Record, is_cancelled: bool) -> Option<Ending> {
+pub(super) fn outcome_of(record: Record, is_cancelled: bool) -> Option<Ending> {
     match record.state {
         State::Lost | State::Cancelled if !is_cancelled => None,
         _ => Some(Ending::Ran(Box::new(record))),

@@ -39,15 +39,15 @@ pub trait Launch: Send + Sync {
 
 /// Launches the current program.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Itself;
+pub struct CurrentProgram;
 
-impl Launch for Itself {
+impl Launch for CurrentProgram {
     fn launch(&self, start: Start) -> io::Result<()> {
         let log = log(&start.folder, &start.pool)?;
         let mut command = std::process::Command::new(program()?);
         command.arg0("terrace").arg(COMMAND).arg(&start.folder).arg(&start.worker);
         // The worker reads its settings from the queue. Keys and passwords of the state are not for pipelines.
-        crate::settings::without_own(&mut command, &LOGGING);
+        crate::settings::remove_own_variables(&mut command, &LOGGING);
         command.env(MARK, &start.worker).current_dir("/");
         command.stdin(Stdio::from(start.lock)).stdout(Stdio::from(log.try_clone()?)).stderr(Stdio::from(log));
         let mut child = tokio::process::Command::from(command).spawn()?;

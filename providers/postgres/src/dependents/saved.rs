@@ -156,7 +156,7 @@ ORDER BY o.depth, c.oid";
 
 impl Saved {
     /// Replaces the query, and keeps the properties of the columns that remain.
-    pub(crate) fn become_another(&mut self, definition: String) {
+    pub(crate) fn replace_query(&mut self, definition: String) {
         let shown = source_of(&definition).map(|source| source.columns);
         let is_kept = |name: &str| shown.as_ref().is_some_and(|shown| shown.iter().any(|column| column == name));
         self.columns.retain(|column| is_kept(&column.name));
@@ -240,9 +240,9 @@ impl Saved {
             text.push_str(&format!("REVOKE ALL ON {own} FROM {};\n", role(grantee)));
         }
         // The owner's grants come first: other grantors pass them on.
-        let (of_owner, of_others): (Vec<&Grant>, Vec<&Grant>) =
+        let (of_owner, of_other_grantors): (Vec<&Grant>, Vec<&Grant>) =
             self.grants.iter().partition(|grant| grant.grantor == self.owner);
-        for grant in of_owner.into_iter().chain(of_others) {
+        for grant in of_owner.into_iter().chain(of_other_grantors) {
             let columns = grant.column.as_ref().map(|name| format!(" ({})", quote(name))).unwrap_or_default();
             let option = if grant.grantable { " WITH GRANT OPTION" } else { "" };
             let (privilege, grantee) = (&grant.privilege, role(&grant.grantee));
@@ -258,7 +258,7 @@ impl Saved {
         text
     }
 
-    pub(super) fn cannot_return(&self, failure: Failure) -> Failure {
+    pub(super) fn restore_error(&self, failure: Failure) -> Failure {
         let Failure::Server { error, at } = failure else { return failure };
         let Some(database_error) = error.as_db_error() else { return Failure::Server { error, at } };
         let message = format!(

@@ -12,14 +12,14 @@ use terrace_provider::{ErrorKind, ProviderError};
 
 /// The object of a revocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Take {
+pub(super) enum RevokedPart {
     /// The privileges.
     Privileges,
     /// The grant option.
     Option,
 }
 
-impl Take {
+impl RevokedPart {
     fn verb(self) -> &'static str {
         match self {
             Self::Privileges => "REVOKE",
@@ -35,19 +35,19 @@ impl Take {
 pub(super) async fn revoke(
     work: &Work,
     target: &Target,
-    take: Take,
+    part: RevokedPart,
     privileges: &[String],
     columns: &[String],
 ) -> Result<(), Failure> {
-    let after = take_back(work, target, take, privileges, columns).await?;
-    is_gone(&after, target, take, privileges, columns)
+    let after = revoke_own(work, target, part, privileges, columns).await?;
+    check_revoked(&after, target, part, privileges, columns)
 }
 
 /// Revokes the grants of this instance and returns the remaining privileges, which include those of other grantors.
-pub(super) async fn take_back(
+pub(super) async fn revoke_own(
     work: &Work,
     target: &Target,
-    take: Take,
+    part: RevokedPart,
     privileges: &[String],
     columns: &[String],
 ) -> Result<Held, Failure> {
@@ -55,20 +55,20 @@ pub(super) async fn take_back(
     if privileges.is_empty() {
         return Ok(before);
     }
-    work.run(&statement(take.verb(), target, privileges, columns, "")).await?;
+    work.run(&statement(part.verb(), target, privileges, columns, "")).await?;
     let after = of(work, target).await?;
-    match columns.is_empty() && give_back(work, target, &before, &after).await? {
+    match columns.is_empty() && restore_column_privileges(work, target, &before, &after).await? {
         true => of(work, target).await,
         false => Ok(after),
     }
 }
 
 async fn of(work: &Work, target: &Target) -> Result<Held, Failure> {
-    Ok(held(work.look().await?, &[target]).await?.into_iter().next().unwrap_or_default())
+    Ok(held(work.reader().await?, &[target]).await?.into_iter().next().unwrap_or_default())
 }
 
 /// Restores privileges on columns; true if there were any.
-async fn give_back(work: &Work, target: &Target, before: &Held, after: &Held) -> Result<bool, Failure> {
+async fn restore_column_privileges(work: &Work, target: &Target, before: &Held, after: &Held) -> Result<bool, Failure> {
     let mut is_any = false;
     for (column, privileges) in &before.columns {
         let now = after.columns.get(column);
@@ -86,10 +86,10 @@ async fn give_back(work: &Work, target: &Target, before: &Held, after: &Held) ->
 }
 
 /// Checks that the revoked privileges are gone.
-fn is_gone(
+fn check_revoked(
     after: &Held,
     target: &Target,
-    take: Take,
+    part: RevokedPart,
     privileges: &[String],
     columns: &[String],
 ) -> Result<(), Failure> {
@@ -98,8 +98,8 @@ fn is_gone(
         None => columns.is_empty(),
     };
     let left = after.grants.iter().filter(|grant| {
-        let is_taken = take == Take::Privileges || grant.is_grantable;
-        is_taken && privileges.contains(&grant.privilege) && is_meant(&grant.column)
+        let is_affected = part == RevokedPart::Privileges || grant.is_grantable;
+        is_affected && privileges.contains(&grant.privilege) && is_meant(&grant.column)
     });
     let left: Vec<_> = left.collect();
     let Some(first) = left.first() else { return Ok(()) };
@@ -115,7 +115,7 @@ fn is_gone(
     let by_first = left.iter().filter(|grant| grant.grantor == first.grantor);
     let of_first: std::collections::BTreeSet<String> = by_first.map(|grant| grant.privilege.clone()).collect();
     let of_first: Vec<String> = of_first.into_iter().collect();
-    let script: Script = statement(take.verb(), target, &of_first, columns, "");
+    let script: Script = statement(part.verb(), target, &of_first, columns, "");
     let others = if grantors.len() > 1 { ", and the other grantors do the same" } else { "" };
     Err(error.solution(format!("let `{}` run `{};`{others}", first.grantor, script.text())).into())
 }

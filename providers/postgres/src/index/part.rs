@@ -68,7 +68,8 @@ struct Named {
     /// True if the name needs no schema.
     is_visible: bool,
     /// The default operator class of the type, or the collation of the column.
-    is_usual: bool,
+    #[serde(rename = "isUsual")]
+    is_default: bool,
 }
 
 impl Named {
@@ -99,7 +100,7 @@ impl Named {
         let is_this = |configured: &&String| names(configured).is_some_and(|names| this.is(&names));
         match configured.filter(is_this) {
             Some(configured) => Some(configured.clone()),
-            None => (configured.is_some() || !this.is_usual).then(|| this.shown()),
+            None => (configured.is_some() || !this.is_default).then(|| this.shown()),
         }
     }
 }
@@ -187,7 +188,7 @@ impl Present {
         let named = |word: &str, named_object: &Option<Named>| {
             named_object
                 .as_ref()
-                .filter(|named_object| !named_object.is_usual)
+                .filter(|named_object| !named_object.is_default)
                 .map(|named_object| format!("the {word} `{}`", named_object.shown()))
         };
         let order = self.descending.then(|| "the order `descending`".to_owned());
@@ -203,8 +204,8 @@ impl Present {
     /// The column, if everything else is the default.
     pub(super) fn plain(&self) -> Option<&str> {
         let mut named = self.operator_class.iter().chain(&self.collation);
-        let is_usual = !self.descending && !self.nulls_first && named.all(|name| name.is_usual);
-        self.column.as_deref().filter(|_| is_usual)
+        let is_default = !self.descending && !self.nulls_first && named.all(|name| name.is_default);
+        self.column.as_deref().filter(|_| is_default)
     }
 
     /// The part as a value, in the spelling of `like` if both mean the same.
@@ -213,12 +214,13 @@ impl Present {
             (Some(configured), Some(server)) if is_same(configured, server, memory) => Some(configured.clone()),
             (_, server) => server.clone(),
         };
-        let usual = (self.nulls_first != self.descending).then_some(if self.nulls_first { "first" } else { "last" });
+        let default_order =
+            (self.nulls_first != self.descending).then_some(if self.nulls_first { "first" } else { "last" });
         let is_like = like
             .is_some_and(|like| like.is_descending == self.descending && like.are_nulls_first() == self.nulls_first);
         let nulls = match like.filter(|_| is_like) {
             Some(like) => like.nulls.as_deref(),
-            None => usual,
+            None => default_order,
         };
         let mut entries = Map::default();
         put(&mut entries, "column", self.column.as_deref());

@@ -35,7 +35,11 @@ pub(super) fn membership() -> ResourceType {
             id(),
         ]),
     ));
-    ResourceType { grantee: &["member"], is_borrowed: |_, private| membership::was_there(&Memory::read(private)), ..ty }
+    ResourceType {
+        grantee: &["member"],
+        is_adopted: |_, private| membership::is_preexisting(&Memory::read(private)),
+        ..ty
+    }
 }
 
 pub(super) fn grant() -> ResourceType {
@@ -65,7 +69,7 @@ pub(super) fn grant() -> ResourceType {
         ]),
     ));
     ResourceType {
-        is_borrowed: |recorded, private| {
+        is_adopted: |recorded, private| {
             let before = Memory::read(private).preexisting;
             !before.is_empty() && grant::is_whole(recorded, &before)
         },

@@ -6,10 +6,10 @@ use crate::attributes::flag;
 use crate::error::Failure;
 use crate::kind::{Kind, Target};
 use crate::mark::{Begun, CallName};
+use crate::observation::{Observation, ReadRequest};
 use crate::private::Memory;
 use crate::rights::Operation;
 use crate::script::Script;
-use crate::seen::{Seen, Wanted};
 use crate::server::{Client, Work, first, query};
 use crate::table::Updated;
 use crate::{database, grant, identifier, index, membership, namespace, role, table, view};
@@ -19,7 +19,7 @@ use terrace_provider::{
 
 impl PostgresSession {
     /// Creates an object.
-    pub(super) async fn make(
+    pub(super) async fn create_object(
         &self,
         ty: &ResourceType,
         call: &Call,
@@ -27,20 +27,25 @@ impl PostgresSession {
     ) -> Result<Observed, ProviderError> {
         let planned = &planned.attributes;
         let target = Target::of(ty, planned)?;
-        let result = match is_outside(&target, planned) {
-            true => self.make_outside(ty, &target, call, planned).await,
-            false => self.make_inside(&target, call, planned).await,
+        let result = match needs_no_transaction(&target, planned) {
+            true => self.create_outside_transaction(ty, &target, call, planned).await,
+            false => self.create_in_transaction(&target, call, planned).await,
         };
         match result {
-            Ok(seen) => {
-                self.remember(&target, &seen);
-                Ok(observed(ty, &target, seen, Some(planned)))
+            Ok(observation) => {
+                self.cache_table(&target, &observation);
+                Ok(observed(ty, &target, observation, Some(planned)))
             }
             Err(failure) => Err(self.explain(failure, Operation::Create, &target, planned).await),
         }
     }
 
-    async fn make_inside(&self, target: &Target, call: &Call, planned: &Attributes) -> Result<Seen, Failure> {
+    async fn create_in_transaction(
+        &self,
+        target: &Target,
+        call: &Call,
+        planned: &Attributes,
+    ) -> Result<Observation, Failure> {
         let name = CallName::of(call);
         let work = self.server.work(target.database(), &name, call.timeout, target.schema()).await?;
         let mut memory = Memory::default();
@@ -52,7 +57,7 @@ impl PostgresSession {
                 }
                 Kind::Index => {
                     work.run(&index::creation(target, planned)?).await?;
-                    index::learn(work.look().await?, target, planned, &mut memory).await?;
+                    index::learn(work.reader().await?, target, planned, &mut memory).await?;
                 }
                 Kind::Schema => namespace::create(&work, target, planned).await?,
                 Kind::Role => role::create(&work, target, planned).await?,
@@ -62,41 +67,42 @@ impl PostgresSession {
                 }
                 Kind::Grant => {
                     grant::check_planned(planned)?;
-                    memory.preexisting = grant::preexisting(work.look().await?, target, planned).await?;
+                    memory.preexisting = grant::preexisting(work.reader().await?, target, planned).await?;
                     if grant::is_whole(planned, &memory.preexisting) {
-                        return Err(already_there(target).into());
+                        return Err(already_exists(target).into());
                     }
                     grant::put(&work, target, (None, planned), &memory).await?;
                 }
                 Kind::Database => return Err(Failure::bug("a database cannot be created in a transaction")),
             }
-            let seen = self.look_at(&work, target, planned, &mut memory).await?;
+            let observation = self.read_back(&work, target, planned, &mut memory).await?;
             if !target.kind.has_row_type() {
                 self.journal(&work, call, &name, &memory).await?;
             }
-            Ok(seen)
+            Ok(observation)
         };
         let result = result.await;
         self.end(work, result).await
     }
 
     /// The object at the end of a transaction.
-    async fn look_at(
+    async fn read_back(
         &self,
         work: &Work,
         target: &Target,
         planned: &Attributes,
         memory: &mut Memory,
-    ) -> Result<Seen, Failure> {
-        let wanted = Wanted { target: target.clone(), like: Some(planned.clone()), memory: memory.clone() };
-        let client = work.look().await?;
-        let seen = match target.kind {
-            Kind::Table => table::made(client, &wanted).await?,
+    ) -> Result<Observation, Failure> {
+        let wanted = ReadRequest { target: target.clone(), like: Some(planned.clone()), memory: memory.clone() };
+        let client = work.reader().await?;
+        let observation = match target.kind {
+            Kind::Table => table::read_created(client, &wanted).await?,
             _ => observe(client, std::slice::from_ref(&wanted)).await?.into_iter().flatten().next(),
         };
-        let seen = seen.ok_or_else(|| Failure::bug(format!("{} does not exist after its creation", target.shown())))?;
-        memory.clone_from(&seen.memory);
-        Ok(seen)
+        let observation =
+            observation.ok_or_else(|| Failure::bug(format!("{} does not exist after its creation", target.shown())))?;
+        memory.clone_from(&observation.memory);
+        Ok(observation)
     }
 
     /// Journals the transaction of a call before it can take effect.
@@ -107,10 +113,10 @@ impl PostgresSession {
     }
 
     async fn begin(&self, call: &Call, begun: Begun, memory: &Memory) -> Result<(), Failure> {
-        let beginning = memory.beginning(begun);
-        let private = Some(beginning.to_private());
+        let journal_entry = memory.journal_entry(begun);
+        let private = Some(journal_entry.to_private());
         call.progress.partial(Partial { private, ..Partial::default() }).await?;
-        self.marks.put(beginning);
+        self.marks.put(journal_entry);
         Ok(())
     }
 
@@ -125,18 +131,18 @@ impl PostgresSession {
     }
 
     /// Creates an object outside of a transaction.
-    async fn make_outside(
+    async fn create_outside_transaction(
         &self,
         ty: &ResourceType,
         target: &Target,
         call: &Call,
         planned: &Attributes,
-    ) -> Result<Seen, Failure> {
+    ) -> Result<Observation, Failure> {
         let name = CallName::of(call);
         let client = self.server.client(target.database()).await?;
-        let wanted = Wanted { target: target.clone(), like: Some(planned.clone()), memory: Memory::default() };
+        let wanted = ReadRequest { target: target.clone(), like: Some(planned.clone()), memory: Memory::default() };
         if observe(&client, std::slice::from_ref(&wanted)).await?.iter().any(Option::is_some) {
-            return Err(already_there(target).into());
+            return Err(already_exists(target).into());
         }
         let scripts = match target.kind {
             Kind::Database => database::creation(&client, target, planned, &name).await?,
@@ -145,46 +151,48 @@ impl PostgresSession {
                 vec![index::creation(target, planned)?]
             }
         };
-        let stopped = self.run_outside(client, &name, call, target.schema(), &scripts).await.err();
-        let left = self.left_by(target, planned).await;
-        let with_object = |failure: Failure, left: Seen| {
+        let stopped = self.run_outside_transaction(client, &name, call, target.schema(), &scripts).await.err();
+        let left = self.read_remaining(target, planned).await;
+        let with_object = |failure: Failure, left: Observation| {
             let error = self.failed(failure, Operation::Create, target, planned);
             let error = error.with_object(observed(ty, target, left, Some(planned)));
             Failure::from(ProviderError { kind: ErrorKind::Failed, ..error })
         };
         match (stopped, left) {
-            (None, Ok(Some(seen))) => Ok(seen),
+            (None, Ok(Some(observation))) => Ok(observation),
             (None, Ok(None)) => Err(Failure::bug(format!("{} does not exist after its creation", target.shown()))),
-            (None, Err(failure)) => Err(failure.of_what_may_be_there()),
+            (None, Err(failure)) => Err(failure.after_possible_creation()),
             // `find` determines the outcome once the connection has ended.
             (Some(Stopped { done: 0, failure: failure @ Failure::InDoubt(_) }), _) => Err(failure),
             // A failed concurrent creation leaves an unusable index.
-            (Some(Stopped { done: 0, failure }), left) if target.kind == Kind::Index && !failure.is_already_there() => {
+            (Some(Stopped { done: 0, failure }), left)
+                if target.kind == Kind::Index && !failure.is_duplicate_object() =>
+            {
                 Err(match left {
                     Ok(Some(left)) => with_object(failure, left),
                     Ok(None) => failure,
-                    Err(_) => failure.of_what_may_be_there(),
+                    Err(_) => failure.after_possible_creation(),
                 })
             }
             (Some(Stopped { done: 0, failure }), _) => Err(failure),
             (Some(Stopped { failure, .. }), Ok(Some(left))) => Err(with_object(failure, left)),
-            (Some(Stopped { failure, .. }), _) => Err(failure.of_what_may_be_there()),
+            (Some(Stopped { failure, .. }), _) => Err(failure.after_possible_creation()),
         }
     }
 
     /// The object after a creation outside of a transaction, complete or failed.
-    async fn left_by(&self, target: &Target, planned: &Attributes) -> Result<Option<Seen>, Failure> {
+    async fn read_remaining(&self, target: &Target, planned: &Attributes) -> Result<Option<Observation>, Failure> {
         let client = self.server.client(target.database()).await?;
         let mut memory = Memory::default();
         if target.kind == Kind::Index {
             index::learn(&client, target, planned, &mut memory).await?;
         }
-        let wanted = Wanted { target: target.clone(), like: Some(planned.clone()), memory };
+        let wanted = ReadRequest { target: target.clone(), like: Some(planned.clone()), memory };
         Ok(observe(&client, std::slice::from_ref(&wanted)).await?.into_iter().flatten().next())
     }
 
     /// Runs statements one by one, on a connection that shows the name of its call.
-    async fn run_outside(
+    async fn run_outside_transaction(
         &self,
         client: Client,
         name: &CallName,
@@ -218,25 +226,25 @@ impl PostgresSession {
         let old = Self::recorded(ty, prior)?;
         // A table may be renamed.
         let target = if old.kind == Kind::Table { Target::of(ty, &planned.attributes)? } else { old.clone() };
-        match self.change_inside((&old, &target), call, prior, planned).await {
-            Ok(seen) => {
-                self.remember(&target, &seen);
-                Ok(observed(ty, &target, seen, Some(&planned.attributes)))
+        match self.update_in_transaction((&old, &target), call, prior, planned).await {
+            Ok(observation) => {
+                self.cache_table(&target, &observation);
+                Ok(observed(ty, &target, observation, Some(&planned.attributes)))
             }
-            Err(failure) if failure.is_about_the_missing() => {
+            Err(failure) if failure.is_undefined_object() => {
                 Err(self.explain(failure, Operation::Update, &target, &planned.attributes).await)
             }
             Err(failure) => Err(self.failed(failure, Operation::Update, &target, &planned.attributes)),
         }
     }
 
-    async fn change_inside(
+    async fn update_in_transaction(
         &self,
         (old, target): (&Target, &Target),
         call: &Call,
         prior: &Recorded,
         wanted: &Planned,
-    ) -> Result<Seen, Failure> {
+    ) -> Result<Observation, Failure> {
         let (name, planned) = (CallName::of(call), &wanted.attributes);
         let both = (&prior.attributes, planned);
         let work = self.server.work(target.database(), &name, call.timeout, target.schema()).await?;
@@ -246,7 +254,7 @@ impl PostgresSession {
             match target.kind {
                 Kind::Table => {
                     let updated = table::update(&work, (old, target), both, &mut memory, &report).await?;
-                    if updated == Updated::InCircle {
+                    if updated == Updated::NamesExchanged {
                         self.journal(&work, call, &name, &memory).await?;
                     }
                 }
@@ -261,12 +269,12 @@ impl PostgresSession {
                 Kind::Membership => membership::put(&work, target, planned, false).await?,
                 Kind::Grant => grant::put(&work, target, (Some(both.0), planned), &memory).await?,
             }
-            let seen = self.look_at(&work, target, planned, &mut memory).await?;
+            let observation = self.read_back(&work, target, planned, &mut memory).await?;
             // Another table may have taken the name while the change waited for a lock.
-            if let (Kind::Table, Some(oid)) = (target.kind, seen.attributes.get("oid").and_then(Value::as_int)) {
-                table::is_the_one(oid, target, both.0)?;
+            if let (Kind::Table, Some(oid)) = (target.kind, observation.attributes.get("oid").and_then(Value::as_int)) {
+                table::check_same_table(oid, target, both.0)?;
             }
-            Ok(seen)
+            Ok(observation)
         };
         let changed = changed.await;
         self.end(work, changed).await
@@ -275,18 +283,18 @@ impl PostgresSession {
     /// Deletes an object.
     pub(super) async fn remove(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let target = Self::recorded(ty, prior)?;
-        let removed = match is_outside(&target, &prior.attributes) {
-            true => self.remove_outside(&target, call, &prior.attributes).await,
-            false => self.remove_inside(&target, call, prior).await,
+        let removed = match needs_no_transaction(&target, &prior.attributes) {
+            true => self.delete_outside_transaction(&target, call, &prior.attributes).await,
+            false => self.delete_in_transaction(&target, call, prior).await,
         };
         match removed {
             Ok(()) => Ok(()),
-            Err(failure) if failure.is_no_database() && target.database().is_some() => Ok(()),
+            Err(failure) if failure.is_missing_database() && target.database().is_some() => Ok(()),
             Err(failure) => Err(self.failed(failure, Operation::Delete, &target, &prior.attributes)),
         }
     }
 
-    async fn remove_inside(&self, target: &Target, call: &Call, prior: &Recorded) -> Result<(), Failure> {
+    async fn delete_in_transaction(&self, target: &Target, call: &Call, prior: &Recorded) -> Result<(), Failure> {
         let work = self.server.work(target.database(), &CallName::of(call), call.timeout, None).await?;
         let memory = Memory::read(&prior.private);
         let removed = async {
@@ -295,8 +303,8 @@ impl PostgresSession {
                 Kind::View | Kind::MaterializedView => view::delete(&work, target).await,
                 Kind::Index => {
                     // If its schema is gone, the index is gone, too.
-                    let wanted = Wanted::anything(target.clone());
-                    let client = work.look().await?;
+                    let wanted = ReadRequest::all_attributes(target.clone());
+                    let client = work.reader().await?;
                     match observe(client, std::slice::from_ref(&wanted)).await?.iter().any(Option::is_some) {
                         true => work.execute(&index::deletion(target, &prior.attributes)).await,
                         false => Ok(()),
@@ -315,21 +323,26 @@ impl PostgresSession {
         self.end(work, removed).await
     }
 
-    async fn remove_outside(&self, target: &Target, call: &Call, prior: &Attributes) -> Result<(), Failure> {
+    async fn delete_outside_transaction(
+        &self,
+        target: &Target,
+        call: &Call,
+        prior: &Attributes,
+    ) -> Result<(), Failure> {
         let client = self.server.client(target.database()).await?;
-        let wanted = Wanted::anything(target.clone());
+        let wanted = ReadRequest::all_attributes(target.clone());
         if observe(&client, std::slice::from_ref(&wanted)).await?.iter().all(Option::is_none) {
             return Ok(());
         }
         let script = match target.kind {
             Kind::Database => {
-                self.server.leave(target.own_name());
+                self.server.close_pool(target.own_name());
                 Script::of(format!("DROP DATABASE IF EXISTS {}", target.sql()))
             }
             _ => Script::of(index::deletion(target, prior)),
         };
         let name = CallName::of(call);
-        let dropped = self.run_outside(client, &name, call, None, std::slice::from_ref(&script)).await;
+        let dropped = self.run_outside_transaction(client, &name, call, None, std::slice::from_ref(&script)).await;
         dropped.map_err(|stopped| stopped.failure)
     }
 
@@ -341,14 +354,14 @@ impl PostgresSession {
         target: &Target,
         planned: &Attributes,
     ) -> ProviderError {
-        if failure.is_already_there() {
-            let wanted = Wanted::anything(target.clone());
+        if failure.is_duplicate_object() {
+            let wanted = ReadRequest::all_attributes(target.clone());
             let present = self.observe(std::slice::from_ref(&wanted)).await;
-            if present.is_ok_and(|seen| seen.iter().any(Option::is_some)) {
-                return already_there(target);
+            if present.is_ok_and(|observation| observation.iter().any(Option::is_some)) {
+                return already_exists(target);
             }
         }
-        if failure.is_about_the_missing()
+        if failure.is_undefined_object()
             && let Ok(client) = self.server.client(target.database()).await
         {
             let explained = match target.kind {
@@ -410,7 +423,7 @@ fn named_in(message: &str, planned: &Attributes) -> Option<Path> {
 }
 
 /// True for operations that PostgreSQL allows only outside of transactions.
-fn is_outside(target: &Target, attributes: &Attributes) -> bool {
+fn needs_no_transaction(target: &Target, attributes: &Attributes) -> bool {
     match target.kind {
         Kind::Database => true,
         Kind::Index => flag(attributes, "concurrently"),
@@ -418,15 +431,15 @@ fn is_outside(target: &Target, attributes: &Attributes) -> bool {
     }
 }
 
-fn already_there(target: &Target) -> ProviderError {
+fn already_exists(target: &Target) -> ProviderError {
     let kind = ErrorKind::AlreadyExists { import_id: Some(target.id()) };
     ProviderError::new(kind, format!("{} is there already", target.shown()))
 }
 
 async fn refuse_existing(work: &Work, target: &Target) -> Result<(), Failure> {
-    let wanted = Wanted::anything(target.clone());
-    match observe(work.look().await?, std::slice::from_ref(&wanted)).await?.iter().any(Option::is_some) {
-        true => Err(already_there(target).into()),
+    let wanted = ReadRequest::all_attributes(target.clone());
+    match observe(work.reader().await?, std::slice::from_ref(&wanted)).await?.iter().any(Option::is_some) {
+        true => Err(already_exists(target).into()),
         false => Ok(()),
     }
 }

@@ -3,10 +3,10 @@
 use super::{PostgresSession, observed};
 use crate::error::Failure;
 use crate::kind::{Kind, Target};
+use crate::observation::{Observation, ReadRequest};
 use crate::private::Memory;
-use crate::seen::{Seen, Wanted};
 use crate::server::Client;
-use crate::table::PutBack;
+use crate::table::RestoredObjects;
 use crate::{database, grant, index, membership, namespace, role, table, view};
 use std::collections::BTreeMap;
 use terrace_provider::{
@@ -14,7 +14,7 @@ use terrace_provider::{
 };
 
 /// Reads objects of one kind over one connection.
-pub(super) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Option<Seen>>, Failure> {
+pub(super) async fn observe(client: &Client, wanted: &[ReadRequest]) -> Result<Vec<Option<Observation>>, Failure> {
     let Some(first) = wanted.first() else { return Ok(Vec::new()) };
     match first.target.kind {
         Kind::Database => database::observe(client, wanted).await,
@@ -30,7 +30,7 @@ pub(super) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
 
 impl PostgresSession {
     /// Reads objects of one kind and one database.
-    pub(super) async fn observe(&self, wanted: &[Wanted]) -> Result<Vec<Option<Seen>>, Failure> {
+    pub(super) async fn observe(&self, wanted: &[ReadRequest]) -> Result<Vec<Option<Observation>>, Failure> {
         let database = wanted.first().and_then(|wanted| wanted.target.database());
         let client = self.server.client(database).await?;
         observe(&client, wanted).await
@@ -43,29 +43,30 @@ impl PostgresSession {
         priors: &[Recorded],
     ) -> Vec<Result<Option<Observed>, ProviderError>> {
         let mut answers: Vec<Result<Option<Observed>, ProviderError>> = priors.iter().map(|_| Ok(None)).collect();
-        let mut groups: BTreeMap<Option<String>, Vec<(usize, Wanted)>> = BTreeMap::new();
+        let mut groups: BTreeMap<Option<String>, Vec<(usize, ReadRequest)>> = BTreeMap::new();
         for (at, prior) in priors.iter().enumerate() {
             match Self::recorded(ty, prior) {
                 Ok(target) => {
                     let group = groups.entry(target.database().map(str::to_owned)).or_default();
                     let memory = Memory::read(&prior.private);
-                    group.push((at, Wanted { target, like: Some(prior.attributes.clone()), memory }));
+                    group.push((at, ReadRequest { target, like: Some(prior.attributes.clone()), memory }));
                 }
                 Err(error) => put(&mut answers, at, Err(error)),
             }
         }
         for group in groups.into_values() {
-            let (places, wanted): (Vec<usize>, Vec<Wanted>) = group.into_iter().unzip();
+            let (places, wanted): (Vec<usize>, Vec<ReadRequest>) = group.into_iter().unzip();
             match self.observe(&wanted).await {
-                Ok(seen) => {
-                    for ((at, wanted), seen) in places.into_iter().zip(&wanted).zip(seen) {
-                        let answer = seen.inspect(|seen| self.remember(&wanted.target, seen));
-                        let answer = answer.map(|seen| observed(ty, &wanted.target, seen, wanted.like.as_ref()));
+                Ok(observation) => {
+                    for ((at, wanted), observation) in places.into_iter().zip(&wanted).zip(observation) {
+                        let answer = observation.inspect(|observation| self.cache_table(&wanted.target, observation));
+                        let answer =
+                            answer.map(|observation| observed(ty, &wanted.target, observation, wanted.like.as_ref()));
                         put(&mut answers, at, Ok(answer));
                     }
                 }
                 // The objects of a dropped database are gone, too.
-                Err(failure) if failure.is_no_database() && is_in_database(&wanted) => {}
+                Err(failure) if failure.is_missing_database() && is_in_database(&wanted) => {}
                 Err(failure) => {
                     let Some(first) = wanted.first() else { continue };
                     let error = self.cannot_read(failure, &first.target);
@@ -86,23 +87,23 @@ impl PostgresSession {
     }
 
     /// Reports the objects that a change of a table drops and restores, and errors that the server would return.
-    pub(super) async fn look_at_table(&self, ty: &ResourceType, planned: &Attributes, is_change: bool) -> Vec<Finding> {
+    pub(super) async fn check_table(&self, ty: &ResourceType, planned: &Attributes, is_change: bool) -> Vec<Finding> {
         let Ok(target) = Target::of(ty, planned) else { return Vec::new() };
         let recent = self.recent(&target);
         let (prior, memory) = recent.as_ref().map(|(prior, memory)| (prior, memory)).unzip();
         let memory = memory.cloned().unwrap_or_default();
-        let looked = async {
+        let checked = async {
             let client = self.server.client(target.database()).await?;
             let unknown = table::unknown_types(&client, planned).await?;
             if !is_change || !unknown.is_empty() {
-                return Ok((unknown, PutBack::default()));
+                return Ok((unknown, RestoredObjects::default()));
             }
-            let put_back = table::dependents_of_change(&client, &target, (prior, planned), &memory).await?;
-            Ok((unknown, put_back))
+            let restored = table::dependents_of_change(&client, &target, (prior, planned), &memory).await?;
+            Ok((unknown, restored))
         };
         let columns = Path::attribute("columns");
-        match looked.await {
-            Ok((unknown, put_back)) => {
+        match checked.await {
+            Ok((unknown, restored)) => {
                 let unknown = unknown.into_iter().map(|(index, ty)| Finding {
                     severity: Severity::Error,
                     path: Some(columns.index(index).key("type")),
@@ -115,7 +116,7 @@ impl PostgresSession {
                     message,
                     hint: None,
                 };
-                let (shown, PutBack { views, others }) = (target.shown(), put_back);
+                let (shown, RestoredObjects { views, others }) = (target.shown(), restored);
                 let views = views.map(|views| {
                     note(format!("the change of {shown} drops these views and recreates them afterwards: {views}"))
                 });
@@ -145,14 +146,14 @@ impl PostgresSession {
 impl PostgresSession {
     /// Warns of a missing column of an index, which the same apply may add. Notes properties of an index that `columns`
     /// do not describe.
-    pub(super) async fn look_at_index(&self, ty: &ResourceType, planned: &Attributes) -> Vec<Finding> {
+    pub(super) async fn check_index(&self, ty: &ResourceType, planned: &Attributes) -> Vec<Finding> {
         let Ok(target) = Target::of(ty, planned) else { return Vec::new() };
-        let looked = async {
+        let checked = async {
             let client = self.server.client(target.database()).await?;
             let beyond = index::beyond_columns(&client, &target, planned).await?;
             Ok::<_, Failure>((index::missing_column(&client, &target, planned).await?, beyond))
         };
-        let Ok((missing, beyond)) = looked.await else { return Vec::new() };
+        let Ok((missing, beyond)) = checked.await else { return Vec::new() };
         let missing = missing.and_then(|error| {
             let ErrorKind::InvalidInput { path } = error.kind else { return None };
             let message = format!("{}; {}", error.message, error.problems.join("; "));
@@ -172,7 +173,7 @@ impl PostgresSession {
     }
 }
 
-fn is_in_database(wanted: &[Wanted]) -> bool {
+fn is_in_database(wanted: &[ReadRequest]) -> bool {
     wanted.first().is_some_and(|wanted| wanted.target.database().is_some())
 }
 

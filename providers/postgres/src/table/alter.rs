@@ -29,7 +29,7 @@ pub(super) struct Changes {
     /// The numbers of columns whose type changes.
     pub(super) altered: Vec<i16>,
     /// The numbers of computed columns that are recreated.
-    pub(super) remade: Vec<i16>,
+    pub(super) recreated: Vec<i16>,
     /// The names of constraints that are dropped with a computed column and restored with it.
     pub(super) restored: Vec<String>,
     /// The dropped columns.
@@ -77,7 +77,7 @@ pub(super) fn changes(
         own,
         changes: Changes::default(),
     };
-    builder.remade_columns(memory);
+    builder.find_recreated_columns(memory);
     builder.constraints(memory);
     builder.dropped_columns();
     for (index, column) in wanted.columns.iter().enumerate() {
@@ -99,34 +99,34 @@ impl Builder<'_> {
 
     /// Finds computed columns to recreate: the expression changes, or the type of a source column. Their values are derived, so no
     /// data is lost.
-    fn remade_columns(&mut self, memory: &mut Memory) {
+    fn find_recreated_columns(&mut self, memory: &mut Memory) {
         let pairs = self.wanted.columns.iter().filter_map(|column| Some((column, self.present.column(&column.name)?)));
         let pairs: Vec<(&Column, &PresentColumn)> = pairs.collect();
         let is_altered =
             |(column, present): &&(&Column, &PresentColumn)| !is_same_type(&column.ty, &present.ty, memory);
         let altered: Vec<i16> = pairs.iter().filter(is_altered).map(|(_, present)| present.number).collect();
         for (column, present) in pairs {
-            let is_remade = match (&column.generated, &present.generated) {
+            let is_recreated = match (&column.generated, &present.generated) {
                 (Some(wanted), Some(now)) => {
                     !is_same(wanted, now, memory) || present.uses.iter().any(|number| altered.contains(number))
                 }
                 (wanted, _) => wanted.is_some(),
             };
-            if is_remade {
-                self.changes.remade.push(present.number);
+            if is_recreated {
+                self.changes.recreated.push(present.number);
             }
         }
     }
 
     /// The names of the recreated columns that meet a condition.
-    fn remade_names(&self, matches: impl Fn(&Column, &PresentColumn) -> bool) -> Vec<String> {
+    fn recreated_names(&self, matches: impl Fn(&Column, &PresentColumn) -> bool) -> Vec<String> {
         let pairs = self.wanted.columns.iter().filter_map(|column| Some((column, self.present.column(&column.name)?)));
-        let matching = pairs.filter(|(column, present)| self.is_remade(present) && matches(column, present));
+        let matching = pairs.filter(|(column, present)| self.is_recreated(present) && matches(column, present));
         matching.map(|(column, _)| column.name.clone()).collect()
     }
 
-    fn is_remade(&self, column: &PresentColumn) -> bool {
-        self.changes.remade.contains(&column.number)
+    fn is_recreated(&self, column: &PresentColumn) -> bool {
+        self.changes.recreated.contains(&column.number)
     }
 
     fn dropped_columns(&mut self) {
@@ -171,7 +171,7 @@ impl Builder<'_> {
                 .into());
         }
         let mut has_default = present.default.is_some() && !(is_serial && present.has_sequence);
-        if self.is_remade(present) {
+        if self.is_recreated(present) {
             // A computed column is dropped before its source columns.
             let script = self.alter_table(&path.key("generated"), &format!("DROP COLUMN {name}"));
             self.changes.drops.insert(0, script);
@@ -298,11 +298,11 @@ impl Builder<'_> {
         }
         let schema = self.wanted.schema.clone();
         // Dropping a column drops its constraints.
-        let (remade, retyped) = (
-            self.remade_names(|_, _| true),
-            self.remade_names(|it, present| !is_same_type(&it.ty, &present.ty, memory)),
+        let (recreated, retyped) = (
+            self.recreated_names(|_, _| true),
+            self.recreated_names(|it, present| !is_same_type(&it.ty, &present.ty, memory)),
         );
-        let goes = |it: &PresentConstraint| it.columns.iter().any(|name| remade.contains(name));
+        let is_dropped = |it: &PresentConstraint| it.columns.iter().any(|name| recreated.contains(name));
         // The server's text of a condition may have casts to the former type.
         let is_stale = |it: &&PresentConstraint| it.kind == "c" && it.columns.iter().any(|name| retyped.contains(name));
         let mut free: Vec<&PresentConstraint> = self.present.constraints.iter().filter(|it| !is_stale(it)).collect();
@@ -316,14 +316,14 @@ impl Builder<'_> {
                 free.iter().position(|it| name.as_ref().is_none_or(|name| *name == it.name) && is_content(it, memory));
             if let Some(at) = exact {
                 let kept = free.remove(at);
-                restored.extend(goes(kept).then(|| kept.name.clone()));
+                restored.extend(is_dropped(kept).then(|| kept.name.clone()));
                 continue;
             }
             let same = free.iter().position(|it| is_content(it, memory));
             match (same, name) {
                 (Some(at), Some(name)) => {
                     let kept = free.remove(at);
-                    restored.extend(goes(kept).then(|| kept.name.clone()));
+                    restored.extend(is_dropped(kept).then(|| kept.name.clone()));
                     renamed.push((kept.name.clone(), name));
                     places.push(path);
                 }
@@ -338,7 +338,7 @@ impl Builder<'_> {
             self.changes.rest.push(script);
         }
         self.changes.restored = restored;
-        free.retain(|it| !goes(it));
+        free.retain(|it| !is_dropped(it));
         // Constraints that refer to keys are dropped before keys.
         free.sort_by_key(|it| it.kind == "p" || it.kind == "u");
         for gone in free {

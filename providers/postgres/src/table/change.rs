@@ -22,16 +22,16 @@ use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, Value, rename
 pub(crate) async fn create(work: &Work, planned: &Attributes, mark: &str) -> Result<(), Failure> {
     let table = Table::of(planned);
     check::table(&table)?;
-    work.run_and_look(ddl::create(&table, mark)).await
+    work.run_before_reads(ddl::create(&table, mark)).await
 }
 
 /// Whether a table shows that an update took effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Updated {
     /// The table shows it.
-    Plainly,
+    Visible,
     /// Columns exchanged their names: the table looks the same before and after.
-    InCircle,
+    NamesExchanged,
 }
 
 /// Changes the table into the planned one, and renames it to `target`; `report` receives notes for people.
@@ -45,7 +45,7 @@ pub(crate) async fn update(
     let wanted = Table::of(planned);
     check::table(&wanted)?;
     let mut present = present(work, old).await?;
-    is_the_one(present.oid, old, prior)?;
+    check_same_table(present.oid, old, prior)?;
     let prior = Table::of(prior);
     if old != target {
         let text = format!("ALTER TABLE {} RENAME TO {}", old.sql(), quote(target.own_name()));
@@ -60,7 +60,7 @@ pub(crate) async fn update(
     if !changes.is_empty() {
         apply(work, target, (&present, &wanted), &changes, report).await?;
     }
-    Ok(if renames::has_circle(&renames) { Updated::InCircle } else { Updated::Plainly })
+    Ok(if renames::has_circle(&renames) { Updated::NamesExchanged } else { Updated::Visible })
 }
 
 /// The attribute that names a missing object, if the server's error has no position.
@@ -91,9 +91,9 @@ pub(crate) async fn missing(client: &Client, target: &Target, planned: &Attribut
 /// # Errors
 /// When another table has taken its name meanwhile.
 pub(crate) async fn delete(work: &Work, target: &Target, prior: &Attributes) -> Result<(), Failure> {
-    let found = read(work.look().await?, std::slice::from_ref(target)).await?.into_iter().flatten().next();
+    let found = read(work.reader().await?, std::slice::from_ref(target)).await?.into_iter().flatten().next();
     let Some(present) = found else { return Ok(()) };
-    is_the_one(present.oid, target, prior)?;
+    check_same_table(present.oid, target, prior)?;
     work.execute(&format!("DROP TABLE {}", target.sql())).await?;
     // Another transaction may have given the name to another table during the wait for the lock. The locked table is
     // the dropped one.
@@ -107,7 +107,7 @@ pub(crate) async fn delete(work: &Work, target: &Target, prior: &Attributes) -> 
 }
 
 /// Refuses a table that is not the recorded one.
-pub(crate) fn is_the_one(oid: i64, target: &Target, prior: &Attributes) -> Result<(), Failure> {
+pub(crate) fn check_same_table(oid: i64, target: &Target, prior: &Attributes) -> Result<(), Failure> {
     match prior.get("oid").and_then(Value::as_int) {
         Some(recorded) if recorded != oid => Err(another(target)),
         _ => Ok(()),
@@ -122,9 +122,9 @@ fn another(target: &Target) -> Failure {
 }
 
 async fn present(work: &Work, target: &Target) -> Result<Present, Failure> {
-    let client = work.look().await?;
+    let client = work.reader().await?;
     let found = read(client, std::slice::from_ref(target)).await?.into_iter().flatten().next();
-    work.speak().await?;
+    work.use_configured_search_path().await?;
     found.ok_or_else(|| {
         ProviderError::new(ErrorKind::NotFound, format!("{} no longer exists", target.shown()))
             .solution("plan again: the plan will create it")
@@ -178,21 +178,21 @@ async fn apply(
     changes: &Changes,
     report: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<(), Failure> {
-    let client = work.look().await?;
+    let client = work.reader().await?;
     let detached = detached::read(client, present.oid, changes, wanted, &[]).await?;
-    let saved = in_the_way(client, present.oid, changes).await?;
-    work.speak().await?;
+    let saved = conflicting_views(client, present.oid, changes).await?;
+    work.use_configured_search_path().await?;
     detached.drop_all(work, wanted).await?;
     dependents::drop_all(work, &saved).await?;
     let columns = [&changes.drop_constraints, &changes.drops, &changes.columns, &changes.computed];
     for script in columns.into_iter().flatten() {
         work.run(script).await?;
     }
-    detached.put_back_constraints(work, wanted).await?;
+    detached.restore_constraints(work, wanted).await?;
     for script in &changes.rest {
         work.run(script).await?;
     }
-    detached.put_back(work, wanted).await?;
+    detached.restore(work, wanted).await?;
     dependents::restore(work, &saved, report).await?;
     if !saved.is_empty() {
         report(&format!("recreated over the new columns of {}: {}", target.full_name(), dependents::names(&saved)));
@@ -201,8 +201,8 @@ async fn apply(
 }
 
 /// The views that must be dropped meanwhile, in the order in which they are recreated.
-async fn in_the_way(client: &Client, oid: i64, changes: &Changes) -> Result<Vec<Saved>, Failure> {
-    let altered = [changes.altered.as_slice(), &changes.remade].concat();
+async fn conflicting_views(client: &Client, oid: i64, changes: &Changes) -> Result<Vec<Saved>, Failure> {
+    let altered = [changes.altered.as_slice(), &changes.recreated].concat();
     if altered.is_empty() && changes.dropped.is_empty() {
         return Ok(Vec::new());
     }
@@ -211,7 +211,7 @@ async fn in_the_way(client: &Client, oid: i64, changes: &Changes) -> Result<Vec<
 
 /// Objects that a change drops and restores.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct PutBack {
+pub(crate) struct RestoredObjects {
     /// Names of views.
     pub(crate) views: Option<String>,
     /// Triggers, foreign keys, constraints and indexes.
@@ -227,9 +227,9 @@ pub(crate) async fn dependents_of_change(
     target: &Target,
     (prior, planned): (Option<&Attributes>, &Attributes),
     memory: &Memory,
-) -> Result<PutBack, Failure> {
+) -> Result<RestoredObjects, Failure> {
     let Some(mut present) = read(client, std::slice::from_ref(target)).await?.into_iter().flatten().next() else {
-        return Ok(PutBack::default());
+        return Ok(RestoredObjects::default());
     };
     let wanted = Table::of(planned);
     let prior = prior.map(Table::of).unwrap_or_default();
@@ -237,9 +237,9 @@ pub(crate) async fn dependents_of_change(
     present.rename_columns(&renames);
     let changes = changes(&present, &wanted, &wanted, &mut memory.clone())?;
     let detached = detached::read(client, present.oid, &changes, &wanted, &renames).await?;
-    let saved = in_the_way(client, present.oid, &changes).await?;
+    let saved = conflicting_views(client, present.oid, &changes).await?;
     let views = (!saved.is_empty()).then(|| dependents::names(&saved));
-    Ok(PutBack { views, others: detached.shown() })
+    Ok(RestoredObjects { views, others: detached.shown() })
 }
 
 /// Columns whose type does not exist on the server: position and type.

@@ -87,7 +87,7 @@ pub(super) fn columns(columns: &[Column]) -> Checked {
         }
     }
     let names: Vec<_> = columns.iter().map(|it| (it.name.as_str(), it.previous_name.as_deref())).collect();
-    if let Some((index, message)) = renames::wrong(&names, str::eq) {
+    if let Some((index, message)) = renames::invalid_previous_name(&names, str::eq) {
         return refuse(&path.index(index).key("previousName"), message);
     }
     Ok(())

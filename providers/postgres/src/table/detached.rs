@@ -212,21 +212,21 @@ pub(super) async fn read(
     renames: &[(String, String)],
 ) -> Result<Detached, Failure> {
     let numbers = |numbers: &[i16]| numbers.iter().map(|number| i32::from(*number)).collect::<Vec<_>>();
-    let (altered, remade) = (numbers(&changes.altered), numbers(&changes.remade));
+    let (altered, recreated) = (numbers(&changes.altered), numbers(&changes.recreated));
     let dropped: Vec<i32> = changes.dropped.iter().map(|(number, _)| i32::from(*number)).collect();
-    if altered.is_empty() && remade.is_empty() && dropped.is_empty() && changes.dropped_constraints.is_empty() {
+    if altered.is_empty() && recreated.is_empty() && dropped.is_empty() && changes.dropped_constraints.is_empty() {
         return Ok(Detached::default());
     }
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-        [&oid, &altered, &remade, &dropped, &changes.dropped_constraints, &changes.restored];
+        [&oid, &altered, &recreated, &dropped, &changes.dropped_constraints, &changes.restored];
     let rows = query(client, READ, &parameters).await?;
     let text: String = first(&rows)?.unwrap_or_default();
     let mut detached: Detached = serde_json::from_str(&text)
         .map_err(|error| Failure::bug(format!("the server's list of dependents is not valid: {error}")))?;
     // A foreign key of the table to itself is restored once, and foreign keys follow the keys.
-    let of_others = &detached.foreign_keys;
+    let foreign_keys = &detached.foreign_keys;
     let is_own = |name: &String| {
-        of_others.iter().any(|it| it.name == *name && it.schema == wanted.schema && it.table == wanted.name)
+        foreign_keys.iter().any(|it| it.name == *name && it.schema == wanted.schema && it.table == wanted.name)
     };
     detached.constraints.retain(|it| !(it.kind == "f" && is_own(&it.name)));
     detached.constraints.sort_by_key(|it| it.kind == "f");
@@ -258,11 +258,11 @@ impl Detached {
         let primary = wanted.primary_key.iter().map(|key| &key.columns);
         let keys: Vec<&Vec<String>> = primary.chain(wanted.unique.iter().map(|key| &key.columns)).collect();
         let without_key = self.foreign_keys.iter().find(|it| !keys.iter().any(|key| is_same(key, &it.references)));
-        let Some(stuck) = without_key else { return Ok(()) };
-        let columns = listed(&stuck.references);
+        let Some(blocked) = without_key else { return Ok(()) };
+        let columns = listed(&blocked.references);
         let message = format!("a foreign key refers to {columns}, which would no longer be a key");
         Err(ProviderError::invalid(Some(Path::attribute("primaryKey")), message)
-            .problem(format!("it is `{}` of `{}.{}`", stuck.name, stuck.schema, stuck.table))
+            .problem(format!("it is `{}` of `{}.{}`", blocked.name, blocked.schema, blocked.table))
             .solution(format!("give the table a unique constraint on {columns}, or remove the foreign key first"))
             .into())
     }
@@ -293,7 +293,7 @@ impl Detached {
     }
 
     /// Restores the constraints of the table, after the columns and before renames of constraints.
-    pub(super) async fn put_back_constraints(&self, work: &Work, table: &Table) -> Result<(), Failure> {
+    pub(super) async fn restore_constraints(&self, work: &Work, table: &Table) -> Result<(), Failure> {
         let own = own(table);
         for statement in self.constraints.iter().flat_map(|constraint| constraint.statements(&own)) {
             work.run(&Script::of(statement)).await?;
@@ -302,7 +302,7 @@ impl Detached {
     }
 
     /// Restores the objects, after all other statements.
-    pub(super) async fn put_back(&self, work: &Work, table: &Table) -> Result<(), Failure> {
+    pub(super) async fn restore(&self, work: &Work, table: &Table) -> Result<(), Failure> {
         let mut statements = Vec::new();
         let own = own(table);
         for index in &self.indexes {

@@ -126,13 +126,13 @@ mod tests {
             let configured = map(json!({"primaryKey": primary, "unique": unique}));
             let mut once = configured.clone();
             fold(&mut once, None);
-            let (mut alone, mut beside, mut again) = (once.clone(), once.clone(), configured);
-            fold(&mut alone, None);
-            fold(&mut beside, Some(&once));
-            fold(&mut again, Some(&once));
-            prop_assert_eq!(&alone, &once);
-            prop_assert_eq!(&beside, &once);
-            prop_assert_eq!(&again, &once);
+            let (mut from_nothing, mut from_recorded, mut configured_again) = (once.clone(), once.clone(), configured);
+            fold(&mut from_nothing, None);
+            fold(&mut from_recorded, Some(&once));
+            fold(&mut configured_again, Some(&once));
+            prop_assert_eq!(&from_nothing, &once);
+            prop_assert_eq!(&from_recorded, &once);
+            prop_assert_eq!(&configured_again, &once);
         }
     }
 }

@@ -6,39 +6,39 @@ use crate::attributes::put;
 use crate::data_type::{DataType, canonical};
 use crate::error::Failure;
 use crate::expression::{self, is_alike};
+use crate::observation::{Observation, ReadRequest};
 use crate::private::Memory;
-use crate::seen::{Seen, Wanted};
 use crate::server::Client;
 use terrace_provider::Value;
 use terrace_provider::renames::{self, PREVIOUS_NAME};
 
 /// Reads tables.
-pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Option<Seen>>, Failure> {
+pub(crate) async fn observe(client: &Client, wanted: &[ReadRequest]) -> Result<Vec<Option<Observation>>, Failure> {
     let targets: Vec<_> = wanted.iter().map(|wanted| wanted.target.clone()).collect();
     let present = read(client, &targets).await?;
-    Ok(present.into_iter().zip(wanted).map(|(present, wanted)| Some(seen(present?, wanted))).collect())
+    Ok(present.into_iter().zip(wanted).map(|(present, wanted)| Some(observation(present?, wanted))).collect())
 }
 
 /// Reads a table that was just created as planned, and learns the server's texts.
-pub(crate) async fn made(client: &Client, wanted: &Wanted) -> Result<Option<Seen>, Failure> {
+pub(crate) async fn read_created(client: &Client, wanted: &ReadRequest) -> Result<Option<Observation>, Failure> {
     let present = read(client, std::slice::from_ref(&wanted.target)).await?.into_iter().flatten().next();
     Ok(present.map(|present| {
         let mut wanted = wanted.clone();
         if let Some(like) = &wanted.like {
             learn_words(&present, &Table::of(like), &mut wanted.memory);
         }
-        seen(present, &wanted)
+        observation(present, &wanted)
     }))
 }
 
-fn seen(present: Present, wanted: &Wanted) -> Seen {
+fn observation(present: Present, wanted: &ReadRequest) -> Observation {
     let mut memory = wanted.memory.clone();
     let like = wanted.like.as_ref().map(Table::of);
     let table = project(&present, like.as_ref(), wanted.target.name(1), &mut memory);
     let mut attributes = table.to_attributes();
     attributes.insert("oid".to_owned(), Value::Int(present.oid));
     put(&mut attributes, PREVIOUS_NAME, wanted.text(PREVIOUS_NAME).as_deref());
-    Seen { attributes, mark: present.mark, memory }
+    Observation { attributes, mark: present.mark, memory }
 }
 
 /// Learns the server's texts of a table that was just created as wanted.

@@ -27,7 +27,7 @@ pub(super) struct Bench<'a> {
     pub(super) ty: &'a ResourceType,
     pub(super) fixture: &'a Fixture,
     behaviour: &'static str,
-    made: Mutex<Vec<Recorded>>,
+    created_objects: Mutex<Vec<Recorded>>,
     /// The reports of the create, as in the journal.
     reports: Arc<Reports>,
 }
@@ -39,7 +39,7 @@ impl<'a> Bench<'a> {
         fixture: &'a Fixture,
         behaviour: &'static str,
     ) -> Self {
-        Self { session, ty, fixture, behaviour, made: Mutex::new(Vec::new()), reports: Arc::default() }
+        Self { session, ty, fixture, behaviour, created_objects: Mutex::new(Vec::new()), reports: Arc::default() }
     }
 
     /// True if objects can be read.
@@ -144,7 +144,7 @@ impl<'a> Bench<'a> {
     fn created(&self, planned: &Planned, observed: &Observed) -> Result<Recorded, String> {
         // Recorded before the check: the object exists and must be removed even if it is wrong.
         let recorded = self.record(&planned.attributes, observed);
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).push(recorded.clone());
+        self.created_objects.lock().unwrap_or_else(PoisonError::into_inner).push(recorded.clone());
         self.check_observed("create", Some(&planned.attributes), observed)?;
         Ok(recorded)
     }
@@ -162,7 +162,7 @@ impl<'a> Bench<'a> {
         let observed = self.session.update(self.ty, &self.call("update"), prior, &planned).await;
         let observed = observed.map_err(|error| failed("update", &error))?;
         let recorded = self.record(&planned.attributes, &observed);
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).push(recorded.clone());
+        self.created_objects.lock().unwrap_or_else(PoisonError::into_inner).push(recorded.clone());
         self.check_observed("update", Some(&planned.attributes), &observed)?;
         Ok(recorded)
     }
@@ -218,7 +218,7 @@ impl<'a> Bench<'a> {
         for (name, value) in &observed.attributes {
             let like = self.ty.attributes.get(name).zip(planned.get(name));
             let value = like.map_or(Cow::Borrowed(value), |(attribute, like)| respelled(attribute, value, like));
-            attributes.insert(name.clone(), value.into_owned().made_of(planned, &[name]));
+            attributes.insert(name.clone(), value.into_owned().derived_from(planned, &[name]));
         }
         Recorded {
             address: self.address(),
@@ -230,8 +230,8 @@ impl<'a> Bench<'a> {
 
     /// Removes all objects of the behaviour: outside terrace if the fixture can, then with the provider.
     pub(super) async fn clean_up(&self) -> Result<(), String> {
-        let made = std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner));
-        for recorded in made.iter().rev() {
+        let created = std::mem::take(&mut *self.created_objects.lock().unwrap_or_else(PoisonError::into_inner));
+        for recorded in created.iter().rev() {
             if let Some(remove) = &self.fixture.remove {
                 remove(recorded.clone()).await;
             }

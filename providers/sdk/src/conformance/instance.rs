@@ -32,15 +32,15 @@ pub struct Instance<P> {
 /// Collects the reports of calls.
 #[derive(Debug, Default)]
 pub struct Reports {
-    told: Mutex<Vec<String>>,
+    messages: Mutex<Vec<String>>,
     partials: Mutex<Vec<Partial>>,
 }
 
 impl Reports {
     /// The lines for people, in order.
     #[must_use]
-    pub fn told(&self) -> Vec<String> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn messages(&self) -> Vec<String> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The partial reports of objects under construction.
@@ -59,7 +59,7 @@ impl Reports {
 #[async_trait::async_trait]
 impl Progress for Reports {
     fn message(&self, text: &str) {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
     }
 
     async fn partial(&self, partial: Partial) -> Result<(), ProviderError> {

@@ -10,7 +10,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
     Behaviour { name: "a lost call without effect is recognised", check: |bench| Box::pin(lost_without_effect(bench)) },
     Behaviour { name: "a lost create is found", check: |bench| Box::pin(lost_create(bench)) },
     Behaviour { name: "a lost delete is recognised", check: |bench| Box::pin(lost_delete(bench)) },
-    Behaviour { name: "another owner's object is not taken", check: |bench| Box::pin(strangers_object(bench)) },
+    Behaviour { name: "another owner's object is not taken", check: |bench| Box::pin(foreign_object(bench)) },
     Behaviour { name: "an import reads the same object", check: |bench| Box::pin(import(bench)) },
 ];
 
@@ -26,7 +26,7 @@ fn reason_to_skip(bench: &Bench<'_>) -> Option<Verdict> {
 
 async fn find(bench: &Bench<'_>, attempt: &Attempt) -> Result<Found, String> {
     let found = bench.session.find(bench.ty, attempt).await.map_err(|error| failed("find", &error))?;
-    if let Found::Ours(observed) | Found::Strangers(observed) = &found {
+    if let Found::Own(observed) | Found::Foreign(observed) = &found {
         bench.check_observed("find", None, observed)?;
     }
     Ok(found)
@@ -38,7 +38,7 @@ async fn lost_without_effect(bench: &Bench<'_>) -> Checked {
     }
     let plan = bench.plan(None, &bench.fixture.config).await?;
     match find(bench, &bench.attempt(&plan, None, true)).await? {
-        Found::Absent | Found::CameToNothing => Ok(Verdict::Shown),
+        Found::Absent | Found::NoEffect => Ok(Verdict::Shown),
         other => Err(format!("no object was created, but find returned {other:?}")),
     }
 }
@@ -51,7 +51,7 @@ async fn lost_create(bench: &Bench<'_>) -> Checked {
     let plan = bench.plan(None, config).await?;
     let created = bench.create_planned(&plan).await?;
     let found = match find(bench, &bench.attempt(&plan, None, true)).await? {
-        Found::Ours(found) => found,
+        Found::Own(found) => found,
         other => return Err(format!("the object was created, but find returned {other:?}")),
     };
     let recorded = bench.record(&plan.planned, &found);
@@ -72,7 +72,7 @@ async fn lost_delete(bench: &Bench<'_>) -> Checked {
     let lost_call = attempt.lost_call.clone().map(|lost| LostCall { step: DELETE.to_owned(), ..lost });
     let attempt = Attempt { identity: created.identity.clone(), lost_call, ..attempt };
     match find(bench, &attempt).await? {
-        Found::Ours(_) => {}
+        Found::Own(_) => {}
         other => return Err(format!("before the delete took effect, find returned {other:?}")),
     }
     bench.delete(&created).await?;
@@ -82,7 +82,7 @@ async fn lost_delete(bench: &Bench<'_>) -> Checked {
     }
 }
 
-async fn strangers_object(bench: &Bench<'_>) -> Checked {
+async fn foreign_object(bench: &Bench<'_>) -> Checked {
     if let Some(skipped) = reason_to_skip(bench) {
         return Ok(skipped);
     }
@@ -96,7 +96,7 @@ async fn strangers_object(bench: &Bench<'_>) -> Checked {
     }
     bench.create_planned(&plan).await?;
     match find(bench, &bench.attempt(&plan, None, false)).await? {
-        Found::Strangers(_) => {}
+        Found::Foreign(_) => {}
         other => return Err(format!("an object exists to adopt, but find returned {other:?}")),
     }
     if bench.ty.identity.is_empty() || bench.ty.identity_of(&plan.planned).is_none() {

@@ -40,8 +40,8 @@ async fn spellings_plan_no_change(bench: &Bench<'_>) -> Checked {
     for (path, values) in &bench.fixture.spellings {
         for value in values {
             let config = with(&bench.fixture.config, path, value);
-            let made = settle(bench, &config).await;
-            let compared = match made {
+            let settled = settle(bench, &config).await;
+            let compared = match settled {
                 Ok(Some(recorded)) => compare(bench, path, &recorded, values).await,
                 Ok(None) => Err("the provider refused it".to_owned()),
                 Err(problem) => Err(problem),

@@ -20,21 +20,21 @@ enum Fault {
     CreateReturnsAnUnknown,
     CreateReturnsAnotherValue,
     CreateReturnsTheSecret,
-    CreateTakesWhatIsThere,
-    ReadKeepsTheGone,
+    CreateAdoptsExisting,
+    ReadReturnsDeleted,
     ReadSeesNoDrift,
     UpdateDoesNothing,
-    DeleteFailsOnTheGone,
+    DeleteFailsOnMissing,
     FindForgets,
-    FindTakesTheStrangers,
+    FindClaimsForeign,
     PlanIsNeverDone,
     PlanForgetsReplacements,
     PlanFailsOnUnknowns,
     CountSeesNothing,
     ImportFindsAnything,
-    IdTellsTheName,
+    IdRevealsTheName,
     CreateDropsTheEmpty,
-    PlanTakesEverySpelling,
+    PlanKeepsEverySpelling,
 }
 
 type Things = Arc<Mutex<BTreeMap<String, Attributes>>>;
@@ -87,7 +87,7 @@ impl ShelfSession {
         self.fault == fault
     }
 
-    fn look(&self, name: &str) -> Option<Observed> {
+    fn get(&self, name: &str) -> Option<Observed> {
         let attributes = self.things.lock().unwrap().get(name)?.clone();
         Some(Observed {
             identity: [("name".to_owned(), name.into())].into_iter().collect(),
@@ -111,15 +111,15 @@ impl ShelfSession {
         thing.insert("rows".to_owned(), rows.into());
         let id = match self.fault {
             Fault::CreateReturnsAnUnknown => Value::Unknown,
-            Fault::IdTellsTheName => name.as_str().into(),
-            _ => Value::from(name.as_str()).made_of(planned, &["name"]),
+            Fault::IdRevealsTheName => name.as_str().into(),
+            _ => Value::from(name.as_str()).derived_from(planned, &["name"]),
         };
         thing.insert("id".to_owned(), id);
         if self.has(Fault::CreateReturnsAnotherValue) {
             thing.insert("size".to_owned(), Value::Int(1000));
         }
         self.things.lock().unwrap().insert(name.clone(), thing);
-        self.look(&name).unwrap()
+        self.get(&name).unwrap()
     }
 }
 
@@ -133,7 +133,7 @@ impl Session for ShelfSession {
         if self.has(Fault::PlanIsNeverDone) {
             plan.planned.insert("rows".to_owned(), Value::Unknown);
         }
-        if let Some(colour) = change.config.get("colour").filter(|_| self.has(Fault::PlanTakesEverySpelling)) {
+        if let Some(colour) = change.config.get("colour").filter(|_| self.has(Fault::PlanKeepsEverySpelling)) {
             plan.planned.insert("colour".to_owned(), colour.clone());
         }
         if self.has(Fault::PlanForgetsReplacements) {
@@ -148,18 +148,18 @@ impl Session for ShelfSession {
             attributes: prior.attributes.clone(),
             private: Private::default(),
         };
-        let found = self.look(&name_of(&prior.attributes));
+        let found = self.get(&name_of(&prior.attributes));
         Ok(match found {
             Some(_) if self.has(Fault::ReadSeesNoDrift) => Some(recorded),
-            None if self.has(Fault::ReadKeepsTheGone) => Some(recorded),
+            None if self.has(Fault::ReadReturnsDeleted) => Some(recorded),
             found => found,
         })
     }
 
     async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         call.progress.partial(Partial { identity: None, private: Some(Private(SENT.to_vec())) }).await?;
-        let is_there = self.look(&name_of(&planned.attributes)).is_some();
-        if is_there && !self.has(Fault::CreateTakesWhatIsThere) {
+        let exists = self.get(&name_of(&planned.attributes)).is_some();
+        if exists && !self.has(Fault::CreateAdoptsExisting) {
             return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id: None }, "it exists"));
         }
         Ok(self.put(&planned.attributes, 0))
@@ -173,14 +173,14 @@ impl Session for ShelfSession {
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
         if self.has(Fault::UpdateDoesNothing) {
-            return Ok(self.look(&name_of(&prior.attributes)).unwrap());
+            return Ok(self.get(&name_of(&prior.attributes)).unwrap());
         }
         Ok(self.put(&planned.attributes, 0))
     }
 
     async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let removed = self.things.lock().unwrap().remove(&name_of(&prior.attributes));
-        if removed.is_none() && self.has(Fault::DeleteFailsOnTheGone) {
+        if removed.is_none() && self.has(Fault::DeleteFailsOnMissing) {
             return Err(ProviderError::new(ErrorKind::NotFound, "it does not exist"));
         }
         Ok(())
@@ -188,13 +188,13 @@ impl Session for ShelfSession {
 
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
         let attributes = if attempt.planned.is_empty() { &attempt.identity } else { &attempt.planned };
-        let Some(found) = self.look(&name_of(attributes)) else { return Ok(Found::Absent) };
+        let Some(found) = self.get(&name_of(attributes)) else { return Ok(Found::Absent) };
         let is_sent = attempt.prior.is_some() || attempt.private.0 == SENT;
-        let is_ours = attempt.lost_call.is_some() && is_sent || self.has(Fault::FindTakesTheStrangers);
-        Ok(match is_ours {
+        let is_own = attempt.lost_call.is_some() && is_sent || self.has(Fault::FindClaimsForeign);
+        Ok(match is_own {
             true if self.has(Fault::FindForgets) => Found::Unknown,
-            true => Found::Ours(found),
-            false => Found::Strangers(found),
+            true => Found::Own(found),
+            false => Found::Foreign(found),
         })
     }
 
@@ -203,11 +203,11 @@ impl Session for ShelfSession {
             let attributes = [("name".to_owned(), id.into())].into_iter().collect::<Attributes>();
             return Ok(Some(Observed { identity: attributes.clone(), attributes, private: Private::default() }));
         }
-        Ok(self.look(id))
+        Ok(self.get(id))
     }
 
     async fn count_data(&self, _ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
-        let rows = self.look(&name_of(&prior.attributes)).and_then(|thing| thing.attributes.get("rows")?.as_int());
+        let rows = self.get(&name_of(&prior.attributes)).and_then(|thing| thing.attributes.get("rows")?.as_int());
         Ok(match rows {
             Some(rows) if rows > 0 && !self.has(Fault::CountSeesNothing) => {
                 DataAmount::Some { count: rows.unsigned_abs(), text: format!("{rows} rows") }
@@ -266,25 +266,25 @@ async fn each_fault_is_reported_by_its_behaviour() {
             "1000 for `size`, which is planned as 1",
         ),
         (Fault::CreateReturnsTheSecret, "a created object reads as returned", "`secret`, which is write-only"),
-        (Fault::CreateTakesWhatIsThere, "another owner's object is not taken", "object succeeded"),
-        (Fault::ReadKeepsTheGone, "a removed object cannot be read", "can still be read"),
+        (Fault::CreateAdoptsExisting, "another owner's object is not taken", "object succeeded"),
+        (Fault::ReadReturnsDeleted, "a removed object cannot be read", "can still be read"),
         (Fault::ReadSeesNoDrift, "drift is found and repaired", "shows no difference"),
         (Fault::UpdateDoesNothing, "an update happens in place", "1 for `size`, which is planned as 2"),
-        (Fault::DeleteFailsOnTheGone, "a second delete succeeds", "the second time, delete failed (not_found)"),
+        (Fault::DeleteFailsOnMissing, "a second delete succeeds", "the second time, delete failed (not_found)"),
         (Fault::FindForgets, "a lost create is found", "find returned Unknown"),
-        (Fault::FindTakesTheStrangers, "another owner's object is not taken", "find returned Ours"),
+        (Fault::FindClaimsForeign, "another owner's object is not taken", "find returned Own"),
         (Fault::PlanIsNeverDone, "a second plan is empty", "`rows` is Some(0) and then Some((known after apply))"),
         (Fault::PlanForgetsReplacements, "a replacement is planned and works", "the plan does not replace"),
         (Fault::PlanFailsOnUnknowns, "unknown values can be planned", "with `name` unknown, plan failed"),
         (Fault::CountSeesNothing, "data is counted", "counts as empty"),
         (
-            Fault::IdTellsTheName,
+            Fault::IdRevealsTheName,
             "a value derived from a secret is sensitive",
             "create reveals in `id` the object's identity",
         ),
         (Fault::CreateDropsTheEmpty, "every spelling settles", "/label as \"\": create returned null for `label`"),
         (
-            Fault::PlanTakesEverySpelling,
+            Fault::PlanKeepsEverySpelling,
             "other spellings plan no change",
             "planned as \"RED\", a second plan is not empty: `colour`",
         ),

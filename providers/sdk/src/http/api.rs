@@ -1,6 +1,6 @@
 //! Sends requests with credentials, safe retries, and errors without secrets.
 
-use super::auth::{Keeper, Proof, is_unknown};
+use super::auth::{Credentials, RequestCredentials, is_unauthorized};
 use super::failure::pause_of;
 use super::request::{Body, Effect};
 use super::{Auth, Base, Client, Failure, Purpose, Reply, Request, Vendor, Within, base, pause};
@@ -28,7 +28,7 @@ struct Inner {
     host: String,
     /// The check that credentials may be sent to this URL.
     checked: Result<(), Failure>,
-    keeper: Keeper,
+    credentials: Credentials,
     vendor: Vendor,
     hidden: RwLock<Hidden>,
 }
@@ -41,11 +41,11 @@ struct Hidden {
 }
 
 /// Number of older tokens that stay redacted: a late answer may quote one.
-const TOKENS_KEPT: usize = 4;
+const REDACTED_TOKENS: usize = 4;
 
 /// Number of retries of a request that reached no server. The caller of the provider retries, too; together they would
 /// make users wait minutes for a closed port.
-const UNREACHED_AGAIN: u32 = 1;
+const UNREACHED_RETRIES: u32 = 1;
 
 impl fmt::Debug for Api {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,11 +56,11 @@ impl fmt::Debug for Api {
 impl Api {
     pub(super) fn new(client: Client, base: Base, auth: Auth, vendor: Vendor, more: Vec<SecretString>) -> Self {
         let checked = if matches!(auth, Auth::None) { Ok(()) } else { client.check_credentials(&base) };
-        let keeper = Keeper::new(auth);
-        let secrets = keeper.secrets().into_iter().chain(more).collect();
+        let credentials = Credentials::new(auth);
+        let secrets = credentials.secrets().into_iter().chain(more).collect();
         let hidden = RwLock::new(Hidden::of(secrets, VecDeque::new()));
         let host = base.host();
-        Self { inner: Arc::new(Inner { client, base, host, checked, keeper, vendor, hidden }) }
+        Self { inner: Arc::new(Inner { client, base, host, checked, credentials, vendor, hidden }) }
     }
 
     /// The base URL.
@@ -85,7 +85,7 @@ impl Api {
     ///
     /// # Errors
     /// [`Failure::Refused`] for a URL on another host, which would receive the token.
-    pub fn named(&self, url: &str) -> Result<Request, Failure> {
+    pub fn get_url(&self, url: &str) -> Result<Request, Failure> {
         let url = self.inner.base.follow(url).map_err(Failure::Refused)?;
         Ok(Request { url: Some(url), ..Request::get("(as an answer named it)", &[]) })
     }
@@ -93,12 +93,12 @@ impl Api {
     /// The error for a failure, with secrets redacted.
     #[must_use]
     pub fn error(&self, failure: &Failure, purpose: &Purpose) -> ProviderError {
-        self.hide(self.inner.vendor.error(&self.inner.host, failure, purpose))
+        self.redact_error(self.inner.vendor.error(&self.inner.host, failure, purpose))
     }
 
     /// An error with the secrets of this interface redacted.
     #[must_use]
-    pub fn hide(&self, error: ProviderError) -> ProviderError {
+    pub fn redact_error(&self, error: ProviderError) -> ProviderError {
         self.inner.hidden.read().unwrap_or_else(PoisonError::into_inner).redaction.error(error)
     }
 
@@ -114,27 +114,28 @@ impl Api {
             return Err(Failure::Cancelled);
         }
         self.inner.checked.clone()?;
-        let (again, again_after_loss) = (self.inner.client.options.again, self.inner.client.options.again_after_loss);
+        let (retries, retries_after_loss) =
+            (self.inner.client.options.retries, self.inner.client.options.retries_after_loss);
         let (mut attempt, mut renewed, mut may_have_run) = (0_u32, false, false);
         loop {
-            let (failure, most) = match self.attempt(request, within, &mut renewed).await {
+            let (failure, max_retries) = match self.attempt(request, within, &mut renewed).await {
                 Ok(mut reply) if (200..300).contains(&reply.status) => {
                     reply.may_have_run = may_have_run;
                     return Ok(reply);
                 }
-                Ok(reply) => match self.comes_again(request, &reply) {
-                    Again::Never => return Err(settled(reply, request, may_have_run)),
-                    Again::DidNothing => (Failure::Answered(Box::new(reply)), again),
-                    Again::PerhapsDone => {
+                Ok(reply) => match self.retry_kind(request, &reply) {
+                    Retry::Never => return Err(to_failure(reply, request, may_have_run)),
+                    Retry::NoEffect => (Failure::Answered(Box::new(reply)), retries),
+                    Retry::MayHaveRun => {
                         may_have_run = true;
-                        (Failure::Answered(Box::new(reply)), again_after_loss)
+                        (Failure::Answered(Box::new(reply)), retries_after_loss)
                     }
                 },
-                Err(Failure::NotSent(why)) => (Failure::NotSent(why), UNREACHED_AGAIN.min(again_after_loss)),
-                Err(Failure::Lost(why)) if request.effect == Effect::Again => return Err(Failure::Lost(why)),
+                Err(Failure::NotSent(why)) => (Failure::NotSent(why), UNREACHED_RETRIES.min(retries_after_loss)),
+                Err(Failure::Lost(why)) if request.effect == Effect::Repeated => return Err(Failure::Lost(why)),
                 Err(Failure::Lost(why)) => {
                     may_have_run = true;
-                    (Failure::Lost(why), again_after_loss)
+                    (Failure::Lost(why), retries_after_loss)
                 }
                 Err(other) if may_have_run && request.effect != Effect::None => {
                     return Err(Failure::Lost(other.in_words()));
@@ -145,15 +146,15 @@ impl Api {
             if let Some(pause) = requested {
                 silence::excuse_pause(pause);
             }
-            let pause = requested.unwrap_or_else(|| pause::usual(attempt));
+            let pause = requested.unwrap_or_else(|| pause::backoff(attempt));
             attempt += 1;
             let left = within.left();
-            if attempt > most || pause >= left || self.is_stopped_while(pause, within).await {
-                let is_stopped = within.cancel.is_cancelled() && attempt <= most && pause < left;
+            if attempt > max_retries || pause >= left || self.is_cancelled_during(pause, within).await {
+                let is_stopped = within.cancel.is_cancelled() && attempt <= max_retries && pause < left;
                 return Err(match failure {
                     _ if request.effect == Effect::None => failure,
                     _ if is_stopped && !may_have_run => Failure::Cancelled,
-                    Failure::Answered(reply) => settled(*reply, request, may_have_run),
+                    Failure::Answered(reply) => to_failure(*reply, request, may_have_run),
                     other if may_have_run => Failure::Lost(other.in_words()),
                     other => other,
                 });
@@ -164,12 +165,12 @@ impl Api {
     /// Sends a request once, and once more with a new token if the server rejects the old one.
     async fn attempt(&self, request: &Request, within: &Within, renewed: &mut bool) -> Result<Reply, Failure> {
         loop {
-            let proof = self.proof(request, within).await?;
+            let credentials = self.request_credentials(request, within).await?;
             let mut builder = self.builder(request)?;
-            for (name, value) in &proof.headers {
+            for (name, value) in &credentials.headers {
                 builder = builder.header(name, value);
             }
-            let usual = request.timeout.unwrap_or(self.inner.client.options.timeout);
+            let timeout = request.timeout.unwrap_or(self.inner.client.options.timeout);
             let span = tracing::debug_span!(
                 "http",
                 host = self.inner.host,
@@ -179,7 +180,7 @@ impl Api {
                 took_ms = tracing::field::Empty,
             );
             let began = Instant::now();
-            let sent = self.inner.client.send(builder, &self.inner.host, usual, within.left());
+            let sent = self.inner.client.send(builder, &self.inner.host, timeout, within.left());
             let reply = sent.instrument(span.clone()).await;
             span.record("took_ms", u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
             if let Ok(reply) = &reply {
@@ -188,7 +189,7 @@ impl Api {
             span.in_scope(|| tracing::debug!(result = %outcome(&reply), "request"));
             let reply = reply?;
             // A 401 means that the request had no effect.
-            if is_unknown(&reply) && !*renewed && self.inner.keeper.renew(&proof).await {
+            if is_unauthorized(&reply) && !*renewed && self.inner.credentials.renew(&credentials).await {
                 *renewed = true;
                 continue;
             }
@@ -198,9 +199,9 @@ impl Api {
 
     /// The credentials for a request. A wait for a token ends with the time of the call, or with the cancellation of a
     /// write.
-    async fn proof(&self, request: &Request, within: &Within) -> Result<Proof, Failure> {
+    async fn request_credentials(&self, request: &Request, within: &Within) -> Result<RequestCredentials, Failure> {
         tokio::select! {
-            proof = self.inner.keeper.current(|token| self.learn(token)) => proof,
+            credentials = self.inner.credentials.current(|token| self.add_token(token)) => credentials,
             () = tokio::time::sleep_until(within.deadline) => {
                 Err(Failure::NotSent("no token arrived in time".to_owned()))
             }
@@ -235,30 +236,30 @@ impl Api {
         })
     }
 
-    fn comes_again(&self, request: &Request, reply: &Reply) -> Again {
+    fn retry_kind(&self, request: &Request, reply: &Reply) -> Retry {
         match (reply.status, request.effect) {
-            (425 | 429, _) => Again::DidNothing,
-            (408 | 500 | 502..=504, Effect::None) => Again::DidNothing,
-            _ if (self.inner.vendor.did_nothing)(reply) => Again::DidNothing,
+            (425 | 429, _) => Retry::NoEffect,
+            (408 | 500 | 502..=504, Effect::None) => Retry::NoEffect,
+            _ if (self.inner.vendor.had_no_effect)(reply) => Retry::NoEffect,
             // A gateway may answer this after it has passed the request on.
-            (408 | 502..=504, Effect::Same) => Again::PerhapsDone,
-            _ => Again::Never,
+            (408 | 502..=504, Effect::Idempotent) => Retry::MayHaveRun,
+            _ => Retry::Never,
         }
     }
 
     /// Waits; returns true if the call is cancelled.
-    async fn is_stopped_while(&self, pause: Duration, within: &Within) -> bool {
+    async fn is_cancelled_during(&self, pause: Duration, within: &Within) -> bool {
         tokio::select! {
             () = tokio::time::sleep(pause) => false,
             () = within.cancel.cancelled() => true,
         }
     }
 
-    fn learn(&self, token: &SecretString) {
+    fn add_token(&self, token: &SecretString) {
         let mut hidden = self.inner.hidden.write().unwrap_or_else(PoisonError::into_inner);
         let (secrets, mut tokens) = (std::mem::take(&mut hidden.secrets), std::mem::take(&mut hidden.tokens));
         tokens.push_back(token.clone());
-        if tokens.len() > TOKENS_KEPT {
+        if tokens.len() > REDACTED_TOKENS {
             tokens.pop_front();
         }
         *hidden = Hidden::of(secrets, tokens);
@@ -275,17 +276,17 @@ impl Hidden {
 }
 
 /// Whether a request is retried after a failure answer.
-enum Again {
+enum Retry {
     Never,
     /// The request had no effect.
-    DidNothing,
+    NoEffect,
     /// The request may have had its effect, and may be repeated.
-    PerhapsDone,
+    MayHaveRun,
 }
 
 /// A failure answer to a request that may have run before. Answers that say nothing about the request itself, such as a
 /// request to wait, leave its outcome unknown.
-fn settled(mut reply: Reply, request: &Request, may_have_run: bool) -> Failure {
+fn to_failure(mut reply: Reply, request: &Request, may_have_run: bool) -> Failure {
     reply.may_have_run = may_have_run;
     match reply.status {
         401 | 403 | 407 | 408 | 425 | 429 | 500..=599 if may_have_run && request.effect != Effect::None => {

@@ -13,11 +13,11 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 /// The longest use of a token, even if the server states a longer lifetime.
-const LONGEST_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// The lifetime of a token without a stated one.
-const USUAL_LIFE: Duration = Duration::from_secs(3 * 60);
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(3 * 60);
 /// A token is renewed when it has less than this left, or less than a fifth of its lifetime.
-const SPARE: Duration = Duration::from_secs(60);
+const RENEWAL_MARGIN: Duration = Duration::from_secs(60);
 
 /// Kinds of credentials.
 #[derive(Clone)]
@@ -47,28 +47,28 @@ impl fmt::Debug for Auth {
 }
 
 /// The credentials of one request: its headers and the number of its token.
-pub(super) struct Proof {
+pub(super) struct RequestCredentials {
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     number: u64,
 }
 
 /// Holds the current token.
-pub(super) struct Keeper {
+pub(super) struct Credentials {
     auth: Auth,
-    kept: Mutex<Kept>,
+    cached: Mutex<CachedToken>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct CachedToken {
     /// The token's headers, and their expiry.
     token: Option<(Vec<(HeaderName, HeaderValue)>, Instant)>,
     /// Number of tokens so far.
     number: u64,
 }
 
-impl Keeper {
+impl Credentials {
     pub(super) fn new(auth: Auth) -> Self {
-        Self { auth, kept: Mutex::default() }
+        Self { auth, cached: Mutex::default() }
     }
 
     /// The secrets that are known before the first request.
@@ -82,9 +82,9 @@ impl Keeper {
         }
     }
 
-    /// The current credentials. Calls `learns` with each new token.
-    pub(super) async fn current(&self, learns: impl Fn(&SecretString) + Send) -> Result<Proof, Failure> {
-        let of = |headers| Ok(Proof { headers, number: 0 });
+    /// The current credentials. Calls `on_token` with each new token.
+    pub(super) async fn current(&self, on_token: impl Fn(&SecretString) + Send) -> Result<RequestCredentials, Failure> {
+        let of = |headers| Ok(RequestCredentials { headers, number: 0 });
         let source = match &self.auth {
             Auth::None => return of(Vec::new()),
             Auth::Headers(headers) => {
@@ -98,40 +98,40 @@ impl Keeper {
             Auth::Tokens(source) => source,
         };
         // Concurrent callers wait for the same token.
-        let mut kept = self.kept.lock().await;
-        if let Some((headers, until)) = &kept.token
+        let mut cached = self.cached.lock().await;
+        if let Some((headers, until)) = &cached.token
             && Instant::now() < *until
         {
-            return Ok(Proof { headers: headers.clone(), number: kept.number });
+            return Ok(RequestCredentials { headers: headers.clone(), number: cached.number });
         }
         let requested = Instant::now();
-        let Token { token, life, headers: more } = source.token().await?;
-        learns(&token);
+        let Token { token, lifetime, headers: more } = source.token().await?;
+        on_token(&token);
         let secrets = more.iter().filter(|(_, value)| value.is_sensitive());
-        secrets.filter_map(|(_, value)| value.to_str().ok()).for_each(|text| learns(&text.into()));
+        secrets.filter_map(|(_, value)| value.to_str().ok()).for_each(|text| on_token(&text.into()));
         let headers: Vec<_> = bearer(&token)?.into_iter().chain(more).collect();
-        let life = life.unwrap_or(USUAL_LIFE).min(LONGEST_LIFE);
-        kept.token = Some((headers.clone(), requested + life.saturating_sub(SPARE.min(life / 5))));
-        kept.number += 1;
-        Ok(Proof { headers, number: kept.number })
+        let lifetime = lifetime.unwrap_or(DEFAULT_LIFETIME).min(LONGEST_LIFETIME);
+        cached.token = Some((headers.clone(), requested + lifetime.saturating_sub(RENEWAL_MARGIN.min(lifetime / 5))));
+        cached.number += 1;
+        Ok(RequestCredentials { headers, number: cached.number })
     }
 
     /// Drops the token of rejected credentials; returns false if the source has no other token.
-    pub(super) async fn renew(&self, proof: &Proof) -> bool {
+    pub(super) async fn renew(&self, credentials: &RequestCredentials) -> bool {
         if !matches!(self.auth, Auth::Tokens(_)) {
             return false;
         }
-        let mut kept = self.kept.lock().await;
+        let mut cached = self.cached.lock().await;
         // Another call may have renewed it meanwhile.
-        if kept.number == proof.number {
-            kept.token = None;
+        if cached.number == credentials.number {
+            cached.token = None;
         }
         true
     }
 }
 
 /// True if the server rejects the credentials.
-pub(super) fn is_unknown(reply: &Reply) -> bool {
+pub(super) fn is_unauthorized(reply: &Reply) -> bool {
     reply.status == 401
 }
 

@@ -1,6 +1,6 @@
 //! Connections, and the limit on concurrent requests.
 
-use super::{ALLOW_PLAIN_HTTP, Api, Auth, Base, Failure, Reply, Vendor, dispatched, in_words, is_exposed, pause};
+use super::{ALLOW_PLAIN_HTTP, Api, Auth, Base, Failure, Reply, Vendor, dispatch, in_words, is_exposed, pause};
 use crate::wrap::silence;
 use crate::{Path, ProviderError};
 use reqwest::RequestBuilder;
@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// Time limit for a connection attempt.
-const CONNECTS: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Options for all requests of an instance.
 #[derive(Debug, Clone)]
@@ -27,11 +27,11 @@ pub struct Options {
     /// Number of concurrent requests to one host.
     pub concurrency: usize,
     /// Size limit of an answer, in bytes.
-    pub most_bytes: usize,
+    pub max_bytes: usize,
     /// Number of retries after a temporary refusal such as 429.
-    pub again: u32,
+    pub retries: u32,
     /// Number of retries after lost answers.
-    pub again_after_loss: u32,
+    pub retries_after_loss: u32,
 }
 
 impl Default for Options {
@@ -41,9 +41,9 @@ impl Default for Options {
             allow_plain_http: false,
             timeout: Duration::from_secs(60),
             concurrency: 16,
-            most_bytes: 64 << 20,
-            again: 8,
-            again_after_loss: 4,
+            max_bytes: 64 << 20,
+            retries: 8,
+            retries_after_loss: 4,
         }
     }
 }
@@ -71,8 +71,8 @@ impl Client {
             None => ProviderError::bug(format!("TLS cannot be set up: {why}")),
         })?;
         let http = http
-            .connect_timeout(CONNECTS.min(options.timeout))
-            .tcp_keepalive(CONNECTS)
+            .connect_timeout(CONNECT_TIMEOUT.min(options.timeout))
+            .tcp_keepalive(CONNECT_TIMEOUT)
             .build()
             .map_err(|error| ProviderError::bug(format!("the HTTP client is broken: {}", in_words(&error))))?;
         Ok(Self { http, options: Arc::new(options), hosts: Arc::default() })
@@ -125,7 +125,7 @@ impl Client {
             return Err(Failure::NotSent("too many other requests to send it in time".to_owned()));
         };
         let timeout = timeout.min(left.saturating_sub(began.elapsed()));
-        let sent = dispatched(builder.timeout(timeout));
+        let sent = dispatch(builder.timeout(timeout));
         // A request with a longer timeout than usual starts slow work.
         let sent = match timeout > self.options.timeout {
             true => silence::excused_if_known(sent).await,
@@ -138,19 +138,19 @@ impl Client {
         };
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
-        let most = self.options.most_bytes;
+        let max_bytes = self.options.max_bytes;
         let mut body = Vec::new();
         loop {
             match response.chunk().await {
-                Ok(Some(chunk)) if body.len().saturating_add(chunk.len()) <= most => {
+                Ok(Some(chunk)) if body.len().saturating_add(chunk.len()) <= max_bytes => {
                     silence::answered();
                     body.extend_from_slice(&chunk);
                 }
-                Ok(Some(_)) => return Err(Failure::Lost(format!("the answer has more than {most} bytes"))),
+                Ok(Some(_)) => return Err(Failure::Lost(format!("the answer has more than {max_bytes} bytes"))),
                 Ok(None) => break,
                 Err(error) => return Err(Failure::Lost(in_words(&error))),
             }
         }
-        Ok(Reply { status, retry_after: pause::asked_for(&headers), headers, body, may_have_run: false })
+        Ok(Reply { status, retry_after: pause::requested(&headers), headers, body, may_have_run: false })
     }
 }

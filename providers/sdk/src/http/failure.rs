@@ -56,7 +56,7 @@ impl Failure {
 
 /// The content of a vendor's failure answer.
 #[derive(Debug, Clone, Default)]
-pub struct Said {
+pub struct ParsedError {
     /// The vendor's own code.
     pub code: Option<String>,
     /// The message, without a trailing period.
@@ -75,9 +75,9 @@ pub struct Vendor {
     /// The name in messages: `Airbyte`.
     pub name: &'static str,
     /// Parses a failure answer. [`Api`](super::Api) shortens and redacts its texts.
-    pub said: fn(&Reply) -> Said,
+    pub parse_error: fn(&Reply) -> ParsedError,
     /// True if a write with this failure answer had no effect and may be retried. Status 429 always counts.
-    pub did_nothing: fn(&Reply) -> bool,
+    pub had_no_effect: fn(&Reply) -> bool,
     /// The solution for a server that cannot be reached: "look at `url` of the instance".
     pub reach: &'static str,
     /// The solution for refused credentials: "look at `token` of the instance".
@@ -87,8 +87,8 @@ pub struct Vendor {
 /// The purpose of a request, for errors.
 #[derive(Debug, Clone, Default)]
 pub struct Purpose {
-    doing: String,
-    is_question: bool,
+    action: String,
+    is_read: bool,
     import_id: Option<String>,
     path: Option<Path>,
     solutions: Vec<String>,
@@ -97,19 +97,19 @@ pub struct Purpose {
 impl Purpose {
     /// A change: ``create the source `orders` ``.
     #[must_use]
-    pub fn to(doing: impl Into<String>) -> Self {
-        Self { doing: doing.into(), ..Self::default() }
+    pub fn to(action: impl Into<String>) -> Self {
+        Self { action: action.into(), ..Self::default() }
     }
 
     /// A read: ``read the source `orders` ``. A lost answer is only a delay.
     #[must_use]
-    pub fn look(doing: impl Into<String>) -> Self {
-        Self { is_question: true, ..Self::to(doing) }
+    pub fn read(action: impl Into<String>) -> Self {
+        Self { is_read: true, ..Self::to(action) }
     }
 
     /// The request creates an object with this id, which may already exist.
     #[must_use]
-    pub fn makes(mut self, import_id: impl Into<String>) -> Self {
+    pub fn creates(mut self, import_id: impl Into<String>) -> Self {
         self.import_id = Some(import_id.into());
         self
     }
@@ -136,18 +136,18 @@ impl Vendor {
     /// Converts a failure. The texts may contain secrets: [`super::Api::error`] redacts them.
     pub(super) fn error(&self, host: &str, failure: &Failure, purpose: &Purpose) -> ProviderError {
         let name = self.name;
-        let doing = if purpose.doing.is_empty() { "do that" } else { purpose.doing.as_str() };
+        let action = if purpose.action.is_empty() { "do that" } else { purpose.action.as_str() };
         match failure {
             Failure::NotSent(why) => {
                 let message = format!("{name} cannot be reached at `{host}`: {why}");
                 ProviderError::new(ErrorKind::Transient, message).solution(self.reach)
             }
-            Failure::Lost(why) if purpose.is_question => {
+            Failure::Lost(why) if purpose.is_read => {
                 ProviderError::new(ErrorKind::Transient, format!("{name} does not answer: {why}"))
             }
             Failure::Lost(why) => ProviderError::new(
                 ErrorKind::Ambiguous,
-                format!("{name} may have received the request to {doing}, outcome unknown: {why}"),
+                format!("{name} may have received the request to {action}, outcome unknown: {why}"),
             ),
             Failure::Unauthorized { code, message } => {
                 let message = format!("{name} does not let terrace in: {}", trimmed(message));
@@ -156,44 +156,44 @@ impl Vendor {
                 error
             }
             Failure::Cancelled => {
-                ProviderError::new(ErrorKind::Cancelled, format!("to {doing} was stopped before it began"))
+                ProviderError::new(ErrorKind::Cancelled, format!("to {action} was stopped before it began"))
             }
             Failure::Refused(why) => {
                 let kind = ErrorKind::InvalidInput { path: purpose.path.clone() };
-                ProviderError::new(kind, format!("{name} cannot be asked to {doing}: {why}"))
+                ProviderError::new(kind, format!("{name} cannot be asked to {action}: {why}"))
             }
-            Failure::Answered(reply) => self.refused(reply, purpose, doing),
+            Failure::Answered(reply) => self.refused(reply, purpose, action),
         }
     }
 
-    fn refused(&self, reply: &Reply, purpose: &Purpose, doing: &str) -> ProviderError {
-        let said = (self.said)(reply);
-        let kind = match said.kind.unwrap_or_else(|| usual_kind(reply, purpose)) {
+    fn refused(&self, reply: &Reply, purpose: &Purpose, action: &str) -> ProviderError {
+        let parsed = (self.parse_error)(reply);
+        let kind = match parsed.kind.unwrap_or_else(|| default_kind(reply, purpose)) {
             ErrorKind::InvalidInput { path: None } => ErrorKind::InvalidInput { path: purpose.path.clone() },
             ErrorKind::AlreadyExists { import_id: None } => {
                 ErrorKind::AlreadyExists { import_id: purpose.import_id.clone() }
             }
             ErrorKind::Throttled { retry_after: None } => ErrorKind::Throttled { retry_after: reply.retry_after },
-            ErrorKind::Ambiguous if purpose.is_question => ErrorKind::Transient,
+            ErrorKind::Ambiguous if purpose.is_read => ErrorKind::Transient,
             kind => kind,
         };
-        let why = said.message.as_deref().map(trimmed).filter(|text| !text.is_empty());
-        let why = why.unwrap_or_else(|| usual_words(reply.status).to_owned());
+        let why = parsed.message.as_deref().map(trimmed).filter(|text| !text.is_empty());
+        let why = why.unwrap_or_else(|| default_message(reply.status).to_owned());
         let name = self.name;
         let message = match &kind {
-            ErrorKind::Ambiguous => format!("{name} may have received the request to {doing}, outcome unknown: {why}"),
+            ErrorKind::Ambiguous => format!("{name} may have received the request to {action}, outcome unknown: {why}"),
             ErrorKind::PermissionDenied if matches!(reply.status, 401 | 407) => {
                 format!("{name} does not let terrace in: {why}")
             }
-            ErrorKind::PermissionDenied => format!("the identity of the instance may not {doing}: {why}"),
-            ErrorKind::Throttled { .. } => format!("{name} is too busy to {doing}: {why}"),
-            _ => format!("{name} cannot {doing}: {why}"),
+            ErrorKind::PermissionDenied => format!("the identity of the instance may not {action}: {why}"),
+            ErrorKind::Throttled { .. } => format!("{name} is too busy to {action}: {why}"),
+            _ => format!("{name} cannot {action}: {why}"),
         };
         let mut error = ProviderError::new(kind, message);
         let status = format!("HTTP {}", reply.status);
-        error.vendor_code = Some(said.code.map_or_else(|| status.clone(), |code| format!("{code}, {status}")));
-        error.problems = said.problems.iter().map(|text| trimmed(text)).collect();
-        error.solutions = said.solutions;
+        error.vendor_code = Some(parsed.code.map_or_else(|| status.clone(), |code| format!("{code}, {status}")));
+        error.problems = parsed.problems.iter().map(|text| trimmed(text)).collect();
+        error.solutions = parsed.solutions;
         if error.kind == ErrorKind::PermissionDenied {
             match reply.status {
                 401 | 407 => error.solutions.push(self.sign_in.to_owned()),
@@ -208,26 +208,26 @@ impl Vendor {
 }
 
 /// The meaning of a status if the vendor gives none.
-fn usual_kind(reply: &Reply, purpose: &Purpose) -> ErrorKind {
-    let or_question = |kind: ErrorKind| if purpose.is_question { ErrorKind::Transient } else { kind };
+fn default_kind(reply: &Reply, purpose: &Purpose) -> ErrorKind {
+    let or_transient = |kind: ErrorKind| if purpose.is_read { ErrorKind::Transient } else { kind };
     match reply.status {
         401 | 403 | 407 => ErrorKind::PermissionDenied,
         404 | 410 => ErrorKind::NotFound,
         // An earlier attempt with a lost answer may have created it: the engine must look.
         409 if reply.may_have_run => ErrorKind::Ambiguous,
         409 if purpose.import_id.is_some() => ErrorKind::AlreadyExists { import_id: None },
-        409 => or_question(ErrorKind::Failed),
+        409 => or_transient(ErrorKind::Failed),
         425 => ErrorKind::Transient,
         429 => ErrorKind::Throttled { retry_after: reply.retry_after },
-        503 if purpose.is_question => ErrorKind::Throttled { retry_after: reply.retry_after },
+        503 if purpose.is_read => ErrorKind::Throttled { retry_after: reply.retry_after },
         // A gateway may answer this after it has passed the request on.
-        408 | 502..=504 => or_question(ErrorKind::Ambiguous),
-        500..=599 => or_question(ErrorKind::Failed),
+        408 | 502..=504 => or_transient(ErrorKind::Ambiguous),
+        500..=599 => or_transient(ErrorKind::Failed),
         _ => ErrorKind::InvalidInput { path: None },
     }
 }
 
-fn usual_words(status: u16) -> &'static str {
+fn default_message(status: u16) -> &'static str {
     match status {
         300..=399 => "it redirects to another URL",
         401 | 407 => "the credentials are unknown or expired",

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use std::collections::HashSet;
 
 /// Page limit; more pages indicate a fault.
-const MOST_PAGES: usize = 10_000;
+const MAX_PAGES: usize = 10_000;
 
 /// Location of the next page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,8 +59,8 @@ impl Api {
                 place if !visited.insert(format!("{place:?}")) => {
                     return Err(Failure::Lost(format!("the pages repeat after page {}", visited.len())));
                 }
-                _ if visited.len() >= MOST_PAGES => {
-                    return Err(Failure::Lost(format!("the answer has more than {MOST_PAGES} pages")));
+                _ if visited.len() >= MAX_PAGES => {
+                    return Err(Failure::Lost(format!("the answer has more than {MAX_PAGES} pages")));
                 }
                 Next::Query(pairs) => {
                     Some(pairs.into_iter().fold(request, |request, (name, value)| request.with_query(name, value)))

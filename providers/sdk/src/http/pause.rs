@@ -10,25 +10,25 @@ const FIRST: Duration = Duration::from_millis(200);
 /// The longest pause, unless an answer requests more.
 const LONGEST: Duration = Duration::from_secs(16);
 /// The longest pause that an answer can request: its clock may be wrong.
-const LONGEST_ASKED: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST_REQUESTED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The pause that an answer requests: seconds, or a time by the clock of the server.
 /// <https://www.rfc-editor.org/rfc/rfc9110#field.retry-after>
-pub(super) fn asked_for(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn requested(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
     let after = text(RETRY_AFTER)?;
     if let Ok(seconds) = after.parse() {
-        return Some(Duration::from_secs(seconds).min(LONGEST_ASKED));
+        return Some(Duration::from_secs(seconds).min(LONGEST_REQUESTED));
     }
     let time = |text: &str| rfc2822::parse(text).ok().map(|zoned| zoned.timestamp());
     let now = text(DATE).and_then(time).unwrap_or_else(Timestamp::now);
     let pause = Duration::try_from(time(after)?.duration_since(now)).unwrap_or_default();
-    Some(pause.min(LONGEST_ASKED))
+    Some(pause.min(LONGEST_REQUESTED))
 }
 
 /// The pause before the next attempt. Each is up to twice the one before, with jitter, so that many refused requests
 /// are not retried at once.
-pub(super) fn usual(attempt: u32) -> Duration {
+pub(super) fn backoff(attempt: u32) -> Duration {
     jittered(FIRST.saturating_mul(1 << attempt.min(10)).min(LONGEST))
 }
 
@@ -41,26 +41,26 @@ pub(super) fn jittered(most: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    fn asked(headers: &[(HeaderName, &str)]) -> Option<Duration> {
-        asked_for(&headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect())
+    fn requested_by(headers: &[(HeaderName, &str)]) -> Option<Duration> {
+        requested(&headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect())
     }
 
     #[test]
     fn pause_is_in_seconds_or_until_a_server_time() {
-        assert_eq!(asked(&[(RETRY_AFTER, "7")]), Some(Duration::from_secs(7)));
+        assert_eq!(requested_by(&[(RETRY_AFTER, "7")]), Some(Duration::from_secs(7)));
         let at = |after| [(DATE, "Wed, 21 Oct 2015 07:28:00 GMT"), (RETRY_AFTER, after)];
-        assert_eq!(asked(&at("Wed, 21 Oct 2015 07:28:30 GMT")), Some(Duration::from_secs(30)));
-        assert_eq!(asked(&at("Wed, 21 Oct 2015 07:27:30 GMT")), Some(Duration::ZERO));
-        assert_eq!(asked(&[(RETRY_AFTER, "99999999")]), Some(LONGEST_ASKED));
-        assert_eq!(asked(&[(RETRY_AFTER, "soon")]), None);
-        assert_eq!(asked(&[]), None);
+        assert_eq!(requested_by(&at("Wed, 21 Oct 2015 07:28:30 GMT")), Some(Duration::from_secs(30)));
+        assert_eq!(requested_by(&at("Wed, 21 Oct 2015 07:27:30 GMT")), Some(Duration::ZERO));
+        assert_eq!(requested_by(&[(RETRY_AFTER, "99999999")]), Some(LONGEST_REQUESTED));
+        assert_eq!(requested_by(&[(RETRY_AFTER, "soon")]), None);
+        assert_eq!(requested_by(&[]), None);
     }
 
     #[test]
     fn pauses_grow_with_jitter() {
         for attempt in 0..40 {
             let most = FIRST.saturating_mul(1 << attempt.min(10)).min(LONGEST);
-            assert!((most / 2..=most).contains(&usual(attempt)), "{attempt}");
+            assert!((most / 2..=most).contains(&backoff(attempt)), "{attempt}");
         }
     }
 }

@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn url_is_exposed_unless_it_is_encrypted_or_stays_here() {
-        for (is_read, url) in [
+        for (expected, url) in [
             (true, "http://issuer.example.com/keys"),
             (true, "HTTP://10.0.0.1"),
             (true, " http://h"),
@@ -69,7 +69,7 @@ mod tests {
             (false, "http://[::1]/"),
             (false, "http://[::ffff:127.0.0.1]/"),
         ] {
-            assert_eq!(is_exposed(url), is_read, "{url}");
+            assert_eq!(is_exposed(url), expected, "{url}");
         }
     }
 

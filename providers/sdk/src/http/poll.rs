@@ -9,12 +9,12 @@ pub struct Poll {
     /// The first pause; each is half as long again as the one before.
     pub first: Duration,
     /// The longest pause, unless an answer requests more.
-    pub most: Duration,
+    pub max: Duration,
 }
 
 impl Default for Poll {
     fn default() -> Self {
-        Self { first: Duration::from_millis(500), most: Duration::from_secs(10) }
+        Self { first: Duration::from_millis(500), max: Duration::from_secs(10) }
     }
 }
 
@@ -28,18 +28,18 @@ impl Api {
     where
         F: FnMut(&Reply) -> Result<Option<T>, Failure> + Send,
     {
-        let mut usual = poll.first.min(poll.most);
+        let mut backoff = poll.first.min(poll.max);
         loop {
             // Cancellation is checked between polls, so that a finished operation is always noticed.
-            let reply = self.send(request, &within.to_the_end()).await.map_err(|failure| match failure {
+            let reply = self.send(request, &within.without_cancellation()).await.map_err(|failure| match failure {
                 Failure::NotSent(why) => Failure::Lost(why),
                 other => other,
             })?;
             if let Some(outcome) = done(&reply)? {
                 return Ok(outcome);
             }
-            let pause = reply.retry_after.unwrap_or_default().max(pause::jittered(usual));
-            usual = usual.saturating_add(usual / 2).min(poll.most);
+            let pause = reply.retry_after.unwrap_or_default().max(pause::jittered(backoff));
+            backoff = backoff.saturating_add(backoff / 2).min(poll.max);
             if pause >= within.left() {
                 return Err(Failure::Lost("it still ran at the end of its timeout".to_owned()));
             }

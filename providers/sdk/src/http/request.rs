@@ -37,16 +37,16 @@ pub(super) enum Effect {
     /// None: it only reads.
     None,
     /// The same effect as once.
-    Same,
+    Idempotent,
     /// Perhaps twice the effect.
-    Again,
+    Repeated,
 }
 
 impl Request {
     /// A request of a path below the base: `"/sources/{sourceId}"`, with a value for each `{…}`.
     #[must_use]
     pub fn new(method: Method, template: &'static str, values: &[&str]) -> Self {
-        let effect = if matches!(method, Method::GET | Method::HEAD) { Effect::None } else { Effect::Again };
+        let effect = if matches!(method, Method::GET | Method::HEAD) { Effect::None } else { Effect::Repeated };
         Self {
             method,
             template,
@@ -142,7 +142,7 @@ impl Request {
     /// Declares that the request may be repeated without further effect: a lost answer is retried.
     #[must_use]
     pub fn idempotent(mut self) -> Self {
-        self.effect = Effect::Same;
+        self.effect = Effect::Idempotent;
         self
     }
 

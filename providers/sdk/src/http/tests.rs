@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The server's reaction to the next request.
-enum Then {
+enum Reaction {
     /// Answers with status, headers and body.
     Answer(u16, Vec<(&'static str, String)>, Json),
     /// Announces more bytes than it sends, and closes the connection.
@@ -29,7 +29,7 @@ enum Then {
 }
 
 #[derive(Debug, Clone)]
-struct Seen {
+struct ReceivedRequest {
     method: Method,
     uri: String,
     headers: HeaderMap,
@@ -37,7 +37,7 @@ struct Seen {
     at: Instant,
 }
 
-impl Seen {
+impl ReceivedRequest {
     fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
@@ -45,10 +45,10 @@ impl Seen {
 
 #[derive(Default)]
 struct Script {
-    next: VecDeque<Then>,
-    seen: Vec<Seen>,
-    at_once: usize,
-    most_at_once: usize,
+    next: VecDeque<Reaction>,
+    received: Vec<ReceivedRequest>,
+    concurrent: usize,
+    max_concurrent: usize,
     /// Number of issued tokens; only the last one is valid.
     tokens: usize,
 }
@@ -69,17 +69,17 @@ impl Server {
         server
     }
 
-    fn then(&self, then: impl IntoIterator<Item = Then>) -> &Self {
-        self.script.lock().unwrap().next.extend(then);
+    fn react(&self, reactions: impl IntoIterator<Item = Reaction>) -> &Self {
+        self.script.lock().unwrap().next.extend(reactions);
         self
     }
 
-    fn seen(&self) -> Vec<Seen> {
-        std::mem::take(&mut self.script.lock().unwrap().seen)
+    fn received(&self) -> Vec<ReceivedRequest> {
+        std::mem::take(&mut self.script.lock().unwrap().received)
     }
 
     fn client(&self) -> Client {
-        Client::new(Options { concurrency: 3, most_bytes: 1000, ..Options::default() }).unwrap()
+        Client::new(Options { concurrency: 3, max_bytes: 1000, ..Options::default() }).unwrap()
     }
 
     fn api(&self, auth: Auth) -> Api {
@@ -89,59 +89,59 @@ impl Server {
 
 const VENDOR: Vendor = Vendor {
     name: "Shop",
-    said: |reply| {
+    parse_error: |reply| {
         let json = reply.json_or_null();
         let text = |name: &str| json.get(name).and_then(Json::as_str).map(str::to_owned);
-        Said { code: text("code"), message: text("message"), ..Said::default() }
+        ParsedError { code: text("code"), message: text("message"), ..ParsedError::default() }
     },
-    did_nothing: |reply| reply.status == 409 && reply.json_or_null()["code"] == "try-again-later",
+    had_no_effect: |reply| reply.status == 409 && reply.json_or_null()["code"] == "try-again-later",
     reach: "look at `url` of the instance",
     sign_in: "look at `token` of the instance",
 };
 
 async fn answer(State(server): State<Server>, method: Method, uri: Uri, headers: HeaderMap, body: String) -> Response {
-    let (then, is_token) = {
+    let (reaction, is_token) = {
         let mut script = server.script.lock().unwrap();
         let is_token = uri.path().ends_with("/token");
-        script.at_once += 1;
-        script.most_at_once = script.most_at_once.max(script.at_once);
+        script.concurrent += 1;
+        script.max_concurrent = script.max_concurrent.max(script.concurrent);
         let uri = uri.to_string();
-        script.seen.push(Seen { method, uri, headers: headers.clone(), body, at: Instant::now() });
+        script.received.push(ReceivedRequest { method, uri, headers: headers.clone(), body, at: Instant::now() });
         if is_token {
             script.tokens += 1;
         }
         (if is_token { None } else { script.next.pop_front() }, is_token)
     };
     let answer = |status: u16, body: Body| Response::builder().status(status).body(body).unwrap();
-    let response = match then {
+    let response = match reaction {
         _ if is_token => {
             tokio::time::sleep(Duration::from_millis(20)).await;
             let token = format!("token-number-{}", server.script.lock().unwrap().tokens);
             answer(200, json!({"access_token": token, "expires_in": 3600}).to_string().into())
         }
-        Some(Then::Answer(status, headers, json)) => {
+        Some(Reaction::Answer(status, headers, json)) => {
             let builder = headers
                 .into_iter()
                 .fold(Response::builder().status(status), |it, (name, value)| it.header(name, value));
             builder.body(if json.is_null() { Body::empty() } else { json.to_string().into() }).unwrap()
         }
-        Some(Then::BreakOff) => {
+        Some(Reaction::BreakOff) => {
             let parts = [Ok("half".to_owned()), Err(std::io::Error::other("gone"))];
             answer(200, Body::from_stream(futures_util::stream::iter(parts)))
         }
-        Some(Then::Bytes(count)) => answer(200, Body::from(vec![b' '; count])),
-        Some(Then::After(time)) => {
+        Some(Reaction::Bytes(count)) => answer(200, Body::from(vec![b' '; count])),
+        Some(Reaction::After(time)) => {
             tokio::time::sleep(time).await;
             answer(200, "{}".into())
         }
         None => answer(200, json!({"ok": true}).to_string().into()),
     };
-    server.script.lock().unwrap().at_once -= 1;
+    server.script.lock().unwrap().concurrent -= 1;
     response
 }
 
-fn says(status: u16, json: Json) -> Then {
-    Then::Answer(status, Vec::new(), json)
+fn json_answer(status: u16, json: Json) -> Reaction {
+    Reaction::Answer(status, Vec::new(), json)
 }
 
 fn within() -> Within {
@@ -157,15 +157,15 @@ async fn paths_queries_and_bodies_arrive_unchanged() {
     assert_eq!(reply.json().unwrap(), json!({"ok": true}));
     let form = Request::post("/form", &[]).form(vec![("a b".to_owned(), "c&d=e+f".into())]);
     api.send(&form, &within()).await.unwrap();
-    let seen = server.seen();
-    assert_eq!(seen[0].uri, "/base/things/a%2Fb%20%3F/parts?x=1%262%3D%C3%BC");
-    assert_eq!((&seen[0].method, seen[0].body.as_str()), (&Method::POST, r#"{"deep":[1]}"#));
-    assert_eq!(seen[0].header("content-type"), "application/json");
-    assert_eq!(seen[1].body, "a%20b=c%26d%3De%2Bf");
+    let received = server.received();
+    assert_eq!(received[0].uri, "/base/things/a%2Fb%20%3F/parts?x=1%262%3D%C3%BC");
+    assert_eq!((&received[0].method, received[0].body.as_str()), (&Method::POST, r#"{"deep":[1]}"#));
+    assert_eq!(received[0].header("content-type"), "application/json");
+    assert_eq!(received[1].body, "a%20b=c%26d%3De%2Bf");
     assert_eq!(format!("{request:?}"), "POST /things/{id}/parts");
     let failure = api.send(&Request::delete("/things/{id}", &[".."]), &within()).await.unwrap_err();
     assert!(matches!(failure, Failure::Refused(_)), "{failure:?}");
-    assert_eq!(server.seen().len(), 0);
+    assert_eq!(server.received().len(), 0);
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn all_kinds_of_credentials_are_sent() {
         (Auth::Headers(vec![(header, "admin".into())]), "x-hasura-admin-secret", "admin"),
     ] {
         server.api(auth).send(&get, &within()).await.unwrap();
-        assert_eq!(server.seen()[0].header(name), expected);
+        assert_eq!(server.received()[0].header(name), expected);
     }
     let failure = server.api(Auth::Bearer("a\nb".into())).send(&get, &within()).await.unwrap_err();
     assert!(matches!(&failure, Failure::Refused(why) if !why.contains('\n')), "{failure:?}");
@@ -200,30 +200,31 @@ async fn concurrent_requests_share_one_token_and_its_renewal() {
     for reply in join_all((0..10).map(|_| api.send(&get, &time))).await {
         reply.unwrap();
     }
-    let seen = server.seen();
-    let token_requests: Vec<&Seen> = seen.iter().filter(|seen| seen.uri == "/base/oidc/token").collect();
+    let received = server.received();
+    let token_requests: Vec<&ReceivedRequest> =
+        received.iter().filter(|received| received.uri == "/base/oidc/token").collect();
     assert_eq!(token_requests.len(), 1);
     assert_eq!(token_requests[0].body, "grant_type=client_credentials&scope=all");
     assert_eq!(token_requests[0].header("authorization"), "Basic bWU6Y2xpZW50LXNlY3JldC10ZXh0");
-    // A write with a rejected token had no effect: seen is sent again, once.
-    server.then([says(401, json!({})), says(200, json!({}))]);
+    // A write with a rejected token had no effect: it is sent again, once.
+    server.react([json_answer(401, json!({})), json_answer(200, json!({}))]);
     api.send(&Request::post("/x", &[]), &time).await.unwrap();
-    let seen = server.seen();
+    let received = server.received();
     assert_eq!(
-        seen.iter().map(|seen| seen.uri.as_str()).collect::<Vec<_>>(),
+        received.iter().map(|received| received.uri.as_str()).collect::<Vec<_>>(),
         ["/base/x", "/base/oidc/token", "/base/x"]
     );
-    assert_eq!(seen[2].header("authorization"), "Bearer token-number-2");
+    assert_eq!(received[2].header("authorization"), "Bearer token-number-2");
     // Three requests with a rejected token share one new token.
-    server.then((0..3).map(|_| says(401, json!({}))));
+    server.react((0..3).map(|_| json_answer(401, json!({}))));
     for reply in join_all((0..3).map(|_| api.send(&get, &time))).await {
         reply.unwrap();
     }
-    assert_eq!(server.seen().iter().filter(|seen| seen.uri == "/base/oidc/token").count(), 1);
+    assert_eq!(server.received().iter().filter(|received| received.uri == "/base/oidc/token").count(), 1);
     // A second 401 with a new token is reported.
-    server.then([says(401, json!({})), says(401, json!({"message": "token-number-4 is not known."}))]);
+    server.react([json_answer(401, json!({})), json_answer(401, json!({"message": "token-number-4 is not known."}))]);
     let failure = api.send(&get, &time).await.unwrap_err();
-    let error = api.error(&failure, &Purpose::look("read it"));
+    let error = api.error(&failure, &Purpose::read("read it"));
     assert_eq!(error.kind, ErrorKind::PermissionDenied);
     assert_eq!(error.message, "Shop does not let terrace in: (sensitive value) is not known");
     assert_eq!(error.solutions, ["look at `token` of the instance"]);
@@ -236,7 +237,7 @@ struct Slow(Duration);
 impl TokenSource for Slow {
     async fn token(&self) -> Result<Token, Failure> {
         tokio::time::sleep(self.0).await;
-        Ok(Token { token: "late".into(), life: None, headers: Vec::new() })
+        Ok(Token { token: "late".into(), lifetime: None, headers: Vec::new() })
     }
 
     fn secrets(&self) -> Vec<secrecy::SecretString> {
@@ -266,7 +267,7 @@ async fn wait_for_a_token_ends_with_the_call() {
     let (done, (), (), made) = tokio::join!(api.send(&get, &long), brief, write, api.send(&make, &stopped));
     done.unwrap();
     assert!(matches!(made.unwrap_err(), Failure::Cancelled));
-    assert_eq!(server.seen().len(), 1, "nothing else was sent");
+    assert_eq!(server.received().len(), 1, "nothing else was sent");
 }
 
 #[tokio::test]
@@ -276,17 +277,17 @@ async fn refused_token_is_reported_and_nothing_is_sent() {
     let request = TokenRequest::new(&refusing.client(), &base, "/elsewhere").unwrap();
     let request = request.credentials("me", "client-secret-text".into()).as_json();
     let api = refusing.api(Auth::Tokens(Arc::new(request)));
-    let said = json!({"error": "invalid_client", "error_description": "client-secret-text is wrong"});
-    refusing.then([says(401, said)]);
+    let body = json!({"error": "invalid_client", "error_description": "client-secret-text is wrong"});
+    refusing.react([json_answer(401, body)]);
     let failure = api.send(&Request::post("/x", &[]), &within()).await.unwrap_err();
     let error = api.error(&failure, &Purpose::to("make it"));
     assert_eq!(error.kind, ErrorKind::PermissionDenied);
     assert_eq!(error.vendor_code.as_deref(), Some("invalid_client"));
     assert!(error.message.contains("(sensitive value) is wrong"), "{error}");
-    let seen = refusing.seen();
-    assert_eq!(seen.len(), 1);
+    let received = refusing.received();
+    assert_eq!(received.len(), 1);
     let sent = r#"{"grant_type":"client_credentials","client_id":"me","client_secret":"client-secret-text"}"#;
-    assert_eq!(seen[0].body, sent);
+    assert_eq!(received[0].body, sent);
 }
 
 #[tokio::test]
@@ -294,24 +295,24 @@ async fn throttled_requests_are_retried_after_the_requested_pause() {
     let server = Server::start().await;
     let api = server.api(Auth::None);
     let (time, pause) = (within(), Duration::from_secs(1));
-    let later = || Then::Answer(429, vec![("retry-after", "1".to_owned())], json!({}));
-    server.then((0..6).map(|_| later()));
+    let later = || Reaction::Answer(429, vec![("retry-after", "1".to_owned())], json!({}));
+    server.react((0..6).map(|_| later()));
     let requests: Vec<_> = ["/a", "/b", "/c", "/d", "/e", "/f"].map(|path| Request::post(path, &[])).into();
     for reply in join_all(requests.iter().map(|request| api.send(request, &time))).await {
         reply.unwrap();
     }
-    let seen = server.seen();
-    assert_eq!(seen.len(), 12);
-    for again in &seen[6..] {
-        let first = seen[..6].iter().find(|seen| seen.uri == again.uri).unwrap();
+    let received = server.received();
+    assert_eq!(received.len(), 12);
+    for again in &received[6..] {
+        let first = received[..6].iter().find(|received| received.uri == again.uri).unwrap();
         assert!(again.at - first.at >= pause, "{} came early", again.uri);
     }
     // The client's own limit on concurrent requests.
-    server.then((0..20).map(|_| Then::After(Duration::from_millis(20))));
+    server.react((0..20).map(|_| Reaction::After(Duration::from_millis(20))));
     join_all((0..20).map(|_| api.send(&requests[0], &time))).await;
-    assert_eq!(server.script.lock().unwrap().most_at_once, 3);
+    assert_eq!(server.script.lock().unwrap().max_concurrent, 3);
     // The requested pause is longer than the call may take.
-    server.then([later()]);
+    server.react([later()]);
     let short = Within::time(Duration::from_millis(500));
     let failure = api.send(&requests[0], &short).await.unwrap_err();
     let error = api.error(&failure, &Purpose::to("make it"));
@@ -324,29 +325,33 @@ async fn write_with_a_lost_answer_is_sent_once_but_reads_are_retried() {
     let api = server.api(Auth::None);
     let post = Request::post("/x", &[]);
     let make = Purpose::to("make it");
-    for lost in [Then::BreakOff, says(502, json!({})), says(503, json!({})), says(504, json!({}))] {
-        server.then([lost]);
+    for lost in
+        [Reaction::BreakOff, json_answer(502, json!({})), json_answer(503, json!({})), json_answer(504, json!({}))]
+    {
+        server.react([lost]);
         let failure = api.send(&post, &within()).await.unwrap_err();
         assert_eq!(api.error(&failure, &make).kind, ErrorKind::Ambiguous, "{failure:?}");
-        assert_eq!(server.seen().len(), 1);
+        assert_eq!(server.received().len(), 1);
     }
     for request in [Request::get("/x", &[]), post.clone().reads(), post.clone().idempotent()] {
-        server.then([Then::BreakOff, says(503, json!({}))]);
-        assert!(api.send(&request, &within()).await.unwrap().may_have_run || request.effect != request::Effect::Same);
-        assert_eq!(server.seen().len(), 3);
+        server.react([Reaction::BreakOff, json_answer(503, json!({}))]);
+        assert!(
+            api.send(&request, &within()).await.unwrap().may_have_run || request.effect != request::Effect::Idempotent
+        );
+        assert_eq!(server.received().len(), 3);
     }
     // After a lost answer, an answer that says nothing about the request leaves the outcome unknown.
-    server.then([Then::BreakOff, says(403, json!({}))]);
+    server.react([Reaction::BreakOff, json_answer(403, json!({}))]);
     let failure = api.send(&post.clone().idempotent(), &within()).await.unwrap_err();
     assert!(matches!(failure, Failure::Lost(_)), "{failure:?}");
-    server.then([Then::BreakOff, says(409, json!({}))]);
+    server.react([Reaction::BreakOff, json_answer(409, json!({}))]);
     let failure = api.send(&post.clone().idempotent(), &within()).await.unwrap_err();
     assert_eq!(api.error(&failure, &make).kind, ErrorKind::Ambiguous);
     // The vendor recognises answers without effect.
-    let _ = server.seen();
-    server.then([says(409, json!({"code": "try-again-later"}))]);
+    let _ = server.received();
+    server.react([json_answer(409, json!({"code": "try-again-later"}))]);
     api.send(&post, &within()).await.unwrap();
-    assert_eq!(server.seen().len(), 2);
+    assert_eq!(server.received().len(), 2);
     // No server listens: the request had no effect.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let base = Base::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
@@ -363,13 +368,13 @@ async fn late_answer_is_lost_and_cancellation_spares_running_writes() {
     let server = Server::start().await;
     let api = server.api(Auth::None);
     let post = Request::post("/x", &[]);
-    server.then([Then::After(Duration::from_secs(5))]);
+    server.react([Reaction::After(Duration::from_secs(5))]);
     let failure = api.send(&post.clone().timeout(Duration::from_millis(50)), &within()).await.unwrap_err();
     assert!(matches!(&failure, Failure::Lost(why) if why == "no answer in time"), "{failure:?}");
-    let _ = server.seen();
+    let _ = server.received();
     // Cancelled during the wait for an answer: the client still waits for it.
     let time = within();
-    server.then([Then::After(Duration::from_millis(100))]);
+    server.react([Reaction::After(Duration::from_millis(100))]);
     let (reply, ()) = tokio::join!(api.send(&post, &time), async {
         tokio::time::sleep(Duration::from_millis(30)).await;
         time.cancel.cancel();
@@ -377,10 +382,10 @@ async fn late_answer_is_lost_and_cancellation_spares_running_writes() {
     reply.unwrap();
     let failure = api.send(&post, &time).await.unwrap_err();
     assert_eq!(api.error(&failure, &Purpose::to("make it")).kind, ErrorKind::Cancelled);
-    assert_eq!(server.seen().len(), 1);
+    assert_eq!(server.received().len(), 1);
     // Cancelled during a pause: the request had no effect.
     let time = within();
-    server.then([Then::Answer(429, vec![("retry-after", "10".to_owned())], json!({}))]);
+    server.react([Reaction::Answer(429, vec![("retry-after", "10".to_owned())], json!({}))]);
     let (reply, ()) = tokio::join!(api.send(&post, &time), async {
         tokio::time::sleep(Duration::from_millis(50)).await;
         time.cancel.cancel();
@@ -392,9 +397,9 @@ async fn late_answer_is_lost_and_cancellation_spares_running_writes() {
 async fn oversized_body_is_refused() {
     let server = Server::start().await;
     let api = server.api(Auth::None);
-    server.then([Then::Bytes(1000)]);
+    server.react([Reaction::Bytes(1000)]);
     assert_eq!(api.send(&Request::post("/x", &[]), &within()).await.unwrap().body.len(), 1000);
-    server.then([Then::Bytes(1001)]);
+    server.react([Reaction::Bytes(1001)]);
     let failure = api.send(&Request::post("/x", &[]), &within()).await.unwrap_err();
     assert!(matches!(&failure, Failure::Lost(why) if why.contains("more than 1000 bytes")), "{failure:?}");
 }
@@ -404,14 +409,14 @@ async fn errors_quote_the_vendor_without_secrets() {
     let server = Server::start().await;
     let api = server.api(Auth::Bearer("bearer-text".into()));
     let error_of = async |status: u16, json: Json, purpose: &Purpose| {
-        server.then([says(status, json)]);
+        server.react([json_answer(status, json)]);
         let failure = api.send(&Request::post("/x", &[]), &within()).await.unwrap_err();
         assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
         api.error(&failure, purpose)
     };
-    let make = Purpose::to("make the thing `a`").makes("things/a").at(crate::Path::attribute("name"));
-    let said = json!({"code": "BAD", "message": "hunter2hunter2 and bearer-text are no names."});
-    let error = error_of(422, said, &make).await;
+    let make = Purpose::to("make the thing `a`").creates("things/a").at(crate::Path::attribute("name"));
+    let body = json!({"code": "BAD", "message": "hunter2hunter2 and bearer-text are no names."});
+    let error = error_of(422, body, &make).await;
     assert_eq!(error.message, "Shop cannot make the thing `a`: (sensitive value) and (sensitive value) are no names");
     assert_eq!(error.vendor_code.as_deref(), Some("BAD, HTTP 422"));
     assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(crate::Path::attribute("name")) });
@@ -421,9 +426,9 @@ async fn errors_quote_the_vendor_without_secrets() {
     assert_eq!((error.kind, error.solutions), (ErrorKind::PermissionDenied, vec!["let it make things".to_owned()]));
     assert_eq!(error_of(404, Json::Null, &make).await.kind, ErrorKind::NotFound);
     assert_eq!(error_of(500, Json::Null, &make).await.kind, ErrorKind::Failed);
-    server.then([Then::Answer(302, vec![("location", "http://127.0.0.1:1/".to_owned())], Json::Null)]);
+    server.react([Reaction::Answer(302, vec![("location", "http://127.0.0.1:1/".to_owned())], Json::Null)]);
     let failure = api.send(&Request::get("/x", &[]), &within()).await.unwrap_err();
-    assert_eq!(api.error(&failure, &Purpose::look("look")).solutions, [VENDOR.reach]);
+    assert_eq!(api.error(&failure, &Purpose::read("look")).solutions, [VENDOR.reach]);
     assert!(!format!("{api:?} {:?}", tokens(&server)).contains("secret"));
 }
 
@@ -431,22 +436,22 @@ async fn errors_quote_the_vendor_without_secrets() {
 async fn pages_are_followed_on_one_host_only() {
     let server = Server::start().await;
     let api = server.api(Auth::Bearer("t".into()));
-    let page = |items: Json, next: &str| says(200, json!({"data": items, "next": next}));
+    let page = |items: Json, next: &str| json_answer(200, json!({"data": items, "next": next}));
     let (list, time) = (Request::get("/things", &[]).query("limit", 2), within());
     let by_token = |answer: &Json| Next::token(answer, "next", "page_token");
-    server.then([page(json!([1, 2]), "b"), page(json!([3]), "")]);
+    server.react([page(json!([1, 2]), "b"), page(json!([3]), "")]);
     assert_eq!(api.items(list.clone(), &time, "data", by_token).await.unwrap(), [1, 2, 3]);
-    let uris: Vec<String> = server.seen().into_iter().map(|it| it.uri).collect();
+    let uris: Vec<String> = server.received().into_iter().map(|it| it.uri).collect();
     assert_eq!(uris, ["/base/things?limit=2", "/base/things?limit=2&page_token=b"]);
     let by_url = |answer: &Json| Next::url(answer, "next");
-    server.then([page(json!([1]), &format!("{}/things?offset=1", server.url)), page(json!([2]), "")]);
+    server.react([page(json!([1]), &format!("{}/things?offset=1", server.url)), page(json!([2]), "")]);
     assert_eq!(api.items(list.clone(), &time, "data", by_url).await.unwrap(), [1, 2]);
-    assert_eq!(server.seen()[1].uri, "/base/things?offset=1");
+    assert_eq!(server.received()[1].uri, "/base/things?offset=1");
     // A server on another host would receive the token.
-    server.then([page(json!([1]), "http://127.0.0.1:1/things")]);
+    server.react([page(json!([1]), "http://127.0.0.1:1/things")]);
     let failure = api.items(list.clone(), &time, "data", by_url).await.unwrap_err();
     assert!(matches!(&failure, Failure::Refused(why) if why.contains("another host")), "{failure:?}");
-    server.then([page(json!([1]), "b"), page(json!([1]), "b")]);
+    server.react([page(json!([1]), "b"), page(json!([1]), "b")]);
     let failure = api.items(list, &time, "data", by_token).await.unwrap_err();
     assert!(failure.in_words().contains("repeat after"), "{failure:?}");
 }
@@ -455,19 +460,19 @@ async fn pages_are_followed_on_one_host_only() {
 async fn long_operation_is_polled_until_it_ends() {
     let server = Server::start().await;
     let api = server.api(Auth::None);
-    let poll = Poll { first: Duration::from_millis(5), most: Duration::from_millis(20) };
-    let state = |state: &str| says(200, json!({"state": state}));
+    let poll = Poll { first: Duration::from_millis(5), max: Duration::from_millis(20) };
+    let state = |state: &str| json_answer(200, json!({"state": state}));
     let done = |reply: &Reply| {
         let json = reply.json()?;
         Ok((json["state"] == "done").then_some(json))
     };
-    server.then([state("running"), says(503, json!({})), state("running"), state("done")]);
+    server.react([state("running"), json_answer(503, json!({})), state("running"), state("done")]);
     let get = Request::get("/jobs/{id}", &["1"]);
     assert_eq!(api.poll(&get, &within(), poll, done).await.unwrap(), json!({"state": "done"}));
-    assert_eq!(server.seen().len(), 4);
+    assert_eq!(server.received().len(), 4);
     // The timeout ends before the next poll.
-    server.then([state("running"), state("running")]);
-    let seldom = Poll { first: Duration::from_secs(3600), most: Duration::from_secs(3600) };
+    server.react([state("running"), state("running")]);
+    let seldom = Poll { first: Duration::from_secs(3600), max: Duration::from_secs(3600) };
     let failure = api.poll(&get, &Within::time(Duration::from_secs(60)), seldom, done).await.unwrap_err();
     assert!(matches!(&failure, Failure::Lost(why) if why.contains("end of its timeout")), "{failure:?}");
     let stopped = within();

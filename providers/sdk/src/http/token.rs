@@ -3,7 +3,7 @@
 use super::auth::{basic, sensitive};
 use super::base::{Base, pairs};
 use super::failure::pause_of;
-use super::{Client, Failure, Reply, Statement, Within, pause};
+use super::{Client, ClientAssertion, Failure, Reply, Within, pause};
 use crate::wrap::silence;
 use async_trait::async_trait;
 use reqwest::Url;
@@ -13,7 +13,7 @@ use serde_json::{Map as JsonMap, Value as Json};
 use std::time::Duration;
 
 /// Time limit of a token request.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A token with its lifetime, counted from the request.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ pub struct Token {
     /// The token.
     pub token: SecretString,
     /// The lifetime, if the server states it.
-    pub life: Option<Duration>,
+    pub lifetime: Option<Duration>,
     /// Headers that accompany the token; texts redact the sensitive ones.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -49,7 +49,7 @@ pub struct TokenRequest {
     is_json: bool,
     basic: Option<(String, SecretString)>,
     fields: Vec<(String, SecretString)>,
-    statement: Option<Statement>,
+    assertion: Option<ClientAssertion>,
 }
 
 impl std::fmt::Debug for TokenRequest {
@@ -76,7 +76,7 @@ impl TokenRequest {
         client.check_credentials(base)?;
         let url = base.at(template, &values, &[]).map_err(Failure::Refused)?;
         let (client, host) = (client.clone(), base.host());
-        Ok(Self { client, url, host, is_json: false, basic: None, fields: Vec::new(), statement: None })
+        Ok(Self { client, url, host, is_json: false, basic: None, fields: Vec::new(), assertion: None })
     }
 
     /// Adds client credentials to the form.
@@ -95,8 +95,8 @@ impl TokenRequest {
 
     /// Adds a client assertion instead of a secret, new for each token.
     #[must_use]
-    pub fn stated_by(mut self, id: &str, statement: Statement) -> Self {
-        self.statement = Some(statement);
+    pub fn client_assertion(mut self, id: &str, assertion: ClientAssertion) -> Self {
+        self.assertion = Some(assertion);
         self.field("grant_type", "client_credentials".into()).field("client_id", id.into())
     }
 
@@ -119,8 +119,8 @@ impl TokenRequest {
     /// # Errors
     /// [`Failure::Unauthorized`] if the server refuses it. Any other failure means that the original request was not
     /// sent.
-    pub async fn ask(&self) -> Result<Token, Failure> {
-        let within = Within::time(PATIENCE);
+    pub async fn request_token(&self) -> Result<Token, Failure> {
+        let within = Within::time(TIMEOUT);
         let mut attempt = 0;
         loop {
             let failure = match self.send(&within).await {
@@ -134,7 +134,7 @@ impl TokenRequest {
             if let Some(pause) = requested {
                 silence::excuse_pause(pause);
             }
-            let pause = requested.unwrap_or_else(|| pause::usual(attempt));
+            let pause = requested.unwrap_or_else(|| pause::backoff(attempt));
             attempt += 1;
             if attempt > 3 || pause >= within.left() {
                 // The original request was not sent.
@@ -149,11 +149,11 @@ impl TokenRequest {
         if let Some((user, password)) = &self.basic {
             builder = builder.header(AUTHORIZATION, sensitive(&basic(user, password), "Basic ")?);
         }
-        let assertion = match &self.statement {
-            Some(statement) => statement.fields(self.url.as_str())?,
+        let fields = match &self.assertion {
+            Some(assertion) => assertion.fields(self.url.as_str())?,
             None => Vec::new(),
         };
-        let all = || self.fields.iter().chain(&assertion);
+        let all = || self.fields.iter().chain(&fields);
         let (kind, body) = match self.is_json {
             true => {
                 let fields = all().map(|(name, value)| (name.clone(), value.expose_secret().into()));
@@ -165,14 +165,14 @@ impl TokenRequest {
             }
         };
         let builder = builder.header(CONTENT_TYPE, HeaderValue::from_static(kind)).body(body);
-        self.client.send(builder, &self.host, PATIENCE, within.left()).await
+        self.client.send(builder, &self.host, TIMEOUT, within.left()).await
     }
 }
 
 #[async_trait]
 impl TokenSource for TokenRequest {
     async fn token(&self) -> Result<Token, Failure> {
-        self.ask().await
+        self.request_token().await
     }
 
     fn secrets(&self) -> Vec<SecretString> {
@@ -192,8 +192,9 @@ fn token_of(reply: &Reply) -> Result<Token, Failure> {
         return Err(Failure::NotSent("the answer to the token request contains no token".to_owned()));
     };
     // Some servers write the seconds as text.
-    let life = json.get("expires_in").and_then(|life| life.as_u64().or_else(|| life.as_str()?.parse().ok()));
-    Ok(Token { token: token.into(), life: life.map(Duration::from_secs), headers: Vec::new() })
+    let lifetime =
+        json.get("expires_in").and_then(|lifetime| lifetime.as_u64().or_else(|| lifetime.as_str()?.parse().ok()));
+    Ok(Token { token: token.into(), lifetime: lifetime.map(Duration::from_secs), headers: Vec::new() })
 }
 
 /// <https://www.rfc-editor.org/rfc/rfc6749#section-5.2>

@@ -43,7 +43,7 @@ pub struct ProtectedFile(pub &'static str);
 struct Rule {
     kind: Kind,
     place: Place,
-    what: &'static str,
+    description: &'static str,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,34 +81,34 @@ impl Place {
 }
 
 impl ProtectedFiles {
-    fn with(mut self, kind: Kind, path: &Path, what: &'static str) -> Self {
-        Arc::make_mut(&mut self.0).rules.push(Rule { kind, place: Place::of(path), what });
+    fn with(mut self, kind: Kind, path: &Path, description: &'static str) -> Self {
+        Arc::make_mut(&mut self.0).rules.push(Rule { kind, place: Place::of(path), description });
         self
     }
 
     /// Protects one file, which need not exist yet.
     #[must_use]
-    pub fn file(self, path: &Path, what: &'static str) -> Self {
-        self.with(Kind::File, path, what)
+    pub fn file(self, path: &Path, description: &'static str) -> Self {
+        self.with(Kind::File, path, description)
     }
 
     /// Protects a file with its journals and copies: all neighbours whose names begin with its name and then `-` or
     /// `.`.
     #[must_use]
-    pub fn family(self, path: &Path, what: &'static str) -> Self {
-        self.with(Kind::Family, path, what)
+    pub fn family(self, path: &Path, description: &'static str) -> Self {
+        self.with(Kind::Family, path, description)
     }
 
     /// Protects a folder and its direct entries, but not the content of its subfolders.
     #[must_use]
-    pub fn entries(self, folder: &Path, what: &'static str) -> Self {
-        self.with(Kind::Entries, folder, what)
+    pub fn entries(self, folder: &Path, description: &'static str) -> Self {
+        self.with(Kind::Entries, folder, description)
     }
 
     /// Protects everything below a folder.
     #[must_use]
-    pub fn tree(self, folder: &Path, what: &'static str) -> Self {
-        self.with(Kind::Tree, folder, what)
+    pub fn tree(self, folder: &Path, description: &'static str) -> Self {
+        self.with(Kind::Tree, folder, description)
     }
 
     /// Allows a file with its journals in a protected folder.
@@ -120,8 +120,8 @@ impl ProtectedFiles {
 
     /// Protects files in any folder by their content.
     #[must_use]
-    pub fn marker(mut self, marker: Marker, what: &'static str) -> Self {
-        Arc::make_mut(&mut self.0).markers.push((marker, what));
+    pub fn marker(mut self, marker: Marker, description: &'static str) -> Self {
+        Arc::make_mut(&mut self.0).markers.push((marker, description));
         self
     }
 
@@ -131,7 +131,7 @@ impl ProtectedFiles {
     /// # Errors
     /// When the file is protected.
     pub fn check(&self, path: &Path) -> Result<(), ProtectedFile> {
-        self.check_beside(path, &[])
+        self.check_with_suffixes(path, &[])
     }
 
     /// Checks a path like [`ProtectedFiles::check`], and the neighbour files that a program creates: the path with each
@@ -139,16 +139,16 @@ impl ProtectedFiles {
     ///
     /// # Errors
     /// When one of the files is protected.
-    pub fn check_beside(&self, path: &Path, suffixes: &[&str]) -> Result<(), ProtectedFile> {
+    pub fn check_with_suffixes(&self, path: &Path, suffixes: &[&str]) -> Result<(), ProtectedFile> {
         let place = Place::of(path);
-        let beside = suffixes.iter().map(|suffix| self.by_path(&place.with_suffix(suffix)));
-        if let Some(what) = std::iter::once(self.by_path(&place)).chain(beside).flatten().next() {
-            return Err(ProtectedFile(what));
+        let neighbours = suffixes.iter().map(|suffix| self.by_path(&place.with_suffix(suffix)));
+        if let Some(description) = std::iter::once(self.by_path(&place)).chain(neighbours).flatten().next() {
+            return Err(ProtectedFile(description));
         }
         let Ok(metadata) = fs::metadata(&place.path) else { return Ok(()) };
         if metadata.is_file() {
             let found = self.by_identity(&metadata).or_else(|| self.by_content(&place.path, &metadata));
-            return found.map_or(Ok(()), |what| Err(ProtectedFile(what)));
+            return found.map_or(Ok(()), |description| Err(ProtectedFile(description)));
         }
         Ok(())
     }
@@ -162,7 +162,7 @@ impl ProtectedFiles {
         self.check(path)?;
         let place = Place::of(path);
         let holds = |rule: &&Rule| rule.place.folded.starts_with(&place.folded);
-        self.0.rules.iter().find(holds).map_or(Ok(()), |rule| Err(ProtectedFile(rule.what)))
+        self.0.rules.iter().find(holds).map_or(Ok(()), |rule| Err(ProtectedFile(rule.description)))
     }
 
     fn by_path(&self, place: &Place) -> Option<&'static str> {
@@ -173,12 +173,12 @@ impl ProtectedFiles {
         for rule in &self.0.rules {
             let own = &rule.place.folded;
             match rule.kind {
-                Kind::File if place.folded == *own => file_rule = Some(rule.what),
-                Kind::Family if is_of_family(&place.folded, own) => file_rule = Some(rule.what),
+                Kind::File if place.folded == *own => file_rule = Some(rule.description),
+                Kind::Family if is_of_family(&place.folded, own) => file_rule = Some(rule.description),
                 Kind::Entries if place.folded == *own || place.folded.parent() == Some(own) => {
-                    folder_rule = folder_rule.or(Some(rule.what));
+                    folder_rule = folder_rule.or(Some(rule.description));
                 }
-                Kind::Tree if place.folded.starts_with(own) => folder_rule = Some(rule.what),
+                Kind::Tree if place.folded.starts_with(own) => folder_rule = Some(rule.description),
                 _ => {}
             }
         }
@@ -194,10 +194,10 @@ impl ProtectedFiles {
             Kind::Entries | Kind::Tree => false,
         });
         if direct.is_some() || links(found) < 2 {
-            return direct.map(|rule| rule.what);
+            return direct.map(|rule| rule.description);
         }
         let within = self.0.rules.iter().find(|rule| self.holds(rule, found));
-        within.map(|rule| rule.what)
+        within.map(|rule| rule.description)
     }
 
     /// True if a file with several names has one of them under this rule.
@@ -235,7 +235,7 @@ impl ProtectedFiles {
             file.seek(SeekFrom::Start(marker.offset)).and_then(|_| file.read_exact(&mut bytes)).is_ok()
                 && bytes == marker.bytes
         };
-        self.0.markers.iter().find(|(marker, _)| has(marker)).map(|(_, what)| *what)
+        self.0.markers.iter().find(|(marker, _)| has(marker)).map(|(_, description)| *description)
     }
 }
 
@@ -376,8 +376,8 @@ mod tests {
         }
 
         #[track_caller]
-        fn is_refused(&self, path: &str, what: &'static str) {
-            assert_eq!(self.files.check(&self.at(path)), Err(ProtectedFile(what)), "{path}");
+        fn is_refused(&self, path: &str, description: &'static str) {
+            assert_eq!(self.files.check(&self.at(path)), Err(ProtectedFile(description)), "{path}");
         }
 
         #[track_caller]
@@ -470,8 +470,8 @@ mod tests {
     fn file_is_refused_if_its_journal_would_be_protected() {
         let project = project();
         let files = project.files.clone().file(&project.at("a.db-wal"), "a log");
-        assert_eq!(files.check_beside(&project.at("a.db"), &["-shm", "-wal"]), Err(ProtectedFile("a log")));
-        assert_eq!(files.check_beside(&project.at("b.db"), &["-shm", "-wal"]), Ok(()));
+        assert_eq!(files.check_with_suffixes(&project.at("a.db"), &["-shm", "-wal"]), Err(ProtectedFile("a log")));
+        assert_eq!(files.check_with_suffixes(&project.at("b.db"), &["-shm", "-wal"]), Ok(()));
     }
 
     #[test]

@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 /// The errors of the latest attempts, by the address of the object; the address is empty for calls without a recorded
 /// object.
 #[derive(Debug, Default)]
-pub struct Latest(HashMap<String, ProviderError>);
+pub struct LatestErrors(HashMap<String, ProviderError>);
 
-impl Latest {
+impl LatestErrors {
     /// The latest temporary error of an object, if there was one.
     #[must_use]
     pub fn of(&self, address: &str) -> Option<&ProviderError> {
@@ -27,7 +27,7 @@ impl Latest {
 }
 
 tokio::task_local! {
-    static LATEST: Arc<Mutex<Latest>>;
+    static LATEST_ERRORS: Arc<Mutex<LatestErrors>>;
     static STOP: CancellationToken;
 }
 
@@ -42,7 +42,7 @@ pub(super) fn stop() -> CancellationToken {
 }
 
 /// Grace period for an answer after the time limit.
-const LISTENS: Duration = Duration::from_millis(500);
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Waits for work up to this time, with a grace period for answers that have arrived. After a suspend of the process,
 /// timers end before it reads the answers.
@@ -51,7 +51,7 @@ const LISTENS: Duration = Duration::from_millis(500);
 /// When there is no answer in time.
 pub async fn in_time<W: Future + Unpin>(timeout: Duration, mut work: W) -> Result<W::Output, Elapsed> {
     match tokio::time::timeout(timeout, &mut work).await {
-        Err(_) => tokio::time::timeout(LISTENS, work).await,
+        Err(_) => tokio::time::timeout(GRACE, work).await,
         answer => answer,
     }
 }
@@ -60,9 +60,9 @@ pub async fn in_time<W: Future + Unpin>(timeout: Duration, mut work: W) -> Resul
 ///
 /// # Errors
 /// When there is no answer in time: the latest temporary errors.
-pub async fn within<T>(timeout: Duration, work: impl Future<Output = T>) -> Result<T, Latest> {
-    let latest = Arc::<Mutex<Latest>>::default();
-    let work = LATEST.scope(Arc::clone(&latest), work);
+pub async fn within<T>(timeout: Duration, work: impl Future<Output = T>) -> Result<T, LatestErrors> {
+    let latest = Arc::<Mutex<LatestErrors>>::default();
+    let work = LATEST_ERRORS.scope(Arc::clone(&latest), work);
     tokio::pin!(work);
     in_time(timeout, work)
         .await
@@ -70,11 +70,11 @@ pub async fn within<T>(timeout: Duration, work: impl Future<Output = T>) -> Resu
 }
 
 /// Records the end of an attempt for the waiting caller: a temporary error explains the next attempt.
-pub(super) fn remember<T>(address: &str, result: &Result<T, ProviderError>) {
+pub(super) fn record_attempt<T>(address: &str, result: &Result<T, ProviderError>) {
     let error = result.as_ref().err().filter(|error| error.kind.is_temporary());
     // Changes have no such caller.
-    let _ = LATEST.try_with(|latest| {
-        let Latest(latest) = &mut *latest.lock().unwrap_or_else(PoisonError::into_inner);
+    let _ = LATEST_ERRORS.try_with(|latest| {
+        let LatestErrors(latest) = &mut *latest.lock().unwrap_or_else(PoisonError::into_inner);
         match error {
             Some(error) => drop(latest.insert(address.to_owned(), error.clone())),
             None => drop(latest.remove(address)),

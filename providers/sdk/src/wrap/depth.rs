@@ -34,9 +34,9 @@ impl Answer for Observed {
 impl Answer for Found {
     fn recordable(self) -> Result<Self, ProviderError> {
         Ok(match self {
-            Self::Ours(observed) => Self::Ours(observed.recordable()?),
-            Self::Strangers(observed) => Self::Strangers(observed.recordable()?),
-            nothing @ (Self::Absent | Self::CameToNothing | Self::Pending(_) | Self::Unknown) => nothing,
+            Self::Own(observed) => Self::Own(observed.recordable()?),
+            Self::Foreign(observed) => Self::Foreign(observed.recordable()?),
+            other @ (Self::Absent | Self::NoEffect | Self::Pending(_) | Self::Unknown) => other,
         })
     }
 }
@@ -102,8 +102,8 @@ mod tests {
         let failed = recordable_error(failed);
         assert_eq!(failed.message, "it failed");
         assert_eq!(kept(failed), ["id"]);
-        assert!(Found::Ours(observed(DEEPEST + 1)).recordable().is_err());
-        assert!(Found::Strangers(observed(DEEPEST)).recordable().is_ok());
+        assert!(Found::Own(observed(DEEPEST + 1)).recordable().is_err());
+        assert!(Found::Foreign(observed(DEEPEST)).recordable().is_ok());
     }
 
     #[test]

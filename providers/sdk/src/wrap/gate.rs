@@ -42,7 +42,7 @@ impl Gates {
     }
 
     /// Waits for the tokens of one call of a type, and takes them.
-    async fn take_tokens<F: FnOnce(Rate, Option<&str>)>(&self, ty: &str, waits: &mut Waits<F>) {
+    async fn take_tokens<F: FnOnce(Rate, Option<&str>)>(&self, ty: &str, waits: &mut WaitReporter<F>) {
         // As in `enter`: the turn of its type lasts until it has all tokens.
         let _of_type = match self.types.get(ty).and_then(|gate| gate.bucket.as_ref()) {
             Some(bucket) => Some(bucket.wait(Some(ty), waits).await),
@@ -73,7 +73,7 @@ impl Gates {
 
     /// Waits until a call of a type may begin.
     pub(super) async fn enter(&self, ty: &str) -> Result<Permit, ProviderError> {
-        self.enter_reporting(ty, &mut Waits::<fn(Rate, Option<&str>)>(None)).await
+        self.enter_reporting(ty, &mut WaitReporter::<fn(Rate, Option<&str>)>(None)).await
     }
 
     /// Waits until this number of calls of a type may begin, one after the other in the same slots.
@@ -81,7 +81,7 @@ impl Gates {
         &self,
         ty: &str,
         calls: usize,
-        waits: &mut Waits<F>,
+        waits: &mut WaitReporter<F>,
     ) -> Result<Permit, ProviderError> {
         for _ in 1..calls {
             self.take_tokens(ty, waits).await;
@@ -92,7 +92,7 @@ impl Gates {
     async fn enter_reporting<F: FnOnce(Rate, Option<&str>)>(
         &self,
         ty: &str,
-        waits: &mut Waits<F>,
+        waits: &mut WaitReporter<F>,
     ) -> Result<Permit, ProviderError> {
         let of_type = match self.types.get(ty) {
             Some(gate) => Some(gate.enter(Some(ty), waits).await?),
@@ -105,9 +105,9 @@ impl Gates {
 }
 
 /// Reports the first wait for a token: the rate, and the type unless the rate is the instance's.
-pub(super) struct Waits<F>(Option<F>);
+pub(super) struct WaitReporter<F>(Option<F>);
 
-impl<F: FnOnce(Rate, Option<&str>)> Waits<F> {
+impl<F: FnOnce(Rate, Option<&str>)> WaitReporter<F> {
     pub(super) fn new(report: F) -> Self {
         Self(Some(report))
     }
@@ -160,7 +160,7 @@ impl Gate {
     async fn enter<F: FnOnce(Rate, Option<&str>)>(
         &self,
         ty: Option<&str>,
-        waits: &mut Waits<F>,
+        waits: &mut WaitReporter<F>,
     ) -> Result<Entered<'_>, ProviderError> {
         let Some(bucket) = &self.bucket else {
             return Ok(Entered { slot: self.slot().await?, _turn: None });
@@ -195,7 +195,11 @@ impl Bucket {
     }
 
     /// Waits in turn for a token, and takes it. The turn ends when the result is dropped.
-    async fn wait<F: FnOnce(Rate, Option<&str>)>(&self, ty: Option<&str>, waits: &mut Waits<F>) -> MutexGuard<'_, ()> {
+    async fn wait<F: FnOnce(Rate, Option<&str>)>(
+        &self,
+        ty: Option<&str>,
+        waits: &mut WaitReporter<F>,
+    ) -> MutexGuard<'_, ()> {
         let turn = self.turn(ty, waits).await;
         while let Some(pause) = self.take() {
             waits.notify(self.rate, ty);
@@ -204,7 +208,11 @@ impl Bucket {
         turn
     }
 
-    async fn turn<F: FnOnce(Rate, Option<&str>)>(&self, ty: Option<&str>, waits: &mut Waits<F>) -> MutexGuard<'_, ()> {
+    async fn turn<F: FnOnce(Rate, Option<&str>)>(
+        &self,
+        ty: Option<&str>,
+        waits: &mut WaitReporter<F>,
+    ) -> MutexGuard<'_, ()> {
         match self.turn.try_lock() {
             Ok(turn) => turn,
             Err(_) => {

@@ -47,7 +47,7 @@ impl Rate {
     const REFILLED: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
     /// A rate in calls per second. The default burst is the number of calls in a second. `None` if the rate is outside
-    /// [`Rate::PER_SECOND`], or the burst above [`Rate::most_burst`].
+    /// [`Rate::PER_SECOND`], or the burst above [`Rate::max_burst`].
     #[must_use]
     pub fn per_second(calls: f64, burst: Option<NonZeroU32>) -> Option<Self> {
         let period = Self::period_of(calls)?;
@@ -57,7 +57,7 @@ impl Rate {
 
     /// The largest burst at this rate in calls per second; `None` for an invalid rate.
     #[must_use]
-    pub fn most_burst(calls: f64) -> Option<NonZeroU32> {
+    pub fn max_burst(calls: f64) -> Option<NonZeroU32> {
         Self::period_of(calls).map(|period| times(period, Self::REFILLED))
     }
 

@@ -31,40 +31,44 @@ struct Redacting {
 
 impl Redacting {
     /// Redaction for a call of a resource.
-    fn given<'a>(&self, ty: &ResourceType, attributes: impl IntoIterator<Item = &'a Attributes>) -> Hidden<'_> {
-        Hidden { own: &self.own, given: Redaction::of(&ty.attributes, attributes) }
+    fn redaction_of<'a>(
+        &self,
+        ty: &ResourceType,
+        attributes: impl IntoIterator<Item = &'a Attributes>,
+    ) -> ResourceRedaction<'_> {
+        ResourceRedaction { own: &self.own, call: Redaction::of(&ty.attributes, attributes) }
     }
 }
 
 /// Redaction of the instance's settings and of a call's attributes.
-struct Hidden<'a> {
+struct ResourceRedaction<'a> {
     own: &'a Redaction,
-    given: Redaction,
+    call: Redaction,
 }
 
-impl Hidden<'_> {
+impl ResourceRedaction<'_> {
     fn text(&self, text: &str) -> String {
-        self.own.text(&self.given.text(text))
+        self.own.text(&self.call.text(text))
     }
 
     fn error(&self, error: ProviderError) -> ProviderError {
-        self.own.error(self.given.error(error))
+        self.own.error(self.call.error(error))
     }
 }
 
-fn both(recorded: &Recorded) -> [&Attributes; 2] {
+fn row_attributes(recorded: &Recorded) -> [&Attributes; 2] {
     [&recorded.identity, &recorded.attributes]
 }
 
-fn all(attempt: &Attempt) -> impl Iterator<Item = &Attributes> {
+fn attempt_attributes(attempt: &Attempt) -> impl Iterator<Item = &Attributes> {
     let own = [&attempt.identity, &attempt.planned];
-    own.into_iter().chain(attempt.prior.iter().flat_map(both))
+    own.into_iter().chain(attempt.prior.iter().flat_map(row_attributes))
 }
 
 #[async_trait]
 impl Session for Redacting {
     async fn read(&self, ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
-        self.session.read(ty, prior).await.map_err(|error| self.given(ty, both(prior)).error(error))
+        self.session.read(ty, prior).await.map_err(|error| self.redaction_of(ty, row_attributes(prior)).error(error))
     }
 
     fn read_batch<'a>(&'a self, ty: &'a ResourceType, priors: &'a [Recorded]) -> Option<Batch<'a>> {
@@ -75,13 +79,14 @@ impl Session for Redacting {
                 return answers;
             }
             // One answer may quote the whole batch.
-            let redaction = self.given(ty, priors.iter().flat_map(both));
+            let redaction = self.redaction_of(ty, priors.iter().flat_map(row_attributes));
             answers.into_iter().map(|answer| answer.map_err(|error| redaction.error(error))).collect()
         }))
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
-        let redaction = || self.given(ty, change.prior.into_iter().flat_map(both).chain([change.config]));
+        let redaction =
+            || self.redaction_of(ty, change.prior.into_iter().flat_map(row_attributes).chain([change.config]));
         let mut planned = self.session.plan(ty, change).await.map_err(|error| redaction().error(error))?;
         let reasons = planned.data_loss.iter_mut().flat_map(|DataLoss { reasons }| reasons);
         let mut texts = reasons.chain(&mut planned.because).peekable();
@@ -93,9 +98,9 @@ impl Session for Redacting {
     }
 
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
-        let told = CallRedaction::of(&self.own, ty, [&planned.attributes]);
-        let result = self.session.create(ty, &told.call(call), planned).await;
-        result.map_err(|error| told.error(error))
+        let redaction = CallRedaction::of(&self.own, ty, [&planned.attributes]);
+        let result = self.session.create(ty, &redaction.call(call), planned).await;
+        result.map_err(|error| redaction.error(error))
     }
 
     async fn update(
@@ -105,21 +110,24 @@ impl Session for Redacting {
         prior: &Recorded,
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
-        let told = CallRedaction::of(&self.own, ty, both(prior).into_iter().chain([&planned.attributes]));
-        let result = self.session.update(ty, &told.call(call), prior, planned).await;
-        result.map_err(|error| told.error(error))
+        let redaction =
+            CallRedaction::of(&self.own, ty, row_attributes(prior).into_iter().chain([&planned.attributes]));
+        let result = self.session.update(ty, &redaction.call(call), prior, planned).await;
+        result.map_err(|error| redaction.error(error))
     }
 
     async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
-        let told = CallRedaction::of(&self.own, ty, both(prior));
-        let result = self.session.delete(ty, &told.call(call), prior).await;
-        result.map_err(|error| told.error(error))
+        let redaction = CallRedaction::of(&self.own, ty, row_attributes(prior));
+        let result = self.session.delete(ty, &redaction.call(call), prior).await;
+        result.map_err(|error| redaction.error(error))
     }
 
     async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
         match self.session.find(ty, attempt).await {
-            Ok(Found::Pending(why)) => Ok(Found::Pending(self.given(ty, all(attempt)).text(&why))),
-            found => found.map_err(|error| self.given(ty, all(attempt)).error(error)),
+            Ok(Found::Pending(why)) => {
+                Ok(Found::Pending(self.redaction_of(ty, attempt_attributes(attempt)).text(&why)))
+            }
+            found => found.map_err(|error| self.redaction_of(ty, attempt_attributes(attempt)).error(error)),
         }
     }
 
@@ -128,7 +136,7 @@ impl Session for Redacting {
     }
 
     async fn upgrade(&self, ty: &ResourceType, from: u32, stored: Attributes) -> Result<Attributes, ProviderError> {
-        let redaction = self.given(ty, [&stored]);
+        let redaction = self.redaction_of(ty, [&stored]);
         self.session.upgrade(ty, from, stored).await.map_err(|error| redaction.error(error))
     }
 
@@ -139,7 +147,7 @@ impl Session for Redacting {
             if findings.is_empty() {
                 return findings;
             }
-            let redaction = self.given(ty, [planned]);
+            let redaction = self.redaction_of(ty, [planned]);
             let redacted = |finding: Finding| Finding {
                 message: redaction.text(&finding.message),
                 hint: finding.hint.map(|hint| redaction.text(&hint)),
@@ -152,13 +160,13 @@ impl Session for Redacting {
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
         self.session.lookup(name, arguments).await.map_err(|error| {
             let schema = self.lookups.iter().find(|(lookup, _)| *lookup == name).map(|(_, schema)| schema);
-            let given = Redaction::of(schema.unwrap_or(&Object::default()), [arguments]);
-            Hidden { own: &self.own, given }.error(error)
+            let call = Redaction::of(schema.unwrap_or(&Object::default()), [arguments]);
+            ResourceRedaction { own: &self.own, call }.error(error)
         })
     }
 
     async fn grantees(&self, ty: &ResourceType, accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
-        self.session.grantees(ty, accesses).await.map_err(|error| self.given(ty, accesses).error(error))
+        self.session.grantees(ty, accesses).await.map_err(|error| self.redaction_of(ty, accesses).error(error))
     }
 
     async fn unexpressed(&self, ty: &ResourceType, imported: &Observed) -> Result<Vec<String>, ProviderError> {
@@ -176,14 +184,17 @@ impl Session for Redacting {
     }
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
-        self.session.count_data(ty, prior).await.map_err(|error| self.given(ty, both(prior)).error(error))
+        self.session
+            .count_data(ty, prior)
+            .await
+            .map_err(|error| self.redaction_of(ty, row_attributes(prior)).error(error))
     }
 }
 
 /// Redaction for a call that may report progress. Built only when there is a text to redact.
-struct CallRedaction(Arc<Given>);
+struct CallRedaction(Arc<LazyRedaction>);
 
-struct Given {
+struct LazyRedaction {
     own: Arc<Redaction>,
     schema: Object,
     /// Sensitive attributes of the call.
@@ -200,7 +211,7 @@ impl CallRedaction {
         };
         let attributes: Vec<_> = attributes.into_iter().map(secrets).filter(|secrets| !secrets.is_empty()).collect();
         let schema = if attributes.is_empty() { Object::default() } else { ty.attributes.clone() };
-        Self(Arc::new(Given { own: Arc::clone(own), schema, attributes, redaction: OnceLock::new() }))
+        Self(Arc::new(LazyRedaction { own: Arc::clone(own), schema, attributes, redaction: OnceLock::new() }))
     }
 
     fn error(&self, error: ProviderError) -> ProviderError {
@@ -212,12 +223,12 @@ impl CallRedaction {
         if self.0.attributes.is_empty() && self.0.own.is_empty() {
             return call.clone();
         }
-        let progress = Reporting { given: Arc::clone(&self.0), progress: Arc::clone(&call.progress) };
+        let progress = RedactingProgress { redaction: Arc::clone(&self.0), progress: Arc::clone(&call.progress) };
         Call { progress: Arc::new(progress), ..call.clone() }
     }
 }
 
-impl Given {
+impl LazyRedaction {
     /// A text with the sensitive values of the call redacted.
     fn text(&self, text: &str) -> String {
         self.own.text(&self.redaction().text(text))
@@ -228,19 +239,19 @@ impl Given {
     }
 }
 
-struct Reporting {
-    given: Arc<Given>,
+struct RedactingProgress {
+    redaction: Arc<LazyRedaction>,
     progress: Arc<dyn Progress>,
 }
 
 #[async_trait]
-impl Progress for Reporting {
+impl Progress for RedactingProgress {
     fn message(&self, text: &str) {
-        self.progress.message(&self.given.text(text));
+        self.progress.message(&self.redaction.text(text));
     }
 
     fn remark(&self, severity: Severity, text: &str) {
-        self.progress.remark(severity, &self.given.text(text));
+        self.progress.remark(severity, &self.redaction.text(text));
     }
 
     async fn partial(&self, partial: Partial) -> Result<(), ProviderError> {

@@ -13,35 +13,35 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 /// The default budget.
-pub const USUAL: Duration = Duration::from_secs(20);
+pub const DEFAULT_LIMIT: Duration = Duration::from_secs(20);
 /// The silence before the plan reports that it waits.
 const REPORTED_AFTER: Duration = Duration::from_secs(3);
 /// Each further instance gets at least this part of the budget.
-const FURTHER: u32 = 10;
+const MIN_SHARE: u32 = 10;
 /// Grace period for answers that arrived while the process was suspended.
-const LISTENS: Duration = Duration::from_millis(500);
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Prints a line about an instance without an answer.
 pub type Reporter = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// The silence budget of a plan, and its reporter.
 #[derive(Clone)]
-pub struct Patience {
+pub struct SilenceLimit {
     /// The total time.
     pub limit: Duration,
     /// Receives a line for each instance without an answer.
     pub reporter: Option<Reporter>,
 }
 
-impl Default for Patience {
+impl Default for SilenceLimit {
     fn default() -> Self {
-        Self { limit: USUAL, reporter: None }
+        Self { limit: DEFAULT_LIMIT, reporter: None }
     }
 }
 
-impl fmt::Debug for Patience {
+impl fmt::Debug for SilenceLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Patience").field("limit", &self.limit).finish_non_exhaustive()
+        f.debug_struct("SilenceLimit").field("limit", &self.limit).finish_non_exhaustive()
     }
 }
 
@@ -52,9 +52,9 @@ tokio::task_local! {
 
 /// The silence budget of one plan.
 struct Budget {
-    patience: Patience,
+    silence_limit: SilenceLimit,
     account: Mutex<Account>,
-    lines: Mutex<BTreeMap<String, Arc<Line>>>,
+    instances: Mutex<BTreeMap<String, Arc<InstanceState>>>,
 }
 
 /// The rest of a budget.
@@ -65,7 +65,7 @@ struct Account {
 }
 
 /// The state of one instance within a plan.
-struct Line {
+struct InstanceState {
     /// Time of its last answer.
     answered: Mutex<Option<Instant>>,
     /// The waiting time after which the plan gave it up.
@@ -76,7 +76,7 @@ struct Line {
 
 /// One call to an instance.
 struct Listener {
-    line: Arc<Line>,
+    state: Arc<InstanceState>,
     /// Number of current waits for something other than an answer.
     excuses: AtomicUsize,
     /// Start of the wait for an answer.
@@ -88,19 +88,21 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// Runs work with one budget of silence for all its reading calls. Nested work shares the budget.
-pub async fn with_patience<T>(patience: &Patience, work: impl Future<Output = T>) -> T {
+pub async fn with_silence_limit<T>(silence_limit: &SilenceLimit, work: impl Future<Output = T>) -> T {
     // Boxed, as below: the futures of a whole plan exceed the stack of a thread in a debug build.
     let work = Box::pin(work);
     if BUDGET.try_with(|_| ()).is_ok() {
         return work.await;
     }
-    let account = Mutex::new(Account { left: patience.limit, paid_until: Instant::now() });
-    BUDGET.scope(Arc::new(Budget { patience: patience.clone(), account, lines: Mutex::default() }), work).await
+    let account = Mutex::new(Account { left: silence_limit.limit, paid_until: Instant::now() });
+    BUDGET
+        .scope(Arc::new(Budget { silence_limit: silence_limit.clone(), account, instances: Mutex::default() }), work)
+        .await
 }
 
 /// Reports that the other side sent an answer or a part of it.
 pub fn answered() {
-    let _ = CALL.try_with(|call| *locked(&call.line.answered) = Some(Instant::now()));
+    let _ = CALL.try_with(|call| *locked(&call.state.answered) = Some(Instant::now()));
 }
 
 /// Waits without use of the budget: for a slot or a token of the instance's rate.
@@ -112,7 +114,7 @@ pub async fn excused<T>(work: impl Future<Output = T>) -> T {
 /// Waits for slow work of the other side, such as a running connector. Uses the budget unless the instance has answered
 /// before in this plan.
 pub async fn excused_if_known<T>(work: impl Future<Output = T>) -> T {
-    match CALL.try_with(|call| locked(&call.line.answered).is_some()) {
+    match CALL.try_with(|call| locked(&call.state.answered).is_some()) {
         Ok(true) => excused(work).await,
         _ => work.await,
     }
@@ -155,7 +157,7 @@ impl Listener {
     /// Time of the last sign of life, or the start.
     fn last_sign(&self) -> Instant {
         let since = *locked(&self.since);
-        locked(&self.line.answered).map_or(since, |answered| answered.max(since))
+        locked(&self.state.answered).map_or(since, |answered| answered.max(since))
     }
 
     /// Excludes a time from the silence.
@@ -166,26 +168,26 @@ impl Listener {
 }
 
 impl Budget {
-    fn line(&self, instance: &str) -> Arc<Line> {
+    fn state(&self, instance: &str) -> Arc<InstanceState> {
         let new = || {
-            Arc::new(Line {
+            Arc::new(InstanceState {
                 answered: Mutex::default(),
                 given_up: Mutex::default(),
                 ended: CancellationToken::new(),
                 is_reported: AtomicBool::default(),
             })
         };
-        Arc::clone(locked(&self.lines).entry(instance.to_owned()).or_insert_with(new))
+        Arc::clone(locked(&self.instances).entry(instance.to_owned()).or_insert_with(new))
     }
 
     /// The silence that an instance may still have.
     fn allowed(&self) -> Duration {
-        locked(&self.account).left.max(self.patience.limit / FURTHER)
+        locked(&self.account).left.max(self.silence_limit.limit / MIN_SHARE)
     }
 
-    fn report(&self, instance: &str, line: &Line, allowed: Duration) {
-        if let Some(reporter) = &self.patience.reporter
-            && !line.is_reported.swap(true, Ordering::Relaxed)
+    fn report(&self, instance: &str, state: &InstanceState, allowed: Duration) {
+        if let Some(reporter) = &self.silence_limit.reporter
+            && !state.is_reported.swap(true, Ordering::Relaxed)
         {
             let seconds = allowed.as_secs_f64().ceil();
             reporter(&format!("waiting for `{instance}`, which gives no answer: at most {seconds} s"));
@@ -202,9 +204,9 @@ impl Budget {
         !account.left.is_zero()
     }
 
-    fn give_up(&self, instance: &str, line: &Line, allowed: Duration) -> ProviderError {
-        *locked(&line.given_up) = Some(allowed);
-        line.ended.cancel();
+    fn give_up(&self, instance: &str, state: &InstanceState, allowed: Duration) -> ProviderError {
+        *locked(&state.given_up) = Some(allowed);
+        state.ended.cancel();
         self.error(instance, allowed)
     }
 
@@ -221,13 +223,13 @@ impl Budget {
             && !since.elapsed().is_zero()
             && !self.pay(since)
         {
-            self.give_up(instance, &listener.line, allowed);
+            self.give_up(instance, &listener.state, allowed);
         }
         answer
     }
 
     fn error(&self, instance: &str, waited: Duration) -> ProviderError {
-        let limit = self.patience.limit;
+        let limit = self.silence_limit.limit;
         let of = match waited < limit {
             true => format!(", the rest of the {} s of the plan", limit.as_secs_f64()),
             false => String::new(),
@@ -251,13 +253,13 @@ pub(super) async fn listening<T>(
     call: impl Future<Output = Result<T, ProviderError>>,
 ) -> Result<T, ProviderError> {
     let Ok(budget) = BUDGET.try_with(Arc::clone) else { return call.await };
-    let line = budget.line(instance);
-    if let Some(waited) = *locked(&line.given_up) {
+    let state = budget.state(instance);
+    if let Some(waited) = *locked(&state.given_up) {
         return Err(budget.error(instance, waited));
     }
     let allowed = budget.allowed();
     let since = Mutex::new(Instant::now());
-    let listener = Arc::new(Listener { line: Arc::clone(&line), excuses: AtomicUsize::new(0), since });
+    let listener = Arc::new(Listener { state: Arc::clone(&state), excuses: AtomicUsize::new(0), since });
     let mut call = Box::pin(CALL.scope(Arc::clone(&listener), call));
     let reported_after = REPORTED_AFTER.min(allowed / 2);
     loop {
@@ -266,8 +268,8 @@ pub(super) async fn listening<T>(
         tokio::select! {
             biased;
             answer = &mut call => return budget.settled(instance, &listener, allowed, answer),
-            () = line.ended.cancelled() => {
-                let waited = locked(&line.given_up).unwrap_or(allowed);
+            () = state.ended.cancelled() => {
+                let waited = locked(&state.given_up).unwrap_or(allowed);
                 return Err(budget.error(instance, waited));
             }
             () = sleep_until(since + if is_quiet { allowed } else { reported_after }) => {}
@@ -275,15 +277,15 @@ pub(super) async fn listening<T>(
         let Some(silence) = listener.silent_since().map(|since| since.elapsed()) else { continue };
         if silence >= allowed {
             // After a suspend, the timers of the process end before it reads the answers.
-            let answer = tokio::time::timeout(LISTENS, &mut call).await;
+            let answer = tokio::time::timeout(GRACE, &mut call).await;
             budget.pay(since);
             return match answer {
                 Ok(answer) if !is_unanswered(&answer) => answer,
-                _ => Err(budget.give_up(instance, &line, allowed)),
+                _ => Err(budget.give_up(instance, &state, allowed)),
             };
         }
         if silence >= reported_after {
-            budget.report(instance, &line, allowed);
+            budget.report(instance, &state, allowed);
         }
     }
 }

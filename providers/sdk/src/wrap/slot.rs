@@ -1,7 +1,7 @@
 //! A slot that a step takes before it begins, and keeps until its last call ends.
 
 use super::Guarded;
-use super::gate::{Permit, Waits};
+use super::gate::{Permit, WaitReporter};
 use super::limits::Rate;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +21,7 @@ impl Slot {
         self.permit.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn is_had(&self) -> bool {
+    fn is_held(&self) -> bool {
         self.permit.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 }
@@ -35,7 +35,7 @@ impl Guarded {
             let of = of.map(|ty| format!("`{ty}` of ")).unwrap_or_default();
             waits(format!("waiting (limit of {rate} of {of}`{}`)", self.instance));
         };
-        let permit = self.gates.admit(ty, calls, &mut Waits::new(report)).await;
+        let permit = self.gates.admit(ty, calls, &mut WaitReporter::new(report)).await;
         let admitted = if permit.is_ok() { calls } else { 0 };
         Arc::new(Self {
             instance: self.instance.clone(),
@@ -44,26 +44,26 @@ impl Guarded {
             limits: self.limits.clone(),
             admitted: AtomicUsize::new(admitted),
             slot: Some(Slot { ty: ty.to_owned(), permit: Mutex::new(permit.ok()) }),
-            is_away: Arc::clone(&self.is_away),
+            is_unavailable: Arc::clone(&self.is_unavailable),
             is_remote: self.is_remote,
         })
     }
 
     /// Frees the slot; the calls keep their tokens.
-    pub fn leave_slot(&self) {
+    pub fn release_slot(&self) {
         self.slot.iter().for_each(|slot| slot.set(None));
     }
 
     /// Takes a slot again if one is free now; otherwise returns false.
     pub fn take_slot(&self) -> bool {
-        let Some(slot) = self.slot.as_ref().filter(|slot| !slot.is_had()) else { return true };
+        let Some(slot) = self.slot.as_ref().filter(|slot| !slot.is_held()) else { return true };
         slot.set(self.gates.slot_now(&slot.ty));
-        slot.is_had()
+        slot.is_held()
     }
 
     /// Waits until a slot is free, and takes it.
     pub async fn wait_for_slot(&self) {
-        if let Some(slot) = self.slot.as_ref().filter(|slot| !slot.is_had()) {
+        if let Some(slot) = self.slot.as_ref().filter(|slot| !slot.is_held()) {
             slot.set(self.gates.enter_with_tokens(&slot.ty).await.ok());
         }
     }

@@ -11,53 +11,53 @@ use tokio_util::sync::CancellationToken;
 mod begin;
 
 /// Duration of every call.
-const TAKES: Duration = Duration::from_secs(10);
+const CALL_DURATION: Duration = Duration::from_secs(10);
 
 /// Calls that reach the provider.
 #[derive(Default)]
-struct Seen {
+struct CallLog {
     running: BTreeMap<String, usize>,
-    most: BTreeMap<String, usize>,
+    max_running: BTreeMap<String, usize>,
     /// Start of each call in milliseconds, with its type.
     began: Vec<(u128, String)>,
 }
 
-struct Watched {
+struct LoggedProvider {
     schema: ProviderSchema,
     opened: Instant,
-    seen: Arc<Mutex<Seen>>,
-    takes: Duration,
+    log: Arc<Mutex<CallLog>>,
+    duration: Duration,
     fails: bool,
 }
 
 #[derive(Clone)]
-struct Watching {
+struct LoggedSession {
     opened: Instant,
-    seen: Arc<Mutex<Seen>>,
-    takes: Duration,
+    log: Arc<Mutex<CallLog>>,
+    duration: Duration,
     fails: bool,
 }
 
-impl Watching {
+impl LoggedSession {
     async fn work(&self, ty: &str) -> Result<(), ProviderError> {
         {
-            let mut seen = self.seen.lock().unwrap();
-            seen.began.push((self.opened.elapsed().as_millis(), ty.to_owned()));
+            let mut log = self.log.lock().unwrap();
+            log.began.push((self.opened.elapsed().as_millis(), ty.to_owned()));
             for name in [ty, "all"] {
-                let running = seen.running.entry(name.to_owned()).or_default();
+                let running = log.running.entry(name.to_owned()).or_default();
                 *running += 1;
                 let running = *running;
-                let most = seen.most.entry(name.to_owned()).or_default();
-                *most = running.max(*most);
+                let max_running = log.max_running.entry(name.to_owned()).or_default();
+                *max_running = running.max(*max_running);
             }
         }
-        tokio::time::sleep(self.takes).await;
-        let mut seen = self.seen.lock().unwrap();
+        tokio::time::sleep(self.duration).await;
+        let mut log = self.log.lock().unwrap();
         for name in [ty, "all"] {
-            *seen.running.get_mut(name).unwrap() -= 1;
+            *log.running.get_mut(name).unwrap() -= 1;
         }
         // The first attempt created it without knowing.
-        let attempts = seen.began.iter().filter(|(_, began)| began == ty).count();
+        let attempts = log.began.iter().filter(|(_, began)| began == ty).count();
         if ty == "w_made" && attempts > 1 {
             return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id: None }, "it exists"));
         }
@@ -66,19 +66,19 @@ impl Watching {
 }
 
 #[async_trait]
-impl Provider for Watched {
+impl Provider for LoggedProvider {
     fn schema(&self) -> &ProviderSchema {
         &self.schema
     }
 
     async fn connect(&self, _: &Settings) -> Result<Arc<dyn Session>, ProviderError> {
-        let Self { opened, seen, takes, fails, .. } = self;
-        Ok(Arc::new(Watching { opened: *opened, seen: Arc::clone(seen), takes: *takes, fails: *fails }))
+        let Self { opened, log, duration, fails, .. } = self;
+        Ok(Arc::new(LoggedSession { opened: *opened, log: Arc::clone(log), duration: *duration, fails: *fails }))
     }
 }
 
 #[async_trait]
-impl Session for Watching {
+impl Session for LoggedSession {
     async fn read(&self, ty: &ResourceType, _: &Recorded) -> Result<Option<Observed>, ProviderError> {
         self.work(ty.name).await.map(|()| None)
     }
@@ -130,18 +130,18 @@ fn ty(name: &'static str) -> ResourceType {
 
 struct Bench {
     session: Arc<Guarded>,
-    seen: Arc<Mutex<Seen>>,
+    log: Arc<Mutex<CallLog>>,
 }
 
 impl Bench {
-    async fn open(limits: Limits, takes: Duration, fails: bool) -> Self {
-        let seen = Arc::new(Mutex::new(Seen::default()));
+    async fn open(limits: Limits, duration: Duration, fails: bool) -> Self {
+        let log = Arc::new(Mutex::new(CallLog::default()));
         let schema = ProviderSchema {
             name: "w",
             resources: vec![ty("w_a"), ty("w_b"), ty("w_made")],
             ..ProviderSchema::default()
         };
-        let provider = Watched { schema, opened: Instant::now(), seen: Arc::clone(&seen), takes, fails };
+        let provider = LoggedProvider { schema, opened: Instant::now(), log: Arc::clone(&log), duration, fails };
         let settings = Settings {
             instance: "w".to_owned(),
             environment: "local".to_owned(),
@@ -149,11 +149,11 @@ impl Bench {
             sandbox: Default::default(),
             values: Attributes::default(),
         };
-        Self { session: guarded(&provider, &settings, limits).await.unwrap(), seen }
+        Self { session: guarded(&provider, &settings, limits).await.unwrap(), log }
     }
 
     async fn with(limits: Limits) -> Self {
-        Self::open(limits, TAKES, false).await
+        Self::open(limits, CALL_DURATION, false).await
     }
 
     /// Creates this number of objects of each type, all at once.
@@ -166,12 +166,12 @@ impl Bench {
         futures_util::future::join_all(names.map(one)).await
     }
 
-    fn most(&self, name: &str) -> usize {
-        self.seen.lock().unwrap().most.get(name).copied().unwrap_or_default()
+    fn max_running(&self, name: &str) -> usize {
+        self.log.lock().unwrap().max_running.get(name).copied().unwrap_or_default()
     }
 
     fn began(&self) -> Vec<u128> {
-        self.seen.lock().unwrap().began.iter().map(|(at, _)| *at).collect()
+        self.log.lock().unwrap().began.iter().map(|(at, _)| *at).collect()
     }
 }
 
@@ -187,7 +187,7 @@ fn call(timeout: Duration) -> Call {
     }
 }
 
-fn patient() -> Call {
+fn long_call() -> Call {
     call(Duration::from_secs(100_000))
 }
 
@@ -201,10 +201,10 @@ fn of_type(name: &str, limits: TypeLimits) -> BTreeMap<String, TypeLimits> {
 
 #[test]
 fn default_burst_is_the_rate_of_a_second() {
-    let told = |rate: Rate| (rate.period().as_millis(), rate.burst().get());
-    assert_eq!(Rate::per_second(10.0, None).map(told), Some((100, 10)));
-    assert_eq!(Rate::per_second(0.5, None).map(told), Some((2_000, 1)));
-    assert_eq!(rate(4.0, 20).map(told), Some((250, 20)));
+    let parts = |rate: Rate| (rate.period().as_millis(), rate.burst().get());
+    assert_eq!(Rate::per_second(10.0, None).map(parts), Some((100, 10)));
+    assert_eq!(Rate::per_second(0.5, None).map(parts), Some((2_000, 1)));
+    assert_eq!(rate(4.0, 20).map(parts), Some((250, 20)));
     for nothing in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e300, 1e-300, 5e-11, 0.000_009, 1_000_001.0] {
         assert_eq!(Rate::per_second(nothing, None), None, "{nothing}");
     }
@@ -221,23 +221,23 @@ fn rate_prints_as_written() {
 #[tokio::test(start_paused = true)]
 async fn every_rate_within_the_bounds_can_be_kept() {
     for calls in [*Rate::PER_SECOND.start(), 0.001, 1.0, *Rate::PER_SECOND.end()] {
-        let most = Rate::most_burst(calls).unwrap();
-        let greatest = Rate::per_second(calls, Some(most));
+        let max_burst = Rate::max_burst(calls).unwrap();
+        let greatest = Rate::per_second(calls, Some(max_burst));
         assert!(greatest.is_some(), "{calls}");
-        if let Some(more) = most.checked_add(1) {
+        if let Some(more) = max_burst.checked_add(1) {
             assert_eq!(Rate::per_second(calls, Some(more)), None, "{calls}");
         }
         let bench = Bench::with(Limits { rate: greatest, ..Limits::default() }).await;
-        assert!(bench.create(&[("w_a", 3)], &patient()).await.iter().all(Result::is_ok), "{calls}");
+        assert!(bench.create(&[("w_a", 3)], &long_call()).await.iter().all(Result::is_ok), "{calls}");
     }
-    assert_eq!(Rate::most_burst(0.001).map(NonZeroU32::get), Some(3_153_600));
+    assert_eq!(Rate::max_burst(0.001).map(NonZeroU32::get), Some(3_153_600));
 }
 
 #[tokio::test(start_paused = true)]
 async fn instance_limits_concurrent_calls() {
     let bench = Bench::with(Limits { concurrency: 3, ..Limits::default() }).await;
-    bench.create(&[("w_a", 10), ("w_b", 10)], &patient()).await;
-    assert_eq!(bench.most("all"), 3);
+    bench.create(&[("w_a", 10), ("w_b", 10)], &long_call()).await;
+    assert_eq!(bench.max_running("all"), 3);
     assert_eq!(bench.began().len(), 20);
 }
 
@@ -245,14 +245,14 @@ async fn instance_limits_concurrent_calls() {
 async fn type_limit_leaves_slots_to_other_types() {
     let types = of_type("w_a", TypeLimits { concurrency: Some(2), ..TypeLimits::default() });
     let bench = Bench::with(Limits { concurrency: 5, types, ..Limits::default() }).await;
-    bench.create(&[("w_a", 10), ("w_b", 10)], &patient()).await;
-    assert_eq!((bench.most("w_a"), bench.most("all")), (2, 5));
+    bench.create(&[("w_a", 10), ("w_b", 10)], &long_call()).await;
+    assert_eq!((bench.max_running("w_a"), bench.max_running("all")), (2, 5));
 }
 
 #[tokio::test(start_paused = true)]
 async fn rate_of_an_instance_limits_call_starts() {
     let bench = Bench::with(Limits { rate: rate(2.0, 3), ..Limits::default() }).await;
-    bench.create(&[("w_a", 4), ("w_b", 3)], &patient()).await;
+    bench.create(&[("w_a", 4), ("w_b", 3)], &long_call()).await;
     let began = bench.began();
     assert_eq!(began.iter().filter(|at| **at == 0).count(), 3, "{began:?}");
     for (number, at) in began.iter().skip(3).enumerate() {
@@ -264,7 +264,7 @@ async fn rate_of_an_instance_limits_call_starts() {
 #[tokio::test(start_paused = true)]
 async fn rate_also_limits_calls_that_waited_for_a_slot() {
     let bench = Bench::with(Limits { concurrency: 4, rate: rate(1.0, 1), ..Limits::default() }).await;
-    bench.create(&[("w_a", 12)], &patient()).await;
+    bench.create(&[("w_a", 12)], &long_call()).await;
     let began = bench.began();
     assert!(began.windows(2).all(|pair| pair[1] - pair[0] >= 1_000), "{began:?}");
 }
@@ -273,11 +273,11 @@ async fn rate_also_limits_calls_that_waited_for_a_slot() {
 async fn type_has_its_own_rate() {
     let types = of_type("w_a", TypeLimits { rate: rate(1.0, 1), ..TypeLimits::default() });
     let bench = Bench::with(Limits { rate: rate(10.0, 1), types, ..Limits::default() }).await;
-    bench.create(&[("w_a", 5), ("w_b", 5)], &patient()).await;
-    let seen = bench.seen.lock().unwrap();
-    let of = |name: &str| -> Vec<u128> { seen.began.iter().filter(|(_, ty)| ty == name).map(|(at, _)| *at).collect() };
-    assert!(of("w_a").windows(2).all(|pair| pair[1] - pair[0] >= 1_000), "{:?}", seen.began);
-    assert!(*of("w_b").last().unwrap() < 1_000, "other types wait only for their own limits: {:?}", seen.began);
+    bench.create(&[("w_a", 5), ("w_b", 5)], &long_call()).await;
+    let log = bench.log.lock().unwrap();
+    let of = |name: &str| -> Vec<u128> { log.began.iter().filter(|(_, ty)| ty == name).map(|(at, _)| *at).collect() };
+    assert!(of("w_a").windows(2).all(|pair| pair[1] - pair[0] >= 1_000), "{:?}", log.began);
+    assert!(*of("w_b").last().unwrap() < 1_000, "other types wait only for their own limits: {:?}", log.began);
 }
 
 #[tokio::test(start_paused = true)]
@@ -285,37 +285,37 @@ async fn call_that_waits_for_a_token_holds_no_slot() {
     // One slot; the type's next token comes in an hour, and other types do not wait for it.
     let types = of_type("w_a", TypeLimits { rate: rate(1.0 / 3_600.0, 1), ..TypeLimits::default() });
     let bench = Bench::with(Limits { concurrency: 1, types, ..Limits::default() }).await;
-    bench.create(&[("w_a", 2), ("w_b", 3)], &patient()).await;
-    let seen = bench.seen.lock().unwrap();
-    let last = seen.began.iter().filter(|(_, ty)| ty == "w_b").map(|(at, _)| *at).max().unwrap();
-    assert!(last <= 4 * TAKES.as_millis(), "{:?}", seen.began);
+    bench.create(&[("w_a", 2), ("w_b", 3)], &long_call()).await;
+    let log = bench.log.lock().unwrap();
+    let last = log.began.iter().filter(|(_, ty)| ty == "w_b").map(|(at, _)| *at).max().unwrap();
+    assert!(last <= 4 * CALL_DURATION.as_millis(), "{:?}", log.began);
 }
 
 #[tokio::test(start_paused = true)]
 async fn call_that_pauses_before_a_retry_holds_no_slot() {
     let limits = Limits { concurrency: 1, retries: 1, first_pause: Duration::from_secs(60), ..Limits::default() };
-    let bench = Bench::open(limits, TAKES, true).await;
-    let answers = bench.create(&[("w_a", 2)], &patient()).await;
+    let bench = Bench::open(limits, CALL_DURATION, true).await;
+    let answers = bench.create(&[("w_a", 2)], &long_call()).await;
     assert!(answers.iter().all(Result::is_err));
     let began = bench.began();
     assert_eq!(began.len(), 4, "{began:?}");
-    assert_eq!(began[1], TAKES.as_millis(), "the second call goes while the first one pauses: {began:?}");
+    assert_eq!(began[1], CALL_DURATION.as_millis(), "the second call goes while the first one pauses: {began:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn type_has_its_own_retries() {
     let types = of_type("w_b", TypeLimits { retries: Some(0), ..TypeLimits::default() });
-    let bench = Bench::open(Limits { retries: 2, types, ..Limits::default() }, TAKES, true).await;
-    bench.create(&[("w_a", 1), ("w_b", 1)], &patient()).await;
-    let seen = bench.seen.lock().unwrap();
-    let of = |name: &str| seen.began.iter().filter(|(_, ty)| ty == name).count();
+    let bench = Bench::open(Limits { retries: 2, types, ..Limits::default() }, CALL_DURATION, true).await;
+    bench.create(&[("w_a", 1), ("w_b", 1)], &long_call()).await;
+    let log = bench.log.lock().unwrap();
+    let of = |name: &str| log.began.iter().filter(|(_, ty)| ty == name).count();
     assert_eq!((of("w_a"), of("w_b")), (3, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn reading_call_is_not_retried_for_minutes() {
-    let attempts = async |takes: Duration| {
-        let bench = Bench::open(Limits::default(), takes, true).await;
+    let attempts = async |duration: Duration| {
+        let bench = Bench::open(Limits::default(), duration, true).await;
         bench.session.read(&ty("w_a"), &Recorded::default()).await.unwrap_err();
         bench.began().len()
     };
@@ -324,7 +324,7 @@ async fn reading_call_is_not_retried_for_minutes() {
     assert_eq!(attempts(Duration::from_millis(1)).await, 6);
     // A change waits for a server that restarts.
     let bench = Bench::open(Limits::default(), Duration::from_secs(10), true).await;
-    bench.create(&[("w_a", 1)], &patient()).await;
+    bench.create(&[("w_a", 1)], &long_call()).await;
     assert_eq!(bench.began().len(), 6);
 }
 
@@ -336,7 +336,7 @@ async fn unreachable_instance_gets_no_further_retries() {
         assert_eq!(bench.began().len(), attempts);
     }
     // Any answer ends this state.
-    bench.create(&[("w_made", 2)], &patient()).await;
+    bench.create(&[("w_made", 2)], &long_call()).await;
     let before = bench.began().len();
     bench.session.read(&ty("w_a"), &Recorded::default()).await.unwrap_err();
     assert_eq!(bench.began().len(), before + 6);
@@ -344,11 +344,11 @@ async fn unreachable_instance_gets_no_further_retries() {
 
 #[tokio::test(start_paused = true)]
 async fn object_that_exists_after_a_failed_attempt_is_ambiguous() {
-    let bench = Bench::open(Limits { retries: 2, ..Limits::default() }, TAKES, false).await;
-    let answers = bench.create(&[("w_made", 1)], &patient()).await;
+    let bench = Bench::open(Limits { retries: 2, ..Limits::default() }, CALL_DURATION, false).await;
+    let answers = bench.create(&[("w_made", 1)], &long_call()).await;
     assert_eq!(answers[0].as_ref().unwrap_err().kind, ErrorKind::Ambiguous);
     // Without an earlier attempt, it is not ambiguous.
-    let answers = bench.create(&[("w_made", 1)], &patient()).await;
+    let answers = bench.create(&[("w_made", 1)], &long_call()).await;
     assert_eq!(answers[0].as_ref().unwrap_err().kind, ErrorKind::AlreadyExists { import_id: None });
 }
 
@@ -358,7 +358,7 @@ async fn read_many_obeys_the_limits_of_reads() {
     let priors = vec![Recorded::default(); 6];
     let answers = bench.session.read_many(&ty("w_a"), &priors).await;
     assert_eq!(answers.len(), 6);
-    assert_eq!(bench.most("all"), 2);
+    assert_eq!(bench.max_running("all"), 2);
     let began = bench.began();
     assert!(began.windows(2).all(|pair| pair[1] - pair[0] >= 1_000), "{began:?}");
 }
@@ -367,11 +367,11 @@ async fn read_many_obeys_the_limits_of_reads() {
 async fn call_that_cannot_begin_in_time_does_not_begin() {
     let bench = Bench::with(Limits { concurrency: 1, ..Limits::default() }).await;
     let answers = bench.create(&[("w_a", 3)], &call(Duration::from_secs(15))).await;
-    let told: Vec<_> = answers.iter().map(|answer| answer.as_ref().map(drop).map_err(ToString::to_string)).collect();
+    let results: Vec<_> = answers.iter().map(|answer| answer.as_ref().map(drop).map_err(ToString::to_string)).collect();
     let late = "the limits of `w` left too little of its timeout of 15 s";
     assert!(
-        told[0].is_ok() && told[1].is_ok() && told[2].as_ref().is_err_and(|error| error.contains(late)),
-        "{told:?}"
+        results[0].is_ok() && results[1].is_ok() && results[2].as_ref().is_err_and(|error| error.contains(late)),
+        "{results:?}"
     );
     assert_eq!(answers[2].as_ref().unwrap_err().kind, ErrorKind::NotBegun);
     assert_eq!(bench.began().len(), 2, "calls that gave up never began");
@@ -380,7 +380,7 @@ async fn call_that_cannot_begin_in_time_does_not_begin() {
 #[tokio::test(start_paused = true)]
 async fn waiting_call_does_not_begin_after_a_stop() {
     let bench = Bench::with(Limits { concurrency: 1, ..Limits::default() }).await;
-    let call = patient();
+    let call = long_call();
     let cancel = call.cancel.clone();
     let stop = async move {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -395,7 +395,7 @@ async fn waiting_call_does_not_begin_after_a_stop() {
 #[tokio::test(start_paused = true)]
 async fn call_that_reached_its_provider_has_begun() {
     // The second attempt would begin after 100 s.
-    let bench = Bench::open(Limits { rate: rate(0.01, 1), ..Limits::default() }, TAKES, true).await;
+    let bench = Bench::open(Limits { rate: rate(0.01, 1), ..Limits::default() }, CALL_DURATION, true).await;
     let answers = bench.create(&[("w_a", 1)], &call(Duration::from_secs(50))).await;
     let error = answers[0].as_ref().unwrap_err();
     assert_eq!((&error.kind, error.message.as_str()), (&ErrorKind::Transient, "busy"));
@@ -405,7 +405,7 @@ async fn call_that_reached_its_provider_has_begun() {
 #[tokio::test(start_paused = true)]
 async fn find_does_not_wait_after_a_stop() {
     let bench = Bench::with(Limits { rate: rate(0.01, 1), ..Limits::default() }).await;
-    let call = patient();
+    let call = long_call();
     bench.create(&[("w_a", 1)], &call).await;
     call.cancel.cancel();
     let attempt = Attempt {
@@ -419,7 +419,7 @@ async fn find_does_not_wait_after_a_stop() {
     let ty = ty("w_a");
     let find = || bench.session.find(&ty, &attempt);
     assert_eq!(stoppable(call.cancel.clone(), find()).await.unwrap(), Found::Absent);
-    assert_eq!(bench.began(), [0, TAKES.as_millis()]);
+    assert_eq!(bench.began(), [0, CALL_DURATION.as_millis()]);
     // Calls without a stop obey the limits.
     assert_eq!(find().await.unwrap(), Found::Absent);
     assert!(bench.began()[2] >= 100_000, "{:?}", bench.began());
@@ -444,7 +444,7 @@ async fn missing_rights_obeys_the_limits_and_retries() {
         assert_eq!(bench.session.missing_rights().await.unwrap(), Some(Vec::new()));
     }
     assert!(bench.began().windows(2).all(|pair| pair[1] - pair[0] >= 1_000), "{:?}", bench.began());
-    let bench = Bench::open(Limits { retries: 2, ..Limits::default() }, TAKES / 10, true).await;
+    let bench = Bench::open(Limits { retries: 2, ..Limits::default() }, CALL_DURATION / 10, true).await;
     assert_eq!(bench.session.missing_rights().await.unwrap_err().message, "busy");
     assert_eq!(bench.began().len(), 3);
 }
@@ -474,7 +474,7 @@ async fn huge_time_limit_does_not_overflow() {
 
 #[tokio::test(start_paused = true)]
 async fn time_limit_returns_the_last_temporary_error() {
-    let bench = Bench::open(Limits::default(), TAKES, true).await;
+    let bench = Bench::open(Limits::default(), CALL_DURATION, true).await;
     let read = || async { bench.session.import(&ty("w_a"), "a").await };
     let error = within(Duration::from_secs(15), read()).await.unwrap_err().only().unwrap();
     assert_eq!((error.kind.clone(), error.message.as_str()), (ErrorKind::Transient, "busy"));

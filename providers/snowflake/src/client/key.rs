@@ -14,7 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Lifetime of a token in seconds; Snowflake allows an hour.
-pub(super) const LIFE: i64 = 59 * 60;
+pub(super) const LIFETIME: i64 = 59 * 60;
 
 /// A private key and its user. `Debug` does not print the key.
 #[derive(Clone)]
@@ -58,7 +58,7 @@ impl Key {
 
     /// A token that is valid from now on.
     pub(super) fn token(&self, now: Timestamp) -> Result<SecretString, String> {
-        let (issued, expires) = (now.as_second(), now.as_second() + LIFE);
+        let (issued, expires) = (now.as_second(), now.as_second() + LIFETIME);
         let issuer = format!("{}.SHA256:{}", self.subject, self.fingerprint());
         let claims = json!({"iss": issuer, "sub": self.subject, "iat": issued, "exp": expires});
         let part = |json: &serde_json::Value| BASE64_URL_SAFE_NO_PAD.encode(json.to_string());

@@ -1,6 +1,6 @@
 //! Parser of answers.
 
-use super::LONGEST;
+use super::MAX_ANSWER_BYTES;
 use flate2::read::GzDecoder;
 use serde_json::Value as Json;
 use std::io::Read;
@@ -120,7 +120,7 @@ impl Reply {
     /// Parses an answer.
     pub(super) fn read(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Result<Self, Failure> {
         // Partitions are always compressed.
-        let inflated = if body.starts_with(&[0x1f, 0x8b]) { Some(inflated(body, LONGEST)?) } else { None };
+        let inflated = if body.starts_with(&[0x1f, 0x8b]) { Some(inflated(body, MAX_ANSWER_BYTES)?) } else { None };
         let body = inflated.as_deref().unwrap_or(body);
         let size = body.len();
         let json: Json = serde_json::from_slice(body).unwrap_or_default();

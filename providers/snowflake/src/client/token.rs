@@ -1,55 +1,55 @@
 //! The access token, renewed before it expires.
 
-use super::key::LIFE;
+use super::key::LIFETIME;
 use super::reply::Failure;
-use crate::config::Proof;
+use crate::config::Credentials;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::sync::Mutex;
 
 /// A key-pair token is renewed when it has less than this left, in seconds.
-const SPARE: i64 = 5 * 60;
+const RENEWAL_MARGIN: i64 = 5 * 60;
 
 #[derive(Debug)]
 pub(super) struct Tokens {
-    proof: Proof,
+    credentials: Credentials,
     /// The token of a key, and its creation time.
-    made: Mutex<Option<(SecretString, Timestamp)>>,
+    cached: Mutex<Option<(SecretString, Timestamp)>>,
 }
 
 impl Tokens {
-    pub(super) fn new(proof: Proof) -> Self {
-        Self { proof, made: Mutex::new(None) }
+    pub(super) fn new(credentials: Credentials) -> Self {
+        Self { credentials, cached: Mutex::new(None) }
     }
 
-    pub(super) fn proof(&self) -> &Proof {
-        &self.proof
+    pub(super) fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     /// The token, and the name of its kind.
     pub(super) async fn current(&self) -> Result<(SecretString, &'static str), Failure> {
-        let key = match &self.proof {
-            Proof::Token(token, _) => return Ok((token.clone(), "PROGRAMMATIC_ACCESS_TOKEN")),
-            Proof::OAuth(token) => return Ok((token.clone(), "OAUTH")),
-            Proof::Key(key) => key,
+        let key = match &self.credentials {
+            Credentials::Token(token, _) => return Ok((token.clone(), "PROGRAMMATIC_ACCESS_TOKEN")),
+            Credentials::OAuth(token) => return Ok((token.clone(), "OAUTH")),
+            Credentials::Key(key) => key,
         };
-        let mut made = self.made.lock().await;
+        let mut cached = self.cached.lock().await;
         let now = Timestamp::now();
-        if let Some((token, at)) = &*made
-            && (0..LIFE - SPARE).contains(&(now.as_second() - at.as_second()))
+        if let Some((token, at)) = &*cached
+            && (0..LIFETIME - RENEWAL_MARGIN).contains(&(now.as_second() - at.as_second()))
         {
             return Ok((token.clone(), "KEYPAIR_JWT"));
         }
         let token = key.token(now).map_err(Failure::Refused)?;
-        *made = Some((token.clone(), now));
+        *cached = Some((token.clone(), now));
         Ok((token, "KEYPAIR_JWT"))
     }
 
     /// Drops the token if a new one can be created.
     pub(super) async fn renew(&self) -> bool {
-        let is_key = matches!(self.proof, Proof::Key(_));
+        let is_key = matches!(self.credentials, Credentials::Key(_));
         if is_key {
-            *self.made.lock().await = None;
+            *self.cached.lock().await = None;
         }
         is_key
     }

@@ -1,7 +1,7 @@
 //! Databases and schemas.
 
-use super::{Kind, Seen, named, new_comment, qualified, role, shown};
-use crate::failure::Need;
+use super::{Kind, Observation, named, new_comment, qualified, role, shown};
+use crate::failure::Purpose;
 use crate::identifier::{literal, pattern, quote};
 use crate::statements::Statements;
 use std::fmt::Write as _;
@@ -32,20 +32,20 @@ pub(crate) async fn observe(
     kind: Kind,
     identity: &Attributes,
     like: Option<&Attributes>,
-) -> Result<Option<Seen>, ProviderError> {
+) -> Result<Option<Observation>, ProviderError> {
     let name = text(identity, "name");
     let sql = match kind {
         Kind::Database => format!("SHOW DATABASES LIKE {}", pattern(&name)),
         _ => format!("SHOW SCHEMAS LIKE {} IN DATABASE {}", pattern(&name), quote(&text(identity, "database"))),
     };
-    let Some(rows) = statements.ask_about(&sql).await? else { return Ok(None) };
+    let Some(rows) = statements.read_optional(&sql).await? else { return Ok(None) };
     let Some(row) = named(&rows, &name) else { return Ok(None) };
-    let mut seen = Seen::of_row(&row).with_comment(row.text("comment"), like);
+    let mut observation = Observation::of_row(&row).with_comment(row.text("comment"), like);
     if let Ok(days) = row.text("retention_time").parse::<i64>() {
-        seen = seen.with("retentionDays", days);
+        observation = observation.with("retentionDays", days);
     }
     let is_transient = row.text("options").split(',').any(|option| option.trim() == "TRANSIENT");
-    Ok(Some(seen.with("transient", is_transient)))
+    Ok(Some(observation.with("transient", is_transient)))
 }
 
 pub(crate) async fn create(
@@ -63,40 +63,42 @@ pub(crate) async fn create(
     if let Some(comment) = optional_text(planned, "comment") {
         let _ = write!(sql, " COMMENT = {}", literal(&comment));
     }
-    let need = Need::to(format!("create the {} {}", word(kind).to_lowercase(), shown(planned))).makes(id);
-    let need = match kind {
-        Kind::Database => need.right("CREATE DATABASE ON ACCOUNT"),
+    let purpose = Purpose::to(format!("create the {} {}", word(kind).to_lowercase(), shown(planned))).creates(id);
+    let purpose = match kind {
+        Kind::Database => purpose.right("CREATE DATABASE ON ACCOUNT"),
         _ => {
             let database = quote(&text(planned, "database"));
-            need.right(format!("USAGE ON DATABASE {database}")).right(format!("CREATE SCHEMA ON DATABASE {database}"))
+            purpose
+                .right(format!("USAGE ON DATABASE {database}"))
+                .right(format!("CREATE SCHEMA ON DATABASE {database}"))
         }
     };
-    statements.change(&sql, &need).await
+    statements.change(&sql, &purpose).await
 }
 
 pub(crate) async fn update(
     statements: &Statements<'_>,
     kind: Kind,
-    present: &Seen,
+    present: &Observation,
     prior: &Attributes,
     planned: &Attributes,
 ) -> Result<(), ProviderError> {
     let (word, name) = (word(kind), qualified(planned));
-    let need = Need::to(format!("change the {} {}", word.to_lowercase(), shown(planned)))
+    let purpose = Purpose::to(format!("change the {} {}", word.to_lowercase(), shown(planned)))
         .right(format!("OWNERSHIP ON {word} {name}"));
     // An unconfigured value is planned as recorded: a schema without its own days follows its database.
     let is_wanted = |wanted: &i64| days(prior) != Some(*wanted) && days_of(present) != Some(*wanted);
     if let Some(days) = days(planned).filter(is_wanted) {
-        statements.change(&format!("ALTER {word} {name} SET DATA_RETENTION_TIME_IN_DAYS = {days}"), &need).await?;
+        statements.change(&format!("ALTER {word} {name} SET DATA_RETENTION_TIME_IN_DAYS = {days}"), &purpose).await?;
     }
     if let Some(comment) = new_comment(present, prior, planned) {
-        statements.change(&format!("COMMENT ON {word} {name} IS {}", literal(&comment)), &need).await?;
+        statements.change(&format!("COMMENT ON {word} {name} IS {}", literal(&comment)), &purpose).await?;
     }
     Ok(())
 }
 
-fn days_of(seen: &Seen) -> Option<i64> {
-    days(&seen.attributes)
+fn days_of(observation: &Observation) -> Option<i64> {
+    days(&observation.attributes)
 }
 
 /// Drops a database or a schema. Snowflake drops its tables and views with it even with `RESTRICT`, which considers
@@ -114,9 +116,9 @@ pub(crate) async fn delete(
         return Err(ProviderError::invalid(None, message)
             .solution(format!("move or drop the content of the {what}, then plan and apply again")));
     }
-    let need = Need::to(format!("drop the {} {}", word.to_lowercase(), shown(identity)))
+    let purpose = Purpose::to(format!("drop the {} {}", word.to_lowercase(), shown(identity)))
         .right(format!("OWNERSHIP ON {word} {name}"));
-    statements.change(&format!("DROP {word} IF EXISTS {name}"), &need).await
+    statements.change(&format!("DROP {word} IF EXISTS {name}"), &purpose).await
 }
 
 /// The number of tables and views. Snowflake hides objects from the role: zero is certain only for a role that sees
@@ -129,7 +131,7 @@ pub(crate) async fn count(
     let mut found = 0;
     for what in ["TABLES", "VIEWS"] {
         let sql = format!("SHOW {what} IN {} {}", word(kind), qualified(identity));
-        let Some(rows) = statements.ask_about(&sql).await? else { return Ok(DataAmount::Unknown) };
+        let Some(rows) = statements.read_optional(&sql).await? else { return Ok(DataAmount::Unknown) };
         found += rows.iter().filter(|row| row.get("schema_name") != Some("INFORMATION_SCHEMA")).count() as u64;
     }
     let amount = DataAmount::of(found, "table or view", "tables and views");

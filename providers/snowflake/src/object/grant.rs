@@ -1,8 +1,8 @@
 //! Privileges of roles on objects.
 
-use super::Seen;
+use super::Observation;
 use crate::client::Rows;
-use crate::failure::Need;
+use crate::failure::Purpose;
 use crate::identifier::{qualified, quote, split};
 use crate::statements::Statements;
 use terrace_provider::attributes::{flag, list, text, texts};
@@ -66,18 +66,18 @@ pub(crate) async fn observe(
     statements: &Statements<'_>,
     identity: &Attributes,
     like: Option<&Attributes>,
-) -> Result<Option<Seen>, ProviderError> {
-    let rows = statements.ask_about(&question(&text(identity, "role"))).await?;
+) -> Result<Option<Observation>, ProviderError> {
+    let rows = statements.read_optional(&show_statement(&text(identity, "role"))).await?;
     Ok(rows.and_then(|rows| of_rows(&rows, identity, like)))
 }
 
 /// The statement that lists all privileges of a role.
-pub(crate) fn question(role: &str) -> String {
+pub(crate) fn show_statement(role: &str) -> String {
     format!("SHOW GRANTS TO ROLE {}", quote(role))
 }
 
 /// The privileges of that list on one object.
-pub(crate) fn of_rows(rows: &Rows, identity: &Attributes, like: Option<&Attributes>) -> Option<Seen> {
+pub(crate) fn of_rows(rows: &Rows, identity: &Attributes, like: Option<&Attributes>) -> Option<Observation> {
     let wanted = text(identity, "objectType");
     let object = split(&text(identity, "object")).unwrap_or_default();
     let is_on_object = |row: &crate::client::Row<'_>| {
@@ -99,37 +99,45 @@ pub(crate) fn of_rows(rows: &Rows, identity: &Attributes, like: Option<&Attribut
     sorted.sort();
     let shown = if sorted == privileges { wanted } else { privileges.clone() };
     let has_option = rows.iter().all(|row| row.text("grant_option") == "true");
-    let seen = Seen { owner: None, privileges, ..Seen::of_row(first) };
-    Some(seen.with("privileges", list(&shown)).with("grantOption", has_option))
+    let observation = Observation { owner: None, privileges, ..Observation::of_row(first) };
+    Some(observation.with("privileges", list(&shown)).with("grantOption", has_option))
 }
 
-fn need(doing: &str, identity: &Attributes) -> Need {
+fn purpose(action: &str, identity: &Attributes) -> Purpose {
     let (role, on) = (text(identity, "role"), on(identity));
-    let need = Need::to(format!("{doing} privileges on {on} for the role {role}"));
-    let need = if on == "ACCOUNT" { need } else { need.right(format!("OWNERSHIP ON {on}")) };
-    need.right("MANAGE GRANTS ON ACCOUNT")
+    let purpose = Purpose::to(format!("{action} privileges on {on} for the role {role}"));
+    let purpose = if on == "ACCOUNT" { purpose } else { purpose.right(format!("OWNERSHIP ON {on}")) };
+    purpose.right("MANAGE GRANTS ON ACCOUNT")
 }
 
 pub(crate) async fn create(statements: &Statements<'_>, planned: &Attributes, id: &str) -> Result<(), ProviderError> {
-    if let Some(seen) = observe(statements, planned, None).await? {
+    if let Some(observation) = observe(statements, planned, None).await? {
         let kind = ErrorKind::AlreadyExists { import_id: Some(id.to_owned()) };
-        let message =
-            format!("the role {} has {} on {} already", text(planned, "role"), listed(&seen.privileges), on(planned));
+        let message = format!(
+            "the role {} has {} on {} already",
+            text(planned, "role"),
+            listed(&observation.privileges),
+            on(planned)
+        );
         return Err(ProviderError::new(kind, message));
     }
-    give(statements, planned, &texts(planned, "privileges")).await
+    grant_privileges(statements, planned, &texts(planned, "privileges")).await
 }
 
-async fn give(statements: &Statements<'_>, planned: &Attributes, privileges: &[String]) -> Result<(), ProviderError> {
+async fn grant_privileges(
+    statements: &Statements<'_>,
+    planned: &Attributes,
+    privileges: &[String],
+) -> Result<(), ProviderError> {
     let option = if flag(planned, "grantOption") { " WITH GRANT OPTION" } else { "" };
     let role = quote(&text(planned, "role"));
     let sql = format!("GRANT {} ON {} TO ROLE {role}{option}", privileges.join(", "), on(planned));
-    statements.change(&sql, &need("grant", planned)).await
+    statements.change(&sql, &purpose("grant", planned)).await
 }
 
-async fn take(statements: &Statements<'_>, identity: &Attributes, what: &str) -> Result<(), ProviderError> {
+async fn revoke(statements: &Statements<'_>, identity: &Attributes, what: &str) -> Result<(), ProviderError> {
     let sql = format!("REVOKE {what} ON {} FROM ROLE {}", on(identity), quote(&text(identity, "role")));
-    statements.change(&sql, &need("revoke", identity)).await
+    statements.change(&sql, &purpose("revoke", identity)).await
 }
 
 /// Removes earlier privileges that are not configured: terrace does not manage them.
@@ -147,7 +155,7 @@ pub(crate) fn leave_out(attributes: &mut Attributes, before: &[String], like: &A
 /// Grants missing privileges first, then revokes surplus ones except earlier ones.
 pub(crate) async fn update(
     statements: &Statements<'_>,
-    present: &Seen,
+    present: &Observation,
     planned: &Attributes,
     before: &[String],
 ) -> Result<(), ProviderError> {
@@ -158,15 +166,15 @@ pub(crate) async fn update(
         false => wanted.iter().filter(|privilege| !present.privileges.contains(privilege)).cloned().collect(),
     };
     if !missing.is_empty() {
-        give(statements, planned, &missing).await?;
+        grant_privileges(statements, planned, &missing).await?;
     }
     let is_extra = |privilege: &&String| !wanted.contains(privilege) && !before.contains(privilege);
     let extra: Vec<String> = present.privileges.iter().filter(is_extra).cloned().collect();
     if !extra.is_empty() {
-        take(statements, planned, &extra.join(", ")).await?;
+        revoke(statements, planned, &extra.join(", ")).await?;
     }
     if had_option && !has_option {
-        take(statements, planned, &format!("GRANT OPTION FOR {}", wanted.join(", "))).await?;
+        revoke(statements, planned, &format!("GRANT OPTION FOR {}", wanted.join(", "))).await?;
     }
     Ok(())
 }
@@ -177,10 +185,11 @@ pub(crate) async fn delete(
     identity: &Attributes,
     before: &[String],
 ) -> Result<(), ProviderError> {
-    let Some(seen) = observe(statements, identity, None).await? else { return Ok(()) };
-    let ours: Vec<String> = seen.privileges.into_iter().filter(|privilege| !before.contains(privilege)).collect();
-    if ours.is_empty() {
+    let Some(observation) = observe(statements, identity, None).await? else { return Ok(()) };
+    let own_privileges: Vec<String> =
+        observation.privileges.into_iter().filter(|privilege| !before.contains(privilege)).collect();
+    if own_privileges.is_empty() {
         return Ok(());
     }
-    take(statements, identity, &ours.join(", ")).await
+    revoke(statements, identity, &own_privileges.join(", ")).await
 }

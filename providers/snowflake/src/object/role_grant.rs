@@ -1,8 +1,8 @@
 //! Roles of users and roles.
 
-use super::Seen;
+use super::Observation;
 use crate::client::Rows;
-use crate::failure::Need;
+use crate::failure::Purpose;
 use crate::identifier::quote;
 use crate::statements::Statements;
 use terrace_provider::attributes::text;
@@ -24,18 +24,21 @@ fn grantee(identity: &Attributes) -> (&'static str, String) {
     (word, text(identity, "grantee"))
 }
 
-pub(crate) async fn observe(statements: &Statements<'_>, identity: &Attributes) -> Result<Option<Seen>, ProviderError> {
-    let rows = statements.ask_about(&question(&text(identity, "role"))).await?;
+pub(crate) async fn observe(
+    statements: &Statements<'_>,
+    identity: &Attributes,
+) -> Result<Option<Observation>, ProviderError> {
+    let rows = statements.read_optional(&show_statement(&text(identity, "role"))).await?;
     Ok(rows.and_then(|rows| of_rows(&rows, identity)))
 }
 
 /// The statement that lists the grantees of a role.
-pub(crate) fn question(role: &str) -> String {
+pub(crate) fn show_statement(role: &str) -> String {
     format!("SHOW GRANTS OF ROLE {}", quote(role))
 }
 
 /// One grant of that list.
-pub(crate) fn of_rows(rows: &Rows, identity: &Attributes) -> Option<Seen> {
+pub(crate) fn of_rows(rows: &Rows, identity: &Attributes) -> Option<Observation> {
     let (word, name) = grantee(identity);
     let is_grantee = |row: &crate::client::Row<'_>| {
         row.text("granted_to").eq_ignore_ascii_case(word) && row.get("grantee_name") == Some(name.as_str())
@@ -43,12 +46,12 @@ pub(crate) fn of_rows(rows: &Rows, identity: &Attributes) -> Option<Seen> {
     rows.iter().find(is_grantee).map(|row| of_row(&row))
 }
 
-fn of_row(row: &crate::client::Row<'_>) -> Seen {
-    Seen { owner: None, privileges: vec!["USAGE".to_owned()], ..Seen::of_row(row) }
+fn of_row(row: &crate::client::Row<'_>) -> Observation {
+    Observation { owner: None, privileges: vec!["USAGE".to_owned()], ..Observation::of_row(row) }
 }
 
 /// All users and roles with a role, as identities of grants. Other kinds of grantees cannot be expressed as a grant.
-pub(crate) fn all_of_rows(rows: &Rows, role: &str) -> Vec<(Attributes, Seen)> {
+pub(crate) fn all_of_rows(rows: &Rows, role: &str) -> Vec<(Attributes, Observation)> {
     let grant = |row: &crate::client::Row<'_>| {
         let grantee_type = match row.text("granted_to").to_ascii_uppercase().as_str() {
             "USER" => "user",
@@ -62,9 +65,9 @@ pub(crate) fn all_of_rows(rows: &Rows, role: &str) -> Vec<(Attributes, Seen)> {
     rows.iter().filter_map(|row| grant(&row)).collect()
 }
 
-fn need(doing: &str, identity: &Attributes) -> Need {
+fn purpose(action: &str, identity: &Attributes) -> Purpose {
     let (role, (_, grantee)) = (text(identity, "role"), grantee(identity));
-    Need::to(format!("{doing} the role {role} {} {grantee}", if doing == "grant" { "to" } else { "from" }))
+    Purpose::to(format!("{action} the role {role} {} {grantee}", if action == "grant" { "to" } else { "from" }))
         .right(format!("OWNERSHIP ON ROLE {}", quote(&role)))
         .right("MANAGE GRANTS ON ACCOUNT")
 }
@@ -76,7 +79,7 @@ pub(crate) async fn create(statements: &Statements<'_>, planned: &Attributes, id
         return Err(ProviderError::new(kind, format!("{name} already has the role {role}")));
     }
     let sql = format!("GRANT ROLE {} TO {word} {}", quote(&role), quote(&name));
-    statements.change(&sql, &need("grant", planned)).await
+    statements.change(&sql, &purpose("grant", planned)).await
 }
 
 pub(crate) async fn delete(statements: &Statements<'_>, identity: &Attributes) -> Result<(), ProviderError> {
@@ -85,5 +88,5 @@ pub(crate) async fn delete(statements: &Statements<'_>, identity: &Attributes) -
     }
     let (word, name) = grantee(identity);
     let sql = format!("REVOKE ROLE {} FROM {word} {}", quote(&text(identity, "role")), quote(&name));
-    statements.change(&sql, &need("revoke", identity)).await
+    statements.change(&sql, &purpose("revoke", identity)).await
 }

@@ -106,7 +106,7 @@ impl Table {
             }
         }
         let names: Vec<_> = self.columns.iter().map(|it| (it.name.as_str(), it.previous_name.as_deref())).collect();
-        if let Some((index, message)) = renames::wrong(&names, str::eq) {
+        if let Some((index, message)) = renames::invalid_previous_name(&names, str::eq) {
             return refuse(&columns.index(index).key("previousName"), message);
         }
         self.check_key(&self.primary_key, &Path::attribute("primaryKey"))?;
@@ -155,7 +155,7 @@ fn renames_of(new: &[Column], old: &[Column]) -> Vec<(String, String)> {
 }
 
 /// True if the columns do not show whether a lost update took effect: it exchanged names, and no temporary name is left.
-pub(crate) fn is_untold(prior: &Attributes, planned: &Attributes, observed: &Attributes) -> bool {
+pub(crate) fn is_outcome_invisible(prior: &Attributes, planned: &Attributes, observed: &Attributes) -> bool {
     let columns = |attributes: &Attributes| Table::columns_as_read(attributes);
     let names = |columns: &[Column]| columns.iter().map(|column| column.name.clone()).collect::<BTreeSet<_>>();
     let (was, now) = (columns(prior), columns(observed));

@@ -1,7 +1,7 @@
 //! Tags. <https://docs.snowflake.com/en/sql-reference/sql/create-tag>
 
-use super::{Seen, named, new_comment, qualified, schema_of, shown};
-use crate::failure::Need;
+use super::{Observation, named, new_comment, qualified, schema_of, shown};
+use crate::failure::Purpose;
 use crate::identifier::{literal, pattern, quote};
 use crate::statements::Statements;
 use terrace_provider::attributes::{list, optional_text, text, texts};
@@ -31,10 +31,10 @@ pub(crate) async fn observe(
     statements: &Statements<'_>,
     identity: &Attributes,
     like: Option<&Attributes>,
-) -> Result<Option<Seen>, ProviderError> {
+) -> Result<Option<Observation>, ProviderError> {
     let name = text(identity, "name");
     let sql = format!("SHOW TAGS LIKE {} IN SCHEMA {}", pattern(&name), schema_of(identity));
-    let Some(rows) = statements.ask_about(&sql).await? else { return Ok(None) };
+    let Some(rows) = statements.read_optional(&sql).await? else { return Ok(None) };
     let Some(row) = named(&rows, &name) else { return Ok(None) };
     let found: Vec<String> = serde_json::from_str(row.text("allowed_values")).unwrap_or_default();
     let wanted = like.map(|like| texts(like, "allowedValues")).unwrap_or_default();
@@ -44,8 +44,8 @@ pub(crate) async fn observe(
         values
     };
     let values = if sorted(&found) == sorted(&wanted) { wanted } else { found };
-    let seen = Seen::of_row(&row).with_comment(row.text("comment"), like);
-    Ok(Some(seen.with("allowedValues", list(&values))))
+    let observation = Observation::of_row(&row).with_comment(row.text("comment"), like);
+    Ok(Some(observation.with("allowedValues", list(&values))))
 }
 
 pub(crate) async fn create(statements: &Statements<'_>, planned: &Attributes, id: &str) -> Result<(), ProviderError> {
@@ -57,12 +57,12 @@ pub(crate) async fn create(statements: &Statements<'_>, planned: &Attributes, id
     if let Some(comment) = optional_text(planned, "comment") {
         sql.push_str(&format!(" COMMENT = {}", literal(&comment)));
     }
-    let need = Need::to(format!("create the tag {}", shown(planned)))
+    let purpose = Purpose::to(format!("create the tag {}", shown(planned)))
         .right(format!("USAGE ON DATABASE {}", quote(&text(planned, "database"))))
         .right(format!("USAGE ON SCHEMA {}", schema_of(planned)))
         .right(format!("CREATE TAG ON SCHEMA {}", schema_of(planned)))
-        .makes(id);
-    statements.change(&sql, &need).await
+        .creates(id);
+    statements.change(&sql, &purpose).await
 }
 
 fn literals(values: &[String]) -> String {
@@ -71,33 +71,33 @@ fn literals(values: &[String]) -> String {
 
 pub(crate) async fn update(
     statements: &Statements<'_>,
-    present: &Seen,
+    present: &Observation,
     prior: &Attributes,
     planned: &Attributes,
 ) -> Result<(), ProviderError> {
     let name = qualified(planned);
-    let need = Need::to(format!("change the tag {}", shown(planned))).right(format!("OWNERSHIP ON TAG {name}"));
+    let purpose = Purpose::to(format!("change the tag {}", shown(planned))).right(format!("OWNERSHIP ON TAG {name}"));
     let (old, new) = (texts(&present.attributes, "allowedValues"), texts(planned, "allowedValues"));
     let added: Vec<String> = new.iter().filter(|value| !old.contains(value)).cloned().collect();
     let gone: Vec<String> = old.iter().filter(|value| !new.contains(value)).cloned().collect();
     if new.is_empty() && !old.is_empty() {
-        statements.change(&format!("ALTER TAG {name} UNSET ALLOWED_VALUES"), &need).await?;
+        statements.change(&format!("ALTER TAG {name} UNSET ALLOWED_VALUES"), &purpose).await?;
     } else {
         for (what, values) in [("ADD", added), ("DROP", gone)] {
             if !values.is_empty() {
                 let sql = format!("ALTER TAG {name} {what} ALLOWED_VALUES {}", literals(&values));
-                statements.change(&sql, &need).await?;
+                statements.change(&sql, &purpose).await?;
             }
         }
     }
     if let Some(comment) = new_comment(present, prior, planned) {
-        statements.change(&format!("ALTER TAG {name} SET COMMENT = {}", literal(&comment)), &need).await?;
+        statements.change(&format!("ALTER TAG {name} SET COMMENT = {}", literal(&comment)), &purpose).await?;
     }
     Ok(())
 }
 
 pub(crate) async fn delete(statements: &Statements<'_>, identity: &Attributes) -> Result<(), ProviderError> {
     let name = qualified(identity);
-    let need = Need::to(format!("drop the tag {}", shown(identity))).right(format!("OWNERSHIP ON TAG {name}"));
-    statements.change(&format!("DROP TAG IF EXISTS {name}"), &need).await
+    let purpose = Purpose::to(format!("drop the tag {}", shown(identity))).right(format!("OWNERSHIP ON TAG {name}"));
+    statements.change(&format!("DROP TAG IF EXISTS {name}"), &purpose).await
 }

@@ -1,9 +1,9 @@
 //! Tags on objects and columns. `INFORMATION_SCHEMA.TAG_REFERENCES` is up to date, while the view in ACCOUNT_USAGE is
 //! up to two hours old. <https://docs.snowflake.com/en/sql-reference/functions/tag_references>
 
-use super::{Seen, tag};
+use super::{Observation, tag};
 use crate::client::Rows;
-use crate::failure::Need;
+use crate::failure::Purpose;
 use crate::identifier::{literal, qualified, quote, split};
 use crate::statements::Statements;
 use terrace_provider::attributes::text;
@@ -61,7 +61,7 @@ async fn references(statements: &Statements<'_>, identity: &Attributes) -> Resul
     let object = literal(&qualified(parts.iter().map(String::as_str)));
     let sql =
         format!("SELECT * FROM TABLE({}.INFORMATION_SCHEMA.TAG_REFERENCES({object}, '{domain}'))", quote(&database));
-    match statements.ask_about(&sql).await {
+    match statements.read_optional(&sql).await {
         // The column of the object does not exist.
         Err(error) if error.vendor_code.as_deref().is_some_and(|code| code.starts_with("000904")) => Ok(None),
         other => other,
@@ -92,9 +92,12 @@ fn value_of<'r>(rows: &'r Rows, identity: &Attributes) -> Option<&'r str> {
         .map(|row| row.text("TAG_VALUE"))
 }
 
-pub(crate) async fn observe(statements: &Statements<'_>, identity: &Attributes) -> Result<Option<Seen>, ProviderError> {
+pub(crate) async fn observe(
+    statements: &Statements<'_>,
+    identity: &Attributes,
+) -> Result<Option<Observation>, ProviderError> {
     let Some(rows) = references(statements, identity).await? else { return Ok(None) };
-    Ok(value_of(&rows, identity).map(|value| Seen::default().with("value", value)))
+    Ok(value_of(&rows, identity).map(|value| Observation::default().with("value", value)))
 }
 
 /// The statement that sets or removes a tag.
@@ -111,8 +114,8 @@ fn tag_name(identity: &Attributes) -> String {
     qualified(tag.iter().map(String::as_str))
 }
 
-fn need(doing: &str, identity: &Attributes) -> Need {
-    Need::to(format!("{doing} the tag {} on {}", text(identity, "tag"), text(identity, "object")))
+fn purpose(action: &str, identity: &Attributes) -> Purpose {
+    Purpose::to(format!("{action} the tag {} on {}", text(identity, "tag"), text(identity, "object")))
         .right(format!("APPLY ON TAG {}", tag_name(identity)))
 }
 
@@ -127,12 +130,14 @@ pub(crate) async fn create(statements: &Statements<'_>, planned: &Attributes, id
 
 pub(crate) async fn set(statements: &Statements<'_>, planned: &Attributes) -> Result<(), ProviderError> {
     let what = format!("SET TAG {} = {}", tag_name(planned), literal(&text(planned, "value")));
-    statements.change(&alter(planned, &what), &need("set", planned)).await
+    statements.change(&alter(planned, &what), &purpose("set", planned)).await
 }
 
 pub(crate) async fn delete(statements: &Statements<'_>, identity: &Attributes) -> Result<(), ProviderError> {
     if observe(statements, identity).await?.is_none() {
         return Ok(());
     }
-    statements.change(&alter(identity, &format!("UNSET TAG {}", tag_name(identity))), &need("remove", identity)).await
+    statements
+        .change(&alter(identity, &format!("UNSET TAG {}", tag_name(identity))), &purpose("remove", identity))
+        .await
 }

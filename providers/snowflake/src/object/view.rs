@@ -4,18 +4,18 @@
 //! it keeps its grants and tags.
 
 mod body;
-mod kept;
+mod preserved;
 
 pub(crate) use body::check_columns;
 
-use super::{Seen, named, qualified, schema_of, shown};
+use super::{Observation, named, qualified, schema_of, shown};
 use crate::client::Rows;
-use crate::failure::Need;
+use crate::failure::Purpose;
 use crate::identifier::{literal, pattern, quote, split};
 use crate::object::comment_change;
 use crate::statements::Statements;
 use body::Body;
-use kept::Kept;
+use preserved::PreservedProperties;
 use terrace_provider::attributes::{flag, optional_text, text};
 use terrace_provider::{Attributes, ErrorKind, Map, Path, ProviderError, Value};
 
@@ -54,21 +54,21 @@ impl View {
     }
 
     /// The statement that creates it, with the properties that it keeps of the replaced view.
-    fn ddl(&self, name: &str, replaces: Option<&Kept>) -> String {
-        let nothing = Kept::default();
-        let kept = replaces.unwrap_or(&nothing);
+    fn ddl(&self, name: &str, replaces: Option<&PreservedProperties>) -> String {
+        let nothing = PreservedProperties::default();
+        let preserved = replaces.unwrap_or(&nothing);
         let column = |column: &String| {
-            let comment = self.comment_of(column).or_else(|| kept.comment_of(column));
+            let comment = self.comment_of(column).or_else(|| preserved.comment_of(column));
             let comment = comment.map(|comment| format!(" COMMENT {}", literal(comment))).unwrap_or_default();
-            format!("{}{}{comment}", quote(column), kept.tags_of(Some(column)))
+            format!("{}{}{comment}", quote(column), preserved.tags_of(Some(column)))
         };
-        let columns: Vec<String> = kept.columns(self).iter().map(column).collect();
+        let columns: Vec<String> = preserved.columns(self).iter().map(column).collect();
         let columns = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
         let (replace, grants) = if replaces.is_some() { (" OR REPLACE", " COPY GRANTS") } else { ("", "") };
         let secure = if self.is_secure { " SECURE" } else { "" };
-        let comment = self.comment.as_deref().or_else(|| kept.comment());
+        let comment = self.comment.as_deref().or_else(|| preserved.comment());
         let comment = comment.map(|comment| format!(" COMMENT = {}", literal(comment))).unwrap_or_default();
-        let tags = kept.tags_of(None);
+        let tags = preserved.tags_of(None);
         format!("CREATE{replace}{secure} VIEW {name}{columns}{grants}{comment}{tags} AS {}", self.body.to_sql())
     }
 }
@@ -81,10 +81,10 @@ pub(crate) async fn observe(
     statements: &Statements<'_>,
     identity: &Attributes,
     like: Option<&Attributes>,
-) -> Result<Option<Seen>, ProviderError> {
+) -> Result<Option<Observation>, ProviderError> {
     let name = text(identity, "name");
     let sql = format!("SHOW VIEWS LIKE {} IN SCHEMA {}", pattern(&name), schema_of(identity));
-    let Some(rows) = statements.ask_about(&sql).await? else { return Ok(None) };
+    let Some(rows) = statements.read_optional(&sql).await? else { return Ok(None) };
     let Some(row) = named(&rows, &name) else { return Ok(None) };
     let described = describe(statements, identity).await?;
     let wanted = like.and_then(|like| View::from_attributes(like).ok());
@@ -95,17 +95,18 @@ pub(crate) async fn observe(
         Some(wanted) if body.is_same_as(&wanted.body, &names, &database, &schema) => wanted.body.clone(),
         _ => body,
     };
-    let seen =
-        Seen::of_row(&row).with_comment(row.text("comment"), like).with("secure", row.text("is_secure") == "true");
+    let observation = Observation::of_row(&row)
+        .with_comment(row.text("comment"), like)
+        .with("secure", row.text("is_secure") == "true");
     let mut attributes = body_attributes(&body, &described, wanted.as_ref());
-    attributes.extend(seen.attributes.clone());
-    Ok(Some(Seen { attributes, ..seen }))
+    attributes.extend(observation.attributes.clone());
+    Ok(Some(Observation { attributes, ..observation }))
 }
 
 /// The description of a view's columns. A view with a changed source may have no valid description: then it is empty,
 /// and the view is recreated.
 async fn describe(statements: &Statements<'_>, identity: &Attributes) -> Result<Rows, ProviderError> {
-    match statements.ask_about(&format!("DESCRIBE VIEW {}", qualified(identity))).await {
+    match statements.read_optional(&format!("DESCRIBE VIEW {}", qualified(identity))).await {
         Ok(rows) => Ok(rows.unwrap_or_default()),
         Err(error) if matches!(error.kind, ErrorKind::InvalidInput { .. }) => Ok(Rows::default()),
         Err(error) => Err(error),
@@ -151,25 +152,25 @@ fn body_attributes(body: &Body, described: &Rows, wanted: Option<&View>) -> Attr
     }
 }
 
-fn need(doing: &str, planned: &Attributes) -> Need {
-    let need = Need::to(format!("{doing} the view {}", shown(planned)));
+fn purpose(action: &str, planned: &Attributes) -> Purpose {
+    let purpose = Purpose::to(format!("{action} the view {}", shown(planned)));
     match planned.get("source").filter(|source| !source.is_null()).and_then(Value::as_map) {
         Some(source) => {
-            need.right(format!("SELECT ON TABLE {}", qualified(source))).at(Path::attribute("source").key("name"))
+            purpose.right(format!("SELECT ON TABLE {}", qualified(source))).at(Path::attribute("source").key("name"))
         }
-        None => need.at(Path::attribute("statement")),
+        None => purpose.at(Path::attribute("statement")),
     }
 }
 
 pub(crate) async fn create(statements: &Statements<'_>, planned: &Attributes, id: &str) -> Result<(), ProviderError> {
     let view = View::from_attributes(planned)?;
     let database = quote(&text(planned, "database"));
-    let need = need("create", planned)
+    let purpose = purpose("create", planned)
         .right(format!("USAGE ON DATABASE {database}"))
         .right(format!("USAGE ON SCHEMA {}", schema_of(planned)))
         .right(format!("CREATE VIEW ON SCHEMA {}", schema_of(planned)))
-        .makes(id);
-    statements.change(&view.ddl(&qualified(planned), None), &need).await
+        .creates(id);
+    statements.change(&view.ddl(&qualified(planned), None), &purpose).await
 }
 
 /// Refuses the plan of a change that needs a warehouse.
@@ -181,29 +182,30 @@ pub(crate) fn check_change(prior: &Attributes, planned: &Attributes) -> Result<(
     let (database, schema) = (text(planned, "database"), text(planned, "schema"));
     match View::from_attributes(prior) {
         Ok(was) if was.body.is_same_as(&wanted, &[], &database, &schema) => Ok(()),
-        _ => Err(kept::without_warehouse(planned)),
+        _ => Err(preserved::without_warehouse(planned)),
     }
 }
 
 /// Changes the existing view to the planned one; `prior` is the recorded one.
 pub(crate) async fn update(
     statements: &Statements<'_>,
-    present: &Seen,
+    present: &Observation,
     prior: &Attributes,
     planned: &Attributes,
 ) -> Result<(), ProviderError> {
     let (wanted, name) = (View::from_attributes(planned)?, qualified(planned));
     let was = View::from_attributes(prior).ok();
-    let need = || need("change", planned).right(format!("OWNERSHIP ON VIEW {name}"));
+    let purpose = || purpose("change", planned).right(format!("OWNERSHIP ON VIEW {name}"));
     let described = describe(statements, planned).await?;
     let comment = optional_text(&present.attributes, "comment");
     if !View::from_attributes(&present.attributes).is_ok_and(|old| old.body == wanted.body) {
-        let kept = kept::look(statements, &wanted, planned, &described).await?.without_managed(was.as_ref(), comment);
-        return statements.change(&wanted.ddl(&name, Some(&kept)), &need()).await;
+        let preserved =
+            preserved::read(statements, &wanted, planned, &described).await?.without_managed(was.as_ref(), comment);
+        return statements.change(&wanted.ddl(&name, Some(&preserved)), &purpose()).await;
     }
     if flag(&present.attributes, "secure") != wanted.is_secure {
         let what = if wanted.is_secure { "SET" } else { "UNSET" };
-        statements.change(&format!("ALTER VIEW {name} {what} SECURE"), &need()).await?;
+        statements.change(&format!("ALTER VIEW {name} {what} SECURE"), &purpose()).await?;
     }
     for row in described.iter() {
         let column = row.text("name");
@@ -211,20 +213,20 @@ pub(crate) async fn update(
         let old = row.get("comment").filter(|comment| !comment.is_empty());
         if let Some(comment) = comment_change(old, had, wanted.comment_of(column)) {
             let sql = format!("COMMENT ON COLUMN {name}.{} IS {}", quote(column), literal(comment));
-            statements.change(&sql, &need()).await?;
+            statements.change(&sql, &purpose()).await?;
         }
     }
     let had = was.is_some_and(|was| was.comment.is_some());
     if let Some(comment) = comment_change(comment.as_deref(), had, wanted.comment.as_deref()) {
-        statements.change(&format!("COMMENT ON VIEW {name} IS {}", literal(comment)), &need()).await?;
+        statements.change(&format!("COMMENT ON VIEW {name} IS {}", literal(comment)), &purpose()).await?;
     }
     Ok(())
 }
 
 pub(crate) async fn delete(statements: &Statements<'_>, identity: &Attributes) -> Result<(), ProviderError> {
     let name = qualified(identity);
-    let need = Need::to(format!("drop the view {}", shown(identity))).right(format!("OWNERSHIP ON VIEW {name}"));
-    statements.change(&format!("DROP VIEW IF EXISTS {name}"), &need).await
+    let purpose = Purpose::to(format!("drop the view {}", shown(identity))).right(format!("OWNERSHIP ON VIEW {name}"));
+    statements.change(&format!("DROP VIEW IF EXISTS {name}"), &purpose).await
 }
 
 /// The full name of a view's source, for messages.

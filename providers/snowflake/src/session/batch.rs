@@ -9,7 +9,7 @@ use terrace_provider::attributes::text;
 use terrace_provider::{Observed, ProviderError, Recorded, ResourceType, Session as _};
 
 /// Below this number of tables, each is read alone: a table takes as many statements as a schema.
-pub(super) const FEW: usize = 3;
+pub(super) const MIN_BATCH: usize = 3;
 
 type Read = Result<Option<Observed>, ProviderError>;
 
@@ -40,7 +40,7 @@ async fn one_table(
     schemas: &mut HashMap<String, Result<Option<table::Schema>, ProviderError>>,
 ) -> Read {
     let schema = schema_of(&target.identity);
-    if counts.get(&schema).is_none_or(|count| *count < FEW) {
+    if counts.get(&schema).is_none_or(|count| *count < MIN_BATCH) {
         return session.read(ty, prior).await;
     }
     let statements = session.reading(&prior.address)?;
@@ -50,8 +50,8 @@ async fn one_table(
     }
     match schemas.get(&schema) {
         Some(Ok(Some(tables))) => {
-            let seen = tables.table(&statements, &target.identity, &prior.attributes).await?;
-            Ok(seen.map(|seen| target.observed(&seen, &prior.attributes, prior.private.clone())))
+            let observation = tables.table(&statements, &target.identity, &prior.attributes).await?;
+            Ok(observation.map(|observation| target.observed(&observation, &prior.attributes, prior.private.clone())))
         }
         Some(Err(error)) => Err(error.clone()),
         // The schema has too many rows for a batch.
@@ -80,8 +80,9 @@ async fn one_grant(
 ) -> Read {
     let (is_role_grant, role) = (target.kind == Kind::RoleGrant, text(&target.identity, "role"));
     if !roles.contains_key(&role) {
-        let question = if is_role_grant { role_grant::question(&role) } else { grant::question(&role) };
-        let rows = session.reading(&prior.address)?.ask_about(&question).await;
+        let show_statement =
+            if is_role_grant { role_grant::show_statement(&role) } else { grant::show_statement(&role) };
+        let rows = session.reading(&prior.address)?.read_optional(&show_statement).await;
         roles.insert(role.clone(), rows);
     }
     let rows = match roles.get(&role) {
@@ -89,9 +90,9 @@ async fn one_grant(
         Some(Err(error)) => return Err(error.clone()),
         None => None,
     };
-    let seen = rows.and_then(|rows| match is_role_grant {
+    let observation = rows.and_then(|rows| match is_role_grant {
         true => role_grant::of_rows(rows, &target.identity),
         false => grant::of_rows(rows, &target.identity, Some(&prior.attributes)),
     });
-    Ok(seen.map(|seen| target.observed(&seen, &prior.attributes, prior.private.clone())))
+    Ok(observation.map(|observation| target.observed(&observation, &prior.attributes, prior.private.clone())))
 }

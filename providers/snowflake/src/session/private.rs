@@ -7,7 +7,7 @@ use terrace_provider::{Private, Recorded};
 /// Private data of a row, as JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Kept {
+pub(crate) struct PrivateData {
     /// The creation time of the recorded table: a recreated one has another time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) created_on: Option<Timestamp>,
@@ -16,7 +16,7 @@ pub(crate) struct Kept {
     pub(crate) preexisting: Vec<String>,
 }
 
-impl Kept {
+impl PrivateData {
     pub(crate) fn of(private: &Private) -> Self {
         serde_json::from_slice(&private.0).unwrap_or_default()
     }
@@ -29,8 +29,8 @@ impl Kept {
     }
 
     /// True if the read object is not the recorded one: the same name with another creation time.
-    pub(crate) fn is_another(&self, read: &Recorded) -> bool {
+    pub(crate) fn is_recreated(&self, read: &Recorded) -> bool {
         let now = read.text("createdOn").and_then(|text| text.parse::<Timestamp>().ok());
-        matches!((self.created_on, now), (Some(kept), Some(now)) if kept != now)
+        matches!((self.created_on, now), (Some(recorded), Some(now)) if recorded != now)
     }
 }

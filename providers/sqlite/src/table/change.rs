@@ -59,27 +59,27 @@ fn present(connection: &Connection, name: &str) -> Result<(Table, Comments), Fai
 
 /// The outcome of a lost update, from the columns of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lost {
+pub(crate) enum LostUpdate {
     /// The table is unchanged.
-    Nothing,
+    Unchanged,
     /// The columns show the outcome.
-    Told,
+    Visible,
     /// The update exchanged names, and the order of the names is the same before and after.
-    Untold,
+    Unknown,
 }
 
 /// Returns the outcome of a lost update. A transaction takes effect completely or not at all.
-pub(crate) fn lost_update(prior: &Attributes, planned: &Attributes, observed: &Attributes) -> Lost {
+pub(crate) fn lost_update(prior: &Attributes, planned: &Attributes, observed: &Attributes) -> LostUpdate {
     let (was, wanted) = (columns_of(prior), columns_of(planned));
     if !renames::has_circle(&renames_of(&wanted, &was)) {
-        return Lost::Told;
+        return LostUpdate::Visible;
     }
     let names = |columns: &[Column]| columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
     let now = names(&columns_of(observed));
     match (now == names(&was), now == names(&wanted)) {
-        (true, false) => Lost::Nothing,
-        (false, true) => Lost::Told,
-        _ => Lost::Untold,
+        (true, false) => LostUpdate::Unchanged,
+        (false, true) => LostUpdate::Visible,
+        _ => LostUpdate::Unknown,
     }
 }
 
@@ -161,7 +161,7 @@ fn rebuild(
     renamed?;
     for dependent in dependents {
         if let Err(error) = connection.execute_batch(&dependent.sql) {
-            if !dependent.is_about_lost_columns(connection, wanted)? {
+            if !dependent.uses_lost_columns(connection, wanted)? {
                 return Err(error.into());
             }
             report(&format!("{} was removed with its columns", dependent.name));
@@ -247,7 +247,7 @@ struct Dependent {
 
 impl Dependent {
     /// True for an index on a column that the table no longer has: it cannot be recreated.
-    fn is_about_lost_columns(&self, connection: &Connection, table: &Table) -> rusqlite::Result<bool> {
+    fn uses_lost_columns(&self, connection: &Connection, table: &Table) -> rusqlite::Result<bool> {
         let names = crate::tokenizer::tokens(&self.sql);
         let open = names.iter().position(|token| token.is_symbol('(')).unwrap_or(names.len());
         let columns = names.get(open..).unwrap_or_default().iter().filter_map(crate::tokenizer::Token::name);

@@ -94,19 +94,19 @@ pub(crate) fn read_comments(sql: &str) -> Comments {
     let tokens = tokens(sql);
     let mut comments = Comments::default();
     let Some(name_at) = tokens.iter().position(is_object_kind).map(|kind| kind + 1) else { return comments };
-    let behind_name = tokens.get(name_at + 1..).unwrap_or_default();
-    comments.object = leading_comment(behind_name);
+    let after_name = tokens.get(name_at + 1..).unwrap_or_default();
+    comments.object = leading_comment(after_name);
     comments.mark =
-        behind_name.iter().take_while(|token| token.is_comment()).find_map(|token| Mark::from_comment(token.text));
+        after_name.iter().take_while(|token| token.is_comment()).find_map(|token| Mark::from_comment(token.text));
     let mut depth = 0_i32;
     let mut is_item_start = false;
-    for (position, token) in behind_name.iter().enumerate() {
+    for (position, token) in after_name.iter().enumerate() {
         if token.is_comment() {
             continue;
         }
         if std::mem::take(&mut is_item_start) {
-            let behind = behind_name.get(position + 1..).unwrap_or_default();
-            if let (Some(name), Some(comment)) = (token.name(), leading_comment(behind)) {
+            let after = after_name.get(position + 1..).unwrap_or_default();
+            if let (Some(name), Some(comment)) = (token.name(), leading_comment(after)) {
                 comments.columns.insert(name.to_ascii_lowercase(), comment);
             }
         }

@@ -18,9 +18,9 @@ pub(crate) fn fold(configured: &mut Attributes, recorded: Option<&Attributes>) {
     if let Some(Value::List(keys)) = configured.get_mut("unique") {
         keys.retain(|key| {
             let key = texts_of(Some(key));
-            let there = free.iter().position(|there| is_same_key(there, &key));
-            let is_kept = there.is_some() || !kept.iter().any(|other| is_same_key(other, &key));
-            there.map(|at| free.remove(at));
+            let existing = free.iter().position(|existing| is_same_key(existing, &key));
+            let is_kept = existing.is_some() || !kept.iter().any(|other| is_same_key(other, &key));
+            existing.map(|at| free.remove(at));
             if is_kept {
                 kept.push(key);
             }

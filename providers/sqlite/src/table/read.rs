@@ -4,7 +4,7 @@ use super::ddl::read_comments;
 use super::{Column, Comments, Table};
 use crate::declared_type;
 use crate::identifier::{is_same, quote};
-use crate::object::{Seen, definition};
+use crate::object::{Observation, definition};
 use crate::spelling;
 use crate::tokenizer::tokens;
 use rusqlite::{Connection, OptionalExtension};
@@ -13,7 +13,7 @@ use terrace_provider::renames::PREVIOUS_NAME;
 use terrace_provider::{Attributes, renames};
 
 /// Reads the attributes of a table in the spelling of `like`; `None` if it does not exist.
-pub(crate) fn observe(connection: &Connection, name: &str, like: &Attributes) -> rusqlite::Result<Option<Seen>> {
+pub(crate) fn observe(connection: &Connection, name: &str, like: &Attributes) -> rusqlite::Result<Option<Observation>> {
     let Some((table, comments)) = read(connection, name)? else { return Ok(None) };
     let table = match Table::from_attributes(like) {
         Ok(like) => in_the_spelling_of(table, &like),
@@ -24,7 +24,7 @@ pub(crate) fn observe(connection: &Connection, name: &str, like: &Attributes) ->
     if let Some(previous) = optional_text(like, PREVIOUS_NAME) {
         attributes.insert(PREVIOUS_NAME.to_owned(), previous.into());
     }
-    Ok(Some(Seen { attributes, mark: comments.mark }))
+    Ok(Some(Observation { attributes, mark: comments.mark }))
 }
 
 /// Describes parts of the table that no attribute expresses.

@@ -17,12 +17,12 @@ fn table(columns: &serde_json::Value) -> Attributes {
 }
 
 /// A fixture whose object is accessible to statements outside the provider.
-fn reached(folder: &Path, fixture: Fixture, tamper: &'static str, remove: &'static str) -> Fixture {
-    fixture.tamper(by_hand(folder, tamper)).remove(by_hand(folder, remove))
+fn with_sql_hooks(folder: &Path, fixture: Fixture, tamper: &'static str, remove: &'static str) -> Fixture {
+    fixture.tamper(run_sql(folder, tamper)).remove(run_sql(folder, remove))
 }
 
 /// Runs statements outside the provider.
-fn by_hand(folder: &Path, sql: &'static str) -> impl Fn(Recorded) -> std::future::Ready<()> + Send + Sync + use<> {
+fn run_sql(folder: &Path, sql: &'static str) -> impl Fn(Recorded) -> std::future::Ready<()> + Send + Sync + use<> {
     let folder = folder.to_owned();
     move |recorded| {
         database(&folder, &recorded).execute_batch(sql).unwrap();
@@ -68,7 +68,7 @@ async fn provider_passes_the_conformance_suite() {
         .spelled("/primaryKey", [json!(["id"]), json!(["ID"])])
         .spelled("/unique", [json!([]), json!([["id"]]), json!([["ID"], ["id"]])])
         .spelled("/unique", [json!([["b"], ["c"]]), json!([["C"], ["B"], ["c"]]), json!([["b"], ["id"], ["c"]])])
-        .remove(by_hand(folder, "DROP TABLE IF EXISTS spelled"));
+        .remove(run_sql(folder, "DROP TABLE IF EXISTS spelled"));
     let integer_key = Fixture::new(
         "sqlite_table",
         "of an integer key",
@@ -79,7 +79,7 @@ async fn provider_passes_the_conformance_suite() {
     );
     let integer_key = integer_key
         .spelled("/unique", [json!([]), json!([["id"]])])
-        .remove(by_hand(folder, "DROP TABLE IF EXISTS spelled"));
+        .remove(run_sql(folder, "DROP TABLE IF EXISTS spelled"));
     let view =
         |name: &str, statement: &str| attributes(json!({"path": "shop.db", "name": name, "statement": statement}));
     let index = |name: &str, column: &str| {
@@ -96,7 +96,7 @@ async fn provider_passes_the_conformance_suite() {
                     std::future::ready(())
                 }),
         )
-        .fixture(reached(
+        .fixture(with_sql_hooks(
             folder,
             orders,
             "ALTER TABLE orders ADD COLUMN tampered TEXT",
@@ -104,7 +104,7 @@ async fn provider_passes_the_conformance_suite() {
         ))
         .fixture(spelled)
         .fixture(integer_key)
-        .fixture(reached(
+        .fixture(with_sql_hooks(
             folder,
             Fixture::new("sqlite_view", "view", view("seen", "SELECT id FROM items"))
                 .update(view("seen", "SELECT name FROM items"))
@@ -112,7 +112,7 @@ async fn provider_passes_the_conformance_suite() {
             "DROP VIEW seen; CREATE VIEW seen AS SELECT 1 AS one",
             "DROP VIEW IF EXISTS seen; DROP VIEW IF EXISTS looked",
         ))
-        .fixture(reached(
+        .fixture(with_sql_hooks(
             folder,
             Fixture::new("sqlite_index", "index", index("by_id", "id"))
                 .replace(index("by_name", "name"))

@@ -1,4 +1,4 @@
-use crate::world::World;
+use crate::harness::Harness;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -15,9 +15,9 @@ const WIDE: &str = r#"{"path": "d.db", "name": "T", "comment": "wide", "columns"
 
 #[tokio::test]
 async fn killed_rebuild_is_complete_or_without_effect() {
-    let world = World::new().await;
-    world.create("sqlite_table", NARROW).await.unwrap();
-    world.execute(
+    let harness = Harness::new().await;
+    harness.create("sqlite_table", NARROW).await.unwrap();
+    harness.execute(
         "d.db",
         &format!(
             "CREATE INDEX i ON T (B); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})
@@ -27,7 +27,7 @@ async fn killed_rebuild_is_complete_or_without_effect() {
     for round in 0..16 {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "crashes::process_to_kill"])
-            .env(FOLDER, &world.folder)
+            .env(FOLDER, &harness.folder)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -36,18 +36,18 @@ async fn killed_rebuild_is_complete_or_without_effect() {
         child.kill().unwrap();
         child.wait().unwrap();
 
-        let table = world.import("sqlite_table", "d.db/T").await.unwrap();
+        let table = harness.import("sqlite_table", "d.db/T").await.unwrap();
         let is_wide = table.attributes.get("comment").is_some();
         let config = if is_wide { WIDE } else { NARROW };
-        let plan = world.plan("sqlite_table", Some(&table), config).await.unwrap();
+        let plan = harness.plan("sqlite_table", Some(&table), config).await.unwrap();
         assert_eq!(plan.planned, table.attributes, "the table is neither the old nor the new one");
         assert_eq!(
-            world.query("d.db", "SELECT count(DISTINCT A), count(B) FROM T"),
+            harness.query("d.db", "SELECT count(DISTINCT A), count(B) FROM T"),
             [format!("Integer({ROWS}) Integer({ROWS})")]
         );
-        assert_eq!(world.query("d.db", "PRAGMA integrity_check"), [r#"Text("ok")"#]);
+        assert_eq!(harness.query("d.db", "PRAGMA integrity_check"), [r#"Text("ok")"#]);
         assert_eq!(
-            world.query("d.db", "SELECT name FROM sqlite_schema ORDER BY name"),
+            harness.query("d.db", "SELECT name FROM sqlite_schema ORDER BY name"),
             [r#"Text("T")"#, r#"Text("i")"#]
         );
     }
@@ -57,11 +57,11 @@ async fn killed_rebuild_is_complete_or_without_effect() {
 #[tokio::test]
 async fn process_to_kill() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
-    let world = World::at(Path::new(&folder)).await;
-    let mut table = world.import("sqlite_table", "d.db/T").await.unwrap();
+    let harness = Harness::at(Path::new(&folder)).await;
+    let mut table = harness.import("sqlite_table", "d.db/T").await.unwrap();
     loop {
         for config in [WIDE, NARROW] {
-            table = world.update("sqlite_table", &table, config).await.unwrap();
+            table = harness.update("sqlite_table", &table, config).await.unwrap();
         }
     }
 }

@@ -1,4 +1,4 @@
-use crate::world::World;
+use crate::harness::Harness;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
@@ -28,51 +28,51 @@ fn names() -> impl Strategy<Value = String> {
 #[test]
 fn any_name_works_in_create_find_rename_and_drop() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-    let world = runtime.block_on(World::new());
+    let harness = runtime.block_on(Harness::new());
     let mut runner = TestRunner::new(Config { cases: 256, failure_persistence: None, ..Config::default() });
     let outcome = runner.run(&(names(), names(), names(), names()), |(table, first, second, comment)| {
-        runtime.block_on(lives(&world, &table, &first, &second, &comment));
+        runtime.block_on(check_lifecycle(&harness, &table, &first, &second, &comment));
         Ok(())
     });
     outcome.unwrap();
 }
 
-async fn lives(world: &World, table: &str, first: &str, second: &str, comment: &str) {
+async fn check_lifecycle(harness: &Harness, table: &str, first: &str, second: &str, comment: &str) {
     let config = |column: &str, previous: Option<&str>| {
         let column = json!({"name": column, "type": "TEXT", "comment": comment, "previousName": previous});
         json!({"path": "d.db", "name": table, "columns": [column], "comment": comment, "primaryKey": [column["name"]]})
             .to_string()
     };
     let made = config(first, None);
-    let created = world.create("sqlite_table", &made).await.unwrap();
-    world.is_settled("sqlite_table", &created, &made).await;
-    assert_eq!(world.find("sqlite_table", &made, Some("step-1")).await, Found::Ours(created.clone()));
+    let created = harness.create("sqlite_table", &made).await.unwrap();
+    harness.assert_settled("sqlite_table", &created, &made).await;
+    assert_eq!(harness.find("sqlite_table", &made, Some("step-1")).await, Found::Own(created.clone()));
     let id = created.attributes["id"].as_str().unwrap();
-    assert_eq!(world.import("sqlite_table", id).await.as_ref(), Some(&created));
+    assert_eq!(harness.import("sqlite_table", id).await.as_ref(), Some(&created));
 
     let view = json!({"path": "d.db", "name": format!("{table} view"), "source": {"name": table}, "columns": [first], "comment": comment}).to_string();
-    let created_view = world.create("sqlite_view", &view).await.unwrap();
-    world.is_settled("sqlite_view", &created_view, &view).await;
+    let created_view = harness.create("sqlite_view", &view).await.unwrap();
+    harness.assert_settled("sqlite_view", &created_view, &view).await;
     let index =
         json!({"path": "d.db", "name": format!("{table} index"), "table": table, "columns": [first]}).to_string();
-    let created_index = world.create("sqlite_index", &index).await.unwrap();
-    world.is_settled("sqlite_index", &created_index, &index).await;
+    let created_index = harness.create("sqlite_index", &index).await.unwrap();
+    harness.assert_settled("sqlite_index", &created_index, &index).await;
 
     let mut current = created;
     if !first.eq_ignore_ascii_case(second) {
         let renamed = config(second, Some(first));
-        current = world.update("sqlite_table", &current, &renamed).await.unwrap();
-        world.is_settled("sqlite_table", &current, &renamed).await;
+        current = harness.update("sqlite_table", &current, &renamed).await.unwrap();
+        harness.assert_settled("sqlite_table", &current, &renamed).await;
     }
-    world.delete("sqlite_index", &created_index).await.unwrap();
-    world.delete("sqlite_view", &created_view).await.unwrap();
-    world.delete("sqlite_table", &current).await.unwrap();
-    assert_eq!(world.query("d.db", "SELECT * FROM sqlite_schema"), [""; 0]);
+    harness.delete("sqlite_index", &created_index).await.unwrap();
+    harness.delete("sqlite_view", &created_view).await.unwrap();
+    harness.delete("sqlite_table", &current).await.unwrap();
+    assert_eq!(harness.query("d.db", "SELECT * FROM sqlite_schema"), [""; 0]);
 }
 
 #[tokio::test]
 async fn other_spelling_of_a_name_plans_nothing() {
-    let world = World::new().await;
+    let harness = Harness::new().await;
     let columns = r#""columns": [{"name": "a", "type": "TEXT"}]"#;
     let table = |name: &str| format!(r#"{{"path": "x.db", "name": "{name}", {columns}}}"#);
     let view = |name: &str| format!(r#"{{"path": "x.db", "name": "{name}", "statement": "SELECT a FROM orders"}}"#);
@@ -84,8 +84,8 @@ async fn other_spelling_of_a_name_plans_nothing() {
         ("sqlite_view", view("vw"), view("VW")),
         ("sqlite_index", index("ix"), index("IX")),
     ] {
-        let made = world.create(ty, &config).await.unwrap();
-        let plan = world.plan(ty, Some(&made), &respelled).await.unwrap();
+        let made = harness.create(ty, &config).await.unwrap();
+        let plan = harness.plan(ty, Some(&made), &respelled).await.unwrap();
         assert_eq!(plan.replace_paths, [], "{ty}");
         assert_eq!(plan.planned, made.attributes, "{ty}");
     }
@@ -93,13 +93,13 @@ async fn other_spelling_of_a_name_plans_nothing() {
 
 #[tokio::test]
 async fn previous_name_is_compared_without_case() {
-    let world = World::new().await;
+    let harness = Harness::new().await;
     let table = |name: &str, more: &str| {
         format!(r#"{{"path": "x.db", "name": "{name}", {more} "columns": [{{"name": "a", "type": "TEXT"}}]}}"#)
     };
-    let made = world.create("sqlite_table", &table("orders", "")).await.unwrap();
-    world.execute("x.db", "INSERT INTO orders VALUES ('kept')");
+    let made = harness.create("sqlite_table", &table("orders", "")).await.unwrap();
+    harness.execute("x.db", "INSERT INTO orders VALUES ('kept')");
     let renamed = table("sales", r#""previousName": "ORDERS","#);
-    world.update("sqlite_table", &made, &renamed).await.unwrap();
-    assert_eq!(world.query("x.db", "SELECT count(*) FROM sales"), ["Integer(1)"]);
+    harness.update("sqlite_table", &made, &renamed).await.unwrap();
+    assert_eq!(harness.query("x.db", "SELECT count(*) FROM sales"), ["Integer(1)"]);
 }

@@ -10,9 +10,9 @@ use terrace_provider::http::{self, in_words, is_exposed};
 use terrace_provider::{Path, ProviderError, Settings, Value};
 
 /// Maximum length of a body; no adapter sends a longer one.
-const LONGEST: usize = 16 << 20;
+const MAX_BODY_BYTES: usize = 16 << 20;
 /// Timeout of the connection alone.
-const CONNECTS: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// HTTP client with the credentials and certificates of the settings.
 #[derive(Debug, Clone)]
@@ -34,16 +34,16 @@ pub(crate) struct Reply {
 
 /// A request without an answer.
 #[derive(Debug)]
-pub(crate) enum Unanswered {
+pub(crate) enum NoAnswer {
     /// The request was not sent: nothing happened.
     NotSent(String),
     /// The request was or may have been sent.
     Lost(String),
 }
 
-impl Unanswered {
+impl NoAnswer {
     /// The reason.
-    pub(crate) fn why(&self) -> &str {
+    pub(crate) fn reason(&self) -> &str {
         match self {
             Self::NotSent(why) | Self::Lost(why) => why,
         }
@@ -67,9 +67,9 @@ impl Client {
         let http = http
             .default_headers(headers(settings)?)
             .timeout(config.timeout)
-            .connect_timeout(CONNECTS.min(config.timeout))
+            .connect_timeout(CONNECT_TIMEOUT.min(config.timeout))
             // A peer that vanished does not block a call until its timeout.
-            .tcp_keepalive(CONNECTS)
+            .tcp_keepalive(CONNECT_TIMEOUT)
             .build();
         let http =
             http.map_err(|error| ProviderError::bug(format!("cannot create the HTTP client: {}", in_words(&error))))?;
@@ -80,7 +80,7 @@ impl Client {
     ///
     /// # Errors
     /// If no answer arrives.
-    pub(crate) async fn get(&self, url: Url) -> Result<Reply, Unanswered> {
+    pub(crate) async fn get(&self, url: Url) -> Result<Reply, NoAnswer> {
         send(self.request(Method::GET, url)?).await
     }
 
@@ -88,7 +88,7 @@ impl Client {
     ///
     /// # Errors
     /// If no answer arrives.
-    pub(crate) async fn post(&self, url: Url, body: &Json, timeout: Duration) -> Result<Reply, Unanswered> {
+    pub(crate) async fn post(&self, url: Url, body: &Json, timeout: Duration) -> Result<Reply, NoAnswer> {
         send(self.request(Method::POST, url)?.json(body).timeout(timeout)).await
     }
 
@@ -96,42 +96,45 @@ impl Client {
     ///
     /// # Errors
     /// If no answer arrives.
-    pub(crate) async fn ask(&self, url: Url, body: &Json) -> Result<Reply, Unanswered> {
+    pub(crate) async fn query(&self, url: Url, body: &Json) -> Result<Reply, NoAnswer> {
         send(self.request(Method::POST, url)?.json(body)).await
     }
 
     /// Builds a request. Checks the URL, because components may name adapters that the settings do not check.
-    fn request(&self, method: Method, url: Url) -> Result<RequestBuilder, Unanswered> {
+    fn request(&self, method: Method, url: Url) -> Result<RequestBuilder, NoAnswer> {
         if self.has_open_credentials && is_exposed(url.as_str()) {
             let why = "credentials would be sent without encryption: write `https://`, or set `allowPlainHttp: true`";
-            return Err(Unanswered::NotSent(why.to_owned()));
+            return Err(NoAnswer::NotSent(why.to_owned()));
         }
         Ok(self.http.request(method, url))
     }
 }
 
-async fn send(request: RequestBuilder) -> Result<Reply, Unanswered> {
-    let mut response = match http::dispatched(request).await {
+async fn send(request: RequestBuilder) -> Result<Reply, NoAnswer> {
+    let mut response = match http::dispatch(request).await {
         Ok(response) => response,
-        Err(error) if error.is_connect() || error.is_builder() => return Err(Unanswered::NotSent(in_words(&error))),
-        Err(error) => return Err(Unanswered::Lost(in_words(&error))),
+        Err(error) if error.is_connect() || error.is_builder() => return Err(NoAnswer::NotSent(in_words(&error))),
+        Err(error) => return Err(NoAnswer::Lost(in_words(&error))),
     };
     let status = response.status().as_u16();
-    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(pause);
+    let retry_after =
+        response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(parse_retry_after);
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
-            Ok(Some(chunk)) if body.len().saturating_add(chunk.len()) <= LONGEST => body.extend_from_slice(&chunk),
-            Ok(Some(_)) => return Err(Unanswered::Lost(format!("the answer is longer than {LONGEST} bytes"))),
+            Ok(Some(chunk)) if body.len().saturating_add(chunk.len()) <= MAX_BODY_BYTES => {
+                body.extend_from_slice(&chunk)
+            }
+            Ok(Some(_)) => return Err(NoAnswer::Lost(format!("the answer is longer than {MAX_BODY_BYTES} bytes"))),
             Ok(None) => break,
-            Err(error) => return Err(Unanswered::Lost(in_words(&error))),
+            Err(error) => return Err(NoAnswer::Lost(in_words(&error))),
         }
     }
     Ok(Reply { status, retry_after, text: String::from_utf8_lossy(&body).into_owned() })
 }
 
 /// Parses `Retry-After`: seconds or a date.
-fn pause(text: &str) -> Option<Duration> {
+fn parse_retry_after(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
@@ -149,9 +152,9 @@ fn headers(settings: &Settings) -> Result<HeaderMap, ProviderError> {
     };
     let given = settings.values.get("headers").and_then(Value::as_map);
     for (name, value) in given.into_iter().flatten() {
-        let wrong = |what: &str| {
+        let wrong = |part: &str| {
             let path = Path::attribute("headers").key(name);
-            ProviderError::invalid(Some(path), format!("{what} of a header has characters that are not allowed"))
+            ProviderError::invalid(Some(path), format!("{part} of a header has characters that are not allowed"))
         };
         let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("the name"))?;
         headers.insert(key, value.as_str().and_then(secret).ok_or_else(|| wrong("the value"))?);
@@ -175,8 +178,8 @@ mod tests {
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {
-        assert_eq!(pause("7"), Some(Duration::from_secs(7)));
-        assert_eq!(pause("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
-        assert_eq!(pause("soon"), None);
+        assert_eq!(parse_retry_after("7"), Some(Duration::from_secs(7)));
+        assert_eq!(parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(parse_retry_after("soon"), None);
     }
 }

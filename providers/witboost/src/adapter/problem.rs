@@ -3,7 +3,7 @@
 use terrace_provider::Value;
 
 /// Maximum length of a text.
-const LONGEST: usize = 2000;
+const MAX_TEXT_CHARS: usize = 2000;
 
 /// The problems and solutions of an error answer. Leaves out the input that some adapters repeat: it is the whole
 /// descriptor.
@@ -21,7 +21,7 @@ impl Problem {
     /// Parses the body of an error.
     pub(crate) fn read(text: &str) -> Self {
         let Some(body) = Value::from_json_text(text.trim()).filter(|body| body.as_map().is_some()) else {
-            let text = short(text.trim());
+            let text = truncated(text.trim());
             // The HTML page of a proxy does not help users.
             let is_page = text.starts_with('<');
             return Self { message: (!is_page && !text.is_empty()).then_some(text), ..Self::default() };
@@ -35,12 +35,12 @@ impl Problem {
         problems.extend(texts(nested));
         problems.extend(texts(more.and_then(|more| more.get("problems"))));
         let mut message =
-            messages.into_iter().flatten().filter_map(Value::as_str).map(short).find(|text| !text.is_empty());
+            messages.into_iter().flatten().filter_map(Value::as_str).map(truncated).find(|text| !text.is_empty());
         if message.is_none() && !problems.is_empty() {
             message = Some(problems.remove(0));
         }
         if let (Some(message), Some(field)) = (&mut message, field) {
-            message.push_str(&format!(" (at `{}`)", short(field)));
+            message.push_str(&format!(" (at `{}`)", truncated(field)));
         }
         let mut seen: Vec<String> = message.iter().cloned().collect();
         problems.retain(|problem| {
@@ -55,8 +55,8 @@ impl Problem {
 /// Converts a string, a list of strings, or any other JSON into texts.
 fn texts(value: Option<&Value>) -> Vec<String> {
     let text = |value: &Value| match value.as_str() {
-        Some(text) => short(text.trim()),
-        None => short(&value.to_json_text()),
+        Some(text) => truncated(text.trim()),
+        None => truncated(&value.to_json_text()),
     };
     match value {
         None | Some(Value::Null) => Vec::new(),
@@ -65,8 +65,8 @@ fn texts(value: Option<&Value>) -> Vec<String> {
     }
 }
 
-fn short(text: &str) -> String {
-    match text.char_indices().nth(LONGEST) {
+fn truncated(text: &str) -> String {
+    match text.char_indices().nth(MAX_TEXT_CHARS) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
     }

@@ -16,7 +16,7 @@ pub(crate) enum State {
 
 impl State {
     /// The state's name in the specification.
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Running => "RUNNING",
             Self::Completed => "COMPLETED",
@@ -29,7 +29,7 @@ impl State {
     fn of(body: &Value) -> Option<Self> {
         let word = body.get("status")?.as_str()?.trim().to_ascii_uppercase();
         let all = [Self::Running, Self::Completed, Self::Failed, Self::Terminating, Self::Terminated];
-        all.into_iter().find(|state| state.word() == word)
+        all.into_iter().find(|state| state.as_str() == word)
     }
 
     /// Returns true if the work has ended.
@@ -104,7 +104,7 @@ impl Status {
     }
 
     /// Returns true for a status that means "unknown token", as one adapter answers.
-    pub(crate) fn is_of_no_token(&self) -> bool {
+    pub(crate) fn is_unknown_token(&self) -> bool {
         self.state == State::Failed && self.result.to_ascii_lowercase().contains("token not found")
     }
 }

@@ -13,10 +13,10 @@ use terrace_provider::{
 /// The identifying attributes.
 pub(crate) const IDENTITY: &[&str] = &["endpoint", "componentId"];
 /// Attributes that change with each call.
-const TOLD: [&str; 5] = ["status", "token", "call", "publicInfo", "privateInfo"];
+const CALL_ATTRIBUTES: [&str; 5] = ["status", "token", "call", "publicInfo", "privateInfo"];
 
 /// The attributes that locate the component.
-pub(crate) fn place() -> Vec<Attribute> {
+pub(crate) fn location_attributes() -> Vec<Attribute> {
     vec![
         Attribute::new(
             "endpoint",
@@ -39,7 +39,7 @@ pub(crate) fn place() -> Vec<Attribute> {
 pub(crate) const EACH_CALL: &str = "each call has its own answer";
 
 /// The attributes of the last call.
-pub(crate) fn told() -> Vec<Attribute> {
+pub(crate) fn call_attributes() -> Vec<Attribute> {
     vec![
         Attribute::new("id", AttributeType::String, "Adapter and component.").stable(),
         Attribute::new(
@@ -87,8 +87,8 @@ pub(crate) fn plan(
     let mut planned = from_schema(ty, &ProposedChange { config: &configured, ..change.clone() });
     let is_replaced = change.must_replace || !planned.replace_paths.is_empty();
     let status = change.prior.and_then(|prior| prior.text("status"));
-    if change.prior.is_some() && !is_replaced && status != Some(State::Completed.word()) {
-        for name in TOLD.into_iter().filter(|name| ty.attributes.get(name).is_some()) {
+    if change.prior.is_some() && !is_replaced && status != Some(State::Completed.as_str()) {
+        for name in CALL_ATTRIBUTES.into_iter().filter(|name| ty.attributes.get(name).is_some()) {
             planned.planned.insert(name.to_owned(), Value::Unknown);
         }
     }
@@ -150,7 +150,7 @@ fn check_descriptor(wanted: &Attributes) -> Result<(), ProviderError> {
 fn id(attributes: &Attributes) -> Option<Value> {
     let part = |name: &str| attributes.get(name).and_then(Value::as_str);
     let endpoint = Endpoint::parse(part("endpoint")?).ok()?;
-    Some(Value::from(endpoint.id_of(part("componentId")?)).made_of(attributes, IDENTITY))
+    Some(Value::from(endpoint.id_of(part("componentId")?)).derived_from(attributes, IDENTITY))
 }
 
 /// An object of which only the name is known.
@@ -173,14 +173,14 @@ pub(crate) fn observed(
 ) -> Observed {
     let Status { state, public_info, private_info, .. } = &ended.status;
     let mut observed = named(ty, planned);
-    let told = [
-        ("status", Some(Value::from(state.word()))),
+    let values = [
+        ("status", Some(Value::from(state.as_str()))),
         ("token", ended.token.as_deref().map(Value::from)),
         ("call", Some(Value::from(format!("{operation}/{step}")))),
         ("publicInfo", public_info.clone()),
         ("privateInfo", private_info.clone().map(Value::sensitive)),
     ];
-    for (name, value) in told {
+    for (name, value) in values {
         if ty.attributes.get(name).is_some() {
             observed.attributes.insert(name.to_owned(), value.unwrap_or_default());
         }

@@ -1,10 +1,10 @@
 //! `witboost_component`: a component that an adapter creates from a descriptor.
 
-use super::attributes::{EACH_CALL, IDENTITY, descriptor, place, told};
+use super::attributes::{EACH_CALL, IDENTITY, call_attributes, descriptor, location_attributes};
 use super::endpoint_of;
 use crate::adapter::provisioning_request;
 use crate::calls::Request;
-use crate::mark::Asked;
+use crate::mark::Action;
 use std::time::Duration;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{Attribute, AttributeType, Attributes, Object, ProviderError, ResourceType};
@@ -14,13 +14,13 @@ pub(crate) const NAME: &str = "witboost_component";
 
 /// The resource type.
 pub(crate) fn resource_type() -> ResourceType {
-    let mut attributes = place();
+    let mut attributes = location_attributes();
     attributes.push(
         Attribute::new("descriptor", AttributeType::Any, "Descriptor to send: a map, or YAML text.")
             .required()
             .vendor_json(),
     );
-    attributes.extend(told());
+    attributes.extend(call_attributes());
     attributes.extend([
         Attribute::new("publicInfo", AttributeType::Any, "Public information of the adapter.")
             .computed()
@@ -32,13 +32,13 @@ pub(crate) fn resource_type() -> ResourceType {
             .volatile(EACH_CALL),
     ]);
     ResourceType {
-        spares_data: true,
-        ..told_only(ResourceType::new(NAME, "A component of an adapter.", IDENTITY, Object(attributes)))
+        keeps_data_on_delete: true,
+        ..unreadable(ResourceType::new(NAME, "A component of an adapter.", IDENTITY, Object(attributes)))
     }
 }
 
 /// Adds the common properties of types whose objects cannot be read.
-pub(super) fn told_only(ty: ResourceType) -> ResourceType {
+pub(super) fn unreadable(ty: ResourceType) -> ResourceType {
     let long = Duration::from_secs(3600);
     ResourceType {
         // Adapters cannot list their objects.
@@ -51,22 +51,22 @@ pub(super) fn told_only(ty: ResourceType) -> ResourceType {
     }
 }
 
-pub(super) fn making(planned: &Attributes) -> Result<Request, ProviderError> {
+pub(super) fn apply_request(planned: &Attributes) -> Result<Request, ProviderError> {
     Ok(Request {
         endpoint: endpoint_of(planned)?,
         path: &["v1", "provision"],
         body: provisioning_request(&descriptor(planned)?, false),
-        asked: Asked::Make,
-        what: "provision the component",
+        action: Action::Apply,
+        task: "provision the component",
     })
 }
 
-pub(super) fn removing(recorded: &Attributes, removes_data: bool) -> Result<Request, ProviderError> {
+pub(super) fn delete_request(recorded: &Attributes, removes_data: bool) -> Result<Request, ProviderError> {
     Ok(Request {
         endpoint: endpoint_of(recorded)?,
         path: &["v1", "unprovision"],
         body: provisioning_request(&descriptor(recorded)?, removes_data),
-        asked: Asked::Remove,
-        what: "unprovision the component",
+        action: Action::Remove,
+        task: "unprovision the component",
     })
 }

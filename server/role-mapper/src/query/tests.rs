@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-fn fields_of(text: &str) -> Result<BTreeSet<String>, Wrong> {
+fn fields_of(text: &str) -> Result<BTreeSet<String>, QueryError> {
     root_fields(text, None, Allowed::default())
 }
 
@@ -11,7 +11,7 @@ enum Hidden {
     Field {
         name: String,
         alias: Option<String>,
-        is_left_out: bool,
+        is_skipped: bool,
     },
     Inline(Option<String>, Vec<Hidden>),
     /// A fragment definition.
@@ -28,8 +28,11 @@ fn name() -> impl Strategy<Value = String> {
 }
 
 fn hidden() -> impl Strategy<Value = Hidden> {
-    let field = (name(), prop::option::of(name()), any::<bool>())
-        .prop_map(|(name, alias, is_left_out)| Hidden::Field { name, alias, is_left_out });
+    let field = (name(), prop::option::of(name()), any::<bool>()).prop_map(|(name, alias, is_skipped)| Hidden::Field {
+        name,
+        alias,
+        is_skipped,
+    });
     field.prop_recursive(4, 24, 4, |inner| {
         let some = || prop::collection::vec(inner.clone(), 1..4);
         prop_oneof![
@@ -44,10 +47,10 @@ fn write(all: &[Hidden], fragments: &mut Vec<String>, fields: &mut BTreeSet<Stri
     let mut text = String::new();
     for one in all {
         text += &match one {
-            Hidden::Field { name, alias, is_left_out } => {
+            Hidden::Field { name, alias, is_skipped } => {
                 fields.insert(name.clone());
                 let alias = alias.as_ref().map(|alias| format!("{alias}: ")).unwrap_or_default();
-                let directive = if *is_left_out { " @skip(if: true)" } else { "" };
+                let directive = if *is_skipped { " @skip(if: true)" } else { "" };
                 format!("{alias}{name}(a: {{b: [\"}}{{ #\", $c]}}){directive} {{ deep }} , ")
             }
             Hidden::Inline(ty, inner) => {
@@ -96,7 +99,7 @@ fn long_chain_of_fragments_is_followed_without_recursion() {
     let fields = fields_of(&format!("{{...F0}}{chain}fragment F{count} on Q{{x}}")).unwrap();
     assert_eq!(fields, BTreeSet::from(["x".to_owned()]));
     let circle = fields_of(&format!("{{...F0}}{chain}fragment F{count} on Q{{x ...F0}}")).unwrap_err();
-    assert_eq!(circle, Wrong::Bad("fragments spread each other in a cycle".to_owned()));
+    assert_eq!(circle, QueryError::Invalid("fragments spread each other in a cycle".to_owned()));
 }
 
 #[test]

@@ -20,7 +20,7 @@ impl World {
     }
 
     pub(crate) fn list_actors(&self, is_source: bool, query: &BTreeMap<String, String>, url: &str) -> Outcome<Json> {
-        let workspaces = asked_workspaces(self, query)?;
+        let workspaces = requested_workspaces(self, query)?;
         let with_deleted = query.get("includeDeleted").is_some_and(|it| it == "true");
         let fits = |actor: &Actor| {
             actor.connector.is_source == is_source
@@ -104,9 +104,9 @@ impl World {
 }
 
 /// The workspaces in a list's query; `None` means all.
-pub(crate) fn asked_workspaces(world: &World, query: &BTreeMap<String, String>) -> Outcome<Option<Vec<String>>> {
-    let Some(asked) = query.get("workspaceIds").filter(|text| !text.is_empty()) else { return Ok(None) };
-    let ids: Vec<String> = asked.split(',').map(str::to_owned).collect();
+pub(crate) fn requested_workspaces(world: &World, query: &BTreeMap<String, String>) -> Outcome<Option<Vec<String>>> {
+    let Some(requested) = query.get("workspaceIds").filter(|text| !text.is_empty()) else { return Ok(None) };
+    let ids: Vec<String> = requested.split(',').map(str::to_owned).collect();
     ids.iter().try_for_each(|id| world.workspace(id))?;
     Ok(Some(ids))
 }

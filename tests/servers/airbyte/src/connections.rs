@@ -1,6 +1,6 @@
 //! Connections: <https://reference.airbyte.com/reference/createconnection>.
 
-use crate::actors::asked_workspaces;
+use crate::actors::requested_workspaces;
 use crate::problem::{Outcome, bad_request, cron, not_found};
 use crate::world::{Connection, World, fields, now, page, text, word};
 use serde_json::{Map, Value as Json, json};
@@ -49,7 +49,7 @@ impl World {
     }
 
     pub(crate) fn list_connections(&self, query: &BTreeMap<String, String>, url: &str) -> Outcome<Json> {
-        let workspaces = asked_workspaces(self, query)?;
+        let workspaces = requested_workspaces(self, query)?;
         let with_deleted = query.get("includeDeleted").is_some_and(|it| it == "true");
         let fits = |it: &Connection| {
             (with_deleted || !it.is_deleted) && workspaces.as_ref().is_none_or(|asked| asked.contains(&it.workspace))

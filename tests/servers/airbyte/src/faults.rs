@@ -35,7 +35,7 @@ pub struct Faults {
     /// Maximum page size, which overrides the query.
     pub page: Option<usize>,
     /// Fields that responses omit, as other versions do.
-    pub unsaid: Vec<&'static str>,
+    pub omitted: Vec<&'static str>,
     /// Lifetime of tokens in seconds; default 900.
     pub life: Option<u64>,
 }
@@ -50,8 +50,8 @@ impl Faults {
     }
 
     /// The response without the omitted fields.
-    pub(crate) fn told(&self, mut answer: Json) -> Json {
-        for name in &self.unsaid {
+    pub(crate) fn with_omissions(&self, mut answer: Json) -> Json {
+        for name in &self.omitted {
             let items = answer["data"].as_array().is_some();
             if let (true, Some(entries)) = (!items || *name == "data", answer.as_object_mut()) {
                 entries.shift_remove(*name);

@@ -4,7 +4,7 @@ use crate::faults::{Fault, Faults};
 use crate::problem::{
     Outcome, Problem, bad_request, forbidden, method_not_allowed, not_found, too_many, try_again, unauthorized,
 };
-use crate::server::{CLIENT, Seen, WORKSPACE};
+use crate::server::{CLIENT, ReceivedCall, WORKSPACE};
 use crate::world::World;
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -26,7 +26,7 @@ pub(crate) struct State {
     pub(crate) url: String,
     pub(crate) world: Mutex<World>,
     pub(crate) faults: Mutex<Faults>,
-    pub(crate) seen: Mutex<Vec<Seen>>,
+    pub(crate) received: Mutex<Vec<ReceivedCall>>,
     /// Accepted tokens; true for a read-only one.
     pub(crate) tokens: Mutex<BTreeMap<String, bool>>,
     pub(crate) count: AtomicUsize,
@@ -80,7 +80,7 @@ async fn answered(state: &State, method: &Method, uri: &Uri, headers: &HeaderMap
         }
         Some(Fault::Status(status)) => Err(Some(Problem { status, body: Json::Null })),
         Some(Fault::TryAgain) => Err(Some(try_again())),
-        _ => carried_out(state, method, uri, headers, body).map_err(Some),
+        _ => execute(state, method, uri, headers, body).map_err(Some),
     };
     let outcome = match (fault, outcome) {
         (Some(Fault::LostAfter), _) => Err(None),
@@ -92,7 +92,7 @@ async fn answered(state: &State, method: &Method, uri: &Uri, headers: &HeaderMap
         Err(Some(problem)) => problem.status,
         Err(None) => 0,
     };
-    lock(&state.seen).push(Seen {
+    lock(&state.received).push(ReceivedCall {
         number,
         method: method.to_string(),
         path: path.to_owned(),
@@ -158,7 +158,7 @@ fn pairs(text: &str) -> BTreeMap<String, String> {
 }
 
 /// True if the caller may only read.
-fn let_in(state: &State, headers: &HeaderMap) -> Outcome<bool> {
+fn check_access(state: &State, headers: &HeaderMap) -> Outcome<bool> {
     let said = headers.get("authorization").and_then(|it| it.to_str().ok()).unwrap_or_default();
     if let Some(token) = said.strip_prefix("Bearer ") {
         return lock(&state.tokens).get(token).copied().ok_or_else(unauthorized);
@@ -170,8 +170,8 @@ fn let_in(state: &State, headers: &HeaderMap) -> Outcome<bool> {
     }
 }
 
-fn carried_out(state: &State, method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Outcome<(u16, Json)> {
-    let only_looks = let_in(state, headers)?;
+fn execute(state: &State, method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Outcome<(u16, Json)> {
+    let is_read_only = check_access(state, headers)?;
     let segments: Vec<String> = uri
         .path()
         .split('/')
@@ -186,29 +186,29 @@ fn carried_out(state: &State, method: &Method, uri: &Uri, headers: &HeaderMap, b
     let mut world = lock(&state.world);
     if let ["api", "v1", rest @ ..] = segments.as_slice() {
         let writes = matches!(rest.last(), Some(&("create" | "delete")));
-        if writes && only_looks {
+        if writes && is_read_only {
             return Err(forbidden());
         }
         return world.config_api(rest, &json(body)?).map(|json| (200, json));
     }
     let ["api", "public", "v1", rest @ ..] = segments.as_slice() else { return Err(not_found("path", uri.path())) };
-    if only_looks && method != Method::GET {
+    if is_read_only && method != Method::GET {
         return Err(forbidden());
     }
     let query = pairs(uri.query().unwrap_or_default());
     if (method, rest) == (&Method::GET, &["permissions"][..]) {
         known_only(&query, &["userId", "organizationId"])?;
-        return Ok((200, permissions(only_looks)));
+        return Ok((200, permissions(is_read_only)));
     }
     let query = lock(&state.faults).paged(query);
     let url = format!("{}{}", state.url, uri.path());
     let (status, answer) = public(&mut world, method.as_str(), rest, &query, &json(body)?, &url)?;
-    Ok((status, lock(&state.faults).told(answer)))
+    Ok((status, lock(&state.faults).with_omissions(answer)))
 }
 
 /// Permissions of the caller: <https://reference.airbyte.com/reference/listpermissions>.
-fn permissions(only_looks: bool) -> Json {
-    let kind = if only_looks { "workspace_reader" } else { "workspace_editor" };
+fn permissions(is_read_only: bool) -> Json {
+    let kind = if is_read_only { "workspace_reader" } else { "workspace_editor" };
     json!({"data": [{
         "permissionId": "22222222-2222-4222-8222-222222222222", "permissionType": kind, "scope": "workspace",
         "scopeId": WORKSPACE, "userId": "33333333-3333-4333-8333-333333333333",

@@ -6,7 +6,7 @@
 //! `deprecated`. It never syncs data.
 //!
 //! Read in this order: [`StandIn`] (how a test starts one), `http` (routes), `catalog` (the connectors), `world` (the
-//! data), `actors`, `connections` and `others` (the calls), [`Faults`] (the faults).
+//! data), `actors`, `connections` and `other_endpoints` (the calls), [`Faults`] (the faults).
 #![forbid(unsafe_code)]
 #![expect(
     clippy::unwrap_used,
@@ -22,10 +22,10 @@ mod config_api;
 mod connections;
 mod faults;
 mod http;
-mod others;
+mod other_endpoints;
 mod problem;
 mod server;
 mod world;
 
 pub use faults::{Fault, Faults};
-pub use server::{CLIENT, DEFINITION_FILE, DEFINITION_SNOWFLAKE, Seen, StandIn, WORKSPACE};
+pub use server::{CLIENT, DEFINITION_FILE, DEFINITION_SNOWFLAKE, ReceivedCall, StandIn, WORKSPACE};

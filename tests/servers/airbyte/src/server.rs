@@ -19,7 +19,7 @@ pub const DEFINITION_SNOWFLAKE: &str = "424892c4-daac-4491-b35d-c6688ba547ba";
 
 /// A received call.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct ReceivedCall {
     /// Its number, from 1.
     pub number: usize,
     /// `POST`.
@@ -34,7 +34,7 @@ pub struct Seen {
     pub at: Instant,
 }
 
-impl Seen {
+impl ReceivedCall {
     /// Whether the call could change anything.
     #[must_use]
     pub fn is_write(&self) -> bool {
@@ -223,15 +223,15 @@ impl StandIn {
 
     /// The calls since the last use of this method.
     #[must_use]
-    pub fn take_seen(&self) -> Vec<Seen> {
-        std::mem::take(&mut *lock(&self.state.seen))
+    pub fn take_calls(&self) -> Vec<ReceivedCall> {
+        std::mem::take(&mut *lock(&self.state.received))
     }
 
     /// The same, only calls that could change anything: `POST /sources`.
     #[must_use]
     pub fn take_writes(&self) -> Vec<String> {
-        let seen = self.take_seen();
-        let writes = seen.iter().filter(|it| it.is_write());
+        let received = self.take_calls();
+        let writes = received.iter().filter(|it| it.is_write());
         writes.map(|it| format!("{} {}", it.method, it.path.trim_start_matches("/api/public/v1"))).collect()
     }
 
@@ -249,7 +249,7 @@ impl StandIn {
 
     /// The maximum number of concurrent calls.
     #[must_use]
-    pub fn most_at_once(&self) -> usize {
+    pub fn max_concurrent(&self) -> usize {
         self.state.most.load(Ordering::SeqCst)
     }
 

@@ -1,6 +1,6 @@
 //! The account of Databricks: <https://docs.databricks.com/api/account/introduction>.
 
-use crate::error::{ApiError, Manner, Outcome};
+use crate::error::{ApiError, ErrorForm, Outcome};
 use crate::http::{Request, no_such_call, only, text};
 use crate::server::ACCOUNT;
 use crate::world::World;
@@ -10,7 +10,7 @@ pub(crate) fn call(world: &mut World, request: &Request) -> Outcome {
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
     let method = request.method.as_str();
     let ["api", "2.0", "accounts", account, rest @ ..] = path.as_slice() else {
-        return Err(no_such_call(Manner::Account, request));
+        return Err(no_such_call(ErrorForm::Account, request));
     };
     if *account != ACCOUNT || !world.administrators.contains(&request.actor) {
         let message = format!("{} is not an administrator of the account {account}", request.actor);
@@ -26,11 +26,11 @@ pub(crate) fn call(world: &mut World, request: &Request) -> Outcome {
                 return Err(ApiError::account(404, "RESOURCE_DOES_NOT_EXIST", message));
             }
             match (method, rest) {
-                ("GET", ["metastore"]) => match world.assigned.get(*id) {
-                    Some(there) => {
-                        let mut there = there.clone();
-                        there["workspace_id"] = json!(id.parse::<u64>().unwrap());
-                        Ok(json!({"metastore_assignment": there}).into())
+                ("GET", ["metastore"]) => match world.workspace_metastores.get(*id) {
+                    Some(existing) => {
+                        let mut existing = existing.clone();
+                        existing["workspace_id"] = json!(id.parse::<u64>().unwrap());
+                        Ok(json!({"metastore_assignment": existing}).into())
                     }
                     None => {
                         let message = format!("Metastore assignment for workspace {id} does not exist.");
@@ -42,12 +42,14 @@ pub(crate) fn call(world: &mut World, request: &Request) -> Outcome {
                     let message = "Permission assignment APIs are not available for this workspace.";
                     Err(ApiError::account(400, "FEATURE_DISABLED", message))
                 }
-                ("GET", ["permissionassignments"]) => Ok(entered(world, id).into()),
-                (_, ["permissionassignments", "principals", principal]) => enter(world, request, id, principal),
-                _ => Err(no_such_call(Manner::Account, request)),
+                ("GET", ["permissionassignments"]) => Ok(workspace_permissions(world, id).into()),
+                (_, ["permissionassignments", "principals", principal]) => {
+                    put_permissions(world, request, id, principal)
+                }
+                _ => Err(no_such_call(ErrorForm::Account, request)),
             }
         }
-        _ => Err(no_such_call(Manner::Account, request)),
+        _ => Err(no_such_call(ErrorForm::Account, request)),
     }
 }
 
@@ -60,7 +62,7 @@ fn workspaces(world: &World) -> Json {
 }
 
 fn people(world: &World, request: &Request, kind: &str) -> Outcome {
-    let Some(all) = world.account.get(kind) else { return Err(no_such_call(Manner::Account, request)) };
+    let Some(all) = world.account.get(kind) else { return Err(no_such_call(ErrorForm::Account, request)) };
     let mut found = all.clone();
     if let Some(filter) = request.query.get("filter") {
         let parts = filter.split_once(" eq ");
@@ -91,8 +93,8 @@ fn assign(world: &mut World, request: &Request, workspace: &str, metastore: &str
             format!("Metastore '{metastore}' does not exist."),
         ));
     }
-    let there = world.assigned.get(workspace).cloned();
-    match (request.method.as_str(), there) {
+    let existing = world.workspace_metastores.get(workspace).cloned();
+    match (request.method.as_str(), existing) {
         ("POST", Some(_)) => {
             let message = format!("Workspace {workspace} has a metastore already.");
             return Err(ApiError::account(409, "RESOURCE_ALREADY_EXISTS", message));
@@ -102,18 +104,23 @@ fn assign(world: &mut World, request: &Request, workspace: &str, metastore: &str
             return Err(ApiError::account(404, "RESOURCE_DOES_NOT_EXIST", message));
         }
         ("POST" | "PUT", _) => {
-            only(Manner::Account, &request.body, "the request", &["metastore_assignment"])?;
-            let said = &request.body["metastore_assignment"];
-            only(Manner::Account, said, "the assignment", &["metastore_id", "default_catalog_name", "workspace_id"])?;
-            if said["metastore_id"] != metastore {
+            only(ErrorForm::Account, &request.body, "the request", &["metastore_assignment"])?;
+            let assignment = &request.body["metastore_assignment"];
+            only(
+                ErrorForm::Account,
+                assignment,
+                "the assignment",
+                &["metastore_id", "default_catalog_name", "workspace_id"],
+            )?;
+            if assignment["metastore_id"] != metastore {
                 return Err(ApiError::account(400, "INVALID_PARAMETER_VALUE", "metastore_id differs from the path"));
             }
-            world.assigned.insert(workspace.to_owned(), said.clone());
+            world.workspace_metastores.insert(workspace.to_owned(), assignment.clone());
         }
-        ("DELETE", Some(_)) => drop(world.assigned.remove(workspace)),
-        _ => return Err(no_such_call(Manner::Account, request)),
+        ("DELETE", Some(_)) => drop(world.workspace_metastores.remove(workspace)),
+        _ => return Err(no_such_call(ErrorForm::Account, request)),
     }
-    let is_assigned = world.assigned.contains_key(workspace);
+    let is_assigned = world.workspace_metastores.contains_key(workspace);
     if let Some(served) = world.numbered(workspace).and_then(|it| it.served.clone()) {
         if is_assigned { served.attach_metastore() } else { served.detach_metastore() }
     }
@@ -135,22 +142,22 @@ fn row(world: &World, principal: &str, permissions: &[String]) -> Json {
     json!({"principal": shown, "permissions": permissions})
 }
 
-fn entered(world: &World, workspace: &str) -> Json {
-    let of = world.entered.iter().filter(|((at, _), _)| at == workspace);
+fn workspace_permissions(world: &World, workspace: &str) -> Json {
+    let of = world.workspace_permissions.iter().filter(|((at, _), _)| at == workspace);
     json!({"permission_assignments": of.map(|((_, who), it)| row(world, who, it)).collect::<Vec<_>>()})
 }
 
 /// True if people of the account may be assigned to the workspace: some calls after it has a metastore.
 fn is_federated(world: &mut World, workspace: &str) -> bool {
-    if !world.assigned.contains_key(workspace) {
+    if !world.workspace_metastores.contains_key(workspace) {
         return false;
     }
-    let is_known = world.ways.federates_after == 0;
-    world.ways.federates_after = world.ways.federates_after.saturating_sub(1);
+    let is_known = world.deviations.federates_after == 0;
+    world.deviations.federates_after = world.deviations.federates_after.saturating_sub(1);
     is_known
 }
 
-fn enter(world: &mut World, request: &Request, workspace: &str, principal: &str) -> Outcome {
+fn put_permissions(world: &mut World, request: &Request, workspace: &str, principal: &str) -> Outcome {
     let all = world.account.values().flatten();
     let Some(found) = all.into_iter().find(|it| it["id"] == principal).cloned() else {
         let message = format!("Principal {principal} does not exist in the account.");
@@ -163,13 +170,13 @@ fn enter(world: &mut World, request: &Request, workspace: &str, principal: &str)
         false => given,
     };
     if request.method == "DELETE" {
-        world.entered.remove(&key);
+        world.workspace_permissions.remove(&key);
         return Ok(json!({}).into());
     }
     if request.method != "PUT" {
-        return Err(no_such_call(Manner::Account, request));
+        return Err(no_such_call(ErrorForm::Account, request));
     }
-    only(Manner::Account, &request.body, "the request", &["permissions"])?;
+    only(ErrorForm::Account, &request.body, "the request", &["permissions"])?;
     let given: Vec<String> = request.body["permissions"]
         .as_array()
         .into_iter()
@@ -181,13 +188,15 @@ fn enter(world: &mut World, request: &Request, workspace: &str, principal: &str)
     }
     let given = most(given);
     if given.is_empty() {
-        world.entered.remove(&key);
+        world.workspace_permissions.remove(&key);
     } else {
-        world.entered.insert(key, given.clone());
+        world.workspace_permissions.insert(key, given.clone());
     }
-    if let Some(there) = world.numbered(workspace) {
-        let (served, name) =
-            (there.served.clone().expect("the workspace is served"), text(&found, "displayName").unwrap_or_default());
+    if let Some(existing) = world.numbered(workspace) {
+        let (served, name) = (
+            existing.served.clone().expect("the workspace is served"),
+            text(&found, "displayName").unwrap_or_default(),
+        );
         let knows = |kind: &str, field: &str, wanted: &str| {
             let known = served.call("GET", &format!("/api/2.0/preview/scim/v2/{kind}"), Json::Null);
             known["Resources"].as_array().is_some_and(|all| all.iter().any(|it| it[field] == wanted))
@@ -197,7 +206,7 @@ fn enter(world: &mut World, request: &Request, workspace: &str, principal: &str)
                 if !knows("ServicePrincipals", "applicationId", &application) {
                     served.add_service_principal(&name, &application);
                 }
-                there.members.insert(application);
+                existing.members.insert(application);
             }
             (None, Some(user)) if !knows("Users", "userName", &user) => served.add_user(&user),
             (None, None) if !knows("Groups", "displayName", &name) => served.add_group(&name),

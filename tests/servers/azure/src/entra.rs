@@ -99,7 +99,7 @@ fn stated(client: &Client, id: &str, tenant: &str, text: &str, base: &str) -> Re
     let [header, claims, signature] = parts.as_slice() else { return Err("The assertion is not a JWT.".to_owned()) };
     let decode = |part: &str| BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| "The assertion is not a JWT.".to_owned());
     let json = |part: &str| serde_json::from_slice::<Json>(&decode(part)?).map_err(|error| error.to_string());
-    let (said, header) = (json(claims)?, json(header)?);
+    let (payload, header) = (json(claims)?, json(header)?);
     let thumbprint = header["x5t#S256"].as_str().or_else(|| header["x5t"].as_str()).unwrap_or_default();
     let key = client.keys.get(thumbprint.trim_end_matches('='));
     let key = key
@@ -109,19 +109,19 @@ fn stated(client: &Client, id: &str, tenant: &str, text: &str, base: &str) -> Re
         Some("RS256") => &RSA_PKCS1_2048_8192_SHA256,
         _ => return Err("The algorithm of the assertion is not supported.".to_owned()),
     };
-    let text = text.rsplit_once('.').map_or("", |(said, _)| said);
+    let text = text.rsplit_once('.').map_or("", |(payload, _)| payload);
     UnparsedPublicKey::new(algorithm, key)
         .verify(text.as_bytes(), &decode(signature)?)
         .map_err(|_| "Client assertion failed signature validation.".to_owned())?;
     let places = [format!("{base}/{tenant}/oauth2/v2.0/token"), format!("{base}/{tenant}/oauth2/token")];
-    if !places.iter().any(|it| said["aud"] == it.as_str()) {
+    if !places.iter().any(|it| payload["aud"] == it.as_str()) {
         return Err("Assertion audience claim does not match Realm issuer.".to_owned());
     }
-    if said["iss"] != id || said["sub"] != id || said["jti"].as_str().is_none_or(str::is_empty) {
+    if payload["iss"] != id || payload["sub"] != id || payload["jti"].as_str().is_none_or(str::is_empty) {
         return Err("Client assertion contains an invalid claim.".to_owned());
     }
     let now = Timestamp::now().as_duration().as_secs_f64();
-    if said["nbf"].as_f64().is_some_and(|at| at > now) || said["exp"].as_f64().is_none_or(|at| at < now) {
+    if payload["nbf"].as_f64().is_some_and(|at| at > now) || payload["exp"].as_f64().is_none_or(|at| at < now) {
         return Err("Client assertion is not within its valid time range.".to_owned());
     }
     Ok(())

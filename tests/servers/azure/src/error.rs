@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 /// The API of an error, which decides the form of its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Manner {
+pub(crate) enum ErrorForm {
     /// Azure Resource Manager and Microsoft Graph.
     Azure,
     /// Microsoft Entra ID.
@@ -16,7 +16,7 @@ pub(crate) enum Manner {
 /// A failed call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ApiError {
-    pub(crate) manner: Manner,
+    pub(crate) form: ErrorForm,
     pub(crate) status: u16,
     pub(crate) code: String,
     pub(crate) message: String,
@@ -40,25 +40,25 @@ pub(crate) type Outcome = Result<Answer, ApiError>;
 
 impl ApiError {
     pub(crate) fn azure(status: u16, code: &str, message: impl Into<String>) -> Self {
-        Self { manner: Manner::Azure, status, code: code.to_owned(), message: message.into() }
+        Self { form: ErrorForm::Azure, status, code: code.to_owned(), message: message.into() }
     }
 
     pub(crate) fn account(status: u16, code: &str, message: impl Into<String>) -> Self {
-        Self { manner: Manner::Account, status, code: code.to_owned(), message: message.into() }
+        Self { form: ErrorForm::Account, status, code: code.to_owned(), message: message.into() }
     }
 
     /// With Entra ID's number of the error: `AADSTS7000215`.
     pub(crate) fn entra(status: u16, code: &str, number: u32, message: &str) -> Self {
         let message = format!("AADSTS{number}: {message}");
-        Self { manner: Manner::Entra, status, code: code.to_owned(), message }
+        Self { form: ErrorForm::Entra, status, code: code.to_owned(), message }
     }
 
     /// The body of the response.
     pub(crate) fn body(&self) -> Json {
-        match self.manner {
-            Manner::Azure => json!({"error": {"code": self.code, "message": self.message}}),
-            Manner::Account => json!({"error_code": self.code, "message": self.message, "details": []}),
-            Manner::Entra => {
+        match self.form {
+            ErrorForm::Azure => json!({"error": {"code": self.code, "message": self.message}}),
+            ErrorForm::Account => json!({"error_code": self.code, "message": self.message, "details": []}),
+            ErrorForm::Entra => {
                 let number: u32 = self
                     .message
                     .trim_start_matches("AADSTS")

@@ -1,18 +1,18 @@
 //! Principals of the tenant: <https://learn.microsoft.com/en-us/graph/api/user-list>.
 
-use crate::error::{ApiError, Manner, Outcome};
+use crate::error::{ApiError, ErrorForm, Outcome};
 use crate::http::{Request, no_such_call, paged};
 use crate::world::World;
 use serde_json::Value as Json;
 
 pub(crate) fn call(world: &World, request: &Request) -> Outcome {
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
-    let ["v1.0", kind] = path.as_slice() else { return Err(no_such_call(Manner::Azure, request)) };
+    let ["v1.0", kind] = path.as_slice() else { return Err(no_such_call(ErrorForm::Azure, request)) };
     let fields: &[&str] = match *kind {
         "users" => &["userPrincipalName", "mail", "displayName"],
         "groups" => &["displayName", "mail"],
         "servicePrincipals" => &["displayName", "appId"],
-        _ => return Err(no_such_call(Manner::Azure, request)),
+        _ => return Err(no_such_call(ErrorForm::Azure, request)),
     };
     let wrong = |what: &str| ApiError::azure(400, "Request_UnsupportedQuery", what);
     let mut conditions = Vec::new();

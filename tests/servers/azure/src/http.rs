@@ -1,6 +1,6 @@
 //! Authorization, counters and faults; then the call itself.
 
-use crate::error::{Answer, ApiError, Manner, Outcome};
+use crate::error::{Answer, ApiError, ErrorForm, Outcome};
 use crate::world::{Audience, World};
 use crate::{account, entra, graph, management};
 use axum::Router;
@@ -14,17 +14,17 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
-use terrace_test_databricks::{Fault, Faults, Seen, StandIn};
+use terrace_test_databricks::{Fault, Faults, ReceivedCall, StandIn};
 
 /// The state of a stand-in.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     world: Mutex<World>,
     pub(crate) faults: Mutex<Faults>,
-    seen: Mutex<Vec<Seen>>,
+    received: Mutex<Vec<ReceivedCall>>,
     count: AtomicUsize,
     at_once: AtomicUsize,
-    most_at_once: AtomicUsize,
+    max_concurrent: AtomicUsize,
 }
 
 /// One call.
@@ -50,16 +50,16 @@ impl State {
         lock(&self.world)
     }
 
-    pub(crate) fn seen(&self) -> MutexGuard<'_, Vec<Seen>> {
-        lock(&self.seen)
+    pub(crate) fn received(&self) -> MutexGuard<'_, Vec<ReceivedCall>> {
+        lock(&self.received)
     }
 
     pub(crate) fn reset(&self) {
         self.count.store(0, Ordering::SeqCst);
     }
 
-    pub(crate) fn most_at_once(&self) -> usize {
-        self.most_at_once.load(Ordering::SeqCst)
+    pub(crate) fn max_concurrent(&self) -> usize {
+        self.max_concurrent.load(Ordering::SeqCst)
     }
 
     pub(crate) fn counted(&self) -> usize {
@@ -70,7 +70,7 @@ impl State {
     pub(crate) fn prepare(self: &Arc<Self>, stand_in: &StandIn) {
         let state = Arc::downgrade(self);
         let url = stand_in.url().to_owned();
-        stand_in.let_in(move |token, management, resource| {
+        stand_in.set_token_check(move |token, management, resource| {
             let state = state.upgrade().ok_or_else(|| "the token server has stopped".to_owned())?;
             let world = &mut *state.world();
             let whose = |token: &str, audience: Audience| {
@@ -91,7 +91,7 @@ impl State {
             }
         });
         stand_in.detach_metastore();
-        stand_in.forget_people();
+        stand_in.remove_principals();
     }
 }
 
@@ -119,7 +119,7 @@ async fn answer(
     }
     let at = Instant::now();
     let at_once = state.at_once.fetch_add(1, Ordering::SeqCst) + 1;
-    state.most_at_once.fetch_max(at_once, Ordering::SeqCst);
+    state.max_concurrent.fetch_max(at_once, Ordering::SeqCst);
     let number = state.count.fetch_add(1, Ordering::SeqCst) + 1;
     let shown = percent_decode_str(uri.path()).decode_utf8_lossy().into_owned();
     let (fault, takes) = {
@@ -130,18 +130,18 @@ async fn answer(
         tokio::time::sleep(takes).await;
     }
     let query = query(uri.query().unwrap_or_default());
-    let manner = manner(&path);
-    let is_form = manner == Manner::Entra;
+    let form = form(&path);
+    let is_form = form == ErrorForm::Entra;
     let json = match body.is_empty() || is_form {
         true => Ok(Json::Null),
         false => serde_json::from_slice(&body).map_err(|_| ApiError {
-            manner,
+            form,
             status: 400,
-            code: if manner == Manner::Azure { "InvalidRequestContent" } else { "MALFORMED_REQUEST" }.to_owned(),
+            code: if form == ErrorForm::Azure { "InvalidRequestContent" } else { "MALFORMED_REQUEST" }.to_owned(),
             message: "The request content was invalid and could not be deserialized.".to_owned(),
         }),
     };
-    let mut seen = Seen {
+    let mut received = ReceivedCall {
         number,
         method: method.to_string(),
         path: shown,
@@ -152,7 +152,7 @@ async fn answer(
         code: String::new(),
     };
     let error = |status: u16, code: &str, message: &str| ApiError {
-        manner,
+        form,
         status,
         code: code.to_owned(),
         message: message.to_owned(),
@@ -161,47 +161,47 @@ async fn answer(
         Some(Fault::LostBefore) => lost(),
         Some(Fault::TooMany(pause)) => {
             let error = error(429, "TooManyRequests", "The request is being throttled.");
-            let mut response = refused(&mut seen, &error);
+            let mut response = refused(&mut received, &error);
             if let Some(pause) = pause {
                 response.headers_mut().insert(header::RETRY_AFTER, pause.to_string().parse().unwrap());
             }
             response
         }
-        Some(Fault::Unavailable) => refused(&mut seen, &error(503, "ServerTimeout", "The server timed out.")),
+        Some(Fault::Unavailable) => refused(&mut received, &error(503, "ServerTimeout", "The server timed out.")),
         Some(Fault::Fails) => {
-            refused(&mut seen, &error(500, "InternalServerError", "Encountered internal server error."))
+            refused(&mut received, &error(500, "InternalServerError", "Encountered internal server error."))
         }
-        Some(Fault::Expired) => refused(&mut seen, &expired(manner)),
+        Some(Fault::Expired) => refused(&mut received, &expired(form)),
         Some(Fault::LostAfter | Fault::After504) | None => {
             let done = match is_form {
                 true => entra::token(&mut state.world(), &path, &self::query(&String::from_utf8_lossy(&body)), &base),
-                false => actor(&state, &headers, &path, manner).and_then(|actor| {
+                false => actor(&state, &headers, &path, form).and_then(|actor| {
                     let request =
                         Request { method: method.to_string(), path, query, body: json?, actor, base: base.clone() };
-                    is_allowed(&state, &request, &seen.path, manner)?;
+                    is_allowed(&state, &request, &received.path, form)?;
                     call(&state, &request)
                 }),
             };
             match (done, fault) {
                 (_, Some(Fault::LostAfter)) => lost(),
                 (_, Some(Fault::After504)) => {
-                    seen.status = 504;
+                    received.status = 504;
                     (StatusCode::GATEWAY_TIMEOUT, "upstream request timeout").into_response()
                 }
                 (Ok(answer), _) => {
-                    seen.status = answer.status;
-                    said(&answer)
+                    received.status = answer.status;
+                    to_response(&answer)
                 }
-                (Err(error), _) => refused(&mut seen, &error),
+                (Err(error), _) => refused(&mut received, &error),
             }
         }
     };
-    state.seen().push(seen);
+    state.received().push(received);
     state.at_once.fetch_sub(1, Ordering::SeqCst);
     response
 }
 
-fn said(answer: &Answer) -> Response {
+fn to_response(answer: &Answer) -> Response {
     let status = StatusCode::from_u16(answer.status).unwrap();
     let mut response = match answer.body.is_null() {
         true => status.into_response(),
@@ -216,9 +216,9 @@ fn said(answer: &Answer) -> Response {
     response
 }
 
-fn refused(seen: &mut Seen, error: &ApiError) -> Response {
-    seen.status = error.status;
-    seen.code.clone_from(&error.code);
+fn refused(received: &mut ReceivedCall, error: &ApiError) -> Response {
+    received.status = error.status;
+    received.code.clone_from(&error.code);
     (StatusCode::from_u16(error.status).unwrap(), axum::Json(error.body())).into_response()
 }
 
@@ -238,17 +238,17 @@ fn query(text: &str) -> BTreeMap<String, String> {
 }
 
 /// The API that a path belongs to.
-fn manner(path: &[String]) -> Manner {
+fn form(path: &[String]) -> ErrorForm {
     match path.first().map(String::as_str) {
-        Some("api") => Manner::Account,
-        Some(first) if first.eq_ignore_ascii_case("subscriptions") || first == "v1.0" => Manner::Azure,
-        _ => Manner::Entra,
+        Some("api") => ErrorForm::Account,
+        Some(first) if first.eq_ignore_ascii_case("subscriptions") || first == "v1.0" => ErrorForm::Azure,
+        _ => ErrorForm::Entra,
     }
 }
 
-fn expired(manner: Manner) -> ApiError {
-    match manner {
-        Manner::Account => ApiError::account(401, "UNAUTHENTICATED", "Token is expired."),
+fn expired(form: ErrorForm) -> ApiError {
+    match form {
+        ErrorForm::Account => ApiError::account(401, "UNAUTHENTICATED", "Token is expired."),
         _ => ApiError::azure(
             401,
             "ExpiredAuthenticationToken",
@@ -258,14 +258,14 @@ fn expired(manner: Manner) -> ApiError {
 }
 
 /// The caller by its token, which must be for the API of the path.
-fn actor(state: &State, headers: &HeaderMap, path: &[String], manner: Manner) -> Result<String, ApiError> {
+fn actor(state: &State, headers: &HeaderMap, path: &[String], form: ErrorForm) -> Result<String, ApiError> {
     let wanted = match path.first().map(String::as_str) {
         Some("api") => Audience::Databricks,
         Some("v1.0") => Audience::Graph,
         _ => Audience::Management,
     };
-    let none = |what: &str| match manner {
-        Manner::Account => ApiError::account(401, "UNAUTHENTICATED", what),
+    let none = |what: &str| match form {
+        ErrorForm::Account => ApiError::account(401, "UNAUTHENTICATED", what),
         _ => ApiError::azure(401, "InvalidAuthenticationToken", what),
     };
     let given = headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
@@ -276,7 +276,7 @@ fn actor(state: &State, headers: &HeaderMap, path: &[String], manner: Manner) ->
         });
     };
     match state.world().tokens.get(token) {
-        None => Err(expired(manner)),
+        None => Err(expired(form)),
         Some((_, of)) if *of != wanted => {
             Err(none("The access token has been obtained for wrong audience or resource."))
         }
@@ -284,15 +284,15 @@ fn actor(state: &State, headers: &HeaderMap, path: &[String], manner: Manner) ->
     }
 }
 
-fn is_allowed(state: &State, request: &Request, shown: &str, manner: Manner) -> Result<(), ApiError> {
+fn is_allowed(state: &State, request: &Request, shown: &str, form: ErrorForm) -> Result<(), ApiError> {
     let line = format!("{} {shown}", request.method);
     if !lock(&state.faults).denied.iter().any(|it| line.contains(it.as_str())) {
         return Ok(());
     }
     let message =
         format!("The client '{}' does not have authorization to perform action over '{shown}'.", request.actor);
-    Err(match manner {
-        Manner::Account => ApiError::account(403, "PERMISSION_DENIED", message),
+    Err(match form {
+        ErrorForm::Account => ApiError::account(403, "PERMISSION_DENIED", message),
         _ => ApiError::azure(403, "AuthorizationFailed", message),
     })
 }
@@ -318,16 +318,16 @@ pub(crate) fn within(state: &Arc<State>, method: &str, path: &str, body: Json) -
 }
 
 /// The error of an unknown call.
-pub(crate) fn no_such_call(manner: Manner, request: &Request) -> ApiError {
+pub(crate) fn no_such_call(form: ErrorForm, request: &Request) -> ApiError {
     let message = format!("No HTTP resource was found that matches '{} /{}'", request.method, request.path.join("/"));
-    match manner {
-        Manner::Account => ApiError::account(404, "ENDPOINT_NOT_FOUND", message),
+    match form {
+        ErrorForm::Account => ApiError::account(404, "ENDPOINT_NOT_FOUND", message),
         _ => ApiError::azure(404, "InvalidResourceType", message),
     }
 }
 
 /// Refuses unknown fields.
-pub(crate) fn only(manner: Manner, body: &Json, what: &str, known: &[&str]) -> Result<(), ApiError> {
+pub(crate) fn only(form: ErrorForm, body: &Json, what: &str, known: &[&str]) -> Result<(), ApiError> {
     let entries = body.as_object();
     let unknown = entries.into_iter().flatten().find(|(name, _)| !known.contains(&name.as_str()));
     let (code, message) = match (entries, unknown) {
@@ -337,8 +337,8 @@ pub(crate) fn only(manner: Manner, body: &Json, what: &str, known: &[&str]) -> R
         }
         (Some(_), None) => return Ok(()),
     };
-    Err(match manner {
-        Manner::Account => ApiError::account(400, "MALFORMED_REQUEST", message),
+    Err(match form {
+        ErrorForm::Account => ApiError::account(400, "MALFORMED_REQUEST", message),
         _ => ApiError::azure(400, code, message),
     })
 }
@@ -357,7 +357,7 @@ pub(crate) fn paged(world: &World, request: &Request, rows: &[Json], next: &str)
         let path: Vec<String> = request.path.iter().map(|part| encoded(part)).collect();
         let kept = request.query.iter().filter(|(name, _)| *name != "$skiptoken");
         let query: Vec<String> = kept.map(|(name, value)| format!("{name}={}", encoded(value))).collect();
-        let base = world.ways.astray.as_ref().unwrap_or(&request.base);
+        let base = world.deviations.next_link_base.as_ref().unwrap_or(&request.base);
         let query = format!("{}&$skiptoken={}", query.join("&"), at + 1);
         answer[next] = json!(format!("{base}/{}?{}", path.join("/"), query.trim_start_matches('&')));
     }

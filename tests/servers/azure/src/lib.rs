@@ -27,4 +27,4 @@ mod server;
 mod world;
 
 pub use server::{ACCOUNT, Azure, CLIENT, GROUP, METASTORE, SECRET, SUBSCRIPTION, TENANT};
-pub use terrace_test_databricks::{Fault, Faults, Seen};
+pub use terrace_test_databricks::{Fault, Faults, ReceivedCall};

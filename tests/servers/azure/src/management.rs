@@ -1,10 +1,10 @@
 //! Workspaces and their resource groups: <https://learn.microsoft.com/en-us/rest/api/databricks/workspaces>.
 
-use crate::error::{Answer, ApiError, Manner, Outcome};
+use crate::error::{Answer, ApiError, ErrorForm, Outcome};
 use crate::http::{Request, State, no_such_call, only, paged, text};
 use crate::roles;
 use crate::server::SUBSCRIPTION;
-use crate::world::{Moves, Workspace, World};
+use crate::world::{RunningOperation, Workspace, World};
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
@@ -63,7 +63,7 @@ pub(crate) fn call(state: &Arc<State>, request: &Request) -> Outcome {
     if let Some(at) = authorization {
         let (scope, rest) = path.split_at(at - 1);
         let scope = format!("/{}", scope.join("/"));
-        is_there(world, scope.trim_end_matches('/'), &path)?;
+        check_scope_exists(world, scope.trim_end_matches('/'), &path)?;
         return roles::call(world, request, &scope, &rest[2..]);
     }
     if path.len() == 4 && is(2, "resourceGroups") {
@@ -92,12 +92,12 @@ pub(crate) fn call(state: &Arc<State>, request: &Request) -> Outcome {
         8 if is(3, "Microsoft.Databricks") && is(4, "locations") && is(6, "operationStatuses") => {
             operation(state, world, path[7])
         }
-        _ => Err(no_such_call(Manner::Azure, request)),
+        _ => Err(no_such_call(ErrorForm::Azure, request)),
     }
 }
 
 /// Checks that the workspace or group of a scope exists.
-fn is_there(world: &World, scope: &str, path: &[&str]) -> Result<(), ApiError> {
+fn check_scope_exists(world: &World, scope: &str, path: &[&str]) -> Result<(), ApiError> {
     let scope = scope.to_lowercase();
     let is_known = match path.iter().take_while(|part| !part.eq_ignore_ascii_case("Microsoft.Authorization")).count() {
         9 => world.workspaces.contains_key(&scope),
@@ -116,7 +116,7 @@ fn group(world: &mut World, request: &Request, name: &str) -> Outcome {
         "GET" | "HEAD" => {
             return Err(wrong(404, "ResourceGroupNotFound", format!("Resource group '{name}' could not be found.")));
         }
-        _ => return Err(no_such_call(Manner::Azure, request)),
+        _ => return Err(no_such_call(ErrorForm::Azure, request)),
     }
     let id = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{name}");
     Ok(json!({"id": id, "name": name, "location": "westeurope", "properties": {"provisioningState": "Succeeded"}})
@@ -124,37 +124,39 @@ fn group(world: &mut World, request: &Request, name: &str) -> Outcome {
 }
 
 fn list(world: &World, request: &Request, within: &str) -> Answer {
-    let known = world.workspaces.iter().filter(|(id, _)| id.contains(within) && !world.ways.lists_are_old);
+    let known = world.workspaces.iter().filter(|(id, _)| id.contains(within) && !world.deviations.has_stale_lists);
     paged(world, request, &known.map(|(_, it)| it.resource.clone()).collect::<Vec<_>>(), "nextLink")
 }
 
 /// Advances a workspace by one poll; true when it is gone.
 fn step(state: &Arc<State>, world: &mut World, key: &str) -> bool {
     let number = world.number();
-    let mut spare = || world.spare.pop_front();
+    let mut next_stand_in = || world.next_stand_ins.pop_front();
     let Some(workspace) = world.workspaces.get_mut(key) else { return false };
-    let Some(moves) = workspace.moves.clone() else { return false };
+    let Some(running_operation) = workspace.running_operation.clone() else { return false };
     if workspace.left > 0 {
         workspace.left -= 1;
         return false;
     }
-    workspace.moves = None;
+    workspace.running_operation = None;
     let (mut error, mut is_gone) = (None, false);
-    let (is_cancelled, early) = (std::mem::take(&mut world.ways.cancels), world.ways.ends_early);
+    let (is_cancelled, early) = (std::mem::take(&mut world.deviations.cancels), world.deviations.ends_early);
     let properties = &mut workspace.resource["properties"];
-    match moves {
-        Moves::Creating { fails: Some((code, message)) } => {
+    match running_operation {
+        RunningOperation::Creating { fails: Some((code, message)) } => {
             properties["provisioningState"] = json!("Failed");
             error = Some(json!({"code": code, "message": message}));
         }
-        Moves::Creating { fails: None } if is_cancelled => properties["provisioningState"] = json!("Canceled"),
-        // The operation has ended; the workspace is finished later.
-        Moves::Creating { fails: None } if early > 0 => {
-            world.ways.ends_early -= 1;
-            workspace.moves = Some(Moves::Creating { fails: None });
+        RunningOperation::Creating { fails: None } if is_cancelled => {
+            properties["provisioningState"] = json!("Canceled")
         }
-        Moves::Creating { fails: None } => {
-            let served = spare().unwrap_or_else(|| {
+        // The operation has ended; the workspace is finished later.
+        RunningOperation::Creating { fails: None } if early > 0 => {
+            world.deviations.ends_early -= 1;
+            workspace.running_operation = Some(RunningOperation::Creating { fails: None });
+        }
+        RunningOperation::Creating { fails: None } => {
+            let served = next_stand_in().unwrap_or_else(|| {
                 let made = Arc::new(StandIn::start());
                 state.prepare(&made);
                 made
@@ -165,15 +167,15 @@ fn step(state: &Arc<State>, world: &mut World, key: &str) -> bool {
             let id = properties["workspaceId"].as_str().unwrap().to_owned();
             served.add_service_principal("terrace-azure", crate::CLIENT);
             // The creator is an administrator.
-            served.entitle(crate::CLIENT, &["allow-cluster-create"]);
-            if let Some(metastore) = &world.assigns {
+            served.set_entitlements(crate::CLIENT, &["allow-cluster-create"]);
+            if let Some(metastore) = &world.default_metastore {
                 served.attach_metastore();
-                world.assigned.insert(id, json!({"metastore_id": metastore}));
+                world.workspace_metastores.insert(id, json!({"metastore_id": metastore}));
             }
             workspace.served = Some(served);
         }
-        Moves::Updating => properties["provisioningState"] = json!("Succeeded"),
-        Moves::Deleting => is_gone = true,
+        RunningOperation::Updating => properties["provisioningState"] = json!("Succeeded"),
+        RunningOperation::Deleting => is_gone = true,
     }
     let outcome = match error {
         Some(error) => json!({"status": "Failed", "error": error}),
@@ -203,13 +205,13 @@ fn operation(state: &Arc<State>, world: &mut World, id: &str) -> Outcome {
 }
 
 /// Starts a long-running operation.
-fn begin(world: &mut World, request: &Request, key: &str, moves: Moves, status: u16) -> Answer {
+fn begin(world: &mut World, request: &Request, key: &str, running_operation: RunningOperation, status: u16) -> Answer {
     let id = world.uuid();
-    let left = world.takes;
+    let left = world.polls_until_done;
     world.operations.insert(id.clone(), (key.to_owned(), None));
     let workspace = world.workspaces.get_mut(key).expect("the workspace exists");
     workspace.left = left;
-    workspace.moves = Some(moves);
+    workspace.running_operation = Some(running_operation);
     let location = workspace.resource["location"].as_str().unwrap().to_owned();
     let body = if status == 202 { Json::Null } else { workspace.resource.clone() };
     let at = format!(
@@ -233,10 +235,10 @@ fn one(state: &Arc<State>, world: &mut World, request: &Request, group: &str, na
             ),
         )
     };
-    let is_busy = world.workspaces.get(&key).is_some_and(|it| it.moves.is_some());
+    let is_busy = world.workspaces.get(&key).is_some_and(|it| it.running_operation.is_some());
     match request.method.as_str() {
-        "GET" if world.ways.unseen > 0 => {
-            world.ways.unseen -= 1;
+        "GET" if world.deviations.not_found_reads > 0 => {
+            world.deviations.not_found_reads -= 1;
             Err(missing())
         }
         "GET" => {
@@ -253,9 +255,9 @@ fn one(state: &Arc<State>, world: &mut World, request: &Request, group: &str, na
         "DELETE" => {
             world.workspaces.get_mut(&key).expect("the workspace exists").resource["properties"]["provisioningState"] =
                 json!("Deleting");
-            Ok(begin(world, request, &key, Moves::Deleting, 202))
+            Ok(begin(world, request, &key, RunningOperation::Deleting, 202))
         }
-        _ => Err(no_such_call(Manner::Azure, request)),
+        _ => Err(no_such_call(ErrorForm::Azure, request)),
     }
 }
 
@@ -265,9 +267,9 @@ fn has_failed(resource: &Json) -> bool {
 
 fn put(world: &mut World, request: &Request, id: &str, key: String) -> Outcome {
     let body = &request.body;
-    only(Manner::Azure, body, "Workspace", &["location", "sku", "properties", "tags"])?;
+    only(ErrorForm::Azure, body, "Workspace", &["location", "sku", "properties", "tags"])?;
     let properties = &body["properties"];
-    only(Manner::Azure, properties, "WorkspaceProperties", &PROPERTIES)?;
+    only(ErrorForm::Azure, properties, "WorkspaceProperties", &PROPERTIES)?;
     let location = text(body, "location")
         .ok_or_else(|| wrong(400, "LocationRequired", "The location property is required for this definition."))?;
     let location = location.replace(' ', "").to_lowercase();
@@ -294,15 +296,15 @@ fn put(world: &mut World, request: &Request, id: &str, key: String) -> Outcome {
     if !(3..=64).contains(&name.len()) || !name.chars().all(is_known) {
         return Err(wrong(400, "InvalidResourceName", format!("The name '{name}' of the workspace is not valid.")));
     }
-    if let Some(there) = world.workspaces.get_mut(&key).filter(|it| !has_failed(&it.resource)) {
-        if there.resource["location"] != location.as_str() {
+    if let Some(existing) = world.workspaces.get_mut(&key).filter(|it| !has_failed(&it.resource)) {
+        if existing.resource["location"] != location.as_str() {
             let message = format!(
                 "The resource '{name}' already exists in location '{}'. A resource with the same name cannot be created in location '{location}'.",
-                there.resource["location"].as_str().unwrap()
+                existing.resource["location"].as_str().unwrap()
             );
             return Err(wrong(409, "InvalidResourceLocation", message));
         }
-        let before = there.resource["properties"]["managedResourceGroupId"].as_str().unwrap().to_owned();
+        let before = existing.resource["properties"]["managedResourceGroupId"].as_str().unwrap().to_owned();
         if !before.eq_ignore_ascii_case(&managed) {
             return Err(wrong(
                 400,
@@ -310,10 +312,10 @@ fn put(world: &mut World, request: &Request, id: &str, key: String) -> Outcome {
                 "Changing property 'managedResourceGroupId' is not allowed.",
             ));
         }
-        there.resource["sku"]["name"] = json!(sku);
-        there.resource["tags"] = body["tags"].clone();
-        there.resource["properties"]["provisioningState"] = json!("Updating");
-        return Ok(begin(world, request, &key, Moves::Updating, 200));
+        existing.resource["sku"]["name"] = json!(sku);
+        existing.resource["tags"] = body["tags"].clone();
+        existing.resource["properties"]["provisioningState"] = json!("Updating");
+        return Ok(begin(world, request, &key, RunningOperation::Updating, 200));
     }
     let mut resource = json!({
         "id": id, "name": name, "type": "Microsoft.Databricks/workspaces", "location": location, "sku": {"name": sku},
@@ -329,7 +331,7 @@ fn put(world: &mut World, request: &Request, id: &str, key: String) -> Outcome {
         json!({"oid": "00000000-0000-0000-0000-00000000aaaa", "puid": "", "applicationId": request.actor});
     more["updatedBy"] = more["createdBy"].clone();
     let fails = world.fails.take();
-    let workspace = Workspace { resource, left: 0, moves: None, served: None, members: BTreeSet::new() };
+    let workspace = Workspace { resource, left: 0, running_operation: None, served: None, members: BTreeSet::new() };
     world.workspaces.insert(key.clone(), workspace);
-    Ok(begin(world, request, &key, Moves::Creating { fails }, 201))
+    Ok(begin(world, request, &key, RunningOperation::Creating { fails }, 201))
 }

@@ -1,6 +1,6 @@
 //! Roles and their assignments: <https://learn.microsoft.com/en-us/rest/api/authorization/role-assignments>.
 
-use crate::error::{Answer, ApiError, Manner, Outcome};
+use crate::error::{Answer, ApiError, ErrorForm, Outcome};
 use crate::http::{Request, no_such_call, only, paged, text};
 use crate::server::SUBSCRIPTION;
 use crate::world::World;
@@ -20,7 +20,7 @@ pub(crate) fn call(world: &mut World, request: &Request, scope: &str, rest: &[&s
             list(world, request, scope)
         }
         [kind, name] if kind.eq_ignore_ascii_case("roleAssignments") => one(world, request, scope, name),
-        _ => Err(no_such_call(Manner::Azure, request)),
+        _ => Err(no_such_call(ErrorForm::Azure, request)),
     }
 }
 
@@ -52,7 +52,7 @@ fn definitions(world: &World, request: &Request) -> Outcome {
 /// The caller's permissions: <https://learn.microsoft.com/en-us/rest/api/authorization/permissions>.
 fn permissions(world: &World, request: &Request) -> Outcome {
     let shown = |it: &(Vec<String>, Vec<String>)| json!({"actions": it.0, "notActions": it.1});
-    Ok(paged(world, request, &world.may.iter().map(shown).collect::<Vec<_>>(), "nextLink"))
+    Ok(paged(world, request, &world.allowed_actions.iter().map(shown).collect::<Vec<_>>(), "nextLink"))
 }
 
 /// The assignments of the scope and of its parents.
@@ -76,20 +76,20 @@ fn one(world: &mut World, request: &Request, scope: &str, name: &str) -> Outcome
             Ok(found.ok_or_else(|| ApiError::azure(404, "RoleAssignmentNotFound", message))?.into())
         }
         "DELETE" => Ok(match world.assignments.remove(&key) {
-            Some(there) => there.into(),
+            Some(existing) => existing.into(),
             None => Answer { status: 204, ..Json::Null.into() },
         }),
         "PUT" => put(world, request, scope, name, key),
-        _ => Err(no_such_call(Manner::Azure, request)),
+        _ => Err(no_such_call(ErrorForm::Azure, request)),
     }
 }
 
 fn put(world: &mut World, request: &Request, scope: &str, name: &str, key: (String, String)) -> Outcome {
     let wrong = |code: &str, message: String| Err(ApiError::azure(400, code, message));
     let known = ["roleDefinitionId", "principalId", "principalType", "description", "condition", "conditionVersion"];
-    only(Manner::Azure, &request.body, "RoleAssignmentCreateParameters", &["properties"])?;
-    let said = &request.body["properties"];
-    only(Manner::Azure, said, "RoleAssignmentProperties", &known)?;
+    only(ErrorForm::Azure, &request.body, "RoleAssignmentCreateParameters", &["properties"])?;
+    let properties = &request.body["properties"];
+    only(ErrorForm::Azure, properties, "RoleAssignmentProperties", &known)?;
     let is_uuid = name.len() == 36 && name.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
     if !is_uuid {
         return wrong(
@@ -97,7 +97,7 @@ fn put(world: &mut World, request: &Request, scope: &str, name: &str, key: (Stri
             format!("The role assignment ID '{name}' is not valid. It must be a GUID."),
         );
     }
-    let (Some(role), Some(principal)) = (text(said, "roleDefinitionId"), text(said, "principalId")) else {
+    let (Some(role), Some(principal)) = (text(properties, "roleDefinitionId"), text(properties, "principalId")) else {
         return wrong("InvalidRequestContent", "roleDefinitionId and principalId are required.".to_owned());
     };
     let role = role.rsplit('/').next().unwrap_or_default().to_lowercase();
@@ -113,7 +113,7 @@ fn put(world: &mut World, request: &Request, scope: &str, name: &str, key: (Stri
         let message = format!("Principal {} does not exist in the directory.", principal.replace('-', ""));
         return wrong("PrincipalNotFound", message);
     };
-    if text(said, "principalType").is_some_and(|it| it != *kind) {
+    if text(properties, "principalType").is_some_and(|it| it != *kind) {
         let message = format!(
             "The PrincipalId '{principal}' has type '{kind}', which is different from specified PrinciaplType."
         );
@@ -123,12 +123,12 @@ fn put(world: &mut World, request: &Request, scope: &str, name: &str, key: (Stri
         it["properties"]["principalId"] == principal.as_str()
             && it["properties"]["roleDefinitionId"].as_str().is_some_and(|it| it.ends_with(&role))
     };
-    if let Some(there) = world.assignments.get(&key) {
-        return match is_same(there) {
-            true if world.ways.repeats_conflict => {
+    if let Some(existing) = world.assignments.get(&key) {
+        return match is_same(existing) {
+            true if world.deviations.repeats_conflict => {
                 Err(ApiError::azure(409, "RoleAssignmentExists", "The role assignment already exists."))
             }
-            true => Ok(there.clone().into()),
+            true => Ok(existing.clone().into()),
             false => wrong(
                 "RoleAssignmentUpdateNotPermitted",
                 "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.".to_owned(),

@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, MutexGuard, PoisonError};
-use terrace_test_databricks::{Faults, Seen, StandIn};
+use terrace_test_databricks::{Faults, ReceivedCall, StandIn};
 use terrace_test_listening::{ANY, Listening};
 
 /// The tenant.
@@ -69,8 +69,8 @@ impl Azure {
         world.clients.entry(CLIENT.to_owned()).or_default().secrets.push(SECRET.to_owned());
         world.groups.insert(GROUP.to_owned());
         world.administrators.insert(CLIENT.to_owned());
-        world.takes = 1;
-        world.may = vec![(vec!["*".to_owned()], Vec::new())];
+        world.polls_until_done = 1;
+        world.allowed_actions = vec![(vec!["*".to_owned()], Vec::new())];
         for (id, name) in [
             ("8e3af657-a8ff-443c-a75c-2fe8c4bcb635", "Owner"),
             ("b24988ac-6180-42a0-ab88-20f7382dd24c", "Contributor"),
@@ -163,7 +163,7 @@ impl Azure {
     /// Sets the stand-in of the next workspace; default a new one. It has no metastore until one is assigned.
     pub fn serve(&self, stand_in: Arc<StandIn>) {
         self.state.prepare(&stand_in);
-        self.world().spare.push_back(stand_in);
+        self.world().next_stand_ins.push_back(stand_in);
     }
 
     /// The stand-in of an existing workspace.
@@ -175,13 +175,13 @@ impl Azure {
 
     /// Sets the number of polls until a workspace is created, changed or deleted.
     pub fn take_questions(&self, count: usize) {
-        self.world().takes = count;
+        self.world().polls_until_done = count;
     }
 
     /// Ends all running operations at the next poll.
     pub fn finish(&self) {
         let mut world = self.world();
-        world.takes = 1;
+        world.polls_until_done = 1;
         world.workspaces.values_mut().for_each(|it| it.left = 0);
     }
 
@@ -192,42 +192,42 @@ impl Azure {
 
     /// Answers this many reads of a workspace with "not found".
     pub fn hide_workspaces(&self, questions: usize) {
-        self.world().ways.unseen = questions;
+        self.world().deviations.not_found_reads = questions;
     }
 
     /// Hides workspaces from lists of the subscription.
     pub fn forget_lists(&self) {
-        self.world().ways.lists_are_old = true;
+        self.world().deviations.has_stale_lists = true;
     }
 
     /// Ends the operation of the next creation this many polls before its workspace is ready.
     pub fn end_early(&self, questions: usize) {
-        self.world().ways.ends_early = questions;
+        self.world().deviations.ends_early = questions;
     }
 
     /// Cancels the creation of the next workspace.
     pub fn cancel_next(&self) {
-        self.world().ways.cancels = true;
+        self.world().deviations.cancels = true;
     }
 
     /// Refuses this many assignments to a workspace that has a metastore.
     pub fn federate_after(&self, calls: usize) {
-        self.world().ways.federates_after = calls;
+        self.world().deviations.federates_after = calls;
     }
 
     /// Makes a repeated role assignment with the same id a conflict.
     pub fn refuse_repeats(&self) {
-        self.world().ways.repeats_conflict = true;
+        self.world().deviations.repeats_conflict = true;
     }
 
     /// Sets another base URL for the links of pages.
-    pub fn lead_astray(&self, base: &str) {
-        self.world().ways.astray = Some(base.to_owned());
+    pub fn set_next_link_base(&self, base: &str) {
+        self.world().deviations.next_link_base = Some(base.to_owned());
     }
 
     /// Sets terrace's permitted actions in the resource group, such as `Microsoft.Databricks/*`.
     pub fn allow(&self, actions: &[&str]) {
-        self.world().may = vec![(actions.iter().map(|it| (*it).to_owned()).collect(), Vec::new())];
+        self.world().allowed_actions = vec![(actions.iter().map(|it| (*it).to_owned()).collect(), Vec::new())];
     }
 
     /// Removes a resource group and its content.
@@ -245,8 +245,8 @@ impl Azure {
     }
 
     /// Assigns a metastore to new workspaces, as accounts with one for their region do.
-    pub fn assign_by_itself(&self, metastore: &str) {
-        self.world().assigns = Some(metastore.to_owned());
+    pub fn assign_automatically(&self, metastore: &str) {
+        self.world().default_metastore = Some(metastore.to_owned());
     }
 
     /// Makes a call outside terrace, as an administrator of everything.
@@ -303,15 +303,16 @@ impl Azure {
 
     /// The calls since the last use of this method.
     #[must_use]
-    pub fn take_seen(&self) -> Vec<Seen> {
-        std::mem::take(&mut *self.state.seen())
+    pub fn take_calls(&self) -> Vec<ReceivedCall> {
+        std::mem::take(&mut *self.state.received())
     }
 
     /// The same, only calls that could change anything, without token requests.
     #[must_use]
     pub fn take_writes(&self) -> Vec<String> {
-        let seen = self.take_seen().into_iter().filter(Seen::is_write).filter(|it| !it.path.contains("/oauth2/"));
-        seen.map(|it| format!("{} {}", it.method, it.path)).collect()
+        let received =
+            self.take_calls().into_iter().filter(ReceivedCall::is_write).filter(|it| !it.path.contains("/oauth2/"));
+        received.map(|it| format!("{} {}", it.method, it.path)).collect()
     }
 
     /// Resets the counters.
@@ -327,8 +328,8 @@ impl Azure {
 
     /// The maximum number of concurrent calls.
     #[must_use]
-    pub fn most_at_once(&self) -> usize {
-        self.state.most_at_once()
+    pub fn max_concurrent(&self) -> usize {
+        self.state.max_concurrent()
     }
 
     /// One line for each workspace, role assignment, metastore assignment and workspace assignment.

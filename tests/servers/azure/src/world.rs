@@ -29,7 +29,7 @@ pub(crate) struct Workspace {
     pub(crate) resource: Json,
     /// Number of polls until its operation ends.
     pub(crate) left: usize,
-    pub(crate) moves: Option<Moves>,
+    pub(crate) running_operation: Option<RunningOperation>,
     /// Its stand-in, once it is created.
     pub(crate) served: Option<Arc<StandIn>>,
     /// Applications with access.
@@ -38,7 +38,7 @@ pub(crate) struct Workspace {
 
 /// A running operation of a workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Moves {
+pub(crate) enum RunningOperation {
     Creating { fails: Option<(String, String)> },
     Updating,
     Deleting,
@@ -46,11 +46,11 @@ pub(crate) enum Moves {
 
 /// Deviations from a fast and consistent Azure.
 #[derive(Debug, Default)]
-pub(crate) struct Ways {
+pub(crate) struct Deviations {
     /// Number of reads of workspaces that are answered with "not found".
-    pub(crate) unseen: usize,
+    pub(crate) not_found_reads: usize,
     /// Lists of the subscription have no new workspaces.
-    pub(crate) lists_are_old: bool,
+    pub(crate) has_stale_lists: bool,
     /// Number of polls by which an operation ends before its workspace is ready.
     pub(crate) ends_early: usize,
     /// The next workspace ends as `Canceled`.
@@ -60,7 +60,7 @@ pub(crate) struct Ways {
     /// A repeated role assignment with the same id is a conflict.
     pub(crate) repeats_conflict: bool,
     /// Another base URL for the links of pages.
-    pub(crate) astray: Option<String>,
+    pub(crate) next_link_base: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -78,7 +78,7 @@ pub(crate) struct World {
     /// Names of roles by id.
     pub(crate) roles: BTreeMap<String, String>,
     /// The caller's permissions in the resource group: actions and excluded actions.
-    pub(crate) may: Vec<(Vec<String>, Vec<String>)>,
+    pub(crate) allowed_actions: Vec<(Vec<String>, Vec<String>)>,
     /// By scope and name in lower case.
     pub(crate) assignments: BTreeMap<(String, String), Json>,
     /// Principals of the tenant by kind: `users`, `groups`, `servicePrincipals`.
@@ -88,19 +88,19 @@ pub(crate) struct World {
     pub(crate) administrators: BTreeSet<String>,
     pub(crate) metastores: Vec<Json>,
     /// The metastores of workspaces by their number.
-    pub(crate) assigned: BTreeMap<String, Json>,
+    pub(crate) workspace_metastores: BTreeMap<String, Json>,
     /// Permissions of principals in workspaces.
-    pub(crate) entered: BTreeMap<(String, String), Vec<String>>,
+    pub(crate) workspace_permissions: BTreeMap<(String, String), Vec<String>>,
     /// Stand-ins for the next workspaces.
-    pub(crate) spare: VecDeque<Arc<StandIn>>,
+    pub(crate) next_stand_ins: VecDeque<Arc<StandIn>>,
     /// Number of polls until a workspace is created, changed or deleted.
-    pub(crate) takes: usize,
+    pub(crate) polls_until_done: usize,
     /// The creation of the next workspace fails with this code and message.
     pub(crate) fails: Option<(String, String)>,
     /// The metastore of new workspaces.
-    pub(crate) assigns: Option<String>,
+    pub(crate) default_metastore: Option<String>,
     /// Deviations and delays.
-    pub(crate) ways: Ways,
+    pub(crate) deviations: Deviations,
 }
 
 impl World {
@@ -136,18 +136,18 @@ impl World {
             })
             .collect();
         for it in self.assignments.values() {
-            let said = &it["properties"];
-            let role = text(&said["roleDefinitionId"]);
+            let properties = &it["properties"];
+            let role = text(&properties["roleDefinitionId"]);
             let role = self.roles.get(role.rsplit('/').next().unwrap_or_default()).cloned().unwrap_or(role);
-            let who = self.directory.values().flatten().find(|who| who["id"] == said["principalId"]);
-            let who = who.map_or_else(|| text(&said["principalId"]), |who| text(&who["displayName"]));
-            let scope = text(&said["scope"]);
+            let who = self.directory.values().flatten().find(|who| who["id"] == properties["principalId"]);
+            let who = who.map_or_else(|| text(&properties["principalId"]), |who| text(&who["displayName"]));
+            let scope = text(&properties["scope"]);
             lines.push(format!("role {role} of {who} on {}", scope.rsplit('/').next().unwrap_or_default()));
         }
-        for (workspace, it) in &self.assigned {
+        for (workspace, it) in &self.workspace_metastores {
             lines.push(format!("metastore {} of {}", text(&it["metastore_id"]), self.name_of(workspace)));
         }
-        for ((workspace, principal), permissions) in &self.entered {
+        for ((workspace, principal), permissions) in &self.workspace_permissions {
             let who = self.account.values().flatten().find(|who| who["id"] == principal.as_str());
             let who = who.map_or_else(|| principal.clone(), |who| text(&who["displayName"]));
             lines.push(format!("{who} is {} in {}", permissions.join(" "), self.name_of(workspace)));

@@ -47,7 +47,7 @@ pub struct Faults {
     /// Every page links to a next one.
     pub is_endless: bool,
     /// Bodies of concurrent calls, made just before the next call with the same `METHOD path`.
-    pub(crate) races: Vec<(String, Json)>,
+    pub(crate) concurrent_calls: Vec<(String, Json)>,
     /// Lifetime of OAuth tokens in seconds; default one hour.
     pub life: Option<u64>,
 }
@@ -62,7 +62,7 @@ impl Faults {
     }
 
     /// The response with the faults of this stand-in.
-    pub(crate) fn told(&self, mut answer: Json, is_read: bool) -> Json {
+    pub(crate) fn with_faults(&self, mut answer: Json, is_read: bool) -> Json {
         if self.closes_statements && answer["status"]["state"] == "SUCCEEDED" {
             answer["status"]["state"] = "CLOSED".into();
         }

@@ -3,7 +3,7 @@
 use crate::api::{self, Request};
 use crate::error::ApiError;
 use crate::faults::{Fault, Faults};
-use crate::server::{ADMINISTRATOR, Seen};
+use crate::server::{ADMINISTRATOR, ReceivedCall};
 use crate::world::World;
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -20,15 +20,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// Returns the principal of a token.
-type Whose = dyn Fn(&str, Option<&str>, Option<&str>) -> Result<Option<String>, String> + Send + Sync;
+type TokenCheck = dyn Fn(&str, Option<&str>, Option<&str>) -> Result<Option<String>, String> + Send + Sync;
 
 /// An external check of tokens.
 #[derive(Clone)]
-pub(crate) struct Outside(pub(crate) Arc<Whose>);
+pub(crate) struct ExternalCheck(pub(crate) Arc<TokenCheck>);
 
-impl std::fmt::Debug for Outside {
+impl std::fmt::Debug for ExternalCheck {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Outside")
+        f.write_str("ExternalCheck")
     }
 }
 
@@ -39,16 +39,16 @@ pub(crate) struct State {
     /// The state before the latest change, and the number of reads that still return it.
     before: Mutex<(World, usize)>,
     pub(crate) faults: Mutex<Faults>,
-    seen: Mutex<Vec<Seen>>,
+    received: Mutex<Vec<ReceivedCall>>,
     /// Principals by token.
     pub(crate) tokens: Mutex<BTreeMap<String, String>>,
     /// Secrets by client id.
     pub(crate) clients: Mutex<BTreeMap<String, String>>,
     /// The check of other tokens.
-    pub(crate) outside: Mutex<Option<Outside>>,
+    pub(crate) external_check: Mutex<Option<ExternalCheck>>,
     count: AtomicUsize,
     at_once: AtomicUsize,
-    most_at_once: AtomicUsize,
+    max_concurrent: AtomicUsize,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -60,36 +60,36 @@ impl State {
         lock(&self.world)
     }
 
-    pub(crate) fn seen(&self) -> MutexGuard<'_, Vec<Seen>> {
-        lock(&self.seen)
+    pub(crate) fn received(&self) -> MutexGuard<'_, Vec<ReceivedCall>> {
+        lock(&self.received)
     }
 
     pub(crate) fn reset(&self) {
         self.count.store(0, Ordering::SeqCst);
-        self.most_at_once.store(0, Ordering::SeqCst);
+        self.max_concurrent.store(0, Ordering::SeqCst);
     }
 
     pub(crate) fn counted(&self) -> usize {
         self.count.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn most_at_once(&self) -> usize {
-        self.most_at_once.load(Ordering::SeqCst)
+    pub(crate) fn max_concurrent(&self) -> usize {
+        self.max_concurrent.load(Ordering::SeqCst)
     }
 }
 
 /// Counts concurrent calls.
-struct AtOnce<'a>(&'a State);
+struct ConcurrencyGuard<'a>(&'a State);
 
-impl<'a> AtOnce<'a> {
+impl<'a> ConcurrencyGuard<'a> {
     fn new(state: &'a State) -> Self {
         let now = state.at_once.fetch_add(1, Ordering::SeqCst) + 1;
-        state.most_at_once.fetch_max(now, Ordering::SeqCst);
+        state.max_concurrent.fetch_max(now, Ordering::SeqCst);
         Self(state)
     }
 }
 
-impl Drop for AtOnce<'_> {
+impl Drop for ConcurrencyGuard<'_> {
     fn drop(&mut self) {
         self.0.at_once.fetch_sub(1, Ordering::SeqCst);
     }
@@ -119,7 +119,7 @@ async fn answer(
         "/oidc/v1/token" => return token(&state, &headers, &body),
         _ => {}
     }
-    let at_once = AtOnce::new(&state);
+    let at_once = ConcurrencyGuard::new(&state);
     let at = Instant::now();
     let number = state.count.fetch_add(1, Ordering::SeqCst) + 1;
     let path = percent_decode_str(uri.path()).decode_utf8_lossy().into_owned();
@@ -136,7 +136,7 @@ async fn answer(
         true => Ok(Json::Null),
         false => serde_json::from_slice(&body).map_err(|_| ApiError::malformed("Could not parse request object")),
     };
-    let mut seen = Seen {
+    let mut received = ReceivedCall {
         number,
         method: method.to_string(),
         path,
@@ -150,7 +150,7 @@ async fn answer(
         Some(Fault::LostBefore) => lost(),
         Some(Fault::TooMany(pause)) => {
             let error = ApiError::new(429, "REQUEST_LIMIT_EXCEEDED", "Current request has to be retried later.");
-            refused(&mut seen, &error, pause)
+            refused(&mut received, &error, pause)
         }
         Some(Fault::Unavailable) => {
             let error = ApiError::new(
@@ -158,33 +158,33 @@ async fn answer(
                 "TEMPORARILY_UNAVAILABLE",
                 "The service is taking too long to process your request. Please try again later or try a faster operation.",
             );
-            refused(&mut seen, &error, None)
+            refused(&mut received, &error, None)
         }
-        Some(Fault::Fails) => refused(&mut seen, &ApiError::new(500, "INTERNAL_ERROR", "Internal error"), None),
-        Some(Fault::Expired) => refused(&mut seen, &unauthorized("Token is expired."), None),
+        Some(Fault::Fails) => refused(&mut received, &ApiError::new(500, "INTERNAL_ERROR", "Internal error"), None),
+        Some(Fault::Expired) => refused(&mut received, &unauthorized("Token is expired."), None),
         Some(Fault::LostAfter | Fault::After504) | None => {
             let done = actor(&state, &headers).and_then(|actor| {
                 let query = lock(&state.faults).paged(query);
                 let request = Request::new(method.as_str(), uri.path(), query, json?, actor)?;
                 let answer = carry_out(&state, &request, &line)?;
-                Ok(lock(&state.faults).told(answer, method == Method::GET))
+                Ok(lock(&state.faults).with_faults(answer, method == Method::GET))
             });
             match (done, fault) {
                 (_, Some(Fault::LostAfter)) => lost(),
                 (_, Some(Fault::After504)) => {
-                    seen.status = 504;
+                    received.status = 504;
                     (StatusCode::GATEWAY_TIMEOUT, "upstream request timeout").into_response()
                 }
                 (Ok(body), _) => {
-                    seen.status = 200;
+                    received.status = 200;
                     axum::Json(body).into_response()
                 }
-                (Err(error), _) => refused(&mut seen, &error, None),
+                (Err(error), _) => refused(&mut received, &error, None),
             }
         }
     };
     drop(at_once);
-    state.seen().push(seen);
+    state.received().push(received);
     response
 }
 
@@ -198,12 +198,12 @@ fn carry_out(state: &State, request: &Request, line: &str) -> Result<Json, ApiEr
         return Err(ApiError::denied(format!("{} does not have permission for {line}", request.actor)));
     }
     let mut world = state.world();
-    let race = {
+    let concurrent_call = {
         let mut faults = lock(&state.faults);
-        let at = faults.races.iter().position(|(of, _)| of == line);
-        at.map(|at| faults.races.remove(at).1)
+        let at = faults.concurrent_calls.iter().position(|(of, _)| of == line);
+        at.map(|at| faults.concurrent_calls.remove(at).1)
     };
-    if let Some(body) = race {
+    if let Some(body) = concurrent_call {
         let first = Request { body, actor: ADMINISTRATOR.to_owned(), ..request.clone() };
         api::call(&mut world, &first, polls)?;
     }
@@ -224,9 +224,9 @@ fn carry_out(state: &State, request: &Request, line: &str) -> Result<Json, ApiEr
     done
 }
 
-fn refused(seen: &mut Seen, error: &ApiError, pause: Option<u64>) -> Response {
-    seen.status = error.status;
-    seen.code = error.code.to_owned();
+fn refused(received: &mut ReceivedCall, error: &ApiError, pause: Option<u64>) -> Response {
+    received.status = error.status;
+    received.code = error.code.to_owned();
     let mut response = (StatusCode::from_u16(error.status).unwrap(), axum::Json(error.body())).into_response();
     if let Some(pause) = pause {
         response.headers_mut().insert(header::RETRY_AFTER, pause.to_string().parse().unwrap());
@@ -262,11 +262,11 @@ fn actor(state: &State, headers: &HeaderMap) -> Result<String, ApiError> {
     if let Some(known) = lock(&state.tokens).get(token).cloned() {
         return Ok(known);
     }
-    let outside = lock(&state.outside).clone();
+    let external_check = lock(&state.external_check).clone();
     let header = |name: &str| headers.get(name).and_then(|it| it.to_str().ok());
     let (management, resource) =
         (header("x-databricks-azure-sp-management-token"), header("x-databricks-azure-workspace-resource-id"));
-    match outside.map(|outside| (outside.0)(token, management, resource)) {
+    match external_check.map(|external_check| (external_check.0)(token, management, resource)) {
         Some(Ok(Some(known))) => Ok(known),
         Some(Err(why)) => Err(ApiError::denied(why)),
         _ => Err(unauthorized("Invalid access token.")),

@@ -25,4 +25,4 @@ mod sql;
 mod world;
 
 pub use faults::{Fault, Faults};
-pub use server::{Seen, StandIn};
+pub use server::{ReceivedCall, StandIn};

@@ -2,7 +2,7 @@
 
 use crate::api::{self, Request};
 use crate::faults::Faults;
-use crate::http::{Outside, State, router};
+use crate::http::{ExternalCheck, State, router};
 use crate::world::{METASTORE, World};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ pub(crate) const ADMINISTRATOR: &str = "admin@example.com";
 
 /// A received call.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct ReceivedCall {
     /// Its number, from 1.
     pub number: usize,
     /// `GET`, `POST` …
@@ -36,7 +36,7 @@ pub struct Seen {
     pub code: String,
 }
 
-impl Seen {
+impl ReceivedCall {
     /// Whether the call could change anything.
     #[must_use]
     pub fn is_write(&self) -> bool {
@@ -94,9 +94,9 @@ impl StandIn {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert("terrace-client".to_owned(), "client-secret".to_owned());
-        self.entitle("users", &["workspace-access"]);
+        self.set_entitlements("users", &["workspace-access"]);
         for who in [DEPLOYER, "terrace-client"] {
-            self.entitle(who, &["allow-cluster-create"]);
+            self.set_entitlements(who, &["allow-cluster-create"]);
         }
         self.add_member("admins", ADMINISTRATOR);
         let mut world = self.world();
@@ -125,7 +125,7 @@ impl StandIn {
     /// # Panics
     /// When there is no free port.
     #[must_use]
-    pub fn other_door(&self) -> String {
+    pub fn start_second_listener(&self) -> String {
         self.listening.on(ANY, |_| router(Arc::clone(&self.state)))
     }
 
@@ -166,7 +166,7 @@ impl StandIn {
     }
 
     /// Sets the entitlements of a principal or a group, such as `allow-cluster-create`.
-    pub fn entitle(&self, who: &str, entitlements: &[&str]) {
+    pub fn set_entitlements(&self, who: &str, entitlements: &[&str]) {
         let mut world = self.world();
         let World { users, groups, service_principals, .. } = &mut *world;
         let values: Vec<Json> = entitlements.iter().map(|it| json!({"value": it})).collect();
@@ -241,15 +241,16 @@ impl StandIn {
     ///
     /// # Errors
     /// The check fails with the reason why the token has no access.
-    pub fn let_in(
+    pub fn set_token_check(
         &self,
-        whose: impl Fn(&str, Option<&str>, Option<&str>) -> Result<Option<String>, String> + Send + Sync + 'static,
+        check: impl Fn(&str, Option<&str>, Option<&str>) -> Result<Option<String>, String> + Send + Sync + 'static,
     ) {
-        *self.state.outside.lock().unwrap_or_else(PoisonError::into_inner) = Some(Outside(Arc::new(whose)));
+        *self.state.external_check.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(ExternalCheck(Arc::new(check)));
     }
 
     /// Removes all principals except the groups of every workspace, as in a new workspace.
-    pub fn forget_people(&self) {
+    pub fn remove_principals(&self) {
         let mut world = self.world();
         world.users.clear();
         world.service_principals.clear();
@@ -314,8 +315,8 @@ impl StandIn {
     }
 
     /// Makes a concurrent call with another body just before the next one with this method and path.
-    pub fn race(&self, method: &str, path: &str, body: Json) {
-        self.faults().races.push((format!("{method} {path}"), body));
+    pub fn add_concurrent_call(&self, method: &str, path: &str, body: Json) {
+        self.faults().concurrent_calls.push((format!("{method} {path}"), body));
     }
 
     /// Runs a statement outside terrace.
@@ -345,15 +346,15 @@ impl StandIn {
 
     /// The calls since the last use of this method.
     #[must_use]
-    pub fn take_seen(&self) -> Vec<Seen> {
-        std::mem::take(&mut *self.state.seen())
+    pub fn take_calls(&self) -> Vec<ReceivedCall> {
+        std::mem::take(&mut *self.state.received())
     }
 
     /// The same, only calls that could change anything: `POST /api/2.2/jobs/create`.
     #[must_use]
     pub fn take_writes(&self) -> Vec<String> {
-        let seen = self.take_seen();
-        seen.into_iter().filter(Seen::is_write).map(|it| format!("{} {}", it.method, it.path)).collect()
+        let received = self.take_calls();
+        received.into_iter().filter(ReceivedCall::is_write).map(|it| format!("{} {}", it.method, it.path)).collect()
     }
 
     /// Resets the counters.
@@ -369,8 +370,8 @@ impl StandIn {
 
     /// The maximum number of concurrent calls.
     #[must_use]
-    pub fn most_at_once(&self) -> usize {
-        self.state.most_at_once()
+    pub fn max_concurrent(&self) -> usize {
+        self.state.max_concurrent()
     }
 
     /// One line for each job, pipeline, workspace object, catalog, table, grant and access list.

@@ -120,15 +120,15 @@ impl World {
 
     /// The exact name of a user, a group or the application id of a service principal.
     pub(crate) fn known(&self, name: &str) -> Option<String> {
-        ["user_name", "group_name", "service_principal_name"].iter().find_map(|kind| self.known_as(kind, name))
+        ["user_name", "group_name", "service_principal_name"].iter().find_map(|kind| self.find_principal(kind, name))
     }
 
-    pub(crate) fn knows_as(&self, kind: &str, name: &str) -> bool {
-        self.known_as(kind, name).is_some()
+    pub(crate) fn has_principal(&self, kind: &str, name: &str) -> bool {
+        self.find_principal(kind, name).is_some()
     }
 
     /// The same for one kind. Users and service principals ignore case; groups don't.
-    pub(crate) fn known_as(&self, kind: &str, name: &str) -> Option<String> {
+    pub(crate) fn find_principal(&self, kind: &str, name: &str) -> Option<String> {
         let known = |items: &[Json], field: &str| {
             let mut names = items.iter().filter_map(|it| it[field].as_str());
             names.find(|it| *it == name || (kind != "group_name" && it.eq_ignore_ascii_case(name))).map(str::to_owned)
@@ -146,7 +146,7 @@ impl World {
     }
 
     /// True if a principal may create clusters by its own entitlements or those of its groups.
-    pub(crate) fn may_make_clusters(&self, who: &str) -> bool {
+    pub(crate) fn can_create_clusters(&self, who: &str) -> bool {
         let is_entitled = |it: &Json| {
             it["entitlements"].as_array().into_iter().flatten().any(|it| it["value"] == "allow-cluster-create")
         };
@@ -158,7 +158,7 @@ impl World {
     }
 
     /// True if a principal has a privilege on the metastore.
-    pub(crate) fn may_in_metastore(&self, who: &str, privilege: &str) -> bool {
+    pub(crate) fn has_metastore_privilege(&self, who: &str, privilege: &str) -> bool {
         let grants = self.grants.get(&("metastore".to_owned(), METASTORE.to_owned()));
         let mut held =
             grants.into_iter().flatten().filter(|(principal, _)| *principal == who || self.is_in(who, principal));

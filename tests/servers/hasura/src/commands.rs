@@ -10,7 +10,7 @@ use crate::refused::{Outcome, Refused};
 use serde_json::{Map, Value as Json, json};
 
 /// Commands that change nothing; SQL runs here only if it is marked read-only.
-const QUESTIONS: [&str; 6] = [
+const READ_COMMANDS: [&str; 6] = [
     "export_metadata",
     "get_inconsistent_metadata",
     "get_source_tables",
@@ -29,7 +29,7 @@ pub(crate) fn is_write(request: &Json) -> bool {
     let ty = request["type"].as_str().unwrap_or_default();
     match (ty, request["args"].as_array()) {
         ("bulk" | "bulk_atomic" | "bulk_keep_going", Some(requests)) => requests.iter().any(is_write),
-        _ => !QUESTIONS.iter().any(|question| ty.ends_with(question)),
+        _ => !READ_COMMANDS.iter().any(|question| ty.ends_with(question)),
     }
 }
 
@@ -225,6 +225,6 @@ fn drop_source(metadata: &mut Metadata, args: &Json) -> Outcome<(Json, String)> 
     let name = text(args, "name")?;
     metadata.source(&name)?;
     metadata.sources.retain(|source| source.name != name);
-    metadata.broken.retain(|(_, object, _)| !object.ends_with(&format!("source {name}")));
+    metadata.inconsistent_objects.retain(|(_, object, _)| !object.ends_with(&format!("source {name}")));
     Ok((success(), format!("source {name}")))
 }

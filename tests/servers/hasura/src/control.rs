@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub(crate) fn routes() -> axum::Router<Arc<State>> {
     axum::Router::new()
-        .route("/test/seen", get(seen))
+        .route("/test/seen", get(received))
         .route("/test/inventory", get(inventory))
         .route("/test/faults", post(faults))
         .route("/test/table", post(table))
@@ -24,13 +24,13 @@ pub(crate) fn routes() -> axum::Router<Arc<State>> {
 }
 
 /// The calls since the last request of this route, oldest first.
-async fn seen(Shared(state): Shared<Arc<State>>) -> Response {
-    let seen = std::mem::take(&mut *state.traffic.seen());
-    let seen: Vec<Json> = seen
+async fn received(Shared(state): Shared<Arc<State>>) -> Response {
+    let received = std::mem::take(&mut *state.traffic.received());
+    let received: Vec<Json> = received
         .iter()
         .map(|it| json!({"number": it.number, "line": it.line, "body": it.body, "isWrite": it.is_write, "status": it.status}))
         .collect();
-    axum::Json(seen).into_response()
+    axum::Json(received).into_response()
 }
 
 async fn inventory(Shared(state): Shared<Arc<State>>) -> Response {
@@ -98,6 +98,6 @@ async fn metadata(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
 /// Resets the counters.
 async fn reset(Shared(state): Shared<Arc<State>>) -> StatusCode {
     state.traffic.reset();
-    state.traffic.seen().clear();
+    state.traffic.received().clear();
     StatusCode::NO_CONTENT
 }

@@ -28,7 +28,7 @@ pub(crate) struct Databases {
 
 /// The database that a source connects to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Reached {
+pub(crate) struct SourceDatabase {
     is_postgres: bool,
     database: String,
     schema: String,
@@ -37,7 +37,7 @@ pub(crate) struct Reached {
 
 impl Databases {
     /// Connects to the database of a configuration.
-    pub(crate) fn reach(&self, kind: &str, configuration: &Json) -> Outcome<Reached> {
+    pub(crate) fn connect(&self, kind: &str, configuration: &Json) -> Outcome<SourceDatabase> {
         if kind == "postgres" {
             let parts = &configuration["connection_info"]["database_url"]["connection_parameters"];
             if parts.is_object() {
@@ -45,18 +45,18 @@ impl Databases {
             }
             let url = self.text(&configuration["connection_info"]["database_url"]).map_err(|why| why.0)?;
             let (database, _) = self.parts(&url, "postgres")?;
-            return Ok(Reached { is_postgres: true, database, schema: String::new(), is_qualified: true });
+            return Ok(SourceDatabase { is_postgres: true, database, schema: String::new(), is_qualified: true });
         }
         let value = &configuration["value"];
         let url = self.text(&value["jdbc_url"]).map_err(|why| why.0)?;
         let (_, query) = self.parts(&url, kind)?;
         let part = |name: &str| query.get(name).cloned().unwrap_or_default();
         let is_qualified = value["fully_qualify_all_names"].as_bool().unwrap_or(false);
-        Ok(Reached { is_postgres: false, database: part("db"), schema: part("schema"), is_qualified })
+        Ok(SourceDatabase { is_postgres: false, database: part("db"), schema: part("schema"), is_qualified })
     }
 
     /// The database of URL parts: <https://hasura.io/docs/2.0/api-reference/syntax-defs/#pgconnectionparameters>.
-    fn by_parts(&self, parts: &Json) -> Outcome<Reached> {
+    fn by_parts(&self, parts: &Json) -> Outcome<SourceDatabase> {
         let known = ["username", "password", "database", "host", "port"];
         if let Some(name) =
             parts.as_object().into_iter().flatten().map(|(name, _)| name).find(|it| !known.contains(&it.as_str()))
@@ -72,7 +72,12 @@ impl Databases {
             let why = "Inconsistent object: connection error: password authentication failed";
             return Err(Refused::bad("invalid-configuration", why));
         }
-        Ok(Reached { is_postgres: true, database: database.to_owned(), schema: String::new(), is_qualified: true })
+        Ok(SourceDatabase {
+            is_postgres: true,
+            database: database.to_owned(),
+            schema: String::new(),
+            is_qualified: true,
+        })
     }
 
     fn text(&self, value: &Json) -> Result<String, Unusable> {
@@ -111,13 +116,13 @@ impl Databases {
     }
 
     /// The table with a name of a source.
-    pub(crate) fn table(&self, reached: &Reached, name: &Json) -> Option<&Table> {
-        self.tables.get(&place(reached, name)?)
+    pub(crate) fn table(&self, source_database: &SourceDatabase, name: &Json) -> Option<&Table> {
+        self.tables.get(&place(source_database, name)?)
     }
 
     /// An agent's description of a table.
-    pub(crate) fn info(&self, reached: &Reached, name: &Json) -> Json {
-        let Some(table) = self.table(reached, name) else { return Json::Null };
+    pub(crate) fn info(&self, source_database: &SourceDatabase, name: &Json) -> Json {
+        let Some(table) = self.table(source_database, name) else { return Json::Null };
         let column = |column: &String| json!({"name": column, "type": "string", "nullable": true, "insertable": false, "updatable": false});
         let columns: Vec<Json> = table.columns.iter().map(column).collect();
         let mut info =
@@ -129,11 +134,13 @@ impl Databases {
     }
 
     /// The names of all tables of a source.
-    pub(crate) fn names(&self, reached: &Reached) -> Vec<Json> {
+    pub(crate) fn names(&self, source_database: &SourceDatabase) -> Vec<Json> {
         let is_within = |(database, schema, _): &&Place| {
-            *database == reached.database && (reached.is_postgres || reached.is_qualified || *schema == reached.schema)
+            *database == source_database.database
+                && (source_database.is_postgres || source_database.is_qualified || *schema == source_database.schema)
         };
-        let name = |(database, schema, table): &Place| match (reached.is_postgres, reached.is_qualified) {
+        let name = |(database, schema, table): &Place| match (source_database.is_postgres, source_database.is_qualified)
+        {
             (true, _) => json!({"schema": schema, "name": table}),
             (false, true) => json!([database, schema, table]),
             (false, false) => json!([table]),
@@ -150,14 +157,16 @@ impl Unusable {
     }
 }
 
-fn place(reached: &Reached, name: &Json) -> Option<Place> {
-    if reached.is_postgres {
+fn place(source_database: &SourceDatabase, name: &Json) -> Option<Place> {
+    if source_database.is_postgres {
         let schema = name["schema"].as_str().unwrap_or("public").to_owned();
-        return Some((reached.database.clone(), schema, name["name"].as_str()?.to_owned()));
+        return Some((source_database.database.clone(), schema, name["name"].as_str()?.to_owned()));
     }
     let parts: Vec<&str> = name.as_array()?.iter().filter_map(Json::as_str).collect();
-    match (reached.is_qualified, parts.as_slice()) {
-        (false, [table]) => Some((reached.database.clone(), reached.schema.clone(), (*table).to_owned())),
+    match (source_database.is_qualified, parts.as_slice()) {
+        (false, [table]) => {
+            Some((source_database.database.clone(), source_database.schema.clone(), (*table).to_owned()))
+        }
         (true, [database, schema, table]) => Some(((*database).to_owned(), (*schema).to_owned(), (*table).to_owned())),
         _ => None,
     }

@@ -90,7 +90,11 @@ impl State {
                 (None, Some(_)) => ("table", of),
                 (None, None) => ("source", format!("source {source}")),
             };
-            metadata.broken.push((ty.to_owned(), name, "Inconsistent object: the agent does not answer".to_owned()));
+            metadata.inconsistent_objects.push((
+                ty.to_owned(),
+                name,
+                "Inconsistent object: the agent does not answer".to_owned(),
+            ));
         }
     }
 }
@@ -152,15 +156,15 @@ async fn metadata(Shared(state): Shared<std::sync::Arc<State>>, uri: Uri, header
     let text = String::from_utf8_lossy(&body).into_owned();
     let request: Json = serde_json::from_slice(&body).unwrap_or(Json::Null);
     let (line, is_write) = (commands::line(&request), commands::is_write(&request));
-    let (seen, fault, _at_once) = state.traffic.begin(&line, &text, is_write).await;
+    let (received, fault, _at_once) = state.traffic.begin(&line, &text, is_write).await;
     let secret = headers.get("x-hasura-admin-secret").and_then(|it| it.to_str().ok());
     if secret != Some(state.secret.as_str()) {
         let error = "invalid \"x-hasura-admin-secret\"/\"x-hasura-access-key\"";
-        state.traffic.end(seen, 401);
+        state.traffic.end(received, 401);
         return answer(401, &Refused::new(401, "access-denied", error).at("$").body());
     }
     if request.is_null() {
-        state.traffic.end(seen, 400);
+        state.traffic.end(received, 400);
         return answer(400, &Refused::bad("invalid-json", "Error in $: not enough input").at("$").body());
     }
     let is_sql = line.ends_with(commands::RUN_SQL);
@@ -180,7 +184,7 @@ async fn metadata(Shared(state): Shared<std::sync::Arc<State>>, uri: Uri, header
         _ => None,
     };
     if let Some((status, response)) = early {
-        state.traffic.end(seen, status);
+        state.traffic.end(received, status);
         return response;
     }
     if fault == Some(Fault::Overtaken) {
@@ -205,7 +209,7 @@ async fn metadata(Shared(state): Shared<std::sync::Arc<State>>, uri: Uri, header
         (Ok(done), _) => (200, answer(200, done)),
         (Err(why), _) => (why.status, answer(why.status, &why.body())),
     };
-    state.traffic.end(seen, status);
+    state.traffic.end(received, status);
     response
 }
 
@@ -218,7 +222,7 @@ async fn mapper(
 ) -> Response {
     let text = String::from_utf8_lossy(&body).into_owned();
     let line = format!("{method} {}", uri.path());
-    let (seen, fault, _at_once) = state.traffic.begin(&line, &text, method != Method::GET).await;
+    let (received, fault, _at_once) = state.traffic.begin(&line, &text, method != Method::GET).await;
     let early = match fault {
         Some(Fault::LostBefore) => Some((0, lost())),
         Some(Fault::TooMany(pause)) => Some((429, too_many(pause))),
@@ -227,13 +231,13 @@ async fn mapper(
         _ => None,
     };
     if let Some((status, response)) = early {
-        state.traffic.end(seen, status);
+        state.traffic.end(received, status);
         return response;
     }
     let token = locked(&state.token).clone();
     let given = headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
     if uri.path() != "/v1/health" && token.is_some_and(|token| given != Some(&format!("Bearer {token}"))) {
-        state.traffic.end(seen, 401);
+        state.traffic.end(received, 401);
         return answer(401, &json!({"errors": ["Unauthorized"]}));
     }
     let parts = uri.path().split('/').skip(1).map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned());
@@ -246,6 +250,6 @@ async fn mapper(
         _ if status == 204 => (204, StatusCode::NO_CONTENT.into_response()),
         _ => (status, answer(status, &done)),
     };
-    state.traffic.end(seen, status);
+    state.traffic.end(received, status);
     response
 }

@@ -33,4 +33,4 @@ pub use databases::Table;
 pub use faults::{Fault, Faults};
 pub use roles::Mapper;
 pub use server::StandIn;
-pub use traffic::Seen;
+pub use traffic::ReceivedCall;

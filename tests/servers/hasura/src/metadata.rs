@@ -39,7 +39,7 @@ pub(crate) struct Metadata {
     pub(crate) version: i64,
     pub(crate) sources: Vec<Source>,
     /// Objects that a fault made inconsistent: type, name, reason.
-    pub(crate) broken: Vec<(String, String, String)>,
+    pub(crate) inconsistent_objects: Vec<(String, String, String)>,
 }
 
 /// A table's name in messages.
@@ -129,10 +129,10 @@ impl Metadata {
 
     /// Inconsistent objects: type, name, reason.
     pub(crate) fn inconsistent(&self, databases: &Databases) -> Vec<(String, String, String)> {
-        let mut found = self.broken.clone();
+        let mut found = self.inconsistent_objects.clone();
         for source in &self.sources {
-            let reached = match databases.reach(&source.kind, &source.configuration) {
-                Ok(reached) => reached,
+            let source_database = match databases.connect(&source.kind, &source.configuration) {
+                Ok(source_database) => source_database,
                 Err(why) => {
                     found.push(("source".to_owned(), format!("source {}", source.name), why.error));
                     continue;
@@ -141,7 +141,7 @@ impl Metadata {
             for tracked in &source.tables {
                 let (table, of) = (shown(&tracked.name), &source.name);
                 let name = format!("table {table} in source {of}");
-                let Some(behind) = databases.table(&reached, &tracked.name) else {
+                let Some(behind) = databases.table(&source_database, &tracked.name) else {
                     let reason = format!("Inconsistent object: no such table/view exists in source: \"{table}\"");
                     found.push(("table".to_owned(), name, reason));
                     continue;

@@ -5,7 +5,7 @@ use crate::faults::Faults;
 use crate::http::{State, hasura, role_mapper};
 use crate::metadata::shown;
 use crate::roles::Mapper;
-use crate::traffic::Seen;
+use crate::traffic::ReceivedCall;
 use serde_json::Value as Json;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use terrace_test_listening::{ANY, Listening};
@@ -79,7 +79,7 @@ impl StandIn {
     }
 
     /// Lets Hasura answer every query, without the role mapper.
-    pub fn open_to_all(&self) {
+    pub fn allow_all_queries(&self) {
         self.state.is_open.store(true, std::sync::atomic::Ordering::SeqCst);
     }
 
@@ -126,14 +126,14 @@ impl StandIn {
 
     /// The requests since the last use of this method.
     #[must_use]
-    pub fn take_seen(&self) -> Vec<Seen> {
-        std::mem::take(&mut *self.state.traffic.seen())
+    pub fn take_calls(&self) -> Vec<ReceivedCall> {
+        std::mem::take(&mut *self.state.traffic.received())
     }
 
     /// The lines of the requests since the last use that could change anything.
     #[must_use]
     pub fn take_writes(&self) -> Vec<String> {
-        self.take_seen().into_iter().filter(|it| it.is_write).map(|it| it.line).collect()
+        self.take_calls().into_iter().filter(|it| it.is_write).map(|it| it.line).collect()
     }
 
     /// Resets the counters.
@@ -149,8 +149,8 @@ impl StandIn {
 
     /// The maximum number of concurrent requests.
     #[must_use]
-    pub fn most_at_once(&self) -> usize {
-        self.state.traffic.most_at_once()
+    pub fn max_concurrent(&self) -> usize {
+        self.state.traffic.max_concurrent()
     }
 
     #[cfg(test)]

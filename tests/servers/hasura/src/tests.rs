@@ -113,6 +113,6 @@ fn old_role_mapper_neither_returns_nor_removes() {
     assert_eq!(stand_in.mapper("PUT", &["v1", "roles"], &stolen).0, 400);
     let second = json!({"role_id": "s", "component_id": "c", "graphql_root_field_names": []});
     assert_eq!(stand_in.mapper("PUT", &["v1", "roles"], &second).0, 500);
-    let nobody = json!({"role_id": "x", "users": []});
-    assert_eq!(stand_in.mapper("PUT", &["v1", "user_roles"], &nobody).0, 400);
+    let without_users = json!({"role_id": "x", "users": []});
+    assert_eq!(stand_in.mapper("PUT", &["v1", "user_roles"], &without_users).0, 400);
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 /// A received request.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct ReceivedCall {
     /// Its number, from 1.
     pub number: usize,
     /// A short form: the commands (`bulk[snowflake_track_table]`), or method and path (`PUT /v1/roles`).
@@ -26,7 +26,7 @@ pub struct Seen {
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     pub(crate) faults: Mutex<Faults>,
-    seen: Mutex<Vec<Seen>>,
+    received: Mutex<Vec<ReceivedCall>>,
     count: AtomicUsize,
     at_once: AtomicUsize,
     most: AtomicUsize,
@@ -37,8 +37,8 @@ impl Traffic {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn seen(&self) -> MutexGuard<'_, Vec<Seen>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn received(&self) -> MutexGuard<'_, Vec<ReceivedCall>> {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn reset(&self) {
@@ -50,16 +50,27 @@ impl Traffic {
         self.count.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn most_at_once(&self) -> usize {
+    pub(crate) fn max_concurrent(&self) -> usize {
         self.most.load(Ordering::SeqCst)
     }
 
     /// Starts a request: waits its duration and returns its fault.
-    pub(crate) async fn begin(&self, line: &str, body: &str, is_write: bool) -> (Seen, Option<Fault>, AtOnce<'_>) {
-        let at_once = AtOnce::new(self);
+    pub(crate) async fn begin(
+        &self,
+        line: &str,
+        body: &str,
+        is_write: bool,
+    ) -> (ReceivedCall, Option<Fault>, ConcurrencyGuard<'_>) {
+        let at_once = ConcurrencyGuard::new(self);
         let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;
-        let seen =
-            Seen { number, line: line.to_owned(), body: body.to_owned(), is_write, at: Instant::now(), status: 0 };
+        let received = ReceivedCall {
+            number,
+            line: line.to_owned(),
+            body: body.to_owned(),
+            is_write,
+            at: Instant::now(),
+            status: 0,
+        };
         let (fault, takes) = {
             let mut faults = self.faults();
             (faults.take(number, line), faults.takes)
@@ -67,18 +78,18 @@ impl Traffic {
         if let Some(takes) = takes {
             tokio::time::sleep(takes).await;
         }
-        (seen, fault, at_once)
+        (received, fault, at_once)
     }
 
-    pub(crate) fn end(&self, seen: Seen, status: u16) {
-        self.seen().push(Seen { status, ..seen });
+    pub(crate) fn end(&self, received: ReceivedCall, status: u16) {
+        self.received().push(ReceivedCall { status, ..received });
     }
 }
 
 /// Counts concurrent requests.
-pub(crate) struct AtOnce<'a>(&'a Traffic);
+pub(crate) struct ConcurrencyGuard<'a>(&'a Traffic);
 
-impl<'a> AtOnce<'a> {
+impl<'a> ConcurrencyGuard<'a> {
     fn new(traffic: &'a Traffic) -> Self {
         let now = traffic.at_once.fetch_add(1, Ordering::SeqCst) + 1;
         traffic.most.fetch_max(now, Ordering::SeqCst);
@@ -86,7 +97,7 @@ impl<'a> AtOnce<'a> {
     }
 }
 
-impl Drop for AtOnce<'_> {
+impl Drop for ConcurrencyGuard<'_> {
     fn drop(&mut self) {
         self.0.at_once.fetch_sub(1, Ordering::SeqCst);
     }

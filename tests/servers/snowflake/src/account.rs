@@ -55,7 +55,7 @@ pub(crate) type Key = (Kind, Vec<String>);
 
 /// Attributes of every object.
 #[derive(Debug, Clone)]
-pub(crate) struct About {
+pub(crate) struct CommonAttributes {
     pub(crate) created_on: Timestamp,
     pub(crate) owner: String,
     pub(crate) comment: String,
@@ -63,7 +63,7 @@ pub(crate) struct About {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Container {
-    pub(crate) about: About,
+    pub(crate) attributes: CommonAttributes,
     pub(crate) retention_days: u64,
     pub(crate) is_transient: bool,
 }
@@ -121,7 +121,7 @@ impl Relation {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Tag {
-    pub(crate) about: About,
+    pub(crate) attributes: CommonAttributes,
     pub(crate) allowed: Vec<String>,
 }
 
@@ -162,10 +162,10 @@ pub(crate) struct Account {
     pub(crate) with_secondary_roles: BTreeSet<String>,
     /// Roles with their owners; the built-in ones have none.
     pub(crate) warehouses: BTreeMap<String, Option<String>>,
-    pub(crate) roles: BTreeMap<String, About>,
+    pub(crate) roles: BTreeMap<String, CommonAttributes>,
     pub(crate) databases: BTreeMap<String, Container>,
     pub(crate) schemas: BTreeMap<Vec<String>, Container>,
-    pub(crate) relations: BTreeMap<Vec<String>, (About, Relation)>,
+    pub(crate) relations: BTreeMap<Vec<String>, (CommonAttributes, Relation)>,
     pub(crate) tags: BTreeMap<Vec<String>, Tag>,
     pub(crate) grants: Vec<Grant>,
     pub(crate) role_grants: Vec<RoleGrant>,
@@ -180,8 +180,8 @@ impl Account {
     pub(crate) fn new() -> Self {
         let mut account = Self::default();
         for role in ["ACCOUNTADMIN", "SECURITYADMIN", "USERADMIN", "SYSADMIN", "PUBLIC"] {
-            let about = account.about("", "");
-            account.roles.insert(role.to_owned(), about);
+            let attributes = account.attributes("", "");
+            account.roles.insert(role.to_owned(), attributes);
         }
         for (role, to) in
             [("SYSADMIN", "ACCOUNTADMIN"), ("SECURITYADMIN", "ACCOUNTADMIN"), ("USERADMIN", "SECURITYADMIN")]
@@ -196,7 +196,7 @@ impl Account {
             ("MANAGE GRANTS", "SECURITYADMIN"),
             ("APPLY TAG", "ACCOUNTADMIN"),
         ] {
-            account.give(privilege, (Kind::Account, Vec::new()), role, "");
+            account.grant_privilege(privilege, (Kind::Account, Vec::new()), role, "");
         }
         account
     }
@@ -212,12 +212,12 @@ impl Account {
         now
     }
 
-    pub(crate) fn about(&mut self, owner: &str, comment: &str) -> About {
-        About { created_on: self.now(), owner: owner.to_owned(), comment: comment.to_owned() }
+    pub(crate) fn attributes(&mut self, owner: &str, comment: &str) -> CommonAttributes {
+        CommonAttributes { created_on: self.now(), owner: owner.to_owned(), comment: comment.to_owned() }
     }
 
     /// Grants a privilege to a role, unless it has it.
-    pub(crate) fn give(&mut self, privilege: &str, on: Key, role: &str, by: &str) {
+    pub(crate) fn grant_privilege(&mut self, privilege: &str, on: Key, role: &str, by: &str) {
         let has = |grant: &Grant| grant.privilege == privilege && grant.on == on && grant.role == role;
         if self.grants.iter().any(has) {
             return;
@@ -263,15 +263,15 @@ impl Account {
         if *kind == Kind::Warehouse {
             return path.first().and_then(|name| self.warehouses.get(name)).and_then(Option::as_deref);
         }
-        let about = match kind {
-            Kind::Database => path.first().and_then(|name| self.databases.get(name)).map(|it| &it.about),
-            Kind::Schema => self.schemas.get(path).map(|it| &it.about),
-            Kind::Table | Kind::View => self.relations.get(path).map(|(about, _)| about),
-            Kind::Tag => self.tags.get(path).map(|it| &it.about),
+        let attributes = match kind {
+            Kind::Database => path.first().and_then(|name| self.databases.get(name)).map(|it| &it.attributes),
+            Kind::Schema => self.schemas.get(path).map(|it| &it.attributes),
+            Kind::Table | Kind::View => self.relations.get(path).map(|(attributes, _)| attributes),
+            Kind::Tag => self.tags.get(path).map(|it| &it.attributes),
             Kind::Role => path.first().and_then(|name| self.roles.get(name)),
             Kind::Warehouse | Kind::Account | Kind::User => None,
         };
-        about.map(|about| about.owner.as_str())
+        attributes.map(|attributes| attributes.owner.as_str())
     }
 
     pub(crate) fn owns(&self, role: &str, key: &Key) -> bool {
@@ -279,7 +279,7 @@ impl Account {
     }
 
     /// True if a role, or one it inherits, has one of the privileges; owners have all.
-    pub(crate) fn may(&self, role: &str, key: &Key, privileges: &[&str]) -> bool {
+    pub(crate) fn has_privilege(&self, role: &str, key: &Key, privileges: &[&str]) -> bool {
         let roles = self.roles_of(role);
         let is_meant = |grant: &&Grant| {
             grant.on == *key && roles.contains(&grant.role) && privileges.contains(&grant.privilege.as_str())
@@ -288,17 +288,17 @@ impl Account {
     }
 
     /// True if a role sees an object: it needs any privilege on it, and the use of its database and schema.
-    fn sees(&self, role: &str, key: &Key) -> bool {
+    fn is_visible(&self, role: &str, key: &Key) -> bool {
         let roles = self.roles_of(role);
         let has_any = self.owns(role, key)
             || self.grants.iter().any(|grant| grant.on == *key && roles.contains(&grant.role))
-            || self.may(role, &(Kind::Account, Vec::new()), &["MANAGE GRANTS"]);
-        has_any && self.reaches(role, &key.1)
+            || self.has_privilege(role, &(Kind::Account, Vec::new()), &["MANAGE GRANTS"]);
+        has_any && self.can_use_schema(role, &key.1)
     }
 
     /// True if a role may use the database and the schema of a name.
-    pub(crate) fn reaches(&self, role: &str, path: &[String]) -> bool {
-        let manages = self.may(role, &(Kind::Account, Vec::new()), &["MANAGE GRANTS"]);
+    pub(crate) fn can_use_schema(&self, role: &str, path: &[String]) -> bool {
+        let manages = self.has_privilege(role, &(Kind::Account, Vec::new()), &["MANAGE GRANTS"]);
         let may_use = |key: Key| {
             manages
                 || self.owns(role, &key)
@@ -310,7 +310,7 @@ impl Account {
     }
 
     /// An object that the role can see.
-    pub(crate) fn seen(&self, role: &str, kind: Kind, path: &[String]) -> Outcome<Key> {
+    pub(crate) fn find_visible(&self, role: &str, kind: Kind, path: &[String]) -> Outcome<Key> {
         let missing = || SqlError::missing(kind.title(), &shown(path));
         let depth = match kind {
             Kind::Schema => 2,
@@ -335,13 +335,13 @@ impl Account {
             Kind::User => self.users.contains(&path[0]),
             _ => self.owner(&key).is_some(),
         };
-        let is_seen = matches!(kind, Kind::Role | Kind::User) || self.sees(role, &key);
+        let is_seen = matches!(kind, Kind::Role | Kind::User) || self.is_visible(role, &key);
         if is_there && is_seen { Ok(key) } else { Err(missing()) }
     }
 
     /// An object that the role owns.
     pub(crate) fn owned(&self, role: &str, kind: Kind, path: &[String]) -> Outcome<Key> {
-        let key = self.seen(role, kind, path)?;
+        let key = self.find_visible(role, kind, path)?;
         if self.owns(role, &key) {
             Ok(key)
         } else {

@@ -110,7 +110,7 @@ impl DataType {
 
     /// True if a column may change to the other type in place: longer strings, and numbers with another precision and
     /// the same scale.
-    pub(crate) fn may_become(&self, other: &Self) -> bool {
+    pub(crate) fn can_change_to(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Varchar(old), Self::Varchar(new)) => new >= old,
             (Self::Number(_, old), Self::Number(_, new)) => old == new,

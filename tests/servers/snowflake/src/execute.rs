@@ -74,7 +74,7 @@ pub(crate) fn execute(account: &mut Account, session: &Session, statement: State
         Statement::PolicyReferences(object) => query::policy_references(account, session, &object),
         Statement::CurrentRole(function) => Ok(query::current(account, session, function)),
         Statement::SecondaryRoles(user, all) => {
-            account.seen(role, Kind::User, std::slice::from_ref(&user))?;
+            account.find_visible(role, Kind::User, std::slice::from_ref(&user))?;
             match all {
                 true => account.with_secondary_roles.insert(user),
                 false => account.with_secondary_roles.remove(&user),
@@ -124,14 +124,18 @@ fn drop_object(account: &mut Account, role: &str, kind: Kind, if_exists: bool, p
             account.grants.retain(|grant| grant.role != name);
             account.role_grants.retain(|grant| grant.role != name && grant.to != (Kind::Role, name.clone()));
             // The role that drops it owns its objects from now on.
-            let heir = |about: &mut crate::account::About| {
-                if about.owner == name {
-                    about.owner = role.to_owned();
+            let reassign = |attributes: &mut crate::account::CommonAttributes| {
+                if attributes.owner == name {
+                    attributes.owner = role.to_owned();
                 }
             };
-            account.roles.values_mut().for_each(heir);
-            account.relations.values_mut().for_each(|(about, _)| heir(about));
-            account.databases.values_mut().chain(account.schemas.values_mut()).for_each(|it| heir(&mut it.about));
+            account.roles.values_mut().for_each(reassign);
+            account.relations.values_mut().for_each(|(attributes, _)| reassign(attributes));
+            account
+                .databases
+                .values_mut()
+                .chain(account.schemas.values_mut())
+                .for_each(|it| reassign(&mut it.attributes));
         }
         Kind::Account | Kind::Warehouse | Kind::User => return Err(crate::error::SqlError::unsupported("DROP")),
     }

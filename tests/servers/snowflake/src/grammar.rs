@@ -7,7 +7,7 @@ mod show;
 
 pub(crate) use alter::{AlterTable, ColumnChange};
 pub(crate) use create::{CreateTable, CreateView, Options, Query};
-pub(crate) use show::{Scope, Show, What};
+pub(crate) use show::{Scope, Show, ShowTarget};
 
 use crate::account::Kind;
 use crate::error::{Outcome, SqlError};
@@ -17,7 +17,7 @@ use sqlparser::parser::Parser;
 
 /// Modifiers of `CREATE`.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct How {
+pub(crate) struct CreateModifiers {
     pub(crate) replaces: bool,
     pub(crate) if_not_exists: bool,
     pub(crate) is_transient: bool,
@@ -26,11 +26,11 @@ pub(crate) struct How {
 
 #[derive(Debug)]
 pub(crate) enum Statement {
-    CreateContainer(Kind, How, Vec<String>, Options),
-    CreateTable(How, Vec<String>, CreateTable),
-    CreateView(How, Vec<String>, CreateView),
-    CreateRole(How, String, Options),
-    CreateTag(How, Vec<String>, Options),
+    CreateContainer(Kind, CreateModifiers, Vec<String>, Options),
+    CreateTable(CreateModifiers, Vec<String>, CreateTable),
+    CreateView(CreateModifiers, Vec<String>, CreateView),
+    CreateRole(CreateModifiers, String, Options),
+    CreateTag(CreateModifiers, Vec<String>, Options),
     /// `SET` and `UNSET` of options that every object has.
     AlterOptions(Kind, bool, Vec<String>, Options),
     AlterTable(bool, Vec<String>, AlterTable),

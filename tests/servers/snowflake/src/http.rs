@@ -9,7 +9,7 @@ use crate::error::SqlError;
 use crate::execute::{Rows, Session, execute};
 use crate::faults::{Fault, Faults};
 use crate::grammar;
-use crate::server::{ACCOUNT, Seen};
+use crate::server::{ACCOUNT, ReceivedCall};
 use answer::{Answer, refused};
 use axum::Router;
 use axum::body::Bytes;
@@ -31,7 +31,7 @@ pub(crate) struct State {
     account: Mutex<Account>,
     pub(crate) keys: Mutex<Keys>,
     pub(crate) faults: Mutex<Faults>,
-    seen: Mutex<Vec<Seen>>,
+    received: Mutex<Vec<ReceivedCall>>,
     statements: Mutex<BTreeMap<String, Stored>>,
     pub(crate) mirror: Mutex<Option<String>>,
     count: AtomicUsize,
@@ -64,8 +64,8 @@ impl State {
         self.account.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn seen(&self) -> MutexGuard<'_, Vec<Seen>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn received(&self) -> MutexGuard<'_, Vec<ReceivedCall>> {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn statements(&self) -> MutexGuard<'_, BTreeMap<String, Stored>> {
@@ -81,7 +81,7 @@ impl State {
         self.count.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn most_at_once(&self) -> usize {
+    pub(crate) fn max_concurrent(&self) -> usize {
         self.most.load(Ordering::SeqCst)
     }
 
@@ -101,24 +101,24 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/api/v2/statements", post(submit))
         .route("/api/v2/statements/{handle}", get(status))
         .route("/api/v2/statements/{handle}/cancel", post(cancel))
-        .route("/seen", get(seen))
+        .route("/seen", get(received))
         .with_state(state)
 }
 
 /// For tests in other programs: the received statements, oldest first.
-async fn seen(Shared(state): Shared<Arc<State>>) -> Response {
-    let seen: Vec<Json> = state
-        .seen()
+async fn received(Shared(state): Shared<Arc<State>>) -> Response {
+    let received: Vec<Json> = state
+        .received()
         .iter()
-        .map(|it| json!({"number": it.number, "sql": it.sql, "role": it.role, "queryTag": it.query_tag, "status": it.status, "code": it.code, "isAgain": it.is_again}))
+        .map(|it| json!({"number": it.number, "sql": it.sql, "role": it.role, "queryTag": it.query_tag, "status": it.status, "code": it.code, "isAgain": it.is_retry}))
         .collect();
-    axum::Json(seen).into_response()
+    axum::Json(received).into_response()
 }
 
 /// Counts concurrent requests.
-struct AtOnce<'a>(&'a State);
+struct ConcurrencyGuard<'a>(&'a State);
 
-impl<'a> AtOnce<'a> {
+impl<'a> ConcurrencyGuard<'a> {
     fn new(state: &'a State) -> Self {
         let now = state.at_once.fetch_add(1, Ordering::SeqCst) + 1;
         state.most.fetch_max(now, Ordering::SeqCst);
@@ -126,7 +126,7 @@ impl<'a> AtOnce<'a> {
     }
 }
 
-impl Drop for AtOnce<'_> {
+impl Drop for ConcurrencyGuard<'_> {
     fn drop(&mut self) {
         self.0.at_once.fetch_sub(1, Ordering::SeqCst);
     }
@@ -171,7 +171,7 @@ async fn submit(
     body: Bytes,
 ) -> Response {
     let at = Instant::now();
-    let _at_once = AtOnce::new(&state);
+    let _at_once = ConcurrencyGuard::new(&state);
     let user = match check_headers(&state, &headers) {
         Ok(user) => user,
         Err(refused) => return refused,
@@ -194,7 +194,7 @@ async fn submit(
     }
     let is_retry = query.get("retry").is_some_and(|it| it == "true");
     let stored = state.statements().get(&request).cloned();
-    let mut seen = Seen {
+    let mut received = ReceivedCall {
         number: stored.as_ref().map_or_else(|| state.count.fetch_add(1, Ordering::SeqCst) + 1, |it| it.number),
         sql: sql.clone(),
         request: request.clone(),
@@ -203,7 +203,7 @@ async fn submit(
         at,
         status: 0,
         code: String::new(),
-        is_again: stored.is_some(),
+        is_retry: stored.is_some(),
     };
     if let Some(stored) = stored.filter(|it| it.outcome.is_some() || it.polls > 0) {
         if !is_retry || stored.sql != sql {
@@ -214,9 +214,9 @@ async fn submit(
             (false, Some(status)) => Answer::Refused(status),
             (false, None) => of_stored(&state, &stored, None),
         };
-        return finish(&state, seen, answer);
+        return finish(&state, received, answer);
     }
-    let fault = state.faults.lock().unwrap_or_else(PoisonError::into_inner).take(seen.number, &sql);
+    let fault = state.faults.lock().unwrap_or_else(PoisonError::into_inner).take(received.number, &sql);
     let takes = state.faults.lock().unwrap_or_else(PoisonError::into_inner).takes;
     if let Some(takes) = takes {
         tokio::time::sleep(takes).await;
@@ -224,13 +224,21 @@ async fn submit(
     let session = match session_of(&state, user, &body) {
         Ok(session) => session,
         Err(error) => {
-            seen.code = error.code.to_owned();
-            return finish(&state, seen, Answer::Unauthorized(error.code, error.message));
+            received.code = error.code.to_owned();
+            return finish(&state, received, Answer::Unauthorized(error.code, error.message));
         }
     };
     let handle = uuid::Uuid::now_v7().to_string();
-    let mut stored =
-        Stored { number: seen.number, handle, sql, session, outcome: None, polls: 0, is_mute: false, instead: None };
+    let mut stored = Stored {
+        number: received.number,
+        handle,
+        sql,
+        session,
+        outcome: None,
+        polls: 0,
+        is_mute: false,
+        instead: None,
+    };
     let answer = match fault {
         Some(Fault::LostBefore) => Answer::Lost,
         Some(Fault::TooMany(pause)) => Answer::Throttled(429, pause),
@@ -265,7 +273,7 @@ async fn submit(
         }
     };
     state.statements().insert(request, stored);
-    finish(&state, seen, answer)
+    finish(&state, received, answer)
 }
 
 /// Executes the statement.
@@ -274,8 +282,8 @@ fn run(state: &State, stored: &mut Stored) {
         grammar::parse(&stored.sql).and_then(|statement| execute(&mut state.account(), &stored.session, statement));
     let mirror = state.mirror.lock().unwrap_or_else(PoisonError::into_inner).clone();
     stored.outcome = Some(match (outcome, mirror) {
-        (Ok(rows), Some(url)) => mirror::compare(&url, &state.name, &stored.sql).map(|seen| {
-            mirror::write_down(&seen, &stored.sql);
+        (Ok(rows), Some(url)) => mirror::compare(&url, &state.name, &stored.sql).map(|received| {
+            mirror::write_down(&received, &stored.sql);
             rows
         }),
         (Ok(rows), None) => {
@@ -294,11 +302,11 @@ fn of_stored(state: &State, stored: &Stored, partition: Option<usize>) -> Answer
     }
 }
 
-fn finish(state: &State, mut seen: Seen, answer: Answer) -> Response {
+fn finish(state: &State, mut received: ReceivedCall, answer: Answer) -> Response {
     let (status, code, response) = answer.into_response();
-    seen.status = status;
-    seen.code = code;
-    state.seen().push(seen);
+    received.status = status;
+    received.code = code;
+    state.received().push(received);
     response
 }
 
@@ -308,7 +316,7 @@ async fn status(
     Query(query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
 ) -> Response {
-    let _at_once = AtOnce::new(&state);
+    let _at_once = ConcurrencyGuard::new(&state);
     if let Err(refused) = check_headers(&state, &headers) {
         return refused;
     }

@@ -27,4 +27,4 @@ mod server;
 mod token;
 
 pub use faults::{Fault, Faults};
-pub use server::{Seen, StandIn};
+pub use server::{ReceivedCall, StandIn};

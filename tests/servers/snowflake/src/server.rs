@@ -17,7 +17,7 @@ const MIRROR: &str = "TERRACE_FAKESNOW";
 
 /// A received statement.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct ReceivedCall {
     /// Its number, from 1; a repeated request has the same.
     pub number: usize,
     /// The text.
@@ -35,10 +35,10 @@ pub struct Seen {
     /// The code of the response.
     pub code: String,
     /// Whether the request was repeated.
-    pub is_again: bool,
+    pub is_retry: bool,
 }
 
-impl Seen {
+impl ReceivedCall {
     /// Whether the statement could change anything.
     #[must_use]
     pub fn is_write(&self) -> bool {
@@ -176,15 +176,15 @@ impl StandIn {
 
     /// The statements since the last use of this method.
     #[must_use]
-    pub fn take_seen(&self) -> Vec<Seen> {
-        std::mem::take(&mut *self.state.seen())
+    pub fn take_calls(&self) -> Vec<ReceivedCall> {
+        std::mem::take(&mut *self.state.received())
     }
 
     /// The texts of the statements since the last use that could change anything, without repetitions.
     #[must_use]
     pub fn take_writes(&self) -> Vec<String> {
-        let seen = self.take_seen();
-        seen.into_iter().filter(|it| it.is_write() && !it.is_again).map(|it| it.sql).collect()
+        let received = self.take_calls();
+        received.into_iter().filter(|it| it.is_write() && !it.is_retry).map(|it| it.sql).collect()
     }
 
     /// Resets the counters.
@@ -200,8 +200,8 @@ impl StandIn {
 
     /// The maximum number of concurrent requests.
     #[must_use]
-    pub fn most_at_once(&self) -> usize {
-        self.state.most_at_once()
+    pub fn max_concurrent(&self) -> usize {
+        self.state.max_concurrent()
     }
 
     /// The names of all databases, schemas, tables, views, tags, roles and grants.

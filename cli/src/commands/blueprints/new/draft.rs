@@ -51,14 +51,14 @@ impl Draft {
         let source = sources.get(blueprint.span.source);
         let text = source.map(|source| source.text.to_string()).unwrap_or_default();
         let node = yaml::parse(blueprint.span.source, &text, &Budget::default()).ok();
-        let is_beside = node
+        let has_schema_file = node
             .as_ref()
             .is_some_and(|node| node.get("specific").is_some_and(|it| it.as_text().is_some()) || is_extension(node));
         let changed = node.map(|node| renamed(name, &text, &node, blueprint)).unwrap_or_default();
         Self {
             blueprint: changed,
             test: test(name, blueprint.matcher.kind.as_deref(), &schema.as_ref().map_or(json!({}), smallest)),
-            schema: schema.filter(|_| is_beside).map(|schema| pretty(&schema)),
+            schema: schema.filter(|_| has_schema_file).map(|schema| pretty(&schema)),
         }
     }
 }

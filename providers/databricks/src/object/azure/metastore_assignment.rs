@@ -3,8 +3,8 @@
 
 use super::{account, shown, takes_existing};
 use crate::attributes::{attributes, is_managed, of_json, optional_text, put, text, text_of};
-use crate::object::{Object, Place, Seen};
-use crate::private::Kept;
+use crate::object::{Context, Object, Observation};
+use crate::private::PrivateData;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
@@ -19,7 +19,7 @@ pub(crate) struct MetastoreAssignment;
 
 impl MetastoreAssignment {
     async fn write(
-        place: &Place<'_>,
+        context: &Context<'_>,
         planned: &Attributes,
         metastore: &str,
         method: fn(&'static str, &[&str]) -> Request,
@@ -29,11 +29,11 @@ impl MetastoreAssignment {
         if let Some(catalog) = optional_text(planned, "defaultCatalog") {
             put(&mut assignment, "default_catalog_name", catalog);
         }
-        let request = method(ASSIGNMENT, &[account(place)?, &workspace, metastore]);
+        let request = method(ASSIGNMENT, &[account(context)?, &workspace, metastore]);
         let purpose = Purpose::to(format!("assign the metastore `{metastore}` to the workspace {workspace}"))
             .at(Path::attribute("metastoreId"))
             .needs("make the service principal an administrator of the account and of the metastore");
-        place.send(&request.json(json!({"metastore_assignment": assignment})), &purpose).await.map(drop)
+        context.send(&request.json(json!({"metastore_assignment": assignment})), &purpose).await.map(drop)
     }
 }
 
@@ -41,112 +41,130 @@ impl MetastoreAssignment {
 impl Object for MetastoreAssignment {
     async fn read(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         named: &Attributes,
         like: &Attributes,
-        kept: &Kept,
-    ) -> Result<Option<Seen>, ProviderError> {
+        private: &PrivateData,
+    ) -> Result<Option<Observation>, ProviderError> {
         let workspace = text(named, "workspaceId");
-        let request = Request::get(ASSIGNED, &[account(place)?, &workspace]);
-        let answer = place.ask(&request, &format!("read the metastore of the workspace {workspace}")).await?;
-        let there = answer.and_then(|it| it.get("metastore_assignment").cloned()).unwrap_or(Json::Null);
-        let metastore = text_of(&there, "metastore_id");
+        let request = Request::get(ASSIGNED, &[account(context)?, &workspace]);
+        let answer =
+            context.read_optional(&request, &format!("read the metastore of the workspace {workspace}")).await?;
+        let remote = answer.and_then(|it| it.get("metastore_assignment").cloned()).unwrap_or(Json::Null);
+        let metastore = text_of(&remote, "metastore_id");
         if metastore.is_empty() {
             return Ok(None);
         }
-        let mut seen = attributes([("workspaceId", workspace.into()), ("metastoreId", metastore.into()), shown(like)]);
+        let mut observed =
+            attributes([("workspaceId", workspace.into()), ("metastoreId", metastore.into()), shown(like)]);
         if is_managed(like, "defaultCatalog") {
-            seen.insert("defaultCatalog".to_owned(), of_json(&there, "default_catalog_name"));
+            observed.insert("defaultCatalog".to_owned(), of_json(&remote, "default_catalog_name"));
         }
-        Ok(Some(Seen { attributes: seen, kept: kept.clone(), held: vec![metastore.to_owned()], ..Seen::default() }))
+        Ok(Some(Observation {
+            attributes: observed,
+            private: private.clone(),
+            held: vec![metastore.to_owned()],
+            ..Observation::default()
+        }))
     }
 
-    fn takes_what_is_there(&self, planned: &Attributes) -> bool {
+    fn adopts_existing(&self, planned: &Attributes) -> bool {
         takes_existing(planned)
     }
 
-    fn is_told_by_what_was_there(&self) -> bool {
+    fn needs_prior_content(&self) -> bool {
         true
     }
 
-    fn was_there_before(&self, seen: &Seen, planned: &Attributes) -> bool {
-        text(&seen.attributes, "metastoreId") != text(planned, "metastoreId")
+    fn existed_before(&self, observed: &Observation, planned: &Attributes) -> bool {
+        text(&observed.attributes, "metastoreId") != text(planned, "metastoreId")
     }
 
-    async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
-        let Some(seen) = self.read(place, planned, planned, &Kept::default()).await? else {
+    async fn create(
+        &self,
+        context: &Context<'_>,
+        planned: &Attributes,
+    ) -> Result<(Attributes, PrivateData), ProviderError> {
+        let Some(observed) = self.read(context, planned, planned, &PrivateData::default()).await? else {
             let metastore = text(planned, "metastoreId");
-            let made =
-                Self::write(place, planned, &metastore, |path, values| Request::post(path, values).idempotent()).await;
-            return match made {
+            let created =
+                Self::write(context, planned, &metastore, |path, values| Request::post(path, values).idempotent())
+                    .await;
+            return match created {
                 // There was no assignment before: an earlier request with a lost answer created it.
                 Err(error) if matches!(error.kind, ErrorKind::AlreadyExists { .. }) => {
-                    match self.read(place, planned, planned, &Kept::default()).await? {
-                        Some(seen) if text(&seen.attributes, "metastoreId") == text(planned, "metastoreId") => {
-                            Ok((Attributes::default(), Kept::default()))
+                    match self.read(context, planned, planned, &PrivateData::default()).await? {
+                        Some(observed) if text(&observed.attributes, "metastoreId") == text(planned, "metastoreId") => {
+                            Ok((Attributes::default(), PrivateData::default()))
                         }
                         _ => Err(error),
                     }
                 }
-                made => made.map(|()| (Attributes::default(), Kept::default())),
+                created => created.map(|()| (Attributes::default(), PrivateData::default())),
             };
         };
-        let (is, wanted) = (text(&seen.attributes, "metastoreId"), text(planned, "metastoreId"));
+        let (is, wanted) = (text(&observed.attributes, "metastoreId"), text(planned, "metastoreId"));
         if is != wanted {
             let workspace = text(planned, "workspaceId");
             let kind = ErrorKind::AlreadyExists { import_id: Some(workspace.clone()) };
             let message = format!("the workspace {workspace} belongs to the metastore `{is}` instead of `{wanted}`");
             return Err(ProviderError::new(kind, message));
         }
-        if optional_text(planned, "defaultCatalog") != optional_text(&seen.attributes, "defaultCatalog") {
-            Self::write(place, planned, &wanted, |path, values| Request::put(path, values).idempotent()).await?;
+        if optional_text(planned, "defaultCatalog") != optional_text(&observed.attributes, "defaultCatalog") {
+            Self::write(context, planned, &wanted, |path, values| Request::put(path, values).idempotent()).await?;
         }
-        Ok((Attributes::default(), Kept { preexisting: seen.held, ..Kept::default() }))
+        Ok((Attributes::default(), PrivateData { preexisting: observed.held, ..PrivateData::default() }))
     }
 
     async fn update(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         prior: &Recorded,
-        _present: &Seen,
+        _present: &Observation,
         planned: &Attributes,
-    ) -> Result<Kept, ProviderError> {
+    ) -> Result<PrivateData, ProviderError> {
         let metastore = text(planned, "metastoreId");
-        Self::write(place, planned, &metastore, |path, values| Request::put(path, values).idempotent()).await?;
-        Ok(Kept::of(&prior.private))
+        Self::write(context, planned, &metastore, |path, values| Request::put(path, values).idempotent()).await?;
+        Ok(PrivateData::of(&prior.private))
     }
 
-    async fn delete(&self, place: &Place<'_>, prior: &Attributes, kept: &Kept, _: bool) -> Result<(), ProviderError> {
+    async fn delete(
+        &self,
+        context: &Context<'_>,
+        prior: &Attributes,
+        private: &PrivateData,
+        _: bool,
+    ) -> Result<(), ProviderError> {
         let (workspace, metastore) = (text(prior, "workspaceId"), text(prior, "metastoreId"));
-        if kept.preexisting.first() == Some(&metastore) {
+        if private.preexisting.first() == Some(&metastore) {
             return Ok(());
         }
         // A metastore that was assigned outside terrace meanwhile is kept.
-        let there = self.read(place, prior, prior, kept).await?;
-        if there.is_none_or(|seen| text(&seen.attributes, "metastoreId") != metastore) {
+        let remote = self.read(context, prior, prior, private).await?;
+        if remote.is_none_or(|observed| text(&observed.attributes, "metastoreId") != metastore) {
             return Ok(());
         }
         // Restore the earlier assignment.
-        if let Some(before) = kept.preexisting.first() {
+        if let Some(before) = private.preexisting.first() {
             let named = attributes([("workspaceId", workspace.into())]);
-            return Self::write(place, &named, before, |path, values| Request::put(path, values).idempotent()).await;
+            return Self::write(context, &named, before, |path, values| Request::put(path, values).idempotent()).await;
         }
-        let request = Request::delete(ASSIGNMENT, &[account(place)?, &workspace, &metastore]);
-        place.remove(request, &Purpose::to(format!("remove the metastore from the workspace {workspace}"))).await
+        let request = Request::delete(ASSIGNMENT, &[account(context)?, &workspace, &metastore]);
+        context.remove(request, &Purpose::to(format!("remove the metastore from the workspace {workspace}"))).await
     }
 
-    fn was_to_go(&self, prior: &Attributes, seen: &Seen) -> bool {
-        text(&seen.attributes, "metastoreId") == text(prior, "metastoreId")
+    fn is_deleted_object(&self, prior: &Attributes, observed: &Observation) -> bool {
+        text(&observed.attributes, "metastoreId") == text(prior, "metastoreId")
     }
 
     /// There was no assignment before.
-    async fn is_ours(
+    async fn is_from_attempt(
         &self,
-        _: &Place<'_>,
-        seen: &Seen,
+        _: &Context<'_>,
+        observed: &Observation,
         planned: &Attributes,
         _: &RangeInclusive<Timestamp>,
     ) -> Result<bool, ProviderError> {
-        Ok(text(&seen.attributes, "metastoreId") == text(planned, "metastoreId"))
+        Ok(text(&observed.attributes, "metastoreId") == text(planned, "metastoreId"))
     }
 }

@@ -5,8 +5,8 @@
 
 use super::{shown, takes_existing};
 use crate::attributes::{attributes, optional_text, text, text_of};
-use crate::object::{Object, Place, Seen};
-use crate::private::Kept;
+use crate::object::{Context, Object, Observation};
+use crate::private::PrivateData;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
@@ -123,15 +123,15 @@ fn no_role(role: &str) -> ProviderError {
 }
 
 /// Returns the id of a role, which is given by name or id; `None` if the scope does not exist.
-async fn role_id(place: &Place<'_>, role: &str, scope: &Scope<'_>) -> Result<Option<String>, ProviderError> {
+async fn role_id(context: &Context<'_>, role: &str, scope: &Scope<'_>) -> Result<Option<String>, ProviderError> {
     if Uuid::try_parse(last_part(role)).is_ok() {
         return Ok(Some(last_part(role).to_lowercase()));
     }
     let [.., definitions] = scope.paths;
     let filter = format!("roleName eq {}", quoted(role));
     let request = Request::get(definitions, &scope.values).query("api-version", VERSION).query("$filter", filter);
-    let doing = format!("find the role `{role}`");
-    let Some(found) = items(place, request, &doing).await? else { return Ok(None) };
+    let action = format!("find the role `{role}`");
+    let Some(found) = items(context, request, &action).await? else { return Ok(None) };
     match found.as_slice() {
         [one] => Ok(Some(text_of(one, "name").to_lowercase())),
         [] => Err(no_role(role)),
@@ -144,50 +144,50 @@ async fn role_id(place: &Place<'_>, role: &str, scope: &Scope<'_>) -> Result<Opt
 }
 
 /// Returns all rows of a paged list; `None` if its parent does not exist.
-async fn items(place: &Place<'_>, request: Request, doing: &str) -> Result<Option<Vec<Json>>, ProviderError> {
-    let api = &place.workspace.api;
-    let rows = api.items(request, &place.within, "value", |page| Next::url(page, "nextLink")).await;
-    match rows.map_err(|failure| api.error(&failure, &Purpose::look(doing))) {
+async fn items(context: &Context<'_>, request: Request, action: &str) -> Result<Option<Vec<Json>>, ProviderError> {
+    let api = &context.workspace.api;
+    let rows = api.items(request, &context.within, "value", |page| Next::url(page, "nextLink")).await;
+    match rows.map_err(|failure| api.error(&failure, &Purpose::read(action))) {
         Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
         rows => rows.map(Some),
     }
 }
 
 /// Checks during the plan that a role exists, even before its workspace does.
-pub(crate) async fn look_for_role(place: &Place<'_>, planned: &Attributes) -> Vec<Finding> {
-    let subscription = place.config.azure().and_then(|azure| azure.subscription.as_deref());
+pub(crate) async fn check_role(context: &Context<'_>, planned: &Attributes) -> Vec<Finding> {
+    let subscription = context.config.azure().and_then(|azure| azure.subscription.as_deref());
     let scope = optional_text(planned, "scope").or_else(|| Some(["/subscriptions/", subscription?].concat()));
     let Some(scope) = scope.as_deref().and_then(Scope::parse) else { return Vec::new() };
     // A missing right to read roles is reported during the apply.
-    let Err(error) = role_id(place, &text(planned, "role"), &scope).await else { return Vec::new() };
+    let Err(error) = role_id(context, &text(planned, "role"), &scope).await else { return Vec::new() };
     let ErrorKind::InvalidInput { path: Some(path) } = error.kind else { return Vec::new() };
     let hint = error.solutions.into_iter().next();
     vec![Finding { severity: Severity::Error, path: Some(path), message: error.message, hint }]
 }
 
 /// Returns the assignment with the wanted content, and the id that ours has. Our own assignment wins over others.
-async fn assignment(place: &Place<'_>, named: &Attributes) -> Result<Option<(Json, String)>, ProviderError> {
+async fn assignment(context: &Context<'_>, named: &Attributes) -> Result<Option<(Json, String)>, ProviderError> {
     let (scope, principal) = (Scope::of(named)?, text(named, "principalId"));
-    let Some(role) = role_id(place, &text(named, "role"), &scope).await? else { return Ok(None) };
+    let Some(role) = role_id(context, &text(named, "role"), &scope).await? else { return Ok(None) };
     let own = own_id(&text(named, "scope"), &role, &principal);
     let request = scope.all().query("$filter", format!("principalId eq {}", quoted(&principal)));
-    let doing = format!("read the role assignments of `{}`", text(named, "scope"));
-    let rows = items(place, request, &doing).await?.unwrap_or_default();
-    let is_meant = |row: &&Json| {
+    let action = format!("read the role assignments of `{}`", text(named, "scope"));
+    let rows = items(context, request, &action).await?.unwrap_or_default();
+    let is_match = |row: &&Json| {
         let Some(properties) = row.get("properties") else { return false };
         // Assignments of parent scopes are listed too, but are different ones.
         same(text_of(properties, "scope"), &text(named, "scope"))
             && same(last_part(text_of(properties, "roleDefinitionId")), &role)
             && same(text_of(properties, "principalId"), &principal)
     };
-    let mut found: Vec<&Json> = rows.iter().filter(is_meant).collect();
+    let mut found: Vec<&Json> = rows.iter().filter(is_match).collect();
     found.sort_by_key(|row| !same(text_of(row, "name"), &own));
     Ok(found.first().map(|row| ((*row).clone(), own)))
 }
 
 /// The same for a recorded assignment: if the role is gone, so is the assignment.
-async fn recorded(place: &Place<'_>, named: &Attributes) -> Result<Option<(Json, String)>, ProviderError> {
-    match assignment(place, named).await {
+async fn recorded(context: &Context<'_>, named: &Attributes) -> Result<Option<(Json, String)>, ProviderError> {
+    match assignment(context, named).await {
         Err(error) if error.message == no_role(&text(named, "role")).message => Ok(None),
         found => found,
     }
@@ -218,42 +218,46 @@ impl Object for RoleAssignment {
 
     async fn read(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         named: &Attributes,
         like: &Attributes,
-        kept: &Kept,
-    ) -> Result<Option<Seen>, ProviderError> {
+        private: &PrivateData,
+    ) -> Result<Option<Observation>, ProviderError> {
         let found = match optional_text(like, "assignmentId") {
-            Some(_) => recorded(place, named).await?,
-            None => assignment(place, named).await?,
+            Some(_) => recorded(context, named).await?,
+            None => assignment(context, named).await?,
         };
-        let Some((there, own)) = found else { return Ok(None) };
-        let kind = there.pointer("/properties/principalType").and_then(Json::as_str).unwrap_or_default();
+        let Some((remote, own)) = found else { return Ok(None) };
+        let kind = remote.pointer("/properties/principalType").and_then(Json::as_str).unwrap_or_default();
         let kind = KINDS.iter().find(|(_, azure)| *azure == kind).map_or(Value::Null, |(kind, _)| (*kind).into());
-        let is_own = same(text_of(&there, "name"), &own);
-        let seen = attributes([
+        let is_own = same(text_of(&remote, "name"), &own);
+        let observed = attributes([
             ("scope", text(named, "scope").into()),
             ("role", text(named, "role").into()),
             ("principalId", text(named, "principalId").into()),
             ("principalKind", kind),
-            ("assignmentId", text_of(&there, "name").into()),
+            ("assignmentId", text_of(&remote, "name").into()),
             shown(like),
         ]);
         let held = if is_own { Vec::new() } else { vec![text(named, "role")] };
-        Ok(Some(Seen { attributes: seen, kept: kept.clone(), held, ..Seen::default() }))
+        Ok(Some(Observation { attributes: observed, private: private.clone(), held, ..Observation::default() }))
     }
 
-    fn takes_what_is_there(&self, planned: &Attributes) -> bool {
+    fn adopts_existing(&self, planned: &Attributes) -> bool {
         takes_existing(planned)
     }
 
-    async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
-        let kept_of = |seen: Seen| Kept { preexisting: seen.held, ..Kept::default() };
-        if let Some(seen) = self.read(place, planned, planned, &Kept::default()).await? {
-            return Ok((Attributes::default(), kept_of(seen)));
+    async fn create(
+        &self,
+        context: &Context<'_>,
+        planned: &Attributes,
+    ) -> Result<(Attributes, PrivateData), ProviderError> {
+        let private_of = |observed: Observation| PrivateData { preexisting: observed.held, ..PrivateData::default() };
+        if let Some(observed) = self.read(context, planned, planned, &PrivateData::default()).await? {
+            return Ok((Attributes::default(), private_of(observed)));
         }
         let (scope, principal) = (Scope::of(planned)?, text(planned, "principalId"));
-        let role = role_id(place, &text(planned, "role"), &scope).await?.ok_or_else(|| {
+        let role = role_id(context, &text(planned, "role"), &scope).await?.ok_or_else(|| {
             let message = format!("the scope `{}` does not exist", text(planned, "scope"));
             ProviderError::invalid(Some(Path::attribute("scope")), message)
         })?;
@@ -272,31 +276,43 @@ impl Object for RoleAssignment {
                 text(planned, "scope")
             ));
         let request = scope.one(Request::put, &id).json(json!({"properties": properties})).idempotent();
-        match place.send(&request, &purpose).await {
+        match context.send(&request, &purpose).await {
             // An earlier answer was lost, or another process created an equal assignment, which has another id.
             Err(error) if matches!(error.kind, ErrorKind::AlreadyExists { .. }) => {
-                match self.read(place, planned, planned, &Kept::default()).await? {
-                    Some(seen) if seen.held.is_empty() || takes_existing(planned) => {
-                        Ok((Attributes::default(), kept_of(seen)))
+                match self.read(context, planned, planned, &PrivateData::default()).await? {
+                    Some(observed) if observed.held.is_empty() || takes_existing(planned) => {
+                        Ok((Attributes::default(), private_of(observed)))
                     }
                     _ => Err(error),
                 }
             }
-            done => done.map(|_| (Attributes::default(), Kept::default())),
+            done => done.map(|_| (Attributes::default(), PrivateData::default())),
         }
     }
 
     /// Only `takeExisting` can change, which has no effect on the remote object.
-    async fn update(&self, _: &Place<'_>, prior: &Recorded, _: &Seen, _: &Attributes) -> Result<Kept, ProviderError> {
-        Ok(Kept::of(&prior.private))
+    async fn update(
+        &self,
+        _: &Context<'_>,
+        prior: &Recorded,
+        _: &Observation,
+        _: &Attributes,
+    ) -> Result<PrivateData, ProviderError> {
+        Ok(PrivateData::of(&prior.private))
     }
 
-    async fn delete(&self, place: &Place<'_>, prior: &Attributes, kept: &Kept, _: bool) -> Result<(), ProviderError> {
-        if !kept.preexisting.is_empty() {
+    async fn delete(
+        &self,
+        context: &Context<'_>,
+        prior: &Attributes,
+        private: &PrivateData,
+        _: bool,
+    ) -> Result<(), ProviderError> {
+        if !private.preexisting.is_empty() {
             return Ok(());
         }
-        let Some((there, own)) = recorded(place, prior).await? else { return Ok(()) };
-        let id = text_of(&there, "name");
+        let Some((remote, own)) = recorded(context, prior).await? else { return Ok(()) };
+        let id = text_of(&remote, "name");
         // An assignment that was created by another owner meanwhile is kept, even if it was recorded since.
         if !same(id, &own) {
             return Ok(());
@@ -307,22 +323,22 @@ impl Object for RoleAssignment {
                     "assign the service principal the role User Access Administrator on `{}`",
                     text(prior, "scope")
                 ));
-        place.remove(Scope::of(prior)?.one(Request::delete, id), &purpose).await
+        context.remove(Scope::of(prior)?.one(Request::delete, id), &purpose).await
     }
 
-    fn was_to_go(&self, _: &Attributes, seen: &Seen) -> bool {
-        seen.held.is_empty()
+    fn is_deleted_object(&self, _: &Attributes, observed: &Observation) -> bool {
+        observed.held.is_empty()
     }
 
     /// Only terrace derives this id.
-    async fn is_ours(
+    async fn is_from_attempt(
         &self,
-        _: &Place<'_>,
-        seen: &Seen,
+        _: &Context<'_>,
+        observed: &Observation,
         _: &Attributes,
         _: &RangeInclusive<Timestamp>,
     ) -> Result<bool, ProviderError> {
-        Ok(seen.held.is_empty())
+        Ok(observed.held.is_empty())
     }
 }
 

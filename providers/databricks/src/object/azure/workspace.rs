@@ -3,8 +3,8 @@
 
 use crate::attributes::{attributes, optional_text, put, text, text_of};
 use crate::entra::WORKSPACES_VERSION;
-use crate::object::{Object, Place, Seen};
-use crate::private::Kept;
+use crate::object::{Context, Object, Observation};
+use crate::private::PrivateData;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
@@ -37,7 +37,7 @@ const READ_ONLY: [&str; 9] = [
 /// The API version for resource groups: <https://learn.microsoft.com/en-us/rest/api/resources/resource-groups/get>.
 const GROUPS_VERSION: &str = "2021-04-01";
 /// How long a new workspace may stay invisible after Azure accepted the request.
-const UNSEEN: Duration = Duration::from_secs(60);
+const MAX_INVISIBLE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(1);
 
 pub(crate) struct AzureWorkspace;
@@ -47,31 +47,31 @@ fn request(method: fn(&'static str, &[&str]) -> Request, named: &Attributes) -> 
     method(ONE, &parts.each_ref().map(String::as_str)).query("api-version", WORKSPACES_VERSION)
 }
 
-fn state(there: &Json) -> &str {
-    there.pointer("/properties/provisioningState").and_then(Json::as_str).unwrap_or_default()
+fn state(remote: &Json) -> &str {
+    remote.pointer("/properties/provisioningState").and_then(Json::as_str).unwrap_or_default()
 }
 
-fn property<'a>(there: &'a Json, name: &str) -> &'a str {
-    there.get("properties").map_or("", |properties| text_of(properties, name))
+fn property<'a>(remote: &'a Json, name: &str) -> &'a str {
+    remote.get("properties").map_or("", |properties| text_of(properties, name))
 }
 
 /// Returns true while an operation runs on the workspace, or its URL is still missing.
-fn is_moving(there: &Json) -> bool {
-    match state(there) {
+fn is_in_progress(remote: &Json) -> bool {
+    match state(remote) {
         "Accepted" | "Running" | "Ready" | "Creating" | "Created" | "Updating" | "Deleting" => true,
-        "Succeeded" => property(there, "workspaceUrl").is_empty(),
+        "Succeeded" => property(remote, "workspaceUrl").is_empty(),
         _ => false,
     }
 }
 
 /// Returns true if the last operation failed.
-fn has_failed(there: &Json) -> bool {
-    matches!(state(there), "Failed" | "Canceled")
+fn has_failed(remote: &Json) -> bool {
+    matches!(state(remote), "Failed" | "Canceled")
 }
 
 /// Returns true for a workspace whose creation failed: another create completes it.
-fn is_missing(there: &Json) -> bool {
-    state(there) == "Deleted" || (has_failed(there) && property(there, "workspaceUrl").is_empty())
+fn is_missing(remote: &Json) -> bool {
+    state(remote) == "Deleted" || (has_failed(remote) && property(remote, "workspaceUrl").is_empty())
 }
 
 /// A region in Azure's spelling: `West Europe` is `westeurope`.
@@ -99,52 +99,52 @@ fn is_without_group(error: &ProviderError) -> bool {
 }
 
 /// Marks the error of a status request as ambiguous: it proves nothing about the operation.
-fn in_doubt(error: ProviderError) -> ProviderError {
+fn as_ambiguous(error: ProviderError) -> ProviderError {
     ProviderError { kind: ErrorKind::Ambiguous, ..error }
 }
 
 /// The awaited end of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Until {
-    Made,
-    Changed,
-    Gone,
+    Created,
+    Updated,
+    Deleted,
     /// Any stable state: it is unknown if an operation was started.
     Settled,
 }
 
 impl AzureWorkspace {
-    async fn get(place: &Place<'_>, named: &Attributes) -> Result<Option<Json>, ProviderError> {
-        let doing = format!("read the workspace `{}`", text(named, "name"));
-        match place.ask(&request(Request::get, named), &doing).await {
+    async fn get(context: &Context<'_>, named: &Attributes) -> Result<Option<Json>, ProviderError> {
+        let action = format!("read the workspace `{}`", text(named, "name"));
+        match context.read_optional(&request(Request::get, named), &action).await {
             Err(error) if is_without_group(&error) => Ok(None),
-            there => Ok(there.map_err(with_missing_attribute)?.filter(|there| !is_missing(there))),
+            remote => Ok(remote.map_err(with_missing_attribute)?.filter(|remote| !is_missing(remote))),
         }
     }
 
     /// Sends a write request, and waits until the operation ends.
     async fn write(
-        place: &Place<'_>,
+        context: &Context<'_>,
         named: &Attributes,
         request: Request,
         purpose: &Purpose,
         until: Until,
     ) -> Result<(), ProviderError> {
-        let api = &place.workspace.api;
-        let operation = match api.send(&request.idempotent(), &place.within).await {
+        let api = &context.workspace.api;
+        let operation = match api.send(&request.idempotent(), &context.within).await {
             // The status URL explains a failure, if it is on this host.
-            Ok(reply) => reply.header("azure-asyncoperation").and_then(|url| api.named(url).ok()),
+            Ok(reply) => reply.header("azure-asyncoperation").and_then(|url| api.get_url(url).ok()),
             // The deletion runs already.
-            Err(failure) if until == Until::Gone && failure.status() == Some(409) => {
-                let there = Self::get(place, named).await.map_err(in_doubt)?;
-                if there.is_some_and(|there| state(&there) != "Deleting") {
+            Err(failure) if until == Until::Deleted && failure.status() == Some(409) => {
+                let remote = Self::get(context, named).await.map_err(as_ambiguous)?;
+                if remote.is_some_and(|remote| state(&remote) != "Deleting") {
                     return Err(api.error(&failure, purpose));
                 }
                 None
             }
             // An internal error of Azure does not prove that no operation was started.
-            Err(failure) if until == Until::Made && failure.status().is_some_and(|status| status >= 500) => {
-                match Self::get(place, named).await {
+            Err(failure) if until == Until::Created && failure.status().is_some_and(|status| status >= 500) => {
+                match Self::get(context, named).await {
                     Ok(Some(_)) => None,
                     _ => return Err(api.error(&failure, purpose)),
                 }
@@ -153,39 +153,39 @@ impl AzureWorkspace {
         };
         // From here on Azure works on the request, even if a status request fails.
         if let Some(operation) = operation {
-            match api.poll(&operation, &place.within, Poll::default(), outcome).await {
-                Ok(Err(body)) => return Err(api.hide(failed(&body, named))),
+            match api.poll(&operation, &context.within, Poll::default(), outcome).await {
+                Ok(Err(body)) => return Err(api.redact_error(failed(&body, named))),
                 // The status may have expired or be forbidden: the workspace itself shows the outcome too.
                 Ok(Ok(())) | Err(Failure::Answered(_)) => {}
-                Err(failure) => return Err(in_doubt(api.error(&failure, purpose))),
+                Err(failure) => return Err(as_ambiguous(api.error(&failure, purpose))),
             }
         }
-        Self::wait(place, named, until).await
+        Self::wait(context, named, until).await
     }
 
     /// Waits until no operation runs on the workspace.
-    async fn wait(place: &Place<'_>, named: &Attributes, until: Until) -> Result<(), ProviderError> {
-        let api = &place.workspace.api;
+    async fn wait(context: &Context<'_>, named: &Attributes, until: Until) -> Result<(), ProviderError> {
+        let api = &context.workspace.api;
         let purpose = Purpose::to(format!("create or change the workspace `{}`", text(named, "name")));
         let settled = |reply: &Reply| {
-            let there = reply.json()?;
-            Ok((!is_moving(&there)).then_some(there))
+            let remote = reply.json()?;
+            Ok((!is_in_progress(&remote)).then_some(remote))
         };
-        let patience = Instant::now() + UNSEEN.min(place.within.left());
+        let deadline = Instant::now() + MAX_INVISIBLE.min(context.within.left());
         loop {
-            return match api.poll(&request(Request::get, named), &place.within, Poll::default(), settled).await {
-                Ok(there) if has_failed(&there) => Err(failed(&there, named)),
+            return match api.poll(&request(Request::get, named), &context.within, Poll::default(), settled).await {
+                Ok(remote) if has_failed(&remote) => Err(failed(&remote, named)),
                 Ok(_) => Ok(()),
                 Err(failure) if failure.status() == Some(404) => match until {
-                    Until::Gone | Until::Settled => Ok(()),
+                    Until::Deleted | Until::Settled => Ok(()),
                     // A new workspace may become visible only after a while.
-                    _ if Instant::now() < patience => {
+                    _ if Instant::now() < deadline => {
                         sleep(PAUSE).await;
                         continue;
                     }
-                    _ => Err(in_doubt(api.error(&failure, &purpose))),
+                    _ => Err(as_ambiguous(api.error(&failure, &purpose))),
                 },
-                Err(failure) => Err(in_doubt(api.error(&failure, &purpose))),
+                Err(failure) => Err(as_ambiguous(api.error(&failure, &purpose))),
             };
         }
     }
@@ -222,13 +222,13 @@ fn with_missing_attribute(error: ProviderError) -> ProviderError {
 }
 
 /// Checks during the plan that the resource group of a new workspace exists; Azure reports it only at the create.
-pub(crate) async fn look_around(place: &Place<'_>, planned: &Attributes) -> Vec<Finding> {
+pub(crate) async fn check_resource_group(context: &Context<'_>, planned: &Attributes) -> Vec<Finding> {
     let (subscription, group) = (text(planned, "subscriptionId"), text(planned, "resourceGroup"));
     let template = "/subscriptions/{subscription}/resourcegroups/{group}";
     let request = Request::get(template, &[&subscription, &group]).query("api-version", GROUPS_VERSION);
-    let purpose = Purpose::look(format!("read the resource group `{group}`"));
+    let purpose = Purpose::read(format!("read the resource group `{group}`"));
     // A missing right to read the group is reported during the apply.
-    let Err(error) = place.send(&request, &purpose).await.map_err(with_missing_attribute) else { return Vec::new() };
+    let Err(error) = context.send(&request, &purpose).await.map_err(with_missing_attribute) else { return Vec::new() };
     let ErrorKind::InvalidInput { path: Some(path) } = error.kind else { return Vec::new() };
     let hint = "create it, or correct `azure` or `managedWorkspace` in the settings".to_owned();
     vec![Finding { severity: Severity::Error, path: Some(path), message: error.message, hint: Some(hint) }]
@@ -267,7 +267,7 @@ impl Object for AzureWorkspace {
                 (optional_text(&planned.planned, "name"), planned.planned.get("managedResourceGroup"))
                 && group.has_unknown()
             {
-                let group = Value::from(format!("{name}-rg")).made_of(&planned.planned, &["name"]);
+                let group = Value::from(format!("{name}-rg")).derived_from(&planned.planned, &["name"]);
                 planned.planned.insert("managedResourceGroup".to_owned(), group);
             }
             return Ok(());
@@ -292,41 +292,45 @@ impl Object for AzureWorkspace {
 
     async fn read(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         named: &Attributes,
         _like: &Attributes,
-        kept: &Kept,
-    ) -> Result<Option<Seen>, ProviderError> {
-        let Some(there) = Self::get(place, named).await? else { return Ok(None) };
-        if is_moving(&there) && property(&there, "workspaceUrl").is_empty() {
+        private: &PrivateData,
+    ) -> Result<Option<Observation>, ProviderError> {
+        let Some(remote) = Self::get(context, named).await? else { return Ok(None) };
+        if is_in_progress(&remote) && property(&remote, "workspaceUrl").is_empty() {
             let message = format!("Azure is still creating the workspace `{}`", text(named, "name"));
             return Err(ProviderError::new(ErrorKind::Transient, message)
                 .solution("run the command again when the workspace exists: its contents need its URL"));
         }
-        let url = Base::parse(property(&there, "workspaceUrl")).map(|base| base.shown().to_owned());
+        let url = Base::parse(property(&remote, "workspaceUrl")).map(|base| base.shown().to_owned());
         let or_null = |text: &str| if text.is_empty() { Value::Null } else { text.into() };
-        let seen = attributes([
+        let observed = attributes([
             ("subscriptionId", text(named, "subscriptionId").into()),
             ("resourceGroup", text(named, "resourceGroup").into()),
             ("name", text(named, "name").into()),
-            ("location", region(text_of(&there, "location")).into()),
-            ("sku", there.get("sku").map_or("", |sku| text_of(sku, "name")).to_lowercase().into()),
-            ("managedResourceGroup", last_part(property(&there, "managedResourceGroupId")).into()),
-            ("workspaceId", or_null(property(&there, "workspaceId"))),
+            ("location", region(text_of(&remote, "location")).into()),
+            ("sku", remote.get("sku").map_or("", |sku| text_of(sku, "name")).to_lowercase().into()),
+            ("managedResourceGroup", last_part(property(&remote, "managedResourceGroupId")).into()),
+            ("workspaceId", or_null(property(&remote, "workspaceId"))),
             ("url", url.map_or(Value::Null, Value::from)),
-            ("resourceId", text_of(&there, "id").into()),
+            ("resourceId", text_of(&remote, "id").into()),
         ]);
-        let made_by = there.pointer("/properties/createdBy/applicationId").and_then(Json::as_str);
-        Ok(Some(Seen {
-            attributes: seen,
-            kept: kept.clone(),
-            made_by: made_by.map(str::to_owned),
-            made_at: property(&there, "createdDateTime").parse().ok(),
-            ..Seen::default()
+        let created_by = remote.pointer("/properties/createdBy/applicationId").and_then(Json::as_str);
+        Ok(Some(Observation {
+            attributes: observed,
+            private: private.clone(),
+            created_by: created_by.map(str::to_owned),
+            created_at: property(&remote, "createdDateTime").parse().ok(),
+            ..Observation::default()
         }))
     }
 
-    async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
+    async fn create(
+        &self,
+        context: &Context<'_>,
+        planned: &Attributes,
+    ) -> Result<(Attributes, PrivateData), ProviderError> {
         let name = text(planned, "name");
         // Azure needs the full id of the managed resource group.
         let group = [
@@ -346,66 +350,74 @@ impl Object for AzureWorkspace {
             text(planned, "resourceGroup")
         ));
         let put = request(Request::put, planned).json(body);
-        Self::write(place, planned, put, &purpose, Until::Made).await.map_err(with_missing_attribute)?;
-        Ok((Attributes::default(), Kept::default()))
+        Self::write(context, planned, put, &purpose, Until::Created).await.map_err(with_missing_attribute)?;
+        Ok((Attributes::default(), PrivateData::default()))
     }
 
     async fn update(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         _prior: &Recorded,
-        _present: &Seen,
+        _present: &Observation,
         planned: &Attributes,
-    ) -> Result<Kept, ProviderError> {
+    ) -> Result<PrivateData, ProviderError> {
         // `PUT` replaces everything: send unmanaged properties unchanged.
-        let there = Self::get(place, planned).await?.unwrap_or_default();
-        let mut properties = there.get("properties").cloned().unwrap_or_default();
+        let remote = Self::get(context, planned).await?.unwrap_or_default();
+        let mut properties = remote.get("properties").cloned().unwrap_or_default();
         if let Some(entries) = properties.as_object_mut() {
             entries.retain(|name, _| !READ_ONLY.contains(&name.as_str()));
         }
-        let mut body = json!({"location": there.get("location"), "properties": properties});
+        let mut body = json!({"location": remote.get("location"), "properties": properties});
         put(&mut body, "sku", json!({"name": text(planned, "sku")}));
-        if let Some(tags) = there.get("tags").filter(|tags| !tags.is_null()) {
+        if let Some(tags) = remote.get("tags").filter(|tags| !tags.is_null()) {
             put(&mut body, "tags", tags.clone());
         }
         let name = text(planned, "name");
         let purpose = Purpose::to(format!("change the workspace `{name}`"));
         let purpose = purpose.needs(format!("assign the service principal the role Contributor on `{name}`"));
         let put = request(Request::put, planned).json(body);
-        Self::write(place, planned, put, &purpose, Until::Changed).await?;
-        Ok(Kept::default())
+        Self::write(context, planned, put, &purpose, Until::Updated).await?;
+        Ok(PrivateData::default())
     }
 
-    async fn delete(&self, place: &Place<'_>, prior: &Attributes, _: &Kept, _: bool) -> Result<(), ProviderError> {
+    async fn delete(
+        &self,
+        context: &Context<'_>,
+        prior: &Attributes,
+        _: &PrivateData,
+        _: bool,
+    ) -> Result<(), ProviderError> {
         let purpose = Purpose::to(format!("delete the workspace `{}`", text(prior, "name")));
         let purpose = purpose.needs("assign the service principal the role Contributor on the resource group");
-        match Self::write(place, prior, request(Request::delete, prior), &purpose, Until::Gone).await {
+        match Self::write(context, prior, request(Request::delete, prior), &purpose, Until::Deleted).await {
             Err(error) if error.kind == ErrorKind::NotFound || is_without_group(&error) => Ok(()),
             done => done,
         }
     }
 
     /// The amount of data in a workspace is unknown.
-    async fn count(&self, _: &Place<'_>, _: &Attributes) -> Result<DataAmount, ProviderError> {
+    async fn count(&self, _: &Context<'_>, _: &Attributes) -> Result<DataAmount, ProviderError> {
         Ok(DataAmount::Unknown)
     }
 
-    async fn settle(&self, place: &Place<'_>, named: &Attributes) -> Result<(), ProviderError> {
-        match Self::wait(place, named, Until::Settled).await {
+    async fn settle(&self, context: &Context<'_>, named: &Attributes) -> Result<(), ProviderError> {
+        match Self::wait(context, named, Until::Settled).await {
             // A failed operation has ended too; the next read shows the state of the workspace.
             Err(error) if error.kind == ErrorKind::Failed => Ok(()),
             done => done,
         }
     }
 
-    async fn is_ours(
+    async fn is_from_attempt(
         &self,
-        place: &Place<'_>,
-        seen: &Seen,
+        context: &Context<'_>,
+        observed: &Observation,
         _: &Attributes,
-        made: &RangeInclusive<Timestamp>,
+        window: &RangeInclusive<Timestamp>,
     ) -> Result<bool, ProviderError> {
-        let client = place.config.azure().map(|azure| azure.client.as_str());
-        Ok(client.is_some() && seen.made_by.as_deref() == client && seen.made_at.is_some_and(|at| made.contains(&at)))
+        let client = context.config.azure().map(|azure| azure.client.as_str());
+        Ok(client.is_some()
+            && observed.created_by.as_deref() == client
+            && observed.created_at.is_some_and(|at| window.contains(&at)))
     }
 }

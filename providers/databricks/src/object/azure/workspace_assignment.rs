@@ -2,8 +2,8 @@
 
 use super::{account, shown, takes_existing};
 use crate::attributes::{attributes, id_of, list, text, texts};
-use crate::object::{Object, Place, Seen};
-use crate::private::Kept;
+use crate::object::{Context, Object, Observation};
+use crate::private::PrivateData;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
@@ -18,18 +18,18 @@ const ONE: &str = "/api/2.0/accounts/{account}/workspaces/{workspace}/permission
 const PERMISSIONS: [&str; 2] = ["USER", "ADMIN"];
 
 /// How long a workspace may need to see the account's principals after it gets a metastore.
-const SETTLES: Duration = Duration::from_secs(60);
+const PROPAGATION_TIMEOUT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(2);
 
 pub(crate) struct WorkspaceAssignment;
 
 /// Recognizes the account's error for a workspace without a metastore, which persists for a while after the assignment:
 /// <https://github.com/databricks/terraform-provider-databricks/issues/2739>.
-fn is_not_yet(error: &ProviderError) -> bool {
-    let says = |text: &str| error.message.to_lowercase().contains(text);
+fn is_not_propagated(error: &ProviderError) -> bool {
+    let contains = |text: &str| error.message.to_lowercase().contains(text);
     ["not available for this workspace", "not supported for current workspace", "not in workspace"]
         .into_iter()
-        .any(says)
+        .any(contains)
 }
 
 fn is_same_set(first: &[String], second: &[String]) -> bool {
@@ -37,18 +37,18 @@ fn is_same_set(first: &[String], second: &[String]) -> bool {
 }
 
 impl WorkspaceAssignment {
-    async fn give(place: &Place<'_>, named: &Attributes, permissions: &[String]) -> Result<(), ProviderError> {
+    async fn assign(context: &Context<'_>, named: &Attributes, permissions: &[String]) -> Result<(), ProviderError> {
         let (workspace, principal) = (text(named, "workspaceId"), text(named, "principalId"));
-        let request = Request::put(ONE, &[account(place)?, &workspace, &principal]);
+        let request = Request::put(ONE, &[account(context)?, &workspace, &principal]);
         let request = request.json(json!({"permissions": permissions})).idempotent();
         let purpose = Purpose::to(format!("assign the principal {principal} to the workspace {workspace}"))
             .at(Path::attribute("principalId"))
             .needs("make the service principal an administrator of the account");
-        let patience = Instant::now() + SETTLES.min(place.within.left());
+        let deadline = Instant::now() + PROPAGATION_TIMEOUT.min(context.within.left());
         loop {
-            match place.send(&request, &purpose).await {
-                Err(error) if is_not_yet(&error) && Instant::now() + PAUSE < patience => sleep(PAUSE).await,
-                Err(error) if is_not_yet(&error) => {
+            match context.send(&request, &purpose).await {
+                Err(error) if is_not_propagated(&error) && Instant::now() + PAUSE < deadline => sleep(PAUSE).await,
+                Err(error) if is_not_propagated(&error) => {
                     return Err(
                         error.solution("assign a metastore to the workspace: without one it does not use the principals of the account")
                     );
@@ -86,24 +86,25 @@ impl Object for WorkspaceAssignment {
 
     async fn read(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         named: &Attributes,
         like: &Attributes,
-        kept: &Kept,
-    ) -> Result<Option<Seen>, ProviderError> {
+        private: &PrivateData,
+    ) -> Result<Option<Observation>, ProviderError> {
         let (workspace, principal) = (text(named, "workspaceId"), text(named, "principalId"));
-        let request = Request::get(ALL, &[account(place)?, &workspace]);
-        let answer = place.ask(&request, &format!("read the assignments of the workspace {workspace}")).await;
+        let request = Request::get(ALL, &[account(context)?, &workspace]);
+        let answer =
+            context.read_optional(&request, &format!("read the assignments of the workspace {workspace}")).await;
         let rows = match answer {
             // The workspace has no principals of the account yet.
-            Err(error) if is_not_yet(&error) => return Ok(None),
+            Err(error) if is_not_propagated(&error) => return Ok(None),
             answer => answer?.unwrap_or_default(),
         };
         let rows = rows.get("permission_assignments").and_then(Json::as_array).cloned().unwrap_or_default();
-        let is_meant = |row: &&Json| {
+        let is_match = |row: &&Json| {
             row.get("principal").and_then(|it| id_of(it, "principal_id")).is_some_and(|it| it == principal)
         };
-        let Some(row) = rows.iter().find(is_meant) else { return Ok(None) };
+        let Some(row) = rows.iter().find(is_match) else { return Ok(None) };
         let held = row.get("permissions").and_then(Json::as_array).cloned().unwrap_or_default();
         let held: Vec<String> = held.iter().filter_map(Json::as_str).map(str::to_owned).collect();
         if held.is_empty() {
@@ -112,71 +113,81 @@ impl Object for WorkspaceAssignment {
         // The order is irrelevant.
         let wanted = texts(like, "permissions");
         let permissions = if is_same_set(&wanted, &held) { wanted } else { held.clone() };
-        let seen = attributes([
+        let observed = attributes([
             ("workspaceId", workspace.into()),
             ("principalId", principal.into()),
             ("permissions", list(&permissions)),
             shown(like),
         ]);
-        Ok(Some(Seen { attributes: seen, kept: kept.clone(), held, ..Seen::default() }))
+        Ok(Some(Observation { attributes: observed, private: private.clone(), held, ..Observation::default() }))
     }
 
-    fn takes_what_is_there(&self, planned: &Attributes) -> bool {
+    fn adopts_existing(&self, planned: &Attributes) -> bool {
         takes_existing(planned)
     }
 
-    fn is_told_by_what_was_there(&self) -> bool {
+    fn needs_prior_content(&self) -> bool {
         true
     }
 
-    fn was_there_before(&self, seen: &Seen, planned: &Attributes) -> bool {
-        !is_same_set(&seen.held, &texts(planned, "permissions"))
+    fn existed_before(&self, observed: &Observation, planned: &Attributes) -> bool {
+        !is_same_set(&observed.held, &texts(planned, "permissions"))
     }
 
-    async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
-        let (before, wanted) = (self.held(place, planned).await?, texts(planned, "permissions"));
+    async fn create(
+        &self,
+        context: &Context<'_>,
+        planned: &Attributes,
+    ) -> Result<(Attributes, PrivateData), ProviderError> {
+        let (before, wanted) = (self.held(context, planned).await?, texts(planned, "permissions"));
         if !is_same_set(&before, &wanted) {
-            Self::give(place, planned, &wanted).await?;
+            Self::assign(context, planned, &wanted).await?;
         }
-        Ok((Attributes::default(), Kept { preexisting: before, ..Kept::default() }))
+        Ok((Attributes::default(), PrivateData { preexisting: before, ..PrivateData::default() }))
     }
 
     async fn update(
         &self,
-        place: &Place<'_>,
+        context: &Context<'_>,
         prior: &Recorded,
-        _present: &Seen,
+        _present: &Observation,
         planned: &Attributes,
-    ) -> Result<Kept, ProviderError> {
-        Self::give(place, planned, &texts(planned, "permissions")).await?;
-        Ok(Kept::of(&prior.private))
+    ) -> Result<PrivateData, ProviderError> {
+        Self::assign(context, planned, &texts(planned, "permissions")).await?;
+        Ok(PrivateData::of(&prior.private))
     }
 
-    async fn delete(&self, place: &Place<'_>, prior: &Attributes, kept: &Kept, _: bool) -> Result<(), ProviderError> {
-        if !kept.preexisting.is_empty() {
+    async fn delete(
+        &self,
+        context: &Context<'_>,
+        prior: &Attributes,
+        private: &PrivateData,
+        _: bool,
+    ) -> Result<(), ProviderError> {
+        if !private.preexisting.is_empty() {
             // Restore the earlier permissions.
-            return match self.read(place, prior, prior, kept).await? {
-                Some(seen) if !is_same_set(&seen.held, &kept.preexisting) => {
-                    Self::give(place, prior, &kept.preexisting).await
+            return match self.read(context, prior, prior, private).await? {
+                Some(observed) if !is_same_set(&observed.held, &private.preexisting) => {
+                    Self::assign(context, prior, &private.preexisting).await
                 }
                 _ => Ok(()),
             };
         }
         let (workspace, principal) = (text(prior, "workspaceId"), text(prior, "principalId"));
-        let request = Request::delete(ONE, &[account(place)?, &workspace, &principal]);
+        let request = Request::delete(ONE, &[account(context)?, &workspace, &principal]);
         let purpose = Purpose::to(format!("remove the principal {principal} from the workspace {workspace}"))
             .needs("make the service principal an administrator of the account");
-        place.remove(request, &purpose).await
+        context.remove(request, &purpose).await
     }
 
     /// Assignments are idempotent, and there was no assignment before.
-    async fn is_ours(
+    async fn is_from_attempt(
         &self,
-        _: &Place<'_>,
-        seen: &Seen,
+        _: &Context<'_>,
+        observed: &Observation,
         planned: &Attributes,
         _: &RangeInclusive<Timestamp>,
     ) -> Result<bool, ProviderError> {
-        Ok(is_same_set(&seen.held, &texts(planned, "permissions")))
+        Ok(is_same_set(&observed.held, &texts(planned, "permissions")))
     }
 }

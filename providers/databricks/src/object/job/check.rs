@@ -106,8 +106,8 @@ fn tasks(settings: &Value, at: &Path) -> Result<(), ProviderError> {
                 return Err(refused(&at, format!("unknown task `{key}`")));
             }
         }
-        let ways = ["new_cluster", "existing_cluster_id", "job_cluster_key"];
-        let given: Vec<&&str> = ways.iter().filter(|name| non_null(task, name).is_some()).collect();
+        let cluster_settings = ["new_cluster", "existing_cluster_id", "job_cluster_key"];
+        let given: Vec<&&str> = cluster_settings.iter().filter(|name| non_null(task, name).is_some()).collect();
         if let [one, other, ..] = given.as_slice() {
             return Err(refused(&at.key(other), format!("`{one}` and `{other}` exclude each other")));
         }

@@ -4,55 +4,55 @@
 
 use super::{columns, full_name, source, table};
 use crate::attributes::{optional_text, text_of};
-use crate::object::Place;
+use crate::object::Context;
 use crate::sql::{literal, qualified, quote};
 use serde_json::Value as Json;
 use terrace_provider::{Attributes, ProviderError};
 
 /// Unmanaged comments of a view whose query is about to change.
 #[derive(Debug, Default)]
-pub(super) struct OfOthers {
+pub(super) struct UnmanagedComments {
     own: Option<String>,
     columns: Vec<(String, String)>,
 }
 
-impl OfOthers {
+impl UnmanagedComments {
     /// Reads the unmanaged comments of the view and of its remaining columns. Comments inherited from the old source
     /// are left out.
     ///
     /// # Errors
     /// If the workspace does not answer.
     pub(super) async fn read(
-        place: &Place<'_>,
+        context: &Context<'_>,
         prior: &Attributes,
         present: &Attributes,
         planned: &Attributes,
     ) -> Result<Self, ProviderError> {
-        let Some(there) = table(place, &full_name(planned)).await? else { return Ok(Self::default()) };
-        let looked_at = async |attributes: &Attributes| match source(attributes) {
-            Some(source) => table(place, &source.join(".").to_lowercase()).await,
+        let Some(remote) = table(context, &full_name(planned)).await? else { return Ok(Self::default()) };
+        let source_table = async |attributes: &Attributes| match source(attributes) {
+            Some(source) => table(context, &source.join(".").to_lowercase()).await,
             None => Ok(None),
         };
         let shown = columns(planned);
-        let stays: Vec<String> = match shown.is_empty() {
-            true => commented(&looked_at(planned).await?.unwrap_or_default()).map(|(name, _)| name).collect(),
+        let remaining: Vec<String> = match shown.is_empty() {
+            true => commented(&source_table(planned).await?.unwrap_or_default()).map(|(name, _)| name).collect(),
             false => shown.iter().map(|(name, _)| name.clone()).collect(),
         };
-        let inherited: Vec<_> = commented(&looked_at(present).await?.unwrap_or_default()).collect();
+        let inherited: Vec<_> = commented(&source_table(present).await?.unwrap_or_default()).collect();
         let managed: Vec<String> = [planned, prior]
             .iter()
             .flat_map(|attributes| columns(attributes))
             .filter_map(|(name, comment)| comment.map(|_| name))
             .collect();
         let is_one_of = |names: &[String], name: &str| names.iter().any(|it| it.eq_ignore_ascii_case(name));
-        let is_kept = |(name, comment): &(String, Option<String>)| {
+        let is_preserved = |(name, comment): &(String, Option<String>)| {
             let is_inherited = inherited.iter().any(|(it, text)| it.eq_ignore_ascii_case(name) && text == comment);
-            is_one_of(&stays, name) && !is_one_of(&managed, name) && !is_inherited
+            is_one_of(&remaining, name) && !is_one_of(&managed, name) && !is_inherited
         };
-        let kept = commented(&there).filter(is_kept).filter_map(|(name, comment)| Some((name, comment?)));
+        let preserved = commented(&remote).filter(is_preserved).filter_map(|(name, comment)| Some((name, comment?)));
         let is_managed = [planned, prior].iter().any(|it| it.get("comment").is_some_and(|it| !it.is_null()));
-        let own = Some(text_of(&there, "comment")).filter(|comment| !is_managed && !comment.is_empty());
-        Ok(Self { own: own.map(str::to_owned), columns: kept.collect() })
+        let own = Some(text_of(&remote, "comment")).filter(|comment| !is_managed && !comment.is_empty());
+        Ok(Self { own: own.map(str::to_owned), columns: preserved.collect() })
     }
 
     /// The statements that restore the comments.
@@ -87,15 +87,15 @@ pub(super) fn statements(
     is_altered: bool,
 ) -> Vec<String> {
     let name = full_name(planned);
-    let (was, there) = (columns(prior), columns(present));
+    let (recorded, current) = (columns(prior), columns(present));
     let mut statements = Vec::new();
     for (column, wanted) in columns(planned) {
         let of = |all: &[(String, Option<String>)]| {
             all.iter().find(|(it, _)| *it == column).and_then(|(_, text)| text.clone())
         };
         // The old columns lost their comments.
-        let now = if is_altered { None } else { of(&there) };
-        let text = match (&wanted, of(&was)) {
+        let now = if is_altered { None } else { of(&current) };
+        let text = match (&wanted, of(&recorded)) {
             (Some(text), _) if now.as_ref() != Some(text) => literal(text),
             (None, Some(_)) if !is_altered => "NULL".to_owned(),
             _ => continue,
@@ -103,10 +103,10 @@ pub(super) fn statements(
         statements.push(on_column(&name, &column, &text));
     }
     let now = optional_text(present, "comment").filter(|_| !is_altered);
-    let had = prior.get("comment").is_some_and(|it| !it.is_null());
+    let was_commented = prior.get("comment").is_some_and(|it| !it.is_null());
     let text = match optional_text(planned, "comment") {
         Some(text) if now.as_ref() != Some(&text) => Some(literal(&text)),
-        None if had && !is_altered => Some("NULL".to_owned()),
+        None if was_commented && !is_altered => Some("NULL".to_owned()),
         _ => None,
     };
     statements.extend(text.map(|text| on_view(&name, &text)));

@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn secrets_are_removed_by_their_paths() {
         let full = json!({"connection_info": {"database_url": "postgres://u:p@h/d", "isolation": "x"}, "n": {"url": {"from_env": "V"}}});
-        let secrets = terrace_provider::twin::likely_secrets(&full);
+        let secrets = terrace_provider::secret_half::likely_secrets(&full);
         assert_eq!(secrets, [["connection_info", "database_url"].map(str::to_owned)]);
         let shown = json!({"connection_info": {"isolation": "x"}, "n": {"url": {"from_env": "V"}}});
         assert_eq!(without_paths(&full, &secrets), shown);

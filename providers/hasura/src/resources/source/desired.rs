@@ -7,7 +7,7 @@ use crate::jdbc::{Parts, is_host};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value as Json, json};
-use terrace_provider::twin::WHOLE;
+use terrace_provider::secret_half::WHOLE;
 use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 
 /// The secrets of a connection.
@@ -44,8 +44,8 @@ impl Desired {
             return Ok(Some(Self { full: canonical(&open), secrets: Vec::new() }));
         };
         let (open, secret) = (canonical(&open), canonical(&secret));
-        let [seen, unseen] = [&open, &secret].map(|half| Value::from(half.clone()));
-        WHOLE.check(("configuration", &seen), ("secretConfiguration", &unseen))?;
+        let [visible, hidden] = [&open, &secret].map(|half| Value::from(half.clone()));
+        WHOLE.check(("configuration", &visible), ("secretConfiguration", &hidden))?;
         Ok(Some(Self { full: WHOLE.merged(&open, &secret), secrets: WHOLE.leaves(&secret) }))
     }
 

@@ -51,7 +51,11 @@ pub(super) async fn check(
 ///
 /// # Errors
 /// `InvalidInput` if there is no key.
-pub(super) async fn check_now(engine: &Engine, target: &Target, planned: &Attributes) -> Result<(), ProviderError> {
+pub(super) async fn check_before_change(
+    engine: &Engine,
+    target: &Target,
+    planned: &Attributes,
+) -> Result<(), ProviderError> {
     if wanted(planned).is_none() {
         return Ok(());
     }
@@ -67,7 +71,7 @@ pub(super) async fn check_now(engine: &Engine, target: &Target, planned: &Attrib
 async fn of_agent(engine: &Engine, source: &Source, table: &Json) -> Result<bool, ProviderError> {
     let args = json!({"source": source.name, "table": table});
     let question = json!({"type": format!("{}_get_table_info", source.prefix()), "args": args});
-    let info = engine.look("describe a table", question).await?;
+    let info = engine.read("describe a table", question).await?;
     let has_key = info.get("primary_key").and_then(Json::as_array).is_some_and(|key| !key.is_empty());
     Ok(has_key || !info.is_object())
 }

@@ -27,7 +27,7 @@ fn is_name(text: &str) -> bool {
 }
 
 /// Returns true if both texts are the same schema. White space, comments and the order of keys are irrelevant.
-pub(super) fn means_same(kind: &str, one: &str, other: &str) -> bool {
+pub(super) fn is_equivalent(kind: &str, one: &str, other: &str) -> bool {
     if one == other {
         return true;
     }
@@ -99,14 +99,14 @@ mod tests {
     fn white_space_and_key_order_are_ignored() {
         let avro = r#"{"type": "record", "name": "A", "fields": [{"name": "x", "type": "int"}]}"#;
         let written = r#"{"name":"A","type":"record","fields":[{"type":"int","name":"x"}]}"#;
-        assert!(means_same("AVRO", avro, written));
-        assert!(!means_same("AVRO", avro, &written.replace("int", "long")));
-        assert!(means_same("AVRO", "string", "\"string\""));
+        assert!(is_equivalent("AVRO", avro, written));
+        assert!(!is_equivalent("AVRO", avro, &written.replace("int", "long")));
+        assert!(is_equivalent("AVRO", "string", "\"string\""));
         let proto = "syntax = \"proto3\"; // a comment\nmessage A { int32 x = 1; /* b */ }";
         let other = "syntax=\"proto3\";\n\nmessage A {\n  int32 x = 1;\n}\n";
-        assert!(means_same("PROTOBUF", proto, other));
-        assert!(!means_same("PROTOBUF", proto, &other.replace("int32 x", "int64 x")));
-        assert!(!means_same("PROTOBUF", "a = \"x  y\"", "a = \"x y\""));
+        assert!(is_equivalent("PROTOBUF", proto, other));
+        assert!(!is_equivalent("PROTOBUF", proto, &other.replace("int32 x", "int64 x")));
+        assert!(!is_equivalent("PROTOBUF", "a = \"x  y\"", "a = \"x y\""));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Creates, updates and deletes topics.
 
-use super::config::{Fate, fate, wanted};
+use super::config::{KeySupport, key_support, wanted};
 use super::read::{configured, observed, private_of, with_config};
 use crate::admin::{NewTopic, Topic};
 use crate::attributes::{optional_text, text};
 use crate::failure::Code;
-use crate::polling::{deadline, until, until_seen};
+use crate::polling::{deadline, until, until_visible};
 use crate::resources::Instance;
 use std::collections::BTreeMap;
 use terrace_provider::{
@@ -16,13 +16,13 @@ use terrace_provider::{
 pub(crate) async fn create(instance: &Instance, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
     let attributes = &planned.attributes;
     let name = text(attributes, "name")?;
-    let asked = instance.creating(name);
+    let context = instance.create_context(name);
     let exists = || {
         let kind = ErrorKind::AlreadyExists { import_id: Some(crate::object_id::join([name])) };
         ProviderError::new(kind, format!("the topic `{name}` exists already"))
     };
-    let is_retry = instance.marks.earlier(call).is_some();
-    if instance.admin.topic(name).await.map_err(|failure| instance.reading(name).failed(failure))?.is_some() {
+    let is_retry = instance.marks.earlier_attempt(call).is_some();
+    if instance.admin.topic(name).await.map_err(|failure| instance.read_context(name).failed(failure))?.is_some() {
         return match is_retry {
             true => find_requested(instance, call, name, attributes).await?.ok_or_else(exists),
             false => Err(exists()),
@@ -30,7 +30,7 @@ pub(crate) async fn create(instance: &Instance, call: &Call, planned: &Planned) 
     }
     let config = sendable(instance, name, attributes).await?;
     let new = new_topic(name, attributes, &config);
-    instance.marks.sent(call, None).await?;
+    instance.marks.record_sent(call, None).await?;
     let created = match instance.admin.create_topic(&new, false).await {
         Ok(created) => created,
         Err(failure) if failure.code() == Some(Code::TOPIC_EXISTS) => {
@@ -38,18 +38,18 @@ pub(crate) async fn create(instance: &Instance, call: &Call, planned: &Planned) 
         }
         Err(failure) => {
             if failure.excludes_effect() && !is_retry {
-                instance.marks.refused(call).await;
+                instance.marks.record_refused(call).await;
             }
-            return Err(asked.failed(failure));
+            return Err(context.failed(failure));
         }
     };
     let is_ours = |topic: &Topic| created.id.is_none() || topic.id == created.id;
-    let not_yet = format!("the topic `{name}` was created, but the brokers do not show it yet");
-    let seen = until_seen(call, &not_yet, || async {
-        let topic = instance.admin.topic(name).await.map_err(|failure| instance.reading(name).failed(failure))?;
+    let timeout_message = format!("the topic `{name}` was created, but the brokers do not show it yet");
+    let visible = until_visible(call, &timeout_message, || async {
+        let topic = instance.admin.topic(name).await.map_err(|failure| instance.read_context(name).failed(failure))?;
         Ok(topic.filter(|topic| topic.is_ready && is_ours(topic)))
     });
-    let topic = seen.await.map_err(|error| error.solution("check that all brokers run"))?;
+    let topic = visible.await.map_err(|error| error.solution("check that all brokers run"))?;
     Ok(with_config(name, attributes, &topic, configured(attributes).cloned()))
 }
 
@@ -62,17 +62,17 @@ async fn find_requested(
     name: &str,
     attributes: &Attributes,
 ) -> Result<Option<Observed>, ProviderError> {
-    let not_yet = format!("the topic `{name}` exists, but the brokers do not show it yet");
-    let seen = until_seen(call, &not_yet, || async {
-        let looked = look(instance, name, attributes).await?;
-        Ok(looked.filter(|(topic, _)| topic.is_ready))
+    let timeout_message = format!("the topic `{name}` exists, but the brokers do not show it yet");
+    let visible = until_visible(call, &timeout_message, || async {
+        let found = read_topic(instance, name, attributes).await?;
+        Ok(found.filter(|(topic, _)| topic.is_ready))
     });
-    let (topic, observed) = seen.await?;
+    let (topic, observed) = visible.await?;
     let config = configured(attributes).map(|config| Value::from(config.clone()));
     let is_as_planned = is_as_planned(attributes, &topic)
-        && config.is_none_or(|config| holds(observed.attributes.get("config"), &config));
+        && config.is_none_or(|config| contains_entries(observed.attributes.get("config"), &config));
     if !is_as_planned {
-        instance.marks.refused(call).await;
+        instance.marks.record_refused(call).await;
         return Ok(None);
     }
     Ok(Some(observed))
@@ -104,7 +104,7 @@ pub(super) async fn sendable(
     let knows = known.map(|known| move |key: &str| known.contains(key));
     let knows = knows.as_ref().map(|knows| knows as &dyn Fn(&str) -> bool);
     // Unknown keys are sent: the brokers report them.
-    config.retain(|key, value| fate(key, value, knows, instance.flavor) != Fate::LeftOut);
+    config.retain(|key, value| key_support(key, value, knows, instance.flavor) != KeySupport::LeftOut);
     Ok(config)
 }
 
@@ -117,7 +117,7 @@ pub(crate) async fn update(
 ) -> Result<Observed, ProviderError> {
     let attributes = &planned.attributes;
     let name = text(attributes, "name")?;
-    let asked = instance.changing(name);
+    let context = instance.change_context(name);
     let (before, after) = (wanted(&prior.attributes)?, sendable(instance, name, attributes).await?);
     let mut changes: BTreeMap<String, Option<String>> = BTreeMap::new();
     for key in before.keys().filter(|key| !after.contains_key(*key)) {
@@ -129,7 +129,7 @@ pub(crate) async fn update(
     let differs = |(key, value): &(&String, &String)| before.get(*key) != Some(*value);
     changes.extend(after.iter().filter(differs).map(|(key, value)| (key.clone(), Some(value.clone()))));
     if !changes.is_empty() {
-        instance.admin.alter_config(name, &changes, false).await.map_err(|failure| asked.failed(failure))?;
+        instance.admin.alter_config(name, &changes, false).await.map_err(|failure| context.failed(failure))?;
     }
     let count = |attributes: &Attributes| attributes.get("partitions").and_then(Value::as_int);
     let partitions = count(attributes).filter(|wanted| count(&prior.attributes).is_none_or(|now| now < *wanted));
@@ -138,18 +138,18 @@ pub(crate) async fn update(
         if let Err(failure) = added
             && !(failure.code() == Some(Code::INVALID_PARTITIONS) && has_partitions(instance, name, total).await)
         {
-            return Err(asked.failed(failure));
+            return Err(context.failed(failure));
         }
     }
     let shown = until(call, deadline(call), || async {
-        let Some((topic, seen)) = look(instance, name, attributes).await? else {
+        let Some((topic, observed)) = read_topic(instance, name, attributes).await? else {
             let message = format!("the topic `{name}` no longer exists");
             return Err(ProviderError::new(ErrorKind::NotFound, message).solution("plan again to recreate it"));
         };
-        let is_there = topic.is_ready && partitions.is_none_or(|wanted| topic.partitions >= wanted);
+        let exists = topic.is_ready && partitions.is_none_or(|wanted| topic.partitions >= wanted);
         let config = configured(attributes).map(|config| Value::from(config.clone()));
-        let is_configured = config.is_none_or(|config| holds(seen.attributes.get("config"), &config));
-        Ok((is_there && is_configured).then_some(seen))
+        let is_configured = config.is_none_or(|config| contains_entries(observed.attributes.get("config"), &config));
+        Ok((exists && is_configured).then_some(observed))
     });
     shown.await?.ok_or_else(|| {
         let message = format!("the change of the topic `{name}` was accepted, but the brokers do not show it yet");
@@ -158,10 +158,10 @@ pub(crate) async fn update(
 }
 
 /// Returns true if every wanted entry is present with the same value.
-fn holds(seen: Option<&Value>, wanted: &Value) -> bool {
+fn contains_entries(observed: Option<&Value>, wanted: &Value) -> bool {
     let wanted = wanted.as_map().into_iter().flatten().filter(|(_, value)| !value.is_null());
-    let mut wanted =
-        wanted.map(|(key, value)| seen.and_then(|seen| seen.get(key)).is_some_and(|it| it.is_same_as(value)));
+    let mut wanted = wanted
+        .map(|(key, value)| observed.and_then(|observed| observed.get(key)).is_some_and(|it| it.is_same_as(value)));
     wanted.all(|is_same| is_same)
 }
 
@@ -170,8 +170,12 @@ async fn has_partitions(instance: &Instance, name: &str, total: i64) -> bool {
 }
 
 /// Reads a topic.
-async fn look(instance: &Instance, name: &str, like: &Attributes) -> Result<Option<(Topic, Observed)>, ProviderError> {
-    let failed = |failure| instance.reading(name).failed(failure);
+async fn read_topic(
+    instance: &Instance,
+    name: &str,
+    like: &Attributes,
+) -> Result<Option<(Topic, Observed)>, ProviderError> {
+    let failed = |failure| instance.read_context(name).failed(failure);
     let Some(topic) = instance.admin.topic(name).await.map_err(failed)? else { return Ok(None) };
     let settings = match configured(like) {
         None => None,
@@ -188,19 +192,19 @@ async fn look(instance: &Instance, name: &str, like: &Attributes) -> Result<Opti
 pub(crate) async fn delete(instance: &Instance, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
     let name = text(&prior.attributes, "name")?;
     let id = optional_text(&prior.attributes, "topicId");
-    let asked = instance.deleting(name);
+    let context = instance.delete_context(name);
     match instance.admin.delete_topic(name, id).await {
         Ok(()) => {}
         Err(failure) if matches!(failure.code(), Some(Code::UNKNOWN_TOPIC | Code::UNKNOWN_TOPIC_ID)) => {}
-        Err(failure) => return Err(asked.failed(failure)),
+        Err(failure) => return Err(context.failed(failure)),
     }
-    let not_yet = format!("the brokers accepted the deletion of the topic `{name}`, but it still exists");
-    let gone = until_seen(call, &not_yet, || async {
-        let topic = instance.admin.topic(name).await.map_err(|failure| instance.reading(name).failed(failure))?;
+    let timeout_message = format!("the brokers accepted the deletion of the topic `{name}`, but it still exists");
+    let deletion = until_visible(call, &timeout_message, || async {
+        let topic = instance.admin.topic(name).await.map_err(|failure| instance.read_context(name).failed(failure))?;
         let is_gone = topic.is_none_or(|topic| id.is_some() && topic.id.as_deref() != id);
         Ok(is_gone.then_some(()))
     });
-    gone.await
+    deletion.await
 }
 
 /// Finds the object of a lost call, or an object to adopt.
@@ -212,19 +216,19 @@ pub(crate) async fn find(instance: &Instance, attempt: &Attempt) -> Result<Found
     let Some(name) = optional_text(like, "name").or_else(|| optional_text(&attempt.identity, "name")) else {
         return Ok(Found::Unknown);
     };
-    let looked = match look(instance, name, like).await {
+    let found = match read_topic(instance, name, like).await {
         // Unreachable brokers do not matter if no request was ever sent.
-        Err(_) if instance.marks.made_nothing(attempt) => None,
-        looked => looked?,
+        Err(_) if instance.marks.created_nothing(attempt) => None,
+        found => found?,
     };
-    let Some((topic, observed)) = looked else { return Ok(Found::Absent) };
+    let Some((topic, observed)) = found else { return Ok(Found::Absent) };
     if let Some(prior) = &attempt.prior {
         let before = prior.text("topicId").filter(|_| attempt.planned.is_empty());
         let is_other = before.is_some() && topic.id.as_deref() != before;
-        return Ok(if is_other { Found::Absent } else { Found::Ours(observed) });
+        return Ok(if is_other { Found::Absent } else { Found::Own(observed) });
     }
-    let is_ours = attempt.lost_call.as_ref().is_some_and(|lost| instance.marks.may_be_ours(attempt, lost))
+    let is_ours = attempt.lost_call.as_ref().is_some_and(|lost| instance.marks.may_have_created(attempt, lost))
         && is_as_planned(&attempt.planned, &topic);
     let observed = Observed { private: Private::clone(&private_of(&topic)), ..observed };
-    Ok(if is_ours { Found::Ours(observed) } else { Found::Strangers(observed) })
+    Ok(if is_ours { Found::Own(observed) } else { Found::Foreign(observed) })
 }

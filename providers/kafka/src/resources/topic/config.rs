@@ -12,7 +12,7 @@ const ROUNDED_LONG_MAX: &str = "9223372036854776000";
 /// Keys that only some brokers support, with the values that equal the default behavior: keys of Confluent
 /// (<https://docs.confluent.io/platform/current/installation/configuration/topic-configs.html>), and keys that Apache
 /// Kafka 4.0 removed (<https://kafka.apache.org/documentation/#upgrade_4_0_0>).
-const NOT_EVERYWHERE: &[(&str, &[&str])] = &[
+const OPTIONAL_KEYS: &[(&str, &[&str])] = &[
     ("confluent.cluster.link.allow.legacy.message.format", &["false"]),
     ("confluent.key.schema.validation", &["false"]),
     ("confluent.key.subject.name.strategy", &["io.confluent.kafka.serializers.subject.TopicNameStrategy"]),
@@ -60,7 +60,7 @@ fn sent(value: &Value) -> Option<String> {
 }
 
 /// Returns true if brokers treat both texts as the same value: they parse texts, and return them in their own spelling.
-fn means_same(one: &str, other: &str) -> bool {
+fn is_equivalent(one: &str, other: &str) -> bool {
     let (one, other) = (one.trim(), other.trim());
     if one == other {
         return true;
@@ -80,7 +80,7 @@ fn means_same(one: &str, other: &str) -> bool {
 
 /// How a key is sent.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum KeySupport {
     /// The key is sent to the brokers.
     Sent,
     /// The brokers do not support the key, but its value equals their default behavior.
@@ -90,8 +90,13 @@ pub(super) enum Fate {
 }
 
 /// Decides how a key is sent, by the keys or the flavor of the brokers.
-pub(super) fn fate(key: &str, value: &str, known: Option<&dyn Fn(&str) -> bool>, flavor: Option<Flavor>) -> Fate {
-    let listed = NOT_EVERYWHERE.iter().find(|(name, _)| *name == key);
+pub(super) fn key_support(
+    key: &str,
+    value: &str,
+    known: Option<&dyn Fn(&str) -> bool>,
+    flavor: Option<Flavor>,
+) -> KeySupport {
+    let listed = OPTIONAL_KEYS.iter().find(|(name, _)| *name == key);
     let is_known = match (flavor, known) {
         (Some(Flavor::Apache), _) if key.starts_with(CONFLUENT) => false,
         (_, Some(known)) => known(key),
@@ -100,9 +105,11 @@ pub(super) fn fate(key: &str, value: &str, known: Option<&dyn Fn(&str) -> bool>,
         (_, None) => listed.is_none(),
     };
     match (is_known, listed) {
-        (true, _) => Fate::Sent,
-        (false, Some((_, defaults))) if defaults.iter().any(|default| means_same(default, value)) => Fate::LeftOut,
-        (false, _) => Fate::Unknown,
+        (true, _) => KeySupport::Sent,
+        (false, Some((_, defaults))) if defaults.iter().any(|default| is_equivalent(default, value)) => {
+            KeySupport::LeftOut
+        }
+        (false, _) => KeySupport::Unknown,
     }
 }
 
@@ -113,10 +120,10 @@ pub(super) fn observed(configured: &Map, settings: &BTreeMap<String, Setting>, f
     let mut observed = Map::default();
     for (key, value) in configured {
         let Some(expected) = sent(value) else { continue };
-        let now = match (fate(key, &expected, Some(&knows), flavor), settings.get(key)) {
-            (Fate::LeftOut, _) => value.clone(),
+        let now = match (key_support(key, &expected, Some(&knows), flavor), settings.get(key)) {
+            (KeySupport::LeftOut, _) => value.clone(),
             (_, Some(Setting { value: None, is_own: true })) => value.clone(),
-            (_, Some(Setting { value: Some(text), is_own: true })) => match means_same(text, &expected) {
+            (_, Some(Setting { value: Some(text), is_own: true })) => match is_equivalent(text, &expected) {
                 true => value.clone(),
                 false => Value::from(text.as_str()),
             },
@@ -142,31 +149,34 @@ mod tests {
         for (one, other) in
             [("0.50", "0.5"), ("TRUE", "true"), (" 3 ", "3"), ("compact, delete", "compact,delete"), ("a", "a")]
         {
-            assert!(means_same(one, other), "{one} {other}");
+            assert!(is_equivalent(one, other), "{one} {other}");
         }
         for (one, other) in [("0.5", "0.6"), ("true", "false"), ("compact", "delete"), ("a,b", "b,a"), ("", "0")] {
-            assert!(!means_same(one, other), "{one} {other}");
+            assert!(!is_equivalent(one, other), "{one} {other}");
         }
         // A double cannot represent the difference.
-        assert!(!means_same("9223372036854775807", "9223372036854775806"));
+        assert!(!is_equivalent("9223372036854775807", "9223372036854775806"));
         assert_eq!(sent(&Value::from("9223372036854776000")).as_deref(), Some(LONG_MAX));
     }
 
     #[test]
     fn unsupported_keys_with_default_values_are_left_out() {
         let known = |key: &str| key == "retention.ms";
-        let of = |key, value| fate(key, value, Some(&known), None);
-        assert_eq!(of("retention.ms", "1"), Fate::Sent);
-        assert_eq!(of("confluent.tier.enable", "false"), Fate::LeftOut);
-        assert_eq!(of("confluent.tier.enable", "true"), Fate::Unknown);
-        assert_eq!(of("message.timestamp.difference.max.ms", LONG_MAX), Fate::LeftOut);
-        assert_eq!(of("message.format.version", "2.8"), Fate::Unknown);
-        assert_eq!(of("retention.msx", "1"), Fate::Unknown);
+        let of = |key, value| key_support(key, value, Some(&known), None);
+        assert_eq!(of("retention.ms", "1"), KeySupport::Sent);
+        assert_eq!(of("confluent.tier.enable", "false"), KeySupport::LeftOut);
+        assert_eq!(of("confluent.tier.enable", "true"), KeySupport::Unknown);
+        assert_eq!(of("message.timestamp.difference.max.ms", LONG_MAX), KeySupport::LeftOut);
+        assert_eq!(of("message.format.version", "2.8"), KeySupport::Unknown);
+        assert_eq!(of("retention.msx", "1"), KeySupport::Unknown);
         let knows_all = |_: &str| true;
-        assert_eq!(fate("confluent.tier.enable", "true", Some(&knows_all), None), Fate::Sent);
-        assert_eq!(fate("confluent.tier.enable", "true", Some(&knows_all), Some(Flavor::Apache)), Fate::Unknown);
-        assert_eq!(fate("confluent.tier.enable", "true", None, Some(Flavor::Confluent)), Fate::Sent);
-        assert_eq!(fate("confluent.tier.enable", "false", None, None), Fate::LeftOut);
-        assert_eq!(fate("any.key", "x", None, None), Fate::Sent);
+        assert_eq!(key_support("confluent.tier.enable", "true", Some(&knows_all), None), KeySupport::Sent);
+        assert_eq!(
+            key_support("confluent.tier.enable", "true", Some(&knows_all), Some(Flavor::Apache)),
+            KeySupport::Unknown
+        );
+        assert_eq!(key_support("confluent.tier.enable", "true", None, Some(Flavor::Confluent)), KeySupport::Sent);
+        assert_eq!(key_support("confluent.tier.enable", "false", None, None), KeySupport::LeftOut);
+        assert_eq!(key_support("any.key", "x", None, None), KeySupport::Sent);
     }
 }

@@ -1,10 +1,10 @@
 //! Validates a topic before the apply: brokers check a create or a change without performing it.
 
 use super::change::{new_topic, sendable};
-use super::config::{Fate, fate, wanted};
+use super::config::{KeySupport, key_support, wanted};
 use crate::admin::NewTopic;
 use crate::attributes::optional_text;
-use crate::failure::{Asked, Code, Failure};
+use crate::failure::{Code, Failure, RequestContext};
 use crate::resources::Instance;
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::names::closest;
@@ -14,7 +14,7 @@ impl Instance {
     /// Returns the configuration keys that topics of these brokers support; `None` if the caller may not list them.
     /// `name` is the name of an existing topic, or a name that the caller may use for a new topic.
     pub(super) async fn known_keys(&self, name: &str) -> Option<&BTreeSet<String>> {
-        let ask = || async {
+        let fetch = || async {
             let nothing = BTreeMap::new();
             let probe = NewTopic { name, partitions: None, replicas: None, config: &nothing };
             let keys: Option<BTreeSet<String>> = match self.admin.create_topic(&probe, true).await {
@@ -27,7 +27,7 @@ impl Instance {
             };
             keys.filter(|keys| !keys.is_empty()).ok_or(())
         };
-        self.known_keys.get_or_try_init(ask).await.ok()
+        self.known_keys.get_or_try_init(fetch).await.ok()
     }
 }
 
@@ -43,13 +43,13 @@ pub(crate) async fn validate(instance: &Instance, planned: &Attributes) -> Vec<F
         config.retain(|key, _| known.contains(key));
     }
     // The request only validates: no answer means a change.
-    let asked = Asked { changes: false, ..instance.creating(name) };
+    let context = RequestContext { changes: false, ..instance.create_context(name) };
     match instance.admin.create_topic(&new_topic(name, planned, &config), true).await {
         Ok(_) => {}
         Err(failure) if failure.code() == Some(Code::TOPIC_EXISTS) => {
             findings.extend(change(instance, name, planned, &config).await);
         }
-        Err(failure) => findings.push(finding(&asked, failure, &config)),
+        Err(failure) => findings.push(finding(&context, failure, &config)),
     }
     tracing::trace!(name, sent, "checked a topic");
     findings
@@ -62,10 +62,10 @@ fn keys(instance: &Instance, planned: &Attributes, known: Option<&BTreeSet<Strin
     let knows = knows.as_ref().map(|knows| knows as &dyn Fn(&str) -> bool);
     let (mut left_out, mut findings) = (Vec::new(), Vec::new());
     for (key, value) in &config {
-        match fate(key, value, knows, instance.flavor) {
-            Fate::Sent => {}
-            Fate::LeftOut => left_out.push(format!("`{key}`")),
-            Fate::Unknown => {
+        match key_support(key, value, knows, instance.flavor) {
+            KeySupport::Sent => {}
+            KeySupport::LeftOut => left_out.push(format!("`{key}`")),
+            KeySupport::Unknown => {
                 let closest = known.and_then(|known| closest(key, known.iter().map(String::as_str)));
                 findings.push(Finding {
                     severity: Severity::Error,
@@ -100,11 +100,11 @@ async fn change(
     planned: &Attributes,
     config: &BTreeMap<String, String>,
 ) -> Vec<Finding> {
-    let asked = Asked { changes: false, ..instance.changing(name) };
+    let context = RequestContext { changes: false, ..instance.change_context(name) };
     let topic = match instance.admin.topic(name).await {
         Ok(Some(topic)) => topic,
         Ok(None) => return Vec::new(),
-        Err(failure) => return vec![finding(&instance.reading(name), failure, config)],
+        Err(failure) => return vec![finding(&instance.read_context(name), failure, config)],
     };
     let mut findings = Vec::new();
     let number = |name: &str| planned.get(name).and_then(Value::as_int);
@@ -120,24 +120,24 @@ async fn change(
     if !config.is_empty() {
         let changes = config.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
         if let Err(failure) = instance.admin.alter_config(name, &changes, true).await {
-            findings.push(finding(&asked, failure, config));
+            findings.push(finding(&context, failure, config));
         }
     }
     if let Some(partitions) = number("partitions").filter(|partitions| *partitions > topic.partitions)
         && let Err(failure) = instance.admin.create_partitions(name, partitions, true).await
     {
-        findings.push(finding(&asked, failure, config));
+        findings.push(finding(&context, failure, config));
     }
     findings
 }
 
 /// Converts a failure into a finding. A temporary failure is a warning: it proves nothing about the topic.
-fn finding(asked: &Asked<'_>, failure: Failure, config: &BTreeMap<String, String>) -> Finding {
-    let said = match &failure {
-        Failure::Refused(refusal) => refusal.said.clone().unwrap_or_default(),
-        Failure::Unanswered(_) => String::new(),
+fn finding(context: &RequestContext<'_>, failure: Failure, config: &BTreeMap<String, String>) -> Finding {
+    let message = match &failure {
+        Failure::Refused(refusal) => refusal.message.clone().unwrap_or_default(),
+        Failure::NoAnswer(_) => String::new(),
     };
-    let error = asked.failed(failure);
+    let error = context.failed(failure);
     let severity = match &error.kind {
         kind if kind.is_temporary() => Severity::Warning,
         ErrorKind::Ambiguous => Severity::Warning,
@@ -149,7 +149,7 @@ fn finding(asked: &Asked<'_>, failure: Failure, config: &BTreeMap<String, String
     };
     // Brokers name the key only in their message.
     if path.as_ref().is_some_and(|path| path.first_key() == Some("config")) {
-        let named = config.keys().filter(|key| said.contains(key.as_str())).max_by_key(|key| key.len());
+        let named = config.keys().filter(|key| message.contains(key.as_str())).max_by_key(|key| key.len());
         path = path.map(|path| named.map_or(path.clone(), |key| path.key(key)));
     }
     Finding { severity, path, message: error.to_string(), hint: error.solutions.into_iter().next() }

@@ -7,7 +7,7 @@ use terrace_provider::plan::from_schema;
 use terrace_provider::{Path, PlannedChange, ProposedChange, ProviderError, ResourceType, Value};
 
 /// Kafka's limit for topic names, which become folder names.
-const LONGEST_NAME: usize = 249;
+const MAX_NAME_LENGTH: usize = 249;
 
 /// Plans from the schema. Fewer partitions need a replacement. If the topic was recreated outside terrace, the plan has
 /// an update that shows the new id.
@@ -30,13 +30,13 @@ pub(crate) fn plan(ty: &ResourceType, change: &ProposedChange<'_>) -> Result<Pla
         planned.replace_paths = replace_paths;
     }
     if let Some(name) = planned.planned.get("name").and_then(Value::as_str) {
-        let id = Value::from(object_id::join([name])).made_of(&planned.planned, &["name"]);
+        let id = Value::from(object_id::join([name])).derived_from(&planned.planned, &["name"]);
         planned.planned.insert("id".to_owned(), id);
     }
-    let is_kept = planned.replace_paths.is_empty() && !change.must_replace;
-    if let Some(prior) = change.prior.filter(|_| is_kept)
-        && let Some(made) = made_id(&prior.private.0)
-        && prior.text("topicId").is_some_and(|now| now != made)
+    let keeps_topic = planned.replace_paths.is_empty() && !change.must_replace;
+    if let Some(prior) = change.prior.filter(|_| keeps_topic)
+        && let Some(created) = created_id(&prior.private.0)
+        && prior.text("topicId").is_some_and(|now| now != created)
     {
         planned.planned.insert("topicId".to_owned(), Value::Unknown);
     }
@@ -44,12 +44,12 @@ pub(crate) fn plan(ty: &ResourceType, change: &ProposedChange<'_>) -> Result<Pla
 }
 
 /// The id of the topic that terrace created, from the private bytes of its row.
-pub(super) fn made_id(private: &[u8]) -> Option<&str> {
+pub(super) fn created_id(private: &[u8]) -> Option<&str> {
     std::str::from_utf8(private).ok()?.strip_prefix("topic ")
 }
 
 /// The private bytes of a topic's row.
-pub(super) fn made(id: Option<&str>) -> terrace_provider::Private {
+pub(super) fn created_private(id: Option<&str>) -> terrace_provider::Private {
     terrace_provider::Private(id.map(|id| format!("topic {id}").into_bytes()).unwrap_or_default())
 }
 
@@ -63,15 +63,15 @@ fn check(change: &ProposedChange<'_>) -> Result<(), ProviderError> {
             let hint = "use only `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`, but not `.` or `..` alone";
             return invalid("name", format!("`{name}` is not a valid topic name"), hint);
         }
-        if name.len() > LONGEST_NAME {
+        if name.len() > MAX_NAME_LENGTH {
             let message = format!("the name of the topic has {} characters", name.len());
             return invalid("name", message, "use at most 249 characters");
         }
     }
-    for (name, most) in [("partitions", i64::from(i32::MAX)), ("replicationFactor", i64::from(i16::MAX))] {
+    for (name, max) in [("partitions", i64::from(i32::MAX)), ("replicationFactor", i64::from(i16::MAX))] {
         let Some(number) = change.config.get(name).and_then(Value::as_int) else { continue };
-        if !(1..=most).contains(&number) {
-            let hint = format!("write a number from 1 to {most}");
+        if !(1..=max).contains(&number) {
+            let hint = format!("write a number from 1 to {max}");
             return invalid(name, format!("{number} is out of range for `{name}`"), &hint);
         }
     }

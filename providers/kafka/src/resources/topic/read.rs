@@ -1,7 +1,7 @@
 //! Reads topics.
 
 use super::config;
-use super::plan::{made, made_id};
+use super::plan::{created_id, created_private};
 use crate::admin::{Setting, Topic};
 use crate::attributes::text;
 use crate::failure::{Code, Failure};
@@ -12,7 +12,7 @@ use std::time::Duration;
 use terrace_provider::{Attributes, DataAmount, Map, Observed, Private, ProviderError, Recorded, Value};
 
 /// How often and after which pause to repeat a request to brokers that do not know yet which partitions they lead.
-const PATIENCE: usize = 50;
+const MAX_ATTEMPTS: usize = 50;
 const PAUSE: Duration = Duration::from_millis(100);
 
 type Read = Result<Option<Observed>, ProviderError>;
@@ -32,15 +32,15 @@ pub(crate) async fn read_all(instance: &Instance, priors: &[Recorded]) -> Vec<Re
         }
     }
     let all_failed = |failure: Failure| -> Vec<Read> {
-        names.iter().map(|name| Err(instance.reading(name).failed(failure.clone()))).collect()
+        names.iter().map(|name| Err(instance.read_context(name).failed(failure.clone()))).collect()
     };
     let topics = match instance.admin.topics(&names).await {
         Ok(topics) => topics,
         Err(failure) => return all_failed(failure),
     };
-    let is_there = |name: &&str| topics.get(*name).is_some_and(|topic| matches!(topic, Ok(Some(_))));
+    let exists = |name: &&str| topics.get(*name).is_some_and(|topic| matches!(topic, Ok(Some(_))));
     let configured = names.iter().zip(priors).filter(|(_, prior)| configured(&prior.attributes).is_some());
-    let existing: Vec<&str> = configured.map(|(name, _)| *name).filter(is_there).collect();
+    let existing: Vec<&str> = configured.map(|(name, _)| *name).filter(exists).collect();
     let configs = match existing.is_empty() {
         true => Ok(HashMap::new()),
         false => instance.admin.configs(&existing).await,
@@ -50,7 +50,7 @@ pub(crate) async fn read_all(instance: &Instance, priors: &[Recorded]) -> Vec<Re
         Err(failure) => return all_failed(failure),
     };
     let one = |(name, prior): (&&str, &Recorded)| {
-        let failed = |failure: &Failure| instance.reading(name).failed(failure.clone());
+        let failed = |failure: &Failure| instance.read_context(name).failed(failure.clone());
         let topic = match topics.get(*name) {
             None | Some(Ok(None)) => return Ok(None),
             Some(Ok(Some(topic))) => topic,
@@ -64,7 +64,7 @@ pub(crate) async fn read_all(instance: &Instance, priors: &[Recorded]) -> Vec<Re
             Some(Err(failure)) => return Err(failed(failure)),
         };
         let mut observed = observed(instance, name, &prior.attributes, topic, settings);
-        if made_id(&prior.private.0).is_some() {
+        if created_id(&prior.private.0).is_some() {
             observed.private = prior.private.clone();
         }
         Ok(Some(observed))
@@ -86,7 +86,7 @@ pub(super) fn observed(
 
 /// Converts a topic with a known configuration into attributes.
 pub(super) fn with_config(name: &str, like: &Attributes, topic: &Topic, config: Option<Map>) -> Observed {
-    let id = Value::from(object_id::join([name])).made_of(like, &["name"]);
+    let id = Value::from(object_id::join([name])).derived_from(like, &["name"]);
     let optional = |text: &Option<String>| text.as_deref().map_or(Value::Null, Value::from);
     let mut attributes = Attributes::default();
     attributes.insert("name".to_owned(), name.into());
@@ -99,7 +99,7 @@ pub(super) fn with_config(name: &str, like: &Attributes, topic: &Topic, config: 
     attributes.insert("clusterId".to_owned(), optional(&topic.cluster));
     attributes.insert("id".to_owned(), id);
     let identity = [("name".to_owned(), Value::from(name))].into_iter().collect();
-    Observed { identity, attributes, private: made(topic.id.as_deref()) }
+    Observed { identity, attributes, private: created_private(topic.id.as_deref()) }
 }
 
 /// The managed configuration.
@@ -110,7 +110,7 @@ pub(super) fn configured(attributes: &Attributes) -> Option<&Map> {
 /// Reads a topic by its import id, with all settings of the topic itself.
 pub(crate) async fn import(instance: &Instance, id: &str) -> Read {
     let Some([name]) = object_id::split::<1>(id) else { return Ok(None) };
-    let failed = |failure| instance.reading(&name).failed(failure);
+    let failed = |failure| instance.read_context(&name).failed(failure);
     let Some(topic) = instance.admin.topic(&name).await.map_err(failed)? else { return Ok(None) };
     let settings = instance.admin.config(&name).await.map_err(failed)?;
     let config = settings.as_ref().map(config::own_settings).filter(|config| !config.is_empty());
@@ -121,11 +121,11 @@ pub(crate) async fn import(instance: &Instance, id: &str) -> Read {
 /// Counts the records of a topic: an upper limit.
 pub(crate) async fn count(instance: &Instance, prior: &Recorded) -> Result<DataAmount, ProviderError> {
     let name = text(&prior.attributes, "name")?;
-    let failed = |failure| instance.reading(name).failed(failure);
+    let failed = |failure| instance.read_context(name).failed(failure);
     let mut counted = instance.admin.count_records(name).await;
     // After a create or a move, a broker needs a moment to learn which partitions it leads.
-    for _ in 0..PATIENCE {
-        if !counted.as_ref().is_err_and(|failure| failure.code().is_some_and(Code::is_passing)) {
+    for _ in 0..MAX_ATTEMPTS {
+        if !counted.as_ref().is_err_and(|failure| failure.code().is_some_and(Code::is_transient)) {
             break;
         }
         tokio::time::sleep(PAUSE).await;
@@ -136,5 +136,5 @@ pub(crate) async fn count(instance: &Instance, prior: &Recorded) -> Result<DataA
 
 /// The private bytes for the row of this topic.
 pub(super) fn private_of(topic: &Topic) -> Private {
-    made(topic.id.as_deref())
+    created_private(topic.id.as_deref())
 }

@@ -15,7 +15,7 @@ use terrace_provider::{Attributes, Path, PlannedChange, ProposedChange, Provider
 pub(super) const PROGRAMS: [&str; 5] = ["create", "read", "update", "delete", "find"];
 
 /// The attributes that programs get: their change is a change of the object.
-const PASSED: [&str; 2] = ["input", "environment"];
+const PROGRAM_INPUTS: [&str; 2] = ["input", "environment"];
 
 /// Plans a proposed change.
 ///
@@ -33,8 +33,8 @@ pub(super) fn plan(
     let reasons = change.prior.map(|prior| reasons_to_run(&plan.planned, prior, change.changed_write_only));
     let runs = change.must_replace || reasons.as_ref().is_none_or(|reasons| !reasons.is_empty());
     for computed in ["output", "id"] {
-        let kept = change.prior.filter(|_| !runs).map(|prior| given(&prior.attributes, computed).cloned());
-        match kept {
+        let recorded = change.prior.filter(|_| !runs).map(|prior| given(&prior.attributes, computed).cloned());
+        match recorded {
             Some(Some(value)) => plan.planned.insert(computed.to_owned(), value),
             Some(None) => plan.planned.shift_remove(computed),
             None => plan.planned.insert(computed.to_owned(), Value::Unknown),
@@ -60,7 +60,7 @@ fn reasons_to_run(planned: &Attributes, prior: &Recorded, changed_write_only: &[
         (None, None) => true,
         _ => false,
     };
-    let mut reasons: Vec<&'static str> = PASSED.into_iter().filter(|name| !is_same(name)).collect();
+    let mut reasons: Vec<&'static str> = PROGRAM_INPUTS.into_iter().filter(|name| !is_same(name)).collect();
     if changed_write_only.iter().any(|name| name == "secretEnvironment") {
         reasons.push("secretEnvironment");
     }

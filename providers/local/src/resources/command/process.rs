@@ -18,7 +18,7 @@ pub(super) const ATTEMPT_VARIABLE: &str = "TERRACE_ATTEMPT";
 const POLL: Duration = Duration::from_millis(20);
 
 /// How often an empty environment is read again, and the interval.
-const BECOMING: usize = 20;
+const ENVIRONMENT_ATTEMPTS: usize = 20;
 const ENVIRONMENT_PAUSE: Duration = Duration::from_millis(1);
 
 /// A started process, described so that no later process is confused with it.
@@ -64,25 +64,25 @@ pub(super) async fn find(attempt: &str, started: Option<&Started>) -> Result<Vec
 /// Stops processes: sends TERM, and after the grace period KILL.
 pub(super) async fn stop(running: &[Running], grace: Duration) {
     let certain: Vec<&Running> = running.iter().filter(|process| process.is_certain).collect();
-    let is_any_there = || certain.iter().any(|process| is_there(process));
+    let is_any_running = || certain.iter().any(|process| is_running(process));
     signal(&certain, Signal::TERM);
-    wait_while(is_any_there, grace).await;
+    wait_while(is_any_running, grace).await;
     signal(&certain, Signal::KILL);
-    wait_while(is_any_there, grace).await;
+    wait_while(is_any_running, grace).await;
 }
 
 /// Waits until a killed group has no live process: processes end shortly after the signal.
 pub(super) async fn wait_for_end(group: i32, limit: Duration) {
-    let is_any_there = || {
+    let is_any_running = || {
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         entries.filter_map(|entry| Status::read(&entry.path())).any(|status| status.group == group && status.is_alive())
     };
-    wait_while(is_any_there, limit).await;
+    wait_while(is_any_running, limit).await;
 }
 
-async fn wait_while(is_so: impl Fn() -> bool, limit: Duration) {
-    let begun = tokio::time::Instant::now();
-    while is_so() && begun.elapsed() < limit {
+async fn wait_while(condition: impl Fn() -> bool, limit: Duration) {
+    let start = tokio::time::Instant::now();
+    while condition() && start.elapsed() < limit {
         tokio::time::sleep(POLL).await;
     }
 }
@@ -106,7 +106,7 @@ fn signal(processes: &[&Running], signal: Signal) {
     }
 }
 
-fn is_there(process: &Running) -> bool {
+fn is_running(process: &Running) -> bool {
     Status::read(&Path::new("/proc").join(process.pid.to_string())).is_some_and(|status| status.is_alive())
 }
 
@@ -139,7 +139,7 @@ fn scan(attempt: &str, started: Option<&Started>) -> Result<Vec<Running>, Provid
 /// The environment of a process. It is empty for a moment while the process executes another program. Kernel threads
 /// have no program and never have an environment.
 fn environment(process: &Path) -> Vec<u8> {
-    for _ in 0..BECOMING {
+    for _ in 0..ENVIRONMENT_ATTEMPTS {
         let environment = fs::read(process.join("environ")).unwrap_or_default();
         if !environment.is_empty() || fs::read_link(process.join("exe")).is_err() {
             return environment;

@@ -7,26 +7,27 @@ use terrace_provider::value::DEEPEST;
 use terrace_provider::{Attributes, ProviderError, Value};
 
 /// The standard input of a program.
-pub(super) struct Question<'a> {
+pub(super) struct ProgramInput<'a> {
     address: &'a str,
     input: Option<&'a Value>,
     recorded: Option<&'a Attributes>,
 }
 
-impl<'a> Question<'a> {
-    /// Creates the question about the object at an address, from its attributes and its recorded attributes.
-    pub(super) fn about(address: &'a str, attributes: &'a Attributes, recorded: Option<&'a Attributes>) -> Self {
+impl<'a> ProgramInput<'a> {
+    /// Creates the input for the object at an address, from its attributes and its recorded attributes.
+    pub(super) fn of(address: &'a str, attributes: &'a Attributes, recorded: Option<&'a Attributes>) -> Self {
         Self { address, input: given(attributes, "input"), recorded }
     }
 
-    /// Serializes the question. Sensitive values are in plain text because the program belongs to the provider.
+    /// Serializes the input. Sensitive values are in plain text because the program belongs to the provider.
     pub(super) fn to_json(&self) -> Vec<u8> {
         let clear = |value: Option<&Value>| value.map_or(serde_json::Value::Null, Value::to_revealed_json);
         let output = clear(self.recorded.and_then(|recorded| given(recorded, "output")));
         let prior =
             self.recorded.map(|recorded| json!({"input": clear(given(recorded, "input")), "output": output.clone()}));
-        let question = json!({"address": self.address, "input": clear(self.input), "prior": prior, "output": output});
-        format!("{question}\n").into_bytes()
+        let program_input =
+            json!({"address": self.address, "input": clear(self.input), "prior": prior, "output": output});
+        format!("{program_input}\n").into_bytes()
     }
 }
 
@@ -82,9 +83,9 @@ impl Printed {
         Ok(value)
     }
 
-    fn parse(&self, program: &str, expected: &str, instead: &str) -> Result<serde_json::Value, ProviderError> {
+    fn parse(&self, program: &str, expected: &str, hint: &str) -> Result<serde_json::Value, ProviderError> {
         if self.0.iter().all(u8::is_ascii_whitespace) {
-            return Err(not_printed(program, "nothing", expected).solution(instead));
+            return Err(not_printed(program, "nothing", expected).solution(hint));
         }
         // The error does not quote the output: it may contain a secret.
         serde_json::from_slice(&self.0)
@@ -103,10 +104,10 @@ fn kind(json: &serde_json::Value) -> &'static str {
     }
 }
 
-fn unexpected(program: &str, what: &str, expected: &str) -> ProviderError {
-    not_printed(program, what, expected).solution("print messages for people on standard error")
+fn unexpected(program: &str, printed: &str, expected: &str) -> ProviderError {
+    not_printed(program, printed, expected).solution("print messages for people on standard error")
 }
 
-fn not_printed(program: &str, what: &str, expected: &str) -> ProviderError {
-    invalid(program, format!("`{program}` printed {what} on its standard output: expected {expected}"))
+fn not_printed(program: &str, printed: &str, expected: &str) -> ProviderError {
+    invalid(program, format!("`{program}` printed {printed} on its standard output: expected {expected}"))
 }

@@ -21,22 +21,22 @@ pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 /// How long the pipes of a program are read after its end. A background process may keep them open or continue to
 /// print, but all output of the program itself is in the pipes already.
-const AFTERWARDS: Duration = Duration::from_millis(200);
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// How many reads are enough to read two full pipes.
 const FULL_PIPES: usize = 64;
 
 /// The limit of the standard output of a program.
-const LARGEST_OUTPUT: usize = 16 << 20;
+const MAX_OUTPUT: usize = 16 << 20;
 
 /// How much of the end of standard error is kept.
-const KEPT_ERRORS: usize = 16 << 10;
+const MAX_ERRORS: usize = 16 << 10;
 
 /// How many of these lines an error shows.
-const SHOWN_LINES: usize = 10;
+const MAX_SHOWN_LINES: usize = 10;
 
 /// The exit code that requests a retry (`EX_TEMPFAIL` of sysexits.h).
-const TRY_AGAIN: i32 = 75;
+const EXIT_RETRY: i32 = 75;
 
 /// A program that is ready to run.
 pub(super) struct Job {
@@ -51,7 +51,7 @@ pub(super) struct Job {
     /// The variables in addition to the inherited ones.
     pub(super) environment: Vec<(String, String)>,
     /// The standard input.
-    pub(super) question: Vec<u8>,
+    pub(super) stdin: Vec<u8>,
     /// How long it may run.
     pub(super) timeout: Duration,
     /// How long it may take to end after TERM.
@@ -76,13 +76,13 @@ impl Job {
     /// # Errors
     ///
     /// If the program cannot start, fails, takes too long or prints too much.
-    pub(super) async fn ask(&self) -> Result<Printed, ProviderError> {
+    pub(super) async fn run_reading(&self) -> Result<Printed, ProviderError> {
         let child = self.spawn(self.command()?)?;
-        let mut unwanted = KillGroup(group_of(&child));
+        let mut kill_group = KillGroup(group_of(&child));
         let failed = ErrorKind::InvalidInput { path: Some(terrace_provider::Path::attribute(self.program)) };
-        let printed = self.attend(child, failed).await;
+        let printed = self.wait_for_output(child, failed).await;
         // The program ended; its process id may be reused from now on.
-        unwanted.0 = None;
+        kill_group.0 = None;
         printed
     }
 
@@ -91,8 +91,8 @@ impl Job {
     ///
     /// # Errors
     ///
-    /// As for [`Job::ask`], but `Failed` after the start; also if the process cannot be recorded.
-    pub(super) async fn act(&self, call: &Call, state: &PrivateState) -> Result<Printed, ProviderError> {
+    /// As for [`Job::run_reading`], but `Failed` after the start; also if the process cannot be recorded.
+    pub(super) async fn run_changing(&self, call: &Call, state: &PrivateState) -> Result<Printed, ProviderError> {
         let mut command = self.command()?;
         command.env(ATTEMPT_VARIABLE, attempt_name(&call.operation, &call.step));
         let mut child = self.spawn(command)?;
@@ -104,7 +104,7 @@ impl Job {
             let message = format!("`{}` was stopped: its process cannot be recorded: {error}", self.program);
             return Err(ProviderError::new(ErrorKind::Ambiguous, message));
         }
-        self.attend(child, ErrorKind::Failed).await
+        self.wait_for_output(child, ErrorKind::Failed).await
     }
 
     fn command(&self) -> Result<Command, ProviderError> {
@@ -118,7 +118,7 @@ impl Job {
             .env_clear()
             .envs(variables::inherited(&self.inherited))
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
-        let input = input(&self.question).map_err(|error| {
+        let input = input(&self.stdin).map_err(|error| {
             let message = format!("the input of `{}` cannot be created: {error}", self.program);
             ProviderError::new(ErrorKind::Transient, message)
         })?;
@@ -147,18 +147,18 @@ impl Job {
     }
 
     /// Reads the output of a child until it ends or times out.
-    async fn attend(&self, mut child: Child, failed: ErrorKind) -> Result<Printed, ProviderError> {
-        let time_is_up = tokio::time::sleep(self.timeout);
-        tokio::pin!(time_is_up);
+    async fn wait_for_output(&self, mut child: Child, failed: ErrorKind) -> Result<Printed, ProviderError> {
+        let timeout = tokio::time::sleep(self.timeout);
+        tokio::pin!(timeout);
         let mut streams = Streams::of(&mut child);
         let end = loop {
             let status = tokio::select! {
                 biased;
                 status = child.wait() => status.map(Some),
                 // After a suspended process the timer may fire before the notice that the program ended in time.
-                () = &mut time_is_up => child.try_wait(),
-                () = streams.listen(), if streams.is_open() => {
-                    if streams.printed.len() > LARGEST_OUTPUT {
+                () = &mut timeout => child.try_wait(),
+                () = streams.read_next(), if streams.is_open() => {
+                    if streams.printed.len() > MAX_OUTPUT {
                         break End::PrintedTooMuch;
                     }
                     continue;
@@ -182,24 +182,24 @@ impl Job {
 
     fn outcome(&self, end: End, streams: Streams, failed: ErrorKind) -> Result<Printed, ProviderError> {
         let lines = Self::last_lines(&streams);
-        let is_late = matches!(end, End::TimedOut);
-        let (kind, what) = match end {
-            _ if streams.printed.len() > LARGEST_OUTPUT => {
-                (failed, format!("printed more than {} MiB and was stopped", LARGEST_OUTPUT >> 20))
+        let is_timed_out = matches!(end, End::TimedOut);
+        let (kind, reason) = match end {
+            _ if streams.printed.len() > MAX_OUTPUT => {
+                (failed, format!("printed more than {} MiB and was stopped", MAX_OUTPUT >> 20))
             }
             End::PrintedTooMuch => (failed, "printed too much and was stopped".to_owned()),
             End::TimedOut => (failed, format!("did not end within {} and was stopped", in_words(self.timeout))),
             End::Exited(status) if status.success() => return Ok(Printed(streams.printed)),
             End::Exited(status) => match status.code() {
-                Some(TRY_AGAIN) => (ErrorKind::Transient, format!("requests a retry (exit code {TRY_AGAIN})")),
+                Some(EXIT_RETRY) => (ErrorKind::Transient, format!("requests a retry (exit code {EXIT_RETRY})")),
                 Some(code) => (failed, format!("failed with exit code {code}")),
                 None => (failed, format!("was ended by a signal ({status})")),
             },
         };
         let last = lines.last().map(|line| format!(": {line}")).unwrap_or_default();
-        let mut error = ProviderError::new(kind, format!("`{}` {what}{last}", self.program));
+        let mut error = ProviderError::new(kind, format!("`{}` {reason}{last}", self.program));
         error.problems = lines;
-        if is_late {
+        if is_timed_out {
             error = error.solution("set longer `timeouts` for the resource if it needs more time");
         }
         Err(error)
@@ -214,10 +214,10 @@ impl Job {
         if streams.errors_are_cut && lines.is_empty() {
             return vec![format!(
                 "the last line of standard error is longer than {} KiB and is omitted",
-                KEPT_ERRORS >> 10
+                MAX_ERRORS >> 10
             )];
         }
-        lines.iter().skip(lines.len().saturating_sub(SHOWN_LINES)).map(|line| (*line).to_owned()).collect()
+        lines.iter().skip(lines.len().saturating_sub(MAX_SHOWN_LINES)).map(|line| (*line).to_owned()).collect()
     }
 
     /// Stops a child and its whole group.
@@ -251,9 +251,9 @@ impl Drop for KillGroup {
 
 /// The standard input: a file without a name. A pipe would be truncated if this process were killed, and the program
 /// could not detect it.
-fn input(question: &[u8]) -> io::Result<Stdio> {
+fn input(stdin: &[u8]) -> io::Result<Stdio> {
     let mut file = nameless()?;
-    file.write_all(question)?;
+    file.write_all(stdin)?;
     file.rewind()?;
     Ok(file.into())
 }
@@ -297,26 +297,26 @@ impl Streams {
     /// Reads the remaining output after the program ended. After the time limit it only empties the pipes:
     /// on a busy machine they may hold the whole output of the program.
     async fn drain(&mut self) {
-        let end = Instant::now() + AFTERWARDS;
-        let mut late = 0;
-        while self.is_open() && self.printed.len() <= LARGEST_OUTPUT && late < FULL_PIPES {
+        let end = Instant::now() + DRAIN_TIMEOUT;
+        let mut late_reads = 0;
+        while self.is_open() && self.printed.len() <= MAX_OUTPUT && late_reads < FULL_PIPES {
             // Available output is read even after the time limit.
-            if timeout_at(end, self.listen()).await.is_err() {
+            if timeout_at(end, self.read_next()).await.is_err() {
                 break;
             }
-            late += usize::from(Instant::now() >= end);
+            late_reads += usize::from(Instant::now() >= end);
         }
     }
 
     /// Reads the next output of either pipe. It is cancel-safe.
-    async fn listen(&mut self) {
+    async fn read_next(&mut self) {
         let mut out = [0_u8; 8 << 10];
         let mut err = [0_u8; 8 << 10];
         tokio::select! {
             bytes = next(&mut self.stdout, &mut out), if self.stdout.is_some() => self.printed.extend_from_slice(bytes),
             bytes = next(&mut self.stderr, &mut err), if self.stderr.is_some() => {
                 self.errors.extend_from_slice(bytes);
-                let excess = self.errors.len().saturating_sub(KEPT_ERRORS);
+                let excess = self.errors.len().saturating_sub(MAX_ERRORS);
                 if excess > 0 {
                     self.errors.drain(..excess);
                     self.errors_are_cut = true;

@@ -1,6 +1,6 @@
 //! The planned and the stored content of a file.
 
-use crate::project::{Place, Project, ProjectPath, invalid};
+use crate::project::{Entry, Project, ProjectPath, invalid};
 use crate::resources::attributes::{given, text};
 use crate::resources::file::file_error;
 use base16ct::lower::encode_string;
@@ -12,7 +12,7 @@ use std::io::{self, Read, Write};
 use terrace_provider::{Attributes, ErrorKind, ProviderError, Value};
 
 /// Only the digest of a larger file is returned.
-const LARGEST_SHOWN: u64 = 16 << 20;
+const MAX_SHOWN_SIZE: u64 = 16 << 20;
 
 /// The three forms of content.
 pub(super) const FORMS: [&str; 3] = ["content", "contentBase64", "source"];
@@ -71,9 +71,9 @@ impl Content {
     ///
     /// If the source cannot be read.
     pub(super) fn copy_to(&self, target: &mut dyn Write) -> Result<io::Result<Summary>, ProviderError> {
-        let mut summing = Summing { target, hash: Sha256::new(), size: 0 };
+        let mut digesting = Digesting { target, hash: Sha256::new(), size: 0 };
         let copied = match self {
-            Self::Bytes(bytes) => summing.write_all(bytes),
+            Self::Bytes(bytes) => digesting.write_all(bytes),
             Self::Source(root, path) => {
                 let mut source = open_source(root, path)?;
                 let mut buffer = vec![0_u8; 64 << 10];
@@ -82,7 +82,7 @@ impl Content {
                     match buffer.get(..count) {
                         Some([]) | None => break Ok(()),
                         Some(bytes) => {
-                            if let Err(error) = summing.write_all(bytes) {
+                            if let Err(error) = digesting.write_all(bytes) {
                                 break Err(error);
                             }
                         }
@@ -90,7 +90,7 @@ impl Content {
                 }
             }
         };
-        Ok(copied.map(|()| summing.finish()))
+        Ok(copied.map(|()| digesting.finish()))
     }
 }
 
@@ -130,26 +130,26 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// Reads the file at a place; `None` if it does not exist.
+    /// Reads the file of an entry; `None` if it does not exist.
     ///
     /// # Errors
     ///
     /// If it is not a regular file or cannot be read.
     pub(super) fn read(
-        place: &Place,
+        entry: &Entry,
         path: &ProjectPath,
         recorded: &Attributes,
     ) -> Result<Option<Self>, ProviderError> {
-        let Some((mut file, mode, length)) = open_regular(place, path)? else { return Ok(None) };
+        let Some((mut file, mode, length)) = open_regular(entry, path)? else { return Ok(None) };
         let form = ["content", "contentBase64"].into_iter().find(|form| given(recorded, form).is_some());
         let mut bytes = Vec::new();
         let mut sink = io::sink();
-        let target: &mut dyn Write = if form.is_some() && length <= LARGEST_SHOWN { &mut bytes } else { &mut sink };
-        let is_kept = form.is_some() && length <= LARGEST_SHOWN;
-        let mut summing = Summing { target, hash: Sha256::new(), size: 0 };
-        io::copy(&mut file, &mut summing).map_err(|error| file_error("read", path, &error))?;
-        let Summary { sha256, size } = summing.finish();
-        let content = form.filter(|_| is_kept).map(|form| (form, in_form(form, recorded, bytes)));
+        let target: &mut dyn Write = if form.is_some() && length <= MAX_SHOWN_SIZE { &mut bytes } else { &mut sink };
+        let is_shown = form.is_some() && length <= MAX_SHOWN_SIZE;
+        let mut digesting = Digesting { target, hash: Sha256::new(), size: 0 };
+        io::copy(&mut file, &mut digesting).map_err(|error| file_error("read", path, &error))?;
+        let Summary { sha256, size } = digesting.finish();
+        let content = form.filter(|_| is_shown).map(|form| (form, in_form(form, recorded, bytes)));
         Ok(Some(Self { sha256, size, mode, content }))
     }
 }
@@ -168,14 +168,14 @@ fn in_form(form: &str, recorded: &Attributes, bytes: Vec<u8>) -> Value {
 }
 
 /// Opens a regular file without following a link; `None` if it does not exist.
-fn open_regular(place: &Place, path: &ProjectPath) -> Result<Option<(File, u32, u64)>, ProviderError> {
-    let metadata = match place.folder.symlink_metadata(&place.name) {
+fn open_regular(entry: &Entry, path: &ProjectPath) -> Result<Option<(File, u32, u64)>, ProviderError> {
+    let metadata = match entry.folder.symlink_metadata(&entry.name) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(file_error("look at", path, &error)),
     };
     expect_regular(&metadata, path)?;
-    match place.folder.open(&place.name) {
+    match entry.folder.open(&entry.name) {
         Ok(file) => Ok(Some((file, metadata.mode(), metadata.len()))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(file_error("read", path, &error)),
@@ -192,21 +192,21 @@ pub(super) fn expect_regular(metadata: &cap_std::fs::Metadata, path: &ProjectPat
     if kind.is_file() {
         return Ok(());
     }
-    let what = if kind.is_symlink() {
+    let kind = if kind.is_symlink() {
         "a symbolic link"
     } else if kind.is_dir() {
         "a folder"
     } else {
         "a device, pipe or socket"
     };
-    Err(invalid("path", format!("`path` is `{}`: expected a regular file, found {what}", path.display()))
+    Err(invalid("path", format!("`path` is `{}`: expected a regular file, found {kind}", path.display()))
         .solution("remove it, or use another path"))
 }
 
 /// The form in which the content of an imported file is recorded; `None` if the file is missing or too large.
-pub(super) fn importable_form(place: &Place, path: &ProjectPath) -> Result<Option<&'static str>, ProviderError> {
-    let Some((mut file, _, length)) = open_regular(place, path)? else { return Ok(None) };
-    if length > LARGEST_SHOWN {
+pub(super) fn importable_form(entry: &Entry, path: &ProjectPath) -> Result<Option<&'static str>, ProviderError> {
+    let Some((mut file, _, length)) = open_regular(entry, path)? else { return Ok(None) };
+    if length > MAX_SHOWN_SIZE {
         return Ok(None);
     }
     let mut bytes = Vec::new();
@@ -215,20 +215,20 @@ pub(super) fn importable_form(place: &Place, path: &ProjectPath) -> Result<Optio
 }
 
 /// Forwards bytes and calculates their digest and size.
-struct Summing<'a> {
+struct Digesting<'a> {
     target: &'a mut dyn Write,
     hash: Sha256,
     size: u64,
 }
 
-impl Summing<'_> {
+impl Digesting<'_> {
     fn finish(self) -> Summary {
         let sha256 = encode_string(&self.hash.finalize());
         Summary { sha256, size: i64::try_from(self.size).unwrap_or(i64::MAX) }
     }
 }
 
-impl Write for Summing<'_> {
+impl Write for Digesting<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.target.write_all(bytes)?;
         self.hash.update(bytes);

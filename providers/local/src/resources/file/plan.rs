@@ -82,7 +82,7 @@ pub(super) fn complete(
     let planned = &mut plan.planned;
     if let Some(path) = text(planned, "path") {
         let path = project.path("path", path)?;
-        project.place(&path)?;
+        project.entry(&path)?;
         planned.insert("id".to_owned(), id_of(&path, planned));
     }
     let (sha256, size) = match digest(project, planned)? {

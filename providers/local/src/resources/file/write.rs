@@ -6,7 +6,7 @@
 
 use super::content::{Content, Summary, expect_regular};
 use super::file_error;
-use crate::project::{Place, Project, ProjectPath, invalid, sync};
+use crate::project::{Entry, Project, ProjectPath, invalid, sync};
 use base16ct::lower::encode_string;
 use cap_std::fs::{Dir, DirEntry, MetadataExt, OpenOptions, OpenOptionsExt};
 use rustix::fs::RenameFlags;
@@ -30,12 +30,12 @@ pub(super) enum Existing {
 }
 
 /// The folders that an operation emptied; a file of the same operation may replace one of them.
-pub(super) struct Emptied {
+pub(super) struct EmptiedFolders {
     pub(super) removed: RemovedPaths,
     pub(super) operation: String,
 }
 
-impl Emptied {
+impl EmptiedFolders {
     /// True if the operation emptied this folder and each folder in it, and none contains a file.
     fn has(&self, folder: &Dir, name: &OsStr, path: &Path) -> bool {
         let has_entry = |inner: &Dir, entry: io::Result<DirEntry>| {
@@ -44,7 +44,7 @@ impl Emptied {
             Ok::<bool, io::Error>(entry.file_type()?.is_dir() && self.has(inner, &name, &path.join(&name)))
         };
         let opened = folder.open_dir(name).and_then(|inner| Ok((inner.entries()?, inner)));
-        self.removed.were_in(&self.operation, path)
+        self.removed.has_below(&self.operation, path)
             && opened
                 .is_ok_and(|(mut entries, inner)| entries.all(|entry| has_entry(&inner, entry).unwrap_or_default()))
     }
@@ -57,20 +57,20 @@ impl Emptied {
 /// `AlreadyExists` if there is a file and `existing` refuses it; `InvalidInput` if the content differs from the plan or
 /// the target is not a regular file; `Ambiguous` if the file was replaced but the folder could not be made durable.
 pub(super) fn write(
-    place: &Place,
+    entry: &Entry,
     path: &ProjectPath,
     content: &Content,
     planned_sha256: Option<&str>,
     mode: u32,
     existing: Existing,
-    emptied: &Emptied,
+    emptied: &EmptiedFolders,
 ) -> Result<Summary, ProviderError> {
-    check_target(place, path, existing, emptied)?;
-    let temporary = temporary_name(&place.name);
-    let file = open_temporary(&place.folder, &temporary, path)?;
+    check_target(entry, path, existing, emptied)?;
+    let temporary = temporary_name(&entry.name);
+    let file = open_temporary(&entry.folder, &temporary, path)?;
     let written = fill(&file, path, content, planned_sha256, mode);
     let placed = written.and_then(|summary| {
-        rename(place, &temporary, existing).map_err(|error| match error.kind() {
+        rename(entry, &temporary, existing).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => already_exists(path),
             _ => file_error("put in place", path, &error),
         })?;
@@ -78,10 +78,10 @@ pub(super) fn write(
     });
     if placed.is_err() {
         // The first error is the one to report; the next write reuses a leftover that cannot be removed now.
-        drop(place.folder.remove_file(&temporary));
+        drop(entry.folder.remove_file(&temporary));
     }
     let summary = placed?;
-    sync(&place.folder).map_err(|error| {
+    sync(&entry.folder).map_err(|error| {
         let message = format!("`{}` was written, but may not survive a power failure: {error}", path.display());
         ProviderError::new(ErrorKind::Ambiguous, message)
     })?;
@@ -94,16 +94,16 @@ pub(super) fn write(
 ///
 /// If it is not a regular file or cannot be removed.
 pub(super) fn remove(project: &Project, path: &ProjectPath) -> Result<bool, ProviderError> {
-    let Some(place) = project.place(path)? else { return Ok(false) };
-    let leftover = remove_if_there(&place.folder, OsStr::new(&temporary_name(&place.name)));
+    let Some(entry) = project.entry(path)? else { return Ok(false) };
+    let leftover = remove_if_there(&entry.folder, OsStr::new(&temporary_name(&entry.name)));
     leftover.map_err(|error| file_error("remove a leftover of", path, &error))?;
-    match place.folder.symlink_metadata(&place.name) {
+    match entry.folder.symlink_metadata(&entry.name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(file_error("look at", path, &error)),
         Ok(metadata) => expect_regular(&metadata, path)?,
     }
-    remove_if_there(&place.folder, &place.name).map_err(|error| file_error("delete", path, &error))?;
-    sync(&place.folder).map_err(|error| file_error("delete", path, &error))?;
+    remove_if_there(&entry.folder, &entry.name).map_err(|error| file_error("delete", path, &error))?;
+    sync(&entry.folder).map_err(|error| file_error("delete", path, &error))?;
     Ok(true)
 }
 
@@ -115,10 +115,15 @@ fn remove_if_there(folder: &Dir, name: &OsStr) -> io::Result<()> {
 }
 
 /// Checks the target before the write; the rename checks again. Removes a folder that the same operation emptied.
-fn check_target(place: &Place, path: &ProjectPath, existing: Existing, emptied: &Emptied) -> Result<(), ProviderError> {
-    match place.folder.symlink_metadata(&place.name) {
-        Ok(metadata) if metadata.is_dir() && emptied.has(&place.folder, &place.name, path.as_path()) => {
-            remove_folders(&place.folder, &place.name)
+fn check_target(
+    entry: &Entry,
+    path: &ProjectPath,
+    existing: Existing,
+    emptied: &EmptiedFolders,
+) -> Result<(), ProviderError> {
+    match entry.folder.symlink_metadata(&entry.name) {
+        Ok(metadata) if metadata.is_dir() && emptied.has(&entry.folder, &entry.name, path.as_path()) => {
+            remove_folders(&entry.folder, &entry.name)
                 .map_err(|error| file_error("remove the empty folder in place of", path, &error))
         }
         Ok(metadata) => {
@@ -205,15 +210,15 @@ fn fill(
 }
 
 /// Renames the temporary file to the target atomically.
-fn rename(place: &Place, temporary: &str, existing: Existing) -> io::Result<()> {
+fn rename(entry: &Entry, temporary: &str, existing: Existing) -> io::Result<()> {
     if existing == Existing::Replaced {
-        return place.folder.rename(temporary, &place.folder, &place.name);
+        return entry.folder.rename(temporary, &entry.folder, &entry.name);
     }
-    let (folder, flags) = (&place.folder, RenameFlags::NOREPLACE);
-    match rustix::fs::renameat_with(folder, temporary, folder, place.name.as_os_str(), flags) {
+    let (folder, flags) = (&entry.folder, RenameFlags::NOREPLACE);
+    match rustix::fs::renameat_with(folder, temporary, folder, entry.name.as_os_str(), flags) {
         // Some network file systems do not support this rename; a hard link also refuses an existing name.
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
-            folder.hard_link(temporary, folder, &place.name)?;
+            folder.hard_link(temporary, folder, &entry.name)?;
             folder.remove_file(temporary)
         }
         result => Ok(result?),

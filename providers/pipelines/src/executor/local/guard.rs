@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 const SCRIPT: &str = r#"
 trap '' TERM INT HUP
 left=$(($1 * 10))
-is_anybody_left() {
+is_group_alive() {
     [ -r "/proc/$$/stat" ] || return 0
     for stat in /proc/[0-9]*/stat; do
         [ "$stat" != "/proc/$$/stat" ] && read -r line < "$stat" || continue
@@ -28,7 +28,7 @@ is_anybody_left() {
 }
 read -r word
 kill -TERM 0
-while [ "$left" -gt 0 ] && is_anybody_left; do
+while [ "$left" -gt 0 ] && is_group_alive; do
     sleep 0.1 || sleep 1
     left=$((left - 1))
 done
@@ -63,7 +63,7 @@ impl Guard {
     }
 
     /// Asks the group to end.
-    pub(crate) fn ask_to_end(&self) {
+    pub(crate) fn terminate(&self) {
         signal(self.group, Signal::TERM);
     }
 

@@ -54,30 +54,30 @@ fn environment(process: &Path) -> Vec<u8> {
 /// # Errors
 /// When the processes cannot be listed.
 pub(crate) async fn end(mark: &'static str, value: &str, grace: Duration) -> io::Result<usize> {
-    let found = look(mark, value).await?;
+    let found = list_marked(mark, value).await?;
     if found.is_empty() {
         return Ok(0);
     }
     signal(&found, Signal::TERM);
-    let asked = tokio::time::Instant::now();
-    while asked.elapsed() < grace && !look(mark, value).await?.is_empty() {
+    let terminated = tokio::time::Instant::now();
+    while terminated.elapsed() < grace && !list_marked(mark, value).await?.is_empty() {
         tokio::time::sleep(POLL).await;
     }
     // Also kills processes that started meanwhile. The limit ends the loop for processes that fork as fast as they are
     // killed.
     let killed = tokio::time::Instant::now();
     loop {
-        let left = look(mark, value).await?;
-        if left.is_empty() || killed.elapsed() > grace.max(Duration::from_secs(5)) {
+        let remaining = list_marked(mark, value).await?;
+        if remaining.is_empty() || killed.elapsed() > grace.max(Duration::from_secs(5)) {
             return Ok(found.len());
         }
-        signal(&left, Signal::KILL);
+        signal(&remaining, Signal::KILL);
         tokio::time::sleep(POLL).await;
     }
 }
 
 /// Lists the processes outside of the async threads.
-async fn look(mark: &'static str, value: &str) -> io::Result<Vec<i32>> {
+async fn list_marked(mark: &'static str, value: &str) -> io::Result<Vec<i32>> {
     let value = value.to_owned();
     tokio::task::spawn_blocking(move || marked(mark, &value)).await.map_err(io::Error::other)?
 }

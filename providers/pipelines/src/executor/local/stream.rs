@@ -3,7 +3,7 @@
 //! A stream is a line of dependencies, a line that describes the data package, then per resource an empty line and its
 //! rows, one per line. An empty line and a line of statistics end it.
 
-use super::super::Watch;
+use super::super::JobObserver;
 use serde_json::{Map, Value};
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -25,17 +25,17 @@ pub(super) struct Counter {
     /// Number of them since the last empty line.
     since_empty: u64,
     /// The present line is not empty.
-    is_begun: bool,
+    has_content: bool,
     pub(super) bytes: u64,
 }
 
 impl Counter {
-    fn take(&mut self, block: &[u8]) {
+    fn add_block(&mut self, block: &[u8]) {
         self.bytes += block.len() as u64;
         for byte in block {
             if *byte != b'\n' {
-                self.is_begun = true;
-            } else if self.is_begun {
+                self.has_content = true;
+            } else if self.has_content {
                 self.end();
             } else {
                 self.since_empty = 0;
@@ -47,7 +47,7 @@ impl Counter {
     const fn end(&mut self) {
         self.lines += 1;
         self.since_empty += 1;
-        self.is_begun = false;
+        self.has_content = false;
     }
 
     /// Rows so far. The first line after an empty one may be the statistics: it counts as a row once another line
@@ -60,14 +60,14 @@ impl Counter {
 
 /// Output of a step so far.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Passed {
+pub(super) struct OutputCounts {
     pub(super) rows: u64,
     pub(super) bytes: u64,
     /// The last line that is not empty, for the last step only, and whether an empty line precedes it.
     last: (Vec<u8>, bool),
 }
 
-impl Passed {
+impl OutputCounts {
     /// Statistics of the steps; nothing if the stream does not end with them.
     pub(super) fn statistics(&self) -> Option<Map<String, Value>> {
         let (line, is_after_empty) = &self.last;
@@ -133,18 +133,18 @@ fn whole_characters(text: &str) -> String {
 
 /// Output of a step so far, for readers before its end.
 #[derive(Debug, Default)]
-pub(super) struct Passing(Mutex<Passed>);
+pub(super) struct SharedCounts(Mutex<OutputCounts>);
 
-impl Passing {
-    pub(super) fn so_far(&self) -> Passed {
+impl SharedCounts {
+    pub(super) fn snapshot(&self) -> OutputCounts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn update(&self, counter: &Counter, last: Option<&Lines>) {
-        let mut passed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (passed.rows, passed.bytes) = (counter.rows(), counter.bytes);
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (counts.rows, counts.bytes) = (counter.rows(), counter.bytes);
         if let Some(lines) = last {
-            passed.last.clone_from(&lines.last);
+            counts.last.clone_from(&lines.last);
         }
     }
 }
@@ -154,12 +154,12 @@ impl Passing {
 ///
 /// # Errors
 /// When the output cannot be read.
-pub(super) async fn pass(
+pub(super) async fn forward(
     step: usize,
     mut from: impl AsyncRead + Unpin,
     to: Option<&mut (impl AsyncWrite + Unpin)>,
-    passing: &Passing,
-    watch: &dyn Watch,
+    shared_counts: &SharedCounts,
+    observer: &dyn JobObserver,
 ) -> io::Result<()> {
     let (mut counter, mut to) = (Counter::default(), to);
     let mut lines = to.is_none().then(Lines::default);
@@ -172,7 +172,7 @@ pub(super) async fn pass(
             read?
         } else {
             // Report the present counts while the step is slow.
-            watch.progress(step, counter.rows(), counter.bytes);
+            observer.progress(step, counter.rows(), counter.bytes);
             (last_report, is_reported) = (Instant::now(), true);
             continue;
         };
@@ -180,30 +180,30 @@ pub(super) async fn pass(
         if block.is_empty() {
             break;
         }
-        counter.take(block);
+        counter.add_block(block);
         if let Some(writer) = &mut to
             && writer.write_all(block).await.is_err()
         {
             to = None;
         }
         if let Some(lines) = &mut lines {
-            lines.take(block);
+            lines.add_block(block);
         }
-        passing.update(&counter, lines.as_ref());
+        shared_counts.update(&counter, lines.as_ref());
         is_reported = last_report.elapsed() >= PERIOD;
         if is_reported {
             last_report = Instant::now();
-            watch.progress(step, counter.rows(), counter.bytes);
+            observer.progress(step, counter.rows(), counter.bytes);
         }
     }
-    if counter.is_begun {
+    if counter.has_content {
         counter.end();
     }
     if let Some(lines) = &mut lines {
         lines.end();
     }
-    passing.update(&counter, lines.as_ref());
-    watch.progress(step, counter.rows(), counter.bytes);
+    shared_counts.update(&counter, lines.as_ref());
+    observer.progress(step, counter.rows(), counter.bytes);
     Ok(())
 }
 
@@ -217,7 +217,7 @@ struct Lines {
 }
 
 impl Lines {
-    fn take(&mut self, block: &[u8]) {
+    fn add_block(&mut self, block: &[u8]) {
         let mut parts = block.split(|byte| *byte == b'\n');
         // The text after the last line break begins another line.
         let Some(rest) = parts.next_back() else { return };
@@ -249,7 +249,7 @@ mod tests {
     #[derive(Default)]
     struct Reports(Mutex<Vec<(u64, u64)>>);
 
-    impl Watch for Reports {
+    impl JobObserver for Reports {
         fn line(&self, _step: usize, _line: &str) {}
         fn progress(&self, _step: usize, rows: u64, bytes: u64) {
             self.0.lock().unwrap().push((rows, bytes));
@@ -261,28 +261,29 @@ mod tests {
 
     #[tokio::test]
     async fn only_rows_are_counted() {
-        let (mut out, reports, passing) = (Vec::new(), Reports::default(), Passing::default());
-        pass(0, STREAM.as_bytes(), Some(&mut out), &passing, &reports).await.unwrap();
-        let passed = passing.so_far();
-        assert_eq!((passed.rows, passed.bytes), (3, STREAM.len() as u64));
+        let (mut out, reports, shared_counts) = (Vec::new(), Reports::default(), SharedCounts::default());
+        forward(0, STREAM.as_bytes(), Some(&mut out), &shared_counts, &reports).await.unwrap();
+        let counts = shared_counts.snapshot();
+        assert_eq!((counts.rows, counts.bytes), (3, STREAM.len() as u64));
         assert_eq!(out, STREAM.as_bytes());
         assert_eq!(reports.0.into_inner().unwrap(), [(3, STREAM.len() as u64)]);
     }
 
     #[tokio::test]
     async fn progress_reports_count_only_rows() {
-        let cut_off = STREAM.split_once("\n\n{\"rows").unwrap().0;
-        for (stream, rows) in [("{}\n{}\n\n{\"pages\": 1}\n", 0), (STREAM, 3), (&format!("{cut_off}\n\n"), 3)] {
+        let truncated = STREAM.split_once("\n\n{\"rows").unwrap().0;
+        for (stream, rows) in [("{}\n{}\n\n{\"pages\": 1}\n", 0), (STREAM, 3), (&format!("{truncated}\n\n"), 3)] {
             let (mut writer, reader) = tokio::io::duplex(1 << 12);
-            let (reports, passing) = (Reports::default(), Passing::default());
+            let (reports, shared_counts) = (Reports::default(), SharedCounts::default());
             let writing = async {
                 writer.write_all(stream.as_bytes()).await.unwrap();
                 // Wait longer than one report period.
                 tokio::time::sleep(PERIOD * 3).await;
                 drop(writer);
             };
-            let (passed, ()) = tokio::join!(pass(0, reader, None::<&mut Vec<u8>>, &passing, &reports), writing);
-            passed.unwrap();
+            let (counts, ()) =
+                tokio::join!(forward(0, reader, None::<&mut Vec<u8>>, &shared_counts, &reports), writing);
+            counts.unwrap();
             let counts: Vec<u64> = reports.0.into_inner().unwrap().into_iter().map(|(rows, _)| rows).collect();
             assert!(counts.len() > 1 && counts.iter().all(|counts| *counts == rows), "{stream}: {counts:?}");
         }
@@ -290,9 +291,9 @@ mod tests {
 
     fn statistics(stream: &str, size: usize) -> Option<Value> {
         let mut lines = Lines::default();
-        stream.as_bytes().chunks(size).for_each(|block| lines.take(block));
+        stream.as_bytes().chunks(size).for_each(|block| lines.add_block(block));
         lines.end();
-        Passed { last: lines.last, ..Passed::default() }.statistics().map(Value::Object)
+        OutputCounts { last: lines.last, ..OutputCounts::default() }.statistics().map(Value::Object)
     }
 
     #[test]
@@ -322,8 +323,8 @@ mod tests {
     async fn closed_reader_does_not_stop_counting() {
         let (mut writer, reader) = tokio::io::duplex(4);
         drop(reader);
-        let passing = Passing::default();
-        pass(0, STREAM.as_bytes(), Some(&mut writer), &passing, &Reports::default()).await.unwrap();
-        assert_eq!(passing.so_far().rows, 3);
+        let shared_counts = SharedCounts::default();
+        forward(0, STREAM.as_bytes(), Some(&mut writer), &shared_counts, &Reports::default()).await.unwrap();
+        assert_eq!(shared_counts.snapshot().rows, 3);
     }
 }

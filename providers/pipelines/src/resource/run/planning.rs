@@ -20,7 +20,7 @@ struct Before {
     /// Reason why outputs of the good run are gone.
     lost: Option<String>,
     /// How the last run failed: it may have changed the database since the good run.
-    unwell: Option<String>,
+    last_failure: Option<String>,
 }
 
 /// Plans a run: compares the inputs with those of the last good run.
@@ -36,15 +36,15 @@ pub(super) async fn plan(
     let Some(name) = Name::of(change.config) else { return Ok(from_schema(ty, change)) };
     let (runner, folders, found) = (runner.clone(), folders.clone(), name.clone());
     let (now, last) = blocking(move || {
-        let folder = folders.planned(&runner.project, &found)?;
+        let folder = folders.get(&runner.project, &found)?;
         let now = runner.fingerprint(&folder.specs, folder.pipeline(&found)?);
         let now = now.map_err(|error| io_error("the inputs of the pipeline cannot be read", &error))?;
         let (store, folder) = (&runner.store, runner.recorded_folder(&found.folder));
-        let last = store.last_as_it_stands(&folder, &found.name).and_then(|last| {
+        let last = store.last_resolved(&folder, &found.name).and_then(|last| {
             let good = store.succeeded(&folder, &found.name)?;
-            let lost = good.as_ref().map_or(Ok(None), |good| store.lost(good))?;
-            let unwell = store.unwell(&folder, &found.name)?;
-            Ok(Before { last, good, lost, unwell })
+            let lost = good.as_ref().map_or(Ok(None), |good| store.lost_output(good))?;
+            let last_failure = store.last_failure(&folder, &found.name)?;
+            Ok(Before { last, good, lost, last_failure })
         });
         Ok((now, last.map_err(|error| io_error("the record of a run cannot be read", &error))?))
     })
@@ -60,8 +60,8 @@ pub(super) async fn plan(
     planned.planned.insert("id".to_owned(), name.id().into());
     let is_run = planned.planned.get("runId").is_none_or(Value::has_unknown);
     // No attribute covers secrets and the target of tables, so the record is compared too.
-    let is_other = last.good.as_ref().is_some_and(|good| !good.own_reasons_against(&now).is_empty());
-    let is_changed = is_other || last.unwell.is_some() || differs(change, &config);
+    let has_changed = last.good.as_ref().is_some_and(|good| !good.own_reasons_against(&now).is_empty());
+    let is_changed = has_changed || last.last_failure.is_some() || differs(change, &config);
     let needs_run = change.prior.is_none() || change.must_replace || is_changed;
     if needs_run {
         planned.because = because(change, &now, &last, &unknown, &config);
@@ -70,7 +70,7 @@ pub(super) async fn plan(
         }
     } else if is_run {
         // Only options for the next run changed: the last result stays.
-        keep(ty, change, &mut planned);
+        keep_last_result(ty, change, &mut planned);
     }
     Ok(planned)
 }
@@ -90,18 +90,18 @@ fn dependencies(
                 let message = format!("`dependencies` are those of the spec: {}", listed(&ids));
                 return Err(ProviderError::invalid(Some(Path::attribute("dependencies")), message));
             }
-            Ok(given.iter().filter(|(_, made)| made.has_unknown()).map(|(id, _)| id.clone()).collect())
+            Ok(given.iter().filter(|(_, result)| result.has_unknown()).map(|(id, _)| id.clone()).collect())
         }
         Some(value) if value.has_unknown() => Ok(now.dependencies.keys().cloned().collect()),
         _ => {
             let before = change.prior.and_then(|prior| prior.attributes.get("dependencies"));
             // A dependency without a result may run before this pipeline, unless it had none last time either.
             let is_open =
-                |id: &str, made: &str| made.is_empty() && before.is_none_or(|before| before.get(id).is_none());
-            let value = |id: &str, made: &str| if is_open(id, made) { Value::Unknown } else { made.into() };
-            let recorded = now.dependencies.iter().map(|(id, made)| (id.clone(), value(id, made))).collect();
+                |id: &str, result: &str| result.is_empty() && before.is_none_or(|before| before.get(id).is_none());
+            let value = |id: &str, result: &str| if is_open(id, result) { Value::Unknown } else { result.into() };
+            let recorded = now.dependencies.iter().map(|(id, result)| (id.clone(), value(id, result))).collect();
             config.insert("dependencies".to_owned(), Value::Map(recorded));
-            let open = now.dependencies.iter().filter(|(id, made)| is_open(id, made));
+            let open = now.dependencies.iter().filter(|(id, result)| is_open(id, result));
             Ok(open.map(|(id, _)| id.clone()).collect())
         }
     }
@@ -124,7 +124,7 @@ fn mark_unknown(ty: &ResourceType, config: &Attributes, planned: &mut PlannedCha
 }
 
 /// Keeps all attributes of the last run.
-fn keep(ty: &ResourceType, change: &ProposedChange<'_>, planned: &mut PlannedChange) {
+fn keep_last_result(ty: &ResourceType, change: &ProposedChange<'_>, planned: &mut PlannedChange) {
     let Some(prior) = change.prior else { return };
     for attribute in ty.attributes.0.iter().filter(|attribute| attribute.computed) {
         if planned.planned.get(attribute.name).is_some_and(Value::has_unknown) {
@@ -146,10 +146,10 @@ fn because(
 ) -> Vec<String> {
     let mut reasons = match (&before.good, &before.last) {
         (Some(good), _) => {
-            let unwell = before.unwell.iter().map(|how| format!("its {how}"));
-            unwell.chain(good.own_reasons_against(now)).chain(before.lost.clone()).collect()
+            let last_failure = before.last_failure.iter().map(|how| format!("its {how}"));
+            last_failure.chain(good.own_reasons_against(now)).chain(before.lost.clone()).collect()
         }
-        (None, Some(last)) => vec![format!("it never succeeded: run {} {}", last.run, last.state.in_words())],
+        (None, Some(last)) => vec![format!("it never succeeded: run {} {}", last.run, last.state.predicate())],
         (None, None) => vec!["it was never run".to_owned()],
     };
     let triggers = |attributes: &Attributes| attributes.get("triggers").cloned().unwrap_or(Value::Null);

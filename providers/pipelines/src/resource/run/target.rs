@@ -1,8 +1,8 @@
 //! Target of a run's tables: a database of the project by name, or an external database by address. Only the
 //! environment of the steps contains the address.
 
-use super::super::database::told;
-use crate::database::of_cluster;
+use super::super::database::provider_error;
+use crate::database::cluster;
 use crate::database::{Databases, Engine, Record};
 use crate::queue::cluster::Cluster;
 use crate::run::due::ENGINE;
@@ -13,10 +13,10 @@ use terrace_provider::{Attributes, Path, ProviderError, Value};
 use tokio_util::sync::CancellationToken;
 
 /// Default folder of a run.
-const HERE: &str = ".";
+const DEFAULT_FOLDER: &str = ".";
 
 /// Lifetime of the cached cluster.
-const MOMENT: Duration = Duration::from_secs(1);
+const CACHE_LIFETIME: Duration = Duration::from_secs(1);
 
 /// Cache of the active cluster, which all runs of a plan look up.
 #[derive(Debug, Default)]
@@ -25,10 +25,10 @@ pub(super) struct Clusters(Mutex<Option<(Instant, Option<Cluster>)>>);
 impl Clusters {
     fn active(&self, runner: &Runner) -> Result<Option<Cluster>, ProviderError> {
         let mut read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, active)) = read.as_ref().filter(|(at, _)| at.elapsed() < MOMENT) {
+        if let Some((_, active)) = read.as_ref().filter(|(at, _)| at.elapsed() < CACHE_LIFETIME) {
             return Ok(active.clone());
         }
-        let active = of_cluster::active(runner.store.folder()).map_err(|error| {
+        let active = cluster::active_cluster(runner.store.folder()).map_err(|error| {
             let mapped = ProviderError::invalid(None, error.to_string());
             error.hint().into_iter().fold(mapped, ProviderError::solution)
         })?;
@@ -53,9 +53,9 @@ pub(super) fn plan_into(
     match (given("database"), given("engineUrl")) {
         // The target is the same as for `terrace run`.
         (None, None) => {
-            let folder = runner.recorded_folder(given("folder").and_then(Value::as_str).unwrap_or(HERE));
+            let folder = runner.recorded_folder(given("folder").and_then(Value::as_str).unwrap_or(DEFAULT_FOLDER));
             if let Some(name) = clusters.active(&runner)?.and_then(|cluster| cluster.database_of(&folder)) {
-                write_into(&mut runner, databases.get(&name).map_err(told)?);
+                write_into(&mut runner, databases.get(&name).map_err(provider_error)?);
             }
         }
         (Some(_), Some(_)) => {
@@ -71,7 +71,7 @@ pub(super) fn plan_into(
             None => runner.target = Target::Unknown,
         },
         (Some(name), None) => {
-            let record = name.as_str().map(|name| databases.get(name)).transpose().map_err(told)?.flatten();
+            let record = name.as_str().map(|name| databases.get(name)).transpose().map_err(provider_error)?.flatten();
             write_into(&mut runner, record);
         }
     }
@@ -108,11 +108,11 @@ pub(super) async fn run_into(
     if let Some(url) = text("engineUrl") {
         runner.variables.insert(ENGINE.to_owned(), url.to_owned());
     } else if let Some(name) = text("database") {
-        let (record, access) = databases.ensure(name, cancel).await.map_err(told)?;
+        let (record, access) = databases.ensure(name, cancel).await.map_err(provider_error)?;
         runner.write_into(&record, &access);
     } else if uses_database {
-        let folder = runner.recorded_folder(text("folder").unwrap_or(HERE));
-        runner = databases.runner_of(&runner, &folder, cancel).await.map_err(told)?;
+        let folder = runner.recorded_folder(text("folder").unwrap_or(DEFAULT_FOLDER));
+        runner = databases.runner_for_active_cluster(&runner, &folder, cancel).await.map_err(provider_error)?;
     }
     Ok(runner)
 }

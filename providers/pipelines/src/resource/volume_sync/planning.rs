@@ -1,7 +1,7 @@
 //! Plans a sync: compares local files with the destination.
 
 use super::super::attributes::texts as listed_texts;
-use super::{Facts, Named, Syncs, Wanted};
+use super::{SyncId, SyncSource, Syncs, Totals};
 use crate::storage::{Manifest, StorageError, Tree};
 use terrace_provider::attributes::{flag, optional_text};
 use terrace_provider::plan::from_schema;
@@ -14,35 +14,35 @@ const NAMED: usize = 10;
 
 impl Syncs {
     /// Plans a sync: compares the source with the last manifest.
-    pub(super) async fn planned(
+    pub(super) async fn plan_sync(
         &self,
         ty: &ResourceType,
         change: &ProposedChange<'_>,
     ) -> Result<PlannedChange, ProviderError> {
-        let wanted = self.wanted(change.config).await?;
-        let Some(named) = Named::of(change.config) else { return Ok(from_schema(ty, change)) };
+        let source = self.sync_source(change.config).await?;
+        let Some(named) = SyncId::of(change.config) else { return Ok(from_schema(ty, change)) };
         let is_public = flag(change.config, "public");
-        self.storage.check(&named.destination, &named.name, is_public).map_err(StorageError::while_looking)?;
-        if let Some(wanted) = &wanted {
-            let apart = self.storage.check_apart(&named.destination, &named.name, &wanted.folders);
-            apart.map_err(StorageError::while_looking)?;
+        self.storage.check(&named.destination, &named.name, is_public).map_err(StorageError::while_reading)?;
+        if let Some(source) = &source {
+            let disjoint = self.storage.check_disjoint(&named.destination, &named.name, &source.folders);
+            disjoint.map_err(StorageError::while_reading)?;
         }
         // If a run before it writes the files, they are unknown until then.
         let is_open = ["triggers", "public", "publicUrl", "delete", "checksum"]
             .iter()
             .any(|name| change.config.get(*name).is_some_and(Value::has_unknown));
-        let there = match &wanted {
-            Some(wanted) => self.tree(wanted).await?,
+        let present = match &source {
+            Some(source) => self.tree(source).await?,
             None => None,
         };
-        let (tree, now) = if is_open { (None, there) } else { (there, None) };
+        let (tree, now) = if is_open { (None, present) } else { (present, None) };
         let mut config = change.config.clone();
         match &tree {
-            Some(tree) => config.extend(self.of_tree(&named, change.config, tree)?),
+            Some(tree) => config.extend(self.computed_from_tree(&named, change.config, tree)?),
             None => config.extend(COMPUTED.map(|name| (name.to_owned(), Value::Unknown))),
         }
         let mut planned = from_schema(ty, &ProposedChange { config: &config, ..change.clone() });
-        let id = Value::from(named.id()).made_of(change.config, &["destination", "name"]);
+        let id = Value::from(named.id()).derived_from(change.config, &["destination", "name"]);
         planned.planned.insert("id".to_owned(), id);
         // A sync leaves nothing damaged.
         planned.planned.shift_remove("damaged");
@@ -50,7 +50,7 @@ impl Syncs {
         match (&tree, is_new) {
             (None, _) => {
                 planned.planned.insert("changes".to_owned(), Value::Unknown);
-                planned.because = self.open(&named, change, wanted.as_ref(), now.as_ref(), is_new).await?;
+                planned.because = self.explain_unknown(&named, change, source.as_ref(), now.as_ref(), is_new).await?;
             }
             (Some(tree), true) => {
                 let changes = listed_texts(tree.changes(None, &[], false, false));
@@ -61,35 +61,40 @@ impl Syncs {
         Ok(planned)
     }
 
-    fn of_tree(&self, named: &Named, configured: &Attributes, tree: &Tree) -> Result<Attributes, ProviderError> {
+    fn computed_from_tree(
+        &self,
+        named: &SyncId,
+        configured: &Attributes,
+        tree: &Tree,
+    ) -> Result<Attributes, ProviderError> {
         let keys: Vec<&str> = tree.files.iter().map(|file| file.key.as_str()).collect();
-        let facts = Facts { count: keys.len(), bytes: tree.bytes(), hash: tree.hash() };
+        let totals = Totals { count: keys.len(), bytes: tree.bytes(), hash: tree.hash() };
         let public_url = optional_text(configured, "publicUrl");
-        let mut computed = self.computed(named, configured, public_url.as_deref(), &keys, facts)?;
+        let mut computed = self.computed(named, configured, public_url.as_deref(), &keys, totals)?;
         // `id` is set afterwards, since it cannot be configured.
         computed.shift_remove("id");
         Ok(computed)
     }
 
     /// Explains why the files to copy are unknown, with the changes for the present files.
-    async fn open(
+    async fn explain_unknown(
         &self,
-        named: &Named,
+        named: &SyncId,
         change: &ProposedChange<'_>,
-        wanted: Option<&Wanted>,
+        source: Option<&SyncSource>,
         now: Option<&Tree>,
         is_new: bool,
     ) -> Result<Vec<String>, ProviderError> {
-        let Some(wanted) = wanted else { return Ok(Vec::new()) };
+        let Some(source) = source else { return Ok(Vec::new()) };
         let Some(tree) = now else {
-            let missing = wanted.folders.iter().find(|folder| !folder.is_dir());
+            let missing = source.folders.iter().find(|folder| !folder.is_dir());
             let missing = missing.map(|folder| folder.strip_prefix(&self.storage.project).unwrap_or(folder));
             let missing = missing.map(|folder| folder.display().to_string()).unwrap_or_default();
             return Ok(vec![format!("the files to copy are known after `{missing}` is written")]);
         };
         let lines = match is_new {
             true => tree.changes(None, &[], false, false),
-            false => self.lines(named, change.config, tree).await?,
+            false => self.planned_changes(named, change.config, tree).await?,
         };
         let (sum, files) = lines.split_first().map(|(sum, files)| (sum.as_str(), files)).unwrap_or_default();
         let files = if files.is_empty() { String::new() } else { format!(": {}", files.join(", ")) };
@@ -99,7 +104,7 @@ impl Syncs {
 
     async fn compare(
         &self,
-        named: &Named,
+        named: &SyncId,
         change: &ProposedChange<'_>,
         tree: &Tree,
         config: &Attributes,
@@ -124,13 +129,13 @@ impl Syncs {
             };
             return Ok(());
         }
-        let found = self.storage.look(&named.destination, &named.name, flag(config, "checksum")).await;
-        let found = found.map_err(StorageError::while_looking)?;
+        let found = self.storage.inspect(&named.destination, &named.name, flag(config, "checksum")).await;
+        let found = found.map_err(StorageError::while_reading)?;
         let (former, damaged) = found.map(|(former, damaged, _)| (former, damaged)).unzip();
         let former: Option<Manifest> = former;
-        let is_all_other = former.as_ref().is_some_and(|former| former.public != is_public(config));
+        let are_all_changed = former.as_ref().is_some_and(|former| former.public != is_public(config));
         let removes = flag(config, "delete");
-        let changes = tree.changes(former.as_ref(), &damaged.unwrap_or_default(), is_all_other, removes);
+        let changes = tree.changes(former.as_ref(), &damaged.unwrap_or_default(), are_all_changed, removes);
         planned.planned.insert("changes".to_owned(), listed_texts(changes));
         if removes {
             planned.data_loss = former.as_ref().and_then(|former| loss(former, tree));

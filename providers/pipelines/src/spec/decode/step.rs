@@ -1,6 +1,6 @@
 //! Decodes a step of a pipeline.
 
-use super::{Teller, find};
+use super::{Reporter, find};
 use crate::spec::model::{Step, StepKind};
 use crate::spec::yaml::{Kind, Node, map_to_json};
 use terrace_provider::names::closest;
@@ -9,23 +9,23 @@ use terrace_provider::names::closest;
 const STEP_KEYS: [&str; 7] = ["run", "flow", "parameters", "cache", "code", "runner", "validate"];
 
 /// Reads a step; returns nothing if it has an error.
-pub(super) fn read(item: &Node, number: usize, teller: &mut Teller<'_>) -> Option<Step> {
+pub(super) fn read(item: &Node, number: usize, reporter: &mut Reporter<'_>) -> Option<Step> {
     let Some(entries) = item.as_map() else {
-        let message = format!("a step is {}: expected a map with `run` or `flow`", item.in_words());
+        let message = format!("a step is {}: expected a map with `run` or `flow`", item.kind_name());
         let hint = item.as_text().map(|text| format!("did you mean `- run: {text}`?"));
-        teller.error("wrong_type", &item.at, message, hint);
+        reporter.error("wrong_type", &item.at, message, hint);
         return None;
     };
     let named = find(entries, "run").or_else(|| find(entries, "flow"));
-    if let (Some((_, name)), Some(text)) = (&mut teller.step, named.and_then(|entry| entry.value.as_text())) {
+    if let (Some((_, name)), Some(text)) = (&mut reporter.step, named.and_then(|entry| entry.value.as_text())) {
         text.clone_into(name);
     }
-    teller.check_keys(entries, &STEP_KEYS);
-    let code = teller.text(entries, "code");
+    reporter.check_keys(entries, &STEP_KEYS);
+    let code = reporter.text(entries, "code");
     if let (Some(run), Some(flow)) = (find(entries, "run"), find(entries, "flow")) {
         let message = "a step has both `run` and `flow`: expected one of them".to_owned();
         let second = if run.key_at.start > flow.key_at.start { run } else { flow };
-        teller.error(
+        reporter.error(
             "run_and_flow",
             &second.key_at,
             message,
@@ -41,12 +41,12 @@ pub(super) fn read(item: &Node, number: usize, teller: &mut Teller<'_>) -> Optio
                 None => "add `run: PROCESSOR`, or `flow: MODULE`",
             };
             let message = "a step needs `run` or `flow`".to_owned();
-            teller.error("missing_key", &item.at, message, Some(hint.to_owned()));
+            reporter.error("missing_key", &item.at, message, Some(hint.to_owned()));
         }
         return None;
     };
     let Some(name) = entry.value.as_text().filter(|name| !name.trim().is_empty()) else {
-        teller.wrong_type(&entry.key, "the name of a processor or module", &entry.value);
+        reporter.wrong_type(&entry.key, "the name of a processor or module", &entry.value);
         return None;
     };
     let parameters = match find(entries, "parameters").map(|entry| &entry.value) {
@@ -54,7 +54,7 @@ pub(super) fn read(item: &Node, number: usize, teller: &mut Teller<'_>) -> Optio
         Some(node) => match &node.kind {
             Kind::Map(entries) => map_to_json(entries),
             _ => {
-                teller.wrong_type("parameters", "a map", node);
+                reporter.wrong_type("parameters", "a map", node);
                 serde_json::Map::new()
             }
         },
@@ -70,9 +70,9 @@ pub(super) fn read(item: &Node, number: usize, teller: &mut Teller<'_>) -> Optio
         at: item.at.clone(),
         kind,
         parameters,
-        is_cached: teller.flag(entries, "cache"),
-        is_validated: teller.flag(entries, "validate"),
-        runner: teller.text(entries, "runner"),
+        is_cached: reporter.flag(entries, "cache"),
+        is_validated: reporter.flag(entries, "validate"),
+        runner: reporter.text(entries, "runner"),
         wrapper: None,
     })
 }

@@ -42,10 +42,10 @@ pub(crate) fn parse(text: &str) -> Result<(Node, Vec<Fault>), Fault> {
     let mut builder = Builder::default();
     for event in Parser::new_from_str_with_options(text, options) {
         let (event, span) = event.map_err(|error| syntax_fault(&error, text))?;
-        builder.take(event, span.byte_range().unwrap_or_default())?;
+        builder.handle(event, span.byte_range().unwrap_or_default())?;
     }
     let nothing = Node { at: 0..0, kind: Kind::Null };
-    Ok((builder.root.unwrap_or(nothing), builder.twice))
+    Ok((builder.root.unwrap_or(nothing), builder.duplicates))
 }
 
 #[derive(Default)]
@@ -55,7 +55,7 @@ struct Builder {
     root: Option<Node>,
     has_document: bool,
     count: usize,
-    twice: Vec<Fault>,
+    duplicates: Vec<Fault>,
 }
 
 /// A list or map that is not closed yet.
@@ -71,7 +71,7 @@ enum Content {
 }
 
 impl Builder {
-    fn take(&mut self, event: Event<'_>, at: Range<usize>) -> Result<(), Fault> {
+    fn handle(&mut self, event: Event<'_>, at: Range<usize>) -> Result<(), Fault> {
         match event {
             Event::DocumentStart(..) if self.has_document => {
                 return Err(Fault::new(at, "a second YAML document begins here", "remove the `---`"));
@@ -131,7 +131,7 @@ impl Builder {
         let kind = match frame.content {
             Content::List(items) => Kind::List(items),
             Content::Map { mut entries, merges, .. } => {
-                self.find_twice(&entries);
+                self.find_duplicates(&entries);
                 for merge in merges {
                     merge_into(&mut entries, merge)?;
                 }
@@ -148,13 +148,13 @@ impl Builder {
         self.attach(Node { at, kind }, frame.anchor)
     }
 
-    fn find_twice(&mut self, entries: &[Entry]) {
+    fn find_duplicates(&mut self, entries: &[Entry]) {
         let mut seen = HashMap::new();
         for entry in entries {
             if seen.insert(entry.key.as_str(), ()).is_some() {
                 let message = format!("the key `{}` occurs twice in a map", entry.key);
                 let hint = "remove one of the two: only the last one counts";
-                self.twice.push(Fault::new(entry.key_at.clone(), message, hint));
+                self.duplicates.push(Fault::new(entry.key_at.clone(), message, hint));
             }
         }
     }
@@ -320,12 +320,12 @@ mod tests {
 
     #[test]
     fn aliases_and_merges_are_expanded() {
-        let (node, twice) = parse("a: &a {x: 1, y: 2}\nb:\n  <<: *a\n  y: 3\nc: *a\n").unwrap();
+        let (node, duplicates) = parse("a: &a {x: 1, y: 2}\nb:\n  <<: *a\n  y: 3\nc: *a\n").unwrap();
         assert_eq!(
             node.to_json(),
             serde_json::json!({"a": {"x": 1, "y": 2}, "b": {"y": 3, "x": 1}, "c": {"x": 1, "y": 2}})
         );
-        assert_eq!(twice, []);
+        assert_eq!(duplicates, []);
     }
 
     #[test]
@@ -343,8 +343,8 @@ mod tests {
 
     #[test]
     fn duplicate_key_is_reported() {
-        let (_, twice) = parse("a: 1\na: 2\n").unwrap();
-        assert_eq!(twice.len(), 1);
-        assert_eq!(twice[0].message, "the key `a` occurs twice in a map");
+        let (_, duplicates) = parse("a: 1\na: 2\n").unwrap();
+        assert_eq!(duplicates.len(), 1);
+        assert_eq!(duplicates[0].message, "the key `a` occurs twice in a map");
     }
 }

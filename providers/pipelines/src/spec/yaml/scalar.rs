@@ -143,12 +143,12 @@ fn time(text: &str) -> Option<Kind> {
 }
 
 /// Parses three numbers of one to four digits, each with its number of digits.
-fn numbers(text: &str, between: char) -> Option<[(i16, usize); 3]> {
+fn numbers(text: &str, separator: char) -> Option<[(i16, usize); 3]> {
     let number = |part: &str| {
         let is_number = (1..=4).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
         is_number.then(|| part.parse().ok().map(|number: i16| (number, part.len())))?
     };
-    let numbers: Vec<_> = text.splitn(4, between).map(number).collect::<Option<_>>()?;
+    let numbers: Vec<_> = text.splitn(4, separator).map(number).collect::<Option<_>>()?;
     let fits = |[_, second, third]: &[(i16, usize); 3]| second.1 <= 2 && third.1 <= 2;
     numbers.try_into().ok().filter(fits)
 }

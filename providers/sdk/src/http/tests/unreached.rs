@@ -11,7 +11,7 @@ struct Counting(AtomicUsize);
 impl TokenSource for Counting {
     async fn token(&self) -> Result<Token, Failure> {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Ok(Token { token: "brief".into(), life: Some(Duration::ZERO), headers: Vec::new() })
+        Ok(Token { token: "brief".into(), lifetime: Some(Duration::ZERO), headers: Vec::new() })
     }
 
     fn secrets(&self) -> Vec<secrecy::SecretString> {

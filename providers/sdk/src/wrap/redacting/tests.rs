@@ -101,10 +101,10 @@ impl Session for ParrotSession {
 
 /// Collects reports.
 #[derive(Default)]
-struct Heard(Mutex<String>);
+struct CollectedMessages(Mutex<String>);
 
 #[async_trait]
-impl Progress for Heard {
+impl Progress for CollectedMessages {
     fn message(&self, text: &str) {
         self.0.lock().unwrap().push_str(text);
     }
@@ -176,16 +176,16 @@ async fn texts_of_a_provider_quote_no_sensitive_input() {
         prior: None,
         lost_call: None,
     };
-    let heard = Arc::new(Heard::default());
+    let messages = Arc::new(CollectedMessages::default());
     let quiet = call(Arc::new(NoProgress));
-    let told = || heard.0.lock().unwrap().clone();
-    let created = session.create(&ty, &call(heard.clone()), &planned).await;
-    let said = [
+    let collected = || messages.0.lock().unwrap().clone();
+    let created = session.create(&ty, &call(messages.clone()), &planned).await;
+    let texts = [
         format!("{:?}", session.plan(&ty, &change).await),
         format!("{:?}", session.read(&ty, &prior).await),
         format!("{:?}", session.read_many(&ty, std::slice::from_ref(&prior)).await),
         format!("{created:?}"),
-        told(),
+        collected(),
         format!("{:?}", session.update(&ty, &quiet, &prior, &planned).await),
         format!("{:?}", session.delete(&ty, &quiet, &prior).await),
         format!("{:?}", session.find(&ty, &attempt).await),
@@ -193,7 +193,7 @@ async fn texts_of_a_provider_quote_no_sensitive_input() {
         format!("{:?}", session.lookup("thing", &old).await),
         format!("{:?}", session.count_data(&ty, &prior).await),
     ];
-    for text in said {
+    for text in texts {
         assert!(text.contains("plain") && text.contains("(sensitive value)"), "{text}");
         for secret in ["hunter1", "hunter2", "hunter3", "s3same"] {
             assert!(!text.contains(secret), "{text}");

@@ -91,7 +91,7 @@ async fn instance(name: &str) -> Arc<crate::wrap::Guarded> {
     crate::wrap::guarded(&Remote, &settings, Limits::default()).await.unwrap()
 }
 
-async fn ask(instance: &crate::wrap::Guarded, lookup: &str) -> Result<Attributes, ProviderError> {
+async fn lookup(instance: &crate::wrap::Guarded, lookup: &str) -> Result<Attributes, ProviderError> {
     instance.lookup(lookup, &Attributes::default()).await
 }
 
@@ -100,9 +100,9 @@ async fn seconds<T>(work: impl Future<Output = T>) -> (u64, T, Vec<String>) {
     let lines = Arc::<Mutex<Vec<String>>>::default();
     let taken = Arc::clone(&lines);
     let reporter: Reporter = Arc::new(move |line| locked(&taken).push(line.to_owned()));
-    let patience = Patience { reporter: Some(reporter), ..Patience::default() };
+    let silence_limit = SilenceLimit { reporter: Some(reporter), ..SilenceLimit::default() };
     let began = Instant::now();
-    let result = with_patience(&patience, work).await;
+    let result = with_silence_limit(&silence_limit, work).await;
     let lines = locked(&lines).clone();
     (began.elapsed().as_secs(), result, lines)
 }
@@ -111,8 +111,8 @@ async fn seconds<T>(work: impl Future<Output = T>) -> (u64, T, Vec<String>) {
 async fn silent_instance_is_given_up_and_not_called_again() {
     let silent = instance("silent").await;
     let (took, errors, lines) = seconds(async {
-        let first = ask(&silent, "silent").await.unwrap_err();
-        let second = ask(&silent, "answers").await.unwrap_err();
+        let first = lookup(&silent, "silent").await.unwrap_err();
+        let second = lookup(&silent, "answers").await.unwrap_err();
         [first, second].map(|error| error.message)
     })
     .await;
@@ -120,7 +120,7 @@ async fn silent_instance_is_given_up_and_not_called_again() {
     assert_eq!(errors, ["`silent` gives no answer within 20 s", "`silent` gives no answer within 20 s"]);
     assert_eq!(lines, ["waiting for `silent`, which gives no answer: at most 20 s"]);
     // The next plan has a new budget.
-    let (took, ..) = seconds(async { ask(&silent, "answers").await.unwrap() }).await;
+    let (took, ..) = seconds(async { lookup(&silent, "answers").await.unwrap() }).await;
     assert_eq!(took, 0);
 }
 
@@ -128,7 +128,7 @@ async fn silent_instance_is_given_up_and_not_called_again() {
 async fn calls_to_a_silent_instance_end_together() {
     let silent = instance("silent").await;
     let (took, ..) = seconds(async {
-        let calls: Vec<_> = (0..100).map(|_| ask(&silent, "silent")).collect();
+        let calls: Vec<_> = (0..100).map(|_| lookup(&silent, "silent")).collect();
         futures_util::future::join_all(calls).await
     })
     .await;
@@ -139,9 +139,9 @@ async fn calls_to_a_silent_instance_end_together() {
 async fn several_silent_instances_share_one_limit() {
     let (first, second, third) = (instance("first").await, instance("second").await, instance("third").await);
     let (took, error, _) = seconds(async {
-        ask(&first, "silent").await.unwrap_err();
-        ask(&second, "silent").await.unwrap_err();
-        ask(&third, "silent").await.unwrap_err()
+        lookup(&first, "silent").await.unwrap_err();
+        lookup(&second, "silent").await.unwrap_err();
+        lookup(&third, "silent").await.unwrap_err()
     })
     .await;
     assert!((24..=25).contains(&took), "{took}");
@@ -151,7 +151,7 @@ async fn several_silent_instances_share_one_limit() {
 #[tokio::test(start_paused = true)]
 async fn plan_waits_for_an_instance_that_answers_in_parts() {
     let slow = instance("slow").await;
-    let (took, answer, lines) = seconds(ask(&slow, "pages")).await;
+    let (took, answer, lines) = seconds(lookup(&slow, "pages")).await;
     assert!(answer.is_ok());
     assert_eq!((took, lines.len()), (1000, 1), "it is reported once that the plan waits: {lines:?}");
 }
@@ -159,11 +159,11 @@ async fn plan_waits_for_an_instance_that_answers_in_parts() {
 #[tokio::test(start_paused = true)]
 async fn plan_waits_for_long_work_of_an_instance_that_answered_before() {
     let known = instance("known").await;
-    let (took, answer, _) = seconds(ask(&known, "long")).await;
+    let (took, answer, _) = seconds(lookup(&known, "long")).await;
     assert!(answer.is_ok());
     assert_eq!(took, 50);
     let unknown = instance("unknown").await;
-    let (took, answer, _) = seconds(ask(&unknown, "longUnknown")).await;
+    let (took, answer, _) = seconds(lookup(&unknown, "longUnknown")).await;
     assert!(answer.is_err());
     assert_eq!(took, 20);
 }
@@ -171,7 +171,7 @@ async fn plan_waits_for_long_work_of_an_instance_that_answered_before() {
 #[tokio::test(start_paused = true)]
 async fn requested_pause_does_not_count() {
     let throttled = instance("throttled").await;
-    let (took, error, lines) = seconds(ask(&throttled, "throttled")).await;
+    let (took, error, lines) = seconds(lookup(&throttled, "throttled")).await;
     assert!(took >= 300, "{took}");
     assert_eq!(error.unwrap_err().message, "too many");
     assert_eq!(lines, [] as [&str; 0]);
@@ -181,8 +181,8 @@ async fn requested_pause_does_not_count() {
 async fn attempts_without_a_connection_share_one_limit() {
     let unreached = instance("unreached").await;
     let (took, error, _) = seconds(async {
-        ask(&unreached, "unreached").await.unwrap_err();
-        ask(&unreached, "unreached").await.unwrap_err()
+        lookup(&unreached, "unreached").await.unwrap_err();
+        lookup(&unreached, "unreached").await.unwrap_err()
     })
     .await;
     assert!((20..=22).contains(&took), "{took}");
@@ -194,7 +194,7 @@ async fn attempts_without_a_connection_share_one_limit() {
 async fn work_without_a_limit_waits_for_the_end() {
     let slow = instance("slow").await;
     let began = Instant::now();
-    ask(&slow, "longUnknown").await.unwrap();
+    lookup(&slow, "longUnknown").await.unwrap();
     assert_eq!(began.elapsed().as_secs(), 50);
 }
 
@@ -203,8 +203,8 @@ async fn work_without_a_limit_waits_for_the_end() {
 async fn refused_connection_keeps_its_own_error() {
     let (silent, refused) = (instance("silent").await, instance("refused").await);
     let (_, error, _) = seconds(async {
-        ask(&silent, "silent").await.unwrap_err();
-        ask(&refused, "refused").await.unwrap_err()
+        lookup(&silent, "silent").await.unwrap_err();
+        lookup(&refused, "refused").await.unwrap_err()
     })
     .await;
     assert_eq!(error.message, "connection refused");

@@ -5,9 +5,9 @@
 //! tables are then read one by one.
 
 use super::Column;
-use super::read::{columns, keys, seen};
+use super::read::{columns, keys, observation};
 use crate::client::Rows;
-use crate::object::{Seen, qualified, schema_of};
+use crate::object::{Observation, qualified, schema_of};
 use crate::statements::Statements;
 use serde_json::Value as Json;
 use std::collections::HashMap;
@@ -36,15 +36,15 @@ impl Schema {
         identity: &Attributes,
     ) -> Result<Option<Self>, ProviderError> {
         let schema = schema_of(identity);
-        let ask = async |what: &str| -> Result<Rows, ProviderError> {
-            Ok(statements.ask_about(&format!("SHOW {what} IN SCHEMA {schema}")).await?.unwrap_or_default())
+        let query = async |what: &str| -> Result<Rows, ProviderError> {
+            Ok(statements.read_optional(&format!("SHOW {what} IN SCHEMA {schema}")).await?.unwrap_or_default())
         };
-        let tables = ask("TABLES").await?;
-        let (primary, unique) = (ask("PRIMARY KEYS").await?, ask("UNIQUE KEYS").await?);
+        let tables = query("TABLES").await?;
+        let (primary, unique) = (query("PRIMARY KEYS").await?, query("UNIQUE KEYS").await?);
         if [&tables, &primary, &unique].into_iter().any(|rows| rows.rows.len() >= MOST_SHOWN) {
             return Ok(None);
         }
-        let shown = ask("COLUMNS").await?;
+        let shown = query("COLUMNS").await?;
         let columns = match shown.rows.len() {
             MOST_SHOWN.. => HashMap::new(),
             _ => by(shown, "table_name").into_iter().map(|(name, rows)| (name, described(&rows))).collect(),
@@ -62,20 +62,20 @@ impl Schema {
         statements: &Statements<'_>,
         identity: &Attributes,
         like: &Attributes,
-    ) -> Result<Option<Seen>, ProviderError> {
+    ) -> Result<Option<Observation>, ProviderError> {
         let name = terrace_provider::attributes::text(identity, "name");
         let Some(row) = self.tables.get(&name).and_then(|rows| rows.iter().next()) else { return Ok(None) };
         let columns = match self.columns.get(&name) {
             Some(Some(columns)) => columns.clone(),
             _ => {
-                let described = statements.ask_about(&format!("DESCRIBE TABLE {}", qualified(identity))).await?;
+                let described = statements.read_optional(&format!("DESCRIBE TABLE {}", qualified(identity))).await?;
                 // The table was dropped between the two reads.
                 let Some(described) = described else { return Ok(None) };
                 columns(&described)
             }
         };
         let keys = |of: &HashMap<String, Rows>| of.get(&name).map(keys).unwrap_or_default();
-        Ok(Some(seen(&row, columns, keys(&self.primary), keys(&self.unique), Some(like))))
+        Ok(Some(observation(&row, columns, keys(&self.primary), keys(&self.unique), Some(like))))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::{Column, Table, former, read, renames_of};
 use crate::data_type::is_same;
-use crate::failure::Need;
+use crate::failure::Purpose;
 use crate::identifier::{literal, quote, quote_all};
 use crate::object::{comment_change, qualified, schema_of, shown};
 use crate::statements::Statements;
@@ -21,12 +21,12 @@ pub(crate) async fn create(statements: &Statements<'_>, planned: &Attributes, id
     let comment = table.comment.as_deref().map(|comment| format!(" COMMENT = {}", literal(comment)));
     let sql = format!("CREATE TABLE {} ({}){}", qualified(planned), parts.join(", "), comment.unwrap_or_default());
     let database = quote(&optional_text(planned, "database").unwrap_or_default());
-    let need = Need::to(format!("create the table {}", shown(planned)))
+    let purpose = Purpose::to(format!("create the table {}", shown(planned)))
         .right(format!("USAGE ON DATABASE {database}"))
         .right(format!("USAGE ON SCHEMA {}", schema_of(planned)))
         .right(format!("CREATE TABLE ON SCHEMA {}", schema_of(planned)))
-        .makes(id);
-    statements.change(&sql, &need).await
+        .creates(id);
+    statements.change(&sql, &purpose).await
 }
 
 fn names(key: &[String]) -> String {
@@ -52,11 +52,11 @@ pub(crate) async fn update(
     planned: &Attributes,
 ) -> Result<(), ProviderError> {
     let wanted = Table::from_attributes(planned)?;
-    let seen = read::observe(statements, prior, None).await?.ok_or_else(|| {
+    let observation = read::observe(statements, prior, None).await?.ok_or_else(|| {
         ProviderError::new(ErrorKind::NotFound, format!("the table {} no longer exists", shown(prior)))
             .solution("plan again: the plan will create it")
     })?;
-    let present = Table::as_read(&seen.attributes);
+    let present = Table::as_read(&observation.attributes);
     let (name, new_name) = (qualified(prior), qualified(planned));
     let mut steps = steps(&present, &Table::as_read(prior), &wanted, &name);
     if name != new_name {
@@ -65,10 +65,10 @@ pub(crate) async fn update(
         steps.push(Step { sql, path: Path::attribute("name") });
     }
     for step in steps {
-        let need = Need::to(format!("change the table {}", shown(prior)))
+        let purpose = Purpose::to(format!("change the table {}", shown(prior)))
             .right(format!("OWNERSHIP ON TABLE {name}"))
             .at(step.path);
-        statements.change(&step.sql, &need).await?;
+        statements.change(&step.sql, &purpose).await?;
     }
     Ok(())
 }
@@ -166,6 +166,7 @@ fn rename(table: &mut Table, renames: &[(String, String)]) {
 /// Drops a table.
 pub(crate) async fn delete(statements: &Statements<'_>, identity: &Attributes) -> Result<(), ProviderError> {
     let name = qualified(identity);
-    let need = Need::to(format!("drop the table {}", shown(identity))).right(format!("OWNERSHIP ON TABLE {name}"));
-    statements.change(&format!("DROP TABLE IF EXISTS {name}"), &need).await
+    let purpose =
+        Purpose::to(format!("drop the table {}", shown(identity))).right(format!("OWNERSHIP ON TABLE {name}"));
+    statements.change(&format!("DROP TABLE IF EXISTS {name}"), &purpose).await
 }

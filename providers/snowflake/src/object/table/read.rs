@@ -3,9 +3,9 @@
 use super::{Column, Table};
 use crate::client::{Row, Rows};
 use crate::data_type::is_same;
-use crate::failure::Need;
+use crate::failure::Purpose;
 use crate::identifier::pattern;
-use crate::object::{Seen, named, qualified, schema_of, shown};
+use crate::object::{Observation, named, qualified, schema_of, shown};
 use crate::statements::Statements;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ pub(crate) async fn observe(
     statements: &Statements<'_>,
     identity: &Attributes,
     like: Option<&Attributes>,
-) -> Result<Option<Seen>, ProviderError> {
+) -> Result<Option<Observation>, ProviderError> {
     let (name, full) = (text(identity, "name"), qualified(identity));
     let tables = format!("SHOW TABLES LIKE {} IN SCHEMA {}", pattern(&name), schema_of(identity));
     let (describe, primary, unique) = (
@@ -26,32 +26,32 @@ pub(crate) async fn observe(
         format!("SHOW UNIQUE KEYS IN TABLE {full}"),
     );
     // One after the other: only the instance's limits decide about concurrency.
-    let Some(tables) = statements.ask_about(&tables).await? else { return Ok(None) };
+    let Some(tables) = statements.read_optional(&tables).await? else { return Ok(None) };
     let Some(row) = named(&tables, &name) else { return Ok(None) };
-    let Some(described) = statements.ask_about(&describe).await? else { return Ok(None) };
-    let Some(primary) = statements.ask_about(&primary).await? else { return Ok(None) };
-    let Some(unique) = statements.ask_about(&unique).await? else { return Ok(None) };
-    Ok(Some(seen(&row, columns(&described), keys(&primary), keys(&unique), like)))
+    let Some(described) = statements.read_optional(&describe).await? else { return Ok(None) };
+    let Some(primary) = statements.read_optional(&primary).await? else { return Ok(None) };
+    let Some(unique) = statements.read_optional(&unique).await? else { return Ok(None) };
+    Ok(Some(observation(&row, columns(&described), keys(&primary), keys(&unique), like)))
 }
 
 /// A table from the results of four statements.
-pub(super) fn seen(
+pub(super) fn observation(
     row: &Row<'_>,
     columns: Vec<Column>,
     primary: Vec<Vec<String>>,
     unique: Vec<Vec<String>>,
     like: Option<&Attributes>,
-) -> Seen {
+) -> Observation {
     let primary_key = primary.into_iter().next().unwrap_or_default();
     let mut table = Table { columns, primary_key, unique, comment: None };
     let wanted = like.map(Table::as_read);
     if let Some(wanted) = &wanted {
         table = in_the_spelling_of(table, wanted);
     }
-    let seen = Seen::of_row(row).with_comment(row.text("comment"), like);
+    let observation = Observation::of_row(row).with_comment(row.text("comment"), like);
     let mut attributes = table.to_attributes();
-    attributes.extend(seen.attributes.clone());
-    Seen { attributes, ..seen }
+    attributes.extend(observation.attributes.clone());
+    Observation { attributes, ..observation }
 }
 
 pub(super) fn columns(described: &Rows) -> Vec<Column> {
@@ -129,7 +129,7 @@ pub(crate) async fn count_rows(
     let name = text(identity, "name");
     let sql = format!("SHOW TABLES LIKE {} IN SCHEMA {}", pattern(&name), schema_of(identity));
     // It does not exist, or the role may not see it: Snowflake does not distinguish these.
-    let Some(rows) = statements.ask_about(&sql).await? else { return Ok(DataAmount::Unknown) };
+    let Some(rows) = statements.read_optional(&sql).await? else { return Ok(DataAmount::Unknown) };
     let Some(row) = named(&rows, &name) else { return Ok(DataAmount::Unknown) };
     if let Ok(count) = row.text("rows").parse::<u64>() {
         return Ok(DataAmount::of(count, "row", "rows"));
@@ -137,9 +137,9 @@ pub(crate) async fn count_rows(
     if statements.warehouse().is_none() {
         return Ok(DataAmount::Unknown);
     }
-    let need = Need::to(format!("count the rows of {}", shown(identity)))
+    let purpose = Purpose::to(format!("count the rows of {}", shown(identity)))
         .right(format!("SELECT ON TABLE {}", qualified(identity)));
-    let rows = statements.ask(&format!("SELECT COUNT(*) FROM {}", qualified(identity)), &need).await?;
+    let rows = statements.query(&format!("SELECT COUNT(*) FROM {}", qualified(identity)), &purpose).await?;
     let count = rows.iter().next().and_then(|row| row.first()?.parse().ok());
     Ok(count.map_or(DataAmount::Unknown, |rows| DataAmount::of(rows, "row", "rows")))
 }
@@ -151,6 +151,6 @@ pub(crate) async fn created_on(
 ) -> Result<Option<Timestamp>, ProviderError> {
     let name = text(identity, "name");
     let sql = format!("SHOW TABLES LIKE {} IN SCHEMA {}", pattern(&name), schema_of(identity));
-    let rows = statements.ask_about(&sql).await?.unwrap_or_default();
-    Ok(named(&rows, &name).and_then(|row| Seen::of_row(&row).created_on))
+    let rows = statements.read_optional(&sql).await?.unwrap_or_default();
+    Ok(named(&rows, &name).and_then(|row| Observation::of_row(&row).created_on))
 }

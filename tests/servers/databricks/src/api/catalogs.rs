@@ -122,7 +122,7 @@ fn create(world: &mut World, request: &Request, kind: Kind) -> Outcome {
         )));
     }
     let full_name = match kind {
-        Kind::Catalog if !world.may_in_metastore(&request.actor, "CREATE_CATALOG") => {
+        Kind::Catalog if !world.has_metastore_privilege(&request.actor, "CREATE_CATALOG") => {
             let message = "User does not have CREATE CATALOG on Metastore 'metastore'.";
             return Err(ApiError::denied(message));
         }

@@ -32,7 +32,7 @@ fn check_rights(world: &World, request: &Request, settings: &Json) -> Result<(),
     }
     let parts = ["tasks", "job_clusters"].iter().flat_map(|part| settings[part].as_array().into_iter().flatten());
     let mut clusters = parts.map(|part| &part["new_cluster"]).filter(|cluster| !cluster.is_null());
-    if world.may_make_clusters(&request.actor) || clusters.all(|cluster| !cluster["policy_id"].is_null()) {
+    if world.can_create_clusters(&request.actor) || clusters.all(|cluster| !cluster["policy_id"].is_null()) {
         return Ok(());
     }
     Err(ApiError::denied(format!("{} is not authorized to create clusters", request.actor)))

@@ -20,7 +20,7 @@ fn levels(kind: &str) -> Result<&'static [&'static str], ApiError> {
 
 /// The entry of an object's creator.
 pub(super) fn owner(world: &World, actor: &str) -> Entry {
-    let kind = if world.knows_as("user_name", actor) { "user_name" } else { "service_principal_name" };
+    let kind = if world.has_principal("user_name", actor) { "user_name" } else { "service_principal_name" };
     Entry { kind: kind.to_owned(), name: actor.to_owned(), level: "IS_OWNER".to_owned() }
 }
 
@@ -70,9 +70,9 @@ pub(super) fn merged(
     kind: &str,
     id: &str,
     given: &Json,
-    is_beside: bool,
+    is_patch: bool,
 ) -> Result<Vec<Entry>, ApiError> {
-    let mut entries = match is_beside {
+    let mut entries = match is_patch {
         true => world.acls.get(&(kind.to_owned(), id.to_owned())).cloned().unwrap_or_default(),
         false => Vec::new(),
     };
@@ -88,7 +88,7 @@ pub(super) fn merged(
             return Err(ApiError::invalid(format!("Permission type {level} is not supported for {kind}")));
         }
         let name = world
-            .known_as(principal_kind, &name)
+            .find_principal(principal_kind, &name)
             .ok_or_else(|| ApiError::missing(format!("Principal: {principal_kind}({name}) does not exist")))?;
         if level == "IS_OWNER" && **principal_kind == "group_name" {
             return Err(ApiError::invalid("Groups can not be owners"));

@@ -25,8 +25,8 @@ pub(crate) fn run(metadata: &mut Metadata, databases: &Databases, args: &Json) -
     let (Some(schema), Some(table), true) = (schema, table, sql.contains("indisprimary")) else {
         return Err(failed("syntax error"));
     };
-    let reached = databases.reach(&source.kind, &source.configuration)?;
-    let found = databases.table(&reached, &json!({"schema": schema, "name": table}));
+    let source_database = databases.connect(&source.kind, &source.configuration)?;
+    let found = databases.table(&source_database, &json!({"schema": schema, "name": table}));
     let rows = found.map(|table| json!([if table.key.is_empty() { "f" } else { "t" }]));
     let result: Vec<Json> = std::iter::once(json!(["exists"])).chain(rows).collect();
     Ok(json!({"result_type": "TuplesOk", "result": result}))

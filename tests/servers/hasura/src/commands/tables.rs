@@ -43,19 +43,19 @@ pub(crate) fn run(
             tracked.apollo = apollo;
             Ok((success(), object))
         }
-        "create_select_permission" => permit(metadata, args),
-        "drop_select_permission" => forbid(metadata, args),
+        "create_select_permission" => create_permission(metadata, args),
+        "drop_select_permission" => drop_permission(metadata, args),
         "get_source_tables" if kind != "postgres" => {
             let args = fields(args, "GetSourceTables", &["source"], &[])?;
             let source = metadata.source(&text(args, "source")?)?;
-            let reached = databases.reach(&source.kind, &source.configuration)?;
-            Ok((Json::Array(databases.names(&reached)), String::new()))
+            let source_database = databases.connect(&source.kind, &source.configuration)?;
+            Ok((Json::Array(databases.names(&source_database)), String::new()))
         }
         "get_table_info" if kind != "postgres" => {
             let args = fields(args, "GetTableInfo", &["source", "table"], &[])?;
             let source = metadata.source(&text(args, "source")?)?;
-            let reached = databases.reach(&source.kind, &source.configuration)?;
-            Ok((databases.info(&reached, args.get("table").unwrap_or(&Json::Null)), String::new()))
+            let source_database = databases.connect(&source.kind, &source.configuration)?;
+            Ok((databases.info(&source_database, args.get("table").unwrap_or(&Json::Null)), String::new()))
         }
         _ => {
             let error = format!("unknown metadata command \"{command}\" for backend {kind}");
@@ -131,8 +131,8 @@ fn track(metadata: &mut Metadata, databases: &Databases, args: &Json) -> Outcome
     if source.tables.iter().any(|tracked| tracked.name == name) {
         return Err(Refused::bad("already-tracked", format!("view/table already tracked: \"{}\"", shown(&name))));
     }
-    let reached = databases.reach(&source.kind, &source.configuration)?;
-    if databases.table(&reached, &name).is_none() {
+    let source_database = databases.connect(&source.kind, &source.configuration)?;
+    if databases.table(&source_database, &name).is_none() {
         let error = format!("Inconsistent object: no such table/view exists in source: \"{}\"", shown(&name));
         return Err(Refused::bad("invalid-configuration", error));
     }
@@ -158,7 +158,7 @@ fn untrack(metadata: &mut Metadata, args: &Json) -> Outcome<(Json, String)> {
     }
     source.tables.remove(at);
     let object = format!("table {} in source {of}", shown(&name));
-    metadata.broken.retain(|(_, broken, _)| !broken.ends_with(&object));
+    metadata.inconsistent_objects.retain(|(_, broken, _)| !broken.ends_with(&object));
     Ok((success(), object))
 }
 
@@ -170,7 +170,7 @@ fn customize(metadata: &mut Metadata, args: &Json) -> Outcome<(Json, String)> {
     Ok((success(), object))
 }
 
-fn permit(metadata: &mut Metadata, args: &Json) -> Outcome<(Json, String)> {
+fn create_permission(metadata: &mut Metadata, args: &Json) -> Outcome<(Json, String)> {
     let args = fields(args, "CreatePerm", &["table", "role", "permission"], &["source", "comment"])?;
     let role = text(args, "role")?;
     // `set` belongs to other permissions; existing services send it, and it is ignored.
@@ -194,7 +194,7 @@ fn permit(metadata: &mut Metadata, args: &Json) -> Outcome<(Json, String)> {
     Ok((success(), format!("select permission for role {role} of {object}")))
 }
 
-fn forbid(metadata: &mut Metadata, args: &Json) -> Outcome<(Json, String)> {
+fn drop_permission(metadata: &mut Metadata, args: &Json) -> Outcome<(Json, String)> {
     let args = fields(args, "DropPerm", &["table", "role"], &["source"])?;
     let role = text(args, "role")?;
     let (tracked, object) = find(metadata, args)?;
@@ -205,6 +205,6 @@ fn forbid(metadata: &mut Metadata, args: &Json) -> Outcome<(Json, String)> {
         return Err(Refused::bad("permission-denied", error));
     }
     let object = format!("select permission for role {role} of {object}");
-    metadata.broken.retain(|(_, broken, _)| *broken != object);
+    metadata.inconsistent_objects.retain(|(_, broken, _)| *broken != object);
     Ok((success(), object))
 }

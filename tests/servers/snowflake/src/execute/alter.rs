@@ -1,7 +1,7 @@
 //! `ALTER` and `COMMENT`.
 
 use super::{Rows, create};
-use crate::account::{About, Account, Column, Key, Kind, Relation, Table, TagReference};
+use crate::account::{Account, Column, CommonAttributes, Key, Kind, Relation, Table, TagReference};
 use crate::error::{Outcome, SqlError};
 use crate::grammar::{AlterTable, ColumnChange, Options};
 use crate::name::shown;
@@ -17,12 +17,12 @@ fn owned(account: &Account, role: &str, kind: Kind, if_exists: bool, path: &[Str
     }
 }
 
-fn about<'a>(account: &'a mut Account, (kind, path): &Key) -> Option<&'a mut About> {
+fn attributes<'a>(account: &'a mut Account, (kind, path): &Key) -> Option<&'a mut CommonAttributes> {
     match kind {
-        Kind::Database => account.databases.get_mut(&path[0]).map(|it| &mut it.about),
-        Kind::Schema => account.schemas.get_mut(path).map(|it| &mut it.about),
-        Kind::Table | Kind::View => account.relations.get_mut(path).map(|(about, _)| about),
-        Kind::Tag => account.tags.get_mut(path).map(|it| &mut it.about),
+        Kind::Database => account.databases.get_mut(&path[0]).map(|it| &mut it.attributes),
+        Kind::Schema => account.schemas.get_mut(path).map(|it| &mut it.attributes),
+        Kind::Table | Kind::View => account.relations.get_mut(path).map(|(attributes, _)| attributes),
+        Kind::Tag => account.tags.get_mut(path).map(|it| &mut it.attributes),
         Kind::Role => account.roles.get_mut(&path[0]),
         Kind::Account | Kind::Warehouse | Kind::User => None,
     }
@@ -39,7 +39,7 @@ pub(super) fn options(
     let has_tags = !options.tags.is_empty() || !options.tags_off.is_empty();
     let key = if has_tags {
         // A role that may apply the tag need not own the object.
-        match account.seen(role, kind, path) {
+        match account.find_visible(role, kind, path) {
             Err(error) if if_exists && error.code == "002003" => return Ok(Rows::status(DONE)),
             other => other?,
         }
@@ -53,8 +53,8 @@ pub(super) fn options(
     if has_tags {
         return tags(account, role, &key, options);
     }
-    if let (Some(comment), Some(about)) = (&options.comment, about(account, &key)) {
-        about.comment.clone_from(comment);
+    if let (Some(comment), Some(attributes)) = (&options.comment, attributes(account, &key)) {
+        attributes.comment.clone_from(comment);
     }
     if let Some(days) = options.retention_days {
         if days > 90 {
@@ -80,10 +80,11 @@ pub(super) fn options(
 }
 
 /// Checks that the role may apply a tag.
-pub(super) fn may_apply(account: &Account, role: &str, tag: &[String]) -> Outcome<()> {
-    let key = account.seen(role, Kind::Tag, tag)?;
-    let may = account.may(role, &key, &["APPLY"]) || account.may(role, &(Kind::Account, Vec::new()), &["APPLY TAG"]);
-    if may { Ok(()) } else { Err(SqlError::privilege(&format!("tag '{}'", shown(tag)))) }
+pub(super) fn check_may_apply(account: &Account, role: &str, tag: &[String]) -> Outcome<()> {
+    let key = account.find_visible(role, Kind::Tag, tag)?;
+    let has_privilege = account.has_privilege(role, &key, &["APPLY"])
+        || account.has_privilege(role, &(Kind::Account, Vec::new()), &["APPLY TAG"]);
+    if has_privilege { Ok(()) } else { Err(SqlError::privilege(&format!("tag '{}'", shown(tag)))) }
 }
 
 fn tags(account: &mut Account, role: &str, key: &Key, options: Options) -> Outcome<Rows> {
@@ -95,7 +96,7 @@ fn tags(account: &mut Account, role: &str, key: &Key, options: Options) -> Outco
     }
     let names = options.tags.iter().map(|(tag, _)| tag).chain(&options.tags_off);
     for tag in names {
-        may_apply(account, role, tag)?;
+        check_may_apply(account, role, tag)?;
     }
     for (tag, value) in options.tags {
         let allowed = &account.tags[&tag].allowed;
@@ -131,8 +132,8 @@ pub(super) fn comment(
             column.comment = Some(text.to_owned()).filter(|text| !text.is_empty());
         }
         None => {
-            if let Some(about) = about(account, &key) {
-                text.clone_into(&mut about.comment);
+            if let Some(attributes) = attributes(account, &key) {
+                text.clone_into(&mut attributes.comment);
             }
         }
     }
@@ -285,7 +286,7 @@ fn column(table: &mut Table, at: usize, change: ColumnChange) -> Outcome<()> {
     match change {
         ColumnChange::Type(ty) => {
             let old = &table.columns[at].ty;
-            if !old.may_become(&ty) {
+            if !old.can_change_to(&ty) {
                 let message = format!("cannot change column {name} from type {old} to {ty}");
                 return Err(SqlError {
                     code: "002108",

@@ -1,13 +1,13 @@
 //! `CREATE`.
 
 use super::Rows;
-use crate::account::{About, Account, Column, Container, Kind, Relation, Table, Tag, View};
+use crate::account::{Account, Column, CommonAttributes, Container, Kind, Relation, Table, Tag, View};
 use crate::error::{Outcome, SqlError};
-use crate::grammar::{CreateTable, CreateView, How, Options, Query};
+use crate::grammar::{CreateModifiers, CreateTable, CreateView, Options, Query};
 use crate::name::shown;
 
 /// Checks for an existing object. `Some` is the result of a statement with nothing to do.
-fn existing(account: &Account, role: &str, kind: Kind, how: How, path: &[String]) -> Outcome<Option<Rows>> {
+fn existing(account: &Account, role: &str, kind: Kind, how: CreateModifiers, path: &[String]) -> Outcome<Option<Rows>> {
     let is_there = account.owner(&(kind, path.to_vec())).is_some();
     let name = path.last().cloned().unwrap_or_default();
     match (is_there, how.replaces, how.if_not_exists) {
@@ -25,13 +25,13 @@ fn created(kind: Kind, name: &str) -> Rows {
 }
 
 /// Checks that the role may create objects of a kind in a schema, or a schema in a database.
-fn may_create(account: &Account, role: &str, kind: Kind, path: &[String]) -> Outcome<()> {
+fn check_may_create(account: &Account, role: &str, kind: Kind, path: &[String]) -> Outcome<()> {
     let (within, parent) = match path {
         [_, _] => (Kind::Database, &path[..1]),
         _ => (Kind::Schema, &path[..path.len() - 1]),
     };
-    let key = account.seen(role, within, parent)?;
-    if account.may(role, &key, &[&format!("CREATE {}", kind.word())]) && account.reaches(role, path) {
+    let key = account.find_visible(role, within, parent)?;
+    if account.has_privilege(role, &key, &[&format!("CREATE {}", kind.word())]) && account.can_use_schema(role, path) {
         return Ok(());
     }
     Err(SqlError::privilege(&format!(
@@ -41,8 +41,8 @@ fn may_create(account: &Account, role: &str, kind: Kind, path: &[String]) -> Out
     )))
 }
 
-fn may_on_account(account: &Account, role: &str, privilege: &str) -> Outcome<()> {
-    if account.may(role, &(Kind::Account, Vec::new()), &[privilege]) {
+fn check_account_privilege(account: &Account, role: &str, privilege: &str) -> Outcome<()> {
+    if account.has_privilege(role, &(Kind::Account, Vec::new()), &[privilege]) {
         Ok(())
     } else {
         Err(SqlError::privilege("account 'TEST'"))
@@ -53,7 +53,7 @@ pub(super) fn container(
     account: &mut Account,
     role: &str,
     kind: Kind,
-    how: How,
+    how: CreateModifiers,
     path: Vec<String>,
     options: &Options,
 ) -> Outcome<Rows> {
@@ -61,13 +61,13 @@ pub(super) fn container(
         return Ok(done);
     }
     match (kind, path.as_slice()) {
-        (Kind::Database, [_]) => may_on_account(account, role, "CREATE DATABASE")?,
-        (Kind::Schema, [_, _]) => may_create(account, role, kind, &path)?,
+        (Kind::Database, [_]) => check_account_privilege(account, role, "CREATE DATABASE")?,
+        (Kind::Schema, [_, _]) => check_may_create(account, role, kind, &path)?,
         _ => return Err(SqlError::syntax(&path.join("."))),
     }
-    let about = account.about(role, options.comment.as_deref().unwrap_or_default());
+    let attributes = account.attributes(role, options.comment.as_deref().unwrap_or_default());
     let container =
-        Container { about, retention_days: options.retention_days.unwrap_or(1), is_transient: how.is_transient };
+        Container { attributes, retention_days: options.retention_days.unwrap_or(1), is_transient: how.is_transient };
     let name = path.last().cloned().unwrap_or_default();
     if kind == Kind::Schema {
         account.schemas.insert(path, container);
@@ -75,8 +75,8 @@ pub(super) fn container(
         for (schema, comment) in
             [("PUBLIC", ""), ("INFORMATION_SCHEMA", "Views describing the contents of schemas in this database")]
         {
-            let about = account.about(role, comment);
-            let inner = Container { about, ..container.clone() };
+            let attributes = account.attributes(role, comment);
+            let inner = Container { attributes, ..container.clone() };
             account.schemas.insert(vec![name.clone(), schema.to_owned()], inner);
         }
         account.databases.insert(name.clone(), container);
@@ -87,7 +87,7 @@ pub(super) fn container(
 pub(super) fn table(
     account: &mut Account,
     role: &str,
-    how: How,
+    how: CreateModifiers,
     path: Vec<String>,
     wanted: CreateTable,
 ) -> Outcome<Rows> {
@@ -99,9 +99,9 @@ pub(super) fn table(
         return Ok(done);
     }
     if path.len() != 3 {
-        account.seen(role, Kind::Table, &path)?;
+        account.find_visible(role, Kind::Table, &path)?;
     }
-    may_create(account, role, Kind::Table, &path)?;
+    check_may_create(account, role, Kind::Table, &path)?;
     let mut table = Table { columns: wanted.columns, ..Table::default() };
     check_names(&table.columns)?;
     if let Some((name, columns)) = wanted.primary_key {
@@ -112,8 +112,8 @@ pub(super) fn table(
     }
     let name = path.last().cloned().unwrap_or_default();
     account.forget(&(Kind::Table, path.clone()));
-    let about = account.about(role, &wanted.comment);
-    account.relations.insert(path, (about, Relation::Table(table)));
+    let attributes = account.attributes(role, &wanted.comment);
+    account.relations.insert(path, (attributes, Relation::Table(table)));
     Ok(created(Kind::Table, &name))
 }
 
@@ -153,7 +153,7 @@ pub(super) fn add_key(table: &mut Table, is_primary: bool, name: Option<String>,
 pub(super) fn view(
     account: &mut Account,
     role: &str,
-    how: How,
+    how: CreateModifiers,
     path: Vec<String>,
     mut wanted: CreateView,
 ) -> Outcome<Rows> {
@@ -169,9 +169,9 @@ pub(super) fn view(
         return Ok(done);
     }
     if path.len() != 3 {
-        account.seen(role, Kind::View, &path)?;
+        account.find_visible(role, Kind::View, &path)?;
     }
-    may_create(account, role, Kind::View, &path)?;
+    check_may_create(account, role, Kind::View, &path)?;
     let (mut columns, reads) = read_source(account, role, &wanted.query)?;
     if !wanted.columns.is_empty() {
         if wanted.columns.len() != columns.len() {
@@ -186,7 +186,7 @@ pub(super) fn view(
     }
     check_names(&columns)?;
     for (tag, _, _) in &wanted.tags {
-        super::alter::may_apply(account, role, tag)?;
+        super::alter::check_may_apply(account, role, tag)?;
     }
     let name = path.last().cloned().unwrap_or_default();
     let kept: Vec<_> = account.grants.iter().filter(|grant| grant.on == (Kind::View, path.clone())).cloned().collect();
@@ -195,23 +195,23 @@ pub(super) fn view(
         account.grants.extend(kept);
     }
     let owner = match account.relations.get(&path) {
-        Some((about, _)) if wanted.copies_grants => about.owner.clone(),
+        Some((attributes, _)) if wanted.copies_grants => attributes.owner.clone(),
         _ => role.to_owned(),
     };
-    let about = account.about(&owner, &wanted.comment);
+    let attributes = account.attributes(&owner, &wanted.comment);
     let view = View { columns, source: wanted.query.source, reads, is_secure: how.is_secure, text: wanted.text };
     for (tag, column, value) in wanted.tags {
         let object = (Kind::View, path.clone());
         account.references.push(crate::account::TagReference { tag, object, column, value });
     }
-    account.relations.insert(path, (about, Relation::View(view)));
+    account.relations.insert(path, (attributes, Relation::View(view)));
     Ok(created(Kind::View, &name))
 }
 
 /// The columns of a query, and their columns in the source.
 pub(super) fn read_source(account: &Account, role: &str, query: &Query) -> Outcome<(Vec<Column>, Vec<String>)> {
-    let key = account.seen(role, Kind::Table, &query.source)?;
-    if !account.may(role, &key, &["SELECT"]) {
+    let key = account.find_visible(role, Kind::Table, &query.source)?;
+    if !account.has_privilege(role, &key, &["SELECT"]) {
         return Err(SqlError::missing("Object", &shown(&query.source)));
     }
     let (_, relation) = &account.relations[&query.source];
@@ -229,26 +229,38 @@ pub(super) fn read_source(account: &Account, role: &str, query: &Query) -> Outco
     Ok((columns, query.columns.iter().map(|(name, _)| name.clone()).collect()))
 }
 
-pub(super) fn role(account: &mut Account, role: &str, how: How, name: String, options: &Options) -> Outcome<Rows> {
+pub(super) fn role(
+    account: &mut Account,
+    role: &str,
+    how: CreateModifiers,
+    name: String,
+    options: &Options,
+) -> Outcome<Rows> {
     if let Some(done) = existing(account, role, Kind::Role, how, std::slice::from_ref(&name))? {
         return Ok(done);
     }
-    may_on_account(account, role, "CREATE ROLE")?;
-    let about: About = account.about(role, options.comment.as_deref().unwrap_or_default());
-    account.roles.insert(name.clone(), about);
+    check_account_privilege(account, role, "CREATE ROLE")?;
+    let attributes: CommonAttributes = account.attributes(role, options.comment.as_deref().unwrap_or_default());
+    account.roles.insert(name.clone(), attributes);
     Ok(created(Kind::Role, &name))
 }
 
-pub(super) fn tag(account: &mut Account, role: &str, how: How, path: Vec<String>, options: Options) -> Outcome<Rows> {
+pub(super) fn tag(
+    account: &mut Account,
+    role: &str,
+    how: CreateModifiers,
+    path: Vec<String>,
+    options: Options,
+) -> Outcome<Rows> {
     if let Some(done) = existing(account, role, Kind::Tag, how, &path)? {
         return Ok(done);
     }
     if path.len() != 3 {
-        account.seen(role, Kind::Tag, &path)?;
+        account.find_visible(role, Kind::Tag, &path)?;
     }
-    may_create(account, role, Kind::Tag, &path)?;
+    check_may_create(account, role, Kind::Tag, &path)?;
     let name = path.last().cloned().unwrap_or_default();
-    let about = account.about(role, options.comment.as_deref().unwrap_or_default());
-    account.tags.insert(path, Tag { about, allowed: options.allowed.unwrap_or_default() });
+    let attributes = account.attributes(role, options.comment.as_deref().unwrap_or_default());
+    account.tags.insert(path, Tag { attributes, allowed: options.allowed.unwrap_or_default() });
     Ok(created(Kind::Tag, &name))
 }

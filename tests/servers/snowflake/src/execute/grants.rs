@@ -16,13 +16,13 @@ pub(super) struct Granted {
 }
 
 fn manages(account: &Account, role: &str) -> bool {
-    account.may(role, &(Kind::Account, Vec::new()), &["MANAGE GRANTS"])
+    account.has_privilege(role, &(Kind::Account, Vec::new()), &["MANAGE GRANTS"])
 }
 
 pub(super) fn privileges(account: &mut Account, role: &str, granted: &Granted) -> Outcome<Rows> {
     let key = match granted.kind {
         Kind::Account => (Kind::Account, Vec::new()),
-        kind => account.seen(role, kind, &granted.path)?,
+        kind => account.find_visible(role, kind, &granted.path)?,
     };
     if key.0 != granted.kind {
         return Err(SqlError::missing(granted.kind.title(), &granted.path.join(".")));
@@ -31,7 +31,7 @@ pub(super) fn privileges(account: &mut Account, role: &str, granted: &Granted) -
         return Err(SqlError::missing("Role", &granted.role));
     }
     let roles = account.roles_of(role);
-    let may = manages(account, role)
+    let has_privilege = manages(account, role)
         || account.owns(role, &key)
         || granted.privileges.iter().all(|privilege| {
             let has = |grant: &Grant| {
@@ -39,7 +39,7 @@ pub(super) fn privileges(account: &mut Account, role: &str, granted: &Granted) -
             };
             account.grants.iter().any(has)
         });
-    if !may {
+    if !has_privilege {
         let name = granted.path.last().cloned().unwrap_or_default();
         return Err(SqlError::privilege(&format!("{} '{name}'", granted.kind.word().to_lowercase())));
     }
@@ -49,7 +49,7 @@ pub(super) fn privileges(account: &mut Account, role: &str, granted: &Granted) -
             (true, false) => account.grants.retain(|grant| !is_meant(grant)),
             (true, true) => account.grants.iter_mut().filter(|it| is_meant(it)).for_each(|it| it.has_option = false),
             (false, _) => {
-                account.give(privilege, key.clone(), &granted.role, role);
+                account.grant_privilege(privilege, key.clone(), &granted.role, role);
                 if granted.has_option {
                     account.grants.iter_mut().filter(|it| is_meant(it)).for_each(|it| it.has_option = true);
                 }
@@ -66,8 +66,8 @@ pub(super) fn role(
     to: (Kind, String),
     is_revoke: bool,
 ) -> Outcome<Rows> {
-    let key = account.seen(role, Kind::Role, std::slice::from_ref(&granted))?;
-    account.seen(role, to.0, std::slice::from_ref(&to.1))?;
+    let key = account.find_visible(role, Kind::Role, std::slice::from_ref(&granted))?;
+    account.find_visible(role, to.0, std::slice::from_ref(&to.1))?;
     if !manages(account, role) && !account.owns(role, &key) {
         return Err(SqlError::privilege(&format!("role '{granted}'")));
     }

@@ -13,7 +13,7 @@ fn needs_warehouse(account: &Account, session: &Session) -> Outcome<()> {
     let may_use = |warehouse: &String| {
         let key = (Kind::Warehouse, vec![warehouse.clone()]);
         account.warehouses.contains_key(warehouse)
-            && roles.iter().chain([&session.role]).any(|role| account.may(role, &key, &["USAGE"]))
+            && roles.iter().chain([&session.role]).any(|role| account.has_privilege(role, &key, &["USAGE"]))
     };
     if session.warehouse.as_ref().is_some_and(may_use) { Ok(()) } else { Err(SqlError::no_warehouse()) }
 }
@@ -64,8 +64,8 @@ fn broken(account: &Account, view: &crate::account::View) -> Outcome<()> {
 }
 
 pub(super) fn count(account: &Account, session: &Session, path: &[String]) -> Outcome<Rows> {
-    let key = account.seen(&session.role, Kind::Table, path)?;
-    if !account.may(&session.role, &key, &["SELECT"]) {
+    let key = account.find_visible(&session.role, Kind::Table, path)?;
+    if !account.has_privilege(&session.role, &key, &["SELECT"]) {
         return Err(SqlError::missing("Object", &shown(path)));
     }
     needs_warehouse(account, session)?;
@@ -94,8 +94,8 @@ pub(super) fn insert(
     path: &[String],
     rows: Vec<Vec<Option<String>>>,
 ) -> Outcome<Rows> {
-    let key = account.seen(&session.role, Kind::Table, path)?;
-    if !account.may(&session.role, &key, &["INSERT"]) {
+    let key = account.find_visible(&session.role, Kind::Table, path)?;
+    if !account.has_privilege(&session.role, &key, &["INSERT"]) {
         return Err(SqlError::privilege(&format!("table '{}'", shown(path))));
     }
     needs_warehouse(account, session)?;
@@ -120,7 +120,7 @@ pub(super) fn insert(
 /// <https://docs.snowflake.com/en/sql-reference/functions/policy_references>
 pub(super) fn policy_references(account: &Account, session: &Session, object: &str) -> Outcome<Rows> {
     needs_warehouse(account, session)?;
-    let key = account.seen(&session.role, Kind::View, &Tokens::of(object)?.path()?)?;
+    let key = account.find_visible(&session.role, Kind::View, &Tokens::of(object)?.path()?)?;
     let row = |(name, on): &(String, crate::account::Key)| {
         let kind = Some("ROW_ACCESS_POLICY".to_owned());
         vec![Some(name.clone()), kind, on.1.last().cloned(), Some("VIEW".to_owned()), None, None]
@@ -143,7 +143,7 @@ pub(super) fn tag_references(account: &Account, session: &Session, object: &str,
         "column" => (Kind::Table, path.pop()),
         other => return Err(SqlError::invalid(&format!("Invalid object domain '{other}'"))),
     };
-    let key = account.seen(&session.role, kind, &path)?;
+    let key = account.find_visible(&session.role, kind, &path)?;
     if let Some(column) = &column
         && !account.relations[&path].1.columns().iter().any(|known| known.name == *column)
     {

@@ -1,9 +1,9 @@
 //! `SHOW` and `DESCRIBE`, with Snowflake's columns.
 
 use super::Rows;
-use crate::account::{About, Account, Column, Container, Kind, Relation};
+use crate::account::{Account, Column, CommonAttributes, Container, Kind, Relation};
 use crate::error::{Outcome, SqlError};
-use crate::grammar::{Scope, Show, What};
+use crate::grammar::{Scope, Show, ShowTarget};
 use crate::name::{is_like, shown};
 use jiff::Timestamp;
 
@@ -23,22 +23,23 @@ pub(crate) fn time(at: Timestamp) -> Option<String> {
 
 pub(super) fn show(account: &Account, role: &str, show: &Show) -> Outcome<Rows> {
     match show.what {
-        What::GrantsTo => return grants_to(account, role, show),
-        What::GrantsOf => return grants_of(account, role, show),
-        What::GrantsOn(_) => return grants_on(account, role, show),
+        ShowTarget::GrantsTo => return grants_to(account, role, show),
+        ShowTarget::GrantsOf => return grants_of(account, role, show),
+        ShowTarget::GrantsOn(_) => return grants_on(account, role, show),
         _ => {}
     }
     let scope = match &show.scope {
         Scope::Account => Vec::new(),
         Scope::In(kind, path) => {
-            let key = account.seen(role, *kind, path)?;
+            let key = account.find_visible(role, *kind, path)?;
             key.1
         }
     };
     let fits = |name: &str| show.like.as_ref().is_none_or(|pattern| is_like(name, pattern));
-    let sees = |kind: Kind, path: &[String]| path.starts_with(&scope) && account.seen(role, kind, path).is_ok();
+    let is_visible =
+        |kind: Kind, path: &[String]| path.starts_with(&scope) && account.find_visible(role, kind, path).is_ok();
     let (columns, rows): (Vec<&str>, Vec<Row>) = match show.what {
-        What::Databases => (
+        ShowTarget::Databases => (
             vec![
                 "created_on",
                 "name",
@@ -54,7 +55,7 @@ pub(super) fn show(account: &Account, role: &str, show: &Show) -> Outcome<Rows> 
             account
                 .databases
                 .iter()
-                .filter(|(name, _)| fits(name) && sees(Kind::Database, std::slice::from_ref(name)))
+                .filter(|(name, _)| fits(name) && is_visible(Kind::Database, std::slice::from_ref(name)))
                 .map(|(name, it)| {
                     let mut row = container(name, it);
                     row.insert(4, some(""));
@@ -63,7 +64,7 @@ pub(super) fn show(account: &Account, role: &str, show: &Show) -> Outcome<Rows> 
                 })
                 .collect(),
         ),
-        What::Schemas => (
+        ShowTarget::Schemas => (
             vec![
                 "created_on",
                 "name",
@@ -78,7 +79,7 @@ pub(super) fn show(account: &Account, role: &str, show: &Show) -> Outcome<Rows> 
             account
                 .schemas
                 .iter()
-                .filter(|(path, _)| fits(&path[1]) && sees(Kind::Schema, path))
+                .filter(|(path, _)| fits(&path[1]) && is_visible(Kind::Schema, path))
                 .map(|(path, it)| {
                     let mut row = container(&path[1], it);
                     row.insert(4, some(path[0].clone()));
@@ -86,8 +87,10 @@ pub(super) fn show(account: &Account, role: &str, show: &Show) -> Outcome<Rows> 
                 })
                 .collect(),
         ),
-        What::Tables | What::Views => relations(account, show.what, &|kind, path| fits(&path[2]) && sees(kind, path)),
-        What::Roles => (
+        ShowTarget::Tables | ShowTarget::Views => {
+            relations(account, show.what, &|kind, path| fits(&path[2]) && is_visible(kind, path))
+        }
+        ShowTarget::Roles => (
             vec![
                 "created_on",
                 "name",
@@ -104,41 +107,44 @@ pub(super) fn show(account: &Account, role: &str, show: &Show) -> Outcome<Rows> 
                 .roles
                 .iter()
                 .filter(|(name, _)| fits(name))
-                .map(|(name, about)| {
-                    let mut row = vec![time(about.created_on), some(name.clone()), some("N"), some("N"), some("N")];
+                .map(|(name, attributes)| {
+                    let mut row =
+                        vec![time(attributes.created_on), some(name.clone()), some("N"), some("N"), some("N")];
                     row.extend([
                         some("0"),
                         some("0"),
                         some("0"),
-                        some(about.owner.clone()),
-                        some(about.comment.clone()),
+                        some(attributes.owner.clone()),
+                        some(attributes.comment.clone()),
                     ]);
                     row
                 })
                 .collect(),
         ),
-        What::Tags => (
+        ShowTarget::Tags => (
             vec!["created_on", "name", "database_name", "schema_name", "owner", "comment", "allowed_values"],
             account
                 .tags
                 .iter()
-                .filter(|(path, _)| fits(&path[2]) && sees(Kind::Tag, path))
+                .filter(|(path, _)| fits(&path[2]) && is_visible(Kind::Tag, path))
                 .map(|(path, tag)| {
                     let allowed = (!tag.allowed.is_empty()).then(|| serde_json::json!(tag.allowed).to_string());
-                    let mut row = vec![time(tag.about.created_on), some(path[2].clone()), some(path[0].clone())];
+                    let mut row = vec![time(tag.attributes.created_on), some(path[2].clone()), some(path[0].clone())];
                     row.extend([
                         some(path[1].clone()),
-                        some(tag.about.owner.clone()),
-                        some(tag.about.comment.clone()),
+                        some(tag.attributes.owner.clone()),
+                        some(tag.attributes.comment.clone()),
                         allowed,
                     ]);
                     row
                 })
                 .collect(),
         ),
-        What::PrimaryKeys | What::UniqueKeys => keys(account, show.what, &|path| sees(Kind::Table, path)),
-        What::Columns => columns(account, &|kind, path| sees(kind, path)),
-        What::GrantsTo | What::GrantsOf | What::GrantsOn(_) => {
+        ShowTarget::PrimaryKeys | ShowTarget::UniqueKeys => {
+            keys(account, show.what, &|path| is_visible(Kind::Table, path))
+        }
+        ShowTarget::Columns => columns(account, &|kind, path| is_visible(kind, path)),
+        ShowTarget::GrantsTo | ShowTarget::GrantsOf | ShowTarget::GrantsOn(_) => {
             return Err(SqlError::unsupported("SHOW"));
         }
     };
@@ -186,7 +192,7 @@ fn columns(account: &Account, is_shown: &dyn Fn(Kind, &[String]) -> bool) -> (Ve
 }
 
 fn container(name: &str, it: &Container) -> Row {
-    let About { created_on, owner, comment } = &it.about;
+    let CommonAttributes { created_on, owner, comment } = &it.attributes;
     let options = if it.is_transient { "TRANSIENT" } else { "" };
     vec![
         time(*created_on),
@@ -202,37 +208,37 @@ fn container(name: &str, it: &Container) -> Row {
 
 fn relations(
     account: &Account,
-    what: What,
+    what: ShowTarget,
     is_shown: &dyn Fn(Kind, &[String]) -> bool,
 ) -> (Vec<&'static str>, Vec<Row>) {
     let mut rows = Vec::new();
-    for (path, (about, relation)) in &account.relations {
+    for (path, (attributes, relation)) in &account.relations {
         if !is_shown(relation.kind(), path) {
             continue;
         }
         let [database, schema, name] = path.as_slice() else { continue };
         match relation {
-            Relation::Table(table) if what == What::Tables => rows.push(vec![
-                time(about.created_on),
+            Relation::Table(table) if what == ShowTarget::Tables => rows.push(vec![
+                time(attributes.created_on),
                 some(name),
                 some(database),
                 some(schema),
                 some("TABLE"),
-                some(about.comment.clone()),
+                some(attributes.comment.clone()),
                 some(""),
                 some(table.rows.len().to_string()),
                 some("0"),
-                some(about.owner.clone()),
+                some(attributes.owner.clone()),
                 some("1"),
             ]),
-            Relation::View(view) if what == What::Views => rows.push(vec![
-                time(about.created_on),
+            Relation::View(view) if what == ShowTarget::Views => rows.push(vec![
+                time(attributes.created_on),
                 some(name),
                 some(""),
                 some(database),
                 some(schema),
-                some(about.owner.clone()),
-                some(about.comment.clone()),
+                some(attributes.owner.clone()),
+                some(attributes.comment.clone()),
                 some(view.text.clone()),
                 some(view.is_secure.to_string()),
                 some("false"),
@@ -241,7 +247,7 @@ fn relations(
         }
     }
     let columns = match what {
-        What::Tables => {
+        ShowTarget::Tables => {
             vec![
                 "created_on",
                 "name",
@@ -272,21 +278,21 @@ fn relations(
     (columns, rows)
 }
 
-fn keys(account: &Account, what: What, is_shown: &dyn Fn(&[String]) -> bool) -> (Vec<&'static str>, Vec<Row>) {
+fn keys(account: &Account, what: ShowTarget, is_shown: &dyn Fn(&[String]) -> bool) -> (Vec<&'static str>, Vec<Row>) {
     let mut rows = Vec::new();
-    for (path, (about, relation)) in &account.relations {
+    for (path, (attributes, relation)) in &account.relations {
         let Relation::Table(table) = relation else { continue };
         if !is_shown(path) {
             continue;
         }
         let keys: Vec<_> = match what {
-            What::PrimaryKeys => table.primary_key.iter().collect(),
+            ShowTarget::PrimaryKeys => table.primary_key.iter().collect(),
             _ => table.unique.iter().collect(),
         };
         for (name, columns) in keys {
             for (index, column) in columns.iter().enumerate() {
                 rows.push(vec![
-                    time(about.created_on),
+                    time(attributes.created_on),
                     some(&path[0]),
                     some(&path[1]),
                     some(&path[2]),
@@ -315,7 +321,7 @@ fn keys(account: &Account, what: What, is_shown: &dyn Fn(&[String]) -> bool) -> 
 
 fn role_of(account: &Account, role: &str, show: &Show) -> Outcome<String> {
     let Scope::In(_, path) = &show.scope else { return Err(SqlError::syntax("<EOF>")) };
-    account.seen(role, Kind::Role, path).map(|key| key.1[0].clone())
+    account.find_visible(role, Kind::Role, path).map(|key| key.1[0].clone())
 }
 
 const GRANTS: [&str; 8] =
@@ -335,8 +341,8 @@ fn grant_row(grant: &crate::account::Grant) -> Row {
     ]
 }
 
-fn ownership(about: &About, kind: Kind, path: &[String]) -> Row {
-    owned(about.created_on, &about.owner, kind, path)
+fn ownership(attributes: &CommonAttributes, kind: Kind, path: &[String]) -> Row {
+    owned(attributes.created_on, &attributes.owner, kind, path)
 }
 
 fn owned(since: Timestamp, owner: &str, kind: Kind, path: &[String]) -> Row {
@@ -367,10 +373,10 @@ fn grants_to(account: &Account, role: &str, show: &Show) -> Outcome<Rows> {
             some(grant.by.clone()),
         ]);
     }
-    let relations = account.relations.iter().filter(|(_, (about, _))| about.owner == wanted);
-    rows.extend(relations.map(|(path, (about, it))| ownership(about, it.kind(), path)));
-    let schemas = account.schemas.iter().filter(|(_, it)| it.about.owner == wanted);
-    rows.extend(schemas.map(|(path, it)| ownership(&it.about, Kind::Schema, path)));
+    let relations = account.relations.iter().filter(|(_, (attributes, _))| attributes.owner == wanted);
+    rows.extend(relations.map(|(path, (attributes, it))| ownership(attributes, it.kind(), path)));
+    let schemas = account.schemas.iter().filter(|(_, it)| it.attributes.owner == wanted);
+    rows.extend(schemas.map(|(path, it)| ownership(&it.attributes, Kind::Schema, path)));
     let warehouses = account.warehouses.iter().filter(|(_, owner)| owner.as_ref() == Some(&wanted));
     let since = Timestamp::UNIX_EPOCH;
     rows.extend(warehouses.map(|(name, _)| owned(since, &wanted, Kind::Warehouse, std::slice::from_ref(name))));
@@ -395,13 +401,13 @@ fn grants_of(account: &Account, role: &str, show: &Show) -> Outcome<Rows> {
 
 fn grants_on(account: &Account, role: &str, show: &Show) -> Outcome<Rows> {
     let Scope::In(kind, path) = &show.scope else { return Err(SqlError::syntax("<EOF>")) };
-    let key = account.seen(role, *kind, path)?;
+    let key = account.find_visible(role, *kind, path)?;
     let rows = account.grants.iter().filter(|grant| grant.on == key).map(grant_row).collect();
     Ok(Rows { columns: GRANTS.to_vec(), names: Vec::new(), rows })
 }
 
 pub(super) fn describe(account: &Account, role: &str, kind: Kind, path: &[String]) -> Outcome<Rows> {
-    let key = account.seen(role, kind, path)?;
+    let key = account.find_visible(role, kind, path)?;
     if key.0 != kind {
         return Err(SqlError::missing(kind.title(), &shown(path)));
     }

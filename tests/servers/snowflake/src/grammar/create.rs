@@ -1,6 +1,6 @@
 //! `CREATE`, and the queries of views.
 
-use super::{How, Statement, kind};
+use super::{CreateModifiers, Statement, kind};
 use crate::account::{Column, Kind};
 use crate::data_type::DataType;
 use crate::error::{Outcome, SqlError};
@@ -58,7 +58,7 @@ impl CreateView {
 }
 
 pub(super) fn create(tokens: &mut Tokens, sql: &str) -> Outcome<Statement> {
-    let mut how = How { replaces: tokens.take("OR REPLACE"), ..How::default() };
+    let mut how = CreateModifiers { replaces: tokens.take("OR REPLACE"), ..CreateModifiers::default() };
     how.is_transient = tokens.take("TRANSIENT");
     how.is_secure = tokens.take("SECURE");
     let kind = kind(tokens)?;

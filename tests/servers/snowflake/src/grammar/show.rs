@@ -5,7 +5,7 @@ use crate::error::Outcome;
 use crate::token::Tokens;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum ShowTarget {
     Databases,
     Schemas,
     Tables,
@@ -29,32 +29,32 @@ pub(crate) enum Scope {
 
 #[derive(Debug)]
 pub(crate) struct Show {
-    pub(crate) what: What,
+    pub(crate) what: ShowTarget,
     pub(crate) like: Option<String>,
     pub(crate) scope: Scope,
 }
 
 pub(super) fn show(tokens: &mut Tokens) -> Outcome<Show> {
     if tokens.take("GRANTS TO ROLE") {
-        return Ok(Show { what: What::GrantsTo, like: None, scope: Scope::In(Kind::Role, tokens.path()?) });
+        return Ok(Show { what: ShowTarget::GrantsTo, like: None, scope: Scope::In(Kind::Role, tokens.path()?) });
     }
     if tokens.take("GRANTS OF ROLE") {
-        return Ok(Show { what: What::GrantsOf, like: None, scope: Scope::In(Kind::Role, tokens.path()?) });
+        return Ok(Show { what: ShowTarget::GrantsOf, like: None, scope: Scope::In(Kind::Role, tokens.path()?) });
     }
     if tokens.take("GRANTS ON") {
         let kind = super::kind(tokens)?;
-        return Ok(Show { what: What::GrantsOn(kind), like: None, scope: Scope::In(kind, tokens.path()?) });
+        return Ok(Show { what: ShowTarget::GrantsOn(kind), like: None, scope: Scope::In(kind, tokens.path()?) });
     }
     let all = [
-        ("DATABASES", What::Databases),
-        ("SCHEMAS", What::Schemas),
-        ("TABLES", What::Tables),
-        ("VIEWS", What::Views),
-        ("ROLES", What::Roles),
-        ("TAGS", What::Tags),
-        ("COLUMNS", What::Columns),
-        ("PRIMARY KEYS", What::PrimaryKeys),
-        ("UNIQUE KEYS", What::UniqueKeys),
+        ("DATABASES", ShowTarget::Databases),
+        ("SCHEMAS", ShowTarget::Schemas),
+        ("TABLES", ShowTarget::Tables),
+        ("VIEWS", ShowTarget::Views),
+        ("ROLES", ShowTarget::Roles),
+        ("TAGS", ShowTarget::Tags),
+        ("COLUMNS", ShowTarget::Columns),
+        ("PRIMARY KEYS", ShowTarget::PrimaryKeys),
+        ("UNIQUE KEYS", ShowTarget::UniqueKeys),
     ];
     let found = all.into_iter().find(|(words, _)| tokens.take(words));
     let (_, what) = found.ok_or_else(|| tokens.unexpected())?;

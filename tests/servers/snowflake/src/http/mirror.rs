@@ -8,9 +8,9 @@ use std::net::TcpStream;
 const LOG: &str = "TERRACE_STATEMENTS";
 
 /// Logs a statement: run by fakesnow (`ok`) or not (`skipped`, `none`).
-pub(super) fn write_down(seen: &str, sql: &str) {
+pub(super) fn write_down(difference: &str, sql: &str) {
     let Some(path) = std::env::var_os(LOG) else { return };
-    let line = format!("{seen}\t{}\n", serde_json::json!(sql));
+    let line = format!("{difference}\t{}\n", serde_json::json!(sql));
     let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
     file.and_then(|mut file| file.write_all(line.as_bytes())).expect("the list of statements can be written");
 }

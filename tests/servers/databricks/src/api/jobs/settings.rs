@@ -200,7 +200,7 @@ fn run_as(world: &World, settings: &Json) -> Result<(), ApiError> {
     let Some((kind, Json::String(name))) = given.iter().next().filter(|_| given.len() == 1) else {
         return Err(ApiError::invalid("run_as: exactly one of user_name or service_principal_name must be set"));
     };
-    match world.knows_as(kind, name) {
+    match world.has_principal(kind, name) {
         true => Ok(()),
         false => Err(ApiError::invalid(format!("Principal {name} does not exist."))),
     }

@@ -1,0 +1,115 @@
+//! Tables of a server. Values are read as text, so that all types can be shown.
+
+use super::{
+    Column, LONGEST_VALUE, MOST_COUNTED, MOST_TABLES, PAGE, QUERY_TIMEOUT, Rows, Table, into_page, query_error, quoted,
+    truncate,
+};
+use crate::database::error::DatabaseError;
+use crate::database::record::{Access, HOST, Record, USER};
+use secrecy::ExposeSecret;
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+
+/// Opens a read-only session.
+async fn connect(record: &Record, access: &Access) -> Result<Client, DatabaseError> {
+    let mut config = Config::new();
+    config.host(HOST).port(access.port.unwrap_or_default()).user(USER).dbname(USER).connect_timeout(QUERY_TIMEOUT);
+    if let Some(password) = &access.password {
+        config.password(password.expose_secret());
+    }
+    config.application_name("terrace");
+    config.options(format!("-c default_transaction_read_only=on -c statement_timeout={}", QUERY_TIMEOUT.as_millis()));
+    let (client, connection) =
+        config.connect(NoTls).await.map_err(|error| query_error(record, error_message(&error)))?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// Message of the server, or else of the client.
+fn error_message(error: &tokio_postgres::Error) -> String {
+    error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
+}
+
+type TextRows = Vec<Vec<Option<String>>>;
+
+/// Runs a query; returns the rows as text.
+async fn query(record: &Record, client: &Client, sql: &str) -> Result<TextRows, DatabaseError> {
+    let messages = client.simple_query(sql).await.map_err(|error| query_error(record, error_message(&error)))?;
+    let rows = messages.into_iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => {
+            Some((0..row.len()).map(|position| row.try_get(position).ok().flatten().map(str::to_owned)).collect())
+        }
+        _ => None,
+    });
+    Ok(rows.collect())
+}
+
+/// Quotes a text for SQL; backslashes are not special (`standard_conforming_strings`).
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+pub(super) async fn tables(record: &Record, access: &Access) -> Result<Vec<Table>, DatabaseError> {
+    let client = connect(record, access).await?;
+    let sql = format!(
+        "SELECT n.nspname, c.relname, CASE WHEN c.relkind IN ('v', 'f') THEN 'view' END \
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
+         ORDER BY 1, 2 LIMIT {MOST_TABLES}"
+    );
+    let rows = query(record, &client, &sql).await?;
+    let table = |row: Vec<Option<String>>| {
+        let mut fields = row.into_iter();
+        let (schema, name) = (fields.next()??, fields.next()??);
+        Some(Table { schema, name, is_view: fields.next().flatten().is_some() })
+    };
+    Ok(rows.into_iter().filter_map(table).collect())
+}
+
+pub(super) async fn rows(record: &Record, access: &Access, table: &Table, first: u64) -> Result<Rows, DatabaseError> {
+    let client = connect(record, access).await?;
+    let place = format!("{}.{}", quoted(&table.schema), quoted(&table.name));
+    let sql = format!(
+        "SELECT attname, pg_catalog.format_type(atttypid, atttypmod) FROM pg_catalog.pg_attribute \
+         WHERE attrelid = {}::pg_catalog.regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+        literal(&place)
+    );
+    let column = |row: Vec<Option<String>>| {
+        let mut fields = row.into_iter();
+        Some(Column { name: fields.next()??, kind: fields.next()?? })
+    };
+    let columns: Vec<Column> = query(record, &client, &sql).await?.into_iter().filter_map(column).collect();
+    let length = LONGEST_VALUE + 1;
+    let shown: Vec<String> = columns
+        .iter()
+        .map(|column| format!("pg_catalog.left({}::pg_catalog.text, {length})", quoted(&column.name)))
+        .collect();
+    // Physical positions order the rows of a table, so that pages are consistent. Views and foreign tables have none.
+    let order = if table.is_view { "" } else { " ORDER BY tableoid, ctid" };
+    let sql = format!("SELECT {} FROM {place}{order} LIMIT {} OFFSET {first}", shown.join(", "), PAGE + 1);
+    let rows = query(record, &client, &sql).await?;
+    let rows = rows.into_iter().map(|row| row.into_iter().map(|value| value.map(truncate)).collect()).collect();
+    Ok(into_page(columns, rows))
+}
+
+pub(super) async fn count(record: &Record, access: &Access, tables: &[Table]) -> Result<u64, DatabaseError> {
+    let client = connect(record, access).await?;
+    let mut sum = 0_u64;
+    for table in tables {
+        let place = format!("{}.{}", quoted(&table.schema), quoted(&table.name));
+        let sql = format!("SELECT count(*) FROM (SELECT 1 FROM {place} LIMIT {MOST_COUNTED}) AS counted");
+        let rows = query(record, &client, &sql).await?;
+        let rows = rows.into_iter().flatten().flatten().next().and_then(|text| text.parse().ok()).unwrap_or(0);
+        sum = sum.saturating_add(rows);
+    }
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_text_stays_one_literal() {
+        assert_eq!(literal("a'b\\"), "'a''b\\'");
+    }
+}
