@@ -1,0 +1,176 @@
+//! Clusters with databases: their count, and restarts after kills.
+
+use super::queued::Queued;
+use std::fs;
+use terrace_tests::until;
+
+/// Writes the database address to a file.
+const PROCESSOR: &str = "\
+import os
+from datapackage_pipelines.wrapper import ingest, spew
+parameters, package, resources = ingest()
+open('engine', 'w').write(os.environ['DPP_DB_ENGINE'])
+spew(package, resources, {})
+";
+
+const SPEC: &str = "tell: {pipeline: [{run: tell}]}\n";
+const SLOW: &str =
+    "slow: {pipeline: [{run: noise}, {run: slow}, {run: tell}, {run: dump_to_path, parameters: {out-path: data}}]}\n";
+
+/// Creates a project whose pipeline `./tell` writes its database address to a file.
+fn reporting_cluster() -> Queued {
+    let queued = Queued::new();
+    queued.project.write("tell.py", PROCESSOR);
+    queued.project.write("pipeline-spec.yaml", SPEC);
+    queued
+}
+
+/// Runs the command, and returns the address that the pipeline wrote.
+fn engine(queued: &Queued, words: &[&str]) -> String {
+    queued.run(words).done();
+    let engine = queued.project.read("engine");
+    fs::remove_file(queued.project.path("engine")).unwrap();
+    engine
+}
+
+fn databases(queued: &Queued) -> Vec<(String, String)> {
+    let text = |pod: &serde_json::Value, name: &str| pod[name].as_str().unwrap().to_owned();
+    let pods = queued.pods();
+    pods.iter().filter(|pod| pod["role"] == "db").map(|pod| (text(pod, "name"), text(pod, "status"))).collect()
+}
+
+fn is(name: &str, status: &str) -> (String, String) {
+    (name.to_owned(), status.to_owned())
+}
+
+#[test]
+fn cluster_database_is_used_by_workers_and_by_local_runs() {
+    let queued = reporting_cluster();
+    let created = queued.run(&["init", "local", "--workers", "1"]).done();
+    created.prints("1 persistent DB pod and 1 persistent worker pod").prints("Password: ");
+    assert!(!queued.run(&["init", "local"]).done().stderr.contains("Password"), "the password is shown once");
+    assert_eq!(databases(&queued), [is("dppctl-db-local-1", "available")]);
+    crate::cli::schemas::assert_is("pods", &serde_json::Value::Array(queued.pods()));
+    let by_worker = engine(&queued, &["run", "./tell"]);
+    assert!(by_worker.starts_with("postgresql+psycopg2://postgres:"), "{by_worker}");
+    assert_eq!(engine(&queued, &["run", "./tell", "--no-queue"]), by_worker);
+    // A plan has nothing to run again, and an apply writes nowhere else.
+    queued.run(&["plan", "."]).done().prints("exists, is adopted");
+    queued.run(&["apply", ".", "--auto-approve"]).done();
+    assert!(!queued.project.has("engine"), "the pipeline did not run again");
+    queued.run(&["ssh", "dppctl-db-local-1"]).with_code(1).prints("databases show dppctl-db-local-1 --reveal");
+    // The database is assigned during a write.
+    queued.project.write("pipeline-spec.yaml", format!("{SPEC}{SLOW}"));
+    let following = queued.start(&["run", "./slow"]);
+    until("the step begins", || queued.step_starts() == 1);
+    assert_eq!(databases(&queued), [is("dppctl-db-local-1", "assigned")]);
+    queued.project.write("go", "");
+    following.finish().done().prints("Assigned DB Pod: dppctl-db-local-1");
+    // The next run restarts a killed server.
+    for pid in queued.of_databases() {
+        assert!(std::process::Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+    }
+    until("they are gone", || queued.of_databases().is_empty());
+    assert_eq!(databases(&queued), [is("dppctl-db-local-1", "stopped")]);
+    assert!(engine(&queued, &["run", "./tell"]).starts_with("postgresql+psycopg2://postgres:"));
+}
+
+#[test]
+fn shell_of_a_pod_uses_the_database_of_its_cluster() {
+    let queued = reporting_cluster();
+    queued.run(&["init", "local", "--workers", "1"]).done();
+    let by_worker = engine(&queued, &["run", "./tell"]);
+    assert!(by_worker.starts_with("postgresql+psycopg2://postgres:"), "{by_worker}");
+    let pods = queued.pods();
+    let worker = pods.iter().find(|pod| pod["role"] == "worker").unwrap()["name"].as_str().unwrap().to_owned();
+    let shell = || queued.run(&["ssh", &worker, "echo", "\"$DPP_DB_ENGINE\""]).done().stdout;
+    assert_eq!(shell().trim_end(), by_worker);
+    // The shell starts a stopped server, as a run does.
+    queued.run(&["databases", "stop", "dppctl-db-local-1"]).done();
+    let without_port = |engine: &str| engine.split_once('@').unwrap().0.to_owned();
+    assert_eq!(without_port(&shell()), without_port(&by_worker));
+    assert_eq!(databases(&queued), [is("dppctl-db-local-1", "available")]);
+    // In a cluster without databases, the shell uses a file.
+    queued.run(&["init", "local", "--databases", "0"]).done();
+    assert!(shell().starts_with("sqlite:///"));
+}
+
+#[test]
+fn cluster_has_the_requested_number_of_databases() {
+    let queued = reporting_cluster();
+    queued.run(&["init", "local", "--workers", "1", "--databases", "2"]).done();
+    assert_eq!(databases(&queued).len(), 2);
+    let chosen = engine(&queued, &["run", "./tell"]);
+    assert_eq!(engine(&queued, &["run", "./tell"]), chosen, "the same one each time");
+    let none = queued.run(&["init", "local", "--databases", "0"]).done();
+    none.prints("dppctl-db-local-1 is stopped: the cluster no longer uses it, and its data stays");
+    none.prints("dppctl-db-local-2 is stopped");
+    assert_eq!(databases(&queued), []);
+    assert!(engine(&queued, &["run", "./tell"]).starts_with("sqlite:///"));
+    assert_eq!(queued.run(&["databases"]).done().stdout.matches("stopped").count(), 2);
+    queued
+        .run(&["databases", "remove", "dppctl-db-local-2"])
+        .with_code(4)
+        .prints("would be lost")
+        .prints("--remove-data");
+    let again = queued.run(&["init", "local", "--databases", "2"]).done();
+    assert!(!again.stderr.contains("Password"), "the existing database is started: {again}");
+    let after = engine(&queued, &["run", "./tell"]);
+    let without_port = |engine: &str| engine.split_once('@').unwrap().0.to_owned();
+    assert_eq!(without_port(&after), without_port(&chosen), "the same database");
+    // Without the flag, the count stays.
+    queued.run(&["init", "local", "--workers", "2"]).done();
+    assert_eq!(databases(&queued).len(), 2);
+    // A database can be removed only if the cluster no longer has it.
+    let remove = |name: &str| queued.run(&["databases", "remove", name, "--remove-data"]);
+    let used = remove("dppctl-db-local-2").with_code(4);
+    used.prints("the cluster `local` uses the database `dppctl-db-local-2`").prints("terrace init local --databases N");
+    queued.run(&["init", "local", "--databases", "1"]).done();
+    remove("dppctl-db-local-2").done().prints("removed dppctl-db-local-2");
+    remove("dppctl-db-local-2").with_code(1).prints("there is no database");
+    for wrong in ["-1", "65", "many"] {
+        queued.run(&["init", "local", &format!("--databases={wrong}")]).with_code(1).prints("--databases");
+    }
+}
+
+#[test]
+fn database_with_a_cluster_name_of_another_owner_is_kept() {
+    let queued = Queued::new();
+    let stack =
+        "resources:\n  - {type: pipelines_database, name: own, config: {name: dppctl-db-local-1, engine: sqlite}}\n";
+    queued.project.write_stack(stack);
+    let mut command = queued.command(&["apply", "stack.yaml", "--auto-approve"]);
+    command.env("TERRACE_STATE_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    queued.project.start(command).finish().done();
+    let refused = queued.run(&["init", "local", "--workers", "1"]).with_code(1);
+    refused.prints("not of the cluster").prints("--databases 0");
+    let declared = queued.run(&["databases", "remove", "dppctl-db-local-1", "--remove-data"]).with_code(4);
+    declared.prints("is declared in a descriptor");
+    assert_eq!(queued.run(&["databases"]).done().stdout.lines().count(), 1);
+}
+
+#[test]
+fn interrupted_cluster_creation_is_continued() {
+    for _ in 0..3 {
+        let queued = Queued::new();
+        let creation = queued.start(&["init", "local", "--workers", "3", "--databases", "2"]);
+        creation.wait_for_stderr("Cluster is ready");
+        creation.kill();
+        assert_eq!(creation.finish().code, -1);
+        let again = queued.run(&["init"]).done();
+        assert_eq!(again.stdout.matches("Worker pod: ").count(), 3, "{again}");
+        assert_eq!(again.stdout.matches("DB pod: ").count(), 2, "{again}");
+        assert_eq!(queued.workers().len(), 3);
+        queued.run(&["run", "./quick"]).done();
+    }
+}
+
+#[test]
+fn run_without_queue_reports_a_damaged_queue_if_the_pipeline_uses_a_database() {
+    let queued = reporting_cluster();
+    queued.run(&["init", "local", "--workers", "1", "--databases", "0"]).done();
+    queued.damage_queue();
+    let ran = queued.run(&["run", "./tell", "--no-queue"]).done();
+    ran.prints("warning: the queue of runs `").prints("is damaged");
+    ran.prints("pipelines write into their configured database, not into that of a cluster");
+}
