@@ -1,7 +1,7 @@
 //! Faults on purpose. Calls are numbered from 1; token calls don't count.
 
 use serde_json::Value as Json;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// One fault.
@@ -21,17 +21,14 @@ pub enum Fault {
     TryAgain,
 }
 
-/// The faults of a stand-in.
+/// The faults of a stand-in; the line of a call is its `METHOD path`.
+pub type Faults = terrace_test_listening::Faults<Fault, AirbyteFaults>;
+
+/// The faults that only Airbyte has.
 #[derive(Debug, Default)]
-pub struct Faults {
-    /// By the number of the call.
-    pub by_number: BTreeMap<usize, Fault>,
-    /// For the next calls, in order.
-    pub next: VecDeque<Fault>,
+pub struct AirbyteFaults {
     /// For the next call of a method whose path contains a text, once each.
     pub by_call: Vec<(&'static str, &'static str, Fault)>,
-    /// Duration of every call.
-    pub takes: Option<Duration>,
     /// Maximum page size, which overrides the query.
     pub page: Option<usize>,
     /// Fields that responses omit, as other versions do.
@@ -40,7 +37,7 @@ pub struct Faults {
     pub life: Option<u64>,
 }
 
-impl Faults {
+impl AirbyteFaults {
     /// The query with the page size of this stand-in.
     pub(crate) fn paged(&self, mut query: BTreeMap<String, String>) -> BTreeMap<String, String> {
         if let (Some(page), Some(limit)) = (self.page, query.get_mut("limit")) {
@@ -59,15 +56,13 @@ impl Faults {
         }
         answer
     }
+}
 
-    pub(crate) fn take(&mut self, number: usize, method: &str, path: &str) -> Option<Fault> {
-        if let Some(fault) = self.by_number.remove(&number) {
-            return Some(fault);
-        }
-        let fits = |(of, text, _): &(&str, &str, Fault)| *of == method && path.contains(text);
-        if let Some(at) = self.by_call.iter().position(fits) {
-            return Some(self.by_call.remove(at).2);
-        }
-        self.next.pop_front()
+/// Takes the fault of a call by its number or its method and path, or else the next one.
+pub(crate) fn take(faults: &mut Faults, number: usize, method: &str, path: &str) -> Option<Fault> {
+    let fits = |(of, text, _): &(&str, &str, Fault)| *of == method && path.contains(text);
+    match faults.by_call.iter().position(fits) {
+        Some(at) if !faults.by_number.contains_key(&number) => Some(faults.by_call.remove(at).2),
+        _ => faults.take(number, &format!("{method} {path}")),
     }
 }

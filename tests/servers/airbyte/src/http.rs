@@ -1,10 +1,10 @@
 //! Routes, authorization and faults.
 
-use crate::faults::{Fault, Faults};
+use crate::faults::{self, Fault};
 use crate::problem::{
     Outcome, Problem, bad_request, forbidden, method_not_allowed, not_found, too_many, try_again, unauthorized,
 };
-use crate::server::{CLIENT, ReceivedCall, WORKSPACE};
+use crate::server::{CLIENT, ReceivedCall, Traffic, WORKSPACE};
 use crate::world::World;
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -13,30 +13,22 @@ use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use percent_encoding::percent_decode_str;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
+use terrace_test_listening::{decode, lock, lost, pairs};
 
 /// The state of a stand-in.
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) url: String,
     pub(crate) world: Mutex<World>,
-    pub(crate) faults: Mutex<Faults>,
-    pub(crate) received: Mutex<Vec<ReceivedCall>>,
     /// Accepted tokens; true for a read-only one.
     pub(crate) tokens: Mutex<BTreeMap<String, bool>>,
-    pub(crate) count: AtomicUsize,
     pub(crate) tokens_given: AtomicUsize,
-    pub(crate) at_once: AtomicUsize,
-    pub(crate) most: AtomicUsize,
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) traffic: Traffic,
 }
 
 pub(crate) fn router(state: Arc<State>) -> Router {
@@ -50,27 +42,14 @@ async fn answer(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let now = state.at_once.fetch_add(1, Ordering::SeqCst) + 1;
-    state.most.fetch_max(now, Ordering::SeqCst);
-    let response = answered(&state, &method, &uri, &headers, &body).await;
-    state.at_once.fetch_sub(1, Ordering::SeqCst);
-    response
-}
-
-async fn answered(state: &State, method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Response {
+    let _at_once = state.traffic.enter();
     let path = uri.path();
     if path.ends_with("/applications/token") {
-        return token(state, headers, body);
+        return token(&state, &headers, &body);
     }
-    let number = state.count.fetch_add(1, Ordering::SeqCst) + 1;
-    let (takes, fault) = {
-        let mut faults = lock(&state.faults);
-        (faults.takes, faults.take(number, method.as_str(), path))
-    };
-    if let Some(takes) = takes {
-        tokio::time::sleep(takes).await;
-    }
-    let (at, mut response) = (Instant::now(), None);
+    let number = state.traffic.next_number();
+    let fault = state.traffic.fault(|faults| faults::take(faults, number, method.as_str(), path)).await;
+    let at = Instant::now();
     let mut pause = None;
     let outcome = match fault {
         Some(Fault::LostBefore) => Err(None),
@@ -80,7 +59,7 @@ async fn answered(state: &State, method: &Method, uri: &Uri, headers: &HeaderMap
         }
         Some(Fault::Status(status)) => Err(Some(Problem { status, body: Json::Null })),
         Some(Fault::TryAgain) => Err(Some(try_again())),
-        _ => execute(state, method, uri, headers, body).map_err(Some),
+        _ => execute(&state, &method, &uri, &headers, &body).map_err(Some),
     };
     let outcome = match (fault, outcome) {
         (Some(Fault::LostAfter), _) => Err(None),
@@ -92,23 +71,18 @@ async fn answered(state: &State, method: &Method, uri: &Uri, headers: &HeaderMap
         Err(Some(problem)) => problem.status,
         Err(None) => 0,
     };
-    lock(&state.received).push(ReceivedCall {
+    state.traffic.received().push(ReceivedCall {
         number,
         method: method.to_string(),
         path: path.to_owned(),
-        body: String::from_utf8_lossy(body).into_owned(),
+        body: String::from_utf8_lossy(&body).into_owned(),
         status,
         at,
     });
-    match outcome {
-        Ok((status, json)) => response = Some(sent(status, &json)),
-        Err(Some(problem)) => response = Some(sent(problem.status, &problem.body)),
-        Err(None) => {}
-    }
-    let Some(mut response) = response else {
-        // Sends the head and never the body: the connection ends in between.
-        let parts = [Ok("{".to_owned()), Err(std::io::Error::other("lost"))];
-        return Response::new(Body::from_stream(futures_util::stream::iter(parts)));
+    let mut response = match outcome {
+        Ok((status, json)) => sent(status, &json),
+        Err(Some(problem)) => sent(problem.status, &problem.body),
+        Err(None) => lost(),
     };
     if let Some(pause) = pause {
         response.headers_mut().insert("retry-after", pause.as_secs().to_string().parse().unwrap());
@@ -126,7 +100,7 @@ fn sent(status: u16, json: &Json) -> Response {
 fn token(state: &State, headers: &HeaderMap, body: &Bytes) -> Response {
     let is_form = headers.get("content-type").is_some_and(|it| it.as_bytes().starts_with(b"application/x-www-form"));
     let fields: BTreeMap<String, String> = match is_form {
-        true => pairs(&String::from_utf8_lossy(body)),
+        true => parameters(&String::from_utf8_lossy(body)),
         false => serde_json::from_slice(body).unwrap_or_default(),
     };
     let is_known = |name: &str, value: &str| fields.get(name).is_some_and(|it| it == value);
@@ -137,22 +111,19 @@ fn token(state: &State, headers: &HeaderMap, body: &Bytes) -> Response {
     let number = state.tokens_given.fetch_add(1, Ordering::SeqCst) + 1;
     let token = format!("access-token-{number}");
     lock(&state.tokens).insert(token.clone(), false);
-    let life = lock(&state.faults).life.unwrap_or(900);
+    let life = state.traffic.faults().life.unwrap_or(900);
     sent(200, &json!({"access_token": token, "token_type": "Bearer", "expires_in": life}))
 }
 
-fn pairs(text: &str) -> BTreeMap<String, String> {
-    let decoded = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
-    let pairs = text.split('&').filter(|pair| !pair.is_empty());
-    let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+fn parameters(text: &str) -> BTreeMap<String, String> {
     let mut all = BTreeMap::<String, String>::new();
-    for (name, value) in pairs {
+    for (name, value) in pairs(text) {
         // A list is the same name several times, or has commas.
-        let entry = all.entry(decoded(name)).or_default();
+        let entry = all.entry(name).or_default();
         if !entry.is_empty() {
             entry.push(',');
         }
-        entry.push_str(&decoded(value));
+        entry.push_str(&value);
     }
     all
 }
@@ -172,12 +143,7 @@ fn check_access(state: &State, headers: &HeaderMap) -> Outcome<bool> {
 
 fn execute(state: &State, method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Outcome<(u16, Json)> {
     let is_read_only = check_access(state, headers)?;
-    let segments: Vec<String> = uri
-        .path()
-        .split('/')
-        .filter(|segment| !segment.is_empty())
-        .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
-        .collect();
+    let segments: Vec<String> = uri.path().split('/').filter(|segment| !segment.is_empty()).map(decode).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let json = |body: &Bytes| match body.is_empty() {
         true => Ok(Json::Null),
@@ -195,15 +161,15 @@ fn execute(state: &State, method: &Method, uri: &Uri, headers: &HeaderMap, body:
     if is_read_only && method != Method::GET {
         return Err(forbidden());
     }
-    let query = pairs(uri.query().unwrap_or_default());
+    let query = parameters(uri.query().unwrap_or_default());
     if (method, rest) == (&Method::GET, &["permissions"][..]) {
         known_only(&query, &["userId", "organizationId"])?;
         return Ok((200, permissions(is_read_only)));
     }
-    let query = lock(&state.faults).paged(query);
+    let query = state.traffic.faults().paged(query);
     let url = format!("{}{}", state.url, uri.path());
     let (status, answer) = public(&mut world, method.as_str(), rest, &query, &json(body)?, &url)?;
-    Ok((status, lock(&state.faults).with_omissions(answer)))
+    Ok((status, state.traffic.faults().with_omissions(answer)))
 }
 
 /// Permissions of the caller: <https://reference.airbyte.com/reference/listpermissions>.

@@ -27,5 +27,5 @@ mod problem;
 mod server;
 mod world;
 
-pub use faults::{Fault, Faults};
-pub use server::{CLIENT, DEFINITION_FILE, DEFINITION_SNOWFLAKE, ReceivedCall, StandIn, WORKSPACE};
+pub use faults::{AirbyteFaults, Fault, Faults};
+pub use server::{CLIENT, DEFINITION_FILE, DEFINITION_SNOWFLAKE, ReceivedCall, StandIn, Traffic, WORKSPACE};

@@ -1,12 +1,13 @@
 //! A running stand-in, and its control by tests.
 
-use crate::faults::Faults;
-use crate::http::{State, lock, router};
+use crate::faults::{AirbyteFaults, Fault};
+use crate::http::{State, router};
 use serde_json::Value as Json;
+use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
-use terrace_test_listening::{ANY, Listening};
+use terrace_test_listening::{ANY, Listening, lock};
 
 /// The workspace of every stand-in.
 pub const WORKSPACE: &str = "11111111-1111-4111-8111-111111111111";
@@ -45,6 +46,9 @@ impl ReceivedCall {
     }
 }
 
+/// Received calls, their counters and faults. A [`StandIn`] dereferences to it.
+pub type Traffic = terrace_test_listening::Traffic<ReceivedCall, Fault, AirbyteFaults>;
+
 /// A stand-in, running until it is dropped. It has the workspace [`WORKSPACE`], and accepts the token `secret`, the
 /// tokens of [`CLIENT`] and the password of `airbyte`. The token `reader` may only read.
 pub struct StandIn {
@@ -57,6 +61,14 @@ pub struct StandIn {
 impl std::fmt::Debug for StandIn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "StandIn({})", self.url)
+    }
+}
+
+impl Deref for StandIn {
+    type Target = Traffic;
+
+    fn deref(&self) -> &Traffic {
+        &self.state.traffic
     }
 }
 
@@ -216,41 +228,12 @@ impl StandIn {
         done.unwrap_or_else(|problem| panic!("{}", problem.body));
     }
 
-    /// The faults from now on.
-    pub fn faults(&self) -> MutexGuard<'_, Faults> {
-        lock(&self.state.faults)
-    }
-
-    /// The calls since the last use of this method.
-    #[must_use]
-    pub fn take_calls(&self) -> Vec<ReceivedCall> {
-        std::mem::take(&mut *lock(&self.state.received))
-    }
-
-    /// The same, only calls that could change anything: `POST /sources`.
+    /// Takes the calls, and returns those that could change anything: `POST /sources`.
     #[must_use]
     pub fn take_writes(&self) -> Vec<String> {
         let received = self.take_calls();
         let writes = received.iter().filter(|it| it.is_write());
         writes.map(|it| format!("{} {}", it.method, it.path.trim_start_matches("/api/public/v1"))).collect()
-    }
-
-    /// Resets the counters.
-    pub fn reset_count(&self) {
-        self.state.count.store(0, Ordering::SeqCst);
-        self.state.most.store(0, Ordering::SeqCst);
-    }
-
-    /// The number of calls since the reset.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.state.count.load(Ordering::SeqCst)
-    }
-
-    /// The maximum number of concurrent calls.
-    #[must_use]
-    pub fn max_concurrent(&self) -> usize {
-        self.state.most.load(Ordering::SeqCst)
     }
 
     /// The names of all existing objects.

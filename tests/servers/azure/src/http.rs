@@ -4,27 +4,23 @@ use crate::error::{Answer, ApiError, ErrorForm, Outcome};
 use crate::world::{Audience, World};
 use crate::{account, entra, graph, management};
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State as Shared;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
-use terrace_test_databricks::{Fault, Faults, ReceivedCall, StandIn};
+use terrace_test_databricks::{Fault, ReceivedCall, StandIn, Traffic};
+use terrace_test_listening::{decode, lock, lost, pairs};
 
 /// The state of a stand-in.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     world: Mutex<World>,
-    pub(crate) faults: Mutex<Faults>,
-    received: Mutex<Vec<ReceivedCall>>,
-    count: AtomicUsize,
-    at_once: AtomicUsize,
-    max_concurrent: AtomicUsize,
+    pub(crate) traffic: Traffic,
 }
 
 /// One call.
@@ -41,29 +37,9 @@ pub(crate) struct Request {
     pub(crate) base: String,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl State {
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         lock(&self.world)
-    }
-
-    pub(crate) fn received(&self) -> MutexGuard<'_, Vec<ReceivedCall>> {
-        lock(&self.received)
-    }
-
-    pub(crate) fn reset(&self) {
-        self.count.store(0, Ordering::SeqCst);
-    }
-
-    pub(crate) fn max_concurrent(&self) -> usize {
-        self.max_concurrent.load(Ordering::SeqCst)
-    }
-
-    pub(crate) fn counted(&self) -> usize {
-        self.count.load(Ordering::SeqCst)
     }
 
     /// Lets the stand-in of a workspace check tokens here, and detaches its metastore.
@@ -100,7 +76,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
 }
 
 fn parts(path: &str) -> Vec<String> {
-    path.trim_matches('/').split('/').map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned()).collect()
+    path.trim_matches('/').split('/').map(decode).collect()
 }
 
 async fn answer(
@@ -118,18 +94,11 @@ async fn answer(
         return axum::Json(known).into_response();
     }
     let at = Instant::now();
-    let at_once = state.at_once.fetch_add(1, Ordering::SeqCst) + 1;
-    state.max_concurrent.fetch_max(at_once, Ordering::SeqCst);
-    let number = state.count.fetch_add(1, Ordering::SeqCst) + 1;
-    let shown = percent_decode_str(uri.path()).decode_utf8_lossy().into_owned();
-    let (fault, takes) = {
-        let mut faults = lock(&state.faults);
-        (faults.take(number, &format!("{method} {shown}")), faults.takes)
-    };
-    if let Some(takes) = takes {
-        tokio::time::sleep(takes).await;
-    }
-    let query = query(uri.query().unwrap_or_default());
+    let _at_once = state.traffic.enter();
+    let number = state.traffic.next_number();
+    let shown = decode(uri.path());
+    let fault = state.traffic.fault(|faults| faults.take(number, &format!("{method} {shown}"))).await;
+    let query: BTreeMap<_, _> = pairs(uri.query().unwrap_or_default()).collect();
     let form = form(&path);
     let is_form = form == ErrorForm::Entra;
     let json = match body.is_empty() || is_form {
@@ -174,7 +143,9 @@ async fn answer(
         Some(Fault::Expired) => refused(&mut received, &expired(form)),
         Some(Fault::LostAfter | Fault::After504) | None => {
             let done = match is_form {
-                true => entra::token(&mut state.world(), &path, &self::query(&String::from_utf8_lossy(&body)), &base),
+                true => {
+                    entra::token(&mut state.world(), &path, &pairs(&String::from_utf8_lossy(&body)).collect(), &base)
+                }
                 false => actor(&state, &headers, &path, form).and_then(|actor| {
                     let request =
                         Request { method: method.to_string(), path, query, body: json?, actor, base: base.clone() };
@@ -196,8 +167,7 @@ async fn answer(
             }
         }
     };
-    state.received().push(received);
-    state.at_once.fetch_sub(1, Ordering::SeqCst);
+    state.traffic.received().push(received);
     response
 }
 
@@ -220,21 +190,6 @@ fn refused(received: &mut ReceivedCall, error: &ApiError) -> Response {
     received.status = error.status;
     received.code.clone_from(&error.code);
     (StatusCode::from_u16(error.status).unwrap(), axum::Json(error.body())).into_response()
-}
-
-/// Sends the head and never the body: the connection ends in between.
-fn lost() -> Response {
-    let lost = async { Err::<Bytes, _>(std::io::Error::other("lost")) };
-    Response::new(Body::from_stream(futures_util::stream::once(lost)))
-}
-
-fn query(text: &str) -> BTreeMap<String, String> {
-    let decode = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
-    let pairs = text.split('&').filter(|it| !it.is_empty());
-    pairs
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .map(|(name, value)| (decode(name), decode(value)))
-        .collect()
 }
 
 /// The API that a path belongs to.
@@ -286,7 +241,7 @@ fn actor(state: &State, headers: &HeaderMap, path: &[String], form: ErrorForm) -
 
 fn is_allowed(state: &State, request: &Request, shown: &str, form: ErrorForm) -> Result<(), ApiError> {
     let line = format!("{} {shown}", request.method);
-    if !lock(&state.faults).denied.iter().any(|it| line.contains(it.as_str())) {
+    if !state.traffic.faults().denied.iter().any(|it| line.contains(it.as_str())) {
         return Ok(());
     }
     let message =
@@ -307,8 +262,8 @@ fn call(state: &Arc<State>, request: &Request) -> Outcome {
 
 /// Makes a call as an administrator of everything.
 pub(crate) fn within(state: &Arc<State>, method: &str, path: &str, body: Json) -> Result<Json, String> {
-    let (path, pairs) = path.split_once('?').unwrap_or((path, ""));
-    let mut query = query(pairs);
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let mut query: BTreeMap<_, _> = pairs(query).collect();
     query.entry("api-version".to_owned()).or_insert_with(|| {
         if path.contains("Microsoft.Authorization") { "2022-04-01" } else { "2024-05-01" }.to_owned()
     });

@@ -10,8 +10,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use std::sync::{Arc, MutexGuard, PoisonError};
-use terrace_test_databricks::{Faults, ReceivedCall, StandIn};
+use std::ops::Deref;
+use std::sync::{Arc, MutexGuard};
+use terrace_test_databricks::{ReceivedCall, StandIn, Traffic};
 use terrace_test_listening::{ANY, Listening};
 
 /// The tenant.
@@ -38,6 +39,14 @@ pub struct Azure {
     state: Arc<State>,
     // Serves until it is dropped.
     _listening: Listening,
+}
+
+impl Deref for Azure {
+    type Target = Traffic;
+
+    fn deref(&self) -> &Traffic {
+        &self.state.traffic
+    }
 }
 
 impl Azure {
@@ -296,40 +305,12 @@ impl Azure {
             .map(|audience| world.tokens.values().filter(|(_, of)| *of == audience).count())
     }
 
-    /// The faults from now on.
-    pub fn faults(&self) -> MutexGuard<'_, Faults> {
-        self.state.faults.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The calls since the last use of this method.
-    #[must_use]
-    pub fn take_calls(&self) -> Vec<ReceivedCall> {
-        std::mem::take(&mut *self.state.received())
-    }
-
-    /// The same, only calls that could change anything, without token requests.
+    /// Takes the calls, and returns those that could change anything, without token requests.
     #[must_use]
     pub fn take_writes(&self) -> Vec<String> {
         let received =
             self.take_calls().into_iter().filter(ReceivedCall::is_write).filter(|it| !it.path.contains("/oauth2/"));
         received.map(|it| format!("{} {}", it.method, it.path)).collect()
-    }
-
-    /// Resets the counters.
-    pub fn reset_count(&self) {
-        self.state.reset();
-    }
-
-    /// The number of calls since the reset.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.state.counted()
-    }
-
-    /// The maximum number of concurrent calls.
-    #[must_use]
-    pub fn max_concurrent(&self) -> usize {
-        self.state.max_concurrent()
     }
 
     /// One line for each workspace, role assignment, metastore assignment and workspace assignment.

@@ -1,8 +1,7 @@
 //! Faults on purpose. Calls are numbered from 1.
 
 use serde_json::Value as Json;
-use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 /// One fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,19 +22,14 @@ pub enum Fault {
     Expired,
 }
 
-/// The faults of a stand-in.
+/// The faults of a stand-in; the line of a call is its `METHOD path`.
+pub type Faults = terrace_test_listening::Faults<Fault, DatabricksFaults>;
+
+/// The faults that only Databricks has.
 #[derive(Debug, Default)]
-pub struct Faults {
-    /// By the number of the call.
-    pub by_number: BTreeMap<usize, Fault>,
-    /// For the next calls, in order.
-    pub next: VecDeque<Fault>,
-    /// For calls whose `METHOD path` contains a text, once each.
-    pub by_text: Vec<(String, Fault)>,
+pub struct DatabricksFaults {
     /// Calls whose `METHOD path` contains one of these texts are not permitted.
     pub denied: Vec<String>,
-    /// Duration of every call.
-    pub takes: Option<Duration>,
     /// Number of reads after each change that still return the old state.
     pub lag: usize,
     /// Number of polls before a statement runs.
@@ -52,7 +46,7 @@ pub struct Faults {
     pub life: Option<u64>,
 }
 
-impl Faults {
+impl DatabricksFaults {
     /// The query with the page size of this stand-in.
     pub(crate) fn paged(&self, mut query: BTreeMap<String, String>) -> BTreeMap<String, String> {
         for name in ["limit", "max_results", "page_size"] {
@@ -71,16 +65,5 @@ impl Faults {
             answer["next_page_token"] = "from-0".into();
         }
         answer
-    }
-
-    /// Takes the fault of a call by its number and its `METHOD path`.
-    pub fn take(&mut self, number: usize, line: &str) -> Option<Fault> {
-        if let Some(fault) = self.by_number.remove(&number) {
-            return Some(fault);
-        }
-        if let Some(at) = self.by_text.iter().position(|(text, _)| line.contains(text.as_str())) {
-            return Some(self.by_text.remove(at).1);
-        }
-        self.next.pop_front()
     }
 }

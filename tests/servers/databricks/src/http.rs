@@ -2,22 +2,21 @@
 
 use crate::api::{self, Request};
 use crate::error::ApiError;
-use crate::faults::{Fault, Faults};
-use crate::server::{ADMINISTRATOR, ReceivedCall};
+use crate::faults::Fault;
+use crate::server::{ADMINISTRATOR, ReceivedCall, Traffic};
 use crate::world::World;
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State as Shared;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use percent_encoding::percent_decode_str;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
+use terrace_test_listening::{decode, lock, lost, pairs};
 
 /// Returns the principal of a token.
 type TokenCheck = dyn Fn(&str, Option<&str>, Option<&str>) -> Result<Option<String>, String> + Send + Sync;
@@ -38,60 +37,18 @@ pub(crate) struct State {
     world: Mutex<World>,
     /// The state before the latest change, and the number of reads that still return it.
     before: Mutex<(World, usize)>,
-    pub(crate) faults: Mutex<Faults>,
-    received: Mutex<Vec<ReceivedCall>>,
     /// Principals by token.
     pub(crate) tokens: Mutex<BTreeMap<String, String>>,
     /// Secrets by client id.
     pub(crate) clients: Mutex<BTreeMap<String, String>>,
     /// The check of other tokens.
     pub(crate) external_check: Mutex<Option<ExternalCheck>>,
-    count: AtomicUsize,
-    at_once: AtomicUsize,
-    max_concurrent: AtomicUsize,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) traffic: Traffic,
 }
 
 impl State {
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         lock(&self.world)
-    }
-
-    pub(crate) fn received(&self) -> MutexGuard<'_, Vec<ReceivedCall>> {
-        lock(&self.received)
-    }
-
-    pub(crate) fn reset(&self) {
-        self.count.store(0, Ordering::SeqCst);
-        self.max_concurrent.store(0, Ordering::SeqCst);
-    }
-
-    pub(crate) fn counted(&self) -> usize {
-        self.count.load(Ordering::SeqCst)
-    }
-
-    pub(crate) fn max_concurrent(&self) -> usize {
-        self.max_concurrent.load(Ordering::SeqCst)
-    }
-}
-
-/// Counts concurrent calls.
-struct ConcurrencyGuard<'a>(&'a State);
-
-impl<'a> ConcurrencyGuard<'a> {
-    fn new(state: &'a State) -> Self {
-        let now = state.at_once.fetch_add(1, Ordering::SeqCst) + 1;
-        state.max_concurrent.fetch_max(now, Ordering::SeqCst);
-        Self(state)
-    }
-}
-
-impl Drop for ConcurrencyGuard<'_> {
-    fn drop(&mut self) {
-        self.0.at_once.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -119,19 +76,13 @@ async fn answer(
         "/oidc/v1/token" => return token(&state, &headers, &body),
         _ => {}
     }
-    let at_once = ConcurrencyGuard::new(&state);
+    let _at_once = state.traffic.enter();
     let at = Instant::now();
-    let number = state.count.fetch_add(1, Ordering::SeqCst) + 1;
-    let path = percent_decode_str(uri.path()).decode_utf8_lossy().into_owned();
+    let number = state.traffic.next_number();
+    let path = decode(uri.path());
     let line = format!("{method} {path}");
-    let (fault, takes) = {
-        let mut faults = lock(&state.faults);
-        (faults.take(number, &line), faults.takes)
-    };
-    if let Some(takes) = takes {
-        tokio::time::sleep(takes).await;
-    }
-    let query = query(&uri);
+    let fault = state.traffic.fault(|faults| faults.take(number, &line)).await;
+    let query: BTreeMap<_, _> = pairs(uri.query().unwrap_or_default()).collect();
     let json: Result<Json, ApiError> = match body.is_empty() {
         true => Ok(Json::Null),
         false => serde_json::from_slice(&body).map_err(|_| ApiError::malformed("Could not parse request object")),
@@ -164,10 +115,10 @@ async fn answer(
         Some(Fault::Expired) => refused(&mut received, &unauthorized("Token is expired."), None),
         Some(Fault::LostAfter | Fault::After504) | None => {
             let done = actor(&state, &headers).and_then(|actor| {
-                let query = lock(&state.faults).paged(query);
+                let query = state.traffic.faults().paged(query);
                 let request = Request::new(method.as_str(), uri.path(), query, json?, actor)?;
                 let answer = carry_out(&state, &request, &line)?;
-                Ok(lock(&state.faults).with_faults(answer, method == Method::GET))
+                Ok(state.traffic.faults().with_faults(answer, method == Method::GET))
             });
             match (done, fault) {
                 (_, Some(Fault::LostAfter)) => lost(),
@@ -183,15 +134,14 @@ async fn answer(
             }
         }
     };
-    drop(at_once);
-    state.received().push(received);
+    state.traffic.received().push(received);
     response
 }
 
 /// Executes a call on the current state, or on the state before the latest change.
 fn carry_out(state: &State, request: &Request, line: &str) -> Result<Json, ApiError> {
     let (is_denied, lag, polls) = {
-        let faults = lock(&state.faults);
+        let faults = state.traffic.faults();
         (faults.denied.iter().any(|it| line.contains(it.as_str())), faults.lag, faults.statement_polls)
     };
     if is_denied {
@@ -199,7 +149,7 @@ fn carry_out(state: &State, request: &Request, line: &str) -> Result<Json, ApiEr
     }
     let mut world = state.world();
     let concurrent_call = {
-        let mut faults = lock(&state.faults);
+        let mut faults = state.traffic.faults();
         let at = faults.concurrent_calls.iter().position(|(of, _)| of == line);
         at.map(|at| faults.concurrent_calls.remove(at).1)
     };
@@ -232,21 +182,6 @@ fn refused(received: &mut ReceivedCall, error: &ApiError, pause: Option<u64>) ->
         response.headers_mut().insert(header::RETRY_AFTER, pause.to_string().parse().unwrap());
     }
     response
-}
-
-/// Sends the head and never the body: the connection ends in between.
-fn lost() -> Response {
-    let lost = async { Err::<Bytes, _>(std::io::Error::other("lost")) };
-    Response::new(Body::from_stream(futures_util::stream::once(lost)))
-}
-
-fn query(uri: &Uri) -> BTreeMap<String, String> {
-    let decode = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
-    let pairs = uri.query().unwrap_or_default().split('&').filter(|it| !it.is_empty());
-    pairs
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .map(|(name, value)| (decode(name), decode(value)))
-        .collect()
 }
 
 fn unauthorized(message: &str) -> ApiError {
@@ -289,7 +224,7 @@ fn token(state: &State, headers: &HeaderMap, body: &Bytes) -> Response {
     }
     let token = format!("oauth-{}", state.world().id());
     lock(&state.tokens).insert(token.clone(), id.to_owned());
-    let life = lock(&state.faults).life.unwrap_or(3600);
+    let life = state.traffic.faults().life.unwrap_or(3600);
     axum::Json(json!({"access_token": token, "token_type": "Bearer", "expires_in": life, "scope": "all-apis"}))
         .into_response()
 }

@@ -24,5 +24,5 @@ mod server;
 mod sql;
 mod world;
 
-pub use faults::{Fault, Faults};
-pub use server::{ReceivedCall, StandIn};
+pub use faults::{DatabricksFaults, Fault, Faults};
+pub use server::{ReceivedCall, StandIn, Traffic};

@@ -1,14 +1,15 @@
 //! A running stand-in, and its control by tests.
 
 use crate::api::{self, Request};
-use crate::faults::Faults;
+use crate::faults::{DatabricksFaults, Fault};
 use crate::http::{ExternalCheck, State, router};
 use crate::world::{METASTORE, World};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::ops::Deref;
+use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
-use terrace_test_listening::{ANY, Listening};
+use terrace_test_listening::{ANY, Listening, lock};
 
 /// terrace's user in the workspace.
 pub(crate) const DEPLOYER: &str = "terrace@example.com";
@@ -44,6 +45,9 @@ impl ReceivedCall {
     }
 }
 
+/// Received calls, their counters and faults. A [`StandIn`] dereferences to it.
+pub type Traffic = terrace_test_listening::Traffic<ReceivedCall, Fault, DatabricksFaults>;
+
 /// A stand-in, running until it is dropped. Its workspace has the user `terrace@example.com` with the token `secret`,
 /// and with the same rights the service principal of the client `terrace-client` with the secret `client-secret`. It
 /// has a metastore, the warehouse `WH`, the cluster `databricks-cluster`, and a few users and groups.
@@ -53,6 +57,14 @@ pub struct StandIn {
     pub(crate) state: Arc<State>,
     // Serves until it is dropped.
     listening: Listening,
+}
+
+impl Deref for StandIn {
+    type Target = Traffic;
+
+    fn deref(&self) -> &Traffic {
+        &self.state.traffic
+    }
 }
 
 impl StandIn {
@@ -89,11 +101,7 @@ impl StandIn {
         self.add_service_principal("terrace", "terrace-client");
         self.add_service_principal("runner", "11111111-2222-4333-8444-555555555555");
         self.tokens().insert("secret".to_owned(), DEPLOYER.to_owned());
-        self.state
-            .clients
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert("terrace-client".to_owned(), "client-secret".to_owned());
+        lock(&self.state.clients).insert("terrace-client".to_owned(), "client-secret".to_owned());
         self.set_entitlements("users", &["workspace-access"]);
         for who in [DEPLOYER, "terrace-client"] {
             self.set_entitlements(who, &["allow-cluster-create"]);
@@ -134,7 +142,7 @@ impl StandIn {
     }
 
     fn tokens(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
-        self.state.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state.tokens)
     }
 
     /// Adds a user.
@@ -245,8 +253,7 @@ impl StandIn {
         &self,
         check: impl Fn(&str, Option<&str>, Option<&str>) -> Result<Option<String>, String> + Send + Sync + 'static,
     ) {
-        *self.state.external_check.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(ExternalCheck(Arc::new(check)));
+        *lock(&self.state.external_check) = Some(ExternalCheck(Arc::new(check)));
     }
 
     /// Removes all principals except the groups of every workspace, as in a new workspace.
@@ -339,39 +346,11 @@ impl StandIn {
         self.world().denied_run_as.push(application.to_owned());
     }
 
-    /// The faults from now on.
-    pub fn faults(&self) -> MutexGuard<'_, Faults> {
-        self.state.faults.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The calls since the last use of this method.
-    #[must_use]
-    pub fn take_calls(&self) -> Vec<ReceivedCall> {
-        std::mem::take(&mut *self.state.received())
-    }
-
-    /// The same, only calls that could change anything: `POST /api/2.2/jobs/create`.
+    /// Takes the calls, and returns those that could change anything: `POST /api/2.2/jobs/create`.
     #[must_use]
     pub fn take_writes(&self) -> Vec<String> {
         let received = self.take_calls();
         received.into_iter().filter(ReceivedCall::is_write).map(|it| format!("{} {}", it.method, it.path)).collect()
-    }
-
-    /// Resets the counters.
-    pub fn reset_count(&self) {
-        self.state.reset();
-    }
-
-    /// The number of calls since the reset.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.state.counted()
-    }
-
-    /// The maximum number of concurrent calls.
-    #[must_use]
-    pub fn max_concurrent(&self) -> usize {
-        self.state.max_concurrent()
     }
 
     /// One line for each job, pipeline, workspace object, catalog, table, grant and access list.

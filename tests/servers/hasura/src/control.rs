@@ -25,8 +25,9 @@ pub(crate) fn routes() -> axum::Router<Arc<State>> {
 
 /// The calls since the last request of this route, oldest first.
 async fn received(Shared(state): Shared<Arc<State>>) -> Response {
-    let received = std::mem::take(&mut *state.traffic.received());
-    let received: Vec<Json> = received
+    let received: Vec<Json> = state
+        .traffic
+        .take_calls()
         .iter()
         .map(|it| json!({"number": it.number, "line": it.line, "body": it.body, "isWrite": it.is_write, "status": it.status}))
         .collect();
@@ -97,7 +98,7 @@ async fn metadata(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
 
 /// Resets the counters.
 async fn reset(Shared(state): Shared<Arc<State>>) -> StatusCode {
-    state.traffic.reset();
+    state.traffic.reset_count();
     state.traffic.received().clear();
     StatusCode::NO_CONTENT
 }

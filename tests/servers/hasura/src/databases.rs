@@ -1,9 +1,9 @@
 //! Databases behind sources: their tables, as agents and PostgreSQL report them.
 
 use crate::refused::{Outcome, Refused};
-use percent_encoding::percent_decode_str;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
+use terrace_test_listening::decode;
 
 /// A table or view of a database.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -104,15 +104,14 @@ impl Databases {
         }
         let (host, rest) = rest.split_once('/').unwrap_or((rest, ""));
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        let query: BTreeMap<String, String> = pairs.map(|(name, text)| (name.to_owned(), decoded(text))).collect();
-        let in_host = host.rsplit_once('@').and_then(|(user, _)| user.split_once(':')).map(|(_, it)| decoded(it));
+        let query: BTreeMap<String, String> = pairs.map(|(name, text)| (name.to_owned(), decode(text))).collect();
+        let in_host = host.rsplit_once('@').and_then(|(user, _)| user.split_once(':')).map(|(_, it)| decode(it));
         let password = query.get("password").cloned().or(in_host);
         if self.password.is_some() && self.password != password {
             return Err(failed("connection error: incorrect username or password was specified"));
         }
-        Ok((decoded(path), query))
+        Ok((decode(path), query))
     }
 
     /// The table with a name of a source.

@@ -1,6 +1,5 @@
 //! Faults on purpose. Requests to both servers are numbered from 1.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// One fault.
@@ -26,29 +25,12 @@ pub enum Fault {
     LeavesInconsistent,
 }
 
-/// The faults of a stand-in.
+/// The faults of a stand-in; the line of a call is [`line`](crate::ReceivedCall::line).
+pub type Faults = terrace_test_listening::Faults<Fault, HasuraFaults>;
+
+/// The faults that only Hasura has.
 #[derive(Debug, Default)]
-pub struct Faults {
-    /// By the number of the request.
-    pub by_number: BTreeMap<usize, Fault>,
-    /// For the next requests, in order.
-    pub next: VecDeque<Fault>,
-    /// For requests whose line in the log contains a text, once each.
-    pub by_text: Vec<(String, Fault)>,
-    /// Duration of every request.
-    pub takes: Option<Duration>,
+pub struct HasuraFaults {
     /// Number of exports that return the state before the last change.
     pub stale_exports: usize,
-}
-
-impl Faults {
-    pub(crate) fn take(&mut self, number: usize, line: &str) -> Option<Fault> {
-        if let Some(fault) = self.by_number.remove(&number) {
-            return Some(fault);
-        }
-        if let Some(at) = self.by_text.iter().position(|(text, _)| line.contains(text.as_str())) {
-            return Some(self.by_text.remove(at).1);
-        }
-        self.next.pop_front()
-    }
 }

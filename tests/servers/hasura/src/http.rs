@@ -6,18 +6,18 @@ use crate::faults::Fault;
 use crate::metadata::Metadata;
 use crate::refused::Refused;
 use crate::roles::Roles;
-use crate::traffic::Traffic;
+use crate::server::{ReceivedCall, Traffic};
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State as Shared;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
-use percent_encoding::percent_decode_str;
 use serde_json::{Value as Json, json};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+use terrace_test_listening::{ConcurrencyGuard, decode, lock, lost};
 
 /// The state of a stand-in.
 #[derive(Debug, Default)]
@@ -35,25 +35,40 @@ pub(crate) struct State {
     pub(crate) traffic: Traffic,
 }
 
-fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl State {
     pub(crate) fn with_secret(secret: &str) -> Self {
         Self { secret: secret.to_owned(), ..Self::default() }
     }
 
     pub(crate) fn metadata(&self) -> MutexGuard<'_, Metadata> {
-        locked(&self.metadata)
+        lock(&self.metadata)
     }
 
     pub(crate) fn databases(&self) -> MutexGuard<'_, Databases> {
-        locked(&self.databases)
+        lock(&self.databases)
     }
 
     pub(crate) fn roles(&self) -> MutexGuard<'_, Roles> {
-        locked(&self.roles)
+        lock(&self.roles)
+    }
+
+    /// Starts a request: waits its duration and returns its fault.
+    async fn begin(
+        &self,
+        line: &str,
+        body: &Bytes,
+        is_write: bool,
+    ) -> (ReceivedCall, Option<Fault>, ConcurrencyGuard<'_>) {
+        let at_once = self.traffic.enter();
+        let (number, at) = (self.traffic.next_number(), Instant::now());
+        let (line, body) = (line.to_owned(), String::from_utf8_lossy(body).into_owned());
+        let received = ReceivedCall { number, line, body, is_write, at, status: 0 };
+        let fault = self.traffic.fault(|faults| faults.take(number, &received.line)).await;
+        (received, fault, at_once)
+    }
+
+    fn end(&self, received: ReceivedCall, status: u16) {
+        self.traffic.received().push(ReceivedCall { status, ..received });
     }
 
     /// Executes a request of the metadata API: all of it or nothing.
@@ -71,7 +86,7 @@ impl State {
                 return Err(Refused::new(409, "conflict", error).at("$"));
             }
             changed.version += 1;
-            *locked(&self.before) = std::mem::replace(&mut *metadata, changed);
+            *lock(&self.before) = std::mem::replace(&mut *metadata, changed);
         }
         Ok(done)
     }
@@ -119,12 +134,6 @@ fn answer(status: u16, body: &Json) -> Response {
     (StatusCode::from_u16(status).unwrap(), axum::Json(body)).into_response()
 }
 
-/// Drops the connection instead of a response.
-fn lost() -> Response {
-    let lost = async { Err::<Bytes, _>(std::io::Error::other("lost")) };
-    Response::new(Body::from_stream(futures_util::stream::once(lost)))
-}
-
 fn too_many(pause: Option<Duration>) -> Response {
     let mut response = answer(429, &json!({"path": "$", "error": "too many requests", "code": "rate-limit-exceeded"}));
     if let Some(pause) = pause {
@@ -153,18 +162,17 @@ async fn health(Shared(state): Shared<std::sync::Arc<State>>) -> String {
 
 /// Commands on metadata and on databases behind sources, each at its own URL.
 async fn metadata(Shared(state): Shared<std::sync::Arc<State>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    let text = String::from_utf8_lossy(&body).into_owned();
     let request: Json = serde_json::from_slice(&body).unwrap_or(Json::Null);
     let (line, is_write) = (commands::line(&request), commands::is_write(&request));
-    let (received, fault, _at_once) = state.traffic.begin(&line, &text, is_write).await;
+    let (received, fault, _at_once) = state.begin(&line, &body, is_write).await;
     let secret = headers.get("x-hasura-admin-secret").and_then(|it| it.to_str().ok());
     if secret != Some(state.secret.as_str()) {
         let error = "invalid \"x-hasura-admin-secret\"/\"x-hasura-access-key\"";
-        state.traffic.end(received, 401);
+        state.end(received, 401);
         return answer(401, &Refused::new(401, "access-denied", error).at("$").body());
     }
     if request.is_null() {
-        state.traffic.end(received, 400);
+        state.end(received, 400);
         return answer(400, &Refused::bad("invalid-json", "Error in $: not enough input").at("$").body());
     }
     let is_sql = line.ends_with(commands::RUN_SQL);
@@ -184,7 +192,7 @@ async fn metadata(Shared(state): Shared<std::sync::Arc<State>>, uri: Uri, header
         _ => None,
     };
     if let Some((status, response)) = early {
-        state.traffic.end(received, status);
+        state.end(received, status);
         return response;
     }
     if fault == Some(Fault::Overtaken) {
@@ -197,7 +205,7 @@ async fn metadata(Shared(state): Shared<std::sync::Arc<State>>, uri: Uri, header
         is_stale
     };
     let done = match stale {
-        true => Ok(locked(&state.before).exported()),
+        true => Ok(lock(&state.before).exported()),
         false => state.carry_out(&request),
     };
     if done.is_ok() && fault == Some(Fault::LeavesInconsistent) {
@@ -209,7 +217,7 @@ async fn metadata(Shared(state): Shared<std::sync::Arc<State>>, uri: Uri, header
         (Ok(done), _) => (200, answer(200, done)),
         (Err(why), _) => (why.status, answer(why.status, &why.body())),
     };
-    state.traffic.end(received, status);
+    state.end(received, status);
     response
 }
 
@@ -220,9 +228,8 @@ async fn mapper(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let text = String::from_utf8_lossy(&body).into_owned();
     let line = format!("{method} {}", uri.path());
-    let (received, fault, _at_once) = state.traffic.begin(&line, &text, method != Method::GET).await;
+    let (received, fault, _at_once) = state.begin(&line, &body, method != Method::GET).await;
     let early = match fault {
         Some(Fault::LostBefore) => Some((0, lost())),
         Some(Fault::TooMany(pause)) => Some((429, too_many(pause))),
@@ -231,17 +238,16 @@ async fn mapper(
         _ => None,
     };
     if let Some((status, response)) = early {
-        state.traffic.end(received, status);
+        state.end(received, status);
         return response;
     }
-    let token = locked(&state.token).clone();
+    let token = lock(&state.token).clone();
     let given = headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
     if uri.path() != "/v1/health" && token.is_some_and(|token| given != Some(&format!("Bearer {token}"))) {
-        state.traffic.end(received, 401);
+        state.end(received, 401);
         return answer(401, &json!({"errors": ["Unauthorized"]}));
     }
-    let parts = uri.path().split('/').skip(1).map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned());
-    let parts: Vec<String> = parts.collect();
+    let parts: Vec<String> = uri.path().split('/').skip(1).map(decode).collect();
     let body = serde_json::from_slice(&body).unwrap_or(Json::Null);
     let (status, done) = state.roles().answer(method.as_str(), &parts, &body);
     let (status, response) = match fault {
@@ -250,6 +256,6 @@ async fn mapper(
         _ if status == 204 => (204, StatusCode::NO_CONTENT.into_response()),
         _ => (status, answer(status, &done)),
     };
-    state.traffic.end(received, status);
+    state.end(received, status);
     response
 }

@@ -27,10 +27,8 @@ mod roles;
 mod server;
 #[cfg(test)]
 mod tests;
-mod traffic;
 
 pub use databases::Table;
-pub use faults::{Fault, Faults};
+pub use faults::{Fault, Faults, HasuraFaults};
 pub use roles::Mapper;
-pub use server::StandIn;
-pub use traffic::ReceivedCall;
+pub use server::{ReceivedCall, StandIn, Traffic};

@@ -1,14 +1,35 @@
 //! A running stand-in, and its control by tests.
 
 use crate::databases::Table;
-use crate::faults::Faults;
+use crate::faults::{Fault, HasuraFaults};
 use crate::http::{State, hasura, role_mapper};
 use crate::metadata::shown;
 use crate::roles::Mapper;
-use crate::traffic::ReceivedCall;
 use serde_json::Value as Json;
-use std::sync::{Arc, MutexGuard, PoisonError};
-use terrace_test_listening::{ANY, Listening};
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Instant;
+use terrace_test_listening::{ANY, Listening, lock};
+
+/// A received request.
+#[derive(Debug, Clone)]
+pub struct ReceivedCall {
+    /// Its number, from 1.
+    pub number: usize,
+    /// A short form: the commands (`bulk[snowflake_track_table]`), or method and path (`PUT /v1/roles`).
+    pub line: String,
+    /// The raw body.
+    pub body: String,
+    /// Whether the request could change anything.
+    pub is_write: bool,
+    /// The time of the request.
+    pub at: Instant,
+    /// The HTTP status of the response; 0 without a response.
+    pub status: u16,
+}
+
+/// Received requests, their counters and faults. A [`StandIn`] dereferences to it.
+pub type Traffic = terrace_test_listening::Traffic<ReceivedCall, Fault, HasuraFaults>;
 
 /// A stand-in of both servers, running until it is dropped. Its secret is `secret`; it has no data.
 #[derive(Debug)]
@@ -18,6 +39,14 @@ pub struct StandIn {
     state: Arc<State>,
     // Serves until it is dropped.
     _listening: Listening,
+}
+
+impl Deref for StandIn {
+    type Target = Traffic;
+
+    fn deref(&self) -> &Traffic {
+        &self.state.traffic
+    }
 }
 
 impl StandIn {
@@ -85,7 +114,7 @@ impl StandIn {
 
     /// Sets the token that the role mapper requires.
     pub fn set_token(&self, token: &str) {
-        *self.state.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.to_owned());
+        *lock(&self.state.token) = Some(token.to_owned());
     }
 
     /// Adds a dependent object to a table.
@@ -119,38 +148,10 @@ impl StandIn {
         self.state.roles().answer(method, &path, body)
     }
 
-    /// The faults from now on.
-    pub fn faults(&self) -> MutexGuard<'_, Faults> {
-        self.state.traffic.faults()
-    }
-
-    /// The requests since the last use of this method.
-    #[must_use]
-    pub fn take_calls(&self) -> Vec<ReceivedCall> {
-        std::mem::take(&mut *self.state.traffic.received())
-    }
-
-    /// The lines of the requests since the last use that could change anything.
+    /// Takes the requests, and returns the lines of those that could change anything.
     #[must_use]
     pub fn take_writes(&self) -> Vec<String> {
         self.take_calls().into_iter().filter(|it| it.is_write).map(|it| it.line).collect()
-    }
-
-    /// Resets the counters.
-    pub fn reset_count(&self) {
-        self.state.traffic.reset();
-    }
-
-    /// The number of requests since the reset.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.state.traffic.count()
-    }
-
-    /// The maximum number of concurrent requests.
-    #[must_use]
-    pub fn max_concurrent(&self) -> usize {
-        self.state.traffic.max_concurrent()
     }
 
     #[cfg(test)]

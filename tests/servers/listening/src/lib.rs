@@ -1,13 +1,28 @@
-//! A server for tests: it listens on local addresses in its own runtime until it is dropped.
+//! The common part of stand-ins: a server that listens on local addresses until it is dropped, the counters and the
+//! record of its calls, and its faults.
 #![forbid(unsafe_code)]
 #![expect(clippy::expect_used, reason = "this crate is test code: a panic here fails a test")]
 
+mod faults;
+mod http;
+mod traffic;
+
+pub use faults::Faults;
+pub use http::{decode, lost, pairs};
+pub use traffic::{ConcurrencyGuard, Traffic};
+
 use axum::Router;
 use std::net::TcpListener;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::runtime::{Builder, Runtime};
 
 /// An address with a free local port.
 pub const ANY: &str = "127.0.0.1:0";
+
+/// Locks a mutex, even after a panic of another holder.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A listening server, until it is dropped.
 #[derive(Debug)]

@@ -1,6 +1,5 @@
 //! Faults on purpose. Statements are numbered from 1; a repeated request has the same number.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// One fault.
@@ -32,29 +31,12 @@ pub enum Fault {
     Expired,
 }
 
-/// The faults of a stand-in.
+/// The faults of a stand-in; the line of a call is its SQL.
+pub type Faults = terrace_test_listening::Faults<Fault, SnowflakeFaults>;
+
+/// The faults that only Snowflake has.
 #[derive(Debug, Default)]
-pub struct Faults {
-    /// By the number of the statement.
-    pub by_number: BTreeMap<usize, Fault>,
-    /// For the next statements, in order.
-    pub next: VecDeque<Fault>,
-    /// For statements that contain a text, once each.
-    pub by_text: Vec<(String, Fault)>,
+pub struct SnowflakeFaults {
     /// Maximum number of rows in a partition.
     pub rows_of_partition: Option<usize>,
-    /// Duration of every statement.
-    pub takes: Option<Duration>,
-}
-
-impl Faults {
-    pub(crate) fn take(&mut self, number: usize, sql: &str) -> Option<Fault> {
-        if let Some(fault) = self.by_number.remove(&number) {
-            return Some(fault);
-        }
-        if let Some(at) = self.by_text.iter().position(|(text, _)| sql.contains(text.as_str())) {
-            return Some(self.by_text.remove(at).1);
-        }
-        self.next.pop_front()
-    }
 }

@@ -7,9 +7,9 @@ use crate::account::Account;
 use crate::auth::Keys;
 use crate::error::SqlError;
 use crate::execute::{Rows, Session, execute};
-use crate::faults::{Fault, Faults};
+use crate::faults::Fault;
 use crate::grammar;
-use crate::server::{ACCOUNT, ReceivedCall};
+use crate::server::{ACCOUNT, ReceivedCall, Traffic};
 use answer::{Answer, refused};
 use axum::Router;
 use axum::body::Bytes;
@@ -19,9 +19,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
+use terrace_test_listening::lock;
 
 /// The state of a stand-in.
 #[derive(Debug, Default)]
@@ -30,13 +30,9 @@ pub(crate) struct State {
     pub(crate) name: String,
     account: Mutex<Account>,
     pub(crate) keys: Mutex<Keys>,
-    pub(crate) faults: Mutex<Faults>,
-    received: Mutex<Vec<ReceivedCall>>,
     statements: Mutex<BTreeMap<String, Stored>>,
     pub(crate) mirror: Mutex<Option<String>>,
-    count: AtomicUsize,
-    at_once: AtomicUsize,
-    most: AtomicUsize,
+    pub(crate) traffic: Traffic,
 }
 
 /// A received statement, found by its request and its handle.
@@ -61,38 +57,17 @@ impl State {
     }
 
     pub(crate) fn account(&self) -> MutexGuard<'_, Account> {
-        self.account.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn received(&self) -> MutexGuard<'_, Vec<ReceivedCall>> {
-        self.received.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.account)
     }
 
     fn statements(&self) -> MutexGuard<'_, BTreeMap<String, Stored>> {
-        self.statements.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn reset(&self) {
-        self.count.store(0, Ordering::SeqCst);
-        self.most.store(0, Ordering::SeqCst);
-    }
-
-    pub(crate) fn counted(&self) -> usize {
-        self.count.load(Ordering::SeqCst)
-    }
-
-    pub(crate) fn max_concurrent(&self) -> usize {
-        self.most.load(Ordering::SeqCst)
+        lock(&self.statements)
     }
 
     /// Forwards a statement of an administrator to the mirror, if there is one.
     pub(crate) fn mirrored(&self, sql: &str) -> Result<(), SqlError> {
-        let mirror = self.mirror.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mirror = lock(&self.mirror).clone();
         mirror.map_or(Ok(()), |url| mirror::compare(&url, &self.name, sql).map(drop))
-    }
-
-    fn partition(&self) -> Option<usize> {
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner).rows_of_partition
     }
 }
 
@@ -108,28 +83,12 @@ pub(crate) fn router(state: Arc<State>) -> Router {
 /// For tests in other programs: the received statements, oldest first.
 async fn received(Shared(state): Shared<Arc<State>>) -> Response {
     let received: Vec<Json> = state
+        .traffic
         .received()
         .iter()
         .map(|it| json!({"number": it.number, "sql": it.sql, "role": it.role, "queryTag": it.query_tag, "status": it.status, "code": it.code, "isAgain": it.is_retry}))
         .collect();
     axum::Json(received).into_response()
-}
-
-/// Counts concurrent requests.
-struct ConcurrencyGuard<'a>(&'a State);
-
-impl<'a> ConcurrencyGuard<'a> {
-    fn new(state: &'a State) -> Self {
-        let now = state.at_once.fetch_add(1, Ordering::SeqCst) + 1;
-        state.most.fetch_max(now, Ordering::SeqCst);
-        Self(state)
-    }
-}
-
-impl Drop for ConcurrencyGuard<'_> {
-    fn drop(&mut self) {
-        self.0.at_once.fetch_sub(1, Ordering::SeqCst);
-    }
 }
 
 /// Checks the required headers and fields of a request.
@@ -141,7 +100,7 @@ fn check_headers(state: &State, headers: &HeaderMap) -> Result<String, Response>
     if !text("accept").contains("application/json") && !text("accept").contains("*/*") {
         return Err(refused(StatusCode::BAD_REQUEST, "391902", "Unsupported Accept header null is specified."));
     }
-    let keys = state.keys.lock().unwrap_or_else(PoisonError::into_inner);
+    let keys = lock(&state.keys);
     keys.user(ACCOUNT, headers).map_err(|(code, message)| refused(StatusCode::UNAUTHORIZED, code, &message))
 }
 
@@ -171,7 +130,7 @@ async fn submit(
     body: Bytes,
 ) -> Response {
     let at = Instant::now();
-    let _at_once = ConcurrencyGuard::new(&state);
+    let _at_once = state.traffic.enter();
     let user = match check_headers(&state, &headers) {
         Ok(user) => user,
         Err(refused) => return refused,
@@ -195,7 +154,7 @@ async fn submit(
     let is_retry = query.get("retry").is_some_and(|it| it == "true");
     let stored = state.statements().get(&request).cloned();
     let mut received = ReceivedCall {
-        number: stored.as_ref().map_or_else(|| state.count.fetch_add(1, Ordering::SeqCst) + 1, |it| it.number),
+        number: stored.as_ref().map_or_else(|| state.traffic.next_number(), |it| it.number),
         sql: sql.clone(),
         request: request.clone(),
         role: body["role"].as_str().unwrap_or_default().to_owned(),
@@ -216,11 +175,7 @@ async fn submit(
         };
         return finish(&state, received, answer);
     }
-    let fault = state.faults.lock().unwrap_or_else(PoisonError::into_inner).take(received.number, &sql);
-    let takes = state.faults.lock().unwrap_or_else(PoisonError::into_inner).takes;
-    if let Some(takes) = takes {
-        tokio::time::sleep(takes).await;
-    }
+    let fault = state.traffic.fault(|faults| faults.take(received.number, &sql)).await;
     let session = match session_of(&state, user, &body) {
         Ok(session) => session,
         Err(error) => {
@@ -280,7 +235,7 @@ async fn submit(
 fn run(state: &State, stored: &mut Stored) {
     let outcome =
         grammar::parse(&stored.sql).and_then(|statement| execute(&mut state.account(), &stored.session, statement));
-    let mirror = state.mirror.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let mirror = lock(&state.mirror).clone();
     stored.outcome = Some(match (outcome, mirror) {
         (Ok(rows), Some(url)) => mirror::compare(&url, &state.name, &stored.sql).map(|received| {
             mirror::write_down(&received, &stored.sql);
@@ -297,7 +252,10 @@ fn run(state: &State, stored: &mut Stored) {
 fn of_stored(state: &State, stored: &Stored, partition: Option<usize>) -> Answer {
     match &stored.outcome {
         None => Answer::Running(stored.handle.clone()),
-        Some(Ok(rows)) => Answer::Rows(stored.handle.clone(), rows.clone(), state.partition(), partition),
+        Some(Ok(rows)) => {
+            let size = state.traffic.faults().rows_of_partition;
+            Answer::Rows(stored.handle.clone(), rows.clone(), size, partition)
+        }
         Some(Err(error)) => Answer::Failed(stored.handle.clone(), error.clone()),
     }
 }
@@ -306,7 +264,7 @@ fn finish(state: &State, mut received: ReceivedCall, answer: Answer) -> Response
     let (status, code, response) = answer.into_response();
     received.status = status;
     received.code = code;
-    state.received().push(received);
+    state.traffic.received().push(received);
     response
 }
 
@@ -316,7 +274,7 @@ async fn status(
     Query(query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
 ) -> Response {
-    let _at_once = ConcurrencyGuard::new(&state);
+    let _at_once = state.traffic.enter();
     if let Err(refused) = check_headers(&state, &headers) {
         return refused;
     }

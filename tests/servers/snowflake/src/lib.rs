@@ -26,5 +26,5 @@ mod name;
 mod server;
 mod token;
 
-pub use faults::{Fault, Faults};
-pub use server::{ReceivedCall, StandIn};
+pub use faults::{Fault, Faults, SnowflakeFaults};
+pub use server::{ReceivedCall, StandIn, Traffic};

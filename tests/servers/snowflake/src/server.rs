@@ -3,11 +3,12 @@
 use crate::account::Account;
 use crate::auth::Keys;
 use crate::execute::{Session, execute};
-use crate::faults::Faults;
+use crate::faults::{Fault, SnowflakeFaults};
 use crate::http::{State, router};
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::ops::Deref;
+use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
-use terrace_test_listening::{ANY, Listening};
+use terrace_test_listening::{ANY, Listening, lock};
 
 /// The account.
 pub(crate) const ACCOUNT: &str = "TEST";
@@ -47,6 +48,9 @@ impl ReceivedCall {
     }
 }
 
+/// Received statements, their counters and faults. A [`StandIn`] dereferences to it.
+pub type Traffic = terrace_test_listening::Traffic<ReceivedCall, Fault, SnowflakeFaults>;
+
 /// A stand-in, running until it is dropped. Its account has the user `TERRACE` with the token `secret`, the warehouse
 /// `WH`, and the role `TERRACE_ROLE`, which may create databases and roles.
 #[derive(Debug)]
@@ -55,6 +59,14 @@ pub struct StandIn {
     pub(crate) state: Arc<State>,
     // Serves until it is dropped.
     _listening: Listening,
+}
+
+impl Deref for StandIn {
+    type Target = Traffic;
+
+    fn deref(&self) -> &Traffic {
+        &self.state.traffic
+    }
 }
 
 impl StandIn {
@@ -138,7 +150,7 @@ impl StandIn {
     }
 
     fn keys(&self) -> MutexGuard<'_, Keys> {
-        self.state.keys.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state.keys)
     }
 
     /// Runs a statement outside terrace, as the account's administrator; returns the rows.
@@ -169,39 +181,11 @@ impl StandIn {
         done.map(|rows| rows.rows).map_err(|error| format!("{} {}", error.code, error.message))
     }
 
-    /// The faults from now on.
-    pub fn faults(&self) -> MutexGuard<'_, Faults> {
-        self.state.faults.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The statements since the last use of this method.
-    #[must_use]
-    pub fn take_calls(&self) -> Vec<ReceivedCall> {
-        std::mem::take(&mut *self.state.received())
-    }
-
-    /// The texts of the statements since the last use that could change anything, without repetitions.
+    /// Takes the statements, and returns the texts of those that could change anything, without repetitions.
     #[must_use]
     pub fn take_writes(&self) -> Vec<String> {
         let received = self.take_calls();
         received.into_iter().filter(|it| it.is_write() && !it.is_retry).map(|it| it.sql).collect()
-    }
-
-    /// Resets the counters.
-    pub fn reset_count(&self) {
-        self.state.reset();
-    }
-
-    /// The number of statements since the reset.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.state.counted()
-    }
-
-    /// The maximum number of concurrent requests.
-    #[must_use]
-    pub fn max_concurrent(&self) -> usize {
-        self.state.max_concurrent()
     }
 
     /// The names of all databases, schemas, tables, views, tags, roles and grants.
@@ -213,7 +197,7 @@ impl StandIn {
     /// The same; forwards every accepted statement to a bridge to fakesnow, where a difference fails it.
     #[must_use]
     pub fn with_mirror(self, url: &str) -> Self {
-        *self.state.mirror.lock().unwrap_or_else(PoisonError::into_inner) = Some(url.to_owned());
+        *lock(&self.state.mirror) = Some(url.to_owned());
         self
     }
 }

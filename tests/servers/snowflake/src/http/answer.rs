@@ -2,7 +2,6 @@
 
 use crate::error::SqlError;
 use crate::execute::Rows;
-use axum::body::Body;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use flate2::Compression;
@@ -10,6 +9,7 @@ use flate2::write::GzEncoder;
 use serde_json::{Value as Json, json};
 use std::io::Write;
 use std::time::Duration;
+use terrace_test_listening::lost;
 
 /// A response.
 pub(super) enum Answer {
@@ -34,10 +34,7 @@ impl Answer {
     /// The status (0 without a response), the code, and the response.
     pub(super) fn into_response(self) -> (u16, String, Response) {
         match self {
-            Self::Lost => {
-                // Sends the head and never the body: the connection ends in between.
-                (0, String::new(), Response::new(broken_body()))
-            }
+            Self::Lost => (0, String::new(), lost()),
             Self::Running(handle) => {
                 let body = json!({
                     "code": "333334", "message": "Asynchronous execution in progress. Use provided query id to perform query monitoring and management.",
@@ -78,11 +75,6 @@ impl Answer {
             }
         }
     }
-}
-
-fn broken_body() -> Body {
-    let lost = async { Err::<axum::body::Bytes, _>(std::io::Error::other("lost")) };
-    Body::from_stream(futures_util::stream::once(lost))
 }
 
 fn rows_response(handle: &str, rows: &Rows, size: Option<usize>, partition: Option<usize>) -> Response {
