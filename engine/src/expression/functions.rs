@@ -5,7 +5,6 @@
 
 mod columns;
 mod comments;
-mod cron;
 mod maps;
 mod naming;
 mod queries;
@@ -32,6 +31,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
+use terrace_provider::cron::quartz;
 use terrace_provider::{IdentityRule, Principal, SqlReader, SqlType, Value};
 
 /// The namespaces in names like `math.greatest`. Before a call they are not variables.
@@ -261,8 +261,8 @@ impl FunctionsBuilder {
         functions.add("json", |arguments| serialise::json(one(arguments)?));
         functions.add("yaml", |arguments| serialise::yaml(one(arguments)?));
         functions.add("range", |arguments| range(one(arguments)?));
-        functions.add("quartz", |arguments| cron::to_quartz(one_text(arguments)?).map(Value::from));
-        functions.add("cron", |arguments| cron::from_quartz(one_text(arguments)?).map(Value::from));
+        functions.add("quartz", |arguments| quartz::to_quartz(one_text(arguments)?).map(Value::from));
+        functions.add("cron", |arguments| quartz::from_quartz(one_text(arguments)?).map(Value::from));
         functions.add("file", |_| Err("files can be read only in terrace.yaml".to_owned()));
         let types = Arc::clone(&inputs.sql_types);
         let of_columns = Arc::clone(&types);

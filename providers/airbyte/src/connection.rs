@@ -5,9 +5,10 @@ use crate::attributes::{given, optional_text, text};
 use crate::kind::Kind;
 use crate::streams;
 use serde_json::{Map as JsonMap, Value as Json, json};
+use terrace_provider::cron::quartz;
 use terrace_provider::http::{Purpose, Request};
 use terrace_provider::names::listed;
-use terrace_provider::{Attributes, DataAmount, Path, ProviderError, Value, quartz};
+use terrace_provider::{Attributes, DataAmount, Path, ProviderError, Value};
 
 /// Attributes with enumerated values, their names in the API, and the values.
 const WORDS: [(&str, &str, &[&str]); 3] = [

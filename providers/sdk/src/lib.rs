@@ -20,6 +20,7 @@ pub mod call;
 pub mod column_type;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod cron;
 pub mod docs;
 pub mod embedded;
 pub mod error;
@@ -32,7 +33,6 @@ pub mod path;
 pub mod plan;
 pub mod principal;
 pub mod provider;
-pub mod quartz;
 pub mod redaction;
 pub mod removed_paths;
 pub mod renames;

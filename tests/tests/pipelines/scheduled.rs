@@ -218,7 +218,7 @@ fn schedule_mistakes_are_reported_with_suggestions() {
         pipelines.run(&["plan", "stack.yaml"]).with_code(1)
     };
     output_of("pipeline: ./frist, cron: '0 5 * * *'").prints("did you mean `./first`?");
-    output_of("pipeline: ./first, cron: '0 25 * * *'").prints("invalid hour `25`");
+    output_of("pipeline: ./first, cron: '0 25 * * *'").prints("hour: `25`");
     output_of("pipeline: ./first, cron: '0 0 30 2 *'").prints("never occurs");
     output_of("pipeline: ./first, cron: '0 5 * * *', timeZone: Europe/Rom").prints("did you mean `Europe/Rome`?");
     output_of("pipeline: ./first, cron: '0 5 * * *', overlap: forbit").prints("did you mean `forbid`?");

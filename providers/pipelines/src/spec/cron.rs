@@ -7,11 +7,8 @@
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Timestamp, ToSpan};
+use terrace_provider::cron::field::{DAY_OF_MONTH, DAY_OF_WEEK, Field, HOUR, MINUTE, MONTH, Part};
 
-/// Name of each field, with its minimum and maximum.
-const FIELDS: [(&str, u8, u8); 5] =
-    [("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("day of the week", 0, 7)];
-const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 const WEEKDAYS: [&str; 7] = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
 /// Number of days to search for the next time: the 29th of February occurs within eight years, and on a given day of
@@ -53,32 +50,18 @@ impl Cron {
     /// When it is not valid; the error is for people.
     pub fn parse(text: &str) -> Result<Self, String> {
         let fields: Vec<&str> = text.split_whitespace().collect();
-        let [_, hour, day, _, weekday] = fields.as_slice() else {
+        let [minute, hour, day, month, weekday] = *fields.as_slice() else {
             return Err(format!(
                 "`{text}` has {} fields: expected five, minute, hour, day of the month, month and day of the week",
                 fields.len()
             ));
         };
-        let mut sets = [0_u64; 5];
-        for (position, ((field, (name, least, most)), set)) in fields.iter().zip(FIELDS).zip(&mut sets).enumerate() {
-            let names: &[&str] = match position {
-                3 => &MONTHS,
-                4 => &DAYS,
-                _ => &[],
-            };
-            for part in field.split(',') {
-                let numbers = part_of(part, names, least, most);
-                let numbers =
-                    numbers.ok_or_else(|| format!("invalid {name} `{field}`: expected `*` or {least} to {most}"))?;
-                numbers.for_each(|number| *set |= 1 << number);
-            }
-        }
-        let [minutes, hours, days, months, weekdays] = sets;
+        let weekdays = numbers_of(&DAY_OF_WEEK, weekday)?;
         let cron = Self {
-            minutes,
-            hours,
-            days,
-            months,
+            minutes: numbers_of(&MINUTE, minute)?,
+            hours: numbers_of(&HOUR, hour)?,
+            days: numbers_of(&DAY_OF_MONTH, day)?,
+            months: numbers_of(&MONTH, month)?,
             // Sunday has two numbers.
             weekdays: weekdays & 0x7F | weekdays >> 7 & 1,
             is_hourly: hour.starts_with('*'),
@@ -181,26 +164,20 @@ fn next_minute(after: Timestamp) -> Option<Timestamp> {
     Timestamp::from_second(second.checked_sub(second.rem_euclid(60))?.checked_add(60)?).ok()
 }
 
-/// Numbers of a part of a field.
-fn part_of(part: &str, names: &[&str], least: u8, most: u8) -> Option<impl Iterator<Item = u8> + use<>> {
-    let (range, step) = part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
-    let step = match step {
-        Some(step) => Some(step.parse::<u8>().ok().filter(|step| *step > 0)?),
-        None => None,
-    };
-    let number = |text: &str| {
-        let named = names.iter().position(|name| name.eq_ignore_ascii_case(text));
-        // Months count from 1, days from 0, like the minimum of the field.
-        let named = named.and_then(|position| u8::try_from(position).ok()).map(|position| position + least);
-        named.or_else(|| text.parse().ok()).filter(|number| (least..=most).contains(number))
-    };
-    let (from, to) = match range.split_once('-') {
-        _ if range == "*" => (least, most),
-        Some((from, to)) => (number(from)?, number(to)?),
-        // `5/15` continues to the maximum, `5` alone does not.
-        None => number(range).map(|number| (number, if step.is_some() { most } else { number }))?,
-    };
-    (from <= to).then(|| (from..=to).step_by(usize::from(step.unwrap_or(1))))
+/// The numbers of a field, as bits.
+fn numbers_of(field: &Field, text: &str) -> Result<u64, String> {
+    let (least, most) = (*field.range.start(), *field.range.end());
+    let mut numbers = 0;
+    for part in field.parse_in_order(text)? {
+        let (first, last) = match part {
+            Part { bounds: None, .. } => (least, most),
+            // `5/15` continues to the maximum, `5` alone does not.
+            Part { bounds: Some((first, _)), is_range: false, step: Some(_) } => (first, most),
+            Part { bounds: Some(bounds), .. } => bounds,
+        };
+        (first..=last).step_by(usize::from(part.step.unwrap_or(1))).for_each(|number| numbers |= 1 << number);
+    }
+    Ok(numbers)
 }
 
 /// A crontab of dpp's scheduler, converted to the order of cron.
@@ -260,11 +237,11 @@ mod tests {
         }
         for (wrong, words) in [
             ("0 1 * *", "has 4 fields"),
-            ("60 * * * *", "invalid minute `60`"),
-            ("0 0 0 * *", "invalid day of the month `0`"),
-            ("0 0 * * fry", "invalid day of the week `fry`"),
-            ("*/0 * * * *", "invalid minute `*/0`"),
-            ("0 5-1 * * *", "invalid hour `5-1`"),
+            ("60 * * * *", "minute: `60`"),
+            ("0 0 0 * *", "day of month: `0`"),
+            ("0 0 * * fry", "day of week: `fry`"),
+            ("*/0 * * * *", "minute: `*/0`"),
+            ("0 5-1 * * *", "hour: the range `5-1`"),
             ("0 0 31 2 *", "never occurs"),
         ] {
             assert!(fault(wrong).is_some_and(|message| message.contains(words)), "{wrong}: {:?}", fault(wrong));
@@ -311,11 +288,9 @@ mod tests {
             in_cron_order("0 1 Monday 5 *").map(|it| (it.text, it.is_same)),
             Some(("0 1 5 * mon".to_owned(), false))
         );
-        for (wrong, words) in [
-            ("0 1 mon 32 *", "invalid day of the month `32`"),
-            ("0 1 mon * 13", "invalid month `13`"),
-            ("0 1 mon 31 2", "never occurs"),
-        ] {
+        for (wrong, words) in
+            [("0 1 mon 32 *", "day of month: `32`"), ("0 1 mon * 13", "month: `13`"), ("0 1 mon 31 2", "never occurs")]
+        {
             assert!(Cron::of_spec(wrong).unwrap_err().contains(words), "{wrong}");
         }
         assert!(in_cron_order("0 1 2 * *").is_none() && in_cron_order("0 1 * * mon").is_none());

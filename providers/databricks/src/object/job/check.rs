@@ -2,7 +2,8 @@
 
 use super::super::credential::check_provider;
 use std::collections::HashSet;
-use terrace_provider::{Attributes, Path, ProviderError, Value, quartz};
+use terrace_provider::cron::quartz;
+use terrace_provider::{Attributes, Path, ProviderError, Value};
 
 fn refused(at: &Path, message: impl Into<String>) -> ProviderError {
     ProviderError::invalid(Some(at.clone()), message)

@@ -1,28 +1,15 @@
-//! Conversion of schedules between five cron fields and Quartz.
+//! Cron expressions of the Quartz scheduler: seconds, minutes, hours, day of month, month, day of week, optional year.
+//! <https://www.quartz-scheduler.org/documentation/quartz-2.3.0/tutorials/crontrigger.html>
 //!
-//! Quartz has a seconds field first, requires `?` in one of the two day fields, and counts the days of the week from
-//! Sunday = 1, while cron counts from Sunday = 0. So the output names the days of the week.
+//! Compared with cron, Quartz has a seconds field first, requires `?` in one of the two day fields, and counts the days
+//! of the week from Sunday = 1, while cron counts from Sunday = 0. So converted expressions name the days of the week.
 
-use std::ops::RangeInclusive;
+use super::field::{DAY_OF_MONTH, DAY_OF_WEEK, DAYS, Field, HOUR, MINUTE, MONTH, Part};
 
-/// The allowed values of a field.
-struct Field {
-    name: &'static str,
-    range: RangeInclusive<u8>,
-    names: &'static [&'static str],
-}
-
-const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
-const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
-
-const MINUTE: Field = Field { name: "minute", range: 0..=59, names: &[] };
-const HOUR: Field = Field { name: "hour", range: 0..=23, names: &[] };
-const DAY_OF_MONTH: Field = Field { name: "day of month", range: 1..=31, names: &[] };
-const MONTH: Field = Field { name: "month", range: 1..=12, names: &MONTHS };
-/// Cron's day of the week: 0 and 7 are Sunday.
-const DAY_OF_WEEK: Field = Field { name: "day of week", range: 0..=7, names: &DAYS };
+const SECOND: Field = Field { name: "second", range: 0..=59, names: &[] };
 /// Quartz's day of the week: 1 is Sunday.
 const QUARTZ_DAY_OF_WEEK: Field = Field { name: "day of week", range: 1..=7, names: &DAYS };
+const YEAR: Field = Field { name: "year", range: 1970..=2099, names: &[] };
 
 /// The named schedules of cron.
 const NAMED: [(&str, &str); 7] = [
@@ -35,18 +22,59 @@ const NAMED: [(&str, &str); 7] = [
     ("@hourly", "0 * * * *"),
 ];
 
-/// A comma-separated part of a field.
-struct Part {
-    /// First and last value, equal for a single value; `None` for `*`.
-    bounds: Option<(u8, u8)>,
-    /// True for `a-b`.
-    is_range: bool,
-    /// `/n`.
-    step: Option<u8>,
+/// Checks an expression.
+///
+/// # Errors
+/// The problem, in words.
+pub fn check(text: &str) -> Result<(), String> {
+    let fields: Vec<&str> = text.split_whitespace().collect();
+    if !matches!(fields.len(), 6 | 7) {
+        return Err(format!("it has {} fields, not six or seven", fields.len()));
+    }
+    let rules = [SECOND, MINUTE, HOUR, DAY_OF_MONTH, MONTH, QUARTZ_DAY_OF_WEEK, YEAR];
+    for (position, (field, rule)) in fields.iter().zip(&rules).enumerate() {
+        match (*field, position) {
+            ("?", 3 | 5) => {}
+            ("?", _) => return Err(format!("`?` is allowed only for days, not for {}", rule.name)),
+            _ => field
+                .split(',')
+                .filter(|part| !is_special_day(part, position))
+                .try_for_each(|part| rule.parse_part(part).map(|_| ()))?,
+        }
+    }
+    let is_open = |position: usize| fields.get(position).is_some_and(|field| *field == "?");
+    match (is_open(3), is_open(5)) {
+        (true, true) => Err("day of month or day of week needs a value".to_owned()),
+        (false, false) => Err("day of month or day of week must be `?`".to_owned()),
+        _ => Ok(()),
+    }
 }
 
-/// Converts `0 6 * * 1-5` to `0 0 6 ? * MON-FRI`.
-pub(super) fn to_quartz(text: &str) -> Result<String, String> {
+/// Returns true for a day that only Quartz has: the last day (`L`, `L-3`, `6L`), the closest workday (`15W`, `LW`), the
+/// third Friday (`6#3`).
+fn is_special_day(part: &str, position: usize) -> bool {
+    let is_day = |rule: &Field, day: &str| rule.number(day).is_some();
+    let is_within = |number: &str, most: u16| number.parse().is_ok_and(|number: u16| (1..=most).contains(&number));
+    match position {
+        3 => {
+            matches!(part, "L" | "LW")
+                || part.strip_prefix("L-").is_some_and(|back| is_within(back, 30))
+                || part.strip_suffix('W').is_some_and(|day| is_day(&DAY_OF_MONTH, day))
+        }
+        5 => {
+            part == "L"
+                || part.strip_suffix('L').is_some_and(|day| is_day(&QUARTZ_DAY_OF_WEEK, day))
+                || part.split_once('#').is_some_and(|(day, nth)| is_day(&QUARTZ_DAY_OF_WEEK, day) && is_within(nth, 5))
+        }
+        _ => false,
+    }
+}
+
+/// Converts the five fields of cron to Quartz: `0 6 * * 1-5` to `0 0 6 ? * MON-FRI`.
+///
+/// # Errors
+/// When a field is not valid, or Quartz has no equivalent, in words.
+pub fn to_quartz(text: &str) -> Result<String, String> {
     let expanded = NAMED.iter().find(|(name, _)| *name == text.trim()).map_or(text, |(_, fields)| fields);
     let fields: Vec<&str> = expanded.split_whitespace().collect();
     let [minute, hour, day_of_month, month, day_of_week] = fields.as_slice() else {
@@ -55,11 +83,11 @@ pub(super) fn to_quartz(text: &str) -> Result<String, String> {
             fields.len()
         ));
     };
-    check(minute, &MINUTE)?;
-    check(hour, &HOUR)?;
-    check(day_of_month, &DAY_OF_MONTH)?;
-    check(month, &MONTH)?;
-    let days = parse(day_of_week, &DAY_OF_WEEK)?;
+    check_steps(minute, &MINUTE)?;
+    check_steps(hour, &HOUR)?;
+    check_steps(day_of_month, &DAY_OF_MONTH)?;
+    check_steps(month, &MONTH)?;
+    let days = DAY_OF_WEEK.parse(day_of_week)?;
     let (day_of_month, day_of_week) = match (*day_of_month, *day_of_week) {
         (day, "*") => (day, "?".to_owned()),
         ("*", _) => ("?", named_days(&days)),
@@ -72,8 +100,11 @@ pub(super) fn to_quartz(text: &str) -> Result<String, String> {
     Ok(format!("0 {minute} {hour} {day_of_month} {month} {day_of_week}"))
 }
 
-/// Converts `0 0 6 ? * MON-FRI` to `0 6 * * MON-FRI`.
-pub(super) fn from_quartz(text: &str) -> Result<String, String> {
+/// Converts Quartz to the five fields of cron: `0 0 6 ? * MON-FRI` to `0 6 * * MON-FRI`.
+///
+/// # Errors
+/// When a field is not valid, or cron has no equivalent, in words.
+pub fn from_quartz(text: &str) -> Result<String, String> {
     let fields: Vec<&str> = text.split_whitespace().collect();
     let ([second, minute, hour, day_of_month, month, day_of_week]
     | [second, minute, hour, day_of_month, month, day_of_week, _]) = fields.as_slice()
@@ -96,7 +127,7 @@ pub(super) fn from_quartz(text: &str) -> Result<String, String> {
     let day_of_week = match *day_of_week {
         "?" | "*" => "*".to_owned(),
         days => {
-            let mut days = parse(days, &QUARTZ_DAY_OF_WEEK)?;
+            let mut days = QUARTZ_DAY_OF_WEEK.parse(days)?;
             for part in &mut days {
                 part.bounds = part.bounds.map(|(first, last)| (first.saturating_sub(1), last.saturating_sub(1)));
             }
@@ -106,8 +137,9 @@ pub(super) fn from_quartz(text: &str) -> Result<String, String> {
     Ok(format!("{minute} {hour} {day_of_month} {month} {day_of_week}"))
 }
 
-fn check(field: &str, rule: &Field) -> Result<(), String> {
-    for part in parse(field, rule)? {
+/// Refuses `5/15`, which is not valid in cron.
+fn check_steps(field: &str, rule: &Field) -> Result<(), String> {
+    for part in rule.parse_in_order(field)? {
         if part.step.is_some() && part.bounds.is_some() && !part.is_range {
             return Err(format!("{}: a step needs a range or `*` before it, found `{field}`", rule.name));
         }
@@ -118,7 +150,7 @@ fn check(field: &str, rule: &Field) -> Result<(), String> {
 /// Converts a field of Quartz to cron: `5/15` to `5-59/15`.
 fn stepped(field: &str, rule: &Field) -> Result<String, String> {
     let last = rule.range.end();
-    let parts = parse(field, rule)?;
+    let parts = rule.parse_in_order(field)?;
     let written = parts.iter().zip(field.split(',')).map(|(part, text)| match (part.bounds, part.step) {
         (Some((first, _)), Some(step)) if !part.is_range && first == *rule.range.start() => format!("*/{step}"),
         (Some((first, _)), Some(step)) if !part.is_range => format!("{first}-{last}/{step}"),
@@ -127,50 +159,9 @@ fn stepped(field: &str, rule: &Field) -> Result<String, String> {
     Ok(written.collect::<Vec<_>>().join(","))
 }
 
-fn parse(field: &str, rule: &Field) -> Result<Vec<Part>, String> {
-    field.split(',').map(|part| parse_part(part, rule)).collect()
-}
-
-fn parse_part(text: &str, rule: &Field) -> Result<Part, String> {
-    let Field { name, range, names } = rule;
-    let error = || {
-        let also = if names.is_empty() { String::new() } else { format!(" or {}", names.join(", ")) };
-        format!(
-            "{name}: `{text}` is not a number from {} to {}{also}, nor a range, step or list of them",
-            range.start(),
-            range.end()
-        )
-    };
-    let (bounds, step) = match text.split_once('/') {
-        Some((bounds, step)) => (bounds, Some(step.parse::<u8>().ok().filter(|step| *step > 0).ok_or_else(error)?)),
-        None => (text, None),
-    };
-    if bounds == "*" {
-        return Ok(Part { bounds: None, is_range: false, step });
-    }
-    let number = |word: &str| -> Option<u8> {
-        if let Some(at) = names.iter().position(|known| known.eq_ignore_ascii_case(word)) {
-            // A name stands for a number of its field: JAN is 1; SUN is 0 in cron and 1 in Quartz.
-            return u8::try_from(at).ok().map(|at| at + range.start());
-        }
-        let is_plain = word.bytes().all(|byte| byte.is_ascii_digit());
-        word.parse().ok().filter(|number| is_plain && range.contains(number))
-    };
-    let (first, last, is_range) = match bounds.split_once('-') {
-        Some((first, last)) => (number(first), number(last), true),
-        None => (number(bounds), number(bounds), false),
-    };
-    let (Some(first), Some(last)) = (first, last) else { return Err(error()) };
-    // Only the week may wrap around (FRI-MON); hours and months may not.
-    if first > last && names.len() != DAYS.len() {
-        return Err(format!("{name}: the range `{bounds}` ends before it begins"));
-    }
-    Ok(Part { bounds: Some((first, last)), is_range, step })
-}
-
 /// Names the days of the week (0 is Sunday). Ranges stay ranges; steps are expanded.
 fn named_days(parts: &[Part]) -> String {
-    let name = |day: u8| DAYS.get(usize::from(day % 7)).copied().unwrap_or_default();
+    let name = |day: u16| DAYS.get(usize::from(day % 7)).copied().unwrap_or_default();
     let written = parts.iter().map(|part| match (part.bounds, part.step) {
         (None, None) => "*".to_owned(),
         (Some((first, last)), None) if part.is_range => format!("{}-{}", name(first), name(last)),
@@ -254,6 +245,42 @@ mod tests {
         ] {
             let error = from_quartz(text).unwrap_err();
             assert!(error.starts_with(start), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn check_accepts_only_quartz_expressions() {
+        for right in [
+            "0 30 6 * * ?",
+            "0 0/5 14,18 * * ?",
+            "0 15 10 ? * MON-FRI",
+            "0 15 10 L * ? 2026-2027",
+            "0 15 10 ? * 6#3",
+            "0 0 12 1/5 * ?",
+            "0 0 0 LW * ?",
+            "0 0 0 L-3 * ?",
+            "0 0 0 ? * 6L",
+            "0 0 22-2 * * ?",
+            "0 0 0 ? NOV-FEB FRI-MON",
+        ] {
+            assert_eq!(check(right), Ok(()), "{right}");
+        }
+        for wrong in [
+            "",
+            "0 0 0 * *",
+            "0 0 0 * * *",
+            "0 0 0 ? * ?",
+            "0 60 0 * * ?",
+            "0 0 24 * * ?",
+            "x 0 0 * * ?",
+            "0 0 ? * * ?",
+            "0 0 0 32 * ?",
+            "0 0 0 ? * 8",
+            "0 0/0 0 * * ?",
+            "0 0 0 * JUNE ?",
+            "0 0 0 * * ? 1 1",
+        ] {
+            assert!(check(wrong).is_err(), "{wrong}");
         }
     }
 }
