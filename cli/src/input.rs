@@ -14,7 +14,7 @@ use crate::wiring::{is_missing, store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use terrace_engine::address::StackId;
+use terrace_engine::address::{Address, StackId};
 use terrace_engine::compile::{Given, GivenValue};
 use terrace_engine::descriptor::{self, Descriptor};
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
@@ -297,22 +297,38 @@ fn text_of(path: &Path) -> Result<Text, Box<Diagnostic>> {
     Ok(Text { name, text })
 }
 
+/// The address of a resource, with or without its stack. Its type has an underscore: `stack.json` is a file.
+fn address_in(name: &str) -> Option<&str> {
+    let stack = name.split_once(':').filter(|(stack, _)| stack.parse::<StackId>().is_ok());
+    let address = stack.map_or(name, |(_, address)| address);
+    let ty = address.parse::<Address>().ok().map(|address| address.ty);
+    let is_file = name.ends_with(".yaml") || name.ends_with(".yml");
+    ty.filter(|ty| ty.contains('_') && !is_file).map(|_| address)
+}
+
+/// The hint for a file that does not exist: its name may be a stack or an address.
+fn hint_for_missing(name: &str) -> String {
+    let has_yaml_extension = Path::new(name).extension().is_some_and(|it| it == "yaml" || it == "yml");
+    match (address_in(name), name.parse::<StackId>()) {
+        // `--allow-data-loss` alone consents everywhere, so clap takes a following address as a file.
+        (Some(address), _) => format!(
+            "check the path; if it is an address, write it after an option: `--allow-data-loss={name}`, `--target {address}`; \
+             `terrace show {name}` shows the resource"
+        ),
+        (None, Ok(stack)) if !name.contains('/') && !has_yaml_extension => format!(
+            "name a stack only to remove or inspect it: `terrace plan --destroy {stack}`, `terrace destroy {stack}`, \
+             `terrace drift {stack}`; a plan needs its descriptor"
+        ),
+        _ => "check the path: it names a descriptor or a folder of descriptors; for `terrace apply` also a saved plan"
+            .to_owned(),
+    }
+}
+
 /// The diagnostic about a file without text.
 fn unreadable(name: &str, error: &Unreadable) -> Diagnostic {
     match error {
         Unreadable::Failed(error) if error.kind() == ErrorKind::NotFound => {
-            Diagnostic::error(MISSING, format!("there is no file `{name}`")).hint(match name.parse::<StackId>() {
-                Ok(stack)
-                    if !name.contains('/')
-                        && Path::new(name).extension().is_none_or(|it| it != "yaml" && it != "yml") =>
-                {
-                    format!(
-                        "name a stack only to remove or inspect it: `terrace plan --destroy {stack}`, \
-                                 `terrace destroy {stack}`, `terrace drift {stack}`; a plan needs its descriptor"
-                    )
-                }
-                _ => "name a descriptor, a folder of descriptors or a saved plan".to_owned(),
-            })
+            Diagnostic::error(MISSING, format!("there is no file `{name}`")).hint(hint_for_missing(name))
         }
         Unreadable::Failed(error) => {
             let diagnostic = Diagnostic::error("unreadable", format!("`{name}` cannot be read: {error}"));

@@ -69,7 +69,7 @@ impl ImportError {
                 "an object has one resource: `moved` gives it another address within its stack, `terrace state rm \
                  '{stack}:{address}'` drops it"
             )),
-            Self::Provider { error, .. } => error.solutions.first().cloned(),
+            Self::Provider { error, .. } => error.hint(),
         }
     }
 }

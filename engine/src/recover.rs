@@ -80,6 +80,8 @@ pub struct Recovered {
     pub is_in_doubt: bool,
     /// The call could still take effect when recovery began, so an earlier refresh may be outdated.
     pub was_open: bool,
+    /// The call may still take effect.
+    pub is_open: bool,
 }
 
 /// A user's decision about a step in doubt.
@@ -298,7 +300,16 @@ impl Recovery<'_> {
         let may_take_effect = open.settles_in().is_some();
         open = match in_present_form(self.registry, self.seal, open).await {
             Ok(open) => open,
-            Err(found) => return Ok(Recovered { step, address, found, is_in_doubt: true, was_open: may_take_effect }),
+            Err(found) => {
+                return Ok(Recovered {
+                    step,
+                    address,
+                    found,
+                    is_in_doubt: true,
+                    was_open: may_take_effect,
+                    is_open: may_take_effect,
+                });
+            }
         };
         // The present row, under the lease, with any changes since the step began.
         let row = match self.row(&open.intent).await? {
@@ -306,7 +317,14 @@ impl Recovery<'_> {
                 Ok(row) => Some(row),
                 Err(outdated) => {
                     let found = format!("its row was {outdated}");
-                    return Ok(Recovered { step, address, found, is_in_doubt: true, was_open: may_take_effect });
+                    return Ok(Recovered {
+                        step,
+                        address,
+                        found,
+                        is_in_doubt: true,
+                        was_open: may_take_effect,
+                        is_open: may_take_effect,
+                    });
                 }
             },
             None => None,
@@ -342,15 +360,16 @@ impl Recovery<'_> {
                 ended_for.unwrap_or_default().max(first_seen_gone.map(|at| at.elapsed()).unwrap_or_default());
             open.age = listed.saturating_add(started.elapsed());
         };
+        let is_open = matches!(finding, Finding::TooEarly(_));
         let (found, writes) = match finding {
             Finding::InDoubt(reason) | Finding::TooEarly(reason) => {
-                return Ok(Recovered { step, address, found: reason, is_in_doubt: true, was_open });
+                return Ok(Recovered { step, address, found: reason, is_in_doubt: true, was_open, is_open });
             }
             Finding::Unchanged => ("the step did not take effect".to_owned(), Vec::new()),
             Finding::Nothing => ("there is no such object".to_owned(), writes.dropped()?),
             Finding::Object { attributes, observed, applied } => {
                 match self.current_manager(&open.intent, &writes, &observed).await? {
-                    Err(found) => return Ok(Recovered { step, address, found, is_in_doubt: true, was_open }),
+                    Err(found) => return Ok(Recovered { step, address, found, is_in_doubt: true, was_open, is_open }),
                     Ok(Some(by)) => {
                         let found = format!("the step took effect, and {by} manages the object now");
                         return self.close(held, &open.intent, found, Vec::new(), was_open).await;
@@ -367,7 +386,7 @@ impl Recovery<'_> {
                     Some(writes) => ("the object's current values are recorded".to_owned(), writes),
                     None => {
                         let found = "the step took effect, but the row belongs to another object now".to_owned();
-                        return Ok(Recovered { step, address, found, is_in_doubt: true, was_open });
+                        return Ok(Recovered { step, address, found, is_in_doubt: true, was_open, is_open });
                     }
                 }
             }
@@ -388,7 +407,7 @@ impl Recovery<'_> {
         let address = step.to_string();
         held.commit(vec![closing(intent, &found, writes)]).await?;
         self.events.take(Event::Recovered { message: format!("{address}: {found}") });
-        Ok(Recovered { step, address, found, is_in_doubt: false, was_open })
+        Ok(Recovered { step, address, found, is_in_doubt: false, was_open, is_open: false })
     }
 
     /// The resource that manages the step's object now; `None` if the step's row has to record it. The inner error is the reason

@@ -176,18 +176,23 @@ impl Registry {
         self.instances.keys().map(String::as_str)
     }
 
-    /// A hint with the instances of a provider, and how to configure another.
+    /// A hint with the instances of a provider, and how to configure the missing one.
     #[must_use]
-    pub fn instances_of(&self, provider: &str, environment: &str) -> String {
+    pub fn instances_of(&self, provider: &str, missing: &str, environment: &str) -> String {
         let is_of = |name: &&str| self.instance(name).is_some_and(|schema| schema.name == provider);
         let names: Vec<String> = self.instance_names().filter(is_of).map(|name| format!("`{name}`")).collect();
         let there_are = match names.as_slice() {
             [] => "there is none".to_owned(),
             names => format!("there are: {}", names.join(", ")),
         };
+        // The key of an instance begins with its provider.
+        let key = match missing == provider || missing.starts_with(&format!("{provider}.")) {
+            true => missing.to_owned(),
+            false => format!("{provider}.{missing}"),
+        };
         format!(
-            "in the environment `{environment}` {there_are}; to configure another, add a key under its `providers:` in terrace.yaml, \
-             such as `{provider}.other: {{}}`"
+            "in the environment `{environment}` {there_are}; to configure another, add the key `{key}` with its settings under \
+             `providers:` of that environment in terrace.yaml"
         )
     }
 

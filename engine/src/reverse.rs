@@ -203,7 +203,7 @@ impl ReverseProvisioner<'_> {
                     _ => lookup.name.span,
                 };
                 let message = format!("`data.{}` has no answer: {}", lookup.name.value, error.with_problems());
-                let hint = error.solutions.first().cloned();
+                let hint = error.hint();
                 Err(vec![Diagnostic::error("lookup_failed", message).at(at).maybe_hint(hint)])
             }
         }

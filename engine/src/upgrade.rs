@@ -27,7 +27,7 @@ impl UpgradeError {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Newer { .. } => Some("use the terrace that recorded it, or a newer one".to_owned()),
-            Self::Refused { error, .. } => error.solutions.first().cloned(),
+            Self::Refused { error, .. } => error.hint(),
             Self::Unreadable(_) => None,
         }
     }

@@ -169,7 +169,43 @@ async fn destroy_of_a_recorded_component_removes_only_its_rows() {
     let story = Story::new();
     story.apply(&stack("- {type: world_thing, name: a, config: {key: a}}")).await;
     put_remote(&story, "b", 1);
-    assert_eq!(summary(&story.plan_destroy_of(&stack(PAIR)).await), "- world_thing.a (destroy)\n");
+    let plan = story.plan_destroy_of(&stack(PAIR)).await;
+    assert_eq!(summary(&plan), "- world_thing.a (destroy)\n");
+    // The state is not lost, so the other object may belong to another owner.
+    assert_eq!(plan.notes[0].message, "not in the state of demo@test, so not looked for: `world_thing.b`");
+    let hint = plan.notes[0].hint.as_deref().unwrap();
+    assert!(hint.contains("run `terrace import demo@test:world_thing.b ID` before the destroy"), "{hint}");
+}
+
+#[tokio::test]
+async fn partial_destroy_keeps_unmanaged_objects_that_it_does_not_cover() {
+    let mut story = Story::new();
+    put_remote(&story, "a", 1);
+    put_remote(&story, "b", 1);
+    let chosen = |text: &str| vec![(None, text.parse().unwrap())];
+    story.options.excludes = chosen("world_thing.a");
+    assert_eq!(
+        summary(&story.plan_destroy_of(&stack(PAIR)).await),
+        "- world_thing.b (exists, and is not in the state)\n"
+    );
+    story.options.excludes = chosen("world_thing.b");
+    assert!(!story.plan_destroy_of(&stack(PAIR)).await.has_changes(), "b needs a");
+    story.options.excludes = Vec::new();
+    story.options.targets = chosen("world_thing.b");
+    assert_eq!(
+        summary(&story.plan_destroy_of(&stack(PAIR)).await),
+        "- world_thing.b (exists, and is not in the state)\n"
+    );
+}
+
+#[tokio::test]
+async fn protected_unmanaged_object_stays_and_does_not_block_the_destroy() {
+    let story = Story::new();
+    put_remote(&story, "a", 1);
+    let text = "- {type: world_thing, name: a, adopt: ifExists, lifecycle: {preventDestroy: true}, config: {key: a}}";
+    let plan = story.plan_destroy_of(&stack(text)).await;
+    assert!(!plan.has_changes() && !plan.is_errored, "{}", summary(&plan));
+    assert!(plan.notes[0].message.contains("`preventDestroy` protects it: it stays"), "{:?}", plan.notes);
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ async fn unknown_instance_is_reported_with_the_configured_ones() {
     story.variables = BTreeMap::from([("region".to_owned(), Given::text("us", "a test"))]);
     insta::assert_snapshot!(story.errors(&in_region()).await, @"
     stack.yaml:6:44: there is no `world` instance `world.us`
-      hint: in the environment `test` there are: `world`, `world.eu`; to configure another, add a key under its `providers:` in terrace.yaml, such as `world.other: {}`
+      hint: in the environment `test` there are: `world`, `world.eu`; to configure another, add the key `world.us` with its settings under `providers:` of that environment in terrace.yaml
     ");
 }
 

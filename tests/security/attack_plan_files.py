@@ -29,17 +29,17 @@ def changed_plan():
     folder, good = planned("plan-changed")
     check(b"touch made" in good, "the plan does not hold its program")
     refuse(folder, good.replace(b"touch made", b"touch pwned"), "a changed plan")
-    refuse(folder, good.replace(b'"digest"', b'"digest": "", "digest"'), "a plan with two digests")
+    refuse(folder, good.replace(b'"checksum"', b'"checksum": "", "checksum"'), "a plan with two checksums")
 
 
 @attack()
 def forged_plan():
-    """A changed plan with a matching digest, and a plan that no key authenticates."""
+    """A changed plan with a matching checksum, and a plan that no key authenticates."""
     folder, good = planned("plan-forged")
     head, _, rest = good.partition(b'"plan":')
     body = rest.rstrip()[:-1].replace(b"touch made", b"touch pwned")
-    old = re.search(rb'"digest": ?"([0-9a-f]{64})"', head)
-    check(old, "the plan has no digest", head)
+    old = re.search(rb'"checksum": ?"([0-9a-f]{64})"', head)
+    check(old, "the plan has no checksum", head)
     refuse(folder, head.replace(old[1], hashlib.sha256(body).hexdigest().encode()) + b'"plan":' + body + b"}\n", "a forged plan")
     terrace(folder, "plan", "s.yaml", "--out", "plan.json", key=False)
     ended = terrace(folder, "apply", "plan.json", key=False)

@@ -75,7 +75,7 @@ impl Ran {
         settings.add_filter(r"after \d+(\.\d+)?m?s", "after [duration]");
         settings.add_filter(r"tester@\S+ \(pid \d+\)", "[person]");
         // A missing state gets another id in each plan, and the digest covers it.
-        settings.add_filter(r"Plan digest `[0-9a-f]{64}`", "Plan digest `[digest]`");
+        settings.add_filter(r"(Plan digest `|--plan-digest )[0-9a-f]{64}", "$1[digest]");
         settings.add_filter(r"\(\d+\.\d+\.\d+[^)]*\)", "[version]");
         settings.add_filter(r"(# provider = \S+) \d+\.\d+\.\d+", "$1 [version]");
         settings

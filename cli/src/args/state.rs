@@ -146,6 +146,7 @@ pub struct ImportArguments {
     /// Import the object as this resource, or `STACK:ADDRESS`
     pub address: String,
     /// Name the object as its provider does: by the `id` attribute of most types
+    #[arg(allow_hyphen_values = true)]
     pub id: Option<String>,
     /// Only print the configuration of the object with that id, or of the object in the state
     #[arg(long)]

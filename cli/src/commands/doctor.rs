@@ -75,6 +75,10 @@ impl Finding {
         Self::fail(subject, message, remedy)
     }
 
+    fn is_failure(&self) -> bool {
+        matches!(self.status, Status::Fail)
+    }
+
     fn line(&self) -> String {
         let remedy = self.remedy.iter().map(|remedy| format!("      {}\n", harmless(remedy)));
         let remedy: String = remedy.collect();
@@ -157,7 +161,7 @@ fn check(
     let runtime = runtime(context.variables)?;
     runtime.block_on(async {
         if is_right {
-            findings.extend(state::check(settings).await);
+            findings.extend(state::check(settings, context.ui).await);
             findings.push(key(settings, context.ui));
             findings.extend(own_keys(settings, context.ui));
             server::check(settings, context.ui, findings).await;
@@ -230,7 +234,8 @@ fn key_of(subject: &str, settings: &Settings, own: Option<&Encryption>, ui: &Ui)
         Ok(_) => Finding::warn(
             subject,
             "missing: terrace refuses plans that would store a sensitive value",
-            "create one with `terrace init --state-key`; put it in `TERRACE_STATE_KEY` or in `encryption:` of terrace.yaml",
+            "create one with `terrace init --state-key`, and put it in `TERRACE_STATE_KEY` or in `encryption:` of terrace.yaml; \
+             a state with sealed values needs the key that sealed them",
         ),
     }
 }

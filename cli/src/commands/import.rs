@@ -65,14 +65,14 @@ fn type_of<'w>(
     match env_context.registry.instance(&instance) {
         Some(found) if found.name == schema.name => Ok((ty, instance)),
         _ => Err(Failure::new(format!("there is no `{}` instance `{instance}`", schema.name))
-            .hint(env_context.registry.instances_of(schema.name, &env_context.environment.name))),
+            .hint(env_context.registry.instances_of(schema.name, &instance, &env_context.environment.name))),
     }
 }
 
 async fn session(env_context: &EnvironmentContext, instance: &str) -> Result<Arc<dyn Session>, Failure> {
     env_context.registry.session(instance).await.map_err(|error| {
         let failure = Failure::new(format!("`{instance}` cannot be reached: {error}"));
-        error.solutions.first().into_iter().fold(failure, Failure::hint)
+        error.hint().into_iter().fold(failure, Failure::hint)
     })
 }
 
@@ -142,7 +142,8 @@ async fn record(
     }
     context.ui.print(&format!("{summary}\n"))?;
     context.ui.print_note(&format!(
-        "declare it before the next apply, which deletes it otherwise: `terrace import --generate {}` prints the declaration",
+        "if no descriptor declares it, do so before the next apply, which removes it otherwise: `terrace import --generate {}` prints \
+         the declaration",
         quoted(&format!("{stack}:{address}"))
     ));
     Ok(Exit::Done)

@@ -105,7 +105,7 @@ fn show(context: &Context<'_>, arguments: &PlanArguments, planned: &Planned) -> 
     }
     if let Some(path) = &arguments.out {
         save(plan, path, &planned.env_context)?;
-        context.ui.print_note(&saved(plan, path));
+        context.ui.print_note(&saved(plan, path, &planned.env_context.seal)?);
         context.ui.print_note(&digest(plan, &planned.env_context.seal)?);
     }
     let has_changes = plan.has_changes();
@@ -163,17 +163,25 @@ pub(super) fn save(plan: &Plan, path: &Path, env_context: &EnvironmentContext) -
         .map_err(|error| Failure::new(format!("the plan cannot be saved as `{}`: {error}", path.display())))
 }
 
-/// The note about a saved plan: the command that applies it, or why terrace would refuse it.
-pub(super) fn saved(plan: &Plan, path: &Path) -> String {
+/// The note about a saved plan: the command that applies it, or why terrace would refuse it. Without a state key, the
+/// command has the digest.
+///
+/// # Errors
+/// When the digest cannot be computed.
+pub(super) fn saved(plan: &Plan, path: &Path, seal: &Seal) -> Result<String, Failure> {
     let file = quoted(&path.display().to_string());
-    match plan.refused_data_loss().next() {
-        None => format!("saved the plan: `terrace apply {file}` applies exactly this plan"),
+    Ok(match plan.refused_data_loss().next() {
+        None if seal.has_key() => format!("saved the plan: `terrace apply {file}` applies exactly this plan"),
+        None => format!(
+            "saved the plan: `terrace apply {file} --plan-digest {}` applies exactly this plan",
+            file::digest(plan, seal)?
+        ),
         Some((stack, change, _)) => format!(
             "saved the plan: `terrace apply {file}` refuses it, because data would be lost; to consent, plan again with `{}`, or \
              everywhere with `--allow-data-loss`",
             quoted(&format!("--allow-data-loss={}", plan.consent_name(stack, change)))
         ),
-    }
+    })
 }
 
 /// The line with a plan's digest.

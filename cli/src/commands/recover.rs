@@ -410,7 +410,7 @@ fn ask(context: &Context<'_>, doubt: &Recovered) -> Result<Option<Verdict>, Fail
 
 /// True if the user can decide about a call: not while it may still take effect.
 const fn can_be_decided(doubt: &Recovered) -> bool {
-    !doubt.was_open
+    !doubt.is_open
 }
 
 fn still_in_doubt(left: &[&Recovered]) -> Failure {

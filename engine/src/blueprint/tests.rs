@@ -504,6 +504,8 @@ fn suggestion_matches_by_type() {
     assert!(hints("specific: {schema: a, tabels: []}").contains("did you mean `tables`?"));
     assert!(!hints("specific: {schema: a, label: x}").contains("did you mean"), "the type differs");
     assert!(hints("specific: {schema: a, label: [x]}").contains("did you mean `labels`?"));
+    assert_eq!(hints("{id: a, specifc: {schema: a}}"), "rename `specifc` to `specific`");
+    assert_eq!(hints("{id: a}"), "add `specific:` with `schema`");
 }
 
 #[test]

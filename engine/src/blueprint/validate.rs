@@ -8,7 +8,7 @@ use super::check::sample;
 use super::defaults::{self, EndlessDefaults};
 use super::explain::explain;
 use super::{check_misspelt_keys, nulls};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, closest};
 use crate::source::Span;
 use crate::yaml::{Node, NodeKind};
 use jsonschema::Validator;
@@ -134,13 +134,15 @@ impl SpecificSchema {
             .flatten()
             .filter_map(|name| Some(format!("`{}`", name.as_str()?)))
             .collect();
-        let place = component.entry("specific").map_or(span, |entry| entry.key_span);
         let needed = if required.is_empty() { String::new() } else { format!(" with {}", required.join(", ")) };
-        vec![
-            Diagnostic::error("missing_field", "the component needs `specific`")
-                .at(place)
-                .hint(format!("add `specific:`{needed}")),
-        ]
+        let entries = component.as_map().unwrap_or_default();
+        let misspelt = closest("specific", entries.iter().map(|entry| entry.key.as_str()));
+        let hint = match misspelt.filter(|key| *key != "specific") {
+            Some(key) => format!("rename `{key}` to `specific`"),
+            None => format!("add `specific:`{needed}"),
+        };
+        let place = component.entry(misspelt.unwrap_or("specific")).map_or(span, |entry| entry.key_span);
+        vec![Diagnostic::error("missing_field", "the component needs `specific`").at(place).hint(hint)]
     }
 
     fn validator(&self) -> &Result<Validator, String> {

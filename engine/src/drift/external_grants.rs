@@ -53,7 +53,7 @@ pub(super) async fn find_external_grants(
             Err(error) => {
                 let message = format!("cannot read external grants: `{ty}` of `{provider}`: {error}");
                 let diagnostic = Diagnostic::error("access_not_read", message).about(stack);
-                diagnostics.push(diagnostic.maybe_hint(error.solutions.first().cloned()));
+                diagnostics.push(diagnostic.maybe_hint(error.hint()));
                 continue;
             }
         };

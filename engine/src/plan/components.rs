@@ -39,9 +39,9 @@ impl RecordedComponent {
     /// Drops the outputs that cannot be decrypted and warns about each.
     pub(super) fn drop_undecryptable(&self, stack: &StackId) -> impl Iterator<Item = Diagnostic> {
         self.undecryptable.iter().map(|(name, error)| {
-            let message = format!("{} is dropped: {error}", self.output(stack, name));
+            let message = format!("{} cannot be read: {error}", self.output(stack, name));
             Diagnostic::warning("output_given_up", message)
-                .hint("to keep it, provide the state key that sealed it; apply records its new value or drops it")
+                .hint("to keep it, provide the state key that sealed it; an apply with changes records its new value or drops it")
         })
     }
 

@@ -7,16 +7,17 @@ use super::adoption::{Managed, is_named_by_rule};
 use super::compute::{Draft, PlanFailure, Planner};
 use super::options::Options;
 use super::refresh::CANNOT_READ;
-use super::resource::protected;
+use super::targeting::Targeting;
 use super::walk::{CANNOT_CONNECT, LOOKUP_UNANSWERED};
 use super::{Change, Origin, Prior, check_adopt_conflict, check_renamed_stack};
 use crate::action::{Action, Reason};
-use crate::address::StackId;
+use crate::address::{Address, StackId};
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::descriptor::{Adopt, Declarations, ResourceDeclaration};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, first_of};
 use crate::diff::changed_from_recorded;
 use crate::import::CANNOT_IMPORT;
+use crate::render::shell_word;
 use crate::store::{Read, Selection};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -33,6 +34,17 @@ pub(super) const NOT_AS_DESCRIBED: &str = "not_as_described";
 /// The codes of diagnostics about systems that do not answer.
 const UNANSWERED: [&str; 4] = [CANNOT_CONNECT, CANNOT_READ, LOOKUP_UNANSWERED, CANNOT_IMPORT];
 
+/// What a descriptor describes and the state does not have.
+#[derive(Default)]
+struct Unrecorded {
+    /// Components without any row. A failed apply may have recorded the component alone.
+    components: BTreeSet<String>,
+    /// Addresses of resources without a row, by component, of components that have other rows.
+    resources: Vec<(String, Vec<String>)>,
+    /// The whole stack is destroyed, and it has rows.
+    has_recorded: bool,
+}
+
 impl Planner<'_> {
     /// Plans the removal of the existing objects of described components that have no rows.
     pub(super) async fn remove_unmanaged(
@@ -41,9 +53,11 @@ impl Planner<'_> {
         described: &[CompiledStack],
         draft: &mut Draft,
     ) -> Result<Vec<Change>, PlanFailure> {
-        let Draft { reads, diagnostics, .. } = draft;
+        let Draft { reads, diagnostics, named, .. } = draft;
         let Some(compiled) = described.iter().find(|compiled| compiled.stack == *stack) else { return Ok(Vec::new()) };
-        let (unknown, has_recorded) = self.unknown_components(compiled).await?;
+        let targeting = Targeting::of_described_removal(self, compiled);
+        let Unrecorded { components: unknown, resources, has_recorded } = self.unrecorded(compiled, &targeting).await?;
+        diagnostics.extend(resources.into_iter().map(|(component, names)| not_searched(compiled, &component, &names)));
         if unknown.is_empty() {
             return Ok(Vec::new());
         }
@@ -88,10 +102,12 @@ impl Planner<'_> {
         let (mut changes, mut warned) = (Vec::new(), HashSet::new());
         for change in found.plan.stacks.into_iter().flat_map(|plan| plan.changes) {
             // A shared object may belong to another stack.
-            let Some(prior) = change.prior.clone().filter(|_| change.generation == 0 && !change.address.is_shared())
-            else {
+            let is_own = change.generation == 0 && !change.address.is_shared();
+            let Some(prior) = change.prior.clone().filter(|_| is_own) else { continue };
+            named.record(stack, std::iter::once(&change.address));
+            if !targeting.covers(&change.address) {
                 continue;
-            };
+            }
             let by = managed.manager_of(self, &change.address.ty, &change.provider, &prior.identity).await?;
             if let Some(by) = by {
                 let message = format!("{stack}:{} exists, and {by} manages it: it stays", change.address);
@@ -109,8 +125,9 @@ impl Planner<'_> {
                     format!("{stack}:{} exists, but is not in the state, and {reason}: it stays", change.address);
                 let id = prior.attributes.get("id").and_then(Value::as_str).unwrap_or("ID");
                 let hint = format!(
-                    "if it belongs to this stack, run `terrace import {stack}:{} {id}`, then destroy",
-                    change.address
+                    "if it belongs to this stack, run `terrace import {} {}`, then destroy",
+                    shell_word(&format!("{stack}:{}", change.address)),
+                    shell_word(id)
                 );
                 diagnostics.push(Diagnostic::warning("not_ours", message).hint(hint));
                 continue;
@@ -132,21 +149,38 @@ impl Planner<'_> {
         Ok(changes)
     }
 
-    /// The chosen components without a resource in the state; a failed apply may have recorded the component alone. Also reports
-    /// whether the stack has any row, if the whole stack is destroyed.
-    async fn unknown_components(&self, compiled: &CompiledStack) -> Result<(BTreeSet<String>, bool), PlanFailure> {
+    /// What a descriptor describes and the state does not have.
+    async fn unrecorded(&self, compiled: &CompiledStack, targeting: &Targeting) -> Result<Unrecorded, PlanFailure> {
         let stack = &compiled.stack;
-        let rows = self.store.rows(stack, &Selection::All).await?;
-        let mut known: BTreeSet<String> = rows.into_iter().map(|row| row.address.component).collect();
+        let rows = self.store.rows(stack, &Selection::All).await?.into_iter().map(|row| row.address);
         let open = self.store.open_intents(stack, &Selection::All).await?;
-        known.extend(open.into_iter().map(|open| open.intent.row.address.component));
+        let recorded: Vec<Address> = rows.chain(open.into_iter().map(|open| open.intent.row.address)).collect();
         let chosen = &self.options.components;
-        let is_chosen = |key: &String| chosen.is_empty() || chosen.contains(key);
-        let keys = compiled.components.iter().map(|component| component.key.clone());
-        Ok((
-            keys.filter(|key| is_chosen(key) && !known.contains(key)).collect(),
-            chosen.is_empty() && !known.is_empty(),
-        ))
+        let mut unrecorded =
+            Unrecorded { has_recorded: chosen.is_empty() && !recorded.is_empty(), ..Unrecorded::default() };
+        for component in compiled.components.iter().filter(|it| chosen.is_empty() || chosen.contains(&it.key)) {
+            let of_component: Vec<&Address> =
+                recorded.iter().filter(|address| address.component == component.key).collect();
+            if of_component.is_empty() {
+                unrecorded.components.insert(component.key.clone());
+                continue;
+            }
+            // The others may exist in the state under another stack, or not at all.
+            let is_certain =
+                |it: &&ResourceDeclaration| it.when.is_none() && it.for_each.is_none() && it.shared.is_none();
+            let missing = component.declarations.resources.iter().filter(is_certain).filter_map(|resource| {
+                let (ty, name) = (&resource.ty.value, &resource.name.value);
+                let is_recorded = of_component.iter().any(|address| address.ty == *ty && address.name == *name);
+                let address =
+                    Address { component: component.key.clone(), ty: ty.clone(), name: name.clone(), key: None };
+                (!is_recorded && targeting.covers(&address)).then(|| address.to_string())
+            });
+            let missing: Vec<String> = missing.collect();
+            if !missing.is_empty() {
+                unrecorded.resources.push((component.key.clone(), missing));
+            }
+        }
+        Ok(unrecorded)
     }
 
     /// The resources of a component, by component and name, that may not adopt an existing object: `adopt` is `never`, or it is
@@ -205,7 +239,12 @@ impl Planner<'_> {
         }
         let action = if ty.holds_data && !self.options.remove_data { Action::Retain } else { Action::Delete };
         if action == Action::Delete && change.lifecycle.prevent_destroy {
-            diagnostics.push(protected(&format!("{stack}:{}", change.address), None, "deleted"));
+            let message = format!(
+                "{stack}:{} exists, but is not in the state, and `preventDestroy` protects it: it stays",
+                change.address
+            );
+            diagnostics.push(Diagnostic::warning("not_ours", message));
+            return None;
         }
         let prior = Prior { dependencies: change.depends_on.clone(), lifecycle: change.lifecycle.clone(), ..prior };
         Some(Change {
@@ -245,6 +284,23 @@ fn cannot_search(stack: &StackId, has_recorded: bool, reason: &str, hint: Option
     let hints: Vec<&str> = hint.into_iter().chain(has_recorded.then_some(recorded.as_str())).collect();
     let hint = if hints.is_empty() { "try again later".to_owned() } else { hints.join("; ") };
     Diagnostic::error(NOT_SEARCHED, message).hint(hint)
+}
+
+/// The note about resources without rows in a component that has others: its state is not lost, so the objects may belong to
+/// another owner.
+fn not_searched(compiled: &CompiledStack, component: &str, addresses: &[String]) -> Diagnostic {
+    let stack = &compiled.stack;
+    let shown: Vec<String> = addresses.iter().map(|address| format!("`{address}`")).collect();
+    let shown: Vec<&str> = shown.iter().map(String::as_str).collect();
+    let message = format!("not in the state of {stack}, so not looked for: {}", first_of(&shown));
+    let first = addresses.first().map(|address| shell_word(&format!("{stack}:{address}"))).unwrap_or_default();
+    let note = Diagnostic::note(NOT_SEARCHED, message).hint(format!(
+        "if such an object exists and belongs to this stack, run `terrace import {first} ID` before the destroy"
+    ));
+    match compiled.components.iter().find(|it| it.key == component) {
+        Some(component) => note.at(component.span),
+        None => note,
+    }
 }
 
 /// The component with that key, if it can have an access list.

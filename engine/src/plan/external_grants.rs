@@ -160,7 +160,7 @@ impl Planner<'_> {
                 Ok(grantees) => grantees,
                 Err(error) => {
                     let warning = unreadable(&format!("`{ty}` of `{provider}`: {error}"));
-                    diagnostics.push(warning.maybe_hint(error.solutions.first().cloned()));
+                    diagnostics.push(warning.maybe_hint(error.hint()));
                     continue;
                 }
             };

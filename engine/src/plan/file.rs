@@ -1,7 +1,7 @@
-//! A plan in a file: self-contained JSON with a digest and an authentication code, sensitive values sealed.
+//! A plan in a file: self-contained JSON with a checksum and an authentication code, sensitive values sealed.
 //!
 //! The file contains the plan and everything that its apply needs. A template with unknown values is stored once, for all its
-//! instances. The digest detects damage. The authentication code, an HMAC under a key that is derived from the state key, detects
+//! instances. The checksum detects damage. The authentication code, an HMAC under a key that is derived from the state key, detects
 //! forgeries: a reader with a state key verifies it before anything else. Without a state key the file has no code, and a plan is
 //! applied only under the digest that the caller expects ([`read_to_apply`]).
 
@@ -36,7 +36,7 @@ use terrace_provider::{Attributes, Private, Value};
 use uuid::Uuid;
 
 /// The version of the file format. The engine refuses other versions.
-pub const FORMAT: u32 = 5;
+pub const FORMAT: u32 = 6;
 /// The first bytes of a plan file, which no descriptor has.
 pub const BEGINNING: &str = "{\"terrace_plan\":";
 
@@ -91,14 +91,14 @@ pub fn write(plan: &Plan, seal: &Seal) -> Result<String, FileError> {
     let unsealed = Seal::without_key(false);
     let seal = if seal.can_store_new() { seal } else { &unsealed };
     let body = Writing::new(&seal.at(Place::Plan { id: plan.id }), plan).plan(plan)?;
-    // Writes a large plan only once: digest and code are inserted into reserved space.
+    // Writes a large plan only once: checksum and code are inserted into reserved space.
     let mut text = head(seal.has_key());
     let begin = text.len();
     serde_json::to_writer(&mut text, &body).map_err(|error| FileError::Damaged(error.to_string()))?;
     finish(text, begin, seal)
 }
 
-/// Wraps the JSON of a plan in a file, with its digest, and with a code if there is a key.
+/// Wraps the JSON of a plan in a file, with its checksum, and with a code if there is a key.
 ///
 /// # Errors
 /// If the text cannot be written.
@@ -109,20 +109,20 @@ pub fn enclose(body: &str, seal: &Seal) -> Result<String, FileError> {
     finish(text, begin, seal)
 }
 
-/// The text before the digest.
-fn before_digest() -> String {
-    format!("{BEGINNING}{FORMAT},\"digest\":\"")
+/// The text before the checksum.
+fn before_checksum() -> String {
+    format!("{BEGINNING}{FORMAT},\"checksum\":\"")
 }
-/// The text between digest and code.
+/// The text between checksum and code.
 const BEFORE_CODE: &str = "\",\"mac\":\"";
 /// The text before the plan.
 const BEFORE_PLAN: &str = "\",\"plan\":";
 /// The text after the plan, to the last byte.
 const END: &str = "}\n";
 
-/// The file up to the plan, with space for digest and code.
+/// The file up to the plan, with space for checksum and code.
 fn head(has_code: bool) -> Vec<u8> {
-    let mut text = before_digest().into_bytes();
+    let mut text = before_checksum().into_bytes();
     text.resize(text.len() + DIGEST_DIGITS, b'0');
     if has_code {
         text.extend_from_slice(BEFORE_CODE.as_bytes());
@@ -132,12 +132,12 @@ fn head(has_code: bool) -> Vec<u8> {
     text
 }
 
-/// Inserts digest and code of the plan that begins at `begin`, and completes the file.
+/// Inserts checksum and code of the plan that begins at `begin`, and completes the file.
 fn finish(mut text: Vec<u8>, begin: usize, seal: &Seal) -> Result<String, FileError> {
     let body = text.get(begin..).unwrap_or_default();
-    let (digest, code) = (sha256(body), seal.authenticate(&authenticated(body)));
-    let place = before_digest().len();
-    text.splice(place..place + DIGEST_DIGITS, digest.into_bytes());
+    let (checksum, code) = (sha256(body), seal.authenticate(&authenticated(body)));
+    let place = before_checksum().len();
+    text.splice(place..place + DIGEST_DIGITS, checksum.into_bytes());
     if let Some(code) = code {
         let place = place + DIGEST_DIGITS + BEFORE_CODE.len();
         text.splice(place..place + CODE_LENGTH, code.into_bytes());
@@ -148,8 +148,8 @@ fn finish(mut text: Vec<u8>, begin: usize, seal: &Seal) -> Result<String, FileEr
 
 /// The input of the code. It includes the format, so that a plan is valid in its own format only.
 fn authenticated(body: &[u8]) -> [&[u8]; 2] {
-    const { assert!(FORMAT == 5, "the purpose names the format") };
-    [b"terrace plan file, format 5\0", body]
+    const { assert!(FORMAT == 6, "the purpose names the format") };
+    [b"terrace plan file, format 6\0", body]
 }
 
 /// Reads a plan to show it. With a state key the file has to be authentic.
@@ -183,7 +183,7 @@ pub fn read_to_apply(text: &str, seal: &Seal, expected: Option<&str>) -> Result<
     Ok(plan)
 }
 
-/// The JSON of a plan file after the check of digest and code. Together they cover every byte of the file.
+/// The JSON of a plan file after the check of checksum and code. Together they cover every byte of the file.
 fn verified<'t>(text: &'t str, seal: &Seal) -> Result<&'t str, FileError> {
     let damaged = |problem: &str| FileError::Damaged(problem.to_owned());
     let rest = text.strip_prefix(BEGINNING).ok_or_else(|| damaged("it does not begin like a plan"))?;
@@ -192,10 +192,10 @@ fn verified<'t>(text: &'t str, seal: &Seal) -> Result<&'t str, FileError> {
     if format != u64::from(FORMAT) {
         return Err(FileError::UnsupportedFormat { found: format });
     }
-    let rest = text.strip_prefix(&before_digest()).ok_or_else(|| damaged("it has no digest"))?;
+    let rest = text.strip_prefix(&before_checksum()).ok_or_else(|| damaged("it has no checksum"))?;
     let (head, rest) = rest.split_once(BEFORE_PLAN).ok_or_else(|| damaged("it has no plan"))?;
-    let (digest, code) = match head.split_once(BEFORE_CODE) {
-        Some((digest, code)) => (digest, Some(code)),
+    let (checksum, code) = match head.split_once(BEFORE_CODE) {
+        Some((checksum, code)) => (checksum, Some(code)),
         None => (head, None),
     };
     let body = rest.strip_suffix(END);
@@ -204,19 +204,19 @@ fn verified<'t>(text: &'t str, seal: &Seal) -> Result<&'t str, FileError> {
         match seal.verify(&authenticated(body.as_bytes()), code) {
             Ok(()) => {}
             Err(Unverified::UnknownKey(key)) => return Err(FileError::UnknownKey { key }),
-            // A forger computes the digest of the changed plan; an accident does not.
-            Err(Unverified::Mismatch) if sha256(body) == digest => return Err(FileError::Forged),
+            // A forger computes the checksum of the changed plan; an accident does not.
+            Err(Unverified::Mismatch) if sha256(body) == checksum => return Err(FileError::Forged),
             Err(Unverified::Mismatch) => return Err(damaged(fault(rest))),
         }
     }
-    let body = body.filter(|body| sha256(body) == digest).ok_or_else(|| damaged(fault(rest)))?;
+    let body = body.filter(|body| sha256(body) == checksum).ok_or_else(|| damaged(fault(rest)))?;
     match code.filter(|_| !seal.has_key()) {
         Some(code) => Err(FileError::UnknownKey { key: key_of(code).ok_or(FileError::Forged)?.to_owned() }),
         None => Ok(body),
     }
 }
 
-/// The fault in the text after the digest: the plan and the closing bracket.
+/// The fault in the text after the checksum: the plan and the closing bracket.
 fn fault(rest: &str) -> &'static str {
     let mut values = serde_json::Deserializer::from_str(rest).into_iter::<serde::de::IgnoredAny>();
     let first = values.next();
@@ -225,7 +225,7 @@ fn fault(rest: &str) -> &'static str {
         (Some(Err(error)), _) if error.is_eof() => "it is truncated",
         (None | Some(Ok(_)), None) if after.is_empty() => "it is truncated",
         (Some(Ok(_)), Some("")) => "it is truncated",
-        (Some(Ok(_)), Some("\n")) => "its digest does not match",
+        (Some(Ok(_)), Some("\n")) => "its checksum does not match",
         (Some(Ok(_)), _) => "there is text after its end",
         _ => "it is not valid JSON",
     }

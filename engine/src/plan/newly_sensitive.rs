@@ -31,6 +31,6 @@ pub(super) fn note(change: &Change, address: &str, span: Span) -> Option<Diagnos
     let are = if names.len() == 1 { "is" } else { "are" };
     let message =
         format!("{} of {} {are} sensitive now; apply marks the stored values", names.join(", "), change.address);
-    let hint = "run `terrace state prune` to remove the plain-text values from the history";
+    let hint = "after the apply, `terrace state prune --keep 0s` removes the plain-text values, with all history";
     Some(Diagnostic::note("sensitive_now", message).at(span).about(address).hint(hint))
 }

@@ -331,7 +331,7 @@ impl LoadedRow {
 
 fn cannot_read(stack: &StackId, address: &Address, error: &ProviderError) -> Diagnostic {
     let without = "or use the recorded values: add `--refresh=false` to `plan`, `apply` or `destroy`";
-    let hint = match error.solutions.first() {
+    let hint = match error.hint() {
         Some(solution) => format!("{solution}; {without}"),
         None => without.to_owned(),
     };

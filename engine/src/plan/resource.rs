@@ -148,8 +148,7 @@ pub(crate) async fn plan(
                 _ => None,
             };
             let at = path.as_ref().map_or(input.span, |path| input.template.span_at(path));
-            let hint =
-                error.solutions.first().cloned().or_else(|| default_hint(&error, input.ty.name, planner.registry));
+            let hint = error.hint().or_else(|| default_hint(&error, input.ty.name, planner.registry));
             // A destroy must not take an object that exists for a missing one.
             let code = if is_adopted && planner.options.by_address { CANNOT_READ } else { "cannot_plan" };
             let diagnostic = Diagnostic::error(code, error.with_problems()).at(at).maybe_hint(hint);
@@ -375,7 +374,7 @@ async fn find_existing(
         }
         Ok(Found::Absent | Found::NoEffect | Found::Pending(_) | Found::Unknown) => None,
         Err(error) => {
-            let hint = error.solutions.first().cloned().or_else(|| default_hint(&error, ty.name, planner.registry));
+            let hint = error.hint().or_else(|| default_hint(&error, ty.name, planner.registry));
             let message = format!("cannot look for {address}: {}", error.with_problems());
             // If the containing object is missing or not configured, the object does not exist.
             let is_nowhere = matches!(error.kind, ErrorKind::NotFound | ErrorKind::NotConfigured);

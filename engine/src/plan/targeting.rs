@@ -74,28 +74,39 @@ impl Targeting {
 
     /// The targeting of a described stack. The compiler reports invalid references.
     pub(crate) fn of_descriptor(planner: &Planner<'_>, compiled: &CompiledStack) -> Self {
-        let mut targeting = Self::requested(planner, &compiled.stack);
-        if targeting.is_whole() {
-            return targeting;
+        let targeting = Self::requested(planner, &compiled.stack);
+        match &planner.options.access {
+            Some(_) => targeting.of_access(&compiled.components),
+            None => targeting.of_declared(&compiled.components, Towards::Dependencies),
         }
-        let components = &compiled.components;
-        if planner.options.access.is_some() {
-            return targeting.of_access(components);
+    }
+
+    /// The targeting of a removal of described resources: the dependents of a removed object are removed too, and the dependencies
+    /// of a kept object are kept.
+    pub(crate) fn of_described_removal(planner: &Planner<'_>, compiled: &CompiledStack) -> Self {
+        Self::requested(planner, &compiled.stack).of_declared(&compiled.components, Towards::Dependents)
+    }
+
+    /// Covers the targets, with the resources that they reach in a direction, less the excluded resources and those that they reach
+    /// in the other one.
+    fn of_declared(mut self, components: &[CompiledComponent], with: Towards) -> Self {
+        if self.is_whole() {
+            return self;
         }
         let mut chosen: BTreeMap<Block, Instances> = BTreeMap::new();
         for (block, address) in blocks(components) {
-            chosen.insert(block, targeted(&targeting.targets, &address, !targeting.has_targets));
+            chosen.insert(block, targeted(&self.targets, &address, !self.has_targets));
         }
         let targets: BTreeSet<Block> =
             chosen.iter().filter(|(_, instances)| !instances.is_empty()).map(|(block, _)| *block).collect();
-        for needed in graph::reach(components, &targets, Towards::Dependencies) {
-            if !targets.contains(&needed) {
-                chosen.insert(needed, Instances::default());
+        for reached in graph::reach(components, &targets, with) {
+            if !targets.contains(&reached) {
+                chosen.insert(reached, Instances::default());
             }
         }
         let mut excluded = BTreeSet::new();
         for (block, address) in blocks(components) {
-            let (is_excluded, except) = excluding(&targeting.excludes, &address);
+            let (is_excluded, except) = excluding(&self.excludes, &address);
             if let Some(instances) = chosen.get_mut(&block) {
                 instances.except.extend(except.iter().cloned());
             }
@@ -106,15 +117,16 @@ impl Targeting {
                 chosen.insert(block, Instances::none());
             }
         }
-        for dependent in graph::reach(components, &excluded, Towards::Dependents) {
-            if !excluded.contains(&dependent) {
-                chosen.insert(dependent, Instances::none());
+        let without = if with == Towards::Dependents { Towards::Dependencies } else { Towards::Dependents };
+        for reached in graph::reach(components, &excluded, without) {
+            if !excluded.contains(&reached) {
+                chosen.insert(reached, Instances::none());
             }
         }
-        targeting.declared = blocks(components)
+        self.declared = blocks(components)
             .filter_map(|(block, address)| Some((name(&address), chosen.get(&block)?.clone())))
             .collect();
-        targeting
+        self
     }
 
     /// Covers the resources of the access list, and nothing else.

@@ -2,8 +2,8 @@
 
 use super::options::Budget;
 use super::typing_errors::{
-    RENDER, SPACE_AFTER_DASH, has_template_tag, item_without_space, key_without_space, space_after_colon,
-    space_after_dash,
+    COLON_AFTER_KEY, RENDER, SPACE_AFTER_DASH, has_template_tag, item_without_space, key_without_colon,
+    key_without_space, space_after_colon, space_after_dash,
 };
 use crate::diagnostic::Diagnostic;
 use crate::source::{SourceId, Span};
@@ -80,9 +80,12 @@ fn typing_error(kind: &ErrorKind, text: &str, at: usize) -> Option<(usize, &'sta
     let before = text.get(..start)?.trim_end();
     let before_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     let key = before.get(before_start..)?.trim_start_matches([' ', '-']);
-    let name = key_without_space(key)?;
-    let colon = before.len() - key.len() + name.len();
-    Some((colon, "a space is missing after `:`", space_after_colon(name)))
+    if let Some(name) = key_without_space(key) {
+        let colon = before.len() - key.len() + name.len();
+        return Some((colon, "a space is missing after `:`", space_after_colon(name)));
+    }
+    let name = key_without_colon(before, line)?;
+    Some((before.len() - key.len() + name.len(), "a `:` is missing after the key", COLON_AFTER_KEY.to_owned()))
 }
 
 /// The maximum length of a key on one line in YAML.

@@ -357,6 +357,33 @@ fn missing_space_is_reported_at_its_place() {
 }
 
 #[test]
+fn missing_colon_is_reported_at_its_key() {
+    for (text, place) in [
+        ("just text\nmore: 1\n", " text"),
+        ("a:\n  path a.txt\n  b: 1\n", " a.txt"),
+        ("r:\n  - path a.txt\n    b: 1\n", " a.txt"),
+        ("config\n  b: 1\n", "\n  b"),
+    ] {
+        let [found] = errors(text).try_into().unwrap();
+        let crate::diagnostic::Location::Span(span) = found.labels[0].at else { panic!("{text:?}") };
+        assert_eq!(found.message, "a `:` is missing after the key", "{text:?}");
+        assert_eq!(span.start as usize, text.find(place).unwrap(), "{text:?}");
+    }
+    for text in [
+        "a: some\n  long text\n  b: 1\n",
+        "a: b: c\n",
+        "- some text\n  more text: 1\n",
+        "description:\n  This pipeline loads orders\n  every night. Note: slow\n",
+        "sql:\n  select a\n  from b\n  where: c\n",
+        "password:\n  hunter2\n  user: x\n",
+        "[x,\n y z\n d: 1]\n",
+    ] {
+        let found = errors(text);
+        assert!(!found[0].message.contains("missing after the key"), "{text:?}: {found:?}");
+    }
+}
+
+#[test]
 fn comma_without_value_is_reported_at_its_place() {
     for (text, at) in [
         ("a: {b: [1,,2]}\n", 10),

@@ -42,6 +42,28 @@ pub(super) fn key_without_space(text: &str) -> Option<&str> {
     (is_name && is_value).then_some(name)
 }
 
+/// The first word of the last line, if that line has the place of a map entry and the next line has the form of one. A text of
+/// several lines begins after a key with a colon.
+pub(super) fn key_without_colon<'t>(before: &'t str, next: &str) -> Option<&'t str> {
+    let content = |line: &'t str| line.trim_start_matches([' ', '-']);
+    let column = |line: &str| line.len() - line.trim_start_matches([' ', '-']).len();
+    let is_key = |name: &str| {
+        name.starts_with(char::is_alphabetic)
+            && name.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '-' | '.'))
+    };
+    let (above, last) = before.rsplit_once('\n').unwrap_or(("", before));
+    let name = content(last).split(' ').next()?;
+    let next_key = next.trim_start_matches([' ', '-']).split(':').next()?;
+    // A single word may be the key of the entries below it.
+    let is_entry = content(last).contains(' ') || column(next) > column(last);
+    let is_below_key = match above.trim_end().rsplit('\n').next().unwrap_or_default() {
+        "" => true,
+        above if above.ends_with(':') => column(above) < column(last),
+        above => column(above) == column(last) && above.contains(": "),
+    };
+    (is_key(name) && is_key(next_key) && is_entry && is_below_key && !content(last).contains(": ")).then_some(name)
+}
+
 /// The hint for an item.
 pub(super) const SPACE_AFTER_DASH: &str = "put a space after `-`";
 
@@ -53,6 +75,9 @@ pub(super) fn space_after_dash(name: &str) -> String {
         false => SPACE_AFTER_DASH.to_owned(),
     }
 }
+
+/// The hint for a key without a colon. It omits the text, which may be secret.
+pub(super) const COLON_AFTER_KEY: &str = "put `: ` after the key; write a text of several lines after `|`";
 
 pub(super) fn space_after_colon(name: &str) -> String {
     match name.len() < LONGEST_SHOWN {

@@ -51,7 +51,7 @@ fn not_checked(name: &str, error: &ProviderError) -> Finding {
         severity: Severity::Warning,
         path: Some(Path::attribute(name)),
         message: format!("not checked: {error}"),
-        hint: error.solutions.first().cloned(),
+        hint: error.hint(),
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) async fn findings(ty: &ResourceType, context: &Context<'_>, planned: 
 /// The warning that a check failed.
 pub(crate) fn not_checked(error: ProviderError) -> Finding {
     let message = format!("not checked: {error}");
-    Finding { severity: Severity::Warning, path: None, message, hint: error.solutions.into_iter().next() }
+    Finding { severity: Severity::Warning, path: None, message, hint: error.hint() }
 }
 
 /// Sends a request to Azure that every signed-in principal may make.

@@ -238,7 +238,7 @@ impl HasuraSession {
 
 /// An error about planned values as a finding; any other error only means that the check failed.
 fn finding(error: ProviderError) -> Finding {
-    let hint = error.solutions.first().cloned();
+    let hint = error.hint();
     let more = error.problems.iter().map(|problem| format!("; {problem}")).collect::<String>();
     match error.kind {
         ErrorKind::InvalidInput { .. } | ErrorKind::NotConfigured => {

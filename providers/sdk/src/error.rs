@@ -136,6 +136,12 @@ impl ProviderError {
         self
     }
 
+    /// All solutions in one sentence, for a diagnostic.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        (!self.solutions.is_empty()).then(|| self.solutions.join("; or "))
+    }
+
     /// The error on one line, with the further facts that its message does not contain.
     #[must_use]
     pub fn with_problems(&self) -> String {

@@ -102,7 +102,7 @@ pub fn default_mode<'a>(hosts: impl IntoIterator<Item = &'a str>) -> &'static st
 pub fn advice(error: &str) -> Option<&'static str> {
     let is_plain = error.contains("server does not support TLS");
     is_plain.then_some(
-        "set up TLS on the server; to send passwords and data unencrypted all the same, give `sslmode=disable`, or          `sslmode=prefer` to encrypt where the server can",
+        "set up TLS on the server; to send passwords and data unencrypted all the same, give `sslmode=disable`, or `sslmode=prefer` to encrypt where the server can",
     )
 }
 

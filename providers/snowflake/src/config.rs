@@ -137,7 +137,7 @@ impl Config {
 pub(crate) fn unconfigured(instance: &str) -> ProviderError {
     let message = format!("no Snowflake account is set for the instance `{instance}`");
     let variables = match instance == INSTANCE {
-        true => ", or set SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER, SNOWFLAKE_ROLE and SNOWFLAKE_PASSWORD",
+        true => ", or set SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER, SNOWFLAKE_ROLE and SNOWFLAKE_TOKEN",
         false => "",
     };
     ProviderError::unconfigured(message).solution(format!(

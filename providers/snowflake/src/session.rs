@@ -206,15 +206,11 @@ impl SnowflakeSession {
         match view::check_columns(planned, &shown, &names) {
             Ok(()) => Ok(Vec::new()),
             Err(error) => {
+                let hint = error.hint();
                 let ErrorKind::InvalidInput { path } = error.kind else { return Err(error) };
                 let message = format!("{}; {}", error.message, error.problems.join("; "));
                 // The same apply may change the table.
-                Ok(vec![Finding {
-                    severity: Severity::Warning,
-                    path,
-                    message,
-                    hint: error.solutions.into_iter().next(),
-                }])
+                Ok(vec![Finding { severity: Severity::Warning, path, message, hint }])
             }
         }
     }
@@ -494,12 +490,7 @@ impl Session for SnowflakeSession {
         Some(Box::pin(async move {
             self.check_source(planned).await.unwrap_or_else(|error| {
                 let message = format!("not checked: {error}");
-                vec![Finding {
-                    severity: Severity::Warning,
-                    path: None,
-                    message,
-                    hint: error.solutions.into_iter().next(),
-                }]
+                vec![Finding { severity: Severity::Warning, path: None, message, hint: error.hint() }]
             })
         }))
     }

@@ -205,7 +205,10 @@ pub(super) async fn known(shared: &Shared, caller: &Caller, name: &str) -> Resul
 }
 
 fn no_stack(name: &str) -> Problem {
-    Problem::not_found(format!("the state has no stack `{name}`: expected the form `name@environment`"))
+    Problem::not_found(match name.parse::<StackId>() {
+        Ok(_) => format!("the state has no stack `{name}`"),
+        Err(_) => format!("`{name}` is not the name of a stack: expected the form `name@environment`"),
+    })
 }
 
 /// The name of a row within its stack.

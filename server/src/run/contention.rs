@@ -60,7 +60,7 @@ impl Run<'_> {
         for step in &found {
             self.log.line("INFO", "recover", &format!("{}: {}", step.address, step.found)).await;
         }
-        if let Some(open) = left.iter().find(|step| step.was_open)
+        if let Some(open) = left.iter().find(|step| step.is_open)
             && self.may_wait().await
             && !self.cancel.is_cancelled()
         {

@@ -177,7 +177,7 @@ fn emptied_error(path: &Path) -> StoreError {
     let url = StoreUrl::Sqlite(path.to_owned());
     let reason = format!(
         "{url} is damaged: it is empty; restore it from a backup, and remove its `-wal` and `-shm` files; \
-         to start again, remove it"
+         to start with a new state, remove the empty file"
     );
     StoreError::Unavailable { action: "opened", reason }
 }

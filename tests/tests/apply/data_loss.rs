@@ -49,6 +49,14 @@ fn columns_known_after_apply_lose_only_data_that_the_plan_showed() {
 }
 
 #[test]
+fn address_in_the_place_of_a_file_gets_a_hint() {
+    let project = Project::with_stack("");
+    let ran = project.run(["plan", "stack.yaml", "--allow-data-loss", "sqlite_table.table"]).with_code(1);
+    ran.prints("there is no file `sqlite_table.table`").prints("`--allow-data-loss=sqlite_table.table`");
+    assert!(!project.run(["plan", "stack.json"]).with_code(1).stderr.contains("--allow-data-loss"));
+}
+
+#[test]
 fn loss_of_known_columns_is_shown_despite_unknown_values() {
     let project = filled();
     let columns = format!("columns: {ONE}\n      comment: ${{{{ resources.comment.output }}}}\n");
@@ -86,7 +94,7 @@ fn saved_plan_without_consent_says_how_to_plan_again() {
     project.run(["apply", "my plan"]).with_code(4);
     let planned =
         project.run(["plan", "stack.yaml", "--allow-data-loss=sqlite_table.table", "--out", "my plan"]).done();
-    planned.prints("saved the plan: `terrace apply 'my plan'` applies exactly this plan");
+    planned.prints("saved the plan: `terrace apply 'my plan' --plan-digest ").prints("` applies exactly this plan");
     project.run(["apply", "my plan"]).done();
 }
 

@@ -18,7 +18,7 @@ fn existing_file_is_imported_and_declared_unchanged() {
     --- stdout
     local_file.a is `out/a` now
     --- stderr
-    declare it before the next apply, which deletes it otherwise: `terrace import --generate demo@local:local_file.a` prints the declaration
+    if no descriptor declares it, do so before the next apply, which removes it otherwise: `terrace import --generate demo@local:local_file.a` prints the declaration
     ");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.a\n");
     snapshot!(project.run(["import", "local_file.a", "out/a"]), @"
@@ -119,6 +119,14 @@ fn table_is_imported_by_its_id() {
     project.run(["state", "rm", "sqlite_table.t"]).done();
     project.run(["import", "sqlite_table.t", id.as_str().unwrap()]).done();
     project.assert_settled("stack.yaml", &[]);
+}
+
+#[test]
+fn id_may_begin_with_a_dash() {
+    let project = Project::with_stack("resources: []\n");
+    project.write("-odd", "one");
+    project.run(["import", "demo@local:local_file.a", "-odd"]).done().prints("local_file.a is `-odd` now");
+    project.run(["import", "--generate", "demo@local:local_file.b", "-odd", "--nonsense"]).with_code(1);
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn stack_is_restored_to_an_operation_through_a_saved_plan() {
     Plan: 0 to add, 1 to change, 1 to destroy.
     --- stderr
     The descriptor is unchanged: its next apply undoes this rollback.
-    saved the plan: `terrace apply plan.json` applies exactly this plan
+    saved the plan: `terrace apply plan.json --plan-digest [digest]` applies exactly this plan
     "#);
     assert_eq!(project.read("out/a"), "two");
     project.run(["apply", "plan.json"]).done();
@@ -230,7 +230,7 @@ fn state_is_rekeyed() {
     snapshot!(project.run(["state", "rekey"]), @"
     exit: 0
     --- stdout
-    1 records are sealed with the present key
+    1 record is sealed with the present key
     ");
     project.write("terrace.yaml", "encryption: {keyFile: new.key}\n");
     project.assert_settled("stack.yaml", &[]);

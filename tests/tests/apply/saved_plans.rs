@@ -291,7 +291,7 @@ fn damaged_plan_is_an_error_wherever_the_damage_is() {
     snapshot!(project.run(["apply", "plan"]), @"
     exit: 1
     --- stderr
-    error: the plan file is damaged: its digest does not match
+    error: the plan file is damaged: its checksum does not match
 
     hint: plan again with this terrace
     ");

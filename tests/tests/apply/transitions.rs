@@ -19,7 +19,7 @@ fn renamed_resource_keeps_its_object_through_a_saved_plan() {
     Plan: 0 to add, 0 to change, 0 to destroy.
     (1 moved)
     --- stderr
-    saved the plan: `terrace apply plan.json` applies exactly this plan
+    saved the plan: `terrace apply plan.json --plan-digest [digest]` applies exactly this plan
     Plan digest `[digest]`, for `terrace apply --plan-digest`
     ");
     let json = project.run(["show", "plan.json", "--json"]).done().json();

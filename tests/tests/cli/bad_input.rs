@@ -25,7 +25,7 @@ fn missing_file_is_named() {
     missing_file
 
       × there is no file `stack.yaml`
-      help: name a descriptor, a folder of descriptors or a saved plan
+      help: check the path: it names a descriptor or a folder of descriptors; for `terrace apply` also a saved plan
     ");
 }
 

@@ -466,3 +466,24 @@ fn open_hasura_and_a_server_that_is_none_are_reported() {
         .prints("HASURA_GRAPHQL_AUTH_HOOK");
     assert!(stand_in.take_writes().is_empty(), "looking changed something");
 }
+
+#[test]
+fn sealed_values_need_their_key() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: local_file, name: a, config: {path: a, content: hunter2, sensitive: true}}\n",
+    );
+    project.run_with(&[KEY], ["apply", "stack.yaml", "--auto-approve"]).done();
+    assert!(!doctor(&project, &[]).stdout.contains("cannot be opened"));
+    let without_key = project.run(["doctor"]).with_code(1);
+    without_key.prints("the recorded values of demo@local:local_file.a cannot be opened: it was sealed with state key");
+    without_key.prints("a state with sealed values needs the key that sealed them");
+}
+
+#[test]
+fn permissions_of_files_that_are_not_a_state_are_not_checked() {
+    let project = Project::with_stack("resources: []\n");
+    for state in ["sqlite:.", "sqlite:stack.yaml"] {
+        let ran = doctor(&project, &["--state", state]);
+        assert!(ran.code == 1 && !ran.stdout.contains("chmod"), "{state}: {ran}");
+    }
+}

@@ -328,7 +328,9 @@ fn stack_in_place_of_a_descriptor_suggests_commands_for_stacks() {
     let ran = project.run(["plan", "multi@local"]).with_code(1);
     ran.prints("there is no file `multi@local`").prints("terrace plan --destroy multi@local");
     let ran = project.run(["plan", "multi@local.yaml"]).with_code(1);
-    ran.prints("name a descriptor, a folder of descriptors or a saved plan");
+    ran.prints(
+        "check the path: it names a descriptor or a folder of descriptors; for `terrace apply` also a saved plan",
+    );
 }
 
 const AREA: &str = "components:\n  area:\n    blueprint: snowflake-storage\n    specific:\n      database: D\n      schema: S\n      \

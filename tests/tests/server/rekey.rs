@@ -131,7 +131,7 @@ fn ended_request_is_recognised_while_its_key_is_known() {
     project.write("old.key", OLD.1);
     project.write("terrace.yaml", format!("{configuration}encryption: {{previous: [{{keyFile: old.key}}]}}\n"));
     let server = Served::start_with(&project, &[], &[NEW]);
-    assert_eq!(submit_keyed(&server, "a").body, token, "before the state is sealed anew");
+    assert_eq!(submit_keyed(&server, "a").body, token, "before the state is sealed again");
     project.run_with(&[NEW], ["state", "rekey"]).done();
     assert_eq!(submit_keyed(&server, "a").body, token, "and after it");
     let _ = server.stop();

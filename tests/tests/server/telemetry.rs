@@ -350,7 +350,7 @@ fn unreachable_collector_blocks_nothing_and_is_logged_once() {
     let lost = |output: &str| {
         output.lines().filter(|line| line.contains("does not arrive")).map(str::to_owned).collect::<Vec<_>>()
     };
-    until("it is told", || lost(&server.stderr()).len() == 2);
+    until("it is reported", || lost(&server.stderr()).len() == 2);
     is_back.store(true, Ordering::SeqCst);
     let back = |output: &str| output.matches("arrives again").count();
     until("the recovery is logged", || {
@@ -389,7 +389,7 @@ fn service_name_comes_from_variables() {
         let server = collector.served_with(&project, &[], &names);
         submit_traced(&server, PRODUCT);
         let resource = || collector.resources_of_spans().into_iter().next()?.resource;
-        until("it is told", || resource().is_some());
+        until("it is reported", || resource().is_some());
         assert_eq!(text(&resource().unwrap().attributes, "service.name").as_deref(), Some(name), "{own:?} {among:?}");
     }
 }
@@ -400,7 +400,7 @@ fn export_is_compressed_if_configured() {
     let collector = Collector::start();
     let server = collector.served_with(&project, &[], &[("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")]);
     submit_traced(&server, PRODUCT);
-    until("it is told", || !collector.0.calls().is_empty());
+    until("it is reported", || !collector.0.calls().is_empty());
     for call in collector.0.calls() {
         assert_eq!((&*call.headers["content-encoding"], &call.body[..2]), ("gzip", &[0x1f, 0x8b][..]));
     }

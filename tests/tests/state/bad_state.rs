@@ -96,7 +96,7 @@ fn emptied_state_is_damaged_and_not_initialized_again() {
     snapshot!(refused(&project), @"
     exit: 1
     --- stderr
-    error: state cannot be opened: sqlite:[folder]/.terrace/state.db is damaged: it is empty; restore it from a backup, and remove its `-wal` and `-shm` files; to start again, remove it
+    error: state cannot be opened: sqlite:[folder]/.terrace/state.db is damaged: it is empty; restore it from a backup, and remove its `-wal` and `-shm` files; to start with a new state, remove the empty file
     ");
     project.run(["doctor"]).with_code(1).prints("state.db is damaged: it is empty; restore it from a backup");
     for words in [&["recover"] as &[&str], &["state", "list"], &["destroy", "demo@local", "--auto-approve"]] {

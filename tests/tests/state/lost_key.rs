@@ -45,9 +45,9 @@ fn output_with_a_lost_key_is_recorded_again() {
     --- stderr
     output_given_up
 
-      ⚠ the recorded output `token` of demo@local is dropped: a sealed value cannot be opened: it was sealed with state
-      │ key bb9ad7f0, which is not configured
-      help: to keep it, provide the state key that sealed it; apply records its new value or drops it
+      ⚠ the recorded output `token` of demo@local cannot be read: a sealed value cannot be opened: it was sealed with
+      │ state key bb9ad7f0, which is not configured
+      help: to keep it, provide the state key that sealed it; an apply with changes records its new value or drops it
     "#);
     project.run_with(&[TOKEN], ["apply", "stack.yaml", "--plaintext-secrets", "--auto-approve"]).done();
     let ran = project.run(["output", "token", "--reveal", "--format", "raw"]).done();

@@ -59,8 +59,7 @@ async fn provider(
         }
     };
     let remedy = |error: &ProviderError| {
-        let remedy = error.solutions.first().cloned();
-        remedy.unwrap_or_else(|| format!("correct `providers.{instance}` of the environment `{environment}`"))
+        error.hint().unwrap_or_else(|| format!("correct `providers.{instance}` of the environment `{environment}`"))
     };
     let (session, partial) = match tokio::time::timeout(ANSWER_TIMEOUT, probe).await {
         Ok(Ok(Some(answered))) => answered,
@@ -79,7 +78,7 @@ async fn provider(
     let rights = match tokio::time::timeout(ANSWER_TIMEOUT, session.missing_rights()).await {
         Ok(Ok(rights)) => rights_finding(subject, rights.as_deref()),
         Ok(Err(error)) => {
-            let remedy = error.solutions.first().map_or(RUN_AGAIN, String::as_str);
+            let remedy = error.hint().unwrap_or_else(|| RUN_AGAIN.to_owned());
             Finding::warn(subject, format!("it answers, but does not report its rights: {error}"), remedy)
         }
         Err(_) => {

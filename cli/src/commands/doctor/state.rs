@@ -3,12 +3,17 @@
 use super::Finding;
 use crate::planning::quoted;
 use crate::settings::{DEFAULT_STATE, Settings};
+use crate::ui::Ui;
+use crate::wiring::key::find as find_key;
 use crate::wiring::store;
 use rustix::fs::{Access as FileAccess, access, statvfs};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use terrace_engine::address::{SHARED, StackId};
+use terrace_engine::record;
+use terrace_engine::seal::Seal;
 use terrace_engine::store::{Selection, StateStore, StoreError};
+use terrace_provider::value::wire::WireError;
 use terrace_state::{Access, StoreUrl, damage, find_saved_copy, format_of, newest_format};
 use uuid::Uuid;
 
@@ -20,11 +25,14 @@ const LOW_SPACE: u64 = 100 << 20;
 const NO_SPACE: u64 = 5 << 20;
 
 /// Checks the state.
-pub(super) async fn check(settings: &Settings) -> Vec<Finding> {
-    let StoreUrl::Sqlite(path) = &settings.state else { return content(settings).await };
-    let mut findings = file(settings, path).await;
+pub(super) async fn check(settings: &Settings, ui: &Ui) -> Vec<Finding> {
+    let StoreUrl::Sqlite(path) = &settings.state else { return content(settings, ui).await };
+    let mut findings = file(settings, ui, path).await;
     let near = path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
-    findings.extend(permissions(path, near));
+    // A file that cannot be read as a state may be another one, such as a descriptor.
+    if !findings.iter().any(Finding::is_failure) {
+        findings.extend(permissions(path, near));
+    }
     findings.extend(disk(near));
     findings.extend(saved(path));
     findings
@@ -48,7 +56,7 @@ fn saved(path: &Path) -> Option<Finding> {
 }
 
 /// Checks that the file exists, and its content.
-async fn file(settings: &Settings, path: &Path) -> Vec<Finding> {
+async fn file(settings: &Settings, ui: &Ui, path: &Path) -> Vec<Finding> {
     let url = &settings.state;
     let folder = path.parent().unwrap_or(Path::new("/"));
     if !path.exists() {
@@ -61,23 +69,23 @@ async fn file(settings: &Settings, path: &Path) -> Vec<Finding> {
             ),
         }];
     }
-    content(settings).await
+    content(settings, ui).await
 }
 
 /// Checks the content.
-async fn content(settings: &Settings) -> Vec<Finding> {
+async fn content(settings: &Settings, ui: &Ui) -> Vec<Finding> {
     let format = match format(settings).await {
         Ok(format) => format,
         Err(finding) => return vec![*finding],
     };
     let found = match store(settings, Access::ReadOnly).await {
-        Ok(store) => found(store.as_ref()).await.map_err(Into::into),
+        Ok(store) => found(store.as_ref(), settings, ui).await.map_err(Into::into),
         Err(failure) => Err(failure),
     };
     match found {
-        Ok((stacks, left_behind)) => {
+        Ok((stacks, more)) => {
             let whole = Finding::ok(SUBJECT, format!("{}: format {format}, stacks: {stacks}", settings.state));
-            std::iter::once(whole).chain(left_behind).collect()
+            std::iter::once(whole).chain(more).collect()
         }
         Err(failure) => vec![Finding::of_failure(SUBJECT, &failure)],
     }
@@ -101,7 +109,9 @@ async fn format(settings: &Settings) -> Result<u32, Box<Finding>> {
                 StoreError::Unavailable { .. } if !matches!(url, StoreUrl::Sqlite(_)) => {
                     "check that the server runs and accepts this user, or name another state with `--state`"
                 }
-                _ => "name another state with `--state`, or restore a copy with `terrace state import`",
+                _ => {
+                    "name another state with `--state`; or move this file away, then read a copy with `terrace state import`"
+                }
             };
             return Err(Box::new(Finding::fail(SUBJECT, error.to_string(), remedy)));
         }
@@ -130,8 +140,8 @@ async fn format(settings: &Settings) -> Result<u32, Box<Finding>> {
 }
 
 /// The number of stacks, and findings about interrupted operations.
-async fn found(store: &dyn StateStore) -> Result<(usize, Vec<Finding>), StoreError> {
-    let mut findings = Vec::new();
+async fn found(store: &dyn StateStore, settings: &Settings, ui: &Ui) -> Result<(usize, Vec<Finding>), StoreError> {
+    let mut findings = unopened(store, settings, ui).await?;
     let operations = store.unended_operations().await?;
     for operation in operations.iter().filter(|operation| operation.is_abandoned) {
         let (id, kind) = (operation.id, &operation.kind);
@@ -170,6 +180,55 @@ async fn found(store: &dyn StateStore) -> Result<(usize, Vec<Finding>), StoreErr
     Ok((count, findings))
 }
 
+/// Opens a sealed row of each configured environment. The checks of the keys report their own errors.
+async fn unopened(store: &dyn StateStore, settings: &Settings, ui: &Ui) -> Result<Vec<Finding>, StoreError> {
+    let mut findings = Vec::new();
+    let mut stacks: BTreeMap<String, Vec<StackId>> = BTreeMap::new();
+    for stack in store.known_stacks().await? {
+        stacks.entry(stack.environment.clone()).or_default().push(stack);
+    }
+    for (name, stacks) in stacks {
+        let Some(environment) = settings.configuration.environment(&name, &settings.variables).0 else { continue };
+        let Ok(seal) = find_key(settings, environment.encryption.as_ref(), false, ui) else { continue };
+        seal.bind_to(store).await?;
+        let Some((row, why)) = first_sealed(store, &stacks, &seal).await? else { continue };
+        let place = match environment.encryption {
+            Some(_) => format!("`environments.{name}.encryption` of terrace.yaml"),
+            None => "`TERRACE_STATE_KEY` or `encryption.previous` of terrace.yaml".to_owned(),
+        };
+        findings.push(Finding::fail(
+            "sealed values",
+            format!("the recorded values of {row} cannot be opened: {why}"),
+            format!(
+                "provide the key that sealed them in {place}; if it is lost, `terrace state rm` drops the resource from the state"
+            ),
+        ));
+    }
+    Ok(findings)
+}
+
+/// The first row with sealed values, and why the key does not open it; nothing if it does.
+async fn first_sealed(
+    store: &dyn StateStore,
+    stacks: &[StackId],
+    seal: &Seal,
+) -> Result<Option<(String, String)>, StoreError> {
+    let no_key = Seal::without_key(true);
+    for stack in stacks {
+        for row in store.rows(stack, &Selection::All).await? {
+            let name = format!("{stack}:{}", row.address);
+            if !matches!(record::open(row.clone(), &no_key), Err(WireError::CannotOpen(_))) {
+                continue;
+            }
+            return Ok(match record::open(row, seal) {
+                Err(WireError::CannotOpen(why)) => Some((name, why)),
+                _ => None,
+            });
+        }
+    }
+    Ok(None)
+}
+
 /// The command that resolves steps. Recovery of any stack includes the shared resources of its environment.
 fn recover(stacks: &[StackId]) -> String {
     let own: Vec<String> = stacks.iter().filter(|stack| stack.name != SHARED).map(StackId::to_string).collect();
@@ -192,6 +251,7 @@ fn permissions(path: &Path, near: &Path) -> Vec<Finding> {
         ));
     }
     if let Ok(metadata) = std::fs::metadata(path)
+        && metadata.is_file()
         && std::os::unix::fs::MetadataExt::mode(&metadata) & 0o077 != 0
     {
         findings.push(Finding::warn(

@@ -17,6 +17,7 @@ fn step(address: &str, is_in_doubt: bool) -> Recovered {
         found: "the provider cannot tell".to_owned(),
         is_in_doubt,
         was_open: false,
+        is_open: false,
     }
 }
 
@@ -140,13 +141,17 @@ fn failure_names_the_options_for_steps_in_doubt() {
 #[test]
 fn open_call_is_not_up_for_decision() {
     let doubt = step("a@local:local_file.y", true);
-    let open = Recovered { was_open: true, ..step("a@local:local_file.z", true) };
+    let open = Recovered { was_open: true, is_open: true, ..step("a@local:local_file.z", true) };
     assert_eq!([&doubt, &open].map(can_be_decided), [true, false]);
     let failure = still_in_doubt(&[&open, &doubt]);
     assert!(failure.hints.iter().all(|hint| !hint.contains("local_file.z")), "{failure:?}");
     assert!(failure.hints.iter().any(|hint| hint.contains("--absent a@local:local_file.y")), "{failure:?}");
     let failure = still_in_doubt(&[&open]);
     assert_eq!(failure.hints, ["the call may still take effect: run `terrace recover` again later"]);
+    // Its process ended while recovery waited.
+    let ended = Recovered { is_open: false, ..open };
+    let failure = still_in_doubt(&[&ended]);
+    assert!(failure.hints.iter().any(|hint| hint.contains("--absent a@local:local_file.z")), "{failure:?}");
 }
 
 #[test]

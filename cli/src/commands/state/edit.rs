@@ -336,7 +336,10 @@ pub(super) async fn rekey(
         if writes.is_empty() {
             return Ok(None);
         }
-        let summary = format!("{} records are sealed with the present key", writes.len());
+        let summary = match writes.len() {
+            1 => "1 record is sealed with the present key".to_owned(),
+            count => format!("{count} records are sealed with the present key"),
+        };
         Ok(Some(Change { leases, writes, summary }))
     };
     let message = match edit.perform(change).await? {
@@ -350,7 +353,8 @@ pub(super) async fn rekey(
     Ok(Exit::Done)
 }
 
-const CREATE_KEY_HINT: &str = "create a key with `terrace init --state-key`";
+const CREATE_KEY_HINT: &str =
+    "create a key with `terrace init --state-key`; a state with sealed values needs the key that sealed them";
 
 pub(super) fn not_rekeyed(error: RekeyError) -> Failure {
     const ADD_KEY_HINT: &str = "add the key that it was sealed with to `encryption.previous`";

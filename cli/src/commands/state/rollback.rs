@@ -74,7 +74,7 @@ pub(super) async fn run(
     }
     if let Some(path) = &arguments.out {
         save(&computed.plan, path, &env_context)?;
-        context.ui.print_note(&saved(&computed.plan, path));
+        context.ui.print_note(&saved(&computed.plan, path, &env_context.seal)?);
         return Ok(Exit::Done);
     }
     run.consent(&computed.plan, QUESTION)?;

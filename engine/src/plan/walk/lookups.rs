@@ -210,8 +210,8 @@ impl Walk<'_, '_> {
         let is_answer = matches!(error.kind, ErrorKind::NotFound | ErrorKind::NotConfigured);
         let code = if is_answer { LOOKUP_FAILED } else { LOOKUP_UNANSWERED };
         let diagnostic = Diagnostic::error(code, format!("{address} has no answer: {}", error.with_problems())).at(at);
-        match (missing.as_slice(), error.solutions.first()) {
-            ([], Some(solution)) => diagnostic.hint(solution.clone()),
+        match (missing.as_slice(), error.hint()) {
+            ([], Some(solution)) => diagnostic.hint(solution),
             ([], None) if error.kind == ErrorKind::NotFound => {
                 diagnostic.hint("create it first; if this component creates it, add it to the lookup's `dependsOn`")
             }

@@ -99,7 +99,7 @@ impl Walk<'_, '_> {
         if registry.instance(&name).is_some_and(|schema| schema.name == provider) {
             return Some(name);
         }
-        let hint = registry.instances_of(provider, &self.planner.environment.name);
+        let hint = registry.instances_of(provider, &name, &self.planner.environment.name);
         diagnostics.push(
             Diagnostic::error("unknown_instance", format!("there is no `{provider}` instance `{name}`"))
                 .at(span)
@@ -117,13 +117,9 @@ impl Walk<'_, '_> {
         match self.planner.registry.session(instance).await {
             Ok(session) => Some(session),
             Err(error) => {
-                let mut diagnostic =
-                    Diagnostic::error(CANNOT_CONNECT, format!("`{instance}` cannot be reached: {error}"))
-                        .at(declaration.ty.span);
-                if let Some(solution) = error.solutions.first() {
-                    diagnostic = diagnostic.hint(solution.clone());
-                }
-                diagnostics.push(diagnostic);
+                let message = format!("`{instance}` cannot be reached: {error}");
+                let diagnostic = Diagnostic::error(CANNOT_CONNECT, message).at(declaration.ty.span);
+                diagnostics.push(diagnostic.maybe_hint(error.hint()));
                 None
             }
         }

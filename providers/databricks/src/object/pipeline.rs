@@ -109,7 +109,7 @@ impl Object for Pipeline {
                 let at = Path::attribute("settings").key(name);
                 return Err(ProviderError::invalid(Some(at), format!("the `{name}` of a pipeline cannot be changed: its tables are stored there"))
                     .solution("create a second pipeline under another name, and remove this one when the second has the data")
-                    .solution("or use `--replace`, which deletes this pipeline; its tables are kept unless you also use `--remove-data`"));
+                    .solution("use `--replace`, which deletes this pipeline; its tables are kept unless you also use `--remove-data`"));
             }
         }
         Ok(())

@@ -299,7 +299,7 @@ pub(crate) async fn validate(instance: &Instance, planned: &Attributes) -> Vec<F
                 true => Severity::Error,
                 false => Severity::Warning,
             };
-            let hint = error.solutions.first().cloned().unwrap_or_else(|| "correct the schema's text".to_owned());
+            let hint = error.hint().unwrap_or_else(|| "correct the schema's text".to_owned());
             vec![finding(severity, error.to_string(), &hint)]
         }
     }

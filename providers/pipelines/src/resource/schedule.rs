@@ -129,8 +129,10 @@ fn parse(attributes: &Attributes, since: Timestamp, mark: String) -> Result<Sche
         mark,
     };
     Times::of(&schedule).map_err(|(name, why)| {
-        ProviderError::invalid(at(name), format!("`{name}`: {why}"))
-            .solution("use the order of cron: `30 2 * * *` is every night at half past two")
+        ProviderError::invalid(at(name), format!("`{name}`: {why}")).solution(match name {
+            "timeZone" => "use a name of the time zone database, such as `Europe/Rome`",
+            _ => "use the order of cron: `30 2 * * *` is every night at half past two",
+        })
     })?;
     Ok(schedule)
 }

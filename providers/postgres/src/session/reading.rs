@@ -130,11 +130,11 @@ impl PostgresSession {
                     Some(problem) => format!("{}; {problem}", error.message),
                     None => error.message.clone(),
                 };
+                let hint = error.hint();
                 let path = match error.kind {
                     ErrorKind::InvalidInput { path: Some(path) } => path,
                     _ => columns,
                 };
-                let hint = error.solutions.first().cloned();
                 vec![Finding { severity: Severity::Error, path: Some(path), message, hint }]
             }
             // Other errors appear in the apply.
@@ -155,9 +155,10 @@ impl PostgresSession {
         };
         let Ok((missing, beyond)) = checked.await else { return Vec::new() };
         let missing = missing.and_then(|error| {
+            let hint = error.hint();
             let ErrorKind::InvalidInput { path } = error.kind else { return None };
             let message = format!("{}; {}", error.message, error.problems.join("; "));
-            Some(Finding { severity: Severity::Warning, path, message, hint: error.solutions.into_iter().next() })
+            Some(Finding { severity: Severity::Warning, path, message, hint })
         });
         let note = (!beyond.is_empty()).then(|| Finding {
             severity: Severity::Note,

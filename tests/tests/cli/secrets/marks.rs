@@ -149,7 +149,7 @@ fn value_marked_later_is_recorded_as_sensitive_without_a_call() {
      7 │   - {type: local_file, name: file, config: {path: out/token, content: '${{ vars.token }}'}}
        ·                              ────
        ╰────
-      help: run `terrace state prune` to remove the plain-text values from the history
+      help: after the apply, `terrace state prune --keep 0s` removes the plain-text values, with all history
 
     sensitive_now
 
@@ -159,7 +159,7 @@ fn value_marked_later_is_recorded_as_sensitive_without_a_call() {
      8 │   - {type: local_value, name: copy, config: {input: {key: '${{ vars.token }}'}}}
        ·                               ────
        ╰────
-      help: run `terrace state prune` to remove the plain-text values from the history
+      help: after the apply, `terrace state prune --keep 0s` removes the plain-text values, with all history
     ");
     run(&project, &["plan", "stack.yaml", "--json"]).done().prints(r#""newly_sensitive":"#);
     run(&project, &["plan", "stack.yaml", "--out", "p"]).done();
@@ -173,7 +173,7 @@ fn value_marked_later_is_recorded_as_sensitive_without_a_call() {
     assert_eq!(
         std::fs::metadata(project.path("out/token")).unwrap().modified().unwrap(),
         before,
-        "it was written anew"
+        "it was written again"
     );
     run(&project, &["state", "export"]).done();
     // Pruning removes earlier plaintext versions, also from the file.

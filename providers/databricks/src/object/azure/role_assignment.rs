@@ -160,8 +160,8 @@ pub(crate) async fn check_role(context: &Context<'_>, planned: &Attributes) -> V
     let Some(scope) = scope.as_deref().and_then(Scope::parse) else { return Vec::new() };
     // A missing right to read roles is reported during the apply.
     let Err(error) = role_id(context, &text(planned, "role"), &scope).await else { return Vec::new() };
+    let hint = error.hint();
     let ErrorKind::InvalidInput { path: Some(path) } = error.kind else { return Vec::new() };
-    let hint = error.solutions.into_iter().next();
     vec![Finding { severity: Severity::Error, path: Some(path), message: error.message, hint }]
 }
 

@@ -152,5 +152,5 @@ fn finding(context: &RequestContext<'_>, failure: Failure, config: &BTreeMap<Str
         let named = config.keys().filter(|key| message.contains(key.as_str())).max_by_key(|key| key.len());
         path = path.map(|path| named.map_or(path.clone(), |key| path.key(key)));
     }
-    Finding { severity, path, message: error.to_string(), hint: error.solutions.into_iter().next() }
+    Finding { severity, path, message: error.to_string(), hint: error.hint() }
 }
