@@ -258,3 +258,43 @@ fn every_linked_page_and_anchor_exists() {
         assert!(repository().join(file).exists(), "ARCHITECTURE.md names `{file}`, which is not there");
     }
 }
+
+/// Phrases that texts avoid, with the reason. docs/style.md has the rules and the vocabulary.
+const AVOIDED: [(&str, &[&str]); 4] = [
+    ("name the role: caller, owner, holder, worker", &["whoever", "whomever", "those who", "someone else"]),
+    ("name who reports what", &["is told", "are told", "was told", "were told", "is heard", "is let", "untold"]),
+    ("use a noun: the state, not what is recorded", &["that which", "what stands", "what comes"]),
+    ("old-fashioned", &["anew", "lest", "thereby", "therein", "thereof", "whereof", "hence", "by then", "beside it"]),
+];
+
+/// Returns the texts of a line for people: comments, strings with several words, and names of functions.
+fn prose(line: &str) -> Vec<String> {
+    let comment = line.split_once("//").map(|(_, comment)| comment.to_owned());
+    let strings = line.split('"').skip(1).step_by(2).filter(|text| text.contains(' ')).map(str::to_owned);
+    let function = line.trim_start().split_once("fn ").and_then(|(_, rest)| rest.split(['(', '<']).next());
+    comment.into_iter().chain(strings).chain(function.map(|name| name.replace('_', " "))).collect()
+}
+
+#[test]
+fn texts_use_plain_words() {
+    let readmes = Command::new("git").args(["ls-files", "*.md"]).current_dir(repository()).output().unwrap();
+    let pages = String::from_utf8(readmes.stdout).unwrap();
+    let pages = pages.lines().filter(|page| !page.contains("corpus")).map(PathBuf::from);
+    let mut found = Vec::new();
+    for path in sources().into_iter().chain(pages).filter(|path| !path.ends_with("tidy.rs")) {
+        let is_page = path.extension().is_some_and(|extension| extension == "md");
+        for (number, line) in (1..).zip(text(&path).lines()) {
+            for prose in if is_page { vec![line.to_owned()] } else { prose(line) } {
+                let words = prose.to_lowercase();
+                let words: Vec<&str> =
+                    words.split(|char: char| !char.is_alphanumeric()).filter(|it| !it.is_empty()).collect();
+                let words = format!(" {} ", words.join(" "));
+                for (reason, phrases) in AVOIDED {
+                    let avoided = phrases.iter().filter(|phrase| words.contains(&format!(" {phrase} ")));
+                    found.extend(avoided.map(|phrase| format!("{}:{number}: `{phrase}`: {reason}", path.display())));
+                }
+            }
+        }
+    }
+    assert_eq!(found, [] as [String; 0]);
+}
