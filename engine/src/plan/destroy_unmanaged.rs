@@ -34,7 +34,7 @@ pub(super) const NOT_AS_DESCRIBED: &str = "not_as_described";
 /// The codes of diagnostics about systems that do not answer.
 const UNANSWERED: [&str; 4] = [CANNOT_CONNECT, CANNOT_READ, LOOKUP_UNANSWERED, CANNOT_IMPORT];
 
-/// What a descriptor describes and the state does not have.
+/// Described resources that the state does not have.
 #[derive(Default)]
 struct Unrecorded {
     /// Components without any row. A failed apply may have recorded the component alone.
@@ -149,7 +149,7 @@ impl Planner<'_> {
         Ok(changes)
     }
 
-    /// What a descriptor describes and the state does not have.
+    /// Finds the described resources that the state does not have.
     async fn unrecorded(&self, compiled: &CompiledStack, targeting: &Targeting) -> Result<Unrecorded, PlanFailure> {
         let stack = &compiled.stack;
         let rows = self.store.rows(stack, &Selection::All).await?.into_iter().map(|row| row.address);

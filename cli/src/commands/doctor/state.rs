@@ -29,7 +29,7 @@ pub(super) async fn check(settings: &Settings, ui: &Ui) -> Vec<Finding> {
     let StoreUrl::Sqlite(path) = &settings.state else { return content(settings, ui).await };
     let mut findings = file(settings, ui, path).await;
     let near = path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
-    // A file that cannot be read as a state may be another one, such as a descriptor.
+    // A file that cannot be read as a state may be something else, such as a descriptor.
     if !findings.iter().any(Finding::is_failure) {
         findings.extend(permissions(path, near));
     }
