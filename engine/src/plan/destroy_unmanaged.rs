@@ -155,13 +155,14 @@ impl Planner<'_> {
         let rows = self.store.rows(stack, &Selection::All).await?.into_iter().map(|row| row.address);
         let open = self.store.open_intents(stack, &Selection::All).await?;
         let recorded: Vec<Address> = rows.chain(open.into_iter().map(|open| open.intent.row.address)).collect();
+        let components: HashSet<&str> = recorded.iter().map(|address| address.component.as_str()).collect();
+        let resources: HashSet<(&str, &str, &str)> =
+            recorded.iter().map(|it| (it.component.as_str(), it.ty.as_str(), it.name.as_str())).collect();
         let chosen = &self.options.components;
         let mut unrecorded =
             Unrecorded { has_recorded: chosen.is_empty() && !recorded.is_empty(), ..Unrecorded::default() };
         for component in compiled.components.iter().filter(|it| chosen.is_empty() || chosen.contains(&it.key)) {
-            let of_component: Vec<&Address> =
-                recorded.iter().filter(|address| address.component == component.key).collect();
-            if of_component.is_empty() {
+            if !components.contains(component.key.as_str()) {
                 unrecorded.components.insert(component.key.clone());
                 continue;
             }
@@ -170,7 +171,7 @@ impl Planner<'_> {
                 |it: &&ResourceDeclaration| it.when.is_none() && it.for_each.is_none() && it.shared.is_none();
             let missing = component.declarations.resources.iter().filter(is_certain).filter_map(|resource| {
                 let (ty, name) = (&resource.ty.value, &resource.name.value);
-                let is_recorded = of_component.iter().any(|address| address.ty == *ty && address.name == *name);
+                let is_recorded = resources.contains(&(component.key.as_str(), ty.as_str(), name.as_str()));
                 let address =
                     Address { component: component.key.clone(), ty: ty.clone(), name: name.clone(), key: None };
                 (!is_recorded && targeting.covers(&address)).then(|| address.to_string())
