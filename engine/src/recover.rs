@@ -84,6 +84,13 @@ pub struct Recovered {
     pub is_open: bool,
 }
 
+impl Recovered {
+    /// The result for a step whose outcome stays unknown.
+    fn in_doubt(step: InterruptedStep, found: String, was_open: bool, is_open: bool) -> Self {
+        Self { address: step.to_string(), step, found, is_in_doubt: true, was_open, is_open }
+    }
+}
+
 /// A user's decision about a step in doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -301,14 +308,7 @@ impl Recovery<'_> {
         open = match in_present_form(self.registry, self.seal, open).await {
             Ok(open) => open,
             Err(found) => {
-                return Ok(Recovered {
-                    step,
-                    address,
-                    found,
-                    is_in_doubt: true,
-                    was_open: may_take_effect,
-                    is_open: may_take_effect,
-                });
+                return Ok(Recovered::in_doubt(step, found, may_take_effect, may_take_effect));
             }
         };
         // The present row, under the lease, with any changes since the step began.
@@ -317,14 +317,7 @@ impl Recovery<'_> {
                 Ok(row) => Some(row),
                 Err(outdated) => {
                     let found = format!("its row was {outdated}");
-                    return Ok(Recovered {
-                        step,
-                        address,
-                        found,
-                        is_in_doubt: true,
-                        was_open: may_take_effect,
-                        is_open: may_take_effect,
-                    });
+                    return Ok(Recovered::in_doubt(step, found, may_take_effect, may_take_effect));
                 }
             },
             None => None,
@@ -363,13 +356,13 @@ impl Recovery<'_> {
         let is_open = matches!(finding, Finding::TooEarly(_));
         let (found, writes) = match finding {
             Finding::InDoubt(reason) | Finding::TooEarly(reason) => {
-                return Ok(Recovered { step, address, found: reason, is_in_doubt: true, was_open, is_open });
+                return Ok(Recovered::in_doubt(step, reason, was_open, is_open));
             }
             Finding::Unchanged => ("the step did not take effect".to_owned(), Vec::new()),
             Finding::Nothing => ("there is no such object".to_owned(), writes.dropped()?),
             Finding::Object { attributes, observed, applied } => {
                 match self.current_manager(&open.intent, &writes, &observed).await? {
-                    Err(found) => return Ok(Recovered { step, address, found, is_in_doubt: true, was_open, is_open }),
+                    Err(found) => return Ok(Recovered::in_doubt(step, found, was_open, is_open)),
                     Ok(Some(by)) => {
                         let found = format!("the step took effect, and {by} manages the object now");
                         return self.close(held, &open.intent, found, Vec::new(), was_open).await;
@@ -386,7 +379,7 @@ impl Recovery<'_> {
                     Some(writes) => ("the object's current values are recorded".to_owned(), writes),
                     None => {
                         let found = "the step took effect, but the row belongs to another object now".to_owned();
-                        return Ok(Recovered { step, address, found, is_in_doubt: true, was_open, is_open });
+                        return Ok(Recovered::in_doubt(step, found, was_open, is_open));
                     }
                 }
             }

@@ -174,14 +174,16 @@ pub(crate) trait Object: Send + Sync {
         planned: &Attributes,
     ) -> Result<(Attributes, PrivateData), ProviderError>;
 
-    /// Updates the object.
+    /// Updates the object. By default nothing but `takeExisting` can change, which has no effect on the remote object.
     async fn update(
         &self,
-        context: &Context<'_>,
+        _context: &Context<'_>,
         prior: &Recorded,
-        present: &Observation,
-        planned: &Attributes,
-    ) -> Result<PrivateData, ProviderError>;
+        _present: &Observation,
+        _planned: &Attributes,
+    ) -> Result<PrivateData, ProviderError> {
+        Ok(PrivateData::of(&prior.private))
+    }
 
     /// Deletes the object. A missing object is a success.
     async fn delete(

@@ -8,7 +8,7 @@ use crate::private::PrivateData;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::ops::RangeInclusive;
-use terrace_provider::{Attributes, Path, ProviderError, Recorded, Value};
+use terrace_provider::{Attributes, Path, ProviderError, Value};
 
 pub(crate) struct Privilege;
 
@@ -67,17 +67,6 @@ impl Object for Privilege {
             grant::change(context, planned, "add", &[text(planned, "privilege")]).await?;
         }
         Ok((Attributes::default(), PrivateData { preexisting: before, ..PrivateData::default() }))
-    }
-
-    /// Only `takeExisting` can change, which has no effect on the remote object.
-    async fn update(
-        &self,
-        _: &Context<'_>,
-        prior: &Recorded,
-        _: &Observation,
-        _: &Attributes,
-    ) -> Result<PrivateData, ProviderError> {
-        Ok(PrivateData::of(&prior.private))
     }
 
     async fn delete(

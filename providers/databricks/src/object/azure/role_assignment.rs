@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 use std::ops::RangeInclusive;
 use terrace_provider::http::{Next, Purpose, Request};
 use terrace_provider::names::listed;
-use terrace_provider::{Attributes, ErrorKind, Finding, Path, ProviderError, Recorded, Severity, Value};
+use terrace_provider::{Attributes, ErrorKind, Finding, Path, ProviderError, Severity, Value};
 use uuid::{Builder, Uuid};
 
 /// The API version.
@@ -288,17 +288,6 @@ impl Object for RoleAssignment {
             }
             done => done.map(|_| (Attributes::default(), PrivateData::default())),
         }
-    }
-
-    /// Only `takeExisting` can change, which has no effect on the remote object.
-    async fn update(
-        &self,
-        _: &Context<'_>,
-        prior: &Recorded,
-        _: &Observation,
-        _: &Attributes,
-    ) -> Result<PrivateData, ProviderError> {
-        Ok(PrivateData::of(&prior.private))
     }
 
     async fn delete(
