@@ -9,7 +9,7 @@ mod deferral; // resources whose plan needs a command's result wait for another 
 mod destroy; // destroys from state alone
 mod drift; // a scheduled job reports drift
 mod imports; // import, taint, untaint, unprotect, state mv
-mod interrupted; // interrupted resources wait for recovery, whatever changes outside terrace
+mod interrupted; // interrupted resources wait for recovery, also while their objects change outside terrace
 mod interrupted_meanwhile; // interruptions between recovery and plan
 mod pruning; // old data is removed, or removal fails or stops
 mod recorded_order; // recorded dependency order

@@ -1,4 +1,4 @@
-//! Commands: what they read, print and refuse.
+//! Commands: input, output and refusals.
 
 mod bad_declarations; // invalid declarations: place, hint, and nothing changed
 mod bad_input; // files that are not descriptors: missing, empty, foreign, hostile

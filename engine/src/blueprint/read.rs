@@ -134,7 +134,7 @@ pub(super) fn read_schema(
     let schema = match node.as_text() {
         None if node.as_map().is_some() || node.as_bool().is_some() => node.to_json(),
         None => {
-            diagnostics.push(wrong_type(&format!("`{field}`"), "a JSON Schema, or the path of one", node));
+            diagnostics.push(wrong_type(&format!("`{field}`"), "a JSON Schema, or its path", node));
             return None;
         }
         Some(path) => match files(path).map(|text| serde_json::from_str(&text)) {

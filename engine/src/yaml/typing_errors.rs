@@ -42,7 +42,7 @@ pub(super) fn key_without_space(text: &str) -> Option<&str> {
     (is_name && is_value).then_some(name)
 }
 
-/// The first word of the last line, if that line has the place of a map entry and the next line has the form of one. A text of
+/// The first word of the last line, if that line has the place of a map entry and the next line is a map entry. A text of
 /// several lines begins after a key with a colon.
 pub(super) fn key_without_colon<'t>(before: &'t str, next: &str) -> Option<&'t str> {
     let content = |line: &'t str| line.trim_start_matches([' ', '-']);

@@ -117,7 +117,7 @@ fn created_object_is_described_as_its_blueprint_declares() {
 }
 
 #[test]
-fn descriptor_text_decides_what_is_provisioned() {
+fn text_of_the_descriptor_selects_the_provisioned_resources() {
     let project = project();
     let server = Served::start(&project, &[]);
     let refused = server.send("/v1/provision", COMPONENT, &product(&["a", "b"]));
@@ -341,7 +341,7 @@ fn complete_set_of_principals_is_granted_and_kept() {
 }
 
 #[test]
-fn first_of_two_access_updates_of_one_version_wins() {
+fn first_of_two_access_updates_with_the_same_version_wins() {
     let (project, product) = with_port();
     project.make_gate("gate-a");
     let server = Served::start(&project, &["--workers", "1"]);

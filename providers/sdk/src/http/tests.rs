@@ -415,9 +415,9 @@ async fn errors_quote_the_vendor_without_secrets() {
         api.error(&failure, purpose)
     };
     let make = Purpose::to("make the thing `a`").creates("things/a").at(crate::Path::attribute("name"));
-    let body = json!({"code": "BAD", "message": "hunter2hunter2 and bearer-text are no names."});
+    let body = json!({"code": "BAD", "message": "hunter2hunter2 and bearer-text are not names."});
     let error = error_of(422, body, &make).await;
-    assert_eq!(error.message, "Shop cannot make the thing `a`: (sensitive value) and (sensitive value) are no names");
+    assert_eq!(error.message, "Shop cannot make the thing `a`: (sensitive value) and (sensitive value) are not names");
     assert_eq!(error.vendor_code.as_deref(), Some("BAD, HTTP 422"));
     assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(crate::Path::attribute("name")) });
     let error = error_of(409, json!({}), &make).await;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-/// The faults of a stand-in: `F` is a fault of one call, and `V` has the further fields of one vendor.
+/// The faults of a stand-in: `F` is the fault of a call, and `V` has the further fields of a vendor.
 #[derive(Debug)]
 pub struct Faults<F, V> {
     /// By the number of the call, from 1.
