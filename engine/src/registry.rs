@@ -186,13 +186,15 @@ impl Registry {
             names => format!("there are: {}", names.join(", ")),
         };
         // The key of an instance begins with its provider.
-        let key = match missing == provider || missing.starts_with(&format!("{provider}.")) {
-            true => missing.to_owned(),
-            false => format!("{provider}.{missing}"),
-        };
+        let is_key = missing == provider || missing.starts_with(&format!("{provider}."));
+        let key = if is_key { missing.to_owned() } else { format!("{provider}.{missing}") };
+        if self.instance(&key).is_some_and(|schema| schema.name == provider) {
+            return format!("did you mean `{key}`?");
+        }
+        let name = if is_key { String::new() } else { format!(", and name it `{key}` here") };
         format!(
             "in the environment `{environment}` {there_are}; to configure another, add the key `{key}` with its settings under \
-             `providers:` of that environment in terrace.yaml"
+             `providers:` of that environment in terrace.yaml{name}"
         )
     }
 

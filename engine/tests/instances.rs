@@ -24,6 +24,16 @@ async fn expression_selects_the_instance_and_the_row_records_it() {
 }
 
 #[tokio::test]
+async fn name_without_its_provider_gets_a_hint_that_works() {
+    let story = Story::new();
+    let named = |name: &str| in_region().replace("'${{ \"world.\" + vars.region }}'", name);
+    assert!(story.errors(&named("eu")).await.contains("did you mean `world.eu`?"));
+    let errors = story.errors(&named("us")).await;
+    assert!(errors.contains("add the key `world.us` with its settings"), "{errors}");
+    assert!(errors.contains("and name it `world.us` here"), "{errors}");
+}
+
+#[tokio::test]
 async fn unknown_instance_is_reported_with_the_configured_ones() {
     let mut story = Story::new();
     story.variables = BTreeMap::from([("region".to_owned(), Given::text("us", "a test"))]);

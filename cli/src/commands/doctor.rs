@@ -75,10 +75,6 @@ impl Finding {
         Self::fail(subject, message, remedy)
     }
 
-    fn is_failure(&self) -> bool {
-        matches!(self.status, Status::Fail)
-    }
-
     fn line(&self) -> String {
         let remedy = self.remedy.iter().map(|remedy| format!("      {}\n", harmless(remedy)));
         let remedy: String = remedy.collect();

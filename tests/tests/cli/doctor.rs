@@ -477,6 +477,9 @@ fn sealed_values_need_their_key() {
     let without_key = project.run(["doctor"]).with_code(1);
     without_key.prints("the recorded values of demo@local:local_file.a cannot be opened: it was sealed with state key");
     without_key.prints("a state with sealed values needs the key that sealed them");
+    let state = project.path(".terrace/state.db");
+    std::fs::set_permissions(state, std::fs::Permissions::from_mode(0o644)).unwrap();
+    project.run(["doctor"]).with_code(1).prints("cannot be opened").prints("can be read by other users");
 }
 
 #[test]

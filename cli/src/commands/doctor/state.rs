@@ -1,6 +1,6 @@
 //! Checks of the state: reading, writing, and the disk below it.
 
-use super::Finding;
+use super::{Finding, Status};
 use crate::planning::quoted;
 use crate::settings::{DEFAULT_STATE, Settings};
 use crate::ui::Ui;
@@ -30,9 +30,8 @@ pub(super) async fn check(settings: &Settings, ui: &Ui) -> Vec<Finding> {
     let mut findings = file(settings, ui, path).await;
     let near = path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
     // A file that cannot be read as a state may be something else, such as a descriptor.
-    if !findings.iter().any(Finding::is_failure) {
-        findings.extend(permissions(path, near));
-    }
+    let is_state = !findings.iter().any(|finding| finding.subject == SUBJECT && finding.status == Status::Fail);
+    findings.extend(permissions(path, near, is_state));
     findings.extend(disk(near));
     findings.extend(saved(path));
     findings
@@ -240,7 +239,7 @@ fn recover(stacks: &[StackId]) -> String {
 }
 
 /// Checks who can write and read the state.
-fn permissions(path: &Path, near: &Path) -> Vec<Finding> {
+fn permissions(path: &Path, near: &Path, is_state: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     let not_writable = [path, near].into_iter().find(|it| it.exists() && access(*it, FileAccess::WRITE_OK).is_err());
     if let Some(place) = not_writable {
@@ -251,7 +250,7 @@ fn permissions(path: &Path, near: &Path) -> Vec<Finding> {
         ));
     }
     if let Ok(metadata) = std::fs::metadata(path)
-        && metadata.is_file()
+        && is_state
         && std::os::unix::fs::MetadataExt::mode(&metadata) & 0o077 != 0
     {
         findings.push(Finding::warn(
