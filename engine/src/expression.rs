@@ -36,7 +36,7 @@ pub use path::descend;
 
 use crate::source::{Place, Span};
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use terrace_provider::Value;
 
 /// A YAML value with compiled expressions.
@@ -92,10 +92,9 @@ pub struct Expression {
     pub span: Span,
     /// Its place, for display.
     pub place: Option<Place>,
-    /// The paths that it reads, as far as its text shows. Paths within `[…]` are listed separately, too.
-    pub references: Vec<Reference>,
-    /// The compiled form.
-    program: compile::Program,
+    /// The compiled form. Expressions of built-in blueprints are compiled at their first use: most commands use few of
+    /// them, and compiling all takes a third of a small command's time.
+    compiled: OnceLock<compile::Compiled>,
     /// True for an expression of a saved plan: its span refers to no loaded text; its place is still valid.
     is_saved: bool,
 }

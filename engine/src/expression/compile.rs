@@ -17,6 +17,7 @@ use crate::diagnostic::did_you_mean;
 use crate::source::{Place, Span};
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, MapExpr, SelectExpr, SourceInfo, operators};
+use std::sync::OnceLock;
 
 /// The function that sorts the keys of a map before iteration. Users cannot write its name.
 pub(super) const IN_ORDER: &str = "@in_order";
@@ -38,11 +39,22 @@ const LEVEL: usize = if cfg!(debug_assertions) { 64 * 1024 } else { 8 * 1024 };
 
 /// The compiled form of an expression.
 #[derive(Debug)]
+pub(super) struct Compiled {
+    /// The paths that it reads, as far as its text shows. Paths within `[…]` are listed separately, too.
+    references: Vec<Reference>,
+    /// How it is evaluated.
+    program: Program,
+}
+
+/// How an expression is evaluated.
+#[derive(Debug)]
 pub(super) enum Program {
     /// A path: its value is returned as it is.
     Path(Reference),
     /// Any other expression, evaluated by CEL.
     Cel(Cel),
+    /// An invalid expression of a built-in blueprint. Evaluation reports the fault.
+    Invalid(Fault),
 }
 
 /// A syntax tree over numbered paths.
@@ -104,12 +116,32 @@ impl Expression {
     /// # Errors
     /// When the text is not valid CEL, or calls an unknown function.
     pub(super) fn compile(text: &str, span: Span, place: Option<Place>) -> Result<Self, Fault> {
-        let (program, references) = compile(text)?;
-        Ok(Self { text: text.to_owned(), span, place, references, program, is_saved: false })
+        let compiled = OnceLock::from(compile(text)?);
+        Ok(Self { text: text.to_owned(), span, place, compiled, is_saved: false })
+    }
+
+    /// An expression that is compiled at its first use.
+    pub(super) fn compile_later(text: &str, span: Span, place: Option<Place>) -> Self {
+        Self { text: text.to_owned(), span, place, compiled: OnceLock::new(), is_saved: false }
+    }
+
+    /// The paths that it reads, as far as its text shows. Paths within `[…]` are listed separately, too.
+    pub fn references(&self) -> &[Reference] {
+        &self.compiled().references
+    }
+
+    /// How it is evaluated.
+    pub(super) fn program(&self) -> &Program {
+        &self.compiled().program
+    }
+
+    fn compiled(&self) -> &Compiled {
+        let invalid = |fault| Compiled { references: Vec::new(), program: Program::Invalid(fault) };
+        self.compiled.get_or_init(|| compile(&self.text).unwrap_or_else(invalid))
     }
 }
 
-fn compile(text: &str) -> Result<(Program, Vec<Reference>), Fault> {
+fn compile(text: &str) -> Result<Compiled, Fault> {
     if text.is_empty() {
         return Err(Fault::new(0, "the expression is empty").hint("write `$${{` for a literal `${{`"));
     }
@@ -117,14 +149,14 @@ fn compile(text: &str) -> Result<(Program, Vec<Reference>), Fault> {
         let mut references = Vec::new();
         note(&mut references, &path);
         references.shrink_to_fit();
-        return Ok((Program::Path(path), references));
+        return Ok(Compiled { references, program: Program::Path(path) });
     }
     let stack = syntax::needed_stack(text)?;
     let cel = with_stack(stack, || compile_cel(text)).unwrap_or_else(|| Err(syntax::too_deep(0)))?;
     let mut references = Vec::new();
     cel.paths.iter().for_each(|path| note(&mut references, path));
     references.shrink_to_fit();
-    Ok((Program::Cel(cel), references))
+    Ok(Compiled { references, program: Program::Cel(cel) })
 }
 
 fn compile_cel(text: &str) -> Result<Cel, Fault> {

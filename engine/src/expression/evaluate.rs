@@ -36,7 +36,7 @@ impl Expression {
     /// # Errors
     /// When it cannot be computed. The diagnostic points at the expression and quotes no sensitive value.
     pub(super) fn evaluate(&self, scope: &dyn Scope, functions: &Functions) -> Result<Value, Diagnostic> {
-        let answer = match &self.program {
+        let answer = match self.program() {
             Program::Path(path) => match path.read(scope) {
                 Ok(read) => budget::charge_result_value(&read.value).map_err(Failure::from).map(|()| {
                     match read.value.into_owned() {
@@ -52,6 +52,9 @@ impl Expression {
                     None => evaluate_with_stack(program.stack, || program.evaluate(scope, functions))
                         .unwrap_or_else(|| Err(Failure::new("not enough memory for a computation this deep"))),
                 }
+            }
+            Program::Invalid(fault) => {
+                return Err(self.diagnose("expression_syntax", &fault.message).maybe_hint(fault.hint.clone()));
             }
         };
         answer.map_err(|failure| self.diagnose("expression_failed", failure.message).maybe_hint(failure.hint))

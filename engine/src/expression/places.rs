@@ -8,7 +8,7 @@ impl Template {
     /// The paths that its expressions read, each with the place of the expression.
     pub fn located_references(&self) -> impl Iterator<Item = (&Reference, Span)> {
         self.expressions()
-            .flat_map(|expression| expression.references.iter().map(move |reference| (reference, expression.span)))
+            .flat_map(|expression| expression.references().iter().map(move |reference| (reference, expression.span)))
     }
 
     /// The value without evaluation: expressions are unknown.

@@ -120,13 +120,13 @@ impl Template {
 
     /// The paths that its expressions read.
     pub fn references(&self) -> impl Iterator<Item = &Reference> {
-        self.expressions().flat_map(|expression| expression.references.iter())
+        self.expressions().flat_map(|expression| expression.references().iter())
     }
 
     /// The providers in calls of `identity` and `identities`, if they are literals.
     pub(crate) fn named_by(&self) -> impl Iterator<Item = &str> {
-        let computed = self.expressions().filter_map(|expression| match &expression.program {
-            Program::Path(_) => None,
+        let computed = self.expressions().filter_map(|expression| match expression.program() {
+            Program::Path(_) | Program::Invalid(_) => None,
             Program::Cel(cel) => Some(&cel.named_by),
         });
         computed.flatten().map(String::as_str)
@@ -208,6 +208,9 @@ fn compile_text(text: &str, scalar: Span, sources: &Sources, diagnostics: &mut V
     };
     let mut compile = |inner: &str, start: usize| {
         let span = locate(sources, scalar, text, start, inner.len());
+        if sources.is_built_in(span.source) {
+            return Some(Arc::new(Expression::compile_later(inner, span, sources.place(span))));
+        }
         match Expression::compile(inner, span, sources.place(span)) {
             Ok(expression) => Some(Arc::new(expression)),
             Err(fault) => {
