@@ -7,6 +7,7 @@
 
 mod apply;
 mod cli;
+mod module_graph; // circles of imports
 mod pipelines;
 mod providers;
 mod server;

@@ -129,7 +129,7 @@ fn crates_depend_only_in_the_allowed_direction() {
 }
 
 /// Returns the folders of the crates.
-fn crates() -> Vec<String> {
+pub(super) fn crates() -> Vec<String> {
     let manifest = text(Path::new("Cargo.toml"));
     let members = manifest.split_once("\nmembers = [").unwrap().1.split_once(']').unwrap().0;
     members.split('"').skip(1).step_by(2).map(str::to_owned).collect()
