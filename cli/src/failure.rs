@@ -5,7 +5,7 @@
 
 use terrace_engine::apply::ApplyError;
 use terrace_engine::apply::lease::LeaseError;
-use terrace_engine::plan::compute::PlanFailure;
+use terrace_engine::plan::failure::PlanFailure;
 use terrace_engine::plan::file::FileError;
 use terrace_engine::store::StoreError;
 use terrace_provider::ProviderError;

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 use terrace_engine::plan::file::BEGINNING;
-use terrace_engine::render::shell_word;
+use terrace_engine::text::shell_word;
 use terrace_engine::yaml::Budget;
 
 /// Limit of files that users write, in bytes: configurations, blueprints, their tests and schemas.

@@ -25,11 +25,12 @@ use terrace_engine::address::{AddressError, StackId, parse_with_stack};
 use terrace_engine::compile::{CompiledStack, Compiler, chosen};
 use terrace_engine::descriptor::{Body, Descriptor};
 use terrace_engine::diagnostic::{Diagnostic, Location, has_errors};
-use terrace_engine::plan::compute::{self, Computed, Options, Planner};
+use terrace_engine::plan::compute::{self, Computed, Options};
+use terrace_engine::plan::planner::Planner;
 use terrace_engine::plan::{NOT_SEARCHED, Origin};
-use terrace_engine::render::environment_option;
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::store::StateStore;
+use terrace_engine::text::environment_option;
 use terrace_state::{Access, StoreUrl};
 use uuid::Uuid;
 

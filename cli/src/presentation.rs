@@ -71,7 +71,7 @@ fn human_plan(ui: &Ui, plan: &Plan, detail: Detail) -> String {
 /// Wraps lines at the width of the terminal.
 pub(crate) fn narrowed(ui: &Ui, lines: &str) -> String {
     const HANGING_INDENT: usize = 6;
-    terrace_engine::render::narrowed(lines, ui.result_width().unwrap_or(0), HANGING_INDENT)
+    terrace_engine::text::narrowed(lines, ui.result_width().unwrap_or(0), HANGING_INDENT)
 }
 
 /// The properties of the terminal for results.

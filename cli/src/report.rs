@@ -17,8 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use terrace_engine::diagnostic::{Diagnostic, Label, Location};
 use terrace_engine::plan::Note;
-use terrace_engine::render::with_visible;
 use terrace_engine::source::{SourceId, Sources, Span};
+use terrace_engine::text::with_visible;
 use terrace_provider::Severity;
 use textwrap::{WordSeparator, WordSplitter};
 

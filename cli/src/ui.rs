@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use terrace_engine::plan::Note;
-use terrace_engine::render::with_visible;
+use terrace_engine::text::with_visible;
 use terrace_provider::Severity;
 
 /// Width of reports without a terminal or `COLUMNS`.

@@ -28,12 +28,12 @@ use std::path::Path;
 use std::sync::Arc;
 use terrace_engine::blueprint::matching::Templates;
 use terrace_engine::diagnostic::has_errors;
+use terrace_engine::environment;
 use terrace_engine::expression::Functions;
-use terrace_engine::plan::compute;
 use terrace_engine::registry::Registry;
-use terrace_engine::render::shell_word;
 use terrace_engine::seal::Seal;
 use terrace_engine::store::{ServerStore, StateStore};
+use terrace_engine::text::shell_word;
 use terrace_provider::ProviderSchema;
 use terrace_provider::wrap::silence::{Reporter, SilenceLimit};
 use terrace_state::roles::{self, RoleStore};
@@ -45,7 +45,7 @@ pub(crate) struct EnvironmentContext {
     pub(crate) registry: Arc<Registry>,
     pub(crate) functions: Arc<Functions>,
     pub(crate) seal: Arc<Seal>,
-    pub(crate) environment: compute::Environment,
+    pub(crate) environment: environment::Environment,
     pub(crate) templates: Templates,
     /// Changes may destroy data without consent for each of them.
     pub(crate) is_data_loss_allowed: bool,
@@ -92,7 +92,7 @@ impl EnvironmentContext {
             functions: Arc::new(functions),
             registry: Arc::new(registry),
             seal: Arc::new(key::seal(settings, configuration.encryption.as_ref(), is_plaintext_allowed, ui)?),
-            environment: compute::Environment {
+            environment: environment::Environment {
                 name: configuration.name.clone(),
                 note,
                 settings: configuration.settings.clone(),

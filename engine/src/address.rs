@@ -277,6 +277,19 @@ pub fn parse_with_stack<T: FromStr<Err = AddressError>>(text: &str) -> Result<(O
     }
 }
 
+/// The outputs of a component, or of the stack itself.
+pub(crate) fn outputs_in_words(stack: &StackId, component: &str) -> String {
+    format!("the outputs of {}", owner_in_words(stack, component))
+}
+
+/// The owner of outputs in words: a component, or the stack itself.
+pub(crate) fn owner_in_words(stack: &StackId, component: &str) -> String {
+    match component {
+        "" => stack.to_string(),
+        component => format!("`{component}` of {stack}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

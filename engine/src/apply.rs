@@ -20,10 +20,10 @@ mod writer;
 pub use ended_calls::EndedCalls;
 pub use report::{Blocked, Done, Failed, FailedCheck, Leftover, Report, open_step_prefix};
 
-use crate::address::{Address, StackId};
+use crate::address::{Address, StackId, owner_in_words};
 use crate::event::Events;
 use crate::expression::Functions;
-use crate::plan::{Change, ComponentPlan, OutputRead, OwnerAction, OwnerChange, Part, Plan, StackPlan, owner_in_words};
+use crate::plan::{Change, ComponentPlan, OutputRead, OwnerAction, OwnerChange, Part, Plan, StackPlan};
 use crate::registry::Registry;
 use crate::rekey::RekeyError;
 use crate::seal::Seal;

@@ -6,14 +6,12 @@ pub(crate) mod blueprint_origin;
 pub(crate) mod facts;
 mod imports;
 pub(crate) mod locals;
-pub(crate) mod request;
+pub(crate) mod names;
+mod request;
 mod specific;
 pub(crate) mod transitions;
 mod variables;
 mod wrapped;
-
-pub(crate) use request::{LATEST, ROOT as REQUEST};
-pub(crate) use wrapped::{DEPENDENCIES, FIELD as WRAPPED, SIBLINGS};
 
 pub use imports::CompiledImport;
 pub use transitions::CompiledTransitions;
@@ -28,14 +26,14 @@ use crate::descriptor::{
     BlueprintUse, Body, Component, Declarations, Dependency, Descriptor, FrontEnd, ResourceDeclaration,
 };
 use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
+use crate::environment::Environment;
 use crate::expression::{Functions, ReferenceStep};
 use crate::graph::component_references;
 use crate::naming::NamesRule;
-use crate::plan::compute::Environment;
 use crate::source::{SourceId, Sources, Span};
 use facts::{FactScope, WithFacts};
 use indexmap::IndexMap;
-use locals::LOCALS;
+use names::{LOCALS, REQUEST};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 //! stack. [`witboost`] and [`stack`] are the front ends; `declaration` reads the parts that stacks and blueprints
 //! share. This module knows neither blueprints' schemas nor providers nor state.
 
-mod checks;
+pub(crate) mod checks;
 pub mod declaration;
 mod format_detection;
 mod legacy_names;

@@ -4,7 +4,7 @@ use crate::address::{Address, InstanceKey, StackId};
 use crate::deadline;
 use crate::descriptor::stack::API_VERSION;
 use crate::diff::are_same;
-use crate::plan::compute::PlanFailure;
+use crate::plan::failure::PlanFailure;
 use crate::record::{self, Memory, NewRow, open_identity};
 use crate::seal::Seal;
 use crate::store::{Row, RowStatus, Selection, StateStore};

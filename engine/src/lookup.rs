@@ -2,15 +2,17 @@
 //! providers' schemas, components and their outputs. The checks need neither state nor network. So the check of a
 //! descriptor or blueprint reports misspelt names, and a plan reports all of them at once.
 
-use crate::compile::{CompiledComponent, CompiledStack, REQUEST, by_name};
+use crate::compile::names::REQUEST;
+use crate::compile::{CompiledComponent, CompiledStack, by_name};
 use crate::descriptor::{Check, CheckTime, Declarations, OutputDeclaration, ResourceDeclaration};
 use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
 use crate::expression::{Reference, ReferenceStep, Template};
 use crate::graph::{Block, names, templates};
-use crate::plan::{ignored, typecheck};
+use crate::plan::ignored;
 use crate::quick::QuickMap;
 use crate::registry::Registry;
 use crate::source::Span;
+use crate::typecheck;
 use std::collections::{BTreeSet, HashSet};
 use terrace_provider::{Path, ResourceType, Step, Value};
 

@@ -6,10 +6,10 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::shared::SharedDeclaration;
 use crate::record;
 use crate::rekey::RekeyError;
-use crate::render::shell_word;
 use crate::seal::Seal;
 use crate::selector::{Selector, is_same_block};
 use crate::store::{Generation, OwnerRow, OwnersOf, Ownership, Row, Selection, StateStore, Write};
+use crate::text::shell_word;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The moves of a stack, by their origin.

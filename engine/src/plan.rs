@@ -18,9 +18,11 @@ pub mod contract;
 mod counts;
 pub(crate) mod cross_stack_outputs;
 mod deferral;
+mod deferred;
 mod deposed;
 mod destroy_unmanaged;
 pub mod external_grants;
+pub mod failure;
 pub mod file;
 pub mod ids;
 pub(crate) mod ignored;
@@ -42,6 +44,7 @@ mod output_reads;
 mod outputs;
 mod owner;
 mod place;
+pub mod planner;
 mod read_set;
 pub(crate) mod refresh;
 mod refresh_cache;
@@ -51,14 +54,12 @@ mod replacement;
 pub(crate) mod resource;
 pub mod rollback;
 mod run;
-pub(crate) mod scope;
 pub(crate) mod shared;
 pub(crate) mod steps;
 mod storable;
 mod target_validation;
 mod targeting;
 mod triggers;
-pub mod typecheck;
 mod upgrade;
 pub(crate) mod walk;
 
@@ -70,23 +71,22 @@ use crate::access::Access;
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::descriptor::{CheckTime, Lifecycle};
-use crate::expression::{Captured, Template};
+use crate::record::Prior;
 use crate::source::Place;
-use crate::store::{Generation, Ids, Ownership, Read, RowStatus, StackRead};
+use crate::store::{Generation, Ids, Ownership, Read, StackRead};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{Attributes, Path, Private, Value};
 use uuid::Uuid;
 
 pub use cross_stack_outputs::{RecordedOutputs, StackNeed};
+pub use deferred::Deferred;
 pub use destroy_unmanaged::NOT_SEARCHED;
 pub use lookup::{Lookup, ReadReason};
 pub use mode::Mode;
 pub use note::Note;
 pub use output_reads::OutputRead;
-pub(crate) use output_reads::{outputs_in_words, owner_in_words};
 pub use owner::{OwnerAction, OwnerChange, SharedName};
 pub use removed_data::DataLossNote;
 pub use shared::SharedDeclaration;
@@ -297,29 +297,6 @@ pub enum CheckStatus {
     Error,
 }
 
-/// An object before a change.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Prior {
-    /// The status of the row.
-    pub status: RowStatus,
-    /// The attributes that identify it.
-    pub identity: Attributes,
-    /// All attributes, refreshed.
-    pub attributes: Attributes,
-    /// The recorded attributes, if the refresh found other values.
-    pub recorded: Option<Attributes>,
-    /// The provider's private data.
-    pub private: Private,
-    /// The resources that it was created after.
-    pub dependencies: Vec<Address>,
-    /// Fingerprints that detect changes of write-only attributes.
-    pub write_only: BTreeMap<String, String>,
-    /// Digests of planned values that the system returned differently.
-    pub inconsistent: BTreeMap<String, String>,
-    /// The recorded lifecycle settings.
-    pub lifecycle: Lifecycle,
-}
-
 /// An object after a change.
 #[derive(Debug, Clone)]
 pub struct After {
@@ -333,17 +310,6 @@ pub struct After {
     pub write_only: BTreeMap<String, String>,
     /// The attributes whose values stay and become sensitive.
     pub newly_sensitive: Vec<Path>,
-}
-
-/// A configuration that waits for values of other resources.
-#[derive(Debug, Clone)]
-pub struct Deferred {
-    /// The component in whose scope it is evaluated; for a shared resource the declaring component.
-    pub component: String,
-    /// The configuration, or the value.
-    pub template: Arc<Template>,
-    /// The values that it reads and that are known already.
-    pub captured: Arc<Captured>,
 }
 
 /// The change of an output.

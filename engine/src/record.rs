@@ -3,7 +3,6 @@
 use crate::address::{Address, StackId};
 use crate::descriptor::Lifecycle;
 use crate::marks;
-use crate::plan::Prior;
 use crate::seal::{Place, Placed, RowPart, Seal};
 use crate::store::{ComponentRow, Generation, Row, RowStatus};
 use jiff::Timestamp;
@@ -408,4 +407,27 @@ impl Prior {
             inconsistent: self.inconsistent.clone(),
         }
     }
+}
+
+/// An object before a change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prior {
+    /// The status of the row.
+    pub status: RowStatus,
+    /// The attributes that identify it.
+    pub identity: Attributes,
+    /// All attributes, refreshed.
+    pub attributes: Attributes,
+    /// The recorded attributes, if the refresh found other values.
+    pub recorded: Option<Attributes>,
+    /// The provider's private data.
+    pub private: Private,
+    /// The resources that it was created after.
+    pub dependencies: Vec<Address>,
+    /// Fingerprints that detect changes of write-only attributes.
+    pub write_only: BTreeMap<String, String>,
+    /// Digests of planned values that the system returned differently.
+    pub inconsistent: BTreeMap<String, String>,
+    /// The recorded lifecycle settings.
+    pub lifecycle: Lifecycle,
 }

@@ -10,14 +10,13 @@ use crate::address::{Address, StackId};
 use crate::apply::lease::{Claim, Held, LeaseError};
 use crate::event::{Event, Events};
 use crate::plan::adoption::{Managed, Manager};
-use crate::plan::compute::PlanFailure;
 use crate::registry::Registry;
-use crate::render::text::counted;
 use crate::seal::Seal;
 use crate::store::{
     Intent, NewOperation, OpenIntent, OperationRow, OperationStatus, Record, Row, Selection, StateStore, StepResult,
     StoreError, Write,
 };
+use crate::text::counted;
 use crate::upgrade::upgraded;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -29,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use writes::Writes;
 
+use crate::plan::failure::PlanFailure;
 pub use finding::{AppliedValues, Finding};
 pub(crate) use finding::{find_outcome, in_present_form};
 

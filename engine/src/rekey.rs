@@ -1,7 +1,6 @@
 //! Sealing of a state under the current key: re-seals everything that older keys sealed.
 
-use crate::address::StackId;
-use crate::plan::outputs_in_words;
+use crate::address::{StackId, outputs_in_words};
 use crate::plan::shared::SharedDeclaration;
 use crate::record::{open_text, resealed as resealed_row};
 use crate::seal::{Place, Seal};

@@ -5,7 +5,7 @@
 //! [`drift`] for changes outside terrace. They share the headline of a change ([`headline`]), the differences of its attributes
 //! ([`attributes`]) and the counts ([`totals`]).
 //!
-//! Sensitive values are never exposed here, and all text from outside is made harmless before it is printed ([`text`]).
+//! Sensitive values are never exposed here, and all text from outside is made harmless before it is printed ([`text`](crate::text)).
 
 mod attributes;
 pub mod drift;
@@ -17,12 +17,10 @@ pub mod markdown;
 mod paint;
 pub mod steps;
 pub mod stream;
-pub(crate) mod text;
 mod text_diff;
 mod totals;
 mod value;
 
-pub use text::{environment_option, is_invisible, narrowed, shell_word, with_visible};
 pub use totals::{SOURCE_SPEC, remaining_deferred};
 pub(crate) use value::{Limits, SENSITIVE, UNKNOWN, brief_change};
 

@@ -3,7 +3,7 @@
 use crate::support::Story;
 use crate::support::story::stack;
 use terrace_engine::address::{Address, StackId};
-use terrace_engine::plan::compute::PlanFailure;
+use terrace_engine::plan::failure::PlanFailure;
 use terrace_engine::record;
 use terrace_engine::seal::Seal;
 use terrace_engine::store::{Record, Row, Selection, Write};

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::DEFAULT_ENVIRONMENT;
 use terrace_engine::diagnostic::has_errors;
-use terrace_engine::plan::compute;
+use terrace_engine::environment;
 use terrace_provider::Settings as InstanceSettings;
 use terrace_provider::wrap::silence::{Reporter, SilenceLimit};
 use terrace_provider_pipelines::run::Runner;
@@ -315,10 +315,10 @@ fn count_of(bytes: u64, of_one: u64) -> usize {
 }
 
 /// The environment with waits for rate limits and the like in the server's log.
-fn with_waits_in_log(environment: compute::Environment) -> compute::Environment {
+fn with_waits_in_log(environment: environment::Environment) -> environment::Environment {
     let reporter: Reporter = Arc::new(|line| tracing::warn!("{line}"));
     let silence_limit = SilenceLimit { reporter: Some(reporter), ..environment.silence_limit };
-    compute::Environment { silence_limit, ..environment }
+    environment::Environment { silence_limit, ..environment }
 }
 
 /// The engine's inputs for each configured environment.

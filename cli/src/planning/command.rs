@@ -88,7 +88,7 @@ fn line(words: &[String]) -> String {
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
-pub(crate) use terrace_engine::render::shell_word as quoted;
+pub(crate) use terrace_engine::text::shell_word as quoted;
 
 #[cfg(test)]
 mod tests {

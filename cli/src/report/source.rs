@@ -2,7 +2,7 @@
 
 use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 use std::sync::Arc;
-use terrace_engine::render::is_invisible;
+use terrace_engine::text::is_invisible;
 
 /// Limit of a shown line, in bytes: JSON without line breaks would fill the screen.
 const LONGEST_LINE: usize = 500;

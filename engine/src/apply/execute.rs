@@ -14,10 +14,9 @@ pub(crate) use unchanged::Precheck;
 use super::{Applier, Failed};
 use crate::action::Action;
 use crate::address::StackId;
-use crate::deadline;
 use crate::plan::Change;
-use crate::record::{self};
 use crate::store::{Intent, RowStatus, StepAction, StepResult, Write};
+use crate::{deadline, record};
 use outcome::{
     create_failed, delete_in_doubt, delete_row, done, failure, find_after_failure, record_object, reread,
     update_failed, update_in_doubt, write_row,
@@ -235,8 +234,8 @@ fn no_prior() -> ProviderError {
     ProviderError::bug("the plan has no prior object")
 }
 
-fn empty_prior() -> crate::plan::Prior {
-    crate::plan::Prior {
+fn empty_prior() -> record::Prior {
+    record::Prior {
         status: RowStatus::Ready,
         identity: Attributes::default(),
         attributes: Attributes::default(),

@@ -3,7 +3,7 @@
 use super::{Applier, ApplyError};
 use crate::action::Action;
 use crate::address::{Address, StackId};
-use crate::plan::checks::undecided;
+use crate::descriptor::checks::undecided;
 use crate::source::Place;
 use crate::store::{OperationStatus, Ownership, StoreError};
 use std::collections::{BTreeMap, BTreeSet};

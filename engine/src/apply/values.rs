@@ -3,11 +3,12 @@
 use crate::address::{Address, InstanceKey, StackId};
 use crate::expression::{Functions, Layered};
 use crate::naming::NamesRule;
-use crate::plan::cross_stack_outputs::{CrossStackOutputs, outputs_of};
-use crate::plan::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope, ResourceValues};
+use crate::plan::cross_stack_outputs::outputs_of;
 use crate::plan::walk::attributes_value;
 use crate::plan::{CheckStatus, Deferred, OutputChange, Part, Plan, SharedName, StackPlan, checks};
 use crate::registry::Registry;
+use crate::scope::other_stacks::CrossStackOutputs;
+use crate::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope, ResourceValues};
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use terrace_provider::{Attributes, Map, Value};

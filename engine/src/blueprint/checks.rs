@@ -1,10 +1,10 @@
 //! Checks of a component that a schema cannot express: their parsing and evaluation.
 
 use crate::decode::{Fields, expect_text};
+use crate::descriptor::checks::undecided;
 use crate::descriptor::declaration::compile;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::expression::{Functions, Missing, ReferenceStep, Scope, Template, descend};
-use crate::plan::checks::undecided;
 use crate::source::{Sources, Span};
 use crate::yaml::{Entry, Node};
 use std::borrow::Cow;

@@ -1,6 +1,7 @@
 //! Locals: values of a stack or a blueprint that are computed once, from variables, the component and other locals.
 
 use super::facts::FactScope;
+use super::names::LOCALS;
 use crate::descriptor::{Descriptor, Local};
 use crate::diagnostic::{Diagnostic, did_you_mean, first_of};
 use crate::expression::{Functions, Missing, ReferenceStep, Scope, descend};
@@ -12,9 +13,6 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use terrace_provider::{Map, Value};
-
-/// The variable that holds the locals.
-pub(crate) const LOCALS: &str = "locals";
 
 /// The values of the locals of a stack.
 pub(super) fn of_stack(

@@ -1,6 +1,7 @@
 //! The variable `request` of blueprints: data that a caller sends along with a descriptor.
 
 use super::Compiler;
+use super::names::{LATEST, REQUEST};
 use crate::blueprint::Blueprint;
 use crate::decode::wrong_type;
 use crate::descriptor::witboost::product_of;
@@ -10,11 +11,6 @@ use crate::source::SourceId;
 use crate::yaml::{Budget, DuplicateKeys, ParseOptions, parse_with};
 use std::collections::BTreeSet;
 use terrace_provider::Value;
-
-/// The name of the variable.
-pub(crate) const ROOT: &str = "request";
-/// Its field with the data product as last provisioned, including the results of the provisioners.
-pub(crate) const LATEST: &str = "latestEnriched";
 
 impl Compiler<'_> {
     /// The value of `request`. The text is parsed only if a blueprint of a chosen component reads it: it is as large as
@@ -59,5 +55,5 @@ impl Compiler<'_> {
 }
 
 fn reads(blueprint: &Blueprint) -> bool {
-    blueprint.reads(ROOT, None)
+    blueprint.reads(REQUEST, None)
 }

@@ -206,7 +206,7 @@ mod tests {
         let compiler = Compiler {
             sources: &sources,
             functions: &Functions::default(),
-            environment: &crate::plan::compute::Environment::default(),
+            environment: &crate::environment::Environment::default(),
             library: &crate::blueprint::Library::default(),
             templates: &crate::blueprint::matching::Templates::default(),
             variables: &given.collect::<BTreeMap<_, _>>(),

@@ -1,17 +1,12 @@
 //! Descriptors of components as other tools receive them: a data product with one component and its dependencies, the
 //! target's id, and each dependency separately.
 
+use super::names::{DEPENDENCIES, SIBLINGS, WRAPPED};
 use crate::blueprint::Blueprint;
 use crate::descriptor::{BlueprintUse, Body, Component, Dependency, Descriptor, FrontEnd};
 use std::collections::HashSet;
 use terrace_provider::{Map, Value};
 
-/// The field of `component` with the wrapped descriptor.
-pub(crate) const FIELD: &str = "descriptor";
-/// The field with the descriptors of the component's dependencies.
-pub(crate) const DEPENDENCIES: &str = "dependencies";
-/// The field with all components of the data product.
-pub(crate) const SIBLINGS: &str = "siblings";
 /// The field of a sibling with the name of its blueprint.
 const BLUEPRINT: &str = "blueprint";
 
@@ -25,8 +20,8 @@ pub(super) fn add_reads(
     blueprint_of: &dyn Fn(&Component, &BlueprintUse) -> Option<String>,
 ) {
     let is_read = |name: &str| blueprint.reads("component", Some(name));
-    if is_read(FIELD) {
-        entries.insert(FIELD.to_owned(), descriptor(whole, component));
+    if is_read(WRAPPED) {
+        entries.insert(WRAPPED.to_owned(), descriptor(whole, component));
     }
     if is_read(DEPENDENCIES) {
         entries.insert(DEPENDENCIES.to_owned(), dependencies(whole, component));

@@ -29,3 +29,8 @@ fn read_rest(mut fields: Fields<'_, '_>, sources: &Sources, when: CheckTime) -> 
     fields.finish();
     Some(Check { when, assert: Arc::new(assert?), error: error? })
 }
+
+/// The reason of a check that failed because it could not be evaluated.
+pub(crate) fn undecided(problem: &str) -> String {
+    format!("the check could not be decided: {problem}")
+}

@@ -6,10 +6,11 @@
 use super::{DriftItem, DriftKind, DriftedAttribute};
 use crate::address::{Address, InstanceKey, StackId};
 use crate::diagnostic::Diagnostic;
-use crate::plan::compute::{PlanFailure, Planner};
 use crate::plan::external_grants::known::{Known, object};
 use crate::plan::external_grants::{free_address, grantees};
+use crate::plan::failure::PlanFailure;
 use crate::plan::key::identity_key;
+use crate::plan::planner::Planner;
 use crate::plan::refresh::Loaded;
 use futures_util::future::join_all;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -1,6 +1,7 @@
 //! Access to components: plans the resources of a blueprint's `acl` once an access list is requested or recorded.
 
-use super::compute::{PlanFailure, Planner};
+use super::failure::PlanFailure;
+use super::planner::Planner;
 use crate::access::Access;
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::diagnostic::Diagnostic;

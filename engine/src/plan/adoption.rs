@@ -3,19 +3,20 @@
 //! The planner adopts an object under three conditions. Its name is computed from the component, so that two people cannot choose it by
 //! chance. No other row manages it. Its differences can be aligned in place, without loss of data.
 
-use super::Prior;
-use super::compute::{PlanFailure, Planner};
+use super::failure::PlanFailure;
 use super::key::compared_key;
+use super::planner::Planner;
 use super::resource::ResourceInput;
 use crate::address::{Address, StackId};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Template, TemplateKind};
 use crate::moves::as_written;
 use crate::record;
+use crate::record::Prior;
 use crate::registry::Registry;
-use crate::render::shell_word;
 use crate::seal::Seal;
 use crate::store::{RowStatus, Selection, StateStore};
+use crate::text::shell_word;
 use std::collections::HashMap;
 use std::fmt;
 use terrace_provider::{Attributes, ResourceType, Value};

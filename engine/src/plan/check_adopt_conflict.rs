@@ -3,15 +3,16 @@
 //! `check_duplicate_identity` compares the resources of the plan itself.
 
 use super::adoption::Managed;
-use super::compute::{PlanFailure, Planner};
+use super::failure::PlanFailure;
 use super::key::identity_key;
+use super::planner::Planner;
 use super::{Change, StackPlan, row_stack};
 use crate::action::Action;
 use crate::address::{Address, StackId};
 use crate::diagnostic::Diagnostic;
 use crate::moves::{as_command, as_written};
 use crate::registry::Registry;
-use crate::render::shell_word;
+use crate::text::shell_word;
 use std::collections::HashSet;
 use terrace_provider::{Attributes, ResourceType};
 

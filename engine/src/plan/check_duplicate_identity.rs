@@ -11,7 +11,7 @@ use crate::diagnostic::{Diagnostic, has_errors};
 use crate::moves::as_command;
 use crate::quick::QuickMap;
 use crate::registry::Registry;
-use crate::render::shell_word;
+use crate::text::shell_word;
 use std::collections::{HashMap, HashSet};
 use terrace_provider::ResourceType;
 

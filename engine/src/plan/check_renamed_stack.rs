@@ -3,8 +3,9 @@
 //! Each create of such a plan would fail, one after the other, because the objects exist. The check reads only a few addresses of
 //! every other stack, so that a new stack does not have to read the whole state.
 
-use super::compute::{PlanFailure, Planner};
+use super::failure::PlanFailure;
 use super::key::{compared_key, identity_key};
+use super::planner::Planner;
 use super::{Change, StackPlan};
 use crate::action::Action;
 use crate::address::{Address, SHARED, StackId};
@@ -12,8 +13,8 @@ use crate::deadline;
 use crate::diagnostic::{Diagnostic, first_of};
 use crate::record;
 use crate::registry::Registry;
-use crate::render::shell_word;
 use crate::store::{Row, RowStatus, Selection};
+use crate::text::shell_word;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -3,6 +3,7 @@
 use super::walk::KEPT_ROOTS;
 use super::{CheckStatus, Deferred, PlannedCheck};
 use crate::descriptor::Check;
+use crate::descriptor::checks::undecided;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Functions, Scope};
 use crate::source::Sources;
@@ -56,9 +57,4 @@ pub(super) fn failure_diagnostic(check: &Check, planned: &PlannedCheck, about: &
     let is_failed = matches!(planned.status, CheckStatus::Fail | CheckStatus::Error);
     let diagnostic = || Diagnostic::error("check_failed", format!("{about}: {}", check.error)).at(check.assert.span);
     is_failed.then(|| diagnostic().maybe_hint(planned.problem.as_deref().map(undecided)))
-}
-
-/// The reason of a check that failed because it could not be evaluated.
-pub(crate) fn undecided(problem: &str) -> String {
-    format!("the check could not be decided: {problem}")
 }

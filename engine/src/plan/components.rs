@@ -1,10 +1,10 @@
 //! Components of a plan: described, recorded, or both.
 
-use super::compute::{PlanFailure, Planner};
-use super::output_reads::outputs_in_words;
+use super::failure::PlanFailure;
+use super::planner::Planner;
 use super::targeting::Targeting;
 use super::{ComponentPlan, Part, ids};
-use crate::address::StackId;
+use crate::address::{StackId, outputs_in_words};
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::diagnostic::Diagnostic;
 use crate::moves::Moves;

@@ -2,8 +2,10 @@
 
 use super::components::{compiled_components, follow_components, not_deployed, order_of, recorded_component};
 use super::external_grants::GrantTarget;
+use super::failure::PlanFailure;
 use super::lookup_dependencies::LookupDependencies;
 pub use super::options::{Consent, Options};
+use super::planner::Planner;
 use super::refresh_cache::RefreshCache;
 use super::shared::SharedRows;
 use super::target_validation::TargetNames;
@@ -18,72 +20,12 @@ use crate::action::Reason;
 use crate::address::{Address, StackId};
 use crate::compile::CompiledStack;
 use crate::diagnostic::{Diagnostic, Location, has_errors, remove_repeated};
-use crate::expression::Functions;
 use crate::lookup;
-use crate::registry::Registry;
-use crate::seal::Seal;
 use crate::source::{Sources, Span};
-use crate::store::{Read, Selection, StateStore, StoreError, StoreIdentity};
+use crate::store::{Read, Selection, StoreIdentity};
 use futures_util::future;
-use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use terrace_provider::value::wire::WireError;
-use terrace_provider::wrap::silence::{SilenceLimit, with_silence_limit};
-use uuid::Uuid;
-
-/// The inputs of planning.
-#[derive(Clone, Copy)]
-pub struct Planner<'a> {
-    /// The state.
-    pub store: &'a dyn StateStore,
-    /// The providers.
-    pub registry: &'a Registry,
-    /// Functions of expressions.
-    pub functions: &'a Functions,
-    /// Decrypts sealed values of rows.
-    pub seal: &'a Seal,
-    /// The texts that diagnostics point to.
-    pub sources: &'a Sources,
-    /// The target environment.
-    pub environment: &'a Environment,
-    /// The options of the request.
-    pub options: &'a Options,
-    /// The current time.
-    pub now: Timestamp,
-    /// The id of the plan.
-    pub id: Uuid,
-    /// The version of this terrace.
-    pub version: &'a str,
-}
-
-/// The target environment.
-#[derive(Debug, Clone, Default)]
-pub struct Environment {
-    /// Its name.
-    pub name: String,
-    /// Its line in the plan's header.
-    pub note: Option<String>,
-    /// `settings` in expressions.
-    pub settings: terrace_provider::Value,
-    /// How long a plan waits for a system that does not answer.
-    pub silence_limit: SilenceLimit,
-}
-
-/// A failure that prevents any plan.
-#[derive(Debug, thiserror::Error)]
-pub enum PlanFailure {
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A recorded value cannot be decrypted.
-    #[error("{address}: {error}")]
-    Sealed {
-        /// The resource.
-        address: String,
-        /// Why.
-        error: WireError,
-    },
-}
+use terrace_provider::wrap::silence::with_silence_limit;
 
 /// A plan and its diagnostics. With errors, the plan can be shown, not applied.
 #[derive(Debug)]

@@ -1,15 +1,17 @@
 //! Evaluates single expressions against a plan: the descriptor and the state.
 
 use super::StackPlan;
-use super::compute::{PlanFailure, Planner};
-use super::cross_stack_outputs::{self, CrossStackOutputs};
-use super::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope, ResourceValues, roots, urns};
+use super::cross_stack_outputs;
+use super::failure::PlanFailure;
+use super::planner::Planner;
 use super::walk::planned_value;
 use crate::access::Access;
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::expression::{Functions, Template};
 use crate::registry::Registry;
+use crate::scope::other_stacks::CrossStackOutputs;
+use crate::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope, ResourceValues, roots, urns};
 use crate::source::{Sources, Span};
 use crate::yaml::{Node, NodeKind};
 use indexmap::IndexMap;

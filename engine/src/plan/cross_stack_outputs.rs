@@ -4,22 +4,22 @@
 //! outputs are read as they are now and belong to the read set: an apply of the other stack makes the plan stale, by a row or
 //! by an output (`output_reads`).
 
-use super::compute::{PlanFailure, Planner};
+use super::failure::PlanFailure;
+use super::planner::Planner;
 use super::{Part, StackPlan};
 use crate::address::StackId;
 use crate::compile::{CompiledComponent, CompiledStack};
-use crate::diagnostic::{Diagnostic, did_you_mean};
-use crate::expression::{Missing, Reference, ReferenceStep, Template, descend};
+use crate::diagnostic::Diagnostic;
+use crate::expression::{Reference, ReferenceStep, Template};
 use crate::graph::{loops, templates};
+use crate::scope::other_stacks::{CrossStackOutputs, malformed, split, stack_of};
 use crate::source::Span;
 use crate::store::{Read, Selection, StackRead};
 use petgraph::Direction::{Incoming, Outgoing};
 use petgraph::algo::{has_path_connecting, is_cyclic_directed};
 use petgraph::graph::{DiGraph, NodeIndex};
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use terrace_provider::value::wire::WireError;
-use terrace_provider::{Attributes, Map, Value};
+use terrace_provider::{Attributes, Map};
 
 /// A component that reads outputs of another stack's component or looks up one of its objects.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -48,142 +48,6 @@ pub struct RecordedOutputs {
     pub component: String,
     /// The outputs.
     pub outputs: Attributes,
-}
-
-/// Outputs of components of other stacks, as expressions see them.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct CrossStackOutputs {
-    /// The environment of a stack whose name contains none.
-    environment: String,
-    /// By stack and component; `None` for a stack that could not be planned.
-    stacks: BTreeMap<StackId, Option<BTreeMap<String, Map>>>,
-    /// Recorded outputs that cannot be decrypted, with the errors; by stack and component.
-    undecryptable: BTreeMap<(StackId, String), BTreeMap<String, WireError>>,
-    /// Components with deferred changes, by stack.
-    deferred: BTreeSet<(StackId, String)>,
-    /// Stacks that have rows, for suggestions.
-    recorded: Vec<StackId>,
-    /// Stacks that ever had rows.
-    known: Vec<StackId>,
-}
-
-impl CrossStackOutputs {
-    pub(crate) fn of(environment: &str) -> Self {
-        Self { environment: environment.to_owned(), ..Self::default() }
-    }
-
-    /// Adds or replaces the outputs of a component.
-    pub(crate) fn set(&mut self, stack: &StackId, component: &str, outputs: Map) {
-        let components = self.stacks.entry(stack.clone()).or_insert_with(|| Some(BTreeMap::new()));
-        components.get_or_insert_default().insert(component.to_owned(), outputs);
-    }
-
-    /// True if any of the components has deferred changes.
-    pub(crate) fn has_deferred(&self) -> bool {
-        !self.deferred.is_empty()
-    }
-
-    /// The stack of a path that begins with a stack's name, if the component has deferred changes.
-    pub(crate) fn deferred(&self, steps: &[ReferenceStep]) -> Option<String> {
-        let (name, component, _) = split(steps)?;
-        let read = (stack_of(name, &self.environment), component.to_owned());
-        self.deferred.contains(&read).then(|| format!("stack {}", read.0))
-    }
-
-    /// Explains why a stack has no outputs. Suggestions stay within its environment.
-    fn missing(&self, name: &str, stack: &StackId) -> Missing {
-        let apply_first = format!("apply {stack} first, or plan both in one run");
-        if self.known.contains(stack) {
-            let message = format!("the stack `{stack}` has no state any more");
-            return Missing::new(message).hint(apply_first);
-        }
-        let here = self.recorded.iter().filter(|other| other.environment == stack.environment);
-        let is_whole = name == stack.to_string();
-        let names: Vec<String> =
-            here.map(|other| if is_whole { other.to_string() } else { other.name.clone() }).collect();
-        Missing::new(format!("the stack `{stack}` was never applied"))
-            .hint(did_you_mean(name, names.iter().map(String::as_str)).or(Some(apply_first)))
-    }
-
-    /// Resolves a path that begins with a stack's name.
-    pub(crate) fn resolve(&self, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
-        let Some((name, component, rest)) = split(steps) else { return Err(malformed()) };
-        let stack = stack_of(name, &self.environment);
-        let components = match self.stacks.get(&stack) {
-            Some(Some(components)) => components,
-            Some(None) => return Ok(Cow::Owned(Value::Unknown)),
-            None => return Err(self.missing(name, &stack)),
-        };
-        let of = if component.is_empty() { format!("{stack}") } else { format!("component `{component}` of {stack}") };
-        let Some(outputs) = components.get(component) else {
-            let known = components.keys().map(String::as_str).filter(|key| !key.is_empty());
-            let listed: Vec<&str> = known.clone().collect();
-            return Err(Missing::new(format!("{of} does not exist or is not deployed"))
-                .hint(did_you_mean(component, known).or_else(|| Some(listed_or_none("its components are", &listed)))));
-        };
-        let path = format!("stacks[\"{name}\"].components[\"{component}\"].outputs");
-        let undecryptable = self.undecryptable.get(&(stack.clone(), component.to_owned()));
-        let undecryptable_error = |(name, error): (&String, &WireError)| {
-            Missing::new(format!("the output `{name}` of {of}: {error}"))
-                .hint("provide the state key that sealed it".to_owned())
-        };
-        let before = steps.len() - rest.len();
-        match rest.split_first() {
-            None if let Some(first) = undecryptable.and_then(BTreeMap::first_key_value) => {
-                Err(undecryptable_error(first))
-            }
-            Some((ReferenceStep::Key(name), _))
-                if let Some(entry) = undecryptable.and_then(|entry| entry.get_key_value(name)) =>
-            {
-                Err(undecryptable_error(entry))
-            }
-            None => Ok(Cow::Owned(Value::Map(outputs.clone()))),
-            Some((ReferenceStep::Key(name), rest)) => match outputs.get(name) {
-                Some(value) => {
-                    descend(value, &format!("{path}.{name}"), rest).map_err(|missing| missing.preceded_by(before + 1))
-                }
-                None => {
-                    let names: Vec<&str> = outputs.keys().map(String::as_str).collect();
-                    let missing = Missing::new(format!("{of} has no output `{name}`")).with_resolved_steps(before);
-                    Err(missing.hint(
-                        did_you_mean(name, names.iter().copied())
-                            .or_else(|| Some(listed_or_none("its outputs are", &names))),
-                    ))
-                }
-            },
-            Some(_) => Err(malformed()),
-        }
-    }
-}
-
-fn listed_or_none(label: &str, names: &[&str]) -> String {
-    if names.is_empty() { "there are none".to_owned() } else { format!("{label}: {}", names.join(", ")) }
-}
-
-fn malformed() -> Missing {
-    Missing::new("`stacks` is read as `stacks[\"name\"].components[\"key\"].outputs.name`")
-        .hint("outputs of the stack itself: `stacks[\"name\"].outputs.name`".to_owned())
-}
-
-/// The stack, the component (empty for outputs of the stack) and the steps after `outputs`.
-pub(super) fn split(steps: &[ReferenceStep]) -> Option<(&str, &str, &[ReferenceStep])> {
-    match steps {
-        [ReferenceStep::Key(stack), ReferenceStep::Key(outputs), rest @ ..] if outputs == "outputs" => {
-            Some((stack, "", rest))
-        }
-        [
-            ReferenceStep::Key(stack),
-            ReferenceStep::Key(components),
-            ReferenceStep::Key(component),
-            ReferenceStep::Key(outputs),
-            rest @ ..,
-        ] if components == "components" && outputs == "outputs" => Some((stack, component, rest)),
-        _ => None,
-    }
-}
-
-pub(super) fn stack_of(text: &str, environment: &str) -> StackId {
-    text.parse().unwrap_or_else(|_| StackId::new(text, environment))
 }
 
 /// A reference of a component to a component of another stack.

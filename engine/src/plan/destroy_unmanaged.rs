@@ -4,12 +4,14 @@
 //! skips the others.
 
 use super::adoption::{Managed, is_named_by_rule};
-use super::compute::{Draft, PlanFailure, Planner};
+use super::compute::Draft;
+use super::failure::PlanFailure;
 use super::options::Options;
+use super::planner::Planner;
 use super::refresh::CANNOT_READ;
 use super::targeting::Targeting;
 use super::walk::{CANNOT_CONNECT, LOOKUP_UNANSWERED};
-use super::{Change, Origin, Prior, check_adopt_conflict, check_renamed_stack};
+use super::{Change, Origin, check_adopt_conflict, check_renamed_stack};
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::compile::{CompiledComponent, CompiledStack};
@@ -17,8 +19,9 @@ use crate::descriptor::{Adopt, Declarations, ResourceDeclaration};
 use crate::diagnostic::{Diagnostic, first_of};
 use crate::diff::changed_from_recorded;
 use crate::import::CANNOT_IMPORT;
-use crate::render::shell_word;
+use crate::record::Prior;
 use crate::store::{Read, Selection};
+use crate::text::shell_word;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;

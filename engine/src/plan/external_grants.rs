@@ -4,14 +4,17 @@
 
 pub(crate) mod known;
 
-use super::compute::{Draft, PlanFailure, Planner};
+use super::compute::Draft;
+use super::failure::PlanFailure;
 use super::key::identity_key;
-use super::{Change, Prior, StackPlan};
+use super::planner::Planner;
+use super::{Change, StackPlan};
 use crate::action::{Action, Reason};
 use crate::address::{Address, InstanceKey};
 use crate::deadline;
 use crate::descriptor::Lifecycle;
 use crate::diagnostic::Diagnostic;
+use crate::record::Prior;
 use crate::registry::Registry;
 use crate::source::Place;
 use crate::store::{Read, RowStatus};

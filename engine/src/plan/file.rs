@@ -9,12 +9,12 @@ mod read;
 mod shapes;
 
 use super::{
-    After, Change, ComponentPlan, Deferred, Lookup, OutputChange, OwnerChange, Plan, PlannedCheck, Prior,
-    RecordedOutputs, SharedDeclaration, StackPlan,
+    After, Change, ComponentPlan, Deferred, Lookup, OutputChange, OwnerChange, Plan, PlannedCheck, RecordedOutputs,
+    SharedDeclaration, StackPlan,
 };
 use crate::digest::{DIGEST_DIGITS, sha256, sha256_of_json};
 use crate::expression::Template;
-use crate::record::seal_private;
+use crate::record::{Prior, seal_private};
 use crate::seal::{CODE_LENGTH, Place, Placed, Seal, Unverified, key_of};
 use crate::store::Ownership;
 use base64::Engine as _;

@@ -2,7 +2,8 @@
 //! planner does not mix the rows of two ids.
 
 use super::components::RecordedComponent;
-use super::compute::{PlanFailure, Planner};
+use super::failure::PlanFailure;
+use super::planner::Planner;
 use crate::address::StackId;
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::descriptor::Descriptor;

@@ -1,10 +1,11 @@
 //! `ignoreChanges`: replaces ignored parts of the configuration with the object's values, so that they do not count as changes.
 
-use super::{Prior, typecheck};
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::marks;
+use crate::record::Prior;
 use crate::store::RowStatus;
+use crate::typecheck;
 use std::borrow::Cow;
 use terrace_provider::{Attributes, Path, ResourceType, Step, Value};
 

@@ -1,12 +1,13 @@
 //! Imports: a descriptor names an existing object, which becomes a resource.
 
-use super::Prior;
-use super::compute::{PlanFailure, Planner};
+use super::failure::PlanFailure;
+use super::planner::Planner;
 use super::resource::found;
 use crate::address::{Address, StackId};
 use crate::compile::CompiledImport;
 use crate::diagnostic::Diagnostic;
 use crate::import::{self, ImportError};
+use crate::record::Prior;
 use terrace_provider::{PlannedChange, ResourceType, Session};
 
 /// Reads the object of an import. Returns `None` with a diagnostic if it cannot be imported, for instance because another row

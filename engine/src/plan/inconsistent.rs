@@ -1,8 +1,8 @@
 //! Useless replacements: the system returned another value than the configured one, and would do so again.
 
-use super::Prior;
 use crate::diagnostic::Diagnostic;
 use crate::digest::sha256;
+use crate::record::Prior;
 use crate::seal::Seal;
 use terrace_provider::{Path, PlannedChange, Step, Value};
 

@@ -1,6 +1,7 @@
 //! Applies `moved` to rows before planning: each row moves to its new address if that is free.
 
-use super::compute::{PlanFailure, Planner};
+use super::failure::PlanFailure;
+use super::planner::Planner;
 use super::refresh::{Loaded, LoadedRow};
 use super::targeting::Targeting;
 use crate::address::{Address, StackId};
@@ -10,10 +11,10 @@ use crate::descriptor::transitions::Move;
 use crate::diagnostic::Diagnostic;
 use crate::moves::{Moves, following};
 use crate::plan::Change;
-use crate::render::shell_word;
 use crate::selector::Selector;
 use crate::source::Span;
 use crate::store::{Read, Selection};
+use crate::text::shell_word;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 

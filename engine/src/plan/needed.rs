@@ -3,9 +3,10 @@
 //! The planner retains the objects that a retained object needs. It refuses to delete an object that a kept object still
 //! needs: the system would refuse that, or delete more than the plan shows. A replacement deletes the old object, too.
 
-use super::compute::{PlanFailure, Planner};
+use super::failure::PlanFailure;
 use super::object_identity::{ObjectKey, names, owned};
 use super::owner::OwnerAction;
+use super::planner::Planner;
 use super::steps::Position;
 use super::{Change, StackPlan, row_stack};
 use crate::action::{Action, Reason};

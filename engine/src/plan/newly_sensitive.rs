@@ -1,8 +1,9 @@
 //! Values that become sensitive with this plan. The plan hides them already, even if the state holds them in plain text.
 
-use super::{Change, Prior};
+use super::Change;
 use crate::diagnostic::Diagnostic;
 use crate::marks;
+use crate::record::Prior;
 use crate::source::Span;
 use terrace_provider::{Attributes, Path, Value};
 

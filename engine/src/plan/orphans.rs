@@ -1,6 +1,7 @@
 //! Removal of rows: their declaration is gone, or their component or stack is destroyed.
 
-use super::compute::{PlanFailure, Planner};
+use super::failure::PlanFailure;
+use super::planner::Planner;
 use super::refresh::{DeposedRow, LoadedRow, recorded_lifecycle};
 use super::resource::{is_protected, lost_data, protected};
 use super::{Change, DataLossNote};

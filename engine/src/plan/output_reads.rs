@@ -1,13 +1,14 @@
 //! The recorded outputs that a plan reads: those of untouched components and of stacks outside the plan. No row holds them, so the
 //! read set of rows does not show their changes.
 
-use super::compute::Planner;
-use super::cross_stack_outputs::{references, split, stack_of};
-use super::scope::urns;
+use super::cross_stack_outputs::references;
+use super::planner::Planner;
 use super::{ComponentPlan, Part, StackPlan};
-use crate::address::StackId;
+use crate::address::{StackId, outputs_in_words};
 use crate::compile::CompiledStack;
 use crate::expression::ReferenceStep;
+use crate::scope::other_stacks::{split, stack_of};
+use crate::scope::urns;
 use std::fmt;
 use terrace_provider::{Attributes, Map};
 
@@ -99,18 +100,5 @@ impl fmt::Display for OutputRead {
             (Some(name), of) => write!(f, "the output `{of}/{name}` of {stack}"),
             (None, of) => f.write_str(&outputs_in_words(stack, of)),
         }
-    }
-}
-
-/// The outputs of a component, or of the stack itself.
-pub(crate) fn outputs_in_words(stack: &StackId, component: &str) -> String {
-    format!("the outputs of {}", owner_in_words(stack, component))
-}
-
-/// The owner of outputs in words: a component, or the stack itself.
-pub(crate) fn owner_in_words(stack: &StackId, component: &str) -> String {
-    match component {
-        "" => stack.to_string(),
-        component => format!("`{component}` of {stack}"),
     }
 }

@@ -1,14 +1,14 @@
 //! Outputs of components: evaluated after their resources and compared with the state.
 
 use super::components::RecordedComponent;
-use super::compute::Planner;
-use super::scope::PlanScope;
+use super::planner::Planner;
 use super::walk::KEPT_ROOTS;
 use super::{ComponentPlan, Deferred, OutputChange, Part};
 use crate::compile::CompiledComponent;
 use crate::diagnostic::Diagnostic;
 use crate::diff::is_same;
 use crate::marks;
+use crate::scope::PlanScope;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use terrace_provider::Value;

@@ -2,16 +2,18 @@
 //! writes nothing.
 
 use super::adoption::{Managed, Manager};
-use super::compute::{PlanFailure, Planner};
+use super::failure::PlanFailure;
 use super::in_doubt::attempted;
+use super::planner::Planner;
 use super::targeting::Targeting;
 use super::upgrade::upgrade;
-use super::{Change, Prior, deposed_key};
+use super::{Change, deposed_key};
 use crate::address::{Address, StackId};
 use crate::deadline;
 use crate::descriptor::Lifecycle;
 use crate::diagnostic::Diagnostic;
 use crate::diff::changed_attributes;
+use crate::record::Prior;
 use crate::record::{self, Memory, Opened};
 use crate::recover::{Finding, find_outcome, in_present_form};
 use crate::store::{Intent, Read, Row, RowStatus, Selection, StepAction};

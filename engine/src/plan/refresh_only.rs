@@ -1,7 +1,9 @@
 //! Refresh-only plans: they record the current values of objects. They apply no change of a descriptor and repair no drift.
 
 use super::components::recorded_component;
-use super::compute::{Draft, PlanFailure, Planner};
+use super::compute::Draft;
+use super::failure::PlanFailure;
+use super::planner::Planner;
 use super::refresh::{self, DeposedRow, Loaded, LoadedRow};
 use super::targeting::{ReleaseScope, Targeting};
 use super::{After, Change, Part, StackPlan, moved, orphans};

@@ -1,6 +1,6 @@
 //! Data that a plan deletes with its objects on request: the plan shows the amount.
 
-use super::compute::Planner;
+use super::planner::Planner;
 use super::resource::lost_data;
 use super::{Change, StackPlan, row_stack};
 use crate::action::Action;

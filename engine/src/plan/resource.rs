@@ -1,11 +1,12 @@
 //! Plans one instance of a resource: turns prior object and configuration into one change.
 
 use super::adoption::{Managed, NotAdoptable};
-use super::compute::{PlanFailure, Planner};
+use super::failure::PlanFailure;
+use super::planner::Planner;
 use super::refresh::{CANNOT_READ, LoadedRow};
 use super::removed_data::UNKNOWN_AMOUNT;
 use super::{
-    After, Change, DataLossNote, Deferred, Prior, adoption, contract, destroy_unmanaged, ignored, import, inconsistent,
+    After, Change, DataLossNote, Deferred, adoption, contract, destroy_unmanaged, ignored, import, inconsistent,
     newly_sensitive,
 };
 use crate::action::{Action, Reason};
@@ -18,6 +19,7 @@ use crate::diff::changed_from_recorded;
 use crate::expression::Template;
 use crate::marks;
 use crate::record;
+use crate::record::Prior;
 use crate::registry::Registry;
 use crate::source::{Place, Span};
 use crate::store::RowStatus;

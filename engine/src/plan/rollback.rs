@@ -5,28 +5,30 @@ mod last_outcome;
 mod provenance;
 
 use super::adoption::Managed;
-use super::compute::{Computed, PlanFailure, Planner};
+use super::compute::Computed;
+use super::failure::PlanFailure;
 use super::key::identity_key;
 use super::lookup_dependencies::LookupDependencies;
 use super::options::Options;
+use super::planner::Planner;
 use super::refresh::{self, Loaded, LoadedRow};
 use super::resource::{self, ResourceInput};
 use super::upgrade::upgrade;
 use super::walk::CANNOT_CONNECT;
-use super::{Change, ComponentPlan, Mode, Origin, OutputChange, Part, StackPlan, orphans, output_reads, replacement};
+use super::{Change, ComponentPlan, Mode, Origin, OutputChange, Part, StackPlan, orphans, replacement};
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::descriptor::Adopt;
 use crate::diagnostic::Diagnostic;
 use crate::diff::are_same;
 use crate::expression::{Template, TemplateKind};
-use crate::marks;
 use crate::record::{self, Opened};
 use crate::seal::Place;
 use crate::source::Span;
 use crate::store::{
     ComponentRow, Generation, HistoryEntry, Read, Row, RowStatus, Selection, StackSnapshot, StoreError,
 };
+use crate::{address, marks};
 use diagnostics::{recorded_elsewhere, unknown_provenance, was_pruned, were_pruned, would_replace_adopted};
 use jiff::Timestamp;
 use last_outcome::LastOutcomes;
@@ -291,7 +293,7 @@ impl Planner<'_> {
             let now = recorded.get(&key);
             let row = then.as_ref().or(now.map(|now| &now.row)).cloned();
             let Some(row) = row else { continue };
-            let to_error = |error| PlanFailure::Sealed { address: output_reads::outputs_in_words(stack, &key), error };
+            let to_error = |error| PlanFailure::Sealed { address: address::outputs_in_words(stack, &key), error };
             let text = then.as_ref().map_or(NOTHING, |then| &then.outputs);
             let (then, undecryptable) =
                 record::open_readable_outputs(text, &self.seal.at(Place::Outputs { stack, component: &key }))
@@ -301,7 +303,7 @@ impl Planner<'_> {
             let unknown: BTreeSet<&String> = undecryptable.keys().chain(&then.unstored).collect();
             if !unknown.is_empty() {
                 let names: Vec<String> = unknown.iter().map(|name| format!("`{name}`")).collect();
-                let of = output_reads::owner_in_words(stack, &key);
+                let of = address::owner_in_words(stack, &key);
                 let message =
                     format!("the earlier value of {} of {of} is unknown, so it stays as it is", names.join(", "));
                 diagnostics.push(Diagnostic::warning("never_recorded", message));

@@ -1,9 +1,11 @@
 //! Plans the stacks of a run one after the other, in the order of their dependencies.
 
-use super::compute::{Computed, Draft, PlanFailure, Planner};
+use super::compute::{Computed, Draft};
 use super::cross_stack_outputs::{self, StackOrder};
 use super::external_grants::GrantTarget;
+use super::failure::PlanFailure;
 use super::lookup_dependencies::Declared;
+use super::planner::Planner;
 use super::targeting::ReleaseScope;
 use super::{Mode, Origin, StackPlan, replacement};
 use crate::address::StackId;

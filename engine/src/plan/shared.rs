@@ -9,7 +9,8 @@ mod declaration;
 pub use declaration::SharedDeclaration;
 pub(crate) use declaration::comparable;
 
-use super::compute::{PlanFailure, Planner};
+use super::failure::PlanFailure;
+use super::planner::Planner;
 use super::refresh::{self, Loaded, LoadedRow, recorded_lifecycle};
 use super::{Change, OwnerAction, OwnerChange, PlannedCheck, orphans};
 use crate::action::{Action, Reason};

@@ -1,13 +1,13 @@
 //! Checks whether the state can store the plan: addresses that are too long, and new sensitive values without a state key. Each
 //! attribute that needs a key is reported once.
 
-use super::compute::Planner;
+use super::planner::Planner;
 use super::{Change, StackPlan};
 use crate::action::Action;
 use crate::address::{Address, MAX_LENGTH, StackId};
 use crate::diagnostic::Diagnostic;
-use crate::render::text::counted;
 use crate::source::Place;
+use crate::text::counted;
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::Value;
 

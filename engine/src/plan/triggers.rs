@@ -2,13 +2,13 @@
 
 use super::Change;
 use super::resource::changed_write_only;
-use super::scope::{BlockValue, instance};
 use crate::action::Action;
 use crate::address::InstanceKey;
 use crate::descriptor::Trigger;
 use crate::diagnostic::Diagnostic;
 use crate::diff::is_same;
 use crate::expression::ReferenceStep;
+use crate::scope::{BlockValue, instance};
 use terrace_provider::{Path, Step};
 
 /// The instance key at the beginning of a path into a `forEach`.

@@ -1,6 +1,6 @@
 //! Upgrades rows of an older terrace while they are loaded. The next apply that touches a row writes its new form.
 
-use super::compute::Planner;
+use super::planner::Planner;
 use crate::diagnostic::Diagnostic;
 use crate::record::Opened;
 use crate::upgrade::UpgradeError;

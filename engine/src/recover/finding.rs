@@ -3,8 +3,8 @@
 use crate::deadline;
 use crate::diff::{are_same, changed_from_recorded};
 use crate::marks;
-use crate::plan::Prior;
 use crate::plan::contract::result_agrees_with_plan;
+use crate::record::Prior;
 use crate::record::{self, Memory};
 use crate::registry::Registry;
 use crate::seal::Seal;

@@ -4,8 +4,9 @@
 //! allowed. The generation only shows whether it changed: the writes build on the present row.
 
 use super::AppliedValues;
-use crate::plan::{Prior, deposed_key};
+use crate::plan::deposed_key;
 use crate::record;
+use crate::record::Prior;
 use crate::seal::{RowPart, Seal};
 use crate::store::{Generation, Intent, Row, RowStatus, StepAction, StoreError, Write};
 use terrace_provider::value::wire::{WireError, encode_map};

@@ -1,13 +1,14 @@
 //! Differences of a resource's attributes, line by line: maps by key, lists by item name or position, texts by line.
 
 use super::line::{Line, Mark};
-use super::text::{counted, visible};
 use super::text_diff::hunks;
 use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, UNKNOWN, brief, brief_change, hidden_like, item};
 use crate::action::Action;
 use crate::diff::is_same;
 use crate::marks;
-use crate::plan::{Change, Prior};
+use crate::plan::Change;
+use crate::record::Prior;
+use crate::text::{counted, visible};
 use std::borrow::Cow;
 use terrace_provider::{Attributes, Map, Path, Value};
 

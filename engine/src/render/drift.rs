@@ -4,11 +4,11 @@ use super::attributes::{Style, between};
 use super::human::{Detail, Human, Screen};
 use super::line::{Line, Mark};
 use super::paint::Paint;
-use super::text::{counted, visible};
 use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, brief};
 use crate::action::Action;
 use crate::address::StackId;
 use crate::drift::{DriftItem, DriftKind, DriftedAttribute};
+use crate::text::{counted, visible};
 use serde_json::json;
 use terrace_provider::{Attributes, Step, Value};
 

@@ -4,12 +4,12 @@ use super::attributes::{Style, body};
 use super::headline::{self, DESTROYS_DATA};
 use super::line::{FORCES, Line, Mark};
 use super::paint::{Paint, Painter};
-use super::text::{cut, cut_pair, flowed, visible};
 use super::totals::{deferred_sentence, details, is_listed, part, to_do, verdict};
 use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, SENSITIVE_NOW, brief, brief_change};
 use crate::action::Action;
 use crate::address::{Address, SHARED};
 use crate::plan::{Change, Lookup, Mode, OutputChange, OwnerChange, Part, Plan, ReadReason, StackPlan};
+use crate::text::{NARROWEST, cut, cut_pair, flowed, visible};
 use indexmap::IndexMap;
 use std::collections::HashMap;
 use terrace_provider::Value;
@@ -44,8 +44,6 @@ impl Default for Human {
     }
 }
 
-/// On a narrower terminal lines are broken, because a cut line would show too little.
-pub const NARROWEST: usize = 60;
 /// The width of lines that are broken later.
 const BROKEN: usize = 100;
 /// Notes start at this column at the latest.

@@ -1,10 +1,10 @@
 //! Renders the events of an apply as lines, for terminals and the logs of operations.
 
-use super::text::counted;
 use crate::action::Action;
 use crate::address::{Address, StackId};
 use crate::event::Event;
 use crate::plan::Plan;
+use crate::text::counted;
 use std::collections::HashSet;
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Line differences of two texts.
 
 use super::line::Mark;
-use super::text::visible;
+use crate::text::visible;
 use similar::{ChangeTag, TextDiff};
 
 /// Texts with more lines are not compared by line: the comparison would take too long for an unreadable result.

@@ -1,8 +1,8 @@
 //! Totals of a plan: the line that Terraform wrappers search for, and terrace's own line below it.
 
-use super::text::{counted, environment_option, shell_word, thousands, visible};
 use crate::action::Action;
 use crate::plan::{Change, Counts, Mode, Part, Plan, StackPlan};
+use crate::text::{counted, environment_option, shell_word, thousands, visible};
 use std::collections::BTreeSet;
 
 /// The code of warnings about a source spec whose plugin was not asked yet.

@@ -1,6 +1,6 @@
 //! Renders a value on one line.
 
-use super::text::{cut, quoted, visible};
+use crate::text::{cut, quoted, visible};
 use terrace_provider::{Attributes, Map, Value};
 
 /// Stands for an unknown value.

@@ -1,8 +1,7 @@
 //! Errors of a state store.
 
 use super::{ComponentRead, StaleRead};
-use crate::address::{Address, SHARED, StackId};
-use crate::plan::outputs_in_words;
+use crate::address::{Address, SHARED, StackId, outputs_in_words};
 use uuid::Uuid;
 
 /// An error of a state store.

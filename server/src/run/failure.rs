@@ -6,7 +6,7 @@ use std::any::Any;
 use terrace_engine::apply::ApplyError;
 use terrace_engine::apply::lease::LeaseError;
 use terrace_engine::plan::Plan;
-use terrace_engine::plan::compute::PlanFailure;
+use terrace_engine::plan::failure::PlanFailure;
 use terrace_engine::store::StoreError;
 
 /// Why a request did not finish.

@@ -8,7 +8,7 @@ use terrace_engine::action::{Action, Reason};
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::apply::Report;
 use terrace_engine::plan::{Plan, row_stack};
-use terrace_engine::render::shell_word;
+use terrace_engine::text::shell_word;
 use terrace_provider::Value;
 
 /// The exit code of a run.

@@ -5,8 +5,8 @@ use super::Prepared;
 use crate::action::Action;
 use crate::import::find_recorded_resource;
 use crate::moves::{as_command, as_written};
-use crate::render::shell_word;
 use crate::store::{RowStatus, Selection};
+use crate::text::shell_word;
 use std::collections::BTreeSet;
 use terrace_provider::{ErrorKind, Observed, ResourceType};
 

@@ -63,7 +63,7 @@ impl<'a> Recorder<'a> {
                 write_only: after.write_only.clone(),
                 inconsistent: inconsistent.clone(),
             },
-            None => change.prior.as_deref().map(crate::plan::Prior::memory).unwrap_or_default(),
+            None => change.prior.as_deref().map(record::Prior::memory).unwrap_or_default(),
         };
         let dependencies = match (&change.after, &change.prior) {
             (None, Some(prior)) => &prior.dependencies,

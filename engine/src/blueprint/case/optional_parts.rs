@@ -2,7 +2,7 @@
 
 use super::Case;
 use crate::access::Access;
-use crate::compile::request::{self, LATEST};
+use crate::compile::names::{LATEST, REQUEST};
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::decode::{Fields, wrong_type};
 use crate::descriptor::Located;
@@ -34,7 +34,7 @@ pub(super) fn latest_enriched(
         diagnostics.push(wrong_type("the last provisioned data product", "a map", latest));
         return None;
     }
-    Some(sources.add(format!("{}.{LATEST}", request::ROOT), latest.to_json().to_string()))
+    Some(sources.add(format!("{}.{LATEST}", REQUEST), latest.to_json().to_string()))
 }
 
 impl Case {

@@ -1,6 +1,6 @@
 //! The standard fields of components and data products, to detect misspelt references.
 
-use crate::compile::{LATEST, REQUEST};
+use crate::compile::names::{LATEST, REQUEST};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::expression::{Reference, ReferenceStep};
 use crate::source::Span;

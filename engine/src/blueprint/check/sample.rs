@@ -1,6 +1,6 @@
 //! Samples generated from a JSON Schema, and resolution of paths in a schema.
 
-use crate::compile::{DEPENDENCIES, LATEST, SIBLINGS, WRAPPED};
+use crate::compile::names::{DEPENDENCIES, LATEST, SIBLINGS, WRAPPED};
 use serde_json::Value as Json;
 use terrace_provider::{Map, Step, Value};
 

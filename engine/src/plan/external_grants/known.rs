@@ -1,8 +1,8 @@
 //! Grants that terrace manages: those in the rows of an environment, of any stack, and those that open steps may create.
 
-use super::super::compute::PlanFailure;
 use super::super::key::identity_key;
 use crate::address::StackId;
+use crate::plan::failure::PlanFailure;
 use crate::record;
 use crate::registry::Registry;
 use crate::seal::Seal;

@@ -1,8 +1,8 @@
 //! Converts the JSON of a plan file to a plan.
 
 use super::super::{
-    After, Change, ComponentPlan, Deferred, Lookup, OutputChange, OwnerChange, Plan, PlannedCheck, Prior,
-    RecordedOutputs, SharedDeclaration, StackPlan,
+    After, Change, ComponentPlan, Deferred, Lookup, OutputChange, OwnerChange, Plan, PlannedCheck, RecordedOutputs,
+    SharedDeclaration, StackPlan,
 };
 use super::shapes::{
     AfterJson, ChangeJson, CheckJson, ComponentJson, DeclarationJson, DeferredJson, LookupJson, OutputJson, OwnedJson,
@@ -11,7 +11,7 @@ use super::shapes::{
 use super::{FileError, Json, SEALED};
 use crate::duration;
 use crate::expression::{Captured, Template};
-use crate::record::open_private;
+use crate::record::{Prior, open_private};
 use crate::seal::{Place, Placed, Seal};
 use crate::store::Ownership;
 use base64::Engine as _;

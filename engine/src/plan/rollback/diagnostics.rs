@@ -1,9 +1,9 @@
 //! Warnings and errors about objects that a rollback leaves as they are.
 
+use crate::address;
 use crate::address::{Address, StackId};
 use crate::diagnostic::Diagnostic;
-use crate::plan::output_reads;
-use crate::render::shell_word;
+use crate::text::shell_word;
 
 pub(super) fn was_pruned(stack: &StackId, address: &Address) -> Diagnostic {
     let about = format!("{stack}:{address}");
@@ -44,6 +44,6 @@ pub(super) fn unknown_provenance(stack: &StackId, address: &Address) -> Diagnost
 }
 
 pub(super) fn were_pruned(stack: &StackId, component: &str) -> Diagnostic {
-    let outputs = output_reads::outputs_in_words(stack, component);
+    let outputs = address::outputs_in_words(stack, component);
     Diagnostic::warning("pruned", format!("the earlier values of {outputs} were pruned, so they stay as they are"))
 }

@@ -1,9 +1,9 @@
 //! Assumed outputs of components that a validation leaves out and that are not deployed yet: unknown values.
 
-use super::super::scope::ComponentOutputs;
 use crate::compile::CompiledStack;
 use crate::expression::{Reference, ReferenceStep};
 use crate::graph::templates;
+use crate::scope::ComponentOutputs;
 use std::collections::{HashMap, HashSet};
 use terrace_provider::Value;
 

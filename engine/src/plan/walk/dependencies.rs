@@ -1,12 +1,12 @@
 //! Dependencies of an instance: the instances that its expressions read or that it names.
 
-use super::super::scope::{BlockValue, PlanScope};
 use super::super::triggers::instance_key as instance_key_of;
 use super::{ComponentPart, Walk};
 use crate::address::{Address, InstanceKey};
 use crate::descriptor::ResourceDeclaration;
 use crate::expression::{ReferenceStep, Scope};
 use crate::graph::templates;
+use crate::scope::{BlockValue, PlanScope};
 use std::collections::BTreeSet;
 use terrace_provider::Value;
 

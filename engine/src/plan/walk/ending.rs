@@ -6,10 +6,10 @@ use crate::address::{Address, InstanceKey};
 use crate::descriptor::OutputDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{ReferenceStep, Template};
-use crate::plan::compute::PlanFailure;
+use crate::plan::failure::PlanFailure;
 use crate::plan::refresh::{DeposedRow, LoadedRow};
-use crate::plan::scope::BlockValue;
 use crate::plan::{SharedName, moved, orphans, outputs};
+use crate::scope::BlockValue;
 use std::collections::{BTreeMap, HashMap};
 use terrace_provider::Value;
 

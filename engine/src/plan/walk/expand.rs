@@ -1,6 +1,5 @@
 //! Expands a declaration to its instances: `forEach`, `key` and `when`.
 
-use super::super::scope::PlanScope;
 use super::prepare::not_text;
 use super::{ComponentPart, Walk, block_address};
 use crate::address::InstanceKey;
@@ -9,8 +8,9 @@ use crate::diagnostic::Diagnostic;
 use crate::expression::{ReferenceStep, Template};
 use crate::graph::Block;
 use crate::limits::length;
-use crate::render::{environment_option, shell_word};
 use crate::repetition::{self, NoItems};
+use crate::scope::PlanScope;
+use crate::text::{environment_option, shell_word};
 use std::collections::BTreeSet;
 use terrace_provider::Value;
 

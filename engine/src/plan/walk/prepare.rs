@@ -1,7 +1,6 @@
 //! Prepares an instance for planning: evaluates and checks its configuration, and connects to its provider instance.
 
-use super::super::scope::PlanScope;
-use super::super::{Deferred, typecheck};
+use super::super::Deferred;
 use super::expand::deferral;
 use super::{ComponentPart, KEPT_ROOTS, Prepared, Walk};
 use crate::descriptor::ResourceDeclaration;
@@ -10,6 +9,8 @@ use crate::expression::{Missing, ReferenceStep, Scope, Template, size_of};
 use crate::graph::lookup_name;
 use crate::limits::additional_resources;
 use crate::render::UNKNOWN;
+use crate::scope::PlanScope;
+use crate::typecheck;
 use std::borrow::Cow;
 use std::sync::Arc;
 use terrace_provider::{Map, Object, Path, Session, Value};

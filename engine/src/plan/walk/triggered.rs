@@ -1,11 +1,12 @@
 //! Triggers that replace all instances of a declaration.
 
-use super::super::{Change, triggers, typecheck};
+use super::super::{Change, triggers};
 use super::Walk;
 use crate::address::InstanceKey;
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::graph::Block;
+use crate::typecheck;
 
 impl Walk<'_, '_> {
     /// The entries of a declaration's `replaceTriggeredBy` that fire, as written; `None` after an error.

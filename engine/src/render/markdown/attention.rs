@@ -8,7 +8,7 @@ use crate::plan::{Change, Plan, StackPlan};
 use crate::render::headline::{self, DESTROYS_DATA};
 use crate::render::human::is_destructive;
 use crate::render::json::qualified;
-use crate::render::text::thousands;
+use crate::text::thousands;
 use std::collections::BTreeMap;
 
 pub(super) fn section(plan: &Plan, page: &mut Page, budget: Budget) {

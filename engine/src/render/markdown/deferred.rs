@@ -5,8 +5,8 @@ use super::budget::{Budget, Page};
 use super::escape::{code, prose};
 use crate::plan::Plan;
 use crate::render::json::qualified;
-use crate::render::text::thousands;
 use crate::render::totals::deferred_sentence;
+use crate::text::thousands;
 
 pub(super) fn section(plan: &Plan, page: &mut Page, budget: Budget) {
     let Some(left) = deferred_sentence(plan) else { return };

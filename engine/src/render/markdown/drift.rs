@@ -11,7 +11,7 @@ use crate::address::StackId;
 use crate::drift::{DriftItem, DriftKind};
 use crate::plan::Note;
 use crate::render::drift::{lines, name_of, nothing_found, sign, verdict};
-use crate::render::text::{cut, thousands, visible};
+use crate::text::{cut, thousands, visible};
 use indexmap::IndexMap;
 
 /// The findings of a drift detection, with the options of the comment.

@@ -4,7 +4,7 @@
 //! Readers understand this form, and addresses can be restored from it.
 
 use crate::address::StackId;
-use crate::render::text::{cut, push_escape, visible};
+use crate::text::{cut, push_escape, visible};
 use std::fmt::Write;
 
 /// A line within a fence.

@@ -5,8 +5,8 @@ use super::budget::{Budget, Page};
 use super::escape::{fenced, html};
 use crate::render::attributes::Style;
 use crate::render::line::{FORCES, Line, Mark};
-use crate::render::text::{counted, cut, thousands};
 use crate::render::value::Limits;
+use crate::text::{counted, cut, thousands};
 use std::collections::BTreeMap;
 
 /// The levels of detail, in descending order.

@@ -10,9 +10,9 @@ use crate::render::attributes::body;
 use crate::render::headline;
 use crate::render::human::{output_difference, output_name};
 use crate::render::json::qualified;
-use crate::render::text::{cut, visible};
 use crate::render::totals::is_listed;
 use crate::render::value::Limits;
+use crate::text::{cut, visible};
 use indexmap::IndexMap;
 
 const WORDS: Words = Words { entries: "changes", folds: "components" };

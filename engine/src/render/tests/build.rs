@@ -5,8 +5,9 @@ use crate::address::{Address, StackId};
 use crate::descriptor::Lifecycle;
 use crate::plan::{
     After, Change, ComponentPlan, DataLossNote, Mode, Note, Origin, OutputChange, OwnerAction, OwnerChange, Part, Plan,
-    Prior, StackPlan,
+    StackPlan,
 };
+use crate::record::Prior;
 use crate::source::Place;
 use crate::store::{Ownership, RowStatus};
 use jiff::Timestamp;

@@ -93,7 +93,7 @@ fn unlisted_deletes_are_counted() {
         .filter(|line| line.starts_with("- `-` `storage/sqlite_table.table[") && !line.contains('×'))
         .count();
     assert!(listed > 100, "{listed}");
-    let rest = crate::render::text::thousands(10_000 - listed);
+    let rest = crate::text::thousands(10_000 - listed);
     assert!(text.contains(&format!("- `-` `storage/sqlite_table.table[…]` × {rest}\n")), "{}", &text[20_000..22_000]);
 }
 

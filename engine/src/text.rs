@@ -1,8 +1,10 @@
 //! Makes text from outside safe to print: no character controls the terminal, is hidden, or exceeds the line.
 
-use super::human::NARROWEST;
 use std::borrow::Cow;
 use std::fmt::Write;
+
+/// On a narrower terminal lines are broken, because a cut line would show too little.
+pub const NARROWEST: usize = 60;
 
 /// The text with control, invisible and direction characters written as in JSON: `\n`, `\u001b`.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {

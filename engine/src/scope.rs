@@ -1,15 +1,17 @@
 //! Scope of expressions while planning: facts of the component, and values that were planned before.
 
-use super::compute::Environment;
-use super::cross_stack_outputs::CrossStackOutputs;
+pub(crate) mod other_stacks;
+
 use crate::address::InstanceKey;
+use crate::compile::CompiledStack;
 use crate::compile::facts::available_variables;
-use crate::compile::locals::LOCALS;
-use crate::compile::{CompiledStack, REQUEST};
+use crate::compile::names::{LOCALS, REQUEST};
 use crate::diagnostic::{did_you_mean, first_of};
+use crate::environment::Environment;
 use crate::expression::{Missing, ReferenceStep, Scope, descend};
 use crate::quick::QuickMap;
 use indexmap::IndexMap;
+use other_stacks::CrossStackOutputs;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,0 +1,36 @@
+//! The inputs of planning.
+
+use super::options::Options;
+use crate::environment::Environment;
+use crate::expression::Functions;
+use crate::registry::Registry;
+use crate::seal::Seal;
+use crate::source::Sources;
+use crate::store::StateStore;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+/// The inputs of planning.
+#[derive(Clone, Copy)]
+pub struct Planner<'a> {
+    /// The state.
+    pub store: &'a dyn StateStore,
+    /// The providers.
+    pub registry: &'a Registry,
+    /// Functions of expressions.
+    pub functions: &'a Functions,
+    /// Decrypts sealed values of rows.
+    pub seal: &'a Seal,
+    /// The texts that diagnostics point to.
+    pub sources: &'a Sources,
+    /// The target environment.
+    pub environment: &'a Environment,
+    /// The options of the request.
+    pub options: &'a Options,
+    /// The current time.
+    pub now: Timestamp,
+    /// The id of the plan.
+    pub id: Uuid,
+    /// The version of this terrace.
+    pub version: &'a str,
+}
