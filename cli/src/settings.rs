@@ -11,9 +11,8 @@ use secrecy::SecretString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use terrace_engine::address::{DEFAULT_ENVIRONMENT, StackId};
-use terrace_engine::descriptor::Located;
 use terrace_engine::diagnostic::{Diagnostic, closest, has_errors};
-use terrace_engine::source::{Sources, Span};
+use terrace_engine::source::{Located, Sources, Span};
 use terrace_state::{StoreUrl, StoreUrlError};
 
 /// The default path of the state in the project folder.

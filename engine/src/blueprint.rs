@@ -16,23 +16,30 @@ pub mod matching;
 mod nulls;
 mod read;
 pub mod reverse;
+mod schema;
+pub(crate) mod schema_errors;
 pub mod validate;
-
-use crate::descriptor::transitions::Move;
-use crate::descriptor::{Declarations, Facts, Local, Located};
-use crate::expression::{ReferenceStep, Template};
-use crate::graph::templates;
-use crate::lookup::output_templates;
-use crate::source::Span;
-use std::collections::BTreeSet;
-use std::sync::{Arc, OnceLock};
 
 pub use checks::Check;
 pub use library::Library;
-pub use read::{Files, read};
+pub use read::read;
 pub use reverse::Reverse;
+pub use schema::Files;
+pub(crate) use schema_errors::path_under;
 pub use validate::SpecificSchema;
-pub(crate) use validate::path_under;
+
+use crate::descriptor::transitions::Move;
+use crate::descriptor::{Declarations, Facts, Local};
+use crate::diagnostic::Diagnostic;
+use crate::expression::{ReferenceStep, Template};
+use crate::graph::{output_templates, templates};
+use crate::source::{Located, Span};
+use crate::yaml::{Node, NodeKind};
+use defaults::EndlessDefaults;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
+use terrace_provider::Value;
 
 /// A blueprint.
 #[derive(Debug, Clone)]
@@ -109,6 +116,47 @@ pub struct Origin {
     pub file: String,
     /// The blueprint belongs to a provider. A project's blueprint of the same name overrides it.
     pub is_built_in: bool,
+}
+
+impl Blueprint {
+    /// Returns the errors of a component that begins at `span`.
+    #[must_use]
+    pub fn validate(&self, component: &Node, span: Span) -> Vec<Diagnostic> {
+        self.specific.as_ref().map_or_else(Vec::new, |schema| schema.validate(component, span))
+    }
+
+    /// Returns the component without nulls in optional fields of its `specific` that refuse them.
+    #[must_use]
+    pub fn without_refused_nulls<'n>(&self, component: &'n Node) -> Cow<'n, Node> {
+        let specific = component.get("specific").zip(self.specific.as_ref());
+        let Some(Cow::Owned(cleaned)) = specific.map(|(node, schema)| schema.without_refused_nulls(node)) else {
+            return Cow::Borrowed(component);
+        };
+        let mut component = component.clone();
+        if let NodeKind::Map(entries) = &mut component.kind
+            && let Some(entry) = entries.iter_mut().rev().find(|entry| entry.key == "specific")
+        {
+            entry.value = cleaned;
+        }
+        Cow::Owned(component)
+    }
+
+    /// Returns the component for expressions, with the schema's defaults in its `specific`.
+    ///
+    /// # Errors
+    /// When the defaults contain each other endlessly.
+    pub fn component_value(&self, component: &Node) -> Result<Value, EndlessDefaults> {
+        let mut value = component.to_value();
+        if let (Some(schema), Value::Map(entries)) = (&self.specific, &mut value) {
+            let specific = entries.entry("specific".to_owned()).or_default();
+            let written = match std::mem::take(specific) {
+                Value::Null => Value::Map(terrace_provider::Map::default()),
+                written => written,
+            };
+            *specific = schema.with_defaults(written)?;
+        }
+        Ok(value)
+    }
 }
 
 #[cfg(test)]

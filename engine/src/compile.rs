@@ -3,8 +3,10 @@
 //! Components that were not chosen are neither validated nor matched with a blueprint: another operation deploys them.
 
 pub(crate) mod blueprint_origin;
+mod compiled;
 pub(crate) mod facts;
 mod imports;
+mod inputs;
 pub(crate) mod locals;
 pub(crate) mod names;
 mod request;
@@ -13,59 +15,25 @@ pub(crate) mod transitions;
 mod variables;
 mod wrapped;
 
-pub use imports::CompiledImport;
-pub use transitions::CompiledTransitions;
+pub(crate) use compiled::by_name;
+pub use compiled::{CompiledComponent, CompiledImport, CompiledStack, CompiledTransitions, Granted};
+pub use inputs::{Compiler, Given, GivenValue};
 pub use variables::undeclared;
 
-use crate::access::Access;
 use crate::address::{Address, StackId};
-use crate::blueprint::matching::Templates;
-use crate::blueprint::{Blueprint, Library};
-use crate::descriptor::transitions::Move;
-use crate::descriptor::{
-    BlueprintUse, Body, Component, Declarations, Dependency, Descriptor, FrontEnd, ResourceDeclaration,
-};
+use crate::blueprint::Blueprint;
+use crate::descriptor::{BlueprintUse, Body, Component, Declarations, Dependency, Descriptor, FrontEnd};
 use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
-use crate::environment::Environment;
-use crate::expression::{Functions, ReferenceStep};
+use crate::expression::ReferenceStep;
 use crate::graph::component_references;
 use crate::naming::NamesRule;
-use crate::source::{SourceId, Sources, Span};
 use facts::{FactScope, WithFacts};
 use indexmap::IndexMap;
 use names::{LOCALS, REQUEST};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use terrace_provider::{Map, Value};
-
-/// The inputs of compilation.
-#[derive(Clone, Copy)]
-pub struct Compiler<'a> {
-    /// The texts that diagnostics point into.
-    pub sources: &'a Sources,
-    /// Functions of expressions.
-    pub functions: &'a Functions,
-    /// The target environment. Its name and settings are in scope of checks.
-    pub environment: &'a Environment,
-    /// The blueprints.
-    pub library: &'a Library,
-    /// The environment's assignment of blueprints to templates.
-    pub templates: &'a Templates,
-    /// Values given for variables, by name.
-    pub variables: &'a BTreeMap<String, Given>,
-    /// The source of the data product as last provisioned, if the caller sent it.
-    pub latest_enriched: Option<SourceId>,
-}
-
-/// A value given for a variable.
-#[derive(Debug, Clone)]
-pub struct Given {
-    /// The value.
-    pub value: GivenValue,
-    /// The origin for messages: `--var`, a file, an environment variable.
-    pub by: String,
-}
 
 impl Given {
     /// A value given as text, and its origin.
@@ -73,144 +41,6 @@ impl Given {
     pub fn text(text: impl Into<String>, by: impl Into<String>) -> Self {
         Self { value: GivenValue::Text(text.into()), by: by.into() }
     }
-}
-
-/// The form of a value for a variable.
-#[derive(Debug, Clone)]
-pub enum GivenValue {
-    /// From the command line or the environment. The variable's type decides how it is parsed.
-    Text(String),
-    /// From a file.
-    Value(Value),
-}
-
-/// A stack ready for planning.
-#[derive(Debug, Clone)]
-pub struct CompiledStack {
-    /// The stack.
-    pub stack: StackId,
-    /// The components, in the order of the descriptor.
-    pub components: Vec<CompiledComponent>,
-    /// The data product: `product` in expressions.
-    pub product: Value,
-    /// The data sent along with the descriptor: `request` in expressions of blueprints.
-    pub request: Value,
-    /// The values of the variables: `vars` in expressions.
-    pub variables: Map,
-    /// The values of the locals: `locals` in expressions.
-    pub locals: Map,
-    /// The declared changes of recorded objects: moves, forgets, imports.
-    pub transitions: CompiledTransitions,
-    /// The naming rule of the stack.
-    pub names: NamesRule,
-}
-
-impl CompiledStack {
-    /// The address of a shared resource that a component declares. `None` if its share key is known only while
-    /// planning.
-    #[must_use]
-    pub fn shared_address(
-        &self,
-        component: &CompiledComponent,
-        resource: &ResourceDeclaration,
-        environment: &Environment,
-        functions: &Functions,
-    ) -> Option<Address> {
-        let roots = [
-            ("environment", Value::from(environment.name.as_str())),
-            ("stack", Value::from(self.stack.name.as_str())),
-            ("vars", Value::Map(self.variables.clone())),
-            (LOCALS, Value::Map(component.locals.as_ref().unwrap_or(&self.locals).clone())),
-        ];
-        let facts = FactScope { roots: roots.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() };
-        let more = [
-            ("component", &component.value),
-            ("product", &self.product),
-            (REQUEST, &self.request),
-            ("settings", &environment.settings),
-        ];
-        let scope = WithFacts { facts: &facts, more };
-        let functions = functions.of_stack(self.names);
-        let key = resource.shared.as_ref()?.evaluate(&scope, &functions).ok()?;
-        Some(Address::shared(&resource.ty.value, key.as_str()?))
-    }
-}
-
-/// The access that was granted to a component.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Granted {
-    /// The principals.
-    pub access: Access,
-    /// Index of the first resource of `acl` among the declared resources.
-    pub begin: usize,
-}
-
-/// A component ready for planning.
-#[derive(Debug, Clone)]
-pub struct CompiledComponent {
-    /// Its key; empty for the stack's own resources.
-    pub key: String,
-    /// Its URN.
-    pub id: Option<String>,
-    /// The components that it depends on.
-    pub depends_on: Vec<Dependency>,
-    /// Its declarations; empty when the component was not chosen.
-    pub declarations: Arc<Declarations>,
-    /// The blueprint's declarations that grant access to principals.
-    pub acl: Arc<Declarations>,
-    /// The granted access, once known. The resources of `acl` are then part of the declarations.
-    pub granted: Option<Granted>,
-    /// `component` in expressions: as written, with the schema's defaults and its key.
-    pub value: Value,
-    /// The values of the blueprint's locals: `locals` in its expressions. `None` without a blueprint.
-    pub locals: Option<Map>,
-    /// `name version` of the blueprint that it was compiled with.
-    pub blueprint: Option<String>,
-    /// Resources of it that the blueprint renamed.
-    pub moved: Vec<Move>,
-    /// The place of the component.
-    pub span: Span,
-}
-
-impl CompiledComponent {
-    /// Checks that the component can grant access.
-    ///
-    /// # Errors
-    /// When its blueprint has no `acl`. The error is a message.
-    pub fn check_grants_access(&self) -> Result<(), String> {
-        if !self.acl.resources.is_empty() {
-            return Ok(());
-        }
-        let blueprint = self.blueprint.as_deref().unwrap_or("no blueprint");
-        Err(format!("cannot grant access to `{}`: its blueprint, {blueprint}, has no `acl`", self.key))
-    }
-
-    /// Adds the resources of `acl` for these principals after the other declarations.
-    pub(crate) fn grant(&mut self, access: Access) {
-        let begin = self.declarations.resources.len();
-        let mut declarations = Declarations::clone(&self.declarations);
-        declarations.resources.extend(self.acl.resources.iter().cloned());
-        self.declarations = Arc::new(declarations);
-        self.granted = Some(Granted { access, begin });
-    }
-
-    /// The resources that grant access.
-    pub(crate) fn grants(&self) -> impl Iterator<Item = &ResourceDeclaration> {
-        let begin = self.granted.as_ref().map(|granted| granted.begin);
-        begin.into_iter().flat_map(|begin| self.declarations.resources.iter().skip(begin))
-    }
-
-    /// True when the component has lookups.
-    pub(crate) fn has_lookups(&self) -> bool {
-        !self.declarations.data.is_empty()
-    }
-}
-
-/// The positions of components by key, and by URN unless it equals another component's key.
-pub(crate) fn by_name(components: &[CompiledComponent]) -> HashMap<&str, usize> {
-    let named = components.iter().enumerate();
-    let ids = named.clone().rev().filter_map(|(at, component)| Some((component.id.as_deref()?, at)));
-    ids.chain(named.map(|(at, component)| (component.key.as_str(), at))).collect()
 }
 
 /// The components to act on: the requested ones, else the target of the descriptor, else all (an empty set).

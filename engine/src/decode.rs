@@ -3,9 +3,8 @@
 //! A [`Fields`] returns the fields of a map and remembers the requested names. It reports fields that are missing, have
 //! the wrong type or are unknown. It continues after errors, so that one run reports them all.
 
-use crate::descriptor::Located;
 use crate::diagnostic::{Diagnostic, did_you_mean};
-use crate::source::Span;
+use crate::source::{Located, Span};
 use crate::yaml::{Entry, Node, typing_hint_for_key, typing_hint_for_value};
 
 /// The fields of a map.

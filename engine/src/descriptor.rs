@@ -13,24 +13,25 @@ mod names;
 mod other_files;
 mod secrets;
 pub mod stack;
+pub(crate) mod templates;
 pub mod transitions;
 pub mod witboost;
-
-use crate::expression::Template;
-use crate::naming::NamesRule;
-use crate::source::Span;
-use crate::yaml::Node;
-use std::sync::Arc;
-use std::time::Duration;
-use terrace_provider::schema::Timeouts;
-use terrace_provider::{Map, Path, ResourceType, Value};
 
 pub use declaration::{label_of, link_of};
 pub use format_detection::{read, read_tree};
 pub use legacy_names::FormerNames;
 pub use names::is_resource_name;
-use transitions::Transitions;
 pub use witboost::{MISSING_COMPONENTS, UNKNOWN_COMPONENT};
+
+use crate::expression::Template;
+use crate::naming::NamesRule;
+use crate::source::{Located, Span};
+use crate::yaml::Node;
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_provider::schema::Timeouts;
+use terrace_provider::{Map, Path, ResourceType, Value};
+use transitions::Transitions;
 
 /// A described stack.
 #[derive(Debug, Clone)]
@@ -92,15 +93,6 @@ pub enum FrontEnd {
     Witboost,
     /// A plain `kind: Stack`.
     Stack,
-}
-
-/// A value with its place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Located<T> {
-    /// The value.
-    pub value: T,
-    /// The place.
-    pub span: Span,
 }
 
 /// A deployable part of a stack.

@@ -7,7 +7,7 @@ pub(crate) mod loops;
 
 use crate::address::LOOKUP;
 use crate::compile::{CompiledComponent, by_name};
-use crate::descriptor::{Declarations, ResourceDeclaration};
+use crate::descriptor::{Declarations, OutputDeclaration, ResourceDeclaration};
 use crate::diagnostic::{Diagnostic, did_you_mean, first_of};
 use crate::expression::{Reference, ReferenceStep, Template};
 use crate::quick::QuickMap;
@@ -468,4 +468,9 @@ fn whole_resources_error(span: Span) -> Diagnostic {
     Diagnostic::error("whole_resources", "`resources` needs the name of one resource as plain text")
         .at(span)
         .hint("write `resources.name.attribute`")
+}
+
+/// All templates of an output.
+pub(crate) fn output_templates(output: &OutputDeclaration) -> impl Iterator<Item = &Template> {
+    std::iter::once(&output.value).chain(&output.label)
 }

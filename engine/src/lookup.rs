@@ -4,10 +4,10 @@
 
 use crate::compile::names::REQUEST;
 use crate::compile::{CompiledComponent, CompiledStack, by_name};
-use crate::descriptor::{Check, CheckTime, Declarations, OutputDeclaration, ResourceDeclaration};
+use crate::descriptor::{Check, CheckTime, Declarations, ResourceDeclaration};
 use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
 use crate::expression::{Reference, ReferenceStep, Template};
-use crate::graph::{Block, names, templates};
+use crate::graph::{Block, names, output_templates, templates};
 use crate::plan::ignored;
 use crate::quick::QuickMap;
 use crate::registry::Registry;
@@ -113,11 +113,6 @@ pub fn check(stack: &CompiledStack, chosen: &BTreeSet<String>, registry: &Regist
 /// The names of the locals of a component's blueprint, where it has one.
 fn names_of_locals(component: &CompiledComponent) -> Option<BTreeSet<&str>> {
     component.locals.as_ref().map(|locals| locals.keys().map(String::as_str).collect())
-}
-
-/// All templates of an output.
-pub(crate) fn output_templates(output: &OutputDeclaration) -> impl Iterator<Item = &Template> {
-    std::iter::once(&output.value).chain(&output.label)
 }
 
 /// The variables known to a template in addition to the roots.

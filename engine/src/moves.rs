@@ -309,8 +309,7 @@ pub(crate) fn as_command(stack: &StackId, from: &Address, to: &Address) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::descriptor::Located;
-    use crate::source::Span;
+    use crate::source::{Located, Span};
 
     fn moves(lines: &[&str]) -> (Moves, Vec<String>) {
         let located = |text: &str| Located { value: text.trim().parse().unwrap(), span: Span::default() };

@@ -17,10 +17,12 @@ pub mod console;
 pub mod contract;
 mod counts;
 pub(crate) mod cross_stack_outputs;
+pub mod data_loss;
 mod deferral;
 mod deferred;
 mod deposed;
 mod destroy_unmanaged;
+pub(crate) mod draft;
 pub mod external_grants;
 pub mod failure;
 pub mod file;
@@ -30,11 +32,14 @@ mod import;
 pub(crate) mod in_doubt;
 pub(crate) mod inconsistent;
 pub(crate) mod key;
+pub(crate) mod loaded;
 mod lookup;
 mod lookup_dependencies;
+pub(crate) mod managed;
 mod mode;
 mod moved;
 mod needed;
+pub mod needs;
 mod newly_sensitive;
 mod note;
 mod object_identity;
@@ -52,6 +57,7 @@ mod refresh_only;
 pub mod removed_data;
 mod replacement;
 pub(crate) mod resource;
+pub(crate) mod resource_input;
 pub mod rollback;
 mod run;
 pub(crate) mod shared;
@@ -64,32 +70,31 @@ mod upgrade;
 pub(crate) mod walk;
 
 pub use counts::Counts;
+pub use data_loss::DataLossNote;
 pub use deferral::{DeferralReason, DeferredChange};
+pub use deferred::Deferred;
 pub(crate) use deposed::deposed_key;
+pub use destroy_unmanaged::NOT_SEARCHED;
+pub use lookup::{Lookup, ReadReason};
+pub use mode::Mode;
+pub use needs::{OutputRead, RecordedOutputs, StackNeed};
+pub use note::Note;
+pub use owner::{OwnerAction, OwnerChange, SharedName};
+pub use shared::SharedDeclaration;
 
 use crate::access::Access;
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::descriptor::{CheckTime, Lifecycle};
+use crate::diagnostic::Diagnostic;
 use crate::record::Prior;
-use crate::source::Place;
+use crate::source::{Place, Sources};
 use crate::store::{Generation, Ids, Ownership, Read, StackRead};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{Attributes, Path, Private, Value};
 use uuid::Uuid;
-
-pub use cross_stack_outputs::{RecordedOutputs, StackNeed};
-pub use deferred::Deferred;
-pub use destroy_unmanaged::NOT_SEARCHED;
-pub use lookup::{Lookup, ReadReason};
-pub use mode::Mode;
-pub use note::Note;
-pub use output_reads::OutputRead;
-pub use owner::{OwnerAction, OwnerChange, SharedName};
-pub use removed_data::DataLossNote;
-pub use shared::SharedDeclaration;
 
 /// The ordered changes of one or more stacks, and their sources.
 #[derive(Debug, Clone)]
@@ -443,4 +448,13 @@ impl Plan {
 #[must_use]
 pub fn row_stack(stack: &StackId, address: &Address) -> StackId {
     if address.is_shared() { StackId::shared(&stack.environment) } else { stack.clone() }
+}
+
+impl Plan {
+    /// Inserts the warnings and notes of the compiler before the planner's, because readers of the plan did not see them. Errors
+    /// are left out.
+    pub fn note_before(&mut self, diagnostics: &[Diagnostic], sources: &Sources) {
+        let diagnostics = diagnostics.iter().filter(|diagnostic| !diagnostic.is_error());
+        self.notes.splice(0..0, diagnostics.map(|diagnostic| Note::of(diagnostic, sources)));
+    }
 }

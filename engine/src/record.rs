@@ -48,6 +48,29 @@ pub struct Opened {
     pub prior: Prior,
 }
 
+/// An object before a change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prior {
+    /// The status of the row.
+    pub status: RowStatus,
+    /// The attributes that identify it.
+    pub identity: Attributes,
+    /// All attributes, refreshed.
+    pub attributes: Attributes,
+    /// The recorded attributes, if the refresh found other values.
+    pub recorded: Option<Attributes>,
+    /// The provider's private data.
+    pub private: Private,
+    /// The resources that it was created after.
+    pub dependencies: Vec<Address>,
+    /// Fingerprints that detect changes of write-only attributes.
+    pub write_only: BTreeMap<String, String>,
+    /// Digests of planned values that the system returned differently.
+    pub inconsistent: BTreeMap<String, String>,
+    /// The recorded lifecycle settings.
+    pub lifecycle: Lifecycle,
+}
+
 /// The content of a new row.
 #[derive(Debug)]
 pub struct NewRow<'a> {
@@ -409,25 +432,17 @@ impl Prior {
     }
 }
 
-/// An object before a change.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Prior {
-    /// The status of the row.
-    pub status: RowStatus,
-    /// The attributes that identify it.
-    pub identity: Attributes,
-    /// All attributes, refreshed.
-    pub attributes: Attributes,
-    /// The recorded attributes, if the refresh found other values.
-    pub recorded: Option<Attributes>,
-    /// The provider's private data.
-    pub private: Private,
-    /// The resources that it was created after.
-    pub dependencies: Vec<Address>,
-    /// Fingerprints that detect changes of write-only attributes.
-    pub write_only: BTreeMap<String, String>,
-    /// Digests of planned values that the system returned differently.
-    pub inconsistent: BTreeMap<String, String>,
-    /// The recorded lifecycle settings.
-    pub lifecycle: Lifecycle,
+/// The prior of an object without a row.
+pub(crate) fn found(ty: &ResourceType, observed: Observed) -> Prior {
+    Prior {
+        status: RowStatus::Ready,
+        attributes: storable(ty, &Attributes::default(), &observed),
+        identity: observed.identity,
+        recorded: None,
+        private: observed.private,
+        dependencies: Vec::new(),
+        write_only: BTreeMap::new(),
+        inconsistent: BTreeMap::new(),
+        lifecycle: Lifecycle::default(),
+    }
 }

@@ -6,10 +6,14 @@
 mod finding;
 mod writes;
 
+pub use finding::{AppliedValues, Finding};
+pub(crate) use finding::{find_outcome, in_present_form};
+
 use crate::address::{Address, StackId};
 use crate::apply::lease::{Claim, Held, LeaseError};
 use crate::event::{Event, Events};
-use crate::plan::adoption::{Managed, Manager};
+use crate::plan::failure::PlanFailure;
+use crate::plan::managed::{Managed, Manager};
 use crate::registry::Registry;
 use crate::seal::Seal;
 use crate::store::{
@@ -27,10 +31,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use writes::Writes;
-
-use crate::plan::failure::PlanFailure;
-pub use finding::{AppliedValues, Finding};
-pub(crate) use finding::{find_outcome, in_present_form};
 
 /// An interrupted step. An address alone does not identify one, because its deposed objects may have open steps too.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

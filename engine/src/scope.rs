@@ -237,3 +237,6 @@ pub(super) fn roots(environment: &Environment, compiled: &CompiledStack) -> Map 
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
 }
+
+/// Variables that a saved plan evaluates during its apply instead of storing their values.
+pub(crate) const KEPT_ROOTS: &[&str] = &["resources", "components", "data", "stacks", "self"];

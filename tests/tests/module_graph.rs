@@ -52,7 +52,7 @@ fn files_import_each_other_in_small_circles_only() {
 fn graph_follows_imports_to_the_file_of_the_definition() {
     let folder = tempfile::tempdir().unwrap();
     let files = [
-        ("lib.rs", "mod a; mod b; mod c; pub use a::inner::Deep; fn top() -> Deep { b::made() }"),
+        ("lib.rs", "mod a; mod b; mod c; pub use {a::inner::Deep, c::f}; fn top() -> Deep { let f = b::made(); f }"),
         (
             "a.rs",
             "pub(crate) mod inner; use crate::b::{made, self}; use crate::c; #[cfg(test)] mod tests { use crate::c::C; }",
@@ -62,7 +62,10 @@ fn graph_follows_imports_to_the_file_of_the_definition() {
             "pub(in crate::c) struct Deep; macro_rules! m { () => {} } fn f() { println!(\"{}\", super::super::c::VALUE) }",
         ),
         ("b.rs", "use super::*; pub fn made() -> Deep { Deep } #[test] fn t() { crate::c::C; }"),
-        ("c.rs", "pub struct C; pub const VALUE: u8 = 1; impl C { #[cfg(test)] fn only(_: crate::b::X) {} }"),
+        (
+            "c.rs",
+            "pub struct C; pub const VALUE: u8 = 1; pub fn f() {} impl C { #[cfg(test)] fn only(_: crate::b::X) {} }",
+        ),
     ];
     fs::create_dir_all(folder.path().join("src/a")).unwrap();
     for (name, text) in files {
@@ -333,6 +336,21 @@ impl<'a> Visit<'a> for Reader<'_> {
         if item.leading_colon.is_none() {
             self.read_use(&item.tree, Vec::new(), matches!(item.vis, syn::Visibility::Inherited));
         }
+    }
+
+    fn visit_expr_path(&mut self, expression: &'a syn::ExprPath) {
+        // A lowercase name alone is a variable, unless it is called.
+        let is_variable = |name: &syn::Ident| name.to_string().starts_with(|first: char| first.is_lowercase());
+        if !expression.path.get_ident().is_some_and(is_variable) {
+            visit::visit_expr_path(self, expression);
+        }
+    }
+
+    fn visit_expr_call(&mut self, call: &'a syn::ExprCall) {
+        if let syn::Expr::Path(function) = &*call.func {
+            self.visit_path(&function.path);
+        }
+        visit::visit_expr_call(self, call);
     }
 
     fn visit_path(&mut self, path: &'a syn::Path) {

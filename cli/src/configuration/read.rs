@@ -2,19 +2,17 @@
 
 use super::compatibility::{self, Compatibility};
 use super::expand::{attributes_of, expand, revealed, value_of};
-use super::files_named;
 use super::limits::{LIMITS, limits};
 use super::server::{self, server};
-use super::{Configuration, Encryption, Environment, Instance, KeySource, RawEnvironment, STATE_KEY};
+use super::{Configuration, Encryption, Environment, Instance, KeySource, RawEnvironment, STATE_KEY, files_named};
 use crate::variables::Variables;
 use std::path::Path;
 use std::time::Duration;
 use terrace_engine::decode::{Fields, wrong_type};
-use terrace_engine::descriptor::Located;
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::duration;
 use terrace_engine::plan::external_grants::ExternalGrantsPolicy;
-use terrace_engine::source::{SourceId, Span};
+use terrace_engine::source::{Located, SourceId, Span};
 use terrace_engine::yaml::{self, Budget, Entry, Node, NodeKind};
 use terrace_provider::names::scripts::{ONE_SCRIPT, check_principal_scripts};
 use terrace_provider::wrap::Limits;

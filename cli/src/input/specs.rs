@@ -7,15 +7,15 @@ use std::sync::Arc;
 use terrace_engine::address::SHARED;
 use terrace_engine::descriptor::transitions::{Identified, Transitions};
 use terrace_engine::descriptor::{
-    Adopt, Body, Component, Declarations, Dependency, Descriptor, FormerNames, FrontEnd, Lifecycle, Located,
-    OutputDeclaration, ResourceDeclaration,
+    Adopt, Body, Component, Declarations, Dependency, Descriptor, FormerNames, FrontEnd, Lifecycle, OutputDeclaration,
+    ResourceDeclaration,
 };
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::digest::sha256;
 use terrace_engine::expression::{Template, TemplateEntry, TemplateKind};
 use terrace_engine::naming::{NamesRule, distinct};
 use terrace_engine::render::SOURCE_SPEC;
-use terrace_engine::source::{SourceId, Sources, Span};
+use terrace_engine::source::{Located, SourceId, Sources, Span};
 use terrace_engine::yaml::{Node, NodeKind};
 use terrace_provider::{Map, Value};
 use terrace_provider_pipelines::spec::{self, Pipeline, Problem, Severity, Specs};

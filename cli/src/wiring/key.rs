@@ -12,9 +12,9 @@ use crate::ui::Ui;
 use command::TimeLimits;
 use secrecy::{ExposeSecret, SecretString};
 use std::path::Path;
-use terrace_engine::descriptor::Located;
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::seal::Seal;
+use terrace_engine::source::Located;
 
 /// The code of a diagnostic about a missing or invalid state key.
 const UNUSABLE: &str = "unusable_state_key";

@@ -3,7 +3,7 @@
 //! The search covers only values whose schema is certain, like the search for defaults.
 
 use super::defaults::resolve;
-use super::validate::MAX_ERRORS;
+use super::schema_errors::MAX_ERRORS;
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::yaml::{Entry, Node, NodeKind};
 use serde_json::Value as Json;

@@ -2,7 +2,7 @@
 
 use crate::decode::{Fields, expect_text};
 use crate::descriptor::checks::undecided;
-use crate::descriptor::declaration::compile;
+use crate::descriptor::templates::compile;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::expression::{Functions, Missing, ReferenceStep, Scope, Template, descend};
 use crate::source::{Sources, Span};

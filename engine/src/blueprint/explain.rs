@@ -1,7 +1,7 @@
 //! Converts JSON Schema errors to diagnostics with path, place, expectation and hint.
 
 use super::check_misspelt_keys::may_have_type;
-use super::validate::{MAX_ERRORS, component_path};
+use super::schema_errors::{MAX_ERRORS, component_path};
 use crate::decode::listed;
 use crate::diagnostic::{Diagnostic, closest, did_you_mean};
 use crate::source::Span;

@@ -6,9 +6,9 @@
 use super::read::unknown;
 use super::{Blueprint, Library};
 use crate::decode::listed;
-use crate::descriptor::{BlueprintUse, Facts, Located};
+use crate::descriptor::{BlueprintUse, Facts};
 use crate::diagnostic::{Diagnostic, closest};
-use crate::source::Span;
+use crate::source::{Located, Span};
 use indexmap::IndexMap;
 
 /// The blueprint names of an environment by template id.

@@ -67,7 +67,7 @@ fn missing_field(error: &ValidationError<'_>) -> Option<Path> {
 }
 
 fn path_of(location: &jsonschema::paths::Location) -> Path {
-    Path(super::validate::steps(location).collect())
+    Path(super::schema_errors::steps(location).collect())
 }
 
 fn remove(node: &mut Node, path: &[Step]) {

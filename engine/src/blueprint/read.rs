@@ -1,18 +1,16 @@
 //! Reading of a blueprint file.
 
-use super::{Blueprint, Origin, SpecificSchema, checks, reverse};
-use crate::decode::{Fields, wrong_type};
+use super::schema::{Files, read_schema};
+use super::{Blueprint, Origin, checks, reverse};
+use crate::decode::Fields;
 use crate::descriptor::declaration::{check_names, read_blueprint_outputs, read_lookups, read_resources};
 use crate::descriptor::stack::{check_api_version, read_local};
 use crate::descriptor::transitions::read_own_moves;
-use crate::descriptor::{Declarations, Facts, Located};
+use crate::descriptor::{Declarations, Facts};
 use crate::diagnostic::{Diagnostic, did_you_mean};
-use crate::source::{SourceId, Sources};
-use crate::yaml::{self, Budget, Entry, Node};
+use crate::source::{Located, SourceId, Sources};
+use crate::yaml::{self, Budget, Node};
 use std::sync::{Arc, OnceLock};
-
-/// Returns the text of a file by its path relative to the blueprint; `None` when there is no such file.
-pub type Files<'f> = dyn Fn(&str) -> Option<String> + 'f;
 
 /// Reads a blueprint.
 ///
@@ -121,43 +119,6 @@ fn read_match(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Facts {
     let facts = Facts::read(|name| fields.text(name).map(|text| text.value));
     fields.finish();
     facts
-}
-
-/// Reads a JSON Schema that is written in the blueprint or in a file.
-pub(super) fn read_schema(
-    entry: &Entry,
-    field: &'static str,
-    files: &Files<'_>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Option<Arc<SpecificSchema>> {
-    let node = &entry.value;
-    let schema = match node.as_text() {
-        None if node.as_map().is_some() || node.as_bool().is_some() => node.to_json(),
-        None => {
-            diagnostics.push(wrong_type(&format!("`{field}`"), "a JSON Schema, or its path", node));
-            return None;
-        }
-        Some(path) => match files(path).map(|text| serde_json::from_str(&text)) {
-            Some(Ok(schema)) => schema,
-            Some(Err(error)) => {
-                diagnostics.push(
-                    Diagnostic::error("bad_schema", format!("`{path}` is not JSON: {error}"))
-                        .at(node.span)
-                        .hint("correct the file, or write the schema here"),
-                );
-                return None;
-            }
-            None => {
-                diagnostics.push(
-                    Diagnostic::error("missing_file", format!("there is no file `{path}`"))
-                        .at(node.span)
-                        .hint("give the path of a JSON Schema relative to this blueprint, or write the schema here"),
-                );
-                return None;
-            }
-        },
-    };
-    Some(Arc::new(SpecificSchema::new(field, schema, node.span)))
 }
 
 fn read_acl(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Declarations {

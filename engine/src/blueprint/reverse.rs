@@ -2,16 +2,16 @@
 //! objects.
 
 use super::SpecificSchema;
-use super::read::Files;
-use super::read::read_schema;
+use super::schema::{Files, read_schema};
 use crate::decode::Fields;
-use crate::descriptor::declaration::{compile, read_repeated_lookups};
-use crate::descriptor::{Located, ResourceDeclaration};
+use crate::descriptor::ResourceDeclaration;
+use crate::descriptor::declaration::read_repeated_lookups;
+use crate::descriptor::templates::compile;
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::expression::{ReferenceStep, Template};
 use crate::graph::{lookup_name, templates};
 use crate::registry::Registry;
-use crate::source::Sources;
+use crate::source::{Located, Sources};
 use crate::yaml::Node;
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -3,22 +3,19 @@
 //! The schema is compiled once for each blueprint, on first use. Every error has a path from the component's root and
 //! the place of the text that caused it.
 
-use super::Blueprint;
 use super::check::sample;
 use super::defaults::{self, EndlessDefaults};
 use super::explain::explain;
+use super::schema_errors::MAX_ERRORS;
 use super::{check_misspelt_keys, nulls};
 use crate::diagnostic::{Diagnostic, closest};
 use crate::source::Span;
-use crate::yaml::{Node, NodeKind};
+use crate::yaml::Node;
 use jsonschema::Validator;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::OnceLock;
-use terrace_provider::{Path, Step, Value};
-
-/// Maximum number of reported errors of a component.
-pub(super) const MAX_ERRORS: usize = 100;
+use terrace_provider::Value;
 
 /// A JSON Schema of `component.specific`, or of `params` of reverse provisioning.
 #[derive(Debug)]
@@ -151,63 +148,4 @@ impl SpecificSchema {
             jsonschema::options().offline().build(&self.json).map_err(|error| error.to_string())
         })
     }
-}
-
-impl Blueprint {
-    /// Returns the errors of a component that begins at `span`.
-    #[must_use]
-    pub fn validate(&self, component: &Node, span: Span) -> Vec<Diagnostic> {
-        self.specific.as_ref().map_or_else(Vec::new, |schema| schema.validate(component, span))
-    }
-
-    /// Returns the component without nulls in optional fields of its `specific` that refuse them.
-    #[must_use]
-    pub fn without_refused_nulls<'n>(&self, component: &'n Node) -> Cow<'n, Node> {
-        let specific = component.get("specific").zip(self.specific.as_ref());
-        let Some(Cow::Owned(cleaned)) = specific.map(|(node, schema)| schema.without_refused_nulls(node)) else {
-            return Cow::Borrowed(component);
-        };
-        let mut component = component.clone();
-        if let NodeKind::Map(entries) = &mut component.kind
-            && let Some(entry) = entries.iter_mut().rev().find(|entry| entry.key == "specific")
-        {
-            entry.value = cleaned;
-        }
-        Cow::Owned(component)
-    }
-
-    /// Returns the component for expressions, with the schema's defaults in its `specific`.
-    ///
-    /// # Errors
-    /// When the defaults contain each other endlessly.
-    pub fn component_value(&self, component: &Node) -> Result<Value, EndlessDefaults> {
-        let mut value = component.to_value();
-        if let (Some(schema), Value::Map(entries)) = (&self.specific, &mut value) {
-            let specific = entries.entry("specific".to_owned()).or_default();
-            let written = match std::mem::take(specific) {
-                Value::Null => Value::Map(terrace_provider::Map::default()),
-                written => written,
-            };
-            *specific = schema.with_defaults(written)?;
-        }
-        Ok(value)
-    }
-}
-
-/// The path of a JSON Schema error, from the component's root.
-pub(super) fn component_path(location: &jsonschema::paths::Location) -> Path {
-    path_under("specific", location)
-}
-
-/// The path of a JSON Schema error in a value of this name.
-pub(crate) fn path_under(name: &str, location: &jsonschema::paths::Location) -> Path {
-    Path(std::iter::once(Step::Key(name.to_owned())).chain(steps(location)).collect())
-}
-
-/// The steps to the place of a JSON Schema error.
-pub(super) fn steps(location: &jsonschema::paths::Location) -> impl Iterator<Item = Step> {
-    location.segments().map(|segment| match segment {
-        jsonschema::paths::LocationSegment::Property(name) => Step::Key(name.into_owned()),
-        jsonschema::paths::LocationSegment::Index(index) => Step::Index(index),
-    })
 }

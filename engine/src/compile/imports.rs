@@ -1,28 +1,17 @@
 //! Imports of existing objects: the resource and id of each, one for each item of a `forEach`.
 
 use super::Compiler;
+use super::compiled::CompiledImport;
 use super::facts::{FactScope, WithFacts};
 use crate::address::Address;
-use crate::descriptor::Located;
 use crate::descriptor::transitions::{Import, read_import_address};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Scope, Template};
 use crate::limits::length;
 use crate::repetition::{self, Item, NoItems};
-use crate::source::Span;
+use crate::source::{Located, Span};
 use std::collections::BTreeMap;
 use terrace_provider::Value;
-
-/// An import of an existing object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CompiledImport {
-    /// The provider's id of the object.
-    pub id: String,
-    /// Place of the address.
-    pub span: Span,
-    /// Place of the id.
-    pub id_span: Span,
-}
 
 /// Evaluates imports, by the address of their resource.
 pub(super) fn compile(

@@ -1,29 +1,15 @@
 //! Moves, forgets and imports of recorded objects, combined from the stack and its blueprints.
 
+use super::compiled::CompiledTransitions;
 use super::facts::FactScope;
-use super::imports::{self, CompiledImport};
-use super::{CompiledComponent, Compiler};
+use super::{CompiledComponent, Compiler, imports};
 use crate::address::Address;
-use crate::descriptor::transitions::{Identified, Move, Transitions};
-use crate::descriptor::{Located, ResourceDeclaration};
+use crate::descriptor::ResourceDeclaration;
+use crate::descriptor::transitions::{Move, Transitions};
 use crate::diagnostic::Diagnostic;
 use crate::moves::Moves;
 use crate::selector::{Selector, is_same_block};
-use crate::source::Span;
-use std::collections::BTreeMap;
-
-/// The declared changes of recorded objects.
-#[derive(Debug, Clone, Default)]
-pub struct CompiledTransitions {
-    /// Resources with a new address.
-    pub moves: Moves,
-    /// Resources to drop from the state.
-    pub forget: Vec<Located<Selector>>,
-    /// Existing objects to import, by the address of their resource.
-    pub imports: BTreeMap<Address, CompiledImport>,
-    /// Components that own recorded objects under any key.
-    pub identified: Vec<Identified>,
-}
+use crate::source::{Located, Span};
 
 /// Combines the declarations of the stack and its blueprints. Components that were not chosen contribute none.
 pub(super) fn compile(

@@ -1,6 +1,6 @@
 //! Reading of `checks`: conditions of a resource, before or after its step, and of a stack.
 
-use super::declaration::{compile, required_plain_text};
+use super::templates::{compile, required_plain_text};
 use super::{Check, CheckTime};
 use crate::decode::Fields;
 use crate::diagnostic::Diagnostic;

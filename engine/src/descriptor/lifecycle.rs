@@ -1,9 +1,10 @@
 //! Reading of `lifecycle` and `timeouts` of a resource.
 
-use super::{Lifecycle, Located, OnLastRelease, TimeoutOverrides, Trigger};
+use super::{Lifecycle, OnLastRelease, TimeoutOverrides, Trigger};
 use crate::decode::Fields;
 use crate::diagnostic::Diagnostic;
 use crate::duration;
+use crate::source::Located;
 use crate::yaml::Node;
 use std::time::Duration;
 use terrace_provider::{Path, Step};

@@ -3,9 +3,9 @@
 //! A name is part of addresses (`component/type.name["key"]`), of expressions (`resources.name`) and of folders. These
 //! checks refuse names that would be ambiguous in any of them.
 
-use super::Located;
 use crate::address::SHARED;
 use crate::diagnostic::Diagnostic;
+use crate::source::Located;
 use terrace_provider::path::is_identifier;
 
 /// Keywords of expressions.

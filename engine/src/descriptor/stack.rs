@@ -3,19 +3,17 @@
 //! All fields are known, so a misspelt field is an error. Files with the same `metadata.name` form one stack.
 
 use super::checks::read_stack_check;
-use super::declaration::{
-    check_names, check_unique, compile, read_lookups, read_resources, read_stack_outputs, required_plain_text,
-    unknown_name,
-};
+use super::declaration::{check_names, check_unique, read_lookups, read_resources, read_stack_outputs, unknown_name};
+use super::templates::{compile, required_plain_text};
 use super::transitions::{Transitions, read_forgotten, read_imports, read_moves};
 use super::{
-    BlueprintUse, Body, Component, Declarations, Dependency, Descriptor, Facts, FormerNames, FrontEnd, Local, Located,
+    BlueprintUse, Body, Component, Declarations, Dependency, Descriptor, Facts, FormerNames, FrontEnd, Local,
     Validation, Variable, VariableType, names,
 };
 use crate::decode::Fields;
 use crate::diagnostic::Diagnostic;
 use crate::naming::NamesRule;
-use crate::source::{Sources, Span};
+use crate::source::{Located, Sources, Span};
 use crate::yaml::{Entry, Node, NodeKind};
 use std::sync::Arc;
 use terrace_provider::{Map, Value};

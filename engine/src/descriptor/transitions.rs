@@ -1,14 +1,13 @@
 //! Declared changes of recorded objects: resources with a new address (`moved`), resources to drop from the state
 //! (`forget`), and existing objects to record (`imports`).
 
-use super::Located;
-use super::declaration::template;
+use super::templates::template;
 use crate::address::Address;
 use crate::decode::Fields;
 use crate::diagnostic::Diagnostic;
 use crate::expression::Template;
 use crate::selector::{Selector, is_same_block};
-use crate::source::{Sources, Span};
+use crate::source::{Located, Sources, Span};
 use crate::yaml::Node;
 use std::str::FromStr;
 

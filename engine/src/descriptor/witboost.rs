@@ -7,11 +7,11 @@
 mod identifier;
 
 use super::transitions::Transitions;
-use super::{BlueprintUse, Body, Component, Dependency, Descriptor, Facts, FormerNames, FrontEnd, Located, Unlisted};
+use super::{BlueprintUse, Body, Component, Dependency, Descriptor, Facts, FormerNames, FrontEnd, Unlisted};
 use crate::decode::{listed, wrong_type};
 use crate::diagnostic::{Diagnostic, Severity, closest};
 use crate::naming::NamesRule;
-use crate::source::Span;
+use crate::source::{Located, Span};
 use crate::yaml::{Entry, Node, NodeKind};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -2,9 +2,9 @@
 //!
 //! `check_duplicate_identity` compares the resources of the plan itself.
 
-use super::adoption::Managed;
 use super::failure::PlanFailure;
 use super::key::identity_key;
+use super::managed::Managed;
 use super::planner::Planner;
 use super::{Change, StackPlan, row_stack};
 use crate::action::Action;

@@ -2,8 +2,9 @@
 //!
 //! It also finds a resource that names the object of a removed resource: a rename without `moved`.
 
+use super::key::Position;
 use super::object_identity::{Name, ObjectKey, names};
-use super::steps::{Position, Steps};
+use super::steps::Steps;
 use super::{Change, StackPlan};
 use crate::action::{Action, Reason};
 use crate::address::{Address, InstanceKey};

@@ -1,11 +1,11 @@
 //! Evaluates checks while planning; the plan carries those with unknown values for apply to evaluate.
 
-use super::walk::KEPT_ROOTS;
 use super::{CheckStatus, Deferred, PlannedCheck};
 use crate::descriptor::Check;
 use crate::descriptor::checks::undecided;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Functions, Scope};
+use crate::scope::KEPT_ROOTS;
 use crate::source::Sources;
 use std::sync::Arc;
 use terrace_provider::Value;

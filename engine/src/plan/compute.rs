@@ -1,14 +1,13 @@
 //! Computes a plan: turns declarations, state and provider answers into changes.
 
+pub use super::options::{Consent, Options};
+
 use super::components::{compiled_components, follow_components, not_deployed, order_of, recorded_component};
+use super::draft::Draft;
 use super::external_grants::GrantTarget;
 use super::failure::PlanFailure;
 use super::lookup_dependencies::LookupDependencies;
-pub use super::options::{Consent, Options};
 use super::planner::Planner;
-use super::refresh_cache::RefreshCache;
-use super::shared::SharedRows;
-use super::target_validation::TargetNames;
 use super::targeting::{ReleaseScope, Targeting};
 use super::walk::Walk;
 use super::{
@@ -41,30 +40,6 @@ impl Computed {
     pub fn add(&mut self, diagnostic: Diagnostic, sources: &Sources) {
         self.plan.notes.push(Note::of(&diagnostic, sources));
         self.diagnostics.push(diagnostic);
-    }
-}
-
-/// Data that planning gathers over all stacks.
-pub(super) struct Draft {
-    pub(super) shared: SharedRows,
-    pub(super) lookups: LookupDependencies,
-    pub(super) refresh_cache: RefreshCache,
-    pub(super) named: TargetNames,
-    pub(super) reads: Vec<Read>,
-    pub(super) diagnostics: Vec<Diagnostic>,
-}
-
-impl Draft {
-    pub(super) fn of(planner: &Planner<'_>, stacks: &[CompiledStack]) -> Self {
-        let lookups = LookupDependencies::of(planner.registry, stacks);
-        Self {
-            shared: SharedRows::of(&planner.environment.name),
-            refresh_cache: RefreshCache::of(&lookups, stacks),
-            lookups,
-            named: TargetNames::of(planner),
-            reads: Vec::new(),
-            diagnostics: Vec::new(),
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! by an output (`output_reads`).
 
 use super::failure::PlanFailure;
+use super::needs::{RecordedOutputs, StackNeed};
 use super::planner::Planner;
 use super::{Part, StackPlan};
 use crate::address::StackId;
@@ -14,41 +15,12 @@ use crate::expression::{Reference, ReferenceStep, Template};
 use crate::graph::{loops, templates};
 use crate::scope::other_stacks::{CrossStackOutputs, malformed, split, stack_of};
 use crate::source::Span;
-use crate::store::{Read, Selection, StackRead};
+use crate::store::{Read, Selection};
 use petgraph::Direction::{Incoming, Outgoing};
 use petgraph::algo::{has_path_connecting, is_cyclic_directed};
 use petgraph::graph::{DiGraph, NodeIndex};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use terrace_provider::{Attributes, Map};
-
-/// A component that reads outputs of another stack's component or looks up one of its objects.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct StackNeed {
-    /// The consumer.
-    pub component: String,
-    /// The other stack.
-    pub stack: StackId,
-    /// That stack's component; empty for outputs of the stack itself.
-    pub of: String,
-}
-
-impl StackNeed {
-    /// The component that is read.
-    pub(super) fn read(&self) -> StackRead {
-        StackRead { stack: self.stack.clone(), component: self.of.clone() }
-    }
-}
-
-/// The recorded outputs of a component of another stack.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RecordedOutputs {
-    /// The stack.
-    pub stack: StackId,
-    /// The component.
-    pub component: String,
-    /// The outputs.
-    pub outputs: Attributes,
-}
+use terrace_provider::Map;
 
 /// A reference of a component to a component of another stack.
 struct StackReference<'c> {

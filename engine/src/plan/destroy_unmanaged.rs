@@ -3,12 +3,14 @@
 //! The descriptor determines their objects. The plan treats the objects as if it adopted them: it removes those that exist, and
 //! skips the others.
 
-use super::adoption::{Managed, is_named_by_rule};
-use super::compute::Draft;
+use super::adoption::is_named_by_rule;
+use super::draft::Draft;
 use super::failure::PlanFailure;
+use super::managed::Managed;
 use super::options::Options;
 use super::planner::Planner;
 use super::refresh::CANNOT_READ;
+use super::resource::NOT_AS_DESCRIBED;
 use super::targeting::Targeting;
 use super::walk::{CANNOT_CONNECT, LOOKUP_UNANSWERED};
 use super::{Change, Origin, check_adopt_conflict, check_renamed_stack};
@@ -26,14 +28,12 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider::wrap::within;
-use terrace_provider::{Found, Path, Value};
+use terrace_provider::{Path, Value};
 
 /// Time limit of the whole search, because reads are retried while a system does not answer.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(60);
 /// The code of diagnostics about objects that were not looked for.
 pub const NOT_SEARCHED: &str = "not_looked_for";
-/// The warning about an object to remove that differs from its description.
-pub(super) const NOT_AS_DESCRIBED: &str = "not_as_described";
 /// The codes of diagnostics about systems that do not answer.
 const UNANSWERED: [&str; 4] = [CANNOT_CONNECT, CANNOT_READ, LOOKUP_UNANSWERED, CANNOT_IMPORT];
 
@@ -265,19 +265,6 @@ impl Planner<'_> {
             is_held_back: false,
             ..change
         })
-    }
-}
-
-/// The diagnostic for an object whose existence is unknown, for now or always.
-pub(super) fn unknown_existence(found: &Found, address: &str) -> Diagnostic {
-    match found {
-        Found::Pending(_) => {
-            Diagnostic::error(CANNOT_READ, format!("{address} is being created, and its existence is not known yet"))
-        }
-        _ => Diagnostic::warning(
-            NOT_SEARCHED,
-            format!("cannot find out whether {address} exists: its provider cannot look for it"),
-        ),
     }
 }
 

@@ -4,7 +4,7 @@
 
 pub(crate) mod known;
 
-use super::compute::Draft;
+use super::draft::Draft;
 use super::failure::PlanFailure;
 use super::key::identity_key;
 use super::planner::Planner;

@@ -2,12 +2,11 @@
 
 use super::failure::PlanFailure;
 use super::planner::Planner;
-use super::resource::found;
 use crate::address::{Address, StackId};
 use crate::compile::CompiledImport;
 use crate::diagnostic::Diagnostic;
 use crate::import::{self, ImportError};
-use crate::record::Prior;
+use crate::record::{Prior, found};
 use terrace_provider::{PlannedChange, ResourceType, Session};
 
 /// Reads the object of an import. Returns `None` with a diagnostic if it cannot be imported, for instance because another row

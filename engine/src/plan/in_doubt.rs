@@ -3,16 +3,15 @@
 //! The plan holds back all changes of its component, and all changes that depend on them, until the outcome of the step is known.
 //! Other changes proceed; a shared resource in doubt holds back only itself.
 
+use super::key::Position;
 use super::owner::OwnerAction;
-use super::steps::{Position, Step, StepId, Steps};
+use super::steps::{Step, StepId, Steps};
 use super::{Change, Part, StackPlan};
 use crate::action::Action;
 use crate::address::{Address, StackId};
 use crate::diagnostic::Diagnostic;
-use crate::record::Opened;
 use crate::registry::Registry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use terrace_provider::schema::Timeouts;
 
 /// The codes of notes about values to record for unchanged objects.
 const RECORDED: [&str; 2] = ["lifecycle_changed", "sensitive_now"];
@@ -226,34 +225,5 @@ impl Unfinished {
                 }
             });
         }
-    }
-}
-
-/// The change of an object without a row or declaration, known only from the step that tried to create it.
-pub(crate) fn attempted(opened: Opened, reason: String) -> Change {
-    Change {
-        address: opened.address,
-        deposed: opened.deposed,
-        moved_from: None,
-        import_id: None,
-        action: Action::NoOp,
-        reason: None,
-        place: None,
-        provider: opened.provider,
-        generation: 0,
-        lifecycle: opened.prior.lifecycle.clone(),
-        prior: Some(Box::new(opened.prior)),
-        after: None,
-        replace_paths: Vec::new(),
-        triggered_by: Vec::new(),
-        ignored: Vec::new(),
-        checks: Vec::new(),
-        drift: Vec::new(),
-        depends_on: Vec::new(),
-        timeouts: Timeouts::default(),
-        because: Vec::new(),
-        data_loss: None,
-        in_doubt: Some(reason),
-        is_held_back: false,
     }
 }

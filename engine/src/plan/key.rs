@@ -24,3 +24,6 @@ pub(crate) fn compared_key(registry: &Registry, ty: &str, identity: &Attributes)
 pub(crate) fn identity_key(identity: &Attributes) -> String {
     identity.values().map(|value| value.to_revealed_json().to_string()).collect::<Vec<_>>().join("/")
 }
+
+/// A change, as the positions of its stack and of the change.
+pub(crate) type Position = (usize, usize);

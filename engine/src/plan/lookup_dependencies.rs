@@ -4,7 +4,7 @@
 //! is. If a stack that was planned later creates it, the stack with the lookup is planned again. So are all stacks that were
 //! planned from its plan.
 
-use super::cross_stack_outputs::StackNeed;
+use super::needs::StackNeed;
 use super::object_identity::{ObjectKey, additional_keys, keys_of, owned};
 use super::{Change, Part, SharedName, StackPlan};
 use crate::action::Action;

@@ -1,18 +1,17 @@
 //! Applies `moved` to rows before planning: each row moves to its new address if that is free.
 
 use super::failure::PlanFailure;
+use super::loaded::{Loaded, LoadedRow};
 use super::planner::Planner;
-use super::refresh::{Loaded, LoadedRow};
 use super::targeting::Targeting;
 use crate::address::{Address, StackId};
 use crate::compile::CompiledStack;
-use crate::descriptor::Located;
 use crate::descriptor::transitions::Move;
 use crate::diagnostic::Diagnostic;
 use crate::moves::{Moves, following};
 use crate::plan::Change;
 use crate::selector::Selector;
-use crate::source::Span;
+use crate::source::{Located, Span};
 use crate::store::{Read, Selection};
 use crate::text::shell_word;
 use std::borrow::Cow;

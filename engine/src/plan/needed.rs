@@ -4,10 +4,10 @@
 //! needs: the system would refuse that, or delete more than the plan shows. A replacement deletes the old object, too.
 
 use super::failure::PlanFailure;
+use super::key::Position;
 use super::object_identity::{ObjectKey, names, owned};
 use super::owner::OwnerAction;
 use super::planner::Planner;
-use super::steps::Position;
 use super::{Change, StackPlan, row_stack};
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};

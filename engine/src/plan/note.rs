@@ -1,6 +1,5 @@
 //! Notes of a plan: diagnostics besides its changes.
 
-use super::Plan;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::source::{Place, Sources};
 
@@ -33,14 +32,5 @@ impl Note {
             hint: diagnostic.hint.clone(),
             address: diagnostic.address.clone(),
         }
-    }
-}
-
-impl Plan {
-    /// Inserts the warnings and notes of the compiler before the planner's, because readers of the plan did not see them. Errors
-    /// are left out.
-    pub fn note_before(&mut self, diagnostics: &[Diagnostic], sources: &Sources) {
-        let diagnostics = diagnostics.iter().filter(|diagnostic| !diagnostic.is_error());
-        self.notes.splice(0..0, diagnostics.map(|diagnostic| Note::of(diagnostic, sources)));
     }
 }

@@ -1,9 +1,11 @@
 //! Removal of rows: their declaration is gone, or their component or stack is destroyed.
 
 use super::failure::PlanFailure;
+use super::loaded::{DeposedRow, LoadedRow};
 use super::planner::Planner;
-use super::refresh::{DeposedRow, LoadedRow, recorded_lifecycle};
-use super::resource::{is_protected, lost_data, protected};
+use super::refresh::recorded_lifecycle;
+use super::removed_data::lost_data;
+use super::resource::{is_protected, protected};
 use super::{Change, DataLossNote};
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};

@@ -2,29 +2,15 @@
 //! read set of rows does not show their changes.
 
 use super::cross_stack_outputs::references;
+use super::needs::OutputRead;
 use super::planner::Planner;
 use super::{ComponentPlan, Part, StackPlan};
-use crate::address::{StackId, outputs_in_words};
+use crate::address::StackId;
 use crate::compile::CompiledStack;
 use crate::expression::ReferenceStep;
 use crate::scope::other_stacks::{split, stack_of};
 use crate::scope::urns;
-use std::fmt;
-use terrace_provider::{Attributes, Map};
-
-/// A recorded output that a plan reads.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct OutputRead {
-    /// The output's stack.
-    pub stack: StackId,
-    /// The output's component; empty for an output of the stack.
-    pub of: String,
-    /// The output's name; absent if the plan reads all outputs of the component.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// The consumer.
-    pub by: String,
-}
+use terrace_provider::Attributes;
 
 /// The recorded outputs that the chosen components read.
 pub(super) fn of(planner: &Planner<'_>, compiled: &CompiledStack, plan: &StackPlan) -> Vec<OutputRead> {
@@ -66,20 +52,6 @@ pub(super) fn of(planner: &Planner<'_>, compiled: &CompiledStack, plan: &StackPl
     reads
 }
 
-impl OutputRead {
-    /// True if the output has the same value as before.
-    pub(crate) fn is_as_before(&self, before: &Attributes, now: &Map) -> bool {
-        let is_same = |name: &String| match (before.get(name), now.get(name)) {
-            (Some(before), Some(now)) => before.is_same_as(now),
-            (before, now) => before.is_none() && now.is_none(),
-        };
-        match &self.name {
-            Some(name) => is_same(name),
-            None => before.keys().chain(now.keys()).all(is_same),
-        }
-    }
-}
-
 impl StackPlan {
     /// The recorded outputs that a read refers to; `None` if the plan computes them.
     pub(crate) fn as_recorded(&self, read: &OutputRead) -> Option<&Attributes> {
@@ -89,16 +61,5 @@ impl StackPlan {
         }
         let other = self.recorded_outputs.iter().find(|other| other.stack == read.stack && other.component == read.of);
         other.map(|other| &other.outputs)
-    }
-}
-
-impl fmt::Display for OutputRead {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { stack, of, name, .. } = self;
-        match (name, of.as_str()) {
-            (Some(name), "") => write!(f, "the output `{name}` of {stack}"),
-            (Some(name), of) => write!(f, "the output `{of}/{name}` of {stack}"),
-            (None, of) => f.write_str(&outputs_in_words(stack, of)),
-        }
     }
 }

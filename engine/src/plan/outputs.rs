@@ -2,13 +2,12 @@
 
 use super::components::RecordedComponent;
 use super::planner::Planner;
-use super::walk::KEPT_ROOTS;
 use super::{ComponentPlan, Deferred, OutputChange, Part};
 use crate::compile::CompiledComponent;
 use crate::diagnostic::Diagnostic;
 use crate::diff::is_same;
 use crate::marks;
-use crate::scope::PlanScope;
+use crate::scope::{KEPT_ROOTS, PlanScope};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use terrace_provider::Value;

@@ -1,20 +1,18 @@
 //! Recorded rows and their current objects: loads rows, reads objects in batches, and checks the intents of interrupted steps. It
 //! writes nothing.
 
-use super::adoption::{Managed, Manager};
+use super::deposed_key;
 use super::failure::PlanFailure;
-use super::in_doubt::attempted;
+use super::loaded::{Loaded, LoadedRow, RowKey};
+use super::managed::{Managed, Manager};
 use super::planner::Planner;
 use super::targeting::Targeting;
 use super::upgrade::upgrade;
-use super::{Change, deposed_key};
 use crate::address::{Address, StackId};
 use crate::deadline;
 use crate::descriptor::Lifecycle;
 use crate::diagnostic::Diagnostic;
-use crate::diff::changed_attributes;
-use crate::record::Prior;
-use crate::record::{self, Memory, Opened};
+use crate::record::{self, Memory, Opened, Prior};
 use crate::recover::{Finding, find_outcome, in_present_form};
 use crate::store::{Intent, Read, Row, RowStatus, Selection, StepAction};
 use futures_util::future::join_all;
@@ -22,7 +20,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use terrace_provider::provider::READS_AT_ONCE;
 use terrace_provider::wrap::{Limits, within};
-use terrace_provider::{Observed, Path, ProviderError, Recorded, ResourceType, Session};
+use terrace_provider::{Observed, ProviderError, Recorded, ResourceType, Session};
 
 /// Number of objects in one batch, so that a provider that hangs delays that many reads and not a whole stack.
 const CHUNK: usize = 256;
@@ -31,116 +29,6 @@ const CHUNK: usize = 256;
 pub(super) const CANNOT_READ: &str = "cannot_read";
 /// The note about an interrupted step whose outcome is known.
 pub(crate) const INTERRUPTED: &str = "interrupted_step";
-
-/// The recorded part of a stack.
-#[derive(Default, Clone)]
-pub(crate) struct Loaded {
-    /// The rows by address.
-    pub(crate) rows: BTreeMap<Address, LoadedRow>,
-    /// The rows that the plan leaves out, as recorded.
-    pub(crate) left_out: BTreeMap<Address, LoadedRow>,
-    /// The rows of deposed objects, by address and deposed key.
-    pub(crate) deposed: BTreeMap<(Address, String), DeposedRow>,
-    /// The rows read, with their generations.
-    pub(crate) reads: Vec<Read>,
-    /// Addresses whose last step is in doubt, with the reason.
-    pub(crate) in_doubt: BTreeMap<Address, String>,
-    /// Objects without a row, known only from a step in doubt that tried to create them.
-    attempts: BTreeMap<Address, Opened>,
-}
-
-impl Loaded {
-    /// Adds rows that were loaded later.
-    pub(crate) fn extend(&mut self, more: Self) {
-        self.rows.extend(more.rows);
-        self.deposed.extend(more.deposed);
-        self.reads.extend(more.reads);
-        self.in_doubt.extend(more.in_doubt);
-        self.attempts.extend(more.attempts);
-    }
-
-    /// Moves the rows that were not chosen to `left_out`, and returns their addresses.
-    pub(crate) fn leave_out(&mut self, targeting: &Targeting) -> Vec<Address> {
-        if targeting.is_whole() {
-            return Vec::new();
-        }
-        let outside: Vec<Address> = self.rows.keys().filter(|address| !targeting.covers(address)).cloned().collect();
-        for address in &outside {
-            let row = self.rows.remove(address);
-            self.left_out.extend(row.map(|row| (address.clone(), row)));
-        }
-        let deposed = std::mem::take(&mut self.deposed).into_iter();
-        let (chosen, left): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            deposed.partition(|((address, _), _)| targeting.covers(address));
-        self.deposed = chosen;
-        outside.into_iter().chain(left.into_keys().map(|(address, _)| address)).collect()
-    }
-
-    /// The changes of undeclared objects that are known only from a step in doubt.
-    pub(crate) fn take_attempts(&mut self) -> Vec<Change> {
-        let in_doubt = &mut self.in_doubt;
-        let attempts = std::mem::take(&mut self.attempts).into_iter();
-        attempts.filter_map(|(address, opened)| Some(attempted(opened, in_doubt.remove(&address)?))).collect()
-    }
-}
-
-/// A row and the current state of its object.
-#[derive(Clone)]
-pub(crate) struct LoadedRow {
-    /// The row, with refreshed attributes; boxed, because maps of rows move their elements.
-    pub(crate) opened: Box<Opened>,
-    /// The object does not exist any more.
-    pub(crate) is_gone: bool,
-    /// The attributes that drifted.
-    pub(crate) drift: Vec<Path>,
-    /// The row's former address, if it moved.
-    pub(crate) moved_from: Option<Address>,
-}
-
-/// The row of a deposed object.
-#[derive(Clone)]
-pub(crate) struct DeposedRow {
-    pub(crate) row: LoadedRow,
-    /// The reason why its last step is in doubt.
-    pub(crate) in_doubt: Option<String>,
-}
-
-/// The key of a row: the current one of an address, or a deposed one.
-type RowKey = (Address, Option<String>);
-
-impl Loaded {
-    fn row_mut(&mut self, (address, deposed): &RowKey) -> Option<&mut LoadedRow> {
-        match deposed {
-            None => self.rows.get_mut(address),
-            Some(key) => self.deposed.get_mut(&(address.clone(), key.clone())).map(|deposed| &mut deposed.row),
-        }
-    }
-
-    fn row(&self, (address, deposed): &RowKey) -> Option<&LoadedRow> {
-        match deposed {
-            None => self.rows.get(address),
-            Some(key) => self.deposed.get(&(address.clone(), key.clone())).map(|deposed| &deposed.row),
-        }
-    }
-
-    /// The rows without a step in doubt.
-    fn certain(&self) -> impl Iterator<Item = (RowKey, &LoadedRow)> {
-        let current = self.rows.iter().filter(|(address, _)| !self.in_doubt.contains_key(*address));
-        let deposed = self.deposed.iter().filter(|(_, deposed)| deposed.in_doubt.is_none());
-        current
-            .map(|(address, row)| ((address.clone(), None), row))
-            .chain(deposed.map(|((address, key), deposed)| ((address.clone(), Some(key.clone())), &deposed.row)))
-    }
-
-    /// The rows of all objects, deposed ones too.
-    fn all_mut(&mut self) -> impl Iterator<Item = &mut LoadedRow> {
-        self.rows.values_mut().chain(self.deposed.values_mut().map(|deposed| &mut deposed.row))
-    }
-
-    fn depose(&mut self, address: &Address, key: String, row: LoadedRow) {
-        self.deposed.insert((address.clone(), key), DeposedRow { row, in_doubt: None });
-    }
-}
 
 /// Loads and refreshes rows.
 pub(crate) async fn load(
@@ -307,26 +195,6 @@ async fn read_chunk(
         Err(latest) => {
             let late = |prior: &Recorded| Err(deadline::read_timeout_error(latest.of(&prior.address), timeout));
             priors.iter().map(late).collect()
-        }
-    }
-}
-
-impl LoadedRow {
-    fn new(opened: Opened) -> Self {
-        Self { opened: Box::new(opened), is_gone: false, drift: Vec::new(), moved_from: None }
-    }
-
-    fn take(&mut self, ty: &ResourceType, observed: Option<Observed>) {
-        let Some(observed) = observed else {
-            self.is_gone = true;
-            return;
-        };
-        let prior = &mut self.opened.prior;
-        let attributes = record::refreshed(ty, &prior.attributes, &observed);
-        self.drift = changed_attributes(&prior.attributes, &attributes);
-        prior.private = observed.private;
-        if !self.drift.is_empty() {
-            prior.recorded = Some(std::mem::replace(&mut prior.attributes, attributes));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Cache of refreshed rows, for stacks that may be planned again: a run reads each object once.
 
+use super::loaded::Loaded;
 use super::lookup_dependencies::LookupDependencies;
-use super::refresh::Loaded;
 use crate::address::StackId;
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::diagnostic::Diagnostic;

@@ -1,12 +1,12 @@
 //! Refresh-only plans: they record the current values of objects. They apply no change of a descriptor and repair no drift.
 
 use super::components::recorded_component;
-use super::compute::Draft;
+use super::draft::Draft;
 use super::failure::PlanFailure;
+use super::loaded::{DeposedRow, Loaded, LoadedRow};
 use super::planner::Planner;
-use super::refresh::{self, DeposedRow, Loaded, LoadedRow};
 use super::targeting::{ReleaseScope, Targeting};
-use super::{After, Change, Part, StackPlan, moved, orphans};
+use super::{After, Change, Part, StackPlan, moved, orphans, refresh};
 use crate::action::{Action, Reason};
 use crate::address::Address;
 use crate::compile::CompiledStack;

@@ -1,65 +1,15 @@
 //! Data that a plan deletes with its objects on request: the plan shows the amount.
 
+use super::data_loss::{DataLossNote, UNKNOWN_AMOUNT};
 use super::planner::Planner;
-use super::resource::lost_data;
 use super::{Change, StackPlan, row_stack};
 use crate::action::Action;
 use crate::address::{Address, StackId};
-use crate::record;
 use crate::registry::Registry;
+use crate::{deadline, record};
 use futures_util::{StreamExt, stream};
 use std::collections::HashSet;
-
-/// Data that a change destroys.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct DataLossNote {
-    /// The reasons, in words.
-    pub reasons: Vec<String>,
-    /// The amount: `3 rows`; absent without data.
-    pub amount: Option<String>,
-    /// The amount as a number, if it was counted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub count: Option<u64>,
-    /// The user consented.
-    pub is_allowed: bool,
-    /// Why consent is not enough, with the remedy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub only_empty: Option<String>,
-}
-
-/// The amount if it cannot be counted.
-pub(crate) const UNKNOWN_AMOUNT: &str = "an unknown amount of data";
-
-impl DataLossNote {
-    /// The reasons and the amount: `column evil is dropped (1 row)`.
-    #[must_use]
-    pub fn in_words(&self) -> String {
-        format!("{} ({})", self.reasons.join(", "), self.amount.as_deref().unwrap_or("no data"))
-    }
-
-    /// True if data would be destroyed.
-    #[must_use]
-    pub const fn destroys(&self) -> bool {
-        self.amount.is_some()
-    }
-
-    /// True if the amount is unknown. Consent then covers any amount.
-    #[must_use]
-    pub fn is_uncounted(&self) -> bool {
-        self.count.is_none() && self.amount.as_deref() == Some(UNKNOWN_AMOUNT)
-    }
-
-    /// True if this amount does not exceed the amount that the plan showed.
-    #[must_use]
-    pub fn covers(&self, count: u64, text: &str) -> bool {
-        match (&self.amount, self.count) {
-            (None, _) => false,
-            (Some(_), Some(shown)) => count <= shown,
-            // A plan file without a number has the amount in words only.
-            (Some(shown), None) => self.is_uncounted() || shown == text,
-        }
-    }
-}
+use terrace_provider::{DataAmount, ResourceType};
 
 /// Number of objects to count at once, besides the limits of their instances.
 const AT_ONCE: usize = 16;
@@ -110,4 +60,26 @@ async fn show(planner: &Planner<'_>, stack: &StackId, change: &mut Change) {
     let loss = lost_data(planner, (&stack, &change.address), &change.provider, ty, &recorded, reasons).await;
     // The removal was requested with `--remove-data`, which is the consent.
     change.data_loss = Some(DataLossNote { is_allowed: true, ..loss });
+}
+
+/// The data of an object to delete, for these reasons.
+pub(crate) async fn lost_data(
+    planner: &Planner<'_>,
+    (stack, address): (&StackId, &Address),
+    provider: &str,
+    ty: &ResourceType,
+    recorded: &terrace_provider::Recorded,
+    reasons: Vec<String>,
+) -> DataLossNote {
+    let counted = match planner.registry.session(provider).await {
+        Ok(session) => deadline::call_reading(ty.timeouts.read, session.count_data(ty, recorded)).await,
+        Err(error) => Err(error),
+    };
+    let (amount, count) = match counted {
+        Ok(DataAmount::Empty) => (None, None),
+        Ok(DataAmount::Some { count, text }) => (Some(text), Some(count)),
+        Ok(DataAmount::Unknown) | Err(_) => (Some(UNKNOWN_AMOUNT.to_owned()), None),
+    };
+    let is_allowed = planner.options.allow_data_loss.covers(stack, address);
+    DataLossNote { reasons, amount, count, is_allowed, only_empty: None }
 }

@@ -1,58 +1,29 @@
 //! Plans one instance of a resource: turns prior object and configuration into one change.
 
-use super::adoption::{Managed, NotAdoptable};
+use super::adoption::{self, NotAdoptable};
+use super::destroy_unmanaged::NOT_SEARCHED;
 use super::failure::PlanFailure;
 use super::planner::Planner;
-use super::refresh::{CANNOT_READ, LoadedRow};
-use super::removed_data::UNKNOWN_AMOUNT;
-use super::{
-    After, Change, DataLossNote, Deferred, adoption, contract, destroy_unmanaged, ignored, import, inconsistent,
-    newly_sensitive,
-};
+use super::refresh::CANNOT_READ;
+use super::removed_data::lost_data;
+use super::resource_input::ResourceInput;
+use super::{After, Change, DataLossNote, contract, ignored, import, inconsistent, newly_sensitive};
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
-use crate::compile::CompiledImport;
-use crate::deadline;
 use crate::descriptor::{Adopt, Lifecycle};
 use crate::diagnostic::Diagnostic;
 use crate::diff::changed_from_recorded;
-use crate::expression::Template;
-use crate::marks;
-use crate::record;
-use crate::record::Prior;
+use crate::record::{self, Prior, found};
 use crate::registry::Registry;
-use crate::source::{Place, Span};
+use crate::source::Span;
 use crate::store::RowStatus;
+use crate::{deadline, marks};
 use std::collections::BTreeMap;
 use terrace_provider::plan::from_schema;
-use terrace_provider::schema::Timeouts;
 use terrace_provider::{
-    Attempt, Attributes, DataAmount, ErrorKind, Finding, Found, Observed, Path, PlannedChange, ProposedChange,
-    ProviderError, ResourceType, Session, Severity, Value,
+    Attempt, Attributes, ErrorKind, Finding, Found, Path, PlannedChange, ProposedChange, ProviderError, ResourceType,
+    Session, Severity, Value,
 };
-
-/// The instance to plan.
-pub(crate) struct ResourceInput<'a> {
-    pub(crate) stack: &'a StackId,
-    pub(crate) address: Address,
-    pub(crate) ty: &'a ResourceType,
-    pub(crate) provider: String,
-    pub(crate) config: Attributes,
-    pub(crate) deferred: Option<Deferred>,
-    pub(crate) depends_on: Vec<Address>,
-    pub(crate) lifecycle: Lifecycle,
-    pub(crate) ignored: Vec<Path>,
-    pub(crate) triggered_by: Vec<String>,
-    pub(crate) adopt: Adopt,
-    pub(crate) timeouts: Timeouts,
-    pub(crate) template: &'a Template,
-    pub(crate) span: Span,
-    pub(crate) place: Option<Place>,
-    pub(crate) row: Option<LoadedRow>,
-    pub(crate) in_doubt: Option<String>,
-    pub(crate) import: Option<CompiledImport>,
-    pub(crate) managed: &'a Managed,
-}
 
 /// Plans one instance.
 pub(crate) async fn plan(
@@ -130,7 +101,7 @@ pub(crate) async fn plan(
         // A destroy removes the object even if its provider refuses to align it.
         Err(error) if is_adopted && planner.options.by_address && is_refusal(&error) => {
             let message = format!("{address_text} exists and differs from its description: {}", error.with_problems());
-            let warning = Diagnostic::warning(destroy_unmanaged::NOT_AS_DESCRIBED, message).at(input.span);
+            let warning = Diagnostic::warning(NOT_AS_DESCRIBED, message).at(input.span);
             diagnostics.push(warning.about(&address_text));
             Ok(from_schema(input.ty, &proposed))
         }
@@ -320,21 +291,6 @@ fn is_as_recorded(ty: &ResourceType, prior: Option<&Prior>, planned: &PlannedCha
         .all(|path| path.get(&planned.planned).is_some_and(Value::has_unknown))
 }
 
-/// The prior of an object without a row.
-pub(crate) fn found(ty: &ResourceType, observed: Observed) -> Prior {
-    Prior {
-        status: RowStatus::Ready,
-        attributes: record::storable(ty, &Attributes::default(), &observed),
-        identity: observed.identity,
-        recorded: None,
-        private: observed.private,
-        dependencies: Vec::new(),
-        write_only: BTreeMap::new(),
-        inconsistent: BTreeMap::new(),
-        lifecycle: Lifecycle::default(),
-    }
-}
-
 /// The system's findings about planned values, if its provider has a dry run. A timeout is a warning.
 async fn remote_findings(session: &dyn Session, ty: &ResourceType, planned: &Attributes) -> Vec<Finding> {
     let Some(dry_run) = session.validate_remote(ty, planned) else { return Vec::new() };
@@ -371,7 +327,7 @@ async fn find_existing(
     match deadline::call_reading(timeouts.read, session.find(ty, &attempt)).await {
         Ok(Found::Own(observed) | Found::Foreign(observed)) => Some(found(ty, observed)),
         Ok(unclear @ (Found::Pending(_) | Found::Unknown)) if planner.options.by_address => {
-            diagnostics.push(destroy_unmanaged::unknown_existence(&unclear, address).at(input.span).about(address));
+            diagnostics.push(unknown_existence(&unclear, address).at(input.span).about(address));
             None
         }
         Ok(Found::Absent | Found::NoEffect | Found::Pending(_) | Found::Unknown) => None,
@@ -509,24 +465,18 @@ async fn data_loss(
     Some(DataLossNote { only_empty, ..loss })
 }
 
-/// The data of an object to delete, for these reasons.
-pub(crate) async fn lost_data(
-    planner: &Planner<'_>,
-    (stack, address): (&StackId, &Address),
-    provider: &str,
-    ty: &ResourceType,
-    recorded: &terrace_provider::Recorded,
-    reasons: Vec<String>,
-) -> DataLossNote {
-    let counted = match planner.registry.session(provider).await {
-        Ok(session) => deadline::call_reading(ty.timeouts.read, session.count_data(ty, recorded)).await,
-        Err(error) => Err(error),
-    };
-    let (amount, count) = match counted {
-        Ok(DataAmount::Empty) => (None, None),
-        Ok(DataAmount::Some { count, text }) => (Some(text), Some(count)),
-        Ok(DataAmount::Unknown) | Err(_) => (Some(UNKNOWN_AMOUNT.to_owned()), None),
-    };
-    let is_allowed = planner.options.allow_data_loss.covers(stack, address);
-    DataLossNote { reasons, amount, count, is_allowed, only_empty: None }
+/// The warning about an object to remove that differs from its description.
+pub(super) const NOT_AS_DESCRIBED: &str = "not_as_described";
+
+/// The diagnostic for an object whose existence is unknown, for now or always.
+pub(super) fn unknown_existence(found: &Found, address: &str) -> Diagnostic {
+    match found {
+        Found::Pending(_) => {
+            Diagnostic::error(CANNOT_READ, format!("{address} is being created, and its existence is not known yet"))
+        }
+        _ => Diagnostic::warning(
+            NOT_SEARCHED,
+            format!("cannot find out whether {address} exists: its provider cannot look for it"),
+        ),
+    }
 }

@@ -4,31 +4,33 @@ mod diagnostics;
 mod last_outcome;
 mod provenance;
 
-use super::adoption::Managed;
 use super::compute::Computed;
 use super::failure::PlanFailure;
 use super::key::identity_key;
+use super::loaded::{Loaded, LoadedRow};
 use super::lookup_dependencies::LookupDependencies;
+use super::managed::Managed;
 use super::options::Options;
 use super::planner::Planner;
-use super::refresh::{self, Loaded, LoadedRow};
-use super::resource::{self, ResourceInput};
+use super::resource_input::ResourceInput;
 use super::upgrade::upgrade;
 use super::walk::CANNOT_CONNECT;
-use super::{Change, ComponentPlan, Mode, Origin, OutputChange, Part, StackPlan, orphans, replacement};
+use super::{
+    Change, ComponentPlan, Mode, Origin, OutputChange, Part, StackPlan, orphans, refresh, replacement, resource,
+};
 use crate::action::{Action, Reason};
-use crate::address::{Address, StackId};
+use crate::address::{self, Address, StackId};
 use crate::descriptor::Adopt;
 use crate::diagnostic::Diagnostic;
 use crate::diff::are_same;
 use crate::expression::{Template, TemplateKind};
+use crate::marks;
 use crate::record::{self, Opened};
 use crate::seal::Place;
 use crate::source::Span;
 use crate::store::{
     ComponentRow, Generation, HistoryEntry, Read, Row, RowStatus, Selection, StackSnapshot, StoreError,
 };
-use crate::{address, marks};
 use diagnostics::{recorded_elsewhere, unknown_provenance, was_pruned, were_pruned, would_replace_adopted};
 use jiff::Timestamp;
 use last_outcome::LastOutcomes;

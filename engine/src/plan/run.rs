@@ -1,7 +1,8 @@
 //! Plans the stacks of a run one after the other, in the order of their dependencies.
 
-use super::compute::{Computed, Draft};
+use super::compute::Computed;
 use super::cross_stack_outputs::{self, StackOrder};
+use super::draft::Draft;
 use super::external_grants::GrantTarget;
 use super::failure::PlanFailure;
 use super::lookup_dependencies::Declared;

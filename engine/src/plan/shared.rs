@@ -10,8 +10,9 @@ pub use declaration::SharedDeclaration;
 pub(crate) use declaration::comparable;
 
 use super::failure::PlanFailure;
+use super::loaded::{Loaded, LoadedRow};
 use super::planner::Planner;
-use super::refresh::{self, Loaded, LoadedRow, recorded_lifecycle};
+use super::refresh::{self, recorded_lifecycle};
 use super::{Change, OwnerAction, OwnerChange, PlannedCheck, orphans};
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};

@@ -27,7 +27,7 @@ mod reading;
 
 use crate::action::Action;
 use crate::address::{Address, InstanceKey};
-use crate::plan::key::{RowKey, row_key};
+use crate::plan::key::{Position, RowKey, row_key};
 use crate::plan::{Change, Part, StackPlan};
 use crate::registry::Registry;
 use blocks::{Blocks, is_own};
@@ -40,9 +40,6 @@ use terrace_provider::renames::has_renames;
 
 /// The position of a step.
 pub(crate) type StepId = usize;
-
-/// A change, as the positions of its stack and of the change.
-pub(crate) type Position = (usize, usize);
 
 /// One node of the graph of steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,8 +4,8 @@
 //! resources and their dependents. A removal includes the dependents of the removed resource. Other resources are neither read
 //! nor changed.
 
+use super::loaded::LoadedRow;
 use super::planner::Planner;
-use super::refresh::LoadedRow;
 use super::{ComponentPlan, Part};
 use crate::address::{Address, InstanceKey, StackId};
 use crate::compile::{CompiledComponent, CompiledStack};

@@ -19,18 +19,18 @@ mod triggered;
 pub(super) use lookups::LOOKUP_UNANSWERED;
 pub(super) use prepare::CANNOT_CONNECT;
 
-use super::adoption::Managed;
 use super::components::{RecordedComponent, order_of};
 use super::external_grants::GrantTarget;
 use super::failure::PlanFailure;
+use super::loaded::Loaded;
 use super::lookup_dependencies::LookupDependencies;
+use super::managed::Managed;
 use super::outputs::PlannedOutput;
 use super::planner::Planner;
-use super::refresh::Loaded;
-use super::resource::{self, ResourceInput};
+use super::resource_input::ResourceInput;
 use super::shared::{Declaring, SharedDeclaration, SharedRows, comparable};
 use super::targeting::{GrantedShares, Targeting};
-use super::{Change, Deferred, DeferredChange, Lookup, PlannedCheck, SharedName};
+use super::{Change, Deferred, DeferredChange, Lookup, PlannedCheck, SharedName, resource};
 use crate::address::{Address, InstanceKey};
 use crate::compile::{CompiledComponent, CompiledStack, blueprint_origin};
 use crate::descriptor::ResourceDeclaration;
@@ -47,9 +47,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use terrace_provider::{Attributes, ResourceType, Session, Value};
-
-/// Variables that a saved plan evaluates during its apply instead of storing their values.
-pub(crate) const KEPT_ROOTS: &[&str] = &["resources", "components", "data", "stacks", "self"];
 
 /// The result of a walk.
 pub(crate) struct Walked {
@@ -101,7 +98,7 @@ pub(crate) struct Walk<'a, 'p> {
     /// Addresses whose imports are planned.
     imported: BTreeSet<Address>,
     managed: Managed,
-    deferrals: deferral::Deferrals,
+    deferrals: Deferrals,
     /// The recorded dependencies of components, if the plan may defer changes.
     recorded_order: BTreeMap<String, Vec<String>>,
     /// The addresses of rows that stay as they are because of a deferral.
@@ -203,7 +200,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             skipped: BTreeSet::new(),
             imported: BTreeSet::new(),
             managed: Managed::default(),
-            deferrals: deferral::Deferrals::default(),
+            deferrals: Deferrals::default(),
             recorded_order: if planner.options.allow_deferral { order_of(recorded) } else { BTreeMap::new() },
             deferred_rows: Vec::new(),
             passed_over: Vec::new(),
@@ -522,4 +519,25 @@ pub(super) fn planned_value(ty: &ResourceType, change: Option<&Change>) -> Value
 /// The attributes as expressions see them: every attribute of the schema, null by default.
 pub(crate) fn attributes_value(ty: &ResourceType, attributes: &Attributes) -> Value {
     ty.attributes.names().map(|name| (name.to_owned(), attributes.get(name).cloned().unwrap_or_default())).collect()
+}
+
+/// The deferrals of the walk.
+#[derive(Default)]
+pub(crate) struct Deferrals {
+    pub(crate) changes: Vec<DeferredChange>,
+    /// Deferred resources, by the position of their component and their name.
+    resources: BTreeSet<(usize, String)>,
+    lookups: BTreeSet<(usize, String)>,
+    /// Components with deferred changes; true if all their changes are deferred.
+    pub(crate) components: BTreeMap<String, bool>,
+}
+
+impl Deferrals {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.components.is_empty()
+    }
+
+    pub(crate) fn has_resource(&self, component: usize, name: &str) -> bool {
+        !self.is_empty() && self.resources.contains(&(component, name.to_owned()))
+    }
 }

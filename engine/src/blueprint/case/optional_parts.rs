@@ -5,9 +5,8 @@ use crate::access::Access;
 use crate::compile::names::{LATEST, REQUEST};
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::decode::{Fields, wrong_type};
-use crate::descriptor::Located;
 use crate::diagnostic::Diagnostic;
-use crate::source::{SourceId, Sources};
+use crate::source::{Located, SourceId, Sources};
 use crate::yaml::Entry;
 
 /// Reads `acl`: the principals and the further fields.

@@ -1,8 +1,8 @@
 //! Order of steps by the names of objects, where no reference determines it. An object obstructs another object of its name, and a
 //! file obstructs a folder. A container is removed after its content.
 
-use super::Position;
 use crate::action::Action;
+use crate::plan::key::Position;
 use crate::plan::needed::{keys_of, needs_of, removed};
 use crate::plan::object_identity::ObjectKey;
 use crate::plan::{Change, StackPlan};

@@ -10,28 +10,7 @@ use crate::expression::{Reference, ReferenceStep, Template};
 use crate::graph::{Block, templates};
 use crate::plan::{DeferralReason, DeferredChange};
 use crate::repetition::NoItems;
-use std::collections::{BTreeMap, BTreeSet};
-
-/// The deferrals of the walk.
-#[derive(Default)]
-pub(super) struct Deferrals {
-    pub(super) changes: Vec<DeferredChange>,
-    /// Deferred resources, by the position of their component and their name.
-    resources: BTreeSet<(usize, String)>,
-    lookups: BTreeSet<(usize, String)>,
-    /// Components with deferred changes; true if all their changes are deferred.
-    pub(super) components: BTreeMap<String, bool>,
-}
-
-impl Deferrals {
-    pub(super) fn is_empty(&self) -> bool {
-        self.components.is_empty()
-    }
-
-    pub(super) fn has_resource(&self, component: usize, name: &str) -> bool {
-        !self.is_empty() && self.resources.contains(&(component, name.to_owned()))
-    }
-}
+use std::collections::BTreeSet;
 
 impl Walk<'_, '_> {
     /// Defers a resource if deferral is allowed and the resource cannot be planned yet.

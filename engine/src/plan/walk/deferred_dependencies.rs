@@ -8,7 +8,7 @@ use crate::action::{Action, Reason};
 use crate::address::{Address, InstanceKey};
 use crate::diagnostic::Diagnostic;
 use crate::plan::key::{compared_key, identity_key};
-use crate::plan::refresh::LoadedRow;
+use crate::plan::loaded::LoadedRow;
 use crate::plan::{Change, DeferralReason, DeferredChange, orphans};
 use crate::selector::is_same_block;
 use crate::store::RowStatus;

@@ -7,7 +7,7 @@ use crate::descriptor::OutputDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{ReferenceStep, Template};
 use crate::plan::failure::PlanFailure;
-use crate::plan::refresh::{DeposedRow, LoadedRow};
+use crate::plan::loaded::{DeposedRow, LoadedRow};
 use crate::plan::{SharedName, moved, orphans, outputs};
 use crate::scope::BlockValue;
 use std::collections::{BTreeMap, HashMap};

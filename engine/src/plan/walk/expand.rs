@@ -1,6 +1,5 @@
 //! Expands a declaration to its instances: `forEach`, `key` and `when`.
 
-use super::prepare::not_text;
 use super::{ComponentPart, Walk, block_address};
 use crate::address::InstanceKey;
 use crate::descriptor::ResourceDeclaration;
@@ -152,4 +151,20 @@ impl From<repetition::Item> for Instance {
     fn from(item: repetition::Item) -> Self {
         Self { key: Some(item.key), each: Some(item.each) }
     }
+}
+
+/// The error for a value that must be text.
+pub(super) fn not_text(subject: &str, template: &Template, found: &Value, applied: &str) -> Diagnostic {
+    let (code, found, hint) = match found.is_unknown() {
+        true => (
+            "known_too_late",
+            "known only after apply",
+            format!(
+                "use values that are known while planning: the component, variables (`--var NAME=VALUE`), settings; or {}",
+                deferral(applied)
+            ),
+        ),
+        false => ("wrong_type", found.kind(), "use `string(…)`".to_owned()),
+    };
+    Diagnostic::error(code, format!("`{subject}` has to be text, and is {found}")).at(template.span).hint(hint)
 }

@@ -1,15 +1,15 @@
 //! Prepares an instance for planning: evaluates and checks its configuration, and connects to its provider instance.
 
 use super::super::Deferred;
-use super::expand::deferral;
-use super::{ComponentPart, KEPT_ROOTS, Prepared, Walk};
+use super::expand::not_text;
+use super::{ComponentPart, Prepared, Walk};
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Missing, ReferenceStep, Scope, Template, size_of};
 use crate::graph::lookup_name;
 use crate::limits::additional_resources;
 use crate::render::UNKNOWN;
-use crate::scope::PlanScope;
+use crate::scope::{KEPT_ROOTS, PlanScope};
 use crate::typecheck;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -180,20 +180,4 @@ impl Scope for PlaceholderScope<'_> {
         let value = self.0.resolve(root, steps)?;
         Ok(if value.is_unknown() { Cow::Owned(UNKNOWN.into()) } else { value })
     }
-}
-
-/// The error for a value that must be text.
-pub(super) fn not_text(subject: &str, template: &Template, found: &Value, applied: &str) -> Diagnostic {
-    let (code, found, hint) = match found.is_unknown() {
-        true => (
-            "known_too_late",
-            "known only after apply",
-            format!(
-                "use values that are known while planning: the component, variables (`--var NAME=VALUE`), settings; or {}",
-                deferral(applied)
-            ),
-        ),
-        false => ("wrong_type", found.kind(), "use `string(…)`".to_owned()),
-    };
-    Diagnostic::error(code, format!("`{subject}` has to be text, and is {found}")).at(template.span).hint(hint)
 }

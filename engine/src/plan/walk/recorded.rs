@@ -8,7 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::Block;
 use crate::plan::SharedName;
 use crate::plan::failure::PlanFailure;
-use crate::plan::refresh::LoadedRow;
+use crate::plan::loaded::LoadedRow;
 use crate::plan::targeting::GrantedShares;
 use crate::scope::BlockValue;
 use crate::selector::is_same_block;

@@ -7,7 +7,7 @@ use crate::compile::CompiledImport;
 use crate::compile::transitions::forgotten_but_declared;
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::{Diagnostic, did_you_mean};
-use crate::plan::refresh::LoadedRow;
+use crate::plan::loaded::LoadedRow;
 use crate::plan::{Change, orphans};
 use std::collections::BTreeSet;
 use terrace_provider::schema::Timeouts;
