@@ -96,6 +96,15 @@ impl From<Fields> for Json {
     }
 }
 
+/// A new access list for a component, which replaces the recorded one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grantees {
+    /// The component.
+    pub component: String,
+    /// The principals, and the options of the request.
+    pub access: Access,
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Access, Fields};

@@ -6,8 +6,10 @@
 //! The parts: [`steps`] is the order, [`execute`] a single step, [`writer`] the journal, [`lease`] the right to write, [`values`]
 //! the values of expressions.
 
+mod applier;
 mod contention;
 mod ended_calls;
+mod error;
 mod execute;
 pub mod lease;
 mod moves;
@@ -16,145 +18,24 @@ mod report;
 mod run;
 mod values;
 mod writer;
+pub(crate) mod writes;
 
+pub use applier::Applier;
 pub use ended_calls::EndedCalls;
+pub use error::ApplyError;
 pub use report::{Blocked, Done, Failed, FailedCheck, Leftover, Report, open_step_prefix};
 
-use crate::address::{Address, StackId, owner_in_words};
-use crate::event::Events;
-use crate::expression::Functions;
-use crate::plan::{Change, ComponentPlan, OutputRead, OwnerAction, OwnerChange, Part, Plan, StackPlan};
-use crate::registry::Registry;
-use crate::rekey::RekeyError;
-use crate::seal::Seal;
+use crate::address::{Address, StackId};
+use crate::plan::{Change, ComponentPlan, OwnerAction, Part, Plan, StackPlan};
 use crate::store::{
-    NewOperation, OperationStatus, OwnerRow, OwnersOf, Ownership, Read, Record, RowStatus, Selection, StaleRead,
-    StateStore, StoreError, StoreIdentity, Write,
+    NewOperation, OperationStatus, OwnersOf, Ownership, Read, Record, RowStatus, Selection, StaleRead, StoreError,
+    StoreIdentity,
 };
-use lease::{Claim, Held, LeaseError};
-use outputs::OutputsNow;
+use lease::{Claim, Held};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
-use terrace_provider::{Map, ProviderSchema, wrap::stoppable};
-use tokio_util::sync::CancellationToken;
+use terrace_provider::{ProviderSchema, wrap::stoppable};
 use uuid::Uuid;
-
-/// The inputs of an apply.
-pub struct Applier {
-    /// The state and the journal.
-    pub store: Arc<dyn StateStore>,
-    /// The providers.
-    pub registry: Arc<Registry>,
-    /// Functions of expressions.
-    pub functions: Arc<Functions>,
-    /// Seals sensitive values of rows.
-    pub seal: Arc<Seal>,
-    /// The receiver of progress events.
-    pub events: Arc<dyn Events>,
-    /// Cancelled when the user stops the operation.
-    pub cancel: CancellationToken,
-    /// The cause of the stop within this process, for people: a signal.
-    pub stopped_by: Arc<OnceLock<&'static str>>,
-    /// True if the caller replans when the plan is stale.
-    pub replans_if_stale: bool,
-    /// The number of concurrent provider calls.
-    pub parallelism: usize,
-    /// How long to wait for leases of other operations.
-    pub lock_timeout: Duration,
-    /// The user or process that applies, for people.
-    pub actor: String,
-    /// The journal's number of the first step; not 0 for an operation that continues an earlier run.
-    pub first_step: u32,
-    /// True if the plan may be old: objects are read again before they are updated.
-    pub rereads_objects: bool,
-}
-
-/// A failure that prevents an apply or ends it early.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// The plan belongs to another state.
-    #[error("this plan was made for another state\n  planned for  {plan}\n  this one is  {state}")]
-    StateMismatch {
-        /// The URL and the id of the plan's state.
-        plan: String,
-        /// The URL and the id of the present state.
-        state: String,
-    },
-    /// A moved row cannot be sealed at its new address.
-    #[error("a row cannot be moved: {0}")]
-    Moved(RekeyError),
-    /// Another version of a provider made the plan.
-    #[error("this plan was made with the provider `{plan}`; the instance `{instance}` has `{here}` here")]
-    ProviderMismatch {
-        /// The instance.
-        instance: String,
-        /// The provider and version that planned.
-        plan: String,
-        /// The provider and version that would apply.
-        here: String,
-    },
-    /// The settings of an instance changed: it may be another server now.
-    #[error("this plan was made with other settings of the provider instance `{0}`")]
-    SettingsMismatch(String),
-    /// An instance that the plan needs is not configured.
-    #[error("the provider instance `{0}` that this plan needs is not configured")]
-    NoInstance(String),
-    /// Planning found errors.
-    #[error("this plan has errors and cannot be applied")]
-    PlanErrored,
-    /// The plan would destroy data without the user's consent.
-    #[error("{address} would lose data: {loss}")]
-    DataLoss {
-        /// The resource.
-        address: String,
-        /// The data that would be destroyed.
-        loss: String,
-    },
-    /// An interrupted step of the resource is still open.
-    #[error("{address} has an interrupted step: recover it first")]
-    NotRecovered {
-        /// The resource.
-        address: String,
-    },
-    /// Another component owns a shared object that the plan changes or removes.
-    #[error("{address} would be {effect}, and {} owns it since the plan was made", owner_in_words(stack, component))]
-    NewOwner {
-        /// `changed` or `removed`.
-        effect: &'static str,
-        /// The shared resource.
-        address: String,
-        /// The stack of the new owner.
-        stack: StackId,
-        /// The component of the new owner.
-        component: String,
-    },
-    /// Recorded outputs that the plan read changed.
-    #[error("{} changed since the plan was made", outputs::in_words(.outputs, .rows))]
-    ChangedOutputs {
-        /// The outputs.
-        outputs: Vec<OutputRead>,
-        /// Rows of the read set that changed too.
-        rows: Vec<StaleRead>,
-    },
-    /// The access list of a component in the plan changed.
-    #[error("the access list of `{component}` of {stack} changed since the plan was made")]
-    ChangedAccess {
-        /// The stack.
-        stack: StackId,
-        /// The component.
-        component: String,
-    },
-    /// The plan's steps cannot be ordered.
-    #[error("the steps of this plan form a cycle")]
-    Cycle,
-    /// The leases could not be acquired.
-    #[error(transparent)]
-    Lease(#[from] LeaseError),
-    /// The store refused or failed. Earlier records stay.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
+use writes::Components;
 
 impl Applier {
     /// Applies a plan.
@@ -345,9 +226,6 @@ impl Applier {
     }
 }
 
-/// Components by stack.
-pub(crate) type Components = BTreeSet<(StackId, String)>;
-
 /// The URL of a state and its id, because another state may be at the same URL now.
 fn place_of_state(url: &str, id: Uuid) -> String {
     match (url, id.is_nil()) {
@@ -384,124 +262,4 @@ fn touched(plan: &Plan) -> Components {
         }
     }
     components
-}
-
-/// The writes before the first step: owners and the order of components, so that objects that a crash leaves can be found and
-/// removed in order.
-fn opening_writes(plan: &Plan, components: &Components, now: &OutputsNow, seal: &Seal) -> Vec<Write> {
-    let mut writes = Vec::new();
-    for stack in &plan.stacks {
-        let mut before = outputs_before(stack);
-        for component in stack.components.iter().filter(|component| component.part == Part::Planned) {
-            if components.contains(&(stack.stack.clone(), component.key.clone())) {
-                let values = before.remove(component.key.as_str()).unwrap_or_default();
-                writes.extend(component_write(&stack.stack, component, &values, now, seal));
-            }
-        }
-        let added = stack.owners.iter().filter(|owner| owner.action == OwnerAction::Add);
-        writes.extend(added.map(|owner| owner_write(owner, seal)));
-    }
-    writes
-}
-
-/// The recorded outputs of each component, as far as the plan changes them.
-fn outputs_before(stack: &StackPlan) -> BTreeMap<&str, Map> {
-    let mut recorded: BTreeMap<&str, Map> = BTreeMap::new();
-    for output in &stack.outputs {
-        if let Some(before) = &output.before {
-            recorded.entry(&output.component).or_default().insert(output.name.clone(), before.clone());
-        }
-    }
-    recorded
-}
-
-/// The work that was not done.
-#[derive(Debug, Default)]
-struct Unfinished {
-    /// The components of unfinished changes.
-    components: Components,
-    /// The resources of unfinished changes.
-    addresses: HashSet<(StackId, Address)>,
-}
-
-/// The writes of components and owners after the steps. Components without changes are left out, because the apply does not hold
-/// their leases.
-fn closing_writes(
-    plan: &Plan,
-    outputs: &BTreeMap<(StackId, String), Map>,
-    declared: &BTreeMap<Ownership, OwnerChange>,
-    components: &Components,
-    unfinished: &Unfinished,
-    now: &OutputsNow,
-    seal: &Seal,
-) -> Vec<Write> {
-    let mut writes = Vec::new();
-    for stack in &plan.stacks {
-        let mut before = outputs_before(stack);
-        for component in &stack.components {
-            let name = (stack.stack.clone(), component.key.clone());
-            match component.part {
-                Part::Planned if components.contains(&name) => {
-                    let before = before.remove(component.key.as_str()).unwrap_or_default();
-                    let values = outputs.get(&name).cloned().unwrap_or(before);
-                    writes.extend(component_write(&stack.stack, component, &values, now, seal));
-                }
-                Part::Removed if !unfinished.components.contains(&name) => {
-                    writes.push(Write::DropComponent { stack: stack.stack.clone(), key: component.key.clone() });
-                }
-                Part::Planned | Part::Removed | Part::Untouched => {}
-            }
-        }
-        for owner in &stack.owners {
-            let Ownership { address, stack, component } = &owner.ownership;
-            let name = (stack.clone(), component.clone());
-            let is_unfinished = unfinished.addresses.contains(&(StackId::shared(&stack.environment), address.clone()));
-            match owner.action {
-                // A component that still has something to remove stays an owner, so that a later plan removes it.
-                OwnerAction::Drop { is_last } if !is_unfinished && !unfinished.components.contains(&name) => {
-                    let ownership = owner.ownership.clone();
-                    writes.push(Write::DropOwner { ownership, may_be_last: is_last });
-                }
-                // A declaration whose change was not applied is not recorded.
-                OwnerAction::Declare | OwnerAction::Record if !is_unfinished && components.contains(&name) => {
-                    writes.push(owner_write(declared.get(&owner.ownership).unwrap_or(owner), seal));
-                }
-                OwnerAction::Add => {
-                    writes.extend(declared.get(&owner.ownership).map(|owner| owner_write(owner, seal)));
-                }
-                OwnerAction::Drop { .. } | OwnerAction::Declare | OwnerAction::Record => {}
-            }
-        }
-    }
-    writes
-}
-
-/// The row of an owner. A declaration that cannot be sealed is left out: it is not compared then.
-fn owner_write(owner: &OwnerChange, seal: &Seal) -> Write {
-    let declaration =
-        owner.declaration.as_ref().and_then(|declaration| declaration.to_stored(&owner.ownership, seal).ok());
-    Write::PutOwner(OwnerRow { ownership: owner.ownership.clone(), declaration: declaration.unwrap_or_default() })
-}
-
-/// The row of a component.
-fn component_write(
-    stack: &StackId,
-    component: &ComponentPlan,
-    outputs: &Map,
-    now: &OutputsNow,
-    seal: &Seal,
-) -> Option<Write> {
-    let outputs = now.to_store(stack, &component.key, outputs, seal)?;
-    Some(Write::Component {
-        stack: stack.clone(),
-        component: crate::store::ComponentRow {
-            key: component.key.clone(),
-            depends_on: component.depends_on.clone(),
-            outputs,
-            blueprint: component.blueprint.clone(),
-            reads: component.reads.clone(),
-            access: component.access.clone(),
-            ids: component.ids.clone(),
-        },
-    })
 }

@@ -74,12 +74,12 @@ pub use data_loss::DataLossNote;
 pub use deferral::{DeferralReason, DeferredChange};
 pub use deferred::Deferred;
 pub(crate) use deposed::deposed_key;
-pub use destroy_unmanaged::NOT_SEARCHED;
 pub use lookup::{Lookup, ReadReason};
 pub use mode::Mode;
 pub use needs::{OutputRead, RecordedOutputs, StackNeed};
 pub use note::Note;
 pub use owner::{OwnerAction, OwnerChange, SharedName};
+pub use resource::NOT_SEARCHED;
 pub use shared::SharedDeclaration;
 
 use crate::access::Access;

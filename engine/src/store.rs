@@ -6,38 +6,40 @@
 //! calls of their own.
 
 mod audit;
+mod body;
 mod error;
 mod operation;
 mod record;
 mod request;
+mod row;
 
 pub use audit::{
     Anchor, AuditEntry, AuditLink, AuditLog, AuditOutcome, AuditPage, BrokenChain, GENESIS, PRUNED, Verifier,
 };
+pub use body::{Body, ResealedRequest};
 pub use error::StoreError;
-pub(crate) use error::describe_lease;
-pub(crate) use error::describe_stale_rows;
+pub(crate) use error::{describe_lease, describe_stale_rows};
 pub use operation::{
-    KINDS, LogLine, NewOperation, OperationFilter, OperationRow, OperationStatus, PLANS, SCANS, StepResult, StepRow,
+    Cancelled, KINDS, LogLine, NewOperation, OperationFilter, OperationRow, OperationStatus, PLANS, SCANS, StepAction,
+    StepResult, StepRow,
 };
 pub use record::{ComponentRead, Read, Record, StaleRead, Write};
 pub use request::{
-    Body, Cancelled, Claimant, Enqueued, NewRequest, RequestClaim, RequestEnd, RequestQueue, RequestQuota, RequestRow,
-    ResealedRequest, ServerStore, StoredRequest,
+    Claimant, Enqueued, NewRequest, RequestClaim, RequestEnd, RequestQueue, RequestQuota, RequestRow, ServerStore,
+    StoredRequest,
+};
+pub use row::{
+    ComponentEntry, ComponentRow, Generation, HistoryEntry, Ids, Intent, OpenIntent, OwnerRow, Ownership, Row,
+    RowStatus, StackRead, StackSnapshot,
 };
 
-use crate::access::Access;
 use crate::address::{Address, StackId};
-use crate::naming::NamesRule;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use uuid::Uuid;
-
-/// The version of a row, counted from 1; 0 stands for an absent row.
-pub type Generation = u64;
 
 /// A store of stacks.
 #[async_trait]
@@ -175,115 +177,6 @@ pub enum Selection {
     Addresses(BTreeSet<Address>),
 }
 
-/// The record of an object.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Row {
-    /// The stack that owns it.
-    pub stack: StackId,
-    /// Its address in the stack.
-    pub address: Address,
-    /// Set for the old object of a replacement that creates first.
-    pub deposed: Option<String>,
-    /// The status of the object.
-    pub status: RowStatus,
-    /// The version of this row. The store counts it and ignores the writer's value.
-    pub generation: Generation,
-    /// The configured provider instance, for example `sqlite` or `snowflake.eu`.
-    pub provider: String,
-    /// The version of the provider that wrote it; `None` in rows of an older terrace, which did not record it.
-    pub provider_version: Option<String>,
-    /// The schema version of the resource type at the time of writing.
-    pub schema_version: u32,
-    /// The identity attributes, as sealed JSON.
-    pub identity: String,
-    /// All attributes, as sealed JSON.
-    pub attributes: String,
-    /// The provider's own bytes, sealed.
-    pub private: Vec<u8>,
-    /// Direct dependencies in the same stack, recorded when the row was written.
-    pub dependencies: Vec<Address>,
-    /// The settings for planning without a descriptor, as JSON: protection, retention, timeouts.
-    pub lifecycle: String,
-    /// When this version was written, by the store's clock. The writer's value is ignored.
-    pub updated_at: Timestamp,
-    /// The operation that wrote this version.
-    pub operation: Uuid,
-}
-
-/// The status of a recorded object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RowStatus {
-    /// The object exists as recorded.
-    Ready,
-    /// The creation failed halfway: the next plan replaces the object.
-    Tainted,
-    /// The component was removed and its data stays. The row lets the next provision adopt the object.
-    Retained,
-}
-
-/// The record of a component, without its rows.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ComponentRow {
-    /// The component's key.
-    pub key: String,
-    /// The keys of the components that it depends on.
-    pub depends_on: Vec<String>,
-    /// The outputs, as sealed JSON.
-    pub outputs: String,
-    /// The blueprint that it was compiled with, for display.
-    pub blueprint: Option<String>,
-    /// The components of other stacks whose outputs or objects it reads.
-    pub reads: Vec<StackRead>,
-    /// The principals with access; `None` if none were ever given.
-    pub access: Option<Access>,
-    /// The ids in the descriptor, and the naming rule; `None` when the key was the only name and the rule is
-    /// [`NamesRule::Ascii`].
-    pub ids: Option<Ids>,
-}
-
-/// The original ids of a component and its data product. The component's key and the stack's name derive from them, and
-/// two ids may derive the same name.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Ids {
-    /// The id of the data product; empty if it has none.
-    pub product: String,
-    /// The id of the component; empty if it has none.
-    pub component: String,
-    /// The rule for names beyond ASCII.
-    #[serde(default, skip_serializing_if = "NamesRule::is_ascii")]
-    pub names: NamesRule,
-}
-
-/// A component of another stack whose outputs or objects are read.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct StackRead {
-    /// The stack.
-    pub stack: StackId,
-    /// The component; empty for the stack's own outputs.
-    pub component: String,
-}
-
-/// An owner of a shared row.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ownership {
-    /// The shared row.
-    pub address: Address,
-    /// The owner's stack.
-    pub stack: StackId,
-    /// The owner's component.
-    pub component: String,
-}
-
-/// The record of an owner of a shared row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OwnerRow {
-    /// The owner and the shared row.
-    pub ownership: Ownership,
-    /// The owner's declaration of the resource, as JSON sealed by the engine; empty when unknown.
-    pub declaration: String,
-}
-
 /// The ownerships to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OwnersOf {
@@ -291,107 +184,6 @@ pub enum OwnersOf {
     Addresses(BTreeSet<Address>),
     /// All shared rows of this stack.
     Stack(StackId),
-}
-
-/// A step without a recorded outcome.
-#[derive(Debug, Clone, PartialEq)]
-pub struct OpenIntent {
-    /// The planned call.
-    pub intent: Intent,
-    /// When the intent was recorded.
-    pub started_at: Timestamp,
-    /// Time since then, by the store's clock.
-    pub age: Duration,
-    /// The step's lease has ended or was taken over, so no operation works on it any more.
-    pub is_orphaned: bool,
-    /// The process that worked on the step is known to have ended. False also when that is unknown: a holder that lost
-    /// its lease, or runs on another machine, may still be in the call.
-    pub is_holder_gone: bool,
-    /// Time since a server first noticed the end of the process, by the store's clock; zero if the store does not
-    /// record it.
-    pub gone_for: Duration,
-}
-
-/// A planned provider call, durable before the engine makes it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Intent {
-    /// The operation.
-    pub operation: Uuid,
-    /// The step's number within the operation.
-    pub step: u32,
-    /// The kind of call.
-    pub action: StepAction,
-    /// The whole row as planned; for a delete, the row to delete.
-    pub row: Row,
-    /// The generation of the row that the step replaces, updates or deletes; 0 for a new row.
-    pub prior_generation: Generation,
-    /// The old object stays as a deposed object next to the new one until it is deleted.
-    pub deposes: bool,
-    /// Time limit of the call.
-    pub timeout: Duration,
-    /// How long a lost call may still take effect.
-    pub settle: Duration,
-}
-
-/// The kind of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum StepAction {
-    /// Calls `create`.
-    Create,
-    /// Calls `update`.
-    Update,
-    /// Calls `delete`; drops the row without a call if the object no longer exists.
-    Delete,
-    /// Writes state only: adopt, forget, retain, move, refreshed attributes, state-only types.
-    Record,
-}
-
-/// One version of a row.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HistoryEntry {
-    /// The version.
-    pub generation: Generation,
-    /// The row; `None` when this version is a deletion.
-    pub row: Option<Row>,
-    /// When it was written.
-    pub at: Timestamp,
-    /// The operation that wrote it.
-    pub operation: Uuid,
-}
-
-/// One version of a component's record.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ComponentEntry {
-    /// The component's key.
-    pub key: String,
-    /// The version within the store; later versions have greater numbers.
-    pub version: u64,
-    /// The component had no earlier record. False when an older version was pruned.
-    pub is_first: bool,
-    /// The record; `None` when this version is a deletion.
-    pub component: Option<ComponentRow>,
-    /// When it was written.
-    pub at: Timestamp,
-    /// The operation that wrote it.
-    pub operation: Uuid,
-}
-
-/// Everything recorded of a stack, in a consistent snapshot.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StackSnapshot {
-    /// The stack.
-    pub stack: StackId,
-    /// Its rows, sorted by address.
-    pub rows: Vec<Row>,
-    /// Its components, sorted by key.
-    pub components: Vec<ComponentRow>,
-    /// The shared rows that it owns, sorted.
-    pub owned: Vec<OwnerRow>,
-    /// All versions of all its rows, oldest first; empty unless requested.
-    pub history: Vec<(Address, HistoryEntry)>,
-    /// All versions of its components, oldest first; empty unless requested.
-    pub component_history: Vec<ComponentEntry>,
 }
 
 /// A request for leases.

@@ -6,10 +6,9 @@ use crate::rollback::rolled_back;
 use crate::support::Story;
 use crate::support::story::summary;
 use crate::support::world::Fault;
-use terrace_engine::access::{Access, Fields};
+use terrace_engine::access::{Access, Fields, Grantees};
 use terrace_engine::address::StackId;
 use terrace_engine::plan::Plan;
-use terrace_engine::plan::access::Grantees;
 use terrace_engine::selector::Selector;
 use terrace_provider::{Attributes, ErrorKind};
 

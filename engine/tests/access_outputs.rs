@@ -2,9 +2,8 @@
 
 use crate::support::Story;
 use serde_json::{Value as Json, json};
-use terrace_engine::access::{Access, Fields};
+use terrace_engine::access::{Access, Fields, Grantees};
 use terrace_engine::address::StackId;
-use terrace_engine::plan::access::Grantees;
 
 const PORT: &str = "apiVersion: terrace.dev/v1
 kind: Blueprint

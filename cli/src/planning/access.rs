@@ -4,8 +4,7 @@ use crate::args::{EMPTY_ACCESS_LIST, PlanningArguments};
 use crate::failure::Failure;
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeSet;
-use terrace_engine::access::{Access, Fields};
-use terrace_engine::plan::access::Grantees;
+use terrace_engine::access::{Access, Fields, Grantees};
 
 /// The requested access list of the chosen component; `None` without a request.
 pub(super) fn access(

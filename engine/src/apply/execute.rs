@@ -6,16 +6,15 @@ mod outcome;
 mod partial_results;
 mod prepare;
 mod recorder;
+pub(crate) mod step;
 mod unchanged;
 
 pub(crate) use prepare::{Draft, failed_check, prepare_removal};
 pub(crate) use unchanged::Precheck;
 
-use super::{Applier, Failed};
+use super::Applier;
 use crate::action::Action;
-use crate::address::StackId;
-use crate::plan::Change;
-use crate::store::{Intent, RowStatus, StepAction, StepResult, Write};
+use crate::store::{RowStatus, StepAction};
 use crate::{deadline, record};
 use outcome::{
     create_failed, delete_in_doubt, delete_row, done, failure, find_after_failure, record_object, reread,
@@ -24,40 +23,12 @@ use outcome::{
 use partial_results::PartialResults;
 use recorder::Recorder;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+use step::{Outcome, Prepared, generation_before_create, resource_type};
 use terrace_provider::{
-    Attributes, Call, ErrorKind, Observed, Planned, Private, Progress, ProviderError, ResourceType, Session,
+    Attributes, Call, ErrorKind, Observed, Private, Progress, ProviderError, ResourceType, Session,
 };
 use uuid::Uuid;
-
-/// A step that is ready to run. Only values that the provider computes are unknown.
-pub(crate) struct Prepared {
-    pub(crate) stack: StackId,
-    pub(crate) change: Change,
-    pub(crate) action: StepAction,
-    pub(crate) planned: Planned,
-    pub(crate) intent: Option<Intent>,
-    /// True for the removing step of its change.
-    is_removal: bool,
-    /// An earlier step changed an object of the same instance, which may have changed this object too.
-    follows_change: bool,
-    /// The deposed key: of the object to remove, or of the old object that a create-before-destroy replacement keeps.
-    deposed: Option<String>,
-}
-
-/// The outcome of a step.
-pub(crate) struct Outcome {
-    pub(crate) result: StepResult,
-    pub(crate) writes: Vec<Write>,
-    /// The present attributes of the object.
-    pub(crate) attributes: Option<Attributes>,
-    pub(crate) failure: Option<Failed>,
-    /// A check that failed after the step succeeded.
-    pub(crate) failed_check: Option<Failed>,
-    /// The step stays open: its outcome has to be determined.
-    pub(crate) is_in_doubt: bool,
-    pub(crate) took: Duration,
-}
 
 /// Runs a prepared step that calls its provider.
 pub(crate) async fn call(
@@ -225,11 +196,6 @@ async fn state_only(applier: &Applier, prepared: &Prepared, ty: &ResourceType, o
     }
 }
 
-/// The expected generation for a create: 0 after a replacement removed or deposed the old row.
-fn generation_before_create(change: &Change) -> u64 {
-    if change.action.is_replace() { 0 } else { change.generation }
-}
-
 fn no_prior() -> ProviderError {
     ProviderError::bug("the plan has no prior object")
 }
@@ -246,20 +212,4 @@ fn empty_prior() -> record::Prior {
         inconsistent: std::collections::BTreeMap::new(),
         lifecycle: crate::descriptor::Lifecycle::default(),
     }
-}
-
-fn failed(stack: &StackId, change: &Change, error: String) -> Failed {
-    Failed {
-        stack: stack.clone(),
-        address: change.address.clone(),
-        action: change.action,
-        error,
-        problems: Vec::new(),
-        solutions: Vec::new(),
-    }
-}
-
-fn resource_type<'a>(applier: &'a Applier, change: &Change) -> Result<&'a ResourceType, String> {
-    let known = applier.registry.resource_type(&change.address.ty);
-    known.map(|(_, ty)| ty).ok_or_else(|| format!("this terrace has no resource type `{}`", change.address.ty))
 }

@@ -3,7 +3,8 @@
 
 use super::lease::Held;
 use super::outputs::OutputsNow;
-use super::{Applier, ApplyError, Components, opening_writes};
+use super::writes::{Components, opening_writes};
+use super::{Applier, ApplyError};
 use crate::address::StackId;
 use crate::moves::{RowMove, resealing, writes};
 use crate::plan::{Change, Plan, StackPlan};

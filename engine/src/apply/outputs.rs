@@ -1,12 +1,13 @@
 //! Outputs that a plan depends on: recorded outputs that it reads, and outputs that it changes. Their changes need not change a
 //! row.
 
-use super::{Applier, ApplyError, Components, outputs_before};
+use super::writes::{Components, outputs_before};
+use super::{Applier, ApplyError};
 use crate::address::{Address, StackId};
 use crate::plan::{ComponentPlan, OutputRead, Part, Plan, StackPlan};
 use crate::record;
 use crate::seal::{Place, Seal};
-use crate::store::{ComponentRead, ComponentRow, Generation, Selection, StaleRead, describe_stale_rows};
+use crate::store::{ComponentRead, ComponentRow, Generation, Selection, StaleRead};
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::{Map, Value};
 
@@ -30,12 +31,6 @@ impl OutputsNow {
         });
         stored.cloned().or_else(|| record::seal_outputs((stack, component), outputs, seal).ok())
     }
-}
-
-/// The changes since a plan was made, in words: rows and outputs.
-pub(super) fn in_words(outputs: &[OutputRead], rows: &[StaleRead]) -> String {
-    let rows = (!rows.is_empty()).then(|| describe_stale_rows(rows));
-    rows.into_iter().chain(outputs.iter().map(ToString::to_string)).collect::<Vec<_>>().join(", ")
 }
 
 /// The recorded outputs of a component.

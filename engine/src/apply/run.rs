@@ -8,26 +8,25 @@ mod lookup;
 mod prepare_step;
 mod progress;
 mod shared;
+pub(crate) mod state;
 
-use super::execute::{Outcome, Prepared};
 use super::lease::Held;
 use super::outputs::OutputsNow;
 use super::values::Values;
 use super::writer::{Ack, Writer};
-use super::{Applier, ApplyError, Components, Failed, Report, moves, opening_writes};
+use super::writes::{Components, opening_writes};
+use super::{Applier, ApplyError, Failed, Report, moves};
 use crate::action::Action;
-use crate::address::{Address, StackId};
 use crate::event::Event;
 use crate::plan::steps::{Step, StepId, Steps};
-use crate::plan::{Change, OutputChange, Plan, StackPlan};
+use crate::plan::{Change, Plan, StackPlan};
 use crate::store::{Record, StoreError};
-use calls::{Calls, LaneId};
+use calls::Calls;
 use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use lookup::LookedUp;
-use prepare_step::{PreparedStep, Starting};
+use prepare_step::Starting;
 use shared::SharedLeases;
+use state::{Finished, Run, State};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use terrace_provider::wrap::Moment;
@@ -63,74 +62,6 @@ pub(super) async fn run(
 
 /// About the number of records in one commit: a small part of memory, and worth a flush of the disk.
 const BATCH: usize = 512;
-
-/// The state of a step.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum State {
-    Waiting,
-    Running,
-    Done,
-    /// It failed or was blocked; the name of the cause.
-    Failed(String),
-}
-
-/// The result of a running future.
-enum Finished {
-    /// A step is ready to be called, or ended without a call.
-    PreparedStep(PreparedStep),
-    /// A provider call ended.
-    Called { step: StepId, lane: LaneId, outcome: Box<Outcome>, prepared: Box<Prepared> },
-    /// The intent of a step could not be written; the step was not called.
-    NotCalled { step: StepId, lane: LaneId, error: StoreError },
-    /// A lookup ended.
-    LookedUp { step: StepId, found: Box<LookedUp> },
-    /// Submitted records are durable, or the write failed.
-    Recorded(Result<(), StoreError>),
-}
-
-struct Run<'a> {
-    applier: &'a Applier,
-    plan: &'a Plan,
-    operation: Uuid,
-    /// The components to write, whose leases are held.
-    components: &'a Components,
-    held: &'a Held,
-    steps: Steps,
-    states: Vec<State>,
-    ready: VecDeque<StepId>,
-    /// For each waiting step: the provider instances whose objects an earlier step changed.
-    earlier_changes: HashMap<StepId, BTreeSet<&'a str>>,
-    /// Waiting calls, and the number of running ones.
-    calls: Calls<'a>,
-    futures: FuturesUnordered<BoxFuture<'a, Finished>>,
-    /// Steps that became ready since the last records.
-    prepared_steps: Vec<PreparedStep>,
-    values: Vec<Values>,
-    writer: Writer,
-    /// The leases of shared resources that are still held.
-    shared: SharedLeases,
-    /// Replacements with one completed half, with that half's action.
-    halves: BTreeMap<(StackId, Address), Action>,
-    /// The events to send once the present records are durable.
-    recorded: Vec<Event>,
-    /// The first write also spends the plan.
-    is_spent: bool,
-    /// Outputs with unknown values, by the position of the stack and the component.
-    deferred_outputs: HashMap<(usize, &'a str), Vec<&'a OutputChange>>,
-    /// The outputs that the plan depends on, at the beginning of the run.
-    outputs_now: OutputsNow,
-    /// Log lines of steps that failed before their journal record.
-    unjournalled: Vec<String>,
-    /// The journal numbers of steps whose calls have ended or were not made.
-    ended: Vec<u32>,
-    store_error: Option<StoreError>,
-    /// Tells waiting steps that the state cannot be written.
-    is_store_failed: CancellationToken,
-    /// A lease was lost: another operation continues.
-    lease_error: Option<StoreError>,
-    report: Report,
-    is_stopping: bool,
-}
 
 impl<'a> Run<'a> {
     fn new(

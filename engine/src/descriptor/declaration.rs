@@ -2,9 +2,8 @@
 
 use super::checks::read_resource_check;
 use super::lifecycle::{Behaviour, read_lifecycle, read_timeouts};
-use super::names;
 use super::templates::{compile, holds_expression, template, template_of};
-use super::{Adopt, Declarations, OutputDeclaration, ResourceDeclaration};
+use super::{Adopt, Declarations, OutputDeclaration, ResourceDeclaration, names};
 use crate::decode::{Fields, listed, wrong_type};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::expression::{Template, TemplateKind};
@@ -302,6 +301,7 @@ pub(crate) fn check_unique<'a>(
 mod tests {
     use super::*;
     use crate::descriptor::templates::find_truncated;
+    use crate::source::Span;
     use crate::yaml::{Budget, parse};
 
     #[test]

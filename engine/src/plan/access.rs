@@ -2,7 +2,7 @@
 
 use super::failure::PlanFailure;
 use super::planner::Planner;
-use crate::access::Access;
+use crate::access::{Access, Grantees};
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Functions, Template};
@@ -10,15 +10,6 @@ use crate::graph::templates;
 use crate::registry::Registry;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// A new access list for a component, which replaces the recorded one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grantees {
-    /// The component.
-    pub component: String,
-    /// The principals, and the options of the request.
-    pub access: Access,
-}
 
 impl Planner<'_> {
     /// Adds the resources of `acl` to each component whose access list is requested or recorded.

@@ -10,7 +10,7 @@ use super::managed::Managed;
 use super::options::Options;
 use super::planner::Planner;
 use super::refresh::CANNOT_READ;
-use super::resource::NOT_AS_DESCRIBED;
+use super::resource::{NOT_AS_DESCRIBED, NOT_SEARCHED};
 use super::targeting::Targeting;
 use super::walk::{CANNOT_CONNECT, LOOKUP_UNANSWERED};
 use super::{Change, Origin, check_adopt_conflict, check_renamed_stack};
@@ -32,8 +32,6 @@ use terrace_provider::{Path, Value};
 
 /// Time limit of the whole search, because reads are retried while a system does not answer.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(60);
-/// The code of diagnostics about objects that were not looked for.
-pub const NOT_SEARCHED: &str = "not_looked_for";
 /// The codes of diagnostics about systems that do not answer.
 const UNANSWERED: [&str; 4] = [CANNOT_CONNECT, CANNOT_READ, LOOKUP_UNANSWERED, CANNOT_IMPORT];
 

@@ -1,6 +1,6 @@
 //! Options of a plan.
 
-use super::access::Grantees;
+use crate::access::Grantees;
 use crate::address::{Address, StackId};
 use crate::selector::Selector;
 use crate::store::Ids;

@@ -1,7 +1,6 @@
 //! Plans one instance of a resource: turns prior object and configuration into one change.
 
 use super::adoption::{self, NotAdoptable};
-use super::destroy_unmanaged::NOT_SEARCHED;
 use super::failure::PlanFailure;
 use super::planner::Planner;
 use super::refresh::CANNOT_READ;
@@ -480,3 +479,6 @@ pub(super) fn unknown_existence(found: &Found, address: &str) -> Diagnostic {
         ),
     }
 }
+
+/// The code of diagnostics about objects that were not looked for.
+pub const NOT_SEARCHED: &str = "not_looked_for";

@@ -24,6 +24,9 @@ mod deposed;
 mod grants;
 mod obstacles;
 mod reading;
+mod step;
+
+pub(crate) use step::{Step, StepId};
 
 use crate::action::Action;
 use crate::address::{Address, InstanceKey};
@@ -35,28 +38,9 @@ use cycle_breaking::Cycles;
 use deposed::Deposed;
 use obstacles::{Obstacle, obstacles, users};
 use std::collections::{HashMap, HashSet, VecDeque};
+use step::Removal;
 use terrace_provider::Value;
 use terrace_provider::renames::has_renames;
-
-/// The position of a step.
-pub(crate) type StepId = usize;
-
-/// One node of the graph of steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// Creates, updates, adopts or keeps the object of a change.
-    Forward { stack: usize, change: usize },
-    /// Removes the object of a change: deletes, forgets or retains it.
-    Remove { stack: usize, change: usize },
-    /// Reads a lookup that planning could not answer.
-    Lookup { stack: usize, lookup: usize },
-    /// All forward steps of a component are done: its outputs are known.
-    ComponentDone { stack: usize, component: usize },
-    /// A point in the order without an action.
-    Barrier,
-    /// A barrier that opens even if the steps before it fail.
-    Afterwards,
-}
 
 /// The steps of a plan, each with its dependents.
 #[derive(Debug, Default)]
@@ -92,14 +76,6 @@ struct Barriers {
     done: StepId,
     remove_begin: StepId,
     remove_done: StepId,
-}
-
-/// The removing step of a change.
-#[derive(Clone, Copy)]
-struct Removal {
-    step: StepId,
-    /// It makes room for forward steps: see [`removed_early`].
-    is_early: bool,
 }
 
 impl Steps {

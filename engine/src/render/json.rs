@@ -5,18 +5,18 @@
 //! `after_sensitive`.
 
 mod checks;
-mod facts;
+pub(crate) mod facts;
 mod redact;
 mod resources;
 
-use super::human::output_name;
-use crate::action::Action;
-use crate::address::StackId;
-use crate::plan::{Change, OutputChange, Plan, StackPlan};
 pub(crate) use facts::data_loss;
-use redact::Sides;
 pub use redact::values as redacted;
 pub(crate) use resources::{index, module_address, name};
+
+use super::human::output_name;
+use crate::plan::{Change, OutputChange, Plan, StackPlan};
+use facts::qualified;
+use redact::Sides;
 use serde_json::{Map as Object, Value as Json, json};
 
 /// The version of Terraform's plan format.
@@ -87,38 +87,6 @@ fn is_applyable(plan: &Plan) -> bool {
     plan.has_changes() && !plan.is_errored && plan.refused_data_loss().next().is_none()
 }
 
-/// A name within a stack; prefixed with the stack if the plan has several.
-pub(crate) fn qualified(plan: &Plan, stack: &StackId, name: &str) -> String {
-    if plan.stacks.len() > 1 { format!("{stack}:{name}") } else { name.to_owned() }
-}
-
-/// The actions in Terraform's terms. A retained object counts as forgotten; `importing` marks an adoption.
-pub(crate) fn actions(change: &Change) -> Json {
-    match change.action {
-        Action::NoOp => json!(["no-op"]),
-        Action::Create => json!(["create"]),
-        Action::Update => json!(["update"]),
-        Action::Replace => json!(["delete", "create"]),
-        Action::ReplaceCreateFirst => json!(["create", "delete"]),
-        Action::Delete => json!(["delete"]),
-        Action::Read => json!(["read"]),
-        Action::Adopt if change.is_aligned() => json!(["update"]),
-        Action::Adopt => json!(["no-op"]),
-        Action::Forget | Action::Retain => json!(["forget"]),
-    }
-}
-
-/// The action in Terraform's terms that a later plan may take for a deferred resource.
-pub(crate) const fn deferred_action(action: Action) -> &'static str {
-    match action {
-        Action::Create => "create",
-        Action::Read => "read",
-        Action::Delete => "delete",
-        Action::Retain | Action::Forget => "forget",
-        _ => "update",
-    }
-}
-
 /// All outputs with their stacks and their qualified names.
 pub(crate) fn outputs(plan: &Plan) -> impl Iterator<Item = (&StackPlan, &OutputChange, String)> {
     plan.stacks.iter().flat_map(move |stack| {
@@ -171,14 +139,4 @@ fn configuration(plan: &Plan) -> Json {
         })
         .collect();
     json!({ "provider_config": providers, "root_module": {} })
-}
-
-/// True if the plan changes managed objects, not only the state: used by drift checks.
-pub(crate) fn has_managed_changes(plan: &Plan) -> bool {
-    plan.changes().any(|(_, change)| !matches!(change.action, Action::NoOp | Action::Read))
-}
-
-/// The counts for tools.
-pub(crate) fn counts(plan: &Plan) -> Json {
-    json!(plan.counts())
 }

@@ -19,7 +19,7 @@ use super::totals::{details, is_listed, part, verdict};
 use crate::action::Action;
 use crate::address::StackId;
 use crate::plan::{Change, Note, Plan};
-use budget::{Budget, Page};
+use budget::{Budget, LONGEST, Page};
 use escape::{code, marker, prose};
 use std::collections::BTreeMap;
 use terrace_provider::Severity;
@@ -65,9 +65,6 @@ pub fn plan(plan: &Plan, options: &Markdown<'_>) -> String {
     text.push_str(&tail);
     text
 }
-
-/// The maximum length of an address, command or message.
-const LONGEST: usize = 300;
 
 fn head(plan: &Plan, page: &mut Page, budget: Budget) {
     // Each stack has a marker, so that tools find the comment by any of its stacks.

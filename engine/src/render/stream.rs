@@ -7,13 +7,12 @@ mod applying;
 
 pub use applying::Applying;
 
-use super::json::{
-    TERRAFORM_VERSION, data_loss, deferred_action, index, module_address, name, output_action, outputs, qualified,
-};
+use super::json::{TERRAFORM_VERSION, data_loss, index, module_address, name, output_action, outputs};
 use super::totals::to_do;
 use crate::action::{Action, Reason};
 use crate::address::{Address, LOOKUP, StackId};
 use crate::plan::{Change, DeferredChange, Lookup, Mode, Note, Plan, StackPlan};
+use crate::render::json::facts::{deferred_action, qualified};
 use jiff::Timestamp;
 use serde_json::{Map as Object, Value as Json, json};
 use terrace_provider::Severity;

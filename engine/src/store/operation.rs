@@ -1,6 +1,5 @@
 //! Records of operations, their steps and their logs.
 
-use super::StepAction;
 use crate::address::{Address, StackId};
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -202,4 +201,27 @@ pub struct LogLine {
     pub phase: String,
     /// The message.
     pub message: String,
+}
+
+/// The kind of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepAction {
+    /// Calls `create`.
+    Create,
+    /// Calls `update`.
+    Update,
+    /// Calls `delete`; drops the row without a call if the object no longer exists.
+    Delete,
+    /// Writes state only: adopt, forget, retain, move, refreshed attributes, state-only types.
+    Record,
+}
+
+/// The result of asking an operation to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancelled {
+    /// Its worker is notified, and finishes the steps that it has started.
+    Notified,
+    /// The operation had no worker and had not started: it has ended.
+    Ended,
 }

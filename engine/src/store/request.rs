@@ -1,9 +1,9 @@
 //! Requests: API calls that change something. A request is an operation that is durable before the server answers. Any
 //! process may claim it and work on it.
 
+use super::body::Body;
 use super::{AuditLog, NewOperation, OperationStatus, Record, StateStore, StoreError};
 use async_trait::async_trait;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -72,36 +72,6 @@ pub trait RequestQueue: Send + Sync {
 pub trait ServerStore: StateStore + RequestQueue + AuditLog {}
 
 impl<T: StateStore + RequestQueue + AuditLog + ?Sized> ServerStore for T {}
-
-/// The body of a request, as the API sent it. It may hold secrets, so `Debug` does not print it.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Body(String);
-
-impl Body {
-    /// The text. Only for the store and for the worker.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// True when the store has dropped the body.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl From<String> for Body {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for Body {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "(request body, {} bytes)", self.0.len())
-    }
-}
 
 /// A request to queue. The API answers the call with the operation's id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -217,30 +187,6 @@ pub struct StoredRequest {
     pub body: Body,
     /// The request has not ended.
     pub is_open: bool,
-}
-
-/// The content of a request, sealed under another key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResealedRequest {
-    /// The operation.
-    pub operation: Uuid,
-    /// The stored digest.
-    pub stored_digest: String,
-    /// The component that it changes, or another key that orders it.
-    pub component: String,
-    /// The new digest, equal to that of a new request with the same content.
-    pub digest: String,
-    /// The content.
-    pub body: Body,
-}
-
-/// The result of asking an operation to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cancelled {
-    /// Its worker is notified, and finishes the steps that it has started.
-    Notified,
-    /// The operation had no worker and had not started: it has ended.
-    Ended,
 }
 
 /// How a request ends.

@@ -1,7 +1,7 @@
 //! Remedies for a create whose object exists already.
 
 use super::super::{Applier, Failed};
-use super::Prepared;
+use super::step::Prepared;
 use crate::action::Action;
 use crate::import::find_recorded_resource;
 use crate::moves::{as_command, as_written};

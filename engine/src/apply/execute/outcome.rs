@@ -3,7 +3,7 @@
 use super::super::Failed;
 use super::inconsistent;
 use super::recorder::Recorder;
-use super::{Outcome, Prepared, generation_before_create};
+use super::step::{Outcome, Prepared, generation_before_create};
 use crate::action::Action;
 use crate::deadline::{self, UnfinishedCall};
 use crate::diff::are_same;

@@ -1,7 +1,7 @@
 //! Creates the row that a step writes.
 
 use super::super::Applier;
-use super::Prepared;
+use super::step::Prepared;
 use crate::action::Action;
 use crate::address::StackId;
 use crate::plan::Change;

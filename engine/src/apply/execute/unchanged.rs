@@ -2,7 +2,7 @@
 //! update of a plan that may be old.
 
 use super::super::Applier;
-use super::Prepared;
+use super::step::Prepared;
 use crate::action::Reason;
 use crate::diff::{changed_attributes, changed_from_recorded};
 use crate::plan::data_loss::UNKNOWN_AMOUNT;

@@ -1,10 +1,11 @@
 //! Ends a run: completes outputs, records components and owners, and collects unfinished work.
 
 use super::super::values::Values;
-use super::super::{ApplyError, Blocked, Done, Failed, FailedCheck, Report, Unfinished, closing_writes};
-use super::{Run, State};
+use super::super::{ApplyError, Blocked, Done, Failed, FailedCheck, Report};
+use super::state::{Run, State};
 use crate::action::Action;
 use crate::address::{Address, StackId};
+use crate::apply::writes::{Unfinished, closing_writes};
 use crate::plan::shared::comparable;
 use crate::plan::steps::Step;
 use crate::plan::{OutputChange, OwnerAction, OwnerChange, Plan, SharedDeclaration};

@@ -1,10 +1,10 @@
 //! The end of a step: records its outcome, publishes its values and releases the steps that waited for it.
 
-use super::super::execute::{self, Outcome, Prepared};
-use super::super::{Done, Failed, Leftover};
-use super::Run;
+use super::super::{Done, Failed, Leftover, execute};
+use super::state::Run;
 use crate::action::Action;
 use crate::address::{Address, StackId};
+use crate::apply::execute::step::{Outcome, Prepared};
 use crate::descriptor::CheckTime;
 use crate::event::Event;
 use crate::plan::steps::{Step, StepId};

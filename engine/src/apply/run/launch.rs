@@ -5,7 +5,7 @@ use super::super::lease::Held;
 use super::super::writer::Ack;
 use super::prepare_step::Starting;
 use super::progress::StepProgress;
-use super::{Finished, Run};
+use super::state::{Finished, Run};
 use crate::event::Event;
 use futures_util::FutureExt;
 use std::sync::Arc;

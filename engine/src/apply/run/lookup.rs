@@ -2,8 +2,7 @@
 //! journal does not contain them.
 
 use super::super::Failed;
-use super::prepare_step::PreparedStep;
-use super::{Finished, Run, State};
+use super::state::{Finished, LookedUp, PreparedStep, Run, State};
 use crate::action::Action;
 use crate::deadline;
 use crate::diff::is_same;
@@ -11,17 +10,10 @@ use crate::event::Event;
 use crate::plan::steps::StepId;
 use crate::plan::walk::lookups::answer;
 use crate::plan::{Lookup, StackPlan};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use terrace_provider::plan::with_defaults;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{Attributes, ProviderError, Session, Value};
-
-/// The result of a lookup.
-pub(super) struct LookedUp {
-    arguments: Attributes,
-    result: Result<Attributes, ProviderError>,
-    took: Duration,
-}
 
 impl<'a> Run<'a> {
     /// Starts a lookup.

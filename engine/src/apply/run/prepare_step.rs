@@ -4,13 +4,14 @@
 //! Both may take long and delay only this step: it has no intent yet, and no timeout runs. They change nothing, so a stop does not
 //! wait for them.
 
-use super::super::execute::{self, Draft, Outcome, Prepared};
+use super::super::execute::{self, Draft};
 use super::super::writer::Writer;
 use super::super::{Applier, Failed};
 use super::calls::LaneId;
-use super::{Finished, Run, State};
+use super::state::{Admission, Finished, Next, PreparedStep, Ready, Run, State};
 use crate::action::Action;
 use crate::address::StackId;
+use crate::apply::execute::step::Prepared;
 use crate::deadline;
 use crate::event::Event;
 use crate::plan::Change;
@@ -19,28 +20,9 @@ use crate::store::Record;
 use futures_util::future::{BoxFuture, poll_immediate};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use terrace_provider::ProviderError;
 use terrace_provider::wrap::Guarded;
 use tokio::task::coop::unconstrained;
 use uuid::Uuid;
-
-/// A step without unknown values: it is ready to be called, or ended without a call.
-pub(super) struct Ready {
-    prepared: Prepared,
-    next: Next,
-}
-
-enum Next {
-    /// Ready to be called, within the limits of its instance.
-    Call(Admission),
-    /// Needs a call after all, and has to be queued.
-    Queue,
-    /// Needs no call; its outcome.
-    Ended(Box<Outcome>),
-}
-
-/// The admitted session of a call, or the error.
-type Admission = Result<Arc<Guarded>, ProviderError>;
 
 /// A call whose intent is being written.
 pub(super) struct Starting {
@@ -48,36 +30,6 @@ pub(super) struct Starting {
     pub(super) lane: LaneId,
     pub(super) prepared: Prepared,
     pub(super) admission: Admission,
-}
-
-/// The result of a preparation.
-pub(super) struct PreparedStep {
-    step: StepId,
-    /// The lane of its slot.
-    lane: Option<LaneId>,
-    /// `None` if it was stopped.
-    result: Option<Result<Box<Ready>, Box<Failed>>>,
-}
-
-impl PreparedStep {
-    /// A step that was stopped before it was ready.
-    pub(super) fn stopped(step: StepId) -> Self {
-        Self { step, lane: None, result: None }
-    }
-
-    /// The lane in which the step needs a slot, which it released while it waited; `None` without a call.
-    fn call_lane(&self) -> Option<LaneId> {
-        let ready = self.result.as_ref()?.as_ref().ok()?;
-        self.lane.filter(|_| matches!(ready.next, Next::Call(_)))
-    }
-
-    /// The session of its call.
-    fn session(&self) -> Option<Arc<Guarded>> {
-        match &self.result.as_ref()?.as_ref().ok()?.next {
-            Next::Call(Ok(session)) => Some(Arc::clone(session)),
-            Next::Call(Err(_)) | Next::Queue | Next::Ended(_) => None,
-        }
-    }
 }
 
 /// The inputs of a preparation.

@@ -1,8 +1,8 @@
 //! Leases of shared resources, released as soon as the steps of the resource end, because many stacks use them.
 
-use super::super::Components;
-use super::{Run, State};
+use super::state::{Run, State};
 use crate::address::StackId;
+use crate::apply::writes::Components;
 use crate::plan::Plan;
 use crate::plan::steps::{Step, StepId, Steps};
 use std::collections::{BTreeMap, HashMap};

@@ -2,7 +2,8 @@
 //!
 //! Each such block has barriers, so that 100 instances that depend on 100 others need 200 edges instead of 10,000.
 
-use super::{Removal, StepId, Steps};
+use super::step::Removal;
+use super::{StepId, Steps};
 use crate::address::{Address, InstanceKey};
 use std::collections::HashMap;
 

@@ -1,6 +1,6 @@
 //! Deposed objects: each is removed after its possible users have switched to its successor.
 
-use super::Removal;
+use super::step::Removal;
 use crate::address::{Address, InstanceKey};
 use crate::plan::{Change, StackPlan};
 use std::collections::{HashMap, HashSet};

@@ -1,6 +1,6 @@
 //! Checks in Terraform's shape: by resource, with a status for each instance.
 
-use super::qualified;
+use super::facts::qualified;
 use super::resources::{index, module_address, name};
 use crate::address::Address;
 use crate::plan::{Change, CheckStatus, Plan, PlannedCheck, StackPlan};

@@ -1,7 +1,7 @@
 //! The `terrace` objects of the plan JSON: facts that Terraform does not have.
 
-use super::{counts, has_managed_changes, qualified};
 use crate::action::Action;
+use crate::address::StackId;
 use crate::plan::{Change, DataLossNote, DeferredChange, Lookup, Note, OwnerChange, Plan, StackPlan};
 use serde_json::{Map as Object, Value as Json, json};
 
@@ -150,4 +150,46 @@ fn diagnostic(note: &Note) -> Json {
         "address": note.address,
         "place": note.place,
     })
+}
+
+/// A name within a stack; prefixed with the stack if the plan has several.
+pub(crate) fn qualified(plan: &Plan, stack: &StackId, name: &str) -> String {
+    if plan.stacks.len() > 1 { format!("{stack}:{name}") } else { name.to_owned() }
+}
+
+/// The actions in Terraform's terms. A retained object counts as forgotten; `importing` marks an adoption.
+pub(crate) fn actions(change: &Change) -> Json {
+    match change.action {
+        Action::NoOp => json!(["no-op"]),
+        Action::Create => json!(["create"]),
+        Action::Update => json!(["update"]),
+        Action::Replace => json!(["delete", "create"]),
+        Action::ReplaceCreateFirst => json!(["create", "delete"]),
+        Action::Delete => json!(["delete"]),
+        Action::Read => json!(["read"]),
+        Action::Adopt if change.is_aligned() => json!(["update"]),
+        Action::Adopt => json!(["no-op"]),
+        Action::Forget | Action::Retain => json!(["forget"]),
+    }
+}
+
+/// The action in Terraform's terms that a later plan may take for a deferred resource.
+pub(crate) const fn deferred_action(action: Action) -> &'static str {
+    match action {
+        Action::Create => "create",
+        Action::Read => "read",
+        Action::Delete => "delete",
+        Action::Retain | Action::Forget => "forget",
+        _ => "update",
+    }
+}
+
+/// True if the plan changes managed objects, not only the state: used by drift checks.
+pub(crate) fn has_managed_changes(plan: &Plan) -> bool {
+    plan.changes().any(|(_, change)| !matches!(change.action, Action::NoOp | Action::Read))
+}
+
+/// The counts for tools.
+pub(crate) fn counts(plan: &Plan) -> Json {
+    json!(plan.counts())
 }

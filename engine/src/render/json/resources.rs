@@ -1,7 +1,7 @@
 //! Resources in Terraform's shape: changes, drift, and the trees of planned and prior values.
 
+use super::facts::{actions, qualified};
 use super::redact::{Sides, values};
-use super::{actions, qualified};
 use crate::action::{Action, Reason};
 use crate::address::{Address, InstanceKey, LOOKUP};
 use crate::plan::{Change, DeferredChange, Lookup, Plan, StackPlan};
@@ -78,7 +78,7 @@ pub(crate) fn deferred(plan: &Plan, stack: &StackPlan, deferred: &DeferredChange
     let is_lookup = deferred.action == Action::Read;
     let ty = address.ty.strip_prefix(LOOKUP).unwrap_or(&address.ty);
     let mut change = Sides::of(None, deferred.action.leaves_object().then_some(&Value::Unknown)).to_json();
-    change.insert("actions".to_owned(), json!([super::deferred_action(deferred.action)]));
+    change.insert("actions".to_owned(), json!([super::facts::deferred_action(deferred.action)]));
     let mut entry = Object::new();
     let mut put = |name: &str, value: Json| entry.insert(name.to_owned(), value);
     put("address", qualified(plan, &stack.stack, &address.to_string()).into());

@@ -1,13 +1,12 @@
 //! Destructive changes that a reviewer must see: deletions, replacements, data loss and steps in doubt. Never folded; omitted ones
 //! are counted.
 
-use super::LONGEST;
-use super::budget::{Budget, Page};
+use super::budget::{Budget, LONGEST, Page};
 use super::escape::{code, prose};
 use crate::plan::{Change, Plan, StackPlan};
 use crate::render::headline::{self, DESTROYS_DATA};
 use crate::render::human::is_destructive;
-use crate::render::json::qualified;
+use crate::render::json::facts::qualified;
 use crate::text::thousands;
 use std::collections::BTreeMap;
 

@@ -96,3 +96,6 @@ impl Page {
         self.text
     }
 }
+
+/// The maximum length of an address, command or message.
+pub(super) const LONGEST: usize = 300;

@@ -1,10 +1,9 @@
 //! Deferred changes. Never folded, because readers would take the plan for complete.
 
-use super::LONGEST;
-use super::budget::{Budget, Page};
+use super::budget::{Budget, LONGEST, Page};
 use super::escape::{code, prose};
 use crate::plan::Plan;
-use crate::render::json::qualified;
+use crate::render::json::facts::qualified;
 use crate::render::totals::deferred_sentence;
 use crate::text::thousands;
 

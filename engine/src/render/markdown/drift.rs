@@ -3,10 +3,10 @@
 //! Verdict and counts come first, then missing objects, which are never folded. Then follows one fold per stack with the recorded
 //! and the present values. Budget and escaping are those of a plan's comment.
 
-use super::budget::{Budget, Page};
+use super::budget::{Budget, LONGEST, Page};
 use super::escape::{code, fenced, marker};
 use super::fitting::{self, Entry, Fold, Words, bodies, first_column};
-use super::{LONGEST, Markdown, named, notes};
+use super::{Markdown, named, notes};
 use crate::address::StackId;
 use crate::drift::{DriftItem, DriftKind};
 use crate::plan::Note;

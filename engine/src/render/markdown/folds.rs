@@ -9,7 +9,7 @@ use crate::plan::{Change, Lookup, OutputChange, OwnerChange, Plan, ReadReason, S
 use crate::render::attributes::body;
 use crate::render::headline;
 use crate::render::human::{output_difference, output_name};
-use crate::render::json::qualified;
+use crate::render::json::facts::qualified;
 use crate::render::totals::is_listed;
 use crate::render::value::Limits;
 use crate::text::{cut, visible};
