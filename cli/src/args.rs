@@ -2,6 +2,7 @@
 
 mod acl;
 mod audit;
+mod common;
 mod databases;
 mod destroy;
 mod drift;
@@ -16,6 +17,7 @@ mod state;
 
 pub use acl::{AclCommand, AclSetArguments, AclShowArguments};
 pub use audit::{AuditCommand, AuditExportArguments, Since};
+pub use common::{ChoiceArguments, Format, FormatArguments};
 pub use databases::{DatabaseChoice, DatabasesArguments, DatabasesCommand};
 pub use destroy::DestroyArguments;
 pub use drift::{DriftArguments, DriftFormat};
@@ -123,35 +125,6 @@ pub enum Color {
     Always,
     /// Never.
     Never,
-}
-
-/// The form of a result.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    #[default]
-    Human,
-    /// For programs.
-    Json,
-}
-
-/// `--format` of commands with two forms.
-#[derive(Debug, Clone, Copy, Default, Args)]
-pub struct FormatArguments {
-    /// Set the form of the result
-    #[arg(long, value_name = "FORM", default_value = "human")]
-    format: Format,
-    /// Print JSON, as with `--format json`
-    #[arg(long, conflicts_with = "format")]
-    json: bool,
-}
-
-impl FormatArguments {
-    /// True when the result is for programs.
-    #[must_use]
-    pub fn is_json(self) -> bool {
-        self.json || self.format == Format::Json
-    }
 }
 
 /// The commands.
@@ -310,7 +283,7 @@ pub enum Command {
     /// Show the version
     Version(VersionArguments),
     /// Map terraform's commands to terrace's
-    #[command(hide = true, long_about = crate::commands::TERRAFORM, help_template = "{about}")]
+    #[command(hide = true, long_about = TERRAFORM, help_template = "{about}")]
     Terraform,
 }
 
@@ -348,20 +321,6 @@ pub struct InputArguments {
     /// Components and variables.
     #[command(flatten)]
     pub choice: ChoiceArguments,
-}
-
-/// Components and variables.
-#[derive(Debug, Clone, Default, Args)]
-pub struct ChoiceArguments {
-    /// Select only this component, by its key or URN; may be repeated
-    #[arg(short, long = "component", value_name = "COMPONENT")]
-    pub components: Vec<String>,
-    /// Set the value of a variable [env: TERRACE_VAR_name]
-    #[arg(long = "var", value_name = "NAME=VALUE")]
-    pub variables: Vec<String>,
-    /// Read values of variables from a YAML or JSON file
-    #[arg(long = "var-file", value_name = "FILE")]
-    pub variable_files: Vec<PathBuf>,
 }
 
 /// `terrace show`.
@@ -502,6 +461,9 @@ pub struct VersionArguments {
     #[command(flatten)]
     pub format: FormatArguments,
 }
+
+/// The text of `terrace help terraform`.
+pub(crate) const TERRAFORM: &str = include_str!("commands/terraform.txt");
 
 #[cfg(test)]
 mod tests;

@@ -3,13 +3,13 @@
 use crate::args::CommandLine;
 use crate::failure::Failure;
 use crate::input::descriptors_here;
-use crate::planning::quoted;
 use crate::ui::help_width;
 use crate::variables::Variables;
 use clap::{CommandFactory, Parser};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use terrace_engine::diagnostic::closest;
+use terrace_engine::text::shell_word;
 
 /// Long options of terraform with another meaning in terrace, or none.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -261,7 +261,7 @@ pub(crate) fn without_file(arguments: &[OsString], missing: &[String]) -> Option
     }
     let command = command.get_name();
     let (descriptors, is_all) = if is_elsewhere(arguments) { Default::default() } else { descriptors_here() };
-    let names: Vec<String> = descriptors.iter().map(|name| quoted(name)).collect();
+    let names: Vec<String> = descriptors.iter().map(|name| shell_word(name)).collect();
     let hint = match names.as_slice() {
         [] => {
             let stack = if placeholder.contains("STACK") { ", or a stack such as `orders@local`" } else { "" };

@@ -35,69 +35,11 @@ mod version;
 
 pub(crate) use pipelines::KINDS;
 
-use crate::args::{Command, Global, ListCommand};
+use crate::args::{Command, ListCommand, TERRAFORM};
+use crate::context::{Context, runtime};
 use crate::failure::{Exit, Failure};
-use crate::input::PlanClaims;
-use crate::settings::{Settings, configuration_here};
 use crate::signals::Signals;
-use crate::ui::Ui;
-use crate::variables::Variables;
-use crate::wiring::{Providers, is_missing};
 use state::Mark;
-use std::num::NonZero;
-use std::path::Path;
-use terrace_state::{StoreUrl, find_saved_copy};
-use tokio::runtime::Runtime;
-
-/// The text of `terrace help terraform`.
-pub(crate) const TERRAFORM: &str = include_str!("commands/terraform.txt");
-
-/// Common inputs of all commands.
-pub(crate) struct Context<'a> {
-    pub(crate) global: &'a Global,
-    pub(crate) variables: &'a Variables,
-    pub(crate) ui: &'a Ui,
-    /// The providers of this build.
-    pub(crate) providers: &'a Providers,
-}
-
-impl Context<'_> {
-    /// The settings for a descriptor, or for the working directory.
-    ///
-    /// # Errors
-    /// When the configuration is invalid.
-    pub(crate) fn settings(&self, anchor: Option<&Path>) -> Result<Settings, Failure> {
-        let settings = Settings::resolve(self.global, self.variables, self.providers, anchor, self.ui)?;
-        if let (StoreUrl::Sqlite(path), true) = (&settings.state, is_missing(&settings.state))
-            && let Some(saved) = find_saved_copy(path)
-        {
-            let (saved, state) = (saved.display(), path.display());
-            self.ui.print_message(&format!(
-                "warning: the state `{state}` does not exist, and `{saved}` is a copy of a lost state: move the copy \
-                 to the path of the state and run `terrace recover`"
-            ));
-        }
-        Ok(settings)
-    }
-
-    /// The settings of a saved plan's project. The plan itself does not choose the configuration: a forged plan could
-    /// name a folder whose configuration has the forger's key or key command.
-    ///
-    /// # Errors
-    /// As [`Context::settings`], and when the plan belongs to a project with another configuration.
-    pub(crate) fn settings_of_plan(&self, claims: &PlanClaims) -> Result<Settings, Failure> {
-        let settings = self.settings(claims.descriptor.as_deref())?;
-        let Some(path) = settings.configuration_file.as_ref().filter(|_| self.global.config.is_none()) else {
-            return Ok(settings);
-        };
-        if configuration_here()?.as_ref() == Some(path) {
-            return Ok(settings);
-        }
-        let shown = path.display();
-        Err(Failure::refused(format!("the plan names another project, which `{shown}` configures"))
-            .hint(format!("if this project is intended, pass `--config {shown}`, or run this in its folder")))
-    }
-}
 
 /// Runs a command.
 ///
@@ -117,19 +59,6 @@ pub(crate) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failu
         Command::Providers(arguments) => providers::run(context, arguments.command()),
         command => in_runtime(context, command),
     }
-}
-
-/// The runtime of asynchronous calls. It has one thread more than there are cores, unless tokio's own variable sets the
-/// number. If all cores check descriptors, each can then access the file system without handing over its other work
-/// (`terrace_provider::blocking`).
-fn runtime(variables: &Variables) -> Result<Runtime, Failure> {
-    let threads = variables.get("TOKIO_WORKER_THREADS").and_then(|threads| threads.parse::<NonZero<u16>>().ok());
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads.map_or(cores + 1, |threads| threads.get().into()))
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(format!("the runtime cannot be started: {error}")))
 }
 
 fn in_runtime(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {

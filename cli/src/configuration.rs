@@ -5,6 +5,7 @@
 //! `compatibility` the defaults of adapters, `limits` the limits of provider instances, `server` the fields of the
 //! server, and `secrets` the lines that diagnostics must not quote.
 
+pub(crate) mod check_scripts;
 mod compatibility;
 mod expand;
 mod files_named;

@@ -13,6 +13,7 @@ pub mod args;
 mod argv;
 mod commands;
 pub mod configuration;
+pub(crate) mod context;
 mod dppctl;
 pub mod failure;
 mod files;
@@ -36,7 +37,7 @@ mod wiring;
 pub use wiring::Providers;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind as ErrorKindOfClap};
-use commands::Context;
+use context::Context;
 use failure::{Exit, Failure};
 use report::print_failure_json;
 use std::ffi::OsString;

@@ -1,21 +1,23 @@
 //! The log: on standard error, or in the file of `TERRACE_LOG_FILE`.
 
+pub(crate) mod levels;
+
 use crate::args::Global;
-use crate::commands::Context;
 use crate::configuration::{AuditDestination, LogConfiguration};
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::files::{self, OtherAccess};
 use crate::report::report;
 use crate::telemetry::BoxedLayer;
 use crate::ui::Ui;
 use crate::variables::Variables;
+use levels::check_level;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::IsTerminal;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use terrace_engine::diagnostic::{Diagnostic, did_you_mean};
 use terrace_engine::source::Sources;
 use terrace_server::audit::TARGET;
 use tracing::field::{Field, Visit};
@@ -154,11 +156,6 @@ fn filter(directives: &str) -> Result<EnvFilter, Failure> {
     })
 }
 
-/// True for valid levels.
-pub(crate) fn is_level(text: &str) -> bool {
-    EnvFilter::try_new(text).is_ok() && check_level(text).is_none()
-}
-
 fn open_log(path: &str) -> Result<File, Failure> {
     open(Path::new(path), "the log", "TERRACE_LOG_FILE")
 }
@@ -175,25 +172,6 @@ fn open(path: &Path, what: &str, setting: &str) -> Result<File, Failure> {
         Failure::new(format!("{what} `{shown}` cannot be written: {error}"))
             .hint(format!("set `{setting}` to the path of a file in an existing folder"))
     })
-}
-
-/// The levels of a log.
-const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
-
-/// Warns about a word that is not a level: it would select a part of the program, which is rarely intended.
-fn check_level(directives: &str) -> Option<Diagnostic> {
-    let is_level = |word: &str| LEVELS.contains(&word.to_lowercase().as_str()) || word.parse::<u8>().is_ok();
-    let is_part = |word: &str| word.starts_with("terrace") || word.contains("::");
-    let mut words = directives.split(',').map(str::trim).filter(|word| !word.is_empty() && !word.contains(['=', '[']));
-    let wrong = words.find(|word| !is_level(word) && !is_part(word))?;
-    Some(
-        Diagnostic::warning(
-            "unknown_level",
-            format!("`{wrong}` in `TERRACE_LOG` is not a level: nothing is logged for it"),
-        )
-        .hint("write `error`, `warn`, `info`, `debug` or `trace`; `part=level` for a part of the program")
-        .maybe_hint(did_you_mean(wrong, LEVELS)),
-    )
 }
 
 /// A level alone applies to terrace: libraries log only warnings unless named.

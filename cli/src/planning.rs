@@ -5,12 +5,12 @@ mod command;
 mod compiling;
 mod selection;
 
-pub(crate) use command::{command, drift_command, quoted};
+pub(crate) use command::{command, drift_command};
 pub(crate) use compiling::{compile, compile_offline, compile_sound};
 pub(crate) use selection::{check_environment, check_words};
 
 use crate::args::{ChoiceArguments, Consent, PlanningArguments};
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::input::{Input, given_variables};
 use crate::settings::{EnvironmentRef, Settings};
@@ -30,7 +30,7 @@ use terrace_engine::plan::planner::Planner;
 use terrace_engine::plan::{NOT_SEARCHED, Origin};
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::store::StateStore;
-use terrace_engine::text::environment_option;
+use terrace_engine::text::{environment_option, shell_word};
 use terrace_state::{Access, StoreUrl};
 use uuid::Uuid;
 
@@ -212,8 +212,11 @@ impl Removal {
             let environment = &self.env_context.environment.name;
             let what = StackId::new(stack.as_str(), environment.as_str());
             let message = format!("unmanaged objects of {what} are not removed: its descriptor cannot be compiled");
-            let hint =
-                format!("see the reason with `terrace validate {}{}`", quoted(file), environment_option(environment));
+            let hint = format!(
+                "see the reason with `terrace validate {}{}`",
+                shell_word(file),
+                environment_option(environment)
+            );
             computed.add(Diagnostic::warning(NOT_SEARCHED, message).hint(hint), &self.sources);
         }
         Ok(computed)

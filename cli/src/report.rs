@@ -8,13 +8,13 @@ mod source;
 
 pub(crate) use json::{Form, print_failure_json, remembered, with_failure};
 
-use crate::stacks;
 use crate::ui::Ui;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode, SourceSpan};
 use source::Text;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use terrace_engine::address::split_stack;
 use terrace_engine::diagnostic::{Diagnostic, Label, Location};
 use terrace_engine::plan::Note;
 use terrace_engine::source::{SourceId, Sources, Span};
@@ -86,7 +86,7 @@ struct OperationDiagnostic<'a> {
 /// The parts of a diagnostic about a resource of an operation, and its address.
 fn split_operation_diagnostic(diagnostic: &Diagnostic) -> Option<(OperationDiagnostic<'_>, &str)> {
     let code = diagnostic.code;
-    let (stack, address) = stacks::split(diagnostic.address.as_deref()?).filter(|_| OPERATION_CODES.contains(&code))?;
+    let (stack, address) = split_stack(diagnostic.address.as_deref()?).filter(|_| OPERATION_CODES.contains(&code))?;
     let (before, after) = diagnostic.message.split_once(address)?;
     Some((OperationDiagnostic { code, stack, before, after }, address))
 }

@@ -12,17 +12,16 @@ pub(crate) use blueprints::library;
 pub(crate) use guard::guard_program;
 pub(crate) use health_probe::HealthProbe;
 pub use providers::Providers;
-use sandbox::sandbox;
 pub(crate) use sandbox::{key_files, log_files};
 
 use crate::configuration::{Encryption, Environment};
 use crate::failure::{Exit, Failure};
 use crate::memory;
-use crate::planning::quoted;
 use crate::report::report;
 use crate::settings::{DEFAULT_STATE, Settings};
 use crate::ui::Ui;
 use audited::Audited;
+use sandbox::sandbox;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -283,7 +282,7 @@ pub(crate) fn is_missing(state: &StoreUrl) -> bool {
 fn check_folder(state: &StoreUrl) -> Result<(), Failure> {
     let StoreUrl::Sqlite(path) = state else { return Ok(()) };
     let Some(folder) = path.parent().filter(|folder| !folder.exists()) else { return Ok(()) };
-    let (shown, word) = (folder.display(), quoted(&folder.display().to_string()));
+    let (shown, word) = (folder.display(), shell_word(&folder.display().to_string()));
     Err(Failure::new(format!("the state `{state}` cannot be opened: there is no folder `{shown}`"))
         .hint(format!("create it with `mkdir -p {word}`, or name another state")))
 }

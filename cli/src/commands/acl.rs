@@ -1,7 +1,8 @@
 //! `terrace acl`: shows and replaces the access list of a component.
 
-use super::{Context, apply};
+use super::apply;
 use crate::args::{AclCommand, AclShowArguments};
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use crate::signals::Signals;

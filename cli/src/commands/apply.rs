@@ -1,8 +1,8 @@
 //! `terrace apply`: plans, shows, asks and applies; or applies a saved plan.
 
-use super::Context;
 use super::run::{Applied, Run, recover_first};
 use crate::args::ApplyArguments;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::input::{Named, PlanClaims, named};
 use crate::planning::compile;

@@ -1,7 +1,7 @@
 //! `terrace audit`: exports the audit log, checks it, and removes old entries.
 
-use super::Context;
 use crate::args::{AuditCommand, AuditExportArguments, Since};
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
 use crate::wiring::{server_store_for_changes, server_store_to_read};

@@ -3,8 +3,8 @@
 mod new;
 mod test;
 
-use super::Context;
 use crate::args::BlueprintsCommand;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::{remembered, report};
 use crate::settings::Settings;

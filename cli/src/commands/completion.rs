@@ -1,7 +1,7 @@
 //! `terrace completion`.
 
-use super::Context;
 use crate::args::{CommandLine, CompletionArguments};
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use clap::CommandFactory;
 

@@ -2,8 +2,8 @@
 //!
 //! Values are those that the next plan would use. The console changes nothing and reads only lookups remotely.
 
-use super::Context;
 use crate::args::ConsoleArguments;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::files::size;
 use crate::planning::{Project, compile, planner};

@@ -3,29 +3,22 @@
 mod for_run;
 mod format;
 mod guard;
+mod instance;
 mod pages;
 
 pub(super) use for_run::{ClusterDatabase, Pipelines, RunDatabase};
+pub(super) use instance::{databases_of, failure};
 pub(super) use pages::{guarded, pages};
 
-use super::Context;
 use super::pipelines::instance_here;
 use crate::args::{DatabasesArguments, DatabasesCommand};
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
-use crate::wiring;
 use std::path::Path;
-use terrace_provider::Settings as InstanceSettings;
-use terrace_provider_pipelines::database::{DatabaseError, DatabaseErrorKind, Databases, Extension, Record};
+use terrace_provider_pipelines::database::{Extension, Record};
 use terrace_provider_pipelines::queue::Queue;
-use terrace_provider_pipelines::settings::{databases, runner};
-
-/// The databases of an instance, each with its guard process.
-pub(super) async fn databases_of(context: &Context<'_>, instance: &InstanceSettings) -> Databases {
-    let databases = databases(instance, wiring::guard_program()).with_lock_timeout(context.global.lock_timeout());
-    databases.guard_all().await;
-    databases
-}
+use terrace_provider_pipelines::settings::runner;
 
 /// Lists, shows, starts, stops, extends, dumps or removes databases.
 ///
@@ -108,19 +101,4 @@ fn check_removable(record: &Record, records: &Path, removes_data: bool) -> Resul
             .hint(format!("save it with `terrace databases dump {name} FILE`, then pass `--remove-data`")));
     }
     Ok(())
-}
-
-/// The failure of a command for an error of a database.
-pub(super) fn failure(error: DatabaseError) -> Failure {
-    let message = error.facts.iter().fold(error.message, |text, fact| format!("{text}\n  {fact}"));
-    let exit = match error.kind {
-        DatabaseErrorKind::InUse => Exit::Refused,
-        DatabaseErrorKind::Cancelled => Exit::Interrupted,
-        DatabaseErrorKind::Missing
-        | DatabaseErrorKind::AlreadyExists
-        | DatabaseErrorKind::Invalid
-        | DatabaseErrorKind::Failed => Exit::Error,
-    };
-    let failure = Failure { exit, ..Failure::new(message) };
-    error.hint.into_iter().fold(failure, Failure::hint)
 }

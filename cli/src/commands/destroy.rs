@@ -1,8 +1,8 @@
 //! `terrace destroy`: plans the removal, asks and applies. Needs only the state.
 
-use super::Context;
 use super::run::{Applied, Run, recover_first};
 use crate::args::DestroyArguments;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::planning::Removal;
 use crate::signals::Signals;

@@ -3,88 +3,24 @@
 //! It continues after a failed check as far as possible, and changes nothing.
 
 mod environment;
+pub(crate) mod finding;
 mod pipelines;
 mod server;
 mod state;
 
-use super::{Context, runtime};
 use crate::args::DoctorArguments;
-use crate::configuration::Encryption;
-use crate::configuration::{FILE_NAME, find};
+use crate::configuration::{Encryption, FILE_NAME, find};
+use crate::context::{Context, runtime};
 use crate::failure::{Exit, Failure};
 use crate::files::{OtherAccess, access_of_others, make_private};
 use crate::presentation::narrowed;
-use crate::report::harmless;
 use crate::settings::Settings;
 use crate::ui::Ui;
 use crate::wiring::key::find as find_key;
 use crate::wiring::{key_files, log_files};
+use finding::{Finding, Status};
 use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
-
-/// Severity of a finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Status {
-    Ok,
-    Warn,
-    Fail,
-}
-
-impl Status {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warn => "warn",
-            Self::Fail => "fail",
-        }
-    }
-}
-
-/// The result of a check.
-#[derive(Debug, Clone)]
-struct Finding {
-    status: Status,
-    /// Subject of the check: `state`, `provider sqlite`.
-    subject: String,
-    message: String,
-    /// The remedy.
-    remedy: Option<String>,
-}
-
-impl Finding {
-    fn new(status: Status, subject: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { status, subject: subject.into(), message: message.into(), remedy: None }
-    }
-
-    fn ok(subject: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::new(Status::Ok, subject, message)
-    }
-
-    fn warn(subject: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { remedy: Some(remedy.into()), ..Self::new(Status::Warn, subject, message) }
-    }
-
-    fn fail(subject: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { remedy: Some(remedy.into()), ..Self::new(Status::Fail, subject, message) }
-    }
-
-    /// A finding from the failure of a command.
-    fn of_failure(subject: impl Into<String>, failure: &Failure) -> Self {
-        let message = failure.message.as_deref().unwrap_or("see the errors above");
-        let remedy = failure.hints.first().map_or("correct it, then run `terrace doctor` again", String::as_str);
-        Self::fail(subject, message, remedy)
-    }
-
-    fn line(&self) -> String {
-        let remedy = self.remedy.iter().map(|remedy| format!("      {}\n", harmless(remedy)));
-        let remedy: String = remedy.collect();
-        format!("{:<4}  {}: {}\n{remedy}", self.status.word(), self.subject, harmless(&self.message))
-    }
-
-    fn to_json(&self) -> Json {
-        json!({"status": self.status.word(), "what": self.subject, "message": self.message, "mend": self.remedy})
-    }
-}
 
 /// Runs all checks.
 ///

@@ -1,14 +1,13 @@
 //! `terrace drift`: shows where remote objects differ from the state. Changes nothing.
 
-use super::Context;
 use crate::args::{ChoiceArguments, DriftArguments};
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::planning::{Removal, drift_command, planner};
-use crate::presentation;
 use crate::report::report;
 use crate::settings::Settings;
-use crate::stacks;
 use crate::wiring::{EnvironmentContext, store};
+use crate::{presentation, stacks};
 use std::collections::BTreeSet;
 use terrace_engine::address::StackId;
 use terrace_engine::diagnostic::did_you_mean;

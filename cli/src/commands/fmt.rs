@@ -4,9 +4,9 @@
 //! conditions: the text has the same characters except blanks, quotes and commas; it parses as the same tree; a second
 //! run would not change it.
 
-use super::Context;
 use crate::args::FmtArguments;
 use crate::configuration::FILE_NAME;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::files;
 use crate::report::report;

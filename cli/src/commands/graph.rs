@@ -3,8 +3,8 @@
 
 mod svg;
 
-use super::Context;
 use crate::args::{GraphArguments, GraphFormat};
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::input::{Named, PlanClaims, named};
 use crate::planning::{SelectedStack, compile_offline};

@@ -1,10 +1,10 @@
 //! `terrace import`: imports an existing object as a resource, or prints its configuration.
 
+use super::fmt;
 use super::state::{Change, StateEdit, refuse_all_instances};
-use super::{Context, fmt};
 use crate::args::ImportArguments;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::planning::quoted;
 use crate::settings::{EnvironmentRef, Settings};
 use crate::signals::Signals;
 use crate::stacks;
@@ -14,6 +14,7 @@ use terrace_engine::address::{Address, StackId};
 use terrace_engine::import::{self, ImportError};
 use terrace_engine::record::{open_attributes, storable};
 use terrace_engine::store::{Selection, StateStore, Write};
+use terrace_engine::text::shell_word;
 use terrace_provider::{Attributes, Observed, ResourceType, Session};
 use terrace_state::Access;
 use uuid::Uuid;
@@ -121,7 +122,7 @@ async fn record(
         if !rows(store, &here).await?.is_empty() {
             return Err(Failure::new(format!("the state has another object at {stack}:{address}")).hint(format!(
                 "drop its row and keep that object with `terrace state rm {}`",
-                quoted(&format!("{stack}:{address}"))
+                shell_word(&format!("{stack}:{address}"))
             )));
         }
         let schema = env_context
@@ -144,7 +145,7 @@ async fn record(
     context.ui.print_note(&format!(
         "if no descriptor declares it, do so before the next apply, which removes it otherwise: `terrace import --generate {}` prints \
          the declaration",
-        quoted(&format!("{stack}:{address}"))
+        shell_word(&format!("{stack}:{address}"))
     ));
     Ok(Exit::Done)
 }

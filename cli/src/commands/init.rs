@@ -1,8 +1,8 @@
 //! `terrace init`: writes the first files of a project. Keeps existing files.
 
-use super::Context;
 use crate::args::InitArguments;
 use crate::configuration::FILE_NAME;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,7 +1,7 @@
 //! `terrace leases`: lists the leases of running operations.
 
-use super::Context;
 use crate::args::LeasesCommand;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless_line;
 use crate::wiring::store;

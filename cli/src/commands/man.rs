@@ -1,7 +1,7 @@
 //! `terrace man`: the pages for `man`.
 
-use super::Context;
 use crate::args::{CommandLine, ManArguments};
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use clap::CommandFactory;
 

@@ -2,8 +2,8 @@
 
 mod logs;
 
-use super::Context;
 use crate::args::OperationsCommand;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::{harmless, harmless_line};
 use crate::signals::Signals;

@@ -1,8 +1,8 @@
 //! `terrace output`: outputs of a stack in the state.
 
-use super::Context;
 use super::run::format_value;
 use crate::args::{OutputArguments, OutputFormat};
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::stacks;
 use crate::wiring::{EnvironmentContext, store};

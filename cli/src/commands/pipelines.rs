@@ -32,7 +32,7 @@ pub(super) use schedules::schedules;
 pub(super) use ssh::ssh;
 pub(super) use worker::{supervise, worker};
 
-use super::Context;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::wiring;
 use std::io;
@@ -149,7 +149,7 @@ fn record_of(runner: &Runner, entry: &Entry) -> io::Result<Option<Record>> {
 fn not_started(entry: &Entry) -> Failure {
     let run = format!("run {} of {}", entry.id, entry.pipeline);
     match entry.phase {
-        Phase::Ended if entry.was_not_run() => Failure::new(format!("{run} {}", queued::reason_not_started(entry)))
+        Phase::Ended if entry.was_not_run() => Failure::new(format!("{run} {}", format::reason_not_started(entry)))
             .hint(format!(
                 "it was queued at {:.0}; run it again with `terrace run {}`",
                 entry.queued_at, entry.pipeline

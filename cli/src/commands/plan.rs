@@ -1,9 +1,9 @@
 //! `terrace plan`: shows the changes of an apply, and may save the plan.
 
-use super::Context;
 use crate::args::{PlanArguments, PlanFormat};
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::planning::{Removal, command, compile_sound, quoted};
+use crate::planning::{Removal, command, compile_sound};
 use crate::presentation;
 use crate::report::{report, with_failure};
 use crate::version::VERSION;
@@ -17,6 +17,7 @@ use terrace_engine::plan::{Plan, file};
 use terrace_engine::render::json::errored;
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
+use terrace_engine::text::shell_word;
 use terrace_state::Access;
 
 /// A plan with its inputs.
@@ -169,7 +170,7 @@ pub(super) fn save(plan: &Plan, path: &Path, env_context: &EnvironmentContext) -
 /// # Errors
 /// When the digest cannot be computed.
 pub(super) fn saved(plan: &Plan, path: &Path, seal: &Seal) -> Result<String, Failure> {
-    let file = quoted(&path.display().to_string());
+    let file = shell_word(&path.display().to_string());
     Ok(match plan.refused_data_loss().next() {
         None if seal.has_key() => format!("saved the plan: `terrace apply {file}` applies exactly this plan"),
         None => format!(
@@ -179,7 +180,7 @@ pub(super) fn saved(plan: &Plan, path: &Path, seal: &Seal) -> Result<String, Fai
         Some((stack, change, _)) => format!(
             "saved the plan: `terrace apply {file}` refuses it, because data would be lost; to consent, plan again with `{}`, or \
              everywhere with `--allow-data-loss`",
-            quoted(&format!("--allow-data-loss={}", plan.consent_name(stack, change)))
+            shell_word(&format!("--allow-data-loss={}", plan.consent_name(stack, change)))
         ),
     })
 }

@@ -1,8 +1,8 @@
 //! `terrace providers`: providers of this build with their settings, resource types and lookups.
 
-use super::Context;
 use super::run::format_value;
 use crate::args::ProvidersCommand;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use serde_json::{Value as Json, json};
 use std::fmt::Write;

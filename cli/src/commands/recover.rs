@@ -1,10 +1,10 @@
 //! `terrace recover`: resolves steps that a crash interrupted. The user decides about steps that stay in doubt: on a
 //! terminal when asked, else with `--unchanged`, `--absent` and `--tainted`.
 
-use super::Context;
 use crate::args::RecoverArguments;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::planning::{check_words, quoted};
+use crate::planning::check_words;
 use crate::progress::Progress;
 use crate::report::{harmless, harmless_line, remembered, with_failure};
 use crate::settings::{EnvironmentRef, Settings};
@@ -19,6 +19,7 @@ use terrace_engine::address::{Address, StackId};
 use terrace_engine::event::{Event, Events};
 use terrace_engine::recover::{InterruptedStep, Recovered, Recovery, Verdict, end_interrupted};
 use terrace_engine::store::{LeaseInfo, OperationRow, Selection, StateStore};
+use terrace_engine::text::shell_word;
 
 /// Recovers stacks.
 ///
@@ -418,7 +419,7 @@ fn still_in_doubt(left: &[&Recovered]) -> Failure {
         [_] => "1 step is still in doubt".to_owned(),
         several => format!("{} steps are still in doubt", several.len()),
     };
-    let Some(address) = left.iter().find(|doubt| can_be_decided(doubt)).map(|doubt| quoted(&doubt.address)) else {
+    let Some(address) = left.iter().find(|doubt| can_be_decided(doubt)).map(|doubt| shell_word(&doubt.address)) else {
         return Failure::new(message).hint("the call may still take effect: run `terrace recover` again later");
     };
     Failure::new(message)

@@ -1,14 +1,13 @@
 //! `terrace reverse`: reads remote objects as values for a component of a catalog.
 
-use super::Context;
 use super::plan::write_private;
 use crate::args::ReverseArguments;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::input;
 use crate::report::report;
 use crate::settings::{self, Settings};
-use crate::stacks;
 use crate::wiring::{EnvironmentContext, is_missing, library, store};
+use crate::{input, stacks};
 use terrace_engine::address::StackId;
 use terrace_engine::blueprint::{Blueprint, Library};
 use terrace_engine::diagnostic::has_errors;

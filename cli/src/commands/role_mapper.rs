@@ -3,9 +3,9 @@
 
 mod variables;
 
-use super::Context;
 use super::serve::{reload, warn_of_plain_tokens};
 use crate::args::RoleMapperArguments;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::logging;
 use crate::signals::Signals;

@@ -4,8 +4,8 @@ mod conclusion;
 
 pub(super) use conclusion::format_value;
 
-use super::Context;
 use crate::args::{ApplyArguments, PlanFormat};
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::presentation;
 use crate::progress::Progress;

@@ -2,9 +2,9 @@
 
 mod sites;
 
-use super::Context;
 use crate::args::ServeArguments;
 use crate::configuration::{ConnectionsConfiguration, LimitsConfiguration};
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::files::{OtherAccess, access_of_others, make_private};
 use crate::logging::{self, ServerLog};

@@ -1,15 +1,14 @@
 //! `terrace show`: prints a saved plan, a resource or an operation in full.
 
-use super::Context;
 use super::plan::digest;
 use super::{operations, state};
 use crate::args::{Detail, PlanFormat, ShowArguments};
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::input::{Named, PlanClaims, named};
-use crate::presentation;
 use crate::settings::Settings;
-use crate::stacks;
 use crate::wiring::{EnvironmentContext, store};
+use crate::{presentation, stacks};
 use std::path::PathBuf;
 use terrace_engine::address::Address;
 use terrace_engine::plan::file;

@@ -1,7 +1,7 @@
 //! `terrace stacks`.
 
-use super::Context;
 use crate::args::StacksCommand;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::stacks;
 use crate::wiring::store;

@@ -13,10 +13,9 @@ pub(super) use edit::{Change, StateEdit, present, refuse_all_instances};
 pub(super) use marks::{Mark, mark};
 pub(super) use view::{show, show_all};
 
-use super::Context;
-use super::plan::check_is_like;
-use super::plan::write_private;
+use super::plan::{check_is_like, write_private};
 use crate::args::StateCommand;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
 use crate::stacks;

@@ -1,7 +1,8 @@
 //! `terrace unlock`: revokes a lease. Its holder can no longer write.
 
-use super::{Context, leases};
+use super::leases;
 use crate::args::UnlockArguments;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::wiring::store_for_changes;
 

@@ -1,7 +1,7 @@
 //! `terrace validate`: checks descriptors without state or network; with `--remote` plans against the state too.
 
-use super::Context;
 use crate::args::{PlanningArguments, ValidateArguments};
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::planning::{Project, compile_offline};
 use crate::report::{remembered, report, with_failure};

@@ -1,7 +1,7 @@
 //! `terrace version`.
 
-use super::Context;
 use crate::args::VersionArguments;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::version::{COMMIT, VERSION};
 

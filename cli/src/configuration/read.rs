@@ -1,5 +1,6 @@
 //! The fields of `terrace.yaml`.
 
+use super::check_scripts::check_scripts;
 use super::compatibility::{self, Compatibility};
 use super::expand::{attributes_of, expand, revealed, value_of};
 use super::limits::{LIMITS, limits};
@@ -12,9 +13,8 @@ use terrace_engine::decode::{Fields, wrong_type};
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::duration;
 use terrace_engine::plan::external_grants::ExternalGrantsPolicy;
-use terrace_engine::source::{Located, SourceId, Span};
+use terrace_engine::source::{Located, SourceId};
 use terrace_engine::yaml::{self, Budget, Entry, Node, NodeKind};
-use terrace_provider::names::scripts::{ONE_SCRIPT, check_principal_scripts};
 use terrace_provider::wrap::Limits;
 use terrace_provider::{Map, Value};
 use zeroize::Zeroizing;
@@ -276,14 +276,6 @@ fn identities(node: &Node, configuration: &mut Configuration, diagnostics: &mut 
         }
     }
     fields.finish();
-}
-
-/// Refuses a role or a principal whose name mixes scripts.
-pub(super) fn check_scripts(what: &str, name: &str, span: Span, diagnostics: &mut Vec<Diagnostic>) {
-    if let Err(problem) = check_principal_scripts(name) {
-        let message = format!("the {what} `{name}` {problem}");
-        diagnostics.push(Diagnostic::error("mixed_scripts", message).at(span).hint(ONE_SCRIPT));
-    }
 }
 
 /// A field's text, which may be inside `{secret: …}`.

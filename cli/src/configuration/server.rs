@@ -383,7 +383,7 @@ fn bytes(text: &str) -> Option<usize> {
 
 /// Checks a log level.
 fn level(text: &str) -> Option<String> {
-    crate::logging::is_level(text).then(|| text.to_owned())
+    crate::logging::levels::is_level(text).then(|| text.to_owned())
 }
 
 fn webhook(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Webhook> {

@@ -3,6 +3,7 @@
 use crate::args::{DriftArguments, Global, PlanArguments};
 use crate::settings::Settings;
 use std::collections::BTreeSet;
+use terrace_engine::text::shell_word;
 
 /// The command. Contains values only of the variables in `open`, because a comment has many readers.
 pub(crate) fn command(
@@ -85,10 +86,8 @@ fn begun(command: &str, global: &Global, settings: &Settings) -> Vec<String> {
 }
 
 fn line(words: &[String]) -> String {
-    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+    words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ")
 }
-
-pub(crate) use terrace_engine::text::shell_word as quoted;
 
 #[cfg(test)]
 mod tests {

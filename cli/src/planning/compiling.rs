@@ -3,7 +3,7 @@
 use super::selection::select;
 use super::{Project, SelectedStack, uses_blueprints};
 use crate::args::ChoiceArguments;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::input::{Input, given_variables};
 use crate::report::report;

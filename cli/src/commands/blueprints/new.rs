@@ -3,7 +3,7 @@
 mod draft;
 
 use super::{test, unknown};
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::settings::Settings;
 use crate::wiring::{EnvironmentContext, blueprints, library};

@@ -2,7 +2,7 @@
 //!
 //! Plans each case against an empty state in memory, with instances that connect to nothing.
 
-use crate::commands::{Context, runtime};
+use crate::context::{Context, runtime};
 use crate::failure::{Exit, Failure};
 use crate::files;
 use crate::planning::planner;

@@ -2,7 +2,7 @@
 
 use super::{databases_of, failure, format};
 use crate::args::DatabaseChoice;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::Failure;
 use secrecy::SecretString;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Databases of pipelines for the server's pages.
 
 use super::{databases_of, format};
-use crate::commands::Context;
+use crate::context::Context;
 use async_trait::async_trait;
 use secrecy::SecretString;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Checks of an environment: settings, providers and blueprints.
 
-use super::{Finding, Status};
-use crate::commands::Context;
+use super::finding::{Finding, Status};
+use crate::context::Context;
 use crate::report::report;
 use crate::settings::{EnvironmentRef, Settings};
 use crate::wiring::{EnvironmentContext, HealthProbe, library};

@@ -1,7 +1,7 @@
 //! Checks of the prerequisites of data pipelines, if the project has any.
 
-use super::Finding;
-use crate::commands::Context;
+use super::finding::Finding;
+use crate::context::Context;
 use crate::settings::{EnvironmentRef, Settings};
 use crate::wiring;
 use terrace_provider_pipelines::doctor::{self, has_pipelines};

@@ -1,6 +1,6 @@
 //! Checks of the prerequisites of `terrace serve`: authentication and certificate.
 
-use super::Finding;
+use super::finding::Finding;
 use crate::commands::serve::certificate;
 use crate::settings::Settings;
 use crate::ui::Ui;

@@ -1,7 +1,6 @@
 //! Checks of the state: reading, writing, and the disk below it.
 
-use super::{Finding, Status};
-use crate::planning::quoted;
+use super::finding::{Finding, Status};
 use crate::settings::{DEFAULT_STATE, Settings};
 use crate::ui::Ui;
 use crate::wiring::key::find as find_key;
@@ -13,6 +12,7 @@ use terrace_engine::address::{SHARED, StackId};
 use terrace_engine::record;
 use terrace_engine::seal::Seal;
 use terrace_engine::store::{Selection, StateStore, StoreError};
+use terrace_engine::text::shell_word;
 use terrace_provider::value::wire::WireError;
 use terrace_state::{Access, StoreUrl, damage, find_saved_copy, format_of, newest_format};
 use uuid::Uuid;
@@ -64,7 +64,10 @@ async fn file(settings: &Settings, ui: &Ui, path: &Path) -> Vec<Finding> {
             false => Finding::fail(
                 SUBJECT,
                 format!("{url}: there is no folder `{}`", folder.display()),
-                format!("create it with `mkdir -p {}`, or name another state", quoted(&folder.display().to_string())),
+                format!(
+                    "create it with `mkdir -p {}`, or name another state",
+                    shell_word(&folder.display().to_string())
+                ),
             ),
         }];
     }
@@ -256,7 +259,7 @@ fn permissions(path: &Path, near: &Path, is_state: bool) -> Vec<Finding> {
         findings.push(Finding::warn(
             SUBJECT,
             format!("`{}` can be read by other users of this machine", path.display()),
-            format!("`chmod 600 {}`", quoted(&path.display().to_string())),
+            format!("`chmod 600 {}`", shell_word(&path.display().to_string())),
         ));
     }
     findings

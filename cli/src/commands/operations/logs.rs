@@ -1,7 +1,7 @@
 //! `terrace operations logs`: prints the events of an operation in order, and follows it.
 
 use super::{find, no_worker, result, unknown, word};
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::{harmless, harmless_line};
 use crate::signals::Signals;

@@ -1,7 +1,7 @@
 //! `terrace cancel`: stops a run in any process.
 
 use super::{actor_here, find, is_run, named, queue_of, runner_here, supervisor};
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use std::sync::Arc;

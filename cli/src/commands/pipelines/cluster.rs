@@ -4,10 +4,9 @@
 
 use super::kinds::{Words, found, name, of_name, vendor};
 use super::transcript::{NOT_PRIVATE, in_words};
-use super::{cluster_databases, fallback};
-use super::{nearest_queue, open, queue_of, runner_here, supervisor};
+use super::{cluster_databases, fallback, nearest_queue, open, queue_of, runner_here, supervisor};
 use crate::args::{ClusterArguments, ClusterKind, InitArguments};
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! The databases of a cluster: `terrace init` creates them, and lists of pods show them.
 
-use crate::commands::Context;
 use crate::commands::databases::{ClusterDatabase, databases_of, failure};
+use crate::context::Context;
 use crate::failure::Failure;
 use secrecy::ExposeSecret;
 use std::path::Path;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use terrace_provider_pipelines::executor::describe_end;
+use terrace_provider_pipelines::queue::{Ending, Entry, NotRunReason};
 use terrace_provider_pipelines::run::batch::{BatchEnd, HoldReason, PipelineOutcome};
 use terrace_provider_pipelines::run::python::repr_of_map;
 use terrace_provider_pipelines::run::single::NotRun;
@@ -212,4 +213,19 @@ fn result(done: &PipelineOutcome) -> Value {
         result.insert("attempts".to_owned(), json!(record.attempts));
     }
     result
+}
+
+/// The description of a run that ended without a start, after its name.
+pub(super) fn reason_not_started(entry: &Entry) -> String {
+    let at = entry.ended_at.map(|at| format!(" at {at:.0}")).unwrap_or_default();
+    let why = match &entry.ending {
+        Some(Ending::NotRun { why: NotRunReason::Cancelled, by, .. }) => {
+            format!("it was cancelled{at}{}", by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default())
+        }
+        Some(Ending::NotRun { what, .. }) => what.join("; "),
+        Some(Ending::Held { by, .. }) => format!("its dependency `{by}` prevented the start"),
+        Some(Ending::Clean) => "the results of the pipeline were up to date".to_owned(),
+        Some(Ending::Ran(_)) | None => "it ended".to_owned(),
+    };
+    format!("never started: {why}")
 }

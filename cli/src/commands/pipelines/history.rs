@@ -1,9 +1,9 @@
 //! `terrace runs list`: lists runs, the newest first.
 
-use super::queued::reason_not_started;
+use super::format::reason_not_started;
 use super::{pipelines_here, runner_here};
 use crate::args::RunsCommand;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use serde_json::{Value, json};

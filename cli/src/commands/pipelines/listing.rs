@@ -1,7 +1,7 @@
 //! `terrace list pipelines`: prints the pipelines of specs and their errors. Runs nothing and calls no server.
 
 use crate::args::PipelinesArguments;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use super::{find, runner_here};
 use crate::args::LogsArguments;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use crate::signals::Signals;

@@ -3,7 +3,7 @@
 use super::cluster_databases::{self, DatabasePod};
 use super::{queue_of, runner_here, supervisor};
 use crate::args::{Format, PodsFormat};
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use jiff::Timestamp;

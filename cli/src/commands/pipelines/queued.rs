@@ -1,16 +1,14 @@
 //! `terrace run --queue`: lets workers run pipelines, and follows them. The workers continue if the follower is killed.
 
 use super::cluster::{ensure_pool, settings, wanted};
-use super::fallback;
 use super::kinds::{Words, of_name};
-use super::running::{exit, use_database};
 use super::screen::Screen;
 use super::syncing::{self, Outcome, Syncing};
 use super::transcript::{Line, Slot, Transcript};
-use super::{actor_here, open, queue_of, supervisor};
+use super::{actor_here, fallback, open, queue_of, supervisor};
 use crate::args::{ClusterArguments, ClusterKind, PipelineArguments};
-use crate::commands::Context;
 use crate::commands::databases::{ClusterDatabase, databases_of};
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use crate::signals::Signals;
@@ -26,7 +24,7 @@ use terrace_provider_pipelines::queue::{self, Ending, Entry, NotRunReason, Phase
 use terrace_provider_pipelines::run::batch::{BatchEnd, Options, PipelineOutcome};
 use terrace_provider_pipelines::run::log::Reader;
 use terrace_provider_pipelines::run::single::NotRun;
-use terrace_provider_pipelines::run::{RunObserver, Runner};
+use terrace_provider_pipelines::run::{RunObserver, Runner, State};
 use terrace_provider_pipelines::settings::default_database;
 use terrace_provider_pipelines::spec::model::Pipeline;
 use terrace_provider_pipelines::spec::{Specs, order};
@@ -384,21 +382,6 @@ impl FollowedRuns<'_> {
     }
 }
 
-/// The description of a run that ended without a start, after its name.
-pub(super) fn reason_not_started(entry: &Entry) -> String {
-    let at = entry.ended_at.map(|at| format!(" at {at:.0}")).unwrap_or_default();
-    let why = match &entry.ending {
-        Some(Ending::NotRun { why: NotRunReason::Cancelled, by, .. }) => {
-            format!("it was cancelled{at}{}", by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default())
-        }
-        Some(Ending::NotRun { what, .. }) => what.join("; "),
-        Some(Ending::Held { by, .. }) => format!("its dependency `{by}` prevented the start"),
-        Some(Ending::Clean) => "the results of the pipeline were up to date".to_owned(),
-        Some(Ending::Ran(_)) | None => "it ended".to_owned(),
-    };
-    format!("never started: {why}")
-}
-
 /// The end of a queued run, converted to that of a local one.
 fn end(ending: Ending) -> BatchEnd {
     match ending {
@@ -410,5 +393,36 @@ fn end(ending: Ending) -> BatchEnd {
         Ending::NotRun { why: NotRunReason::Impossible, what, .. } => {
             BatchEnd::NotRun(NotRun::WorkerFailed { message: what })
         }
+    }
+}
+
+/// True if one of these pipelines uses a database. `chosen` holds positions in [`Specs::pipelines`].
+pub(super) fn use_database(runner: &Runner, specs: &Specs, chosen: &[usize]) -> bool {
+    let mut chosen = chosen.iter().filter_map(|position| specs.pipelines.get(*position));
+    chosen.any(|pipeline| runner.uses_database(&specs.root, pipeline))
+}
+
+/// The exit code, by priority: an invalid spec, a stop by the user, runs that could not start, failures.
+pub(super) fn exit(done: &[PipelineOutcome], is_wrong: bool, is_cancelled: bool) -> Exit {
+    let has = |what: fn(&BatchEnd) -> bool| done.iter().any(|done| what(&done.end));
+    let is_stopped = |end: &BatchEnd| match end {
+        BatchEnd::Ran(record) => record.state == State::Cancelled,
+        BatchEnd::NotRun(why) => matches!(why, NotRun::Cancelled),
+        _ => false,
+    };
+    if is_cancelled || has(is_stopped) {
+        Exit::Interrupted
+    } else if is_wrong
+        || has(|end| {
+            matches!(end, BatchEnd::NotRun(NotRun::Environment(_) | NotRun::Io(_) | NotRun::WorkerFailed { .. }))
+        })
+    {
+        Exit::Error
+    } else if has(|end| matches!(end, BatchEnd::NotRun(NotRun::InProgress { .. }))) {
+        Exit::Refused
+    } else if has(|end| !end.is_good()) {
+        Exit::PartlyApplied
+    } else {
+        Exit::Done
     }
 }

@@ -1,12 +1,13 @@
 //! `terrace run`: runs pipelines in order of dependencies and prints their results, in dpp's words.
 
+use super::queued::{exit, use_database};
 use super::screen::Screen;
 use super::syncing::{Outcome, Syncing};
 use super::transcript::{Line, Slot, Transcript};
 use super::{instance_here, queued, syncing};
 use crate::args::PipelineArguments;
-use crate::commands::Context;
 use crate::commands::databases::{Pipelines, RunDatabase};
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::input::specs::problem_to_diagnostic;
 use crate::signals::Signals;
@@ -14,9 +15,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use terrace_engine::plan::Note;
 use terrace_engine::source::Sources;
-use terrace_provider_pipelines::run::batch::{self, BatchEnd, Options, PipelineOutcome};
-use terrace_provider_pipelines::run::single::NotRun;
-use terrace_provider_pipelines::run::{Runner, State};
+use terrace_provider_pipelines::run::Runner;
+use terrace_provider_pipelines::run::batch::{self, Options};
 use terrace_provider_pipelines::settings::runner;
 use terrace_provider_pipelines::spec::{self, Problem, Severity, Specs, selection};
 
@@ -127,12 +127,6 @@ pub(in crate::commands) async fn run(
     Ok(syncing::exit(runs, concluded?.as_ref()))
 }
 
-/// True if one of these pipelines uses a database. `chosen` holds positions in [`Specs::pipelines`].
-pub(super) fn use_database(runner: &Runner, specs: &Specs, chosen: &[usize]) -> bool {
-    let mut chosen = chosen.iter().filter_map(|position| specs.pipelines.get(*position));
-    chosen.any(|pipeline| runner.uses_database(&specs.root, pipeline))
-}
-
 /// True if the specs contain all requested pipelines, without those that plugins have not created yet.
 fn is_known(specs: &Specs, words: &[String]) -> bool {
     let is_each = !words.is_empty() && words.iter().all(|word| word != "all" && !word.contains('%'));
@@ -228,29 +222,4 @@ fn chosen_needs(specs: &Specs, chosen: &[usize], id: &str) -> bool {
         }
     }
     false
-}
-
-/// The exit code, by priority: an invalid spec, a stop by the user, runs that could not start, failures.
-pub(super) fn exit(done: &[PipelineOutcome], is_wrong: bool, is_cancelled: bool) -> Exit {
-    let has = |what: fn(&BatchEnd) -> bool| done.iter().any(|done| what(&done.end));
-    let is_stopped = |end: &BatchEnd| match end {
-        BatchEnd::Ran(record) => record.state == State::Cancelled,
-        BatchEnd::NotRun(why) => matches!(why, NotRun::Cancelled),
-        _ => false,
-    };
-    if is_cancelled || has(is_stopped) {
-        Exit::Interrupted
-    } else if is_wrong
-        || has(|end| {
-            matches!(end, BatchEnd::NotRun(NotRun::Environment(_) | NotRun::Io(_) | NotRun::WorkerFailed { .. }))
-        })
-    {
-        Exit::Error
-    } else if has(|end| matches!(end, BatchEnd::NotRun(NotRun::InProgress { .. }))) {
-        Exit::Refused
-    } else if has(|end| !end.is_good()) {
-        Exit::PartlyApplied
-    } else {
-        Exit::Done
-    }
 }

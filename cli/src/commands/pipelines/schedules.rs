@@ -2,7 +2,7 @@
 
 use super::runner_here;
 use crate::args::SchedulesCommand;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use jiff::Timestamp;

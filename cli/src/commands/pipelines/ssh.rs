@@ -2,8 +2,8 @@
 
 use super::{instance_here, pods, queue_of};
 use crate::args::SshArguments;
-use crate::commands::Context;
 use crate::commands::databases::{databases_of, failure};
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use std::io::IsTerminal;

@@ -4,7 +4,7 @@ use super::format;
 use super::screen::Screen;
 use super::transcript::{Copied, Line, Slot, Transcript};
 use crate::args::PipelineArguments;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

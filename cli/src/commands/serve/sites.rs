@@ -1,16 +1,15 @@
 //! Static sites of the server. They have their own address, because their pages may run programs in browsers.
 
 use crate::args::ServeArguments;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::settings::Settings;
 use std::collections::HashMap;
-use std::fs;
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
+use std::{fs, io};
 use terrace_provider::Settings as InstanceSettings;
 use terrace_provider_pipelines::settings::site_store;
 use terrace_provider_pipelines::site::{Page, Published, Site as Rendered, SiteStore, is_name};

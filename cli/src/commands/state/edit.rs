@@ -1,8 +1,7 @@
 //! Manual edits of the state: each is an operation under the leases of its components.
 
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{Exit, Failure, hint_of};
-use crate::planning::quoted;
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::signals::Signals;
@@ -19,6 +18,7 @@ use terrace_engine::rekey::{RekeyError, Resealed, reseal};
 use terrace_engine::seal::Seal;
 use terrace_engine::selector::is_same_block;
 use terrace_engine::store::{NewOperation, OperationStatus, Record, Row, Selection, StateStore, StoreError, Write};
+use terrace_engine::text::shell_word;
 use terrace_provider::value::wire::WireError;
 use terrace_server::rekey as requests;
 use uuid::Uuid;
@@ -405,7 +405,7 @@ pub(super) async fn without_row(
         return Ok(Failure::new(format!("`{address}` of {stack} has no row: its creation is in doubt")).hint(format!(
             "run `terrace recover`, or `terrace recover --absent {}` if the object does \
                  not exist",
-            quoted(&format!("{stack}:{address}"))
+            shell_word(&format!("{stack}:{address}"))
         )));
     }
     let suggestion = stacks::similar(&address.to_string(), &stacks::addresses(stack, store).await?);

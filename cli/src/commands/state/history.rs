@@ -1,7 +1,7 @@
 //! `terrace state history`: lists every version of a resource.
 
 use super::view::status;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::stacks;
 use crate::wiring::store;

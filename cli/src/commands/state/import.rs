@@ -1,10 +1,9 @@
 //! `terrace state import`: adds the content of an export to the state, and overwrites nothing.
 
 use super::edit::{Change, StateEdit, not_rekeyed, refuse_all_instances};
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::files;
-use crate::planning::quoted;
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::ui::{Ui, counted};
@@ -16,6 +15,7 @@ use terrace_engine::address::{Address, StackId};
 use terrace_engine::rekey::rebind;
 use terrace_engine::seal::Seal;
 use terrace_engine::store::{ComponentRow, OwnerRow, OwnersOf, Record, Selection, StateStore, Write};
+use terrace_engine::text::shell_word;
 use terrace_state::{Access, export};
 use uuid::Uuid;
 
@@ -167,7 +167,7 @@ impl StoredContent {
         if let Some(first) = rows.first() {
             return Err(refused("already in the state", &rows).hint(format!(
                 "import into an empty state (`--state sqlite:NEW.db`), or drop the present rows first: `terrace state rm {}`",
-                quoted(first)
+                shell_word(first)
             )));
         }
         if !differing.is_empty() {

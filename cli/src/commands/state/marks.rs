@@ -1,7 +1,7 @@
 //! `terrace taint`, `untaint`, `unprotect`: manual marks of an object.
 
 use super::edit::{Change, StateEdit, present};
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
 use crate::stacks;

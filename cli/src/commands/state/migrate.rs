@@ -1,6 +1,6 @@
 //! `terrace state migrate`: copies the whole state to another store.
 
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::settings::Settings;
 use crate::signals::Signals;

@@ -1,10 +1,10 @@
 //! `terrace state rollback`: plans an earlier version of the state, asks, applies. Needs no descriptor.
 
 use crate::args::{ApplyArguments, PlanningArguments, RollbackArguments};
-use crate::commands::Context;
 use crate::commands::operations;
 use crate::commands::plan::{check_is_free, save, saved};
 use crate::commands::run::{Run, recover_first};
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::planning::{options, planner};
 use crate::settings::EnvironmentRef;

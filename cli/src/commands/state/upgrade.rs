@@ -1,6 +1,6 @@
 //! `terrace state upgrade`: upgrades the state to the format of this build, before a server or an apply does.
 
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::wiring::{is_missing, store_for_changes};
 use terrace_state::{format_of, newest_format};

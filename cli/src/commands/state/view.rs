@@ -1,7 +1,7 @@
 //! Views of the state.
 
-use crate::commands::Context;
 use crate::commands::run::format_value;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::settings::Settings;
 use crate::stacks;

@@ -1,7 +1,7 @@
 //! `auth` of the server: tokens, roles of an issuer, and their limits.
 
 use super::super::limits::whole_number;
-use crate::configuration::read::check_scripts;
+use crate::configuration::check_scripts::check_scripts;
 use std::collections::BTreeSet;
 use terrace_engine::decode::{Fields, wrong_type};
 use terrace_engine::diagnostic::{Diagnostic, did_you_mean};

@@ -1,0 +1,30 @@
+//! The databases of a provider instance.
+
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::wiring;
+use terrace_provider::Settings as InstanceSettings;
+use terrace_provider_pipelines::database::{DatabaseError, DatabaseErrorKind, Databases};
+use terrace_provider_pipelines::settings::databases;
+
+/// The databases of an instance, each with its guard process.
+pub(crate) async fn databases_of(context: &Context<'_>, instance: &InstanceSettings) -> Databases {
+    let databases = databases(instance, wiring::guard_program()).with_lock_timeout(context.global.lock_timeout());
+    databases.guard_all().await;
+    databases
+}
+
+/// The failure of a command for an error of a database.
+pub(crate) fn failure(error: DatabaseError) -> Failure {
+    let message = error.facts.iter().fold(error.message, |text, fact| format!("{text}\n  {fact}"));
+    let exit = match error.kind {
+        DatabaseErrorKind::InUse => Exit::Refused,
+        DatabaseErrorKind::Cancelled => Exit::Interrupted,
+        DatabaseErrorKind::Missing
+        | DatabaseErrorKind::AlreadyExists
+        | DatabaseErrorKind::Invalid
+        | DatabaseErrorKind::Failed => Exit::Error,
+    };
+    let failure = Failure { exit, ..Failure::new(message) };
+    error.hint.into_iter().fold(failure, Failure::hint)
+}
