@@ -3,8 +3,8 @@
 use crate::tidy::crates;
 use proc_macro2::{TokenStream, TokenTree};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, thread};
 use syn::visit::{self, Visit};
 use terrace_tests::repository;
 
@@ -12,8 +12,8 @@ use terrace_tests::repository;
 const MOST: usize = 3;
 
 /// Crates with a larger circle, and its number of files. A number may fall, never rise.
-const EXCEPTIONS: [(&str, usize); 14] = [
-    ("engine", 116),
+const EXCEPTIONS: [(&str, usize); 13] = [
+    ("engine", 16),
     ("state", 23),
     ("providers/sdk", 8),
     ("providers/databricks", 25),
@@ -23,7 +23,6 @@ const EXCEPTIONS: [(&str, usize); 14] = [
     ("providers/postgres", 7),
     ("server", 43),
     ("server/role-mapper", 5),
-    ("cli", 112),
     ("tests/servers/azure", 7),
     ("tests/servers/databricks", 14),
     ("tests/servers/snowflake", 6),
@@ -31,21 +30,27 @@ const EXCEPTIONS: [(&str, usize); 14] = [
 
 #[test]
 fn files_import_each_other_in_small_circles_only() {
-    let mut found = Vec::new();
-    for folder in crates() {
-        let allowed = EXCEPTIONS.iter().find(|(name, _)| *name == folder).map_or(MOST, |(_, most)| *most);
-        let graph = Graph::of_crate(&repository().join(&folder));
-        let circles = graph.circles();
-        let largest = circles.iter().map(Vec::len).max().unwrap_or(0);
-        if largest < allowed && allowed > MOST {
-            found.push(format!("{folder}: the largest circle has {largest} files: lower the number in EXCEPTIONS\n"));
-        }
-        found.extend(circles.iter().filter(|it| it.len() > allowed).map(|circle| {
-            let edges = graph.edges_within(circle);
-            format!("{folder}: {} files import each other in a circle, at most {allowed} may:\n{edges}", circle.len())
-        }));
-    }
+    // One thread a crate: a build without optimisation parses slowly.
+    let checks: Vec<_> = crates().into_iter().map(|folder| thread::spawn(move || large_circles(&folder))).collect();
+    let found: Vec<String> = checks.into_iter().flat_map(|check| check.join().unwrap()).collect();
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// Returns a message for each circle of a crate that is larger than allowed, with its edges.
+fn large_circles(folder: &str) -> Vec<String> {
+    let exception = EXCEPTIONS.iter().find(|(name, _)| *name == folder);
+    let allowed = exception.map_or(MOST, |(_, most)| *most);
+    let graph = Graph::of_crate(&repository().join(folder));
+    let circles = graph.circles();
+    let largest = circles.iter().map(Vec::len).max().unwrap_or(0);
+    if exception.is_some() && largest < allowed {
+        return vec![format!("{folder}: the largest circle has {largest} files: lower the number in EXCEPTIONS\n")];
+    }
+    let describe = |circle: &Vec<usize>| {
+        let edges = graph.edges_within(circle);
+        format!("{folder}: {} files import each other in a circle, at most {allowed} may:\n{edges}", circle.len())
+    };
+    circles.iter().filter(|circle| circle.len() > allowed).map(describe).collect()
 }
 
 #[test]
@@ -262,7 +267,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads a tree of imports. A re-export is no edge: users of the name get the edge to the definition.
+    /// Reads a tree of imports. Re-exports make no edges: users of the name depend on the file of the definition.
     fn read_use(&mut self, tree: &syn::UseTree, mut path: Vec<String>, is_private: bool) {
         let (name, original) = match tree {
             syn::UseTree::Path(tree) => {
@@ -366,7 +371,11 @@ impl<'a> Visit<'a> for Reader<'_> {
         self.read_tokens(item.tokens.clone());
     }
 
-    fn visit_attribute(&mut self, _: &'a syn::Attribute) {}
+    fn visit_attribute(&mut self, attribute: &'a syn::Attribute) {
+        if let syn::Meta::List(list) = &attribute.meta {
+            self.read_tokens(list.tokens.clone());
+        }
+    }
 
     fn visit_vis_restricted(&mut self, _: &'a syn::VisRestricted) {}
 }
