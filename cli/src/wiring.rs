@@ -14,7 +14,7 @@ pub(crate) use health_probe::HealthProbe;
 pub use providers::Providers;
 pub(crate) use sandbox::{key_files, log_files};
 
-use crate::configuration::{Encryption, Environment};
+use crate::configuration::{Encryption, Environment, Instance};
 use crate::failure::{Exit, Failure};
 use crate::memory;
 use crate::report::report;
@@ -76,7 +76,11 @@ impl EnvironmentContext {
         if has_errors(&diagnostics) {
             return Err(Failure::reported(Exit::Error));
         }
-        let registry = Registry::new(providers.all().to_vec(), instances.settings).with_limits(instances.limits);
+        let place = |instance: &Instance| settings.configuration.sources.place(instance.span);
+        let places = configuration.providers.iter().filter_map(|it| Some((it.name.clone(), place(it)?))).collect();
+        let registry = Registry::new(providers.all().to_vec(), instances.settings)
+            .with_limits(instances.limits)
+            .with_places(places);
         let diagnostics = blueprints::check(&registry, &configuration, &settings.project_folder)?;
         report(ui, &settings.configuration.sources, &diagnostics);
         if has_errors(&diagnostics) {

@@ -6,6 +6,7 @@
 pub mod access;
 pub(crate) mod adoption;
 mod check_adopt_conflict;
+mod check_configured;
 mod check_duplicate_identity;
 mod check_lookup_of_removed;
 mod check_rename_circles;

@@ -5,6 +5,7 @@ mod settings;
 
 use crate::apply::EndedCalls;
 use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::source::Place;
 use offline::OfflineProvider;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ pub struct Registry {
     providers: Vec<Arc<dyn Provider>>,
     instances: BTreeMap<String, Instance>,
     ended_calls: Arc<EndedCalls>,
+    places: BTreeMap<String, Place>,
 }
 
 /// A configured instance, connected on first use.
@@ -46,7 +48,7 @@ impl Registry {
                 Some((instance.settings.instance.clone(), instance))
             })
             .collect();
-        Self { providers, instances, ended_calls: Arc::default() }
+        Self { providers, instances, ended_calls: Arc::default(), places: BTreeMap::new() }
     }
 
     /// Returns the registry with the ended calls of another registry of this process.
@@ -64,6 +66,13 @@ impl Registry {
                 instance.limits = limits;
             }
         }
+        self
+    }
+
+    /// Returns the registry with the places of the instances' settings in the configuration.
+    #[must_use]
+    pub fn with_places(mut self, places: BTreeMap<String, Place>) -> Self {
+        self.places = places;
         self
     }
 
@@ -110,7 +119,7 @@ impl Registry {
                 instances.insert(name.to_owned(), instance(provider, false, settings, Limits::default()));
             }
         }
-        Self { providers: self.providers.clone(), instances, ended_calls: Arc::default() }
+        Self { providers: self.providers.clone(), instances, ended_calls: Arc::default(), places: self.places.clone() }
     }
 
     /// The schemas of all providers of this build.
@@ -196,6 +205,12 @@ impl Registry {
             "in the environment `{environment}` {there_are}; to configure another, add the key `{key}` with its settings under \
              `providers:` of that environment in terrace.yaml{name}"
         )
+    }
+
+    /// The place of an instance's settings, if the configuration has it.
+    #[must_use]
+    pub fn place_of(&self, instance: &str) -> Option<&Place> {
+        self.places.get(instance)
     }
 
     /// Calls of this process that ended while their steps may still be open.

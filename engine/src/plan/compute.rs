@@ -11,9 +11,9 @@ use super::planner::Planner;
 use super::targeting::{ReleaseScope, Targeting};
 use super::walk::Walk;
 use super::{
-    Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, check_adopt_conflict, check_duplicate_identity,
-    check_lookup_of_removed, check_rename_circles, check_renamed_stack, cross_stack_outputs, in_doubt, moved, needed,
-    orphans, output_reads, outputs, read_set, refresh, removed_data, storable,
+    Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, check_adopt_conflict, check_configured,
+    check_duplicate_identity, check_lookup_of_removed, check_rename_circles, check_renamed_stack, cross_stack_outputs,
+    in_doubt, moved, needed, orphans, output_reads, outputs, read_set, refresh, removed_data, storable,
 };
 use crate::action::Reason;
 use crate::address::{Address, StackId};
@@ -306,6 +306,7 @@ impl Planner<'_> {
         stacks.iter_mut().for_each(|stack| removed_data::emptied_before(self.registry, stack));
         storable::check(self, &stacks, &mut diagnostics);
         storable::check_addresses(&stacks, &mut diagnostics);
+        check_configured::check(self, &stacks, &mut diagnostics).await;
         check_duplicate_identity::check(self.registry, &stacks, &mut diagnostics);
         check_adopt_conflict::check(self, &stacks, &mut diagnostics).await?;
         check_rename_circles::check(self.registry, &stacks, &mut diagnostics);

@@ -178,6 +178,10 @@ impl Session for AirbyteSession {
         Ok(planned)
     }
 
+    fn check_configured(&self, _ty: &ResourceType, _attributes: &Attributes) -> Result<(), ProviderError> {
+        self.config().map(drop)
+    }
+
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         let (kind, airbyte) = (Kind::of(ty)?, self.call_client(call)?);
         let attributes = &planned.attributes;

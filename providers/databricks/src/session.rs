@@ -217,6 +217,10 @@ impl Session for DatabricksSession {
         Ok(planned)
     }
 
+    fn check_configured(&self, ty: &ResourceType, attributes: &Attributes) -> Result<(), ProviderError> {
+        self.target(ty, attributes).map(drop)
+    }
+
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         let (object, attributes) = (object::of(ty)?, &planned.attributes);
         let workspace = self.target(ty, attributes)?;

@@ -307,6 +307,13 @@ impl Session for HasuraSession {
         Ok(planned)
     }
 
+    fn check_configured(&self, ty: &ResourceType, _attributes: &Attributes) -> Result<(), ProviderError> {
+        match Kind::of(ty)? {
+            Kind::Source | Kind::Table | Kind::SelectPermission => self.engine().map(drop),
+            Kind::Role | Kind::RoleBinding => self.mapper().map(drop),
+        }
+    }
+
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         let (attributes, target) = (&planned.attributes, Target::of(ty, &planned.attributes)?);
         let none = Private::default();

@@ -67,6 +67,15 @@ pub trait Session: Send + Sync {
         Ok(from_schema(ty, change))
     }
 
+    /// Checks that the instance has the settings that calls for this object need: the address and the credentials of its
+    /// system. Refuses with [`ProviderError::unconfigured`]. Must not access the network.
+    ///
+    /// # Errors
+    /// When a setting is missing.
+    fn check_configured(&self, _ty: &ResourceType, _attributes: &Attributes) -> Result<(), ProviderError> {
+        Ok(())
+    }
+
     /// Creates the planned object.
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError>;
 

@@ -315,6 +315,10 @@ impl Session for Guarded {
         self.session.plan(ty, change).await?.recordable()
     }
 
+    fn check_configured(&self, ty: &ResourceType, attributes: &Attributes) -> Result<(), ProviderError> {
+        self.session.check_configured(ty, attributes)
+    }
+
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         let attempts = AtomicUsize::new(0);
         let create = || {

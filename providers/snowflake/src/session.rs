@@ -288,6 +288,10 @@ impl Session for SnowflakeSession {
         Ok(planned)
     }
 
+    fn check_configured(&self, _ty: &ResourceType, _attributes: &Attributes) -> Result<(), ProviderError> {
+        self.client().map(drop)
+    }
+
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         let (target, statements) = (Target::of(ty, &planned.attributes)?, self.calling(call)?);
         let (attributes, id) = (&planned.attributes, target.id());

@@ -1,4 +1,4 @@
-//! A product over five technologies, `examples/customer-360`: one command plans and applies it, each component after
+//! A product over four systems, `examples/customer-360`: one command plans and applies it, each component after
 //! its dependencies, and the rest in parallel.
 
 use std::collections::BTreeMap;

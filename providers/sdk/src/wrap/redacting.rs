@@ -97,6 +97,10 @@ impl Session for Redacting {
         Ok(planned)
     }
 
+    fn check_configured(&self, ty: &ResourceType, attributes: &Attributes) -> Result<(), ProviderError> {
+        self.session.check_configured(ty, attributes).map_err(|error| self.redaction_of(ty, [attributes]).error(error))
+    }
+
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         let redaction = CallRedaction::of(&self.own, ty, [&planned.attributes]);
         let result = self.session.create(ty, &redaction.call(call), planned).await;
