@@ -9,6 +9,7 @@ use crate::variables::Variables;
 use crate::wiring::{Providers, is_missing};
 use std::num::NonZero;
 use std::path::Path;
+use terrace_engine::plan::file::FileError;
 use terrace_state::{StoreUrl, find_saved_copy};
 use tokio::runtime::Runtime;
 
@@ -56,6 +57,24 @@ impl Context<'_> {
         let shown = path.display();
         Err(Failure::refused(format!("the plan names another project, which `{shown}` configures"))
             .hint(format!("if this project is intended, pass `--config {shown}`, or run this in its folder")))
+    }
+}
+
+/// The remedy for a saved plan whose project was not found.
+pub(crate) const IN_ITS_PROJECT: &str =
+    "run this in the folder of the plan's project, or name its configuration: `--config PATH/terrace.yaml`";
+
+/// True if the command found neither a configuration nor a descriptor of the plan: it may run outside the plan's project.
+pub(crate) fn is_outside_project(settings: &Settings, claims: &PlanClaims) -> bool {
+    settings.configuration_file.is_none() && claims.descriptor.is_none()
+}
+
+/// The failure to read a saved plan. Outside its project, the remedy is the project and not its key.
+pub(crate) fn unreadable_plan(error: FileError, settings: &Settings, claims: &PlanClaims) -> Failure {
+    let is_elsewhere = matches!(error, FileError::UnknownKey { .. }) && is_outside_project(settings, claims);
+    match is_elsewhere {
+        true => Failure::refused(error.to_string()).hint(IN_ITS_PROJECT),
+        false => error.into(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::run::{Applied, Run, recover_first};
 use crate::args::ApplyArguments;
-use crate::context::Context;
+use crate::context::{Context, IN_ITS_PROJECT, is_outside_project, unreadable_plan};
 use crate::failure::{Exit, Failure};
 use crate::input::{Named, PlanClaims, named};
 use crate::planning::compile;
@@ -11,6 +11,7 @@ use crate::signals::Signals;
 use crate::wiring::{EnvironmentContext, is_missing, store, store_for_changes};
 use std::path::PathBuf;
 use std::sync::Arc;
+use terrace_engine::apply::ApplyError;
 use terrace_engine::plan::file;
 use terrace_engine::seal::Seal;
 use terrace_state::Access;
@@ -78,7 +79,8 @@ async fn apply_saved(
     // The environment that the plan names selects the key, and the key authenticates the plan.
     let is_allowed = arguments.planning.plaintext_secrets;
     let key = EnvironmentContext::seal(&settings, claims.environment.as_deref(), is_allowed, context.ui)?;
-    let plan = file::read_to_apply(&text, &key, arguments.plan_digest.as_deref())?;
+    let plan = file::read_to_apply(&text, &key, arguments.plan_digest.as_deref())
+        .map_err(|error| unreadable_plan(error, &settings, &claims))?;
     // The key of an environment authenticates changes of that environment alone.
     if let Some(other) = plan.stacks.iter().map(|it| &it.stack).find(|stack| stack.environment != plan.environment) {
         return Err(Failure::refused(format!("this plan for the environment `{}` changes {other}", plan.environment))
@@ -92,7 +94,12 @@ async fn apply_saved(
             plan.environment
         )));
     }
-    let environment = settings.environment(Some(EnvironmentRef::word(&plan.environment)), context.ui)?;
+    let is_outside = is_outside_project(&settings, &claims);
+    let environment = settings.environment(Some(EnvironmentRef::word(&plan.environment)), context.ui);
+    let environment = environment.map_err(|failure| match is_outside {
+        true => Failure { hints: vec![IN_ITS_PROJECT.to_owned()], ..failure },
+        false => failure,
+    })?;
     let env_context =
         EnvironmentContext::new(&settings, environment, arguments.planning.plaintext_secrets, context.ui)?;
     // Saving the plan needed consent to values in the clear. This consent covers values that the apply computes.
@@ -101,8 +108,20 @@ async fn apply_saved(
     let run = Run { context, arguments, signals, settings: &settings, env_context: &env_context, is_saved: true };
     run.check_digest(&plan)?;
     let mut state = store_for_changes(&settings).await?;
-    if is_missing(&settings.state) {
-        run.refuse(&state, &plan).await?;
+    let is_new = is_missing(&settings.state);
+    if is_new || is_outside {
+        run.refuse(&state, &plan).await.map_err(|error| match error {
+            ApplyError::StateMismatch { .. } | ApplyError::SettingsMismatch(_) | ApplyError::NoInstance(_)
+                if is_outside =>
+            {
+                Failure::refused(error.to_string())
+                    .hint(IN_ITS_PROJECT)
+                    .hint("if the plan was made with `--state`, pass the same state again")
+            }
+            error => error.into(),
+        })?;
+    }
+    if is_new {
         state = store(&settings, Access::ReadWrite).await?;
     }
     run.apply(state, &plan).await

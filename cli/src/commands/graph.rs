@@ -4,7 +4,7 @@
 mod svg;
 
 use crate::args::{GraphArguments, GraphFormat};
-use crate::context::Context;
+use crate::context::{Context, unreadable_plan};
 use crate::failure::{Exit, Failure};
 use crate::input::{Named, PlanClaims, named};
 use crate::planning::{SelectedStack, compile_offline};
@@ -37,7 +37,8 @@ pub(super) fn run(context: &Context<'_>, arguments: &GraphArguments) -> Result<E
             let claims = PlanClaims::of(&text);
             let settings = context.settings_of_plan(&claims)?;
             let seal = EnvironmentContext::seal(&settings, claims.environment.as_deref(), false, context.ui)?;
-            Drawing::of_plan(&file::read(&text, &seal)?)
+            let plan = file::read(&text, &seal).map_err(|error| unreadable_plan(error, &settings, &claims))?;
+            Drawing::of_plan(&plan)
         }
         _ => {
             let project = compile_offline(context, files, &arguments.input.choice, true)?;

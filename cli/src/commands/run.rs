@@ -221,9 +221,9 @@ impl Run<'_> {
     ///
     /// # Errors
     /// With the reason of the refusal.
-    pub(super) async fn refuse(&self, store: &Arc<dyn StateStore>, plan: &Plan) -> Result<(), Failure> {
+    pub(super) async fn refuse(&self, store: &Arc<dyn StateStore>, plan: &Plan) -> Result<(), ApplyError> {
         let events = Progress::for_people(self.context.ui, true);
-        Ok(self.applier(Arc::clone(store), events, false).refuse(plan).await?)
+        self.applier(Arc::clone(store), events, false).refuse(plan).await
     }
 
     /// Applies a plan and reports its outcome.

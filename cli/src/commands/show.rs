@@ -3,7 +3,7 @@
 use super::plan::digest;
 use super::{operations, state};
 use crate::args::{Detail, PlanFormat, ShowArguments};
-use crate::context::Context;
+use crate::context::{Context, unreadable_plan};
 use crate::failure::{Exit, Failure};
 use crate::input::{Named, PlanClaims, named};
 use crate::settings::Settings;
@@ -77,7 +77,7 @@ async fn show_plan(context: &Context<'_>, path: PathBuf, is_json: bool) -> Resul
     let claims = PlanClaims::of(&text);
     let settings = context.settings_of_plan(&claims)?;
     let key = EnvironmentContext::seal(&settings, claims.environment.as_deref(), false, context.ui)?;
-    let plan = file::read(&text, &key)?;
+    let plan = file::read(&text, &key).map_err(|error| unreadable_plan(error, &settings, &claims))?;
     // The digest covers values in the clear.
     let seal = if key.has_key() { key } else { Seal::without_key(true) };
     let format = if is_json { PlanFormat::Json } else { PlanFormat::Human };

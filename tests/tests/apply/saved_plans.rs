@@ -545,3 +545,53 @@ fn stale_plan_names_changed_resources_and_outputs() {
     hint: plan again, and review the new plan
     ");
 }
+
+/// Runs terrace in another folder than the project, with a plan of the project.
+fn in_another_folder(project: &Project, words: &[&str]) -> terrace_tests::Ran {
+    let elsewhere = Project::new();
+    let ran = elsewhere.run(words.iter().copied());
+    assert_eq!(elsewhere.all_files().len(), 0, "{ran}");
+    assert!(!project.has("out/b"), "{ran}");
+    ran
+}
+
+#[test]
+fn hint_for_a_plan_in_another_folder_names_its_project() {
+    let project = Project::with_stack(FILE);
+    project.write("terrace.yaml", format!("encryption: {{key: \"{KEY}\"}}\nenvironments: {{local: {{}}}}\n"));
+    planned(&project);
+    let (plan, config) =
+        (project.path("plan").display().to_string(), project.path("terrace.yaml").display().to_string());
+    for command in ["apply", "show", "graph"] {
+        let refused = in_another_folder(&project, &[command, &plan]).with_code(4);
+        refused.prints("hint: run this in the folder of the plan's project, or name its configuration: `--config");
+        assert!(!refused.stderr.contains("TERRACE_STATE_KEY"), "{refused}");
+    }
+    in_another_folder(&project, &["apply", &plan, "-q", "--config", &config]).done().prints("1 added");
+    assert_eq!(project.read("out/a"), "one");
+}
+
+#[test]
+fn hint_for_a_plan_of_another_state_in_another_folder_names_its_project() {
+    let project = Project::with_stack(FILE);
+    project.apply().done();
+    project.write("stack.yaml", project.read("stack.yaml").replace("out/a", "out/b"));
+    planned(&project);
+    let (plan, digest) = (project.path("plan").display().to_string(), project.digest_of(&[], "plan").unwrap());
+    let refused = in_another_folder(&project, &["apply", &plan, "--plan-digest", &digest]).with_code(4);
+    refused.prints("this plan was made for another state").prints("hint: run this in the folder of the plan's project");
+    assert!(!refused.stderr.contains("name the state of the plan with"), "{refused}");
+}
+
+#[test]
+fn hint_for_a_plan_of_an_environment_in_another_folder_names_its_project() {
+    let project = Project::with_stack(FILE);
+    project.write("terrace.yaml", "environments: {production: {}}\n");
+    project.run_with(KEYED, ["plan", "stack.yaml", "--env", "production", "--out", "plan"]).done();
+    let plan = project.path("plan").display().to_string();
+    let elsewhere = Project::new();
+    let refused = elsewhere.run_with(KEYED, ["apply", &plan]).with_code(1);
+    refused.prints("the environment `production` is not configured");
+    refused.prints("hint: run this in the folder of the plan's project");
+    assert!(!refused.stderr.contains("--env local"), "{refused}");
+}
