@@ -90,8 +90,8 @@ pub enum BlueprintsCommand {
     },
     /// Check blueprints without any descriptor
     Check {
-        /// Check these files or folders [default: those of the project]
-        #[arg(value_name = "FILE")]
+        /// Check the blueprints of these files, folders or names [default: those of the environment]
+        #[arg(value_name = "FILE|NAME")]
         files: Vec<PathBuf>,
         /// The form of the result.
         #[command(flatten)]
@@ -113,8 +113,9 @@ pub enum BlueprintsCommand {
         after_help = "Examples:\n  terrace blueprints test\n  terrace blueprints test --accept blueprints/page.test.yaml"
     )]
     Test {
-        /// Run these tests (`*.test.yaml`), or those of blueprints or folders [default: those of the project]
-        #[arg(value_name = "FILE")]
+        /// Run these tests (`*.test.yaml`), or those of folders and blueprints (files or names) [default: those of the
+        /// project]
+        #[arg(value_name = "FILE|NAME")]
         files: Vec<PathBuf>,
         /// Write the actual result into the tests as the expected one
         #[arg(long)]

@@ -59,7 +59,7 @@ pub(super) fn run(context: &Context<'_>, command: BlueprintsCommand) -> Result<E
     if has_errors(&diagnostics) { Err(Failure::reported(Exit::Error)) } else { Ok(Exit::Done) }
 }
 
-/// Checks the blueprints of an environment, or those of some files.
+/// Checks the blueprints of an environment, or those of some files or names.
 fn check_all(
     context: &Context<'_>,
     settings: &Settings,
@@ -95,15 +95,27 @@ fn check_all(
     Ok(Exit::Done)
 }
 
-/// The blueprints of some files, each completed by the blueprint that it extends: one of these files or of the
-/// environment.
+/// The blueprints of some files or names, each completed by the blueprint that it extends: one of these files or of
+/// the environment.
 fn with_extended(
     settings: &Settings,
     env_context: &EnvironmentContext,
-    files: &[PathBuf],
+    words: &[PathBuf],
     sources: &mut Sources,
 ) -> Result<(Vec<Blueprint>, Vec<Diagnostic>), Failure> {
-    let (mut all, mut diagnostics) = blueprints::checked(files, sources)?;
+    let (names, files): (Vec<_>, Vec<_>) = words.iter().cloned().partition(|word| blueprints::as_name(word).is_some());
+    let (mut all, mut diagnostics) = blueprints::checked(&files, sources)?;
+    for name in names.iter().filter_map(|name| blueprints::as_name(name)) {
+        let (registry, environment) = (&env_context.registry, env_context.configuration());
+        let (found, of_found) = blueprints::of_name(name, registry, environment, &settings.project_folder, sources)?;
+        let is_new =
+            |one: &Blueprint| all.iter().all(|it| (&it.name.value, &it.overlay) != (&one.name.value, &one.overlay));
+        let found: Vec<Blueprint> = found.into_iter().filter(is_new).collect();
+        if !found.is_empty() {
+            diagnostics.extend(of_found);
+            all.extend(found);
+        }
+    }
     let named = all.len();
     diagnostics.extend(Library::duplicates(&all));
     if all.iter().any(|blueprint| blueprint.extends.is_some()) {

@@ -6,9 +6,9 @@ use crate::files;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use terrace_engine::blueprint::{Blueprint, Library, Origin, read};
-use terrace_engine::diagnostic::{Diagnostic, did_you_mean};
+use terrace_engine::diagnostic::{Diagnostic, did_you_mean, has_errors};
 use terrace_engine::registry::Registry;
-use terrace_engine::source::Sources;
+use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::yaml::Budget;
 use terrace_provider::{EmbeddedFile, ProviderSchema};
 
@@ -77,23 +77,35 @@ pub(crate) fn check(
 ) -> Result<Vec<Diagnostic>, Failure> {
     let mut diagnostics = Vec::new();
     for folder in environment.blueprints.iter().flatten() {
-        if !project_folder.join(&folder.value).is_dir() {
-            let message = format!("there is no folder of blueprints `{}`", folder.value);
+        let path = project_folder.join(&folder.value);
+        if !path.is_dir() {
+            let message = match path.exists() {
+                true => format!("`{}` is a file, not a folder of blueprints", folder.value),
+                false => format!("there is no folder of blueprints `{}`", folder.value),
+            };
             let known = folders_within(project_folder);
             let hint = did_you_mean(folder.value.trim_end_matches('/'), known.iter().map(String::as_str));
             diagnostics.push(
                 Diagnostic::error("missing_folder", message)
                     .at(folder.span)
-                    .hint("create the folder next to terrace.yaml, or remove it from the list")
+                    .hint(match path.exists() {
+                        true => "write the folder that has the file",
+                        false => "create the folder next to terrace.yaml, or remove it from the list",
+                    })
                     .maybe_hint(hint),
             );
         }
+    }
+    if environment.blueprints.is_none() && project_folder.join(DEFAULT_FOLDER).is_file() {
+        let message = format!("`{DEFAULT_FOLDER}` is a file: terrace reads blueprints from a folder of this name");
+        let hint = "rename the file; to keep its name, write `blueprints: []` in the environment in terrace.yaml";
+        diagnostics.push(Diagnostic::warning("missing_folder", message).hint(hint));
     }
     // The default overlay is known without reading blueprints.
     let Some(overlay) = environment.overlay.as_ref().filter(|overlay| overlay.value != EMBEDDED) else {
         return Ok(diagnostics);
     };
-    if !diagnostics.is_empty() {
+    if has_errors(&diagnostics) {
         return Ok(diagnostics);
     }
     let (blueprints, _) = all(registry, environment, project_folder, &mut Sources::default())?;
@@ -215,6 +227,42 @@ pub(crate) fn project_tests(environment: &Environment, project_folder: &Path) ->
     Ok(files)
 }
 
+/// The blueprints with a name, in all overlays: those of the project, otherwise the built-in one. With their
+/// diagnostics.
+///
+/// # Errors
+/// When a configured folder cannot be read, or no blueprint has the name.
+pub(crate) fn of_name(
+    name: &str,
+    registry: &Registry,
+    environment: &Environment,
+    project_folder: &Path,
+    sources: &mut Sources,
+) -> Result<(Vec<Blueprint>, Vec<Diagnostic>), Failure> {
+    let (blueprints, mut diagnostics) = all(registry, environment, project_folder, sources)?;
+    let is_own = |blueprint: &Blueprint| !blueprint.origin.is_built_in;
+    let mut found: Vec<Blueprint> = blueprints.iter().filter(|it| it.name.value == name).cloned().collect();
+    if found.iter().any(is_own) {
+        found.retain(is_own);
+    }
+    if found.is_empty() {
+        return Err(unknown_name(name, blueprints.iter().map(|it| it.name.value.as_str())));
+    }
+    let texts: BTreeSet<SourceId> = found.iter().map(|blueprint| blueprint.span.source).collect();
+    diagnostics.retain(|it| it.source().is_some_and(|source| texts.contains(&source)));
+    Ok((found, diagnostics))
+}
+
+/// The name of a blueprint that an argument holds instead of a path.
+pub(crate) fn as_name(word: &Path) -> Option<&str> {
+    word.to_str().filter(|_| word.extension().is_none() && !word.exists())
+}
+
+fn unknown_name<'b>(name: &str, known: impl Iterator<Item = &'b str>) -> Failure {
+    let failure = Failure::new(format!("there is no file and no blueprint `{name}`"));
+    did_you_mean(name, known).into_iter().fold(failure, Failure::hint)
+}
+
 /// The tests next to the blueprints with a name, in all overlays.
 ///
 /// # Errors
@@ -242,8 +290,7 @@ pub(crate) fn tests_of_name(
         return Err(Failure::new(format!("the blueprint `{name}` is built in, and has no test here"))
             .hint("override or extend it with a blueprint of the project, and test that one"));
     }
-    let failure = Failure::new(format!("there is no file and no blueprint `{name}`"));
-    Err(did_you_mean(name, own.iter().map(|it| it.name.value.as_str())).into_iter().fold(failure, Failure::hint))
+    Err(unknown_name(name, own.iter().map(|it| it.name.value.as_str())))
 }
 
 /// The tests of files and folders: a blueprint stands for the test next to it.

@@ -500,3 +500,26 @@ fn test_is_found_by_its_blueprint_without_other_files() {
     error: there is no file `nope.yaml`
     ");
 }
+
+#[test]
+fn blueprint_is_checked_by_its_name() {
+    let project = with_page();
+    project.write(
+        "blueprints/wrong.yaml",
+        PAGE.replace("name: page,", "name: wrong,").replace("specific.author", "specific.autor"),
+    );
+    assert_eq!(project.run(["blueprints", "check", "page"]).done().stdout, "1 blueprint checked\n");
+    // A built-in blueprint is checked with its overlay for the embedded environment.
+    let several = project.run(["blueprints", "check", "page", "blueprints/page.yaml", "snowflake-storage"]).done();
+    assert_eq!(several.stdout, "3 blueprints checked\n");
+    let named = project.run(["blueprints", "check", "wrong", "--json"]).with_code(1).json();
+    let by_path = project.run(["blueprints", "check", "blueprints/wrong.yaml", "--json"]).with_code(1).json();
+    assert_eq!(named, by_path);
+    snapshot!(project.run(["blueprints", "check", "pgae"]), @"
+    exit: 1
+    --- stderr
+    error: there is no file and no blueprint `pgae`
+
+    hint: did you mean `page`?
+    ");
+}

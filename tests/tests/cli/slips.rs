@@ -42,6 +42,38 @@ fn missing_blueprint_folder_is_refused_at_its_place() {
 }
 
 #[test]
+fn file_in_place_of_the_blueprint_folder_is_reported() {
+    let project = Project::with_stack(STACK);
+    project.write("blueprints", "kind: Blueprint\n");
+    snapshot!(project.run(["validate", "stack.yaml"]), @"
+    exit: 0
+    --- stdout
+    valid: demo@local
+    --- stderr
+    missing_folder
+
+      ⚠ `blueprints` is a file: terrace reads blueprints from a folder of this name
+      help: rename the file; to keep its name, write `blueprints: []` in the environment in terrace.yaml
+    ");
+    project.write("terrace.yaml", "environments: {local: {blueprints: []}}\n");
+    let settled = project.run(["validate", "stack.yaml"]).done();
+    assert_eq!(settled.stderr, "");
+    project.write("terrace.yaml", "environments: {local: {blueprints: [blueprints]}}\n");
+    snapshot!(project.run(["validate", "stack.yaml"]), @"
+    exit: 1
+    --- stderr
+    missing_folder
+
+      × `blueprints` is a file, not a folder of blueprints
+       ╭─[terrace.yaml:1:37]
+     1 │ environments: {local: {blueprints: [blueprints]}}
+       ·                                     ──────────
+       ╰────
+      help: write the folder that has the file
+    ");
+}
+
+#[test]
 fn invalid_log_level_is_a_warning() {
     let project = Project::with_stack(STACK);
     snapshot!(project.run_with(&[("TERRACE_LOG", "foo")], ["validate", "stack.yaml"]), @"

@@ -79,7 +79,7 @@ fn named_tests(
 ) -> Result<Vec<ProjectFile>, Failure> {
     let mut files = Vec::new();
     for word in words {
-        files.extend(match word.to_str().filter(|_| word.extension().is_none() && !word.exists()) {
+        files.extend(match blueprints::as_name(word) {
             None => blueprints::tests(std::slice::from_ref(word))?,
             Some(name) => {
                 let (registry, environment) = (&env_context.registry, env_context.configuration());
