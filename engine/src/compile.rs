@@ -164,11 +164,11 @@ impl Compiler<'_> {
             return (None, diagnostics);
         }
         let declared = &descriptor.transitions;
-        let transitions = transitions::compile(self, declared, &components, &facts, &mut diagnostics);
+        let stack = StackId::new(descriptor.stack.as_str(), self.environment.name.as_str());
+        let transitions = transitions::compile(self, &stack, declared, &components, &facts, &mut diagnostics);
         if has_errors(&diagnostics) {
             return (None, diagnostics);
         }
-        let stack = StackId::new(descriptor.stack.as_str(), self.environment.name.as_str());
         let locals = facts.roots.get(LOCALS).and_then(Value::as_map).cloned().unwrap_or_default();
         let product = descriptor.product_facts();
         (

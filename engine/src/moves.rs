@@ -49,7 +49,6 @@ impl Moves {
             }
         }
         moves.all = all;
-        moves.check_cycles(diagnostics);
         moves
     }
 
@@ -124,8 +123,9 @@ impl Moves {
         self.destination(&any).map(|(address, _)| address.component)
     }
 
-    /// Reports circles of moves.
-    fn check_cycles(&self, diagnostics: &mut Vec<Diagnostic>) {
+    /// The circles of moves: each move leads to the origin of the next, and the last one to that of the first.
+    pub(crate) fn circles(&self) -> Vec<Vec<&Move>> {
+        let mut circles = Vec::new();
         let mut reported: HashSet<&Selector> = HashSet::new();
         for start in &self.all {
             let mut at = representative(&start.from.value);
@@ -134,7 +134,7 @@ impl Moves {
                 let has_closed = path.first().is_some_and(|first| std::ptr::eq(*first, entry));
                 if has_closed && !path.iter().any(|entry| reported.contains(&entry.from.value)) {
                     reported.extend(path.iter().map(|entry| &entry.from.value));
-                    diagnostics.push(move_circle(&path));
+                    circles.push(path.clone());
                 }
                 if path.len() > self.all.len() || has_closed {
                     break;
@@ -143,15 +143,30 @@ impl Moves {
                 at = to;
             }
         }
+        circles
     }
 }
 
-fn move_circle(path: &[&Move]) -> Diagnostic {
-    let mut names: Vec<String> = path.iter().map(|entry| entry.from.value.to_string()).collect();
-    names.extend(names.first().cloned());
-    let message = format!("the moves form a circle: {}", names.join(" → "));
-    let diagnostic = Diagnostic::error("move_loop", message).hint("remove the move that leads back");
-    path.iter().fold(diagnostic, |diagnostic, entry| diagnostic.at(entry.from.span))
+/// The commands that move the rows of a circle: the first row moves aside, each other one to the address that is free now.
+pub(crate) fn rotation(stack: &StackId, circle: &[&Address]) -> Vec<String> {
+    let [first, others @ ..] = circle else { return Vec::new() };
+    let aside = temporary_address(first, 1);
+    let mut free = *first;
+    let mut commands = vec![as_command(stack, first, &aside)];
+    for from in others.iter().rev() {
+        commands.push(as_command(stack, from, free));
+        free = from;
+    }
+    commands.push(as_command(stack, &aside, free));
+    commands
+}
+
+/// A temporary address derived from a recorded address.
+pub(crate) fn temporary_address(address: &Address, number: u32) -> Address {
+    match &address.key {
+        Some(_) => Address { key: Some(InstanceKey::Text(format!("aside{number}"))), ..address.clone() },
+        None => Address { name: format!("{}_aside{number}", address.name), ..address.clone() },
+    }
 }
 
 /// An address that the selector's move applies to.
@@ -345,11 +360,30 @@ mod tests {
     }
 
     #[test]
-    fn circle_of_moves_is_reported_once() {
-        let (_, faults) = moves(&["t.a -> t.b", "t.b -> t.c", "t.c -> t.a", "t.start -> t.a"]);
-        assert_eq!(faults, ["the moves form a circle: t.a → t.b → t.c → t.a"]);
+    fn circle_of_moves_is_found_once() {
+        let (moves_in_circle, _) = moves(&["t.a -> t.b", "t.b -> t.c", "t.c -> t.a", "t.start -> t.a"]);
+        let circles = moves_in_circle.circles();
+        let names: Vec<Vec<String>> =
+            circles.iter().map(|circle| circle.iter().map(|entry| entry.from.value.to_string()).collect()).collect();
+        assert_eq!(names, [["t.a", "t.b", "t.c"]]);
         let (_, faults) = moves(&["t.a -> t.b", "t.a -> t.c"]);
         assert_eq!(faults, ["`t.a` moves twice"]);
+    }
+
+    #[test]
+    fn rotation_moves_each_row_to_a_free_address() {
+        let parse = |text: &str| text.parse::<Address>().unwrap();
+        let circle = ["t.a", "t.b", "t.c"].map(parse);
+        let commands = rotation(&StackId::new("demo", "local"), &circle.iter().collect::<Vec<_>>());
+        assert_eq!(
+            commands,
+            [
+                "terrace state mv demo@local:t.a t.a_aside1",
+                "terrace state mv demo@local:t.c t.a",
+                "terrace state mv demo@local:t.b t.c",
+                "terrace state mv demo@local:t.a_aside1 t.b",
+            ]
+        );
     }
 
     #[test]

@@ -7,9 +7,9 @@ use super::object_identity::{Name, ObjectKey, names};
 use super::steps::Steps;
 use super::{Change, StackPlan};
 use crate::action::{Action, Reason};
-use crate::address::{Address, InstanceKey};
+use crate::address::Address;
 use crate::diagnostic::{Diagnostic, has_errors};
-use crate::moves::as_command;
+use crate::moves::{as_command, temporary_address};
 use crate::quick::QuickMap;
 use crate::registry::Registry;
 use crate::text::shell_word;
@@ -268,13 +268,5 @@ impl<'p> Chains<'p> {
             at = owner;
         }
         moves
-    }
-}
-
-/// A free temporary address derived from a recorded address.
-fn temporary_address(address: &Address, number: u32) -> Address {
-    match &address.key {
-        Some(_) => Address { key: Some(InstanceKey::Text(format!("aside{number}"))), ..address.clone() },
-        None => Address { name: format!("{}_aside{number}", address.name), ..address.clone() },
     }
 }
