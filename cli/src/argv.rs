@@ -260,8 +260,17 @@ pub(crate) fn without_file(arguments: &[OsString], missing: &[String]) -> Option
         return None;
     }
     let command = command.get_name();
+    let stack = value_of(arguments, "--stack");
+    let removes = command == "destroy" || arguments.iter().any(|word| word == "--destroy");
+    let subject = if removes { "a descriptor or a stack" } else { "a descriptor" };
+    let failure = Failure::new(format!("`terrace {command}` needs {subject}"));
+    if let Some(stack) = stack.as_deref().filter(|stack| removes && !std::path::Path::new(stack).exists()) {
+        let option = if command == "destroy" { "" } else { " --destroy" };
+        return Some(failure.hint(format!("name only the stack: `terrace {command}{option} {}`", shell_word(stack))));
+    }
     let (descriptors, is_all) = if is_elsewhere(arguments) { Default::default() } else { descriptors_here() };
     let names: Vec<String> = descriptors.iter().map(|name| shell_word(name)).collect();
+    let stack = stack.filter(|_| !removes).map(|stack| format!(" --stack {}", shell_word(&stack))).unwrap_or_default();
     let hint = match names.as_slice() {
         [] => {
             let stack = if placeholder.contains("STACK") { ", or a stack such as `orders@local`" } else { "" };
@@ -269,11 +278,22 @@ pub(crate) fn without_file(arguments: &[OsString], missing: &[String]) -> Option
                 "write `terrace {command} FILE`: a descriptor, or a folder of them{stack}; `terrace init` writes an example"
             )
         }
-        [only] => format!("write `terrace {command} {only}`"),
-        _ if is_all => format!("`terrace {command} .` takes the descriptors of this folder: {}", names.join(", ")),
-        several => format!("write `terrace {command} {}`", several.join(" ")),
+        [only] => format!("write `terrace {command} {only}{stack}`"),
+        _ if is_all => {
+            format!("`terrace {command} .{stack}` takes the descriptors of this folder: {}", names.join(", "))
+        }
+        several => format!("write `terrace {command} {}{stack}`", several.join(" ")),
     };
-    Some(Failure::new(format!("`terrace {command}` needs a descriptor")).hint(hint))
+    Some(failure.hint(hint))
+}
+
+/// The value of an option on the command line.
+fn value_of(arguments: &[OsString], option: &str) -> Option<String> {
+    let mut words = arguments.iter().map(|word| word.to_string_lossy());
+    words.find_map(|word| Some(word.strip_prefix(option)?.to_owned())).and_then(|rest| match rest.strip_prefix('=') {
+        Some(value) => Some(value.to_owned()),
+        None => words.next().filter(|_| rest.is_empty()).map(std::borrow::Cow::into_owned),
+    })
 }
 
 /// True if the command line changes to another folder.

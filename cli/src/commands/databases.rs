@@ -94,7 +94,10 @@ fn check_removable(record: &Record, records: &Path, removes_data: bool) -> Resul
         }
     } else if !record.is_fresh {
         return Err(Failure::refused(format!("`{name}` is declared in a descriptor"))
-            .hint("remove it from the descriptor and run `terrace apply --remove-data`, or run `terrace destroy --remove-data`"));
+            .hint("remove its `pipelines_database` from the descriptor, then run `terrace apply FILE --remove-data`")
+            .hint(
+                "or run `terrace destroy FILE --target ADDRESS --remove-data`; `terrace state list` shows its address",
+            ));
     }
     if !removes_data {
         return Err(Failure::refused(format!("the data of `{name}` would be lost"))

@@ -3,7 +3,7 @@
 use crate::args::{PlanningArguments, ValidateArguments};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::planning::{Project, compile_offline};
+use crate::planning::{Project, compile, compile_offline};
 use crate::report::{remembered, report, with_failure};
 use crate::wiring::store;
 use serde_json::json;
@@ -17,7 +17,12 @@ use terrace_state::Access;
 /// When they have errors, which are reported.
 pub(super) async fn run(context: &Context<'_>, arguments: &ValidateArguments) -> Result<Exit, Failure> {
     let is_json = arguments.format.is_json();
-    let project = match compile_offline(context, &arguments.input.files, &arguments.input.choice, true) {
+    let input = &arguments.input;
+    let compiled = match arguments.remote {
+        true => compile(context, &input.files, &input.choice, true).await,
+        false => compile_offline(context, &input.files, &input.choice, true),
+    };
+    let project = match compiled {
         Ok(project) => project,
         Err(failure) => {
             if is_json {

@@ -146,6 +146,34 @@ fn database_is_planned_created_restarted_and_removed() {
 }
 
 #[test]
+fn hints_remove_a_declared_database_and_nothing_else() {
+    let stack = |databases: &str| {
+        format!("resources:\n  - {{type: local_file, name: a, config: {{path: a, content: x}}}}\n{databases}")
+    };
+    let declared = "  - {type: pipelines_database, name: base, config: {name: orders, engine: sqlite}}\n";
+    let databases = Databases::new(&stack(declared));
+    let refused = |databases: &Databases| {
+        databases.apply().done();
+        let ran = databases.run(&["databases", "remove", "orders", "--remove-data"]).with_code(4);
+        ran.prints("`orders` is declared in a descriptor");
+        ran.prints("`terrace apply FILE --remove-data`")
+            .prints("`terrace destroy FILE --target ADDRESS --remove-data`");
+        ran.prints("`terrace state list`");
+    };
+    refused(&databases);
+    let listed = databases.run(&["state", "list"]).done().stdout;
+    let address = listed.lines().find(|line| line.starts_with("pipelines_database.")).unwrap();
+    let words = ["destroy", "stack.yaml", "--target", address, "--remove-data", "--auto-approve"];
+    databases.run(&words).done().prints("1 destroyed");
+    databases.run(&["databases", "show", "orders"]).with_code(1);
+    refused(&databases);
+    databases.project.write_stack(&stack(""));
+    databases.run(&["apply", "stack.yaml", "--remove-data", "--auto-approve"]).done().prints("1 destroyed");
+    databases.run(&["databases", "show", "orders"]).with_code(1);
+    assert!(databases.project.has("a"));
+}
+
+#[test]
 fn replacement_of_a_database_with_tables_needs_consent() {
     let databases = Databases::new(
         "resources:\n  - {type: pipelines_database, name: orders, config: {name: orders, engine: sqlite}}\n",
