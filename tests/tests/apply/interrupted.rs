@@ -203,7 +203,7 @@ fn doctor_names_interrupted_operations_until_recovery() {
     doctor.prints("warn  operations: the process of operation `").prints("` (apply) is gone");
     doctor.prints("run `terrace recover demo@local` to resolve its steps");
     assert!(!doctor.stdout.contains("in doubt"), "reported once: {doctor}");
-    project.run(["recover"]).done();
+    project.run(["recover", "demo@local"]).done();
     let doctor = project.run(["doctor"]).done();
     assert!(!doctor.stdout.contains("operations:"), "{doctor}");
 }

@@ -1,6 +1,9 @@
 //! Hints that propose a command. Each test runs the proposed commands literally: they solve the problem and lose no
 //! object.
 
+mod covered; // every hint in the sources is in a list
+mod state_changes; // hints that change the state or objects
+
 use std::collections::BTreeSet;
 use terrace_tests::{Project, Ran};
 
@@ -85,6 +88,66 @@ fn hint_swaps_the_names_of_two_tables() {
     project.write_stack(&swapped("y", "x"));
     follow(&project, &project.run(["plan", "stack.yaml"]).with_code(1));
     project.assert_settled("stack.yaml", &[]);
+}
+
+#[test]
+fn hint_exchanges_the_addresses_of_declared_objects() {
+    let named = |names: [&str; 3]| {
+        let file = |(name, path): (&str, &str)| {
+            format!("  - {{type: local_file, name: {name}, config: {{path: {path}, content: {path}}}}}\n")
+        };
+        format!("resources:\n{}", names.into_iter().zip(["x", "y", "z"]).map(file).collect::<String>())
+    };
+    let project = Project::with_stack(&named(["a", "b", "c"]));
+    project.apply().done();
+    let rotated = named(["b", "c", "a"]);
+    let moved = "moved:\n  - {from: local_file.a, to: local_file.b}\n  - {from: local_file.b, to: local_file.c}\n  - {from: local_file.c, to: local_file.a}\n";
+    project.write_stack(&format!("{rotated}{moved}"));
+    let refused = project.run(["plan", "stack.yaml"]).with_code(1);
+    refused.prints("the moves form a circle: local_file.a → local_file.b → local_file.c → local_file.a");
+    assert!(!refused.stderr.contains("still declared"), "{refused}");
+    follow(&project, &refused);
+    project.write_stack(&rotated);
+    project.assert_settled("stack.yaml", &[]);
+}
+
+#[test]
+fn hint_exchanges_the_keys_of_two_components() {
+    let component = |key: &str, path: &str| {
+        format!("  {key}:\n    resources: [{{type: local_file, name: f, config: {{path: {path}, content: {path}}}}}]\n")
+    };
+    let components =
+        |first: &str, second: &str| format!("components:\n{}{}", component(first, "x"), component(second, "y"));
+    let project = Project::with_stack(&components("a", "b"));
+    project.apply().done();
+    let moves = |pairs: &[(&str, &str)]| {
+        let moves = pairs.iter().map(|(from, to)| format!("  - {{from: {from}/, to: {to}/}}\n"));
+        format!("moved:\n{}", moves.collect::<String>())
+    };
+    project.write_stack(&format!("{}{}", components("b", "a"), moves(&[("a", "b"), ("b", "a")])));
+    project.run(["plan", "stack.yaml"]).with_code(1).prints("first rename `a/` to an unused name");
+    for (first, second, from, to) in [("aside", "b", "a", "aside"), ("aside", "a", "b", "a"), ("b", "a", "aside", "b")]
+    {
+        project.write_stack(&format!("{}{}", components(first, second), moves(&[(from, to)])));
+        project.apply().done().prints("0 added, 0 changed, 0 destroyed");
+    }
+    project.assert_settled("stack.yaml", &[]);
+}
+
+#[test]
+fn hint_for_a_removal_names_the_stack() {
+    let project = Project::with_stack("resources:\n  - {type: local_file, name: f, config: {path: f, content: x}}\n");
+    project.write_named_stack("other", "resources:\n  - {type: local_file, name: g, config: {path: g, content: x}}\n");
+    project.apply().done();
+    let planned = project.run(["plan", "--destroy", "--stack", "demo@local"]).with_code(1);
+    assert_eq!(proposed(&planned).last().unwrap(), &["plan", "--destroy", "demo@local"]);
+    let refused = project.run(["destroy", "--stack=demo@local"]).with_code(1);
+    let command = proposed(&refused).pop().unwrap();
+    assert_eq!(command, ["destroy", "demo@local"]);
+    project.run(command.iter().map(String::as_str).chain(["--auto-approve"])).done().prints("1 destroyed");
+    let by_file = project.run(["destroy", "--stack", "stack.yaml"]).with_code(1);
+    by_file.prints("hint: `terrace destroy .` takes the descriptors of this folder");
+    project.run(["apply", "--stack", "demo@local"]).with_code(1).prints("--stack demo@local`");
 }
 
 #[test]

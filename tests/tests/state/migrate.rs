@@ -180,7 +180,7 @@ fn state_in_use_is_refused_with_its_holder_and_moves_after_recovery() {
     // The gate is opened for reading too, so the write does not block if the program is gone.
     let gate = std::fs::OpenOptions::new().read(true).write(true).open(project.path("gate"));
     std::io::Write::write_all(&mut gate.unwrap(), b"open\n").unwrap();
-    project.run(["recover"]).done();
+    project.run(["recover", "demo@local"]).done();
     migrate(&project, FILE, &url).done();
     at(&project, &url, ["operations", "list"]).done().prints("interrupted");
 }
