@@ -30,6 +30,7 @@ mod signals; // Ctrl-C once and twice
 mod slips; // typing mistakes and habits from other tools
 mod stacks; // variables, forEach, when, components, outputs, several stacks
 mod targets; // partial and record-only plans
+mod tutorial; // commands of pages for newcomers
 mod unread; // closed standard output
 mod unreadable; // missing and unusable files and folders
 pub(crate) mod witboost; // real-world descriptors

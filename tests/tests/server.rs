@@ -3,6 +3,7 @@
 mod access; // every path for callers of every scope
 mod api; // the native API: plans, state, operations, access
 mod bodies; // unreadable bodies and paths
+mod clients; // HTTP clients of other languages
 mod connections; // slow callers are closed or refused, and others are served
 mod corpus; // server and command line give the same verdicts
 mod field; // real-world descriptors, sent to every call
