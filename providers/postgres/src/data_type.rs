@@ -3,7 +3,8 @@
 //! The names are those of `format_type`: <https://www.postgresql.org/docs/current/datatype.html>. Other types are
 //! compared by their text; the provider learns the server's text for them after a create.
 
-use crate::lexer::{Token, TokenKind, tokens};
+use crate::lexer::tokens;
+use terrace_provider::sql_tokens::{Token, TokenKind};
 
 /// A parsed type.
 #[derive(Debug, Clone, PartialEq, Eq)]

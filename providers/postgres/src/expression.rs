@@ -1,82 +1,26 @@
-//! Checks and comparison of SQL expressions and queries from configurations.
+//! Checks and comparison of SQL expressions from configurations.
 
 use crate::data_type::DataType;
-use crate::lexer::{Token, TokenKind, tokens};
+use crate::lexer::{meaning, tokens};
+use terrace_provider::sql_reads::SqlDialect;
+use terrace_provider::sql_tokens::{self, Token, TokenKind};
 use terrace_provider::{Path, ProviderError};
 
-/// Refuses a text that would not stay a single expression in a statement: with an open quote or bracket, a semicolon, a
-/// comment, or a comma outside of brackets.
+/// Refuses a text that would not stay a single expression in a statement.
 ///
 /// # Errors
 /// `InvalidInput` at the path.
 pub(crate) fn check(text: &str, what: &str, path: &Path) -> Result<(), ProviderError> {
-    let tokens = tokens(text);
-    let mut depth = 0_i32;
-    let mut is_fine = !tokens.is_empty() && !text.contains('\0');
-    for token in &tokens {
-        depth += depth_of(token);
-        is_fine &= depth >= 0 && !matches!(token.kind, TokenKind::Unclosed | TokenKind::Comment);
-        is_fine &= !token.is_symbol(";") && (depth > 0 || !token.is_symbol(","));
-    }
-    if is_fine && depth == 0 {
+    if sql_tokens::is_expression(SqlDialect::Postgres, text) {
         return Ok(());
     }
     Err(ProviderError::invalid(Some(path.clone()), format!("`{}` is not a valid {what}", text.escape_default()))
         .solution("write one expression of SQL, such as `0`, `'new'`, `now()` or `price > 0`"))
 }
 
-/// The query of a view without a semicolon at its end.
-///
-/// # Errors
-/// `InvalidInput` at the path if the text is not a single query.
-pub(crate) fn query(text: &str, path: &Path) -> Result<String, ProviderError> {
-    let refuse = |why: &str| {
-        Err(ProviderError::invalid(Some(path.clone()), format!("the definition {why}"))
-            .solution("write one query, such as `SELECT id, name FROM orders`"))
-    };
-    let whole = tokens(text);
-    let code: Vec<&Token<'_>> = whole.iter().filter(|token| token.kind != TokenKind::Comment).collect();
-    let begins = ["SELECT", "WITH", "VALUES", "TABLE"];
-    let first = code.iter().find(|token| !token.is_symbol("("));
-    if text.contains('\0') || !first.is_some_and(|first| begins.iter().any(|word| first.is_word(word))) {
-        return refuse("is not a query");
-    }
-    if code.iter().any(|token| token.kind == TokenKind::Unclosed) {
-        return refuse("has a quote or a comment that is not closed");
-    }
-    let Some(last) = code.iter().rposition(|token| !token.is_symbol(";")) else { return refuse("is not a query") };
-    if code.iter().take(last).any(|token| token.is_symbol(";")) {
-        return refuse("is more than one statement");
-    }
-    let mut depth = 0_i32;
-    for token in &code {
-        depth += depth_of(token);
-        if depth < 0 {
-            return refuse("closes a bracket that it does not open");
-        }
-    }
-    if depth != 0 {
-        return refuse("has a bracket that is not closed");
-    }
-    // Also drops a comment after the query: it could swallow the rest of the statement.
-    let end =
-        code.get(last).map_or(0, |token| token.text.as_ptr() as usize + token.text.len() - text.as_ptr() as usize);
-    Ok(text.get(..end).unwrap_or(text).trim_start().to_owned())
-}
-
-fn depth_of(token: &Token<'_>) -> i32 {
-    let opens = token.is_symbol("(") || token.is_symbol("[");
-    let closes = token.is_symbol(")") || token.is_symbol("]");
-    i32::from(opens) - i32::from(closes)
-}
-
 /// A normal form that ignores case, white space, comments, redundant quotes, and brackets around the whole.
 pub(crate) fn normal(text: &str) -> String {
-    let tokens = tokens(text);
-    let mut tokens: Vec<&Token<'_>> = tokens.iter().filter(|token| token.kind != TokenKind::Comment).collect();
-    while tokens.last().is_some_and(|last| last.is_symbol(";")) {
-        tokens.pop();
-    }
+    let tokens = sql_tokens::meaningful(SqlDialect::Postgres, text);
     let mut tokens = tokens.as_slice();
     while let [open, inner @ .., close] = tokens
         && open.is_symbol("(")
@@ -85,14 +29,14 @@ pub(crate) fn normal(text: &str) -> String {
     {
         tokens = inner;
     }
-    tokens.iter().map(|token| token.meaning()).collect::<Vec<_>>().join(" ")
+    tokens.iter().map(meaning).collect::<Vec<_>>().join(" ")
 }
 
 /// True if the brackets are balanced.
-fn is_balanced(tokens: &[&Token<'_>]) -> bool {
+fn is_balanced(tokens: &[Token<'_>]) -> bool {
     let mut depth = 0_i32;
     tokens.iter().all(|token| {
-        depth += depth_of(token);
+        depth += token.depth();
         depth >= 0
     }) && depth == 0
 }
@@ -132,7 +76,7 @@ pub(crate) fn is_alike(configured: &str, server: &str) -> bool {
     are_kept
         && open.iter().all(DataType::is_interval)
         && one.len() == other.len()
-        && one.iter().zip(&other).all(|(one, other)| one.means_same_as(other))
+        && one.iter().zip(&other).all(|(one, other)| meaning(one) == meaning(other))
 }
 
 /// The types with a size in `::` casts.
@@ -193,17 +137,6 @@ mod tests {
         }
         for text in ["", "1; DROP TABLE t", "1) , (2", "'a", "1 -- x", "1, 2", "(1", "a /* b */", "1\0"] {
             assert!(check(text, "default", &path).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn query_must_be_a_single_statement() {
-        let path = Path::attribute("definition");
-        assert_eq!(query(" select a -- all\n from t ; -- end", &path).unwrap(), "select a -- all\n from t");
-        for text in
-            ["DELETE FROM t", "SELECT 1; DROP TABLE t", "SELECT 1) UNION (SELECT 2", "SELECT 'a", ";", "SELECT (1"]
-        {
-            assert!(query(text, &path).is_err(), "{text}");
         }
     }
 

@@ -1,10 +1,11 @@
 //! Normal forms of attributes: the stored form of each spelling.
 
 use crate::data_type::DataType;
-use crate::lexer::{Token, tokens};
+use crate::lexer::tokens;
 use crate::{data_type, expression, identifier};
 use terrace_provider::Value;
 use terrace_provider::normal;
+use terrace_provider::sql_tokens::Token;
 
 /// A column type: `int4` becomes `integer`.
 pub(crate) fn data_type(value: &Value) -> Value {
@@ -93,7 +94,8 @@ fn without_catalog(mut parts: Vec<String>) -> Vec<String> {
     parts
 }
 
-fn is_lower(part: &str) -> bool {
+/// True for a name that the server does not change without quotes. It may still be a keyword.
+pub(crate) fn is_lower(part: &str) -> bool {
     part.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
         && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }

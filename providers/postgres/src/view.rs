@@ -20,6 +20,8 @@ use crate::private::Memory;
 use crate::script::Script;
 use crate::server::{Client, Work, column, query};
 use crate::table::is_same;
+use terrace_provider::sql_reads::SqlDialect;
+use terrace_provider::sql_tokens::single_query;
 use terrace_provider::{Attributes, ErrorKind, Map, Path, ProviderError, Value};
 use tokio_postgres::error::SqlState;
 
@@ -63,7 +65,7 @@ fn body(attributes: &Attributes) -> Result<Body, ProviderError> {
             Ok(Body::Source(source))
         }
         (None, Some(definition)) if columns.is_empty() => {
-            Ok(Body::Definition(expression::query(&definition, &Path::attribute("definition"))?))
+            Ok(Body::Definition(single_query(SqlDialect::Postgres, &definition, "definition")?))
         }
         (None, Some(_)) => {
             let message = "`columns` requires `source`; a `definition` selects its own columns";

@@ -41,6 +41,8 @@ pub mod schema;
 pub mod secret_half;
 #[cfg(feature = "sql")]
 pub mod sql_reads;
+#[cfg(feature = "sql")]
+pub mod sql_tokens;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod value;

@@ -3,10 +3,11 @@
 //! Names and synonyms: <https://docs.snowflake.com/en/sql-reference/intro-summary-data-types>. Changes in place:
 //! <https://docs.snowflake.com/en/sql-reference/sql/alter-table-column>.
 
-use crate::tokenizer::{Token, TokenKind, meaningful};
+use crate::tokenizer::meaningful;
 use std::fmt;
 use terrace_provider::Value;
 use terrace_provider::names::closest;
+use terrace_provider::sql_tokens::{Token, TokenKind, sizes};
 
 /// The default length of a text.
 const USUAL_LENGTH: u64 = 16_777_216;
@@ -212,32 +213,12 @@ fn sized(shape: Shape, sizes: &[u64]) -> Option<DataType> {
     }
 }
 
-/// The sizes in parentheses after a name.
-fn sizes(tokens: &[Token<'_>]) -> Option<Vec<u64>> {
-    match tokens {
-        [] => Some(Vec::new()),
-        [open, one, close] if is_parenthesised(open, close) => Some(vec![size(one)?]),
-        [open, one, comma, two, close] if is_parenthesised(open, close) && comma.is_symbol(',') => {
-            Some(vec![size(one)?, size(two)?])
-        }
-        _ => None,
-    }
-}
-
 fn vector(tokens: &[Token<'_>]) -> Option<DataType> {
     let [open, of, comma, dimensions, close] = tokens else { return None };
-    let of = ["INT", "FLOAT"].into_iter().find(|known| of.is_word(known))?;
-    let is_right = is_parenthesised(open, close) && comma.is_symbol(',');
-    let dimensions = size(dimensions).filter(|count| is_right && (1..=4096).contains(count))?;
+    let is_right = open.is_symbol("(") && comma.is_symbol(",") && close.is_symbol(")");
+    let of = ["INT", "FLOAT"].into_iter().find(|known| is_right && of.is_word(known))?;
+    let dimensions = dimensions.text.parse().ok().filter(|count| (1..=4096).contains(count))?;
     Some(DataType::Vector(of, dimensions))
-}
-
-fn is_parenthesised(open: &Token<'_>, close: &Token<'_>) -> bool {
-    open.is_symbol('(') && close.is_symbol(')')
-}
-
-fn size(token: &Token<'_>) -> Option<u64> {
-    (token.kind == TokenKind::Number).then(|| token.text.parse().ok())?
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! <https://docs.snowflake.com/en/sql-reference/identifiers-syntax>. A backslash in single quotes escapes:
 //! <https://docs.snowflake.com/en/sql-reference/data-types-text>.
 
-use crate::tokenizer::Token;
 use terrace_provider::{Path, ProviderError};
 
 /// Length limit of a name, in characters.
@@ -90,23 +89,6 @@ pub(crate) fn joined<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     parts.into_iter().map(part).collect::<Vec<_>>().join(".")
 }
 
-/// Reads the names in a foreign statement: `A.b."C d"` has the names `A`, `B` and `C d`.
-pub(crate) fn read_path(tokens: &[Token<'_>]) -> Option<Vec<String>> {
-    let parts = tokens.split(|token| token.is_symbol('.'));
-    parts
-        .map(|part| match part {
-            [name] => name.name(),
-            _ => None,
-        })
-        .collect()
-}
-
-/// Reads the names in a text.
-#[cfg(test)]
-pub(crate) fn read(text: &str) -> Option<Vec<String>> {
-    read_path(&crate::tokenizer::tokens(text))
-}
-
 /// Refuses names that Snowflake cannot store.
 ///
 /// # Errors
@@ -149,7 +131,6 @@ mod tests {
         for text in ["", "a.", ".a", "a..b", r#""a"#, r#""a"b"#] {
             assert_eq!(split(text), None, "{text}");
         }
-        assert_eq!(read(r#"a."b c".D"#), Some(vec!["A".to_owned(), "b c".to_owned(), "D".to_owned()]));
     }
 
     #[test]

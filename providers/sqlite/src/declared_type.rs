@@ -3,7 +3,8 @@
 //! SQLite enforces neither lengths nor precisions. A declared type is a promise to readers. A narrower type counts as a
 //! loss: existing values that exceed it stay, so readers could not rely on the type.
 
-use crate::tokenizer::{Token, TokenKind, tokens};
+use crate::tokenizer::tokens;
+use terrace_provider::sql_tokens::{Token, TokenKind, sizes};
 
 /// Words that end the type and begin a constraint.
 const NOT_IN_A_TYPE: [&str; 15] = [
@@ -51,14 +52,7 @@ impl DeclaredType {
             return None;
         }
         let name = words.iter().map(|word| word.text.to_ascii_uppercase()).collect::<Vec<_>>().join(" ");
-        let sizes = match tokens.get(words.len()..)? {
-            [] => Vec::new(),
-            [open, one, close] if is_parenthesised(open, close) => vec![size(one)?],
-            [open, one, comma, two, close] if is_parenthesised(open, close) && comma.is_symbol(',') => {
-                vec![size(one)?, size(two)?]
-            }
-            _ => return None,
-        };
+        let sizes = sizes(tokens.get(words.len()..)?)?;
         Some(Self { name, sizes })
     }
 
@@ -157,14 +151,6 @@ pub(crate) fn is_narrower(new: &str, old: &str) -> bool {
         // A column without a declared type may hold any value.
         _ => true,
     }
-}
-
-fn is_parenthesised(open: &Token<'_>, close: &Token<'_>) -> bool {
-    open.is_symbol('(') && close.is_symbol(')')
-}
-
-fn size(token: &Token<'_>) -> Option<u64> {
-    (token.kind == TokenKind::Number).then(|| token.text.parse().ok())?
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Normal forms of attributes: SQLite treats their spellings as equal.
 
 use crate::declared_type;
-use crate::tokenizer::{Token, TokenKind, tokens};
+use crate::tokenizer::tokens;
 use terrace_provider::Value;
 use terrace_provider::normal::{any_case_each, unordered};
+use terrace_provider::sql_tokens::{Token, TokenKind};
 
 /// A declared type; case and white space do not matter.
 pub(crate) fn data_type(value: &Value) -> Value {
@@ -26,7 +27,7 @@ pub(crate) fn default(value: &Value) -> Value {
 /// True for NULL, also in parentheses.
 pub(crate) fn is_null(sql: &str) -> bool {
     let tokens = tokens(sql);
-    let mut inner = tokens.iter().filter(|token| !(token.is_symbol('(') || token.is_symbol(')')));
+    let mut inner = tokens.iter().filter(|token| !(token.is_symbol("(") || token.is_symbol(")")));
     inner.next().is_some_and(|token| token.is_word("NULL")) && inner.next().is_none()
 }
 

@@ -14,10 +14,12 @@ pub(crate) use read::{column_names, index_columns, observe, row_count, unexpress
 
 use crate::declared_type::DeclaredType;
 use crate::identifier;
-use crate::tokenizer::{Token, TokenKind, tokens};
+use crate::tokenizer::tokens;
 use terrace_provider::attributes::{optional_text, texts, texts_of};
 use terrace_provider::names::{closest, listed};
 use terrace_provider::renames::{self, Named};
+use terrace_provider::sql_reads::SqlDialect;
+use terrace_provider::sql_tokens::{Token, TokenKind, is_expression};
 use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 
 /// SQLite's default limit of columns per table.
@@ -205,7 +207,7 @@ impl Column {
     pub(crate) fn has_literal_default(&self) -> bool {
         let tokens = self.default.as_deref().map(tokens).unwrap_or_default();
         let literal = match tokens.as_slice() {
-            [sign, number] if sign.is_symbol('-') || sign.is_symbol('+') => number,
+            [sign, number] if sign.is_symbol("-") || sign.is_symbol("+") => number,
             [literal] => literal,
             _ => return false,
         };
@@ -240,15 +242,7 @@ pub(crate) fn check_comment(comment: Option<&str>, path: &Path) -> Result<(), Pr
 
 /// Refuses a default that is not a single expression with closed parentheses and quotes.
 fn check_default(default: &str, path: &Path) -> Result<(), ProviderError> {
-    let tokens = tokens(default);
-    let mut depth = 0_i32;
-    let mut is_fine = !tokens.is_empty() && !default.contains('\0');
-    for token in &tokens {
-        depth += i32::from(token.is_symbol('(')) - i32::from(token.is_symbol(')'));
-        is_fine &= depth >= 0 && token.is_closed() && !token.is_comment() && !token.is_symbol(';');
-        is_fine &= depth > 0 || !token.is_symbol(',');
-    }
-    if is_fine && depth == 0 {
+    if is_expression(SqlDialect::Sqlite, default) {
         return Ok(());
     }
     Err(ProviderError::invalid(Some(path.clone()), format!("`{}` is not a valid default", default.escape_default()))

@@ -8,10 +8,12 @@ use crate::identifier::{self, is_same, quote, quote_all};
 use crate::mark::Mark;
 use crate::object::{Observation, definition, readable_names};
 use crate::table::{check_comment, column_names, heading, read_comments};
-use crate::tokenizer::{Token, TokenKind, tokens};
+use crate::tokenizer::{meaningful, tokens};
 use rusqlite::Connection;
 use terrace_provider::attributes::{optional_text, text, texts};
 use terrace_provider::names::{closest, listed};
+use terrace_provider::sql_reads::SqlDialect;
+use terrace_provider::sql_tokens::{Token, TokenKind, mean_same, plain_query, query_of_view, single_query};
 use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 
 /// A planned or existing view.
@@ -52,7 +54,7 @@ impl View {
                 }
                 Body::Source { name: source, columns }
             }
-            (None, Some(statement)) if columns.is_empty() => Body::Statement(checked_statement(&statement)?),
+            (None, Some(statement)) if columns.is_empty() => Body::Statement(single_query(SqlDialect::Sqlite, &statement, "statement")?),
             (None, Some(_)) => {
                 let message = "`columns` requires `source`; a `statement` lists its columns itself";
                 return Err(ProviderError::invalid(Some(Path::attribute("columns")), message));
@@ -214,34 +216,8 @@ fn hinted(error: ProviderError, wanted: &str, names: &[String]) -> ProviderError
     }
 }
 
-/// The statement without a trailing semicolon and comments. It must be one query.
-fn checked_statement(statement: &str) -> Result<String, ProviderError> {
-    let refuse = |message: &str| ProviderError::invalid(Some(Path::attribute("statement")), message);
-    let meaning = meaningful(statement);
-    if !meaning.first().is_some_and(|first| ["SELECT", "WITH", "VALUES"].iter().any(|word| first.is_word(word))) {
-        return Err(
-            refuse("a view's statement must be one query").solution("begin it with `SELECT`, `WITH` or `VALUES`")
-        );
-    }
-    if meaning.iter().any(|token| token.is_symbol(';')) || statement.contains('\0') {
-        return Err(refuse("a view's statement must be one query, but text follows a `;`"));
-    }
-    let end = meaning.last().map_or(0, |last| last.start + last.text.len());
-    Ok(statement.get(..end).unwrap_or(statement).trim_start().to_owned())
-}
-
-/// The relevant tokens: without comments and without semicolons at the end.
-fn meaningful(statement: &str) -> Vec<Token<'_>> {
-    let mut tokens: Vec<Token<'_>> = tokens(statement).into_iter().filter(|token| !token.is_comment()).collect();
-    while tokens.last().is_some_and(|last| last.is_symbol(';')) {
-        tokens.pop();
-    }
-    tokens
-}
-
 fn is_same_statement(one: &str, other: &str) -> bool {
-    let (one, other) = (meaningful(one), meaningful(other));
-    one.len() == other.len() && one.iter().zip(&other).all(|(one, other)| one.means_same_as(other))
+    mean_same(&meaningful(one), &meaningful(other))
 }
 
 fn is_same_body(one: &Body, other: &Body) -> bool {
@@ -253,42 +229,21 @@ fn is_same_body(one: &Body, other: &Body) -> bool {
     }
 }
 
-/// The text after the `AS` of a view's definition.
+/// The content of a view with this definition.
 fn read_body(sql: &str) -> Body {
-    let tokens = tokens(sql);
-    let mut depth = 0_i32;
-    let as_position = tokens.iter().position(|token| {
-        depth += i32::from(token.is_symbol('(')) - i32::from(token.is_symbol(')'));
-        depth == 0 && token.is_word("AS")
-    });
-    let body =
-        as_position.and_then(|at| tokens.get(at + 1)).and_then(|first| sql.get(first.start..)).unwrap_or_default();
+    let body = query_of_view(SqlDialect::Sqlite, sql);
     read_query(&meaningful(body)).unwrap_or_else(|| Body::Statement(body.trim_end().to_owned()))
 }
 
 /// Parses only `SELECT "a", "b" FROM "c"` or `SELECT * FROM "c"`, with names in double quotes.
 fn read_query(tokens: &[Token<'_>]) -> Option<Body> {
-    let (select, rest) = tokens.split_first()?;
-    let (source, rest) = rest.split_last()?;
-    let (from, columns) = rest.split_last()?;
-    let quoted = |token: &Token<'_>| (token.kind == TokenKind::QuotedName).then(|| token.name())?;
-    if !select.is_word("SELECT") || !from.is_word("FROM") {
+    let is_quoted = |token: &Token<'_>| matches!(token.kind, TokenKind::QuotedName | TokenKind::Symbol);
+    if tokens.iter().filter(|token| !is_quoted(token)).count() > ["SELECT", "FROM"].len() {
         return None;
     }
-    let name = quoted(source)?;
-    if let [all] = columns
-        && all.is_symbol('*')
-    {
-        return Some(Body::Source { name, columns: Vec::new() });
-    }
-    let columns = columns
-        .split(|token| token.is_symbol(','))
-        .map(|column| match column {
-            [column] => quoted(column),
-            _ => None,
-        })
-        .collect::<Option<Vec<_>>>()?;
-    Some(Body::Source { name, columns })
+    let query = plain_query(tokens)?;
+    let [name] = <[String; 1]>::try_from(query.source).ok()?;
+    Some(Body::Source { name, columns: query.columns })
 }
 
 #[cfg(test)]

@@ -145,7 +145,7 @@ fn postgresql_mistakes_are_reported_at_their_place() {
             "postgres_view",
             format!("database: {database}\nschema: s\nname: v\ndefinition: SELECT 1; DROP SCHEMA s"),
             1,
-            "the definition is more than one statement",
+            "a view's definition must be a single query",
             "stack.yaml:11",
         ),
     ];

@@ -10,11 +10,13 @@ use super::{Context, Object, Observation, plan_recreated, time_of};
 use crate::attributes::{attributes, is_managed, of_json, optional_text, text, text_of};
 use crate::mark;
 use crate::private::PrivateData;
-use crate::sql::{self, literal, parse, qualified, quote};
+use crate::sql::{self, literal, qualified, quote};
 use async_trait::async_trait;
 use comments::UnmanagedComments;
 use serde_json::Value as Json;
 use terrace_provider::http::{Purpose, Request};
+use terrace_provider::sql_reads::SqlDialect;
+use terrace_provider::sql_tokens::{PlainQuery, plain_query, tokens};
 use terrace_provider::{Attributes, ErrorKind, Path, PlannedChange, ProposedChange, ProviderError, Recorded, Value};
 
 pub(crate) struct View;
@@ -133,7 +135,8 @@ impl Object for View {
         observed.extend(attributes([("fullName", name.into()), ("tableId", of_json(&remote, "table_id"))]));
         // Any other query has no source: the recorded one does not apply.
         observed.insert("source".to_owned(), Value::Null);
-        let definition = parse(text_of(&remote, "view_definition"));
+        let definition = text_of(&remote, "view_definition").trim().trim_end_matches(';');
+        let definition = plain_query(&tokens(SqlDialect::Databricks, definition));
         let wanted_source = source(like);
         if let Some([catalog, schema, table]) =
             definition.as_ref().and_then(|it| <[String; 3]>::try_from(it.source.clone()).ok())
@@ -248,7 +251,7 @@ fn wanted_types(like: &Attributes, name: &str) -> Attributes {
 }
 
 /// The columns as attributes: empty if the view selects all, with comments only where they are managed.
-fn shown_columns(remote: &Json, definition: Option<&sql::Query>, like: &Attributes) -> Value {
+fn shown_columns(remote: &Json, definition: Option<&PlainQuery>, like: &Attributes) -> Value {
     let wanted = columns(like);
     let shows_all = definition.is_some_and(|it| it.columns.is_empty());
     if shows_all && wanted.is_empty() {

@@ -1,7 +1,8 @@
 //! Queries that select only columns of one source, in the server's form: `SELECT t.a, t.b FROM s.t`. Since PostgreSQL
 //! 16, the `t.` is missing.
 
-use crate::lexer::{Token, TokenKind, tokens};
+use terrace_provider::sql_reads::SqlDialect;
+use terrace_provider::sql_tokens::{meaningful, plain_query};
 
 /// Columns of a table or view.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,30 +14,9 @@ pub(crate) struct Source {
 
 /// The source of a query with qualified names; `None` for any other query.
 pub(crate) fn source_of(definition: &str) -> Option<Source> {
-    let all = tokens(definition);
-    let end = if all.last()?.is_symbol(";") { all.len() - 1 } else { all.len() };
-    let (select, rest) = all.get(..end)?.split_first()?;
-    let at = rest.iter().position(|token| token.is_word("FROM"))?;
-    let (columns, from) = rest.split_at_checked(at)?;
-    let [_, schema, dot, name] = from else { return None };
-    if !select.is_word("SELECT") || !dot.is_symbol(".") {
-        return None;
-    }
-    let (schema, name) = (named(schema)?, named(name)?);
-    let columns = columns.split(|token| token.is_symbol(",")).map(|column| column_of(column, &name));
-    Some(Source { columns: columns.collect::<Option<Vec<_>>>()?, schema, name })
-}
-
-fn column_of(tokens: &[Token<'_>], table: &str) -> Option<String> {
-    match tokens {
-        [column] => named(column),
-        [alias, dot, column] if dot.is_symbol(".") && named(alias)? == table => named(column),
-        _ => None,
-    }
-}
-
-fn named(token: &Token<'_>) -> Option<String> {
-    matches!(token.kind, TokenKind::Word | TokenKind::QuotedName).then(|| token.name())?
+    let query = plain_query(&meaningful(SqlDialect::Postgres, definition))?;
+    let [schema, name] = <[String; 2]>::try_from(query.source).ok()?;
+    Some(Source { schema, name, columns: query.columns })
 }
 
 #[cfg(test)]

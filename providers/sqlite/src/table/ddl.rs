@@ -7,9 +7,10 @@
 use super::{Column, Table};
 use crate::identifier::{quote, quote_all};
 use crate::mark::Mark;
-use crate::tokenizer::{Token, TokenKind, tokens};
+use crate::tokenizer::tokens;
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use terrace_provider::sql_tokens::Token;
 
 /// The parts of a definition that only its text contains.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -110,8 +111,8 @@ pub(crate) fn read_comments(sql: &str) -> Comments {
                 comments.columns.insert(name.to_ascii_lowercase(), comment);
             }
         }
-        depth += i32::from(token.is_symbol('(')) - i32::from(token.is_symbol(')'));
-        is_item_start = depth == 1 && (token.is_symbol('(') || token.is_symbol(','));
+        depth += token.depth();
+        is_item_start = depth == 1 && (token.is_symbol("(") || token.is_symbol(","));
         let named = match depth {
             0 => OPTIONS.as_slice(),
             1 => CONSTRAINTS.as_slice(),
@@ -132,7 +133,6 @@ fn leading_comment(tokens: &[Token<'_>]) -> Option<String> {
     let lines: Vec<&str> = tokens
         .iter()
         .take_while(|token| token.is_comment())
-        .filter(|token| token.kind == TokenKind::LineComment)
         .filter_map(|token| token.text.strip_prefix("--"))
         .map(|line| line.strip_prefix(' ').unwrap_or(line))
         .collect();

@@ -10,6 +10,7 @@ use crate::tokenizer::tokens;
 use rusqlite::{Connection, OptionalExtension};
 use terrace_provider::attributes::optional_text;
 use terrace_provider::renames::PREVIOUS_NAME;
+use terrace_provider::sql_tokens::mean_same;
 use terrace_provider::{Attributes, renames};
 
 /// Reads the attributes of a table in the spelling of `like`; `None` if it does not exist.
@@ -129,8 +130,7 @@ fn in_the_spelling_of(mut table: Table, like: &Table) -> Table {
 pub(super) fn is_same_sql(one: Option<&str>, other: Option<&str>) -> bool {
     let [one, other] = [one, other].map(|sql| sql.filter(|sql| !spelling::is_null(sql)));
     let (Some(one), Some(other)) = (one, other) else { return one.is_none() && other.is_none() };
-    let (one, other) = (tokens(one), tokens(other));
-    one.len() == other.len() && one.iter().zip(&other).all(|(one, other)| one.means_same_as(other))
+    mean_same(&tokens(one), &tokens(other))
 }
 
 /// True if both have the same columns in the same order.
