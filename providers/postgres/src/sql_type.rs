@@ -2,119 +2,43 @@
 //!
 //! Types have the server's spelling.
 
-use crate::data_type::DataType;
-use terrace_provider::column_type::{self, text_of};
+use crate::data_type::{DataType, canonical};
+use terrace_provider::column_type::{self, Declared, text_of};
 use terrace_provider::{Map, Value};
 
 /// The contract type for types that only `dataTypeDisplay` describes.
 const UNKNOWN: &str = "UNKNOWN";
 
-/// The SQL type for a contract type.
-#[derive(Debug, Clone, Copy)]
-enum Declared {
-    /// This text.
-    As(&'static str),
-    /// This text with the length if there is a limit, otherwise `text`.
-    Text(&'static str),
-    /// `numeric` with precision and scale.
-    Decimal,
-}
-
-/// Lengths from this one on mean no limit: the maximum of Snowflake.
-const UNLIMITED: i64 = 16_777_216;
-
 /// OpenMetadata's column types, including those of Snowflake.
-const DATA_TYPES: [(&str, Declared); 72] = {
+const TYPES: [(Declared, &str); 26] = {
     use Declared::{As, Decimal, Text};
     [
-        ("AGGREGATEFUNCTION", As("text")),
-        ("ARRAY", As("jsonb")),
-        ("BIGINT", As("bigint")),
-        ("BINARY", As("bytea")),
-        ("BIT", As("bit varying")),
-        ("BITMAP", As("bytea")),
-        ("BLOB", As("bytea")),
-        ("BOOL", As("boolean")),
-        ("BOOLEAN", As("boolean")),
-        ("BYTEA", As("bytea")),
-        ("BYTEINT", As("smallint")),
-        ("BYTES", As("bytea")),
-        ("CHAR", Text("character")),
-        ("CHARACTER", Text("character")),
-        ("CIDR", As("cidr")),
-        ("CLOB", As("text")),
-        ("DATE", As("date")),
-        ("DATETIME", As("timestamp without time zone")),
-        ("DECIMAL", Decimal),
-        ("DOUBLE", As("double precision")),
-        ("ENUM", As("text")),
-        ("FIXED", Decimal),
-        ("FLOAT", As("double precision")),
-        ("GEOGRAPHY", As("text")),
-        ("GEOMETRY", As("text")),
-        ("HLLSKETCH", As("bytea")),
-        ("IMAGE", As("bytea")),
-        ("INET", As("inet")),
-        ("INT", As("integer")),
-        ("INTEGER", As("integer")),
-        ("INTERVAL", As("interval")),
-        ("IPV4", As("inet")),
-        ("IPV6", As("inet")),
-        ("JSON", As("jsonb")),
-        ("LONG", As("bigint")),
-        ("LONGBLOB", As("bytea")),
-        ("LOWCARDINALITY", As("text")),
-        ("MACADDR", As("macaddr")),
-        ("MAP", As("jsonb")),
-        ("MEDIUMBLOB", As("bytea")),
-        ("MEDIUMTEXT", As("text")),
-        ("MONEY", Decimal),
-        ("NTEXT", As("text")),
-        ("NULL", As("text")),
-        ("NUMBER", Decimal),
-        ("NUMERIC", Decimal),
-        ("OBJECT", As("jsonb")),
-        ("POINT", As("point")),
-        ("POLYGON", As("polygon")),
-        ("REAL", As("real")),
-        ("RECORD", As("jsonb")),
-        ("SET", As("text")),
-        ("SMALLINT", As("smallint")),
-        ("STRING", Text("character varying")),
-        ("STRUCT", As("jsonb")),
-        ("SUPER", As("jsonb")),
-        ("TEXT", Text("character varying")),
-        ("TIME", As("time without time zone")),
-        ("TIMESTAMP", As("timestamp without time zone")),
-        ("TIMESTAMPZ", As("timestamp with time zone")),
-        ("TIMESTAMP_LTZ", As("timestamp with time zone")),
-        ("TIMESTAMP_NTZ", As("timestamp without time zone")),
-        ("TIMESTAMP_TZ", As("timestamp with time zone")),
-        ("TINYINT", As("smallint")),
-        ("TSVECTOR", As("tsvector")),
-        ("UNION", As("jsonb")),
-        ("UUID", As("uuid")),
-        ("VARBINARY", As("bytea")),
-        ("VARCHAR", Text("character varying")),
-        ("VARIANT", As("jsonb")),
-        ("XML", As("xml")),
-        ("YEAR", As("smallint")),
-    ]
-};
-
-/// The logical types of the Open Data Contract Standard.
-const LOGICAL_TYPES: [(&str, Declared); 9] = {
-    use Declared::{As, Decimal, Text};
-    [
-        ("string", Text("character varying")),
-        ("date", As("date")),
-        ("number", Decimal),
-        ("integer", As("integer")),
-        ("object", As("jsonb")),
-        ("array", As("jsonb")),
-        ("boolean", As("boolean")),
-        ("timestamp", As("timestamp without time zone")),
-        ("time", As("time without time zone")),
+        (As("text"), "AGGREGATEFUNCTION CLOB ENUM GEOGRAPHY GEOMETRY LOWCARDINALITY MEDIUMTEXT NTEXT NULL SET"),
+        (As("jsonb"), "ARRAY JSON MAP OBJECT RECORD STRUCT SUPER UNION VARIANT"),
+        (As("bigint"), "BIGINT LONG"),
+        (As("bytea"), "BINARY BITMAP BLOB BYTEA BYTES HLLSKETCH IMAGE LONGBLOB MEDIUMBLOB VARBINARY"),
+        (As("bit varying"), "BIT"),
+        (As("boolean"), "BOOL BOOLEAN"),
+        (As("smallint"), "BYTEINT SMALLINT TINYINT YEAR"),
+        (Text("character"), "CHAR CHARACTER"),
+        (As("cidr"), "CIDR"),
+        (As("date"), "DATE"),
+        (As("timestamp without time zone"), "DATETIME TIMESTAMP TIMESTAMP_NTZ"),
+        (Decimal("numeric"), "DECIMAL FIXED MONEY NUMBER NUMERIC"),
+        (As("double precision"), "DOUBLE FLOAT"),
+        (As("inet"), "INET IPV4 IPV6"),
+        (As("integer"), "INT INTEGER"),
+        (As("interval"), "INTERVAL"),
+        (As("macaddr"), "MACADDR"),
+        (As("point"), "POINT"),
+        (As("polygon"), "POLYGON"),
+        (As("real"), "REAL"),
+        (Text("character varying"), "STRING TEXT VARCHAR"),
+        (As("time without time zone"), "TIME"),
+        (As("timestamp with time zone"), "TIMESTAMPZ TIMESTAMP_LTZ TIMESTAMP_TZ"),
+        (As("tsvector"), "TSVECTOR"),
+        (As("uuid"), "UUID"),
+        (As("xml"), "XML"),
     ]
 };
 
@@ -129,22 +53,7 @@ pub(crate) fn sql_type(column: &Map) -> Result<String, String> {
             None => Err(format!("`{display}` is not a type of PostgreSQL")),
         };
     }
-    let declared = column_type::declared(column, &DATA_TYPES, &LOGICAL_TYPES)?;
-    let size = |key: &str| column_type::size(column, key);
-    Ok(match declared {
-        Declared::As(text) => (*text).to_owned(),
-        Declared::Text(text) => match size("dataLength").filter(|length| (1..UNLIMITED).contains(length)) {
-            Some(length) => format!("{text}({length})"),
-            None => "text".to_owned(),
-        },
-        Declared::Decimal => match (size("precision"), size("scale")) {
-            (Some(precision), Some(scale)) => format!("numeric({precision},{scale})"),
-            (Some(precision), None) => format!("numeric({precision},0)"),
-            // The default precision of Snowflake, if only the scale is given.
-            (None, Some(scale)) => format!("numeric(38,{scale})"),
-            (None, None) => "numeric".to_owned(),
-        },
-    })
+    column_type::sql_type(column, &TYPES, "text").map(|ty| canonical(&ty))
 }
 
 /// The OpenMetadata type of a server type: `dataType` with `dataLength`, or with `precision` and `scale`. For other
@@ -179,61 +88,32 @@ pub(crate) fn data_type(server: &str) -> Map {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use terrace_provider::conformance::check_readme;
+    use terrace_provider::docs::with_section;
 
     fn declared(entries: &[(&str, Value)]) -> Result<String, String> {
         sql_type(&entries.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect())
     }
 
     #[test]
-    fn sizes_stay_visible() {
-        let number = [("dataType", "NUMBER".into()), ("precision", Value::Int(38)), ("scale", Value::Int(0))];
-        assert_eq!(declared(&number).as_deref(), Ok("numeric(38,0)"));
-        assert_eq!(
-            declared(&[("dataType", "decimal".into()), ("precision", "10".into())]).as_deref(),
-            Ok("numeric(10,0)")
-        );
-        assert_eq!(
-            declared(&[("dataType", "VARCHAR".into()), ("dataLength", Value::Int(20))]).as_deref(),
-            Ok("character varying(20)")
-        );
-        assert_eq!(
-            declared(&[("dataType", "TEXT".into()), ("dataLength", Value::Int(16_777_216))]).as_deref(),
-            Ok("text")
-        );
-        assert_eq!(declared(&[("dataType", "TEXT".into()), ("dataLength", Value::Null)]).as_deref(), Ok("text"));
+    fn precision_alone_means_no_scale() {
+        let number = [("dataType", "decimal".into()), ("precision", "10".into())];
+        assert_eq!(declared(&number).as_deref(), Ok("numeric(10,0)"));
     }
 
     /// Run with `UPDATE_README=1` to rewrite the tables.
     #[test]
     fn readme_lists_every_type() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-        let readme = std::fs::read_to_string(path).unwrap();
-        let table = |field, types: &[(&'static str, Declared)]| column_type::table(field, types, sql_type).unwrap();
-        let tables = format!(
-            "{}
-{}",
-            table("dataType", &DATA_TYPES),
-            table("logicalType", &LOGICAL_TYPES)
-        );
-        let written =
-            terrace_provider::docs::with_section(&readme, "types", &tables).expect("the README has the marks");
-        if std::env::var_os("UPDATE_README").is_some() {
-            std::fs::write(path, &written).unwrap();
-        } else {
-            assert!(readme == written, "the README is not up to date: run the test with UPDATE_README=1");
-        }
+        let tables = column_type::tables(&TYPES, sql_type).unwrap();
+        check_readme(env!("CARGO_MANIFEST_DIR"), |readme| with_section(readme, "types", &tables)).unwrap();
     }
 
     #[test]
     fn every_type_has_the_spelling_of_the_server() {
-        for (name, _) in DATA_TYPES {
+        for name in TYPES.iter().flat_map(|(_, names)| names.split(' ')) {
             let text = declared(&[("dataType", name.into())]).unwrap();
-            assert_eq!(crate::data_type::canonical(&text), text, "{name}");
+            assert!(DataType::parse(&text).is_some_and(|ty| ty.is_built_in()), "{name}: {text}");
         }
-        for (name, _) in LOGICAL_TYPES {
-            assert!(declared(&[("logicalType", name.into())]).is_ok(), "{name}");
-        }
-        assert!(DATA_TYPES.is_sorted_by_key(|(name, _)| name), "sorted, to find duplicates");
     }
 
     #[test]

@@ -12,7 +12,6 @@ pub(crate) use source::source_of;
 use crate::attributes::{flag, has_unknown, list, optional_text, put_managed, text, texts};
 use crate::dependents;
 use crate::error::Failure;
-use crate::expression;
 use crate::identifier::{check, check_comment, full_name, literal, literal_or_null, qualified, quote_all};
 use crate::kind::{Kind, Target};
 use crate::observation::{Observation, ReadRequest};

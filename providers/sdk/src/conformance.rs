@@ -15,6 +15,7 @@ mod hostile;
 mod instance;
 mod lifecycle;
 mod planning;
+mod readme;
 mod recovery;
 mod report;
 mod spellings;
@@ -22,6 +23,7 @@ mod spellings;
 pub use fixture::{Fixture, Hook};
 pub use hostile::variants;
 pub use instance::{Instance, Reports, recorded};
+pub use readme::check_readme;
 pub use report::{Report, Verdict};
 
 use crate::{Attributes, Provider, Settings};
