@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::time::Duration;
 use terrace_provider::wrap::Limits;
 use terrace_provider::{
-    Attempt, Attributes, LostCall, Observed, PlannedChange, Recorded, ResourceType, Settings, Value, conformance,
+    Attempt, Attributes, LostCall, Observed, PlannedChange, Recorded, ResourceType, Settings, conformance,
 };
 use terrace_provider_databricks::DatabricksProvider;
 use terrace_test_databricks::StandIn;
@@ -18,23 +18,13 @@ pub(crate) fn provider() -> DatabricksProvider {
 }
 
 pub(crate) fn attributes(json: Json) -> Attributes {
-    match Value::from(json) {
-        Value::Map(entries) => entries,
-        other => panic!("attributes are a map, not {other:?}"),
-    }
+    conformance::attributes(&json).unwrap()
 }
 
 /// The settings of an instance for the stand-in.
 pub(crate) fn settings(stand_in: &StandIn, more: Json) -> Settings {
-    let mut settings = conformance::settings(std::path::Path::new("."));
-    settings.values = attributes(json!({"host": stand_in.url(), "token": "secret", "git": {"token": "glpat-usual"}}));
-    for (name, value) in attributes(more) {
-        match value.is_null() {
-            true => drop(settings.values.shift_remove(&name)),
-            false => drop(settings.values.insert(name, value)),
-        }
-    }
-    settings
+    let usual = json!({"host": stand_in.url(), "token": "secret", "git": {"token": "glpat-usual"}});
+    conformance::settings_with(&usual, &more).unwrap()
 }
 
 /// An opened instance.

@@ -4,7 +4,7 @@ use crate::harness::{
 };
 use serde_json::json;
 use std::time::{Duration, Instant};
-use terrace_provider::wrap::{Limits, guarded};
+use terrace_provider::wrap::Limits;
 use terrace_provider::{ErrorKind, Found};
 use terrace_test_hasura::{Fault, Mapper, StandIn};
 
@@ -221,8 +221,7 @@ async fn concurrent_calls_are_limited() {
     let stand_in = stand_in(Mapper::Extended);
     stand_in.faults().takes = Some(Duration::from_millis(10));
     let limits = Limits { concurrency: 3, retries: 0, ..Limits::default() };
-    let session = guarded(&provider(), &settings(&stand_in), limits).await.unwrap();
-    let instance = Instance { provider: provider(), session, reports: std::sync::Arc::default() };
+    let instance = Instance::limited(provider(), &settings(&stand_in), limits).await;
     let configs: Vec<_> = (0..12).map(|number| role(&format!("r{number}"))).collect();
     let made = configs.iter().map(|config| instance.create(ROLE, config));
     assert!(futures_util::future::join_all(made).await.iter().all(Result::is_ok));

@@ -34,7 +34,7 @@ async fn settle(
     match instance.find(ty, config, prior, true).await.unwrap() {
         Found::Own(observed) => {
             let planned = prior.map(|prior| prior.attributes.clone()).unwrap_or_default();
-            Some(crate::harness::recorded(instance.ty(ty), &planned, observed))
+            Some(crate::harness::recorded(&planned, observed))
         }
         Found::Absent => None,
         other => panic!("{ty}: {other:?}"),

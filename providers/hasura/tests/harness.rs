@@ -2,16 +2,15 @@
 
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::ops::Deref;
 use std::time::Duration;
-use terrace_provider::wrap::{Limits, guarded};
+use terrace_provider::wrap::Limits;
 use terrace_provider::{
-    Attempt, Attributes, Call, Finding, Found, LostCall, Observed, Partial, Planned, PlannedChange, Progress,
-    ProposedChange, Provider, ProviderError, Recorded, ResourceType, Session, Settings, Value, conformance,
+    Attempt, Attributes, Finding, Found, LostCall, Observed, PlannedChange, ProviderError, Recorded, ResourceType,
+    Settings, conformance,
 };
 use terrace_provider_hasura::HasuraProvider;
 use terrace_test_hasura::{Mapper, StandIn};
-use tokio_util::sync::CancellationToken;
 
 pub(crate) const SOURCE: &str = "hasura_source";
 pub(crate) const TABLE: &str = "hasura_table";
@@ -25,19 +24,13 @@ pub(crate) fn provider() -> HasuraProvider {
 }
 
 pub(crate) fn attributes(json: Json) -> Attributes {
-    match Value::from(json) {
-        Value::Map(entries) => entries,
-        other => panic!("attributes are a map, not {other:?}"),
-    }
+    conformance::attributes(&json).unwrap()
 }
 
 /// The settings of an instance for the test server.
 pub(crate) fn settings(stand_in: &StandIn) -> Settings {
-    let mut settings = conformance::settings(std::path::Path::new("."));
-    settings.values = attributes(json!({
-        "url": stand_in.url(), "adminSecret": "secret", "roleMapper": {"url": stand_in.mapper_url()},
-    }));
-    settings
+    let values = json!({"url": stand_in.url(), "adminSecret": "secret", "roleMapper": {"url": stand_in.mapper_url()}});
+    conformance::settings_with(&values, &json!({})).unwrap()
 }
 
 /// A test server with two databases.
@@ -79,26 +72,18 @@ pub(crate) fn role(id: &str) -> Json {
     json!({"roleId": id, "componentId": format!("urn:dmb:cmp:sales:{id}"), "rootFields": [format!("{id}_select")]})
 }
 
-/// Keeps the reports of calls.
-#[derive(Default)]
-pub(crate) struct Reports(pub(crate) Mutex<Vec<String>>);
-
-#[async_trait::async_trait]
-impl Progress for Reports {
-    fn message(&self, text: &str) {
-        self.0.lock().unwrap().push(text.to_owned());
-    }
-
-    async fn partial(&self, _partial: Partial) -> Result<(), ProviderError> {
-        Ok(())
-    }
-}
+/// The address of all objects of tests.
+const ADDRESS: &str = "shop@test:port/hasura.a";
 
 /// An open instance.
-pub(crate) struct Instance {
-    pub(crate) provider: HasuraProvider,
-    pub(crate) session: Arc<dyn Session>,
-    pub(crate) reports: Arc<Reports>,
+pub(crate) struct Instance(conformance::Instance<HasuraProvider>);
+
+impl Deref for Instance {
+    type Target = conformance::Instance<HasuraProvider>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl Instance {
@@ -107,60 +92,15 @@ impl Instance {
     }
 
     pub(crate) async fn with(provider: HasuraProvider, settings: &Settings) -> Self {
-        let session = guarded(&provider, settings, Limits { retries: 0, ..Limits::default() }).await.unwrap();
-        Self { provider, session, reports: Arc::default() }
+        Self::limited(provider, settings, Limits { retries: 0, ..Limits::default() }).await
+    }
+
+    pub(crate) async fn limited(provider: HasuraProvider, settings: &Settings, limits: Limits) -> Self {
+        Self(conformance::Instance::open(provider, settings, limits, ADDRESS).await.unwrap())
     }
 
     pub(crate) fn ty(&self, name: &str) -> &ResourceType {
-        self.provider.schema().resource(name).unwrap()
-    }
-
-    pub(crate) fn call(&self) -> Call {
-        Call {
-            address: "shop@test:port/hasura.a".to_owned(),
-            operation: "operation".to_owned(),
-            step: "1".to_owned(),
-            timeout: Duration::from_secs(20),
-            removes_data: false,
-            cancel: CancellationToken::new(),
-            progress: Arc::clone(&self.reports) as Arc<dyn Progress>,
-        }
-    }
-
-    pub(crate) async fn plan(
-        &self,
-        ty: &str,
-        prior: Option<&Recorded>,
-        config: &Json,
-    ) -> Result<PlannedChange, ProviderError> {
-        let config = attributes(config.clone());
-        let change =
-            ProposedChange { address: "a", prior, config: &config, must_replace: false, changed_write_only: &[] };
-        self.session.plan(self.ty(ty), &change).await
-    }
-
-    pub(crate) async fn create(&self, ty: &str, config: &Json) -> Result<Recorded, ProviderError> {
-        let PlannedChange { planned, private, .. } = self.plan(ty, None, config).await?;
-        let planned = Planned { attributes: planned, private };
-        let observed = self.session.create(self.ty(ty), &self.call(), &planned).await?;
-        Ok(recorded(self.ty(ty), &planned.attributes, observed))
-    }
-
-    pub(crate) async fn update(&self, ty: &str, prior: &Recorded, config: &Json) -> Result<Recorded, ProviderError> {
-        let PlannedChange { planned, private, replace_paths, .. } = self.plan(ty, Some(prior), config).await?;
-        assert!(replace_paths.is_empty(), "{replace_paths:?}");
-        let planned = Planned { attributes: planned, private };
-        let observed = self.session.update(self.ty(ty), &self.call(), prior, &planned).await?;
-        Ok(recorded(self.ty(ty), &planned.attributes, observed))
-    }
-
-    pub(crate) async fn read(&self, ty: &str, prior: &Recorded) -> Result<Option<Recorded>, ProviderError> {
-        let observed = self.session.read(self.ty(ty), prior).await?;
-        Ok(observed.map(|observed| recorded(self.ty(ty), &prior.attributes, observed)))
-    }
-
-    pub(crate) async fn delete(&self, ty: &str, prior: &Recorded) -> Result<(), ProviderError> {
-        self.session.delete(self.ty(ty), &self.call(), prior).await
+        self.resource_type(name).unwrap()
     }
 
     pub(crate) async fn find(
@@ -173,14 +113,14 @@ impl Instance {
         let PlannedChange { mut planned, private, .. } = self.plan(ty, None, config).await?;
         planned.extend(attributes(config.clone()));
         let lost_call = is_lost.then(|| LostCall {
-            operation: "operation".to_owned(),
-            step: "1".to_owned(),
+            operation: self.call().operation,
+            step: self.call().step,
             timeout: Duration::from_secs(1),
             age: Duration::from_secs(2),
         });
         let identity = self.ty(ty).identity_of(&planned).unwrap_or_default();
         let prior = prior.cloned();
-        let attempt = Attempt { address: "a".to_owned(), identity, planned, private, prior, lost_call };
+        let attempt = Attempt { address: ADDRESS.to_owned(), identity, planned, private, prior, lost_call };
         self.session.find(self.ty(ty), &attempt).await
     }
 
@@ -194,37 +134,18 @@ impl Instance {
 
     /// The attributes that a plan for a recorded object changes.
     pub(crate) async fn changes(&self, ty: &str, prior: &Recorded, config: &Json) -> Vec<String> {
-        let plan = self.plan(ty, Some(prior), config).await.unwrap();
-        assert!(plan.replace_paths.is_empty(), "{:?}", plan.replace_paths);
-        let known = self.ty(ty).attributes.0.iter().filter(|attribute| !attribute.write_only);
-        let differs = known.filter(|attribute| {
-            let of = |attributes: &Attributes| attributes.get(attribute.name).cloned().unwrap_or_default();
-            let (before, after) = (of(&prior.attributes), of(&plan.planned));
-            !(after.is_same_as(&before) || after.is_null() && before.is_null())
-        });
-        differs.map(|attribute| attribute.name.to_owned()).collect()
+        self.0.changes(ty, prior, config).await.unwrap()
     }
 
     /// The second plan is empty, before and after a read.
     pub(crate) async fn assert_settled(&self, ty: &str, prior: &Recorded, config: &Json) {
-        let read = self.read(ty, prior).await.unwrap().unwrap();
-        for prior in [prior, &read] {
-            assert_eq!(self.changes(ty, prior, config).await, [] as [String; 0], "{prior:?}");
-        }
+        assert_eq!(self.unsettled(ty, prior, config).await.unwrap(), [] as [String; 0]);
     }
 }
 
 /// The row of an object.
-pub(crate) fn recorded(ty: &ResourceType, planned: &Attributes, observed: Observed) -> Recorded {
-    let is_stored = |name: &String| ty.attributes.get(name).is_some_and(|attribute| !attribute.write_only);
-    let mut attributes: Attributes = planned
-        .iter()
-        .filter(|(name, value)| !value.has_unknown() && is_stored(name))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    attributes.extend(observed.attributes);
-    attributes.retain(|_, value| !value.is_null());
-    Recorded { address: "a".to_owned(), identity: observed.identity, attributes, private: observed.private }
+pub(crate) fn recorded(planned: &Attributes, observed: Observed) -> Recorded {
+    conformance::recorded(ADDRESS, planned, observed)
 }
 
 /// The row in the form of an error message.

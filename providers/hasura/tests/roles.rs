@@ -48,11 +48,11 @@ async fn unremovable_role_is_emptied_and_can_be_recreated() {
     instance.delete(ROLE, &made).await.unwrap();
     let expected = ["members r {} {}", "role r urn:dmb:cmp:sales:r {}"];
     assert_eq!(about(&stand_in), expected);
-    assert!(instance.reports.0.lock().unwrap()[0].contains("the role mapper removes no roles"));
+    assert!(instance.reports.messages()[0].contains("the role mapper removes no roles"));
     // Its root fields are not readable: they are written even if the role is adopted.
     let found = instance.find(ROLE, &role("r"), None, false).await.unwrap();
     let Found::Foreign(observed) = found else { panic!("{found:?}") };
-    let row = crate::harness::recorded(instance.ty(ROLE), &crate::harness::attributes(json!({})), observed);
+    let row = crate::harness::recorded(&crate::harness::attributes(json!({})), observed);
     assert_eq!(instance.changes(ROLE, &row, &role("r")).await, ["rootFields"]);
     let again = instance.create(ROLE, &role("r")).await.unwrap();
     assert!(about(&stand_in).contains(&r#"role r urn:dmb:cmp:sales:r {"r_select"}"#.to_owned()));
@@ -68,7 +68,7 @@ async fn role_in_permissions_is_adopted_unchanged() {
     instance.create(TABLE, &table("s", "ORDERS", "a_")).await.unwrap();
     instance.create(PERMISSION, &permission("s", "ORDERS", "r")).await.unwrap();
     let Found::Foreign(observed) = instance.find(ROLE, &role("r"), None, false).await.unwrap() else { panic!() };
-    let row = crate::harness::recorded(instance.ty(ROLE), &crate::harness::attributes(json!({})), observed);
+    let row = crate::harness::recorded(&crate::harness::attributes(json!({})), observed);
     assert_eq!(instance.changes(ROLE, &row, &role("r")).await, [] as [String; 0]);
 }
 

@@ -224,7 +224,7 @@ async fn import_shows_no_secrets() {
     instance.create(SOURCE, &postgres("p")).await.unwrap();
     for (id, config) in [("s", source("s")), ("p", postgres("p"))] {
         let imported = instance.session.import(instance.ty(SOURCE), id).await.unwrap().unwrap();
-        let imported = recorded(instance.ty(SOURCE), &attributes(json!({})), imported);
+        let imported = recorded(&attributes(json!({})), imported);
         let text = shown(&imported);
         assert!(!text.contains("top") && !text.contains("hidden"), "{text}");
         let changes = instance.changes(SOURCE, &imported, &config).await;

@@ -33,7 +33,7 @@ async fn preexisting_entry_survives_delete() {
     assert_eq!(read.private, adopted.private, "a read keeps the private bytes");
     let reports = Arc::new(Reports::default());
     instance.session.delete(&instance.ty(ACL), &call(&reports), &read).await.unwrap();
-    assert_eq!(*reports.messages.lock().unwrap(), ["the entry existed before terrace: it is kept"]);
+    assert_eq!(reports.messages(), ["the entry existed before terrace: it is kept"]);
     assert!(instance.read(ACL, &adopted).await.is_some());
     instance.delete(ACL, &by_hand).await;
     assert!(instance.read(ACL, &adopted).await.is_none());

@@ -3,13 +3,14 @@
 use crate::registry::Registry;
 use crate::stand_in::{BrokerState, StandIn};
 use serde_json::{Value as Json, json};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
+pub(crate) use terrace_provider::conformance::Reports;
 use terrace_provider::wrap::{Limits, guarded};
 use terrace_provider::{
-    Attempt, Attributes, Call, Finding, Found, LostCall, Observed, Partial, Planned, PlannedChange, Private, Progress,
-    ProposedChange, Provider, ProviderError, Recorded, ResourceType, Session, Settings, Value, conformance,
+    Attempt, Attributes, Call, Finding, Found, LostCall, Observed, Planned, PlannedChange, Private, Progress,
+    ProposedChange, Provider, ProviderError, Recorded, ResourceType, Session, Settings, conformance,
 };
 use terrace_provider_kafka::KafkaProvider;
 use tokio_util::sync::CancellationToken;
@@ -19,37 +20,8 @@ pub(crate) const ACL: &str = "kafka_acl";
 pub(crate) const SUBJECT: &str = "kafka_subject";
 pub(crate) const STREAMS: &str = "kafka_streams_application";
 
-/// Collects the messages and partial results of a call.
-#[derive(Default)]
-pub(crate) struct Reports {
-    pub(crate) messages: Mutex<Vec<String>>,
-    partials: Mutex<Vec<Partial>>,
-}
-
-#[async_trait::async_trait]
-impl Progress for Reports {
-    fn message(&self, text: &str) {
-        self.messages.lock().unwrap().push(text.to_owned());
-    }
-
-    async fn partial(&self, partial: Partial) -> Result<(), ProviderError> {
-        self.partials.lock().unwrap().push(partial);
-        Ok(())
-    }
-}
-
-impl Reports {
-    /// The journalled private bytes of the call.
-    pub(crate) fn private(&self) -> Private {
-        self.partials.lock().unwrap().iter().rev().find_map(|partial| partial.private.clone()).unwrap_or_default()
-    }
-}
-
 pub(crate) fn attributes(json: Json) -> Attributes {
-    match Value::from(json) {
-        Value::Map(entries) => entries,
-        other => panic!("attributes are a map, not {other:?}"),
-    }
+    conformance::attributes(&json).unwrap()
 }
 
 /// A name that is unique among tests and runs.
@@ -61,9 +33,7 @@ pub(crate) fn unique(prefix: &str) -> String {
 
 /// Settings of an instance from JSON.
 pub(crate) fn settings(values: Json) -> Settings {
-    let mut settings = conformance::settings(std::path::Path::new("."));
-    settings.values = attributes(values);
-    settings
+    conformance::settings_with(&values, &json!({})).unwrap()
 }
 
 /// An opened instance.

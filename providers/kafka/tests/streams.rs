@@ -72,7 +72,7 @@ async fn delete_removes_only_internal_topics_with_the_data() {
     let call = Call { removes_data: true, ..call(&reports) };
     instance.session.delete(&ty, &call, &created).await.unwrap();
     assert_eq!(remaining().await, 4);
-    let mut messages = reports.messages.lock().unwrap().clone();
+    let mut messages = reports.messages();
     messages.sort();
     assert_eq!(messages, [format!("deleting `{id}-a.b-repartition`"), format!("deleting `{id}-store-changelog`")]);
     for topic in &topics {
@@ -109,7 +109,7 @@ async fn internal_topics_of_another_application_are_kept() {
     instance.session.delete(&ty, &call, &created).await.unwrap();
     let remaining: Vec<String> = brokers.state().topics.keys().cloned().collect();
     assert_eq!(remaining, ["app-three-x-repartition", "app-two-x-changelog", "app-x-changelog-2"]);
-    let messages = reports.messages.lock().unwrap().clone();
+    let messages = reports.messages();
     let kept = |name: &str, of: &str| format!("`{name}` is kept: it belongs to the application `{of}`");
     assert_eq!(
         messages,

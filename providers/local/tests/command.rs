@@ -350,7 +350,7 @@ async fn process_of_a_create_is_recorded() {
     let reports = Arc::new(Reports::default());
     let call = Call { progress: reports.clone(), ..local.call() };
     local.create_values(&attributes(json!({"create": sh("cat > input_of; echo '{}'")})), &call).await.unwrap();
-    let reports = reports.0.lock().unwrap();
+    let reports = reports.partials();
     let private = reports[0].private.clone().unwrap();
     let process: serde_json::Value = serde_json::from_slice(&private.0).unwrap();
     assert!(process["process"]["pid"].is_i64() && process["process"]["start_time"].is_u64(), "{process}");
@@ -396,7 +396,7 @@ async fn abandon(local: &Local, find: serde_json::Value) -> Lost {
     let pid = tokio::task::spawn_blocking(move || std::fs::read_to_string(fifo).unwrap()).await.unwrap();
     running.abort();
     assert!(running.await.unwrap_err().is_cancelled());
-    let private = reports.0.lock().unwrap()[0].private.clone().unwrap();
+    let private = reports.partials()[0].private.clone().unwrap();
     Lost { planned, private, pid: pid.trim().to_owned() }
 }
 

@@ -1,12 +1,13 @@
 //! An open instance over a temporary project folder.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
+pub(crate) use terrace_provider::conformance::Reports;
 use terrace_provider::wrap::{Limits, guarded};
 use terrace_provider::{
-    Attempt, Attributes, Call, ErrorKind, Found, LostCall, Observed, Partial, Path, Planned, PlannedChange, Private,
-    Progress, ProposedChange, Provider, ProviderError, Recorded, ResourceType, Session, Settings, Value, conformance,
+    Attempt, Attributes, Call, ErrorKind, Found, LostCall, Observed, Path, Planned, PlannedChange, Private,
+    ProposedChange, Provider, ProviderError, Recorded, ResourceType, Session, Settings, conformance,
 };
 use terrace_provider_local::LocalProvider;
 
@@ -16,25 +17,8 @@ pub(crate) struct Local {
     pub(crate) ty: ResourceType,
 }
 
-/// Records the reports of a call.
-#[derive(Default)]
-pub(crate) struct Reports(pub(crate) Mutex<Vec<Partial>>);
-
-#[async_trait::async_trait]
-impl Progress for Reports {
-    fn message(&self, _text: &str) {}
-
-    async fn partial(&self, partial: Partial) -> Result<(), ProviderError> {
-        self.0.lock().unwrap().push(partial);
-        Ok(())
-    }
-}
-
 pub(crate) fn attributes(json: serde_json::Value) -> Attributes {
-    match Value::from(json) {
-        Value::Map(entries) => entries,
-        other => panic!("expected a map of attributes, found {other:?}"),
-    }
+    conformance::attributes(&json).unwrap()
 }
 
 /// The address of the only resource of the tests.

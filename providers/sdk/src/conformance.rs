@@ -22,14 +22,15 @@ mod spellings;
 
 pub use fixture::{Fixture, Hook};
 pub use hostile::variants;
-pub use instance::{Instance, Reports, recorded};
+pub use instance::{Instance, Reports, attributes, recorded};
 pub use readme::check_readme;
 pub use report::{Report, Verdict};
 
-use crate::{Attributes, Provider, Settings};
+use crate::{Attributes, Provider, ProviderError, Settings};
 use bench::Bench;
 use futures_util::future::BoxFuture;
 use report::Entry;
+use serde_json::Value as Json;
 use std::path::Path;
 
 /// Result of a check: a verdict, or a sentence that describes the failure.
@@ -51,6 +52,17 @@ pub fn settings(project_folder: &Path) -> Settings {
         sandbox: Default::default(),
         values: Attributes::default(),
     }
+}
+
+/// The usual settings of a provider's tests with further values, where null removes a value.
+///
+/// # Errors
+/// When the values are not JSON objects.
+pub fn settings_with(usual: &Json, more: &Json) -> Result<Settings, ProviderError> {
+    let mut settings = Settings { values: attributes(usual)?, ..settings(Path::new(".")) };
+    settings.values.extend(attributes(more)?);
+    settings.values.retain(|_, value| !value.is_null());
+    Ok(settings)
 }
 
 /// A provider, its fixtures and the behaviours to check.

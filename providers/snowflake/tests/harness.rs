@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use terrace_provider::wrap::Limits;
-use terrace_provider::{Attributes, Observed, Recorded, ResourceType, Settings, Value, conformance};
+use terrace_provider::{Attributes, Observed, Recorded, ResourceType, Settings, conformance};
 use terrace_provider_snowflake::SnowflakeProvider;
 use terrace_test_snowflake::StandIn;
 
@@ -16,24 +16,13 @@ pub(crate) fn provider() -> SnowflakeProvider {
 }
 
 pub(crate) fn attributes(json: Json) -> Attributes {
-    match Value::from(json) {
-        Value::Map(entries) => entries,
-        other => panic!("attributes are a map, not {other:?}"),
-    }
+    conformance::attributes(&json).unwrap()
 }
 
 /// The settings of an instance for the test server.
 pub(crate) fn settings(stand_in: &StandIn, more: Json) -> Settings {
-    let mut settings = conformance::settings(std::path::Path::new("."));
-    settings.values =
-        attributes(json!({"host": stand_in.url(), "role": "TERRACE_ROLE", "warehouse": "WH", "token": "secret"}));
-    for (name, value) in attributes(more) {
-        match value.is_null() {
-            true => drop(settings.values.shift_remove(&name)),
-            false => drop(settings.values.insert(name, value)),
-        }
-    }
-    settings
+    let usual = json!({"host": stand_in.url(), "role": "TERRACE_ROLE", "warehouse": "WH", "token": "secret"});
+    conformance::settings_with(&usual, &more).unwrap()
 }
 
 /// An open instance.

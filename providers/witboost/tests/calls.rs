@@ -41,7 +41,7 @@ async fn component_is_created_once_by_adapters_of_all_kinds() {
         assert_eq!(!observed.attributes["token"].is_null(), has_token);
         assert_eq!(observed.attributes["publicInfo"].get("bucket").unwrap().get("value"), Some(&"b".into()));
         assert!(matches!(observed.attributes["privateInfo"], Value::Sensitive(_)));
-        assert!(reports.messages.lock().unwrap().contains(&"warning: the bucket is old".to_owned()));
+        assert!(reports.messages().contains(&"warning: the bucket is old".to_owned()));
     }
 }
 

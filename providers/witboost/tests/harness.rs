@@ -2,12 +2,13 @@
 
 use crate::stand_in::StandIn;
 use serde_json::{Value as Json, json};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
+pub(crate) use terrace_provider::conformance::Reports;
 use terrace_provider::wrap::{Limits, guarded};
 use terrace_provider::{
-    Attempt, Attributes, Call, LostCall, Observed, Partial, Planned, PlannedChange, Private, Progress, ProposedChange,
-    Provider, ProviderError, Recorded, ResourceType, Session, Settings, Value, conformance,
+    Attempt, Attributes, Call, LostCall, Observed, Planned, PlannedChange, Progress, ProposedChange, Provider,
+    ProviderError, Recorded, ResourceType, Session, Settings, Value, conformance,
 };
 use terrace_provider_witboost::WitboostProvider;
 use tokio_util::sync::CancellationToken;
@@ -16,37 +17,8 @@ pub(crate) const ADDRESS: &str = "demo@local:witboost.a";
 pub(crate) const COMPONENT: &str = "witboost_component";
 pub(crate) const ACCESS: &str = "witboost_access";
 
-/// Collects the messages and partial results of a call.
-#[derive(Default)]
-pub(crate) struct Reports {
-    pub(crate) messages: Mutex<Vec<String>>,
-    pub(crate) partials: Mutex<Vec<Partial>>,
-}
-
-#[async_trait::async_trait]
-impl Progress for Reports {
-    fn message(&self, text: &str) {
-        self.messages.lock().unwrap().push(text.to_owned());
-    }
-
-    async fn partial(&self, partial: Partial) -> Result<(), ProviderError> {
-        self.partials.lock().unwrap().push(partial);
-        Ok(())
-    }
-}
-
-impl Reports {
-    /// The journalled private bytes of the call.
-    pub(crate) fn private(&self) -> Private {
-        self.partials.lock().unwrap().iter().rev().find_map(|partial| partial.private.clone()).unwrap_or_default()
-    }
-}
-
 pub(crate) fn attributes(json: Json) -> Attributes {
-    match Value::from(json) {
-        Value::Map(entries) => entries,
-        other => panic!("attributes are a map, not {other:?}"),
-    }
+    conformance::attributes(&json).unwrap()
 }
 
 /// The descriptor of a component.

@@ -49,6 +49,12 @@ impl Reports {
         self.partials.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The private bytes of an interrupted create, as last reported.
+    #[must_use]
+    pub fn private(&self) -> Private {
+        self.partials().into_iter().rev().find_map(|partial| partial.private).unwrap_or_default()
+    }
+
     /// Identity and private bytes of an interrupted create: as last reported, otherwise as planned.
     #[must_use]
     pub fn attempted(&self, ty: &ResourceType, planned: &Attributes, private: &Private) -> (Attributes, Private) {
@@ -200,8 +206,26 @@ impl<P: Provider> Instance<P> {
         self.session.find(ty, &attempt).await
     }
 
-    /// The names of the attributes that a second plan would change, before and after a read of the object. Empty if the
-    /// second plan is empty.
+    /// The names of the attributes that a plan for an object would change.
+    ///
+    /// # Errors
+    /// The error of the provider.
+    pub async fn changes(
+        &self,
+        ty: &str,
+        prior: &Recorded,
+        config: impl Borrow<Json>,
+    ) -> Result<Vec<String>, ProviderError> {
+        let plan = self.plan(ty, Some(prior), config).await?;
+        let replaced = plan.replace_paths.iter().map(|path| format!("{path} (replaces)"));
+        let is_changed = |(name, value): &(&String, &Value)| {
+            let before = prior.attributes.get(*name).cloned().unwrap_or_default();
+            !(value.is_same_as(&before) || value.is_null() && before.is_null())
+        };
+        Ok(replaced.chain(plan.planned.iter().filter(is_changed).map(|change| change.0.clone())).collect())
+    }
+
+    /// The changes of a second plan, before and after a read of the object. Empty if the second plan is empty.
     ///
     /// # Errors
     /// The error of the provider, or a missing object.
@@ -213,18 +237,8 @@ impl<P: Provider> Instance<P> {
     ) -> Result<Vec<String>, ProviderError> {
         let gone = || ProviderError::bug("the object does not exist");
         let read = self.read(ty, prior).await?.ok_or_else(gone)?;
-        let mut names = Vec::new();
-        for prior in [prior, &read] {
-            let plan = self.plan(ty, Some(prior), config.borrow()).await?;
-            names.extend(plan.replace_paths.iter().map(|path| format!("{path} (replaces)")));
-            let is_changed = |name: &str, value: &Value| {
-                let before = prior.attributes.get(name).cloned().unwrap_or_default();
-                !(value.is_same_as(&before) || value.is_null() && before.is_null())
-            };
-            names.extend(
-                plan.planned.iter().filter(|(name, value)| is_changed(name, value)).map(|change| change.0.clone()),
-            );
-        }
+        let mut names = self.changes(ty, prior, config.borrow()).await?;
+        names.extend(self.changes(ty, &read, config.borrow()).await?);
         Ok(names)
     }
 }
@@ -239,7 +253,11 @@ pub fn recorded(address: &str, planned: &Attributes, observed: Observed) -> Reco
     Recorded { address: address.to_owned(), identity: observed.identity, attributes, private: observed.private }
 }
 
-fn attributes(config: &Json) -> Result<Attributes, ProviderError> {
+/// Attributes from a JSON object.
+///
+/// # Errors
+/// When the JSON is not an object.
+pub fn attributes(config: &Json) -> Result<Attributes, ProviderError> {
     match Value::from(config.clone()) {
         Value::Map(entries) => Ok(entries),
         other => Err(ProviderError::bug(format!("a configuration is a map, not {}", other.kind()))),
