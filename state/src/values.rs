@@ -2,25 +2,39 @@
 
 use serde::Serialize;
 use std::fmt::Display;
+use std::time::Duration;
 use terrace_engine::access::Access;
 use terrace_engine::address::{Address, MAX_LENGTH, StackId};
 use terrace_engine::store::{Ids, Row, RowStatus, StepResult};
 
+/// The reason why a value cannot be recorded.
+#[derive(Debug)]
+pub(crate) struct Misuse(pub(crate) String);
+
+impl From<serde_json::Error> for Misuse {
+    fn from(error: serde_json::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
 /// The text of an address. An address that cannot be parsed back is refused, before it could make the state unreadable.
-pub(crate) fn address(address: &Address) -> Result<String, String> {
+pub(crate) fn address(address: &Address) -> Result<String, Misuse> {
     let text = address.to_string();
     if text.len() > MAX_LENGTH {
-        return Err(format!("an address of {} bytes cannot be recorded: at most {MAX_LENGTH} are allowed", text.len()));
+        let length = text.len();
+        return Err(Misuse(format!(
+            "an address of {length} bytes cannot be recorded: at most {MAX_LENGTH} are allowed"
+        )));
     }
     if text.parse().is_ok_and(|read: Address| read == *address) {
         Ok(text)
     } else {
-        Err(format!("`{text}` cannot be recorded: it is ambiguous as an address"))
+        Err(Misuse(format!("`{text}` cannot be recorded: it is ambiguous as an address")))
     }
 }
 
 /// The word of an enumeration.
-pub(crate) fn word<T: Serialize>(value: &T) -> Result<String, String> {
+pub(crate) fn word<T: Serialize>(value: &T) -> Result<String, Misuse> {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(text)) => Ok(text),
         Ok(other) => Err(not_a_word(&other)),
@@ -28,21 +42,35 @@ pub(crate) fn word<T: Serialize>(value: &T) -> Result<String, String> {
     }
 }
 
-fn not_a_word(what: &dyn Display) -> String {
-    format!("`{what}` is not a single word")
+fn not_a_word(what: &dyn Display) -> Misuse {
+    Misuse(format!("`{what}` is not a single word"))
+}
+
+/// A list as one column.
+pub(crate) fn list<T: Serialize>(items: &[T]) -> Result<String, Misuse> {
+    Ok(serde_json::to_string(items)?)
 }
 
 /// An access list as two columns: the principals, and the further fields, if any.
-pub(crate) fn access(access: Option<&Access>) -> Result<(Option<String>, Option<String>), String> {
+pub(crate) fn access(access: Option<&Access>) -> Result<(Option<String>, Option<String>), Misuse> {
     let Some(Access { principals, fields }) = access else { return Ok((None, None)) };
-    let principals = serde_json::to_string(principals).map_err(|error| error.to_string())?;
     let fields = (!fields.is_empty()).then(|| serde_json::to_string(fields)).transpose();
-    Ok((Some(principals), fields.map_err(|error| error.to_string())?))
+    Ok((Some(serde_json::to_string(principals)?), fields?))
 }
 
 /// The IDs of a component's descriptor, as one column.
-pub(crate) fn ids(ids: Option<&Ids>) -> Result<Option<String>, String> {
-    ids.map(serde_json::to_string).transpose().map_err(|error| error.to_string())
+pub(crate) fn ids(ids: Option<&Ids>) -> Result<Option<String>, Misuse> {
+    Ok(ids.map(serde_json::to_string).transpose()?)
+}
+
+/// A duration as a column of microseconds.
+pub(crate) fn microseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// A deposed key as a column.
+pub(crate) fn deposed(key: Option<&str>) -> &str {
+    key.unwrap_or_default()
 }
 
 /// The result of a step, as a word and an optional message.

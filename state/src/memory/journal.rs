@@ -163,7 +163,7 @@ impl State {
 
     fn open(&mut self, leases: &[Lease], intent: &Intent, now: Timestamp) -> Result<(), StoreError> {
         self.operation(intent.operation)?;
-        crate::values::address(&intent.row.address).map_err(refused)?;
+        crate::values::address(&intent.row.address).map_err(|misuse| refused(misuse.0))?;
         let key = (intent.operation, intent.step);
         if self.steps.has(&key) {
             return Err(refused(crate::opened_twice(intent.operation, intent.step)));

@@ -16,7 +16,7 @@ impl State {
     pub(super) fn write(&mut self, write: &Write, operation: Uuid, now: Timestamp) -> Result<(), StoreError> {
         match write {
             Write::Put { row, expected } => {
-                crate::values::address(&row.address).map_err(refused)?;
+                crate::values::address(&row.address).map_err(|misuse| refused(misuse.0))?;
                 let key = (row.stack.clone(), row.address.clone(), row.deposed.clone());
                 self.check_generation(&key, *expected)?;
                 self.put(Row { updated_at: now, operation, ..(**row).clone() });

@@ -10,6 +10,7 @@ use super::request;
 use super::rows::{self, Change, ExpectedChange, RowKey};
 use super::session::{Parameters, Session};
 use crate::beacon::Beacon;
+use crate::values;
 use jiff::Timestamp;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -220,9 +221,9 @@ impl<'a> Batch<'a> {
         let operations: Vec<i64> = self.intents.iter().map(|(operation, _)| *operation).collect();
         let steps: Vec<_> = self.intents.iter().map(|(_, intent)| i64::from(intent.step)).collect();
         let stacks = rows().map(|row| target.stacks.number(&row.stack)).collect::<Result<Vec<_>, _>>()?;
-        let addresses = rows().map(|row| columns::address(&row.address)).collect::<Result<Vec<_>, _>>()?;
+        let addresses = rows().map(|row| values::address(&row.address)).collect::<Result<Vec<_>, _>>()?;
         let addresses: Vec<_> = addresses.iter().map(|text| columns::text(text)).collect();
-        let actions = self.intents.iter().map(|(_, intent)| columns::word(&intent.action));
+        let actions = self.intents.iter().map(|(_, intent)| values::word(&intent.action));
         let actions = actions.collect::<Result<Vec<_>, _>>()?;
         let sql = "INSERT INTO step (started_at, operation, step, stack, address, action)
                    SELECT $1::timestamptz, * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[])
@@ -240,18 +241,18 @@ impl<'a> Batch<'a> {
         }
 
         let text = |of: fn(&Row) -> &str| rows().map(|row| columns::text(of(row))).collect::<Vec<Cow<'_, str>>>();
-        let deposed: Vec<_> = rows().map(|row| columns::text(columns::deposed(row.deposed.as_deref()))).collect();
+        let deposed: Vec<_> = rows().map(|row| columns::text(values::deposed(row.deposed.as_deref()))).collect();
         let leases: Vec<_> =
             rows().map(|row| crate::covering_lease(target.leases, row).map(|lease| lease.id.as_str())).collect();
         let prior: Vec<_> = self.intents.iter().map(|(_, it)| columns::integer(it.prior_generation)).collect();
         let deposes: Vec<_> = self.intents.iter().map(|(_, it)| it.deposes).collect();
-        let timeouts: Vec<_> = self.intents.iter().map(|(_, it)| columns::microseconds(it.timeout)).collect();
-        let settle: Vec<_> = self.intents.iter().map(|(_, it)| columns::microseconds(it.settle)).collect();
-        let statuses = rows().map(|row| columns::word(&row.status)).collect::<Result<Vec<_>, _>>()?;
+        let timeouts: Vec<_> = self.intents.iter().map(|(_, it)| values::microseconds(it.timeout)).collect();
+        let settle: Vec<_> = self.intents.iter().map(|(_, it)| values::microseconds(it.settle)).collect();
+        let statuses = rows().map(|row| values::word(&row.status)).collect::<Result<Vec<_>, _>>()?;
         let provider_versions: Vec<_> = rows().map(|row| row.provider_version.as_deref().map(columns::text)).collect();
         let schema_versions: Vec<_> = rows().map(|row| i64::from(row.schema_version)).collect();
         let private: Vec<_> = rows().map(|row| row.private.as_slice()).collect();
-        let dependencies = rows().map(|row| columns::list(&row.dependencies)).collect::<Result<Vec<_>, _>>()?;
+        let dependencies = rows().map(|row| values::list(&row.dependencies)).collect::<Result<Vec<_>, _>>()?;
         let dependencies: Vec<_> = dependencies.iter().map(|list| columns::text(list)).collect();
         let own = Beacon::own();
         let sql = "INSERT INTO intent (started_at, operation, step, stack, component, address, deposed, action, lease,
@@ -350,18 +351,18 @@ impl<'a> Batch<'a> {
         let operations: Vec<_> = self.components.iter().map(|(.., operation)| *operation).collect();
         let keys: Vec<_> = components().map(|component| columns::text(&component.key)).collect();
         let depends_on =
-            components().map(|component| columns::list(&component.depends_on)).collect::<Result<Vec<_>, _>>()?;
+            components().map(|component| values::list(&component.depends_on)).collect::<Result<Vec<_>, _>>()?;
         let depends_on: Vec<_> = depends_on.iter().map(|list| columns::text(list)).collect();
         let outputs: Vec<_> = components().map(|component| columns::text(&component.outputs)).collect();
         let blueprints: Vec<_> =
             components().map(|component| component.blueprint.as_deref().map(columns::text)).collect();
-        let reads = components().map(|component| columns::list(&component.reads)).collect::<Result<Vec<_>, _>>()?;
+        let reads = components().map(|component| values::list(&component.reads)).collect::<Result<Vec<_>, _>>()?;
         let reads: Vec<_> = reads.iter().map(|list| columns::text(list)).collect();
         let access =
-            components().map(|component| columns::access(component.access.as_ref())).collect::<Result<Vec<_>, _>>()?;
+            components().map(|component| values::access(component.access.as_ref())).collect::<Result<Vec<_>, _>>()?;
         let principals: Vec<_> = access.iter().map(|(list, _)| list.as_deref().map(columns::text)).collect();
         let fields: Vec<_> = access.iter().map(|(_, fields)| fields.as_deref().map(columns::text)).collect();
-        let ids = components().map(|component| columns::ids(component.ids.as_ref())).collect::<Result<Vec<_>, _>>()?;
+        let ids = components().map(|component| values::ids(component.ids.as_ref())).collect::<Result<Vec<_>, _>>()?;
         let ids: Vec<_> = ids.iter().map(|ids| ids.as_deref().map(columns::text)).collect();
         let sql = "WITH given AS (
                        SELECT * FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
@@ -432,7 +433,7 @@ impl<'a> Batch<'a> {
         let owned = || self.owners.iter().map(|(_, owner)| &owner.ownership);
         let stacks: Vec<_> = self.owners.iter().map(|(stack, _)| *stack).collect();
         let environments: Vec<_> = owned().map(|it| columns::text(&it.stack.environment)).collect();
-        let addresses = owned().map(|it| columns::address(&it.address)).collect::<Result<Vec<_>, _>>()?;
+        let addresses = owned().map(|it| values::address(&it.address)).collect::<Result<Vec<_>, _>>()?;
         let addresses: Vec<_> = addresses.iter().map(|text| columns::text(text)).collect();
         let components: Vec<_> = owned().map(|it| columns::text(&it.component)).collect();
         let declarations: Vec<_> = self.owners.iter().map(|(_, it)| columns::text(&it.declaration)).collect();

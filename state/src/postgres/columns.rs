@@ -4,9 +4,7 @@
 //! truncated to microseconds, as in the other stores.
 
 use super::error::Failure;
-use crate::values;
 use jiff::Timestamp;
-use serde::Serialize;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -134,7 +132,7 @@ impl<'row> Columns<'row> {
         serde_json::from_str(&unescaped(text)).map_err(|error| self.unreadable(&error))
     }
 
-    /// An access list: two columns, as [`access`] writes them.
+    /// An access list: two columns, as `values::access` writes them.
     pub(super) fn access(&mut self) -> Result<Option<Access>, Failure> {
         let (principals, fields) = (self.optional()?, self.optional()?);
         Ok(principals.map(|principals| Access { principals, fields: fields.unwrap_or_default() }))
@@ -168,46 +166,11 @@ pub(super) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// A duration for a column.
-pub(super) fn microseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
-
 /// A time for a column: with the precision of the column, and not before its minimum.
 pub(super) fn time(time: Timestamp) -> Timestamp {
     /// The minimum: two thousand years before the epoch.
     const FIRST: i64 = -63_113_904_000_000_000;
     Timestamp::from_microsecond(time.as_microsecond().max(FIRST)).unwrap_or(time)
-}
-
-/// A deposed key for a column.
-pub(super) fn deposed(key: Option<&str>) -> &str {
-    key.unwrap_or_default()
-}
-
-/// An address for a column.
-pub(super) fn address(address: &Address) -> Result<String, Failure> {
-    values::address(address).map_err(Failure::misuse)
-}
-
-/// A list for a column.
-pub(super) fn list<T: Serialize>(items: &[T]) -> Result<String, Failure> {
-    serde_json::to_string(items).map_err(|error| Failure::misuse(error.to_string()))
-}
-
-/// An access list for two columns.
-pub(super) fn access(access: Option<&Access>) -> Result<(Option<String>, Option<String>), Failure> {
-    values::access(access).map_err(Failure::misuse)
-}
-
-/// The IDs of a component's descriptor, for a column.
-pub(super) fn ids(ids: Option<&Ids>) -> Result<Option<String>, Failure> {
-    values::ids(ids).map_err(Failure::misuse)
-}
-
-/// A word of an enumeration for a column.
-pub(super) fn word<T: Serialize>(value: &T) -> Result<String, Failure> {
-    values::word(value).map_err(Failure::misuse)
 }
 
 #[cfg(test)]

@@ -145,7 +145,7 @@ pub(super) async fn begin(session: &Session, context: &Context, operation: &NewO
     };
     let stacks = lock::get_or_create(session, &operation.stacks.iter().cloned().collect()).await?;
     let sql = "UPDATE operation SET status = $2 WHERE sequence = $1";
-    let status = columns::word(&OperationStatus::Running)?;
+    let status = values::word(&OperationStatus::Running)?;
     let numbers = numbers(&stacks, operation)?;
     if numbers == before {
         session.last(sql, &[&sequence, &status]).await?;
@@ -174,7 +174,7 @@ async fn record(session: &Session, context: &Context, operation: &NewOperation) 
                    SELECT sequence, stack, position FROM begun, unnest($6::bigint[]) WITH ORDINALITY AS of (stack, position))
                SELECT sequence FROM begun";
     let (kind, actor) = (columns::text(&operation.kind), columns::text(&operation.actor));
-    let (status, now) = (columns::word(&OperationStatus::Running)?, context.test_time());
+    let (status, now) = (values::word(&OperationStatus::Running)?, context.test_time());
     match session.exists(sql, &[&operation.id, &kind, &actor, &status, &now, &stacks]).await? {
         true => Ok(()),
         false => Err(Failure::misuse(crate::begun_twice(operation.id))),
@@ -210,8 +210,8 @@ impl<'a> Commit<'a> {
                     operation: (*operation, self.operation(*operation)?),
                     step: *step,
                     stack: self.target.stacks.number(stack)?,
-                    address: columns::address(address)?,
-                    action: columns::word(action)?,
+                    address: values::address(address)?,
+                    action: values::word(action)?,
                     result,
                     message,
                 };
@@ -239,7 +239,7 @@ impl<'a> Commit<'a> {
         let sql = "UPDATE operation SET status = $2, ended_at = $3, summary = $4
                    WHERE sequence = $1 AND ended_at IS NULL
                      AND NOT EXISTS (SELECT 1 FROM request WHERE request.operation = sequence)";
-        let (operation, status) = (self.operation(operation)?, columns::word(&status)?);
+        let (operation, status) = (self.operation(operation)?, values::word(&status)?);
         let (session, now) = (self.target.session, columns::time(self.target.now));
         let parameters: Parameters<'_> = &[&operation, &status, &now, &columns::text(summary)];
         session.write(sql, parameters, is_last).await

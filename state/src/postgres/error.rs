@@ -1,6 +1,7 @@
 //! Errors of PostgreSQL, in words that users can act on. They contain no password: server and driver repeat none, and
 //! of the URL only user, host and database are shown.
 
+use crate::values::Misuse;
 use deadpool_postgres::{PoolError, TimeoutType};
 use std::error::Error as _;
 use std::time::Duration;
@@ -37,6 +38,12 @@ impl From<Error> for Failure {
 impl From<PoolError> for Failure {
     fn from(error: PoolError) -> Self {
         Self::Pool(error)
+    }
+}
+
+impl From<Misuse> for Failure {
+    fn from(Misuse(reason): Misuse) -> Self {
+        Self::misuse(reason)
     }
 }
 

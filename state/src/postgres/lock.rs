@@ -9,6 +9,7 @@ use super::Context;
 use super::columns::{self, Columns};
 use super::error::Failure;
 use super::session::{self, Session};
+use crate::values;
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
 use terrace_engine::address::StackId;
@@ -92,7 +93,7 @@ impl LockScope {
                 self.writes(stack);
                 if *stack == StackId::shared(&stack.environment) {
                     self.environments.insert(stack.environment.clone());
-                    self.owned.insert((stack.environment.clone(), columns::address(from)?));
+                    self.owned.insert((stack.environment.clone(), values::address(from)?));
                 }
             }
             // A request does not belong to its stack.
@@ -113,7 +114,7 @@ impl LockScope {
 
     fn owns(&mut self, ownership: &terrace_engine::store::Ownership) -> Result<(), Failure> {
         self.writes(&ownership.stack);
-        self.owned.insert((ownership.stack.environment.clone(), columns::address(&ownership.address)?));
+        self.owned.insert((ownership.stack.environment.clone(), values::address(&ownership.address)?));
         Ok(())
     }
 }

@@ -77,7 +77,7 @@ pub(super) async fn rows(session: &Session, of: &StackId, selection: &Selection)
 
 /// The retained rows of an environment, sorted by stack, address and deposed key, in one statement.
 pub(super) async fn retained_rows(session: &Session, environment: &str) -> Result<Vec<Row>, Failure> {
-    let retained = columns::word(&RowStatus::Retained)?;
+    let retained = values::word(&RowStatus::Retained)?;
     let sql = concat!(
         "SELECT stack.name, stack.environment, resource.address, resource.deposed, resource.generation, version.written_at, \
          version.operation, ",
@@ -285,7 +285,7 @@ pub(super) async fn stale_rows(session: &Session, stacks: &Stacks, reads: &[Read
     let numbers: Vec<i64> = reads.iter().map(|read| stacks.get(&read.stack).unwrap_or(0)).collect();
     let components: Vec<_> = reads.iter().map(|read| columns::text(&read.address.component)).collect();
     let addresses: Vec<_> = texts.iter().map(|text| columns::text(text)).collect();
-    let deposed: Vec<_> = reads.iter().map(|read| columns::text(columns::deposed(read.deposed.as_deref()))).collect();
+    let deposed: Vec<_> = reads.iter().map(|read| columns::text(values::deposed(read.deposed.as_deref()))).collect();
     let sql = "SELECT coalesce(resource.generation, 0)
                FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY
                     AS wanted (stack, component, address, deposed, position)

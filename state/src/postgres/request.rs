@@ -8,6 +8,7 @@ use super::listen::CHANNEL;
 use super::session::{self, Parameters, Session};
 use super::{Context, commit, lock};
 use crate::clock::later;
+use crate::values;
 use std::time::Duration;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
@@ -157,7 +158,7 @@ async fn queue(
     let most_running = quota.as_ref().and_then(|quota| quota.running).map(i64::from);
     let (name, environment) = (columns::text(&of.name), columns::text(&of.environment));
     let (kind, actor) = (columns::text(&operation.kind), columns::text(&operation.actor));
-    let (status, now) = (columns::word(&OperationStatus::Queued)?, context.test_time());
+    let (status, now) = (values::word(&OperationStatus::Queued)?, context.test_time());
     let (component, digest, body) = (columns::text(component), columns::text(digest), columns::text(body.expose()));
     let (key, origin) = (idempotency.as_deref().map(columns::text), &*context.origin);
     let queued = session
@@ -383,7 +384,7 @@ pub(super) async fn end(
                deaths AS (DELETE FROM request_death WHERE operation = $1)
                UPDATE operation SET status = $4, summary = $5, ended_at = coalesce($6, clock_timestamp())
                WHERE sequence = $1";
-    let (result, status) = (columns::text(&request_end.result), columns::word(&request_end.status)?);
+    let (result, status) = (columns::text(&request_end.result), values::word(&request_end.status)?);
     let parameters: Parameters<'_> = &[
         &operation,
         &result,

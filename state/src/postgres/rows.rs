@@ -8,7 +8,7 @@ use super::error::Failure;
 use super::lock::Stacks;
 use super::read;
 use super::session::Session;
-use crate::values::blank;
+use crate::values::{self, blank};
 use jiff::Timestamp;
 use std::borrow::Cow;
 use terrace_engine::address::{Address, StackId};
@@ -35,7 +35,7 @@ impl RowKey {
     ) -> Result<Self, Failure> {
         Ok(Self {
             number: stacks.number(stack)?,
-            text: columns::address(address)?,
+            text: values::address(address)?,
             stack: stack.clone(),
             address: address.clone(),
             deposed: deposed.map(str::to_owned),
@@ -43,7 +43,7 @@ impl RowKey {
     }
 
     fn deposed(&self) -> &str {
-        columns::deposed(self.deposed.as_deref())
+        values::deposed(self.deposed.as_deref())
     }
 
     fn stale(&self, expected: Generation, now: Generation) -> Failure {
@@ -198,7 +198,7 @@ async fn insert(session: &Session, versions: &[Version<'_>], now: Timestamp) -> 
     let generations: Vec<_> = versions.iter().map(|version| version.generation).collect();
     let operations: Vec<_> = versions.iter().map(|version| version.operation).collect();
     let rows = || versions.iter().map(|version| version.row);
-    let statuses = rows().map(|row| row.map(|row| columns::word(&row.status)).transpose());
+    let statuses = rows().map(|row| row.map(|row| values::word(&row.status)).transpose());
     let statuses = statuses.collect::<Result<Vec<_>, _>>()?;
     let text = |of: fn(&Row) -> &str| rows().map(|row| row.map(|row| columns::text(of(row)))).collect::<Vec<_>>();
     let providers = text(|row| &row.provider);
@@ -207,7 +207,7 @@ async fn insert(session: &Session, versions: &[Version<'_>], now: Timestamp) -> 
     let schema_versions: Vec<_> = rows().map(|row| row.map(|row| i64::from(row.schema_version))).collect();
     let (identities, attributes) = (text(|row| &row.identity), text(|row| &row.attributes));
     let private: Vec<_> = rows().map(|row| row.map(|row| row.private.as_slice())).collect();
-    let dependencies = rows().map(|row| row.map(|row| columns::list(&row.dependencies)).transpose());
+    let dependencies = rows().map(|row| row.map(|row| values::list(&row.dependencies)).transpose());
     let dependencies = dependencies.collect::<Result<Vec<_>, _>>()?;
     let dependencies: Vec<_> = dependencies.iter().map(|list| list.as_deref().map(columns::text)).collect();
     let lifecycles = text(|row| &row.lifecycle);
@@ -278,10 +278,10 @@ pub(super) async fn update_dependents(
     let (mut gone, mut made) = (Vec::new(), Vec::new());
     for (name, before, after) in updates.iter().filter(|(_, before, after)| before != after) {
         for target in before {
-            gone.push((*name, columns::address(target)?));
+            gone.push((*name, values::address(target)?));
         }
         for target in after {
-            made.push((*name, columns::address(target)?));
+            made.push((*name, values::address(target)?));
         }
     }
     if !gone.is_empty() {
@@ -344,7 +344,7 @@ pub(super) async fn depose(session: &Session, before: &RowKey, after: &RowKey) -
 
 /// True if a resource has instances, which its address with any key represents.
 pub(super) async fn has_instances(session: &Session, block: &RowKey) -> Result<bool, Failure> {
-    let single = columns::address(&Address { key: None, ..block.address.clone() })?;
+    let single = values::address(&Address { key: None, ..block.address.clone() })?;
     // All printed addresses of instances sort between the bracket and the next character.
     let (first, end) = (format!("{single}["), format!("{single}\\"));
     let sql = "SELECT 1 FROM resource WHERE stack = $1 AND component = $2 AND address >= $3 AND address < $4 LIMIT 1";
@@ -381,7 +381,7 @@ pub(super) async fn redirect_dependents(
         followed.dedup();
         followed.retain(|target| *target != name.address);
         versions.push(dependent.version);
-        lists.push(columns::list(&followed)?);
+        lists.push(values::list(&followed)?);
         updates.push((name, dependent.dependencies, followed));
     }
     let lists: Vec<_> = lists.iter().map(|list| columns::text(list)).collect();

@@ -12,6 +12,7 @@ use crate::transfer::{
     UNENDED_REQUESTS, Unended, in_use,
 };
 use crate::url::PostgresUrl;
+use crate::values;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -274,7 +275,7 @@ async fn last(session: &Session, context: &super::Context) -> Result<(), Failure
         session.query(&sql, &[]).await?;
     }
     let sql = "UPDATE operation SET status = $1, ended_at = $2, summary = $3 WHERE ended_at IS NULL";
-    let (status, now) = (columns::word(&OperationStatus::Interrupted)?, columns::time(context.now(session).await?));
+    let (status, now) = (values::word(&OperationStatus::Interrupted)?, columns::time(context.now(session).await?));
     session.execute(sql, &[&status, &now, &INTERRUPTED_SUMMARY]).await?;
     Ok(())
 }

@@ -7,6 +7,7 @@ use super::error::Failure;
 use super::lock::Stacks;
 use super::rows::{self, Change, ExpectedChange, RowKey};
 use super::session::Session;
+use crate::values;
 use jiff::Timestamp;
 use terrace_engine::address::{Address, InstanceKey, StackId};
 use terrace_engine::store::{Generation, Ownership, RowStatus, StackRead, StoreError};
@@ -146,7 +147,7 @@ impl Writer<'_> {
             }
             reads.push(to.clone());
             reads.sort();
-            let reads = columns::list(&reads)?;
+            let reads = values::list(&reads)?;
             let (key, reads) = (columns::text(&key), columns::text(&reads));
             let sql = "UPDATE component SET reads = $3 WHERE stack = $1 AND key = $2";
             self.session.execute(sql, &[&stack, &key, &reads]).await?;
@@ -161,7 +162,7 @@ impl Writer<'_> {
         let (stack, name) = (self.stacks.number(of)?, columns::text(key));
         let sql = "SELECT 1 FROM resource JOIN version ON version.id = resource.version
                    WHERE resource.stack = $1 AND component = $2 AND status <> $3 LIMIT 1";
-        let retained = columns::word(&RowStatus::Retained)?;
+        let retained = values::word(&RowStatus::Retained)?;
         if self.session.exists(sql, &[&stack, &name, &retained]).await? {
             return Err(Failure::misuse(crate::still_in_use(of, key)));
         }
@@ -183,7 +184,7 @@ impl Writer<'_> {
                      AND ($5::boolean OR EXISTS (SELECT 1 FROM owner AS other
                                         WHERE other.environment = $1 AND other.address = $2
                                           AND (other.stack, other.component) <> ($3::bigint, $4::text)))";
-        let (stack, address) = (self.stacks.number(&ownership.stack)?, columns::address(&ownership.address)?);
+        let (stack, address) = (self.stacks.number(&ownership.stack)?, values::address(&ownership.address)?);
         let environment = columns::text(&ownership.stack.environment);
         let (address, component) = (columns::text(&address), columns::text(&ownership.component));
         self.session.execute(sql, &[&environment, &address, &stack, &component, &may_be_last]).await?;

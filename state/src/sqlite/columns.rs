@@ -3,12 +3,9 @@
 //! Rows are read column by column in the order of the statement. This is faster than access by name and, unlike
 //! numbers, stays correct when a column is added in the middle.
 
-use super::error::Failure;
-use crate::values;
 use jiff::Timestamp;
 use rusqlite::types::{FromSql, Type};
 use rusqlite::{Error, Row};
-use serde::Serialize;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use std::str::FromStr;
 use std::time::Duration;
@@ -89,7 +86,7 @@ impl<'row> Columns<'row> {
         serde_json::from_str(&text).map_err(|error| self.unreadable(error))
     }
 
-    /// An access list: two columns, as [`access`] writes them.
+    /// An access list: two columns, as `values::access` writes them.
     pub(super) fn access(&mut self) -> rusqlite::Result<Option<Access>> {
         let (principals, fields) = (self.optional()?, self.optional()?);
         Ok(principals.map(|principals| Access { principals, fields: fields.unwrap_or_default() }))
@@ -125,39 +122,4 @@ impl<'row> Columns<'row> {
 /// A number for a column; SQLite's integers are signed.
 pub(super) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// A duration for a column.
-pub(super) fn microseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
-
-/// A deposed key for a column.
-pub(super) fn deposed(key: Option<&str>) -> &str {
-    key.unwrap_or_default()
-}
-
-/// An address for a column.
-pub(super) fn address(address: &Address) -> Result<String, Failure> {
-    values::address(address).map_err(Failure::misuse)
-}
-
-/// A list for a column.
-pub(super) fn list<T: Serialize>(items: &[T]) -> Result<String, Failure> {
-    serde_json::to_string(items).map_err(|error| Failure::misuse(error.to_string()))
-}
-
-/// An access list for two columns.
-pub(super) fn access(access: Option<&Access>) -> Result<(Option<String>, Option<String>), Failure> {
-    values::access(access).map_err(Failure::misuse)
-}
-
-/// The IDs of a component's descriptor, for a column.
-pub(super) fn ids(ids: Option<&Ids>) -> Result<Option<String>, Failure> {
-    values::ids(ids).map_err(Failure::misuse)
-}
-
-/// A word of an enumeration for a column.
-pub(super) fn word<T: Serialize>(value: &T) -> Result<String, Failure> {
-    values::word(value).map_err(Failure::misuse)
 }

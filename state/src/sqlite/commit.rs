@@ -37,7 +37,7 @@ pub(super) fn begin(transaction: &Transaction<'_>, context: &Context, operation:
         return record(transaction, context, operation, OperationStatus::Running).map(drop);
     };
     let sql = "UPDATE operation SET status = ?2 WHERE sequence = ?1";
-    transaction.prepare_cached(sql)?.execute((sequence, columns::word(&OperationStatus::Running)?))?;
+    transaction.prepare_cached(sql)?.execute((sequence, values::word(&OperationStatus::Running)?))?;
     set_process(transaction, context, sequence)?;
     transaction.prepare_cached("DELETE FROM operation_stack WHERE operation = ?1")?.execute([sequence])?;
     add_stacks(transaction, sequence, operation)
@@ -58,7 +58,7 @@ pub(super) fn record(
         operation.id.as_bytes(),
         operation.kind,
         operation.actor,
-        columns::word(&status)?,
+        values::word(&status)?,
         context.clock.now().as_microsecond(),
     ])?;
     if inserted == 0 {
@@ -130,7 +130,7 @@ impl Commit<'_> {
         let sql = "UPDATE operation SET status = ?2, ended_at = ?3, summary = ?4
                    WHERE sequence = ?1 AND ended_at IS NULL
                      AND NOT EXISTS (SELECT 1 FROM request WHERE request.operation = sequence)";
-        self.transaction.prepare_cached(sql)?.execute((operation, columns::word(&status)?, now, summary))?;
+        self.transaction.prepare_cached(sql)?.execute((operation, values::word(&status)?, now, summary))?;
         Ok(())
     }
 
@@ -154,8 +154,8 @@ impl Commit<'_> {
         let row = &intent.row;
         let operation = self.operation(intent.operation)?;
         let stack = write::stack(self.transaction, &row.stack)?;
-        let address = columns::address(&row.address)?;
-        let action = columns::word(&intent.action)?;
+        let address = values::address(&row.address)?;
+        let action = values::word(&intent.action)?;
         let now = self.now.as_microsecond();
         let sql = "INSERT INTO step (operation, step, stack, address, action, started_at)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
@@ -176,22 +176,22 @@ impl Commit<'_> {
             stack,
             row.address.component,
             address,
-            columns::deposed(row.deposed.as_deref()),
+            values::deposed(row.deposed.as_deref()),
             action,
             crate::covering_lease(self.leases, row).map(|lease| &lease.id),
             columns::integer(intent.prior_generation),
             intent.deposes,
-            columns::microseconds(intent.timeout),
-            columns::microseconds(intent.settle),
+            values::microseconds(intent.timeout),
+            values::microseconds(intent.settle),
             now,
-            columns::word(&row.status)?,
+            values::word(&row.status)?,
             row.provider,
             row.provider_version,
             row.schema_version,
             row.identity,
             row.attributes,
             row.private,
-            columns::list(&row.dependencies)?,
+            values::list(&row.dependencies)?,
             row.lifecycle,
         ])?;
         Ok(())
@@ -227,7 +227,7 @@ impl Commit<'_> {
                    WHERE step.result IS NULL";
         let sequence = self.operation(operation)?;
         let stack = write::stack(self.transaction, stack)?;
-        let (address, action) = (columns::address(address)?, columns::word(&action)?);
+        let (address, action) = (values::address(address)?, values::word(&action)?);
         let parameters = (sequence, step, stack, address, action, result, message, self.now.as_microsecond());
         if self.transaction.prepare_cached(sql)?.execute(parameters)? == 0 {
             return Err(Failure::misuse(crate::not_open(operation, step)));

@@ -1,6 +1,7 @@
 //! Errors of SQLite, in words that users can act on.
 
 use crate::StoreUrl;
+use crate::values::Misuse;
 use rusqlite::{Connection, ErrorCode};
 use terrace_engine::store::StoreError;
 
@@ -16,6 +17,12 @@ pub(super) enum Failure {
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(error)
+    }
+}
+
+impl From<Misuse> for Failure {
+    fn from(Misuse(reason): Misuse) -> Self {
+        Self::misuse(reason)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Every function with more than one query expects to run inside one transaction.
 
-use super::columns::{self, Columns};
+use super::columns::Columns;
 use super::error::Failure;
 use crate::values;
 pub(super) use crate::values::{blank, content_columns};
@@ -82,7 +82,7 @@ pub(super) fn rows(connection: &Connection, of: &StackId, selection: &Selection)
 
 /// The retained rows of an environment, sorted by stack, address and deposed key.
 pub(super) fn retained_rows(connection: &Connection, environment: &str) -> Result<Vec<Row>, Failure> {
-    let retained = columns::word(&RowStatus::Retained)?;
+    let retained = values::word(&RowStatus::Retained)?;
     let sql = "SELECT DISTINCT stack.name, stack.environment FROM stack JOIN resource ON resource.stack = stack.id
                JOIN version ON version.id = resource.version WHERE stack.environment = ?1 AND version.status = ?2 ORDER BY stack.name";
     let mut statement = connection.prepare_cached(sql)?;
@@ -338,8 +338,7 @@ pub(super) fn stale_rows(connection: &Connection, reads: &[Read]) -> Result<Vec<
             Some(number) => *number,
             None => *stacks.entry(&read.stack).or_insert(stack(connection, &read.stack)?),
         };
-        let key =
-            (number, &read.address.component, read.address.to_string(), columns::deposed(read.deposed.as_deref()));
+        let key = (number, &read.address.component, read.address.to_string(), values::deposed(read.deposed.as_deref()));
         let now = statement.query_row(key, |row| Columns::of(row).count()).optional()?.unwrap_or(0);
         if now != read.generation {
             stale.push(StaleRead { read: read.clone(), now });

@@ -5,6 +5,7 @@ use super::error::Failure;
 use super::lease::process;
 use super::{Context, commit, write};
 use crate::clock::later;
+use crate::values;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::time::Duration;
 use terrace_engine::store::{
@@ -328,7 +329,7 @@ fn end(
     let now = context.clock.now().as_microsecond();
     transaction
         .prepare_cached("UPDATE operation SET status = ?2, summary = ?3, ended_at = ?4 WHERE sequence = ?1")?
-        .execute((operation, columns::word(&request_end.status)?, &request_end.summary, now))?;
+        .execute((operation, values::word(&request_end.status)?, &request_end.summary, now))?;
     Ok(())
 }
 

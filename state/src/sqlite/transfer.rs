@@ -11,6 +11,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::transfer::{
     Cell, Cells, InUse, Kind, OPEN_STEPS, Side, Table, UNENDED_OPERATIONS, UNENDED_REQUESTS, Unended, in_use,
 };
+use crate::values;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
@@ -94,7 +95,7 @@ impl Side for SqliteSide {
                 connection.execute(
                     "UPDATE operation SET status = ?1, ended_at = ?2, summary = ?3 WHERE ended_at IS NULL",
                     (
-                        super::columns::word(&OperationStatus::Interrupted)?,
+                        values::word(&OperationStatus::Interrupted)?,
                         now.as_microsecond(),
                         crate::transfer::INTERRUPTED_SUMMARY,
                     ),

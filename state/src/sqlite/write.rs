@@ -5,6 +5,7 @@
 use super::columns::{self, Columns};
 use super::error::Failure;
 use super::{read, request};
+use crate::values;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::io::{ErrorKind, Write as _};
@@ -33,7 +34,7 @@ struct RowKey<'a> {
 
 impl RowKey<'_> {
     fn deposed(&self) -> &str {
-        columns::deposed(self.deposed)
+        values::deposed(self.deposed)
     }
 
     fn stale(&self, expected: Generation, now: Generation) -> Failure {
@@ -102,7 +103,7 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn name<'a>(&self, of: &'a StackId, address: &'a Address, deposed: Option<&'a str>) -> Result<RowKey<'a>, Failure> {
-        let (number, text) = (stack(self.transaction, of)?, columns::address(address)?);
+        let (number, text) = (stack(self.transaction, of)?, values::address(address)?);
         Ok(RowKey { stack: of, number, address, text, deposed })
     }
 
@@ -257,7 +258,7 @@ impl Writer<'_> {
             }
             reads.push(to.clone());
             reads.sort();
-            let reads = columns::list(&reads)?;
+            let reads = values::list(&reads)?;
             let sql = "UPDATE component SET reads = ?3 WHERE stack = ?1 AND key = ?2";
             self.transaction.prepare_cached(sql)?.execute((stack, &key, &reads))?;
             let sql = "UPDATE component_version SET reads = ?3
@@ -269,7 +270,7 @@ impl Writer<'_> {
 
     /// True if a resource has instances, which its address with any key represents.
     fn has_instances(&self, name: &RowKey<'_>) -> Result<bool, Failure> {
-        let single = columns::address(&Address { key: None, ..name.address.clone() })?;
+        let single = values::address(&Address { key: None, ..name.address.clone() })?;
         // All printed addresses of instances sort between the bracket and the next character.
         let sql = "SELECT 1 FROM resource WHERE stack = ?1 AND component = ?2 AND address >= ?3 AND address < ?4";
         let (first, end) = (format!("{single}["), format!("{single}\\"));
@@ -298,7 +299,7 @@ impl Writer<'_> {
             followed.sort();
             followed.dedup();
             followed.retain(|target| target != address);
-            update.execute((dependent.version, columns::list(&followed)?))?;
+            update.execute((dependent.version, values::list(&followed)?))?;
             self.update_dependents(&name, &dependent.dependencies, &followed)?;
         }
         Ok(())
@@ -355,14 +356,14 @@ impl Writer<'_> {
             generation,
             self.now.as_microsecond(),
             self.operation.as_bytes(),
-            columns::word(&row.status)?,
+            values::word(&row.status)?,
             row.provider,
             row.provider_version,
             row.schema_version,
             row.identity,
             row.attributes,
             row.private,
-            columns::list(&row.dependencies)?,
+            values::list(&row.dependencies)?,
             row.lifecycle,
         ])?;
         let version = self.transaction.last_insert_rowid();
@@ -398,14 +399,14 @@ impl Writer<'_> {
              WHERE stack = ?1 AND target = ?2 AND component = ?3 AND address = ?4 AND deposed = ?5",
         )?;
         for target in before {
-            delete.execute((name.number, columns::address(target)?, component, &name.text, name.deposed()))?;
+            delete.execute((name.number, values::address(target)?, component, &name.text, name.deposed()))?;
         }
         let mut insert = self.transaction.prepare_cached(
             "INSERT INTO dependent (stack, target, component, address, deposed) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT DO NOTHING",
         )?;
         for target in after {
-            insert.execute((name.number, columns::address(target)?, component, &name.text, name.deposed()))?;
+            insert.execute((name.number, values::address(target)?, component, &name.text, name.deposed()))?;
         }
         Ok(())
     }
@@ -423,9 +424,9 @@ impl Writer<'_> {
                       IS NOT (excluded.depends_on, excluded.outputs, excluded.blueprint, excluded.reads,
                               excluded.principals, excluded.access_fields, excluded.ids)";
         let ComponentRow { key, depends_on, outputs, blueprint, reads, access, ids } = component;
-        let (depends_on, reads) = (columns::list(depends_on)?, columns::list(reads)?);
-        let (principals, fields) = columns::access(access.as_ref())?;
-        let ids = columns::ids(ids.as_ref())?;
+        let (depends_on, reads) = (values::list(depends_on)?, values::list(reads)?);
+        let (principals, fields) = values::access(access.as_ref())?;
+        let ids = values::ids(ids.as_ref())?;
         let stack = stack(self.transaction, of)?;
         let parameters = (stack, key, &depends_on, outputs, blueprint, &reads, &principals, &fields, &ids);
         if self.transaction.prepare_cached(sql)?.execute(parameters)? == 0 {
@@ -446,7 +447,7 @@ impl Writer<'_> {
         let stack = stack(self.transaction, of)?;
         let sql = "SELECT 1 FROM resource JOIN version ON version.id = resource.version
                    WHERE resource.stack = ?1 AND component = ?2 AND status <> ?3";
-        let retained = columns::word(&RowStatus::Retained)?;
+        let retained = values::word(&RowStatus::Retained)?;
         if self.transaction.prepare_cached(sql)?.exists((stack, key, retained))? {
             return Err(Failure::misuse(crate::still_in_use(of, key)));
         }
@@ -464,7 +465,7 @@ impl Writer<'_> {
     fn put_owner(&self, OwnerRow { ownership, declaration }: &OwnerRow) -> Result<(), Failure> {
         let sql = "INSERT INTO owner (environment, address, stack, component, declaration) VALUES (?1, ?2, ?3, ?4, ?5)
                    ON CONFLICT DO UPDATE SET declaration = excluded.declaration";
-        let address = columns::address(&ownership.address)?;
+        let address = values::address(&ownership.address)?;
         let stack = stack(self.transaction, &ownership.stack)?;
         let parameters = (&ownership.stack.environment, address, stack, &ownership.component, declaration);
         self.transaction.prepare_cached(sql)?.execute(parameters)?;
@@ -477,7 +478,7 @@ impl Writer<'_> {
                      AND (?5 OR EXISTS (SELECT 1 FROM owner AS other
                                         WHERE other.environment = ?1 AND other.address = ?2
                                           AND (other.stack, other.component) <> (?3, ?4)))";
-        let address = columns::address(&ownership.address)?;
+        let address = values::address(&ownership.address)?;
         let stack = stack(self.transaction, &ownership.stack)?;
         let parameters = (&ownership.stack.environment, address, stack, &ownership.component, may_be_last);
         self.transaction.prepare_cached(sql)?.execute(parameters)?;
