@@ -6,7 +6,7 @@ use crate::error::Failure;
 use crate::identifier::{literal, quote};
 use crate::kind::Target;
 use crate::mark::CallName;
-use crate::observation::{Observation, ReadRequest};
+use crate::observation::{Observation, ReadRequest, placed};
 use crate::script::Script;
 use crate::server::{Client, column, first, query, version};
 use terrace_provider::{Attributes, DataAmount, Map, Path, PlannedChange, ProposedChange, ProviderError};
@@ -43,21 +43,16 @@ pub(crate) async fn observe(client: &Client, wanted: &[ReadRequest]) -> Result<V
                       pg_encoding_to_char(d.encoding)::text, d.oid::text
                FROM unnest($1::text[]::name[]) WITH ORDINALITY AS w(named, place)
                JOIN pg_database d ON d.datname = w.named";
-    let mut answers: Vec<Option<Observation>> = vec![None; wanted.len()];
-    for row in query(client, sql, &[&names]).await? {
-        let place: i64 = column(&row, 0)?;
-        let Some(at) = usize::try_from(place - 1).ok() else { continue };
-        let (Some(answer), Some(wanted)) = (answers.get_mut(at), wanted.get(at)) else { continue };
+    placed(&query(client, sql, &[&names]).await?, wanted, |row, wanted| {
         let mut attributes = Map::default();
         for (name, at) in [("owner", 1), ("comment", 2)] {
             if wanted.is_managed(name) {
-                put_managed(&mut attributes, name, column(&row, at)?);
+                put_managed(&mut attributes, name, column(row, at)?);
             }
         }
-        put(&mut attributes, "encoding", Some(&column::<String>(&row, 3)?));
-        *answer = Some(Observation { mark: Some(column(&row, 4)?), ..Observation::plain(attributes, wanted) });
-    }
-    Ok(answers)
+        put(&mut attributes, "encoding", Some(&column::<String>(row, 3)?));
+        Ok(Observation { mark: Some(column(row, 4)?), ..Observation::plain(attributes, wanted) })
+    })
 }
 
 /// The statements that create the planned database, each to run alone.

@@ -7,13 +7,13 @@ use crate::error::Failure;
 use crate::expression;
 use crate::identifier::{check, qualified, quote, quote_all};
 use crate::kind::Target;
-use crate::observation::{Observation, ReadRequest};
+use crate::observation::{Observation, ReadRequest, placed};
 use crate::private::Memory;
 use crate::script::Script;
 use crate::server::{Client, column, query};
 use crate::table::{column_names, is_same};
 use part::Present;
-use terrace_provider::names::{closest, listed};
+use terrace_provider::names::listed;
 use terrace_provider::{Attributes, Map, Path, PlannedChange, ProposedChange, ProviderError, Value};
 
 /// Plans an index.
@@ -77,20 +77,16 @@ pub(crate) async fn observe(client: &Client, wanted: &[ReadRequest]) -> Result<V
         part::PARTS,
         part::INCLUDED
     );
-    let mut answers: Vec<Option<Observation>> = vec![None; wanted.len()];
-    for row in query(client, &sql, &[&schemas, &names]).await? {
-        let place: i64 = column(&row, 0)?;
-        let Some(at) = usize::try_from(place - 1).ok() else { continue };
-        let (Some(answer), Some(wanted)) = (answers.get_mut(at), wanted.get(at)) else { continue };
+    placed(&query(client, &sql, &[&schemas, &names]).await?, wanted, |row, wanted| {
         let mut memory = wanted.memory.clone();
-        let condition: Option<String> = column(&row, 5)?;
+        let condition: Option<String> = column(row, 5)?;
         let condition = match (wanted.text("where"), condition) {
             (Some(configured), Some(server)) if is_same(&configured, &server, &mut memory) => Some(configured),
             (_, server) => server,
         };
         let mut attributes = Map::default();
-        attributes.insert("table".to_owned(), column::<String>(&row, 1)?.into());
-        let present = parts_of(&column::<String>(&row, 6)?)?;
+        attributes.insert("table".to_owned(), column::<String>(row, 1)?.into());
+        let present = parts_of(&column::<String>(row, 6)?)?;
         let like = wanted.like.as_ref().map(part::configured).unwrap_or_default();
         // `columns` describe no order, operator class, collation or included columns: a configuration with the same
         // columns keeps the index.
@@ -109,21 +105,20 @@ pub(crate) async fn observe(client: &Client, wanted: &[ReadRequest]) -> Result<V
                 attributes.insert("columns".to_owned(), Value::Null);
             }
         }
-        let included = column::<Vec<String>>(&row, 7)?;
+        let included = column::<Vec<String>>(row, 7)?;
         let is_managed = wanted.is_managed("include");
         let is_reported =
             if is_configured { is_managed } else { !included.is_empty() || is_managed && wanted.like.is_some() };
         attributes.insert("include".to_owned(), if is_reported { list(&included) } else { Value::Null });
-        attributes.insert("unique".to_owned(), column::<bool>(&row, 2)?.into());
+        attributes.insert("unique".to_owned(), column::<bool>(row, 2)?.into());
         put_managed(&mut attributes, "where", condition.as_deref());
-        attributes.insert("method".to_owned(), column::<String>(&row, 4)?.into());
+        attributes.insert("method".to_owned(), column::<String>(row, 4)?.into());
         // The server does not record how the index was created.
         let is_concurrent = wanted.like.as_ref().is_some_and(|like| flag(like, "concurrently"));
         attributes.insert("concurrently".to_owned(), is_concurrent.into());
-        attributes.insert("valid".to_owned(), column::<bool>(&row, 3)?.into());
-        *answer = Some(Observation { attributes, mark: None, memory });
-    }
-    Ok(answers)
+        attributes.insert("valid".to_owned(), column::<bool>(row, 3)?.into());
+        Ok(Observation { attributes, mark: None, memory })
+    })
 }
 
 /// Learns the server's text for the expressions of a new index.
@@ -253,11 +248,8 @@ pub(crate) async fn explain(
         parts.filter_map(|(index, part)| Some((Path::attribute("parts").index(index).key("column"), part.column?)));
     let missing = of("columns").chain(of_parts).chain(of("include")).find(|(_, column)| !present.contains(column));
     Ok(missing.map(|(path, column)| {
-        let error = ProviderError::invalid(Some(path), format!("`{table}` has no column `{column}`"))
-            .problem(format!("its columns are {}", listed(&present)));
-        match closest(&column, present.iter().map(String::as_str)) {
-            Some(meant) => error.solution(format!("did you mean `{meant}`?")),
-            None => error,
-        }
+        ProviderError::invalid(Some(path), format!("`{table}` has no column `{column}`"))
+            .problem(format!("its columns are {}", listed(&present)))
+            .did_you_mean(&column, &present)
     }))
 }

@@ -4,7 +4,7 @@ use crate::attributes::flag;
 use crate::error::Failure;
 use crate::identifier::quote;
 use crate::kind::Target;
-use crate::observation::{Observation, ReadRequest};
+use crate::observation::{Observation, ReadRequest, placed};
 use crate::private::Memory;
 use crate::script::Script;
 use crate::server::{Client, Work, column, first, query};
@@ -29,15 +29,10 @@ pub(crate) async fn observe(client: &Client, wanted: &[ReadRequest]) -> Result<V
                JOIN pg_roles u ON u.rolname = w.who
                JOIN pg_auth_members m ON m.roleid = r.oid AND m.member = u.oid
                GROUP BY w.place";
-    let mut answers: Vec<Option<Observation>> = vec![None; wanted.len()];
-    for row in query(client, sql, &[&roles, &members]).await? {
-        let place: i64 = column(&row, 0)?;
-        let Some(at) = usize::try_from(place - 1).ok() else { continue };
-        let (Some(answer), Some(wanted)) = (answers.get_mut(at), wanted.get(at)) else { continue };
-        let attributes = Map::from_iter([("admin".to_owned(), column::<bool>(&row, 1)?.into())]);
-        *answer = Some(Observation::plain(attributes, wanted));
-    }
-    Ok(answers)
+    placed(&query(client, sql, &[&roles, &members]).await?, wanted, |row, wanted| {
+        let attributes = Map::from_iter([("admin".to_owned(), column::<bool>(row, 1)?.into())]);
+        Ok(Observation::plain(attributes, wanted))
+    })
 }
 
 /// All members of roles except the current user: from version 16 on, the creator of a role is a member of it.

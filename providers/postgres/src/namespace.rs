@@ -4,7 +4,7 @@ use crate::attributes::{optional_text, put_managed};
 use crate::error::Failure;
 use crate::identifier::{check_comment, literal_or_null, quote};
 use crate::kind::Target;
-use crate::observation::{Observation, ReadRequest};
+use crate::observation::{Observation, ReadRequest, placed};
 use crate::script::Script;
 use crate::server::{Client, Work, column, query};
 use terrace_provider::{Attributes, Map, Path, ProviderError};
@@ -27,20 +27,15 @@ pub(crate) async fn observe(client: &Client, wanted: &[ReadRequest]) -> Result<V
     let sql = "SELECT w.place, pg_get_userbyid(n.nspowner)::text, obj_description(n.oid, 'pg_namespace')
                FROM unnest($1::text[]::name[]) WITH ORDINALITY AS w(named, place)
                JOIN pg_namespace n ON n.nspname = w.named";
-    let mut answers: Vec<Option<Observation>> = vec![None; wanted.len()];
-    for row in query(client, sql, &[&names]).await? {
-        let place: i64 = column(&row, 0)?;
-        let Some(at) = usize::try_from(place - 1).ok() else { continue };
-        let (Some(answer), Some(wanted)) = (answers.get_mut(at), wanted.get(at)) else { continue };
+    placed(&query(client, sql, &[&names]).await?, wanted, |row, wanted| {
         let mut attributes = Map::default();
         for (name, at) in [("owner", 1), ("comment", 2)] {
             if wanted.is_managed(name) {
-                put_managed(&mut attributes, name, column(&row, at)?);
+                put_managed(&mut attributes, name, column(row, at)?);
             }
         }
-        *answer = Some(Observation::plain(attributes, wanted));
-    }
-    Ok(answers)
+        Ok(Observation::plain(attributes, wanted))
+    })
 }
 
 /// Creates the planned schema.

@@ -1,9 +1,12 @@
 //! Requests for objects, and the objects that the server returns.
 
 use crate::attributes::optional_text;
+use crate::error::Failure;
 use crate::kind::Target;
 use crate::private::Memory;
+use crate::server::column;
 use terrace_provider::Attributes;
+use tokio_postgres::Row;
 
 /// A request for an object.
 #[derive(Debug, Clone)]
@@ -30,6 +33,23 @@ impl ReadRequest {
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         optional_text(self.like.as_ref()?, name)
     }
+}
+
+/// The objects in rows, by request: each row begins with the place of its request, from 1.
+pub(crate) fn placed(
+    rows: &[Row],
+    wanted: &[ReadRequest],
+    read: impl Fn(&Row, &ReadRequest) -> Result<Observation, Failure>,
+) -> Result<Vec<Option<Observation>>, Failure> {
+    let mut answers = vec![None; wanted.len()];
+    for row in rows {
+        let place: i64 = column(row, 0)?;
+        let Some(at) = usize::try_from(place - 1).ok() else { continue };
+        if let (Some(answer), Some(wanted)) = (answers.get_mut(at), wanted.get(at)) {
+            *answer = Some(read(row, wanted)?);
+        }
+    }
+    Ok(answers)
 }
 
 /// An existing object.

@@ -4,7 +4,7 @@ use crate::attributes::{flag, has_unknown, optional_text, put_managed};
 use crate::error::Failure;
 use crate::identifier::{check_comment, literal, literal_or_null};
 use crate::kind::Target;
-use crate::observation::{Observation, ReadRequest};
+use crate::observation::{Observation, ReadRequest, placed};
 use crate::private::Memory;
 use crate::script::Script;
 use crate::server::{Client, Work, column, query};
@@ -49,20 +49,15 @@ pub(crate) async fn observe(client: &Client, wanted: &[ReadRequest]) -> Result<V
     let sql = "SELECT w.place, r.rolcanlogin, r.rolinherit, shobj_description(r.oid, 'pg_authid')
                FROM unnest($1::text[]::name[]) WITH ORDINALITY AS w(named, place)
                JOIN pg_roles r ON r.rolname = w.named";
-    let mut answers: Vec<Option<Observation>> = vec![None; wanted.len()];
-    for row in query(client, sql, &[&names]).await? {
-        let place: i64 = column(&row, 0)?;
-        let Some(at) = usize::try_from(place - 1).ok() else { continue };
-        let (Some(answer), Some(wanted)) = (answers.get_mut(at), wanted.get(at)) else { continue };
+    placed(&query(client, sql, &[&names]).await?, wanted, |row, wanted| {
         let mut attributes = Map::default();
-        attributes.insert("login".to_owned(), column::<bool>(&row, 1)?.into());
-        attributes.insert("inherit".to_owned(), column::<bool>(&row, 2)?.into());
+        attributes.insert("login".to_owned(), column::<bool>(row, 1)?.into());
+        attributes.insert("inherit".to_owned(), column::<bool>(row, 2)?.into());
         if wanted.is_managed("comment") {
-            put_managed(&mut attributes, "comment", column(&row, 3)?);
+            put_managed(&mut attributes, "comment", column(row, 3)?);
         }
-        *answer = Some(Observation::plain(attributes, wanted));
-    }
-    Ok(answers)
+        Ok(Observation::plain(attributes, wanted))
+    })
 }
 
 /// The attributes of a role in the form of `CREATE ROLE` and `ALTER ROLE`.

@@ -160,7 +160,9 @@ mod tests {
     #[test]
     fn unknown_type_suggests_similar_types() {
         assert!(of(&[("dataType", "VARCHR".into())]).unwrap_err().ends_with("did you mean `VARCHAR`?"));
-        assert!(of(&[("dataType", "qqq".into())]).unwrap_err().ends_with("BLOB, CHAR, DECIMAL, NUMBER, STRING, VARCHAR"));
+        assert!(
+            of(&[("dataType", "qqq".into())]).unwrap_err().ends_with("BLOB, CHAR, DECIMAL, NUMBER, STRING, VARCHAR")
+        );
         // A data type, but not a logical type.
         assert!(of(&[("logicalType", "blob".into())]).unwrap_err().contains("expected one of string, date"));
         assert!(of(&[("name", "x".into())]).unwrap_err().contains("no `dataType`"));

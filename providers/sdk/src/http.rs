@@ -93,6 +93,22 @@ pub async fn dispatch(request: RequestBuilder) -> Result<Response, reqwest::Erro
     sent
 }
 
+/// Reads the body of a response up to a size limit.
+///
+/// # Errors
+/// The reason, if the body is longer or the connection ends.
+pub async fn body(response: &mut Response, max_bytes: usize) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| in_words(&error))? {
+        if body.len().saturating_add(chunk.len()) > max_bytes {
+            return Err(format!("the answer has more than {max_bytes} bytes"));
+        }
+        silence::answered();
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
 /// The innermost cause of an error; never the URL, which may contain a secret.
 #[must_use]
 pub fn in_words(error: &reqwest::Error) -> String {

@@ -40,6 +40,8 @@ pub mod sandbox;
 pub mod schema;
 pub mod secret_half;
 #[cfg(feature = "sql")]
+pub mod sql_keys;
+#[cfg(feature = "sql")]
 pub mod sql_reads;
 #[cfg(feature = "sql")]
 pub mod sql_tokens;

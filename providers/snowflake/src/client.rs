@@ -21,7 +21,6 @@ use serde_json::json;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use terrace_provider::http::{self, in_words};
-use terrace_provider::wrap::silence;
 use terrace_provider::{Path, ProviderError, Redaction};
 use token::Tokens;
 use tokio::time::Instant;
@@ -311,18 +310,7 @@ impl Client {
             let skew = date.timestamp().as_second() - Timestamp::now().as_second();
             self.skew.store(skew, Ordering::Relaxed);
         }
-        let mut body = Vec::new();
-        loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if body.len().saturating_add(chunk.len()) <= MAX_ANSWER_BYTES => {
-                    silence::answered();
-                    body.extend_from_slice(&chunk);
-                }
-                Ok(Some(_)) => return Err(Failure::Lost(format!("the answer has more than {MAX_ANSWER_BYTES} bytes"))),
-                Ok(None) => break,
-                Err(error) => return Err(Failure::Lost(in_words(&error))),
-            }
-        }
+        let body = http::body(&mut response, MAX_ANSWER_BYTES).await.map_err(Failure::Lost)?;
         Reply::read(status, retry_after, &body)
     }
 

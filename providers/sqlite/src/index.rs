@@ -7,7 +7,7 @@ use crate::object::{Observation, definition};
 use crate::table::{column_names, heading, index_columns, read_comments};
 use rusqlite::{Connection, ErrorCode};
 use terrace_provider::attributes::{text, texts};
-use terrace_provider::names::{closest, listed};
+use terrace_provider::names::listed;
 use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 
 /// Refuses an index that SQLite cannot have.
@@ -87,11 +87,7 @@ pub(crate) fn create(connection: &Connection, planned: &Attributes, mark: &Mark)
             let place = Path::attribute("columns").index(index);
             let error = ProviderError::invalid(Some(place), format!("`{table}` has no column `{column}`"))
                 .problem(format!("its columns are {}", listed(&present)));
-            return Err(match closest(column, present.iter().map(String::as_str)) {
-                Some(meant) => error.solution(format!("did you mean `{meant}`?")),
-                None => error,
-            }
-            .into());
+            return Err(error.did_you_mean(column, &present).into());
         }
     }
     let unique = if planned.get("unique").and_then(Value::as_bool) == Some(true) { "UNIQUE " } else { "" };

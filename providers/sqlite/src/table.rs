@@ -16,8 +16,8 @@ use crate::declared_type::DeclaredType;
 use crate::identifier;
 use crate::tokenizer::tokens;
 use terrace_provider::attributes::{optional_text, texts, texts_of};
-use terrace_provider::names::{closest, listed};
 use terrace_provider::renames::{self, Named};
+use terrace_provider::sql_keys::check_key;
 use terrace_provider::sql_reads::SqlDialect;
 use terrace_provider::sql_tokens::{Token, TokenKind, is_expression};
 use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
@@ -123,32 +123,14 @@ impl Table {
         if let Some((index, message)) = renames::invalid_previous_name(&names, identifier::is_same) {
             return refuse(&columns.index(index).key("previousName"), message);
         }
-        self.check_key(&self.primary_key, &Path::attribute("primaryKey"))?;
+        let columns: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
+        check_key(&columns, &self.primary_key, &Path::attribute("primaryKey"), identifier::is_same)?;
         for (index, key) in self.unique.iter().enumerate() {
             let place = Path::attribute("unique").index(index);
             if key.is_empty() {
                 return refuse(&place, "a unique constraint needs at least one column".to_owned());
             }
-            self.check_key(key, &place)?;
-        }
-        Ok(())
-    }
-
-    fn check_key(&self, key: &[String], path: &Path) -> Result<(), ProviderError> {
-        for (index, name) in key.iter().enumerate() {
-            let place = Some(path.index(index));
-            if self.column(name).is_none() {
-                let names: Vec<String> = self.columns.iter().map(|column| column.name.clone()).collect();
-                let error = ProviderError::invalid(place, format!("the table has no column `{name}`"))
-                    .problem(format!("its columns are {}", listed(&names)));
-                return Err(match closest(name, names.iter().map(String::as_str)) {
-                    Some(meant) => error.solution(format!("did you mean `{meant}`?")),
-                    None => error,
-                });
-            }
-            if key.iter().take(index).any(|other| identifier::is_same(other, name)) {
-                return Err(ProviderError::invalid(place, format!("`{name}` is listed twice")));
-            }
+            check_key(&columns, key, &place, identifier::is_same)?;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::table::{check_comment, column_names, heading, read_comments};
 use crate::tokenizer::{meaningful, tokens};
 use rusqlite::Connection;
 use terrace_provider::attributes::{optional_text, text, texts};
-use terrace_provider::names::{closest, listed};
+use terrace_provider::names::listed;
 use terrace_provider::sql_reads::SqlDialect;
 use terrace_provider::sql_tokens::{Token, TokenKind, mean_same, plain_query, query_of_view, single_query};
 use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
@@ -54,7 +54,9 @@ impl View {
                 }
                 Body::Source { name: source, columns }
             }
-            (None, Some(statement)) if columns.is_empty() => Body::Statement(single_query(SqlDialect::Sqlite, &statement, "statement")?),
+            (None, Some(statement)) if columns.is_empty() => {
+                Body::Statement(single_query(SqlDialect::Sqlite, &statement, "statement")?)
+            }
             (None, Some(_)) => {
                 let message = "`columns` requires `source`; a `statement` lists its columns itself";
                 return Err(ProviderError::invalid(Some(Path::attribute("columns")), message));
@@ -162,7 +164,7 @@ fn check_source(connection: &Connection, source: &str, columns: &[String]) -> Re
             format!("there is no table or view `{source}`"),
         )
         .problem(format!("the database has {}", listed(&tables)));
-        return Err(hinted(error, source, &tables).into());
+        return Err(error.did_you_mean(source, &tables).into());
     }
     let present = column_names(connection, source)?;
     for (index, column) in columns.iter().enumerate() {
@@ -172,7 +174,7 @@ fn check_source(connection: &Connection, source: &str, columns: &[String]) -> Re
                 format!("`{source}` has no column `{column}`"),
             )
             .problem(format!("its columns are {}", listed(&present)));
-            return Err(hinted(error, column, &present).into());
+            return Err(error.did_you_mean(column, &present).into());
         }
     }
     Ok(())
@@ -193,7 +195,7 @@ fn unreadable(connection: &Connection, view: &View, error: &rusqlite::Error) -> 
     if let Some(missing) = reason.strip_prefix("no such table: ") {
         let missing = missing.strip_prefix("main.").unwrap_or(missing);
         let answer = answer.problem(format!("the database has {}", listed(&others)));
-        return Ok(hinted(answer, missing, &others));
+        return Ok(answer.did_you_mean(missing, &others));
     }
     let Some(missing) = reason.strip_prefix("no such column: ") else { return Ok(answer) };
     let Body::Statement(statement) = &view.body else { return Ok(answer) };
@@ -206,14 +208,7 @@ fn unreadable(connection: &Connection, view: &View, error: &rusqlite::Error) -> 
         columns.extend(names);
     }
     let column = missing.rsplit('.').next().unwrap_or(missing).trim_matches('"');
-    Ok(hinted(answer, column, &columns))
-}
-
-fn hinted(error: ProviderError, wanted: &str, names: &[String]) -> ProviderError {
-    match closest(wanted, names.iter().map(String::as_str)) {
-        Some(meant) => error.solution(format!("did you mean `{meant}`?")),
-        None => error,
-    }
+    Ok(answer.did_you_mean(column, &columns))
 }
 
 fn is_same_statement(one: &str, other: &str) -> bool {

@@ -8,7 +8,6 @@ use crate::schedule::{CatchUp, Overlap, Schedule, Times};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::time::Duration;
-use terrace_provider::names::closest;
 use terrace_provider::plan::from_schema;
 use terrace_provider::{
     Attempt, Attribute, AttributeType, Attributes, Call, ErrorKind, Found, Object, Observed, Path, Planned,
@@ -100,8 +99,7 @@ fn word<T: Copy>(attributes: &Attributes, name: &str, words: &[(&'static str, T)
     }
     let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
     let message = format!("`{name}` is `{text}`: expected {}", terrace_provider::names::listed(&known));
-    let error = ProviderError::invalid(at(name), message);
-    Err(closest(text, known).into_iter().fold(error, |error, meant| error.solution(format!("did you mean `{meant}`?"))))
+    Err(ProviderError::invalid(at(name), message).did_you_mean(text, &known))
 }
 
 /// Schedule that attributes describe; unknown attributes count as their defaults.

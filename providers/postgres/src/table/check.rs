@@ -4,7 +4,8 @@ use super::model::{Column, ForeignKey, Partition, Table};
 use crate::data_type::DataType;
 use crate::expression;
 use crate::identifier::{check, check_comment};
-use terrace_provider::names::{closest, listed};
+use terrace_provider::names::listed;
+use terrace_provider::sql_keys::check_key;
 use terrace_provider::{Path, ProviderError, renames};
 
 /// The server's limit: <https://www.postgresql.org/docs/current/limits.html>.
@@ -138,22 +139,8 @@ fn columns_of(table: &Table, names: &[String], path: &Path) -> Checked {
     if names.is_empty() {
         return refuse(path, "at least one column is needed");
     }
-    for (index, name) in names.iter().enumerate() {
-        let place = path.index(index);
-        if table.column(name).is_none() {
-            let known: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
-            let error = ProviderError::invalid(Some(place), format!("the table has no column `{name}`"))
-                .problem(format!("its columns are {}", listed(&known)));
-            return Err(match closest(name, known) {
-                Some(meant) => error.solution(format!("did you mean `{meant}`?")),
-                None => error,
-            });
-        }
-        if names.iter().take(index).any(|other| other == name) {
-            return refuse(&place, format!("`{name}` is listed twice"));
-        }
-    }
-    Ok(())
+    let known: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+    check_key(&known, names, path, str::eq)
 }
 
 fn foreign_key(table: &Table, key: &ForeignKey, path: &Path) -> Checked {

@@ -4,7 +4,7 @@ use super::{Body, body};
 use crate::error::Failure;
 use crate::server::{Client, column, query};
 use crate::table::column_names;
-use terrace_provider::names::{closest, listed};
+use terrace_provider::names::listed;
 use terrace_provider::{Attributes, Path, ProviderError};
 
 /// The error of a view whose source, or a column of it, does not exist, with the existing ones. `None` if the view
@@ -19,21 +19,14 @@ pub(crate) async fn explain(client: &Client, planned: &Attributes) -> Result<Opt
         let message = format!("there is no table or view `{}` in the schema `{}`", source.name, source.schema);
         let error = ProviderError::invalid(Some(Path::attribute("source").key("name")), message)
             .problem(format!("the schema has {}", listed(&names)));
-        return Ok(Some(hinted(error, &source.name, &names)));
+        return Ok(Some(error.did_you_mean(&source.name, &names)));
     };
     let missing = source.columns.iter().enumerate().find(|(_, column)| !present.contains(column));
     Ok(missing.map(|(index, column)| {
         let path = Path::attribute("columns").index(index);
         let message = format!("`{}` has no column `{column}`", source.name);
-        let error =
-            ProviderError::invalid(Some(path), message).problem(format!("its columns are {}", listed(&present)));
-        hinted(error, column, &present)
+        ProviderError::invalid(Some(path), message)
+            .problem(format!("its columns are {}", listed(&present)))
+            .did_you_mean(column, &present)
     }))
-}
-
-fn hinted(error: ProviderError, wanted: &str, known: &[String]) -> ProviderError {
-    match closest(wanted, known.iter().map(String::as_str)) {
-        Some(meant) => error.solution(format!("did you mean `{meant}`?")),
-        None => error,
-    }
 }

@@ -1,6 +1,6 @@
 //! Connections, and the limit on concurrent requests.
 
-use super::{ALLOW_PLAIN_HTTP, Api, Auth, Base, Failure, Reply, Vendor, dispatch, in_words, is_exposed, pause};
+use super::{ALLOW_PLAIN_HTTP, Api, Auth, Base, Failure, Reply, Vendor, body, dispatch, in_words, is_exposed, pause};
 use crate::wrap::silence;
 use crate::{Path, ProviderError};
 use reqwest::RequestBuilder;
@@ -138,19 +138,7 @@ impl Client {
         };
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
-        let max_bytes = self.options.max_bytes;
-        let mut body = Vec::new();
-        loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if body.len().saturating_add(chunk.len()) <= max_bytes => {
-                    silence::answered();
-                    body.extend_from_slice(&chunk);
-                }
-                Ok(Some(_)) => return Err(Failure::Lost(format!("the answer has more than {max_bytes} bytes"))),
-                Ok(None) => break,
-                Err(error) => return Err(Failure::Lost(in_words(&error))),
-            }
-        }
+        let body = body(&mut response, self.options.max_bytes).await.map_err(Failure::Lost)?;
         Ok(Reply { status, retry_after: pause::requested(&headers), headers, body, may_have_run: false })
     }
 }

@@ -55,7 +55,7 @@ pub fn query_of_view(dialect: SqlDialect, definition: &str) -> &str {
     after.nth(1).and_then(|first| definition.get(first.start..)).unwrap_or_default()
 }
 
-/// A query of columns of one source, and nothing else.
+/// A query of columns of a single source, and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlainQuery {
     /// The columns in order; empty for all.

@@ -14,8 +14,8 @@ use crate::data_type::DataType;
 use crate::identifier;
 use std::collections::BTreeSet;
 use terrace_provider::attributes::{list, optional_text, texts, texts_of};
-use terrace_provider::names::{closest, listed};
 use terrace_provider::renames::{self, Named};
+use terrace_provider::sql_keys::check_key;
 use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 
 /// A configured or existing table.
@@ -109,32 +109,14 @@ impl Table {
         if let Some((index, message)) = renames::invalid_previous_name(&names, str::eq) {
             return refuse(&columns.index(index).key("previousName"), message);
         }
-        self.check_key(&self.primary_key, &Path::attribute("primaryKey"))?;
+        let columns: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
+        check_key(&columns, &self.primary_key, &Path::attribute("primaryKey"), str::eq)?;
         for (index, key) in self.unique.iter().enumerate() {
             let place = Path::attribute("unique").index(index);
             if key.is_empty() {
                 return refuse(&place, "a unique constraint needs at least one column".to_owned());
             }
-            self.check_key(key, &place)?;
-        }
-        Ok(())
-    }
-
-    fn check_key(&self, key: &[String], path: &Path) -> Result<(), ProviderError> {
-        for (index, name) in key.iter().enumerate() {
-            let place = Some(path.index(index));
-            if self.column(name).is_none() {
-                let names: Vec<String> = self.columns.iter().map(|column| column.name.clone()).collect();
-                let error = ProviderError::invalid(place, format!("the table has no column `{name}`"))
-                    .problem(format!("its columns are {}", listed(&names)));
-                return Err(match closest(name, names.iter().map(String::as_str)) {
-                    Some(meant) => error.solution(format!("did you mean `{meant}`?")),
-                    None => error,
-                });
-            }
-            if key.iter().take(index).any(|other| other == name) {
-                return Err(ProviderError::invalid(place, format!("`{name}` is listed twice")));
-            }
+            check_key(&columns, key, &place, str::eq)?;
         }
         Ok(())
     }

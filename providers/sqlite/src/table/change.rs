@@ -250,7 +250,8 @@ impl Dependent {
     fn uses_lost_columns(&self, connection: &Connection, table: &Table) -> rusqlite::Result<bool> {
         let names = crate::tokenizer::tokens(&self.sql);
         let open = names.iter().position(|token| token.is_symbol("(")).unwrap_or(names.len());
-        let columns = names.get(open..).unwrap_or_default().iter().filter_map(terrace_provider::sql_tokens::Token::name);
+        let columns =
+            names.get(open..).unwrap_or_default().iter().filter_map(terrace_provider::sql_tokens::Token::name);
         let has_lost = columns.into_iter().any(|name| table.column(&name).is_none());
         Ok(self.is_index && has_lost && !exists(connection, &self.name)?)
     }

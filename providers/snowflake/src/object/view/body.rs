@@ -3,7 +3,7 @@
 use crate::identifier::{self, qualified, quote, quote_all};
 use crate::tokenizer::meaningful;
 use terrace_provider::attributes::{optional_text, text};
-use terrace_provider::names::{closest, listed};
+use terrace_provider::names::listed;
 use terrace_provider::sql_reads::SqlDialect;
 use terrace_provider::sql_tokens::{PlainQuery, Token, mean_same, plain_query, query_of_view, single_query};
 use terrace_provider::{Attributes, Path, ProviderError, Value};
@@ -32,7 +32,9 @@ impl Body {
             (None, Some(_)) if !columns.is_empty() => {
                 refuse("columns", "a view with a `statement` selects its columns there, not in `columns`")
             }
-            (None, Some(statement)) => single_query(SqlDialect::Snowflake, &statement, "statement").map(Self::Statement),
+            (None, Some(statement)) => {
+                single_query(SqlDialect::Snowflake, &statement, "statement").map(Self::Statement)
+            }
             (Some(source), None) => {
                 let path = Path::attribute("source");
                 let mut parts = Vec::new();
@@ -157,10 +159,7 @@ pub(crate) fn check_columns(planned: &Attributes, source: &str, present: &[Strin
         let error = ProviderError::invalid(Some(place), format!("{source} has no column `{name}`"))
             .problem(format!("its columns are {}", listed(present)))
             .problem(format!("the view selects {}", listed(&names)));
-        return Err(match closest(name, present.iter().map(String::as_str)) {
-            Some(meant) => error.solution(format!("did you mean `{meant}`?")),
-            None => error,
-        });
+        return Err(error.did_you_mean(name, present));
     }
     Ok(())
 }
