@@ -1,22 +1,12 @@
 //! Names: their quoting in SQL text, and the limits of PostgreSQL.
 
+pub(crate) use terrace_provider::sql_names::{full_name, parts, quote, quote_all};
+
 use terrace_provider::{Path, ProviderError};
 
 /// Length limit of a name, in bytes of UTF-8 (`NAMEDATALEN` less one). The server truncates longer names without an
 /// error: <https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS>.
 pub(crate) const MOST_BYTES: usize = 63;
-
-/// Writes a name as an SQL identifier: in double quotes, with inner double quotes doubled.
-///
-/// [`check`] has refused names with a NUL, which no statement can contain.
-pub(crate) fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// Names joined for a column list: `"a", "b"`.
-pub(crate) fn quote_all<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
-    names.into_iter().map(|name| quote(name.as_ref())).collect::<Vec<_>>().join(", ")
-}
 
 /// A name within a schema: `"schema"."name"`.
 pub(crate) fn qualified(schema: &str, name: &str) -> String {
@@ -80,57 +70,12 @@ pub(crate) fn check_comment(comment: Option<&str>, path: &Path) -> Result<(), Pr
     }
 }
 
-/// Joins names with dots, as in `fullName`, with double quotes around ambiguous parts. Quotes do not change the case.
-pub(crate) fn full_name<T: AsRef<str>>(parts: &[T]) -> String {
-    let written = |part: &T| {
-        let part = part.as_ref();
-        let is_plain = !part.contains(['.', '"']) && !part.is_empty() && part.trim() == part;
-        if is_plain { part.to_owned() } else { quote(part) }
-    };
-    parts.iter().map(written).collect::<Vec<_>>().join(".")
-}
-
-/// Splits the output of [`full_name`]. `None` if a quote is not closed, or a part is empty.
-pub(crate) fn parts(full_name: &str) -> Option<Vec<String>> {
-    let (mut parts, mut part) = (Vec::new(), String::new());
-    let mut rest = full_name.chars().peekable();
-    loop {
-        let is_quoted = rest.next_if_eq(&'"').is_some();
-        loop {
-            match rest.next() {
-                Some('"') if is_quoted && rest.next_if_eq(&'"').is_none() => break,
-                Some('.') if !is_quoted => {
-                    parts.push(std::mem::take(&mut part));
-                    break;
-                }
-                Some(letter) => part.push(letter),
-                None if is_quoted => return None,
-                None => {
-                    parts.push(std::mem::take(&mut part));
-                    return parts.iter().all(|part| !part.is_empty()).then_some(parts);
-                }
-            }
-        }
-        if is_quoted {
-            parts.push(std::mem::take(&mut part));
-            match rest.next() {
-                None => return parts.iter().all(|part| !part.is_empty()).then_some(parts),
-                Some('.') => {}
-                Some(_) => return None,
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
-    fn inner_quotes_are_doubled() {
-        assert_eq!(quote(r#"a"b"#), r#""a""b""#);
-        assert_eq!(quote_all(["a", "b c"]), r#""a", "b c""#);
+    fn inner_quotes_of_texts_are_doubled() {
         assert_eq!(literal(r"it's \ here"), r"'it''s \ here'");
     }
 
@@ -144,21 +89,5 @@ mod tests {
         assert!(check(&"ä".repeat(32), &path).is_err(), "bytes count, not letters");
         assert!(check_own("pg_x", &path).is_err());
         assert!(check_own("pgx", &path).is_ok());
-    }
-
-    #[test]
-    fn full_name_is_split_with_and_without_quotes() {
-        assert_eq!(parts("Sales.Orders"), Some(vec!["Sales".to_owned(), "Orders".to_owned()]));
-        assert_eq!(parts(r#""a.b"."c""d""#), Some(vec!["a.b".to_owned(), "c\"d".to_owned()]));
-        for wrong in ["", ".", "a.", ".a", "\"a", "\"a\"b", "a..b"] {
-            assert_eq!(parts(wrong), None, "{wrong}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn full_name_splits_into_its_parts(names in proptest::collection::vec("[^\0]{1,20}", 1..4)) {
-            prop_assert_eq!(parts(&full_name(&names)), Some(names));
-        }
     }
 }

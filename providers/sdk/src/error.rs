@@ -1,6 +1,5 @@
 //! The error type of providers: its kind decides the engine's next action, its texts are for people.
 
-use crate::names::closest;
 use crate::{Observed, Path};
 use std::fmt;
 use std::time::Duration;
@@ -135,15 +134,6 @@ impl ProviderError {
     pub fn solution(mut self, solution: impl Into<String>) -> Self {
         self.solutions.push(solution.into());
         self
-    }
-
-    /// Adds the known name that the user probably meant as a solution, if there is one.
-    #[must_use]
-    pub fn did_you_mean<T: AsRef<str>>(self, wanted: &str, known: &[T]) -> Self {
-        match closest(wanted, known.iter().map(AsRef::as_ref)) {
-            Some(meant) => self.solution(format!("did you mean `{meant}`?")),
-            None => self,
-        }
     }
 
     /// All solutions in one sentence, for a diagnostic.

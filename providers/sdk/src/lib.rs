@@ -9,7 +9,8 @@
 //! Shared helpers: [`attributes`], [`names`], [`object_id`], [`column_type`], [`embedded`] and [`secret_half`] (vendor JSON
 //! with a secret half).
 //!
-//! The feature `conformance` adds the test suite that every provider runs. The feature `http` adds an HTTP client.
+//! The feature `conformance` adds the test suite that every provider runs. The feature `http` adds an HTTP client. The
+//! feature `sql` adds helpers for SQL text: names, keys, tokens, and the tables that a query reads.
 #![forbid(unsafe_code)]
 // Tests may slice strings at any index: a wrong index fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
@@ -41,6 +42,8 @@ pub mod schema;
 pub mod secret_half;
 #[cfg(feature = "sql")]
 pub mod sql_keys;
+#[cfg(feature = "sql")]
+pub mod sql_names;
 #[cfg(feature = "sql")]
 pub mod sql_reads;
 #[cfg(feature = "sql")]

@@ -6,6 +6,8 @@ pub mod scripts;
 
 pub use rule::NameRule;
 
+use crate::ProviderError;
+
 /// Number of names in a list; the rest is a count.
 const MOST: usize = 40;
 
@@ -41,6 +43,17 @@ pub fn closest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Op
         .filter_map(|name| Some((slips_between(&words, &self::words(name))?, name)))
         .min_by_key(|(slips, _)| *slips)
         .map(|(_, name)| name)
+}
+
+impl ProviderError {
+    /// Adds the known name that the user probably meant as a solution, if there is one.
+    #[must_use]
+    pub fn did_you_mean<T: AsRef<str>>(self, wanted: &str, known: &[T]) -> Self {
+        match closest(wanted, known.iter().map(AsRef::as_ref)) {
+            Some(meant) => self.solution(format!("did you mean `{meant}`?")),
+            None => self,
+        }
+    }
 }
 
 /// The words of a name, in lower case: `kafka-topic`, `kafka_topic` and `kafkaTopic` have the same.

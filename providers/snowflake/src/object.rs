@@ -145,7 +145,7 @@ pub(crate) fn qualified(attributes: &Attributes) -> String {
 pub(crate) fn shown(attributes: &Attributes) -> String {
     let parts: Vec<String> =
         ["database", "schema", "name"].into_iter().filter_map(|name| optional_text(attributes, name)).collect();
-    identifier::joined(parts.iter().map(String::as_str))
+    identifier::full_name(&parts)
 }
 
 /// Refuses known names that Snowflake cannot store.

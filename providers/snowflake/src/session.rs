@@ -197,7 +197,7 @@ impl SnowflakeSession {
     async fn check_source(&self, planned: &Attributes) -> Result<Vec<Finding>, ProviderError> {
         let Some(source) = view::source_of(planned) else { return Ok(Vec::new()) };
         let statements = self.reading("")?;
-        let shown = crate::identifier::joined(source.iter().map(String::as_str));
+        let shown = crate::identifier::full_name(&source);
         let Some(names) = lookup::columns_of(&statements, &source).await? else {
             let message = format!("not checked: {shown} does not exist yet");
             let hint = "create it before this view, in the same apply or with the component that declares it";

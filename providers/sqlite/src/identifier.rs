@@ -1,18 +1,8 @@
-//! Names of tables, views, indexes and columns: their check, and the only code that writes them into SQL.
+//! Names of tables, views, indexes and columns: their check and comparison.
+
+pub(crate) use terrace_provider::sql_names::{quote, quote_all};
 
 use terrace_provider::{Path, ProviderError};
-
-/// Writes a name as an SQL identifier: in double quotes, with inner double quotes doubled.
-///
-/// [`check`] has refused names with a NUL, which would truncate the statement.
-pub(crate) fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// Joins names for a column list: `"A", "B"`.
-pub(crate) fn quote_all<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    names.into_iter().map(quote).collect::<Vec<_>>().join(", ")
-}
 
 /// SQLite compares names without regard to the case of ASCII letters.
 pub(crate) fn is_same(one: &str, other: &str) -> bool {
@@ -53,12 +43,6 @@ pub(crate) fn check_object(name: &str, path: &Path) -> Result<(), ProviderError>
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn inner_quotes_are_doubled() {
-        assert_eq!(quote(r#"a"b"#), r#""a""b""#);
-        assert_eq!(quote_all(["a", "b c"]), r#""a", "b c""#);
-    }
 
     #[test]
     fn invalid_names_are_refused() {
