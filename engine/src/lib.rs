@@ -17,6 +17,7 @@ pub mod diagnostic;
 pub mod diff;
 pub mod digest;
 pub mod drift;
+pub mod driver;
 pub mod duration;
 pub mod environment;
 pub mod event;

@@ -1,10 +1,10 @@
 //! One request from its claim to its end: recovery of interrupted steps, then planning and applying.
 
 mod component_info;
-mod contention;
 mod failure;
 mod log_dedup;
 mod progress;
+mod recovery;
 mod unfinished;
 
 use crate::access::Expected;
@@ -12,22 +12,22 @@ use crate::answer::{Messages, OTHER_ACCESS, Refusal, errors, warnings};
 use crate::approved::Approved;
 use crate::claim_heartbeat::{TERM, must_stop};
 use crate::environments::Environments;
-use crate::operation_log::OperationLog;
+use crate::operation_log::{BackgroundWriter, OperationLog};
 use crate::outcome::{Outcome, RenderedPlan};
 use crate::queue::{MOST_DEATHS, Request, VALIDATE};
 use crate::request_context::{Purpose, RequestContext, Requester};
 use crate::serve::Shared;
 use crate::witboost::{ProvisioningRequest, ValidationResult};
 use crate::{drift_scan, metrics, reverse_provisioning};
-use contention::shared_in;
 use failure::Failure;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::access::Grantees;
-use terrace_engine::apply::{Applier, ApplyError, Report};
-use terrace_engine::event::Events;
+use terrace_engine::address::Address;
+use terrace_engine::apply::{Applier, Report};
+use terrace_engine::driver::{self, Applying, Approval, MOST_PLANS, Planning, Replan};
 use terrace_engine::plan::compute::{Computed, Options};
 use terrace_engine::plan::{Plan, file};
 use terrace_engine::render::markdown::Markdown;
@@ -37,9 +37,6 @@ use terrace_engine::store::{OperationStatus, RequestClaim, RequestEnd, ServerSto
 use tokio_util::sync::CancellationToken;
 use unfinished::{Unfinished, split_reasons};
 use uuid::Uuid;
-
-/// The most plans of one request while other operations change the state.
-const MOST_PLANS: usize = 4;
 
 /// How long a worker waits for a lease before it releases the request.
 const LEASE_WAIT: Duration = Duration::from_secs(5);
@@ -370,64 +367,8 @@ impl Run<'_> {
         goal: &Goal,
         approved: Option<&Approved>,
     ) -> Result<(OperationStatus, String, Outcome), Failure> {
-        self.recover(context, BTreeSet::new()).await?;
-        for plans in 1.. {
-            let computed = self.plan(context, goal).await?;
-            self.log_plan(&computed.plan).await;
-            if computed.plan.is_errored {
-                return Err(Failure::Failed(errors(&computed.diagnostics, &context.sources)));
-            }
-            if let Some(approved) = approved
-                && !file::has_digest(&computed.plan, &context.env.seal, &approved.digest)?
-                && !(self.claim.next_step > 0 && approved.is_remainder(&computed.plan))
-            {
-                return Err(Failure::Failed(vec![approved.stale_message(&computed.plan)]));
-            }
-            if !computed.plan.has_work() {
-                if self.state_has_changed(context, &computed.plan, plans).await? {
-                    self.log.line("INFO", "plan", "another operation was running: planning again").await;
-                    continue;
-                }
-                let outcome = Outcome {
-                    info: Some(component_info::info(self.store().as_ref(), context).await?),
-                    ..Outcome::default()
-                };
-                let done = self.total_done().await?.map(|count| format!("{count} done"));
-                return Ok((OperationStatus::Completed, done.unwrap_or_else(|| "nothing to do".to_owned()), outcome));
-            }
-            let can_plan_again = plans < MOST_PLANS;
-            if self.cancel.is_cancelled() {
-                return Err(Failure::Stopped);
-            }
-            let (events, writer) = self.log.start_writer(Steps::of_plan(&computed.plan));
-            let applier = self.applier(context, plans, can_plan_again, events).await?;
-            let applied = applier.apply(&computed.plan, self.claim.operation).await;
-            writer.end().await;
-            match applied {
-                Ok(report) => {
-                    metrics::steps(report.done.len(), report.failed.len());
-                    for check in &report.failed_checks {
-                        self.log.line("WARNING", "apply", &check.to_string()).await;
-                    }
-                    // All owners left at the same moment: planning again determines the last one.
-                    if can_plan_again && !report.still_owned.is_empty() && approved.is_none() {
-                        self.log.line("INFO", "plan", "all owners of a shared object left: planning again").await;
-                        continue;
-                    }
-                    return self.conclude(context, &computed.plan, &report).await;
-                }
-                Err(error) if can_plan_again && error.is_stale() => {
-                    self.log.line("INFO", "plan", &format!("{error}: planning again")).await;
-                }
-                // The operation that started the step held its lease a moment ago, and is gone.
-                Err(error @ ApplyError::NotRecovered { .. }) if can_plan_again => {
-                    self.log.line("INFO", "recover", &error.to_string()).await;
-                    self.recover(context, shared_in(&computed.plan)).await?;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(Failure::Failed(vec!["the state kept changing: gave up after 4 plans".to_owned()]))
+        let change = Change { run: self, context, goal, approved };
+        driver::change(&change, &change).await
     }
 
     /// Releases the claim: the request is queued again after a back-off that grows with the number of attempts. While
@@ -452,36 +393,6 @@ impl Run<'_> {
         let Ok(now) = self.store().now().await else { return true };
         let waited = now.duration_since(operation.started_at);
         Duration::try_from(waited).unwrap_or_default() < self.shared.settings.lock_timeout
-    }
-
-    async fn applier(
-        &self,
-        context: &RequestContext<'_>,
-        plans: usize,
-        replans_if_stale: bool,
-        events: Arc<dyn Events>,
-    ) -> Result<Applier, Failure> {
-        // Steps of an earlier plan of this run count, too.
-        let first_step = match plans {
-            1 => self.claim.next_step,
-            _ => self.steps().await?.iter().map(|step| step.step.saturating_add(1)).max().unwrap_or_default(),
-        };
-        let env = context.env;
-        Ok(Applier {
-            store: self.store(),
-            registry: Arc::clone(&env.registry),
-            functions: Arc::clone(&env.functions),
-            seal: Arc::clone(&env.seal),
-            events,
-            cancel: self.cancel.clone(),
-            stopped_by: Arc::default(),
-            replans_if_stale,
-            parallelism: self.shared.settings.parallelism,
-            lock_timeout: self.shared.settings.lock_timeout.min(LEASE_WAIT),
-            actor: self.shared.settings.actor.clone(),
-            first_step,
-            rereads_objects: false,
-        })
     }
 
     async fn conclude(
@@ -523,6 +434,120 @@ impl Run<'_> {
         let shown = text.lines().filter(|line| !line.trim().is_empty()).map(|line| ("INFO", line.to_owned()));
         let warnings = warnings(&plan.notes).into_iter().map(|warning| ("WARNING", warning));
         self.log_once("plan", shown.chain(warnings).collect()).await;
+    }
+}
+
+/// A request that changes objects.
+struct Change<'a> {
+    run: &'a Run<'a>,
+    context: &'a RequestContext<'a>,
+    goal: &'a Goal,
+    /// The approved plan, if only that one, or the rest of it, may be applied.
+    approved: Option<&'a Approved>,
+}
+
+impl Planning for Change<'_> {
+    type Error = Failure;
+
+    async fn recover(&self, shared: BTreeSet<Address>) -> Result<bool, Failure> {
+        self.run.recover(self.context, shared).await
+    }
+
+    async fn plan(&self) -> Result<Computed, Failure> {
+        self.run.plan(self.context, self.goal).await
+    }
+
+    async fn approve(&self, computed: &Computed) -> Result<Approval, Failure> {
+        self.run.log_plan(&computed.plan).await;
+        if computed.plan.is_errored {
+            return Err(Failure::Failed(errors(&computed.diagnostics, &self.context.sources)));
+        }
+        let Some(approved) = self.approved else { return Ok(Approval::AnyPlan) };
+        if file::has_digest(&computed.plan, &self.context.env.seal, &approved.digest)?
+            || (self.run.claim.next_step > 0 && approved.is_remainder(&computed.plan))
+        {
+            return Ok(Approval::Digest);
+        }
+        Err(Failure::Failed(vec![approved.stale_message(&computed.plan)]))
+    }
+
+    async fn report_replan(&self, why: Replan<'_>) {
+        let (stage, message) = match why {
+            Replan::Contended => ("plan", "another operation was running: planning again".to_owned()),
+            Replan::StillOwned => ("plan", "all owners of a shared object left: planning again".to_owned()),
+            Replan::Stale(error) => ("plan", format!("{error}: planning again")),
+            Replan::NotRecovered(error) => ("recover", error.to_string()),
+        };
+        self.run.log.line("INFO", stage, &message).await;
+    }
+
+    fn gave_up(&self) -> Failure {
+        Failure::Failed(vec![format!("the state kept changing: gave up after {MOST_PLANS} plans")])
+    }
+}
+
+impl Applying for Change<'_> {
+    type Error = Failure;
+    type End = (OperationStatus, String, Outcome);
+    type Progress = BackgroundWriter;
+
+    fn operation(&self) -> Uuid {
+        self.run.claim.operation
+    }
+
+    async fn begin(
+        &self,
+        plan: &Plan,
+        number: usize,
+        replans_if_stale: bool,
+    ) -> Result<(Applier, BackgroundWriter), Failure> {
+        let Run { shared, claim, cancel, log, .. } = self.run;
+        if plan.has_work() && cancel.is_cancelled() {
+            return Err(Failure::Stopped);
+        }
+        // Steps of an earlier plan of this run count, too.
+        let first_step = match number {
+            1 => claim.next_step,
+            _ => self.run.steps().await?.iter().map(|step| step.step.saturating_add(1)).max().unwrap_or_default(),
+        };
+        let (events, writer) = log.start_writer(Steps::of_plan(plan));
+        let (settings, env) = (&shared.settings, self.context.env);
+        let applier = Applier {
+            store: self.run.store(),
+            registry: Arc::clone(&env.registry),
+            functions: Arc::clone(&env.functions),
+            seal: Arc::clone(&env.seal),
+            events,
+            cancel: (*cancel).clone(),
+            stopped_by: Arc::default(),
+            replans_if_stale,
+            parallelism: settings.parallelism,
+            lock_timeout: settings.lock_timeout.min(LEASE_WAIT),
+            actor: settings.actor.clone(),
+            first_step,
+            rereads_objects: false,
+        };
+        Ok((applier, writer))
+    }
+
+    async fn finish(&self, writer: BackgroundWriter, _: &Plan, report: Option<&Report>) {
+        writer.end().await;
+        let Some(report) = report else { return };
+        metrics::steps(report.done.len(), report.failed.len());
+        for check in &report.failed_checks {
+            self.run.log.line("WARNING", "apply", &check.to_string()).await;
+        }
+    }
+
+    async fn unchanged(&self, _: &Plan) -> Result<Self::End, Failure> {
+        let info = component_info::info(self.run.store().as_ref(), self.context).await?;
+        let done = self.run.total_done().await?.map(|count| format!("{count} done"));
+        let outcome = Outcome { info: Some(info), ..Outcome::default() };
+        Ok((OperationStatus::Completed, done.unwrap_or_else(|| "nothing to do".to_owned()), outcome))
+    }
+
+    async fn applied(&self, plan: &Plan, report: &Report) -> Result<Self::End, Failure> {
+        self.run.conclude(self.context, plan, report).await
     }
 }
 

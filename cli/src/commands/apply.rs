@@ -1,20 +1,22 @@
 //! `terrace apply`: plans, shows, asks and applies; or applies a saved plan.
 
-use super::run::{Applied, Run, recover_first};
+use super::run::{Run, State};
 use crate::args::ApplyArguments;
 use crate::context::{Context, IN_ITS_PROJECT, is_outside_project, unreadable_plan};
 use crate::failure::{Exit, Failure};
 use crate::input::{Named, PlanClaims, named};
-use crate::planning::compile;
+use crate::planning::{Project, compile};
 use crate::settings::EnvironmentRef;
 use crate::signals::Signals;
-use crate::wiring::{EnvironmentContext, is_missing, store, store_for_changes};
+use crate::wiring::{EnvironmentContext, is_missing, store_for_changes};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use terrace_engine::address::Address;
 use terrace_engine::apply::ApplyError;
+use terrace_engine::driver::{self, Approval, Planning, Replan};
+use terrace_engine::plan::compute::Computed;
 use terrace_engine::plan::file;
 use terrace_engine::seal::Seal;
-use terrace_state::Access;
 
 /// The question before any change.
 const QUESTION: &str = "Do you want to perform these actions?\n  terrace will perform the actions described above.";
@@ -30,40 +32,42 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signa
     }
     let planning = &arguments.planning;
     let project = compile(context, &files, &planning.choice, planning.plaintext_secrets).await?;
-    let run = Run {
-        context,
-        arguments,
-        signals,
-        settings: &project.settings,
-        env_context: &project.env_context,
-        is_saved: false,
-    };
-    // Without possible consent nothing may change, not even the rows that recovery would write. A missing state has
-    // nothing to recover: it is created with the first row.
-    let is_new = is_missing(&project.settings.state);
-    let can_recover = run.can_proceed() && !is_new;
-    let access = if can_recover { Access::ReadWrite } else { Access::ReadOnly };
-    let mut state = store(&project.settings, access).await?;
-    for plans in 1.. {
-        // Recovers steps again that were interrupted since the previous plan.
-        if can_recover {
-            for selected in &project.stacks {
-                recover_first(&run, &state, &selected.compiled.stack, &selected.chosen).await?;
-            }
-        }
-        let computed = project.plan(state.as_ref(), planning).await?;
-        run.show(&computed.plan, &project.sources, &computed.diagnostics)?;
-        run.consent(&computed.plan, QUESTION)?;
-        if is_new && run.has_work(&computed.plan) {
-            state = store(&project.settings, Access::ReadWrite).await?;
-        }
-        match run.try_apply(Arc::clone(&state), &computed.plan, plans).await? {
-            Applied::Ended(exit) => return Ok(exit),
-            Applied::Stale(failure) => run.replan(failure, plans)?,
-            Applied::Contended => run.report_contention(plans)?,
-        }
+    let state = State::open(&project.settings, Run::can_proceed(context, arguments)).await?;
+    let (settings, env_context) = (&project.settings, &project.env_context);
+    let run = Run { context, arguments, signals, settings, env_context, is_saved: false, state };
+    driver::change(&Apply { run: &run, project: &project }, &run).await
+}
+
+/// An apply of descriptors.
+struct Apply<'a> {
+    run: &'a Run<'a>,
+    project: &'a Project,
+}
+
+impl Planning for Apply<'_> {
+    type Error = Failure;
+
+    async fn recover(&self, _: BTreeSet<Address>) -> Result<bool, Failure> {
+        let stacks = self.project.stacks.iter();
+        self.run.recover(stacks.map(|selected| (&selected.compiled.stack, &selected.chosen))).await
     }
-    Ok(Exit::Done)
+
+    async fn plan(&self) -> Result<Computed, Failure> {
+        self.project.plan(self.run.state.get().as_ref(), &self.run.arguments.planning).await
+    }
+
+    async fn approve(&self, computed: &Computed) -> Result<Approval, Failure> {
+        self.run.show(computed, &self.project.sources)?;
+        self.run.consent(&computed.plan, QUESTION)
+    }
+
+    async fn report_replan(&self, why: Replan<'_>) {
+        self.run.report_replan(&why);
+    }
+
+    fn gave_up(&self) -> Failure {
+        Run::gave_up()
+    }
 }
 
 /// Applies a saved plan. The user reviewed it when it was saved, so the command asks no question.
@@ -105,15 +109,13 @@ async fn apply_saved(
     // Saving the plan needed consent to values in the clear. This consent covers values that the apply computes.
     let is_consented = key.has_opened_clear() && !key.has_key();
     let env_context = env_context.with_seal(if is_consented { Seal::without_key(true) } else { key });
-    let run = Run { context, arguments, signals, settings: &settings, env_context: &env_context, is_saved: true };
+    let state = State::of(store_for_changes(&settings).await?, is_missing(&settings.state));
+    let (settings, env_context) = (&settings, &env_context);
+    let run = Run { context, arguments, signals, settings, env_context, is_saved: true, state };
     run.check_digest(&plan)?;
-    let mut state = store_for_changes(&settings).await?;
-    let is_new = is_missing(&settings.state);
-    if is_new || is_outside {
-        run.refuse(&state, &plan).await.map_err(|error| match error {
-            ApplyError::StateMismatch { .. } | ApplyError::SettingsMismatch(_) | ApplyError::NoInstance(_)
-                if is_outside =>
-            {
+    if is_outside {
+        run.refuse(&plan).await.map_err(|error| match error {
+            ApplyError::StateMismatch { .. } | ApplyError::SettingsMismatch(_) | ApplyError::NoInstance(_) => {
                 Failure::refused(error.to_string())
                     .hint(IN_ITS_PROJECT)
                     .hint("if the plan was made with `--state`, pass the same state again")
@@ -121,10 +123,7 @@ async fn apply_saved(
             error => error.into(),
         })?;
     }
-    if is_new {
-        state = store(&settings, Access::ReadWrite).await?;
-    }
-    run.apply(state, &plan).await
+    driver::apply_saved(&run, &plan).await
 }
 
 /// Refuses planning options: they would have no effect on a saved plan.

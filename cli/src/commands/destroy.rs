@@ -1,15 +1,15 @@
 //! `terrace destroy`: plans the removal, asks and applies. Needs only the state.
 
-use super::run::{Applied, Run, recover_first};
+use super::run::{Run, State};
 use crate::args::DestroyArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::planning::Removal;
 use crate::signals::Signals;
-use crate::wiring::{is_missing, store};
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use terrace_state::Access;
+use terrace_engine::address::Address;
+use terrace_engine::driver::{self, Approval, Planning, Replan};
+use terrace_engine::plan::compute::Computed;
 
 /// The question before any removal.
 const QUESTION: &str = "Do you really want to destroy these resources?\n  terrace will destroy the objects shown above. \
@@ -27,37 +27,41 @@ pub(super) async fn run(
     let arguments = &arguments.applying();
     let planning = &arguments.planning;
     let removal = Removal::read(context, &arguments.files, &planning.choice, planning.plaintext_secrets).await?;
-    let run = Run {
-        context,
-        arguments,
-        signals,
-        settings: &removal.settings,
-        env_context: &removal.env_context,
-        is_saved: false,
-    };
-    // As with `apply`, a missing state is created with the first row.
-    let is_new = is_missing(&removal.settings.state);
-    let can_recover = run.can_proceed() && !is_new;
-    let access = if can_recover { Access::ReadWrite } else { Access::ReadOnly };
-    let mut state = store(&removal.settings, access).await?;
-    for plans in 1.. {
-        // Recovers steps again that were interrupted since the previous plan.
-        if can_recover {
-            for stack in removal.stacks(state.as_ref()).await? {
-                recover_first(&run, &state, &stack, &BTreeSet::new()).await?;
-            }
-        }
-        let computed = removal.plan(state.as_ref(), planning).await?;
-        run.show(&computed.plan, &removal.sources, &computed.diagnostics)?;
-        run.consent(&computed.plan, QUESTION)?;
-        if is_new && run.has_work(&computed.plan) {
-            state = store(&removal.settings, Access::ReadWrite).await?;
-        }
-        match run.try_apply(Arc::clone(&state), &computed.plan, plans).await? {
-            Applied::Ended(exit) => return Ok(exit),
-            Applied::Stale(failure) => run.replan(failure, plans)?,
-            Applied::Contended => run.report_contention(plans)?,
-        }
+    let state = State::open(&removal.settings, Run::can_proceed(context, arguments)).await?;
+    let (settings, env_context) = (&removal.settings, &removal.env_context);
+    let run = Run { context, arguments, signals, settings, env_context, is_saved: false, state };
+    driver::change(&Destroy { run: &run, removal: &removal }, &run).await
+}
+
+/// A removal of stacks or components.
+struct Destroy<'a> {
+    run: &'a Run<'a>,
+    removal: &'a Removal,
+}
+
+impl Planning for Destroy<'_> {
+    type Error = Failure;
+
+    async fn recover(&self, _: BTreeSet<Address>) -> Result<bool, Failure> {
+        let stacks = self.removal.stacks(self.run.state.get().as_ref()).await?;
+        let all = BTreeSet::new();
+        self.run.recover(stacks.iter().map(|stack| (stack, &all))).await
     }
-    Ok(Exit::Done)
+
+    async fn plan(&self) -> Result<Computed, Failure> {
+        self.removal.plan(self.run.state.get().as_ref(), &self.run.arguments.planning).await
+    }
+
+    async fn approve(&self, computed: &Computed) -> Result<Approval, Failure> {
+        self.run.show(computed, &self.removal.sources)?;
+        self.run.consent(&computed.plan, QUESTION)
+    }
+
+    async fn report_replan(&self, why: Replan<'_>) {
+        self.run.report_replan(&why);
+    }
+
+    fn gave_up(&self) -> Failure {
+        Run::gave_up()
+    }
 }

@@ -1,4 +1,4 @@
-//! The common part of `apply` and `destroy`: recover, show, ask, apply, report.
+//! The common part of `apply`, `destroy` and `state rollback`: recovers, shows, asks, and reports for the driver.
 
 mod conclusion;
 
@@ -12,27 +12,28 @@ use crate::progress::Progress;
 use crate::report::{self, harmless};
 use crate::settings::Settings;
 use crate::signals::Signals;
-use crate::wiring::EnvironmentContext;
+use crate::wiring::{EnvironmentContext, is_missing, store};
 use conclusion::{Retained, append, exit, kept_in_any_case, public_outputs, retained, summary};
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use terrace_engine::action::Action;
 use terrace_engine::address::StackId;
 use terrace_engine::apply::{Applier, ApplyError, Report};
 use terrace_engine::diagnostic::Diagnostic;
+use terrace_engine::driver::{Applying, Approval, Replan};
 use terrace_engine::event::Events;
+use terrace_engine::plan::compute::Computed;
 use terrace_engine::plan::{Change, Mode, Note, Plan, file, removed_data, row_stack};
 use terrace_engine::recover::Recovery;
 use terrace_engine::render::{remaining_deferred, stream};
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
 use terrace_engine::store::{Ownership, Selection, StateStore};
+use terrace_state::Access;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
-
-/// Limit of plans in a command with consent, while other operations change the state.
-pub(super) const MOST_PLANS: usize = 4;
 
 /// Interval of progress events about running steps, for programs.
 const TICK: Duration = Duration::from_secs(1);
@@ -40,7 +41,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// The note about a plan without changes if the user cannot be asked.
 const NOT_RECORDED: &str = "the refreshed state and order were not recorded; pass `--auto-approve` to record them";
 
-/// One run of `apply` or `destroy`.
+/// One run of a command that applies a plan.
 pub(super) struct Run<'a> {
     pub(super) context: &'a Context<'a>,
     pub(super) arguments: &'a ApplyArguments,
@@ -49,66 +50,112 @@ pub(super) struct Run<'a> {
     pub(super) env_context: &'a EnvironmentContext,
     /// True for a plan from a file.
     pub(super) is_saved: bool,
+    /// The state. A missing one is created with the first row.
+    pub(super) state: State,
 }
 
-/// Recovers interrupted steps before the engine plans.
-///
-/// # Errors
-/// When leases are held, or the state fails.
-pub(super) async fn recover_first(
-    run: &Run<'_>,
-    store: &Arc<dyn StateStore>,
-    stack: &StackId,
-    components: &BTreeSet<String>,
-) -> Result<(), Failure> {
-    let selection = if components.is_empty() { Selection::All } else { Selection::Components(components.clone()) };
-    run.signals.begin_changes();
-    let progress = Progress::for_people(run.context.ui, true);
-    let recovery = Recovery {
-        store,
-        registry: &run.env_context.registry,
-        seal: &run.env_context.seal,
-        events: progress.as_ref(),
-        cancel: &run.signals.cancel,
-        lock_timeout: run.settings.lock_timeout,
-        actor: &run.settings.actor,
-    };
-    recovery.run(stack, &selection, &Selection::All).await?;
-    if run.signals.cancel.is_cancelled() {
-        return Err(Failure::reported(Exit::Interrupted));
+/// The state of a command that may change it.
+pub(super) struct State {
+    store: Mutex<Arc<dyn StateStore>>,
+    is_missing: bool,
+}
+
+impl State {
+    /// Opens the state, for changes if it exists and `may_change`.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub(super) async fn open(settings: &Settings, may_change: bool) -> Result<Self, Failure> {
+        let is_missing = is_missing(&settings.state);
+        let access = if may_change && !is_missing { Access::ReadWrite } else { Access::ReadOnly };
+        Ok(Self::of(store(settings, access).await?, is_missing))
     }
-    run.signals.end_changes();
-    Ok(())
+
+    pub(super) fn of(store: Arc<dyn StateStore>, is_missing: bool) -> Self {
+        Self { store: Mutex::new(store), is_missing }
+    }
+
+    pub(super) fn get(&self) -> Arc<dyn StateStore> {
+        Arc::clone(&self.store.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Creates a missing state.
+    async fn create(&self, settings: &Settings) -> Result<(), Failure> {
+        let created = store(settings, Access::ReadWrite).await?;
+        *self.store.lock().unwrap_or_else(PoisonError::into_inner) = created;
+        Ok(())
+    }
 }
 
-/// Outcome of applying a plan.
-pub(super) enum Applied {
-    /// Applied, with this exit code.
-    Ended(Exit),
-    /// Stale before the first step.
-    Stale(Failure),
-    /// Without changes, but another operation worked on its resources: the state may differ now.
-    Contended,
+/// The display of a running apply.
+pub(super) struct Display {
+    progress: Arc<Progress>,
+    /// Sends progress events about running steps to programs.
+    ticks: JoinHandle<()>,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
     /// True with consent, or if the user can be asked.
-    pub(super) fn can_proceed(&self) -> bool {
-        self.is_consented() || self.context.ui.can_ask()
+    pub(super) fn can_proceed(context: &Context<'_>, arguments: &ApplyArguments) -> bool {
+        is_consented(arguments) || context.ui.can_ask()
     }
 
-    /// True if applying a plan changes an object or the state. Without possible consent nothing is recorded.
-    pub(super) fn has_work(&self, plan: &Plan) -> bool {
-        match self.is_saved {
-            // The refreshed values of a saved plan may be out of date.
-            true => plan.has_changes() || plan.changes_order(),
-            false => self.can_proceed() && plan.has_work(),
+    /// Recovers interrupted steps of stacks, each with its chosen components (empty for all). Returns true if any was
+    /// resolved. Without possible consent nothing may change, not even the rows that recovery would write. A missing
+    /// state has nothing to recover.
+    ///
+    /// # Errors
+    /// When leases are held, or the state fails.
+    pub(super) async fn recover<'s>(
+        &self,
+        stacks: impl IntoIterator<Item = (&'s StackId, &'s BTreeSet<String>)> + Send,
+    ) -> Result<bool, Failure> {
+        if self.state.is_missing || !Run::can_proceed(self.context, self.arguments) {
+            return Ok(false);
         }
+        self.signals.begin_changes();
+        let progress = Progress::for_people(self.context.ui, true);
+        let store = self.state.get();
+        let recovery = Recovery {
+            store: &store,
+            registry: &self.env_context.registry,
+            seal: &self.env_context.seal,
+            events: progress.as_ref(),
+            cancel: &self.signals.cancel,
+            lock_timeout: self.settings.lock_timeout,
+            actor: &self.settings.actor,
+        };
+        let mut has_resolved = false;
+        let stacks: Vec<_> = stacks.into_iter().collect();
+        for (stack, components) in stacks {
+            let selection = match components.is_empty() {
+                true => Selection::All,
+                false => Selection::Components(components.clone()),
+            };
+            let steps = recovery.run(stack, &selection, &Selection::All).await?;
+            has_resolved |= steps.iter().any(|step| !step.is_in_doubt);
+            if self.signals.cancel.is_cancelled() {
+                return Err(Failure::reported(Exit::Interrupted));
+            }
+        }
+        self.signals.end_changes();
+        Ok(has_resolved)
     }
 
-    /// True if no question is necessary.
-    fn is_consented(&self) -> bool {
-        self.arguments.run.auto_approve || self.arguments.plan_digest.is_some()
+    /// Reports that the command plans again. If the next plan has changes, a command without consent asks again.
+    pub(super) fn report_replan(&self, why: &Replan<'_>) {
+        self.signals.end_changes();
+        let why = match why {
+            Replan::Stale(error) | Replan::NotRecovered(error) => error.to_string(),
+            Replan::Contended => "another operation worked on the same resources".to_owned(),
+            Replan::StillOwned => "all owners of a shared object left at the same time".to_owned(),
+        };
+        self.context.ui.print_message(&format!("{why}: planning again"));
+    }
+
+    /// The failure of a command whose state kept changing.
+    pub(super) fn gave_up() -> Failure {
+        Failure::refused("other operations changed the same resources during each plan").hint("try again later")
     }
 
     /// Refuses a plan with another digest than `--plan-digest`.
@@ -147,7 +194,7 @@ impl Run<'_> {
     ///
     /// # Errors
     /// When the plan has errors.
-    pub(super) fn show(&self, plan: &Plan, sources: &Sources, diagnostics: &[Diagnostic]) -> Result<(), Failure> {
+    pub(super) fn show(&self, Computed { plan, diagnostics, .. }: &Computed, sources: &Sources) -> Result<(), Failure> {
         if self.is_json() {
             presentation::print_plan_lines(self.context.ui, plan)?;
         } else {
@@ -162,7 +209,7 @@ impl Run<'_> {
     ///
     /// # Errors
     /// When the digest differs, data would be lost without consent, or the answer is no.
-    pub(super) fn consent(&self, plan: &Plan, question: &str) -> Result<(), Failure> {
+    pub(super) fn consent(&self, plan: &Plan, question: &str) -> Result<Approval, Failure> {
         self.check_digest(plan)?;
         let lost: Vec<String> = plan
             .refused_data_loss()
@@ -182,10 +229,16 @@ impl Run<'_> {
                 refused.hint(format!("consent is not enough for `{}`: {why}", change.address))
             }));
         }
-        if !plan.has_changes() || self.is_consented() {
-            return Ok(());
+        if self.arguments.plan_digest.is_some() {
+            return Ok(Approval::Digest);
         }
-        self.context.ui.confirm(question, "review the plan, then pass `--auto-approve`")
+        if is_consented(self.arguments) {
+            return Ok(Approval::AnyPlan);
+        }
+        if plan.has_changes() {
+            self.context.ui.confirm(question, "review the plan, then pass `--auto-approve`")?;
+        }
+        Ok(if self.context.ui.can_ask() { Approval::ThisPlan } else { Approval::None })
     }
 
     /// Prints that a saved plan changes nothing. Remote objects were read when the plan was saved, not now.
@@ -221,141 +274,9 @@ impl Run<'_> {
     ///
     /// # Errors
     /// With the reason of the refusal.
-    pub(super) async fn refuse(&self, store: &Arc<dyn StateStore>, plan: &Plan) -> Result<(), ApplyError> {
+    pub(super) async fn refuse(&self, plan: &Plan) -> Result<(), ApplyError> {
         let events = Progress::for_people(self.context.ui, true);
-        self.applier(Arc::clone(store), events, false).refuse(plan).await
-    }
-
-    /// Applies a plan and reports its outcome.
-    ///
-    /// # Errors
-    /// When no step could start, or the state could no longer be written.
-    pub(super) async fn apply(&self, store: Arc<dyn StateStore>, plan: &Plan) -> Result<Exit, Failure> {
-        match self.try_apply(store, plan, MOST_PLANS).await? {
-            Applied::Ended(exit) => Ok(exit),
-            Applied::Stale(failure) => Err(failure),
-            Applied::Contended => {
-                Err(Failure::refused("another operation changed the same resources during planning").hint("plan again"))
-            }
-        }
-    }
-
-    /// Reports that the command plans again, if it has consent; otherwise refuses.
-    ///
-    /// # Errors
-    /// With the reason why the plan is stale.
-    pub(super) fn replan(&self, stale: Failure, plans: usize) -> Result<(), Failure> {
-        if !self.can_replan(plans) {
-            return Err(stale);
-        }
-        self.context.ui.print_message(&format!("{}: planning again", stale.message.unwrap_or_default()));
-        Ok(())
-    }
-
-    /// Reports that a plan without changes is computed again. If the next plan has changes, the command asks again.
-    ///
-    /// # Errors
-    /// When other operations interfered each time.
-    pub(super) fn report_contention(&self, plans: usize) -> Result<(), Failure> {
-        if plans >= MOST_PLANS {
-            return Err(Failure::refused("other operations changed the same resources during each plan")
-                .hint("try again later"));
-        }
-        self.context.ui.print_message("another operation worked on the same resources: planning again");
-        Ok(())
-    }
-
-    /// True if the command may plan again without a review.
-    pub(super) fn can_replan(&self, plans: usize) -> bool {
-        self.is_consented() && plans < MOST_PLANS
-    }
-
-    /// Applies the plan of that number and reports its outcome. A stale plan does not fail if the command plans again.
-    ///
-    /// # Errors
-    /// As [`Run::apply`].
-    pub(super) async fn try_apply(
-        &self,
-        store: Arc<dyn StateStore>,
-        plan: &Plan,
-        plans: usize,
-    ) -> Result<Applied, Failure> {
-        let has_nothing = !self.has_work(plan);
-        if has_nothing && !self.is_saved {
-            if plan.has_work() {
-                self.context.ui.print_note(NOT_RECORDED);
-            }
-            // A step may have been interrupted since recovery. From the second plan on, such steps are left to another
-            // command.
-            let has_interrupted_step = plans == 1 && plan.has_interrupted_steps();
-            let is_contended =
-                self.can_proceed() && (has_interrupted_step || self.wait_for_contenders(store, plan).await?);
-            return Ok(if is_contended { Applied::Contended } else { Applied::Ended(Exit::Done) });
-        }
-        let ui = self.context.ui;
-        self.signals.begin_changes();
-        let progress = match self.is_json() {
-            true => Progress::for_programs(ui, plan.stacks.len() > 1),
-            false => Progress::of_plan(ui, plan),
-        };
-        let replans_if_stale = self.can_replan(plans);
-        let applier = self.applier(store, Arc::clone(&progress) as Arc<dyn Events>, replans_if_stale);
-        if has_nothing {
-            applier.spend(plan).await?;
-            self.print_nothing_to_do(plan)?;
-            return Ok(Applied::Ended(Exit::Done));
-        }
-        let applied = ticking(&progress, applier.apply(plan, Uuid::now_v7())).await;
-        let report = match applied {
-            Ok(report) => report,
-            Err(error) => {
-                progress.clear();
-                // The operation of an unrecovered step held its lease a moment ago, and is gone: recover its step
-                // first.
-                let is_stale = error.is_stale() || matches!(error, ApplyError::NotRecovered { .. });
-                return if is_stale { Ok(Applied::Stale(error.into())) } else { Err(error.into()) };
-            }
-        };
-        for Ownership { address, stack, .. } in &report.still_owned {
-            ui.print_message(&format!(
-                "warning: {address} still exists and {stack} still owns it, because all other owners left at the same time; \
-                 run this again"
-            ));
-        }
-        for check in report.failed_checks.iter().filter(|_| !self.is_json()) {
-            let place = check.place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
-            ui.print_message(&format!("warning: {}{}", harmless(&check.to_string()), harmless(&place)));
-        }
-        let is_destroy = plan.mode == Mode::Destroy;
-        progress.finish(&report, is_destroy, Timestamp::now());
-        if !plan.has_changes() {
-            // Refreshed values and order are recorded, but the user did not request them.
-            if self.is_saved {
-                self.print_nothing_to_do(plan)?;
-            }
-            return Ok(Applied::Ended(exit(&report)));
-        }
-        if !self.is_json() {
-            self.print_failures(&report, plan);
-            ui.print(&format!("\n{}\n", summary(&report, is_destroy)))?;
-            let retained = retained(&report, &kept_in_any_case(plan), &self.kept_unless_empty(plan));
-            ui.print(&presentation::narrowed(ui, &retained))?;
-            if let Some(left) = remaining_deferred(plan) {
-                ui.print(&format!("{left}\n"))?;
-            }
-            ui.print(&presentation::narrowed(ui, &public_outputs(plan, &report)))?;
-        }
-        self.report_unstored_outputs(&report)?;
-        Ok(Applied::Ended(exit(&report)))
-    }
-
-    /// Waits for other operations on the resources of a plan without changes. True if there were any, and they ended.
-    async fn wait_for_contenders(&self, store: Arc<dyn StateStore>, plan: &Plan) -> Result<bool, Failure> {
-        let progress = Progress::for_people(self.context.ui, true);
-        let applier = self.applier(store, Arc::clone(&progress) as Arc<dyn Events>, false);
-        let waited = applier.wait_for_contenders(plan, Uuid::now_v7()).await;
-        progress.clear();
-        Ok(waited?)
+        self.applier(self.state.get(), events, false).refuse(plan).await
     }
 
     /// Reasons why `--remove-data` alone does not remove some retained objects.
@@ -436,15 +357,94 @@ impl Run<'_> {
     }
 }
 
-/// Runs a future, and sends progress events about running steps meanwhile.
-async fn ticking<T>(progress: &Progress, future: impl Future<Output = T>) -> T {
-    tokio::pin!(future);
+impl Applying for Run<'_> {
+    type Error = Failure;
+    type End = Exit;
+    type Progress = Display;
+
+    fn operation(&self) -> Uuid {
+        Uuid::now_v7()
+    }
+
+    async fn begin(&self, plan: &Plan, _number: usize, replans_if_stale: bool) -> Result<(Applier, Display), Failure> {
+        let ui = self.context.ui;
+        if self.state.is_missing && (self.is_saved || plan.has_work()) {
+            self.refuse(plan).await?;
+            self.state.create(self.settings).await?;
+        }
+        let progress = match (plan.has_work(), self.is_json()) {
+            (false, _) => Progress::for_people(ui, true),
+            (true, true) => Progress::for_programs(ui, plan.stacks.len() > 1),
+            (true, false) => Progress::of_plan(ui, plan),
+        };
+        if plan.has_work() || self.is_saved {
+            self.signals.begin_changes();
+        }
+        let events = Arc::clone(&progress) as Arc<dyn Events>;
+        let ticks = tokio::spawn(tick(Arc::clone(&progress)));
+        Ok((self.applier(self.state.get(), events, replans_if_stale), Display { progress, ticks }))
+    }
+
+    async fn finish(&self, Display { progress, ticks }: Display, plan: &Plan, report: Option<&Report>) {
+        ticks.abort();
+        let Some(report) = report else { return progress.clear() };
+        let ui = self.context.ui;
+        for check in report.failed_checks.iter().filter(|_| !self.is_json()) {
+            let place = check.place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
+            ui.print_message(&format!("warning: {}{}", harmless(&check.to_string()), harmless(&place)));
+        }
+        progress.finish(report, plan.mode == Mode::Destroy, Timestamp::now());
+    }
+
+    async fn unchanged(&self, plan: &Plan) -> Result<Exit, Failure> {
+        if self.is_saved {
+            self.print_nothing_to_do(plan)?;
+        } else if plan.has_work() {
+            self.context.ui.print_note(NOT_RECORDED);
+        }
+        Ok(Exit::Done)
+    }
+
+    async fn applied(&self, plan: &Plan, report: &Report) -> Result<Exit, Failure> {
+        let ui = self.context.ui;
+        for Ownership { address, stack, .. } in &report.still_owned {
+            ui.print_message(&format!(
+                "warning: {address} still exists and {stack} still owns it, because all other owners left at the same time; \
+                 run this again"
+            ));
+        }
+        if !plan.has_changes() {
+            // Refreshed values and order are recorded, but the user did not request them.
+            if self.is_saved {
+                self.print_nothing_to_do(plan)?;
+            }
+            return Ok(exit(report));
+        }
+        if !self.is_json() {
+            self.print_failures(report, plan);
+            ui.print(&format!("\n{}\n", summary(report, plan.mode == Mode::Destroy)))?;
+            let retained = retained(report, &kept_in_any_case(plan), &self.kept_unless_empty(plan));
+            ui.print(&presentation::narrowed(ui, &retained))?;
+            if let Some(left) = remaining_deferred(plan) {
+                ui.print(&format!("{left}\n"))?;
+            }
+            ui.print(&presentation::narrowed(ui, &public_outputs(plan, report)))?;
+        }
+        self.report_unstored_outputs(report)?;
+        Ok(exit(report))
+    }
+}
+
+/// True if no question is necessary.
+fn is_consented(arguments: &ApplyArguments) -> bool {
+    arguments.run.auto_approve || arguments.plan_digest.is_some()
+}
+
+/// Sends progress events about running steps.
+async fn tick(progress: Arc<Progress>) {
     let mut interval = tokio::time::interval(TICK);
     loop {
-        tokio::select! {
-            biased;
-            output = &mut future => return output,
-            _ = interval.tick() => progress.tick(Timestamp::now()),
-        }
+        interval.tick().await;
+        progress.tick(Timestamp::now());
     }
 }

@@ -77,7 +77,7 @@ impl Planner<'_> {
         &self,
         stack: &StackId,
         recorded: &BTreeMap<String, RecordedComponent>,
-        is_removed: &dyn Fn(&str) -> bool,
+        is_removed: &(dyn Fn(&str) -> bool + Sync),
     ) -> Result<Vec<Diagnostic>, PlanFailure> {
         let mut left: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (key, component) in recorded.iter().filter(|(key, _)| !is_removed(key)) {

@@ -3,7 +3,7 @@
 use crate::args::{ApplyArguments, PlanningArguments, RollbackArguments};
 use crate::commands::operations;
 use crate::commands::plan::{check_is_free, save, saved};
-use crate::commands::run::{Run, recover_first};
+use crate::commands::run::{Run, State};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::planning::{options, planner};
@@ -13,6 +13,8 @@ use crate::stacks;
 use crate::wiring::{EnvironmentContext, store, store_for_changes};
 use std::collections::BTreeSet;
 use terrace_engine::address::{Address, StackId};
+use terrace_engine::driver::{self, Approval, Planning, Replan};
+use terrace_engine::plan::compute::Computed;
 use terrace_engine::plan::rollback::{RollbackTarget, as_of};
 use terrace_engine::source::Sources;
 use terrace_engine::store::StateStore;
@@ -53,32 +55,63 @@ pub(super) async fn run(
     let environment = settings.environment(Some(EnvironmentRef::word(&stack.environment)), context.ui)?;
     let env_context = EnvironmentContext::new(&settings, environment, arguments.plaintext_secrets, context.ui)?;
     let apply_arguments = apply_arguments(arguments);
-    let run = Run {
-        context,
-        arguments: &apply_arguments,
-        signals,
-        settings: &settings,
-        env_context: &env_context,
-        is_saved: false,
-    };
-    let is_applied = arguments.out.is_none() && run.can_proceed();
-    if is_applied {
-        recover_first(&run, &store, &stack, &BTreeSet::new()).await?;
+    let (settings, env_context, state) = (&settings, &env_context, State::of(store, false));
+    let run = Run { context, arguments: &apply_arguments, signals, settings, env_context, is_saved: false, state };
+    let rollback = Rollback { run: &run, stack: &stack, address: address.as_ref(), to: &arguments.to };
+    let Some(path) = &arguments.out else { return driver::change(&rollback, &run).await };
+    let computed = rollback.plan().await?;
+    rollback.show(&computed)?;
+    save(&computed.plan, path, env_context)?;
+    context.ui.print_note(&saved(&computed.plan, path, &env_context.seal)?);
+    Ok(Exit::Done)
+}
+
+/// A rollback of a stack or a resource.
+struct Rollback<'a> {
+    run: &'a Run<'a>,
+    stack: &'a StackId,
+    address: Option<&'a Address>,
+    to: &'a str,
+}
+
+impl Rollback<'_> {
+    fn show(&self, computed: &Computed) -> Result<(), Failure> {
+        self.run.show(computed, &Sources::default())?;
+        if computed.plan.has_changes() {
+            let message = "The descriptor is unchanged: its next apply undoes this rollback.";
+            self.run.context.ui.print_message(message);
+        }
+        Ok(())
     }
-    let target = target(store.as_ref(), &stack, address.as_ref(), &arguments.to).await?;
-    let (options, sources) = (options(&apply_arguments.planning, &env_context, BTreeSet::new())?, Sources::default());
-    let computed = planner(store.as_ref(), &env_context, &sources, &options).plan_rollback(&stack, target).await?;
-    run.show(&computed.plan, &sources, &computed.diagnostics)?;
-    if computed.plan.has_changes() {
-        context.ui.print_message("The descriptor is unchanged: its next apply undoes this rollback.");
+}
+
+impl Planning for Rollback<'_> {
+    type Error = Failure;
+
+    async fn recover(&self, _: BTreeSet<Address>) -> Result<bool, Failure> {
+        self.run.recover([(self.stack, &BTreeSet::new())]).await
     }
-    if let Some(path) = &arguments.out {
-        save(&computed.plan, path, &env_context)?;
-        context.ui.print_note(&saved(&computed.plan, path, &env_context.seal)?);
-        return Ok(Exit::Done);
+
+    async fn plan(&self) -> Result<Computed, Failure> {
+        let (store, env_context) = (self.run.state.get(), self.run.env_context);
+        let target = target(store.as_ref(), self.stack, self.address, self.to).await?;
+        let options = options(&self.run.arguments.planning, env_context, BTreeSet::new())?;
+        let sources = Sources::default();
+        Ok(planner(store.as_ref(), env_context, &sources, &options).plan_rollback(self.stack, target).await?)
     }
-    run.consent(&computed.plan, QUESTION)?;
-    run.apply(store, &computed.plan).await
+
+    async fn approve(&self, computed: &Computed) -> Result<Approval, Failure> {
+        self.show(computed)?;
+        self.run.consent(&computed.plan, QUESTION)
+    }
+
+    async fn report_replan(&self, why: Replan<'_>) {
+        self.run.report_replan(&why);
+    }
+
+    fn gave_up(&self) -> Failure {
+        Run::gave_up()
+    }
 }
 
 /// The rollback as arguments of `apply`.

@@ -1,14 +1,12 @@
-//! Contention with other operations: recovers interrupted ones, and waits for running ones.
+//! Recovery of interrupted steps before a plan.
 
 use super::failure::Failure;
-use super::{LEASE_WAIT, LONGEST_PAUSE, MOST_PLANS, Run};
+use super::{LEASE_WAIT, LONGEST_PAUSE, Run};
 use crate::request_context::RequestContext;
 use std::collections::BTreeSet;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::event::NoEvents;
-use terrace_engine::plan::Plan;
 use terrace_engine::recover::Recovery;
-use terrace_engine::render::steps::Steps;
 use terrace_engine::store::{OpenIntent, Selection, StoreError};
 
 /// The number of attempts after which an interrupted call is checked again.
@@ -96,48 +94,9 @@ impl Run<'_> {
         let takes_longer = |open: &OpenIntent| open.settles_in().is_some_and(|left| left > LONGEST_PAUSE);
         Ok(open.find(|open| open.is_orphaned && takes_longer(open)))
     }
-
-    /// True if the rows of an unchanged plan may be stale: another operation was interrupted after the recovery, or was
-    /// running until now.
-    pub(super) async fn state_has_changed(
-        &self,
-        context: &RequestContext<'_>,
-        plan: &Plan,
-        plans: usize,
-    ) -> Result<bool, Failure> {
-        let is_interrupted = plans < MOST_PLANS && plan.has_interrupted_steps();
-        // If nothing gets resolved, the steps do not belong to this operation.
-        if is_interrupted && self.recover(context, shared_in(plan)).await? {
-            return Ok(true);
-        }
-        if !self.wait_for_contenders(context, plan, plans).await? {
-            return Ok(false);
-        }
-        self.recover(context, shared_in(plan)).await?;
-        Ok(true)
-    }
-
-    /// True if another process, such as the command line, was working on objects of an unchanged plan.
-    async fn wait_for_contenders(
-        &self,
-        context: &RequestContext<'_>,
-        plan: &Plan,
-        plans: usize,
-    ) -> Result<bool, Failure> {
-        let (events, writer) = self.log.start_writer(Steps::of_plan(plan));
-        let applier = self.applier(context, plans, true, events).await?;
-        let waited = applier.wait_for_contenders(plan, self.claim.operation).await;
-        writer.end().await;
-        Ok(waited?)
-    }
 }
 
 /// Why a request waits for an interrupted step.
 fn may_take_effect(address: &str) -> String {
     format!("{address}: an interrupted call may still take effect: terrace checks it once that is impossible")
-}
-
-/// The shared objects of the environment in a plan.
-pub(super) fn shared_in(plan: &Plan) -> BTreeSet<Address> {
-    plan.changes().map(|(_, change)| &change.address).filter(|address| address.is_shared()).cloned().collect()
 }
