@@ -87,6 +87,9 @@ fn recorded_stack_keeps_names_of_earlier_versions() {
     recorded_before(&project);
     let plan = project.run(["plan", "now.yaml", "--env", "local"]).done();
     plan.prints("finan-a.vendas.1@local").prints("No changes. Your infrastructure matches the configuration.");
+    // A validation with the state checks the recorded stack, too.
+    let validated = project.run(["validate", "now.yaml", "--env", "local", "--remote"]).done();
+    assert_eq!(validated.stdout, "valid: finan-a.vendas.1@local\n");
     // A destroy removes the recorded stack.
     let removal = project.run(["plan", "now.yaml", "--env", "local", "--destroy"]).done();
     removal.prints("finan-a.vendas.1@local");

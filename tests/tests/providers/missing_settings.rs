@@ -33,7 +33,7 @@ const RESOURCES: [(&str, &str, &str, &str, &str); 8] = [
         "no `url` is set for the Hasura",
         "`url`",
     ),
-    ("hasura_role", "{roleId: r}", "{}", "no `url` is set for the", "`url`"),
+    ("hasura_role", "{roleId: r, componentId: c, rootFields: [a]}", "{}", "no `url` is set for the", "`url`"),
     ("kafka_topic", "{name: t, partitions: 1}", "{}", "`bootstrapServers`", "`bootstrapServers`"),
     (
         "kafka_subject",

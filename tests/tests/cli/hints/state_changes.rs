@@ -48,14 +48,20 @@ fn hint_of_import_drops_the_other_row() {
 
 #[test]
 fn hint_applies_a_saved_plan() {
-    let project = Project::with_stack(&file("a", ""));
-    let saved = project.run(["plan", "stack.yaml", "--out", "my plan"]).done();
-    let text = saved.stderr.split('`').find(|text| text.starts_with("terrace apply")).unwrap();
-    let script = text.replacen("terrace", &format!("'{}'", terrace_tests::binary().display()), 1);
-    let ran = std::process::Command::new("sh").args(["-c", &script]).current_dir(project.path("")).status();
-    assert!(ran.unwrap().success(), "{script}");
-    assert_eq!(project.read("x"), "x");
-    project.assert_settled("stack.yaml", &[]);
+    // With a state key the plan needs no digest.
+    let keyed = [("TERRACE_STATE_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")];
+    for variables in [&[] as &[(&str, &str)], &keyed] {
+        let project = Project::with_stack(&file("a", ""));
+        let saved = project.run_with(variables, ["plan", "stack.yaml", "--out", "my plan"]).done();
+        let text = saved.stderr.split('`').find(|text| text.starts_with("terrace apply")).unwrap();
+        assert_eq!(text.contains("--plan-digest"), variables.is_empty(), "{text}");
+        let script = text.replacen("terrace", &format!("'{}'", terrace_tests::binary().display()), 1);
+        let mut shell = std::process::Command::new("sh");
+        let ran = shell.args(["-c", &script]).current_dir(project.path("")).envs(variables.iter().copied()).output();
+        assert!(ran.unwrap().status.success(), "{script}");
+        assert_eq!(project.read("x"), "x");
+        project.assert_settled("stack.yaml", &[]);
+    }
 }
 
 #[test]
