@@ -134,7 +134,10 @@ impl Instance {
 
     /// The attributes that a plan for a recorded object changes.
     pub(crate) async fn changes(&self, ty: &str, prior: &Recorded, config: &Json) -> Vec<String> {
-        self.0.changes(ty, prior, config).await.unwrap()
+        let mut changes = self.0.changes(ty, prior, config).await.unwrap();
+        // A row has no write-only attributes.
+        changes.retain(|name| self.ty(ty).attributes.get(name).is_none_or(|attribute| !attribute.write_only));
+        changes
     }
 
     /// The second plan is empty, before and after a read.

@@ -97,7 +97,7 @@ pub(crate) fn check_planned(attributes: &Attributes) -> Result<(), ProviderError
 
 /// Key of "all columns of the source" in the recorded texts.
 fn all_columns(source: &source::Source) -> String {
-    format!("* of {}", full_name(&[&source.schema, &source.name]))
+    format!("* of {}", full_name([&source.schema, &source.name]))
 }
 
 /// The content on the server, in the configured form if both mean the same.

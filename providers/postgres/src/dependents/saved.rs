@@ -181,7 +181,7 @@ impl Saved {
     }
 
     pub(super) fn shown(&self) -> String {
-        format!("`{}`", full_name(&[&self.schema, &self.name]))
+        format!("`{}`", full_name([&self.schema, &self.name]))
     }
 
     pub(super) fn create(&self) -> String {

@@ -76,8 +76,8 @@ impl Named {
     /// The name, with its schema if the name alone is ambiguous.
     fn shown(&self) -> String {
         match self.is_visible {
-            true => full_name(&[&self.name]),
-            false => full_name(&[&self.schema, &self.name]),
+            true => full_name([&self.name]),
+            false => full_name([&self.schema, &self.name]),
         }
     }
 

@@ -85,7 +85,7 @@ impl PresentPartition {
 
     /// Its name, with its schema if that differs from the table's.
     pub(crate) fn shown(&self) -> String {
-        self.schema.as_ref().map_or_else(|| self.name.clone(), |schema| full_name(&[schema, &self.name]))
+        self.schema.as_ref().map_or_else(|| self.name.clone(), |schema| full_name([schema, &self.name]))
     }
 }
 
