@@ -1,6 +1,6 @@
 //! Refuses changes in an instance without the settings that they need, such as the address of its system.
 
-use super::compute::Planner;
+use super::planner::Planner;
 use super::{Change, StackPlan};
 use crate::action::Action;
 use crate::diagnostic::Diagnostic;
