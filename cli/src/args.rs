@@ -8,6 +8,7 @@ mod destroy;
 mod drift;
 mod form;
 mod lists;
+mod overview;
 mod pipelines;
 mod planning;
 mod reverse;
@@ -25,10 +26,10 @@ pub use lists::{
     BlueprintsArguments, BlueprintsCommand, LeasesArguments, LeasesCommand, ProvidersArguments, ProvidersCommand,
     StacksArguments, StacksCommand,
 };
+pub(crate) use overview::overview;
 pub use pipelines::{
-    CancelArguments, ClusterArguments, ClusterKind, ListCommand, LogsArguments, PipelineArguments, PipelinesArguments,
-    PodsArguments, PodsCommand, PodsFormat, RunsArguments, RunsCommand, SchedulesCommand, SshArguments,
-    WorkerArguments,
+    CancelArguments, ClusterArguments, ClusterKind, LogsArguments, PipelineArguments, PipelinesCommand,
+    PipelinesListArguments, PodsFormat, RunsArguments, SshArguments, WorkerArguments,
 };
 pub(crate) use planning::EMPTY_ACCESS_LIST;
 pub use planning::{
@@ -57,7 +58,6 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 /// Plans and applies data products.
 #[derive(Debug, Parser)]
 #[command(name = "terrace", version = crate::version::VERSION, propagate_version = false)]
-#[command(after_help = "`terrace help COMMAND` has details and examples; `terrace help terraform` maps its commands.")]
 pub struct CommandLine {
     /// Options of every command.
     #[command(flatten)]
@@ -130,10 +130,8 @@ pub enum Color {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Start a project: configuration, an example, a key for secrets; or a cluster for data pipelines
-    #[command(
-        after_help = "Examples:\n  terrace init\n  terrace init --state-key\n  terrace init local --workers 4\n  terrace init    (in a project with a cluster: how far it is)"
-    )]
+    /// Start a project: configuration, an example, a key for secrets
+    #[command(after_help = "Examples:\n  terrace init\n  terrace init --state-key")]
     Init(InitArguments),
     /// Check descriptors without state or network
     #[command(after_help = "Examples:\n  terrace validate data-product.yaml\n  terrace validate -c orders stacks/")]
@@ -143,7 +141,7 @@ pub enum Command {
         after_help = "Examples:\n  terrace plan data-product.yaml\n  terrace plan --out plan --detailed-exitcode stacks/\n  terrace plan --format markdown data-product.yaml > comment.md\n  terrace plan --target api/ --exclude 'api/local_file.part[\"x\"]' stacks/\n  terrace plan --replace local_file.a --refresh=false stack.yaml"
     )]
     Plan(PlanArguments),
-    /// Create, change and delete objects as described, or apply a saved plan
+    /// Create, change and delete objects, or apply a saved plan
     #[command(
         after_help = "Examples:\n  terrace apply data-product.yaml\n  terrace apply --auto-approve plan\n  terrace apply --plan-digest DIGEST data-product.yaml\n  terrace apply --refresh-only data-product.yaml\n  terrace apply --target local_file.a stack.yaml\n\nA saved plan (`terrace plan --out PLAN`) is applied without a question, and only once. If its state or descriptors changed since, terrace refuses it (exit code 4)."
     )]
@@ -153,7 +151,7 @@ pub enum Command {
         after_help = "Examples:\n  terrace destroy data-product.yaml\n  terrace destroy demo@local --auto-approve\n  terrace destroy demo@local --target local_file.a\n\n`terrace apply PLAN` applies a plan that `terrace plan --destroy --out PLAN` saved."
     )]
     Destroy(DestroyArguments),
-    /// Show drift, the differences of remote objects from the state; change nothing
+    /// Show drift: the differences of remote objects from the state
     #[command(
         after_help = "Examples:\n  terrace drift data-product.yaml\n  terrace drift --all --ignore tags\n  terrace drift --all --format markdown > comment.md"
     )]
@@ -169,7 +167,7 @@ pub enum Command {
         after_help = "Examples:\n  terrace graph --format svg stack.yaml > graph.svg\n  terrace graph --format mermaid stack.yaml\n  terrace graph stack.yaml | dot -Tsvg > graph.svg"
     )]
     Graph(GraphArguments),
-    /// Import an existing object as a resource, or print the configuration for it
+    /// Import an existing object, or print the configuration for it
     #[command(
         after_help = "Examples:\n  terrace import local_file.a out/a.txt\n  terrace import 'demo@local:api/sqlite_table.t[\"x\"]' shop.db/ORDERS\n  terrace import --generate demo@local:local_file.a out/a.txt > imported.yaml"
     )]
@@ -180,7 +178,7 @@ pub enum Command {
     /// Clear the mark of a tainted object: the next plan keeps it
     #[command(after_help = "Example:\n  terrace untaint 'api/local_file.part[\"x\"]'")]
     Untaint(MarkArguments),
-    /// Lift the protection of an object that no descriptor declares any more
+    /// Lift the protection of an object that no descriptor declares
     #[command(after_help = "Example:\n  terrace unprotect demo@local:local_file.a")]
     Unprotect(MarkArguments),
     /// List the stacks of the state
@@ -211,62 +209,29 @@ pub enum Command {
         after_help = "Examples:\n  terrace reverse orders --param database=SALES --param schema=ORDERS_1 --param 'tables=[ORDERS]'\n  terrace reverse urn:dmb:utm:snowflake-storage-template:0.0.0 --param … --write updates.yaml"
     )]
     Reverse(ReverseArguments),
-    /// Run the HTTP server: Witboost's coordinator API and the native API
+    /// Serve Witboost's coordinator API and the native API over HTTP
     #[command(
         after_help = "Examples:\n  terrace serve\n  terrace serve --bind 127.0.0.1:8091 --state sqlite:/var/lib/terrace/state.db"
     )]
     Serve(ServeArguments),
-    /// Run the role mapper: manage roles of Hasura and their members, and answer its authentication webhook
+    /// Manage roles of Hasura, and answer its authentication webhook
     #[command(
         after_help = "Examples:\n  terrace role-mapper\n  terrace role-mapper --bind 0.0.0.0:8092 --state postgres://USER@HOST/DATABASE\n\nVariables ROLE_MAPPER_* set the issuers of accepted tokens: see docs/role-mapper.md"
     )]
     RoleMapper(RoleMapperArguments),
-    /// Run data pipelines of the working directory: `pipeline-spec.yaml` of datapackage-pipelines
-    #[command(
-        after_help = "Examples:\n  terrace run\n  terrace run ./committees/dump-to-db\n  terrace run './committees/%' --dirty --concurrency 4\n  terrace --chdir pipelines run all --json\n  terrace run --pool nightly --detach"
-    )]
-    Run(PipelineArguments),
-    /// Print the logs of a data pipeline's run
-    #[command(after_help = "Examples:\n  terrace logs ./committees/dump-to-db\n  terrace logs -f RUN --step 2")]
-    Logs(LogsArguments),
-    /// List the runs of data pipelines
+    /// Run data pipelines (`pipeline-spec.yaml`), here or on workers
     #[command(subcommand)]
-    Runs(RunsCommand),
-    /// List the schedules of data pipelines; `terrace serve` starts their runs
-    #[command(subcommand)]
-    Schedules(SchedulesCommand),
-    /// Stop a run of a data pipeline
-    #[command(after_help = "Example:\n  terrace cancel ./committees/dump-to-db")]
-    Cancel(CancelArguments),
-    /// List `pods` or `pipelines`
-    #[command(subcommand, after_help = "Examples:\n  terrace list pods --json\n  terrace list pipelines")]
-    List(ListCommand),
-    /// List the workers of data pipelines and their current work
-    #[command(after_help = "Examples:\n  terrace pods list\n  terrace pods list --format human")]
-    Pods(PodsArguments),
-    /// Open a shell in the environment of a worker's steps
-    #[command(
-        after_help = "Examples:\n  terrace ssh dppctl-worker-dkofij848dhiu\n  terrace ssh POD 'pip list | grep SQL'"
-    )]
-    Ssh(SshArguments),
-    /// Run pipelines of the queue; terrace starts this command itself
-    #[command(hide = true)]
-    PipelinesWorker(WorkerArguments),
-    /// List, extend, start, stop, dump and remove databases of data pipelines on this machine
-    #[command(
-        after_help = "Examples:\n  terrace databases\n  terrace databases show orders --reveal\n  terrace databases extend orders 1h\n  terrace databases dump orders orders.sql"
-    )]
-    Databases(DatabasesArguments),
+    Pipelines(PipelinesCommand),
     /// List, show, check, create and test blueprints
     Blueprints(BlueprintsArguments),
-    /// List the providers of this build, or print the schema of a provider
+    /// List the providers of this build, or print a provider's schema
     Providers(ProvidersArguments),
     /// Evaluate expressions against a descriptor and its state
     #[command(
         after_help = "Examples:\n  terrace console stack.yaml\n  terrace console stack.yaml -e 'resources.a.id' -e 'vars.size * 2'\n  echo 'component.specific' | terrace console data-product.yaml -c orders"
     )]
     Console(ConsoleArguments),
-    /// Format terrace's own files: stacks, blueprints and their tests, terrace.yaml
+    /// Format stacks, blueprints and their tests, and terrace.yaml
     #[command(
         after_help = "Examples:\n  terrace fmt\n  terrace fmt --check --recursive\n  terrace fmt stack.yaml blueprints"
     )]
@@ -293,9 +258,6 @@ pub struct InitArguments {
     /// Only create a key for sensitive values, and print where to put it
     #[arg(long)]
     pub state_key: bool,
-    /// A cluster for data pipelines.
-    #[command(flatten)]
-    pub cluster: ClusterArguments,
 }
 
 /// `terrace validate`.

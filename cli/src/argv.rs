@@ -1,6 +1,6 @@
 //! Corrections of habits from other tools, which the parser does not know: `-auto-approve`, `-var a=b`, `--target=…`.
 
-use crate::args::CommandLine;
+use crate::args::{CommandLine, overview};
 use crate::failure::Failure;
 use crate::input::descriptors_here;
 use crate::ui::help_width;
@@ -67,7 +67,11 @@ const MISPLACED: &[(&str, &str, &str)] = &[
 
 /// Parses a command line. Help is wrapped at the width of the terminal.
 pub(crate) fn parsed<P: Parser>(arguments: &[OsString]) -> Result<P, clap::Error> {
-    let mut command = P::command().term_width(help_width(&Variables::of_process()));
+    let width = help_width(&Variables::of_process());
+    let mut command = P::command().term_width(width);
+    if command.get_name() == "terrace" {
+        command = command.help_template(overview(width));
+    }
     let mut matches = command.try_get_matches_from_mut(arguments)?;
     P::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
@@ -171,6 +175,10 @@ pub(crate) fn unknown(arguments: &[OsString], word: &str) -> Failure {
         (true, false) => format!("there is no command `{word}`"),
         (false, _) => format!("`{path}` has no command `{word}`"),
     });
+    let groups: Vec<String> = groups_with(&command, word).map(|group| format!("`terrace {group} {word}`")).collect();
+    if is_first && (1..=3).contains(&groups.len()) {
+        return failure.hint(format!("did you mean {}?", groups.join(" or ")));
+    }
     if is_first {
         names.push(if is_help { TOPIC } else { "help" });
     }
@@ -184,6 +192,12 @@ pub(crate) fn unknown(arguments: &[OsString], word: &str) -> Failure {
         _ if is_first => failure.hint("`terrace help` lists the commands"),
         names => failure.hint(format!("`{path}` takes {}", listed(names, usize::MAX))),
     }
+}
+
+/// The names of the commands with this subcommand.
+fn groups_with<'a>(command: &'a clap::Command, word: &str) -> impl Iterator<Item = &'a str> {
+    let has_it = move |group: &&clap::Command| group.find_subcommand(word).is_some_and(|found| !found.is_hide_set());
+    command.get_subcommands().filter(|group| !group.is_hide_set()).filter(has_it).map(clap::Command::get_name)
 }
 
 /// The failure for a command that only terraform has.

@@ -6,7 +6,6 @@ mod audit;
 mod blueprints;
 mod completion;
 mod console;
-mod databases;
 mod destroy;
 mod doctor;
 mod drift;
@@ -35,7 +34,7 @@ mod version;
 
 pub(crate) use pipelines::KINDS;
 
-use crate::args::{Command, ListCommand, TERRAFORM};
+use crate::args::{Command, TERRAFORM};
 use crate::context::{Context, runtime};
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
@@ -53,7 +52,7 @@ pub(crate) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failu
         Command::Version(arguments) => version::run(context, &arguments),
         Command::Terraform => context.ui.print(TERRAFORM).map(|()| Exit::Done),
         Command::Doctor(arguments) => doctor::run(context, &arguments),
-        Command::Init(arguments) if !pipelines::is_cluster_init(&arguments) => init::run(context, &arguments),
+        Command::Init(arguments) => init::run(context, &arguments),
         Command::Graph(arguments) => graph::run(context, &arguments),
         Command::Blueprints(arguments) => blueprints::run(context, arguments.command()),
         Command::Providers(arguments) => providers::run(context, arguments.command()),
@@ -91,18 +90,7 @@ async fn run_command(context: &Context<'_>, command: Command, signals: &Signals)
         Command::Reverse(arguments) => reverse::run(context, &arguments).await,
         Command::Serve(arguments) => serve::run(context, &arguments, signals).await,
         Command::RoleMapper(arguments) => role_mapper::run(context, &arguments, signals).await,
-        Command::Run(arguments) => pipelines::run(context, &arguments, signals).await,
-        Command::Logs(arguments) => pipelines::logs(context, &arguments, signals).await,
-        Command::Runs(command) => pipelines::runs(context, command),
-        Command::Schedules(command) => pipelines::schedules(context, command),
-        Command::Cancel(arguments) => pipelines::cancel(context, &arguments).await,
-        Command::Init(arguments) => pipelines::init(context, &arguments.cluster, signals).await,
-        Command::List(ListCommand::Pods(format)) => pipelines::pods(context, format).await,
-        Command::List(ListCommand::Pipelines(arguments)) => pipelines::list(context, &arguments),
-        Command::Pods(arguments) => pipelines::pods(context, arguments.format()).await,
-        Command::Ssh(arguments) => pipelines::ssh(context, &arguments).await,
-        Command::PipelinesWorker(arguments) => pipelines::worker(&arguments, signals).await,
-        Command::Databases(arguments) => databases::run(context, arguments, signals).await,
+        Command::Pipelines(command) => pipelines::run(context, command, signals).await,
         Command::Stacks(arguments) => stacks::run(context, arguments.command()).await,
         Command::State(command) => state::run(context, command, signals).await,
         Command::Operations(arguments) => operations::run(context, arguments.command(), signals).await,

@@ -4,18 +4,15 @@
 use crate::argv;
 use crate::commands::KINDS;
 use crate::failure::{Exit, Failure};
+use crate::program_name::{DPPCTL, GROUP};
 use crate::ui::Ui;
 use clap::{Parser, Subcommand, ValueEnum};
-use std::ffi::{OsStr, OsString};
-use std::path::Path;
-
-/// The other name.
-pub(crate) const NAME: &str = "dppctl";
+use std::ffi::OsString;
 
 /// Runs data pipelines.
 #[derive(Debug, Parser)]
-#[command(name = NAME, version = crate::version::VERSION)]
-#[command(after_help = "This is terrace under another name: see `terrace help run` and `terrace help init`.")]
+#[command(name = DPPCTL, version = crate::version::VERSION)]
+#[command(after_help = "This is terrace under another name: see `terrace help pipelines`.")]
 struct Dppctl {
     /// The command.
     #[command(subcommand)]
@@ -73,16 +70,6 @@ enum Listed {
     Pods,
 }
 
-/// True if the program was called as `dppctl`.
-pub(crate) fn is_meant(program: Option<&OsString>) -> bool {
-    program.and_then(|program| Path::new(program).file_name()) == Some(OsStr::new(NAME))
-}
-
-/// The name that the process was called by, for commands in messages.
-pub(crate) fn program() -> &'static str {
-    if is_meant(std::env::args_os().next().as_ref()) { NAME } else { "terrace" }
-}
-
 /// Translates a command line to one of terrace. Prints help, errors and lists itself.
 pub(crate) fn translated(arguments: &[OsString]) -> Result<Vec<OsString>, Exit> {
     let parsed = argv::parsed::<Dppctl>(arguments).map_err(|error| {
@@ -91,11 +78,11 @@ pub(crate) fn translated(arguments: &[OsString]) -> Result<Vec<OsString>, Exit> 
         let _ = error.print();
         if is_mistake { Exit::Error } else { Exit::Done }
     })?;
-    let mut words: Vec<String> = vec!["terrace".to_owned()];
+    let mut words: Vec<String> = GROUP.split_whitespace().map(str::to_owned).collect();
     let mut add = |more: &[&str]| words.extend(more.iter().map(|word| (*word).to_owned()));
     match parsed.command {
         Command::Init { kind, workers, databases } => {
-            add(&["init", "--progress"]);
+            add(&["init"]);
             for (option, number) in [("--workers", workers), ("--databases", databases)] {
                 if let Some(number) = number {
                     add(&[option, &number]);
@@ -126,7 +113,7 @@ pub(crate) fn translated(arguments: &[OsString]) -> Result<Vec<OsString>, Exit> 
             add(&["--"]);
             pipelines.iter().for_each(|pipeline| add(&[pipeline]));
         }
-        Command::List { what: Listed::Pods } => add(&["list", "pods", "--json"]),
+        Command::List { what: Listed::Pods } => add(&["pods", "--json"]),
         Command::Ssh { pod, command } => {
             add(&["ssh", "--", &pod]);
             command.iter().for_each(|word| add(&[word]));
@@ -157,13 +144,16 @@ mod tests {
 
     #[test]
     fn calls_of_the_document_are_translated() {
-        assert_eq!(words("dppctl run ./dump-to-db").unwrap(), "terrace run --queue --else-public -- ./dump-to-db");
-        assert_eq!(words("dppctl run --verbose all").unwrap(), "terrace run --queue --else-public -v -- all");
-        assert_eq!(words("dppctl init").unwrap(), "terrace init --progress");
-        assert_eq!(words("dppctl init minikube-public").unwrap(), "terrace init --progress -- minikube-public");
-        assert_eq!(words("dppctl list pods").unwrap(), "terrace list pods --json");
-        assert_eq!(words("dppctl ssh a-pod").unwrap(), "terrace ssh -- a-pod");
-        assert_eq!(words("dppctl ssh a-pod ls -la --help").unwrap(), "terrace ssh -- a-pod ls -la --help");
+        assert_eq!(
+            words("dppctl run ./dump-to-db").unwrap(),
+            "terrace pipelines run --queue --else-public -- ./dump-to-db"
+        );
+        assert_eq!(words("dppctl run --verbose all").unwrap(), "terrace pipelines run --queue --else-public -v -- all");
+        assert_eq!(words("dppctl init").unwrap(), "terrace pipelines init");
+        assert_eq!(words("dppctl init minikube-public").unwrap(), "terrace pipelines init -- minikube-public");
+        assert_eq!(words("dppctl list pods").unwrap(), "terrace pipelines pods --json");
+        assert_eq!(words("dppctl ssh a-pod").unwrap(), "terrace pipelines ssh -- a-pod");
+        assert_eq!(words("dppctl ssh a-pod ls -la --help").unwrap(), "terrace pipelines ssh -- a-pod ls -la --help");
         for (line, exit) in [
             ("dppctl run --workload https://host/a.zip#b ./x", Exit::Error),
             ("dppctl list nodes", Exit::Error),
@@ -176,12 +166,5 @@ mod tests {
             let words: Vec<String> = words(line).unwrap().split(' ').map(str::to_owned).collect();
             assert!(crate::args::CommandLine::try_parse_from(&words).is_ok(), "{words:?}");
         }
-    }
-
-    #[test]
-    fn only_the_name_of_the_link_counts() {
-        let is_meant = |name: &str| super::is_meant(Some(&OsString::from(name)));
-        assert!(is_meant("dppctl") && is_meant("/usr/local/bin/dppctl"));
-        assert!(!is_meant("terrace") && !is_meant("/dppctl/terrace") && !super::is_meant(None));
     }
 }

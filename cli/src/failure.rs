@@ -3,6 +3,7 @@
 //! The codes are those of every command: 0 done, 1 error, 2 changes found, 3 applied with failures, 4 refused, 130
 //! interrupted.
 
+use crate::program_name::with_own_commands;
 use terrace_engine::apply::ApplyError;
 use terrace_engine::apply::lease::LeaseError;
 use terrace_engine::plan::failure::PlanFailure;
@@ -73,10 +74,10 @@ impl Failure {
         Self { exit, message: None, hints: Vec::new() }
     }
 
-    /// Adds a remedy.
+    /// Adds a remedy. Its commands are those of the name that the process was called by.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hints.push(hint.into());
+        self.hints.push(with_own_commands(hint.into()));
         self
     }
 }

@@ -22,6 +22,7 @@ mod logging;
 mod memory;
 mod planning;
 mod presentation;
+mod program_name;
 mod progress;
 mod report;
 pub mod settings;
@@ -69,7 +70,8 @@ pub fn run_with(arguments: Vec<OsString>, providers: &Providers) -> ExitCode {
 
 /// Parses the command line. Prints help, version and errors itself.
 fn parse(arguments: &[OsString]) -> Result<args::CommandLine, Exit> {
-    let translated = if dppctl::is_meant(arguments.first()) { Some(dppctl::translated(arguments)?) } else { None };
+    let translated =
+        if program_name::is_dppctl(arguments.first()) { Some(dppctl::translated(arguments)?) } else { None };
     let arguments = translated.as_deref().unwrap_or(arguments);
     // Before parsing: `-config=x` would be read as `-c onfig=x`.
     if let Some(correction) = argv::correction(arguments) {

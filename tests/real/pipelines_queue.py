@@ -52,7 +52,7 @@ def workers(project):
             words = open(path, "rb").read().split(b"\0")
         except OSError:
             continue
-        if len(words) > 3 and words[1] == b"pipelines-worker" and words[2] == queue:
+        if len(words) > 4 and words[1:3] == [b"pipelines", b"worker"] and words[3] == queue:
             found.append(int(path.split("/")[2]))
     return found
 
@@ -124,7 +124,7 @@ class Project:
 
     def pods(self):
         """The workers; a cluster has databases too."""
-        pods = json.loads(self.call("list", "pods", "--json").stdout)
+        pods = json.loads(self.call("pipelines", "pods", "--json").stdout)
         return [pod for pod in pods if pod["role"] == "worker"]
 
     def until(self, what, holds):
@@ -138,9 +138,9 @@ def queue_all(project):
     """Queues the runs: most of them detached, the last round by two followers."""
     ids, rounds = [], RUNS // PIPELINES
     for _ in range(rounds - 2):
-        queued = json.loads(project.call("run", "all", "--detach", "--json").stdout)["queued"]
+        queued = json.loads(project.call("pipelines", "run", "all", "--detach", "--json").stdout)["queued"]
         ids += [run["run_id"] for run in queued]
-    followers = [project.start("run", "all", "--force") for _ in range(2)]
+    followers = [project.start("pipelines", "run", "all", "--force") for _ in range(2)]
     project.until("all are queued", lambda: project.ask("SELECT count(*) FROM run")[0][0] == rounds * PIPELINES)
     return [run for run, in project.ask("SELECT id FROM run ORDER BY number")], followers
 
@@ -178,7 +178,7 @@ def hang(project):
     """Suspends a worker during a run: it lives, but without a heartbeat."""
     project.write("wait.py", WAIT)
     project.write("pipeline-spec.yaml", "wait: {pipeline: [{run: wait}]}\n")
-    run = json.loads(project.call("run", "./wait", "--detach", "--json").stdout)["queued"][0]["run_id"]
+    run = json.loads(project.call("pipelines", "run", "./wait", "--detach", "--json").stdout)["queued"][0]["run_id"]
     project.until("the step begins", lambda: os.path.exists(os.path.join(project.folder, "waiting")))
     pod = next(pod["name"] for pod in project.pods() if pod["run"] == run)
     for pid in workers(project.folder):
@@ -211,7 +211,7 @@ def run(work, terrace, stand_in):
         count += 1
         print(f"ok {what}", flush=True)
 
-    project.call("init", "local", "--workers", str(WORKERS))
+    project.call("pipelines", "init", "local", "--workers", str(WORKERS))
     check([pod["status"] for pod in project.pods()] == ["available"] * WORKERS, "the workers do not come up")
     ok(f"{WORKERS} workers come up")
     begun = time.monotonic()
@@ -298,7 +298,7 @@ def run(work, terrace, stand_in):
     ok("the pool is whole")
     hang(project)
     ok("a worker that hangs is killed and replaced, and its run ends once")
-    project.call("init", "local", "--workers", "0", "--databases", "0")
+    project.call("pipelines", "init", "local", "--workers", "0", "--databases", "0")
     project.until("the workers leave", lambda: not workers(project.folder))
     ok("workers leave when none are wanted")
     print(f"ok {count} scenarios")

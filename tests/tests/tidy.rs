@@ -179,7 +179,8 @@ fn every_command_in_the_readmes_exists() {
             let mut words: Vec<&str> = command.split_whitespace().skip(1).take_while(is_name).take(2).collect();
             // The second word is a command only in command groups. Otherwise it is an argument.
             let has_second = words.first().is_some_and(|first| {
-                ["blueprints", "providers", "state", "operations", "leases", "stacks", "help"].contains(first)
+                ["blueprints", "providers", "pipelines", "state", "operations", "leases", "stacks", "help"]
+                    .contains(first)
             });
             words.truncate(if has_second { 2 } else { 1 });
             let options = command.split('#').next().unwrap().split_whitespace().filter(|word| word.starts_with("--"));

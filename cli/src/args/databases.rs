@@ -1,4 +1,4 @@
-//! Arguments of `databases`: databases of data pipelines on this machine.
+//! Arguments of `pipelines databases`: databases of data pipelines on this machine.
 
 use super::FormatArguments;
 use clap::{Args, Subcommand};
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use terrace_engine::duration;
 
-/// `terrace databases`: without a subcommand, the list.
+/// `terrace pipelines databases`: without a subcommand, the list.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct DatabasesArguments {
@@ -26,7 +26,7 @@ impl DatabasesArguments {
     }
 }
 
-/// Subcommands of `terrace databases`.
+/// Subcommands of `terrace pipelines databases`.
 #[derive(Debug, Subcommand)]
 pub enum DatabasesCommand {
     /// List databases, one a line
@@ -43,7 +43,7 @@ pub enum DatabasesCommand {
         format: FormatArguments,
     },
     /// Keep a database longer
-    #[command(after_help = "Example:\n  terrace databases extend orders 2h")]
+    #[command(after_help = "Example:\n  terrace pipelines databases extend orders 2h")]
     Extend {
         /// Name the database
         name: String,
@@ -70,7 +70,7 @@ pub enum DatabasesCommand {
         remove_data: bool,
     },
     /// Write the content of a database to a file: SQL by `pg_dump`, or another SQLite database
-    #[command(after_help = "Example:\n  terrace databases dump orders orders.sql")]
+    #[command(after_help = "Example:\n  terrace pipelines databases dump orders orders.sql")]
     Dump {
         /// Name the database
         name: String,

@@ -1,9 +1,8 @@
 //! Commands with machine output, and its form. Failures are printed in the same form.
 
 use super::{
-    AclCommand, BlueprintsCommand, Command, DatabasesCommand, DriftFormat, LeasesCommand, ListCommand,
-    OperationsCommand, OutputFormat, PlanFormat, PodsCommand, ProvidersCommand, RunsCommand, SchedulesCommand,
-    StacksCommand, StateCommand,
+    AclCommand, BlueprintsCommand, Command, DatabasesCommand, DriftFormat, LeasesCommand, OperationsCommand,
+    OutputFormat, PipelinesCommand, PlanFormat, ProvidersCommand, StacksCommand, StateCommand,
 };
 use crate::report::Form;
 
@@ -62,20 +61,23 @@ impl Command {
                 None => arguments.format.is_json(),
             },
             Self::Doctor(arguments) => arguments.format.is_json(),
-            Self::Run(arguments) => arguments.format.is_json(),
-            Self::List(ListCommand::Pods(format)) => format.is_json(),
-            Self::List(ListCommand::Pipelines(arguments)) => arguments.format.is_json(),
-            Self::Pods(arguments) => match &arguments.command {
-                Some(PodsCommand::List(format)) => format.is_json(),
-                None => arguments.format.is_json(),
+            Self::Pipelines(command) => match command {
+                PipelinesCommand::Run(arguments) => arguments.format.is_json(),
+                PipelinesCommand::List(arguments) => arguments.format.is_json(),
+                PipelinesCommand::Runs(arguments) => arguments.format.is_json(),
+                PipelinesCommand::Schedules(format) => format.is_json(),
+                PipelinesCommand::Pods(format) => format.is_json(),
+                PipelinesCommand::Databases(arguments) => match &arguments.command {
+                    Some(DatabasesCommand::List(format) | DatabasesCommand::Show { format, .. }) => format.is_json(),
+                    Some(_) => false,
+                    None => arguments.format.is_json(),
+                },
+                PipelinesCommand::Logs(_)
+                | PipelinesCommand::Cancel(_)
+                | PipelinesCommand::Ssh(_)
+                | PipelinesCommand::Init(_)
+                | PipelinesCommand::Worker(_) => false,
             },
-            Self::Databases(arguments) => match &arguments.command {
-                Some(DatabasesCommand::List(format) | DatabasesCommand::Show { format, .. }) => format.is_json(),
-                Some(_) => false,
-                None => arguments.format.is_json(),
-            },
-            Self::Runs(RunsCommand::List(arguments)) => arguments.format.is_json(),
-            Self::Schedules(SchedulesCommand::List(format)) => format.is_json(),
             Self::Audit(_)
             | Self::Console(_)
             | Self::Fmt(_)
@@ -87,10 +89,6 @@ impl Command {
             | Self::Graph(_)
             | Self::Unlock(_)
             | Self::RoleMapper(_)
-            | Self::Logs(_)
-            | Self::Cancel(_)
-            | Self::Ssh(_)
-            | Self::PipelinesWorker(_)
             | Self::Serve(_)
             | Self::Completion(_)
             | Self::Man(_)

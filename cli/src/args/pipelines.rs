@@ -1,12 +1,61 @@
-//! Arguments of `run`, `logs`, `cancel`, `pods` and `ssh`: data pipelines.
+//! Arguments of `pipelines`: data pipelines, their runs and their workers.
 
-use super::{DatabaseChoice, Format, FormatArguments};
+use super::{DatabaseChoice, DatabasesArguments, Format, FormatArguments};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 use terrace_engine::duration;
 
-/// `terrace run`.
+/// Subcommands of `terrace pipelines`.
+#[derive(Debug, Subcommand)]
+pub enum PipelinesCommand {
+    /// Run pipelines of the working directory, or let workers run them
+    #[command(
+        after_help = "Examples:\n  terrace pipelines run\n  terrace pipelines run ./committees/dump-to-db\n  terrace pipelines run './committees/%' --dirty --concurrency 4\n  terrace --chdir etl pipelines run all --json\n  terrace pipelines run --pool nightly --detach"
+    )]
+    Run(PipelineArguments),
+    /// List the pipelines of a folder, with their steps and errors; run nothing
+    #[command(after_help = "Examples:\n  terrace pipelines list\n  terrace pipelines list etl --json")]
+    List(PipelinesListArguments),
+    /// Print the log of a run
+    #[command(
+        after_help = "Examples:\n  terrace pipelines logs ./committees/dump-to-db\n  terrace pipelines logs -f RUN --step 2"
+    )]
+    Logs(LogsArguments),
+    /// List runs, the newest first
+    #[command(
+        after_help = "Examples:\n  terrace pipelines runs\n  terrace pipelines runs ./committees/dump-to-db --limit 5 --json"
+    )]
+    Runs(RunsArguments),
+    /// List schedules with their next start and last result; `terrace serve` starts their runs
+    Schedules(FormatArguments),
+    /// Stop a run
+    #[command(after_help = "Example:\n  terrace pipelines cancel ./committees/dump-to-db")]
+    Cancel(CancelArguments),
+    /// List workers and databases of workers, and their current work
+    #[command(after_help = "Examples:\n  terrace pipelines pods --json\n  terrace pipelines pods --format human")]
+    Pods(PodsFormat),
+    /// Open a shell in the environment of a worker's steps
+    #[command(
+        after_help = "Examples:\n  terrace pipelines ssh dppctl-worker-dkofij848dhiu\n  terrace pipelines ssh POD 'pip list | grep SQL'"
+    )]
+    Ssh(SshArguments),
+    /// List, extend, start, stop, dump and remove databases of pipelines on this machine
+    #[command(
+        after_help = "Examples:\n  terrace pipelines databases\n  terrace pipelines databases show orders --reveal\n  terrace pipelines databases extend orders 1h\n  terrace pipelines databases dump orders orders.sql"
+    )]
+    Databases(DatabasesArguments),
+    /// Create a cluster of workers and switch to it, or print the progress of the active one
+    #[command(
+        after_help = "Examples:\n  terrace pipelines init local --workers 4\n  terrace pipelines init    (how far the active cluster is)"
+    )]
+    Init(ClusterArguments),
+    /// Run pipelines of the queue; terrace starts this command itself
+    #[command(hide = true)]
+    Worker(WorkerArguments),
+}
+
+/// `terrace pipelines run`.
 #[derive(Debug, Args)]
 pub struct PipelineArguments {
     /// Run these pipelines: ids, `prefix%`, or several with commas [default: `all`]
@@ -60,7 +109,7 @@ pub struct PipelineArguments {
     pub format: FormatArguments,
 }
 
-/// `terrace logs`.
+/// `terrace pipelines logs`.
 #[derive(Debug, Args)]
 pub struct LogsArguments {
     /// Name a run, or a pipeline for its last run
@@ -77,17 +126,7 @@ pub struct LogsArguments {
     pub format: FormatArguments,
 }
 
-/// Subcommands of `terrace runs`.
-#[derive(Debug, Subcommand)]
-pub enum RunsCommand {
-    /// List runs, the newest first
-    #[command(
-        after_help = "Examples:\n  terrace runs list\n  terrace runs list ./committees/dump-to-db --limit 5 --json"
-    )]
-    List(RunsArguments),
-}
-
-/// `terrace runs list`.
+/// `terrace pipelines runs`.
 #[derive(Debug, Args)]
 pub struct RunsArguments {
     /// Only list runs of this pipeline of the working directory
@@ -101,14 +140,7 @@ pub struct RunsArguments {
     pub format: FormatArguments,
 }
 
-/// Subcommands of `terrace schedules`.
-#[derive(Debug, Subcommand)]
-pub enum SchedulesCommand {
-    /// List scheduled pipelines with their next start and last result
-    List(FormatArguments),
-}
-
-/// `terrace cancel`.
+/// `terrace pipelines cancel`.
 #[derive(Debug, Args)]
 pub struct CancelArguments {
     /// Name a run, or a pipeline for its queued or last run
@@ -135,11 +167,11 @@ pub enum ClusterKind {
     Helm,
 }
 
-/// Arguments of `terrace init` for clusters.
+/// `terrace pipelines init`.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct ClusterArguments {
-    /// Activate this cluster for data pipelines, instead of starting a project
-    #[arg(value_name = "KIND", conflicts_with = "state_key")]
+    /// Activate this kind of cluster [default: print the progress of the active one]
+    #[arg(value_name = "KIND")]
     pub kind: Option<ClusterKind>,
     /// Start this many workers; 0 stops them [default: as before, else 2; 1 if they stop after 1 hour]
     #[arg(long, value_name = "N", requires = "kind", value_parser = clap::value_parser!(u16).range(0..=256))]
@@ -147,24 +179,11 @@ pub struct ClusterArguments {
     /// Start this many databases; 0 for a cluster without databases [default: as before, else 1]
     #[arg(long, value_name = "N", requires = "kind", value_parser = clap::value_parser!(u16).range(0..=64))]
     pub databases: Option<u16>,
-    /// Never start a project: print the progress of the active cluster
-    #[arg(long, hide = true)]
-    pub progress: bool,
 }
 
-/// `terrace list`.
-#[derive(Debug, Subcommand)]
-pub enum ListCommand {
-    /// List the workers and databases of data pipelines and their current work
-    Pods(PodsFormat),
-    /// List the data pipelines of a folder, with their steps and errors; run nothing
-    #[command(after_help = "Examples:\n  terrace list pipelines\n  terrace list pipelines etl --json")]
-    Pipelines(PipelinesArguments),
-}
-
-/// `terrace list pipelines`.
+/// `terrace pipelines list`.
 #[derive(Debug, Args)]
-pub struct PipelinesArguments {
+pub struct PipelinesListArguments {
     /// Search this folder and those below it [default: the working directory]
     #[arg(value_name = "DIR")]
     pub folder: Option<PathBuf>,
@@ -173,37 +192,7 @@ pub struct PipelinesArguments {
     pub format: FormatArguments,
 }
 
-/// `terrace pods`: without a subcommand, the list.
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub struct PodsArguments {
-    /// The subcommand.
-    #[command(subcommand)]
-    pub command: Option<PodsCommand>,
-    /// The form of the list.
-    #[command(flatten)]
-    pub format: PodsFormat,
-}
-
-impl PodsArguments {
-    /// The form of the list.
-    #[must_use]
-    pub fn format(self) -> PodsFormat {
-        match self.command {
-            Some(PodsCommand::List(format)) => format,
-            None => self.format,
-        }
-    }
-}
-
-/// Subcommands of `terrace pods`.
-#[derive(Debug, Subcommand)]
-pub enum PodsCommand {
-    /// List pods, one a line
-    List(PodsFormat),
-}
-
-/// The form of the list of pods.
+/// `terrace pipelines pods`.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct PodsFormat {
     /// Set the form of the result [default: human on a terminal, else json]
@@ -222,10 +211,10 @@ impl PodsFormat {
     }
 }
 
-/// `terrace ssh`.
+/// `terrace pipelines ssh`.
 #[derive(Debug, Args)]
 pub struct SshArguments {
-    /// Name a worker of `terrace list pods`
+    /// Name a worker of `terrace pipelines pods`
     #[arg(value_name = "POD")]
     pub pod: String,
     /// Run this command instead of an interactive shell

@@ -41,8 +41,8 @@ pub(super) fn run(context: &Context<'_>, arguments: &InitArguments) -> Result<Ex
     }
     if has_pipelines {
         context.ui.print_note(
-            "\nthere is no cluster for the pipelines yet: create one with `terrace init local`\n\
-             next: `terrace plan .`, then `terrace apply .`; `terrace run` runs the pipelines by hand",
+            "\nnext: `terrace plan .`, then `terrace apply .`; `terrace pipelines run` runs the pipelines by hand, and\n\
+             `terrace pipelines init local` starts workers for them",
         );
         return Ok(Exit::Done);
     }

@@ -1,18 +1,19 @@
-//! `terrace run`, `runs`, `logs`, `cancel`, `schedules`, `list`, `pods` and `ssh`: data pipelines of the working
-//! directory. `init` of clusters whose workers run them. These commands need no plan and no state.
+//! `terrace pipelines`: data pipelines of the working directory, their runs, and the clusters whose workers run them.
+//! These commands need no plan and no state.
 
-mod cancelling;
-mod cluster;
+mod cancel;
 mod cluster_databases;
+mod databases;
 mod fallback;
 mod format;
-mod history;
+mod init;
 mod kinds;
-mod listing;
+mod list;
 mod logs;
 mod pods;
 mod queued;
-mod running;
+mod run;
+mod runs;
 mod schedules;
 mod screen;
 mod ssh;
@@ -20,23 +21,17 @@ mod syncing;
 mod transcript;
 mod worker;
 
-pub(super) use cancelling::cancel;
-pub(super) use cluster::{init, is_cluster_init};
-pub(super) use history::runs;
+pub(super) use databases::{guarded, pages};
 pub(crate) use kinds::KINDS;
-pub(super) use listing::list;
-pub(super) use logs::logs;
-pub(super) use pods::pods;
-pub(super) use running::run;
-pub(super) use schedules::schedules;
-pub(super) use ssh::ssh;
-pub(super) use worker::{supervise, worker};
+pub(super) use worker::supervise;
 
+use crate::args::PipelinesCommand;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
+use crate::signals::Signals;
 use crate::wiring;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use terrace_provider::Settings as InstanceSettings;
 use terrace_provider::names::{closest, listed};
@@ -47,8 +42,28 @@ use terrace_provider_pipelines::spec::{self, selection};
 use terrace_provider_pipelines::worker::Supervisor;
 use terrace_provider_pipelines::worker::launch::CurrentProgram;
 
+/// Runs a command of pipelines.
+///
+/// # Errors
+/// When the command fails.
+pub(super) async fn run(context: &Context<'_>, command: PipelinesCommand, signals: &Signals) -> Result<Exit, Failure> {
+    match command {
+        PipelinesCommand::Run(arguments) => run::run(context, &arguments, signals).await,
+        PipelinesCommand::List(arguments) => list::run(context, &arguments),
+        PipelinesCommand::Logs(arguments) => logs::run(context, &arguments, signals).await,
+        PipelinesCommand::Runs(arguments) => runs::run(context, &arguments),
+        PipelinesCommand::Schedules(format) => schedules::run(context, format),
+        PipelinesCommand::Cancel(arguments) => cancel::run(context, &arguments).await,
+        PipelinesCommand::Pods(format) => pods::run(context, format).await,
+        PipelinesCommand::Ssh(arguments) => ssh::run(context, &arguments).await,
+        PipelinesCommand::Databases(arguments) => databases::run(context, arguments, signals).await,
+        PipelinesCommand::Init(arguments) => init::run(context, &arguments, signals).await,
+        PipelinesCommand::Worker(arguments) => worker::run(&arguments, signals).await,
+    }
+}
+
 /// The provider instance of the working directory's project.
-pub(super) fn instance_here(context: &Context<'_>) -> Result<InstanceSettings, Failure> {
+fn instance_here(context: &Context<'_>) -> Result<InstanceSettings, Failure> {
     let settings = context.settings(Some(Path::new(".")))?;
     let environment = settings.environment(None, context.ui)?;
     wiring::instance(&settings, &environment, "pipelines", context.ui)
@@ -76,13 +91,6 @@ async fn open(runner: &Runner) -> Result<Queue, Failure> {
     let folder = runner.store.folder().to_owned();
     let opened = tokio::task::spawn_blocking(move || Queue::open(&folder)).await;
     Ok(opened.map_err(|error| Failure::new(format!("the queue of runs: {error}")))??)
-}
-
-/// The folder of the nearest queue, from the working directory upwards.
-fn nearest_queue() -> Option<PathBuf> {
-    let here = std::env::current_dir().ok()?;
-    let mut folders = here.ancestors().map(|folder| folder.join(".terrace/pipelines"));
-    folders.find(|folder| folder.join("queue.db").is_file())
 }
 
 /// The supervisor of a queue's workers.
@@ -122,14 +130,17 @@ async fn find(runner: &Runner, word: &str) -> Result<Record, Failure> {
     let last = runner.store.last(&folder, &pipeline).map_err(unreadable)?;
     last.ok_or_else(|| match pipelines_here().as_deref() {
         Some(ids) if ids.iter().any(|id| selection::selects(word, id)) => {
-            Failure::new(format!("`{word}` has no runs here")).hint(format!("run it with `terrace run {word}`"))
+            Failure::new(format!("`{word}` has no runs here"))
+                .hint(format!("run it with `terrace pipelines run {word}`"))
         }
         ids => {
             let what = format!("there is no run `{word}`, and no pipeline of that name has runs in this folder");
             let meant = ids.and_then(|ids| closest(&pipeline, ids.iter().map(String::as_str)));
             Failure::new(what).hint(match meant {
                 Some(id) => format!("did you mean `{id}`?"),
-                None => format!("`terrace runs list` lists the runs; {MIN_ID_LENGTH} characters of an id are enough"),
+                None => {
+                    format!("`terrace pipelines runs` lists the runs; {MIN_ID_LENGTH} characters of an id are enough")
+                }
             })
         }
     })
@@ -151,13 +162,13 @@ fn not_started(entry: &Entry) -> Failure {
     match entry.phase {
         Phase::Ended if entry.was_not_run() => Failure::new(format!("{run} {}", format::reason_not_started(entry)))
             .hint(format!(
-                "it was queued at {:.0}; run it again with `terrace run {}`",
+                "it was queued at {:.0}; run it again with `terrace pipelines run {}`",
                 entry.queued_at, entry.pipeline
             )),
         Phase::Ended => Failure::new(format!("{run} has ended, and its records were removed"))
-            .hint("`terrace runs list` lists the remaining runs"),
+            .hint("`terrace pipelines runs` lists the remaining runs"),
         phase => Failure::new(format!("{run} has not started: it is {}", phase.word()))
-            .hint("`terrace list pods` shows the work of the workers"),
+            .hint("`terrace pipelines pods` shows the work of the workers"),
     }
 }
 

@@ -62,9 +62,9 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     let address = listener.local_addr().unwrap_or(bind);
     let operations = configured.operations.map(|bind| operations(context, bind, certificate.is_some())).transpose()?;
     let instance = pipelines(context, &settings)?;
-    let databases = super::databases::guarded(context, &instance).await;
+    let databases = super::pipelines::guarded(context, &instance).await;
     // Pages with the content of databases are for this machine only.
-    let pages = address.ip().is_loopback().then(|| super::databases::pages(databases));
+    let pages = address.ip().is_loopback().then(|| super::pipelines::pages(databases));
     let workers = usize::from(arguments.workers.or(configured.workers).unwrap_or(WORKERS));
     let most_waiting = arguments.queue.or(configured.queue).unwrap_or(QUEUE);
     let body_limit = configured.body_limit.unwrap_or(BODY_LIMIT);

@@ -174,7 +174,7 @@ impl Faults {
         };
         let warning = (!files.is_empty()).then(|| {
             Diagnostic::warning("wrong_beside", format!("other pipelines have errors in {}{more}", named.join(", ")))
-                .hint("list them with `terrace list pipelines` or `terrace validate` without `-c`")
+                .hint("list them with `terrace pipelines list` or `terrace validate` without `-c`")
         });
         warning.into_iter().chain(relevant.into_iter().map(|fault| fault.diagnostic)).collect()
     }
@@ -214,7 +214,8 @@ pub(super) fn read(
         let message =
             format!("the plugin `{}` creates pipelines from this file, which are not planned yet", source.module);
         let at = ids.get(source.file).map(|id| Span::new(*id, 0, 0)).unwrap_or_default();
-        let hint = "run `terrace run` in this folder: it calls the plugin and keeps the pipelines for later plans";
+        let hint =
+            "run `terrace pipelines run` in this folder: it calls the plugin and keeps the pipelines for later plans";
         diagnostics.push(Diagnostic::warning(SOURCE_SPEC, message).at(at).hint(hint));
     }
     let descriptor = describe(&specs, &ids, sources, diagnostics);
@@ -388,7 +389,7 @@ fn resource(ty: &str, name: &str, config: Template, after: &[&str], span: Span) 
         depends_on: after.iter().map(|name| located(name)).collect(),
         provider: None,
         shared: None,
-        // Results of `terrace run` are adopted.
+        // Results of `terrace pipelines run` are adopted.
         adopt: Adopt::IfExists,
         lifecycle: Lifecycle::default(),
         ignore_changes: Vec::new(),

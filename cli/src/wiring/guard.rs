@@ -9,7 +9,7 @@ pub(crate) fn guard_program() -> Option<GuardProgram> {
     let itself = PathBuf::from("/proc/self/exe");
     let program =
         std::env::current_exe().ok().filter(|file| file.exists()).or_else(|| itself.exists().then_some(itself))?;
-    Some(GuardProgram { program, arguments: ["databases", "keep"].map(str::to_owned).to_vec() })
+    Some(GuardProgram { program, arguments: ["pipelines", "databases", "keep"].map(str::to_owned).to_vec() })
 }
 
 /// Protects the memory of this process, which holds a state key, from other processes and core files. Continues if the

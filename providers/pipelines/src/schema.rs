@@ -49,8 +49,12 @@ fn settings() -> Vec<Attribute> {
             AttributeType::list(AttributeType::String),
             "Names of variables with [credentials](#variables) that all steps see.",
         ),
-        Attribute::new("maxParallel", AttributeType::Int, "Number of pipelines that `terrace run` runs at once.")
-            .default_value(2_i64),
+        Attribute::new(
+            "maxParallel",
+            AttributeType::Int,
+            "Number of pipelines that `terrace pipelines run` runs at once.",
+        )
+        .default_value(2_i64),
         Attribute::new(
             "retries",
             AttributeType::Int,
@@ -66,7 +70,7 @@ fn settings() -> Vec<Attribute> {
         Attribute::new(
             "database",
             AttributeType::String,
-            "`name` of the `pipelines_database` that pipelines of `terrace run` write into (`DPP_DB_ENGINE`).",
+            "`name` of the `pipelines_database` that pipelines of `terrace pipelines run` write into (`DPP_DB_ENGINE`).",
         ),
         Attribute::new(
             "postgresBin",

@@ -29,7 +29,7 @@ pub fn databases(settings: &Settings, guard: Option<GuardProgram>) -> Databases 
     Databases::new(project.join(RECORDS).join("databases"), programs, guard)
 }
 
-/// Name of the database for `terrace run`.
+/// Name of the database for `terrace pipelines run`.
 #[must_use]
 pub fn default_database(settings: &Settings) -> Option<String> {
     settings.values.get("database").and_then(Value::as_str).map(str::to_owned)
@@ -43,7 +43,7 @@ pub fn storage(settings: &Settings) -> Result<Storage, ProviderError> {
     Storage::of(settings, records(settings))
 }
 
-/// Default destination of `terrace run`, and whether it is public.
+/// Default destination of `terrace pipelines run`, and whether it is public.
 #[must_use]
 pub fn default_destination(settings: &Settings) -> Option<(String, bool)> {
     let destination =

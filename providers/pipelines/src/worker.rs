@@ -1,4 +1,4 @@
-//! Workers: processes that execute queued runs, one at a time, with the same [`Runner`] as `terrace run`. If a worker
+//! Workers: processes that execute queued runs, one at a time, with the same [`Runner`] as `terrace pipelines run`. If a worker
 //! is killed, its run is found: it ended, or it returns to the queue.
 //!
 //! Reading order: this file (the loop of a worker), `execute` (one queued run), [`supervisor`] (cleans up after dead

@@ -445,7 +445,10 @@ async fn dump_is_readable_and_never_overwrites() {
     assert!(fs::read_to_string(project.path("dump.sql")).unwrap().contains("CREATE TABLE public.kept"));
     databases.stop("server").await.unwrap();
     let refused = databases.dump("server", &project.path("other.sql"), &cancel).await.unwrap_err();
-    assert!(refused.hint.unwrap().contains("terrace databases start server") && !project.path("other.sql").exists());
+    assert!(
+        refused.hint.unwrap().contains("terrace pipelines databases start server")
+            && !project.path("other.sql").exists()
+    );
     databases.remove("server").await.unwrap();
 }
 

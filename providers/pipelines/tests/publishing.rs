@@ -112,7 +112,7 @@ async fn reader_of_partly_moved_files_is_held_without_dependency() {
         let error = instance.create("pipelines_run", json!({"name": id})).await.unwrap_err();
         let why = format!("run {} was interrupted while it moved its outputs into place", record.run);
         assert_eq!(error.message, format!("`{id}` {how}, of which {why}"));
-        assert_eq!(error.solutions, ["apply `./noise` too, or run it first: `terrace run ./noise`"]);
+        assert_eq!(error.solutions, ["apply `./noise` too, or run it first: `terrace pipelines run ./noise`"]);
     }
 }
 

@@ -459,6 +459,16 @@ fn every_command_has_a_man_page() {
 }
 
 #[test]
+fn help_groups_commands_by_purpose() {
+    let project = Project::new();
+    let help = |words: &[&str]| project.run_with(&[("COLUMNS", "80")], words.iter().copied()).done().stdout;
+    insta::assert_snapshot!("help", help(&["--help"]));
+    assert_eq!(help(&["help"]), help(&["--help"]));
+    insta::assert_snapshot!("pipelines_help", help(&["pipelines", "--help"]));
+    assert!(help(&["help", "pipelines", "run"]).contains("terrace pipelines run --pool nightly"));
+}
+
+#[test]
 fn help_has_examples_and_maps_terraform_commands() {
     let project = Project::new();
     for command in ["init", "plan", "apply", "destroy", "drift", "show", "output", "graph", "validate", "completion"] {

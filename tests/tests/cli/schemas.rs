@@ -81,11 +81,11 @@ fn pipeline_results_match_their_schema() {
         "terrace.yaml",
         "environments: {local: {overlay: embedded, providers: {pipelines: {python: /nowhere}}}}",
     );
-    let result = project.run(["run", "--json"]).with_code(1).json();
+    let result = project.run(["pipelines", "run", "--json"]).with_code(1).json();
     assert_eq!(result["results"][0]["errors"][0]["processor"], "environment");
     assert_is("run", &result);
-    assert_is("pipelines", &project.run(["list", "pipelines", "--json"]).done().json());
-    assert_is("failure", &project.run(["run", "./x", "--json"]).with_code(1).json());
+    assert_is("pipelines", &project.run(["pipelines", "list", "--json"]).done().json());
+    assert_is("failure", &project.run(["pipelines", "run", "./x", "--json"]).with_code(1).json());
 }
 
 #[test]
@@ -96,9 +96,9 @@ fn pipeline_databases_match_their_schema() {
     let key = ("TERRACE_STATE_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
     let run = |words: &[&str]| project.run_with(&[key], words.iter().copied()).done();
     run(&["apply", "stack.yaml", "--auto-approve"]);
-    assert_is("databases", &run(&["databases", "--json"]).json());
-    assert_is("databaseShow", &run(&["databases", "show", "d", "--json"]).json());
-    assert_is("databaseShow", &run(&["databases", "show", "d", "--json", "--reveal"]).json());
+    assert_is("databases", &run(&["pipelines", "databases", "--json"]).json());
+    assert_is("databaseShow", &run(&["pipelines", "databases", "show", "d", "--json"]).json());
+    assert_is("databaseShow", &run(&["pipelines", "databases", "show", "d", "--json", "--reveal"]).json());
     run(&["destroy", "stack.yaml", "--auto-approve", "--remove-data"]);
 }
 

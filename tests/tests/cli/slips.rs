@@ -313,8 +313,8 @@ fn misplaced_option_names_the_commands_that_accept_it() {
     ");
     for (words, hint) in [
         (&["--env", "apply", "plan", "stack.yaml", "--absent=local_value.a"] as &[&str], "`terrace recover` takes it"),
-        (&["drift", "stack.yaml", "-f"], "`terrace operations logs` and `terrace logs` take it"),
-        (&["ssh", "--json"], "`terrace drift` and others take it"),
+        (&["drift", "stack.yaml", "-f"], "`terrace operations logs` and `terrace pipelines logs` take it"),
+        (&["pipelines", "ssh", "--json"], "`terrace drift` and others take it"),
         (&["state", "list", "--zyxwv"], "`terrace state list --help` lists its options"),
         (&["--json", "plan", "stack.yaml"], "write `terrace plan --json`"),
     ] {
@@ -331,9 +331,15 @@ fn unknown_command_suggests_visible_commands() {
     let project = Project::new();
     for (words, hint) in [
         (&["pln"] as &[&str], "did you mean `terrace plan`?"),
-        (&["pipelines-worke"], "`terrace help` lists the commands"),
+        (&["pipelines-worker"], "`terrace help` lists the commands"),
         (&["state", "lst"], "did you mean `terrace state list`?"),
-        (&["list", "foo"], "`terrace list` takes `pods` and `pipelines`"),
+        (&["run", "./x"], "did you mean `terrace pipelines run`?"),
+        (&["help", "ssh"], "did you mean `terrace help pipelines ssh`?"),
+        (&["logs"], "did you mean `terrace operations logs` or `terrace pipelines logs`?"),
+        (&["list"], "`terrace help` lists the commands"),
+        (&["worker"], "`terrace help` lists the commands"),
+        (&["pipelines", "worke"], "`terrace pipelines` takes `run`, `list`"),
+        (&["stacks", "foo"], "`terrace stacks` takes `list`"),
         (&["acl", "foo"], "`terrace acl` takes `show` and `set`"),
         (&["help", "terrafrom"], "did you mean `terrace help terraform`?"),
         (&["help", "pln"], "did you mean `terrace help plan`?"),
@@ -343,14 +349,14 @@ fn unknown_command_suggests_visible_commands() {
     ] {
         let ran = project.run(words.iter().copied()).with_code(1);
         assert!(ran.stderr.contains(&format!("hint: {hint}")), "{words:?}: {ran}");
-        assert!(!ran.stderr.contains("pipelines-worker"), "{words:?}: {ran}");
+        assert!(!ran.stderr.contains("`worker`"), "{words:?}: {ran}");
     }
-    snapshot!(project.run(["list", "foo"]), @"
+    snapshot!(project.run(["acl", "foo"]), @"
     exit: 1
     --- stderr
-    error: `terrace list` has no command `foo`
+    error: `terrace acl` has no command `foo`
 
-    hint: `terrace list` takes `pods` and `pipelines`
+    hint: `terrace acl` takes `show` and `set`
     ");
 }
 

@@ -73,7 +73,7 @@ impl Databases {
     }
 
     fn show(&self, name: &str) -> Value {
-        self.run(&["databases", "show", name, "--reveal", "--json"]).done().json()
+        self.run(&["pipelines", "databases", "show", name, "--reveal", "--json"]).done().json()
     }
 
     fn status(&self, name: &str) -> String {
@@ -127,7 +127,7 @@ fn database_is_planned_created_restarted_and_removed() {
     let shown = databases.show("orders");
     assert_eq!((shown["status"].as_str(), shown["engine"].as_str()), (Some("running"), Some("postgres")));
     // After a restart of the machine the server is stopped: a plan shows that, and apply starts it.
-    databases.run(&["databases", "stop", "orders"]).done().prints("orders: stopped, kept for ");
+    databases.run(&["pipelines", "databases", "stop", "orders"]).done().prints("orders: stopped, kept for ");
     let plan = databases.run(&["plan", "stack.yaml", "--detailed-exitcode"]).with_code(2);
     plan.prints("status").prints("\"stopped\" → \"running\"");
     databases.apply().done();
@@ -142,7 +142,7 @@ fn database_is_planned_created_restarted_and_removed() {
     databases.run(&["destroy", "stack.yaml", "--auto-approve", "--remove-data"]).done();
     until("no process of the database runs", || databases.processes().is_empty());
     assert!(!databases.folder().join("orders").exists());
-    databases.run(&["databases", "show", "orders"]).with_code(1).prints("there is no database `orders`");
+    databases.run(&["pipelines", "databases", "show", "orders"]).with_code(1).prints("there is no database `orders`");
 }
 
 #[test]
@@ -227,8 +227,8 @@ fn expired_database_ends_even_if_its_guard_was_killed() {
     let plan = databases.run(&["plan", "stack.yaml", "--detailed-exitcode"]);
     plan.prints("\"running\" → \"expired\"");
     assert_eq!(plan.code, 0, "no run needs it: {plan}");
-    databases.run(&["databases"]).done().prints("orders  PostgreSQL  expired");
-    databases.run(&["databases", "extend", "orders", "1h"]).with_code(1).prints("has expired");
+    databases.run(&["pipelines", "databases"]).done().prints("orders  PostgreSQL  expired");
+    databases.run(&["pipelines", "databases", "extend", "orders", "1h"]).with_code(1).prints("has expired");
     // This time the guard is killed: the next command starts another one.
     databases.run(&["apply", "stack.yaml", "--auto-approve", "--replace", "pipelines_database.orders"]).done();
     let guards = || {
@@ -238,12 +238,12 @@ fn expired_database_ends_even_if_its_guard_was_killed() {
         };
         databases.processes().into_iter().filter(is_guard).collect::<Vec<_>>()
     };
-    databases.run(&["databases", "extend", "orders", "1h"]).done();
+    databases.run(&["pipelines", "databases", "extend", "orders", "1h"]).done();
     guards().into_iter().for_each(kill);
     until("the guard is gone", || guards().is_empty());
-    databases.run(&["databases"]).done();
+    databases.run(&["pipelines", "databases"]).done();
     until("a guard runs again", || guards().len() == 1);
-    databases.run(&["databases"]).done();
+    databases.run(&["pipelines", "databases"]).done();
     // A second guard sees the first one and ends.
     until("one guard is left", || guards().len() == 1);
     // A server starts a guard without a call.
@@ -266,8 +266,8 @@ fn run_writes_into_its_database_and_the_password_appears_nowhere() {
         databases.run(&["plan", "stack.yaml", "--out", "plan"]).done(),
         databases.run(&["apply", "plan"]).done(),
         databases.run(&["plan", "stack.yaml", "--json"]).done(),
-        databases.run(&["databases", "show", "orders"]).done(),
-        databases.run(&["databases", "--json"]).done(),
+        databases.run(&["pipelines", "databases", "show", "orders"]).done(),
+        databases.run(&["pipelines", "databases", "--json"]).done(),
     ];
     databases.settled();
     let engine = databases.project.read("pipelines/engine");
@@ -303,10 +303,10 @@ fn run_writes_into_its_database_and_the_password_appears_nowhere() {
 fn run_creates_its_own_database_and_reports_it_once() {
     let databases = Databases::new("");
     databases.project.write("pipelines/wait", "");
-    let running = databases.start(&["run", "--new-database=3s", "--chdir", "pipelines"]);
+    let running = databases.start(&["pipelines", "run", "--new-database=3s", "--chdir", "pipelines"]);
     until("the step begins", || databases.project.has("pipelines/engine"));
     // The database is kept during the run, even longer than its time to live after the run.
-    let name = databases.run(&["databases", "--json", "--chdir", "pipelines"]).done().json()[0]["name"]
+    let name = databases.run(&["pipelines", "databases", "--json", "--chdir", "pipelines"]).done().json()[0]["name"]
         .as_str()
         .unwrap()
         .to_owned();
@@ -326,7 +326,7 @@ fn run_creates_its_own_database_and_reports_it_once() {
     assert!(databases.project.read("pipelines/engine").contains(password));
     assert_eq!(ran.stderr.matches(password).count(), 1);
     assert_eq!(*lines.last().unwrap(), "Keeping the DB and Web UI running for 3 seconds");
-    databases.run(&["logs", "./tell", "--chdir", "pipelines"]).done().prints("postgres:***@");
+    databases.run(&["pipelines", "logs", "./tell", "--chdir", "pipelines"]).done().prints("postgres:***@");
     until("no process of the database is left", || !folder.exists());
 }
 
@@ -350,31 +350,34 @@ fn invalid_database_is_reported_with_its_place_and_changes_nothing() {
         plan.prints(message).prints(&format!("stack.yaml:{place}")).prints("help: ");
     }
     let databases = Databases::new("");
-    snapshot!(databases.run(&["databases"]), @r"
+    snapshot!(databases.run(&["pipelines", "databases"]), @r"
     exit: 0
     --- stderr
     there are no databases
     ");
-    snapshot!(databases.run(&["databases", "show", "orders"]), @r"
+    snapshot!(databases.run(&["pipelines", "databases", "show", "orders"]), @r"
     exit: 1
     --- stderr
     error: there is no database `orders`
 
-    hint: declare a `pipelines_database` in a descriptor, or create one for a run with `terrace run --new-database`
+    hint: declare a `pipelines_database` in a descriptor, or create one for a run with `terrace pipelines run --new-database`
     ");
-    snapshot!(databases.run(&["run", "--database", "orders", "--chdir", "pipelines"]), @r"
+    snapshot!(databases.run(&["pipelines", "run", "--database", "orders", "--chdir", "pipelines"]), @r"
     exit: 1
     --- stderr
     error: there is no database `orders`
 
-    hint: declare a `pipelines_database` in a descriptor, or create one for a run with `terrace run --new-database`
+    hint: declare a `pipelines_database` in a descriptor, or create one for a run with `terrace pipelines run --new-database`
     ");
-    snapshot!(databases.run(&["run", "--new-database=soon", "--chdir", "pipelines"]), @r"
+    snapshot!(databases.run(&["pipelines", "run", "--new-database=soon", "--chdir", "pipelines"]), @r"
     exit: 1
     --- stderr
     error: `--new-database=soon`: expected numbers with their units, such as `90s`, `5m` or `1h30m`
     ");
-    databases.run(&["databases", "extend", "orders", "soon"]).with_code(1).prints("expected numbers with their units");
+    databases
+        .run(&["pipelines", "databases", "extend", "orders", "soon"])
+        .with_code(1)
+        .prints("expected numbers with their units");
 }
 
 /// Names and values that would run as a script in a page that does not escape them.

@@ -57,8 +57,8 @@ fn init_writes_no_example_beside_pipelines() {
     wrote .gitignore
     --- stderr
 
-    there is no cluster for the pipelines yet: create one with `terrace init local`
-    next: `terrace plan .`, then `terrace apply .`; `terrace run` runs the pipelines by hand
+    next: `terrace plan .`, then `terrace apply .`; `terrace pipelines run` runs the pipelines by hand, and
+    `terrace pipelines init local` starts workers for them
     ");
     assert!(!project.has("stack.yaml"));
     project.run(["init"]).done().prints("kept terrace.yaml");

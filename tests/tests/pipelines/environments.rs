@@ -83,14 +83,14 @@ fn is_alive(pipelines: &Pipelines, file: &str) -> bool {
 #[test]
 fn installer_processes_end_with_terrace_and_never_run_twice() {
     let pipelines = project();
-    let running = hanging(&pipelines, &["run"]);
+    let running = hanging(&pipelines, &["pipelines", "run"]);
     running.kill();
     assert_eq!(running.finish().code, -1);
     until("no installer is left", || !is_alive(&pipelines, "maker") && !is_alive(&pipelines, "beside"));
     // The next creation first ends the process that left the group.
     assert!(is_alive(&pipelines, "apart"));
     fs::remove_file(pipelines.project.path("hang")).unwrap();
-    let ran = start(&pipelines, &["run"]).finish().done();
+    let ran = start(&pipelines, &["pipelines", "run"]).finish().done();
     ran.prints("./quick: SUCCESS, processed 500 rows");
     // The killed process disappears a moment later.
     until("the process outside the group is gone", || !is_alive(&pipelines, "apart"));
@@ -100,7 +100,7 @@ fn installer_processes_end_with_terrace_and_never_run_twice() {
 #[test]
 fn timeout_of_a_run_includes_creating_its_environment() {
     let pipelines = project();
-    let ran = hanging(&pipelines, &["run", "--timeout", "1s"]).finish().with_code(3);
+    let ran = hanging(&pipelines, &["pipelines", "run", "--timeout", "1s"]).finish().with_code(3);
     ran.prints("./quick: FAILURE, processed 0 rows").prints("it took longer than its limit of 1 s");
     for process in ["maker", "beside", "apart"] {
         // The killed process disappears a moment later.
@@ -111,7 +111,7 @@ fn timeout_of_a_run_includes_creating_its_environment() {
 #[test]
 fn interrupted_environment_creation_leaves_nothing() {
     let pipelines = project();
-    let running = hanging(&pipelines, &["run"]);
+    let running = hanging(&pipelines, &["pipelines", "run"]);
     running.interrupt();
     running.finish().with_code(130).prints("./quick: CANCELLED");
     for process in ["maker", "beside", "apart"] {
@@ -130,7 +130,7 @@ fn installer_output_is_shown_without_passwords() {
     pipelines.project.write("requirements.txt", "--extra-index-url https://me:hunter2@host/simple\nsomething==1\n");
     let uv = UV.replace("pip) exit ;;", "pip) echo 'no answer from https://me:hunter2@host/simple' >&2; exit 1 ;;");
     pipelines.project.write("bin/uv", uv);
-    let ran = start(&pipelines, &["run", "--retries", "0"]).finish().with_code(1);
+    let ran = start(&pipelines, &["pipelines", "run", "--retries", "0"]).finish().with_code(1);
     ran.prints("no answer from https://me:***@host/simple").prints("`uv pip install --python ").prints(" -r ");
     assert!(!ran.stderr.contains("hunter2"), "{ran}");
 }

@@ -43,7 +43,7 @@ fn good() -> Pipelines {
     let pipelines = Pipelines::new(SPEC);
     pipelines.project.write("table.py", TABLE);
     pipelines.project.write("how", "good");
-    pipelines.run(&["run"]).done();
+    pipelines.run(&["pipelines", "run"]).done();
     pipelines.run(&["apply", ".", "--auto-approve"]).done();
     pipelines.run(&PLAN).done().prints("No changes.");
     fs::remove_file(pipelines.project.path("begun")).unwrap();
@@ -56,11 +56,11 @@ fn unsuccessful_run_makes_its_pipeline_dirty_until_a_run_succeeds() {
         let pipelines = good();
         if how == "failed" {
             pipelines.project.write("how", "bad");
-            pipelines.run(&["run", "./a"]).with_code(3);
+            pipelines.run(&["pipelines", "run", "./a"]).with_code(3);
         } else {
             pipelines.project.write("how", "slow");
             let limit: &[&str] = if how == "timed out" { &["--timeout", "4s"] } else { &[] };
-            let running = pipelines.start(&[&["run", "./a"], limit].concat());
+            let running = pipelines.start(&[&["pipelines", "run", "./a"], limit].concat());
             until("the step begins", || pipelines.step_starts() == 1);
             // A running pipeline is not dirty.
             pipelines.run(&PLAN).done().prints("No changes.");
@@ -80,9 +80,9 @@ fn unsuccessful_run_makes_its_pipeline_dirty_until_a_run_succeeds() {
         plan.prints("because its last run did not succeed: run ").prints(how).prints("~ pipelines_run.run");
         plan.prints("`./a` may produce other data first");
         // Its dependents wait for a successful run.
-        let refused = pipelines.run(&["run", "./b"]).with_code(3);
+        let refused = pipelines.run(&["pipelines", "run", "./b"]).with_code(3);
         refused.prints("Dependency unsuccessful: Cannot run until dependency \"./a\" is successfully executed");
-        pipelines.run(&["run", "./b", "--dirty"]).with_code(3).prints("Dependency unsuccessful");
+        pipelines.run(&["pipelines", "run", "./b", "--dirty"]).with_code(3).prints("Dependency unsuccessful");
         if how == "failed" {
             pipelines.project.edit(
                 "pipeline-spec.yaml",
@@ -96,14 +96,17 @@ fn unsuccessful_run_makes_its_pipeline_dirty_until_a_run_succeeds() {
         match how {
             "failed" | "was interrupted" => drop(pipelines.run(&["apply", ".", "--auto-approve"]).done()),
             _ => {
-                let ran = pipelines.run(&["run", "--dirty"]).done();
+                let ran = pipelines.run(&["pipelines", "run", "--dirty"]).done();
                 ran.prints("./a: SUCCESS");
                 assert!(!ran.stdout.contains("./b"), "it made the same data: {ran}");
             }
         }
         pipelines.run(&PLAN).done().prints("No changes.");
-        pipelines.run(&["run", "--dirty"]).done().prints("nothing to run: the results of the pipelines are up to date");
-        pipelines.run(&["run", "./b"]).done();
+        pipelines
+            .run(&["pipelines", "run", "--dirty"])
+            .done()
+            .prints("nothing to run: the results of the pipelines are up to date");
+        pipelines.run(&["pipelines", "run", "./b"]).done();
     }
 }
 
@@ -112,7 +115,7 @@ fn missing_project_database_is_created_again() {
     let pipelines = good();
     fs::remove_file(pipelines.project.path(".terrace/pipelines/database.db")).unwrap();
     pipelines.run(&PLAN).with_code(2).prints("because its database was removed: `");
-    let ran = pipelines.run(&["run", "--dirty"]).done();
+    let ran = pipelines.run(&["pipelines", "run", "--dirty"]).done();
     ran.prints("./a: SUCCESS");
     pipelines.run(&PLAN).done().prints("No changes.");
     fs::remove_file(pipelines.project.path(".terrace/pipelines/database.db")).unwrap();
@@ -130,13 +133,13 @@ fn dependents_of_a_run_interrupted_while_moving_files_are_held() {
     // at that moment would.
     fs::remove_file(pipelines.project.path("data/a/datapackage.json")).unwrap();
     fs::create_dir_all(pipelines.project.path("data/a/datapackage.json/in-the-way")).unwrap();
-    pipelines.run(&["run", "./a"]).with_code(1).prints("datapackage.json");
+    pipelines.run(&["pipelines", "run", "./a"]).with_code(1).prints("datapackage.json");
     let why = "was interrupted while it moved its outputs into place";
     pipelines.run(&PLAN).with_code(2).prints(why);
-    pipelines.run(&["run", "./b"]).with_code(3).prints("Dirty dependency");
+    pipelines.run(&["pipelines", "run", "./b"]).with_code(3).prints("Dirty dependency");
     let refused = pipelines.run(&["apply", ".", "-c", "b", "--auto-approve"]).with_code(3);
     refused.prints("`./b` depends on `./a`, of which run ").prints(why);
-    refused.prints("apply `./a` too, or run it first: `terrace run ./a`");
+    refused.prints("apply `./a` too, or run it first: `terrace pipelines run ./a`");
     fs::remove_dir_all(pipelines.project.path("data/a/datapackage.json")).unwrap();
     pipelines.run(&["apply", ".", "-c", "a", "--auto-approve"]).done();
     pipelines.run(&["apply", ".", "-c", "b", "--auto-approve"]).done();

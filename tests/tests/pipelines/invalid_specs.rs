@@ -77,7 +77,7 @@ fn plan_shows_valid_pipelines_and_reports_invalid_ones() {
 #[test]
 fn pipelines_are_listed_with_their_errors() {
     let pipelines = wrong();
-    snapshot!(pipelines.run(&["list", "pipelines"]), @r"
+    snapshot!(pipelines.run(&["pipelines", "list"]), @r"
     exit: 1
     --- stdout
     ./good  (Rows)
@@ -97,7 +97,7 @@ fn pipelines_are_listed_with_their_errors() {
     noyaml/pipeline-spec.yaml
       error     noyaml/pipeline-spec.yaml:4:3: expected `key: value`: the `:` is missing; did you mean `gcs_list_files:`?
     ");
-    let ran = pipelines.run(&["list", "pipelines", "bad", "--format", "json"]).done();
+    let ran = pipelines.run(&["pipelines", "list", "bad", "--format", "json"]).done();
     let json = ran.json();
     assert_eq!(json["pipelines"][0]["pipeline_id"], "./x");
     assert_eq!(json["pipelines"][0]["runnable"], false);
@@ -107,8 +107,8 @@ fn pipelines_are_listed_with_their_errors() {
         (&Value::from("no_processor"), &Value::from("bad/pipeline-spec.yaml"), &Value::from(3))
     );
     assert!(!pipelines.project.has(".terrace"), "it was only looked at");
-    pipelines.run(&["list", "pipelines", "nowhere"]).with_code(1).prints("`nowhere`");
-    pipelines.run(&["list", "pipelines", "noyaml", "--json"]).with_code(1).prints("gcs_list_files");
+    pipelines.run(&["pipelines", "list", "nowhere"]).with_code(1).prints("`nowhere`");
+    pipelines.run(&["pipelines", "list", "noyaml", "--json"]).with_code(1).prints("gcs_list_files");
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn corpus_pipelines_are_listed_without_their_processors() {
             expected.insert(format!("all/f{position}/{name}"), counts);
         }
     }
-    let listed = project.run(["list", "pipelines", "all", "--format", "json"]).done().json();
+    let listed = project.run(["pipelines", "list", "all", "--format", "json"]).done().json();
     let mut found: BTreeMap<String, (usize, usize)> = expected.keys().map(|file| (file.clone(), (0, 0))).collect();
     let (mut schedules, mut dependencies, mut missing) = (0, 0, 0);
     for pipeline in listed["pipelines"].as_array().unwrap() {

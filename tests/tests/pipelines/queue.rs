@@ -31,21 +31,21 @@ fn id(ran: &Ran) -> String {
 #[test]
 fn local_cluster_is_created_and_runs_pipelines_as_documented() {
     let queued = Queued::new();
-    assert_output!(queued.run(&["init", "local"]), @r"
+    assert_output!(queued.run(&["pipelines", "init", "local"]), @r"
     exit: 0
     --- stdout
     DB pod: dppctl-db-local-1
     Worker pod: dppctl-worker-…
     Worker pod: dppctl-worker-…
     --- stderr
-    Initializing Cluster, re-run terrace init to track initialization progress
+    Initializing Cluster, re-run terrace pipelines init to track initialization progress
     Cluster is ready, starting 1 persistent DB pod and 2 persistent worker pods
     DB Web UI is available at http://127.0.0.1:PORT/databases/dppctl-db-local-1#TOKEN
     System: PostgreSQL, Server: 127.0.0.1:PORT, Username: postgres, Password: …
     terrace initialization completed successfully
     ");
     assert!(!queued.project.has("terrace.yaml"), "it starts no project");
-    assert_output!(queued.run(&["run", "./quick"]), @r"
+    assert_output!(queued.run(&["pipelines", "run", "./quick"]), @r"
     exit: 0
     --- stdout
     ./quick: SUCCESS, processed 500 rows
@@ -56,7 +56,7 @@ fn local_cluster_is_created_and_runs_pipelines_as_documented() {
     INFO    :SUCCESS: ./quick {'noise': 1, 'num rows': 500}
     Unassigned Worker Pod
     ");
-    assert_output!(queued.run(&["init"]), @r"
+    assert_output!(queued.run(&["pipelines", "init"]), @r"
     exit: 0
     --- stdout
     DB pod: dppctl-db-local-1 available
@@ -67,10 +67,10 @@ fn local_cluster_is_created_and_runs_pipelines_as_documented() {
     ");
     // Another size keeps the existing pods.
     let before = queued.names();
-    queued.run(&["init", "local", "--workers", "3"]).done();
+    queued.run(&["pipelines", "init", "local", "--workers", "3"]).done();
     assert!(queued.names().is_superset(&before) && queued.names().len() == 4);
     // `--no-queue` runs in this process nevertheless.
-    let here = queued.run(&["run", "./quick", "--no-queue"]).done();
+    let here = queued.run(&["pipelines", "run", "./quick", "--no-queue"]).done();
     assert!(!here.stderr.contains("Worker Pod"), "{here}");
 }
 
@@ -80,20 +80,20 @@ fn worker_is_available_then_assigned_then_available() {
     let pods = queued.pods();
     assert_eq!((pods.len(), &pods[0]["status"], &pods[0]["role"]), (1, &"available".into(), &"worker".into()));
     assert!(pods[0]["run"].is_null() && pods[0]["expires_at"].is_null() && pods[0]["age"].is_u64());
-    let following = queued.start(&["run", "./slow"]);
+    let following = queued.start(&["pipelines", "run", "./slow"]);
     until("the step begins", || queued.step_starts() == 1);
     let busy = queued.pods();
     crate::cli::schemas::assert_is("pods", &Value::Array(busy.clone()));
     assert_eq!((&busy[0]["status"], &busy[0]["pipeline"]), (&"assigned".into(), &"./slow".into()));
     assert_eq!(busy[0]["name"], pods[0]["name"]);
     // The next run waits and reports it.
-    let waiting = queued.start(&["run", "./quick"]);
+    let waiting = queued.start(&["pipelines", "run", "./quick"]);
     waiting.wait_for_stderr("Waiting for available worker pods");
     queued.project.write("go", "");
     following.finish().done();
     waiting.finish().done().prints("./quick: SUCCESS");
     assert_eq!(queued.pods()[0]["status"], "available");
-    let table = queued.run(&["pods", "list", "--format", "human"]).done();
+    let table = queued.run(&["pipelines", "pods", "--format", "human"]).done();
     assert!(table.stdout.starts_with("NAME") && table.stdout.contains("  available  worker  local  "), "{table}");
 }
 
@@ -101,7 +101,7 @@ fn worker_is_available_then_assigned_then_available() {
 fn killed_worker_is_replaced_and_its_run_ends_once() {
     let queued = Queued::with_cluster("2");
     let before = queued.names();
-    let following = queued.start(&["run", "./slow"]);
+    let following = queued.start(&["pipelines", "run", "./slow"]);
     until("the step begins", || queued.step_starts() == 1);
     let busy = queued.pods().into_iter().find(|pod| pod["status"] == "assigned").unwrap();
     let (worker, run) = (busy["name"].as_str().unwrap().to_owned(), busy["run"].as_str().unwrap().to_owned());
@@ -118,7 +118,7 @@ fn killed_worker_is_replaced_and_its_run_ends_once() {
 #[test]
 fn run_continues_after_its_follower_is_killed() {
     let queued = Queued::with_cluster("1");
-    let following = queued.start(&["run", "./slow"]);
+    let following = queued.start(&["pipelines", "run", "./slow"]);
     until("the step begins", || queued.step_starts() == 1);
     following.kill();
     assert_eq!(following.finish().code, -1);
@@ -127,7 +127,7 @@ fn run_continues_after_its_follower_is_killed() {
     assert_eq!(queued.step_starts(), 1);
     // Ctrl-C is different: it stops the run.
     fs::remove_file(queued.project.path("go")).unwrap();
-    let following = queued.start(&["run", "./slow"]);
+    let following = queued.start(&["pipelines", "run", "./slow"]);
     until("the step begins", || queued.step_starts() == 2);
     following.interrupt();
     following.finish().with_code(130).prints("./slow: CANCELLED");
@@ -137,7 +137,7 @@ fn run_continues_after_its_follower_is_killed() {
 #[test]
 fn killed_workers_are_restarted_by_the_next_command() {
     let queued = Queued::with_cluster("2");
-    let detached = queued.run(&["run", "./slow", "--detach"]).done();
+    let detached = queued.run(&["pipelines", "run", "./slow", "--detach"]).done();
     until("the step begins", || queued.step_starts() == 1);
     // Workers restart each other, so all must be killed.
     while !queued.workers().is_empty() {
@@ -148,7 +148,7 @@ fn killed_workers_are_restarted_by_the_next_command() {
     let run = id(&detached);
     until("the run ends", || queued.states(&run).last().is_some_and(|state| state == "ended"));
     assert_eq!(queued.states(&run).iter().filter(|state| *state == "ended").count(), 1);
-    queued.run(&["logs", &run]).done();
+    queued.run(&["pipelines", "logs", &run]).done();
     assert!(queued.project.has("data/datapackage.json") && !queued.has_processes());
 }
 
@@ -169,11 +169,11 @@ fn server_restarts_workers_if_all_were_killed() {
 #[test]
 fn pipelines_wait_for_their_dependencies() {
     let queued = Queued::with_cluster("2");
-    let ran = queued.run(&["run", "./quick,./after"]).done();
+    let ran = queued.run(&["pipelines", "run", "./quick,./after"]).done();
     let (quick, after) = (ran.stdout.find("./quick: SUCCESS"), ran.stdout.find("./after: SUCCESS"));
     assert!(quick < after && quick.is_some(), "{ran}");
     queued.project.write("noise.py", "raise SystemExit(3)");
-    let failed = queued.run(&["run", "./quick,./after"]).with_code(3);
+    let failed = queued.run(&["pipelines", "run", "./quick,./after"]).with_code(3);
     failed.prints("./quick: FAILURE").prints("Dependency unsuccessful: Cannot run until dependency \"./quick\"");
 }
 
@@ -182,7 +182,7 @@ fn results_of_workers_are_synced_before_workers_are_released() {
     let queued = Queued::with_cluster("1");
     queued.project.write("go", "");
     queued.project.write("data/index.html", "<h1>Hello</h1>");
-    let ran = queued.run(&["run", "./slow", "--sync", "there", "--public"]).done();
+    let ran = queued.run(&["pipelines", "run", "./slow", "--sync", "there", "--public"]).done();
     let folder = queued.project.path(".").canonicalize().unwrap().display().to_string();
     let lines = ran.stderr.lines().filter(|line| !line.starts_with("INFO"));
     let lines: Vec<String> = lines.map(|line| line.replace(&folder, "[folder]")).collect();
@@ -203,14 +203,14 @@ fn worker_pool_is_planned_applied_and_destroyed() {
     let queued = Queued::new();
     let pool = "resources:\n  - {type: pipelines_worker_pool, name: p, config: {name: nightly, size: 2}}\n";
     queued.project.write_stack(pool);
-    queued.run(&["run", "--queue"]).with_code(1).prints("there are no workers for the queue");
+    queued.run(&["pipelines", "run", "--queue"]).with_code(1).prints("there are no workers for the queue");
     queued.run(&["apply", "stack.yaml", "--auto-approve"]).done();
     queued.run(&["plan", "stack.yaml", "--detailed-exitcode"]).done();
-    let ran = queued.run(&["run", "./quick", "--pool", "nightly"]).done();
+    let ran = queued.run(&["pipelines", "run", "./quick", "--pool", "nightly"]).done();
     ran.prints("Assigned Worker Pod: dppctl-worker-").prints("Unassigned Worker Pod");
     assert!(!ran.stderr.contains("Using"), "there is no cluster: {ran}");
     queued
-        .run(&["run", "./quick", "--pool", "nigthly"])
+        .run(&["pipelines", "run", "./quick", "--pool", "nigthly"])
         .with_code(1)
         .prints("there is no worker pool `nigthly`")
         .prints("did you mean `nightly`?");
@@ -225,7 +225,10 @@ fn worker_pool_is_planned_applied_and_destroyed() {
     queued.run(&["plan", "stack.yaml"]).with_code(1).prints("`size` is 0: expected 1 to 256");
     queued.run(&["destroy", "demo@local", "--auto-approve"]).done();
     until("its workers are gone", || queued.workers().is_empty());
-    queued.run(&["run", "./quick", "--pool", "nightly"]).with_code(1).prints("there is no worker pool `nightly`");
+    queued
+        .run(&["pipelines", "run", "./quick", "--pool", "nightly"])
+        .with_code(1)
+        .prints("there is no worker pool `nightly`");
 }
 
 #[test]
@@ -236,11 +239,14 @@ fn expired_pool_takes_no_runs_and_is_planned_again() {
     );
     queued.run(&["apply", "stack.yaml", "--auto-approve"]).done();
     until("its workers are gone", || queued.workers().is_empty());
-    queued.run(&["run", "./quick", "--pool", "brief"]).with_code(1).prints("the worker pool `brief` expired");
+    queued
+        .run(&["pipelines", "run", "./quick", "--pool", "brief"])
+        .with_code(1)
+        .prints("the worker pool `brief` expired");
     let pods = queued.pods();
     assert_eq!(pods[0]["status"], "expired");
     assert!(pods[0]["expires_at"].is_string());
-    queued.run(&["ssh", pods[0]["name"].as_str().unwrap()]).with_code(1).prints("has expired");
+    queued.run(&["pipelines", "ssh", pods[0]["name"].as_str().unwrap()]).with_code(1).prints("has expired");
     queued.run(&["plan", "stack.yaml", "--detailed-exitcode"]).with_code(2).prints("Plan: 1 to add");
 }
 
@@ -248,14 +254,14 @@ fn expired_pool_takes_no_runs_and_is_planned_again() {
 fn shell_has_the_environment_of_the_steps_of_the_run() {
     let queued = Queued::with_cluster("1");
     queued.project.edit("pipeline-spec.yaml", "slow: {pipeline", "slow: {environment: {PLACE: here}, pipeline");
-    let following = queued.start(&["run", "./slow"]);
+    let following = queued.start(&["pipelines", "run", "./slow"]);
     until("the step begins", || queued.step_starts() == 1);
     let pod = queued.names().first().unwrap().clone();
     queued.project.write(
         "asked",
         "echo \"$PLACE $PWD\"; echo \"$DPP_DB_ENGINE\"; command -v python; echo \"mark:$TERRACE_RUN\"\n",
     );
-    let mut command = queued.command(&["ssh", &pod]);
+    let mut command = queued.command(&["pipelines", "ssh", &pod]);
     command.env("SHELL", "/bin/sh").env("TERRACE_STATE_KEY", "not for others");
     command.stdin(fs::File::open(queued.project.path("asked")).unwrap());
     let shell = queued.project.start(command).finish().done();
@@ -268,12 +274,12 @@ fn shell_has_the_environment_of_the_steps_of_the_run() {
         "{shell}"
     );
     assert_eq!(lines[3], "mark:", "a shell is no part of the run");
-    let listed = queued.run(&["ssh", &pod, "echo", "\"$PLACE\"", "-n;", "exit", "7"]).with_code(7);
+    let listed = queued.run(&["pipelines", "ssh", &pod, "echo", "\"$PLACE\"", "-n;", "exit", "7"]).with_code(7);
     assert_eq!(listed.stdout, "here -n\n", "the words are a line of the shell");
     // The user's startup file cannot put its `PATH` before the environment's.
     queued.project.write("home/.bashrc", "PATH=$PWD/other:$PATH\nPS1='mine '\nMINE=yes$#\nset -- x y\n");
     queued.project.write("home/asked", "echo \"$MINE $(command -v python)\"\nexit 7\n");
-    let inner = queued.command(&["ssh", &pod]);
+    let inner = queued.command(&["pipelines", "ssh", &pod]);
     let mut command = std::process::Command::new("script");
     let program = inner.get_program().to_str().unwrap();
     command
@@ -290,7 +296,7 @@ fn shell_has_the_environment_of_the_steps_of_the_run() {
     following.finish().done();
     let slip = format!("{}x", &pod[..pod.len() - 1]);
     if slip != pod {
-        let unknown = queued.run(&["ssh", &slip]).with_code(1);
+        let unknown = queued.run(&["pipelines", "ssh", &slip]).with_code(1);
         unknown.prints(&format!("there is no pod `{slip}`")).prints(&format!("did you mean `{pod}`?"));
     }
 }
@@ -347,7 +353,7 @@ fn dppctl_accepts_the_documented_commands() {
 #[test]
 fn remote_cluster_kinds_report_what_is_missing() {
     let queued = Queued::new();
-    let mut command = queued.command(&["init", "gcloud"]);
+    let mut command = queued.command(&["pipelines", "init", "gcloud"]);
     command.env("PATH", "/nowhere");
     assert_output!(queued.project.start(command).finish(), @r"
     exit: 1
@@ -362,7 +368,7 @@ fn remote_cluster_kinds_report_what_is_missing() {
     hint: `gcloud` is not installed: https://cloud.google.com/sdk/docs/install
     hint: `kubectl` is not installed: https://kubernetes.io/docs/tasks/tools/
     hint: terrace has no executor for Kubernetes (`executor` of the provider `pipelines` accepts only `local`)
-    hint: the active cluster is unchanged; create one on this machine with `terrace init local`
+    hint: the active cluster is unchanged; create one on this machine with `terrace pipelines init local`
     ");
     assert!(!queued.project.has(".terrace"), "nothing was changed");
     // With the vendor's programs, only the other requirements are missing.
@@ -371,32 +377,40 @@ fn remote_cluster_kinds_report_what_is_missing() {
         fs::write(&path, "#!/bin/sh\n").unwrap();
         assert!(Command::new("chmod").arg("+x").arg(&path).status().unwrap().success());
     }
-    let mut command = queued.command(&["init", "helm"]);
+    let mut command = queued.command(&["pipelines", "init", "helm"]);
     command.env("PATH", queued.caches.path());
     let ran = queued.project.start(command).finish().with_code(1);
     assert!(!ran.stderr.contains("not installed"), "{ran}");
     for kind in ["minikube", "minikube-public", "kamatera"] {
-        queued.run(&["init", kind]).with_code(1).prints(&format!("a `{kind}` cluster cannot run pipelines"));
+        queued
+            .run(&["pipelines", "init", kind])
+            .with_code(1)
+            .prints(&format!("a `{kind}` cluster cannot run pipelines"));
     }
-    queued.run(&["init", "locla"]).with_code(1).prints("'local'");
+    queued.run(&["pipelines", "init", "locla"]).with_code(1).prints("'local'");
 }
 
 #[test]
 fn damaged_queue_is_reported_with_a_hint() {
     let queued = Queued::with_cluster("1");
     let queue = queued.damage_queue();
-    for words in [&["list", "pods"][..], &["run", "./quick"], &["init"], &["cancel", "./quick"]] {
+    for words in [
+        &["pipelines", "pods"][..],
+        &["pipelines", "run", "./quick"],
+        &["pipelines", "init"],
+        &["pipelines", "cancel", "./quick"],
+    ] {
         let ran = queued.run(words).with_code(1);
         ran.prints("is damaged").prints("move `").prints("-wal");
     }
     // A run without queue and without database does not read the file.
-    let without = queued.run(&["run", "./quick", "--no-queue"]).done();
+    let without = queued.run(&["pipelines", "run", "./quick", "--no-queue"]).done();
     without.prints("./quick: SUCCESS");
     assert!(!without.stderr.contains("is damaged"), "{without}");
-    let listed = queued.run(&["runs", "list"]).done();
+    let listed = queued.run(&["pipelines", "runs"]).done();
     listed.prints("  succeeded  ").prints("is damaged").prints("runs cancelled in the queue are not listed");
     fs::remove_file(&queue).unwrap();
-    queued.run(&["run", "./quick"]).done();
+    queued.run(&["pipelines", "run", "./quick"]).done();
 }
 
 #[test]
@@ -408,7 +422,7 @@ fn workers_of_a_deleted_project_exit() {
     fs::remove_dir_all(folder).unwrap();
     let is_gone = |pid: &String| {
         let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        !String::from_utf8_lossy(&words).contains("pipelines-worker")
+        !String::from_utf8_lossy(&words).contains("pipelines\0worker")
     };
     until("they are gone", || pids.iter().all(is_gone));
 }
@@ -416,7 +430,7 @@ fn workers_of_a_deleted_project_exit() {
 #[test]
 fn terminated_worker_returns_its_run_to_the_queue() {
     let queued = Queued::with_cluster("2");
-    let following = queued.start(&["run", "./slow"]);
+    let following = queued.start(&["pipelines", "run", "./slow"]);
     until("the step begins", || queued.step_starts() == 1);
     let busy = queued.pods().into_iter().find(|pod| pod["status"] == "assigned").unwrap();
     let (pid, _) = queued.workers().into_iter().find(|(_, name)| busy["name"] == name.as_str()).unwrap();
@@ -431,7 +445,7 @@ fn terminated_worker_returns_its_run_to_the_queue() {
 #[test]
 fn workers_do_not_get_variables_of_terrace() {
     let queued = Queued::new();
-    let mut command = queued.command(&["init", "local", "--workers", "1", "--databases", "0"]);
+    let mut command = queued.command(&["pipelines", "init", "local", "--workers", "1", "--databases", "0"]);
     command.env("TERRACE_STATE_KEY", "not for others").env("FOR_STEPS", "1");
     queued.project.start(command).finish().done();
     let (pid, _) = queued.workers().remove(0);

@@ -110,7 +110,7 @@ const SLOWLY: &str =
 #[test]
 fn pipelines_run_in_order_with_the_output_of_dpp() {
     let pipelines = Pipelines::new(TWO);
-    snapshot!(pipelines.run(&["run"]), @r"
+    snapshot!(pipelines.run(&["pipelines", "run"]), @r"
     exit: 0
     --- stdout
     ./first: SUCCESS, processed 500 rows
@@ -120,11 +120,11 @@ fn pipelines_run_in_order_with_the_output_of_dpp() {
     INFO    :SUCCESS: ./first {'count_of_rows': 500, 'hash': '6ddc587cd5538a4746fa126f90ad31c5', 'noise': 1, 'num rows': 500}
     INFO    :SUCCESS: ./second {'count_of_rows': 500, 'hash': '073884e0d3ee2117e4db882885a4ad30', 'num rows': 500}
     ");
-    let json = pipelines.run(&["run", "./first", "--json"]).done().json();
+    let json = pipelines.run(&["pipelines", "run", "./first", "--json"]).done().json();
     assert_eq!(json["results"][0]["pipeline_id"], "./first");
     assert_eq!(json["results"][0]["stats"]["count_of_rows"], 500);
     assert_eq!(json["results"][0]["steps"][1]["rows"], 500);
-    snapshot!(pipelines.run(&["run", "--dirty"]), @r"
+    snapshot!(pipelines.run(&["pipelines", "run", "--dirty"]), @r"
     exit: 0
     --- stderr
     nothing to run: the results of the pipelines are up to date
@@ -137,7 +137,7 @@ fn failed_step_is_reported_with_its_processor_and_exit_code_3() {
         "ok: {pipeline: [{run: noise}]}\nboom: {pipeline: [{run: noise}, {run: boom}]}\nafter:\n  dependencies: [{pipeline: ./boom}]\n  pipeline: [{run: noise}]\n",
     );
     pipelines.project.write("boom.py", "import sys\nprint('ERROR bad row 2', file=sys.stderr)\nsys.exit(3)\n");
-    snapshot!(pipelines.run(&["run", "--concurrency", "1"]), @r#"
+    snapshot!(pipelines.run(&["pipelines", "run", "--concurrency", "1"]), @r#"
     exit: 3
     --- stdout
     ./ok: SUCCESS, processed 500 rows
@@ -158,14 +158,14 @@ fn failed_step_is_reported_with_its_processor_and_exit_code_3() {
     +--------
     error: pipeline-spec.yaml:2:33: ./boom, step 2 (`boom`): it ended with exit code 3
     "#);
-    let quiet = pipelines.run(&["run", "./boom", "--quiet"]).with_code(3);
+    let quiet = pipelines.run(&["pipelines", "run", "./boom", "--quiet"]).with_code(3);
     quiet.prints("error: pipeline-spec.yaml:2:33: ./boom, step 2 (`boom`): it ended with exit code 3");
-    let json = pipelines.run(&["run", "./boom", "--json"]).with_code(3).json();
+    let json = pipelines.run(&["pipelines", "run", "./boom", "--json"]).with_code(3).json();
     assert_eq!(
         json["results"][0]["errors"][0],
         serde_json::json!({"processor": "boom", "exit_code": 3, "log": ["ERROR bad row 2"]})
     );
-    pipelines.run(&["logs", "./boom"]).done().prints("boom: ERROR bad row 2");
+    pipelines.run(&["pipelines", "logs", "./boom"]).done().prints("boom: ERROR bad row 2");
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn invalid_specs_are_one_line_each_with_file_pipeline_and_step() {
         pipelines.project.write(&format!("{folder}/pipeline-spec.yaml"), text);
     }
     // The valid pipelines run nevertheless, and they succeed.
-    snapshot!(pipelines.run(&["run"]), @r"
+    snapshot!(pipelines.run(&["pipelines", "run"]), @r"
     exit: 1
     --- stdout
     ./good: SUCCESS, processed 500 rows
@@ -204,8 +204,8 @@ fn invalid_specs_are_one_line_each_with_file_pipeline_and_step() {
     INFO    :RESULTS:
     INFO    :SUCCESS: ./good {'noise': 1, 'num rows': 500}
     ");
-    pipelines.run(&["run", "./good"]).done();
-    pipelines.run(&["run", "./nopipe/x"]).with_code(1).prints("did you mean `pipeline`?");
+    pipelines.run(&["pipelines", "run", "./good"]).done();
+    pipelines.run(&["pipelines", "run", "./nopipe/x"]).with_code(1).prints("did you mean `pipeline`?");
     // A plan of the valid pipelines still reports the invalid ones.
     pipelines
         .run(&["plan", "."])
@@ -217,17 +217,17 @@ fn invalid_specs_are_one_line_each_with_file_pipeline_and_step() {
 #[test]
 fn unknown_pipeline_id_is_an_error() {
     let pipelines = Pipelines::new(TWO);
-    snapshot!(pipelines.run(&["run", "./frist"]), @r"
+    snapshot!(pipelines.run(&["pipelines", "run", "./frist"]), @r"
     exit: 1
     --- stderr
     error: there is no pipeline `./frist`
 
     hint: did you mean `./first`?
     ");
-    pipelines.run(&["run", "./none/%"]).with_code(1).prints("there is no pipeline `./none/%`");
-    pipelines.run(&["logs", "./none"]).with_code(1).prints("there is no run `./none`");
+    pipelines.run(&["pipelines", "run", "./none/%"]).with_code(1).prints("there is no pipeline `./none/%`");
+    pipelines.run(&["pipelines", "logs", "./none"]).with_code(1).prints("there is no run `./none`");
     let empty = Project::new();
-    empty.run(["run"]).with_code(1).prints("there are no pipelines here");
+    empty.run(["pipelines", "run"]).with_code(1).prints("there are no pipelines here");
 }
 
 #[test]
@@ -290,17 +290,17 @@ fn runs_in_a_stack_are_applied_even_without_the_dependencies_of_their_spec() {
 #[test]
 fn manual_run_is_adopted() {
     let pipelines = Pipelines::new(TWO);
-    pipelines.run(&["run"]).done();
+    pipelines.run(&["pipelines", "run"]).done();
     let runs = pipelines.runs().len();
     pipelines.apply().done();
     assert_eq!(pipelines.runs().len(), runs, "nothing is run again");
     // Another manual run with the same results changes nothing.
-    pipelines.run(&["run"]).done();
+    pipelines.run(&["pipelines", "run"]).done();
     pipelines.run(&["drift", "."]).done();
     pipelines.run(&["plan", ".", "--detailed-exitcode"]).done().prints("No changes.");
     // A manual run after an edit leaves nothing to plan.
     pipelines.project.edit("noise.py", "{'i': i}", "{'i': i + 1}");
-    pipelines.run(&["run"]).done();
+    pipelines.run(&["pipelines", "run"]).done();
     let plan = pipelines.run(&["plan", "."]).done();
     plan.prints("changed outside terrace, nothing to mend").prints("Plan: 0 to add, 0 to change, 0 to destroy.");
     let runs = pipelines.runs().len();
@@ -323,7 +323,7 @@ fn failed_pipeline_is_planned_again_and_blocks_its_dependents() {
 
 #[test]
 fn killed_terrace_leaves_no_process_and_no_lock() {
-    for words in [&["run", "./slow"][..], &["apply", ".", "--auto-approve"]] {
+    for words in [&["pipelines", "run", "./slow"][..], &["apply", ".", "--auto-approve"]] {
         let pipelines = Pipelines::new(SLOWLY);
         let running = pipelines.start(words);
         until("the step begins", || pipelines.step_starts() == 1);
@@ -348,7 +348,7 @@ fn killed_terrace_leaves_no_process_and_no_lock() {
 #[test]
 fn killed_step_is_reported_by_name_as_a_failure() {
     let pipelines = Pipelines::new(SLOWLY);
-    let running = pipelines.start(&["run", "./slow"]);
+    let running = pipelines.start(&["pipelines", "run", "./slow"]);
     until("the step begins", || pipelines.step_starts() == 1);
     let run = pipelines.runs().remove(0);
     let mark = format!("TERRACE_RUN={run}");
@@ -374,10 +374,13 @@ fn pipeline_has_one_run_at_a_time() {
     // A caller that does not wait gets an error. A caller that waits finds no work.
     let refused = pipelines.run(&["apply", ".", "--auto-approve", "--lock-timeout", "0s"]).with_code(4);
     refused.prints("lease");
-    pipelines.run(&["run", "./slow", "--lock-timeout", "0s"]).with_code(4).prints("is still running; wait longer");
+    pipelines
+        .run(&["pipelines", "run", "./slow", "--lock-timeout", "0s"])
+        .with_code(4)
+        .prints("is still running; wait longer");
     let second = pipelines.start(&["apply", ".", "--auto-approve"]);
     second.wait_for_stderr("waiting");
-    let third = pipelines.start(&["run", "./slow", "--dirty"]);
+    let third = pipelines.start(&["pipelines", "run", "./slow", "--dirty"]);
     third.wait_for_stderr(&format!("./slow: waiting up to 60 s for the end of run {}", pipelines.runs()[0]));
     pipelines.project.write("go", "");
     first.finish().done();
@@ -389,7 +392,8 @@ fn pipeline_has_one_run_at_a_time() {
 #[test]
 fn result_is_printed_as_soon_as_it_is_known() {
     let pipelines = Pipelines::new(&format!("quick: {{pipeline: [{{run: noise}}]}}\n{SLOWLY}"));
-    let mut terminal = Terminal::start_with_results(pipelines.command(&["run", "--concurrency", "1"]), 100);
+    let mut terminal =
+        Terminal::start_with_results(pipelines.command(&["pipelines", "run", "--concurrency", "1"]), 100);
     terminal.wait_for("./quick: SUCCESS, processed 500 rows");
     assert!(!pipelines.project.has("data"));
     pipelines.project.write("go", "");
@@ -400,17 +404,17 @@ fn result_is_printed_as_soon_as_it_is_known() {
 #[test]
 fn another_process_follows_and_stops_a_run() {
     let pipelines = Pipelines::new(SLOWLY);
-    let running = pipelines.start(&["run", "./slow"]);
+    let running = pipelines.start(&["pipelines", "run", "./slow"]);
     until("the step begins", || pipelines.step_starts() == 1);
-    let following = pipelines.start(&["logs", "-f", "./slow"]);
-    let cancelled = pipelines.run(&["cancel", "./slow"]).done();
+    let following = pipelines.start(&["pipelines", "logs", "-f", "./slow"]);
+    let cancelled = pipelines.run(&["pipelines", "cancel", "./slow"]).done();
     cancelled.prints("./slow: CANCELLED, run ");
     running.finish().with_code(130).prints("./slow: CANCELLED");
     following.finish().done();
     assert!(!pipelines.has_processes() && !pipelines.project.has("data"));
-    pipelines.run(&["cancel", "./slow"]).with_code(1).prints("has ended: it was cancelled");
+    pipelines.run(&["pipelines", "cancel", "./slow"]).with_code(1).prints("has ended: it was cancelled");
     pipelines
-        .run(&["logs", "./slow", "--step", "9"])
+        .run(&["pipelines", "logs", "./slow", "--step", "9"])
         .with_code(1)
         .prints("choose one of its steps: 1 (`noise`), 2 (`slow`)");
 }
@@ -418,7 +422,7 @@ fn another_process_follows_and_stops_a_run() {
 #[test]
 fn interrupted_run_exits_with_130() {
     let pipelines = Pipelines::new(SLOWLY);
-    let running = pipelines.start(&["run", "./slow"]);
+    let running = pipelines.start(&["pipelines", "run", "./slow"]);
     until("the step begins", || pipelines.step_starts() == 1);
     running.interrupt();
     running.finish().with_code(130);
@@ -468,7 +472,7 @@ fn environment_installers_do_not_get_variables_of_terrace() {
     let path = std::env::var_os("PATH").unwrap();
     let path =
         std::env::join_paths([programs.path().to_path_buf()].into_iter().chain(std::env::split_paths(&path))).unwrap();
-    let mut command = pipelines.command(&["run", "./a", "--retries", "0"]);
+    let mut command = pipelines.command(&["pipelines", "run", "./a", "--retries", "0"]);
     command.env("XDG_CACHE_HOME", caches.path()).env("PATH", path).env("PIP_INDEX_URL", "https://index.example");
     command.env("TERRACE_STATE_KEY", "not for others").env("TERRACE_VAR_password", "not for others");
     pipelines.project.start(command).finish().with_code(1).prints("`uv venv --quiet --python ");
@@ -484,7 +488,7 @@ fn environment_installers_do_not_get_variables_of_terrace() {
 #[test]
 fn single_row_is_counted_in_the_singular() {
     let pipelines = Pipelines::new("one: {pipeline: [{run: noise, parameters: {rows: 1}}]}\n");
-    pipelines.run(&["run"]).done();
-    let listed = pipelines.run(&["runs", "list"]).done();
+    pipelines.run(&["pipelines", "run"]).done();
+    let listed = pipelines.run(&["pipelines", "runs"]).done();
     assert!(listed.stdout.contains(" 1 row   ./one"), "{listed}");
 }

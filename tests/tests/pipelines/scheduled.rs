@@ -37,7 +37,7 @@ impl Pipelines {
     }
 
     fn runs_of(&self, pipeline: &str) -> Vec<Value> {
-        let json = self.run(&["runs", "list", pipeline, "--json"]).done().json();
+        let json = self.run(&["pipelines", "runs", pipeline, "--json"]).done().json();
         crate::cli::schemas::assert_is("runs", &json);
         json["runs"].as_array().unwrap().clone()
     }
@@ -46,68 +46,81 @@ impl Pipelines {
 #[test]
 fn runs_are_listed_newest_first() {
     let pipelines = scheduled_project(SPEC);
-    pipelines.run(&["runs", "list"]).done().prints("there are no runs here");
-    pipelines.run(&["run"]).done();
+    pipelines.run(&["pipelines", "runs"]).done().prints("there are no runs here");
+    pipelines.run(&["pipelines", "run"]).done();
     pipelines.project.write("noise.py", "raise SystemExit(3)");
-    pipelines.run(&["run", "./second"]).with_code(3);
-    let all = pipelines.run(&["runs", "list", "--json"]).done().json();
+    pipelines.run(&["pipelines", "run", "./second"]).with_code(3);
+    let all = pipelines.run(&["pipelines", "runs", "--json"]).done().json();
     assert_eq!(all["runs"].as_array().unwrap().len(), 3);
     let second = pipelines.runs_of("./second");
     assert_eq!((&second[0]["state"], &second[1]["state"]), (&"failed".into(), &"succeeded".into()));
     assert_eq!(second[0]["error"], "it ended with exit code 3");
     assert_eq!(second[1]["rows"], 500);
-    let lines = pipelines.run(&["runs", "list", "second", "--limit", "1"]).done();
+    let lines = pipelines.run(&["pipelines", "runs", "second", "--limit", "1"]).done();
     assert_eq!(lines.stdout.lines().count(), 1, "{lines}");
     lines.prints("  failed  ").prints("./second  it ended with exit code 3");
     let run = second[0]["run_id"].as_str().unwrap();
-    pipelines.run(&["logs", run]).done().prints("it ended with exit code 3");
+    pipelines.run(&["pipelines", "logs", run]).done().prints("it ended with exit code 3");
 }
 
 #[test]
 fn interrupted_run_is_listed_as_lost() {
     let pipelines = scheduled_project("first: {pipeline: [{run: noise}, {run: slow}]}\n");
-    let running = pipelines.start(&["run", "./first"]);
+    let running = pipelines.start(&["pipelines", "run", "./first"]);
     until("the step begins", || pipelines.step_starts() == 1);
     assert_eq!(pipelines.runs_of("./first")[0]["state"], "running");
     running.kill();
     assert_eq!(running.finish().code, -1);
     assert_eq!(pipelines.runs_of("./first")[0]["state"], "lost");
-    pipelines.run(&["runs", "list"]).done().prints("  lost  ");
+    pipelines.run(&["pipelines", "runs"]).done().prints("  lost  ");
     until("its processes are gone", || !pipelines.has_processes());
 }
 
 #[test]
 fn unknown_run_ids_are_refused_with_a_suggestion() {
     let pipelines = scheduled_project(SPEC);
-    pipelines.run(&["run", "./first"]).done();
+    pipelines.run(&["pipelines", "run", "./first"]).done();
     let run = pipelines.runs_of("./first")[0]["run_id"].as_str().unwrap().to_owned();
     for command in ["logs", "cancel"] {
-        pipelines.run(&[command, "./frist"]).with_code(1).prints("no run `./frist`").prints("did you mean `./first`?");
         pipelines
-            .run(&[command, "second"])
+            .run(&["pipelines", command, "./frist"])
+            .with_code(1)
+            .prints("no run `./frist`")
+            .prints("did you mean `./first`?");
+        pipelines
+            .run(&["pipelines", command, "second"])
             .with_code(1)
             .prints("`second` has no runs here")
-            .prints("run it with `terrace run second`");
+            .prints("run it with `terrace pipelines run second`");
         // Each id begins with this digit, so the prefix is too short.
-        pipelines.run(&[command, &run[..1]]).with_code(1).prints("there is no run").prints("8 characters of an id");
+        pipelines
+            .run(&["pipelines", command, &run[..1]])
+            .with_code(1)
+            .prints("there is no run")
+            .prints("8 characters of an id");
     }
-    pipelines.run(&["logs", &run[..8]]).done();
+    pipelines.run(&["pipelines", "logs", &run[..8]]).done();
     // Another run has the same first eight digits.
     let other = format!("{}-0000-7000-8000-000000000000", &run[..8]);
     let record = pipelines.project.read(&format!(".terrace/pipelines/runs/{run}/run.json"));
     pipelines.project.write(&format!(".terrace/pipelines/runs/{other}/run.json"), record.replace(&run, &other));
-    pipelines.run(&["logs", &run[..8]]).with_code(1).prints("several runs begin").prints(&run).prints(&other);
-    pipelines.run(&["runs", "list", "./frist"]).with_code(1).prints("did you mean `./first`?");
-    pipelines.run(&["runs", "list", "./second"]).done().prints("`./second` has no runs here");
+    pipelines
+        .run(&["pipelines", "logs", &run[..8]])
+        .with_code(1)
+        .prints("several runs begin")
+        .prints(&run)
+        .prints(&other);
+    pipelines.run(&["pipelines", "runs", "./frist"]).with_code(1).prints("did you mean `./first`?");
+    pipelines.run(&["pipelines", "runs", "./second"]).done().prints("`./second` has no runs here");
 }
 
 #[test]
 fn error_in_an_unselected_pipeline_is_a_warning() {
     let pipelines = scheduled_project("good: {pipeline: [{run: noise}]}\nbroken: {pipeline: [{run: nosie}]}\n");
-    let ran = pipelines.run(&["run", "./good"]).done();
+    let ran = pipelines.run(&["pipelines", "run", "./good"]).done();
     ran.prints("warning: `pipeline-spec.yaml`").prints("./good: SUCCESS");
     // A pattern that matches only the broken pipeline.
-    pipelines.run(&["run", "bro%"]).with_code(1).prints("did you mean `noise`?");
+    pipelines.run(&["pipelines", "run", "bro%"]).with_code(1).prints("did you mean `noise`?");
 }
 
 #[test]
@@ -120,13 +133,17 @@ fn server_starts_due_runs_and_its_successor_does_not_repeat_them() {
     pipelines.project.write("stack.yaml", "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: s}\nresources:\n  - {type: pipelines_schedule, name: n, config: {name: second, pipeline: ./second, cron: '0 5 * * *', timeZone: Europe/Rome}}\n");
     pipelines.run(&["apply", "stack.yaml", "--auto-approve"]).done();
     pipelines.run(&["plan", "stack.yaml", "--detailed-exitcode"]).done().prints("No changes");
-    let listed = pipelines.run(&["schedules", "list", "--json"]).done().json();
+    let listed = pipelines.run(&["pipelines", "schedules", "--json"]).done().json();
     crate::cli::schemas::assert_is("schedules", &listed);
     let names: Vec<&str> =
         listed["schedules"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["second", "spec:./first"]);
     assert!(listed["schedules"][0]["next_run"].as_str().unwrap().contains(":00:00Z"), "{listed}");
-    pipelines.run(&["schedules", "list"]).done().prints("second  ./second  0 5 * * *  next ").prints("not run yet");
+    pipelines
+        .run(&["pipelines", "schedules"])
+        .done()
+        .prints("second  ./second  0 5 * * *  next ")
+        .prints("not run yet");
     // The schedule was declared, and the server checked it last, some time ago.
     let place = ".terrace/pipelines/schedules/second/schedule.json";
     let mut schedule: Value = serde_json::from_str(&pipelines.project.read(place)).unwrap();
@@ -137,7 +154,7 @@ fn server_starts_due_runs_and_its_successor_does_not_repeat_them() {
         pipelines.runs_of("./second").first().is_some_and(|run| run["state"] == "succeeded")
     });
     until("the run is recorded", || {
-        let listed = pipelines.run(&["schedules", "list", "--json"]).done().json();
+        let listed = pipelines.run(&["pipelines", "schedules", "--json"]).done().json();
         crate::cli::schemas::assert_is("schedules", &listed);
         listed["schedules"][0]["last_state"] == "succeeded"
     });
@@ -153,7 +170,7 @@ fn server_starts_due_runs_and_its_successor_does_not_repeat_them() {
     pipelines.project.write(".terrace/pipelines/schedules/third/schedule.json", schedule.to_string());
     let again = pipelines.serve();
     until("the successor starts the missed run", || {
-        let listed = pipelines.run(&["schedules", "list", "--json"]).done().json();
+        let listed = pipelines.run(&["pipelines", "schedules", "--json"]).done().json();
         crate::cli::schemas::assert_is("schedules", &listed);
         let schedules = listed["schedules"].as_array().unwrap();
         schedules.iter().any(|it| it["name"] == "third" && it["last_state"] == "succeeded")
@@ -161,7 +178,7 @@ fn server_starts_due_runs_and_its_successor_does_not_repeat_them() {
     drop(again);
     assert_eq!(pipelines.runs_of("./second").len(), 1);
     pipelines.run(&["destroy", "s@local", "--auto-approve"]).done();
-    let listed = pipelines.run(&["schedules", "list", "--json"]).done().json();
+    let listed = pipelines.run(&["pipelines", "schedules", "--json"]).done().json();
     crate::cli::schemas::assert_is("schedules", &listed);
     let names: Vec<&Value> = listed["schedules"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
     assert_eq!(names, ["third", "spec:./first"], "a destroyed schedule starts no run");
@@ -196,14 +213,14 @@ fn server_without_a_local_environment_starts_due_runs() {
 #[test]
 fn disabled_schedules_are_listed_with_how_to_enable_them() {
     let pipelines = scheduled_project(SPEC);
-    snapshot!(pipelines.run(&["schedules", "list"]), @"
+    snapshot!(pipelines.run(&["pipelines", "schedules"]), @"
     exit: 0
     --- stderr
     there are no schedules here
     schedules of specs that start nothing: 1; set `server: {pipelines: {schedules: true}}` in terrace.yaml to let `terrace serve` start them
     ");
     pipelines.project.write("terrace.yaml", "server: {pipelines: {schedules: true}}\n");
-    let listed = pipelines.run(&["schedules", "list"]).done();
+    let listed = pipelines.run(&["pipelines", "schedules"]).done();
     assert!(listed.stdout.contains("spec:./first") && listed.stderr.is_empty(), "{listed}");
 }
 
@@ -230,10 +247,10 @@ fn terminal_shows_rows_rate_steps_and_a_progress_bar() {
     let slow = "slow:\n  pipeline:\n  - run: noise\n    parameters: {slow: true}\n  - run: dump_to_path\n    parameters: {out-path: data}\n";
     let pipelines = scheduled_project(slow);
     pipelines.project.write("go", "");
-    pipelines.run(&["run"]).done();
+    pipelines.run(&["pipelines", "run"]).done();
     for columns in [160, 60, 40] {
         std::fs::remove_file(pipelines.project.path("go")).unwrap();
-        let mut terminal = Terminal::start(pipelines.command(&["run"]), columns);
+        let mut terminal = Terminal::start(pipelines.command(&["pipelines", "run"]), columns);
         terminal.wait_for(" % (");
         if columns > 40 {
             terminal.wait_for("./slow: RUNNING");
@@ -258,8 +275,8 @@ fn generated_pipelines_are_planned_after_their_plugins_ran() {
     pipelines.project.write("made.source-spec.yaml", "one: {rows: 1}\n");
     let plan = pipelines.run(&["plan", "."]).done();
     plan.prints("the plugin `made` creates pipelines from this file, which are not planned yet")
-        .prints("`terrace run` in this folder");
-    snapshot!(pipelines.run(&["run", "./one"]), @r"
+        .prints("`terrace pipelines run` in this folder");
+    snapshot!(pipelines.run(&["pipelines", "run", "./one"]), @r"
     exit: 0
     --- stdout
     ./one: SUCCESS, processed 500 rows
@@ -273,7 +290,7 @@ fn generated_pipelines_are_planned_after_their_plugins_ran() {
     pipelines.run(&["plan", ".", "--detailed-exitcode"]).done();
     // A source that the plugin rejects is an error of its file.
     pipelines.project.write("made.source-spec.yaml", "one: {row: 1}\n");
-    snapshot!(pipelines.run(&["run"]), @r"
+    snapshot!(pipelines.run(&["pipelines", "run"]), @r"
     exit: 1
     --- stdout
     ./plain: SUCCESS, processed 500 rows

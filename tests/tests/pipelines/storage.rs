@@ -211,7 +211,7 @@ fn synced(setup: &SyncProject, ran: &Ran) -> Vec<String> {
 fn run_copies_its_results_and_prints_the_destination() {
     let setup = SyncProject::new("unused", "");
     let project = &setup.pipelines.project;
-    let ran = setup.pipelines.run(&["run", "--sync", "there"]).done();
+    let ran = setup.pipelines.run(&["pipelines", "run", "--sync", "there"]).done();
     let packages = ["Syncing Data Packages to Storage", "data/committees > [folder]/there/committees/committees/"];
     assert_eq!(synced(&setup, &ran), packages);
     assert_eq!(project.read("there/committees/committees/noise.csv"), project.read("data/committees/noise.csv"));
@@ -219,7 +219,7 @@ fn run_copies_its_results_and_prints_the_destination() {
     fs::remove_dir_all(project.path("there")).unwrap();
     project.write("data/index.html", "<h1>Hello</h1>");
     project.write("public/404.html", "<h1>Not here</h1>");
-    let ran = setup.pipelines.run(&["run", "--dirty", "--sync", "there", "--public"]).done();
+    let ran = setup.pipelines.run(&["pipelines", "run", "--dirty", "--sync", "there", "--public"]).done();
     let all = [
         "Syncing Data Packages to Public Storage",
         packages[1],
@@ -229,16 +229,16 @@ fn run_copies_its_results_and_prints_the_destination() {
     assert_eq!(synced(&setup, &ran), all);
     assert!(project.has("there/committees/committees/datapackage.json"));
     assert!(project.has("there/_site/404.html") && project.has("there/_site/committees/noise.csv"));
-    let json = setup.pipelines.run(&["run", "--sync", "there", "--json"]).done().json();
+    let json = setup.pipelines.run(&["pipelines", "run", "--sync", "there", "--json"]).done().json();
     let url = json["results"][0]["urls"][0].as_str().unwrap();
     assert!(url.ends_with("/there/committees/committees/datapackage.json"), "{json}");
     assert!(!project.has(".terrace/state.db"), "without a plan there is no state");
     // The configuration can set the destination. A flag overrides it.
     project.write("terrace.yaml", "environments: {local: {providers: {pipelines: {sync: there, syncPublic: true}}}}\n");
     fs::remove_dir_all(project.path("there")).unwrap();
-    let ran = setup.pipelines.run(&["run"]).done();
+    let ran = setup.pipelines.run(&["pipelines", "run"]).done();
     assert_eq!(synced(&setup, &ran), all);
-    let ran = setup.pipelines.run(&["run", "--sync", "elsewhere"]).done();
+    let ran = setup.pipelines.run(&["pipelines", "run", "--sync", "elsewhere"]).done();
     assert_eq!(synced(&setup, &ran)[0], packages[0]);
     assert!(project.has("elsewhere/committees/committees/datapackage.json"));
 }
@@ -248,10 +248,10 @@ fn sync_errors_are_reported_before_the_run_if_possible() {
     let setup = SyncProject::new("unused", "");
     let pipelines = &setup.pipelines;
     for (words, message) in [
-        (&["run", "--sync", "s3://bucket/x"][..], "s3AccessKeyId"),
-        (&["run", "--sync", "data"], "contain each other"),
-        (&["run", "--sync", "https://there.example.com", "--public"], "a web server itself decides"),
-        (&["run", "--public"], "--sync"),
+        (&["pipelines", "run", "--sync", "s3://bucket/x"][..], "s3AccessKeyId"),
+        (&["pipelines", "run", "--sync", "data"], "contain each other"),
+        (&["pipelines", "run", "--sync", "https://there.example.com", "--public"], "a web server itself decides"),
+        (&["pipelines", "run", "--public"], "--sync"),
     ] {
         let ran = pipelines.run(words);
         assert!(ran.code == 1 && ran.stderr.contains(message), "{words:?}: {ran}");
@@ -259,20 +259,20 @@ fn sync_errors_are_reported_before_the_run_if_possible() {
     }
     let server = PutServer::start();
     server.fails("noise.csv", Fault::Refused);
-    let ran = pipelines.run(&["run", "./committees", "--sync", &server.url]).with_code(3);
+    let ran = pipelines.run(&["pipelines", "run", "./committees", "--sync", &server.url]).with_code(3);
     ran.prints("./committees: SUCCESS").prints("error: ./committees is not synced: ").prints("413");
     assert!(!ran.stderr.contains(TOKEN), "{ran}");
     // A storage error does not make the run fail.
     for (fault, status) in [(Fault::Full, "507"), (Fault::Expired, "401")] {
         server.fails("noise.csv", fault);
-        let ran = pipelines.run(&["run", "./committees", "--sync", &server.url]).with_code(4);
+        let ran = pipelines.run(&["pipelines", "run", "./committees", "--sync", &server.url]).with_code(4);
         ran.prints("./committees: SUCCESS").prints("error: ./committees is not synced: ").prints(status);
         assert_eq!(server.count_requests("PUT", "datapackage.json"), 0, "{ran}");
     }
-    pipelines.run(&["run", "./committees", "--sync", &server.url]).done();
+    pipelines.run(&["pipelines", "run", "./committees", "--sync", &server.url]).done();
     // A failed run is not copied.
     pipelines.project.write("noise.py", "raise SystemExit(3)\n");
-    pipelines.run(&["run", "./committees", "--sync", "there"]).with_code(3);
+    pipelines.run(&["pipelines", "run", "./committees", "--sync", "there"]).with_code(3);
     assert!(!pipelines.project.has("there"));
 }
 
@@ -297,14 +297,14 @@ fn site_is_synced_whichever_pipelines_ran() {
     for (place, message) in
         [("s3://bucket/x", "s3AccessKeyId"), ("data", "contain each other"), ("public", "contain each other")]
     {
-        pipelines.run(&["run", "all", "--sync", place]).with_code(1).prints(message);
+        pipelines.run(&["pipelines", "run", "all", "--sync", place]).with_code(1).prints(message);
         assert!(!project.has(".terrace/pipelines/runs"), "{place}");
     }
     // The page is known only after all runs.
-    let nothing = pipelines.run(&["run", "./plain", "--sync", "there"]).with_code(1);
+    let nothing = pipelines.run(&["pipelines", "run", "./plain", "--sync", "there"]).with_code(1);
     nothing.prints("./plain: SUCCESS").prints("there is nothing to sync: ").prints("`data/index.html`");
     assert!(!project.has("there"));
-    let ran = pipelines.run(&["run", "all", "--sync", "there", "--public"]).done();
+    let ran = pipelines.run(&["pipelines", "run", "all", "--sync", "there", "--public"]).done();
     let folder = project.path(".").canonicalize().unwrap().display().to_string();
     let lines: Vec<&str> = ran.stderr.lines().skip_while(|line| !line.starts_with("Syncing")).collect();
     let there = format!("data/index.html > {folder}/there/_site/");
@@ -312,10 +312,13 @@ fn site_is_synced_whichever_pipelines_ran() {
     assert!(project.has("there/_site/index.html") && project.has("there/_site/404.html"));
     // The site exists now, so a run of another pipeline copies it too.
     fs::remove_dir_all(project.path("there")).unwrap();
-    pipelines.run(&["run", "./plain", "--sync", "there"]).done().prints("Syncing Static Website to Storage");
+    pipelines
+        .run(&["pipelines", "run", "./plain", "--sync", "there"])
+        .done()
+        .prints("Syncing Static Website to Storage");
     assert!(project.has("there/_site/index.html"));
     // Failed runs are not copied, and only their failure is reported.
     project.write("render_index.py", "raise SystemExit(3)\n");
-    let failed = pipelines.run(&["run", "./render_index", "--sync", "there"]).with_code(3);
+    let failed = pipelines.run(&["pipelines", "run", "./render_index", "--sync", "there"]).with_code(3);
     assert!(!failed.stderr.contains("sync"), "{failed}");
 }

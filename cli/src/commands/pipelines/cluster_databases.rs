@@ -1,6 +1,6 @@
-//! The databases of a cluster: `terrace init` creates them, and lists of pods show them.
+//! The databases of a cluster: `terrace pipelines init` creates them, and lists of pods show them.
 
-use crate::commands::databases::{ClusterDatabase, databases_of, failure};
+use super::databases::{ClusterDatabase, databases_of, failure};
 use crate::context::Context;
 use crate::failure::Failure;
 use secrecy::ExposeSecret;

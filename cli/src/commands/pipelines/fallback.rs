@@ -27,11 +27,10 @@ pub(super) fn is_fallback(cluster: &Cluster) -> bool {
 /// # Errors
 /// When the folder requires one.
 pub(super) fn check(folders: &[&Path]) -> Result<(), Failure> {
-    let program = crate::dppctl::program();
     let refused = |what: String| {
         Failure::new(format!("{what}: the public cluster cannot replace it"))
-            .hint(format!("start workers on this machine with `{program} init local`"))
-            .hint(format!("for public data, choose the public cluster with `{program} init public`"))
+            .hint("start workers on this machine with `terrace pipelines init local`")
+            .hint("for public data, choose the public cluster with `terrace pipelines init public`")
     };
     for folder in folders {
         let path = folder.join(DESCRIPTION);

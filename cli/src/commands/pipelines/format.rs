@@ -128,7 +128,7 @@ fn errors(done: &PipelineOutcome) -> Vec<PipelineError> {
             one(
                 "Already Running",
                 format!(
-                    "{run}wait longer with `--lock-timeout`, or stop the run with `terrace cancel {}`",
+                    "{run}wait longer with `--lock-timeout`, or stop the run with `terrace pipelines cancel {}`",
                     done.pipeline
                 ),
             )

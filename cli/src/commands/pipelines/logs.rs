@@ -1,4 +1,4 @@
-//! `terrace logs`: prints the logs of a run's steps, and follows them.
+//! `terrace pipelines logs`: prints the logs of a run's steps, and follows them.
 
 use super::{find, runner_here};
 use crate::args::LogsArguments;
@@ -16,11 +16,7 @@ const PERIOD: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// When the run does not exist, or its log cannot be read.
-pub(in crate::commands) async fn logs(
-    context: &Context<'_>,
-    arguments: &LogsArguments,
-    signals: &Signals,
-) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context<'_>, arguments: &LogsArguments, signals: &Signals) -> Result<Exit, Failure> {
     let runner = runner_here(context)?;
     let record = find(&runner, &arguments.run).await?;
     if let Some(step) = &arguments.step

@@ -1,4 +1,4 @@
-//! `terrace list pods`: lists the workers and databases of data pipelines, and their runs.
+//! `terrace pipelines pods`: lists the workers and databases of data pipelines, and their runs.
 
 use super::cluster_databases::{self, DatabasePod};
 use super::{queue_of, runner_here, supervisor};
@@ -13,7 +13,7 @@ use terrace_provider_pipelines::queue::{Pod, Queue};
 use terrace_provider_pipelines::run::Runner;
 
 /// The message without pods.
-const NONE: &str = "there are no pods: start workers with `terrace init local` or a `pipelines_worker_pool`";
+const NONE: &str = "there are no pods: start workers with `terrace pipelines init local` or a `pipelines_worker_pool`";
 
 /// The pods of a project. Starts missing workers first.
 ///
@@ -29,7 +29,7 @@ pub(super) async fn existing(runner: &Runner) -> Result<Vec<Pod>, Failure> {
 ///
 /// # Errors
 /// When the queue cannot be read.
-pub(in crate::commands) async fn pods(context: &Context<'_>, format: PodsFormat) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context<'_>, format: PodsFormat) -> Result<Exit, Failure> {
     let runner = runner_here(context)?;
     let pods = existing(&runner).await?;
     let databases = match queue_of(&runner).await? {

@@ -1,13 +1,14 @@
-//! `terrace run --queue`: lets workers run pipelines, and follows them. The workers continue if the follower is killed.
+//! `terrace pipelines run --queue`: lets workers run pipelines, and follows them. The workers continue if the follower is killed.
 
-use super::cluster::{ensure_pool, settings, wanted};
+use super::databases::{ClusterDatabase, databases_of};
+use super::init::{ensure_pool, settings, wanted};
 use super::kinds::{Words, of_name};
+use super::run::{exit, use_database};
 use super::screen::Screen;
 use super::syncing::{self, Outcome, Syncing};
 use super::transcript::{Line, Slot, Transcript};
 use super::{actor_here, fallback, open, queue_of, supervisor};
 use crate::args::{ClusterArguments, ClusterKind, PipelineArguments};
-use crate::commands::databases::{ClusterDatabase, databases_of};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
@@ -88,7 +89,7 @@ pub(super) async fn target(
     }
     let none = || {
         Failure::new("there are no workers for the queue")
-            .hint("start workers with `terrace init local` or a `pipelines_worker_pool`")
+            .hint("start workers with `terrace pipelines init local` or a `pipelines_worker_pool`")
     };
     let may_fall_back = || fallback::check(&[Path::new("."), runner.project.as_path()]);
     let queue = match queue_of(runner).await? {
@@ -121,7 +122,7 @@ pub(super) async fn target(
             return Ok(None);
         }
         return Err(Failure::new(format!("the cluster `{}` has no workers", cluster.kind)).hint(format!(
-            "start some with `terrace init {}`, or run the pipelines here with `--no-queue`",
+            "start some with `terrace pipelines init {}`, or run the pipelines here with `--no-queue`",
             cluster.kind
         )));
     }

@@ -1,7 +1,7 @@
-//! `terrace schedules list`: lists scheduled pipelines with their next start and last result.
+//! `terrace pipelines schedules`: lists scheduled pipelines with their next start and last result.
 
 use super::runner_here;
-use crate::args::SchedulesCommand;
+use crate::args::FormatArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
@@ -17,8 +17,7 @@ use terrace_provider_pipelines::spec;
 ///
 /// # Errors
 /// When records or specs cannot be read.
-pub(in crate::commands) fn schedules(context: &Context<'_>, command: SchedulesCommand) -> Result<Exit, Failure> {
-    let SchedulesCommand::List(format) = command;
+pub(super) fn run(context: &Context<'_>, format: FormatArguments) -> Result<Exit, Failure> {
     let runner = runner_here(context)?;
     let schedules = context.settings(None)?.server(context.ui)?.schedules;
     let specs = (schedules == Some(true)).then_some(runner.project.as_path());
@@ -45,7 +44,7 @@ fn notes_on_unstarted(runner: &Runner, schedules: Option<bool>, is_any: bool) ->
         );
     }
     if schedules != Some(true) {
-        // `terrace run` reports errors of specs.
+        // `terrace pipelines run` reports errors of specs.
         let pipelines = spec::read(&runner.project).map(|specs| specs.pipelines).unwrap_or_default();
         let count = pipelines.iter().filter(|pipeline| pipeline.schedule.is_some()).count();
         if count > 0 {

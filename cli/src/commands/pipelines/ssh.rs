@@ -1,8 +1,8 @@
-//! `terrace ssh POD [COMMAND]`: opens a shell in the folder and environment of a worker's steps.
+//! `terrace pipelines ssh POD [COMMAND]`: opens a shell in the folder and environment of a worker's steps.
 
+use super::databases::{databases_of, failure};
 use super::{instance_here, pods, queue_of};
 use crate::args::SshArguments;
-use crate::commands::databases::{databases_of, failure};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
@@ -32,7 +32,7 @@ const STARTUP: &str = "if [ -f ~/.bashrc ]; then . ~/.bashrc; fi";
 /// # Errors
 /// When the pod does not exist or has expired, no pipeline has an environment for it, its database does not start, or
 /// there is no shell.
-pub(in crate::commands) async fn ssh(context: &Context<'_>, arguments: &SshArguments) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context<'_>, arguments: &SshArguments) -> Result<Exit, Failure> {
     let instance = instance_here(context)?;
     let runner = runner(&instance)?;
     let pods = pods::existing(&runner).await?;
@@ -59,7 +59,7 @@ fn find<'a>(pods: &'a [Pod], name: &str, is_database: bool) -> Result<&'a Pod, F
     let Some(pod) = pods.iter().find(|pod| pod.name == name) else {
         if is_database {
             return Err(Failure::new(format!("`{name}` is a database, and has no shell"))
-                .hint(format!("`terrace databases show {name} --reveal` prints its address")));
+                .hint(format!("`terrace pipelines databases show {name} --reveal` prints its address")));
         }
         let names: Vec<&str> = pods.iter().map(|pod| pod.name.as_str()).collect();
         // All names have the same beginning: compares only the rest, where a typing error changes few letters.
@@ -68,14 +68,14 @@ fn find<'a>(pods: &'a [Pod], name: &str, is_database: bool) -> Result<&'a Pod, F
         let best = closest(&rest(name), rests.iter().map(String::as_str));
         let hint = match best.and_then(|best| names.iter().find(|name| name.ends_with(best))) {
             Some(best) => format!("did you mean `{best}`?"),
-            None if names.is_empty() => "`terrace init local` starts workers".to_owned(),
+            None if names.is_empty() => "`terrace pipelines init local` starts workers".to_owned(),
             None => format!("choose one of: {}", listed(&names)),
         };
         return Err(Failure::new(format!("there is no pod `{name}`")).hint(hint));
     };
     if pod.status == PodStatus::Expired {
         return Err(
-            Failure::new(format!("the pod `{name}` has expired")).hint("`terrace list pods` lists the other pods")
+            Failure::new(format!("the pod `{name}` has expired")).hint("`terrace pipelines pods` lists the other pods")
         );
     }
     Ok(pod)

@@ -1,4 +1,4 @@
-//! `terrace run --sync`: copies the results of successful pipelines to a shared place.
+//! `terrace pipelines run --sync`: copies the results of successful pipelines to a shared place.
 
 use super::format;
 use super::screen::Screen;

@@ -5,6 +5,7 @@
 
 use super::kinds::Words;
 use crate::args::ClusterKind;
+use crate::program_name::with_own_commands;
 use crate::report::harmless;
 use crate::ui::Ui;
 use secrecy::{ExposeSecret, SecretString};
@@ -116,9 +117,8 @@ fn using(kind: ClusterKind) -> String {
     if !words.is_public {
         return using;
     }
-    let program = crate::dppctl::program();
-    let help = format!("Run {program} init --help for cluster initialization and configuration options");
-    format!("{using}\n{NOT_PRIVATE}\n{help}")
+    let help = "Run terrace pipelines init --help for cluster initialization and configuration options";
+    format!("{using}\n{NOT_PRIVATE}\n{}", with_own_commands(help))
 }
 
 /// The warning about pods that others can see.
@@ -221,7 +221,7 @@ mod tests {
         let before = "\
 Using the public dppctl cluster
 do not use for private data!
-Run terrace init --help for cluster initialization and configuration options
+Run terrace pipelines init --help for cluster initialization and configuration options
 Waiting for available worker and DB pods
 Assigned Worker Pod: dppctl-worker-dkofij848dhiu
 Assigned DB Pod: dppctl-db-koejijdif48joi
@@ -250,7 +250,7 @@ Keeping the DB and Web UI running for 1 hour";
         let lines: Vec<String> =
             ClusterKind::value_variants().iter().map(|kind| Line::Using(*kind).text().replace('\n', " / ")).collect();
         let public = "do not use for private data! / \
-                      Run terrace init --help for cluster initialization and configuration options";
+                      Run terrace pipelines init --help for cluster initialization and configuration options";
         let expected = [
             "Using local private cluster".to_owned(),
             format!("Using the public dppctl cluster / {public}"),

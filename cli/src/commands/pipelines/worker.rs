@@ -19,7 +19,7 @@ const PERIOD: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// When the worker does not exist, or the queue cannot be used.
-pub(in crate::commands) async fn worker(arguments: &WorkerArguments, signals: &Signals) -> Result<Exit, Failure> {
+pub(super) async fn run(arguments: &WorkerArguments, signals: &Signals) -> Result<Exit, Failure> {
     // Detaches from the terminal, so that Ctrl-C and its end do not stop the worker. A session leader has no terminal
     // already.
     let _ = rustix::process::setsid();
@@ -29,7 +29,7 @@ pub(in crate::commands) async fn worker(arguments: &WorkerArguments, signals: &S
     let queue = opened.map_err(|error| Failure::new(format!("the queue of runs: {error}")))??;
     let unknown = || {
         Failure::new(format!("`{}` has no worker `{}`", arguments.folder.display(), arguments.worker))
-            .hint("let terrace start workers: see `terrace init local`")
+            .hint("let terrace start workers: see `terrace pipelines init local`")
     };
     let queue = queue.ok_or_else(unknown)?;
     let pod = queue.call(Queue::pods).await?.into_iter().find(|pod| pod.name == arguments.worker);

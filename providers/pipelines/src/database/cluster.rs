@@ -73,7 +73,7 @@ impl Databases {
         if self.get(name)?.is_some_and(|record| record.mark != spec.mark) {
             let message = format!("`{name}` is a database of this project, and not of the cluster");
             return Err(DatabaseError::new(DatabaseErrorKind::AlreadyExists, message).hint(format!(
-                "give it another name, or use the cluster without databases: `terrace init {} --databases 0`",
+                "give it another name, or use the cluster without databases: `terrace pipelines init {} --databases 0`",
                 cluster.kind
             )));
         }

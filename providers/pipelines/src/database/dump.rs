@@ -26,7 +26,7 @@ impl Databases {
                     DatabaseErrorKind::Invalid,
                     format!("the database `{name}` is not running"),
                 )
-                .hint(format!("start it: `terrace databases start {name}`")));
+                .hint(format!("start it: `terrace pipelines databases start {name}`")));
             }
         }
         if fs::symlink_metadata(file).is_ok() {

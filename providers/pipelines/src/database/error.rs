@@ -77,7 +77,7 @@ pub(super) fn missing(name: &str, names: &[String]) -> DatabaseError {
     match closest(name, names.iter().copied()) {
         Some(name) => error.hint(format!("did you mean `{name}`?")),
         None if names.is_empty() => error.hint(
-            "declare a `pipelines_database` in a descriptor, or create one for a run with `terrace run --new-database`",
+            "declare a `pipelines_database` in a descriptor, or create one for a run with `terrace pipelines run --new-database`",
         ),
         None => error.hint(format!("available databases: {}", listed(&names))),
     }
@@ -89,5 +89,7 @@ pub(super) fn expired(record: &Record) -> DatabaseError {
         DatabaseErrorKind::Invalid,
         format!("the database `{}` has expired: its data is gone", record.name),
     )
-    .hint("recreate it with a run that uses it, as `terrace run --database`, or with `terrace apply --replace`")
+    .hint(
+        "recreate it with a run that uses it, as `terrace pipelines run --database`, or with `terrace apply --replace`",
+    )
 }

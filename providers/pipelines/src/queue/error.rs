@@ -118,7 +118,7 @@ impl QueueError {
         Some(match self {
             Self::Damaged { path, .. } => format!(
                 "move `{0}` and its files `-wal` and `-shm` away: ended runs are recorded elsewhere; queue waiting \
-                 runs again; `terrace run --no-queue` runs pipelines without the queue",
+                 runs again; `terrace pipelines run --no-queue` runs pipelines without the queue",
                 path.display()
             ),
             Self::Foreign { .. } => "move it away: the queue needs this path".to_owned(),
@@ -131,12 +131,12 @@ impl QueueError {
                 match terrace_provider::names::closest(name, existing.iter().copied()) {
                     Some(other) => format!("did you mean `{other}`?"),
                     None if existing.is_empty() => {
-                        "create workers with `terrace init local` or a `pipelines_worker_pool`".to_owned()
+                        "create workers with `terrace pipelines init local` or a `pipelines_worker_pool`".to_owned()
                     }
                     None => format!("existing pools: {}", terrace_provider::names::listed(&existing)),
                 }
             }
-            Self::Expired { .. } => "recreate it with `terrace init` or `terrace apply`".to_owned(),
+            Self::Expired { .. } => "recreate it with `terrace pipelines init` or `terrace apply`".to_owned(),
             Self::Exists { .. } | Self::NotOwned { .. } | Self::Other { .. } => return None,
         })
     }

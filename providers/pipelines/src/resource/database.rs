@@ -65,7 +65,7 @@ pub fn resource_type() -> ResourceType {
                 text("version", "Release of PostgreSQL.").stable(),
                 text("status", "`running`, `stopped` or `expired`.").computed().volatile("an update starts its server"),
                 text("expiresAt", "Time at which it ends and its data is removed.").computed().follows(&["ttl"]),
-                text("webUiUrl", "Address of its page; `terrace databases show` prints it with its token.")
+                text("webUiUrl", "Address of its page; `terrace pipelines databases show` prints it with its token.")
                     .computed()
                     .follows(&["webUi"]),
             ]),

@@ -105,7 +105,7 @@ impl Folder {
 fn missing_dependency(name: &Name, missing: &str) -> ProviderError {
     let message = format!("`{}` depends on `{missing}`, and there is no such pipeline yet", name.name);
     ProviderError::invalid(Some(AttributePath::attribute("name")), message)
-        .solution("run `terrace run`: it asks the plugins of source specs, which may generate it")
+        .solution("run `terrace pipelines run`: it asks the plugins of source specs, which may generate it")
 }
 
 fn stamp(path: &Path) -> io::Result<Stamp> {

@@ -69,7 +69,7 @@ pub fn resource_type() -> ResourceType {
         text("specHash", "Digest of the spec."),
         text("codeHash", "Digest of its processors, their imports, and their environment."),
         text("dataHash", "Digest of the files that it reads."),
-        text("runId", "Id of the run, for `terrace logs`."),
+        text("runId", "Id of the run, for `terrace pipelines logs`."),
         text("dataset", "Version of the data, which changes with it: the hash of its data package, or else the id of the run."),
         int("rows", "Number of rows after the last step."),
         Attribute::new("stats", AttributeType::Any, "Statistics that its steps report.")
@@ -141,7 +141,7 @@ impl Runs {
                     false => format!("`{}` reads what `{before}` writes, {how}", name.name),
                 };
                 return Err(ProviderError::new(ErrorKind::Failed, message)
-                    .solution(format!("apply `{before}` too, or run it first: `terrace run {before}`")));
+                    .solution(format!("apply `{before}` too, or run it first: `terrace pipelines run {before}`")));
             }
         }
         Ok(())
@@ -217,7 +217,7 @@ fn failed(name: &Name, record: &Record) -> ProviderError {
         None => format!("`{}` {}: {cause}", name.name, record.state.predicate()),
     };
     let error = ProviderError::new(ErrorKind::Failed, message)
-        .solution(format!("see all messages of its steps with `terrace logs {}`", record.run));
+        .solution(format!("see all messages of its steps with `terrace pipelines logs {}`", record.run));
     let messages = failure.map(|failure| failure.log.as_slice()).unwrap_or_default();
     let shown = messages.get(messages.len().saturating_sub(SHOWN)..).unwrap_or_default();
     shown.iter().cloned().fold(error, ProviderError::problem)
@@ -229,7 +229,7 @@ fn not_run(name: &Name, why: &NotRun) -> ProviderError {
         NotRun::InProgress { run } => {
             let by = run.as_ref().map(|run| format!(", run {run}")).unwrap_or_default();
             ProviderError::new(ErrorKind::Transient, format!("`{}` is being run{by}", name.name))
-                .solution("wait for it, or stop it with `terrace cancel`")
+                .solution("wait for it, or stop it with `terrace pipelines cancel`")
         }
         NotRun::Cancelled => {
             ProviderError::new(ErrorKind::Cancelled, format!("`{}` was cancelled before it started", name.name))

@@ -1,5 +1,5 @@
 //! `pipelines_schedule`: starts runs of a pipeline while a server of the project is up. The next time and the last
-//! outcome change without a plan, so they are not attributes: `terrace schedules list` prints them.
+//! outcome change without a plan, so they are not attributes: `terrace pipelines schedules` prints them.
 
 use super::attributes::{Name, blocking, io_error};
 use super::folder::Folder;

@@ -201,7 +201,7 @@ impl Syncs {
             Some(last) => {
                 let message = format!("the last run of `{pipeline}` {}: nothing is synced", last.state.predicate());
                 Err(ProviderError::new(ErrorKind::Failed, message)
-                    .solution(format!("see its messages with `terrace logs {}`", last.run)))
+                    .solution(format!("see its messages with `terrace pipelines logs {}`", last.run)))
             }
         }
     }

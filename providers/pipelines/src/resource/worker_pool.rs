@@ -32,16 +32,16 @@ const PERIOD: Duration = Duration::from_secs(5);
 pub fn resource_type() -> ResourceType {
     let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
     let worker = Object(vec![
-        text("name", "Name, for `terrace ssh`.").computed(),
+        text("name", "Name, for `terrace pipelines ssh`.").computed(),
         text("status", "Status at the last check.").computed(),
     ]);
     let workers = AttributeType::list(AttributeType::Object(worker));
     let attributes = vec![
-        text("name", "Name, for `terrace run --pool`.").required().replaces(),
+        text("name", "Name, for `terrace pipelines run --pool`.").required().replaces(),
         text("id", "The name, for `terrace import`.").stable(),
         Attribute::new("size", AttributeType::Int, "Number of workers; each is a process.").default_value(2_i64),
         text("ttl", "Lifetime, as in `1h`; without it, until it is destroyed."),
-        Attribute::new("workers", workers, "Its workers; `terrace list pods` shows their present state.")
+        Attribute::new("workers", workers, "Its workers; `terrace pipelines pods` shows their present state.")
             .computed()
             .volatile("workers change without a plan"),
         text("expiresAt", "Time at which it expires.").computed().follows(&["ttl"]),
@@ -300,9 +300,9 @@ impl Session for WorkerPools {
             if started.elapsed() > call.timeout || call.cancel.is_cancelled() {
                 let message = format!("workers of the pool `{name}` still run pipelines");
                 let error = ProviderError::new(ErrorKind::Failed, message);
-                return Err(busy
-                    .iter()
-                    .fold(error, |error, run| error.solution(format!("stop it with `terrace cancel {run}`"))));
+                return Err(busy.iter().fold(error, |error, run| {
+                    error.solution(format!("stop it with `terrace pipelines cancel {run}`"))
+                }));
             }
             if last_report.elapsed() > PERIOD && !busy.is_empty() {
                 last_report = Instant::now();

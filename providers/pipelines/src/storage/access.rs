@@ -58,7 +58,7 @@ pub(crate) fn settings() -> Vec<Attribute> {
     vec![
         text(
             "sync",
-            "Default destination of `terrace run` without `--sync`: a folder, `s3://…`, `gs://…`, `https://…`.",
+            "Default destination of `terrace pipelines run` without `--sync`: a folder, `s3://…`, `gs://…`, `https://…`.",
         ),
         Attribute::new("syncPublic", AttributeType::Bool, "Make the files there public.").default_value(false),
         text("s3AccessKeyId", "Id of the access key for `s3://`.").sensitive().variable("AWS_ACCESS_KEY_ID"),

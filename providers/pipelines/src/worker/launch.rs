@@ -8,8 +8,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// Name of the subcommand; its arguments are the folder of the queue and the name of the worker.
-pub const COMMAND: &str = "pipelines-worker";
+/// Words of the subcommand; its arguments are the folder of the queue and the name of the worker.
+pub const COMMAND: [&str; 2] = ["pipelines", "worker"];
 /// Variables of terrace that a worker gets: they configure logs.
 const LOGGING: [&str; 2] = ["TERRACE_LOG", "TERRACE_LOG_FILE"];
 /// Size in bytes above which a log is truncated at the next start.
@@ -45,7 +45,7 @@ impl Launch for CurrentProgram {
     fn launch(&self, start: Start) -> io::Result<()> {
         let log = log(&start.folder, &start.pool)?;
         let mut command = std::process::Command::new(program()?);
-        command.arg0("terrace").arg(COMMAND).arg(&start.folder).arg(&start.worker);
+        command.arg0("terrace").args(COMMAND).arg(&start.folder).arg(&start.worker);
         // The worker reads its settings from the queue. Keys and passwords of the state are not for pipelines.
         crate::settings::remove_own_variables(&mut command, &LOGGING);
         command.env(MARK, &start.worker).current_dir("/");

@@ -9,32 +9,32 @@ use terrace_tests::until;
 #[test]
 fn queued_and_running_runs_are_cancelled_by_id() {
     let queued = Queued::with_cluster("1");
-    let slow = id(&queued.run(&["run", "./slow", "--detach"]).done());
+    let slow = id(&queued.run(&["pipelines", "run", "./slow", "--detach"]).done());
     until("the step begins", || queued.step_starts() == 1);
-    let detached = queued.run(&["run", "./quick", "--detach", "--json"]).done().json();
+    let detached = queued.run(&["pipelines", "run", "./quick", "--detach", "--json"]).done().json();
     assert_eq!(detached["queued"][0]["pipeline_id"], "./quick");
     crate::cli::schemas::assert_is("runDetached", &detached);
     let quick = detached["queued"][0]["run_id"].as_str().unwrap();
-    queued.run(&["logs", quick]).with_code(1).prints("has not started: it is queued");
-    queued.run(&["cancel", quick]).done().prints(&format!("./quick: CANCELLED, run {quick}"));
-    queued.run(&["cancel", &slow]).done().prints("./slow: CANCELLED");
+    queued.run(&["pipelines", "logs", quick]).with_code(1).prints("has not started: it is queued");
+    queued.run(&["pipelines", "cancel", quick]).done().prints(&format!("./quick: CANCELLED, run {quick}"));
+    queued.run(&["pipelines", "cancel", &slow]).done().prints("./slow: CANCELLED");
     assert_eq!(queued.states(quick), ["queued", "ended"]);
     assert_eq!(queued.states(&slow), ["queued", "assigned", "ended"]);
     until("its processes are gone", || !queued.has_processes());
-    queued.run(&["cancel", &slow]).with_code(1).prints("has ended: it was cancelled");
+    queued.run(&["pipelines", "cancel", &slow]).with_code(1).prints("has ended: it was cancelled");
 }
 
 #[test]
 fn cancelled_queued_run_is_listed_as_cancelled() {
     let queued = Queued::with_cluster("1");
-    let slow = queued.start(&["run", "./slow"]);
+    let slow = queued.start(&["pipelines", "run", "./slow"]);
     until("the step begins", || queued.step_starts() == 1);
-    let quick = id(&queued.run(&["run", "./quick", "--detach"]).done());
-    queued.run(&["runs", "list", "./quick"]).done().prints("`./quick` has no runs here");
-    let mut cancel = queued.command(&["cancel", &quick]);
+    let quick = id(&queued.run(&["pipelines", "run", "./quick", "--detach"]).done());
+    queued.run(&["pipelines", "runs", "./quick"]).done().prints("`./quick` has no runs here");
+    let mut cancel = queued.command(&["pipelines", "cancel", &quick]);
     cancel.env("USER", "jane");
     queued.project.start(cancel).finish().done();
-    let json = queued.run(&["runs", "list", "./quick", "--json"]).done().json();
+    let json = queued.run(&["pipelines", "runs", "./quick", "--json"]).done().json();
     crate::cli::schemas::assert_is("runs", &json);
     let run = &json["runs"][0];
     assert_eq!(
@@ -45,31 +45,32 @@ fn cancelled_queued_run_is_listed_as_cancelled() {
     assert!(run["queued_at"].is_string() && run["cancelled_by"].as_str().unwrap().starts_with("jane@"), "{run}");
     let error = run["error"].as_str().unwrap();
     assert!(error.starts_with("it never started: it was cancelled at 2") && error.contains(" by jane@"), "{run}");
-    let lines = queued.run(&["runs", "list"]).done();
+    let lines = queued.run(&["pipelines", "runs"]).done();
     assert_eq!(lines.stdout.lines().count(), 2, "{lines}");
     lines.prints(&format!("  {quick}  cancelled  ")).prints("./quick  it never started: it was cancelled at ");
-    for command in ["logs", "cancel"] {
+    for command in ["pipelines", "logs", "cancel"] {
         let ran = queued.run(&[command, &quick]).with_code(1);
         ran.prints(&format!("run {quick} of ./quick never started: it was cancelled at ")).prints(" by jane@");
     }
     // The cancelled run makes nothing dirty. The next run starts without it.
     queued.project.write("go", "");
     slow.finish().done();
-    queued.run(&["run", "./quick"]).done();
-    let json = queued.run(&["runs", "list", "./quick", "--json"]).done().json();
+    queued.run(&["pipelines", "run", "./quick"]).done();
+    let json = queued.run(&["pipelines", "runs", "./quick", "--json"]).done().json();
     let states: Vec<&str> = json["runs"].as_array().unwrap().iter().map(|run| run["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["succeeded", "cancelled"]);
-    assert_eq!(queued.run(&["runs", "list", "./quick", "--limit", "1"]).done().stdout.lines().count(), 1);
+    assert_eq!(queued.run(&["pipelines", "runs", "./quick", "--limit", "1"]).done().stdout.lines().count(), 1);
 }
 
 #[test]
 fn cancelled_queued_run_is_reported_to_its_followers() {
     let queued = Queued::with_cluster("1");
-    let slow = queued.start(&["run", "./slow"]);
+    let slow = queued.start(&["pipelines", "run", "./slow"]);
     until("the step begins", || queued.step_starts() == 1);
-    let waiting = [queued.start(&["run", "./quick"]), queued.start(&["run", "./after", "--json"])];
+    let waiting =
+        [queued.start(&["pipelines", "run", "./quick"]), queued.start(&["pipelines", "run", "./after", "--json"])];
     for (waiting, pipeline) in waiting.into_iter().zip(["./quick", "./after"]) {
-        until("it is in the queue", || queued.run(&["cancel", pipeline]).code == 0);
+        until("it is in the queue", || queued.run(&["pipelines", "cancel", pipeline]).code == 0);
         let output = waiting.finish().with_code(130);
         if pipeline == "./quick" {
             output.prints("./quick: CANCELLED, processed 0 rows").prints("INFO    :CANCELLED: ./quick");
@@ -84,9 +85,9 @@ fn cancelled_queued_run_is_reported_to_its_followers() {
 #[test]
 fn ctrl_c_cancels_a_queued_run_even_with_a_broken_configuration() {
     let queued = Queued::with_cluster("1");
-    let slow = queued.start(&["run", "./slow"]);
+    let slow = queued.start(&["pipelines", "run", "./slow"]);
     until("the step begins", || queued.step_starts() == 1);
-    let waiting = queued.start(&["run", "./quick", "--json"]);
+    let waiting = queued.start(&["pipelines", "run", "./quick", "--json"]);
     let queue = Connection::open(queued.project.path(".terrace/pipelines/queue.db")).unwrap();
     let of_quick = |column: &str| -> Option<String> {
         let query = format!("SELECT {column} FROM run WHERE pipeline = './quick'");
@@ -120,17 +121,18 @@ fn insert_cancelled_run(queued: &Queued, run: &str, attempt: u32, record: &str) 
 #[test]
 fn run_cancelled_after_a_requeue_is_shown_by_its_first_record() {
     let queued = Queued::with_cluster("1");
-    queued.run(&["run", "./quick", "--no-queue"]).done();
-    let ended = queued.run(&["runs", "list", "--json"]).done().json()["runs"][0]["run_id"].as_str().unwrap().to_owned();
+    queued.run(&["pipelines", "run", "./quick", "--no-queue"]).done();
+    let ended =
+        queued.run(&["pipelines", "runs", "--json"]).done().json()["runs"][0]["run_id"].as_str().unwrap().to_owned();
     // The second attempt was cancelled before it had a record. The first attempt has one.
     insert_cancelled_run(&queued, &ended, 2, "0a21107b-0000-7000-8000-000000000001");
-    queued.run(&["logs", &ended]).done();
-    queued.run(&["cancel", &ended]).with_code(1).prints("has ended: it succeeded");
+    queued.run(&["pipelines", "logs", &ended]).done();
+    queued.run(&["pipelines", "cancel", &ended]).with_code(1).prints("has ended: it succeeded");
     // The worker of this run died before it recorded anything.
     let nothing = "0a21107b-0000-7000-8000-000000000002";
     insert_cancelled_run(&queued, nothing, 1, nothing);
-    queued.run(&["logs", nothing]).with_code(1).prints("never started: it was cancelled at ");
-    let listed = queued.run(&["runs", "list", "--json"]).done().json();
+    queued.run(&["pipelines", "logs", nothing]).with_code(1).prints("never started: it was cancelled at ");
+    let listed = queued.run(&["pipelines", "runs", "--json"]).done().json();
     let mut ids: Vec<&str> =
         listed["runs"].as_array().unwrap().iter().map(|run| run["run_id"].as_str().unwrap()).collect();
     ids.sort_unstable();

@@ -46,22 +46,28 @@ fn is(name: &str, status: &str) -> (String, String) {
 #[test]
 fn cluster_database_is_used_by_workers_and_by_local_runs() {
     let queued = reporting_cluster();
-    let created = queued.run(&["init", "local", "--workers", "1"]).done();
+    let created = queued.run(&["pipelines", "init", "local", "--workers", "1"]).done();
     created.prints("1 persistent DB pod and 1 persistent worker pod").prints("Password: ");
-    assert!(!queued.run(&["init", "local"]).done().stderr.contains("Password"), "the password is shown once");
+    assert!(
+        !queued.run(&["pipelines", "init", "local"]).done().stderr.contains("Password"),
+        "the password is shown once"
+    );
     assert_eq!(databases(&queued), [is("dppctl-db-local-1", "available")]);
     crate::cli::schemas::assert_is("pods", &serde_json::Value::Array(queued.pods()));
-    let by_worker = engine(&queued, &["run", "./tell"]);
+    let by_worker = engine(&queued, &["pipelines", "run", "./tell"]);
     assert!(by_worker.starts_with("postgresql+psycopg2://postgres:"), "{by_worker}");
-    assert_eq!(engine(&queued, &["run", "./tell", "--no-queue"]), by_worker);
+    assert_eq!(engine(&queued, &["pipelines", "run", "./tell", "--no-queue"]), by_worker);
     // A plan has nothing to run again, and an apply writes nowhere else.
     queued.run(&["plan", "."]).done().prints("exists, is adopted");
     queued.run(&["apply", ".", "--auto-approve"]).done();
     assert!(!queued.project.has("engine"), "the pipeline did not run again");
-    queued.run(&["ssh", "dppctl-db-local-1"]).with_code(1).prints("databases show dppctl-db-local-1 --reveal");
+    queued
+        .run(&["pipelines", "ssh", "dppctl-db-local-1"])
+        .with_code(1)
+        .prints("databases show dppctl-db-local-1 --reveal");
     // The database is assigned during a write.
     queued.project.write("pipeline-spec.yaml", format!("{SPEC}{SLOW}"));
-    let following = queued.start(&["run", "./slow"]);
+    let following = queued.start(&["pipelines", "run", "./slow"]);
     until("the step begins", || queued.step_starts() == 1);
     assert_eq!(databases(&queued), [is("dppctl-db-local-1", "assigned")]);
     queued.project.write("go", "");
@@ -72,64 +78,65 @@ fn cluster_database_is_used_by_workers_and_by_local_runs() {
     }
     until("they are gone", || queued.of_databases().is_empty());
     assert_eq!(databases(&queued), [is("dppctl-db-local-1", "stopped")]);
-    assert!(engine(&queued, &["run", "./tell"]).starts_with("postgresql+psycopg2://postgres:"));
+    assert!(engine(&queued, &["pipelines", "run", "./tell"]).starts_with("postgresql+psycopg2://postgres:"));
 }
 
 #[test]
 fn shell_of_a_pod_uses_the_database_of_its_cluster() {
     let queued = reporting_cluster();
-    queued.run(&["init", "local", "--workers", "1"]).done();
-    let by_worker = engine(&queued, &["run", "./tell"]);
+    queued.run(&["pipelines", "init", "local", "--workers", "1"]).done();
+    let by_worker = engine(&queued, &["pipelines", "run", "./tell"]);
     assert!(by_worker.starts_with("postgresql+psycopg2://postgres:"), "{by_worker}");
     let pods = queued.pods();
     let worker = pods.iter().find(|pod| pod["role"] == "worker").unwrap()["name"].as_str().unwrap().to_owned();
-    let shell = || queued.run(&["ssh", &worker, "echo", "\"$DPP_DB_ENGINE\""]).done().stdout;
+    let shell = || queued.run(&["pipelines", "ssh", &worker, "echo", "\"$DPP_DB_ENGINE\""]).done().stdout;
     assert_eq!(shell().trim_end(), by_worker);
     // The shell starts a stopped server, as a run does.
-    queued.run(&["databases", "stop", "dppctl-db-local-1"]).done();
+    queued.run(&["pipelines", "databases", "stop", "dppctl-db-local-1"]).done();
     let without_port = |engine: &str| engine.split_once('@').unwrap().0.to_owned();
     assert_eq!(without_port(&shell()), without_port(&by_worker));
     assert_eq!(databases(&queued), [is("dppctl-db-local-1", "available")]);
     // In a cluster without databases, the shell uses a file.
-    queued.run(&["init", "local", "--databases", "0"]).done();
+    queued.run(&["pipelines", "init", "local", "--databases", "0"]).done();
     assert!(shell().starts_with("sqlite:///"));
 }
 
 #[test]
 fn cluster_has_the_requested_number_of_databases() {
     let queued = reporting_cluster();
-    queued.run(&["init", "local", "--workers", "1", "--databases", "2"]).done();
+    queued.run(&["pipelines", "init", "local", "--workers", "1", "--databases", "2"]).done();
     assert_eq!(databases(&queued).len(), 2);
-    let chosen = engine(&queued, &["run", "./tell"]);
-    assert_eq!(engine(&queued, &["run", "./tell"]), chosen, "the same one each time");
-    let none = queued.run(&["init", "local", "--databases", "0"]).done();
+    let chosen = engine(&queued, &["pipelines", "run", "./tell"]);
+    assert_eq!(engine(&queued, &["pipelines", "run", "./tell"]), chosen, "the same one each time");
+    let none = queued.run(&["pipelines", "init", "local", "--databases", "0"]).done();
     none.prints("dppctl-db-local-1 is stopped: the cluster no longer uses it, and its data stays");
     none.prints("dppctl-db-local-2 is stopped");
     assert_eq!(databases(&queued), []);
-    assert!(engine(&queued, &["run", "./tell"]).starts_with("sqlite:///"));
-    assert_eq!(queued.run(&["databases"]).done().stdout.matches("stopped").count(), 2);
+    assert!(engine(&queued, &["pipelines", "run", "./tell"]).starts_with("sqlite:///"));
+    assert_eq!(queued.run(&["pipelines", "databases"]).done().stdout.matches("stopped").count(), 2);
     queued
-        .run(&["databases", "remove", "dppctl-db-local-2"])
+        .run(&["pipelines", "databases", "remove", "dppctl-db-local-2"])
         .with_code(4)
         .prints("would be lost")
         .prints("--remove-data");
-    let again = queued.run(&["init", "local", "--databases", "2"]).done();
+    let again = queued.run(&["pipelines", "init", "local", "--databases", "2"]).done();
     assert!(!again.stderr.contains("Password"), "the existing database is started: {again}");
-    let after = engine(&queued, &["run", "./tell"]);
+    let after = engine(&queued, &["pipelines", "run", "./tell"]);
     let without_port = |engine: &str| engine.split_once('@').unwrap().0.to_owned();
     assert_eq!(without_port(&after), without_port(&chosen), "the same database");
     // Without the flag, the count stays.
-    queued.run(&["init", "local", "--workers", "2"]).done();
+    queued.run(&["pipelines", "init", "local", "--workers", "2"]).done();
     assert_eq!(databases(&queued).len(), 2);
     // A database can be removed only if the cluster no longer has it.
-    let remove = |name: &str| queued.run(&["databases", "remove", name, "--remove-data"]);
+    let remove = |name: &str| queued.run(&["pipelines", "databases", "remove", name, "--remove-data"]);
     let used = remove("dppctl-db-local-2").with_code(4);
-    used.prints("the cluster `local` uses the database `dppctl-db-local-2`").prints("terrace init local --databases N");
-    queued.run(&["init", "local", "--databases", "1"]).done();
+    used.prints("the cluster `local` uses the database `dppctl-db-local-2`")
+        .prints("terrace pipelines init local --databases N");
+    queued.run(&["pipelines", "init", "local", "--databases", "1"]).done();
     remove("dppctl-db-local-2").done().prints("removed dppctl-db-local-2");
     remove("dppctl-db-local-2").with_code(1).prints("there is no database");
     for wrong in ["-1", "65", "many"] {
-        queued.run(&["init", "local", &format!("--databases={wrong}")]).with_code(1).prints("--databases");
+        queued.run(&["pipelines", "init", "local", &format!("--databases={wrong}")]).with_code(1).prints("--databases");
     }
 }
 
@@ -142,35 +149,35 @@ fn database_with_a_cluster_name_of_another_owner_is_kept() {
     let mut command = queued.command(&["apply", "stack.yaml", "--auto-approve"]);
     command.env("TERRACE_STATE_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
     queued.project.start(command).finish().done();
-    let refused = queued.run(&["init", "local", "--workers", "1"]).with_code(1);
+    let refused = queued.run(&["pipelines", "init", "local", "--workers", "1"]).with_code(1);
     refused.prints("not of the cluster").prints("--databases 0");
-    let declared = queued.run(&["databases", "remove", "dppctl-db-local-1", "--remove-data"]).with_code(4);
+    let declared = queued.run(&["pipelines", "databases", "remove", "dppctl-db-local-1", "--remove-data"]).with_code(4);
     declared.prints("is declared in a descriptor");
-    assert_eq!(queued.run(&["databases"]).done().stdout.lines().count(), 1);
+    assert_eq!(queued.run(&["pipelines", "databases"]).done().stdout.lines().count(), 1);
 }
 
 #[test]
 fn interrupted_cluster_creation_is_continued() {
     for _ in 0..3 {
         let queued = Queued::new();
-        let creation = queued.start(&["init", "local", "--workers", "3", "--databases", "2"]);
+        let creation = queued.start(&["pipelines", "init", "local", "--workers", "3", "--databases", "2"]);
         creation.wait_for_stderr("Cluster is ready");
         creation.kill();
         assert_eq!(creation.finish().code, -1);
-        let again = queued.run(&["init"]).done();
+        let again = queued.run(&["pipelines", "init"]).done();
         assert_eq!(again.stdout.matches("Worker pod: ").count(), 3, "{again}");
         assert_eq!(again.stdout.matches("DB pod: ").count(), 2, "{again}");
         assert_eq!(queued.workers().len(), 3);
-        queued.run(&["run", "./quick"]).done();
+        queued.run(&["pipelines", "run", "./quick"]).done();
     }
 }
 
 #[test]
 fn run_without_queue_reports_a_damaged_queue_if_the_pipeline_uses_a_database() {
     let queued = reporting_cluster();
-    queued.run(&["init", "local", "--workers", "1", "--databases", "0"]).done();
+    queued.run(&["pipelines", "init", "local", "--workers", "1", "--databases", "0"]).done();
     queued.damage_queue();
-    let ran = queued.run(&["run", "./tell", "--no-queue"]).done();
+    let ran = queued.run(&["pipelines", "run", "./tell", "--no-queue"]).done();
     ran.prints("warning: the queue of runs `").prints("is damaged");
     ran.prints("pipelines write into their configured database, not into that of a cluster");
 }

@@ -37,7 +37,7 @@ impl Queued {
 
     pub(super) fn with_cluster(workers: &str) -> Self {
         let queued = Self::new();
-        queued.run(&["init", "local", "--workers", workers, "--databases", "0"]).done();
+        queued.run(&["pipelines", "init", "local", "--workers", workers, "--databases", "0"]).done();
         queued
     }
 
@@ -54,7 +54,7 @@ impl Queued {
     }
 
     pub(super) fn pods(&self) -> Vec<Value> {
-        self.run(&["list", "pods", "--json"]).done().json().as_array().unwrap().clone()
+        self.run(&["pipelines", "pods", "--json"]).done().json().as_array().unwrap().clone()
     }
 
     pub(super) fn names(&self) -> BTreeSet<String> {
@@ -82,8 +82,8 @@ impl Queued {
             let words = fs::read(entry.path().join("cmdline")).unwrap_or_default();
             let words: Vec<String> =
                 words.split(|byte| *byte == 0).map(|it| String::from_utf8_lossy(it).into_owned()).collect();
-            if words.len() > 3 && words[1] == "pipelines-worker" && words[2] == folder {
-                found.push((entry.file_name().into_string().unwrap(), words[3].clone()));
+            if words.len() > 4 && words[1..3] == ["pipelines", "worker"] && words[3] == folder {
+                found.push((entry.file_name().into_string().unwrap(), words[4].clone()));
             }
         }
         found

@@ -51,7 +51,7 @@ pub(super) fn plan_into(
     let given = |name: &str| config.get(name).filter(|value| !value.is_null());
     let mut runner = runner.clone();
     match (given("database"), given("engineUrl")) {
-        // The target is the same as for `terrace run`.
+        // The target is the same as for `terrace pipelines run`.
         (None, None) => {
             let folder = runner.recorded_folder(given("folder").and_then(Value::as_str).unwrap_or(DEFAULT_FOLDER));
             if let Some(name) = clusters.active(&runner)?.and_then(|cluster| cluster.database_of(&folder)) {

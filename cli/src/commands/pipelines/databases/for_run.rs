@@ -1,4 +1,4 @@
-//! The database of `terrace run`: an existing one, one created for the run, or that of the active cluster.
+//! The database of `terrace pipelines run`: an existing one, one created for the run, or that of the active cluster.
 
 use super::{databases_of, failure, format};
 use crate::args::DatabaseChoice;
@@ -15,13 +15,13 @@ use terrace_provider_pipelines::settings::default_database;
 use tokio_util::sync::CancellationToken;
 
 /// A running database of a cluster.
-pub(in crate::commands) struct ClusterDatabase {
+pub(in crate::commands::pipelines) struct ClusterDatabase {
     record: Record,
     access: Access,
     /// True if its address was not printed before.
-    pub(in crate::commands) is_new: bool,
+    pub(in crate::commands::pipelines) is_new: bool,
     /// Lines with the addresses of its page and of the database; with the password if it is new.
-    pub(in crate::commands) address_lines: Vec<SecretString>,
+    pub(in crate::commands::pipelines) address_lines: Vec<SecretString>,
 }
 
 impl ClusterDatabase {
@@ -29,7 +29,7 @@ impl ClusterDatabase {
     ///
     /// # Errors
     /// When it does not start.
-    pub(in crate::commands) async fn start(
+    pub(in crate::commands::pipelines) async fn start(
         databases: &Databases,
         cluster: &Cluster,
         name: &str,
@@ -50,17 +50,17 @@ impl ClusterDatabase {
 
 /// The pipelines of a run.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::commands) struct Pipelines<'a> {
+pub(in crate::commands::pipelines) struct Pipelines<'a> {
     /// Their folder, as named in records.
-    pub(in crate::commands) folder: &'a str,
+    pub(in crate::commands::pipelines) folder: &'a str,
     /// True if an unreadable queue is an error.
-    pub(in crate::commands) need_queue: bool,
+    pub(in crate::commands::pipelines) need_queue: bool,
     /// True if a pipeline uses a database.
-    pub(in crate::commands) use_database: bool,
+    pub(in crate::commands::pipelines) use_database: bool,
 }
 
 /// The database of a run.
-pub(in crate::commands) struct RunDatabase {
+pub(in crate::commands::pipelines) struct RunDatabase {
     databases: Databases,
     record: Record,
     /// Time to live after the run, if it was created for the run.
@@ -68,7 +68,7 @@ pub(in crate::commands) struct RunDatabase {
     /// True if it was created for this run or belongs to a cluster.
     is_pod: bool,
     /// Lines to print at the start of the run, with the password.
-    pub(in crate::commands) start_lines: Vec<SecretString>,
+    pub(in crate::commands::pipelines) start_lines: Vec<SecretString>,
 }
 
 impl RunDatabase {
@@ -77,7 +77,7 @@ impl RunDatabase {
     ///
     /// # Errors
     /// When the database does not exist or does not start.
-    pub(in crate::commands) async fn prepare(
+    pub(in crate::commands::pipelines) async fn prepare(
         context: &Context<'_>,
         instance: &InstanceSettings,
         choice: &DatabaseChoice,
@@ -136,17 +136,17 @@ impl RunDatabase {
     }
 
     /// Waits for a run, and keeps its database for the time of the run and its time to live.
-    pub(in crate::commands) async fn during<T>(&self, run: impl Future<Output = T>) -> T {
+    pub(in crate::commands::pipelines) async fn during<T>(&self, run: impl Future<Output = T>) -> T {
         self.databases.extend_during(&self.record.name, self.time_to_live, run).await
     }
 
     /// The name of a database that the user did not choose.
-    pub(in crate::commands) fn pod(&self) -> Option<&str> {
+    pub(in crate::commands::pipelines) fn pod(&self) -> Option<&str> {
         self.is_pod.then_some(self.record.name.as_str())
     }
 
     /// The remaining lifetime of the database after the run, in words.
-    pub(in crate::commands) fn keep_alive_line(&self) -> Option<String> {
+    pub(in crate::commands::pipelines) fn keep_alive_line(&self) -> Option<String> {
         self.time_to_live.map(|ttl| texts::keep_alive_line(ttl, self.record.has_page))
     }
 }

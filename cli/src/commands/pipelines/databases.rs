@@ -1,4 +1,4 @@
-//! `terrace databases`: databases of data pipelines. Needs no plan and no state.
+//! `terrace pipelines databases`: databases of data pipelines. Needs no plan and no state.
 
 mod for_run;
 mod format;
@@ -7,10 +7,9 @@ mod instance;
 mod pages;
 
 pub(super) use for_run::{ClusterDatabase, Pipelines, RunDatabase};
-pub(super) use instance::{databases_of, failure};
-pub(super) use pages::{guarded, pages};
+pub(in crate::commands) use pages::{guarded, pages};
 
-use super::pipelines::instance_here;
+use super::instance_here;
 use crate::args::{DatabasesArguments, DatabasesCommand};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -89,8 +88,9 @@ fn check_removable(record: &Record, records: &Path, removes_data: bool) -> Resul
     if let Some(kind) = record.cluster_kind() {
         let cluster = Queue::existing(records)?.map(|queue| queue.cluster(kind)).transpose()?.flatten();
         if cluster.is_some_and(|cluster| cluster.database_names().contains(name)) {
-            return Err(Failure::refused(format!("the cluster `{kind}` uses the database `{name}`"))
-                .hint(format!("reduce the number of its databases with `terrace init {kind} --databases N`")));
+            return Err(Failure::refused(format!("the cluster `{kind}` uses the database `{name}`")).hint(format!(
+                "reduce the number of its databases with `terrace pipelines init {kind} --databases N`"
+            )));
         }
     } else if !record.is_fresh {
         return Err(Failure::refused(format!("`{name}` is declared in a descriptor"))
@@ -101,7 +101,7 @@ fn check_removable(record: &Record, records: &Path, removes_data: bool) -> Resul
     }
     if !removes_data {
         return Err(Failure::refused(format!("the data of `{name}` would be lost"))
-            .hint(format!("save it with `terrace databases dump {name} FILE`, then pass `--remove-data`")));
+            .hint(format!("save it with `terrace pipelines databases dump {name} FILE`, then pass `--remove-data`")));
     }
     Ok(())
 }

@@ -1,12 +1,11 @@
-//! `terrace run`: runs pipelines in order of dependencies and prints their results, in dpp's words.
+//! `terrace pipelines run`: runs pipelines in order of dependencies and prints their results, in dpp's words.
 
-use super::queued::{exit, use_database};
+use super::databases::{Pipelines, RunDatabase};
 use super::screen::Screen;
 use super::syncing::{Outcome, Syncing};
 use super::transcript::{Line, Slot, Transcript};
 use super::{instance_here, queued, syncing};
 use crate::args::PipelineArguments;
-use crate::commands::databases::{Pipelines, RunDatabase};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::input::specs::problem_to_diagnostic;
@@ -24,7 +23,7 @@ use terrace_provider_pipelines::spec::{self, Problem, Severity, Specs, selection
 ///
 /// # Errors
 /// When nothing can run: there are no specs, an id is unknown, or a spec is invalid.
-pub(in crate::commands) async fn run(
+pub(super) async fn run(
     context: &Context<'_>,
     arguments: &PipelineArguments,
     signals: &Signals,
@@ -63,7 +62,7 @@ pub(in crate::commands) async fn run(
     for path in others {
         let path = path.display();
         ui.print_note(&format!(
-            "warning: `{path}` has other errors; `terrace run all` and `terrace validate .` report them"
+            "warning: `{path}` has other errors; `terrace pipelines run all` and `terrace validate .` report them"
         ));
     }
     let runnable: Vec<usize> = chosen

@@ -1,8 +1,8 @@
-//! `terrace runs list`: lists runs, the newest first.
+//! `terrace pipelines runs`: lists runs, the newest first.
 
 use super::format::reason_not_started;
 use super::{pipelines_here, runner_here};
-use crate::args::RunsCommand;
+use crate::args::RunsArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
@@ -18,8 +18,7 @@ use terrace_provider_pipelines::spec::selection;
 ///
 /// # Errors
 /// When records cannot be read, or the pipeline is unknown.
-pub(in crate::commands) fn runs(context: &Context<'_>, command: RunsCommand) -> Result<Exit, Failure> {
-    let RunsCommand::List(arguments) = command;
+pub(super) fn run(context: &Context<'_>, arguments: &RunsArguments) -> Result<Exit, Failure> {
     let runner = runner_here(context)?;
     let most = usize::from(arguments.limit);
     let runs = found(context, &runner, arguments.pipeline.as_deref(), most)?;
@@ -32,7 +31,7 @@ pub(in crate::commands) fn runs(context: &Context<'_>, command: RunsCommand) -> 
         return Ok(Exit::Done);
     }
     let lines: String = runs.iter().map(Run::line).collect();
-    let nothing = match arguments.pipeline {
+    let nothing = match &arguments.pipeline {
         Some(pipeline) => format!("`{pipeline}` has no runs here"),
         None => "there are no runs here".to_owned(),
     };
@@ -115,7 +114,7 @@ impl Run {
         }
     }
 
-    /// A run on one line: time, id for `terrace logs`, state, duration, rows, pipeline and error.
+    /// A run on one line: time, id for `terrace pipelines logs`, state, duration, rows, pipeline and error.
     fn line(&self) -> String {
         match self {
             Self::Started(record) => line(record),

@@ -1,13 +1,14 @@
-//! `terrace init KIND`: creates a cluster for data pipelines and switches to it. `terrace init` in a project with a
-//! cluster continues an interrupted start, or reports the cluster's status. For kinds on other machines it prints their
+//! `terrace pipelines init KIND`: creates a cluster for data pipelines and switches to it. Without a kind it continues
+//! an interrupted start, or reports the status of the active cluster. For kinds on other machines it prints their
 //! prerequisites and changes nothing.
 
 use super::kinds::{Words, found, name, of_name, vendor};
 use super::transcript::{NOT_PRIVATE, in_words};
-use super::{cluster_databases, fallback, nearest_queue, open, queue_of, runner_here, supervisor};
-use crate::args::{ClusterArguments, ClusterKind, InitArguments};
+use super::{cluster_databases, fallback, open, queue_of, runner_here, supervisor};
+use crate::args::{ClusterArguments, ClusterKind};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
+use crate::program_name::{self, with_own_commands};
 use crate::signals::Signals;
 use std::path::Path;
 use std::time::Duration;
@@ -27,24 +28,11 @@ const DATABASES: u32 = 1;
 const POLL: Duration = Duration::from_millis(100);
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// True if `terrace init` is about a cluster and not about the files of a project.
-pub(in crate::commands) fn is_cluster_init(arguments: &InitArguments) -> bool {
-    if arguments.cluster.kind.is_some() || arguments.cluster.progress {
-        return true;
-    }
-    let has_cluster = |folder: &Path| match Queue::existing(folder) {
-        Ok(queue) => queue.is_some_and(|queue| queue.active_cluster().is_ok_and(|cluster| cluster.is_some())),
-        // The following steps report the error.
-        Err(_) => true,
-    };
-    !arguments.state_key && nearest_queue().is_some_and(|folder| has_cluster(&folder))
-}
-
 /// Creates a cluster, continues its start, or reports its status.
 ///
 /// # Errors
 /// When a prerequisite is missing, or the workers do not start.
-pub(in crate::commands) async fn init(
+pub(super) async fn run(
     context: &Context<'_>,
     arguments: &ClusterArguments,
     signals: &Signals,
@@ -54,7 +42,7 @@ pub(in crate::commands) async fn init(
     }
     let runner = runner_here(context)?;
     let folders = [Path::new("."), runner.project.as_path()];
-    let no_cluster = || Failure::new("there is no cluster here").hint("create one with `terrace init local`");
+    let no_cluster = || Failure::new("there is no cluster here").hint("create one with `terrace pipelines init local`");
     let queue = match arguments.kind {
         Some(_) => open(&runner).await?,
         // A status report creates nothing.
@@ -81,7 +69,6 @@ pub(in crate::commands) async fn init(
     if arguments.kind.is_none() && cluster.is_ready {
         return report(context, &runner, &queue, &cluster).await;
     }
-    let program = crate::dppctl::program();
     let is_public = cluster.ttl.is_some();
     let is_switch = active.as_ref().is_none_or(|active| active.kind != cluster.kind);
     if is_public && is_switch {
@@ -91,7 +78,8 @@ pub(in crate::commands) async fn init(
             in_words(cluster.ttl.unwrap_or_default())
         ));
     } else if is_switch {
-        context.ui.print_note(&format!("Initializing Cluster, re-run {program} init to track initialization progress"));
+        let note = "Initializing Cluster, re-run terrace pipelines init to track initialization progress";
+        context.ui.print_note(&with_own_commands(note));
     }
     signals.begin_changes();
     let begun = cluster.clone();
@@ -105,7 +93,7 @@ pub(in crate::commands) async fn init(
     }
     let kind = cluster.kind.clone();
     queue.call(move |queue| queue.mark_ready(&kind)).await?;
-    context.ui.print_note(&format!("{program} initialization completed successfully"));
+    context.ui.print_note(&format!("{} initialization completed successfully", program_name::program()));
     Ok(Exit::Done)
 }
 
@@ -189,12 +177,12 @@ async fn wait_until_started(
         }
         if signals.cancel.is_cancelled() {
             return Err(Failure { exit: Exit::Interrupted, ..Failure::new("stopped while workers were starting") }
-                .hint("continue with `terrace init`"));
+                .hint("continue with `terrace pipelines init`"));
         }
         if begun.elapsed() > START_TIMEOUT && cluster.workers > 0 {
             let log = terrace_provider_pipelines::worker::launch::log_path(queue.folder(), &cluster.kind);
             return Err(Failure::new(format!("of {} workers only {} started", cluster.workers, started.len()))
-                .hint(format!("read their log `{}`; continue with `terrace init`", log.display())));
+                .hint(format!("read their log `{}`; continue with `terrace pipelines init`", log.display())));
         }
         tokio::time::sleep(POLL).await;
     }
@@ -209,7 +197,7 @@ async fn report(context: &Context<'_>, runner: &Runner, queue: &Queue, cluster: 
     let Some(pool) = pool.filter(|pool| !pool.is_expired && !pool.is_closing) else {
         let why = if cluster.ttl.is_some() { "have expired" } else { "were destroyed" };
         return Err(Failure::new(format!("the pods of {title} {why}"))
-            .hint(format!("start new ones with `terrace init {}`", cluster.kind)));
+            .hint(format!("start new ones with `terrace pipelines init {}`", cluster.kind)));
     };
     supervisor(runner, queue).check_workers().await?;
     let (waiting, _) = queue.call(Queue::counts).await?;
@@ -243,5 +231,5 @@ fn unsupported_kind(
     let failure = missing.into_iter().fold(failure, Failure::hint);
     Ok(failure
         .hint("terrace has no executor for Kubernetes (`executor` of the provider `pipelines` accepts only `local`)")
-        .hint("the active cluster is unchanged; create one on this machine with `terrace init local`"))
+        .hint("the active cluster is unchanged; create one on this machine with `terrace pipelines init local`"))
 }

@@ -1,6 +1,6 @@
-//! `terrace list pipelines`: prints the pipelines of specs and their errors. Runs nothing and calls no server.
+//! `terrace pipelines list`: prints the pipelines of specs and their errors. Runs nothing and calls no server.
 
-use crate::args::PipelinesArguments;
+use crate::args::PipelinesListArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
@@ -17,7 +17,7 @@ const MISSING: [&str; 3] = ["no_processor", "no_runner", "missing_dependency"];
 ///
 /// # Errors
 /// When the folder cannot be read. Invalid specs are part of the list.
-pub(in crate::commands) fn list(context: &Context<'_>, arguments: &PipelinesArguments) -> Result<Exit, Failure> {
+pub(super) fn run(context: &Context<'_>, arguments: &PipelinesListArguments) -> Result<Exit, Failure> {
     let folder = arguments.folder.as_deref().unwrap_or(Path::new("."));
     let specs = spec::read(folder).map_err(|error| {
         Failure::new(format!("the folder `{}` cannot be searched for specs: {error}", folder.display()))
@@ -190,7 +190,7 @@ fn plugin_to_json(source: &SourceSpec, specs: &Specs) -> Value {
 fn plugin_in_lines(source: &SourceSpec, specs: &Specs) -> String {
     let count = match source.generated_count {
         Some(count) => format!("it created {count} pipelines"),
-        None => "`terrace run` reads its pipelines".to_owned(),
+        None => "`terrace pipelines run` reads its pipelines".to_owned(),
     };
     let name = file(specs, source.file).unwrap_or_default();
     head(&name) + &line("plugin", &format!("{}: {count}", source.module)) + &line("keys", &source.keys.join(", "))

@@ -1,4 +1,4 @@
-//! `terrace cancel`: stops a run in any process.
+//! `terrace pipelines cancel`: stops a run in any process.
 
 use super::{actor_here, find, is_run, named, queue_of, runner_here, supervisor};
 use crate::context::Context;
@@ -18,10 +18,7 @@ const PERIOD: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// When the run does not exist, has ended, or does not end in time.
-pub(in crate::commands) async fn cancel(
-    context: &Context<'_>,
-    arguments: &crate::args::CancelArguments,
-) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context<'_>, arguments: &crate::args::CancelArguments) -> Result<Exit, Failure> {
     let runner = runner_here(context)?;
     if let Some(exit) = cancel_queued(context, &runner, &arguments.run).await? {
         return Ok(exit);
