@@ -122,7 +122,7 @@ impl From<ApplyError> for Failure {
     fn from(error: ApplyError) -> Self {
         match error {
             ApplyError::StateMismatch { .. } => Self::refused(error.to_string())
-                .hint("name the state of the plan with `--state`, or plan again"),
+                .hint("apply it in the folder where it was made, with the same `--state`, or plan again"),
             ApplyError::DataLoss { .. } => {
                 Self::refused(error.to_string()).hint("consent with `--allow-data-loss=ADDRESS` when planning")
             }

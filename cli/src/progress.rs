@@ -50,7 +50,9 @@ impl Progress {
 
     fn shown_on(ui: &Ui, steps: Steps) -> Arc<Self> {
         let form = if ui.is_stderr_terminal() && !ui.is_quiet {
-            Form::Bars(Box::new(Bars::new(ProgressDrawTarget::stderr())))
+            let bars = Bars::new(ProgressDrawTarget::stderr());
+            ui.set_bars(Some(bars.all.clone()));
+            Form::Bars(Box::new(bars))
         } else {
             Form::Lines
         };
@@ -73,7 +75,7 @@ impl Progress {
     /// Prints the final JSON lines.
     pub(crate) fn finish(&self, report: &terrace_engine::apply::Report, is_destroy: bool, at: Timestamp) {
         match &self.form {
-            Form::Bars(bars) => bars.clear(),
+            Form::Bars(_) => self.clear(),
             Form::Lines => {}
             Form::Json(applying) => self.print(&locked(applying).finish(report, is_destroy, at)),
         }
@@ -83,6 +85,7 @@ impl Progress {
     pub(crate) fn clear(&self) {
         if let Form::Bars(bars) = &self.form {
             bars.clear();
+            self.ui.set_bars(None);
         }
     }
 
@@ -96,8 +99,7 @@ impl Progress {
     fn print_line(&self, line: &str) {
         let line = harmless(line);
         match &self.form {
-            Form::Bars(bars) => bars.all.suspend(|| self.ui.print_note(&line)),
-            Form::Lines => self.ui.print_note(&line),
+            Form::Bars(_) | Form::Lines => self.ui.print_note(&line),
             Form::Json(_) => {}
         }
     }

@@ -103,9 +103,21 @@ fn render(diagnostic: &Diagnostic, texts: &mut Texts<'_>, theme: GraphicalTheme,
         .without_syntax_highlighting();
     let mut rendered = String::new();
     match handler.render_report(&mut rendered, &Report::new(diagnostic, texts)) {
-        Ok(()) => rendered,
+        Ok(()) => rendered.replace(GLUE, " "),
         Err(_) => format!("{}: {}", diagnostic.code, harmless(&diagnostic.message)),
     }
+}
+
+/// Stands for a blank where a line must not break. It has no other meaning: it is of the private use area.
+const GLUE: char = '\u{e000}';
+
+/// A hint whose commands stay on one line each: the part of a command before a line break is a command, too.
+fn with_whole_commands(hint: &str) -> String {
+    let glued = |(at, part): (usize, &str)| match at % 2 == 1 && part.starts_with("terrace ") {
+        true => part.replace(' ', &GLUE.to_string()),
+        false => part.to_owned(),
+    };
+    hint.split('`').enumerate().map(glued).collect::<Vec<_>>().join("`")
 }
 
 /// Texts with lines for reports, each sanitised once.
@@ -151,7 +163,7 @@ impl Report {
             severity: Some(diagnostic.severity),
             code: Some(diagnostic.code),
             message,
-            help: diagnostic.hint.as_deref().map(harmless),
+            help: diagnostic.hint.as_deref().map(harmless).map(|hint| with_whole_commands(&hint)),
             text: None,
             labels: Vec::new(),
             elsewhere: Vec::new(),

@@ -4,6 +4,7 @@ use crate::args::{Color, Global};
 use crate::failure::Failure;
 use crate::variables::Variables;
 use anstream::{AutoStream, ColorChoice};
+use indicatif::MultiProgress;
 use jiff::Timestamp;
 use owo_colors::{OwoColorize, Style};
 use serde_json::{Value as Json, json};
@@ -55,6 +56,8 @@ pub(crate) struct Ui {
     is_stdout_closed: Arc<AtomicBool>,
     /// True to print messages as lines of a JSON log. Clones share it.
     is_json: Arc<AtomicBool>,
+    /// The bars on the terminal, which messages must not overwrite. Clones share them.
+    bars: Arc<Mutex<Option<MultiProgress>>>,
 }
 
 impl Ui {
@@ -74,6 +77,7 @@ impl Ui {
             has_printed: Arc::default(),
             is_stdout_closed: Arc::default(),
             is_json: Arc::default(),
+            bars: Arc::default(),
         }
     }
 
@@ -88,6 +92,7 @@ impl Ui {
             has_printed: Arc::default(),
             is_stdout_closed: Arc::default(),
             is_json: Arc::default(),
+            bars: Arc::default(),
         }
     }
 
@@ -229,7 +234,20 @@ impl Ui {
         }
     }
 
+    /// Shows bars on the terminal, or none any more.
+    pub(crate) fn set_bars(&self, bars: Option<MultiProgress>) {
+        *self.bars.lock().unwrap_or_else(PoisonError::into_inner) = bars;
+    }
+
     fn write(&self, text: &str) {
+        let bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match bars {
+            Some(bars) => bars.suspend(|| self.write_line(text)),
+            None => self.write_line(text),
+        }
+    }
+
+    fn write_line(&self, text: &str) {
         let mut stream = AutoStream::new(io::stderr().lock(), self.choice_of(&io::stderr()));
         // Ignores errors: standard error may be closed.
         let _ = writeln!(stream, "{}", with_visible(text));

@@ -20,17 +20,10 @@ pub enum Approval {
     None,
     /// A person reviewed this plan. Another plan needs another review.
     ThisPlan,
-    /// Plans with a reviewed digest. Another plan may have the same digest, which its own approval checks.
-    Digest,
-    /// Every plan of this change.
-    AnyPlan,
-}
-
-impl Approval {
-    /// True if a plan that became stale may be replaced by another one without a review.
-    const fn covers_replacement(self) -> bool {
-        matches!(self, Self::Digest | Self::AnyPlan)
-    }
+    /// The plan, or the one that replaces it if it is stale. That one needs its own approval.
+    Replaceable,
+    /// The same, also after an apply that left a shared object without owners. Nobody reads the report of a single apply.
+    Unattended,
 }
 
 /// Why the driver plans again.
@@ -58,7 +51,7 @@ pub trait Planning: Sync {
     /// Recovers interrupted steps of the change's stacks, and of these shared objects. Returns true if it resolved any.
     ///
     /// # Errors
-    /// When steps cannot be recovered now, or the state fails.
+    /// When steps cannot be recovered now, the state fails, or the change was cancelled.
     async fn recover(&self, shared: BTreeSet<Address>) -> Result<bool, Self::Error>;
 
     /// Computes the plan.
@@ -76,7 +69,7 @@ pub trait Planning: Sync {
     /// Reports that the driver plans again.
     async fn report_replan(&self, why: Replan<'_>);
 
-    /// The failure of a change whose state kept changing during [`MOST_PLANS`] plans.
+    /// The failure of a change without work whose state kept changing during [`MOST_PLANS`] plans.
     fn gave_up(&self) -> Self::Error;
 }
 
@@ -133,35 +126,37 @@ where
     P: Planning,
     A: Applying<Error = P::Error>,
 {
-    planning.recover(BTreeSet::new()).await?;
+    let mut shared = BTreeSet::new();
     for number in 1..=MOST_PLANS {
+        planning.recover(std::mem::take(&mut shared)).await?;
         let computed = planning.plan().await?;
         let plan = &computed.plan;
         let approval = planning.approve(&computed).await?;
-        let is_last = number == MOST_PLANS;
         if approval == Approval::None {
             return applying.unchanged(plan).await;
         }
+        let is_last = number == MOST_PLANS;
         if !plan.has_work() {
             if !has_changed_meanwhile(planning, applying, plan, number).await? {
                 return applying.unchanged(plan).await;
             }
+            shared = shared_in(plan);
             if !is_last {
                 planning.report_replan(Replan::Contended).await;
             }
             continue;
         }
-        let can_replan = !is_last && approval.covers_replacement();
+        let can_replan = !is_last && matches!(approval, Approval::Replaceable | Approval::Unattended);
         match apply(applying, plan, number, can_replan).await? {
-            Ok(report) if !is_last && approval == Approval::AnyPlan && !report.still_owned.is_empty() => {
+            Ok(report) if can_replan && approval == Approval::Unattended && !report.still_owned.is_empty() => {
                 planning.report_replan(Replan::StillOwned).await;
             }
             Ok(report) => return applying.applied(plan, &report).await,
             Err(error) if can_replan && error.is_stale() => planning.report_replan(Replan::Stale(&error)).await,
             // The operation that began the step held its lease a moment ago, and is gone.
             Err(error @ ApplyError::NotRecovered { .. }) if can_replan => {
+                shared = shared_in(plan);
                 planning.report_replan(Replan::NotRecovered(&error)).await;
-                planning.recover(shared_in(plan)).await?;
             }
             Err(error) => return Err(error.into()),
         }
@@ -213,11 +208,7 @@ where
     let (applier, progress) = applying.begin(plan, number, true).await?;
     let waited = applier.wait_for_contenders(plan, applying.operation()).await;
     applying.finish(progress, plan, None).await;
-    if !waited? {
-        return Ok(false);
-    }
-    planning.recover(shared_in(plan)).await?;
-    Ok(true)
+    Ok(waited?)
 }
 
 /// The shared objects in a plan.

@@ -141,6 +141,16 @@ async fn destroy_looks_up_component_whose_apply_recorded_no_resource() {
 }
 
 #[tokio::test]
+async fn destroy_keeps_object_that_an_apply_found_and_did_not_adopt() {
+    let story = Story::new();
+    put_remote(&story, "a", 1);
+    let text = stack("- {type: world_thing, name: a, config: {key: a, val: 1}}");
+    assert_eq!(story.apply_once(&text).await.failed.len(), 1);
+    assert!(!story.plan_destroy_of(&text).await.has_changes());
+    assert!(story.remote().objects.contains_key("a"));
+}
+
+#[tokio::test]
 async fn destroy_removes_only_existing_objects() {
     let story = Story::new();
     put_remote(&story, "b", 1);

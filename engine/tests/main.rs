@@ -24,6 +24,7 @@ mod data; // resources with data, shared and retained resources
 mod deferral; // changes left for another apply
 mod deferred_dependencies; // order of deletions around deferred and waiting objects
 mod drift; // drift between state and objects
+mod driver; // recovery, plan, approval and apply, while another process changes the state
 mod edited_rows; // rows changed by a user during an interrupted step
 mod event_order; // order of a step's events
 mod failure; // steps that fail, crash or are stopped

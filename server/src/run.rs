@@ -462,11 +462,11 @@ impl Planning for Change<'_> {
         if computed.plan.is_errored {
             return Err(Failure::Failed(errors(&computed.diagnostics, &self.context.sources)));
         }
-        let Some(approved) = self.approved else { return Ok(Approval::AnyPlan) };
+        let Some(approved) = self.approved else { return Ok(Approval::Unattended) };
         if file::has_digest(&computed.plan, &self.context.env.seal, &approved.digest)?
             || (self.run.claim.next_step > 0 && approved.is_remainder(&computed.plan))
         {
-            return Ok(Approval::Digest);
+            return Ok(Approval::Replaceable);
         }
         Err(Failure::Failed(vec![approved.stale_message(&computed.plan)]))
     }
@@ -482,7 +482,7 @@ impl Planning for Change<'_> {
     }
 
     fn gave_up(&self) -> Failure {
-        Failure::Failed(vec![format!("the state kept changing: gave up after {MOST_PLANS} plans")])
+        Failure::Held(format!("other operations changed the same objects during each of {MOST_PLANS} plans"))
     }
 }
 

@@ -1,7 +1,9 @@
 //! End-to-end tests: the built binary in a temporary folder, with real files, real databases and real crashes.
 #![expect(
+    clippy::expect_used,
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "helpers of tests fail like tests; clippy recognises test functions only"
 )]
 

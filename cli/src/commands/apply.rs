@@ -1,6 +1,6 @@
 //! `terrace apply`: plans, shows, asks and applies; or applies a saved plan.
 
-use super::run::{Run, State};
+use super::run::{Run, State, check_digest};
 use crate::args::ApplyArguments;
 use crate::context::{Context, IN_ITS_PROJECT, is_outside_project, unreadable_plan};
 use crate::failure::{Exit, Failure};
@@ -109,10 +109,10 @@ async fn apply_saved(
     // Saving the plan needed consent to values in the clear. This consent covers values that the apply computes.
     let is_consented = key.has_opened_clear() && !key.has_key();
     let env_context = env_context.with_seal(if is_consented { Seal::without_key(true) } else { key });
+    check_digest(arguments, &env_context.seal, &plan)?;
     let state = State::of(store_for_changes(&settings).await?, is_missing(&settings.state));
     let (settings, env_context) = (&settings, &env_context);
     let run = Run { context, arguments, signals, settings, env_context, is_saved: true, state };
-    run.check_digest(&plan)?;
     if is_outside {
         run.refuse(&plan).await.map_err(|error| match error {
             ApplyError::StateMismatch { .. } | ApplyError::SettingsMismatch(_) | ApplyError::NoInstance(_) => {

@@ -55,8 +55,11 @@ pub(super) struct Run<'a> {
 }
 
 /// The state of a command that may change it.
-pub(super) struct State {
-    store: Mutex<Arc<dyn StateStore>>,
+pub(super) struct State(Mutex<Opened>);
+
+#[derive(Clone)]
+struct Opened {
+    store: Arc<dyn StateStore>,
     is_missing: bool,
 }
 
@@ -72,17 +75,21 @@ impl State {
     }
 
     pub(super) fn of(store: Arc<dyn StateStore>, is_missing: bool) -> Self {
-        Self { store: Mutex::new(store), is_missing }
+        Self(Mutex::new(Opened { store, is_missing }))
     }
 
     pub(super) fn get(&self) -> Arc<dyn StateStore> {
-        Arc::clone(&self.store.lock().unwrap_or_else(PoisonError::into_inner))
+        self.opened().store
+    }
+
+    fn opened(&self) -> Opened {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Creates a missing state.
     async fn create(&self, settings: &Settings) -> Result<(), Failure> {
-        let created = store(settings, Access::ReadWrite).await?;
-        *self.store.lock().unwrap_or_else(PoisonError::into_inner) = created;
+        let store = store(settings, Access::ReadWrite).await?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Opened { store, is_missing: false };
         Ok(())
     }
 }
@@ -91,7 +98,7 @@ impl State {
 pub(super) struct Display {
     progress: Arc<Progress>,
     /// Sends progress events about running steps to programs.
-    ticks: JoinHandle<()>,
+    ticks: Option<JoinHandle<()>>,
 }
 
 impl<'a> Run<'a> {
@@ -110,7 +117,7 @@ impl<'a> Run<'a> {
         &self,
         stacks: impl IntoIterator<Item = (&'s StackId, &'s BTreeSet<String>)> + Send,
     ) -> Result<bool, Failure> {
-        if self.state.is_missing || !Run::can_proceed(self.context, self.arguments) {
+        if self.state.opened().is_missing || !Run::can_proceed(self.context, self.arguments) {
             return Ok(false);
         }
         self.signals.begin_changes();
@@ -147,8 +154,7 @@ impl<'a> Run<'a> {
         self.signals.end_changes();
         let why = match why {
             Replan::Stale(error) | Replan::NotRecovered(error) => error.to_string(),
-            Replan::Contended => "another operation worked on the same resources".to_owned(),
-            Replan::StillOwned => "all owners of a shared object left at the same time".to_owned(),
+            Replan::Contended | Replan::StillOwned => "another operation worked on the same resources".to_owned(),
         };
         self.context.ui.print_message(&format!("{why}: planning again"));
     }
@@ -156,34 +162,6 @@ impl<'a> Run<'a> {
     /// The failure of a command whose state kept changing.
     pub(super) fn gave_up() -> Failure {
         Failure::refused("other operations changed the same resources during each plan").hint("try again later")
-    }
-
-    /// Refuses a plan with another digest than `--plan-digest`.
-    ///
-    /// # Errors
-    /// When the digests differ.
-    pub(super) fn check_digest(&self, plan: &Plan) -> Result<(), Failure> {
-        let Some(asked) = &self.arguments.plan_digest else { return Ok(()) };
-        // The reviewed plan may have been applied since: then nothing is left to do or to refuse.
-        if !plan.has_changes() && !self.is_saved {
-            return Ok(());
-        }
-        // Without a key the digest cannot distinguish secrets.
-        let seal = &self.env_context.seal;
-        if !seal.can_store_new() && file::write(plan, &Seal::without_key(false)).is_err() {
-            return Err(Failure::refused(
-                "this plan has sensitive values, and a digest needs a state key to cover them",
-            )
-            .hint("create a key with `terrace init --state-key`, or plan and apply with `--plaintext-secrets`"));
-        }
-        let digest = file::digest(plan, &self.env_context.seal)?;
-        if digest == *asked {
-            return Ok(());
-        }
-        Err(Failure::refused(format!(
-            "the plan differs from the expected one\n  expected  {asked}\n  actual    {digest}"
-        ))
-        .hint("review this plan, then pass its digest"))
     }
 
     fn is_json(&self) -> bool {
@@ -210,7 +188,10 @@ impl<'a> Run<'a> {
     /// # Errors
     /// When the digest differs, data would be lost without consent, or the answer is no.
     pub(super) fn consent(&self, plan: &Plan, question: &str) -> Result<Approval, Failure> {
-        self.check_digest(plan)?;
+        // The reviewed plan may have been applied since: then nothing is left to do or to refuse.
+        if plan.has_changes() {
+            check_digest(self.arguments, &self.env_context.seal, plan)?;
+        }
         let lost: Vec<String> = plan
             .refused_data_loss()
             .map(|(stack, change, loss)| {
@@ -229,11 +210,8 @@ impl<'a> Run<'a> {
                 refused.hint(format!("consent is not enough for `{}`: {why}", change.address))
             }));
         }
-        if self.arguments.plan_digest.is_some() {
-            return Ok(Approval::Digest);
-        }
         if is_consented(self.arguments) {
-            return Ok(Approval::AnyPlan);
+            return Ok(Approval::Replaceable);
         }
         if plan.has_changes() {
             self.context.ui.confirm(question, "review the plan, then pass `--auto-approve`")?;
@@ -368,7 +346,7 @@ impl Applying for Run<'_> {
 
     async fn begin(&self, plan: &Plan, _number: usize, replans_if_stale: bool) -> Result<(Applier, Display), Failure> {
         let ui = self.context.ui;
-        if self.state.is_missing && (self.is_saved || plan.has_work()) {
+        if self.state.opened().is_missing && (self.is_saved || plan.has_work()) {
             self.refuse(plan).await?;
             self.state.create(self.settings).await?;
         }
@@ -381,12 +359,16 @@ impl Applying for Run<'_> {
             self.signals.begin_changes();
         }
         let events = Arc::clone(&progress) as Arc<dyn Events>;
-        let ticks = tokio::spawn(tick(Arc::clone(&progress)));
+        let ticks = (self.is_json() && plan.has_work()).then(|| tokio::spawn(tick(Arc::clone(&progress))));
         Ok((self.applier(self.state.get(), events, replans_if_stale), Display { progress, ticks }))
     }
 
     async fn finish(&self, Display { progress, ticks }: Display, plan: &Plan, report: Option<&Report>) {
-        ticks.abort();
+        if let Some(ticks) = ticks {
+            ticks.abort();
+            // Waits until no event can follow the end. The error is the abort.
+            let _ = ticks.await;
+        }
         let Some(report) = report else { return progress.clear() };
         let ui = self.context.ui;
         for check in report.failed_checks.iter().filter(|_| !self.is_json()) {
@@ -433,6 +415,25 @@ impl Applying for Run<'_> {
         self.report_unstored_outputs(report)?;
         Ok(exit(report))
     }
+}
+
+/// Refuses a plan with another digest than `--plan-digest`.
+///
+/// # Errors
+/// When the digests differ.
+pub(super) fn check_digest(arguments: &ApplyArguments, seal: &Seal, plan: &Plan) -> Result<(), Failure> {
+    let Some(asked) = &arguments.plan_digest else { return Ok(()) };
+    // Without a key the digest cannot distinguish secrets.
+    if !seal.can_store_new() && file::write(plan, &Seal::without_key(false)).is_err() {
+        return Err(Failure::refused("this plan has sensitive values, and a digest needs a state key to cover them")
+            .hint("create a key with `terrace init --state-key`, or plan and apply with `--plaintext-secrets`"));
+    }
+    let digest = file::digest(plan, seal)?;
+    if digest == *asked {
+        return Ok(());
+    }
+    Err(Failure::refused(format!("the plan differs from the expected one\n  expected  {asked}\n  actual    {digest}"))
+        .hint("review this plan, then pass its digest"))
 }
 
 /// True if no question is necessary.

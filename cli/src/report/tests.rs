@@ -126,3 +126,19 @@ fn lines_are_broken_only_at_blanks() {
         assert!(shown.contains(word), "{shown}");
     }
 }
+
+#[test]
+fn line_does_not_break_within_a_command() {
+    let hint =
+        "to exchange the addresses of recorded objects, run `terrace state mv demo@local:local_file.a local_file.b`";
+    let diagnostic = Diagnostic::error("move_loop", "the moves form a circle").hint(hint);
+    let sources = Sources::default();
+    let mut texts = Texts { sources: &sources, known: BTreeMap::new() };
+    let rendered = render(&diagnostic, &mut texts, GraphicalTheme::unicode_nocolor(), 80);
+    let lines: Vec<&str> = rendered.lines().collect();
+    assert!(
+        lines.iter().any(|line| line.contains("`terrace state mv demo@local:local_file.a local_file.b`")),
+        "{rendered}"
+    );
+    assert!(lines.len() > 3, "the hint is wrapped:\n{rendered}");
+}

@@ -98,7 +98,7 @@ pub(crate) fn check(
     }
     if environment.blueprints.is_none() && project_folder.join(DEFAULT_FOLDER).is_file() {
         let message = format!("`{DEFAULT_FOLDER}` is a file: terrace reads blueprints from a folder of this name");
-        let hint = "rename the file; to keep its name, write `blueprints: []` in the environment in terrace.yaml";
+        let hint = "rename the file";
         diagnostics.push(Diagnostic::warning("missing_folder", message).hint(hint));
     }
     // The default overlay is known without reading blueprints.

@@ -22,7 +22,7 @@ use crate::diagnostic::{Diagnostic, first_of};
 use crate::diff::changed_from_recorded;
 use crate::import::CANNOT_IMPORT;
 use crate::record::Prior;
-use crate::store::{Read, Selection};
+use crate::store::{OperationFilter, Read, Selection, StepAction, StepResult, StepRow};
 use crate::text::shell_word;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -32,6 +32,8 @@ use terrace_provider::{Path, Value};
 
 /// Time limit of the whole search, because reads are retried while a system does not answer.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(60);
+/// The number of operations whose failed creates count.
+const RECENT_OPERATIONS: usize = 20;
 /// The codes of diagnostics about systems that do not answer.
 const UNANSWERED: [&str; 4] = [CANNOT_CONNECT, CANNOT_READ, LOOKUP_UNANSWERED, CANNOT_IMPORT];
 
@@ -100,6 +102,7 @@ impl Planner<'_> {
         let is_passed_on = |it: &&Diagnostic| !it.is_error() && [NOT_SEARCHED, NOT_AS_DESCRIBED].contains(&it.code);
         diagnostics.extend(found.diagnostics.iter().filter(is_passed_on).cloned());
         let managed = Managed::default();
+        let not_created = self.failed_creates(stack).await?;
         let (mut changes, mut warned) = (Vec::new(), HashSet::new());
         for change in found.plan.stacks.into_iter().flat_map(|plan| plan.changes) {
             // A shared object may belong to another stack.
@@ -118,6 +121,7 @@ impl Planner<'_> {
             let is_guarded = guarded.contains(&(change.address.component.as_str(), change.address.name.as_str()));
             let reason = match self.is_marked_by_another(stack, &change, &prior) {
                 true => Some("it carries the mark of another resource".to_owned()),
+                false if not_created.contains(&change.address) => Some("an apply could not create it".to_owned()),
                 false if is_guarded => self.evidence_of_other_owner(&change, &prior),
                 false => None,
             };
@@ -148,6 +152,23 @@ impl Planner<'_> {
             changes.extend(self.removal(stack, change, *prior, diagnostics));
         }
         Ok(changes)
+    }
+
+    /// The resources that recent operations failed to create. An object that exists without a row is not theirs: a create
+    /// with an effect leaves a row or an open step.
+    async fn failed_creates(&self, stack: &StackId) -> Result<HashSet<Address>, PlanFailure> {
+        let filter = OperationFilter { stack: Some(stack.clone()), ..OperationFilter::newest(RECENT_OPERATIONS) };
+        let mut failed = HashSet::new();
+        for operation in self.store.operations(&filter).await? {
+            let steps = self.store.operation(operation.id).await?.map(|(_, steps)| steps).unwrap_or_default();
+            let is_failed = |step: &StepRow| {
+                step.stack == *stack
+                    && step.action == StepAction::Create
+                    && matches!(step.result, Some(StepResult::Failed(_)))
+            };
+            failed.extend(steps.into_iter().filter(is_failed).map(|step| step.address));
+        }
+        Ok(failed)
     }
 
     /// Finds the described resources that the state does not have.

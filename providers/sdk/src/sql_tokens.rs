@@ -209,12 +209,14 @@ fn is_word_part(c: char) -> bool {
 fn number(text: &str) -> usize {
     let is_hexadecimal = text.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("0x"));
     let mut before = '0';
-    let end = text.find(|c: char| {
-        let is_sign = matches!(c, '+' | '-') && matches!(before, 'e' | 'E') && !is_hexadecimal;
+    let end = text.char_indices().find(|&(at, c)| {
+        // A sign without a digit behind it is an operator, or begins a comment.
+        let has_exponent = || text.get(at + 1..).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        let is_sign = matches!(c, '+' | '-') && matches!(before, 'e' | 'E') && !is_hexadecimal && has_exponent();
         before = c;
         !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_') || is_sign)
     });
-    end.unwrap_or(text.len())
+    end.map_or(text.len(), |(at, _)| at)
 }
 
 /// A text or name in quotes after a prefix of this length. A doubled quote does not close it, nor a quote after a

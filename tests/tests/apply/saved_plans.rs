@@ -277,7 +277,7 @@ fn plan_of_another_state_is_refused() {
       planned for  sqlite:[folder]/.terrace/state.db ([uuid])
       this one is  sqlite:[folder]/other.db ([uuid])
 
-    hint: name the state of the plan with `--state`, or plan again
+    hint: apply it in the folder where it was made, with the same `--state`, or plan again
     ");
     assert_eq!(project.read("out/a"), "one");
 }
@@ -580,7 +580,7 @@ fn hint_for_a_plan_of_another_state_in_another_folder_names_its_project() {
     let (plan, digest) = (project.path("plan").display().to_string(), project.digest_of(&[], "plan").unwrap());
     let refused = in_another_folder(&project, &["apply", &plan, "--plan-digest", &digest]).with_code(4);
     refused.prints("this plan was made for another state").prints("hint: run this in the folder of the plan's project");
-    assert!(!refused.stderr.contains("name the state of the plan with"), "{refused}");
+    assert!(!refused.stderr.contains("in the folder where it was made"), "{refused}");
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn file_in_place_of_the_blueprint_folder_is_reported() {
     missing_folder
 
       ⚠ `blueprints` is a file: terrace reads blueprints from a folder of this name
-      help: rename the file; to keep its name, write `blueprints: []` in the environment in terrace.yaml
+      help: rename the file
     ");
     project.write("terrace.yaml", "environments: {local: {blueprints: []}}\n");
     let settled = project.run(["validate", "stack.yaml"]).done();

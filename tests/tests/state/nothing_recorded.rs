@@ -88,7 +88,7 @@ fn refused_saved_plan_creates_no_state_and_names_both_states() {
       planned for  sqlite:[folder]/.terrace/state.db ([uuid])
       this one is  sqlite:[folder]/elsewhere/other.db (nothing is recorded there)
 
-    hint: name the state of the plan with `--state`, or plan again
+    hint: apply it in the folder where it was made, with the same `--state`, or plan again
     ");
     assert_eq!(std::fs::read_dir(project.path("elsewhere")).unwrap().count(), 0, "a state was made");
     let other = Project::new();

@@ -7,6 +7,7 @@ mod instance;
 mod pages;
 
 pub(super) use for_run::{ClusterDatabase, Pipelines, RunDatabase};
+pub(super) use instance::{databases_of, failure};
 pub(in crate::commands) use pages::{guarded, pages};
 
 use super::instance_here;

@@ -3,7 +3,6 @@
 use super::databases::{ClusterDatabase, databases_of};
 use super::init::{ensure_pool, settings, wanted};
 use super::kinds::{Words, of_name};
-use super::run::{exit, use_database};
 use super::screen::Screen;
 use super::syncing::{self, Outcome, Syncing};
 use super::transcript::{Line, Slot, Transcript};

@@ -1,6 +1,7 @@
 //! `terrace pipelines run`: runs pipelines in order of dependencies and prints their results, in dpp's words.
 
 use super::databases::{Pipelines, RunDatabase};
+use super::queued::{exit, use_database};
 use super::screen::Screen;
 use super::syncing::{Outcome, Syncing};
 use super::transcript::{Line, Slot, Transcript};

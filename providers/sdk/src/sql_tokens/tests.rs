@@ -16,6 +16,7 @@ fn quoted_text_is_one_token() {
     );
     assert_eq!(texts(Postgres, "1.5e-3+$1"), ["1.5e-3", "+", "$1"]);
     assert_eq!(texts(Postgres, "0x1E+5"), ["0x1E", "+", "5"]);
+    assert_eq!(texts(Sqlite, "1e-- x"), ["1e", "-- x"]);
     assert_eq!(
         texts(Snowflake, "SELECT a,\"b\"\"c\" FROM x.y -- z\n;// s"),
         ["SELECT", "a", ",", "\"b\"\"c\"", "FROM", "x", ".", "y", "-- z", ";", "// s"]
