@@ -11,7 +11,7 @@ use terrace_engine::apply::{Applier, ApplyError, Report};
 use terrace_engine::driver::{self, Applying, Approval, MOST_PLANS, Planning, Replan};
 use terrace_engine::plan::Plan;
 use terrace_engine::plan::compute::Computed;
-use terrace_provider::ErrorKind;
+use terrace_provider::{ErrorKind, Value};
 use uuid::Uuid;
 
 /// A front end that records what the driver asks for.
@@ -114,7 +114,7 @@ async fn stale_plan_is_replaced_if_the_approval_covers_it() {
     assert_eq!(end.unwrap(), "1 done");
     let plan = "plan ~ world_thing.a;";
     assert_eq!(calls, ["recover 0 with 0 shared", plan, "stale", "recover 0 with 0 shared", plan]);
-    assert_eq!(story.remote_value("a", "val"), "3".into());
+    assert_eq!(story.remote_value("a", "val"), Value::Int(3));
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn stale_plan_ends_a_change_whose_plan_was_reviewed() {
     let (end, calls) = front_end.change().await;
     assert!(end.unwrap_err().is_stale());
     assert_eq!(calls, ["recover 0 with 0 shared", "plan ~ world_thing.a;"]);
-    assert_eq!(story.remote_value("a", "val"), "2".into());
+    assert_eq!(story.remote_value("a", "val"), Value::Int(2));
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn change_ends_after_the_last_plan() {
     let (end, calls) = front_end.change().await;
     assert!(end.unwrap_err().is_stale());
     assert_eq!(calls.iter().filter(|call| call.starts_with("plan")).count(), MOST_PLANS);
-    assert_eq!(story.remote_value("a", "val"), "4".into());
+    assert_eq!(story.remote_value("a", "val"), Value::Int(4));
 }
 
 #[tokio::test]
@@ -161,7 +161,7 @@ async fn interrupted_step_is_recovered_before_planning() {
     let (end, calls) = front_end.change().await;
     assert_eq!(end.unwrap(), "1 done");
     assert_eq!(calls, ["recover 1 with 0 shared", "plan ~ world_thing.a;"]);
-    assert_eq!(story.remote_value("a", "val"), "3".into());
+    assert_eq!(story.remote_value("a", "val"), Value::Int(3));
 }
 
 fn owner(name: &str, is_owner: bool) -> String {
