@@ -175,7 +175,8 @@ pub(crate) fn unknown(arguments: &[OsString], word: &str) -> Failure {
         (true, false) => format!("there is no command `{word}`"),
         (false, _) => format!("`{path}` has no command `{word}`"),
     });
-    let groups: Vec<String> = groups_with(&command, word).map(|group| format!("`terrace {group} {word}`")).collect();
+    let start = if is_help { "terrace help" } else { "terrace" };
+    let groups: Vec<String> = groups_with(&command, word).map(|group| format!("`{start} {group} {word}`")).collect();
     if is_first && (1..=3).contains(&groups.len()) {
         return failure.hint(format!("did you mean {}?", groups.join(" or ")));
     }
@@ -183,7 +184,7 @@ pub(crate) fn unknown(arguments: &[OsString], word: &str) -> Failure {
         names.push(if is_help { TOPIC } else { "help" });
     }
     if let Some(best) = closest(word, names.iter().copied()) {
-        let path = if is_help { path.replacen("terrace", "terrace help", 1) } else { path };
+        let path = path.replacen("terrace", start, 1);
         return failure.hint(format!("did you mean `{path} {best}`?"));
     }
     let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();

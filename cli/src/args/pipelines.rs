@@ -32,7 +32,7 @@ pub enum PipelinesCommand {
     /// Stop a run
     #[command(after_help = "Example:\n  terrace pipelines cancel ./committees/dump-to-db")]
     Cancel(CancelArguments),
-    /// List workers and databases of workers, and their current work
+    /// List workers, their databases and their current work
     #[command(after_help = "Examples:\n  terrace pipelines pods --json\n  terrace pipelines pods --format human")]
     Pods(PodsFormat),
     /// Open a shell in the environment of a worker's steps

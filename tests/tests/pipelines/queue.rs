@@ -283,7 +283,7 @@ fn shell_has_the_environment_of_the_steps_of_the_run() {
     let mut command = std::process::Command::new("script");
     let program = inner.get_program().to_str().unwrap();
     command
-        .args(["-qec", &format!("'{program}' ssh {pod}"), "/dev/null"])
+        .args(["-qec", &format!("'{program}' pipelines ssh {pod}"), "/dev/null"])
         .current_dir(inner.get_current_dir().unwrap());
     command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command.env("SHELL", "/bin/bash").env("HOME", queued.project.path("home")).env("TERM", "dumb");
@@ -304,7 +304,7 @@ fn shell_has_the_environment_of_the_steps_of_the_run() {
 #[test]
 fn dppctl_accepts_the_documented_commands() {
     let queued = Queued::new();
-    queued.dppctl(&["init"]).with_code(1).prints("there is no cluster here");
+    queued.dppctl(&["init"]).with_code(1).prints("there is no cluster here").prints("`dppctl init local`");
     assert!(!queued.project.has(".terrace"), "a query creates nothing");
     assert_output!(queued.dppctl(&["run", "./quick"]), @r"
     exit: 0
