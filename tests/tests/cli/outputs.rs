@@ -93,8 +93,8 @@ fn sensitive_output_without_a_key_reports_that_it_is_not_stored() {
     output_not_stored
 
       ☞ the output `token` is sensitive and was not stored: there is no state key
-      help: create a key with `terrace init --state-key` and apply again; or pass `--plaintext-secrets` to `terrace
-            apply`, which stores it in the clear
+      help: create a key with `terrace init --state-key` and apply again; or pass `--plaintext-secrets` to
+            `terrace apply`, which stores it in the clear
     "#);
     snapshot!(project.run(["output"]), @r#"
     exit: 0
