@@ -11,6 +11,7 @@ mod kinds;
 mod list;
 mod logs;
 mod pods;
+mod project;
 mod queued;
 mod run;
 mod runs;
@@ -29,18 +30,6 @@ use crate::args::PipelinesCommand;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
-use crate::wiring;
-use std::io;
-use std::path::Path;
-use std::sync::Arc;
-use terrace_provider::Settings as InstanceSettings;
-use terrace_provider::names::{closest, listed};
-use terrace_provider_pipelines::queue::{Entry, Phase, Queue, QueueError};
-use terrace_provider_pipelines::run::{Record, Runner};
-use terrace_provider_pipelines::settings::runner;
-use terrace_provider_pipelines::spec::{self, selection};
-use terrace_provider_pipelines::worker::Supervisor;
-use terrace_provider_pipelines::worker::launch::CurrentProgram;
 
 /// Runs a command of pipelines.
 ///
@@ -60,135 +49,4 @@ pub(super) async fn run(context: &Context<'_>, command: PipelinesCommand, signal
         PipelinesCommand::Init(arguments) => init::run(context, &arguments, signals).await,
         PipelinesCommand::Worker(arguments) => worker::run(&arguments, signals).await,
     }
-}
-
-/// The provider instance of the working directory's project.
-fn instance_here(context: &Context<'_>) -> Result<InstanceSettings, Failure> {
-    let settings = context.settings(Some(Path::new(".")))?;
-    let environment = settings.environment(None, context.ui)?;
-    wiring::instance(&settings, &environment, "pipelines", context.ui)
-}
-
-/// The runner of the working directory's project.
-fn runner_here(context: &Context<'_>) -> Result<Runner, Failure> {
-    Ok(runner(&instance_here(context)?)?)
-}
-
-/// The name of the user for records.
-fn actor_here(context: &Context<'_>) -> Result<String, Failure> {
-    Ok(context.settings(Some(Path::new(".")))?.actor)
-}
-
-/// The queue of the project, if it exists.
-async fn queue_of(runner: &Runner) -> Result<Option<Queue>, Failure> {
-    let folder = runner.store.folder().to_owned();
-    let opened = tokio::task::spawn_blocking(move || Queue::existing(&folder)).await;
-    Ok(opened.map_err(|error| Failure::new(format!("the queue of runs: {error}")))??)
-}
-
-/// The queue of the project, created if necessary.
-async fn open(runner: &Runner) -> Result<Queue, Failure> {
-    let folder = runner.store.folder().to_owned();
-    let opened = tokio::task::spawn_blocking(move || Queue::open(&folder)).await;
-    Ok(opened.map_err(|error| Failure::new(format!("the queue of runs: {error}")))??)
-}
-
-/// The supervisor of a queue's workers.
-fn supervisor(runner: &Runner, queue: &Queue) -> Supervisor {
-    Supervisor::new(queue.clone(), runner.clone(), Arc::new(CurrentProgram))
-}
-
-impl From<QueueError> for Failure {
-    fn from(error: QueueError) -> Self {
-        error.hint().into_iter().fold(Self::new(error.to_string()), Self::hint)
-    }
-}
-
-/// The run with this id, or the last run of the pipeline with this id. Accepts the ids of queue entries too.
-async fn find(runner: &Runner, word: &str) -> Result<Record, Failure> {
-    let unreadable = |error: io::Error| Failure::new(format!("the records of runs cannot be read: {error}"));
-    let queue = if is_run(word) { queue_of(runner).await? } else { None };
-    if let Some(queue) = queue {
-        let wanted = word.to_owned();
-        if let Some(entry) = queue.call(move |queue| queue.find(&wanted)).await? {
-            let record = record_of(runner, &entry).map_err(unreadable)?;
-            return record.ok_or_else(|| not_started(&entry));
-        }
-    }
-    if is_run(word) {
-        if let Some(record) = runner.store.run(word).map_err(unreadable)? {
-            return Ok(record);
-        }
-        let ids = runner.store.ids().map_err(unreadable)?;
-        let begun: Vec<&str> = ids.iter().map(String::as_str).filter(|id| id.starts_with(word)).collect();
-        if !begun.is_empty() {
-            let failure = Failure::new(format!("the ids of several runs begin with `{word}`"));
-            return Err(failure.hint(format!("write more of the id: {}", listed(&begun))));
-        }
-    }
-    let (folder, pipeline) = named(runner, word)?;
-    let last = runner.store.last(&folder, &pipeline).map_err(unreadable)?;
-    last.ok_or_else(|| match pipelines_here().as_deref() {
-        Some(ids) if ids.iter().any(|id| selection::selects(word, id)) => {
-            Failure::new(format!("`{word}` has no runs here"))
-                .hint(format!("run it with `terrace pipelines run {word}`"))
-        }
-        ids => {
-            let what = format!("there is no run `{word}`, and no pipeline of that name has runs in this folder");
-            let meant = ids.and_then(|ids| closest(&pipeline, ids.iter().map(String::as_str)));
-            Failure::new(what).hint(match meant {
-                Some(id) => format!("did you mean `{id}`?"),
-                None => {
-                    format!("`terrace pipelines runs` lists the runs; {MIN_ID_LENGTH} characters of an id are enough")
-                }
-            })
-        }
-    })
-}
-
-/// The record of a queued run: of its last attempt, or of the first one if the last did not start.
-fn record_of(runner: &Runner, entry: &Entry) -> io::Result<Option<Record>> {
-    for id in entry.record.iter().chain([&entry.id]) {
-        if let Some(record) = runner.store.run(id)? {
-            return Ok(Some(record));
-        }
-    }
-    Ok(None)
-}
-
-/// The failure for a queued run without a record.
-fn not_started(entry: &Entry) -> Failure {
-    let run = format!("run {} of {}", entry.id, entry.pipeline);
-    match entry.phase {
-        Phase::Ended if entry.was_not_run() => Failure::new(format!("{run} {}", format::reason_not_started(entry)))
-            .hint(format!(
-                "it was queued at {:.0}; run it again with `terrace pipelines run {}`",
-                entry.queued_at, entry.pipeline
-            )),
-        Phase::Ended => Failure::new(format!("{run} has ended, and its records were removed"))
-            .hint("`terrace pipelines runs` lists the remaining runs"),
-        phase => Failure::new(format!("{run} has not started: it is {}", phase.word()))
-            .hint("`terrace pipelines pods` shows the work of the workers"),
-    }
-}
-
-/// Minimum length of an abbreviated run id.
-const MIN_ID_LENGTH: usize = 8;
-
-/// True for a run id or its beginning. A shorter text such as `0` must not stop a run by accident.
-fn is_run(word: &str) -> bool {
-    word.len() >= MIN_ID_LENGTH && word.chars().all(|character| character.is_ascii_hexdigit() || character == '-')
-}
-
-/// The ids of the pipelines of the working directory, if it can be searched.
-fn pipelines_here() -> Option<Vec<String>> {
-    Some(spec::read(Path::new(".")).ok()?.pipelines.into_iter().map(|pipeline| pipeline.id).collect())
-}
-
-/// The folder and id of the pipeline that a word names.
-fn named(runner: &Runner, word: &str) -> Result<(String, String), Failure> {
-    let root =
-        Path::new(".").canonicalize().map_err(|error| Failure::new(format!("the working directory: {error}")))?;
-    let pipeline = if word.starts_with("./") { word.to_owned() } else { format!("./{word}") };
-    Ok((runner.folder_name(&root), pipeline))
 }

@@ -154,7 +154,7 @@ fn hints_remove_a_declared_database_and_nothing_else() {
     let databases = Databases::new(&stack(declared));
     let refused = |databases: &Databases| {
         databases.apply().done();
-        let ran = databases.run(&["databases", "remove", "orders", "--remove-data"]).with_code(4);
+        let ran = databases.run(&["pipelines", "databases", "remove", "orders", "--remove-data"]).with_code(4);
         ran.prints("`orders` is declared in a descriptor");
         ran.prints("`terrace apply FILE --remove-data`")
             .prints("`terrace destroy FILE --target ADDRESS --remove-data`");
@@ -165,11 +165,11 @@ fn hints_remove_a_declared_database_and_nothing_else() {
     let address = listed.lines().find(|line| line.starts_with("pipelines_database.")).unwrap();
     let words = ["destroy", "stack.yaml", "--target", address, "--remove-data", "--auto-approve"];
     databases.run(&words).done().prints("1 destroyed");
-    databases.run(&["databases", "show", "orders"]).with_code(1);
+    databases.run(&["pipelines", "databases", "show", "orders"]).with_code(1);
     refused(&databases);
     databases.project.write_stack(&stack(""));
     databases.run(&["apply", "stack.yaml", "--remove-data", "--auto-approve"]).done().prints("1 destroyed");
-    databases.run(&["databases", "show", "orders"]).with_code(1);
+    databases.run(&["pipelines", "databases", "show", "orders"]).with_code(1);
     assert!(databases.project.has("a"));
 }
 

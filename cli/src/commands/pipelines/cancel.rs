@@ -1,6 +1,6 @@
 //! `terrace pipelines cancel`: stops a run in any process.
 
-use super::{actor_here, find, is_run, named, queue_of, runner_here, supervisor};
+use super::project::{actor_here, find, is_run, named, queue_of, runner_here, supervisor};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;

@@ -10,7 +10,7 @@ pub(super) use for_run::{ClusterDatabase, Pipelines, RunDatabase};
 pub(super) use instance::{databases_of, failure};
 pub(in crate::commands) use pages::{guarded, pages};
 
-use super::instance_here;
+use super::project::instance_here;
 use crate::args::{DatabasesArguments, DatabasesCommand};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};

@@ -3,8 +3,9 @@
 //! prerequisites and changes nothing.
 
 use super::kinds::{Words, found, name, of_name, vendor};
+use super::project::{open, queue_of, runner_here, supervisor};
 use super::transcript::{NOT_PRIVATE, in_words};
-use super::{cluster_databases, fallback, open, queue_of, runner_here, supervisor};
+use super::{cluster_databases, fallback};
 use crate::args::{ClusterArguments, ClusterKind};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};

@@ -1,6 +1,6 @@
 //! `terrace pipelines logs`: prints the logs of a run's steps, and follows them.
 
-use super::{find, runner_here};
+use super::project::{find, runner_here};
 use crate::args::LogsArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};

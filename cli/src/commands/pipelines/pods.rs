@@ -1,7 +1,7 @@
 //! `terrace pipelines pods`: lists the workers and databases of data pipelines, and their runs.
 
 use super::cluster_databases::{self, DatabasePod};
-use super::{queue_of, runner_here, supervisor};
+use super::project::{queue_of, runner_here, supervisor};
 use crate::args::{Format, PodsFormat};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};

@@ -1,12 +1,13 @@
 //! `terrace pipelines run --queue`: lets workers run pipelines, and follows them. The workers continue if the follower is killed.
 
 use super::databases::{ClusterDatabase, databases_of};
+use super::fallback;
 use super::init::{ensure_pool, settings, wanted};
 use super::kinds::{Words, of_name};
+use super::project::{actor_here, open, queue_of, supervisor};
 use super::screen::Screen;
 use super::syncing::{self, Outcome, Syncing};
 use super::transcript::{Line, Slot, Transcript};
-use super::{actor_here, fallback, open, queue_of, supervisor};
 use crate::args::{ClusterArguments, ClusterKind, PipelineArguments};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};

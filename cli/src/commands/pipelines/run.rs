@@ -1,11 +1,12 @@
 //! `terrace pipelines run`: runs pipelines in order of dependencies and prints their results, in dpp's words.
 
 use super::databases::{Pipelines, RunDatabase};
+use super::project::instance_here;
 use super::queued::{exit, use_database};
 use super::screen::Screen;
 use super::syncing::{Outcome, Syncing};
 use super::transcript::{Line, Slot, Transcript};
-use super::{instance_here, queued, syncing};
+use super::{queued, syncing};
 use crate::args::PipelineArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};

@@ -1,7 +1,7 @@
 //! `terrace pipelines runs`: lists runs, the newest first.
 
 use super::format::reason_not_started;
-use super::{pipelines_here, runner_here};
+use super::project::{pipelines_here, runner_here};
 use crate::args::RunsArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};

@@ -1,6 +1,6 @@
 //! `terrace pipelines schedules`: lists scheduled pipelines with their next start and last result.
 
-use super::runner_here;
+use super::project::runner_here;
 use crate::args::FormatArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};

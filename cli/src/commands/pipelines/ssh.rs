@@ -1,7 +1,8 @@
 //! `terrace pipelines ssh POD [COMMAND]`: opens a shell in the folder and environment of a worker's steps.
 
 use super::databases::{databases_of, failure};
-use super::{instance_here, pods, queue_of};
+use super::pods;
+use super::project::{instance_here, queue_of};
 use crate::args::SshArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};

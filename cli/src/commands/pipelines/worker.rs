@@ -1,6 +1,6 @@
 //! A worker of the queue, which terrace starts as a separate process; and the supervisor of workers.
 
-use super::{queue_of, supervisor};
+use super::project::{queue_of, supervisor};
 use crate::args::WorkerArguments;
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
