@@ -38,7 +38,7 @@ pub(super) async fn ensure_all(
     cluster: &Cluster,
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
-    let databases = databases_of(context, &super::instance_here(context)?).await;
+    let databases = databases_of(context, &super::project::instance_here(context)?).await;
     for name in cluster.database_names() {
         let database = ClusterDatabase::start(&databases, cluster, &name, cancel).await?;
         context.ui.print(&format!("DB pod: {name}\n"))?;
@@ -66,7 +66,7 @@ pub(super) async fn existing(
     pods: &[Pod],
 ) -> Result<Vec<DatabasePod>, Failure> {
     let Some(cluster) = queue.call(Queue::active_cluster).await? else { return Ok(Vec::new()) };
-    let databases = databases_of(context, &super::instance_here(context)?).await;
+    let databases = databases_of(context, &super::project::instance_here(context)?).await;
     let (existing, _) = databases.cluster_databases(&cluster).map_err(failure)?;
     Ok(existing.into_iter().map(|record| pod(runner, &databases, &cluster, record, pods)).collect())
 }

@@ -113,7 +113,7 @@ fn announcement(cluster: &Cluster) -> String {
 
 /// The settings of workers.
 pub(super) fn settings(context: &Context<'_>) -> Result<String, Failure> {
-    Ok(terrace_provider_pipelines::settings::to_stored(&super::instance_here(context)?))
+    Ok(terrace_provider_pipelines::settings::to_stored(&super::project::instance_here(context)?))
 }
 
 /// The requested cluster: present values unless arguments change them.

@@ -176,7 +176,7 @@ pub(super) async fn run(
         .map(|cluster| (cluster, cluster.database_of(&runner.folder_name(&specs.root))))
     {
         Some((cluster, Some(name))) => {
-            let databases = databases_of(context, &super::instance_here(context)?).await;
+            let databases = databases_of(context, &super::project::instance_here(context)?).await;
             let database = ClusterDatabase::start(&databases, cluster, &name, &signals.cancel).await?;
             Some((name, database.address_lines))
         }

@@ -150,7 +150,7 @@ fn rows_keyed_by_workspace_can_be_moved_to_the_metastore() {
     std::fs::remove_dir_all(world.project.path("blueprints")).unwrap();
     // Each error has the command that moves the row.
     let plan = world.run(["plan", PRODUCT]).with_code(1);
-    plan.prints("if it is the same resource, move it first: `terrace state mv");
+    plan.prints("if it is the same resource, move it first:").prints("`terrace state mv");
     let listed = world.run(["state", "list"]).done().stdout;
     let rows: Vec<&str> = listed.lines().filter(|line| line.starts_with("shared/databricks_")).collect();
     let of_metastore = |row: &&&str| ["catalog[", "schema[", "privilege["].iter().any(|ty| row.contains(ty));
