@@ -337,7 +337,6 @@ fn unknown_command_suggests_visible_commands() {
         (&["help", "ssh"], "did you mean `terrace help pipelines ssh`?"),
         (&["logs"], "did you mean `terrace operations logs` or `terrace pipelines logs`?"),
         (&["list"], "`terrace help` lists the commands"),
-        (&["worker"], "`terrace help` lists the commands"),
         (&["pipelines", "worke"], "`terrace pipelines` takes `run`, `list`"),
         (&["stacks", "foo"], "`terrace stacks` takes `list`"),
         (&["acl", "foo"], "`terrace acl` takes `show` and `set`"),
