@@ -11,7 +11,7 @@ use terrace_engine::descriptor;
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
 use terrace_engine::environment::Environment;
 use terrace_engine::expression::Functions;
-use terrace_engine::plan::compute::Options;
+use terrace_engine::plan::options::Options;
 use terrace_engine::plan::planner::Planner;
 use terrace_engine::plan::{Plan, file};
 use terrace_engine::registry::Registry;

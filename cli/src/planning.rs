@@ -25,7 +25,8 @@ use terrace_engine::address::{AddressError, StackId, parse_with_stack};
 use terrace_engine::compile::{CompiledStack, Compiler, chosen};
 use terrace_engine::descriptor::{Body, Descriptor};
 use terrace_engine::diagnostic::{Diagnostic, Location, has_errors};
-use terrace_engine::plan::compute::{self, Computed, Options};
+use terrace_engine::plan::compute::Computed;
+use terrace_engine::plan::options::{self, Options};
 use terrace_engine::plan::planner::Planner;
 use terrace_engine::plan::{NOT_SEARCHED, Origin};
 use terrace_engine::source::{SourceId, Sources};
@@ -308,13 +309,13 @@ pub(crate) fn options(
     components: BTreeSet<String>,
 ) -> Result<Options, Failure> {
     let allow_data_loss = match arguments.data.consent() {
-        _ if env_context.is_data_loss_allowed => compute::Consent::All,
-        Consent::Nowhere => compute::Consent::None,
-        Consent::Everywhere => compute::Consent::All,
+        _ if env_context.is_data_loss_allowed => options::Consent::All,
+        Consent::Nowhere => options::Consent::None,
+        Consent::Everywhere => options::Consent::All,
         Consent::At(addresses) => {
             let parsed =
                 addresses.iter().map(|text| parse_with_stack(text)).collect::<Result<BTreeSet<_>, AddressError>>();
-            compute::Consent::Addresses(parsed.map_err(|error| Failure::new(format!("--allow-data-loss: {error}")))?)
+            options::Consent::Addresses(parsed.map_err(|error| Failure::new(format!("--allow-data-loss: {error}")))?)
         }
     };
     let access = access::access(arguments, &components)?;

@@ -97,6 +97,11 @@ impl Blueprint {
         read.iter().any(|(of, name)| of == root && (field.is_none() || name.as_deref() == field))
     }
 
+    /// The errors of expressions that were not compiled when the blueprint was read.
+    fn faults(&self) -> Vec<Diagnostic> {
+        self.templates().flat_map(Template::expressions).filter_map(|expression| expression.fault()).collect()
+    }
+
     /// All templates that are evaluated for a component.
     fn templates(&self) -> impl Iterator<Item = &Template> {
         let declared = [&self.declarations, &self.acl].into_iter().flat_map(|declarations| {

@@ -10,19 +10,20 @@ use crate::plan::compute::Computed;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// The most plans of one change while other operations change the state.
+/// Limit of plans for a change, while other operations change the state.
 pub const MOST_PLANS: usize = 4;
 
-/// What an approval allows.
+/// The extent of an approval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Approval {
     /// No consent is possible: not even refreshed values are recorded. Only a plan without changes gets this approval.
     None,
     /// A person reviewed this plan. Another plan needs another review.
     ThisPlan,
-    /// The plan, or the one that replaces it if it is stale. That one needs its own approval.
+    /// This plan. If it becomes stale, a new plan may replace it, with an approval of its own.
     Replaceable,
-    /// The same, also after an apply that left a shared object without owners. Nobody reads the report of a single apply.
+    /// The same; a new plan may also follow an apply that left a shared object without owners. The caller reads only the
+    /// result of the whole change.
     Unattended,
 }
 
@@ -65,12 +66,6 @@ pub trait Planning: Sync {
     /// # Errors
     /// When the plan has errors, or is refused.
     async fn approve(&self, computed: &Computed) -> Result<Approval, Self::Error>;
-
-    /// Reports that the driver plans again.
-    async fn report_replan(&self, why: Replan<'_>);
-
-    /// The failure of a change without work whose state kept changing during [`MOST_PLANS`] plans.
-    fn gave_up(&self) -> Self::Error;
 }
 
 /// How a plan is applied and reported.
@@ -103,6 +98,12 @@ pub trait Applying: Sync {
 
     /// Ends the display of a running apply. There is a report if the plan was applied.
     async fn finish(&self, progress: Self::Progress, plan: &Plan, report: Option<&Report>);
+
+    /// Reports that the driver plans again.
+    async fn report_replan(&self, why: Replan<'_>);
+
+    /// The failure of a change without work whose state kept changing during [`MOST_PLANS`] plans.
+    fn gave_up(&self) -> Self::Error;
 
     /// The end of a change whose plan has no work, or whose work may not be recorded.
     ///
@@ -142,26 +143,26 @@ where
             }
             shared = shared_in(plan);
             if !is_last {
-                planning.report_replan(Replan::Contended).await;
+                applying.report_replan(Replan::Contended).await;
             }
             continue;
         }
         let can_replan = !is_last && matches!(approval, Approval::Replaceable | Approval::Unattended);
         match apply(applying, plan, number, can_replan).await? {
             Ok(report) if can_replan && approval == Approval::Unattended && !report.still_owned.is_empty() => {
-                planning.report_replan(Replan::StillOwned).await;
+                applying.report_replan(Replan::StillOwned).await;
             }
             Ok(report) => return applying.applied(plan, &report).await,
-            Err(error) if can_replan && error.is_stale() => planning.report_replan(Replan::Stale(&error)).await,
+            Err(error) if can_replan && error.is_stale() => applying.report_replan(Replan::Stale(&error)).await,
             // The operation that began the step held its lease a moment ago, and is gone.
             Err(error @ ApplyError::NotRecovered { .. }) if can_replan => {
                 shared = shared_in(plan);
-                planning.report_replan(Replan::NotRecovered(&error)).await;
+                applying.report_replan(Replan::NotRecovered(&error)).await;
             }
             Err(error) => return Err(error.into()),
         }
     }
-    Err(planning.gave_up())
+    Err(applying.gave_up())
 }
 
 /// Applies a plan that was saved and approved earlier.
@@ -169,7 +170,7 @@ where
 /// # Errors
 /// When the plan is refused, or nothing could be applied.
 pub async fn apply_saved<A: Applying>(applying: &A, plan: &Plan) -> Result<A::End, A::Error> {
-    // The refreshed values of a saved plan may be out of date: they alone are no work.
+    // Refreshed values of a saved plan may be out of date, so they alone are not recorded.
     if plan.has_changes() || plan.changes_order() {
         let report = apply(applying, plan, 1, false).await??;
         return applying.applied(plan, &report).await;

@@ -44,7 +44,7 @@ mod needs;
 mod newly_sensitive;
 mod note;
 mod object_identity;
-mod options;
+pub mod options;
 mod orphans;
 mod output_reads;
 mod outputs;

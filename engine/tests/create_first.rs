@@ -5,7 +5,7 @@ use crate::support::Story;
 use crate::support::story::{stack, summary};
 use crate::support::world::Fault;
 use terrace_engine::action::Action;
-use terrace_engine::plan::compute::Consent;
+use terrace_engine::plan::options::Consent;
 use terrace_engine::plan::{Change, Plan};
 use terrace_engine::render::{human, json, markdown};
 use terrace_provider::ErrorKind;

@@ -4,7 +4,7 @@ use crate::support::Story;
 use crate::support::story::{stack, summary};
 use crate::support::world::Fault;
 use terrace_engine::apply::{Applier, ApplyError};
-use terrace_engine::plan::compute::Consent;
+use terrace_engine::plan::options::Consent;
 use terrace_provider::ErrorKind;
 use uuid::Uuid;
 

@@ -6,7 +6,7 @@ use terrace_engine::address::StackId;
 use terrace_engine::drift::{DriftItem, DriftKind, detect};
 use terrace_engine::environment::Environment;
 use terrace_engine::expression::Functions;
-use terrace_engine::plan::compute::Options;
+use terrace_engine::plan::options::Options;
 use terrace_engine::plan::planner::Planner;
 use terrace_engine::render::{drift, human, json};
 use terrace_engine::source::Sources;

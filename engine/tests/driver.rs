@@ -14,7 +14,7 @@ use terrace_engine::plan::compute::Computed;
 use terrace_provider::{ErrorKind, Value};
 use uuid::Uuid;
 
-/// A front end that records what the driver asks for.
+/// A front end that records the calls of the driver.
 struct FrontEnd<'s> {
     story: &'s Story,
     text: String,
@@ -62,19 +62,6 @@ impl Planning for FrontEnd<'_> {
         }
         Ok(self.approval)
     }
-
-    async fn report_replan(&self, why: Replan<'_>) {
-        self.note(match why {
-            Replan::Stale(_) => "stale",
-            Replan::NotRecovered(_) => "not recovered",
-            Replan::Contended => "contended",
-            Replan::StillOwned => "still owned",
-        });
-    }
-
-    fn gave_up(&self) -> ApplyError {
-        ApplyError::Cycle
-    }
 }
 
 impl Applying for FrontEnd<'_> {
@@ -91,6 +78,19 @@ impl Applying for FrontEnd<'_> {
     }
 
     async fn finish(&self, (): (), _: &Plan, _: Option<&Report>) {}
+
+    async fn report_replan(&self, why: Replan<'_>) {
+        self.note(match why {
+            Replan::Stale(_) => "stale",
+            Replan::NotRecovered(_) => "not recovered",
+            Replan::Contended => "contended",
+            Replan::StillOwned => "still owned",
+        });
+    }
+
+    fn gave_up(&self) -> ApplyError {
+        ApplyError::Cycle
+    }
 
     async fn unchanged(&self, _: &Plan) -> Result<String, ApplyError> {
         Ok("unchanged".to_owned())

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use terrace_engine::apply::{ApplyError, Report};
 use terrace_engine::plan::Plan;
-use terrace_engine::plan::compute::Consent;
+use terrace_engine::plan::options::Consent;
 use terrace_engine::store::{OwnersOf, Selection, ServerStore, StateStore};
 use terrace_provider::ErrorKind;
 use terrace_state::{Access, MemoryStore, StoreUrl};

@@ -217,7 +217,7 @@ async fn move_out_of_the_planned_components_names_the_other_one() {
     ] {
         let text = components("x", "y", moves).replace("name: u", "name: w");
         let story = Story {
-            options: terrace_engine::plan::compute::Options { components: keys(&[chosen]), ..Default::default() },
+            options: terrace_engine::plan::options::Options { components: keys(&[chosen]), ..Default::default() },
             ..Story::on(story.store.clone())
         };
         let (_, diagnostics, _) = story.try_plan(&text).await;

@@ -151,7 +151,7 @@ async fn replacement_is_refused_if_another_stack_or_retained_data_has_the_name()
       hint: give world_thing.a another name: that object stays
     ");
     // Retained data keeps its name, too.
-    story.options.allow_data_loss = terrace_engine::plan::compute::Consent::All;
+    story.options.allow_data_loss = terrace_engine::plan::options::Consent::All;
     story.apply(&pair("world_data", "p", "q").replace("name: demo}", "name: data}")).await;
     let one = |key: &str| stack(&format!("- {{type: world_data, name: b, config: {{key: {key}}}}}"));
     story.apply(&one("q").replace("name: demo}", "name: data}")).await;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use storing::{Storing, UNSTORABLE, is_refusing, recorded, storing};
 use terrace_engine::diagnostic::{Severity, has_errors};
 use terrace_engine::plan::Plan;
-use terrace_engine::plan::compute::Consent;
+use terrace_engine::plan::options::Consent;
 use terrace_engine::store::{NewOperation, OperationStatus, Record, Row, RowStatus, Selection, Write};
 use terrace_provider::ErrorKind;
 use transitions::{Names, Transitions};

@@ -3,7 +3,7 @@
 use crate::support::Story;
 use crate::support::story::{stack, summary};
 use terrace_engine::address::StackId;
-use terrace_engine::plan::compute::Options;
+use terrace_engine::plan::options::Options;
 use terrace_engine::selector::Selector;
 
 fn selectors(texts: &[&str]) -> Vec<(Option<StackId>, Selector)> {

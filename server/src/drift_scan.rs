@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{SHARED, StackId};
 use terrace_engine::drift::detect;
-use terrace_engine::plan::compute::Options;
+use terrace_engine::plan::options::Options;
 use terrace_engine::plan::planner::Planner;
 use terrace_engine::render::drift::json;
 use terrace_engine::store::{OperationFilter, OperationRow, SCANS, Selection, StateStore, StoreError};

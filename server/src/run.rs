@@ -28,7 +28,8 @@ use terrace_engine::access::Grantees;
 use terrace_engine::address::Address;
 use terrace_engine::apply::{Applier, Report};
 use terrace_engine::driver::{self, Applying, Approval, MOST_PLANS, Planning, Replan};
-use terrace_engine::plan::compute::{Computed, Options};
+use terrace_engine::plan::compute::Computed;
+use terrace_engine::plan::options::Options;
 use terrace_engine::plan::{Plan, file};
 use terrace_engine::render::markdown::Markdown;
 use terrace_engine::render::steps::Steps;
@@ -470,20 +471,6 @@ impl Planning for Change<'_> {
         }
         Err(Failure::Failed(vec![approved.stale_message(&computed.plan)]))
     }
-
-    async fn report_replan(&self, why: Replan<'_>) {
-        let (stage, message) = match why {
-            Replan::Contended => ("plan", "another operation was running: planning again".to_owned()),
-            Replan::StillOwned => ("plan", "all owners of a shared object left: planning again".to_owned()),
-            Replan::Stale(error) => ("plan", format!("{error}: planning again")),
-            Replan::NotRecovered(error) => ("recover", error.to_string()),
-        };
-        self.run.log.line("INFO", stage, &message).await;
-    }
-
-    fn gave_up(&self) -> Failure {
-        Failure::Held(format!("other operations changed the same objects during each of {MOST_PLANS} plans"))
-    }
 }
 
 impl Applying for Change<'_> {
@@ -537,6 +524,20 @@ impl Applying for Change<'_> {
         for check in &report.failed_checks {
             self.run.log.line("WARNING", "apply", &check.to_string()).await;
         }
+    }
+
+    async fn report_replan(&self, why: Replan<'_>) {
+        let (stage, message) = match why {
+            Replan::Contended => ("plan", "another operation was running: planning again".to_owned()),
+            Replan::StillOwned => ("plan", "all owners of a shared object left: planning again".to_owned()),
+            Replan::Stale(error) => ("plan", format!("{error}: planning again")),
+            Replan::NotRecovered(error) => ("recover", error.to_string()),
+        };
+        self.run.log.line("INFO", stage, &message).await;
+    }
+
+    fn gave_up(&self) -> Failure {
+        Failure::Held(format!("other operations changed the same objects during each of {MOST_PLANS} plans"))
     }
 
     async fn unchanged(&self, _: &Plan) -> Result<Self::End, Failure> {

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use terrace_engine::address::Address;
 use terrace_engine::apply::ApplyError;
-use terrace_engine::driver::{self, Approval, Planning, Replan};
+use terrace_engine::driver::{self, Approval, Planning};
 use terrace_engine::plan::compute::Computed;
 use terrace_engine::plan::file;
 use terrace_engine::seal::Seal;
@@ -59,14 +59,6 @@ impl Planning for Apply<'_> {
     async fn approve(&self, computed: &Computed) -> Result<Approval, Failure> {
         self.run.show(computed, &self.project.sources)?;
         self.run.consent(&computed.plan, QUESTION)
-    }
-
-    async fn report_replan(&self, why: Replan<'_>) {
-        self.run.report_replan(&why);
-    }
-
-    fn gave_up(&self) -> Failure {
-        Run::gave_up()
     }
 }
 

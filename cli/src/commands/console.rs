@@ -14,8 +14,8 @@ use std::sync::Arc;
 use terrace_engine::compile::CompiledComponent;
 use terrace_engine::diagnostic::{Diagnostic, Severity};
 use terrace_engine::plan::Origin;
-use terrace_engine::plan::compute::Options;
 use terrace_engine::plan::console::Console;
+use terrace_engine::plan::options::Options;
 use terrace_provider::Value;
 use terrace_state::Access;
 

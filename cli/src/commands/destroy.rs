@@ -8,7 +8,7 @@ use crate::planning::Removal;
 use crate::signals::Signals;
 use std::collections::BTreeSet;
 use terrace_engine::address::Address;
-use terrace_engine::driver::{self, Approval, Planning, Replan};
+use terrace_engine::driver::{self, Approval, Planning};
 use terrace_engine::plan::compute::Computed;
 
 /// The question before any removal.
@@ -55,13 +55,5 @@ impl Planning for Destroy<'_> {
     async fn approve(&self, computed: &Computed) -> Result<Approval, Failure> {
         self.run.show(computed, &self.removal.sources)?;
         self.run.consent(&computed.plan, QUESTION)
-    }
-
-    async fn report_replan(&self, why: Replan<'_>) {
-        self.run.report_replan(&why);
-    }
-
-    fn gave_up(&self) -> Failure {
-        Run::gave_up()
     }
 }

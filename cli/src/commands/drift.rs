@@ -13,7 +13,7 @@ use terrace_engine::address::StackId;
 use terrace_engine::diagnostic::did_you_mean;
 use terrace_engine::drift::{Detector, ignoring, uncertainty};
 use terrace_engine::plan::Note;
-use terrace_engine::plan::compute::Options;
+use terrace_engine::plan::options::Options;
 use terrace_engine::render::markdown::Drift;
 use terrace_engine::source::Sources;
 use terrace_engine::store::{Selection, StateStore};

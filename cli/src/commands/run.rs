@@ -149,21 +149,6 @@ impl<'a> Run<'a> {
         Ok(has_resolved)
     }
 
-    /// Reports that the command plans again. If the next plan has changes, a command without consent asks again.
-    pub(super) fn report_replan(&self, why: &Replan<'_>) {
-        self.signals.end_changes();
-        let why = match why {
-            Replan::Stale(error) | Replan::NotRecovered(error) => error.to_string(),
-            Replan::Contended | Replan::StillOwned => "another operation worked on the same resources".to_owned(),
-        };
-        self.context.ui.print_message(&format!("{why}: planning again"));
-    }
-
-    /// The failure of a command whose state kept changing.
-    pub(super) fn gave_up() -> Failure {
-        Failure::refused("other operations changed the same resources during each plan").hint("try again later")
-    }
-
     fn is_json(&self) -> bool {
         self.arguments.run.format.is_json()
     }
@@ -376,6 +361,20 @@ impl Applying for Run<'_> {
             ui.print_message(&format!("warning: {}{}", harmless(&check.to_string()), harmless(&place)));
         }
         progress.finish(report, plan.mode == Mode::Destroy, Timestamp::now());
+    }
+
+    async fn report_replan(&self, why: Replan<'_>) {
+        // A signal during planning ends the command at once.
+        self.signals.end_changes();
+        let why = match why {
+            Replan::Stale(error) | Replan::NotRecovered(error) => error.to_string(),
+            Replan::Contended | Replan::StillOwned => "another operation worked on the same resources".to_owned(),
+        };
+        self.context.ui.print_message(&format!("{why}: planning again"));
+    }
+
+    fn gave_up(&self) -> Failure {
+        Failure::refused("other operations changed the same resources during each plan").hint("try again later")
     }
 
     async fn unchanged(&self, plan: &Plan) -> Result<Exit, Failure> {

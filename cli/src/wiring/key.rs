@@ -9,12 +9,15 @@ use crate::files::{self, OtherAccess};
 use crate::report::report;
 use crate::settings::Settings;
 use crate::ui::Ui;
-use command::{TimeLimits, UNUSABLE};
+use command::TimeLimits;
 use secrecy::{ExposeSecret, SecretString};
 use std::path::Path;
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Located;
+
+/// The code of a diagnostic about a missing or invalid state key.
+const UNUSABLE: &str = "unusable_state_key";
 
 const KEY_HINT: &str = "create a key with `terrace init --state-key`";
 

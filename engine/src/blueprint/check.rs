@@ -51,6 +51,11 @@ const MAX_INSTANCES: usize = 100;
 /// Returns the errors and warnings of a blueprint.
 #[must_use]
 pub fn check(blueprint: &Blueprint, registry: &Registry, functions: &Functions) -> Vec<Diagnostic> {
+    // Expressions of built-in blueprints are compiled late: names and values say nothing about an invalid one.
+    let faults = blueprint.faults();
+    if !faults.is_empty() {
+        return faults;
+    }
     let mut checker = Checker { blueprint, registry, functions, diagnostics: Vec::new() };
     checker.diagnostics.extend(blueprint.specific.as_ref().and_then(|schema| schema.check()));
     checker.locals();

@@ -6,7 +6,7 @@ use crate::diagnostic::Diagnostic;
 use crate::yaml::Entry;
 use std::sync::Arc;
 
-/// Returns the text of a file by its path relative to the blueprint; `None` when there is no such file.
+/// Returns the text of a file by its path relative to the blueprint; `None` if the file does not exist.
 pub type Files<'f> = dyn Fn(&str) -> Option<String> + 'f;
 
 /// Reads a JSON Schema that is written in the blueprint or in a file.

@@ -1,7 +1,8 @@
 use super::matching::Templates;
 use super::*;
 use crate::descriptor::BlueprintUse;
-use crate::diagnostic::Diagnostic;
+use crate::expression::Functions;
+use crate::registry::Registry;
 use crate::source::Sources;
 use crate::testing::render_diagnostics;
 use crate::yaml::{self, Budget, Node};
@@ -61,7 +62,7 @@ const SCHEMA: &str = r##"{
 }"##;
 
 fn read_as(file: &str, text: &str, is_built_in: bool, sources: &mut Sources) -> (Option<Blueprint>, Vec<Diagnostic>) {
-    let id = sources.add(file, text);
+    let id = if is_built_in { sources.add_built_in(file, text) } else { sources.add(file, text) };
     let files = |path: &str| match path {
         "specific/storage.json" => Some(SCHEMA.to_owned()),
         "broken.json" => Some("{".to_owned()),
@@ -99,6 +100,16 @@ fn wanted(facts: &[(&str, &str)]) -> BlueprintUse {
 
 fn node(text: &str) -> Node {
     yaml::parse(Sources::default().add("component.yaml", text), text, &Budget::default()).unwrap()
+}
+
+#[test]
+fn check_reports_invalid_expressions_that_are_compiled_late() {
+    let mut sources = Sources::default();
+    let blueprint = good("x.yaml", &minimal("x", "locals: {a: '${{ 1 + }}'}\n"), true, &mut sources);
+    let registry = Registry::new(Vec::new(), Vec::new());
+    let diagnostics = check::check(&blueprint, &registry, &Functions::default());
+    assert_eq!(diagnostics.iter().map(|it| it.code).collect::<Vec<_>>(), ["expression_syntax"]);
+    assert!(!diagnostics[0].labels.is_empty(), "it has a place");
 }
 
 #[test]

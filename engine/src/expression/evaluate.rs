@@ -7,6 +7,7 @@ use super::failure::{self, Failure};
 use super::functions::Functions;
 use super::needed::Needed;
 use super::stack::with_stack;
+use super::syntax::Fault;
 use super::{Expression, Missing, Reference, Scope};
 use crate::diagnostic::Diagnostic;
 use crate::quick::QuickMap;
@@ -53,11 +54,21 @@ impl Expression {
                         .unwrap_or_else(|| Err(Failure::new("not enough memory for a computation this deep"))),
                 }
             }
-            Program::Invalid(fault) => {
-                return Err(self.diagnose("expression_syntax", &fault.message).maybe_hint(fault.hint.clone()));
-            }
+            Program::Invalid(fault) => return Err(self.diagnose_fault(fault)),
         };
         answer.map_err(|failure| self.diagnose("expression_failed", failure.message).maybe_hint(failure.hint))
+    }
+
+    /// The error of an invalid expression.
+    pub(crate) fn fault(&self) -> Option<Diagnostic> {
+        match self.program() {
+            Program::Invalid(fault) => Some(self.diagnose_fault(fault)),
+            Program::Path(_) | Program::Cel(_) => None,
+        }
+    }
+
+    fn diagnose_fault(&self, fault: &Fault) -> Diagnostic {
+        self.diagnose("expression_syntax", &fault.message).maybe_hint(fault.hint.clone())
     }
 
     /// An error at this expression.

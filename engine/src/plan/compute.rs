@@ -1,7 +1,5 @@
 //! Computes a plan: turns declarations, state and provider answers into changes.
 
-pub use super::options::{Consent, Options};
-
 use super::components::{compiled_components, follow_components, not_deployed, order_of, recorded_component};
 use super::draft::Draft;
 use super::external_grants::GrantTarget;

@@ -1,6 +1,6 @@
 //! Validation of targets: reports targets that match no resource, and warns that the plan is partial.
 
-use super::compute::Consent;
+use super::options::Consent;
 use super::planner::Planner;
 use super::{Change, Plan, StackPlan};
 use crate::address::{Address, InstanceKey, SHARED, StackId};

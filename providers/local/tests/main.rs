@@ -1,7 +1,6 @@
 //! Tests of the provider through its trait, with real files and processes.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
     reason = "helpers of tests fail like tests; clippy recognises test functions only"
 )]

@@ -1,7 +1,6 @@
 //! Tests of the provider through the provider trait, against a stand-in adapter.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
     reason = "helpers of tests fail like tests; clippy recognises test functions only"
 )]

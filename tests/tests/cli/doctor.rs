@@ -208,6 +208,8 @@ fn invalid_or_world_readable_state_is_reported() {
     let state = project.path(".terrace/state.db");
     std::fs::set_permissions(&state, PermissionsExt::from_mode(0o644)).unwrap();
     doctor(&project, &[]).done().prints("can be read by other users of this machine").prints("chmod 600");
+    std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o666)).unwrap();
+    doctor(&project, &[]).done().prints("can be changed by other users of this machine").prints("chmod 600");
     let database = rusqlite::Connection::open(&state).unwrap();
     database.pragma_update(None, "user_version", 99).unwrap();
     drop(database);

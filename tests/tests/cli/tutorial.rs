@@ -1,4 +1,4 @@
-//! Pages for newcomers: their commands run in an empty folder, and print what the pages show.
+//! Pages for newcomers: their commands run in an empty folder, and print the output of the pages.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -37,7 +37,7 @@ impl Shell {
 
     /// Runs a command as typed, with exit code 0, or 2 for drift. Follows a change of the folder.
     fn run(&mut self, typed: &str) -> String {
-        // Nobody can type `yes` here.
+        // The test cannot type `yes`.
         let asks = typed.starts_with("terrace apply") && !typed.contains("--auto-approve");
         let line = if asks { format!("{typed} --auto-approve") } else { typed.to_owned() };
         let at = self.project.path(".folder");
@@ -47,6 +47,9 @@ impl Shell {
         let path = std::env::join_paths(folders.chain(std::env::split_paths(&path))).unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{line}\ncode=$?\npwd >'{}'\nexit $code", at.display())]);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TERRACE_")) {
+            command.env_remove(name);
+        }
         command.current_dir(&self.folder).env("PATH", path).env("NO_COLOR", "1").env("COLUMNS", "250");
         let ran = command.output().unwrap();
         let output = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));

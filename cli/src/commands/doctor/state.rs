@@ -252,13 +252,12 @@ fn permissions(path: &Path, near: &Path, is_state: bool) -> Vec<Finding> {
             "let this user write the file and its folder: the folder holds the log too",
         ));
     }
-    if let Ok(metadata) = std::fs::metadata(path)
-        && is_state
-        && std::os::unix::fs::MetadataExt::mode(&metadata) & 0o077 != 0
-    {
+    let others = std::fs::metadata(path).map_or(0, |metadata| std::os::unix::fs::MetadataExt::mode(&metadata) & 0o077);
+    if is_state && others != 0 {
+        let action = if others & 0o022 == 0 { "read" } else { "changed" };
         findings.push(Finding::warn(
             SUBJECT,
-            format!("`{}` can be read by other users of this machine", path.display()),
+            format!("`{}` can be {action} by other users of this machine", path.display()),
             format!("`chmod 600 {}`", shell_word(&path.display().to_string())),
         ));
     }

@@ -13,7 +13,7 @@ use crate::stacks;
 use crate::wiring::{EnvironmentContext, store, store_for_changes};
 use std::collections::BTreeSet;
 use terrace_engine::address::{Address, StackId};
-use terrace_engine::driver::{self, Approval, Planning, Replan};
+use terrace_engine::driver::{self, Approval, Planning};
 use terrace_engine::plan::compute::Computed;
 use terrace_engine::plan::rollback::{RollbackTarget, as_of};
 use terrace_engine::source::Sources;
@@ -103,14 +103,6 @@ impl Planning for Rollback<'_> {
     async fn approve(&self, computed: &Computed) -> Result<Approval, Failure> {
         self.show(computed)?;
         self.run.consent(&computed.plan, QUESTION)
-    }
-
-    async fn report_replan(&self, why: Replan<'_>) {
-        self.run.report_replan(&why);
-    }
-
-    fn gave_up(&self) -> Failure {
-        Run::gave_up()
     }
 }
 

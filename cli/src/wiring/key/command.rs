@@ -1,6 +1,7 @@
 //! The state key from the output of a command. The command may take a while, for example for a touch on a token, but
 //! has a time limit.
 
+use super::UNUSABLE;
 use crate::files::{self, describe_io_error, size};
 use crate::ui::Ui;
 use std::io::{self, ErrorKind, Read};
@@ -173,9 +174,6 @@ fn stop(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();
 }
-
-/// The code of a diagnostic about a missing or invalid state key.
-pub(super) const UNUSABLE: &str = "unusable_state_key";
 
 #[cfg(test)]
 mod tests {

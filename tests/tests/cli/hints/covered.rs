@@ -1,4 +1,5 @@
-//! The list of hints whose commands change the state or objects. A new hint needs a line here, and a test that follows it.
+//! The list of hints whose commands change the state or objects. A new hint needs a line with the test that
+//! follows it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ const FOLLOWED: &[(&str, &str, &str)] = &[
     ("engine/src/apply/execute/existing.rs", "import {address} {id}", "hint_records_an_existing_object"),
     ("engine/src/import.rs", "state rm '{stack}:{address}'", "hint_of_import_drops_the_other_row"),
     ("engine/src/moves.rs", "state mv {} {}", "hint_exchanges_the_addresses_of_declared_objects"),
-    ("engine/src/plan/adoption.rs", "import {} {}", "hint_imports_what_cannot_be_adopted"),
+    ("engine/src/plan/adoption.rs", "import {} {}", "hint_imports_object_without_adoption"),
     ("engine/src/plan/check_adopt_conflict.rs", "state rm {by_name}", "hint_hands_an_object_to_another_stack"),
     ("engine/src/plan/check_renamed_stack.rs", "state rm {dropped}", "hint_renames_a_stack"),
     ("engine/src/plan/destroy_unmanaged.rs", "import {} {}", "hint_imports_before_a_destroy"),

@@ -3,12 +3,12 @@
 use super::proposed;
 use terrace_tests::{Project, Ran};
 
-/// A stack of one file `x` by this name, with further fields.
+/// A stack with a file `x`, a resource of this name with further fields.
 fn file(name: &str, more: &str) -> String {
     format!("resources:\n  - {{type: local_file, name: {name}, {more}config: {{path: x, content: x}}}}\n")
 }
 
-/// Runs the only proposed command that begins with these words; consents to what it does.
+/// Runs the only proposed command that begins with these words, with consent to its changes.
 #[track_caller]
 fn follow_one(project: &Project, ran: &Ran, begin: &[&str]) -> Ran {
     let commands = proposed(ran);
@@ -75,7 +75,7 @@ fn hint_records_an_existing_object() {
 }
 
 #[test]
-fn hint_imports_what_cannot_be_adopted() {
+fn hint_imports_object_without_adoption() {
     let table = |columns: &str| {
         format!(
             "locals: {{t: T}}\nresources:\n  - {{type: sqlite_table, name: t, adopt: ifOurs, config: {{path: d.db, name: '${{{{ locals.t }}}}', \
