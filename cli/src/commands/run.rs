@@ -26,7 +26,7 @@ use terrace_engine::driver::{Applying, Approval, Replan};
 use terrace_engine::event::Events;
 use terrace_engine::plan::compute::Computed;
 use terrace_engine::plan::{Change, Mode, Note, Plan, file, removed_data, row_stack};
-use terrace_engine::recover::Recovery;
+use terrace_engine::recover::{Recovery, end_interrupted};
 use terrace_engine::render::{remaining_deferred, stream};
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
@@ -107,8 +107,8 @@ impl<'a> Run<'a> {
         is_consented(arguments) || context.ui.can_ask()
     }
 
-    /// Recovers interrupted steps of stacks, each with its chosen components (empty for all). Returns true if any was
-    /// resolved. Without possible consent nothing may change, not even the rows that recovery would write. A missing
+    /// Recovers interrupted steps of stacks, each with its chosen components (empty for all), and ends operations of
+    /// these stacks that were interrupted between two steps. Returns true if any step was resolved. Without possible consent nothing may change, not even the rows that recovery would write. A missing
     /// state has nothing to recover.
     ///
     /// # Errors
@@ -134,10 +134,10 @@ impl<'a> Run<'a> {
         };
         let mut has_resolved = false;
         let stacks: Vec<_> = stacks.into_iter().collect();
-        for (stack, components) in stacks {
+        for (stack, components) in &stacks {
             let selection = match components.is_empty() {
                 true => Selection::All,
-                false => Selection::Components(components.clone()),
+                false => Selection::Components((*components).clone()),
             };
             let steps = recovery.run(stack, &selection, &Selection::All).await?;
             has_resolved |= steps.iter().any(|step| !step.is_in_doubt);
@@ -145,6 +145,8 @@ impl<'a> Run<'a> {
                 return Err(Failure::reported(Exit::Interrupted));
             }
         }
+        let is_about = |stack: &StackId| stacks.iter().any(|(selected, _)| *selected == stack);
+        end_interrupted(store.as_ref(), |operation| operation.stacks.iter().any(is_about)).await?;
         self.signals.end_changes();
         Ok(has_resolved)
     }

@@ -302,8 +302,8 @@ fn verdict_without_an_environment_is_refused_if_ambiguous() {
     project.run(mixed).with_code(1).prints("no step of `local_command.other` is in doubt");
 }
 
-#[test]
-fn operation_interrupted_between_steps_has_ended_after_recovery() {
+/// A project with an interrupted recovery between two steps, after an apply was killed.
+fn with_interrupted_recovery() -> Project {
     let project = Project::with_stack(
         "resources:\n  - type: local_command\n    name: slow\n    config:\n      \
          create: [sh, -c, 'cat > /dev/null; touch started; read line < gate; echo \"{}\" > new; mv new object; cat object']\n      \
@@ -321,7 +321,21 @@ fn operation_interrupted_between_steps_has_ended_after_recovery() {
     project.open_gate("gate");
     until("the program that outlived both has ended", || project.has("object"));
     project.run(["doctor"]).done().prints("(recover) is gone");
+    project
+}
+
+#[test]
+fn operation_interrupted_between_steps_has_ended_after_recovery() {
+    let project = with_interrupted_recovery();
     project.run(["recover"]).done().prints(" (recover) was interrupted between two steps: it is ended now");
     assert!(!project.run(["doctor"]).done().stdout.contains("operations:"));
     project.run(["recover"]).done().prints("Nothing to recover.");
+}
+
+#[test]
+fn operation_interrupted_between_steps_has_ended_after_an_apply() {
+    let project = with_interrupted_recovery();
+    project.apply().done();
+    assert!(!project.run(["doctor"]).done().stdout.contains("operations:"));
+    assert!(!project.run(["operations", "list"]).done().stdout.contains("abandoned"));
 }

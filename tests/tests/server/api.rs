@@ -99,9 +99,19 @@ fn cancelled_plan_is_not_applied() {
     let works = server.submit("/v1/provision", &crate::server::requests::product(&["a"]));
     until("the worker is at work", || project.has("started-a"));
     let body = json!({"descriptor": crate::server::requests::product(&["b"])}).to_string();
-    let plan = server.call("POST", "/api/v1/plans", &body).json();
-    let id = plan["id"].as_str().unwrap();
-    assert_eq!(server.call("POST", &format!("/api/v1/operations/{id}/cancel"), "").status, 202);
+    let id = std::thread::scope(|scope| {
+        let call = scope.spawn(|| server.call("POST", "/api/v1/plans", &body));
+        let mut id = None;
+        until("the plan waits for the worker", || {
+            id = get(&server, "/operations?kind=plan")["items"][0]["id"].as_str().map(str::to_owned);
+            id.is_some()
+        });
+        let id = id.unwrap();
+        assert_eq!(server.call("POST", &format!("/api/v1/operations/{id}/cancel"), "").status, 202);
+        // The call that waits for its plan is answered when the plan ends.
+        assert_eq!(call.join().unwrap().json()["status"], "failed");
+        id
+    });
     let plan = get(&server, &format!("/plans/{id}"));
     assert_eq!((&plan["status"], &plan["problem"]), (&json!("failed"), &json!("stopped before it began")));
     let applied = server.call("POST", &format!("/api/v1/plans/{id}/apply"), "");

@@ -27,9 +27,9 @@ pub(super) async fn check(context: &Context<'_>, settings: &Settings, name: &str
             return;
         }
     };
-    for instance in env_context.registry.instance_names() {
-        provider(context, &env_context, name, instance, findings).await;
-    }
+    // At once: each instance that does not answer takes as long as its retries.
+    let probes = env_context.registry.instance_names().map(|instance| provider(context, &env_context, name, instance));
+    findings.extend(futures_util::future::join_all(probes).await.into_iter().flatten());
     blueprints(context, settings, &env_context, name, findings);
 }
 
@@ -39,13 +39,11 @@ async fn provider(
     env_context: &EnvironmentContext,
     environment: &str,
     instance: &str,
-    findings: &mut Vec<Finding>,
-) {
+) -> Vec<Finding> {
     let subject = format!("provider {instance} of {environment}");
     let health_probe = env_context.registry.instance(instance).and_then(HealthProbe::of);
     if health_probe.as_ref().is_some_and(|it| !it.is_configured(env_context, context.variables, instance)) {
-        findings.push(Finding::ok(subject, "it is not configured, so it was not called"));
-        return;
+        return vec![Finding::ok(subject, "it is not configured, so it was not called")];
     }
     let probe = async {
         let session = env_context.registry.session(instance).await.map_err(|error| ("connect", error))?;
@@ -63,13 +61,13 @@ async fn provider(
     };
     let (session, partial) = match tokio::time::timeout(ANSWER_TIMEOUT, probe).await {
         Ok(Ok(Some(answered))) => answered,
-        Ok(Ok(None)) => return findings.push(Finding::ok(subject, "it connects")),
+        Ok(Ok(None)) => return vec![Finding::ok(subject, "it connects")],
         Ok(Err((failed, error))) => {
-            return findings.push(Finding::fail(subject, format!("it does not {failed}: {error}"), remedy(&error)));
+            return vec![Finding::fail(subject, format!("it does not {failed}: {error}"), remedy(&error))];
         }
         Err(_) => {
             let message = format!("it does not answer within {} s", ANSWER_TIMEOUT.as_secs());
-            return findings.push(Finding::fail(subject, message, "check that its host can be reached from here"));
+            return vec![Finding::fail(subject, message, "check that its host can be reached from here")];
         }
     };
     let partial = partial.map(|error| {
@@ -86,7 +84,7 @@ async fn provider(
             Finding::warn(subject, message, RUN_AGAIN)
         }
     };
-    findings.extend(combined(partial, rights));
+    combined(partial, rights).collect()
 }
 
 /// Remedy without a known error.
