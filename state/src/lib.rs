@@ -1,7 +1,6 @@
-//! State stores: the engine's [`StateStore`](terrace_engine::store::StateStore) on SQLite and PostgreSQL, and in memory
-//! for tests.
+//! State stores: the engine's [`StateStore`](terrace_engine::store::StateStore) on SQLite and PostgreSQL.
 //!
-//! [`open`] returns the store at a URL. A store has rows with all their versions, a journal of steps, leases,
+//! [`open`] returns the store at a URL, and [`in_memory`] one that ends with its last user. A store has rows with all their versions, a journal of steps, leases,
 //! operations and logs. It never has secrets in plain text: the engine seals them first. No store interprets
 //! attributes.
 //!
@@ -19,7 +18,6 @@ pub mod clock;
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod export;
-mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod process;
@@ -30,7 +28,6 @@ mod url;
 mod values;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use memory::MemoryStore;
 pub use url::{PostgresUrl, StoreUrl, StoreUrlError};
 
 use sqlite::SqliteStore;
@@ -63,6 +60,14 @@ pub enum Access {
 /// file.
 pub async fn open(url: &StoreUrl, access: Access) -> Result<Arc<dyn ServerStore>, StoreError> {
     open_with_clock(url, access, Arc::new(SystemClock)).await
+}
+
+/// Opens a new, empty store in memory, which ends with its last user: for tests, and for plans without a state.
+///
+/// # Errors
+/// When SQLite has no memory.
+pub fn in_memory(clock: Arc<dyn Clock>) -> Result<Arc<dyn ServerStore>, StoreError> {
+    Ok(Arc::new(SqliteStore::in_memory(Access::ReadWrite, clock)?))
 }
 
 /// The newest format of a store that this build knows, and writes.
@@ -141,7 +146,7 @@ pub async fn open_with_clock(
             let path = path.clone();
             tokio::task::spawn_blocking(move || SqliteStore::open(&path, access, clock)).await
         }
-        StoreUrl::SqliteMemory => tokio::task::spawn_blocking(move || SqliteStore::in_memory(access, clock)).await,
+        StoreUrl::SqliteMemory => return Ok(Arc::new(SqliteStore::in_memory(access, clock)?)),
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => return postgres::open(url, access, clock).await,
         #[cfg(not(feature = "postgres"))]

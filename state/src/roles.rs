@@ -118,9 +118,7 @@ pub async fn open_with_clock(url: &StoreUrl, clock: Arc<dyn Clock>) -> Result<Ar
             let path = path.clone();
             tokio::task::spawn_blocking(move || SqliteStore::open(&path, Access::ReadWrite, clock)).await
         }
-        StoreUrl::SqliteMemory => {
-            tokio::task::spawn_blocking(move || SqliteStore::in_memory(Access::ReadWrite, clock)).await
-        }
+        StoreUrl::SqliteMemory => Ok(SqliteStore::in_memory(Access::ReadWrite, clock)),
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => return crate::postgres::open_roles(url, clock).await,
         #[cfg(not(feature = "postgres"))]

@@ -121,7 +121,7 @@ enum Writer {
     ReadOnly,
     /// On its own thread, into a file.
     Own(Workers, Arc<FileIdentity>),
-    /// On the reader's thread: a database in memory has only one connection.
+    /// Like the reader: a database in memory has only one connection.
     SharedWithReader,
 }
 
@@ -163,7 +163,7 @@ impl SqliteStore {
         let id =
             connection::identity(&connection).map_err(|failure| failure.into_store_error("opened", &connection))?;
         let writer = if access == Access::ReadOnly { Writer::ReadOnly } else { Writer::SharedWithReader };
-        let readers = start("state-memory", vec![connection])?;
+        let readers = Workers::of_callers(connection);
         Ok(Self { identity: StoreIdentity { id, url }, context: Context::new(clock), readers, writer })
     }
 

@@ -8,12 +8,12 @@ use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
     ComponentRow, Ids, OwnerRow, OwnersOf, Ownership, Record, Row, Selection, StateStore, StoreError, Write,
 };
-use terrace_state::MemoryStore;
 use terrace_state::export::{self, ImportError, export, import};
+use terrace_state::{SystemClock, in_memory};
 use uuid::Uuid;
 
 async fn filled() -> Arc<dyn StateStore> {
-    let store = Arc::new(MemoryStore::new());
+    let store = in_memory(Arc::new(SystemClock)).unwrap();
     let operation = Uuid::now_v7();
     let write = |write| Record::Write { operation, write };
     let component = ComponentRow {
@@ -48,7 +48,7 @@ async fn filled() -> Arc<dyn StateStore> {
 async fn export_is_imported_completely() {
     let original = filled().await;
     let document = export(&*original, None, true).await.unwrap();
-    let copy = MemoryStore::new();
+    let copy = in_memory(Arc::new(SystemClock)).unwrap();
     let operation = Uuid::now_v7();
     copy.commit(&[], import(&document.to_string(), operation).unwrap()).await.unwrap();
     for stack in original.stacks().await.unwrap() {

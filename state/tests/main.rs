@@ -4,7 +4,6 @@
 mod crash; // killed processes: their commits stay, and their leases are free
 mod export; // export of a store to a document, and import
 mod files; // objects at the path: no file, garbage, another program's file, a read-only folder
-mod memory; // the contract with the store in memory
 #[cfg(feature = "postgres")]
 mod postgres; // the contract with PostgreSQL, and tests of a server
 mod roles; // roles of the role mapper beside a state

@@ -170,12 +170,12 @@ mod tests {
     use std::cell::RefCell;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use terrace_engine::store::{AuditEntry, AuditOutcome, AuditPage, StoreError};
-    use terrace_state::{ManualClock, MemoryStore};
+    use terrace_engine::store::{AuditEntry, AuditOutcome, AuditPage, ServerStore, StoreError};
+    use terrace_state::{ManualClock, in_memory};
 
     /// A log that loses its oldest entries between pages.
     struct Pruned {
-        log: MemoryStore,
+        log: Arc<dyn ServerStore>,
         clock: Arc<ManualClock>,
         pages: AtomicUsize,
         /// Numbers of pages after which entries are pruned.
@@ -204,7 +204,7 @@ mod tests {
 
     async fn verified(at: &'static [usize]) -> (Result<u64, String>, Vec<u64>) {
         let clock = Arc::new(ManualClock::at(Timestamp::UNIX_EPOCH));
-        let store = MemoryStore::with_clock(Arc::<ManualClock>::clone(&clock));
+        let store = in_memory(Arc::<ManualClock>::clone(&clock)).unwrap();
         let log = Pruned { log: store, clock, pages: AtomicUsize::new(0), at };
         for _ in 0..9 {
             log.audit(vec![AuditEntry::new("ada", "apply", AuditOutcome::Done)]).await.unwrap();

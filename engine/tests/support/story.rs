@@ -33,7 +33,7 @@ use terrace_engine::store::{Intent, Selection, StateStore};
 use terrace_engine::yaml::Budget;
 use terrace_provider::wrap::Limits;
 use terrace_provider::{Attributes, Provider, Settings};
-use terrace_state::MemoryStore;
+use terrace_state::{SystemClock, in_memory};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -79,7 +79,7 @@ pub const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 impl Story {
     pub fn new() -> Self {
-        Self::on(Arc::new(MemoryStore::new()))
+        Self::on(in_memory(Arc::new(SystemClock)).unwrap())
     }
 
     pub fn on(store: Arc<dyn StateStore>) -> Self {
