@@ -4,7 +4,7 @@ use crate::address::{StackId, outputs_in_words};
 use crate::plan::shared::SharedDeclaration;
 use crate::record::{open_text, resealed as resealed_row};
 use crate::seal::{Place, Seal};
-use crate::store::{ComponentRow, OwnerRow, Row, Selection, StateStore, StoreError, Write};
+use crate::store::{ComponentRow, Leases, OwnerRow, Row, Rows, Selection, StoreError, Write};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use terrace_provider::Attributes;
@@ -98,7 +98,7 @@ pub fn rebind(write: Write, from: Uuid, seal: &Seal) -> Result<Write, RekeyError
 /// # Errors
 /// When there is no key, a current record cannot be opened, or the store cannot be read.
 pub async fn reseal(
-    store: &dyn StateStore,
+    store: &(impl Rows + Leases + ?Sized),
     seal_of: impl Fn(&str) -> Option<Arc<Seal>> + Send,
 ) -> Result<Resealed, RekeyError> {
     let mut resealed = Resealed::default();

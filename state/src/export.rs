@@ -14,8 +14,8 @@ use serde_json::{Map, Value};
 use terrace_engine::access::{Access, Fields};
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    ComponentRow, Generation, HistoryEntry, Ids, OwnerRow, Ownership, Record, Row, RowStatus, StackRead, StackSnapshot,
-    StateStore, StoreError, Write,
+    ComponentRow, Generation, HistoryEntry, Ids, OwnerRow, Ownership, Record, Row, RowStatus, Rows, StackRead,
+    StackSnapshot, StoreError, Write,
 };
 use uuid::Uuid;
 
@@ -139,7 +139,7 @@ struct Version {
 ///
 /// # Errors
 /// When the store cannot be read.
-pub async fn export(store: &dyn StateStore, stack: Option<&StackId>, with_history: bool) -> Result<Value, StoreError> {
+pub async fn export(store: &dyn Rows, stack: Option<&StackId>, with_history: bool) -> Result<Value, StoreError> {
     let state_id = store.identity().await?.id;
     let snapshots = store.snapshot(stack, with_history).await?;
     let stacks = snapshots.into_iter().filter(has_content).map(Stack::from).collect();

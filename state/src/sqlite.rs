@@ -44,10 +44,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, AuditEntry, AuditLog, AuditPage, Cancelled, Claimant, ComponentRead, ComponentRow, Enqueued,
-    HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, NewRequest, OpenIntent, OperationFilter,
-    OperationRow, OwnerRow, OwnersOf, Pruned, Record, RequestClaim, RequestEnd, RequestQueue, RequestRow, Row,
-    Selection, ServerStore, StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity, StoredRequest,
+    Acquired, Administration, AuditEntry, AuditLog, AuditPage, Cancelled, Claimant, ComponentRead, ComponentRow,
+    Enqueued, HistoryEntry, Journal, Lease, LeaseInfo, LeaseRequest, Leases, LogLine, NewOperation, NewRequest,
+    OpenIntent, OperationFilter, OperationRow, Operations, OwnerRow, OwnersOf, Pruned, Record, RequestClaim,
+    RequestEnd, RequestQueue, RequestRow, Row, Rows, Selection, ServerStore, StackSnapshot, StepRow, StoreError,
+    StoreIdentity, StoredRequest,
 };
 use uuid::Uuid;
 use worker::{Priority, Workers};
@@ -271,13 +272,9 @@ fn start(name: &str, connections: Vec<Connection>) -> Result<Workers, StoreError
 }
 
 #[async_trait]
-impl StateStore for SqliteStore {
+impl Rows for SqliteStore {
     async fn identity(&self) -> Result<StoreIdentity, StoreError> {
         Ok(self.identity.clone())
-    }
-
-    async fn now(&self) -> Result<Timestamp, StoreError> {
-        Ok(self.context.clock.now())
     }
 
     async fn stacks(&self) -> Result<Vec<StackId>, StoreError> {
@@ -325,14 +322,53 @@ impl StateStore for SqliteStore {
         self.read(move |connection, context| journal::open_intents(connection, context, &stack, &selection)).await
     }
 
-    async fn history(&self, stack: &StackId, address: &Address) -> Result<Vec<HistoryEntry>, StoreError> {
-        let (stack, address) = (stack.clone(), address.clone());
-        self.read(move |connection, _| read::history(connection, &stack, &address)).await
-    }
-
     async fn snapshot(&self, stack: Option<&StackId>, with_history: bool) -> Result<Vec<StackSnapshot>, StoreError> {
         let stack = stack.cloned();
         self.read(move |connection, _| read::snapshot(connection, stack, with_history)).await
+    }
+}
+
+#[async_trait]
+impl Operations for SqliteStore {
+    async fn operations(&self, filter: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
+        let filter = filter.clone();
+        self.read(move |connection, context| journal::operations(connection, context, &filter)).await
+    }
+
+    async fn unended_operations(&self) -> Result<Vec<OperationRow>, StoreError> {
+        self.read(|connection, context| journal::unended(connection, context)).await
+    }
+
+    async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {
+        self.read(move |connection, context| journal::operation(connection, context, id)).await
+    }
+
+    async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError> {
+        self.read(move |connection, _| journal::is_cancel_requested(connection, operation)).await
+    }
+}
+
+#[async_trait]
+impl Journal for SqliteStore {
+    async fn begin(&self, operation: &NewOperation) -> Result<(), StoreError> {
+        let operation = operation.clone();
+        self.write(move |transaction, context| commit::begin(transaction, context, &operation)).await
+    }
+
+    async fn commit(&self, leases: &[Lease], records: Vec<Record>) -> Result<(), StoreError> {
+        let leases = leases.to_vec();
+        self.write(move |transaction, context| commit::commit(transaction, context, &leases, &records)).await
+    }
+
+    async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {
+        self.read(move |connection, _| journal::is_spent(connection, plan)).await
+    }
+}
+
+#[async_trait]
+impl Leases for SqliteStore {
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        Ok(self.context.clock.now())
     }
 
     async fn acquire(&self, request: &LeaseRequest) -> Result<Acquired, StoreError> {
@@ -360,37 +396,22 @@ impl StateStore for SqliteStore {
     async fn leases(&self) -> Result<Vec<LeaseInfo>, StoreError> {
         self.read(|connection, context| lease::held(connection, context)).await
     }
+}
+
+#[async_trait]
+impl Administration for SqliteStore {
+    async fn history(&self, stack: &StackId, address: &Address) -> Result<Vec<HistoryEntry>, StoreError> {
+        let (stack, address) = (stack.clone(), address.clone());
+        self.read(move |connection, _| read::history(connection, &stack, &address)).await
+    }
 
     async fn break_lease(&self, id: &str) -> Result<bool, StoreError> {
         let id = id.to_owned();
         self.write(move |transaction, _| lease::free(transaction, &id)).await
     }
 
-    async fn begin(&self, operation: &NewOperation) -> Result<(), StoreError> {
-        let operation = operation.clone();
-        self.write(move |transaction, context| commit::begin(transaction, context, &operation)).await
-    }
-
-    async fn commit(&self, leases: &[Lease], records: Vec<Record>) -> Result<(), StoreError> {
-        let leases = leases.to_vec();
-        self.write(move |transaction, context| commit::commit(transaction, context, &leases, &records)).await
-    }
-
-    async fn operations(&self, filter: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
-        let filter = filter.clone();
-        self.read(move |connection, context| journal::operations(connection, context, &filter)).await
-    }
-
-    async fn unended_operations(&self) -> Result<Vec<OperationRow>, StoreError> {
-        self.read(|connection, context| journal::unended(connection, context)).await
-    }
-
     async fn operation_ids(&self, within: RangeInclusive<Uuid>, limit: usize) -> Result<Vec<Uuid>, StoreError> {
         self.read(move |connection, _| journal::ids(connection, &within, limit)).await
-    }
-
-    async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {
-        self.read(move |connection, context| journal::operation(connection, context, id)).await
     }
 
     async fn logs(&self, id: Uuid, after: usize) -> Result<Vec<LogLine>, StoreError> {
@@ -403,20 +424,12 @@ impl StateStore for SqliteStore {
             .await
     }
 
-    async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError> {
-        self.read(move |connection, _| journal::is_cancel_requested(connection, operation)).await
-    }
-
     async fn prune(&self, keep: Duration) -> Result<Pruned, StoreError> {
         self.write(move |transaction, context| {
             let moment = context.clock.now().checked_sub(keep).unwrap_or(jiff::Timestamp::MIN);
             prune::before(transaction, context, moment)
         })
         .await
-    }
-
-    async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {
-        self.read(move |connection, _| journal::is_spent(connection, plan)).await
     }
 }
 

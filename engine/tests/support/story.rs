@@ -1,6 +1,6 @@
 //! A story: plans and applies descriptors one after the other, on one store and one remote system.
 
-use super::faulty_store::FaultyStore;
+use super::faulty_store::{FaultyStore, TestStore};
 use super::world::{Fault, Remote, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -47,7 +47,7 @@ struct Setting {
 
 /// Environment of one test: store, remote system and options.
 pub struct Story {
-    pub store: Arc<dyn StateStore>,
+    pub store: Arc<dyn TestStore>,
     /// The same store, with control over dead processes.
     pub faulty_store: Arc<FaultyStore>,
     pub remote: Arc<Mutex<Remote>>,
@@ -82,7 +82,7 @@ impl Story {
         Self::on(in_memory(Arc::new(SystemClock)).unwrap())
     }
 
-    pub fn on(store: Arc<dyn StateStore>) -> Self {
+    pub fn on(store: Arc<dyn TestStore>) -> Self {
         let faulty_store = FaultyStore::new(store);
         Self {
             store: faulty_store.clone(),
@@ -335,7 +335,7 @@ impl Story {
 
     pub fn applier(&self) -> Applier {
         Applier {
-            store: Arc::clone(&self.store),
+            store: self.store.clone(),
             registry: Arc::new(self.registry()),
             functions: Arc::new(Functions::default()),
             seal: Arc::clone(&self.seal),
@@ -369,8 +369,9 @@ impl Story {
         let registry = self.registry();
         let mut recovered = Vec::new();
         for stack in &self.store.stacks().await.unwrap() {
+            let store: Arc<dyn StateStore> = self.store.clone();
             let recovery = Recovery {
-                store: &self.store,
+                store: &store,
                 registry: &registry,
                 seal: &self.seal,
                 events: &NoEvents,
@@ -396,8 +397,9 @@ impl Story {
     /// Resolves a step in doubt with a verdict of the user.
     pub async fn decide_step(&self, step: &InterruptedStep, verdict: Verdict) -> bool {
         let registry = self.registry();
+        let store: Arc<dyn StateStore> = self.store.clone();
         let recovery = Recovery {
-            store: &self.store,
+            store: &store,
             registry: &registry,
             seal: &self.seal,
             events: &NoEvents,
