@@ -18,6 +18,7 @@ mod operation;
 mod record;
 mod request;
 mod row;
+mod sealed;
 
 pub use administration::{Administration, Pruned};
 pub use audit::{
@@ -41,6 +42,7 @@ pub use row::{
     ComponentEntry, ComponentRow, Generation, HistoryEntry, Ids, Intent, OpenIntent, OwnerRow, OwnersOf, Ownership,
     Row, RowStatus, Rows, Selection, StackRead, StackSnapshot, StoreIdentity,
 };
+pub use sealed::Sealed;
 
 /// All that planning reads.
 pub trait StateReader: Rows + Operations {}

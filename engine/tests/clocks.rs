@@ -142,7 +142,7 @@ async fn apply_with_lost_leases_keeps_the_recorded_end() {
 async fn take(story: &Story, component: &str) -> Vec<Lease> {
     let held = story.store.leases().await.unwrap();
     let held = held.into_iter().find(|lease| lease.component == component).unwrap();
-    story.store.break_lease(&held.id).await.unwrap();
+    story.administration.break_lease(&held.id).await.unwrap();
     take_as(story, Uuid::now_v7(), component).await
 }
 

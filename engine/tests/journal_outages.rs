@@ -3,13 +3,13 @@
 
 use crate::journal_points::{SCENES, Scene};
 use crate::support::Story;
-use crate::support::faulty_store::{Counted, FaultyStore, Outage, TestStore};
+use crate::support::faulty_store::{Counted, FaultyStore, Outage};
 use crate::support::story::summary;
 use crate::support::world::Fault;
 use std::sync::Arc;
 use terrace_engine::address::StackId;
 use terrace_engine::apply::{Applier, ApplyError};
-use terrace_engine::store::{Body, NewOperation, NewRequest, RequestQueue, Selection};
+use terrace_engine::store::{Body, NewOperation, NewRequest, RequestQueue, Selection, StateStore};
 use terrace_state::{SystemClock, in_memory};
 use uuid::Uuid;
 
@@ -103,7 +103,7 @@ impl Request {
         for lease in held.into_iter().filter(|lease| lease.operation != self.operation) {
             assert!(error.contains("is held by") || error.contains("is away"), "{}: {error}", self.what);
             // During the outage, breaking a lease fails too.
-            let _ = story.store.break_lease(&lease.id).await;
+            let _ = story.administration.break_lease(&lease.id).await;
         }
     }
 }
@@ -120,7 +120,7 @@ async fn fail_at_every_write(counted: Counted) {
                 let mut story = scene.begin_on(store.clone()).await;
                 let request = Request { scene, operation: Uuid::now_v7(), what };
                 request.queue(&*store).await;
-                let inner: Arc<dyn TestStore> = Arc::clone(&story.store);
+                let inner: Arc<dyn StateStore> = Arc::clone(&story.store);
                 let failing = FaultyStore::failing(Arc::clone(&inner), Outage { first, counted, calls, is_written });
                 story.store = failing.clone();
                 request.work(&story).await;
@@ -154,7 +154,7 @@ async fn running_call_of_the_next_run_does_not_count_as_ended() {
         let mut story = scene.begin_on(store.clone()).await;
         let request = Request { scene, operation: Uuid::now_v7(), what };
         request.queue(&*store).await;
-        let inner: Arc<dyn TestStore> = Arc::clone(&story.store);
+        let inner: Arc<dyn StateStore> = Arc::clone(&story.store);
         let outage = Outage { first, counted: Counted::All, calls: 1, is_written: false };
         story.store = FaultyStore::failing(Arc::clone(&inner), outage);
         let failed = request.run(&story).await;

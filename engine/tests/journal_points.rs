@@ -2,7 +2,7 @@
 //! creates nothing twice, and ends like an undisturbed one.
 
 use crate::support::Story;
-use crate::support::faulty_store::{BREAKS, Break, FaultyStore, TestStore, duplicate_effects};
+use crate::support::faulty_store::{BREAKS, Break, FaultyStore, duplicate_effects};
 use crate::support::story::summary;
 use crate::support::world::Fault;
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use terrace_engine::apply::{ApplyError, Report};
 use terrace_engine::plan::Plan;
 use terrace_engine::plan::options::Consent;
-use terrace_engine::store::{OwnersOf, Selection};
+use terrace_engine::store::{OwnersOf, Selection, ServerStore, StateStore};
 use terrace_provider::ErrorKind;
 use terrace_state::{SystemClock, in_memory};
 use uuid::Uuid;
@@ -83,7 +83,7 @@ impl Scene {
         self.begin_on(in_memory(Arc::new(SystemClock)).unwrap()).await
     }
 
-    pub(crate) async fn begin_on(self, store: Arc<dyn TestStore>) -> Story {
+    pub(crate) async fn begin_on(self, store: Arc<dyn ServerStore>) -> Story {
         let mut story = Story::on(store);
         story.options.remove_data = true;
         story.options.allow_data_loss = Consent::All;
@@ -107,7 +107,7 @@ impl Scene {
     }
 
     /// Recovers, repeats the scene, and checks the result.
-    async fn recover_and_check(self, story: &mut Story, store: Arc<dyn TestStore>, what: &str) {
+    async fn recover_and_check(self, story: &mut Story, store: Arc<dyn StateStore>, what: &str) {
         story.store = store;
         story.remote().faults.clear();
         story.end_processes().await;

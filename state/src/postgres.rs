@@ -44,11 +44,12 @@ mod session;
 mod transfer;
 mod write;
 
-use crate::clock::Clock;
+use crate::Access;
+use crate::access::read_only_error;
+use crate::clock::{Clock, earlier};
 use crate::roles::RoleStore;
 use crate::sqlite::SqliteStore;
 use crate::url::PostgresUrl;
-use crate::{Access, read_only_error};
 use async_trait::async_trait;
 use connection::ConnectionClass;
 pub(crate) use connection::parse_url;
@@ -112,7 +113,7 @@ async fn store(url: &PostgresUrl, access: Access, clock: &Arc<dyn Clock>) -> Res
                 match migrate::inspect(session, &shown).await? {
                     FORMAT => Ok(Some(migrate::identity(session).await?)),
                     0 => Ok(None),
-                    older => Err(crate::needs_migration(older, FORMAT, &shown).into()),
+                    older => Err(crate::access::needs_migration(older, FORMAT, &shown).into()),
                 }
             })
         })
@@ -147,7 +148,7 @@ pub(crate) async fn identify(url: &PostgresUrl) -> Result<Option<(Uuid, bool)>, 
                 match migrate::inspect(session, &shown).await? {
                     0 => Ok(None),
                     _ => {
-                        let is_used = session.first(crate::IS_USED, &[], |columns| columns.take()).await?;
+                        let is_used = session.first(crate::sql::IS_USED, &[], |columns| columns.take()).await?;
                         Ok(Some((migrate::identity(session).await?, is_used.unwrap_or_default())))
                     }
                 }
@@ -454,7 +455,7 @@ impl Administration for PostgresStore {
 
     async fn prune(&self, keep: Duration) -> Result<Pruned, StoreError> {
         let now = self.read(self.class, Purpose::ReadOne, |session, context| Box::pin(context.now(session))).await?;
-        let moment = now.checked_sub(keep).unwrap_or(Timestamp::MIN);
+        let moment = earlier(now, keep);
         let mut pruned = Pruned::default();
         for part in [Part::Versions, Part::ComponentVersions, Part::Operations] {
             let mut after = Some(i64::MIN);
@@ -496,7 +497,7 @@ impl AuditLog for PostgresStore {
 
     async fn prune_audit(&self, keep: Duration) -> Result<u64, StoreError> {
         let now = self.read(self.class, Purpose::ReadOne, |session, context| Box::pin(context.now(session))).await?;
-        let moment = now.checked_sub(keep).unwrap_or(Timestamp::MIN);
+        let moment = earlier(now, keep);
         let end = self.audit_page(0, 0).await?.head.map_or(0, |head| head.number);
         let mut pruned = 0;
         loop {

@@ -122,7 +122,7 @@ pub async fn open_with_clock(url: &StoreUrl, clock: Arc<dyn Clock>) -> Result<Ar
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => return crate::postgres::open_roles(url, clock).await,
         #[cfg(not(feature = "postgres"))]
-        StoreUrl::Postgres(_) => return Err(crate::no_postgres()),
+        StoreUrl::Postgres(_) => return Err(crate::access::no_postgres()),
     };
     let store = opened.map_err(|error| StoreError::Unavailable { action: "opened", reason: error.to_string() })??;
     store.make_roles().await?;

@@ -9,6 +9,7 @@ mod audit;
 mod columns;
 mod commit;
 mod connection;
+mod context;
 mod error;
 #[cfg(feature = "fault-points")]
 mod fault;
@@ -17,24 +18,25 @@ mod journal;
 mod lease;
 mod lease_clock;
 mod migrate;
+mod operation;
 mod prune;
 mod read;
 mod request;
 mod roles;
+mod stacks;
 mod transfer;
 mod worker;
 mod write;
 
-use crate::clock::Clock;
-use crate::process::Process;
+use crate::clock::{Clock, earlier};
 use crate::{Access, StoreUrl};
 use async_trait::async_trait;
 use connection::PathContent;
+use context::Context;
 use error::Failure;
 use file_identity::FileIdentity;
 pub use file_identity::find_saved_copy;
 use jiff::Timestamp;
-use lease_clock::LeaseClock;
 pub use migrate::SQLITE_MARK;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use std::collections::BTreeSet;
@@ -74,7 +76,7 @@ pub(crate) fn identify(path: &Path) -> Result<Option<(Uuid, bool)>, StoreError> 
         return Ok(None);
     }
     let inspect = || {
-        let is_used = connection.query_row(crate::IS_USED, [], |row| row.get(0))?;
+        let is_used = connection.query_row(crate::sql::IS_USED, [], |row| row.get(0))?;
         Ok((connection::identity(&connection)?, is_used))
     };
     inspect().map(Some).map_err(|failure: Failure| failure.into_store_error("opened", &connection))
@@ -98,14 +100,6 @@ pub(crate) fn damage(path: &Path) -> Result<Option<String>, StoreError> {
 /// Concurrent reads beside a writer. A store without a writer belongs to a command, which reads one thing after
 /// another.
 const READERS: usize = 3;
-
-/// The shared context of all work on connections.
-#[derive(Clone)]
-struct Context {
-    clock: Arc<dyn Clock>,
-    process: Option<Process>,
-    lease_clock: Arc<LeaseClock>,
-}
 
 /// A store in a SQLite file, or in memory.
 pub(crate) struct SqliteStore {
@@ -137,7 +131,7 @@ impl SqliteStore {
             (Access::ReadWrite, PathContent::File | PathContent::Missing) => {
                 let now = clock.now();
                 let connection = connection::writer(path, &url, now)?;
-                Writer::Own(start("state-writer", vec![connection])?, Arc::new(FileIdentity::of(path, now)))
+                Writer::Own(Workers::start("state-writer", vec![connection])?, Arc::new(FileIdentity::of(path, now)))
             }
         };
         let first = connection::reader(path, &url)?;
@@ -145,7 +139,7 @@ impl SqliteStore {
             migrate::FORMAT => {}
             // A database without any table: another process is creating the store.
             0 => return Self::empty(url, clock),
-            older => return Err(crate::needs_migration(older, FORMAT, &url)),
+            older => return Err(crate::access::needs_migration(older, FORMAT, &url)),
         }
         let id = connection::identity(&first).map_err(|failure| failure.into_store_error("opened", &first))?;
         let mut readers = vec![first];
@@ -153,7 +147,7 @@ impl SqliteStore {
         for _ in 1..count {
             readers.push(connection::reader(path, &url)?);
         }
-        let readers = start("state-reader", readers)?;
+        let readers = Workers::start("state-reader", readers)?;
         Ok(Self { identity: StoreIdentity { id, url }, context: Context::new(clock), readers, writer })
     }
 
@@ -215,7 +209,7 @@ impl SqliteStore {
     {
         let (writer, file) = match &self.writer {
             Writer::ReadOnly => {
-                return Err(crate::read_only_error());
+                return Err(crate::access::read_only_error());
             }
             Writer::Own(writer, file) => (writer, Some(Arc::clone(file))),
             Writer::SharedWithReader => (&self.readers, None),
@@ -248,27 +242,6 @@ fn in_transaction<T>(
     #[cfg(feature = "fault-points")]
     fault::after_commit()?;
     Ok(answer)
-}
-
-impl Context {
-    fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, process: Process::current(), lease_clock: Arc::default() }
-    }
-
-    /// True if an expired lease belongs to a process that certainly runs, and may still renew it: a jump of the clock
-    /// takes no leases away. A clock that a test moves does not count.
-    fn may_be_renewed(&self, process: Option<&Process>, name: &str, expires: Timestamp) -> bool {
-        self.clock.is_system_clock()
-            && process.is_some_and(|process| process.runs(self.process.as_ref()))
-            && self.lease_clock.may_be_renewed(name, expires)
-    }
-}
-
-fn start(name: &str, connections: Vec<Connection>) -> Result<Workers, StoreError> {
-    Workers::start(name, connections).map_err(|error| StoreError::Unavailable {
-        action: "opened",
-        reason: format!("cannot start a thread: {error}"),
-    })
 }
 
 #[async_trait]
@@ -352,7 +325,7 @@ impl Operations for SqliteStore {
 impl Journal for SqliteStore {
     async fn begin(&self, operation: &NewOperation) -> Result<(), StoreError> {
         let operation = operation.clone();
-        self.write(move |transaction, context| commit::begin(transaction, context, &operation)).await
+        self.write(move |transaction, context| operation::begin(transaction, context, &operation)).await
     }
 
     async fn commit(&self, leases: &[Lease], records: Vec<Record>) -> Result<(), StoreError> {
@@ -426,7 +399,7 @@ impl Administration for SqliteStore {
 
     async fn prune(&self, keep: Duration) -> Result<Pruned, StoreError> {
         self.write(move |transaction, context| {
-            let moment = context.clock.now().checked_sub(keep).unwrap_or(jiff::Timestamp::MIN);
+            let moment = earlier(context.clock.now(), keep);
             prune::before(transaction, context, moment)
         })
         .await
@@ -444,7 +417,7 @@ impl AuditLog for SqliteStore {
     }
 
     async fn prune_audit(&self, keep: Duration) -> Result<u64, StoreError> {
-        let moment = self.now().await?.checked_sub(keep).unwrap_or(Timestamp::MIN);
+        let moment = earlier(self.now().await?, keep);
         let end = self.audit_page(0, 0).await?.head.map_or(0, |head| head.number);
         let mut pruned = 0;
         loop {

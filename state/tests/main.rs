@@ -15,7 +15,7 @@ use std::time::Duration;
 use terrace_engine::access::{Access, Fields};
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
-    Body, ComponentRow, Intent, NewOperation, NewRequest, Record, Row, RowStatus, StepAction, Write,
+    Body, ComponentRow, Intent, NewOperation, NewRequest, Record, Row, RowStatus, Sealed, StepAction, Write,
 };
 use uuid::Uuid;
 
@@ -33,8 +33,8 @@ fn row(address: &str) -> Row {
         provider: "local".to_owned(),
         provider_version: None,
         schema_version: 1,
-        identity: "{}".to_owned(),
-        attributes: "{\"size\":1}".to_owned(),
+        identity: Sealed::from_stored("{}"),
+        attributes: Sealed::from_stored("{\"size\":1}"),
         private: vec![0, 255],
         dependencies: Vec::new(),
         lifecycle: "{}".to_owned(),
@@ -76,7 +76,7 @@ fn api(principal: Option<&str>) -> ComponentRow {
     ComponentRow {
         key: "api".to_owned(),
         depends_on: Vec::new(),
-        outputs: "{}".to_owned(),
+        outputs: Sealed::from_stored("{}"),
         blueprint: None,
         reads: Vec::new(),
         access: principal.map(|principal| Access::new(vec![principal.to_owned()], Fields::default())),

@@ -84,7 +84,7 @@ impl Descriptor {
     /// folder, and the engine would delete its object as undeclared.
     fn describes_all(&self, (attribute, folder): &(&str, String), rows: &[Row]) -> bool {
         rows.iter().all(|row| {
-            let attributes: serde_json::Value = serde_json::from_str(&row.attributes).unwrap_or_default();
+            let attributes: serde_json::Value = serde_json::from_str(row.attributes.as_str()).unwrap_or_default();
             let has = |name: &str, value: &str| attributes.get(name).and_then(serde_json::Value::as_str) == Some(value);
             has(attribute, folder)
                 && self.transitions.identified.iter().any(|identified| has(identified.attribute, &identified.value))

@@ -1,7 +1,7 @@
 //! Rows of a store.
 
 use super::operation::StepAction;
-use super::{ComponentRead, StoreError};
+use super::{ComponentRead, Sealed, StoreError};
 use crate::access::Access;
 use crate::address::{Address, StackId};
 use crate::naming::NamesRule;
@@ -103,15 +103,16 @@ pub struct Row {
     pub provider_version: Option<String>,
     /// The schema version of the resource type at the time of writing.
     pub schema_version: u32,
-    /// The identity attributes, as sealed JSON.
-    pub identity: String,
-    /// All attributes, as sealed JSON.
-    pub attributes: String,
+    /// The identity attributes.
+    pub identity: Sealed,
+    /// All attributes.
+    pub attributes: Sealed,
     /// The provider's own bytes, sealed.
     pub private: Vec<u8>,
     /// Direct dependencies in the same stack, recorded when the row was written.
     pub dependencies: Vec<Address>,
-    /// The settings for planning without a descriptor, as JSON: protection, retention, timeouts.
+    /// The settings for planning without a descriptor, as JSON without secrets: protection, retention, timeouts, keyed
+    /// digests.
     pub lifecycle: String,
     /// When this version was written, by the store's clock. The writer's value is ignored.
     pub updated_at: Timestamp,
@@ -138,8 +139,8 @@ pub struct ComponentRow {
     pub key: String,
     /// The keys of the components that it depends on.
     pub depends_on: Vec<String>,
-    /// The outputs, as sealed JSON.
-    pub outputs: String,
+    /// The outputs.
+    pub outputs: Sealed,
     /// The blueprint that it was compiled with, for display.
     pub blueprint: Option<String>,
     /// The components of other stacks whose outputs or objects it reads.
@@ -189,8 +190,8 @@ pub struct Ownership {
 pub struct OwnerRow {
     /// The owner and the shared row.
     pub ownership: Ownership,
-    /// The owner's declaration of the resource, as JSON sealed by the engine; empty when unknown.
-    pub declaration: String,
+    /// The owner's declaration of the resource; empty when unknown.
+    pub declaration: Sealed,
 }
 
 /// A step without a recorded outcome.

@@ -3,23 +3,17 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashSet};
-use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use terrace_engine::address::{Address, StackId};
+use terrace_engine::address::StackId;
 use terrace_engine::store::{
-    Acquired, Administration, Cancelled, ComponentRow, HistoryEntry, Journal, Lease, LeaseInfo, LeaseRequest, Leases,
-    LogLine, NewOperation, OpenIntent, OperationFilter, OperationRow, Operations, OwnerRow, OwnersOf, Pruned, Record,
-    Row, Rows, Selection, StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity,
+    Acquired, ComponentRow, Journal, Lease, LeaseInfo, LeaseRequest, Leases, NewOperation, OpenIntent, OperationFilter,
+    OperationRow, Operations, OwnerRow, OwnersOf, Record, Row, Rows, Selection, StackSnapshot, StateStore, StepRow,
+    StoreError, StoreIdentity,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-
-/// A store of a test, which may look into it and repair it like a user.
-pub trait TestStore: StateStore + Administration {}
-
-impl<T: StateStore + Administration + ?Sized> TestStore for T {}
 
 /// How a write breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +61,7 @@ struct OutageSoFar {
 
 /// A store that numbers its writes from 0 and may fail at one of them.
 pub struct FaultyStore {
-    inner: Arc<dyn TestStore>,
+    inner: Arc<dyn StateStore>,
     writes: AtomicUsize,
     breaks: Option<(usize, Break)>,
     outage: Option<(Outage, Mutex<OutageSoFar>)>,
@@ -78,20 +72,20 @@ pub struct FaultyStore {
 }
 
 impl FaultyStore {
-    pub fn new(inner: Arc<dyn TestStore>) -> Arc<Self> {
+    pub fn new(inner: Arc<dyn StateStore>) -> Arc<Self> {
         Self::with(inner, None)
     }
 
-    pub fn breaking(inner: Arc<dyn TestStore>, at: usize, how: Break) -> Arc<Self> {
+    pub fn breaking(inner: Arc<dyn StateStore>, at: usize, how: Break) -> Arc<Self> {
         Self::with(inner, Some((at, how)))
     }
 
-    fn with(inner: Arc<dyn TestStore>, breaks: Option<(usize, Break)>) -> Arc<Self> {
+    fn with(inner: Arc<dyn StateStore>, breaks: Option<(usize, Break)>) -> Arc<Self> {
         let (writes, dead, dead_operations) = (AtomicUsize::new(0), CancellationToken::new(), Mutex::default());
         Arc::new(Self { inner, writes, breaks, outage: None, dead, dead_operations })
     }
 
-    pub fn failing(inner: Arc<dyn TestStore>, outage: Outage) -> Arc<Self> {
+    pub fn failing(inner: Arc<dyn StateStore>, outage: Outage) -> Arc<Self> {
         let (writes, dead, dead_operations) = (AtomicUsize::new(0), CancellationToken::new(), Mutex::default());
         let outage = Some((outage, Mutex::default()));
         Arc::new(Self { inner, writes, breaks: None, outage, dead, dead_operations })
@@ -281,33 +275,6 @@ impl Leases for FaultyStore {
 
     async fn leases(&self) -> Result<Vec<LeaseInfo>, StoreError> {
         self.inner.leases().await
-    }
-}
-
-#[async_trait]
-impl Administration for FaultyStore {
-    async fn history(&self, stack: &StackId, address: &Address) -> Result<Vec<HistoryEntry>, StoreError> {
-        self.inner.history(stack, address).await
-    }
-
-    async fn break_lease(&self, id: &str) -> Result<bool, StoreError> {
-        self.inner.break_lease(id).await
-    }
-
-    async fn operation_ids(&self, within: RangeInclusive<Uuid>, limit: usize) -> Result<Vec<Uuid>, StoreError> {
-        self.inner.operation_ids(within, limit).await
-    }
-
-    async fn logs(&self, id: Uuid, after: usize) -> Result<Vec<LogLine>, StoreError> {
-        self.inner.logs(id, after).await
-    }
-
-    async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<Option<Cancelled>, StoreError> {
-        self.inner.request_cancel(operation, by).await
-    }
-
-    async fn prune(&self, keep: Duration) -> Result<Pruned, StoreError> {
-        self.inner.prune(keep).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! A story: plans and applies descriptors one after the other, on one store and one remote system.
 
-use super::faulty_store::{FaultyStore, TestStore};
+use super::faulty_store::FaultyStore;
 use super::world::{Fault, Remote, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -29,7 +29,7 @@ use terrace_engine::recover::{InterruptedStep, Recovered, Recovery, Verdict};
 use terrace_engine::registry::Registry;
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
-use terrace_engine::store::{Intent, Selection, StateStore};
+use terrace_engine::store::{Administration, Intent, Selection, ServerStore, StateStore};
 use terrace_engine::yaml::Budget;
 use terrace_provider::wrap::Limits;
 use terrace_provider::{Attributes, Provider, Settings};
@@ -47,7 +47,9 @@ struct Setting {
 
 /// Environment of one test: store, remote system and options.
 pub struct Story {
-    pub store: Arc<dyn TestStore>,
+    pub store: Arc<dyn StateStore>,
+    /// The same store, for a user.
+    pub administration: Arc<dyn Administration>,
     /// The same store, with control over dead processes.
     pub faulty_store: Arc<FaultyStore>,
     pub remote: Arc<Mutex<Remote>>,
@@ -82,10 +84,20 @@ impl Story {
         Self::on(in_memory(Arc::new(SystemClock)).unwrap())
     }
 
-    pub fn on(store: Arc<dyn TestStore>) -> Self {
+    pub fn on(store: Arc<dyn ServerStore>) -> Self {
+        Self::over(store.clone(), store)
+    }
+
+    /// Another story in the same store.
+    pub fn beside(&self) -> Self {
+        Self::over(self.store.clone(), self.administration.clone())
+    }
+
+    fn over(store: Arc<dyn StateStore>, administration: Arc<dyn Administration>) -> Self {
         let faulty_store = FaultyStore::new(store);
         Self {
             store: faulty_store.clone(),
+            administration,
             faulty_store,
             remote: Arc::default(),
             options: Options::default(),
@@ -115,7 +127,7 @@ impl Story {
     /// Takes the leases from their holders, which may still be running.
     pub async fn break_leases(&self) {
         for lease in self.store.leases().await.unwrap() {
-            self.store.break_lease(&lease.id).await.unwrap();
+            self.administration.break_lease(&lease.id).await.unwrap();
         }
     }
 
@@ -171,7 +183,7 @@ impl Story {
 
     /// Another process on the same store and the same remote system.
     pub fn other_process(&self) -> Self {
-        Self { remote: Arc::clone(&self.remote), ..Self::on(Arc::clone(&self.store)) }
+        Self { remote: Arc::clone(&self.remote), ..self.beside() }
     }
 
     /// Compiles descriptors; `---` separates files.

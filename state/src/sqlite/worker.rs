@@ -86,7 +86,11 @@ impl JobReceiver {
 
 impl Workers {
     /// Starts one thread for each connection.
-    pub(super) fn start(name: &str, connections: Vec<Connection>) -> io::Result<Self> {
+    pub(super) fn start(name: &str, connections: Vec<Connection>) -> Result<Self, StoreError> {
+        let failed = |error: io::Error| StoreError::Unavailable {
+            action: "opened",
+            reason: format!("cannot start a thread: {error}"),
+        };
         let (job_sender, job_receiver) = queue();
         let job_receiver = Arc::new(Mutex::new(job_receiver));
         let mut handles = Vec::with_capacity(connections.len());
@@ -97,7 +101,8 @@ impl Workers {
                     job(&mut connection);
                 }
                 connection
-            })?;
+            });
+            let thread = thread.map_err(failed)?;
             handles.push(thread);
         }
         Ok(Self::Own(Threads { queue: Some(job_sender), handles }))
@@ -170,6 +175,15 @@ mod tests {
         let mut connection = Connection::open_in_memory().unwrap();
         std::iter::from_fn(|| job_receiver.next()).for_each(|job| job(&mut connection));
         assert_eq!(*done.lock().unwrap(), "XaYbZcd");
+    }
+
+    #[test]
+    fn work_in_memory_ends_with_the_first_poll() {
+        let workers = Workers::of_callers(Connection::open_in_memory().unwrap());
+        let work = |connection: &mut Connection| Ok(connection.query_row("SELECT 7", [], |row| row.get::<_, i64>(0))?);
+        let run = std::pin::pin!(workers.run(Priority::Normal, "read", work));
+        let polled = run.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+        assert!(matches!(polled, std::task::Poll::Ready(Ok(7))));
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use crate::address::{Address, StackId};
 use crate::record::{open_attributes, open_identity};
 use crate::seal::Seal;
-use crate::store::{Generation, HistoryEntry, Row, StateReader, StepAction, StoreError};
+use crate::store::{Generation, HistoryEntry, Row, Sealed, StateReader, StepAction, StoreError};
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 use terrace_provider::Attributes;
@@ -55,7 +55,7 @@ enum PriorLocation {
 #[derive(Default)]
 struct RemovedRows {
     /// By type and identity of their last version.
-    rows: HashMap<(String, String), Vec<Version>>,
+    rows: HashMap<(String, Sealed), Vec<Version>>,
     /// The last version of a row was pruned.
     is_pruned: bool,
 }
