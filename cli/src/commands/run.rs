@@ -122,7 +122,7 @@ impl<'a> Run<'a> {
         }
         self.signals.begin_changes();
         let progress = Progress::for_people(self.context.ui, true);
-        let store = self.state.get();
+        let store: Arc<dyn StateStore> = self.state.get();
         let recovery = Recovery {
             store: &store,
             registry: &self.env_context.registry,
