@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, reason = "a failure here is a finding")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
 use terrace_engine::blueprint::check::check;
 use terrace_engine::blueprint::matching::Templates;
 use terrace_engine::blueprint::{self, Library, Origin};
@@ -18,8 +19,9 @@ use terrace_engine::registry::Registry;
 use terrace_engine::render::{human, json, markdown};
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
+use terrace_engine::store::ServerStore;
 use terrace_engine::yaml::Budget;
-use terrace_state::MemoryStore;
+use terrace_state::{SystemClock, in_memory};
 
 /// Separates a descriptor from the blueprint after it.
 pub const BOUNDARY: &str = "\n=== blueprint\n";
@@ -47,6 +49,12 @@ impl Report {
             self.all.push(line);
         }
     }
+}
+
+/// A store without rows. No input writes to it.
+fn empty_store() -> &'static dyn ServerStore {
+    static EMPTY: OnceLock<Arc<dyn ServerStore>> = OnceLock::new();
+    &**EMPTY.get_or_init(|| in_memory(Arc::new(SystemClock)).expect("SQLite opens a store in memory"))
 }
 
 /// Reads a descriptor, and a blueprint if one follows, as far as possible, and plans the result.
@@ -90,10 +98,10 @@ pub fn describe(text: &str, registry: &Registry) -> Report {
         report.add(&diagnostics, &sources);
         stacks.extend(compiled.filter(|_| !has_errors(&diagnostics)));
     }
-    let (store, options) = (MemoryStore::new(), Options::default());
+    let (store, options) = (empty_store(), Options::default());
     let seal = Seal::with_key(KEY, &[]).expect("the key is one");
     let planner = Planner {
-        store: &store,
+        store,
         registry,
         functions: &functions,
         seal: &seal,

@@ -31,7 +31,7 @@ use terrace_engine::environment;
 use terrace_engine::expression::Functions;
 use terrace_engine::registry::Registry;
 use terrace_engine::seal::Seal;
-use terrace_engine::store::{ServerStore, StateStore};
+use terrace_engine::store::ServerStore;
 use terrace_engine::text::shell_word;
 use terrace_provider::ProviderSchema;
 use terrace_provider::wrap::silence::{Reporter, SilenceLimit};
@@ -190,11 +190,7 @@ pub(crate) fn instance(
 ///
 /// # Errors
 /// When it cannot be opened.
-pub(crate) async fn store(settings: &Settings, access: Access) -> Result<Arc<dyn StateStore>, Failure> {
-    Ok(opened(settings, access).await?)
-}
-
-async fn opened(settings: &Settings, access: Access) -> Result<Arc<dyn ServerStore>, Failure> {
+pub(crate) async fn store(settings: &Settings, access: Access) -> Result<Arc<dyn ServerStore>, Failure> {
     if missing_folder(&settings.state).is_some() && access == Access::ReadOnly {
         return Ok(open(&settings.state, access).await?);
     }
@@ -214,14 +210,6 @@ fn refuse_next_to_saved_copy(state: &StoreUrl) -> Result<(), Failure> {
     Err(Failure::refused(format!("the state {path} was lost, and {saved} is a copy of it"))
         .hint(format!("restore the copy: `mv {saved} {path}`, then `terrace recover`"))
         .hint("or move the copy elsewhere, to start with an empty state"))
-}
-
-/// Opens the store with its requests and its audit log for reading.
-///
-/// # Errors
-/// When it cannot be opened.
-pub(crate) async fn server_store_to_read(settings: &Settings) -> Result<Arc<dyn ServerStore>, Failure> {
-    opened(settings, Access::ReadOnly).await
 }
 
 /// Opens the store for a server; creates it if necessary.
@@ -265,16 +253,8 @@ fn missing_folder(state: &StoreUrl) -> Option<&Path> {
 ///
 /// # Errors
 /// When it cannot be opened.
-pub(crate) async fn store_for_changes(settings: &Settings) -> Result<Arc<dyn StateStore>, Failure> {
-    Ok(server_store_for_changes(settings).await?)
-}
-
-/// Like [`store_for_changes`], with the requests of servers.
-///
-/// # Errors
-/// When it cannot be opened.
-pub(crate) async fn server_store_for_changes(settings: &Settings) -> Result<Arc<dyn ServerStore>, Failure> {
-    opened(settings, if is_missing(&settings.state) { Access::ReadOnly } else { Access::ReadWrite }).await
+pub(crate) async fn store_for_changes(settings: &Settings) -> Result<Arc<dyn ServerStore>, Failure> {
+    store(settings, if is_missing(&settings.state) { Access::ReadOnly } else { Access::ReadWrite }).await
 }
 
 /// True if opening the state for writing would create it.

@@ -7,7 +7,7 @@ use crate::diff::are_same;
 use crate::plan::failure::PlanFailure;
 use crate::record::{self, Memory, NewRow, open_identity};
 use crate::seal::Seal;
-use crate::store::{Row, RowStatus, Selection, StateStore};
+use crate::store::{Row, RowStatus, Rows, Selection};
 use terrace_provider::value::OtherFormat;
 use terrace_provider::value::wire::WireError;
 use terrace_provider::{
@@ -127,7 +127,7 @@ pub async fn remarks(
 /// # Errors
 /// When the store cannot be read or a row cannot be opened.
 pub async fn find_recorded_resource(
-    store: &dyn StateStore,
+    store: &dyn Rows,
     seal: &Seal,
     (environment, instance): (&str, &str),
     ty: &ResourceType,

@@ -8,7 +8,7 @@ use crate::record;
 use crate::rekey::RekeyError;
 use crate::seal::Seal;
 use crate::selector::{Selector, is_same_block};
-use crate::store::{Generation, OwnerRow, OwnersOf, Ownership, Row, Selection, StateStore, Write};
+use crate::store::{Generation, OwnerRow, OwnersOf, Ownership, Row, Rows, Selection, Write};
 use crate::text::shell_word;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -247,7 +247,7 @@ fn in_order(row_moves: &[RowMove]) -> Vec<RowMove> {
 /// # Errors
 /// If the store cannot be read, or a value cannot be decrypted or sealed.
 pub async fn resealing(
-    store: &dyn StateStore,
+    store: &dyn Rows,
     seal: &Seal,
     stack: &StackId,
     row_moves: &[RowMove],

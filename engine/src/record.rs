@@ -4,13 +4,13 @@ use crate::address::{Address, StackId};
 use crate::descriptor::Lifecycle;
 use crate::marks;
 use crate::seal::{Place, Placed, RowPart, Seal};
-use crate::store::{ComponentRow, Generation, Row, RowStatus};
+use crate::store::{ComponentRow, Generation, Row, RowStatus, Sealed};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::normal::respelled;
-use terrace_provider::value::wire::{Sealing, Spot, WireError, decode_at, decode_map, encode_map};
+use terrace_provider::value::wire::{Sealing, Spot, WireError, decode_at};
 use terrace_provider::{Attributes, Map, Observed, Private, Recorded, ResourceType, Value};
 use uuid::Uuid;
 
@@ -144,9 +144,8 @@ pub fn seal(new: &NewRow<'_>, seal: &Seal) -> Result<Row, WireError> {
         provider_version: Some(new.provider_version.to_owned()),
         schema_version: new.schema_version,
         // A provider that returns an identity does not know which of its parts are sensitive.
-        identity: encode_map(&marks::mark_attributes_like(new.identity, new.attributes), &at(RowPart::Identity))?
-            .to_string(),
-        attributes: encode_map(new.attributes, &at(RowPart::Attributes))?.to_string(),
+        identity: Sealed::seal(&marks::mark_attributes_like(new.identity, new.attributes), &at(RowPart::Identity))?,
+        attributes: Sealed::seal(new.attributes, &at(RowPart::Attributes))?,
         private: seal_private(new.private, &at(RowPart::Private))?,
         dependencies: new.dependencies.to_vec(),
         lifecycle: stored_memory(new.memory)?,
@@ -225,7 +224,7 @@ pub fn placed<'a>(row: &'a Row, part: RowPart, seal: &'a Seal) -> Placed<'a> {
 /// # Errors
 /// When the text is damaged or a sealed part cannot be opened.
 pub fn open_attributes(row: &Row, seal: &Seal) -> Result<Attributes, WireError> {
-    open_text(&row.attributes, &placed(row, RowPart::Attributes, seal))
+    row.attributes.open(&placed(row, RowPart::Attributes, seal))
 }
 
 /// Opens the identity attributes of a row.
@@ -233,7 +232,7 @@ pub fn open_attributes(row: &Row, seal: &Seal) -> Result<Attributes, WireError> 
 /// # Errors
 /// As [`open_attributes`].
 pub fn open_identity(row: &Row, seal: &Seal) -> Result<Attributes, WireError> {
-    open_text(&row.identity, &placed(row, RowPart::Identity, seal))
+    row.identity.open(&placed(row, RowPart::Identity, seal))
 }
 
 /// Seals a row for another address in the bound store. `from` is the store that it was sealed for. Returns `None` when
@@ -246,17 +245,16 @@ pub fn resealed(row: Row, from: Option<Uuid>, to: &Address, seal: &Seal) -> Resu
         let placed = placed(&row, part, seal);
         from.map_or(placed, |store| placed.in_store(store))
     };
-    let identity = open_text(&row.identity, &source(RowPart::Identity))?;
-    let attributes = open_text(&row.attributes, &source(RowPart::Attributes))?;
+    let identity = row.identity.open(&source(RowPart::Identity))?;
+    let attributes = row.attributes.open(&source(RowPart::Attributes))?;
     let private = open_private(&row.private, &source(RowPart::Private))?;
     let is_sealed = |attributes: &Attributes| attributes.values().any(Value::has_sensitive);
     if !is_sealed(&identity) && !is_sealed(&attributes) && (private.0.is_empty() || !seal.has_key()) {
         return Ok(None);
     }
     let mut row = Row { address: to.clone(), ..row };
-    let text = |attributes, part| Ok(encode_map(attributes, &placed(&row, part, seal))?.to_string());
-    let identity = text(&identity, RowPart::Identity)?;
-    let attributes = text(&attributes, RowPart::Attributes)?;
+    let identity = Sealed::seal(&identity, &placed(&row, RowPart::Identity, seal))?;
+    let attributes = Sealed::seal(&attributes, &placed(&row, RowPart::Attributes, seal))?;
     let private = seal_private(&private, &placed(&row, RowPart::Private, seal))?;
     (row.identity, row.attributes, row.private) = (identity, attributes, private);
     Ok(Some(row))
@@ -278,27 +276,18 @@ pub(crate) fn check_marked(ty: &ResourceType, opened: &Opened, seal: &Seal) -> R
     seal.check_marked(&place, &Spot::Key(&Spot::Root, attribute.name))
 }
 
-/// Opens attributes from the text of a row.
-///
-/// # Errors
-/// When the text is damaged or a sealed part cannot be opened.
-pub fn open_text(text: &str, seal: &dyn Sealing) -> Result<Attributes, WireError> {
-    let json = serde_json::from_str(text).map_err(|error| WireError::Damaged(error.to_string()))?;
-    decode_map(json, seal)
-}
-
 /// Seals the outputs of a component. Unknown outputs are left out. A sensitive output that cannot be sealed is stored
 /// without its value.
 ///
 /// # Errors
 /// When a sensitive value cannot be sealed although there is a key.
-pub fn seal_outputs((stack, component): (&StackId, &str), outputs: &Map, seal: &Seal) -> Result<String, WireError> {
+pub fn seal_outputs((stack, component): (&StackId, &str), outputs: &Map, seal: &Seal) -> Result<Sealed, WireError> {
     let storable: Map = outputs
         .iter()
         .filter(|(_, value)| !value.has_unknown())
         .map(|(name, value)| (name.clone(), if seal.can_store(value) { value.clone() } else { Value::Unknown }))
         .collect();
-    Ok(encode_map(&storable, &seal.at(Place::Outputs { stack, component }))?.to_string())
+    Sealed::seal(&storable, &seal.at(Place::Outputs { stack, component }))
 }
 
 /// The recorded outputs of a component.
@@ -314,8 +303,8 @@ pub struct Outputs {
 ///
 /// # Errors
 /// When the text is damaged or a sealed part cannot be opened.
-pub fn open_outputs(text: &str, seal: &dyn Sealing) -> Result<Outputs, WireError> {
-    let (outputs, unreadable) = open_readable_outputs(text, seal)?;
+pub fn open_outputs(sealed: &Sealed, seal: &dyn Sealing) -> Result<Outputs, WireError> {
+    let (outputs, unreadable) = open_readable_outputs(sealed, seal)?;
     unreadable.into_values().next().map_or(Ok(outputs), Err)
 }
 
@@ -332,11 +321,11 @@ pub fn open_component(stack: &StackId, row: &ComponentRow, seal: &Seal) -> Resul
 /// # Errors
 /// When the text is damaged.
 pub(crate) fn open_readable_outputs(
-    text: &str,
+    sealed: &Sealed,
     seal: &dyn Sealing,
 ) -> Result<(Outputs, BTreeMap<String, WireError>), WireError> {
     let json: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_str(text).map_err(|error| WireError::Damaged(error.to_string()))?;
+        serde_json::from_str(sealed.as_str()).map_err(|error| WireError::Damaged(error.to_string()))?;
     let (mut outputs, mut unreadable) = (Outputs::default(), BTreeMap::new());
     for (name, value) in json {
         match decode_at(&Spot::Key(&Spot::Root, &name), value, seal) {

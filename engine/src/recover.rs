@@ -17,8 +17,8 @@ use crate::plan::managed::{Managed, Manager};
 use crate::registry::Registry;
 use crate::seal::Seal;
 use crate::store::{
-    Intent, NewOperation, OpenIntent, OperationRow, OperationStatus, Record, Row, Selection, StateStore, StepResult,
-    StoreError, Write,
+    Intent, NewOperation, OpenIntent, OperationRow, OperationStatus, Operations, Record, Row, Selection, StateStore,
+    StepResult, StoreError, Write,
 };
 use crate::text::counted;
 use crate::upgrade::upgraded;
@@ -125,7 +125,7 @@ pub struct Recovery<'a> {
 
 /// The end records of abandoned operations without open steps. Operations that end with their request are excluded.
 async fn endings(
-    store: &dyn StateStore,
+    store: &dyn Operations,
     operations: impl IntoIterator<Item = Uuid>,
 ) -> Result<Vec<Record>, StoreError> {
     let mut ends = Vec::new();

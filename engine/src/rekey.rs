@@ -2,13 +2,12 @@
 
 use crate::address::{StackId, outputs_in_words};
 use crate::plan::shared::SharedDeclaration;
-use crate::record::{open_text, resealed as resealed_row};
+use crate::record::resealed as resealed_row;
 use crate::seal::{Place, Seal};
-use crate::store::{ComponentRow, OwnerRow, Row, Selection, StateStore, StoreError, Write};
+use crate::store::{ComponentRow, Leases, OwnerRow, Row, Rows, Sealed, Selection, StoreError, Write};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use terrace_provider::Attributes;
-use terrace_provider::value::wire::{WireError, encode_map};
+use terrace_provider::value::wire::WireError;
 use uuid::Uuid;
 
 /// An error of re-sealing a state.
@@ -98,7 +97,7 @@ pub fn rebind(write: Write, from: Uuid, seal: &Seal) -> Result<Write, RekeyError
 /// # Errors
 /// When there is no key, a current record cannot be opened, or the store cannot be read.
 pub async fn reseal(
-    store: &dyn StateStore,
+    store: &(impl Rows + Leases + ?Sized),
     seal_of: impl Fn(&str) -> Option<Arc<Seal>> + Send,
 ) -> Result<Resealed, RekeyError> {
     let mut resealed = Resealed::default();
@@ -180,12 +179,12 @@ fn resealed_outputs(
     component: &ComponentRow,
     from: Option<Uuid>,
     seal: &Seal,
-) -> Result<Option<String>, WireError> {
+) -> Result<Option<Sealed>, WireError> {
     let placed = seal.at(Place::Outputs { stack, component: &component.key });
     let source = from.map_or(placed, |store| placed.in_store(store));
-    let outputs: Attributes = open_text(&component.outputs, &source)?;
+    let outputs = component.outputs.open(&source)?;
     if !outputs.values().any(terrace_provider::Value::has_sensitive) {
         return Ok(None);
     }
-    Ok(Some(encode_map(&outputs, &placed)?.to_string()))
+    Sealed::seal(&outputs, &placed).map(Some)
 }

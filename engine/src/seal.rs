@@ -8,7 +8,7 @@ mod place;
 
 pub use place::{Place, Placed, RowPart};
 
-use crate::store::{StateStore, StoreError};
+use crate::store::{Rows, StoreError};
 use base16ct::lower::encode_string;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -153,7 +153,7 @@ impl Seal {
     ///
     /// # Errors
     /// When the store's identity cannot be read.
-    pub async fn bind_to(&self, store: &dyn StateStore) -> Result<(), StoreError> {
+    pub async fn bind_to(&self, store: &(impl Rows + ?Sized)) -> Result<(), StoreError> {
         self.bind(store.identity().await?.id);
         Ok(())
     }

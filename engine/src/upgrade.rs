@@ -4,8 +4,8 @@ use crate::marks;
 use crate::record::{self, Opened};
 use crate::registry::Registry;
 use crate::seal::{RowPart, Seal};
-use crate::store::Row;
-use terrace_provider::value::wire::{WireError, encode_map};
+use crate::store::{Row, Sealed};
+use terrace_provider::value::wire::WireError;
 use terrace_provider::{ProviderError, ResourceType, Value};
 
 /// Error of an upgrade.
@@ -62,8 +62,8 @@ pub(crate) async fn upgraded(registry: &Registry, seal: &Seal, row: Row) -> Resu
     let identity = marks::mark_attributes_like(&opened.prior.identity, &opened.prior.attributes);
     let mut row = Row { schema_version: opened.schema_version, ..row };
     let placed = |part| record::placed(&row, part, seal);
-    let identity = encode_map(&identity, &placed(RowPart::Identity))?.to_string();
-    let attributes = encode_map(&opened.prior.attributes, &placed(RowPart::Attributes))?.to_string();
+    let identity = Sealed::seal(&identity, &placed(RowPart::Identity))?;
+    let attributes = Sealed::seal(&opened.prior.attributes, &placed(RowPart::Attributes))?;
     let private = record::seal_private(&opened.prior.private, &placed(RowPart::Private))?;
     (row.identity, row.attributes, row.private) = (identity, attributes, private);
     Ok(row)

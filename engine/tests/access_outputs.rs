@@ -29,7 +29,7 @@ fn product(val: u8) -> String {
 
 async fn outputs(story: &Story) -> Json {
     let rows = story.store.components(&StackId::new("demo", "test")).await.unwrap();
-    serde_json::from_str(&rows.into_iter().find(|row| row.key == "port").unwrap().outputs).unwrap()
+    serde_json::from_str(rows.into_iter().find(|row| row.key == "port").unwrap().outputs.as_str()).unwrap()
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use terrace_engine::apply::{Applier, ApplyError};
 use terrace_engine::event::{Event, Events};
 use terrace_engine::recover::{RECOVER, end_interrupted};
 use terrace_engine::store::{Acquired, Lease, LeaseRequest, NewOperation, OperationStatus, Record, StoreError};
-use terrace_state::{Clock, ManualClock, MemoryStore, SystemClock};
+use terrace_state::{Clock, ManualClock, SystemClock, in_memory};
 use uuid::Uuid;
 
 /// Advances the store's clock by an hour whenever a step starts.
@@ -28,7 +28,7 @@ impl Events for Jumps {
 #[tokio::test]
 async fn apply_continues_under_expired_untaken_leases() {
     let clock = Arc::new(ManualClock::at(SystemClock.now()));
-    let story = Story::on(Arc::new(MemoryStore::with_clock(Arc::<ManualClock>::clone(&clock))));
+    let story = Story::on(in_memory(Arc::<ManualClock>::clone(&clock)).unwrap());
     let text = stack(
         "- {type: world_thing, name: a, config: {key: a}}
          - {type: world_thing, name: b, config: {key: b, val: '${{ resources.a.id }}'}}",
@@ -44,7 +44,7 @@ async fn apply_continues_under_expired_untaken_leases() {
 #[tokio::test]
 async fn apply_writes_many_records_under_expired_untaken_leases() {
     let clock = Arc::new(ManualClock::at(SystemClock.now()));
-    let story = Story::on(Arc::new(MemoryStore::with_clock(Arc::<ManualClock>::clone(&clock))));
+    let story = Story::on(in_memory(Arc::<ManualClock>::clone(&clock)).unwrap());
     let after = "dependsOn: [a]";
     let notes: String = (0..100)
         .map(|number| format!("\n- {{type: world_note, name: n{number}, {after}, config: {{key: n{number}}}}}"))
@@ -91,7 +91,7 @@ async fn apply_continues_after_a_stall_with_untaken_leases() {
 #[tokio::test(start_paused = true)]
 async fn apply_continues_after_a_stall_of_all_clocks() {
     let clock = Arc::new(ManualClock::at(SystemClock.now()));
-    let story = Story::on(Arc::new(MemoryStore::with_clock(Arc::<ManualClock>::clone(&clock))));
+    let story = Story::on(in_memory(Arc::<ManualClock>::clone(&clock)).unwrap());
     let plan = story.plan(TWO).await;
     let applier = Applier { events: Arc::new(Jumps(clock)), ..story.applier() };
     let report = applier.apply(&plan, stalled(&story)).await.unwrap();
@@ -142,7 +142,7 @@ async fn apply_with_lost_leases_keeps_the_recorded_end() {
 async fn take(story: &Story, component: &str) -> Vec<Lease> {
     let held = story.store.leases().await.unwrap();
     let held = held.into_iter().find(|lease| lease.component == component).unwrap();
-    story.store.break_lease(&held.id).await.unwrap();
+    story.administration.break_lease(&held.id).await.unwrap();
     take_as(story, Uuid::now_v7(), component).await
 }
 
@@ -163,7 +163,7 @@ async fn take_as(story: &Story, operation: Uuid, component: &str) -> Vec<Lease> 
 #[tokio::test]
 async fn abandoned_recovery_is_ended_but_abandoned_apply_is_not() {
     let clock = Arc::new(ManualClock::at(SystemClock.now()));
-    let story = Story::on(Arc::new(MemoryStore::with_clock(Arc::<ManualClock>::clone(&clock))));
+    let story = Story::on(in_memory(Arc::<ManualClock>::clone(&clock)).unwrap());
     let store = story.store.as_ref();
     for (kind, component) in [("apply", "x"), (RECOVER, "y")] {
         let id = Uuid::now_v7();

@@ -138,7 +138,7 @@ async fn ignored_changes_are_no_drift_unless_the_object_was_recreated() {
 /// The same store and remote system, planned with `refresh_only`.
 fn refresher(story: &Story) -> Story {
     let options = Options { refresh_only: true, ..Options::default() };
-    Story { options, remote: story.remote.clone(), ..Story::on(story.store.clone()) }
+    Story { options, remote: story.remote.clone(), ..story.beside() }
 }
 
 #[tokio::test]
@@ -182,7 +182,7 @@ async fn refresh_only_updates_undeclared_and_tainted_rows() {
     refresher.apply_plan(&plan).await.unwrap();
     assert!(story.rows().await.contains(&"world_thing.edited (Tainted)".to_owned()));
     let rows = story.store.rows(&StackId::new("demo", "test"), &Selection::All).await.unwrap();
-    assert_eq!(rows.iter().filter(|row| row.attributes.contains("\"val\":7")).count(), 2);
+    assert_eq!(rows.iter().filter(|row| row.attributes.as_str().contains("\"val\":7")).count(), 2);
 }
 
 #[tokio::test]
@@ -243,7 +243,7 @@ async fn refresh_only_plan_records_drift_of_a_deposed_object() {
     refresher.apply_plan(&plan).await.unwrap();
     assert_eq!(story.log(), [""; 0]);
     let (current, deposed) = (row_of(&story, false).await, row_of(&story, true).await);
-    assert!(current.attributes.contains("\"val\":1") && deposed.attributes.contains("\"val\":7"));
+    assert!(current.attributes.as_str().contains("\"val\":1") && deposed.attributes.as_str().contains("\"val\":7"));
     assert_eq!((deposed.deposed, deposed.dependencies), (Some(key), before.dependencies));
     assert!(!refresher.plan(&replaced("two")).await.has_changes());
     // A normal plan deletes it as it is recorded now.
@@ -293,7 +293,7 @@ async fn deposed_object_is_recorded_at_the_new_address_of_its_resource() {
     let plan = refresher.plan(&text).await;
     refresher.apply_plan(&plan).await.unwrap();
     assert_eq!(story.rows().await, ["world_thing.b", "world_thing.b (deposed)"]);
-    assert!(row_of(&story, true).await.attributes.contains("\"val\":7"));
+    assert!(row_of(&story, true).await.attributes.as_str().contains("\"val\":7"));
     assert!(!refresher.plan(&text).await.has_changes());
 }
 
@@ -327,7 +327,7 @@ async fn plan_without_refresh_trusts_the_state() {
     let believing = Story {
         options: Options { refresh: false, ..Options::default() },
         remote: story.remote.clone(),
-        ..Story::on(story.store.clone())
+        ..story.beside()
     };
     story.remote().reads.clear();
     assert!(!believing.plan(&things()).await.has_changes());

@@ -1,7 +1,7 @@
 //! A store that fails at every point of the journal and recovers within one process, as a server sees it: the same
 //! operation runs again at once and ends like an undisturbed one. No call is made twice, and no object is lost.
 
-use crate::journal_points::{Kind, SCENES, Scene, store};
+use crate::journal_points::{SCENES, Scene};
 use crate::support::Story;
 use crate::support::faulty_store::{Counted, FaultyStore, Outage};
 use crate::support::story::summary;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use terrace_engine::address::StackId;
 use terrace_engine::apply::{Applier, ApplyError};
 use terrace_engine::store::{Body, NewOperation, NewRequest, RequestQueue, Selection, StateStore};
+use terrace_state::{SystemClock, in_memory};
 use uuid::Uuid;
 
 /// Number of runs after which a request must be done.
@@ -102,7 +103,7 @@ impl Request {
         for lease in held.into_iter().filter(|lease| lease.operation != self.operation) {
             assert!(error.contains("is held by") || error.contains("is away"), "{}: {error}", self.what);
             // During the outage, breaking a lease fails too.
-            let _ = story.store.break_lease(&lease.id).await;
+            let _ = story.administration.break_lease(&lease.id).await;
         }
     }
 }
@@ -110,12 +111,12 @@ impl Request {
 /// Numbers of failing calls: one, a few, enough to fail the second run as well.
 const LENGTHS: [usize; 3] = [1, 2, 5];
 
-async fn fail_at_every_write(kind: Kind, counted: Counted) {
+async fn fail_at_every_write(counted: Counted) {
     for scene in SCENES {
         for (calls, is_written) in LENGTHS.into_iter().flat_map(|calls| [(calls, false), (calls, true)]) {
             for first in 0.. {
                 let what = format!("{scene:?}, {calls} calls fail from write {first} on, written: {is_written}");
-                let store = store(kind).await;
+                let store = in_memory(Arc::new(SystemClock)).unwrap();
                 let mut story = scene.begin_on(store.clone()).await;
                 let request = Request { scene, operation: Uuid::now_v7(), what };
                 request.queue(&*store).await;
@@ -135,23 +136,13 @@ async fn fail_at_every_write(kind: Kind, counted: Counted) {
 }
 
 #[tokio::test]
-async fn outage_at_any_write_doubles_nothing_in_memory() {
-    fail_at_every_write(Kind::Memory, Counted::All).await;
+async fn outage_at_any_write_doubles_nothing() {
+    fail_at_every_write(Counted::All).await;
 }
 
 #[tokio::test]
-async fn outage_at_any_write_doubles_nothing_in_sqlite() {
-    fail_at_every_write(Kind::Sqlite, Counted::All).await;
-}
-
-#[tokio::test]
-async fn outage_at_any_outcome_doubles_nothing_in_memory() {
-    fail_at_every_write(Kind::Memory, Counted::Outcomes).await;
-}
-
-#[tokio::test]
-async fn outage_at_any_outcome_doubles_nothing_in_sqlite() {
-    fail_at_every_write(Kind::Sqlite, Counted::Outcomes).await;
+async fn outage_at_any_outcome_doubles_nothing() {
+    fail_at_every_write(Counted::Outcomes).await;
 }
 
 /// The first run fails at a write and records no step, so the second run takes the same step numbers.
@@ -159,7 +150,7 @@ async fn outage_at_any_outcome_doubles_nothing_in_sqlite() {
 async fn running_call_of_the_next_run_does_not_count_as_ended() {
     let mut reused = 0;
     for first in 0..8 {
-        let (store, scene, what) = (store(Kind::Memory).await, Scene::First, format!("write {first}"));
+        let (store, scene, what) = (in_memory(Arc::new(SystemClock)).unwrap(), Scene::First, format!("write {first}"));
         let mut story = scene.begin_on(store.clone()).await;
         let request = Request { scene, operation: Uuid::now_v7(), what };
         request.queue(&*store).await;

@@ -12,7 +12,7 @@ use terrace_engine::plan::Plan;
 use terrace_engine::plan::options::Consent;
 use terrace_engine::store::{OwnersOf, Selection, ServerStore, StateStore};
 use terrace_provider::ErrorKind;
-use terrace_state::{Access, MemoryStore, StoreUrl};
+use terrace_state::{SystemClock, in_memory};
 use uuid::Uuid;
 
 const BEFORE: &str = "
@@ -77,26 +77,13 @@ fn create_first(text: &str) -> String {
     text.replace("name: swap,", "name: swap, lifecycle: {createBeforeDestroy: true},")
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Kind {
-    Memory,
-    Sqlite,
-}
-
-pub(crate) async fn store(kind: Kind) -> Arc<dyn ServerStore> {
-    match kind {
-        Kind::Memory => Arc::new(MemoryStore::new()),
-        Kind::Sqlite => terrace_state::open(&StoreUrl::SqliteMemory, Access::ReadWrite).await.unwrap(),
-    }
-}
-
 impl Scene {
     /// The story at the start of the scene.
-    async fn begin(self, kind: Kind) -> Story {
-        self.begin_on(store(kind).await).await
+    async fn begin(self) -> Story {
+        self.begin_on(in_memory(Arc::new(SystemClock)).unwrap()).await
     }
 
-    pub(crate) async fn begin_on(self, store: Arc<dyn StateStore>) -> Story {
+    pub(crate) async fn begin_on(self, store: Arc<dyn ServerStore>) -> Story {
         let mut story = Story::on(store);
         story.options.remove_data = true;
         story.options.allow_data_loss = Consent::All;
@@ -198,12 +185,13 @@ async fn apply_on(story: &mut Story, plan: &Plan, store: &Arc<FaultyStore>) -> O
     }
 }
 
-async fn break_every_write(kind: Kind) {
+#[tokio::test]
+async fn no_loss_if_any_write_fails() {
     for scene in SCENES {
         for how in BREAKS {
             for at in 0.. {
                 let what = format!("{scene:?}, {how:?} at write {at}");
-                let mut story = scene.begin(kind).await;
+                let mut story = scene.begin().await;
                 let plan = scene.plan(&story).await;
                 let inner = Arc::clone(&story.store);
                 let breaking = FaultyStore::breaking(Arc::clone(&inner), at, how);
@@ -225,26 +213,17 @@ async fn break_every_write(kind: Kind) {
     }
 }
 
-#[tokio::test]
-async fn no_loss_if_any_write_fails_in_memory() {
-    break_every_write(Kind::Memory).await;
-}
-
-#[tokio::test]
-async fn no_loss_if_any_write_fails_in_sqlite() {
-    break_every_write(Kind::Sqlite).await;
-}
-
 /// The calls of an undisturbed scene.
 async fn calls_of(scene: Scene) -> Vec<String> {
-    let story = scene.begin(Kind::Memory).await;
+    let story = scene.begin().await;
     story.apply_plan(&scene.plan(&story).await).await.unwrap();
     let calls = story.log();
     assert!(calls.len() > 3, "{calls:?}");
     calls
 }
 
-async fn break_every_call(kind: Kind) {
+#[tokio::test]
+async fn no_loss_if_any_call_fails() {
     tokio::time::pause();
     let ends = [
         Fault::Before(ErrorKind::Failed),
@@ -259,7 +238,7 @@ async fn break_every_call(kind: Kind) {
         for call in calls_of(scene).await {
             for fault in &ends {
                 let what = format!("{scene:?}, {fault:?} at {call}");
-                let mut story = scene.begin(kind).await;
+                let mut story = scene.begin().await;
                 let plan = scene.plan(&story).await;
                 story.fault(&call, fault.clone());
                 let report = story.apply_plan(&plan).await.unwrap();
@@ -273,21 +252,12 @@ async fn break_every_call(kind: Kind) {
 }
 
 #[tokio::test]
-async fn no_loss_if_any_call_fails_in_memory() {
-    break_every_call(Kind::Memory).await;
-}
-
-#[tokio::test]
-async fn no_loss_if_any_call_fails_in_sqlite() {
-    break_every_call(Kind::Sqlite).await;
-}
-
-async fn die_at_every_call(kind: Kind) {
+async fn no_loss_if_the_process_dies_in_any_call() {
     for scene in SCENES {
         for call in calls_of(scene).await {
             for fault in [Fault::HangBefore, Fault::HangAfter] {
                 let what = format!("{scene:?}, death with {fault:?} at {call}");
-                let mut story = scene.begin(kind).await;
+                let mut story = scene.begin().await;
                 let plan = scene.plan(&story).await;
                 story.fault(&call, fault);
                 let inner = Arc::clone(&story.store);
@@ -302,14 +272,4 @@ async fn die_at_every_call(kind: Kind) {
             }
         }
     }
-}
-
-#[tokio::test]
-async fn no_loss_if_the_process_dies_in_any_call_in_memory() {
-    die_at_every_call(Kind::Memory).await;
-}
-
-#[tokio::test]
-async fn no_loss_if_the_process_dies_in_any_call_in_sqlite() {
-    die_at_every_call(Kind::Sqlite).await;
 }

@@ -218,7 +218,7 @@ async fn move_out_of_the_planned_components_names_the_other_one() {
         let text = components("x", "y", moves).replace("name: u", "name: w");
         let story = Story {
             options: terrace_engine::plan::options::Options { components: keys(&[chosen]), ..Default::default() },
-            ..Story::on(story.store.clone())
+            ..story.beside()
         };
         let (_, diagnostics, _) = story.try_plan(&text).await;
         let errors: Vec<_> = diagnostics.iter().filter(|it| it.is_error()).collect();

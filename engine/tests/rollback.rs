@@ -161,7 +161,7 @@ async fn pruned_row_is_not_taken_for_an_absent_one() {
     let text = |val: &str| things(&format!("val: {val}"), B) + &format!("outputs: {{o: {val}, same: as before}}\n");
     let first = story.apply(&text("1")).await.operation;
     story.apply(&text("2")).await;
-    story.store.prune(std::time::Duration::ZERO).await.unwrap();
+    story.administration.prune(std::time::Duration::ZERO).await.unwrap();
     let plan = rolled_back(&story, first).await;
     assert_eq!(summary(&plan), "");
     let notes: Vec<&str> = plan.notes.iter().map(|note| note.message.as_str()).collect();
@@ -178,7 +178,7 @@ async fn pruned_row_is_not_taken_for_an_absent_one() {
 async fn later_row_is_deleted_even_if_older_versions_were_pruned() {
     let story = Story::new();
     story.apply(&things("val: 1", "")).await;
-    story.store.prune(std::time::Duration::ZERO).await.unwrap();
+    story.administration.prune(std::time::Duration::ZERO).await.unwrap();
     let second = story.apply(&things("val: 2", "")).await.operation;
     story.apply(&things("val: 2", B)).await;
     let plan = rolled_back(&story, second).await;

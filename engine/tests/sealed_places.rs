@@ -6,7 +6,7 @@ use terrace_engine::address::{Address, StackId};
 use terrace_engine::plan::failure::PlanFailure;
 use terrace_engine::record;
 use terrace_engine::seal::Seal;
-use terrace_engine::store::{Record, Row, Selection, Write};
+use terrace_engine::store::{Record, Row, Sealed, Selection, Write};
 use terrace_provider::value::wire::WireError;
 use uuid::Uuid;
 
@@ -61,9 +61,9 @@ async fn value_in_the_clear_is_refused_under_a_key() {
     let story = Story::new();
     story.apply(&stack(SECRETS)).await;
     let a = row(&story, "world_thing.a").await;
-    let mut json: serde_json::Value = serde_json::from_str(&a.attributes).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(a.attributes.as_str()).unwrap();
     json["secret"] = "forged".into();
-    forge(&story, Row { attributes: json.to_string(), ..a }).await;
+    forge(&story, Row { attributes: Sealed::from_stored(json.to_string()), ..a }).await;
     let output = refusal(&story, &stack(SECRETS)).await;
     assert!(output.contains("in clear text although there is a state key"), "{output}");
 }

@@ -33,12 +33,12 @@ async fn recorded(story: &Story) -> String {
     let mut text = String::new();
     for stack in story.store.stacks().await.unwrap() {
         for row in story.store.rows(&stack, &Selection::All).await.unwrap() {
-            let _ = writeln!(text, "{} {} {}", row.address, row.identity, row.attributes);
+            let _ = writeln!(text, "{} {} {}", row.address, row.identity.as_str(), row.attributes.as_str());
         }
     }
     let all = OwnersOf::Addresses(["shared/world_thing[\"common\"]".parse().unwrap()].into());
     for owner in story.store.owners("test", &all).await.unwrap() {
-        let _ = writeln!(text, "{} {}", owner.ownership.stack, owner.declaration);
+        let _ = writeln!(text, "{} {}", owner.ownership.stack, owner.declaration.as_str());
     }
     text
 }

@@ -166,7 +166,7 @@ async fn secrets_of_a_shared_resource_are_compared_and_not_printed() {
     story.apply(&with_base("two", "{key: base, secret: hunter2}")).await;
     let all = OwnersOf::Addresses(["shared/world_thing[\"common\"]".parse().unwrap()].into());
     for owner in story.store.owners("test", &all).await.unwrap() {
-        assert!(!owner.declaration.contains("hunter2"), "sealed at rest");
+        assert!(!owner.declaration.as_str().contains("hunter2"), "sealed at rest");
     }
 }
 

@@ -25,7 +25,7 @@ fn replacing(story: &Story, addresses: &[&str]) -> Story {
 
 /// The same store and remote system, with other options.
 fn with_options(story: &Story, options: Options) -> Story {
-    Story { options, remote: story.remote.clone(), ..Story::on(story.store.clone()) }
+    Story { options, remote: story.remote.clone(), ..story.beside() }
 }
 
 /// `b` uses `a`, `d` uses `b`, `c` is on its own; `e` has instances.

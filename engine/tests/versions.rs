@@ -143,7 +143,7 @@ async fn object_of_an_interrupted_step_is_recorded_in_the_new_version() {
     assert!(!story.recover().await[0].is_in_doubt);
     let row = row(&story).await;
     assert_eq!(row.schema_version, 2);
-    assert!(row.attributes.contains("\"val\":\"1\""), "{}", row.attributes);
+    assert!(row.attributes.as_str().contains("\"val\":\"1\""), "{}", row.attributes.as_str());
     assert!(!story.plan(&stack(NEW)).await.has_changes());
 }
 
@@ -157,7 +157,7 @@ async fn interrupted_update_is_compared_in_the_new_version() {
         let story = with_interrupted_step(OLD, &two, "update a", fault).await;
         assert_eq!(story.recover().await[0].found, found);
         let row = row(&story).await;
-        assert!(row.attributes.contains(val), "{}", row.attributes);
+        assert!(row.attributes.as_str().contains(val), "{}", row.attributes.as_str());
         assert_eq!(story.plan(&stack(NEW)).await.has_changes(), found != "the step did not take effect");
     }
 }

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod cluster;
 pub mod concurrency;
 pub mod endings;
+mod fixture;
 pub mod journal;
 pub mod leases;
 pub mod plans;
@@ -19,33 +20,7 @@ pub mod roles;
 pub mod rows;
 pub mod stacks;
 
-use crate::clock::ManualClock;
-use jiff::Timestamp;
-use std::collections::BTreeSet;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::time::Duration;
-use terrace_engine::address::{Address, StackId};
-use terrace_engine::store::{
-    Acquired, Claimant, Generation, Intent, Lease, LeaseRequest, NewOperation, Record, Row, RowStatus, Selection,
-    ServerStore, StepAction, StoreError, Write,
-};
-use uuid::Uuid;
-
-/// Opens the store of a fixture again.
-pub type Reopen =
-    Box<dyn Fn(Arc<ManualClock>) -> Pin<Box<dyn Future<Output = Arc<dyn ServerStore>> + Send>> + Send + Sync>;
-
-/// A new, empty store and its clock.
-pub struct Fixture {
-    /// The store.
-    pub store: Arc<dyn ServerStore>,
-    /// Its clock, which stands still until a test moves it.
-    pub clock: Arc<ManualClock>,
-    /// Opens the store again; `None` for stores that end with their last user.
-    pub reopen: Option<Reopen>,
-}
+pub use fixture::{Fixture, Reopen, claimant, start_of_time};
 
 /// Expands to one test for each behaviour of a store. Takes the path of an async function that creates a [`Fixture`].
 #[macro_export]
@@ -180,139 +155,4 @@ macro_rules! store_contract {
             }
         )+
     };
-}
-
-/// The initial time of the fixtures' clocks.
-#[must_use]
-pub fn start_of_time() -> Timestamp {
-    Timestamp::from_second(1_750_000_000).unwrap()
-}
-
-/// A process with that name. Equal names are the same process.
-#[must_use]
-pub fn claimant(name: &str) -> Claimant {
-    let id = name.bytes().fold(0, |id: u128, byte| id.wrapping_mul(257).wrapping_add(byte.into()));
-    Claimant { id: Uuid::from_u128(id), name: name.to_owned() }
-}
-
-fn demo() -> StackId {
-    StackId::new("demo", "local")
-}
-
-fn address(text: &str) -> Address {
-    text.parse().unwrap()
-}
-
-fn forget(text: &str, expected: Generation) -> Write {
-    Write::Forget { stack: demo(), address: address(text), deposed: None, expected }
-}
-
-fn row(text: &str) -> Row {
-    Row {
-        stack: demo(),
-        address: address(text),
-        deposed: None,
-        status: RowStatus::Ready,
-        generation: 0,
-        provider: "local".to_owned(),
-        provider_version: Some("1.2.3".to_owned()),
-        schema_version: 1,
-        identity: format!(r#"{{"name":"{}"}}"#, address(text).name),
-        attributes: r#"{"size":1}"#.to_owned(),
-        private: vec![0, 1, 255],
-        dependencies: Vec::new(),
-        lifecycle: "{}".to_owned(),
-        updated_at: Timestamp::UNIX_EPOCH,
-        operation: Uuid::nil(),
-    }
-}
-
-fn row_depending_on(text: &str, on: &[&str]) -> Row {
-    Row { dependencies: on.iter().map(|text| address(text)).collect(), ..row(text) }
-}
-
-fn put(row: Row, expected: Generation) -> Write {
-    Write::Put { row: Box::new(row), expected }
-}
-
-fn delete(text: &str, expected: Generation) -> Write {
-    Write::Delete { stack: demo(), address: address(text), deposed: None, expected }
-}
-
-fn rename(from: &str, to: &str, expected: Generation) -> Write {
-    Write::Move { stack: demo(), from: address(from), to: address(to), expected }
-}
-
-fn intent(operation: Uuid, step: u32, row: Row) -> Intent {
-    Intent {
-        operation,
-        step,
-        action: StepAction::Create,
-        row,
-        prior_generation: 0,
-        deposes: false,
-        timeout: Duration::from_secs(600),
-        settle: Duration::from_secs(30),
-    }
-}
-
-fn addresses(texts: &[&str]) -> Selection {
-    Selection::Addresses(texts.iter().map(|text| address(text)).collect())
-}
-
-fn components(keys: &[&str]) -> BTreeSet<(StackId, String)> {
-    keys.iter().map(|key| (demo(), (*key).to_owned())).collect()
-}
-
-impl Fixture {
-    async fn write(&self, writes: Vec<Write>) -> Result<(), StoreError> {
-        self.write_as(Uuid::now_v7(), writes).await
-    }
-
-    async fn write_as(&self, operation: Uuid, writes: Vec<Write>) -> Result<(), StoreError> {
-        let records: Vec<Record> = writes.into_iter().map(|write| Record::Write { operation, write }).collect();
-        self.store.commit(&[], records).await
-    }
-
-    async fn row(&self, text: &str) -> Option<Row> {
-        let rows = self.store.rows(&demo(), &addresses(&[text])).await.unwrap();
-        rows.into_iter().find(|row| row.deposed.is_none())
-    }
-
-    async fn generation(&self, text: &str) -> Generation {
-        self.row(text).await.map_or(0, |row| row.generation)
-    }
-
-    async fn names(&self, selection: &Selection) -> Vec<String> {
-        let rows = self.store.rows(&demo(), selection).await.unwrap();
-        rows.iter().map(|row| row.address.to_string()).collect()
-    }
-
-    async fn begin(&self) -> Uuid {
-        let id = Uuid::now_v7();
-        let operation = NewOperation { id, kind: "apply".to_owned(), stacks: vec![demo()], actor: "jane".to_owned() };
-        self.store.begin(&operation).await.unwrap();
-        id
-    }
-
-    async fn acquire(&self, operation: Uuid, keys: &[&str]) -> Acquired {
-        let request = LeaseRequest {
-            components: components(keys),
-            operation,
-            holder: "jane@host".to_owned(),
-            term: Duration::from_secs(30),
-        };
-        self.store.acquire(&request).await.unwrap()
-    }
-
-    async fn granted(&self, operation: Uuid, keys: &[&str]) -> Vec<Lease> {
-        match self.acquire(operation, keys).await {
-            Acquired::Granted(leases) => leases,
-            Acquired::Held(held) => {
-                let holders: Vec<_> = held.iter().map(|lease| &lease.component).collect();
-                assert!(holders.is_empty(), "held by other operations: {holders:?}");
-                Vec::new()
-            }
-        }
-    }
 }

@@ -14,8 +14,8 @@ use serde_json::{Map, Value};
 use terrace_engine::access::{Access, Fields};
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    ComponentRow, Generation, HistoryEntry, Ids, OwnerRow, Ownership, Record, Row, RowStatus, StackRead, StackSnapshot,
-    StateStore, StoreError, Write,
+    ComponentRow, Generation, HistoryEntry, Ids, OwnerRow, Ownership, Record, Row, RowStatus, Rows, Sealed, StackRead,
+    StackSnapshot, StoreError, Write,
 };
 use uuid::Uuid;
 
@@ -87,8 +87,8 @@ struct Resource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     provider_version: Option<String>,
     schema_version: u32,
-    identity: String,
-    attributes: String,
+    identity: Sealed,
+    attributes: Sealed,
     private: String,
     dependencies: Vec<Address>,
     lifecycle: String,
@@ -101,7 +101,7 @@ struct Resource {
 struct Component {
     key: String,
     depends_on: Vec<String>,
-    outputs: String,
+    outputs: Sealed,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     blueprint: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -119,8 +119,8 @@ struct Component {
 struct Owned {
     address: Address,
     component: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    declaration: String,
+    #[serde(default, skip_serializing_if = "Sealed::is_empty")]
+    declaration: Sealed,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -139,7 +139,7 @@ struct Version {
 ///
 /// # Errors
 /// When the store cannot be read.
-pub async fn export(store: &dyn StateStore, stack: Option<&StackId>, with_history: bool) -> Result<Value, StoreError> {
+pub async fn export(store: &dyn Rows, stack: Option<&StackId>, with_history: bool) -> Result<Value, StoreError> {
     let state_id = store.identity().await?.id;
     let snapshots = store.snapshot(stack, with_history).await?;
     let stacks = snapshots.into_iter().filter(has_content).map(Stack::from).collect();
@@ -208,7 +208,7 @@ pub fn merged(recorded: &ComponentRow, imported: &ComponentRow) -> Result<Compon
     if recorded.outputs == imported.outputs {
         return Ok(merged);
     }
-    let parse = |text: &str| serde_json::from_str::<Map<String, Value>>(text).map_err(|_| Vec::new());
+    let parse = |sealed: &Sealed| serde_json::from_str::<Map<String, Value>>(sealed.as_str()).map_err(|_| Vec::new());
     let (mut outputs, imported) = (parse(&recorded.outputs)?, parse(&imported.outputs)?);
     let mut differing = Vec::new();
     for (name, value) in imported {
@@ -221,7 +221,7 @@ pub fn merged(recorded: &ComponentRow, imported: &ComponentRow) -> Result<Compon
     if !differing.is_empty() {
         return Err(differing);
     }
-    merged.outputs = Value::Object(outputs).to_string();
+    merged.outputs = Sealed::from_stored(Value::Object(outputs).to_string());
     Ok(merged)
 }
 

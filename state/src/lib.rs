@@ -1,60 +1,46 @@
-//! State stores: the engine's [`StateStore`](terrace_engine::store::StateStore) on SQLite and PostgreSQL, and in memory
-//! for tests.
+//! State stores: the engine's [`StateStore`](terrace_engine::store::StateStore) on SQLite and PostgreSQL.
 //!
-//! [`open`] returns the store at a URL. A store has rows with all their versions, a journal of steps, leases,
+//! [`open`] returns the store at a URL, and [`in_memory`] a new one without a file. A store has rows with all their versions, a journal of steps, leases,
 //! operations and logs. It never has secrets in plain text: the engine seals them first. No store interprets
 //! attributes.
 //!
 //! Read in this order: `migrations/sqlite/0001_init.sql` (schema), `sqlite` (the store), `sqlite::commit` (one
-//! transaction), `sqlite::lease` (rights of writers). `postgres` has the same structure. The suite in `contract` checks
-//! the same behaviours of every store. [`roles`] stores the data of Hasura's role mapper beside a state.
+//! transaction), `sqlite::lease` (rights of writers). `postgres` has the same structure. Both take their decisions from
+//! `rules` and read their rows with `columns`. The suite in `contract` checks the same behaviours of every store. [`roles`] stores the data of Hasura's role mapper beside a state.
 #![forbid(unsafe_code)]
 // Tests may slice strings: a wrong index fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 #![allow(clippy::result_large_err, reason = "`StoreError` names rows in full, and no hot path has errors")]
 
+mod access;
 #[cfg(feature = "postgres")]
 mod beacon;
 pub mod clock;
+mod columns;
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod export;
-mod memory;
+mod misuse;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod process;
 pub mod roles;
+mod rules;
+mod sql;
 mod sqlite;
 pub mod transfer;
 mod url;
 mod values;
 
+pub use access::Access;
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use memory::MemoryStore;
 pub use url::{PostgresUrl, StoreUrl, StoreUrlError};
 
 use sqlite::SqliteStore;
 pub use sqlite::{SQLITE_MARK, find_saved_copy};
 use std::sync::Arc;
-use std::time::Duration;
-use terrace_engine::address::{Address, StackId};
-use terrace_engine::store::{Lease, Row, Selection, ServerStore, StoreError};
+use terrace_engine::store::{ServerStore, StoreError};
 use uuid::Uuid;
-
-/// The most entries of the audit log that one transaction prunes.
-const AUDIT_BATCH: usize = 10_000;
-
-/// After this time past its back-off, a released request should have been claimed, if any worker runs.
-const OVERDUE: Duration = Duration::from_secs(60);
-
-/// The purpose for which a store is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// Read and write. A missing store is created, and an older one upgraded to the newest format.
-    ReadWrite,
-    /// Only read: nothing is created or changed. A missing store looks empty, and its ID is nil.
-    ReadOnly,
-}
 
 /// Opens a store.
 ///
@@ -63,6 +49,14 @@ pub enum Access {
 /// file.
 pub async fn open(url: &StoreUrl, access: Access) -> Result<Arc<dyn ServerStore>, StoreError> {
     open_with_clock(url, access, Arc::new(SystemClock)).await
+}
+
+/// Opens a new, empty store in memory, which ends with its last user: for tests, and for plans without a state.
+///
+/// # Errors
+/// When SQLite has no memory.
+pub fn in_memory(clock: Arc<dyn Clock>) -> Result<Arc<dyn ServerStore>, StoreError> {
+    Ok(Arc::new(SqliteStore::in_memory(Access::ReadWrite, clock)?))
 }
 
 /// The newest format of a store that this build knows, and writes.
@@ -88,7 +82,7 @@ pub async fn format_of(url: &StoreUrl) -> Result<u32, StoreError> {
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => postgres::format_of(url).await,
         #[cfg(not(feature = "postgres"))]
-        StoreUrl::Postgres(_) => Err(no_postgres()),
+        StoreUrl::Postgres(_) => Err(access::no_postgres()),
     }
 }
 
@@ -104,7 +98,7 @@ pub async fn damage(url: &StoreUrl) -> Result<Option<String>, StoreError> {
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => postgres::damage(url).await,
         #[cfg(not(feature = "postgres"))]
-        StoreUrl::Postgres(_) => Err(no_postgres()),
+        StoreUrl::Postgres(_) => Err(access::no_postgres()),
     }
 }
 
@@ -117,14 +111,8 @@ async fn identify(url: &StoreUrl) -> Result<Option<(Uuid, bool)>, StoreError> {
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => postgres::identify(url).await,
         #[cfg(not(feature = "postgres"))]
-        StoreUrl::Postgres(_) => Err(no_postgres()),
+        StoreUrl::Postgres(_) => Err(access::no_postgres()),
     }
-}
-
-#[cfg(not(feature = "postgres"))]
-fn no_postgres() -> StoreError {
-    let reason = "this build has no support for PostgreSQL; use `sqlite:PATH`".to_owned();
-    StoreError::Unavailable { action: "opened", reason }
 }
 
 /// Opens a store with the given clock.
@@ -141,74 +129,14 @@ pub async fn open_with_clock(
             let path = path.clone();
             tokio::task::spawn_blocking(move || SqliteStore::open(&path, access, clock)).await
         }
-        StoreUrl::SqliteMemory => tokio::task::spawn_blocking(move || SqliteStore::in_memory(access, clock)).await,
+        StoreUrl::SqliteMemory => return Ok(Arc::new(SqliteStore::in_memory(access, clock)?)),
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => return postgres::open(url, access, clock).await,
         #[cfg(not(feature = "postgres"))]
-        StoreUrl::Postgres(_) => return Err(no_postgres()),
+        StoreUrl::Postgres(_) => return Err(access::no_postgres()),
     };
     match opened {
         Ok(store) => Ok(Arc::new(store?)),
         Err(error) => Err(StoreError::Unavailable { action: "opened", reason: error.to_string() }),
     }
-}
-
-/// The error of a write to a store that was opened for reading.
-fn read_only_error() -> StoreError {
-    StoreError::Unavailable { action: "written", reason: "it was opened for reading only".to_owned() }
-}
-
-/// The error of reading a store of an older format: readers do not upgrade, and their SQL is that of the newest format.
-fn needs_migration(format: u32, newest: u32, url: &str) -> StoreError {
-    let reason = format!(
-        "{url} has the older format {format}; `terrace state upgrade`, or the next command that writes, upgrades it to format {newest}"
-    );
-    StoreError::Unavailable { action: "read", reason }
-}
-
-/// True if the state has ever been used, in every format.
-const IS_USED: &str = "SELECT EXISTS (SELECT 1 FROM stack) OR EXISTS (SELECT 1 FROM operation)";
-
-/// The outputs of a component without outputs.
-const NO_OUTPUTS: &str = "{}";
-
-/// The lease that covers a row: the one on its component or, for a shared row, on the row itself.
-fn covering_lease<'a>(leases: &'a [Lease], row: &Row) -> Option<&'a Lease> {
-    let address = row.address.to_string();
-    let of_stack = || leases.iter().filter(|lease| lease.stack == row.stack);
-    of_stack()
-        .find(|lease| lease.component == address)
-        .or_else(|| of_stack().find(|lease| lease.component == row.address.component))
-}
-
-fn selects(selection: &Selection, address: &Address) -> bool {
-    match selection {
-        Selection::All => true,
-        Selection::Components(components) => components.contains(&address.component),
-        Selection::Addresses(addresses) => addresses.contains(address),
-    }
-}
-
-fn still_in_use(stack: &StackId, component: &str) -> String {
-    format!("component `{component}` of {stack} still has recorded objects")
-}
-
-fn never_begun(operation: Uuid) -> String {
-    format!("operation {operation} was never begun")
-}
-
-fn begun_twice(operation: Uuid) -> String {
-    format!("operation {operation} was begun before")
-}
-
-fn of_no_stack(operation: Uuid) -> String {
-    format!("the request {operation} is about no stack")
-}
-
-fn opened_twice(operation: Uuid, step: u32) -> String {
-    format!("step {step} of operation {operation} was opened before")
-}
-
-fn not_open(operation: Uuid, step: u32) -> String {
-    format!("step {step} of operation {operation} is not open")
 }

@@ -44,11 +44,12 @@ mod session;
 mod transfer;
 mod write;
 
-use crate::clock::Clock;
+use crate::Access;
+use crate::access::read_only_error;
+use crate::clock::{Clock, earlier};
 use crate::roles::RoleStore;
 use crate::sqlite::SqliteStore;
 use crate::url::PostgresUrl;
-use crate::{Access, read_only_error};
 use async_trait::async_trait;
 use connection::ConnectionClass;
 pub(crate) use connection::parse_url;
@@ -64,10 +65,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, AuditEntry, AuditLog, AuditPage, Cancelled, Claimant, ComponentRead, ComponentRow, Enqueued,
-    HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, NewRequest, OpenIntent, OperationFilter,
-    OperationRow, OwnerRow, OwnersOf, Pruned, Record, RequestClaim, RequestEnd, RequestQueue, RequestRow, Row,
-    Selection, ServerStore, StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity, StoredRequest,
+    Acquired, Administration, AuditEntry, AuditLog, AuditPage, Cancelled, Claimant, ComponentRead, ComponentRow,
+    Enqueued, HistoryEntry, Journal, Lease, LeaseInfo, LeaseRequest, Leases, LogLine, NewOperation, NewRequest,
+    OpenIntent, OperationFilter, OperationRow, Operations, OwnerRow, OwnersOf, Pruned, Record, RequestClaim,
+    RequestEnd, RequestQueue, RequestRow, Row, Rows, Selection, ServerStore, StackSnapshot, StepRow, StoreError,
+    StoreIdentity, StoredRequest,
 };
 use uuid::Uuid;
 
@@ -111,7 +113,7 @@ async fn store(url: &PostgresUrl, access: Access, clock: &Arc<dyn Clock>) -> Res
                 match migrate::inspect(session, &shown).await? {
                     FORMAT => Ok(Some(migrate::identity(session).await?)),
                     0 => Ok(None),
-                    older => Err(crate::needs_migration(older, FORMAT, &shown).into()),
+                    older => Err(crate::access::needs_migration(older, FORMAT, &shown).into()),
                 }
             })
         })
@@ -146,7 +148,7 @@ pub(crate) async fn identify(url: &PostgresUrl) -> Result<Option<(Uuid, bool)>, 
                 match migrate::inspect(session, &shown).await? {
                     0 => Ok(None),
                     _ => {
-                        let is_used = session.first(crate::IS_USED, &[], |columns| columns.take()).await?;
+                        let is_used = session.first(crate::sql::IS_USED, &[], |columns| columns.take()).await?;
                         Ok(Some((migrate::identity(session).await?, is_used.unwrap_or_default())))
                     }
                 }
@@ -245,13 +247,9 @@ impl PostgresStore {
 }
 
 #[async_trait]
-impl StateStore for PostgresStore {
+impl Rows for PostgresStore {
     async fn identity(&self) -> Result<StoreIdentity, StoreError> {
         Ok(self.identity.clone())
-    }
-
-    async fn now(&self) -> Result<Timestamp, StoreError> {
-        self.read(self.class, Purpose::ReadOne, |session, context| Box::pin(context.now(session))).await
     }
 
     async fn stacks(&self) -> Result<Vec<StackId>, StoreError> {
@@ -314,14 +312,6 @@ impl StateStore for PostgresStore {
         .await
     }
 
-    async fn history(&self, stack: &StackId, address: &Address) -> Result<Vec<HistoryEntry>, StoreError> {
-        let (stack, address) = (stack.clone(), address.clone());
-        self.read(self.class, Purpose::Read, move |session, _| {
-            Box::pin(async move { read::history(session, &stack, &address).await })
-        })
-        .await
-    }
-
     async fn snapshot(&self, stack: Option<&StackId>, with_history: bool) -> Result<Vec<StackSnapshot>, StoreError> {
         let stack = stack.cloned();
         self.read(self.class, Purpose::Read, move |session, _| {
@@ -329,6 +319,66 @@ impl StateStore for PostgresStore {
             Box::pin(read::snapshot(session, stack, with_history))
         })
         .await
+    }
+}
+
+#[async_trait]
+impl Operations for PostgresStore {
+    async fn operations(&self, filter: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
+        let filter = filter.clone();
+        self.read(self.class, Purpose::Read, move |session, context| {
+            Box::pin(journal::operations(session, context, filter))
+        })
+        .await
+    }
+
+    async fn unended_operations(&self) -> Result<Vec<OperationRow>, StoreError> {
+        self.read(self.class, Purpose::Read, |session, context| Box::pin(journal::unended(session, context))).await
+    }
+
+    async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {
+        self.read(ConnectionClass::Call, Purpose::Read, move |session, context| {
+            Box::pin(journal::operation(session, context, id))
+        })
+        .await
+    }
+
+    async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError> {
+        self.read(ConnectionClass::Renewal, Purpose::ReadOne, move |session, _| {
+            Box::pin(journal::is_cancel_requested(session, operation))
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Journal for PostgresStore {
+    async fn begin(&self, operation: &NewOperation) -> Result<(), StoreError> {
+        self.write(ConnectionClass::Work, OnUnknownCommit::Repeat, operation.clone(), |session, context, operation| {
+            Box::pin(commit::begin(session, context, operation))
+        })
+        .await
+    }
+
+    async fn commit(&self, leases: &[Lease], records: Vec<Record>) -> Result<(), StoreError> {
+        self.write(
+            ConnectionClass::Work,
+            OnUnknownCommit::Repeat,
+            (leases.to_vec(), records),
+            |session, context, (leases, records)| Box::pin(commit::commit(session, context, leases, records)),
+        )
+        .await
+    }
+
+    async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {
+        self.read(self.class, Purpose::ReadOne, move |session, _| Box::pin(journal::is_spent(session, plan))).await
+    }
+}
+
+#[async_trait]
+impl Leases for PostgresStore {
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.read(self.class, Purpose::ReadOne, |session, context| Box::pin(context.now(session))).await
     }
 
     async fn acquire(&self, request: &LeaseRequest) -> Result<Acquired, StoreError> {
@@ -363,6 +413,17 @@ impl StateStore for PostgresStore {
         })
         .await
     }
+}
+
+#[async_trait]
+impl Administration for PostgresStore {
+    async fn history(&self, stack: &StackId, address: &Address) -> Result<Vec<HistoryEntry>, StoreError> {
+        let (stack, address) = (stack.clone(), address.clone());
+        self.read(self.class, Purpose::Read, move |session, _| {
+            Box::pin(async move { read::history(session, &stack, &address).await })
+        })
+        .await
+    }
 
     async fn break_lease(&self, id: &str) -> Result<bool, StoreError> {
         self.write(ConnectionClass::Work, OnUnknownCommit::Report, vec![id.to_owned()], |session, _, ids| {
@@ -371,45 +432,9 @@ impl StateStore for PostgresStore {
         .await
     }
 
-    async fn begin(&self, operation: &NewOperation) -> Result<(), StoreError> {
-        self.write(ConnectionClass::Work, OnUnknownCommit::Repeat, operation.clone(), |session, context, operation| {
-            Box::pin(commit::begin(session, context, operation))
-        })
-        .await
-    }
-
-    async fn commit(&self, leases: &[Lease], records: Vec<Record>) -> Result<(), StoreError> {
-        self.write(
-            ConnectionClass::Work,
-            OnUnknownCommit::Repeat,
-            (leases.to_vec(), records),
-            |session, context, (leases, records)| Box::pin(commit::commit(session, context, leases, records)),
-        )
-        .await
-    }
-
-    async fn operations(&self, filter: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
-        let filter = filter.clone();
-        self.read(self.class, Purpose::Read, move |session, context| {
-            Box::pin(journal::operations(session, context, filter))
-        })
-        .await
-    }
-
-    async fn unended_operations(&self) -> Result<Vec<OperationRow>, StoreError> {
-        self.read(self.class, Purpose::Read, |session, context| Box::pin(journal::unended(session, context))).await
-    }
-
     async fn operation_ids(&self, within: RangeInclusive<Uuid>, limit: usize) -> Result<Vec<Uuid>, StoreError> {
         self.read(self.class, Purpose::ReadOne, move |session, _| {
             Box::pin(journal::ids(session, within.clone(), limit))
-        })
-        .await
-    }
-
-    async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {
-        self.read(ConnectionClass::Call, Purpose::Read, move |session, context| {
-            Box::pin(journal::operation(session, context, id))
         })
         .await
     }
@@ -428,16 +453,9 @@ impl StateStore for PostgresStore {
         .await
     }
 
-    async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError> {
-        self.read(ConnectionClass::Renewal, Purpose::ReadOne, move |session, _| {
-            Box::pin(journal::is_cancel_requested(session, operation))
-        })
-        .await
-    }
-
     async fn prune(&self, keep: Duration) -> Result<Pruned, StoreError> {
         let now = self.read(self.class, Purpose::ReadOne, |session, context| Box::pin(context.now(session))).await?;
-        let moment = now.checked_sub(keep).unwrap_or(Timestamp::MIN);
+        let moment = earlier(now, keep);
         let mut pruned = Pruned::default();
         for part in [Part::Versions, Part::ComponentVersions, Part::Operations] {
             let mut after = Some(i64::MIN);
@@ -462,10 +480,6 @@ impl StateStore for PostgresStore {
         }
         Ok(pruned)
     }
-
-    async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {
-        self.read(self.class, Purpose::ReadOne, move |session, _| Box::pin(journal::is_spent(session, plan))).await
-    }
 }
 
 #[async_trait]
@@ -483,7 +497,7 @@ impl AuditLog for PostgresStore {
 
     async fn prune_audit(&self, keep: Duration) -> Result<u64, StoreError> {
         let now = self.read(self.class, Purpose::ReadOne, |session, context| Box::pin(context.now(session))).await?;
-        let moment = now.checked_sub(keep).unwrap_or(Timestamp::MIN);
+        let moment = earlier(now, keep);
         let end = self.audit_page(0, 0).await?.head.map_or(0, |head| head.number);
         let mut pruned = 0;
         loop {

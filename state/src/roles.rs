@@ -118,13 +118,11 @@ pub async fn open_with_clock(url: &StoreUrl, clock: Arc<dyn Clock>) -> Result<Ar
             let path = path.clone();
             tokio::task::spawn_blocking(move || SqliteStore::open(&path, Access::ReadWrite, clock)).await
         }
-        StoreUrl::SqliteMemory => {
-            tokio::task::spawn_blocking(move || SqliteStore::in_memory(Access::ReadWrite, clock)).await
-        }
+        StoreUrl::SqliteMemory => Ok(SqliteStore::in_memory(Access::ReadWrite, clock)),
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => return crate::postgres::open_roles(url, clock).await,
         #[cfg(not(feature = "postgres"))]
-        StoreUrl::Postgres(_) => return Err(crate::no_postgres()),
+        StoreUrl::Postgres(_) => return Err(crate::access::no_postgres()),
     };
     let store = opened.map_err(|error| StoreError::Unavailable { action: "opened", reason: error.to_string() })??;
     store.make_roles().await?;

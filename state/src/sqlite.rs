@@ -9,6 +9,7 @@ mod audit;
 mod columns;
 mod commit;
 mod connection;
+mod context;
 mod error;
 #[cfg(feature = "fault-points")]
 mod fault;
@@ -17,24 +18,25 @@ mod journal;
 mod lease;
 mod lease_clock;
 mod migrate;
+mod operation;
 mod prune;
 mod read;
 mod request;
 mod roles;
+mod stacks;
 mod transfer;
 mod worker;
 mod write;
 
-use crate::clock::Clock;
-use crate::process::Process;
+use crate::clock::{Clock, earlier};
 use crate::{Access, StoreUrl};
 use async_trait::async_trait;
 use connection::PathContent;
+use context::Context;
 use error::Failure;
 use file_identity::FileIdentity;
 pub use file_identity::find_saved_copy;
 use jiff::Timestamp;
-use lease_clock::LeaseClock;
 pub use migrate::SQLITE_MARK;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use std::collections::BTreeSet;
@@ -44,10 +46,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, AuditEntry, AuditLog, AuditPage, Cancelled, Claimant, ComponentRead, ComponentRow, Enqueued,
-    HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, NewRequest, OpenIntent, OperationFilter,
-    OperationRow, OwnerRow, OwnersOf, Pruned, Record, RequestClaim, RequestEnd, RequestQueue, RequestRow, Row,
-    Selection, ServerStore, StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity, StoredRequest,
+    Acquired, Administration, AuditEntry, AuditLog, AuditPage, Cancelled, Claimant, ComponentRead, ComponentRow,
+    Enqueued, HistoryEntry, Journal, Lease, LeaseInfo, LeaseRequest, Leases, LogLine, NewOperation, NewRequest,
+    OpenIntent, OperationFilter, OperationRow, Operations, OwnerRow, OwnersOf, Pruned, Record, RequestClaim,
+    RequestEnd, RequestQueue, RequestRow, Row, Rows, Selection, ServerStore, StackSnapshot, StepRow, StoreError,
+    StoreIdentity, StoredRequest,
 };
 use uuid::Uuid;
 use worker::{Priority, Workers};
@@ -73,7 +76,7 @@ pub(crate) fn identify(path: &Path) -> Result<Option<(Uuid, bool)>, StoreError> 
         return Ok(None);
     }
     let inspect = || {
-        let is_used = connection.query_row(crate::IS_USED, [], |row| row.get(0))?;
+        let is_used = connection.query_row(crate::sql::IS_USED, [], |row| row.get(0))?;
         Ok((connection::identity(&connection)?, is_used))
     };
     inspect().map(Some).map_err(|failure: Failure| failure.into_store_error("opened", &connection))
@@ -98,14 +101,6 @@ pub(crate) fn damage(path: &Path) -> Result<Option<String>, StoreError> {
 /// another.
 const READERS: usize = 3;
 
-/// The shared context of all work on connections.
-#[derive(Clone)]
-struct Context {
-    clock: Arc<dyn Clock>,
-    process: Option<Process>,
-    lease_clock: Arc<LeaseClock>,
-}
-
 /// A store in a SQLite file, or in memory.
 pub(crate) struct SqliteStore {
     identity: StoreIdentity,
@@ -121,7 +116,7 @@ enum Writer {
     ReadOnly,
     /// On its own thread, into a file.
     Own(Workers, Arc<FileIdentity>),
-    /// On the reader's thread: a database in memory has only one connection.
+    /// Like the reader: a database in memory has only one connection.
     SharedWithReader,
 }
 
@@ -136,7 +131,7 @@ impl SqliteStore {
             (Access::ReadWrite, PathContent::File | PathContent::Missing) => {
                 let now = clock.now();
                 let connection = connection::writer(path, &url, now)?;
-                Writer::Own(start("state-writer", vec![connection])?, Arc::new(FileIdentity::of(path, now)))
+                Writer::Own(Workers::start("state-writer", vec![connection])?, Arc::new(FileIdentity::of(path, now)))
             }
         };
         let first = connection::reader(path, &url)?;
@@ -144,7 +139,7 @@ impl SqliteStore {
             migrate::FORMAT => {}
             // A database without any table: another process is creating the store.
             0 => return Self::empty(url, clock),
-            older => return Err(crate::needs_migration(older, FORMAT, &url)),
+            older => return Err(crate::access::needs_migration(older, FORMAT, &url)),
         }
         let id = connection::identity(&first).map_err(|failure| failure.into_store_error("opened", &first))?;
         let mut readers = vec![first];
@@ -152,7 +147,7 @@ impl SqliteStore {
         for _ in 1..count {
             readers.push(connection::reader(path, &url)?);
         }
-        let readers = start("state-reader", readers)?;
+        let readers = Workers::start("state-reader", readers)?;
         Ok(Self { identity: StoreIdentity { id, url }, context: Context::new(clock), readers, writer })
     }
 
@@ -163,7 +158,7 @@ impl SqliteStore {
         let id =
             connection::identity(&connection).map_err(|failure| failure.into_store_error("opened", &connection))?;
         let writer = if access == Access::ReadOnly { Writer::ReadOnly } else { Writer::SharedWithReader };
-        let readers = start("state-memory", vec![connection])?;
+        let readers = Workers::of_callers(connection);
         Ok(Self { identity: StoreIdentity { id, url }, context: Context::new(clock), readers, writer })
     }
 
@@ -214,7 +209,7 @@ impl SqliteStore {
     {
         let (writer, file) = match &self.writer {
             Writer::ReadOnly => {
-                return Err(crate::read_only_error());
+                return Err(crate::access::read_only_error());
             }
             Writer::Own(writer, file) => (writer, Some(Arc::clone(file))),
             Writer::SharedWithReader => (&self.readers, None),
@@ -249,35 +244,10 @@ fn in_transaction<T>(
     Ok(answer)
 }
 
-impl Context {
-    fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, process: Process::current(), lease_clock: Arc::default() }
-    }
-
-    /// True if an expired lease belongs to a process that certainly runs, and may still renew it: a jump of the clock
-    /// takes no leases away. A clock that a test moves does not count.
-    fn may_be_renewed(&self, process: Option<&Process>, name: &str, expires: Timestamp) -> bool {
-        self.clock.is_system_clock()
-            && process.is_some_and(|process| process.runs(self.process.as_ref()))
-            && self.lease_clock.may_be_renewed(name, expires)
-    }
-}
-
-fn start(name: &str, connections: Vec<Connection>) -> Result<Workers, StoreError> {
-    Workers::start(name, connections).map_err(|error| StoreError::Unavailable {
-        action: "opened",
-        reason: format!("cannot start a thread: {error}"),
-    })
-}
-
 #[async_trait]
-impl StateStore for SqliteStore {
+impl Rows for SqliteStore {
     async fn identity(&self) -> Result<StoreIdentity, StoreError> {
         Ok(self.identity.clone())
-    }
-
-    async fn now(&self) -> Result<Timestamp, StoreError> {
-        Ok(self.context.clock.now())
     }
 
     async fn stacks(&self) -> Result<Vec<StackId>, StoreError> {
@@ -325,14 +295,53 @@ impl StateStore for SqliteStore {
         self.read(move |connection, context| journal::open_intents(connection, context, &stack, &selection)).await
     }
 
-    async fn history(&self, stack: &StackId, address: &Address) -> Result<Vec<HistoryEntry>, StoreError> {
-        let (stack, address) = (stack.clone(), address.clone());
-        self.read(move |connection, _| read::history(connection, &stack, &address)).await
-    }
-
     async fn snapshot(&self, stack: Option<&StackId>, with_history: bool) -> Result<Vec<StackSnapshot>, StoreError> {
         let stack = stack.cloned();
         self.read(move |connection, _| read::snapshot(connection, stack, with_history)).await
+    }
+}
+
+#[async_trait]
+impl Operations for SqliteStore {
+    async fn operations(&self, filter: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
+        let filter = filter.clone();
+        self.read(move |connection, context| journal::operations(connection, context, &filter)).await
+    }
+
+    async fn unended_operations(&self) -> Result<Vec<OperationRow>, StoreError> {
+        self.read(|connection, context| journal::unended(connection, context)).await
+    }
+
+    async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {
+        self.read(move |connection, context| journal::operation(connection, context, id)).await
+    }
+
+    async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError> {
+        self.read(move |connection, _| journal::is_cancel_requested(connection, operation)).await
+    }
+}
+
+#[async_trait]
+impl Journal for SqliteStore {
+    async fn begin(&self, operation: &NewOperation) -> Result<(), StoreError> {
+        let operation = operation.clone();
+        self.write(move |transaction, context| operation::begin(transaction, context, &operation)).await
+    }
+
+    async fn commit(&self, leases: &[Lease], records: Vec<Record>) -> Result<(), StoreError> {
+        let leases = leases.to_vec();
+        self.write(move |transaction, context| commit::commit(transaction, context, &leases, &records)).await
+    }
+
+    async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {
+        self.read(move |connection, _| journal::is_spent(connection, plan)).await
+    }
+}
+
+#[async_trait]
+impl Leases for SqliteStore {
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        Ok(self.context.clock.now())
     }
 
     async fn acquire(&self, request: &LeaseRequest) -> Result<Acquired, StoreError> {
@@ -360,37 +369,22 @@ impl StateStore for SqliteStore {
     async fn leases(&self) -> Result<Vec<LeaseInfo>, StoreError> {
         self.read(|connection, context| lease::held(connection, context)).await
     }
+}
+
+#[async_trait]
+impl Administration for SqliteStore {
+    async fn history(&self, stack: &StackId, address: &Address) -> Result<Vec<HistoryEntry>, StoreError> {
+        let (stack, address) = (stack.clone(), address.clone());
+        self.read(move |connection, _| read::history(connection, &stack, &address)).await
+    }
 
     async fn break_lease(&self, id: &str) -> Result<bool, StoreError> {
         let id = id.to_owned();
         self.write(move |transaction, _| lease::free(transaction, &id)).await
     }
 
-    async fn begin(&self, operation: &NewOperation) -> Result<(), StoreError> {
-        let operation = operation.clone();
-        self.write(move |transaction, context| commit::begin(transaction, context, &operation)).await
-    }
-
-    async fn commit(&self, leases: &[Lease], records: Vec<Record>) -> Result<(), StoreError> {
-        let leases = leases.to_vec();
-        self.write(move |transaction, context| commit::commit(transaction, context, &leases, &records)).await
-    }
-
-    async fn operations(&self, filter: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
-        let filter = filter.clone();
-        self.read(move |connection, context| journal::operations(connection, context, &filter)).await
-    }
-
-    async fn unended_operations(&self) -> Result<Vec<OperationRow>, StoreError> {
-        self.read(|connection, context| journal::unended(connection, context)).await
-    }
-
     async fn operation_ids(&self, within: RangeInclusive<Uuid>, limit: usize) -> Result<Vec<Uuid>, StoreError> {
         self.read(move |connection, _| journal::ids(connection, &within, limit)).await
-    }
-
-    async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {
-        self.read(move |connection, context| journal::operation(connection, context, id)).await
     }
 
     async fn logs(&self, id: Uuid, after: usize) -> Result<Vec<LogLine>, StoreError> {
@@ -403,20 +397,12 @@ impl StateStore for SqliteStore {
             .await
     }
 
-    async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError> {
-        self.read(move |connection, _| journal::is_cancel_requested(connection, operation)).await
-    }
-
     async fn prune(&self, keep: Duration) -> Result<Pruned, StoreError> {
         self.write(move |transaction, context| {
-            let moment = context.clock.now().checked_sub(keep).unwrap_or(jiff::Timestamp::MIN);
+            let moment = earlier(context.clock.now(), keep);
             prune::before(transaction, context, moment)
         })
         .await
-    }
-
-    async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {
-        self.read(move |connection, _| journal::is_spent(connection, plan)).await
     }
 }
 
@@ -431,7 +417,7 @@ impl AuditLog for SqliteStore {
     }
 
     async fn prune_audit(&self, keep: Duration) -> Result<u64, StoreError> {
-        let moment = self.now().await?.checked_sub(keep).unwrap_or(Timestamp::MIN);
+        let moment = earlier(self.now().await?, keep);
         let end = self.audit_page(0, 0).await?.head.map_or(0, |head| head.number);
         let mut pruned = 0;
         loop {

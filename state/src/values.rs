@@ -1,21 +1,12 @@
 //! Representation of values in every database: words, addresses, results of steps.
 
+use crate::misuse::Misuse;
 use serde::Serialize;
 use std::fmt::Display;
 use std::time::Duration;
 use terrace_engine::access::Access;
 use terrace_engine::address::{Address, MAX_LENGTH, StackId};
-use terrace_engine::store::{Ids, Row, RowStatus, StepResult};
-
-/// The reason why a value cannot be recorded.
-#[derive(Debug)]
-pub(crate) struct Misuse(pub(crate) String);
-
-impl From<serde_json::Error> for Misuse {
-    fn from(error: serde_json::Error) -> Self {
-        Self(error.to_string())
-    }
-}
+use terrace_engine::store::{Ids, Row, RowStatus, Sealed, StepResult};
 
 /// The text of an address. An address that cannot be parsed back is refused, before it could make the state unreadable.
 pub(crate) fn address(address: &Address) -> Result<String, Misuse> {
@@ -102,8 +93,8 @@ pub(crate) fn blank() -> Row {
         provider: String::new(),
         provider_version: None,
         schema_version: 0,
-        identity: String::new(),
-        attributes: String::new(),
+        identity: Sealed::default(),
+        attributes: Sealed::default(),
         private: Vec::new(),
         dependencies: Vec::new(),
         lifecycle: String::new(),
@@ -111,39 +102,3 @@ pub(crate) fn blank() -> Row {
         operation: uuid::Uuid::nil(),
     }
 }
-
-/// The stacks that the state has ever had. The table `stack` also has stacks that were only queried.
-pub(crate) const KNOWN_STACKS: &str = "SELECT name, environment FROM stack
-     WHERE EXISTS (SELECT 1 FROM version WHERE version.stack = stack.id)
-        OR EXISTS (SELECT 1 FROM component_version WHERE component_version.stack = stack.id)
-        OR EXISTS (SELECT 1 FROM component WHERE component.stack = stack.id)
-        OR EXISTS (SELECT 1 FROM intent WHERE intent.stack = stack.id)
-        OR EXISTS (SELECT 1 FROM owner WHERE owner.stack = stack.id)
-     ORDER BY name, environment";
-
-/// The content columns of `version` and `intent`, in the order of each store's `read::content`.
-macro_rules! content_columns {
-    ($table:literal) => {
-        concat!(
-            $table,
-            ".status, ",
-            $table,
-            ".provider, ",
-            $table,
-            ".provider_version, ",
-            $table,
-            ".schema_version, ",
-            $table,
-            ".identity, ",
-            $table,
-            ".attributes, ",
-            $table,
-            ".private, ",
-            $table,
-            ".dependencies, ",
-            $table,
-            ".lifecycle"
-        )
-    };
-}
-pub(crate) use content_columns;

@@ -6,20 +6,20 @@ use std::sync::Arc;
 use terrace_engine::access::Access;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    ComponentRow, Ids, OwnerRow, OwnersOf, Ownership, Record, Row, Selection, StateStore, StoreError, Write,
+    ComponentRow, Ids, OwnerRow, OwnersOf, Ownership, Record, Row, Sealed, Selection, StateStore, StoreError, Write,
 };
-use terrace_state::MemoryStore;
 use terrace_state::export::{self, ImportError, export, import};
+use terrace_state::{SystemClock, in_memory};
 use uuid::Uuid;
 
 async fn filled() -> Arc<dyn StateStore> {
-    let store = Arc::new(MemoryStore::new());
+    let store = in_memory(Arc::new(SystemClock)).unwrap();
     let operation = Uuid::now_v7();
     let write = |write| Record::Write { operation, write };
     let component = ComponentRow {
         key: "api".to_owned(),
         depends_on: vec!["db".to_owned()],
-        outputs: "{}".to_owned(),
+        outputs: Sealed::from_stored("{}"),
         blueprint: None,
         reads: Vec::new(),
         access: Some(Access::new(vec!["user:ada".to_owned()], serde_json::from_str(r#"{"days":30}"#).unwrap())),
@@ -31,7 +31,7 @@ async fn filled() -> Arc<dyn StateStore> {
     };
     let ownership =
         Ownership { address: Address::shared("local_directory", "x"), stack: demo(), component: "api".to_owned() };
-    let owner = OwnerRow { ownership, declaration: "{}".to_owned() };
+    let owner = OwnerRow { ownership, declaration: Sealed::from_stored("{}") };
     let records = [
         put(Row { dependencies: vec!["local_value.b".parse().unwrap()], ..row("api/local_value.a[\"k\"]") }),
         put(row("local_value.b")),
@@ -48,7 +48,7 @@ async fn filled() -> Arc<dyn StateStore> {
 async fn export_is_imported_completely() {
     let original = filled().await;
     let document = export(&*original, None, true).await.unwrap();
-    let copy = MemoryStore::new();
+    let copy = in_memory(Arc::new(SystemClock)).unwrap();
     let operation = Uuid::now_v7();
     copy.commit(&[], import(&document.to_string(), operation).unwrap()).await.unwrap();
     for stack in original.stacks().await.unwrap() {
@@ -96,7 +96,7 @@ fn component(depends_on: &[&str], outputs: &str) -> ComponentRow {
     ComponentRow {
         key: "api".to_owned(),
         depends_on: depends_on.iter().map(|key| (*key).to_owned()).collect(),
-        outputs: outputs.to_owned(),
+        outputs: Sealed::from_stored(outputs),
         blueprint: None,
         reads: Vec::new(),
         access: None,

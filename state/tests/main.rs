@@ -4,7 +4,6 @@
 mod crash; // killed processes: their commits stay, and their leases are free
 mod export; // export of a store to a document, and import
 mod files; // objects at the path: no file, garbage, another program's file, a read-only folder
-mod memory; // the contract with the store in memory
 #[cfg(feature = "postgres")]
 mod postgres; // the contract with PostgreSQL, and tests of a server
 mod roles; // roles of the role mapper beside a state
@@ -16,7 +15,7 @@ use std::time::Duration;
 use terrace_engine::access::{Access, Fields};
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
-    Body, ComponentRow, Intent, NewOperation, NewRequest, Record, Row, RowStatus, StepAction, Write,
+    Body, ComponentRow, Intent, NewOperation, NewRequest, Record, Row, RowStatus, Sealed, StepAction, Write,
 };
 use uuid::Uuid;
 
@@ -34,8 +33,8 @@ fn row(address: &str) -> Row {
         provider: "local".to_owned(),
         provider_version: None,
         schema_version: 1,
-        identity: "{}".to_owned(),
-        attributes: "{\"size\":1}".to_owned(),
+        identity: Sealed::from_stored("{}"),
+        attributes: Sealed::from_stored("{\"size\":1}"),
         private: vec![0, 255],
         dependencies: Vec::new(),
         lifecycle: "{}".to_owned(),
@@ -77,7 +76,7 @@ fn api(principal: Option<&str>) -> ComponentRow {
     ComponentRow {
         key: "api".to_owned(),
         depends_on: Vec::new(),
-        outputs: "{}".to_owned(),
+        outputs: Sealed::from_stored("{}"),
         blueprint: None,
         reads: Vec::new(),
         access: principal.map(|principal| Access::new(vec![principal.to_owned()], Fields::default())),

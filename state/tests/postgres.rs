@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::Address;
 use terrace_engine::store::{
-    Acquired, ComponentRow, Enqueued, LeaseRequest, NewOperation, NewRequest, OperationStatus, Record, Row, Selection,
-    ServerStore, StepAction, StepResult, StoreError, Write,
+    Acquired, ComponentRow, Enqueued, LeaseRequest, NewOperation, NewRequest, OperationStatus, Record, Row, Sealed,
+    Selection, ServerStore, StepAction, StepResult, StoreError, Write,
 };
 use terrace_state::contract::cluster::{Cluster, PASSWORD, connect};
 use terrace_state::contract::{Fixture, start_of_time};
@@ -290,7 +290,7 @@ async fn large_commit_uses_few_statements() {
                 component: ComponentRow {
                     key: format!("c{step}"),
                     depends_on: Vec::new(),
-                    outputs: "{}".to_owned(),
+                    outputs: Sealed::from_stored("{}"),
                     blueprint: None,
                     reads: Vec::new(),
                     access: None,

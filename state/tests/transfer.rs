@@ -8,8 +8,8 @@ use terrace_engine::access::Access as Granted;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
     Acquired, AuditEntry, AuditOutcome, ComponentRow, Ids, LeaseRequest, NewOperation, NewRequest, OperationFilter,
-    OperationStatus, OwnerRow, Ownership, Record, RequestEnd, RequestQuota, Row, RowStatus, Selection, ServerStore,
-    StackRead, StepAction, StepResult, Verifier, Write,
+    OperationStatus, OwnerRow, Ownership, Record, RequestEnd, RequestQuota, Row, RowStatus, Sealed, Selection,
+    ServerStore, StackRead, StepAction, StepResult, Verifier, Write,
 };
 use terrace_state::contract::claimant;
 use terrace_state::roles;
@@ -74,7 +74,7 @@ async fn fill(store: &dyn ServerStore) {
     let spent = Record::SpendPlan { plan: Uuid::now_v7(), reads: Vec::new(), components: Vec::new() };
     store.commit(&leases, vec![spent, log("starts"), log("text with \0 and \u{1} and ☃")]).await.unwrap();
     let sealed = Row {
-        attributes: "{\"password\":{\"$sealed\":\"k1:\u{1}\0\"}}".to_owned(),
+        attributes: Sealed::from_stored("{\"password\":{\"$sealed\":\"k1:\u{1}\0\"}}"),
         private: (0..=255).collect(),
         dependencies: vec!["api/local_value.b".parse().unwrap()],
         provider_version: Some("1.2.3".to_owned()),
@@ -85,7 +85,7 @@ async fn fill(store: &dyn ServerStore) {
     let component = ComponentRow {
         key: "api".to_owned(),
         depends_on: vec!["db".to_owned()],
-        outputs: "{\"o\":1}".to_owned(),
+        outputs: Sealed::from_stored("{\"o\":1}"),
         blueprint: Some("thing 1.0.0".to_owned()),
         reads: vec![StackRead { stack: other(), component: "x".to_owned() }],
         access: Some(Granted::new(
@@ -140,7 +140,7 @@ async fn fill(store: &dyn ServerStore) {
     };
     let records = [
         with(shared, 0),
-        Write::PutOwner(OwnerRow { ownership, declaration: "{\"sealed\":1}".to_owned() }),
+        Write::PutOwner(OwnerRow { ownership, declaration: Sealed::from_stored("{\"sealed\":1}") }),
         with(elsewhere, 0),
         with(row("local_value.gone"), 0),
         delete,

@@ -4,9 +4,10 @@ use crate::args::{AuditCommand, AuditExportArguments, Since};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
-use crate::wiring::{server_store_for_changes, server_store_to_read};
+use crate::wiring::{store, store_for_changes};
 use std::time::Duration;
 use terrace_engine::store::{Anchor, AuditLink, AuditLog, BrokenChain, Verifier};
+use terrace_state::Access;
 
 /// Entries per read.
 const PAGE: usize = 1_000;
@@ -26,7 +27,7 @@ pub(super) async fn run(context: &Context<'_>, command: AuditCommand, signals: &
 
 async fn export(context: &Context<'_>, arguments: &AuditExportArguments) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let store = server_store_to_read(&settings).await?;
+    let store = store(&settings, Access::ReadOnly).await?;
     let since = match arguments.since {
         None => None,
         Some(Since::At(at)) => Some(at),
@@ -155,7 +156,7 @@ async fn prune(context: &Context<'_>, signals: &Signals, keep: Duration, auto_ap
         let question = "Do you really want to remove entries that are that young?\n  They are the only record of who changed what.";
         context.ui.confirm(question, "keep more with `--keep 400d`, or pass `--auto-approve`")?;
     }
-    let store = server_store_for_changes(&settings).await?;
+    let store = store_for_changes(&settings).await?;
     signals.begin_changes();
     let removed = store.prune_audit(keep).await?;
     context.ui.print(&format!("entries removed: {removed}\n"))?;
@@ -170,12 +171,12 @@ mod tests {
     use std::cell::RefCell;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use terrace_engine::store::{AuditEntry, AuditOutcome, AuditPage, StoreError};
-    use terrace_state::{ManualClock, MemoryStore};
+    use terrace_engine::store::{AuditEntry, AuditOutcome, AuditPage, ServerStore, StoreError};
+    use terrace_state::{ManualClock, in_memory};
 
     /// A log that loses its oldest entries between pages.
     struct Pruned {
-        log: MemoryStore,
+        log: Arc<dyn ServerStore>,
         clock: Arc<ManualClock>,
         pages: AtomicUsize,
         /// Numbers of pages after which entries are pruned.
@@ -204,7 +205,7 @@ mod tests {
 
     async fn verified(at: &'static [usize]) -> (Result<u64, String>, Vec<u64>) {
         let clock = Arc::new(ManualClock::at(Timestamp::UNIX_EPOCH));
-        let store = MemoryStore::with_clock(Arc::<ManualClock>::clone(&clock));
+        let store = in_memory(Arc::<ManualClock>::clone(&clock)).unwrap();
         let log = Pruned { log: store, clock, pages: AtomicUsize::new(0), at };
         for _ in 0..9 {
             log.audit(vec![AuditEntry::new("ada", "apply", AuditOutcome::Done)]).await.unwrap();

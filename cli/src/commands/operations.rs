@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use terrace_engine::apply::open_step_prefix;
 use terrace_engine::store::{
-    Cancelled, LogLine, OperationFilter, OperationRow, RequestEnd, StateStore, StepAction, StepResult, StepRow,
+    Administration, Cancelled, LogLine, OperationFilter, OperationRow, RequestEnd, StepAction, StepResult, StepRow,
 };
 use terrace_state::Access;
 use uuid::Uuid;
@@ -148,7 +148,7 @@ pub(super) fn no_worker(operation: &OperationRow) -> Failure {
 ///
 /// # Errors
 /// When no id or several ids begin so.
-pub(super) async fn find(store: &dyn StateStore, word: &str) -> Result<Uuid, Failure> {
+pub(super) async fn find(store: &dyn Administration, word: &str) -> Result<Uuid, Failure> {
     if let Ok(id) = word.parse() {
         return Ok(id);
     }

@@ -37,7 +37,7 @@ pub(super) async fn run(
         Some(name) => BTreeSet::from([name.clone()]),
         None => named_environments(arguments, settings.stack.as_ref(), &answers, settings.default_environment())?,
     };
-    let store = store_for_changes(&settings).await?;
+    let store: Arc<dyn StateStore> = store_for_changes(&settings).await?;
     let wanted = stacks_to_recover(arguments, &settings, &named, &store).await?;
     // Opens all environments before it writes anything.
     let of_stacks = wanted.iter().map(|stack| stack.environment.as_str());

@@ -30,7 +30,7 @@ use terrace_engine::recover::{Recovery, end_interrupted};
 use terrace_engine::render::{remaining_deferred, stream};
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
-use terrace_engine::store::{Ownership, Selection, StateStore};
+use terrace_engine::store::{Ownership, Selection, ServerStore, StateStore};
 use terrace_state::Access;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -59,7 +59,7 @@ pub(super) struct State(Mutex<Opened>);
 
 #[derive(Clone)]
 struct Opened {
-    store: Arc<dyn StateStore>,
+    store: Arc<dyn ServerStore>,
     is_missing: bool,
 }
 
@@ -74,11 +74,11 @@ impl State {
         Ok(Self::of(store(settings, access).await?, is_missing))
     }
 
-    pub(super) fn of(store: Arc<dyn StateStore>, is_missing: bool) -> Self {
+    pub(super) fn of(store: Arc<dyn ServerStore>, is_missing: bool) -> Self {
         Self(Mutex::new(Opened { store, is_missing }))
     }
 
-    pub(super) fn get(&self) -> Arc<dyn StateStore> {
+    pub(super) fn get(&self) -> Arc<dyn ServerStore> {
         self.opened().store
     }
 
@@ -122,7 +122,7 @@ impl<'a> Run<'a> {
         }
         self.signals.begin_changes();
         let progress = Progress::for_people(self.context.ui, true);
-        let store = self.state.get();
+        let store: Arc<dyn StateStore> = self.state.get();
         let recovery = Recovery {
             store: &store,
             registry: &self.env_context.registry,

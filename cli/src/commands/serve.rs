@@ -34,7 +34,7 @@ use terrace_server::environments::Environments;
 use terrace_server::processing::ProcessingSettings;
 use terrace_server::tls::Certificate;
 use terrace_server::{ConnectionLimits, Server, ServerSettings};
-use terrace_state::MemoryStore;
+use terrace_state::{SystemClock, in_memory};
 
 /// Serves until shutdown.
 ///
@@ -72,7 +72,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     let server = Server {
         environments,
         store,
-        empty_store: Arc::new(MemoryStore::new()),
+        empty_store: in_memory(Arc::new(SystemClock))?,
         pages,
         operations,
         recorder: telemetry.recorder(),

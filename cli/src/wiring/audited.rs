@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, AuditEntry, AuditLog, AuditOutcome, AuditPage, Cancelled, Claimant, ComponentRead, ComponentRow,
-    Enqueued, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, NewRequest, OpenIntent,
-    OperationFilter, OperationRow, OperationStatus, OwnerRow, OwnersOf, PRUNED, Pruned, Record, RequestClaim,
-    RequestEnd, RequestQueue, RequestRow, Row, Selection, ServerStore, StackSnapshot, StateStore, StepRow, StoreError,
-    StoreIdentity, StoredRequest,
+    Acquired, Administration, AuditEntry, AuditLog, AuditOutcome, AuditPage, Cancelled, Claimant, ComponentRead,
+    ComponentRow, Enqueued, HistoryEntry, Journal, Lease, LeaseInfo, LeaseRequest, Leases, LogLine, NewOperation,
+    NewRequest, OpenIntent, OperationFilter, OperationRow, OperationStatus, Operations, OwnerRow, OwnersOf, PRUNED,
+    Pruned, Record, RequestClaim, RequestEnd, RequestQueue, RequestRow, Row, Rows, Selection, ServerStore,
+    StackSnapshot, StepRow, StoreError, StoreIdentity, StoredRequest,
 };
 use uuid::Uuid;
 
@@ -41,13 +41,9 @@ impl Audited {
 }
 
 #[async_trait]
-impl StateStore for Audited {
+impl Rows for Audited {
     async fn identity(&self) -> Result<StoreIdentity, StoreError> {
         self.store.identity().await
-    }
-
-    async fn now(&self) -> Result<Timestamp, StoreError> {
-        self.store.now().await
     }
 
     async fn stacks(&self) -> Result<Vec<StackId>, StoreError> {
@@ -86,38 +82,32 @@ impl StateStore for Audited {
         self.store.open_intents(stack, selection).await
     }
 
-    async fn history(&self, stack: &StackId, address: &Address) -> Result<Vec<HistoryEntry>, StoreError> {
-        self.store.history(stack, address).await
-    }
-
     async fn snapshot(&self, stack: Option<&StackId>, with_history: bool) -> Result<Vec<StackSnapshot>, StoreError> {
         self.store.snapshot(stack, with_history).await
     }
+}
 
-    async fn acquire(&self, request: &LeaseRequest) -> Result<Acquired, StoreError> {
-        self.store.acquire(request).await
+#[async_trait]
+impl Operations for Audited {
+    async fn operations(&self, which: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
+        self.store.operations(which).await
     }
 
-    async fn renew(&self, leases: &[Lease], term: Duration) -> Result<(), StoreError> {
-        self.store.renew(leases, term).await
+    async fn unended_operations(&self) -> Result<Vec<OperationRow>, StoreError> {
+        self.store.unended_operations().await
     }
 
-    async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
-        self.store.release(leases).await
+    async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {
+        self.store.operation(id).await
     }
 
-    async fn leases(&self) -> Result<Vec<LeaseInfo>, StoreError> {
-        self.store.leases().await
+    async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError> {
+        self.store.is_cancel_requested(operation).await
     }
+}
 
-    async fn break_lease(&self, id: &str) -> Result<bool, StoreError> {
-        let is_broken = self.store.break_lease(id).await?;
-        if is_broken {
-            self.note(AuditEntry { target: format!("lease {id}"), ..self.entry("unlock", AuditOutcome::Done) }).await;
-        }
-        Ok(is_broken)
-    }
-
+#[async_trait]
+impl Journal for Audited {
     async fn begin(&self, operation: &NewOperation) -> Result<(), StoreError> {
         let entry = |outcome| AuditEntry {
             operation: Some(operation.id),
@@ -153,20 +143,50 @@ impl StateStore for Audited {
         Ok(())
     }
 
-    async fn operations(&self, which: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
-        self.store.operations(which).await
+    async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {
+        self.store.is_spent(plan).await
+    }
+}
+
+#[async_trait]
+impl Leases for Audited {
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.store.now().await
     }
 
-    async fn unended_operations(&self) -> Result<Vec<OperationRow>, StoreError> {
-        self.store.unended_operations().await
+    async fn acquire(&self, request: &LeaseRequest) -> Result<Acquired, StoreError> {
+        self.store.acquire(request).await
+    }
+
+    async fn renew(&self, leases: &[Lease], term: Duration) -> Result<(), StoreError> {
+        self.store.renew(leases, term).await
+    }
+
+    async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
+        self.store.release(leases).await
+    }
+
+    async fn leases(&self) -> Result<Vec<LeaseInfo>, StoreError> {
+        self.store.leases().await
+    }
+}
+
+#[async_trait]
+impl Administration for Audited {
+    async fn history(&self, stack: &StackId, address: &Address) -> Result<Vec<HistoryEntry>, StoreError> {
+        self.store.history(stack, address).await
+    }
+
+    async fn break_lease(&self, id: &str) -> Result<bool, StoreError> {
+        let is_broken = self.store.break_lease(id).await?;
+        if is_broken {
+            self.note(AuditEntry { target: format!("lease {id}"), ..self.entry("unlock", AuditOutcome::Done) }).await;
+        }
+        Ok(is_broken)
     }
 
     async fn operation_ids(&self, within: RangeInclusive<Uuid>, limit: usize) -> Result<Vec<Uuid>, StoreError> {
         self.store.operation_ids(within, limit).await
-    }
-
-    async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {
-        self.store.operation(id).await
     }
 
     async fn logs(&self, id: Uuid, after: usize) -> Result<Vec<LogLine>, StoreError> {
@@ -181,16 +201,8 @@ impl StateStore for Audited {
         Ok(cancelled)
     }
 
-    async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError> {
-        self.store.is_cancel_requested(operation).await
-    }
-
     async fn prune(&self, keep: Duration) -> Result<Pruned, StoreError> {
         self.store.prune(keep).await
-    }
-
-    async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {
-        self.store.is_spent(plan).await
     }
 }
 

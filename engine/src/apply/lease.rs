@@ -316,7 +316,7 @@ impl Held {
     /// Writes records under the leases.
     ///
     /// # Errors
-    /// As [`StateStore::commit`].
+    /// As [`Journal::commit`](crate::store::Journal::commit).
     pub async fn commit(&self, records: Vec<Record>) -> Result<(), StoreError> {
         self.leases.commit(records).await
     }

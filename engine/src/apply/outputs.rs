@@ -7,7 +7,7 @@ use crate::address::{Address, StackId};
 use crate::plan::{ComponentPlan, OutputRead, Part, Plan, StackPlan};
 use crate::record;
 use crate::seal::{Place, Seal};
-use crate::store::{ComponentRead, ComponentRow, Generation, Selection, StaleRead};
+use crate::store::{ComponentRead, ComponentRow, Generation, Sealed, Selection, StaleRead};
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::{Map, Value};
 
@@ -16,14 +16,14 @@ use terrace_provider::{Map, Value};
 pub(super) struct OutputsNow {
     /// For the transaction that spends the plan, because the outputs may change until then.
     pub(super) reads: Vec<ComponentRead>,
-    /// The stored text of each component's outputs.
-    stored: BTreeMap<(StackId, String), String>,
+    /// The stored outputs of each component.
+    stored: BTreeMap<(StackId, String), Sealed>,
 }
 
 impl OutputsNow {
-    /// The text to store for a component's outputs. Keeps the stored text if it has the same values under the present key: sealing
+    /// The outputs to store for a component. Keeps the stored text if it has the same values under the present key: sealing
     /// again would change the text, and plans that read the component would become stale.
-    pub(super) fn to_store(&self, stack: &StackId, component: &str, outputs: &Map, seal: &Seal) -> Option<String> {
+    pub(super) fn to_store(&self, stack: &StackId, component: &str, outputs: &Map, seal: &Seal) -> Option<Sealed> {
         let stored = self.stored.get(&(stack.clone(), component.to_owned())).filter(|stored| {
             let is_same = |now: record::Outputs| now.unstored.is_empty() && now.values == *outputs;
             record::open_outputs(stored, &seal.at(Place::Outputs { stack, component }).only_current())

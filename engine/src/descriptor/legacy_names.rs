@@ -3,7 +3,7 @@
 use super::Descriptor;
 use crate::address::{Address, StackId};
 use crate::naming::NamesRule;
-use crate::store::{ComponentRow, OwnerRow, OwnersOf, Ownership, Row, Selection, StateStore, StoreError};
+use crate::store::{ComponentRow, OwnerRow, OwnersOf, Ownership, Row, Rows, Selection, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The names of a stack and its components by [`NamesRule::Ascii`].
@@ -28,7 +28,7 @@ impl Descriptor {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn keep_recorded_names(&mut self, environment: &str, store: &dyn StateStore) -> Result<(), StoreError> {
+    pub async fn keep_recorded_names(&mut self, environment: &str, store: &dyn Rows) -> Result<(), StoreError> {
         let Some(former) = &self.former else { return Ok(()) };
         let recorded = store.components(&StackId::new(self.stack.as_str(), environment)).await?;
         let is_same = former.stack == self.stack;
@@ -84,7 +84,7 @@ impl Descriptor {
     /// folder, and the engine would delete its object as undeclared.
     fn describes_all(&self, (attribute, folder): &(&str, String), rows: &[Row]) -> bool {
         rows.iter().all(|row| {
-            let attributes: serde_json::Value = serde_json::from_str(&row.attributes).unwrap_or_default();
+            let attributes: serde_json::Value = serde_json::from_str(row.attributes.as_str()).unwrap_or_default();
             let has = |name: &str, value: &str| attributes.get(name).and_then(serde_json::Value::as_str) == Some(value);
             has(attribute, folder)
                 && self.transitions.identified.iter().any(|identified| has(identified.attribute, &identified.value))
@@ -128,11 +128,7 @@ impl Descriptor {
 impl FormerNames {
     /// The shared rows that other data products of the same domain own under [`NamesRule::Ascii`]. Under that rule two
     /// domains may have the same name, so only the id of the domain counts.
-    async fn former_shared_rows(
-        &self,
-        environment: &str,
-        store: &dyn StateStore,
-    ) -> Result<BTreeSet<Address>, StoreError> {
+    async fn former_shared_rows(&self, environment: &str, store: &dyn Rows) -> Result<BTreeSet<Address>, StoreError> {
         let mut shared = BTreeSet::new();
         let Some(domain) = self.product.as_deref().and_then(domain_of) else { return Ok(shared) };
         let rows = store.rows(&StackId::shared(environment), &Selection::All).await?;

@@ -7,7 +7,7 @@ use crate::address::{Address, StackId};
 use crate::record;
 use crate::registry::Registry;
 use crate::seal::Seal;
-use crate::store::{RowStatus, Selection, StateStore};
+use crate::store::{RowStatus, Rows, Selection};
 use std::collections::HashMap;
 use std::fmt;
 use terrace_provider::Attributes;
@@ -56,7 +56,7 @@ impl Managed {
     /// The same without a planner.
     pub(crate) async fn manager_in(
         &self,
-        store: &dyn StateStore,
+        store: &dyn Rows,
         (registry, seal): (&Registry, &Seal),
         environment: &str,
         (ty, instance, identity): (&str, &str, &Attributes),

@@ -6,7 +6,7 @@ use crate::expression::Functions;
 use crate::registry::Registry;
 use crate::seal::Seal;
 use crate::source::Sources;
-use crate::store::StateStore;
+use crate::store::StateReader;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -14,7 +14,7 @@ use uuid::Uuid;
 #[derive(Clone, Copy)]
 pub struct Planner<'a> {
     /// The state.
-    pub store: &'a dyn StateStore,
+    pub store: &'a dyn StateReader,
     /// The providers.
     pub registry: &'a Registry,
     /// Functions of expressions.

@@ -29,7 +29,7 @@ use crate::record::{self, Opened};
 use crate::seal::Place;
 use crate::source::Span;
 use crate::store::{
-    ComponentRow, Generation, HistoryEntry, Read, Row, RowStatus, Selection, StackSnapshot, StoreError,
+    ComponentRow, Generation, HistoryEntry, Read, Row, RowStatus, Sealed, Selection, StackSnapshot, StoreError,
 };
 use diagnostics::{recorded_elsewhere, unknown_provenance, was_pruned, were_pruned, would_replace_adopted};
 use jiff::Timestamp;
@@ -296,9 +296,10 @@ impl Planner<'_> {
             let row = then.as_ref().or(now.map(|now| &now.row)).cloned();
             let Some(row) = row else { continue };
             let to_error = |error| PlanFailure::Sealed { address: address::outputs_in_words(stack, &key), error };
-            let text = then.as_ref().map_or(NOTHING, |then| &then.outputs);
+            let no_outputs = Sealed::from_stored(NOTHING);
+            let sealed = then.as_ref().map_or(&no_outputs, |then| &then.outputs);
             let (then, undecryptable) =
-                record::open_readable_outputs(text, &self.seal.at(Place::Outputs { stack, component: &key }))
+                record::open_readable_outputs(sealed, &self.seal.at(Place::Outputs { stack, component: &key }))
                     .map_err(to_error)?;
             let nothing = Attributes::default();
             let before = now.map_or(&nothing, |now| &now.outputs);

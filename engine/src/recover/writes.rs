@@ -8,8 +8,8 @@ use crate::plan::deposed_key;
 use crate::record;
 use crate::record::Prior;
 use crate::seal::{RowPart, Seal};
-use crate::store::{Generation, Intent, Row, RowStatus, StepAction, StoreError, Write};
-use terrace_provider::value::wire::{WireError, encode_map};
+use crate::store::{Generation, Intent, Row, RowStatus, Sealed, StepAction, StoreError, Write};
+use terrace_provider::value::wire::WireError;
 use terrace_provider::{Attributes, Observed};
 
 /// The possible writes for a step.
@@ -66,8 +66,8 @@ impl<'a> Writes<'a> {
         let mut row = self.intent.row.clone();
         row.status = RowStatus::Ready;
         let placed = |part| record::placed(&self.intent.row, part, self.seal);
-        row.identity = encode_map(&observed.identity, &placed(RowPart::Identity)).map_err(unwritable)?.to_string();
-        row.attributes = encode_map(attributes, &placed(RowPart::Attributes)).map_err(unwritable)?.to_string();
+        row.identity = Sealed::seal(&observed.identity, &placed(RowPart::Identity)).map_err(unwritable)?;
+        row.attributes = Sealed::seal(attributes, &placed(RowPart::Attributes)).map_err(unwritable)?;
         row.private = record::seal_private(&observed.private, &placed(RowPart::Private)).map_err(unwritable)?;
         let before = self.row.as_ref().filter(|_| self.intent.action == StepAction::Update);
         if before.is_some_and(|updated| updated.status == RowStatus::Tainted && self.is_changed(updated)) {
@@ -85,7 +85,7 @@ impl<'a> Writes<'a> {
         let mut row = self.intent.row.clone();
         row.status = RowStatus::Tainted;
         let placed = record::placed(&self.intent.row, RowPart::Attributes, self.seal);
-        row.attributes = encode_map(&attributes, &placed).map_err(unwritable)?.to_string();
+        row.attributes = Sealed::seal(&attributes, &placed).map_err(unwritable)?;
         self.put(row)
     }
 

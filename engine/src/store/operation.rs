@@ -1,8 +1,26 @@
 //! Records of operations, their steps and their logs.
 
+use super::StoreError;
 use crate::address::{Address, StackId};
+use async_trait::async_trait;
 use jiff::Timestamp;
 use uuid::Uuid;
+
+/// The records of operations.
+#[async_trait]
+pub trait Operations: Send + Sync {
+    /// Operations, newest first.
+    async fn operations(&self, which: &OperationFilter) -> Result<Vec<OperationRow>, StoreError>;
+
+    /// Operations without an end, newest first: running and abandoned ones.
+    async fn unended_operations(&self) -> Result<Vec<OperationRow>, StoreError>;
+
+    /// One operation with its steps.
+    async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError>;
+
+    /// True when a caller asked the operation to stop.
+    async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError>;
+}
 
 /// The kinds of operations.
 pub const KINDS: [&str; 17] = [

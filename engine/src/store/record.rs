@@ -1,7 +1,7 @@
 //! Records that a store writes: journal entries, changes of the state, and the versions a plan depends on.
 
 use super::{
-    ComponentRow, Generation, Intent, OperationStatus, OwnerRow, Ownership, ResealedRequest, Row, StepAction,
+    ComponentRow, Generation, Intent, OperationStatus, OwnerRow, Ownership, ResealedRequest, Row, Sealed, StepAction,
     StepResult,
 };
 use crate::address::{Address, StackId};
@@ -29,8 +29,8 @@ pub enum Record {
         operation: Uuid,
         /// The step.
         step: u32,
-        /// The identity as sealed JSON.
-        identity: Option<String>,
+        /// The identity.
+        identity: Option<Sealed>,
         /// The provider's bytes, sealed.
         private: Option<Vec<u8>>,
     },
@@ -174,7 +174,7 @@ pub enum Write {
         /// The version.
         version: u64,
         /// The outputs.
-        outputs: String,
+        outputs: Sealed,
     },
     /// Replaces the stored body and digest of a request: the same content under another key. Skips a request whose
     /// digest has changed, and an ended request without a stored body.

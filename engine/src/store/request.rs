@@ -2,7 +2,7 @@
 //! process may claim it and work on it.
 
 use super::body::Body;
-use super::{AuditLog, NewOperation, OperationStatus, Record, StateStore, StoreError};
+use super::{Administration, AuditLog, NewOperation, OperationStatus, Record, StateStore, StoreError};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,10 +68,10 @@ pub trait RequestQueue: Send + Sync {
     fn for_calls(self: Arc<Self>) -> Arc<dyn ServerStore>;
 }
 
-/// A store with everything that a server needs.
-pub trait ServerStore: StateStore + RequestQueue + AuditLog {}
+/// A whole store, for a command line or a server.
+pub trait ServerStore: StateStore + Administration + RequestQueue + AuditLog {}
 
-impl<T: StateStore + RequestQueue + AuditLog + ?Sized> ServerStore for T {}
+impl<T: StateStore + Administration + RequestQueue + AuditLog + ?Sized> ServerStore for T {}
 
 /// A request to queue. The API answers the call with the operation's id.
 #[derive(Debug, Clone, PartialEq, Eq)]

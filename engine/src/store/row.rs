@@ -1,12 +1,85 @@
 //! Rows of a store.
 
 use super::operation::StepAction;
+use super::{ComponentRead, Sealed, StoreError};
 use crate::access::Access;
 use crate::address::{Address, StackId};
 use crate::naming::NamesRule;
+use async_trait::async_trait;
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use uuid::Uuid;
+
+/// The rows, components and owners of stacks, as planning reads them.
+#[async_trait]
+pub trait Rows: Send + Sync {
+    /// The identity of the store, which plans record.
+    async fn identity(&self) -> Result<StoreIdentity, StoreError>;
+
+    /// The stacks with recorded state, sorted: a row, an open step, a shared row or an output. An interrupted first
+    /// apply may leave only a step, and a stack may own only shared rows.
+    async fn stacks(&self) -> Result<Vec<StackId>, StoreError>;
+
+    /// The stacks that ever had recorded state, sorted. A stack without rows still has its history, which a rollback
+    /// can use.
+    async fn known_stacks(&self) -> Result<Vec<StackId>, StoreError>;
+
+    /// The rows of a stack, sorted by address.
+    async fn rows(&self, stack: &StackId, selection: &Selection) -> Result<Vec<Row>, StoreError>;
+
+    /// The rows of an environment whose objects were retained after their components were removed, by stack and
+    /// address.
+    async fn retained_rows(&self, environment: &str) -> Result<Vec<Row>, StoreError>;
+
+    /// The components of a stack, with order and outputs. Sorted by key.
+    async fn components(&self, stack: &StackId) -> Result<Vec<ComponentRow>, StoreError>;
+
+    /// The given components with the newest versions of their records, in order.
+    async fn component_reads(
+        &self,
+        stack: &StackId,
+        components: &BTreeSet<String>,
+    ) -> Result<Vec<ComponentRead>, StoreError>;
+
+    /// The owners of shared rows: all owners of the given addresses, or all ownerships of a stack.
+    async fn owners(&self, environment: &str, of: &OwnersOf) -> Result<Vec<OwnerRow>, StoreError>;
+
+    /// Intents without an outcome, oldest first.
+    async fn open_intents(&self, stack: &StackId, selection: &Selection) -> Result<Vec<OpenIntent>, StoreError>;
+
+    /// Everything recorded of a stack, or of all stacks, sorted, in a consistent snapshot.
+    async fn snapshot(&self, stack: Option<&StackId>, with_history: bool) -> Result<Vec<StackSnapshot>, StoreError>;
+}
+
+/// The identity of a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreIdentity {
+    /// Generated once, when the store was created.
+    pub id: Uuid,
+    /// The location, for display: `sqlite:.terrace/state.db`.
+    pub url: String,
+}
+
+/// The part of a stack to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// The whole stack.
+    All,
+    /// The rows of these components.
+    Components(BTreeSet<String>),
+    /// These resources.
+    Addresses(BTreeSet<Address>),
+}
+
+/// The ownerships to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnersOf {
+    /// All owners of these shared rows.
+    Addresses(BTreeSet<Address>),
+    /// All shared rows of this stack.
+    Stack(StackId),
+}
 
 /// The version of a row, counted from 1; 0 stands for an absent row.
 pub type Generation = u64;
@@ -30,15 +103,16 @@ pub struct Row {
     pub provider_version: Option<String>,
     /// The schema version of the resource type at the time of writing.
     pub schema_version: u32,
-    /// The identity attributes, as sealed JSON.
-    pub identity: String,
-    /// All attributes, as sealed JSON.
-    pub attributes: String,
+    /// The identity attributes.
+    pub identity: Sealed,
+    /// All attributes.
+    pub attributes: Sealed,
     /// The provider's own bytes, sealed.
     pub private: Vec<u8>,
     /// Direct dependencies in the same stack, recorded when the row was written.
     pub dependencies: Vec<Address>,
-    /// The settings for planning without a descriptor, as JSON: protection, retention, timeouts.
+    /// The settings for planning without a descriptor, as JSON without secrets: protection, retention, timeouts, keyed
+    /// digests.
     pub lifecycle: String,
     /// When this version was written, by the store's clock. The writer's value is ignored.
     pub updated_at: Timestamp,
@@ -65,8 +139,8 @@ pub struct ComponentRow {
     pub key: String,
     /// The keys of the components that it depends on.
     pub depends_on: Vec<String>,
-    /// The outputs, as sealed JSON.
-    pub outputs: String,
+    /// The outputs.
+    pub outputs: Sealed,
     /// The blueprint that it was compiled with, for display.
     pub blueprint: Option<String>,
     /// The components of other stacks whose outputs or objects it reads.
@@ -116,8 +190,8 @@ pub struct Ownership {
 pub struct OwnerRow {
     /// The owner and the shared row.
     pub ownership: Ownership,
-    /// The owner's declaration of the resource, as JSON sealed by the engine; empty when unknown.
-    pub declaration: String,
+    /// The owner's declaration of the resource; empty when unknown.
+    pub declaration: Sealed,
 }
 
 /// A step without a recorded outcome.

@@ -185,7 +185,7 @@ async fn pruned_operation_is_no_proof_that_the_object_stayed() {
     let snapshot = story.store.snapshot(Some(&demo()), true).await.unwrap().remove(0);
     let row = snapshot.rows.into_iter().find(|row| row.address.to_string() == "world_thing.b").unwrap();
     drop_row(&story, "world_thing.b").await;
-    story.store.prune(std::time::Duration::ZERO).await.unwrap();
+    story.administration.prune(std::time::Duration::ZERO).await.unwrap();
     create_externally(&story, "b");
     let target =
         RollbackTarget { rows: [("world_thing.b".parse().unwrap(), Some(row))].into(), ..RollbackTarget::default() };

@@ -303,7 +303,7 @@ async fn protection_prevents_deletion_but_not_release() {
 async fn object_of_unknown_provenance_stays() {
     let story = Story::new();
     story.apply(&a_with_others("- {type: world_thing, name: b, config: {key: b}}")).await;
-    story.store.prune(std::time::Duration::ZERO).await.unwrap();
+    story.administration.prune(std::time::Duration::ZERO).await.unwrap();
     let target =
         || RollbackTarget { rows: [("world_thing.b".parse().unwrap(), None)].into(), ..RollbackTarget::default() };
     let plan_and_note = |plan: Plan| {

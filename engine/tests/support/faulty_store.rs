@@ -3,15 +3,14 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashSet};
-use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use terrace_engine::address::{Address, StackId};
+use terrace_engine::address::StackId;
 use terrace_engine::store::{
-    Acquired, Cancelled, ComponentRow, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, OpenIntent,
-    OperationFilter, OperationRow, OwnerRow, OwnersOf, Pruned, Record, Row, Selection, StackSnapshot, StateStore,
-    StepRow, StoreError, StoreIdentity,
+    Acquired, ComponentRow, Journal, Lease, LeaseInfo, LeaseRequest, Leases, NewOperation, OpenIntent, OperationFilter,
+    OperationRow, Operations, OwnerRow, OwnersOf, Record, Row, Rows, Selection, StackSnapshot, StateStore, StepRow,
+    StoreError, StoreIdentity,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -170,13 +169,9 @@ impl FaultyStore {
 }
 
 #[async_trait]
-impl StateStore for FaultyStore {
+impl Rows for FaultyStore {
     async fn identity(&self) -> Result<StoreIdentity, StoreError> {
         self.inner.identity().await
-    }
-
-    async fn now(&self) -> Result<Timestamp, StoreError> {
-        self.inner.now().await
     }
 
     async fn stacks(&self) -> Result<Vec<StackId>, StoreError> {
@@ -218,12 +213,51 @@ impl StateStore for FaultyStore {
         Ok(open)
     }
 
-    async fn history(&self, stack: &StackId, address: &Address) -> Result<Vec<HistoryEntry>, StoreError> {
-        self.inner.history(stack, address).await
-    }
-
     async fn snapshot(&self, stack: Option<&StackId>, with_history: bool) -> Result<Vec<StackSnapshot>, StoreError> {
         self.inner.snapshot(stack, with_history).await
+    }
+}
+
+#[async_trait]
+impl Operations for FaultyStore {
+    async fn operations(&self, which: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
+        self.inner.operations(which).await
+    }
+
+    async fn unended_operations(&self) -> Result<Vec<OperationRow>, StoreError> {
+        self.inner.unended_operations().await
+    }
+
+    async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {
+        self.inner.operation(id).await
+    }
+
+    async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError> {
+        self.inner.is_cancel_requested(operation).await
+    }
+}
+
+#[async_trait]
+impl Journal for FaultyStore {
+    async fn begin(&self, operation: &NewOperation) -> Result<(), StoreError> {
+        self.during(|counted| counted == Counted::All, self.write(self.inner.begin(operation))).await
+    }
+
+    async fn commit(&self, leases: &[Lease], records: Vec<Record>) -> Result<(), StoreError> {
+        let has_outcome = records.iter().any(|record| matches!(record, Record::Outcome { .. }));
+        let is_counted = |counted| counted == Counted::All || has_outcome;
+        self.during(is_counted, self.write(self.inner.commit(leases, records))).await
+    }
+
+    async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {
+        self.inner.is_spent(plan).await
+    }
+}
+
+#[async_trait]
+impl Leases for FaultyStore {
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.inner.now().await
     }
 
     async fn acquire(&self, request: &LeaseRequest) -> Result<Acquired, StoreError> {
@@ -241,56 +275,6 @@ impl StateStore for FaultyStore {
 
     async fn leases(&self) -> Result<Vec<LeaseInfo>, StoreError> {
         self.inner.leases().await
-    }
-
-    async fn break_lease(&self, id: &str) -> Result<bool, StoreError> {
-        self.inner.break_lease(id).await
-    }
-
-    async fn begin(&self, operation: &NewOperation) -> Result<(), StoreError> {
-        self.during(|counted| counted == Counted::All, self.write(self.inner.begin(operation))).await
-    }
-
-    async fn commit(&self, leases: &[Lease], records: Vec<Record>) -> Result<(), StoreError> {
-        let has_outcome = records.iter().any(|record| matches!(record, Record::Outcome { .. }));
-        let is_counted = |counted| counted == Counted::All || has_outcome;
-        self.during(is_counted, self.write(self.inner.commit(leases, records))).await
-    }
-
-    async fn operations(&self, which: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
-        self.inner.operations(which).await
-    }
-
-    async fn unended_operations(&self) -> Result<Vec<OperationRow>, StoreError> {
-        self.inner.unended_operations().await
-    }
-
-    async fn operation_ids(&self, within: RangeInclusive<Uuid>, limit: usize) -> Result<Vec<Uuid>, StoreError> {
-        self.inner.operation_ids(within, limit).await
-    }
-
-    async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {
-        self.inner.operation(id).await
-    }
-
-    async fn logs(&self, id: Uuid, after: usize) -> Result<Vec<LogLine>, StoreError> {
-        self.inner.logs(id, after).await
-    }
-
-    async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<Option<Cancelled>, StoreError> {
-        self.inner.request_cancel(operation, by).await
-    }
-
-    async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError> {
-        self.inner.is_cancel_requested(operation).await
-    }
-
-    async fn prune(&self, keep: Duration) -> Result<Pruned, StoreError> {
-        self.inner.prune(keep).await
-    }
-
-    async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {
-        self.inner.is_spent(plan).await
     }
 }
 

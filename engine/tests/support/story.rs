@@ -29,11 +29,11 @@ use terrace_engine::recover::{InterruptedStep, Recovered, Recovery, Verdict};
 use terrace_engine::registry::Registry;
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
-use terrace_engine::store::{Intent, Selection, StateStore};
+use terrace_engine::store::{Administration, Intent, Selection, ServerStore, StateStore};
 use terrace_engine::yaml::Budget;
 use terrace_provider::wrap::Limits;
 use terrace_provider::{Attributes, Provider, Settings};
-use terrace_state::MemoryStore;
+use terrace_state::{SystemClock, in_memory};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -48,6 +48,8 @@ struct Setting {
 /// Environment of one test: store, remote system and options.
 pub struct Story {
     pub store: Arc<dyn StateStore>,
+    /// The same store, for a user.
+    pub administration: Arc<dyn Administration>,
     /// The same store, with control over dead processes.
     pub faulty_store: Arc<FaultyStore>,
     pub remote: Arc<Mutex<Remote>>,
@@ -79,13 +81,23 @@ pub const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 impl Story {
     pub fn new() -> Self {
-        Self::on(Arc::new(MemoryStore::new()))
+        Self::on(in_memory(Arc::new(SystemClock)).unwrap())
     }
 
-    pub fn on(store: Arc<dyn StateStore>) -> Self {
+    pub fn on(store: Arc<dyn ServerStore>) -> Self {
+        Self::over(store.clone(), store)
+    }
+
+    /// Another story in the same store.
+    pub fn beside(&self) -> Self {
+        Self::over(self.store.clone(), self.administration.clone())
+    }
+
+    fn over(store: Arc<dyn StateStore>, administration: Arc<dyn Administration>) -> Self {
         let faulty_store = FaultyStore::new(store);
         Self {
             store: faulty_store.clone(),
+            administration,
             faulty_store,
             remote: Arc::default(),
             options: Options::default(),
@@ -115,7 +127,7 @@ impl Story {
     /// Takes the leases from their holders, which may still be running.
     pub async fn break_leases(&self) {
         for lease in self.store.leases().await.unwrap() {
-            self.store.break_lease(&lease.id).await.unwrap();
+            self.administration.break_lease(&lease.id).await.unwrap();
         }
     }
 
@@ -171,7 +183,7 @@ impl Story {
 
     /// Another process on the same store and the same remote system.
     pub fn other_process(&self) -> Self {
-        Self { remote: Arc::clone(&self.remote), ..Self::on(Arc::clone(&self.store)) }
+        Self { remote: Arc::clone(&self.remote), ..self.beside() }
     }
 
     /// Compiles descriptors; `---` separates files.
@@ -335,7 +347,7 @@ impl Story {
 
     pub fn applier(&self) -> Applier {
         Applier {
-            store: Arc::clone(&self.store),
+            store: self.store.clone(),
             registry: Arc::new(self.registry()),
             functions: Arc::new(Functions::default()),
             seal: Arc::clone(&self.seal),
@@ -369,8 +381,9 @@ impl Story {
         let registry = self.registry();
         let mut recovered = Vec::new();
         for stack in &self.store.stacks().await.unwrap() {
+            let store: Arc<dyn StateStore> = self.store.clone();
             let recovery = Recovery {
-                store: &self.store,
+                store: &store,
                 registry: &registry,
                 seal: &self.seal,
                 events: &NoEvents,
@@ -396,8 +409,9 @@ impl Story {
     /// Resolves a step in doubt with a verdict of the user.
     pub async fn decide_step(&self, step: &InterruptedStep, verdict: Verdict) -> bool {
         let registry = self.registry();
+        let store: Arc<dyn StateStore> = self.store.clone();
         let recovery = Recovery {
-            store: &self.store,
+            store: &store,
             registry: &registry,
             seal: &self.seal,
             events: &NoEvents,

@@ -1,8 +1,8 @@
 //! Audit log: one chain for all writers.
 
-use super::Fixture;
-use crate::AUDIT_BATCH;
+use super::fixture::Fixture;
 use crate::clock::Clock;
+use crate::rules::AUDIT_BATCH;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::store::{AuditEntry, AuditLink, AuditOutcome, BrokenChain, PRUNED, ServerStore, Verifier};

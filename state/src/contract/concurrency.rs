@@ -1,6 +1,6 @@
 //! Concurrent writers, and stores that are opened again.
 
-use super::{Fixture, addresses, demo, intent, put, row};
+use super::fixture::{Fixture, addresses, demo, intent, put, row};
 use std::sync::Arc;
 use terrace_engine::store::{Record, Selection, StoreError};
 use uuid::Uuid;

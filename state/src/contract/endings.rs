@@ -1,6 +1,6 @@
 //! Ends of operations: once, and by the right process.
 
-use super::{Fixture, demo};
+use super::fixture::{Fixture, demo};
 use std::time::Duration;
 use terrace_engine::store::{Lease, NewOperation, OperationRow, OperationStatus, Record, RequestClaim, RequestEnd};
 use uuid::Uuid;

@@ -1,11 +1,11 @@
 //! Journal: steps, operations, logs.
 
-use super::{Fixture, addresses, delete, demo, intent, put, row};
+use super::fixture::{Fixture, addresses, delete, demo, intent, put, row};
 use std::time::Duration;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
-    Cancelled, Lease, NewOperation, OpenIntent, OperationFilter, OperationStatus, Pruned, Record, Row, Selection,
-    StepAction, StepResult, StoreError,
+    Cancelled, Lease, NewOperation, OpenIntent, OperationFilter, OperationStatus, Pruned, Record, Row, Sealed,
+    Selection, StepAction, StepResult, StoreError,
 };
 use uuid::Uuid;
 
@@ -55,7 +55,7 @@ impl Fixture {
 pub async fn intent_is_open_until_its_outcome(fixture: Fixture) {
     let operation = fixture.begin().await;
     let leases = fixture.granted(operation, &["api"]).await;
-    let mut planned = intent(operation, 3, super::row_depending_on("api/local_value.a", &["local_value.b"]));
+    let mut planned = intent(operation, 3, super::fixture::row_depending_on("api/local_value.a", &["local_value.b"]));
     planned.action = StepAction::Update;
     planned.prior_generation = 4;
     planned.deposes = true;
@@ -86,7 +86,7 @@ pub async fn partial_result_is_stored_with_its_intent(fixture: Fixture) {
     let partial = |identity: Option<&str>, private: Option<&[u8]>| Record::Partial {
         operation,
         step: 1,
-        identity: identity.map(str::to_owned),
+        identity: identity.map(Sealed::from_stored),
         private: private.map(<[u8]>::to_vec),
     };
     fixture.commit_under(&[], vec![partial(Some("{\"id\":7}"), None)]).await;
@@ -167,7 +167,7 @@ pub async fn outcome_without_an_intent_opens_and_closes(fixture: Fixture) {
     fixture.commit_under(&[], vec![outcome(operation, 1, row("local_value.a"), failed.clone())]).await;
     let (_, steps) = fixture.store.operation(operation).await.unwrap().unwrap();
     assert_eq!((steps.len(), &steps[0].result), (1, &Some(failed)));
-    assert_eq!((&steps[0].stack, &steps[0].address), (&demo(), &super::address("local_value.a")));
+    assert_eq!((&steps[0].stack, &steps[0].address), (&demo(), &super::fixture::address("local_value.a")));
 }
 
 /// A step has one intent and one outcome.
@@ -310,7 +310,7 @@ pub async fn log_keeps_its_order(fixture: Fixture) {
     let logs = fixture.store.logs(operation, 0).await.unwrap();
     assert_eq!(logs.iter().map(|line| line.message.as_str()).collect::<Vec<_>>(), ["b", "a", "c"]);
     assert_eq!((logs[0].level.as_str(), logs[0].phase.as_str()), ("INFO", "apply"));
-    assert_eq!(logs[0].at, super::start_of_time());
+    assert_eq!(logs[0].at, super::fixture::start_of_time());
     assert_eq!(fixture.store.logs(operation, 1).await.unwrap(), logs[1..]);
     assert!(fixture.store.logs(operation, 3).await.unwrap().is_empty());
 }

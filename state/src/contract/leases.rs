@@ -1,6 +1,6 @@
 //! Leases: rights to write.
 
-use super::{Fixture, demo, intent, put, row};
+use super::fixture::{Fixture, demo, intent, put, row};
 use std::time::Duration;
 use terrace_engine::store::{Acquired, Lease, Record, Selection, StoreError};
 use uuid::Uuid;

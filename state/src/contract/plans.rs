@@ -1,8 +1,8 @@
 //! Plans: applied once, and only to the state that they were computed from.
 
-use super::{Fixture, address, delete, demo, put, row};
+use super::fixture::{Fixture, address, delete, demo, put, row};
 use std::collections::BTreeSet;
-use terrace_engine::store::{ComponentRow, Generation, Read, Record, StoreError, Write};
+use terrace_engine::store::{ComponentRow, Generation, Read, Record, Sealed, StoreError, Write};
 use uuid::Uuid;
 
 fn read(name: &str, generation: Generation) -> Read {
@@ -61,7 +61,7 @@ pub async fn absent_rows_are_generation_zero(fixture: Fixture) {
 /// Outputs are not in rows: a changed component makes the plan stale, but a rewrite without a change does not.
 pub async fn plan_is_stale_after_a_component_changed(fixture: Fixture) {
     let record = |key: &str, outputs: &str| {
-        let (key, outputs) = (key.to_owned(), outputs.to_owned());
+        let (key, outputs) = (key.to_owned(), Sealed::from_stored(outputs));
         let component = ComponentRow {
             key,
             outputs,

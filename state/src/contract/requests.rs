@@ -1,6 +1,6 @@
 //! Requests: queued once, run by one worker at a time, ended once.
 
-use super::{Fixture, claimant, demo, intent, row};
+use super::fixture::{Fixture, claimant, demo, intent, row};
 use crate::clock::Clock;
 use std::time::Duration;
 use terrace_engine::address::StackId;

@@ -1,9 +1,9 @@
 //! Rows: written, read, moved, removed, and their history.
 
-use super::{Fixture, addresses, delete, demo, forget, put, rename, row, row_depending_on};
+use super::fixture::{Fixture, addresses, delete, demo, forget, put, rename, row, row_depending_on};
 use std::time::Duration;
 use terrace_engine::address::{MAX_LENGTH, StackId};
-use terrace_engine::store::{HistoryEntry, Record, Row, RowStatus, Selection, StoreError, Write};
+use terrace_engine::store::{HistoryEntry, Record, Row, RowStatus, Sealed, Selection, StoreError, Write};
 use uuid::Uuid;
 
 /// A row is read as it was written.
@@ -67,7 +67,7 @@ pub async fn stale_write_refuses_the_whole_commit(fixture: Fixture) {
 pub async fn too_long_address_is_refused(fixture: Fixture) {
     let operation = fixture.begin().await;
     let address = |bytes: usize| format!("local_value.a[\"{}\"]", "k".repeat(bytes - "local_value.a[\"\"]".len()));
-    let intent = |bytes: usize| Record::Intent(Box::new(super::intent(operation, 1, row(&address(bytes)))));
+    let intent = |bytes: usize| Record::Intent(Box::new(super::fixture::intent(operation, 1, row(&address(bytes)))));
     let error = fixture.store.commit(&[], vec![intent(MAX_LENGTH + 1)]).await.unwrap_err().to_string();
     assert!(error.contains("an address of 1025 bytes cannot be recorded"), "{error}");
     assert!(fixture.write(vec![put(row(&address(MAX_LENGTH + 1)), 0)]).await.is_err());
@@ -80,7 +80,7 @@ pub async fn refused_commit_leaves_no_record(fixture: Fixture) {
     let (operation, plan) = (fixture.begin().await, Uuid::now_v7());
     let records = [
         Record::SpendPlan { plan, reads: Vec::new(), components: Vec::new() },
-        Record::Intent(Box::new(super::intent(operation, 1, row("local_value.a")))),
+        Record::Intent(Box::new(super::fixture::intent(operation, 1, row("local_value.a")))),
         Record::Log {
             operation,
             level: "INFO".to_owned(),
@@ -94,7 +94,7 @@ pub async fn refused_commit_leaves_no_record(fixture: Fixture) {
     assert!(!fixture.store.is_spent(plan).await.unwrap());
     assert!(fixture.store.open_intents(&demo(), &Selection::All).await.unwrap().is_empty());
     assert!(fixture.store.logs(operation, 0).await.unwrap().is_empty());
-    assert!(fixture.store.history(&demo(), &super::address("local_value.b")).await.unwrap().is_empty());
+    assert!(fixture.store.history(&demo(), &super::fixture::address("local_value.b")).await.unwrap().is_empty());
     let (_, steps) = fixture.store.operation(operation).await.unwrap().unwrap();
     assert!(steps.is_empty());
     // The generation of the refused commit is used again.
@@ -128,7 +128,7 @@ pub async fn rows_are_sorted_by_address(fixture: Fixture) {
         "a/b/local_value.a",
     ];
     fixture.write(sorted.iter().rev().map(|name| put(row(name), 0)).collect()).await.unwrap();
-    let mut expected: Vec<_> = sorted.iter().map(|name| super::address(name)).collect();
+    let mut expected: Vec<_> = sorted.iter().map(|name| super::fixture::address(name)).collect();
     expected.sort();
     let expected: Vec<String> = expected.iter().map(ToString::to_string).collect();
     assert_eq!(fixture.names(&Selection::All).await, expected);
@@ -145,20 +145,20 @@ pub async fn deposed_row_exists_beside_its_successor(fixture: Fixture) {
     assert_eq!(seen, [(None, 3), (Some("old"), 2)]);
     let gone = Write::Delete {
         stack: demo(),
-        address: super::address("local_value.a"),
+        address: super::fixture::address("local_value.a"),
         deposed: Some("old".to_owned()),
         expected: 2,
     };
     fixture.write(vec![gone]).await.unwrap();
     assert_eq!(fixture.names(&Selection::All).await, ["local_value.a"]);
-    let history = fixture.store.history(&demo(), &super::address("local_value.a")).await.unwrap();
+    let history = fixture.store.history(&demo(), &super::fixture::address("local_value.a")).await.unwrap();
     let generations: Vec<_> = history.iter().map(|entry| entry.generation).collect();
     assert_eq!(generations, [3, 1], "the history is that of the current object");
 }
 
 /// A deposed row is the same object: a plan with its generation stays valid, and so does the history.
 pub async fn deposing_keeps_generation_and_history(fixture: Fixture) {
-    let address = || super::address("local_value.a");
+    let address = || super::fixture::address("local_value.a");
     let depose = |expected| Write::Depose { stack: demo(), address: address(), key: "1".to_owned(), expected };
     fixture.write(vec![put(row_depending_on("local_value.a", &["local_value.root"]), 0)]).await.unwrap();
     assert!(matches!(fixture.write(vec![depose(2)]).await, Err(StoreError::Stale(_))));
@@ -173,7 +173,7 @@ pub async fn deposing_keeps_generation_and_history(fixture: Fixture) {
         .await
         .unwrap();
     let rows = fixture.store.rows(&demo(), &addresses(&["local_value.a"])).await.unwrap();
-    assert_eq!(rows[1].dependencies, [super::address("local_value.trunk")]);
+    assert_eq!(rows[1].dependencies, [super::fixture::address("local_value.trunk")]);
     let gone = Write::Delete { stack: demo(), address: address(), deposed: Some("1".to_owned()), expected: 1 };
     fixture.write(vec![gone]).await.unwrap();
     assert_eq!(fixture.generation("local_value.a").await, 2);
@@ -185,12 +185,13 @@ pub async fn deposing_keeps_generation_and_history(fixture: Fixture) {
 /// Every version can be read.
 pub async fn history_has_the_newest_version_first(fixture: Fixture) {
     let (first, second) = (Uuid::now_v7(), Uuid::now_v7());
-    let sized = |size: u32| Row { attributes: format!(r#"{{"size":{size}}}"#), ..row("local_value.a") };
+    let sized =
+        |size: u32| Row { attributes: Sealed::from_stored(format!(r#"{{"size":{size}}}"#)), ..row("local_value.a") };
     fixture.write_as(first, vec![put(sized(1), 0)]).await.unwrap();
     fixture.clock.advance(Duration::from_secs(5));
     fixture.write_as(second, vec![put(sized(2), 1)]).await.unwrap();
     fixture.write_as(second, vec![delete("local_value.a", 2)]).await.unwrap();
-    let history = fixture.store.history(&demo(), &super::address("local_value.a")).await.unwrap();
+    let history = fixture.store.history(&demo(), &super::fixture::address("local_value.a")).await.unwrap();
     let seen: Vec<_> = history
         .iter()
         .map(|entry: &HistoryEntry| {
@@ -214,18 +215,18 @@ pub async fn dependents_follow_a_moved_row(fixture: Fixture) {
     fixture.write(vec![rename("local_value.a", "y/local_value.moved", 1)]).await.unwrap();
     assert!(fixture.row("local_value.a").await.is_none());
     let moved = fixture.row("y/local_value.moved").await.unwrap();
-    assert_eq!((moved.generation, moved.dependencies), (1, vec![super::address("local_value.root")]));
+    assert_eq!((moved.generation, moved.dependencies), (1, vec![super::fixture::address("local_value.root")]));
     assert_eq!(moved.identity, row("local_value.a").identity);
     let dependent = fixture.row("x/local_value.b").await.unwrap();
-    let expected = ["local_value.root", "y/local_value.moved"].map(super::address);
+    let expected = ["local_value.root", "y/local_value.moved"].map(super::fixture::address);
     assert_eq!((dependent.generation, dependent.dependencies), (1, expected.to_vec()));
     // The second move shows that redirected dependencies are found, too.
     fixture.write(vec![rename("y/local_value.moved", "local_value.a", 1)]).await.unwrap();
     assert_eq!(fixture.generation("local_value.a").await, 3);
-    let expected = ["local_value.a", "local_value.root"].map(super::address);
+    let expected = ["local_value.a", "local_value.root"].map(super::fixture::address);
     assert_eq!(fixture.row("x/local_value.b").await.unwrap().dependencies, expected);
     fixture.write(vec![rename("local_value.root", "local_value.trunk", 1)]).await.unwrap();
-    let trunk = [super::address("local_value.trunk")];
+    let trunk = [super::fixture::address("local_value.trunk")];
     assert_eq!(fixture.row("local_value.a").await.unwrap().dependencies, trunk);
 }
 
@@ -240,16 +241,19 @@ pub async fn dependents_of_all_instances_follow_moved_ones(fixture: Fixture) {
         row_depending_on("local_value.user", &["local_value.a[*]"]),
     ];
     fixture.write(rows.into_iter().map(|row| put(row, 0)).collect()).await.unwrap();
-    let follow =
-        |to: &str| Write::Follow { stack: demo(), block: super::address("local_value.a[*]"), to: super::address(to) };
+    let follow = |to: &str| Write::Follow {
+        stack: demo(),
+        block: super::fixture::address("local_value.a[*]"),
+        to: super::fixture::address(to),
+    };
     let moved = rename("local_value.a[\"x\"]", "x/local_value.b", 1);
     fixture.write(vec![moved, follow("x/local_value.b")]).await.unwrap();
     let user = fixture.row("local_value.user").await.unwrap();
-    let expected = ["local_value.a[*]", "x/local_value.b"].map(super::address);
+    let expected = ["local_value.a[*]", "x/local_value.b"].map(super::fixture::address);
     assert_eq!((user.generation, user.dependencies), (1, expected.to_vec()));
     let moved = rename("local_value.a[\"y\"]", "local_value.c", 1);
     fixture.write(vec![moved, follow("local_value.c")]).await.unwrap();
-    let expected = ["local_value.c", "x/local_value.b"].map(super::address);
+    let expected = ["local_value.c", "x/local_value.b"].map(super::fixture::address);
     assert_eq!(fixture.row("local_value.user").await.unwrap().dependencies, expected);
 }
 
@@ -263,13 +267,13 @@ pub async fn dependents_inherit_dependencies_of_a_forgotten_row(fixture: Fixture
     fixture.write(rows.into_iter().map(|row| put(row, 0)).collect()).await.unwrap();
     fixture.write(vec![forget("local_value.a", 1)]).await.unwrap();
     let dependent = fixture.row("x/local_value.b").await.unwrap();
-    let expected = ["local_value.other", "local_value.root"].map(super::address);
+    let expected = ["local_value.other", "local_value.root"].map(super::fixture::address);
     assert_eq!((dependent.generation, dependent.dependencies), (1, expected.to_vec()));
     assert!(fixture.row("local_value.a").await.is_none());
     // The next removal finds the inherited dependency.
     fixture.write(vec![forget("local_value.root", 1)]).await.unwrap();
     let dependent = fixture.row("x/local_value.b").await.unwrap();
-    assert_eq!(dependent.dependencies, [super::address("local_value.other")]);
+    assert_eq!(dependent.dependencies, [super::fixture::address("local_value.other")]);
     let result = fixture.write(vec![forget("local_value.root", 1)]).await;
     assert!(matches!(result, Err(StoreError::Stale(_))), "{result:?}");
 }
@@ -286,7 +290,7 @@ pub async fn dependency_stays_until_the_last_object_is_forgotten(fixture: Fixtur
     ];
     fixture.write(rows.into_iter().map(|row| put(row, 0)).collect()).await.unwrap();
     let of_user = async || fixture.row("local_value.user").await.unwrap().dependencies;
-    let expected = |names: &[&str]| -> Vec<_> { names.iter().map(|name| super::address(name)).collect() };
+    let expected = |names: &[&str]| -> Vec<_> { names.iter().map(|name| super::fixture::address(name)).collect() };
     let gone = Write::Forget { stack: demo(), address: deposed.address, deposed: deposed.deposed, expected: 1 };
     fixture.write(vec![gone, forget("local_value.many[\"x\"]", 1)]).await.unwrap();
     assert_eq!(of_user().await, expected(&["local_value.a", "local_value.many[*]"]));
@@ -307,7 +311,7 @@ pub async fn forgotten_shared_row_is_no_dependency_in_any_stack(fixture: Fixture
     let rows =
         [shared(here.clone()), shared(elsewhere), user("one", "local"), user("two", "local"), user("one", "other")];
     fixture.write(rows.into_iter().map(|row| put(row, 0)).collect()).await.unwrap();
-    let address = super::address("shared/local_value[\"a\"]");
+    let address = super::fixture::address("shared/local_value[\"a\"]");
     let gone = Write::Forget { stack: here, address: address.clone(), deposed: None, expected: 1 };
     fixture.write(vec![gone]).await.unwrap();
     for (name, environment, expected) in
@@ -332,7 +336,7 @@ pub async fn dependents_in_all_stacks_follow_a_moved_shared_row(fixture: Fixture
     let rows =
         [shared("local"), beside, shared("other"), user("one", "local"), user("two", "local"), user("one", "other")];
     fixture.write(rows.into_iter().map(|row| put(row, 0)).collect()).await.unwrap();
-    let (from, to) = (super::address(FROM), super::address(TO));
+    let (from, to) = (super::fixture::address(FROM), super::fixture::address(TO));
     fixture.write(vec![Write::Move { stack: StackId::shared("local"), from, to, expected: 1 }]).await.unwrap();
     for (name, environment, expected) in [("one", "local", TO), ("two", "local", TO), ("one", "other", FROM)] {
         let rows = fixture.store.rows(&StackId::new(name, environment), &Selection::All).await.unwrap();
@@ -343,7 +347,7 @@ pub async fn dependents_in_all_stacks_follow_a_moved_shared_row(fixture: Fixture
     let rows = fixture.store.rows(&StackId::shared("local"), &Selection::All).await.unwrap();
     let of_rows: Vec<_> = rows.iter().map(|row| (row.address.to_string(), row.dependencies.len())).collect();
     assert_eq!(of_rows, [(TO.to_owned(), 0), ("shared/local_value[\"c\"]".to_owned(), 1)]);
-    assert_eq!(rows[1].dependencies, [super::address(TO)]);
+    assert_eq!(rows[1].dependencies, [super::fixture::address(TO)]);
 }
 
 /// The store finds retained rows by their environment, in all its stacks.
@@ -383,12 +387,12 @@ pub async fn version_is_resealed(fixture: Fixture) {
     fixture.write(vec![put(row("local_value.a"), 0)]).await.unwrap();
     fixture.write(vec![put(row("local_value.a"), 1)]).await.unwrap();
     let reseal = |generation, attributes: &str| Write::Reseal {
-        row: Box::new(Row { generation, attributes: attributes.to_owned(), ..row("local_value.a") }),
+        row: Box::new(Row { generation, attributes: Sealed::from_stored(attributes), ..row("local_value.a") }),
     };
     fixture.write(vec![reseal(1, r#"{"old":1}"#), reseal(2, r#"{"new":1}"#), reseal(9, "{}")]).await.unwrap();
     let current = fixture.row("local_value.a").await.unwrap();
     assert_eq!((current.generation, current.attributes.as_str()), (2, r#"{"new":1}"#));
-    let history = fixture.store.history(&demo(), &super::address("local_value.a")).await.unwrap();
+    let history = fixture.store.history(&demo(), &super::fixture::address("local_value.a")).await.unwrap();
     let texts: Vec<_> = history.iter().map(|entry| entry.row.as_ref().unwrap().attributes.as_str()).collect();
     assert_eq!(texts, [r#"{"new":1}"#, r#"{"old":1}"#]);
 }
@@ -401,7 +405,7 @@ pub async fn moved_row_is_resealed(fixture: Fixture) {
         row: Box::new(Row {
             generation: 0,
             deposed: deposed.map(str::to_owned),
-            attributes: attributes.to_owned(),
+            attributes: Sealed::from_stored(attributes),
             ..row(address)
         }),
     };
@@ -412,12 +416,13 @@ pub async fn moved_row_is_resealed(fixture: Fixture) {
     let rows = fixture.store.rows(&demo(), &Selection::All).await.unwrap();
     let seen: Vec<_> = rows.iter().map(|row| (row.address.to_string(), row.attributes.clone())).collect();
     let text = |text: &str| text.to_owned();
+    let sealed = |text: &str| Sealed::from_stored(text);
     let other = row("local_value.c").attributes;
     assert_eq!(
         seen,
         [
-            (text("local_value.b"), text("{\"b\":1}")),
-            (text("local_value.b"), text("{\"old\":1}")),
+            (text("local_value.b"), sealed("{\"b\":1}")),
+            (text("local_value.b"), sealed("{\"old\":1}")),
             (text("local_value.c"), other),
         ]
     );
@@ -437,15 +442,15 @@ pub async fn put_stamps_time_and_operation(fixture: Fixture) {
     fixture.clock.advance(Duration::from_secs(60));
     fixture.write_as(operation, vec![put(row("local_value.a"), 0)]).await.unwrap();
     let read = fixture.row("local_value.a").await.unwrap();
-    assert_eq!(read.updated_at.duration_since(super::start_of_time()).as_secs(), 60);
+    assert_eq!(read.updated_at.duration_since(super::fixture::start_of_time()).as_secs(), 60);
     assert_eq!(read.operation, operation);
 }
 
 /// Stores treat all texts and bytes alike.
 pub async fn odd_texts_and_bytes_survive_a_round_trip(fixture: Fixture) {
     let odd = Row {
-        attributes: "{\"q\":\"'; DROP TABLE resource; --\",\"nul\":\"\u{0}\",\"snow\":\"☃\"}".to_owned(),
-        identity: String::new(),
+        attributes: Sealed::from_stored("{\"q\":\"'; DROP TABLE resource; --\",\"nul\":\"\u{0}\",\"snow\":\"☃\"}"),
+        identity: Sealed::default(),
         private: (0..=255).collect(),
         ..row("local_file.part[\"a \\\" ' % _ ☃ ]\"]")
     };

@@ -1,13 +1,13 @@
 //! Stacks, components and owners.
 
-use super::{Fixture, delete, demo, intent, put, row};
+use super::fixture::{Fixture, delete, demo, intent, put, row};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use terrace_engine::access::Access;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    ComponentRow, Ids, NewOperation, OwnerRow, OwnersOf, Ownership, Record, Row, RowStatus, StackRead, StepAction,
-    StepResult, StoreError, Write,
+    ComponentRow, Ids, NewOperation, OwnerRow, OwnersOf, Ownership, Record, Row, RowStatus, Sealed, StackRead,
+    StepAction, StepResult, StoreError, Write,
 };
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ fn component(key: &str) -> ComponentRow {
     ComponentRow {
         key: key.to_owned(),
         depends_on: vec!["db".to_owned()],
-        outputs: r#"{"url":"x"}"#.to_owned(),
+        outputs: Sealed::from_stored(r#"{"url":"x"}"#),
         blueprint: Some("plain@1.0.0".to_owned()),
         reads: vec![StackRead { stack: StackId::new("other", "local"), component: "db".to_owned() }],
         access: Some(access(r#"{"for":{"days":30,"why":"\u0000 ☃"}}"#)),
@@ -38,7 +38,7 @@ fn shared(key: &str) -> Address {
 
 fn owner(key: &str, stack: &StackId, component: &str) -> OwnerRow {
     let ownership = Ownership { address: shared(key), stack: stack.clone(), component: component.to_owned() };
-    OwnerRow { ownership, declaration: r#"{"config":{}}"#.to_owned() }
+    OwnerRow { ownership, declaration: Sealed::from_stored(r#"{"config":{}}"#) }
 }
 
 fn drop_owner(owner: &OwnerRow, may_be_last: bool) -> Write {
@@ -80,7 +80,7 @@ pub async fn only_stacks_with_content_are_listed(fixture: Fixture) {
     let record = |component| Write::Component { stack: demo(), component };
     fixture.write(vec![record(component("api"))]).await.unwrap();
     assert_eq!(fixture.store.stacks().await.unwrap(), [other.clone(), demo()]);
-    fixture.write(vec![record(ComponentRow { outputs: "{}".to_owned(), ..component("api") })]).await.unwrap();
+    fixture.write(vec![record(ComponentRow { outputs: Sealed::from_stored("{}"), ..component("api") })]).await.unwrap();
     assert_eq!(fixture.store.stacks().await.unwrap(), [other]);
 }
 
@@ -101,7 +101,8 @@ pub async fn stack_stays_known_without_rows(fixture: Fixture) {
 pub async fn components_are_recorded_and_dropped(fixture: Fixture) {
     let record = |component| Write::Component { stack: demo(), component };
     fixture.write(vec![record(component("web")), record(component("api"))]).await.unwrap();
-    let changed = ComponentRow { outputs: "{}".to_owned(), blueprint: None, access: None, ..component("web") };
+    let changed =
+        ComponentRow { outputs: Sealed::from_stored("{}"), blueprint: None, access: None, ..component("web") };
     fixture.write(vec![record(changed.clone())]).await.unwrap();
     assert_eq!(fixture.store.components(&demo()).await.unwrap(), [component("api"), changed.clone()]);
     assert!(fixture.store.components(&StackId::new("demo", "other")).await.unwrap().is_empty());
@@ -143,7 +144,7 @@ pub async fn ids_of_a_component_are_recorded(fixture: Fixture) {
 /// version.
 pub async fn components_have_a_history(fixture: Fixture) {
     let record = |component| Write::Component { stack: demo(), component };
-    let changed = ComponentRow { outputs: "{}".to_owned(), ..component("api") };
+    let changed = ComponentRow { outputs: Sealed::from_stored("{}"), ..component("api") };
     fixture.write(vec![record(component("api")), record(component("api"))]).await.unwrap();
     fixture.clock.advance(Duration::from_secs(7200));
     let operation = fixture.begin().await;
@@ -159,10 +160,13 @@ pub async fn components_have_a_history(fixture: Fixture) {
     assert_eq!(entries.iter().map(|entry| entry.is_first).collect::<Vec<_>>(), [true, false, true, false]);
     assert!(entries[0].at < entries[1].at && entries[1].operation == operation);
     assert!(fixture.store.snapshot(Some(&demo()), false).await.unwrap()[0].component_history.is_empty());
-    let reseal = |version| Write::ResealComponent { stack: demo(), version, outputs: "[]".to_owned() };
+    let reseal = |version| Write::ResealComponent { stack: demo(), version, outputs: Sealed::from_stored("[]") };
     fixture.write(entries.iter().map(|entry| reseal(entry.version)).chain([reseal(99)]).collect()).await.unwrap();
     let resealed: Vec<_> = history().await.into_iter().map(|entry| entry.component.map(|it| it.outputs)).collect();
-    assert_eq!(resealed, [Some("[]".to_owned()), Some("[]".to_owned()), Some("[]".to_owned()), None]);
+    assert_eq!(
+        resealed,
+        [Some(Sealed::from_stored("[]")), Some(Sealed::from_stored("[]")), Some(Sealed::from_stored("[]")), None]
+    );
     // Pruning keeps versions that were current at its moment.
     fixture.store.prune(Duration::from_secs(3600)).await.unwrap();
     assert_eq!(history().await.len(), 4);
@@ -201,7 +205,7 @@ pub async fn adding_and_dropping_owners_is_idempotent(fixture: Fixture) {
 /// The last declaration counts.
 pub async fn owner_can_change_its_declaration(fixture: Fixture) {
     let before = owner("x", &demo(), "api");
-    let after = OwnerRow { declaration: r#"{"config":{"path":"y"}}"#.to_owned(), ..before.clone() };
+    let after = OwnerRow { declaration: Sealed::from_stored(r#"{"config":{"path":"y"}}"#), ..before.clone() };
     fixture.write(vec![Write::PutOwner(before), Write::PutOwner(after.clone())]).await.unwrap();
     assert_eq!(fixture.store.owners("local", &of(&["x"])).await.unwrap(), [after]);
 }

@@ -1,11 +1,12 @@
 //! Audit log: a chain of entries. Writers lock the row of its end (`audit_head`) and no other row after it, so that
 //! they follow each other without deadlocks.
 
-use super::Context;
 use super::columns::{self, Columns};
 use super::error::Failure;
+use super::server::Context;
 use super::session::Session;
-use crate::AUDIT_BATCH;
+use crate::rules::AUDIT_BATCH;
+use crate::sql::LAST_AUDIT_ENTRY_TO_PRUNE;
 use jiff::Timestamp;
 use terrace_engine::store::{Anchor, AuditEntry, AuditLink, AuditPage, GENESIS};
 
@@ -49,17 +50,8 @@ async fn lock(session: &Session) -> Result<Anchor, Failure> {
 pub(super) async fn page(session: &Session, after: u64, limit: usize) -> Result<AuditPage, Failure> {
     let sql = "SELECT number, id, at, entry, hash FROM audit WHERE number > $1 ORDER BY number LIMIT $2";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let links = session
-        .list(sql, &[&columns::integer(after), &limit], |columns| {
-            Ok(AuditLink {
-                number: columns.count()?,
-                id: columns.uuid()?,
-                at: columns.time()?,
-                entry: columns.text()?,
-                hash: columns.text()?,
-            })
-        })
-        .await?;
+    let links =
+        session.list(sql, &[&columns::integer(after), &limit], |columns| crate::columns::audit_link(columns)).await?;
     let head = session.first("SELECT number, hash FROM audit_head WHERE number > 0", &[], anchor).await?;
     Ok(AuditPage { links, head })
 }
@@ -79,12 +71,9 @@ pub(super) async fn prune_batch(
 ) -> Result<u64, Failure> {
     session.raise_limits().await?;
     session.query("SELECT pg_advisory_xact_lock($1)", &[&PRUNING]).await?;
-    let sql = "WITH batch AS (SELECT number, at, hash FROM audit WHERE number <= $1 ORDER BY number LIMIT $2)
-               SELECT number, hash FROM batch
-               WHERE number < coalesce((SELECT min(number) FROM batch WHERE at >= $3), 9223372036854775807)
-               ORDER BY number DESC LIMIT 1";
     let batch = i64::try_from(AUDIT_BATCH).unwrap_or(i64::MAX);
-    let last = session.first(sql, &[&columns::integer(until), &batch, &columns::time(moment)], anchor).await?;
+    let (until, moment) = (columns::integer(until), columns::time(moment));
+    let last = session.first(LAST_AUDIT_ENTRY_TO_PRUNE, &[&until, &batch, &moment], anchor).await?;
     let Some(last) = last else { return Ok(0) };
     let sql = "DELETE FROM audit WHERE number <= $1";
     let removed = session.execute(sql, &[&columns::integer(last.number)]).await?;
@@ -93,7 +82,7 @@ pub(super) async fn prune_batch(
 }
 
 fn anchor(columns: &mut Columns<'_>) -> Result<Anchor, Failure> {
-    Ok(Anchor { number: columns.count()?, hash: columns.text()? })
+    crate::columns::anchor(columns)
 }
 
 fn unwritable(error: serde_json::Error) -> Failure {

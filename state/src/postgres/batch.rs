@@ -10,7 +10,8 @@ use super::request;
 use super::rows::{self, Change, ExpectedChange, RowKey};
 use super::session::{Parameters, Session};
 use crate::beacon::Beacon;
-use crate::values;
+use crate::columns::ReadColumns;
+use crate::{misuse, rules, values};
 use jiff::Timestamp;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -150,7 +151,8 @@ impl<'a> Batch<'a> {
         operation: Uuid,
     ) -> Result<(), Failure> {
         let stack = target.stacks.number(of)?;
-        self.make_room(target, RecordKey::Component(stack, component.key.clone()), component.outputs.len()).await?;
+        self.make_room(target, RecordKey::Component(stack, component.key.clone()), component.outputs.as_str().len())
+            .await?;
         self.components.push((stack, component, operation));
         Ok(())
     }
@@ -181,7 +183,7 @@ impl<'a> Batch<'a> {
     pub(super) async fn owner(&mut self, target: &Target<'_>, owner: &'a OwnerRow) -> Result<(), Failure> {
         let stack = target.stacks.number(&owner.ownership.stack)?;
         let (address, component) = (owner.ownership.address.to_string(), owner.ownership.component.clone());
-        self.make_room(target, RecordKey::Owner(stack, address, component), owner.declaration.len()).await?;
+        self.make_room(target, RecordKey::Owner(stack, address, component), owner.declaration.as_str().len()).await?;
         self.owners.push((stack, owner));
         Ok(())
     }
@@ -237,13 +239,13 @@ impl<'a> Batch<'a> {
             .into_iter()
             .collect();
         if let Some((_, twice)) = self.intents.iter().find(|(operation, it)| !opened.contains(&(*operation, it.step))) {
-            return Err(Failure::misuse(crate::opened_twice(twice.operation, twice.step)));
+            return Err(Failure::misuse(misuse::opened_twice(twice.operation, twice.step)));
         }
 
         let text = |of: fn(&Row) -> &str| rows().map(|row| columns::text(of(row))).collect::<Vec<Cow<'_, str>>>();
         let deposed: Vec<_> = rows().map(|row| columns::text(values::deposed(row.deposed.as_deref()))).collect();
         let leases: Vec<_> =
-            rows().map(|row| crate::covering_lease(target.leases, row).map(|lease| lease.id.as_str())).collect();
+            rows().map(|row| rules::covering_lease(target.leases, row).map(|lease| lease.id.as_str())).collect();
         let prior: Vec<_> = self.intents.iter().map(|(_, it)| columns::integer(it.prior_generation)).collect();
         let deposes: Vec<_> = self.intents.iter().map(|(_, it)| it.deposes).collect();
         let timeouts: Vec<_> = self.intents.iter().map(|(_, it)| values::microseconds(it.timeout)).collect();
@@ -292,8 +294,8 @@ impl<'a> Batch<'a> {
                     &text(|row| &row.provider),
                     &provider_versions,
                     &schema_versions,
-                    &text(|row| &row.identity),
-                    &text(|row| &row.attributes),
+                    &text(|row| row.identity.as_str()),
+                    &text(|row| row.attributes.as_str()),
                     &private,
                     &dependencies,
                     &text(|row| &row.lifecycle),
@@ -333,7 +335,7 @@ impl<'a> Batch<'a> {
             .into_iter()
             .collect();
         if let Some(late) = self.ended.iter().find(|ended| !closed.contains(&(ended.operation.1, ended.step))) {
-            return Err(Failure::misuse(crate::not_open(late.operation.0, late.step)));
+            return Err(Failure::misuse(misuse::not_open(late.operation.0, late.step)));
         }
         let sql = "DELETE FROM intent USING unnest($1::bigint[], $2::bigint[]) AS ended (operation, step)
                    WHERE intent.operation = ended.operation AND intent.step = ended.step";
@@ -353,7 +355,7 @@ impl<'a> Batch<'a> {
         let depends_on =
             components().map(|component| values::list(&component.depends_on)).collect::<Result<Vec<_>, _>>()?;
         let depends_on: Vec<_> = depends_on.iter().map(|list| columns::text(list)).collect();
-        let outputs: Vec<_> = components().map(|component| columns::text(&component.outputs)).collect();
+        let outputs: Vec<_> = components().map(|component| columns::text(component.outputs.as_str())).collect();
         let blueprints: Vec<_> =
             components().map(|component| component.blueprint.as_deref().map(columns::text)).collect();
         let reads = components().map(|component| values::list(&component.reads)).collect::<Result<Vec<_>, _>>()?;
@@ -436,7 +438,7 @@ impl<'a> Batch<'a> {
         let addresses = owned().map(|it| values::address(&it.address)).collect::<Result<Vec<_>, _>>()?;
         let addresses: Vec<_> = addresses.iter().map(|text| columns::text(text)).collect();
         let components: Vec<_> = owned().map(|it| columns::text(&it.component)).collect();
-        let declarations: Vec<_> = self.owners.iter().map(|(_, it)| columns::text(&it.declaration)).collect();
+        let declarations: Vec<_> = self.owners.iter().map(|(_, it)| columns::text(it.declaration.as_str())).collect();
         let sql = "INSERT INTO owner (environment, address, stack, component, declaration)
                    SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[])
                    ON CONFLICT (environment, address, stack, component)
@@ -466,5 +468,5 @@ async fn log(target: &Target<'_>, lines: &[LogEntry<'_>], is_last: bool) -> Resu
 }
 
 fn weight(row: &Row) -> usize {
-    [row.identity.len(), row.attributes.len(), row.private.len(), row.lifecycle.len()].iter().sum()
+    row.identity.as_str().len() + row.attributes.as_str().len() + row.private.len() + row.lifecycle.len()
 }

@@ -4,15 +4,10 @@
 //! truncated to microseconds, as in the other stores.
 
 use super::error::Failure;
+use crate::columns::ReadColumns;
 use jiff::Timestamp;
-use serde::de::{DeserializeOwned, IntoDeserializer};
 use std::borrow::Cow;
-use std::fmt::Display;
-use std::str::FromStr;
-use std::time::Duration;
-use terrace_engine::access::Access;
-use terrace_engine::address::{Address, StackId};
-use terrace_engine::store::Ids;
+use std::error::Error;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
@@ -36,9 +31,9 @@ pub(super) fn text(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-fn unescaped(text: &str) -> String {
+fn unescaped(text: &str) -> Cow<'_, str> {
     if !text.contains(ESCAPE) {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     let mut unescaped = String::with_capacity(text.len());
     let mut characters = text.chars();
@@ -48,7 +43,7 @@ fn unescaped(text: &str) -> String {
             other => unescaped.push(other),
         }
     }
-    unescaped
+    Cow::Owned(unescaped)
 }
 
 /// The columns of a row, in sequence.
@@ -69,93 +64,57 @@ impl<'row> Columns<'row> {
         Ok(value)
     }
 
-    pub(super) fn text(&mut self) -> Result<String, Failure> {
-        self.take().map(unescaped)
-    }
-
-    pub(super) fn optional_text(&mut self) -> Result<Option<String>, Failure> {
-        Ok(self.take::<Option<&str>>()?.map(unescaped))
-    }
-
     /// A list of texts.
     pub(super) fn texts(&mut self) -> Result<Vec<String>, Failure> {
-        Ok(self.take::<Vec<&str>>()?.into_iter().map(unescaped).collect())
+        Ok(self.take::<Vec<&str>>()?.into_iter().map(|text| unescaped(text).into_owned()).collect())
+    }
+}
+
+impl ReadColumns for Columns<'_> {
+    type Error = Failure;
+
+    fn text(&mut self) -> Result<String, Failure> {
+        self.take().map(|text| unescaped(text).into_owned())
     }
 
-    /// True if the next column, a text, is null. It stays the next one.
-    pub(super) fn is_null_next(&self) -> Result<bool, Failure> {
+    fn parsed<T>(&mut self, parse: impl FnOnce(&str) -> T) -> Result<T, Failure> {
+        self.take().map(|text| parse(&unescaped(text)))
+    }
+
+    fn optional_text(&mut self) -> Result<Option<String>, Failure> {
+        Ok(self.take::<Option<&str>>()?.map(|text| unescaped(text).into_owned()))
+    }
+
+    fn bytes(&mut self) -> Result<Vec<u8>, Failure> {
+        self.take()
+    }
+
+    fn flag(&mut self) -> Result<bool, Failure> {
+        self.take()
+    }
+
+    fn count<T: TryFrom<i64>>(&mut self) -> Result<T, Failure> {
+        let number: i64 = self.take()?;
+        T::try_from(number).map_err(|_| self.unreadable(number.to_string().into()))
+    }
+
+    fn uuid(&mut self) -> Result<Uuid, Failure> {
+        self.take()
+    }
+
+    fn time(&mut self) -> Result<Timestamp, Failure> {
+        self.take()
+    }
+
+    fn optional_time(&mut self) -> Result<Option<Timestamp>, Failure> {
+        self.take()
+    }
+
+    fn is_null_next(&self) -> Result<bool, Failure> {
         Ok(self.row.try_get::<_, Option<&str>>(self.next)?.is_none())
     }
 
-    /// A number that is never negative.
-    pub(super) fn count<T: TryFrom<i64>>(&mut self) -> Result<T, Failure> {
-        let number: i64 = self.take()?;
-        T::try_from(number).map_err(|_| self.unreadable(&number))
-    }
-
-    pub(super) fn uuid(&mut self) -> Result<Uuid, Failure> {
-        self.take()
-    }
-
-    pub(super) fn time(&mut self) -> Result<Timestamp, Failure> {
-        self.take()
-    }
-
-    pub(super) fn optional_time(&mut self) -> Result<Option<Timestamp>, Failure> {
-        self.take()
-    }
-
-    pub(super) fn duration(&mut self) -> Result<Duration, Failure> {
-        self.count().map(Duration::from_micros)
-    }
-
-    pub(super) fn stack(&mut self) -> Result<StackId, Failure> {
-        Ok(StackId { name: self.text()?, environment: self.text()? })
-    }
-
-    pub(super) fn address(&mut self) -> Result<Address, Failure> {
-        let text = self.text()?;
-        Address::from_str(&text).map_err(|error| self.unreadable(&error))
-    }
-
-    /// A deposed key; empty means none.
-    pub(super) fn deposed(&mut self) -> Result<Option<String>, Failure> {
-        Ok(Some(self.text()?).filter(|key| !key.is_empty()))
-    }
-
-    /// A list.
-    pub(super) fn list<T: DeserializeOwned>(&mut self) -> Result<Vec<T>, Failure> {
-        let text: &str = self.take()?;
-        if text == "[]" {
-            return Ok(Vec::new());
-        }
-        serde_json::from_str(&unescaped(text)).map_err(|error| self.unreadable(&error))
-    }
-
-    /// An access list: two columns, as `values::access` writes them.
-    pub(super) fn access(&mut self) -> Result<Option<Access>, Failure> {
-        let (principals, fields) = (self.optional()?, self.optional()?);
-        Ok(principals.map(|principals| Access { principals, fields: fields.unwrap_or_default() }))
-    }
-
-    /// The IDs of a component's descriptor.
-    pub(super) fn ids(&mut self) -> Result<Option<Ids>, Failure> {
-        self.optional()
-    }
-
-    /// An optional JSON value.
-    fn optional<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Failure> {
-        let text = self.optional_text()?;
-        text.map(|text| serde_json::from_str(&text).map_err(|error| self.unreadable(&error))).transpose()
-    }
-
-    /// A word of an enumeration.
-    pub(super) fn word<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
-        let text: &str = self.take()?;
-        T::deserialize(text.into_deserializer()).map_err(|error: serde::de::value::Error| self.unreadable(&error))
-    }
-
-    fn unreadable(&self, error: &dyn Display) -> Failure {
+    fn unreadable(&self, error: Box<dyn Error + Send + Sync>) -> Failure {
         let column = self.row.columns().get(self.next.saturating_sub(1)).map_or("?", |column| column.name());
         Failure::Unreadable(format!("cannot read the column `{column}`: {error}"))
     }

@@ -3,12 +3,15 @@
 use super::batch::{Batch, Ended, LogEntry, Target};
 use super::error::Failure;
 use super::rows::{Change, ExpectedChange, RowKey};
+use super::server::Context;
 use super::session::{Parameters, Session};
 use super::write::Writer;
-use super::{Context, columns, lease, lock, read};
-use crate::values;
+use super::{columns, lease, lock, read};
+use crate::{misuse, values};
 use std::collections::{BTreeSet, HashMap};
-use terrace_engine::store::{ComponentRead, Lease, NewOperation, OperationStatus, Read, Record, StoreError, Write};
+use terrace_engine::store::{
+    ComponentRead, Lease, NewOperation, OperationStatus, Read, Record, Sealed, StoreError, Write,
+};
 use uuid::Uuid;
 
 /// Applies all records, or fails; the caller rolls back.
@@ -146,7 +149,7 @@ pub(super) async fn begin(session: &Session, context: &Context, operation: &NewO
     let stacks = lock::get_or_create(session, &operation.stacks.iter().cloned().collect()).await?;
     let sql = "UPDATE operation SET status = $2 WHERE sequence = $1";
     let status = values::word(&OperationStatus::Running)?;
-    let numbers = numbers(&stacks, operation)?;
+    let numbers = stacks.numbers(operation)?;
     if numbers == before {
         session.last(sql, &[&sequence, &status]).await?;
         return Ok(());
@@ -162,7 +165,7 @@ pub(super) async fn begin(session: &Session, context: &Context, operation: &NewO
 /// Records a new operation.
 async fn record(session: &Session, context: &Context, operation: &NewOperation) -> Result<(), Failure> {
     let stacks = lock::get_or_create(session, &operation.stacks.iter().cloned().collect()).await?;
-    let stacks = numbers(&stacks, operation)?;
+    let stacks = stacks.numbers(operation)?;
     // Most operations take their leases first.
     let sql = "WITH begun AS (
                    INSERT INTO operation (id, kind, actor, status, started_at, has_held_leases)
@@ -177,13 +180,8 @@ async fn record(session: &Session, context: &Context, operation: &NewOperation) 
     let (status, now) = (values::word(&OperationStatus::Running)?, context.test_time());
     match session.exists(sql, &[&operation.id, &kind, &actor, &status, &now, &stacks]).await? {
         true => Ok(()),
-        false => Err(Failure::misuse(crate::begun_twice(operation.id))),
+        false => Err(Failure::misuse(misuse::begun_twice(operation.id))),
     }
-}
-
-/// The numbers of the stacks of an operation, in its order.
-pub(super) fn numbers(stacks: &lock::Stacks, operation: &NewOperation) -> Result<Vec<i64>, Failure> {
-    operation.stacks.iter().map(|stack| stacks.number(stack)).collect()
 }
 
 struct Commit<'a> {
@@ -202,7 +200,7 @@ impl<'a> Commit<'a> {
                 self.batch.intent(&self.target, operation, intent).await
             }
             Record::Partial { operation, step, identity, private } => {
-                self.partial((*operation, *step), identity.as_deref(), private.as_deref()).await
+                self.partial((*operation, *step), identity.as_ref().map(Sealed::as_str), private.as_deref()).await
             }
             Record::Outcome { operation, step, stack, address, action, result, writes } => {
                 let (result, message) = values::of_step_result(result);
@@ -272,12 +270,12 @@ impl<'a> Commit<'a> {
         let number = self.operation(operation)?;
         let identity = identity.map(columns::text);
         let updated = self.target.session.execute(sql, &[&number, &i64::from(step), &identity, &private]).await?;
-        if updated == 0 { Err(Failure::misuse(crate::not_open(operation, step))) } else { Ok(()) }
+        if updated == 0 { Err(Failure::misuse(misuse::not_open(operation, step))) } else { Ok(()) }
     }
 
     /// The number of an operation.
     fn operation(&self, id: Uuid) -> Result<i64, Failure> {
-        self.operations.get(&id).copied().ok_or_else(|| Failure::misuse(crate::never_begun(id)))
+        self.operations.get(&id).copied().ok_or_else(|| Failure::misuse(misuse::never_begun(id)))
     }
 
     async fn write(&mut self, operation: Uuid, write: &'a Write) -> Result<(), Failure> {
@@ -298,7 +296,7 @@ impl<'a> Commit<'a> {
                 return self.batch.reseal(&self.target, name, row).await;
             }
             Write::ResealComponent { stack, version, outputs } => {
-                return self.batch.reseal_component(&self.target, stack, *version, outputs).await;
+                return self.batch.reseal_component(&self.target, stack, *version, outputs.as_str()).await;
             }
             Write::ResealRequest { request } => return self.batch.reseal_request(&self.target, request).await,
             Write::Component { stack, component } => {

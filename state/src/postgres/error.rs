@@ -1,7 +1,7 @@
 //! Errors of PostgreSQL, in words that users can act on. They contain no password: server and driver repeat none, and
 //! of the URL only user, host and database are shown.
 
-use crate::values::Misuse;
+use crate::misuse::Misuse;
 use deadpool_postgres::{PoolError, TimeoutType};
 use std::error::Error as _;
 use std::time::Duration;

@@ -1,23 +1,22 @@
 //! Reads of the journal: open intents, operations with their steps, logs.
 
-use super::Context;
 use super::columns::{self, Columns};
 use super::error::Failure;
 use super::lease::{self, Live};
-use super::read::{self, content_columns};
-use super::request;
+use super::server::Context;
 use super::session::Session;
-use crate::OVERDUE;
+use super::{read, request};
 use crate::beacon::Beacon;
-use crate::clock::{elapsed, later};
-use crate::values;
+use crate::clock::elapsed;
+use crate::columns::ReadColumns;
+use crate::rules::{self, Term, Worker};
+use crate::sql::content_columns;
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
-    Cancelled, Intent, LogLine, OpenIntent, OperationFilter, OperationRow, OperationStatus, RequestEnd, Row, Selection,
-    StepRow,
+    Cancelled, LogLine, OpenIntent, OperationFilter, OperationRow, RequestEnd, Selection, StepRow,
 };
 use uuid::Uuid;
 
@@ -34,8 +33,8 @@ pub(super) async fn open_intents(
                      THEN EXISTS (SELECT 1 FROM lease
                                   WHERE lease.operation = operation.id AND lease.id IS NOT NULL AND expires > now)
                      ELSE EXISTS (SELECT 1 FROM lease WHERE lease.id = intent.lease AND expires > now) END,
-                operation.id, intent.step, intent.action, intent.prior_generation, intent.deposes,
-                intent.timeout, intent.settle, intent.started_at, boot, network_namespace, beacon, gone_at,
+                boot, network_namespace, beacon, gone_at, operation.id, intent.step, intent.action,
+                intent.prior_generation, intent.deposes, intent.timeout, intent.settle, intent.started_at,
                 intent.address, intent.deposed, ",
         content_columns!("intent"),
         " FROM coalesce($3, clock_timestamp()) AS now, intent JOIN operation ON operation.sequence = intent.operation
@@ -45,29 +44,12 @@ pub(super) async fn open_intents(
     let found = session
         .list(sql, &[&name, &environment, &context.test_time()], |columns| {
             let now = columns.time()?;
-            let has_live_lease: bool = columns.take()?;
-            let operation = columns.uuid()?;
-            let step = columns.count()?;
-            let action = columns.word()?;
-            let prior_generation = columns.count()?;
-            let deposes = columns.take()?;
-            let timeout = columns.duration()?;
-            let settle = columns.duration()?;
-            let started_at = columns.time()?;
+            let has_live_lease = columns.flag()?;
             let holder = beacon(columns)?;
             let gone_at = columns.optional_time()?;
-            let mut row = Row {
-                stack: of.clone(),
-                address: columns.address()?,
-                deposed: columns.deposed()?,
-                generation: prior_generation,
-                updated_at: started_at,
-                operation,
-                ..values::blank()
-            };
-            read::content(columns, &mut row)?;
+            let (intent, started_at) = crate::columns::intent(columns, of)?;
             Ok(OpenIntent {
-                intent: Intent { operation, step, action, row, prior_generation, deposes, timeout, settle },
+                intent,
                 started_at,
                 age: elapsed(started_at, now),
                 is_orphaned: !has_live_lease,
@@ -78,7 +60,7 @@ pub(super) async fn open_intents(
         })
         .await?;
     // Filtered here: the table has only the work in flight.
-    Ok(found.into_iter().filter(|open| crate::selects(selection, &open.intent.row.address)).collect())
+    Ok(found.into_iter().filter(|open| rules::selects(selection, &open.intent.row.address)).collect())
 }
 
 /// The three columns of a beacon, all present or all null.
@@ -109,8 +91,8 @@ pub(super) async fn record_dead_processes(session: &Session, context: &Context) 
     Ok(())
 }
 
-const OPERATION: &str = "SELECT sequence, id, kind, actor, status, has_held_leases, started_at, ended_at, summary,
-                                cancelled_by, request.operation IS NOT NULL, holder IS NOT NULL, expires
+const OPERATION: &str = "SELECT sequence, id, kind, actor, status, started_at, ended_at, summary, cancelled_by,
+                                request.operation IS NOT NULL, has_held_leases, holder IS NOT NULL, expires
                          FROM operation
                          LEFT JOIN request ON request.operation = operation.sequence AND result IS NULL";
 
@@ -162,7 +144,7 @@ pub(super) async fn abandoned(session: &Session, now: Timestamp, moment: Timesta
     let live = lease::live(session, now).await?;
     let sql = format!("{OPERATION} WHERE ended_at IS NULL AND started_at < $1");
     let found = session.list(&sql, &[&columns::time(moment)], |columns| operation_row(columns, &live)).await?;
-    Ok(found.into_iter().filter(|(_, row)| row.is_abandoned).map(|(sequence, _)| sequence).collect())
+    Ok(found.into_iter().filter(|(_, row)| rules::is_old(row, moment)).map(|(sequence, _)| sequence).collect())
 }
 
 /// The next operations after a number, oldest first, without their stacks.
@@ -196,33 +178,13 @@ pub(super) async fn operation(
 
 fn operation_row(columns: &mut Columns<'_>, live: &Live) -> Result<(i64, OperationRow), Failure> {
     let sequence = columns.take()?;
-    let id = columns.uuid()?;
-    let kind = columns.text()?;
-    let actor = columns.text()?;
-    let status: OperationStatus = columns.word()?;
-    let has_held_leases: bool = columns.take()?;
-    let mut row = OperationRow {
-        id,
-        kind,
-        stacks: Vec::new(),
-        actor,
-        status,
-        is_abandoned: false,
-        // Only the machine of a process knows whether it runs.
-        is_gone: false,
-        is_requested: false,
-        started_at: columns.time()?,
-        ended_at: columns.optional_time()?,
-        summary: columns.text()?,
-        cancelled_by: columns.optional_text()?,
-    };
-    row.is_requested = columns.take()?;
-    let is_claimed: bool = columns.take()?;
-    let claim_ends = columns.optional_time()?;
-    // A released request waits for its next claim.
-    let claimed_until = claim_ends.map(|ends| if is_claimed { ends } else { later(ends, OVERDUE) });
-    let is_taken = row.is_requested && claimed_until.is_some_and(|until| live.lasts(until));
-    row.is_abandoned = status == OperationStatus::Running && has_held_leases && !live.contains(&row.id) && !is_taken;
+    let mut row = crate::columns::operation(columns)?;
+    let (has_held_leases, is_claimed) = (columns.flag()?, columns.flag()?);
+    let claim = columns.optional_time()?.map(Term::until);
+    let has_live_lease = live.operations.contains(&row.id);
+    // Only the machine of a process knows whether it runs.
+    let worker = Worker { has_live_lease, has_held_leases, claim, is_claimed, is_gone: false };
+    row.is_abandoned = worker.has_abandoned(row.status, live.now);
     Ok((sequence, row))
 }
 
@@ -244,22 +206,7 @@ async fn with_stacks(session: &Session, found: Vec<(i64, OperationRow)>) -> Resu
 async fn steps(session: &Session, operation: i64) -> Result<Vec<StepRow>, Failure> {
     let sql = "SELECT step, name, environment, address, action, result, message, started_at, ended_at
                FROM step JOIN stack ON stack.id = step.stack WHERE operation = $1 ORDER BY step";
-    session
-        .list(sql, &[&operation], |columns| {
-            let (step, stack, address, action) =
-                (columns.count()?, columns.stack()?, columns.address()?, columns.word()?);
-            let (result, message) = (columns.optional_text()?, columns.optional_text()?.unwrap_or_default());
-            Ok(StepRow {
-                step,
-                stack,
-                address,
-                action,
-                result: result.map(|word| values::step_result(&word, message)),
-                started_at: columns.time()?,
-                ended_at: columns.optional_time()?,
-            })
-        })
-        .await
+    session.list(sql, &[&operation], |columns| crate::columns::step(columns)).await
 }
 
 /// The log of an operation, oldest line first, without the first `after` lines.
@@ -267,16 +214,7 @@ pub(super) async fn logs(session: &Session, id: Uuid, after: usize) -> Result<Ve
     let sql = "SELECT at, level, phase, message FROM log JOIN operation ON operation.sequence = log.operation
                WHERE operation.id = $1 ORDER BY log.id OFFSET $2";
     let after = i64::try_from(after).unwrap_or(i64::MAX);
-    session
-        .list(sql, &[&id, &after], |columns| {
-            Ok(LogLine {
-                at: columns.time()?,
-                level: columns.text()?,
-                phase: columns.text()?,
-                message: columns.text()?,
-            })
-        })
-        .await
+    session.list(sql, &[&id, &after], |columns| crate::columns::log_line(columns)).await
 }
 
 /// True if that plan was applied, or its apply has started.

@@ -6,14 +6,17 @@
 
 use super::columns::{self, Columns};
 use super::error::Failure;
+use super::lock;
+use super::server::Context;
 use super::session::Session;
-use super::{Context, lock};
 use crate::clock::later;
+use crate::columns::ReadColumns;
+use crate::rules::{self, Term};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 use terrace_engine::address::StackId;
-use terrace_engine::store::{Acquired, Lease, LeaseInfo, LeaseRequest, StoreError};
+use terrace_engine::store::{Acquired, Lease, LeaseInfo, LeaseRequest};
 use uuid::Uuid;
 
 const HELD: &str = "SELECT lease.id, name, environment, component, holder, operation, since, expires
@@ -22,19 +25,7 @@ const HELD: &str = "SELECT lease.id, name, environment, component, holder, opera
 
 /// The live leases, sorted by stack and component.
 pub(super) async fn held(session: &Session, now: Timestamp) -> Result<Vec<LeaseInfo>, Failure> {
-    let mut held = session
-        .list(HELD, &[&columns::time(now)], |columns| {
-            Ok(LeaseInfo {
-                id: columns.text()?,
-                stack: columns.stack()?,
-                component: columns.text()?,
-                holder: columns.text()?,
-                operation: columns.uuid()?,
-                since: columns.time()?,
-                expires: columns.time()?,
-            })
-        })
-        .await?;
+    let mut held = session.list(HELD, &[&columns::time(now)], |columns| crate::columns::lease(columns)).await?;
     held.sort_by(|a, b| (&a.stack, &a.component).cmp(&(&b.stack, &b.component)));
     Ok(held)
 }
@@ -42,21 +33,9 @@ pub(super) async fn held(session: &Session, now: Timestamp) -> Result<Vec<LeaseI
 /// The operations that hold leases.
 pub(super) struct Live {
     /// The operations of the live leases.
-    operations: HashSet<Uuid>,
+    pub(super) operations: HashSet<Uuid>,
     /// The time of the check.
-    now: Timestamp,
-}
-
-impl Live {
-    /// Whether an operation has a live lease.
-    pub(super) fn contains(&self, operation: &Uuid) -> bool {
-        self.operations.contains(operation)
-    }
-
-    /// Whether a time is still in the future.
-    pub(super) fn lasts(&self, ends: Timestamp) -> bool {
-        ends > self.now
-    }
+    pub(super) now: Timestamp,
 }
 
 /// Reads the live leases.
@@ -93,7 +72,7 @@ impl Found {
 
     /// The lease, if it blocks other operations.
     fn live(&self, (stack, component): (&StackId, &str), now: Timestamp) -> Option<LeaseInfo> {
-        let expires = self.expires.filter(|expires| *expires > now)?;
+        let expires = self.expires.filter(|expires| Term::until(*expires).lasts(now))?;
         Some(LeaseInfo {
             id: self.id.clone()?,
             stack: stack.clone(),
@@ -162,8 +141,9 @@ pub(super) async fn acquire(session: &Session, context: &Context, request: &Leas
         let row = found
             .get(&(number, component.clone()))
             .ok_or_else(|| Failure::Unreadable(format!("the lease on `{component}` of {stack} has no row")))?;
+        let is_of_this_process = row.origin.as_deref() == Some(&*context.origin);
         match row.live((stack, component), now) {
-            Some(lease) if !is_of_ended_run(&lease, row, request, context) => held.push(lease),
+            Some(lease) if rules::blocks(&lease, is_of_this_process, request) => held.push(lease),
             _ => granted.push((stack, component, row.fence + 1)),
         }
     }
@@ -183,12 +163,6 @@ pub(super) async fn acquire(session: &Session, context: &Context, request: &Leas
     grant(session, context, &stacks, request, &leases, now).await?;
     session.last("UPDATE operation SET has_held_leases = true WHERE id = $1", &[&request.operation]).await?;
     Ok(Acquired::Granted(leases))
-}
-
-/// Whether a live lease belongs to an earlier run of the same operation in this process. A process runs an operation
-/// once at a time, so that run ended without releasing its lease. A run in another process may still be active.
-fn is_of_ended_run(lease: &LeaseInfo, row: &Found, request: &LeaseRequest, context: &Context) -> bool {
-    lease.operation == request.operation && row.origin.as_deref() == Some(&*context.origin)
 }
 
 /// Writes the new holder of the leases.
@@ -227,15 +201,8 @@ pub(super) struct Checked(Vec<(Lease, Option<Timestamp>)>);
 impl Checked {
     /// Fails if one of the leases has expired, even without a successor.
     pub(super) fn are_current(&self, now: Timestamp) -> Result<(), Failure> {
-        match self.0.iter().find(|(_, expires)| expires.is_none_or(|expires| expires <= now)) {
-            Some((lease, _)) => Err(lost(lease)),
-            None => Ok(()),
-        }
+        self.0.iter().try_for_each(|(lease, expires)| Ok(rules::check_term(lease, *expires, now)?))
     }
-}
-
-fn lost(lease: &Lease) -> Failure {
-    StoreError::LeaseLost { stack: lease.stack.clone(), component: lease.component.clone() }.into()
 }
 
 async fn checked(session: &Session, stacks: &lock::Stacks, leases: &[Lease], lock: Lock) -> Result<Checked, Failure> {
@@ -244,12 +211,8 @@ async fn checked(session: &Session, stacks: &lock::Stacks, leases: &[Lease], loc
     let mut checked = Vec::with_capacity(leases.len());
     for lease in leases {
         let row = stacks.get(&lease.stack).and_then(|number| found.get(&(number, lease.component.clone())));
-        match row {
-            Some(row) if row.id.as_ref() == Some(&lease.id) && row.fence == lease.fence => {
-                checked.push((lease.clone(), row.expires));
-            }
-            _ => return Err(lost(lease)),
-        }
+        rules::check_fence(lease, row.map(|row| (row.id.as_deref(), row.fence)))?;
+        checked.push((lease.clone(), row.and_then(|row| row.expires)));
     }
     Ok(Checked(checked))
 }

@@ -5,15 +5,16 @@
 //! compares and counts generations as if it were alone. `FOR NO KEY UPDATE` admits transactions that only refer to the
 //! stack.
 
-use super::Context;
 use super::columns::{self, Columns};
 use super::error::Failure;
+use super::server::Context;
 use super::session::{self, Session};
+use crate::columns::ReadColumns;
 use crate::values;
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
 use terrace_engine::address::StackId;
-use terrace_engine::store::{Lease, Record, Write};
+use terrace_engine::store::{Lease, NewOperation, Record, Write};
 use uuid::Uuid;
 
 /// The numbers of stacks.
@@ -29,6 +30,11 @@ impl Stacks {
     /// The number of a stack for writing.
     pub(super) fn number(&self, stack: &StackId) -> Result<i64, Failure> {
         self.get(stack).ok_or_else(|| Failure::misuse(format!("{stack} was not locked")))
+    }
+
+    /// The numbers of the stacks of an operation, in its order.
+    pub(super) fn numbers(&self, operation: &NewOperation) -> Result<Vec<i64>, Failure> {
+        operation.stacks.iter().map(|stack| self.number(stack)).collect()
     }
 
     /// The stacks of an environment in this map.

@@ -7,6 +7,7 @@ use super::columns;
 use super::connection::ConnectionClass;
 use super::error::Failure;
 use super::session::{Purpose, Session};
+use crate::columns::ReadColumns;
 use deadpool_postgres::Pool;
 use jiff::Timestamp;
 use terrace_engine::store::StoreError;

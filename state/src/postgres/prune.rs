@@ -4,8 +4,12 @@
 //! most for one batch.
 
 use super::error::Failure;
+use super::server::Context;
 use super::session::Session;
-use super::{Context, columns, journal};
+use super::{columns, journal};
+use crate::columns::ReadColumns;
+use crate::rules;
+use crate::sql::TABLES_OF_OPERATION;
 use jiff::Timestamp;
 
 /// The rows of one transaction.
@@ -93,15 +97,13 @@ async fn versions(
     Ok(Batch { next, removed: count(removed) })
 }
 
-/// An abandoned operation has no end, so its start counts. Operations with an open step stay.
+/// Operations with an open step stay.
 async fn operations(session: &Session, context: &Context, after: i64, moment: Timestamp) -> Result<Batch, Failure> {
     let rows = journal::operations_after(session, context, after, BATCH).await?;
     let began_before = rows.iter().any(|(_, row)| row.started_at < moment);
     let next = rows.last().map(|(sequence, _)| *sequence).filter(|_| began_before);
-    let is_old = |row: &terrace_engine::store::OperationRow| {
-        row.ended_at.is_some_and(|at| at < moment) || (row.is_abandoned && row.started_at < moment)
-    };
-    let old: Vec<i64> = rows.iter().filter(|(_, row)| is_old(row)).map(|(sequence, _)| *sequence).collect();
+    let old: Vec<i64> =
+        rows.iter().filter(|(_, row)| rules::is_old(row, moment)).map(|(sequence, _)| *sequence).collect();
     if old.is_empty() {
         return Ok(Batch { next, removed: 0 });
     }
@@ -110,7 +112,7 @@ async fn operations(session: &Session, context: &Context, after: i64, moment: Ti
                  AND NOT EXISTS (SELECT 1 FROM request WHERE request.operation = sequence AND result IS NULL)
                ORDER BY sequence FOR UPDATE";
     let old: Vec<i64> = session.list(sql, &[&old], |columns| columns.take()).await?;
-    for table in ["log", "step", "request_key", "request_death", "request", "operation_stack"] {
+    for table in TABLES_OF_OPERATION {
         session.execute(&format!("DELETE FROM {table} WHERE operation = ANY($1)"), &[&old]).await?;
     }
     let removed = session.execute("DELETE FROM operation WHERE sequence = ANY($1)", &[&old]).await?;

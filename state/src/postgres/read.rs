@@ -6,13 +6,14 @@ use super::columns::{self, Columns};
 use super::error::Failure;
 use super::lock::Stacks;
 use super::session::Session;
-pub(super) use crate::values::content_columns;
-use crate::values::{self, blank};
+use crate::columns::{ReadColumns, component, component_entry, current_row, history_entry, owner};
+use crate::sql::{KNOWN_STACKS, NO_OUTPUTS, content_columns};
+use crate::values;
 use std::collections::BTreeSet;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    ComponentEntry, ComponentRead, ComponentRow, Generation, HistoryEntry, OwnerRow, OwnersOf, Ownership, Read, Row,
-    RowStatus, Selection, StackSnapshot, StaleRead,
+    ComponentEntry, ComponentRead, ComponentRow, Generation, HistoryEntry, OwnerRow, OwnersOf, Read, Row, RowStatus,
+    Selection, StackSnapshot, StaleRead,
 };
 
 macro_rules! current_rows {
@@ -41,18 +42,18 @@ pub(super) async fn stacks(session: &Session) -> Result<Vec<StackId>, Failure> {
                   OR EXISTS (SELECT 1 FROM owner WHERE owner.stack = stack.id)
                   OR EXISTS (SELECT 1 FROM component WHERE component.stack = stack.id AND component.outputs <> $1)
                ORDER BY name, environment";
-    session.list(sql, &[&crate::NO_OUTPUTS], |columns| columns.stack()).await
+    session.list(sql, &[&NO_OUTPUTS], |columns| columns.stack()).await
 }
 
 /// The stacks that the state has ever had.
 pub(super) async fn known_stacks(session: &Session) -> Result<Vec<StackId>, Failure> {
-    session.list(values::KNOWN_STACKS, &[], |columns| columns.stack()).await
+    session.list(KNOWN_STACKS, &[], |columns| columns.stack()).await
 }
 
 /// The rows of a stack, sorted by address and deposed key, in one statement.
 pub(super) async fn rows(session: &Session, of: &StackId, selection: &Selection) -> Result<Vec<Row>, Failure> {
     let (name, environment) = (columns::text(&of.name), columns::text(&of.environment));
-    let read = |columns: &mut Columns<'_>| current(columns, of);
+    let read = |columns: &mut Columns<'_>| current_row(columns, of);
     let mut found = match selection {
         Selection::All => session.list(current_rows!(""), &[&name, &environment], read).await?,
         Selection::Components(components) => {
@@ -87,39 +88,11 @@ pub(super) async fn retained_rows(session: &Session, environment: &str) -> Resul
     );
     let read = |columns: &mut Columns<'_>| {
         let stack = columns.stack()?;
-        current(columns, &stack)
+        current_row(columns, &stack)
     };
     let mut found = session.list(sql, &[&columns::text(environment), &retained], read).await?;
     found.sort_by(|a, b| (&a.stack, &a.address, &a.deposed).cmp(&(&b.stack, &b.address, &b.deposed)));
     Ok(found)
-}
-
-fn current(columns: &mut Columns<'_>, stack: &StackId) -> Result<Row, Failure> {
-    let mut row = Row {
-        stack: stack.clone(),
-        address: columns.address()?,
-        deposed: columns.deposed()?,
-        generation: columns.count()?,
-        updated_at: columns.time()?,
-        operation: columns.uuid()?,
-        ..blank()
-    };
-    content(columns, &mut row)?;
-    Ok(row)
-}
-
-/// Fills in the columns of [`content_columns`].
-pub(super) fn content(columns: &mut Columns<'_>, row: &mut Row) -> Result<(), Failure> {
-    row.status = columns.word()?;
-    row.provider = columns.text()?;
-    row.provider_version = columns.optional_text()?;
-    row.schema_version = columns.count()?;
-    row.identity = columns.text()?;
-    row.attributes = columns.text()?;
-    row.private = columns.take()?;
-    row.dependencies = columns.list()?;
-    row.lifecycle = columns.text()?;
-    Ok(())
 }
 
 /// The components of a stack, sorted by key, in one statement.
@@ -128,15 +101,8 @@ pub(super) async fn components(session: &Session, of: &StackId) -> Result<Vec<Co
                WHERE stack = (SELECT id FROM stack WHERE name = $1 AND environment = $2) ORDER BY key";
     session
         .list(sql, &[&columns::text(&of.name), &columns::text(&of.environment)], |columns| {
-            Ok(ComponentRow {
-                key: columns.text()?,
-                depends_on: columns.list()?,
-                outputs: columns.text()?,
-                blueprint: columns.optional_text()?,
-                reads: columns.list()?,
-                access: columns.access()?,
-                ids: columns.ids()?,
-            })
+            let key = columns.text()?;
+            component(columns, key)
         })
         .await
 }
@@ -145,10 +111,7 @@ pub(super) async fn components(session: &Session, of: &StackId) -> Result<Vec<Co
 pub(super) async fn owners(session: &Session, environment: &str, of: &OwnersOf) -> Result<Vec<OwnerRow>, Failure> {
     let select = "SELECT address, name, stack.environment, component, declaration
                   FROM owner JOIN stack ON stack.id = owner.stack WHERE owner.environment = $1";
-    let read = |columns: &mut Columns<'_>| {
-        let (address, stack, component) = (columns.address()?, columns.stack()?, columns.text()?);
-        Ok(OwnerRow { ownership: Ownership { address, stack, component }, declaration: columns.text()? })
-    };
+    let read = |columns: &mut Columns<'_>| owner(columns);
     let here = columns::text(environment);
     let mut found = match of {
         OwnersOf::Addresses(addresses) => {
@@ -175,7 +138,7 @@ pub(super) async fn history(session: &Session, of: &StackId, address: &Address) 
         " FROM version WHERE stack = $1 AND address = $2 AND deposed = '' ORDER BY generation DESC"
     );
     let text = address.to_string();
-    session.list(sql, &[&number, &columns::text(&text)], |columns| entry(columns, of, address)).await
+    session.list(sql, &[&number, &columns::text(&text)], |columns| history_entry(columns, of, address)).await
 }
 
 /// The versions of the current objects of all addresses of a stack, oldest first.
@@ -189,25 +152,10 @@ async fn whole_history(session: &Session, of: &StackId) -> Result<Vec<(Address, 
     session
         .list(sql, &[&number], |columns| {
             let address = columns.address()?;
-            let entry = entry(columns, of, &address)?;
+            let entry = history_entry(columns, of, &address)?;
             Ok((address, entry))
         })
         .await
-}
-
-fn entry(columns: &mut Columns<'_>, stack: &StackId, address: &Address) -> Result<HistoryEntry, Failure> {
-    let generation = columns.count()?;
-    let at = columns.time()?;
-    let operation = columns.uuid()?;
-    let row = if columns.is_null_next()? {
-        None
-    } else {
-        let mut row =
-            Row { stack: stack.clone(), address: address.clone(), generation, updated_at: at, operation, ..blank() };
-        content(columns, &mut row)?;
-        Some(row)
-    };
-    Ok(HistoryEntry { generation, row, at, operation })
 }
 
 /// The versions of the components of a stack, oldest first.
@@ -216,26 +164,7 @@ async fn component_history(session: &Session, of: &StackId) -> Result<Vec<Compon
     let sql = "SELECT id, key, generation, written_at, operation, depends_on, outputs, blueprint, reads, principals,
                       access_fields, ids
                FROM component_version WHERE stack = $1 ORDER BY id";
-    session
-        .list(sql, &[&number], |columns| {
-            let (version, key) = (columns.count()?, columns.text()?);
-            let is_first = columns.count::<u64>()? == 1;
-            let (at, operation) = (columns.time()?, columns.uuid()?);
-            let component = match columns.is_null_next()? {
-                true => None,
-                false => Some(ComponentRow {
-                    key: key.clone(),
-                    depends_on: columns.list()?,
-                    outputs: columns.text()?,
-                    blueprint: columns.optional_text()?,
-                    reads: columns.list()?,
-                    access: columns.access()?,
-                    ids: columns.ids()?,
-                }),
-            };
-            Ok(ComponentEntry { key, version, is_first, component, at, operation })
-        })
-        .await
+    session.list(sql, &[&number], |columns| component_entry(columns)).await
 }
 
 /// Components with their newest versions.

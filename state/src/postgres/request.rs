@@ -5,10 +5,13 @@
 use super::columns;
 use super::error::Failure;
 use super::listen::CHANNEL;
+use super::lock;
+use super::server::Context;
 use super::session::{self, Parameters, Session};
-use super::{Context, commit, lock};
 use crate::clock::later;
-use crate::values;
+use crate::columns::ReadColumns;
+use crate::sql::{IS_WITHIN_QUOTA, is_first};
+use crate::{misuse, rules, values};
 use std::time::Duration;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
@@ -25,7 +28,7 @@ pub(super) async fn enqueue(
     most: usize,
 ) -> Result<Enqueued, Failure> {
     let Some(of) = request.operation.stacks.first() else {
-        return Err(Failure::misuse(crate::of_no_stack(request.operation.id)));
+        return Err(Failure::misuse(misuse::of_no_stack(request.operation.id)));
     };
     if context.is_repeated && session.exists("SELECT 1 FROM operation WHERE id = $1", &[&request.operation.id]).await? {
         return Ok(Enqueued::Queued { behind: None });
@@ -39,7 +42,7 @@ pub(super) async fn enqueue(
             [_] => None,
             all => Some(lock::get_or_create(session, &all.iter().cloned().collect()).await?),
         };
-        let all = all.map(|all| commit::numbers(&all, &request.operation)).transpose()?;
+        let all = all.map(|all| all.numbers(&request.operation)).transpose()?;
         let state = QueueState::of(session, request, of, most).await?;
         if let (Some(newest), Some(number)) = (state.newest, state.same) {
             store_key(session, request, number).await?;
@@ -55,7 +58,7 @@ pub(super) async fn enqueue(
             return Ok(Enqueued::Queued { behind: state.newest });
         }
         if state.stack.is_some() {
-            return Err(Failure::misuse(crate::begun_twice(request.operation.id)));
+            return Err(Failure::misuse(misuse::begun_twice(request.operation.id)));
         }
         // Another transaction added the stack meanwhile and has ended, with all its locks: repeat.
     }
@@ -67,10 +70,7 @@ async fn find_by_key(session: &Session, request: &NewRequest) -> Result<Option<E
     let Some(key) = request.idempotency.as_deref() else { return Ok(None) };
     session.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[&columns::text(key)]).await?;
     let known = find_by_idempotency_key(session, key).await?;
-    Ok(known.map(|(operation, digest)| match request.has_same_content(&digest) {
-        true => Enqueued::Same(operation),
-        false => Enqueued::KeyTaken,
-    }))
+    Ok(known.map(|(operation, digest)| rules::answer_to_known_key(request, operation, &digest)))
 }
 
 /// The operation and the digest of the request that was queued with an idempotency key.
@@ -212,12 +212,6 @@ async fn is_over_quota(session: &Session, request: &NewRequest) -> Result<bool, 
     Ok(session.first(sql, &[&caller, &waiting], |columns| columns.take()).await?.unwrap_or_default())
 }
 
-/// True for a request whose caller has fewer running requests than its maximum.
-const IS_WITHIN_QUOTA: &str = "
-    (request.most_running IS NULL OR request.most_running > (
-        SELECT count(*) FROM request AS own
-        WHERE own.caller = request.caller AND own.result IS NULL AND own.holder IS NOT NULL))";
-
 /// Claims the next request: expired claims first, then waiting requests, the earlier ones of a component first. After
 /// its back-off a released request is queued behind those that arrived meanwhile. A request for the whole stack
 /// concerns all its components.
@@ -229,6 +223,7 @@ pub(super) async fn claim(
 ) -> Result<Option<RequestClaim>, Failure> {
     // Waiting requests are scanned in the order of their index up to the first one of its component: `OFFSET 0` keeps
     // the server from comparing all pairs first.
+    let is_first = is_first(" OFFSET 0");
     let sql = format!(
         "WITH revived AS (DELETE FROM request_death WHERE claimant = $4),
                left_over AS (
@@ -240,21 +235,7 @@ pub(super) async fn claim(
                           (SELECT started_at FROM operation WHERE sequence = request.operation) AS asked_at
                    FROM request
                    WHERE result IS NULL AND expires IS NULL AND NOT EXISTS (SELECT 1 FROM left_over)
-                     AND NOT EXISTS (
-                         SELECT 1 FROM request AS earlier
-                         WHERE earlier.result IS NULL AND earlier.stack = request.stack
-                           AND earlier.component = request.component AND earlier.operation < request.operation
-                         OFFSET 0)
-                     AND NOT EXISTS (
-                         SELECT 1 FROM request AS earlier
-                         WHERE earlier.result IS NULL AND earlier.stack = request.stack
-                           AND earlier.component = '' AND earlier.operation < request.operation
-                         OFFSET 0)
-                     AND (request.component <> '' OR NOT EXISTS (
-                         SELECT 1 FROM request AS earlier
-                         WHERE earlier.result IS NULL AND earlier.stack = request.stack
-                           AND earlier.operation < request.operation
-                         OFFSET 0))
+                     AND {is_first}
                      AND {IS_WITHIN_QUOTA}
                    ORDER BY can_wait, operation LIMIT 1 FOR UPDATE SKIP LOCKED),
                given_back AS (
@@ -285,16 +266,8 @@ pub(super) async fn claim(
     let claimed =
         session.last(&sql, &[&context.test_time(), &columns::text(&claimant.name), &term, &claimant.id]).await?;
     session::one(&claimed, |columns| {
-        Ok(RequestClaim {
-            operation: columns.uuid()?,
-            kind: columns.text()?,
-            actor: columns.text()?,
-            body: columns.text()?.into(),
-            fence: columns.count()?,
-            next_step: columns.count()?,
-            has_waiting_requests: columns.take()?,
-            deaths: columns.texts()?,
-        })
+        let claim = crate::columns::claim(columns)?;
+        Ok(RequestClaim { deaths: columns.texts()?, ..claim })
     })
 }
 
@@ -422,17 +395,7 @@ pub(super) async fn stored_requests(session: &Session) -> Result<Vec<StoredReque
     let sql = "SELECT id, component, digest, body, result IS NULL
                FROM request JOIN operation ON operation.sequence = request.operation
                WHERE body <> '' ORDER BY request.operation";
-    session
-        .list(sql, &[], |columns| {
-            Ok(StoredRequest {
-                operation: columns.uuid()?,
-                component: columns.text()?,
-                digest: columns.text()?,
-                body: columns.text()?.into(),
-                is_open: columns.take()?,
-            })
-        })
-        .await
+    session.list(sql, &[], |columns| crate::columns::stored_request(columns)).await
 }
 
 /// Replaces the sealed bodies of requests.
@@ -458,13 +421,5 @@ pub(super) async fn reseal(session: &Session, requests: &[&ResealedRequest]) -> 
 pub(super) async fn request(session: &Session, id: Uuid) -> Result<Option<RequestRow>, Failure> {
     let sql = "SELECT component, body, result FROM request JOIN operation ON operation.sequence = request.operation
                WHERE id = $1";
-    session
-        .first(sql, &[&id], |columns| {
-            Ok(RequestRow {
-                component: columns.text()?,
-                body: columns.text()?.into(),
-                result: columns.optional_text()?,
-            })
-        })
-        .await
+    session.first(sql, &[&id], |columns| crate::columns::request(columns)).await
 }

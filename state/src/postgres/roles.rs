@@ -1,11 +1,13 @@
 //! Roles of the role mapper in a PostgreSQL database.
 
+use super::PostgresStore;
 use super::columns::text;
 use super::connection::ConnectionClass;
 use super::error::Failure;
+use super::server::Context;
 use super::server::OnUnknownCommit;
 use super::session::{Purpose, Session};
-use super::{Context, PostgresStore};
+use crate::columns::ReadColumns;
 use crate::roles::{Members, Put, Role, RoleStore, check_format};
 use async_trait::async_trait;
 use std::collections::BTreeSet;

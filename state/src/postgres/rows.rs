@@ -6,13 +6,15 @@
 use super::columns;
 use super::error::Failure;
 use super::lock::Stacks;
-use super::read;
 use super::session::Session;
+use crate::columns::{ReadColumns, fill_content};
+use crate::rules;
+use crate::sql::content_columns;
 use crate::values::{self, blank};
 use jiff::Timestamp;
 use std::borrow::Cow;
 use terrace_engine::address::{Address, StackId};
-use terrace_engine::store::{Generation, Read, Row, StaleRead, StoreError};
+use terrace_engine::store::{Generation, Row};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -47,9 +49,7 @@ impl RowKey {
     }
 
     fn stale(&self, expected: Generation, now: Generation) -> Failure {
-        let (stack, address) = (self.stack.clone(), self.address.clone());
-        let read = Read { stack, address, deposed: self.deposed.clone(), generation: expected };
-        StoreError::Stale(vec![StaleRead { read, now }]).into()
+        rules::stale((&self.stack, &self.address, self.deposed.as_deref()), expected, now).into()
     }
 }
 
@@ -205,7 +205,7 @@ async fn insert(session: &Session, versions: &[Version<'_>], now: Timestamp) -> 
     let provider_versions: Vec<_> =
         rows().map(|row| row.and_then(|row| row.provider_version.as_deref()).map(columns::text)).collect();
     let schema_versions: Vec<_> = rows().map(|row| row.map(|row| i64::from(row.schema_version))).collect();
-    let (identities, attributes) = (text(|row| &row.identity), text(|row| &row.attributes));
+    let (identities, attributes) = (text(|row| row.identity.as_str()), text(|row| row.attributes.as_str()));
     let private: Vec<_> = rows().map(|row| row.map(|row| row.private.as_slice())).collect();
     let dependencies = rows().map(|row| row.map(|row| values::list(&row.dependencies)).transpose());
     let dependencies = dependencies.collect::<Result<Vec<_>, _>>()?;
@@ -311,13 +311,13 @@ fn of_targets<'a>(edges: &'a [(&'a RowKey, String)]) -> (Keys<'a>, Vec<Cow<'a, s
 
 /// The content of a version, as a row with that key.
 pub(super) async fn content(session: &Session, version: i64, name: &RowKey) -> Result<Row, Failure> {
-    let sql = concat!("SELECT ", read::content_columns!("version"), " FROM version WHERE id = $1");
+    let sql = concat!("SELECT ", content_columns!("version"), " FROM version WHERE id = $1");
     let blank =
         || Row { stack: name.stack.clone(), address: name.address.clone(), deposed: name.deposed.clone(), ..blank() };
     let found = session
         .first(sql, &[&version], |columns| {
             let mut row = blank();
-            read::content(columns, &mut row)?;
+            fill_content(columns, &mut row)?;
             Ok(row)
         })
         .await?;
@@ -344,21 +344,18 @@ pub(super) async fn depose(session: &Session, before: &RowKey, after: &RowKey) -
 
 /// True if a resource has instances, which its address with any key represents.
 pub(super) async fn has_instances(session: &Session, block: &RowKey) -> Result<bool, Failure> {
-    let single = values::address(&Address { key: None, ..block.address.clone() })?;
-    // All printed addresses of instances sort between the bracket and the next character.
-    let (first, end) = (format!("{single}["), format!("{single}\\"));
+    let (first, end) = rules::instance_bounds(&block.address)?;
     let sql = "SELECT 1 FROM resource WHERE stack = $1 AND component = $2 AND address >= $3 AND address < $4 LIMIT 1";
     let component = columns::text(&block.address.component);
     session.exists(sql, &[&block.number, &component, &columns::text(&first), &columns::text(&end)]).await
 }
 
-/// Replaces a dependency of all rows that have it by the result of `replacement`. The rows keep their generations: no
-/// plan depends on this change.
+/// Replaces a dependency of all rows that have it. The rows keep their generations: no plan depends on this change.
 pub(super) async fn redirect_dependents(
     session: &Session,
     stacks: &Stacks,
     from: &RowKey,
-    replacement: impl Fn(&Address) -> Vec<Address>,
+    replacement: &[Address],
 ) -> Result<(), Failure> {
     let sql = "SELECT address, deposed FROM dependent WHERE stack = $1 AND target = $2
                ORDER BY component, address, deposed";
@@ -376,10 +373,7 @@ pub(super) async fn redirect_dependents(
     let (mut versions, mut lists, mut updates) = (Vec::new(), Vec::new(), Vec::new());
     for (name, dependent) in names.iter().zip(found) {
         let Some(dependent) = dependent.current else { continue };
-        let mut followed: Vec<Address> = dependent.dependencies.iter().flat_map(&replacement).collect();
-        followed.sort();
-        followed.dedup();
-        followed.retain(|target| *target != name.address);
+        let followed = rules::redirected(&dependent.dependencies, &name.address, &from.address, replacement);
         versions.push(dependent.version);
         lists.push(values::list(&followed)?);
         updates.push((name, dependent.dependencies, followed));
@@ -426,7 +420,7 @@ type SealedTexts<'a> = (Vec<Cow<'a, str>>, Vec<Cow<'a, str>>, Vec<&'a [u8]>);
 
 /// The sealed texts of rows, by column.
 fn sealed_texts<'a>(rows: &[&'a (RowKey, &'a Row)]) -> SealedTexts<'a> {
-    let identities = rows.iter().map(|(_, row)| columns::text(&row.identity)).collect();
-    let attributes = rows.iter().map(|(_, row)| columns::text(&row.attributes)).collect();
+    let identities = rows.iter().map(|(_, row)| columns::text(row.identity.as_str())).collect();
+    let attributes = rows.iter().map(|(_, row)| columns::text(row.attributes.as_str())).collect();
     (identities, attributes, rows.iter().map(|(_, row)| row.private.as_slice()).collect())
 }

@@ -5,6 +5,7 @@ use super::connection::{self, ConnectionClass};
 use super::error::Failure;
 use super::session::{self, Parameters, Purpose, Session};
 use crate::clock::Clock;
+use crate::columns::ReadColumns;
 use crate::url::PostgresUrl;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use deadpool_postgres::Pool;

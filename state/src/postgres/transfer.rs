@@ -4,9 +4,11 @@
 use super::columns::{self, Columns};
 use super::connection::ConnectionClass;
 use super::error::Failure;
+use super::server::{Context, Server};
 use super::session::{Purpose, Session};
-use super::{Server, journal, lease, migrate, roles};
+use super::{journal, lease, migrate, roles};
 use crate::clock::Clock;
+use crate::columns::ReadColumns;
 use crate::transfer::{
     Cell, Cells, Column, INTERRUPTED_SUMMARY, InUse, Kind, OPEN_STEPS, Side, TABLES, Table, UNENDED_OPERATIONS,
     UNENDED_REQUESTS, Unended, in_use,
@@ -104,7 +106,7 @@ impl Side for PostgresSide {
     }
 }
 
-async fn find_uses(session: &Session, context: &super::Context) -> Result<Vec<InUse>, Failure> {
+async fn find_uses(session: &Session, context: &Context) -> Result<Vec<InUse>, Failure> {
     let steps = session.list(OPEN_STEPS, &[], |columns| {
         Ok(InUse::Step { stack: columns.stack()?, address: columns.text()?, operation: columns.uuid()? })
     });
@@ -264,7 +266,7 @@ fn wrong_type() -> Failure {
 }
 
 /// The final statements after all rows are written.
-async fn last(session: &Session, context: &super::Context) -> Result<(), Failure> {
+async fn last(session: &Session, context: &Context) -> Result<(), Failure> {
     for (table, sequence) in TABLES.iter().filter_map(|table| Some((table, table.sequence?))) {
         let column = table.key();
         // The next number is the maximum plus one, or the first for an empty table.

@@ -7,9 +7,10 @@ use super::error::Failure;
 use super::lock::Stacks;
 use super::rows::{self, Change, ExpectedChange, RowKey};
 use super::session::Session;
-use crate::values;
+use crate::columns::ReadColumns;
+use crate::{misuse, rules, values};
 use jiff::Timestamp;
-use terrace_engine::address::{Address, InstanceKey, StackId};
+use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{Generation, Ownership, RowStatus, StackRead, StoreError};
 use uuid::Uuid;
 
@@ -26,23 +27,21 @@ impl Writer<'_> {
     }
 
     pub(super) async fn forget(&self, operation: Uuid, name: &RowKey, expected: Generation) -> Result<(), Failure> {
-        let needed = rows::expected(self.session, name, expected).await?.dependencies;
+        let dependencies = rows::expected(self.session, name, expected).await?.dependencies;
+        let inherited = rules::inherited(dependencies, &name.stack);
         let removal = ExpectedChange { name: name.clone(), change: Change::Remove, expected, operation };
         rows::change(self.session, &[removal], self.now).await?;
-        let is_shared = name.stack == StackId::shared(&name.stack.environment);
-        let stacks = self.dependent_stacks(&name.stack);
-        let needed: Vec<Address> = needed.into_iter().filter(|needed| !is_shared || needed.is_shared()).collect();
-        let block = Address { key: Some(InstanceKey::All), ..name.address.clone() };
+        let block = rules::all_instances(&name.address);
         let current = self.name(&name.stack, &name.address, None)?;
         let is_left = rows::current(self.session, &current).await?.is_some()
             || !rows::deposed(self.session, name).await?.is_empty();
         // A shared object is not an instance of a block.
-        let is_single = is_shared || name.address.key.is_none();
+        let is_single = rules::is_shared(&name.stack) || name.address.key.is_none();
         let are_left = is_single || rows::has_instances(self.session, &self.name(&name.stack, &block, None)?).await?;
         for (gone, _) in [(&name.address, is_left), (&block, are_left)].into_iter().filter(|(_, is_left)| !is_left) {
-            for stack in &stacks {
-                let replaced = |target: &Address| if target == gone { needed.clone() } else { vec![target.clone()] };
-                rows::redirect_dependents(self.session, self.stacks, &self.name(stack, gone, None)?, replaced).await?;
+            for stack in &self.dependent_stacks(&name.stack) {
+                let gone = self.name(stack, gone, None)?;
+                rows::redirect_dependents(self.session, self.stacks, &gone, &inherited).await?;
             }
         }
         Ok(())
@@ -51,7 +50,7 @@ impl Writer<'_> {
     /// The stacks whose rows may depend on rows of this one. Rows of all stacks of an environment may depend on its
     /// shared rows.
     fn dependent_stacks(&self, stack: &StackId) -> Vec<StackId> {
-        match *stack == StackId::shared(&stack.environment) {
+        match rules::is_shared(stack) {
             true => self.stacks.of_environment(&stack.environment),
             false => vec![stack.clone()],
         }
@@ -86,15 +85,13 @@ impl Writer<'_> {
         }
         self.move_row(operation, &source, &target).await?;
         for stack in self.dependent_stacks(of) {
-            rows::redirect_dependents(self.session, self.stacks, &self.name(&stack, from, None)?, |known| {
-                if known == from { vec![to.clone()] } else { vec![known.clone()] }
-            })
-            .await?;
+            let from = self.name(&stack, from, None)?;
+            rows::redirect_dependents(self.session, self.stacks, &from, std::slice::from_ref(to)).await?;
         }
         for key in rows::deposed(self.session, &source).await? {
             self.move_row(operation, &self.name(of, from, Some(&key))?, &self.name(of, to, Some(&key))?).await?;
         }
-        if *of == StackId::shared(&of.environment) {
+        if rules::is_shared(of) {
             let (environment, from, to) =
                 (columns::text(&of.environment), columns::text(&source.text), columns::text(&target.text));
             // An owner of both rows becomes one owner.
@@ -123,12 +120,7 @@ impl Writer<'_> {
     pub(super) async fn follow(&self, of: &StackId, block: &Address, to: &Address) -> Result<(), Failure> {
         let name = self.name(of, block, None)?;
         let is_left = rows::has_instances(self.session, &name).await?;
-        rows::redirect_dependents(self.session, self.stacks, &name, |target| match (target == block, is_left) {
-            (false, _) => vec![target.clone()],
-            (true, true) => vec![target.clone(), to.clone()],
-            (true, false) => vec![to.clone()],
-        })
-        .await
+        rows::redirect_dependents(self.session, self.stacks, &name, &rules::after_move(block, to, is_left)).await
     }
 
     /// The readers are otherwise unchanged, so that no new version is written.
@@ -141,12 +133,8 @@ impl Writer<'_> {
                 Ok((columns.take()?, columns.text()?, columns.list()?))
             })
             .await?;
-        for (stack, key, mut reads) in readers {
-            if !reads.contains(&from) || reads.contains(&to) {
-                continue;
-            }
-            reads.push(to.clone());
-            reads.sort();
+        for (stack, key, reads) in readers {
+            let Some(reads) = rules::reads_after_move(reads, &from, &to) else { continue };
             let reads = values::list(&reads)?;
             let (key, reads) = (columns::text(&key), columns::text(&reads));
             let sql = "UPDATE component SET reads = $3 WHERE stack = $1 AND key = $2";
@@ -164,7 +152,7 @@ impl Writer<'_> {
                    WHERE resource.stack = $1 AND component = $2 AND status <> $3 LIMIT 1";
         let retained = values::word(&RowStatus::Retained)?;
         if self.session.exists(sql, &[&stack, &name, &retained]).await? {
-            return Err(Failure::misuse(crate::still_in_use(of, key)));
+            return Err(Failure::misuse(misuse::still_in_use(of, key)));
         }
         let sql = "WITH gone AS (DELETE FROM component WHERE stack = $1 AND key = $2 RETURNING key)
                    INSERT INTO component_version (stack, key, generation, written_at, operation)

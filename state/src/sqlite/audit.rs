@@ -1,9 +1,11 @@
 //! Audit log: a chain of entries. The writer has the file exclusively, so that the chain has one end.
 
-use super::Context;
-use super::columns::{self, Columns};
+use super::columns::{Columns, integer};
+use super::context::Context;
 use super::error::Failure;
-use crate::AUDIT_BATCH;
+use crate::columns;
+use crate::rules::AUDIT_BATCH;
+use crate::sql::LAST_AUDIT_ENTRY_TO_PRUNE;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use terrace_engine::store::{Anchor, AuditEntry, AuditLink, AuditPage, GENESIS};
@@ -19,12 +21,12 @@ pub(super) fn append(transaction: &Transaction<'_>, context: &Context, entries: 
         let sql = "INSERT INTO audit (number, id, at, entry, hash) VALUES (?1, ?2, ?3, ?4, ?5)";
         let AuditLink { number, id, at, entry, hash } = link;
         let at = at.as_microsecond();
-        transaction.prepare_cached(sql)?.execute((columns::integer(number), id.as_bytes(), at, entry, &hash))?;
+        transaction.prepare_cached(sql)?.execute((integer(number), id.as_bytes(), at, entry, &hash))?;
         head = Anchor { number, hash };
     }
     let sql = "INSERT INTO audit_head (singleton, number, hash) VALUES (1, ?1, ?2)
                ON CONFLICT (singleton) DO UPDATE SET number = excluded.number, hash = excluded.hash";
-    transaction.prepare_cached(sql)?.execute((columns::integer(head.number), &head.hash))?;
+    transaction.prepare_cached(sql)?.execute((integer(head.number), &head.hash))?;
     Ok(())
 }
 
@@ -33,16 +35,7 @@ pub(super) fn page(connection: &Connection, after: u64, limit: usize) -> Result<
     let sql = "SELECT number, id, at, entry, hash FROM audit WHERE number > ?1 ORDER BY number LIMIT ?2";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(sql)?;
-    let links = statement.query_map((columns::integer(after), limit), |row| {
-        let mut columns = Columns::of(row);
-        Ok(AuditLink {
-            number: columns.count()?,
-            id: columns.uuid()?,
-            at: columns.time()?,
-            entry: columns.take()?,
-            hash: columns.take()?,
-        })
-    })?;
+    let links = statement.query_map((integer(after), limit), |row| columns::audit_link(&mut Columns::of(row)))?;
     Ok(AuditPage { links: links.collect::<Result<_, _>>()?, head: head(connection)? })
 }
 
@@ -54,16 +47,12 @@ pub(super) fn prune_batch(
     until: u64,
     moment: Timestamp,
 ) -> Result<u64, Failure> {
-    let sql = "WITH batch AS (SELECT number, at, hash FROM audit WHERE number <= ?1 ORDER BY number LIMIT ?2)
-               SELECT number, hash FROM batch
-               WHERE number < coalesce((SELECT min(number) FROM batch WHERE at >= ?3), 9223372036854775807)
-               ORDER BY number DESC LIMIT 1";
     let batch = i64::try_from(AUDIT_BATCH).unwrap_or(i64::MAX);
-    let parameters = (columns::integer(until), batch, moment.as_microsecond());
-    let last = transaction.prepare_cached(sql)?.query_row(parameters, anchor).optional()?;
+    let parameters = (integer(until), batch, moment.as_microsecond());
+    let last = transaction.prepare_cached(LAST_AUDIT_ENTRY_TO_PRUNE)?.query_row(parameters, anchor).optional()?;
     let Some(last) = last else { return Ok(0) };
     let sql = "DELETE FROM audit WHERE number <= ?1";
-    let removed = transaction.prepare_cached(sql)?.execute([columns::integer(last.number)])?;
+    let removed = transaction.prepare_cached(sql)?.execute([integer(last.number)])?;
     append(transaction, context, &[AuditEntry::pruned(last.number, last.hash)])?;
     Ok(removed as u64)
 }
@@ -76,8 +65,7 @@ fn head(connection: &Connection) -> Result<Option<Anchor>, Failure> {
 }
 
 fn anchor(row: &rusqlite::Row<'_>) -> rusqlite::Result<Anchor> {
-    let mut columns = Columns::of(row);
-    Ok(Anchor { number: columns.count()?, hash: columns.take()? })
+    columns::anchor(&mut Columns::of(row))
 }
 
 fn genesis() -> Anchor {

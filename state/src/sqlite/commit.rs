@@ -1,15 +1,16 @@
 //! Commits: checks the leases, then applies the records in order, all in one transaction.
 
 use super::columns::{self, Columns};
+use super::context::Context;
 use super::error::Failure;
-use super::{Context, lease, read, write};
-use crate::values;
+use super::{lease, read, stacks, write};
+use crate::{misuse, rules, values};
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::collections::HashMap;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    ComponentRead, Intent, Lease, NewOperation, OperationStatus, Read, Record, StepAction, StepResult, StoreError,
+    ComponentRead, Intent, Lease, OperationStatus, Read, Record, Sealed, StepAction, StepResult, StoreError,
 };
 use uuid::Uuid;
 
@@ -28,71 +29,6 @@ pub(super) fn commit(
     records.iter().try_for_each(|record| commit.apply(record))
 }
 
-/// Records the begin of an operation. The operation of a request begins with each claim.
-pub(super) fn begin(transaction: &Transaction<'_>, context: &Context, operation: &NewOperation) -> Result<(), Failure> {
-    let sql = "SELECT operation.sequence FROM operation JOIN request ON request.operation = operation.sequence
-               WHERE id = ?1 AND result IS NULL";
-    let queued = transaction.prepare_cached(sql)?.query_row([operation.id.as_bytes()], |row| row.get(0)).optional()?;
-    let Some(sequence) = queued else {
-        return record(transaction, context, operation, OperationStatus::Running).map(drop);
-    };
-    let sql = "UPDATE operation SET status = ?2 WHERE sequence = ?1";
-    transaction.prepare_cached(sql)?.execute((sequence, values::word(&OperationStatus::Running)?))?;
-    set_process(transaction, context, sequence)?;
-    transaction.prepare_cached("DELETE FROM operation_stack WHERE operation = ?1")?.execute([sequence])?;
-    add_stacks(transaction, sequence, operation)
-}
-
-/// Records a new operation of this process, and returns its number.
-pub(super) fn record(
-    transaction: &Transaction<'_>,
-    context: &Context,
-    operation: &NewOperation,
-    status: OperationStatus,
-) -> Result<i64, Failure> {
-    // Most operations take their leases first.
-    let sql = "INSERT INTO operation (id, kind, actor, status, started_at, has_held_leases)
-               VALUES (?1, ?2, ?3, ?4, ?5, EXISTS (SELECT 1 FROM lease WHERE operation = ?1 AND id IS NOT NULL))
-               ON CONFLICT (id) DO NOTHING";
-    let inserted = transaction.prepare_cached(sql)?.execute(params![
-        operation.id.as_bytes(),
-        operation.kind,
-        operation.actor,
-        values::word(&status)?,
-        context.clock.now().as_microsecond(),
-    ])?;
-    if inserted == 0 {
-        return Err(Failure::misuse(crate::begun_twice(operation.id)));
-    }
-    let sequence = transaction.last_insert_rowid();
-    set_process(transaction, context, sequence)?;
-    add_stacks(transaction, sequence, operation)?;
-    Ok(sequence)
-}
-
-/// Records that this process runs an operation.
-pub(super) fn set_process(transaction: &Transaction<'_>, context: &Context, sequence: i64) -> Result<(), Failure> {
-    let sql = "UPDATE operation SET boot = ?2, pid_namespace = ?3, pid = ?4, process_started = ?5 WHERE sequence = ?1";
-    let process = context.process.as_ref();
-    transaction.prepare_cached(sql)?.execute(params![
-        sequence,
-        process.map(|process| &process.boot),
-        process.map(|process| process.namespace.cast_signed()),
-        process.map(|process| process.pid),
-        process.map(|process| process.started.cast_signed()),
-    ])?;
-    Ok(())
-}
-
-fn add_stacks(transaction: &Transaction<'_>, sequence: i64, operation: &NewOperation) -> Result<(), Failure> {
-    let mut statement =
-        transaction.prepare_cached("INSERT INTO operation_stack (operation, position, stack) VALUES (?1, ?2, ?3)")?;
-    for (position, stack) in (0_i64..).zip(&operation.stacks) {
-        statement.execute((sequence, position, write::stack(transaction, stack)?))?;
-    }
-    Ok(())
-}
-
 struct Commit<'a> {
     transaction: &'a Transaction<'a>,
     now: Timestamp,
@@ -106,7 +42,7 @@ impl Commit<'_> {
             Record::SpendPlan { plan, reads, components } => self.spend(*plan, reads, components),
             Record::Intent(intent) => self.intent(intent),
             Record::Partial { operation, step, identity, private } => {
-                self.partial((*operation, *step), identity.as_deref(), private.as_deref())
+                self.partial((*operation, *step), identity.as_ref().map(Sealed::as_str), private.as_deref())
             }
             Record::Outcome { operation, step, stack, address, action, result, writes } => {
                 self.outcome((*operation, *step), (stack, address), *action, result)?;
@@ -153,7 +89,7 @@ impl Commit<'_> {
     fn intent(&mut self, intent: &Intent) -> Result<(), Failure> {
         let row = &intent.row;
         let operation = self.operation(intent.operation)?;
-        let stack = write::stack(self.transaction, &row.stack)?;
+        let stack = stacks::get_or_create(self.transaction, &row.stack)?;
         let address = values::address(&row.address)?;
         let action = values::word(&intent.action)?;
         let now = self.now.as_microsecond();
@@ -161,7 +97,7 @@ impl Commit<'_> {
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
         let parameters = (operation, intent.step, stack, &address, &action, now);
         if self.transaction.prepare_cached(sql)?.execute(parameters)? == 0 {
-            return Err(Failure::misuse(crate::opened_twice(intent.operation, intent.step)));
+            return Err(Failure::misuse(misuse::opened_twice(intent.operation, intent.step)));
         }
         let sql = "INSERT INTO intent (operation, step, stack, component, address, deposed, action, lease,
                                        prior_generation, deposes, timeout, settle, started_at, status, provider,
@@ -178,7 +114,7 @@ impl Commit<'_> {
             address,
             values::deposed(row.deposed.as_deref()),
             action,
-            crate::covering_lease(self.leases, row).map(|lease| &lease.id),
+            rules::covering_lease(self.leases, row).map(|lease| &lease.id),
             columns::integer(intent.prior_generation),
             intent.deposes,
             values::microseconds(intent.timeout),
@@ -188,8 +124,8 @@ impl Commit<'_> {
             row.provider,
             row.provider_version,
             row.schema_version,
-            row.identity,
-            row.attributes,
+            row.identity.as_str(),
+            row.attributes.as_str(),
             row.private,
             values::list(&row.dependencies)?,
             row.lifecycle,
@@ -207,7 +143,7 @@ impl Commit<'_> {
                    WHERE operation = ?1 AND step = ?2";
         let parameters = (self.operation(operation)?, step, identity, private);
         if self.transaction.prepare_cached(sql)?.execute(parameters)? == 0 {
-            return Err(Failure::misuse(crate::not_open(operation, step)));
+            return Err(Failure::misuse(misuse::not_open(operation, step)));
         }
         Ok(())
     }
@@ -226,11 +162,11 @@ impl Commit<'_> {
                                              ended_at = excluded.ended_at
                    WHERE step.result IS NULL";
         let sequence = self.operation(operation)?;
-        let stack = write::stack(self.transaction, stack)?;
+        let stack = stacks::get_or_create(self.transaction, stack)?;
         let (address, action) = (values::address(address)?, values::word(&action)?);
         let parameters = (sequence, step, stack, address, action, result, message, self.now.as_microsecond());
         if self.transaction.prepare_cached(sql)?.execute(parameters)? == 0 {
-            return Err(Failure::misuse(crate::not_open(operation, step)));
+            return Err(Failure::misuse(misuse::not_open(operation, step)));
         }
         self.transaction
             .prepare_cached("DELETE FROM intent WHERE operation = ?1 AND step = ?2")?
@@ -248,7 +184,7 @@ impl Commit<'_> {
             .prepare_cached("SELECT sequence FROM operation WHERE id = ?1")?
             .query_row([id.as_bytes()], |row| Columns::of(row).take())
             .optional()?
-            .ok_or_else(|| Failure::misuse(crate::never_begun(id)))?;
+            .ok_or_else(|| Failure::misuse(misuse::never_begun(id)))?;
         self.operations.insert(id, sequence);
         Ok(sequence)
     }

@@ -1,7 +1,7 @@
 //! Errors of SQLite, in words that users can act on.
 
 use crate::StoreUrl;
-use crate::values::Misuse;
+use crate::misuse::Misuse;
 use rusqlite::{Connection, ErrorCode};
 use terrace_engine::store::StoreError;
 

@@ -1,23 +1,20 @@
 //! Reads of the journal: open intents, operations with their steps, logs.
 
 use super::columns::Columns;
+use super::context::Context;
 use super::error::Failure;
-use super::lease::{self, Live};
-use super::read::{self, content_columns};
-use super::{Context, lease::process, request};
-use crate::OVERDUE;
-use crate::clock::{elapsed, later};
-use crate::process::Process;
-use crate::values;
+use super::lease::{self, Live, process};
+use super::{request, stacks};
+use crate::clock::elapsed;
+use crate::columns::{self, ReadColumns};
+use crate::rules::{self, Worker};
+use crate::sql::content_columns;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, params};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use terrace_engine::address::StackId;
-use terrace_engine::store::{
-    Cancelled, Intent, LogLine, OpenIntent, OperationFilter, OperationRow, OperationStatus, Row, Selection, StepResult,
-    StepRow,
-};
+use terrace_engine::store::{Cancelled, LogLine, OpenIntent, OperationFilter, OperationRow, Selection, StepRow};
 use uuid::Uuid;
 
 /// Intents without an outcome, oldest first.
@@ -27,14 +24,15 @@ pub(super) fn open_intents(
     of: &StackId,
     selection: &Selection,
 ) -> Result<Vec<OpenIntent>, Failure> {
-    let Some(stack) = read::stack(connection, of)? else { return Ok(Vec::new()) };
+    let Some(stack) = stacks::find(connection, of)? else { return Ok(Vec::new()) };
     let live = lease::live(connection, context)?;
     let now = context.clock.now();
     let sql = concat!(
-        "SELECT operation.id, intent.step, intent.action, intent.lease, intent.prior_generation, intent.deposes,
-                intent.timeout, intent.settle, intent.started_at, coalesce(intent.boot, operation.boot),
+        "SELECT intent.lease, coalesce(intent.boot, operation.boot),
                 coalesce(intent.pid_namespace, operation.pid_namespace), coalesce(intent.pid, operation.pid),
-                coalesce(intent.process_started, operation.process_started), intent.address, intent.deposed, ",
+                coalesce(intent.process_started, operation.process_started), operation.id, intent.step, intent.action,
+                intent.prior_generation, intent.deposes, intent.timeout, intent.settle, intent.started_at,
+                intent.address, intent.deposed, ",
         content_columns!("intent"),
         " FROM intent JOIN operation ON operation.sequence = intent.operation WHERE intent.stack = ?1
           ORDER BY intent.id"
@@ -42,32 +40,15 @@ pub(super) fn open_intents(
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([stack], |row| {
         let mut columns = Columns::of(row);
-        let operation = columns.uuid()?;
-        let step = columns.count()?;
-        let action = columns.word()?;
-        let lease: Option<String> = columns.take()?;
-        let prior_generation = columns.count()?;
-        let deposes = columns.take()?;
-        let timeout = columns.duration()?;
-        let settle = columns.duration()?;
-        let started_at = columns.time()?;
-        let is_holder_gone = is_gone(process(&mut columns)?.as_ref(), context);
-        let mut row = Row {
-            stack: of.clone(),
-            address: columns.address()?,
-            deposed: columns.deposed()?,
-            generation: prior_generation,
-            updated_at: started_at,
-            operation,
-            ..read::blank()
-        };
-        read::content(&mut columns, &mut row)?;
+        let lease = columns.optional_text()?;
+        let is_holder_gone = context.is_gone(process(&mut columns)?.as_ref());
+        let (intent, started_at) = columns::intent(&mut columns, of)?;
         let has_live_lease = match lease {
             Some(id) => live.leases.contains(&id),
-            None => live.operations.contains(&operation),
+            None => live.operations.contains(&intent.operation),
         };
         Ok(OpenIntent {
-            intent: Intent { operation, step, action, row, prior_generation, deposes, timeout, settle },
+            intent,
             started_at,
             age: elapsed(started_at, now),
             is_orphaned: !has_live_lease,
@@ -79,16 +60,16 @@ pub(super) fn open_intents(
     let mut found = Vec::new();
     for intent in rows {
         let intent = intent?;
-        if crate::selects(selection, &intent.intent.row.address) {
+        if rules::selects(selection, &intent.intent.row.address) {
             found.push(intent);
         }
     }
     Ok(found)
 }
 
-const OPERATION: &str = "SELECT sequence, id, kind, actor, status, has_held_leases, started_at, ended_at, summary,
-                                cancelled_by, boot, pid_namespace, pid, process_started,
-                                request.operation IS NOT NULL, holder IS NOT NULL, expires
+const OPERATION: &str = "SELECT sequence, id, kind, actor, status, started_at, ended_at, summary, cancelled_by,
+                                request.operation IS NOT NULL, has_held_leases, boot, pid_namespace, pid,
+                                process_started, holder IS NOT NULL, expires
                          FROM operation
                          LEFT JOIN request ON request.operation = operation.sequence AND result IS NULL";
 
@@ -102,7 +83,7 @@ pub(super) fn operations(
     let OperationFilter { kind, stack, before, limit } = filter;
     let stack = match stack {
         None => None,
-        Some(of) => match read::stack(connection, of)? {
+        Some(of) => match stacks::find(connection, of)? {
             Some(number) => Some(number),
             None => return Ok(Vec::new()),
         },
@@ -147,7 +128,7 @@ fn listed(
     let mut found = Vec::new();
     for row in rows {
         let (sequence, mut row) = row?;
-        row.stacks = stacks(connection, sequence)?;
+        row.stacks = stacks_of(connection, sequence)?;
         found.push(row);
     }
     Ok(found)
@@ -173,7 +154,7 @@ pub(super) fn abandoned(connection: &Connection, context: &Context, moment: Time
     let mut found = Vec::new();
     for row in rows {
         let (sequence, row) = row?;
-        found.extend(row.is_abandoned.then_some(sequence));
+        found.extend(rules::is_old(&row, moment).then_some(sequence));
     }
     Ok(found)
 }
@@ -191,61 +172,28 @@ pub(super) fn operation(
         .query_row([id.as_bytes()], |row| operation_row(&mut Columns::of(row), context, &live))
         .optional()?;
     let Some((sequence, mut row)) = found else { return Ok(None) };
-    row.stacks = stacks(connection, sequence)?;
+    row.stacks = stacks_of(connection, sequence)?;
     Ok(Some((row, steps(connection, sequence)?)))
 }
 
 fn operation_row(columns: &mut Columns<'_>, context: &Context, live: &Live) -> rusqlite::Result<(i64, OperationRow)> {
     let sequence = columns.take()?;
-    let id = columns.uuid()?;
-    let kind = columns.take()?;
-    let actor = columns.take()?;
-    let status: OperationStatus = columns.word()?;
-    let has_held_leases: bool = columns.take()?;
-    let started_at = columns.time()?;
-    let ended_at = columns.optional_time()?;
-    let summary = columns.take()?;
-    let cancelled_by = columns.take()?;
+    let mut row = columns::operation(columns)?;
+    let has_held_leases = columns.flag()?;
     let process = process(columns)?;
-    let is_requested = columns.take()?;
-    let is_claimed: bool = columns.take()?;
+    let is_claimed = columns.flag()?;
     let claim_ends = columns.optional_time()?;
-    let is_gone = is_gone(process.as_ref(), context);
-    let now = context.clock.now();
+    let is_gone = context.is_gone(process.as_ref());
     let name = request::lease_clock_key(sequence);
-    let lasts = |ends| match is_claimed {
-        true => !is_gone && (ends > now || context.may_be_renewed(process.as_ref(), &name, ends)),
-        // A released request waits for its next claim.
-        false => later(ends, OVERDUE) > now,
-    };
-    let is_taken = is_requested && claim_ends.is_some_and(lasts);
-    let is_abandoned = status == OperationStatus::Running
-        && !live.operations.contains(&id)
-        && !is_taken
-        && (has_held_leases || is_gone);
-    let row = OperationRow {
-        id,
-        kind,
-        stacks: Vec::new(),
-        actor,
-        status,
-        is_abandoned,
-        is_gone: is_abandoned && is_gone,
-        is_requested,
-        started_at,
-        ended_at,
-        summary,
-        cancelled_by,
-    };
+    let claim = claim_ends.map(|expires| context.term(process.as_ref(), &name, expires));
+    let has_live_lease = live.operations.contains(&row.id);
+    let worker = Worker { has_live_lease, has_held_leases, claim, is_claimed, is_gone };
+    row.is_abandoned = worker.has_abandoned(row.status, context.clock.now());
+    row.is_gone = row.is_abandoned && is_gone;
     Ok((sequence, row))
 }
 
-/// True only if the process of an operation has certainly ended.
-fn is_gone(process: Option<&Process>, context: &Context) -> bool {
-    process.is_some_and(|process| process.is_gone(context.process.as_ref()))
-}
-
-fn stacks(connection: &Connection, operation: i64) -> Result<Vec<StackId>, Failure> {
+fn stacks_of(connection: &Connection, operation: i64) -> Result<Vec<StackId>, Failure> {
     let sql = "SELECT name, environment FROM operation_stack JOIN stack ON stack.id = operation_stack.stack
                WHERE operation = ?1 ORDER BY position";
     let mut statement = connection.prepare_cached(sql)?;
@@ -257,25 +205,8 @@ fn steps(connection: &Connection, operation: i64) -> Result<Vec<StepRow>, Failur
     let sql = "SELECT step, name, environment, address, action, result, message, started_at, ended_at
                FROM step JOIN stack ON stack.id = step.stack WHERE operation = ?1 ORDER BY step";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map([operation], |row| {
-        let mut columns = Columns::of(row);
-        Ok(StepRow {
-            step: columns.count()?,
-            stack: columns.stack()?,
-            address: columns.address()?,
-            action: columns.word()?,
-            result: result(&mut columns)?,
-            started_at: columns.time()?,
-            ended_at: columns.optional_time()?,
-        })
-    })?;
+    let rows = statement.query_map([operation], |row| columns::step(&mut Columns::of(row)))?;
     Ok(rows.collect::<Result<_, _>>()?)
-}
-
-fn result(columns: &mut Columns<'_>) -> rusqlite::Result<Option<StepResult>> {
-    let word: Option<String> = columns.take()?;
-    let message: Option<String> = columns.take()?;
-    Ok(word.map(|word| values::step_result(&word, message.unwrap_or_default())))
 }
 
 /// The log of an operation, oldest line first, without the first `after` lines.
@@ -284,10 +215,7 @@ pub(super) fn logs(connection: &Connection, id: Uuid, after: usize) -> Result<Ve
                WHERE operation.id = ?1 ORDER BY log.id LIMIT -1 OFFSET ?2";
     let after = i64::try_from(after).unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![id.as_bytes(), after], |row| {
-        let mut columns = Columns::of(row);
-        Ok(LogLine { at: columns.time()?, level: columns.take()?, phase: columns.take()?, message: columns.take()? })
-    })?;
+    let rows = statement.query_map(params![id.as_bytes(), after], |row| columns::log_line(&mut Columns::of(row)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

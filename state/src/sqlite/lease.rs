@@ -4,17 +4,20 @@
 //! expires only without renewals, independent of the clock (`lease_clock`). Only a live lease blocks other operations.
 //! A holder whose lease has ended without a successor may still record results: the fence refuses stale writers.
 
-use super::columns::{self, Columns};
+use super::columns::Columns;
+use super::context::Context;
 use super::error::Failure;
-use super::{Context, read};
+use super::stacks;
 use crate::clock::later;
+use crate::columns::{self, ReadColumns};
 use crate::process::Process;
+use crate::rules;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::collections::HashSet;
 use std::time::Duration;
 use terrace_engine::address::StackId;
-use terrace_engine::store::{Acquired, Lease, LeaseInfo, LeaseRequest, StoreError};
+use terrace_engine::store::{Acquired, Lease, LeaseInfo, LeaseRequest};
 use uuid::Uuid;
 
 /// A lease that was granted, and neither released nor granted again since.
@@ -25,17 +28,11 @@ struct HeldLease {
 
 impl HeldLease {
     fn is_live(&self, context: &Context, now: Timestamp) -> bool {
-        let own = context.process.as_ref();
-        if self.process.as_ref().is_some_and(|process| process.is_gone(own)) {
-            return false;
-        }
-        self.info.expires > now || context.may_be_renewed(self.process.as_ref(), &self.info.id, self.info.expires)
+        context.term(self.process.as_ref(), &self.info.id, self.info.expires).lasts(now)
     }
 
-    /// Whether it belongs to an earlier run of the same operation in this process. A process runs an operation once at
-    /// a time, so that run ended without releasing its lease.
-    fn is_of_ended_run(&self, request: &LeaseRequest, context: &Context) -> bool {
-        self.info.operation == request.operation && self.process.is_some() && self.process == context.process
+    fn is_of_this_process(&self, context: &Context) -> bool {
+        self.process.is_some() && self.process == context.process
     }
 }
 
@@ -44,18 +41,7 @@ const HELD: &str = "SELECT lease.id, name, environment, component, holder, opera
                      FROM lease JOIN stack ON stack.id = lease.stack WHERE lease.id IS NOT NULL";
 
 fn held_lease(columns: &mut Columns<'_>) -> rusqlite::Result<HeldLease> {
-    Ok(HeldLease {
-        info: LeaseInfo {
-            id: columns.take()?,
-            stack: columns.stack()?,
-            component: columns.take()?,
-            holder: columns.take()?,
-            operation: columns.uuid()?,
-            since: columns.time()?,
-            expires: columns.time()?,
-        },
-        process: process(columns)?,
-    })
+    Ok(HeldLease { info: columns::lease(columns)?, process: process(columns)? })
 }
 
 /// The four columns of a process, all present or all null.
@@ -118,7 +104,11 @@ pub(super) fn acquire(
     let mut held = Vec::new();
     for (stack, component) in &request.components {
         let held_lease = find(transaction, stack, component)?.filter(|lease| lease.is_live(context, now));
-        held.extend(held_lease.filter(|lease| !lease.is_of_ended_run(request, context)).map(|lease| lease.info));
+        held.extend(
+            held_lease
+                .filter(|lease| rules::blocks(&lease.info, lease.is_of_this_process(context), request))
+                .map(|lease| lease.info),
+        );
     }
     if !held.is_empty() {
         return Ok(Acquired::Held(held));
@@ -149,7 +139,7 @@ fn grant(
     (stack, component): (&StackId, &str),
     (now, expires): (Timestamp, Timestamp),
 ) -> Result<Lease, Failure> {
-    let number = super::write::stack(transaction, stack)?;
+    let number = stacks::get_or_create(transaction, stack)?;
     let id = Uuid::now_v7().to_string();
     let sql = "INSERT INTO lease (stack, component, fence, id, holder, operation, since, expires,
                                   boot, pid_namespace, pid, process_started)
@@ -189,29 +179,28 @@ fn extend(transaction: &Transaction<'_>, id: &str, expires: Timestamp) -> Result
 
 /// Fails if one of the leases was released, broken or granted again.
 pub(super) fn check(connection: &Connection, leases: &[Lease]) -> Result<(), Failure> {
-    let sql = "SELECT 1 FROM lease WHERE stack = ?1 AND component = ?2 AND id = ?3 AND fence = ?4";
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare_cached("SELECT id, fence FROM lease WHERE stack = ?1 AND component = ?2")?;
     for lease in leases {
-        let is_current = match read::stack(connection, &lease.stack)? {
-            Some(stack) => statement.exists((stack, &lease.component, &lease.id, columns::integer(lease.fence)))?,
-            None => false,
+        let found: Option<(Option<String>, u64)> = match stacks::find(connection, &lease.stack)? {
+            Some(stack) => statement
+                .query_row((stack, &lease.component), |row| {
+                    let mut columns = Columns::of(row);
+                    Ok((columns.optional_text()?, columns.count()?))
+                })
+                .optional()?,
+            None => None,
         };
-        if !is_current {
-            let lost = StoreError::LeaseLost { stack: lease.stack.clone(), component: lease.component.clone() };
-            return Err(lost.into());
-        }
+        rules::check_fence(lease, found.as_ref().map(|(id, fence)| (id.as_deref(), *fence)))?;
     }
     Ok(())
 }
 
 /// Fails if one of the leases has expired, even without a successor.
 pub(super) fn check_current(connection: &Connection, now: Timestamp, leases: &[Lease]) -> Result<(), Failure> {
-    let mut statement = connection.prepare_cached("SELECT 1 FROM lease WHERE id = ?1 AND expires > ?2")?;
+    let mut statement = connection.prepare_cached("SELECT expires FROM lease WHERE id = ?1")?;
     for lease in leases {
-        if !statement.exists((&lease.id, now.as_microsecond()))? {
-            let lost = StoreError::LeaseLost { stack: lease.stack.clone(), component: lease.component.clone() };
-            return Err(lost.into());
-        }
+        let expires = statement.query_row([&lease.id], |row| Columns::of(row).optional_time()).optional()?;
+        rules::check_term(lease, expires.flatten(), now)?;
     }
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! Pruning: old versions that are not current, and ended operations with their steps and logs.
 
+use super::context::Context;
 use super::error::Failure;
-use super::{Context, journal};
+use super::journal;
+use crate::sql::TABLES_OF_OPERATION;
 use jiff::Timestamp;
 use rusqlite::Transaction;
 use terrace_engine::store::Pruned;
@@ -42,7 +44,7 @@ pub(super) fn before(transaction: &Transaction<'_>, context: &Context, moment: T
         if transaction.prepare_cached(sql)?.exists([operation])? {
             continue;
         }
-        for table in ["log", "step", "request_key", "request_death", "request", "operation_stack"] {
+        for table in TABLES_OF_OPERATION {
             let sql = format!("DELETE FROM {table} WHERE operation = ?1");
             transaction.prepare_cached(&sql)?.execute([operation])?;
         }

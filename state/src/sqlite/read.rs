@@ -4,14 +4,16 @@
 
 use super::columns::Columns;
 use super::error::Failure;
+use super::stacks;
+use crate::columns::{ReadColumns, component, component_entry, current_row, history_entry, owner};
+use crate::sql::{KNOWN_STACKS, NO_OUTPUTS, content_columns};
 use crate::values;
-pub(super) use crate::values::{blank, content_columns};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeSet, HashMap};
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    ComponentEntry, ComponentRead, ComponentRow, Generation, HistoryEntry, OwnerRow, OwnersOf, Ownership, Read, Row,
-    RowStatus, Selection, StackSnapshot, StaleRead,
+    ComponentEntry, ComponentRead, ComponentRow, Generation, HistoryEntry, OwnerRow, OwnersOf, Read, Row, RowStatus,
+    Selection, StackSnapshot, StaleRead,
 };
 
 macro_rules! current_rows {
@@ -25,14 +27,6 @@ macro_rules! current_rows {
     };
 }
 
-/// The number of a stack; `None` if the state has never had it.
-pub(super) fn stack(connection: &Connection, stack: &StackId) -> Result<Option<i64>, Failure> {
-    Ok(connection
-        .prepare_cached("SELECT id FROM stack WHERE name = ?1 AND environment = ?2")?
-        .query_row((&stack.name, &stack.environment), |row| row.get(0))
-        .optional()?)
-}
-
 /// The stacks that have a row, an open step, a shared row or an output.
 pub(super) fn stacks(connection: &Connection) -> Result<Vec<StackId>, Failure> {
     let sql = "SELECT name, environment FROM stack
@@ -42,17 +36,17 @@ pub(super) fn stacks(connection: &Connection) -> Result<Vec<StackId>, Failure> {
                   OR EXISTS (SELECT 1 FROM component WHERE component.stack = stack.id AND component.outputs <> ?1)
                ORDER BY name, environment";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map([crate::NO_OUTPUTS], |row| Columns::of(row).stack())?;
+    let rows = statement.query_map([NO_OUTPUTS], |row| Columns::of(row).stack())?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// The rows of a stack, sorted by address and deposed key.
 pub(super) fn rows(connection: &Connection, of: &StackId, selection: &Selection) -> Result<Vec<Row>, Failure> {
-    let Some(number) = stack(connection, of)? else { return Ok(Vec::new()) };
+    let Some(number) = stacks::find(connection, of)? else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     let mut collect = |sql: &str, parameters: &[&dyn rusqlite::ToSql]| -> Result<(), Failure> {
         let mut statement = connection.prepare_cached(sql)?;
-        let rows = statement.query_map(parameters, |row| current(&mut Columns::of(row), of))?;
+        let rows = statement.query_map(parameters, |row| current_row(&mut Columns::of(row), of))?;
         for row in rows {
             found.push(row?);
         }
@@ -86,63 +80,28 @@ pub(super) fn retained_rows(connection: &Connection, environment: &str) -> Resul
     let sql = "SELECT DISTINCT stack.name, stack.environment FROM stack JOIN resource ON resource.stack = stack.id
                JOIN version ON version.id = resource.version WHERE stack.environment = ?1 AND version.status = ?2 ORDER BY stack.name";
     let mut statement = connection.prepare_cached(sql)?;
-    let stacks = statement.query_map((environment, &retained), |row| Columns::of(row).stack())?;
+    let with_retained = statement.query_map((environment, &retained), |row| Columns::of(row).stack())?;
     let mut found = Vec::new();
-    for of in stacks.collect::<Result<Vec<StackId>, _>>()? {
-        let Some(number) = stack(connection, &of)? else { continue };
+    for of in with_retained.collect::<Result<Vec<StackId>, _>>()? {
+        let Some(number) = stacks::find(connection, &of)? else { continue };
         let mut statement = connection.prepare_cached(current_rows!(" AND version.status = ?2"))?;
-        let rows = statement.query_map((number, &retained), |row| current(&mut Columns::of(row), &of))?;
+        let rows = statement.query_map((number, &retained), |row| current_row(&mut Columns::of(row), &of))?;
         found.extend(rows.collect::<Result<Vec<Row>, _>>()?);
     }
     found.sort_by(|a, b| (&a.stack, &a.address, &a.deposed).cmp(&(&b.stack, &b.address, &b.deposed)));
     Ok(found)
 }
 
-fn current(columns: &mut Columns<'_>, stack: &StackId) -> rusqlite::Result<Row> {
-    let mut row = Row {
-        stack: stack.clone(),
-        address: columns.address()?,
-        deposed: columns.deposed()?,
-        generation: columns.count()?,
-        updated_at: columns.time()?,
-        operation: columns.uuid()?,
-        ..blank()
-    };
-    content(columns, &mut row)?;
-    Ok(row)
-}
-
-/// Fills in the columns of [`content_columns`].
-pub(super) fn content(columns: &mut Columns<'_>, row: &mut Row) -> rusqlite::Result<()> {
-    row.status = columns.word()?;
-    row.provider = columns.take()?;
-    row.provider_version = columns.take()?;
-    row.schema_version = columns.count()?;
-    row.identity = columns.take()?;
-    row.attributes = columns.take()?;
-    row.private = columns.take()?;
-    row.dependencies = columns.list()?;
-    row.lifecycle = columns.take()?;
-    Ok(())
-}
-
 /// The components of a stack, sorted by key.
 pub(super) fn components(connection: &Connection, of: &StackId) -> Result<Vec<ComponentRow>, Failure> {
-    let Some(number) = stack(connection, of)? else { return Ok(Vec::new()) };
+    let Some(number) = stacks::find(connection, of)? else { return Ok(Vec::new()) };
     let sql = "SELECT key, depends_on, outputs, blueprint, reads, principals, access_fields, ids
                FROM component WHERE stack = ?1 ORDER BY key";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([number], |row| {
         let mut columns = Columns::of(row);
-        Ok(ComponentRow {
-            key: columns.take()?,
-            depends_on: columns.list()?,
-            outputs: columns.take()?,
-            blueprint: columns.take()?,
-            reads: columns.list()?,
-            access: columns.access()?,
-            ids: columns.ids()?,
-        })
+        let key = columns.text()?;
+        component(&mut columns, key)
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -160,16 +119,12 @@ fn owners_of_rows(
     environment: &str,
     addresses: &BTreeSet<Address>,
 ) -> Result<Vec<OwnerRow>, Failure> {
-    let sql = "SELECT name, stack.environment, component, declaration FROM owner JOIN stack ON stack.id = owner.stack
-               WHERE owner.environment = ?1 AND address = ?2";
+    let sql = "SELECT address, name, stack.environment, component, declaration
+               FROM owner JOIN stack ON stack.id = owner.stack WHERE owner.environment = ?1 AND address = ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let mut found = Vec::new();
     for address in addresses {
-        let rows = statement.query_map((environment, address.to_string()), |row| {
-            let mut columns = Columns::of(row);
-            let ownership = Ownership { address: address.clone(), stack: columns.stack()?, component: columns.take()? };
-            Ok(OwnerRow { ownership, declaration: columns.take()? })
-        })?;
+        let rows = statement.query_map((environment, address.to_string()), |row| owner(&mut Columns::of(row)))?;
         for row in rows {
             found.push(row?);
         }
@@ -179,14 +134,11 @@ fn owners_of_rows(
 }
 
 fn owned_by_stack(connection: &Connection, environment: &str, of: &StackId) -> Result<Vec<OwnerRow>, Failure> {
-    let Some(number) = stack(connection, of)? else { return Ok(Vec::new()) };
-    let sql = "SELECT address, component, declaration FROM owner WHERE stack = ?1 AND environment = ?2";
+    let Some(number) = stacks::find(connection, of)? else { return Ok(Vec::new()) };
+    let sql = "SELECT address, name, stack.environment, component, declaration
+               FROM owner JOIN stack ON stack.id = owner.stack WHERE owner.stack = ?1 AND owner.environment = ?2";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map((number, environment), |row| {
-        let mut columns = Columns::of(row);
-        let ownership = Ownership { address: columns.address()?, stack: of.clone(), component: columns.take()? };
-        Ok(OwnerRow { ownership, declaration: columns.take()? })
-    })?;
+    let rows = statement.query_map((number, environment), |row| owner(&mut Columns::of(row)))?;
     let mut found: Vec<OwnerRow> = rows.collect::<Result<_, _>>()?;
     found.sort_by(|one, other| one.ownership.cmp(&other.ownership));
     Ok(found)
@@ -194,21 +146,21 @@ fn owned_by_stack(connection: &Connection, environment: &str, of: &StackId) -> R
 
 /// The versions of the current object of an address, newest first.
 pub(super) fn history(connection: &Connection, of: &StackId, address: &Address) -> Result<Vec<HistoryEntry>, Failure> {
-    let Some(number) = stack(connection, of)? else { return Ok(Vec::new()) };
+    let Some(number) = stacks::find(connection, of)? else { return Ok(Vec::new()) };
     let sql = concat!(
         "SELECT generation, written_at, operation, ",
         content_columns!("version"),
         " FROM version WHERE stack = ?1 AND address = ?2 AND deposed = '' ORDER BY generation DESC"
     );
     let mut statement = connection.prepare_cached(sql)?;
-    let rows =
-        statement.query_map(params![number, address.to_string()], |row| entry(&mut Columns::of(row), of, address))?;
+    let rows = statement
+        .query_map(params![number, address.to_string()], |row| history_entry(&mut Columns::of(row), of, address))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// The versions of the current objects of all addresses of a stack, oldest first.
 fn whole_history(connection: &Connection, of: &StackId) -> Result<Vec<(Address, HistoryEntry)>, Failure> {
-    let Some(number) = stack(connection, of)? else { return Ok(Vec::new()) };
+    let Some(number) = stacks::find(connection, of)? else { return Ok(Vec::new()) };
     let sql = concat!(
         "SELECT address, generation, written_at, operation, ",
         content_columns!("version"),
@@ -218,53 +170,20 @@ fn whole_history(connection: &Connection, of: &StackId) -> Result<Vec<(Address, 
     let rows = statement.query_map([number], |row| {
         let mut columns = Columns::of(row);
         let address = columns.address()?;
-        let entry = entry(&mut columns, of, &address)?;
+        let entry = history_entry(&mut columns, of, &address)?;
         Ok((address, entry))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn entry(columns: &mut Columns<'_>, stack: &StackId, address: &Address) -> rusqlite::Result<HistoryEntry> {
-    let generation = columns.count()?;
-    let at = columns.time()?;
-    let operation = columns.uuid()?;
-    let row = if columns.is_null_next()? {
-        None
-    } else {
-        let mut row =
-            Row { stack: stack.clone(), address: address.clone(), generation, updated_at: at, operation, ..blank() };
-        content(columns, &mut row)?;
-        Some(row)
-    };
-    Ok(HistoryEntry { generation, row, at, operation })
-}
-
 /// The versions of the components of a stack, oldest first.
 fn component_history(connection: &Connection, of: &StackId) -> Result<Vec<ComponentEntry>, Failure> {
-    let Some(number) = stack(connection, of)? else { return Ok(Vec::new()) };
+    let Some(number) = stacks::find(connection, of)? else { return Ok(Vec::new()) };
     let sql = "SELECT id, key, generation, written_at, operation, depends_on, outputs, blueprint, reads, principals,
                       access_fields, ids
                FROM component_version WHERE stack = ?1 ORDER BY id";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map([number], |row| {
-        let mut columns = Columns::of(row);
-        let (version, key) = (columns.count()?, columns.take::<String>()?);
-        let is_first = columns.count::<u64>()? == 1;
-        let (at, operation) = (columns.time()?, columns.uuid()?);
-        let component = match columns.is_null_next()? {
-            true => None,
-            false => Some(ComponentRow {
-                key: key.clone(),
-                depends_on: columns.list()?,
-                outputs: columns.take()?,
-                blueprint: columns.take()?,
-                reads: columns.list()?,
-                access: columns.access()?,
-                ids: columns.ids()?,
-            }),
-        };
-        Ok(ComponentEntry { key, version, is_first, component, at, operation })
-    })?;
+    let rows = statement.query_map([number], |row| component_entry(&mut Columns::of(row)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -276,7 +195,7 @@ pub(super) fn component_generation(connection: &Connection, stack: i64, key: &st
 
 /// A component with its newest version.
 pub(super) fn component_read(connection: &Connection, of: &StackId, key: &str) -> Result<ComponentRead, Failure> {
-    let newest = match stack(connection, of)? {
+    let newest = match stacks::find(connection, of)? {
         Some(number) => component_generation(connection, number, key)?,
         None => 0,
     };
@@ -301,12 +220,12 @@ pub(super) fn snapshot(
     of: Option<StackId>,
     with_history: bool,
 ) -> Result<Vec<StackSnapshot>, Failure> {
-    let stacks = match of {
+    let of = match of {
         Some(stack) => vec![stack],
         None => known_stacks(connection)?,
     };
-    let mut snapshots = Vec::with_capacity(stacks.len());
-    for stack in stacks {
+    let mut snapshots = Vec::with_capacity(of.len());
+    for stack in of {
         let snapshot = StackSnapshot {
             rows: rows(connection, &stack, &Selection::All)?,
             components: components(connection, &stack)?,
@@ -322,7 +241,7 @@ pub(super) fn snapshot(
 
 /// The stacks that the state has ever had.
 pub(super) fn known_stacks(connection: &Connection) -> Result<Vec<StackId>, Failure> {
-    let mut statement = connection.prepare_cached(values::KNOWN_STACKS)?;
+    let mut statement = connection.prepare_cached(KNOWN_STACKS)?;
     let rows = statement.query_map([], |row| Columns::of(row).stack())?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -331,12 +250,12 @@ pub(super) fn known_stacks(connection: &Connection) -> Result<Vec<StackId>, Fail
 pub(super) fn stale_rows(connection: &Connection, reads: &[Read]) -> Result<Vec<StaleRead>, Failure> {
     let sql = "SELECT generation FROM resource WHERE stack = ?1 AND component = ?2 AND address = ?3 AND deposed = ?4";
     let mut statement = connection.prepare_cached(sql)?;
-    let mut stacks: HashMap<&StackId, Option<i64>> = HashMap::new();
+    let mut numbers: HashMap<&StackId, Option<i64>> = HashMap::new();
     let mut stale = Vec::new();
     for read in reads {
-        let number = match stacks.get(&read.stack) {
+        let number = match numbers.get(&read.stack) {
             Some(number) => *number,
-            None => *stacks.entry(&read.stack).or_insert(stack(connection, &read.stack)?),
+            None => *numbers.entry(&read.stack).or_insert(stacks::find(connection, &read.stack)?),
         };
         let key = (number, &read.address.component, read.address.to_string(), values::deposed(read.deposed.as_deref()));
         let now = statement.query_row(key, |row| Columns::of(row).count()).optional()?.unwrap_or(0);

@@ -1,11 +1,14 @@
 //! Queue of requests. A claim has a fence like a lease, and ends by expiry or with its process.
 
-use super::columns::{self, Columns};
+use super::columns::{Columns, integer};
+use super::context::Context;
 use super::error::Failure;
 use super::lease::process;
-use super::{Context, commit, write};
+use super::{operation, stacks};
 use crate::clock::later;
-use crate::values;
+use crate::columns::{self, ReadColumns};
+use crate::sql::{IS_WITHIN_QUOTA, is_first};
+use crate::{misuse, rules, values};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::time::Duration;
 use terrace_engine::store::{
@@ -22,14 +25,14 @@ pub(super) fn enqueue(
     most: usize,
 ) -> Result<Enqueued, Failure> {
     let Some(of) = request.operation.stacks.first() else {
-        return Err(Failure::misuse(crate::of_no_stack(request.operation.id)));
+        return Err(Failure::misuse(misuse::of_no_stack(request.operation.id)));
     };
     if let Some(key) = &request.idempotency
         && let Some((operation, digest)) = find_by_idempotency_key(transaction, key)?
     {
-        return Ok(if request.has_same_content(&digest) { Enqueued::Same(operation) } else { Enqueued::KeyTaken });
+        return Ok(rules::answer_to_known_key(request, operation, &digest));
     }
-    let stack = write::stack(transaction, of)?;
+    let stack = stacks::get_or_create(transaction, of)?;
     let newest = newest_of_component(transaction, stack, &request.component)?;
     if let Some(newest) = newest.as_ref().filter(|newest| newest.has_same_content(request)) {
         store_key(transaction, request, newest.number)?;
@@ -41,7 +44,7 @@ pub(super) fn enqueue(
     if is_full(transaction, most)? {
         return Ok(Enqueued::Full);
     }
-    let operation = commit::record(transaction, context, &request.operation, OperationStatus::Queued)?;
+    let operation = operation::record(transaction, context, &request.operation, OperationStatus::Queued)?;
     let sql = "INSERT INTO request (operation, stack, component, digest, body, can_wait, caller, most_running)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let quota = request.quota.as_ref();
@@ -65,7 +68,7 @@ pub(super) fn find_by_idempotency_key(connection: &Connection, key: &str) -> Res
                JOIN operation ON operation.sequence = request.operation WHERE key = ?1";
     let known = connection.prepare_cached(sql)?.query_row([key], |row| {
         let mut columns = Columns::of(row);
-        Ok((columns.uuid()?, columns.take()?))
+        Ok((columns.uuid()?, columns.text()?))
     });
     Ok(known.optional()?)
 }
@@ -108,9 +111,9 @@ fn newest_of_component(transaction: &Transaction<'_>, stack: i64, component: &st
         Ok(Newest {
             number: columns.take()?,
             operation: columns.uuid()?,
-            component: columns.take()?,
-            digest: columns.take()?,
-            is_to_stop: columns.take()?,
+            component: columns.text()?,
+            digest: columns.text()?,
+            is_to_stop: columns.flag()?,
         })
     });
     Ok(found.optional()?)
@@ -130,12 +133,6 @@ fn is_over_quota(connection: &Connection, request: &NewRequest) -> Result<bool, 
     Ok(connection.prepare_cached(sql)?.query_row((&quota.caller, quota.waiting), |row| row.get(0))?)
 }
 
-/// True for a request whose caller has fewer running requests than its maximum.
-const IS_WITHIN_QUOTA: &str = "
-    (request.most_running IS NULL OR request.most_running > (
-        SELECT count(*) FROM request AS own
-        WHERE own.caller = request.caller AND own.result IS NULL AND own.holder IS NOT NULL))";
-
 /// Whether the queue is full. The requests are counted only if the numbers since the oldest one do not rule it out: a
 /// long queue costs a new request no more than a short one.
 fn is_full(connection: &Connection, most: usize) -> Result<bool, Failure> {
@@ -148,17 +145,6 @@ fn is_full(connection: &Connection, most: usize) -> Result<bool, Failure> {
 
 /// The number of the next request. It must not have an earlier one for the same component.
 fn next(transaction: &Transaction<'_>, context: &Context) -> Result<Option<i64>, Failure> {
-    // Of two requests for the same component, the earlier one runs first. A request for the whole stack concerns all
-    // its components.
-    const IS_FIRST: &str = "
-        NOT EXISTS (SELECT 1 FROM request AS earlier
-            WHERE earlier.result IS NULL AND earlier.stack = request.stack AND earlier.component = request.component
-              AND earlier.operation < request.operation)
-        AND NOT EXISTS (SELECT 1 FROM request AS earlier
-            WHERE earlier.result IS NULL AND earlier.stack = request.stack AND earlier.component = ''
-              AND earlier.operation < request.operation)
-        AND (request.component <> '' OR NOT EXISTS (SELECT 1 FROM request AS earlier
-            WHERE earlier.result IS NULL AND earlier.stack = request.stack AND earlier.operation < request.operation))";
     let now = context.clock.now();
     let sql = "SELECT request.operation, expires, boot, pid_namespace, pid, process_started
                FROM request JOIN operation ON operation.sequence = request.operation
@@ -171,16 +157,15 @@ fn next(transaction: &Transaction<'_>, context: &Context) -> Result<Option<i64>,
         let operation: i64 = columns.take()?;
         let expires = columns.time()?;
         let process = process(&mut columns)?;
-        let own = context.process.as_ref();
-        let is_free = || !context.may_be_renewed(process.as_ref(), &lease_clock_key(operation), expires);
-        if process.as_ref().is_some_and(|process| process.is_gone(own)) || (expires <= now && is_free()) {
+        if !context.term(process.as_ref(), &lease_clock_key(operation), expires).lasts(now) {
             return Ok(Some(operation));
         }
     }
     let sql = format!(
         "SELECT operation, can_wait, (SELECT started_at FROM operation WHERE sequence = request.operation)
-         FROM request WHERE result IS NULL AND expires IS NULL AND {IS_FIRST} AND {IS_WITHIN_QUOTA}
-         ORDER BY can_wait, operation LIMIT 1"
+         FROM request WHERE result IS NULL AND expires IS NULL AND {} AND {IS_WITHIN_QUOTA}
+         ORDER BY can_wait, operation LIMIT 1",
+        is_first("")
     );
     let waiting = transaction.prepare_cached(&sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
     let waiting: Option<(i64, bool, i64)> = waiting.optional()?;
@@ -214,7 +199,7 @@ pub(super) fn claim(
     let sql = "UPDATE request SET fence = fence + 1, holder = ?2, expires = ?3, claimant = ?4 WHERE operation = ?1";
     let parameters = (operation, &claimant.name, expires, claimant.id.as_bytes());
     transaction.prepare_cached(sql)?.execute(parameters)?;
-    commit::set_process(transaction, context, operation)?;
+    operation::set_process(transaction, context, operation)?;
     let sql = "SELECT holder FROM request_death WHERE operation = ?1 ORDER BY fence";
     let mut deaths = transaction.prepare_cached(sql)?;
     let deaths: Vec<String> = deaths.query_map([operation], |row| row.get(0))?.collect::<Result<_, _>>()?;
@@ -222,19 +207,9 @@ pub(super) fn claim(
                       (SELECT coalesce(max(step) + 1, 0) FROM step WHERE step.operation = request.operation),
                       EXISTS (SELECT 1 FROM request AS other WHERE other.result IS NULL AND other.expires IS NULL)
                FROM request JOIN operation ON operation.sequence = request.operation WHERE request.operation = ?1";
-    let claim = transaction.prepare_cached(sql)?.query_row([operation], |row| {
-        let mut columns = Columns::of(row);
-        Ok(RequestClaim {
-            operation: columns.uuid()?,
-            kind: columns.take()?,
-            actor: columns.take()?,
-            body: columns.take::<String>()?.into(),
-            fence: columns.count()?,
-            next_step: columns.count()?,
-            has_waiting_requests: columns.take()?,
-            deaths,
-        })
-    })?;
+    let claim = transaction
+        .prepare_cached(sql)?
+        .query_row([operation], |row| Ok(RequestClaim { deaths, ..columns::claim(&mut Columns::of(row))? }))?;
     Ok(Some(claim))
 }
 
@@ -268,7 +243,7 @@ fn held(connection: &Connection, claim: &RequestClaim) -> Result<i64, Failure> {
                WHERE id = ?1 AND fence = ?2 AND result IS NULL";
     let found = connection
         .prepare_cached(sql)?
-        .query_row((claim.operation.as_bytes(), columns::integer(claim.fence)), |row| row.get(0))
+        .query_row((claim.operation.as_bytes(), integer(claim.fence)), |row| row.get(0))
         .optional()?;
     found.ok_or_else(|| StoreError::ClaimLost(claim.operation).into())
 }
@@ -352,16 +327,7 @@ pub(super) fn stored_requests(connection: &Connection) -> Result<Vec<StoredReque
                FROM request JOIN operation ON operation.sequence = request.operation
                WHERE body <> '' ORDER BY request.operation";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map([], |row| {
-        let mut columns = Columns::of(row);
-        Ok(StoredRequest {
-            operation: columns.uuid()?,
-            component: columns.take()?,
-            digest: columns.take()?,
-            body: columns.take::<String>()?.into(),
-            is_open: columns.take()?,
-        })
-    })?;
+    let rows = statement.query_map([], |row| columns::stored_request(&mut Columns::of(row)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -384,9 +350,6 @@ pub(super) fn reseal(transaction: &Transaction<'_>, resealed: &ResealedRequest) 
 pub(super) fn request(connection: &Connection, id: Uuid) -> Result<Option<RequestRow>, Failure> {
     let sql = "SELECT component, body, result FROM request JOIN operation ON operation.sequence = request.operation
                WHERE id = ?1";
-    let row = |row: &rusqlite::Row<'_>| {
-        let mut columns = Columns::of(row);
-        Ok(RequestRow { component: columns.take()?, body: columns.take::<String>()?.into(), result: columns.take()? })
-    };
+    let row = |row: &rusqlite::Row<'_>| columns::request(&mut Columns::of(row));
     Ok(connection.prepare_cached(sql)?.query_row([id.as_bytes()], row).optional()?)
 }

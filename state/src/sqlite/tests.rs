@@ -5,14 +5,19 @@ use crate::SystemClock;
 use crate::clock::Clock;
 use jiff::Timestamp;
 use std::fs;
-use terrace_engine::store::{Body, Claimant, RowStatus, Write};
+use terrace_engine::store::{Body, Claimant, RowStatus, Sealed, Write};
 
 fn demo() -> StackId {
     StackId::new("demo", "local")
 }
 
 fn put(name: &str, size: usize) -> Record {
-    let row = Row { stack: demo(), address: name.parse().unwrap(), attributes: "x".repeat(size), ..read::blank() };
+    let row = Row {
+        stack: demo(),
+        address: name.parse().unwrap(),
+        attributes: Sealed::from_stored("x".repeat(size)),
+        ..crate::values::blank()
+    };
     let row = Row { status: RowStatus::Ready, provider: "local".to_owned(), ..row };
     Record::Write { operation: Uuid::nil(), write: Write::Put { row: Box::new(row), expected: 0 } }
 }

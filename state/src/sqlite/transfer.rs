@@ -2,12 +2,14 @@
 //! transfer.
 
 use super::columns::Columns;
+use super::context::Context;
 use super::error::Failure;
 use super::file_identity::FileIdentity;
 use super::worker::{Priority, Workers};
-use super::{Context, connection, journal, lease, roles, start};
+use super::{connection, journal, lease, roles};
 use crate::StoreUrl;
 use crate::clock::{Clock, SystemClock};
+use crate::columns::ReadColumns;
 use crate::transfer::{
     Cell, Cells, InUse, Kind, OPEN_STEPS, Side, Table, UNENDED_OPERATIONS, UNENDED_REQUESTS, Unended, in_use,
 };
@@ -40,7 +42,7 @@ pub(crate) fn side(path: &Path) -> Result<Box<dyn Side>, StoreError> {
     connection
         .execute_batch("BEGIN IMMEDIATE")
         .map_err(|error| super::error::unavailable("opened", connection.path(), &error))?;
-    let workers = start("state-transfer", vec![connection])?;
+    let workers = Workers::start("state-transfer", vec![connection])?;
     Ok(Box::new(SqliteSide { workers, context: Context::new(Arc::new(clock)), file, url }))
 }
 

@@ -1,5 +1,8 @@
 //! Threads that own connections, so that SQLite's blocking calls never block the caller's executor.
 //!
+//! A database in memory needs no thread: it never waits for a disk or another process, so the caller's thread works on
+//! it. Each call then ends at its first poll, and tests may stop tokio's clock.
+//!
 //! The writer is a group with one connection, the readers are a group with a few. Queued work runs to its end even if
 //! its caller stops waiting: a commit is never abandoned midway. Calls of a server, and renewals of leases and claims,
 //! have priority; between any two of them, one piece of other work runs.
@@ -23,10 +26,18 @@ pub(super) enum Priority {
     Normal,
 }
 
-/// A group of threads that share one queue of work.
-pub(super) struct Workers {
+/// The threads that work on connections.
+pub(super) enum Workers {
+    /// A group of threads that share one queue of work.
+    Own(Threads),
+    /// The threads of the callers, one at a time.
+    Callers(Box<Mutex<Connection>>),
+}
+
+/// Threads with one connection each.
+pub(super) struct Threads {
     queue: Option<JobSender>,
-    threads: Vec<JoinHandle<Connection>>,
+    handles: Vec<JoinHandle<Connection>>,
 }
 
 /// The sending end of the queue.
@@ -75,10 +86,14 @@ impl JobReceiver {
 
 impl Workers {
     /// Starts one thread for each connection.
-    pub(super) fn start(name: &str, connections: Vec<Connection>) -> io::Result<Self> {
+    pub(super) fn start(name: &str, connections: Vec<Connection>) -> Result<Self, StoreError> {
+        let failed = |error: io::Error| StoreError::Unavailable {
+            action: "opened",
+            reason: format!("cannot start a thread: {error}"),
+        };
         let (job_sender, job_receiver) = queue();
         let job_receiver = Arc::new(Mutex::new(job_receiver));
-        let mut threads = Vec::with_capacity(connections.len());
+        let mut handles = Vec::with_capacity(connections.len());
         for mut connection in connections {
             let job_receiver = Arc::clone(&job_receiver);
             let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
@@ -86,10 +101,16 @@ impl Workers {
                     job(&mut connection);
                 }
                 connection
-            })?;
-            threads.push(thread);
+            });
+            let thread = thread.map_err(failed)?;
+            handles.push(thread);
         }
-        Ok(Self { queue: Some(job_sender), threads })
+        Ok(Self::Own(Threads { queue: Some(job_sender), handles }))
+    }
+
+    /// Leaves the work to the callers' threads. For a database in memory.
+    pub(super) fn of_callers(connection: Connection) -> Self {
+        Self::Callers(Box::new(Mutex::new(connection)))
     }
 
     /// Runs a piece of work on one of the connections; `action` is `read` or `written`.
@@ -98,6 +119,13 @@ impl Workers {
         T: Send + 'static,
         W: FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
     {
+        let threads = match self {
+            Self::Own(threads) => threads,
+            Self::Callers(connection) => {
+                let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+                return work(&mut connection).map_err(|failure| failure.into_store_error(action, &connection));
+            }
+        };
         let stopped = || StoreError::Unavailable { action, reason: "its thread has stopped".to_owned() };
         let (sender, receiver) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
@@ -105,17 +133,17 @@ impl Workers {
             // The caller may have stopped waiting.
             let _ = sender.send(done.map_err(|failure| failure.into_store_error(action, connection)));
         });
-        self.queue.as_ref().and_then(|queue| queue.send(priority, job)).ok_or_else(stopped)?;
+        threads.queue.as_ref().and_then(|queue| queue.send(priority, job)).ok_or_else(stopped)?;
         receiver.await.map_err(|_| stopped())?
     }
 }
 
-impl Drop for Workers {
+impl Drop for Threads {
     /// Waits for the threads, and closes their connections one after another. The last connection checkpoints the log;
     /// two that close at once would each rely on the other.
     fn drop(&mut self) {
         self.queue = None;
-        let finished: Vec<_> = self.threads.drain(..).map(JoinHandle::join).collect();
+        let finished: Vec<_> = self.handles.drain(..).map(JoinHandle::join).collect();
         for connection in finished {
             match connection {
                 Ok(connection) => drop(connection),
@@ -149,12 +177,22 @@ mod tests {
         assert_eq!(*done.lock().unwrap(), "XaYbZcd");
     }
 
+    #[test]
+    fn work_in_memory_ends_with_the_first_poll() {
+        let workers = Workers::of_callers(Connection::open_in_memory().unwrap());
+        let work = |connection: &mut Connection| Ok(connection.query_row("SELECT 7", [], |row| row.get::<_, i64>(0))?);
+        let run = std::pin::pin!(workers.run(Priority::Normal, "read", work));
+        let polled = run.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+        assert!(matches!(polled, std::task::Poll::Ready(Ok(7))));
+    }
+
     #[tokio::test]
     async fn call_to_stopped_threads_fails() {
         let workers = Workers::start("test", vec![Connection::open_in_memory().unwrap()]).unwrap();
         let panics = workers.run(Priority::High, "read", |_| -> Result<(), Failure> { panic!("on purpose") }).await;
         assert!(panics.unwrap_err().to_string().contains("its thread has stopped"));
-        while !workers.threads.iter().all(JoinHandle::is_finished) {
+        let Workers::Own(threads) = &workers else { panic!("threads of callers") };
+        while !threads.handles.iter().all(JoinHandle::is_finished) {
             tokio::task::yield_now().await;
         }
         for priority in [Priority::High, Priority::Normal] {

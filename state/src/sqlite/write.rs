@@ -4,15 +4,17 @@
 
 use super::columns::{self, Columns};
 use super::error::Failure;
-use super::{read, request};
-use crate::values;
+use super::{read, request, stacks};
+use crate::columns::{ReadColumns, fill_content};
+use crate::sql::content_columns;
+use crate::{misuse, rules, values};
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
-use terrace_engine::address::{Address, InstanceKey, StackId};
+use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    ComponentRow, Generation, OwnerRow, Ownership, Read, Row, RowStatus, StackRead, StaleRead, StoreError, Write,
+    ComponentRow, Generation, OwnerRow, Ownership, Row, RowStatus, StackRead, StoreError, Write,
 };
 use uuid::Uuid;
 
@@ -38,21 +40,8 @@ impl RowKey<'_> {
     }
 
     fn stale(&self, expected: Generation, now: Generation) -> Failure {
-        let (stack, address) = (self.stack.clone(), self.address.clone());
-        let read = Read { stack, address, deposed: self.deposed.map(str::to_owned), generation: expected };
-        StoreError::Stale(vec![StaleRead { read, now }]).into()
+        rules::stale((self.stack, self.address, self.deposed), expected, now).into()
     }
-}
-
-/// The number of a stack, which is added if necessary.
-pub(super) fn stack(transaction: &Transaction<'_>, stack: &StackId) -> Result<i64, Failure> {
-    if let Some(number) = read::stack(transaction, stack)? {
-        return Ok(number);
-    }
-    transaction
-        .prepare_cached("INSERT INTO stack (name, environment) VALUES (?1, ?2)")?
-        .execute((&stack.name, &stack.environment))?;
-    Ok(transaction.last_insert_rowid())
 }
 
 /// Applies one write.
@@ -78,7 +67,7 @@ pub(super) fn apply(
         Write::Reseal { row } => writer.reseal(row),
         Write::ResealComponent { stack: of, version, outputs } => {
             let sql = "UPDATE component_version SET outputs = ?3 WHERE stack = ?1 AND id = ?2 AND outputs IS NOT NULL";
-            let parameters = (stack(transaction, of)?, columns::integer(*version), outputs);
+            let parameters = (stacks::get_or_create(transaction, of)?, columns::integer(*version), outputs.as_str());
             transaction.prepare_cached(sql)?.execute(parameters)?;
             Ok(())
         }
@@ -90,11 +79,6 @@ pub(super) fn apply(
     }
 }
 
-/// True for the pseudo-stack of shared objects.
-fn is_shared(stack: &StackId) -> bool {
-    *stack == StackId::shared(&stack.environment)
-}
-
 struct Writer<'a> {
     transaction: &'a Transaction<'a>,
     operation: Uuid,
@@ -103,7 +87,7 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn name<'a>(&self, of: &'a StackId, address: &'a Address, deposed: Option<&'a str>) -> Result<RowKey<'a>, Failure> {
-        let (number, text) = (stack(self.transaction, of)?, values::address(address)?);
+        let (number, text) = (stacks::get_or_create(self.transaction, of)?, values::address(address)?);
         Ok(RowKey { stack: of, number, address, text, deposed })
     }
 
@@ -128,7 +112,8 @@ impl Writer<'_> {
             generation => generation,
         };
         let generation = columns::integer(generation);
-        let parameters = (name.number, &name.text, generation, &row.identity, &row.attributes, &row.private);
+        let (identity, attributes) = (row.identity.as_str(), row.attributes.as_str());
+        let parameters = (name.number, &name.text, generation, identity, attributes, &row.private);
         self.transaction.prepare_cached(sql)?.execute(parameters)?;
         Ok(())
     }
@@ -140,21 +125,17 @@ impl Writer<'_> {
     }
 
     fn forget(&self, name: &RowKey<'_>, expected: Generation) -> Result<(), Failure> {
-        let needed = self.expected(name, expected)?.dependencies;
+        let inherited = rules::inherited(self.expected(name, expected)?.dependencies, name.stack);
         self.delete(name, expected)?;
-        let is_shared = is_shared(name.stack);
-        let stacks = self.dependent_stacks(name.stack)?;
-        let needed: Vec<Address> = needed.into_iter().filter(|needed| !is_shared || needed.is_shared()).collect();
-        let block = Address { key: Some(InstanceKey::All), ..name.address.clone() };
+        let block = rules::all_instances(name.address);
         let is_left =
             self.current(&self.name(name.stack, name.address, None)?)?.is_some() || !self.deposed(name)?.is_empty();
         // A shared object is not an instance of a block.
-        let is_single = is_shared || name.address.key.is_none();
+        let is_single = rules::is_shared(name.stack) || name.address.key.is_none();
         let are_left = is_single || self.has_instances(&self.name(name.stack, &block, None)?)?;
         for (gone, _) in [(name.address, is_left), (&block, are_left)].into_iter().filter(|(_, is_left)| !is_left) {
-            for stack in &stacks {
-                let replaced = |target: &Address| if target == gone { needed.clone() } else { vec![target.clone()] };
-                self.redirect_dependents(&self.name(stack, gone, None)?, replaced)?;
+            for stack in &self.dependent_stacks(name.stack)? {
+                self.redirect_dependents(&self.name(stack, gone, None)?, &inherited)?;
             }
         }
         Ok(())
@@ -163,7 +144,7 @@ impl Writer<'_> {
     /// The stacks whose rows may depend on rows of this one. Rows of all stacks of an environment may depend on its
     /// shared rows.
     fn dependent_stacks(&self, stack: &StackId) -> Result<Vec<StackId>, Failure> {
-        if !is_shared(stack) {
+        if !rules::is_shared(stack) {
             return Ok(vec![stack.clone()]);
         }
         let mut statement = self.transaction.prepare_cached("SELECT name FROM stack WHERE environment = ?1")?;
@@ -196,7 +177,7 @@ impl Writer<'_> {
         self.insert(&target, &row)?;
         self.update_dependents(&target, &[], &row.dependencies)?;
         for stack in self.dependent_stacks(of)? {
-            self.redirect(&self.name(&stack, from, None)?, to)?;
+            self.redirect_dependents(&self.name(&stack, from, None)?, std::slice::from_ref(to))?;
         }
         for deposed in self.deposed(&source)? {
             let (source, target) = (self.name(of, from, Some(&deposed))?, self.name(of, to, Some(&deposed))?);
@@ -207,7 +188,7 @@ impl Writer<'_> {
             self.insert(&target, &row)?;
             self.update_dependents(&target, &[], &row.dependencies)?;
         }
-        if is_shared(of) {
+        if rules::is_shared(of) {
             self.transaction
                 .prepare_cached("UPDATE OR REPLACE owner SET address = ?3 WHERE environment = ?1 AND address = ?2")?
                 .execute((&of.environment, &source.text, &target.text))?;
@@ -223,22 +204,10 @@ impl Writer<'_> {
         Ok(found.collect::<Result<_, _>>()?)
     }
 
-    /// Redirects the rows that depend on one address to another.
-    fn redirect(&self, from: &RowKey<'_>, to: &Address) -> Result<(), Failure> {
-        self.redirect_dependents(
-            from,
-            |target| if target == from.address { vec![to.clone()] } else { vec![target.clone()] },
-        )
-    }
-
     fn follow(&self, of: &StackId, block: &Address, to: &Address) -> Result<(), Failure> {
         let name = self.name(of, block, None)?;
         let is_left = self.has_instances(&name)?;
-        self.redirect_dependents(&name, |target| match (target == block, is_left) {
-            (false, _) => vec![target.clone()],
-            (true, true) => vec![target.clone(), to.clone()],
-            (true, false) => vec![to.clone()],
-        })
+        self.redirect_dependents(&name, &rules::after_move(block, to, is_left))
     }
 
     /// The readers are otherwise unchanged, so that no new version is written.
@@ -252,12 +221,8 @@ impl Writer<'_> {
             Ok((columns.take()?, columns.take()?, columns.list()?))
         })?;
         let readers: Vec<(i64, String, Vec<StackRead>)> = rows.collect::<Result<_, _>>()?;
-        for (stack, key, mut reads) in readers {
-            if !reads.contains(&from) || reads.contains(&to) {
-                continue;
-            }
-            reads.push(to.clone());
-            reads.sort();
+        for (stack, key, reads) in readers {
+            let Some(reads) = rules::reads_after_move(reads, &from, &to) else { continue };
             let reads = values::list(&reads)?;
             let sql = "UPDATE component SET reads = ?3 WHERE stack = ?1 AND key = ?2";
             self.transaction.prepare_cached(sql)?.execute((stack, &key, &reads))?;
@@ -270,20 +235,13 @@ impl Writer<'_> {
 
     /// True if a resource has instances, which its address with any key represents.
     fn has_instances(&self, name: &RowKey<'_>) -> Result<bool, Failure> {
-        let single = values::address(&Address { key: None, ..name.address.clone() })?;
-        // All printed addresses of instances sort between the bracket and the next character.
+        let (first, end) = rules::instance_bounds(name.address)?;
         let sql = "SELECT 1 FROM resource WHERE stack = ?1 AND component = ?2 AND address >= ?3 AND address < ?4";
-        let (first, end) = (format!("{single}["), format!("{single}\\"));
         Ok(self.transaction.prepare_cached(sql)?.exists((name.number, &name.address.component, first, end))?)
     }
 
-    /// Replaces a dependency of all rows that have it by the result of `replacement`. The rows keep their generations:
-    /// no plan depends on this change.
-    fn redirect_dependents(
-        &self,
-        from: &RowKey<'_>,
-        replacement: impl Fn(&Address) -> Vec<Address>,
-    ) -> Result<(), Failure> {
+    /// Replaces a dependency of all rows that have it. The rows keep their generations: no plan depends on this change.
+    fn redirect_dependents(&self, from: &RowKey<'_>, replacement: &[Address]) -> Result<(), Failure> {
         let sql = "SELECT address, deposed FROM dependent WHERE stack = ?1 AND target = ?2";
         let mut statement = self.transaction.prepare_cached(sql)?;
         let rows = statement.query_map((from.number, &from.text), |row| {
@@ -295,10 +253,7 @@ impl Writer<'_> {
         for (address, deposed) in &dependents {
             let name = self.name(from.stack, address, deposed.as_deref())?;
             let Some(dependent) = self.current(&name)? else { continue };
-            let mut followed: Vec<Address> = dependent.dependencies.iter().flat_map(&replacement).collect();
-            followed.sort();
-            followed.dedup();
-            followed.retain(|target| target != address);
+            let followed = rules::redirected(&dependent.dependencies, address, from.address, replacement);
             update.execute((dependent.version, values::list(&followed)?))?;
             self.update_dependents(&name, &dependent.dependencies, &followed)?;
         }
@@ -329,11 +284,11 @@ impl Writer<'_> {
 
     /// The content of a version, as a row with that name.
     fn version(&self, version: i64, name: &RowKey<'_>) -> Result<Row, Failure> {
-        let sql = concat!("SELECT ", read::content_columns!("version"), " FROM version WHERE id = ?1");
-        let mut row = Row { stack: name.stack.clone(), address: name.address.clone(), ..read::blank() };
+        let sql = concat!("SELECT ", content_columns!("version"), " FROM version WHERE id = ?1");
+        let mut row = Row { stack: name.stack.clone(), address: name.address.clone(), ..values::blank() };
         self.transaction
             .prepare_cached(sql)?
-            .query_row([version], |found| read::content(&mut Columns::of(found), &mut row))?;
+            .query_row([version], |found| fill_content(&mut Columns::of(found), &mut row))?;
         Ok(row)
     }
 
@@ -360,8 +315,8 @@ impl Writer<'_> {
             row.provider,
             row.provider_version,
             row.schema_version,
-            row.identity,
-            row.attributes,
+            row.identity.as_str(),
+            row.attributes.as_str(),
             row.private,
             values::list(&row.dependencies)?,
             row.lifecycle,
@@ -426,8 +381,8 @@ impl Writer<'_> {
         let ComponentRow { key, depends_on, outputs, blueprint, reads, access, ids } = component;
         let (depends_on, reads) = (values::list(depends_on)?, values::list(reads)?);
         let (principals, fields) = values::access(access.as_ref())?;
-        let ids = values::ids(ids.as_ref())?;
-        let stack = stack(self.transaction, of)?;
+        let (outputs, ids) = (outputs.as_str(), values::ids(ids.as_ref())?);
+        let stack = stacks::get_or_create(self.transaction, of)?;
         let parameters = (stack, key, &depends_on, outputs, blueprint, &reads, &principals, &fields, &ids);
         if self.transaction.prepare_cached(sql)?.execute(parameters)? == 0 {
             return Ok(());
@@ -444,12 +399,12 @@ impl Writer<'_> {
     }
 
     fn drop_component(&self, of: &StackId, key: &str) -> Result<(), Failure> {
-        let stack = stack(self.transaction, of)?;
+        let stack = stacks::get_or_create(self.transaction, of)?;
         let sql = "SELECT 1 FROM resource JOIN version ON version.id = resource.version
                    WHERE resource.stack = ?1 AND component = ?2 AND status <> ?3";
         let retained = values::word(&RowStatus::Retained)?;
         if self.transaction.prepare_cached(sql)?.exists((stack, key, retained))? {
-            return Err(Failure::misuse(crate::still_in_use(of, key)));
+            return Err(Failure::misuse(misuse::still_in_use(of, key)));
         }
         let sql = "DELETE FROM component WHERE stack = ?1 AND key = ?2";
         if self.transaction.prepare_cached(sql)?.execute((stack, key))? > 0 {
@@ -466,8 +421,8 @@ impl Writer<'_> {
         let sql = "INSERT INTO owner (environment, address, stack, component, declaration) VALUES (?1, ?2, ?3, ?4, ?5)
                    ON CONFLICT DO UPDATE SET declaration = excluded.declaration";
         let address = values::address(&ownership.address)?;
-        let stack = stack(self.transaction, &ownership.stack)?;
-        let parameters = (&ownership.stack.environment, address, stack, &ownership.component, declaration);
+        let stack = stacks::get_or_create(self.transaction, &ownership.stack)?;
+        let parameters = (&ownership.stack.environment, address, stack, &ownership.component, declaration.as_str());
         self.transaction.prepare_cached(sql)?.execute(parameters)?;
         Ok(())
     }
@@ -479,7 +434,7 @@ impl Writer<'_> {
                                         WHERE other.environment = ?1 AND other.address = ?2
                                           AND (other.stack, other.component) <> (?3, ?4)))";
         let address = values::address(&ownership.address)?;
-        let stack = stack(self.transaction, &ownership.stack)?;
+        let stack = stacks::get_or_create(self.transaction, &ownership.stack)?;
         let parameters = (&ownership.stack.environment, address, stack, &ownership.component, may_be_last);
         self.transaction.prepare_cached(sql)?.execute(parameters)?;
         Ok(())

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
     Acquired, Body, Cancelled, ComponentRow, Enqueued, NewOperation, NewRequest, OperationStatus, OwnerRow, OwnersOf,
-    Ownership, Record, RequestEnd, Row, Selection, ServerStore, StepAction, StepResult, StoreError, Write,
+    Ownership, Record, RequestEnd, Row, Sealed, Selection, ServerStore, StepAction, StepResult, StoreError, Write,
 };
 use terrace_state::contract::claimant;
 use terrace_state::contract::cluster::{Cluster, PASSWORD, connect};
@@ -78,7 +78,7 @@ fn owner(key: &str, stack: &StackId) -> OwnerRow {
         stack: stack.clone(),
         component: "api".to_owned(),
     };
-    OwnerRow { ownership, declaration: "{}".to_owned() }
+    OwnerRow { ownership, declaration: Sealed::from_stored("{}") }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -274,7 +274,7 @@ async fn unanswered_commit_is_not_repeated() {
     let component = ComponentRow {
         key: "api".to_owned(),
         depends_on: Vec::new(),
-        outputs: "{\"o\":1}".to_owned(),
+        outputs: Sealed::from_stored("{\"o\":1}"),
         blueprint: None,
         reads: Vec::new(),
         access: None,

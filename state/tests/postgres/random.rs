@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    ComponentRow, Generation, OwnerRow, Ownership, Record, Row, RowStatus, StackRead, StackSnapshot, StateStore, Write,
+    ComponentRow, Generation, OwnerRow, Ownership, Record, Row, RowStatus, Sealed, StackRead, StackSnapshot,
+    StateStore, Write,
 };
 use terrace_state::contract::cluster::Cluster;
 use terrace_state::contract::start_of_time;
@@ -88,7 +89,7 @@ impl WriteGenerator {
             component: self.random.choice(["x", "y"]).unwrap().to_owned(),
         });
         let reads = reads.collect();
-        let outputs = format!("{{\"o\":{}}}", self.random.u8(0..3));
+        let outputs = Sealed::from_stored(format!("{{\"o\":{}}}", self.random.u8(0..3)));
         let key = self.random.choice(["", "x", "y"]).unwrap().to_owned();
         ComponentRow { key, depends_on: Vec::new(), outputs, blueprint: None, reads, access: None, ids: None }
     }
@@ -106,7 +107,7 @@ impl WriteGenerator {
             0..=8 => {
                 let (dependencies, size) = (self.dependencies(), self.random.u16(..));
                 self.known.put(&key, deposed.clone());
-                let attributes = format!("{{\"size\":{size}}}");
+                let attributes = Sealed::from_stored(format!("{{\"size\":{size}}}"));
                 let status = *[RowStatus::Ready, RowStatus::Retained].get(usize::from(size % 2)).unwrap();
                 let row = Row { stack, deposed, dependencies, attributes, status, ..row(&address.to_string()) };
                 Write::Put { row: Box::new(row), expected }
@@ -148,14 +149,15 @@ impl WriteGenerator {
             }
             19 => {
                 let generation = self.random.u64(1..4);
-                let attributes = format!("{{\"sealed\":{}}}", self.random.u16(..));
+                let attributes = Sealed::from_stored(format!("{{\"sealed\":{}}}", self.random.u16(..)));
                 let row = Row { stack, generation, attributes, ..row(&address.to_string()) };
                 Write::Reseal { row: Box::new(row) }
             }
             20 => Write::DropComponent { stack, key: self.random.choice(["", "x", "y"]).unwrap().to_owned() },
-            21 => {
-                Write::PutOwner(OwnerRow { ownership: self.ownership(), declaration: self.random.u8(..).to_string() })
-            }
+            21 => Write::PutOwner(OwnerRow {
+                ownership: self.ownership(),
+                declaration: Sealed::from_stored(self.random.u8(..).to_string()),
+            }),
             22 => Write::DropOwner { ownership: self.ownership(), may_be_last: self.random.bool() },
             _ => Write::Component { stack, component: self.component() },
         }

@@ -9,7 +9,7 @@ use crate::wiring::store;
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::time::Duration;
-use terrace_engine::store::{LogLine, OperationRow, OperationStatus, StateStore, StepResult, StepRow};
+use terrace_engine::store::{LogLine, OperationRow, OperationStatus, ServerStore, StepResult, StepRow};
 use terrace_state::Access;
 use uuid::Uuid;
 
@@ -49,7 +49,7 @@ pub(super) async fn run(
 }
 
 /// An operation and its events so far, in order.
-async fn read(store: &dyn StateStore, id: Uuid) -> Result<Option<(OperationRow, Vec<LogLine>)>, Failure> {
+async fn read(store: &dyn ServerStore, id: Uuid) -> Result<Option<(OperationRow, Vec<LogLine>)>, Failure> {
     let Some((operation, steps)) = store.operation(id).await? else { return Ok(None) };
     let mut lines = timeline(&operation, &steps);
     // Reads the log after the operation: the log of an ended operation is complete.

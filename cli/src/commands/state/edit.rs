@@ -6,7 +6,7 @@ use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::stacks;
-use crate::wiring::{EnvironmentContext, server_store_for_changes, store_for_changes};
+use crate::wiring::{EnvironmentContext, store_for_changes};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -307,7 +307,7 @@ pub(super) async fn rekey(
     let settings = context.settings(None)?;
     // The project's key seals the queue of servers.
     let queue = EnvironmentContext::seal(&settings, None, is_plaintext_allowed, context.ui)?;
-    let requests = server_store_for_changes(&settings).await?;
+    let requests = store_for_changes(&settings).await?;
     let store: Arc<dyn StateStore> = Arc::clone(&requests) as _;
     queue.bind_to(store.as_ref()).await?;
     let mut seals = BTreeMap::new();

@@ -7,7 +7,7 @@ use crate::stacks;
 use crate::wiring::store;
 use serde_json::json;
 use terrace_engine::address::{Address, StackId};
-use terrace_engine::store::{HistoryEntry, Row, StateStore, StepAction};
+use terrace_engine::store::{HistoryEntry, Row, ServerStore, StepAction};
 use terrace_state::Access;
 use uuid::Uuid;
 
@@ -62,7 +62,7 @@ pub(super) async fn run(context: &Context<'_>, address: &str, is_json: bool) -> 
 
 /// The end of a row, from its operation. If the operation was pruned, the row counts as deleted.
 async fn end_status(
-    store: &dyn StateStore,
+    store: &dyn ServerStore,
     stack: &StackId,
     address: &Address,
     operation: Uuid,

@@ -17,7 +17,7 @@ use terrace_engine::driver::{self, Approval, Planning};
 use terrace_engine::plan::compute::Computed;
 use terrace_engine::plan::rollback::{RollbackTarget, as_of};
 use terrace_engine::source::Sources;
-use terrace_engine::store::StateStore;
+use terrace_engine::store::ServerStore;
 use terrace_state::Access;
 
 /// The question before any change.
@@ -123,7 +123,7 @@ fn apply_arguments(arguments: &RollbackArguments) -> ApplyArguments {
 
 /// The target of a rollback. Outputs are rolled back only with the whole stack: they depend on several resources.
 async fn target(
-    store: &dyn StateStore,
+    store: &dyn ServerStore,
     stack: &StackId,
     address: Option<&Address>,
     to: &str,

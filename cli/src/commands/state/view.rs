@@ -10,7 +10,6 @@ use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use terrace_engine::address::{SHARED, StackId};
-use terrace_engine::record::open_text;
 use terrace_engine::render::json::redacted;
 use terrace_engine::seal::Blind;
 use terrace_engine::store::{OwnersOf, Row, RowStatus, Selection, StateStore};
@@ -186,8 +185,8 @@ pub(super) const fn status(status: RowStatus) -> &'static str {
 }
 
 fn to_json(row: &Row) -> Result<Json, Failure> {
-    let (attributes, sensitive) = redacted(&open_text(&row.attributes, &Blind)?, None);
-    let (identity, _) = redacted(&open_text(&row.identity, &Blind)?, None);
+    let (attributes, sensitive) = redacted(&row.attributes.open(&Blind)?, None);
+    let (identity, _) = redacted(&row.identity.open(&Blind)?, None);
     Ok(json!({
         "address": row.address, "type": row.address.ty, "provider": row.provider,
         "provider_version": row.provider_version, "status": row.status,
@@ -197,7 +196,7 @@ fn to_json(row: &Row) -> Result<Json, Failure> {
 }
 
 fn text(row: &Row) -> Result<String, Failure> {
-    let attributes = open_text(&row.attributes, &Blind)?;
+    let attributes = row.attributes.open(&Blind)?;
     let mut text = format!("# {}:{}{}\n", row.stack, row.address, suffix(row));
     let mut add = |name: &str, value: &str| {
         // Writing to a string cannot fail.

@@ -9,7 +9,7 @@ use crate::apply::writes::{Unfinished, closing_writes};
 use crate::plan::shared::comparable;
 use crate::plan::steps::Step;
 use crate::plan::{OutputChange, OwnerAction, OwnerChange, Plan, SharedDeclaration};
-use crate::store::{OwnersOf, Ownership, Record, StateStore, StoreError};
+use crate::store::{OwnersOf, Ownership, Record, Rows, StoreError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use terrace_provider::Value;
 
@@ -164,11 +164,7 @@ impl Run<'_> {
 }
 
 /// The ownerships that should have ended but stay, because all other owners left at the same time.
-async fn still_owned(
-    store: &dyn StateStore,
-    plan: &Plan,
-    unfinished: &Unfinished,
-) -> Result<Vec<Ownership>, StoreError> {
+async fn still_owned(store: &dyn Rows, plan: &Plan, unfinished: &Unfinished) -> Result<Vec<Ownership>, StoreError> {
     let mut left: BTreeMap<&str, BTreeSet<&Ownership>> = BTreeMap::new();
     for owner in plan.stacks.iter().flat_map(|stack| &stack.owners) {
         let Ownership { stack, component, .. } = &owner.ownership;

@@ -4,10 +4,9 @@ use super::super::writer::Writer;
 use crate::event::{Event, Events};
 use crate::record;
 use crate::seal::{RowPart, Seal};
-use crate::store::{Record, Row};
+use crate::store::{Record, Row, Sealed};
 use async_trait::async_trait;
 use std::sync::Arc;
-use terrace_provider::value::wire::encode_map;
 use terrace_provider::{Map, Partial, Progress, ProviderError, Severity, with_severity};
 use uuid::Uuid;
 
@@ -51,8 +50,7 @@ impl Progress for StepProgress {
         let row =
             self.row.as_ref().ok_or_else(|| refuse("a step without an intent has no partial result".to_owned()))?;
         let placed = |part| record::placed(row, part, &self.seal);
-        let seal_identity =
-            |identity: &Map| encode_map(identity, &placed(RowPart::Identity)).map(|json| json.to_string());
+        let seal_identity = |identity: &Map| Sealed::seal(identity, &placed(RowPart::Identity));
         let identity =
             partial.identity.as_ref().map(seal_identity).transpose().map_err(|error| refuse(error.to_string()))?;
         let private = partial

@@ -6,7 +6,7 @@ use crate::plan::failure::PlanFailure;
 use crate::record;
 use crate::registry::Registry;
 use crate::seal::Seal;
-use crate::store::{Row, Selection, StateStore, StepAction};
+use crate::store::{Row, Rows, Selection, StepAction};
 use std::collections::HashMap;
 use terrace_provider::Attributes;
 use tokio::sync::OnceCell;
@@ -27,7 +27,7 @@ impl Known {
     /// The resource that manages this grant, in words.
     pub(crate) async fn manager_of(
         &self,
-        store: &dyn StateStore,
+        store: &dyn Rows,
         (registry, seal): (&Registry, &Seal),
         environment: &str,
         object: &Object,

@@ -5,7 +5,7 @@ use crate::address::{Address, StackId};
 use crate::plan::key::identity_key;
 use crate::record::{Opened, open_identity};
 use crate::seal::Seal;
-use crate::store::{Generation, HistoryEntry, StateStore, StepAction, StepResult, StoreError};
+use crate::store::{Generation, HistoryEntry, StateReader, StepAction, StepResult, StoreError};
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 use terrace_provider::Attributes;
@@ -50,7 +50,7 @@ struct OperationEffect {
 
 /// The last outcomes of an environment's objects, at any address and stack.
 pub(super) struct LastOutcomes<'a> {
-    store: &'a dyn StateStore,
+    store: &'a dyn StateReader,
     seal: &'a Seal,
     stack: StackId,
     /// The events of each object, in order; read on first use.
@@ -61,7 +61,7 @@ pub(super) struct LastOutcomes<'a> {
 
 impl<'a> LastOutcomes<'a> {
     /// The outcomes as seen from one stack.
-    pub(super) fn of_stack(store: &'a dyn StateStore, seal: &'a Seal, stack: &StackId) -> Self {
+    pub(super) fn of_stack(store: &'a dyn StateReader, seal: &'a Seal, stack: &StackId) -> Self {
         Self { store, seal, stack: stack.clone(), events: None, effects: HashMap::new() }
     }
 

@@ -3,7 +3,7 @@
 use crate::address::{Address, StackId};
 use crate::record::{open_attributes, open_identity};
 use crate::seal::Seal;
-use crate::store::{Generation, HistoryEntry, Row, StateStore, StepAction, StoreError};
+use crate::store::{Generation, HistoryEntry, Row, Sealed, StateReader, StepAction, StoreError};
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 use terrace_provider::Attributes;
@@ -26,7 +26,7 @@ type Version = (Address, usize);
 
 /// The history of a stack, in which objects are traced to their first version.
 pub(super) struct Provenances<'a> {
-    store: &'a dyn StateStore,
+    store: &'a dyn StateReader,
     seal: &'a Seal,
     stack: StackId,
     /// The history is loaded, on first use.
@@ -55,14 +55,14 @@ enum PriorLocation {
 #[derive(Default)]
 struct RemovedRows {
     /// By type and identity of their last version.
-    rows: HashMap<(String, String), Vec<Version>>,
+    rows: HashMap<(String, Sealed), Vec<Version>>,
     /// The last version of a row was pruned.
     is_pruned: bool,
 }
 
 impl<'a> Provenances<'a> {
     /// The provenances of a stack's objects.
-    pub(super) fn of_stack(store: &'a dyn StateStore, seal: &'a Seal, stack: &StackId) -> Self {
+    pub(super) fn of_stack(store: &'a dyn StateReader, seal: &'a Seal, stack: &StackId) -> Self {
         let (versions, removed, created) = Default::default();
         Self { store, seal, stack: stack.clone(), is_loaded: false, versions, count: 0, removed, created }
     }

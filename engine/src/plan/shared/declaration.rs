@@ -3,15 +3,14 @@
 use super::super::Deferred;
 use crate::descriptor::Lifecycle;
 use crate::marks;
-use crate::record::open_text;
 use crate::seal::{Place as SealedPlace, Seal};
 use crate::source::Place;
-use crate::store::Ownership;
+use crate::store::{Ownership, Sealed};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use terrace_provider::normal::settled;
 use terrace_provider::plan::with_defaults;
-use terrace_provider::value::wire::{WireError, encode_map};
+use terrace_provider::value::wire::{WireError, decode_map, encode_map};
 use terrace_provider::{Attribute, Attributes, ResourceType, Value};
 use uuid::Uuid;
 
@@ -106,7 +105,7 @@ impl SharedDeclaration {
     ///
     /// # Errors
     /// If a sensitive value cannot be sealed.
-    pub fn to_stored(&self, owner: &Ownership, seal: &Seal) -> Result<String, WireError> {
+    pub fn to_stored(&self, owner: &Ownership, seal: &Seal) -> Result<Sealed, WireError> {
         let stored = Stored {
             provider: self.provider.clone(),
             config: encode_map(&self.config, &seal.at(SealedPlace::Declaration { owner }))?,
@@ -114,33 +113,35 @@ impl SharedDeclaration {
             lifecycle: self.lifecycle.clone(),
             place: self.place.clone(),
         };
-        serde_json::to_string(&stored).map_err(|error| WireError::Damaged(error.to_string()))
+        let text = serde_json::to_string(&stored).map_err(|error| WireError::Damaged(error.to_string()))?;
+        Ok(Sealed::from_stored(text))
     }
 
-    /// Reads the text that [`SharedDeclaration::to_stored`] wrote; `None` for an empty text.
+    /// Opens what [`SharedDeclaration::to_stored`] sealed; `None` for an empty text.
     ///
     /// # Errors
     /// If the text is damaged or a sealed part cannot be decrypted.
-    pub fn from_stored(owner: &Ownership, text: &str, seal: &Seal) -> Result<Option<Self>, WireError> {
-        Self::from_stored_in(None, owner, text, seal)
+    pub fn from_stored(owner: &Ownership, sealed: &Sealed, seal: &Seal) -> Result<Option<Self>, WireError> {
+        Self::from_stored_in(None, owner, sealed, seal)
     }
 
     /// As [`SharedDeclaration::from_stored`], for a certain store.
     pub(crate) fn from_stored_in(
         store: Option<Uuid>,
         owner: &Ownership,
-        text: &str,
+        sealed: &Sealed,
         seal: &Seal,
     ) -> Result<Option<Self>, WireError> {
-        if text.is_empty() {
+        if sealed.is_empty() {
             return Ok(None);
         }
-        let stored: Stored = serde_json::from_str(text).map_err(|error| WireError::Damaged(error.to_string()))?;
+        let stored: Stored =
+            serde_json::from_str(sealed.as_str()).map_err(|error| WireError::Damaged(error.to_string()))?;
         let placed = seal.at(SealedPlace::Declaration { owner });
         let placed = store.map_or(placed, |store| placed.in_store(store));
         Ok(Some(Self {
             provider: stored.provider,
-            config: open_text(&stored.config.to_string(), &placed)?,
+            config: decode_map(stored.config, &placed)?,
             deferred: None,
             write_only: stored.write_only,
             lifecycle: stored.lifecycle,
