@@ -65,7 +65,7 @@ fn runner_errors_have_positions() {
 
     pipeline-spec.yaml:3:5: ./x, step 1 (`noise`): its runner `quoted` has errors in `dpp-runners.yaml`; correct that file: steps do not run without their wrapper
     pipeline-spec.yaml:6:5: ./x, step 2 (`dump_to_path`): its runner `bare` has errors in `dpp-runners.yaml`; correct that file: steps do not run without their wrapper
-    dpp-runners.yaml:1:9: this is not YAML: unclosed bracket '['; check quotes, brackets and indentation around here
+    dpp-runners.yaml:1:9: the bracket `[` is not closed; close the bracket, or put text that holds brackets in quotes
     "#);
 }
 

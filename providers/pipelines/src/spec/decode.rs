@@ -8,12 +8,14 @@ use super::discovery::{FoundFile, PIPELINES, SOURCE_SUFFIX};
 use super::ignored::{Fault, IGNORE};
 use super::model::{Dependency, DependsOn, Pipeline, Schedule, SourceSpec, SpecFile, Step};
 use super::problem::{Problem, Severity};
-use super::yaml::{self, Entry, Kind, Node};
+use super::yaml::{self, kind_name, to_json, to_python_text};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use terrace_provider::names::closest;
+use terrace_yaml::source::Span;
+use terrace_yaml::{Entry, Node, NodeKind};
 
 /// Keys of a pipeline: pipeline-spec.schema.json of dpp, and `hooks`, which its status manager reads. `requirements` is
 /// an extension of terrace: dpp ignores unknown keys.
@@ -29,7 +31,13 @@ pub(super) struct Reporter<'a> {
 }
 
 impl Reporter<'_> {
-    pub(super) fn error(&mut self, code: &'static str, at: &Range<usize>, message: String, hint: Option<String>) {
+    pub(super) fn error(
+        &mut self,
+        code: &'static str,
+        at: impl Into<Range<usize>>,
+        message: String,
+        hint: Option<String>,
+    ) {
         self.report(Severity::Error, code, at, message, hint);
     }
 
@@ -37,7 +45,7 @@ impl Reporter<'_> {
         &mut self,
         severity: Severity,
         code: &'static str,
-        at: &Range<usize>,
+        at: impl Into<Range<usize>>,
         message: String,
         hint: Option<String>,
     ) {
@@ -46,7 +54,7 @@ impl Reporter<'_> {
             code,
             message,
             file: self.file,
-            at: at.clone(),
+            at: at.into(),
             pipeline: self.pipeline.clone(),
             step: self.step.clone(),
             hint,
@@ -54,16 +62,18 @@ impl Reporter<'_> {
     }
 
     fn wrong_type(&mut self, name: &str, expected: &str, node: &Node) {
-        let message = format!("`{name}` is {}: expected {expected}", node.kind_name());
+        let message = format!("`{name}` is {}: expected {expected}", kind_name(node));
         let hint = match &node.kind {
-            Kind::List(_) if expected.starts_with("a map") => Some("write `KEY: VALUE` without the `-`"),
-            Kind::Map(_) if expected.starts_with("a list") => Some("begin each item with `- `"),
-            Kind::Bool(_) | Kind::Int(_) | Kind::Float(_) | Kind::Time { .. } if expected.starts_with("text") => {
+            NodeKind::List(_) if expected.starts_with("a map") => Some("write `KEY: VALUE` without the `-`"),
+            NodeKind::Map(_) if expected.starts_with("a list") => Some("begin each item with `- `"),
+            NodeKind::Bool(_) | NodeKind::Int(_) | NodeKind::Number(_) | NodeKind::Typed { .. }
+                if expected.starts_with("text") =>
+            {
                 Some("put it in quotes")
             }
             _ => None,
         };
-        self.error("wrong_type", &node.at, message, hint.map(str::to_owned));
+        self.error("wrong_type", node.span, message, hint.map(str::to_owned));
     }
 
     /// Reports unknown keys, which dpp ignores. A key that resembles a known one is an error.
@@ -73,11 +83,11 @@ impl Reporter<'_> {
             let absent = known.iter().copied().filter(|known| !entries.iter().any(|entry| entry.key == *known));
             match closest(&entry.key, absent) {
                 Some(meant) => {
-                    self.error("unknown_key", &entry.key_at, message, Some(format!("did you mean `{meant}`?")));
+                    self.error("unknown_key", entry.key_span, message, Some(format!("did you mean `{meant}`?")));
                 }
                 None => {
                     let hint = format!("known keys: {}", terrace_provider::names::listed(known));
-                    self.report(Severity::Warning, "unknown_key", &entry.key_at, message, Some(hint));
+                    self.report(Severity::Warning, "unknown_key", entry.key_span, message, Some(hint));
                 }
             }
         }
@@ -94,7 +104,7 @@ impl Reporter<'_> {
 
     fn flag(&mut self, entries: &[Entry], name: &str) -> bool {
         let Some(entry) = find(entries, name) else { return false };
-        if let Kind::Bool(flag) = entry.value.kind {
+        if let NodeKind::Bool(flag) = entry.value.kind {
             return flag;
         }
         self.wrong_type(name, "`true` or `false`", &entry.value);
@@ -117,7 +127,7 @@ pub(super) fn ignored(text: String, faults: Vec<Fault>, specs: &mut Specs) {
     let mut reporter = Reporter { problems: &mut specs.problems, file, pipeline: None, step: None };
     for fault in faults {
         let hint = "write a name or a path on each line; `*`, `**`, `?` and `[a-z]` are wildcards".to_owned();
-        reporter.error("ignore", &fault.at, fault.message, Some(hint));
+        reporter.error("ignore", fault.at, fault.message, Some(hint));
     }
 }
 
@@ -133,28 +143,31 @@ pub(super) fn file(found: FoundFile, specs: &mut Specs) {
     specs.files.push(SpecFile { path: found.path, text: text.clone() });
     let mut reporter = Reporter { problems: &mut specs.problems, file, pipeline: None, step: None };
     if let Err(error) = found.text {
-        return reporter.error("unreadable", &(error.at..error.at), error.message, error.hint);
+        return reporter.error("unreadable", error.at..error.at, error.message, error.hint);
     }
     let (root, duplicates) = match yaml::parse(&text) {
         Ok(read) => read,
-        Err(fault) => return reporter.error("yaml", &fault.at, fault.message, fault.hint),
+        Err(faults) => {
+            return faults.into_iter().for_each(|it| reporter.error("yaml", it.at, it.message, it.hint));
+        }
     };
     // Pipelines with the same name are reported below.
-    let names: HashSet<usize> = root.as_map().into_iter().flatten().map(|entry| entry.key_at.start).collect();
+    let names: HashSet<usize> =
+        root.as_map().into_iter().flatten().map(|entry| entry.key_span.start as usize).collect();
     for fault in duplicates.into_iter().filter(|fault| name != PIPELINES || !names.contains(&fault.at.start)) {
-        reporter.report(Severity::Warning, "duplicate_key", &fault.at, fault.message, fault.hint);
+        reporter.report(Severity::Warning, "duplicate_key", fault.at, fault.message, fault.hint);
     }
-    let is_empty = root.kind == Kind::Null;
+    let is_empty = root.kind == NodeKind::Null;
     let entries = root.as_map().unwrap_or_default();
     if is_empty {
         let hint = Some("write `NAME:` and below it `pipeline:` with a list of steps, or remove the file".to_owned());
-        reporter.report(Severity::Warning, "empty", &(0..0), "the file describes nothing".to_owned(), hint);
+        reporter.report(Severity::Warning, "empty", 0..0, "the file describes nothing".to_owned(), hint);
     } else if root.as_map().is_none() {
         reporter.wrong_type("the file", "a map from names to pipelines", &root);
     }
     if let (Some(module), true) = (name.strip_suffix(SOURCE_SUFFIX), name != PIPELINES) {
         let keys = entries.iter().map(|entry| entry.key.clone()).collect();
-        let content = root.to_json();
+        let content = to_json(&root);
         let module = module.to_owned();
         return specs.sources.push(SourceSpec {
             module,
@@ -165,22 +178,22 @@ pub(super) fn file(found: FoundFile, specs: &mut Specs) {
             key: String::new(),
         });
     }
-    let last: HashMap<&str, &Range<usize>> = entries.iter().map(|entry| (entry.key.as_str(), &entry.key_at)).collect();
+    let last: HashMap<&str, Span> = entries.iter().map(|entry| (entry.key.as_str(), entry.key_span)).collect();
     for entry in entries {
         reporter.pipeline = Some(id_of(&folder, &entry.key));
         // If a name occurs twice, the last one counts.
-        if last.get(entry.key.as_str()).is_some_and(|last| **last != entry.key_at) {
+        if last.get(entry.key.as_str()).is_some_and(|last| *last != entry.key_span) {
             let hint = Some("rename one of the two, or remove it".to_owned());
             reporter.error(
                 "duplicate_key",
-                &entry.key_at,
+                entry.key_span,
                 "a pipeline with the same name follows below".to_owned(),
                 hint,
             );
             continue;
         }
         let pipeline = pipeline(entry, &folder, &mut reporter);
-        specs.declared.push(super::Declared { id: id_of(&folder, &entry.key), file, at: entry.key_at.clone() });
+        specs.declared.push(super::Declared { id: id_of(&folder, &entry.key), file, at: entry.key_span.into() });
         specs.pipelines.extend(pipeline);
     }
 }
@@ -194,7 +207,7 @@ pub(super) fn generated(
     problems: &mut Vec<Problem>,
 ) -> Option<Pipeline> {
     let mut reporter = Reporter { problems, file, pipeline: Some(id.to_owned()), step: None };
-    pipeline(&Entry { key: id.to_owned(), key_at: 0..0, value }, folder, &mut reporter)
+    pipeline(&Entry { key: id.to_owned(), key_span: Span::default(), value }, folder, &mut reporter)
 }
 
 /// Id of a pipeline as in dpp: `./`, folder and name.
@@ -209,11 +222,11 @@ fn pipeline(entry: &Entry, folder: &Path, reporter: &mut Reporter<'_>) -> Option
         let message = format!("`{}` is not allowed as the name of a pipeline", entry.key.escape_debug());
         let hint = "choose a single-line name without commas and `%`; `all` is allowed only in a subfolder";
         let hint = hint.to_owned();
-        reporter.error("illegal_name", &entry.key_at, message, Some(hint));
+        reporter.error("illegal_name", entry.key_span, message, Some(hint));
     }
     let Some(entries) = entry.value.as_map() else {
-        let message = format!("a pipeline is {}: expected a map", entry.value.kind_name());
-        reporter.error("wrong_type", &entry.key_at, message, Some("write `pipeline:` and a list of steps".to_owned()));
+        let message = format!("a pipeline is {}: expected a map", kind_name(&entry.value));
+        reporter.error("wrong_type", entry.key_span, message, Some("write `pipeline:` and a list of steps".to_owned()));
         return None;
     };
     reporter.check_keys(entries, &PIPELINE_KEYS);
@@ -225,7 +238,7 @@ fn pipeline(entry: &Entry, folder: &Path, reporter: &mut Reporter<'_>) -> Option
     let environment = environment(entries, reporter);
     let hooks = hooks(entries, reporter);
     let requirements = requirements(entries, reporter);
-    let (file, at, folder) = (reporter.file, entry.key_at.clone(), PathBuf::from(folder));
+    let (file, at, folder) = (reporter.file, entry.key_span.into(), PathBuf::from(folder));
     let steps = steps?;
     let (reads_from, processors) = (Vec::new(), Arc::default());
     Some(Pipeline {
@@ -253,7 +266,7 @@ fn steps(entry: &Entry, entries: &[Entry], reporter: &mut Reporter<'_>) -> Optio
         let is_reported = entries.iter().any(|entry| closest(&entry.key, ["pipeline"]).is_some());
         if !is_reported {
             let hint = Some("add `pipeline:` with a list of steps, each `run:` or `flow:`".to_owned());
-            reporter.error("missing_key", &entry.key_at, "the key `pipeline` is missing".to_owned(), hint);
+            reporter.error("missing_key", entry.key_span, "the key `pipeline` is missing".to_owned(), hint);
         }
         return None;
     };
@@ -262,7 +275,7 @@ fn steps(entry: &Entry, entries: &[Entry], reporter: &mut Reporter<'_>) -> Optio
         return None;
     };
     if items.is_empty() {
-        reporter.error("no_steps", &list.key_at, "the pipeline has no steps".to_owned(), None);
+        reporter.error("no_steps", list.key_span, "the pipeline has no steps".to_owned(), None);
         return None;
     }
     let mut steps = Vec::with_capacity(items.len());
@@ -288,10 +301,10 @@ fn dependency(item: &Node, reporter: &mut Reporter<'_>) -> Option<Dependency> {
     let [entry] = item.as_map().unwrap_or_default() else {
         let message = match item.as_map() {
             Some(entries) => format!("a dependency has {} keys: {expected}", entries.len()),
-            None => format!("a dependency is {}: {expected}", item.kind_name()),
+            None => format!("a dependency is {}: {expected}", kind_name(item)),
         };
         let hint = item.as_text().map(|text| format!("did you mean `- pipeline: {text}`?"));
-        reporter.error("dependency", &item.at, message, hint);
+        reporter.error("dependency", item.span, message, hint);
         return None;
     };
     let make: fn(String) -> DependsOn = match entry.key.as_str() {
@@ -300,7 +313,7 @@ fn dependency(item: &Node, reporter: &mut Reporter<'_>) -> Option<Dependency> {
         other => {
             let message = format!("a dependency has the key `{other}`: {expected}");
             let hint = closest(other, ["pipeline", "datapackage"]).map(|meant| format!("did you mean `{meant}`?"));
-            reporter.error("dependency", &entry.key_at, message, hint);
+            reporter.error("dependency", entry.key_span, message, hint);
             return None;
         }
     };
@@ -308,7 +321,7 @@ fn dependency(item: &Node, reporter: &mut Reporter<'_>) -> Option<Dependency> {
         reporter.wrong_type(&entry.key, "text", &entry.value);
         return None;
     };
-    Some(Dependency { on: make(text.trim().to_owned()), at: entry.value.at.clone() })
+    Some(Dependency { on: make(text.trim().to_owned()), at: entry.value.span.into() })
 }
 
 fn schedule(entries: &[Entry], reporter: &mut Reporter<'_>) -> Option<Schedule> {
@@ -319,11 +332,11 @@ fn schedule(entries: &[Entry], reporter: &mut Reporter<'_>) -> Option<Schedule> 
     };
     reporter.check_keys(inner, &["crontab"]);
     let text = reporter.text(inner, "crontab")?;
-    let at = find(inner, "crontab").map_or(entry.key_at.clone(), |entry| entry.value.at.clone());
+    let at = find(inner, "crontab").map_or(entry.key_span, |entry| entry.value.span);
     let crontab = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Err(fault) = Cron::of_spec(&crontab) {
         let hint = "use the order of cron: `0 1 * * *` is every day at one".to_owned();
-        reporter.error("crontab", &at, fault, Some(hint));
+        reporter.error("crontab", at, fault, Some(hint));
         return None;
     }
     if let Some(in_order) = cron::in_cron_order(&crontab) {
@@ -335,9 +348,9 @@ fn schedule(entries: &[Entry], reporter: &mut Reporter<'_>) -> Option<Schedule> 
                 in_order.text
             ),
         };
-        reporter.report(Severity::Warning, "crontab_order", &at, message, Some(hint));
+        reporter.report(Severity::Warning, "crontab_order", at, message, Some(hint));
     }
-    Some(Schedule { crontab, at })
+    Some(Schedule { crontab, at: at.into() })
 }
 
 fn environment(entries: &[Entry], reporter: &mut Reporter<'_>) -> Vec<(String, String)> {
@@ -350,9 +363,9 @@ fn environment(entries: &[Entry], reporter: &mut Reporter<'_>) -> Vec<(String, S
     for variable in variables {
         if variable.key.is_empty() || variable.key.contains(['=', '\0']) {
             let message = format!("`{}` is not a name for a variable", variable.key.escape_debug());
-            reporter.error("environment", &variable.key_at, message, None);
+            reporter.error("environment", variable.key_span, message, None);
         }
-        match variable.value.to_python_text().filter(|text| !text.contains('\0')) {
+        match to_python_text(&variable.value).filter(|text| !text.contains('\0')) {
             Some(text) => environment.push((variable.key.clone(), text)),
             None => reporter.wrong_type(&variable.key, "one value: text, a number, true or false", &variable.value),
         }
@@ -371,10 +384,10 @@ fn hooks(entries: &[Entry], reporter: &mut Reporter<'_>) -> Vec<String> {
         match item.as_text().filter(|text| text.starts_with("http://") || text.starts_with("https://")) {
             Some(text) => hooks.push(text.to_owned()),
             None => {
-                let message = format!("a hook is {}: expected an address", item.kind_name());
+                let message = format!("a hook is {}: expected an address", kind_name(item));
                 reporter.error(
                     "hook",
-                    &item.at,
+                    item.span,
                     message,
                     Some("write an address with `http://` or `https://`".to_owned()),
                 );
@@ -401,7 +414,7 @@ fn requirements(entries: &[Entry], reporter: &mut Reporter<'_>) -> Vec<String> {
                 let message = "a requirement is not a package with an optional version".to_owned();
                 let hint =
                     "write it as in `openpyxl>=3.1`; options of pip belong into a `requirements.txt` next to the spec";
-                reporter.error("requirement", &item.at, message, Some(hint.to_owned()));
+                reporter.error("requirement", item.span, message, Some(hint.to_owned()));
             }
         }
     }

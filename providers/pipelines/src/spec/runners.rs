@@ -6,13 +6,15 @@ use super::model::SpecFile;
 use super::problem::{Problem, Severity};
 use super::spec_environment::{RUNNERS_FILE, SpecEnvironment};
 use super::wrapper::Wrapper;
-use super::yaml::{self, Entry, Node};
+use super::yaml;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use terrace_provider::names::{closest, listed};
+use terrace_yaml::source::Span;
+use terrace_yaml::{Entry, Node};
 
 /// The predefined runner: the environment's Python.
 const PLAIN: &str = "local-python";
@@ -104,15 +106,15 @@ type RunnerProblem = (Range<usize>, String, Option<String>);
 fn read(specs: &mut Specs, path: &Path, text: String) -> Option<Runners> {
     let mut problems = Vec::new();
     let runners = match yaml::parse(&text) {
-        Err(fault) => {
-            problems.push((fault.at, fault.message, fault.hint));
+        Err(faults) => {
+            problems.extend(faults.into_iter().map(|fault| (fault.at, fault.message, fault.hint)));
             None
         }
         Ok((root, _)) => {
             let entries = root.as_map().unwrap_or_default();
             if root.as_map().is_none() {
                 let hint = format!("write `NAME: {{kind: {WRAPPED}, parameters: {{wrapper: …}}}}`");
-                problems.push((root.at.clone(), "the file is not a map from names to runners".to_owned(), Some(hint)));
+                problems.push((root.span.into(), "the file is not a map from names to runners".to_owned(), Some(hint)));
             }
             Some(entries.iter().map(|entry| (entry.key.clone(), runner(entry, &mut problems))).collect())
         }
@@ -122,8 +124,8 @@ fn read(specs: &mut Specs, path: &Path, text: String) -> Option<Runners> {
 }
 
 fn runner(entry: &Entry, problems: &mut Vec<RunnerProblem>) -> Runner {
-    let mut report = |at: &Range<usize>, message: String, hint: Option<String>| {
-        problems.push((at.clone(), format!("the runner `{}`: {message}", entry.key), hint));
+    let mut report = |at: Span, message: String, hint: Option<String>| {
+        problems.push((at.into(), format!("the runner `{}`: {message}", entry.key), hint));
     };
     let fields = entry.value.as_map().unwrap_or_default();
     let kind = find(fields, "kind").map(|entry| &entry.value);
@@ -134,19 +136,19 @@ fn runner(entry: &Entry, problems: &mut Vec<RunnerProblem>) -> Runner {
             let wrapper = find(parameters, "wrapper").map(|entry| &entry.value);
             let Some((node, text)) = wrapper.and_then(|node| Some((node, node.as_text()?))) else {
                 let hint = format!("write `parameters: {{wrapper: \"nice {{cmd}}\"}}`, or `kind: {PLAIN}`");
-                report(&entry.key_at, "its `parameters` have no text `wrapper`".to_owned(), Some(hint));
+                report(entry.key_span, "its `parameters` have no text `wrapper`".to_owned(), Some(hint));
                 return Runner::Broken;
             };
             Wrapper::parse(text).map_or_else(
                 |why| {
-                    report(&node.at, format!("its wrapper is not valid: {why}"), None);
+                    report(node.span, format!("its wrapper is not valid: {why}"), None);
                     Runner::Broken
                 },
                 Runner::Wraps,
             )
         }
         other => {
-            let at = kind.map_or(&entry.key_at, |node| &node.at);
+            let at = kind.map_or(entry.key_span, |node| node.span);
             let message = match other {
                 Some(other) => format!("unknown kind `{other}`"),
                 None => "the key `kind` is missing".to_owned(),

@@ -6,7 +6,7 @@ use super::decode;
 use super::model::{SourceSpec, SpecFile};
 use super::problem::{Problem, Severity};
 use super::processor::plugin;
-use super::yaml::Node;
+use super::yaml::of_json;
 use super::{Declared, Specs, requirements};
 use crate::fingerprint::{hash_of, hash_of_file};
 use serde::{Deserialize, Serialize};
@@ -123,7 +123,7 @@ fn problem(file: usize, pipeline: Option<String>, message: String) -> Problem {
 
 fn add(specs: &mut Specs, file: usize, generated: Generated) {
     let Generated { id, folder, details } = generated;
-    let parsed = Node::of_json(&Value::Object(details));
+    let parsed = of_json(&Value::Object(details));
     let before = specs.problems.len();
     let pipeline = decode::generated(&id, parsed, &folder, file, &mut specs.problems);
     specs.declared.push(Declared { id, file, at: 0..0 });

@@ -119,7 +119,7 @@ fn invalid_yaml_does_not_stop_other_files() {
     let good = "y: {pipeline: [{run: load_metadata}]}";
     let bad = "x:\n  pipeline:\n  - run: dump.to_sql\n    parameters:\n      tables:\n        gcs_list_files\n          resource-name: a\n";
     let files = [("a/pipeline-spec.yaml", bad), ("b/pipeline-spec.yaml", good)];
-    insta::assert_snapshot!(problems_of(&files).join("\n"), @"a/pipeline-spec.yaml:6:9: expected `key: value`: the `:` is missing; did you mean `gcs_list_files:`?");
+    insta::assert_snapshot!(problems_of(&files).join("\n"), @"a/pipeline-spec.yaml:6:9: a `:` is missing after the key; did you mean `gcs_list_files:`?");
     let specs = specs_of(&files);
     assert_eq!(specs.pipelines.len(), 1);
     assert!(specs.has_unreadable_file());

@@ -2,8 +2,9 @@
 
 use super::{Reporter, find};
 use crate::spec::model::{Step, StepKind};
-use crate::spec::yaml::{Kind, Node, map_to_json};
+use crate::spec::yaml::{kind_name, map_to_json};
 use terrace_provider::names::closest;
+use terrace_yaml::{Node, NodeKind};
 
 /// Keys of a step: pipeline-spec.schema.json of dpp, and `flow`, `code` and `runner`, which its resolver reads.
 const STEP_KEYS: [&str; 7] = ["run", "flow", "parameters", "cache", "code", "runner", "validate"];
@@ -11,9 +12,9 @@ const STEP_KEYS: [&str; 7] = ["run", "flow", "parameters", "cache", "code", "run
 /// Reads a step; returns nothing if it has an error.
 pub(super) fn read(item: &Node, number: usize, reporter: &mut Reporter<'_>) -> Option<Step> {
     let Some(entries) = item.as_map() else {
-        let message = format!("a step is {}: expected a map with `run` or `flow`", item.kind_name());
+        let message = format!("a step is {}: expected a map with `run` or `flow`", kind_name(item));
         let hint = item.as_text().map(|text| format!("did you mean `- run: {text}`?"));
-        reporter.error("wrong_type", &item.at, message, hint);
+        reporter.error("wrong_type", item.span, message, hint);
         return None;
     };
     let named = find(entries, "run").or_else(|| find(entries, "flow"));
@@ -24,10 +25,10 @@ pub(super) fn read(item: &Node, number: usize, reporter: &mut Reporter<'_>) -> O
     let code = reporter.text(entries, "code");
     if let (Some(run), Some(flow)) = (find(entries, "run"), find(entries, "flow")) {
         let message = "a step has both `run` and `flow`: expected one of them".to_owned();
-        let second = if run.key_at.start > flow.key_at.start { run } else { flow };
+        let second = if run.key_span.start > flow.key_span.start { run } else { flow };
         reporter.error(
             "run_and_flow",
-            &second.key_at,
+            second.key_span,
             message,
             Some("remove one of the two, or write two steps".to_owned()),
         );
@@ -41,7 +42,7 @@ pub(super) fn read(item: &Node, number: usize, reporter: &mut Reporter<'_>) -> O
                 None => "add `run: PROCESSOR`, or `flow: MODULE`",
             };
             let message = "a step needs `run` or `flow`".to_owned();
-            reporter.error("missing_key", &item.at, message, Some(hint.to_owned()));
+            reporter.error("missing_key", item.span, message, Some(hint.to_owned()));
         }
         return None;
     };
@@ -52,7 +53,7 @@ pub(super) fn read(item: &Node, number: usize, reporter: &mut Reporter<'_>) -> O
     let parameters = match find(entries, "parameters").map(|entry| &entry.value) {
         None => serde_json::Map::new(),
         Some(node) => match &node.kind {
-            Kind::Map(entries) => map_to_json(entries),
+            NodeKind::Map(entries) => map_to_json(entries),
             _ => {
                 reporter.wrong_type("parameters", "a map", node);
                 serde_json::Map::new()
@@ -67,7 +68,7 @@ pub(super) fn read(item: &Node, number: usize, reporter: &mut Reporter<'_>) -> O
     Some(Step {
         number,
         name: name.to_owned(),
-        at: item.at.clone(),
+        at: item.span.into(),
         kind,
         parameters,
         is_cached: reporter.flag(entries, "cache"),

@@ -1,37 +1,38 @@
 //! Resolution of unquoted text by the rules of PyYAML (YAML 1.1): <https://yaml.org/type/>, resolver.py.
 
-use super::{Kind, number};
+use super::{DATE, FLOAT, TIME, float as float_of, is_whole, number, whole};
+use terrace_yaml::NodeKind;
 
 /// Resolves unquoted text.
-pub(super) fn resolve(text: &str) -> Kind {
+pub(super) fn resolve(text: &str) -> NodeKind {
     match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Kind::Null,
-        "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => return Kind::Bool(true),
-        "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => return Kind::Bool(false),
+        "" | "~" | "null" | "Null" | "NULL" => return NodeKind::Null,
+        "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => return NodeKind::Bool(true),
+        "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => return NodeKind::Bool(false),
         _ => {}
     }
     let first = text.chars().next().unwrap_or_default();
     if !(first.is_ascii_digit() || matches!(first, '+' | '-' | '.')) {
-        return Kind::Text(text.to_owned());
+        return NodeKind::Text(text.to_owned());
     }
-    time(text).or_else(|| int(text)).or_else(|| float(text)).unwrap_or_else(|| Kind::Text(text.to_owned()))
+    time(text).or_else(|| int(text)).or_else(|| float(text)).unwrap_or_else(|| NodeKind::Text(text.to_owned()))
 }
 
 /// Applies a standard tag to a text; returns nothing if the text does not fit.
-pub(super) fn tagged(suffix: &str, text: &str) -> Option<Kind> {
+pub(super) fn tagged(suffix: &str, text: &str) -> Option<NodeKind> {
     let resolved = resolve(text);
     let is_fitting = match suffix {
-        "str" => return Some(Kind::Text(text.to_owned())),
-        "int" => matches!(resolved, Kind::Int(_) | Kind::Large(_)),
-        "bool" => matches!(resolved, Kind::Bool(_)),
-        "null" => matches!(resolved, Kind::Null),
-        "timestamp" => matches!(resolved, Kind::Time { .. }),
+        "str" => return Some(NodeKind::Text(text.to_owned())),
+        "int" => is_int(&resolved),
+        "bool" => matches!(resolved, NodeKind::Bool(_)),
+        "null" => matches!(resolved, NodeKind::Null),
+        "timestamp" => matches!(resolved, NodeKind::Typed { of: DATE | TIME, .. }),
         "float" => {
             return match resolved {
                 #[expect(clippy::cast_precision_loss, reason = "`!!float` requires a float")]
-                Kind::Int(value) => Some(Kind::Float(value as f64)),
-                Kind::Large(digits) => digits.parse().ok().map(Kind::Float),
-                Kind::Float(_) => Some(resolved),
+                NodeKind::Int(value) => Some(float_of(value as f64)),
+                NodeKind::Number(number) => Some(float_of(number.to_f64())),
+                NodeKind::Typed { of: FLOAT, .. } => Some(resolved),
                 _ => None,
             };
         }
@@ -40,7 +41,15 @@ pub(super) fn tagged(suffix: &str, text: &str) -> Option<Kind> {
     is_fitting.then_some(resolved)
 }
 
-fn int(text: &str) -> Option<Kind> {
+fn is_int(kind: &NodeKind) -> bool {
+    match kind {
+        NodeKind::Int(_) => true,
+        NodeKind::Number(number) => is_whole(number),
+        _ => false,
+    }
+}
+
+fn int(text: &str) -> Option<NodeKind> {
     let (sign, digits) = signed(text);
     let clean = digits.replace('_', "");
     let value = if clean == "0" {
@@ -60,10 +69,7 @@ fn int(text: &str) -> Option<Kind> {
         return None;
     };
     let text = if sign < 0 && value != "0" { format!("-{value}") } else { value };
-    match text.parse() {
-        Ok(value) => Some(Kind::Int(value)),
-        Err(_) => (text.len() <= number::LONGEST).then_some(Kind::Large(text)),
-    }
+    (text.len() <= number::LONGEST).then(|| whole(&text))
 }
 
 fn of_radix(digits: &str, radix: u32) -> Option<String> {
@@ -84,13 +90,13 @@ fn sexagesimal(text: &str) -> Option<String> {
     number::decimal(parts, 60)
 }
 
-fn float(text: &str) -> Option<Kind> {
+fn float(text: &str) -> Option<NodeKind> {
     let (sign, digits) = signed(text);
     if matches!(digits, ".inf" | ".Inf" | ".INF") {
-        return Some(Kind::Float(if sign < 0 { f64::NEG_INFINITY } else { f64::INFINITY }));
+        return Some(float_of(if sign < 0 { f64::NEG_INFINITY } else { f64::INFINITY }));
     }
     if matches!(text, ".nan" | ".NaN" | ".NAN") {
-        return Some(Kind::Float(f64::NAN));
+        return Some(float_of(f64::NAN));
     }
     // A point is required, and an exponent needs a sign: `1e3` is text.
     let (mantissa, exponent) = match digits.split_once(['e', 'E']) {
@@ -107,7 +113,7 @@ fn float(text: &str) -> Option<Kind> {
     if exponent.is_some_and(|exponent| !is_exponent(exponent)) {
         return None;
     }
-    text.replace('_', "").parse().ok().map(Kind::Float)
+    text.replace('_', "").parse().ok().map(float_of)
 }
 
 fn signed(text: &str) -> (i64, &str) {
@@ -118,13 +124,11 @@ fn signed(text: &str) -> (i64, &str) {
 }
 
 /// Parses a day (`YYYY-MM-DD`), or a time in the form of dpp's JSON, which drops the zone.
-fn time(text: &str) -> Option<Kind> {
+fn time(text: &str) -> Option<NodeKind> {
     if text.len() == 10 {
         let [year, month, day] = numbers(text, '-')?;
         let is_day = (year.1, month.1, day.1) == (4, 2, 2);
-        return is_day
-            .then(|| civil(year, month, day))?
-            .map(|day| Kind::Time { key: "type{date}", text: day.to_string() });
+        return is_day.then(|| civil(year, month, day))?.map(|day| NodeKind::Typed { of: DATE, text: day.to_string() });
     }
     let (day, rest) = text.split_once(['T', 't', ' ', '\t'])?;
     let [year, month, day] = numbers(day, '-').filter(|[year, ..]| year.1 == 4)?;
@@ -139,7 +143,7 @@ fn time(text: &str) -> Option<Kind> {
     let small = |number: (i16, usize)| i8::try_from(number.0).ok();
     let clock = jiff::civil::Time::new(small(hour)?, small(minute)?, small(second)?, 0).ok()?;
     let moment = civil(year, month, day)?.to_datetime(clock);
-    Some(Kind::Time { key: "type{datetime}", text: moment.strftime("%Y-%m-%d %H:%M:%S").to_string() })
+    Some(NodeKind::Typed { of: TIME, text: moment.strftime("%Y-%m-%d %H:%M:%S").to_string() })
 }
 
 /// Parses three numbers of one to four digits, each with its number of digits.
@@ -170,53 +174,54 @@ fn is_zone(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use terrace_provider::Number;
 
     #[test]
     fn unquoted_text_is_resolved_as_in_pyyaml() {
-        let text = |text: &str| Kind::Text(text.to_owned());
-        let large = |digits: &str| Kind::Large(digits.to_owned());
+        let text = |text: &str| NodeKind::Text(text.to_owned());
+        let large = |digits: &str| NodeKind::Number(Number::parse(digits).unwrap());
         for (written, read) in [
-            ("yes", Kind::Bool(true)),
-            ("OFF", Kind::Bool(false)),
+            ("yes", NodeKind::Bool(true)),
+            ("OFF", NodeKind::Bool(false)),
             ("y", text("y")),
-            ("~", Kind::Null),
-            ("010", Kind::Int(8)),
+            ("~", NodeKind::Null),
+            ("010", NodeKind::Int(8)),
             ("08", text("08")),
             ("0o10", text("0o10")),
-            ("0x1F", Kind::Int(31)),
-            ("0b11", Kind::Int(3)),
-            ("1_000", Kind::Int(1000)),
-            ("-7", Kind::Int(-7)),
-            ("1:30", Kind::Int(90)),
+            ("0x1F", NodeKind::Int(31)),
+            ("0b11", NodeKind::Int(3)),
+            ("1_000", NodeKind::Int(1000)),
+            ("-7", NodeKind::Int(-7)),
+            ("1:30", NodeKind::Int(90)),
             ("1:75", text("1:75")),
             ("1e3", text("1e3")),
-            ("1.5e+3", Kind::Float(1500.0)),
+            ("1.5e+3", float_of(1500.0)),
             ("1.5e3", text("1.5e3")),
-            (".5", Kind::Float(0.5)),
-            ("1.", Kind::Float(1.0)),
+            (".5", float_of(0.5)),
+            ("1.", float_of(1.0)),
             (".", text(".")),
             ("..common.step", text("..common.step")),
-            ("-.inf", Kind::Float(f64::NEG_INFINITY)),
+            ("-.inf", float_of(f64::NEG_INFINITY)),
             ("1.2.3", text("1.2.3")),
             (".*", text(".*")),
-            ("2014-01-02", Kind::Time { key: "type{date}", text: "2014-01-02".to_owned() }),
+            ("2014-01-02", NodeKind::Typed { of: DATE, text: "2014-01-02".to_owned() }),
             ("2014-13-02", text("2014-13-02")),
             ("2014-15", text("2014-15")),
-            ("2014-01-02T03:04:05+01:00", Kind::Time { key: "type{datetime}", text: "2014-01-02 03:04:05".to_owned() }),
-            ("2014-1-2 3:04:05.25 Z", Kind::Time { key: "type{datetime}", text: "2014-01-02 03:04:05".to_owned() }),
+            ("2014-01-02T03:04:05+01:00", NodeKind::Typed { of: TIME, text: "2014-01-02 03:04:05".to_owned() }),
+            ("2014-1-2 3:04:05.25 Z", NodeKind::Typed { of: TIME, text: "2014-01-02 03:04:05".to_owned() }),
             ("2014-01-02 12:30", text("2014-01-02 12:30")),
             ("2014-01-02T03:04:05+9223372036854775", text("2014-01-02T03:04:05+9223372036854775")),
             ("2014-01-02T03:04:05+24:00", text("2014-01-02T03:04:05+24:00")),
             ("2014-01-02T99:04:05", text("2014-01-02T99:04:05")),
             ("-0x-8000000000000000", text("-0x-8000000000000000")),
             ("0b-1", text("0b-1")),
-            ("-9223372036854775808", Kind::Int(i64::MIN)),
+            ("-9223372036854775808", NodeKind::Int(i64::MIN)),
             ("9223372036854775808", large("9223372036854775808")),
             ("-99999999999999999999", large("-99999999999999999999")),
             ("0x1_0000_0000_0000_0000", large("18446744073709551616")),
             ("9223372036854775807:00", large("553402322211286548420")),
-            ("-0", Kind::Int(0)),
-            ("0_0", Kind::Int(0)),
+            ("-0", NodeKind::Int(0)),
+            ("0_0", NodeKind::Int(0)),
             ("0x", text("0x")),
             ("+", text("+")),
         ] {

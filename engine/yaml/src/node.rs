@@ -90,6 +90,7 @@ impl Node {
             NodeKind::Int(_) => "whole number",
             NodeKind::Number(_) => "number",
             NodeKind::Text(_) => "text",
+            NodeKind::Typed { of, .. } => of,
             NodeKind::List(_) => "list",
             NodeKind::Map(_) => "map",
         }
@@ -103,7 +104,7 @@ impl Node {
             NodeKind::Bool(value) => Value::Bool(*value),
             NodeKind::Int(value) => Value::Int(*value),
             NodeKind::Number(number) => Value::Number(number.clone()),
-            NodeKind::Text(text) => Value::String(text.clone()),
+            NodeKind::Text(text) | NodeKind::Typed { text, .. } => Value::String(text.clone()),
             NodeKind::List(items) => Value::List(items.iter().map(Self::to_value).collect()),
             NodeKind::Map(entries) => {
                 Value::Map(entries.iter().map(|entry| (entry.key.clone(), entry.value.to_value())).collect())
@@ -119,7 +120,7 @@ impl Node {
             NodeKind::Bool(value) => (*value).into(),
             NodeKind::Int(value) => (*value).into(),
             NodeKind::Number(number) => number.to_json(),
-            NodeKind::Text(text) => text.as_str().into(),
+            NodeKind::Text(text) | NodeKind::Typed { text, .. } => text.as_str().into(),
             NodeKind::List(items) => items.iter().map(Self::to_json).collect(),
             NodeKind::Map(entries) => serde_json::Value::Object(
                 entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect(),

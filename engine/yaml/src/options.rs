@@ -1,6 +1,6 @@
 //! Options for reading a text, and limits on its size.
 
-use super::Node;
+use super::{Node, NodeKind, scalar};
 use crate::diagnostic::Diagnostic;
 use terrace_provider::value::DEEPEST;
 
@@ -33,6 +33,23 @@ pub enum DuplicateKeys {
     Error,
     /// A warning when both values are equal (the official Witboost example has such keys), else an error.
     WarnWhenEqual,
+    /// A warning. All entries stay in the tree, and the last of equal keys counts.
+    Warn,
+}
+
+/// The meaning of scalars.
+#[derive(Debug, Clone, Copy)]
+pub struct Schema {
+    /// Returns the value of unquoted text.
+    pub resolve: fn(&str) -> NodeKind,
+    /// Returns the value of a text with a standard tag, given without its `!!`; `None` when the text does not match.
+    pub resolve_tagged: fn(&str, &str) -> Option<NodeKind>,
+}
+
+impl Default for Schema {
+    fn default() -> Self {
+        Self { resolve: scalar::resolve, resolve_tagged: scalar::resolve_tagged }
+    }
 }
 
 /// Options for reading a text.
@@ -42,6 +59,8 @@ pub struct ParseOptions {
     pub budget: Budget,
     /// The handling of duplicate keys in a map.
     pub duplicate_keys: DuplicateKeys,
+    /// The meaning of scalars.
+    pub schema: Schema,
 }
 
 /// A tree with warnings.

@@ -144,9 +144,15 @@ impl Diagnostic {
     /// The main place, for display.
     #[must_use]
     pub fn place(&self, sources: &Sources) -> Option<Place> {
-        match &self.labels.first()?.at {
-            Location::Span(span) => sources.place(*span),
-            Location::Place(place) => Some(place.clone()),
+        self.labels.first()?.at.place(sources)
+    }
+}
+
+impl Location {
+    fn place(&self, sources: &Sources) -> Option<Place> {
+        match self {
+            Self::Span(span) => sources.place(*span),
+            Self::Place(place) => Some(place.clone()),
         }
     }
 }
@@ -190,4 +196,20 @@ pub fn remove_repeated(diagnostics: &mut Vec<Diagnostic>) {
 #[must_use]
 pub fn has_errors(diagnostics: &[Diagnostic]) -> bool {
     diagnostics.iter().any(Diagnostic::is_error)
+}
+
+/// Diagnostics as plain text, for snapshots of tests.
+#[must_use]
+pub fn plain_text(diagnostics: &[Diagnostic], sources: &Sources) -> String {
+    let mut lines = Vec::new();
+    for diagnostic in diagnostics {
+        let severity = format!("{:?}", diagnostic.severity).to_lowercase();
+        lines.push(format!("{severity}[{}]: {}", diagnostic.code, diagnostic.message));
+        for label in &diagnostic.labels {
+            let place = label.at.place(sources).map_or("nowhere".to_owned(), |place| place.to_string());
+            lines.push(format!("  at {place} {}", label.text).trim_end().to_owned());
+        }
+        lines.extend(diagnostic.hint.iter().map(|hint| format!("  hint: {hint}")));
+    }
+    lines.join("\n")
 }

@@ -2,7 +2,6 @@
 
 use super::mapping::{MAX_ERRORS, Merge, deduplicate, expand_merges};
 use super::options::{Budget, ParseOptions, Parsed};
-use super::scalar;
 use super::syntax::syntax_error;
 use super::typing_errors::{RENDER, describe_unusual_space, is_unusual_space};
 use super::{Entry, Node, NodeKind};
@@ -330,12 +329,12 @@ impl<'t> Builder<'t> {
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Result<Node, Stop> {
         let kind = match tag {
-            None if style == ScalarStyle::Plain => scalar::resolve(text),
+            None if style == ScalarStyle::Plain => (self.options.schema.resolve)(text),
             None => NodeKind::Text(text.to_owned()),
             Some(tag) if tag.original() == "!" => NodeKind::Text(text.to_owned()),
             Some(tag) => {
                 let Some(suffix) = tag.core_suffix() else { return Err(foreign_tag(tag, span)) };
-                scalar::resolve_tagged(suffix, text).ok_or_else(|| {
+                (self.options.schema.resolve_tagged)(suffix, text).ok_or_else(|| {
                     Box::new(
                         Diagnostic::error("yaml_tag", format!("`{text}` does not match its tag `!!{suffix}`"))
                             .at(span)

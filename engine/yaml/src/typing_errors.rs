@@ -4,7 +4,8 @@
 use super::{Node, NodeKind};
 
 /// The hint for an unknown key that a typing error caused.
-pub(crate) fn typing_hint_for_key<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+#[must_use]
+pub fn typing_hint_for_key<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     if let Some(item) = item_without_space(key) {
         return Some(space_after_dash(item));
     }
@@ -14,7 +15,8 @@ pub(crate) fn typing_hint_for_key<'a>(key: &str, known: impl IntoIterator<Item =
 }
 
 /// The hint for a value of the wrong type that a typing error caused.
-pub(crate) fn typing_hint_for_value(node: &Node, expected: &str) -> Option<String> {
+#[must_use]
+pub fn typing_hint_for_value(node: &Node, expected: &str) -> Option<String> {
     match &node.kind {
         NodeKind::Map(entries) if expected.contains("a list") => {
             entries.iter().find_map(|entry| item_without_space(&entry.key)).map(space_after_dash)
@@ -54,8 +56,10 @@ pub(super) fn key_without_colon<'t>(before: &'t str, next: &str) -> Option<&'t s
     let (above, last) = before.rsplit_once('\n').unwrap_or(("", before));
     let name = content(last).split(' ').next()?;
     let next_key = next.trim_start_matches([' ', '-']).split(':').next()?;
-    // A single word may be the key of the entries below it.
-    let is_entry = content(last).contains(' ') || column(next) > column(last);
+    // A single word may be the key of the entries below it, or the first key of an item.
+    let is_item = last.trim_start().starts_with("- ");
+    let is_beside = is_item && column(next) == column(last);
+    let is_entry = content(last).contains(' ') || column(next) > column(last) || is_beside;
     let is_below_key = match above.trim_end().rsplit('\n').next().unwrap_or_default() {
         "" => true,
         above if above.ends_with(':') => column(above) < column(last),

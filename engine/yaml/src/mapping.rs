@@ -3,10 +3,9 @@
 use super::options::DuplicateKeys;
 use super::{Entry, Node, NodeKind};
 use crate::diagnostic::Diagnostic;
-use crate::quick::QuickMap;
 use crate::source::Span;
 use foldhash::fast::RandomState;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Maximum number of entries to compare pairwise; a table is faster for more.
 const PAIRWISE_LIMIT: usize = 12;
@@ -25,7 +24,7 @@ pub(super) struct Merge {
     pub(super) value: Node,
 }
 
-/// Reports duplicate keys, and keeps only the last of each.
+/// Reports duplicate keys, and keeps only the last of each unless the policy keeps all.
 pub(super) fn deduplicate(entries: &mut Vec<Entry>, policy: DuplicateKeys, diagnostics: &mut Vec<Diagnostic>) {
     let duplicates = duplicates(entries);
     if duplicates.is_empty() {
@@ -35,6 +34,9 @@ pub(super) fn deduplicate(entries: &mut Vec<Entry>, policy: DuplicateKeys, diagn
         if let (Some(first), Some(second)) = (entries.get(*first), entries.get(*second)) {
             diagnostics.push(duplicate(first, second, policy));
         }
+    }
+    if policy == DuplicateKeys::Warn {
+        return;
     }
     let dropped: HashSet<usize> = duplicates.into_iter().map(|(first, _)| first).collect();
     let mut position = 0..;
@@ -50,8 +52,8 @@ fn duplicates(entries: &[Entry]) -> Vec<(usize, usize)> {
         };
         return entries.iter().enumerate().filter_map(later).collect();
     }
-    let mut last_positions: QuickMap<&str, usize> =
-        QuickMap::with_capacity_and_hasher(entries.len(), RandomState::default());
+    let mut last_positions: HashMap<&str, usize, RandomState> =
+        HashMap::with_capacity_and_hasher(entries.len(), RandomState::default());
     entries
         .iter()
         .enumerate()
@@ -60,12 +62,15 @@ fn duplicates(entries: &[Entry]) -> Vec<(usize, usize)> {
 }
 
 fn duplicate(first: &Entry, second: &Entry, policy: DuplicateKeys) -> Diagnostic {
-    let is_harmless = policy == DuplicateKeys::WarnWhenEqual && is_same(&first.value, &second.value);
     let message = format!("the key `{}` appears twice in one map", second.key);
-    let diagnostic = if is_harmless {
-        Diagnostic::warning("duplicate_key", message).hint("the values are equal; remove one of the two")
-    } else {
-        Diagnostic::error("duplicate_key", message).hint("remove one of the two, or rename it")
+    let diagnostic = match policy {
+        DuplicateKeys::WarnWhenEqual if is_same(&first.value, &second.value) => {
+            Diagnostic::warning("duplicate_key", message).hint("the values are equal; remove one of the two")
+        }
+        DuplicateKeys::Warn => {
+            Diagnostic::warning("duplicate_key", message).hint("remove one of the two: only the last one counts")
+        }
+        _ => Diagnostic::error("duplicate_key", message).hint("remove one of the two, or rename it"),
     };
     diagnostic.at_with(second.key_span, "again here").at_with(first.key_span, "first here")
 }

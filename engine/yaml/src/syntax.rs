@@ -66,6 +66,9 @@ fn typing_error(kind: &ErrorKind, text: &str, at: usize) -> Option<(usize, &'sta
         let hint = key.map_or_else(|| SPACE_AFTER_DASH.to_owned(), space_after_dash);
         return Some((start + indent, "a space is missing after `-`", hint));
     }
+    if matches!(kind, ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey) {
+        return Some((line_without_colon(text, start)?, MISSING_COLON, COLON_AFTER_KEY.to_owned()));
+    }
     if !matches!(kind, ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement) {
         return None;
     }
@@ -85,7 +88,29 @@ fn typing_error(kind: &ErrorKind, text: &str, at: usize) -> Option<(usize, &'sta
         return Some((colon, "a space is missing after `:`", space_after_colon(name)));
     }
     let name = key_without_colon(before, line)?;
-    Some((before.len() - key.len() + name.len(), "a `:` is missing after the key", COLON_AFTER_KEY.to_owned()))
+    Some((before.len() - key.len() + name.len(), MISSING_COLON, COLON_AFTER_KEY.to_owned()))
+}
+
+/// The message for a key without a colon. The diagnostic's place is the end of the key.
+pub const MISSING_COLON: &str = "a `:` is missing after the key";
+
+/// The end of the line without a colon. The parser often notices the error on the next line, whose start is given.
+fn line_without_colon(text: &str, start: usize) -> Option<usize> {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let own = text.get(start..)?.lines().next().unwrap_or_default();
+    let before = text.get(..start)?.trim_end();
+    let above = before.rsplit('\n').next()?;
+    // An item of plain text is valid, unless keys follow that can belong only to it.
+    let is_cause = |line: &str| {
+        let words = line.trim();
+        let is_plain = !words.is_empty() && !words.starts_with(['#', '"', '\'', '[', '{', '|', '>']);
+        let is_key = is_plain && !words.contains(':') && !words.contains("${{") && !has_template_tag(words);
+        is_key && (!words.starts_with('-') || indent(line) < indent(own))
+    };
+    match is_cause(own) {
+        true => Some(start + own.trim_end().len()),
+        false => is_cause(above).then_some(before.len()),
+    }
 }
 
 /// The maximum length of a key on one line in YAML.

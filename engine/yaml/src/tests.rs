@@ -18,7 +18,7 @@ fn report(text: &str) -> String {
     let id = sources.add("t.yaml", text);
     match parse(id, text, &Budget::default()) {
         Ok(node) => format!("read as {:?}", node.to_value()),
-        Err(diagnostics) => crate::testing::render_diagnostics(&diagnostics, &sources),
+        Err(diagnostics) => crate::diagnostic::plain_text(&diagnostics, &sources),
     }
 }
 
@@ -363,6 +363,8 @@ fn missing_colon_is_reported_at_its_key() {
         ("a:\n  path a.txt\n  b: 1\n", " a.txt"),
         ("r:\n  - path a.txt\n    b: 1\n", " a.txt"),
         ("config\n  b: 1\n", "\n  b"),
+        ("r:\n  - noise\n    b: 1\n", "\n    b"),
+        ("a:\n  b:\n    c: d\n  files\n  e:\n    f: g\n", "\n  e"),
     ] {
         let [found] = errors(text).try_into().unwrap();
         let crate::diagnostic::Location::Span(span) = found.labels[0].at else { panic!("{text:?}") };
@@ -377,6 +379,7 @@ fn missing_colon_is_reported_at_its_key() {
         "sql:\n  select a\n  from b\n  where: c\n",
         "password:\n  hunter2\n  user: x\n",
         "[x,\n y z\n d: 1]\n",
+        "x:\n  hooks:\n  - plain\n  title: a: b\n",
     ] {
         let found = errors(text);
         assert!(!found[0].message.contains("missing after the key"), "{text:?}: {found:?}");
