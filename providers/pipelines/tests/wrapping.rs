@@ -2,8 +2,8 @@
 
 use crate::harness::{NOISE, Project, Recorder};
 use std::fs;
-use terrace_provider_pipelines::run::{RunRequest, State};
-use terrace_provider_pipelines::spec::{self, SpecEnvironment};
+use terrace_pipelines::run::{RunRequest, State};
+use terrace_pipelines::spec::{self, SpecEnvironment};
 use tokio_util::sync::CancellationToken;
 
 const SPEC: &str = "x:\n  pipeline:\n  - run: noise\n    runner: quoted\n    parameters: {rows: 4, odd: '$(touch injected) \"q\" `id` ''s'''}\n  - run: dump_to_path\n    runner: bare\n    parameters: {out-path: data}\n";
