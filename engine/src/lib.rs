@@ -13,7 +13,6 @@ pub mod compile;
 mod deadline;
 pub mod decode;
 pub mod descriptor;
-pub mod diagnostic;
 pub mod diff;
 pub mod digest;
 pub mod drift;
@@ -41,12 +40,9 @@ pub mod reverse;
 pub(crate) mod scope;
 pub mod seal;
 pub mod selector;
-pub mod source;
 pub mod store;
 pub mod text;
 pub mod typecheck;
 mod upgrade;
-pub mod yaml;
 
-#[cfg(test)]
-mod testing;
+pub use terrace_yaml::{self as yaml, diagnostic, source};

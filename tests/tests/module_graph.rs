@@ -18,7 +18,6 @@ const EXCEPTIONS: [(&str, usize); 12] = [
     ("providers/databricks", 25),
     ("providers/kafka", 4),
     ("providers/local", 4),
-    ("providers/pipelines", 57),
     ("providers/postgres", 7),
     ("server", 42),
     ("server/role-mapper", 5),

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
-use terrace_provider_pipelines::spec;
+use terrace_pipelines::spec;
 
 /// The file of the example.
 const EXAMPLE: &str = "stack.yaml";

@@ -17,8 +17,8 @@ use terrace_engine::naming::{NamesRule, distinct};
 use terrace_engine::render::SOURCE_SPEC;
 use terrace_engine::source::{Located, SourceId, Sources, Span};
 use terrace_engine::yaml::{Node, NodeKind};
+use terrace_pipelines::spec::{self, Pipeline, Problem, Severity, Specs};
 use terrace_provider::{Map, Value};
-use terrace_provider_pipelines::spec::{self, Pipeline, Problem, Severity, Specs};
 
 /// Names of a component's resources.
 const PIPELINE: &str = "pipeline";

@@ -1,7 +1,7 @@
 //! This process as a program: its command line as a guard of databases, and the protection of its memory.
 
 use std::path::PathBuf;
-use terrace_provider_pipelines::database::GuardProgram;
+use terrace_pipelines::database::GuardProgram;
 
 /// The guard's command line; `None` if the system does not report the path of this program.
 pub(crate) fn guard_program() -> Option<GuardProgram> {

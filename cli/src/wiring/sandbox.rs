@@ -6,9 +6,9 @@ use crate::settings::Settings;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use terrace_engine::plan::file::BEGINNING;
+use terrace_pipelines::paths::RECORDS;
 use terrace_provider::Sandbox;
 use terrace_provider::sandbox::{Marker, ProtectedFiles};
-use terrace_provider_pipelines::settings::RECORDS;
 use terrace_state::{SQLITE_MARK, StoreUrl, export};
 
 const STATE: &str = "a file of the state";

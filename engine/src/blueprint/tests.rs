@@ -1,10 +1,10 @@
 use super::matching::Templates;
 use super::*;
 use crate::descriptor::BlueprintUse;
+use crate::diagnostic::plain_text;
 use crate::expression::Functions;
 use crate::registry::Registry;
 use crate::source::Sources;
-use crate::testing::render_diagnostics;
 use crate::yaml::{self, Budget, Node};
 use terrace_provider::Value;
 
@@ -73,7 +73,7 @@ fn read_as(file: &str, text: &str, is_built_in: bool, sources: &mut Sources) -> 
 
 fn good(file: &str, text: &str, is_built_in: bool, sources: &mut Sources) -> Blueprint {
     let (blueprint, diagnostics) = read_as(file, text, is_built_in, sources);
-    assert_eq!(render_diagnostics(&diagnostics, sources), "");
+    assert_eq!(plain_text(&diagnostics, sources), "");
     blueprint.unwrap()
 }
 
@@ -170,7 +170,7 @@ fn errors_in_a_blueprint_have_a_place_and_a_hint() {
             let mut sources = Sources::default();
             let (_, diagnostics) = read_as("a.yaml", text, false, &mut sources);
             assert!(!diagnostics.is_empty(), "{text}");
-            format!("{text}{}\n\n", render_diagnostics(&diagnostics, &sources))
+            format!("{text}{}\n\n", plain_text(&diagnostics, &sources))
         })
         .collect();
     insta::assert_snapshot!(all);
@@ -235,7 +235,7 @@ fn component_needs_exactly_one_blueprint() {
         library.choose("c", &named, span, &none),
     ];
     let all: Vec<_> = cases.into_iter().map(|result| *result.unwrap_err()).collect();
-    insta::assert_snapshot!(render_diagnostics(&all, &sources));
+    insta::assert_snapshot!(plain_text(&all, &sources));
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn near_match_names_the_field_that_differs() {
     let lacking = wanted(&[("useCaseTemplateId", "urn:dmb:utm:port:0.0.0"), ("kind", "outputport")]);
     let choose =
         |wanted: &BlueprintUse| *library.choose("c", wanted, Span::new(id, 0, 4), &Templates::default()).unwrap_err();
-    insta::assert_snapshot!(render_diagnostics(&[choose(&typo), choose(&lacking)], &sources));
+    insta::assert_snapshot!(plain_text(&[choose(&typo), choose(&lacking)], &sources));
 }
 
 #[test]
@@ -334,7 +334,7 @@ fn project_overrides_and_overlay_replaces() {
         good("f.yaml", &minimal("snowflake-storage", ""), false, &mut sources),
     ];
     let diagnostics: Vec<_> = [duplicates, circle].into_iter().flat_map(|all| Library::new(all, None).1).collect();
-    insta::assert_snapshot!(render_diagnostics(&diagnostics, &sources));
+    insta::assert_snapshot!(plain_text(&diagnostics, &sources));
 }
 
 #[test]
@@ -362,7 +362,7 @@ fn validation_error_has_a_place() {
             let id = sources.add("c.yaml", *text);
             let component = yaml::parse(id, text, &Budget::default()).unwrap();
             let diagnostics = schema.validate(&component, Span::new(id, 0, 1));
-            format!("{text}{}\n\n", render_diagnostics(&diagnostics, &sources))
+            format!("{text}{}\n\n", plain_text(&diagnostics, &sources))
         })
         .collect();
     insta::assert_snapshot!(all);
@@ -413,7 +413,7 @@ fn misspelt_key_that_the_schema_permits_is_a_warning() {
     let component = yaml::parse(id, text, &Budget::default()).unwrap();
     let found = schema.validate(&component, component.span);
     assert!(!crate::diagnostic::has_errors(&found));
-    insta::assert_snapshot!(render_diagnostics(&found, &sources), @"
+    insta::assert_snapshot!(plain_text(&found, &sources), @"
     warning[unknown_field]: the blueprint has no field `specific.databse`
       at c.yaml:1:12
       hint: did you mean `database`?
@@ -442,7 +442,7 @@ fn invalid_schema_is_reported_and_opens_nothing() {
     ] {
         let schema = SpecificSchema::new("specific", schema, span);
         let diagnostics = schema.validate(&node("specific: {}"), span);
-        assert_eq!(diagnostics[0].code, "bad_schema", "{}", render_diagnostics(&diagnostics, &sources));
+        assert_eq!(diagnostics[0].code, "bad_schema", "{}", plain_text(&diagnostics, &sources));
     }
 }
 

@@ -8,7 +8,7 @@ use crate::descriptor::witboost::product_of;
 use crate::descriptor::{Body, Component, Descriptor};
 use crate::diagnostic::Diagnostic;
 use crate::source::SourceId;
-use crate::yaml::{Budget, DuplicateKeys, ParseOptions, parse_with};
+use crate::yaml::{DuplicateKeys, ParseOptions, parse_with};
 use std::collections::BTreeSet;
 use terrace_provider::Value;
 
@@ -41,7 +41,7 @@ impl Compiler<'_> {
         let Some(source) = self.sources.get(id) else { return Ok(Value::Null) };
         // Duplicate keys with equal values only cause a warning, as in the descriptor: another system generates the
         // text.
-        let options = ParseOptions { budget: Budget::default(), duplicate_keys: DuplicateKeys::WarnWhenEqual };
+        let options = ParseOptions { duplicate_keys: DuplicateKeys::WarnWhenEqual, ..ParseOptions::default() };
         let node = parse_with(id, &source.text, &options)?.node;
         if node.is_null() {
             return Ok(Value::Null);

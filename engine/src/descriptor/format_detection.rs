@@ -74,7 +74,8 @@ fn parse_one(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<(Node, Kind)> {
     let source = sources.get(id)?;
-    let options = ParseOptions { budget: *budget, duplicate_keys: DuplicateKeys::WarnWhenEqual };
+    let options =
+        ParseOptions { budget: *budget, duplicate_keys: DuplicateKeys::WarnWhenEqual, ..ParseOptions::default() };
     if let Some(skeleton) = other_files::skeleton(id, &source.text) {
         diagnostics.push(skeleton);
         return None;

@@ -1,7 +1,6 @@
 use super::*;
-use crate::diagnostic::{Diagnostic, has_errors};
+use crate::diagnostic::{Diagnostic, has_errors, plain_text};
 use crate::source::Sources;
-use crate::testing::render_diagnostics;
 use crate::yaml::Budget;
 use std::path::PathBuf;
 
@@ -51,7 +50,7 @@ fn outline(descriptor: &Descriptor) -> String {
 fn report(texts: &[&str]) -> String {
     let reading = read_all(texts);
     let outlines: Vec<_> = reading.descriptors.iter().map(outline).collect();
-    format!("{}\n{}", outlines.join("\n"), render_diagnostics(&reading.diagnostics, &reading.sources))
+    format!("{}\n{}", outlines.join("\n"), plain_text(&reading.diagnostics, &reading.sources))
 }
 
 fn corpus() -> Option<Vec<(String, String)>> {
@@ -80,7 +79,7 @@ fn real_descriptors_are_read_or_fail_with_a_place() {
     ];
     for (name, text) in files {
         let reading = read_all(&[&text]);
-        let all = render_diagnostics(&reading.diagnostics, &reading.sources);
+        let all = plain_text(&reading.diagnostics, &reading.sources);
         for diagnostic in &reading.diagnostics {
             assert!(diagnostic.place(&reading.sources).is_some(), "{name}: {all}");
             assert!(diagnostic.hint.is_some(), "{name}: {all}");
@@ -121,7 +120,7 @@ componentIdToProvision: urn:dmb:cmp:finance:cashflow:0:port
 fn missing_read_of_the_same_product_is_a_warning() {
     let text = "kind: dataproduct\nid: urn:dmb:dp:a:b:0\nname: B\ncomponents:\n  - {id: 'urn:dmb:cmp:a:b:0:topic', kind: s}\n  - id: urn:dmb:cmp:a:b:0:app\n    kind: s\n    \
                 readsFrom: ['urn:dmb:cmp:a:b:0:topic', 'urn:dmb:cmp:a:b:0:topci', 'urn:dmb:cmp:other:p:1:port', EX_mainframe]\n";
-    insta::assert_snapshot!(render_diagnostics(&read_all(&[text]).diagnostics, &read_all(&[text]).sources), @"
+    insta::assert_snapshot!(plain_text(&read_all(&[text]).diagnostics, &read_all(&[text]).sources), @"
     warning[outside_dependency]: the dependency `urn:dmb:cmp:a:b:0:topci` is not in this descriptor
       at a.yaml:8:44
       hint: did you mean `urn:dmb:cmp:a:b:0:topic`?
@@ -202,7 +201,7 @@ outputs:
 #[test]
 fn stack_is_read_completely() {
     let reading = read_all(&[STACK]);
-    assert_eq!(render_diagnostics(&reading.diagnostics, &reading.sources), "");
+    assert_eq!(plain_text(&reading.diagnostics, &reading.sources), "");
     let descriptor = &reading.descriptors[0];
     insta::assert_snapshot!(outline(descriptor));
     let Body::Resources(own) = &descriptor.components[0].body else { panic!() };

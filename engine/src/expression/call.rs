@@ -1,5 +1,16 @@
 //! Fast path for an expression that is a single call of a terrace function, like `upper(each.value.name)`: its values
 //! need no conversion to CEL.
+//!
+//! Measured as processor time of `terrace plan` (profile `release-ci`, median of nine alternating runs). Each instance
+//! calls `sqlColumns`, `sqlPrimaryKey` and `sqlComment` on a table of 20 columns, as the blueprints for tables do. The
+//! calls reach CEL if they are written as `true ? … : ''`:
+//!
+//! | instances | this path | through CEL |
+//! |---|---|---|
+//! | 1,000 | 0.21 s | 0.35 s |
+//! | 10,000 | 1.91 s | 3.74 s |
+//!
+//! A call on one short text (`upper(…)`) gains nothing: the conversion of large arguments is the cost.
 
 use super::budget::{self, with_budget};
 use super::compile::{Cel, Use};

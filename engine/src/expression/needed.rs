@@ -1,5 +1,16 @@
 //! Finds the parts of each path that a tree uses: `tables.map(t, t.name)` needs the names of the tables, but not their
-//! columns. Only these parts are converted to CEL, which copies an item each time a loop reaches it.
+//! columns.
+//!
+//! CEL receives only these parts. So this module decides more than the cost of an evaluation:
+//!
+//! - A result is unknown if CEL touches an unknown value (`bridge`). It cannot touch a part that it did not receive:
+//!   the names of tables are known even if a column is not.
+//! - The budget counts only these parts. And CEL copies an item each time a loop reaches it, so large items would make
+//!   a loop slow.
+//!
+//! A part that is missing here would be absent in CEL: the expression would fail, or return a wrong value. In doubt, a
+//! tree needs the whole value. Sensitivity does not depend on this module: any sensitive part of a path's value makes
+//! the result sensitive, used or not (`evaluate`).
 
 use super::compile::{IN_ORDER, Use};
 use cel::IdedExpr;

@@ -43,9 +43,7 @@ impl Template {
                 // A map without expressions also stays a map, so that its entries keep their places.
                 TemplateKind::Map(compiled)
             }
-            NodeKind::Null | NodeKind::Bool(_) | NodeKind::Int(_) | NodeKind::Number(_) => {
-                TemplateKind::Literal(literal(node))
-            }
+            _ => TemplateKind::Literal(literal(node)),
         };
         Self { span: node.span, kind }
     }
@@ -182,7 +180,7 @@ fn literal(node: &Node) -> Value {
         NodeKind::Bool(value) => Value::Bool(*value),
         NodeKind::Int(value) => Value::Int(*value),
         NodeKind::Number(number) => Value::Number(number.clone()),
-        NodeKind::Text(text) => Value::String(text.clone()),
+        NodeKind::Text(text) | NodeKind::Typed { text, .. } => Value::String(text.clone()),
         NodeKind::List(items) => Value::List(items.iter().map(literal).collect()),
         NodeKind::Map(entries) => entries.iter().map(|entry| (entry.key.clone(), literal(&entry.value))).collect(),
     }

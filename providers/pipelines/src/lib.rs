@@ -1,44 +1,24 @@
-//! The `pipelines` provider: data pipelines of frictionless datapackage-pipelines (dpp), run on this machine.
+//! The `pipelines` provider: resources over the library [`terrace_pipelines`], which runs pipelines.
 //!
-//! Reading order: [`spec`] (the specs that users write), [`fingerprint`] (the inputs of a result), [`environment`] (the
-//! Python environment of steps), [`executor`] (programs that runs start), [`run`] (one run, and several in order),
-//! [`database`] (where pipelines write tables), [`resource`] (resources with plan and apply), [`schema`] (their
-//! declarations). `settings` builds a runner. Runs wait for a worker in the [`queue`]; a [`worker`] executes them.
-//! [`storage`] copies results to other places, and [`site`] shows them to people; [`schedule`] starts runs by time,
-//! [`doctor`] reports missing software.
-//!
-//! Runs execute dpp's processors, its wrapper and its stream between steps, but not its manager: [`executor::local`]
-//! says why.
+//! Reading order: [`schema`] (declarations of settings and resource types), [`settings`] and `storage_settings` (a runner,
+//! databases, storage and sites from the settings of an instance), [`resource`] (resources with plan and apply).
 #![forbid(unsafe_code)]
 // Tests may slice strings anywhere: a wrong boundary only fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
-pub mod database;
-pub mod doctor;
-pub mod environment;
-pub mod executor;
-mod file_lock;
-pub mod fingerprint;
-mod private;
-pub mod queue;
 pub mod resource;
-pub mod run;
-pub mod schedule;
 pub mod schema;
 mod session;
 pub mod settings;
-pub mod site;
-pub mod spec;
-pub mod storage;
-pub mod worker;
+mod storage_settings;
 
 use async_trait::async_trait;
-use database::GuardProgram;
 use secrecy::ExposeSecret;
 use std::sync::Arc;
+use terrace_pipelines::database::GuardProgram;
+use terrace_pipelines::worker::Launch;
+use terrace_pipelines::worker::launch::CurrentProgram;
 use terrace_provider::{Provider, ProviderError, ProviderSchema, Session, Settings};
-use worker::Launch;
-use worker::launch::CurrentProgram;
 
 /// Provider of data pipelines.
 pub struct PipelinesProvider {

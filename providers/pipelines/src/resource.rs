@@ -11,6 +11,7 @@ pub mod pipeline;
 pub mod run;
 pub mod schedule;
 pub mod static_site;
+pub(crate) mod storage_error;
 pub mod volume_sync;
 pub mod worker_pool;
 

@@ -78,8 +78,8 @@ fn settings() -> Vec<Attribute> {
             "Folder of PostgreSQL's programs (`initdb`, `postgres`, `pg_dump`); without it, those in PATH, then the newest.",
         ),
         Attribute::new("sitesUrl", AttributeType::String, "Address at which `terrace serve` shows sites.")
-            .default_value(crate::site::DEFAULT_URL),
+            .default_value(terrace_pipelines::site::DEFAULT_URL),
     ];
-    settings.extend(crate::storage::access::settings());
+    settings.extend(crate::storage_settings::attributes());
     settings
 }

@@ -1,11 +1,11 @@
 //! Dispatches each call of an instance to the session of its resource type.
 
-use crate::database::Databases;
 use crate::resource::{Folders, database, pipeline, run, schedule, static_site, volume_sync, worker_pool};
 use crate::settings;
-use crate::worker::Launch;
 use async_trait::async_trait;
 use std::sync::Arc;
+use terrace_pipelines::database::Databases;
+use terrace_pipelines::worker::Launch;
 use terrace_provider::{
     Attempt, Call, DataAmount, Found, Observed, Planned, PlannedChange, ProposedChange, ProviderError, Recorded,
     ResourceType, Session, Settings,

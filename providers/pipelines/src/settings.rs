@@ -1,19 +1,20 @@
 //! Builds runners and other parts from the settings of an instance.
 
-use crate::database::{Databases, GuardProgram};
-use crate::environment::Environments;
-use crate::executor::local::LocalExecutor;
-use crate::run::attempts::{Retries, RetryOn};
-use crate::run::{Runner, Store, Target};
-use crate::site::SiteStore;
-use crate::storage::Storage;
+use crate::resource::storage_error::StorageProblem;
+use crate::storage_settings;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use terrace_provider::sandbox::variables::{CREDENTIALS, is_own};
+use terrace_pipelines::database::{Databases, GuardProgram};
+use terrace_pipelines::environment::Environments;
+use terrace_pipelines::executor::local::LocalExecutor;
+use terrace_pipelines::paths::RECORDS;
+use terrace_pipelines::process_environment::variables;
+use terrace_pipelines::run::attempts::{Retries, RetryOn};
+use terrace_pipelines::run::{Runner, Store, Target};
+use terrace_pipelines::site::{DEFAULT_URL, SiteStore};
+use terrace_pipelines::storage::Storage;
 use terrace_provider::{ProviderError, Settings, Value};
 
-/// Folder of records in the project folder.
-pub const RECORDS: &str = ".terrace/pipelines";
 /// Folder of environments in the cache folder.
 const ENVIRONMENTS: &str = "terrace/pipelines";
 /// The setting that names the credentials that steps see.
@@ -40,7 +41,8 @@ pub fn default_database(settings: &Settings) -> Option<String> {
 /// # Errors
 /// When a setting cannot work.
 pub fn storage(settings: &Settings) -> Result<Storage, ProviderError> {
-    Storage::of(settings, records(settings))
+    let access = storage_settings::access(settings).map_err(StorageProblem::while_reading)?;
+    Ok(Storage::new(access, project(settings), records(settings)))
 }
 
 /// Default destination of `terrace pipelines run`, and whether it is public.
@@ -54,7 +56,7 @@ pub fn default_destination(settings: &Settings) -> Option<(String, bool)> {
 /// The sites of a project.
 #[must_use]
 pub fn site_store(settings: &Settings) -> SiteStore {
-    let url = settings.values.get("sitesUrl").and_then(Value::as_str).unwrap_or(crate::site::DEFAULT_URL);
+    let url = settings.values.get("sitesUrl").and_then(Value::as_str).unwrap_or(DEFAULT_URL);
     SiteStore::new(project(settings), url).with_protected(settings.sandbox.files.clone())
 }
 
@@ -166,25 +168,23 @@ fn visible_credentials(settings: &Settings) -> Vec<String> {
     names.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// Removes terrace's variables and credentials from the environment of a program that installs packages.
-pub(crate) fn strip_for_packages(command: &mut std::process::Command) {
-    remove_own_variables(command, &[]);
-    for name in CREDENTIALS {
-        command.env_remove(name);
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use terrace_provider::{Attributes, Sandbox};
 
-/// Removes terrace's variables from the environment of a program, except for those in `but`.
-pub(crate) fn remove_own_variables(command: &mut std::process::Command, except: &[&str]) {
-    let own = std::env::vars_os().map(|(name, _)| name).filter(|name| is_own(name));
-    for name in own.filter(|name| !except.iter().any(|excepted| name.to_str() == Some(excepted))) {
-        command.env_remove(name);
+    #[test]
+    fn setting_names_the_visible_credentials() {
+        let folder = tempfile::tempdir().unwrap();
+        let values = [("variables", Value::List(vec!["PGPASSWORD".into()])), ("cacheDir", "caches".into())];
+        let runner = runner(&Settings {
+            instance: "pipelines".to_owned(),
+            environment: "local".to_owned(),
+            project_folder: folder.path().to_owned(),
+            sandbox: Sandbox::default(),
+            values: values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Attributes>(),
+        })
+        .unwrap();
+        assert_eq!(runner.visible_credentials, ["PGPASSWORD"]);
     }
-}
-
-/// Variables that steps see: those of this process, except for terrace's.
-pub(crate) fn variables() -> std::collections::BTreeMap<String, String> {
-    let all =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    all.filter(|(name, _)| !is_own(name.as_ref())).collect()
 }

@@ -9,11 +9,11 @@ use serde_json::json;
 use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
+use terrace_pipelines::database::{Databases, Engine, Record};
+use terrace_pipelines::queue::Queue;
 use terrace_provider::conformance::{Fixture, Suite};
 use terrace_provider::{Attributes, Recorded, Value};
 use terrace_provider_pipelines::PipelinesProvider;
-use terrace_provider_pipelines::database::{Databases, Engine, Record};
-use terrace_provider_pipelines::queue::Queue;
 
 const SPEC: &str = "a:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data/a}\nb:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data/b}\n";
 

@@ -6,10 +6,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-use terrace_provider_pipelines::run::store::LockError;
-use terrace_provider_pipelines::run::{Output, RunRequest, Runner, State};
+use terrace_pipelines::run::store::LockError;
+use terrace_pipelines::run::{Output, RunRequest, Runner, State};
+use terrace_pipelines::spec;
 use terrace_provider_pipelines::settings::runner;
-use terrace_provider_pipelines::spec;
 use tokio_util::sync::CancellationToken;
 
 const SPEC: &str =

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use terrace_provider_pipelines::spec;
+use terrace_pipelines::spec;
 
 /// Corpus next to the repository, if it exists.
 fn corpus() -> Option<PathBuf> {

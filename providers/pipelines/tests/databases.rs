@@ -5,10 +5,8 @@ use secrecy::ExposeSecret;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
-use terrace_provider_pipelines::database::browse::{PAGE, Table};
-use terrace_provider_pipelines::database::{
-    DatabaseErrorKind, DatabaseSpec, Databases, Engine, Extension, Record, Status,
-};
+use terrace_pipelines::database::browse::{PAGE, Table};
+use terrace_pipelines::database::{DatabaseErrorKind, DatabaseSpec, Databases, Engine, Extension, Record, Status};
 use tokio_util::sync::CancellationToken;
 
 const NOTHING: &str = "nothing: {pipeline: [{run: noise}]}\n";
@@ -175,7 +173,7 @@ async fn expired_database_is_removed_and_declared_one_keeps_record() {
 
 /// Minutes until a database expires.
 fn minutes_left(record: &Record) -> u64 {
-    let now = terrace_provider_pipelines::database::clock::Moment::now();
+    let now = terrace_pipelines::database::clock::Moment::now();
     record.deadline.as_ref().unwrap().left(&now).as_secs().div_ceil(60)
 }
 

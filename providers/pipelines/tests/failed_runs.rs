@@ -3,8 +3,8 @@
 use crate::harness::{Project, Recorder};
 use std::fs;
 use std::time::Duration;
-use terrace_provider_pipelines::run::batch::{self, BatchEnd, HoldReason, Options};
-use terrace_provider_pipelines::run::{RunRequest, State};
+use terrace_pipelines::run::batch::{self, BatchEnd, HoldReason, Options};
+use terrace_pipelines::run::{RunRequest, State};
 use tokio_util::sync::CancellationToken;
 
 const TABLE: &str = "\

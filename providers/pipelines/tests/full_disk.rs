@@ -3,10 +3,10 @@
 use crate::harness::Project;
 use std::fs;
 use std::process::Command;
-use terrace_provider_pipelines::database::cluster::for_active_cluster;
-use terrace_provider_pipelines::queue::cluster::Cluster;
-use terrace_provider_pipelines::queue::{Queue, lock};
-use terrace_provider_pipelines::run::{RunRequest, State};
+use terrace_pipelines::database::cluster::for_active_cluster;
+use terrace_pipelines::queue::cluster::Cluster;
+use terrace_pipelines::queue::{Queue, lock};
+use terrace_pipelines::run::{RunRequest, State};
 use tokio_util::sync::CancellationToken;
 
 /// A file system of this size, unmounted on drop.

@@ -1,8 +1,8 @@
 //! Pipelines from a plugin, which is part of the project and runs in the stand-in's Python.
 
 use crate::harness::{Project, Recorder};
-use terrace_provider_pipelines::run::State;
-use terrace_provider_pipelines::spec::Specs;
+use terrace_pipelines::run::State;
+use terrace_pipelines::spec::Specs;
 use tokio_util::sync::CancellationToken;
 
 const PLUGIN: &str = "\

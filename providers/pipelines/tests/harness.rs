@@ -6,12 +6,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use tempfile::TempDir;
+use terrace_pipelines::database::Databases;
+use terrace_pipelines::run::batch::{self, Options, PipelineOutcome};
+use terrace_pipelines::run::{Record, RunObserver, RunRequest, Runner};
+use terrace_pipelines::spec::{self, Specs};
 use terrace_provider::{Settings, Value, conformance};
-use terrace_provider_pipelines::database::Databases;
-use terrace_provider_pipelines::run::batch::{self, Options, PipelineOutcome};
-use terrace_provider_pipelines::run::{Record, RunObserver, RunRequest, Runner};
 use terrace_provider_pipelines::settings::{databases, runner};
-use terrace_provider_pipelines::spec::{self, Specs};
 use tokio_util::sync::CancellationToken;
 
 /// Processor that generates rows, for both releases and the stand-in.

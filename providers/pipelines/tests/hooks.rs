@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use terrace_provider_pipelines::run::{RunRequest, State};
+use terrace_pipelines::run::{RunRequest, State};
 use tokio_util::sync::CancellationToken;
 
 /// A server that records bodies, and responds with a constant status.
@@ -144,7 +144,7 @@ async fn silent_hook_is_waited_for_only_briefly() {
     assert!(took.as_secs() < 5, "{took:?}");
 }
 
-async fn run_observed(project: &Project) -> (terrace_provider_pipelines::run::Record, Vec<String>) {
+async fn run_observed(project: &Project) -> (terrace_pipelines::run::Record, Vec<String>) {
     let (specs, recorder) = (project.specs(), Recorder::default());
     let pipeline = specs.pipeline("./noise").unwrap();
     let record =

@@ -6,12 +6,12 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
+use terrace_pipelines::run::batch::{self, BatchEnd, HoldReason, Options, PipelineOutcome};
+use terrace_pipelines::run::{Output, Record, RunRequest, State};
 use terrace_provider::conformance::Instance;
 use terrace_provider::wrap::Limits;
 use terrace_provider::{Attempt, Attributes, Found, LostCall, Private, Provider, Value};
 use terrace_provider_pipelines::PipelinesProvider;
-use terrace_provider_pipelines::run::batch::{self, BatchEnd, HoldReason, Options, PipelineOutcome};
-use terrace_provider_pipelines::run::{Output, Record, RunRequest, State};
 use tokio_util::sync::CancellationToken;
 
 const NOISE: &str =

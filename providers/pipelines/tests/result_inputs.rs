@@ -5,12 +5,12 @@ use serde_json::json;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
+use terrace_pipelines::run::batch::{self, BatchEnd, HoldReason, Options};
+use terrace_pipelines::run::{RunRequest, Runner, State, Target};
 use terrace_provider::conformance::Instance;
 use terrace_provider::wrap::Limits;
 use terrace_provider::{ErrorKind, Path, Recorded, Value};
 use terrace_provider_pipelines::PipelinesProvider;
-use terrace_provider_pipelines::run::batch::{self, BatchEnd, HoldReason, Options};
-use terrace_provider_pipelines::run::{RunRequest, Runner, State, Target};
 use tokio_util::sync::CancellationToken;
 
 const ENGINE: &str = "DPP_DB_ENGINE";

@@ -6,9 +6,9 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use terrace_provider_pipelines::executor::{End, Executor, Failed, Job, JobObserver, Outcome, StepOutcome};
-use terrace_provider_pipelines::run::attempts::{Retries, RetryOn};
-use terrace_provider_pipelines::run::{RunRequest, State};
+use terrace_pipelines::executor::{End, Executor, Failed, Job, JobObserver, Outcome, StepOutcome};
+use terrace_pipelines::run::attempts::{Retries, RetryOn};
+use terrace_pipelines::run::{RunRequest, State};
 use tokio_util::sync::CancellationToken;
 
 const NOISE: &str = "noise:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data}\n";

@@ -4,10 +4,10 @@ use crate::harness::{Project, Recorder, runs};
 use serde_json::json;
 use std::fs;
 use std::time::Duration;
-use terrace_provider_pipelines::run::batch::{self, BatchEnd, HoldReason, Options};
-use terrace_provider_pipelines::run::log::Reader;
-use terrace_provider_pipelines::run::single::NotRun;
-use terrace_provider_pipelines::run::{RunRequest, State};
+use terrace_pipelines::run::NotRun;
+use terrace_pipelines::run::batch::{self, BatchEnd, HoldReason, Options};
+use terrace_pipelines::run::log::Reader;
+use terrace_pipelines::run::{RunRequest, State};
 use tokio_util::sync::CancellationToken;
 
 const NOISE: &str =

@@ -3,11 +3,11 @@
 use crate::harness::Project;
 use jiff::Timestamp;
 use std::fs;
-use terrace_provider_pipelines::database::Databases;
-use terrace_provider_pipelines::run::State;
-use terrace_provider_pipelines::schedule::scheduler::Scheduler;
-use terrace_provider_pipelines::schedule::store::Progress;
-use terrace_provider_pipelines::schedule::{CatchUp, Overlap, Schedule};
+use terrace_pipelines::database::Databases;
+use terrace_pipelines::run::State;
+use terrace_pipelines::schedule::scheduler::Scheduler;
+use terrace_pipelines::schedule::store::Progress;
+use terrace_pipelines::schedule::{CatchUp, Overlap, Schedule};
 
 const NOISE: &str = "noise:\n  schedule: {crontab: '0 5 * * *'}\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data}\n";
 const SLOW: &str = "import os, time\nfrom datapackage_pipelines.wrapper import ingest, spew\nparameters, package, resources = ingest()\nopen('begun', 'a').write('x')\nwhile not os.path.exists('go'):\n    time.sleep(0.02)\nspew(package, resources, {})\n";

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use terrace_provider_pipelines::environment::Recipe;
-use terrace_provider_pipelines::run::POSTGRES_DRIVER;
-use terrace_provider_pipelines::spec::processor::Api;
+use terrace_pipelines::environment::Recipe;
+use terrace_pipelines::run::POSTGRES_DRIVER;
+use terrace_pipelines::spec::processor::Api;
 
 /// Creates the environments of both releases in a folder of caches, for SQLite and for PostgreSQL.
 pub(crate) fn create(caches: &Path) {

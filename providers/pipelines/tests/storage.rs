@@ -7,11 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use tempfile::TempDir;
+use terrace_pipelines::storage::outputs::{self, SyncTarget};
+use terrace_pipelines::storage::source::Filter;
+use terrace_pipelines::storage::{Storage, StorageError, StorageErrorKind, SyncEvent, SyncRequest, Synced};
 use terrace_provider::{Settings, Value, conformance};
 use terrace_provider_pipelines::settings::storage;
-use terrace_provider_pipelines::storage::outputs::{self, SyncTarget};
-use terrace_provider_pipelines::storage::source::Filter;
-use terrace_provider_pipelines::storage::{Storage, StorageError, StorageErrorKind, SyncEvent, SyncRequest, Synced};
 use tokio_util::sync::CancellationToken;
 
 /// A folder `data/out` with a data package of two tables.

@@ -5,15 +5,13 @@ use crate::publishing::with_readers;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_provider_pipelines::database::Databases;
-use terrace_provider_pipelines::queue::lock;
-use terrace_provider_pipelines::queue::{
-    Ending, Entry, NotRunReason, Options, PodStatus, PoolSpec, Queue, QueueRequest,
-};
-use terrace_provider_pipelines::run::State;
-use terrace_provider_pipelines::run::batch::HoldReason;
+use terrace_pipelines::database::Databases;
+use terrace_pipelines::queue::lock;
+use terrace_pipelines::queue::{Ending, Entry, NotRunReason, Options, PodStatus, PoolSpec, Queue, QueueRequest};
+use terrace_pipelines::run::State;
+use terrace_pipelines::run::batch::HoldReason;
+use terrace_pipelines::worker::{Launch, Start, Supervisor, Worker};
 use terrace_provider_pipelines::settings::{from_stored, runner, to_stored};
-use terrace_provider_pipelines::worker::{Launch, Start, Supervisor, Worker};
 use tokio_util::sync::CancellationToken;
 
 /// Launcher of workers as tasks.
@@ -182,7 +180,7 @@ async fn finished_run_of_dead_worker_keeps_its_outcome() {
     let (project, supervisor) = pool(TWO, 0);
     // The worker was killed after it wrote the record, and before it updated the queue.
     let id = assign_to_dead_worker(&project, &supervisor);
-    let run_request = terrace_provider_pipelines::run::RunRequest { run: Some(id.clone()), ..Default::default() };
+    let run_request = terrace_pipelines::run::RunRequest { run: Some(id.clone()), ..Default::default() };
     let record = project.run_as("./a", run_request, &CancellationToken::new()).await;
     assert_eq!(record.state, State::Succeeded);
     // Other runs of the pipeline would have removed the record.

@@ -2,8 +2,8 @@
 
 use crate::harness::{NOISE, Project, Recorder};
 use std::fs;
-use terrace_provider_pipelines::run::{RunRequest, State};
-use terrace_provider_pipelines::spec::{self, SpecEnvironment};
+use terrace_pipelines::run::{RunRequest, State};
+use terrace_pipelines::spec::{self, SpecEnvironment};
 use tokio_util::sync::CancellationToken;
 
 const SPEC: &str = "x:\n  pipeline:\n  - run: noise\n    runner: quoted\n    parameters: {rows: 4, odd: '$(touch injected) \"q\" `id` ''s'''}\n  - run: dump_to_path\n    runner: bare\n    parameters: {out-path: data}\n";
@@ -65,7 +65,7 @@ fn runner_errors_have_positions() {
 
     pipeline-spec.yaml:3:5: ./x, step 1 (`noise`): its runner `quoted` has errors in `dpp-runners.yaml`; correct that file: steps do not run without their wrapper
     pipeline-spec.yaml:6:5: ./x, step 2 (`dump_to_path`): its runner `bare` has errors in `dpp-runners.yaml`; correct that file: steps do not run without their wrapper
-    dpp-runners.yaml:1:9: this is not YAML: unclosed bracket '['; check quotes, brackets and indentation around here
+    dpp-runners.yaml:1:9: the bracket `[` is not closed; close the bracket, or put text that holds brackets in quotes
     "#);
 }
 

@@ -95,7 +95,7 @@ fn pipelines_are_listed_with_their_errors() {
     ./nopipe/x  cannot be run
       error     nopipe/pipeline-spec.yaml:2:3: ./nopipe/x: `pipline` means nothing here; did you mean `pipeline`?
     noyaml/pipeline-spec.yaml
-      error     noyaml/pipeline-spec.yaml:4:3: expected `key: value`: the `:` is missing; did you mean `gcs_list_files:`?
+      error     noyaml/pipeline-spec.yaml:4:3: a `:` is missing after the key; did you mean `gcs_list_files:`?
     ");
     let ran = pipelines.run(&["pipelines", "list", "bad", "--format", "json"]).done();
     let json = ran.json();

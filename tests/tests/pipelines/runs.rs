@@ -200,7 +200,7 @@ fn invalid_specs_are_one_line_each_with_file_pipeline_and_step() {
     error: missdep/pipeline-spec.yaml:3:15: ./missdep/x: it depends on `./none/y`, which does not exist; available pipelines: `./good`, `./badkey/x`, `./badstep/x`, `./cyc/x`, `./cyc/y`, `./missdep/x`, `./nopipe/x`, `./noproc/x`
     error: nopipe/pipeline-spec.yaml:2:3: ./nopipe/x: `pipline` means nothing here; did you mean `pipeline`?
     error: noproc/pipeline-spec.yaml:3:5: ./noproc/x, step 1 (`no_such_proc`): there is no processor `no_such_proc`; put `no_such_proc.py` next to the spec, or use a processor of dpp
-    error: noyaml/pipeline-spec.yaml:4:3: expected `key: value`: the `:` is missing; did you mean `gcs_list_files:`?
+    error: noyaml/pipeline-spec.yaml:4:3: a `:` is missing after the key; did you mean `gcs_list_files:`?
     INFO    :RESULTS:
     INFO    :SUCCESS: ./good {'noise': 1, 'num rows': 500}
     ");

@@ -4,7 +4,7 @@ use super::finding::Finding;
 use crate::context::Context;
 use crate::settings::{EnvironmentRef, Settings};
 use crate::wiring;
-use terrace_provider_pipelines::doctor::{self, has_pipelines};
+use terrace_pipelines::doctor::{self, has_pipelines};
 use terrace_provider_pipelines::settings::runner;
 
 /// Checks the prerequisites in an environment.

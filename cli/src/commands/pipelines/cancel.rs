@@ -6,9 +6,9 @@ use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_provider_pipelines::queue::{Ending, Phase};
-use terrace_provider_pipelines::run::store::LockError;
-use terrace_provider_pipelines::run::{Record, Runner};
+use terrace_pipelines::queue::{Ending, Phase};
+use terrace_pipelines::run::store::LockError;
+use terrace_pipelines::run::{Record, Runner};
 use tokio_util::sync::CancellationToken;
 
 /// Interval of reads of the run's record.

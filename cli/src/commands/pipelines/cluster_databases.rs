@@ -6,11 +6,11 @@ use crate::failure::Failure;
 use secrecy::ExposeSecret;
 use std::path::Path;
 use std::time::Duration;
-use terrace_provider_pipelines::database::{Databases, Record, Status};
-use terrace_provider_pipelines::queue::cluster::Cluster;
-use terrace_provider_pipelines::queue::{Pod, Queue};
-use terrace_provider_pipelines::run::Runner;
-use terrace_provider_pipelines::spec;
+use terrace_pipelines::database::{Databases, Record, Status};
+use terrace_pipelines::queue::cluster::Cluster;
+use terrace_pipelines::queue::{Pod, Queue};
+use terrace_pipelines::run::Runner;
+use terrace_pipelines::spec;
 use tokio_util::sync::CancellationToken;
 
 /// A database of a cluster.

@@ -16,8 +16,8 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
 use std::path::Path;
-use terrace_provider_pipelines::database::{Extension, Record};
-use terrace_provider_pipelines::queue::Queue;
+use terrace_pipelines::database::{Extension, Record};
+use terrace_pipelines::queue::Queue;
 use terrace_provider_pipelines::settings::runner;
 
 /// Lists, shows, starts, stops, extends, dumps or removes databases.

@@ -8,7 +8,7 @@ use crate::files;
 use std::path::Path;
 use terrace_engine::source::Sources;
 use terrace_engine::yaml::{self, Budget};
-use terrace_provider_pipelines::queue::cluster::Cluster;
+use terrace_pipelines::queue::cluster::Cluster;
 
 /// The file that describes the cluster of a project.
 const DESCRIPTION: &str = ".dppctl.yaml";

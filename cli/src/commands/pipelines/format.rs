@@ -5,13 +5,13 @@ use crate::ui::Ui;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use terrace_provider_pipelines::executor::describe_end;
-use terrace_provider_pipelines::queue::{Ending, Entry, NotRunReason};
-use terrace_provider_pipelines::run::batch::{BatchEnd, HoldReason, PipelineOutcome};
-use terrace_provider_pipelines::run::python::repr_of_map;
-use terrace_provider_pipelines::run::single::NotRun;
-use terrace_provider_pipelines::run::{Record, State};
-use terrace_provider_pipelines::spec::{Problem, Severity, Specs};
+use terrace_pipelines::executor::describe_end;
+use terrace_pipelines::queue::{Ending, Entry, NotRunReason};
+use terrace_pipelines::run::NotRun;
+use terrace_pipelines::run::batch::{BatchEnd, HoldReason, PipelineOutcome};
+use terrace_pipelines::run::python::repr_of_map;
+use terrace_pipelines::run::{Record, State};
+use terrace_pipelines::spec::{Problem, Severity, Specs};
 
 /// The name of the row count in dpp's format. dpp itself does not count rows.
 const ROWS: &str = "num rows";
@@ -141,7 +141,7 @@ fn errors(done: &PipelineOutcome) -> Vec<PipelineError> {
         BatchEnd::NotRun(NotRun::Io(error)) => one("init", format!("the run cannot be recorded: {error}")),
         BatchEnd::NotRun(NotRun::Environment(error)) => {
             let mut log = vec![error.to_string()];
-            if let terrace_provider_pipelines::environment::EnvironmentError::Failed { output, .. } = error {
+            if let terrace_pipelines::environment::EnvironmentError::Failed { output, .. } = error {
                 log.extend(output.iter().cloned());
             }
             log.extend(error.hint());

@@ -13,9 +13,9 @@ use crate::program_name::{self, with_own_commands};
 use crate::signals::Signals;
 use std::path::Path;
 use std::time::Duration;
-use terrace_provider_pipelines::queue::cluster::Cluster;
-use terrace_provider_pipelines::queue::{Pod, PodStatus, PoolSpec, Queue, QueueError};
-use terrace_provider_pipelines::run::Runner;
+use terrace_pipelines::queue::cluster::Cluster;
+use terrace_pipelines::queue::{Pod, PodStatus, PoolSpec, Queue, QueueError};
+use terrace_pipelines::run::Runner;
 use tokio::time::Instant;
 
 /// Lifetime of pods of a public cluster.
@@ -181,7 +181,7 @@ async fn wait_until_started(
                 .hint("continue with `terrace pipelines init`"));
         }
         if begun.elapsed() > START_TIMEOUT && cluster.workers > 0 {
-            let log = terrace_provider_pipelines::worker::launch::log_path(queue.folder(), &cluster.kind);
+            let log = terrace_pipelines::worker::launch::log_path(queue.folder(), &cluster.kind);
             return Err(Failure::new(format!("of {} workers only {} started", cluster.workers, started.len()))
                 .hint(format!("read their log `{}`; continue with `terrace pipelines init`", log.display())));
         }

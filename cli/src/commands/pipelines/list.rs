@@ -7,8 +7,8 @@ use crate::report::harmless;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use terrace_provider_pipelines::spec::model::DependsOn;
-use terrace_provider_pipelines::spec::{self, Pipeline, Problem, Severity, SourceSpec, Specs, StepKind};
+use terrace_pipelines::spec::model::DependsOn;
+use terrace_pipelines::spec::{self, Pipeline, Problem, Severity, SourceSpec, Specs, StepKind};
 
 /// Codes of missing names: the pipeline is readable nevertheless.
 const MISSING: [&str; 3] = ["no_processor", "no_runner", "missing_dependency"];

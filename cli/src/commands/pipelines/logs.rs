@@ -7,7 +7,7 @@ use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use crate::signals::Signals;
 use std::time::Duration;
-use terrace_provider_pipelines::run::log::{Line, Reader};
+use terrace_pipelines::run::log::{Line, Reader};
 
 /// Interval of reads while a run is followed.
 const PERIOD: Duration = Duration::from_millis(200);

@@ -9,8 +9,8 @@ use crate::report::harmless;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::time::Duration;
-use terrace_provider_pipelines::queue::{Pod, Queue};
-use terrace_provider_pipelines::run::Runner;
+use terrace_pipelines::queue::{Pod, Queue};
+use terrace_pipelines::run::Runner;
 
 /// The message without pods.
 const NONE: &str = "there are no pods: start workers with `terrace pipelines init local` or a `pipelines_worker_pool`";

@@ -7,14 +7,14 @@ use crate::wiring;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use terrace_pipelines::queue::{Entry, Phase, Queue, QueueError};
+use terrace_pipelines::run::{Record, Runner};
+use terrace_pipelines::spec::{self, selection};
+use terrace_pipelines::worker::Supervisor;
+use terrace_pipelines::worker::launch::CurrentProgram;
 use terrace_provider::Settings as InstanceSettings;
 use terrace_provider::names::{closest, listed};
-use terrace_provider_pipelines::queue::{Entry, Phase, Queue, QueueError};
-use terrace_provider_pipelines::run::{Record, Runner};
 use terrace_provider_pipelines::settings::runner;
-use terrace_provider_pipelines::spec::{self, selection};
-use terrace_provider_pipelines::worker::Supervisor;
-use terrace_provider_pipelines::worker::launch::CurrentProgram;
 
 /// The provider instance of the working directory's project.
 pub(super) fn instance_here(context: &Context<'_>) -> Result<InstanceSettings, Failure> {

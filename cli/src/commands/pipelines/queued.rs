@@ -18,17 +18,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use terrace_pipelines::database::texts;
+use terrace_pipelines::queue::cluster::Cluster;
+use terrace_pipelines::queue::{self, Ending, Entry, NotRunReason, Phase, PodStatus, Queue, QueueRequest};
+use terrace_pipelines::run::NotRun;
+use terrace_pipelines::run::batch::{BatchEnd, Options, PipelineOutcome};
+use terrace_pipelines::run::log::Reader;
+use terrace_pipelines::run::{RunObserver, Runner, State};
+use terrace_pipelines::spec::model::Pipeline;
+use terrace_pipelines::spec::{Specs, order};
 use terrace_provider::Settings;
-use terrace_provider_pipelines::database::texts;
-use terrace_provider_pipelines::queue::cluster::Cluster;
-use terrace_provider_pipelines::queue::{self, Ending, Entry, NotRunReason, Phase, PodStatus, Queue, QueueRequest};
-use terrace_provider_pipelines::run::batch::{BatchEnd, Options, PipelineOutcome};
-use terrace_provider_pipelines::run::log::Reader;
-use terrace_provider_pipelines::run::single::NotRun;
-use terrace_provider_pipelines::run::{RunObserver, Runner, State};
 use terrace_provider_pipelines::settings::default_database;
-use terrace_provider_pipelines::spec::model::Pipeline;
-use terrace_provider_pipelines::spec::{Specs, order};
 use tokio::time::Instant;
 
 /// Interval of reads of the queue.

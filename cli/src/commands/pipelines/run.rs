@@ -16,10 +16,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use terrace_engine::plan::Note;
 use terrace_engine::source::Sources;
-use terrace_provider_pipelines::run::Runner;
-use terrace_provider_pipelines::run::batch::{self, Options};
+use terrace_pipelines::run::Runner;
+use terrace_pipelines::run::batch::{self, Options};
+use terrace_pipelines::spec::{self, Problem, Severity, Specs, selection};
 use terrace_provider_pipelines::settings::runner;
-use terrace_provider_pipelines::spec::{self, Problem, Severity, Specs, selection};
 
 /// Runs pipelines.
 ///

@@ -9,10 +9,10 @@ use crate::report::harmless;
 use serde_json::{Value, json};
 use std::io;
 use std::path::Path;
+use terrace_pipelines::queue::{Ending, Entry, Queue};
+use terrace_pipelines::run::{Record, Runner, State};
+use terrace_pipelines::spec::selection;
 use terrace_provider::names::closest;
-use terrace_provider_pipelines::queue::{Ending, Entry, Queue};
-use terrace_provider_pipelines::run::{Record, Runner, State};
-use terrace_provider_pipelines::spec::selection;
 
 /// Lists runs.
 ///

@@ -8,10 +8,10 @@ use crate::report::harmless;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
-use terrace_provider_pipelines::run::Runner;
-use terrace_provider_pipelines::schedule::scheduler::ScheduleStatus;
-use terrace_provider_pipelines::schedule::zone;
-use terrace_provider_pipelines::spec;
+use terrace_pipelines::run::Runner;
+use terrace_pipelines::schedule::scheduler::ScheduleStatus;
+use terrace_pipelines::schedule::zone;
+use terrace_pipelines::spec;
 
 /// Lists declared schedules, and those of specs if the server starts them.
 ///

@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use terrace_provider_pipelines::run::RunObserver;
-use terrace_provider_pipelines::run::batch::PipelineOutcome;
+use terrace_pipelines::run::RunObserver;
+use terrace_pipelines::run::batch::PipelineOutcome;
 
 /// Interval of movements of a running bar.
 const TICK: Duration = Duration::from_millis(120);

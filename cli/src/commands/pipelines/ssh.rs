@@ -11,14 +11,14 @@ use std::io::IsTerminal;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use terrace_pipelines::database::Databases;
+use terrace_pipelines::environment::{EnvironmentError, EnvironmentObserver};
+use terrace_pipelines::queue::cluster::Cluster;
+use terrace_pipelines::queue::{Pod, PodStatus};
+use terrace_pipelines::run::Runner;
+use terrace_pipelines::spec;
 use terrace_provider::names::{closest, listed};
-use terrace_provider_pipelines::database::Databases;
-use terrace_provider_pipelines::environment::{EnvironmentError, EnvironmentObserver};
-use terrace_provider_pipelines::queue::cluster::Cluster;
-use terrace_provider_pipelines::queue::{Pod, PodStatus};
-use terrace_provider_pipelines::run::Runner;
 use terrace_provider_pipelines::settings::runner;
-use terrace_provider_pipelines::spec;
 use tokio_util::sync::CancellationToken;
 
 /// Starts a bash whose startup file is [`STARTUP`].

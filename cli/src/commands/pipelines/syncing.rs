@@ -8,14 +8,14 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use terrace_pipelines::run::batch::{BatchEnd, PipelineOutcome};
+use terrace_pipelines::run::{Record, Runner};
+use terrace_pipelines::site::SiteStore;
+use terrace_pipelines::spec::Specs;
+use terrace_pipelines::storage::outputs::{self, SyncTarget};
+use terrace_pipelines::storage::{Storage, StorageError, StorageErrorKind, SyncEvent};
 use terrace_provider::Settings;
-use terrace_provider_pipelines::run::batch::{BatchEnd, PipelineOutcome};
-use terrace_provider_pipelines::run::{Record, Runner};
 use terrace_provider_pipelines::settings::{default_destination, site_store, storage};
-use terrace_provider_pipelines::site::SiteStore;
-use terrace_provider_pipelines::spec::Specs;
-use terrace_provider_pipelines::storage::outputs::{self, SyncTarget};
-use terrace_provider_pipelines::storage::{Storage, StorageError, StorageErrorKind, SyncEvent};
 use tokio_util::sync::CancellationToken;
 
 /// The folder of the project with the results of a public cluster.

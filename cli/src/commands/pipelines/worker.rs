@@ -7,10 +7,10 @@ use crate::signals::Signals;
 use crate::wiring;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_provider_pipelines::queue::Queue;
-use terrace_provider_pipelines::run::Runner;
+use terrace_pipelines::queue::Queue;
+use terrace_pipelines::run::Runner;
+use terrace_pipelines::worker::{Supervisor, Worker};
 use terrace_provider_pipelines::settings::{databases, from_stored, runner};
-use terrace_provider_pipelines::worker::{Supervisor, Worker};
 
 /// Interval of the checks of workers.
 const PERIOD: Duration = Duration::from_secs(2);

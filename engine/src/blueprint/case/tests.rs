@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::render_diagnostics;
+use crate::diagnostic::plain_text;
 
 const HEAD: &str = "apiVersion: terrace.dev/v1\nkind: BlueprintTest\ncases:\n";
 
@@ -10,7 +10,7 @@ fn read_text(cases: &str) -> (TestFile, String) {
         (path == "stack.yaml").then(|| "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: s}\n".to_owned())
     };
     let (file, diagnostics) = read(id, &mut sources, &files, "local", &Budget::default());
-    (file, render_diagnostics(&diagnostics, &sources))
+    (file, plain_text(&diagnostics, &sources))
 }
 
 #[test]

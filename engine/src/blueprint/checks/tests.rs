@@ -1,6 +1,6 @@
 use super::*;
 use crate::compile::facts::FactScope;
-use crate::testing::render_diagnostics;
+use crate::diagnostic::plain_text;
 use crate::yaml::{self, Budget};
 
 const COMPONENT: &str = "\
@@ -14,7 +14,7 @@ owners: {ada: 1, bo: 7}
 /// The diagnostics of reading and evaluating checks, as text.
 fn decided(checks: &str) -> String {
     let (diagnostics, sources) = diagnosed(checks);
-    render_diagnostics(&diagnostics, &sources)
+    plain_text(&diagnostics, &sources)
 }
 
 fn diagnosed(checks: &str) -> (Vec<Diagnostic>, Sources) {
@@ -47,7 +47,7 @@ fn failed_check_can_be_a_warning() {
     let (found, _) = diagnosed(&warns.replace("warning", "error"));
     assert_eq!(found[0].severity, Severity::Error);
     let (found, sources) = diagnosed(&warns.replace("warning", "note"));
-    assert!(render_diagnostics(&found, &sources).contains("`severity` cannot be `note`"));
+    assert!(plain_text(&found, &sources).contains("`severity` cannot be `note`"));
 }
 
 #[test]

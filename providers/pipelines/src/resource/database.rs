@@ -4,11 +4,11 @@
 //! into it recreates it.
 
 use super::attributes::object_id_of;
-use crate::database::record::{HOST, USER};
-use crate::database::{DatabaseError, DatabaseErrorKind, DatabaseSpec, Databases, Engine, Record, Status};
 use async_trait::async_trait;
 use secrecy::ExposeSecret;
 use std::time::Duration;
+use terrace_pipelines::database::record::{HOST, USER};
+use terrace_pipelines::database::{DatabaseError, DatabaseErrorKind, DatabaseSpec, Databases, Engine, Record, Status};
 use terrace_provider::plan::from_schema;
 use terrace_provider::{
     Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, ErrorKind, Found, Object, Observed, Path, Planned,
@@ -215,7 +215,7 @@ impl Session for DatabaseResources {
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
         let (engine, _) = parse(change.config)?;
         if let Some(ttl) = change.config.get("ttl").and_then(Value::as_str) {
-            crate::database::time_to_live(ttl).map_err(|why| {
+            terrace_pipelines::database::time_to_live(ttl).map_err(|why| {
                 ProviderError::invalid(Some(Path::attribute("ttl")), format!("`ttl` is `{ttl}`: {why}"))
             })?;
         }

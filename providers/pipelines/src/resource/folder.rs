@@ -1,13 +1,13 @@
 //! Cached specs of folders: each resource of a plan is one pipeline, but a read covers all pipelines of a folder.
 
 use super::attributes::Name;
-use crate::spec::{self, Pipeline, Specs};
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
+use terrace_pipelines::spec::{self, Pipeline, Specs};
 use terrace_provider::names::{closest, listed};
 use terrace_provider::{Path as AttributePath, ProviderError};
 

@@ -2,13 +2,13 @@
 
 use super::attributes::{IDENTITY, Name, blocking, io_error, named, texts};
 use super::folder::{Folder, Folders};
-use crate::run::Runner;
-use crate::spec::Specs;
-use crate::spec::model::Pipeline;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
+use terrace_pipelines::run::Runner;
+use terrace_pipelines::spec::Specs;
+use terrace_pipelines::spec::model::Pipeline;
 use terrace_provider::plan::from_schema;
 use terrace_provider::{
     Attempt, Attribute, AttributeType, Attributes, Call, ErrorKind, Found, Object, Observed, Planned, PlannedChange,
@@ -168,7 +168,7 @@ struct EnvironmentReporter<'a> {
     reporter: &'a super::run::RunReporter<'a>,
 }
 
-impl crate::environment::EnvironmentObserver for EnvironmentReporter<'_> {
+impl terrace_pipelines::environment::EnvironmentObserver for EnvironmentReporter<'_> {
     fn progress(&self, done: usize, of: usize, what: &str) {
         self.reporter.environment(done, of, what);
     }

@@ -9,14 +9,14 @@ pub(super) use progress::RunReporter;
 
 use super::attributes::{IDENTITY, Name, blocking, io_error, named};
 use super::folder::{Folder, Folders};
-use crate::database::Databases;
-use crate::environment::EnvironmentError;
-use crate::run::single::NotRun;
-use crate::run::{Record, RunRequest, Runner, State};
-use crate::spec::model::Pipeline;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
+use terrace_pipelines::database::Databases;
+use terrace_pipelines::environment::EnvironmentError;
+use terrace_pipelines::run::NotRun;
+use terrace_pipelines::run::{Record, RunRequest, Runner, State};
+use terrace_pipelines::spec::model::Pipeline;
 use terrace_provider::{
     Attempt, Attribute, AttributeType, Attributes, Call, ErrorKind, Found, Object, Observed, Planned, PlannedChange,
     Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Timeouts, Value,

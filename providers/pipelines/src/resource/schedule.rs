@@ -3,11 +3,11 @@
 
 use super::attributes::{Name, blocking, io_error};
 use super::folder::Folder;
-use crate::run::Runner;
-use crate::schedule::{CatchUp, Overlap, Schedule, Times};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::time::Duration;
+use terrace_pipelines::run::Runner;
+use terrace_pipelines::schedule::{CatchUp, Overlap, Schedule, Times};
 use terrace_provider::plan::from_schema;
 use terrace_provider::{
     Attempt, Attribute, AttributeType, Attributes, Call, ErrorKind, Found, Object, Observed, Path, Planned,

@@ -1,10 +1,11 @@
 //! `pipelines_static_site`: a site of pipeline results, rendered to a folder or shown by `terrace serve`.
 
 use super::attributes::blocking;
-use crate::site::{Plan, Site, SiteStore};
-use crate::storage::{StorageError, Tree};
+use crate::resource::storage_error::StorageProblem;
 use async_trait::async_trait;
 use std::time::Duration;
+use terrace_pipelines::site::{Plan, Site, SiteStore};
+use terrace_pipelines::storage::{StorageError, Tree};
 use terrace_provider::attributes::{optional_text, text};
 use terrace_provider::plan::from_schema;
 use terrace_provider::{

@@ -7,12 +7,13 @@ mod planning;
 
 use super::attributes::{Name, blocking, io_error, texts as listed_texts};
 use super::folder::Folder;
-use crate::run::{Runner, State};
-use crate::storage::source::Filter;
-use crate::storage::{Manifest, Storage, StorageError, SyncEvent, SyncRequest, Tree};
+use crate::resource::storage_error::StorageProblem;
 use async_trait::async_trait;
 use std::path::PathBuf;
 use std::time::Duration;
+use terrace_pipelines::run::{Runner, State};
+use terrace_pipelines::storage::source::Filter;
+use terrace_pipelines::storage::{Manifest, Storage, StorageError, SyncEvent, SyncRequest, Tree};
 use terrace_provider::attributes::{flag, optional_text, text, texts};
 use terrace_provider::{
     Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, ErrorKind, Found, Object, Observed, Planned,
@@ -157,7 +158,7 @@ impl Syncs {
     }
 
     fn source(&self, source: &str) -> Result<PathBuf, ProviderError> {
-        let folder = crate::fingerprint::plain(&self.storage.project.join(source));
+        let folder = terrace_pipelines::paths::plain(&self.storage.project.join(source));
         let real = folder.canonicalize().unwrap_or_else(|_| folder.clone());
         match real.starts_with(&self.storage.project) && real != self.storage.project {
             true => Ok(folder),
@@ -172,7 +173,7 @@ impl Syncs {
         let project = self.runner.project.clone();
         blocking(move || {
             let folder = Folder::read(&project, &name)?;
-            let mut places = crate::spec::output_folders(&folder.specs.root, folder.pipeline(&name)?);
+            let mut places = terrace_pipelines::spec::output_folders(&folder.specs.root, folder.pipeline(&name)?);
             places.sort();
             places.dedup();
             if places.is_empty() {

@@ -1,14 +1,14 @@
 //! `pipelines_worker_pool`: workers for queued runs. A pool exists until it is destroyed or expires.
 
 use super::attributes::blocking;
-use crate::queue::{PodStatus, Pool, PoolSpec, Queue, QueueError};
-use crate::run::Runner;
-use crate::worker::{Launch, Supervisor};
 use async_trait::async_trait;
 use jiff::SignedDuration;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use terrace_pipelines::queue::{PodStatus, Pool, PoolSpec, Queue, QueueError};
+use terrace_pipelines::run::Runner;
+use terrace_pipelines::worker::{Launch, Supervisor};
 use terrace_provider::plan::from_schema;
 use terrace_provider::{
     Attempt, Attribute, AttributeType, Attributes, Call, ErrorKind, Found, Object, Observed, Path, Planned,
@@ -163,7 +163,7 @@ impl WorkerPools {
             }
             if started.elapsed() > START_TIMEOUT.min(call.timeout) || call.cancel.is_cancelled() {
                 let message = format!("{} workers of the pool `{name}` were requested, {running} started", config.size);
-                let log = crate::worker::launch::log_path(queue.folder(), &name);
+                let log = terrace_pipelines::worker::launch::log_path(queue.folder(), &name);
                 return Err(ProviderError::new(ErrorKind::Failed, message)
                     .solution(format!("read their messages in `{}`", log.display())));
             }

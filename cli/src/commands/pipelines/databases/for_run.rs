@@ -6,11 +6,11 @@ use crate::context::Context;
 use crate::failure::Failure;
 use secrecy::SecretString;
 use std::time::Duration;
+use terrace_pipelines::database::cluster::for_active_cluster;
+use terrace_pipelines::database::{Access, DatabaseSpec, Databases, Record, texts, time_to_live};
+use terrace_pipelines::queue::cluster::Cluster;
+use terrace_pipelines::run::Runner;
 use terrace_provider::Settings as InstanceSettings;
-use terrace_provider_pipelines::database::cluster::for_active_cluster;
-use terrace_provider_pipelines::database::{Access, DatabaseSpec, Databases, Record, texts, time_to_live};
-use terrace_provider_pipelines::queue::cluster::Cluster;
-use terrace_provider_pipelines::run::Runner;
 use terrace_provider_pipelines::settings::default_database;
 use tokio_util::sync::CancellationToken;
 

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 use std::fmt::Write;
-use terrace_provider_pipelines::database::clock::Moment;
-use terrace_provider_pipelines::database::record::{HOST, USER};
-use terrace_provider_pipelines::database::texts::format_span;
-use terrace_provider_pipelines::database::{DatabaseError, Databases, Engine, Record, Status};
+use terrace_pipelines::database::clock::Moment;
+use terrace_pipelines::database::record::{HOST, USER};
+use terrace_pipelines::database::texts::format_span;
+use terrace_pipelines::database::{DatabaseError, Databases, Engine, Record, Status};
 use terrace_provider_pipelines::reveal;
 
 /// The lifetime of a database, in words.

@@ -6,9 +6,9 @@ use crate::signals::Signals;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
-use terrace_provider_pipelines::database::Databases;
-use terrace_provider_pipelines::database::guard::Guard;
-use terrace_provider_pipelines::database::record::HOST;
+use terrace_pipelines::database::Databases;
+use terrace_pipelines::database::guard::Guard;
+use terrace_pipelines::database::record::HOST;
 use terrace_server::tables::Pages;
 use tokio_util::sync::CancellationToken;
 

@@ -3,8 +3,8 @@
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::wiring;
+use terrace_pipelines::database::{DatabaseError, DatabaseErrorKind, Databases};
 use terrace_provider::Settings as InstanceSettings;
-use terrace_provider_pipelines::database::{DatabaseError, DatabaseErrorKind, Databases};
 use terrace_provider_pipelines::settings::databases;
 
 /// The databases of an instance, each with its guard process.

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
+use terrace_pipelines::database::{DatabaseError, DatabaseErrorKind, Databases};
 use terrace_provider::Settings as InstanceSettings;
-use terrace_provider_pipelines::database::{DatabaseError, DatabaseErrorKind, Databases};
 use terrace_server::tables::{Column, Database, NotShown, Pages, Rows, Table, Tables};
 
 /// Interval of checks for a missing guard process.
@@ -39,7 +39,7 @@ impl Tables for DatabasePages {
 
     async fn databases(&self) -> Result<Vec<Database>, NotShown> {
         let records = self.databases.list().map_err(not_shown)?;
-        let database = |record: &terrace_provider_pipelines::database::Record| Database {
+        let database = |record: &terrace_pipelines::database::Record| Database {
             name: record.name.clone(),
             system: record.engine.title().to_owned(),
             status: self.databases.status(record).word().to_owned(),
@@ -50,7 +50,7 @@ impl Tables for DatabasePages {
 
     async fn tables(&self, database: &str) -> Result<Vec<Table>, NotShown> {
         let tables = self.databases.tables(database).await.map_err(not_shown)?;
-        let table = |table: terrace_provider_pipelines::database::browse::Table| Table {
+        let table = |table: terrace_pipelines::database::browse::Table| Table {
             schema: table.schema,
             name: table.name,
             is_view: table.is_view,

@@ -2,10 +2,10 @@
 
 use super::super::attributes::{Name, blocking, io_error};
 use super::super::folder::Folders;
-use crate::fingerprint::Fingerprint;
-use crate::run::{Record, Runner};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use terrace_pipelines::fingerprint::Fingerprint;
+use terrace_pipelines::run::{Record, Runner};
 use terrace_provider::names::listed;
 use terrace_provider::plan::from_schema;
 use terrace_provider::{Attributes, Path, PlannedChange, ProposedChange, ProviderError, ResourceType, Value};

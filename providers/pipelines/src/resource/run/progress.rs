@@ -1,8 +1,8 @@
 //! Reports a run's progress at intervals, for people.
 
-use crate::run::RunObserver;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use terrace_pipelines::run::RunObserver;
 use terrace_provider::Progress;
 
 /// Minimum time between two reports.

@@ -2,13 +2,13 @@
 //! environment of the steps contains the address.
 
 use super::super::database::provider_error;
-use crate::database::cluster;
-use crate::database::{Databases, Engine, Record};
-use crate::queue::cluster::Cluster;
-use crate::run::due::ENGINE;
-use crate::run::{Runner, Target};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use terrace_pipelines::database::cluster;
+use terrace_pipelines::database::{Databases, Engine, Record};
+use terrace_pipelines::fingerprint::ENGINE;
+use terrace_pipelines::queue::cluster::Cluster;
+use terrace_pipelines::run::{Runner, Target};
 use terrace_provider::{Attributes, Path, ProviderError, Value};
 use tokio_util::sync::CancellationToken;
 

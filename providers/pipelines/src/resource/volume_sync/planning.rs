@@ -2,7 +2,8 @@
 
 use super::super::attributes::texts as listed_texts;
 use super::{SyncId, SyncSource, Syncs, Totals};
-use crate::storage::{Manifest, StorageError, Tree};
+use crate::resource::storage_error::StorageProblem;
+use terrace_pipelines::storage::{Manifest, StorageError, Tree};
 use terrace_provider::attributes::{flag, optional_text};
 use terrace_provider::plan::from_schema;
 use terrace_provider::{Attributes, DataLoss, PlannedChange, ProposedChange, ProviderError, ResourceType, Value};

@@ -1,0 +1,37 @@
+//! Runs of pipelines, with a record, a log, and outputs that appear only when complete.
+//!
+//! Reading order: [`Runner`] (the runner of a project), [`record`] (record of a run), [`store`] (storage of records, and
+//! the lock of a pipeline), `last_state` (state after the last run), `due` (pipelines to run, and reasons), `blocking_checks`
+//! (the same, read only), `job` (a pipeline as programs), `outputs` (temporary places of outputs), `single` (one
+//! run), `publishing` (its end), [`batch`] (several runs in order), `observer` and `outcome` (what callers get), `shell` (the environment of a run), [`attempts`]
+//! (retries), `watcher` and `hooks` (notifications), [`generate`] (pipelines from plugins), [`log`], [`python`] (the
+//! format of results).
+
+pub mod attempts;
+pub mod batch;
+mod blocking_checks;
+mod disk;
+mod due;
+pub mod generate;
+mod hooks;
+mod job;
+mod last_state;
+pub mod log;
+mod observer;
+mod outcome;
+mod outputs;
+mod publishing;
+pub mod python;
+pub mod record;
+mod runner;
+mod shell;
+mod single;
+pub mod store;
+mod watcher;
+
+pub use due::POSTGRES_DRIVER;
+pub use observer::{NoObserver, RunObserver};
+pub use outputs::Output;
+pub use record::{Record, State};
+pub use runner::{NotRun, RunRequest, Runner, Target};
+pub use store::Store;

@@ -1,0 +1,156 @@
+//! The end of a run: its outputs are moved into place or discarded. Also settles interrupted runs.
+
+use super::outputs::{self, Output};
+use super::record::{Record, State};
+use super::runner::{GRACE, Runner};
+use crate::executor::Failed;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+impl Runner {
+    /// Moves the outputs of a run into place. If that fails before the first move, the run has failed. After the first
+    /// move, the run stays unfinished until it is settled, which repeats the rest.
+    pub(super) fn publish(&self, record: &mut Record) {
+        if let Err((has_moved, error)) = self.move_outputs(record) {
+            let message = format!("its outputs cannot be moved into place: {error}");
+            record.failure = Some(Failed { step: None, message, log: Vec::new() });
+            if !has_moved {
+                record.state = State::Failed;
+                record.discard();
+            }
+        } else {
+            record.failure = None;
+            record.state = State::Succeeded;
+            // A possible database that was never created was not used.
+            record.databases.retain(|database| database.is_file());
+        }
+    }
+
+    fn move_outputs(&self, record: &mut Record) -> Result<(), (bool, io::Error)> {
+        let nothing_moved = |error| (false, error);
+        // Files in the record were listed before an interruption: some may have been moved since.
+        let is_first = record.outputs.iter().all(|output| output.files.is_empty());
+        if is_first {
+            record.outputs.iter_mut().try_for_each(Output::list_files).map_err(nothing_moved)?;
+        }
+        self.store.write(record).map_err(nothing_moved)?;
+        let surplus = self.surplus(record).map_err(|error| (!is_first, error))?;
+        let mut has_moved = !is_first;
+        for (output, surplus) in record.outputs.iter().zip(&surplus) {
+            output.publish(surplus).map_err(|(moved, error)| (moved || has_moved, error))?;
+            has_moved = true;
+        }
+        Ok(())
+    }
+
+    /// Returns files that only the last good run of the pipeline wrote to each place, and no other pipeline.
+    fn surplus(&self, record: &Record) -> io::Result<Vec<BTreeSet<PathBuf>>> {
+        let former = self.store.succeeded(&record.folder, &record.pipeline)?;
+        let files_of = |record: &Record, place: &Path| -> BTreeSet<PathBuf> {
+            let outputs = record.outputs.iter().filter(|output| output.place == place);
+            outputs.flat_map(|output| output.files.keys().cloned()).collect()
+        };
+        let mut others: Option<Vec<Record>> = None;
+        let mut surplus = Vec::with_capacity(record.outputs.len());
+        for output in &record.outputs {
+            let before = former.as_ref().map(|former| files_of(former, &output.place)).unwrap_or_default();
+            let mut files: BTreeSet<PathBuf> =
+                before.into_iter().filter(|file| !output.files.contains_key(file)).collect();
+            if !files.is_empty() {
+                let others = match &mut others {
+                    Some(others) => others,
+                    none => none.insert(self.store.other_successes(record)?),
+                };
+                for other in others {
+                    let other_files = files_of(other, &output.place);
+                    files.retain(|file| !other_files.contains(file));
+                }
+            }
+            surplus.push(files);
+        }
+        Ok(surplus)
+    }
+
+    /// Settles an interrupted run: determines its outcome, ends its remaining processes, and records the outcome. The
+    /// caller holds the pipeline's lock.
+    ///
+    /// # Errors
+    /// When the outcome cannot be recorded, or the outputs cannot be moved.
+    pub async fn settle(&self, run: &str) -> io::Result<Option<Record>> {
+        let Some(mut record) = self.store.run(run)? else { return Ok(None) };
+        if record.state.is_over() {
+            return Ok(Some(record));
+        }
+        if record.home != self.store.folder_identity() {
+            return self.record_copied_run(record).map(Some);
+        }
+        let ended = self.executor.end_leftover_processes(run, GRACE).await?;
+        if record.state == State::Publishing {
+            // All steps had ended well.
+            self.publish(&mut record);
+            if let (State::Publishing, Some(failure)) = (record.state, &record.failure) {
+                return Err(io::Error::other(format!("run {run}: {}", failure.message)));
+            }
+        } else {
+            record.state = State::Lost;
+            let message = match ended {
+                0 => "its process is gone".to_owned(),
+                1 => "its process is gone; a child process that remained was ended".to_owned(),
+                many => format!("its process is gone; {many} child processes that remained were ended"),
+            };
+            record.failure = Some(Failed { step: None, message, log: Vec::new() });
+            record.discard();
+        }
+        record.finished_at = Some(Timestamp::now());
+        self.store.write(&record)?;
+        Ok(Some(record))
+    }
+
+    /// Removes only the outputs of a run. In a copied project, outputs outside of the project belong to the original.
+    ///
+    /// # Errors
+    /// When a file cannot be removed.
+    pub fn remove_outputs(&self, record: &Record) -> io::Result<()> {
+        let is_original = record.home == self.store.folder_identity();
+        let own = record.outputs.iter().filter(|output| is_original || output.place.starts_with(&self.project));
+        own.into_iter().try_for_each(Output::remove)
+    }
+
+    /// Records a run that was in progress when the project was copied. Its processes and its outputs outside of the
+    /// project belong to the original.
+    fn record_copied_run(&self, mut record: Record) -> io::Result<Record> {
+        if record.state == State::Publishing {
+            // Outputs were moved in part, so the last good result is incomplete.
+            self.store.forget_success(&record.folder, &record.pipeline)?;
+        }
+        record.outputs.retain(|output| output.partial.starts_with(&self.project));
+        record.discard();
+        record.state = State::Lost;
+        let message = "the project was copied during the run, which belongs to the original".to_owned();
+        record.failure = Some(Failed { step: None, message, log: Vec::new() });
+        record.finished_at = Some(Timestamp::now());
+        self.store.write(&record)?;
+        Ok(record)
+    }
+}
+
+impl Record {
+    /// Discards outputs that are not in place.
+    pub(super) fn discard(&self) {
+        for Output { partial, .. } in &self.outputs {
+            if let Err(error) = outputs::discard(partial) {
+                tracing::warn!(run = self.run, path = %partial.display(), %error, "temporary outputs of a run cannot be removed");
+            }
+        }
+    }
+}
+
+/// Path of the run's data package in its final place.
+pub(super) fn package(stats: &Map<String, Value>, outputs: &[Output]) -> Option<PathBuf> {
+    let written = Path::new(Record::package(stats)?);
+    let in_place = |output: &Output| Some(output.place.join(written.strip_prefix(&output.partial).ok()?));
+    Some(outputs.iter().find_map(in_place).unwrap_or_else(|| written.to_owned()))
+}

@@ -1,0 +1,111 @@
+//! The runner of a project, and the requests that it accepts.
+
+use super::attempts::Retries;
+use super::store::{LockError, Store};
+use crate::environment::{EnvironmentError, Environments};
+use crate::executor::Executor;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Time that processes have to end after the request.
+pub(super) const GRACE: Duration = Duration::from_secs(5);
+
+/// Runner of a project's pipelines.
+#[derive(Clone)]
+pub struct Runner {
+    /// Records.
+    pub store: Store,
+    /// Python environments.
+    pub environments: Environments,
+    /// Executor of jobs.
+    pub executor: Arc<dyn Executor>,
+    /// Interpreter in the settings.
+    pub python: Option<String>,
+    /// Project folder, without symbolic links.
+    pub project: PathBuf,
+    /// Variables of this process without terrace's. Steps see them without credentials.
+    pub variables: BTreeMap<String, String>,
+    /// Names of credentials that all steps see.
+    pub visible_credentials: Vec<String>,
+    /// Database for the steps.
+    pub target: Target,
+    /// Maximum number of parallel runs.
+    pub max_parallel: usize,
+    /// Retry policy.
+    pub retries: Retries,
+}
+
+/// Default database of the steps; a spec may name another.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Target {
+    /// The value of the variable ([`ENGINE`](crate::fingerprint::ENGINE)), or else a file of the project.
+    #[default]
+    Variable,
+    /// The database with this id, which changes when the database is recreated, even if the address stays the same.
+    Database(String),
+    /// A database that does not exist yet.
+    Unknown,
+}
+
+/// Options of a run.
+#[derive(Debug, Clone, Default)]
+pub struct RunRequest {
+    /// Reuse results that steps cached, while they are valid.
+    pub uses_cache: bool,
+    /// Maximum time of the run.
+    pub timeout: Option<Duration>,
+    /// Time to wait for another run of the pipeline.
+    pub lock_timeout: Duration,
+    /// Number of retries, if it differs from the runner's.
+    pub retries: Option<u32>,
+    /// Call that requests it.
+    pub mark: Option<String>,
+    /// Reasons; if empty, they are derived from the inputs.
+    pub reasons: Vec<String>,
+    /// Planned inputs (`specHash`, `codeHash`, `dataHash`); the run is refused if one of them differs when it starts.
+    pub planned: BTreeMap<&'static str, String>,
+    /// Id of the run; a new one if not given.
+    pub run: Option<String>,
+}
+
+/// Reason why a pipeline was not run.
+#[derive(Debug)]
+pub enum NotRun {
+    /// Another run of it is in progress.
+    InProgress {
+        /// The other run, if known.
+        run: Option<String>,
+    },
+    /// It was cancelled before its start.
+    Cancelled,
+    /// Its inputs differ from the plan; the texts name them.
+    Changed(Vec<String>),
+    /// Its environment cannot be created.
+    Environment(EnvironmentError),
+    /// A file cannot be created or read.
+    Io(io::Error),
+    /// A worker could not run it.
+    WorkerFailed {
+        /// Message of the worker, in lines.
+        message: Vec<String>,
+    },
+}
+
+impl From<io::Error> for NotRun {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<LockError> for NotRun {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::InProgress { run } => Self::InProgress { run },
+            LockError::Cancelled => Self::Cancelled,
+            LockError::Io(error) => Self::Io(error),
+        }
+    }
+}

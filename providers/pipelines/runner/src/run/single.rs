@@ -1,0 +1,359 @@
+//! A run of a pipeline, from the wait for its lock to its record.
+
+use super::attempts::{self, Attempt, Retries, until, wait};
+use super::disk;
+use super::hooks::{HookTimeouts, Hooks};
+use super::job::{self, BuiltJob, JobInputs};
+use super::log::{Masks, Writer};
+use super::observer::RunObserver;
+use super::publishing;
+use super::record::{Record, State};
+use super::runner::{GRACE, NotRun, RunRequest, Runner};
+use super::store::{LockError, PipelineLock};
+use super::watcher::{EnvironmentProgress, Watcher};
+use crate::environment::{Environment, EnvironmentError, Recipe};
+use crate::executor::{End, Failed, Outcome, StepOutcome, timeout_message};
+use crate::fingerprint::{Key, packages};
+use crate::spec::Specs;
+use crate::spec::model::Pipeline;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Interval between checks for a request to stop.
+const POLL: Duration = Duration::from_millis(200);
+
+impl Runner {
+    /// Runs a pipeline to its end. A failure is part of the record.
+    ///
+    /// # Errors
+    /// When it was not run at all.
+    pub async fn run(
+        &self,
+        specs: &Specs,
+        pipeline: &Pipeline,
+        request: RunRequest,
+        observer: &dyn RunObserver,
+        cancel: &CancellationToken,
+    ) -> Result<Record, NotRun> {
+        let folder = self.folder_name(&specs.root);
+        let pipeline_lock = self.lock_pipeline(&folder, &pipeline.id, request.lock_timeout, observer, cancel).await?;
+        if cancel.is_cancelled() {
+            return Err(NotRun::Cancelled);
+        }
+        if let Some(unfinished) = pipeline_lock.unfinished_run() {
+            self.settle(&unfinished).await?;
+        }
+        Key::ensure(self.store.folder())?;
+        let (recipe, fingerprint) = self.recipe_and_fingerprint(specs, pipeline).await?;
+        let changes = fingerprint.differences_from(&request.planned);
+        if !changes.is_empty() {
+            return Err(NotRun::Changed(changes));
+        }
+        let reasons = match request.reasons.is_empty() {
+            true => self.reasons_against(&folder, &pipeline.id, &fingerprint)?,
+            false => request.reasons.clone(),
+        };
+        let run = request.run.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+        let record = Record {
+            run: run.clone(),
+            pipeline: pipeline.id.clone(),
+            folder,
+            state: State::Preparing,
+            reasons,
+            started_at: Timestamp::now(),
+            finished_at: None,
+            rows: 0,
+            stats: Map::new(),
+            steps: pipeline.steps.iter().map(|step| (step.name.clone(), StepOutcome::default())).collect(),
+            failure: None,
+            fingerprint,
+            outputs: Vec::new(),
+            databases: Vec::new(),
+            has_begun: false,
+            datapackage: None,
+            mark: request.mark.clone(),
+            release: recipe.api.release().to_owned(),
+            attempts: Vec::new(),
+            home: self.store.folder_identity(),
+        };
+        pipeline_lock.set_current_run(Some(&run))?;
+        self.store.write(&record)?;
+        observer.started(&pipeline.id, &run);
+        let hooks = Hooks::new(&pipeline.hooks, &pipeline.id, HookTimeouts::default());
+        hooks.queue();
+        // A request by file has the same effect as a signal.
+        let stop = cancel.child_token();
+        let running = self.run_recorded(specs, pipeline, &recipe, &request, record, (observer, &hooks), &stop);
+        let stop_request = async {
+            while !self.store.is_stop_requested(&run) {
+                tokio::time::sleep(POLL).await;
+            }
+            stop.cancel();
+            std::future::pending::<()>().await;
+        };
+        let ended = tokio::select! {
+            ended = running => ended,
+            () = stop_request => return Err(NotRun::Cancelled),
+        };
+        let (mut record, result) = match ended {
+            Ok(record) => (record, None),
+            Err((record, why)) => (record, Some(why)),
+        };
+        let recorded = self.conclude(&mut record, &pipeline_lock);
+        // Notifications must not delay the next run.
+        drop(pipeline_lock);
+        for warning in hooks.finish(&record).await {
+            super::log::append(&self.store.run_folder(&run), &warning);
+            observer.warned(&pipeline.id, &warning);
+        }
+        recorded?;
+        match result {
+            None => Ok(record),
+            Some(why) => Err(why),
+        }
+    }
+
+    /// Waits for the pipeline's lock, and reports the wait.
+    async fn lock_pipeline(
+        &self,
+        folder: &str,
+        pipeline: &str,
+        lock_timeout: Duration,
+        observer: &dyn RunObserver,
+        cancel: &CancellationToken,
+    ) -> Result<PipelineLock, LockError> {
+        match self.store.lock_pipeline(folder, pipeline, Duration::ZERO, cancel).await {
+            Err(LockError::InProgress { run }) if !lock_timeout.is_zero() => {
+                observer.waits(pipeline, run.as_deref(), lock_timeout);
+                self.store.lock_pipeline(folder, pipeline, lock_timeout, cancel).await
+            }
+            pipeline_lock => pipeline_lock,
+        }
+    }
+
+    /// Records the outcome of a run, and releases its lock.
+    fn conclude(&self, record: &mut Record, pipeline_lock: &PipelineLock) -> io::Result<()> {
+        if let (State::Publishing, Some(failure)) = (record.state, &record.failure) {
+            // It stays current in the records: the next run of the pipeline finishes it first.
+            self.store.write(record)?;
+            return Err(io::Error::other(failure.message.clone()));
+        }
+        if record.finished_at.is_none() {
+            record.finished_at = Some(Timestamp::now());
+        }
+        self.store.write(record)?;
+        pipeline_lock.set_current_run(None)?;
+        if let Err(error) = self.store.prune(&record.folder, &record.pipeline) {
+            tracing::warn!(pipeline = record.pipeline, %error, "old runs cannot be removed");
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "second half of `run`")]
+    async fn run_recorded(
+        &self,
+        specs: &Specs,
+        pipeline: &Pipeline,
+        recipe: &Recipe,
+        request: &RunRequest,
+        mut record: Record,
+        (observer, hooks): (&dyn RunObserver, &Hooks),
+        stop: &CancellationToken,
+    ) -> Result<Record, (Record, NotRun)> {
+        if let Some(missing) = packages(&specs.root, pipeline).into_iter().find(|package| !package.is_file()) {
+            let message = format!("it depends on the data package `{}`, which does not exist", missing.display());
+            record.state = State::Failed;
+            record.failure = Some(Failed { step: None, message, log: Vec::new() });
+            return Ok(record);
+        }
+        let retries = Retries { max: request.retries.unwrap_or(self.retries.max), ..self.retries };
+        let deadline = request.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let variables = self.variables_of(pipeline);
+        let masks = Masks::of(&variables).with_parameters(pipeline.steps.iter().map(|step| &step.parameters));
+        let cancel_preparation = stop.child_token();
+        let prepared = {
+            let prepared = self.environment(recipe, &mut record, &retries, observer, &cancel_preparation);
+            tokio::pin!(prepared);
+            tokio::select! {
+                prepared = &mut prepared => prepared,
+                () = until(deadline) => {
+                    cancel_preparation.cancel();
+                    prepared.await
+                }
+            }
+        };
+        let environment = match prepared {
+            Ok(environment) => environment,
+            Err(error) => {
+                let error = error.masked(&masks.clone().with_texts(&recipe.requirements));
+                let (state, message) = match (&error, request.timeout.filter(|_| !stop.is_cancelled())) {
+                    (EnvironmentError::Cancelled, Some(timeout)) => (State::TimedOut, timeout_message(timeout)),
+                    (EnvironmentError::Cancelled, None) => (State::Cancelled, error.to_string()),
+                    _ => (State::Failed, error.to_string()),
+                };
+                record.state = state;
+                record.failure = Some(Failed { step: None, message, log: Vec::new() });
+                return if state == State::Failed { Err((record, NotRun::Environment(error))) } else { Ok(record) };
+            }
+        };
+        let run_folder = self.store.run_folder(&record.run);
+        let log = match Writer::create(&run_folder, masks.clone()) {
+            Ok(log) => log,
+            Err(error) => return Err((record, error.into())),
+        };
+        let steps: Vec<String> = pipeline.steps.iter().map(|step| step.name.clone()).collect();
+        let before = self.store.succeeded(&record.folder, &pipeline.id).ok().flatten();
+        observer.expects(&pipeline.id, &steps, before.map(|before| before.rows).filter(|rows| *rows > 0));
+        hooks.start();
+        loop {
+            let start = Timestamp::now();
+            let prepared = job::build(JobInputs {
+                run: &record.run,
+                run_folder: &run_folder,
+                root: &specs.root,
+                pipeline,
+                environment: &environment,
+                fingerprint: &record.fingerprint,
+                variables: variables.clone(),
+                dependencies: self.dependency_packages(&record.folder, pipeline),
+                uses_cache: request.uses_cache,
+                timeout: deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
+                grace: GRACE,
+            });
+            let BuiltJob { job, outputs, from_cache } = match prepared {
+                Ok(prepared) => prepared,
+                Err((step, message)) => {
+                    record.state = State::Failed;
+                    record.failure = Some(Failed { step, message, log: Vec::new() });
+                    return Ok(record);
+                }
+            };
+            (record.outputs, record.state, record.has_begun) = (outputs, State::Running, true);
+            record.databases = self.databases_of(&specs.root, pipeline, &record.fingerprint, &variables);
+            if let Err(error) = self.store.write(&record) {
+                return Err((record, error.into()));
+            }
+            if let Some(step) = from_cache {
+                log.write(0, "", &format!("the cached result of step {step} is used"));
+            }
+            let names: Vec<String> = job.steps.iter().map(|step| step.name.clone()).collect();
+            // The cached result replaces its step and all earlier ones.
+            let first = from_cache.map_or(0, |step| step.saturating_sub(1));
+            let (pipeline, of) = (pipeline.id.as_str(), pipeline.steps.len());
+            let watch = Watcher { pipeline, of, first, names: &names, log: &log, hooks, observer };
+            let mut outcome = self.executor.execute(&job, &watch, stop).await;
+            if let (End::TimedOut, Some(timeout), Some(failure)) =
+                (outcome.end, request.timeout, outcome.failure.as_mut())
+            {
+                // The job had only the rest of the time.
+                failure.message = timeout_message(timeout);
+            }
+            let failed = record.attempts.len() + 1;
+            let Some(pause) = retries.after(failed, &outcome) else {
+                return self.record_outcome_blocking(record, outcome, first, masks).await;
+            };
+            record.discard();
+            let message = outcome.failure.map(|failure| masks.text(&failure.message)).unwrap_or_default();
+            let warning = attempts::retry_message(&message, failed, retries.max, pause);
+            log.write(0, "", &warning);
+            observer.warned(pipeline, &warning);
+            record.attempts.push(Attempt { started_at: start, finished_at: Timestamp::now(), message });
+            if !wait(pause, stop).await {
+                record.state = State::Cancelled;
+                record.failure = Some(Failed { step: None, message: "it was cancelled".to_owned(), log: Vec::new() });
+                return Ok(record);
+            }
+        }
+    }
+
+    /// Returns the environment of a run; retries temporary errors.
+    async fn environment(
+        &self,
+        recipe: &Recipe,
+        record: &mut Record,
+        retries: &Retries,
+        observer: &dyn RunObserver,
+        stop: &CancellationToken,
+    ) -> Result<Environment, EnvironmentError> {
+        let pipeline = record.pipeline.clone();
+        let progress = EnvironmentProgress { pipeline: &pipeline, observer };
+        let mut failed = 0;
+        loop {
+            let start = Timestamp::now();
+            let error = match self.environments.ensure(recipe, &progress, stop).await {
+                Ok(environment) => return Ok(environment),
+                Err(error) => error,
+            };
+            failed += 1;
+            let Some(pause) = retries.after_environment(failed, &error) else { return Err(error) };
+            let message = error.to_string();
+            observer.warned(&pipeline, &attempts::retry_message(&message, failed, retries.max, pause));
+            record.attempts.push(Attempt { started_at: start, finished_at: Timestamp::now(), message });
+            if !wait(pause, stop).await {
+                return Err(EnvironmentError::Cancelled);
+            }
+        }
+    }
+
+    /// Calls [`Runner::record_outcome`] outside of the async threads: large files take long to sync.
+    async fn record_outcome_blocking(
+        &self,
+        record: Record,
+        outcome: Outcome,
+        first: usize,
+        masks: Masks,
+    ) -> Result<Record, (Record, NotRun)> {
+        let (runner, mut finished) = (self.clone(), record.clone());
+        let recording = tokio::task::spawn_blocking(move || {
+            runner.record_outcome(&mut finished, outcome, first, &masks);
+            finished
+        });
+        recording.await.map_err(|error| (record, NotRun::Io(io::Error::other(error))))
+    }
+
+    /// Records the outcome of the executor, and moves outputs into place.
+    fn record_outcome(&self, record: &mut Record, outcome: Outcome, first: usize, masks: &Masks) {
+        record.rows = outcome.rows;
+        // A path may contain text that is masked elsewhere.
+        record.datapackage = publishing::package(&outcome.stats, &record.outputs);
+        record.stats = into_map(masks.value(Value::Object(outcome.stats)));
+        for (recorded, step) in record.steps.iter_mut().skip(first).zip(outcome.steps) {
+            recorded.1 = step;
+        }
+        record.failure = outcome.failure.map(|failure| Failed {
+            step: failure.step.map(|step| step + first),
+            message: failure.message,
+            log: failure.log.iter().map(|line| masks.text(line)).collect(),
+        });
+        record.state = match outcome.end {
+            End::Succeeded => State::Publishing,
+            End::Failed | End::Broken => State::Failed,
+            End::Cancelled => State::Cancelled,
+            End::TimedOut => State::TimedOut,
+        };
+        if record.state == State::Publishing {
+            self.publish(record);
+        } else {
+            // Check the disk before the outputs are discarded, which frees space.
+            if let (Some(place), Some(failure)) = (self.full_disk(record), &mut record.failure) {
+                failure.message.push_str(&format!("; the disk of `{}` is full", place.display()));
+            }
+            record.datapackage = None;
+            record.discard();
+        }
+    }
+
+    /// Returns the full disk that made a run fail.
+    fn full_disk(&self, record: &Record) -> Option<PathBuf> {
+        let project = &self.project;
+        if record.state == State::Failed { disk::full(record, &[project, self.store.folder()]) } else { None }
+    }
+}
+
+fn into_map(value: Value) -> Map<String, Value> {
+    if let Value::Object(map) = value { map } else { Map::new() }
+}

@@ -1,0 +1,79 @@
+//! Starts workers: this program, detached. A worker inherits the lock that shows that it is alive as its standard
+//! input, so the lock is held all the time.
+
+use super::MARK;
+use std::fs::File;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+/// Words of the subcommand; its arguments are the folder of the queue and the name of the worker.
+pub const COMMAND: [&str; 2] = ["pipelines", "worker"];
+/// Variables of terrace that a worker gets: they configure logs.
+const LOGGING: [&str; 2] = ["TERRACE_LOG", "TERRACE_LOG_FILE"];
+/// Size in bytes above which a log is truncated at the next start.
+const LARGEST_LOG: u64 = 1 << 20;
+
+/// Parameters of a worker's start.
+#[derive(Debug)]
+pub struct Start {
+    /// The folder of the queue.
+    pub folder: PathBuf,
+    /// Its pool.
+    pub pool: String,
+    /// Its name.
+    pub worker: String,
+    /// Lock that shows that it is alive, which the worker inherits.
+    pub lock: File,
+}
+
+/// Launcher of workers.
+pub trait Launch: Send + Sync {
+    /// Starts a worker, which outlives the caller.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    fn launch(&self, start: Start) -> io::Result<()>;
+}
+
+/// Launches the current program.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CurrentProgram;
+
+impl Launch for CurrentProgram {
+    fn launch(&self, start: Start) -> io::Result<()> {
+        let log = log(&start.folder, &start.pool)?;
+        let mut command = std::process::Command::new(program()?);
+        command.arg0("terrace").args(COMMAND).arg(&start.folder).arg(&start.worker);
+        // The worker reads its settings from the queue. Keys and passwords of the state are not for pipelines.
+        crate::process_environment::remove_own_variables(&mut command, &LOGGING);
+        command.env(MARK, &start.worker).current_dir("/");
+        command.stdin(Stdio::from(start.lock)).stdout(Stdio::from(log.try_clone()?)).stderr(Stdio::from(log));
+        let mut child = tokio::process::Command::from(command).spawn()?;
+        // Reaps the process if it ends before this one.
+        tokio::spawn(async move {
+            let _ = child.wait().await;
+        });
+        Ok(())
+    }
+}
+
+/// Path of this program, even if its file was replaced.
+fn program() -> io::Result<PathBuf> {
+    let own = Path::new("/proc/self/exe");
+    if own.exists() { Ok(own.to_owned()) } else { std::env::current_exe() }
+}
+
+/// Log of the workers of a pool.
+#[must_use]
+pub fn log_path(folder: &Path, pool: &str) -> PathBuf {
+    // Names of pools cannot contain path separators.
+    folder.join(crate::queue::lock::FOLDER).join(format!("{pool}.log"))
+}
+
+fn log(folder: &Path, pool: &str) -> io::Result<File> {
+    let path = log_path(folder, pool);
+    let is_large = path.metadata().is_ok_and(|metadata| metadata.len() > LARGEST_LOG);
+    crate::private::file().append(!is_large).write(true).truncate(is_large).open(path)
+}
