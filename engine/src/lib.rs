@@ -19,6 +19,7 @@ pub mod digest;
 pub mod drift;
 pub mod driver;
 pub mod duration;
+pub mod engine;
 pub mod environment;
 pub mod event;
 pub mod expression;

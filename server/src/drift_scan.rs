@@ -14,7 +14,6 @@ use std::time::Duration;
 use terrace_engine::address::{SHARED, StackId};
 use terrace_engine::drift::detect;
 use terrace_engine::plan::options::Options;
-use terrace_engine::plan::planner::Planner;
 use terrace_engine::render::drift::json;
 use terrace_engine::store::{OperationFilter, OperationRow, SCANS, Selection, StateStore, StoreError};
 use uuid::Uuid;
@@ -79,18 +78,7 @@ pub(crate) async fn scan_stack(shared: &Shared, store: &dyn StateStore, stack: &
     let stack: StackId = stack.parse().map_err(|_| unknown())?;
     let env = shared.environments.get(&stack.environment).ok_or_else(unknown)?;
     let options = Options::default();
-    let planner = Planner {
-        store,
-        registry: &env.registry,
-        functions: &env.functions,
-        seal: &env.seal,
-        sources: &env.sources,
-        environment: &env.environment,
-        options: &options,
-        now: Timestamp::now(),
-        id: Uuid::now_v7(),
-        version: env.version,
-    };
+    let planner = env.engine.planner(store, &env.sources, &options, (Timestamp::now(), Uuid::now_v7()));
     let (items, diagnostics) =
         detect(&planner, &stack, &Selection::All).await.map_err(|error| Refusal::Internal(error.to_string()))?;
     metrics::drifted(&stack.to_string(), items.len());

@@ -111,8 +111,8 @@ async fn run_checks(shared: &Shared) -> Readiness {
     }
     for name in shared.environments.names() {
         let Some(env) = shared.environments.get(name) else { continue };
-        for instance in env.registry.instance_names() {
-            checks.push(check(format!("{name}: {instance}"), env.registry.session(instance)).await);
+        for instance in env.engine.registry.instance_names() {
+            checks.push(check(format!("{name}: {instance}"), env.engine.registry.session(instance)).await);
         }
     }
     let is_ready = checks.iter().all(|check| check.problem.is_none());

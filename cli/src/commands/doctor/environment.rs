@@ -27,7 +27,7 @@ pub(super) async fn check(context: &Context<'_>, settings: &Settings, name: &str
             return;
         }
     };
-    for instance in env_context.registry.instance_names() {
+    for instance in env_context.engine.registry.instance_names() {
         provider(context, &env_context, name, instance, findings).await;
     }
     blueprints(context, settings, &env_context, name, findings);
@@ -42,13 +42,13 @@ async fn provider(
     findings: &mut Vec<Finding>,
 ) {
     let subject = format!("provider {instance} of {environment}");
-    let health_probe = env_context.registry.instance(instance).and_then(HealthProbe::of);
+    let health_probe = env_context.engine.registry.instance(instance).and_then(HealthProbe::of);
     if health_probe.as_ref().is_some_and(|it| !it.is_configured(env_context, context.variables, instance)) {
         findings.push(Finding::ok(subject, "it is not configured, so it was not called"));
         return;
     }
     let probe = async {
-        let session = env_context.registry.session(instance).await.map_err(|error| ("connect", error))?;
+        let session = env_context.engine.registry.session(instance).await.map_err(|error| ("connect", error))?;
         let Some(HealthProbe { ty, id, .. }) = health_probe else { return Ok(None) };
         // A session may open without any call.
         match session.import(&ty, id).await {
@@ -126,7 +126,8 @@ fn blueprints(
 ) {
     let subject = format!("blueprints of {name}");
     let mut sources = Sources::default();
-    let read = library(&env_context.registry, env_context.configuration(), &settings.project_folder, &mut sources);
+    let read =
+        library(&env_context.engine.registry, env_context.configuration(), &settings.project_folder, &mut sources);
     let (library, mut diagnostics) = match read {
         Ok(read) => read,
         Err(failure) => {
@@ -135,7 +136,9 @@ fn blueprints(
         }
     };
     diagnostics.extend(
-        library.iter().flat_map(|blueprint| check_blueprint(blueprint, &env_context.registry, &env_context.functions)),
+        library.iter().flat_map(|blueprint| {
+            check_blueprint(blueprint, &env_context.engine.registry, &env_context.engine.functions)
+        }),
     );
     report(context.ui, &sources, &diagnostics);
     let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
