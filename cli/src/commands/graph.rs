@@ -80,7 +80,7 @@ impl Drawing {
             let names: HashMap<&Address, String> = present.map(|change| (&change.address, name(change))).collect();
             for change in &stack.changes {
                 let own = name(change);
-                let after = change.depends_on.iter().filter_map(|other| names.get(other));
+                let after = change.how.depends_on.iter().filter_map(|other| names.get(other));
                 drawing.edges.extend(after.map(|other| (own.clone(), other.clone())));
                 drawing.nodes.insert(own);
             }

@@ -239,7 +239,7 @@ impl<'a> Run<'a> {
             let emptied = removed_data::emptied(registry, going);
             let why = |change: &Change| {
                 let (_, ty) = registry.resource_type(&change.address.ty)?;
-                ty.kept_unless_empty(&change.prior.as_ref()?.attributes)
+                ty.kept_unless_empty(&change.basis.prior.as_ref()?.attributes)
             };
             let not_emptied = retained().filter(|change| !change.address.is_among(&emptied));
             kept.extend(not_emptied.filter_map(|change| {

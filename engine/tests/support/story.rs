@@ -451,7 +451,7 @@ pub fn summary(plan: &Plan) -> String {
         if change.action == Action::NoOp && change.in_doubt.is_none() && change.moved_from.is_none() {
             continue;
         }
-        let reason = change.reason.as_ref().map_or(String::new(), |reason| format!(" ({})", reason.text()));
+        let reason = change.why.reason.as_ref().map_or(String::new(), |reason| format!(" ({})", reason.text()));
         let is_only_moved = change.action == Action::NoOp && change.moved_from.is_some();
         let sign = if is_only_moved { ">" } else { change.action.sign() };
         let moved = change.moved_from.as_ref().map_or(String::new(), |from| format!(" from {from}"));
