@@ -1,4 +1,4 @@
-//! The engine of one environment: makes planners, appliers and recoveries. Callers build it once for each environment.
+//! The engine of an environment: makes planners, appliers and recoveries. Callers build it once for each environment.
 
 use crate::apply::Applier;
 use crate::environment::Environment;
@@ -48,7 +48,7 @@ pub struct Execution {
 }
 
 impl Engine {
-    /// Creates the planner of one plan. The caller provides the current time and the id of the plan.
+    /// Creates the planner of a plan. The caller provides the current time and the id of the plan.
     #[must_use]
     pub fn planner<'a>(
         &'a self,
@@ -71,7 +71,7 @@ impl Engine {
         }
     }
 
-    /// Creates the applier of one new plan.
+    /// Creates the applier of a new plan.
     #[must_use]
     pub fn applier(&self, store: Arc<dyn StateStore>, execution: &Execution, events: Arc<dyn Events>) -> Applier {
         Applier {

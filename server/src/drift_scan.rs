@@ -2,12 +2,12 @@
 
 use crate::answer::{Refusal, errors};
 use crate::auth::Caller;
+use crate::drift_findings::DriftFindings;
 use crate::metrics;
 use crate::outcome::Outcome;
-use crate::queue::Request;
-use crate::serve::Shared;
+use crate::request::{DRIFT, Request};
+use crate::shared::Shared;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,17 +17,6 @@ use terrace_engine::plan::options::Options;
 use terrace_engine::render::drift::json;
 use terrace_engine::store::{OperationFilter, OperationRow, SCANS, Selection, StateStore, StoreError};
 use uuid::Uuid;
-
-/// The kind of these operations.
-pub(crate) const KIND: &str = "drift";
-/// The findings of a scan.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct DriftFindings {
-    /// The resources that differ from the state.
-    pub(crate) drifted: Vec<Json>,
-    /// Errors of reading: there may be more drift.
-    pub(crate) unread: Vec<String>,
-}
 
 /// The newest scan of a stack.
 pub(crate) struct Scan {
@@ -61,7 +50,7 @@ impl Shared {
     /// The newest scan of a stack, if any.
     pub(crate) async fn newest_scan(&self, stack: &StackId) -> Result<Option<Scan>, StoreError> {
         let filter =
-            OperationFilter { kind: Some(KIND.to_owned()), stack: Some(stack.clone()), ..OperationFilter::newest(1) };
+            OperationFilter { kind: Some(DRIFT.to_owned()), stack: Some(stack.clone()), ..OperationFilter::newest(1) };
         let Some(operation) = self.store.operations(&filter).await?.into_iter().next() else { return Ok(None) };
         let request = self.store.request(operation.id).await?;
         let findings = request.as_ref().and_then(Outcome::of).and_then(|outcome| outcome.drift);

@@ -1,6 +1,5 @@
 //! Environments of a server: the engine's inputs for each. The caller builds them from configuration and providers.
 
-use crate::request_context::NAME;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use terrace_engine::blueprint::Library;
@@ -10,6 +9,9 @@ use terrace_engine::limits::Limits;
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
 use terrace_engine::store::{StateStore, StoreError};
+
+/// The name of the request's text in diagnostics.
+pub(crate) const NAME: &str = "descriptor";
 
 /// Everything that the engine needs for one environment.
 pub struct EnvironmentContext {

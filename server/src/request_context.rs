@@ -2,7 +2,7 @@
 
 use crate::answer::{Messages, Refusal, errors, warnings};
 use crate::auth::{Action, Caller, Resource, Scope};
-use crate::environments::{EnvironmentContext, Environments};
+use crate::environments::{EnvironmentContext, Environments, NAME};
 use crate::witboost::ProvisioningRequest;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -27,8 +27,6 @@ use terrace_engine::store::{Ids, Selection, ServerStore, StateStore};
 use terrace_provider::Value;
 use uuid::Uuid;
 
-/// The name of the request's text in diagnostics.
-pub(crate) const NAME: &str = "descriptor";
 /// The name of the text that may accompany it.
 const LATEST: &str = "latestEnrichedDescriptor";
 

@@ -14,9 +14,9 @@ use crate::claim_heartbeat::{TERM, must_stop};
 use crate::environments::Environments;
 use crate::operation_log::{BackgroundWriter, OperationLog};
 use crate::outcome::{Outcome, RenderedPlan};
-use crate::queue::{MOST_DEATHS, Request, VALIDATE};
+use crate::request::{Request, VALIDATE};
 use crate::request_context::{Purpose, RequestContext, Requester};
-use crate::serve::Shared;
+use crate::shared::Shared;
 use crate::witboost::{ProvisioningRequest, ValidationResult};
 use crate::{drift_scan, metrics, reverse_provisioning};
 use failure::Failure;
@@ -51,6 +51,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// The pause between attempts to release a claim while the store is unavailable.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// After this many dead servers, a request fails.
+pub(crate) const MOST_DEATHS: usize = 3;
 
 /// The most attempts at a request that this server cannot read, or whose end the store refuses.
 const MOST_TRIES: u64 = 8;
