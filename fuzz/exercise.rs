@@ -10,10 +10,9 @@ use terrace_engine::blueprint::{self, Library, Origin};
 use terrace_engine::compile::Compiler;
 use terrace_engine::descriptor;
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
+use terrace_engine::engine::Engine;
 use terrace_engine::environment::Environment;
-use terrace_engine::expression::Functions;
 use terrace_engine::plan::options::Options;
-use terrace_engine::plan::planner::Planner;
 use terrace_engine::plan::{Plan, file};
 use terrace_engine::registry::Registry;
 use terrace_engine::render::{human, json, markdown};
@@ -58,10 +57,16 @@ fn empty_store() -> &'static dyn ServerStore {
 }
 
 /// Reads a descriptor, and a blueprint if one follows, as far as possible, and plans the result.
-pub fn describe(text: &str, registry: &Registry) -> Report {
+pub fn describe(text: &str, registry: &Arc<Registry>) -> Report {
     let (described, blueprint) = text.split_once(BOUNDARY).map_or((text, None), |(one, other)| (one, Some(other)));
     let (mut sources, mut report) = (Sources::default(), Report::default());
-    let functions = Functions::default();
+    let engine = Engine {
+        registry: Arc::clone(registry),
+        functions: Arc::default(),
+        seal: Arc::new(Seal::with_key(KEY, &[]).expect("the key is one")),
+        environment: Environment { name: "local".to_owned(), ..Environment::default() },
+        version: "0.0.0",
+    };
     let id = sources.add("descriptor.yaml", described);
     let (descriptors, mut found) = descriptor::read(&mut sources, &[id], &Budget::default());
     let mut blueprints = Vec::new();
@@ -71,7 +76,7 @@ pub fn describe(text: &str, registry: &Registry) -> Report {
         let (blueprint, diagnostics) = blueprint::read(id, &sources, origin, &|_| None, &Budget::default());
         found.extend(diagnostics);
         if let Some(blueprint) = &blueprint {
-            report.add(&check(blueprint, registry, &functions), &sources);
+            report.add(&check(blueprint, registry, &engine.functions), &sources);
         }
         blueprints.extend(blueprint);
     }
@@ -81,12 +86,11 @@ pub fn describe(text: &str, registry: &Registry) -> Report {
     if has_errors(&found) {
         return report;
     }
-    let environment = Environment { name: "local".to_owned(), ..Environment::default() };
     let (templates, variables) = (Templates::new(), BTreeMap::new());
     let compiler = Compiler {
         sources: &sources,
-        functions: &functions,
-        environment: &environment,
+        functions: &engine.functions,
+        environment: &engine.environment,
         library: &library,
         templates: &templates,
         variables: &variables,
@@ -99,23 +103,11 @@ pub fn describe(text: &str, registry: &Registry) -> Report {
         stacks.extend(compiled.filter(|_| !has_errors(&diagnostics)));
     }
     let (store, options) = (empty_store(), Options::default());
-    let seal = Seal::with_key(KEY, &[]).expect("the key is one");
-    let planner = Planner {
-        store,
-        registry,
-        functions: &functions,
-        seal: &seal,
-        sources: &sources,
-        environment: &environment,
-        options: &options,
-        now: jiff::Timestamp::UNIX_EPOCH,
-        id: uuid::Uuid::nil(),
-        version: "0.0.0",
-    };
+    let planner = engine.planner(store, &sources, &options, (jiff::Timestamp::UNIX_EPOCH, uuid::Uuid::nil()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let computed = runtime.block_on(planner.plan(&stacks, Default::default())).expect("an empty store can be read");
     report.add(&computed.diagnostics, &sources);
-    let written = show(&computed.plan, &seal);
+    let written = show(&computed.plan, &engine.seal);
     report.plan =
         written.split_once("\"plan\":").and_then(|(_, rest)| rest.trim_end().strip_suffix('}')).map(str::to_owned);
     report.plan = report.plan.filter(|_| !stacks.is_empty() && !computed.plan.is_errored);

@@ -9,6 +9,7 @@ mod console;
 mod destroy;
 mod doctor;
 mod drift;
+mod execution;
 mod fmt;
 mod graph;
 mod import;

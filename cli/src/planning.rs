@@ -210,7 +210,7 @@ impl Removal {
         let planner = planner(store, &self.env_context, &self.sources, &options);
         let mut computed = planner.plan_destroy_described(&stacks, &self.compiled_stacks, self.origin.clone()).await?;
         for (stack, file) in &self.uncompiled {
-            let environment = &self.env_context.environment.name;
+            let environment = &self.env_context.engine.environment.name;
             let what = StackId::new(stack.as_str(), environment.as_str());
             let message = format!("unmanaged objects of {what} are not removed: its descriptor cannot be compiled");
             let hint = format!(
@@ -250,9 +250,12 @@ fn compile_quietly(
     components: &BTreeSet<String>,
 ) -> (Vec<CompiledStack>, Vec<(String, String)>) {
     let library = match input.descriptors.iter().any(uses_blueprints) {
-        true => {
-            library(&env_context.registry, env_context.configuration(), &settings.project_folder, &mut input.sources)
-        }
+        true => library(
+            &env_context.engine.registry,
+            env_context.configuration(),
+            &settings.project_folder,
+            &mut input.sources,
+        ),
         false => Ok(Default::default()),
     };
     let named = |descriptor: &Descriptor| {
@@ -264,8 +267,8 @@ fn compile_quietly(
     };
     let compiler = Compiler {
         sources: &input.sources,
-        functions: &env_context.functions,
-        environment: &env_context.environment,
+        functions: &env_context.engine.functions,
+        environment: &env_context.engine.environment,
         library: &library,
         templates: &env_context.templates,
         variables: &given.values,
@@ -352,18 +355,7 @@ pub(crate) fn planner<'a>(
     sources: &'a Sources,
     options: &'a Options,
 ) -> Planner<'a> {
-    Planner {
-        store,
-        registry: &env_context.registry,
-        functions: &env_context.functions,
-        seal: &env_context.seal,
-        sources,
-        environment: &env_context.environment,
-        options,
-        now: Timestamp::now(),
-        id: Uuid::now_v7(),
-        version: crate::version::VERSION,
-    }
+    env_context.engine.planner(store, sources, options, (Timestamp::now(), Uuid::now_v7()))
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::memory;
 use crate::report::report;
 use crate::settings::{DEFAULT_STATE, Settings};
 use crate::ui::Ui;
+use crate::version::VERSION;
 use audited::Audited;
 use sandbox::sandbox;
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ use std::path::Path;
 use std::sync::Arc;
 use terrace_engine::blueprint::matching::Templates;
 use terrace_engine::diagnostic::has_errors;
+use terrace_engine::engine::Engine;
 use terrace_engine::environment;
 use terrace_engine::expression::Functions;
 use terrace_engine::registry::Registry;
@@ -41,10 +43,7 @@ use terrace_state::{Access, StoreUrl, find_saved_copy, open};
 /// Inputs of the engine for one environment.
 #[derive(Clone)]
 pub(crate) struct EnvironmentContext {
-    pub(crate) registry: Arc<Registry>,
-    pub(crate) functions: Arc<Functions>,
-    pub(crate) seal: Arc<Seal>,
-    pub(crate) environment: environment::Environment,
+    pub(crate) engine: Engine,
     pub(crate) templates: Templates,
     /// Changes may destroy data without consent for each of them.
     pub(crate) is_data_loss_allowed: bool,
@@ -91,15 +90,19 @@ impl EnvironmentContext {
         let note = configuration
             .is_embedded()
             .then(|| format!("embedded environment: SQLite and files under .terrace/{}", configuration.name));
+        let environment = environment::Environment {
+            name: configuration.name.clone(),
+            note,
+            settings: configuration.settings.clone(),
+            silence_limit: SilenceLimit { reporter: Some(reporter(ui)), ..configuration.silence_limit.clone() },
+        };
         Ok(Self {
-            functions: Arc::new(functions),
-            registry: Arc::new(registry),
-            seal: Arc::new(key::seal(settings, configuration.encryption.as_ref(), is_plaintext_allowed, ui)?),
-            environment: environment::Environment {
-                name: configuration.name.clone(),
-                note,
-                settings: configuration.settings.clone(),
-                silence_limit: SilenceLimit { reporter: Some(reporter(ui)), ..configuration.silence_limit.clone() },
+            engine: Engine {
+                functions: Arc::new(functions),
+                registry: Arc::new(registry),
+                seal: Arc::new(key::seal(settings, configuration.encryption.as_ref(), is_plaintext_allowed, ui)?),
+                environment,
+                version: VERSION,
             },
             templates: configuration.templates.clone(),
             is_data_loss_allowed: configuration.is_data_loss_allowed,
@@ -132,7 +135,7 @@ impl EnvironmentContext {
 
     /// The same context with another seal.
     pub(crate) fn with_seal(self, seal: Seal) -> Self {
-        Self { seal: Arc::new(seal), ..self }
+        Self { engine: Engine { seal: Arc::new(seal), ..self.engine }, ..self }
     }
 
     /// The environment as configured.

@@ -57,6 +57,33 @@ pub struct Address {
     pub key: Option<InstanceKey>,
 }
 
+/// The name of a declaration: an address without the key of an instance.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BlockName<T = String> {
+    /// The component's key; empty for the stack's own resources.
+    pub component: T,
+    /// The resource type.
+    pub ty: T,
+    /// The name within the component.
+    pub name: T,
+}
+
+impl<'a> BlockName<&'a str> {
+    /// The declaration of a resource.
+    #[must_use]
+    pub fn of(address: &'a Address) -> Self {
+        Self { component: &address.component, ty: &address.ty, name: &address.name }
+    }
+}
+
+impl BlockName {
+    /// The declaration of a resource, as owned texts.
+    #[must_use]
+    pub fn owned(address: &Address) -> Self {
+        Self { component: address.component.clone(), ty: address.ty.clone(), name: address.name.clone() }
+    }
+}
+
 /// Prefix of the type in a lookup's address: `data.sqlite_table.orders`.
 pub const LOOKUP: &str = "data.";
 

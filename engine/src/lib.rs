@@ -18,6 +18,7 @@ pub mod digest;
 pub mod drift;
 pub mod driver;
 pub mod duration;
+pub mod engine;
 pub mod environment;
 pub mod event;
 pub mod expression;

@@ -1,6 +1,6 @@
 //! Moves of resources: follows `moved` of descriptors and blueprints from a recorded address to the present one.
 
-use crate::address::{Address, InstanceKey, StackId};
+use crate::address::{Address, BlockName, InstanceKey, StackId};
 use crate::descriptor::transitions::Move;
 use crate::diagnostic::Diagnostic;
 use crate::plan::shared::SharedDeclaration;
@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 pub struct Moves {
     all: Vec<Move>,
     /// Positions of moves by component, type and name of their origin.
-    resources: HashMap<(String, String, String), Vec<usize>>,
+    resources: HashMap<BlockName, Vec<usize>>,
     /// Positions of moves by the component that moves.
     components: HashMap<String, usize>,
     /// The components that move last. Their moves take place at the same time, so that one may take the key that another leaves.
@@ -45,7 +45,9 @@ impl Moves {
                 Selector::Component(component) => {
                     moves.components.insert(component.clone(), position);
                 }
-                Selector::Resource(address) => moves.resources.entry(block(address)).or_default().push(position),
+                Selector::Resource(address) => {
+                    moves.resources.entry(BlockName::owned(address)).or_default().push(position)
+                }
             }
         }
         moves.all = all;
@@ -92,7 +94,7 @@ impl Moves {
     /// The most specific move of a resource, and the address that it leads to.
     #[must_use]
     pub fn next(&self, address: &Address) -> Option<(&Move, Address)> {
-        let of_block = self.resources.get(&block(address)).into_iter().flatten();
+        let of_block = self.resources.get(&BlockName::owned(address)).into_iter().flatten();
         let of_component = self.components.get(&address.component);
         let candidates = of_block.chain(of_component).filter_map(|position| self.all.get(*position));
         let applied = candidates.filter_map(|entry| Some((entry, entry.apply(address)?)));
@@ -177,10 +179,6 @@ fn representative(selector: &Selector) -> Address {
             Address { component: component.clone(), ty: String::new(), name: String::new(), key: None }
         }
     }
-}
-
-fn block(address: &Address) -> (String, String, String) {
-    (address.component.clone(), address.ty.clone(), address.name.clone())
 }
 
 /// The address that stands for all instances.

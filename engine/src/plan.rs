@@ -5,6 +5,7 @@
 
 pub mod access;
 pub(crate) mod adoption;
+mod change;
 mod check_adopt_conflict;
 mod check_configured;
 mod check_duplicate_identity;
@@ -70,6 +71,7 @@ mod triggers;
 mod upgrade;
 pub(crate) mod walk;
 
+pub use change::{Basis, Change, How, InDoubt, Why};
 pub use counts::Counts;
 pub use data_loss::DataLossNote;
 pub use deferral::{DeferralReason, DeferredChange};
@@ -84,16 +86,13 @@ pub use resource::NOT_SEARCHED;
 pub use shared::SharedDeclaration;
 
 use crate::access::Access;
-use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
-use crate::descriptor::{CheckTime, Lifecycle};
+use crate::descriptor::CheckTime;
 use crate::diagnostic::Diagnostic;
-use crate::record::Prior;
 use crate::source::{Place, Sources};
-use crate::store::{Generation, Ids, Ownership, Read, StackRead};
+use crate::store::{Ids, Ownership, Read, StackRead};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
-use terrace_provider::schema::Timeouts;
 use terrace_provider::{Attributes, Path, Private, Value};
 use uuid::Uuid;
 
@@ -221,57 +220,6 @@ pub enum Part {
     Removed,
 }
 
-/// The change of a resource.
-#[derive(Debug, Clone)]
-pub struct Change {
-    /// The resource.
-    pub address: Address,
-    /// The key of the deposed object, if the change is about one.
-    pub deposed: Option<String>,
-    /// The resource's former address, if it moved.
-    pub moved_from: Option<Address>,
-    /// The id in the import that adopts the object.
-    pub import_id: Option<String>,
-    /// The action.
-    pub action: Action,
-    /// The planner's reason.
-    pub reason: Option<Reason>,
-    /// The provider's reasons, in its words.
-    pub because: Vec<String>,
-    /// Its declaration in the descriptor.
-    pub place: Option<Place>,
-    /// The provider instance.
-    pub provider: String,
-    /// The generation of the row that the change was computed from; 0 without a row.
-    pub generation: Generation,
-    /// The object as recorded and refreshed; `None` if it does not exist or is gone.
-    pub prior: Option<Box<Prior>>,
-    /// The object after the change.
-    pub after: Option<After>,
-    /// The differences that need a replacement.
-    pub replace_paths: Vec<Path>,
-    /// The changed resources that `replaceTriggeredBy` names, if they are the reason.
-    pub triggered_by: Vec<String>,
-    /// The attributes that may differ from the configuration.
-    pub ignored: Vec<Path>,
-    /// The attributes that drifted: their remote values differ from the recorded ones.
-    pub drift: Vec<Path>,
-    /// The resources that it is applied after.
-    pub depends_on: Vec<Address>,
-    /// Its lifecycle settings, recorded with its row.
-    pub lifecycle: Lifecycle,
-    /// The time limits of its calls.
-    pub timeouts: Timeouts,
-    /// The data that the change would destroy.
-    pub data_loss: Option<DataLossNote>,
-    /// Its checks, as far as they are decided.
-    pub checks: Vec<PlannedCheck>,
-    /// The step in doubt that blocks the change: its own or another resource's.
-    pub in_doubt: Option<String>,
-    /// The step in doubt belongs to another resource, which this one waits for.
-    pub is_held_back: bool,
-}
-
 /// A check, decided as far as possible while planning.
 #[derive(Debug, Clone)]
 pub struct PlannedCheck {
@@ -337,63 +285,6 @@ pub struct OutputChange {
     pub is_public: bool,
     /// A label for people.
     pub label: Option<String>,
-}
-
-impl Change {
-    /// The stack that holds the row: the plan's stack, or the pseudo-stack of shared resources.
-    #[must_use]
-    pub fn stack(&self, stack: &StackId) -> StackId {
-        row_stack(stack, &self.address)
-    }
-
-    /// The undecided checks of one phase.
-    pub(crate) fn waiting_checks(&self, when: CheckTime) -> impl Iterator<Item = (&PlannedCheck, &Deferred)> {
-        let checks = self.checks.iter().filter(move |check| check.when == when);
-        checks.filter_map(|check| Some((check, check.deferred.as_ref()?)))
-    }
-
-    /// True for any action but a no-op. Output changes and owner changes are counted separately.
-    #[must_use]
-    pub fn is_change(&self) -> bool {
-        self.action != Action::NoOp || self.in_doubt.is_some() || self.moved_from.is_some()
-    }
-
-    /// True if the refresh found values to write to the state, for any action.
-    #[must_use]
-    pub fn has_refreshed(&self) -> bool {
-        self.prior.as_ref().is_some_and(|prior| prior.recorded.is_some())
-    }
-
-    /// True if the object stays and its lifecycle settings change. The row holds them, because protection and retention apply without a
-    /// descriptor too.
-    #[must_use]
-    pub fn changes_lifecycle(&self) -> bool {
-        self.is_kept() && self.prior.as_ref().is_some_and(|prior| prior.lifecycle != self.lifecycle)
-    }
-
-    /// True if the object stays and a value recorded in plain text becomes sensitive.
-    #[must_use]
-    pub fn is_newly_sensitive(&self) -> bool {
-        self.is_kept() && self.after.as_ref().is_some_and(|after| !after.newly_sensitive.is_empty())
-    }
-
-    /// True if the object stays and its recorded dependencies change.
-    #[must_use]
-    pub fn changes_dependencies(&self) -> bool {
-        self.is_kept() && self.prior.as_ref().is_some_and(|prior| prior.dependencies != self.depends_on)
-    }
-
-    /// True if the row has to be written although the object stays: the refresh, the lifecycle, the sensitivity or the dependencies differ.
-    /// Without that write, rows of different times could depend on each other in a cycle.
-    #[must_use]
-    pub fn is_rewritten(&self) -> bool {
-        let differs = self.changes_lifecycle() || self.changes_dependencies();
-        self.has_refreshed() || differs || self.is_newly_sensitive()
-    }
-
-    fn is_kept(&self) -> bool {
-        self.action == Action::NoOp && self.in_doubt.is_none() && self.after.is_some()
-    }
 }
 
 impl OutputChange {

@@ -35,7 +35,7 @@ async fn dependency_on_all_instances_is_one_entry() {
     let story = Story::new();
     let plan = story.plan(&after_all(THREE, THREE)).await;
     for (_, change) in plan.changes().filter(|(_, change)| change.address.name == "b") {
-        let needed: Vec<String> = change.depends_on.iter().map(ToString::to_string).collect();
+        let needed: Vec<String> = change.how.depends_on.iter().map(ToString::to_string).collect();
         assert_eq!(needed, ["world_thing.a[*]"]);
     }
 }

@@ -69,7 +69,7 @@ async fn passed_check_is_not_deferred() {
         checked("pre", "vars.size < 3", "1").replace("resources:", "variables: {size: {default: 1}}\nresources:");
     let plan = story.plan(&text).await;
     let (_, a) = plan.changes().next().unwrap();
-    assert!(a.checks[0].deferred.is_none());
+    assert!(a.how.checks[0].deferred.is_none());
     story.apply(&text).await;
 }
 
@@ -313,7 +313,7 @@ async fn deferred_check_is_planned_after_a_crash() {
 async fn destroy_has_no_checks() {
     let story = Story::new();
     story.apply(&checked("pre", "true", "1")).await;
-    assert!(story.plan_destroy().await.changes().all(|(_, change)| change.checks.is_empty()));
+    assert!(story.plan_destroy().await.changes().all(|(_, change)| change.how.checks.is_empty()));
     story.destroy().await;
     assert!(story.rows().await.is_empty());
 }

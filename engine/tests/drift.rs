@@ -4,10 +4,7 @@ use crate::support::Story;
 use crate::support::story::stack;
 use terrace_engine::address::StackId;
 use terrace_engine::drift::{DriftItem, DriftKind, detect};
-use terrace_engine::environment::Environment;
-use terrace_engine::expression::Functions;
 use terrace_engine::plan::options::Options;
-use terrace_engine::plan::planner::Planner;
 use terrace_engine::render::{drift, human, json};
 use terrace_engine::source::Sources;
 use terrace_engine::store::{Row, Selection};
@@ -16,18 +13,10 @@ use uuid::Uuid;
 /// The drift of a stack. Detection reads objects even with `refresh: false`.
 async fn drift_of(story: &Story, name: &str, selection: &Selection) -> Vec<DriftItem> {
     let before = story.remote().log.len();
-    let planner = Planner {
-        store: story.store.as_ref(),
-        registry: &story.registry(),
-        functions: &Functions::default(),
-        seal: &story.seal,
-        sources: &Sources::default(),
-        environment: &Environment { name: "test".to_owned(), ..Environment::default() },
-        options: &Options { refresh: false, ..Options::default() },
-        now: jiff::Timestamp::UNIX_EPOCH,
-        id: Uuid::now_v7(),
-        version: "0.0.0",
-    };
+    let (engine, sources) = (story.engine(), Sources::default());
+    let options = Options { refresh: false, ..Options::default() };
+    let now = (jiff::Timestamp::UNIX_EPOCH, Uuid::now_v7());
+    let planner = engine.planner(story.store.as_ref(), &sources, &options, now);
     let (items, diagnostics) = detect(&planner, &StackId::new(name, "test"), selection).await.unwrap();
     assert!(diagnostics.is_empty(), "{diagnostics:?}");
     assert_eq!(story.remote().log.len(), before, "drift changes nothing");

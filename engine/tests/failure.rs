@@ -305,7 +305,7 @@ async fn deletion_without_a_descriptor_keeps_its_timeouts() {
         stack(&format!("- {{type: world_thing, name: a, config: {{key: a}}, timeouts: {{{timeouts}}}}}"))
     };
     story.apply(&text("delete: 20m")).await;
-    let timeouts = |plan: &terrace_engine::plan::Plan| plan.changes().next().unwrap().1.timeouts;
+    let timeouts = |plan: &terrace_engine::plan::Plan| plan.changes().next().unwrap().1.how.timeouts;
     assert_eq!(timeouts(&story.plan_destroy().await).delete.as_secs(), 1200);
     story.apply(&text("delete: 30m, read: 5s")).await;
     let removal = timeouts(&story.plan_destroy().await);

@@ -45,7 +45,7 @@ fn within_time_limit<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + S
 #[track_caller]
 fn described(name: &str, text: String) -> Report {
     within_time_limit(name, move || {
-        let registry = Registry::new(vec![Arc::new(World::new(Arc::default()))], Vec::new()).offline();
+        let registry = Arc::new(Registry::new(vec![Arc::new(World::new(Arc::default()))], Vec::new()).offline());
         describe(&text, &registry)
     })
 }

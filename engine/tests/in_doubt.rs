@@ -57,7 +57,7 @@ async fn step_in_doubt_blocks_only_its_component() {
     let plan = story.plan(&text).await;
     let doubts: Vec<String> = plan
         .changes()
-        .filter_map(|(_, change)| Some(format!("{}: {}", change.address, change.in_doubt.clone()?)))
+        .filter_map(|(_, change)| Some(format!("{}: {}", change.address, change.in_doubt.as_ref()?.text())))
         .collect();
     assert_eq!(doubts.len(), 2, "{doubts:?}");
     assert_eq!(doubts[1], "x/world_thing.b: waits for x/world_slow.a, whose last step is in doubt");
@@ -95,8 +95,8 @@ async fn dependents_of_a_step_in_doubt_wait_in_any_component() {
     let plan = story.plan(&text).await;
     let held: Vec<String> = plan
         .changes()
-        .filter(|(_, change)| change.is_held_back)
-        .map(|(_, change)| format!("{}: {}", change.address, change.in_doubt.clone().unwrap()))
+        .filter(|(_, change)| change.is_held_back())
+        .map(|(_, change)| format!("{}: {}", change.address, change.in_doubt.as_ref().unwrap().text()))
         .collect();
     let because = "waits for x/world_slow.a, whose last step is in doubt";
     let waiting = ["world_thing.d", "world_thing.e", "v/world_thing.b"];
@@ -253,7 +253,7 @@ async fn update_with_lost_reply_is_recorded_as_read() {
         assert_eq!(report.failed.is_empty(), is_done, "{report:?}");
         let plan = story.plan(&one("world_thing", "2")).await;
         assert_eq!(plan.has_changes(), !is_done);
-        assert!(plan.changes().all(|(_, change)| change.drift.is_empty()), "the row equals the object");
+        assert!(plan.changes().all(|(_, change)| change.why.drift.is_empty()), "the row equals the object");
     }
 }
 

@@ -6,17 +6,19 @@ use crate::support::Story;
 use crate::support::faulty_store::{Counted, FaultyStore, Outage};
 use crate::support::story::summary;
 use crate::support::world::Fault;
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use terrace_engine::address::StackId;
-use terrace_engine::apply::{Applier, ApplyError};
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::apply::{Applier, ApplyError, Report};
+use terrace_engine::driver::{self, Applying, Approval, Planning, Replan};
+use terrace_engine::plan::Plan;
+use terrace_engine::plan::compute::Computed;
 use terrace_engine::store::{Body, NewOperation, NewRequest, RequestQueue, Selection, StateStore};
 use terrace_state::{SystemClock, in_memory};
 use uuid::Uuid;
 
 /// Number of runs after which a request must be done.
 const MOST_RUNS: usize = 12;
-/// Number of plans in a run.
-const MOST_PLANS: usize = 4;
 
 /// A server's request: one operation, which runs again after each failure of the store.
 struct Request {
@@ -61,34 +63,10 @@ impl Request {
         panic!("{}: not done after {MOST_RUNS} runs: {errors:#?}", self.what);
     }
 
-    /// Runs as a server does on a claimed request: recovers, plans, applies.
+    /// Runs as a server does on a claimed request.
     async fn run(&self, story: &Story) -> Result<(), String> {
-        self.recover(story).await?;
-        for _ in 0..MOST_PLANS {
-            let plan = self.scene.plan(story).await;
-            if !plan.has_work() {
-                return Ok(());
-            }
-            let applier = Applier { first_step: self.next_step(story).await, ..story.applier() };
-            match applier.apply(&plan, self.operation).await {
-                Ok(report) => {
-                    assert!(report.failed.is_empty(), "{}: {report:?}\n{}", self.what, summary(&plan));
-                    assert!(report.blocked.is_empty(), "{}: {report:?}\n{}", self.what, summary(&plan));
-                    return Ok(());
-                }
-                Err(ApplyError::NotRecovered { .. }) => self.recover(story).await?,
-                Err(error) if error.is_stale() => {}
-                Err(error) => return Err(error.to_string()),
-            }
-        }
-        Err("the state kept changing".to_owned())
-    }
-
-    async fn recover(&self, story: &Story) -> Result<(), String> {
-        for step in story.try_recover().await.map_err(|error| error.to_string())? {
-            assert!(!step.is_in_doubt, "{}: {step:?}", self.what);
-        }
-        Ok(())
+        let change = Change { request: self, story };
+        driver::change(&change, &change).await.map_err(|Failure(message)| message)
     }
 
     async fn next_step(&self, story: &Story) -> u32 {
@@ -105,6 +83,74 @@ impl Request {
             // During the outage, breaking a lease fails too.
             let _ = story.administration.break_lease(&lease.id).await;
         }
+    }
+}
+
+/// A run of a request.
+struct Change<'a> {
+    request: &'a Request,
+    story: &'a Story,
+}
+
+/// Why a run failed.
+struct Failure(String);
+
+impl From<ApplyError> for Failure {
+    fn from(error: ApplyError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl Planning for Change<'_> {
+    type Error = Failure;
+
+    async fn recover(&self, _: BTreeSet<Address>) -> Result<bool, Failure> {
+        let steps = self.story.try_recover().await.map_err(|error| Failure(error.to_string()))?;
+        for step in &steps {
+            assert!(!step.is_in_doubt, "{}: {step:?}", self.request.what);
+        }
+        Ok(!steps.is_empty())
+    }
+
+    async fn plan(&self) -> Result<Computed, Failure> {
+        Ok(Computed { plan: self.request.scene.plan(self.story).await, diagnostics: Vec::new() })
+    }
+
+    async fn approve(&self, _: &Computed) -> Result<Approval, Failure> {
+        Ok(Approval::Replaceable)
+    }
+}
+
+impl Applying for Change<'_> {
+    type Error = Failure;
+    type End = ();
+    type Progress = ();
+
+    fn operation(&self) -> Uuid {
+        self.request.operation
+    }
+
+    async fn begin(&self, _: &Plan, _: usize, replans_if_stale: bool) -> Result<(Applier, ()), Failure> {
+        let first_step = self.request.next_step(self.story).await;
+        Ok((Applier { first_step, replans_if_stale, ..self.story.applier() }, ()))
+    }
+
+    async fn finish(&self, (): (), _: &Plan, _: Option<&Report>) {}
+
+    async fn report_replan(&self, _: Replan<'_>) {}
+
+    fn gave_up(&self) -> Failure {
+        Failure("the state kept changing".to_owned())
+    }
+
+    async fn unchanged(&self, _: &Plan) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn applied(&self, plan: &Plan, report: &Report) -> Result<(), Failure> {
+        let is_done = report.failed.is_empty() && report.blocked.is_empty();
+        assert!(is_done, "{}: {report:?}\n{}", self.request.what, summary(plan));
+        Ok(())
     }
 }
 

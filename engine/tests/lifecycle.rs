@@ -43,7 +43,7 @@ async fn drift_of_an_ignored_attribute_is_recorded_and_no_change() {
     story.apply(&text("two")).await;
     assert_eq!(story.remote_value("a", "val"), 9_i64.into());
     let plan = story.plan(&text("two")).await;
-    assert!(plan.changes().all(|(_, change)| change.drift.is_empty()), "the row equals the object");
+    assert!(plan.changes().all(|(_, change)| change.why.drift.is_empty()), "the row equals the object");
 }
 
 #[tokio::test]
@@ -163,7 +163,10 @@ async fn new_object_triggers_a_replacement_of_an_existing_one() {
     story.remote().objects.remove("a");
     let plan = story.plan(&text).await;
     let b = plan.changes().find(|(_, change)| change.address.name == "b").unwrap().1;
-    assert_eq!((b.reason.clone(), b.triggered_by.as_slice()), (Some(Reason::Triggered), ["a".to_owned()].as_slice()));
+    assert_eq!(
+        (b.why.reason.clone(), b.why.triggered_by.as_slice()),
+        (Some(Reason::Triggered), ["a".to_owned()].as_slice())
+    );
 }
 
 #[tokio::test]

@@ -91,7 +91,7 @@ async fn lookup_of_an_object_in_the_plan_is_answered_from_the_plan() {
     output val: None -> Some("planned")
     "#);
     let user = plan.changes().find(|(_, change)| change.address.name == "user").unwrap().1;
-    assert_eq!(user.depends_on, ["world_thing.made".parse().unwrap()], "so that `user` is deleted first");
+    assert_eq!(user.how.depends_on, ["world_thing.made".parse().unwrap()], "so that `user` is deleted first");
     story.apply(&text).await;
     assert_eq!(story.log(), ["create made", "create user"]);
     story.destroy().await;

@@ -231,7 +231,7 @@ async fn instances_are_created_and_deleted_by_key() {
          - world_thing.user[\"x\"] (its key is not in forEach any more)\n"
     );
     let user = plan.changes().find(|(_, change)| change.address.to_string() == "world_thing.user[\"y\"]").unwrap();
-    assert_eq!(user.1.depends_on.len(), 1, "one edge, to the instance of the same key");
+    assert_eq!(user.1.how.depends_on.len(), 1, "one edge, to the instance of the same key");
     story.apply(&text("{\"y\": 2}")).await;
     assert_eq!(story.log(), ["delete ux", "delete x"]);
 }

@@ -118,7 +118,8 @@ async fn password_of_a_call_that_may_still_take_effect_is_in_doubt() {
     let report = story.apply_once(&with_password("world_slow", 1, "new")).await;
     assert_eq!(report.failed.len(), 1);
     let plan = story.plan(&with_password("world_slow", 1, "new")).await;
-    let doubts: Vec<_> = plan.changes().filter_map(|(_, change)| change.in_doubt.clone()).collect();
+    let doubts: Vec<_> =
+        plan.changes().filter_map(|(_, change)| Some(change.in_doubt.as_ref()?.text().to_owned())).collect();
     assert_eq!(doubts.len(), 1, "{}", summary(&plan));
 }
 
@@ -440,7 +441,7 @@ async fn unstorable_secret_found_by_recovery_keeps_only_its_step_in_doubt() {
     assert!(!recorded(&story).await.contains("found"), "{}", recorded(&story).await);
     // A plan shows the step as in doubt if its apply could not store the secret either.
     let plan = story.plan(&things("two")).await;
-    let in_doubt: Vec<&str> = plan.changes().filter_map(|(_, change)| change.in_doubt.as_deref()).collect();
+    let in_doubt: Vec<&str> = plan.changes().filter_map(|(_, change)| Some(change.in_doubt.as_ref()?.text())).collect();
     assert!(in_doubt.iter().any(|why| why.contains("cannot be stored")), "{in_doubt:?}");
     story.seal = Arc::new(Seal::without_key(true));
     assert!(story.recover().await.iter().all(|step| !step.is_in_doubt));

@@ -311,7 +311,7 @@ async fn one_declaration_creates_several_shared_resources() {
     let two = both(&stack("one", "[\"a\", \"b\"]"), &stack("two", "[\"b\", \"a\", \"c\"]"));
     let plan = story.plan(&two).await;
     let own = plan.changes().find(|(_, change)| change.address.name == "own").unwrap().1;
-    assert_eq!(own.depends_on.iter().map(ToString::to_string).collect::<Vec<_>>(), ["shared/world_thing[\"s-a\"]"]);
+    assert_eq!(own.how.depends_on.iter().map(ToString::to_string).collect::<Vec<_>>(), ["shared/world_thing[\"s-a\"]"]);
     story.apply(&two).await;
     let log = story.log();
     assert_eq!(log.iter().filter(|call| ["create a", "create b", "create c"].contains(&call.as_str())).count(), 3);

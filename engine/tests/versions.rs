@@ -5,6 +5,7 @@ use crate::support::Story;
 use crate::support::story::{stack, summary};
 use crate::support::world::Fault;
 use terrace_engine::address::StackId;
+use terrace_engine::plan::InDoubt;
 use terrace_engine::recover::Verdict;
 use terrace_engine::store::{Row, Selection};
 use terrace_provider::{Finding, Path, Severity, Value};
@@ -170,7 +171,7 @@ async fn step_with_a_failed_upgrade_stays_in_doubt_until_resolved() {
     insta::assert_snapshot!(recovered[0].found, @"its step was recorded with version 1 of `world_thing`, which cannot be upgraded: upgrade a from 1 to 2: no");
     assert!(recovered[0].is_in_doubt);
     let plan = story.plan(&stack(NEW)).await;
-    assert_eq!(plan.changes().next().unwrap().1.in_doubt.as_ref(), Some(&recovered[0].found));
+    assert_eq!(plan.changes().next().unwrap().1.in_doubt.as_ref(), Some(&InDoubt::Own(recovered[0].found.clone())));
     assert!(story.decide("world_thing.a", Verdict::Tainted).await);
     assert_eq!(row(&story).await.schema_version, 1, "the row keeps its version");
     story.remote().faults.clear();

@@ -11,9 +11,9 @@ use terrace_provider::Provider;
 use terrace_provider_local::LocalProvider;
 use terrace_provider_sqlite::SqliteProvider;
 
-static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
+static REGISTRY: LazyLock<Arc<Registry>> = LazyLock::new(|| {
     let providers: Vec<Arc<dyn Provider>> = vec![Arc::new(LocalProvider::new()), Arc::new(SqliteProvider::new())];
-    Registry::new(providers, Vec::new()).offline()
+    Arc::new(Registry::new(providers, Vec::new()).offline())
 });
 
 fuzz_target!(|text: &str| {

@@ -15,7 +15,7 @@ mod stacks;
 use crate::answer::{Refusal, panic_refusal};
 use crate::auth::{Action, guarded};
 use crate::docs::{describe_answers, describe_tokens, require_scope};
-use crate::serve::Shared;
+use crate::shared::Shared;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;

@@ -3,7 +3,7 @@
 use crate::auth::Caller;
 use crate::metrics;
 use crate::operation_log::OperationLog;
-use crate::serve::Shared;
+use crate::shared::Shared;
 use std::sync::Arc;
 use terrace_engine::store::{Cancelled, OperationRow, OperationStatus, RequestEnd, StoreError};
 

@@ -1,6 +1,6 @@
 //! Heartbeat of a claimed request: renews the claim, and watches for cancellation.
 
-use crate::serve::Shared;
+use crate::shared::Shared;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::store::{RequestClaim, StoreError};

@@ -2,33 +2,21 @@
 
 use crate::answer::{Refusal, errors};
 use crate::auth::Caller;
+use crate::drift_findings::DriftFindings;
 use crate::metrics;
 use crate::outcome::Outcome;
-use crate::queue::Request;
-use crate::serve::Shared;
+use crate::request::{DRIFT, Request};
+use crate::shared::Shared;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{SHARED, StackId};
 use terrace_engine::drift::detect;
 use terrace_engine::plan::options::Options;
-use terrace_engine::plan::planner::Planner;
 use terrace_engine::render::drift::json;
 use terrace_engine::store::{OperationFilter, OperationRow, SCANS, Selection, StateStore, StoreError};
 use uuid::Uuid;
-
-/// The kind of these operations.
-pub(crate) const KIND: &str = "drift";
-/// The findings of a scan.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct DriftFindings {
-    /// The resources that differ from the state.
-    pub(crate) drifted: Vec<Json>,
-    /// Errors of reading: there may be more drift.
-    pub(crate) unread: Vec<String>,
-}
 
 /// The newest scan of a stack.
 pub(crate) struct Scan {
@@ -62,7 +50,7 @@ impl Shared {
     /// The newest scan of a stack, if any.
     pub(crate) async fn newest_scan(&self, stack: &StackId) -> Result<Option<Scan>, StoreError> {
         let filter =
-            OperationFilter { kind: Some(KIND.to_owned()), stack: Some(stack.clone()), ..OperationFilter::newest(1) };
+            OperationFilter { kind: Some(DRIFT.to_owned()), stack: Some(stack.clone()), ..OperationFilter::newest(1) };
         let Some(operation) = self.store.operations(&filter).await?.into_iter().next() else { return Ok(None) };
         let request = self.store.request(operation.id).await?;
         let findings = request.as_ref().and_then(Outcome::of).and_then(|outcome| outcome.drift);
@@ -79,18 +67,7 @@ pub(crate) async fn scan_stack(shared: &Shared, store: &dyn StateStore, stack: &
     let stack: StackId = stack.parse().map_err(|_| unknown())?;
     let env = shared.environments.get(&stack.environment).ok_or_else(unknown)?;
     let options = Options::default();
-    let planner = Planner {
-        store,
-        registry: &env.registry,
-        functions: &env.functions,
-        seal: &env.seal,
-        sources: &env.sources,
-        environment: &env.environment,
-        options: &options,
-        now: Timestamp::now(),
-        id: Uuid::now_v7(),
-        version: env.version,
-    };
+    let planner = env.engine.planner(store, &env.sources, &options, (Timestamp::now(), Uuid::now_v7()));
     let (items, diagnostics) =
         detect(&planner, &stack, &Selection::All).await.map_err(|error| Refusal::Internal(error.to_string()))?;
     metrics::drifted(&stack.to_string(), items.len());

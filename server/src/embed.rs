@@ -1,10 +1,10 @@
 //! Serves routes of other crates like the server's own: the same listener, TLS, shutdown, checks of every call, and
 //! metrics.
 
+use crate::common_layers::with_common_layers;
 use crate::listen::{ConnectionLimits, listen};
 use crate::metrics;
-use crate::routes::with_common_layers;
-use crate::serve::ServeError;
+use crate::serve_error::ServeError;
 use crate::tls::Certificate;
 use axum::Router;
 use axum::http::header;

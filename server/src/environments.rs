@@ -1,36 +1,28 @@
 //! Environments of a server: the engine's inputs for each. The caller builds them from configuration and providers.
 
-use crate::request_context::NAME;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use terrace_engine::blueprint::Library;
 use terrace_engine::blueprint::matching::Templates;
-use terrace_engine::environment::Environment;
-use terrace_engine::expression::Functions;
+use terrace_engine::engine::Engine;
 use terrace_engine::limits::Limits;
-use terrace_engine::registry::Registry;
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
 use terrace_engine::store::{StateStore, StoreError};
 
+/// The name of the request's text in diagnostics.
+pub(crate) const NAME: &str = "descriptor";
+
 /// Everything that the engine needs for one environment.
 pub struct EnvironmentContext {
-    /// The configured instances of providers.
-    pub registry: Arc<Registry>,
-    /// Functions for expressions.
-    pub functions: Arc<Functions>,
-    /// Seals secret values in the state.
-    pub seal: Arc<Seal>,
-    /// The environment.
-    pub environment: Environment,
+    /// The engine.
+    pub engine: Engine,
     /// The blueprint by template id.
     pub templates: Templates,
     /// The blueprints.
     pub library: Library,
     /// The texts of the blueprints, after the one of [`sources`]. Diagnostics refer to them.
     pub sources: Sources,
-    /// The version of terrace that plans record.
-    pub version: &'static str,
     /// Whether changes may destroy data without consent for each call.
     pub is_data_loss_allowed: bool,
     /// Whether `/v1/validate` also reads remote systems.
@@ -70,7 +62,7 @@ impl Environments {
     /// When the store cannot be read.
     pub(crate) async fn pin_to(&self, store: &dyn StateStore) -> Result<(), StoreError> {
         let id = store.identity().await?.id;
-        self.contexts.values().map(|context| &context.seal).chain([&self.queue]).for_each(|seal| seal.pin(id));
+        self.contexts.values().map(|context| &context.engine.seal).chain([&self.queue]).for_each(|seal| seal.pin(id));
         Ok(())
     }
 

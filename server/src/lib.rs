@@ -5,12 +5,13 @@
 //!
 //! Read in this order:
 //! - [`environments`]: the engine's inputs for each environment
+//! - `shared`: the state of calls and workers; `settings`
 //! - `routes`: all paths; `listen` and [`tls`] accept connections
 //! - [`auth`]: scopes and limits of callers; [`audit`]: changes and refused calls; `precheck`, [`body`] and `object`:
 //!   reading of heads and bodies
 //! - `witboost` and [`api`]: the calls of both APIs with their bodies; `operate`: health and metrics
 //! - `request_context`: from a body to a plan; `drift_scan`: drift; `reverse_provisioning`
-//! - `queue` and `operation_locks`: distribution of work; `run`: one request; `outcome`: its result; `claim_heartbeat`:
+//! - `request`, `queue` and `operation_locks`: distribution of work; `run`: one request; `outcome`: its result; `claim_heartbeat`:
 //!   its claim; `operation_log`: its log; `cancellation`
 //! - `retry_counter`, `outage_log`, `last_answer`: retries and outages of the store; `trace_context`: spans from a call
 //!   to its end; `streams`: limits of event streams; [`rekey`]: change of the sealing key
@@ -29,8 +30,10 @@ pub mod auth;
 pub mod body;
 mod cancellation;
 mod claim_heartbeat;
+mod common_layers;
 mod docs;
 mod drain_body;
+mod drift_findings;
 mod drift_scan;
 pub mod embed;
 pub mod environments;
@@ -46,15 +49,21 @@ mod operation_log;
 mod outage_log;
 mod outcome;
 mod precheck;
+mod priority;
 pub mod processing;
 mod queue;
+mod readiness;
 pub mod rekey;
+mod request;
 mod request_context;
 mod retry_counter;
 mod reverse_provisioning;
 pub mod routes;
 mod run;
 mod serve;
+mod serve_error;
+mod settings;
+mod shared;
 pub mod sites;
 mod streams;
 pub mod tables;
@@ -65,4 +74,6 @@ mod witboost;
 
 pub use listen::ConnectionLimits;
 pub use metrics::{ExtraRecorder, SECONDS};
-pub use serve::{ServeError, Server, ServerSettings};
+pub use serve::Server;
+pub use serve_error::ServeError;
+pub use settings::ServerSettings;

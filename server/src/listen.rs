@@ -10,7 +10,7 @@ mod connection;
 mod limits;
 mod registry;
 
-use crate::serve::ServeError;
+use crate::serve_error::ServeError;
 use crate::tls::{self, Certificate};
 use accept::Listener;
 use axum::Router;

@@ -2,17 +2,16 @@
 
 use crate::auth::Admission;
 use crate::metrics;
-use crate::serve::Shared;
+use crate::readiness::{Check, Readiness};
+use crate::shared::Shared;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use serde::Serialize;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 /// How long an answer of [`ready`] is reused: frequent probes do not cause as many calls of providers.
@@ -49,23 +48,6 @@ fn silence(shared: &Shared) -> Option<String> {
         .then(|| format!("the state has not answered for {} s", silence.as_secs()))
 }
 
-/// The result of all checks.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Readiness {
-    status: &'static str,
-    checks: Vec<Check>,
-}
-
-#[derive(Debug, Clone, Serialize)]
-struct Check {
-    name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    problem: Option<String>,
-}
-
-/// The last result and its time.
-pub(crate) type LastReadiness = Mutex<Option<(Instant, Readiness)>>;
-
 /// `GET /ready`: 200 if the store accepts writes and the providers of all environments connect, else 503.
 async fn ready(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
     let shows_names = shared.admission.shows_names(&headers).await;
@@ -81,18 +63,6 @@ async fn ready(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Respons
     let is_ready = readiness.checks.iter().all(|check| check.problem.is_none());
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(if shows_names { readiness } else { readiness.without_names() })).into_response()
-}
-
-impl Readiness {
-    /// The result for callers that may not see the names of all environments.
-    fn without_names(mut self) -> Self {
-        for check in &mut self.checks {
-            if check.name.contains(": ") {
-                "provider".clone_into(&mut check.name);
-            }
-        }
-        self
-    }
 }
 
 async fn run_checks(shared: &Shared) -> Readiness {
@@ -111,8 +81,8 @@ async fn run_checks(shared: &Shared) -> Readiness {
     }
     for name in shared.environments.names() {
         let Some(env) = shared.environments.get(name) else { continue };
-        for instance in env.registry.instance_names() {
-            checks.push(check(format!("{name}: {instance}"), env.registry.session(instance)).await);
+        for instance in env.engine.registry.instance_names() {
+            checks.push(check(format!("{name}: {instance}"), env.engine.registry.session(instance)).await);
         }
     }
     let is_ready = checks.iter().all(|check| check.problem.is_none());

@@ -1,7 +1,7 @@
 //! Outcome of a request, in all its representations.
 
 use crate::approved::Approved;
-use crate::drift_scan::DriftFindings;
+use crate::drift_findings::DriftFindings;
 use crate::witboost::{Info, ValidationResult};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};

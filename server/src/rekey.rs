@@ -1,6 +1,6 @@
 //! Change of the sealing key for requests: reseals their bodies and computes their new digests.
 
-use crate::queue::{Request, open_body, seal_body};
+use crate::request::{Request, open_body, seal_body};
 use terrace_engine::rekey::{RekeyError, Resealed};
 use terrace_engine::seal::Seal;
 use terrace_engine::store::{RequestQueue, ResealedRequest, StoredRequest, Write};

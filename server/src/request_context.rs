@@ -2,7 +2,7 @@
 
 use crate::answer::{Messages, Refusal, errors, warnings};
 use crate::auth::{Action, Caller, Resource, Scope};
-use crate::environments::{EnvironmentContext, Environments};
+use crate::environments::{EnvironmentContext, Environments, NAME};
 use crate::witboost::ProvisioningRequest;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -27,8 +27,6 @@ use terrace_engine::store::{Ids, Selection, ServerStore, StateStore};
 use terrace_provider::Value;
 use uuid::Uuid;
 
-/// The name of the request's text in diagnostics.
-pub(crate) const NAME: &str = "descriptor";
 /// The name of the text that may accompany it.
 const LATEST: &str = "latestEnrichedDescriptor";
 
@@ -259,8 +257,8 @@ impl<'a> RequestContext<'a> {
             Some(name) => environment(environments, Some(name), "environment", by)?,
             None => environment_context(environments, &descriptor, &sources, field, by)?,
         };
-        descriptor.keep_recorded_names(&env.environment.name, store).await?;
-        let stack = StackId::new(descriptor.stack.as_str(), env.environment.name.as_str());
+        descriptor.keep_recorded_names(&env.engine.environment.name, store).await?;
+        let stack = StackId::new(descriptor.stack.as_str(), env.engine.environment.name.as_str());
         // This check comes before any answer that depends on the configuration or the state.
         let consents = request.remove_data || !options.allow_data_loss.is_empty();
         by.check(consents, &[Resource::Stack(&stack), named_resource(&descriptor)])?;
@@ -283,12 +281,12 @@ impl<'a> RequestContext<'a> {
             false => chosen(&descriptor, &options.components.iter().cloned().collect())
                 .map_err(|found| Refusal::text("components", &found, &sources))?,
         };
-        let (variables, consent) = (given(&descriptor, &options.variables, &env.seal)?, options.consent()?);
-        let functions = env.functions.bounded(environments.limits().clone());
+        let (variables, consent) = (given(&descriptor, &options.variables, &env.engine.seal)?, options.consent()?);
+        let functions = env.engine.functions.bounded(environments.limits().clone());
         let compiler = Compiler {
             sources: &sources,
             functions: &functions,
-            environment: &env.environment,
+            environment: &env.engine.environment,
             library: &env.library,
             templates: &env.templates,
             variables: &variables,
@@ -343,8 +341,8 @@ impl<'a> RequestContext<'a> {
         let mut sources = Sources::default();
         let (mut descriptor, _) = parse(environments, &mut sources, request, Purpose::Provision, DESCRIPTOR)?;
         let env = environment_context(environments, &descriptor, &sources, DESCRIPTOR, by)?;
-        descriptor.keep_recorded_names(&env.environment.name, store).await?;
-        let stack = StackId::new(descriptor.stack.as_str(), env.environment.name.as_str());
+        descriptor.keep_recorded_names(&env.engine.environment.name, store).await?;
+        let stack = StackId::new(descriptor.stack.as_str(), env.engine.environment.name.as_str());
         by.check(false, &[Resource::Stack(&stack), named_resource(&descriptor)])?;
         scope(&descriptor, request, DESCRIPTOR)?;
         let needed = needed(&descriptor);
@@ -394,7 +392,7 @@ impl<'a> RequestContext<'a> {
         component: &CompiledComponent,
         access: &'p Access,
     ) -> BTreeMap<&'p str, String> {
-        principals_without_access(component, access, &self.env.registry, &self.env.functions)
+        principals_without_access(component, access, &self.env.engine.registry, &self.env.engine.functions)
     }
 
     /// The reasons if none of the requested principals gets access; `None` if one does, or the list is empty.
@@ -466,18 +464,8 @@ impl<'a> RequestContext<'a> {
 
     /// A planner with these options.
     pub(crate) fn planner<'p>(&'p self, store: &'p dyn StateStore, options: &'p Options) -> Planner<'p> {
-        Planner {
-            store,
-            registry: &self.env.registry,
-            functions: &self.functions,
-            seal: &self.env.seal,
-            sources: &self.sources,
-            environment: &self.env.environment,
-            options,
-            now: Timestamp::now(),
-            id: Uuid::now_v7(),
-            version: self.env.version,
-        }
+        let now = (Timestamp::now(), Uuid::now_v7());
+        Planner { functions: &self.functions, ..self.env.engine.planner(store, &self.sources, options, now) }
     }
 }
 

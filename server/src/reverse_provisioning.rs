@@ -45,8 +45,11 @@ pub(crate) async fn updates(
     question: ReverseProvisioningRequest,
 ) -> Result<Map<String, Json>, Refusal> {
     let (env, reverse) = blueprint(environments, &question, Requester::Worker)?;
-    let provisioner =
-        ReverseProvisioner { registry: &env.registry, functions: &env.functions, environment: &env.environment };
+    let provisioner = ReverseProvisioner {
+        registry: &env.engine.registry,
+        functions: &env.engine.functions,
+        environment: &env.engine.environment,
+    };
     let params_text = ReverseInput {
         params: Json::Object(question.params).into(),
         catalog_info: Json::Object(question.catalog_info).into(),

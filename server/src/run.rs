@@ -14,9 +14,9 @@ use crate::claim_heartbeat::{TERM, must_stop};
 use crate::environments::Environments;
 use crate::operation_log::{BackgroundWriter, OperationLog};
 use crate::outcome::{Outcome, RenderedPlan};
-use crate::queue::{MOST_DEATHS, Request, VALIDATE};
+use crate::request::{Request, VALIDATE};
 use crate::request_context::{Purpose, RequestContext, Requester};
-use crate::serve::Shared;
+use crate::shared::Shared;
 use crate::witboost::{ProvisioningRequest, ValidationResult};
 use crate::{drift_scan, metrics, reverse_provisioning};
 use failure::Failure;
@@ -28,6 +28,7 @@ use terrace_engine::access::Grantees;
 use terrace_engine::address::Address;
 use terrace_engine::apply::{Applier, Report};
 use terrace_engine::driver::{self, Applying, Approval, MOST_PLANS, Planning, Replan};
+use terrace_engine::engine::Execution;
 use terrace_engine::plan::compute::Computed;
 use terrace_engine::plan::options::Options;
 use terrace_engine::plan::{Plan, file};
@@ -50,6 +51,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// The pause between attempts to release a claim while the store is unavailable.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// After this many dead servers, a request fails.
+pub(crate) const MOST_DEATHS: usize = 3;
 
 /// The most attempts at a request that this server cannot read, or whose end the store refuses.
 const MOST_TRIES: u64 = 8;
@@ -332,7 +336,7 @@ impl Run<'_> {
     ) -> Result<(OperationStatus, String, Outcome), Failure> {
         let computed = self.plan(context, goal).await?;
         let plan = &computed.plan;
-        let digest = file::digest(plan, &context.env.seal)?;
+        let digest = file::digest(plan, &context.env.engine.seal)?;
         let command = format!("GET /api/v1/plans/{}", self.claim.operation);
         let markdown = Markdown {
             max_chars: Markdown::DEFAULT_CHARS,
@@ -416,6 +420,18 @@ impl Run<'_> {
         Ok((report.status(), report.summary_with(done), Outcome { result, info: Some(info), ..Outcome::default() }))
     }
 
+    /// How this server executes the request until the token is cancelled.
+    fn execution(&self, cancel: CancellationToken) -> Execution {
+        let settings = &self.shared.settings;
+        Execution {
+            actor: settings.actor.clone(),
+            parallelism: settings.parallelism,
+            lock_timeout: settings.lock_timeout.min(LEASE_WAIT),
+            cancel,
+            stopped_by: Arc::default(),
+        }
+    }
+
     fn store(&self) -> Arc<dyn StateStore> {
         Arc::<dyn ServerStore>::clone(&self.shared.store)
     }
@@ -464,7 +480,7 @@ impl Planning for Change<'_> {
             return Err(Failure::Failed(errors(&computed.diagnostics, &self.context.sources)));
         }
         let Some(approved) = self.approved else { return Ok(Approval::Unattended) };
-        if file::has_digest(&computed.plan, &self.context.env.seal, &approved.digest)?
+        if file::has_digest(&computed.plan, &self.context.env.engine.seal, &approved.digest)?
             || (self.run.claim.next_step > 0 && approved.is_remainder(&computed.plan))
         {
             return Ok(Approval::Replaceable);
@@ -488,7 +504,7 @@ impl Applying for Change<'_> {
         number: usize,
         replans_if_stale: bool,
     ) -> Result<(Applier, BackgroundWriter), Failure> {
-        let Run { shared, claim, cancel, log, .. } = self.run;
+        let Run { claim, cancel, log, .. } = self.run;
         if plan.has_work() && cancel.is_cancelled() {
             return Err(Failure::Stopped);
         }
@@ -498,23 +514,9 @@ impl Applying for Change<'_> {
             _ => self.run.steps().await?.iter().map(|step| step.step.saturating_add(1)).max().unwrap_or_default(),
         };
         let (events, writer) = log.start_writer(Steps::of_plan(plan));
-        let (settings, env) = (&shared.settings, self.context.env);
-        let applier = Applier {
-            store: self.run.store(),
-            registry: Arc::clone(&env.registry),
-            functions: Arc::clone(&env.functions),
-            seal: Arc::clone(&env.seal),
-            events,
-            cancel: (*cancel).clone(),
-            stopped_by: Arc::default(),
-            replans_if_stale,
-            parallelism: settings.parallelism,
-            lock_timeout: settings.lock_timeout.min(LEASE_WAIT),
-            actor: settings.actor.clone(),
-            first_step,
-            rereads_objects: false,
-        };
-        Ok((applier, writer))
+        let execution = self.run.execution((*cancel).clone());
+        let applier = self.context.env.engine.applier(self.run.store(), &execution, events);
+        Ok((Applier { replans_if_stale, first_step, ..applier }, writer))
     }
 
     async fn finish(&self, writer: BackgroundWriter, _: &Plan, report: Option<&Report>) {

@@ -1,76 +1,34 @@
 //! The server: its routes, its workers, and its shutdown.
 
 use crate::audit::Audit;
-use crate::auth::{Admission, Auth};
+use crate::auth::Admission;
 use crate::environments::Environments;
 use crate::last_answer::LastAnswer;
-use crate::listen::{ConnectionLimits, listen};
-use crate::metrics::{ExtraRecorder, MetricsError};
-use crate::operate::LastReadiness;
+use crate::listen::listen;
+use crate::metrics::ExtraRecorder;
 use crate::operation_locks::OperationLocks;
 use crate::outage_log::Outage;
-use crate::processing::{ProcessingLimits, ProcessingSettings};
+use crate::priority::lower_priority;
+use crate::processing::ProcessingLimits;
 use crate::queue;
+use crate::readiness::LastReadiness;
 use crate::retry_counter::RetryCounter;
+use crate::serve_error::ServeError;
+use crate::settings::ServerSettings;
+use crate::shared::Shared;
 use crate::streams::Streams;
 use crate::tables::Pages;
-use crate::tls::{Certificate, CertificateError};
-use crate::webhook::Webhook;
 use crate::{drift_scan, metrics, routes};
 use axum_server::Handle;
-use metrics_exporter_prometheus::PrometheusHandle;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::recover::{RECOVER, end_interrupted};
-use terrace_engine::store::{Claimant, OperationRow, ServerStore, StateStore, StoreError};
+use terrace_engine::store::{Claimant, OperationRow, ServerStore, StateStore};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
-
-/// Settings of a server.
-#[derive(Debug, Clone)]
-pub struct ServerSettings {
-    /// Further prefixes of the API: `/snowflake-outputport-provisioner`.
-    pub prefixes: Vec<String>,
-    /// The number of workers.
-    pub workers: usize,
-    /// The most waiting requests.
-    pub most_waiting: usize,
-    /// The most waiting requests of a caller whose token sets no limit.
-    pub most_waiting_of_caller: u32,
-    /// The most provider calls of one request at once.
-    pub parallelism: usize,
-    /// How long a request waits for the lease of its component.
-    pub lock_timeout: Duration,
-    /// Grace period for running requests at shutdown.
-    pub drain: Duration,
-    /// How long ended requests are kept.
-    pub retention: Duration,
-    /// How long entries of the audit log are kept; `None` keeps all.
-    pub audit_retention: Option<Duration>,
-    /// Timeout of a call. Its change in the store continues after it.
-    pub timeout: Duration,
-    /// How long the store may be silent before `/live` and `/ready` fail.
-    pub state_timeout: Duration,
-    /// The certificate; `None` for unencrypted connections.
-    pub certificate: Option<Certificate>,
-    /// Limits of connections.
-    pub connections: ConnectionLimits,
-    /// The longest body, in bytes.
-    pub body_limit: usize,
-    /// Limits of descriptors.
-    pub processing: ProcessingSettings,
-    /// The interval of drift scans; `None` for none.
-    pub drift_every: Option<Duration>,
-    /// The receiver of drift reports.
-    pub webhook: Option<Webhook>,
-    /// Which callers are admitted.
-    pub auth: Auth,
-    /// The name of this process for people: `terrace@host (pid 4711)`.
-    pub actor: String,
-}
 
 /// A server that is not running yet.
 pub struct Server {
@@ -88,64 +46,6 @@ pub struct Server {
     pub recorder: Option<ExtraRecorder>,
     /// Its settings.
     pub settings: ServerSettings,
-}
-
-/// Errors that end the server.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The server cannot accept connections.
-    #[error("cannot accept connections: {0}")]
-    Listen(#[from] std::io::Error),
-    /// The certificate cannot be used.
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
-    /// The store does not return its identity.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The HTTP client cannot be built.
-    #[error("cannot build an HTTP client: {0}")]
-    Client(String),
-    /// Another part of the process collects metrics already.
-    #[error("cannot collect metrics: {0}")]
-    Metrics(#[from] MetricsError),
-}
-
-/// The state that calls and workers share.
-pub(crate) struct Shared {
-    pub(crate) environments: Environments,
-    pub(crate) store: Arc<dyn ServerStore>,
-    /// The same store, for callers that wait for an answer.
-    pub(crate) calls: Arc<dyn ServerStore>,
-    pub(crate) empty_store: Arc<dyn StateStore>,
-    pub(crate) settings: ServerSettings,
-    pub(crate) admission: Admission,
-    pub(crate) audit: Arc<Audit>,
-    /// Changing calls that are being answered.
-    pub(crate) changing_calls: TaskTracker,
-    pub(crate) metrics: PrometheusHandle,
-    pub(crate) readiness: LastReadiness,
-    /// The time of the store's last answer.
-    pub(crate) last_answer: LastAnswer,
-    pub(crate) operation_locks: OperationLocks,
-    pub(crate) streams: Arc<Streams>,
-    /// Wakes a worker.
-    pub(crate) wake: Notify,
-    /// Requests that could not be read or run.
-    pub(crate) failed_attempts: RetryCounter,
-    /// Requests that wait for interrupted calls which may still take effect.
-    pub(crate) recovery_checks: RetryCounter,
-    /// The limits of descriptors and their permits.
-    pub(crate) processing: ProcessingLimits,
-    /// Whether workers fail to claim requests.
-    pub(crate) claiming: Outage,
-    /// Held by the idle worker that polls the store.
-    pub(crate) polling: tokio::sync::Mutex<()>,
-    /// The identity of this process in claims.
-    pub(crate) claimant: Claimant,
-    /// Held by the worker of a request that several servers died of.
-    pub(crate) suspect: tokio::sync::Mutex<()>,
-    /// Set when no new work may start.
-    pub(crate) stop: CancellationToken,
 }
 
 impl Server {
@@ -280,15 +180,6 @@ async fn release_claims(shared: &Shared) {
         Err(_) => format!("the store did not answer within {RELEASE:?}"),
     };
     tracing::warn!(error = problem, "cannot release the claims of this server: they will expire");
-}
-
-/// Gives the thread of a worker a lower priority than those that answer calls. On Linux the priority applies to one
-/// thread, elsewhere to the whole process.
-pub(crate) fn lower_priority() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(5) {
-        tracing::debug!(%error, "cannot lower the priority of workers");
-    }
 }
 
 /// Interval of pruning.

@@ -5,20 +5,22 @@
 //! read and no page of another site can send. Users without scripts type the token in. Databases may contain any text:
 //! templates escape it, and the pages may load and run only files of this server.
 //!
-//! Read in this order: this file (content), `door` (access), `pages` (presentation).
+//! Read in this order: `content`, `session` (access), `pages` (presentation).
 
+mod content;
+mod headers;
 mod pages;
 mod session;
 
-use async_trait::async_trait;
+pub use content::{BASE, Column, Database, NotShown, Rows, Table, Tables};
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+use axum::http::Response;
 use axum::middleware::{Next, from_fn};
 use axum::routing::{get, post};
-use secrecy::SecretString;
-use serde::Serialize;
+use headers::add_headers;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,104 +28,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::embed::EmbeddedRoutes;
 use crate::listen::ConnectionLimits;
-use crate::serve::ServeError;
+use crate::serve_error::ServeError;
 
-/// The path of the pages.
-pub const BASE: &str = "/databases";
-/// Content security policy: pages load only files of this server, are not framed, and send nothing elsewhere.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-/// Headers of every answer.
-const HEADERS: [(HeaderName, &str); 6] = [
-    (header::CONTENT_SECURITY_POLICY, POLICY),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::X_FRAME_OPTIONS, "DENY"),
-    (header::REFERRER_POLICY, "no-referrer"),
-    (header::CACHE_CONTROL, "no-store"),
-    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-];
 /// The longest body: a token and a target path.
 const LONGEST_BODY: usize = 4096;
-
-/// Databases whose tables can be shown. Implementations only read.
-#[async_trait]
-pub trait Tables: Send + Sync {
-    /// The token for access. It is read when a user opens a page, and must not change.
-    ///
-    /// # Errors
-    /// When the token cannot be read.
-    fn token(&self) -> Result<SecretString, NotShown>;
-
-    /// The databases.
-    ///
-    /// # Errors
-    /// When they cannot be listed.
-    async fn databases(&self) -> Result<Vec<Database>, NotShown>;
-
-    /// The tables of a database.
-    ///
-    /// # Errors
-    /// When the database does not exist, or does not answer.
-    async fn tables(&self, database: &str) -> Result<Vec<Table>, NotShown>;
-
-    /// A page of a table's rows, counted from 0.
-    ///
-    /// # Errors
-    /// When the table does not exist, or its database does not answer.
-    async fn rows(&self, database: &str, schema: &str, table: &str, page: u64) -> Result<Rows, NotShown>;
-}
-
-/// Why something cannot be shown, in words for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NotShown {
-    /// It does not exist.
-    Missing(String),
-    /// It cannot be shown now.
-    Unavailable(String),
-}
-
-/// A database.
-#[derive(Debug, Clone, Serialize)]
-pub struct Database {
-    /// Its name.
-    pub name: String,
-    /// Its kind: `PostgreSQL`.
-    pub system: String,
-    /// Its status: `running`.
-    pub status: String,
-    /// How long it is kept, in words.
-    pub kept: String,
-}
-
-/// A table or a view.
-#[derive(Debug, Clone, Serialize)]
-pub struct Table {
-    /// The schema; may be empty.
-    pub schema: String,
-    /// The name.
-    pub name: String,
-    /// Whether it is a view.
-    pub is_view: bool,
-}
-
-/// A column.
-#[derive(Debug, Clone, Serialize)]
-pub struct Column {
-    /// The name.
-    pub name: String,
-    /// The type.
-    pub kind: String,
-}
-
-/// Some rows.
-#[derive(Debug, Clone, Serialize)]
-pub struct Rows {
-    /// The columns.
-    pub columns: Vec<Column>,
-    /// The rows: a value for each column, `None` for null.
-    pub rows: Vec<Vec<Option<String>>>,
-    /// Whether more rows follow.
-    pub has_more: bool,
-}
 
 /// The pages.
 #[derive(Clone)]
@@ -181,10 +89,4 @@ async fn harden(request: Request, next: Next) -> Response<Body> {
     let mut answer = next.run(request).await;
     add_headers(answer.headers_mut());
     answer
-}
-
-fn add_headers(headers: &mut HeaderMap) {
-    for (name, value) in HEADERS {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
 }

@@ -1,6 +1,6 @@
 //! Webhook for drift: a signed call according to Standard Webhooks, with retries.
 
-use crate::drift_scan::DriftFindings;
+use crate::drift_findings::DriftFindings;
 use crate::http::{check_url, client, in_words};
 use backon::{ExponentialBuilder, Retryable};
 use base64::Engine;

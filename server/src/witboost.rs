@@ -7,7 +7,7 @@ mod misspelt_fields;
 use crate::answer::{Invalid, Refusal, SystemError};
 use crate::auth::{Action, guarded};
 use crate::docs::{describe_answers, describe_tokens, require_scope};
-use crate::serve::Shared;
+use crate::shared::Shared;
 use axum::Router;
 use axum::response::IntoResponse;
 pub(crate) use bodies::{AclInfo, Info, ProvisioningRequest, ReverseProvisioningRequest, ValidationResult};

@@ -101,7 +101,7 @@ async fn apply_saved(
     // Saving the plan needed consent to values in the clear. This consent covers values that the apply computes.
     let is_consented = key.has_opened_clear() && !key.has_key();
     let env_context = env_context.with_seal(if is_consented { Seal::without_key(true) } else { key });
-    check_digest(arguments, &env_context.seal, &plan)?;
+    check_digest(arguments, &env_context.engine.seal, &plan)?;
     let state = State::of(store_for_changes(&settings).await?, is_missing(&settings.state));
     let (settings, env_context) = (&settings, &env_context);
     let run = Run { context, arguments, signals, settings, env_context, is_saved: true, state };

@@ -38,7 +38,7 @@ pub(super) fn run(context: &Context<'_>, command: BlueprintsCommand) -> Result<E
         BlueprintsCommand::List(_) | BlueprintsCommand::Show { .. } => {}
     }
     let (library, diagnostics) =
-        library(&env_context.registry, env_context.configuration(), &settings.project_folder, &mut sources)?;
+        library(&env_context.engine.registry, env_context.configuration(), &settings.project_folder, &mut sources)?;
     match command {
         BlueprintsCommand::Show { name } => {
             let blueprint = library.get(&name).ok_or_else(|| unknown(&name, &library))?;
@@ -70,14 +70,21 @@ fn check_all(
     let mut sources = Sources::default();
     let (named, mut diagnostics) = match files {
         [] => {
-            let (library, found) =
-                library(&env_context.registry, env_context.configuration(), &settings.project_folder, &mut sources)?;
+            let (library, found) = library(
+                &env_context.engine.registry,
+                env_context.configuration(),
+                &settings.project_folder,
+                &mut sources,
+            )?;
             (library.iter().cloned().collect(), found)
         }
         files => with_extended(settings, env_context, files, &mut sources)?,
     };
-    diagnostics
-        .extend(named.iter().flat_map(|blueprint| check(blueprint, &env_context.registry, &env_context.functions)));
+    diagnostics.extend(
+        named
+            .iter()
+            .flat_map(|blueprint| check(blueprint, &env_context.engine.registry, &env_context.engine.functions)),
+    );
     report(context.ui, &sources, &diagnostics);
     let is_valid = !has_errors(&diagnostics);
     if is_json {
@@ -106,7 +113,7 @@ fn with_extended(
     let (names, files): (Vec<_>, Vec<_>) = words.iter().cloned().partition(|word| blueprints::as_name(word).is_some());
     let (mut all, mut diagnostics) = blueprints::checked(&files, sources)?;
     for name in names.iter().filter_map(|name| blueprints::as_name(name)) {
-        let (registry, environment) = (&env_context.registry, env_context.configuration());
+        let (registry, environment) = (&env_context.engine.registry, env_context.configuration());
         let (found, of_found) = blueprints::of_name(name, registry, environment, &settings.project_folder, sources)?;
         let is_new =
             |one: &Blueprint| all.iter().all(|it| (&it.name.value, &it.overlay) != (&one.name.value, &one.overlay));
@@ -120,8 +127,12 @@ fn with_extended(
     diagnostics.extend(Library::duplicates(&all));
     if all.iter().any(|blueprint| blueprint.extends.is_some()) {
         // Reports no errors of blueprints that the user did not name.
-        let (environment_blueprints, _) =
-            blueprints::all(&env_context.registry, env_context.configuration(), &settings.project_folder, sources)?;
+        let (environment_blueprints, _) = blueprints::all(
+            &env_context.engine.registry,
+            env_context.configuration(),
+            &settings.project_folder,
+            sources,
+        )?;
         all.extend(environment_blueprints);
     }
     let mut completed = Vec::new();

@@ -90,7 +90,7 @@ async fn console(context: &Context<'_>, project: &Project, chosen: &[String]) ->
     let component = component(&compiled.components, chosen);
     let store = store(&project.settings, Access::ReadOnly).await?;
     let mut env_context = project.env_context.clone();
-    env_context.registry = Arc::new(env_context.registry.lookups_only());
+    env_context.engine.registry = Arc::new(env_context.engine.registry.lookups_only());
     // Components that were not chosen were not compiled: planning them as empty would drop their outputs.
     let options = Options { refresh: false, components: selected.chosen.clone(), ..Options::default() };
     let planner = planner(&*store, &env_context, &project.sources, &options);
@@ -125,7 +125,7 @@ fn component<'a>(components: &'a [CompiledComponent], chosen: &[String]) -> Opti
 
 /// Prints the value of an expression. Reports its errors and returns false if it is invalid.
 fn evaluate(context: &Context<'_>, project: &mut Project, target: &Target, text: &str) -> Result<bool, Failure> {
-    match target.console.evaluate(text, &mut project.sources, &project.env_context.functions) {
+    match target.console.evaluate(text, &mut project.sources, &project.env_context.engine.functions) {
         Ok(value) => {
             context.ui.print(&format!("{}\n", harmless(&format_value(&value, 0))))?;
             Ok(true)

@@ -35,7 +35,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &DriftArguments) -> Re
         let store = store(&settings, Access::ReadOnly).await?;
         let mut stacks = stacks::own(&settings, store.as_ref()).await?;
         // Other environments have other providers.
-        stacks.retain(|stack| stack.environment == env_context.environment.name);
+        stacks.retain(|stack| stack.environment == env_context.engine.environment.name);
         (settings, env_context, store, stacks)
     } else {
         let targets = match arguments.targets.as_slice() {
@@ -110,7 +110,7 @@ async fn check_recorded(stacks: &[StackId], settings: &Settings, store: &dyn Sta
 
 /// Refuses an ignored path whose first attribute no resource type has: it would have no effect.
 fn check_ignored(ignored: &[Path], env_context: &EnvironmentContext) -> Result<(), Failure> {
-    let types = env_context.registry.schemas().flat_map(|schema| &schema.resources);
+    let types = env_context.engine.registry.schemas().flat_map(|schema| &schema.resources);
     let known: BTreeSet<&str> = types.flat_map(|ty| &ty.attributes.0).map(|attribute| attribute.name).collect();
     let unknown = |path: &&Path| path.first_key().is_none_or(|name| !known.contains(name));
     let Some(path) = ignored.iter().find(unknown) else { return Ok(()) };

@@ -80,7 +80,7 @@ impl Drawing {
             let names: HashMap<&Address, String> = present.map(|change| (&change.address, name(change))).collect();
             for change in &stack.changes {
                 let own = name(change);
-                let after = change.depends_on.iter().filter_map(|other| names.get(other));
+                let after = change.how.depends_on.iter().filter_map(|other| names.get(other));
                 drawing.edges.extend(after.map(|other| (own.clone(), other.clone())));
                 drawing.nodes.insert(own);
             }
@@ -189,7 +189,8 @@ fn node(
 ) -> String {
     let ty = &resource.ty.value;
     if resource.shared.is_some() {
-        let address = stack.shared_address(component, resource, &env_context.environment, &env_context.functions);
+        let address =
+            stack.shared_address(component, resource, &env_context.engine.environment, &env_context.engine.functions);
         // The key of an instance may depend on the instance.
         return address.map_or_else(|| format!("{SHARED}/{ty}[*]"), |address| address.to_string());
     }

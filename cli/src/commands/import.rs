@@ -53,8 +53,8 @@ fn type_of<'w>(
     env_context: &'w EnvironmentContext,
     address: &Address,
 ) -> Result<(&'w ResourceType, String), Failure> {
-    let Some((schema, ty)) = env_context.registry.resource_type(&address.ty) else {
-        let diagnostic = env_context.registry.unknown_type(&address.ty);
+    let Some((schema, ty)) = env_context.engine.registry.resource_type(&address.ty) else {
+        let diagnostic = env_context.engine.registry.unknown_type(&address.ty);
         return Err(diagnostic.hint.iter().fold(Failure::new(diagnostic.message), Failure::hint));
     };
     refuse_all_instances(address)?;
@@ -63,15 +63,16 @@ fn type_of<'w>(
             .hint("set `adopt: ifExists` on the resource"));
     }
     let instance = arguments.provider.clone().unwrap_or_else(|| schema.name.to_owned());
-    match env_context.registry.instance(&instance) {
+    match env_context.engine.registry.instance(&instance) {
         Some(found) if found.name == schema.name => Ok((ty, instance)),
-        _ => Err(Failure::new(format!("there is no `{}` instance `{instance}`", schema.name))
-            .hint(env_context.registry.instances_of(schema.name, &instance, &env_context.environment.name))),
+        _ => Err(Failure::new(format!("there is no `{}` instance `{instance}`", schema.name)).hint(
+            env_context.engine.registry.instances_of(schema.name, &instance, &env_context.engine.environment.name),
+        )),
     }
 }
 
 async fn session(env_context: &EnvironmentContext, instance: &str) -> Result<Arc<dyn Session>, Failure> {
-    env_context.registry.session(instance).await.map_err(|error| {
+    env_context.engine.registry.session(instance).await.map_err(|error| {
         let failure = Failure::new(format!("`{instance}` cannot be reached: {error}"));
         error.hint().into_iter().fold(failure, Failure::hint)
     })
@@ -112,8 +113,14 @@ async fn record(
     let summary = format!("{address} is `{id}` now");
     let change = async || {
         let store = edit.store.as_ref();
-        match import::find_recorded_resource(store, &env_context.seal, (&stack.environment, &instance), ty, &observed)
-            .await?
+        match import::find_recorded_resource(
+            store,
+            &env_context.engine.seal,
+            (&stack.environment, &instance),
+            ty,
+            &observed,
+        )
+        .await?
         {
             Some(there) if there == here => return Ok(None),
             Some((stack, address)) => return Err(failure(ImportError::Recorded { id: id.clone(), stack, address })),
@@ -129,8 +136,9 @@ async fn record(
             .registry
             .instance(&instance)
             .ok_or_else(|| Failure::new(format!("the provider instance `{instance}` is not configured")))?;
-        let row = import::row((&stack, &address), (schema, ty), &instance, &observed, operation, &env_context.seal)
-            .map_err(|error| Failure::new(format!("{address} cannot be imported: {error}")))?;
+        let row =
+            import::row((&stack, &address), (schema, ty), &instance, &observed, operation, &env_context.engine.seal)
+                .map_err(|error| Failure::new(format!("{address} cannot be imported: {error}")))?;
         Ok(Some(Change {
             leases: [(stack.clone(), address.lease_key())].into(),
             writes: vec![Write::Put { row: Box::new(row), expected: 0 }],
@@ -179,8 +187,8 @@ async fn generate(
             let store = store(settings, Access::ReadOnly).await?;
             let here = stacks::locate(&arguments.address, settings, store.as_ref()).await?;
             let row = super::state::present(store.as_ref(), &here.0, &here.1).await?;
-            env_context.seal.bind_to(store.as_ref()).await?;
-            let attributes = open_attributes(&row, &env_context.seal)
+            env_context.engine.seal.bind_to(store.as_ref()).await?;
+            let attributes = open_attributes(&row, &env_context.engine.seal)
                 .map_err(|error| Failure::new(format!("{} cannot be opened: {error}", here.1)))?;
             (here.1, attributes)
         }

@@ -99,15 +99,15 @@ fn show(context: &Context<'_>, arguments: &PlanArguments, planned: &Planned) -> 
         max_chars: arguments.max_chars as usize,
         command: planned.command.clone(),
     };
-    presentation::print_plan(context.ui, plan, &view, &planned.env_context.seal)?;
+    presentation::print_plan(context.ui, plan, &view, &planned.env_context.engine.seal)?;
     report(context.ui, &planned.sources, &planned.computed.diagnostics);
     if plan.is_errored {
         return Err(Failure::reported(Exit::Error));
     }
     if let Some(path) = &arguments.out {
         save(plan, path, &planned.env_context)?;
-        context.ui.print_note(&saved(plan, path, &planned.env_context.seal)?);
-        context.ui.print_note(&digest(plan, &planned.env_context.seal)?);
+        context.ui.print_note(&saved(plan, path, &planned.env_context.engine.seal)?);
+        context.ui.print_note(&digest(plan, &planned.env_context.engine.seal)?);
     }
     let has_changes = plan.has_changes();
     Ok(if arguments.detailed_exitcode && has_changes { Exit::Changes } else { Exit::Done })
@@ -157,7 +157,7 @@ fn folder_of(path: &Path) -> &Path {
 
 /// Writes a plan file. It may hold confidential data, so only its owner can read it.
 pub(super) fn save(plan: &Plan, path: &Path, env_context: &EnvironmentContext) -> Result<(), Failure> {
-    let text = file::write(plan, &env_context.seal)?;
+    let text = file::write(plan, &env_context.engine.seal)?;
     // Another process may have written the file during planning.
     check_is_free(path)?;
     write_private(path, &text)

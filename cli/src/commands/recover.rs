@@ -1,6 +1,7 @@
 //! `terrace recover`: resolves steps that a crash interrupted. The user decides about steps that stay in doubt: on a
 //! terminal when asked, else with `--unchanged`, `--absent` and `--tainted`.
 
+use super::execution::execution;
 use crate::args::RecoverArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -50,20 +51,10 @@ pub(super) async fn run(
     signals.begin_changes();
     let has_results_in_view = context.ui.is_stdout_terminal() && !arguments.format.is_json();
     let progress = WithoutResults { progress: Progress::for_people(context.ui, true), has_results_in_view };
+    let execution = execution(&settings, signals, 1);
     let recoveries: BTreeMap<&str, Recovery<'_>> = env_contexts
         .iter()
-        .map(|(name, env_context)| {
-            let recovery = Recovery {
-                store: &store,
-                registry: &env_context.registry,
-                seal: &env_context.seal,
-                events: &progress,
-                cancel: &signals.cancel,
-                lock_timeout: settings.lock_timeout,
-                actor: &settings.actor,
-            };
-            (*name, recovery)
-        })
+        .map(|(name, env_context)| (*name, env_context.engine.recovery(&store, &execution, &progress)))
         .collect();
     let recovery_of = |stack: &StackId| {
         let missing = || Failure::new(format!("the environment `{}` was not opened", stack.environment));

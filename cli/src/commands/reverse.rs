@@ -33,9 +33,9 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ReverseArguments) -> 
         Failure::new(errors.join("\n")).hint("pass the parameters of the blueprint with `--param NAME=VALUE`")
     })?;
     let provisioner = ReverseProvisioner {
-        registry: &env_context.registry,
-        functions: &env_context.functions,
-        environment: &env_context.environment,
+        registry: &env_context.engine.registry,
+        functions: &env_context.engine.functions,
+        environment: &env_context.engine.environment,
     };
     let updates = provisioner.updates(reverse, input).await.map_err(|diagnostics| {
         report(context.ui, &sources, &diagnostics);
@@ -90,7 +90,7 @@ async fn target(context: &Context<'_>, settings: &Settings, word: &str) -> Resul
             .hint(format!("choose one of: {}", reversible.join(", "))));
     };
     let name = name_of(&blueprint);
-    if stack.environment == env_context.environment.name {
+    if stack.environment == env_context.engine.environment.name {
         return Ok(Target { env_context, library, sources, name });
     }
     let (env_context, library, sources) = open_environment(context, settings, Some(&stack))?;
@@ -108,7 +108,7 @@ fn open_environment(
         EnvironmentContext::new(settings, settings.environment(environment, context.ui)?, false, context.ui)?;
     let mut sources = Sources::default();
     let (library, diagnostics) =
-        library(&env_context.registry, env_context.configuration(), &settings.project_folder, &mut sources)?;
+        library(&env_context.engine.registry, env_context.configuration(), &settings.project_folder, &mut sources)?;
     report(context.ui, &sources, &diagnostics);
     match has_errors(&diagnostics) {
         true => Err(Failure::reported(Exit::Error)),

@@ -4,6 +4,7 @@ mod conclusion;
 
 pub(super) use conclusion::format_value;
 
+use super::execution::execution;
 use crate::args::{ApplyArguments, PlanFormat};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -23,10 +24,11 @@ use terrace_engine::address::StackId;
 use terrace_engine::apply::{Applier, ApplyError, Report};
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::driver::{Applying, Approval, Replan};
+use terrace_engine::engine::Execution;
 use terrace_engine::event::Events;
 use terrace_engine::plan::compute::Computed;
 use terrace_engine::plan::{Change, Mode, Note, Plan, file, removed_data, row_stack};
-use terrace_engine::recover::{Recovery, end_interrupted};
+use terrace_engine::recover::end_interrupted;
 use terrace_engine::render::{remaining_deferred, stream};
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
@@ -123,15 +125,8 @@ impl<'a> Run<'a> {
         self.signals.begin_changes();
         let progress = Progress::for_people(self.context.ui, true);
         let store: Arc<dyn StateStore> = self.state.get();
-        let recovery = Recovery {
-            store: &store,
-            registry: &self.env_context.registry,
-            seal: &self.env_context.seal,
-            events: progress.as_ref(),
-            cancel: &self.signals.cancel,
-            lock_timeout: self.settings.lock_timeout,
-            actor: &self.settings.actor,
-        };
+        let execution = self.execution();
+        let recovery = self.env_context.engine.recovery(&store, &execution, progress.as_ref());
         let mut has_resolved = false;
         let stacks: Vec<_> = stacks.into_iter().collect();
         for (stack, components) in &stacks {
@@ -164,7 +159,7 @@ impl<'a> Run<'a> {
             presentation::print_plan_lines(self.context.ui, plan)?;
         } else {
             let view = presentation::PlanView::new(PlanFormat::Human, self.arguments.run.detail);
-            presentation::print_plan(self.context.ui, plan, &view, &self.env_context.seal)?;
+            presentation::print_plan(self.context.ui, plan, &view, &self.env_context.engine.seal)?;
         }
         report::report(self.context.ui, sources, diagnostics);
         if plan.is_errored { Err(Failure::reported(Exit::Error)) } else { Ok(()) }
@@ -177,7 +172,7 @@ impl<'a> Run<'a> {
     pub(super) fn consent(&self, plan: &Plan, question: &str) -> Result<Approval, Failure> {
         // The reviewed plan may have been applied since: then nothing is left to do or to refuse.
         if plan.has_changes() {
-            check_digest(self.arguments, &self.env_context.seal, plan)?;
+            check_digest(self.arguments, &self.env_context.engine.seal, plan)?;
         }
         let lost: Vec<String> = plan
             .refused_data_loss()
@@ -217,22 +212,13 @@ impl<'a> Run<'a> {
         self.context.ui.print("Nothing to do: the saved plan has no changes.\n")
     }
 
+    fn execution(&self) -> Execution {
+        execution(self.settings, self.signals, usize::from(self.arguments.run.parallelism))
+    }
+
     fn applier(&self, store: Arc<dyn StateStore>, events: Arc<dyn Events>, replans_if_stale: bool) -> Applier {
-        Applier {
-            store,
-            registry: Arc::clone(&self.env_context.registry),
-            functions: Arc::clone(&self.env_context.functions),
-            seal: Arc::clone(&self.env_context.seal),
-            events,
-            cancel: self.signals.cancel.clone(),
-            stopped_by: Arc::clone(&self.signals.stopped_by),
-            replans_if_stale,
-            parallelism: usize::from(self.arguments.run.parallelism),
-            lock_timeout: self.settings.lock_timeout,
-            actor: self.settings.actor.clone(),
-            first_step: 0,
-            rereads_objects: self.is_saved,
-        }
+        let applier = self.env_context.engine.applier(store, &self.execution(), events);
+        Applier { replans_if_stale, rereads_objects: self.is_saved, ..applier }
     }
 
     /// Refuses a plan that cannot be applied. Only reads the state.
@@ -246,7 +232,7 @@ impl<'a> Run<'a> {
 
     /// Reasons why `--remove-data` alone does not remove some retained objects.
     fn kept_unless_empty<'p>(&self, plan: &'p Plan) -> HashMap<Retained<'p>, String> {
-        let registry = &self.env_context.registry;
+        let registry = &self.env_context.engine.registry;
         let mut kept = HashMap::new();
         for stack in &plan.stacks {
             let retained = || stack.changes.iter().filter(|change| change.action == Action::Retain);
@@ -256,7 +242,7 @@ impl<'a> Run<'a> {
             let emptied = removed_data::emptied(registry, going);
             let why = |change: &Change| {
                 let (_, ty) = registry.resource_type(&change.address.ty)?;
-                ty.kept_unless_empty(&change.prior.as_ref()?.attributes)
+                ty.kept_unless_empty(&change.basis.prior.as_ref()?.attributes)
             };
             let not_emptied = retained().filter(|change| !change.address.is_among(&emptied));
             kept.extend(not_emptied.filter_map(|change| {
@@ -272,7 +258,7 @@ impl<'a> Run<'a> {
             .outputs
             .iter()
             .flat_map(|((_, component), values)| values.iter().map(move |(name, value)| (component, name, value)))
-            .filter(|(_, _, value)| !self.env_context.seal.can_store(value))
+            .filter(|(_, _, value)| !self.env_context.engine.seal.can_store(value))
             .map(|(component, name, _)| {
                 let name = super::output::qualified(component, name);
                 let message = format!("the output `{name}` is sensitive and was not stored: there is no state key");

@@ -13,7 +13,6 @@ use crate::report::report;
 use crate::settings::{EnvironmentRef, Settings};
 use crate::signals::Signals;
 use crate::telemetry::Telemetry;
-use crate::version::VERSION;
 use crate::wiring::{self, EnvironmentContext, library, server_store};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
@@ -22,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::DEFAULT_ENVIRONMENT;
 use terrace_engine::diagnostic::has_errors;
+use terrace_engine::engine::Engine;
 use terrace_engine::environment;
 use terrace_pipelines::paths::RECORDS;
 use terrace_pipelines::run::Runner;
@@ -332,20 +332,17 @@ fn environments(context: &Context<'_>, settings: &Settings) -> Result<Environmen
         let env_context = EnvironmentContext::new(settings, environment, false, context.ui)?;
         let mut sources = terrace_server::environments::sources();
         let (library, diagnostics) =
-            library(&env_context.registry, env_context.configuration(), &settings.project_folder, &mut sources)?;
+            library(&env_context.engine.registry, env_context.configuration(), &settings.project_folder, &mut sources)?;
         report(context.ui, &sources, &diagnostics);
         if has_errors(&diagnostics) {
             return Err(Failure::reported(Exit::Error));
         }
+        let environment = with_waits_in_log(env_context.engine.environment);
         let env_context = terrace_server::environments::EnvironmentContext {
-            registry: env_context.registry,
-            functions: env_context.functions,
-            seal: env_context.seal,
-            environment: with_waits_in_log(env_context.environment),
+            engine: Engine { environment, ..env_context.engine },
             templates: env_context.templates,
             library,
             sources,
-            version: VERSION,
             is_data_loss_allowed: env_context.is_data_loss_allowed,
             is_validated_remotely: env_context.is_validated_remotely,
         };

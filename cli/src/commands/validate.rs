@@ -35,14 +35,18 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ValidateArguments) ->
     };
     let mut diagnostics: Vec<Diagnostic> = Vec::new();
     for selected in &project.stacks {
-        diagnostics
-            .extend(lookup::check(&selected.compiled, &selected.chosen, &project.env_context.registry).diagnostics);
+        diagnostics.extend(
+            lookup::check(&selected.compiled, &selected.chosen, &project.env_context.engine.registry).diagnostics,
+        );
         diagnostics.extend(graph::order(&selected.compiled.components).err().unwrap_or_default());
         for component in &selected.compiled.components {
             let lookups = component.declarations.data.iter();
-            let unknown = lookups.filter(|lookup| project.env_context.registry.lookup(&lookup.ty.value).is_none());
+            let unknown =
+                lookups.filter(|lookup| project.env_context.engine.registry.lookup(&lookup.ty.value).is_none());
             diagnostics.extend(
-                unknown.map(|lookup| project.env_context.registry.unknown_lookup(&lookup.ty.value).at(lookup.ty.span)),
+                unknown.map(|lookup| {
+                    project.env_context.engine.registry.unknown_lookup(&lookup.ty.value).at(lookup.ty.span)
+                }),
             );
             let is_chosen = |key: &str| selected.chosen.is_empty() || selected.chosen.contains(key);
             let left_out = component.depends_on.iter().filter(|_| is_chosen(&component.key));

@@ -94,20 +94,23 @@ fn compile_chosen(
     // Compiling all blueprints takes two fifths of the time for planning a thousand resources: a stack without
     // blueprints skips it.
     let (library, mut diagnostics) = match input.descriptors.iter().any(uses_blueprints) {
-        true => {
-            library(&env_context.registry, env_context.configuration(), &settings.project_folder, &mut input.sources)?
-        }
+        true => library(
+            &env_context.engine.registry,
+            env_context.configuration(),
+            &settings.project_folder,
+            &mut input.sources,
+        )?,
         false => Default::default(),
     };
     if !has_errors(&diagnostics) {
         diagnostics.extend(undeclared(given.explicit_names.iter().map(String::as_str), &input.descriptors));
     }
     // A file of variables may serve all stacks, so the check comes before the selection.
-    select(&mut input, &settings, &env_context.environment.name)?;
+    select(&mut input, &settings, &env_context.engine.environment.name)?;
     let compiler = Compiler {
         sources: &input.sources,
-        functions: &env_context.functions,
-        environment: &env_context.environment,
+        functions: &env_context.engine.functions,
+        environment: &env_context.engine.environment,
         library: &library,
         templates: &env_context.templates,
         variables: &given.values,

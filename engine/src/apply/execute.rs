@@ -61,7 +61,7 @@ async fn call_provider(
     started: Instant,
 ) -> Outcome {
     let change = &prepared.change;
-    let timeout = prepared.intent.as_ref().map_or(change.timeouts.create, |intent| intent.timeout);
+    let timeout = prepared.intent.as_ref().map_or(change.how.timeouts.create, |intent| intent.timeout);
     let partial_results = PartialResults::new(progress);
     let call = Call {
         address: format!("{}:{}", prepared.stack, change.address),
@@ -73,7 +73,7 @@ async fn call_provider(
         cancel: applier.cancel.clone(),
         progress: Arc::clone(&partial_results) as Arc<dyn Progress>,
     };
-    let recorded = change.prior.as_ref().map(|prior| record::recorded(&prepared.stack, &change.address, prior));
+    let recorded = change.basis.prior.as_ref().map(|prior| record::recorded(&prepared.stack, &change.address, prior));
     let recorder = Recorder::new(applier, prepared, ty, operation);
     match prepared.action {
         StepAction::Create => {
@@ -100,7 +100,7 @@ async fn call_provider(
             match deadline::call_changing(&call, ty.settle, session.update(ty, &call, &recorded, &prepared.planned))
                 .await
             {
-                Ok(observed) => record_object(&recorder, prepared, &observed, change.generation),
+                Ok(observed) => record_object(&recorder, prepared, &observed, change.basis.generation),
                 Err(unfinished)
                     if unfinished.error.kind == ErrorKind::Ambiguous && unfinished.error.object.is_none() =>
                 {
@@ -141,17 +141,17 @@ pub(crate) async fn record_step(applier: &Applier, prepared: &Prepared, operatio
         Action::Delete | Action::Forget => done(delete_row(prepared), None),
         // The removing step of a state-only replacement.
         _ if prepared.is_removal && change.action.is_replace() => done(delete_row(prepared), None),
-        Action::Retain => match &change.prior {
+        Action::Retain => match &change.basis.prior {
             Some(prior) => {
                 let row = recorder.row(RowStatus::Retained, &prior.identity, &prior.attributes, &prior.private);
-                write_row(prepared, row, change.generation, None)
+                write_row(prepared, row, change.basis.generation, None)
             }
             None => failure(prepared, no_prior(), Vec::new(), None),
         },
         // The provider creates a state-only object within this process.
         _ if ty.state_only && change.action != Action::NoOp => state_only(applier, prepared, ty, operation).await,
         _ => {
-            let prior = change.prior.as_deref().cloned().unwrap_or_else(empty_prior);
+            let prior = change.basis.prior.as_deref().cloned().unwrap_or_else(empty_prior);
             // An adopted object gets the private data that its provider planned.
             let private = match change.action {
                 Action::Adopt => &prepared.planned.private,
@@ -162,14 +162,14 @@ pub(crate) async fn record_step(applier: &Applier, prepared: &Prepared, operatio
                 attributes: prior.attributes.clone(),
                 private: private.clone(),
             };
-            record_object(&recorder, prepared, &observed, change.generation)
+            record_object(&recorder, prepared, &observed, change.basis.generation)
         }
     }
 }
 
 async fn state_only(applier: &Applier, prepared: &Prepared, ty: &ResourceType, operation: Uuid) -> Outcome {
     let change = &prepared.change;
-    let session = match applier.registry.session(&change.provider).await {
+    let session = match applier.registry.session(&change.how.provider).await {
         Ok(session) => session,
         Err(error) => return failure(prepared, error, Vec::new(), None),
     };
@@ -177,12 +177,12 @@ async fn state_only(applier: &Applier, prepared: &Prepared, ty: &ResourceType, o
         address: format!("{}:{}", prepared.stack, change.address),
         operation: operation.to_string(),
         step: String::new(),
-        timeout: change.timeouts.create,
+        timeout: change.how.timeouts.create,
         removes_data: false,
         cancel: applier.cancel.clone(),
         progress: Arc::new(terrace_provider::call::NoProgress),
     };
-    let recorded = change.prior.as_ref().map(|prior| record::recorded(&prepared.stack, &change.address, prior));
+    let recorded = change.basis.prior.as_ref().map(|prior| record::recorded(&prepared.stack, &change.address, prior));
     let result = match recorded.filter(|_| matches!(change.action, Action::Update | Action::Adopt)) {
         Some(recorded) => session.update(ty, &call, &recorded, &prepared.planned).await,
         None => session.create(ty, &call, &prepared.planned).await,

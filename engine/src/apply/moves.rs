@@ -7,7 +7,7 @@ use super::writes::{Components, opening_writes};
 use super::{Applier, ApplyError};
 use crate::address::StackId;
 use crate::moves::{RowMove, resealing, writes};
-use crate::plan::{Change, Plan, StackPlan};
+use crate::plan::{Plan, StackPlan};
 use crate::store::{Record, Selection, StepAction, StepResult, Write};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
@@ -61,7 +61,7 @@ fn row_moves(stack: &StackPlan) -> impl Iterator<Item = RowMove> + '_ {
     let changes = stack.changes.iter().filter(|change| change.in_doubt.is_none() && change.deposed.is_none());
     changes.filter_map(|change| {
         let (from, to) = (change.moved_from.clone()?, change.address.clone());
-        Some(RowMove { from, to, generation: change.generation })
+        Some(RowMove { from, to, generation: change.basis.generation })
     })
 }
 
@@ -78,9 +78,8 @@ async fn with_versions(applier: &Applier, plan: &Plan) -> Result<Plan, ApplyErro
         let versions: HashMap<_, _> =
             rows.into_iter().map(|row| ((row.address, row.deposed), row.generation)).collect();
         for change in &mut stack.changes {
-            let Change { address, deposed, generation, .. } = change;
-            if let Some(now) = versions.get(&(address.clone(), deposed.clone())) {
-                *generation = *now;
+            if let Some(now) = versions.get(&(change.address.clone(), change.deposed.clone())) {
+                change.basis.generation = *now;
             }
         }
     }

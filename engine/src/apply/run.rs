@@ -233,11 +233,11 @@ impl<'a> Run<'a> {
     }
 
     fn queue_call(&mut self, step: StepId, change: &'a Change) {
-        let limits = self.applier.registry.limits(&change.provider);
+        let limits = self.applier.registry.limits(&change.how.provider);
         let most = limits.map_or(1, |limits| limits.concurrency);
         let of_type = limits.and_then(|limits| limits.lane_of(&change.address.ty));
         let of_type = of_type.map(|most| (change.address.ty.as_str(), most));
-        self.calls.push(step, (&change.provider, most), of_type);
+        self.calls.push(step, (&change.how.provider, most), of_type);
     }
 
     fn take(&mut self, finished: Finished) {
@@ -314,7 +314,7 @@ impl<'a> Run<'a> {
         let own = self.change_of(step).map(|(_, change)| change);
         // A create leaves other objects unchanged.
         let own = own.filter(|change| !matches!(change.action, Action::NoOp | Action::Create | Action::Forget));
-        changed.extend(own.map(|change| change.provider.as_str()));
+        changed.extend(own.map(|change| change.how.provider.as_str()));
         changed
     }
 

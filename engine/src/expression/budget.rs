@@ -4,7 +4,9 @@
 //! read or copied into lists and maps, and the result. Each is charged before anything is copied. Otherwise a few lines
 //! that each contain the previous one ten times would exhaust any memory.
 
-use super::{Functions, measure};
+pub(super) mod result;
+
+use super::measure;
 use crate::limits::Limits;
 use cel::ExecutionError;
 use cel::common::ast::operators;
@@ -204,25 +206,6 @@ pub(super) fn with_budget<T>(work: impl FnOnce() -> T) -> T {
     let answer = work();
     previous.into_iter().for_each(|(counter, left)| counter.set(left));
     answer
-}
-
-/// Evaluates a template within the stack's budget. Also returns the size of the result.
-pub(super) fn with_result_budget<T>(functions: &Functions, work: impl FnOnce() -> T) -> (T, u64) {
-    let limit = functions.allowed();
-    let previous = (
-        RESULT_LEFT.replace(limit),
-        RESULT_LIMIT.replace(limit),
-        LIMITS.replace(functions.item_limits()),
-        IS_SPENT.take(),
-    );
-    let answer = work();
-    let size = limit.saturating_sub(RESULT_LEFT.replace(previous.0));
-    RESULT_LIMIT.set(previous.1);
-    LIMITS.set(previous.2);
-    if IS_SPENT.replace(previous.3) {
-        functions.limits().exceed();
-    }
-    (answer, size)
 }
 
 /// Charges for visited or created items.

@@ -1,7 +1,7 @@
 //! Inserts budget checks into a syntax tree, around calls and literals that create items.
 
 use super::budget;
-use super::compile::{is_variable, namespace, wrap};
+use super::tree::{is_variable, namespace, wrap};
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, Expr, LiteralValue};
 

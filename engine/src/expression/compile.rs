@@ -4,29 +4,26 @@
 //! So evaluation passes only the values that the expression reads (never a whole component for a single field). It
 //! reads a value only when CEL reaches it (`has(a.b) ? a.b : "none"`), and knows which values were read.
 
+pub(super) use super::program::Cel;
+pub(super) use super::variable::{IN_ORDER, Use};
+
 use super::budget;
 use super::budget_checks::{add_call_check, add_element_checks, literal_size};
 use super::call::Call;
 use super::functions::{self, Style, environment};
-use super::needed::{self, Needed};
+use super::needed;
 use super::path::{self, is_type_name};
+use super::program::{Compiled, Program};
 use super::stack::with_stack;
 use super::syntax::{self, Fault};
+use super::tree::{is_variable, namespace, wrap};
+use super::variable::{AS_TEXT, KEY};
 use super::{Expression, Reference, ReferenceStep};
 use crate::diagnostic::did_you_mean;
 use crate::source::{Place, Span};
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, MapExpr, SelectExpr, SourceInfo, operators};
 use std::sync::OnceLock;
-
-/// The function that sorts the keys of a map before iteration. Users cannot write its name.
-pub(super) const IN_ORDER: &str = "@in_order";
-
-/// The function that converts a decimal to its original text. Users cannot write its name.
-pub(super) const AS_TEXT: &str = "@as_text";
-
-/// The function that converts a whole number to the text key of a map. Users cannot write its name.
-pub(super) const KEY: &str = "@key";
 
 /// Functions whose result contains items of their target.
 const MAKES_LISTS: [&str; 8] = ["distinct", "flatten", "or", "orValue", "reverse", "slice", "sort", "value"];
@@ -36,79 +33,6 @@ const MAKES_LISTS: [&str; 8] = ["distinct", "flatten", "or", "orValue", "reverse
 /// thread for each evaluation, which takes longer than most evaluations, so realistic expressions must fit on the
 /// current stack.
 const LEVEL: usize = if cfg!(debug_assertions) { 64 * 1024 } else { 8 * 1024 };
-
-/// The compiled form of an expression.
-#[derive(Debug)]
-pub(super) struct Compiled {
-    /// The paths that it reads, as far as its text shows. Paths within `[…]` are listed separately, too.
-    references: Vec<Reference>,
-    /// How it is evaluated.
-    program: Program,
-}
-
-/// How an expression is evaluated.
-#[derive(Debug)]
-pub(super) enum Program {
-    /// A path: its value is returned as it is.
-    Path(Reference),
-    /// Any other expression, evaluated by CEL.
-    Cel(Cel),
-    /// An invalid expression of a built-in blueprint. Evaluation reports the fault.
-    Invalid(Fault),
-}
-
-/// A syntax tree over numbered paths.
-#[derive(Debug)]
-pub(super) struct Cel {
-    /// The tree; a path is the variable that [`Use::variable`] names.
-    pub(super) tree: IdedExpr,
-    /// The paths.
-    pub(super) paths: Vec<Reference>,
-    /// The parts of each path that the tree uses.
-    pub(super) needed: Vec<Needed>,
-    /// The call, if the tree is a single call.
-    pub(super) call: Option<Call>,
-    /// The keys of the map literals, in the order written. Results have the same order.
-    pub(super) keys: Vec<String>,
-    /// The providers in calls of `identity` and `identities`, if they are literals.
-    pub(super) named_by: Vec<String>,
-    /// The bytes of stack that evaluation may need.
-    pub(super) stack: usize,
-}
-
-/// The kind of access to a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Use {
-    /// Its value.
-    Value(usize),
-    /// Whether it exists: `has(…)`.
-    Presence(usize),
-    /// Its value, if it exists: `a.b.?c`. The second number counts the steps that must exist.
-    Optional(usize, usize),
-}
-
-impl Use {
-    /// The name of the variable. Users cannot write it.
-    fn variable(self) -> String {
-        match self {
-            Self::Value(number) => format!("@{number}"),
-            Self::Presence(number) => format!("?{number}"),
-            Self::Optional(number, first) => format!("?{number}.{first}"),
-        }
-    }
-
-    /// Parses the name of a variable.
-    pub(super) fn parse(variable: &str) -> Option<Self> {
-        if let Some(number) = variable.strip_prefix('@') {
-            return number.parse().ok().map(Self::Value);
-        }
-        let rest = variable.strip_prefix('?')?;
-        match rest.split_once('.') {
-            Some((number, first)) => Some(Self::Optional(number.parse().ok()?, first.parse().ok()?)),
-            None => rest.parse().ok().map(Self::Presence),
-        }
-    }
-}
 
 impl Expression {
     /// Compiles the text between `${{` and `}}`.
@@ -441,32 +365,7 @@ impl Reader<'_> {
     }
 }
 
-/// True for a variable or its field: reading it twice costs nothing.
-pub(super) fn is_variable(tree: &Expr) -> bool {
-    match tree {
-        Expr::Ident(_) => true,
-        Expr::Select(select) => !select.test && is_variable(&select.operand.expr),
-        _ => false,
-    }
-}
-
 /// True for the accumulator of a loop. Users cannot write its name.
 fn is_result(tree: &Expr) -> bool {
     matches!(tree, Expr::Ident(name) if name.starts_with('@') && Use::parse(name).is_none())
-}
-
-/// Wraps a node in a call.
-pub(super) fn wrap(node: &mut IdedExpr, function: &str) {
-    let inner = std::mem::take(node);
-    let id = inner.id;
-    let call = CallExpr { func_name: function.to_owned(), target: None, args: vec![inner] };
-    *node = IdedExpr { id, expr: Expr::Call(call) };
-}
-
-/// The namespace of a call: `math` in `math.greatest(…)`.
-pub(super) fn namespace(target: &IdedExpr) -> Option<&str> {
-    match &target.expr {
-        Expr::Ident(name) => functions::NAMESPACES.contains(&name.as_str()).then_some(name),
-        _ => None,
-    }
 }

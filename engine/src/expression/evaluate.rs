@@ -2,12 +2,13 @@
 
 use super::bridge::{self, Touched};
 use super::budget::{self, Budgets, with_budget};
-use super::compile::{Cel, Program, Use};
 use super::failure::{self, Failure};
 use super::functions::Functions;
 use super::needed::Needed;
+use super::program::{Cel, Program};
 use super::stack::with_stack;
 use super::syntax::Fault;
+use super::variable::Use;
 use super::{Expression, Missing, Reference, Scope};
 use crate::diagnostic::Diagnostic;
 use crate::quick::QuickMap;

@@ -1,8 +1,8 @@
 //! Messages for failed evaluations, for the author of the expression. They never quote sensitive values.
 
-use super::Missing;
 use super::budget::{self, Exceeded, TooDeep};
-use super::compile::Use;
+use super::reference::Missing;
+use super::variable::Use;
 use cel::ExecutionError;
 use terrace_provider::path::is_identifier;
 

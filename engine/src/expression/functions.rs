@@ -3,6 +3,7 @@
 //! [`FUNCTIONS`] is the complete list, for the documentation and for suggestions; a test compares it with the
 //! registered functions. [`Functions`] is built once in a run and used by every evaluation.
 
+mod arguments;
 mod columns;
 mod comments;
 mod maps;
@@ -11,18 +12,20 @@ mod queries;
 mod registry;
 mod serialise;
 
+pub use naming::IdentityTable;
 pub use registry::{FUNCTIONS, FunctionDoc, Style};
 
 use super::bridge::{self, Touched};
 use super::budget::{self, ItemLimits};
-use super::compile::{AS_TEXT, IN_ORDER, KEY};
 use super::decimal;
 use super::needed::Needed;
+use super::variable::{AS_TEXT, IN_ORDER, KEY};
 use crate::diagnostic::Diagnostic;
 use crate::digest::sha256;
 use crate::limits::{Limits, ResourceCounter};
 use crate::naming::NamesRule;
 use crate::source::Span;
+use arguments::{one, one_text, text, two};
 use cel::common::types::{DYN_TYPE, Type};
 use cel::common::value::CowVal;
 use cel::{Context, DeclarationError, Env, ExecutionError, FunctionContext, extensions};
@@ -33,12 +36,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use terrace_provider::cron::quartz;
 use terrace_provider::{IdentityRule, Principal, SqlReader, SqlType, Value};
-
-/// The namespaces in names like `math.greatest`. Before a call they are not variables.
-pub(super) const NAMESPACES: [&str; 4] = ["lists", "math", "optional", "strings"];
-
-/// Principals by reference, then by provider: `identities.table` of the configuration.
-pub type IdentityTable = BTreeMap<String, BTreeMap<String, String>>;
 
 /// CEL's standard library and extensions.
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(extended().unwrap_or_else(|_| Env::stdlib())));
@@ -347,40 +344,6 @@ fn range(argument: &Value) -> Result<Value, String> {
         return Err(format!("expected a whole number from 0 to {RANGE_LIMIT}, found {end}"));
     }
     Ok(Value::List((0..end).map(Value::Int).collect()))
-}
-
-/// The provider of an instance: `snowflake` of `snowflake.eu`.
-fn technology(provider: &str) -> &str {
-    provider.split_once('.').map_or(provider, |(technology, _)| technology)
-}
-
-fn one<'a>(arguments: &'a [Cow<'_, Value>]) -> Result<&'a Value, String> {
-    match arguments {
-        [argument] => Ok(argument),
-        _ => Err(format!("expected 1 argument, found {}", arguments.len())),
-    }
-}
-
-fn two<'a>(arguments: &'a [Cow<'_, Value>]) -> Result<[&'a Value; 2], String> {
-    match arguments {
-        [first, second] => Ok([first, second]),
-        _ => Err(format!("expected 2 arguments, found {}", arguments.len())),
-    }
-}
-
-fn three<'a>(arguments: &'a [Cow<'_, Value>]) -> Result<[&'a Value; 3], String> {
-    match arguments {
-        [first, second, third] => Ok([first, second, third]),
-        _ => Err(format!("expected 3 arguments, found {}", arguments.len())),
-    }
-}
-
-fn one_text<'a>(arguments: &'a [Cow<'_, Value>]) -> Result<&'a str, String> {
-    one(arguments).and_then(text)
-}
-
-fn text(argument: &Value) -> Result<&str, String> {
-    argument.as_str().ok_or_else(|| format!("expected text, found {}", argument.kind()))
 }
 
 #[cfg(test)]

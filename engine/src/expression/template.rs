@@ -1,8 +1,9 @@
 //! Templates: compilation and evaluation of YAML with expressions.
 
-use super::budget::{self, TooDeep, with_result_budget};
-use super::compile::Program;
+use super::budget::result::with_result_budget;
+use super::budget::{self, TooDeep};
 use super::locate::locate;
+use super::program::Program;
 use super::split::{self, Piece};
 use super::syntax::Fault;
 use super::{Expression, Functions, Reference, Scope, Template, TemplateEntry, TemplateKind, TextPart};

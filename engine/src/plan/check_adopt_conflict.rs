@@ -39,7 +39,7 @@ pub(super) async fn check_replaced(
     for (stack, change, (ty, identity)) in renamed {
         let space = planner.registry.schemas().flat_map(|schema| &schema.resources);
         for ty in space.filter(|other| other.identity_space == ty.identity_space) {
-            let by = managed.manager_of(planner, ty.name, &change.provider, &identity).await?;
+            let by = managed.manager_of(planner, ty.name, &change.how.provider, &identity).await?;
             let by = by.filter(|by| !planned.contains(&(by.stack.clone(), &by.address)));
             let Some(by) = by else { continue };
             let about = format!("{}:{}", stack.stack, change.address);
@@ -60,7 +60,7 @@ fn new_identity<'r>(registry: &'r Registry, change: &Change) -> Option<(&'r Reso
     let (_, ty) = registry.resource_type(&change.address.ty).filter(|(_, ty)| !ty.state_only)?;
     let after = change.after.as_ref().filter(|_| change.action.is_replace() || change.action == Action::Update)?;
     let identity = ty.identity_of(&after.attributes).filter(|identity| !identity.is_empty())?;
-    let before = ty.identity_of(&change.prior.as_ref()?.attributes)?;
+    let before = ty.identity_of(&change.basis.prior.as_ref()?.attributes)?;
     (identity_key(&ty.compared(&before)) != identity_key(&ty.compared(&identity))).then_some((ty, identity))
 }
 
@@ -83,8 +83,8 @@ pub(super) async fn check(
         changes().map(|(stack, change)| (of(stack, &change.address), &change.address)).collect();
     let managed = Managed::default();
     for (stack, change) in changes().filter(|(_, change)| is_adopted(change)) {
-        let Some(prior) = &change.prior else { continue };
-        let by = managed.manager_of(planner, &change.address.ty, &change.provider, &prior.identity).await?;
+        let Some(prior) = &change.basis.prior else { continue };
+        let by = managed.manager_of(planner, &change.address.ty, &change.how.provider, &prior.identity).await?;
         let Some(by) = by.filter(|by| !by.is_retained && !planned.contains(&(by.stack.clone(), &by.address))) else {
             continue;
         };
@@ -96,7 +96,7 @@ pub(super) async fn check(
         let drop = format!("`terrace state rm {by_name}` drops that record and leaves the object");
         let is_same_kind = by.stack == stack.stack && by.address.ty == change.address.ty;
         let is_shared = by.address.is_shared() && change.address.is_shared() && by.address.ty == change.address.ty;
-        diagnostics.push(diagnostic.hint(match &change.place {
+        diagnostics.push(diagnostic.hint(match &change.basis.place {
             _ if is_shared => {
                 let command = as_command(&by.stack, &by.address, &change.address);
                 format!("if it is the same resource, move it first: `{command}`")

@@ -17,13 +17,13 @@ pub(super) async fn check(planner: &Planner<'_>, stacks: &[StackPlan], diagnosti
         let Some(error) = missing_setting(planner, change).await else { continue };
         // The read of a recorded object fails with the same error.
         let is_known = diagnostics.iter().any(|it| it.is_error() && it.message.contains(&error.message));
-        if is_known || !reported.insert((change.provider.clone(), error.message.clone())) {
+        if is_known || !reported.insert((change.how.provider.clone(), error.message.clone())) {
             continue;
         }
         let message = format!("the environment `{}` lacks a setting: {error}", planner.environment.name);
         let mut diagnostic = Diagnostic::error(error.kind.code(), message).maybe_hint(error.hint());
         diagnostic = stack.at_places(diagnostic, &change.address);
-        if let Some(place) = planner.registry.place_of(&change.provider) {
+        if let Some(place) = planner.registry.place_of(&change.how.provider) {
             diagnostic = diagnostic.at_place(place.clone());
         }
         diagnostics.push(diagnostic.about(format_args!("{}:{}", stack.stack, change.address)));
@@ -37,8 +37,8 @@ async fn missing_setting(planner: &Planner<'_>, change: &Change) -> Option<Provi
     }
     let (_, ty) = planner.registry.resource_type(&change.address.ty)?;
     // A failure to connect is reported where the planner needs the session.
-    let session = planner.registry.session(&change.provider).await.ok()?;
+    let session = planner.registry.session(&change.how.provider).await.ok()?;
     let after = change.after.as_ref().map(|after| &after.attributes);
-    let attributes = after.or_else(|| change.prior.as_ref().map(|prior| &prior.attributes))?;
+    let attributes = after.or_else(|| change.basis.prior.as_ref().map(|prior| &prior.attributes))?;
     session.check_configured(ty, attributes).err().filter(|error| error.kind == ErrorKind::NotConfigured)
 }

@@ -25,7 +25,7 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
         let ty = registry.resource_type(&change.address.ty).map(|(_, ty)| ty).filter(|ty| !ty.state_only);
         let Some(ty) = ty else { continue };
         let names = names(ty, &after.attributes);
-        let keys: Vec<_> = names.iter().map(|name| name.of(ty, &change.provider)).collect();
+        let keys: Vec<_> = names.iter().map(|name| name.of(ty, &change.how.provider)).collect();
         let same = names.iter().zip(&keys).find_map(|(name, key)| {
             let (other_stack, other) = *first.get(key)?;
             // The provider assigns the ids of existing objects.
@@ -54,7 +54,7 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
     for (stack, change) in stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change))) {
         let Some((ty, released)) = released_names(registry, change) else { continue };
         let claimant = released.iter().find_map(|name| {
-            let (other_stack, other) = *first.get(&name.of(ty, &change.provider))?;
+            let (other_stack, other) = *first.get(&name.of(ty, &change.how.provider))?;
             claims(other, name, ty, change).then_some((name.to_string(), (other_stack, other)))
         });
         conflicts.extend(claimant.map(|(name, claimant)| NameConflict { ty, name, owner: (stack, change), claimant }));
@@ -123,11 +123,11 @@ const fn acquires_object(action: Action) -> bool {
 /// The names of an object that its resource leaves, while the object exists.
 fn released_names<'a>(registry: &'a Registry, change: &Change) -> Option<(&'a ResourceType, Vec<Name>)> {
     let is_released = !change.action.leaves_object() || change.action.is_replace();
-    if !is_released || change.reason == Some(Reason::Gone) || change.deposed.is_some() {
+    if !is_released || change.why.reason == Some(Reason::Gone) || change.deposed.is_some() {
         return None;
     }
     let (_, ty) = registry.resource_type(&change.address.ty).filter(|(_, ty)| !ty.state_only)?;
-    Some((ty, names(ty, &change.prior.as_ref()?.attributes)))
+    Some((ty, names(ty, &change.basis.prior.as_ref()?.attributes)))
 }
 
 /// True if the other resource would hold the object after the apply.
@@ -139,7 +139,7 @@ fn claims(other: &Change, name: &Name, ty: &ResourceType, owner: &Change) -> boo
         // A forgotten object may be adopted.
         Action::Adopt => owner.action != Action::Forget,
         action if action.is_replace() => {
-            let old_names = other.prior.as_ref().map(|prior| names(ty, &prior.attributes)).unwrap_or_default();
+            let old_names = other.basis.prior.as_ref().map(|prior| names(ty, &prior.attributes)).unwrap_or_default();
             !old_names.iter().any(|name_before| name_before.key() == name.key())
         }
         _ => false,
@@ -154,7 +154,7 @@ fn waits_for((other_stack, other): (&StackPlan, &Change), (stack, change): (&Sta
     }
     let component = stack.components.iter().find(|component| component.key == other.address.component);
     let is_before = |key: &String| *key == change.address.component;
-    other.depends_on.contains(&change.address)
+    other.how.depends_on.contains(&change.address)
         || component.is_some_and(|component| component.depends_on.iter().any(is_before))
 }
 
@@ -171,7 +171,7 @@ fn rename_error<'p>(conflict: &'p NameConflict<'p>, chains: &Chains<'p>, reporte
         let drop = shell_word(&format!("{}:{from}", stack.stack));
         return diagnostic.hint(format!("`terrace state rm {drop}` forgets that row and keeps the object"));
     }
-    if conflict.is_movable() && (other.generation != 0 || change.action.is_replace()) {
+    if conflict.is_movable() && (other.basis.generation != 0 || change.action.is_replace()) {
         let first = chains.first(conflict);
         if let Some(by) = reported.chains.get(&std::ptr::from_ref(first)) {
             return diagnostic.hint(format!("move the rows with the commands in the error about {by}"));
@@ -250,7 +250,7 @@ impl<'p> Chains<'p> {
         let addresses: HashSet<&Address> = stack.changes.iter().map(|change| &change.address).collect();
         let mut candidates = (1_u32..).map(|number| temporary_address(&first.address, number));
         let is_free = |temporary: &Address| !addresses.contains(temporary) && !temporary_addresses.contains(temporary);
-        let temporary = candidates.find(is_free).filter(|_| first.generation != 0);
+        let temporary = candidates.find(is_free).filter(|_| first.basis.generation != 0);
         temporary_addresses.extend(temporary.clone());
         let mut moves: Vec<(Address, Address)> =
             temporary.iter().map(|temporary| (first.address.clone(), temporary.clone())).collect();

@@ -21,7 +21,7 @@ pub(super) fn check(
     }
     let mut removed: HashMap<ObjectKey<'_>, (&StackPlan, &Change)> = HashMap::new();
     for (stack, change) in stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change))) {
-        if let Some(prior) = change.prior.as_ref().filter(|_| is_removed(change)) {
+        if let Some(prior) = change.basis.prior.as_ref().filter(|_| is_removed(change)) {
             let keys = keys_of(registry, change, &prior.attributes).into_iter();
             removed.extend(keys.map(|key| (key, (stack, change))));
         }
@@ -43,5 +43,5 @@ pub(super) fn check(
 
 /// True if the plan removes an existing object.
 fn is_removed(change: &Change) -> bool {
-    change.action.removes_object() && change.reason != Some(Reason::Gone)
+    change.action.removes_object() && change.why.reason != Some(Reason::Gone)
 }

@@ -44,14 +44,14 @@ impl<'p> Rename<'p> {
     /// Returns `None` for any other change, and for another spelling of the same name.
     fn of(registry: &'p Registry, stack: &'p StackPlan, change: &'p Change) -> Option<Self> {
         let (_, ty) = registry.resource_type(&change.address.ty).filter(|(_, ty)| !ty.state_only)?;
-        let (prior, after) = (change.prior.as_ref()?, change.after.as_ref()?);
+        let (prior, after) = (change.basis.prior.as_ref()?, change.after.as_ref()?);
         if !is_renamed(change) {
             return None;
         }
         // An id may stay with its object, so ids do not count.
         let keys = |attributes: &Attributes| -> Vec<ObjectKey<'p>> {
             let names = names(ty, attributes);
-            names.iter().filter(|name| !name.is_id).map(|name| name.of(ty, &change.provider)).collect()
+            names.iter().filter(|name| !name.is_id).map(|name| name.of(ty, &change.how.provider)).collect()
         };
         let (before, after) = (keys(&prior.attributes), keys(&after.attributes));
         (before != after).then_some(Self { ty, stack, change, before, after })

@@ -78,7 +78,7 @@ struct PlannedCreate<'a> {
 }
 
 fn created_object<'a>(registry: &Registry, change: &'a Change) -> Option<(&'a Address, PlannedCreate<'a>)> {
-    let is_new = change.action == Action::Create && change.generation == 0 && !change.address.is_shared();
+    let is_new = change.action == Action::Create && change.basis.generation == 0 && !change.address.is_shared();
     let after = change.after.as_ref().filter(|_| is_new && change.in_doubt.is_none())?;
     let (_, ty) = registry.resource_type(&change.address.ty).filter(|(_, ty)| !ty.state_only)?;
     let identity = ty.identity_of(&after.attributes).filter(|identity| !identity.is_empty())?;
@@ -102,7 +102,7 @@ async fn conflicting_rows(
         let identity = record::open_identity(&row, planner.seal).map_err(sealed)?;
         let identity = compared_key(planner.registry, &row.address.ty, &identity);
         let is_same =
-            |create: &&PlannedCreate<'_>| create.identity == identity && create.change.provider == row.provider;
+            |create: &&PlannedCreate<'_>| create.identity == identity && create.change.how.provider == row.provider;
         if creates.get(&row.address).filter(is_same).is_some() {
             same.push(row);
         }
@@ -138,7 +138,8 @@ fn conflict_error(
     let listed = first_of(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let message = format!("{} would create objects that {owner} has: {listed}", stack.stack);
     let diagnostic = Diagnostic::error(RECORDED, message);
-    let diagnostic = first.change.place.iter().fold(diagnostic, |diagnostic, place| diagnostic.at_place(place.clone()));
+    let diagnostic =
+        first.change.basis.place.iter().fold(diagnostic, |diagnostic, place| diagnostic.at_place(place.clone()));
     let about = diagnostic.about(format!("{}:{}", stack.stack, first.change.address));
     let dropped = shell_word(&format!("{owner}:{}", first.change.address));
     Some(about.hint(format!(

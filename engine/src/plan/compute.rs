@@ -340,7 +340,7 @@ impl Planner<'_> {
     /// Records the provider instances of the plan, because another version may interpret it differently.
     fn record_instances(&self, stacks: &[StackPlan], origin: &mut Origin) {
         for stack in stacks {
-            let changes = stack.changes.iter().map(|change| change.provider.as_str());
+            let changes = stack.changes.iter().map(|change| change.how.provider.as_str());
             for instance in changes.chain(stack.lookups.iter().map(|lookup| lookup.provider.as_str())) {
                 if !origin.providers.contains_key(instance)
                     && let Some(schema) = self.registry.instance(instance)

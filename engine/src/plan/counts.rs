@@ -79,9 +79,9 @@ impl StackPlan {
                 Action::NoOp | Action::Read => {}
             }
             counts.moved += usize::from(change.moves_from().is_some());
-            counts.drifted += usize::from(!change.drift.is_empty());
+            counts.drifted += usize::from(!change.why.drift.is_empty());
             counts.in_doubt += usize::from(change.is_in_doubt());
-            counts.held_back += usize::from(change.is_held_back);
+            counts.held_back += usize::from(change.is_held_back());
             counts.change += usize::from(change.is_aligned());
             if change.is_change() {
                 touched.insert(change.address.component.as_str());
@@ -119,7 +119,9 @@ impl Change {
     /// True if the object is adopted and updated to its declaration.
     #[must_use]
     pub fn is_aligned(&self) -> bool {
-        let (Action::Adopt, Some(prior), Some(after)) = (self.action, &self.prior, &self.after) else { return false };
+        let (Action::Adopt, Some(prior), Some(after)) = (self.action, &self.basis.prior, &self.after) else {
+            return false;
+        };
         let is_stored = |name: &str| !after.write_only.contains_key(name) || prior.attributes.contains_key(name);
         let mut changed = changed_attributes(&prior.attributes, &after.attributes).into_iter();
         changed.any(|path| path.first_key().is_some_and(is_stored))

@@ -32,7 +32,7 @@ impl Change {
     /// True if the new object has the name of this deposed one, which has to be removed first.
     pub(crate) fn takes_name_of(&self, deposed: &Self) -> bool {
         let creates_object = self.deposed.is_none() && (self.action == Action::Create || self.action.is_replace());
-        let (Some(after), Some(prior)) = (self.after.as_ref().filter(|_| creates_object), &deposed.prior) else {
+        let (Some(after), Some(prior)) = (self.after.as_ref().filter(|_| creates_object), &deposed.basis.prior) else {
             return false;
         };
         let is_same = |(name, value): (&String, &Value)| {

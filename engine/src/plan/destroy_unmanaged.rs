@@ -13,9 +13,9 @@ use super::refresh::CANNOT_READ;
 use super::resource::{NOT_AS_DESCRIBED, NOT_SEARCHED};
 use super::targeting::Targeting;
 use super::walk::{CANNOT_CONNECT, LOOKUP_UNANSWERED};
-use super::{Change, Origin, check_adopt_conflict, check_renamed_stack};
+use super::{Basis, Change, How, Origin, Why, check_adopt_conflict, check_renamed_stack};
 use crate::action::{Action, Reason};
-use crate::address::{Address, StackId};
+use crate::address::{Address, BlockName, StackId};
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::descriptor::{Adopt, Declarations, ResourceDeclaration};
 use crate::diagnostic::{Diagnostic, first_of};
@@ -106,13 +106,13 @@ impl Planner<'_> {
         let (mut changes, mut warned) = (Vec::new(), HashSet::new());
         for change in found.plan.stacks.into_iter().flat_map(|plan| plan.changes) {
             // A shared object may belong to another stack.
-            let is_own = change.generation == 0 && !change.address.is_shared();
-            let Some(prior) = change.prior.clone().filter(|_| is_own) else { continue };
+            let is_own = change.basis.generation == 0 && !change.address.is_shared();
+            let Some(prior) = change.basis.prior.clone().filter(|_| is_own) else { continue };
             named.record(stack, std::iter::once(&change.address));
             if !targeting.covers(&change.address) {
                 continue;
             }
-            let by = managed.manager_of(self, &change.address.ty, &change.provider, &prior.identity).await?;
+            let by = managed.manager_of(self, &change.address.ty, &change.how.provider, &prior.identity).await?;
             if let Some(by) = by {
                 let message = format!("{stack}:{} exists, and {by} manages it: it stays", change.address);
                 diagnostics.push(Diagnostic::note("managed_elsewhere", message));
@@ -178,8 +178,7 @@ impl Planner<'_> {
         let open = self.store.open_intents(stack, &Selection::All).await?;
         let recorded: Vec<Address> = rows.chain(open.into_iter().map(|open| open.intent.row.address)).collect();
         let components: HashSet<&str> = recorded.iter().map(|address| address.component.as_str()).collect();
-        let resources: HashSet<(&str, &str, &str)> =
-            recorded.iter().map(|it| (it.component.as_str(), it.ty.as_str(), it.name.as_str())).collect();
+        let resources: HashSet<BlockName<&str>> = recorded.iter().map(BlockName::of).collect();
         let chosen = &self.options.components;
         let mut unrecorded =
             Unrecorded { has_recorded: chosen.is_empty() && !recorded.is_empty(), ..Unrecorded::default() };
@@ -193,9 +192,9 @@ impl Planner<'_> {
                 |it: &&ResourceDeclaration| it.when.is_none() && it.for_each.is_none() && it.shared.is_none();
             let missing = component.declarations.resources.iter().filter(is_certain).filter_map(|resource| {
                 let (ty, name) = (&resource.ty.value, &resource.name.value);
-                let is_recorded = resources.contains(&(component.key.as_str(), ty.as_str(), name.as_str()));
                 let address =
                     Address { component: component.key.clone(), ty: ty.clone(), name: name.clone(), key: None };
+                let is_recorded = resources.contains(&BlockName::of(&address));
                 (!is_recorded && targeting.covers(&address)).then(|| address.to_string())
             });
             let missing: Vec<String> = missing.collect();
@@ -261,7 +260,7 @@ impl Planner<'_> {
             return None;
         }
         let action = if ty.holds_data && !self.options.remove_data { Action::Retain } else { Action::Delete };
-        if action == Action::Delete && change.lifecycle.prevent_destroy {
+        if action == Action::Delete && change.how.lifecycle.prevent_destroy {
             let message = format!(
                 "{stack}:{} exists, but is not in the state, and `preventDestroy` protects it: it stays",
                 change.address
@@ -269,19 +268,16 @@ impl Planner<'_> {
             diagnostics.push(Diagnostic::warning("not_ours", message));
             return None;
         }
-        let prior = Prior { dependencies: change.depends_on.clone(), lifecycle: change.lifecycle.clone(), ..prior };
+        let prior =
+            Prior { dependencies: change.how.depends_on.clone(), lifecycle: change.how.lifecycle.clone(), ..prior };
         Some(Change {
             action,
-            reason: Some(Reason::Unrecorded),
-            prior: Some(Box::new(prior)),
             after: None,
-            replace_paths: Vec::new(),
-            drift: Vec::new(),
-            depends_on: Vec::new(),
-            because: Vec::new(),
             data_loss: None,
             in_doubt: None,
-            is_held_back: false,
+            why: Why { reason: Some(Reason::Unrecorded), triggered_by: change.why.triggered_by, ..Why::default() },
+            basis: Basis { prior: Some(Box::new(prior)), ..change.basis },
+            how: How { depends_on: Vec::new(), ..change.how },
             ..change
         })
     }

@@ -8,7 +8,7 @@ use super::draft::Draft;
 use super::failure::PlanFailure;
 use super::key::identity_key;
 use super::planner::Planner;
-use super::{Change, StackPlan};
+use super::{Basis, Change, How, StackPlan, Why};
 use crate::action::{Action, Reason};
 use crate::address::{Address, InstanceKey};
 use crate::deadline;
@@ -188,10 +188,10 @@ impl Planner<'_> {
             if ty.grantee.is_empty() {
                 continue;
             }
-            let before = change.prior.as_ref().map(|prior| prior.identity.clone());
+            let before = change.basis.prior.as_ref().map(|prior| prior.identity.clone());
             let after = change.after.as_ref().and_then(|after| ty.identity_of(&after.attributes));
             let object = |identity| object(&change.address.ty, &identity);
-            match change.action == Action::Forget && change.reason != Some(Reason::Gone) {
+            match change.action == Action::Forget && change.why.reason != Some(Reason::Gone) {
                 true => forgotten.extend(before.map(object)),
                 false => objects.extend(before.into_iter().chain(after).map(object)),
             }
@@ -271,23 +271,11 @@ fn revocation(grant: ExternalGrant, address: Address) -> Change {
         moved_from: None,
         import_id: None,
         action: Action::Delete,
-        reason: Some(Reason::Foreign),
-        place,
-        provider,
-        generation: 0,
-        prior: Some(Box::new(prior)),
         after: None,
-        replace_paths: Vec::new(),
-        triggered_by: Vec::new(),
-        ignored: Vec::new(),
-        drift: Vec::new(),
-        depends_on: Vec::new(),
-        lifecycle: Lifecycle::default(),
-        timeouts,
-        because: Vec::new(),
         data_loss: None,
-        checks: Vec::new(),
         in_doubt: None,
-        is_held_back: false,
+        why: Why { reason: Some(Reason::Foreign), ..Why::default() },
+        basis: Basis { place, prior: Some(Box::new(prior)), ..Basis::default() },
+        how: How { provider, timeouts, ..How::default() },
     }
 }

@@ -6,7 +6,7 @@
 use super::key::Position;
 use super::owner::OwnerAction;
 use super::steps::{Step, StepId, Steps};
-use super::{Change, Part, StackPlan};
+use super::{Change, InDoubt, Part, StackPlan};
 use crate::action::Action;
 use crate::address::{Address, StackId};
 use crate::diagnostic::Diagnostic;
@@ -20,7 +20,13 @@ impl Change {
     /// True if the last step of this object is in doubt.
     #[must_use]
     pub fn is_in_doubt(&self) -> bool {
-        self.in_doubt.is_some() && !self.is_held_back
+        matches!(self.in_doubt, Some(InDoubt::Own(_)))
+    }
+
+    /// True if a step in doubt of another resource holds the change back.
+    #[must_use]
+    pub fn is_held_back(&self) -> bool {
+        matches!(self.in_doubt, Some(InDoubt::Held(_)))
     }
 
     /// Holds the change back because another step is in doubt. Returns false without a change.
@@ -28,8 +34,7 @@ impl Change {
         if self.in_doubt.is_some() || !(self.is_change() || self.is_rewritten()) {
             return false;
         }
-        self.in_doubt = Some(format!("waits for {by}, whose last step is in doubt"));
-        self.is_held_back = true;
+        self.in_doubt = Some(InDoubt::Held(format!("waits for {by}, whose last step is in doubt")));
         self.action = Action::NoOp;
         self.data_loss = None;
         true
@@ -82,7 +87,7 @@ pub(crate) fn hold_back_dependents(registry: &Registry, stacks: &mut [StackPlan]
     let held_back: HashSet<String> = stacks
         .iter()
         .flat_map(|stack| stack.changes.iter().map(move |change| (stack, change)))
-        .filter(|(_, change)| change.is_held_back)
+        .filter(|(_, change)| change.is_held_back())
         .map(|(stack, change)| format!("{}:{}", change.stack(&stack.stack), change.address))
         .collect();
     let is_of_held_back =
@@ -97,7 +102,7 @@ fn causes(stacks: &[StackPlan]) -> BTreeMap<Position, Position> {
         let of_component: HashMap<&str, usize> =
             first_in_doubt(&of.changes).map(|(at, change)| (change.address.component.as_str(), at)).collect();
         for (at, change) in of.changes.iter().enumerate().filter(|(_, change)| change.in_doubt.is_some()) {
-            let of_component = of_component.get(change.address.component.as_str()).filter(|_| change.is_held_back);
+            let of_component = of_component.get(change.address.component.as_str()).filter(|_| change.is_held_back());
             causes.insert((stack, at), (stack, of_component.copied().unwrap_or(at)));
         }
     }

@@ -25,5 +25,14 @@ pub(crate) fn identity_key(identity: &Attributes) -> String {
     identity.values().map(|value| value.to_revealed_json().to_string()).collect::<Vec<_>>().join("/")
 }
 
+/// An object of a provider instance. It reveals sensitive values: never print it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct ObjectName {
+    pub(crate) ty: String,
+    pub(crate) instance: String,
+    /// The [`identity_key`] or the [`compared_key`].
+    pub(crate) identity: String,
+}
+
 /// A change, as the positions of its stack and of the change.
 pub(crate) type Position = (usize, usize);

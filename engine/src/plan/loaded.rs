@@ -1,14 +1,13 @@
 //! The recorded part of a stack, with the current state of its objects.
 
-use super::Change;
 use super::targeting::Targeting;
+use super::{Basis, Change, How, InDoubt, Why};
 use crate::action::Action;
 use crate::address::Address;
 use crate::diff::changed_attributes;
 use crate::record::{self, Opened};
 use crate::store::Read;
 use std::collections::BTreeMap;
-use terrace_provider::schema::Timeouts;
 use terrace_provider::{Observed, Path, ResourceType};
 
 /// The recorded part of a stack.
@@ -146,24 +145,12 @@ pub(crate) fn attempted(opened: Opened, reason: String) -> Change {
         moved_from: None,
         import_id: None,
         action: Action::NoOp,
-        reason: None,
-        place: None,
-        provider: opened.provider,
-        generation: 0,
-        lifecycle: opened.prior.lifecycle.clone(),
-        prior: Some(Box::new(opened.prior)),
         after: None,
-        replace_paths: Vec::new(),
-        triggered_by: Vec::new(),
-        ignored: Vec::new(),
-        checks: Vec::new(),
-        drift: Vec::new(),
-        depends_on: Vec::new(),
-        timeouts: Timeouts::default(),
-        because: Vec::new(),
         data_loss: None,
-        in_doubt: Some(reason),
-        is_held_back: false,
+        in_doubt: Some(InDoubt::Own(reason)),
+        why: Why::default(),
+        how: How { provider: opened.provider, lifecycle: opened.prior.lifecycle.clone(), ..How::default() },
+        basis: Basis { prior: Some(Box::new(opened.prior)), ..Basis::default() },
     }
 }
 

@@ -132,7 +132,7 @@ impl LookupDependencies {
             self.name((stack, block), change, keys_of(registry, change, &after.attributes), is_changed);
             // A lookup by such a name finds an unchanged object's known values, unless the object is still to be created.
             let is_created = is_changed && ty.identity_of(&after.attributes).is_none();
-            self.name((stack, block), change, additional_keys(ty, &after.attributes, &change.provider), is_created);
+            self.name((stack, block), change, additional_keys(ty, &after.attributes, &change.how.provider), is_created);
         }
     }
 
@@ -349,7 +349,7 @@ impl LookupDependencies {
             let named = |address: &Address| (address.component.clone(), address.name.clone());
             for change in plan.changes.iter_mut().filter(|change| !after.is_empty() && change.has_described_object()) {
                 let Some(found) = after.get(&named(&change.address)) else { continue };
-                let recorded = change.prior.iter().filter(|_| is_partial).flat_map(|prior| &prior.dependencies);
+                let recorded = change.basis.prior.iter().filter(|_| is_partial).flat_map(|prior| &prior.dependencies);
                 let outside = recorded.filter(|address| !planned.contains(address)).cloned();
                 let all: BTreeSet<Address> = outside.chain(found.iter().cloned()).collect();
                 change.add_dependencies(all);
@@ -450,9 +450,9 @@ impl Change {
 
     /// Adds dependencies.
     fn add_dependencies(&mut self, found: BTreeSet<Address>) {
-        let mut all: BTreeSet<Address> = std::mem::take(&mut self.depends_on).into_iter().collect();
+        let mut all: BTreeSet<Address> = std::mem::take(&mut self.how.depends_on).into_iter().collect();
         all.extend(found);
-        self.depends_on = all.into_iter().collect();
+        self.how.depends_on = all.into_iter().collect();
     }
 }
 

@@ -1,7 +1,7 @@
 //! The objects that rows of a store manage.
 
 use super::failure::PlanFailure;
-use super::key::compared_key;
+use super::key::{ObjectName, compared_key};
 use super::planner::Planner;
 use crate::address::{Address, StackId};
 use crate::record;
@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 
 /// The objects that rows of this store manage, read on first use.
 #[derive(Default)]
-pub(crate) struct Managed(OnceCell<HashMap<Object, Manager>>);
+pub(crate) struct Managed(OnceCell<HashMap<ObjectName, Manager>>);
 
 /// The resource that manages an object.
 #[derive(Clone)]
@@ -31,9 +31,6 @@ impl fmt::Display for Manager {
         write!(f, "{}:{}", self.stack, self.address)
     }
 }
-
-/// A type, a provider instance and an identity.
-pub(super) type Object = (String, String, String);
 
 impl Managed {
     /// The resource that manages an object.
@@ -65,7 +62,11 @@ impl Managed {
         if identity.is_empty() {
             return Ok(None);
         }
-        let object = (ty.to_owned(), instance.to_owned(), compared_key(registry, ty, identity));
+        let object = ObjectName {
+            ty: ty.to_owned(),
+            instance: instance.to_owned(),
+            identity: compared_key(registry, ty, identity),
+        };
         let gather = || async {
             let mut managed = HashMap::new();
             for stack in store.stacks().await?.into_iter().filter(|stack| stack.environment == *environment) {
@@ -73,8 +74,8 @@ impl Managed {
                     let sealed = |error| PlanFailure::Sealed { address: format!("{stack}:{}", row.address), error };
                     let identity = record::open_identity(&row, seal).map_err(sealed)?;
                     let is_retained = row.status == RowStatus::Retained;
-                    let key = compared_key(registry, &row.address.ty, &identity);
-                    let object = (row.address.ty.clone(), row.provider, key);
+                    let identity = compared_key(registry, &row.address.ty, &identity);
+                    let object = ObjectName { ty: row.address.ty.clone(), instance: row.provider, identity };
                     let manager = Manager { stack: stack.clone(), address: row.address, is_retained };
                     // A retained row does not hide an active one.
                     if !is_retained || !managed.contains_key(&object) {

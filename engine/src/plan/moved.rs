@@ -183,10 +183,12 @@ pub(crate) fn follow(changes: &mut [Change]) {
     }
     let blocks = following(moved.iter());
     let is_left = |block: &Address, changes: &[Change]| {
-        changes.iter().any(|change| change.prior.is_some() && crate::selector::is_same_block(&change.address, block))
+        changes
+            .iter()
+            .any(|change| change.basis.prior.is_some() && crate::selector::is_same_block(&change.address, block))
     };
     let left: BTreeMap<&Address, bool> = blocks.keys().map(|block| (block, is_left(block, changes))).collect();
-    for prior in changes.iter_mut().filter_map(|change| change.prior.as_mut()) {
+    for prior in changes.iter_mut().filter_map(|change| change.basis.prior.as_mut()) {
         let is_touched = |address: &Address| moved.contains_key(address) || blocks.contains_key(address);
         if !prior.dependencies.iter().any(is_touched) {
             continue;

@@ -50,7 +50,7 @@ pub(super) fn removed(registry: &Registry, stacks: &[StackPlan]) -> HashMap<Obje
     let mut removed = HashMap::new();
     for (stack, plan) in stacks.iter().enumerate() {
         let deleted = plan.changes.iter().enumerate().filter(|(_, change)| {
-            let is_deleted = change.action.removes_object() && change.reason != Some(Reason::Gone);
+            let is_deleted = change.action.removes_object() && change.why.reason != Some(Reason::Gone);
             is_deleted
                 && change.deposed.is_none()
                 && change.in_doubt.is_none()
@@ -58,8 +58,8 @@ pub(super) fn removed(registry: &Registry, stacks: &[StackPlan]) -> HashMap<Obje
         });
         for (at, change) in deleted {
             let Some((_, ty)) = registry.resource_type(&change.address.ty) else { continue };
-            let attributes = change.prior.iter().map(|prior| &prior.attributes);
-            let keys = attributes.flat_map(|attributes| keys_of(ty, attributes, &change.provider));
+            let attributes = change.basis.prior.iter().map(|prior| &prior.attributes);
+            let keys = attributes.flat_map(|attributes| keys_of(ty, attributes, &change.how.provider));
             removed.extend(keys.map(|key| (key, (stack, at))));
         }
     }
@@ -133,8 +133,8 @@ async fn retained_with(
 
 fn needs_before(registry: &Registry, change: &Change) -> Vec<ObjectKey<'static>> {
     let ty = registry.resource_type(&change.address.ty).map(|(_, ty)| ty);
-    let known = ty.zip(change.prior.as_ref());
-    known.map(|(ty, prior)| needs_of(registry, ty, &prior.attributes, &change.provider)).unwrap_or_default()
+    let known = ty.zip(change.basis.prior.as_ref());
+    known.map(|(ty, prior)| needs_of(registry, ty, &prior.attributes, &change.how.provider)).unwrap_or_default()
 }
 
 /// The keys of the objects that an object needs after the apply. An earlier need persists unless another value replaces it, because
@@ -142,7 +142,7 @@ fn needs_before(registry: &Registry, change: &Change) -> Vec<ObjectKey<'static>>
 fn needs_after(registry: &Registry, ty: &ResourceType, change: &Change, after: &Attributes) -> Vec<ObjectKey<'static>> {
     let configured = ty.attributes.0.iter().filter(|attribute| attribute.configurable);
     let is_known = configured.filter_map(|attribute| after.get(attribute.name)).all(|value| !value.has_unknown());
-    let prior = change.prior.as_ref().filter(|_| is_known);
+    let prior = change.basis.prior.as_ref().filter(|_| is_known);
     let needed = ty.needs.iter().filter_map(|need| Some((registry.resource_type(need.ty)?.1, need)));
     let keys = needed.flat_map(|(needed, need)| {
         let stated = (need.identities)(after);
@@ -150,7 +150,7 @@ fn needs_after(registry: &Registry, ty: &ResourceType, change: &Change, after: &
             Some(prior) => (need.identities)(&prior.attributes),
             None => stated,
         };
-        identities.into_iter().flat_map(move |identity| keys_of(needed, &identity, &change.provider))
+        identities.into_iter().flat_map(move |identity| keys_of(needed, &identity, &change.how.provider))
     });
     keys.collect()
 }
@@ -183,11 +183,11 @@ fn retain(stacks: &mut [StackPlan], (stack, at): Position, diagnostics: &mut Vec
         let is_last = matches!(owner.action, OwnerAction::Drop { is_last: true });
         !(is_last && owner.ownership.address == address)
     });
-    if change.prior.as_ref().is_some_and(|prior| prior.status == RowStatus::Retained) {
+    if change.basis.prior.as_ref().is_some_and(|prior| prior.status == RowStatus::Retained) {
         plan.changes.remove(at);
     } else {
         change.action = Action::Retain;
-        change.reason = Some(Reason::Needed);
+        change.why.reason = Some(Reason::Needed);
         change.data_loss = None;
     }
 }
@@ -211,9 +211,9 @@ fn check(
     }
     // Another resource continues with the object; `check_duplicate_identity` reports whether it may.
     let left: HashSet<ObjectKey<'static>> =
-        staying().flat_map(|(_, change, ty, after)| keys_of(ty, after, &change.provider)).collect();
+        staying().flat_map(|(_, change, ty, after)| keys_of(ty, after, &change.how.provider)).collect();
     // A new object waits until an object in its way is gone.
-    let is_kept = |change: &Change| change.prior.is_some() && !change.action.is_replace();
+    let is_kept = |change: &Change| change.basis.prior.is_some() && !change.action.is_replace();
     for (stack, change, ty, after) in staying().filter(|(_, change, ty, _)| is_kept(change) && !ty.needs.is_empty()) {
         let needed = needs_after(registry, ty, change, after).into_iter().find_map(|key| {
             let (of, at) = removed.get(&key).filter(|_| !left.contains(&key))?;

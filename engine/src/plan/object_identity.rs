@@ -61,7 +61,7 @@ pub(super) fn names(ty: &ResourceType, attributes: &Attributes) -> Vec<Name> {
 /// The comparison keys of a change's object for these attributes, either before or after the change.
 pub(super) fn keys_of<'a>(registry: &Registry, change: &'a Change, attributes: &Attributes) -> Vec<ObjectKey<'a>> {
     let Some((_, ty)) = registry.resource_type(&change.address.ty) else { return Vec::new() };
-    names(ty, attributes).iter().map(|name| name.of(ty, &change.provider)).collect()
+    names(ty, attributes).iter().map(|name| name.of(ty, &change.how.provider)).collect()
 }
 
 /// Additional keys for lookups of objects whose identity only the server assigns. They come from the object's attributes or from

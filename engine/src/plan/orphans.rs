@@ -6,7 +6,7 @@ use super::planner::Planner;
 use super::refresh::recorded_lifecycle;
 use super::removed_data::lost_data;
 use super::resource::{is_protected, protected};
-use super::{Change, DataLossNote};
+use super::{Basis, Change, DataLossNote, How, InDoubt, Why};
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::diagnostic::Diagnostic;
@@ -57,7 +57,8 @@ pub(crate) fn deposed(
     timeouts: Timeouts,
     in_doubt: Option<String>,
 ) -> Change {
-    Change { drift: Vec::new(), moved_from: None, ..removal(address, row, action, reason, timeouts, in_doubt) }
+    let removal = removal(address, row, action, reason, timeouts, in_doubt);
+    Change { why: Why { drift: Vec::new(), ..removal.why }, moved_from: None, ..removal }
 }
 
 /// Plans the removal of a row; `None` without a change.
@@ -119,23 +120,16 @@ pub(crate) fn removal(
         moved_from: row.moved_from,
         import_id: None,
         action,
-        reason: Some(reason),
-        place: None,
-        provider: row.opened.provider.clone(),
-        generation: row.opened.generation,
-        depends_on: Vec::new(),
-        drift: row.drift,
-        lifecycle: row.opened.prior.lifecycle.clone(),
-        prior: Some(Box::new(row.opened.prior)),
         after: None,
-        replace_paths: Vec::new(),
-        triggered_by: Vec::new(),
-        ignored: Vec::new(),
-        checks: Vec::new(),
-        timeouts,
-        because: Vec::new(),
         data_loss: None,
-        in_doubt,
-        is_held_back: false,
+        in_doubt: in_doubt.map(InDoubt::Own),
+        why: Why { reason: Some(reason), drift: row.drift, ..Why::default() },
+        how: How {
+            provider: row.opened.provider.clone(),
+            lifecycle: row.opened.prior.lifecycle.clone(),
+            timeouts,
+            ..How::default()
+        },
+        basis: Basis { generation: row.opened.generation, prior: Some(Box::new(row.opened.prior)), ..Basis::default() },
     }
 }

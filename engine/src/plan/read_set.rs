@@ -81,7 +81,7 @@ impl<'p> Needed<'p> {
             self.address(stack, from);
         }
         // A removal reads no values of its dependencies.
-        let needed = if change.after.is_some() { change.depends_on.as_slice() } else { &[] };
+        let needed = if change.after.is_some() { change.how.depends_on.as_slice() } else { &[] };
         for address in needed {
             match address.key {
                 Some(InstanceKey::All) => {

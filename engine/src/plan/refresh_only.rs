@@ -6,7 +6,7 @@ use super::failure::PlanFailure;
 use super::loaded::{DeposedRow, Loaded, LoadedRow};
 use super::planner::Planner;
 use super::targeting::{ReleaseScope, Targeting};
-use super::{After, Change, Part, StackPlan, moved, orphans, refresh};
+use super::{After, Change, Part, StackPlan, Why, moved, orphans, refresh};
 use crate::action::{Action, Reason};
 use crate::address::Address;
 use crate::compile::CompiledStack;
@@ -38,7 +38,8 @@ impl Planner<'_> {
         changes.extend(observed(shared.loaded()));
         moved::follow(&mut changes);
         for change in changes.iter_mut().filter(|change| change.after.is_some()) {
-            change.depends_on = change.prior.iter().flat_map(|prior| prior.dependencies.iter().cloned()).collect();
+            change.how.depends_on =
+                change.basis.prior.iter().flat_map(|prior| prior.dependencies.iter().cloned()).collect();
         }
         let components = recorded.iter().map(|(key, component)| recorded_component(key, component, Part::Untouched));
         let plan = StackPlan { components: components.collect(), changes, ..StackPlan::empty(stack.clone()) };
@@ -82,5 +83,5 @@ fn observation(address: &Address, row: LoadedRow, in_doubt: Option<String>) -> C
         newly_sensitive: Vec::new(),
     };
     let removal = orphans::removal(address, row, Action::NoOp, Reason::Drifted, Timeouts::default(), in_doubt);
-    Change { after: Some(after), reason: None, ..removal }
+    Change { after: Some(after), why: Why { reason: None, ..removal.why }, ..removal }
 }

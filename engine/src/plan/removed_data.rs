@@ -43,7 +43,7 @@ pub(super) fn emptied_before(registry: &Registry, plan: &mut StackPlan) {
 pub fn emptied<'p>(registry: &Registry, removed: impl Iterator<Item = &'p Change>) -> HashSet<Address> {
     // A state-only resource is contained in no object.
     let is_object = |change: &&Change| registry.resource_type(&change.address.ty).is_some_and(|(_, ty)| !ty.state_only);
-    let priors = removed.filter(is_object).filter_map(|change| change.prior.as_ref());
+    let priors = removed.filter(is_object).filter_map(|change| change.basis.prior.as_ref());
     priors.flat_map(|prior| &prior.dependencies).cloned().collect()
 }
 
@@ -52,12 +52,12 @@ async fn show(planner: &Planner<'_>, stack: &StackId, change: &mut Change) {
     if !(ty.holds_data || ty.keeps_data_on_delete && planner.options.remove_data) {
         return;
     }
-    let Some(prior) = &change.prior else { return };
+    let Some(prior) = &change.basis.prior else { return };
     let stack = row_stack(stack, &change.address);
     let recorded = record::recorded(&stack, &change.address, prior);
     let reason = if ty.holds_data { "the object is deleted" } else { "the object is deleted with its data" };
     let reasons = vec![reason.to_owned()];
-    let loss = lost_data(planner, (&stack, &change.address), &change.provider, ty, &recorded, reasons).await;
+    let loss = lost_data(planner, (&stack, &change.address), &change.how.provider, ty, &recorded, reasons).await;
     // The removal was requested with `--remove-data`, which is the consent.
     change.data_loss = Some(DataLossNote { is_allowed: true, ..loss });
 }

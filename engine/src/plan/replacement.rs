@@ -9,7 +9,7 @@ use super::needed::{keys_of, needs_of};
 use super::object_identity::ObjectKey;
 use super::{Change, StackPlan};
 use crate::action::Action;
-use crate::address::{Address, InstanceKey};
+use crate::address::{Address, BlockName, InstanceKey};
 use crate::diagnostic::Diagnostic;
 use crate::registry::Registry;
 use std::collections::{HashMap, HashSet};
@@ -25,7 +25,9 @@ pub(super) fn order(registry: &Registry, stacks: &mut [StackPlan], diagnostics: 
     for (at, change) in changes.filter(|(_, change)| change.action == Action::Replace) {
         match deleted_first.contains(&at) {
             false => change.action = Action::ReplaceCreateFirst,
-            true if change.lifecycle.create_before_destroy => diagnostics.push(cannot_create_first(registry, change)),
+            true if change.how.lifecycle.create_before_destroy => {
+                diagnostics.push(cannot_create_first(registry, change))
+            }
             true => {}
         }
     }
@@ -33,7 +35,7 @@ pub(super) fn order(registry: &Registry, stacks: &mut [StackPlan], diagnostics: 
 
 /// The positions of the changes whose old object is deleted first; `None` if no object is created first.
 fn deleted_first(registry: &Registry, stacks: &[StackPlan], changes: &[&Change]) -> Option<HashSet<usize>> {
-    let declared = |change: &Change| change.lifecycle.create_before_destroy && change.after.is_some();
+    let declared = |change: &Change| change.how.lifecycle.create_before_destroy && change.after.is_some();
     let is_any = |matches: &dyn Fn(&Change) -> bool| changes.iter().any(|change| matches(change));
     if !is_any(&|change| change.action == Action::Replace) || !is_any(&declared) {
         return None;
@@ -57,18 +59,18 @@ fn deleted_first(registry: &Registry, stacks: &[StackPlan], changes: &[&Change])
 /// True if the new object can exist beside the old one: it has another name, or its type needs none.
 fn can_coexist(registry: &Registry, change: &Change) -> bool {
     let (Some((_, ty)), Some(prior), Some(after)) =
-        (registry.resource_type(&change.address.ty), &change.prior, &change.after)
+        (registry.resource_type(&change.address.ty), &change.basis.prior, &change.after)
     else {
         return false;
     };
     // An object without a row cannot be deposed.
-    if change.generation == 0 {
+    if change.basis.generation == 0 {
         return false;
     }
     if ty.identity.is_empty() {
         return ty.can_coexist || ty.state_only;
     }
-    let (before, planned, instance) = (&prior.attributes, &after.attributes, change.provider.as_str());
+    let (before, planned, instance) = (&prior.attributes, &after.attributes, change.how.provider.as_str());
     let is_in_place = |keys: &[ObjectKey<'_>], other: &[ObjectKey<'_>]| keys.iter().any(|key| other.contains(key));
     // A file cannot exist beside a folder of the same path.
     if is_in_place(&keys_of(ty, before, instance), &needs_of(registry, ty, planned, instance))
@@ -92,18 +94,11 @@ fn cannot_create_first(registry: &Registry, change: &Change) -> Diagnostic {
         "cannot_create_first",
         format!("{} cannot be created before it is destroyed: {why}", change.address),
     );
-    let warning = match &change.place {
+    let warning = match &change.basis.place {
         Some(place) => warning.at_place(place.clone()),
         None => warning,
     };
     warning.hint(hint)
-}
-
-/// Identifies a block: stack, component, type, name.
-type Block<'a> = (usize, &'a str, &'a str, &'a str);
-
-fn block(stack: usize, address: &Address) -> Block<'_> {
-    (stack, &address.component, &address.ty, &address.name)
 }
 
 /// Dependencies between changes, by position. Further nodes stand for components and for blocks that are dependencies as a whole,
@@ -124,27 +119,29 @@ impl Graph {
         let current = || all.iter().copied().filter(|(_, _, change)| change.deposed.is_none());
         let rows: HashMap<RowKey<'_>, usize> =
             current().map(|(at, stack, change)| (row_key(stack, &change.address), at)).collect();
-        let mut blocks: HashMap<Block<'_>, usize> = HashMap::new();
+        let mut blocks: HashMap<(usize, BlockName<&str>), usize> = HashMap::new();
         for (_, stack, change) in current() {
-            let recorded = change.prior.iter().flat_map(|prior| &prior.dependencies);
-            for address in recorded.chain(&change.depends_on).filter(|address| address.key == Some(InstanceKey::All)) {
-                blocks.entry(block(stack, address)).or_insert_with(|| graph.node());
+            let recorded = change.basis.prior.iter().flat_map(|prior| &prior.dependencies);
+            for address in
+                recorded.chain(&change.how.depends_on).filter(|address| address.key == Some(InstanceKey::All))
+            {
+                blocks.entry((stack, BlockName::of(address))).or_insert_with(|| graph.node());
             }
         }
         for (at, stack, change) in current() {
-            if let Some(block) = blocks.get(&block(stack, &change.address)) {
+            if let Some(block) = blocks.get(&(stack, BlockName::of(&change.address))) {
                 add(&mut graph.needs, *block, at);
                 add(&mut graph.users, at, *block);
             }
             let node = |address: &Address| match address.key {
-                Some(InstanceKey::All) => blocks.get(&block(stack, address)).copied(),
+                Some(InstanceKey::All) => blocks.get(&(stack, BlockName::of(address))).copied(),
                 _ => rows.get(&row_key(stack, address)).copied(),
             };
-            for needed in change.prior.iter().flat_map(|prior| &prior.dependencies).filter_map(node) {
+            for needed in change.basis.prior.iter().flat_map(|prior| &prior.dependencies).filter_map(node) {
                 add(&mut graph.users, needed, at);
                 add(&mut graph.needs, at, needed);
             }
-            for needed in change.depends_on.iter().filter_map(node) {
+            for needed in change.how.depends_on.iter().filter_map(node) {
                 add(&mut graph.needs, at, needed);
             }
         }

@@ -6,16 +6,20 @@ use super::planner::Planner;
 use super::refresh::CANNOT_READ;
 use super::removed_data::lost_data;
 use super::resource_input::ResourceInput;
-use super::{After, Change, DataLossNote, contract, ignored, import, inconsistent, newly_sensitive};
+use super::{
+    After, Basis, Change, DataLossNote, Deferred, How, InDoubt, Why, contract, ignored, import, inconsistent,
+    newly_sensitive,
+};
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
+use crate::compile::CompiledImport;
 use crate::descriptor::{Adopt, Lifecycle};
 use crate::diagnostic::Diagnostic;
 use crate::diff::changed_from_recorded;
 use crate::record::{self, Prior, found};
 use crate::registry::Registry;
 use crate::source::Span;
-use crate::store::RowStatus;
+use crate::store::{Generation, RowStatus};
 use crate::{deadline, marks};
 use std::collections::BTreeMap;
 use terrace_provider::plan::from_schema;
@@ -28,231 +32,373 @@ use terrace_provider::{
 pub(crate) async fn plan(
     planner: &Planner<'_>,
     session: &dyn Session,
-    mut input: ResourceInput<'_>,
+    input: ResourceInput<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<Option<Change>, PlanFailure> {
-    let address_text = format!("{}:{}", input.stack, input.address);
-    let generation = input.row.as_ref().map_or(0, |row| row.opened.generation);
-    let is_gone = input.row.as_ref().is_some_and(|row| row.is_gone);
-    let drift = input.row.as_ref().map(|row| row.drift.clone()).unwrap_or_default();
-    let recorded_instance = input.row.as_ref().map(|row| row.opened.provider.clone());
-    let moved_from = input.row.as_ref().and_then(|row| row.moved_from.clone());
-    let mut prior = input.row.take().filter(|row| !row.is_gone).map(|row| row.opened.prior);
-    if let Some(recorded) = &recorded_instance
-        && *recorded != input.provider
-    {
-        diagnostics.push(
-            Diagnostic::error(
-                "other_instance",
-                format!(
-                    "{address_text} exists in provider instance `{recorded}`, but is declared in `{}`",
-                    input.provider
-                ),
-            )
-            .at(input.span)
-            .about(&address_text)
-            .hint("an object cannot move between instances: give the new one another name, and remove this one"),
-        );
+    let mut subject = Subject::of(planner, session, input);
+    if !subject.check_instance(diagnostics) || !subject.find_object(diagnostics).await? {
         return Ok(None);
     }
-    let mut is_adopted = false;
-    let can_ask = !planner.options.offline;
-    let is_new = prior.is_none() && !is_gone && input.in_doubt.is_none();
-    let import = input.import.as_ref().filter(|_| is_new && can_ask);
-    if let Some(import) = import {
-        let address = (input.stack, &input.address, input.provider.as_str());
-        let Some(found) = import::look_up(planner, session, input.ty, address, import, diagnostics).await? else {
-            return Ok(None);
-        };
-        prior = Some(found);
-        is_adopted = true;
-    } else if prior.is_none() && input.adopt != Adopt::Never && can_ask {
-        prior = find_existing(planner, session, &input, &address_text, diagnostics).await;
-        is_adopted = prior.is_some();
-    }
-    if let Some(found) = prior.as_ref().filter(|_| is_adopted && input.adopt == Adopt::IfOurs)
-        && let Some(obstacle) = adoption::find_obstacle(planner, &input, found).await?
-    {
-        diagnostics.push(adoption::adoption_error(&input, &address_text, found, &obstacle));
+    let mut proposal = subject.propose();
+    let Some(planned) = subject.ask_provider(&proposal, diagnostics).await else { return Ok(None) };
+    if !subject.check_planned(&proposal, &planned, diagnostics) {
         return Ok(None);
     }
-    let config = ignored::settled(input.ty, &input.config, prior.as_ref(), &input.ignored);
-    let deferred = input.deferred.take().filter(|_| config.values().any(Value::has_unknown));
-    let mut write_only = write_only_detectors(planner, input.ty, &config);
-    let changed_write_only = changed_not_ignored(prior.as_ref(), &write_only, &input.ignored);
-    let is_requested = !is_adopted && planner.options.replaces(input.stack, &input.address);
-    let forced = match prior.as_ref().map(|prior| prior.status) {
-        Some(RowStatus::Tainted) => Some(Reason::Tainted),
-        Some(_) if is_requested => Some(Reason::Requested),
-        // An object that is adopted now existed before its triggers changed.
-        _ if !is_adopted && !input.triggered_by.is_empty() => Some(Reason::Triggered),
-        _ => None,
-    };
-    let recorded = prior.as_mut().map(|prior| prior.take_recorded(&address_text));
-    let proposed = ProposedChange {
-        address: &address_text,
-        prior: recorded.as_ref(),
-        config: &config,
-        must_replace: forced.is_some(),
-        changed_write_only: &changed_write_only,
-    };
-    let planned = match session.plan(input.ty, &proposed).await {
-        // A destroy removes the object even if its provider refuses to align it.
-        Err(error) if is_adopted && planner.options.by_address && is_refusal(&error) => {
-            let message = format!("{address_text} exists and differs from its description: {}", error.with_problems());
-            let warning = Diagnostic::warning(NOT_AS_DESCRIBED, message).at(input.span);
-            diagnostics.push(warning.about(&address_text));
-            Ok(from_schema(input.ty, &proposed))
-        }
-        planned => planned,
-    };
-    if let (Some(prior), Some(recorded)) = (prior.as_mut(), recorded) {
-        prior.restore(recorded);
-    }
-    let planned = match planned {
-        Ok(mut planned) => {
-            marks::mark_derived(&input.ty.attributes, &config, &mut planned.planned);
-            planned
-        }
-        Err(error) => {
-            let path = match &error.kind {
-                ErrorKind::InvalidInput { path } => path.clone(),
-                _ => None,
-            };
-            let at = path.as_ref().map_or(input.span, |path| input.template.span_at(path));
-            let hint = error.hint().or_else(|| default_hint(&error, input.ty.name, planner.registry));
-            // A destroy must not take an object that exists for a missing one.
-            let code = if is_adopted && planner.options.by_address { CANNOT_READ } else { "cannot_plan" };
-            let diagnostic = Diagnostic::error(code, error.with_problems()).at(at).maybe_hint(hint);
-            diagnostics.push(diagnostic.about(address_text).on(path));
-            return Ok(None);
-        }
-    };
-    let is_replaced = forced.is_some() || !planned.replace_paths.is_empty();
-    let recorded = prior.as_ref().filter(|_| !is_replaced).map(|prior| &prior.attributes);
-    for breach in contract::planned_agrees_with_config(input.ty, &config, recorded, &planned) {
-        diagnostics.push(
-            Diagnostic::error("provider_bug", format!("a fault of the provider of `{}`: {breach}", input.ty.name))
-                .at(input.span)
-                .about(&address_text)
-                .hint("report this fault to the provider's author: the descriptor is right"),
-        );
-    }
-    if forced.is_none()
-        && let Some(error) = inconsistent::futile_replacement(planner.seal, &address_text, prior.as_ref(), &planned)
-    {
-        diagnostics.push(error.at(input.span));
+    let decision = subject.decide(&mut proposal, &planned, diagnostics);
+    subject.check_remotely(decision.action, &planned, diagnostics).await;
+    if !subject.check_replacement(decision.action, &planned, diagnostics) {
         return Ok(None);
     }
-    let decision = decide(input.ty, prior.as_ref(), &planned, forced, is_adopted, &changed_write_only);
-    if let (Action::NoOp, Some(prior)) = (decision.action, &prior) {
-        diagnostics.extend(undetectable_changes(&write_only, &prior.write_only, input.span, &address_text));
-        // The change sends nothing, so the digests of the last call stay.
-        write_only.clone_from(&prior.write_only);
-    }
-    let findings = match decision.action {
-        Action::NoOp => Vec::new(),
-        _ if !can_ask => Vec::new(),
-        _ => remote_findings(session, input.ty, &planned.planned).await,
-    };
-    for finding in findings {
-        let at = finding.path.as_ref().map_or(input.span, |path| input.template.span_at(path));
-        let found = Diagnostic::error("remote_finding", finding.message).at(at).about(&address_text);
-        let found = Diagnostic { severity: finding.severity, ..found }.maybe_hint(finding.hint);
-        diagnostics.push(found.on(finding.path));
-    }
-    if let Some(import) = import.filter(|_| decision.action.is_replace()) {
-        diagnostics.push(import::another_object(&address_text, import, prior.as_ref(), &planned));
+    let data_loss = subject.data_loss(decision.action, &planned).await;
+    if !subject.check_adoption(decision.action, data_loss.is_some(), diagnostics) {
         return Ok(None);
     }
-    let imported = import.map(|_| Reason::Imported);
-    let reason = decision.reason.or(imported).or_else(|| is_gone.then_some(Reason::Gone)).or_else(|| {
-        let repairs_drift = decision.action == Action::Update && is_as_recorded(input.ty, prior.as_ref(), &planned);
-        repairs_drift.then_some(Reason::Drifted)
-    });
-    if decision.action.is_replace() && is_protected(&input.lifecycle, prior.as_ref()) {
-        diagnostics.push(protected(&address_text, Some(input.span), "replaced"));
-    }
-    let data_loss = data_loss(
-        planner,
-        (input.stack, &input.address),
-        &input.provider,
-        input.ty,
-        decision.action,
-        prior.as_ref(),
-        &planned,
-    )
-    .await;
-    if let Some(found) = prior.as_ref().filter(|_| is_adopted && input.adopt == Adopt::IfOurs)
-        && (data_loss.is_some() || decision.action.is_replace())
-    {
-        let obstacle = if data_loss.is_some() { NotAdoptable::DataLoss } else { NotAdoptable::Replaced };
-        diagnostics.push(adoption::adoption_error(&input, &address_text, found, &obstacle));
-        return Ok(None);
-    }
-    let replace_paths = planned.replace_paths.clone();
-    let newly_sensitive = prior.as_mut().map(|prior| {
-        let newly_sensitive = prior.hide(&planned.planned, is_adopted);
-        // Values that a failed call sent may occur in computed attributes.
-        marks::mark_derived(&input.ty.attributes, &config, &mut prior.attributes);
-        newly_sensitive
-    });
-    let newly_sensitive = newly_sensitive.unwrap_or_default();
-    let because = match (&input.in_doubt, decision.action) {
-        (Some(_), _) | (None, Action::NoOp) => Vec::new(),
-        (None, _) => planned.because,
-    };
-    let after = After { attributes: planned.planned, private: planned.private, deferred, write_only, newly_sensitive };
-    let change = Change {
-        address: input.address,
-        deposed: None,
-        moved_from,
-        import_id: import.map(|import| import.id.clone()),
-        action: if input.in_doubt.is_some() { Action::NoOp } else { decision.action },
-        triggered_by: match reason {
-            Some(Reason::Triggered) => input.triggered_by,
-            _ => Vec::new(),
-        },
-        ignored: input.ignored,
-        checks: Vec::new(),
-        reason,
-        because,
-        place: input.place,
-        provider: input.provider,
-        generation,
-        prior: prior.map(Box::new),
-        after: Some(after),
-        replace_paths,
-        drift,
-        depends_on: input.depends_on,
-        lifecycle: input.lifecycle,
-        timeouts: input.timeouts,
-        data_loss: data_loss.filter(|_| input.in_doubt.is_none()),
-        in_doubt: input.in_doubt,
-        is_held_back: false,
-    };
-    if change.changes_lifecycle() {
-        diagnostics.push(
-            Diagnostic::note(
-                "lifecycle_changed",
-                format!("the lifecycle of {} changes; apply records the new one", change.address),
-            )
-            .at(input.span)
-            .about(&address_text),
-        );
-    }
-    diagnostics.extend(newly_sensitive::note(&change, &address_text, input.span));
-    Ok(Some(change))
+    Ok(Some(subject.into_change(proposal, planned, decision, data_loss, diagnostics)))
 }
 
-/// True if a provider refuses the change itself; false if it failed to query its system.
-fn is_refusal(error: &ProviderError) -> bool {
-    matches!(error.kind, ErrorKind::InvalidInput { .. } | ErrorKind::Failed)
+/// The instance with its object, as far as it is known.
+struct Subject<'a> {
+    planner: &'a Planner<'a>,
+    session: &'a dyn Session,
+    input: ResourceInput<'a>,
+    /// The address with its stack, for texts.
+    address: String,
+    generation: Generation,
+    recorded_instance: Option<String>,
+    moved_from: Option<Address>,
+    drift: Vec<Path>,
+    /// True if the recorded object no longer exists.
+    is_gone: bool,
+    prior: Option<Prior>,
+    /// True if the object exists and has no row.
+    is_adopted: bool,
+    /// True if the import of the declaration adopts the object.
+    is_imported: bool,
+}
+
+/// The inputs of the provider's plan.
+struct Proposal {
+    config: Attributes,
+    deferred: Option<Deferred>,
+    /// Digests of write-only attributes.
+    write_only: BTreeMap<String, String>,
+    changed_write_only: Vec<String>,
+    /// The reason to replace the object in any case.
+    forced: Option<Reason>,
 }
 
 struct Decision {
     action: Action,
     reason: Option<Reason>,
+}
+
+impl<'a> Subject<'a> {
+    fn of(planner: &'a Planner<'a>, session: &'a dyn Session, mut input: ResourceInput<'a>) -> Self {
+        let address = format!("{}:{}", input.stack, input.address);
+        let row = input.row.take();
+        let (generation, is_gone) = row.as_ref().map_or((0, false), |row| (row.opened.generation, row.is_gone));
+        let recorded_instance = row.as_ref().map(|row| row.opened.provider.clone());
+        let (moved_from, drift) =
+            row.as_ref().map_or_else(Default::default, |row| (row.moved_from.clone(), row.drift.clone()));
+        let prior = row.filter(|row| !row.is_gone).map(|row| row.opened.prior);
+        let is_new = prior.is_none() && !is_gone && input.in_doubt.is_none();
+        let is_imported = input.import.is_some() && is_new && !planner.options.offline;
+        Self {
+            planner,
+            session,
+            input,
+            address,
+            generation,
+            recorded_instance,
+            moved_from,
+            drift,
+            is_gone,
+            prior,
+            is_adopted: false,
+            is_imported,
+        }
+    }
+
+    /// The import that adopts the object.
+    fn import(&self) -> Option<&CompiledImport> {
+        self.input.import.as_ref().filter(|_| self.is_imported)
+    }
+
+    /// The place of an attribute in the descriptor.
+    fn span_of(&self, path: Option<&Path>) -> Span {
+        path.map_or(self.input.span, |path| self.input.template.span_at(path))
+    }
+
+    /// Refuses a resource whose object exists in another provider instance.
+    fn check_instance(&self, diagnostics: &mut Vec<Diagnostic>) -> bool {
+        let provider = &self.input.provider;
+        let Some(recorded) = self.recorded_instance.as_ref().filter(|recorded| *recorded != provider) else {
+            return true;
+        };
+        let address = &self.address;
+        diagnostics.push(
+            Diagnostic::error(
+                "other_instance",
+                format!("{address} exists in provider instance `{recorded}`, but is declared in `{provider}`"),
+            )
+            .at(self.input.span)
+            .about(address)
+            .hint("an object cannot move between instances: give the new one another name, and remove this one"),
+        );
+        false
+    }
+
+    /// Looks for an object to adopt, if no row has one. Returns false if an object must not be adopted.
+    async fn find_object(&mut self, diagnostics: &mut Vec<Diagnostic>) -> Result<bool, PlanFailure> {
+        let input = &self.input;
+        if let Some(import) = self.import() {
+            let address = (input.stack, &input.address, input.provider.as_str());
+            let found = import::look_up(self.planner, self.session, input.ty, address, import, diagnostics).await?;
+            if found.is_none() {
+                return Ok(false);
+            }
+            self.prior = found;
+            self.is_adopted = true;
+        } else if self.prior.is_none() && input.adopt != Adopt::Never && !self.planner.options.offline {
+            self.prior = find_existing(self.planner, self.session, input, &self.address, diagnostics).await;
+            self.is_adopted = self.prior.is_some();
+        }
+        if let Some(found) = self.adopted_if_ours()
+            && let Some(obstacle) = adoption::find_obstacle(self.planner, &self.input, found).await?
+        {
+            diagnostics.push(adoption::adoption_error(&self.input, &self.address, found, &obstacle));
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// The adopted object, if only own objects may be adopted.
+    fn adopted_if_ours(&self) -> Option<&Prior> {
+        self.prior.as_ref().filter(|_| self.is_adopted && self.input.adopt == Adopt::IfOurs)
+    }
+
+    fn propose(&mut self) -> Proposal {
+        let input = &mut self.input;
+        let prior = self.prior.as_ref();
+        let config = ignored::settled(input.ty, &input.config, prior, &input.ignored);
+        let deferred = input.deferred.take().filter(|_| config.values().any(Value::has_unknown));
+        let write_only = write_only_detectors(self.planner, input.ty, &config);
+        let changed_write_only = changed_not_ignored(prior, &write_only, &input.ignored);
+        let is_requested = !self.is_adopted && self.planner.options.replaces(input.stack, &input.address);
+        let forced = match prior.map(|prior| prior.status) {
+            Some(RowStatus::Tainted) => Some(Reason::Tainted),
+            Some(_) if is_requested => Some(Reason::Requested),
+            // An object that is adopted now existed before its triggers changed.
+            _ if !self.is_adopted && !input.triggered_by.is_empty() => Some(Reason::Triggered),
+            _ => None,
+        };
+        Proposal { config, deferred, write_only, changed_write_only, forced }
+    }
+
+    /// Returns the provider's plan; `None` if it refuses.
+    async fn ask_provider(&mut self, proposal: &Proposal, diagnostics: &mut Vec<Diagnostic>) -> Option<PlannedChange> {
+        let input = &self.input;
+        let is_destroyed_by_address = self.is_adopted && self.planner.options.by_address;
+        let recorded = self.prior.as_mut().map(|prior| prior.take_recorded(&self.address));
+        let proposed = ProposedChange {
+            address: &self.address,
+            prior: recorded.as_ref(),
+            config: &proposal.config,
+            must_replace: proposal.forced.is_some(),
+            changed_write_only: &proposal.changed_write_only,
+        };
+        let planned = match self.session.plan(input.ty, &proposed).await {
+            // A destroy removes the object even if its provider refuses to align it.
+            Err(error) if is_destroyed_by_address && is_refusal(&error) => {
+                let problems = error.with_problems();
+                let message = format!("{} exists and differs from its description: {problems}", self.address);
+                let warning = Diagnostic::warning(NOT_AS_DESCRIBED, message).at(input.span);
+                diagnostics.push(warning.about(&self.address));
+                Ok(from_schema(input.ty, &proposed))
+            }
+            planned => planned,
+        };
+        if let (Some(prior), Some(recorded)) = (self.prior.as_mut(), recorded) {
+            prior.restore(recorded);
+        }
+        match planned {
+            Ok(mut planned) => {
+                marks::mark_derived(&input.ty.attributes, &proposal.config, &mut planned.planned);
+                Some(planned)
+            }
+            Err(error) => {
+                let path = match &error.kind {
+                    ErrorKind::InvalidInput { path } => path.clone(),
+                    _ => None,
+                };
+                let hint = error.hint().or_else(|| default_hint(&error, input.ty.name, self.planner.registry));
+                // A destroy must not take an object that exists for a missing one.
+                let code = if is_destroyed_by_address { CANNOT_READ } else { "cannot_plan" };
+                let diagnostic = Diagnostic::error(code, error.with_problems()).at(self.span_of(path.as_ref()));
+                diagnostics.push(diagnostic.maybe_hint(hint).about(&self.address).on(path));
+                None
+            }
+        }
+    }
+
+    /// Checks the provider's promises. Returns false if the same replacement would be planned again and again.
+    fn check_planned(&self, proposal: &Proposal, planned: &PlannedChange, diagnostics: &mut Vec<Diagnostic>) -> bool {
+        let Self { input, address, .. } = self;
+        let is_replaced = proposal.forced.is_some() || !planned.replace_paths.is_empty();
+        let recorded = self.prior.as_ref().filter(|_| !is_replaced).map(|prior| &prior.attributes);
+        for breach in contract::planned_agrees_with_config(input.ty, &proposal.config, recorded, planned) {
+            diagnostics.push(
+                Diagnostic::error("provider_bug", format!("a fault of the provider of `{}`: {breach}", input.ty.name))
+                    .at(input.span)
+                    .about(address)
+                    .hint("report this fault to the provider's author: the descriptor is right"),
+            );
+        }
+        if proposal.forced.is_none()
+            && let Some(error) =
+                inconsistent::futile_replacement(self.planner.seal, address, self.prior.as_ref(), planned)
+        {
+            diagnostics.push(error.at(input.span));
+            return false;
+        }
+        true
+    }
+
+    /// Decides the action. If nothing is sent, the digests of the last call stay.
+    fn decide(&self, proposal: &mut Proposal, planned: &PlannedChange, diagnostics: &mut Vec<Diagnostic>) -> Decision {
+        let (input, prior) = (&self.input, self.prior.as_ref());
+        let Decision { action, reason } =
+            decide(input.ty, prior, planned, proposal.forced.take(), self.is_adopted, &proposal.changed_write_only);
+        if let (Action::NoOp, Some(prior)) = (action, prior) {
+            let (now, recorded) = (&proposal.write_only, &prior.write_only);
+            diagnostics.extend(undetectable_changes(now, recorded, input.span, &self.address));
+            proposal.write_only.clone_from(&prior.write_only);
+        }
+        let reason = reason.or_else(|| self.is_imported.then_some(Reason::Imported));
+        let reason = reason.or_else(|| self.is_gone.then_some(Reason::Gone)).or_else(|| {
+            let repairs_drift = action == Action::Update && is_as_recorded(input.ty, prior, planned);
+            repairs_drift.then_some(Reason::Drifted)
+        });
+        Decision { action, reason }
+    }
+
+    /// Reports the system's findings about the planned values.
+    async fn check_remotely(&self, action: Action, planned: &PlannedChange, diagnostics: &mut Vec<Diagnostic>) {
+        if action == Action::NoOp || self.planner.options.offline {
+            return;
+        }
+        for finding in remote_findings(self.session, self.input.ty, &planned.planned).await {
+            let at = self.span_of(finding.path.as_ref());
+            let found = Diagnostic::error("remote_finding", finding.message).at(at).about(&self.address);
+            let found = Diagnostic { severity: finding.severity, ..found }.maybe_hint(finding.hint);
+            diagnostics.push(found.on(finding.path));
+        }
+    }
+
+    /// Reports the replacement of a protected object. Returns false for an import that would replace its object.
+    fn check_replacement(&self, action: Action, planned: &PlannedChange, diagnostics: &mut Vec<Diagnostic>) -> bool {
+        if !action.is_replace() {
+            return true;
+        }
+        let prior = self.prior.as_ref();
+        if let Some(import) = self.import() {
+            diagnostics.push(import::another_object(&self.address, import, prior, planned));
+            return false;
+        }
+        if is_protected(&self.input.lifecycle, prior) {
+            diagnostics.push(protected(&self.address, Some(self.input.span), "replaced"));
+        }
+        true
+    }
+
+    async fn data_loss(&self, action: Action, planned: &PlannedChange) -> Option<DataLossNote> {
+        let input = &self.input;
+        let place = (input.stack, &input.address);
+        data_loss(self.planner, place, &input.provider, input.ty, action, self.prior.as_ref(), planned).await
+    }
+
+    /// Returns false if an object that may not be ours would be replaced or lose data.
+    fn check_adoption(&self, action: Action, loses_data: bool, diagnostics: &mut Vec<Diagnostic>) -> bool {
+        let Some(found) = self.adopted_if_ours().filter(|_| loses_data || action.is_replace()) else { return true };
+        let obstacle = if loses_data { NotAdoptable::DataLoss } else { NotAdoptable::Replaced };
+        diagnostics.push(adoption::adoption_error(&self.input, &self.address, found, &obstacle));
+        false
+    }
+
+    fn into_change(
+        self,
+        proposal: Proposal,
+        planned: PlannedChange,
+        decision: Decision,
+        data_loss: Option<DataLossNote>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Change {
+        let import_id = self.import().map(|import| import.id.clone());
+        let Self { input, address, mut prior, is_adopted, .. } = self;
+        let newly_sensitive = prior.as_mut().map(|prior| {
+            let newly_sensitive = prior.hide(&planned.planned, is_adopted);
+            // Values that a failed call sent may occur in computed attributes.
+            marks::mark_derived(&input.ty.attributes, &proposal.config, &mut prior.attributes);
+            newly_sensitive
+        });
+        let is_in_doubt = input.in_doubt.is_some();
+        let change = Change {
+            address: input.address,
+            deposed: None,
+            moved_from: self.moved_from,
+            import_id,
+            action: if is_in_doubt { Action::NoOp } else { decision.action },
+            after: Some(After {
+                attributes: planned.planned,
+                private: planned.private,
+                deferred: proposal.deferred,
+                write_only: proposal.write_only,
+                newly_sensitive: newly_sensitive.unwrap_or_default(),
+            }),
+            data_loss: data_loss.filter(|_| !is_in_doubt),
+            in_doubt: input.in_doubt.map(InDoubt::Own),
+            why: Why {
+                because: if is_in_doubt || decision.action == Action::NoOp { Vec::new() } else { planned.because },
+                triggered_by: match decision.reason {
+                    Some(Reason::Triggered) => input.triggered_by,
+                    _ => Vec::new(),
+                },
+                reason: decision.reason,
+                replace_paths: planned.replace_paths,
+                drift: self.drift,
+            },
+            basis: Basis {
+                place: input.place,
+                generation: self.generation,
+                prior: prior.map(Box::new),
+                ignored: input.ignored,
+            },
+            how: How {
+                provider: input.provider,
+                depends_on: input.depends_on,
+                lifecycle: input.lifecycle,
+                timeouts: input.timeouts,
+                checks: Vec::new(),
+            },
+        };
+        if change.changes_lifecycle() {
+            diagnostics.push(
+                Diagnostic::note(
+                    "lifecycle_changed",
+                    format!("the lifecycle of {} changes; apply records the new one", change.address),
+                )
+                .at(input.span)
+                .about(&address),
+            );
+        }
+        diagnostics.extend(newly_sensitive::note(&change, &address, input.span));
+        change
+    }
+}
+
+/// True if a provider refuses the change itself; false if it failed to query its system.
+fn is_refusal(error: &ProviderError) -> bool {
+    matches!(error.kind, ErrorKind::InvalidInput { .. } | ErrorKind::Failed)
 }
 
 fn decide(
@@ -405,7 +551,7 @@ fn changed_not_ignored(prior: Option<&Prior>, detectors: &BTreeMap<String, Strin
 pub(crate) fn sent_write_only(change: &Change) -> Vec<String> {
     let detectors = change.after.as_ref().map(|after| &after.write_only);
     detectors
-        .map(|detectors| changed_not_ignored(change.prior.as_deref(), detectors, &change.ignored))
+        .map(|detectors| changed_not_ignored(change.basis.prior.as_deref(), detectors, &change.basis.ignored))
         .unwrap_or_default()
 }
 

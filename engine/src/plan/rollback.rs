@@ -6,7 +6,7 @@ mod provenance;
 
 use super::compute::Computed;
 use super::failure::PlanFailure;
-use super::key::identity_key;
+use super::key::{ObjectName, identity_key};
 use super::loaded::{Loaded, LoadedRow};
 use super::lookup_dependencies::LookupDependencies;
 use super::managed::Managed;
@@ -425,8 +425,10 @@ struct RestoreContext<'a> {
 
 /// Moves rows back: a row that is to disappear and has the object of a row to restore moved since.
 fn restore_addresses(restored: &BTreeMap<Address, Opened>, loaded: &mut Loaded) {
-    let object = |address: &Address, opened: &Opened| {
-        (address.ty.clone(), opened.provider.clone(), identity_key(&opened.prior.identity))
+    let object = |address: &Address, opened: &Opened| ObjectName {
+        ty: address.ty.clone(),
+        instance: opened.provider.clone(),
+        identity: identity_key(&opened.prior.identity),
     };
     let mut leaving: HashMap<_, Vec<&Address>> = HashMap::new();
     for (at, row) in loaded.rows.iter().filter(|(at, _)| !restored.contains_key(*at)) {

@@ -13,7 +13,7 @@ use super::failure::PlanFailure;
 use super::loaded::{Loaded, LoadedRow};
 use super::planner::Planner;
 use super::refresh::{self, recorded_lifecycle};
-use super::{Change, OwnerAction, OwnerChange, PlannedCheck, orphans};
+use super::{Change, OwnerAction, OwnerChange, PlannedCheck, Why, orphans};
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::descriptor::OnLastRelease;
@@ -406,7 +406,10 @@ impl SharedRows {
                 owner_changes.extend(last_owners.into_iter().map(|ownership| dropped(ownership, true)));
             }
             changes.extend(change.map(|change| match is_kept && change.in_doubt.is_none() {
-                true => Change { action: Action::Retain, reason: Some(Reason::RetainedAtLastRelease), ..change },
+                true => {
+                    let why = Why { reason: Some(Reason::RetainedAtLastRelease), ..change.why };
+                    Change { action: Action::Retain, why, ..change }
+                }
                 false => change,
             }));
         }
@@ -431,8 +434,8 @@ impl SharedRows {
     /// Adds the checks of a shared resource to its change. The checks of the first declaring component count.
     pub(crate) fn set_checks(&mut self, address: &Address, checks: Vec<PlannedCheck>) {
         let planned = self.planned.get_mut(address).and_then(|planned| planned.change.as_mut());
-        if let Some(change) = planned.filter(|change| change.checks.is_empty()) {
-            change.checks = checks;
+        if let Some(change) = planned.filter(|change| change.how.checks.is_empty()) {
+            change.how.checks = checks;
         }
     }
 

@@ -329,7 +329,7 @@ impl Steps {
                 _ => {}
             }
             if let Some(step) = own_forward {
-                for address in change.depends_on.iter().filter(|needed| cycles.waits(&change.address, needed)) {
+                for address in change.how.depends_on.iter().filter(|needed| cycles.waits(&change.address, needed)) {
                     match forward.get(address) {
                         Some(needed) => self.order(*needed, step),
                         None if is_own(&change.address, address) => {}
@@ -341,7 +341,7 @@ impl Steps {
                     }
                 }
             }
-            let recorded = change.prior.as_ref().map(|prior| prior.dependencies.as_slice()).unwrap_or_default();
+            let recorded = change.basis.prior.as_ref().map(|prior| prior.dependencies.as_slice()).unwrap_or_default();
             for needed in recorded.iter().filter(|needed| cycles.follows(&change.address, needed)) {
                 // A deposed object does not depend on the successor of a dependency that was deposed with it.
                 if !deposed.depends_on_sibling(needed, change) {
@@ -385,7 +385,7 @@ impl Steps {
     fn is_renaming(&self, step: StepId, stack: &StackPlan, address: &Address) -> bool {
         let Some(Step::Forward { change, .. }) = self.all.get(step) else { return false };
         let Some(change) = stack.changes.get(*change).filter(|change| change.address == *address) else { return false };
-        let (Some(prior), Some(after)) = (&change.prior, &change.after) else { return false };
+        let (Some(prior), Some(after)) = (&change.basis.prior, &change.after) else { return false };
         let renames_items = || change.action == Action::Update && has_renames(&prior.attributes, &after.attributes);
         is_renamed(change) || renames_items()
     }
@@ -461,17 +461,17 @@ fn share(nodes: &mut [Nodes<'_>]) {
 
 /// True for an update that renames its object.
 pub(super) fn is_renamed(change: &Change) -> bool {
-    let (Some(prior), Some(after)) = (&change.prior, &change.after) else { return false };
+    let (Some(prior), Some(after)) = (&change.basis.prior, &change.after) else { return false };
     let differs = |(name, was): (&String, &Value)| after.attributes.get(name).is_some_and(|now| !now.is_same_as(was));
     change.action == Action::Update && prior.identity.iter().any(differs)
 }
 
 /// True if a change gives its object the identity of another change's object.
 fn takes_name(change: &Change, other: &Change) -> bool {
-    let (Some(after), Some(prior)) = (&change.after, &other.prior) else { return false };
+    let (Some(after), Some(prior)) = (&change.after, &other.basis.prior) else { return false };
     let is_same = |(name, was): (&String, &Value)| after.attributes.get(name).is_some_and(|now| now.is_same_as(was));
     let is_other_resource = change.address != other.address && change.action != Action::NoOp;
-    let of_one_kind = change.address.ty == other.address.ty && change.provider == other.provider;
+    let of_one_kind = change.address.ty == other.address.ty && change.how.provider == other.how.provider;
     is_other_resource && of_one_kind && prior.identity.iter().all(is_same)
 }
 
@@ -502,7 +502,7 @@ fn removed_early<'p>(stacks: &'p [StackPlan], names: &Names) -> Early<'p> {
         for (at, change) in of_stack.changes.iter().enumerate() {
             let object = object_of(stack, change);
             if change.leaves_state() {
-                for needed in change.prior.iter().flat_map(|prior| &prior.dependencies) {
+                for needed in change.basis.prior.iter().flat_map(|prior| &prior.dependencies) {
                     // An object that an operation deposed depends on the deposed objects of that operation, not on their
                     // successors.
                     let sibling = (row_key(stack, needed), change.deposed.as_deref());
@@ -550,11 +550,12 @@ fn blocks<'p>(
     stack.lookups.iter().flat_map(|lookup| &lookup.depends_on).for_each(|address| blocks.require(address));
     for change in &stack.changes {
         change
+            .how
             .depends_on
             .iter()
             .filter(|address| !forward.contains_key(address))
             .for_each(|address| blocks.require(address));
-        if let Some(prior) = change.prior.as_ref().filter(|_| !remove.is_empty()) {
+        if let Some(prior) = change.basis.prior.as_ref().filter(|_| !remove.is_empty()) {
             prior.dependencies.iter().for_each(|address| blocks.require(address));
         }
     }

@@ -4,7 +4,7 @@
 use super::planner::Planner;
 use super::{Change, StackPlan};
 use crate::action::Action;
-use crate::address::{Address, MAX_LENGTH, StackId};
+use crate::address::{Address, BlockName, MAX_LENGTH, StackId};
 use crate::diagnostic::Diagnostic;
 use crate::source::Place;
 use crate::text::counted;
@@ -15,10 +15,9 @@ use terrace_provider::Value;
 pub(crate) fn check_addresses(stacks: &[StackPlan], diagnostics: &mut Vec<Diagnostic>) {
     let is_too_long =
         |change: &&Change| change.action != Action::NoOp && change.after.is_some() && change.address.is_too_long();
-    let mut blocks: BTreeMap<(&str, &str, &str), (&Change, usize)> = BTreeMap::new();
+    let mut blocks: BTreeMap<BlockName<&str>, (&Change, usize)> = BTreeMap::new();
     for change in stacks.iter().flat_map(|stack| stack.changes.iter().filter(is_too_long)) {
-        let Address { component, ty, name, .. } = &change.address;
-        blocks.entry((component, ty, name)).or_insert((change, 0)).1 += 1;
+        blocks.entry(BlockName::of(&change.address)).or_insert((change, 0)).1 += 1;
     }
     for (change, count) in blocks.into_values() {
         let block = Address { key: None, ..change.address.clone() };
@@ -26,7 +25,7 @@ pub(crate) fn check_addresses(stacks: &[StackPlan], diagnostics: &mut Vec<Diagno
         let message = format!("{instances} of {block}: an address is longer than {MAX_LENGTH} bytes");
         let hint = "choose shorter keys with `key:`, or a shorter share key";
         let diagnostic = Diagnostic::error("address_too_long", message).hint(hint);
-        diagnostics.push(match &change.place {
+        diagnostics.push(match &change.basis.place {
             Some(place) => diagnostic.at_place(place.clone()),
             None => diagnostic,
         });
@@ -54,7 +53,7 @@ pub(crate) fn check(planner: &Planner<'_>, stacks: &[StackPlan], diagnostics: &m
         for (name, _) in after.attributes.iter().filter(is_unstorable).take(1) {
             let unstorable = found.entry(name).or_insert_with(|| Unstorable::new(&stack.stack, &change.address));
             unstorable.resources += 1;
-            unstorable.places.extend(change.place.as_ref());
+            unstorable.places.extend(change.basis.place.as_ref());
         }
     }
     diagnostics.extend(found.iter().map(|(name, unstorable)| unstorable.diagnostic(name)));

@@ -7,7 +7,7 @@
 use super::loaded::LoadedRow;
 use super::planner::Planner;
 use super::{ComponentPlan, Part};
-use crate::address::{Address, InstanceKey, StackId};
+use crate::address::{Address, BlockName, InstanceKey, StackId};
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::graph::{self, Block, Towards};
 use crate::selector::{Selector, is_same_block};
@@ -23,7 +23,7 @@ pub(crate) struct Targeting {
     targets: Vec<Selector>,
     excludes: Vec<Selector>,
     /// The covered instances of each declared resource, by component, type and name.
-    declared: HashMap<(String, String, String), Instances>,
+    declared: HashMap<BlockName, Instances>,
     /// Undeclared rows that are removed with targets, or that stay with excluded resources.
     removed: BTreeSet<Address>,
     kept: BTreeSet<Address>,
@@ -124,7 +124,7 @@ impl Targeting {
             }
         }
         self.declared = blocks(components)
-            .filter_map(|(block, address)| Some((name(&address), chosen.get(&block)?.clone())))
+            .filter_map(|(block, address)| Some((BlockName::owned(&address), chosen.get(&block)?.clone())))
             .collect();
         self
     }
@@ -143,7 +143,7 @@ impl Targeting {
         for (block, address) in blocks(components) {
             let is_chosen = chosen.contains(&block);
             let instances = if is_chosen { Instances::default() } else { Instances::none() };
-            self.declared.insert(name(&address), instances);
+            self.declared.insert(BlockName::owned(&address), instances);
             self.targets.extend(is_chosen.then_some(Selector::Resource(address)));
         }
         self
@@ -171,7 +171,7 @@ impl Targeting {
         if self.is_whole() {
             return;
         }
-        let undeclared = |address: &&Address| !self.declared.contains_key(&name(address));
+        let undeclared = |address: &&Address| !self.declared.contains_key(&BlockName::owned(address));
         let covered = |selectors: &[Selector]| -> BTreeSet<Address> {
             let rows = rows.keys().filter(undeclared);
             rows.filter(|address| selectors.iter().any(|selector| selector.covers(address))).cloned().collect()
@@ -197,7 +197,7 @@ impl Targeting {
         if self.is_whole() {
             return true;
         }
-        if let Some(instances) = self.declared.get(&name(address)) {
+        if let Some(instances) = self.declared.get(&BlockName::owned(address)) {
             return instances.has(&address.key);
         }
         let is_covered = |selectors: &[Selector]| selectors.iter().any(|selector| selector.covers(address));
@@ -208,7 +208,7 @@ impl Targeting {
 
     /// True if the plan covers any instance of a declared resource.
     pub(crate) fn has_block(&self, block: &Address) -> bool {
-        self.is_whole() || self.declared.get(&name(block)).is_some_and(|instances| !instances.is_empty())
+        self.is_whole() || self.declared.get(&BlockName::owned(block)).is_some_and(|instances| !instances.is_empty())
     }
 
     /// True if the plan does not touch the resource but reads its recorded values.
@@ -218,12 +218,12 @@ impl Targeting {
 
     /// True if the plan covers all instances of a declared resource.
     pub(crate) fn has_whole_block(&self, block: &Address) -> bool {
-        self.is_whole() || self.declared.get(&name(block)).is_some_and(Instances::is_all)
+        self.is_whole() || self.declared.get(&BlockName::owned(block)).is_some_and(Instances::is_all)
     }
 
     /// True if the plan covers anything that a component declares.
     pub(crate) fn plans_component(&self, component: &str) -> bool {
-        let has_any = || self.declared.iter().any(|((of, ..), instances)| of == component && !instances.is_empty());
+        let has_any = || self.declared.iter().any(|(of, instances)| of.component == component && !instances.is_empty());
         self.has_component(component) && (self.is_whole() || has_any())
     }
 
@@ -288,10 +288,6 @@ impl ReleaseScope {
             }
         }
     }
-}
-
-fn name(address: &Address) -> (String, String, String) {
-    (address.component.clone(), address.ty.clone(), address.name.clone())
 }
 
 /// The declared resources, with their addresses.

@@ -40,7 +40,7 @@ pub(crate) fn target(trigger: &Trigger, value: &BlockValue) -> Result<(Option<In
 
 /// True if a change creates another object of a resource, or changes the value at a path.
 pub(crate) fn is_triggering(change: &Change, path: &Path) -> bool {
-    let (before, after) = match (change.action, &change.prior, &change.after) {
+    let (before, after) = match (change.action, &change.basis.prior, &change.after) {
         _ if change.in_doubt.is_some() => return false,
         (Action::Create, _, Some(_)) => return true,
         (action, Some(before), Some(after)) if action != Action::NoOp => (before, after),

@@ -40,13 +40,13 @@ const WIDEST_LABEL: usize = 28;
 /// The lines of a change's attributes.
 pub(crate) fn body(change: &Change, style: Style) -> Vec<Line> {
     let nothing = Attributes::default();
-    let before = change.prior.as_ref().map_or(&nothing, |prior| &prior.attributes);
+    let before = change.basis.prior.as_ref().map_or(&nothing, |prior| &prior.attributes);
     let after = change.after.as_ref().map_or(&nothing, |after| &after.attributes);
-    let mut lines = match (&change.prior, change.drift.is_empty()) {
+    let mut lines = match (&change.basis.prior, change.why.drift.is_empty()) {
         (Some(prior), false) => drifted(prior, change.after.as_ref().map(|after| &after.attributes), style),
         _ => Vec::new(),
     };
-    let mut writing = Writing::new(style, &change.replace_paths);
+    let mut writing = Writing::new(style, &change.why.replace_paths);
     if change.is_in_doubt() {
         lines.push(Line::new(0, Mark::Plain, "run `terrace recover` to determine the outcome"));
     }
@@ -57,13 +57,15 @@ pub(crate) fn body(change: &Change, style: Style) -> Vec<Line> {
             _ => true,
         };
     if is_shown {
-        lines.extend(change.because.iter().map(|why| Line::new(0, Mark::Reason, format!("because {}", visible(why)))));
+        lines.extend(
+            change.why.because.iter().map(|why| Line::new(0, Mark::Reason, format!("because {}", visible(why)))),
+        );
         let after = without_write_only(change, after);
         let (before, after) = marks::mark_both(before, &after);
         writing.maps(&before, &after, &Path::default(), 0);
         lines.append(&mut writing.lines);
-        if let (Some(prior), Some(after)) = (&change.prior, &change.after) {
-            lines.extend(write_only(prior, &after.write_only, &change.replace_paths));
+        if let (Some(prior), Some(after)) = (&change.basis.prior, &change.after) {
+            lines.extend(write_only(prior, &after.write_only, &change.why.replace_paths));
         }
     }
     lines
@@ -92,7 +94,7 @@ pub(crate) fn between(before: &Attributes, after: &Attributes, style: Style) -> 
 /// The planned attributes without write-only ones. For an existing object these have lines of their own, because the row never has
 /// them.
 pub(crate) fn without_write_only<'a>(change: &Change, after: &'a Attributes) -> Cow<'a, Attributes> {
-    let (Some(prior), Some(planned)) = (&change.prior, &change.after) else { return Cow::Borrowed(after) };
+    let (Some(prior), Some(planned)) = (&change.basis.prior, &change.after) else { return Cow::Borrowed(after) };
     if planned.write_only.is_empty() {
         return Cow::Borrowed(after);
     }

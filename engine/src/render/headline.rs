@@ -39,20 +39,20 @@ pub(crate) fn note(change: &Change, mode: Mode) -> String {
 }
 
 fn effect_and_reason(change: &Change, mode: Mode) -> String {
-    if let Some(reason) = &change.in_doubt {
-        let word = if change.is_held_back { "not done" } else { "in doubt" };
-        return format!("{word}: {}", visible(reason));
+    if let Some(doubt) = &change.in_doubt {
+        let word = if change.is_held_back() { "not done" } else { "in doubt" };
+        return format!("{word}: {}", visible(doubt.text()));
     }
-    let reason = change.reason.as_ref().filter(|reason| mode != Mode::Destroy || **reason != Reason::Destroy);
+    let reason = change.why.reason.as_ref().filter(|reason| mode != Mode::Destroy || **reason != Reason::Destroy);
     let reason = reason.map(Reason::text);
     match change.action {
-        Action::NoOp if change.drift.is_empty() => String::new(),
+        Action::NoOp if change.why.drift.is_empty() => String::new(),
         Action::NoOp if mode == Mode::RefreshOnly => "changed outside terrace, is recorded".to_owned(),
         Action::NoOp => "changed outside terrace, nothing to mend".to_owned(),
         Action::Create => joined([size(change), reason.map(ToOwned::to_owned)], ", "),
         Action::Update => joined([changed(change), reason.map(ToOwned::to_owned)], ", "),
         Action::Replace | Action::ReplaceCreateFirst => {
-            let why = if change.triggered_by.is_empty() { forced(change) } else { Some(triggers(change)) };
+            let why = if change.why.triggered_by.is_empty() { forced(change) } else { Some(triggers(change)) };
             joined([Some(reason.unwrap_or("must be replaced").to_owned()), why], ": ")
         }
         Action::Delete => reason.unwrap_or_default().to_owned(),
@@ -63,7 +63,7 @@ fn effect_and_reason(change: &Change, mode: Mode) -> String {
         }
         Action::Adopt => joined([Some(reason.unwrap_or("exists, is adopted").to_owned()), changed(change)], ", "),
         Action::Forget => joined([Some("dropped from state".to_owned()), reason.map(ToOwned::to_owned)], ": "),
-        Action::Retain if change.reason == Some(Reason::Needed) => {
+        Action::Retain if change.why.reason == Some(Reason::Needed) => {
             joined([Some("stays".to_owned()), reason.map(ToOwned::to_owned)], ": ")
         }
         Action::Retain => joined([Some("its data stays".to_owned()), reason.map(ToOwned::to_owned)], ": "),
@@ -96,7 +96,7 @@ fn size(change: &Change) -> Option<String> {
 
 /// `content changed`: the attributes that differ.
 fn changed(change: &Change) -> Option<String> {
-    let before = &change.prior.as_ref()?.attributes;
+    let before = &change.basis.prior.as_ref()?.attributes;
     let after = without_write_only(change, &change.after.as_ref()?.attributes);
     let mut names: Vec<String> = changed_attributes(before, &after)
         .iter()
@@ -114,7 +114,7 @@ fn changed(change: &Change) -> Option<String> {
 
 /// Write-only attributes whose digests differ.
 fn changed_secretly(change: &Change) -> impl Iterator<Item = &String> {
-    let before = change.prior.as_ref().map(|prior| &prior.write_only);
+    let before = change.basis.prior.as_ref().map(|prior| &prior.write_only);
     let after = change.after.as_ref().map(|after| &after.write_only);
     let pairs = before.zip(after);
     pairs.into_iter().flat_map(|(before, after)| {
@@ -127,9 +127,10 @@ fn changed_secretly(change: &Change) -> impl Iterator<Item = &String> {
 /// `name "A" → "B"`: the differences that force a replacement.
 fn forced(change: &Change) -> Option<String> {
     let nothing = Attributes::default();
-    let before = change.prior.as_ref().map_or(&nothing, |prior| &prior.attributes);
+    let before = change.basis.prior.as_ref().map_or(&nothing, |prior| &prior.attributes);
     let after = change.after.as_ref().map_or(&nothing, |after| &after.attributes);
     let differences: Vec<String> = change
+        .why
         .replace_paths
         .iter()
         .take(2)
@@ -147,7 +148,7 @@ fn forced(change: &Change) -> Option<String> {
             }
         })
         .collect();
-    let more = change.replace_paths.len().saturating_sub(differences.len());
+    let more = change.why.replace_paths.len().saturating_sub(differences.len());
     let more = (more > 0).then(|| format!("… {more} more"));
     let differences = differences.into_iter().chain(more).collect::<Vec<_>>().join(", ");
     (!differences.is_empty()).then_some(differences)
@@ -155,7 +156,7 @@ fn forced(change: &Change) -> Option<String> {
 
 /// The changed entries of `replaceTriggeredBy`.
 fn triggers(change: &Change) -> String {
-    let names: Vec<_> = change.triggered_by.iter().map(|name| visible(name)).collect();
+    let names: Vec<_> = change.why.triggered_by.iter().map(|name| visible(name)).collect();
     names.join(", ")
 }
 

@@ -135,7 +135,7 @@ fn configuration(plan: &Plan) -> Json {
         .changes()
         .map(|(_, change)| {
             let full_name = resources::provider_name(&change.address);
-            (change.provider.as_str(), json!({ "name": change.provider, "full_name": full_name }))
+            (change.how.provider.as_str(), json!({ "name": change.how.provider, "full_name": full_name }))
         })
         .collect();
     json!({ "provider_config": providers, "root_module": {} })

@@ -34,9 +34,9 @@ pub fn version(terrace_version: &str, at: Timestamp) -> Json {
 #[must_use]
 pub fn plan(plan: &Plan, at: Timestamp) -> Vec<Json> {
     let diagnostics = plan.notes.iter().map(|note| diagnostic(note, at));
-    let is_drifted = |change: &Change| !change.drift.is_empty() || change.reason == Some(Reason::Gone);
+    let is_drifted = |change: &Change| !change.why.drift.is_empty() || change.why.reason == Some(Reason::Gone);
     let drift = plan.changes().filter(|(_, change)| is_drifted(change)).map(|(stack, change)| {
-        let word = if change.reason == Some(Reason::Gone) { "delete" } else { "update" };
+        let word = if change.why.reason == Some(Reason::Gone) { "delete" } else { "update" };
         let message = format!("{}: drift detected ({word})", change.address);
         let mut line = line(Level::Info, "resource_drift", message, at);
         line.insert("change".to_owned(), json!({ "resource": resource_of(plan, stack, change), "action": word }));
@@ -166,7 +166,7 @@ fn planned_change(plan: &Plan, stack: &StackPlan, change: &Change, at: Timestamp
         entry.insert("previous_resource".to_owned(), previous);
     }
     put(&mut entry, "action", action);
-    if let Some(reason) = change.reason.as_ref().and_then(reason) {
+    if let Some(reason) = change.why.reason.as_ref().and_then(reason) {
         put(&mut entry, "reason", reason);
     }
     let mut line = line(Level::Info, "planned_change", format!("{}: Plan to {action}", change.address), at);
@@ -177,7 +177,7 @@ fn planned_change(plan: &Plan, stack: &StackPlan, change: &Change, at: Timestamp
         put(&mut facts, "retained", true);
     }
     if let Some(in_doubt) = &change.in_doubt {
-        put(&mut facts, if change.is_held_back { "held_back" } else { "in_doubt" }, in_doubt.as_str());
+        put(&mut facts, if change.is_held_back() { "held_back" } else { "in_doubt" }, in_doubt.text());
     }
     if let Some(loss) = &change.data_loss {
         put(&mut facts, "data_loss", data_loss(loss));

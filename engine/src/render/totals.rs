@@ -92,9 +92,9 @@ fn is_counted_by_kind(change: &Change) -> bool {
     change.action.is_replace()
         || matches!(change.action, Action::Adopt | Action::Forget | Action::Retain)
         || change.moves_from().is_some()
-        || !change.drift.is_empty()
+        || !change.why.drift.is_empty()
         || change.is_in_doubt()
-        || change.is_held_back
+        || change.is_held_back()
 }
 
 /// The sentence about a partial plan; `None` for a complete one.
@@ -153,5 +153,5 @@ pub fn remaining_deferred(plan: &Plan) -> Option<String> {
 
 /// True for changes that a plan lists, including drift.
 pub(crate) fn is_listed(change: &Change) -> bool {
-    change.is_change() || !change.drift.is_empty()
+    change.is_change() || !change.why.drift.is_empty()
 }

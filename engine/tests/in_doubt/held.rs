@@ -90,8 +90,8 @@ async fn owners(story: &Story) -> Vec<String> {
 
 /// The changes that a plan holds back, with their reasons.
 fn held(plan: &Plan) -> Vec<String> {
-    let held = plan.changes().filter(|(_, change)| change.is_held_back);
-    held.map(|(_, change)| format!("{}: {}", change.address, change.in_doubt.clone().unwrap())).collect()
+    let held = plan.changes().filter(|(_, change)| change.is_held_back());
+    held.map(|(_, change)| format!("{}: {}", change.address, change.in_doubt.as_ref().unwrap().text())).collect()
 }
 
 const BY_D: &str = "waits for y/world_slow.d, whose last step is in doubt";

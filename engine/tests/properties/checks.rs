@@ -29,7 +29,7 @@ pub(super) fn check_order(plan: &Plan, log: &[String]) {
         log.iter().position(|call| *call == format!("create {key}") || *call == format!("update {key}"))
     };
     let removed = |change: &Change| {
-        let key = key_of(change.prior.as_ref().map(|prior| &prior.attributes))?;
+        let key = key_of(change.basis.prior.as_ref().map(|prior| &prior.attributes))?;
         log.iter().position(|call| *call == format!("delete {key}"))
     };
     let current = || plan.changes().map(|(_, change)| change).filter(|change| change.deposed.is_none());
@@ -40,12 +40,12 @@ pub(super) fn check_order(plan: &Plan, log: &[String]) {
             let is_create_first = change.action == Action::ReplaceCreateFirst;
             assert_eq!(made < removed, is_create_first, "{}: {log:?}", change.address);
         }
-        for needed in change.depends_on.iter().filter_map(by_address) {
+        for needed in change.how.depends_on.iter().filter_map(by_address) {
             if let (Some(first), Some(then)) = (made(needed), made(change)) {
                 assert!(first < then, "{} before {}: {log:?}", needed.address, change.address);
             }
         }
-        let recorded = change.prior.iter().flat_map(|prior| &prior.dependencies);
+        let recorded = change.basis.prior.iter().flat_map(|prior| &prior.dependencies);
         for needed in recorded.filter_map(by_address) {
             if let (Some(first), Some(then)) = (removed(change), removed(needed)) {
                 assert!(first < then, "{} goes before {}: {log:?}", change.address, needed.address);

@@ -15,6 +15,7 @@ use terrace_engine::compile::{CompiledStack, Compiler, Given};
 use terrace_engine::descriptor::transitions::Identified;
 use terrace_engine::descriptor::{self, Descriptor, FormerNames};
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
+use terrace_engine::engine::{Engine, Execution};
 use terrace_engine::environment::Environment;
 use terrace_engine::event::NoEvents;
 use terrace_engine::expression::Functions;
@@ -25,7 +26,7 @@ use terrace_engine::plan::options::Options;
 use terrace_engine::plan::planner::Planner;
 use terrace_engine::plan::rollback::RollbackTarget;
 use terrace_engine::plan::{Origin, Plan, file};
-use terrace_engine::recover::{InterruptedStep, Recovered, Recovery, Verdict};
+use terrace_engine::recover::{InterruptedStep, Recovered, Verdict};
 use terrace_engine::registry::Registry;
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
@@ -39,9 +40,7 @@ use uuid::Uuid;
 
 /// Values that a planner borrows for one plan.
 struct Setting {
-    registry: Registry,
-    functions: Functions,
-    environment: Environment,
+    engine: Engine,
     sources: Sources,
 }
 
@@ -167,18 +166,8 @@ impl Story {
     }
 
     fn planner<'a>(&'a self, setting: &'a Setting) -> Planner<'a> {
-        Planner {
-            store: self.store.as_ref(),
-            registry: &setting.registry,
-            functions: &setting.functions,
-            seal: &self.seal,
-            sources: &setting.sources,
-            environment: &setting.environment,
-            options: &self.options,
-            now: jiff::Timestamp::UNIX_EPOCH,
-            id: Uuid::now_v7(),
-            version: "0.0.0",
-        }
+        let now = (jiff::Timestamp::UNIX_EPOCH, Uuid::now_v7());
+        setting.engine.planner(self.store.as_ref(), &setting.sources, &self.options, now)
     }
 
     /// Another process on the same store and the same remote system.
@@ -249,8 +238,7 @@ impl Story {
     }
 
     fn setting(&self, sources: Sources) -> Setting {
-        let functions = Functions::default();
-        Setting { registry: self.registry(), functions, environment: self.environment(), sources }
+        Setting { engine: self.engine(), sources }
     }
 
     /// Plans a descriptor, errors included.
@@ -345,22 +333,28 @@ impl Story {
         self.applier().apply(&plan, Uuid::now_v7()).await
     }
 
-    pub fn applier(&self) -> Applier {
-        Applier {
-            store: self.store.clone(),
+    pub fn engine(&self) -> Engine {
+        Engine {
             registry: Arc::new(self.registry()),
-            functions: Arc::new(Functions::default()),
+            functions: Arc::default(),
             seal: Arc::clone(&self.seal),
-            events: Arc::new(NoEvents),
+            environment: self.environment(),
+            version: "0.0.0",
+        }
+    }
+
+    fn execution(&self, lock_timeout: Duration) -> Execution {
+        Execution {
+            actor: "a test".to_owned(),
+            parallelism: self.parallelism,
+            lock_timeout,
             cancel: self.cancel.clone(),
             stopped_by: Arc::default(),
-            replans_if_stale: false,
-            parallelism: self.parallelism,
-            lock_timeout: Duration::ZERO,
-            actor: "a test".to_owned(),
-            first_step: 0,
-            rereads_objects: false,
         }
+    }
+
+    pub fn applier(&self) -> Applier {
+        self.engine().applier(self.store.clone(), &self.execution(Duration::ZERO), Arc::new(NoEvents))
     }
 
     pub async fn recover(&self) -> Vec<Recovered> {
@@ -378,19 +372,11 @@ impl Story {
     }
 
     async fn try_recover_within(&self, lock_timeout: Duration) -> Result<Vec<Recovered>, LeaseError> {
-        let registry = self.registry();
+        let (engine, execution) = (self.engine(), self.execution(lock_timeout));
+        let store: Arc<dyn StateStore> = self.store.clone();
+        let recovery = engine.recovery(&store, &execution, &NoEvents);
         let mut recovered = Vec::new();
         for stack in &self.store.stacks().await.unwrap() {
-            let store: Arc<dyn StateStore> = self.store.clone();
-            let recovery = Recovery {
-                store: &store,
-                registry: &registry,
-                seal: &self.seal,
-                events: &NoEvents,
-                cancel: &self.cancel,
-                lock_timeout,
-                actor: "a test",
-            };
             recovered.extend(recovery.run(stack, &Selection::All, &Selection::All).await?);
         }
         Ok(recovered)
@@ -408,17 +394,9 @@ impl Story {
 
     /// Resolves a step in doubt with a verdict of the user.
     pub async fn decide_step(&self, step: &InterruptedStep, verdict: Verdict) -> bool {
-        let registry = self.registry();
+        let (engine, execution) = (self.engine(), self.execution(Duration::ZERO));
         let store: Arc<dyn StateStore> = self.store.clone();
-        let recovery = Recovery {
-            store: &store,
-            registry: &registry,
-            seal: &self.seal,
-            events: &NoEvents,
-            cancel: &self.cancel,
-            lock_timeout: Duration::ZERO,
-            actor: "a test",
-        };
+        let recovery = engine.recovery(&store, &execution, &NoEvents);
         recovery.decide(step, verdict).await.unwrap()
     }
 
@@ -487,7 +465,7 @@ pub fn summary(plan: &Plan) -> String {
         if change.action == Action::NoOp && change.in_doubt.is_none() && change.moved_from.is_none() {
             continue;
         }
-        let reason = change.reason.as_ref().map_or(String::new(), |reason| format!(" ({})", reason.text()));
+        let reason = change.why.reason.as_ref().map_or(String::new(), |reason| format!(" ({})", reason.text()));
         let is_only_moved = change.action == Action::NoOp && change.moved_from.is_some();
         let sign = if is_only_moved { ">" } else { change.action.sign() };
         let moved = change.moved_from.as_ref().map_or(String::new(), |from| format!(" from {from}"));

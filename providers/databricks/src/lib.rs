@@ -14,6 +14,7 @@
 mod attributes;
 mod blueprints;
 mod config;
+mod context;
 mod dry_run;
 mod entra;
 mod external_grants;

@@ -1,14 +1,21 @@
 //! Lookups of existing objects by name.
 
 pub(crate) mod azure;
+mod by_name;
+mod columns;
+mod fields;
 mod workflow;
+
+pub(crate) use columns::columns_of;
 
 use crate::attributes::{attributes, id_of, of_json, optional_text, text, text_of, texts};
 use crate::config::Config;
 use crate::object::{Context, job, pipeline, view};
 use crate::rights::is_without_metastore;
+use by_name::{ambiguous, find_by_name, find_by_scim, not_found};
+use fields::{ids, names, string_attribute, workspace};
 use serde_json::Value as Json;
-use terrace_provider::http::{Next, Purpose, Request};
+use terrace_provider::http::{Next, Request};
 use terrace_provider::names::listed;
 use terrace_provider::{Attribute, AttributeType, Attributes, ErrorKind, Lookup, Object, Path, ProviderError, Value};
 
@@ -122,22 +129,6 @@ pub(crate) fn lookups() -> Vec<Lookup> {
         workflow::schema(),
     ];
     of_workspaces.into_iter().chain(azure::lookups()).collect()
-}
-
-fn string_attribute(name: &'static str, doc: &'static str) -> Attribute {
-    Attribute::new(name, AttributeType::String, doc)
-}
-
-fn names(name: &'static str, doc: &'static str) -> Attribute {
-    Attribute::new(name, AttributeType::list(AttributeType::String), doc).default_value(Value::List(Vec::new()))
-}
-
-fn ids(name: &'static str, doc: &'static str) -> Attribute {
-    Attribute::new(name, AttributeType::map(AttributeType::String), doc)
-}
-
-fn workspace() -> Attribute {
-    string_attribute("workspaceUrl", "URL of the workspace. Defaults to the instance's.")
 }
 
 fn table() -> Lookup {
@@ -306,52 +297,6 @@ fn id(found: Vec<Json>, field: &str, attribute: &str, noun: &str, name: &str) ->
     }
 }
 
-fn ambiguous(noun: &str, name: &str, ids: &[String]) -> ProviderError {
-    let message = format!("there are {} {noun}s `{name}`: {}", ids.len(), listed(ids));
-    ProviderError::invalid(Some(Path::attribute("name")), message).solution("rename or remove all but one")
-}
-
-fn not_found(noun: &str, name: &str, known: &[String]) -> ProviderError {
-    let error = ProviderError::new(
-        ErrorKind::NotFound,
-        format!("{noun} `{name}` not found, or the instance's principal may not see it"),
-    );
-    match terrace_provider::names::closest(name, known.iter().map(String::as_str)) {
-        Some(close) => error.solution(format!("did you mean `{close}`?")),
-        None if known.is_empty() => error,
-        None => error.solution(format!("existing names: {}", listed(known))),
-    }
-}
-
-/// Returns the only item with a name, ignoring case. If several differ only by case, an exact match wins.
-async fn find_by_name(
-    context: &Context<'_>,
-    request: Request,
-    (list, field, id): (&str, &str, &str),
-    noun: &str,
-    name: &str,
-) -> Result<Json, ProviderError> {
-    let next = |page: &Json| Next::token(page, "next_page_token", "page_token");
-    let all = context.workspace.api.items(request, &context.within, list, next).await;
-    let purpose = Purpose::read(format!("find the {noun} `{name}`"));
-    let all = all.map_err(|failure| context.workspace.api.error(&failure, &purpose))?;
-    let mut found: Vec<&Json> = all.iter().filter(|it| text_of(it, field).eq_ignore_ascii_case(name)).collect();
-    if found.len() > 1 && found.iter().filter(|it| text_of(it, field) == name).count() == 1 {
-        found.retain(|it| text_of(it, field) == name);
-    }
-    match found.as_slice() {
-        [one] => Ok((*one).clone()),
-        [] => {
-            let known: Vec<String> = all.iter().map(|it| text_of(it, field).to_owned()).collect();
-            Err(not_found(noun, name, &known))
-        }
-        several => {
-            let ids: Vec<String> = several.iter().filter_map(|it| id_of(it, id)).collect();
-            Err(ambiguous(noun, name, &ids))
-        }
-    }
-}
-
 /// Looks up a user, group or service principal of a workspace.
 async fn principal(
     context: &Context<'_>,
@@ -366,59 +311,6 @@ async fn principal(
         answer.insert("applicationId".to_owned(), of_json(&found, "applicationId"));
     }
     Ok(answer)
-}
-
-/// Returns the only user, group or service principal with a name, through SCIM.
-async fn find_by_scim(
-    context: &Context<'_>,
-    request: Request,
-    field: &str,
-    noun: &str,
-    name: &str,
-) -> Result<Json, ProviderError> {
-    let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
-    let request = request.query("filter", format!("{field} eq \"{quoted}\"")).query("count", 100);
-    let answer = context.send(&request, &Purpose::read(format!("find the {noun} `{name}`"))).await?;
-    let found = answer.get("Resources").and_then(Json::as_array).cloned().unwrap_or_default();
-    let found: Vec<Json> = found.into_iter().filter(|it| text_of(it, field).eq_ignore_ascii_case(name)).collect();
-    match found.as_slice() {
-        [one] => Ok(one.clone()),
-        [] => Err(not_found(noun, name, &[]).solution(format!(
-            "use the name of the {noun} in Databricks, map it in `identities.table`, or ask an administrator to add it"
-        ))),
-        several => {
-            let ids: Vec<String> = several.iter().filter_map(|it| id_of(it, "id")).collect();
-            Err(ambiguous(noun, name, &ids))
-        }
-    }
-}
-
-/// Returns the columns of a table or view.
-pub(crate) fn columns_of(table: &Json) -> Vec<Attributes> {
-    let columns = table.get("columns").and_then(Json::as_array).cloned().unwrap_or_default();
-    let number = |column: &Json, name: &str| column.get(name).and_then(Json::as_i64).map_or(Value::Null, Value::Int);
-    let one = |column: &Json| {
-        let is_decimal = text_of(column, "type_name") == "DECIMAL";
-        let of_decimal = |name| if is_decimal { number(column, name) } else { Value::Null };
-        attributes([
-            ("name", of_json(column, "name")),
-            ("type", of_json(column, "type_text")),
-            ("typeName", of_json(column, "type_name")),
-            ("precision", of_decimal("type_precision")),
-            ("scale", of_decimal("type_scale")),
-            ("length", length_of(text_of(column, "type_text")).map_or(Value::Null, Value::Int)),
-            ("nullable", column.get("nullable").and_then(Json::as_bool).unwrap_or(true).into()),
-            ("comment", of_json(column, "comment")),
-        ])
-    };
-    columns.iter().map(one).collect()
-}
-
-/// Returns the length of `varchar(20)` and `char(3)`.
-fn length_of(ty: &str) -> Option<i64> {
-    let (word, rest) = ty.split_once('(')?;
-    let is_text = ["varchar", "char"].iter().any(|it| word.trim().eq_ignore_ascii_case(it));
-    rest.strip_suffix(')')?.trim().parse().ok().filter(|_| is_text)
 }
 
 /// The error for a missing table. Lists the tables of the schema if they are visible.

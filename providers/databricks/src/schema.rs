@@ -2,15 +2,16 @@
 
 mod azure;
 mod catalog;
+mod parts;
 mod workspace;
 
 use crate::blueprints::BLUEPRINTS;
 use crate::identity::identity;
 use crate::lookup::lookups;
-use std::time::Duration;
+use parts::text;
 use terrace_provider::http::allow_plain_http;
 use terrace_provider::sql_reads::{SqlDialect, SqlReads};
-use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema, ResourceType, Timeouts};
+use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema};
 
 /// The schema of the provider.
 #[must_use]
@@ -31,10 +32,6 @@ pub fn provider() -> ProviderSchema {
         sql_reads: Some(|query, defaults| SqlReads::of(SqlDialect::Databricks, query, defaults).to_value()),
         identity: Some(identity),
     }
-}
-
-fn text(name: &'static str, doc: &'static str) -> Attribute {
-    Attribute::new(name, AttributeType::String, doc)
 }
 
 fn settings() -> Object {
@@ -65,27 +62,4 @@ fn settings() -> Object {
         ),
         Attribute::new("timeout", AttributeType::Int, "Timeout of a request in seconds.").default_value(60_i64),
     ])
-}
-
-fn workspace_url() -> Attribute {
-    text("workspaceUrl", "The URL of the workspace.").required()
-}
-
-fn id() -> Attribute {
-    text("id", "The id for `terrace import`.").stable()
-}
-
-fn named(name: &'static str, doc: &'static str) -> Attribute {
-    text(name, doc).required().replaces()
-}
-
-/// Adds timeouts, and the time for which a call with a lost answer may still take effect.
-fn remote(ty: ResourceType) -> ResourceType {
-    let timeouts = Timeouts {
-        create: Duration::from_secs(600),
-        update: Duration::from_secs(600),
-        delete: Duration::from_secs(600),
-        read: Duration::from_secs(60),
-    };
-    ResourceType { settle: Duration::from_secs(30), timeouts, ..ty }
 }

@@ -4,7 +4,7 @@
 //! contain data.
 
 use crate::identifier::quote;
-use crate::rights::Operation;
+use crate::operation::Operation;
 use crate::server::Server;
 use deadpool_postgres::{HookError, PoolError};
 use std::error::Error as _;

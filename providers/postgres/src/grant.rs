@@ -6,7 +6,8 @@ mod revoke;
 
 use crate::attributes::{flag, list, text, texts};
 use crate::error::Failure;
-use crate::identifier::{check, parts, qualified, quote, quote_all};
+use crate::granted_object::{PRIVILEGES, object_names};
+use crate::identifier::{check, qualified, quote, quote_all};
 use crate::kind::Target;
 use crate::observation::{Observation, ReadRequest};
 use crate::private::Memory;
@@ -17,14 +18,6 @@ use revoke::{RevokedPart, revoke, revoke_own};
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::names::listed;
 use terrace_provider::{Attributes, Map, Path, ProviderError};
-
-/// Privileges by object type: <https://www.postgresql.org/docs/current/ddl-priv.html>.
-const PRIVILEGES: [(&str, &[&str]); 4] = [
-    ("database", &["CREATE", "CONNECT", "TEMPORARY"]),
-    ("schema", &["CREATE", "USAGE"]),
-    ("table", &["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN"]),
-    ("sequence", &["USAGE", "SELECT", "UPDATE"]),
-];
 
 /// Privileges that can be granted on columns.
 const OF_COLUMNS: [&str; 4] = ["SELECT", "INSERT", "UPDATE", "REFERENCES"];
@@ -65,32 +58,6 @@ fn each_privilege(attributes: &Attributes, version: i32) -> Vec<String> {
     let all = grantable(&text(attributes, "objectType"), !texts(attributes, "columns").is_empty());
     let is_known = |name: &&&str| **name != MAINTAIN.0 || version >= MAINTAIN.1;
     all.iter().filter(is_known).map(|name| (*name).to_owned()).collect()
-}
-
-/// The parts of `object`, as many as its type requires.
-///
-/// # Errors
-/// `InvalidInput` at `objectType` or `object`.
-pub(crate) fn object_names(attributes: &Attributes) -> Result<Vec<String>, ProviderError> {
-    let ty = text(attributes, "objectType");
-    if !PRIVILEGES.iter().any(|(known, _)| *known == ty) {
-        let known: Vec<&str> = PRIVILEGES.iter().map(|(known, _)| *known).collect();
-        let message = format!("`{ty}` is not an object type with privileges");
-        return Err(ProviderError::invalid(Some(Path::attribute("objectType")), message)
-            .solution(format!("it is one of {}", listed(&known))));
-    }
-    let path = Path::attribute("object");
-    let object = text(attributes, "object");
-    let count = if matches!(ty.as_str(), "database" | "schema") { 1 } else { 2 };
-    let Some(names) = parts(&object).filter(|names| names.len() == count) else {
-        let form = if count == 1 { "its name" } else { "`schema.name`" };
-        return Err(ProviderError::invalid(Some(path), format!("`{object}` is not the name of a {ty}"))
-            .solution(format!("write {form}; put a name with a dot or a double quote in double quotes: `\"a.b\"`")));
-    };
-    for name in &names {
-        check(name, &path)?;
-    }
-    Ok(names)
 }
 
 /// Refuses privileges that the object type does not have.

@@ -86,7 +86,7 @@ impl Target {
                 (Kind::Schema | Kind::Role, "name") => check_own(name, &path)?,
                 // `objectType` is a keyword, `object` holds several names.
                 (Kind::Grant, "objectType") => {}
-                (Kind::Grant, "object") => drop(crate::grant::object_names(attributes)?),
+                (Kind::Grant, "object") => drop(crate::granted_object::object_names(attributes)?),
                 _ => check(name, &path)?,
             }
         }

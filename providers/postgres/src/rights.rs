@@ -3,6 +3,7 @@
 use crate::error::Failure;
 use crate::identifier::{qualified, quote};
 use crate::kind::{Kind, Target};
+use crate::operation::Operation;
 use crate::server::{Client, column, query};
 use terrace_provider::{Attributes, MissingRight};
 
@@ -11,27 +12,6 @@ use terrace_provider::{Attributes, MissingRight};
 /// considers: <https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-ACCESS>.
 const RIGHTS: &str = "SELECT rolname::text, current_database()::text, rolsuper OR rolcreatedb, rolsuper OR rolcreaterole, \
      has_database_privilege(current_database(), 'CREATE') FROM pg_roles WHERE rolname = current_user";
-
-/// An operation on an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Operation {
-    Read,
-    Create,
-    Update,
-    Delete,
-}
-
-impl Operation {
-    /// The word after "cannot be" in messages.
-    pub(crate) fn done(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Create => "created",
-            Self::Update => "changed",
-            Self::Delete => "deleted",
-        }
-    }
-}
 
 /// The statement that gives a user the right to an operation.
 pub(crate) fn statement(operation: Operation, target: &Target, attributes: &Attributes, user: &str) -> String {

@@ -1,7 +1,10 @@
 //! Declarations of the provider: settings, nine resource types and lookups.
 
 mod access;
+mod parts;
 mod tables;
+
+pub(crate) use parts::{names, text};
 
 use crate::blueprints::BLUEPRINTS;
 use crate::config::{CONNECTIONS, DATABASE, LOCK_TIMEOUT, TIMEOUT};
@@ -9,10 +12,9 @@ use crate::lookup::lookups;
 use crate::principal::principal;
 use crate::spelling;
 use crate::sql_type::sql_type;
-use std::time::Duration;
-use terrace_provider::normal;
+use parts::{IN_DATABASE, OWNER, comment, full_name, id, in_database, name, settled};
 use terrace_provider::sql_reads::{SqlDialect, SqlReads};
-use terrace_provider::{Attribute, AttributeType, Need, Object, ProviderSchema, ResourceType, Value};
+use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema, ResourceType};
 
 /// The schema of the provider.
 #[must_use]
@@ -86,20 +88,6 @@ fn database() -> ResourceType {
     ResourceType { holds_data: true, needs: &[OWNER], ..settled(ty) }
 }
 
-/// The role that owns an object cannot be dropped before the object has another owner.
-const OWNER: Need =
-    Need { ty: "postgres_role", identities: |attributes| Need::named(attributes, &[("name", "owner")]) };
-
-/// The database of an object.
-const IN_DATABASE: Need =
-    Need { ty: "postgres_database", identities: |attributes| Need::named(attributes, &[("name", "database")]) };
-
-/// The schema of a relation.
-const IN_SCHEMA: Need = Need {
-    ty: "postgres_schema",
-    identities: |attributes| Need::named(attributes, &[("database", "database"), ("name", "schema")]),
-};
-
 fn schema() -> ResourceType {
     let ty = settled(ResourceType::new(
         "postgres_schema",
@@ -115,50 +103,4 @@ fn schema() -> ResourceType {
         ]),
     ));
     ResourceType { needs: &[IN_DATABASE, OWNER], ..ty }
-}
-
-pub(crate) fn text(name: &'static str, doc: &'static str) -> Attribute {
-    Attribute::new(name, AttributeType::String, doc)
-}
-
-pub(crate) fn names(name: &'static str, doc: &'static str) -> Attribute {
-    Attribute::new(name, AttributeType::list(AttributeType::String), doc)
-}
-
-fn flag(name: &'static str, doc: &'static str, default: bool) -> Attribute {
-    Attribute::new(name, AttributeType::Bool, doc).default_value(default)
-}
-
-fn name(doc: &'static str) -> Attribute {
-    text("name", doc).required().replaces()
-}
-
-fn in_database() -> Attribute {
-    text("database", "The database.").required().replaces()
-}
-
-fn in_schema() -> Attribute {
-    text("schema", "The schema.").required().replaces()
-}
-
-fn id() -> Attribute {
-    text("id", "The id for `terrace import`.").stable()
-}
-
-/// The server keeps no empty comment.
-fn comment() -> Attribute {
-    text("comment", "A comment. Left out or empty: not managed.").normal(normal::non_empty)
-}
-
-fn full_name(doc: &'static str) -> Attribute {
-    text("fullName", doc).stable()
-}
-
-fn empty() -> Value {
-    Value::List(Vec::new())
-}
-
-/// A call cannot take effect after its connection has ended, and the provider checks for that.
-fn settled(ty: ResourceType) -> ResourceType {
-    ResourceType { settle: Duration::ZERO, ..ty }
 }

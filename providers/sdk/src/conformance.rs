@@ -8,6 +8,7 @@
 //! `planning`, `recovery` and `spellings`, which hold the behaviours. Use [`Instance`] and [`variants`] of a
 //! configuration for a provider's own tests.
 
+mod behaviour;
 mod bench;
 mod contract;
 mod fixture;
@@ -28,19 +29,9 @@ pub use report::{Report, Verdict};
 
 use crate::{Attributes, Provider, ProviderError, Settings};
 use bench::Bench;
-use futures_util::future::BoxFuture;
 use report::Entry;
 use serde_json::Value as Json;
 use std::path::Path;
-
-/// Result of a check: a verdict, or a sentence that describes the failure.
-type Checked = Result<Verdict, String>;
-
-/// A behaviour: its name, which states a fact about a correct provider, and its check.
-struct Behaviour {
-    name: &'static str,
-    check: for<'a> fn(&'a Bench<'a>) -> BoxFuture<'a, Checked>,
-}
 
 /// Settings of an instance for a suite: no values, and a (temporary) project folder of the caller.
 #[must_use]
@@ -122,14 +113,6 @@ impl<'a> Suite<'a> {
         report
     }
 }
-
-impl Clone for Behaviour {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl Copy for Behaviour {}
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@ mod base;
 mod client;
 mod client_assertion;
 mod failure;
+mod header;
 mod pages;
 mod pause;
 mod plain;
@@ -22,6 +23,7 @@ mod poll;
 mod reply;
 mod request;
 mod token;
+mod token_source;
 mod within;
 
 pub use api::Api;
@@ -35,7 +37,8 @@ pub use plain::{ALLOW_PLAIN_HTTP, allow_plain_http, check_credentials, is_expose
 pub use poll::Poll;
 pub use reply::Reply;
 pub use request::Request;
-pub use token::{Token, TokenRequest, TokenSource};
+pub use token::TokenRequest;
+pub use token_source::{Token, TokenSource};
 pub use within::Within;
 
 pub use reqwest::header::{HeaderName, HeaderValue};

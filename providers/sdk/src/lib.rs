@@ -4,8 +4,9 @@
 //! environment's configuration, and each call passes the known parts of an object. A provider never sees the store, the
 //! descriptor or the plan file.
 //!
-//! Read in this order: [`schema`] (resource types), [`value`] (attribute values), [`provider`] (the calls), [`plan`]
-//! (default planning), [`normal`] (values with the same meaning), [`error`] (failures), [`docs`] (README tables).
+//! Read in this order: [`schema`] (resource types), [`value`] (attribute values), [`records`] (objects), [`provider`]
+//! (the calls), [`plan`] (default planning), [`normal`] (values with the same meaning), [`error`] (failures), [`docs`]
+//! (README tables).
 //! Shared helpers: [`attributes`], [`names`], [`object_id`], [`column_type`], [`embedded`] and [`secret_half`] (vendor JSON
 //! with a secret half).
 //!
@@ -25,6 +26,7 @@ pub mod cron;
 pub mod docs;
 pub mod embedded;
 pub mod error;
+pub mod finding;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod names;
@@ -34,6 +36,7 @@ pub mod path;
 pub mod plan;
 pub mod principal;
 pub mod provider;
+pub mod records;
 pub mod redaction;
 pub mod removed_paths;
 pub mod renames;
@@ -55,13 +58,14 @@ pub mod wrap;
 
 pub use call::{Call, Partial, Progress, with_severity};
 pub use error::{ErrorKind, ProviderError};
+pub use finding::{Finding, Severity};
 pub use path::{Path, Step};
 pub use plan::{DataLoss, PlannedChange, ProposedChange};
 pub use principal::Principal;
 pub use provider::{
-    Attempt, Batch, DataAmount, DryRun, Finding, Found, Grantee, LostCall, MissingRight, Observed, Planned, Private,
-    Provider, Recorded, Session, Settings, Severity,
+    Attempt, Batch, DataAmount, DryRun, Found, Grantee, LostCall, MissingRight, Provider, Session, Settings,
 };
+pub use records::{Observed, Planned, Private, Recorded};
 pub use redaction::Redaction;
 pub use sandbox::Sandbox;
 pub use schema::{

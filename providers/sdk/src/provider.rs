@@ -1,11 +1,13 @@
 //! The two traits of a provider, and the types of their arguments and results.
 
 use crate::plan::{PlannedChange, ProposedChange, from_schema};
-use crate::{Attributes, Call, Path, ProviderError, ProviderSchema, ResourceType, Sandbox, Value};
+use crate::{
+    Attributes, Call, Finding, Observed, Planned, Private, ProviderError, ProviderSchema, Recorded, ResourceType,
+    Sandbox,
+};
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use jiff::{SignedDuration, Timestamp};
-use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -39,7 +41,7 @@ pub const READS_AT_ONCE: usize = 16;
 ///
 /// Reading calls (`read`, `find`, `import`, `unexpressed`, `lookup`, `validate_remote`, `plan`, `count_data`, `grantees`,
 /// `missing_rights`) change nothing.
-/// Providers that compare attributes need them without sensitive marks: use [`Value::revealed`].
+/// Providers that compare attributes need them without sensitive marks: use [`Value::revealed`](crate::Value::revealed).
 #[async_trait]
 pub trait Session: Send + Sync {
     /// Reads one object in its present form; `None` if it does not exist.
@@ -156,49 +158,6 @@ pub struct Settings {
     pub sandbox: Sandbox,
 }
 
-/// Opaque bytes of a provider that are stored with a row or a plan. Secret: never shown.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Private(pub Vec<u8>);
-
-impl fmt::Debug for Private {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "({} private bytes)", self.0.len())
-    }
-}
-
-/// An object as the state records it.
-#[derive(Debug, Clone, Default)]
-pub struct Recorded {
-    /// The resource's address with its stack.
-    pub address: String,
-    /// The identity attributes.
-    pub identity: Attributes,
-    /// All attributes.
-    pub attributes: Attributes,
-    /// The provider's own bytes.
-    pub private: Private,
-}
-
-/// An object as the provider reads it or has just created it.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Observed {
-    /// The identity attributes.
-    pub identity: Attributes,
-    /// All attributes, computed ones included, without configured attributes that cannot be read back.
-    pub attributes: Attributes,
-    /// The provider's own bytes.
-    pub private: Private,
-}
-
-/// An object to create or update.
-#[derive(Debug, Clone, Default)]
-pub struct Planned {
-    /// All attributes; the provider computes the unknown ones.
-    pub attributes: Attributes,
-    /// The private bytes of the plan.
-    pub private: Private,
-}
-
 /// A call that may have taken effect, or an identity that may exist.
 #[derive(Debug, Clone)]
 pub struct Attempt {
@@ -306,39 +265,6 @@ impl DataAmount {
             1 => Self::Some { count, text: format!("1 {one}") },
             _ => Self::Some { count, text: format!("{count} {many}") },
         }
-    }
-}
-
-/// Severity of a finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// For information.
-    Note,
-    /// Probably a mistake.
-    Warning,
-    /// It cannot work.
-    Error,
-}
-
-/// A provider's finding about planned values.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// The severity.
-    pub severity: Severity,
-    /// The attribute.
-    pub path: Option<Path>,
-    /// The problem.
-    pub message: String,
-    /// The solution.
-    pub hint: Option<String>,
-}
-
-impl Recorded {
-    /// A text attribute.
-    #[must_use]
-    pub fn text(&self, name: &str) -> Option<&str> {
-        self.attributes.get(name).and_then(Value::as_str)
     }
 }
 

@@ -17,10 +17,10 @@ pub use deadline::{LatestErrors, in_time, stoppable, within};
 pub use limits::{Limits, Rate, TypeLimits};
 
 use crate::plan::{PlannedChange, ProposedChange};
-use crate::provider::{DryRun, Planned, READS_AT_ONCE};
+use crate::provider::{DryRun, READS_AT_ONCE};
 use crate::{
-    Attempt, Attributes, Call, DataAmount, ErrorKind, Finding, Found, Grantee, MissingRight, Observed, Provider,
-    ProviderError, Recorded, ResourceType, Session, Settings, Severity,
+    Attempt, Attributes, Call, DataAmount, ErrorKind, Finding, Found, Grantee, MissingRight, Observed, Planned,
+    Provider, ProviderError, Recorded, ResourceType, Session, Settings, Severity,
 };
 use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};

@@ -1,6 +1,5 @@
 //! Refusals of calls, with the bodies of the previous service.
 
-use crate::BODY_LIMIT;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -11,6 +10,9 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use terrace_server::body;
 use terrace_state::roles::RoleStore;
+
+/// The longest body: a query with its variables.
+pub(crate) const BODY_LIMIT: usize = 4 << 20;
 
 /// Why a call is refused.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Audit entries of calls that change roles, and of refused calls.
 
-use crate::Shared;
 use crate::answer::Refusal;
+use crate::shared::Shared;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{Method, StatusCode};
 use std::panic::resume_unwind;

@@ -17,12 +17,13 @@ mod caller;
 mod groups;
 mod query;
 mod rest;
+mod shared;
 mod webhook;
 
 pub use groups::GraphSettings;
 pub use query::{Allowed, QueryError, root_fields};
 
-use answer::{Refusal, Store, errors, panic_response};
+use answer::{BODY_LIMIT, Refusal, Store, errors, panic_response};
 use audited::Call;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
@@ -31,6 +32,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use caller::Reader;
+use shared::Shared;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,8 +48,6 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// The longest body: a query with its variables.
-const BODY_LIMIT: usize = 4 << 20;
 /// Bodies longer than this need a permit: Hasura forwards the requests of any caller.
 const LARGE: u64 = 64 << 10;
 /// The number of these permits.
@@ -76,19 +76,6 @@ pub struct Settings {
     pub allowed: Allowed,
     /// The certificate; `None` for unencrypted connections.
     pub certificate: Option<Certificate>,
-}
-
-/// The state that calls share.
-pub(crate) struct Shared {
-    pub(crate) store: Store,
-    pub(crate) reader: Reader,
-    pub(crate) allowed: Allowed,
-    pub(crate) audit: Arc<Audit>,
-    /// Running changes, also those of callers that disconnected.
-    pub(crate) changes: TaskTracker,
-    authenticator: Authenticator,
-    /// Permits for large bodies.
-    large: Semaphore,
 }
 
 /// A role mapper that is not running yet.

@@ -1,9 +1,9 @@
 //! REST routes for roles and their members: those of the previous service, and additional ones.
 
-use crate::Shared;
 use crate::answer::{JsonBody, Refusal};
 use crate::audited::Call;
 use crate::query::is_name;
+use crate::shared::Shared;
 use crate::webhook::is_reserved;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;

@@ -3,10 +3,10 @@
 //!
 //! Hasura expects 200 with session variables, or 401; it treats anything else as an error of the webhook.
 
-use crate::Shared;
 use crate::answer::{JsonBody, Refusal};
 use crate::caller::{Caller, Unidentified};
 use crate::query::{MOST_BYTES, QueryError, root_fields};
+use crate::shared::Shared;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;

@@ -8,7 +8,7 @@ use super::problem::Problem;
 use super::stacks::known;
 use crate::auth::{Action, Caller, Resource};
 use crate::drift_scan::Scan;
-use crate::serve::Shared;
+use crate::shared::Shared;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};

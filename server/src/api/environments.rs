@@ -4,7 +4,7 @@ use super::page::{Page, PageQuery, Params};
 use super::problem::Problem;
 use crate::auth::Caller;
 use crate::environments::EnvironmentContext;
-use crate::serve::Shared;
+use crate::shared::Shared;
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use serde::Serialize;

@@ -4,7 +4,7 @@ use super::page::{Page, PageQuery, Params};
 use super::problem::Problem;
 use crate::auth::{Action, Caller, Resource};
 use crate::operation_log::OperationLog;
-use crate::serve::Shared;
+use crate::shared::Shared;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};

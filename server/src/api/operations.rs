@@ -4,7 +4,7 @@ use super::page::{Page, PageQuery, Params, unknown_position};
 use super::problem::Problem;
 use crate::answer::Refusal;
 use crate::auth::{Action, Caller, Resource};
-use crate::serve::Shared;
+use crate::shared::Shared;
 use crate::streams::OpenStream;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};

@@ -3,7 +3,7 @@
 use super::page::{Page, PageQuery, Params};
 use super::problem::Problem;
 use crate::auth::Caller;
-use crate::serve::Shared;
+use crate::shared::Shared;
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use jiff::Timestamp;
@@ -127,7 +127,7 @@ pub(super) async fn components(
     Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Component>>, Problem> {
     let stack = known(&shared, &caller, &stack).await?;
-    let seal = shared.environments.get(&stack.environment).map(|env| &env.seal);
+    let seal = shared.environments.get(&stack.environment).map(|env| &env.engine.seal);
     let mut found = Vec::new();
     for row in shared.calls.components(&stack).await? {
         let outputs = match seal {
@@ -223,7 +223,7 @@ fn resource(shared: &Shared, row: Row) -> Result<Resource, Problem> {
     let attributes = match shared.environments.get(&row.stack.environment) {
         None => None,
         Some(env) => {
-            let opened = open_attributes(&row, &env.seal).map_err(Problem::internal)?;
+            let opened = open_attributes(&row, &env.engine.seal).map_err(Problem::internal)?;
             Some(opened.iter().map(|(name, value)| (name.clone(), value.to_json())).collect())
         }
     };

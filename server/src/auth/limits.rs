@@ -3,7 +3,7 @@
 //! [`Principal::may`] is the only place that decides. Every route asks it through `Caller`; `super::guard` answers 500
 //! for a route that does not.
 
-use super::Scope;
+use super::scope::Scope;
 use globset::{Glob, GlobMatcher};
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json};

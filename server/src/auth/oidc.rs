@@ -1,7 +1,6 @@
 //! Callers with a token (JWT, RFC 7519) of an OpenID Connect issuer.
 
-use super::limits::claim_words;
-use super::{Grant, Principal};
+use super::limits::{Grant, Principal, claim_words};
 use crate::answer::Refusal;
 use crate::jwt::{ALGORITHMS, Accepted, LEEWAY, Refused, Trust, Verifier};
 use jiff::{SignedDuration, Timestamp};

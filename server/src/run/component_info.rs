@@ -28,7 +28,7 @@ pub(super) async fn info(store: &dyn StateStore, context: &RequestContext<'_>) -
     let is_one = rows.len() == 1;
     for row in rows {
         let Some(component) = compiled.components.iter().find(|component| component.key == row.key) else { continue };
-        let outputs = open_component(&context.stack, &row, &context.env.seal)?;
+        let outputs = open_component(&context.stack, &row, &context.env.engine.seal)?;
         if let Some(access) = row.access {
             let without_access = context.principals_without_access(component, &access);
             let granted = access.principals.iter().filter(|principal| !without_access.contains_key(principal.as_str()));

@@ -1,12 +1,11 @@
 //! Recovery of interrupted steps before a plan.
 
 use super::failure::Failure;
-use super::{LEASE_WAIT, LONGEST_PAUSE, Run};
+use super::{LONGEST_PAUSE, Run};
 use crate::request_context::RequestContext;
 use std::collections::BTreeSet;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::event::NoEvents;
-use terrace_engine::recover::Recovery;
 use terrace_engine::store::{OpenIntent, Selection, StoreError};
 
 /// The number of attempts after which an interrupted call is checked again.
@@ -44,15 +43,8 @@ impl Run<'_> {
         }
         // The steps of this operation may finish in the meantime, even after a cancellation.
         let cancel = if self.claim.next_step > 0 { self.lost.child_token() } else { self.cancel.child_token() };
-        let recovery = Recovery {
-            store: &store,
-            registry: &context.env.registry,
-            seal: &context.env.seal,
-            events: &NoEvents,
-            cancel: &cancel,
-            lock_timeout: self.shared.settings.lock_timeout.min(LEASE_WAIT),
-            actor: &self.shared.settings.actor,
-        };
+        let execution = self.execution(cancel);
+        let recovery = context.env.engine.recovery(&store, &execution, &NoEvents);
         let steps = recovery.run(&context.stack, &selection, &Selection::Addresses(shared)).await?;
         let (left, found): (Vec<_>, Vec<_>) = steps.iter().partition(|step| step.is_in_doubt);
         for step in &found {
@@ -90,7 +82,7 @@ impl Run<'_> {
             return Ok(None);
         }
         let open = self.store().open_intents(&context.stack, selection).await?;
-        let mut open = open.into_iter().map(|open| context.env.registry.ended_calls().complete(open));
+        let mut open = open.into_iter().map(|open| context.env.engine.registry.ended_calls().complete(open));
         let takes_longer = |open: &OpenIntent| open.settles_in().is_some_and(|left| left > LONGEST_PAUSE);
         Ok(open.find(|open| open.is_orphaned && takes_longer(open)))
     }

@@ -1,6 +1,7 @@
 //! The pages. Templates end in `.html`, so that minijinja escapes their values.
 
-use super::{BASE, NotShown, Tables, add_headers};
+use super::content::{BASE, NotShown, Tables};
+use super::headers::add_headers;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};

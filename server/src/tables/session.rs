@@ -1,6 +1,7 @@
 //! Access to the pages: from this machine, by users who sent the token once.
 
-use super::{BASE, Tables, pages};
+use super::content::{BASE, Tables};
+use super::pages;
 use crate::auth::{Auth, Authenticator, Scope};
 use axum::body::Bytes;
 use axum::extract::{Query, Request, State};

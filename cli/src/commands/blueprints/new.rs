@@ -31,14 +31,14 @@ pub(super) fn run(
     check_name(name)?;
     let mut sources = Sources::default();
     let (library, _) =
-        library(&env_context.registry, env_context.configuration(), &settings.project_folder, &mut sources)?;
+        library(&env_context.engine.registry, env_context.configuration(), &settings.project_folder, &mut sources)?;
     if let Some(other) = library.get(name) {
         return Err(Failure::new(format!("the blueprint `{name}` exists already: {}", other.origin.file))
             .hint("choose another name, or edit the existing blueprint"));
     }
     let draft = match from {
         None => Draft::plain(name),
-        Some(from) => match (env_context.registry.resource_type(from), library.get(from)) {
+        Some(from) => match (env_context.engine.registry.resource_type(from), library.get(from)) {
             (Some((_, ty)), _) => Draft::of_type(name, ty),
             (None, Some(blueprint)) => Draft::of_blueprint(name, blueprint, &sources),
             (None, None) => return Err(unknown_model(from, env_context, || unknown(from, &library))),
@@ -75,7 +75,7 @@ fn check_name(name: &str) -> Result<(), Failure> {
 }
 
 fn unknown_model(from: &str, env_context: &EnvironmentContext, blueprint: impl FnOnce() -> Failure) -> Failure {
-    let types = env_context.registry.schemas().flat_map(|schema| &schema.resources).map(|ty| ty.name);
+    let types = env_context.engine.registry.schemas().flat_map(|schema| &schema.resources).map(|ty| ty.name);
     let failure = blueprint();
     let message = format!("there is neither a resource type nor a blueprint `{from}`");
     match closest(from, types) {

@@ -83,7 +83,7 @@ fn named_tests(
         files.extend(match blueprints::as_name(word) {
             None => blueprints::tests(std::slice::from_ref(word))?,
             Some(name) => {
-                let (registry, environment) = (&env_context.registry, env_context.configuration());
+                let (registry, environment) = (&env_context.engine.registry, env_context.configuration());
                 blueprints::tests_of_name(name, registry, environment, &settings.project_folder)?
             }
         });
@@ -140,7 +140,7 @@ impl<'a> Bench<'a> {
     ) -> Result<Self, Failure> {
         let mut sources = Sources::default();
         let (mut blueprints, mut diagnostics) = blueprints::all(
-            &env_context.registry,
+            &env_context.engine.registry,
             env_context.configuration(),
             &settings.project_folder,
             &mut sources,
@@ -158,7 +158,7 @@ impl<'a> Bench<'a> {
             return Err(Failure::reported(Exit::Error));
         }
         let mut env_context = env_context.clone();
-        env_context.registry = Arc::new(env_context.registry.offline());
+        env_context.engine.registry = Arc::new(env_context.engine.registry.offline());
         Ok(Self { context, env_context, sources, blueprints, runtime: runtime(context.variables)? })
     }
 
@@ -200,7 +200,7 @@ impl<'a> Bench<'a> {
         let id = self.sources.add(name, text);
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         let read_neighbor = |path: &str| files::text(&folder.join(path), files::HANDWRITTEN).ok();
-        let environment = &self.env_context.environment.name;
+        let environment = &self.env_context.engine.environment.name;
         let (file, diagnostics) = case::read(id, &mut self.sources, &read_neighbor, environment, &Budget::default());
         report(self.context.ui, &self.sources, &diagnostics);
         if has_errors(&diagnostics) { Err(Failure::reported(Exit::Error)) } else { Ok(file) }
@@ -209,14 +209,14 @@ impl<'a> Bench<'a> {
     /// The result of a case.
     fn outcome(&self, case: &Case, library: &Library, templates: &Templates) -> Result<Json, Failure> {
         let mut diagnostics = case.diagnostics.clone();
-        let mut environment = self.env_context.environment.clone();
+        let mut environment = self.env_context.engine.environment.clone();
         if let Some(settings) = &case.settings {
             environment.settings = settings.clone();
         }
         let variables = BTreeMap::new();
         let compiler = Compiler {
             sources: &self.sources,
-            functions: &self.env_context.functions,
+            functions: &self.env_context.engine.functions,
             environment: &environment,
             library,
             templates,
@@ -233,10 +233,10 @@ impl<'a> Bench<'a> {
             diagnostics.extend(case.grant(&mut stacks).err());
         }
         if has_errors(&diagnostics) {
-            return Ok(outcome(None, &self.env_context.registry, &diagnostics));
+            return Ok(outcome(None, &self.env_context.engine.registry, &diagnostics));
         }
         let mut env_context = self.env_context.clone();
-        env_context.environment = environment;
+        env_context.engine.environment = environment;
         let options = Options { components: case.chosen.clone(), ..Options::default() };
         let computed: Result<Computed, Failure> = self.runtime.block_on(async {
             let store = open(&StoreUrl::SqliteMemory, Access::ReadOnly).await?;
@@ -245,7 +245,7 @@ impl<'a> Bench<'a> {
         });
         let computed = computed?;
         diagnostics.extend(computed.diagnostics);
-        Ok(outcome(Some(&computed.plan), &env_context.registry, &diagnostics))
+        Ok(outcome(Some(&computed.plan), &env_context.engine.registry, &diagnostics))
     }
 
     /// Writes the actual results as expected ones. First checks that they read back equal.
@@ -257,7 +257,7 @@ impl<'a> Bench<'a> {
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         let read_neighbor = |path: &str| files::text(&folder.join(path), files::HANDWRITTEN).ok();
         let (written, found) =
-            case::read(id, &mut sources, &read_neighbor, &self.env_context.environment.name, &Budget::default());
+            case::read(id, &mut sources, &read_neighbor, &self.env_context.engine.environment.name, &Budget::default());
         let is_written = |(case, actual): &(&Case, &Json)| {
             let written_case = written.cases.iter().find(|other| other.name.value == case.name.value);
             written_case.and_then(|other| other.expected.as_ref()).is_some_and(|expected| expected.tree == **actual)

@@ -28,7 +28,8 @@ pub(super) async fn check(context: &Context<'_>, settings: &Settings, name: &str
         }
     };
     // At once: each instance that does not answer takes as long as its retries.
-    let probes = env_context.registry.instance_names().map(|instance| provider(context, &env_context, name, instance));
+    let instances = env_context.engine.registry.instance_names();
+    let probes = instances.map(|instance| provider(context, &env_context, name, instance));
     findings.extend(futures_util::future::join_all(probes).await.into_iter().flatten());
     blueprints(context, settings, &env_context, name, findings);
 }
@@ -41,12 +42,12 @@ async fn provider(
     instance: &str,
 ) -> Vec<Finding> {
     let subject = format!("provider {instance} of {environment}");
-    let health_probe = env_context.registry.instance(instance).and_then(HealthProbe::of);
+    let health_probe = env_context.engine.registry.instance(instance).and_then(HealthProbe::of);
     if health_probe.as_ref().is_some_and(|it| !it.is_configured(env_context, context.variables, instance)) {
         return vec![Finding::ok(subject, "it is not configured, so it was not called")];
     }
     let probe = async {
-        let session = env_context.registry.session(instance).await.map_err(|error| ("connect", error))?;
+        let session = env_context.engine.registry.session(instance).await.map_err(|error| ("connect", error))?;
         let Some(HealthProbe { ty, id, .. }) = health_probe else { return Ok(None) };
         // A session may open without any call.
         match session.import(&ty, id).await {
@@ -124,7 +125,8 @@ fn blueprints(
 ) {
     let subject = format!("blueprints of {name}");
     let mut sources = Sources::default();
-    let read = library(&env_context.registry, env_context.configuration(), &settings.project_folder, &mut sources);
+    let read =
+        library(&env_context.engine.registry, env_context.configuration(), &settings.project_folder, &mut sources);
     let (library, mut diagnostics) = match read {
         Ok(read) => read,
         Err(failure) => {
@@ -133,7 +135,9 @@ fn blueprints(
         }
     };
     diagnostics.extend(
-        library.iter().flat_map(|blueprint| check_blueprint(blueprint, &env_context.registry, &env_context.functions)),
+        library.iter().flat_map(|blueprint| {
+            check_blueprint(blueprint, &env_context.engine.registry, &env_context.engine.functions)
+        }),
     );
     report(context.ui, &sources, &diagnostics);
     let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();

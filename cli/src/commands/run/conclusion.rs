@@ -88,7 +88,7 @@ pub(super) fn retained(
 /// Objects that stay when their last owner leaves, independent of options. They have no owner afterwards, and are removed
 /// separately.
 pub(super) fn kept_in_any_case(plan: &Plan) -> HashSet<Retained<'_>> {
-    let kept = plan.changes().filter(|(_, change)| change.reason == Some(Reason::RetainedAtLastRelease));
+    let kept = plan.changes().filter(|(_, change)| change.why.reason == Some(Reason::RetainedAtLastRelease));
     kept.map(|(plan, change)| (row_stack(&plan.stack, &change.address), &change.address)).collect()
 }
 

@@ -62,7 +62,7 @@ pub(super) async fn run(
     let computed = rollback.plan().await?;
     rollback.show(&computed)?;
     save(&computed.plan, path, env_context)?;
-    context.ui.print_note(&saved(&computed.plan, path, &env_context.seal)?);
+    context.ui.print_note(&saved(&computed.plan, path, &env_context.engine.seal)?);
     Ok(Exit::Done)
 }
 

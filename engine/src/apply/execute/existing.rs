@@ -24,7 +24,7 @@ pub(super) async fn add_remedies(
         return;
     }
     // A rollback has no descriptor to change.
-    if prepared.change.place.is_some() {
+    if prepared.change.basis.place.is_some() {
         failed.solutions.push("to adopt it, set `adopt: ifExists` on the resource".to_owned());
     }
     if let Some(id) = import_id {
@@ -41,7 +41,7 @@ async fn recorded(applier: &Applier, prepared: &Prepared, ty: &ResourceType) -> 
     let object = Observed { identity, ..Observed::default() };
     let environment = prepared.stack.environment.as_str();
     let found =
-        find_recorded_resource(applier.store.as_ref(), &applier.seal, (environment, &change.provider), ty, &object)
+        find_recorded_resource(applier.store.as_ref(), &applier.seal, (environment, &change.how.provider), ty, &object)
             .await;
     // A failure of this search does not matter: the create has failed anyway.
     let (stack, address) =

@@ -43,7 +43,7 @@ fn record_object_with(
     let planned = &prepared.planned.attributes;
     let mut breaches = contract::result_agrees_with_plan(ty, planned, observed);
     breaches.extend(contract::result_is_sound(ty, observed));
-    let status = match &prepared.change.prior {
+    let status = match &prepared.change.basis.prior {
         // A row that is only rewritten keeps its status.
         Some(prior) if prepared.change.action == Action::NoOp => prior.status,
         // An object that differs from the plan is complete: replacing it would destroy its data.
@@ -108,7 +108,7 @@ fn put(prepared: &Prepared, row: Row, expected: u64) -> Vec<Write> {
         stack: prepared.stack.clone(),
         address: change.address.clone(),
         key,
-        expected: change.generation,
+        expected: change.basis.generation,
     });
     deposed.into_iter().chain([Write::Put { row: Box::new(row), expected }]).collect()
 }
@@ -159,7 +159,7 @@ pub(super) async fn find_after_failure(
             age: started.elapsed(),
         }),
     };
-    match deadline::call_reading(prepared.change.timeouts.read, session.find(ty, &attempt)).await {
+    match deadline::call_reading(prepared.change.how.timeouts.read, session.find(ty, &attempt)).await {
         Ok(Found::Own(observed)) => AfterFailure::Object(observed),
         Ok(Found::NoEffect) => AfterFailure::Nothing,
         Ok(Found::Absent | Found::Foreign(_)) if error.kind != ErrorKind::Ambiguous || is_settled(ty, unfinished) => {
@@ -216,14 +216,14 @@ pub(super) fn update_failed(recorder: &Recorder<'_>, prepared: &Prepared, error:
         None if error.kind == ErrorKind::NotBegun => None,
         None => old_row_with_marks(recorder, prepared),
     };
-    let write = row.map(|row| Write::Put { row: Box::new(row), expected: prepared.change.generation });
+    let write = row.map(|row| Write::Put { row: Box::new(row), expected: prepared.change.basis.generation });
     failure(prepared, error, write.into_iter().collect(), None)
 }
 
 /// The old row after a failed update that sent new sensitive values. It marks their attributes, because part of the update may have
 /// arrived. `None` if no mark is missing, or the row cannot be sealed.
 fn old_row_with_marks(recorder: &Recorder<'_>, prepared: &Prepared) -> Option<Row> {
-    let prior = prepared.change.prior.as_deref().filter(|_| prepared.change.generation > 0)?;
+    let prior = prepared.change.basis.prior.as_deref().filter(|_| prepared.change.basis.generation > 0)?;
     let recorded = prior.recorded.as_ref().unwrap_or(&prior.attributes);
     let sent = &prepared.planned.attributes;
     let mut hidden = marks::mark_attributes_like(recorded, sent);
@@ -244,7 +244,7 @@ fn old_row_with_marks(recorder: &Recorder<'_>, prepared: &Prepared) -> Option<Ro
 /// The change as far as it surely arrived before its call failed. Write-only attributes keep their old digests, so that they are
 /// sent again rather than lost.
 fn with_old_write_only(change: &Change) -> Change {
-    let before = change.prior.as_ref().map(|prior| prior.write_only.clone()).unwrap_or_default();
+    let before = change.basis.prior.as_ref().map(|prior| prior.write_only.clone()).unwrap_or_default();
     let mut change = change.clone();
     if let Some(after) = &mut change.after {
         after.write_only = before;
@@ -274,7 +274,7 @@ pub(super) async fn reread(
     // The object may have its new name.
     let is_renamed =
         || is_update && ty.identity_of(planned).is_some_and(|identity| !are_same(&identity, &recorded.identity));
-    match deadline::call_reading(prepared.change.timeouts.read, session.read(ty, recorded)).await {
+    match deadline::call_reading(prepared.change.how.timeouts.read, session.read(ty, recorded)).await {
         Ok(Some(observed)) => Reread::Object(observed),
         Ok(None) if is_renamed() => Reread::Unknown,
         Ok(None) => Reread::Nothing,
@@ -285,7 +285,7 @@ pub(super) async fn reread(
 /// The attributes after an update with an unknown outcome. They may be the old values, so the old sensitivity marks apply too.
 fn old_or_new(ty: &ResourceType, prepared: &Prepared, observed: &Observed) -> Attributes {
     let attributes = storable(ty, &prepared.planned.attributes, observed);
-    match &prepared.change.prior {
+    match &prepared.change.basis.prior {
         Some(prior) => marks::mark_attributes_like(&attributes, &prior.attributes),
         None => attributes,
     }
@@ -307,7 +307,7 @@ pub(super) fn update_in_doubt(
             match (breaches.is_empty() && unread.is_empty(), is_settled) {
                 (true, _) => {
                     let attributes = old_or_new(ty, prepared, &observed);
-                    record_object_with(recorder, prepared, &observed, prepared.change.generation, attributes)
+                    record_object_with(recorder, prepared, &observed, prepared.change.basis.generation, attributes)
                 }
                 (false, true) => {
                     let names: Vec<String> = unread.iter().map(|name| format!("`{name}`")).collect();
@@ -353,11 +353,11 @@ pub(super) fn in_doubt(prepared: &Prepared, error: ProviderError) -> Outcome {
 
 /// Removes the row of a change; an object without a row has none.
 pub(super) fn delete_row(prepared: &Prepared) -> Vec<Write> {
-    if prepared.change.generation == 0 {
+    if prepared.change.basis.generation == 0 {
         return Vec::new();
     }
     let (stack, address) = (prepared.stack.clone(), prepared.change.address.clone());
-    let (deposed, expected) = (prepared.deposed.clone(), prepared.change.generation);
+    let (deposed, expected) = (prepared.deposed.clone(), prepared.change.basis.generation);
     // Dependents of a replaced object depend on its successor.
     vec![match prepared.change.action.is_replace() {
         true => Write::Delete { stack, address, deposed, expected },

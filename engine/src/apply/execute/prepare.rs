@@ -103,7 +103,7 @@ pub(crate) fn prepare_removal(
     let ty = resource_type(applier, change).map_err(fail)?;
     let is_call = change.action.removes_object() && !ty.state_only && !is_successor_object;
     let planned = Planned {
-        attributes: change.prior.as_ref().map(|prior| prior.attributes.clone()).unwrap_or_default(),
+        attributes: change.basis.prior.as_ref().map(|prior| prior.attributes.clone()).unwrap_or_default(),
         private: Private::default(),
     };
     let (action, intent) = if is_call {
@@ -124,7 +124,7 @@ pub(crate) fn prepare_removal(
 /// object of that name would be a different object.
 fn is_missing(change: &Change) -> bool {
     let is_released = matches!(
-        change.reason,
+        change.why.reason,
         Some(Reason::Forgotten | Reason::RetainedAtLastRelease | Reason::RolledBack | Reason::PreExisting)
     );
     change.action == Action::Forget && !is_released
@@ -156,6 +156,7 @@ fn forward_action(change: &Change, ty: &ResourceType, planned: &Planned) -> Step
         Action::Update => StepAction::Update,
         Action::Adopt => {
             let is_same = change
+                .basis
                 .prior
                 .as_ref()
                 .is_some_and(|prior| changed_from_recorded(ty, &prior.attributes, &planned.attributes).is_empty());
@@ -174,11 +175,11 @@ async fn plan_again(
     config: &Attributes,
     planned_before: &Attributes,
 ) -> Result<Planned, String> {
-    let session = applier.registry.session(&change.provider).await.map_err(|error| error.to_string())?;
+    let session = applier.registry.session(&change.how.provider).await.map_err(|error| error.to_string())?;
     let is_new = matches!(change.action, Action::Create) || change.action.is_replace();
-    let recorded = change.prior.as_ref().map(|prior| record::recorded(stack, &change.address, prior));
+    let recorded = change.basis.prior.as_ref().map(|prior| record::recorded(stack, &change.address, prior));
     let changed = sent_write_only(change);
-    let config = ignored::settled(ty, config, change.prior.as_deref(), &change.ignored);
+    let config = ignored::settled(ty, config, change.basis.prior.as_deref(), &change.basis.ignored);
     let proposed = ProposedChange {
         address: &format!("{stack}:{}", change.address),
         prior: recorded.as_ref().filter(|_| !is_new),
@@ -186,7 +187,7 @@ async fn plan_again(
         must_replace: false,
         changed_write_only: &changed,
     };
-    let again = deadline::call_reading(change.timeouts.read, session.plan(ty, &proposed)).await;
+    let again = deadline::call_reading(change.how.timeouts.read, session.plan(ty, &proposed)).await;
     let again = again.map_err(|error| error.to_string())?;
     let observed = Observed { attributes: again.planned.clone(), ..Observed::default() };
     let mut breaches = contract::result_agrees_with_plan(ty, planned_before, &observed);
@@ -213,15 +214,15 @@ fn intent(
     operation: Uuid,
     step: u32,
 ) -> Result<Intent, WireError> {
-    let identity = match (&change.prior, action) {
+    let identity = match (&change.basis.prior, action) {
         (Some(prior), StepAction::Update | StepAction::Delete) => prior.identity.clone(),
         _ => ty.identity_of(&planned.attributes).unwrap_or_default(),
     };
-    let private = match (&change.prior, action) {
+    let private = match (&change.basis.prior, action) {
         (Some(prior), StepAction::Delete) => &prior.private,
         _ => &planned.private,
     };
-    let recorded = change.prior.as_ref().and_then(|prior| prior.recorded.as_ref());
+    let recorded = change.basis.prior.as_ref().and_then(|prior| prior.recorded.as_ref());
     let is_storable = |attributes: &Attributes| attributes.values().all(|value| applier.seal.can_store(value));
     let attributes = match (action, recorded) {
         // A removal needs no key: if the refreshed values cannot be sealed, the intent has the recorded ones.
@@ -239,14 +240,14 @@ fn intent(
         row.deposed = change.removed_key(operation);
     }
     let timeout = match action {
-        StepAction::Create => change.timeouts.create,
-        StepAction::Update => change.timeouts.update,
-        StepAction::Delete => change.timeouts.delete,
+        StepAction::Create => change.how.timeouts.create,
+        StepAction::Update => change.how.timeouts.update,
+        StepAction::Delete => change.how.timeouts.delete,
         StepAction::Record => Duration::ZERO,
     };
     let prior_generation = match change.action {
         Action::Replace if action == StepAction::Create => 0,
-        _ => change.generation,
+        _ => change.basis.generation,
     };
     let deposes = change.action == Action::ReplaceCreateFirst && action == StepAction::Create;
     Ok(Intent { operation, step, action, row, prior_generation, deposes, timeout, settle: ty.settle })

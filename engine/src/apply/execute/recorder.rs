@@ -39,7 +39,7 @@ impl<'a> Recorder<'a> {
         operation: Uuid,
     ) -> Self {
         // A step without a change keeps the digests.
-        let kept = change.prior.as_deref().filter(|_| change.action == Action::NoOp);
+        let kept = change.basis.prior.as_deref().filter(|_| change.action == Action::NoOp);
         let inconsistent = kept.map_or(&CONSISTENT, |prior| &prior.inconsistent);
         Recorder { applier, stack, change, ty, operation, inconsistent }
     }
@@ -59,15 +59,15 @@ impl<'a> Recorder<'a> {
         let Recorder { applier, stack, change, ty, operation, inconsistent } = *self;
         let memory = match &change.after {
             Some(after) => Memory {
-                lifecycle: change.lifecycle.clone(),
+                lifecycle: change.how.lifecycle.clone(),
                 write_only: after.write_only.clone(),
                 inconsistent: inconsistent.clone(),
             },
-            None => change.prior.as_deref().map(record::Prior::memory).unwrap_or_default(),
+            None => change.basis.prior.as_deref().map(record::Prior::memory).unwrap_or_default(),
         };
-        let dependencies = match (&change.after, &change.prior) {
+        let dependencies = match (&change.after, &change.basis.prior) {
             (None, Some(prior)) => &prior.dependencies,
-            _ => &change.depends_on,
+            _ => &change.how.depends_on,
         };
         let version = applier.registry.resource_type(ty.name).map(|(schema, _)| schema.version);
         let row = record::seal(
@@ -75,7 +75,7 @@ impl<'a> Recorder<'a> {
                 stack: stack.clone(),
                 address: &change.address,
                 status,
-                provider: &change.provider,
+                provider: &change.how.provider,
                 provider_version: version.unwrap_or_default(),
                 schema_version: ty.schema_version,
                 identity,

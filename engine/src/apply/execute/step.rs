@@ -38,7 +38,7 @@ pub(crate) struct Outcome {
 
 /// The expected generation for a create: 0 after a replacement removed or deposed the old row.
 pub(super) fn generation_before_create(change: &Change) -> u64 {
-    if change.action.is_replace() { 0 } else { change.generation }
+    if change.action.is_replace() { 0 } else { change.basis.generation }
 }
 
 pub(super) fn failed(stack: &StackId, change: &Change, error: String) -> Failed {

@@ -47,7 +47,7 @@ impl Precheck {
             Some(loss) if loss.is_allowed && applier.rereads_objects && !loss.is_uncounted() => Self::Consented,
             Some(loss) if loss.is_allowed => Self::None,
             loss => Self::Unchanged {
-                reads: prepared.action == StepAction::Update && ty.readable && change.prior.is_some(),
+                reads: prepared.action == StepAction::Update && ty.readable && change.basis.prior.is_some(),
                 counts: loss.as_ref().is_some_and(|loss| loss.amount.is_none()),
             },
         }
@@ -76,12 +76,12 @@ pub(super) async fn check(
     recorded: &Recorded,
 ) -> Result<Option<Recorded>, ProviderError> {
     let change = &prepared.change;
-    let timeout = change.timeouts.read;
+    let timeout = change.how.timeouts.read;
     check_still_unmanaged(applier, prepared).await?;
     match (Precheck::before(applier, prepared), &change.data_loss) {
         (Precheck::Consented, Some(loss)) => check_amount(session, ty, recorded, timeout, loss).await?,
         (Precheck::Unchanged { reads, counts }, _) => {
-            let carried_over = match change.prior.as_ref().filter(|_| reads) {
+            let carried_over = match change.basis.prior.as_ref().filter(|_| reads) {
                 Some(prior) => check_same(session, ty, prepared, recorded, &prior.attributes).await?,
                 None => None,
             };
@@ -98,7 +98,9 @@ pub(super) async fn check(
 /// Refuses to revoke a grant that has a row now.
 async fn check_still_unmanaged(applier: &Applier, prepared: &Prepared) -> Result<(), ProviderError> {
     let change = &prepared.change;
-    let Some(prior) = change.prior.as_ref().filter(|_| change.reason == Some(Reason::Foreign)) else { return Ok(()) };
+    let Some(prior) = change.basis.prior.as_ref().filter(|_| change.why.reason == Some(Reason::Foreign)) else {
+        return Ok(());
+    };
     let (known, object) = (Known::default(), object(&change.address.ty, &prior.identity));
     let (opening, environment) = ((&*applier.registry, &*applier.seal), &prepared.stack.environment);
     match known.manager_of(applier.store.as_ref(), opening, environment, &object).await {
@@ -117,7 +119,7 @@ async fn check_same(
     recorded: &Recorded,
     before: &Attributes,
 ) -> Result<Option<Recorded>, ProviderError> {
-    let timeout = prepared.change.timeouts.read;
+    let timeout = prepared.change.how.timeouts.read;
     let Some(observed) = deadline::call_reading(timeout, session.read(ty, recorded)).await? else {
         return Err(changed_since_plan("the object is gone"));
     };
@@ -164,7 +166,7 @@ async fn leads_to_plan(
         must_replace: false,
         changed_write_only: &sent_write_only(change),
     };
-    let again = deadline::call_reading(change.timeouts.read, session.plan(ty, &proposed)).await?;
+    let again = deadline::call_reading(change.how.timeouts.read, session.plan(ty, &proposed)).await?;
     let observed = Observed { attributes: again.planned, ..Observed::default() };
     let agrees = contract::result_agrees_with_plan(ty, planned, &observed).is_empty();
     let unplanned = match &again.data_loss {
@@ -227,7 +229,7 @@ pub(super) async fn unplanned_loss(
     if unplanned.is_empty() {
         return None;
     }
-    let amount = match deadline::call_reading(change.timeouts.read, session.count_data(ty, recorded)).await {
+    let amount = match deadline::call_reading(change.how.timeouts.read, session.count_data(ty, recorded)).await {
         Ok(DataAmount::Empty) => return None,
         Ok(DataAmount::Some { text, .. }) => text,
         Ok(DataAmount::Unknown) | Err(_) => UNKNOWN_AMOUNT.to_owned(),

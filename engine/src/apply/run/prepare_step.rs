@@ -71,9 +71,9 @@ impl Preparation<'_> {
                 let address = format!("{}:{}", prepared.stack, change.address);
                 let waits = |message| writer.send_event(Event::StepWaiting { address, message });
                 let calls = 1 + execute::Precheck::before(applier, &prepared).calls();
-                let (registry, instance, ty) = (&applier.registry, &change.provider, &change.address.ty);
+                let (registry, instance, ty) = (&applier.registry, &change.how.provider, &change.address.ty);
                 // Only the connection has a time limit; the wait for a slot has none.
-                Next::Call(match deadline::call_reading(change.timeouts.read, registry.session(instance)).await {
+                Next::Call(match deadline::call_reading(change.how.timeouts.read, registry.session(instance)).await {
                     Ok(_) => registry.admitted(instance, ty, calls, waits).await,
                     Err(error) => Err(error),
                 })
@@ -133,7 +133,7 @@ impl<'a> Run<'a> {
         let forward = match forward {
             Some(forward) => match Draft::of(applier, stack, change, self.values.get(at.0)?) {
                 Ok(draft) => {
-                    let includes_instance = |changed: &BTreeSet<&str>| changed.contains(change.provider.as_str());
+                    let includes_instance = |changed: &BTreeSet<&str>| changed.contains(change.how.provider.as_str());
                     let follows_change = self.earlier_changes.get(&step).is_some_and(includes_instance);
                     Some((draft.following(follows_change), forward))
                 }
@@ -164,7 +164,7 @@ impl<'a> Run<'a> {
         if !is_unnamed || change.removed_key(self.operation).is_none() {
             return false;
         }
-        let id = change.prior.as_ref().and_then(|prior| prior.attributes.get("id")?.exposed().as_str());
+        let id = change.basis.prior.as_ref().and_then(|prior| prior.attributes.get("id")?.exposed().as_str());
         id.is_some() && id == self.values.get(stack).and_then(|values| values.id_of(&change.address))
     }
 

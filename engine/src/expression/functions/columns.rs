@@ -1,7 +1,7 @@
 //! Functions for the columns of database tables: `sqlType`, `sqlColumns`, `sqlPrimaryKey`, `sqlUnique`.
 
+use super::arguments::{one, technology, text, two};
 use super::comments::comment;
-use super::{one, technology, text, two};
 use crate::diagnostic::did_you_mean;
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! Comments of database objects: `sqlComment`.
 
-use super::{text, two};
+use super::arguments::{text, two};
 use std::borrow::Cow;
 use terrace_provider::Value;
 

@@ -1,9 +1,12 @@
 //! Functions for names: safe identifiers, the parts of URNs, principals.
 
-use super::{IdentityTable, technology, text};
+use super::arguments::{technology, text};
 use crate::naming::{NamesRule, distinct};
 use std::collections::BTreeMap;
 use terrace_provider::{IdentityRule, Principal, Value};
+
+/// Principals by reference, then by provider: `identities.table` of the configuration.
+pub type IdentityTable = BTreeMap<String, BTreeMap<String, String>>;
 
 /// Converts a text to a safe identifier. A text beyond ASCII ends in its digest.
 pub(super) fn normalize(text: &str, names: NamesRule) -> String {

@@ -1,6 +1,6 @@
 //! The function `sqlReads`: tables and functions that a query reads.
 
-use super::{technology, text, three};
+use super::arguments::{technology, text, three};
 use crate::diagnostic::did_you_mean;
 use std::borrow::Cow;
 use std::collections::BTreeMap;

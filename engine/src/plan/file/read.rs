@@ -1,8 +1,8 @@
 //! Converts the JSON of a plan file to a plan.
 
 use super::super::{
-    After, Change, ComponentPlan, Deferred, Lookup, OutputChange, OwnerChange, Plan, PlannedCheck, RecordedOutputs,
-    SharedDeclaration, StackPlan,
+    After, Basis, Change, ComponentPlan, Deferred, How, InDoubt, Lookup, OutputChange, OwnerChange, Plan, PlannedCheck,
+    RecordedOutputs, SharedDeclaration, StackPlan, Why,
 };
 use super::shapes::{
     AfterJson, ChangeJson, CheckJson, ComponentJson, DeclarationJson, DeferredJson, LookupJson, OutputJson, OwnedJson,
@@ -174,30 +174,31 @@ impl<'a> Reading<'a> {
         // Unused capacity would be a large part of a change's memory.
         let mut depends_on = json.depends_on;
         depends_on.shrink_to_fit();
+        let prior = json.prior.map(|prior| self.prior(prior).map(Box::new)).transpose()?;
         Ok(Change {
-            prior: json.prior.map(|prior| self.prior(prior).map(Box::new)).transpose()?,
-            after: json.after.map(|after| self.after(after)).transpose()?,
             address: json.address,
             deposed: json.deposed,
             moved_from: json.moved_from,
             import_id: json.import_id,
             action: json.action,
-            reason: json.reason,
-            because: json.because,
-            place: json.place,
-            provider: json.provider,
-            generation: json.generation,
-            replace_paths: json.replace_paths,
-            triggered_by: json.triggered_by,
-            ignored: json.ignored,
-            checks: json.checks.into_iter().map(|check| self.check(check)).collect::<Result<_, _>>()?,
-            drift: json.drift,
-            depends_on,
-            lifecycle: json.lifecycle,
-            timeouts: json.timeouts,
+            after: json.after.map(|after| self.after(after)).transpose()?,
             data_loss: json.data_loss,
-            in_doubt: json.in_doubt,
-            is_held_back: json.is_held_back,
+            in_doubt: json.in_doubt.map(if json.is_held_back { InDoubt::Held } else { InDoubt::Own }),
+            why: Why {
+                reason: json.reason,
+                because: json.because,
+                triggered_by: json.triggered_by,
+                replace_paths: json.replace_paths,
+                drift: json.drift,
+            },
+            basis: Basis { place: json.place, generation: json.generation, prior, ignored: json.ignored },
+            how: How {
+                provider: json.provider,
+                depends_on,
+                lifecycle: json.lifecycle,
+                timeouts: json.timeouts,
+                checks: json.checks.into_iter().map(|check| self.check(check)).collect::<Result<_, _>>()?,
+            },
         })
     }
 

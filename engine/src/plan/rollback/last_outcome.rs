@@ -11,9 +11,14 @@ use std::collections::{HashMap, HashSet};
 use terrace_provider::Attributes;
 use uuid::Uuid;
 
-/// The key of an object: its type, provider instance and identity, or its address if it has no identity. `None` if the row cannot
-/// be decrypted: it may be any object of that type.
-type ObjectName = (String, String, Option<String>);
+/// An object as its rows know it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct RecordedObject {
+    ty: String,
+    instance: String,
+    /// Its identity, or its address if it has none. `None` if the row cannot be decrypted: it may be any object of that type.
+    name: Option<String>,
+}
 
 /// An entry of an object's history.
 struct Event {
@@ -54,7 +59,7 @@ pub(super) struct LastOutcomes<'a> {
     seal: &'a Seal,
     stack: StackId,
     /// The events of each object, in order; read on first use.
-    events: Option<HashMap<ObjectName, Vec<Event>>>,
+    events: Option<HashMap<RecordedObject, Vec<Event>>>,
     /// The effects of the operations queried so far; `None` for a pruned operation.
     effects: HashMap<Uuid, Option<OperationEffect>>,
 }
@@ -84,13 +89,13 @@ impl<'a> LastOutcomes<'a> {
 
     async fn is_owned_at_end(
         &mut self,
-        events: &HashMap<ObjectName, Vec<Event>>,
+        events: &HashMap<RecordedObject, Vec<Event>>,
         provenances: &mut Provenances<'_>,
         version: &Opened,
     ) -> Result<bool, StoreError> {
-        let of = |identity: Option<String>| {
-            let name = (version.address.ty.clone(), version.provider.clone(), identity);
-            events.get(&name).map(Vec::as_slice).unwrap_or_default()
+        let of = |name: Option<String>| {
+            let (ty, instance) = (version.address.ty.clone(), version.provider.clone());
+            events.get(&RecordedObject { ty, instance, name }).map(Vec::as_slice).unwrap_or_default()
         };
         let own = of(Some(object_name(&version.prior.identity, &version.stack, &version.address)));
         let recorded: HashSet<(Uuid, Timestamp)> = own
@@ -130,8 +135,8 @@ impl<'a> LastOutcomes<'a> {
         }
     }
 
-    async fn load(&self) -> Result<HashMap<ObjectName, Vec<Event>>, StoreError> {
-        let mut events: HashMap<ObjectName, Vec<Event>> = HashMap::new();
+    async fn load(&self) -> Result<HashMap<RecordedObject, Vec<Event>>, StoreError> {
+        let mut events: HashMap<RecordedObject, Vec<Event>> = HashMap::new();
         let snapshots = self.store.snapshot(None, true).await?;
         for snapshot in snapshots.into_iter().filter(|snapshot| snapshot.stack.environment == self.stack.environment) {
             // A deposed object is independent of its row's later versions.
@@ -145,7 +150,7 @@ impl<'a> LastOutcomes<'a> {
             }
             for (address, mut versions) in versions {
                 versions.sort_by_key(|entry| entry.generation);
-                let mut before: Option<ObjectName> = None;
+                let mut before: Option<RecordedObject> = None;
                 for entry in versions {
                     let name = self.name(&snapshot.stack, address, entry);
                     let event = |kind: EventKind| Event {
@@ -157,12 +162,13 @@ impl<'a> LastOutcomes<'a> {
                         generation: entry.generation,
                     };
                     // No event is known for a row that cannot be decrypted.
-                    if let Some(before) = before.filter(|before| before.2.is_some() && name.as_ref() != Some(before)) {
+                    if let Some(before) = before.filter(|before| before.name.is_some() && name.as_ref() != Some(before))
+                    {
                         let kind = if name.is_some() { EventKind::Replaced } else { EventKind::Dropped };
                         events.entry(before).or_default().push(event(kind));
                     }
                     if let Some(name) = &name {
-                        let kind = if name.2.is_some() { EventKind::Recorded } else { EventKind::Unclear };
+                        let kind = if name.name.is_some() { EventKind::Recorded } else { EventKind::Unclear };
                         events.entry(name.clone()).or_default().push(event(kind));
                     }
                     before = name;
@@ -173,11 +179,11 @@ impl<'a> LastOutcomes<'a> {
     }
 
     /// The object of a version; `None` for the removal of a row.
-    fn name(&self, stack: &StackId, address: &Address, entry: &HistoryEntry) -> Option<ObjectName> {
+    fn name(&self, stack: &StackId, address: &Address, entry: &HistoryEntry) -> Option<RecordedObject> {
         let row = entry.row.as_ref()?;
         let identity = open_identity(row, self.seal).ok();
-        let identity = identity.map(|identity| object_name(&identity, stack, address));
-        Some((address.ty.clone(), row.provider.clone(), identity))
+        let name = identity.map(|identity| object_name(&identity, stack, address));
+        Some(RecordedObject { ty: address.ty.clone(), instance: row.provider.clone(), name })
     }
 
     /// True if a row was removed while its object existed, and the object stayed: by a command, or by a step that only wrote to the

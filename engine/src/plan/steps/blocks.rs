@@ -4,16 +4,13 @@
 
 use super::step::Removal;
 use super::{StepId, Steps};
-use crate::address::{Address, InstanceKey};
+use crate::address::{Address, BlockName, InstanceKey};
 use std::collections::HashMap;
-
-/// Identifies a block: component, type, name.
-pub(super) type Name<'a> = (&'a str, &'a str, &'a str);
 
 /// The blocks that are dependencies as a whole.
 #[derive(Default)]
 pub(super) struct Blocks<'a> {
-    known: HashMap<Name<'a>, Block>,
+    known: HashMap<BlockName<&'a str>, Block>,
 }
 
 /// The steps of a block's instances.
@@ -29,15 +26,11 @@ struct Block {
     before_final: Option<StepId>,
 }
 
-pub(super) fn name(address: &Address) -> Name<'_> {
-    (&address.component, &address.ty, &address.name)
-}
-
 impl<'a> Blocks<'a> {
     /// Registers the block of that address as a dependency.
     pub(super) fn require(&mut self, address: &'a Address) {
         if address.key == Some(InstanceKey::All) {
-            self.known.entry(name(address)).or_default();
+            self.known.entry(BlockName::of(address)).or_default();
         }
     }
 
@@ -46,7 +39,7 @@ impl<'a> Blocks<'a> {
         if address.key.is_none() || self.known.is_empty() {
             return;
         }
-        if let Some(block) = self.known.get_mut(&name(address)) {
+        if let Some(block) = self.known.get_mut(&BlockName::of(address)) {
             block.forward.extend(forward);
             block.remove.extend(remove);
         }
@@ -81,11 +74,11 @@ impl<'a> Blocks<'a> {
         if address.key != Some(InstanceKey::All) {
             return None;
         }
-        self.known.get_mut(&name(address))
+        self.known.get_mut(&BlockName::of(address))
     }
 }
 
 /// True if the address is an instance of the block, which does not wait for itself.
 pub(super) fn is_own(address: &Address, block: &Address) -> bool {
-    block.key == Some(InstanceKey::All) && address.key.is_some() && name(address) == name(block)
+    block.key == Some(InstanceKey::All) && address.key.is_some() && BlockName::of(address) == BlockName::of(block)
 }

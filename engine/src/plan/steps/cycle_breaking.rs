@@ -3,8 +3,7 @@
 //! Each dependency was right when it was recorded, but they were recorded at different times. For example, an instance that left
 //! its `forEach` may depend now on a dependent of all instances.
 
-use super::blocks::{Name, name};
-use crate::address::{Address, InstanceKey};
+use crate::address::{Address, BlockName, InstanceKey};
 use crate::plan::StackPlan;
 use crate::selector::is_same_block;
 use petgraph::algo::kosaraju_scc;
@@ -28,7 +27,7 @@ impl<'p> Cycles<'p> {
     pub(super) fn of(stack: &'p StackPlan) -> Self {
         let instances = Instances::of(stack);
         let mut edges = instances.edges(stack.changes.iter().flat_map(|change| {
-            let needed = change.prior.iter().flat_map(|prior| &prior.dependencies);
+            let needed = change.basis.prior.iter().flat_map(|prior| &prior.dependencies);
             needed.map(|needed| (&change.address, needed))
         }));
         let is_of_block = |(from, to): &(&Address, &Address)| is_same_block(from, to);
@@ -39,13 +38,13 @@ impl<'p> Cycles<'p> {
         }
         // Descriptors contain no cycles, so every cycle contains an undeclared resource.
         let undeclared: HashSet<&Address> =
-            stack.changes.iter().filter(|change| change.place.is_none()).map(|change| &change.address).collect();
+            stack.changes.iter().filter(|change| change.basis.place.is_none()).map(|change| &change.address).collect();
         let forward = instances.edges(
             stack
                 .changes
                 .iter()
                 .filter(|_| !undeclared.is_empty())
-                .flat_map(|change| change.depends_on.iter().map(|needed| (&change.address, needed))),
+                .flat_map(|change| change.how.depends_on.iter().map(|needed| (&change.address, needed))),
         );
         let is_undeclared = |(from, _): &(&Address, &Address)| undeclared.contains(from);
         Self {
@@ -72,13 +71,13 @@ impl<'p> Cycles<'p> {
 }
 
 /// The instances of each block of a stack.
-struct Instances<'p>(HashMap<Name<'p>, Vec<&'p Address>>);
+struct Instances<'p>(HashMap<BlockName<&'p str>, Vec<&'p Address>>);
 
 impl<'p> Instances<'p> {
     fn of(stack: &'p StackPlan) -> Self {
         let mut instances: HashMap<_, Vec<&Address>> = HashMap::new();
         for address in stack.changes.iter().map(|change| &change.address).filter(|address| address.key.is_some()) {
-            instances.entry(name(address)).or_default().push(address);
+            instances.entry(BlockName::of(address)).or_default().push(address);
         }
         Self(instances)
     }
@@ -88,7 +87,7 @@ impl<'p> Instances<'p> {
         let mut edges: Edges<'p> = edges.collect();
         let blocks: Vec<&Address> = edges.nodes().filter(|node| node.key == Some(InstanceKey::All)).collect();
         for block in blocks {
-            for member in self.0.get(&name(block)).into_iter().flatten() {
+            for member in self.0.get(&BlockName::of(block)).into_iter().flatten() {
                 edges.add_edge(block, member, ());
             }
         }

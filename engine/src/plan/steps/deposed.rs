@@ -29,7 +29,7 @@ pub(super) struct DeposedRemoval<'p> {
 impl<'p> Deposed<'p> {
     /// Adds the removal of a deposed object.
     pub(super) fn add(&mut self, stack: &'p StackPlan, change: &'p Change, removal: Removal) {
-        let needed = change.prior.as_ref().map(|prior| prior.dependencies.as_slice()).unwrap_or_default();
+        let needed = change.basis.prior.as_ref().map(|prior| prior.dependencies.as_slice()).unwrap_or_default();
         let dependencies = self.reach.entry(needed).or_insert_with(|| match needed {
             [] => Rc::default(),
             _ => Rc::new(self.index.get_or_insert_with(|| Index::of(stack)).reach(needed)),
@@ -103,7 +103,7 @@ impl<'p> Index<'p> {
             if found.insert(address) {
                 waiting.extend(self.blocks.get(address).into_iter().flatten());
                 let priors =
-                    self.recorded.get(address).into_iter().flatten().filter_map(|change| change.prior.as_ref());
+                    self.recorded.get(address).into_iter().flatten().filter_map(|change| change.basis.prior.as_ref());
                 waiting.extend(priors.flat_map(|prior| &prior.dependencies));
             }
         }

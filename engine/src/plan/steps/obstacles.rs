@@ -26,19 +26,19 @@ pub(super) fn obstacles(registry: &Registry, stacks: &[StackPlan]) -> Vec<Obstac
     let mut named: HashMap<ObjectKey<'static>, Vec<Position>> = HashMap::new();
     let mut within: HashMap<ObjectKey<'static>, Vec<Position>> = HashMap::new();
     for (at, change) in positions(stacks).filter(|(_, change)| is_removed(change)) {
-        let Some((ty, prior)) = object_type(registry, change).zip(change.prior.as_ref()) else { continue };
-        for key in keys_of(ty, &prior.attributes, &change.provider) {
+        let Some((ty, prior)) = object_type(registry, change).zip(change.basis.prior.as_ref()) else { continue };
+        for key in keys_of(ty, &prior.attributes, &change.how.provider) {
             named.entry(key).or_default().push(at);
         }
-        for key in needs_of(registry, ty, &prior.attributes, &change.provider) {
+        for key in needs_of(registry, ty, &prior.attributes, &change.how.provider) {
             within.entry(key).or_default().push(at);
         }
     }
     let mut found = Vec::new();
     for (at, change) in positions(stacks) {
         let Some((ty, created)) = object_type(registry, change).zip(created_attributes(change)) else { continue };
-        let own = keys_of(ty, created, &change.provider);
-        let needed = needs_of(registry, ty, created, &change.provider);
+        let own = keys_of(ty, created, &change.how.provider);
+        let needed = needs_of(registry, ty, created, &change.how.provider);
         let in_place = own.iter().chain(&needed).filter_map(|key| named.get(key));
         let inside = own.iter().filter_map(|key| within.get(key));
         let removed: HashSet<Position> = in_place.chain(inside).flatten().copied().filter(|of| *of != at).collect();
@@ -55,10 +55,10 @@ pub(super) fn users(registry: &Registry, stacks: &[StackPlan]) -> Vec<(Position,
         return Vec::new();
     }
     let current = positions(stacks).filter(|(_, change)| change.deposed.is_none());
-    let users =
-        current.filter_map(|(at, change)| Some((at, change, object_type(registry, change)?, change.prior.as_ref()?)));
+    let users = current
+        .filter_map(|(at, change)| Some((at, change, object_type(registry, change)?, change.basis.prior.as_ref()?)));
     let needs = users.flat_map(|(at, change, ty, prior)| {
-        let needed = needs_of(registry, ty, &prior.attributes, &change.provider);
+        let needed = needs_of(registry, ty, &prior.attributes, &change.how.provider);
         let needed: HashSet<Position> = needed.iter().filter_map(|key| removed.get(key).copied()).collect();
         needed.into_iter().filter(move |needed| *needed != at).map(move |needed| (at, needed))
     });

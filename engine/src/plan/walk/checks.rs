@@ -35,7 +35,7 @@ impl Walk<'_, '_> {
         if address.is_shared() {
             self.shared.set_checks(address, planned);
         } else if let Some(change) = self.changes.last_mut().filter(|change| change.address == *address) {
-            change.checks = planned;
+            change.how.checks = planned;
         }
     }
 

@@ -7,9 +7,9 @@ use super::Walk;
 use crate::action::{Action, Reason};
 use crate::address::{Address, InstanceKey};
 use crate::diagnostic::Diagnostic;
-use crate::plan::key::{compared_key, identity_key};
+use crate::plan::key::{ObjectName, compared_key, identity_key};
 use crate::plan::loaded::LoadedRow;
-use crate::plan::{Change, DeferralReason, DeferredChange, orphans};
+use crate::plan::{Change, DeferralReason, DeferredChange, Why, orphans};
 use crate::selector::is_same_block;
 use crate::store::RowStatus;
 use std::collections::btree_map::Entry;
@@ -129,7 +129,7 @@ impl Walk<'_, '_> {
         if in_doubt.is_some() {
             // The caller has to learn that the step is open.
             let change = orphans::removal(address, row, Action::NoOp, Reason::NoConfig, Timeouts::default(), in_doubt);
-            self.changes.push(Change { reason: None, moved_from: None, ..change });
+            self.changes.push(Change { why: Why { reason: None, ..change.why }, moved_from: None, ..change });
         }
     }
 
@@ -156,7 +156,7 @@ impl Walk<'_, '_> {
                 "to replace only this resource first, run `terrace apply … --target '{}'`",
                 change.address
             ));
-            diagnostics.push(match &change.place {
+            diagnostics.push(match &change.basis.place {
                 Some(place) => error.at_place(place.clone()),
                 None => error,
             });
@@ -168,26 +168,30 @@ impl Walk<'_, '_> {
         let left = deferred.rows.keys().filter_map(|address| Some((address, self.loaded.rows.get(address)?)));
         let mut owners = HashMap::new();
         for (address, row) in left.filter(|(_, row)| !row.is_gone && !row.opened.prior.identity.is_empty()) {
-            let name = (
-                row.opened.provider.as_str(),
-                address.ty.as_str(),
-                compared_key(self.planner.registry, &address.ty, &row.opened.prior.identity),
-            );
+            let name = ObjectName {
+                ty: address.ty.clone(),
+                instance: row.opened.provider.clone(),
+                identity: compared_key(self.planner.registry, &address.ty, &row.opened.prior.identity),
+            };
             owners.insert(name, address);
         }
-        let is_created = |change: &&Change| change.generation == 0 || change.action.is_replace();
+        let is_created = |change: &&Change| change.basis.generation == 0 || change.action.is_replace();
         for change in self.changes.iter().filter(is_created) {
             let (Some(after), Some((_, ty))) = (&change.after, self.planner.registry.resource_type(&change.address.ty))
             else {
                 continue;
             };
             let Some(identity) = ty.identity_of(&after.attributes) else { continue };
-            let name = (change.provider.as_str(), change.address.ty.as_str(), identity_key(&ty.compared(&identity)));
+            let name = ObjectName {
+                ty: change.address.ty.clone(),
+                instance: change.how.provider.clone(),
+                identity: identity_key(&ty.compared(&identity)),
+            };
             let Some(owner) = owners.get(&name) else { continue };
             let message = format!("`{}` would be the object of `{owner}`, which is deferred", change.address);
             let error = Diagnostic::error("deferred_object", message)
                 .hint(format!("exclude it until the deferred resource is planned: `--exclude '{}'`", change.address));
-            diagnostics.push(match &change.place {
+            diagnostics.push(match &change.basis.place {
                 Some(place) => error.at_place(place.clone()),
                 None => error,
             });

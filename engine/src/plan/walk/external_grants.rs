@@ -35,7 +35,7 @@ impl Walk<'_, '_> {
         let for_any = for_any.zip(self.access_for_any(part, declaration, ty));
         let instances = self.changes.get(planned).unwrap_or_default().iter().filter_map(|change| {
             let attributes = &change.after.as_ref()?.attributes;
-            Some((change.provider.clone(), ty.access_of(attributes)?))
+            Some((change.how.provider.clone(), ty.access_of(attributes)?))
         });
         let mut known = HashSet::new();
         let accesses = for_any.into_iter().chain(instances);

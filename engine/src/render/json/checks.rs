@@ -10,7 +10,7 @@ use serde_json::{Map as Object, Value as Json, json};
 /// All checks of a plan: those of resources by declaration, then those of stacks.
 pub(super) fn checks(plan: &Plan) -> Vec<Json> {
     let mut resources: IndexMap<String, Vec<(&StackPlan, &Change)>> = IndexMap::new();
-    for (stack, change) in plan.changes().filter(|(_, change)| !change.checks.is_empty()) {
+    for (stack, change) in plan.changes().filter(|(_, change)| !change.how.checks.is_empty()) {
         let declared = Address { key: None, ..change.address.clone() };
         let name = qualified(plan, &change.stack(&stack.stack), &declared.to_string());
         resources.entry(name).or_default().push((stack, change));
@@ -43,10 +43,10 @@ fn of_resource(plan: &Plan, display: &str, changes: &[(&StackPlan, &Change)]) ->
             if let Some(index) = index(&change.address) {
                 address.insert("instance_key".to_owned(), index);
             }
-            instance(address, &change.checks)
+            instance(address, &change.how.checks)
         })
         .collect();
-    let status = worst(changes.iter().flat_map(|(_, change)| &change.checks));
+    let status = worst(changes.iter().flat_map(|(_, change)| &change.how.checks));
     json!({ "address": address, "status": status, "instances": instances })
 }
 

@@ -100,16 +100,16 @@ pub(crate) fn of_change(stack: &StackPlan, change: &Change) -> Json {
     put("stack", json!(change.stack(&stack.stack)));
     put("component", change.address.component.as_str().into());
     put("action", json!(change.action));
-    put("provider", change.provider.as_str().into());
-    put("generation", change.generation.into());
-    if let Some(reason) = &change.reason {
+    put("provider", change.how.provider.as_str().into());
+    put("generation", change.basis.generation.into());
+    if let Some(reason) = &change.why.reason {
         put("reason", json!(reason));
     }
-    if !change.because.is_empty() {
-        put("because", json!(change.because));
+    if !change.why.because.is_empty() {
+        put("because", json!(change.why.because));
     }
-    if !change.triggered_by.is_empty() {
-        put("triggered_by", json!(change.triggered_by));
+    if !change.why.triggered_by.is_empty() {
+        put("triggered_by", json!(change.why.triggered_by));
     }
     if let Some(after) = change.after.as_ref().filter(|_| change.is_newly_sensitive()) {
         put("newly_sensitive", after.newly_sensitive.iter().map(ToString::to_string).collect());
@@ -118,16 +118,16 @@ pub(crate) fn of_change(stack: &StackPlan, change: &Change) -> Json {
         put("retained", true.into());
     }
     if let Some(in_doubt) = &change.in_doubt {
-        put(if change.is_held_back { "held_back" } else { "in_doubt" }, in_doubt.as_str().into());
+        put(if change.is_held_back() { "held_back" } else { "in_doubt" }, in_doubt.text().into());
     }
     if let Some(loss) = &change.data_loss {
         put("data_loss", Json::Object(data_loss(loss)));
     }
-    if let Some(place) = &change.place {
+    if let Some(place) = &change.basis.place {
         put("place", json!(place));
     }
-    if !change.depends_on.is_empty() {
-        put("depends_on", json!(change.depends_on));
+    if !change.how.depends_on.is_empty() {
+        put("depends_on", json!(change.how.depends_on));
     }
     Json::Object(facts)
 }

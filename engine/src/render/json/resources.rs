@@ -28,11 +28,11 @@ pub(crate) fn module_address(address: &Address) -> Option<String> {
 
 /// An entry of `resource_changes`.
 pub(crate) fn change(plan: &Plan, stack: &StackPlan, change: &Change) -> Json {
-    let before = change.prior.as_ref().map(|prior| &prior.attributes);
+    let before = change.basis.prior.as_ref().map(|prior| &prior.attributes);
     let mut sides = Sides::of_attributes(before, after(change)).to_json();
     sides.insert("actions".to_owned(), actions(change));
-    if change.action.is_replace() && !change.replace_paths.is_empty() {
-        sides.insert("replace_paths".to_owned(), json!(change.replace_paths));
+    if change.action.is_replace() && !change.why.replace_paths.is_empty() {
+        sides.insert("replace_paths".to_owned(), json!(change.why.replace_paths));
     }
     if change.action == Action::Adopt {
         let id = change.import_id.clone().or_else(|| remote_id(change));
@@ -43,7 +43,7 @@ pub(crate) fn change(plan: &Plan, stack: &StackPlan, change: &Change) -> Json {
         entry.insert("previous_address".to_owned(), qualified(plan, &stack.stack, &from.to_string()).into());
     }
     entry.insert("change".to_owned(), Json::Object(sides));
-    if let Some(reason) = change.reason.as_ref().and_then(Reason::terraform) {
+    if let Some(reason) = change.why.reason.as_ref().and_then(Reason::terraform) {
         entry.insert("action_reason".to_owned(), reason.into());
     }
     entry.insert("terrace".to_owned(), super::facts::of_change(stack, change));
@@ -100,8 +100,8 @@ pub(crate) fn deferred(plan: &Plan, stack: &StackPlan, deferred: &DeferredChange
 
 /// An entry of `resource_drift`; `None` for a resource without drift.
 pub(crate) fn drift(plan: &Plan, stack: &StackPlan, change: &Change) -> Option<Json> {
-    let is_gone = change.reason == Some(Reason::Gone);
-    let prior = change.prior.as_ref();
+    let is_gone = change.why.reason == Some(Reason::Gone);
+    let prior = change.basis.prior.as_ref();
     let recorded = prior.and_then(|prior| prior.recorded.as_ref());
     let after = change.after.as_ref().map(|after| &after.attributes);
     let found = prior.map(|prior| hidden_like(&prior.attributes, after));
@@ -121,7 +121,7 @@ pub(crate) fn drift(plan: &Plan, stack: &StackPlan, change: &Change) -> Option<J
 fn after(change: &Change) -> Option<&Attributes> {
     match change.action {
         // A change in doubt or held back keeps the object.
-        _ if change.in_doubt.is_some() => change.prior.as_ref().map(|prior| &prior.attributes),
+        _ if change.in_doubt.is_some() => change.basis.prior.as_ref().map(|prior| &prior.attributes),
         action if action.leaves_object() => change.after.as_ref().map(|after| &after.attributes),
         _ => None,
     }
@@ -163,7 +163,7 @@ pub(crate) fn index(address: &Address) -> Option<Json> {
 
 /// The remote id of the object, or else the values of its identity.
 fn remote_id(change: &Change) -> Option<String> {
-    let prior = change.prior.as_ref()?;
+    let prior = change.basis.prior.as_ref()?;
     let after = change.after.as_ref().map(|after| &after.attributes);
     if let Some(Value::String(id)) = hidden_like(&prior.attributes, after).get("id") {
         return Some(id.clone());
@@ -206,11 +206,11 @@ pub(crate) fn module(plan: &Plan, select: fn(&Change) -> Option<(Json, Json)>) -
 
 /// The attributes after the apply.
 pub(crate) fn planned_values(change: &Change) -> Option<(Json, Json)> {
-    Some(values(after(change)?, change.prior.as_ref().map(|prior| &prior.attributes)))
+    Some(values(after(change)?, change.basis.prior.as_ref().map(|prior| &prior.attributes)))
 }
 
 /// The recorded and refreshed attributes; `None` for an object that is adopted now.
 pub(crate) fn prior_values(change: &Change) -> Option<(Json, Json)> {
-    let prior: &Prior = change.prior.as_ref().filter(|_| change.generation > 0)?;
+    let prior: &Prior = change.basis.prior.as_ref().filter(|_| change.basis.generation > 0)?;
     Some(values(&prior.attributes, change.after.as_ref().map(|after| &after.attributes)))
 }

@@ -4,15 +4,14 @@ use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::descriptor::Lifecycle;
 use crate::plan::{
-    After, Change, ComponentPlan, DataLossNote, Mode, Note, Origin, OutputChange, OwnerAction, OwnerChange, Part, Plan,
-    StackPlan,
+    After, Basis, Change, ComponentPlan, DataLossNote, How, InDoubt, Mode, Note, Origin, OutputChange, OwnerAction,
+    OwnerChange, Part, Plan, StackPlan, Why,
 };
 use crate::record::Prior;
 use crate::source::Place;
 use crate::store::{Ownership, RowStatus};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
-use terrace_provider::schema::Timeouts;
 use terrace_provider::{Attributes, Private, Severity, Value};
 use uuid::Uuid;
 
@@ -46,31 +45,19 @@ pub(super) fn change(address: &str, action: Action) -> Change {
         moved_from: None,
         import_id: None,
         action,
-        reason: None,
-        place: None,
-        provider: "sqlite".to_owned(),
-        generation: 0,
-        prior: None,
         after: None,
-        replace_paths: Vec::new(),
-        triggered_by: Vec::new(),
-        ignored: Vec::new(),
-        checks: Vec::new(),
-        drift: Vec::new(),
-        depends_on: Vec::new(),
-        lifecycle: Lifecycle::default(),
-        timeouts: Timeouts::default(),
-        because: Vec::new(),
         data_loss: None,
         in_doubt: None,
-        is_held_back: false,
+        why: Why::default(),
+        basis: Basis::default(),
+        how: How { provider: "sqlite".to_owned(), ..How::default() },
     }
 }
 
 impl Change {
     pub(super) fn before(mut self, json: serde_json::Value) -> Self {
-        self.generation = 3;
-        self.prior = Some(Box::new(Prior {
+        self.basis.generation = 3;
+        self.basis.prior = Some(Box::new(Prior {
             status: RowStatus::Ready,
             identity: Attributes::default(),
             attributes: attributes(json),
@@ -97,20 +84,20 @@ impl Change {
 
     /// Sets the recorded attributes; [`Change::before`] sets the refreshed ones.
     pub(super) fn recorded(mut self, json: serde_json::Value) -> Self {
-        let prior = self.prior.as_mut().unwrap();
+        let prior = self.basis.prior.as_mut().unwrap();
         let recorded = attributes(json);
-        self.drift = crate::diff::changed_attributes(&recorded, &prior.attributes);
+        self.why.drift = crate::diff::changed_attributes(&recorded, &prior.attributes);
         prior.recorded = Some(recorded);
         self
     }
 
     pub(super) fn because(mut self, reason: Reason) -> Self {
-        self.reason = Some(reason);
+        self.why.reason = Some(reason);
         self
     }
 
     pub(super) fn replaces(mut self, path: &str) -> Self {
-        self.replace_paths.push(path.parse().unwrap());
+        self.why.replace_paths.push(path.parse().unwrap());
         self
     }
 
@@ -132,7 +119,7 @@ impl Change {
     }
 
     pub(super) fn doubted(mut self, reason: &str) -> Self {
-        self.in_doubt = Some(reason.to_owned());
+        self.in_doubt = Some(InDoubt::Own(reason.to_owned()));
         self
     }
 }

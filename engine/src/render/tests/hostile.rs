@@ -136,8 +136,8 @@ proptest! {
             .recorded(value!({}))
             .after(value!({}))
             .replaces(path);
-        let prior = made.prior.as_mut().unwrap();
-        made.drift = crate::diff::changed_attributes(&recorded, &before);
+        let prior = made.basis.prior.as_mut().unwrap();
+        made.why.drift = crate::diff::changed_attributes(&recorded, &before);
         prior.identity = before.clone();
         prior.attributes = before;
         prior.recorded = Some(recorded);

@@ -53,7 +53,7 @@ fn each_stack_has_its_counts() {
 #[test]
 fn reason_is_broken_between_words_and_not_cut() {
     let mut one = change("local_file.a", Action::Create).after(json!({"path": "a"}));
-    one.because =
+    one.why.because =
         vec!["the code changed: `processors/one.py`, `processors/two.py` and `processors/three.py`".to_owned()];
     let narrow = render(&of(vec![one]), &Human { width: 60, ..Human::default() });
     assert!(

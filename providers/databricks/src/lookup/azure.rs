@@ -1,6 +1,7 @@
 //! Lookups in the Databricks account, in Microsoft Entra ID, and in the instance's Azure settings.
 
-use super::{ambiguous, not_found, string_attribute};
+use super::by_name::{ambiguous, find_by_scim, not_found};
+use super::fields::string_attribute;
 use crate::attributes::{attributes, of_json, optional_text, text, text_of};
 use crate::config::{Azure, Config};
 use crate::object::azure::account;
@@ -157,7 +158,7 @@ async fn account_principal(
     name: &str,
 ) -> Result<Attributes, ProviderError> {
     let request = Request::get("/api/2.0/accounts/{account}/scim/v2/{kind}", &[account(context)?, kind]);
-    let found = super::find_by_scim(context, request, field, noun, name).await.map_err(|error| {
+    let found = find_by_scim(context, request, field, noun, name).await.map_err(|error| {
         with_hint_if_missing(error, "add it to the Databricks account, or map its name in `identities.table`")
     })?;
     let shown = if field == "applicationId" { "displayName" } else { field };

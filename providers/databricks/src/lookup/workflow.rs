@@ -1,6 +1,7 @@
 //! The lookup `databricks_workflow`: an existing job, with the names of the objects that its tasks refer to.
 
-use super::{ambiguous, string_attribute, workspace};
+use super::by_name::ambiguous;
+use super::fields::{string_attribute, workspace};
 use crate::attributes::{attributes, id_of, of_json, optional_text, text, text_of};
 use crate::object::{Context, job};
 use crate::{json, mark};

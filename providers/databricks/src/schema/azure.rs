@@ -1,6 +1,6 @@
 //! The resource types for workspaces in Azure.
 
-use super::{id, named, remote, text};
+use super::parts::{id, named, remote, text};
 use crate::attributes::texts;
 use crate::private::PrivateData;
 use std::time::Duration;

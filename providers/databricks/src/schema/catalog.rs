@@ -1,7 +1,7 @@
 //! The resource types of Unity Catalog: identified by their metastore, and reached through any of its workspaces.
 
 use super::azure::take_existing;
-use super::{id, named, remote, text, workspace_url};
+use super::parts::{id, named, remote, text, workspace_url};
 use crate::attributes::texts;
 use crate::mark;
 use crate::private::PrivateData;

@@ -1,6 +1,6 @@
 //! The resource types of a workspace.
 
-use super::{id, named, remote, text, workspace_url};
+use super::parts::{id, named, remote, text, workspace_url};
 use crate::attributes::texts;
 use crate::mark;
 use crate::object::settings;

@@ -5,16 +5,18 @@
 //! source that changes between plan and apply is refused.
 
 mod content;
+mod failure;
 mod plan;
 mod write;
 
 use super::age::is_newer_than_call;
 use super::attributes::{FOLDERS, boolean, given, id_of, is_marked, known, marked, text};
 use super::mode;
-use crate::project::{Project, ProjectPath, invalid, io_error};
+use crate::project::{Project, ProjectPath, invalid};
 use async_trait::async_trait;
 use content::Summary;
 use content::{Content, Stored};
+use failure::file_error;
 use std::time::Duration;
 use terrace_provider::names::NameRule;
 use terrace_provider::removed_paths::RemovedPaths;
@@ -346,9 +348,4 @@ fn look_up(project: &Project, arguments: &Attributes) -> Result<Attributes, Prov
     let is_hidden = |name: &str| is_sensitive && REVEALING.contains(&name);
     let entry = |(name, value): (String, Value)| (name.clone(), marked(value, is_hidden(&name)));
     Ok(found.attributes.into_iter().map(entry).collect())
-}
-
-/// Converts a file system error at the path of a file.
-fn file_error(action: &str, path: &ProjectPath, error: &std::io::Error) -> ProviderError {
-    io_error(action, path.as_path(), error)
 }

@@ -1,6 +1,6 @@
 //! Roles, memberships and grants.
 
-use super::{comment, empty, flag, id, name, names, settled, text};
+use super::parts::{comment, empty, flag, id, name, names, settled, text};
 use crate::private::Memory;
 use crate::{grant, membership, spelling};
 use terrace_provider::names::NameRule;

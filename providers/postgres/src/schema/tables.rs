@@ -1,6 +1,6 @@
 //! Tables, views and indexes.
 
-use super::{
+use super::parts::{
     IN_DATABASE, IN_SCHEMA, comment, empty, flag, full_name, id, in_database, in_schema, name, names, settled, text,
 };
 use crate::spelling;

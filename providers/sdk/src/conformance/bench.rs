@@ -3,13 +3,12 @@
 use super::contract;
 use super::fixture::Fixture;
 use super::instance::Reports;
-use super::spellings::refused;
 use crate::call::NoProgress;
 use crate::normal::respelled;
 use crate::plan::{PlannedChange, ProposedChange};
 use crate::{
-    Attempt, Attributes, Call, LostCall, Observed, Planned, Private, Progress, ProviderError, Recorded, ResourceType,
-    Session, Value,
+    Attempt, Attributes, Call, ErrorKind, LostCall, Observed, Planned, Private, Progress, ProviderError, Recorded,
+    ResourceType, Session, Value,
 };
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -261,4 +260,15 @@ pub(super) fn paths(plan: &PlannedChange) -> String {
 /// The message for a failed call.
 pub(super) fn failed(what: &str, error: &ProviderError) -> String {
     format!("{what} failed ({}): {error}", error.kind.code())
+}
+
+/// A refusal as `None`; any other error is a failure of the behaviour.
+fn refused<T>(what: &str, result: Result<T, ProviderError>) -> Result<Option<T>, String> {
+    match result {
+        Ok(done) => Ok(Some(done)),
+        Err(error) if matches!(error.kind, ErrorKind::Bug | ErrorKind::Ambiguous) || error.object.is_some() => {
+            Err(failed(what, &error))
+        }
+        Err(_) => Ok(None),
+    }
 }

@@ -1,7 +1,8 @@
 //! Behaviours of objects from creation to deletion.
 
+use super::behaviour::{Behaviour, Checked};
 use super::bench::{Bench, failed, paths};
-use super::{Behaviour, Checked, Verdict, contract};
+use super::{Verdict, contract};
 use crate::DataAmount;
 
 /// In the order in which a provider implements them.

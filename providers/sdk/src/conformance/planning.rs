@@ -1,7 +1,8 @@
 //! Behaviours of plans.
 
+use super::Verdict;
+use super::behaviour::{Behaviour, Checked};
 use super::bench::Bench;
-use super::{Behaviour, Checked, Verdict};
 use crate::{Attributes, Value};
 
 /// Behaviours of `plan` alone, with and without an existing object.

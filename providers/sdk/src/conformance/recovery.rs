@@ -1,7 +1,8 @@
 //! Behaviours after a crash, and with objects that the provider did not create.
 
+use super::behaviour::{Behaviour, Checked};
 use super::bench::{Bench, DELETE, failed};
-use super::{Behaviour, Checked, Verdict, contract};
+use super::{Verdict, contract};
 use crate::plan::PlannedChange;
 use crate::{Attempt, ErrorKind, Found, LostCall, Planned};
 

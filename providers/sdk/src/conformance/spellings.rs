@@ -1,8 +1,9 @@
 //! Behaviours of values with several spellings: the configured, the planned and the read value agree.
 
-use super::bench::{Bench, failed};
-use super::{Behaviour, Checked, Verdict, contract};
-use crate::{Attribute, AttributeType, Attributes, ErrorKind, Map, Object, Recorded, Value};
+use super::behaviour::{Behaviour, Checked};
+use super::bench::Bench;
+use super::{Verdict, contract};
+use crate::{Attribute, AttributeType, Attributes, Map, Object, Recorded, Value};
 
 /// The first applies to every attribute of every type, the second to the spellings that a fixture declares.
 pub(super) const BEHAVIOURS: &[Behaviour] = &[
@@ -78,17 +79,6 @@ async fn settle(bench: &Bench<'_>, config: &Attributes) -> Result<Option<Recorde
     }
     bench.expect_no_change(&read, config).await.map_err(|problem| format!("after reading, {problem}"))?;
     Ok(Some(read))
-}
-
-/// A refusal as `None`; any other error is a failure of the behaviour.
-pub(super) fn refused<T>(what: &str, result: Result<T, crate::ProviderError>) -> Result<Option<T>, String> {
-    match result {
-        Ok(done) => Ok(Some(done)),
-        Err(error) if matches!(error.kind, ErrorKind::Bug | ErrorKind::Ambiguous) || error.object.is_some() => {
-            Err(failed(what, &error))
-        }
-        Err(_) => Ok(None),
-    }
 }
 
 fn variants(object: &Object, config: &Attributes) -> Vec<Variant> {

@@ -1,11 +1,10 @@
 //! Credentials of requests.
 
-use super::token::{Token, TokenSource};
+use super::header::{basic, sensitive};
+use super::token_source::{Token, TokenSource};
 use super::{Failure, Reply};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,16 +136,4 @@ pub(super) fn is_unauthorized(reply: &Reply) -> bool {
 
 fn bearer(token: &SecretString) -> Result<Vec<(HeaderName, HeaderValue)>, Failure> {
     Ok(vec![(AUTHORIZATION, sensitive(token, "Bearer ")?)])
-}
-
-pub(super) fn basic(user: &str, password: &SecretString) -> SecretString {
-    BASE64_STANDARD.encode(format!("{user}:{}", password.expose_secret())).into()
-}
-
-/// A header that `Debug` does not print.
-pub(super) fn sensitive(secret: &SecretString, prefix: &str) -> Result<HeaderValue, Failure> {
-    let mut value = HeaderValue::from_str(&format!("{prefix}{}", secret.expose_secret()))
-        .map_err(|_| Failure::Refused("the credentials contain characters that cannot be sent".to_owned()))?;
-    value.set_sensitive(true);
-    Ok(value)
 }

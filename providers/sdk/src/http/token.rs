@@ -1,44 +1,20 @@
 //! Token sources: OAuth client credentials, and sources that build on them.
 
-use super::auth::{basic, sensitive};
 use super::base::{Base, pairs};
 use super::failure::pause_of;
+use super::header::{basic, sensitive};
+use super::token_source::{Token, TokenSource};
 use super::{Client, ClientAssertion, Failure, Reply, Within, pause};
 use crate::wrap::silence;
 use async_trait::async_trait;
 use reqwest::Url;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map as JsonMap, Value as Json};
 use std::time::Duration;
 
 /// Time limit of a token request.
 const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// A token with its lifetime, counted from the request.
-#[derive(Debug, Clone)]
-pub struct Token {
-    /// The token.
-    pub token: SecretString,
-    /// The lifetime, if the server states it.
-    pub lifetime: Option<Duration>,
-    /// Headers that accompany the token; texts redact the sensitive ones.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-}
-
-/// A source of tokens. The client requests one token at a time, keeps it until shortly before its expiry, and drops it
-/// when a server rejects it.
-#[async_trait]
-pub trait TokenSource: Send + Sync {
-    /// A new token.
-    ///
-    /// # Errors
-    /// [`Failure::Unauthorized`] if the token is refused, or the failure of the request.
-    async fn token(&self) -> Result<Token, Failure>;
-
-    /// The secrets of the token request, which texts redact.
-    fn secrets(&self) -> Vec<SecretString>;
-}
 
 /// A token request (RFC 6749, section 4.4) with the credentials of a client.
 #[derive(Clone)]

@@ -1,10 +1,11 @@
 //! A session that redacts the sensitive values of its calls in all texts: errors, findings, progress, reasons.
 
 use crate::plan::{PlannedChange, ProposedChange};
-use crate::provider::{DryRun, Planned};
+use crate::provider::DryRun;
 use crate::{
     Attempt, Attributes, Batch, Call, DataAmount, DataLoss, Finding, Found, Grantee, MissingRight, Object, Observed,
-    Partial, Progress, Provider, ProviderError, Recorded, Redaction, ResourceType, Session, Settings, Severity,
+    Partial, Planned, Progress, Provider, ProviderError, Recorded, Redaction, ResourceType, Session, Settings,
+    Severity,
 };
 use async_trait::async_trait;
 use std::sync::{Arc, OnceLock};

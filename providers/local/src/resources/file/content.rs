@@ -1,8 +1,8 @@
 //! The planned and the stored content of a file.
 
+use super::failure::file_error;
 use crate::project::{Entry, Project, ProjectPath, invalid};
 use crate::resources::attributes::{given, text};
-use crate::resources::file::file_error;
 use base16ct::lower::encode_string;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -5,7 +5,7 @@
 //! leftover.
 
 use super::content::{Content, Summary, expect_regular};
-use super::file_error;
+use super::failure::file_error;
 use crate::project::{Entry, Project, ProjectPath, invalid, sync};
 use base16ct::lower::encode_string;
 use cap_std::fs::{Dir, DirEntry, MetadataExt, OpenOptions, OpenOptionsExt};
