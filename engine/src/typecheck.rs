@@ -2,6 +2,7 @@
 
 use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
 use crate::source::Span;
+use terrace_provider::names::listed;
 use terrace_provider::{Attribute, AttributeType, Attributes, Object, Path, Step, Value};
 
 /// Checks a configuration. `place` returns the location of a path's value.
@@ -57,7 +58,7 @@ pub(crate) fn check_path(
 fn known_are(names: &[&str]) -> String {
     match names {
         [] => "leave it out: no settings are supported".to_owned(),
-        names => format!("known are: {}", names.join(", ")),
+        names => format!("known are: {}", listed(names)),
     }
 }
 
@@ -155,10 +156,11 @@ impl Checker<'_> {
 /// The type with its article.
 fn expectation(ty: &AttributeType) -> String {
     match ty {
-        AttributeType::Int | AttributeType::Float | AttributeType::List(_) | AttributeType::Map(_) => {
-            format!("a {}", ty.describe())
-        }
-        AttributeType::Object(_) => "an object".to_owned(),
+        AttributeType::Int
+        | AttributeType::Float
+        | AttributeType::List(_)
+        | AttributeType::Map(_)
+        | AttributeType::Object(_) => format!("a {}", ty.describe()),
         AttributeType::Bool => "true or false".to_owned(),
         AttributeType::String | AttributeType::Any => ty.describe(),
     }

@@ -19,8 +19,8 @@ use crate::source::Span;
 use terrace_provider::Number;
 
 pub use options::{Budget, DuplicateKeys, ParseOptions, Parsed};
-pub use parse::{parse, parse_with};
-pub(crate) use typing_errors::{typing_hint_for_key, typing_hint_for_value};
+pub use parse::{EMPTY_FILE, parse, parse_with};
+pub(crate) use typing_errors::{RENDER, typing_hint_for_key, typing_hint_for_value};
 
 /// A value with its place.
 #[derive(Debug, Clone, PartialEq)]

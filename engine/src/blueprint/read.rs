@@ -11,6 +11,7 @@ use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::{Located, SourceId, Sources};
 use crate::yaml::{self, Budget, Node};
 use std::sync::{Arc, OnceLock};
+use terrace_provider::names::listed;
 
 /// Reads a blueprint.
 ///
@@ -150,9 +151,6 @@ fn check_all_names(declarations: &Declarations, acl: &Declarations, diagnostics:
 pub(super) fn unknown(name: &Located<String>, known: &[&str], subject: &str) -> Diagnostic {
     Diagnostic::error("unknown_blueprint", format!("{subject} `{}`, which is not a blueprint here", name.value))
         .at(name.span)
-        .hint(format!(
-            "known blueprints, including the project's `blueprints/`: {}",
-            crate::decode::listed(known.iter().copied())
-        ))
+        .hint(format!("known blueprints, including the project's `blueprints/`: {}", listed(known)))
         .maybe_hint(did_you_mean(&name.value, known.iter().copied()))
 }

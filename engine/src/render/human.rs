@@ -9,7 +9,7 @@ use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, SENSITIVE_NOW, brief, b
 use crate::action::Action;
 use crate::address::{Address, SHARED};
 use crate::plan::{Change, Lookup, Mode, OutputChange, OwnerChange, Part, Plan, ReadReason, StackPlan};
-use crate::text::{NARROWEST, cut, cut_pair, flowed, visible};
+use crate::text::{NARROWEST, cut_pair, cut_value, flowed, visible};
 use indexmap::IndexMap;
 use std::collections::HashMap;
 use terrace_provider::Value;
@@ -267,11 +267,8 @@ impl Screen {
         let verdict_text = self.painter.paint(Paint::Bold, &verdict(plan));
         match plan.is_errored && !plan.has_changes() {
             true => self.sentence(&verdict_text),
-            false => {
-                // Never broken, because programs that know Terraform search for this line.
-                self.text.push_str(&verdict_text);
-                self.text.push('\n');
-            }
+            // Programs that know Terraform search for this line: it is broken only where it is wider than the screen of a person.
+            false => self.broken(&verdict_text, 0),
         }
         if let Some(details) = details(plan) {
             self.sentence(&format!("({details})"));
@@ -359,17 +356,17 @@ impl Screen {
         let (label, value) = text.split_once(" = ").unwrap_or(("", &text));
         // A single word is cut within its line if enough of it remains.
         if !value.contains(' ') && left >= label.chars().count() + LEAST_NOTE {
-            return cut(&text, left).into_owned();
+            return cut_value(&text, left).into_owned();
         }
         let widest = self.terminal - (taken + HANGING).min(self.terminal / 2);
-        text.split(' ').map(|word| cut(word, widest)).collect::<Vec<_>>().join(" ")
+        text.split(' ').map(|word| cut_value(word, widest)).collect::<Vec<_>>().join(" ")
     }
 
     fn fit(&self, text: &str, room: usize) -> String {
         if self.options.width == 0 || self.options.detail == Detail::Full {
             return text.to_owned();
         }
-        cut(text, room.max(1)).into_owned()
+        cut_value(text, room.max(1)).into_owned()
     }
 }
 

@@ -108,4 +108,4 @@ pub(super) fn has_template_tag(line: &str) -> bool {
 }
 
 /// The hint for a template.
-pub(super) const RENDER: &str = "this is a template: render it, and pass the result";
+pub(crate) const RENDER: &str = "this is a template: render it, and pass the result";

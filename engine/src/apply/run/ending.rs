@@ -146,7 +146,11 @@ impl Run<'_> {
             let is_failed = failed.contains(&(change.stack(&plan.stack), change.address.clone()));
             if !is_failed && (change.is_change() || change.has_refreshed()) {
                 let stack = change.stack(&plan.stack);
-                let mut reason = change.in_doubt.clone().unwrap_or_else(|| format!("waits for {reason}"));
+                let mut reason = match &change.in_doubt {
+                    Some(reason) if change.is_in_doubt() => format!("in doubt: {reason}"),
+                    Some(reason) => reason.clone(),
+                    None => format!("waits for {reason}"),
+                };
                 if self.halves.get(&(stack.clone(), change.address.clone())) == Some(&Action::Delete) {
                     reason.push_str("; the object that it replaces is deleted");
                 }
