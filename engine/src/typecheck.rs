@@ -2,6 +2,7 @@
 
 use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
 use crate::source::Span;
+use crate::yaml::{WRITE_LIST, WRITE_MAP};
 use terrace_provider::names::listed;
 use terrace_provider::{Attribute, AttributeType, Attributes, Object, Path, Step, Value};
 
@@ -174,10 +175,9 @@ fn conversion(expected: &AttributeType, found: &Value) -> Option<String> {
         (AttributeType::Int, Value::String(_) | Value::Number(_)) => Some("use `int(…)`".to_owned()),
         (AttributeType::Float, Value::String(_)) => Some("use `double(…)`".to_owned()),
         (AttributeType::Bool, Value::String(_)) => Some("write `true` or `false` without quotes".to_owned()),
-        (AttributeType::List(_), _) => Some("a list is written with `- ` before each item, or in `[…]`".to_owned()),
-        (AttributeType::Map(_) | AttributeType::Object(_), _) => {
-            Some("write `name: value` for each entry, or `{name: value}`".to_owned())
-        }
+        (AttributeType::List(_), _) => Some(WRITE_LIST.to_owned()),
+        (AttributeType::Map(_) | AttributeType::Object(_), _) => Some(WRITE_MAP.to_owned()),
+        (AttributeType::String, Value::List(_) | Value::Map(_)) => Some("write text, or use `json(…)`".to_owned()),
         (AttributeType::Bool, _) => Some("write `true` or `false`".to_owned()),
         (AttributeType::Int | AttributeType::Float, _) => Some("write a number, without quotes".to_owned()),
         _ => None,

@@ -20,7 +20,7 @@ use terrace_provider::Number;
 
 pub use options::{Budget, DuplicateKeys, ParseOptions, Parsed};
 pub use parse::{EMPTY_FILE, parse, parse_with};
-pub(crate) use typing_errors::{RENDER, typing_hint_for_key, typing_hint_for_value};
+pub(crate) use typing_errors::{RENDER, WRITE_LIST, WRITE_MAP, typing_hint_for_key, typing_hint_for_value};
 
 /// A value with its place.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,6 +4,7 @@ use super::run::format_value;
 use crate::args::ProvidersCommand;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
+use crate::presentation::narrowed;
 use crate::ui::Ui;
 use owo_colors::OwoColorize;
 use serde_json::{Value as Json, json};
@@ -30,7 +31,7 @@ pub(super) fn run(context: &Context<'_>, command: ProvidersCommand) -> Result<Ex
             let lines = schemas
                 .iter()
                 .map(|schema| format!("{} {}  {}\n", schema.name, schema.version, without_links(schema.doc)));
-            context.ui.print(&lines.collect::<String>())?;
+            context.ui.print(&narrowed(context.ui, &lines.collect::<String>()))?;
         }
         ProvidersCommand::Schema { name, format } => {
             let schema = schemas.iter().find(|schema| schema.name == name).ok_or_else(|| unknown(&name, &schemas))?;

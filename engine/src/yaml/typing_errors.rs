@@ -3,6 +3,11 @@
 
 use super::{Node, NodeKind};
 
+/// How to write a list.
+pub(crate) const WRITE_LIST: &str = "a list is written with `- ` before each item, or in `[…]`";
+/// How to write a map.
+pub(crate) const WRITE_MAP: &str = "write `name: value` for each entry, or `{name: value}`";
+
 /// The hint for an unknown key that a typing error caused.
 pub(crate) fn typing_hint_for_key<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     if let Some(item) = item_without_space(key) {
@@ -13,8 +18,17 @@ pub(crate) fn typing_hint_for_key<'a>(key: &str, known: impl IntoIterator<Item =
     is_known.then(|| space_after_colon(name))
 }
 
-/// The hint for a value of the wrong type that a typing error caused.
+/// The hint for a value of the wrong type: a typing error, or how to write a list or a map.
 pub(crate) fn typing_hint_for_value(node: &Node, expected: &str) -> Option<String> {
+    let how_to_write = match expected {
+        "a list" => Some(WRITE_LIST.to_owned()),
+        "a map" => Some(WRITE_MAP.to_owned()),
+        _ => None,
+    };
+    typing_error(node, expected).or(how_to_write)
+}
+
+fn typing_error(node: &Node, expected: &str) -> Option<String> {
     match &node.kind {
         NodeKind::Map(entries) if expected.contains("a list") => {
             entries.iter().find_map(|entry| item_without_space(&entry.key)).map(space_after_dash)

@@ -79,6 +79,7 @@ fn missing_attribute_and_wrong_type_are_shown_with_their_place() {
      5 │   - {type: local_file, name: a, config: {path: [a], content: b}}
        ·                                          ────
        ╰────
+      hint: write text, or use `json(…)`
     ");
 }
 
