@@ -8,7 +8,7 @@ use crate::diagnostic::{Diagnostic, Severity, did_you_mean};
 use crate::source::{SourceId, Sources, Span};
 use crate::yaml::{Budget, DuplicateKeys, EMPTY_FILE, Node, ParseOptions, Parsed, parse_with};
 
-/// The hint for a file that is no descriptor.
+/// The hint for a file that is neither a stack nor a data product.
 const EXPECTED: &str = "a stack begins with `apiVersion: terrace.dev/v1` and `kind: Stack`, a data product with \
                         `kind: dataproduct` or `dataProduct:`; `terrace init` writes a first stack into a new folder";
 
