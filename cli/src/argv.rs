@@ -285,7 +285,7 @@ pub(crate) fn without_file(arguments: &[OsString], missing: &[String]) -> Option
         }
         [only] => format!("write `terrace {command} {only}{stack}`"),
         _ if is_all => {
-            format!("`terrace {command} .{stack}` takes the descriptors of this folder: {}", names.join(", "))
+            format!("`terrace {command} .{stack}` takes the descriptors of this folder: {}", listed(&names))
         }
         several => format!("write `terrace {command} {}{stack}`", several.join(" ")),
     };

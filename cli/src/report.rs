@@ -19,7 +19,7 @@ use terrace_engine::address::split_stack;
 use terrace_engine::diagnostic::{Diagnostic, Label, Location};
 use terrace_engine::plan::Note;
 use terrace_engine::source::{SourceId, Sources, Span};
-use terrace_engine::text::with_visible;
+use terrace_engine::text::{GLUE, with_visible, with_whole_commands};
 use terrace_provider::Severity;
 use textwrap::{WordSeparator, WordSplitter};
 
@@ -129,18 +129,6 @@ fn hint_lines(hint: &str, theme: &GraphicalTheme, width: usize) -> String {
         .word_splitter(WordSplitter::NoHyphenation)
         .break_words(false);
     textwrap::fill(hint, options) + "\n"
-}
-
-/// Stands for a blank where a line must not break. It has no other meaning: it is of the private use area.
-const GLUE: char = '\u{e000}';
-
-/// A hint whose commands stay on one line each: the part of a command before a line break is a command, too.
-fn with_whole_commands(hint: &str) -> String {
-    let glued = |(at, part): (usize, &str)| match at % 2 == 1 && part.starts_with("terrace ") {
-        true => part.replace(' ', &GLUE.to_string()),
-        false => part.to_owned(),
-    };
-    hint.split('`').enumerate().map(glued).collect::<Vec<_>>().join("`")
 }
 
 /// Texts with lines for reports, each sanitised once.

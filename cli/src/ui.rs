@@ -13,7 +13,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use terrace_engine::plan::Note;
-use terrace_engine::text::{narrowed, with_visible};
+use terrace_engine::text::{GLUE, narrowed, with_visible, with_whole_commands};
 use terrace_provider::Severity;
 
 /// Width of reports without a terminal or `COLUMNS`.
@@ -225,7 +225,8 @@ impl Ui {
 
     /// Prints a message in any case. On a narrow terminal its lines are broken between words.
     pub(crate) fn print_message(&self, text: &str) {
-        let text = if self.is_json() { text.to_owned() } else { narrowed(text, self.message_width(), HINT.len() + 1) };
+        let broken = || narrowed(&with_whole_commands(text), self.message_width(), HINT.len() + 1).replace(GLUE, " ");
+        let text = if self.is_json() { text.to_owned() } else { broken() };
         self.print_with_severity(Severity::Note, &text);
     }
 

@@ -173,6 +173,20 @@ pub(crate) fn flowed(line: &str, width: usize, hanging: usize) -> String {
     flowed
 }
 
+/// Stands for a blank where a line must not break. It has no other meaning: it is of the private use area.
+pub const GLUE: char = '\u{e000}';
+
+/// A text with [`GLUE`] in its commands, so that each stays on one line: the part of a command before a line break is a command,
+/// too.
+#[must_use]
+pub fn with_whole_commands(hint: &str) -> String {
+    let glued = |(at, part): (usize, &str)| match at % 2 == 1 && part.starts_with("terrace ") {
+        true => part.replace(' ', &GLUE.to_string()),
+        false => part.to_owned(),
+    };
+    hint.split('`').enumerate().map(glued).collect::<Vec<_>>().join("`")
+}
+
 /// Harmless lines, broken between words if the terminal is narrower than a usual line; 0 for no limit.
 #[must_use]
 pub fn narrowed(lines: &str, width: usize, hanging: usize) -> String {

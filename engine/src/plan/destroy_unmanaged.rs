@@ -211,8 +211,10 @@ impl Planner<'_> {
                 continue;
             }
             // The others may exist in the state under another stack, or not at all.
-            let is_certain =
-                |it: &&ResourceDeclaration| it.when.is_none() && it.for_each.is_none() && it.shared.is_none();
+            let has_object = |name: &str| self.registry.resource_type(name).is_some_and(|(_, ty)| !ty.state_only);
+            let is_certain = |it: &&ResourceDeclaration| {
+                it.when.is_none() && it.for_each.is_none() && it.shared.is_none() && has_object(&it.ty.value)
+            };
             let missing = component.declarations.resources.iter().filter(is_certain).filter_map(|resource| {
                 let (ty, name) = (&resource.ty.value, &resource.name.value);
                 let is_recorded = resources.contains(&(component.key.as_str(), ty.as_str(), name.as_str()));

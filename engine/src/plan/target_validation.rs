@@ -183,7 +183,7 @@ impl TargetNames {
         let names: Vec<String> = names.into_iter().collect();
         let hint = match names.is_empty() {
             true => "there are no resources".to_owned(),
-            false => format!("there are {}", first_of(&names)),
+            false => format!("there are: {}", first_of(&names)),
         };
         Diagnostic::error("unknown_resource", format!("`{option} {shown}` names no resource"))
             .hint(hint)

@@ -177,15 +177,23 @@ impl Screen {
         }
         let gap = column.saturating_sub(head.chars().count()) + GAP;
         let text = if note.is_empty() { head.to_owned() } else { format!("{head}{}{note}", " ".repeat(gap)) };
-        // An address is never cut; a note without enough room is.
-        let text = self.fit(&text, room.max(head.chars().count() + GAP + LEAST_NOTE));
+        // An address is never cut; a note without enough room is, unless it says what a user has to resolve.
+        let is_whole = change.in_doubt.is_some();
+        let text = match is_whole {
+            true => text,
+            false => self.fit(&text, room.max(head.chars().count() + GAP + LEAST_NOTE)),
+        };
         // Painted after the cut, because colours take no room.
         let text = match text.strip_prefix(sign) {
             Some(rest) => format!("{}{rest}", self.painter.sign(sign)),
             None => text,
         };
         let danger = danger.map(|danger| format!("   {}", self.painter.paint(Paint::Red, danger))).unwrap_or_default();
-        self.broken(&format!("  {text}{danger}"), 2 + HANGING);
+        let text = format!("  {text}{danger}");
+        match is_whole {
+            true => self.flowing(&text, 2 + HANGING),
+            false => self.broken(&text, 2 + HANGING),
+        }
         if self.options.detail == Detail::Summary {
             return;
         }
@@ -201,10 +209,8 @@ impl Screen {
     pub(super) fn body_line(&mut self, line: &Line) {
         let indent = " ".repeat(6 + 4 * line.depth);
         if line.mark == Mark::Reason && self.options.detail != Detail::Full {
-            let width = if self.is_narrow() { self.terminal } else { self.options.width };
             let text = format!("{indent}{}", self.painter.paint(Paint::Faint, &line.text));
-            self.text.push_str(&flowed(&text, width, indent.len() + HANGING));
-            self.text.push('\n');
+            self.flowing(&text, indent.len() + HANGING);
             return;
         }
         let sign = line.mark.sign();
@@ -334,6 +340,17 @@ impl Screen {
     fn broken(&mut self, text: &str, hanging: usize) {
         let text = flowed(text, if self.is_narrow() { self.terminal } else { 0 }, hanging);
         self.text.push_str(&text);
+        self.text.push('\n');
+    }
+
+    /// Prints a line that is broken on any terminal, except in full detail.
+    fn flowing(&mut self, text: &str, hanging: usize) {
+        let width = match self.options.detail {
+            Detail::Full => 0,
+            Detail::Summary | Detail::Compact if self.is_narrow() => self.terminal,
+            Detail::Summary | Detail::Compact => self.options.width,
+        };
+        self.text.push_str(&flowed(text, width, hanging));
         self.text.push('\n');
     }
 

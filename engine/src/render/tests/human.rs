@@ -230,6 +230,14 @@ fn cut_values_keep_their_closing_quotes() {
 }
 
 #[test]
+fn note_about_a_step_in_doubt_is_broken_and_not_cut() {
+    let doubted = change("local_command.box", Action::NoOp).doubted("terrace sent the call; its effect is unknown");
+    let text = render(&of(vec![doubted]), &Human { width: 60, ..Human::default() });
+    let shown = "  ? local_command.box   in doubt: terrace sent the call; its\n      effect is unknown\n";
+    assert!(text.contains(shown), "{text}");
+}
+
+#[test]
 fn details_count_components_of_all_changes() {
     let new = |address: &str| change(address, Action::Create).after(json!({"path": "a"}));
     let replaced = |address: &str| {
