@@ -251,6 +251,13 @@ fn is_written(option: &clap::Arg, word: &str) -> bool {
     (long.is_some() && long == option.get_long()) || option.get_short().is_some_and(is_short)
 }
 
+/// The failure for a command without a required argument.
+pub(crate) fn incomplete(arguments: &[OsString], missing: &[String]) -> Failure {
+    let path = Target::of(arguments).path;
+    let missing = missing.iter().map(|argument| argument.replace(['<', '>'], "")).collect::<Vec<_>>().join(" ");
+    Failure::new(format!("`{path}` needs {missing}")).hint(format!("`{path} --help` shows its arguments"))
+}
+
 /// The failure for a command without a descriptor, with the descriptors in this folder.
 pub(crate) fn without_file(arguments: &[OsString], missing: &[String]) -> Option<Failure> {
     let [only] = missing else { return None };

@@ -95,7 +95,7 @@ pub(crate) fn cut(text: &str, width: usize) -> Cow<'_, str> {
 /// The same, and a cut within quotes keeps the closing quote: `name = "abc…"`.
 pub(crate) fn cut_value(text: &str, width: usize) -> Cow<'_, str> {
     let short = cut(text, width);
-    if short.len() == text.len() || width < 3 || is_quote_open(&short) == is_quote_open(text) {
+    if short == text || width < 3 || is_quote_open(&short) == is_quote_open(text) {
         return short;
     }
     let mut shorter = cut(text, width.saturating_sub(1)).into_owned();
@@ -269,6 +269,8 @@ mod tests {
     fn cut_value_keeps_its_closing_quote() {
         assert_eq!(cut_value("a = \"größere\"", 10), "a = \"grö…\"");
         assert_eq!(cut_value("a = \"größere\"", 13), "a = \"größere\"");
+        // The sign of a cut has as many bytes as the letters that it stands for.
+        assert_eq!(cut_value("\"abcdef\"", 6), "\"abc…\"");
         assert_eq!(cut_value("[\"a\", \"b\", \"c\"]", 11), "[\"a\", \"b\",…");
         assert_eq!(cut_value("\"say \\\"hi\\\" to her\"", 10), "\"say \\\"h…\"");
         assert_eq!(cut_value("wide\"", 4), "wi…\"");

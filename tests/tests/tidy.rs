@@ -185,13 +185,18 @@ fn every_command_in_the_pages_exists() {
             let command = command.split(['#', '|', '>']).next().unwrap();
             let is_name =
                 |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-');
-            let mut words: Vec<&str> = command.split_whitespace().skip(1).take_while(is_name).take(2).collect();
+            let all: Vec<&str> = command.split_whitespace().skip(1).take_while(is_name).collect();
             let options = command.split_whitespace().filter(|word| word.starts_with("--"));
-            let Some(first) = words.first() else { continue };
-            // The second word is a command only in command groups. Otherwise it is an argument.
-            let is_group = *first == "help" || help_of(&[first]).contains("\nCommands:\n");
-            words.truncate(if is_group { 2 } else { 1 });
-            let help = help_of(&words);
+            if all.is_empty() {
+                continue;
+            }
+            // The next word is a command only in command groups. Otherwise it is an argument.
+            let is_group = |words: &[&str], help: &str| words == ["help"] || help.contains("\nCommands:\n");
+            let mut words = &all[..1];
+            while words.len() < all.len() && is_group(words, &help_of(words)) {
+                words = &all[..=words.len()];
+            }
+            let help = help_of(words);
             for option in options {
                 let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-';
                 let name = option.split(|c| !is_part(c)).next().unwrap();

@@ -238,6 +238,8 @@ impl Screen {
         let heading = self.painter.paint(Paint::Bold, "outputs");
         self.line(&format!("  {heading}"));
         let width = changed.iter().map(|(_, name)| name.chars().count()).max().unwrap_or_default().min(WIDEST_HEAD);
+        // A narrow terminal has no room for columns.
+        let width = if self.is_narrow() { 0 } else { width };
         let limits = if self.options.detail == Detail::Full { Limits::NONE } else { Style::COMPACT.limits };
         for (output, name) in changed {
             let (mark, value) = output_difference(output, limits);
@@ -371,12 +373,14 @@ impl Screen {
         }
         let left = self.terminal.saturating_sub(taken);
         let (label, value) = text.split_once(" = ").unwrap_or(("", &text));
+        let before = text.len() - value.len();
         // A single word is cut within its line if enough of it remains.
         if !value.contains(' ') && left >= label.chars().count() + LEAST_NOTE {
             return cut_value(&text, left).into_owned();
         }
         let widest = self.terminal - (taken + HANGING).min(self.terminal / 2);
-        text.split(' ').map(|word| cut_value(word, widest)).collect::<Vec<_>>().join(" ")
+        let value = value.split(' ').map(|word| cut_value(word, widest)).collect::<Vec<_>>().join(" ");
+        format!("{}{value}", text.get(..before).unwrap_or_default())
     }
 
     fn fit(&self, text: &str, room: usize) -> String {

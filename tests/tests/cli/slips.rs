@@ -326,6 +326,19 @@ fn misplaced_option_names_the_commands_that_accept_it() {
 }
 
 #[test]
+fn command_without_a_required_argument_names_it() {
+    let project = Project::new();
+    for (words, message) in [
+        (&["acl", "show"] as &[&str], "error: `terrace acl show` needs COMPONENT\n"),
+        (&["state", "mv", "local_file.a"], "error: `terrace state mv` needs "),
+        (&["unlock"], "error: `terrace unlock` needs LEASE\n"),
+    ] {
+        let ran = project.run(words.iter().copied()).with_code(1);
+        ran.prints(message).prints("--help` shows its arguments");
+    }
+}
+
+#[test]
 fn unknown_command_suggests_visible_commands() {
     let project = Project::new();
     for (words, hint) in [
