@@ -32,7 +32,7 @@ fn answer_matches_an_address_with_or_without_stack() {
     assert_eq!(checked("api/local_file.x[\"k:1\"]", &steps), Ok(()));
     assert_eq!(checked("a@local:api/local_file.x[\"k:1\"]", &steps), Ok(()));
     let other = checked("b@local:api/local_file.x[\"k:1\"]", &steps).unwrap_err();
-    assert_eq!(other.hints, ["name a step in doubt: a@local:api/local_file.x[\"k:1\"], b@local:local_file.y"]);
+    assert_eq!(other.hints, ["name a step in doubt: `a@local:api/local_file.x[\"k:1\"]`, `b@local:local_file.y`"]);
 }
 
 #[test]
