@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use terrace_engine::diagnostic::closest;
 use terrace_engine::text::shell_word;
+use terrace_provider::names::{first_listed, listed};
 
 /// Long options of terraform with another meaning in terrace, or none.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -97,18 +98,18 @@ pub(crate) fn misplaced(arguments: &[OsString], option: &str) -> Option<Failure>
     add_commands_with(&CommandLine::command(), "terrace", option, &mut commands);
     let hint = match commands.as_slice() {
         [] => format!("`{} --help` lists its options", target.path),
-        [only] => format!("{only} takes it"),
-        _ => format!("{} take it", listed(&commands, 5)),
+        [only] => format!("`{only}` takes it"),
+        several => format!("these commands have it: {}", first_listed(several, 5)),
     };
     Some(failure.hint(hint))
 }
 
-/// Adds the subcommands that have an option, in backticks.
+/// Adds the subcommands that have an option.
 fn add_commands_with(command: &clap::Command, path: &str, option: &str, commands: &mut Vec<String>) {
     for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
         let path = format!("{path} {}", command.get_name());
         if command.get_arguments().any(|argument| !argument.is_hide_set() && is_called(argument, option)) {
-            commands.push(format!("`{path}`"));
+            commands.push(path.clone());
         }
         add_commands_with(command, &path, option, commands);
     }
@@ -119,16 +120,6 @@ fn is_called(option: &clap::Arg, name: &str) -> bool {
     let long = name.strip_prefix("--");
     let aliases = option.get_all_aliases().unwrap_or_default();
     is_written(option, name) || long.is_some_and(|long| aliases.contains(&long))
-}
-
-/// Names in a sentence; only the first of many.
-fn listed(names: &[String], most: usize) -> String {
-    let first = names.iter().take(most).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match names {
-        [head @ .., last] if !head.is_empty() && names.len() <= most => format!("{} and {last}", head.join(", ")),
-        _ if names.len() > most => format!("{first} and others"),
-        _ => first,
-    }
 }
 
 /// The command of a command line.
@@ -187,11 +178,10 @@ pub(crate) fn unknown(arguments: &[OsString], word: &str) -> Failure {
         let path = path.replacen("terrace", start, 1);
         return failure.hint(format!("did you mean `{path} {best}`?"));
     }
-    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     match names.as_slice() {
         [] => failure.hint(format!("`{path} --help` shows its arguments")),
         _ if is_first => failure.hint("`terrace help` lists the commands"),
-        names => failure.hint(format!("`{path}` takes {}", listed(names, usize::MAX))),
+        names => failure.hint(format!("`{path}` has the commands {}", listed(names))),
     }
 }
 
@@ -261,6 +251,13 @@ fn is_written(option: &clap::Arg, word: &str) -> bool {
     (long.is_some() && long == option.get_long()) || option.get_short().is_some_and(is_short)
 }
 
+/// The failure for a command without a required argument.
+pub(crate) fn incomplete(arguments: &[OsString], missing: &[String]) -> Failure {
+    let path = Target::of(arguments).path;
+    let missing = missing.iter().map(|argument| argument.replace(['<', '>'], "")).collect::<Vec<_>>().join(" ");
+    Failure::new(format!("`{path}` needs {missing}")).hint(format!("`{path} --help` shows its arguments"))
+}
+
 /// The failure for a command without a descriptor, with the descriptors in this folder.
 pub(crate) fn without_file(arguments: &[OsString], missing: &[String]) -> Option<Failure> {
     let [only] = missing else { return None };
@@ -295,7 +292,7 @@ pub(crate) fn without_file(arguments: &[OsString], missing: &[String]) -> Option
         }
         [only] => format!("write `terrace {command} {only}{stack}`"),
         _ if is_all => {
-            format!("`terrace {command} .{stack}` takes the descriptors of this folder: {}", names.join(", "))
+            format!("`terrace {command} .{stack}` takes the descriptors of this folder: {}", listed(&names))
         }
         several => format!("write `terrace {command} {}{stack}`", several.join(" ")),
     };

@@ -28,7 +28,7 @@ use terrace_state::Access;
 /// The code of a diagnostic about a missing file.
 const MISSING: &str = "missing_file";
 /// The code of a diagnostic about an empty file.
-const EMPTY: &str = "empty_file";
+const EMPTY: &str = yaml::EMPTY_FILE;
 /// Prefix of environment variables with values of a stack's variables.
 const VARIABLE_PREFIX: &str = "TERRACE_VAR_";
 
@@ -203,7 +203,8 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
     } else if has_plan {
         return match <[Text; 1]>::try_from(texts) {
             Ok([plan]) => Ok(Named::Plan(plan.text)),
-            Err(_) => Err(Failure::new("a saved plan cannot be combined with other files")),
+            Err(_) => Err(Failure::new("a saved plan cannot be combined with other files")
+                .hint("apply it alone: `terrace apply PLAN`")),
         };
     }
     let mut input = Input::default();
@@ -241,10 +242,13 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Box<Diagnostic>> {
         return Ok(vec![path.to_owned()]);
     }
     let unreadable = |error: std::io::Error| {
-        Box::new(Diagnostic::error(
-            "unreadable",
-            format!("the folder `{}` cannot be read: {}", path.display(), files::describe_io_error(&error)),
-        ))
+        Box::new(
+            Diagnostic::error(
+                "unreadable",
+                format!("the folder `{}` cannot be read: {}", path.display(), files::describe_io_error(&error)),
+            )
+            .hint("let the user of this process read the folder"),
+        )
     };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).map_err(unreadable)? {

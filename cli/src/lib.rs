@@ -95,9 +95,9 @@ fn parse(arguments: &[OsString]) -> Result<args::CommandLine, Exit> {
         }
         if error.kind() == ErrorKindOfClap::MissingRequiredArgument
             && let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg)
-            && let Some(answer) = argv::without_file(arguments, missing)
         {
-            Ui::plain().fail(&answer);
+            let answer = argv::without_file(arguments, missing);
+            Ui::plain().fail(&answer.unwrap_or_else(|| argv::incomplete(arguments, missing)));
             return Exit::Error;
         }
         let is_mistake = error.use_stderr();

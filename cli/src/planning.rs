@@ -152,7 +152,8 @@ impl Removal {
         let mut input = if files.is_empty() { Input::default() } else { Input::read(&files, ui)? };
         if !input.has_descriptors() && !files.is_empty() {
             input.accept(ui)?;
-            return Err(Failure::new("the files name no stack"));
+            return Err(Failure::new("the files name no stack")
+                .hint("name a descriptor, or a stack of the state as `NAME@ENVIRONMENT`"));
         }
         let settings = context.settings(files.first().map(PathBuf::as_path))?;
         input.name_folders(&settings);

@@ -74,6 +74,11 @@ pub(crate) fn narrowed(ui: &Ui, lines: &str) -> String {
     terrace_engine::text::narrowed(lines, ui.result_width().unwrap_or(0), HANGING_INDENT)
 }
 
+/// The same for sentences, whose continuation lines are not indented.
+pub(crate) fn narrowed_sentence(ui: &Ui, sentence: &str) -> String {
+    terrace_engine::text::narrowed(sentence, ui.result_width().unwrap_or(0), 0)
+}
+
 /// The properties of the terminal for results.
 fn screen(ui: &Ui, detail: human::Detail) -> human::Human {
     human::Human { color: ui.is_result_colored(), width: ui.result_width().unwrap_or(0), detail }

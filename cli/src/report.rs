@@ -10,6 +10,7 @@ pub(crate) use json::{Form, print_failure_json, remembered, with_failure};
 
 use crate::ui::Ui;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode, SourceSpan};
+use owo_colors::OwoColorize;
 use source::Text;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,7 @@ use terrace_engine::address::split_stack;
 use terrace_engine::diagnostic::{Diagnostic, Label, Location};
 use terrace_engine::plan::Note;
 use terrace_engine::source::{SourceId, Sources, Span};
-use terrace_engine::text::with_visible;
+use terrace_engine::text::{GLUE, with_visible, with_whole_commands};
 use terrace_provider::Severity;
 use textwrap::{WordSeparator, WordSplitter};
 
@@ -92,8 +93,9 @@ fn split_operation_diagnostic(diagnostic: &Diagnostic) -> Option<(OperationDiagn
 }
 
 fn render(diagnostic: &Diagnostic, texts: &mut Texts<'_>, theme: GraphicalTheme, width: usize) -> String {
-    let handler = GraphicalReportHandler::new_themed(theme)
-        .with_width(width.max(MIN_WIDTH))
+    let width = width.max(MIN_WIDTH);
+    let handler = GraphicalReportHandler::new_themed(theme.clone())
+        .with_width(width)
         .with_context_lines(0)
         .with_links(false)
         // Breaks only at blanks: an option or a name that is broken at hyphens cannot be copied.
@@ -101,23 +103,32 @@ fn render(diagnostic: &Diagnostic, texts: &mut Texts<'_>, theme: GraphicalTheme,
         .with_word_splitter(WordSplitter::NoHyphenation)
         .with_break_words(false)
         .without_syntax_highlighting();
+    let report = Report::new(diagnostic, texts);
     let mut rendered = String::new();
-    match handler.render_report(&mut rendered, &Report::new(diagnostic, texts)) {
-        Ok(()) => rendered.replace(GLUE, " "),
-        Err(_) => format!("{}: {}", diagnostic.code, harmless(&diagnostic.message)),
+    if handler.render_report(&mut rendered, &report).is_err() {
+        return format!("{}: {}", diagnostic.code, harmless(&diagnostic.message));
     }
+    if let Some(hint) = &report.hint {
+        rendered.push_str(&hint_lines(hint, &theme, width));
+    }
+    for place in &report.elsewhere {
+        rendered.push('\n');
+        // Writing to a string cannot fail.
+        let _ = handler.render_report(&mut rendered, place);
+    }
+    rendered.replace(GLUE, " ")
 }
 
-/// Stands for a blank where a line must not break. It has no other meaning: it is of the private use area.
-const GLUE: char = '\u{e000}';
-
-/// A hint whose commands stay on one line each: the part of a command before a line break is a command, too.
-fn with_whole_commands(hint: &str) -> String {
-    let glued = |(at, part): (usize, &str)| match at % 2 == 1 && part.starts_with("terrace ") {
-        true => part.replace(' ', &GLUE.to_string()),
-        false => part.to_owned(),
-    };
-    hint.split('`').enumerate().map(glued).collect::<Vec<_>>().join("`")
+/// The hint below a report, under the word that failures use. The renderer would print it as `help`.
+fn hint_lines(hint: &str, theme: &GraphicalTheme, width: usize) -> String {
+    let prefix = "  hint: ".style(theme.styles.help).to_string();
+    let options = textwrap::Options::new(width.saturating_sub(2))
+        .initial_indent(&prefix)
+        .subsequent_indent("        ")
+        .word_separator(WordSeparator::AsciiSpace)
+        .word_splitter(WordSplitter::NoHyphenation)
+        .break_words(false);
+    textwrap::fill(hint, options) + "\n"
 }
 
 /// Texts with lines for reports, each sanitised once.
@@ -144,7 +155,7 @@ struct Report {
     severity: Option<Severity>,
     code: Option<&'static str>,
     message: String,
-    help: Option<String>,
+    hint: Option<String>,
     text: Option<Text>,
     labels: Vec<LabeledSpan>,
     /// Places in other texts.
@@ -163,7 +174,7 @@ impl Report {
             severity: Some(diagnostic.severity),
             code: Some(diagnostic.code),
             message,
-            help: diagnostic.hint.as_deref().map(harmless).map(|hint| with_whole_commands(&hint)),
+            hint: diagnostic.hint.as_deref().map(harmless).map(|hint| with_whole_commands(&hint)),
             text: None,
             labels: Vec::new(),
             elsewhere: Vec::new(),
@@ -203,7 +214,7 @@ impl Report {
             severity: Some(Severity::Note),
             code: None,
             message: words.unwrap_or_else(|| "and here".to_owned()),
-            help: None,
+            hint: None,
             labels: vec![marked],
             text,
             elsewhere: Vec::new(),
@@ -265,21 +276,12 @@ impl miette::Diagnostic for Report {
         })
     }
 
-    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.help.as_deref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
-    }
-
     fn source_code(&self) -> Option<&dyn SourceCode> {
         self.text.as_ref().filter(|_| !self.labels.is_empty()).map(|text| text as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         (!self.labels.is_empty()).then(|| Box::new(self.labels.iter().cloned()) as Box<dyn Iterator<Item = _>>)
-    }
-
-    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn miette::Diagnostic> + 'a>> {
-        let others = self.elsewhere.iter().map(|report| report as &dyn miette::Diagnostic);
-        (!self.elsewhere.is_empty()).then(|| Box::new(others) as Box<dyn Iterator<Item = _>>)
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use terrace_engine::address::{DEFAULT_ENVIRONMENT, StackId};
 use terrace_engine::diagnostic::{Diagnostic, closest, has_errors};
 use terrace_engine::source::{Located, Sources, Span};
+use terrace_provider::names::listed;
 use terrace_state::{StoreUrl, StoreUrlError};
 
 /// The default path of the state in the project folder.
@@ -206,7 +207,7 @@ impl Settings {
                  describe `{name}` in terrace.yaml"
             );
         }
-        let listed = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let listed = listed(known);
         match closest(name, known.iter().copied()) {
             Some(best) => format!("did you mean `{best}`? configured are: {listed}"),
             None => {

@@ -7,6 +7,7 @@ pub(crate) use terrace_engine::address::split_stack as split;
 use terrace_engine::address::{Address, SHARED, StackId};
 use terrace_engine::diagnostic::closest;
 use terrace_engine::store::{OwnersOf, Selection, StateStore};
+use terrace_provider::names;
 
 /// The stack that addresses are relative to.
 ///
@@ -55,13 +56,14 @@ fn here(settings: &Settings, mut stacks: Vec<StackId>) -> Vec<StackId> {
     stacks
 }
 
-fn without_shared(mut stacks: Vec<StackId>) -> Vec<StackId> {
+/// Stacks without the pseudo-stacks of shared resources.
+pub(crate) fn without_shared(mut stacks: Vec<StackId>) -> Vec<StackId> {
     stacks.retain(|stack| stack.name != SHARED);
     stacks
 }
 
 fn listed<'a>(stacks: impl IntoIterator<Item = &'a StackId>) -> String {
-    stacks.into_iter().map(StackId::to_string).collect::<Vec<_>>().join(", ")
+    names::listed(&stacks.into_iter().map(StackId::to_string).collect::<Vec<_>>())
 }
 
 /// The stack that a word names: `name@environment`, or a name that is unique in the store.
@@ -135,13 +137,10 @@ pub(crate) fn similar(text: &str, addresses: &[String]) -> Option<String> {
     if found.is_empty() {
         found.extend(closest(text, addresses.iter().map(String::as_str)));
     }
-    let more = found.len().saturating_sub(MANY);
-    let listed: Vec<String> = found.iter().take(MANY).map(|address| format!("`{address}`")).collect();
-    match (listed.as_slice(), more) {
-        ([], _) => None,
-        ([only], _) => Some(format!("did you mean {only}?")),
-        (several, 0) => Some(format!("did you mean one of {}?", several.join(", "))),
-        (several, more) => Some(format!("did you mean one of {} and {more} more?", several.join(", "))),
+    match found.as_slice() {
+        [] => None,
+        [only] => Some(format!("did you mean `{only}`?")),
+        several => Some(format!("did you mean one of {}?", names::first_listed(several, MANY))),
     }
 }
 

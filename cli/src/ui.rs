@@ -13,11 +13,14 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use terrace_engine::plan::Note;
-use terrace_engine::text::with_visible;
+use terrace_engine::text::{GLUE, narrowed, with_visible, with_whole_commands};
 use terrace_provider::Severity;
 
 /// Width of reports without a terminal or `COLUMNS`.
 const WIDTH: usize = 100;
+
+/// The word in front of a remedy.
+const HINT: &str = "hint:";
 
 /// Maximum width of help.
 const WIDEST_HELP: usize = 120;
@@ -220,12 +223,14 @@ impl Ui {
         }
     }
 
-    /// Prints a message in any case.
+    /// Prints a message in any case. On a narrow terminal its lines are broken between words.
     pub(crate) fn print_message(&self, text: &str) {
-        self.print_with_severity(Severity::Note, text);
+        let broken = || narrowed(&with_whole_commands(text), self.message_width(), HINT.len() + 1).replace(GLUE, " ");
+        let text = if self.is_json() { text.to_owned() } else { broken() };
+        self.print_with_severity(Severity::Note, &text);
     }
 
-    /// Prints a message with a severity.
+    /// Prints a message with a severity, and lines as they are.
     pub(crate) fn print_with_severity(&self, severity: Severity, text: &str) {
         if !self.is_json() {
             self.write(text);
@@ -261,12 +266,16 @@ impl Ui {
             return self.write(&line_of_log(Severity::Error, fields));
         }
         self.print_message(&format!("{} {message}", "error:".style(self.message_style(Style::new().red().bold()))));
-        if failure.hints.is_empty() {
-            return;
+        self.print_hints(failure);
+    }
+
+    /// Prints the remedies of a failure, below an empty line.
+    pub(crate) fn print_hints(&self, failure: &Failure) {
+        if !failure.hints.is_empty() {
+            self.print_message("");
         }
-        self.print_message("");
         for hint in &failure.hints {
-            self.print_message(&format!("{} {hint}", "hint:".style(self.message_style(Style::new().cyan().bold()))));
+            self.print_message(&format!("{} {hint}", HINT.style(self.message_style(Style::new().cyan().bold()))));
         }
     }
 

@@ -33,6 +33,7 @@ use names::{LOCALS, REQUEST};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use terrace_provider::names::listed;
 use terrace_provider::{Map, Value};
 
 impl Given {
@@ -61,10 +62,10 @@ pub fn chosen(descriptor: &Descriptor, requested: &BTreeSet<String>) -> Result<B
             }
             None => {
                 let known = descriptor.components.iter().map(|component| component.key.as_str());
-                let listed: Vec<&str> = known.clone().filter(|key| !key.is_empty()).collect();
-                let hint = did_you_mean(name, known).unwrap_or_else(|| match listed.is_empty() {
+                let named: Vec<&str> = known.clone().filter(|key| !key.is_empty()).collect();
+                let hint = did_you_mean(name, known).unwrap_or_else(|| match named.is_empty() {
                     true => "this stack has no components".to_owned(),
-                    false => format!("there are: {}", listed.join(", ")),
+                    false => format!("there are: {}", listed(&named)),
                 });
                 diagnostics.push(
                     Diagnostic::error("unknown_component", format!("`{}` has no component `{name}`", descriptor.stack))

@@ -6,6 +6,7 @@
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::{Located, Span};
 use crate::yaml::{Entry, Node, typing_hint_for_key, typing_hint_for_value};
+use terrace_provider::names::listed;
 
 /// The fields of a map.
 #[derive(Debug)]
@@ -135,7 +136,7 @@ impl<'n, 'd> Fields<'n, 'd> {
         let text = self.text(name)?;
         let found = words.iter().find(|(word, _)| *word == text.value).map(|(_, value)| *value);
         if found.is_none() {
-            let known = listed(words.iter().map(|(word, _)| *word));
+            let known = alternatives(words.iter().map(|(word, _)| *word));
             self.diagnostics.push(
                 Diagnostic::error("wrong_value", format!("`{name}` cannot be `{}`: expected {known}", text.value))
                     .at(text.span)
@@ -167,7 +168,7 @@ impl<'n, 'd> Fields<'n, 'd> {
                     .hint(format!("remove `{name}`"))
             } else {
                 Diagnostic::error("unknown_field", format!("{} has no field `{name}`", self.subject))
-                    .hint(format!("the fields are {}", listed(known.iter().copied())))
+                    .hint(format!("the fields are {}", listed(&known)))
                     .maybe_hint(did_you_mean(name, absent.iter().copied()))
                     .maybe_hint(typing_hint_for_key(name, self.requested.iter().copied()))
                     .maybe_hint(
@@ -214,9 +215,9 @@ pub(crate) fn kind_in_words(node: &Node) -> String {
     }
 }
 
-/// Joins names for messages: "`a`, `b` or `c`".
+/// Alternatives within a sentence: "`a`, `b` or `c`". [`listed`] lists names that all exist.
 #[must_use]
-pub fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub fn alternatives<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     match names.split_last() {
         Some((last, [])) => last.clone(),

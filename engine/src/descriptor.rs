@@ -9,6 +9,7 @@ pub mod declaration;
 mod format_detection;
 mod legacy_names;
 mod lifecycle;
+mod literal_templates;
 mod names;
 mod other_files;
 mod secrets;

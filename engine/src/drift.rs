@@ -173,7 +173,7 @@ pub fn uncertainty(diagnostics: &[Diagnostic]) -> Option<&'static str> {
     let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).peekable();
     errors.peek()?;
     Some(match errors.all(|error| error.code == IN_DOUBT) {
-        true => "an operation was interrupted, and the outcomes of its steps are unknown",
+        true => "the outcomes of some steps are in doubt",
         false => "some objects could not be read",
     })
 }
@@ -183,10 +183,8 @@ fn in_doubt(stack: &StackId, intent: &Intent) -> Diagnostic {
     let (operation, address) = (intent.operation, &intent.row.address);
     let deposed = intent.row.deposed.as_ref().map(|key| format!(" (deposed object {key})")).unwrap_or_default();
     let message =
-        format!("{address}{deposed} is in doubt: operation {operation} was interrupted while it worked on it");
-    Diagnostic::error(IN_DOUBT, message)
-        .about(format!("{stack}:{address}"))
-        .hint("record its outcome with `terrace recover`")
+        format!("{stack}:{address}{deposed} is in doubt: operation {operation} did not record the outcome of its call");
+    Diagnostic::error(IN_DOUBT, message).about(format!("{stack}:{address}")).hint("resolve it with `terrace recover`")
 }
 
 /// The shared rows of the chosen part of a stack, or `None` without any.

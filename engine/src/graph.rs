@@ -431,7 +431,7 @@ fn check_component_reference(
         let keys: Vec<&str> =
             components.iter().map(|component| component.key.as_str()).filter(|key| !key.is_empty()).collect();
         let hint = did_you_mean(wanted, keys.iter().copied()).unwrap_or_else(|| match keys.is_empty() {
-            true => "this data product has no components: remove the reference".to_owned(),
+            true => "the descriptor has no components: remove the reference".to_owned(),
             false => format!("components: {}", first_of(&keys)),
         });
         diagnostics.push(

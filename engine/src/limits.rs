@@ -81,7 +81,7 @@ impl Limits {
     pub(crate) fn check_time(&self, at: Span) -> Result<(), Diagnostic> {
         let Some(time) = self.time.as_ref().filter(|time| (time.is_over)()) else { return Ok(()) };
         let message = format!("evaluating the descriptor takes longer than {} s", time.length.as_secs_f64());
-        let hint = "let expressions compute less, or split the descriptor into several data products";
+        let hint = "let expressions compute less, or split the descriptor into several";
         Err(Diagnostic::error(TOO_SLOW, message).at(at).hint(hint))
     }
 }

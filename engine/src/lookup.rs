@@ -14,6 +14,7 @@ use crate::registry::Registry;
 use crate::source::Span;
 use crate::typecheck;
 use std::collections::{BTreeSet, HashSet};
+use terrace_provider::names::listed;
 use terrace_provider::{Path, ResourceType, Step, Value};
 
 /// The variables of expressions: first those that every declaration of a stack may read, then those that only
@@ -212,7 +213,7 @@ impl Lookup<'_> {
                 "self" => "`self` is available only in a check with `when: post`".to_owned(),
                 "component" | "product" | REQUEST => format!("`{root}` is available only in blueprints"),
                 "acl" => "`acl` is available only in the resources of `acl:`".to_owned(),
-                _ => format!("there are: {}", self.roots.join(", ")),
+                _ => format!("there are: {}", listed(&self.roots)),
             });
         Diagnostic::error("unknown_variable", format!("there is no variable `{root}` here")).hint(hint)
     }
@@ -244,11 +245,9 @@ impl Lookup<'_> {
         };
         let Some(known) = (self.outputs_of)(key).filter(|known| !known.contains(&wanted.as_str())) else { return };
         let message = format!("component `{key}` has no output `{wanted}`");
-        diagnostics.push(
-            Diagnostic::error("unknown_output", message).at(span).hint(
-                did_you_mean(wanted, known.iter().copied()).unwrap_or_else(|| listed(&known, "it has no outputs")),
-            ),
-        );
+        diagnostics.push(Diagnostic::error("unknown_output", message).at(span).hint(
+            did_you_mean(wanted, known.iter().copied()).unwrap_or_else(|| listed_or(&known, "it has no outputs")),
+        ));
     }
 }
 
@@ -272,10 +271,10 @@ fn unknown(
 ) -> Option<Diagnostic> {
     let known: Vec<&str> = known.filter(|known| !known.contains(name))?.iter().copied().collect();
     let hint = did_you_mean(name, known.iter().copied());
-    let hint = hint.unwrap_or_else(|| listed(&known, &format!("the descriptor declares no {kind}s")));
+    let hint = hint.unwrap_or_else(|| listed_or(&known, &format!("the descriptor declares no {kind}s")));
     Some(Diagnostic::error(code, format!("there is no {kind} `{name}`")).at(span).hint(hint))
 }
 
-fn listed(known: &[&str], nothing: &str) -> String {
-    if known.is_empty() { nothing.to_owned() } else { format!("there are: {}", known.join(", ")) }
+fn listed_or(known: &[&str], nothing: &str) -> String {
+    if known.is_empty() { nothing.to_owned() } else { format!("there are: {}", listed(known)) }
 }

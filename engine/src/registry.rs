@@ -10,6 +10,7 @@ use offline::OfflineProvider;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use terrace_provider::names::listed;
 use terrace_provider::wrap::{Guarded, Limits, guarded};
 use terrace_provider::{Attributes, Lookup, Provider, ProviderError, ProviderSchema, ResourceType, Session, Settings};
 use tokio::sync::OnceCell;
@@ -158,7 +159,7 @@ impl Registry {
         let known: Vec<&str> = self.schemas().flat_map(|schema| &schema.lookups).map(|lookup| lookup.name).collect();
         let hint = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| match known.len() {
             0 => "the providers of this terrace have no lookups".to_owned(),
-            _ => format!("there are: {}", known.join(", ")),
+            _ => format!("there are: {}", listed(&known)),
         });
         Diagnostic::error("unknown_lookup", format!("there is no lookup `{name}`")).hint(hint)
     }
@@ -169,7 +170,7 @@ impl Registry {
         let known = self.schemas().flat_map(|schema| &schema.resources).map(|ty| ty.name);
         let hint = did_you_mean(name, known).unwrap_or_else(|| {
             let providers: Vec<_> = self.schemas().map(|schema| schema.name).collect();
-            format!("run `terrace providers schema NAME` to see the types of a provider: {}", providers.join(", "))
+            format!("run `terrace providers schema NAME` to see the types of a provider: {}", listed(&providers))
         });
         Diagnostic::error("unknown_type", format!("there is no resource type `{name}`")).hint(hint)
     }
@@ -189,10 +190,10 @@ impl Registry {
     #[must_use]
     pub fn instances_of(&self, provider: &str, missing: &str, environment: &str) -> String {
         let is_of = |name: &&str| self.instance(name).is_some_and(|schema| schema.name == provider);
-        let names: Vec<String> = self.instance_names().filter(is_of).map(|name| format!("`{name}`")).collect();
+        let names: Vec<&str> = self.instance_names().filter(is_of).collect();
         let there_are = match names.as_slice() {
             [] => "there is none".to_owned(),
-            names => format!("there are: {}", names.join(", ")),
+            names => format!("there are: {}", listed(names)),
         };
         // The key of an instance begins with its provider.
         let is_key = missing == provider || missing.starts_with(&format!("{provider}."));
@@ -255,7 +256,7 @@ impl Registry {
                 terrace_provider::ErrorKind::NotFound,
                 format!("provider instance `{instance}` is not configured"),
             )
-            .solution(format!("configured are: {}", self.instance_names().collect::<Vec<_>>().join(", "))));
+            .solution(format!("configured are: {}", listed(&self.instance_names().collect::<Vec<_>>()))));
         };
         let connect = || guarded(&*entry.provider, &entry.settings, entry.limits.clone());
         entry.session.get_or_try_init(connect).await.cloned()

@@ -55,7 +55,7 @@ pub(crate) fn items(
             let message = format!("`forEach` must be a map or a list, found {}", other.kind());
             Err(Diagnostic::error("wrong_type", message)
                 .at(for_each.span)
-                .hint("use a map, a list of strings, a list of objects with `key:`, or `range(n)`")
+                .hint("use a map, a list of text, a list of maps with `key:`, or `range(n)`")
                 .into())
         }
     }

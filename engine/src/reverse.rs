@@ -17,6 +17,7 @@ use crate::registry::Registry;
 use crate::source::Span;
 use crate::typecheck;
 use crate::yaml::Node;
+use terrace_provider::names::listed;
 use terrace_provider::plan::with_defaults;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::wrap::silence::with_silence_limit;
@@ -60,7 +61,7 @@ pub fn choose<'l>(
     let supported: Vec<&str> = names.collect();
     let hint = match supported.is_empty() {
         true => "no blueprint has `reverse`".to_owned(),
-        false => format!("choose one of: {}", supported.join(", ")),
+        false => format!("choose one of: {}", listed(&supported)),
     };
     match library.for_template(template, templates).or_else(|| library.get(template)) {
         None => Err((format!("no blueprint matches the template `{template}`"), hint)),
@@ -143,7 +144,7 @@ impl ReverseProvisioner<'_> {
         let Some(items) = &lookup.for_each else { return self.run_lookup(lookup, scope, functions).await };
         let Value::List(values) = items.evaluate(scope, functions)? else {
             let error = Diagnostic::error("wrong_type", "`forEach` of a lookup must be a list");
-            return Err(vec![error.at(items.span)]);
+            return Err(vec![error.at(items.span).hint("write a list, or an expression that returns one")]);
         };
         let mut answers = Vec::with_capacity(values.len());
         for value in values {
@@ -172,7 +173,8 @@ impl ReverseProvisioner<'_> {
                 Value::String(name) => name,
                 other => {
                     let message = format!("`provider` must be the name of an instance, found {}", other.kind());
-                    return Err(vec![Diagnostic::error("wrong_type", message).at(template.span)]);
+                    let error = Diagnostic::error("wrong_type", message).at(template.span);
+                    return Err(vec![error.hint("write the name of an instance under `providers` of the environment")]);
                 }
             },
         };
@@ -181,7 +183,8 @@ impl ReverseProvisioner<'_> {
             Value::Null => Map::default(),
             other => {
                 let message = format!("`config` must be a map, found {}", other.kind());
-                return Err(vec![Diagnostic::error("wrong_type", message).at(lookup.config.span)]);
+                let error = Diagnostic::error("wrong_type", message).at(lookup.config.span);
+                return Err(vec![error.hint("write `argument: value` for each argument of the lookup")]);
             }
         };
         let mut found = Vec::new();

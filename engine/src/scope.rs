@@ -15,6 +15,7 @@ use other_stacks::CrossStackOutputs;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
+use terrace_provider::names::listed;
 use terrace_provider::{Map, Value};
 
 /// The values of a declaration's instances.
@@ -184,15 +185,12 @@ pub(crate) fn instance<'a>(
         None => {
             let known: Vec<String> = instances.keys().map(key_text).collect();
             let hint = did_you_mean(&key_text(&key), known.iter().map(String::as_str));
-            let listed = || {
-                let shown: Vec<&str> = known.iter().map(String::as_str).collect();
-                match shown.len() {
-                    0 => "its `forEach` is empty".to_owned(),
-                    _ => format!("its keys are: {}", first_of(&shown)),
-                }
+            let all = || match known.len() {
+                0 => "its `forEach` is empty".to_owned(),
+                _ => format!("its keys are: {}", first_of(&known)),
             };
             let missing = Missing::new(format!("`resources.{name}` has no instance {key}"));
-            Err(missing.hint(hint.unwrap_or_else(listed)).with_resolved_steps(0))
+            Err(missing.hint(hint.unwrap_or_else(all)).with_resolved_steps(0))
         }
     }
 }
@@ -213,7 +211,7 @@ fn unknown_root(root: &str, facts: &Facts) -> Missing {
     let known = component.into_iter().chain(facts.acl.as_ref().map(|_| "acl")).chain(shared);
     let known: Vec<&str> = known.chain(["resources", "components", "data", "stacks", "each"]).collect();
     Missing::new(format!("there is no variable `{root}` here"))
-        .hint(did_you_mean(root, known.iter().copied()).or_else(|| Some(format!("there are: {}", known.join(", ")))))
+        .hint(did_you_mean(root, known.iter().copied()).or_else(|| Some(format!("there are: {}", listed(&known)))))
 }
 
 /// Keys of components by URN.

@@ -92,6 +92,29 @@ pub(crate) fn cut(text: &str, width: usize) -> Cow<'_, str> {
     Cow::Owned(text.chars().take(width.saturating_sub(1)).chain(std::iter::once('…')).collect())
 }
 
+/// The same, and a cut within quotes keeps the closing quote: `name = "abc…"`.
+pub(crate) fn cut_value(text: &str, width: usize) -> Cow<'_, str> {
+    let short = cut(text, width);
+    if short == text || width < 3 || is_quote_open(&short) == is_quote_open(text) {
+        return short;
+    }
+    let mut shorter = cut(text, width.saturating_sub(1)).into_owned();
+    if is_quote_open(&shorter) != is_quote_open(text) {
+        shorter.push('"');
+    }
+    Cow::Owned(shorter)
+}
+
+/// True if the text ends within quotes.
+fn is_quote_open(text: &str) -> bool {
+    let (mut is_open, mut is_escaped) = (false, false);
+    for character in text.chars() {
+        is_open ^= character == '"' && !is_escaped;
+        is_escaped = character == '\\' && !is_escaped;
+    }
+    is_open
+}
+
 /// Two texts cut to share the room. The shorter one leaves its unused room to the other. If the cut texts would be equal, both
 /// start shortly before their first difference.
 pub(crate) fn cut_pair(before: &str, after: &str, room: usize) -> (String, String) {
@@ -101,11 +124,14 @@ pub(crate) fn cut_pair(before: &str, after: &str, room: usize) -> (String, Strin
     let of_after = room.saturating_sub(of_before.min(lengths.0)).max(1);
     let same = before.chars().zip(after.chars()).take_while(|(before, after)| before == after).count();
     if same + 1 < of_before.min(of_after) {
-        return (cut(before, of_before).into_owned(), cut(after, of_after).into_owned());
+        return (cut_value(before, of_before).into_owned(), cut_value(after, of_after).into_owned());
     }
-    let from = same.saturating_sub(half / 3);
-    let rest = |text: &str| std::iter::once('…').chain(text.chars().skip(from)).collect::<String>();
-    (cut(&rest(before), half).into_owned(), cut(&rest(after), half).into_owned())
+    let from = same.saturating_sub(half / 3).max(1);
+    let rest = |text: &str| {
+        let quote = text.chars().next().filter(|first| *first == '"');
+        quote.into_iter().chain(['…']).chain(text.chars().skip(from)).collect::<String>()
+    };
+    (cut_value(&rest(before), half).into_owned(), cut_value(&rest(after), half).into_owned())
 }
 
 /// A line broken between words into lines of at most `width` characters; 0 for no limit. Continuation lines are indented by
@@ -118,12 +144,17 @@ pub(crate) fn flowed(line: &str, width: usize, hanging: usize) -> String {
     let hanging = hanging.min(width / 2);
     let mut flowed = " ".repeat(indent);
     let (mut taken, mut gap, mut is_first) = (indent, 0, true);
-    for word in line.trim_matches(' ').split(' ') {
+    let mut words = line.trim_matches(' ').split(' ').peekable();
+    while let Some(word) = words.next() {
         // Several spaces in a row align columns: they stay if there is room.
         if word.is_empty() {
             gap += 1;
             continue;
         }
+        // A sign stays with its words: `! destroys data`.
+        let is_sign = shown_width(word) == 1 && word.ends_with(['!', '#']);
+        let next = words.next_if(|next| is_sign && !next.is_empty());
+        let word = &next.map_or(Cow::Borrowed(word), |next| Cow::Owned(format!("{word} {next}")));
         let wide = shown_width(word);
         if is_first {
             taken += wide;
@@ -140,6 +171,20 @@ pub(crate) fn flowed(line: &str, width: usize, hanging: usize) -> String {
         (gap, is_first) = (1, false);
     }
     flowed
+}
+
+/// Stands for a blank where a line must not break. It has no other meaning: it is of the private use area.
+pub const GLUE: char = '\u{e000}';
+
+/// A text with [`GLUE`] in its commands, so that each stays on one line: the part of a command before a line break is a command,
+/// too.
+#[must_use]
+pub fn with_whole_commands(hint: &str) -> String {
+    let glued = |(at, part): (usize, &str)| match at % 2 == 1 && part.starts_with("terrace ") {
+        true => part.replace(' ', &GLUE.to_string()),
+        false => part.to_owned(),
+    };
+    hint.split('`').enumerate().map(glued).collect::<Vec<_>>().join("`")
 }
 
 /// Harmless lines, broken between words if the terminal is narrower than a usual line; 0 for no limit.
@@ -221,6 +266,18 @@ mod tests {
     }
 
     #[test]
+    fn cut_value_keeps_its_closing_quote() {
+        assert_eq!(cut_value("a = \"größere\"", 10), "a = \"grö…\"");
+        assert_eq!(cut_value("a = \"größere\"", 13), "a = \"größere\"");
+        // The sign of a cut has as many bytes as the letters that it stands for.
+        assert_eq!(cut_value("\"abcdef\"", 6), "\"abc…\"");
+        assert_eq!(cut_value("[\"a\", \"b\", \"c\"]", 11), "[\"a\", \"b\",…");
+        assert_eq!(cut_value("\"say \\\"hi\\\" to her\"", 10), "\"say \\\"h…\"");
+        assert_eq!(cut_value("wide\"", 4), "wi…\"");
+        assert_eq!(cut_value("no quotes", 4), "no …");
+    }
+
+    #[test]
     fn line_breaks_between_words_and_colours_take_no_room() {
         assert_eq!(flowed("  a  word or two", 10, 4), "  a  word\n    or two");
         assert_eq!(flowed("  a  word or two", 16, 4), "  a  word or two");
@@ -231,6 +288,7 @@ mod tests {
         );
         assert_eq!(flowed("a word", 0, 2), "a word");
         assert_eq!(flowed("  + word-that-is-too-long b", 8, 4), "  + word-that-is-too-long\n    b");
+        assert_eq!(flowed("a table   ! destroys data", 18, 2), "a table\n  ! destroys data");
     }
 
     #[test]
@@ -254,6 +312,8 @@ mod tests {
         assert_eq!(pair("abcdefghijkl", "mn", 12), "abcdefghi… mn");
         assert_eq!(pair("same same same a", "same same same b", 24), "…ame a …ame b");
         assert_eq!(pair("same same same abcdefgh", "same same same b", 24), "…ame abcdef… …ame b");
+        assert_eq!(pair("\"abcdefghijkl\"", "\"mnopqrstuvwx\"", 16), "\"abcde…\" \"mnopq…\"");
+        assert_eq!(pair("\"same same same a\"", "\"same same same b\"", 26), "\"…ame a\" \"…ame b\"");
     }
 
     #[test]

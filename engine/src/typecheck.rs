@@ -2,6 +2,8 @@
 
 use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
 use crate::source::Span;
+use crate::yaml::{WRITE_LIST, WRITE_MAP};
+use terrace_provider::names::listed;
 use terrace_provider::{Attribute, AttributeType, Attributes, Object, Path, Step, Value};
 
 /// Checks a configuration. `place` returns the location of a path's value.
@@ -57,7 +59,7 @@ pub(crate) fn check_path(
 fn known_are(names: &[&str]) -> String {
     match names {
         [] => "leave it out: no settings are supported".to_owned(),
-        names => format!("known are: {}", names.join(", ")),
+        names => format!("known are: {}", listed(names)),
     }
 }
 
@@ -155,10 +157,11 @@ impl Checker<'_> {
 /// The type with its article.
 fn expectation(ty: &AttributeType) -> String {
     match ty {
-        AttributeType::Int | AttributeType::Float | AttributeType::List(_) | AttributeType::Map(_) => {
-            format!("a {}", ty.describe())
-        }
-        AttributeType::Object(_) => "an object".to_owned(),
+        AttributeType::Int
+        | AttributeType::Float
+        | AttributeType::List(_)
+        | AttributeType::Map(_)
+        | AttributeType::Object(_) => format!("a {}", ty.describe()),
         AttributeType::Bool => "true or false".to_owned(),
         AttributeType::String | AttributeType::Any => ty.describe(),
     }
@@ -172,10 +175,9 @@ fn conversion(expected: &AttributeType, found: &Value) -> Option<String> {
         (AttributeType::Int, Value::String(_) | Value::Number(_)) => Some("use `int(…)`".to_owned()),
         (AttributeType::Float, Value::String(_)) => Some("use `double(…)`".to_owned()),
         (AttributeType::Bool, Value::String(_)) => Some("write `true` or `false` without quotes".to_owned()),
-        (AttributeType::List(_), _) => Some("a list is written with `- ` before each item, or in `[…]`".to_owned()),
-        (AttributeType::Map(_) | AttributeType::Object(_), _) => {
-            Some("write `name: value` for each entry, or `{name: value}`".to_owned())
-        }
+        (AttributeType::List(_), _) => Some(WRITE_LIST.to_owned()),
+        (AttributeType::Map(_) | AttributeType::Object(_), _) => Some(WRITE_MAP.to_owned()),
+        (AttributeType::String, Value::List(_) | Value::Map(_)) => Some("write text, or use `json(…)`".to_owned()),
         (AttributeType::Bool, _) => Some("write `true` or `false`".to_owned()),
         (AttributeType::Int | AttributeType::Float, _) => Some("write a number, without quotes".to_owned()),
         _ => None,

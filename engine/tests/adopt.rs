@@ -182,9 +182,27 @@ async fn destroy_of_a_recorded_component_removes_only_its_rows() {
     let plan = story.plan_destroy_of(&stack(PAIR)).await;
     assert_eq!(summary(&plan), "- world_thing.a (destroy)\n");
     // The state is not lost, so the other object may belong to another owner.
-    assert_eq!(plan.notes[0].message, "not in the state of demo@test, so not looked for: `world_thing.b`");
+    assert_eq!(
+        plan.notes[0].message,
+        "demo@test has no row for `world_thing.b`: terrace does not search for such objects"
+    );
     let hint = plan.notes[0].hint.as_deref().unwrap();
     assert!(hint.contains("run `terrace import demo@test:world_thing.b ID` before the destroy"), "{hint}");
+}
+
+#[tokio::test]
+async fn destroy_is_silent_about_resources_that_an_earlier_destroy_removed() {
+    let mut story = Story::new();
+    let text =
+        stack("- {type: world_data, name: t, config: {key: t}}\n- {type: world_thing, name: a, config: {key: a}}");
+    story.apply(&text).await;
+    let first = story.plan_destroy_of(&text).await;
+    story.apply_plan(&first).await.unwrap();
+    assert_eq!(story.rows().await, ["world_data.t (Retained)"]);
+    story.options.remove_data = true;
+    let second = story.plan_destroy_of(&text).await;
+    assert_eq!(summary(&second), "- world_data.t (its retained data is removed)\n");
+    assert!(second.notes.is_empty(), "{:?}", second.notes);
 }
 
 #[tokio::test]

@@ -239,7 +239,7 @@ async fn invalid_checks_are_reported_with_their_place() {
     stack.yaml:5:86: there is no variable `self` here
       hint: `self` is available only in a check with `when: post`
     stack.yaml:5:86: there is no resource `none` in this component
-      hint: declared: a
+      hint: declared: `a`
     ");
 }
 

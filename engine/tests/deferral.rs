@@ -295,7 +295,7 @@ async fn invalid_input_is_an_error_with_deferral_too() {
     let wrong = stack(&format!("{SOURCE}- {{type: world_thing, name: b, forEach: 3, config: {{key: b}}}}"));
     insta::assert_snapshot!(story.errors(&wrong).await, @"
     stack.yaml:6:43: `forEach` must be a map or a list, found a whole number
-      hint: use a map, a list of strings, a list of objects with `key:`, or `range(n)`
+      hint: use a map, a list of text, a list of maps with `key:`, or `range(n)`
     ");
 }
 

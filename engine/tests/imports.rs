@@ -138,7 +138,7 @@ async fn invalid_imports_with_for_each_are_reported_with_their_places() {
     "#);
     insta::assert_snapshot!(story.errors(&each("{forEach: '${{ resources.a }}', to: world_thing.a, id: x}")).await, @"
     stack.yaml:7:20: there is no variable `resources` here
-      hint: there are: environment, stack, settings, vars, locals
+      hint: there are: `environment`, `stack`, `settings`, `vars`, `locals`
     ");
     insta::assert_snapshot!(story.errors(&each("{forEach: [x, x], to: 'world_thing.${{ each.key }}', id: x}")).await, @r#"
     stack.yaml:7:15: two items of `forEach` have the key ["x"]
@@ -146,7 +146,7 @@ async fn invalid_imports_with_for_each_are_reported_with_their_places() {
     "#);
     insta::assert_snapshot!(story.errors(&each("{forEach: 3, to: 'world_thing.${{ each.key }}', id: x}")).await, @"
     stack.yaml:7:15: `forEach` must be a map or a list, found a whole number
-      hint: use a map, a list of strings, a list of objects with `key:`, or `range(n)`
+      hint: use a map, a list of text, a list of maps with `key:`, or `range(n)`
     ");
     insta::assert_snapshot!(story.errors(&each("{forEach: [[1]], to: '${{ each.value }}', id: x}")).await, @"
     stack.yaml:7:15: an item of `forEach` is a list without a key
@@ -162,7 +162,7 @@ async fn invalid_imports_with_for_each_are_reported_with_their_places() {
     ");
     insta::assert_snapshot!(story.errors(&each("{to: 'world_thing.a[\"${{ each.key }}\"]', id: x}")).await, @"
     stack.yaml:7:30: there is no variable `each` here
-      hint: there are: environment, stack, settings, vars, locals
+      hint: there are: `environment`, `stack`, `settings`, `vars`, `locals`
     ");
     insta::assert_snapshot!(story.errors(&each("{key: a, to: 'world_thing.a[\"x\"]', id: x}")).await, @"
     stack.yaml:7:11: `key` names the items of a `forEach`, which is missing

@@ -89,7 +89,7 @@ async fn local_names_follow_the_rules_of_variables() {
     let text = with_locals("locals: {label: '${{ resources.a.id }}'}", THING);
     insta::assert_snapshot!(Story::new().errors(&text).await, @"
     stack.yaml:4:22: there is no variable `resources` here
-      hint: there are: environment, stack, settings, vars, locals
+      hint: there are: `environment`, `stack`, `settings`, `vars`, `locals`
     ");
 }
 

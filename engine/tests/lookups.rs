@@ -202,7 +202,7 @@ async fn lookup_errors_are_reported_together() {
     let text = text.replace("data.a.val", "data.c.val");
     insta::assert_snapshot!(story.errors(&text).await, @"
     stack.yaml:8:67: there is no lookup `c` in this component
-      hint: declared: a, b
+      hint: declared: `a`, `b`
     ");
 }
 

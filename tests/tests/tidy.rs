@@ -172,41 +172,48 @@ fn image_is_built_with_every_crate() {
 }
 
 #[test]
-fn every_command_in_the_readmes_exists() {
+fn every_command_in_the_pages_exists() {
     let project = Project::new();
+    let mut helps: BTreeMap<String, String> = BTreeMap::new();
+    let mut help_of = |words: &[&str]| {
+        let run = || match words.first() {
+            Some(&"help") => project.run(words.iter().copied()).done().stdout,
+            _ => project.run(words.iter().copied().chain(["--help"])).done().stdout,
+        };
+        helps.entry(words.join(" ")).or_insert_with(run).clone()
+    };
     let mut checked = BTreeSet::new();
-    for path in ["README.md", "CONTRIBUTING.md", "docs/tutorial.md", "examples/network-status/README.md"] {
-        let text = text(Path::new(path));
+    for path in pages() {
+        let text = text(Path::new(&path));
         // Commands between backticks, and after a prompt in a block.
         let is_command = |piece: &&str| piece.starts_with("terrace ") && !piece.contains('\n');
         let in_words = text.split('`').filter(is_command);
-        let in_blocks = text.lines().filter_map(|line| line.strip_prefix("$ ")).filter(is_command);
+        let in_blocks = text.lines().filter_map(|line| line.trim_start().strip_prefix("$ ")).filter(is_command);
         for command in in_words.chain(in_blocks) {
+            let command = command.split(['#', '|', '>']).next().unwrap();
             let is_name =
                 |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-');
-            let mut words: Vec<&str> = command.split_whitespace().skip(1).take_while(is_name).take(2).collect();
-            // The second word is a command only in command groups. Otherwise it is an argument.
-            let has_second = words.first().is_some_and(|first| {
-                ["blueprints", "providers", "pipelines", "state", "operations", "leases", "stacks", "help"]
-                    .contains(first)
-            });
-            words.truncate(if has_second { 2 } else { 1 });
-            let options = command.split('#').next().unwrap().split_whitespace().filter(|word| word.starts_with("--"));
-            if words.is_empty() {
+            let all: Vec<&str> = command.split_whitespace().skip(1).take_while(is_name).collect();
+            let options = command.split_whitespace().filter(|word| word.starts_with("--"));
+            if all.is_empty() {
                 continue;
             }
-            let help = match words.first() {
-                Some(&"help") => project.run(words.iter().copied()).done(),
-                _ => project.run(words.iter().copied().chain(["--help"])).done(),
-            };
+            // The next word is a command only in command groups. Otherwise it is an argument.
+            let is_group = |words: &[&str], help: &str| words == ["help"] || help.contains("\nCommands:\n");
+            let mut words = &all[..1];
+            while words.len() < all.len() && is_group(words, &help_of(words)) {
+                words = &all[..=words.len()];
+            }
+            let help = help_of(words);
             for option in options {
-                let name = option.split(['=', ',', ')']).next().unwrap();
-                assert!(help.stdout.contains(name), "`{command}` of {path}: there is no `{name}`");
+                let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-';
+                let name = option.split(|c| !is_part(c)).next().unwrap();
+                assert!(help.contains(name), "`{command}` of {path}: there is no `{name}`");
             }
             checked.insert(words.join(" "));
         }
     }
-    assert!(checked.len() >= 8, "{checked:?}");
+    assert!(checked.len() >= 40, "{checked:?}");
 }
 
 /// Returns the documentation pages, relative to the repository.

@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 use terrace_engine::access::Fields;
 use terrace_engine::diagnostic::closest;
 use terrace_engine::store::ComponentRow;
+use terrace_provider::names::listed;
 use terrace_state::Access;
 
 /// Shows or replaces an access list.
@@ -69,6 +70,6 @@ fn unknown(wanted: &str, stack: &str, components: &[ComponentRow]) -> Failure {
         None if keys().next().is_none() => {
             failure.hint("choose another stack with `--stack`; `terrace stacks` lists them")
         }
-        None => failure.hint(format!("choose one of: {}", keys().collect::<Vec<_>>().join(", "))),
+        None => failure.hint(format!("choose one of: {}", listed(&keys().collect::<Vec<_>>()))),
     }
 }

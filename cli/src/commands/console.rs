@@ -17,6 +17,7 @@ use terrace_engine::plan::Origin;
 use terrace_engine::plan::console::Console;
 use terrace_engine::plan::options::Options;
 use terrace_provider::Value;
+use terrace_provider::names::listed;
 use terrace_state::Access;
 
 /// Limit of a line of standard input, in bytes.
@@ -132,7 +133,7 @@ fn evaluate(context: &Context<'_>, project: &mut Project, target: &Target, text:
         }
         Err(mut diagnostics) => {
             if !target.other_components.is_empty() {
-                let hint = format!("choose a component with `-c`: {}", target.other_components.join(", "));
+                let hint = format!("choose a component with `-c`: {}", listed(&target.other_components));
                 for diagnostic in diagnostics.iter_mut().filter(|it| it.code == "expression_failed") {
                     let hint_before = diagnostic.hint.take().map(|hint_before| format!("{hint_before}; "));
                     diagnostic.hint = Some(hint_before.unwrap_or_default() + &hint);

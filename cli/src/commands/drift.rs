@@ -10,7 +10,7 @@ use crate::wiring::{EnvironmentContext, store};
 use crate::{presentation, stacks};
 use std::collections::BTreeSet;
 use terrace_engine::address::StackId;
-use terrace_engine::diagnostic::did_you_mean;
+use terrace_engine::diagnostic::{did_you_mean, first_of};
 use terrace_engine::drift::{Detector, ignoring, uncertainty};
 use terrace_engine::plan::Note;
 use terrace_engine::plan::options::Options;
@@ -18,6 +18,7 @@ use terrace_engine::render::markdown::Drift;
 use terrace_engine::source::Sources;
 use terrace_engine::store::{Selection, StateStore};
 use terrace_provider::Path;
+use terrace_provider::names::listed;
 use terrace_state::Access;
 
 /// Detects and prints drift.
@@ -33,9 +34,20 @@ pub(super) async fn run(context: &Context<'_>, arguments: &DriftArguments) -> Re
         }
         let env_context = EnvironmentContext::of_settings(&settings, context.ui)?;
         let store = store(&settings, Access::ReadOnly).await?;
-        let mut stacks = stacks::own(&settings, store.as_ref()).await?;
         // Other environments have other providers.
-        stacks.retain(|stack| stack.environment == env_context.engine.environment.name);
+        let name = &env_context.engine.environment.name;
+        let stacks = stacks::without_shared(store.stacks().await?);
+        let (stacks, others): (Vec<StackId>, Vec<StackId>) =
+            stacks.into_iter().partition(|stack| stack.environment == *name);
+        if stacks.is_empty() && !others.is_empty() {
+            let others: BTreeSet<&str> = others.iter().map(|stack| stack.environment.as_str()).collect();
+            let others: Vec<&str> = others.into_iter().collect();
+            context.ui.print_note(&format!(
+                "the environment `{name}` has no resources in {}; choose another with `--env`: {}",
+                settings.state,
+                first_of(&others)
+            ));
+        }
         (settings, env_context, store, stacks)
     } else {
         let targets = match arguments.targets.as_slice() {
@@ -93,7 +105,7 @@ async fn only(context: &Context<'_>) -> Result<String, Failure> {
     let only = stacks::only(&settings, store.as_ref()).await?.map_err(|several| {
         let names: Vec<String> = several.iter().map(StackId::to_string).collect();
         Failure::new("the state has several stacks")
-            .hint(format!("name one or more of: {}", names.join(", ")))
+            .hint(format!("name one or more of: {}", listed(&names)))
             .hint("or pass `--all`")
     })?;
     Ok(only.to_string())

@@ -126,7 +126,8 @@ async fn cancel(context: &Context<'_>, word: &str) -> Result<Exit, Failure> {
         }
         None => {
             let status = operation.status_word();
-            return Err(Failure::new(format!("operation `{id}` is not running: it is {status}")));
+            return Err(Failure::new(format!("operation `{id}` is not running: it is {status}"))
+                .hint("`terrace operations list` shows which operations run"));
         }
     };
     context.ui.print(&format!("operation {id} {what}\n"))?;

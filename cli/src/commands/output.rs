@@ -11,6 +11,7 @@ use terrace_engine::diagnostic::closest;
 use terrace_engine::record::open_outputs;
 use terrace_engine::seal::{Blind, Place};
 use terrace_provider::Value;
+use terrace_provider::names::listed;
 use terrace_provider::value::wire::Sealing;
 use terrace_state::Access;
 
@@ -83,12 +84,12 @@ fn find<'a>(outputs: &'a [Output], wanted: &str) -> Result<&'a Output, Failure> 
             Err(match closest(wanted, names.iter().map(String::as_str)) {
                 Some(best) => failure.hint(format!("did you mean `{best}`?")),
                 None if names.is_empty() => failure.hint("the stack has no outputs"),
-                None => failure.hint(format!("choose one of: {}", names.join(", "))),
+                None => failure.hint(format!("choose one of: {}", listed(&names))),
             })
         }
         several => Err(Failure::new(format!("several components have an output `{wanted}`")).hint(format!(
             "name one of them: {}",
-            several.iter().map(|output| qualified(&output.component, wanted)).collect::<Vec<_>>().join(", ")
+            listed(&several.iter().map(|output| qualified(&output.component, wanted)).collect::<Vec<_>>())
         ))),
     }
 }
@@ -166,7 +167,7 @@ mod tests {
         assert_eq!(find(&outputs, "path").unwrap().name, "path");
         assert_eq!(find(&outputs, "api/url").unwrap().component, "api");
         let several = find(&outputs, "url").err().unwrap();
-        assert_eq!(several.hints, ["name one of them: api/url, db/url"]);
+        assert_eq!(several.hints, ["name one of them: `api/url`, `db/url`"]);
         assert_eq!(find(&outputs, "paht").err().unwrap().hints, ["did you mean `path`?"]);
     }
 

@@ -4,10 +4,14 @@ use super::run::format_value;
 use crate::args::ProvidersCommand;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
+use crate::presentation::narrowed;
+use crate::ui::Ui;
+use owo_colors::OwoColorize;
 use serde_json::{Value as Json, json};
-use std::fmt::Write;
 use terrace_engine::diagnostic::closest;
+use terrace_provider::names::listed;
 use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema};
+use textwrap::{WordSeparator, WordSplitter};
 
 /// Lists providers, or shows a schema.
 ///
@@ -24,15 +28,19 @@ pub(super) fn run(context: &Context<'_>, command: ProvidersCommand) -> Result<Ex
             context.ui.print_json(&json.collect())?;
         }
         ProvidersCommand::List(_) => {
-            let lines = schemas.iter().map(|schema| format!("{} {}  {}\n", schema.name, schema.version, schema.doc));
-            context.ui.print(&lines.collect::<String>())?;
+            let lines = schemas
+                .iter()
+                .map(|schema| format!("{} {}  {}\n", schema.name, schema.version, without_links(schema.doc)));
+            context.ui.print(&narrowed(context.ui, &lines.collect::<String>()))?;
         }
         ProvidersCommand::Schema { name, format } => {
             let schema = schemas.iter().find(|schema| schema.name == name).ok_or_else(|| unknown(&name, &schemas))?;
             if format.is_json() {
                 context.ui.print_json(&to_json(schema))?;
             } else {
-                context.ui.print(&text(schema))?;
+                let mut page = Page::of(context.ui);
+                page.schema(schema);
+                context.ui.print(&page.text)?;
             }
         }
     }
@@ -45,49 +53,113 @@ fn unknown(name: &str, schemas: &[&ProviderSchema]) -> Failure {
         Some(best) => failure.hint(format!("did you mean `{best}`?")),
         None => {
             let known: Vec<&str> = schemas.iter().map(|schema| schema.name).collect();
-            failure.hint(format!("this build has: {}", known.join(", ")))
+            failure.hint(format!("this build has: {}", listed(&known)))
         }
     }
 }
 
-fn text(schema: &ProviderSchema) -> String {
-    let mut text = format!("{} {}: {}\n", schema.name, schema.version, schema.doc);
-    if !schema.settings.0.is_empty() {
-        text.push_str("\nsettings\n");
-        text.push_str(&attributes(&schema.settings));
-    }
-    for ty in &schema.resources {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "\n{}: {}\n{}", ty.name, ty.doc, attributes(&ty.attributes));
-    }
-    for lookup in &schema.lookups {
-        let (arguments, answer) = (attributes(&lookup.arguments), attributes(&lookup.result));
-        let _ = write!(text, "\nlookup {}: {}\n{arguments}  answers\n{answer}", lookup.name, lookup.doc);
-    }
-    text
+/// A schema for people.
+struct Page {
+    /// True to mark names and code by colour; without it code keeps its backticks.
+    is_colored: bool,
+    /// The width of lines; `None` for no limit.
+    width: Option<usize>,
+    text: String,
 }
 
-fn attributes(object: &Object) -> String {
-    let mut text = String::new();
-    add_attributes(&mut text, object, 1);
-    text
-}
+impl Page {
+    fn of(ui: &Ui) -> Self {
+        Self { is_colored: ui.is_result_colored(), width: ui.result_width(), text: String::new() }
+    }
 
-/// Fields of nested objects are indented below their attribute.
-fn add_attributes(text: &mut String, object: &Object, depth: usize) {
-    let indent = "  ".repeat(depth);
-    for attribute in &object.0 {
-        let marks: String = marks(attribute).iter().map(|mark| format!(", {mark}")).collect();
-        let ty = attribute.ty.describe();
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{indent}{}: {ty}{marks}\n{indent}    {}", attribute.name, attribute.doc);
-        if let Some(fields) = fields(&attribute.ty) {
-            add_attributes(text, fields, depth + 2);
+    fn schema(&mut self, schema: &ProviderSchema) {
+        self.heading(&format!("{} {}", schema.name, schema.version), schema.doc);
+        if !schema.settings.0.is_empty() {
+            self.text.push_str("\nsettings\n");
+            self.attributes(&schema.settings, 1);
+        }
+        for ty in &schema.resources {
+            self.text.push('\n');
+            self.heading(ty.name, ty.doc);
+            self.attributes(&ty.attributes, 1);
+        }
+        for lookup in &schema.lookups {
+            self.text.push_str("\nlookup ");
+            self.heading(lookup.name, lookup.doc);
+            self.attributes(&lookup.arguments, 1);
+            self.text.push_str("  answers\n");
+            self.attributes(&lookup.result, 1);
+        }
+    }
+
+    fn heading(&mut self, name: &str, doc: &str) {
+        let name = self.name(name);
+        self.paragraph(&format!("{name}: {doc}"), 0);
+    }
+
+    /// Fields of nested maps are indented below their attribute.
+    fn attributes(&mut self, object: &Object, depth: usize) {
+        for attribute in &object.0 {
+            let marks: String = marks(attribute).iter().map(|mark| format!(", {mark}")).collect();
+            let (name, ty) = (self.name(attribute.name), attribute.ty.describe());
+            self.paragraph(&format!("{name}: {ty}{marks}"), 2 * depth);
+            self.paragraph(attribute.doc, 2 * depth + 4);
+            if let Some(fields) = fields(&attribute.ty) {
+                self.attributes(fields, depth + 2);
+            }
+        }
+    }
+
+    /// Adds Markdown as lines of the terminal.
+    fn paragraph(&mut self, markdown: &str, indent: usize) {
+        let indent = " ".repeat(indent);
+        let options = textwrap::Options::new(self.width.unwrap_or(usize::MAX))
+            .initial_indent(&indent)
+            .subsequent_indent(&indent)
+            .word_separator(WordSeparator::AsciiSpace)
+            .word_splitter(WordSplitter::NoHyphenation)
+            .break_words(false);
+        self.text.push_str(&textwrap::fill(&self.code(&without_links(markdown)), options));
+        self.text.push('\n');
+    }
+
+    fn name(&self, name: &str) -> String {
+        if self.is_colored { name.bold().to_string() } else { name.to_owned() }
+    }
+
+    /// Marks code by colour instead of backticks.
+    fn code(&self, markdown: &str) -> String {
+        let parts = markdown.split('`').enumerate();
+        match self.is_colored {
+            true => {
+                parts.map(|(at, part)| if at % 2 == 1 { part.cyan().to_string() } else { part.to_owned() }).collect()
+            }
+            false => markdown.to_owned(),
         }
     }
 }
 
-/// The fields of an object, or of the objects in a list or map.
+/// Markdown with the text of each link instead of the link.
+fn without_links(markdown: &str) -> String {
+    let (mut text, mut rest) = (String::with_capacity(markdown.len()), markdown);
+    while let Some((before, after)) = rest.split_once('[') {
+        text.push_str(before);
+        let link = after.split_once("](").and_then(|(label, target)| Some((label, target.split_once(')')?.1)));
+        match link.filter(|(label, _)| !label.contains(['[', ']'])) {
+            Some((label, after)) => {
+                text.push_str(label);
+                rest = after;
+            }
+            None => {
+                text.push('[');
+                rest = after;
+            }
+        }
+    }
+    text + rest
+}
+
+/// The fields of a map, or of the maps in a list or map.
 fn fields(ty: &AttributeType) -> Option<&Object> {
     match ty {
         AttributeType::Object(object) => Some(object),
@@ -148,10 +220,25 @@ mod tests {
         let column = Object(vec![Attribute::new("nullable", AttributeType::Bool, "May be empty.").default_value(true)]);
         let columns = AttributeType::list(AttributeType::Object(column));
         let object = Object(vec![Attribute::new("columns", columns, "The columns.")]);
+        let mut page = Page { is_colored: false, width: None, text: String::new() };
+        page.attributes(&object, 1);
         assert_eq!(
-            attributes(&object),
-            "  columns: list of object\n      The columns.\n      nullable: true/false, default true\n          May be empty.\n"
+            page.text,
+            "  columns: list of maps\n      The columns.\n      nullable: true/false, default true\n          May be empty.\n"
         );
         assert_eq!(object_to_json(&object)[0]["fields"][0]["default"], true);
+    }
+
+    #[test]
+    fn markdown_becomes_lines_of_the_terminal() {
+        let shown = |is_colored, width| {
+            let mut page = Page { is_colored, width, text: String::new() };
+            page.paragraph("Default `[]`: all [variables](#variables) that `env` has.", 2);
+            page.text
+        };
+        assert_eq!(shown(false, None), "  Default `[]`: all variables that `env` has.\n");
+        assert_eq!(shown(false, Some(30)), "  Default `[]`: all variables\n  that `env` has.\n");
+        let colored = "  Default \u{1b}[36m[]\u{1b}[39m: all variables\n  that \u{1b}[36menv\u{1b}[39m has.\n";
+        assert_eq!(shown(true, Some(30)), colored);
     }
 }

@@ -21,6 +21,7 @@ use terrace_engine::event::{Event, Events};
 use terrace_engine::recover::{InterruptedStep, Recovered, Recovery, Verdict, end_interrupted};
 use terrace_engine::store::{LeaseInfo, OperationRow, Selection, StateStore};
 use terrace_engine::text::shell_word;
+use terrace_provider::names::listed;
 
 /// Recovers stacks.
 ///
@@ -81,7 +82,7 @@ pub(super) async fn run(
     recovered.retain(|found| seen.insert(found.step.clone()));
     let is_json = arguments.format.is_json();
     if !is_json {
-        let lines = recovered.iter().map(|step| format!("{}: {}\n", step.address, harmless(&step.found)));
+        let lines = recovered.iter().map(|step| format!("{}: {}\n", step.address, finding(step)));
         context.ui.print(&lines.collect::<String>())?;
         let line = |OperationRow { id, kind, .. }: &OperationRow| {
             format!("operation {id} ({kind}) was interrupted between two steps: it is ended now\n")
@@ -325,13 +326,13 @@ fn check_answers(
                 let failure = Failure::new(format!("no step of `{text}` is in doubt"));
                 let in_doubt: Vec<&str> =
                     recovered.iter().filter(|step| step.is_in_doubt).map(|step| step.address.as_str()).collect();
-                let named: Vec<String> = environments.iter().map(|name| format!("`{name}`")).collect();
+                let named: Vec<&String> = environments.iter().collect();
                 return Err(failure.hint(match (in_doubt.as_slice(), named.as_slice()) {
                     ([], []) => "nothing is in doubt".to_owned(),
                     ([], named) => {
-                        format!("nothing is in doubt in {}; choose another environment with `--env`", named.join(", "))
+                        format!("nothing is in doubt in {}; choose another environment with `--env`", listed(named))
                     }
-                    (in_doubt, _) => format!("name a step in doubt: {}", in_doubt.join(", ")),
+                    (in_doubt, _) => format!("name a step in doubt: {}", listed(in_doubt)),
                 }));
             }
             several => {
@@ -339,7 +340,7 @@ fn check_answers(
                 let stacks: BTreeSet<&StackId> = several.iter().map(|found| &found.step.stack).collect();
                 let what = if stacks.len() > 1 { "several stacks have a step" } else { "there are several steps" };
                 return Err(
-                    Failure::new(format!("{what} of `{text}`")).hint(format!("name one of them: {}", names.join(", ")))
+                    Failure::new(format!("{what} of `{text}`")).hint(format!("name one of them: {}", listed(&names)))
                 );
             }
         }
@@ -390,7 +391,7 @@ fn ask(context: &Context<'_>, doubt: &Recovered) -> Result<Option<Verdict>, Fail
          such object: its row is dropped\n    [t]ainted    the object is incomplete: the next apply replaces it\n    [s]kip       it \
          stays in doubt",
         doubt.address,
-        harmless(&doubt.found)
+        finding(doubt)
     );
     Ok(match context.ui.choose(&question, &["unchanged", "absent", "tainted", "skip"])? {
         Some("unchanged") => Some(Verdict::Unchanged),
@@ -398,6 +399,11 @@ fn ask(context: &Context<'_>, doubt: &Recovered) -> Result<Option<Verdict>, Fail
         Some("tainted") => Some(Verdict::Tainted),
         _ => None,
     })
+}
+
+/// The finding about a step, in the words of a plan.
+fn finding(step: &Recovered) -> String {
+    format!("{}{}", if step.is_in_doubt { "in doubt: " } else { "" }, harmless(&step.found))
 }
 
 /// True if the user can decide about a call: not while it may still take effect.

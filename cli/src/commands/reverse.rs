@@ -14,6 +14,7 @@ use terrace_engine::diagnostic::has_errors;
 use terrace_engine::reverse::{ReverseInput, ReverseProvisioner, choose, params};
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::yaml::{self, Budget};
+use terrace_provider::names::listed;
 use terrace_provider::value::OtherFormat;
 use terrace_provider::{Map, Value};
 use terrace_state::Access;
@@ -87,7 +88,7 @@ async fn target(context: &Context<'_>, settings: &Settings, word: &str) -> Resul
         let reversible = library.iter().filter(|blueprint| blueprint.reverse.is_some());
         let reversible: Vec<&str> = reversible.map(|blueprint: &Blueprint| blueprint.name.value.as_str()).collect();
         return Err(Failure::new(format!("`{word}` is neither a component in the state of {stack} nor a blueprint"))
-            .hint(format!("choose one of: {}", reversible.join(", "))));
+            .hint(format!("choose one of: {}", listed(&reversible))));
     };
     let name = name_of(&blueprint);
     if stack.environment == env_context.engine.environment.name {

@@ -300,6 +300,10 @@ impl<'a> Run<'a> {
         if !left.is_empty() {
             self.context.ui.print_message(&format!("\nnot done:\n{}", left.join("\n")));
         }
+        if plan.changes().any(|(_, change)| change.is_in_doubt()) {
+            let hint = "resolve the steps in doubt with `terrace recover`";
+            self.context.ui.print_hints(&Failure::reported(Exit::PartlyApplied).hint(hint));
+        }
         let left: Vec<String> =
             report.leftovers.iter().map(|left| format!("  {}", harmless(&left.to_string()))).collect();
         if !left.is_empty() {
@@ -391,11 +395,12 @@ impl Applying for Run<'_> {
         }
         if !self.is_json() {
             self.print_failures(report, plan);
-            ui.print(&format!("\n{}\n", summary(report, plan.mode == Mode::Destroy)))?;
+            let summary = format!("\n{}\n", summary(report, plan.mode == Mode::Destroy));
+            ui.print(&presentation::narrowed_sentence(ui, &summary))?;
             let retained = retained(report, &kept_in_any_case(plan), &self.kept_unless_empty(plan));
             ui.print(&presentation::narrowed(ui, &retained))?;
             if let Some(left) = remaining_deferred(plan) {
-                ui.print(&format!("{left}\n"))?;
+                ui.print(&presentation::narrowed_sentence(ui, &format!("{left}\n")))?;
             }
             ui.print(&presentation::narrowed(ui, &public_outputs(plan, report)))?;
         }

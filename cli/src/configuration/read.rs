@@ -32,7 +32,7 @@ pub(super) fn configuration(
     let node = match yaml::parse(id, text, &Budget::default()) {
         Ok(node) => node,
         // An empty configuration is valid: everything has a default.
-        Err(diagnostics) if diagnostics.iter().all(|diagnostic| diagnostic.code == "empty_file") => {
+        Err(diagnostics) if diagnostics.iter().all(|diagnostic| diagnostic.code == yaml::EMPTY_FILE) => {
             return (configuration, Vec::new());
         }
         Err(diagnostics) => return (configuration, diagnostics),

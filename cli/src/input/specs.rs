@@ -18,6 +18,7 @@ use terrace_engine::render::SOURCE_SPEC;
 use terrace_engine::source::{Located, SourceId, Sources, Span};
 use terrace_engine::yaml::{Node, NodeKind};
 use terrace_pipelines::spec::{self, Pipeline, Problem, Severity, Specs};
+use terrace_provider::names::first_listed;
 use terrace_provider::{Map, Value};
 
 /// Names of a component's resources.
@@ -167,13 +168,10 @@ impl Faults {
         let matters = |fault: &Fault| fault.component.as_ref().map_or(may_be_unread, |key| needed.contains(key));
         let (relevant, others): (Vec<Fault>, Vec<Fault>) = self.faults.into_iter().partition(matters);
         let files: BTreeSet<String> = others.into_iter().map(|fault| fault.file).collect();
-        let named: Vec<String> = files.iter().take(MAX_NAMED_FILES).map(|file| format!("`{file}`")).collect();
-        let more = match files.len().saturating_sub(MAX_NAMED_FILES) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
+        let files: Vec<String> = files.into_iter().collect();
+        let named = first_listed(&files, MAX_NAMED_FILES);
         let warning = (!files.is_empty()).then(|| {
-            Diagnostic::warning("wrong_beside", format!("other pipelines have errors in {}{more}", named.join(", ")))
+            Diagnostic::warning("wrong_beside", format!("other pipelines have errors in {named}"))
                 .hint("list them with `terrace pipelines list` or `terrace validate` without `-c`")
         });
         warning.into_iter().chain(relevant.into_iter().map(|fault| fault.diagnostic)).collect()

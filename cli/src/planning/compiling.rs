@@ -17,6 +17,7 @@ use terrace_engine::diagnostic::{Diagnostic, has_errors};
 use terrace_engine::digest::sha256;
 use terrace_engine::plan::Origin;
 use terrace_engine::source::Sources;
+use terrace_provider::names::listed;
 
 /// Reads and compiles descriptors with the names that the state has for them. Faults are reported.
 ///
@@ -182,7 +183,7 @@ fn wanted<'a>(
         let stacks: Vec<&str> = input.descriptors.iter().map(|descriptor| descriptor.stack.as_str()).collect();
         diagnostics.push(
             Diagnostic::error("unknown_component", message)
-                .hint(format!("the descriptors have the stacks {}", stacks.join(", "))),
+                .hint(format!("the descriptors have the stacks {}", listed(&stacks))),
         );
     }
     wanted

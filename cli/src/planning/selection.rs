@@ -5,6 +5,7 @@ use crate::input::Input;
 use crate::settings::Settings;
 use terrace_engine::address::StackId;
 use terrace_engine::diagnostic::closest;
+use terrace_provider::names::listed;
 
 /// Keeps only the stack of `--stack`.
 ///
@@ -24,7 +25,7 @@ pub(super) fn select(input: &mut Input, settings: &Settings, environment: &str) 
     let failure = Failure::new(format!("--stack: no descriptor declares the stack `{requested}`"));
     let best = closest(&requested.to_string(), names.iter().map(String::as_str));
     let failure = best.into_iter().fold(failure, |failure, best| failure.hint(format!("did you mean `{best}`?")));
-    Err(failure.hint(format!("choose one of: {}", names.join(", "))))
+    Err(failure.hint(format!("choose one of: {}", listed(&names))))
 }
 
 /// Refuses a stack of another environment.

@@ -10,6 +10,7 @@ use terrace_engine::diagnostic::{Diagnostic, did_you_mean, has_errors};
 use terrace_engine::registry::Registry;
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::yaml::Budget;
+use terrace_provider::names::listed;
 use terrace_provider::{EmbeddedFile, ProviderSchema};
 
 /// The project's folder of blueprints when none is configured.
@@ -112,7 +113,7 @@ pub(crate) fn check(
     let known: BTreeSet<&str> =
         blueprints.iter().filter_map(|blueprint| blueprint.overlay.as_deref()).chain([EMBEDDED]).collect();
     if !known.contains(overlay.value.as_str()) {
-        let listed = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let listed = listed(&known.iter().collect::<Vec<_>>());
         diagnostics.push(
             Diagnostic::error("unknown_overlay", format!("no blueprint has the overlay `{}`", overlay.value))
                 .at(overlay.span)

@@ -12,6 +12,7 @@ use terrace_engine::diagnostic::{Diagnostic, did_you_mean};
 use terrace_engine::source::Span;
 use terrace_engine::typecheck;
 use terrace_engine::yaml::Node;
+use terrace_provider::names::listed;
 use terrace_provider::plan::with_defaults;
 use terrace_provider::wrap::Limits;
 use terrace_provider::{
@@ -166,7 +167,7 @@ fn check_limits(configured: &Instance, schema: &ProviderSchema, diagnostics: &mu
     for name in configured.limits.types.keys().filter(|name| !known.contains(name.as_str())) {
         let path = Path([LIMITS, "types", name].map(|key| Step::Key(key.to_owned())).to_vec());
         let hint = did_you_mean(name, known.iter().copied())
-            .unwrap_or_else(|| format!("its types are: {}", known.iter().copied().collect::<Vec<_>>().join(", ")));
+            .unwrap_or_else(|| format!("its types are: {}", listed(&known.iter().copied().collect::<Vec<_>>())));
         let message = format!("the provider `{}` has no type `{name}`", schema.name);
         let place = place_of(&configured.node, &path).unwrap_or(configured.span);
         diagnostics.push(Diagnostic::error("unknown_type", message).at(place).hint(hint));
@@ -176,7 +177,7 @@ fn check_limits(configured: &Instance, schema: &ProviderSchema, diagnostics: &mu
 fn unknown_provider(configured: &Instance, providers: &Providers) -> Diagnostic {
     let known = || providers.schemas().map(|schema| schema.name);
     let hint = did_you_mean(&configured.provider, known())
-        .unwrap_or_else(|| format!("this build has: {}", known().collect::<Vec<_>>().join(", ")));
+        .unwrap_or_else(|| format!("this build has: {}", listed(&known().collect::<Vec<_>>())));
     Diagnostic::error("unknown_provider", format!("there is no provider `{}`", configured.provider))
         .at(configured.span)
         .hint(hint)
@@ -329,7 +330,7 @@ mod tests {
                 ("the provider `local` has no type `local_comand`", Some("did you mean `local_command`?"), 1),
                 (
                     "the provider `local` has no type `snowflake_table`",
-                    Some("its types are: local_command, local_directory, local_file, local_value"),
+                    Some("its types are: `local_command`, `local_directory`, `local_file`, `local_value`"),
                     1
                 ),
             ]

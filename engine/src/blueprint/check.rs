@@ -24,6 +24,7 @@ use crate::source::Span;
 use crate::typecheck;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use terrace_provider::names::listed;
 use terrace_provider::plan::with_defaults;
 use terrace_provider::{Map, Path, ResourceType, Value};
 
@@ -314,7 +315,7 @@ impl Checker<'_> {
             if schema.result.get(field).is_none() {
                 let names: Vec<&str> = schema.result.names().collect();
                 let hint = did_you_mean(field, names.iter().copied())
-                    .unwrap_or_else(|| format!("it returns: {}", names.join(", ")));
+                    .unwrap_or_else(|| format!("it returns: {}", listed(&names)));
                 let error =
                     Diagnostic::error("unknown_field", format!("the lookup `{name}` does not return `{field}`"));
                 self.diagnostics.push(error.at(span).hint(hint));
@@ -406,7 +407,7 @@ impl Checker<'_> {
         }
         if let Err(missing) = sample::resolve(schema.json(), rest) {
             let hint = did_you_mean(&missing.name, missing.known.iter().map(String::as_str))
-                .unwrap_or_else(|| format!("it has: {}", missing.known.join(", ")));
+                .unwrap_or_else(|| format!("it has: {}", listed(&missing.known)));
             self.diagnostics.push(
                 Diagnostic::error("unknown_field", format!("the schema of `specific` has no `{}`", missing.name))
                     .at(span)

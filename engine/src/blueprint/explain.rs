@@ -2,7 +2,7 @@
 
 use super::check_misspelt_keys::may_have_type;
 use super::schema_errors::{MAX_ERRORS, component_path};
-use crate::decode::listed;
+use crate::decode::alternatives;
 use crate::diagnostic::{Diagnostic, closest, did_you_mean};
 use crate::source::Span;
 use crate::yaml::{Entry, Node, typing_hint_for_key, typing_hint_for_value};
@@ -10,6 +10,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use jsonschema::{JsonType, ValidationError};
 use serde_json::Value as Json;
 use terrace_provider::Path;
+use terrace_provider::names::listed;
 
 /// The diagnostics of an error: one, or one for each unknown property.
 pub(super) fn explain(error: &ValidationError<'_>, component: &Node, schema: &Json) -> Vec<Diagnostic> {
@@ -93,7 +94,7 @@ impl Site<'_> {
         let hint = if known.is_empty() {
             format!("remove `{name}`")
         } else {
-            format!("the fields are {}", listed(known.iter().map(|(name, _)| *name)))
+            format!("the fields are {}", listed(&known.iter().map(|(name, _)| *name).collect::<Vec<_>>()))
         };
         let has = |name: &str| self.node().is_some_and(|node| node.get(name).is_some());
         let fits = |field_schema: &Json| entry.is_none_or(|entry| may_have_type(&entry.value, field_schema, schema));
@@ -189,7 +190,7 @@ impl Site<'_> {
 
     fn wrong_word(&self, options: &Json) -> Diagnostic {
         let words: Vec<String> = options.as_array().into_iter().flatten().map(plain).collect();
-        let expected = listed(words.iter().map(String::as_str));
+        let expected = alternatives(words.iter().map(String::as_str));
         let found = self.node().map(Node::to_json).map(|json| plain(&json)).unwrap_or_default();
         self.wrong(format!("cannot be `{found}`: expected {expected}"))
             .hint(format!("write {expected}"))

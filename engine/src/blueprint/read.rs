@@ -10,7 +10,9 @@ use crate::descriptor::{Declarations, Facts};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::{Located, SourceId, Sources};
 use crate::yaml::{self, Budget, Node};
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
+use terrace_provider::names::listed;
 
 /// Reads a blueprint.
 ///
@@ -148,11 +150,10 @@ fn check_all_names(declarations: &Declarations, acl: &Declarations, diagnostics:
 
 /// The error for an unknown blueprint.
 pub(super) fn unknown(name: &Located<String>, known: &[&str], subject: &str) -> Diagnostic {
+    // Overlays have the names of the blueprints that they replace.
+    let names: Vec<&str> = known.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
     Diagnostic::error("unknown_blueprint", format!("{subject} `{}`, which is not a blueprint here", name.value))
         .at(name.span)
-        .hint(format!(
-            "known blueprints, including the project's `blueprints/`: {}",
-            crate::decode::listed(known.iter().copied())
-        ))
+        .hint(format!("known blueprints, including the project's `blueprints/`: {}", listed(&names)))
         .maybe_hint(did_you_mean(&name.value, known.iter().copied()))
 }

@@ -16,6 +16,7 @@ use crate::yaml::Node;
 use std::collections::HashMap;
 use std::sync::Arc;
 use terrace_provider::Object;
+use terrace_provider::names::listed;
 
 /// The answer to reverse provisioning.
 #[derive(Debug, Clone)]
@@ -96,7 +97,7 @@ fn check_paths(template: &Template, known: &HashMap<&str, Option<&Object>>, foun
             let hint = did_you_mean(&reference.root, ROOTS);
             let error =
                 Diagnostic::error("unknown_variable", format!("there is no variable `{}` here", reference.root));
-            found.push(error.at(span).hint(hint.unwrap_or_else(|| format!("there are: {}", ROOTS.join(", ")))));
+            found.push(error.at(span).hint(hint.unwrap_or_else(|| format!("there are: {}", listed(&ROOTS)))));
             continue;
         }
         let Some(name) = lookup_name(reference) else { continue };
@@ -110,7 +111,7 @@ fn check_paths(template: &Template, known: &HashMap<&str, Option<&Object>>, foun
         let (Some(result), Some(ReferenceStep::Key(field))) = (result, reference.steps.get(1)) else { continue };
         if result.get(field).is_none() {
             let hint = did_you_mean(field, result.names())
-                .unwrap_or_else(|| format!("it returns: {}", result.names().collect::<Vec<_>>().join(", ")));
+                .unwrap_or_else(|| format!("it returns: {}", listed(&result.names().collect::<Vec<_>>())));
             let error = Diagnostic::error("unknown_field", format!("the lookup `{name}` does not return `{field}`"));
             found.push(error.at(span).hint(hint));
         }

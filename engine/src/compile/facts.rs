@@ -3,6 +3,7 @@
 use crate::diagnostic::did_you_mean;
 use crate::expression::{Missing, ReferenceStep, Scope, descend};
 use std::borrow::Cow;
+use terrace_provider::names::listed;
 use terrace_provider::{Map, Value};
 
 /// Variables with values known before planning.
@@ -47,5 +48,5 @@ pub(crate) fn available_variables(roots: &Map) -> impl Iterator<Item = &str> {
 fn missing<'a>(root: &str, known: impl Iterator<Item = &'a str>) -> Missing {
     let known: Vec<&str> = known.collect();
     Missing::new(format!("there is no variable `{root}` here"))
-        .hint(did_you_mean(root, known.iter().copied()).or_else(|| Some(format!("there are: {}", known.join(", ")))))
+        .hint(did_you_mean(root, known.iter().copied()).or_else(|| Some(format!("there are: {}", listed(&known)))))
 }

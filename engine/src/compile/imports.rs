@@ -111,7 +111,9 @@ fn not_text(field: &str, template: &Template, found: &Value) -> Diagnostic {
         Value::Sensitive(_) => "a sensitive value, which would be shown",
         _ => found.kind(),
     };
-    Diagnostic::error("wrong_type", format!("`{field}` must be text, found {found}")).at(template.span)
+    Diagnostic::error("wrong_type", format!("`{field}` must be text, found {found}"))
+        .at(template.span)
+        .hint("write text, or an expression that returns public text")
 }
 
 fn imported_twice(address: &Address, again: Span, first: Span) -> Diagnostic {

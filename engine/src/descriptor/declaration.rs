@@ -4,12 +4,13 @@ use super::checks::read_resource_check;
 use super::lifecycle::{Behaviour, read_lifecycle, read_timeouts};
 use super::templates::{compile, holds_expression, template, template_of};
 use super::{Adopt, Declarations, OutputDeclaration, ResourceDeclaration, names};
-use crate::decode::{Fields, listed, wrong_type};
+use crate::decode::{Fields, wrong_type};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::expression::{Template, TemplateKind};
 use crate::source::{Located, Sources};
 use crate::yaml::{Entry, Node};
 use indexmap::IndexMap;
+use terrace_provider::names::listed;
 use terrace_provider::{Map, Value};
 
 /// The hint for users who write Terraform's `count`.
@@ -271,7 +272,7 @@ pub(super) fn unknown_name<'a>(
         Some(plain) => Some(format!("did you mean `{plain}`?")),
         None => (found < MAX_SUGGESTIONS).then(|| did_you_mean(&name.value, known.clone())).flatten(),
     };
-    diagnostic.hint(format!("the {kind} are {}", listed(known.take(20)))).maybe_hint(hint)
+    diagnostic.hint(format!("the {kind} are {}", listed(&known.collect::<Vec<_>>()))).maybe_hint(hint)
 }
 
 /// Reports duplicate names. Returns the first place of each name.

@@ -1,12 +1,16 @@
 //! Detection of a descriptor's format by its content instead of its file name.
 
-use super::stack::{self, API_VERSION};
+use super::stack;
 use super::witboost::read_witboost;
 use super::{Descriptor, other_files, secrets};
 use crate::decode::kind_in_words;
 use crate::diagnostic::{Diagnostic, Severity, did_you_mean};
 use crate::source::{SourceId, Sources, Span};
-use crate::yaml::{Budget, DuplicateKeys, Node, ParseOptions, Parsed, parse_with};
+use crate::yaml::{Budget, DuplicateKeys, EMPTY_FILE, Node, ParseOptions, Parsed, parse_with};
+
+/// The hint for a file that is neither a stack nor a data product.
+const EXPECTED: &str = "a stack begins with `apiVersion: terrace.dev/v1` and `kind: Stack`, a data product with \
+                        `kind: dataproduct` or `dataProduct:`; `terrace init` writes a first stack into a new folder";
 
 /// The format of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +87,11 @@ fn parse_one(
     let Parsed { node, mut warnings } = match parse_with(id, &source.text, &options) {
         Ok(parsed) => parsed,
         Err(errors) => {
-            diagnostics.extend(errors);
+            let hinted = |error: Diagnostic| match error.code {
+                EMPTY_FILE => error.hint(EXPECTED),
+                _ => error,
+            };
+            diagnostics.extend(errors.into_iter().map(hinted));
             return None;
         }
     };
@@ -121,18 +129,16 @@ fn detect(node: &Node, file: &str) -> Result<Kind, Box<Diagnostic>> {
     }
     let (message, span) = match (node.entry("kind"), text("kind")) {
         _ if node.as_map().is_none() => (format!("expected a map, but this is {}", kind_in_words(node)), node.span),
-        (Some(entry), Some(kind)) => (format!("`kind: {kind}` is not a descriptor"), entry.value.span),
-        _ => ("the format of this descriptor is unknown".to_owned(), heading(node)),
+        (Some(entry), Some(kind)) => {
+            (format!("`kind: {kind}` is neither a stack nor a data product"), entry.value.span)
+        }
+        _ => ("the file is neither a stack nor a data product".to_owned(), heading(node)),
     };
-    let understood = format!(
-        "expected `kind: Stack` with `apiVersion: {API_VERSION}`, a data product (`kind: dataproduct`), or a \
-         component's descriptor (`dataProduct:` with `componentIdToProvision:`)"
-    );
     let hint = match text("kind") {
         Some(kind) => did_you_mean(kind, ["Stack", "dataproduct"]),
         None => None,
     };
-    let hint = hint.map_or(understood.clone(), |hint| format!("{hint} {understood}"));
+    let hint = hint.unwrap_or_else(|| EXPECTED.to_owned());
     Err(Box::new(Diagnostic::error("unknown_descriptor", message).at(span).hint(hint)))
 }
 
@@ -150,7 +156,7 @@ fn check_described_once(descriptors: &[Descriptor], places: &[(String, Span)], d
         let found = places.iter().filter(|(stack, _)| *stack == descriptor.stack).rev();
         let diagnostic = found.fold(
             Diagnostic::error("duplicate_stack", format!("the stack `{}` is described twice", descriptor.stack))
-                .hint("pass one descriptor for each data product, and select components with `-c`"),
+                .hint("pass one descriptor for each stack, and select components with `-c`"),
             |diagnostic, (_, span)| diagnostic.at(*span),
         );
         diagnostics.push(diagnostic);

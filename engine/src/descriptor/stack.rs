@@ -8,7 +8,7 @@ use super::templates::{compile, required_plain_text};
 use super::transitions::{Transitions, read_forgotten, read_imports, read_moves};
 use super::{
     BlueprintUse, Body, Component, Declarations, Dependency, Descriptor, Facts, FormerNames, FrontEnd, Local,
-    Validation, Variable, VariableType, names,
+    Validation, Variable, VariableType, literal_templates, names,
 };
 use crate::decode::Fields;
 use crate::diagnostic::Diagnostic;
@@ -56,6 +56,7 @@ pub fn read_stack(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnost
         identified: Vec::new(),
     };
     fields.finish();
+    literal_templates::check_syntax(node, diagnostics);
     Some(StackFile { name: name?, variables, locals, own, components, transitions, span: node.span })
 }
 

@@ -378,3 +378,32 @@ fn data_product_derives_missing_fields_from_its_id() {
     let written = serde_json::json!({"id": id, "name": "N", "domain": "d", "version": "2.3.4"});
     assert_eq!(product(&format!("id: {id}\nname: N\ndomain: d\nversion: 2.3.4\ncomponents: []\n")), written);
 }
+
+#[test]
+fn expression_in_another_syntax_is_reported_where_it_can_mean_nothing_else() {
+    let stack = |content: &str| {
+        let text = format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\nvariables: {{who: {{type: string}}}}\n\
+             resources:\n  - {{type: local_file, name: a, config: {{content: '{content}'}}}}\n"
+        );
+        read_all(&[&text]).diagnostics.iter().map(|it| format!("{}: {}", it.code, it.message)).collect::<Vec<_>>()
+    };
+    let reported = "not_an_expression: `${vars.who}` is plain text: expressions stand between `${{` and `}}`";
+    assert_eq!(stack("hello ${vars.who}!"), [reported]);
+    assert_eq!(stack("{{ vars.who }}").len(), 1);
+    for right in
+        ["${HOME} ${who}", "{{ ref(\"who\") }}", "${vars.other}", "{{ vars.who2 }}", "${{ vars.who }} ${vars.who}"]
+    {
+        assert!(stack(right).is_empty(), "{right}");
+    }
+    let product = |name: &str| {
+        let text = format!("id: urn:dmb:dp:finance:cash:0\nkind: dataproduct\nname: '{name}'\ncomponents: []\n");
+        read_all(&[&text]).diagnostics.iter().map(|it| format!("{}: {}", it.code, it.message)).collect::<Vec<_>>()
+    };
+    let reported = "unrendered_template: `${{ values.name }}` is plain text: a data product has no expressions";
+    assert_eq!(product("${{ values.name }}"), [reported]);
+    assert_eq!(product("{{cookiecutter.name}}").len(), 1);
+    for right in ["Cash", "{{job.parameters.x}}", "${{ vars.name }}", "{{ values }}"] {
+        assert!(product(right).is_empty(), "{right}");
+    }
+}

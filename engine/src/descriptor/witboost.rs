@@ -7,8 +7,10 @@
 mod identifier;
 
 use super::transitions::Transitions;
-use super::{BlueprintUse, Body, Component, Dependency, Descriptor, Facts, FormerNames, FrontEnd, Unlisted};
-use crate::decode::{listed, wrong_type};
+use super::{
+    BlueprintUse, Body, Component, Dependency, Descriptor, Facts, FormerNames, FrontEnd, Unlisted, literal_templates,
+};
+use crate::decode::wrong_type;
 use crate::diagnostic::{Diagnostic, Severity, closest};
 use crate::naming::NamesRule;
 use crate::source::{Located, Span};
@@ -16,6 +18,7 @@ use crate::yaml::{Entry, Node, NodeKind};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use terrace_provider::Map;
+use terrace_provider::names::listed;
 
 /// The error code of a data product without a list of components.
 pub const MISSING_COMPONENTS: &str = "missing_components";
@@ -38,6 +41,7 @@ pub(crate) fn product_of(node: &Node) -> &Node {
 }
 
 fn read(mut node: Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor> {
+    literal_templates::check_rendered(&node, diagnostics);
     let product_span = entry_ignoring_case(&node, "dataProduct").map_or_else(|| heading(&node), |entry| entry.key_span);
     let components = take_components(&mut node);
     let product = product_of(&node);
@@ -345,7 +349,7 @@ fn name_as_id(component: &Node) -> Option<(&str, Span)> {
 fn find_target<'f>(target_entry: &Entry, found: &'f [Found], diagnostics: &mut Vec<Diagnostic>) -> Option<&'f Found> {
     let known = || match found.len() {
         0 => "the data product has no components".to_owned(),
-        _ => format!("components: {}", listed(found.iter().map(|found| found.id.as_str()).take(20))),
+        _ => format!("components: {}", listed(&found.iter().map(|found| found.id.as_str()).collect::<Vec<_>>())),
     };
     let Some(wanted) = target_entry.value.as_text() else {
         let mut diagnostic = wrong_type("`componentIdToProvision`", "the id of a component", &target_entry.value);

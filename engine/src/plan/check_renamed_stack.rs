@@ -134,8 +134,7 @@ fn conflict_error(
     creates: &BTreeMap<&Address, PlannedCreate<'_>>,
 ) -> Option<Diagnostic> {
     let first = creates.get(addresses.first()?)?;
-    let names: Vec<String> = addresses.iter().map(|address| format!("`{address}`")).collect();
-    let listed = first_of(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let listed = first_of(&addresses.iter().map(ToString::to_string).collect::<Vec<_>>());
     let message = format!("{} would create objects that {owner} has: {listed}", stack.stack);
     let diagnostic = Diagnostic::error(RECORDED, message);
     let diagnostic =

@@ -32,7 +32,7 @@ use terrace_provider::{Path, Value};
 
 /// Time limit of the whole search, because reads are retried while a system does not answer.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(60);
-/// The number of operations whose failed creates count.
+/// The number of operations whose steps count.
 const RECENT_OPERATIONS: usize = 20;
 /// The codes of diagnostics about systems that do not answer.
 const UNANSWERED: [&str; 4] = [CANNOT_CONNECT, CANNOT_READ, LOOKUP_UNANSWERED, CANNOT_IMPORT];
@@ -43,9 +43,19 @@ struct Unrecorded {
     /// Components without any row. A failed apply may have recorded the component alone.
     components: BTreeSet<String>,
     /// Addresses of resources without a row, by component, of components that have other rows.
-    resources: Vec<(String, Vec<String>)>,
+    resources: Vec<(String, Vec<Address>)>,
     /// The whole stack is destroyed, and it has rows.
     has_recorded: bool,
+}
+
+/// Resources that recent operations left without an object.
+#[derive(Default)]
+struct KnownAbsent {
+    /// Their last step deleted the object.
+    removed: HashSet<Address>,
+    /// A step failed to create the object. An object that exists without a row is not theirs: a create with an effect leaves a
+    /// row or an open step.
+    not_created: HashSet<Address>,
 }
 
 impl Planner<'_> {
@@ -59,7 +69,16 @@ impl Planner<'_> {
         let Draft { reads, diagnostics, named, .. } = draft;
         let Some(compiled) = described.iter().find(|compiled| compiled.stack == *stack) else { return Ok(Vec::new()) };
         let targeting = Targeting::of_described_removal(self, compiled);
-        let Unrecorded { components: unknown, resources, has_recorded } = self.unrecorded(compiled, &targeting).await?;
+        let Unrecorded { components: unknown, mut resources, has_recorded } =
+            self.unrecorded(compiled, &targeting).await?;
+        if unknown.is_empty() && resources.is_empty() {
+            return Ok(Vec::new());
+        }
+        let absent = self.known_absent(stack).await?;
+        for (_, addresses) in &mut resources {
+            addresses.retain(|address| !absent.removed.contains(address) && !absent.not_created.contains(address));
+        }
+        resources.retain(|(_, addresses)| !addresses.is_empty());
         diagnostics.extend(resources.into_iter().map(|(component, names)| not_searched(compiled, &component, &names)));
         if unknown.is_empty() {
             return Ok(Vec::new());
@@ -102,7 +121,6 @@ impl Planner<'_> {
         let is_passed_on = |it: &&Diagnostic| !it.is_error() && [NOT_SEARCHED, NOT_AS_DESCRIBED].contains(&it.code);
         diagnostics.extend(found.diagnostics.iter().filter(is_passed_on).cloned());
         let managed = Managed::default();
-        let not_created = self.failed_creates(stack).await?;
         let (mut changes, mut warned) = (Vec::new(), HashSet::new());
         for change in found.plan.stacks.into_iter().flat_map(|plan| plan.changes) {
             // A shared object may belong to another stack.
@@ -121,7 +139,9 @@ impl Planner<'_> {
             let is_guarded = guarded.contains(&(change.address.component.as_str(), change.address.name.as_str()));
             let reason = match self.is_marked_by_another(stack, &change, &prior) {
                 true => Some("it carries the mark of another resource".to_owned()),
-                false if not_created.contains(&change.address) => Some("an apply could not create it".to_owned()),
+                false if absent.not_created.contains(&change.address) => {
+                    Some("an apply could not create it".to_owned())
+                }
                 false if is_guarded => self.evidence_of_other_owner(&change, &prior),
                 false => None,
             };
@@ -154,21 +174,23 @@ impl Planner<'_> {
         Ok(changes)
     }
 
-    /// The resources that recent operations failed to create. An object that exists without a row is not theirs: a create
-    /// with an effect leaves a row or an open step.
-    async fn failed_creates(&self, stack: &StackId) -> Result<HashSet<Address>, PlanFailure> {
+    /// The resources that recent operations removed or failed to create.
+    async fn known_absent(&self, stack: &StackId) -> Result<KnownAbsent, PlanFailure> {
         let filter = OperationFilter { stack: Some(stack.clone()), ..OperationFilter::newest(RECENT_OPERATIONS) };
-        let mut failed = HashSet::new();
+        let (mut absent, mut seen) = (KnownAbsent::default(), HashSet::new());
         for operation in self.store.operations(&filter).await? {
             let steps = self.store.operation(operation.id).await?.map(|(_, steps)| steps).unwrap_or_default();
-            let is_failed = |step: &StepRow| {
-                step.stack == *stack
-                    && step.action == StepAction::Create
-                    && matches!(step.result, Some(StepResult::Failed(_)))
-            };
-            failed.extend(steps.into_iter().filter(is_failed).map(|step| step.address));
+            for StepRow { address, action, result, .. } in steps.into_iter().rev().filter(|step| step.stack == *stack) {
+                // The newest step of a resource decides if its object is gone.
+                let is_newest = seen.insert(address.clone());
+                match (action, result) {
+                    (StepAction::Delete, Some(StepResult::Done)) if is_newest => absent.removed.insert(address),
+                    (StepAction::Create, Some(StepResult::Failed(_))) => absent.not_created.insert(address),
+                    _ => false,
+                };
+            }
         }
-        Ok(failed)
+        Ok(absent)
     }
 
     /// Finds the described resources that the state does not have.
@@ -188,16 +210,18 @@ impl Planner<'_> {
                 continue;
             }
             // The others may exist in the state under another stack, or not at all.
-            let is_certain =
-                |it: &&ResourceDeclaration| it.when.is_none() && it.for_each.is_none() && it.shared.is_none();
+            let has_object = |name: &str| self.registry.resource_type(name).is_some_and(|(_, ty)| !ty.state_only);
+            let is_certain = |it: &&ResourceDeclaration| {
+                it.when.is_none() && it.for_each.is_none() && it.shared.is_none() && has_object(&it.ty.value)
+            };
             let missing = component.declarations.resources.iter().filter(is_certain).filter_map(|resource| {
                 let (ty, name) = (&resource.ty.value, &resource.name.value);
                 let address =
                     Address { component: component.key.clone(), ty: ty.clone(), name: name.clone(), key: None };
                 let is_recorded = resources.contains(&BlockName::of(&address));
-                (!is_recorded && targeting.covers(&address)).then(|| address.to_string())
+                (!is_recorded && targeting.covers(&address)).then_some(address)
             });
-            let missing: Vec<String> = missing.collect();
+            let missing: Vec<Address> = missing.collect();
             if !missing.is_empty() {
                 unrecorded.resources.push((component.key.clone(), missing));
             }
@@ -293,12 +317,11 @@ fn cannot_search(stack: &StackId, has_recorded: bool, reason: &str, hint: Option
 }
 
 /// The note about resources without rows in a component that has others: its state is not lost, so the objects may belong to
-/// another owner.
-fn not_searched(compiled: &CompiledStack, component: &str, addresses: &[String]) -> Diagnostic {
+/// another owner. Skips [`KnownAbsent`] resources.
+fn not_searched(compiled: &CompiledStack, component: &str, addresses: &[Address]) -> Diagnostic {
     let stack = &compiled.stack;
-    let shown: Vec<String> = addresses.iter().map(|address| format!("`{address}`")).collect();
-    let shown: Vec<&str> = shown.iter().map(String::as_str).collect();
-    let message = format!("not in the state of {stack}, so not looked for: {}", first_of(&shown));
+    let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    let message = format!("{stack} has no row for {}: terrace does not search for such objects", first_of(&shown));
     let first = addresses.first().map(|address| shell_word(&format!("{stack}:{address}"))).unwrap_or_default();
     let note = Diagnostic::note(NOT_SEARCHED, message).hint(format!(
         "if such an object exists and belongs to this stack, run `terrace import {first} ID` before the destroy"

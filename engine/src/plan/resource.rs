@@ -618,11 +618,13 @@ pub(super) fn unknown_existence(found: &Found, address: &str) -> Diagnostic {
     match found {
         Found::Pending(_) => {
             Diagnostic::error(CANNOT_READ, format!("{address} is being created, and its existence is not known yet"))
+                .hint("wait until its creation has ended, then run this again")
         }
         _ => Diagnostic::warning(
             NOT_SEARCHED,
             format!("cannot find out whether {address} exists: its provider cannot look for it"),
-        ),
+        )
+        .hint("if it exists, delete it in the target system"),
     }
 }
 

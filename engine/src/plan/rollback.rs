@@ -374,7 +374,7 @@ impl Planner<'_> {
             Ok(session) => session,
             Err(error) => {
                 let message = format!("`{}` cannot be reached: {error}", opened.provider);
-                diagnostics.push(Diagnostic::error(CANNOT_CONNECT, message).about(about));
+                diagnostics.push(Diagnostic::error(CANNOT_CONNECT, message).about(about).maybe_hint(error.hint()));
                 return Ok(None);
             }
         };

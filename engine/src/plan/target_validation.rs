@@ -5,7 +5,7 @@ use super::planner::Planner;
 use super::{Change, Plan, StackPlan};
 use crate::address::{Address, InstanceKey, SHARED, StackId};
 use crate::compile::CompiledStack;
-use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
+use crate::diagnostic::{Diagnostic, did_you_mean, first_of, has_errors};
 use crate::selector::{Selector, is_same_block};
 use std::collections::BTreeSet;
 
@@ -107,10 +107,10 @@ impl TargetNames {
                 );
             } else if self.with_instances.iter().any(|(of, block)| is_here(of) && block == address) {
                 let instances = self.known.iter().filter(|(of, known)| is_here(of) && is_same_block(known, address));
-                let names: Vec<String> = instances.take(5).map(|(_, known)| format!("`{known}`")).collect();
+                let names: Vec<String> = instances.map(|(_, known)| known.to_string()).collect();
                 let hint = match names.is_empty() {
                     true => "it has no instances".to_owned(),
-                    false => format!("name instances: {}", names.join(", ")),
+                    false => format!("name instances: {}", first_of(&names)),
                 };
                 let message = format!("`--replace {address}` names all instances of a resource");
                 diagnostics.push(Diagnostic::error("replace_without_key", message).hint(hint));
@@ -145,8 +145,8 @@ impl TargetNames {
         if stack.is_some() || address.is_shared() {
             return None;
         }
-        let names: Vec<String> = stacks.iter().map(|stack| format!("`{stack}`")).collect();
-        let message = format!("`--allow-data-loss={address}` names objects of several stacks: {}", names.join(", "));
+        let names: Vec<String> = stacks.iter().map(ToString::to_string).collect();
+        let message = format!("`--allow-data-loss={address}` names objects of several stacks: {}", first_of(&names));
         let hint = format!("name the stack: `--allow-data-loss={first}:{address}`");
         Some(Diagnostic::error("ambiguous_consent", message).hint(hint))
     }
@@ -172,18 +172,18 @@ impl TargetNames {
     fn unknown(&self, option: &str, stack: Option<&StackId>, name: &str) -> Diagnostic {
         let shown = stack.map_or_else(|| name.to_owned(), |stack| format!("{stack}:{name}"));
         if let Some(stack) = stack.filter(|stack| stack.name != SHARED && !self.stacks.contains(stack)) {
-            let planned: Vec<String> = self.stacks.iter().map(|stack| format!("`{stack}`")).collect();
+            let planned: Vec<String> = self.stacks.iter().map(ToString::to_string).collect();
             let message = format!("`{option} {shown}`: the plan does not cover the stack `{stack}`");
             return Diagnostic::error("unknown_resource", message)
-                .hint(format!("the plan covers {}", planned.join(", ")));
+                .hint(format!("the plan covers {}", first_of(&planned)));
         }
         let is_here = |of: &StackId| stack.is_none_or(|stack| stack == of);
         let all = self.known.iter().chain(&self.blocks).filter(|(of, _)| is_here(of));
         let names: BTreeSet<String> = all.map(|(_, address)| address.to_string()).collect();
-        let listed: Vec<String> = names.iter().take(5).map(|name| format!("`{name}`")).collect();
-        let hint = match listed.is_empty() {
+        let names: Vec<String> = names.into_iter().collect();
+        let hint = match names.is_empty() {
             true => "there are no resources".to_owned(),
-            false => format!("there are {}{}", listed.join(", "), if names.len() > 5 { ", …" } else { "" }),
+            false => format!("there are: {}", first_of(&names)),
         };
         Diagnostic::error("unknown_resource", format!("`{option} {shown}` names no resource"))
             .hint(hint)

@@ -205,7 +205,7 @@ pub(crate) async fn find_outcome(
             Finding::InDoubt("an object with that identity exists, but this step did not create it".to_owned())
         }
         (_, Ok(Found::Pending(reason))) => Finding::TooEarly(reason),
-        (_, Ok(Found::Unknown)) => Finding::InDoubt("the provider does not know if the call took effect".to_owned()),
+        (_, Ok(Found::Unknown)) => Finding::InDoubt("terrace sent the call; its effect is unknown".to_owned()),
         (_, Err(error)) => Finding::InDoubt(error.to_string()),
     };
     match finding {

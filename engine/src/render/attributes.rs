@@ -48,7 +48,7 @@ pub(crate) fn body(change: &Change, style: Style) -> Vec<Line> {
     };
     let mut writing = Writing::new(style, &change.why.replace_paths);
     if change.is_in_doubt() {
-        lines.push(Line::new(0, Mark::Plain, "run `terrace recover` to determine the outcome"));
+        lines.push(Line::new(0, Mark::Plain, "resolve it with `terrace recover`"));
     }
     let is_shown = change.in_doubt.is_none()
         && match change.action {

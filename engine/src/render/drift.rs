@@ -19,7 +19,7 @@ const LIMITS: Limits = Limits { items: 6, characters: 80 };
 const NO_DRIFT: &str = "No drift. The objects match the state.";
 
 /// The text without any stack.
-const NOTHING_RECORDED: &str = "This environment has no state, so there is no drift.";
+const NOTHING_RECORDED: &str = "The state has no resources of this environment, so nothing drifted.";
 
 /// The text for stacks without drift.
 pub(super) const fn nothing_found(stacks: &[StackId]) -> &'static str {

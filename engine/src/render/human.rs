@@ -9,7 +9,7 @@ use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, SENSITIVE_NOW, brief, b
 use crate::action::Action;
 use crate::address::{Address, SHARED};
 use crate::plan::{Change, Lookup, Mode, OutputChange, OwnerChange, Part, Plan, ReadReason, StackPlan};
-use crate::text::{NARROWEST, cut, cut_pair, flowed, visible};
+use crate::text::{NARROWEST, cut_pair, cut_value, flowed, visible};
 use indexmap::IndexMap;
 use std::collections::HashMap;
 use terrace_provider::Value;
@@ -177,15 +177,23 @@ impl Screen {
         }
         let gap = column.saturating_sub(head.chars().count()) + GAP;
         let text = if note.is_empty() { head.to_owned() } else { format!("{head}{}{note}", " ".repeat(gap)) };
-        // An address is never cut; a note without enough room is.
-        let text = self.fit(&text, room.max(head.chars().count() + GAP + LEAST_NOTE));
+        // An address is never cut; a note without enough room is, unless it says what a user has to resolve.
+        let is_whole = change.in_doubt.is_some();
+        let text = match is_whole {
+            true => text,
+            false => self.fit(&text, room.max(head.chars().count() + GAP + LEAST_NOTE)),
+        };
         // Painted after the cut, because colours take no room.
         let text = match text.strip_prefix(sign) {
             Some(rest) => format!("{}{rest}", self.painter.sign(sign)),
             None => text,
         };
         let danger = danger.map(|danger| format!("   {}", self.painter.paint(Paint::Red, danger))).unwrap_or_default();
-        self.broken(&format!("  {text}{danger}"), 2 + HANGING);
+        let text = format!("  {text}{danger}");
+        match is_whole {
+            true => self.flowing(&text, 2 + HANGING),
+            false => self.broken(&text, 2 + HANGING),
+        }
         if self.options.detail == Detail::Summary {
             return;
         }
@@ -201,10 +209,8 @@ impl Screen {
     pub(super) fn body_line(&mut self, line: &Line) {
         let indent = " ".repeat(6 + 4 * line.depth);
         if line.mark == Mark::Reason && self.options.detail != Detail::Full {
-            let width = if self.is_narrow() { self.terminal } else { self.options.width };
             let text = format!("{indent}{}", self.painter.paint(Paint::Faint, &line.text));
-            self.text.push_str(&flowed(&text, width, indent.len() + HANGING));
-            self.text.push('\n');
+            self.flowing(&text, indent.len() + HANGING);
             return;
         }
         let sign = line.mark.sign();
@@ -232,6 +238,8 @@ impl Screen {
         let heading = self.painter.paint(Paint::Bold, "outputs");
         self.line(&format!("  {heading}"));
         let width = changed.iter().map(|(_, name)| name.chars().count()).max().unwrap_or_default().min(WIDEST_HEAD);
+        // A narrow terminal has no room for columns.
+        let width = if self.is_narrow() { 0 } else { width };
         let limits = if self.options.detail == Detail::Full { Limits::NONE } else { Style::COMPACT.limits };
         for (output, name) in changed {
             let (mark, value) = output_difference(output, limits);
@@ -267,11 +275,8 @@ impl Screen {
         let verdict_text = self.painter.paint(Paint::Bold, &verdict(plan));
         match plan.is_errored && !plan.has_changes() {
             true => self.sentence(&verdict_text),
-            false => {
-                // Never broken, because programs that know Terraform search for this line.
-                self.text.push_str(&verdict_text);
-                self.text.push('\n');
-            }
+            // Programs that know Terraform search for this line: it is broken only where it is wider than the screen of a person.
+            false => self.broken(&verdict_text, 0),
         }
         if let Some(details) = details(plan) {
             self.sentence(&format!("({details})"));
@@ -340,6 +345,17 @@ impl Screen {
         self.text.push('\n');
     }
 
+    /// Prints a line that is broken on any terminal, except in full detail.
+    fn flowing(&mut self, text: &str, hanging: usize) {
+        let width = match self.options.detail {
+            Detail::Full => 0,
+            Detail::Summary | Detail::Compact if self.is_narrow() => self.terminal,
+            Detail::Summary | Detail::Compact => self.options.width,
+        };
+        self.text.push_str(&flowed(text, width, hanging));
+        self.text.push('\n');
+    }
+
     /// True if lines are broken instead of cut.
     fn is_narrow(&self) -> bool {
         (1..NARROWEST).contains(&self.terminal) && self.options.detail != Detail::Full
@@ -357,19 +373,21 @@ impl Screen {
         }
         let left = self.terminal.saturating_sub(taken);
         let (label, value) = text.split_once(" = ").unwrap_or(("", &text));
+        let before = text.len() - value.len();
         // A single word is cut within its line if enough of it remains.
         if !value.contains(' ') && left >= label.chars().count() + LEAST_NOTE {
-            return cut(&text, left).into_owned();
+            return cut_value(&text, left).into_owned();
         }
         let widest = self.terminal - (taken + HANGING).min(self.terminal / 2);
-        text.split(' ').map(|word| cut(word, widest)).collect::<Vec<_>>().join(" ")
+        let value = value.split(' ').map(|word| cut_value(word, widest)).collect::<Vec<_>>().join(" ");
+        format!("{}{value}", text.get(..before).unwrap_or_default())
     }
 
     fn fit(&self, text: &str, room: usize) -> String {
         if self.options.width == 0 || self.options.detail == Detail::Full {
             return text.to_owned();
         }
-        cut(text, room.max(1)).into_owned()
+        cut_value(text, room.max(1)).into_owned()
     }
 }
 

@@ -5,6 +5,7 @@ use crate::diagnostic::did_you_mean;
 use crate::expression::{Missing, ReferenceStep, descend};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use terrace_provider::names::listed;
 use terrace_provider::value::wire::WireError;
 use terrace_provider::{Map, Value};
 
@@ -136,7 +137,7 @@ pub(crate) fn stack_of(text: &str, environment: &str) -> StackId {
 }
 
 pub(crate) fn listed_or_none(label: &str, names: &[&str]) -> String {
-    if names.is_empty() { "there are none".to_owned() } else { format!("{label}: {}", names.join(", ")) }
+    if names.is_empty() { "there are none".to_owned() } else { format!("{label}: {}", listed(names)) }
 }
 
 pub(crate) fn malformed() -> Missing {

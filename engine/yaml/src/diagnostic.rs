@@ -166,14 +166,10 @@ pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) ->
 /// Maximum number of names in a hint.
 const LISTED: usize = 8;
 
-/// Joins the first names for a hint, `a, b, c`, with the number of the rest.
+/// The first names for a hint, with the number of the rest: `` `a`, `b` and 3 more``.
 #[must_use]
-pub fn first_of(names: &[&str]) -> String {
-    let first = names.iter().take(LISTED).copied().collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(LISTED) {
-        0 => first,
-        more => format!("{first} and {more} more"),
-    }
+pub fn first_of<T: AsRef<str>>(names: &[T]) -> String {
+    names::first_listed(names, LISTED)
 }
 
 /// The closest known name, if it is close enough to be a typing error.

@@ -25,9 +25,9 @@ use source::Span;
 use terrace_provider::Number;
 
 pub use options::{Budget, DuplicateKeys, ParseOptions, Parsed, Schema};
-pub use parse::{parse, parse_with};
+pub use parse::{EMPTY_FILE, parse, parse_with};
 pub use syntax::MISSING_COLON;
-pub use typing_errors::{typing_hint_for_key, typing_hint_for_value};
+pub use typing_errors::{RENDER, WRITE_LIST, WRITE_MAP, typing_hint_for_key, typing_hint_for_value};
 
 /// A value with its place.
 #[derive(Debug, Clone, PartialEq)]

@@ -10,6 +10,9 @@ use crate::source::{SourceId, Span};
 use granit_parser::{Event, Options, Parser, ScalarStyle, StructureStyle, Tag};
 use std::collections::HashMap;
 
+/// The code of the error for a file without content.
+pub const EMPTY_FILE: &str = "empty_file";
+
 /// Reads one YAML (or JSON) document strictly.
 ///
 /// # Errors
@@ -139,9 +142,9 @@ impl<'t> Builder<'t> {
             };
             let end = start + first_line.len();
             return Err(Box::new(
-                Diagnostic::error("empty_file", format!("the file {problem}: expected a YAML map"))
+                Diagnostic::error(EMPTY_FILE, format!("the file {problem}: expected a YAML map"))
                     .at(Span::new(self.source, start, end.min(self.text.len())))
-                    .hint("write a descriptor that begins with `kind: Stack`, or a data product"),
+                    .hint("write `name: value` lines into it, or leave the file out"),
             ));
         }
         Ok(())

@@ -3,6 +3,11 @@
 
 use super::{Node, NodeKind};
 
+/// How to write a list.
+pub const WRITE_LIST: &str = "a list is written with `- ` before each item, or in `[…]`";
+/// How to write a map.
+pub const WRITE_MAP: &str = "write `name: value` for each entry, or `{name: value}`";
+
 /// The hint for an unknown key that a typing error caused.
 #[must_use]
 pub fn typing_hint_for_key<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
@@ -14,9 +19,18 @@ pub fn typing_hint_for_key<'a>(key: &str, known: impl IntoIterator<Item = &'a st
     is_known.then(|| space_after_colon(name))
 }
 
-/// The hint for a value of the wrong type that a typing error caused.
+/// The hint for a value of the wrong type: a typing error, or how to write a list or a map.
 #[must_use]
 pub fn typing_hint_for_value(node: &Node, expected: &str) -> Option<String> {
+    let how_to_write = match expected {
+        "a list" => Some(WRITE_LIST.to_owned()),
+        "a map" => Some(WRITE_MAP.to_owned()),
+        _ => None,
+    };
+    typing_error(node, expected).or(how_to_write)
+}
+
+fn typing_error(node: &Node, expected: &str) -> Option<String> {
     match &node.kind {
         NodeKind::Map(entries) if expected.contains("a list") => {
             entries.iter().find_map(|entry| item_without_space(&entry.key)).map(space_after_dash)
@@ -112,4 +126,4 @@ pub(super) fn has_template_tag(line: &str) -> bool {
 }
 
 /// The hint for a template.
-pub(super) const RENDER: &str = "this is a template: render it, and pass the result";
+pub const RENDER: &str = "this is a template: render it, and pass the result";

@@ -14,8 +14,14 @@ const MOST: usize = 40;
 /// A list of names for a message: `` `A`, `B` and 3 more``, or "none".
 #[must_use]
 pub fn listed<T: AsRef<str>>(names: &[T]) -> String {
-    let shown: Vec<String> = names.iter().take(MOST).map(|name| format!("`{}`", name.as_ref())).collect();
-    match names.len().saturating_sub(MOST) {
+    first_listed(names, MOST)
+}
+
+/// The same, with at most so many names.
+#[must_use]
+pub fn first_listed<T: AsRef<str>>(names: &[T], most: usize) -> String {
+    let shown: Vec<String> = names.iter().take(most).map(|name| format!("`{}`", name.as_ref())).collect();
+    match names.len().saturating_sub(most) {
         0 if shown.is_empty() => "none".to_owned(),
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),

@@ -492,7 +492,7 @@ impl AttributeType {
         Self::Map(Box::new(item))
     }
 
-    /// The name of the type for people: "text", "list of text".
+    /// The name of the type for people, in the words of YAML: "text", "list of maps".
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
@@ -501,9 +501,19 @@ impl AttributeType {
             Self::Float => "number".to_owned(),
             Self::Bool => "true/false".to_owned(),
             Self::Any => "any value".to_owned(),
-            Self::List(item) => format!("list of {}", item.describe()),
-            Self::Map(item) => format!("map of {}", item.describe()),
-            Self::Object(_) => "object".to_owned(),
+            Self::List(item) => format!("list of {}", item.describe_many()),
+            Self::Map(item) => format!("map of {}", item.describe_many()),
+            Self::Object(_) => "map".to_owned(),
+        }
+    }
+
+    /// The same for several values: "lists of text".
+    fn describe_many(&self) -> String {
+        match self {
+            Self::String | Self::Bool | Self::Any => self.describe(),
+            Self::Int | Self::Float | Self::Object(_) => format!("{}s", self.describe()),
+            Self::List(item) => format!("lists of {}", item.describe_many()),
+            Self::Map(item) => format!("maps of {}", item.describe_many()),
         }
     }
 }

@@ -25,7 +25,7 @@ impl Unfinished {
                 why.push(line);
                 continue;
             }
-            let line = with_hints(line, &["`terrace recover` resolves it, or asks".to_owned()]);
+            let line = with_hints(line, &["resolve it with `terrace recover`".to_owned()]);
             in_doubt.push(line.clone());
             why.push(line);
         }

@@ -62,7 +62,7 @@ fn table_whose_adoption_would_lose_data_is_refused() {
      8 │         name: table
        ·               ─────
        ╰────
-      help: `terrace import demo@local:area/sqlite_table.table shop.db/DEMO` records it as it is; `adopt: ifExists` adopts
+      hint: `terrace import demo@local:area/sqlite_table.table shop.db/DEMO` records it as it is; `adopt: ifExists` adopts
             any existing object
     ");
 }
@@ -117,13 +117,13 @@ fn destroy_keeps_unmanaged_objects_that_differ() {
     not_ours
 
       ⚠ demo@local:local_directory.d exists, but is not in the state, and its data may belong to another owner: it stays
-      help: if it belongs to this stack, run `terrace import demo@local:local_directory.d theirs`, then destroy
+      hint: if it belongs to this stack, run `terrace import demo@local:local_directory.d theirs`, then destroy
 
     not_ours
 
       ⚠ demo@local:local_file.f exists, but is not in the state, and it differs from its description (`content`, `sha256`,
       │ `size`): it stays
-      help: if it belongs to this stack, run `terrace import demo@local:local_file.f notes.txt`, then destroy
+      hint: if it belongs to this stack, run `terrace import demo@local:local_file.f notes.txt`, then destroy
     ");
     assert_eq!((project.read("notes.txt").as_str(), project.read("theirs/thesis.txt").as_str()), ("mine", "mine"));
 }

@@ -170,7 +170,7 @@ fn consent_covers_one_stack_and_existing_data() {
     ambiguous_consent
 
       × `--allow-data-loss=sqlite_table.t` names objects of several stacks: `one@local`, `two@local`
-      help: name the stack: `--allow-data-loss=one@local:sqlite_table.t`
+      hint: name the stack: `--allow-data-loss=one@local:sqlite_table.t`
     ");
     apply("--allow-data-loss=sqlite_table.nosuch").with_code(1).prints("names no resource");
     apply("--allow-data-loss=one@local:sqlite_table.t")

@@ -70,7 +70,7 @@ fn own_outputs_and_resources_that_stay_are_named_as_such() {
     project.apply().done();
     let plan = project.run(["plan", "--destroy", "stack.yaml", "-c", "web"]).done();
     plan.prints("the stack's own outputs depend on `web`, which is removed, and will stay");
-    plan.prints("help: to remove them too, leave out `-c`: that removes the whole stack");
+    plan.prints("hint: to remove them too, leave out `-c`: that removes the whole stack");
     let own = "resources: [{type: local_file, name: b, config: {path: out/b, \
                content: '${{ components.web.outputs.path }}'}}]\n";
     let other = "  other: {resources: [], dependsOn: [web]}\n";

@@ -89,7 +89,7 @@ fn only_stack_of_the_state_needs_no_name() {
     project.run(["drift", "--stack", "other@local"]).with_code(1).prints("`terrace drift other@local`");
     // The same if none of them has rows: without a descriptor, `--stack` is not an option of this command.
     project.run(["destroy", "demo@local", "other@local", "--auto-approve"]).done();
-    project.run(["drift"]).with_code(1).prints("name one or more of: demo@local, other@local");
+    project.run(["drift"]).with_code(1).prints("name one or more of: `demo@local`, `other@local`");
     project.run(["destroy", "--force", "other.yaml"]).with_code(1).prints("`--auto-approve` removes without asking");
 }
 
@@ -115,14 +115,14 @@ fn step_in_doubt_prevents_a_report_without_drift() {
     --- stderr
     in_doubt
 
-      × demo@local:local_command.thing: local_command.thing is in doubt: operation [uuid]
-      │ was interrupted while it worked on it
-      help: record its outcome with `terrace recover`
+      × demo@local:local_command.thing is in doubt: operation [uuid] did not record the
+      │ outcome of its call
+      hint: resolve it with `terrace recover`
 
-    error: whether there is drift is unknown: an operation was interrupted, and the outcomes of its steps are unknown
+    error: whether there is drift is unknown: the outcomes of some steps are in doubt
     ");
     let markdown = project.run(["drift", "stack.yaml", "--format=markdown"]).with_code(1);
-    markdown.prints("**There may be drift: an operation was interrupted").prints("`terrace recover`");
+    markdown.prints("**There may be drift: the outcomes of some steps are in doubt").prints("`terrace recover`");
     let json = project.run(["drift", "--all", "--json"]).with_code(1).json();
     assert_eq!(json["errored"], true);
     assert_eq!(json["diagnostics"][0]["code"], "in_doubt");

@@ -249,13 +249,13 @@ fn protected_object_is_kept_until_unprotected() {
     prevent_destroy
 
       × demo@local:local_file.a is protected and would be deleted
-      help: remove `preventDestroy` from its lifecycle and apply, or run `terrace unprotect 'demo@local:local_file.a'` if
+      hint: remove `preventDestroy` from its lifecycle and apply, or run `terrace unprotect 'demo@local:local_file.a'` if
             nothing declares it; then try again
 
     prevent_destroy
 
       × demo@local:local_file.b is protected and would be deleted
-      help: remove `preventDestroy` from its lifecycle and apply, or run `terrace unprotect 'demo@local:local_file.b'` if
+      hint: remove `preventDestroy` from its lifecycle and apply, or run `terrace unprotect 'demo@local:local_file.b'` if
             nothing declares it; then try again
     ");
     project.run(["destroy", "demo@local", "--auto-approve"]).with_code(1);

@@ -158,7 +158,7 @@ fn different_declaration_of_the_database_names_its_owners() {
        ·     ──────────┬──────────
        ·               ╰── by two@local
        ╰────
-      help: change the shared resource in one@local too, and plan both stacks in one run
+      hint: change the shared resource in one@local too, and plan both stacks in one run
     "#);
     assert!(!project.has("other.db"));
 }

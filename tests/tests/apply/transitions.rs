@@ -100,7 +100,7 @@ fn existing_file_is_imported_with_its_differences() {
      6 │ imports: [{to: local_file.a, id: out/a}]
        ·                                  ─────
        ╰────
-      help: check the id; to create the object, remove the import
+      hint: check the id; to create the object, remove the import
     ");
     project.write("out/a", "zero");
     snapshot!(project.run(["apply", "stack.yaml", "--auto-approve"]), @r#"
@@ -145,7 +145,7 @@ fn state_only_resource_cannot_be_imported() {
      6 │ imports: [{to: local_value.a, id: x}]
        ·                                   ─
        ╰────
-      help: declare it and apply; there is nothing to import outside the state
+      hint: declare it and apply; there is nothing to import outside the state
     ");
 }
 

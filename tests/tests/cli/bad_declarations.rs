@@ -19,12 +19,12 @@ fn unknown_resource_type_gets_a_suggestion() {
      5 │   - {type: local_fiel, name: a, config: {path: a}}
        ·            ──────────
        ╰────
-      help: did you mean `local_file`?
+      hint: did you mean `local_file`?
     ");
     let ran = refused_stack("resources:\n  - {type: cloud_bucket, name: a, config: {path: a}}\n");
     assert_eq!(ran.code, 1, "{ran}");
     ran.prints("there is no resource type `cloud_bucket`").prints("stack.yaml:5:12]");
-    ran.prints("run `terrace providers schema NAME` to see the types of a provider: airbyte, databricks, hasura");
+    ran.prints("run `terrace providers schema NAME` to see the types of a provider: `airbyte`, `databricks`, `hasura`");
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn unknown_attribute_gets_a_suggestion() {
      5 │   - {type: local_file, name: a, config: {path: a, contnet: b}}
        ·                                                   ───────
        ╰────
-      help: did you mean `content`?
+      hint: did you mean `content`?
     ");
 }
 
@@ -63,7 +63,7 @@ fn missing_attribute_and_wrong_type_are_shown_with_their_place() {
      5 │   - {type: local_file, name: a, config: {content: b}}
        ·                                         ────────────
        ╰────
-      help: add `path`: Path, relative to the project folder.
+      hint: add `path`: Path, relative to the project folder.
     ");
     snapshot!(refused_stack("resources:\n  - {type: local_file, name: a, config: {path: [a], content: b}}\n"), @"
     exit: 1
@@ -79,6 +79,7 @@ fn missing_attribute_and_wrong_type_are_shown_with_their_place() {
      5 │   - {type: local_file, name: a, config: {path: [a], content: b}}
        ·                                          ────
        ╰────
+      hint: write text, or use `json(…)`
     ");
 }
 
@@ -94,7 +95,7 @@ fn unknown_field_gets_a_suggestion() {
      4 │ resuorces: []
        · ─────────
        ╰────
-      help: did you mean `resources`?
+      hint: did you mean `resources`?
     ");
     snapshot!(refused_stack("resources:\n  - {type: local_value, name: a, dependOn: [b]}\n"), @"
     exit: 1
@@ -106,7 +107,7 @@ fn unknown_field_gets_a_suggestion() {
      5 │   - {type: local_value, name: a, dependOn: [b]}
        ·                                  ────────
        ╰────
-      help: did you mean `dependsOn`?
+      hint: did you mean `dependsOn`?
     ");
 }
 
@@ -131,7 +132,7 @@ fn unknown_reference_lists_the_known_names() {
      6 │   - {type: local_value, name: second, config: {input: '${{ resources.frist.output }}'}}
        ·                                                            ──────────────────────
        ╰────
-      help: did you mean `first`?
+      hint: did you mean `first`?
     ");
     snapshot!(refused_stack(&stack("resources.first.outptu")), @"
     exit: 1
@@ -152,7 +153,7 @@ fn unknown_reference_lists_the_known_names() {
      6 │   - {type: local_value, name: second, config: {input: '${{ resources.first.outptu }}'}}
        ·                                                            ──────────────────────
        ╰────
-      help: did you mean `output`?
+      hint: did you mean `output`?
     ");
     snapshot!(refused_stack(&stack("vars.nothing")), @"
     exit: 1
@@ -173,7 +174,7 @@ fn unknown_reference_lists_the_known_names() {
      6 │   - {type: local_value, name: second, config: {input: '${{ vars.nothing }}'}}
        ·                                                            ────────────
        ╰────
-      help: the descriptor declares no variables
+      hint: the descriptor declares no variables
     ");
     snapshot!(refused_stack(&stack("1 +")), @"
     exit: 1
@@ -185,7 +186,7 @@ fn unknown_reference_lists_the_known_names() {
      6 │   - {type: local_value, name: second, config: {input: '${{ 1 + }}'}}
        ·                                                               ─
        ╰────
-      help: an operator has no right side, or a bracket is not closed
+      hint: an operator has no right side, or a bracket is not closed
     ");
 }
 
@@ -217,7 +218,7 @@ fn cycle_is_printed_with_the_place_of_each_edge() {
        ·                                              ┬
        ·                                              ╰── local_value.c needs local_value.b
        ╰────
-      help: remove one of these references, or split a resource in two
+      hint: remove one of these references, or split a resource in two
     ");
     snapshot!(refused_stack("resources:\n  - {type: local_value, name: a, config: {input: '${{ resources.a.id }}'}}\n"), @"
     exit: 1
@@ -234,7 +235,7 @@ fn cycle_is_printed_with_the_place_of_each_edge() {
        ·                                                       ───────┬──────
        ·                                                              ╰── local_value.a needs local_value.a
        ╰────
-      help: remove one of these references, or split a resource in two
+      hint: remove one of these references, or split a resource in two
     ");
 }
 
@@ -256,7 +257,7 @@ fn duplicate_address_is_shown_with_both_places() {
        ·                               ┬
        ·                               ╰── again here
        ╰────
-      help: rename or remove one of the two: names must be unique across types
+      hint: rename or remove one of the two: names must be unique across types
     ");
     snapshot!(refused_stack(
         "resources:\n  - {type: local_value, name: a, forEach: '${{ [\"x\", \"x\"] }}', config: {input: 1}}\n",
@@ -274,7 +275,7 @@ fn duplicate_address_is_shown_with_both_places() {
      5 │   - {type: local_value, name: a, forEach: '${{ ["x", "x"] }}', config: {input: 1}}
        ·                                           ───────────────────
        ╰────
-      help: use a different key for each instance
+      hint: use a different key for each instance
     "#);
 }
 
@@ -294,7 +295,7 @@ fn path_out_of_the_project_is_refused() {
      5 │   - {type: local_file, name: a, config: {path: ../x, content: a}}
        ·                                          ────
        ╰────
-      help: use a path relative to the project folder, without a `..` that leaves it
+      hint: use a path relative to the project folder, without a `..` that leaves it
     ");
     snapshot!(refused_stack("resources:\n  - {type: local_file, name: a, config: {path: /etc/x, content: a}}\n"), @"
     exit: 1
@@ -310,7 +311,7 @@ fn path_out_of_the_project_is_refused() {
      5 │   - {type: local_file, name: a, config: {path: /etc/x, content: a}}
        ·                                          ────
        ╰────
-      help: use a path relative to the project folder, without a `..` that leaves it
+      hint: use a path relative to the project folder, without a `..` that leaves it
     ");
 }
 
@@ -350,16 +351,14 @@ fn blueprints_that_match_equally_are_named_with_their_files() {
      62 │     id: urn:dmb:cmp:distribution:network-status:0:databricks-workload
         ·         ─────────────────────────────────────────────────────────────
         ╰────
-      help: make one `match` more specific, or name the blueprint under `templates` of the environment
+      hint: make one `match` more specific, or name the blueprint under `templates` of the environment
 
-    Advice: 
       ☞ one
        ╭─[blueprints/one.yaml:3:18]
      3 │ metadata: {name: one, version: 1.0.0, description: A note}
        ·                  ───
        ╰────
 
-    Advice: 
       ☞ the other
        ╭─[blueprints/two.yaml:3:18]
      3 │ metadata: {name: two, version: 1.0.0, description: A note}
@@ -383,7 +382,7 @@ fn invalid_configuration_is_shown_with_its_place() {
      1 │ stat: sqlite:x.db
        · ────
        ╰────
-      help: did you mean `state`?
+      hint: did you mean `state`?
     ");
     project.write("terrace.yaml", "state: sqlite:${{ env.NO_SUCH_VARIABLE }}\n");
     snapshot!(refused(&project, "stack.yaml"), @r#"
@@ -396,7 +395,7 @@ fn invalid_configuration_is_shown_with_its_place() {
      1 │ state: sqlite:${{ env.NO_SUCH_VARIABLE }}
        ·                   ────────────────────
        ╰────
-      help: set `NO_SUCH_VARIABLE`, or give a default: `has(env.NO_SUCH_VARIABLE) ? env.NO_SUCH_VARIABLE : "…"`
+      hint: set `NO_SUCH_VARIABLE`, or give a default: `has(env.NO_SUCH_VARIABLE) ? env.NO_SUCH_VARIABLE : "…"`
     "#);
 }
 
@@ -414,7 +413,7 @@ fn duration_beyond_a_year_is_refused() {
      5 │   - {type: local_file, name: f, timeouts: {create: 9223372036854775807s, read: 0s}, config: {path: a, content: x}}
        ·                                                    ────────────────────
        ╰────
-      help: write a number with its unit: `30s`, `5m`, `1h30m`
+      hint: write a number with its unit: `30s`, `5m`, `1h30m`
 
     wrong_value
 
@@ -423,7 +422,7 @@ fn duration_beyond_a_year_is_refused() {
      5 │   - {type: local_file, name: f, timeouts: {create: 9223372036854775807s, read: 0s}, config: {path: a, content: x}}
        ·                                                                                ──
        ╰────
-      help: write a number with its unit: `30s`, `5m`, `1h30m`
+      hint: write a number with its unit: `30s`, `5m`, `1h30m`
     ");
     let project = Project::with_stack("resources: []\n");
     snapshot!(project.run(["plan", "stack.yaml", "--lock-timeout", "2562047788015215h"]), @"

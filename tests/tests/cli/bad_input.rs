@@ -25,7 +25,7 @@ fn missing_file_is_named() {
     missing_file
 
       × there is no file `stack.yaml`
-      help: check the path: it names a descriptor or a folder of descriptors; for `terrace apply` also a saved plan
+      hint: check the path: it names a descriptor or a folder of descriptors; for `terrace apply` also a saved plan
     ");
 }
 
@@ -39,7 +39,7 @@ fn folder_without_yaml_explains_its_meaning() {
     empty_folder
 
       × the folder `stacks` has no descriptor in it
-      help: terrace reads *.yaml and *.yml of the folder, not of folders within
+      hint: terrace reads *.yaml and *.yml of the folder, not of folders within
     ");
 }
 
@@ -53,7 +53,7 @@ fn file_that_is_not_utf8_is_named_with_the_line() {
     not_utf8
 
       × `stack.yaml` is not UTF-8: see line 2, character 10
-      help: save it as UTF-8
+      hint: save it as UTF-8
     ");
 }
 
@@ -68,7 +68,7 @@ fn unreadable_file_does_not_hide_errors_of_other_files() {
     not_utf8
 
       × `stacks/one.yaml` is not UTF-8: see line 1, character 1
-      help: save it as UTF-8
+      hint: save it as UTF-8
 
     missing_field
 
@@ -77,7 +77,7 @@ fn unreadable_file_does_not_hide_errors_of_other_files() {
      3 │ metadata: {nme: two}
        ·            ───
        ╰────
-      help: add `name:`
+      hint: add `name:`
 
     unknown_field
 
@@ -86,7 +86,7 @@ fn unreadable_file_does_not_hide_errors_of_other_files() {
      3 │ metadata: {nme: two}
        ·            ───
        ╰────
-      help: did you mean `name`?
+      hint: did you mean `name`?
     ");
     let output = project.run(["plan", "stacks", "stacks/one.yaml", "./stacks/one.yaml"]).with_code(1).stderr;
     assert_eq!(output.matches("not_utf8").count(), 1, "{output}");
@@ -108,7 +108,7 @@ fn empty_file_is_not_a_descriptor() {
     empty_file
 
       × `stack.yaml` is empty
-      help: write a descriptor into it, or leave the file out
+      hint: write a descriptor into it, or leave the file out
     ");
     project.write("stack.yaml", "# only a comment\n");
     snapshot!(refused(&project, "stack.yaml"), @"
@@ -121,7 +121,8 @@ fn empty_file_is_not_a_descriptor() {
      1 │ # only a comment
        · ────────────────
        ╰────
-      help: write a descriptor that begins with `kind: Stack`, or a data product
+      hint: a stack begins with `apiVersion: terrace.dev/v1` and `kind: Stack`, a data product with `kind: dataproduct` or
+            `dataProduct:`; `terrace init` writes a first stack into a new folder
     ");
 }
 
@@ -134,13 +135,13 @@ fn file_of_another_kind_lists_the_known_kinds() {
     --- stderr
     unknown_descriptor
 
-      × `kind: Deployment` is not a descriptor
+      × `kind: Deployment` is neither a stack nor a data product
        ╭─[stack.yaml:2:7]
      2 │ kind: Deployment
        ·       ──────────
        ╰────
-      help: expected `kind: Stack` with `apiVersion: terrace.dev/v1`, a data product (`kind: dataproduct`), or a
-            component's descriptor (`dataProduct:` with `componentIdToProvision:`)
+      hint: a stack begins with `apiVersion: terrace.dev/v1` and `kind: Stack`, a data product with `kind: dataproduct` or
+            `dataProduct:`; `terrace init` writes a first stack into a new folder
     ");
     project.write("stack.yaml", "- a\n- list\n");
     snapshot!(refused(&project, "stack.yaml"), @"
@@ -153,8 +154,8 @@ fn file_of_another_kind_lists_the_known_kinds() {
      1 │ - a
        · ───
        ╰────
-      help: expected `kind: Stack` with `apiVersion: terrace.dev/v1`, a data product (`kind: dataproduct`), or a
-            component's descriptor (`dataProduct:` with `componentIdToProvision:`)
+      hint: a stack begins with `apiVersion: terrace.dev/v1` and `kind: Stack`, a data product with `kind: dataproduct` or
+            `dataProduct:`; `terrace init` writes a first stack into a new folder
     ");
 }
 
@@ -174,7 +175,7 @@ fn duplicate_key_is_shown_with_both_places() {
        · ────┬────
        ·     ╰── again here
        ╰────
-      help: the values are equal; remove one of the two
+      hint: the values are equal; remove one of the two
     ");
 }
 
@@ -190,7 +191,7 @@ fn tab_as_indentation_is_shown_with_its_place() {
      5 │     - {type: local_value, name: a}
        · ────
        ╰────
-      help: indent with spaces: YAML does not allow tabs there
+      hint: indent with spaces: YAML does not allow tabs there
     ");
 }
 
@@ -206,7 +207,7 @@ fn unclosed_yaml_is_shown_with_its_place() {
      4 │ resources: [{type: local_value, name: a
        ·             ─
        ╰────
-      help: close the bracket, or put text that holds brackets in quotes
+      hint: close the bracket, or put text that holds brackets in quotes
     ");
 }
 
@@ -220,7 +221,7 @@ fn deep_nesting_is_refused() {
 
       × lists and maps are nested deeper than 64 levels
       │ at stack.yaml:4:77
-      help: split the text into smaller files, or flatten it
+      hint: split the text into smaller files, or flatten it
     ");
 }
 
@@ -241,7 +242,7 @@ fn alias_bomb_is_refused() {
      8 │ x4: &x4 [*x3, *x3, *x3, *x3, *x3, *x3, *x3, *x3, *x3, *x3]
        ·         ──────────────────────────────────────────────────
        ╰────
-      help: split the text into smaller files, or flatten it
+      hint: split the text into smaller files, or flatten it
     ");
 }
 
@@ -254,7 +255,7 @@ fn oversized_file_is_not_read() {
     too_long
 
       × `stack.yaml` is longer than 64 MiB
-      help: split it into several files
+      hint: split it into several files
     ");
 }
 

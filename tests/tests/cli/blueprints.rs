@@ -195,7 +195,7 @@ fn invalid_test_is_refused_with_its_place() {
      5 │   - name: a page # by its title
        ·     ────
        ╰────
-      help: add `component:`, written as in a data product or in a stack
+      hint: add `component:`, written as in a data product or in a stack
 
     unknown_field
 
@@ -204,7 +204,7 @@ fn invalid_test_is_refused_with_its_place() {
      6 │     componnt: {kind: workload, technology: Pages, specific: {title: Hello}}
        ·     ────────
        ╰────
-      help: did you mean `component`?
+      hint: did you mean `component`?
 
     missing_field
 
@@ -213,7 +213,7 @@ fn invalid_test_is_refused_with_its_place() {
      22 │   - name: a page without a title
         ·     ────
         ╰────
-      help: add `component:`, written as in a data product or in a stack
+      hint: add `component:`, written as in a data product or in a stack
 
     unknown_field
 
@@ -222,7 +222,7 @@ fn invalid_test_is_refused_with_its_place() {
      23 │     componnt: {kind: workload, technology: pages, specific: {titel: Hello}}
         ·     ────────
         ╰────
-      help: did you mean `component`?
+      hint: did you mean `component`?
     ");
     project.run(["blueprints", "test", "none.test.yaml"]).with_code(1).prints("none.test.yaml");
     project.write("blueprints/other.yaml", PAGE.replace("page", "other").replace("pages", "others"));

@@ -310,7 +310,7 @@ fn blueprints_are_checked_without_a_descriptor() {
      7 │   - {type: local_file, name: note, config: {path: note.txt, content: '${{ component.specific.txet }}'}}
        ·                                                                           ───────────────────────
        ╰────
-      help: did you mean `text`?
+      hint: did you mean `text`?
     ");
     project.write("blueprints/note.yaml", BLUEPRINT.replace("content:", "contents:"));
     snapshot!(project.run(["blueprints", "check", "blueprints"]), @"
@@ -323,7 +323,7 @@ fn blueprints_are_checked_without_a_descriptor() {
      7 │   - {type: local_file, name: note, config: {path: note.txt, contents: '${{ component.specific.text }}'}}
        ·                                                             ────────
        ╰────
-      help: did you mean `content`?
+      hint: did you mean `content`?
     ");
 }
 
@@ -345,7 +345,7 @@ fn lifecycle_of_a_blueprint_is_checked_without_a_descriptor() {
      7 │   - {type: local_file, name: note, lifecycle: {ignoreChanges: [contnet, '*'], replaceTriggeredBy: [note.sha]}, config: {path: note.txt, content: '${{ component.specific.text }}'}}
        ·                                                                ───────
        ╰────
-      help: did you mean `content`?
+      hint: did you mean `content`?
 
     unknown_attribute
 
@@ -354,7 +354,8 @@ fn lifecycle_of_a_blueprint_is_checked_without_a_descriptor() {
      7 │   - {type: local_file, name: note, lifecycle: {ignoreChanges: [contnet, '*'], replaceTriggeredBy: [note.sha]}, config: {path: note.txt, content: '${{ component.specific.text }}'}}
        ·                                                                                                    ────────
        ╰────
-      help: known are: path, content, contentBase64, source, mode, sensitive, makeParents, sha256, size, id
+      hint: known are: `path`, `content`, `contentBase64`, `source`, `mode`, `sensitive`, `makeParents`, `sha256`, `size`,
+            `id`
 
     reference_cycle
 
@@ -364,7 +365,7 @@ fn lifecycle_of_a_blueprint_is_checked_without_a_descriptor() {
        ·                                                                                                    ────┬───
        ·                                                                                                        ╰── sample/local_file.note needs sample/local_file.note
        ╰────
-      help: remove one of these references, or split a resource in two
+      hint: remove one of these references, or split a resource in two
     ");
 }
 

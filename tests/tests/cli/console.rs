@@ -76,7 +76,7 @@ fn errors_are_reported_with_their_places() {
      1 │ ${{ resources.prt.id }}
        ·     ────────────────
        ╰────
-      help: did you mean `part`?
+      hint: did you mean `part`?
 
     expression_syntax
 
@@ -85,7 +85,7 @@ fn errors_are_reported_with_their_places() {
      1 │ ${{ 1 + }}
        ·        ─
        ╰────
-      help: an operator has no right side, or a bracket is not closed
+      hint: an operator has no right side, or a bracket is not closed
     "#);
 }
 

@@ -113,7 +113,7 @@ fn problems_have_a_remedy_and_do_not_stop_other_checks() {
      4 │   production: {settings: {password: '${{ env.NOWHERE }}'}}
        ·                                          ───────────
        ╰────
-      help: set `NOWHERE`, or give a default: `has(env.NOWHERE) ? env.NOWHERE : "…"`
+      hint: set `NOWHERE`, or give a default: `has(env.NOWHERE) ? env.NOWHERE : "…"`
     "#);
 }
 
@@ -164,7 +164,7 @@ fn unset_variable_does_not_stop_checks_of_environments() {
      1 │ encryption: {key: '${{ env.NOWHERE }}'}
        ·                        ───────────
        ╰────
-      help: set `NOWHERE`, or give a default: `has(env.NOWHERE) ? env.NOWHERE : "…"`
+      hint: set `NOWHERE`, or give a default: `has(env.NOWHERE) ? env.NOWHERE : "…"`
     "#);
 }
 

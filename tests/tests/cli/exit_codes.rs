@@ -87,7 +87,7 @@ fn unknown_environment_exits_with_1() {
      4 │ environment: production
        ·              ──────────
        ╰────
-      help: without a configuration there is the embedded environment only: pass `--env local`, or describe `production`
+      hint: without a configuration there is the embedded environment only: pass `--env local`, or describe `production`
             in terrace.yaml
     ");
     assert!(!project.has(".terrace"));
@@ -138,7 +138,7 @@ fn protected_resource_is_not_destroyed() {
     prevent_destroy
 
       × demo@local:local_file.a is protected and would be deleted
-      help: remove `preventDestroy` from its lifecycle and apply, or run `terrace unprotect 'demo@local:local_file.a'` if
+      hint: remove `preventDestroy` from its lifecycle and apply, or run `terrace unprotect 'demo@local:local_file.a'` if
             nothing declares it; then try again
     ");
     project.run(["destroy", "stack.yaml", "--auto-approve"]).with_code(1);

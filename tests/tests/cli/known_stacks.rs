@@ -91,7 +91,7 @@ fn stack_flag_selects_one_of_the_declared_stacks() {
         assert_eq!(
             ran.stderr,
             "error: --stack: no descriptor declares the stack `tow@local`\n\nhint: did you mean `two@local`?\n\
-             hint: choose one of: one@local, two@local\n",
+             hint: choose one of: `one@local`, `two@local`\n",
             "{word}"
         );
     }

@@ -32,7 +32,7 @@ fn endless_descriptor_is_read_up_to_the_limit() {
     too_long
 
       × `/dev/zero` is longer than 64 MiB
-      help: split it into several files
+      hint: split it into several files
     ");
     let ran = limited(&project, &["validate", "/dev/zero", "--json"]);
     assert_eq!(ran.json()["diagnostics"][0]["code"], "too_long");

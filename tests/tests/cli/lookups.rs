@@ -29,7 +29,7 @@ outputs: {length: '${{ data.note.size }}', text: '${{ data.note.content }}'}
      5 │   - {type: local_file, name: note, config: {path: note.txt}}
        ·                              ────
        ╰────
-      help: create it first; if this component creates it, add it to the lookup's `dependsOn`
+      hint: create it first; if this component creates it, add it to the lookup's `dependsOn`
     ");
     project.write("note.txt", "hello");
     snapshot!(project.run(["plan", "stack.yaml"]), @r#"
@@ -144,7 +144,7 @@ fn component_is_planned_alone_after_its_lookup_target_is_deployed() {
      8 │       - {type: sqlite_table, name: orders, config: {path: shop.db, name: ORDERS}}
        ·                                    ──────
        ╰────
-      help: `area`, which this component depends on, is not deployed: deploy it first, or in the same run
+      hint: `area`, which this component depends on, is not deployed: deploy it first, or in the same run
     "#);
     project.run(["apply", "stack.yaml", "-c", "area", "--auto-approve", "-q"]).done();
     project.run(["apply", "stack.yaml", "-c", "port", "--auto-approve", "-q"]).done();
@@ -196,7 +196,7 @@ resources:
      10 │     config: {path: columns.txt, content: '${{ json(data.orders.colums) }}'}
         ·                                               ────────────────────────
         ╰────
-      help: did you mean `columns`?
+      hint: did you mean `columns`?
 
     unknown_lookup
 
@@ -205,7 +205,7 @@ resources:
      6 │   - {type: sqlite_tabel, name: other}
        ·            ────────────
        ╰────
-      help: did you mean `sqlite_table`?
+      hint: did you mean `sqlite_table`?
 
     unknown_attribute
 
@@ -214,7 +214,7 @@ resources:
      5 │   - {type: sqlite_table, name: orders, config: {path: shop.db, nam: ORDERS}}
        ·                                                                ───
        ╰────
-      help: did you mean `name`?
+      hint: did you mean `name`?
 
     missing_attribute
 
@@ -223,7 +223,7 @@ resources:
      5 │   - {type: sqlite_table, name: orders, config: {path: shop.db, nam: ORDERS}}
        ·                                                ────────────────────────────
        ╰────
-      help: add `name`: The table's name.
+      hint: add `name`: The table's name.
     ");
 }
 
@@ -248,7 +248,7 @@ fn validation_checks_lookups_without_provider_calls() {
      5 │   - {type: local_fil, name: a, config: {path: x}}
        ·            ─────────
        ╰────
-      help: did you mean `local_file`?
+      hint: did you mean `local_file`?
     ");
     project.write_stack(PORT);
     snapshot!(project.run(["validate", "stack.yaml", "-c", "port"]), @"
@@ -263,7 +263,7 @@ fn validation_checks_lookups_without_provider_calls() {
      6 │     dependsOn: [area]
        ·                 ────
        ╰────
-      help: deploy it before this component
+      hint: deploy it before this component
     ");
 }
 

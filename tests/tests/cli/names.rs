@@ -35,7 +35,7 @@ fn unknown_names_are_found_without_a_state() {
      7 │   - {type: local_file, name: a, config: {path: out/a, content: '${{ vars.sze }}'}}
        ·                                                                     ────────
        ╰────
-      help: did you mean `size`?
+      hint: did you mean `size`?
 
     unknown_attribute
 
@@ -44,7 +44,8 @@ fn unknown_names_are_found_without_a_state() {
      8 │   - {type: local_file, name: b, config: {path: out/b, content: '${{ resources.a.sha }}'}}
        ·                                                                     ───────────────
        ╰────
-      help: known are: path, content, contentBase64, source, mode, sensitive, makeParents, sha256, size, id
+      hint: known are: `path`, `content`, `contentBase64`, `source`, `mode`, `sensitive`, `makeParents`, `sha256`, `size`,
+            `id`
 
     unknown_local
 
@@ -53,7 +54,7 @@ fn unknown_names_are_found_without_a_state() {
      9 │   - {type: local_file, name: c, config: {path: out/c, content: '${{ locals.lable }}', mood: "0644"}}
        ·                                                                     ────────────
        ╰────
-      help: did you mean `label`?
+      hint: did you mean `label`?
 
     unknown_attribute
 
@@ -62,7 +63,8 @@ fn unknown_names_are_found_without_a_state() {
      9 │   - {type: local_file, name: c, config: {path: out/c, content: '${{ locals.lable }}', mood: "0644"}}
        ·                                                                                       ────
        ╰────
-      help: known are: path, content, contentBase64, source, mode, sensitive, makeParents, sha256, size, id
+      hint: known are: `path`, `content`, `contentBase64`, `source`, `mode`, `sensitive`, `makeParents`, `sha256`, `size`,
+            `id`
 
     unknown_attribute
 
@@ -71,7 +73,7 @@ fn unknown_names_are_found_without_a_state() {
      11 │   - {type: local_file, name: e, config: {path: out/e, content: '${{ resources.d["x"].siez + each.key }}'}}
         ·                                                                     ────────────────────────────────
         ╰────
-      help: did you mean `size`?
+      hint: did you mean `size`?
 
     unknown_variable
 
@@ -80,7 +82,7 @@ fn unknown_names_are_found_without_a_state() {
      11 │   - {type: local_file, name: e, config: {path: out/e, content: '${{ resources.d["x"].siez + each.key }}'}}
         ·                                                                     ────────────────────────────────
         ╰────
-      help: `each` needs `forEach`
+      hint: `each` needs `forEach`
 
     unknown_variable
 
@@ -89,7 +91,7 @@ fn unknown_names_are_found_without_a_state() {
      19 │ outputs: {size: '${{ string(varz.size) }}'}
         ·                      ─────────────────
         ╰────
-      help: did you mean `vars`?
+      hint: did you mean `vars`?
 
     unknown_output
 
@@ -98,7 +100,7 @@ fn unknown_names_are_found_without_a_state() {
      18 │     resources: [{type: local_value, name: w, config: {input: '${{ components.base.outputs.vlaue }}'}}]
         ·                                                                   ─────────────────────────────
         ╰────
-      help: did you mean `value`?
+      hint: did you mean `value`?
     "#);
     assert_eq!(project.all_files(), before);
 }
@@ -160,7 +162,7 @@ fn stack_error_does_not_suggest_names_of_blueprints() {
      5 │   - {type: local_value, name: a, config: {input: '${{ frobnicate }}'}}
        ·                                                       ──────────
        ╰────
-      help: there are: environment, stack, settings, vars, locals, resources, data, components, stacks
+      hint: there are: `environment`, `stack`, `settings`, `vars`, `locals`, `resources`, `data`, `components`, `stacks`
 
     unknown_variable
 
@@ -169,7 +171,7 @@ fn stack_error_does_not_suggest_names_of_blueprints() {
      6 │   - {type: local_value, name: b, config: {input: '${{ product.name }}'}}
        ·                                                       ────────────
        ╰────
-      help: `product` is available only in blueprints
+      hint: `product` is available only in blueprints
 
     unknown_variable
 
@@ -178,12 +180,15 @@ fn stack_error_does_not_suggest_names_of_blueprints() {
      7 │   - {type: local_value, name: c, config: {input: '${{ component.key }}'}}
        ·                                                       ─────────────
        ╰────
-      help: `component` is available only in blueprints
+      hint: `component` is available only in blueprints
     ");
     project.run(["blueprints", "new", "thing"]).done();
     project.write_stack("components:\n  w: {blueprint: thing, specific: {title: '${{ frobnicate }}'}}\n");
     let validated = project.run(["validate", "stack.yaml"]).with_code(1);
-    assert!(validated.stderr.contains("help: there are: environment, stack, settings, vars, locals\n"), "{validated}");
+    assert!(
+        validated.stderr.contains("hint: there are: `environment`, `stack`, `settings`, `vars`, `locals`\n"),
+        "{validated}"
+    );
 }
 
 #[test]
@@ -202,7 +207,7 @@ fn misspelt_common_field_is_found_in_a_blueprint() {
      14 │   - assert: ${{ component.specific.title != product.nmae }}
         ·                 ────────────────────────────────────────
         ╰────
-      help: did you mean `name`?
+      hint: did you mean `name`?
 
     unknown_field
 
@@ -211,7 +216,7 @@ fn misspelt_common_field_is_found_in_a_blueprint() {
      25 │         by ${{ component.specifc.author }}
         ·                ────────────────────────
         ╰────
-      help: did you mean `specific`?
+      hint: did you mean `specific`?
     ");
     // A descriptor may have more fields. A name unlike every common field is only missing in the sample.
     project.edit("blueprints/thing.yaml", "product.nmae", "product.costCentre");
@@ -251,7 +256,7 @@ fn request_values_are_known_only_where_they_can_be_read() {
         ("component.dependencis", "acl.fields", "a component has no field `dependencis`"),
         ("reqest.latestEnriched", "acl.fields", "did you mean `request`?"),
         ("1", "acl.field", "did you mean `fields`?"),
-        ("1", "acl.roles", "it has: principals, fields"),
+        ("1", "acl.roles", "it has: `principals`, `fields`"),
         ("acl.fields", "1", "`acl` is available only in the resources of `acl:`"),
     ] {
         check(own, grant).with_code(1).prints(expected);

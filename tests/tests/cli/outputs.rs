@@ -93,7 +93,7 @@ fn sensitive_output_without_a_key_reports_that_it_is_not_stored() {
     output_not_stored
 
       ☞ the output `token` is sensitive and was not stored: there is no state key
-      help: create a key with `terrace init --state-key` and apply again; or pass `--plaintext-secrets` to
+      hint: create a key with `terrace init --state-key` and apply again; or pass `--plaintext-secrets` to
             `terrace apply`, which stores it in the clear
     "#);
     snapshot!(project.run(["output"]), @r#"
@@ -148,7 +148,7 @@ fn missing_key_is_reported_once_per_attribute_with_its_places() {
       × `input` of 21 resources is sensitive and there is no state key to seal it with
       │ at stack.yaml:6:31
       │ at stack.yaml:7:31
-      help: create a key with `terrace init --state-key`, or store the value in plain text with `--plaintext-secrets`
+      hint: create a key with `terrace init --state-key`, or store the value in plain text with `--plaintext-secrets`
     ");
 }
 

@@ -106,16 +106,17 @@ fn address_is_never_cut() {
       files under .terrace/local)
 
       + local_file.a_name_that_is_longer_than_a_narrow_terminal_is_wide
-          + path        = "out/folder/folde…
+          + path        = "out/folder/fold…"
           + content     = "one"
           + mode        = "0644"
           + sensitive   = false
           + makeParents = true
-          + sha256      = "7692c3ad3540bb80…
+          + sha256      = "7692c3ad3540bb8…"
           + size        = 3
-          + id          = "out/folder/folde…
+          + id          = "out/folder/fold…"
 
-    Plan: 1 to add, 0 to change, 0 to destroy.
+    Plan: 1 to add, 0 to change, 0 to
+    destroy.
     "#);
 }
 
@@ -144,7 +145,7 @@ fn removal_with_dependents_is_shown() {
     dependents_stay
 
       ⚠ `top` depends on `base`, which is removed, and will stay
-      help: remove what depends on it, too: add `-c top`
+      hint: remove what depends on it, too: add `-c top`
     "#);
     let both = project.run(["plan", "--destroy", "stack.yaml", "-c", "base", "-c", "top"]).done();
     assert!(!both.stderr.contains("depend"), "{both}");

@@ -196,19 +196,19 @@ fn secret_without_a_key_is_not_stored() {
 
       × demo@local:local_file.credentials: `content` is sensitive and there is no state key to seal it with
       │ at stack.yaml:7:30
-      help: create a key with `terrace init --state-key`, or store the value in plain text with `--plaintext-secrets`
+      hint: create a key with `terrace init --state-key`, or store the value in plain text with `--plaintext-secrets`
 
     no_state_key
 
       × demo@local:local_value.copy: `input` is sensitive and there is no state key to seal it with
       │ at stack.yaml:8:31
-      help: create a key with `terrace init --state-key`, or store the value in plain text with `--plaintext-secrets`
+      hint: create a key with `terrace init --state-key`, or store the value in plain text with `--plaintext-secrets`
 
     no_state_key
 
       × demo@local:local_command.login: `output` is sensitive and there is no state key to seal it with
       │ at stack.yaml:10:11
-      help: create a key with `terrace init --state-key`, or store the value in plain text with `--plaintext-secrets`
+      hint: create a key with `terrace init --state-key`, or store the value in plain text with `--plaintext-secrets`
     "#);
     assert!(!project.has("out"));
     let ran = project.run_with(&[("TERRACE_VAR_token", SECRET)], ["plan", "stack.yaml", "--out", "plan"]);

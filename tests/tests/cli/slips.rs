@@ -18,7 +18,7 @@ fn unknown_overlay_is_refused_at_its_place() {
      3 │     overlay: embeded
        ·              ───────
        ╰────
-      help: did you mean `embedded`?
+      hint: did you mean `embedded`?
     ");
 }
 
@@ -37,7 +37,7 @@ fn missing_blueprint_folder_is_refused_at_its_place() {
      3 │     blueprints: [bluprints/]
        ·                  ──────────
        ╰────
-      help: did you mean `blueprints`?
+      hint: did you mean `blueprints`?
     ");
 }
 
@@ -53,7 +53,7 @@ fn file_in_place_of_the_blueprint_folder_is_reported() {
     missing_folder
 
       ⚠ `blueprints` is a file: terrace reads blueprints from a folder of this name
-      help: rename the file
+      hint: rename the file
     ");
     project.write("terrace.yaml", "environments: {local: {blueprints: []}}\n");
     let settled = project.run(["validate", "stack.yaml"]).done();
@@ -69,7 +69,7 @@ fn file_in_place_of_the_blueprint_folder_is_reported() {
      1 │ environments: {local: {blueprints: [blueprints]}}
        ·                                     ──────────
        ╰────
-      help: write the folder that has the file
+      hint: write the folder that has the file
     ");
 }
 
@@ -84,7 +84,7 @@ fn invalid_log_level_is_a_warning() {
     unknown_level
 
       ⚠ `foo` in `TERRACE_LOG` is not a level: nothing is logged for it
-      help: write `error`, `warn`, `info`, `debug` or `trace`; `part=level` for a part of the program
+      hint: write `error`, `warn`, `info`, `debug` or `trace`; `part=level` for a part of the program
     ");
 }
 
@@ -204,9 +204,8 @@ fn two_blueprints_with_one_name_in_a_folder_are_refused() {
        ·                  ──┬─
        ·                    ╰── again here
        ╰────
-      help: rename one of the two, or remove it
+      hint: rename one of the two, or remove it
 
-    Advice: 
       ☞ first here
        ╭─[more/a.yaml:3:18]
      3 │ metadata: {name: page, version: 1.0.0}
@@ -279,7 +278,7 @@ fn target_of_an_unplanned_stack_lists_the_planned_ones() {
     unknown_resource
 
       × `--target second@local:local_file.a`: the plan does not cover the stack `second@local`
-      help: the plan covers `demo@local`
+      hint: the plan covers `demo@local`
     ");
     let ran = project.run(["plan", ".", "--target", "second@local:local_file.b"]).with_code(1);
     ran.prints("`--target second@local:local_file.b` names no resource").prints("there are `local_file.a`");
@@ -288,7 +287,7 @@ fn target_of_an_unplanned_stack_lists_the_planned_ones() {
 #[test]
 fn field_is_listed_once() {
     let project = Project::with_stack("resources: []\nimports: [{to: local_file.a, id: a, extra: x}]\n");
-    project.run(["validate", "stack.yaml"]).with_code(1).prints("the fields are `forEach`, `key`, `to` or `id`");
+    project.run(["validate", "stack.yaml"]).with_code(1).prints("the fields are `forEach`, `key`, `to`, `id`");
 }
 
 #[test]
@@ -309,12 +308,12 @@ fn misplaced_option_names_the_commands_that_accept_it() {
     --- stderr
     error: `terrace plan` has no option `--parallelism`
 
-    hint: `terrace apply`, `terrace destroy`, `terrace state rollback`, `terrace acl set` and `terrace serve` take it
+    hint: these commands have it: `terrace apply`, `terrace destroy`, `terrace state rollback`, `terrace acl set`, `terrace serve`
     ");
     for (words, hint) in [
         (&["--env", "apply", "plan", "stack.yaml", "--absent=local_value.a"] as &[&str], "`terrace recover` takes it"),
-        (&["drift", "stack.yaml", "-f"], "`terrace operations logs` and `terrace pipelines logs` take it"),
-        (&["pipelines", "ssh", "--json"], "`terrace drift` and others take it"),
+        (&["drift", "stack.yaml", "-f"], "these commands have it: `terrace operations logs`, `terrace pipelines logs`"),
+        (&["pipelines", "ssh", "--json"], "`terrace drift` and "),
         (&["state", "list", "--zyxwv"], "`terrace state list --help` lists its options"),
         (&["--json", "plan", "stack.yaml"], "write `terrace plan --json`"),
     ] {
@@ -324,6 +323,19 @@ fn misplaced_option_names_the_commands_that_accept_it() {
     }
     let ran = project.run(["plan", "stack.yaml", "--json=3"]).with_code(1);
     assert!(!ran.stderr.contains("has no option"), "{ran}");
+}
+
+#[test]
+fn command_without_a_required_argument_names_it() {
+    let project = Project::new();
+    for (words, message) in [
+        (&["acl", "show"] as &[&str], "error: `terrace acl show` needs COMPONENT\n"),
+        (&["state", "mv", "local_file.a"], "error: `terrace state mv` needs "),
+        (&["unlock"], "error: `terrace unlock` needs LEASE\n"),
+    ] {
+        let ran = project.run(words.iter().copied()).with_code(1);
+        ran.prints(message).prints("--help` shows its arguments");
+    }
 }
 
 #[test]
@@ -337,9 +349,9 @@ fn unknown_command_suggests_visible_commands() {
         (&["help", "ssh"], "did you mean `terrace help pipelines ssh`?"),
         (&["logs"], "did you mean `terrace operations logs` or `terrace pipelines logs`?"),
         (&["list"], "`terrace help` lists the commands"),
-        (&["pipelines", "worke"], "`terrace pipelines` takes `run`, `list`"),
-        (&["stacks", "foo"], "`terrace stacks` takes `list`"),
-        (&["acl", "foo"], "`terrace acl` takes `show` and `set`"),
+        (&["pipelines", "worke"], "`terrace pipelines` has the commands `run`, `list`"),
+        (&["stacks", "foo"], "`terrace stacks` has the commands `list`"),
+        (&["acl", "foo"], "`terrace acl` has the commands `show`, `set`"),
         (&["help", "terrafrom"], "did you mean `terrace help terraform`?"),
         (&["help", "pln"], "did you mean `terrace help plan`?"),
         (&["help", "state", "lst"], "did you mean `terrace help state list`?"),
@@ -355,7 +367,7 @@ fn unknown_command_suggests_visible_commands() {
     --- stderr
     error: `terrace acl` has no command `foo`
 
-    hint: `terrace acl` takes `show` and `set`
+    hint: `terrace acl` has the commands `show`, `set`
     ");
 }
 
@@ -405,9 +417,8 @@ fn mistake_in_a_built_in_blueprint_is_reported_in_the_descriptor() {
      10 │       tables: [{tableName: sqlite_x, schema: [{name: a, dataType: TEXT}]}]
         ·       ──────
         ╰────
-      help: choose another name
+      hint: choose another name
 
-    Advice: 
       ☞ the blueprint reads it here
         ╭─[sqlite:snowflake-storage.yaml:24:7]
      24 │       name: ${{ upper(each.value.tableName) }}
@@ -443,7 +454,7 @@ fn cut_list_of_names_says_how_many_are_hidden() {
     project
         .run(["plan", "stack.yaml"])
         .with_code(1)
-        .prints("declared: last, n00, n01, n02, n03, n04, n05, n06 and 5")
+        .prints("declared: `last`, `n00`, `n01`, `n02`, `n03`, `n04`, `n05`, `n06` and 5")
         .prints("more");
 }
 

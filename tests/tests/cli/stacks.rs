@@ -39,7 +39,7 @@ fn value_of_a_wrong_type_and_unknown_variable_are_errors() {
      6 │   count: {type: int, default: 1}
        ·   ─────
        ╰────
-      help: its value comes from `--var count`
+      hint: its value comes from `--var count`
     ");
     snapshot!(project.run(["plan", "stack.yaml", "--var", "whom=me"]), @"
     exit: 1
@@ -47,7 +47,7 @@ fn value_of_a_wrong_type_and_unknown_variable_are_errors() {
     unknown_variable
 
       × there is no variable `whom`
-      help: did you mean `who`?
+      hint: did you mean `who`?
     ");
 }
 
@@ -154,7 +154,7 @@ fn unknown_component_is_an_error() {
     unknown_component
 
       × `demo` has no component `wep`
-      help: did you mean `web`?
+      hint: did you mean `web`?
     ");
 }
 
@@ -189,7 +189,7 @@ fn several_stacks_are_planned_and_applied_together() {
     --- stderr
     error: the state has several stacks
 
-    hint: choose one with `--stack`: one@local, two@local
+    hint: choose one with `--stack`: `one@local`, `two@local`
     ");
     project.assert_settled("stacks", &[]);
 }
@@ -209,9 +209,8 @@ fn duplicate_declaration_in_two_files_of_a_stack_is_an_error() {
        ·                               ┬
        ·                               ╰── again here
        ╰────
-      help: rename or remove one of the two: names must be unique across types
+      hint: rename or remove one of the two: names must be unique across types
 
-    Advice: 
       ☞ first here
        ╭─[stack.yaml:5:31]
      5 │   - {type: local_value, name: a, config: {input: 1}}
@@ -296,7 +295,7 @@ fn never_applied_stack_is_reported_with_the_applied_ones() {
      9 │       content: '${{ stacks["givr"].components["api"].outputs.url }}'
        ·                     ────────────────────────────────────────────
        ╰────
-      help: did you mean `giver`?
+      hint: did you mean `giver`?
     "#);
 }
 
@@ -335,7 +334,7 @@ fn destroyed_stack_has_no_outputs() {
      9 │       content: '${{ stacks["giver"].components["api"].outputs.url }}'
        ·                     ─────────────────────────────────────────────
        ╰────
-      help: apply giver@dev first, or plan both in one run
+      hint: apply giver@dev first, or plan both in one run
     "#);
     project.edit("taker.yaml", "\"giver\"", "\"givre\"");
     project.run(["plan", "taker.yaml", "--env", "dev"]).with_code(1).prints("apply givre@dev first");

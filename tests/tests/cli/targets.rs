@@ -42,7 +42,7 @@ fn target_includes_its_dependencies() {
     partial_plan
 
       ⚠ the plan is partial: all other resources stay as they are
-      help: plan without `--target` and `--exclude` to see all changes
+      hint: plan without `--target` and `--exclude` to see all changes
 
     local_file.a: creating...
     local_file.a: created after [duration]
@@ -69,7 +69,7 @@ fn target_includes_its_dependencies() {
     partial_plan
 
       ⚠ the plan is partial: all other resources stay as they are
-      help: plan without `--target` and `--exclude` to see all changes
+      hint: plan without `--target` and `--exclude` to see all changes
 
     local_file.b: deleting...
     local_file.b: deleted after [duration]
@@ -94,12 +94,12 @@ fn mistyped_target_changes_nothing() {
     partial_plan
 
       ⚠ the plan is partial: all other resources stay as they are
-      help: plan without `--target` and `--exclude` to see all changes
+      hint: plan without `--target` and `--exclude` to see all changes
 
     unknown_resource
 
       × `--target local_file.bb` names no resource
-      help: there are `local_file.a`, `local_file.b`, `local_file.c`, `local_file.c["x"]`, `local_file.c["y"]`
+      hint: there are `local_file.a`, `local_file.b`, `local_file.c`, `local_file.c["x"]`, `local_file.c["y"]`
     "#);
     snapshot!(project.run(["plan", "stack.yaml", "--target", "b"]), @r#"
     exit: 1
@@ -118,7 +118,7 @@ fn mistyped_target_changes_nothing() {
     replace_without_key
 
       × `--replace local_file.c` names all instances of a resource
-      help: name instances: `local_file.c["x"]`, `local_file.c["y"]`
+      hint: name instances: `local_file.c["x"]`, `local_file.c["y"]`
     "#);
     snapshot!(project.run(["destroy", "demo@local", "--replace", "local_file.a"]), @"
     exit: 1
@@ -263,7 +263,7 @@ fn partial_plan_is_labelled_even_without_changes() {
     partial_plan
 
       ⚠ the plan is partial: all other resources stay as they are
-      help: plan without `--target` and `--exclude` to see all changes
+      hint: plan without `--target` and `--exclude` to see all changes
     ");
     let whole = project.run(["plan", "stack.yaml"]).done();
     assert!(!whole.stdout.contains("may differ") && !whole.stdout.contains("only"), "{whole}");

@@ -59,8 +59,13 @@ impl Shell {
     }
 }
 
-/// Checks that the output has each line that the page shows.
+/// Checks that the output has each line that the page shows, and no further note.
 fn check_output(typed: &str, shown: &str, output: &str) {
+    assert_eq!(
+        output.contains('☞'),
+        shown.contains('☞'),
+        "`{typed}` prints a note that the page does not show:\n{output}"
+    );
     for line in shown.lines().filter(|line| !line.is_empty()) {
         assert!(output.lines().any(|printed| printed == line), "`{typed}` does not print `{line}`:\n{output}");
     }

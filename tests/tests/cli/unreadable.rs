@@ -86,7 +86,7 @@ fn unusable_state_key_is_reported_where_it_is_configured() {
         project.write("terrace.yaml", format!("encryption:\n  {key}\n"));
         let ran = project.run(["plan", "stack.yaml"]).with_code(1);
         assert!(!ran.stderr.contains("os error"), "{ran}");
-        assert!(ran.stderr.contains("help: ") && ran.stderr.contains("terrace.yaml:2:"), "{ran}");
+        assert!(ran.stderr.contains("hint: ") && ran.stderr.contains("terrace.yaml:2:"), "{ran}");
         ran
     };
     snapshot!(output_of("keyFile: nope"), @"
@@ -99,7 +99,7 @@ fn unusable_state_key_is_reported_where_it_is_configured() {
      2 │   keyFile: nope
        ·            ────
        ╰────
-      help: set `keyFile` to a file with a key, relative to terrace.yaml; create a key with `terrace init --state-key`
+      hint: set `keyFile` to a file with a key, relative to terrace.yaml; create a key with `terrace init --state-key`
     ");
     output_of("keyFile: folder").prints("it is a folder, and not a file");
     output_of("keyFile: latin").prints("it is not UTF-8: see line 1, character 4");
@@ -113,7 +113,7 @@ fn unusable_state_key_is_reported_where_it_is_configured() {
      2 │   keyCommand: [nope, --key]
        ·               ─────────────
        ╰────
-      help: set `keyCommand` to a program and its arguments, `[program, argument]`: it runs without a shell
+      hint: set `keyCommand` to a program and its arguments, `[program, argument]`: it runs without a shell
     ");
     output_of("keyCommand: [sh, -c, 'exit 3']").prints("ended with exit status: 3");
     output_of("keyCommand: folder").prints("there is no such program");

@@ -347,7 +347,7 @@ fn invalid_database_is_reported_with_its_place_and_changes_nothing() {
         ("name: orders, engine: postgres, port: 70000", "`port` is 70000: expected 1 to 65535", "5:82"),
     ] {
         let plan = of(config).with_code(1);
-        plan.prints(message).prints(&format!("stack.yaml:{place}")).prints("help: ");
+        plan.prints(message).prints(&format!("stack.yaml:{place}")).prints("hint: ");
     }
     let databases = Databases::new("");
     snapshot!(databases.run(&["pipelines", "databases"]), @r"

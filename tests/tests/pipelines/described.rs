@@ -31,7 +31,11 @@ fn stacks_and_specs_do_not_hide_each_other() {
     project.write("other/stack.yaml", "kind: Stak\n");
     assert_both();
     project.write("noise/product.yaml", "kind: Stak\n");
-    pipelines.run(&["plan", "."]).with_code(1).prints("`kind: Stak` is not a descriptor").prints("noise/product.yaml");
+    pipelines
+        .run(&["plan", "."])
+        .with_code(1)
+        .prints("`kind: Stak` is neither a stack nor a data product")
+        .prints("noise/product.yaml");
 }
 
 #[test]

@@ -268,7 +268,7 @@ fn other_yaml_files_beside_specs_are_ignored() {
     pipelines.run(&["plan", "."]).done().prints("Plan: 4 to add");
     // A file with a terrace `kind` is read as a descriptor.
     pipelines.project.write("stack.yaml", "kind: Stak\n");
-    pipelines.run(&["plan", "."]).with_code(1).prints("`kind: Stak` is not a descriptor");
+    pipelines.run(&["plan", "."]).with_code(1).prints("`kind: Stak` is neither a stack nor a data product");
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn invalid_limits_are_reported_at_their_place_before_any_change() {
      5 │         limits: {concurency: 2, types: {local_comand: {concurrency: 1}}}
        ·                  ──────────
        ╰────
-      help: did you mean `concurrency`?
+      hint: did you mean `concurrency`?
     ");
     project.edit("terrace.yaml", "concurency: 2, ", "");
     snapshot!(project.run(["apply", "stack.yaml", "--auto-approve"]), @"
@@ -77,7 +77,7 @@ fn invalid_limits_are_reported_at_their_place_before_any_change() {
      5 │         limits: {types: {local_comand: {concurrency: 1}}}
        ·                          ────────────
        ╰────
-      help: did you mean `local_command`?
+      hint: did you mean `local_command`?
     ");
     assert!(!project.has(".terrace"), "nothing was made");
 }

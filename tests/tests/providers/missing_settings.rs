@@ -88,7 +88,7 @@ fn missing_setting_is_reported_once_with_its_places() {
       │ `snowflake`
       │ at stack.yaml:5:34
       │ at terrace.yaml:2:23
-      help: write `account`, `user`, `role` and `privateKeyFile` (or `token`) under `providers.snowflake` of the
+      hint: write `account`, `user`, `role` and `privateKeyFile` (or `token`) under `providers.snowflake` of the
             environment, or set SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER, SNOWFLAKE_ROLE and SNOWFLAKE_TOKEN
     "#);
     // `validate` calls no system.

@@ -252,5 +252,5 @@ fn unknown_setting_is_refused_with_the_known_ones() {
     let project = Project::with_stack("resources: []\n");
     project.write("terrace.yaml", "environments: {local: {providers: {local: {foo: 1}}}}\n");
     let ran = project.run(["plan", "stack.yaml"]).with_code(1);
-    ran.prints("`providers.local` has no attribute `foo`").prints("help: known are: variables");
+    ran.prints("`providers.local` has no attribute `foo`").prints("hint: known are: `variables`");
 }

@@ -155,7 +155,7 @@ fn step_not_found_after_an_outage_stays_in_doubt() {
     project.write("blueprints/thing.yaml", blueprint.lines().filter(is_kept).collect::<Vec<_>>().join("\n"));
     let status = request_that_meets_an_outage(&project, &cluster);
     assert_eq!(status["status"], "FAILED", "{status}");
-    project.run(["recover", "--env", "test"]).prints("the provider does not know if the call took effect");
+    project.run(["recover", "--env", "test"]).prints("terrace sent the call; its effect is unknown");
 }
 
 #[test]

@@ -94,9 +94,9 @@ fn unsupported_template_is_refused_at_once() {
         let refused = ask(&server, template, json!({}));
         assert_eq!(refused.status, 400, "{refused:?}");
         assert!(
-            refused
-                .body
-                .contains("choose one of: outputport, urn:dmb:utm:theirs, urn:dmb:utm:snowflake-storage-template"),
+            refused.body.contains(
+                "choose one of: `outputport`, `urn:dmb:utm:theirs`, `urn:dmb:utm:snowflake-storage-template`"
+            ),
             "{refused:?}"
         );
     }

@@ -47,7 +47,7 @@ fn output_with_a_lost_key_is_recorded_again() {
 
       ⚠ the recorded output `token` of demo@local cannot be read: a sealed value cannot be opened: it was sealed with
       │ state key bb9ad7f0, which is not configured
-      help: to keep it, provide the state key that sealed it; an apply with changes records its new value or drops it
+      hint: to keep it, provide the state key that sealed it; an apply with changes records its new value or drops it
     "#);
     project.run_with(&[TOKEN], ["apply", "stack.yaml", "--plaintext-secrets", "--auto-approve"]).done();
     let ran = project.run(["output", "token", "--reveal", "--format", "raw"]).done();
@@ -111,7 +111,7 @@ fn output_read_by_another_stack_needs_its_key() {
      5 │   token: {value: '${{ stacks["demo"].outputs.token }}', sensitive: true}
        ·                       ────────────────────────────
        ╰────
-      help: provide the state key that sealed it
+      hint: provide the state key that sealed it
     "#);
     project.write("reader.yaml", reader.replace("outputs.token", "outputs.plain").replace(", sensitive: true", ""));
     project.run(["plan", "reader.yaml"]).done().prints("open");

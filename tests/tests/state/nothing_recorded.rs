@@ -33,18 +33,27 @@ fn drift_of_all_stacks_reports_that_there_are_none() {
     snapshot!(project.run(["drift", "--all"]), @"
     exit: 0
     --- stdout
-    This environment has no state, so there is no drift.
+    The state has no resources of this environment, so nothing drifted.
     ");
     snapshot!(project.run(["drift", "--all", "--format", "markdown"]), @"
     exit: 0
     --- stdout
     ### terrace drift
 
-    This environment has no state, so there is no drift.
+    The state has no resources of this environment, so nothing drifted.
 
     Checked with `terrace drift --all`
     ");
     assert_eq!(project.run(["drift", "--all", "--json"]).done().json()["drifted"], serde_json::json!([]));
+    project.apply().done();
+    project.write("terrace.yaml", "environments:\n  local: {overlay: embedded}\n  other: {overlay: embedded}\n");
+    snapshot!(project.run(["drift", "--all", "--env", "other"]), @"
+    exit: 0
+    --- stdout
+    The state has no resources of this environment, so nothing drifted.
+    --- stderr
+    the environment `other` has no resources in sqlite:[folder]/.terrace/state.db; choose another with `--env`: `local`
+    ");
 }
 
 #[test]

@@ -82,8 +82,8 @@ fn dependent_of_a_step_in_doubt_is_not_in_doubt() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-      ? local_command.lost   in doubt: the provider does not know if the call took effect
-          run `terrace recover` to determine the outcome
+      ? local_command.lost   in doubt: terrace sent the call; its effect is unknown
+          resolve it with `terrace recover`
         local_value.after    not done: waits for local_command.lost, whose last step is in doubt
 
     Plan: 0 to add, 0 to change, 0 to destroy.

@@ -30,7 +30,8 @@ pub(super) async fn run(context: &Context<'_>, arguments: &crate::args::CancelAr
             record.run,
             record.pipeline,
             record.state.predicate()
-        )));
+        ))
+        .hint("`terrace pipelines runs` lists the runs"));
     }
     let stop_failure = |error: std::io::Error| Failure::new(format!("run {} cannot be stopped: {error}", record.run));
     runner.store.request_stop(&record.run).map_err(stop_failure)?;

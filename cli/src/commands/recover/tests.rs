@@ -32,7 +32,7 @@ fn answer_matches_an_address_with_or_without_stack() {
     assert_eq!(checked("api/local_file.x[\"k:1\"]", &steps), Ok(()));
     assert_eq!(checked("a@local:api/local_file.x[\"k:1\"]", &steps), Ok(()));
     let other = checked("b@local:api/local_file.x[\"k:1\"]", &steps).unwrap_err();
-    assert_eq!(other.hints, ["name a step in doubt: a@local:api/local_file.x[\"k:1\"], b@local:local_file.y"]);
+    assert_eq!(other.hints, ["name a step in doubt: `a@local:api/local_file.x[\"k:1\"]`, `b@local:local_file.y`"]);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn answers_in_two_spellings_must_agree() {
 fn answer_for_several_stacks_or_none_is_refused() {
     let steps = [step("a@local:local_file.x", true), step("b@local:local_file.x", true)];
     let several = checked("local_file.x", &steps).unwrap_err();
-    assert_eq!(several.hints, ["name one of them: a@local:local_file.x, b@local:local_file.x"]);
+    assert_eq!(several.hints, ["name one of them: `a@local:local_file.x`, `b@local:local_file.x`"]);
     let none = checked("local_file.x", &[]).unwrap_err();
     assert_eq!(none.hints, ["nothing is in doubt in `local`; choose another environment with `--env`"]);
 }

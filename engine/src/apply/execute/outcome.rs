@@ -12,7 +12,6 @@ use crate::plan::resource::sent_write_only;
 use crate::plan::{Change, contract};
 use crate::record::storable;
 use crate::store::{Row, RowStatus, StepAction, StepResult, Write};
-use crate::text::shell_word;
 use std::time::{Duration, Instant};
 use terrace_provider::renames::exchanges_names;
 use terrace_provider::value::wire::WireError;
@@ -343,11 +342,10 @@ pub(super) fn delete_in_doubt(
 }
 
 pub(super) fn in_doubt(prepared: &Prepared, error: ProviderError) -> Outcome {
-    let address = shell_word(&format!("{}:{}", prepared.stack, prepared.change.address));
-    let error = error.solution(format!(
-        "the effect is unknown: check it with `terrace recover`, or decide with its option `--unchanged`, `--absent` or `--tainted \
-         {address}`"
-    ));
+    let error = error.solution(
+        "the step is in doubt: terrace sent the call, and does not know whether it took effect; resolve it with \
+         `terrace recover`, which asks the provider again",
+    );
     Outcome { is_in_doubt: true, ..failure(prepared, error, Vec::new(), None) }
 }
 

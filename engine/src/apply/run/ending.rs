@@ -147,7 +147,8 @@ impl Run<'_> {
             if !is_failed && (change.is_change() || change.has_refreshed()) {
                 let stack = change.stack(&plan.stack);
                 let mut reason = match &change.in_doubt {
-                    Some(doubt) => doubt.text().to_owned(),
+                    Some(InDoubt::Own(text)) => format!("in doubt: {text}"),
+                    Some(InDoubt::Held(text)) => text.clone(),
                     None => format!("waits for {reason}"),
                 };
                 if self.halves.get(&(stack.clone(), change.address.clone())) == Some(&Action::Delete) {

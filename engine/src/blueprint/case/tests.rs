@@ -69,7 +69,7 @@ fn errors_have_places() {
       hint: remove `product`, or remove `blueprint` to match by template or kind
     error[wrong_type]: `product` is a whole number: expected a map
       at page.test.yaml:11:14
-      hint: write a map here
+      hint: write `name: value` for each entry, or `{name: value}`
     ");
 }
 

@@ -5,6 +5,7 @@ use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::expression::{Reference, ReferenceStep};
 use crate::source::Span;
 use terrace_provider::names;
+use terrace_provider::names::listed;
 
 /// Fields of both components and data products in Witboost.
 const COMMON: &[&str] = &[
@@ -88,7 +89,7 @@ fn unknown(variable: &str, name: &str, known: &[&str], span: Span) -> Option<Dia
     if known.contains(&name) {
         return None;
     }
-    let hint = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| format!("it has: {}", known.join(", ")));
+    let hint = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| format!("it has: {}", listed(&known)));
     Some(Diagnostic::error("unknown_field", format!("`{variable}` has no field `{name}`")).at(span).hint(hint))
 }
 

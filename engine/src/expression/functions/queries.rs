@@ -4,6 +4,7 @@ use super::arguments::{technology, text, three};
 use crate::diagnostic::did_you_mean;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use terrace_provider::names::listed;
 use terrace_provider::{SqlReader, Value};
 
 /// `sqlReads(provider, query, defaults)`: returns the reads of a query, and its refused parts.
@@ -13,7 +14,7 @@ pub(super) fn sql_reads(readers: &BTreeMap<String, SqlReader>, arguments: &[Cow<
     let Some(read) = readers.get(technology(provider)) else {
         let known = readers.keys().map(String::as_str).collect::<Vec<_>>();
         let hint = did_you_mean(provider, known.iter().copied())
-            .unwrap_or_else(|| format!("providers that can: {}", known.join(", ")));
+            .unwrap_or_else(|| format!("providers that can: {}", listed(&known)));
         return Err(format!("the provider `{provider}` cannot read queries: {hint}"));
     };
     let Value::List(defaults) = defaults else {

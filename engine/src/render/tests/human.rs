@@ -206,15 +206,35 @@ fn narrow_terminal_breaks_lines_between_words() {
     let plans = [everything(), of(vec![long])];
     for (plan, width) in plans.iter().flat_map(|plan| [(plan, 40), (plan, 50), (plan, 59)]) {
         let text = render(plan, &Human { width, ..Human::default() });
-        // Programs search for this line, so it is not broken.
-        let broken = text.lines().filter(|line| !line.starts_with("Plan: "));
-        for line in broken.filter(|line| line.chars().count() > width) {
+        for line in text.lines().filter(|line| line.chars().count() > width) {
             assert_eq!(line.split_whitespace().count(), 1, "{line:?} could be broken:\n{text}");
         }
         let coloured = render(plan, &Human { width, color: true, ..Human::default() });
         assert_eq!(without_colours(&coloured), text);
     }
     insta::assert_snapshot!(render(&everything(), &Human { width: 40, ..Human::default() }));
+}
+
+#[test]
+fn cut_values_keep_their_closing_quotes() {
+    let (long, other) = ("p".repeat(90), "q".repeat(90));
+    let create = change("local_file.a", Action::Create).after(json!({"path": long, "list": [long, long]}));
+    let update = change("local_file.b", Action::Update).before(json!({"path": long})).after(json!({"path": other}));
+    let plan = of(vec![create, update]);
+    for width in [40, 60, 80] {
+        let text = render(&plan, &Human { width, ..Human::default() });
+        let cut: Vec<&str> = text.lines().filter(|line| line.contains('…')).collect();
+        assert!(cut.len() >= 3, "{text}");
+        assert!(cut.iter().all(|line| line.matches('"').count() % 2 == 0), "{text}");
+    }
+}
+
+#[test]
+fn note_about_a_step_in_doubt_is_broken_and_not_cut() {
+    let doubted = change("local_command.box", Action::NoOp).doubted("terrace sent the call; its effect is unknown");
+    let text = render(&of(vec![doubted]), &Human { width: 60, ..Human::default() });
+    let shown = "  ? local_command.box   in doubt: terrace sent the call; its\n      effect is unknown\n";
+    assert!(text.contains(shown), "{text}");
 }
 
 #[test]

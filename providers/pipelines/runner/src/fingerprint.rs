@@ -158,7 +158,7 @@ impl Fingerprint {
 
     fn changed_spec(&self, before: &Self) -> String {
         if self.steps.len() != before.steps.len() {
-            return format!("the spec changed: {} steps instead of {}", self.steps.len(), before.steps.len());
+            return format!("the spec changed: {} instead of {} steps", self.steps.len(), before.steps.len());
         }
         let steps = self.steps.iter().zip(&before.steps).enumerate();
         let changed: Vec<String> = steps

@@ -149,7 +149,7 @@ fn value_marked_later_is_recorded_as_sensitive_without_a_call() {
      7 │   - {type: local_file, name: file, config: {path: out/token, content: '${{ vars.token }}'}}
        ·                              ────
        ╰────
-      help: after the apply, `terrace state prune --keep 0s` removes the plain-text values, with all history
+      hint: after the apply, `terrace state prune --keep 0s` removes the plain-text values, with all history
 
     sensitive_now
 
@@ -159,7 +159,7 @@ fn value_marked_later_is_recorded_as_sensitive_without_a_call() {
      8 │   - {type: local_value, name: copy, config: {input: {key: '${{ vars.token }}'}}}
        ·                               ────
        ╰────
-      help: after the apply, `terrace state prune --keep 0s` removes the plain-text values, with all history
+      hint: after the apply, `terrace state prune --keep 0s` removes the plain-text values, with all history
     ");
     run(&project, &["plan", "stack.yaml", "--json"]).done().prints(r#""newly_sensitive":"#);
     run(&project, &["plan", "stack.yaml", "--out", "p"]).done();
