@@ -7,6 +7,9 @@ use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::{Located, Span};
 use crate::yaml::{Entry, Node, typing_hint_for_key, typing_hint_for_value};
 
+/// The code of errors about missing fields.
+pub(crate) const MISSING_FIELD: &str = "missing_field";
+
 /// The fields of a map.
 #[derive(Debug)]
 pub struct Fields<'n, 'd> {
@@ -65,10 +68,10 @@ impl<'n, 'd> Fields<'n, 'd> {
         if found.is_none() {
             let null = self.entries.iter().find(|entry| entry.key == name);
             let diagnostic = match null {
-                Some(entry) => Diagnostic::error("missing_field", format!("`{name}` of {} is empty", self.subject))
+                Some(entry) => Diagnostic::error(MISSING_FIELD, format!("`{name}` of {} is empty", self.subject))
                     .at(entry.key_span)
                     .hint(format!("give `{name}` a value")),
-                None => Diagnostic::error("missing_field", format!("{} needs `{name}`", self.subject))
+                None => Diagnostic::error(MISSING_FIELD, format!("{} needs `{name}`", self.subject))
                     .at(self.heading())
                     .hint(format!("add `{name}:`")),
             };
@@ -122,9 +125,18 @@ impl<'n, 'd> Fields<'n, 'd> {
 
     /// The entries of the field; empty if it is absent.
     pub fn map(&mut self, name: &'static str) -> &'n [Entry] {
+        self.map_expected(name, "a map")
+    }
+
+    /// The entries of the field; empty if it is absent. Errors show an example.
+    pub fn map_such_as(&mut self, name: &'static str, example: &str) -> &'n [Entry] {
+        self.map_expected(name, &format!("a map such as `{example}`"))
+    }
+
+    fn map_expected(&mut self, name: &'static str, expected: &str) -> &'n [Entry] {
         let Some(entry) = self.optional(name) else { return &[] };
         entry.value.as_map().unwrap_or_else(|| {
-            self.diagnostics.push(wrong_type(&format!("`{name}`"), "a map", &entry.value));
+            self.diagnostics.push(wrong_type(&format!("`{name}`"), expected, &entry.value));
             &[]
         })
     }
@@ -167,7 +179,7 @@ impl<'n, 'd> Fields<'n, 'd> {
                     .hint(format!("remove `{name}`"))
             } else {
                 Diagnostic::error("unknown_field", format!("{} has no field `{name}`", self.subject))
-                    .hint(format!("the fields are {}", listed(known.iter().copied())))
+                    .hint(format!("the fields are {}", all_of(known.iter().copied())))
                     .maybe_hint(did_you_mean(name, absent.iter().copied()))
                     .maybe_hint(typing_hint_for_key(name, self.requested.iter().copied()))
                     .maybe_hint(
@@ -214,13 +226,22 @@ pub(crate) fn kind_in_words(node: &Node) -> String {
     }
 }
 
-/// Joins names for messages: "`a`, `b` or `c`".
+/// Joins alternatives for messages: "`a`, `b` or `c`".
 #[must_use]
 pub fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    joined(names, "or")
+}
+
+/// Joins all members of a set for messages: "`a`, `b` and `c`".
+pub(crate) fn all_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    joined(names, "and")
+}
+
+fn joined<'a>(names: impl IntoIterator<Item = &'a str>, word: &str) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     match names.split_last() {
         Some((last, [])) => last.clone(),
-        Some((last, before)) => format!("{} or {last}", before.join(", ")),
+        Some((last, before)) => format!("{} {word} {last}", before.join(", ")),
         None => String::new(),
     }
 }

@@ -235,7 +235,7 @@ async fn invalid_triggers_and_their_cycles_are_reported_with_places() {
     stack.yaml:5:76: `replaceTriggeredBy`: `a..b` names no resource
       hint: write the name of a resource of this component, or a path into it: `name.attribute`
     stack.yaml:5:67: `replaceTriggeredBy` names `aa`, which is not a resource here
-      hint: the resources are `b` or `a`
+      hint: the resources are `b` and `a`
     ");
     let messages = story.errors(&triggered("a.vall, a.key.x", "key: a")).await;
     insta::assert_snapshot!(messages, @"

@@ -66,7 +66,7 @@ fn type_of<'w>(
     match env_context.registry.instance(&instance) {
         Some(found) if found.name == schema.name => Ok((ty, instance)),
         _ => Err(Failure::new(format!("there is no `{}` instance `{instance}`", schema.name))
-            .hint(env_context.registry.instances_of(schema.name, &instance, &env_context.environment.name))),
+            .hint(env_context.registry.instances_of(schema.name, &instance, &env_context.environment))),
     }
 }
 

@@ -189,7 +189,7 @@ fn invalid_limits_are_reported_with_their_place() {
     assert_eq!(
         reported("{concurency: 4, types: {sqlite_table: {rate: 1}}}"),
         [
-            "terrace.yaml:4:75: a type in `limits` has no field `rate` (the fields are `concurrency`, `retries`, `burst` or \
+            "terrace.yaml:4:75: a type in `limits` has no field `rate` (the fields are `concurrency`, `retries`, `burst` and \
          `requestsPerSecond`)",
             "terrace.yaml:4:37: `limits` has no field `concurency` (did you mean `concurrency`?)",
         ]

@@ -2,7 +2,7 @@
 
 use super::check_misspelt_keys::may_have_type;
 use super::schema_errors::{MAX_ERRORS, component_path};
-use crate::decode::listed;
+use crate::decode::{all_of, listed};
 use crate::diagnostic::{Diagnostic, closest, did_you_mean};
 use crate::source::Span;
 use crate::yaml::{Entry, Node, typing_hint_for_key, typing_hint_for_value};
@@ -93,7 +93,7 @@ impl Site<'_> {
         let hint = if known.is_empty() {
             format!("remove `{name}`")
         } else {
-            format!("the fields are {}", listed(known.iter().map(|(name, _)| *name)))
+            format!("the fields are {}", all_of(known.iter().map(|(name, _)| *name)))
         };
         let has = |name: &str| self.node().is_some_and(|node| node.get(name).is_some());
         let fits = |field_schema: &Json| entry.is_none_or(|entry| may_have_type(&entry.value, field_schema, schema));

@@ -5,7 +5,7 @@
 
 use super::read::unknown;
 use super::{Blueprint, Library};
-use crate::decode::listed;
+use crate::decode::all_of;
 use crate::descriptor::{BlueprintUse, Facts};
 use crate::diagnostic::{Diagnostic, closest};
 use crate::source::{Located, Span};
@@ -303,7 +303,7 @@ fn described(matcher: &Facts) -> String {
 }
 
 fn ambiguous(component: &str, span: Span, first: &Blueprint, second: &Blueprint) -> Diagnostic {
-    let files = listed([first.origin.file.as_str(), second.origin.file.as_str()]).replace(" or ", " and ");
+    let files = all_of([first.origin.file.as_str(), second.origin.file.as_str()]);
     Diagnostic::error(
         "ambiguous_blueprint",
         format!("two blueprints match the component `{component}` equally well: {files}"),

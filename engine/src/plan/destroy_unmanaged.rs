@@ -303,10 +303,18 @@ fn not_searched(compiled: &CompiledStack, component: &str, addresses: &[String])
     let shown: Vec<String> = addresses.iter().map(|address| format!("`{address}`")).collect();
     let shown: Vec<&str> = shown.iter().map(String::as_str).collect();
     let message = format!("not in the state of {stack}, so not looked for: {}", first_of(&shown));
-    let first = addresses.first().map(|address| shell_word(&format!("{stack}:{address}"))).unwrap_or_default();
-    let note = Diagnostic::note(NOT_SEARCHED, message).hint(format!(
-        "if such an object exists and belongs to this stack, run `terrace import {first} ID` before the destroy"
-    ));
+    let hint = match addresses {
+        [only] => {
+            let address = shell_word(&format!("{stack}:{only}"));
+            format!(
+                "if the object exists and belongs to this stack, run `terrace import {address} ID` before the destroy"
+            )
+        }
+        _ => format!(
+            "for each such object that exists and belongs to this stack, run `terrace import {stack}:ADDRESS ID` before the destroy"
+        ),
+    };
+    let note = Diagnostic::note(NOT_SEARCHED, message).hint(hint);
     match compiled.components.iter().find(|it| it.key == component) {
         Some(component) => note.at(component.span),
         None => note,

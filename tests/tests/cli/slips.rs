@@ -288,7 +288,7 @@ fn target_of_an_unplanned_stack_lists_the_planned_ones() {
 #[test]
 fn field_is_listed_once() {
     let project = Project::with_stack("resources: []\nimports: [{to: local_file.a, id: a, extra: x}]\n");
-    project.run(["validate", "stack.yaml"]).with_code(1).prints("the fields are `forEach`, `key`, `to` or `id`");
+    project.run(["validate", "stack.yaml"]).with_code(1).prints("the fields are `forEach`, `key`, `to` and `id`");
 }
 
 #[test]
