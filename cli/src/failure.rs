@@ -4,6 +4,7 @@
 //! interrupted.
 
 use crate::program_name::with_own_commands;
+use std::collections::BTreeSet;
 use terrace_engine::apply::ApplyError;
 use terrace_engine::apply::lease::LeaseError;
 use terrace_engine::plan::failure::PlanFailure;
@@ -107,10 +108,19 @@ impl From<LeaseError> for Failure {
     fn from(error: LeaseError) -> Self {
         match error {
             LeaseError::Held(ref held) => {
-                let lease = held.first().map_or("LEASE", |lease| lease.id.as_str());
-                Self::refused(error.to_string()).hint(format!(
-                    "wait longer with `--lock-timeout`, or, if its holder is gone, run `terrace unlock {lease}`"
-                ))
+                let commands: BTreeSet<String> =
+                    held.iter().map(|held| format!("`terrace unlock {}`", held.id)).collect();
+                let commands: Vec<String> = commands.into_iter().collect();
+                Self::refused(error.to_string()).hint(match commands.len() {
+                    0 | 1 => format!(
+                        "wait longer with `--lock-timeout`, or, if its holder is gone, run {}",
+                        commands.first().map_or("`terrace unlock LEASE`", String::as_str)
+                    ),
+                    _ => format!(
+                        "wait longer with `--lock-timeout`, or, if their holders are gone, run {}",
+                        commands.join(", then ")
+                    ),
+                })
             }
             LeaseError::Store(error) => error.into(),
             LeaseError::Interrupted => Self { exit: Exit::Interrupted, ..Self::new(error.to_string()) },
@@ -222,6 +232,30 @@ const KEY_HINT: &str = "the state key seals sensitive values: put it in `TERRACE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jiff::Timestamp;
+    use terrace_engine::address::StackId;
+    use terrace_engine::store::LeaseInfo;
+    use uuid::Uuid;
+
+    #[test]
+    fn hint_names_every_held_lease() {
+        let held = |id: &str| LeaseInfo {
+            id: id.to_owned(),
+            stack: StackId::new("demo", "local"),
+            component: id.to_owned(),
+            holder: "jane".to_owned(),
+            operation: Uuid::nil(),
+            since: Timestamp::UNIX_EPOCH,
+            expires: Timestamp::UNIX_EPOCH,
+        };
+        let hints = |held| Failure::from(LeaseError::Held(held)).hints;
+        assert!(hints(vec![held("a")])[0].ends_with("if its holder is gone, run `terrace unlock a`"));
+        let both = hints(vec![held("a"), held("b")]);
+        assert!(
+            both[0].ends_with("if their holders are gone, run `terrace unlock a`, then `terrace unlock b`"),
+            "{both:?}"
+        );
+    }
 
     #[test]
     fn refusal_has_exit_code_4() {

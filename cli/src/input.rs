@@ -16,7 +16,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::compile::{Given, GivenValue};
-use terrace_engine::descriptor::{self, Descriptor};
+use terrace_engine::descriptor::declaration::UNKNOWN_RESOURCE;
+use terrace_engine::descriptor::{self, Descriptor, FrontEnd, UNKNOWN_COMPONENT};
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
 use terrace_engine::digest::sha256;
 use terrace_engine::plan::file::BEGINNING;
@@ -130,6 +131,21 @@ impl Input {
         }
         let faults = std::mem::take(&mut self.faults);
         Some((sound, faults.into_iter().flat_map(specs::Faults::into_diagnostics).collect()))
+    }
+
+    /// Takes the errors about unknown names in `dependsOn`, unless there are others: checks of the rest can go on without these names.
+    pub(crate) fn take_unknown_names(&mut self) -> Vec<Diagnostic> {
+        let is_unknown_name = |it: &Diagnostic| it.code == UNKNOWN_RESOURCE || it.code == UNKNOWN_COMPONENT;
+        // A data product may name an unknown component as its target.
+        if self.descriptors.iter().any(|descriptor| descriptor.front_end != FrontEnd::Stack) {
+            return Vec::new();
+        }
+        if self.diagnostics.iter().any(|it| it.is_error() && !is_unknown_name(it)) {
+            return Vec::new();
+        }
+        let (unknown, rest) = std::mem::take(&mut self.diagnostics).into_iter().partition(is_unknown_name);
+        self.diagnostics = rest;
+        unknown
     }
 
     /// True if the files have any descriptor.

@@ -33,6 +33,7 @@ use crate::store::{
 };
 use lease::{Claim, Held};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::{Component, Path};
 use terrace_provider::{ProviderSchema, wrap::stoppable};
 use uuid::Uuid;
 use writes::Components;
@@ -117,8 +118,10 @@ impl Applier {
     pub async fn refuse(&self, plan: &Plan) -> Result<(), ApplyError> {
         let StoreIdentity { id, url } = self.store.identity().await?;
         self.seal.bind(id);
-        // A plan that was made before the store existed has no store id. Its read set requires that the state is empty.
-        if plan.state != id && !plan.state.is_nil() {
+        // A plan that was made before its state existed has no id of it: the place identifies the state, and the read set
+        // refuses rows that were added since.
+        let is_same = if plan.state.is_nil() { is_same_place(&plan.state_url, &url) } else { plan.state == id };
+        if !is_same {
             let (plan, state) = (place_of_state(&plan.state_url, plan.state), place_of_state(&url, id));
             return Err(ApplyError::StateMismatch { plan, state });
         }
@@ -226,6 +229,24 @@ impl Applier {
     }
 }
 
+/// True if both URLs name one state. The user of a database does not matter: planning may need fewer rights than applying.
+fn is_same_place(one: &str, other: &str) -> bool {
+    fn parts(url: &str) -> Vec<Component<'_>> {
+        let place = url.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).map_or(url, |(_, place)| place);
+        let place = place.split_once("://").map_or(place, |(_, place)| place);
+        let mut parts = Vec::new();
+        for part in Path::new(place).components() {
+            match part {
+                Component::ParentDir => drop(parts.pop()),
+                Component::CurDir => {}
+                part => parts.push(part),
+            }
+        }
+        parts
+    }
+    parts(one) == parts(other)
+}
+
 /// The URL of a state and its id, because another state may be at the same URL now.
 fn place_of_state(url: &str, id: Uuid) -> String {
     match (url, id.is_nil()) {
@@ -262,4 +283,19 @@ fn touched(plan: &Plan) -> Components {
         }
     }
     components
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_same_place;
+
+    #[test]
+    fn place_of_a_state_is_compared_without_user_and_spelling() {
+        assert!(is_same_place("sqlite:/a/b/state.db", "sqlite:/a/./c/../b/state.db"));
+        assert!(!is_same_place("sqlite:/a/b/state.db", "sqlite:/a/c/state.db"));
+        assert!(is_same_place("postgres://reader@host/db", "postgres://writer@host/db"));
+        assert!(is_same_place("postgres://host/db", "postgres://writer@host/db"));
+        assert!(!is_same_place("postgres://me@host/db", "postgres://me@other/db"));
+        assert!(!is_same_place("sqlite:/db", "postgres://host/db"));
+    }
 }

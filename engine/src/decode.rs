@@ -8,6 +8,9 @@ use crate::source::{Located, Span};
 use crate::yaml::{Entry, Node, typing_hint_for_key, typing_hint_for_value};
 use terrace_provider::names::listed;
 
+/// The code of errors about missing fields.
+pub(crate) const MISSING_FIELD: &str = "missing_field";
+
 /// The fields of a map.
 #[derive(Debug)]
 pub struct Fields<'n, 'd> {
@@ -66,10 +69,10 @@ impl<'n, 'd> Fields<'n, 'd> {
         if found.is_none() {
             let null = self.entries.iter().find(|entry| entry.key == name);
             let diagnostic = match null {
-                Some(entry) => Diagnostic::error("missing_field", format!("`{name}` of {} is empty", self.subject))
+                Some(entry) => Diagnostic::error(MISSING_FIELD, format!("`{name}` of {} is empty", self.subject))
                     .at(entry.key_span)
                     .hint(format!("give `{name}` a value")),
-                None => Diagnostic::error("missing_field", format!("{} needs `{name}`", self.subject))
+                None => Diagnostic::error(MISSING_FIELD, format!("{} needs `{name}`", self.subject))
                     .at(self.heading())
                     .hint(format!("add `{name}:`")),
             };
@@ -123,9 +126,18 @@ impl<'n, 'd> Fields<'n, 'd> {
 
     /// The entries of the field; empty if it is absent.
     pub fn map(&mut self, name: &'static str) -> &'n [Entry] {
+        self.map_expected(name, "a map")
+    }
+
+    /// The entries of the field; empty if it is absent. Errors show an example.
+    pub fn map_such_as(&mut self, name: &'static str, example: &str) -> &'n [Entry] {
+        self.map_expected(name, &format!("a map such as `{example}`"))
+    }
+
+    fn map_expected(&mut self, name: &'static str, expected: &str) -> &'n [Entry] {
         let Some(entry) = self.optional(name) else { return &[] };
         entry.value.as_map().unwrap_or_else(|| {
-            self.diagnostics.push(wrong_type(&format!("`{name}`"), "a map", &entry.value));
+            self.diagnostics.push(wrong_type(&format!("`{name}`"), expected, &entry.value));
             &[]
         })
     }

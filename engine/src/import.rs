@@ -170,7 +170,7 @@ pub fn row(
             provider_version: schema.version,
             schema_version: ty.schema_version,
             identity: &observed.identity,
-            attributes: &record::storable(ty, &Attributes::default(), observed),
+            attributes: &record::first_stored(ty, observed),
             private: &observed.private,
             dependencies: &[],
             memory: &Memory::default(),

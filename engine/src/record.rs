@@ -375,6 +375,23 @@ pub fn storable(ty: &ResourceType, planned: &Attributes, observed: &Observed) ->
     merged
 }
 
+/// Returns the attributes to store of an object that gets its first row. An attribute that its provider does not return says how
+/// to treat the object, such as `makeParents`: it has its default until a declaration says otherwise.
+#[must_use]
+pub fn first_stored(ty: &ResourceType, observed: &Observed) -> Attributes {
+    let mut attributes = storable(ty, &Attributes::default(), observed);
+    let unread = ty.attributes.0.iter().filter(|attribute| {
+        attribute.configurable && !attribute.computed && !observed.attributes.contains_key(attribute.name)
+    });
+    for attribute in unread {
+        if let Some(default) = &attribute.default {
+            let value = if attribute.sensitive { Value::sensitive(default.clone()) } else { default.clone() };
+            attributes.insert(attribute.name.to_owned(), value);
+        }
+    }
+    attributes
+}
+
 /// Returns the attributes to store after a refresh, completed and marked from the row.
 #[must_use]
 pub fn refreshed(ty: &ResourceType, recorded: &Attributes, observed: &Observed) -> Attributes {
@@ -425,7 +442,7 @@ impl Prior {
 pub(crate) fn found(ty: &ResourceType, observed: Observed) -> Prior {
     Prior {
         status: RowStatus::Ready,
-        attributes: storable(ty, &Attributes::default(), &observed),
+        attributes: first_stored(ty, &observed),
         identity: observed.identity,
         recorded: None,
         private: observed.private,

@@ -5,6 +5,7 @@ mod settings;
 
 use crate::apply::EndedCalls;
 use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::environment::Environment;
 use crate::source::Place;
 use offline::OfflineProvider;
 use std::collections::BTreeMap;
@@ -14,6 +15,9 @@ use terrace_provider::names::listed;
 use terrace_provider::wrap::{Guarded, Limits, guarded};
 use terrace_provider::{Attributes, Lookup, Provider, ProviderError, ProviderSchema, ResourceType, Session, Settings};
 use tokio::sync::OnceCell;
+
+/// The code of errors about a `provider` that names no instance of the type's provider.
+pub(crate) const UNKNOWN_INSTANCE: &str = "unknown_instance";
 
 /// The providers of this build and the instances of an environment.
 pub struct Registry {
@@ -188,9 +192,8 @@ impl Registry {
 
     /// A hint with the instances of a provider, and how to configure the missing one.
     #[must_use]
-    pub fn instances_of(&self, provider: &str, missing: &str, environment: &str) -> String {
-        let is_of = |name: &&str| self.instance(name).is_some_and(|schema| schema.name == provider);
-        let names: Vec<&str> = self.instance_names().filter(is_of).collect();
+    pub fn instances_of(&self, provider: &str, missing: &str, environment: &Environment) -> String {
+        let names = self.names_of(provider);
         let there_are = match names.as_slice() {
             [] => "there is none".to_owned(),
             names => format!("there are: {}", listed(names)),
@@ -202,10 +205,34 @@ impl Registry {
             return format!("did you mean `{key}`?");
         }
         let name = if is_key { String::new() } else { format!(", and name it `{key}` here") };
+        // A configured environment has only the overlay that its configuration names.
+        let overlay = if environment.is_embedded() { ", beside `overlay: embedded`" } else { "" };
         format!(
-            "in the environment `{environment}` {there_are}; to configure another, add the key `{key}` with its settings under \
-             `providers:` of that environment in terrace.yaml{name}"
+            "in the environment `{}` {there_are}; to configure another, add the key `{key}` with its settings under \
+             `providers:` of that environment in terrace.yaml{overlay}{name}",
+            environment.name
         )
+    }
+
+    /// The error for a resource whose `provider` names an instance of another provider, or another provider itself.
+    #[must_use]
+    pub fn instance_of_other(&self, ty: &str, provider: &str, name: &str) -> Option<Diagnostic> {
+        let other = self.instance(name).or_else(|| self.schemas().find(|schema| schema.name == name))?.name;
+        if other == provider {
+            return None;
+        }
+        let what = if other == name { "another provider" } else { "an instance of another provider" };
+        let message = format!("`{ty}` is a type of the provider `{provider}`, and `{name}` is {what}");
+        let names = self.names_of(provider);
+        let others = if names.is_empty() { String::new() } else { format!(": {}", listed(&names)) };
+        let hint = format!("remove `provider: {name}`, or name an instance of `{provider}`{others}");
+        Some(Diagnostic::error(UNKNOWN_INSTANCE, message).hint(hint))
+    }
+
+    /// The names of a provider's instances.
+    fn names_of(&self, provider: &str) -> Vec<&str> {
+        let is_of = |name: &&str| self.instance(name).is_some_and(|schema| schema.name == provider);
+        self.instance_names().filter(is_of).collect()
     }
 
     /// The place of an instance's settings, if the configuration has it.

@@ -235,6 +235,16 @@ pub fn shell_word(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
+/// Quotes names as arguments of a command. Many names are replaced by the placeholder: `ADDRESS…`.
+#[must_use]
+pub fn shell_words(names: &[String], placeholder: &str) -> String {
+    const MANY: usize = 20;
+    match names.len() > MANY {
+        true => format!("{placeholder}…"),
+        false => names.iter().map(|name| shell_word(name)).collect::<Vec<_>>().join(" "),
+    }
+}
+
 /// The option for an environment, after a space. Also for the default environment, because `TERRACE_ENV` or the
 /// descriptor of the reader may name a different environment.
 #[must_use]

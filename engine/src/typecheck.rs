@@ -172,8 +172,18 @@ fn conversion(expected: &AttributeType, found: &Value) -> Option<String> {
         (AttributeType::String, Value::Int(_) | Value::Number(_) | Value::Bool(_)) => {
             Some("put it in quotes, or use `string(…)`".to_owned())
         }
-        (AttributeType::Int, Value::String(_) | Value::Number(_)) => Some("use `int(…)`".to_owned()),
-        (AttributeType::Float, Value::String(_)) => Some("use `double(…)`".to_owned()),
+        (AttributeType::Int, Value::String(_)) => Some(
+            "write a whole number without quotes, such as `5`; in an expression, `int(…)` converts text to a number"
+                .to_owned(),
+        ),
+        (AttributeType::Int, Value::Number(_)) => Some(
+            "write a whole number, such as `5`; in an expression, `int(…)` cuts a decimal number to a whole one"
+                .to_owned(),
+        ),
+        (AttributeType::Float, Value::String(_)) => Some(
+            "write a number without quotes, such as `0.5`; in an expression, `double(…)` converts text to a number"
+                .to_owned(),
+        ),
         (AttributeType::Bool, Value::String(_)) => Some("write `true` or `false` without quotes".to_owned()),
         (AttributeType::List(_), _) => Some(WRITE_LIST.to_owned()),
         (AttributeType::Map(_) | AttributeType::Object(_), _) => Some(WRITE_MAP.to_owned()),

@@ -2,10 +2,12 @@
 
 use crate::support::Story;
 use crate::support::story::stack;
+use crate::support::world::Fault;
 use std::collections::BTreeMap;
 use terrace_engine::address::StackId;
 use terrace_engine::compile::Given;
 use terrace_engine::store::Selection;
+use terrace_provider::ErrorKind;
 
 fn in_region() -> String {
     "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\nvariables: {region: {type: string, default: eu}}\nresources:\n  \
@@ -54,6 +56,18 @@ async fn instance_that_is_known_only_after_apply_is_an_error() {
     stack.yaml:6:44: `provider` has to be text, and is known only after apply
       hint: use values that are known while planning: the component, variables (`--var NAME=VALUE`), settings; or defer it to another apply: `terrace apply stack.yaml --env test --allow-deferral`
     ");
+}
+
+#[tokio::test]
+async fn check_of_settings_tries_to_connect_an_instance_once() {
+    let mut story = Story::new();
+    let thing = |name: &str| format!("- {{type: world_thing, name: {name}, config: {{key: {name}}}}}\n");
+    story.apply(&stack(&(thing("a") + &thing("b") + &thing("c")))).await;
+    story.options.refresh = false;
+    story.fault("connect world", Fault::Always(ErrorKind::PermissionDenied));
+    story.remote().connects = 0;
+    assert_eq!(story.plan_destroy().await.counts().destroy, 3);
+    assert_eq!(story.remote().connects, 1);
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ pub use settings::{Auth, Token};
 
 use crate::answer::Refusal;
 use crate::audit::{Head, UNKNOWN};
-use crate::precheck::readable;
+use crate::precheck::{check_body_length, check_path};
 use crate::processing::limit_large_bodies;
 use crate::shared::Shared;
 use axum::Router;
@@ -81,8 +81,7 @@ async fn guard(
 /// Answers a call if its caller may make it, and writes the audit entry.
 async fn handle(shared: Arc<Shared>, action: Action, refuse: Refuse, mut request: Request, next: Next) -> Response {
     let head = Head::of(&request);
-    let readable = readable(&request, shared.settings.body_limit).and_then(|()| shared.admission.check_site(&request));
-    let admitted = match readable {
+    let admitted = match check_path(&request).and_then(|()| shared.admission.check_site(&request)) {
         Ok(()) => admitted(&shared, action, request.headers()).await,
         Err(refusal) => Err((None, refusal)),
     };
@@ -160,6 +159,10 @@ async fn admitted(shared: &Shared, action: Action, headers: &HeaderMap) -> Resul
     if let Err(refusal) = head.check(action, false, &[Resource::Any]) {
         return Err((Some(head), refusal));
     }
-    let key = key(headers).map_err(|refusal| (Some(head), refusal))?;
-    Ok(Caller::new(principal, key))
+    // Only a known caller learns the limit, and the audit log names it.
+    let checked = check_body_length(headers, shared.settings.body_limit).and_then(|()| key(headers));
+    match checked {
+        Ok(key) => Ok(Caller::new(principal, key)),
+        Err(refusal) => Err((Some(head), refusal)),
+    }
 }

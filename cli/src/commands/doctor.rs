@@ -94,7 +94,8 @@ fn check(
     runtime.block_on(async {
         if is_right {
             findings.extend(state::check(settings, context.ui).await);
-            findings.push(key(settings, context.ui));
+            let needs_key = findings.iter().any(|finding| finding.subject == state::SEALED_VALUES);
+            findings.push(key_of("state key", settings, None, needs_key, context.ui));
             findings.extend(own_keys(settings, context.ui));
             server::check(settings, context.ui, findings).await;
             let files = files(settings, findings);
@@ -139,23 +140,19 @@ fn files(settings: &Settings, earlier: &[Finding]) -> Vec<Finding> {
     named.filter_map(finding).collect()
 }
 
-/// The state key.
-fn key(settings: &Settings, ui: &Ui) -> Finding {
-    key_of("state key", settings, None, ui)
-}
-
 /// Checks the state keys of single environments.
 fn own_keys(settings: &Settings, ui: &Ui) -> Vec<Finding> {
     let names = settings.configuration.environment_names().into_iter();
     let found = names.filter_map(|name| {
         // The check of the environment reports its errors.
         let own = settings.configuration.environment(name, &settings.variables).0?.encryption?;
-        Some(key_of(&format!("state key of `{name}`"), settings, Some(&own), ui))
+        Some(key_of(&format!("state key of `{name}`"), settings, Some(&own), false, ui))
     });
     found.collect()
 }
 
-fn key_of(subject: &str, settings: &Settings, own: Option<&Encryption>, ui: &Ui) -> Finding {
+/// The finding about a state key. `needs_key` is true if the state has values that another key sealed.
+fn key_of(subject: &str, settings: &Settings, own: Option<&Encryption>, needs_key: bool, ui: &Ui) -> Finding {
     match find_key(settings, own, false, ui) {
         Err(wrong) => {
             let place = wrong.place(&settings.configuration.sources).map(|place| format!("{place}: "));
@@ -163,11 +160,16 @@ fn key_of(subject: &str, settings: &Settings, own: Option<&Encryption>, ui: &Ui)
             Finding::fail(subject, message, wrong.hint.as_deref().unwrap_or("use another key"))
         }
         Ok(seal) if seal.has_key() => Finding::ok(subject, "present"),
+        Ok(_) if needs_key => Finding::fail(
+            subject,
+            "missing: the state has sealed values",
+            "set the variable `TERRACE_STATE_KEY` to the key that sealed them, or name its file in `encryption.keyFile` of \
+             terrace.yaml",
+        ),
         Ok(_) => Finding::warn(
             subject,
             "missing: terrace refuses plans that would store a sensitive value",
-            "create one with `terrace init --state-key`, and put it in `TERRACE_STATE_KEY` or in `encryption:` of terrace.yaml; \
-             a state with sealed values needs the key that sealed them",
+            "create one with `terrace init --state-key`, and put it in `TERRACE_STATE_KEY` or in `encryption:` of terrace.yaml",
         ),
     }
 }

@@ -65,9 +65,8 @@ fn type_of<'w>(
     let instance = arguments.provider.clone().unwrap_or_else(|| schema.name.to_owned());
     match env_context.engine.registry.instance(&instance) {
         Some(found) if found.name == schema.name => Ok((ty, instance)),
-        _ => Err(Failure::new(format!("there is no `{}` instance `{instance}`", schema.name)).hint(
-            env_context.engine.registry.instances_of(schema.name, &instance, &env_context.engine.environment.name),
-        )),
+        _ => Err(Failure::new(format!("there is no `{}` instance `{instance}`", schema.name))
+            .hint(env_context.engine.registry.instances_of(schema.name, &instance, &env_context.engine.environment))),
     }
 }
 

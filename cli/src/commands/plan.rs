@@ -1,5 +1,6 @@
 //! `terrace plan`: shows the changes of an apply, and may save the plan.
 
+use super::run::consent_options;
 use crate::args::{PlanArguments, PlanFormat};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -171,16 +172,15 @@ pub(super) fn save(plan: &Plan, path: &Path, env_context: &EnvironmentContext) -
 /// When the digest cannot be computed.
 pub(super) fn saved(plan: &Plan, path: &Path, seal: &Seal) -> Result<String, Failure> {
     let file = shell_word(&path.display().to_string());
-    Ok(match plan.refused_data_loss().next() {
+    Ok(match consent_options(plan) {
         None if seal.has_key() => format!("saved the plan: `terrace apply {file}` applies exactly this plan"),
         None => format!(
             "saved the plan: `terrace apply {file} --plan-digest {}` applies exactly this plan",
             file::digest(plan, seal)?
         ),
-        Some((stack, change, _)) => format!(
-            "saved the plan: `terrace apply {file}` refuses it, because data would be lost; to consent, plan again with `{}`, or \
-             everywhere with `--allow-data-loss`",
-            shell_word(&format!("--allow-data-loss={}", plan.consent_name(stack, change)))
+        Some(options) => format!(
+            "saved the plan: `terrace apply {file}` refuses it, because data would be lost; to consent, plan again with \
+             `{options}`, or everywhere with `--allow-data-loss`"
         ),
     })
 }

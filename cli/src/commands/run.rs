@@ -22,7 +22,7 @@ use std::time::Duration;
 use terrace_engine::action::Action;
 use terrace_engine::address::StackId;
 use terrace_engine::apply::{Applier, ApplyError, Report};
-use terrace_engine::diagnostic::Diagnostic;
+use terrace_engine::diagnostic::{Diagnostic, first_of};
 use terrace_engine::driver::{Applying, Approval, Replan};
 use terrace_engine::engine::Execution;
 use terrace_engine::event::Events;
@@ -33,6 +33,7 @@ use terrace_engine::render::{remaining_deferred, stream};
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
 use terrace_engine::store::{Ownership, Selection, ServerStore, StateStore};
+use terrace_engine::text::shell_word;
 use terrace_state::Access;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -181,11 +182,9 @@ impl<'a> Run<'a> {
                 format!("{}:{} would lose {amount}: {}", stack.stack, change.address, loss.reasons.join(", "))
             })
             .collect();
-        if let Some((stack, change, _)) = plan.refused_data_loss().next() {
-            let refused = Failure::refused(format!("data would be lost\n  {}", lost.join("\n  "))).hint(format!(
-                "consent with `--allow-data-loss='{}'`, or everywhere with `--allow-data-loss`",
-                plan.consent_name(stack, change)
-            ));
+        if let Some(options) = consent_options(plan) {
+            let refused = Failure::refused(format!("data would be lost\n  {}", lost.join("\n  ")))
+                .hint(format!("consent with `{options}`, or everywhere with `--allow-data-loss`"));
             let kept =
                 plan.refused_data_loss().filter_map(|(_, change, loss)| Some((change, loss.only_empty.as_ref()?)));
             return Err(kept.fold(refused, |refused, (change, why)| {
@@ -195,8 +194,11 @@ impl<'a> Run<'a> {
         if is_consented(self.arguments) {
             return Ok(Approval::Replaceable);
         }
-        if plan.has_changes() {
+        if plan.has_actions() {
             self.context.ui.confirm(question, "review the plan, then pass `--auto-approve`")?;
+        } else if plan.has_changes() && !self.context.ui.can_ask() {
+            // Without possible consent no operation begins that would report the steps.
+            return Err(only_in_doubt(plan));
         }
         Ok(if self.context.ui.can_ask() { Approval::ThisPlan } else { Approval::None })
     }
@@ -426,6 +428,25 @@ pub(super) fn check_digest(arguments: &ApplyArguments, seal: &Seal, plan: &Plan)
     }
     Err(Failure::refused(format!("the plan differs from the expected one\n  expected  {asked}\n  actual    {digest}"))
         .hint("review this plan, then pass its digest"))
+}
+
+/// The options that consent to each loss of data in a plan; `None` if nothing would be lost without consent.
+pub(super) fn consent_options(plan: &Plan) -> Option<String> {
+    let named = plan.refused_data_loss().map(|(stack, change, _)| plan.consent_name(stack, change));
+    let options: BTreeSet<String> = named.map(|name| format!("--allow-data-loss={}", shell_word(&name))).collect();
+    (!options.is_empty()).then(|| options.into_iter().collect::<Vec<_>>().join(" "))
+}
+
+/// The end of a run whose plan has only steps in doubt, and changes that wait for them.
+fn only_in_doubt(plan: &Plan) -> Failure {
+    let in_doubt = plan.changes().filter(|(_, change)| change.is_in_doubt());
+    let names: Vec<String> = in_doubt
+        .map(|(stack, change)| format!("{}:{}", row_stack(&stack.stack, &change.address), change.address))
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let message = format!("nothing was changed: the last step of {} is in doubt", first_of(&names));
+    Failure { exit: Exit::PartlyApplied, ..Failure::new(message) }
+        .hint("run `terrace recover` to determine the outcome")
 }
 
 /// True if no question is necessary.

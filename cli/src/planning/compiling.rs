@@ -15,6 +15,7 @@ use terrace_engine::compile::{Compiler, chosen, undeclared};
 use terrace_engine::descriptor::Descriptor;
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
 use terrace_engine::digest::sha256;
+use terrace_engine::lookup;
 use terrace_engine::plan::Origin;
 use terrace_engine::source::Sources;
 use terrace_provider::names::listed;
@@ -88,7 +89,9 @@ fn compile_chosen(
     let ui = context.ui;
     let requested: BTreeSet<String> = components.iter().cloned().collect();
     input.report_faults(&requested);
+    let unknown_names = input.take_unknown_names();
     input.accept(ui)?;
+    report(ui, &input.sources, &unknown_names);
     let environment = settings.environment(input.environment(&settings, ui)?, ui)?;
     let env_context = EnvironmentContext::new(&settings, environment, is_plaintext_allowed, ui)?;
     let given = given_variables(choice, context.variables, ui)?;
@@ -123,8 +126,13 @@ fn compile_chosen(
         diagnostics.extend(found);
         selected.extend(compiled.map(|compiled| SelectedStack { compiled, chosen: wanted }));
     }
+    if has_errors(&unknown_names) {
+        for SelectedStack { compiled, chosen } in &selected {
+            diagnostics.extend(lookup::check(compiled, chosen, &env_context.registry).diagnostics);
+        }
+    }
     report(ui, &input.sources, &diagnostics);
-    if has_errors(&diagnostics) {
+    if has_errors(&unknown_names) || has_errors(&diagnostics) {
         return Err(Failure::reported(Exit::Error));
     }
     let mut origin = Origin { descriptors: input.digests, ..Origin::default() };

@@ -89,12 +89,29 @@ fn origin(source: &KeySource, field: &str) -> String {
 
 fn read(source: &KeySource, ui: &Ui) -> Result<SecretString, Box<Diagnostic>> {
     match source {
+        KeySource::Key(key) if key.contains("${{") => Err(Box::new(unevaluated(key))),
         KeySource::Key(key) => Ok(key.as_str().into()),
         KeySource::File(path) => file(path).map(Into::into),
         KeySource::Command(words, variables) => {
             command::run(words, variables, TimeLimits::default(), ui).map(Into::into)
         }
     }
+}
+
+/// The error for a key whose expression has no value. The text is the expression as written, without secrets.
+fn unevaluated(expression: &str) -> Diagnostic {
+    let names = expression.split("env.").skip(1).map(|rest| rest.split(|c: char| !(c.is_alphanumeric() || c == '_')));
+    let names: Vec<String> = names
+        .filter_map(|mut words| words.next())
+        .filter(|name| !name.is_empty())
+        .map(|name| format!("`{name}`"))
+        .collect();
+    let set = match names.is_empty() {
+        true => "correct the expression".to_owned(),
+        false => format!("set {} to the key, in the environment of terrace", names.join(", ")),
+    };
+    Diagnostic::error(UNUSABLE, format!("the state key is not available: `{expression}` has no value"))
+        .hint(format!("{set}; for a new state, {KEY_HINT}"))
 }
 
 fn file(path: &Path) -> Result<String, Box<Diagnostic>> {

@@ -5,7 +5,6 @@
 
 use super::read::unknown;
 use super::{Blueprint, Library};
-use crate::decode::alternatives;
 use crate::descriptor::{BlueprintUse, Facts};
 use crate::diagnostic::{Diagnostic, closest};
 use crate::source::{Located, Span};
@@ -303,7 +302,7 @@ fn described(matcher: &Facts) -> String {
 }
 
 fn ambiguous(component: &str, span: Span, first: &Blueprint, second: &Blueprint) -> Diagnostic {
-    let files = alternatives([first.origin.file.as_str(), second.origin.file.as_str()]).replace(" or ", " and ");
+    let files = [&first.origin.file, &second.origin.file].map(|file| format!("`{file}`")).join(" and ");
     Diagnostic::error(
         "ambiguous_blueprint",
         format!("two blueprints match the component `{component}` equally well: {files}"),

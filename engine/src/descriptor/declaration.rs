@@ -170,8 +170,9 @@ pub(crate) fn read_blueprint_outputs(
     sources: &Sources,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<OutputDeclaration> {
+    const EXAMPLE: &str = "{path: {value: ${{ resources.NAME.path }}}}";
     let Some(mut fields) = Fields::open(node, "`outputs`", diagnostics) else { return Vec::new() };
-    let (public, private) = (fields.map("public"), fields.map("private"));
+    let (public, private) = (fields.map_such_as("public", EXAMPLE), fields.map_such_as("private", EXAMPLE));
     fields.finish();
     let public = public.iter().map(|entry| (entry, Visibility::Public));
     let private = private.iter().map(|entry| (entry, Visibility::Private));
@@ -207,6 +208,9 @@ fn read_output(
         return vec![output];
     }
     let Some(mut fields) = Fields::open(&entry.value, "an output", diagnostics) else { return Vec::new() };
+    if visibility == Visibility::Stack {
+        fields.set_foreign(&[("type", "remove `type`: an output has the type of its value")]);
+    }
     let Some(value) = fields.required("value") else { return Vec::new() };
     output.value = template_of(value, &mut fields, sources);
     output.is_sensitive = fields.is_true("sensitive");
@@ -244,11 +248,14 @@ pub(crate) fn check_names(declarations: &Declarations, diagnostics: &mut Vec<Dia
                 let names = known.keys().copied();
                 let message = format!("`{field}` names `{}`, which is not a resource here", name.value);
                 let found = diagnostics.len();
-                diagnostics.push(unknown_name("unknown_resource", message, &name, "resources", names, found));
+                diagnostics.push(unknown_name(UNKNOWN_RESOURCE, message, &name, "resources", names, found));
             }
         }
     }
 }
+
+/// The code of errors about names of resources that are not declared.
+pub const UNKNOWN_RESOURCE: &str = "unknown_resource";
 
 /// Maximum number of errors for which the closest name is searched; each search compares all names.
 const MAX_SUGGESTIONS: usize = 20;

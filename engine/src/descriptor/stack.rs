@@ -8,9 +8,9 @@ use super::templates::{compile, required_plain_text};
 use super::transitions::{Transitions, read_forgotten, read_imports, read_moves};
 use super::{
     BlueprintUse, Body, Component, Declarations, Dependency, Descriptor, Facts, FormerNames, FrontEnd, Local,
-    Validation, Variable, VariableType, literal_templates, names,
+    UNKNOWN_COMPONENT, Validation, Variable, VariableType, literal_templates, names,
 };
-use crate::decode::Fields;
+use crate::decode::{Fields, MISSING_FIELD};
 use crate::diagnostic::Diagnostic;
 use crate::naming::NamesRule;
 use crate::source::{Located, Sources, Span};
@@ -60,9 +60,19 @@ pub fn read_stack(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnost
     Some(StackFile { name: name?, variables, locals, own, components, transitions, span: node.span })
 }
 
+/// An example of `outputs`.
+const OUTPUTS: &str = "{path: ${{ resources.NAME.path }}}";
+
 /// Reads `apiVersion`, and reports an unsupported version.
 pub(crate) fn check_api_version(fields: &mut Fields<'_, '_>) {
-    if let Some(version) = fields.required_text("apiVersion").filter(|version| version.value != API_VERSION) {
+    let before = fields.diagnostics.len();
+    let Some(version) = fields.required_text("apiVersion") else {
+        for missing in fields.diagnostics.iter_mut().skip(before).filter(|found| found.code == MISSING_FIELD) {
+            missing.hint = Some(format!("write `apiVersion: {API_VERSION}`"));
+        }
+        return;
+    };
+    if version.value != API_VERSION {
         fields.diagnostics.push(
             Diagnostic::error(
                 "wrong_version",
@@ -85,7 +95,7 @@ fn read_metadata(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Locat
 
 fn read_declarations(fields: &mut Fields<'_, '_>, sources: &Sources) -> Declarations {
     let resources = read_resources(fields.list("resources"), sources, fields.diagnostics);
-    let outputs = read_stack_outputs(fields.map("outputs"), sources, fields.diagnostics);
+    let outputs = read_stack_outputs(fields.map_such_as("outputs", OUTPUTS), sources, fields.diagnostics);
     let data = read_lookups(fields.list("data"), sources, fields.diagnostics);
     Declarations { resources, data, outputs, ..Declarations::default() }
 }
@@ -289,6 +299,6 @@ fn link_components(components: &mut [Component], diagnostics: &mut Vec<Diagnosti
         let name = Located { value: dependency.text.clone(), span: dependency.span };
         let message = format!("`dependsOn` names `{}`, which is not a component of this stack", name.value);
         let keys = known.keys().copied();
-        diagnostics.push(unknown_name("unknown_component", message, &name, "components", keys, diagnostics.len()));
+        diagnostics.push(unknown_name(UNKNOWN_COMPONENT, message, &name, "components", keys, diagnostics.len()));
     }
 }

@@ -23,7 +23,7 @@ use crate::diagnostic::did_you_mean;
 use crate::source::{Place, Span};
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, MapExpr, SelectExpr, SourceInfo, operators};
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 /// Functions whose result contains items of their target.
 const MAKES_LISTS: [&str; 8] = ["distinct", "flatten", "or", "orValue", "reverse", "slice", "sort", "value"];
@@ -60,9 +60,21 @@ impl Expression {
     }
 
     fn compiled(&self) -> &Compiled {
-        let invalid = |fault| Compiled { references: Vec::new(), program: Program::Invalid(fault) };
-        self.compiled.get_or_init(|| compile(&self.text).unwrap_or_else(invalid))
+        self.compiled.get().unwrap_or_else(|| self.keep(compile(&self.text)))
     }
+
+    /// Keeps the compiled form, or the lasting error of the text. After a temporary failure, the next use compiles again.
+    fn keep(&self, result: Result<Compiled, Fault>) -> &Compiled {
+        static NO_STACK: LazyLock<Compiled> = LazyLock::new(|| invalid(syntax::no_stack()));
+        match result {
+            Err(fault) if fault.is_temporary => &NO_STACK,
+            result => self.compiled.get_or_init(|| result.unwrap_or_else(invalid)),
+        }
+    }
+}
+
+fn invalid(fault: Fault) -> Compiled {
+    Compiled { references: Vec::new(), program: Program::Invalid(fault) }
 }
 
 fn compile(text: &str) -> Result<Compiled, Fault> {
@@ -76,7 +88,7 @@ fn compile(text: &str) -> Result<Compiled, Fault> {
         return Ok(Compiled { references, program: Program::Path(path) });
     }
     let stack = syntax::needed_stack(text)?;
-    let cel = with_stack(stack, || compile_cel(text)).unwrap_or_else(|| Err(syntax::too_deep(0)))?;
+    let cel = with_stack(stack, || compile_cel(text)).unwrap_or_else(|| Err(syntax::no_stack()))?;
     let mut references = Vec::new();
     cel.paths.iter().for_each(|path| note(&mut references, path));
     references.shrink_to_fit();
@@ -368,4 +380,19 @@ impl Reader<'_> {
 /// True for the accumulator of a loop. Users cannot write its name.
 fn is_result(tree: &Expr) -> bool {
     matches!(tree, Expr::Ident(name) if name.starts_with('@') && Use::parse(name).is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn temporary_failure_is_not_kept() {
+        let later = |text| Expression::compile_later(text, Span::default(), None);
+        let expression = later("1 + 1");
+        assert!(matches!(expression.keep(Err(syntax::no_stack())).program, Program::Invalid(_)));
+        assert!(matches!(expression.program(), Program::Cel(_)));
+        let wrong = later("1 +");
+        assert!(matches!(wrong.program(), Program::Invalid(_)) && wrong.compiled.get().is_some());
+    }
 }

@@ -26,11 +26,13 @@ pub(super) struct Fault {
     pub(super) message: String,
     /// The remedy.
     pub(super) hint: Option<String>,
+    /// True if the text may be right: the same text may compile later.
+    pub(super) is_temporary: bool,
 }
 
 impl Fault {
     pub(super) fn new(at: usize, message: impl Into<String>) -> Self {
-        Self { at, length: 1, message: message.into(), hint: None }
+        Self { at, length: 1, message: message.into(), hint: None, is_temporary: false }
     }
 
     /// Sets the length.
@@ -82,6 +84,12 @@ pub(super) fn needed_stack(text: &str) -> Result<usize, Fault> {
 /// The error of an expression that nests too deeply.
 pub(super) fn too_deep(at: usize) -> Fault {
     Fault::new(at, "the expression nests too deeply").hint("split it: put a part of it into `locals`")
+}
+
+/// The error of an expression for which no stack could be allocated.
+pub(super) fn no_stack() -> Fault {
+    let fault = Fault::new(0, "the expression cannot be read now: its depth needs more memory than the process has");
+    Fault { is_temporary: true, ..fault.hint("try again, or give the process more memory") }
 }
 
 /// True when the operator `in` starts at that byte.

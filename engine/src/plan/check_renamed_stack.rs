@@ -14,7 +14,7 @@ use crate::diagnostic::{Diagnostic, first_of};
 use crate::record;
 use crate::registry::Registry;
 use crate::store::{Row, RowStatus, Selection};
-use crate::text::shell_word;
+use crate::text::shell_words;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -140,7 +140,8 @@ fn conflict_error(
     let diagnostic =
         first.change.basis.place.iter().fold(diagnostic, |diagnostic, place| diagnostic.at_place(place.clone()));
     let about = diagnostic.about(format!("{}:{}", stack.stack, first.change.address));
-    let dropped = shell_word(&format!("{owner}:{}", first.change.address));
+    let dropped: Vec<String> = addresses.iter().map(|address| format!("{owner}:{address}")).collect();
+    let dropped = shell_words(&dropped, "ADDRESS");
     Some(about.hint(format!(
         "a stack is identified by its name: if it is the same stack, keep the name `{}`, or forget its rows \
          (`terrace state rm {dropped}`) and adopt the objects with `adopt: ifExists`; if it is another stack, give \

@@ -76,7 +76,8 @@ impl Planner<'_> {
         let mut release_scopes = Vec::new();
         for stack in stacks {
             self.check_ids_of(stack, described, &mut draft.diagnostics).await?;
-            let (mut plan, release_scope) = self.destroy_stack(stack, &mut draft).await?;
+            let compiled = described.iter().find(|compiled| compiled.stack == *stack);
+            let (mut plan, release_scope) = self.destroy_stack(stack, compiled, &mut draft).await?;
             plan.changes.extend(self.remove_unmanaged(stack, described, &mut draft).await?);
             plans.push(plan);
             release_scopes.push(release_scope);
@@ -245,6 +246,7 @@ impl Planner<'_> {
     async fn destroy_stack(
         &self,
         stack: &StackId,
+        compiled: Option<&CompiledStack>,
         draft: &mut Draft,
     ) -> Result<(StackPlan, ReleaseScope), PlanFailure> {
         let Draft { shared, named, reads, diagnostics, .. } = draft;
@@ -262,7 +264,11 @@ impl Planner<'_> {
         let mut in_doubt = loaded.in_doubt;
         for (address, row) in loaded.rows {
             let in_doubt_reason = in_doubt.remove(&address);
-            changes.extend(orphans::remove(self, stack, &address, row, Reason::Destroy, in_doubt_reason, diagnostics)?);
+            let change = orphans::remove(self, stack, &address, row, Reason::Destroy, in_doubt_reason, diagnostics)?;
+            if let (Some(change), Some(compiled)) = (&change, compiled) {
+                diagnostics.extend(orphans::protected_by_declaration(compiled, change));
+            }
+            changes.extend(change);
         }
         changes.extend(orphans::remove_deposed(self, stack, loaded.deposed, diagnostics).await);
         let left: HashSet<&str> = outside.iter().map(|address| address.component.as_str()).collect();

@@ -1,7 +1,7 @@
 //! Counts of a plan's changes.
 
 use super::refresh::INTERRUPTED;
-use super::{Change, ComponentPlan, OutputChange, OwnerChange, Part, Plan, StackPlan};
+use super::{Change, ComponentPlan, Mode, OutputChange, OwnerChange, Part, Plan, StackPlan};
 use crate::action::Action;
 use crate::address::Address;
 use crate::diff::changed_attributes;
@@ -44,8 +44,13 @@ impl StackPlan {
     /// True if applying it would change an object or the state.
     #[must_use]
     pub fn has_changes(&self) -> bool {
-        let is_recorded = |change: &Change| change.changes_lifecycle() || change.is_newly_sensitive();
-        self.changes.iter().any(|change| change.is_change() || is_recorded(change))
+        self.has_actions() || self.changes.iter().any(|change| change.in_doubt.is_some())
+    }
+
+    /// As [`StackPlan::has_changes`], without steps in doubt and changes that wait for them: an apply leaves these as they are.
+    fn has_actions(&self) -> bool {
+        let acts = |change: &Change| change.is_change() || change.changes_lifecycle() || change.is_newly_sensitive();
+        self.changes.iter().any(|change| change.in_doubt.is_none() && acts(change))
             || self.outputs.iter().any(OutputChange::is_change)
             || self.owners.iter().any(OwnerChange::is_change)
     }
@@ -148,6 +153,13 @@ impl Plan {
             components: sum.components + counts.components,
             components_total: sum.components_total + counts.components_total,
         })
+    }
+
+    /// True if an apply would do anything that needs approval. False if all changes are in doubt, or wait for a step in doubt.
+    #[must_use]
+    pub fn has_actions(&self) -> bool {
+        let refreshes = self.mode == Mode::RefreshOnly && self.changes().any(|(_, change)| change.has_refreshed());
+        refreshes || self.stacks.iter().any(StackPlan::has_actions)
     }
 
     /// As [`StackPlan::changes_component_order`], for any stack.

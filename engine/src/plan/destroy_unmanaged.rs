@@ -322,10 +322,16 @@ fn not_searched(compiled: &CompiledStack, component: &str, addresses: &[Address]
     let stack = &compiled.stack;
     let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     let message = format!("{stack} has no row for {}: terrace does not search for such objects", first_of(&shown));
-    let first = addresses.first().map(|address| shell_word(&format!("{stack}:{address}"))).unwrap_or_default();
-    let note = Diagnostic::note(NOT_SEARCHED, message).hint(format!(
-        "if such an object exists and belongs to this stack, run `terrace import {first} ID` before the destroy"
-    ));
+    let hint = match addresses {
+        [only] => format!(
+            "if such an object exists and belongs to this stack, run `terrace import {} ID` before the destroy",
+            shell_word(&format!("{stack}:{only}"))
+        ),
+        _ => format!(
+            "for each such object that exists and belongs to this stack, run `terrace import {stack}:ADDRESS ID` before the destroy"
+        ),
+    };
+    let note = Diagnostic::note(NOT_SEARCHED, message).hint(hint);
     match compiled.components.iter().find(|it| it.key == component) {
         Some(component) => note.at(component.span),
         None => note,

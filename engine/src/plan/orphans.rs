@@ -5,10 +5,12 @@ use super::loaded::{DeposedRow, LoadedRow};
 use super::planner::Planner;
 use super::refresh::recorded_lifecycle;
 use super::removed_data::lost_data;
-use super::resource::{is_protected, protected};
+use super::resource::{declared_protected, is_protected, protected};
 use super::{Basis, Change, DataLossNote, How, InDoubt, Why};
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
+use crate::compile::CompiledStack;
+use crate::descriptor::Lifecycle;
 use crate::diagnostic::Diagnostic;
 use crate::record;
 use crate::store::RowStatus;
@@ -103,6 +105,19 @@ pub(crate) fn remove(
         (None, false) => action,
     };
     Ok(Some(removal(address, row, action, reason, lifecycle.timeouts(ty), in_doubt)))
+}
+
+/// The error for an object to delete whose declaration protects it although its row does not: `unprotect` changes the row alone.
+pub(crate) fn protected_by_declaration(compiled: &CompiledStack, change: &Change) -> Option<Diagnostic> {
+    let address = &change.address;
+    if change.action != Action::Delete || is_protected(&Lifecycle::default(), change.prior.as_deref()) {
+        return None;
+    }
+    let component = compiled.components.iter().find(|component| component.key == address.component)?;
+    let mut declared = component.declarations.resources.iter();
+    let declared = declared.find(|it| it.ty.value == address.ty && it.name.value == address.name)?;
+    let name = format!("{}:{address}", compiled.stack);
+    declared.lifecycle.prevent_destroy.then(|| declared_protected(&name, declared.span))
 }
 
 /// The change of a row that leaves the state.

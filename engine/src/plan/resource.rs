@@ -15,7 +15,7 @@ use crate::address::{Address, StackId};
 use crate::compile::CompiledImport;
 use crate::descriptor::{Adopt, Lifecycle};
 use crate::diagnostic::Diagnostic;
-use crate::diff::changed_from_recorded;
+use crate::diff::{are_same, changed_from_recorded, is_same};
 use crate::record::{self, Prior, found};
 use crate::registry::Registry;
 use crate::source::Span;
@@ -154,10 +154,8 @@ impl<'a> Subject<'a> {
         if let Some(import) = self.import() {
             let address = (input.stack, &input.address, input.provider.as_str());
             let found = import::look_up(self.planner, self.session, input.ty, address, import, diagnostics).await?;
-            if found.is_none() {
-                return Ok(false);
-            }
-            self.prior = found;
+            let Some(found) = found else { return Ok(false) };
+            self.prior = Some(as_declared(self.planner, self.session, input, &self.address, found).await);
             self.is_adopted = true;
         } else if self.prior.is_none() && input.adopt != Adopt::Never && !self.planner.options.offline {
             self.prior = find_existing(self.planner, self.session, input, &self.address, diagnostics).await;
@@ -446,6 +444,28 @@ async fn remote_findings(session: &dyn Session, ty: &ResourceType, planned: &Att
     })
 }
 
+/// Reads an imported object in the form of its declaration. An import knows only the id: it returns the content of a file as text,
+/// also for a declaration that copies another file.
+async fn as_declared(
+    planner: &Planner<'_>,
+    session: &dyn Session,
+    input: &ResourceInput<'_>,
+    address: &str,
+    imported: Prior,
+) -> Prior {
+    let ResourceInput { ty, config, .. } = input;
+    let differs = |(name, value): (&String, &Value)| !is_same(imported.attributes.get(name), Some(value));
+    let is_declared = ty.identity_of(config).is_some_and(|declared| {
+        !declared.is_empty() && are_same(&ty.compared(&declared), &ty.compared(&imported.identity))
+    });
+    if !is_declared || !config.iter().any(differs) {
+        return imported;
+    }
+    // Without an answer, the plan compares the imported form.
+    let found = find_existing(planner, session, input, address, &mut Vec::new()).await;
+    found.filter(|found| are_same(&found.identity, &imported.identity)).unwrap_or(imported)
+}
+
 /// Finds the object of that identity, if it exists and no row of the plan has it.
 async fn find_existing(
     planner: &Planner<'_>,
@@ -579,10 +599,19 @@ pub(crate) fn default_hint(error: &ProviderError, ty: &str, registry: &Registry)
 /// The code of errors about protected objects.
 pub(super) const PREVENT_DESTROY: &str = "prevent_destroy";
 
+/// The error for a deletion that only the declaration forbids.
+pub(super) fn declared_protected(address: &str, span: Span) -> Diagnostic {
+    protected_error(address, Some(span), "deleted").hint("remove `preventDestroy` from its lifecycle, then try again")
+}
+
+fn protected_error(address: &str, span: Option<Span>, subject: &str) -> Diagnostic {
+    let error = Diagnostic::error(PREVENT_DESTROY, format!("{address} is protected and would be {subject}"));
+    span.map_or_else(|| error.clone(), |span| error.clone().at(span)).about(address)
+}
+
 /// The error for a protected object.
 pub(crate) fn protected(address: &str, span: Option<Span>, subject: &str) -> Diagnostic {
-    let error = Diagnostic::error(PREVENT_DESTROY, format!("{address} is protected and would be {subject}"));
-    span.map_or_else(|| error.clone(), |span| error.clone().at(span)).about(address).hint(format!(
+    protected_error(address, span, subject).hint(format!(
         "remove `preventDestroy` from its lifecycle and apply, or run `terrace unprotect '{address}'` if nothing \
              declares it; then try again"
     ))

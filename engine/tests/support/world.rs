@@ -53,6 +53,8 @@ pub struct Remote {
     pub effects: Vec<String>,
     /// Calls that only read: `find a`, `read a`.
     pub reads: Vec<String>,
+    /// The number of connections, with failed ones.
+    pub connects: usize,
     /// Planned addresses, one entry for each time.
     pub planned: Vec<String>,
     /// Ages of the lost calls that `find` searched for.
@@ -235,6 +237,7 @@ impl Provider for World {
 
     async fn connect(&self, settings: &Settings) -> Result<Arc<dyn Session>, ProviderError> {
         let session = Connected { remote: Arc::clone(&self.remote) };
+        self.remote.lock().unwrap().connects += 1;
         session.apply_fault(&format!("connect {}", settings.instance)).await?;
         Ok(Arc::new(session))
     }

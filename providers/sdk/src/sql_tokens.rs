@@ -176,6 +176,7 @@ fn next(dialect: SqlDialect, text: &str) -> (TokenKind, usize) {
             (TokenKind::Comment, body.find("*/").map_or(text.len(), |end| end + 4))
         }
         ('\'', _, _) => quoted(text, 0, '\'', TokenKind::Text, matches!(dialect, Databricks | Snowflake)),
+        ('r' | 'R', Some(quote @ ('\'' | '"')), Databricks) => raw_text(text, quote),
         ('"', _, Databricks) => quoted(text, 0, '"', TokenKind::Text, true),
         ('"', _, _) => quoted(text, 0, '"', TokenKind::QuotedName, false),
         ('`', _, Databricks | Sqlite) => quoted(text, 0, '`', TokenKind::QuotedName, false),
@@ -191,6 +192,14 @@ fn next(dialect: SqlDialect, text: &str) -> (TokenKind, usize) {
         },
         ('$', _, Postgres) | ('$', Some('$'), Snowflake) => dollars(text),
         (':', Some(':'), _) => (TokenKind::Symbol, 2),
+        ('.', Some('0'..='9'), Databricks) => match databricks_number(text) {
+            Some(length) => (TokenKind::Number, length),
+            None => (TokenKind::Symbol, 1),
+        },
+        ('0'..='9', _, Databricks) => match databricks_number(text) {
+            Some(length) => (TokenKind::Number, length),
+            None => word(text),
+        },
         ('.', Some('0'..='9'), _) | ('0'..='9', _, _) => (TokenKind::Number, number(text)),
         (first, _, _) if first != '$' && is_word_part(first) => word(text),
         (first, _, _) => (TokenKind::Symbol, first.len_utf8()),
@@ -217,6 +226,41 @@ fn number(text: &str) -> usize {
         !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_') || is_sign)
     });
     end.map_or(text.len(), |(at, _)| at)
+}
+
+/// The length of the number that a text of Databricks begins with; `None` if a name begins there: `2020_sales`, `1e`.
+/// <https://docs.databricks.com/aws/en/sql/language-manual/data-types/decimal-type>
+fn databricks_number(text: &str) -> Option<usize> {
+    let digits = |from: usize| {
+        let rest = text.get(from..).unwrap_or_default();
+        rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())
+    };
+    let begins = |at: usize, with: &[char]| text.get(at..).is_some_and(|rest| rest.starts_with(with));
+    let whole = digits(0);
+    let with_fraction = begins(whole, &['.']).then(|| whole + 1 + digits(whole + 1));
+    // A point belongs to a name behind it rather than to a number: `1.a`.
+    with_fraction.into_iter().chain((whole > 0).then_some(whole)).find_map(|mut end| {
+        if begins(end, &['e', 'E']) {
+            let sign = usize::from(begins(end + 1, &['+', '-']));
+            let exponent = digits(end + 1 + sign);
+            end += if exponent == 0 { 0 } else { 1 + sign + exponent };
+        }
+        let is_big_decimal = text.get(end..end + 2).is_some_and(|suffix| suffix.eq_ignore_ascii_case("bd"));
+        end += match is_big_decimal {
+            true => 2,
+            false => usize::from(begins(end, &['l', 'L', 's', 'S', 'y', 'Y', 'f', 'F', 'd', 'D'])),
+        };
+        (!text.get(end..).is_some_and(|rest| rest.starts_with(is_word_part))).then_some(end)
+    })
+}
+
+/// A text of Databricks after `r`: neither a backslash nor a second quote escapes the closing quote.
+/// <https://docs.databricks.com/aws/en/sql/language-manual/data-types/string-type>
+fn raw_text(text: &str, quote: char) -> (TokenKind, usize) {
+    match text.get(2..).and_then(|rest| rest.find(quote)) {
+        Some(at) => (TokenKind::Text, at + 3),
+        None => (TokenKind::Unclosed, text.len()),
+    }
 }
 
 /// A text or name in quotes after a prefix of this length. A doubled quote does not close it, nor a quote after a

@@ -24,7 +24,7 @@ pub(crate) fn create(file: &File, mark: &Mark, removed: &RemovedPaths, operation
         if !is_emptied(&file.location, removed, operation) {
             let message = format!("`path` is `{}`: expected a file, found a folder", file.path);
             return Err(ProviderError::invalid(Some(terrace_provider::Path::attribute("path")), message)
-                .solution("remove it, or use another path"));
+                .solution("name a file in it, or use another path"));
         }
         remove_folders(&file.location)
             .map_err(|error| from_io(&file.path, "removing the empty folder in place of", &error))?;

@@ -140,7 +140,9 @@ fn consent_covers_one_stack_and_existing_data() {
     sql(&project, "INSERT INTO one VALUES (1, 'precious'); INSERT INTO two VALUES (1, 'precious')");
     write("");
     let apply = |consent: &str| project.run(["apply", consent].into_iter().chain(both));
-    apply("-q").with_code(4).prints("--allow-data-loss='one@local:sqlite_table.t'");
+    apply("-q").with_code(4).prints(
+        "consent with `--allow-data-loss=one@local:sqlite_table.t --allow-data-loss=two@local:sqlite_table.t`, or everywhere",
+    );
     snapshot!(apply("--allow-data-loss=sqlite_table.t"), @"
     exit: 1
     --- stdout

@@ -1,5 +1,7 @@
 //! `terrace import`, `taint`, `untaint` and `unprotect`, and resources moved with `state mv`.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use terrace_tests::{Project, snapshot};
 
 const ONE: &str = "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n";
@@ -272,6 +274,88 @@ fn protected_object_is_kept_until_unprotected() {
     project.run(["unprotect", "local_file.b"]).done();
     project.apply().done();
     assert_eq!(project.run(["state", "list"]).done().stdout, "");
+}
+
+#[test]
+fn folder_in_place_of_a_file_is_kept() {
+    let project = Project::with_stack(ONE);
+    project.write("out/a/notes", "mine");
+    for words in [&["import", "demo@local:local_file.a", "out/a"][..], &["apply", "stack.yaml", "--auto-approve"]] {
+        let refused = project.run(words.iter().copied());
+        assert_ne!(refused.code, 0, "{refused}");
+        refused.prints("expected a regular file, found a folder").prints("declare the folder as a `local_directory`");
+    }
+    assert_eq!(project.read("out/a/notes"), "mine");
+}
+
+#[test]
+fn adopted_file_with_the_declared_content_stays_unchanged() {
+    let project = Project::with_stack(
+        "resources:\n  \
+         - {type: local_file, name: a, adopt: ifExists, config: {path: out/a, content: one}}\n  \
+         - {type: local_file, name: b, config: {path: ./out/b, source: one.txt}}\n  \
+         - {type: local_file, name: c, config: {path: out/c, contentBase64: b25l, makeParents: false}}\n  \
+         - {type: local_file, name: d, config: {path: out/d, content: two}}\n\
+         imports: [{to: local_file.b, id: out/b}, {to: local_file.c, id: out/c}, {to: local_file.d, id: out/d}]\n",
+    );
+    project.write("one.txt", "one");
+    for name in ["a", "b", "c", "d"] {
+        project.write(&format!("out/{name}"), "one");
+        std::fs::set_permissions(project.path(&format!("out/{name}")), Permissions::from_mode(0o644)).unwrap();
+    }
+    snapshot!(project.run(["plan", "stack.yaml"]), @r#"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      = local_file.a   exists, is adopted
+          (8 unchanged attributes hidden)
+      = local_file.b   imported from out/b
+          (8 unchanged attributes hidden)
+      = local_file.c   imported from out/c
+          (8 unchanged attributes hidden)
+      = local_file.d   imported from out/d, content, sha256 changed
+          ~ content = "one" → "two"
+          ~ sha256  = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7… → "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3…
+          (6 unchanged attributes hidden)
+
+    Plan: 4 to import, 0 to add, 1 to change, 0 to destroy.
+    (3 imported, 1 adopted)
+    "#);
+    project.run(["apply", "stack.yaml", "--auto-approve", "-q"]).done().prints("4 imported, 0 added, 1 changed");
+    project.assert_settled("stack.yaml", &[]);
+}
+
+#[test]
+fn declared_protection_holds_for_destroy_after_unprotect() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: local_file, name: a, lifecycle: {preventDestroy: true}, config: {path: out/a, content: one}}\n",
+    );
+    project.apply().done();
+    project.run(["unprotect", "local_file.a"]).done();
+    snapshot!(project.run(["destroy", "stack.yaml", "--auto-approve"]), @"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      - local_file.a
+
+    Plan: 0 to add, 0 to change, 1 to destroy.
+    This plan has errors and cannot be applied.
+    --- stderr
+    prevent_destroy
+
+      × demo@local:local_file.a is protected and would be deleted
+       ╭─[stack.yaml:5:5]
+     5 │   - {type: local_file, name: a, lifecycle: {preventDestroy: true}, config: {path: out/a, content: one}}
+       ·     ───────────────────────────────────────────────────────────────────────────────────────────────────
+       ╰────
+      help: remove `preventDestroy` from its lifecycle, then try again
+    ");
+    assert!(project.has("out/a"));
+    project.edit("stack.yaml", "lifecycle: {preventDestroy: true}, ", "");
+    project.run(["destroy", "stack.yaml", "--auto-approve"]).done();
+    assert!(!project.has("out/a"));
 }
 
 #[test]

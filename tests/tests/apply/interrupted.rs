@@ -59,6 +59,36 @@ fn state_command_before_recovery_is_refused_with_a_hint() {
     ");
 }
 
+#[test]
+fn plan_with_only_steps_in_doubt_needs_no_approval() {
+    let project = Project::with_stack(
+        "resources:\n  - type: local_command\n    name: thing\n    config:\n      \
+         create: [sh, -c, 'cat > /dev/null; kill -9 $PPID']\n  \
+         - {type: local_value, name: user, dependsOn: [thing], config: {input: 1}}\n",
+    );
+    assert_eq!(project.apply().code, -1);
+    project.run(["recover"]).with_code(1);
+    snapshot!(project.run(["apply", "stack.yaml", "-q"]), @"
+    exit: 3
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      ? local_command.thing   in doubt: the provider does not know if the call took effect
+          run `terrace recover` to determine the outcome
+        local_value.user      not done: waits for local_command.thing, whose last step is in doubt
+
+    Plan: 0 to add, 0 to change, 0 to destroy.
+    (1 in doubt, 1 waiting)
+    --- stderr
+    error: nothing was changed: the last step of demo@local:local_command.thing is in doubt
+
+    hint: run `terrace recover` to determine the outcome
+    ");
+    project.run(["apply", "stack.yaml", "--auto-approve", "-q"]).with_code(3).prints("not done:");
+    project.run(["recover", "--absent", "local_command.thing"]).done();
+    project.run(["apply", "stack.yaml"]).with_code(1).prints("pass `--auto-approve`");
+}
+
 /// A killed first apply that was about to create a table, blocked by a lock.
 fn killed_at_a_lock() -> Project {
     let project = Project::with_stack(TABLE);

@@ -87,9 +87,44 @@ fn saving_a_plan_does_not_change_the_state() {
     let state = |files: &std::collections::BTreeMap<String, Vec<u8>>| files.get(".terrace/state.db").cloned();
     assert_eq!(state(&project.all_files()), state(&before), "planning changed the state");
     project.run(["apply", "plan", "-q"]).done();
-    // A plan made with an empty state is refused for a state with resources.
-    project.run(["--state", "sqlite:other.db", "plan", "stack.yaml", "--out", "plan"]).done();
-    project.run(["apply", "plan"]).with_code(4).prints("changed since the plan was made");
+}
+
+/// A first plan, before its state exists, and another project with the same descriptor.
+fn first_plan_and_another_project() -> (Project, Project) {
+    let (project, other) = (Project::with_stack(FILE), Project::with_stack(FILE));
+    planned(&project);
+    other.copy(&project.path("plan"), "plan");
+    (project, other)
+}
+
+#[test]
+fn first_plan_is_refused_for_another_state() {
+    let (project, other) = first_plan_and_another_project();
+    let expected = "this plan was made for another state";
+    other.run(["apply", "plan"]).with_code(4).prints(expected).prints("hint: apply it in the folder where it was made");
+    assert!(!other.has("out") && !other.has(".terrace"), "something was made");
+    // Its state may have resources of other stacks.
+    other.write_named_stack("beside", "resources: [{type: local_value, name: a}]\n");
+    other.run(["apply", "beside.yaml", "--auto-approve"]).done();
+    other.run(["apply", "plan"]).with_code(4).prints(expected).prints("(nothing is recorded there)");
+    project.run(["--state", "sqlite:other.db", "apply", "plan"]).with_code(4).prints(expected);
+    assert!(!other.has("out") && !project.has("out") && !project.has("other.db"), "something was made");
+    project.run(["apply", "plan", "-q"]).done().prints("1 added");
+}
+
+#[test]
+fn first_plan_is_applied_from_another_folder_to_the_same_state() {
+    let (state, other) = (Project::new(), Project::with_stack(FILE));
+    let url = format!("sqlite:{}", state.path("state.db").display());
+    let state = [("TERRACE_STATE", url.as_str())];
+    let project = Project::with_stack(FILE);
+    project.run_with(&state, ["plan", "stack.yaml", "--out", "plan"]).done();
+    project.write_named_stack("beside", "resources: [{type: local_value, name: a}]\n");
+    project.run_with(&state, ["apply", "beside.yaml", "--auto-approve"]).done();
+    other.copy(&project.path("plan"), "plan");
+    other.run_with(&state, ["apply", "plan", "-q"]).done().prints("1 added");
+    assert!(other.has("out/a"));
+    project.run_with(&state, ["apply", "plan"]).with_code(4).prints("applied already");
 }
 
 #[test]

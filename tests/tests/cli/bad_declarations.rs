@@ -28,6 +28,91 @@ fn unknown_resource_type_gets_a_suggestion() {
 }
 
 #[test]
+fn hint_says_what_to_write() {
+    let file = |more: &str, mode: &str| {
+        format!("resources: [{{type: local_file, name: a, {more}config: {{path: a, content: x{mode}}}}}]\n")
+    };
+    for (text, expected) in [
+        (file("", ", mode: '999'"), "write an octal mode in quotes, such as `\"0644\"`"),
+        (
+            file("provider: sqlite, ", ""),
+            "`local_file` is a type of the provider `local`, and `sqlite` is another provider",
+        ),
+        (file("provider: sqlite, ", ""), "remove `provider: sqlite`, or name an instance of `local`: `local`"),
+        ("outputs: [a]\n".to_owned(), "expected a map such as `{path: ${{ resources.NAME.path }}}`"),
+        ("outputs: {a: {value: 1, type: int}}\n".to_owned(), "remove `type`: an output has the type of its value"),
+    ] {
+        refused_stack(&text).with_code(1).prints(expected);
+    }
+    let project = Project::with_stack("resources: []\n");
+    project.write("terrace.yaml", "environments: {local: {providers: {sqlite: {busyTimeout: abc}}}}\n");
+    project.run(["validate", "stack.yaml"]).with_code(1).prints("write a whole number without quotes, such as `5`");
+    project.write("stack.yaml", "kind: Stack\nmetadata: {name: demo}\n");
+    project.write("terrace.yaml", "");
+    project.run(["validate", "stack.yaml"]).with_code(1).prints("write `apiVersion: terrace.dev/v1`");
+}
+
+#[test]
+fn hint_for_an_instance_keeps_the_overlay_of_the_environment() {
+    let project = Project::with_stack(
+        "resources: [{type: sqlite_database, name: a, provider: sqlite.eu, config: {path: a.db}}]\n",
+    );
+    project.run(["plan", "stack.yaml"]).with_code(1).prints("beside `overlay: embedded`");
+    project.write("terrace.yaml", "environments: {local: {overlay: embedded, providers: {sqlite.eu: {}}}}\n");
+    project.run(["plan", "stack.yaml"]).done().prints("embedded environment").prints("1 to add");
+}
+
+#[test]
+fn unknown_name_in_depends_on_hides_no_other_error() {
+    let text = "resources:\n  - {type: local_file, name: a, dependsOn: [nope], config: {path: a, content: x}}\n  \
+                - {type: local_file, name: b, config: {pth: b, content: x}}\n  \
+                - {type: local_file, name: c, config: {path: c, content: '${{ vars.none }}'}}\n";
+    snapshot!(refused_stack(text), @"
+    exit: 1
+    --- stderr
+    unknown_resource
+
+      × `dependsOn` names `nope`, which is not a resource here
+       ╭─[stack.yaml:5:45]
+     5 │   - {type: local_file, name: a, dependsOn: [nope], config: {path: a, content: x}}
+       ·                                             ────
+       ╰────
+      help: the resources are `a`, `b` and `c`
+
+    unknown_attribute
+
+      × `local_file` has no attribute `pth`
+       ╭─[stack.yaml:6:42]
+     6 │   - {type: local_file, name: b, config: {pth: b, content: x}}
+       ·                                          ───
+       ╰────
+      help: did you mean `path`?
+
+    missing_attribute
+
+      × `local_file` needs `path`
+       ╭─[stack.yaml:6:41]
+     6 │   - {type: local_file, name: b, config: {pth: b, content: x}}
+       ·                                         ────────────────────
+       ╰────
+      help: add `path`: Path, relative to the project folder.
+
+    unknown_variable
+
+      × there is no variable `none`
+       ╭─[stack.yaml:7:65]
+     7 │   - {type: local_file, name: c, config: {path: c, content: '${{ vars.none }}'}}
+       ·                                                                 ─────────
+       ╰────
+      help: the descriptor declares no variables
+    ");
+    let text = "components:\n  a: {dependsOn: [nope, c], resources: [{type: local_file, name: f, config: {pth: a}}]}\n  \
+                b: {resources: []}\n  c: {resources: []}\n";
+    let ran = refused_stack(text);
+    ran.prints("`dependsOn` names `nope`").prints("the components are `a`, `b` and `c`").prints("no attribute `pth`");
+}
+
+#[test]
 fn unknown_attribute_gets_a_suggestion() {
     snapshot!(refused_stack("resources:\n  - {type: local_file, name: a, config: {path: a, contnet: b}}\n"), @"
     exit: 1

@@ -247,6 +247,17 @@ fn test_that_cannot_be_rewritten_is_left_unchanged() {
 }
 
 #[test]
+fn results_of_a_blueprint_with_errors_are_not_accepted() {
+    let project = with_page();
+    project.edit("blueprints/page.yaml", "config: {path:", "config: {pth:");
+    let refused = project.run(["blueprints", "test", "--accept", "blueprints/page.yaml"]).with_code(1);
+    refused.prints("`local_file` has no attribute `pth`").prints("cannot be accepted");
+    assert_eq!(project.read("blueprints/page.test.yaml"), PAGE_TEST);
+    project.edit("blueprints/page.yaml", "config: {pth:", "config: {path:");
+    project.run(["blueprints", "test", "--accept", "blueprints/page.yaml"]).done();
+}
+
+#[test]
 fn only_environment_is_the_default() {
     let project = with_page();
     project.write("terrace.yaml", "environments: {development: {}}\n");

@@ -478,7 +478,13 @@ fn sealed_values_need_their_key() {
     assert!(!doctor(&project, &[]).stdout.contains("cannot be opened"));
     let without_key = project.run(["doctor"]).with_code(1);
     without_key.prints("the recorded values of demo@local:local_file.a cannot be opened: it was sealed with state key");
-    without_key.prints("a state with sealed values needs the key that sealed them");
+    without_key.prints("fail  state key: missing: the state has sealed values");
+    without_key.prints("set the variable `TERRACE_STATE_KEY` to the key that sealed them");
+    let configured = "environments: {prod: {encryption: {key: '${{ env.MY_KEY }}'}}, local: {}}\n";
+    project.write("terrace.yaml", configured);
+    let unset = project.run(["doctor"]).with_code(1);
+    unset.prints("the state key is not available: `${{ env.MY_KEY }}` has no value").prints("set `MY_KEY` to the key");
+    std::fs::remove_file(project.path("terrace.yaml")).unwrap();
     let state = project.path(".terrace/state.db");
     std::fs::set_permissions(state, std::fs::Permissions::from_mode(0o644)).unwrap();
     project.run(["doctor"]).with_code(1).prints("cannot be opened").prints("can be read by other users");

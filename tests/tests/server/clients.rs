@@ -29,9 +29,9 @@ fn clients_of_other_languages_read_the_413_of_a_long_body() {
         for path in ["/v1/validate", "/api/v1/plans"] {
             let url = format!("{}{path}", server.url());
             let mut command = Command::new(interpreter);
-            let ran = command.current_dir(project.path("")).args([script, &url, "body"]).output().unwrap();
-            let errors = String::from_utf8_lossy(&ran.stderr);
-            assert_eq!(String::from_utf8_lossy(&ran.stdout), "413", "{script}: {path}: {errors}");
+            command.current_dir(project.path("")).args([script, &url, "body"]);
+            let ran = project.start(command).finish();
+            assert_eq!(ran.stdout, "413", "{script}: {path}: {}", ran.stderr);
         }
     }
 }

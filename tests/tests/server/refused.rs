@@ -248,23 +248,26 @@ fn unacceptable_body_is_reported_in_terms_of_the_caller() {
 fn every_refusal_has_a_problem_and_a_hint() {
     let project = project();
     let digest = "f83d8b58e7bd3f15415cdb05ea71fdb10fb96abf9a8517cadb238a49f26d29a7";
+    let writing = "91e333cba03d3a018e852949bdf06297019557d45da25da20052cb52c1774dc6";
     project.write(
         "terrace.yaml",
         format!(
             "environments: {{test: {{}}}}\nserver: {{bodyLimit: 1KB, auth: {{mode: token, tokens: \
-             [{{name: reader, sha256: '{digest}', scopes: [read]}}]}}}}\n"
+             [{{name: reader, sha256: '{digest}', scopes: [read]}}, {{name: writer, sha256: '{writing}', scopes: [apply]}}]}}}}\n"
         ),
     );
     let server = Served::start(&project, &[]);
     let reader = [("authorization", "Bearer read-secret-0123456789")];
     let long = "x".repeat(2_000);
     let expecting = [("expect", "100-continue")];
+    let writer = [expecting[0], ("authorization", "Bearer write-secret-0123456789")];
     for (status, answer) in [
         (401, server.call("POST", "/v1/provision", "{}")),
         (403, server.call_with("POST", "/v1/provision", "{}", &reader)),
         (404, server.call("GET", "/v1/nothing", "")),
         (405, server.call("GET", "/v1/provision", "")),
-        (413, server.call_with("POST", "/v1/provision", &long, &expecting)),
+        (401, server.call_with("POST", "/v1/provision", &long, &expecting)),
+        (413, server.call_with("POST", "/v1/provision", &long, &writer)),
     ] {
         let response = answer.json();
         let (problems, solutions) = (&response["moreInfo"]["problems"], &response["moreInfo"]["solutions"]);

@@ -84,6 +84,21 @@ fn server_records_changes_and_refused_calls() {
 }
 
 #[test]
+fn token_is_checked_before_the_length_of_the_body() {
+    let project = project();
+    let server = serve(&project, "bodyLimit: 1KB, ");
+    let long = "x".repeat(2_000);
+    for (token, status) in [("s3cret-guess", 401), ("read-secret", 403), ("apply-secret", 413)] {
+        assert_eq!(call(&server, token, "POST", "/v1/provision", &long), status, "{token}");
+    }
+    assert_eq!(server.stop().code, 0);
+    let all = entries(&project);
+    let shown: Vec<(&str, u64)> =
+        all.iter().map(|entry| (entry["actor"].as_str().unwrap(), entry["status"].as_u64().unwrap())).collect();
+    assert_eq!(shown, [("unknown", 401), ("reader", 403), ("applier", 413)]);
+}
+
+#[test]
 fn refused_calls_are_counted_after_ten_a_minute() {
     let project = project();
     let server = serve(&project, "");

@@ -17,10 +17,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use terrace_engine::blueprint::case::{self, Case, TestFile};
+use terrace_engine::blueprint::check::check;
 use terrace_engine::blueprint::expectation::{accepted, aligned, outcome, yaml};
 use terrace_engine::blueprint::matching::Templates;
 use terrace_engine::blueprint::{Blueprint, Library};
 use terrace_engine::compile::Compiler;
+use terrace_engine::descriptor::Body;
 use terrace_engine::diagnostic::has_errors;
 use terrace_engine::plan::Origin;
 use terrace_engine::plan::compute::Computed;
@@ -52,7 +54,7 @@ pub(super) fn run(
     let mut bench = Bench::new(context, settings, env_context, &files)?;
     let (mut cases, mut differing) = (0, 0);
     for file in &files {
-        let results = bench.file(file, is_accepted)?;
+        let results = bench.file(file, if is_accepted { Accepted::OfValidBlueprints } else { Accepted::Nothing })?;
         cases += results.cases;
         differing += results.differing.len();
         for Differing { case, difference, .. } in results.differing {
@@ -91,7 +93,7 @@ fn named_tests(
     Ok(files)
 }
 
-/// Writes the actual results of a test as expected ones. Returns true if the results contain errors.
+/// Writes the actual results of a new test as expected ones. Returns true if the results contain errors.
 ///
 /// # Errors
 /// As [`run`].
@@ -102,8 +104,20 @@ pub(super) fn accept(
     path: &Path,
 ) -> Result<bool, Failure> {
     let file = ProjectFile { name: path.display().to_string(), path: path.to_owned() };
-    let results = Bench::new(context, settings, env_context, std::slice::from_ref(&file))?.file(&file, true)?;
+    let results =
+        Bench::new(context, settings, env_context, std::slice::from_ref(&file))?.file(&file, Accepted::All)?;
     Ok(results.differing.iter().any(|differing| differing.actual.get("errors").is_some()))
+}
+
+/// The results that become expected ones.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Accepted {
+    /// None.
+    Nothing,
+    /// Those of blueprints without errors.
+    OfValidBlueprints,
+    /// All: the blueprint is a new draft.
+    All,
 }
 
 /// Results of the cases of a file.
@@ -163,7 +177,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Runs all cases of a file.
-    fn file(&mut self, file: &ProjectFile, is_accepted: bool) -> Result<TestResults, Failure> {
+    fn file(&mut self, file: &ProjectFile, written: Accepted) -> Result<TestResults, Failure> {
         let ProjectFile { name, path } = file;
         let text = files::text(path, files::HANDWRITTEN)
             .map_err(|error| Failure::new(format!("the test `{name}` cannot be read: {error}")))?;
@@ -189,7 +203,10 @@ impl<'a> Bench<'a> {
             differing.push(Differing { case: case_name, difference, actual: actual.clone() });
             outcomes.push((case, actual));
         }
-        if is_accepted && !outcomes.is_empty() {
+        if written == Accepted::OfValidBlueprints {
+            self.check_blueprints(outcomes.iter().map(|(case, _)| *case), &library, &templates)?;
+        }
+        if written != Accepted::Nothing && !outcomes.is_empty() {
             let outcomes: Vec<(&Case, &Json)> = outcomes.iter().map(|(case, actual)| (*case, actual)).collect();
             self.write(path, &text, &outcomes)?;
         }
@@ -204,6 +221,29 @@ impl<'a> Bench<'a> {
         let (file, diagnostics) = case::read(id, &mut self.sources, &read_neighbor, environment, &Budget::default());
         report(self.context.ui, &self.sources, &diagnostics);
         if has_errors(&diagnostics) { Err(Failure::reported(Exit::Error)) } else { Ok(file) }
+    }
+
+    /// Refuses to accept results of blueprints with errors, as `terrace blueprints check` finds them.
+    fn check_blueprints<'c>(
+        &self,
+        cases: impl Iterator<Item = &'c Case>,
+        library: &Library,
+        templates: &Templates,
+    ) -> Result<(), Failure> {
+        let mut used: BTreeMap<&str, &Blueprint> = BTreeMap::new();
+        for component in cases.flat_map(|case| &case.descriptors).flat_map(|descriptor| &descriptor.components) {
+            let Body::Blueprint(wanted) = &component.body else { continue };
+            let chosen = library.choose(&component.key, wanted, component.span, templates);
+            used.extend(chosen.ok().map(|blueprint| (blueprint.name.value.as_str(), blueprint)));
+        }
+        let EnvironmentContext { registry, functions, .. } = &self.env_context;
+        let found: Vec<_> = used.values().flat_map(|blueprint| check(blueprint, registry, functions)).collect();
+        if !has_errors(&found) {
+            return Ok(());
+        }
+        report(self.context.ui, &self.sources, &found);
+        Err(Failure::new("the results of a blueprint with errors cannot be accepted")
+            .hint("correct the blueprint, then run the command again"))
     }
 
     /// The result of a case.

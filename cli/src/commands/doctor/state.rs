@@ -18,6 +18,8 @@ use terrace_state::{Access, StoreUrl, damage, find_saved_copy, format_of, newest
 use uuid::Uuid;
 
 const SUBJECT: &str = "state";
+/// The subject of findings about recorded values that no configured key opens.
+pub(super) const SEALED_VALUES: &str = "sealed values";
 const OPERATIONS: &str = "operations";
 /// Free space, in bytes, that the next apply may fill.
 const LOW_SPACE: u64 = 100 << 20;
@@ -194,12 +196,13 @@ async fn unopened(store: &dyn StateStore, settings: &Settings, ui: &Ui) -> Resul
         let Ok(seal) = find_key(settings, environment.encryption.as_ref(), false, ui) else { continue };
         seal.bind_to(store).await?;
         let Some((row, why)) = first_sealed(store, &stacks, &seal).await? else { continue };
-        let place = match environment.encryption {
-            Some(_) => format!("`environments.{name}.encryption` of terrace.yaml"),
-            None => "`TERRACE_STATE_KEY` or `encryption.previous` of terrace.yaml".to_owned(),
+        let place = match (environment.encryption, seal.has_key()) {
+            (Some(_), _) => format!("`environments.{name}.encryption` of terrace.yaml"),
+            (None, true) => "`TERRACE_STATE_KEY` or `encryption.previous` of terrace.yaml".to_owned(),
+            (None, false) => "`TERRACE_STATE_KEY`, or its file in `encryption.keyFile` of terrace.yaml".to_owned(),
         };
         findings.push(Finding::fail(
-            "sealed values",
+            SEALED_VALUES,
             format!("the recorded values of {row} cannot be opened: {why}"),
             format!(
                 "provide the key that sealed them in {place}; if it is lost, `terrace state rm` drops the resource from the state"

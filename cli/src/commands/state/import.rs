@@ -15,7 +15,7 @@ use terrace_engine::address::{Address, StackId};
 use terrace_engine::rekey::rebind;
 use terrace_engine::seal::Seal;
 use terrace_engine::store::{ComponentRow, OwnerRow, OwnersOf, Record, Selection, StateStore, Write};
-use terrace_engine::text::shell_word;
+use terrace_engine::text::shell_words;
 use terrace_state::{Access, export};
 use uuid::Uuid;
 
@@ -164,10 +164,10 @@ impl StoredContent {
             }
         }
         let rows: Vec<String> = self.rows.iter().map(|(stack, address)| format!("{stack}:{address}")).collect();
-        if let Some(first) = rows.first() {
+        if !rows.is_empty() {
             return Err(refused("already in the state", &rows).hint(format!(
                 "import into an empty state (`--state sqlite:NEW.db`), or drop the present rows first: `terrace state rm {}`",
-                shell_word(first)
+                shell_words(&rows, "ADDRESS")
             )));
         }
         if !differing.is_empty() {

@@ -8,7 +8,7 @@ use crate::address::{Address, StackId};
 use crate::apply::writes::{Unfinished, closing_writes};
 use crate::plan::shared::comparable;
 use crate::plan::steps::Step;
-use crate::plan::{OutputChange, OwnerAction, OwnerChange, Plan, SharedDeclaration};
+use crate::plan::{InDoubt, OutputChange, OwnerAction, OwnerChange, Plan, SharedDeclaration};
 use crate::store::{OwnersOf, Ownership, Record, Rows, StoreError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use terrace_provider::Value;

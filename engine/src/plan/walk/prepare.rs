@@ -8,6 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::expression::{Missing, ReferenceStep, Scope, Template, size_of};
 use crate::graph::lookup_name;
 use crate::limits::additional_resources;
+use crate::registry::UNKNOWN_INSTANCE;
 use crate::render::UNKNOWN;
 use crate::scope::{KEPT_ROOTS, PlanScope};
 use crate::typecheck;
@@ -100,12 +101,11 @@ impl Walk<'_, '_> {
         if registry.instance(&name).is_some_and(|schema| schema.name == provider) {
             return Some(name);
         }
-        let hint = registry.instances_of(provider, &name, &self.planner.environment.name);
-        diagnostics.push(
-            Diagnostic::error("unknown_instance", format!("there is no `{provider}` instance `{name}`"))
-                .at(span)
-                .hint(hint),
-        );
+        let error = registry.instance_of_other(&declaration.ty.value, provider, &name).unwrap_or_else(|| {
+            Diagnostic::error(UNKNOWN_INSTANCE, format!("there is no `{provider}` instance `{name}`"))
+                .hint(registry.instances_of(provider, &name, self.planner.environment))
+        });
+        diagnostics.push(error.at(span));
         None
     }
 

@@ -163,9 +163,12 @@ fn open(project: &Project, path: &ProjectPath) -> Result<Option<(Entry, u32)>, P
         Ok(metadata) if metadata.is_dir() => Ok(Some((entry, metadata.mode()))),
         Ok(metadata) if metadata.is_file() => Ok(None),
         Ok(metadata) => {
-            let kind = if metadata.is_symlink() { "a symbolic link" } else { "a device, pipe or socket" };
+            let (kind, solution) = match metadata.is_symlink() {
+                true => ("a symbolic link", "name the folder that the link leads to, or use another path"),
+                false => ("a device, pipe or socket", "use another path"),
+            };
             let message = format!("`path` is `{}`: expected a folder, found {kind}", path.display());
-            Err(invalid("path", message).solution("remove it, or use another path"))
+            Err(invalid("path", message).solution(solution))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(io_error("look at", path.as_path(), &error)),

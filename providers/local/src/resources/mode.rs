@@ -12,7 +12,8 @@ pub(crate) fn parse(text: &str) -> Result<u32, ProviderError> {
     let bits = is_octal.then(|| u32::from_str_radix(text, 8).ok()).flatten();
     bits.ok_or_else(|| {
         let message = format!("`mode` is `{text}`: expected three or four octal digits");
-        ProviderError::invalid(Some(Path::attribute("mode")), message).solution("write it in quotes, as in `\"0644\"`")
+        ProviderError::invalid(Some(Path::attribute("mode")), message)
+            .solution("write an octal mode in quotes, such as `\"0644\"`")
     })
 }
 

@@ -28,6 +28,37 @@ fn quoted_text_is_one_token() {
 }
 
 #[test]
+fn raw_text_of_databricks_has_no_escapes() {
+    use TokenKind::{Text, Unclosed, Word};
+    assert_eq!(texts(Databricks, r"a = r'C:\' OR b = R'x\'"), ["a", "=", r"r'C:\'", "OR", "b", "=", r"R'x\'"]);
+    assert_eq!(texts(Databricks, "r\"it's\" r'a''b'"), ["r\"it's\"", "r'a'", "'b'"]);
+    let kinds = |text| tokens(Databricks, text).iter().map(|token| token.kind).collect::<Vec<_>>();
+    assert_eq!((kinds(r"r'\'"), kinds("r'a"), kinds("r")), (vec![Text], vec![Unclosed], vec![Word]));
+    assert!(is_expression(Databricks, r"path LIKE r'C:\'") && !is_expression(Databricks, r"a = r'\', b"));
+    // Other systems have no such texts.
+    assert_eq!(texts(Snowflake, r"r'a'"), ["r", "'a'"]);
+}
+
+#[test]
+fn name_of_databricks_may_begin_with_a_digit() {
+    use TokenKind::{Number, Symbol, Word};
+    let found = |text| tokens(Databricks, text).iter().map(|token| (token.kind, token.text)).collect::<Vec<_>>();
+    assert_eq!(
+        found("db.2020_sales.1st"),
+        [(Word, "db"), (Symbol, "."), (Word, "2020_sales"), (Symbol, "."), (Word, "1st")]
+    );
+    assert_eq!(tokens(Databricks, "2020_sales").first().and_then(Token::name), Some("2020_sales".to_owned()));
+    for number in ["1", "1.5", ".5", "1.", "1e5", "1.5e-3", "10L", "2s", "1.5BD", "3f", "1e5d"] {
+        assert_eq!(found(number), [(Number, number)]);
+    }
+    for name in ["1e", "0x1E", "1_000", "1e5x", "2020ü"] {
+        assert_eq!(found(name), [(Word, name)]);
+    }
+    assert_eq!(found("1-2"), [(Number, "1"), (Symbol, "-"), (Number, "2")]);
+    assert_eq!(found("1.a"), [(Number, "1"), (Symbol, "."), (Word, "a")]);
+}
+
+#[test]
 fn every_kind_of_token_is_recognised() {
     use TokenKind::{Comment, Number, QuotedName, Symbol, Text, Word};
     let found = tokens(Sqlite, "SELECT \"a\"\"b\", [c], `d` -- it's\n, 'it''s' /* ( */ 1.5e3;");

@@ -23,7 +23,7 @@ const FOLLOWED: &[(&str, &str, &str)] = &[
         "recover {stack}",
         "state_in_use_is_refused_with_its_holder_and_moves_after_recovery",
     ),
-    ("cli/src/failure.rs", "unlock {lease}", "hint_revokes_the_lease_of_another_operation"),
+    ("cli/src/failure.rs", "unlock {}", "hint_revokes_the_lease_of_another_operation"),
     ("cli/src/input.rs", "destroy {stack}", "hint_for_a_stack_in_place_of_a_file_removes_it"),
     ("engine/src/apply/execute/existing.rs", "import {address} {id}", "hint_records_an_existing_object"),
     ("engine/src/import.rs", "state rm '{stack}:{address}'", "hint_of_import_drops_the_other_row"),
@@ -54,7 +54,8 @@ const NOT_FOLLOWED: &[(&str, &str, &str)] = &[
         "needs an edited state: `engine/tests/adopt.rs`",
     ),
     ("engine/src/plan/destroy_unmanaged.rs", "destroy {stack}", "needs a system that does not answer a search"),
-    ("engine/src/plan/destroy_unmanaged.rs", "import {first} ID", "the user adds the id"),
+    ("engine/src/plan/destroy_unmanaged.rs", "import {address} ID", "the user adds the id"),
+    ("engine/src/plan/destroy_unmanaged.rs", "import {stack}:ADDRESS ID", "the user adds address and id"),
     (
         "engine/src/plan/moved.rs",
         "state rm {command}",

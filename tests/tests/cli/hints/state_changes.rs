@@ -144,7 +144,8 @@ fn hint_for_a_stack_in_place_of_a_file_removes_it() {
 
 #[test]
 fn hint_makes_room_for_an_exported_state() {
-    let project = Project::with_stack(&file("a", ""));
+    let more = "  - {type: local_value, name: b, config: {input: 1}}\n";
+    let project = Project::with_stack(&(file("a", "") + more));
     project.apply().done();
     project.run(["state", "export", "--out", "state.json"]).done();
     let refused = project.run(["state", "import", "state.json"]).with_code(4);

@@ -192,15 +192,15 @@ pub(super) fn expect_regular(metadata: &cap_std::fs::Metadata, path: &ProjectPat
     if kind.is_file() {
         return Ok(());
     }
-    let kind = if kind.is_symlink() {
-        "a symbolic link"
+    let (kind, solution) = if kind.is_symlink() {
+        ("a symbolic link", "name the file that the link leads to, or use another path")
     } else if kind.is_dir() {
-        "a folder"
+        ("a folder", "name a file in it, use another path, or declare the folder as a `local_directory`")
     } else {
-        "a device, pipe or socket"
+        ("a device, pipe or socket", "use another path")
     };
-    Err(invalid("path", format!("`path` is `{}`: expected a regular file, found {kind}", path.display()))
-        .solution("remove it, or use another path"))
+    let message = format!("`path` is `{}`: expected a regular file, found {kind}", path.display());
+    Err(invalid("path", message).solution(solution))
 }
 
 /// The form in which the content of an imported file is recorded; `None` if the file is missing or too large.
