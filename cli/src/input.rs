@@ -115,9 +115,13 @@ impl Input {
         let Some(environment) = settings.environment.clone() else {
             let environments = first.environments();
             let known: Vec<&str> = environments.iter().map(String::as_str).collect();
-            let values = if known.is_empty() { String::new() } else { format!("; it has values for {}", first_of(&known)) };
-            return Err(Failure::new(format!("`{}` is a repository, whose descriptor depends on the environment", first.path.display()))
-                .hint(format!("choose it with `--env NAME`{values}")));
+            let values =
+                if known.is_empty() { String::new() } else { format!("; it has values for {}", first_of(&known)) };
+            return Err(Failure::new(format!(
+                "`{}` is a repository, whose descriptor depends on the environment",
+                first.path.display()
+            ))
+            .hint(format!("choose it with `--env NAME`{values}")));
         };
         let mut loaded = Loaded::default();
         let mut diagnostics = Vec::new();
@@ -126,14 +130,16 @@ impl Input {
         let others = others.iter().map(|path| {
             Repository::at(path).or_else(|| Repository::below(path)).ok_or_else(|| {
                 let message = format!("`{}` is not a repository: it has no catalog-info.yaml", path.display());
-                Diagnostic::error("missing_file", message).hint("check the path of `--repo`, or `repositories:` of terrace.yaml")
+                Diagnostic::error("missing_file", message)
+                    .hint("check the path of `--repo`, or `repositories:` of terrace.yaml")
             })
         });
-        let all = requested.into_iter().map(|repository| (Ok(repository), true)).chain(others.map(|other| (other, false)));
+        let all =
+            requested.into_iter().map(|repository| (Ok(repository), true)).chain(others.map(|other| (other, false)));
         for (repository, is_requested) in all {
-            let read = repository.map_err(Box::new).and_then(|repository| {
-                repository.read(&environment, is_requested, &mut loaded, &mut self.sources)
-            });
+            let read = repository
+                .map_err(Box::new)
+                .and_then(|repository| repository.read(&environment, is_requested, &mut loaded, &mut self.sources));
             diagnostics.extend(read.err().map(|diagnostic| *diagnostic));
         }
         let (products, found) = match has_errors(&diagnostics) {
@@ -143,8 +149,10 @@ impl Input {
         diagnostics.extend(found);
         if products.is_empty() && !has_errors(&diagnostics) {
             let message = "the repositories have no data product and no component";
-            diagnostics.push(Diagnostic::error("missing_repository", message)
-                .hint("pass the folder of a `catalog-info.yaml` with `kind: System` or `kind: Component`"));
+            diagnostics.push(
+                Diagnostic::error("missing_repository", message)
+                    .hint("pass the folder of a `catalog-info.yaml` with `kind: System` or `kind: Component`"),
+            );
         }
         if has_errors(&diagnostics) {
             report(ui, &self.sources, &diagnostics);

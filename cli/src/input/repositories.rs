@@ -74,6 +74,7 @@ impl Repository {
                 if !path.is_file() {
                     return Ok(None);
                 }
+                self.check_within(&path)?;
                 let Text { name, text } = match text_of(&path) {
                     Ok(text) => text,
                     // A file without values.
@@ -96,6 +97,18 @@ impl Repository {
         }
         loaded.digests.insert(self.path.display().to_string(), sha256(digests.join("\n")));
         Ok(())
+    }
+
+    /// Refuses a link out of the repository: its text could show secrets of this machine in a plan.
+    fn check_within(&self, path: &Path) -> Result<(), Box<Diagnostic>> {
+        let root = if self.path.is_file() { self.path.parent() } else { Some(self.path.as_path()) };
+        let root = root.filter(|root| !root.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let is_within = root.canonicalize().and_then(|root| Ok(path.canonicalize()?.starts_with(root)));
+        if matches!(is_within, Ok(true)) {
+            return Ok(());
+        }
+        let message = format!("`{}` is a link to a file outside the repository", path.display());
+        Err(Box::new(Diagnostic::error("unreadable", message).hint("replace the link by the file")))
     }
 
     /// The names of the environments with a folder, for hints.

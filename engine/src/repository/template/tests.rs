@@ -1,6 +1,7 @@
 use super::*;
 use crate::source::SourceId;
 use crate::yaml::{Budget, parse};
+use proptest::prelude::*;
 
 /// Variables of a template, from YAML.
 fn scope(yaml: &str) -> Scope {
@@ -74,6 +75,18 @@ fn statements_render_as_in_nunjucks() {
     check("{%- set major = parameters.id.split('.')[2] -%}\n v${{ major }}", "v0");
     check("{% macro f(a, b='-') %}${{ a }}${{ b }}{% endmacro %}${{ f('x') }}${{ f('y', '.') }}", "x-y.");
     check("{% set x %}a${{ values.kind }}{% endset %}${{ x | upper }}", "AOUTPUTPORT");
+    check(
+        "{% macro list(field) %}\n{% for i in field %}- ${{ i }}\n{% endfor %}{% endmacro %}${{ list(parameters.tags) | indent(2, true) }}",
+        "  \n  - a\n  - b\n  ",
+    );
+    check(
+        "{# {% macro f(x) %} ${{ x }} {% endmacro %} #}${{ parameters.name -}}\n  {% if parameters.no is defined %}x{% endif%}!",
+        "My  View!",
+    );
+    check("{% if not parameters.no %}{% set x = 'a' %}{% else %}{% set x = 'b' %}{% endif %}${{ x | upper }}", "A");
+    check("{% if parameters.no !== undefined %}x{% endif %}{% if parameters.count !== undefined %}y{% endif %}", "y");
+    check("{% set all = parameters.tags | list if parameters.tags else [] %}${{ 'c' not in all }}", "true");
+    check("${{ 'domain:my domain' | replace(r/domain:| |-/, '') }}", "my domain");
     check("a {%- if true %} b {%- endif -%}  c", "a bc");
 }
 
@@ -165,5 +178,49 @@ fn deeply_nested_templates_fail() {
     let blocks = "{% if true %}".repeat(10_000);
     for text in [brackets, blocks] {
         assert!(Template::new(&text).and_then(|template| template.render(&Scope::new())).is_err());
+    }
+}
+
+/// Parts of templates, complete and broken.
+const PARTS: [&str; 24] = [
+    "${{ parameters.a }}",
+    "${{ parameters.a | dump -}}",
+    "${{ x.split('.')[0] }}",
+    "${{ 'ä' | replace(r/[^ä/]/gi, '$1') }}",
+    "{% for i in parameters.a %}",
+    "{%- for k, v in parameters.b -%}",
+    "{% endfor %}",
+    "{% if a.length === 2 %}",
+    "{% elseif b %}",
+    "{% else %}",
+    "{% endif %}",
+    "{% set x = parameters.a %}",
+    "{% set y %}",
+    "{% endset %}",
+    "{% macro f(a, b='{{') %}",
+    "{% endmacro %}",
+    "${{ f(1) | indent(2) }}",
+    "{# }} %} ${{ #}",
+    "${{",
+    "}}",
+    "{% raw %}",
+    "r/",
+    "é: [1]\n",
+    " \"'",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn template_renders_or_fails(parts in proptest::collection::vec(proptest::sample::select(&PARTS[..]), 0..10)) {
+        let text = parts.concat();
+        let rendered = Template::new(&text).and_then(|template| template.render(&scope("parameters: {a: [1, 2], b: {c: d}}")));
+        for piece in rendered.iter().flat_map(|rendered| &rendered.pieces) {
+            let output = rendered.as_ref().unwrap().text.get(piece.output.clone()).unwrap();
+            let source = text.get(piece.source.clone());
+            prop_assert!(source.is_some(), "{text}: {piece:?}");
+            prop_assert!(piece.is_expression || source == Some(output), "{text}: {piece:?}");
+        }
     }
 }
