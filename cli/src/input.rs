@@ -12,7 +12,7 @@ use crate::settings::{EnvironmentRef, Settings};
 use crate::ui::Ui;
 use crate::variables::Variables;
 use crate::wiring::{is_missing, store};
-use repositories::{Loaded, Repository};
+use repositories::Repository;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -123,25 +123,10 @@ impl Input {
             ))
             .hint(format!("choose it with `--env NAME`{values}")));
         };
-        let mut loaded = Loaded::default();
-        let mut diagnostics = Vec::new();
         let configured = settings.configuration.repositories.iter().map(|path| settings.project_folder.join(path));
         let others: Vec<PathBuf> = others.iter().cloned().chain(configured).collect();
-        let others = others.iter().map(|path| {
-            Repository::at(path).or_else(|| Repository::below(path)).ok_or_else(|| {
-                let message = format!("`{}` is not a repository: it has no catalog-info.yaml", path.display());
-                Diagnostic::error("missing_file", message)
-                    .hint("check the path of `--repo`, or `repositories:` of terrace.yaml")
-            })
-        });
-        let all =
-            requested.into_iter().map(|repository| (Ok(repository), true)).chain(others.map(|other| (other, false)));
-        for (repository, is_requested) in all {
-            let read = repository
-                .map_err(Box::new)
-                .and_then(|repository| repository.read(&environment, is_requested, &mut loaded, &mut self.sources));
-            diagnostics.extend(read.err().map(|diagnostic| *diagnostic));
-        }
+        let mut diagnostics = Vec::new();
+        let loaded = repositories::load(&requested, &others, &environment, &mut self.sources, &mut diagnostics);
         let (products, found) = match has_errors(&diagnostics) {
             true => Default::default(),
             false => repository::build(&self.sources, &loaded.entities, &environment, &settings.configuration.platform),

@@ -57,7 +57,7 @@ impl Repository {
     ///
     /// # Errors
     /// When a file cannot be read.
-    pub(super) fn read(
+    fn read(
         &self,
         environment: &str,
         is_requested: bool,
@@ -95,7 +95,9 @@ impl Repository {
                 is_requested,
             });
         }
-        loaded.digests.insert(self.path.display().to_string(), sha256(digests.join("\n")));
+        if is_requested {
+            loaded.digests.insert(self.path.display().to_string(), sha256(digests.join("\n")));
+        }
         Ok(())
     }
 
@@ -128,9 +130,35 @@ pub(super) struct Loaded {
     pub(super) entities: Vec<EntityFiles>,
     /// The paths of the files.
     pub(super) files: Vec<PathBuf>,
-    /// A digest of the files by the path of the repository.
+    /// A digest of the files by the path of each requested repository.
     pub(super) digests: BTreeMap<String, String>,
     folders: BTreeSet<PathBuf>,
+}
+
+/// Reads the requested repositories and those that complete data products. Errors are added to the diagnostics.
+pub(super) fn load(
+    requested: &[Repository],
+    others: &[PathBuf],
+    environment: &str,
+    sources: &mut Sources,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Loaded {
+    let mut loaded = Loaded::default();
+    for repository in requested {
+        let read = repository.read(environment, true, &mut loaded, sources);
+        diagnostics.extend(read.err().map(|diagnostic| *diagnostic));
+    }
+    for path in others {
+        let Some(repository) = Repository::at(path).or_else(|| Repository::below(path)) else {
+            let message = format!("`{}` is not a repository: it has no catalog-info.yaml", path.display());
+            let hint = "check the path of `--repo`, or `repositories:` of terrace.yaml";
+            diagnostics.push(Diagnostic::error("missing_file", message).hint(hint));
+            continue;
+        };
+        let read = repository.read(environment, false, &mut loaded, sources);
+        diagnostics.extend(read.err().map(|diagnostic| *diagnostic));
+    }
+    loaded
 }
 
 /// Collects the folders with entities, in the order of their names.

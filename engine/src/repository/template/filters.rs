@@ -265,9 +265,7 @@ fn method_of_text(
         "includes" => text_value.contains(&first_text()?).into(),
         "startsWith" => text_value.starts_with(&first_text()?).into(),
         "endsWith" => text_value.ends_with(&first_text()?).into(),
-        "match" if first.downcast_object_ref::<Compiled>().is_some() => {
-            first.downcast_object_ref::<Compiled>().is_some_and(|pattern| pattern.is_match(text_value)).into()
-        }
+        "match" => first.downcast_object_ref::<Compiled>().is_some_and(|pattern| pattern.is_match(text_value)).into(),
         "indexOf" => {
             let found = text_value.find(&first_text()?);
             let before = found.and_then(|at| text_value.get(..at));
