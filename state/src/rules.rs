@@ -348,7 +348,7 @@ mod tests {
         let redirected = |replacement: &[Address]| redirected(&dependencies, &own, &block, replacement);
         assert_eq!(redirected(&after_move(&block, &to, true)), dependencies);
         assert_eq!(redirected(&after_move(&block, &to, false)), addresses(&["local_value.b"]));
-        assert_eq!(redirected(&[own.clone()]), addresses(&["local_value.b"]), "no row depends on itself");
+        assert_eq!(redirected(std::slice::from_ref(&own)), addresses(&["local_value.b"]), "no row depends on itself");
         assert_eq!(all_instances(&address("local_value.a[0]")), block);
     }
 
