@@ -165,26 +165,26 @@ async fn unknown_targets_list_the_known_resources() {
     let story = Story::new();
     story.apply(&abc()).await;
     let errors = async |story: Story| story.errors(&abc()).await;
-    insta::assert_snapshot!(errors(targeting(&story, &["world_thing.aa"])).await, @"
+    insta::assert_snapshot!(errors(targeting(&story, &["world_thing.aa"])).await, @r#"
     -: `--target world_thing.aa` names no resource
-      hint: there are `world_thing.a`, `world_thing.b`, `world_thing.c`, `world_thing.d`, `world_thing.e`, …
+      hint: there are: `world_thing.a`, `world_thing.b`, `world_thing.c`, `world_thing.d`, `world_thing.e`, `world_thing.e["x"]`, `world_thing.e["y"]`
     -: the plan is partial: all other resources stay as they are
       hint: plan without `--target` and `--exclude` to see all changes
-    ");
+    "#);
     insta::assert_snapshot!(errors(targeting(&story, &["world_thing.e[\"z\"]", "nowhere/"])).await, @r#"
     -: `--target world_thing.e["z"]` names no resource
       hint: did you mean `world_thing.e`?
     -: `--target nowhere/` names no resource
-      hint: there are `world_thing.a`, `world_thing.b`, `world_thing.c`, `world_thing.d`, `world_thing.e`, …
+      hint: there are: `world_thing.a`, `world_thing.b`, `world_thing.c`, `world_thing.d`, `world_thing.e`, `world_thing.e["x"]`, `world_thing.e["y"]`
     -: the plan is partial: all other resources stay as they are
       hint: plan without `--target` and `--exclude` to see all changes
     "#);
-    insta::assert_snapshot!(errors(excluding(&story, &["world_data.b"])).await, @"
+    insta::assert_snapshot!(errors(excluding(&story, &["world_data.b"])).await, @r#"
     -: `--exclude world_data.b` names no resource
-      hint: there are `world_thing.a`, `world_thing.b`, `world_thing.c`, `world_thing.d`, `world_thing.e`, …
+      hint: there are: `world_thing.a`, `world_thing.b`, `world_thing.c`, `world_thing.d`, `world_thing.e`, `world_thing.e["x"]`, `world_thing.e["y"]`
     -: the plan is partial: all other resources stay as they are
       hint: plan without `--target` and `--exclude` to see all changes
-    ");
+    "#);
     insta::assert_snapshot!(errors(excluding(&story, &["world_thing.e[\"X\"]"])).await, @r#"
     -: `--exclude world_thing.e["X"]` names no resource
       hint: did you mean `world_thing.e["x"]`?
@@ -199,7 +199,7 @@ async fn unknown_targets_list_the_known_resources() {
     -: `--replace world_thing.e` names all instances of a resource
       hint: name instances: `world_thing.e["x"]`, `world_thing.e["y"]`
     -: `--replace world_thing.q` names no resource
-      hint: there are `world_thing.a`, `world_thing.b`, `world_thing.c`, `world_thing.d`, `world_thing.e`, …
+      hint: there are: `world_thing.a`, `world_thing.b`, `world_thing.c`, `world_thing.d`, `world_thing.e`, `world_thing.e["x"]`, `world_thing.e["y"]`
     "#);
 }
 

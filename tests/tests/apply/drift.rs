@@ -85,7 +85,8 @@ fn only_stack_of_the_state_needs_no_name() {
     );
     project.run(["apply", "other.yaml", "--auto-approve"]).done();
     let several = project.run(["drift"]).with_code(1);
-    let _ = several.prints("the state has several stacks").prints("demo@local, other@local").prints("or pass `--all`");
+    let _ =
+        several.prints("the state has several stacks").prints("`demo@local`, `other@local`").prints("or pass `--all`");
     project.run(["drift", "--stack", "other@local"]).with_code(1).prints("`terrace drift other@local`");
     // The same if none of them has rows: without a descriptor, `--stack` is not an option of this command.
     project.run(["destroy", "demo@local", "other@local", "--auto-approve"]).done();

@@ -25,7 +25,7 @@ fn resource_is_restored_to_a_generation() {
 
       ~ local_file.a   content, sha256 changed
           ~ content = "two" → "one"
-          ~ sha256  = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d… → "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e71…
+          ~ sha256  = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7…" → "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7…"
           (6 unchanged attributes hidden)
 
     Plan: 0 to add, 1 to change, 0 to destroy.
@@ -81,7 +81,7 @@ fn stack_is_restored_to_an_operation_through_a_saved_plan() {
 
       ~ local_file.a   content, sha256 changed
           ~ content = "two" → "one"
-          ~ sha256  = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d… → "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e71…
+          ~ sha256  = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7…" → "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7…"
           (6 unchanged attributes hidden)
       - local_file.b   is not in the state of that time
 
@@ -135,7 +135,7 @@ fn rollback_to_an_unknown_version_changes_nothing() {
 
       ~ local_file.a   content, sha256 changed
           ~ content = "two" → "one"
-          ~ sha256  = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d… → "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e71…
+          ~ sha256  = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7…" → "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7…"
           (6 unchanged attributes hidden)
 
     Plan: 0 to add, 1 to change, 0 to destroy.

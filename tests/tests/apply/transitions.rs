@@ -110,7 +110,7 @@ fn existing_file_is_imported_with_its_differences() {
 
       = local_file.a   imported from out/a, content, sha256, size changed
           ~ content = "zero" → "one"
-          ~ sha256  = "f9194e73f9e9459e3450ea10a179cdf77aafa695beecd3b… → "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e71…
+          ~ sha256  = "f9194e73f9e9459e3450ea10a179cdf77aafa695beecd3…" → "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7…"
           ~ size    = 4 → 3
           (5 unchanged attributes hidden)
 

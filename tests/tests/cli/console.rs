@@ -159,7 +159,7 @@ fn outputs_of_other_stacks_are_the_recorded_ones() {
     project.run(["apply", "giver.yaml", "--auto-approve"]).done();
     let text = evaluate("stacks['giver'].outputs.o").done().stdout;
     assert_eq!(text, "{\n  \"one\": [\n    1,\n    \"two\"\n  ]\n}\n");
-    evaluate("stacks['giver'].outputs.p").with_code(1).prints("has no output `p`").prints("its outputs are: o");
+    evaluate("stacks['giver'].outputs.p").with_code(1).prints("has no output `p`").prints("its outputs are: `o`");
     evaluate("stacks['givr'].outputs.o").with_code(1).prints("did you mean `giver`?");
     assert_eq!(evaluate("[resources.a.id, {}, []]").done().stdout, "[\n  (known after apply),\n  {},\n  []\n]\n");
 }

@@ -110,7 +110,7 @@ fn edit_shows_only_the_changed_line() {
               -         "num_workers": 3,
               +         "num_workers": 4,
                         "spark_conf": {
-          ~ sha256  = "b624972a74a70c71158fca84cfc116a9809b2af0ee75b30… → "9ea9e8cf34526181494bf860a36a6906ce3f6bb3ad23563a…
+          ~ sha256  = "b624972a74a70c71158fca84cfc116a9809b2af0ee75b3…" → "9ea9e8cf34526181494bf860a36a6906ce3f6bb3ad23563…"
           (6 unchanged attributes hidden)
 
     Plan: 0 to add, 1 to change, 0 to destroy.
@@ -128,7 +128,7 @@ fn edit_shows_only_the_changed_line() {
               -         "num_workers": 3,
               +         "num_workers": 4,
                         "spark_conf": {
-          ~ sha256  = "b624972a74a70c71158fca84cfc116a9809b2af0ee75b30… → "9ea9e8cf34526181494bf860a36a6906ce3f6bb3ad23563a…
+          ~ sha256  = "b624972a74a70c71158fca84cfc116a9809b2af0ee75b3…" → "9ea9e8cf34526181494bf860a36a6906ce3f6bb3ad23563…"
           (6 unchanged attributes hidden)
 
     Plan: 0 to add, 1 to change, 0 to destroy.
@@ -236,7 +236,7 @@ fn external_change_is_drift_and_is_corrected() {
               -   }
               - }
               + {}
-          ~ sha256  = "52a53cddffb2bda9affa3b5ff1fc87b99358b042239c918… → "ca3d163bab055381827226140568f3bef7eaac187cebd768…
+          ~ sha256  = "52a53cddffb2bda9affa3b5ff1fc87b99358b042239c91…" → "ca3d163bab055381827226140568f3bef7eaac187cebd76…"
           ~ size    = 1918 → 3
 
     Drift: 1 resource differs from the state.
@@ -292,10 +292,10 @@ fn destroy_reports_retained_objects() {
 
       outputs
       - confluent-kafka-streams-ingestion/application_id = "network-status-kstreams-01"
-      - confluent-kafka-streams-ingestion/definition     = ".terrace/local/files/distribution.network-status.0/confluent-ka…
-      - databricks-workload/definition                   = ".terrace/local/files/distribution.network-status.0/databricks-w…
+      - confluent-kafka-streams-ingestion/definition     = ".terrace/local/files/distribution.network-status.0/confluent-k…"
+      - databricks-workload/definition                   = ".terrace/local/files/distribution.network-status.0/databricks-…"
       - databricks-workload/job_name                     = "network-status-databricks-01"
-      - input-kafka-topic/definition                     = ".terrace/local/files/distribution.network-status.0/input-kafka-…
+      - input-kafka-topic/definition                     = ".terrace/local/files/distribution.network-status.0/input-kafka…"
       - input-kafka-topic/num_partitions                 = "3"
       - input-kafka-topic/replication_factor             = "3"
       - input-kafka-topic/topic_name                     = "network-status-realtime-topic"

@@ -168,7 +168,7 @@ fn secret_without_a_key_is_not_stored() {
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
       + local_command.login
-          + create            = ["sh", "-c", "cat > /dev/null; test -n \"$TOKEN\" && echo \"{\\\"id\\\": \\\"session\\\"}\"…
+          + create            = ["sh", "-c", "cat > /dev/null; test -n \"$TOKEN\" && echo \"{\\\"id\\\": \\\"session\\\"}\…"
           + secretEnvironment = (sensitive value)
           + output            = (sensitive value)
           + id                = (sensitive value)

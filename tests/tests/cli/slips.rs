@@ -281,7 +281,7 @@ fn target_of_an_unplanned_stack_lists_the_planned_ones() {
       hint: the plan covers `demo@local`
     ");
     let ran = project.run(["plan", ".", "--target", "second@local:local_file.b"]).with_code(1);
-    ran.prints("`--target second@local:local_file.b` names no resource").prints("there are `local_file.a`");
+    ran.prints("`--target second@local:local_file.b` names no resource").prints("there are: `local_file.a`");
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn mistyped_target_changes_nothing() {
     unknown_resource
 
       × `--target local_file.bb` names no resource
-      hint: there are `local_file.a`, `local_file.b`, `local_file.c`, `local_file.c["x"]`, `local_file.c["y"]`
+      hint: there are: `local_file.a`, `local_file.b`, `local_file.c`, `local_file.c["x"]`, `local_file.c["y"]`
     "#);
     snapshot!(project.run(["plan", "stack.yaml", "--target", "b"]), @r#"
     exit: 1
@@ -177,7 +177,7 @@ fn refresh_only_records_drift_and_changes_no_object() {
         local_file.a        changed outside terrace, is recorded
           drifted: recorded → found
               ~ content = "one" → "edited"
-              ~ sha256  = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6… → "1fb9f4097256db2d7b1e13aff79cee44339891a31c556b…
+              ~ sha256  = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c…" → "1fb9f4097256db2d7b1e13aff79cee44339891a31c556…"
               ~ size    = 3 → 6
       . local_file.c["x"]   dropped from state: was deleted outside terrace
 
@@ -193,7 +193,7 @@ fn refresh_only_records_drift_and_changes_no_object() {
         local_file.a        changed outside terrace, is recorded
           drifted: recorded → found
               ~ content = "one" → "edited"
-              ~ sha256  = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6… → "1fb9f4097256db2d7b1e13aff79cee44339891a31c556b…
+              ~ sha256  = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c…" → "1fb9f4097256db2d7b1e13aff79cee44339891a31c556…"
               ~ size    = 3 → 6
       . local_file.c["x"]   dropped from state: was deleted outside terrace
 

@@ -191,7 +191,7 @@ fn lines_fit_the_width() {
         .loses(&wide, Some("3 rows"), true);
     let text = render(&of(vec![long]), &Human { width: 60, ..Human::default() });
     assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
-    assert!(text.contains("…  # forces replacement"), "{text}");
+    assert!(text.contains("…\"  # forces replacement"), "{text}");
     assert!(text.contains("! destroys data"), "{text}");
 }
 
