@@ -132,6 +132,7 @@ async fn record(
             )));
         }
         let schema = env_context
+            .engine
             .registry
             .instance(&instance)
             .ok_or_else(|| Failure::new(format!("the provider instance `{instance}` is not configured")))?;

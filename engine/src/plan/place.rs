@@ -31,7 +31,7 @@ impl StackPlan {
 
     /// The declaration of a resource or a lookup, in a blueprint or a descriptor.
     fn declared_at(&self, address: &Address) -> Option<&Place> {
-        let change = || self.changes.iter().find(|change| change.address == *address)?.place.as_ref();
+        let change = || self.changes.iter().find(|change| change.address == *address)?.basis.place.as_ref();
         let lookup = || self.lookups.iter().find(|lookup| lookup.address == *address)?.place.as_ref();
         change().or_else(lookup)
     }

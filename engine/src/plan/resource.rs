@@ -21,6 +21,7 @@ use crate::registry::Registry;
 use crate::source::Span;
 use crate::store::{Generation, RowStatus};
 use crate::{deadline, marks};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use terrace_provider::plan::from_schema;
 use terrace_provider::{
@@ -178,7 +179,11 @@ impl<'a> Subject<'a> {
     fn propose(&mut self) -> Proposal {
         let input = &mut self.input;
         let prior = self.prior.as_ref();
-        let config = ignored::settled(input.ty, &input.config, prior, &input.ignored);
+        let settled = match ignored::settled(input.ty, &input.config, prior, &input.ignored) {
+            Cow::Owned(settled) => Some(settled),
+            Cow::Borrowed(_) => None,
+        };
+        let config = settled.unwrap_or_else(|| std::mem::take(&mut input.config));
         let deferred = input.deferred.take().filter(|_| config.values().any(Value::has_unknown));
         let write_only = write_only_detectors(self.planner, input.ty, &config);
         let changed_write_only = changed_not_ignored(prior, &write_only, &input.ignored);

@@ -82,7 +82,7 @@ pub(super) async fn providers(
     Path(environment): Path<String>,
     Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Provider>>, Problem> {
-    let registry = &environment_context(&shared, &caller, &environment)?.registry;
+    let registry = &environment_context(&shared, &caller, &environment)?.engine.registry;
     let providers = registry.instance_names().filter_map(|instance| {
         let schema = registry.instance(instance)?;
         Some(Provider {
