@@ -12,11 +12,8 @@ use terrace_tests::repository;
 const MOST: usize = 3;
 
 /// Crates with a larger circle, and its number of files. A number may fall, never rise.
-const EXCEPTIONS: [(&str, usize); 3] = [
-    ("tests/servers/azure", 7),
-    ("tests/servers/databricks", 14),
-    ("tests/servers/snowflake", 6),
-];
+const EXCEPTIONS: [(&str, usize); 3] =
+    [("tests/servers/azure", 7), ("tests/servers/databricks", 14), ("tests/servers/snowflake", 6)];
 
 #[test]
 fn files_import_each_other_in_small_circles_only() {

@@ -133,7 +133,7 @@ fn compile_chosen(
     }
     if has_errors(&unknown_names) {
         for SelectedStack { compiled, chosen } in &selected {
-            diagnostics.extend(lookup::check(compiled, chosen, &env_context.registry).diagnostics);
+            diagnostics.extend(lookup::check(compiled, chosen, &env_context.engine.registry).diagnostics);
         }
     }
     report(ui, &input.sources, &diagnostics);

@@ -56,7 +56,7 @@ pub(super) fn check_syntax(node: &Node, diagnostics: &mut Vec<Diagnostic>) {
 /// The result for the first text with one, and its place.
 fn first<T>(node: &Node, of: &dyn Fn(&str) -> Option<T>) -> Option<(T, Span)> {
     match &node.kind {
-        NodeKind::Text(text) => of(text).map(|found| (found, node.span)),
+        NodeKind::Text(text) | NodeKind::Typed { text, .. } => of(text).map(|found| (found, node.span)),
         NodeKind::List(items) => items.iter().find_map(|item| first(item, of)),
         NodeKind::Map(entries) => entries.iter().find_map(|entry| first(&entry.value, of)),
         NodeKind::Null | NodeKind::Bool(_) | NodeKind::Int(_) | NodeKind::Number(_) => None,

@@ -110,7 +110,7 @@ pub(crate) fn remove(
 /// The error for an object to delete whose declaration protects it although its row does not: `unprotect` changes the row alone.
 pub(crate) fn protected_by_declaration(compiled: &CompiledStack, change: &Change) -> Option<Diagnostic> {
     let address = &change.address;
-    if change.action != Action::Delete || is_protected(&Lifecycle::default(), change.prior.as_deref()) {
+    if change.action != Action::Delete || is_protected(&Lifecycle::default(), change.basis.prior.as_deref()) {
         return None;
     }
     let component = compiled.components.iter().find(|component| component.key == address.component)?;

@@ -5,12 +5,13 @@ use super::merge::merge;
 use super::parameters::{Parameters, parse};
 use super::source_map::SourceMap;
 use super::template::Template;
-use crate::decode::{listed, wrong_type};
+use crate::decode::wrong_type;
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::{SourceId, Sources, Span};
-use crate::yaml::{Budget, DuplicateKeys, Entry, Node, NodeKind, ParseOptions, parse_with};
+use crate::yaml::{DuplicateKeys, Entry, Node, NodeKind, ParseOptions, parse_with};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use terrace_provider::names::listed;
 
 /// The first word of a skeleton.
 const SKELETON: &str = "%SKELETON";
@@ -124,7 +125,7 @@ pub(super) fn text_of(node: &Node, key: &str) -> Option<(String, Span)> {
 }
 
 fn parse_entity(id: SourceId, text: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<Node> {
-    let options = ParseOptions { budget: Budget::default(), duplicate_keys: DuplicateKeys::WarnWhenEqual };
+    let options = ParseOptions { duplicate_keys: DuplicateKeys::WarnWhenEqual, ..ParseOptions::default() };
     match parse_with(id, text, &options) {
         Ok(parsed) => {
             diagnostics.extend(parsed.warnings);
@@ -196,7 +197,7 @@ fn check_environment(
     diagnostics.push(
         Diagnostic::warning("unknown_environment", message)
             .at(heading)
-            .hint(format!("it has values for {}", listed(known.iter().copied())))
+            .hint(format!("it has values for {}", listed(&known)))
             .maybe_hint(did_you_mean(environment, known.iter().copied())),
     );
 }

@@ -1,12 +1,13 @@
 //! `parameters.yaml`: the values of a skeleton, with expressions at the top level of each section.
 
 use super::template::{FUEL, Failure, Map, Scope, Template, of_node};
-use crate::decode::{listed, wrong_type};
+use crate::decode::wrong_type;
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::{SourceId, Span};
-use crate::yaml::{Budget, DuplicateKeys, Entry, Node, NodeKind, ParseOptions, parse_with};
+use crate::yaml::{DuplicateKeys, Entry, Node, NodeKind, ParseOptions, parse_with};
 use minijinja::Value;
 use std::collections::BTreeSet;
+use terrace_provider::names::listed;
 
 /// The sections whose names expressions use.
 const SECTIONS: [&str; 3] = ["parameters", "values", "readonly"];
@@ -100,7 +101,7 @@ fn check_sections(node: &Node, diagnostics: &mut Vec<Diagnostic>) {
         diagnostics.push(
             Diagnostic::warning("unknown_field", format!("parameters.yaml has no section `{}`", entry.key))
                 .at(entry.key_span)
-                .hint(format!("the sections are {}", listed(known())))
+                .hint(format!("the sections are {}", listed(&known().collect::<Vec<_>>())))
                 .maybe_hint(did_you_mean(&entry.key, known())),
         );
     }
@@ -221,7 +222,7 @@ fn diagnostic(entry: &Entry, failure: Failure) -> Diagnostic {
 
 /// The tree of a text, if it has any value.
 pub(super) fn parse(id: SourceId, text: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<Node> {
-    let options = ParseOptions { budget: Budget::default(), duplicate_keys: DuplicateKeys::WarnWhenEqual };
+    let options = ParseOptions { duplicate_keys: DuplicateKeys::WarnWhenEqual, ..ParseOptions::default() };
     match parse_with(id, text, &options) {
         Ok(parsed) => {
             diagnostics.extend(parsed.warnings);

@@ -24,6 +24,7 @@ use terrace_engine::blueprint::{Blueprint, Library};
 use terrace_engine::compile::Compiler;
 use terrace_engine::descriptor::Body;
 use terrace_engine::diagnostic::has_errors;
+use terrace_engine::engine::Engine;
 use terrace_engine::plan::Origin;
 use terrace_engine::plan::compute::Computed;
 use terrace_engine::plan::options::Options;
@@ -236,7 +237,7 @@ impl<'a> Bench<'a> {
             let chosen = library.choose(&component.key, wanted, component.span, templates);
             used.extend(chosen.ok().map(|blueprint| (blueprint.name.value.as_str(), blueprint)));
         }
-        let EnvironmentContext { registry, functions, .. } = &self.env_context;
+        let Engine { registry, functions, .. } = &self.env_context.engine;
         let found: Vec<_> = used.values().flat_map(|blueprint| check(blueprint, registry, functions)).collect();
         if !has_errors(&found) {
             return Ok(());

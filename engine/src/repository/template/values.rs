@@ -89,7 +89,7 @@ pub(crate) fn of_node(node: &Node) -> Value {
             let text = number.as_str();
             text.parse().map(|number: f64| Value::from(number)).unwrap_or_else(|_| Value::from(text))
         }
-        NodeKind::Text(text) => Value::from(text.as_str()),
+        NodeKind::Text(text) | NodeKind::Typed { text, .. } => Value::from(text.as_str()),
         NodeKind::List(items) => list(items.iter().map(of_node)),
         NodeKind::Map(entries) => {
             let map = Map::default();
