@@ -15,6 +15,7 @@ mod error;
 mod journal;
 mod lease;
 mod operation;
+mod read;
 mod record;
 mod request;
 mod row;
@@ -33,14 +34,15 @@ pub use operation::{
     Cancelled, KINDS, LogLine, NewOperation, OperationFilter, OperationRow, OperationStatus, Operations, PLANS, SCANS,
     StepAction, StepResult, StepRow,
 };
-pub use record::{ComponentRead, Read, Record, StaleRead, Write};
+pub use read::{ComponentRead, Generation, Read, StaleRead};
+pub use record::{Record, Write};
 pub use request::{
     Claimant, Enqueued, NewRequest, RequestClaim, RequestEnd, RequestQueue, RequestQuota, RequestRow, ServerStore,
     StoredRequest,
 };
 pub use row::{
-    ComponentEntry, ComponentRow, Generation, HistoryEntry, Ids, Intent, OpenIntent, OwnerRow, OwnersOf, Ownership,
-    Row, RowStatus, Rows, Selection, StackRead, StackSnapshot, StoreIdentity,
+    ComponentEntry, ComponentRow, HistoryEntry, Ids, Intent, OpenIntent, OwnerRow, OwnersOf, Ownership, Row, RowStatus,
+    Rows, Selection, StackRead, StackSnapshot, StoreIdentity,
 };
 pub use sealed::Sealed;
 

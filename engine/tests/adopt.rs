@@ -191,7 +191,7 @@ async fn destroy_of_a_recorded_component_removes_only_its_rows() {
     let three = stack(&format!("{PAIR}\n- {{type: world_thing, name: c, config: {{key: c}}}}"));
     let plan = story.plan_destroy_of(&three).await;
     let note = &plan.notes[0];
-    assert!(note.message.ends_with("so not looked for: `world_thing.b`, `world_thing.c`"), "{note:?}");
+    assert!(note.message.starts_with("demo@test has no row for `world_thing.b`, `world_thing.c`: "), "{note:?}");
     let hint = note.hint.as_deref().unwrap();
     assert!(
         hint.starts_with("for each such object that exists and belongs to this stack, run `terrace import"),

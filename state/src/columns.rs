@@ -119,7 +119,7 @@ pub(crate) fn current_row<C: ReadColumns>(columns: &mut C, stack: &StackId) -> R
     Ok(row)
 }
 
-/// Fills in the columns of [`content_columns`](crate::values::content_columns).
+/// Fills in the columns of [`content_columns`](crate::sql::content_columns).
 pub(crate) fn fill_content<C: ReadColumns>(columns: &mut C, row: &mut Row) -> Result<(), C::Error> {
     row.status = columns.word()?;
     row.provider = columns.text()?;

@@ -1,12 +1,13 @@
 //! State stores: the engine's [`StateStore`](terrace_engine::store::StateStore) on SQLite and PostgreSQL.
 //!
-//! [`open`] returns the store at a URL, and [`in_memory`] a new one without a file. A store has rows with all their versions, a journal of steps, leases,
-//! operations and logs. It never has secrets in plain text: the engine seals them first. No store interprets
-//! attributes.
+//! [`open`] returns the store at a URL, and [`in_memory`] a new one without a file. A store has rows with all their
+//! versions, a journal of steps, leases, operations and logs. It never has secrets in plain text: the engine seals them
+//! first. No store interprets attributes.
 //!
 //! Read in this order: `migrations/sqlite/0001_init.sql` (schema), `sqlite` (the store), `sqlite::commit` (one
 //! transaction), `sqlite::lease` (rights of writers). `postgres` has the same structure. Both take their decisions from
-//! `rules` and read their rows with `columns`. The suite in `contract` checks the same behaviours of every store. [`roles`] stores the data of Hasura's role mapper beside a state.
+//! `rules` and read their rows with `columns`. The suite in `contract` checks the same behaviours of every store.
+//! [`roles`] stores the data of Hasura's role mapper beside a state.
 #![forbid(unsafe_code)]
 // Tests may slice strings: a wrong index fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]

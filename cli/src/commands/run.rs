@@ -303,8 +303,7 @@ impl<'a> Run<'a> {
             self.context.ui.print_message(&format!("\nnot done:\n{}", left.join("\n")));
         }
         if plan.changes().any(|(_, change)| change.is_in_doubt()) {
-            let hint = "resolve the steps in doubt with `terrace recover`";
-            self.context.ui.print_hints(&Failure::reported(Exit::PartlyApplied).hint(hint));
+            self.context.ui.print_hints(&Failure::reported(Exit::PartlyApplied).hint(RESOLVE));
         }
         let left: Vec<String> =
             report.leftovers.iter().map(|left| format!("  {}", harmless(&left.to_string()))).collect();
@@ -437,6 +436,9 @@ pub(super) fn consent_options(plan: &Plan) -> Option<String> {
     (!options.is_empty()).then(|| options.into_iter().collect::<Vec<_>>().join(" "))
 }
 
+/// The remedy for steps in doubt.
+const RESOLVE: &str = "resolve the steps in doubt with `terrace recover`";
+
 /// The end of a run whose plan has only steps in doubt, and changes that wait for them.
 fn only_in_doubt(plan: &Plan) -> Failure {
     let in_doubt = plan.changes().filter(|(_, change)| change.is_in_doubt());
@@ -445,8 +447,7 @@ fn only_in_doubt(plan: &Plan) -> Failure {
         .collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let message = format!("nothing was changed: the last step of {} is in doubt", first_of(&names));
-    Failure { exit: Exit::PartlyApplied, ..Failure::new(message) }
-        .hint("run `terrace recover` to determine the outcome")
+    Failure { exit: Exit::PartlyApplied, ..Failure::new(message) }.hint(RESOLVE)
 }
 
 /// True if no question is necessary.

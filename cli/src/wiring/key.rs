@@ -98,7 +98,7 @@ fn read(source: &KeySource, ui: &Ui) -> Result<SecretString, Box<Diagnostic>> {
     }
 }
 
-/// The error for a key whose expression has no value. The text is the expression as written, without secrets.
+/// The error for a key whose expression has no value. It names variables only: the text of the expression may hold a part of a key.
 fn unevaluated(expression: &str) -> Diagnostic {
     let names = expression.split("env.").skip(1).map(|rest| rest.split(|c: char| !(c.is_alphanumeric() || c == '_')));
     let names: Vec<String> = names
@@ -110,7 +110,7 @@ fn unevaluated(expression: &str) -> Diagnostic {
         true => "correct the expression".to_owned(),
         false => format!("set {} to the key, in the environment of terrace", names.join(", ")),
     };
-    Diagnostic::error(UNUSABLE, format!("the state key is not available: `{expression}` has no value"))
+    Diagnostic::error(UNUSABLE, "the state key is not available: its expression has no value")
         .hint(format!("{set}; for a new state, {KEY_HINT}"))
 }
 

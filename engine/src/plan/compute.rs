@@ -262,11 +262,12 @@ impl Planner<'_> {
         reads.extend(std::mem::take(&mut loaded.reads));
         let mut changes = loaded.take_attempts();
         let mut in_doubt = loaded.in_doubt;
+        let protections = compiled.map(orphans::Protections::of);
         for (address, row) in loaded.rows {
             let in_doubt_reason = in_doubt.remove(&address);
             let change = orphans::remove(self, stack, &address, row, Reason::Destroy, in_doubt_reason, diagnostics)?;
-            if let (Some(change), Some(compiled)) = (&change, compiled) {
-                diagnostics.extend(orphans::protected_by_declaration(compiled, change));
+            if let (Some(change), Some(protections)) = (&change, &protections) {
+                diagnostics.extend(protections.refuse(stack, change));
             }
             changes.extend(change);
         }

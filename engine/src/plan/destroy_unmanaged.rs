@@ -323,10 +323,12 @@ fn not_searched(compiled: &CompiledStack, component: &str, addresses: &[Address]
     let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     let message = format!("{stack} has no row for {}: terrace does not search for such objects", first_of(&shown));
     let hint = match addresses {
-        [only] => format!(
-            "if such an object exists and belongs to this stack, run `terrace import {} ID` before the destroy",
-            shell_word(&format!("{stack}:{only}"))
-        ),
+        [only] => {
+            let address = shell_word(&format!("{stack}:{only}"));
+            format!(
+                "if such an object exists and belongs to this stack, run `terrace import {address} ID` before the destroy"
+            )
+        }
         _ => format!(
             "for each such object that exists and belongs to this stack, run `terrace import {stack}:ADDRESS ID` before the destroy"
         ),

@@ -8,13 +8,14 @@ use super::removed_data::lost_data;
 use super::resource::{declared_protected, is_protected, protected};
 use super::{Basis, Change, DataLossNote, How, InDoubt, Why};
 use crate::action::{Action, Reason};
-use crate::address::{Address, StackId};
+use crate::address::{Address, BlockName, StackId};
 use crate::compile::CompiledStack;
 use crate::descriptor::Lifecycle;
 use crate::diagnostic::Diagnostic;
 use crate::record;
+use crate::source::Span;
 use crate::store::RowStatus;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use terrace_provider::schema::Timeouts;
 
 /// Plans the removal of the deposed objects, which no descriptor uses any more.
@@ -107,17 +108,28 @@ pub(crate) fn remove(
     Ok(Some(removal(address, row, action, reason, lifecycle.timeouts(ty), in_doubt)))
 }
 
-/// The error for an object to delete whose declaration protects it although its row does not: `unprotect` changes the row alone.
-pub(crate) fn protected_by_declaration(compiled: &CompiledStack, change: &Change) -> Option<Diagnostic> {
-    let address = &change.address;
-    if change.action != Action::Delete || is_protected(&Lifecycle::default(), change.basis.prior.as_deref()) {
-        return None;
+/// The declarations of a stack that protect their objects.
+pub(crate) struct Protections<'a>(HashMap<BlockName<&'a str>, Span>);
+
+impl<'a> Protections<'a> {
+    pub(crate) fn of(compiled: &'a CompiledStack) -> Self {
+        let declared = compiled.components.iter().flat_map(|component| {
+            let protecting = component.declarations.resources.iter().filter(|it| it.lifecycle.prevent_destroy);
+            protecting
+                .map(|it| (BlockName { component: &*component.key, ty: &*it.ty.value, name: &*it.name.value }, it.span))
+        });
+        Self(declared.collect())
     }
-    let component = compiled.components.iter().find(|component| component.key == address.component)?;
-    let mut declared = component.declarations.resources.iter();
-    let declared = declared.find(|it| it.ty.value == address.ty && it.name.value == address.name)?;
-    let name = format!("{}:{address}", compiled.stack);
-    declared.lifecycle.prevent_destroy.then(|| declared_protected(&name, declared.span))
+
+    /// The error for an object to delete whose declaration protects it although its row does not: `unprotect` changes
+    /// the row alone.
+    pub(crate) fn refuse(&self, stack: &StackId, change: &Change) -> Option<Diagnostic> {
+        if change.action != Action::Delete || is_protected(&Lifecycle::default(), change.basis.prior.as_deref()) {
+            return None;
+        }
+        let span = self.0.get(&BlockName::of(&change.address))?;
+        Some(declared_protected(&format!("{stack}:{}", change.address), *span))
+    }
 }
 
 /// The change of a row that leaves the state.

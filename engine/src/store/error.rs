@@ -1,6 +1,6 @@
 //! Errors of a state store.
 
-use super::{ComponentRead, StaleRead};
+use super::read::{ComponentRead, StaleRead};
 use crate::address::{Address, SHARED, StackId, outputs_in_words};
 use uuid::Uuid;
 
@@ -94,17 +94,5 @@ pub(crate) fn describe_stale_rows(stale: &[StaleRead]) -> String {
     match stale.len().saturating_sub(names.len()) {
         0 => names.join(", "),
         more => format!("{} and {more} more", names.join(", ")),
-    }
-}
-
-impl std::fmt::Display for StaleRead {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { read, now } = self;
-        write!(f, "{}:{}", read.stack, read.address)?;
-        match (read.generation, now) {
-            (0, _) => f.write_str(" (recorded since)"),
-            (_, 0) => f.write_str(" (removed since)"),
-            (before, now) => write!(f, " (generation {before}, now {now})"),
-        }
     }
 }

@@ -1,7 +1,8 @@
 //! Rows of a store.
 
 use super::operation::StepAction;
-use super::{ComponentRead, Sealed, StoreError};
+use super::read::{ComponentRead, Generation};
+use super::{Sealed, StoreError};
 use crate::access::Access;
 use crate::address::{Address, StackId};
 use crate::naming::NamesRule;
@@ -80,9 +81,6 @@ pub enum OwnersOf {
     /// All shared rows of this stack.
     Stack(StackId),
 }
-
-/// The version of a row, counted from 1; 0 stands for an absent row.
-pub type Generation = u64;
 
 /// The record of an object.
 #[derive(Debug, Clone, PartialEq)]

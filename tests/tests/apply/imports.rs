@@ -316,7 +316,7 @@ fn adopted_file_with_the_declared_content_stays_unchanged() {
           (8 unchanged attributes hidden)
       = local_file.d   imported from out/d, content, sha256 changed
           ~ content = "one" → "two"
-          ~ sha256  = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7… → "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3…
+          ~ sha256  = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e…" → "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d…"
           (6 unchanged attributes hidden)
 
     Plan: 4 to import, 0 to add, 1 to change, 0 to destroy.
@@ -350,7 +350,7 @@ fn declared_protection_holds_for_destroy_after_unprotect() {
      5 │   - {type: local_file, name: a, lifecycle: {preventDestroy: true}, config: {path: out/a, content: one}}
        ·     ───────────────────────────────────────────────────────────────────────────────────────────────────
        ╰────
-      help: remove `preventDestroy` from its lifecycle, then try again
+      hint: remove `preventDestroy` from its lifecycle, then try again
     ");
     assert!(project.has("out/a"));
     project.edit("stack.yaml", "lifecycle: {preventDestroy: true}, ", "");

@@ -73,16 +73,16 @@ fn plan_with_only_steps_in_doubt_needs_no_approval() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-      ? local_command.thing   in doubt: the provider does not know if the call took effect
-          run `terrace recover` to determine the outcome
+      ? local_command.thing   in doubt: terrace sent the call; its effect is unknown
+          resolve it with `terrace recover`
         local_value.user      not done: waits for local_command.thing, whose last step is in doubt
 
     Plan: 0 to add, 0 to change, 0 to destroy.
     (1 in doubt, 1 waiting)
     --- stderr
-    error: nothing was changed: the last step of demo@local:local_command.thing is in doubt
+    error: nothing was changed: the last step of `demo@local:local_command.thing` is in doubt
 
-    hint: run `terrace recover` to determine the outcome
+    hint: resolve the steps in doubt with `terrace recover`
     ");
     project.run(["apply", "stack.yaml", "--auto-approve", "-q"]).with_code(3).prints("not done:");
     project.run(["recover", "--absent", "local_command.thing"]).done();

@@ -77,7 +77,7 @@ fn unknown_name_in_depends_on_hides_no_other_error() {
      5 │   - {type: local_file, name: a, dependsOn: [nope], config: {path: a, content: x}}
        ·                                             ────
        ╰────
-      help: the resources are `a`, `b` and `c`
+      hint: the resources are `a`, `b`, `c`
 
     unknown_attribute
 
@@ -86,7 +86,7 @@ fn unknown_name_in_depends_on_hides_no_other_error() {
      6 │   - {type: local_file, name: b, config: {pth: b, content: x}}
        ·                                          ───
        ╰────
-      help: did you mean `path`?
+      hint: did you mean `path`?
 
     missing_attribute
 
@@ -95,7 +95,7 @@ fn unknown_name_in_depends_on_hides_no_other_error() {
      6 │   - {type: local_file, name: b, config: {pth: b, content: x}}
        ·                                         ────────────────────
        ╰────
-      help: add `path`: Path, relative to the project folder.
+      hint: add `path`: Path, relative to the project folder.
 
     unknown_variable
 
@@ -104,7 +104,7 @@ fn unknown_name_in_depends_on_hides_no_other_error() {
      7 │   - {type: local_file, name: c, config: {path: c, content: '${{ vars.none }}'}}
        ·                                                                 ─────────
        ╰────
-      help: the descriptor declares no variables
+      hint: the descriptor declares no variables
     ");
     let text = "components:\n  a: {dependsOn: [nope, c], resources: [{type: local_file, name: f, config: {pth: a}}]}\n  \
                 b: {resources: []}\n  c: {resources: []}\n";

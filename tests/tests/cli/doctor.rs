@@ -483,7 +483,7 @@ fn sealed_values_need_their_key() {
     let configured = "environments: {prod: {encryption: {key: '${{ env.MY_KEY }}'}}, local: {}}\n";
     project.write("terrace.yaml", configured);
     let unset = project.run(["doctor"]).with_code(1);
-    unset.prints("the state key is not available: `${{ env.MY_KEY }}` has no value").prints("set `MY_KEY` to the key");
+    unset.prints("the state key is not available: its expression has no value").prints("set `MY_KEY` to the key");
     std::fs::remove_file(project.path("terrace.yaml")).unwrap();
     let state = project.path(".terrace/state.db");
     std::fs::set_permissions(state, std::fs::Permissions::from_mode(0o644)).unwrap();

@@ -89,7 +89,7 @@ fn errors_of_blueprints_lead_to_the_edited_file() {
 #[test]
 fn environment_must_be_chosen() {
     let project = example();
-    project.run(["plan", "."]).with_code(1).prints("`.` is a repository").prints("--env").prints("dev, prod");
+    project.run(["plan", "."]).with_code(1).prints("`.` is a repository").prints("--env").prints("`dev`, `prod`");
     project.run(["plan", ".", "--env", "qa"]).with_code(1).prints("`qa` is not configured");
     project.run(["descriptor", "build", "terrace.yaml", "--env", "dev"]).with_code(1);
 }

@@ -80,7 +80,7 @@ fn mistake_in_specific_is_reported_at_its_line() {
     ] {
         project.edit("data-product.yaml", part, mistake);
         let ran = project.run(["validate", "data-product.yaml", "--env", "local"]).with_code(1);
-        ran.prints("data-product.yaml:").prints(place).prints("help:");
+        ran.prints("data-product.yaml:").prints(place).prints("hint:");
         project.write("data-product.yaml", &whole);
     }
 }

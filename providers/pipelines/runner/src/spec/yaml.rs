@@ -241,7 +241,7 @@ mod tests {
         let (node, _) = parse(text).unwrap();
         let json = to_json(&node);
         let expected =
-            r#"[1.5,"1e+3",123456789012345678901,NaN,-Infinity,3.0,{"type{date}":"2014-01-02"},1.5e30,-0.0]"#;
+            r#"[1.5,"1e+3",123456789012345678901,NaN,-Infinity,3.0,{"type{date}":"2014-01-02"},1.5e+30,-0.0]"#;
         assert_eq!(python_json(&json), expected);
         assert_eq!(to_json(&of_json(&json)).to_string(), json.to_string());
         let texts: Vec<_> = node.as_list().unwrap().iter().map(|item| to_python_text(item).unwrap()).collect();
