@@ -213,7 +213,7 @@ impl Lookup<'_> {
                 "self" => "`self` is available only in a check with `when: post`".to_owned(),
                 "component" | "product" | REQUEST => format!("`{root}` is available only in blueprints"),
                 "acl" => "`acl` is available only in the resources of `acl:`".to_owned(),
-                _ => format!("there are: {}", listed(&self.roots)),
+                _ => format!("there are: {}", listed(self.roots)),
             });
         Diagnostic::error("unknown_variable", format!("there is no variable `{root}` here")).hint(hint)
     }

@@ -1,8 +1,8 @@
 //! Records that a store writes: journal entries, changes of the state, and the versions a plan depends on.
 
+use super::read::{ComponentRead, Generation, Read};
 use super::{
-    ComponentRow, Generation, Intent, OperationStatus, OwnerRow, Ownership, ResealedRequest, Row, Sealed, StepAction,
-    StepResult,
+    ComponentRow, Intent, OperationStatus, OwnerRow, Ownership, ResealedRequest, Row, Sealed, StepAction, StepResult,
 };
 use crate::address::{Address, StackId};
 use uuid::Uuid;

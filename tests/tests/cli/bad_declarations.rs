@@ -109,7 +109,7 @@ fn unknown_name_in_depends_on_hides_no_other_error() {
     let text = "components:\n  a: {dependsOn: [nope, c], resources: [{type: local_file, name: f, config: {pth: a}}]}\n  \
                 b: {resources: []}\n  c: {resources: []}\n";
     let ran = refused_stack(text);
-    ran.prints("`dependsOn` names `nope`").prints("the components are `a`, `b` and `c`").prints("no attribute `pth`");
+    ran.prints("`dependsOn` names `nope`").prints("the components are `a`, `b`, `c`").prints("no attribute `pth`");
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn unknown(variable: &str, name: &str, known: &[&str], span: Span) -> Option<Dia
     if known.contains(&name) {
         return None;
     }
-    let hint = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| format!("it has: {}", listed(&known)));
+    let hint = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| format!("it has: {}", listed(known)));
     Some(Diagnostic::error("unknown_field", format!("`{variable}` has no field `{name}`")).at(span).hint(hint))
 }
 
