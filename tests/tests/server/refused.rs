@@ -37,7 +37,7 @@ fn native_api_gives_hints() {
     assert!(output.starts_with("descriptor:") && output.ends_with(moon), "{output}");
     let several = json!({"descriptor": product, "components": ["nope", "neither"]});
     let several = server.call("POST", PLANS, &several.to_string()).json();
-    let none = |name: &str| format!("`finance.cash.0` has no component `{name}` (there are: a, port)");
+    let none = |name: &str| format!("`finance.cash.0` has no component `{name}` (there are: `a`, `port`)");
     assert_eq!(several["errors"], json!([none("neither"), none("nope")]), "{several}");
     let misspelt = product.replace("specific: {name: a}", "specific: {nam: a}");
     let output = server.call("POST", PLANS, &json!({"descriptor": misspelt}).to_string());
