@@ -177,7 +177,7 @@ impl Screen {
         }
         let gap = column.saturating_sub(head.chars().count()) + GAP;
         let text = if note.is_empty() { head.to_owned() } else { format!("{head}{}{note}", " ".repeat(gap)) };
-        // An address is never cut; a note without enough room is, unless it says what a user has to resolve.
+        // An address is never cut. A note is, without enough room, unless a user has to resolve its step.
         let is_whole = change.in_doubt.is_some();
         let text = match is_whole {
             true => text,
