@@ -20,7 +20,7 @@ pub enum Approval {
     None,
     /// A person reviewed this plan. Another plan needs another review.
     ThisPlan,
-    /// This plan. If it becomes stale, a new plan may replace it, with an approval of its own.
+    /// This plan. A new plan may replace it when it is stale, with its own approval.
     Replaceable,
     /// The same; a new plan may also follow an apply that left a shared object without owners. The caller reads only the
     /// result of the whole change.

@@ -18,7 +18,7 @@ pub struct ServerSettings {
     pub most_waiting: usize,
     /// The most waiting requests of a caller whose token sets no limit.
     pub most_waiting_of_caller: u32,
-    /// The most provider calls of one request at once.
+    /// The most concurrent provider calls of a request.
     pub parallelism: usize,
     /// How long a request waits for the lease of its component.
     pub lock_timeout: Duration,

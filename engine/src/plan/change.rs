@@ -106,7 +106,7 @@ impl Change {
         row_stack(stack, &self.address)
     }
 
-    /// The undecided checks of one phase.
+    /// The undecided checks of a phase.
     pub(crate) fn waiting_checks(&self, when: CheckTime) -> impl Iterator<Item = (&PlannedCheck, &Deferred)> {
         let checks = self.how.checks.iter().filter(move |check| check.when == when);
         checks.filter_map(|check| Some((check, check.deferred.as_ref()?)))

@@ -137,7 +137,7 @@ pub(crate) fn stack_of(text: &str, environment: &str) -> StackId {
 }
 
 pub(crate) fn listed_or_none(label: &str, names: &[&str]) -> String {
-    if names.is_empty() { "there are none".to_owned() } else { format!("{label}: {}", listed(names)) }
+    if names.is_empty() { "none exists".to_owned() } else { format!("{label}: {}", listed(names)) }
 }
 
 pub(crate) fn malformed() -> Missing {

@@ -80,7 +80,7 @@ impl Admission {
     /// Checks that a caller with these headers may still read an operation of these stacks.
     ///
     /// # Errors
-    /// When its token is no longer known, or does not allow that.
+    /// When its token was removed, or does not allow that.
     pub(crate) async fn check_reader(&self, headers: &HeaderMap, stacks: &[StackId]) -> Result<(), Refusal> {
         let principal = self.admit(headers).await?;
         let may_read = principal.may(Action::Read, false, &[Resource::Any]) && principal.sees_all(stacks);

@@ -207,7 +207,7 @@ fn tainted_object_is_replaced_unless_untainted() {
     snapshot!(project.run(["untaint", "local_file.a"]), @"
     exit: 0
     --- stdout
-    local_file.a is not tainted
+    local_file.a is not tainted any more
     ");
     project.assert_settled("stack.yaml", &[]);
     snapshot!(project.run(["state", "history", "local_file.a"]), @"
@@ -264,7 +264,7 @@ fn protected_object_is_kept_until_unprotected() {
     snapshot!(project.run(["unprotect", "local_file.a"]), @"
     exit: 0
     --- stdout
-    local_file.a is not protected
+    local_file.a is not protected any more
     ");
     snapshot!(project.run(["unprotect", "local_file.a"]), @"
     exit: 0

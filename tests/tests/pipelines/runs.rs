@@ -225,7 +225,7 @@ fn unknown_pipeline_id_is_an_error() {
     hint: did you mean `./first`?
     ");
     pipelines.run(&["pipelines", "run", "./none/%"]).with_code(1).prints("there is no pipeline `./none/%`");
-    pipelines.run(&["pipelines", "logs", "./none"]).with_code(1).prints("there is no run `./none`");
+    pipelines.run(&["pipelines", "logs", "./none"]).with_code(1).prints("has no run `./none`");
     let empty = Project::new();
     empty.run(["pipelines", "run"]).with_code(1).prints("there are no pipelines here");
 }

@@ -96,7 +96,7 @@ fn unknown_run_ids_are_refused_with_a_suggestion() {
         pipelines
             .run(&["pipelines", command, &run[..1]])
             .with_code(1)
-            .prints("there is no run")
+            .prints("has no run")
             .prints("8 characters of an id");
     }
     pipelines.run(&["pipelines", "logs", &run[..8]]).done();

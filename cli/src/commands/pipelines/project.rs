@@ -88,7 +88,7 @@ pub(super) async fn find(runner: &Runner, word: &str) -> Result<Record, Failure>
                 .hint(format!("run it with `terrace pipelines run {word}`"))
         }
         ids => {
-            let what = format!("there is no run `{word}`, and no pipeline of that name has runs in this folder");
+            let what = format!("this folder has no run `{word}`, and no pipeline `{word}` with runs");
             let meant = ids.and_then(|ids| closest(&pipeline, ids.iter().map(String::as_str)));
             Failure::new(what).hint(match meant {
                 Some(id) => format!("did you mean `{id}`?"),

@@ -39,6 +39,14 @@ impl Mark {
         }
     }
 
+    /// Follows the outcome of a change.
+    const fn change(self) -> &'static str {
+        match self {
+            Self::Tainted => "",
+            Self::Untainted | Self::Unprotected => " any more",
+        }
+    }
+
     /// The row with the mark; `None` if it has the mark already.
     fn put_on(self, row: Row) -> Result<Option<Row>, Failure> {
         let status = match (self, row.status) {
@@ -81,7 +89,7 @@ pub(in crate::commands) async fn mark(
         Ok(mark.put_on(row)?.map(|marked| Change {
             leases: [(stack.clone(), address.lease_key())].into(),
             writes: vec![Write::Put { row: Box::new(marked), expected }],
-            summary: format!("{address} is {outcome}"),
+            summary: format!("{address} is {outcome}{}", mark.change()),
         }))
     };
     let message = match edit.perform(change).await? {
