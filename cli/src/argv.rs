@@ -22,7 +22,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("raw", "write `--format=raw`"),
 ];
 
-/// Commands of terraform with another name in terrace, or without a counterpart.
+/// Commands of terraform and dppctl with another name in terrace, or without a counterpart.
 const COMMANDS: &[(&str, &str)] = &[
     ("refresh", "`terrace drift FILE` shows drift, `terrace apply --refresh-only FILE` records it"),
     ("workspace", "use environments: `--env NAME`, or `TERRACE_ENV`; `terrace stacks list` lists stacks"),
@@ -41,6 +41,9 @@ const COMMANDS: &[(&str, &str)] = &[
     ("logout", "there is nothing to log out of: set credentials in terrace.yaml or in variables"),
     ("metadata", "`terrace providers schema NAME` shows the types of a provider"),
     ("query", "use `terrace drift FILE` to compare the state with remote objects"),
+    ("list", "`terrace stacks list` lists stacks, `terrace state list` resources, `terrace pipelines list` pipelines"),
+    ("run", "`terrace apply FILE` applies a descriptor, `terrace pipelines run` runs a pipeline"),
+    ("logs", "`terrace operations logs` prints the log of an operation, `terrace pipelines logs` that of a run"),
 ];
 
 const WHOLE_STACKS: &str =
@@ -191,7 +194,7 @@ fn groups_with<'a>(command: &'a clap::Command, word: &str) -> impl Iterator<Item
     command.get_subcommands().filter(|group| !group.is_hide_set()).filter(has_it).map(clap::Command::get_name)
 }
 
-/// The failure for a command that only terraform has.
+/// The failure for a command of terraform or dppctl.
 pub(crate) fn elsewhere(command: &str) -> Option<Failure> {
     let (_, hint) = COMMANDS.iter().find(|(name, _)| *name == command)?;
     Some(Failure::new(format!("there is no command `{command}`")).hint(*hint))

@@ -23,7 +23,7 @@ struct Dppctl {
 enum Command {
     /// Activate a cluster, or print its progress
     Init {
-        /// Activate this kind of cluster; without it, print the progress of the active one
+        /// Start this kind of cluster and make it the active one; without it, show the active one
         #[arg(value_name = "KIND")]
         kind: Option<String>,
         /// Start this many workers

@@ -96,8 +96,9 @@ impl From<StoreError> for Failure {
             StoreError::NotAStore { .. } => {
                 Self::new(error.to_string()).hint("name the state with `--state`; terrace leaves this file unchanged")
             }
-            StoreError::Occupied { .. }
-            | StoreError::ClaimLost(_)
+            StoreError::Occupied { .. } => Self::new(error.to_string())
+                .hint("write a free address; `terrace state list` lists those in use"),
+            StoreError::ClaimLost(_)
             | StoreError::WrittenToFallback { .. }
             | StoreError::Unavailable { .. } => Self::new(error.to_string()),
         }

@@ -344,7 +344,7 @@ pub(crate) fn options(
 /// Addresses of an option, each with its stack if it names one.
 fn named<T: FromStr<Err = AddressError>>(option: &str, texts: &[String]) -> Result<Vec<(Option<StackId>, T)>, Failure> {
     let wrong = |error: AddressError| {
-        Failure::new(format!("{option}: {error}")).hint("`terrace state list` lists the addresses")
+        Failure::new(format!("{option}: {error}")).hint("the plan without this option shows the addresses")
     };
     texts.iter().map(|text| parse_with_stack(text).map_err(wrong)).collect()
 }

@@ -231,9 +231,13 @@ impl Applier {
 
 /// True if both URLs name one state. The user of a database does not matter: planning may need fewer rights than applying.
 fn is_same_place(one: &str, other: &str) -> bool {
-    fn parts(url: &str) -> Vec<Component<'_>> {
-        let place = url.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).map_or(url, |(_, place)| place);
-        let place = place.split_once("://").map_or(place, |(_, place)| place);
+    fn without_user_and_default_port(url: &str) -> String {
+        let Some((_, place)) = url.split_once("://") else { return url.to_owned() };
+        let place = place.rsplit_once('@').map_or(place, |(_, place)| place);
+        let (host, database) = place.split_once('/').unwrap_or((place, ""));
+        format!("{}/{database}", host.strip_suffix(":5432").unwrap_or(host))
+    }
+    fn parts(place: &str) -> Vec<Component<'_>> {
         let mut parts = Vec::new();
         for part in Path::new(place).components() {
             match part {
@@ -244,7 +248,8 @@ fn is_same_place(one: &str, other: &str) -> bool {
         }
         parts
     }
-    parts(one) == parts(other)
+    let (one, other) = (without_user_and_default_port(one), without_user_and_default_port(other));
+    parts(&one) == parts(&other)
 }
 
 /// The URL of a state and its id, because another state may be at the same URL now.
@@ -296,6 +301,8 @@ mod tests {
         assert!(is_same_place("postgres://reader@host/db", "postgres://writer@host/db"));
         assert!(is_same_place("postgres://host/db", "postgres://writer@host/db"));
         assert!(!is_same_place("postgres://me@host/db", "postgres://me@other/db"));
+        assert!(is_same_place("postgres://host/db", "postgres://host:5432/db"));
+        assert!(!is_same_place("postgres://host/db", "postgres://host:5433/db"));
         assert!(!is_same_place("sqlite:/db", "postgres://host/db"));
     }
 }

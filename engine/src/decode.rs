@@ -145,15 +145,22 @@ impl<'n, 'd> Fields<'n, 'd> {
     /// The value of the field's word, from pairs of words and values; `None` if the field is absent or has another
     /// word.
     pub fn word<T: Copy>(&mut self, name: &'static str, words: &[(&'static str, T)]) -> Option<T> {
-        let text = self.text(name)?;
-        let found = words.iter().find(|(word, _)| *word == text.value).map(|(_, value)| *value);
+        let entry = self.optional(name)?;
+        let known = || alternatives(words.iter().map(|(word, _)| *word));
+        // Quotes around `true` would not make it one of the words.
+        let Some(text) = entry.value.as_text() else {
+            let error = wrong_type(&format!("`{name}`"), &known(), &entry.value);
+            self.diagnostics.push(error.hint(format!("write {}", known())));
+            return None;
+        };
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
-            let known = alternatives(words.iter().map(|(word, _)| *word));
+            let known = known();
             self.diagnostics.push(
-                Diagnostic::error("wrong_value", format!("`{name}` cannot be `{}`: expected {known}", text.value))
-                    .at(text.span)
+                Diagnostic::error("wrong_value", format!("`{name}` cannot be `{text}`: expected {known}"))
+                    .at(entry.value.span)
                     .hint(format!("write {known}"))
-                    .maybe_hint(did_you_mean(&text.value, words.iter().map(|(word, _)| *word))),
+                    .maybe_hint(did_you_mean(text, words.iter().map(|(word, _)| *word))),
             );
         }
         found

@@ -204,6 +204,10 @@ impl Registry {
         if self.instance(&key).is_some_and(|schema| schema.name == provider) {
             return format!("did you mean `{key}`?");
         }
+        // `kafka.us` is not a slip of `kafka.eu`.
+        if let Some(close) = did_you_mean(missing, names.iter().copied()).filter(|_| !is_key) {
+            return close;
+        }
         let name = if is_key { String::new() } else { format!(", and name it `{key}` here") };
         // A configured environment has only the overlay that its configuration names.
         let overlay = if environment.is_embedded() { ", beside `overlay: embedded`" } else { "" };
@@ -217,7 +221,9 @@ impl Registry {
     /// The error for a resource whose `provider` names an instance of another provider, or another provider itself.
     #[must_use]
     pub fn instance_of_other(&self, ty: &str, provider: &str, name: &str) -> Option<Diagnostic> {
-        let other = self.instance(name).or_else(|| self.schemas().find(|schema| schema.name == name))?.name;
+        // `kafka.eu` would be an instance of kafka, even if the environment does not have it.
+        let of_name = name.split_once('.').map_or(name, |(provider, _)| provider);
+        let other = self.instance(name).or_else(|| self.schemas().find(|schema| schema.name == of_name))?.name;
         if other == provider {
             return None;
         }

@@ -30,6 +30,10 @@ async fn name_without_its_provider_gets_a_hint_that_works() {
     let story = Story::new();
     let named = |name: &str| in_region().replace("'${{ \"world.\" + vars.region }}'", name);
     assert!(story.errors(&named("eu")).await.contains("did you mean `world.eu`?"));
+    assert!(story.errors(&named("wrld")).await.contains("did you mean `world`?"));
+    let errors = story.errors(&named("[world]")).await;
+    assert!(errors.contains("`provider` has to be text, and is a list"), "{errors}");
+    assert!(errors.contains("write one text here"), "{errors}");
     let errors = story.errors(&named("us")).await;
     assert!(errors.contains("add the key `world.us` with its settings"), "{errors}");
     assert!(errors.contains("and name it `world.us` here"), "{errors}");

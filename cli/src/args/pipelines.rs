@@ -45,9 +45,9 @@ pub enum PipelinesCommand {
         after_help = "Examples:\n  terrace pipelines databases\n  terrace pipelines databases show orders --reveal\n  terrace pipelines databases extend orders 1h\n  terrace pipelines databases dump orders orders.sql"
     )]
     Databases(DatabasesArguments),
-    /// Create a cluster of workers and switch to it, or print the progress of the active one
+    /// Start workers and databases for pipelines, or show how far their start is
     #[command(
-        after_help = "Examples:\n  terrace pipelines init local --workers 4\n  terrace pipelines init    (how far the active cluster is)"
+        after_help = "Examples:\n  terrace pipelines init local --workers 4\n  terrace pipelines init    (shows how far the start is)"
     )]
     Init(ClusterArguments),
     /// Run pipelines of the queue; terrace starts this command itself
@@ -170,7 +170,7 @@ pub enum ClusterKind {
 /// `terrace pipelines init`.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct ClusterArguments {
-    /// Activate this kind of cluster [default: print the progress of the active one]
+    /// Start this kind of cluster and make it the active one [default: show the active one]
     #[arg(value_name = "KIND")]
     pub kind: Option<ClusterKind>,
     /// Start this many workers; 0 stops them [default: as before, else 2; 1 if they stop after 1 hour]

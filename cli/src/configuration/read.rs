@@ -48,7 +48,8 @@ pub(super) fn configuration(
         return (configuration, diagnostics);
     };
     fields.set_unsupported(&["policies"]);
-    configuration.state = secret_text(&mut fields, "state");
+    // An expression that failed stays as written, and its error is enough.
+    configuration.state = secret_text(&mut fields, "state").filter(|text| !text.contains("${{"));
     if let Some(entry) = fields.optional("encryption") {
         configuration.encryption =
             encryption(&entry.value, &configuration.folder, variables.get(STATE_KEY).is_some(), fields.diagnostics);

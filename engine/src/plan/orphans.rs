@@ -12,6 +12,7 @@ use crate::address::{Address, BlockName, StackId};
 use crate::compile::CompiledStack;
 use crate::descriptor::Lifecycle;
 use crate::diagnostic::Diagnostic;
+use crate::moves::Moves;
 use crate::record;
 use crate::source::Span;
 use crate::store::RowStatus;
@@ -109,7 +110,10 @@ pub(crate) fn remove(
 }
 
 /// The declarations of a stack that protect their objects.
-pub(crate) struct Protections<'a>(HashMap<BlockName<&'a str>, Span>);
+pub(crate) struct Protections<'a> {
+    declared: HashMap<BlockName<&'a str>, Span>,
+    moves: &'a Moves,
+}
 
 impl<'a> Protections<'a> {
     pub(crate) fn of(compiled: &'a CompiledStack) -> Self {
@@ -118,7 +122,7 @@ impl<'a> Protections<'a> {
             protecting
                 .map(|it| (BlockName { component: &*component.key, ty: &*it.ty.value, name: &*it.name.value }, it.span))
         });
-        Self(declared.collect())
+        Self { declared: declared.collect(), moves: &compiled.transitions.moves }
     }
 
     /// The error for an object to delete whose declaration protects it although its row does not: `unprotect` changes
@@ -127,7 +131,9 @@ impl<'a> Protections<'a> {
         if change.action != Action::Delete || is_protected(&Lifecycle::default(), change.basis.prior.as_deref()) {
             return None;
         }
-        let span = self.0.get(&BlockName::of(&change.address))?;
+        // A destroy does not carry out the moves of the descriptor: the row may have the former address.
+        let moved = self.moves.destination(&change.address).map(|(address, _)| address);
+        let span = self.declared.get(&BlockName::of(moved.as_ref().unwrap_or(&change.address)))?;
         Some(declared_protected(&format!("{stack}:{}", change.address), *span))
     }
 }

@@ -359,6 +359,19 @@ fn declared_protection_holds_for_destroy_after_unprotect() {
 }
 
 #[test]
+fn declared_protection_holds_for_destroy_before_a_move_is_applied() {
+    let project = Project::with_stack("resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n");
+    project.apply().done();
+    project.write_stack(
+        "resources:\n  - {type: local_file, name: b, lifecycle: {preventDestroy: true}, config: {path: out/a, content: one}}\n\
+         moved: [{from: local_file.a, to: local_file.b}]\n",
+    );
+    let refused = project.run(["destroy", "stack.yaml", "--auto-approve"]).with_code(1);
+    refused.prints("demo@local:local_file.a is protected and would be deleted");
+    assert!(project.has("out/a"));
+}
+
+#[test]
 fn dependency_on_all_instances_follows_an_instance_moved_by_state_mv() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_value, name: a, forEach: [x, y], config: {input: 1}}\n  - {type: local_value, name: \

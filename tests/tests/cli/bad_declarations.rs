@@ -485,6 +485,39 @@ fn invalid_configuration_is_shown_with_its_place() {
 }
 
 #[test]
+fn state_of_a_failed_expression_gives_one_error() {
+    let project = Project::with_stack("resources: []\n");
+    project.write("terrace.yaml", "state: ${{ env.NO_SUCH_VARIABLE }}\n");
+    let refused = project.run(["plan", "stack.yaml"]).with_code(1);
+    refused.prints("the environment variable `NO_SUCH_VARIABLE` is not set");
+    assert!(!refused.stderr.contains("is not a state"), "{}", refused.stderr);
+}
+
+#[test]
+fn instance_of_another_provider_is_reported_even_if_it_is_not_configured() {
+    let ran = refused_stack("resources:\n  - {type: local_file, name: f, provider: sqlite.eu, config: {path: a, content: x}}\n");
+    ran.with_code(1)
+        .prints("`local_file` is a type of the provider `local`, and `sqlite.eu` is an instance of another provider")
+        .prints("remove `provider: sqlite.eu`, or name an instance of `local`: `local`");
+}
+
+#[test]
+fn true_for_adopt_is_answered_with_the_words_of_adopt() {
+    snapshot!(refused_stack("resources:\n  - {type: local_file, name: f, adopt: true, config: {path: a, content: x}}\n"), @"
+    exit: 1
+    --- stderr
+    wrong_type
+
+      × `adopt` is a true/false: expected `never`, `ifExists` or `ifOurs`
+       ╭─[stack.yaml:5:42]
+     5 │   - {type: local_file, name: f, adopt: true, config: {path: a, content: x}}
+       ·                                        ────
+       ╰────
+      hint: write `never`, `ifExists` or `ifOurs`
+    ");
+}
+
+#[test]
 fn duration_beyond_a_year_is_refused() {
     snapshot!(refused_stack(
         "resources:\n  - {type: local_file, name: f, timeouts: {create: 9223372036854775807s, read: 0s}, config: {path: a, content: x}}\n"

@@ -106,7 +106,7 @@ fn mistyped_target_changes_nothing() {
     --- stderr
     error: --target: `b` is not an address: expected `[component/]type.name` or `[component/]type.name["key"]`
 
-    hint: `terrace state list` lists the addresses
+    hint: the plan without this option shows the addresses
     "#);
     snapshot!(project.run(["plan", "stack.yaml", "--replace", "local_file.c"]), @r#"
     exit: 1

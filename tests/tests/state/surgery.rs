@@ -111,7 +111,9 @@ fn missing_resource_or_taken_address_is_refused() {
     project.apply().done();
     let listed = project.run(["state", "list"]).done().stdout;
     let ran = project.run(["state", "mv", "local_file.a", "local_file.b"]);
-    assert_ne!(ran.code, 0, "{ran}");
+    ran.with_code(1)
+        .prints("demo@local:local_file.b exists already")
+        .prints("hint: write a free address; `terrace state list` lists those in use");
     assert_eq!(project.run(["state", "list"]).done().stdout, listed);
 }
 

@@ -39,10 +39,11 @@ pub(super) fn summary(report: &Report, is_destroy: bool) -> String {
             format!("Apply complete! Resources: {imported}{added} added, {changed} changed, {destroyed} destroyed.")
         }
         (false, _) => {
+            let done = if is_destroy { "Destroyed" } else { "Applied" };
             let what = match (report.is_interrupted, has_failures(report)) {
-                (true, _) => "Interrupted",
-                (false, true) => "Applied with failures",
-                (false, false) => "Applied in part",
+                (true, _) => "Interrupted".to_owned(),
+                (false, true) => format!("{done} with failures"),
+                (false, false) => format!("{done} in part"),
             };
             format!(
                 "{what}. Resources: {imported}{added} added, {changed} changed, {destroyed} destroyed. ({})",
@@ -175,7 +176,7 @@ mod tests {
             Ownership { address: address(), stack: StackId::new("demo", "local"), component: String::new() };
         let report = Report { still_owned: vec![ownership], ..Report::default() };
         assert_eq!(exit(&report), Exit::PartlyApplied);
-        assert!(summary(&report, true).starts_with("Applied in part. "));
+        assert!(summary(&report, true).starts_with("Destroyed in part. "));
         assert!(summary(&report, true).ends_with("(0 done, 1 still owned)"));
     }
 

@@ -164,7 +164,13 @@ pub(super) fn not_text(subject: &str, template: &Template, found: &Value, applie
                 deferral(applied)
             ),
         ),
-        false => ("wrong_type", found.kind(), "use `string(…)`".to_owned()),
+        false => {
+            let hint = match found {
+                Value::List(_) | Value::Map(_) => "write one text here",
+                _ => "put the value in quotes, or use `string(…)` in an expression",
+            };
+            ("wrong_type", found.kind(), hint.to_owned())
+        }
     };
     Diagnostic::error(code, format!("`{subject}` has to be text, and is {found}")).at(template.span).hint(hint)
 }
