@@ -42,8 +42,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ("metadata", "`terrace providers schema NAME` shows the types of a provider"),
     ("query", "use `terrace drift FILE` to compare the state with remote objects"),
     ("list", "`terrace stacks list` lists stacks, `terrace state list` resources, `terrace pipelines list` pipelines"),
-    ("run", "`terrace apply FILE` applies a descriptor, `terrace pipelines run` runs a pipeline"),
-    ("logs", "`terrace operations logs` prints the log of an operation, `terrace pipelines logs` that of a run"),
 ];
 
 const WHOLE_STACKS: &str =

@@ -509,7 +509,7 @@ fn true_for_adopt_is_answered_with_the_words_of_adopt() {
     wrong_type
 
       × `adopt` is a true/false: expected `never`, `ifExists` or `ifOurs`
-       ╭─[stack.yaml:5:42]
+       ╭─[stack.yaml:5:40]
      5 │   - {type: local_file, name: f, adopt: true, config: {path: a, content: x}}
        ·                                        ────
        ╰────

@@ -348,7 +348,7 @@ fn unknown_command_suggests_visible_commands() {
         (&["run", "./x"], "did you mean `terrace pipelines run`?"),
         (&["help", "ssh"], "did you mean `terrace help pipelines ssh`?"),
         (&["logs"], "did you mean `terrace operations logs` or `terrace pipelines logs`?"),
-        (&["list"], "`terrace help` lists the commands"),
+        (&["list"], "`terrace stacks list` lists stacks, `terrace state list` resources"),
         (&["pipelines", "worke"], "`terrace pipelines` has the commands `run`, `list`"),
         (&["stacks", "foo"], "`terrace stacks` has the commands `list`"),
         (&["acl", "foo"], "`terrace acl` has the commands `show`, `set`"),
