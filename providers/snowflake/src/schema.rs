@@ -34,7 +34,6 @@ pub fn provider() -> ProviderSchema {
         own_variables: &["SNOWFLAKE_ACCOUNT", "SNOWFLAKE_HOST"],
         secret_files: &["SNOWFLAKE_PRIVATE_KEY_FILE", "SNOWFLAKE_PRIVATE_KEY_PATH"],
         adapter_settings: Some(|_, _| vec![("snowflake.tags.enabled", true.into())]),
-        ..ProviderSchema::default()
     }
 }
 
