@@ -2,11 +2,10 @@
 //!
 //! Values may be `${{ env.NAME }}`, `${{ file("…") }}` and `{secret: …}`. They are evaluated only when needed: an
 //! unused environment may name variables that do not exist. [`expand`](self) evaluates values, `read` knows the fields,
-//! `compatibility` the defaults of adapters, `limits` the limits of provider instances, `server` the fields of the
-//! server, and `secrets` the lines that diagnostics must not quote.
+//! `limits` the limits of provider instances, `server` the fields of the server, and `secrets` the lines that diagnostics
+//! must not quote.
 
 pub(crate) mod check_scripts;
-mod compatibility;
 mod expand;
 mod files_named;
 mod limits;
@@ -40,6 +39,8 @@ pub(crate) use server::{MOST_PARALLEL, MOST_WORKERS};
 
 /// The file's name.
 pub const FILE_NAME: &str = "terrace.yaml";
+/// The key of an environment whose settings imitate the replaced adapters.
+pub(crate) const COMPATIBILITY: &str = "compatibility";
 /// The environment variable with the state key. It has priority over the file.
 pub(crate) const STATE_KEY: &str = "TERRACE_STATE_KEY";
 
@@ -115,6 +116,8 @@ pub struct Environment {
     pub is_validated_remotely: bool,
     /// `settings` in expressions.
     pub settings: Value,
+    /// The defaults of the replaced adapters complete `settings`.
+    pub has_adapter_settings: bool,
     /// The blueprint by template id.
     pub templates: Templates,
     /// The configured instances of providers.
@@ -125,6 +128,8 @@ pub struct Environment {
     pub silence_limit: SilenceLimit,
     /// Folders of blueprints; the project's `blueprints` folder by default.
     pub blueprints: Option<Vec<Located<String>>>,
+    /// Its place in the configuration.
+    pub span: Span,
 }
 
 /// One configured instance of a provider.

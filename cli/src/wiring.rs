@@ -1,16 +1,15 @@
 //! Connects providers, store, functions and blueprints for one environment: the only module that knows all of them.
 
+mod adapter_settings;
 mod audited;
 pub(crate) mod blueprints;
 mod guard;
-mod health_probe;
 pub(crate) mod key;
 mod providers;
 mod sandbox;
 
 pub(crate) use blueprints::library;
 pub(crate) use guard::guard_program;
-pub(crate) use health_probe::HealthProbe;
 pub use providers::Providers;
 pub(crate) use sandbox::{key_files, log_files};
 
@@ -35,8 +34,8 @@ use terrace_engine::registry::Registry;
 use terrace_engine::seal::Seal;
 use terrace_engine::store::ServerStore;
 use terrace_engine::text::shell_word;
-use terrace_provider::ProviderSchema;
 use terrace_provider::wrap::silence::{Reporter, SilenceLimit};
+use terrace_provider::{ProviderSchema, Value};
 use terrace_state::roles::{self, RoleStore};
 use terrace_state::{Access, StoreUrl, find_saved_copy, open};
 
@@ -64,13 +63,21 @@ impl EnvironmentContext {
         ui: &Ui,
     ) -> Result<Self, Failure> {
         let providers = &settings.providers;
-        let (instances, diagnostics) = providers::instances(
+        let (instances, mut diagnostics) = providers::instances(
             providers,
             &configuration,
             &settings.project_folder,
             &sandbox(settings),
             &settings.variables,
         );
+        let environment_settings = match configuration.has_adapter_settings {
+            false => configuration.settings.clone(),
+            true => adapter_settings::with_defaults(providers, &configuration.settings, &configuration.name)
+                .unwrap_or_else(|error| {
+                    diagnostics.push(error.at(configuration.span));
+                    Value::Null
+                }),
+        };
         report(ui, &settings.configuration.sources, &diagnostics);
         if has_errors(&diagnostics) {
             return Err(Failure::reported(Exit::Error));
@@ -87,13 +94,13 @@ impl EnvironmentContext {
         }
         let limits = memory::command_limits(memory::available(&settings.variables)?);
         let functions = functions(registry.schemas(), settings).bounded(limits);
-        let note = configuration
-            .is_embedded()
-            .then(|| format!("embedded environment: SQLite and files under .terrace/{}", configuration.name));
+        let note = configuration.is_embedded().then(|| {
+            format!("embedded environment: {} under .terrace/{}", providers::EMBEDDED_TECHNOLOGIES, configuration.name)
+        });
         let environment = environment::Environment {
             name: configuration.name.clone(),
             note,
-            settings: configuration.settings.clone(),
+            settings: environment_settings,
             silence_limit: SilenceLimit { reporter: Some(reporter(ui)), ..configuration.silence_limit.clone() },
         };
         Ok(Self {

@@ -79,6 +79,47 @@ fn engine_uses_no_file_environment_network_or_clock() {
     }
 }
 
+/// Files outside of the providers that name a technology in their code, and why. A folder stands for its files.
+const NAMING_FILES: [(&str, &str); 7] = [
+    ("cli/src/wiring/providers.rs", "lists the providers"),
+    ("cli/src/args.rs", "examples of a help text"),
+    ("cli/src/args/lists.rs", "examples of a help text"),
+    ("cli/src/commands/doctor/state.rs", "the file of the state"),
+    ("cli/src/commands/pipelines", "databases of pipelines"),
+    ("cli/src/commands/role_mapper.rs", "Hasura's role mapper"),
+    ("cli/src/configuration/server.rs", "example of a hint"),
+];
+
+/// Names of the state's stores. They are not providers.
+const STORES: [&str; 5] = ["storeurl::sqlite", "storeurl::postgres", "sqlite_mark", "sqlite:", "postgres://"];
+
+/// A provider knows its technology. The rest of terrace gets its words from the provider's schema and session.
+#[test]
+fn only_listed_files_outside_of_the_providers_name_technologies() {
+    let folders = fs::read_dir(repository().join("providers")).unwrap().map(|entry| entry.unwrap().file_name());
+    // The other three are words of terrace itself: a place, its data pipelines, and the API of its server.
+    let is_technology = |name: &String| !["sdk", "local", "pipelines", "witboost"].contains(&name.as_str());
+    let technologies: Vec<_> = folders.map(|name| name.into_string().unwrap()).filter(is_technology).collect();
+    assert!(technologies.iter().any(|name| name == "kafka"), "{technologies:?}");
+    let is_ours = |path: &&PathBuf| ["cli/src", "server/src", "engine/src"].iter().any(|root| path.starts_with(root));
+    let mut unused: BTreeSet<_> = NAMING_FILES.map(|(file, _)| file).into_iter().collect();
+    let mut found = Vec::new();
+    for path in sources().iter().filter(is_ours).filter(|path| !is_test(path)) {
+        for (number, line) in code(path) {
+            let text = STORES.iter().fold(line.to_lowercase(), |text, store| text.replace(store, ""));
+            if !technologies.iter().any(|name| text.contains(name)) {
+                continue;
+            }
+            match NAMING_FILES.iter().find(|(file, _)| path.starts_with(file)) {
+                Some((file, _)) => drop(unused.remove(file)),
+                None => found.push(format!("{}:{number}: {line}", path.display())),
+            }
+        }
+    }
+    assert!(found.is_empty(), "move the words to the provider, or list the file with a reason:\n{}", found.join("\n"));
+    assert!(unused.is_empty(), "these files name no technology any more: {unused:?}");
+}
+
 #[test]
 fn sources_have_no_todo_markers() {
     // The markers are concatenated so that this file does not contain them.

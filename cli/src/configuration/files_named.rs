@@ -59,11 +59,11 @@ mod tests {
         let text = "encryption: {keyFile: state.key, previous: [{keyFile: old.key}]}
 server: {tls: {cert: tls/cert.pem, key: tls/key.pem}}
 environments:
-  one: {providers: {kafka: {caFile: ca.pem, keyFile: kafka.pem}, snowflake: {password: \"${{ file('pw') }}\"}}}
+  one: {providers: {kafka: {caFile: ca.pem, keyFile: client.pem}, snowflake: {password: \"${{ file('pw') }}\"}}}
   two: {settings: {profile: none, file: no}, providers: {databricks: {azure: {certificateFile: /etc/cert.pem}}}}
 ";
         let (configuration, _) = Configuration::parse("terrace.yaml", text, Path::new("/p"), &Variables::default());
-        let expected = ["state.key", "old.key", "tls/key.pem", "tls/cert.pem", "kafka.pem", "pw", "/etc/cert.pem"];
+        let expected = ["state.key", "old.key", "tls/key.pem", "tls/cert.pem", "client.pem", "pw", "/etc/cert.pem"];
         let expected: Vec<PathBuf> = expected.into_iter().map(|name| Path::new("/p").join(name)).collect();
         assert_eq!(configuration.named_files, expected);
     }

@@ -1,11 +1,12 @@
 //! The fields of `terrace.yaml`.
 
 use super::check_scripts::check_scripts;
-use super::compatibility::{self, Compatibility};
 use super::expand::{attributes_of, expand, revealed, value_of};
 use super::limits::{LIMITS, limits};
 use super::server::{self, server};
-use super::{Configuration, Encryption, Environment, Instance, KeySource, RawEnvironment, STATE_KEY, files_named};
+use super::{
+    COMPATIBILITY, Configuration, Encryption, Environment, Instance, KeySource, RawEnvironment, STATE_KEY, files_named,
+};
 use crate::variables::Variables;
 use std::path::Path;
 use std::time::Duration;
@@ -130,12 +131,8 @@ pub(super) fn environment(
             None => fields.diagnostics.push(wrong_type("`settings`", "a map", &entry.value)),
         }
     }
-    if fields.word(compatibility::KEY, &Compatibility::WORDS) == Some(Compatibility::Adapters) {
-        match compatibility::with_defaults(environment.settings.clone(), name) {
-            Ok(settings) => environment.settings = settings,
-            Err(error) => fields.diagnostics.push(error.at(fields.span())),
-        }
-    }
+    environment.has_adapter_settings = fields.word(COMPATIBILITY, &[("adapters", true)]).unwrap_or_default();
+    environment.span = fields.span();
     environment.silence_limit.limit = silence_timeout(&mut fields).unwrap_or(environment.silence_limit.limit);
     for entry in fields.map("templates") {
         match entry.value.as_text() {

@@ -29,6 +29,9 @@ use terrace_provider_snowflake::SnowflakeProvider;
 use terrace_provider_sqlite::SqliteProvider;
 use terrace_provider_witboost::WitboostProvider;
 
+/// The technologies of the embedded environment.
+pub(super) const EMBEDDED_TECHNOLOGIES: &str = "SQLite and files";
+
 /// The providers of a build.
 #[derive(Clone)]
 pub struct Providers(Vec<Arc<dyn Provider>>);

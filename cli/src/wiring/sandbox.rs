@@ -27,18 +27,9 @@ const FOLDER: &str = ".terrace";
 /// The default tables of pipelines: data of the project, not a record of terrace.
 const TABLES: &str = "database.db";
 
-/// Variables with files of providers' secrets.
-const KEY_FILES: [&str; 9] = [
-    "ARM_CLIENT_CERTIFICATE_PATH",
-    "ARM_OIDC_TOKEN_FILE_PATH",
-    "AZURE_CLIENT_CERTIFICATE_PATH",
-    "AZURE_FEDERATED_TOKEN_FILE",
-    "GOOGLE_APPLICATION_CREDENTIALS",
-    "PGPASSFILE",
-    "ROLE_MAPPER_TLS_KEY",
-    "SNOWFLAKE_PRIVATE_KEY_FILE",
-    "SNOWFLAKE_PRIVATE_KEY_PATH",
-];
+/// Variables that name files with secrets, besides those of the providers: the role mapper's key, and the credentials of
+/// a cloud without a provider.
+const SECRET_FILES: [&str; 2] = ["GOOGLE_APPLICATION_CREDENTIALS", "ROLE_MAPPER_TLS_KEY"];
 
 /// The limits of all instances.
 pub(super) fn sandbox(settings: &Settings) -> Sandbox {
@@ -67,7 +58,8 @@ fn files(settings: &Settings) -> ProtectedFiles {
     for file in named(settings) {
         files = files.file(&file, KEY);
     }
-    for file in KEY_FILES.iter().filter_map(|name| settings.variables.get(name)) {
+    let of_providers = settings.providers.schemas().flat_map(|schema| schema.secret_files);
+    for file in SECRET_FILES.iter().chain(of_providers).filter_map(|name| settings.variables.get(name)) {
         files = files.file(&settings.project_folder.join(file), KEY);
     }
     for file in logs(settings) {
@@ -143,10 +135,11 @@ mod tests {
     use terrace_provider::sandbox::variables::is_credential;
 
     #[test]
-    fn every_variable_of_a_sensitive_setting_is_a_credential() {
+    fn every_variable_of_a_secret_is_a_credential() {
         let providers = Providers::built_in();
         let settings = providers.schemas().flat_map(|schema| &schema.settings.0);
         let names = settings.filter(|setting| setting.sensitive).filter_map(|setting| setting.variable);
+        let names = names.chain(providers.schemas().flat_map(|schema| schema.secret_files.iter().copied()));
         let missing: Vec<&str> = names.filter(|name| !is_credential(name)).collect();
         assert_eq!(missing, [] as [&str; 0]);
     }

@@ -19,9 +19,8 @@ pub fn provider() -> ProviderSchema {
         resources: vec![source(), destination(), connection()],
         lookups: lookups(),
         blueprints: BLUEPRINTS.to_vec(),
-        sql_type: None,
-        sql_reads: None,
-        identity: None,
+        own_variables: &["AIRBYTE_BASE_URL"],
+        ..ProviderSchema::default()
     }
 }
 

@@ -15,10 +15,11 @@ use serde_json::Value as Json;
 use terrace_provider::http::{Purpose, Within};
 use terrace_provider::object_id;
 use terrace_provider::plan::from_schema;
-use terrace_provider::provider::DryRun;
+use terrace_provider::provider::{DryRun, probe_by_import};
 use terrace_provider::{
     Attempt, Attributes, Call, DataAmount, DataLoss, ErrorKind, Found, MissingRight, Observed, Path, Planned,
-    PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Value,
+    PlannedChange, Probe, ProposedChange, ProviderError, ProviderSchema, Recorded, ResourceType, Session, Settings,
+    Value,
 };
 
 /// Maximum age of an object before the call that created it: Airbyte's clock has whole seconds.
@@ -307,6 +308,10 @@ impl Session for AirbyteSession {
             return Ok(self.defaults.answer());
         }
         lookup::answer(name, self.config()?, &self.discovery, arguments).await
+    }
+
+    fn probe<'a>(&'a self, schema: &'a ProviderSchema) -> Option<Probe<'a>> {
+        probe_by_import(self, schema, "airbyte_source", "terrace-doctor/00000000-0000-4000-8000-000000000000")
     }
 
     async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {

@@ -11,7 +11,7 @@ use crate::lookup::lookups;
 use parts::text;
 use terrace_provider::http::allow_plain_http;
 use terrace_provider::sql_reads::{SqlDialect, SqlReads};
-use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema};
+use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema, Value};
 
 /// The schema of the provider.
 #[must_use]
@@ -28,10 +28,35 @@ pub fn provider() -> ProviderSchema {
         resources,
         lookups: lookups(),
         blueprints: BLUEPRINTS.to_vec(),
-        sql_type: None,
         sql_reads: Some(|query, defaults| SqlReads::of(SqlDialect::Databricks, query, defaults).to_value()),
         identity: Some(identity),
+        own_variables: &["ARM_CLIENT_ID"],
+        secret_files: &[
+            "ARM_CLIENT_CERTIFICATE_PATH",
+            "ARM_OIDC_TOKEN_FILE_PATH",
+            "AZURE_CLIENT_CERTIFICATE_PATH",
+            "AZURE_FEDERATED_TOKEN_FILE",
+        ],
+        adapter_settings: Some(adapter_settings),
+        ..ProviderSchema::default()
     }
+}
+
+/// Defaults of the adapter for Databricks. Those of output ports apply to development environments only:
+/// `databricks.developmentEnvironments`, by default `development`.
+fn adapter_settings(settings: &Value, environment: &str) -> Vec<(&'static str, Value)> {
+    let named = settings.get("databricks").and_then(|it| it.get("developmentEnvironments")).and_then(Value::as_list);
+    let is_development = match named {
+        Some(names) => names.iter().filter_map(Value::as_str).any(|name| name.eq_ignore_ascii_case(environment)),
+        None => environment.eq_ignore_ascii_case("development"),
+    };
+    let mut defaults = Vec::new();
+    if is_development {
+        let select = || Value::List(vec!["SELECT".into()]);
+        defaults.extend([("databricks.outputPort.owner", select()), ("databricks.outputPort.developers", select())]);
+    }
+    defaults.push(("databricks.workflowGuard", "development".into()));
+    defaults
 }
 
 fn settings() -> Object {
@@ -62,4 +87,25 @@ fn settings() -> Object {
         ),
         Attribute::new("timeout", AttributeType::Int, "Timeout of a request in seconds.").default_value(60_i64),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_name_the_development_environments() {
+        let set = |settings: serde_json::Value, environment: &str| {
+            let defaults = adapter_settings(&Value::from(settings), environment);
+            defaults.into_iter().map(|(setting, _)| setting).collect::<Vec<_>>()
+        };
+        let of_ports = ["databricks.outputPort.owner", "databricks.outputPort.developers"];
+        let everywhere = "databricks.workflowGuard";
+        let in_development = [&of_ports[..], &[everywhere]].concat();
+        assert_eq!(set(serde_json::json!({}), "Development"), in_development);
+        assert_eq!(set(serde_json::json!({}), "production"), [everywhere]);
+        let named = || serde_json::json!({"databricks": {"developmentEnvironments": ["DEV"]}});
+        assert_eq!(set(named(), "dev"), in_development);
+        assert_eq!(set(named(), "development"), [everywhere]);
+    }
 }

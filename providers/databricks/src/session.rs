@@ -19,10 +19,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider::http::Within;
 use terrace_provider::plan::from_schema;
-use terrace_provider::provider::DryRun;
+use terrace_provider::provider::{DryRun, probe_by_import};
 use terrace_provider::{
     Attempt, Attributes, Call, DataAmount, ErrorKind, Found, Grantee, Map, MissingRight, Observed, Planned,
-    PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Value, object_id,
+    PlannedChange, Probe, ProposedChange, ProviderError, ProviderSchema, Recorded, ResourceType, Session, Settings,
+    Value, object_id,
 };
 use tokio::time::{Instant, sleep};
 
@@ -484,6 +485,11 @@ impl Session for DatabricksSession {
             }
         }
         Ok(grantees)
+    }
+
+    fn probe<'a>(&'a self, schema: &'a ProviderSchema) -> Option<Probe<'a>> {
+        // A folder of any workspace. An instance without a workspace calls Azure.
+        probe_by_import(self, schema, "databricks_directory", "-/%2Fterrace-doctor")
     }
 
     async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {

@@ -20,11 +20,11 @@ pub fn provider() -> ProviderSchema {
         doc: "Sources, tables and permissions of Hasura, and the roles of its role mapper.",
         settings: settings(),
         resources: vec![source(), table(), select_permission(), role(), role_binding()],
-        lookups: Vec::new(),
         blueprints: BLUEPRINTS.to_vec(),
-        sql_type: None,
-        sql_reads: None,
         identity: Some(identity),
+        own_variables: &["HASURA_URL"],
+        adapter_settings: Some(|_, _| vec![("hasura.unserved", "leave".into())]),
+        ..ProviderSchema::default()
     }
 }
 

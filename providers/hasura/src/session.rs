@@ -14,10 +14,10 @@ use std::time::Duration;
 use terrace_provider::http::{Client, Options};
 use terrace_provider::names::scripts::check_role;
 use terrace_provider::plan::from_schema;
-use terrace_provider::provider::{Batch, DryRun};
+use terrace_provider::provider::{Batch, DryRun, probe_by_import};
 use terrace_provider::{
     Attempt, Attributes, Call, ErrorKind, Finding, Found, MissingRight, Observed, Planned, PlannedChange, Private,
-    ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Severity, Value,
+    Probe, ProposedChange, ProviderError, ProviderSchema, Recorded, ResourceType, Session, Settings, Severity, Value,
 };
 
 /// One configured instance: a Hasura and its role mapper.
@@ -428,6 +428,10 @@ impl Session for HasuraSession {
         let target = Target::of_id(ty, id)?;
         let current = self.observe(&target, None, &Private::default(), true).await?;
         Ok(current.map(|current| target.observed(current.attributes, &Attributes::default(), current.private)))
+    }
+
+    fn probe<'a>(&'a self, schema: &'a ProviderSchema) -> Option<Probe<'a>> {
+        probe_by_import(self, schema, "hasura_source", "terrace-doctor")
     }
 
     async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {

@@ -1,9 +1,26 @@
-//! Reports missing rights on the cluster before a plan needs them.
+//! Checks of the cluster before a plan needs it: whether a broker answers, and which rights are missing.
 
 use crate::admin::Operation;
 use crate::failure::grant_command;
 use crate::resources::Instance;
+use crate::wire::NoAnswer;
 use terrace_provider::{MissingRight, ProviderError};
+
+/// Connects to the bootstrap brokers.
+///
+/// # Errors
+/// If no broker answers; the message names the failure of each.
+pub(crate) async fn probe(instance: &Instance) -> Result<(), ProviderError> {
+    let Err(mut failures) = instance.admin.probe().await else { return Ok(()) };
+    // A refusal explains more than a broker that is down.
+    failures.sort_by_key(|failure| matches!(failure, NoAnswer::Unreachable(_)));
+    let mut failures = failures.into_iter();
+    let first = failures.next().unwrap_or_else(|| NoAnswer::Unreachable("no broker is configured".to_owned()));
+    let context = instance.request_context(false, "connect to a bootstrap broker".to_owned(), String::new());
+    let error = context.failed(first.into());
+    let others: String = failures.map(|failure| format!("; {}", failure.reason())).collect();
+    Err(ProviderError { message: error.message + &others, ..error })
+}
 
 /// Returns the missing rights with the commands that grant them; `None` if brokers do not report rights.
 ///

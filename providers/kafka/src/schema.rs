@@ -22,9 +22,8 @@ pub fn provider() -> ProviderSchema {
         ],
         lookups: lookup::lookups(),
         blueprints: BLUEPRINTS.to_vec(),
-        sql_type: None,
-        sql_reads: None,
         identity: Some(identity),
+        ..ProviderSchema::default()
     }
 }
 

@@ -9,8 +9,8 @@ use crate::rights;
 use async_trait::async_trait;
 use terrace_provider::provider::{Batch, DryRun};
 use terrace_provider::{
-    Attempt, Attributes, Call, DataAmount, Found, Grantee, MissingRight, Observed, Planned, PlannedChange,
-    ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings,
+    Attempt, Attributes, Call, DataAmount, Found, Grantee, MissingRight, Observed, Planned, PlannedChange, Probe,
+    ProposedChange, ProviderError, ProviderSchema, Recorded, ResourceType, Session, Settings,
 };
 use tokio::sync::OnceCell;
 
@@ -155,6 +155,10 @@ impl Session for KafkaSession {
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
         lookup::answer(&self.instance, name, arguments).await
+    }
+
+    fn probe<'a>(&'a self, _schema: &'a ProviderSchema) -> Option<Probe<'a>> {
+        Some(Box::pin(rights::probe(&self.instance)))
     }
 
     async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {

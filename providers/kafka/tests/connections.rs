@@ -85,6 +85,45 @@ async fn unreachable_broker_is_skipped() {
     assert!(brokers.state().topics.contains_key("t"));
 }
 
+/// Probes an instance of these settings.
+async fn probed(values: Json) -> Result<(), ProviderError> {
+    let (instance, schema) = (Instance::of(values).await, KafkaProvider::new().schema().clone());
+    let probe = instance.session.probe(&schema).unwrap();
+    probe.await
+}
+
+#[tokio::test]
+async fn probe_needs_one_broker_and_names_each_failure() {
+    let brokers = Brokers::with_stand_in(BrokerState { password: Some("hunter2"), ..BrokerState::default() }).await;
+    let own = brokers.state().address.clone();
+    let login = |servers: &str, password: &str| {
+        json!({
+            "bootstrapServers": servers, "securityProtocol": "SASL_PLAINTEXT", "saslMechanism": "PLAIN",
+            "username": "admin", "password": password,
+        })
+    };
+    probed(login(&format!("127.0.0.1:1,{own}"), "hunter2")).await.unwrap();
+    let error = probed(login(&format!("127.0.0.1:1,{own}"), "wrong-password")).await.unwrap_err();
+    assert_eq!(error.kind.code(), "permission_denied");
+    assert!(error.message.starts_with("cannot connect to a bootstrap broker: "), "{error}");
+    assert!(error.message.contains("rejected the user `admin`"), "{error}");
+    assert!(error.message.contains("; `127.0.0.1:1` cannot be reached: "), "{error}");
+    assert!(!error.message.contains("wrong-password") && error.solutions[0].contains("`password`"), "{error:?}");
+    let error = probed(login("127.0.0.1:1,127.0.0.1:2", "hunter2")).await.unwrap_err();
+    assert!(error.message.contains("`127.0.0.1:1`") && error.message.contains("`127.0.0.1:2`"), "{error}");
+    assert!(error.solutions[0].contains("check `bootstrapServers`"), "{error:?}");
+    assert!(brokers.state().topics.is_empty(), "the probe changed something");
+}
+
+/// The clock of the test jumps to the deadline, which is earlier than the timeout of the instance.
+#[tokio::test(start_paused = true)]
+async fn probe_stops_waiting_for_a_silent_broker() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let error = probed(json!({"bootstrapServers": address, "timeout": 3600})).await.unwrap_err();
+    assert!(error.message.ends_with(&format!("`{address}` does not answer within 10s")), "{error}");
+}
+
 #[tokio::test]
 async fn invalid_settings_are_refused() {
     let valid = json!({"bootstrapServers": "localhost:9092"});

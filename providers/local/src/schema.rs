@@ -20,7 +20,6 @@ fn settings() -> Vec<Attribute> {
 pub fn provider() -> ProviderSchema {
     ProviderSchema {
         name: "local",
-        is_remote: false,
         version: env!("CARGO_PKG_VERSION"),
         doc: "Values, files, directories and commands of this machine.",
         settings: Object(settings()),
@@ -32,8 +31,6 @@ pub fn provider() -> ProviderSchema {
         ],
         lookups: vec![file::lookup()],
         blueprints: blueprints::BLUEPRINTS.to_vec(),
-        sql_type: None,
-        sql_reads: None,
-        identity: None,
+        ..ProviderSchema::default()
     }
 }

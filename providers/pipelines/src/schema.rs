@@ -8,7 +8,6 @@ use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema};
 pub fn provider() -> ProviderSchema {
     ProviderSchema {
         name: "pipelines",
-        is_remote: false,
         version: env!("CARGO_PKG_VERSION"),
         doc: "Data pipelines of frictionless datapackage-pipelines, run on this machine.",
         settings: Object(settings()),
@@ -21,11 +20,7 @@ pub fn provider() -> ProviderSchema {
             volume_sync::resource_type(),
             schedule::resource_type(),
         ],
-        lookups: Vec::new(),
-        blueprints: Vec::new(),
-        sql_type: None,
-        sql_reads: None,
-        identity: None,
+        ..ProviderSchema::default()
     }
 }
 

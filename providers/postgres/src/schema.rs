@@ -41,6 +41,8 @@ pub fn provider() -> ProviderSchema {
         sql_type: Some(sql_type),
         sql_reads: Some(|query, defaults| SqlReads::of(SqlDialect::Postgres, query, defaults).to_value()),
         identity: Some(principal),
+        secret_files: &["PGPASSFILE"],
+        ..ProviderSchema::default()
     }
 }
 

@@ -18,10 +18,10 @@ use async_trait::async_trait;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use terrace_provider::plan::from_schema;
-use terrace_provider::provider::{Batch, DryRun};
+use terrace_provider::provider::{Batch, DryRun, probe_by_import};
 use terrace_provider::{
-    Attempt, Attributes, Call, DataAmount, Found, Grantee, Map, MissingRight, Observed, Planned, PlannedChange,
-    ProposedChange, ProviderError, Recorded, ResourceType, Session, Value,
+    Attempt, Attributes, Call, DataAmount, Found, Grantee, Map, MissingRight, Observed, Planned, PlannedChange, Probe,
+    ProposedChange, ProviderError, ProviderSchema, Recorded, ResourceType, Session, Value,
 };
 
 /// One configured instance: a server with one user.
@@ -234,6 +234,10 @@ impl Session for PostgresSession {
             Ok(Grantee { principal: member, privilege: format!("role {role}"), grant })
         };
         members.into_iter().map(grantee).collect()
+    }
+
+    fn probe<'a>(&'a self, schema: &'a ProviderSchema) -> Option<Probe<'a>> {
+        probe_by_import(self, schema, "postgres_database", "terrace_doctor")
     }
 
     async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {

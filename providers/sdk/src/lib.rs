@@ -63,7 +63,7 @@ pub use path::{Path, Step};
 pub use plan::{DataLoss, PlannedChange, ProposedChange};
 pub use principal::Principal;
 pub use provider::{
-    Attempt, Batch, DataAmount, DryRun, Found, Grantee, LostCall, MissingRight, Provider, Session, Settings,
+    Attempt, Batch, DataAmount, DryRun, Found, Grantee, LostCall, MissingRight, Probe, Provider, Session, Settings,
 };
 pub use records::{Observed, Planned, Private, Recorded};
 pub use redaction::Redaction;

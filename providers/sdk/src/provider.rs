@@ -34,13 +34,29 @@ pub type Batch<'a> = Pin<Box<dyn Future<Output = Vec<Result<Option<Observed>, Pr
 /// The future findings of [`Session::validate_remote`].
 pub type DryRun<'a> = Pin<Box<dyn Future<Output = Vec<Finding>> + Send + 'a>>;
 
+/// The future answer of [`Session::probe`].
+pub type Probe<'a> = Pin<Box<dyn Future<Output = Result<(), ProviderError>> + Send + 'a>>;
+
+/// A probe that looks for an object by its import id. The object need not exist: any answer shows that the system works
+/// and accepts the caller. `None` if the schema has no such type.
+#[must_use]
+pub fn probe_by_import<'a>(
+    session: &'a dyn Session,
+    schema: &'a ProviderSchema,
+    ty: &'static str,
+    id: &'static str,
+) -> Option<Probe<'a>> {
+    let ty = schema.resource(ty)?;
+    Some(Box::pin(async move { session.import(ty, id).await.map(drop) }))
+}
+
 /// Number of objects that [`Session::read_many`] reads at once if the type has no batches.
 pub const READS_AT_ONCE: usize = 16;
 
 /// One configured instance of a provider.
 ///
 /// Reading calls (`read`, `find`, `import`, `unexpressed`, `lookup`, `validate_remote`, `plan`, `count_data`, `grantees`,
-/// `missing_rights`) change nothing.
+/// `probe`, `missing_rights`) change nothing.
 /// Providers that compare attributes need them without sensitive marks: use [`Value::revealed`](crate::Value::revealed).
 #[async_trait]
 pub trait Session: Send + Sync {
@@ -129,6 +145,15 @@ pub trait Session: Send + Sync {
     /// itself. It is empty for an object that does not exist.
     async fn grantees(&self, ty: &ResourceType, _accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
         Err(ProviderError::bug(format!("{} cannot list grantees", ty.name)))
+    }
+
+    /// Calls the system to show that it answers and accepts the caller, for `terrace doctor`. `None` if opening the
+    /// session shows that already. Nothing is sent before the future is awaited.
+    ///
+    /// # Errors
+    /// The future fails if the system does not answer or refuses the caller.
+    fn probe<'a>(&'a self, _schema: &'a ProviderSchema) -> Option<Probe<'a>> {
+        None
     }
 
     /// Missing server-wide rights that types need; `None` if the provider cannot tell. Rights on single objects are not

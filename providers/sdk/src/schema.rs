@@ -33,6 +33,14 @@ pub struct ProviderSchema {
     pub sql_reads: Option<SqlReader>,
     /// The result of `identity(ref, "<provider>")` in expressions; without a rule every principal maps to itself.
     pub identity: Option<IdentityRule>,
+    /// Environment variables besides those of settings that name the system or the caller, for the instance with the
+    /// provider's name.
+    pub own_variables: &'static [&'static str],
+    /// Environment variables that name files with secrets, also those of the vendor's own clients. Descriptors cannot
+    /// reach these files.
+    pub secret_files: &'static [&'static str],
+    /// The settings of an environment that imitates the adapter which the provider replaces.
+    pub adapter_settings: Option<AdapterSettings>,
 }
 
 /// Converts an OpenMetadata column (`dataType, dataLength, precision, scale, …`) to the technology's type. The error
@@ -46,7 +54,16 @@ pub type SqlReader = fn(&str, &[&str]) -> Value;
 /// Maps a principal of a descriptor (`user:jane.roe_example.com`, `group:dev`) to the technology's principal.
 pub type IdentityRule = fn(&str) -> Result<Principal, String>;
 
+/// The defaults of a replaced adapter, by path below `settings`, from the settings and the name of the environment.
+pub type AdapterSettings = fn(&Value, &str) -> Vec<(&'static str, Value)>;
+
 impl ProviderSchema {
+    /// The environment variables that configure the instance with the provider's name.
+    pub fn variables(&self) -> impl Iterator<Item = &'static str> {
+        let of_settings = self.settings.0.iter().filter_map(|setting| setting.variable);
+        of_settings.chain(self.own_variables.iter().copied())
+    }
+
     /// Name and version, for plans: `sqlite 0.1.0`.
     #[must_use]
     pub fn name_and_version(&self) -> String {

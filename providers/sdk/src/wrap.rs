@@ -17,10 +17,10 @@ pub use deadline::{LatestErrors, in_time, stoppable, within};
 pub use limits::{Limits, Rate, TypeLimits};
 
 use crate::plan::{PlannedChange, ProposedChange};
-use crate::provider::{DryRun, READS_AT_ONCE};
+use crate::provider::{DryRun, Probe, READS_AT_ONCE};
 use crate::{
     Attempt, Attributes, Call, DataAmount, ErrorKind, Finding, Found, Grantee, MissingRight, Observed, Planned,
-    Provider, ProviderError, Recorded, ResourceType, Session, Settings, Severity,
+    Provider, ProviderError, ProviderSchema, Recorded, ResourceType, Session, Settings, Severity,
 };
 use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
@@ -404,6 +404,17 @@ impl Session for Guarded {
 
     async fn unexpressed(&self, ty: &ResourceType, imported: &Observed) -> Result<Vec<String>, ProviderError> {
         self.call("unexpressed", ty.name, &Subject::Nothing, || self.session.unexpressed(ty, imported)).await
+    }
+
+    fn probe<'a>(&'a self, schema: &'a ProviderSchema) -> Option<Probe<'a>> {
+        // A dropped future has sent nothing. Each attempt needs its own.
+        drop(self.session.probe(schema)?);
+        Some(Box::pin(self.call("probe", "", &Subject::Nothing, || async {
+            match self.session.probe(schema) {
+                Some(probe) => probe.await,
+                None => Ok(()),
+            }
+        })))
     }
 
     async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {

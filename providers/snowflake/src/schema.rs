@@ -31,6 +31,9 @@ pub fn provider() -> ProviderSchema {
         sql_type: Some(sql_type),
         sql_reads: Some(|query, defaults| SqlReads::of(SqlDialect::Snowflake, query, defaults).to_value()),
         identity: Some(identity),
+        own_variables: &["SNOWFLAKE_ACCOUNT", "SNOWFLAKE_HOST"],
+        secret_files: &["SNOWFLAKE_PRIVATE_KEY_FILE", "SNOWFLAKE_PRIVATE_KEY_PATH"],
+        adapter_settings: Some(|_, _| vec![("snowflake.tags.enabled", true.into())]),
     }
 }
 

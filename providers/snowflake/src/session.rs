@@ -19,10 +19,11 @@ use terrace_provider::names::listed;
 use terrace_provider::names::scripts::check_role;
 use terrace_provider::object_id;
 use terrace_provider::plan::from_schema;
-use terrace_provider::provider::{Batch, DryRun, READS_AT_ONCE};
+use terrace_provider::provider::{Batch, DryRun, READS_AT_ONCE, probe_by_import};
 use terrace_provider::{
     Attempt, Attributes, Call, DataAmount, ErrorKind, Finding, Found, Grantee, Map, MissingRight, Observed, Planned,
-    PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Severity, Value,
+    PlannedChange, Private, Probe, ProposedChange, ProviderError, ProviderSchema, Recorded, ResourceType, Session,
+    Settings, Severity, Value,
 };
 
 /// Tolerance for the age of an object that a call created: clocks have a resolution of seconds.
@@ -497,6 +498,10 @@ impl Session for SnowflakeSession {
                 vec![Finding { severity: Severity::Warning, path: None, message, hint: error.hint() }]
             })
         }))
+    }
+
+    fn probe<'a>(&'a self, schema: &'a ProviderSchema) -> Option<Probe<'a>> {
+        probe_by_import(self, schema, "snowflake_database", "TERRACE_DOCTOR")
     }
 
     async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {

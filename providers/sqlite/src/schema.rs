@@ -17,7 +17,6 @@ use terrace_provider::{Attribute, AttributeType, Map, Need, Object, ProviderSche
 pub(crate) fn schema() -> ProviderSchema {
     ProviderSchema {
         name: "sqlite",
-        is_remote: false,
         version: env!("CARGO_PKG_VERSION"),
         doc: "Tables, views and indexes in SQLite database files.",
         settings: Object(vec![
@@ -39,7 +38,7 @@ pub(crate) fn schema() -> ProviderSchema {
         blueprints: BLUEPRINTS.to_vec(),
         sql_type: Some(sql_type),
         sql_reads: Some(|query, defaults| SqlReads::of(SqlDialect::Sqlite, query, defaults).to_value()),
-        identity: None,
+        ..ProviderSchema::default()
     }
 }
 

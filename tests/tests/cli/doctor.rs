@@ -37,6 +37,7 @@ fn empty_folder_is_healthy_and_stays_empty() {
     ok    provider airbyte of local: it is not configured, so it was not called
     ok    provider databricks of local: it is not configured, so it was not called
     ok    provider hasura of local: it is not configured, so it was not called
+    ok    provider kafka of local: it is not configured, so it was not called
     ok    provider local of local: it connects
     ok    provider pipelines of local: it connects
     ok    provider postgres of local: it is not configured, so it was not called
@@ -81,6 +82,7 @@ fn problems_have_a_remedy_and_do_not_stop_other_checks() {
     ok    provider airbyte of local: it is not configured, so it was not called
     ok    provider databricks of local: it is not configured, so it was not called
     ok    provider hasura of local: it is not configured, so it was not called
+    ok    provider kafka of local: it is not configured, so it was not called
     ok    provider local of local: it connects
     ok    provider pipelines of local: it connects
     ok    provider postgres of local: it is not configured, so it was not called
@@ -95,6 +97,7 @@ fn problems_have_a_remedy_and_do_not_stop_other_checks() {
     ok    provider airbyte of outside: it is not configured, so it was not called
     ok    provider databricks of outside: it is not configured, so it was not called
     ok    provider hasura of outside: it is not configured, so it was not called
+    ok    provider kafka of outside: it is not configured, so it was not called
     ok    provider local of outside: it connects
     ok    provider pipelines of outside: it connects
     ok    provider postgres of outside: it is not configured, so it was not called
@@ -149,6 +152,7 @@ fn unset_variable_does_not_stop_checks_of_environments() {
     ok    provider airbyte of a: it is not configured, so it was not called
     ok    provider databricks of a: it is not configured, so it was not called
     ok    provider hasura of a: it is not configured, so it was not called
+    ok    provider kafka of a: it is not configured, so it was not called
     ok    provider local of a: it connects
     ok    provider pipelines of a: it connects
     ok    provider postgres of a: it is not configured, so it was not called
@@ -278,7 +282,7 @@ fn configured_servers_are_called() {
              wrong: {{providers: {{snowflake: {{host: '{url}', role: TERRACE_ROLE, token: {{secret: hunter2}}}}}}}}\n  \
              gone: {{providers: {{snowflake: {{host: 'http://127.0.0.1:1', token: {{secret: hunter2}}}}, \
              postgres: {{host: 127.0.0.1, port: 1, user: ada, password: {{secret: hunter2}}}}, \
-             kafka: {{bootstrapServers: '127.0.0.1:1'}}}}}}\n"
+             kafka: {{bootstrapServers: '127.0.0.1:1,127.0.0.1:2'}}}}}}\n"
         ),
     );
     let before = stand_in.inventory();
@@ -290,6 +294,10 @@ fn configured_servers_are_called() {
     let gone = doctor(&project, &["--env", "gone"]).with_code(1);
     for provider in ["snowflake", "postgres", "kafka"] {
         gone.prints(&format!("fail  provider {provider} of gone: it does not"));
+    }
+    let kafka = gone.stdout.lines().find(|line| line.contains("provider kafka of gone")).unwrap();
+    for address in ["127.0.0.1:1", "127.0.0.1:2"] {
+        assert!(kafka.contains(&format!("`{address}` cannot be reached: ")), "{kafka}");
     }
     gone.prints("check `bootstrapServers` and `securityProtocol` of the instance");
     for ran in [&wrong, &gone] {

@@ -1,10 +1,11 @@
 //! Checks of an environment: settings, providers and blueprints.
 
-use super::finding::{Finding, Status};
+use super::finding::Finding;
 use crate::context::Context;
 use crate::report::report;
 use crate::settings::{EnvironmentRef, Settings};
-use crate::wiring::{EnvironmentContext, HealthProbe, library};
+use crate::wiring::{EnvironmentContext, library};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use terrace_engine::blueprint::Library;
 use terrace_engine::blueprint::check::check as check_blueprint;
@@ -27,10 +28,16 @@ pub(super) async fn check(context: &Context<'_>, settings: &Settings, name: &str
             return;
         }
     };
+    let registry = &env_context.engine.registry;
+    let has_instance = |provider: &str| {
+        registry.instance_names().any(|name| registry.instance(name).is_some_and(|schema| schema.name == provider))
+    };
+    // A provider with required settings has no instance without a configuration.
+    let without_instance = registry.schemas().map(|schema| schema.name).filter(|name| !has_instance(name));
+    let names: BTreeSet<&str> = registry.instance_names().chain(without_instance).collect();
     // At once: each instance that does not answer takes as long as its retries.
-    let instances = env_context.engine.registry.instance_names();
-    let probes = instances.map(|instance| provider(context, &env_context, name, instance));
-    findings.extend(futures_util::future::join_all(probes).await.into_iter().flatten());
+    let probes = names.into_iter().map(|instance| provider(context, &env_context, name, instance));
+    findings.extend(futures_util::future::join_all(probes).await);
     blueprints(context, settings, &env_context, name, findings);
 }
 
@@ -40,41 +47,33 @@ async fn provider(
     env_context: &EnvironmentContext,
     environment: &str,
     instance: &str,
-) -> Vec<Finding> {
+) -> Finding {
     let subject = format!("provider {instance} of {environment}");
-    let health_probe = env_context.engine.registry.instance(instance).and_then(HealthProbe::of);
-    if health_probe.as_ref().is_some_and(|it| !it.is_configured(env_context, context.variables, instance)) {
-        return vec![Finding::ok(subject, "it is not configured, so it was not called")];
+    let not_called = || Finding::ok(subject.as_str(), "it is not configured, so it was not called");
+    let failed = |what: &str, error: &ProviderError| {
+        let remedy = || format!("correct `providers.{instance}` of the environment `{environment}`");
+        Finding::fail(subject.as_str(), format!("it does not {what}: {error}"), error.hint().unwrap_or_else(remedy))
+    };
+    let Some(schema) = env_context.engine.registry.instance(instance) else { return not_called() };
+    let session = match env_context.engine.registry.session(instance).await {
+        Ok(session) => session,
+        Err(error) => return failed("connect", &error),
+    };
+    let Some(probe) = session.probe(schema) else { return Finding::ok(subject, "it connects") };
+    // Instances without required settings exist without an address.
+    let is_written = env_context.configuration().providers.iter().any(|it| it.name == instance);
+    if !is_written && !schema.variables().any(|name| context.variables.get(name).is_some()) {
+        return not_called();
     }
-    let probe = async {
-        let session = env_context.engine.registry.session(instance).await.map_err(|error| ("connect", error))?;
-        let Some(HealthProbe { ty, id, .. }) = health_probe else { return Ok(None) };
-        // A session may open without any call.
-        match session.import(&ty, id).await {
-            Ok(_) => Ok(Some((session, None))),
-            // The server accepts the caller, who may still have all rights on its own objects.
-            Err(error) if lacks_right(&error) => Ok(Some((session, Some(error)))),
-            Err(error) => Err(("answer", error)),
-        }
-    };
-    let remedy = |error: &ProviderError| {
-        error.hint().unwrap_or_else(|| format!("correct `providers.{instance}` of the environment `{environment}`"))
-    };
-    let (session, partial) = match tokio::time::timeout(ANSWER_TIMEOUT, probe).await {
-        Ok(Ok(Some(answered))) => answered,
-        Ok(Ok(None)) => return vec![Finding::ok(subject, "it connects")],
-        Ok(Err((failed, error))) => {
-            return vec![Finding::fail(subject, format!("it does not {failed}: {error}"), remedy(&error))];
-        }
+    match tokio::time::timeout(ANSWER_TIMEOUT, probe).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return failed("answer", &error),
         Err(_) => {
             let message = format!("it does not answer within {} s", ANSWER_TIMEOUT.as_secs());
-            return vec![Finding::fail(subject, message, "check that its host can be reached from here")];
+            return Finding::fail(subject, message, "check that its host can be reached from here");
         }
-    };
-    let partial = partial.map(|error| {
-        Finding::warn(subject.clone(), format!("it answers, but refuses some information: {error}"), remedy(&error))
-    });
-    let rights = match tokio::time::timeout(ANSWER_TIMEOUT, session.missing_rights()).await {
+    }
+    match tokio::time::timeout(ANSWER_TIMEOUT, session.missing_rights()).await {
         Ok(Ok(rights)) => rights_finding(subject, rights.as_deref()),
         Ok(Err(error)) => {
             let remedy = error.hint().unwrap_or_else(|| RUN_AGAIN.to_owned());
@@ -84,23 +83,11 @@ async fn provider(
             let message = format!("it answers, but does not report its rights within {} s", ANSWER_TIMEOUT.as_secs());
             Finding::warn(subject, message, RUN_AGAIN)
         }
-    };
-    combined(partial, rights).collect()
+    }
 }
 
 /// Remedy without a known error.
 const RUN_AGAIN: &str = "run `terrace doctor` again: commands may work nevertheless";
-
-/// Findings of an instance that answers. Reports "ok" only if the instance refused no information.
-fn combined(partial: Option<Finding>, rights: Finding) -> impl Iterator<Item = Finding> {
-    let is_reported = partial.is_none() || rights.status != Status::Ok;
-    partial.into_iter().chain(is_reported.then_some(rights))
-}
-
-/// True if the server accepts the caller, who lacks the right to some information.
-fn lacks_right(error: &ProviderError) -> bool {
-    error.vendor_code.as_deref().is_some_and(|code| code.ends_with("AUTHORIZATION_FAILED"))
-}
 
 /// The finding about an instance's rights. A plan may need none of the missing ones.
 fn rights_finding(subject: String, missing: Option<&[MissingRight]>) -> Finding {
@@ -188,15 +175,5 @@ mod tests {
         let line = |missing| rights_finding("provider x".to_owned(), missing).line();
         assert_eq!(line(Some(&[])), "ok    provider x: it answers, and has all server-wide rights\n");
         assert_eq!(line(None), "ok    provider x: it answers\n", "without reported rights no right counts as missing");
-    }
-
-    #[test]
-    fn ok_is_omitted_if_information_was_refused() {
-        let partial = || Some(Finding::warn("provider x", "it answers, but refuses some information", "ask"));
-        let (well, missing) = (|| Finding::ok("provider x", "it answers"), || Finding::warn("provider x", "no", "run"));
-        let messages = |partial, rights| combined(partial, rights).map(|it| it.message).collect::<Vec<_>>();
-        assert_eq!(messages(None, well()), ["it answers"]);
-        assert_eq!(messages(partial(), well()), ["it answers, but refuses some information"]);
-        assert_eq!(messages(partial(), missing()), ["it answers, but refuses some information", "no"]);
     }
 }

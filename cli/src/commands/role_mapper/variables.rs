@@ -67,7 +67,7 @@ pub(super) struct Configuration {
 /// When a variable is wrong, missing or unknown.
 pub(super) fn read(variables: &Variables) -> Result<Configuration, Failure> {
     let mut names = variables.with_prefix(PREFIX).map(|(name, _)| name);
-    if let Some(name) = names.find(|name| !KNOWN.contains(name) && !is_of_kubernetes(name)) {
+    if let Some(name) = names.find(|name| !KNOWN.contains(name) && !is_service_link(name)) {
         let hint = match closest(name, KNOWN) {
             Some(best) => format!("did you mean `{PREFIX}{best}`?"),
             None => "`docs/role-mapper.md` lists them".to_owned(),
@@ -93,8 +93,8 @@ pub(super) fn read(variables: &Variables) -> Result<Configuration, Failure> {
     Ok(Configuration { bind, settings })
 }
 
-/// Kubernetes sets such variables in every container if a service is named `role-mapper`.
-fn is_of_kubernetes(name: &str) -> bool {
+/// True for a variable that Kubernetes sets in every container if a service is named `role-mapper`.
+fn is_service_link(name: &str) -> bool {
     name.starts_with("SERVICE_") || name == "PORT" || name.starts_with("PORT_")
 }
 

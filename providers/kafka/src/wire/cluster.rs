@@ -2,11 +2,13 @@
 
 use super::connection::Connection;
 use super::{Access, NoAnswer, Request};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Idle time after which a connection is not reused: brokers close idle connections after some minutes.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -53,6 +55,24 @@ impl Cluster {
         Err(latest)
     }
 
+    /// Asks all bootstrap brokers at once. Succeeds with the first answer; otherwise returns the failure of each.
+    pub(crate) async fn probe(&self, limit: Duration) -> Result<(), Vec<NoAnswer>> {
+        let request = no_topics();
+        let ask = async |address: &String| {
+            let late = |_| Err(NoAnswer::Unreachable(format!("`{address}` does not answer within {limit:?}")));
+            timeout(limit, self.send_to(address, &request)).await.unwrap_or_else(late)
+        };
+        let mut answers: FuturesUnordered<_> = self.access.bootstrap.iter().map(ask).collect();
+        let mut failures = Vec::new();
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(_) => return Ok(()),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        Err(failures)
+    }
+
     /// Sends a request to the controller: only the controller can make changes if brokers do not forward them.
     /// `is_not_controller` recognizes the answer of a former controller; the request is then sent once
     /// to the new controller.
@@ -91,14 +111,12 @@ impl Cluster {
     /// # Errors
     /// If no answer arrives.
     pub(crate) async fn brokers(&self) -> Result<Vec<String>, NoAnswer> {
-        let nothing = MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false);
-        let metadata = self.send(&nothing).await?;
+        let metadata = self.send(&no_topics()).await?;
         Ok(metadata.brokers.iter().filter_map(|broker| address_of(&metadata, *broker.node_id)).collect())
     }
 
     async fn find_controller(&self) -> Result<String, NoAnswer> {
-        let nothing = MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false);
-        let metadata = self.send(&nothing).await?;
+        let metadata = self.send(&no_topics()).await?;
         let address = address_of(&metadata, *metadata.controller_id)
             .ok_or_else(|| NoAnswer::Unreachable("the cluster has no controller".to_owned()))?;
         *self.controller.lock().unwrap_or_else(PoisonError::into_inner) = Some(address.clone());
@@ -143,6 +161,11 @@ impl Cluster {
             connections.push(connection);
         }
     }
+}
+
+/// A request for the brokers alone.
+fn no_topics() -> MetadataRequest {
+    MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false)
 }
 
 /// Returns the address of a broker.

@@ -16,6 +16,17 @@ pub(crate) enum NoAnswer {
 }
 
 impl NoAnswer {
+    /// The reason, for messages.
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Self::Unreachable(why)
+            | Self::Rejected(why)
+            | Self::Lost(why)
+            | Self::Garbled(why)
+            | Self::Unsupported(why) => why,
+        }
+    }
+
     /// Returns true if nothing was sent.
     pub(crate) fn is_unsent(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Rejected(_) | Self::Unsupported(_))

@@ -27,7 +27,7 @@ pub const BASE: [&str; 16] = [
     "XDG_RUNTIME_DIR",
 ];
 /// Variables with credentials of providers: those of sensitive settings, and those of the vendors' own clients.
-pub const CREDENTIALS: [&str; 25] = [
+pub const CREDENTIALS: [&str; 26] = [
     "AIRBYTE_CLIENT_SECRET",
     "AIRBYTE_PASSWORD",
     "AIRBYTE_TOKEN",
@@ -52,6 +52,7 @@ pub const CREDENTIALS: [&str; 25] = [
     "SNOWFLAKE_PRIVATE_KEY_FILE",
     "SNOWFLAKE_PRIVATE_KEY_FILE_PWD",
     "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE",
+    "SNOWFLAKE_PRIVATE_KEY_PATH",
     "SNOWFLAKE_TOKEN",
 ];
 /// The prefix of the locale variables: `LC_ALL`.

@@ -1,11 +1,11 @@
 //! A session that redacts the sensitive values of its calls in all texts: errors, findings, progress, reasons.
 
 use crate::plan::{PlannedChange, ProposedChange};
-use crate::provider::DryRun;
+use crate::provider::{DryRun, Probe};
 use crate::{
     Attempt, Attributes, Batch, Call, DataAmount, DataLoss, Finding, Found, Grantee, MissingRight, Object, Observed,
-    Partial, Planned, Progress, Provider, ProviderError, Recorded, Redaction, ResourceType, Session, Settings,
-    Severity,
+    Partial, Planned, Progress, Provider, ProviderError, ProviderSchema, Recorded, Redaction, ResourceType, Session,
+    Settings, Severity,
 };
 use async_trait::async_trait;
 use std::sync::{Arc, OnceLock};
@@ -177,6 +177,11 @@ impl Session for Redacting {
     async fn unexpressed(&self, ty: &ResourceType, imported: &Observed) -> Result<Vec<String>, ProviderError> {
         let unexpressed = self.session.unexpressed(ty, imported).await.map_err(|error| self.own.error(error))?;
         Ok(unexpressed.iter().map(|text| self.own.text(text)).collect())
+    }
+
+    fn probe<'a>(&'a self, schema: &'a ProviderSchema) -> Option<Probe<'a>> {
+        let probe = self.session.probe(schema)?;
+        Some(Box::pin(async { probe.await.map_err(|error| self.own.error(error)) }))
     }
 
     async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {

@@ -117,6 +117,10 @@ impl Session for LoggedSession {
         self.work("rights").await.map(|()| Some(Vec::new()))
     }
 
+    fn probe<'a>(&'a self, _: &'a ProviderSchema) -> Option<Probe<'a>> {
+        Some(Box::pin(self.work("probe")))
+    }
+
     fn validate_remote<'a>(&'a self, ty: &'a ResourceType, _: &'a Attributes) -> Option<DryRun<'a>> {
         (ty.name == "w_b").then_some(())?;
         Some(Box::pin(async move { self.work(ty.name).await.map(|()| Vec::new()).unwrap_or_default() }))
@@ -446,6 +450,16 @@ async fn missing_rights_obeys_the_limits_and_retries() {
     assert!(bench.began().windows(2).all(|pair| pair[1] - pair[0] >= 1_000), "{:?}", bench.began());
     let bench = Bench::open(Limits { retries: 2, ..Limits::default() }, CALL_DURATION / 10, true).await;
     assert_eq!(bench.session.missing_rights().await.unwrap_err().message, "busy");
+    assert_eq!(bench.began().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn probe_is_sent_once_awaited_and_retried() {
+    let bench = Bench::open(Limits { retries: 2, ..Limits::default() }, CALL_DURATION / 10, true).await;
+    let schema = ProviderSchema::default();
+    let probe = bench.session.probe(&schema).unwrap();
+    assert_eq!(bench.began(), []);
+    assert_eq!(probe.await.unwrap_err().message, "busy");
     assert_eq!(bench.began().len(), 3);
 }
 

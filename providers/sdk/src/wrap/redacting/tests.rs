@@ -1,5 +1,6 @@
 use super::*;
 use crate::call::NoProgress;
+use crate::provider::probe_by_import;
 use crate::{Attribute, AttributeType, ErrorKind, Private, ProviderSchema, Severity, Value};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -84,6 +85,10 @@ impl Session for ParrotSession {
 
     async fn lookup(&self, _: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
         Err(self.error([arguments]))
+    }
+
+    fn probe<'a>(&'a self, schema: &'a ProviderSchema) -> Option<Probe<'a>> {
+        probe_by_import(self, schema, "parrot_thing", "x")
     }
 
     async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
@@ -201,6 +206,8 @@ async fn texts_of_a_provider_quote_no_sensitive_input() {
     }
     let text = format!("{:?}", session.import(&ty, "x").await);
     assert!(!text.contains("s3same"), "{text}");
+    let text = format!("{:?}", session.probe(provider.schema()).unwrap().await.unwrap_err());
+    assert!(text.contains("svc") && !text.contains("s3same"), "{text}");
     let rights = session.missing_rights().await.unwrap().unwrap();
     assert!(
         rights.iter().all(|right| right.operation.contains("svc") && right.statement.contains("svc")),
