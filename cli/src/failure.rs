@@ -96,11 +96,12 @@ impl From<StoreError> for Failure {
             StoreError::NotAStore { .. } => {
                 Self::new(error.to_string()).hint("name the state with `--state`; terrace leaves this file unchanged")
             }
-            StoreError::Occupied { .. } => Self::new(error.to_string())
-                .hint("write a free address; `terrace state list` lists those in use"),
-            StoreError::ClaimLost(_)
-            | StoreError::WrittenToFallback { .. }
-            | StoreError::Unavailable { .. } => Self::new(error.to_string()),
+            StoreError::Occupied { .. } => {
+                Self::new(error.to_string()).hint("write a free address; `terrace state list` lists those in use")
+            }
+            StoreError::ClaimLost(_) | StoreError::WrittenToFallback { .. } | StoreError::Unavailable { .. } => {
+                Self::new(error.to_string())
+            }
         }
     }
 }
@@ -243,7 +244,7 @@ mod tests {
         let held = |id: &str| LeaseInfo {
             id: id.to_owned(),
             stack: StackId::new("demo", "local"),
-            component: id.to_owned(),
+            component: id.into(),
             holder: "jane".to_owned(),
             operation: Uuid::nil(),
             since: Timestamp::UNIX_EPOCH,

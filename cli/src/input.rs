@@ -14,7 +14,7 @@ use crate::wiring::{is_missing, store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use terrace_engine::address::{Address, StackId};
+use terrace_engine::address::{Address, ComponentKey, StackId};
 use terrace_engine::compile::{Given, GivenValue};
 use terrace_engine::descriptor::declaration::UNKNOWN_RESOURCE;
 use terrace_engine::descriptor::{self, Descriptor, FrontEnd, UNKNOWN_COMPONENT};
@@ -109,7 +109,7 @@ impl Input {
     pub(crate) fn report_faults(&mut self, components: &BTreeSet<String>) {
         let is_known = |key: &String| {
             let mut described = self.descriptors.iter().flat_map(|it| &it.components);
-            described.any(|component| component.key == *key) || self.faults.iter().any(|faults| faults.has(key))
+            described.any(|component| component.key == key.as_str()) || self.faults.iter().any(|faults| faults.has(key))
         };
         let may_be_unread = !components.iter().all(is_known);
         for faults in std::mem::take(&mut self.faults) {
@@ -122,10 +122,10 @@ impl Input {
 
     /// Separates pipelines with errors. Returns the components without errors, and the diagnostics. `None` without any
     /// of either, or if there are other descriptors.
-    pub(crate) fn split_off_faults(&mut self) -> Option<(BTreeSet<String>, Vec<Diagnostic>)> {
+    pub(crate) fn split_off_faults(&mut self) -> Option<(BTreeSet<ComponentKey>, Vec<Diagnostic>)> {
         let ([descriptor], [faults]) = (self.descriptors.as_slice(), self.faults.as_slice()) else { return None };
         let keys = descriptor.components.iter().map(|component| component.key.clone());
-        let sound: BTreeSet<String> = keys.filter(|key| !faults.has(key)).collect();
+        let sound: BTreeSet<ComponentKey> = keys.filter(|key| !faults.has(key)).collect();
         if faults.is_empty() || sound.is_empty() {
             return None;
         }

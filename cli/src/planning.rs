@@ -21,7 +21,7 @@ use selection::select;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use terrace_engine::address::{AddressError, StackId, parse_with_stack};
+use terrace_engine::address::{AddressError, ComponentKey, StackId, parse_with_stack};
 use terrace_engine::compile::{CompiledStack, Compiler, chosen};
 use terrace_engine::descriptor::{Body, Descriptor};
 use terrace_engine::diagnostic::{Diagnostic, Location, has_errors};
@@ -53,7 +53,7 @@ pub(crate) struct Project {
 pub(crate) struct SelectedStack {
     pub(crate) compiled: CompiledStack,
     /// The components to act on; empty for all.
-    pub(crate) chosen: BTreeSet<String>,
+    pub(crate) chosen: BTreeSet<ComponentKey>,
 }
 
 fn uses_blueprints(descriptor: &Descriptor) -> bool {
@@ -107,7 +107,7 @@ impl Project {
     }
 
     /// The chosen components. Only one stack may have any, because the planner selects components by key.
-    fn chosen(&self) -> Result<BTreeSet<String>, Failure> {
+    fn chosen(&self) -> Result<BTreeSet<ComponentKey>, Failure> {
         match self.stacks.as_slice() {
             [only] => Ok(only.chosen.clone()),
             several if several.iter().all(|selected| selected.chosen.is_empty()) => Ok(BTreeSet::new()),
@@ -122,7 +122,7 @@ pub(crate) struct Removal {
     pub(crate) settings: Settings,
     pub(crate) env_context: EnvironmentContext,
     pub(crate) stacks: Vec<StackId>,
-    components: BTreeSet<String>,
+    components: BTreeSet<ComponentKey>,
     origin: Origin,
     /// Texts for diagnostics.
     pub(crate) sources: Sources,
@@ -173,12 +173,12 @@ impl Removal {
             match chosen(descriptor, &requested) {
                 Ok(keys) => components.extend(keys),
                 // A component without a declaration may still have rows.
-                Err(_) => components.extend(requested.iter().cloned()),
+                Err(_) => components.extend(requested.iter().map(|key| ComponentKey::from(key.as_str()))),
             }
             stacks.push(StackId::new(descriptor.stack.as_str(), environment.name.as_str()));
         }
         if input.descriptors.is_empty() {
-            components = requested;
+            components = requested.into_iter().map(ComponentKey::from).collect();
         }
         let env_context = EnvironmentContext::new(&settings, environment, is_plaintext_allowed, ui)?;
         let (compiled_stacks, uncompiled) =
@@ -248,7 +248,7 @@ fn compile_quietly(
     settings: &Settings,
     env_context: &EnvironmentContext,
     input: &mut Input,
-    components: &BTreeSet<String>,
+    components: &BTreeSet<ComponentKey>,
 ) -> (Vec<CompiledStack>, Vec<(String, String)>) {
     let library = match input.descriptors.iter().any(uses_blueprints) {
         true => library(
@@ -310,7 +310,7 @@ fn looks_like_file(word: &str) -> bool {
 pub(crate) fn options(
     arguments: &PlanningArguments,
     env_context: &EnvironmentContext,
-    components: BTreeSet<String>,
+    components: BTreeSet<ComponentKey>,
 ) -> Result<Options, Failure> {
     let allow_data_loss = match arguments.data.consent() {
         _ if env_context.is_data_loss_allowed => options::Consent::All,

@@ -1,5 +1,6 @@
 //! Access to a component, as requested, planned and recorded: principals with further fields.
 
+use crate::address::ComponentKey;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map as JsonMap, Value as Json};
 use terrace_provider::Value;
@@ -100,7 +101,7 @@ impl From<Fields> for Json {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grantees {
     /// The component.
-    pub component: String,
+    pub component: ComponentKey,
     /// The principals, and the options of the request.
     pub access: Access,
 }

@@ -1,8 +1,11 @@
 //! Addresses of resources:
 //! `distribution.network-status.0@local:snowflake-storage-area/sqlite_table.table["NETWORK_STATUS"]`.
 
+use serde::{Deserialize, Serialize};
+use std::borrow::Borrow;
 use std::collections::HashSet;
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
 
 /// The default environment.
@@ -42,13 +45,102 @@ pub enum InstanceKey {
     All,
 }
 
+/// The key of a component within its stack.
+///
+/// Resources and outputs of the stack itself belong to no component. Their key is [`ComponentKey::STACK`], which is the empty
+/// text in the state, in plan files and in JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ComponentKey(String);
+
+impl ComponentKey {
+    /// The stack itself.
+    pub const STACK: Self = Self(String::new());
+
+    /// True for the stack itself.
+    #[must_use]
+    pub const fn is_stack(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The key as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Prints the name of a thing within its stack: `component/name`, or `name` in the stack itself.
+    pub fn qualified(&self, name: impl fmt::Display) -> impl fmt::Display {
+        fmt::from_fn(move |f| match self.is_stack() {
+            true => name.fmt(f),
+            false => write!(f, "{self}/{name}"),
+        })
+    }
+}
+
+impl Deref for ComponentKey {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for ComponentKey {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for ComponentKey {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ComponentKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl From<String> for ComponentKey {
+    fn from(key: String) -> Self {
+        Self(key)
+    }
+}
+
+impl From<&str> for ComponentKey {
+    fn from(key: &str) -> Self {
+        Self(key.to_owned())
+    }
+}
+
+impl From<ComponentKey> for String {
+    fn from(key: ComponentKey) -> Self {
+        key.0
+    }
+}
+
+impl PartialEq<str> for ComponentKey {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other
+    }
+}
+
+impl PartialEq<&str> for ComponentKey {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == *other
+    }
+}
+
 /// The name of a resource within its stack: `[component/]type.name[["key"]]`.
 ///
 /// Shared resources have the component `shared` and an empty name: `shared/<type>["<share key>"]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address {
-    /// The component's key; empty for the stack's own resources.
-    pub component: String,
+    /// The component.
+    pub component: ComponentKey,
     /// The resource type.
     pub ty: String,
     /// The name within the component; empty for a shared resource.
@@ -60,7 +152,7 @@ pub struct Address {
 /// The name of a declaration: an address without the key of an instance.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockName<T = String> {
-    /// The component's key; empty for the stack's own resources.
+    /// The component's key.
     pub component: T,
     /// The resource type.
     pub ty: T,
@@ -80,7 +172,7 @@ impl BlockName {
     /// The declaration of a resource, as owned texts.
     #[must_use]
     pub fn owned(address: &Address) -> Self {
-        Self { component: address.component.clone(), ty: address.ty.clone(), name: address.name.clone() }
+        Self { component: address.component.to_string(), ty: address.ty.clone(), name: address.name.clone() }
     }
 }
 
@@ -98,7 +190,7 @@ impl Address {
     #[must_use]
     pub fn shared(ty: &str, share_key: &str) -> Self {
         Self {
-            component: SHARED.to_owned(),
+            component: SHARED.into(),
             ty: ty.to_owned(),
             name: String::new(),
             key: Some(InstanceKey::Text(share_key.to_owned())),
@@ -108,7 +200,7 @@ impl Address {
     /// The address of a lookup. A lookup has no row in the state.
     #[must_use]
     pub fn lookup(component: &str, ty: &str, name: &str) -> Self {
-        Self { component: component.to_owned(), ty: format!("{LOOKUP}{ty}"), name: name.to_owned(), key: None }
+        Self { component: component.into(), ty: format!("{LOOKUP}{ty}"), name: name.to_owned(), key: None }
     }
 
     /// True for the address of a shared resource.
@@ -119,8 +211,8 @@ impl Address {
 
     /// The lease that a change of the row needs: its component, or the row itself if it is shared.
     #[must_use]
-    pub fn lease_key(&self) -> String {
-        if self.is_shared() { self.to_string() } else { self.component.clone() }
+    pub fn lease_key(&self) -> ComponentKey {
+        if self.is_shared() { self.to_string().into() } else { self.component.clone() }
     }
 
     /// True when the dependencies contain this address, or all instances of its block.
@@ -207,10 +299,7 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.component.is_empty() {
-            write!(f, "{}/", self.component)?;
-        }
-        self.local().fmt(f)
+        self.component.qualified(self.local()).fmt(f)
     }
 }
 
@@ -240,7 +329,7 @@ impl FromStr for Address {
         if ty.is_empty() {
             return Err(error());
         }
-        Ok(Self { component: component.to_owned(), ty: ty.to_owned(), name: name.to_owned(), key })
+        Ok(Self { component: component.into(), ty: ty.to_owned(), name: name.to_owned(), key })
     }
 }
 
@@ -304,16 +393,17 @@ pub fn parse_with_stack<T: FromStr<Err = AddressError>>(text: &str) -> Result<(O
     }
 }
 
-/// The outputs of a component, or of the stack itself.
-pub(crate) fn outputs_in_words(stack: &StackId, component: &str) -> String {
+/// The outputs of a component, in words.
+pub(crate) fn outputs_in_words(stack: &StackId, component: &ComponentKey) -> String {
     format!("the outputs of {}", owner_in_words(stack, component))
 }
 
-/// The owner of outputs in words: a component, or the stack itself.
-pub(crate) fn owner_in_words(stack: &StackId, component: &str) -> String {
-    match component {
-        "" => stack.to_string(),
-        component => format!("`{component}` of {stack}"),
+/// A component of a stack, or the stack itself, in words.
+#[must_use]
+pub fn owner_in_words(stack: &StackId, component: &ComponentKey) -> String {
+    match component.is_stack() {
+        true => stack.to_string(),
+        false => format!("`{component}` of {stack}"),
     }
 }
 
@@ -335,6 +425,20 @@ mod tests {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
         assert!("shared/sqlite_database[\"x\"]".parse::<Address>().unwrap().is_shared());
+    }
+
+    #[test]
+    fn component_key_is_plain_text_in_json_and_names() {
+        let (api, stack) = (ComponentKey::from("api"), ComponentKey::STACK);
+        assert!(stack.is_stack() && !api.is_stack());
+        assert_eq!(
+            (api.qualified("url").to_string(), stack.qualified("url").to_string()),
+            ("api/url".to_owned(), "url".to_owned())
+        );
+        for (key, json) in [(api, r#""api""#), (stack, r#""""#)] {
+            assert_eq!(serde_json::to_string(&key).unwrap(), json);
+            assert_eq!(serde_json::from_str::<ComponentKey>(json).unwrap(), key);
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use ended_calls::EndedCalls;
 pub use error::ApplyError;
 pub use report::{Blocked, Done, Failed, FailedCheck, Leftover, Report, open_step_prefix};
 
-use crate::address::{Address, StackId};
+use crate::address::{Address, ComponentKey, StackId};
 use crate::plan::{Change, ComponentPlan, OwnerAction, Part, Plan, StackPlan};
 use crate::store::{
     NewOperation, OperationStatus, OwnersOf, Ownership, Read, Record, RowStatus, Selection, StaleRead, StoreError,
@@ -185,7 +185,7 @@ impl Applier {
         let mut new_rows = Vec::new();
         for StackPlan { stack, components, .. } in &plan.stacks {
             let removed = components.iter().filter(|component| component.part == Part::Removed);
-            let removed: BTreeSet<String> = removed.map(|component| component.key.clone()).collect();
+            let removed: BTreeSet<ComponentKey> = removed.map(|component| component.key.clone()).collect();
             if removed.is_empty() {
                 continue;
             }

@@ -20,7 +20,7 @@ pub use compiled::{CompiledComponent, CompiledImport, CompiledStack, CompiledTra
 pub use inputs::{Compiler, Given, GivenValue};
 pub use variables::undeclared;
 
-use crate::address::{Address, StackId};
+use crate::address::{Address, ComponentKey, StackId};
 use crate::blueprint::Blueprint;
 use crate::descriptor::{BlueprintUse, Body, Component, Declarations, Dependency, Descriptor, FrontEnd};
 use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
@@ -48,14 +48,17 @@ impl Given {
 ///
 /// # Errors
 /// When a requested component is not in the descriptor.
-pub fn chosen(descriptor: &Descriptor, requested: &BTreeSet<String>) -> Result<BTreeSet<String>, Vec<Diagnostic>> {
+pub fn chosen(
+    descriptor: &Descriptor,
+    requested: &BTreeSet<String>,
+) -> Result<BTreeSet<ComponentKey>, Vec<Diagnostic>> {
     if requested.is_empty() {
         return Ok(descriptor.target.iter().cloned().collect());
     }
     let mut keys = BTreeSet::new();
     let mut diagnostics = Vec::new();
     for name in requested {
-        let matches = |component: &&Component| component.key == *name || component.id.as_deref() == Some(name);
+        let matches = |component: &&Component| component.key == name.as_str() || component.id.as_deref() == Some(name);
         match descriptor.components.iter().find(matches) {
             Some(component) => {
                 keys.insert(component.key.clone());
@@ -85,7 +88,7 @@ impl Compiler<'_> {
     pub fn compile(
         &self,
         descriptor: &Descriptor,
-        chosen: &BTreeSet<String>,
+        chosen: &BTreeSet<ComponentKey>,
     ) -> (Option<CompiledStack>, Vec<Diagnostic>) {
         let compiled = self.compile_by_rule(descriptor, chosen);
         self.compile_by_former_rule(descriptor, chosen, &compiled).unwrap_or(compiled)
@@ -94,7 +97,7 @@ impl Compiler<'_> {
     fn compile_by_rule(
         &self,
         descriptor: &Descriptor,
-        chosen: &BTreeSet<String>,
+        chosen: &BTreeSet<ComponentKey>,
     ) -> (Option<CompiledStack>, Vec<Diagnostic>) {
         let functions = self.functions.of_stack(descriptor.names);
         Compiler { functions: &functions, ..*self }.compile_stack(descriptor, chosen)
@@ -105,7 +108,7 @@ impl Compiler<'_> {
     fn compile_by_former_rule(
         &self,
         descriptor: &Descriptor,
-        chosen: &BTreeSet<String>,
+        chosen: &BTreeSet<ComponentKey>,
         (compiled, _): &(Option<CompiledStack>, Vec<Diagnostic>),
     ) -> Option<(Option<CompiledStack>, Vec<Diagnostic>)> {
         let former_shared =
@@ -128,7 +131,7 @@ impl Compiler<'_> {
     fn compile_stack(
         &self,
         descriptor: &Descriptor,
-        chosen: &BTreeSet<String>,
+        chosen: &BTreeSet<ComponentKey>,
     ) -> (Option<CompiledStack>, Vec<Diagnostic>) {
         let mut diagnostics = Vec::new();
         let variables = variables::resolve(self, descriptor, &mut diagnostics);
@@ -291,14 +294,14 @@ struct Known<'a> {
 
 /// The dependencies of a component. Those of the stack's own resources follow from the outputs that they read.
 fn dependencies(component: &Component, declarations: &Declarations, descriptor: &Descriptor) -> Vec<Dependency> {
-    if !component.key.is_empty() {
+    if !component.key.is_stack() {
         return component.depends_on.clone();
     }
     let mut read: IndexMap<&str, Dependency> = IndexMap::new();
     for (reference, span) in component_references(declarations) {
         let Some(ReferenceStep::Key(wanted)) = reference.steps.first() else { continue };
-        if let Some(other) = descriptor.components.iter().find(|other| other.key == *wanted) {
-            let dependency = || Dependency { text: wanted.clone(), key: Some(wanted.clone()), span };
+        if let Some(other) = descriptor.components.iter().find(|other| other.key == wanted.as_str()) {
+            let dependency = || Dependency { text: wanted.clone(), key: Some(other.key.clone()), span };
             read.entry(&other.key).or_insert_with(dependency);
         }
     }

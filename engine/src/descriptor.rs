@@ -24,6 +24,7 @@ pub use legacy_names::FormerNames;
 pub use names::is_resource_name;
 pub use witboost::{MISSING_COMPONENTS, UNKNOWN_COMPONENT};
 
+use crate::address::ComponentKey;
 use crate::expression::Template;
 use crate::naming::NamesRule;
 use crate::source::{Located, Span};
@@ -47,10 +48,10 @@ pub struct Descriptor {
     pub product: Value,
     /// The name, domain and version of the data product that derive from its id because the descriptor omits them.
     pub derived: Map,
-    /// The components, in the order written. The stack's own resources are the component with the empty key.
+    /// The components, in the order written. The stack's own resources are the component [`ComponentKey::STACK`].
     pub components: Vec<Component>,
     /// The component that the descriptor itself asks to act on (`componentIdToProvision`).
-    pub target: Option<String>,
+    pub target: Option<ComponentKey>,
     /// The target component, if it belongs to this product but is not listed. That is an error, except that the state
     /// may suffice to remove the component.
     pub unlisted: Option<Unlisted>,
@@ -84,7 +85,7 @@ pub struct Unlisted {
     /// Its id.
     pub id: String,
     /// Its key.
-    pub key: String,
+    pub key: ComponentKey,
 }
 
 /// The front end of a descriptor.
@@ -100,7 +101,7 @@ pub enum FrontEnd {
 #[derive(Debug, Clone)]
 pub struct Component {
     /// The key: the part of its URN after the data product's, `parent/child` for nested ones, or its name in a stack.
-    pub key: String,
+    pub key: ComponentKey,
     /// The URN, if there is one.
     pub id: Option<String>,
     /// The components that it depends on.
@@ -117,7 +118,7 @@ pub struct Dependency {
     /// As written.
     pub text: String,
     /// The key of a component of the same descriptor; `None` for a component outside.
-    pub key: Option<String>,
+    pub key: Option<ComponentKey>,
     /// The place.
     pub span: Span,
 }

@@ -309,8 +309,8 @@ impl Graph {
                     _ => ("", &component.declarations.resources),
                 };
                 let declaration = declarations.get(block.resource)?;
-                let prefix = if component.key.is_empty() { String::new() } else { format!("{}/", component.key) };
-                Some(format!("{prefix}{mode}{}.{}", declaration.ty.value, declaration.name.value))
+                let name = format!("{mode}{}.{}", declaration.ty.value, declaration.name.value);
+                Some(component.key.qualified(name).to_string())
             }
         }
     }
@@ -428,8 +428,12 @@ fn check_component_reference(
         return;
     };
     let Some(other) = positions.get(wanted.as_str()).and_then(|position| components.get(*position)) else {
-        let keys: Vec<&str> =
-            components.iter().map(|component| component.key.as_str()).filter(|key| !key.is_empty()).collect();
+        let keys: Vec<&str> = components
+            .iter()
+            .map(|component| &component.key)
+            .filter(|key| !key.is_stack())
+            .map(|key| key.as_str())
+            .collect();
         let hint = did_you_mean(wanted, keys.iter().copied()).unwrap_or_else(|| match keys.is_empty() {
             true => "the descriptor has no components: remove the reference".to_owned(),
             false => format!("components: {}", first_of(&keys)),
@@ -439,8 +443,8 @@ fn check_component_reference(
         );
         return;
     };
-    let is_declared = component.depends_on.iter().any(|dependency| dependency.key.as_deref() == Some(&other.key));
-    if !is_declared && !component.key.is_empty() {
+    let is_declared = component.depends_on.iter().any(|dependency| dependency.key.as_ref() == Some(&other.key));
+    if !is_declared && !component.key.is_stack() {
         diagnostics.push(
             Diagnostic::error(
                 "undeclared_dependency",

@@ -222,7 +222,7 @@ pub fn configuration(
         document.insert("kind".to_owned(), "Stack".into());
         document.insert("metadata".to_owned(), serde_json::json!({ "name": stack.name }));
     }
-    match address.component.is_empty() {
+    match address.component.is_stack() {
         true => document.insert("resources".to_owned(), resources),
         false => {
             let component = serde_json::json!({ address.component.as_str(): { "resources": resources } });

@@ -2,6 +2,7 @@
 //! providers' schemas, components and their outputs. The checks need neither state nor network. So the check of a
 //! descriptor or blueprint reports misspelt names, and a plan reports all of them at once.
 
+use crate::address::ComponentKey;
 use crate::compile::names::REQUEST;
 use crate::compile::{CompiledComponent, CompiledStack, by_name};
 use crate::descriptor::{Check, CheckTime, Declarations, ResourceDeclaration};
@@ -58,7 +59,7 @@ fn roots(count: usize) -> &'static [&'static str] {
 
 /// Checks all names in the chosen components of a stack. An empty set means all components.
 #[must_use]
-pub fn check(stack: &CompiledStack, chosen: &BTreeSet<String>, registry: &Registry) -> Faults {
+pub fn check(stack: &CompiledStack, chosen: &BTreeSet<ComponentKey>, registry: &Registry) -> Faults {
     let is_chosen = |key: &str| chosen.is_empty() || chosen.contains(key);
     let components = by_name(&stack.components);
     let outputs_of = |name: &str| {

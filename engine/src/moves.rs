@@ -1,6 +1,6 @@
 //! Moves of resources: follows `moved` of descriptors and blueprints from a recorded address to the present one.
 
-use crate::address::{Address, BlockName, InstanceKey, StackId};
+use crate::address::{Address, BlockName, ComponentKey, InstanceKey, StackId};
 use crate::descriptor::transitions::Move;
 use crate::diagnostic::Diagnostic;
 use crate::plan::shared::SharedDeclaration;
@@ -19,9 +19,9 @@ pub struct Moves {
     /// Positions of moves by component, type and name of their origin.
     resources: HashMap<BlockName, Vec<usize>>,
     /// Positions of moves by the component that moves.
-    components: HashMap<String, usize>,
+    components: HashMap<ComponentKey, usize>,
     /// The components that move last. Their moves take place at the same time, so that one may take the key that another leaves.
-    final_components: BTreeSet<String>,
+    final_components: BTreeSet<ComponentKey>,
 }
 
 impl Moves {
@@ -70,7 +70,7 @@ impl Moves {
                     .map_or(entry.from.span, |other| other.from.span))
                 .hint("remove this move: the objects show which component they belong to")
         }));
-        moves.final_components = final_moves.iter().map(|entry| entry.from.value.component().to_owned()).collect();
+        moves.final_components = final_moves.iter().map(|entry| entry.from.value.component().clone()).collect();
         moves
     }
 
@@ -120,8 +120,8 @@ impl Moves {
 
     /// The final key of a component; `None` if it does not move.
     #[must_use]
-    pub fn component(&self, key: &str) -> Option<String> {
-        let any = representative(&Selector::Component(key.to_owned()));
+    pub fn component(&self, key: &ComponentKey) -> Option<ComponentKey> {
+        let any = representative(&Selector::Component(key.clone()));
         self.destination(&any).map(|(address, _)| address.component)
     }
 
@@ -212,14 +212,14 @@ pub fn writes(stack: &StackId, row_moves: &[RowMove]) -> Vec<Write> {
         let stack = stack.clone();
         targets.into_iter().map(move |to| Write::Follow { stack: stack.clone(), block: block.clone(), to })
     });
-    let mut between: Vec<(&str, &str)> =
+    let mut between: Vec<(&ComponentKey, &ComponentKey)> =
         row_moves.iter().filter_map(|row_move| between(&row_move.from, &row_move.to)).collect();
     let mut known = HashSet::new();
     between.retain(|pair| known.insert(*pair));
     let reads = between.into_iter().map(|(from, to)| Write::FollowReads {
         stack: stack.clone(),
-        from: from.to_owned(),
-        to: to.to_owned(),
+        from: from.clone(),
+        to: to.clone(),
     });
     row_moves.iter().map(rename).chain(follow).chain(reads).collect()
 }
@@ -279,9 +279,9 @@ pub async fn resealing(
 }
 
 /// The old and the new component of an object; `None` if the component stays.
-pub(crate) fn between<'a>(from: &'a Address, to: &'a Address) -> Option<(&'a str, &'a str)> {
+pub(crate) fn between<'a>(from: &'a Address, to: &'a Address) -> Option<(&'a ComponentKey, &'a ComponentKey)> {
     let has_moved = from.component != to.component && !from.is_shared();
-    has_moved.then_some((from.component.as_str(), to.component.as_str()))
+    has_moved.then_some((&from.component, &to.component))
 }
 
 /// New targets of dependencies on all instances of a resource, after instances moved elsewhere. If several instances moved to one

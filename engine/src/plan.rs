@@ -86,7 +86,7 @@ pub use resource::NOT_SEARCHED;
 pub use shared::SharedDeclaration;
 
 use crate::access::Access;
-use crate::address::{Address, StackId};
+use crate::address::{Address, ComponentKey, StackId};
 use crate::descriptor::CheckTime;
 use crate::diagnostic::Diagnostic;
 use crate::source::{Place, Sources};
@@ -175,15 +175,15 @@ pub struct StackPlan {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ComponentPlan {
     /// Its key.
-    pub key: String,
+    pub key: ComponentKey,
     /// Its URN, by which other components may read its outputs.
     pub id: Option<String>,
     /// The identifiers of the component and of its data product at their source.
     pub ids: Option<Ids>,
     /// The components that it depends on.
-    pub depends_on: Vec<String>,
+    pub depends_on: Vec<ComponentKey>,
     /// The components that it depended on, from the state.
-    pub depended_on: Vec<String>,
+    pub depended_on: Vec<ComponentKey>,
     /// The components of other stacks whose outputs it reads or whose objects it looks up.
     pub reads: Vec<StackRead>,
     /// The components of other stacks that it read, from the state.
@@ -269,8 +269,8 @@ pub struct After {
 /// The change of an output.
 #[derive(Debug, Clone)]
 pub struct OutputChange {
-    /// The component; empty for an output of the stack.
-    pub component: String,
+    /// The component.
+    pub component: ComponentKey,
     /// The name.
     pub name: String,
     /// The recorded value.

@@ -1,6 +1,6 @@
 //! Conversion between the sealed texts of a store and the values of a plan.
 
-use crate::address::{Address, StackId};
+use crate::address::{Address, ComponentKey, StackId};
 use crate::descriptor::Lifecycle;
 use crate::marks;
 use crate::seal::{Place, Placed, RowPart, Seal};
@@ -281,7 +281,11 @@ pub(crate) fn check_marked(ty: &ResourceType, opened: &Opened, seal: &Seal) -> R
 ///
 /// # Errors
 /// When a sensitive value cannot be sealed although there is a key.
-pub fn seal_outputs((stack, component): (&StackId, &str), outputs: &Map, seal: &Seal) -> Result<Sealed, WireError> {
+pub fn seal_outputs(
+    (stack, component): (&StackId, &ComponentKey),
+    outputs: &Map,
+    seal: &Seal,
+) -> Result<Sealed, WireError> {
     let storable: Map = outputs
         .iter()
         .filter(|(_, value)| !value.has_unknown())

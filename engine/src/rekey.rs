@@ -1,6 +1,6 @@
 //! Sealing of a state under the current key: re-seals everything that older keys sealed.
 
-use crate::address::{StackId, outputs_in_words};
+use crate::address::{ComponentKey, StackId, outputs_in_words};
 use crate::plan::shared::SharedDeclaration;
 use crate::record::resealed as resealed_row;
 use crate::seal::{Place, Seal};
@@ -53,7 +53,7 @@ pub struct Resealed {
     pub writes: Vec<Write>,
     /// The leases that the writes need. They include all live leases, because their holders seal with the key they
     /// loaded.
-    pub leases: BTreeSet<(StackId, String)>,
+    pub leases: BTreeSet<(StackId, ComponentKey)>,
     /// Old versions that stay as they are because they cannot be opened.
     pub skipped: BTreeSet<String>,
 }

@@ -2,7 +2,7 @@
 
 pub(crate) mod other_stacks;
 
-use crate::address::InstanceKey;
+use crate::address::{ComponentKey, InstanceKey};
 use crate::compile::CompiledStack;
 use crate::compile::facts::available_variables;
 use crate::compile::names::{LOCALS, REQUEST};
@@ -36,7 +36,7 @@ pub(crate) type ResourceValues = QuickMap<String, BlockValue>;
 pub(crate) type LookupValues = HashMap<String, Value>;
 
 /// Outputs of components by key.
-pub(crate) type ComponentOutputs = HashMap<String, Map>;
+pub(crate) type ComponentOutputs = HashMap<ComponentKey, Map>;
 
 /// Facts that are the same for all resources of a component.
 #[derive(Debug, Default)]
@@ -51,7 +51,7 @@ pub(crate) struct Facts {
     /// be large and have many components.
     pub(crate) roots: Arc<Map>,
     /// Keys of components by URN.
-    pub(crate) urns: Arc<HashMap<String, String>>,
+    pub(crate) urns: Arc<HashMap<String, ComponentKey>>,
 }
 
 /// The scope of one resource, output or instance.
@@ -144,7 +144,7 @@ impl PlanScope<'_> {
             [ReferenceStep::Key(key), ReferenceStep::Key(outputs), rest @ ..] if outputs == "outputs" => (key, rest),
             _ => return Err(Missing::new("`components` is read as `components[\"key\"].outputs.name`")),
         };
-        let resolved = self.facts.urns.get(key).unwrap_or(key);
+        let resolved = self.facts.urns.get(key).map_or(key.as_str(), ComponentKey::as_str);
         let Some(outputs) = self.outputs.get(resolved) else {
             return Err(Missing::new(format!("component `{key}` has no outputs: it is not deployed"))
                 .hint(format!("deploy `{key}` first, or together with this component")));
@@ -215,7 +215,7 @@ fn unknown_root(root: &str, facts: &Facts) -> Missing {
 }
 
 /// Keys of components by URN.
-pub(super) fn urns(compiled: &CompiledStack) -> HashMap<String, String> {
+pub(super) fn urns(compiled: &CompiledStack) -> HashMap<String, ComponentKey> {
     let components = compiled.components.iter();
     components.filter_map(|component| Some((component.id.clone()?, component.key.clone()))).collect()
 }

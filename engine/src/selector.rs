@@ -1,6 +1,6 @@
 //! Selectors of resources by address: one instance, all instances of a resource, or a whole component.
 
-use crate::address::{Address, AddressError, InstanceKey};
+use crate::address::{Address, AddressError, ComponentKey, InstanceKey};
 use std::fmt;
 use std::str::FromStr;
 
@@ -8,7 +8,7 @@ use std::str::FromStr;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Selector {
     /// All resources of a component: `api/`.
-    Component(String),
+    Component(ComponentKey),
     /// All instances of a resource (`api/local_file.a`), or one instance (`api/local_file.a["x"]`).
     Resource(Address),
 }
@@ -27,7 +27,7 @@ impl Selector {
 
     /// The component of the selected resources.
     #[must_use]
-    pub fn component(&self) -> &str {
+    pub fn component(&self) -> &ComponentKey {
         match self {
             Self::Component(component) => component,
             Self::Resource(resource) => &resource.component,
@@ -55,7 +55,7 @@ impl FromStr for Selector {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         if let Some(component) = text.strip_suffix('/').filter(|key| !key.is_empty() && !key.contains('[')) {
-            return Ok(Self::Component(component.to_owned()));
+            return Ok(Self::Component(component.into()));
         }
         let address: Address = text.parse()?;
         // A resource without a key means all instances.

@@ -46,7 +46,7 @@ fn grantees(principals: &[&str]) -> Option<Grantees> {
 fn grantees_with(principals: &[&str], fields: &str) -> Option<Grantees> {
     let principals = principals.iter().map(|principal| (*principal).to_owned()).collect();
     let fields: Fields = serde_json::from_str(fields).unwrap();
-    Some(Grantees { component: "port".to_owned(), access: Access::new(principals, fields) })
+    Some(Grantees { component: "port".into(), access: Access::new(principals, fields) })
 }
 
 async fn recorded_access(story: &Story) -> Option<Access> {
@@ -62,7 +62,7 @@ async fn recorded(story: &Story) -> Option<Vec<String>> {
 async fn set(story: &mut Story, principals: &[&str]) -> Vec<String> {
     story.log();
     story.options.access = grantees(principals);
-    story.options.components = ["port".to_owned()].into();
+    story.options.components = ["port".into()].into();
     // The descriptor has another value, but only access was requested.
     story.apply(&product(2)).await;
     story.options.access = None;
@@ -80,7 +80,7 @@ async fn access_list_is_replaced_and_removals_come_last() {
     assert_eq!(set(&mut story, &["user:c", "user:b"]).await, ["create user:c", "delete user:a"]);
     // A removed principal loses access even if a new one cannot be added.
     story.options.access = grantees(&["user:b", "user:d"]);
-    story.options.components = ["port".to_owned()].into();
+    story.options.components = ["port".into()].into();
     story.fault("create user:d", Fault::Before(ErrorKind::PermissionDenied));
     let report = story.apply_once(&product(1)).await;
     assert_eq!((report.failed.len(), report.blocked.len()), (1, 0), "{report:?}");
@@ -119,7 +119,7 @@ async fn old_grant_stays_only_for_principals_whose_new_one_failed() {
     story.apply(&product(1)).await;
     set(&mut story, &["user:a", "user:b", "user:c"]).await;
     story.options.access = grantees_with(&["user:a", "user:b"], r#"{"write": true}"#);
-    story.options.components = ["port".to_owned()].into();
+    story.options.components = ["port".into()].into();
     story.fault("create writer user:a", Fault::Before(ErrorKind::PermissionDenied));
     let report = story.apply_once(&product(1)).await;
     let blocked: Vec<_> = report.blocked.iter().map(|blocked| blocked.address.to_string()).collect();
@@ -144,7 +144,7 @@ async fn common_policy_stays_until_its_replacement_exists() {
     story.apply(&product(1)).await;
     set(&mut story, &["user:a"]).await;
     story.options.access = grantees_with(&["user:a"], r#"{"write": true}"#);
-    story.options.components = ["port".to_owned()].into();
+    story.options.components = ["port".into()].into();
     story.fault("create writing", Fault::Before(ErrorKind::PermissionDenied));
     let report = story.apply_once(&product(1)).await;
     assert_eq!((report.failed.len(), report.blocked.len()), (1, 1), "{report:?}");
@@ -165,7 +165,7 @@ async fn removed_principal_goes_even_if_common_role_cannot_change() {
     story.apply(&product(1)).await;
     set(&mut story, &["user:a", "user:b"]).await;
     story.options.access = grantees_with(&["user:a"], r#"{"comment": "new"}"#);
-    story.options.components = ["port".to_owned()].into();
+    story.options.components = ["port".into()].into();
     story.fault("update role", Fault::Before(ErrorKind::PermissionDenied));
     let report = story.apply_once(&product(1)).await;
     assert_eq!((report.failed.len(), report.blocked.len()), (1, 0), "{report:?}");
@@ -176,7 +176,7 @@ async fn removed_principal_goes_even_if_common_role_cannot_change() {
 async fn access_to_missing_component_is_refused() {
     let mut story = story();
     story.options.access = grantees(&["user:a"]);
-    story.options.components = ["port".to_owned()].into();
+    story.options.components = ["port".into()].into();
     let messages = story.errors(&product(1)).await;
     assert!(messages.contains("`view` of `port` is not in the state"), "{messages}");
     assert!(messages.contains("`schema` of `port` is not in the state"), "{messages}");
@@ -185,7 +185,7 @@ async fn access_to_missing_component_is_refused() {
     let alone = PORT.replace("'${{ resources.view.id + \" in \" + resources.schema.key }}'", "1");
     let mut story = Story { blueprints: vec![alone.leak()], ..Story::new() };
     story.options.access = grantees(&["user:a"]);
-    story.options.components = ["port".to_owned()].into();
+    story.options.components = ["port".into()].into();
     let messages = story.errors(&product(1)).await;
     assert!(messages.contains("cannot grant access to `port` before it exists"), "{messages}");
     // A blueprint without `acl` accepts no principals.
@@ -193,7 +193,7 @@ async fn access_to_missing_component_is_refused() {
     let mut story = Story { blueprints: vec![without.to_owned().leak()], ..Story::new() };
     story.apply(&product(1)).await;
     story.options.access = grantees(&["user:a"]);
-    story.options.components = ["port".to_owned()].into();
+    story.options.components = ["port".into()].into();
     let messages = story.errors(&product(1)).await;
     assert!(messages.contains("its blueprint, port 1.0.0, has no `acl`"), "{messages}");
 }

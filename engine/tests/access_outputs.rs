@@ -39,8 +39,8 @@ async fn outputs_of_unapplied_changes_are_not_recorded() {
     let recorded = outputs(&story).await;
     assert!(recorded.to_string().contains("\"1\""), "{recorded}");
     let access = Access::new(vec!["user:a".to_owned()], Fields::default());
-    story.options.access = Some(Grantees { component: "port".to_owned(), access });
-    story.options.components = ["port".to_owned()].into();
+    story.options.access = Some(Grantees { component: "port".into(), access });
+    story.options.components = ["port".into()].into();
     // The descriptor has another value, but only access was requested.
     story.apply(&product(2)).await;
     assert_eq!(story.remote_value("grant", "val").to_json_text(), json!(1).to_string());

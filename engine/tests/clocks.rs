@@ -149,7 +149,7 @@ async fn take(story: &Story, component: &str) -> Vec<Lease> {
 /// Acquires the free lease of a component.
 async fn take_as(story: &Story, operation: Uuid, component: &str) -> Vec<Lease> {
     let request = LeaseRequest {
-        components: BTreeSet::from([(StackId::new("demo", "test"), component.to_owned())]),
+        components: BTreeSet::from([(StackId::new("demo", "test"), component.into())]),
         operation,
         holder: "another one".to_owned(),
         term: Duration::from_secs(30),

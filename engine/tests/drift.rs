@@ -90,7 +90,7 @@ async fn shared_rows_of_chosen_components_are_checked_too() {
     };
     let all = addresses(drift_of(&story, "demo", &Selection::All).await);
     assert_eq!(all, ["demo@test:y/world_thing.own", "shared@test:shared/world_thing[\"common\"]"]);
-    let only = |component: &str| Selection::Components([component.to_owned()].into());
+    let only = |component: &str| Selection::Components([component.into()].into());
     let chosen = addresses(drift_of(&story, "demo", &only("x")).await);
     assert_eq!(chosen, ["shared@test:shared/world_thing[\"common\"]"]);
     let chosen = addresses(drift_of(&story, "demo", &only("y")).await);

@@ -16,7 +16,7 @@ fn story(val: &str, latest: Option<&'static str>) -> Story {
 }
 
 fn choosing(component: &str, mut story: Story) -> Story {
-    story.options.components = [component.to_owned()].into();
+    story.options.components = [component.into()].into();
     story
 }
 

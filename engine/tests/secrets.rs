@@ -281,7 +281,7 @@ async fn unchanged_secret_output_is_not_recorded_again() {
     };
     let versions = async |story: &Story| {
         let demo = story.store.stacks().await.unwrap().remove(0);
-        story.store.component_reads(&demo, &["x".to_owned()].into()).await.unwrap()
+        story.store.component_reads(&demo, &["x".into()].into()).await.unwrap()
     };
     story.apply(&text("one", "vars.t")).await;
     let before = versions(&story).await;

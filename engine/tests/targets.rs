@@ -257,7 +257,7 @@ async fn components_with_a_recorded_cycle_can_be_planned_and_destroyed() {
     let story = Story::new();
     story.apply(&text("", "x")).await;
     // Only the row of `x` has its current dependencies.
-    let part = with_options(&story, Options { components: ["x".to_owned()].into(), ..Options::default() });
+    let part = with_options(&story, Options { components: ["x".into()].into(), ..Options::default() });
     part.apply(&text("y", "")).await;
     assert_eq!(summary(&story.plan_destroy().await).lines().count(), 2);
     story.apply(&text("y", "")).await;

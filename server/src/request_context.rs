@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_engine::access::{Access, Grantees};
-use terrace_engine::address::{StackId, parse_with_stack};
+use terrace_engine::address::{ComponentKey, StackId, parse_with_stack};
 use terrace_engine::compile::{CompiledComponent, CompiledStack, Compiler, Given, GivenValue, chosen, undeclared};
 use terrace_engine::descriptor::{self, Descriptor, FrontEnd, MISSING_COMPONENTS, UNKNOWN_COMPONENT};
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
@@ -178,13 +178,13 @@ pub(crate) struct RequestContext<'a> {
     pub(crate) sources: Sources,
     pub(crate) stack: StackId,
     /// The components to act on; empty for all.
-    pub(crate) components: BTreeSet<String>,
+    pub(crate) components: BTreeSet<ComponentKey>,
     /// The consent to the loss of data.
     consent: Consent,
     /// The least scope of a caller for planning it.
     pub(crate) needed: Scope,
     /// IDs of components to remove that the compiled descriptor does not contain.
-    named_ids: BTreeMap<(StackId, String), Ids>,
+    named_ids: BTreeMap<(StackId, ComponentKey), Ids>,
     /// The errors that would prevent provisioning of the target, which this descriptor does not list.
     unlisted: Option<Refusal>,
     /// The compiled descriptor; `None` if it is to be removed and cannot be compiled.
@@ -310,7 +310,7 @@ impl<'a> RequestContext<'a> {
         // The compiled descriptor has the IDs of its components.
         let is_uncompiled =
             |key: &str| compiled.as_ref().is_none_or(|it| it.components.iter().all(|one| one.key != key));
-        let is_selected = |key: &String| components.is_empty() || components.contains(key);
+        let is_selected = |key: &ComponentKey| components.is_empty() || components.contains(key);
         let named_ids = all_ids.into_iter().filter(|(key, _)| is_selected(key) && is_uncompiled(key));
         let named_ids = named_ids.map(|(key, ids)| ((stack.clone(), key), ids)).collect();
         let needed = needed(&descriptor);
@@ -346,7 +346,7 @@ impl<'a> RequestContext<'a> {
         by.check(false, &[Resource::Stack(&stack), named_resource(&descriptor)])?;
         scope(&descriptor, request, DESCRIPTOR)?;
         let needed = needed(&descriptor);
-        Ok(RequestSubject { stack, component: descriptor.target.unwrap_or_default(), needed })
+        Ok(RequestSubject { stack, component: descriptor.target.unwrap_or_default().into(), needed })
     }
 
     /// Checks that the state knows a component to remove that the descriptor does not list.
@@ -364,7 +364,11 @@ impl<'a> RequestContext<'a> {
     /// The subject of the request.
     pub(crate) fn subject(&self) -> RequestSubject {
         let component = self.components.first().filter(|_| self.components.len() == 1).cloned();
-        RequestSubject { stack: self.stack.clone(), component: component.unwrap_or_default(), needed: self.needed }
+        RequestSubject {
+            stack: self.stack.clone(),
+            component: component.unwrap_or_default().into(),
+            needed: self.needed,
+        }
     }
 
     /// Checks that the component can grant access.
@@ -580,7 +584,11 @@ fn given(descriptor: &Descriptor, values: &Map<String, Json>, seal: &Seal) -> Re
 const KINDS: [&str; 3] = ["COMPONENT_DESCRIPTOR", "DATAPRODUCT_DESCRIPTOR", "DATAPRODUCT_DESCRIPTOR_WITH_RESULTS"];
 
 /// The components to act on. The descriptor's text decides, not its declared kind; but the kind must be a known one.
-fn scope(descriptor: &Descriptor, request: &ProvisioningRequest, field: Field) -> Result<BTreeSet<String>, Refusal> {
+fn scope(
+    descriptor: &Descriptor,
+    request: &ProvisioningRequest,
+    field: Field,
+) -> Result<BTreeSet<ComponentKey>, Refusal> {
     if let Some(kind) = request.descriptor_kind.as_deref().filter(|kind| !KINDS.contains(kind)) {
         let problem = format!("`{kind}` is not a kind of descriptor");
         return Err(Refusal::field("descriptorKind", problem, format!("send one of {}", KINDS.join(", "))));

@@ -9,7 +9,7 @@ use std::error::Error;
 use std::str::FromStr;
 use std::time::Duration;
 use terrace_engine::access::Access;
-use terrace_engine::address::{Address, StackId};
+use terrace_engine::address::{Address, ComponentKey, StackId};
 use terrace_engine::store::{
     Anchor, AuditLink, ComponentEntry, ComponentRow, HistoryEntry, Ids, Intent, LeaseInfo, LogLine, OperationRow,
     OwnerRow, Ownership, RequestClaim, RequestRow, Row, Sealed, StepRow, StoredRequest,
@@ -61,6 +61,11 @@ pub(crate) trait ReadColumns {
     fn address(&mut self) -> Result<Address, Self::Error> {
         let address = self.parsed(Address::from_str)?;
         address.map_err(|error| self.unreadable(error.into()))
+    }
+
+    /// The key of a component.
+    fn component(&mut self) -> Result<ComponentKey, Self::Error> {
+        self.text().map(ComponentKey::from)
     }
 
     /// A deposed key; empty means none.
@@ -152,7 +157,7 @@ pub(crate) fn history_entry<C: ReadColumns>(
 }
 
 /// A component without its key.
-pub(crate) fn component<C: ReadColumns>(columns: &mut C, key: String) -> Result<ComponentRow, C::Error> {
+pub(crate) fn component<C: ReadColumns>(columns: &mut C, key: ComponentKey) -> Result<ComponentRow, C::Error> {
     Ok(ComponentRow {
         key,
         depends_on: columns.list()?,
@@ -166,7 +171,7 @@ pub(crate) fn component<C: ReadColumns>(columns: &mut C, key: String) -> Result<
 
 /// A version of a component.
 pub(crate) fn component_entry<C: ReadColumns>(columns: &mut C) -> Result<ComponentEntry, C::Error> {
-    let (version, key) = (columns.count()?, columns.text()?);
+    let (version, key) = (columns.count()?, columns.component()?);
     let is_first = columns.count::<u64>()? == 1;
     let (at, operation) = (columns.time()?, columns.uuid()?);
     let component = match columns.is_null_next()? {
@@ -178,7 +183,7 @@ pub(crate) fn component_entry<C: ReadColumns>(columns: &mut C) -> Result<Compone
 
 /// An owner of a shared row.
 pub(crate) fn owner<C: ReadColumns>(columns: &mut C) -> Result<OwnerRow, C::Error> {
-    let ownership = Ownership { address: columns.address()?, stack: columns.stack()?, component: columns.text()? };
+    let ownership = Ownership { address: columns.address()?, stack: columns.stack()?, component: columns.component()? };
     Ok(OwnerRow { ownership, declaration: columns.sealed()? })
 }
 
@@ -187,7 +192,7 @@ pub(crate) fn lease<C: ReadColumns>(columns: &mut C) -> Result<LeaseInfo, C::Err
     Ok(LeaseInfo {
         id: columns.text()?,
         stack: columns.stack()?,
-        component: columns.text()?,
+        component: columns.component()?,
         holder: columns.text()?,
         operation: columns.uuid()?,
         since: columns.time()?,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 use serde_json::{Map, Value};
 use terrace_engine::access::{Access, Fields};
-use terrace_engine::address::{Address, StackId};
+use terrace_engine::address::{Address, ComponentKey, StackId};
 use terrace_engine::store::{
     ComponentRow, Generation, HistoryEntry, Ids, OwnerRow, Ownership, Record, Row, RowStatus, Rows, Sealed, StackRead,
     StackSnapshot, StoreError, Write,
@@ -99,8 +99,8 @@ struct Resource {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Component {
-    key: String,
-    depends_on: Vec<String>,
+    key: ComponentKey,
+    depends_on: Vec<ComponentKey>,
     outputs: Sealed,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     blueprint: Option<String>,
@@ -118,7 +118,7 @@ struct Component {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Owned {
     address: Address,
-    component: String,
+    component: ComponentKey,
     #[serde(default, skip_serializing_if = "Sealed::is_empty")]
     declaration: Sealed,
 }

@@ -63,7 +63,7 @@ use std::convert::Infallible;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_engine::address::{Address, StackId};
+use terrace_engine::address::{Address, ComponentKey, StackId};
 use terrace_engine::store::{
     Acquired, Administration, AuditEntry, AuditLog, AuditPage, Cancelled, Claimant, ComponentRead, ComponentRow,
     Enqueued, HistoryEntry, Journal, Lease, LeaseInfo, LeaseRequest, Leases, LogLine, NewOperation, NewRequest,
@@ -287,7 +287,7 @@ impl Rows for PostgresStore {
     async fn component_reads(
         &self,
         stack: &StackId,
-        components: &BTreeSet<String>,
+        components: &BTreeSet<ComponentKey>,
     ) -> Result<Vec<ComponentRead>, StoreError> {
         let (stack, keys) = (stack.clone(), components.clone());
         self.read(self.class, Purpose::Read, move |session, _| {

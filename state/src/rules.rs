@@ -5,7 +5,7 @@ use crate::misuse::Misuse;
 use crate::values;
 use jiff::Timestamp;
 use std::time::Duration;
-use terrace_engine::address::{Address, InstanceKey, StackId};
+use terrace_engine::address::{Address, ComponentKey, InstanceKey, StackId};
 use terrace_engine::store::{
     Enqueued, Generation, Lease, LeaseInfo, LeaseRequest, NewRequest, OperationRow, OperationStatus, Read, Row,
     Selection, StackRead, StaleRead, StoreError,
@@ -67,7 +67,7 @@ fn lost(lease: &Lease) -> StoreError {
 
 /// The lease that covers a row: the one on its component or, for a shared row, on the row itself.
 pub(crate) fn covering_lease<'a>(leases: &'a [Lease], row: &Row) -> Option<&'a Lease> {
-    let address = row.address.to_string();
+    let address = ComponentKey::from(row.address.to_string());
     let of_stack = || leases.iter().filter(|lease| lease.stack == row.stack);
     of_stack()
         .find(|lease| lease.component == address)
@@ -210,7 +210,7 @@ mod tests {
     }
 
     fn lease(component: &str) -> Lease {
-        Lease { id: "id".to_owned(), stack: stack(), component: component.to_owned(), fence: 3 }
+        Lease { id: "id".to_owned(), stack: stack(), component: component.into(), fence: 3 }
     }
 
     #[test]
@@ -228,7 +228,7 @@ mod tests {
         let operation = Uuid::from_u128(1);
         let (holder, term, components) = ("jane".to_owned(), Duration::ZERO, BTreeSet::new());
         let request = LeaseRequest { components, operation, holder: holder.clone(), term };
-        let (since, expires, component) = (at(0), at(10), "api".to_owned());
+        let (since, expires, component) = (at(0), at(10), "api".into());
         let held = LeaseInfo { id: "id".to_owned(), stack: stack(), component, holder, operation, since, expires };
         assert!(!blocks(&held, true, &request) && blocks(&held, false, &request));
         assert!(blocks(&held, true, &LeaseRequest { operation: Uuid::from_u128(2), ..request }));
@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn selection_of_components_or_addresses() {
         let one = address("api/local_value.a");
-        let components = |key: &str| Selection::Components([key.to_owned()].into());
+        let components = |key: &str| Selection::Components([key.into()].into());
         assert!(selects(&Selection::All, &one));
         assert!(selects(&components("api"), &one) && !selects(&components("db"), &one));
         assert!(selects(&Selection::Addresses([one.clone()].into()), &one));
@@ -354,7 +354,7 @@ mod tests {
 
     #[test]
     fn readers_follow_objects_of_a_component_once() {
-        let read = |component: &str| StackRead { stack: stack(), component: component.to_owned() };
+        let read = |component: &str| StackRead { stack: stack(), component: component.into() };
         let (from, to) = (read("db"), read("core"));
         assert_eq!(reads_after_move(vec![from.clone()], &from, &to), Some(vec![to.clone(), from.clone()]));
         assert_eq!(reads_after_move(vec![to.clone(), from.clone()], &from, &to), None);

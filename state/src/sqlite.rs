@@ -44,7 +44,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_engine::address::{Address, StackId};
+use terrace_engine::address::{Address, ComponentKey, StackId};
 use terrace_engine::store::{
     Acquired, Administration, AuditEntry, AuditLog, AuditPage, Cancelled, Claimant, ComponentRead, ComponentRow,
     Enqueued, HistoryEntry, Journal, Lease, LeaseInfo, LeaseRequest, Leases, LogLine, NewOperation, NewRequest,
@@ -276,7 +276,7 @@ impl Rows for SqliteStore {
     async fn component_reads(
         &self,
         stack: &StackId,
-        components: &BTreeSet<String>,
+        components: &BTreeSet<ComponentKey>,
     ) -> Result<Vec<ComponentRead>, StoreError> {
         let (stack, components) = (stack.clone(), components.clone());
         self.read(move |connection, _| {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use std::fmt::Display;
 use std::time::Duration;
 use terrace_engine::access::Access;
-use terrace_engine::address::{Address, MAX_LENGTH, StackId};
+use terrace_engine::address::{Address, ComponentKey, MAX_LENGTH, StackId};
 use terrace_engine::store::{Ids, Row, RowStatus, Sealed, StepResult};
 
 /// The text of an address. An address that cannot be parsed back is refused, before it could make the state unreadable.
@@ -86,7 +86,7 @@ pub(crate) fn step_result(word: &str, message: String) -> StepResult {
 pub(crate) fn blank() -> Row {
     Row {
         stack: StackId::new("", ""),
-        address: Address { component: String::new(), ty: String::new(), name: String::new(), key: None },
+        address: Address { component: ComponentKey::STACK, ty: String::new(), name: String::new(), key: None },
         deposed: None,
         status: RowStatus::Ready,
         generation: 0,

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
+use terrace_engine::address::ComponentKey;
 use terrace_engine::store::{
     Acquired, LeaseRequest, NewOperation, NewRequest, OperationFilter, Record, Selection, ServerStore, StateStore,
 };
@@ -26,8 +27,8 @@ async fn open(path: &Path) -> Arc<dyn ServerStore> {
 }
 
 fn request(operation: Uuid) -> LeaseRequest {
-    let components = BTreeSet::from([(demo(), String::new())]);
-    LeaseRequest { components, operation, holder: "test".to_owned(), term: Duration::from_secs(3600) }
+    let components = BTreeSet::from([(demo(), ComponentKey::STACK)]);
+    LeaseRequest { components, operation, holder: "test".into(), term: Duration::from_secs(3600) }
 }
 
 /// Whether the only open step is orphaned, and whether its holder is gone.

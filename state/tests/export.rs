@@ -17,8 +17,8 @@ async fn filled() -> Arc<dyn StateStore> {
     let operation = Uuid::now_v7();
     let write = |write| Record::Write { operation, write };
     let component = ComponentRow {
-        key: "api".to_owned(),
-        depends_on: vec!["db".to_owned()],
+        key: "api".into(),
+        depends_on: vec!["db".into()],
         outputs: Sealed::from_stored("{}"),
         blueprint: None,
         reads: Vec::new(),
@@ -30,7 +30,7 @@ async fn filled() -> Arc<dyn StateStore> {
         }),
     };
     let ownership =
-        Ownership { address: Address::shared("local_directory", "x"), stack: demo(), component: "api".to_owned() };
+        Ownership { address: Address::shared("local_directory", "x"), stack: demo(), component: "api".into() };
     let owner = OwnerRow { ownership, declaration: Sealed::from_stored("{}") };
     let records = [
         put(Row { dependencies: vec!["local_value.b".parse().unwrap()], ..row("api/local_value.a[\"k\"]") }),
@@ -94,8 +94,8 @@ fn invalid_documents_are_refused() {
 
 fn component(depends_on: &[&str], outputs: &str) -> ComponentRow {
     ComponentRow {
-        key: "api".to_owned(),
-        depends_on: depends_on.iter().map(|key| (*key).to_owned()).collect(),
+        key: "api".into(),
+        depends_on: depends_on.iter().map(|key| (*key).into()).collect(),
         outputs: Sealed::from_stored(outputs),
         blueprint: None,
         reads: Vec::new(),

@@ -74,7 +74,7 @@ fn keyed_request() -> NewRequest {
 
 fn api(principal: Option<&str>) -> ComponentRow {
     ComponentRow {
-        key: "api".to_owned(),
+        key: "api".into(),
         depends_on: Vec::new(),
         outputs: Sealed::from_stored("{}"),
         blueprint: None,

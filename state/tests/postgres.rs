@@ -61,7 +61,7 @@ async fn one<T: for<'a> tokio_postgres::types::FromSql<'a>>(client: &tokio_postg
 }
 
 fn request(operation: Uuid, keys: &[&str]) -> LeaseRequest {
-    let components = keys.iter().map(|key| (demo(), (*key).to_owned())).collect();
+    let components = keys.iter().map(|key| (demo(), (*key).into())).collect();
     LeaseRequest { components, operation, holder: "test".to_owned(), term: Duration::from_secs(3600) }
 }
 
@@ -288,7 +288,7 @@ async fn large_commit_uses_few_statements() {
             Write::Component {
                 stack: demo(),
                 component: ComponentRow {
-                    key: format!("c{step}"),
+                    key: format!("c{step}").into(),
                     depends_on: Vec::new(),
                     outputs: Sealed::from_stored("{}"),
                     blueprint: None,

@@ -64,8 +64,8 @@ async fn fill(store: &dyn ServerStore) {
     let apply = operation("apply");
     let id = apply.id;
     store.begin(&apply).await.unwrap();
-    let components = BTreeSet::from([(demo(), "api".to_owned())]);
-    let request = LeaseRequest { components, operation: id, holder: "jane@host".to_owned(), term: TERM };
+    let components = BTreeSet::from([(demo(), "api".into())]);
+    let request = LeaseRequest { components, operation: id, holder: "jane@host".into(), term: TERM };
     let Acquired::Granted(leases) = store.acquire(&request).await.unwrap() else { return };
     let log = |message: &str| {
         let (level, phase, message) = ("info".to_owned(), "apply".to_owned(), message.to_owned());
@@ -83,11 +83,11 @@ async fn fill(store: &dyn ServerStore) {
     let intent = intent(id, 0, sealed.clone());
     store.commit(&leases, vec![Record::Intent(Box::new(intent))]).await.unwrap();
     let component = ComponentRow {
-        key: "api".to_owned(),
-        depends_on: vec!["db".to_owned()],
+        key: "api".into(),
+        depends_on: vec!["db".into()],
         outputs: Sealed::from_stored("{\"o\":1}"),
         blueprint: Some("thing 1.0.0".to_owned()),
-        reads: vec![StackRead { stack: other(), component: "x".to_owned() }],
+        reads: vec![StackRead { stack: other(), component: "x".into() }],
         access: Some(Granted::new(
             vec!["user:jane".to_owned()],
             serde_json::from_str(r#"{"why":"\u0000 ☃"}"#).unwrap(),
@@ -98,7 +98,7 @@ async fn fill(store: &dyn ServerStore) {
             names: Default::default(),
         }),
     };
-    let gone = ComponentRow { key: "gone".to_owned(), access: None, blueprint: None, ..component.clone() };
+    let gone = ComponentRow { key: "gone".into(), access: None, blueprint: None, ..component.clone() };
     let done = outcome(
         id,
         0,
@@ -122,7 +122,7 @@ async fn fill(store: &dyn ServerStore) {
         address: Address::shared("local_directory", "lake"),
         ..row("local_directory.lake")
     };
-    let ownership = Ownership { address: shared.address.clone(), stack: other(), component: "x".to_owned() };
+    let ownership = Ownership { address: shared.address.clone(), stack: other(), component: "x".into() };
     let elsewhere = Row { stack: other(), status: RowStatus::Retained, ..row("local_value.c[\"k\"]") };
     let delete =
         Write::Delete { stack: demo(), address: "local_value.gone".parse().unwrap(), deposed: None, expected: 1 };
@@ -149,7 +149,7 @@ async fn fill(store: &dyn ServerStore) {
         with(row("local_value.from"), 0),
         moved,
         Write::Component { stack: demo(), component: gone },
-        Write::DropComponent { stack: demo(), key: "gone".to_owned() },
+        Write::DropComponent { stack: demo(), key: "gone".into() },
     ];
     store.commit(&[], records.into_iter().map(write).collect()).await.unwrap();
     for component in ["api", "late"] {
@@ -281,8 +281,8 @@ async fn state_in_use_is_not_transferred() {
     store.begin(&apply).await.unwrap();
     let [InUse::Operation { id, kind, .. }] = &found().await[..] else { unreachable!() };
     assert_eq!((*id, kind.as_str()), (apply.id, "apply"));
-    let components = BTreeSet::from([(demo(), "api".to_owned())]);
-    let request = LeaseRequest { components, operation: apply.id, holder: "jane@host".to_owned(), term: TERM };
+    let components = BTreeSet::from([(demo(), "api".into())]);
+    let request = LeaseRequest { components, operation: apply.id, holder: "jane@host".into(), term: TERM };
     let Acquired::Granted(leases) = store.acquire(&request).await.unwrap() else { unreachable!() };
     let intent = intent(apply.id, 0, row("api/local_value.a"));
     store.commit(&leases, vec![Record::Intent(Box::new(intent))]).await.unwrap();

@@ -63,7 +63,8 @@ fn field_lines(fields: Fields) -> String {
 }
 
 fn unknown(wanted: &str, stack: &str, components: &[ComponentRow]) -> Failure {
-    let keys = || components.iter().map(|component| component.key.as_str()).filter(|key| !key.is_empty());
+    let keys =
+        || components.iter().map(|component| &component.key).filter(|key| !key.is_stack()).map(|key| key.as_str());
     let failure = Failure::new(format!("the state of {stack} has no component `{wanted}`"));
     match closest(wanted, keys()) {
         Some(best) => failure.hint(format!("did you mean `{best}`?")),

@@ -105,7 +105,7 @@ async fn console(context: &Context<'_>, project: &Project, chosen: &[String]) ->
     let console = Console::new(&planner, compiled, component, plan).await?;
     let other_components = match component {
         Some(_) => Vec::new(),
-        None => compiled.components.iter().map(|component| component.key.clone()).collect(),
+        None => compiled.components.iter().map(|component| component.key.to_string()).collect(),
     };
     Ok(Target { console, other_components })
 }
@@ -114,8 +114,8 @@ async fn console(context: &Context<'_>, project: &Project, chosen: &[String]) ->
 /// component. `None` for the stack itself, if there are several.
 fn component<'a>(components: &'a [CompiledComponent], chosen: &[String]) -> Option<&'a CompiledComponent> {
     let is_meant = |component: &&CompiledComponent| match chosen {
-        [key] => component.key == *key || component.id.as_ref() == Some(key),
-        _ => component.key.is_empty(),
+        [key] => component.key == key.as_str() || component.id.as_ref() == Some(key),
+        _ => component.key.is_stack(),
     };
     match (components.iter().find(is_meant), components) {
         (Some(found), _) => Some(found),

@@ -11,7 +11,7 @@ use crate::planning::{SelectedStack, compile_offline};
 use crate::wiring::EnvironmentContext;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
-use terrace_engine::address::{Address, SHARED, StackId};
+use terrace_engine::address::{Address, ComponentKey, SHARED, StackId};
 use terrace_engine::compile::{CompiledComponent, CompiledStack};
 use terrace_engine::descriptor::ResourceDeclaration;
 use terrace_engine::expression::{Reference, ReferenceStep};
@@ -90,8 +90,8 @@ impl Drawing {
 
     fn add(&mut self, stack: &CompiledStack, within: &Within, env_context: &EnvironmentContext) {
         for component in &stack.components {
-            let heading = |key: &str| if key.is_empty() { stack.stack.to_string() } else { within.named(key) };
-            for dependency in component.depends_on.iter().filter_map(|dependency| dependency.key.as_deref()) {
+            let heading = |key: &ComponentKey| if key.is_stack() { stack.stack.to_string() } else { within.named(key) };
+            for dependency in component.depends_on.iter().filter_map(|dependency| dependency.key.as_ref()) {
                 self.edges.insert((heading(&component.key), heading(dependency)));
                 self.nodes.extend([heading(&component.key), heading(dependency)]);
             }
@@ -194,8 +194,8 @@ fn node(
         // The key of an instance may depend on the instance.
         return address.map_or_else(|| format!("{SHARED}/{ty}[*]"), |address| address.to_string());
     }
-    let prefix = if component.key.is_empty() { String::new() } else { format!("{}/", component.key) };
-    within.named(&format!("{prefix}{ty}.{}", resource.name.value))
+    let name = format!("{ty}.{}", resource.name.value);
+    within.named(&component.key.qualified(name).to_string())
 }
 
 /// The resource that a reference reads.

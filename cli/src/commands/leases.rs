@@ -33,9 +33,9 @@ pub(super) async fn run(context: &Context<'_>, command: LeasesCommand) -> Result
 
 /// A lease as one line.
 pub(super) fn line(lease: &LeaseInfo) -> String {
-    let place = match lease.component.as_str() {
-        "" => lease.stack.to_string(),
-        component => format!("{}:{component}", lease.stack),
+    let place = match lease.component.is_stack() {
+        true => lease.stack.to_string(),
+        false => format!("{}:{}", lease.stack, lease.component),
     };
     let line = format!(
         "{}  {place}  held by {} since {} until {} for operation {}",

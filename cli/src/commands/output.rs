@@ -7,6 +7,7 @@ use crate::failure::{Exit, Failure};
 use crate::stacks;
 use crate::wiring::{EnvironmentContext, store};
 use std::fmt::Write;
+use terrace_engine::address::ComponentKey;
 use terrace_engine::diagnostic::closest;
 use terrace_engine::record::open_outputs;
 use terrace_engine::seal::{Blind, Place};
@@ -17,11 +18,18 @@ use terrace_state::Access;
 
 /// An output in the state.
 struct Output {
-    component: String,
+    component: ComponentKey,
     name: String,
     /// `None` for a sensitive value that could not be stored without a key.
     value: Option<Value>,
     is_sensitive: bool,
+}
+
+impl Output {
+    /// The name within the stack.
+    fn qualified(&self) -> String {
+        self.component.qualified(&self.name).to_string()
+    }
 }
 
 /// Shows outputs.
@@ -66,13 +74,8 @@ pub(super) async fn run(context: &Context<'_>, arguments: &OutputArguments) -> R
     Ok(Exit::Done)
 }
 
-/// `component/name`; only the name for the stack's own outputs.
-pub(super) fn qualified(component: &str, name: &str) -> String {
-    if component.is_empty() { name.to_owned() } else { format!("{component}/{name}") }
-}
-
 fn find<'a>(outputs: &'a [Output], wanted: &str) -> Result<&'a Output, Failure> {
-    let names: Vec<String> = outputs.iter().map(|output| qualified(&output.component, &output.name)).collect();
+    let names: Vec<String> = outputs.iter().map(Output::qualified).collect();
     if let Some((output, _)) = outputs.iter().zip(&names).find(|(_, name)| *name == wanted) {
         return Ok(output);
     }
@@ -89,7 +92,7 @@ fn find<'a>(outputs: &'a [Output], wanted: &str) -> Result<&'a Output, Failure> 
         }
         several => Err(Failure::new(format!("several components have an output `{wanted}`")).hint(format!(
             "name one of them: {}",
-            listed(&several.iter().map(|output| qualified(&output.component, wanted)).collect::<Vec<_>>())
+            listed(&several.iter().map(|output| output.qualified()).collect::<Vec<_>>())
         ))),
     }
 }
@@ -127,7 +130,7 @@ fn all(outputs: &[Output], format: OutputFormat) -> Result<String, Failure> {
         OutputFormat::Human => Ok(outputs.iter().fold(String::new(), |mut text, output| {
             let value = output.value.as_ref().map_or_else(|| "(sensitive value, not stored)".to_owned(), format_value);
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{} = {value}", qualified(&output.component, &output.name));
+            let _ = writeln!(text, "{} = {value}", output.qualified());
             text
         })),
         OutputFormat::Json => {
@@ -136,7 +139,7 @@ fn all(outputs: &[Output], format: OutputFormat) -> Result<String, Failure> {
                 let entry = serde_json::json!({
                     "value": value, "sensitive": output.is_sensitive, "stored": output.value.is_some(),
                 });
-                (qualified(&output.component, &output.name), entry)
+                (output.qualified(), entry)
             });
             Ok(format!("{:#}\n", serde_json::Value::Object(entries.collect())))
         }
@@ -149,7 +152,7 @@ mod tests {
 
     fn outputs() -> Vec<Output> {
         let output = |component: &str, name: &str, value: Value| Output {
-            component: component.to_owned(),
+            component: component.into(),
             name: name.to_owned(),
             is_sensitive: value.has_sensitive(),
             value: Some(value),

@@ -20,7 +20,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use terrace_engine::action::Action;
-use terrace_engine::address::StackId;
+use terrace_engine::address::{ComponentKey, StackId};
 use terrace_engine::apply::{Applier, ApplyError, Report};
 use terrace_engine::diagnostic::{Diagnostic, first_of};
 use terrace_engine::driver::{Applying, Approval, Replan};
@@ -118,7 +118,7 @@ impl<'a> Run<'a> {
     /// When leases are held, or the state fails.
     pub(super) async fn recover<'s>(
         &self,
-        stacks: impl IntoIterator<Item = (&'s StackId, &'s BTreeSet<String>)> + Send,
+        stacks: impl IntoIterator<Item = (&'s StackId, &'s BTreeSet<ComponentKey>)> + Send,
     ) -> Result<bool, Failure> {
         if self.state.opened().is_missing || !Run::can_proceed(self.context, self.arguments) {
             return Ok(false);
@@ -262,7 +262,7 @@ impl<'a> Run<'a> {
             .flat_map(|((_, component), values)| values.iter().map(move |(name, value)| (component, name, value)))
             .filter(|(_, _, value)| !self.env_context.engine.seal.can_store(value))
             .map(|(component, name, _)| {
-                let name = super::output::qualified(component, name);
+                let name = component.qualified(name).to_string();
                 let message = format!("the output `{name}` is sensitive and was not stored: there is no state key");
                 Diagnostic::note("output_not_stored", message).hint(super::output::UNSTORED_HINT)
             })

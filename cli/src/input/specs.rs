@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use terrace_engine::address::SHARED;
+use terrace_engine::address::{ComponentKey, SHARED};
 use terrace_engine::descriptor::transitions::{Identified, Transitions};
 use terrace_engine::descriptor::{
     Adopt, Body, Component, Declarations, Dependency, Descriptor, FormerNames, FrontEnd, Lifecycle, OutputDeclaration,
@@ -110,15 +110,15 @@ pub(super) struct Folder {
 pub(super) struct Faults {
     faults: Vec<Fault>,
     /// Components that cannot run, because of their own errors or those of dependencies.
-    broken: BTreeSet<String>,
+    broken: BTreeSet<ComponentKey>,
     /// Dependencies of components.
-    dependencies: BTreeMap<String, Vec<String>>,
+    dependencies: BTreeMap<ComponentKey, Vec<ComponentKey>>,
 }
 
 #[derive(Debug)]
 struct Fault {
     /// The component with the error; `None` for a file, whose pipelines are unknown.
-    component: Option<String>,
+    component: Option<ComponentKey>,
     /// The file with the error.
     file: String,
     diagnostic: Diagnostic,
@@ -159,13 +159,14 @@ impl Faults {
     /// `may_be_unread`, errors of whole files are included: such a file may define one of the components.
     pub(super) fn diagnostics_of(self, components: &BTreeSet<String>, may_be_unread: bool) -> Vec<Diagnostic> {
         let mut needed = BTreeSet::new();
-        let mut waiting: Vec<&String> = components.iter().collect();
+        let mut waiting: Vec<&str> = components.iter().map(String::as_str).collect();
         while let Some(component) = waiting.pop() {
-            if needed.insert(component.clone()) {
-                waiting.extend(self.dependencies.get(component).into_iter().flatten());
+            if needed.insert(component) {
+                waiting.extend(self.dependencies.get(component).into_iter().flatten().map(ComponentKey::as_str));
             }
         }
-        let matters = |fault: &Fault| fault.component.as_ref().map_or(may_be_unread, |key| needed.contains(key));
+        let matters =
+            |fault: &Fault| fault.component.as_ref().map_or(may_be_unread, |key| needed.contains(key.as_str()));
         let (relevant, others): (Vec<Fault>, Vec<Fault>) = self.faults.into_iter().partition(matters);
         let files: BTreeSet<String> = others.into_iter().map(|fault| fault.file).collect();
         let files: Vec<String> = files.into_iter().collect();
@@ -291,21 +292,22 @@ fn own_name(root: &Path, project: &Path, rule: NamesRule) -> Option<String> {
 
 /// The key of each pipeline's component: its id without `./`, in characters that keys may have. It depends only on the
 /// id, so that other pipelines cannot change it.
-fn keys(specs: &Specs) -> BTreeMap<&str, String> {
+fn keys(specs: &Specs) -> BTreeMap<&str, ComponentKey> {
     specs.pipelines.iter().map(|pipeline| (pipeline.id.as_str(), key_of(&pipeline.id))).collect()
 }
 
-fn key_of(id: &str) -> String {
+fn key_of(id: &str) -> ComponentKey {
     let part = |part: &str| match part.chars().all(is_plain) {
         true => part.to_owned(),
         false => distinct(part, '_', is_plain),
     };
     let key = id.trim_start_matches("./").split('/').map(part).collect::<Vec<_>>().join("/");
-    match key.strip_prefix(SHARED) {
+    let key = match key.strip_prefix(SHARED) {
         Some("") => key + "_",
         Some(rest) if rest.bytes().all(|byte| byte == b'_') => distinct(&key, '_', is_plain),
         _ => key,
-    }
+    };
+    key.into()
 }
 
 /// The name of a folder in characters that names of stacks may have.
@@ -322,7 +324,7 @@ const fn is_plain(c: char) -> bool {
 
 fn component(
     pipeline: &Pipeline,
-    keys: &BTreeMap<&str, String>,
+    keys: &BTreeMap<&str, ComponentKey>,
     ids: &[SourceId],
     sources: &Sources,
     diagnostics: &mut Vec<Diagnostic>,
@@ -437,7 +439,7 @@ mod tests {
         assert_eq!((key_of("./a-1/x.y").as_str(), key_of("./shared").as_str()), ("a-1/x.y", "shared_"));
         let ids =
             ["./a b/x", "./a_b/x", "./כנסת/x", "./ועדה/x", "./shared", "./shared_", "./shared__", "./a/b/x", "./a:b/x"];
-        let keys: BTreeSet<String> = ids.into_iter().map(key_of).collect();
+        let keys: BTreeSet<ComponentKey> = ids.into_iter().map(key_of).collect();
         assert_eq!(keys.len(), ids.len(), "{keys:?}");
         assert!(keys.iter().all(|key| key.chars().all(|c| is_plain(c) || c == '/')), "{keys:?}");
         assert!(key_of("./כנסת/x").starts_with("knst_"), "{keys:?}");

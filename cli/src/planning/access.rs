@@ -5,11 +5,12 @@ use crate::failure::Failure;
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeSet;
 use terrace_engine::access::{Access, Fields, Grantees};
+use terrace_engine::address::ComponentKey;
 
 /// The requested access list of the chosen component; `None` without a request.
 pub(super) fn access(
     arguments: &PlanningArguments,
-    components: &BTreeSet<String>,
+    components: &BTreeSet<ComponentKey>,
 ) -> Result<Option<Grantees>, Failure> {
     if arguments.principals.is_empty() {
         return Ok(None);

@@ -11,6 +11,7 @@ use crate::settings::Settings;
 use crate::wiring::{EnvironmentContext, library};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use terrace_engine::address::ComponentKey;
 use terrace_engine::compile::{Compiler, chosen, undeclared};
 use terrace_engine::descriptor::Descriptor;
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
@@ -64,7 +65,7 @@ pub(crate) async fn compile_sound(
     let split = if choice.components.is_empty() { input.split_off_faults() } else { None };
     // The plan is limited to the sound pipelines, so that the left out ones do not count as removed.
     let (chosen, left_out) = match split {
-        Some((sound, left_out)) => (sound.into_iter().collect(), left_out),
+        Some((sound, left_out)) => (sound.into_iter().map(String::from).collect(), left_out),
         None => (choice.components.clone(), Vec::new()),
     };
     let project = compile_chosen(context, (input, settings), choice, &chosen, is_plaintext_allowed)?;
@@ -154,7 +155,7 @@ fn wanted<'a>(
     input: &'a Input,
     requested: &BTreeSet<String>,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Vec<(&'a Descriptor, BTreeSet<String>)> {
+) -> Vec<(&'a Descriptor, BTreeSet<ComponentKey>)> {
     let [_, _, ..] = input.descriptors.as_slice() else {
         return match input.descriptors.first().map(|descriptor| (descriptor, chosen(descriptor, requested))) {
             Some((descriptor, Ok(keys))) => vec![(descriptor, keys)],

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_engine::address::{Address, StackId};
+use terrace_engine::address::{Address, ComponentKey, StackId};
 use terrace_engine::store::{
     Acquired, Administration, AuditEntry, AuditLog, AuditOutcome, AuditPage, Cancelled, Claimant, ComponentRead,
     ComponentRow, Enqueued, HistoryEntry, Journal, Lease, LeaseInfo, LeaseRequest, Leases, LogLine, NewOperation,
@@ -69,7 +69,7 @@ impl Rows for Audited {
     async fn component_reads(
         &self,
         stack: &StackId,
-        components: &BTreeSet<String>,
+        components: &BTreeSet<ComponentKey>,
     ) -> Result<Vec<ComponentRead>, StoreError> {
         self.store.component_reads(stack, components).await
     }

@@ -1,7 +1,7 @@
 //! The failures that prevent an apply or end it early.
 
 use super::lease::LeaseError;
-use crate::address::{StackId, owner_in_words};
+use crate::address::{ComponentKey, StackId, owner_in_words};
 use crate::plan::OutputRead;
 use crate::rekey::RekeyError;
 use crate::store::{StaleRead, StoreError, describe_stale_rows};
@@ -63,7 +63,7 @@ pub enum ApplyError {
         /// The stack of the new owner.
         stack: StackId,
         /// The component of the new owner.
-        component: String,
+        component: ComponentKey,
     },
     /// Recorded outputs that the plan read changed.
     #[error("{} changed since the plan was made", in_words(.outputs, .rows))]
@@ -79,7 +79,7 @@ pub enum ApplyError {
         /// The stack.
         stack: StackId,
         /// The component.
-        component: String,
+        component: ComponentKey,
     },
     /// The plan's steps cannot be ordered.
     #[error("the steps of this plan form a cycle")]

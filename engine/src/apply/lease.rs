@@ -1,6 +1,6 @@
 //! Leases of an operation: acquired together, renewed on a separate thread, released at the end.
 
-use crate::address::{Address, StackId};
+use crate::address::{Address, ComponentKey, StackId};
 use crate::event::{Event, Events};
 use crate::store::{
     Acquired, Lease, LeaseInfo, LeaseRequest, OperationStatus, Record, StateStore, StoreError, Write, describe_lease,
@@ -40,7 +40,7 @@ pub enum LeaseError {
 /// A request for leases, with its patience.
 pub struct Claim<'a> {
     /// The components.
-    pub components: BTreeSet<(StackId, String)>,
+    pub components: BTreeSet<(StackId, ComponentKey)>,
     /// The operation.
     pub operation: Uuid,
     /// The holder's name, for people.
@@ -69,7 +69,7 @@ pub(crate) struct Leases {
 }
 
 /// The object of a lease: a component of a stack, or a shared row.
-type Place = (StackId, String);
+type Place = (StackId, ComponentKey);
 
 impl Leases {
     /// Writes records under the leases that they need. A run may hold many leases, and the store checks all that it gets.
@@ -109,9 +109,9 @@ impl Leases {
     }
 
     /// Releases one lease early.
-    pub(crate) async fn release_one(&self, stack: &StackId, component: &str) -> Result<(), StoreError> {
+    pub(crate) async fn release_one(&self, stack: &StackId, component: &ComponentKey) -> Result<(), StoreError> {
         let _writing = self.write_lock.lock().await;
-        let lease = self.locked().remove(&(stack.clone(), component.to_owned()));
+        let lease = self.locked().remove(&(stack.clone(), component.clone()));
         match lease {
             Some(lease) => self.store.release(&[lease]).await,
             None => Ok(()),
@@ -218,8 +218,7 @@ fn places_of(records: &[Record]) -> Option<HashSet<Place>> {
 
 /// Adds the lease of a row: that of its component, or its own if it is shared.
 fn add_row(places: &mut HashSet<Place>, stack: &StackId, address: &Address) {
-    let place = if address.is_shared() { address.to_string() } else { address.component.clone() };
-    places.insert((stack.clone(), place));
+    places.insert((stack.clone(), address.lease_key()));
 }
 
 fn add_write(places: &mut HashSet<Place>, write: &Write) -> Option<()> {

@@ -3,7 +3,7 @@
 
 use super::writes::{Components, outputs_before};
 use super::{Applier, ApplyError};
-use crate::address::{Address, StackId};
+use crate::address::{Address, ComponentKey, StackId};
 use crate::plan::{ComponentPlan, OutputRead, Part, Plan, StackPlan};
 use crate::record;
 use crate::seal::{Place, Seal};
@@ -17,14 +17,20 @@ pub(super) struct OutputsNow {
     /// For the transaction that spends the plan, because the outputs may change until then.
     pub(super) reads: Vec<ComponentRead>,
     /// The stored outputs of each component.
-    stored: BTreeMap<(StackId, String), Sealed>,
+    stored: BTreeMap<(StackId, ComponentKey), Sealed>,
 }
 
 impl OutputsNow {
     /// The outputs to store for a component. Keeps the stored text if it has the same values under the present key: sealing
     /// again would change the text, and plans that read the component would become stale.
-    pub(super) fn to_store(&self, stack: &StackId, component: &str, outputs: &Map, seal: &Seal) -> Option<Sealed> {
-        let stored = self.stored.get(&(stack.clone(), component.to_owned())).filter(|stored| {
+    pub(super) fn to_store(
+        &self,
+        stack: &StackId,
+        component: &ComponentKey,
+        outputs: &Map,
+        seal: &Seal,
+    ) -> Option<Sealed> {
+        let stored = self.stored.get(&(stack.clone(), component.clone())).filter(|stored| {
             let is_same = |now: record::Outputs| now.unstored.is_empty() && now.values == *outputs;
             record::open_outputs(stored, &seal.at(Place::Outputs { stack, component }).only_current())
                 .is_ok_and(is_same)
@@ -58,26 +64,26 @@ impl Applier {
             let name = || (stack.clone(), component.key.clone());
             component.part != Part::Untouched && written.is_none_or(|written| written.contains(&name()))
         };
-        let mut needed: BTreeMap<&StackId, BTreeSet<String>> = BTreeMap::new();
-        let mut own: BTreeMap<(&StackId, &str), &ComponentPlan> = BTreeMap::new();
+        let mut needed: BTreeMap<&StackId, BTreeSet<ComponentKey>> = BTreeMap::new();
+        let mut own: BTreeMap<(&StackId, &ComponentKey), &ComponentPlan> = BTreeMap::new();
         for stack in &plan.stacks {
             for component in stack.components.iter().filter(|component| is_own(&stack.stack, component)) {
                 let keys = needed.entry(&stack.stack).or_default();
                 keys.insert(component.key.clone());
-                keys.extend(former_keys(stack, component).map(ToOwned::to_owned));
-                own.insert((&stack.stack, component.key.as_str()), component);
+                keys.extend(former_keys(stack, component).cloned());
+                own.insert((&stack.stack, &component.key), component);
             }
             for read in &stack.output_reads {
                 needed.entry(&read.stack).or_default().insert(read.of.clone());
             }
         }
         let mut outputs_now = OutputsNow::default();
-        let mut now: BTreeMap<(&StackId, String), Recorded> = BTreeMap::new();
+        let mut now: BTreeMap<(&StackId, ComponentKey), Recorded> = BTreeMap::new();
         for (stack, keys) in needed {
             // Versions are read first, so that they detect later writes.
             outputs_now.reads.extend(self.store.component_reads(stack, &keys).await?);
             for row in self.store.components(stack).await?.into_iter().filter(|row| keys.contains(&row.key)) {
-                if own.get(&(stack, row.key.as_str())).is_some_and(|component| has_changed_access(component, &row)) {
+                if own.get(&(stack, &row.key)).is_some_and(|component| has_changed_access(component, &row)) {
                     return Err(ApplyError::ChangedAccess { stack: stack.clone(), component: row.key });
                 }
                 // An output that cannot be decrypted does not equal the plan's.
@@ -104,7 +110,7 @@ impl Applier {
             let mut before = outputs_before(stack);
             for component in stack.components.iter().filter(|component| is_own(&stack.stack, component)) {
                 let before = before.remove(component.key.as_str()).unwrap_or_default();
-                let recorded = |key: &str| now.get(&(&stack.stack, key.to_owned()));
+                let recorded = |key: &ComponentKey| now.get(&(&stack.stack, key.clone()));
                 // The row of a component that moves still has its former key.
                 let is_former = |key| {
                     let former: Option<&Recorded> = recorded(key);
@@ -180,10 +186,10 @@ impl Applier {
 }
 
 /// Keys of the components that resources of this component move from.
-fn former_keys<'p>(stack: &'p StackPlan, component: &'p ComponentPlan) -> impl Iterator<Item = &'p str> {
+fn former_keys<'p>(stack: &'p StackPlan, component: &'p ComponentPlan) -> impl Iterator<Item = &'p ComponentKey> {
     let own = stack.changes.iter().filter(|change| change.address.component == component.key);
-    let former = own.filter_map(|change| change.moved_from.as_ref()).map(|from| from.component.as_str());
-    former.filter(|former| *former != component.key)
+    let former = own.filter_map(|change| change.moved_from.as_ref()).map(|from| &from.component);
+    former.filter(|former| **former != component.key)
 }
 
 /// True if a removed component has these outputs: the component was only renamed.

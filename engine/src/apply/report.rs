@@ -2,7 +2,7 @@
 
 use super::{Applier, ApplyError};
 use crate::action::Action;
-use crate::address::{Address, StackId};
+use crate::address::{Address, ComponentKey, StackId};
 use crate::descriptor::checks::undecided;
 use crate::source::Place;
 use crate::store::{OperationStatus, Ownership, StoreError};
@@ -32,7 +32,7 @@ pub struct Report {
     /// The user stopped.
     pub is_interrupted: bool,
     /// The outputs, by stack and component.
-    pub outputs: BTreeMap<(StackId, String), Map>,
+    pub outputs: BTreeMap<(StackId, ComponentKey), Map>,
 }
 
 /// A completed change.

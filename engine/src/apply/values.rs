@@ -1,6 +1,6 @@
 //! Values of expressions during an apply: planned values, which real ones replace step by step.
 
-use crate::address::{Address, InstanceKey, StackId};
+use crate::address::{Address, ComponentKey, InstanceKey, StackId};
 use crate::expression::{Functions, Layered};
 use crate::naming::NamesRule;
 use crate::plan::cross_stack_outputs::outputs_of;
@@ -24,11 +24,11 @@ pub(crate) struct Values {
     /// Only the keys by URN: templates carry the other facts that they need.
     facts: Facts,
     /// By component.
-    resources: HashMap<String, ResourceValues>,
+    resources: HashMap<ComponentKey, ResourceValues>,
     /// The components that declare a shared resource, with their names for it.
-    shared: HashMap<Address, Vec<(String, SharedName)>>,
+    shared: HashMap<Address, Vec<(ComponentKey, SharedName)>>,
     /// Results of lookups, by component.
-    data: HashMap<String, LookupValues>,
+    data: HashMap<ComponentKey, LookupValues>,
     outputs: ComponentOutputs,
     other_stacks: CrossStackOutputs,
     /// The naming rule of the stack.
@@ -57,9 +57,15 @@ impl Values {
     }
 
     /// Passes the outputs of a component to the stacks that read them.
-    pub(crate) fn publish_outputs(all: &mut [Self], plan: &Plan, stack: &StackId, component: &str, outputs: &Map) {
+    pub(crate) fn publish_outputs(
+        all: &mut [Self],
+        plan: &Plan,
+        stack: &StackId,
+        component: &ComponentKey,
+        outputs: &Map,
+    ) {
         for (values, reader) in all.iter_mut().zip(&plan.stacks) {
-            if reader.needs.iter().any(|need| need.stack == *stack && need.of == component) {
+            if reader.needs.iter().any(|need| need.stack == *stack && need.of == *component) {
                 values.other_stacks.set(stack, component, outputs.clone());
             }
         }
@@ -118,8 +124,8 @@ impl Values {
         self.insert(&address.component, &address.name, address.key.as_ref(), value);
     }
 
-    fn insert(&mut self, component: &str, name: &str, key: Option<&InstanceKey>, value: Value) {
-        let values = self.resources.entry(component.to_owned()).or_default();
+    fn insert(&mut self, component: &ComponentKey, name: &str, key: Option<&InstanceKey>, value: Value) {
+        let values = self.resources.entry(component.clone()).or_default();
         match key {
             None => {
                 values.insert(name.to_owned(), BlockValue::Single(value));

@@ -8,7 +8,7 @@
 //! continue. So the start of a step is never reported before the end of its prerequisites.
 
 use super::lease::Leases;
-use crate::address::StackId;
+use crate::address::{ComponentKey, StackId};
 use crate::event::{Event, Events};
 use crate::store::{Record, StoreError};
 use futures_util::FutureExt;
@@ -27,7 +27,7 @@ pub(crate) type Ack = Shared<Pin<Box<dyn Future<Output = Result<(), StoreError>>
 enum Task {
     Write { records: Vec<Record>, waiter: Waiter },
     Event(Event),
-    Release { stack: StackId, component: String },
+    Release { stack: StackId, component: ComponentKey },
 }
 
 /// The work after a transaction, in order.
@@ -59,7 +59,7 @@ impl Writer {
     }
 
     /// Releases a lease after all earlier submissions are written.
-    pub(crate) fn release(&self, stack: &StackId, component: &str) {
+    pub(crate) fn release(&self, stack: &StackId, component: &ComponentKey) {
         // If the task has ended, the end of the run releases the leases.
         let _ = self.queue.send(Task::Release { stack: stack.clone(), component: component.to_owned() });
     }
@@ -107,7 +107,7 @@ async fn write_all(leases: Leases, events: Arc<dyn Events>, mut waiting: mpsc::U
             Task::Release { stack, component } => {
                 if let Err(error) = leases.release_one(&stack, &component).await {
                     // The end of the run releases it at the latest.
-                    tracing::warn!(%error, %stack, component, "a lease could not be given back early");
+                    tracing::warn!(%error, %stack, %component, "a lease could not be given back early");
                 }
                 next = waiting.recv().await;
                 continue;

@@ -1,7 +1,7 @@
 //! The writes of components and owners before the first step and after the last one.
 
 use super::outputs::OutputsNow;
-use crate::address::{Address, StackId};
+use crate::address::{Address, ComponentKey, StackId};
 use crate::plan::{ComponentPlan, OwnerAction, OwnerChange, Part, Plan, StackPlan};
 use crate::seal::Seal;
 use crate::store::{OwnerRow, Ownership, Write};
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use terrace_provider::Map;
 
 /// Components by stack.
-pub(crate) type Components = BTreeSet<(StackId, String)>;
+pub(crate) type Components = BTreeSet<(StackId, ComponentKey)>;
 
 /// The writes before the first step: owners and the order of components, so that objects that a crash leaves can be found and
 /// removed in order.
@@ -53,7 +53,7 @@ pub(super) struct Unfinished {
 /// their leases.
 pub(super) fn closing_writes(
     plan: &Plan,
-    outputs: &BTreeMap<(StackId, String), Map>,
+    outputs: &BTreeMap<(StackId, ComponentKey), Map>,
     declared: &BTreeMap<Ownership, OwnerChange>,
     components: &Components,
     unfinished: &Unfinished,

@@ -11,6 +11,7 @@ use super::expectation::Expected;
 use super::matching::Templates;
 use super::schema::Files;
 use crate::access::Access;
+use crate::address::ComponentKey;
 use crate::decode::{Fields, expect_text, wrong_type};
 use crate::descriptor::stack::{API_VERSION, check_api_version};
 use crate::descriptor::{self, Descriptor};
@@ -41,7 +42,7 @@ pub struct Case {
     /// The diagnostics of the descriptor. They are part of the result that the case compares.
     pub diagnostics: Vec<Diagnostic>,
     /// The components to act on; empty for all.
-    pub chosen: BTreeSet<String>,
+    pub chosen: BTreeSet<ComponentKey>,
     /// `settings` in expressions, if they differ from the environment's.
     pub settings: Option<Value>,
     /// The access list of the component, if any.
@@ -129,7 +130,7 @@ fn read_case(
             }));
             let chosen = chosen.and_then(|entry| expect_text(entry, fields.diagnostics));
             let read = read_whole(whole, sources, files, fields.diagnostics);
-            read.map(|read| Read { chosen: chosen.map(|key| key.value).into_iter().collect(), ..read })
+            read.map(|read| Read { chosen: chosen.map(|key| key.value.into()).into_iter().collect(), ..read })
         }
         (None, None) => {
             fields.diagnostics.push(
@@ -156,7 +157,7 @@ fn heading(node: &Node) -> Span {
 struct Read {
     descriptors: Vec<Descriptor>,
     diagnostics: Vec<Diagnostic>,
-    chosen: BTreeSet<String>,
+    chosen: BTreeSet<ComponentKey>,
 }
 
 /// Reads a descriptor that is written in the case, or in the file of that path.

@@ -190,7 +190,7 @@ impl Checker<'_> {
     /// Evaluates all declarations over a sample, in their order.
     fn walk(&mut self, declarations: &Declarations, acl: Option<Value>) {
         let component = CompiledComponent {
-            key: "sample".to_owned(),
+            key: "sample".into(),
             id: None,
             depends_on: Vec::new(),
             declarations: Arc::new(declarations.clone()),

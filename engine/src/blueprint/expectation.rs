@@ -54,10 +54,7 @@ pub fn outcome(plan: Option<&Plan>, registry: &Registry, diagnostics: &[Diagnost
         stacks().flat_map(|stack| &stack.changes).filter_map(|change| resource(change, registry)).collect(),
     );
     let outputs = stacks().flat_map(|stack| &stack.outputs).filter_map(|output| {
-        let name = match output.component.as_str() {
-            "" => output.name.clone(),
-            component => format!("{component}/{}", output.name),
-        };
+        let name = output.component.qualified(&output.name).to_string();
         Some((name, shown(output.after.as_ref()?)))
     });
     add("outputs", outputs.collect());

@@ -3,7 +3,7 @@
 use super::facts::{FactScope, WithFacts};
 use super::names::{LOCALS, REQUEST};
 use crate::access::Access;
-use crate::address::{Address, StackId};
+use crate::address::{Address, ComponentKey, StackId};
 use crate::descriptor::transitions::{Identified, Move};
 use crate::descriptor::{Declarations, Dependency, ResourceDeclaration};
 use crate::environment::Environment;
@@ -80,8 +80,8 @@ pub struct Granted {
 /// A component ready for planning.
 #[derive(Debug, Clone)]
 pub struct CompiledComponent {
-    /// Its key; empty for the stack's own resources.
-    pub key: String,
+    /// Its key.
+    pub key: ComponentKey,
     /// Its URN.
     pub id: Option<String>,
     /// The components that it depends on.

@@ -2,6 +2,7 @@
 
 use super::Compiler;
 use super::names::{LATEST, REQUEST};
+use crate::address::ComponentKey;
 use crate::blueprint::Blueprint;
 use crate::decode::wrong_type;
 use crate::descriptor::witboost::product_of;
@@ -18,7 +19,11 @@ impl Compiler<'_> {
     ///
     /// # Errors
     /// When the text is not a data product.
-    pub(super) fn request(&self, whole: &Descriptor, chosen: &BTreeSet<String>) -> Result<Value, Vec<Diagnostic>> {
+    pub(super) fn request(
+        &self,
+        whole: &Descriptor,
+        chosen: &BTreeSet<ComponentKey>,
+    ) -> Result<Value, Vec<Diagnostic>> {
         let latest = match self.latest_enriched.filter(|_| self.reads_request(whole, chosen)) {
             Some(id) => self.latest(id)?,
             None => Value::Null,
@@ -26,7 +31,7 @@ impl Compiler<'_> {
         Ok([(LATEST.to_owned(), latest)].into_iter().collect())
     }
 
-    fn reads_request(&self, whole: &Descriptor, chosen: &BTreeSet<String>) -> bool {
+    fn reads_request(&self, whole: &Descriptor, chosen: &BTreeSet<ComponentKey>) -> bool {
         let is_chosen = |component: &&Component| chosen.is_empty() || chosen.contains(&component.key);
         whole.components.iter().filter(is_chosen).any(|component| match &component.body {
             Body::Blueprint(wanted) => {

@@ -77,7 +77,7 @@ fn siblings(descriptor: &Descriptor, blueprint_of: &dyn Fn(&Component, &Blueprin
         let Body::Blueprint(wanted) = &component.body else { return None };
         let Value::Map(mut fields) = wanted.node.to_value() else { return None };
         fields.insert(BLUEPRINT.to_owned(), blueprint_of(component, wanted).map(Value::from).unwrap_or_default());
-        Some((component.key.clone(), Value::Map(fields)))
+        Some((component.key.to_string(), Value::Map(fields)))
     };
     Value::Map(descriptor.components.iter().filter_map(entry).collect())
 }

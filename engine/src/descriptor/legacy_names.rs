@@ -1,7 +1,7 @@
 //! Names by the rules of earlier versions. The engine keeps such names of a state, because objects depend on them.
 
 use super::Descriptor;
-use crate::address::{Address, StackId};
+use crate::address::{Address, ComponentKey, StackId};
 use crate::naming::NamesRule;
 use crate::store::{ComponentRow, OwnerRow, OwnersOf, Ownership, Row, Rows, Selection, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ pub struct FormerNames {
     /// The stack's name.
     pub stack: String,
     /// The former keys of components, by their new keys.
-    pub keys: BTreeMap<String, String>,
+    pub keys: BTreeMap<ComponentKey, ComponentKey>,
     /// The attribute with which all objects of the stack name their folder, and its value. Several folders may share a
     /// former name.
     pub folder: Option<(&'static str, String)>,
@@ -93,23 +93,23 @@ impl Descriptor {
 
     fn apply_former_names(&mut self, recorded: &[ComponentRow]) {
         let Some(former) = self.former.take() else { return };
-        let is_recorded = |key: &String, id: Option<&String>| {
+        let is_recorded = |key: &ComponentKey, id: Option<&String>| {
             let row = recorded.iter().find(|row| row.key == *key);
             let component = |row: &ComponentRow| row.ids.as_ref().map(|ids| ids.component.clone()).unwrap_or_default();
             row.map(component).is_some_and(|component| component.is_empty() || Some(&component) == id)
         };
         // A new component keeps its new key.
-        let ids: BTreeMap<&String, Option<&String>> =
+        let ids: BTreeMap<&ComponentKey, Option<&String>> =
             self.components.iter().map(|component| (&component.key, component.id.as_ref())).collect();
         let unlisted = self.unlisted.iter().map(|unlisted| (&unlisted.key, Some(&unlisted.id)));
-        let keys: BTreeMap<String, String> = ids
+        let keys: BTreeMap<ComponentKey, ComponentKey> = ids
             .into_iter()
             .chain(unlisted)
             .filter_map(|(key, id)| Some((key, former.keys.get(key)?, id)))
             .filter(|(_, former, id)| is_recorded(former, *id))
             .map(|(key, former, _)| (key.clone(), former.clone()))
             .collect();
-        let rename = |key: &mut String| {
+        let rename = |key: &mut ComponentKey| {
             if let Some(former) = keys.get(key) {
                 former.clone_into(key);
             }

@@ -10,6 +10,7 @@ use super::{
     BlueprintUse, Body, Component, Declarations, Dependency, Descriptor, Facts, FormerNames, FrontEnd, Local,
     UNKNOWN_COMPONENT, Validation, Variable, VariableType, literal_templates, names,
 };
+use crate::address::ComponentKey;
 use crate::decode::{Fields, MISSING_FIELD};
 use crate::diagnostic::Diagnostic;
 use crate::naming::NamesRule;
@@ -118,7 +119,7 @@ fn read_component(entry: &Entry, sources: &Sources, diagnostics: &mut Vec<Diagno
         None => Body::Resources(Arc::new(read_declarations(&mut fields, sources))),
     };
     fields.finish();
-    Some(Component { key: entry.key.clone(), id: None, depends_on, body, span: entry.key_span })
+    Some(Component { key: entry.key.as_str().into(), id: None, depends_on, body, span: entry.key_span })
 }
 
 fn read_variable(entry: &Entry, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<Variable> {
@@ -266,7 +267,7 @@ fn merge_one(files: Vec<StackFile>, diagnostics: &mut Vec<Diagnostic>) -> Option
     link_components(&mut components, diagnostics);
     if !own.resources.is_empty() || !own.data.is_empty() || !own.outputs.is_empty() || !own.checks.is_empty() {
         let body = Body::Resources(Arc::new(own));
-        components.insert(0, Component { key: String::new(), id: None, depends_on: Vec::new(), body, span });
+        components.insert(0, Component { key: ComponentKey::STACK, id: None, depends_on: Vec::new(), body, span });
     }
     let former = FormerNames { stack: stack.clone(), ..FormerNames::default() };
     Some(Descriptor {
@@ -289,11 +290,11 @@ fn merge_one(files: Vec<StackFile>, diagnostics: &mut Vec<Diagnostic>) -> Option
 /// Resolves the dependencies of components. Reports duplicate and unknown names.
 fn link_components(components: &mut [Component], diagnostics: &mut Vec<Diagnostic>) {
     let names: Vec<Located<String>> =
-        components.iter().map(|component| Located { value: component.key.clone(), span: component.span }).collect();
+        components.iter().map(|component| Located { value: component.key.to_string(), span: component.span }).collect();
     let known = check_unique(names.iter(), "component", diagnostics);
     for dependency in components.iter_mut().flat_map(|component| &mut component.depends_on) {
         if known.contains_key(dependency.text.as_str()) {
-            dependency.key = Some(dependency.text.clone());
+            dependency.key = Some(dependency.text.as_str().into());
             continue;
         }
         let name = Located { value: dependency.text.clone(), span: dependency.span };

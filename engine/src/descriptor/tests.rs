@@ -29,7 +29,7 @@ fn outline(descriptor: &Descriptor) -> String {
         let depends_on: Vec<_> = component
             .depends_on
             .iter()
-            .map(|dependency| dependency.key.clone().unwrap_or_else(|| format!("({})", dependency.text)))
+            .map(|dependency| dependency.key.clone().map_or_else(|| format!("({})", dependency.text), String::from))
             .collect();
         let body = match &component.body {
             Body::Blueprint(blueprint) => match &blueprint.name {

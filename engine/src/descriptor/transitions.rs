@@ -2,7 +2,7 @@
 //! (`forget`), and existing objects to record (`imports`).
 
 use super::templates::template;
-use crate::address::Address;
+use crate::address::{Address, ComponentKey};
 use crate::decode::Fields;
 use crate::diagnostic::Diagnostic;
 use crate::expression::Template;
@@ -28,7 +28,7 @@ pub struct Transitions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identified {
     /// Its key.
-    pub component: String,
+    pub component: ComponentKey,
     /// The attribute with which its objects name it.
     pub attribute: &'static str,
     /// The value of the attribute.
@@ -89,10 +89,10 @@ impl Move {
 
     /// Returns the move within a component. Moves of a blueprint are relative to the component.
     #[must_use]
-    pub fn within(&self, component: &str) -> Self {
+    pub fn within(&self, component: &ComponentKey) -> Self {
         let within = |selector: &Located<Selector>| match &selector.value {
             Selector::Resource(address) => Located {
-                value: Selector::Resource(Address { component: component.to_owned(), ..address.clone() }),
+                value: Selector::Resource(Address { component: component.clone(), ..address.clone() }),
                 span: selector.span,
             },
             Selector::Component(_) => selector.clone(),
@@ -110,7 +110,7 @@ pub(crate) fn read_moves(items: &[Node], diagnostics: &mut Vec<Diagnostic>) -> V
 pub(crate) fn read_own_moves(items: &[Node], diagnostics: &mut Vec<Diagnostic>) -> Vec<Move> {
     let moves = read_moves(items, diagnostics);
     for selector in moves.iter().flat_map(|moved| [&moved.from, &moved.to]) {
-        if !selector.value.component().is_empty() {
+        if !selector.value.component().is_stack() {
             diagnostics.push(
                 Diagnostic::error("wrong_value", format!("`{}` names a component", selector.value))
                     .at(selector.span)

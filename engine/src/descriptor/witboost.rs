@@ -10,6 +10,7 @@ use super::transitions::Transitions;
 use super::{
     BlueprintUse, Body, Component, Dependency, Descriptor, Facts, FormerNames, FrontEnd, Unlisted, literal_templates,
 };
+use crate::address::ComponentKey;
 use crate::decode::wrong_type;
 use crate::diagnostic::{Diagnostic, Severity, closest};
 use crate::naming::NamesRule;
@@ -89,7 +90,7 @@ fn read(mut node: Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor>
         .collect();
     let unlisted = target_entry.filter(|_| matches!(target, Some(None))).and_then(|entry| entry.value.as_text());
     let unlisted = unlisted.zip(product_id).and_then(|(id, (product_id, _))| {
-        Some(Unlisted { id: id.to_owned(), key: identifier::own_key(id, product_id)? })
+        Some(Unlisted { id: id.to_owned(), key: identifier::own_key(id, product_id)?.into() })
     });
     let unlisted = unlisted.filter(|unlisted| found.iter().all(|found| found.key != unlisted.key));
     let target = target.flatten().map(|target| target.key.clone());
@@ -125,7 +126,10 @@ fn former_names(
             .iter()
             .map(|component| (component.key.clone(), component.former_key.clone()))
             .chain(unlisted.map(|unlisted| {
-                (unlisted.key.clone(), identifier::component_key_by(NamesRule::Ascii, &unlisted.id, product_id, None))
+                (
+                    unlisted.key.clone(),
+                    identifier::component_key_by(NamesRule::Ascii, &unlisted.id, product_id, None).into(),
+                )
             }))
             .filter(|(key, former)| key != former)
             .collect(),
@@ -230,9 +234,9 @@ struct Found {
     node: Arc<Node>,
     id: String,
     id_span: Span,
-    key: String,
+    key: ComponentKey,
     /// Its key by [`NamesRule::Ascii`].
-    former_key: String,
+    former_key: ComponentKey,
     /// Place of an earlier component with the same key.
     clashes_with: Option<Span>,
 }
@@ -278,7 +282,7 @@ fn collect(
     };
     let mut found = Vec::new();
     collect_from(entry, None, product_id, &mut found, diagnostics);
-    let mut first_places: HashMap<String, Span> = HashMap::new();
+    let mut first_places: HashMap<ComponentKey, Span> = HashMap::new();
     for component in &mut found {
         match first_places.get(&component.key) {
             Some(first) => component.clashes_with = Some(*first),
@@ -331,7 +335,7 @@ fn collect_from(
         let nested = item.entry("components").filter(|entry| !entry.value.is_null()).cloned();
         let node = Arc::new(item);
         let (known, own, former) = (id.clone(), key.clone(), former_key.clone());
-        found.push(Found { node, id, id_span, key, former_key, clashes_with: None });
+        found.push(Found { node, id, id_span, key: key.into(), former_key: former_key.into(), clashes_with: None });
         if let Some(nested) = nested {
             let parent = Parent { id: &known, key: &own, former_key: &former };
             collect_from(nested, Some(parent), product_id, found, diagnostics);
@@ -493,7 +497,7 @@ fn read_dependencies(
             diagnostics.push(wrong_type("an item of `dependsOn`", "the id of a component", item));
             continue;
         };
-        let key = keys.find(text).map(ToOwned::to_owned);
+        let key = keys.find(text).map(ComponentKey::from);
         if key.is_none() {
             let has_suggestion = dependencies.len() < MAX_SUGGESTIONS;
             diagnostics.push(outside_dependency(text, item.span, product_id, has_suggestion.then_some(keys)));

@@ -4,7 +4,7 @@
 //! names the object. Its external grants are reported by plans, which know the blueprint.
 
 use super::{DriftItem, DriftKind, DriftedAttribute};
-use crate::address::{Address, InstanceKey, StackId};
+use crate::address::{Address, ComponentKey, InstanceKey, StackId};
 use crate::diagnostic::Diagnostic;
 use crate::plan::external_grants::known::{Known, object};
 use crate::plan::external_grants::{free_address, grantees};
@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use terrace_provider::{Attributes, Grantee, Path, Value};
 
 /// The principals with access, by component.
-pub(super) type Accessible = HashMap<String, BTreeSet<String>>;
+pub(super) type Accessible = HashMap<ComponentKey, BTreeSet<String>>;
 
 /// The recorded grants by type and provider instance. Each has the object (by the text of its identity) and the address of the
 /// grant's resource.

@@ -3,6 +3,7 @@
 use super::failure::PlanFailure;
 use super::planner::Planner;
 use crate::access::{Access, Grantees};
+use crate::address::ComponentKey;
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Functions, Template};
@@ -32,7 +33,7 @@ impl Planner<'_> {
                 let component = stack.components.iter().find(|component| component.key == requested.component);
                 refused.extend(component.and_then(|component| access_error(component, is_recorded)));
             }
-            let mut known: BTreeMap<String, Access> =
+            let mut known: BTreeMap<ComponentKey, Access> =
                 recorded.into_iter().filter_map(|row| Some((row.key, row.access?))).collect();
             if let Some(Grantees { component, access }) = requested.cloned() {
                 let current = known.get(&component).map(|access| access.principals.as_slice()).unwrap_or_default();

@@ -7,7 +7,7 @@ use super::object_identity::{Name, ObjectKey, names};
 use super::steps::Steps;
 use super::{Change, StackPlan};
 use crate::action::{Action, Reason};
-use crate::address::Address;
+use crate::address::{Address, ComponentKey};
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::moves::{as_command, temporary_address};
 use crate::quick::QuickMap;
@@ -153,7 +153,7 @@ fn waits_for((other_stack, other): (&StackPlan, &Change), (stack, change): (&Sta
         return false;
     }
     let component = stack.components.iter().find(|component| component.key == other.address.component);
-    let is_before = |key: &String| *key == change.address.component;
+    let is_before = |key: &ComponentKey| *key == change.address.component;
     other.how.depends_on.contains(&change.address)
         || component.is_some_and(|component| component.depends_on.iter().any(is_before))
 }

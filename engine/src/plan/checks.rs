@@ -1,6 +1,7 @@
 //! Evaluates checks while planning; the plan carries those with unknown values for apply to evaluate.
 
 use super::{CheckStatus, Deferred, PlannedCheck};
+use crate::address::ComponentKey;
 use crate::descriptor::Check;
 use crate::descriptor::checks::undecided;
 use crate::diagnostic::Diagnostic;
@@ -13,7 +14,7 @@ use terrace_provider::Value;
 /// Evaluates a check in the scope of a component. An error of the evaluation fails the check.
 pub(super) fn plan(
     check: &Check,
-    component: &str,
+    component: &ComponentKey,
     scope: &dyn Scope,
     functions: &Functions,
     sources: &Sources,
@@ -27,7 +28,7 @@ pub(super) fn plan(
         match check.assert.capture(scope, KEPT_ROOTS) {
             Ok(captured) => {
                 deferred = Some(Deferred {
-                    component: component.to_owned(),
+                    component: component.clone(),
                     template: Arc::clone(&check.assert),
                     captured: Arc::new(captured),
                 });

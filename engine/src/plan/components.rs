@@ -4,7 +4,7 @@ use super::failure::PlanFailure;
 use super::planner::Planner;
 use super::targeting::Targeting;
 use super::{ComponentPlan, Part, ids};
-use crate::address::{StackId, outputs_in_words};
+use crate::address::{ComponentKey, StackId, outputs_in_words};
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::diagnostic::Diagnostic;
 use crate::moves::Moves;
@@ -46,10 +46,7 @@ impl RecordedComponent {
     }
 
     fn output(&self, stack: &StackId, name: &str) -> String {
-        match self.row.key.as_str() {
-            "" => format!("the recorded output `{name}` of {stack}"),
-            key => format!("the recorded output `{key}/{name}` of {stack}"),
-        }
+        format!("the recorded output `{}` of {stack}", self.row.key.qualified(name))
     }
 }
 
@@ -58,7 +55,7 @@ impl Planner<'_> {
     pub(super) async fn recorded_components(
         &self,
         stack: &StackId,
-    ) -> Result<BTreeMap<String, RecordedComponent>, PlanFailure> {
+    ) -> Result<BTreeMap<ComponentKey, RecordedComponent>, PlanFailure> {
         let mut rows = self.store.components(stack).await?;
         break_cycles(&mut rows);
         rows.into_iter()
@@ -71,23 +68,21 @@ impl Planner<'_> {
             .collect()
     }
 
-    /// Warns about components that stay although a component that they depend on is removed. The empty key is the stack itself: its
-    /// outputs, and its resources if it has any.
+    /// Warns about components that stay although a component that they depend on is removed.
     pub(super) async fn dependents_of_removed(
         &self,
         stack: &StackId,
-        recorded: &BTreeMap<String, RecordedComponent>,
-        is_removed: &(dyn Fn(&str) -> bool + Sync),
+        recorded: &BTreeMap<ComponentKey, RecordedComponent>,
+        is_removed: &(dyn Fn(&ComponentKey) -> bool + Sync),
     ) -> Result<Vec<Diagnostic>, PlanFailure> {
-        let mut left: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        let mut left: BTreeMap<&ComponentKey, Vec<&ComponentKey>> = BTreeMap::new();
         for (key, component) in recorded.iter().filter(|(key, _)| !is_removed(key)) {
             for on in component.row.depends_on.iter().filter(|on| is_removed(on)) {
                 left.entry(on).or_default().push(key);
             }
         }
-        let is_own = |key: &&str| key.is_empty();
-        let own = match left.values().flatten().any(is_own) {
-            true if !self.store.rows(stack, &Selection::Components([String::new()].into())).await?.is_empty() => {
+        let own = match left.values().flatten().any(|key| key.is_stack()) {
+            true if !self.store.rows(stack, &Selection::Components([ComponentKey::STACK].into())).await?.is_empty() => {
                 "resources and outputs"
             }
             _ => "outputs",
@@ -99,12 +94,12 @@ impl Planner<'_> {
 /// Removes cycles among the recorded dependencies of components, which separate applies may have created. Rows of resources keep their own
 /// dependencies.
 fn break_cycles(rows: &mut [ComponentRow]) {
-    let edges = rows.iter().flat_map(|row| row.depends_on.iter().map(|on| (row.key.as_str(), on.as_str())));
-    let graph: DiGraphMap<&str, ()> = edges.collect();
-    let cycles: Vec<BTreeSet<String>> = kosaraju_scc(&graph)
+    let edges = rows.iter().flat_map(|row| row.depends_on.iter().map(|on| (&row.key, on)));
+    let graph: DiGraphMap<&ComponentKey, ()> = edges.collect();
+    let cycles: Vec<BTreeSet<ComponentKey>> = kosaraju_scc(&graph)
         .into_iter()
         .filter(|members| members.len() > 1)
-        .map(|members| members.into_iter().map(str::to_owned).collect())
+        .map(|members| members.into_iter().cloned().collect())
         .collect();
     for row in rows {
         if let Some(members) = cycles.iter().find(|members| members.contains(&row.key)) {
@@ -131,12 +126,16 @@ impl ComponentPlan {
 }
 
 /// Copies the recorded component of a moved one to its new key. The old entry stays until it is dropped. Returns the old keys.
-pub(super) fn follow_components(moves: &Moves, recorded: &mut BTreeMap<String, RecordedComponent>) -> BTreeSet<String> {
+pub(super) fn follow_components(
+    moves: &Moves,
+    recorded: &mut BTreeMap<ComponentKey, RecordedComponent>,
+) -> BTreeSet<ComponentKey> {
     let mut moved_from = BTreeSet::new();
-    let moved =
-        |(key, component): (&String, &RecordedComponent)| Some((key.clone(), moves.component(key)?, component.clone()));
+    let moved = |(key, component): (&ComponentKey, &RecordedComponent)| {
+        Some((key.clone(), moves.component(key)?, component.clone()))
+    };
     let moved: Vec<_> = recorded.iter().filter_map(moved).collect();
-    let left: BTreeSet<String> = moved.iter().map(|(from, ..)| from.clone()).collect();
+    let left: BTreeSet<ComponentKey> = moved.iter().map(|(from, ..)| from.clone()).collect();
     let mut new_keys = BTreeSet::new();
     for (from, to, component) in moved {
         // A component that moves itself frees its key for the arriving component.
@@ -150,14 +149,16 @@ pub(super) fn follow_components(moves: &Moves, recorded: &mut BTreeMap<String, R
 }
 
 /// The recorded dependencies of each component.
-pub(super) fn order_of(recorded: &BTreeMap<String, RecordedComponent>) -> BTreeMap<String, Vec<String>> {
+pub(super) fn order_of(
+    recorded: &BTreeMap<ComponentKey, RecordedComponent>,
+) -> BTreeMap<ComponentKey, Vec<ComponentKey>> {
     recorded.iter().map(|(key, component)| (key.clone(), component.row.depends_on.clone())).collect()
 }
 
 pub(super) fn compiled_components(
     targeting: &Targeting,
     compiled: &CompiledStack,
-    recorded: &BTreeMap<String, RecordedComponent>,
+    recorded: &BTreeMap<ComponentKey, RecordedComponent>,
     sources: &Sources,
 ) -> Vec<ComponentPlan> {
     let is_chosen = |key: &str| targeting.plans_component(key);
@@ -195,9 +196,9 @@ pub(super) fn compiled_components(
         .collect()
 }
 
-pub(super) fn recorded_component(key: &str, recorded: &RecordedComponent, part: Part) -> ComponentPlan {
+pub(super) fn recorded_component(key: &ComponentKey, recorded: &RecordedComponent, part: Part) -> ComponentPlan {
     ComponentPlan {
-        key: key.to_owned(),
+        key: key.clone(),
         id: None,
         ids: recorded.row.ids.clone(),
         depends_on: recorded.row.depends_on.clone(),
@@ -220,9 +221,9 @@ pub(super) fn recorded_component(key: &str, recorded: &RecordedComponent, part: 
 pub(super) fn not_deployed(
     targeting: &Targeting,
     compiled: &CompiledStack,
-    recorded: &BTreeMap<String, RecordedComponent>,
+    recorded: &BTreeMap<ComponentKey, RecordedComponent>,
 ) -> Vec<Diagnostic> {
-    let is_missing = |key: &String| !targeting.plans_component(key) && !recorded.contains_key(key);
+    let is_missing = |key: &ComponentKey| !targeting.plans_component(key) && !recorded.contains_key(key);
     let chosen = compiled.components.iter().filter(|component| targeting.plans_component(&component.key));
     let dependencies = chosen.flat_map(|component| component.depends_on.iter().map(move |on| (&component.key, on)));
     let notes = dependencies.filter_map(|(component, dependency)| {
@@ -234,9 +235,9 @@ pub(super) fn not_deployed(
     notes.collect()
 }
 
-fn dependents_stay(removed: &str, left: &[&str], own: &str) -> Diagnostic {
+fn dependents_stay(removed: &ComponentKey, left: &[&ComponentKey], own: &str) -> Diagnostic {
     // `-c` cannot name the stack's own resources and outputs.
-    let (of_stack, components): (Vec<&str>, Vec<&str>) = left.iter().partition(|key| key.is_empty());
+    let (of_stack, components): (Vec<&ComponentKey>, Vec<&ComponentKey>) = left.iter().partition(|key| key.is_stack());
     let of_stack: Vec<String> = of_stack.iter().map(|_| format!("the stack's own {own}")).collect();
     let named = components.iter().map(|key| format!("`{key}`"));
     let listed = of_stack.iter().cloned().chain(named).collect::<Vec<_>>().join(", ");

@@ -14,7 +14,7 @@ use super::{
     in_doubt, moved, needed, orphans, output_reads, outputs, read_set, refresh, removed_data, storable,
 };
 use crate::action::Reason;
-use crate::address::{Address, StackId};
+use crate::address::{Address, ComponentKey, StackId};
 use crate::compile::CompiledStack;
 use crate::diagnostic::{Diagnostic, Location, has_errors, remove_repeated};
 use crate::lookup;
@@ -258,7 +258,7 @@ impl Planner<'_> {
         refresh::refresh_loaded(self, stack, &self.selection(), &targeting, &mut loaded, diagnostics).await?;
         shared.load(self, stack).await?;
         let rows = loaded.rows.keys().chain(loaded.deposed.keys().map(|(address, _)| address));
-        let touched: BTreeSet<String> = rows.map(|address| address.component.clone()).collect();
+        let touched: BTreeSet<ComponentKey> = rows.map(|address| address.component.clone()).collect();
         reads.extend(std::mem::take(&mut loaded.reads));
         let mut changes = loaded.take_attempts();
         let mut in_doubt = loaded.in_doubt;
@@ -273,8 +273,10 @@ impl Planner<'_> {
         }
         changes.extend(orphans::remove_deposed(self, stack, loaded.deposed, diagnostics).await);
         let left: HashSet<&str> = outside.iter().map(|address| address.component.as_str()).collect();
-        let is_removed = |key: &str| {
-            targeting.has_component(key) && !left.contains(key) && (targeting.is_whole() || touched.contains(key))
+        let is_removed = |key: &ComponentKey| {
+            targeting.has_component(key)
+                && !left.contains(key.as_str())
+                && (targeting.is_whole() || touched.contains(key))
         };
         diagnostics.extend(self.dependents_of_removed(stack, &recorded, &is_removed).await?);
         let components: Vec<ComponentPlan> = recorded
@@ -363,7 +365,7 @@ impl Planner<'_> {
     /// The rows of untouched components that chosen ones depend on: the chosen components' outputs are computed from them.
     async fn reads_of_untouched(&self, compiled: &CompiledStack) -> Result<Vec<Read>, PlanFailure> {
         let chosen = &self.options.components;
-        let untouched: BTreeSet<String> = compiled
+        let untouched: BTreeSet<ComponentKey> = compiled
             .components
             .iter()
             .filter(|component| chosen.contains(&component.key))

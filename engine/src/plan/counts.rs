@@ -109,7 +109,7 @@ impl StackPlan {
             let key = component.key.as_str();
             component.part == Part::Removed && origins.contains(key) && !staying.contains(key)
         };
-        let counted = self.components.iter().filter(|component| !component.key.is_empty() && !has_moved(component));
+        let counted = self.components.iter().filter(|component| !component.key.is_stack() && !has_moved(component));
         counted.map(|component| component.key.as_str()).collect()
     }
 }

@@ -8,7 +8,7 @@ use super::failure::PlanFailure;
 use super::needs::{RecordedOutputs, StackNeed};
 use super::planner::Planner;
 use super::{Part, StackPlan};
-use crate::address::StackId;
+use crate::address::{ComponentKey, StackId};
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Reference, ReferenceStep, Template};
@@ -24,9 +24,9 @@ use terrace_provider::Map;
 
 /// A reference of a component to a component of another stack.
 struct StackReference<'c> {
-    component: &'c str,
+    component: &'c ComponentKey,
     stack: StackId,
-    of: String,
+    of: ComponentKey,
     span: Span,
 }
 
@@ -60,7 +60,7 @@ fn stack_references<'c>(
             Some((stack, of, _)) => found.push(StackReference {
                 component: &component.key,
                 stack: stack_of(stack, &planner.environment.name),
-                of: of.to_owned(),
+                of,
                 span,
             }),
             None if reference.steps.iter().take(4).any(|step| matches!(step, ReferenceStep::Path(_))) => {
@@ -191,11 +191,11 @@ pub(super) async fn find<'p>(
     }
     found.other_stacks.recorded = planner.store.stacks().await?;
     found.other_stacks.known = planner.store.known_stacks().await?;
-    let mut needed: BTreeMap<&StackId, BTreeSet<&str>> = BTreeMap::new();
+    let mut needed: BTreeMap<&StackId, BTreeSet<&ComponentKey>> = BTreeMap::new();
     for reference in &stack_references {
         needed.entry(&reference.stack).or_default().insert(&reference.of);
         found.needs.push(StackNeed {
-            component: reference.component.to_owned(),
+            component: reference.component.clone(),
             stack: reference.stack.clone(),
             of: reference.of.clone(),
         });
@@ -218,14 +218,14 @@ pub(super) async fn find<'p>(
             continue;
         }
         for (key, component) in planner.recorded_components(stack).await? {
-            if components.contains(key.as_str()) {
+            if components.contains(&key) {
                 found.other_stacks.undecryptable.insert((stack.clone(), key.clone()), component.undecryptable.clone());
                 let (component, outputs) = (key.clone(), component.outputs.clone());
                 found.recorded.push(RecordedOutputs { stack: stack.clone(), component, outputs });
             }
             found.other_stacks.set(stack, &key, component.outputs);
         }
-        let components = components.into_iter().map(ToOwned::to_owned).collect();
+        let components = components.into_iter().cloned().collect();
         for row in planner.store.rows(stack, &Selection::Components(components)).await? {
             let (address, deposed, generation) = (row.address, row.deposed, row.generation);
             found.reads.push(Read { stack: row.stack, address, deposed, generation });
@@ -249,8 +249,8 @@ pub(super) async fn recorded(planner: &Planner<'_>) -> Result<CrossStackOutputs,
 }
 
 /// The planned outputs of a stack, by component.
-pub(crate) fn outputs_of(plan: &StackPlan) -> BTreeMap<String, Map> {
-    let mut outputs: BTreeMap<String, Map> = plan
+pub(crate) fn outputs_of(plan: &StackPlan) -> BTreeMap<ComponentKey, Map> {
+    let mut outputs: BTreeMap<ComponentKey, Map> = plan
         .components
         .iter()
         .filter(|component| component.part != Part::Removed)

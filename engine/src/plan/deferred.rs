@@ -1,5 +1,6 @@
 //! Values that wait for an apply.
 
+use crate::address::ComponentKey;
 use crate::expression::{Captured, Template};
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Deferred {
     /// The component in whose scope it is evaluated; for a shared resource the declaring component.
-    pub component: String,
+    pub component: ComponentKey,
     /// The configuration, or the value.
     pub template: Arc<Template>,
     /// The values that it reads and that are known already.

@@ -15,7 +15,7 @@ use super::targeting::Targeting;
 use super::walk::{CANNOT_CONNECT, LOOKUP_UNANSWERED};
 use super::{Basis, Change, How, Origin, Why, check_adopt_conflict, check_renamed_stack};
 use crate::action::{Action, Reason};
-use crate::address::{Address, BlockName, StackId};
+use crate::address::{Address, BlockName, ComponentKey, StackId};
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::descriptor::{Adopt, Declarations, ResourceDeclaration};
 use crate::diagnostic::{Diagnostic, first_of};
@@ -41,9 +41,9 @@ const UNANSWERED: [&str; 4] = [CANNOT_CONNECT, CANNOT_READ, LOOKUP_UNANSWERED, C
 #[derive(Default)]
 struct Unrecorded {
     /// Components without any row. A failed apply may have recorded the component alone.
-    components: BTreeSet<String>,
+    components: BTreeSet<ComponentKey>,
     /// Addresses of resources without a row, by component, of components that have other rows.
-    resources: Vec<(String, Vec<Address>)>,
+    resources: Vec<(ComponentKey, Vec<Address>)>,
     /// The whole stack is destroyed, and it has rows.
     has_recorded: bool,
 }
@@ -318,7 +318,7 @@ fn cannot_search(stack: &StackId, has_recorded: bool, reason: &str, hint: Option
 
 /// The note about resources without rows in a component that has others: its state is not lost, so the objects may belong to
 /// another owner. Skips [`KnownAbsent`] resources.
-fn not_searched(compiled: &CompiledStack, component: &str, addresses: &[Address]) -> Diagnostic {
+fn not_searched(compiled: &CompiledStack, component: &ComponentKey, addresses: &[Address]) -> Diagnostic {
     let stack = &compiled.stack;
     let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     let message = format!("{stack} has no row for {}: terrace does not search for such objects", first_of(&shown));
@@ -334,7 +334,7 @@ fn not_searched(compiled: &CompiledStack, component: &str, addresses: &[Address]
         ),
     };
     let note = Diagnostic::note(NOT_SEARCHED, message).hint(hint);
-    match compiled.components.iter().find(|it| it.key == component) {
+    match compiled.components.iter().find(|it| it.key == *component) {
         Some(component) => note.at(component.span),
         None => note,
     }

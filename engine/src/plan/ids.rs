@@ -4,7 +4,7 @@
 use super::components::RecordedComponent;
 use super::failure::PlanFailure;
 use super::planner::Planner;
-use crate::address::StackId;
+use crate::address::{ComponentKey, StackId};
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::descriptor::Descriptor;
 use crate::diagnostic::Diagnostic;
@@ -28,7 +28,7 @@ pub(super) fn of(compiled: &CompiledStack, component: &CompiledComponent) -> Opt
 /// The ids of a data product's components, by key; also for a descriptor with errors. Empty for a plain stack and for a product
 /// without an id.
 #[must_use]
-pub fn ids_of(descriptor: &Descriptor) -> BTreeMap<String, Ids> {
+pub fn ids_of(descriptor: &Descriptor) -> BTreeMap<ComponentKey, Ids> {
     let Some(product) = descriptor.product.get("id").and_then(Value::as_str) else { return BTreeMap::new() };
     let listed = descriptor.components.iter().filter_map(|component| Some((&component.key, component.id.as_ref()?)));
     let unlisted = descriptor.unlisted.iter().map(|component| (&component.key, &component.id));
@@ -42,7 +42,7 @@ impl Planner<'_> {
     pub(super) fn check_ids(
         &self,
         compiled: &CompiledStack,
-        recorded: &BTreeMap<String, RecordedComponent>,
+        recorded: &BTreeMap<ComponentKey, RecordedComponent>,
         diagnostics: &mut Vec<Diagnostic>,
     ) {
         let is_chosen = |key: &str| self.options.components.is_empty() || self.options.components.contains(key);
@@ -59,7 +59,7 @@ impl Planner<'_> {
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<(), PlanFailure> {
         let compiled = described.iter().find(|compiled| compiled.stack == *stack);
-        let of_stack = |((of, _), _): &(&(StackId, String), &Ids)| of == stack;
+        let of_stack = |((of, _), _): &(&(StackId, ComponentKey), &Ids)| of == stack;
         let mut named = self.options.named_ids.iter().filter(of_stack).peekable();
         if compiled.is_none() && named.peek().is_none() {
             return Ok(());
@@ -84,7 +84,7 @@ struct Named<'a> {
 fn check<'a>(
     stack: &StackId,
     named: impl Iterator<Item = Named<'a>>,
-    recorded: &BTreeMap<String, RecordedComponent>,
+    recorded: &BTreeMap<ComponentKey, RecordedComponent>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     let mut named = named.peekable();

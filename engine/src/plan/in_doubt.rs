@@ -8,7 +8,7 @@ use super::owner::OwnerAction;
 use super::steps::{Step, StepId, Steps};
 use super::{Change, InDoubt, Part, StackPlan};
 use crate::action::Action;
-use crate::address::{Address, StackId};
+use crate::address::{Address, ComponentKey, StackId};
 use crate::diagnostic::Diagnostic;
 use crate::registry::Registry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -43,7 +43,7 @@ impl Change {
 
 /// Holds back the changes of components that have a step in doubt.
 pub(crate) fn hold_back(changes: &mut [Change]) {
-    let causes: BTreeMap<String, String> = first_in_doubt(changes)
+    let causes: BTreeMap<ComponentKey, String> = first_in_doubt(changes)
         .map(|(_, change)| (change.address.component.clone(), change.address.to_string()))
         .collect();
     for change in changes.iter_mut().filter(|change| !change.address.is_shared()) {
@@ -174,9 +174,9 @@ fn change_mut(stacks: &mut [StackPlan], (stack, change): Position) -> Option<&mu
 #[derive(Default)]
 struct Unfinished {
     /// Components with an unfinished change.
-    components: BTreeSet<(StackId, String)>,
+    components: BTreeSet<(StackId, ComponentKey)>,
     /// Components whose outputs depend on an unfinished change.
-    unfinished_outputs: BTreeSet<(StackId, String)>,
+    unfinished_outputs: BTreeSet<(StackId, ComponentKey)>,
     /// Shared resources.
     shared: BTreeSet<Address>,
 }

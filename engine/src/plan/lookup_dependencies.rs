@@ -8,7 +8,7 @@ use super::needs::StackNeed;
 use super::object_identity::{ObjectKey, additional_keys, keys_of, owned};
 use super::{Change, Part, SharedName, StackPlan};
 use crate::action::Action;
-use crate::address::{Address, InstanceKey, StackId};
+use crate::address::{Address, ComponentKey, InstanceKey, StackId};
 use crate::compile::CompiledStack;
 use crate::diagnostic::{Diagnostic, Label};
 use crate::graph::{Block, Readers};
@@ -82,7 +82,7 @@ impl PlannedObject {
 /// A lookup whose arguments are known.
 pub(super) struct LookupRequest {
     pub(super) stack: StackId,
-    pub(super) component: String,
+    pub(super) component: ComponentKey,
     pub(super) address: Address,
     pub(super) block: Block,
     /// The types of the objects that it may find.
@@ -172,7 +172,7 @@ impl LookupDependencies {
     /// Returns the planned objects that a component looks up. The component is applied after them.
     pub(super) fn take_from_plan(
         &mut self,
-        (stack, component): (&StackId, &str),
+        (stack, component): (&StackId, &ComponentKey),
         types: &[&str],
         keys: &[ObjectKey<'static>],
     ) -> Vec<Arc<PlannedObject>> {
@@ -186,7 +186,7 @@ impl LookupDependencies {
             self.read_stacks.insert(object.stack.clone());
             if !object.address.is_shared() {
                 let (stack, of) = (object.stack.clone(), object.address.component.clone());
-                self.needs.push(StackNeed { component: component.to_owned(), stack, of });
+                self.needs.push(StackNeed { component: component.clone(), stack, of });
             }
         }
         found
@@ -373,7 +373,7 @@ impl LookupDependencies {
         &self,
         declared: &mut Declared<'_>,
         plan: &StackPlan,
-    ) -> HashMap<(String, String), BTreeSet<Address>> {
+    ) -> HashMap<(ComponentKey, String), BTreeSet<Address>> {
         let mut found: HashMap<(&str, &str), BTreeSet<Address>> = HashMap::new();
         for request in self.requests_of(&plan.stack).iter().filter(|request| !request.is_planned) {
             for object in self.objects_of(request).filter(|object| object.is_of(&plan.stack) && !object.is_changed) {
@@ -394,7 +394,7 @@ impl LookupDependencies {
                 found.entry((component, lookup.address.name.as_str())).or_default().extend(read);
             }
         }
-        let mut after: HashMap<(String, String), BTreeSet<Address>> = HashMap::new();
+        let mut after: HashMap<(ComponentKey, String), BTreeSet<Address>> = HashMap::new();
         for lookup in &plan.lookups {
             let component = &lookup.address.component;
             let found_objects = found.get(&(component.as_str(), lookup.address.name.as_str()));
@@ -410,7 +410,7 @@ impl LookupDependencies {
     /// outside the plan stay recorded while the component has any lookup.
     pub(super) fn record_reads(&self, stacks: &[CompiledStack], is_partial: bool, plans: &mut [StackPlan]) {
         let run: BTreeSet<&StackId> = stacks.iter().map(|stack| &stack.stack).collect();
-        let mut found: BTreeMap<(&StackId, &str), BTreeSet<StackRead>> = BTreeMap::new();
+        let mut found: BTreeMap<(&StackId, &ComponentKey), BTreeSet<StackRead>> = BTreeMap::new();
         for request in self.requests.values().flatten() {
             for object in self.objects_of(request) {
                 if object.stack != request.stack && !object.address.is_shared() {
@@ -420,13 +420,10 @@ impl LookupDependencies {
             }
         }
         for (compiled, plan) in stacks.iter().zip(plans) {
-            let with_lookups = compiled
-                .components
-                .iter()
-                .filter(|component| component.has_lookups())
-                .map(|component| component.key.as_str());
-            let with_lookups: BTreeSet<&str> = with_lookups.collect();
-            let has_lookup = |key: &str| with_lookups.contains(key);
+            let with_lookups =
+                compiled.components.iter().filter(|component| component.has_lookups()).map(|component| &component.key);
+            let with_lookups: BTreeSet<&ComponentKey> = with_lookups.collect();
+            let has_lookup = |key: &ComponentKey| with_lookups.contains(key);
             for component in plan
                 .components
                 .iter_mut()
@@ -434,7 +431,7 @@ impl LookupDependencies {
             {
                 let recorded = component.recorded_reads.iter().filter(|read| is_partial || !run.contains(&read.stack));
                 let mut reads: BTreeSet<StackRead> = recorded.cloned().collect();
-                reads.extend(found.remove(&(&compiled.stack, component.key.as_str())).unwrap_or_default());
+                reads.extend(found.remove(&(&compiled.stack, &component.key)).unwrap_or_default());
                 reads.extend(std::mem::take(&mut component.reads));
                 component.reads = reads.into_iter().collect();
             }

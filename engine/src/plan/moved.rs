@@ -4,7 +4,7 @@ use super::failure::PlanFailure;
 use super::loaded::{Loaded, LoadedRow};
 use super::planner::Planner;
 use super::targeting::Targeting;
-use crate::address::{Address, StackId};
+use crate::address::{Address, ComponentKey, StackId};
 use crate::compile::CompiledStack;
 use crate::descriptor::transitions::Move;
 use crate::diagnostic::Diagnostic;
@@ -24,20 +24,20 @@ pub(crate) fn identified<'c>(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Cow<'c, CompiledStack> {
     let transitions = &compiled.transitions;
-    let keys: BTreeMap<(&str, &str), &str> =
-        transitions.identified.iter().map(|it| ((it.attribute, it.value.as_str()), it.component.as_str())).collect();
+    let keys: BTreeMap<(&str, &str), &ComponentKey> =
+        transitions.identified.iter().map(|it| ((it.attribute, it.value.as_str()), &it.component)).collect();
     let attributes: BTreeSet<&str> = keys.keys().map(|(attribute, _)| *attribute).collect();
-    let mut moves: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut moves: BTreeMap<&ComponentKey, &ComponentKey> = BTreeMap::new();
     for (address, row) in &loaded.rows {
         let names = attributes.iter().filter_map(|attribute| {
             keys.get(&(*attribute, row.opened.prior.attributes.get(*attribute)?.as_str()?)).copied()
         });
-        moves.extend(names.filter(|key| *key != address.component).map(|key| (address.component.as_str(), key)));
+        moves.extend(names.filter(|key| **key != address.component).map(|key| (&address.component, key)));
     }
     if moves.is_empty() {
         return Cow::Borrowed(compiled);
     }
-    let component = |key: &str| Located { value: Selector::Component(key.to_owned()), span: Span::default() };
+    let component = |key: &ComponentKey| Located { value: Selector::Component(key.clone()), span: Span::default() };
     let moved = moves.into_iter().map(|(from, to)| Move { from: component(from), to: component(to) }).collect();
     let mut compiled = compiled.clone();
     compiled.transitions.moves = transitions.moves.with_final(moved, diagnostics);
@@ -97,8 +97,8 @@ pub(crate) async fn check_border(
         return Ok(());
     }
     let sources = moves.iter().map(|moved| moved.from.value.component());
-    let untouched: BTreeSet<String> =
-        sources.filter(|component| !targeting.has_component(component)).map(ToOwned::to_owned).collect();
+    let untouched: BTreeSet<ComponentKey> =
+        sources.filter(|component| !targeting.has_component(component)).cloned().collect();
     let mut recorded: Vec<Address> = loaded.rows.keys().chain(outside).cloned().collect();
     if !untouched.is_empty() {
         let rows = planner.store.rows(&compiled.stack, &Selection::Components(untouched)).await?;
@@ -113,7 +113,7 @@ pub(crate) async fn check_border(
         };
         let planned = if missing == from { &to } else { from };
         let (missing, hint) = match targeting.has_component(&missing.component) {
-            false => (missing.component.clone(), format!("plan both: add `-c {}`", missing.component)),
+            false => (missing.component.to_string(), format!("plan both: add `-c {}`", missing.component)),
             true if targeting.has_targets() => (missing.to_string(), format!("plan both: add `--target '{missing}'`")),
             true => (missing.to_string(), format!("leave out both: add `--exclude '{planned}'`")),
         };

@@ -1,6 +1,6 @@
 //! The outputs and objects of other components that a plan reads.
 
-use crate::address::{StackId, outputs_in_words};
+use crate::address::{ComponentKey, StackId, outputs_in_words};
 use crate::store::StackRead;
 use std::fmt;
 use terrace_provider::{Attributes, Map};
@@ -9,11 +9,11 @@ use terrace_provider::{Attributes, Map};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct StackNeed {
     /// The consumer.
-    pub component: String,
+    pub component: ComponentKey,
     /// The other stack.
     pub stack: StackId,
-    /// That stack's component; empty for outputs of the stack itself.
-    pub of: String,
+    /// That stack's component.
+    pub of: ComponentKey,
 }
 
 impl StackNeed {
@@ -29,7 +29,7 @@ pub struct RecordedOutputs {
     /// The stack.
     pub stack: StackId,
     /// The component.
-    pub component: String,
+    pub component: ComponentKey,
     /// The outputs.
     pub outputs: Attributes,
 }
@@ -39,13 +39,13 @@ pub struct RecordedOutputs {
 pub struct OutputRead {
     /// The output's stack.
     pub stack: StackId,
-    /// The output's component; empty for an output of the stack.
-    pub of: String,
+    /// The output's component.
+    pub of: ComponentKey,
     /// The output's name; absent if the plan reads all outputs of the component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The consumer.
-    pub by: String,
+    pub by: ComponentKey,
 }
 
 impl OutputRead {
@@ -65,10 +65,9 @@ impl OutputRead {
 impl fmt::Display for OutputRead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { stack, of, name, .. } = self;
-        match (name, of.as_str()) {
-            (Some(name), "") => write!(f, "the output `{name}` of {stack}"),
-            (Some(name), of) => write!(f, "the output `{of}/{name}` of {stack}"),
-            (None, of) => f.write_str(&outputs_in_words(stack, of)),
+        match name {
+            Some(name) => write!(f, "the output `{}` of {stack}", of.qualified(name)),
+            None => f.write_str(&outputs_in_words(stack, of)),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Options of a plan.
 
 use crate::access::Grantees;
-use crate::address::{Address, StackId};
+use crate::address::{Address, ComponentKey, StackId};
 use crate::selector::Selector;
 use crate::store::Ids;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Plan only these components; empty for all.
-    pub components: BTreeSet<String>,
+    pub components: BTreeSet<ComponentKey>,
     /// The ids of components to remove, by stack and key, if no compiled descriptor has them.
-    pub named_ids: BTreeMap<(StackId, String), Ids>,
+    pub named_ids: BTreeMap<(StackId, ComponentKey), Ids>,
     /// Plan only these resources and their dependencies, of that stack or of any; empty for all.
     pub targets: Vec<(Option<StackId>, Selector)>,
     /// Leave out these resources and their dependents, of that stack or of any.

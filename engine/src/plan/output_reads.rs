@@ -5,7 +5,7 @@ use super::cross_stack_outputs::references;
 use super::needs::OutputRead;
 use super::planner::Planner;
 use super::{ComponentPlan, Part, StackPlan};
-use crate::address::StackId;
+use crate::address::{ComponentKey, StackId};
 use crate::compile::CompiledStack;
 use crate::expression::ReferenceStep;
 use crate::scope::other_stacks::{split, stack_of};
@@ -21,13 +21,12 @@ pub(super) fn of(planner: &Planner<'_>, compiled: &CompiledStack, plan: &StackPl
     let urns = urns(compiled);
     let mut reads = Vec::new();
     for (component, reference, _) in references(planner, compiled) {
-        let by = component.key.as_str();
-        let mut add = |stack: &StackId, of: &str, rest: &[ReferenceStep]| {
+        let mut add = |stack: &StackId, of: ComponentKey, rest: &[ReferenceStep]| {
             let name = match rest.first() {
                 Some(ReferenceStep::Key(name)) => Some(name.clone()),
                 _ => None,
             };
-            reads.push(OutputRead { stack: stack.clone(), of: of.to_owned(), name, by: by.to_owned() });
+            reads.push(OutputRead { stack: stack.clone(), of, name, by: component.key.clone() });
         };
         match (reference.root.as_str(), reference.steps.as_slice()) {
             ("stacks", steps) => {
@@ -36,11 +35,11 @@ pub(super) fn of(planner: &Planner<'_>, compiled: &CompiledStack, plan: &StackPl
                 }
             }
             ("components", [ReferenceStep::Key(key), _, rest @ ..]) => {
-                add(&compiled.stack, urns.get(key).unwrap_or(key), rest);
+                add(&compiled.stack, urns.get(key).cloned().unwrap_or_else(|| key.as_str().into()), rest);
             }
             // The key is computed: it may be any of its dependencies.
             ("components", _) => {
-                let needed = component.depends_on.iter().filter_map(|dependency| dependency.key.as_deref());
+                let needed = component.depends_on.iter().filter_map(|dependency| dependency.key.clone());
                 needed.for_each(|key| add(&compiled.stack, key, &[]));
             }
             _ => {}

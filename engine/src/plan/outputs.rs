@@ -3,6 +3,7 @@
 use super::components::RecordedComponent;
 use super::planner::Planner;
 use super::{ComponentPlan, Deferred, OutputChange, Part};
+use crate::address::ComponentKey;
 use crate::compile::CompiledComponent;
 use crate::diagnostic::Diagnostic;
 use crate::diff::is_same;
@@ -14,7 +15,7 @@ use terrace_provider::Value;
 
 /// A planned output.
 pub(crate) struct PlannedOutput {
-    pub(crate) component: String,
+    pub(crate) component: ComponentKey,
     pub(crate) name: String,
     pub(crate) value: Value,
     pub(crate) deferred: Option<Deferred>,
@@ -101,7 +102,7 @@ pub(crate) fn evaluate(
 /// no longer declared stay.
 pub(crate) fn changes(
     planned: Vec<PlannedOutput>,
-    recorded: &BTreeMap<String, RecordedComponent>,
+    recorded: &BTreeMap<ComponentKey, RecordedComponent>,
     components: &[ComponentPlan],
     has_moved: &dyn Fn(&str) -> bool,
     is_partial: bool,
@@ -114,7 +115,7 @@ pub(crate) fn changes(
             .cloned()
             .or_else(|| component.undecryptable.get(name).map(|_| undecryptable_value()))
     };
-    let kept: HashSet<(String, String)> =
+    let kept: HashSet<(ComponentKey, String)> =
         planned.iter().map(|output| (output.component.clone(), output.name.clone())).collect();
     let mut changes: Vec<OutputChange> = Vec::new();
     for output in planned {

@@ -19,7 +19,7 @@ use super::{
     Change, ComponentPlan, Mode, Origin, OutputChange, Part, StackPlan, orphans, refresh, replacement, resource,
 };
 use crate::action::{Action, Reason};
-use crate::address::{self, Address, StackId};
+use crate::address::{self, Address, ComponentKey, StackId};
 use crate::descriptor::Adopt;
 use crate::diagnostic::Diagnostic;
 use crate::diff::are_same;
@@ -49,11 +49,11 @@ pub struct RollbackTarget {
     /// The rows.
     pub rows: BTreeMap<Address, Option<Row>>,
     /// The components' own records: outputs, access lists and dependencies.
-    pub components: BTreeMap<String, Option<ComponentRow>>,
+    pub components: BTreeMap<ComponentKey, Option<ComponentRow>>,
     /// The resources whose earlier version was pruned.
     pub pruned: BTreeSet<Address>,
     /// The components whose earlier version was pruned.
-    pub pruned_components: BTreeSet<String>,
+    pub pruned_components: BTreeSet<ComponentKey>,
 }
 
 /// The state of a stack at the end of an operation, limited to what differs now. Returns `None` if the operation wrote nothing of
@@ -73,11 +73,11 @@ pub fn as_of(snapshot: &StackSnapshot, operation: Uuid) -> Option<RollbackTarget
 fn components_as_of(
     snapshot: &StackSnapshot,
     end: Timestamp,
-) -> (BTreeMap<String, Option<ComponentRow>>, BTreeSet<String>) {
-    let mut then: BTreeMap<&str, Option<&ComponentRow>> = BTreeMap::new();
-    let mut pruned: BTreeSet<&str> = BTreeSet::new();
+) -> (BTreeMap<ComponentKey, Option<ComponentRow>>, BTreeSet<ComponentKey>) {
+    let mut then: BTreeMap<&ComponentKey, Option<&ComponentRow>> = BTreeMap::new();
+    let mut pruned: BTreeSet<&ComponentKey> = BTreeSet::new();
     for entry in &snapshot.component_history {
-        let key = entry.key.as_str();
+        let key = &entry.key;
         // A history that begins with a version other than the first was pruned.
         if entry.at > end && !entry.is_first && !then.contains_key(key) {
             pruned.insert(key);
@@ -88,10 +88,10 @@ fn components_as_of(
         }
     }
     then.retain(|key, _| !pruned.contains(key));
-    let now: HashMap<&str, &ComponentRow> = snapshot.components.iter().map(|row| (row.key.as_str(), row)).collect();
+    let now: HashMap<&ComponentKey, &ComponentRow> = snapshot.components.iter().map(|row| (&row.key, row)).collect();
     let changed = then.into_iter().filter(|(key, row)| now.get(key) != row.as_ref());
-    let changed = changed.map(|(key, row)| (key.to_owned(), row.cloned())).collect();
-    (changed, pruned.into_iter().filter(|key| now.contains_key(key)).map(ToOwned::to_owned).collect())
+    let changed = changed.map(|(key, row)| (key.clone(), row.cloned())).collect();
+    (changed, pruned.into_iter().filter(|key| now.contains_key(key)).cloned().collect())
 }
 
 /// The rows that differed then, and the rows whose old versions were pruned.
@@ -286,7 +286,7 @@ impl Planner<'_> {
     async fn restore_components(
         &self,
         stack: &StackId,
-        target: BTreeMap<String, Option<ComponentRow>>,
+        target: BTreeMap<ComponentKey, Option<ComponentRow>>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<(Vec<ComponentPlan>, Vec<OutputChange>), PlanFailure> {
         let recorded = self.recorded_components(stack).await?;

@@ -15,7 +15,7 @@ use super::planner::Planner;
 use super::refresh::{self, recorded_lifecycle};
 use super::{Change, OwnerAction, OwnerChange, PlannedCheck, Why, orphans};
 use crate::action::{Action, Reason};
-use crate::address::{Address, StackId};
+use crate::address::{Address, ComponentKey, StackId, owner_in_words};
 use crate::descriptor::OnLastRelease;
 use crate::diagnostic::Diagnostic;
 use crate::source::Span;
@@ -48,7 +48,7 @@ pub(crate) struct SharedRows {
 }
 
 /// A component of a stack.
-type Owner = (StackId, String);
+type Owner = (StackId, ComponentKey);
 
 /// One declaration of this plan.
 struct Declared {
@@ -72,7 +72,7 @@ struct Released {
 /// A declaration of a component that the walk reaches.
 pub(crate) struct Declaring<'a> {
     pub(crate) stack: &'a StackId,
-    pub(crate) component: &'a str,
+    pub(crate) component: &'a ComponentKey,
     pub(crate) address: &'a Address,
     pub(crate) ty: &'a ResourceType,
     pub(crate) declaration: SharedDeclaration,
@@ -150,7 +150,7 @@ impl SharedRows {
     }
 
     /// Keeps the ownerships of a component with deferred changes.
-    pub(crate) fn keep_owner(&mut self, stack: &StackId, component: &str) {
+    pub(crate) fn keep_owner(&mut self, stack: &StackId, component: &ComponentKey) {
         self.deferring.insert((stack.clone(), component.to_owned()));
     }
 
@@ -335,7 +335,11 @@ impl SharedRows {
 
     /// Removes the ownerships of chosen components that do not declare the resource any more. Call it stack by stack after all
     /// stacks were walked: the last stack to release plans the change of the object.
-    pub(crate) fn release(&mut self, stack: &StackId, is_chosen: &dyn Fn(&str, &Address) -> bool) -> Vec<OwnerChange> {
+    pub(crate) fn release(
+        &mut self,
+        stack: &StackId,
+        is_chosen: &dyn Fn(&ComponentKey, &Address) -> bool,
+    ) -> Vec<OwnerChange> {
         let mut changes = Vec::new();
         for (address, owners) in &mut self.owners {
             // An object in doubt keeps its owners, so that a later plan removes it.
@@ -474,10 +478,9 @@ fn dropped(ownership: Ownership, is_last: bool) -> OwnerChange {
 
 /// The owner in words.
 fn owner_name((stack, component): &Owner, with_stack: bool) -> String {
-    match (with_stack, component.is_empty()) {
-        (true, true) => format!("{stack}"),
-        (true, false) => format!("`{component}` of {stack}"),
-        (false, true) => "the stack itself".to_owned(),
-        (false, false) => format!("`{component}`"),
+    match component.is_stack() {
+        _ if with_stack => owner_in_words(stack, component),
+        true => "the stack itself".to_owned(),
+        false => format!("`{component}`"),
     }
 }

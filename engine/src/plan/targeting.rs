@@ -7,7 +7,7 @@
 use super::loaded::LoadedRow;
 use super::planner::Planner;
 use super::{ComponentPlan, Part};
-use crate::address::{Address, BlockName, InstanceKey, StackId};
+use crate::address::{Address, BlockName, ComponentKey, InstanceKey, StackId};
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::graph::{self, Block, Towards};
 use crate::selector::{Selector, is_same_block};
@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 #[derive(Debug, Default)]
 pub(crate) struct Targeting {
     /// The chosen components; all of them if empty.
-    components: BTreeSet<String>,
+    components: BTreeSet<ComponentKey>,
     /// True if the request has targets, in this stack or another.
     has_targets: bool,
     targets: Vec<Selector>,
@@ -154,7 +154,7 @@ impl Targeting {
         planner: &Planner<'_>,
         stack: &StackId,
         rows: &BTreeMap<Address, LoadedRow>,
-        after: &BTreeMap<String, Vec<String>>,
+        after: &BTreeMap<ComponentKey, Vec<ComponentKey>>,
     ) -> Self {
         let mut targeting = Self::requested(planner, stack);
         targeting.include_undeclared(rows, after);
@@ -166,7 +166,7 @@ impl Targeting {
     pub(crate) fn include_undeclared(
         &mut self,
         rows: &BTreeMap<Address, LoadedRow>,
-        after: &BTreeMap<String, Vec<String>>,
+        after: &BTreeMap<ComponentKey, Vec<ComponentKey>>,
     ) {
         if self.is_whole() {
             return;
@@ -243,9 +243,9 @@ pub(crate) enum ReleaseScope {
     Nothing,
     /// The resources of the chosen components. In a partial plan only the named ones, because the declarations of the rest are
     /// unknown.
-    Undeclared { components: BTreeSet<String>, named: Option<Vec<Selector>> },
+    Undeclared { components: BTreeSet<ComponentKey>, named: Option<Vec<Selector>> },
     /// All resources of the components that are removed.
-    Removed(BTreeSet<String>),
+    Removed(BTreeSet<ComponentKey>),
     /// The shared resources of the access list, if the plan covers access only.
     Grants(GrantedShares),
 }
@@ -254,9 +254,9 @@ pub(crate) enum ReleaseScope {
 /// component shares no other resource of the type, or if all of these are known.
 #[derive(Default)]
 pub(crate) struct GrantedShares {
-    pub(crate) types: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) types: BTreeMap<ComponentKey, BTreeSet<String>>,
     /// Shared resources that do not depend on the access list.
-    pub(crate) independent: BTreeSet<(String, Address)>,
+    pub(crate) independent: BTreeSet<(ComponentKey, Address)>,
 }
 
 impl ReleaseScope {
@@ -274,7 +274,7 @@ impl ReleaseScope {
     }
 
     /// True if the component may release the resource.
-    pub(crate) fn covers(&self, component: &str, address: &Address) -> bool {
+    pub(crate) fn covers(&self, component: &ComponentKey, address: &Address) -> bool {
         match self {
             Self::Nothing => false,
             Self::Undeclared { components, named } => {
@@ -284,7 +284,7 @@ impl ReleaseScope {
             Self::Removed(components) => components.contains(component),
             Self::Grants(GrantedShares { types, independent }) => {
                 types.get(component).is_some_and(|types| types.contains(&address.ty))
-                    && !independent.contains(&(component.to_owned(), address.clone()))
+                    && !independent.contains(&(component.clone(), address.clone()))
             }
         }
     }
@@ -345,7 +345,7 @@ enum Node {
     /// All instances of a resource.
     All(Address),
     /// A whole component.
-    Component(String),
+    Component(ComponentKey),
 }
 
 /// Recorded dependencies. Whole resources and whole components are nodes, so that the number of edges stays linear.
@@ -356,7 +356,7 @@ struct RecordedOrder {
 }
 
 impl RecordedOrder {
-    fn of(rows: &BTreeMap<Address, LoadedRow>, after: &BTreeMap<String, Vec<String>>) -> Self {
+    fn of(rows: &BTreeMap<Address, LoadedRow>, after: &BTreeMap<ComponentKey, Vec<ComponentKey>>) -> Self {
         let mut order = Self::default();
         for (address, row) in rows {
             let own = Node::Row(address.clone());

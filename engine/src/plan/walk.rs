@@ -31,7 +31,7 @@ use super::resource_input::ResourceInput;
 use super::shared::{Declaring, SharedDeclaration, SharedRows, comparable};
 use super::targeting::{GrantedShares, Targeting};
 use super::{Change, Deferred, DeferredChange, Lookup, PlannedCheck, SharedName, resource};
-use crate::address::{Address, InstanceKey};
+use crate::address::{Address, ComponentKey, InstanceKey};
 use crate::compile::{CompiledComponent, CompiledStack, blueprint_origin};
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
@@ -52,7 +52,7 @@ use terrace_provider::{Attributes, ResourceType, Session, Value};
 pub(crate) struct Walked {
     pub(crate) changes: Vec<Change>,
     /// The shared resources that components declare.
-    pub(crate) shared: BTreeMap<String, Vec<SharedName>>,
+    pub(crate) shared: BTreeMap<ComponentKey, Vec<SharedName>>,
     pub(crate) outputs: Vec<PlannedOutput>,
     pub(crate) lookups: Vec<Lookup>,
     pub(crate) checks: Vec<PlannedCheck>,
@@ -64,7 +64,7 @@ pub(crate) struct Walked {
     /// The deferred changes.
     pub(crate) deferred: Vec<DeferredChange>,
     /// Components with deferred changes; true if all their changes are deferred.
-    pub(crate) deferring: BTreeMap<String, bool>,
+    pub(crate) deferring: BTreeMap<ComponentKey, bool>,
     /// The addresses of rows that stay as they are because of a deferral.
     pub(crate) deferred_rows: Vec<Address>,
     /// Declared instances that the plan does not cover.
@@ -100,7 +100,7 @@ pub(crate) struct Walk<'a, 'p> {
     managed: Managed,
     deferrals: Deferrals,
     /// The recorded dependencies of components, if the plan may defer changes.
-    recorded_order: BTreeMap<String, Vec<String>>,
+    recorded_order: BTreeMap<ComponentKey, Vec<ComponentKey>>,
     /// The addresses of rows that stay as they are because of a deferral.
     deferred_rows: Vec<Address>,
     passed_over: Vec<Address>,
@@ -137,7 +137,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         shared: &'a mut SharedRows,
         lookups: &'a mut LookupDependencies,
         other_stacks: &'a CrossStackOutputs,
-        recorded: &BTreeMap<String, RecordedComponent>,
+        recorded: &BTreeMap<ComponentKey, RecordedComponent>,
         faults: &'a Faults,
     ) -> Self {
         let is_chosen = |key: &str| targeting.plans_component(key);
@@ -529,7 +529,7 @@ pub(crate) struct Deferrals {
     resources: BTreeSet<(usize, String)>,
     lookups: BTreeSet<(usize, String)>,
     /// Components with deferred changes; true if all their changes are deferred.
-    pub(crate) components: BTreeMap<String, bool>,
+    pub(crate) components: BTreeMap<ComponentKey, bool>,
 }
 
 impl Deferrals {

@@ -3,7 +3,7 @@
 use super::attributes::without_write_only;
 use super::value::{Limits, SENSITIVE_CHANGED, brief};
 use crate::action::{Action, Reason};
-use crate::address::{SHARED, StackId};
+use crate::address::{ComponentKey, SHARED, StackId};
 use crate::diff::changed_attributes;
 use crate::plan::{Change, DataLossNote, Mode, OwnerChange};
 use crate::store::Ownership;
@@ -183,17 +183,17 @@ fn joined<const N: usize>(parts: [Option<String>; N], between: &str) -> String {
 
 /// The component that lists an owner change. Owners of other stacks are listed with the shared resources, because this stack does
 /// not have their components.
-pub(crate) fn owner_section<'a>(stack: &StackId, owner: &'a OwnerChange) -> &'a str {
-    if owner.ownership.stack == *stack { &owner.ownership.component } else { SHARED }
+pub(crate) fn owner_section(stack: &StackId, owner: &OwnerChange) -> ComponentKey {
+    if owner.ownership.stack == *stack { owner.ownership.component.clone() } else { SHARED.into() }
 }
 
 /// An owner change in words; an owner of another stack has its stack's name.
 pub(crate) fn owner_line(stack: &StackId, owner: &OwnerChange) -> String {
     let Ownership { address, stack: owning, component } = &owner.ownership;
-    let text = match component.as_str() {
+    let text = match component.is_stack() {
         _ if owning == stack => format!("owner of {address}"),
-        "" => format!("owner {owning} of {address}"),
-        component => format!("owner {owning}:{component} of {address}"),
+        true => format!("owner {owning} of {address}"),
+        false => format!("owner {owning}:{component} of {address}"),
     };
     visible(&text).into_owned()
 }

@@ -7,7 +7,7 @@ use super::paint::{Paint, Painter};
 use super::totals::{deferred_sentence, details, is_listed, part, to_do, verdict};
 use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, SENSITIVE_NOW, brief, brief_change};
 use crate::action::Action;
-use crate::address::{Address, SHARED};
+use crate::address::{Address, ComponentKey, SHARED};
 use crate::plan::{Change, Lookup, Mode, OutputChange, OwnerChange, Part, Plan, ReadReason, StackPlan};
 use crate::text::{NARROWEST, cut_pair, cut_value, flowed, visible};
 use indexmap::IndexMap;
@@ -110,18 +110,18 @@ impl Screen {
         let order: HashMap<&str, usize> =
             stack.components.iter().enumerate().map(|(at, component)| (component.key.as_str(), at + 1)).collect();
         let place = |key: &str| if key == SHARED { 0 } else { order.get(key).copied().unwrap_or(usize::MAX) };
-        let mut sections: IndexMap<&str, Section<'_>> = IndexMap::new();
+        let mut sections: IndexMap<ComponentKey, Section<'_>> = IndexMap::new();
         for change in stack.changes.iter().filter(|change| self.is_shown(change)) {
-            sections.entry(&change.address.component).or_default().changes.push(change);
+            sections.entry(change.address.component.clone()).or_default().changes.push(change);
         }
         for lookup in stack.lookups.iter().filter(|lookup| !is_brief && lookup.reason.is_some()) {
-            sections.entry(&lookup.address.component).or_default().lookups.push(lookup);
+            sections.entry(lookup.address.component.clone()).or_default().lookups.push(lookup);
         }
         for owner in stack.owners.iter().filter(|owner| !is_brief && owner.is_change()) {
             sections.entry(headline::owner_section(&stack.stack, owner)).or_default().owners.push(owner);
         }
         for component in &stack.components {
-            if let Some(section) = sections.get_mut(component.key.as_str()) {
+            if let Some(section) = sections.get_mut(&component.key) {
                 section.is_removed =
                     matches!(plan.mode, Mode::Apply | Mode::Rollback) && component.part == Part::Removed;
             }
@@ -143,8 +143,8 @@ impl Screen {
         }
     }
 
-    fn component(&mut self, plan: &Plan, stack: &StackPlan, key: &str, section: &Section<'_>) {
-        if !key.is_empty() {
+    fn component(&mut self, plan: &Plan, stack: &StackPlan, key: &ComponentKey, section: &Section<'_>) {
+        if !key.is_stack() {
             let heading = self.painter.paint(Paint::Bold, &visible(key));
             self.line(&format!("  {heading}{}", if section.is_removed { "  (not described any more)" } else { "" }));
         }
@@ -414,11 +414,7 @@ fn fit_change(text: &str, room: usize) -> Option<String> {
 
 /// `component/name`, or the name alone for an output of the stack.
 pub(crate) fn output_name(output: &OutputChange) -> String {
-    let name = match output.component.is_empty() {
-        true => output.name.clone(),
-        false => format!("{}/{}", output.component, output.name),
-    };
-    visible(&name).into_owned()
+    visible(&output.component.qualified(&output.name).to_string()).into_owned()
 }
 
 /// The mark and the text of an output's change.

@@ -17,7 +17,7 @@ pub use drift::{Drift, drift};
 
 use super::totals::{details, is_listed, part, verdict};
 use crate::action::Action;
-use crate::address::StackId;
+use crate::address::{ComponentKey, StackId};
 use crate::plan::{Change, Note, Plan};
 use budget::{Budget, LONGEST, Page};
 use escape::{code, marker, prose};
@@ -133,9 +133,9 @@ impl Row {
 fn table(plan: &Plan, page: &mut Page, budget: Budget) {
     let mut rows: Vec<(String, Row)> = Vec::new();
     for stack in &plan.stacks {
-        let mut positions: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut positions: BTreeMap<&ComponentKey, usize> = BTreeMap::new();
         for change in stack.changes.iter().filter(|change| is_listed(change)) {
-            let component = change.address.component.as_str();
+            let component = &change.address.component;
             let position = *positions.entry(component).or_insert_with(|| {
                 rows.push((folds::title(plan, stack, component), Row::default()));
                 rows.len() - 1

@@ -1,6 +1,7 @@
 //! Totals of a plan: the line that Terraform wrappers search for, and terrace's own line below it.
 
 use crate::action::Action;
+use crate::address::ComponentKey;
 use crate::plan::{Change, Counts, Mode, Part, Plan, StackPlan};
 use crate::text::{counted, environment_option, shell_word, thousands, visible};
 use std::collections::BTreeSet;
@@ -77,13 +78,13 @@ pub(crate) fn details(plan: &Plan) -> Option<String> {
 
 /// True if the changes that `details` counts are in exactly the components that have changes.
 fn is_counted_by_components(stack: &StackPlan) -> bool {
-    let components = |changes: &mut dyn Iterator<Item = &Change>| -> BTreeSet<String> {
+    let components = |changes: &mut dyn Iterator<Item = &Change>| -> BTreeSet<ComponentKey> {
         changes.map(|change| change.address.component.clone()).collect()
     };
     let counted_components = components(&mut stack.changes.iter().filter(|change| is_counted_by_kind(change)));
     let mut touched = components(&mut stack.changes.iter().filter(|change| change.is_change()));
     // Changes outside components do not count.
-    touched.retain(|key| stack.components.iter().any(|component| !key.is_empty() && component.key == *key));
+    touched.retain(|key| stack.components.iter().any(|component| !key.is_stack() && component.key == *key));
     counted_components == touched
 }
 
@@ -102,7 +103,7 @@ pub(crate) fn part(plan: &Plan) -> Option<String> {
     const MOST: usize = 3;
     let components = || plan.stacks.iter().flat_map(|stack| &stack.components);
     let planned: Vec<String> = components()
-        .filter(|component| component.part != Part::Untouched && !component.key.is_empty())
+        .filter(|component| component.part != Part::Untouched && !component.key.is_stack())
         .map(|component| format!("`{}`", visible(&component.key)))
         .collect();
     let untouched = components().filter(|component| component.part == Part::Untouched).count();

@@ -1,6 +1,6 @@
 //! Outputs of components of other stacks.
 
-use crate::address::StackId;
+use crate::address::{ComponentKey, StackId};
 use crate::diagnostic::did_you_mean;
 use crate::expression::{Missing, ReferenceStep, descend};
 use std::borrow::Cow;
@@ -15,11 +15,11 @@ pub(crate) struct CrossStackOutputs {
     /// The environment of a stack whose name contains none.
     pub(crate) environment: String,
     /// By stack and component; `None` for a stack that could not be planned.
-    pub(crate) stacks: BTreeMap<StackId, Option<BTreeMap<String, Map>>>,
+    pub(crate) stacks: BTreeMap<StackId, Option<BTreeMap<ComponentKey, Map>>>,
     /// Recorded outputs that cannot be decrypted, with the errors; by stack and component.
-    pub(crate) undecryptable: BTreeMap<(StackId, String), BTreeMap<String, WireError>>,
+    pub(crate) undecryptable: BTreeMap<(StackId, ComponentKey), BTreeMap<String, WireError>>,
     /// Components with deferred changes, by stack.
-    pub(crate) deferred: BTreeSet<(StackId, String)>,
+    pub(crate) deferred: BTreeSet<(StackId, ComponentKey)>,
     /// Stacks that have rows, for suggestions.
     pub(crate) recorded: Vec<StackId>,
     /// Stacks that ever had rows.
@@ -32,9 +32,9 @@ impl CrossStackOutputs {
     }
 
     /// Adds or replaces the outputs of a component.
-    pub(crate) fn set(&mut self, stack: &StackId, component: &str, outputs: Map) {
+    pub(crate) fn set(&mut self, stack: &StackId, component: &ComponentKey, outputs: Map) {
         let components = self.stacks.entry(stack.clone()).or_insert_with(|| Some(BTreeMap::new()));
-        components.get_or_insert_default().insert(component.to_owned(), outputs);
+        components.get_or_insert_default().insert(component.clone(), outputs);
     }
 
     /// True if any of the components has deferred changes.
@@ -45,7 +45,7 @@ impl CrossStackOutputs {
     /// The stack of a path that begins with a stack's name, if the component has deferred changes.
     pub(crate) fn deferred(&self, steps: &[ReferenceStep]) -> Option<String> {
         let (name, component, _) = split(steps)?;
-        let read = (stack_of(name, &self.environment), component.to_owned());
+        let read = (stack_of(name, &self.environment), component);
         self.deferred.contains(&read).then(|| format!("stack {}", read.0))
     }
 
@@ -73,15 +73,16 @@ impl CrossStackOutputs {
             Some(None) => return Ok(Cow::Owned(Value::Unknown)),
             None => return Err(self.missing(name, &stack)),
         };
-        let of = if component.is_empty() { format!("{stack}") } else { format!("component `{component}` of {stack}") };
-        let Some(outputs) = components.get(component) else {
-            let known = components.keys().map(String::as_str).filter(|key| !key.is_empty());
+        let of = if component.is_stack() { format!("{stack}") } else { format!("component `{component}` of {stack}") };
+        let Some(outputs) = components.get(&component) else {
+            let known = components.keys().filter(|key| !key.is_stack()).map(ComponentKey::as_str);
             let listed: Vec<&str> = known.clone().collect();
-            return Err(Missing::new(format!("{of} does not exist or is not deployed"))
-                .hint(did_you_mean(component, known).or_else(|| Some(listed_or_none("its components are", &listed)))));
+            return Err(Missing::new(format!("{of} does not exist or is not deployed")).hint(
+                did_you_mean(&component, known).or_else(|| Some(listed_or_none("its components are", &listed))),
+            ));
         };
         let path = format!("stacks[\"{name}\"].components[\"{component}\"].outputs");
-        let undecryptable = self.undecryptable.get(&(stack.clone(), component.to_owned()));
+        let undecryptable = self.undecryptable.get(&(stack.clone(), component.clone()));
         let undecryptable_error = |(name, error): (&String, &WireError)| {
             Missing::new(format!("the output `{name}` of {of}: {error}"))
                 .hint("provide the state key that sealed it".to_owned())
@@ -115,11 +116,11 @@ impl CrossStackOutputs {
     }
 }
 
-/// The stack, the component (empty for outputs of the stack) and the steps after `outputs`.
-pub(crate) fn split(steps: &[ReferenceStep]) -> Option<(&str, &str, &[ReferenceStep])> {
+/// The stack, the component and the steps after `outputs`.
+pub(crate) fn split(steps: &[ReferenceStep]) -> Option<(&str, ComponentKey, &[ReferenceStep])> {
     match steps {
         [ReferenceStep::Key(stack), ReferenceStep::Key(outputs), rest @ ..] if outputs == "outputs" => {
-            Some((stack, "", rest))
+            Some((stack, ComponentKey::STACK, rest))
         }
         [
             ReferenceStep::Key(stack),
@@ -127,7 +128,7 @@ pub(crate) fn split(steps: &[ReferenceStep]) -> Option<(&str, &str, &[ReferenceS
             ReferenceStep::Key(component),
             ReferenceStep::Key(outputs),
             rest @ ..,
-        ] if components == "components" && outputs == "outputs" => Some((stack, component, rest)),
+        ] if components == "components" && outputs == "outputs" => Some((stack, component.as_str().into(), rest)),
         _ => None,
     }
 }

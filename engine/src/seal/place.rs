@@ -1,7 +1,7 @@
 //! Places of sealed texts.
 
 use super::Seal;
-use crate::address::{Address, StackId};
+use crate::address::{Address, ComponentKey, StackId, outputs_in_words};
 use crate::store::Ownership;
 use terrace_provider::value::wire::{Sealing, Spot, WireError};
 use uuid::Uuid;
@@ -28,7 +28,7 @@ pub enum Place<'a> {
         /// The stack.
         stack: &'a StackId,
         /// The component.
-        component: &'a str,
+        component: &'a ComponentKey,
     },
     /// The declaration of a shared resource by an owner.
     Declaration {
@@ -132,10 +132,7 @@ impl Place<'_> {
                 return format!("the provider's data of {stack}:{address}");
             }
             Self::Row { stack, address, part, .. } => format!("the {} of {stack}:{address}", part.word()),
-            Self::Outputs { stack, component } => {
-                let component = if component.is_empty() { String::new() } else { format!("`{component}` of ") };
-                format!("the outputs of {component}{stack}")
-            }
+            Self::Outputs { stack, component } => outputs_in_words(stack, component),
             Self::Declaration { owner } => {
                 format!("the declaration of {} by `{}` of {}", owner.address, owner.component, owner.stack)
             }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::address::{Address, StackId};
+use crate::address::{Address, ComponentKey, StackId};
 use proptest::prelude::*;
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -115,14 +115,15 @@ impl Owned {
     fn with<T>(&self, seal: &Seal, use_: impl FnOnce(Placed<'_>, &Spot<'_>) -> T) -> T {
         let stack = StackId::new(&self.stack, "local");
         let address: Address = format!("local_file.{}", self.address).parse().unwrap();
+        let component = ComponentKey::from(self.address.as_str());
         let owner =
-            crate::store::Ownership { address: address.clone(), stack: stack.clone(), component: self.address.clone() };
+            crate::store::Ownership { address: address.clone(), stack: stack.clone(), component: component.clone() };
         let row = |part| Place::Row { stack: &stack, address: &address, schema_version: self.version, part };
         let place = match self.kind {
             0 => row(RowPart::Identity),
             1 => row(RowPart::Attributes),
             2 => row(RowPart::Private),
-            3 => Place::Outputs { stack: &stack, component: &self.address },
+            3 => Place::Outputs { stack: &stack, component: &component },
             _ => Place::Declaration { owner: &owner },
         };
         let placed = seal.at_store(Uuid::from_u128(u128::from(self.store)), place);

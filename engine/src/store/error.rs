@@ -1,7 +1,7 @@
 //! Errors of a state store.
 
 use super::read::{ComponentRead, StaleRead};
-use crate::address::{Address, SHARED, StackId, outputs_in_words};
+use crate::address::{Address, ComponentKey, SHARED, StackId, outputs_in_words};
 use uuid::Uuid;
 
 /// An error of a state store.
@@ -16,7 +16,7 @@ pub enum StoreError {
         /// The stack.
         stack: StackId,
         /// The component.
-        component: String,
+        component: ComponentKey,
     },
     /// Another process took over a request and works on it.
     #[error("the operation {0} was taken over by another process")]
@@ -73,11 +73,11 @@ pub enum StoreError {
 }
 
 /// The subject of a lease, for messages.
-pub(crate) fn describe_lease(stack: &StackId, component: &str) -> String {
-    match component {
-        "" => "the stack's own resources".to_owned(),
-        resource if stack.name == SHARED => format!("the shared resource `{resource}`"),
-        component => format!("component `{component}`"),
+pub(crate) fn describe_lease(stack: &StackId, component: &ComponentKey) -> String {
+    match component.is_stack() {
+        true => "the stack's own resources".to_owned(),
+        false if stack.name == SHARED => format!("the shared resource `{component}`"),
+        false => format!("component `{component}`"),
     }
 }
 

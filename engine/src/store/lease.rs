@@ -1,7 +1,7 @@
 //! Leases.
 
 use super::StoreError;
-use crate::address::StackId;
+use crate::address::{ComponentKey, StackId};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -36,7 +36,7 @@ pub trait Leases: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseRequest {
     /// The components, by stack.
-    pub components: BTreeSet<(StackId, String)>,
+    pub components: BTreeSet<(StackId, ComponentKey)>,
     /// The operation that will hold them.
     pub operation: Uuid,
     /// The holder, for display: `jane@host (pid 4711)`.
@@ -53,7 +53,7 @@ pub struct Lease {
     /// The stack.
     pub stack: StackId,
     /// The component.
-    pub component: String,
+    pub component: ComponentKey,
     /// Increases with every holder.
     pub fence: u64,
 }
@@ -75,7 +75,7 @@ pub struct LeaseInfo {
     /// The stack.
     pub stack: StackId,
     /// The component.
-    pub component: String,
+    pub component: ComponentKey,
     /// The holder, for display.
     pub holder: String,
     /// The holder's operation.

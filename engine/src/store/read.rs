@@ -1,6 +1,6 @@
 //! The versions that a plan was computed from.
 
-use crate::address::{Address, StackId};
+use crate::address::{Address, ComponentKey, StackId};
 
 /// The version of a row, counted from 1; 0 stands for an absent row.
 pub type Generation = u64;
@@ -24,8 +24,8 @@ pub struct Read {
 pub struct ComponentRead {
     /// The stack.
     pub stack: StackId,
-    /// The component; empty for the stack's own outputs.
-    pub component: String,
+    /// The component.
+    pub component: ComponentKey,
     /// The newest version of its record; 0 if it never had one.
     pub generation: Generation,
 }

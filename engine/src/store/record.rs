@@ -4,7 +4,7 @@ use super::read::{ComponentRead, Generation, Read};
 use super::{
     ComponentRow, Intent, OperationStatus, OwnerRow, Ownership, ResealedRequest, Row, Sealed, StepAction, StepResult,
 };
-use crate::address::{Address, StackId};
+use crate::address::{Address, ComponentKey, StackId};
 use uuid::Uuid;
 
 /// One record of a commit.
@@ -156,10 +156,10 @@ pub enum Write {
     FollowReads {
         /// The stack.
         stack: StackId,
-        /// The component whose outputs are read; empty for the stack's own outputs.
-        from: String,
+        /// The component whose outputs are read.
+        from: ComponentKey,
         /// The component that the objects moved to.
-        to: String,
+        to: ComponentKey,
     },
     /// Replaces the sealed texts of a version of a row, current or not: the same values under another key, or for the
     /// row's new address after [`Write::Move`]. Skips a missing version.
@@ -194,7 +194,7 @@ pub enum Write {
         /// The stack.
         stack: StackId,
         /// The component's key.
-        key: String,
+        key: ComponentKey,
     },
     /// Adds an owner to a shared row, or replaces the owner's declaration of the resource.
     PutOwner(OwnerRow),

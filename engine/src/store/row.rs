@@ -4,7 +4,7 @@ use super::operation::StepAction;
 use super::read::{ComponentRead, Generation};
 use super::{Sealed, StoreError};
 use crate::access::Access;
-use crate::address::{Address, StackId};
+use crate::address::{Address, ComponentKey, StackId};
 use crate::naming::NamesRule;
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -40,7 +40,7 @@ pub trait Rows: Send + Sync {
     async fn component_reads(
         &self,
         stack: &StackId,
-        components: &BTreeSet<String>,
+        components: &BTreeSet<ComponentKey>,
     ) -> Result<Vec<ComponentRead>, StoreError>;
 
     /// The owners of shared rows: all owners of the given addresses, or all ownerships of a stack.
@@ -68,7 +68,7 @@ pub enum Selection {
     /// The whole stack.
     All,
     /// The rows of these components.
-    Components(BTreeSet<String>),
+    Components(BTreeSet<ComponentKey>),
     /// These resources.
     Addresses(BTreeSet<Address>),
 }
@@ -134,9 +134,9 @@ pub enum RowStatus {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ComponentRow {
     /// The component's key.
-    pub key: String,
+    pub key: ComponentKey,
     /// The keys of the components that it depends on.
-    pub depends_on: Vec<String>,
+    pub depends_on: Vec<ComponentKey>,
     /// The outputs.
     pub outputs: Sealed,
     /// The blueprint that it was compiled with, for display.
@@ -168,8 +168,8 @@ pub struct Ids {
 pub struct StackRead {
     /// The stack.
     pub stack: StackId,
-    /// The component; empty for the stack's own outputs.
-    pub component: String,
+    /// The component.
+    pub component: ComponentKey,
 }
 
 /// An owner of a shared row.
@@ -180,7 +180,7 @@ pub struct Ownership {
     /// The owner's stack.
     pub stack: StackId,
     /// The owner's component.
-    pub component: String,
+    pub component: ComponentKey,
 }
 
 /// The record of an owner of a shared row.
@@ -249,7 +249,7 @@ pub struct HistoryEntry {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ComponentEntry {
     /// The component's key.
-    pub key: String,
+    pub key: ComponentKey,
     /// The version within the store; later versions have greater numbers.
     pub version: u64,
     /// The component had no earlier record. False when an older version was pruned.

@@ -6,6 +6,7 @@ use crate::support::story::{render_diagnostics, summary};
 use crate::support::world::Fault;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use terrace_engine::address::ComponentKey;
 use terrace_engine::apply::Report;
 use terrace_engine::diagnostic::has_errors;
 use terrace_engine::plan::Plan;
@@ -43,7 +44,7 @@ async fn apply_with_lost_call(story: Story, text: &str, call: &str) -> Story {
 }
 
 /// The recorded outputs by stack, component and name.
-async fn outputs(story: &Story) -> BTreeMap<(String, String, String), Value> {
+async fn outputs(story: &Story) -> BTreeMap<(String, ComponentKey, String), Value> {
     let mut found = BTreeMap::new();
     for stack in story.store.stacks().await.unwrap() {
         for component in story.store.components(&stack).await.unwrap() {
@@ -82,7 +83,7 @@ async fn apply_as_planned(story: &Story, plan: &Plan) -> Report {
     report
 }
 
-async fn owners(story: &Story) -> Vec<String> {
+async fn owners(story: &Story) -> Vec<ComponentKey> {
     let all = OwnersOf::Addresses(["shared/world_thing[\"common\"]".parse().unwrap()].into());
     let owners = story.store.owners("test", &all).await.unwrap();
     owners.iter().map(|owner| owner.ownership.component.clone()).collect()

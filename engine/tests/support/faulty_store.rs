@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use terrace_engine::address::StackId;
+use terrace_engine::address::{ComponentKey, StackId};
 use terrace_engine::store::{
     Acquired, ComponentRow, Journal, Lease, LeaseInfo, LeaseRequest, Leases, NewOperation, OpenIntent, OperationFilter,
     OperationRow, Operations, OwnerRow, OwnersOf, Record, Row, Rows, Selection, StackSnapshot, StateStore, StepRow,
@@ -197,7 +197,7 @@ impl Rows for FaultyStore {
     async fn component_reads(
         &self,
         stack: &StackId,
-        components: &std::collections::BTreeSet<String>,
+        components: &std::collections::BTreeSet<ComponentKey>,
     ) -> Result<Vec<terrace_engine::store::ComponentRead>, StoreError> {
         self.inner.component_reads(stack, components).await
     }

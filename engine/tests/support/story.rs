@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use terrace_engine::action::Action;
-use terrace_engine::address::{Address, StackId};
+use terrace_engine::address::{Address, ComponentKey, StackId};
 use terrace_engine::apply::lease::LeaseError;
 use terrace_engine::apply::{Applier, ApplyError, EndedCalls, Report};
 use terrace_engine::blueprint::{self, Library};
@@ -484,8 +484,8 @@ pub fn summary(plan: &Plan) -> String {
 }
 
 /// Component keys.
-pub fn keys(names: &[&str]) -> BTreeSet<String> {
-    names.iter().map(|name| (*name).to_owned()).collect()
+pub fn keys(names: &[&str]) -> BTreeSet<ComponentKey> {
+    names.iter().map(|name| (*name).into()).collect()
 }
 
 /// A descriptor of things, one line each: `name: key=… val=…`, with raw YAML for anything else.

@@ -11,6 +11,7 @@ use axum::{Extension, Json};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::sync::Arc;
+use terrace_engine::address::owner_in_words;
 use terrace_engine::store::LeaseInfo;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -43,7 +44,7 @@ pub(super) async fn list(
     let leases = caller.visible(shared.store.leases().await?, |caller, lease| caller.sees(&lease.stack));
     let leases = leases.into_iter().map(|lease| {
         let LeaseInfo { id, stack, component, holder, operation, since, expires } = lease;
-        Lease { id, stack: stack.to_string(), component, holder, operation, since, expires }
+        Lease { id, stack: stack.to_string(), component: component.into(), holder, operation, since, expires }
     });
     Ok(Json(page.of(leases, |lease| lease.id.clone())?))
 }
@@ -66,9 +67,9 @@ pub(super) async fn break_lease(
     }
     let by = caller.name_or("anonymous");
     let LeaseInfo { stack, component, holder, operation, .. } = lease;
-    tracing::warn!(%operation, lease = id, %stack, component, holder, by, "broke a lease");
+    tracing::warn!(%operation, lease = id, %stack, %component, holder, by, "broke a lease");
     // The log of the operation then shows why it stopped.
-    let of = if component.is_empty() { stack.to_string() } else { format!("`{component}` of {stack}") };
+    let of = owner_in_words(&stack, &component);
     let log = OperationLog { store: Arc::clone(&shared.store), operation };
     log.line("WARN", "lease", &format!("{by} broke the lease of {of}")).await;
     Ok(StatusCode::NO_CONTENT)

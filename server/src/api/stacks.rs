@@ -135,8 +135,8 @@ pub(super) async fn components(
             None => Default::default(),
         };
         found.push(Component {
-            key: row.key,
-            depends_on: row.depends_on,
+            key: row.key.into(),
+            depends_on: row.depends_on.into_iter().map(String::from).collect(),
             blueprint: row.blueprint,
             outputs: outputs.iter().map(|(name, value)| (name.clone(), value.to_json())).collect(),
             principals: row.access.map(|access| access.principals),
@@ -156,7 +156,7 @@ pub(super) async fn resources(
 ) -> Result<Json<Page<Resource>>, Problem> {
     let stack = known(&shared, &caller, &stack).await?;
     let selection = match &filter.component {
-        Some(component) => Selection::Components([component.clone()].into()),
+        Some(component) => Selection::Components([component.as_str().into()].into()),
         None => Selection::All,
     };
     let rows = shared.calls.rows(&stack, &selection).await?.into_iter().filter(|row| {

@@ -5,6 +5,7 @@ use crate::request_context::RequestContext;
 use crate::witboost::{AclInfo, Info};
 use serde_json::{Map as JsonMap, Value as Json, json};
 use std::collections::BTreeSet;
+use terrace_engine::address::ComponentKey;
 use terrace_engine::compile::CompiledComponent;
 use terrace_engine::descriptor::{OutputDeclaration, label_of, link_of};
 use terrace_engine::expression::{Template, TemplateKind};
@@ -22,7 +23,7 @@ const ENTRIES: &str = "entries";
 pub(super) async fn info(store: &dyn StateStore, context: &RequestContext<'_>) -> Result<Info, Failure> {
     let mut info = Info::default();
     let Some(compiled) = &context.compiled else { return Ok(info) };
-    let is_chosen = |key: &String| context.components.is_empty() || context.components.contains(key);
+    let is_chosen = |key: &ComponentKey| context.components.is_empty() || context.components.contains(key);
     let rows: Vec<_> = store.components(&context.stack).await?.into_iter().filter(|row| is_chosen(&row.key)).collect();
     // Outputs of a single component keep their names; those of several are prefixed by the component.
     let is_one = rows.len() == 1;

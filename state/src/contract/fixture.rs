@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_engine::address::{Address, StackId};
+use terrace_engine::address::{Address, ComponentKey, StackId};
 use terrace_engine::store::{
     Acquired, Claimant, Generation, Intent, Lease, LeaseRequest, NewOperation, Record, Row, RowStatus, Sealed,
     Selection, ServerStore, StepAction, StoreError, Write,
@@ -106,8 +106,8 @@ pub(super) fn addresses(texts: &[&str]) -> Selection {
     Selection::Addresses(texts.iter().map(|text| address(text)).collect())
 }
 
-pub(super) fn components(keys: &[&str]) -> BTreeSet<(StackId, String)> {
-    keys.iter().map(|key| (demo(), (*key).to_owned())).collect()
+pub(super) fn components(keys: &[&str]) -> BTreeSet<(StackId, ComponentKey)> {
+    keys.iter().map(|key| (demo(), (*key).into())).collect()
 }
 
 impl Fixture {

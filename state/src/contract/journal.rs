@@ -155,7 +155,7 @@ pub async fn open_intents_are_selected_and_oldest_first(fixture: Fixture) {
     }
     let steps = |open: Vec<OpenIntent>| open.into_iter().map(|open| open.intent.step).collect::<Vec<_>>();
     assert_eq!(steps(fixture.open(&Selection::All).await), [9, 1, 5]);
-    let api = Selection::Components(["api".to_owned()].into());
+    let api = Selection::Components(["api".into()].into());
     assert_eq!(steps(fixture.open(&api).await), [9, 5]);
     assert_eq!(steps(fixture.open(&addresses(&["db/local_value.a"])).await), [1]);
 }

@@ -2,6 +2,7 @@
 
 use super::fixture::{Fixture, address, delete, demo, put, row};
 use std::collections::BTreeSet;
+use terrace_engine::address::ComponentKey;
 use terrace_engine::store::{ComponentRow, Generation, Read, Record, Sealed, StoreError, Write};
 use uuid::Uuid;
 
@@ -61,7 +62,7 @@ pub async fn absent_rows_are_generation_zero(fixture: Fixture) {
 /// Outputs are not in rows: a changed component makes the plan stale, but a rewrite without a change does not.
 pub async fn plan_is_stale_after_a_component_changed(fixture: Fixture) {
     let record = |key: &str, outputs: &str| {
-        let (key, outputs) = (key.to_owned(), Sealed::from_stored(outputs));
+        let (key, outputs) = (key.into(), Sealed::from_stored(outputs));
         let component = ComponentRow {
             key,
             outputs,
@@ -74,7 +75,7 @@ pub async fn plan_is_stale_after_a_component_changed(fixture: Fixture) {
         Write::Component { stack: demo(), component }
     };
     fixture.write(vec![record("api", r#"{"o":1}"#), record("web", "{}")]).await.unwrap();
-    let keys: BTreeSet<String> = ["api", "gone", "web"].map(str::to_owned).into();
+    let keys: BTreeSet<ComponentKey> = ["api", "gone", "web"].map(ComponentKey::from).into();
     let read = async || fixture.store.component_reads(&demo(), &keys).await.unwrap();
     let spend = async |components| {
         let (plan, reads) = (Uuid::now_v7(), Vec::new());
@@ -95,10 +96,7 @@ pub async fn plan_is_stale_after_a_component_changed(fixture: Fixture) {
     assert_eq!(spend(before.clone()).await, [""; 0]);
     fixture.write(vec![record("api", r#"{"o":2}"#)]).await.unwrap();
     assert_eq!(spend(before.clone()).await, ["api"]);
-    fixture
-        .write(vec![record("gone", "{}"), Write::DropComponent { stack: demo(), key: "web".to_owned() }])
-        .await
-        .unwrap();
+    fixture.write(vec![record("gone", "{}"), Write::DropComponent { stack: demo(), key: "web".into() }]).await.unwrap();
     assert_eq!(spend(before).await, ["api", "gone", "web"]);
     assert_eq!(spend(read().await).await, [""; 0]);
 }

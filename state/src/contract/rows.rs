@@ -106,7 +106,7 @@ pub async fn refused_commit_leaves_no_record(fixture: Fixture) {
 pub async fn selections_pick_components_and_addresses(fixture: Fixture) {
     let names = ["local_value.own", "a/local_value.x", "a/b/local_value.x", "ab/local_value.x"];
     fixture.write(names.iter().map(|name| put(row(name), 0)).collect()).await.unwrap();
-    let of = |keys: &[&str]| Selection::Components(keys.iter().map(|key| (*key).to_owned()).collect());
+    let of = |keys: &[&str]| Selection::Components(keys.iter().map(|key| (*key).into()).collect());
     assert_eq!(fixture.names(&of(&["a"])).await, ["a/local_value.x"]);
     assert_eq!(fixture.names(&of(&["a/b", "", "none"])).await, ["local_value.own", "a/b/local_value.x"]);
     let chosen = addresses(&["ab/local_value.x", "local_value.own", "local_value.absent"]);

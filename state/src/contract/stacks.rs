@@ -13,11 +13,11 @@ use uuid::Uuid;
 
 fn component(key: &str) -> ComponentRow {
     ComponentRow {
-        key: key.to_owned(),
-        depends_on: vec!["db".to_owned()],
+        key: key.into(),
+        depends_on: vec!["db".into()],
         outputs: Sealed::from_stored(r#"{"url":"x"}"#),
         blueprint: Some("plain@1.0.0".to_owned()),
-        reads: vec![StackRead { stack: StackId::new("other", "local"), component: "db".to_owned() }],
+        reads: vec![StackRead { stack: StackId::new("other", "local"), component: "db".into() }],
         access: Some(access(r#"{"for":{"days":30,"why":"\u0000 ☃"}}"#)),
         ids: Some(Ids {
             product: "urn:dmb:dp:a:b:0".to_owned(),
@@ -37,7 +37,7 @@ fn shared(key: &str) -> Address {
 }
 
 fn owner(key: &str, stack: &StackId, component: &str) -> OwnerRow {
-    let ownership = Ownership { address: shared(key), stack: stack.clone(), component: component.to_owned() };
+    let ownership = Ownership { address: shared(key), stack: stack.clone(), component: component.into() };
     OwnerRow { ownership, declaration: Sealed::from_stored(r#"{"config":{}}"#) }
 }
 
@@ -106,7 +106,7 @@ pub async fn components_are_recorded_and_dropped(fixture: Fixture) {
     fixture.write(vec![record(changed.clone())]).await.unwrap();
     assert_eq!(fixture.store.components(&demo()).await.unwrap(), [component("api"), changed.clone()]);
     assert!(fixture.store.components(&StackId::new("demo", "other")).await.unwrap().is_empty());
-    fixture.write(vec![Write::DropComponent { stack: demo(), key: "api".to_owned() }]).await.unwrap();
+    fixture.write(vec![Write::DropComponent { stack: demo(), key: "api".into() }]).await.unwrap();
     assert_eq!(fixture.store.components(&demo()).await.unwrap(), [changed]);
 }
 
@@ -149,8 +149,8 @@ pub async fn components_have_a_history(fixture: Fixture) {
     fixture.clock.advance(Duration::from_secs(7200));
     let operation = fixture.begin().await;
     fixture.write_as(operation, vec![record(changed.clone()), record(component("web"))]).await.unwrap();
-    fixture.write(vec![Write::DropComponent { stack: demo(), key: "web".to_owned() }]).await.unwrap();
-    fixture.write(vec![Write::DropComponent { stack: demo(), key: "web".to_owned() }]).await.unwrap();
+    fixture.write(vec![Write::DropComponent { stack: demo(), key: "web".into() }]).await.unwrap();
+    fixture.write(vec![Write::DropComponent { stack: demo(), key: "web".into() }]).await.unwrap();
     let history = async || fixture.store.snapshot(Some(&demo()), true).await.unwrap().remove(0).component_history;
     let entries = history().await;
     let components: Vec<_> = entries.iter().map(|entry| (entry.key.as_str(), entry.component.clone())).collect();
@@ -173,12 +173,12 @@ pub async fn components_have_a_history(fixture: Fixture) {
     fixture.clock.advance(Duration::from_secs(7200));
     fixture.store.prune(Duration::from_secs(3600)).await.unwrap();
     let left: Vec<_> = history().await.into_iter().map(|entry| (entry.key, entry.is_first)).collect();
-    assert_eq!(left, [("api".to_owned(), false), ("web".to_owned(), false)]);
+    assert_eq!(left, [("api".into(), false), ("web".into(), false)]);
 }
 
 /// A component is removed after its objects, except retained ones.
 pub async fn component_with_objects_cannot_be_dropped(fixture: Fixture) {
-    let forget = || Write::DropComponent { stack: demo(), key: "api".to_owned() };
+    let forget = || Write::DropComponent { stack: demo(), key: "api".into() };
     let retained = Row { status: RowStatus::Retained, ..row("api/local_value.a") };
     let record = Write::Component { stack: demo(), component: component("api") };
     fixture.write(vec![record, put(row("api/local_value.a"), 0)]).await.unwrap();
@@ -229,12 +229,12 @@ pub async fn last_owner_stays_unless_it_may_leave(fixture: Fixture) {
 /// The order of removal stays the same in every stack. The readers get no new version.
 pub async fn readers_follow_moved_objects_of_a_component(fixture: Fixture) {
     let other = StackId::new("other", "local");
-    let read = |stack: &StackId, component: &str| StackRead { stack: stack.clone(), component: component.to_owned() };
+    let read = |stack: &StackId, component: &str| StackRead { stack: stack.clone(), component: component.into() };
     let elsewhere = ComponentRow { reads: vec![read(&demo(), "db")], ..component("b") };
     let both = [&demo(), &other].map(|stack| Write::Component { stack: stack.clone(), component: component("a") });
     let third = Write::Component { stack: demo(), component: elsewhere.clone() };
     fixture.write(both.into_iter().chain([third]).collect()).await.unwrap();
-    let follow = Write::FollowReads { stack: other.clone(), from: "db".to_owned(), to: "core".to_owned() };
+    let follow = Write::FollowReads { stack: other.clone(), from: "db".into(), to: "core".into() };
     fixture.write(vec![follow.clone(), follow]).await.unwrap();
     let followed = ComponentRow { reads: ["core", "db"].map(|key| read(&other, key)).to_vec(), ..component("a") };
     assert_eq!(fixture.store.components(&demo()).await.unwrap(), [followed.clone(), elsewhere]);
@@ -243,7 +243,7 @@ pub async fn readers_follow_moved_objects_of_a_component(fixture: Fixture) {
     let history: Vec<_> = history.into_iter().map(|entry| entry.component).collect();
     assert_eq!(history, [Some(followed)]);
     // The write does not create its stack.
-    let follow = Write::FollowReads { stack: StackId::new("third", "local"), from: "a".to_owned(), to: "b".to_owned() };
+    let follow = Write::FollowReads { stack: StackId::new("third", "local"), from: "a".into(), to: "b".into() };
     fixture.write(vec![follow]).await.unwrap();
     let mut known = fixture.store.known_stacks().await.unwrap();
     known.sort();

@@ -15,7 +15,7 @@ use crate::{misuse, rules, values};
 use jiff::Timestamp;
 use std::borrow::Cow;
 use std::collections::HashSet;
-use terrace_engine::address::StackId;
+use terrace_engine::address::{ComponentKey, StackId};
 use terrace_engine::store::{ComponentRow, Generation, Intent, Lease, OwnerRow, ResealedRequest, Row};
 use uuid::Uuid;
 
@@ -66,10 +66,10 @@ enum RecordKey {
     Row(i64, String),
     Version(i64, String, Generation),
     Step(i64, u32),
-    Component(i64, String),
+    Component(i64, ComponentKey),
     ComponentVersion(i64, u64),
     Request(Uuid),
-    Owner(i64, String, String),
+    Owner(i64, String, ComponentKey),
 }
 
 /// The target of a batch.

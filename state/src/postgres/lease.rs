@@ -15,7 +15,7 @@ use crate::rules::{self, Term};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
-use terrace_engine::address::StackId;
+use terrace_engine::address::{ComponentKey, StackId};
 use terrace_engine::store::{Acquired, Lease, LeaseInfo, LeaseRequest};
 use uuid::Uuid;
 
@@ -56,8 +56,8 @@ struct Found {
 }
 
 impl Found {
-    fn read(columns: &mut Columns<'_>) -> Result<((i64, String), Self), Failure> {
-        let key = (columns.take()?, columns.text()?);
+    fn read(columns: &mut Columns<'_>) -> Result<((i64, ComponentKey), Self), Failure> {
+        let key = (columns.take()?, columns.component()?);
         let found = Self {
             fence: columns.count()?,
             id: columns.optional_text()?,
@@ -71,12 +71,12 @@ impl Found {
     }
 
     /// The lease, if it blocks other operations.
-    fn live(&self, (stack, component): (&StackId, &str), now: Timestamp) -> Option<LeaseInfo> {
+    fn live(&self, (stack, component): (&StackId, &ComponentKey), now: Timestamp) -> Option<LeaseInfo> {
         let expires = self.expires.filter(|expires| Term::until(*expires).lasts(now))?;
         Some(LeaseInfo {
             id: self.id.clone()?,
             stack: stack.clone(),
-            component: component.to_owned(),
+            component: component.clone(),
             holder: self.holder.clone().unwrap_or_default(),
             operation: self.operation?,
             since: self.since?,
@@ -97,7 +97,7 @@ async fn locked(
     session: &Session,
     keys: &BTreeSet<(i64, &str)>,
     lock: Lock,
-) -> Result<BTreeMap<(i64, String), Found>, Failure> {
+) -> Result<BTreeMap<(i64, ComponentKey), Found>, Failure> {
     let (stacks, components): (Vec<_>, Vec<_>) =
         keys.iter().map(|(stack, component)| (*stack, columns::text(component))).unzip();
     let sql = match lock {

@@ -10,7 +10,7 @@ use crate::columns::{ReadColumns, component, component_entry, current_row, histo
 use crate::sql::{KNOWN_STACKS, NO_OUTPUTS, content_columns};
 use crate::values;
 use std::collections::BTreeSet;
-use terrace_engine::address::{Address, StackId};
+use terrace_engine::address::{Address, ComponentKey, StackId};
 use terrace_engine::store::{
     ComponentEntry, ComponentRead, ComponentRow, Generation, HistoryEntry, OwnerRow, OwnersOf, Read, Row, RowStatus,
     Selection, StackSnapshot, StaleRead,
@@ -101,7 +101,7 @@ pub(super) async fn components(session: &Session, of: &StackId) -> Result<Vec<Co
                WHERE stack = (SELECT id FROM stack WHERE name = $1 AND environment = $2) ORDER BY key";
     session
         .list(sql, &[&columns::text(&of.name), &columns::text(&of.environment)], |columns| {
-            let key = columns.text()?;
+            let key = columns.component()?;
             component(columns, key)
         })
         .await
@@ -171,13 +171,13 @@ async fn component_history(session: &Session, of: &StackId) -> Result<Vec<Compon
 pub(super) async fn component_reads(
     session: &Session,
     of: &StackId,
-    keys: &BTreeSet<String>,
+    keys: &BTreeSet<ComponentKey>,
 ) -> Result<Vec<ComponentRead>, Failure> {
     let newest = match stack(session, of).await? {
         Some(number) => newest(session, &keys.iter().map(|key| (number, key.as_str())).collect::<Vec<_>>()).await?,
         None => vec![0; keys.len()],
     };
-    let read = |(key, generation): (&String, Generation)| ComponentRead {
+    let read = |(key, generation): (&ComponentKey, Generation)| ComponentRead {
         stack: of.clone(),
         component: key.clone(),
         generation,

@@ -10,7 +10,7 @@ use super::session::Session;
 use crate::columns::ReadColumns;
 use crate::{misuse, rules, values};
 use jiff::Timestamp;
-use terrace_engine::address::{Address, StackId};
+use terrace_engine::address::{Address, ComponentKey, StackId};
 use terrace_engine::store::{Generation, Ownership, RowStatus, StackRead, StoreError};
 use uuid::Uuid;
 
@@ -124,8 +124,13 @@ impl Writer<'_> {
     }
 
     /// The readers are otherwise unchanged, so that no new version is written.
-    pub(super) async fn follow_reads(&self, of: &StackId, from: &str, to: &str) -> Result<(), Failure> {
-        let read = |component: &str| StackRead { stack: of.clone(), component: component.to_owned() };
+    pub(super) async fn follow_reads(
+        &self,
+        of: &StackId,
+        from: &ComponentKey,
+        to: &ComponentKey,
+    ) -> Result<(), Failure> {
+        let read = |component: &ComponentKey| StackRead { stack: of.clone(), component: component.clone() };
         let (from, to) = (read(from), read(to));
         let readers: Vec<(i64, String, Vec<StackRead>)> = self
             .session

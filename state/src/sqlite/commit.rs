@@ -110,7 +110,7 @@ impl Commit<'_> {
             operation,
             intent.step,
             stack,
-            row.address.component,
+            row.address.component.as_str(),
             address,
             values::deposed(row.deposed.as_deref()),
             action,

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::collections::HashSet;
 use std::time::Duration;
-use terrace_engine::address::StackId;
+use terrace_engine::address::{ComponentKey, StackId};
 use terrace_engine::store::{Acquired, Lease, LeaseInfo, LeaseRequest};
 use uuid::Uuid;
 
@@ -136,7 +136,7 @@ fn grant(
     transaction: &Transaction<'_>,
     context: &Context,
     request: &LeaseRequest,
-    (stack, component): (&StackId, &str),
+    (stack, component): (&StackId, &ComponentKey),
     (now, expires): (Timestamp, Timestamp),
 ) -> Result<Lease, Failure> {
     let number = stacks::get_or_create(transaction, stack)?;
@@ -154,7 +154,7 @@ fn grant(
     let fence = transaction.prepare_cached(sql)?.query_row(
         params![
             number,
-            component,
+            component.as_str(),
             id,
             request.holder,
             request.operation.as_bytes(),
@@ -167,7 +167,7 @@ fn grant(
         ],
         |row| Columns::of(row).count(),
     )?;
-    Ok(Lease { id, stack: stack.clone(), component: component.to_owned(), fence })
+    Ok(Lease { id, stack: stack.clone(), component: component.clone(), fence })
 }
 
 fn extend(transaction: &Transaction<'_>, id: &str, expires: Timestamp) -> Result<(), Failure> {
@@ -183,7 +183,7 @@ pub(super) fn check(connection: &Connection, leases: &[Lease]) -> Result<(), Fai
     for lease in leases {
         let found: Option<(Option<String>, u64)> = match stacks::find(connection, &lease.stack)? {
             Some(stack) => statement
-                .query_row((stack, &lease.component), |row| {
+                .query_row((stack, lease.component.as_str()), |row| {
                     let mut columns = Columns::of(row);
                     Ok((columns.optional_text()?, columns.count()?))
                 })

@@ -10,7 +10,7 @@ use crate::sql::{KNOWN_STACKS, NO_OUTPUTS, content_columns};
 use crate::values;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeSet, HashMap};
-use terrace_engine::address::{Address, StackId};
+use terrace_engine::address::{Address, ComponentKey, StackId};
 use terrace_engine::store::{
     ComponentEntry, ComponentRead, ComponentRow, Generation, HistoryEntry, OwnerRow, OwnersOf, Read, Row, RowStatus,
     Selection, StackSnapshot, StaleRead,
@@ -59,13 +59,13 @@ pub(super) fn rows(connection: &Connection, of: &StackId, selection: &Selection)
         Selection::Components(components) => {
             for component in components {
                 let sql = current_rows!(" AND component = ?2 ORDER BY resource.address, resource.deposed");
-                collect(sql, &[&number, component])?;
+                collect(sql, &[&number, &component.as_str()])?;
             }
         }
         Selection::Addresses(addresses) => {
             for address in addresses {
                 let sql = current_rows!(" AND component = ?2 AND resource.address = ?3 ORDER BY resource.deposed");
-                collect(sql, &[&number, &address.component, &address.to_string()])?;
+                collect(sql, &[&number, &address.component.as_str(), &address.to_string()])?;
             }
         }
     }
@@ -100,7 +100,7 @@ pub(super) fn components(connection: &Connection, of: &StackId) -> Result<Vec<Co
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([number], |row| {
         let mut columns = Columns::of(row);
-        let key = columns.text()?;
+        let key = columns.component()?;
         component(&mut columns, key)
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -194,13 +194,17 @@ pub(super) fn component_generation(connection: &Connection, stack: i64, key: &st
 }
 
 /// A component with its newest version.
-pub(super) fn component_read(connection: &Connection, of: &StackId, key: &str) -> Result<ComponentRead, Failure> {
+pub(super) fn component_read(
+    connection: &Connection,
+    of: &StackId,
+    key: &ComponentKey,
+) -> Result<ComponentRead, Failure> {
     let newest = match stacks::find(connection, of)? {
         Some(number) => component_generation(connection, number, key)?,
         None => 0,
     };
     let generation = Generation::try_from(newest).unwrap_or_default();
-    Ok(ComponentRead { stack: of.clone(), component: key.to_owned(), generation })
+    Ok(ComponentRead { stack: of.clone(), component: key.clone(), generation })
 }
 
 /// The components that have another version now.
@@ -257,7 +261,12 @@ pub(super) fn stale_rows(connection: &Connection, reads: &[Read]) -> Result<Vec<
             Some(number) => *number,
             None => *numbers.entry(&read.stack).or_insert(stacks::find(connection, &read.stack)?),
         };
-        let key = (number, &read.address.component, read.address.to_string(), values::deposed(read.deposed.as_deref()));
+        let key = (
+            number,
+            read.address.component.as_str(),
+            read.address.to_string(),
+            values::deposed(read.deposed.as_deref()),
+        );
         let now = statement.query_row(key, |row| Columns::of(row).count()).optional()?.unwrap_or(0);
         if now != read.generation {
             stale.push(StaleRead { read: read.clone(), now });

@@ -115,7 +115,7 @@ async fn call_of_a_server_does_not_wait_behind_its_work() {
     let (works, call) = ([(); 3].map(|()| operation("apply")), operation("provision"));
     let request = NewRequest {
         operation: call.clone(),
-        component: "a".to_owned(),
+        component: "a".into(),
         digest: "d".to_owned(),
         older_digests: Vec::new(),
         body: Body::from("{}".to_owned()),
@@ -274,7 +274,7 @@ fn with_set_clock(folder: &Path) -> (SqliteStore, Arc<SetClock>) {
 #[cfg(target_os = "linux")]
 fn lease_of(number: u128) -> LeaseRequest {
     LeaseRequest {
-        components: [(demo(), "a".to_owned())].into(),
+        components: [(demo(), "a".into())].into(),
         operation: Uuid::from_u128(number),
         holder: "another process".to_owned(),
         term: Duration::from_secs(30),
@@ -311,7 +311,7 @@ async fn running_server_keeps_its_requests_when_the_clock_jumps() {
     let (kind, actor) = ("provision".to_owned(), "jane".to_owned());
     let request = NewRequest {
         operation: NewOperation { id: Uuid::now_v7(), kind, stacks: vec![demo()], actor },
-        component: "a".to_owned(),
+        component: "a".into(),
         digest: "d".to_owned(),
         older_digests: Vec::new(),
         body: "{}".to_owned().into(),

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
-use terrace_engine::address::{Address, StackId};
+use terrace_engine::address::{Address, ComponentKey, StackId};
 use terrace_engine::store::{
     ComponentRow, Generation, OwnerRow, Ownership, Row, RowStatus, StackRead, StoreError, Write,
 };
@@ -159,7 +159,7 @@ impl Writer<'_> {
         let current = self.expected(&before, expected)?;
         let sql =
             "UPDATE resource SET deposed = ?5 WHERE stack = ?1 AND component = ?2 AND address = ?3 AND deposed = ?4";
-        let parameters = (before.number, &address.component, &before.text, before.deposed(), after.deposed());
+        let parameters = (before.number, address.component.as_str(), &before.text, before.deposed(), after.deposed());
         self.transaction.prepare_cached(sql)?.execute(parameters)?;
         self.update_dependents(&before, &current.dependencies, &[])?;
         self.update_dependents(&after, &[], &current.dependencies)
@@ -200,7 +200,8 @@ impl Writer<'_> {
     fn deposed(&self, name: &RowKey<'_>) -> Result<Vec<String>, Failure> {
         let sql = "SELECT deposed FROM resource WHERE stack = ?1 AND component = ?2 AND address = ?3 AND deposed <> ''";
         let mut statement = self.transaction.prepare_cached(sql)?;
-        let found = statement.query_map((name.number, &name.address.component, &name.text), |row| row.get(0))?;
+        let found =
+            statement.query_map((name.number, name.address.component.as_str(), &name.text), |row| row.get(0))?;
         Ok(found.collect::<Result<_, _>>()?)
     }
 
@@ -211,8 +212,8 @@ impl Writer<'_> {
     }
 
     /// The readers are otherwise unchanged, so that no new version is written.
-    fn follow_reads(&self, of: &StackId, from: &str, to: &str) -> Result<(), Failure> {
-        let read = |component: &str| StackRead { stack: of.clone(), component: component.to_owned() };
+    fn follow_reads(&self, of: &StackId, from: &ComponentKey, to: &ComponentKey) -> Result<(), Failure> {
+        let read = |component: &ComponentKey| StackRead { stack: of.clone(), component: component.clone() };
         let (from, to) = (read(from), read(to));
         let sql = "SELECT stack, key, reads FROM component WHERE reads <> '[]'";
         let mut statement = self.transaction.prepare_cached(sql)?;
@@ -237,7 +238,7 @@ impl Writer<'_> {
     fn has_instances(&self, name: &RowKey<'_>) -> Result<bool, Failure> {
         let (first, end) = rules::instance_bounds(name.address)?;
         let sql = "SELECT 1 FROM resource WHERE stack = ?1 AND component = ?2 AND address >= ?3 AND address < ?4";
-        Ok(self.transaction.prepare_cached(sql)?.exists((name.number, &name.address.component, first, end))?)
+        Ok(self.transaction.prepare_cached(sql)?.exists((name.number, name.address.component.as_str(), first, end))?)
     }
 
     /// Replaces a dependency of all rows that have it. The rows keep their generations: no plan depends on this change.
@@ -267,7 +268,7 @@ impl Writer<'_> {
         Ok(self
             .transaction
             .prepare_cached(sql)?
-            .query_row((name.number, &name.address.component, &name.text, name.deposed()), |row| {
+            .query_row((name.number, name.address.component.as_str(), &name.text, name.deposed()), |row| {
                 let mut columns = Columns::of(row);
                 Ok(Current { generation: columns.count()?, version: columns.take()?, dependencies: columns.list()? })
             })
@@ -325,7 +326,8 @@ impl Writer<'_> {
         let sql = "INSERT INTO resource (stack, component, address, deposed, generation, version)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                    ON CONFLICT DO UPDATE SET generation = excluded.generation, version = excluded.version";
-        let parameters = (name.number, &name.address.component, &name.text, name.deposed(), generation, version);
+        let parameters =
+            (name.number, name.address.component.as_str(), &name.text, name.deposed(), generation, version);
         self.transaction.prepare_cached(sql)?.execute(parameters)?;
         Ok(())
     }
@@ -338,7 +340,7 @@ impl Writer<'_> {
         let parameters = (name.number, &name.text, name.deposed(), generation, at, operation);
         self.transaction.prepare_cached(sql)?.execute(parameters)?;
         let sql = "DELETE FROM resource WHERE stack = ?1 AND component = ?2 AND address = ?3 AND deposed = ?4";
-        let parameters = (name.number, &name.address.component, &name.text, name.deposed());
+        let parameters = (name.number, name.address.component.as_str(), &name.text, name.deposed());
         self.transaction.prepare_cached(sql)?.execute(parameters)?;
         Ok(())
     }
@@ -348,7 +350,7 @@ impl Writer<'_> {
         if before == after {
             return Ok(());
         }
-        let component = &name.address.component;
+        let component = name.address.component.as_str();
         let mut delete = self.transaction.prepare_cached(
             "DELETE FROM dependent
              WHERE stack = ?1 AND target = ?2 AND component = ?3 AND address = ?4 AND deposed = ?5",
@@ -383,7 +385,7 @@ impl Writer<'_> {
         let (principals, fields) = values::access(access.as_ref())?;
         let (outputs, ids) = (outputs.as_str(), values::ids(ids.as_ref())?);
         let stack = stacks::get_or_create(self.transaction, of)?;
-        let parameters = (stack, key, &depends_on, outputs, blueprint, &reads, &principals, &fields, &ids);
+        let parameters = (stack, key.as_str(), &depends_on, outputs, blueprint, &reads, &principals, &fields, &ids);
         if self.transaction.prepare_cached(sql)?.execute(parameters)? == 0 {
             return Ok(());
         }
@@ -392,8 +394,20 @@ impl Writer<'_> {
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
         let generation = read::component_generation(self.transaction, stack, key)? + 1;
         let (at, operation) = (self.now.as_microsecond(), self.operation.as_bytes());
-        let parameters =
-            (stack, key, generation, at, operation, depends_on, outputs, blueprint, reads, principals, fields, ids);
+        let parameters = (
+            stack,
+            key.as_str(),
+            generation,
+            at,
+            operation,
+            depends_on,
+            outputs,
+            blueprint,
+            reads,
+            principals,
+            fields,
+            ids,
+        );
         self.transaction.prepare_cached(sql)?.execute(parameters)?;
         Ok(())
     }
@@ -422,7 +436,8 @@ impl Writer<'_> {
                    ON CONFLICT DO UPDATE SET declaration = excluded.declaration";
         let address = values::address(&ownership.address)?;
         let stack = stacks::get_or_create(self.transaction, &ownership.stack)?;
-        let parameters = (&ownership.stack.environment, address, stack, &ownership.component, declaration.as_str());
+        let parameters =
+            (&ownership.stack.environment, address, stack, ownership.component.as_str(), declaration.as_str());
         self.transaction.prepare_cached(sql)?.execute(parameters)?;
         Ok(())
     }
@@ -435,7 +450,7 @@ impl Writer<'_> {
                                           AND (other.stack, other.component) <> (?3, ?4)))";
         let address = values::address(&ownership.address)?;
         let stack = stacks::get_or_create(self.transaction, &ownership.stack)?;
-        let parameters = (&ownership.stack.environment, address, stack, &ownership.component, may_be_last);
+        let parameters = (&ownership.stack.environment, address, stack, ownership.component.as_str(), may_be_last);
         self.transaction.prepare_cached(sql)?.execute(parameters)?;
         Ok(())
     }

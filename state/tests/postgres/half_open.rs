@@ -70,7 +70,7 @@ async fn calls_are_answered_when_old_connections_are_half_open() {
     let claim = store.claim(&here, Duration::from_secs(300)).await.unwrap().unwrap();
     let operation = Uuid::now_v7();
     let term = Duration::from_secs(300);
-    let components = [(demo(), "api".to_owned())].into();
+    let components = [(demo(), "api".into())].into();
     let request = LeaseRequest { components, operation, holder: "test".to_owned(), term };
     let Acquired::Granted(leases) = store.acquire(&request).await.unwrap() else { panic!("the component is free") };
     proxy.silence();

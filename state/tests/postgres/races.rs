@@ -73,11 +73,8 @@ async fn deadlocks(url: &str) -> i64 {
 }
 
 fn owner(key: &str, stack: &StackId) -> OwnerRow {
-    let ownership = Ownership {
-        address: Address::shared("local_directory", key),
-        stack: stack.clone(),
-        component: "api".to_owned(),
-    };
+    let ownership =
+        Ownership { address: Address::shared("local_directory", key), stack: stack.clone(), component: "api".into() };
     OwnerRow { ownership, declaration: Sealed::from_stored("{}") }
 }
 
@@ -272,7 +269,7 @@ async fn unanswered_commit_is_not_repeated() {
     let rows = store.rows(&demo(), &Selection::All).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.generation).collect::<Vec<_>>(), [1]);
     let component = ComponentRow {
-        key: "api".to_owned(),
+        key: "api".into(),
         depends_on: Vec::new(),
         outputs: Sealed::from_stored("{\"o\":1}"),
         blueprint: None,

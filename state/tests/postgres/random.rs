@@ -86,11 +86,11 @@ impl WriteGenerator {
     fn component(&mut self) -> ComponentRow {
         let reads = (0..self.random.u8(0..2)).map(|_| StackRead {
             stack: StackId::new("one", "local"),
-            component: self.random.choice(["x", "y"]).unwrap().to_owned(),
+            component: self.random.choice(["x", "y"]).unwrap().into(),
         });
         let reads = reads.collect();
         let outputs = Sealed::from_stored(format!("{{\"o\":{}}}", self.random.u8(0..3)));
-        let key = self.random.choice(["", "x", "y"]).unwrap().to_owned();
+        let key = self.random.choice(["", "x", "y"]).unwrap().into();
         ComponentRow { key, depends_on: Vec::new(), outputs, blueprint: None, reads, access: None, ids: None }
     }
 
@@ -144,7 +144,7 @@ impl WriteGenerator {
             }
             17 => Write::Follow { stack, block: "local_value.a[*]".parse().unwrap(), to: address },
             18 => {
-                let (from, to) = ("x".to_owned(), "y".to_owned());
+                let (from, to) = ("x".into(), "y".into());
                 Write::FollowReads { stack: StackId::new("one", "local"), from, to }
             }
             19 => {
@@ -153,7 +153,7 @@ impl WriteGenerator {
                 let row = Row { stack, generation, attributes, ..row(&address.to_string()) };
                 Write::Reseal { row: Box::new(row) }
             }
-            20 => Write::DropComponent { stack, key: self.random.choice(["", "x", "y"]).unwrap().to_owned() },
+            20 => Write::DropComponent { stack, key: self.random.choice(["", "x", "y"]).unwrap().into() },
             21 => Write::PutOwner(OwnerRow {
                 ownership: self.ownership(),
                 declaration: Sealed::from_stored(self.random.u8(..).to_string()),
@@ -166,7 +166,7 @@ impl WriteGenerator {
     fn ownership(&mut self) -> Ownership {
         let address = self.address(&StackId::shared("local"));
         let name = *self.random.choice(&["one", "two"]).unwrap();
-        Ownership { address, stack: StackId::new(name, "local"), component: "x".to_owned() }
+        Ownership { address, stack: StackId::new(name, "local"), component: "x".into() }
     }
 }
 

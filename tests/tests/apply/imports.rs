@@ -360,7 +360,8 @@ fn declared_protection_holds_for_destroy_after_unprotect() {
 
 #[test]
 fn declared_protection_holds_for_destroy_before_a_move_is_applied() {
-    let project = Project::with_stack("resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n");
+    let project =
+        Project::with_stack("resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n");
     project.apply().done();
     project.write_stack(
         "resources:\n  - {type: local_file, name: b, lifecycle: {preventDestroy: true}, config: {path: out/a, content: one}}\n\

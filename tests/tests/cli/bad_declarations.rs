@@ -495,7 +495,9 @@ fn state_of_a_failed_expression_gives_one_error() {
 
 #[test]
 fn instance_of_another_provider_is_reported_even_if_it_is_not_configured() {
-    let ran = refused_stack("resources:\n  - {type: local_file, name: f, provider: sqlite.eu, config: {path: a, content: x}}\n");
+    let ran = refused_stack(
+        "resources:\n  - {type: local_file, name: f, provider: sqlite.eu, config: {path: a, content: x}}\n",
+    );
     ran.with_code(1)
         .prints("`local_file` is a type of the provider `local`, and `sqlite.eu` is an instance of another provider")
         .prints("remove `provider: sqlite.eu`, or name an instance of `local`: `local`");

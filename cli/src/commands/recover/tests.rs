@@ -159,7 +159,7 @@ fn lease_to_revoke_is_named_by_its_id() {
     let lease = LeaseInfo {
         id: "7".to_owned(),
         stack: "demo@local".parse().unwrap(),
-        component: "a".to_owned(),
+        component: "a".into(),
         holder: "jane".to_owned(),
         operation: Uuid::nil(),
         since: Timestamp::UNIX_EPOCH,

@@ -100,7 +100,7 @@ pub(super) fn public_outputs(plan: &Plan, report: &Report) -> String {
         for output in stack.outputs.iter().filter(|output| output.is_public && output.after.is_some()) {
             let values = report.outputs.get(&(stack.stack.clone(), output.component.clone()));
             if let Some(value) = values.and_then(|values| values.get(&output.name)) {
-                let name = crate::commands::output::qualified(&output.component, &output.name);
+                let name = output.component.qualified(&output.name).to_string();
                 let of = if plan.stacks.len() > 1 { format!("{}:", stack.stack) } else { String::new() };
                 append(&mut text, &format!("  {of}{name} = {}\n", format_value(value)));
             }
@@ -135,6 +135,7 @@ pub(super) fn append(text: &mut String, more: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use terrace_engine::address::ComponentKey;
     use terrace_engine::apply::{Done, Failed};
     use terrace_engine::store::Ownership;
 
@@ -173,7 +174,7 @@ mod tests {
     #[test]
     fn still_owned_object_means_partly_applied() {
         let ownership =
-            Ownership { address: address(), stack: StackId::new("demo", "local"), component: String::new() };
+            Ownership { address: address(), stack: StackId::new("demo", "local"), component: ComponentKey::STACK };
         let report = Report { still_owned: vec![ownership], ..Report::default() };
         assert_eq!(exit(&report), Exit::PartlyApplied);
         assert!(summary(&report, true).starts_with("Destroyed in part. "));

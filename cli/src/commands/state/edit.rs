@@ -10,7 +10,7 @@ use crate::wiring::{EnvironmentContext, store_for_changes};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use terrace_engine::address::{Address, AddressError, InstanceKey, StackId};
+use terrace_engine::address::{Address, AddressError, ComponentKey, InstanceKey, StackId};
 use terrace_engine::apply::lease::{Claim, Held};
 use terrace_engine::descriptor::is_resource_name;
 use terrace_engine::moves::{RowMove, resealing, writes};
@@ -37,7 +37,7 @@ pub(in crate::commands) struct StateEdit<'a> {
 /// Writes of a manual edit.
 pub(in crate::commands) struct Change {
     /// Components whose leases the writes need.
-    pub(in crate::commands) leases: BTreeSet<(StackId, String)>,
+    pub(in crate::commands) leases: BTreeSet<(StackId, ComponentKey)>,
     pub(in crate::commands) writes: Vec<Write>,
     /// A sentence for the list of operations.
     pub(in crate::commands) summary: String,

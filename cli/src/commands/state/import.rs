@@ -11,7 +11,7 @@ use crate::wiring::{EnvironmentContext, store};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use terrace_engine::address::{Address, StackId};
+use terrace_engine::address::{Address, ComponentKey, StackId};
 use terrace_engine::rekey::rebind;
 use terrace_engine::seal::Seal;
 use terrace_engine::store::{ComponentRow, OwnerRow, OwnersOf, Record, Selection, StateStore, Write};
@@ -88,7 +88,7 @@ async fn reseal_for_store(
     Ok(bound)
 }
 
-fn leases(writes: &[Write]) -> BTreeSet<(StackId, String)> {
+fn leases(writes: &[Write]) -> BTreeSet<(StackId, ComponentKey)> {
     let lease = |write: &Write| match write {
         Write::Put { row, .. } => Some((row.stack.clone(), row.address.lease_key())),
         Write::Component { stack, component } => Some((stack.clone(), component.key.clone())),
@@ -103,7 +103,7 @@ fn leases(writes: &[Write]) -> BTreeSet<(StackId, String)> {
 struct StoredContent {
     /// Rows that the document has too.
     rows: BTreeSet<(StackId, Address)>,
-    components: BTreeMap<(StackId, String), ComponentRow>,
+    components: BTreeMap<(StackId, ComponentKey), ComponentRow>,
     owners: Vec<OwnerRow>,
 }
 
@@ -141,7 +141,7 @@ impl StoredContent {
                         Some(stored) => match export::merged(stored, component) {
                             Ok(component) => change.push(Write::Component { stack: stack.clone(), component }),
                             Err(outputs) => differing.extend(outputs.iter().map(|output| {
-                                let of = if component.key.is_empty() {
+                                let of = if component.key.is_stack() {
                                     String::new()
                                 } else {
                                     format!("{}.", component.key)

@@ -1,7 +1,7 @@
 //! Leases of shared resources, released as soon as the steps of the resource end, because many stacks use them.
 
 use super::state::{Run, State};
-use crate::address::StackId;
+use crate::address::{ComponentKey, StackId};
 use crate::apply::writes::Components;
 use crate::plan::Plan;
 use crate::plan::steps::{Step, StepId, Steps};
@@ -15,7 +15,7 @@ pub(super) struct SharedLeases {
 
 struct SharedLease {
     stack: StackId,
-    component: String,
+    component: ComponentKey,
     /// The steps that need it; without steps, only the first write needs it.
     steps: Vec<StepId>,
 }
@@ -23,7 +23,7 @@ struct SharedLease {
 impl SharedLeases {
     /// The shared leases of a run.
     pub(super) fn of(plan: &Plan, components: &Components, steps: &Steps) -> Self {
-        let mut by_resource: HashMap<(StackId, String), Vec<StepId>> = HashMap::new();
+        let mut by_resource: HashMap<(StackId, ComponentKey), Vec<StepId>> = HashMap::new();
         let shared: BTreeMap<&str, StackId> = plan
             .stacks
             .iter()
@@ -38,7 +38,7 @@ impl SharedLeases {
             }
         }
         let leases = components.iter().filter(|(stack, _)| shared.values().any(|shared| shared == stack));
-        let lease = |(stack, component): &(StackId, String)| SharedLease {
+        let lease = |(stack, component): &(StackId, ComponentKey)| SharedLease {
             steps: by_resource.remove(&(stack.clone(), component.clone())).unwrap_or_default(),
             stack: stack.clone(),
             component: component.clone(),

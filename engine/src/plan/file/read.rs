@@ -9,6 +9,7 @@ use super::shapes::{
     OwnerJson, PlanJson, PriorJson, RecordedOutputsJson, StackJson, Text,
 };
 use super::{FileError, Json, SEALED};
+use crate::address::ComponentKey;
 use crate::duration;
 use crate::expression::{Captured, Template};
 use crate::record::{Prior, open_private};
@@ -26,7 +27,7 @@ use terrace_provider::value::wire::{Sealing, Spot, WireError, decode, decode_map
 pub(super) struct Reading<'a> {
     seal: Placed<'a>,
     /// Templates with the component in whose scope they are evaluated.
-    templates: Vec<(String, Arc<Template>)>,
+    templates: Vec<(ComponentKey, Arc<Template>)>,
 }
 
 fn parse<'t, T: Deserialize<'t>>(text: &'t Text) -> Result<T, FileError> {

@@ -7,7 +7,7 @@ use super::super::{
 use super::Json;
 use crate::access::Access;
 use crate::action::{Action, Reason};
-use crate::address::{Address, StackId};
+use crate::address::{Address, ComponentKey, StackId};
 use crate::descriptor::{CheckTime, Lifecycle};
 use crate::source::Place;
 use crate::store::{Generation, Ids, Read, RowStatus, StackRead};
@@ -47,7 +47,7 @@ pub(super) struct PlanJson<'a> {
 #[derive(Serialize, Deserialize)]
 pub(super) struct TemplateJson {
     /// The component in whose scope it is evaluated.
-    pub(super) component: String,
+    pub(super) component: ComponentKey,
     pub(super) template: Text,
 }
 
@@ -76,13 +76,13 @@ pub(super) struct StackJson {
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct ComponentJson {
-    pub(super) key: String,
+    pub(super) key: ComponentKey,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) ids: Option<Ids>,
-    pub(super) depends_on: Vec<String>,
-    pub(super) depended_on: Vec<String>,
+    pub(super) depends_on: Vec<ComponentKey>,
+    pub(super) depended_on: Vec<ComponentKey>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) reads: Vec<StackRead>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -204,7 +204,7 @@ pub(super) struct CheckJson {
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct OutputJson {
-    pub(super) component: String,
+    pub(super) component: ComponentKey,
     pub(super) name: String,
     pub(super) before: Option<Json>,
     pub(super) after: Option<Json>,
@@ -238,7 +238,7 @@ pub(super) struct LookupJson {
 #[derive(Serialize, Deserialize)]
 pub(super) struct RecordedOutputsJson {
     pub(super) stack: StackId,
-    pub(super) component: String,
+    pub(super) component: ComponentKey,
     pub(super) outputs: Json,
 }
 
@@ -246,7 +246,7 @@ pub(super) struct RecordedOutputsJson {
 pub(super) struct OwnerJson {
     pub(super) address: Address,
     pub(super) stack: StackId,
-    pub(super) component: String,
+    pub(super) component: ComponentKey,
     pub(super) action: OwnerAction,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) declaration: Option<DeclarationJson>,
@@ -270,7 +270,7 @@ pub(super) struct DeclarationJson {
 pub(super) struct OwnedJson {
     pub(super) address: Address,
     pub(super) stack: StackId,
-    pub(super) component: String,
+    pub(super) component: ComponentKey,
 }
 
 /// Leaves out default values: most of 10,000 changes have the same.

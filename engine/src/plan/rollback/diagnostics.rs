@@ -1,7 +1,7 @@
 //! Warnings and errors about objects that a rollback leaves as they are.
 
 use crate::address;
-use crate::address::{Address, StackId};
+use crate::address::{Address, ComponentKey, StackId};
 use crate::diagnostic::Diagnostic;
 use crate::text::shell_word;
 
@@ -43,7 +43,7 @@ pub(super) fn unknown_provenance(stack: &StackId, address: &Address) -> Diagnost
         .about(&about)
 }
 
-pub(super) fn were_pruned(stack: &StackId, component: &str) -> Diagnostic {
+pub(super) fn were_pruned(stack: &StackId, component: &ComponentKey) -> Diagnostic {
     let outputs = address::outputs_in_words(stack, component);
     Diagnostic::warning("pruned", format!("the earlier values of {outputs} were pruned, so they stay as they are"))
 }

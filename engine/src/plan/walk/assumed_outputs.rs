@@ -1,5 +1,6 @@
 //! Assumed outputs of components that a validation leaves out and that are not deployed yet: unknown values.
 
+use crate::address::ComponentKey;
 use crate::compile::CompiledStack;
 use crate::expression::{Reference, ReferenceStep};
 use crate::graph::templates;
@@ -10,7 +11,7 @@ use terrace_provider::Value;
 /// Adds unknown outputs of the assumed components: those that they declare, and those that others read.
 pub(super) fn add_unknown_outputs(
     compiled: &CompiledStack,
-    urns: &HashMap<String, String>,
+    urns: &HashMap<String, ComponentKey>,
     assumed: &HashSet<&str>,
     outputs: &mut ComponentOutputs,
 ) {
@@ -24,7 +25,7 @@ pub(super) fn add_unknown_outputs(
         let all = declared.chain(declarations.outputs.iter().map(|output| &output.value));
         for reference in all.flat_map(|template| template.references()) {
             if let Some((component, name)) = output_of(reference)
-                && let key = urns.get(component).map_or(component, String::as_str)
+                && let key = urns.get(component).map_or(component, ComponentKey::as_str)
                 && assumed.contains(key)
                 && let Some(known) = outputs.get_mut(key)
             {

@@ -4,7 +4,7 @@
 use super::expand::Instance;
 use super::{ComponentPart, Walk, block_address};
 use crate::action::Action;
-use crate::address::{Address, InstanceKey};
+use crate::address::{Address, ComponentKey, InstanceKey};
 use crate::descriptor::ResourceDeclaration;
 use crate::expression::{Reference, ReferenceStep, Template};
 use crate::graph::{Block, templates};
@@ -122,8 +122,8 @@ impl Walk<'_, '_> {
     /// The dependencies of a component that have deferred changes. The stack's own resources are excluded: they depend on
     /// components only by their references.
     fn deferred_components<'s>(&'s self, part: &'s ComponentPart<'_>) -> impl Iterator<Item = String> + 's {
-        let named = part.component.depends_on.iter().filter(|_| !part.component.key.is_empty());
-        let keys = named.filter_map(|dependency| dependency.key.as_deref());
+        let named = part.component.depends_on.iter().filter(|_| !part.component.key.is_stack());
+        let keys = named.filter_map(|dependency| dependency.key.as_ref());
         keys.filter(|key| self.deferrals.components.contains_key(*key)).map(|key| format!("{key}/"))
     }
 
@@ -141,7 +141,7 @@ impl Walk<'_, '_> {
                 is_deferred.then(|| target_name(part, reference)).flatten()
             }
             "components" => {
-                let key = part.facts.urns.get(name).unwrap_or(name);
+                let key = key_of(part, name);
                 self.deferrals.components.contains_key(key).then(|| format!("{key}/"))
             }
             "stacks" => self.other_stacks.deferred(&reference.steps),
@@ -224,10 +224,15 @@ fn target_name(part: &ComponentPart<'_>, reference: &Reference) -> Option<String
             let lookup = lookups.find(|lookup| lookup.name.value == *name)?;
             Some(Address::lookup(&part.component.key, &lookup.ty.value, name).to_string())
         }
-        "components" => Some(format!("{}/", part.facts.urns.get(name).unwrap_or(name))),
+        "components" => Some(format!("{}/", key_of(part, name))),
         "stacks" => Some(format!("stack {name}")),
         _ => None,
     }
+}
+
+/// The key of a component that a reference names by its key or its URN.
+fn key_of<'p>(part: &'p ComponentPart<'_>, name: &'p str) -> &'p str {
+    part.facts.urns.get(name).map_or(name, ComponentKey::as_str)
 }
 
 fn resource(part: &ComponentPart<'_>, name: &str) -> Option<String> {

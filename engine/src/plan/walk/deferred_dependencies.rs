@@ -5,7 +5,7 @@
 
 use super::Walk;
 use crate::action::{Action, Reason};
-use crate::address::{Address, InstanceKey};
+use crate::address::{Address, ComponentKey, InstanceKey};
 use crate::diagnostic::Diagnostic;
 use crate::plan::key::{ObjectName, compared_key, identity_key};
 use crate::plan::loaded::LoadedRow;
@@ -24,7 +24,7 @@ pub(super) struct DeferredDependencies {
     /// Recorded dependencies of these rows, `[*]` for all instances of a resource, each with the dependent row.
     needed: BTreeMap<Address, Address>,
     /// Components that these rows depend on as a whole.
-    components: BTreeMap<String, Address>,
+    components: BTreeMap<ComponentKey, Address>,
 }
 
 impl DeferredDependencies {
@@ -92,7 +92,7 @@ impl Walk<'_, '_> {
     }
 
     /// The remaining rows of a component.
-    fn rows_in(&self, component: String) -> impl Iterator<Item = &Address> {
+    fn rows_in(&self, component: ComponentKey) -> impl Iterator<Item = &Address> {
         let first = Address { component: component.clone(), ty: String::new(), name: String::new(), key: None };
         let rows = self.loaded.rows.range(first..).map(|(row, _)| row);
         rows.take_while(move |row| row.component == component)

@@ -153,7 +153,7 @@ fn orphan_reason(part: Option<&ComponentPart<'_>>, address: &Address, row: &Load
     }
     // A stack's own resources belong to no component.
     let Some(part) = part else {
-        return if address.component.is_empty() { Reason::NoConfig } else { Reason::NoComponent };
+        return if address.component.is_stack() { Reason::NoConfig } else { Reason::NoComponent };
     };
     match (part.values.get(&address.name), &address.key) {
         (Some(BlockValue::Instances(_)), Some(_)) => Reason::NoKey,

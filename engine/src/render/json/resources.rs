@@ -23,7 +23,7 @@ fn provider_of(ty: &str) -> String {
 
 /// The module address of a component for readers of Terraform plans; `None` for the stack's own resources.
 pub(crate) fn module_address(address: &Address) -> Option<String> {
-    (!address.component.is_empty()).then(|| format!("component.{}", address.component))
+    (!address.component.is_stack()).then(|| format!("component.{}", address.component))
 }
 
 /// An entry of `resource_changes`.

@@ -5,6 +5,7 @@ use super::budget::Page;
 use super::escape::fenced;
 use super::fitting::{self, Entry, Fold, Words, bodies, first_column};
 use crate::action::Action;
+use crate::address::ComponentKey;
 use crate::plan::{Change, Lookup, OutputChange, OwnerChange, Plan, ReadReason, StackPlan};
 use crate::render::attributes::body;
 use crate::render::headline;
@@ -18,8 +19,8 @@ use indexmap::IndexMap;
 const WORDS: Words = Words { entries: "changes", folds: "components" };
 
 /// The title of a component; prefixed with the stack if the plan has several.
-pub(super) fn title(plan: &Plan, stack: &StackPlan, component: &str) -> String {
-    match component.is_empty() {
+pub(super) fn title(plan: &Plan, stack: &StackPlan, component: &ComponentKey) -> String {
+    match component.is_stack() {
         true => stack.stack.to_string(),
         false => qualified(plan, &stack.stack, component),
     }
@@ -32,18 +33,18 @@ pub(super) fn section(plan: &Plan, page: &mut Page) {
 fn folds(plan: &Plan) -> Vec<Fold> {
     let mut folds: Vec<Fold> = Vec::new();
     for stack in &plan.stacks {
-        let mut components: IndexMap<&str, Vec<Entry>> = IndexMap::new();
+        let mut components: IndexMap<ComponentKey, Vec<Entry>> = IndexMap::new();
         for change in stack.changes.iter().filter(|change| is_listed(change)) {
-            components.entry(&change.address.component).or_default().push(Entry::of(plan, change));
+            components.entry(change.address.component.clone()).or_default().push(Entry::of(plan, change));
         }
         for lookup in stack.lookups.iter().filter(|lookup| lookup.reason.is_some()) {
-            components.entry(&lookup.address.component).or_default().push(Entry::of_lookup(lookup));
+            components.entry(lookup.address.component.clone()).or_default().push(Entry::of_lookup(lookup));
         }
         for owner in stack.owners.iter().filter(|owner| owner.is_change()) {
             let component = headline::owner_section(&stack.stack, owner);
             components.entry(component).or_default().push(Entry::of_owner(stack, owner));
         }
-        let fold = |(component, entries)| Fold { title: title(plan, stack, component), entries };
+        let fold = |(component, entries)| Fold { title: title(plan, stack, &component), entries };
         folds.extend(components.into_iter().map(fold));
         let outputs: Vec<Entry> =
             stack.outputs.iter().filter(|output| output.is_change()).map(Entry::of_output).collect();

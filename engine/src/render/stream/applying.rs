@@ -139,7 +139,7 @@ impl Applying {
         let mut outputs = Object::new();
         for ((stack, component), values) in &report.outputs {
             for (name, value) in values {
-                let path = if component.is_empty() { name.clone() } else { format!("{component}/{name}") };
+                let path = component.qualified(name).to_string();
                 let path = if self.has_several_stacks { format!("{stack}:{path}") } else { path };
                 let is_sensitive = value.has_sensitive();
                 let mut entry = Object::new();

@@ -126,7 +126,7 @@ impl Change {
 
 pub(super) fn output(component: &str, name: &str, before: Option<Value>, after: Option<Value>) -> OutputChange {
     OutputChange {
-        component: component.to_owned(),
+        component: component.into(),
         name: name.to_owned(),
         before,
         after,
@@ -142,7 +142,7 @@ pub(super) fn owner(address: &str, component: &str, is_added: bool) -> OwnerChan
         ownership: Ownership {
             address: address.parse::<Address>().unwrap(),
             stack: StackId::new("demo", "local"),
-            component: component.to_owned(),
+            component: component.into(),
         },
         action: if is_added { OwnerAction::Add } else { OwnerAction::Drop { is_last: false } },
         declaration: None,
@@ -186,7 +186,7 @@ pub(super) fn stack(name: &str, changes: Vec<Change>) -> StackPlan {
 
 pub(super) fn component(key: &str) -> ComponentPlan {
     ComponentPlan {
-        key: key.to_owned(),
+        key: key.into(),
         id: None,
         ids: None,
         depends_on: Vec::new(),

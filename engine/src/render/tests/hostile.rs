@@ -23,7 +23,7 @@ fn hostile() -> Plan {
         .replaces("name")
         .loses(HOSTILE, Some(HOSTILE), false);
     let mut replace = change("comp/local_file.x", Action::Replace).before(value!({"name": HOSTILE})).replaces("name");
-    replace.address.component = HOSTILE.to_owned();
+    replace.address.component = HOSTILE.into();
     replace.address.key = Some(crate::address::InstanceKey::Text(HOSTILE.to_owned()));
     replace.deposed = Some(HOSTILE.to_owned());
     let doubted = change("comp/local_file.y", Action::NoOp).doubted(HOSTILE);

@@ -262,7 +262,7 @@ fn operation_is_streamed_step_by_step() {
             problems: Vec::new(),
             solutions: Vec::new(),
         }],
-        outputs: [((stack, "job".to_owned()), outputs)].into(),
+        outputs: [((stack, "job".into()), outputs)].into(),
         ..Report::default()
     };
     lines.extend(applying.finish(&report, false, moment(17)));
