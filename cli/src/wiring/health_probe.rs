@@ -6,12 +6,13 @@ use terrace_provider::{Attribute, ProviderSchema, ResourceType};
 
 /// Providers whose sessions open without a call, with an object to look for, and variables with the server's address
 /// besides those of the settings.
-const PROBES: [(&str, &str, &str, &[&str]); 6] = [
+const PROBES: [(&str, &str, &str, &[&str]); 7] = [
     ("airbyte", "airbyte_source", "terrace-doctor/00000000-0000-4000-8000-000000000000", &["AIRBYTE_BASE_URL"]),
     // A folder of any workspace of the instance. An instance without a workspace calls Azure.
     ("databricks", "databricks_directory", "-/%2Fterrace-doctor", &["ARM_CLIENT_ID"]),
     ("hasura", "hasura_source", "terrace-doctor", &["HASURA_URL"]),
     ("kafka", "kafka_topic", "terrace-doctor", &[]),
+    ("kubernetes", "kubernetes_object", "v1/Namespace//terrace-doctor", &[]),
     ("postgres", "postgres_database", "terrace_doctor", &[]),
     ("snowflake", "snowflake_database", "TERRACE_DOCTOR", &["SNOWFLAKE_ACCOUNT", "SNOWFLAKE_HOST"]),
 ];

@@ -37,6 +37,7 @@ fn empty_folder_is_healthy_and_stays_empty() {
     ok    provider airbyte of local: it is not configured, so it was not called
     ok    provider databricks of local: it is not configured, so it was not called
     ok    provider hasura of local: it is not configured, so it was not called
+    ok    provider kubernetes of local: it is not configured, so it was not called
     ok    provider local of local: it connects
     ok    provider pipelines of local: it connects
     ok    provider postgres of local: it is not configured, so it was not called
@@ -81,6 +82,7 @@ fn problems_have_a_remedy_and_do_not_stop_other_checks() {
     ok    provider airbyte of local: it is not configured, so it was not called
     ok    provider databricks of local: it is not configured, so it was not called
     ok    provider hasura of local: it is not configured, so it was not called
+    ok    provider kubernetes of local: it is not configured, so it was not called
     ok    provider local of local: it connects
     ok    provider pipelines of local: it connects
     ok    provider postgres of local: it is not configured, so it was not called
@@ -95,6 +97,7 @@ fn problems_have_a_remedy_and_do_not_stop_other_checks() {
     ok    provider airbyte of outside: it is not configured, so it was not called
     ok    provider databricks of outside: it is not configured, so it was not called
     ok    provider hasura of outside: it is not configured, so it was not called
+    ok    provider kubernetes of outside: it is not configured, so it was not called
     ok    provider local of outside: it connects
     ok    provider pipelines of outside: it connects
     ok    provider postgres of outside: it is not configured, so it was not called
@@ -149,6 +152,7 @@ fn unset_variable_does_not_stop_checks_of_environments() {
     ok    provider airbyte of a: it is not configured, so it was not called
     ok    provider databricks of a: it is not configured, so it was not called
     ok    provider hasura of a: it is not configured, so it was not called
+    ok    provider kubernetes of a: it is not configured, so it was not called
     ok    provider local of a: it connects
     ok    provider pipelines of a: it connects
     ok    provider postgres of a: it is not configured, so it was not called

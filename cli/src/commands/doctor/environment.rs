@@ -99,7 +99,8 @@ fn combined(partial: Option<Finding>, rights: Finding) -> impl Iterator<Item = F
 
 /// True if the server accepts the caller, who lacks the right to some information.
 fn lacks_right(error: &ProviderError) -> bool {
-    error.vendor_code.as_deref().is_some_and(|code| code.ends_with("AUTHORIZATION_FAILED"))
+    // The code of Kafka, and that of Kubernetes.
+    error.vendor_code.as_deref().is_some_and(|code| code.ends_with("AUTHORIZATION_FAILED") || code == "Forbidden")
 }
 
 /// The finding about an instance's rights. A plan may need none of the missing ones.
