@@ -12,7 +12,8 @@ use crate::{fields, lookup, manifest, mark, rights, wait};
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use serde_json::{Value as Json, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 use terrace_provider::attributes::{flag, optional_text, text};
 use terrace_provider::plan::from_schema;
 use terrace_provider::{
@@ -33,6 +34,8 @@ const PROPAGATION: [(&str, &str); 3] =
 /// One configured instance.
 pub(crate) struct KubernetesSession {
     cluster: Cluster,
+    /// Planned new namespaces and kinds: objects that need them cannot be checked yet.
+    expected: Mutex<HashSet<String>>,
 }
 
 /// An object with the kind that the cluster serves.
@@ -71,7 +74,26 @@ impl KubernetesSession {
     /// # Errors
     /// When the settings contradict each other.
     pub(crate) fn open(settings: &Settings) -> Result<Self, ProviderError> {
-        Ok(Self { cluster: Cluster::new(Config::read(settings)?) })
+        Ok(Self { cluster: Cluster::new(Config::read(settings)?), expected: Mutex::default() })
+    }
+
+    /// Remembers that a plan creates a namespace or the definition of a kind.
+    fn expect(&self, planned: &Attributes) {
+        let Some(target) = Target::of(planned) else { return };
+        let key = match (target.group(), target.kind.as_str()) {
+            ("", "Namespace") => namespace_key(&target.name),
+            ("apiextensions.k8s.io", "CustomResourceDefinition") => {
+                let manifest = sent(planned);
+                let text = |at: &str| manifest.pointer(at).and_then(Json::as_str).unwrap_or_default().to_owned();
+                kind_key(&text("/spec/group"), &text("/spec/names/kind"))
+            }
+            _ => return,
+        };
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+    }
+
+    fn is_expected(&self, key: &str) -> bool {
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
     }
 
     /// The object of attributes.
@@ -252,7 +274,9 @@ impl KubernetesSession {
         let purpose = writing("create", &target, None, &wanted);
         let kind = match self.cluster.kind(&target).await {
             Ok(kind) => kind,
-            // The definition may be part of the plan.
+            Err(Failure::NotServed(_)) if self.is_expected(&kind_key(target.group(), &target.kind)) => {
+                return Ok(Vec::new());
+            }
             Err(Failure::NotServed(error)) => return Ok(vec![note(&error, "manifest")]),
             Err(failure) => return Err(self.cluster.error(failure, &purpose)),
         };
@@ -261,6 +285,11 @@ impl KubernetesSession {
         match self.cluster.check_create(&kind, &target, &wanted).await {
             Ok(reply) => Ok(defaults(&wanted, &reply.object).into_iter().collect()),
             Err(Failure::Answered(refusal)) if refusal.reason == "AlreadyExists" => Ok(Vec::new()),
+            Err(Failure::Answered(refusal))
+                if refusal.is_namespace_missing() && self.is_expected(&namespace_key(&target.namespace)) =>
+            {
+                Ok(Vec::new())
+            }
             Err(Failure::Answered(refusal)) if refusal.is_namespace_missing() => {
                 Ok(vec![note(&self.cluster.error(Failure::Answered(refusal), &purpose), "manifest")])
             }
@@ -315,6 +344,14 @@ impl KubernetesSession {
         }
         Some(answers)
     }
+}
+
+fn namespace_key(name: &str) -> String {
+    format!("namespace {name}")
+}
+
+fn kind_key(group: &str, kind: &str) -> String {
+    format!("kind {group}/{kind}")
 }
 
 /// The purpose of a read.
@@ -473,7 +510,10 @@ impl Session for KubernetesSession {
         if let Some(manifest) = planned.planned.get_mut("manifest") {
             *manifest = manifest::marked(std::mem::take(manifest), None);
         }
-        let Some(prior) = change.prior else { return Ok(planned) };
+        let Some(prior) = change.prior else {
+            self.expect(&planned.planned);
+            return Ok(planned);
+        };
         let (wanted, recorded) = (Target::of(&planned.planned), Target::of(&prior.attributes));
         let renamed = match (&wanted, &recorded) {
             (Some(wanted), Some(recorded)) => !wanted.is_same_object(recorded),

@@ -77,6 +77,19 @@ async fn objects_that_do_not_exist_yet_leave_a_note() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn objects_in_a_planned_namespace_leave_no_note() {
+    let instance = instance().await;
+    let namespace = json!({"manifest": {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "planned"}}});
+    instance.plan(OBJECT, None, &namespace).await.unwrap();
+    assert_eq!(findings(&instance, &config_map("planned", "a", json!({}))).await, []);
+    let definition = json!({"manifest": {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.planned.example.com"}, "spec": {"group": "planned.example.com", "names": {"kind": "Widget"}}}});
+    instance.plan(OBJECT, None, &definition).await.unwrap();
+    let widget = json!({"manifest": {"apiVersion": "planned.example.com/v1", "kind": "Widget", "metadata": {"name": "a"}}});
+    assert_eq!(findings(&instance, &widget).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn change_of_an_immutable_field_replaces() {
     let (namespace, instance) = (Namespace::new("immutable"), instance().await);
     let job = |command: &str| {
