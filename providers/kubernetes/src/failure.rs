@@ -235,7 +235,8 @@ fn refused(refusal: &Refusal, purpose: &Purpose<'_>) -> ProviderError {
         }
         // The same mistake has different codes: a field that the API does not have, or a value of another type.
         400 | 500 if is_wrong_manifest(message) => {
-            let field = strict_field(message).or_else(|| typed_field(message)).unwrap_or_default();
+            let field = strict_field(message).or_else(|| decoded_field(message)).or_else(|| typed_field(message));
+            let field = field.unwrap_or_default();
             invalid(field, format!("{what} does not match its API: {message}"))
                 .solution("correct the field: `kubectl explain` shows the fields")
         }
@@ -270,6 +271,12 @@ fn is_wrong_manifest(message: &str) -> bool {
 /// The field of `strict decoding error: unknown field "spec.foo"`.
 fn strict_field(message: &str) -> Option<&str> {
     message.split_once("unknown field \"")?.1.split('"').next()
+}
+
+/// The field of `cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32`.
+fn decoded_field(message: &str) -> Option<&str> {
+    let (field, _) = message.split_once("Go struct field ")?.1.split_once(" of type")?;
+    field.split_once('.').map(|(_, field)| field)
 }
 
 /// The field of ``.spec.foo: field not declared in schema``.
@@ -381,6 +388,8 @@ mod tests {
         );
         let strict = json!({"reason": "BadRequest", "message": "Deployment in version \"v1\" cannot be handled as a Deployment: strict decoding error: unknown field \"spec.replicas\""});
         check(400, strict, at("manifest.spec.replicas"), "does not match its API", "kubectl explain");
+        let decoded = json!({"message": "Deployment in version \"v1\" cannot be handled as a Deployment: json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"});
+        check(400, decoded, at("manifest.spec.replicas"), "does not match its API", "kubectl explain");
         let typed = json!({"message": "failed to create typed patch object (shop/web; apps/v1, Kind=Deployment): .spec.replicas: expected numeric, got string"});
         check(500, typed, at("manifest.spec.replicas"), "does not match its API", "kubectl explain");
     }

@@ -108,10 +108,13 @@ fn object() -> ResourceType {
         is_marked_by_another,
         fold: |attributes, recorded| leave_out_nulls("manifest", attributes, recorded),
         reads_at_once: crate::session::READS_AT_ONCE,
-        settle: Duration::from_secs(30),
+        settle: SETTLE,
         ..ResourceType::new(OBJECT, doc, &IDENTITY, Object(attributes))
     }
 }
+
+/// The server cancels a request when its connection closes. Names are unique: a late create cannot make a second object.
+const SETTLE: Duration = Duration::from_secs(5);
 
 fn is_marked_by_another(address: &str, private: &Private) -> bool {
     crate::private::PrivateData::of(private).resource.is_some_and(|resource| resource != address)

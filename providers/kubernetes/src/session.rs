@@ -699,6 +699,8 @@ impl Session for KubernetesSession {
             _ => return Ok(DataAmount::Unknown),
         };
         match self.cluster.count(&path).await {
+            // A namespace without claims may hold other objects of value.
+            Ok(0) if target.kind == "Namespace" => Ok(DataAmount::Unknown),
             Ok(count) => Ok(DataAmount::of(count, one, many)),
             Err(Failure::Answered(refusal)) if refusal.code == 404 => Ok(DataAmount::Empty),
             Err(Failure::Answered(refusal)) if refusal.code == 403 => Ok(DataAmount::Unknown),

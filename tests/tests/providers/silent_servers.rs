@@ -78,10 +78,7 @@ const CASES: [Case; 7] = [
     Case {
         provider: "kubernetes",
         settings: |at| json!({"server": format!("http://{at}"), "token": "t"}),
-        stack: || {
-            let manifest = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}});
-            adopted("kubernetes_object", json!({"manifest": manifest}))
-        },
+        stack: || json!({"data": [{"type": "kubernetes_server", "name": "kubernetes", "config": {}}]}),
     },
 ];
 

@@ -29,7 +29,7 @@ async fn mistakes_in_a_new_manifest_have_their_place() {
     };
     for (config, place, message) in [
         (with("/spec/replica", json!(1)), "manifest.spec.replica", "unknown field"),
-        (with("/spec/replicas", json!("two")), "manifest", "does not match its API"),
+        (with("/spec/replicas", json!("two")), "manifest.spec.replicas", "does not match its API"),
         (
             with("/spec/template/spec/containers/0/image", json!("")),
             "manifest.spec.template.spec.containers[0].image",
@@ -85,7 +85,8 @@ async fn objects_in_a_planned_namespace_leave_no_note() {
     let definition = json!({"manifest": {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": "widgets.planned.example.com"}, "spec": {"group": "planned.example.com", "names": {"kind": "Widget"}}}});
     instance.plan(OBJECT, None, &definition).await.unwrap();
-    let widget = json!({"manifest": {"apiVersion": "planned.example.com/v1", "kind": "Widget", "metadata": {"name": "a"}}});
+    let widget =
+        json!({"manifest": {"apiVersion": "planned.example.com/v1", "kind": "Widget", "metadata": {"name": "a"}}});
     assert_eq!(findings(&instance, &widget).await, []);
 }
 
