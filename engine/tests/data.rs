@@ -166,7 +166,7 @@ async fn only_objects_with_data_are_retained() {
         async |story: &Story, text: &str| story.plan(text).await.changes().any(|change| change.1.data_loss.is_some());
     assert!(loses_data(&story, &mixed("full", "c")).await, "a replacement destroys data");
     story.options.remove_data = true;
-    assert_eq!(summary(&story.plan_destroy().await), "- world_mixed.b (destroy)\n- world_mixed.a (destroy)\n");
+    assert_eq!(summary(&story.plan_destroy().await), "- world_mixed.a (destroy)\n- world_mixed.b (destroy)\n");
     story.options.remove_data = false;
     story.apply(&mixed("none", "a")).await;
     assert!(!loses_data(&story, &mixed("none", "c")).await, "a replacement destroys no data");

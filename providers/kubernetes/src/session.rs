@@ -38,6 +38,9 @@ pub(crate) struct KubernetesSession {
     expected: Mutex<HashSet<String>>,
 }
 
+/// A part of a batch with its position.
+type Numbered<T> = (usize, T);
+
 /// An object with the kind that the cluster serves.
 struct Located {
     kind: Kind,
@@ -319,9 +322,9 @@ impl KubernetesSession {
     async fn read_listed(
         &self,
         ty: &ResourceType,
-        priors: &[(usize, &Recorded)],
+        priors: &[Numbered<&Recorded>],
         at: &Located,
-    ) -> Option<Vec<(usize, Result<Option<Observed>, ProviderError>)>> {
+    ) -> Option<Vec<Numbered<Result<Option<Observed>, ProviderError>>>> {
         let listed = match self.cluster.list(&at.kind, &at.target.namespace, &[]).await {
             Ok(listed) => listed,
             // An identity may have the right to read single objects only.
@@ -469,17 +472,17 @@ impl Session for KubernetesSession {
     }
 
     fn read_batch<'a>(&'a self, ty: &'a ResourceType, priors: &'a [Recorded]) -> Option<Batch<'a>> {
-        let mut groups: HashMap<(String, String, String), Vec<(usize, &'a Recorded)>> = HashMap::new();
+        let mut groups: HashMap<[String; 3], Vec<Numbered<&'a Recorded>>> = HashMap::new();
         for (index, prior) in priors.iter().enumerate() {
             let part = |name: &str| text(&prior.attributes, name);
-            groups.entry((part("apiVersion"), part("kind"), part("namespace"))).or_default().push((index, prior));
+            groups.entry(["apiVersion", "kind", "namespace"].map(part)).or_default().push((index, prior));
         }
         if priors.len() < 2 {
             return None;
         }
         Some(Box::pin(async move {
-            let mut answers: Vec<(usize, Result<Option<Observed>, ProviderError>)> = Vec::with_capacity(priors.len());
-            let mut single: Vec<(usize, &'a Recorded)> = Vec::new();
+            let mut answers: Vec<Numbered<Result<Option<Observed>, ProviderError>>> = Vec::with_capacity(priors.len());
+            let mut single: Vec<Numbered<&'a Recorded>> = Vec::new();
             for group in groups.into_values() {
                 let first = group.first().filter(|_| group.len() >= LISTED_FROM);
                 let listed = match first.and_then(|(_, prior)| Target::of(&prior.attributes)) {
@@ -711,7 +714,7 @@ impl Session for KubernetesSession {
 
 impl KubernetesSession {
     /// True if all rows are of the cluster that the instance leads to. The single reads report the others.
-    async fn check_cluster_of(&self, group: &[(usize, &Recorded)]) -> bool {
+    async fn check_cluster_of(&self, group: &[Numbered<&Recorded>]) -> bool {
         let Ok(present) = self.cluster_id().await else { return false };
         let is_here = |cluster: Option<String>| cluster.is_none() || present.is_none() || cluster == present;
         group.iter().all(|(_, prior)| is_here(optional_text(&prior.attributes, "cluster")))

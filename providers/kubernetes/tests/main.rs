@@ -1,10 +1,6 @@
 //! Tests of the provider through its trait without a cluster. `tests/real/kubernetes` runs those of `tests/cluster`
 //! against a real one.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "helpers of tests fail like tests; clippy recognises test functions only"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests; clippy recognises test functions only")]
 
 mod planning; // plans without a server
 mod readme; // the README matches the schema

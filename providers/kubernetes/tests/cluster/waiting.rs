@@ -25,7 +25,9 @@ async fn timeout_lists_events_states_and_logs() {
     assert!(error.message.contains("Deployment `late/missing` is not ready within 8 s"), "{error:?}");
     assert!(error.problems.iter().any(|it| it.contains("ErrImageNeverPull")), "{error:?}");
     assert!(error.hint().unwrap().contains("wait: false") && error.object.is_some(), "{error:?}");
-    let crashing = deployment(namespace.0, "crashing", Some(1), "echo no database; exit 3");
+    let mut crashing = deployment(namespace.0, "crashing", Some(1), "echo no database; exit 3");
+    // Without it, the pod is available until its container ends.
+    crashing["manifest"]["spec"]["minReadySeconds"] = 60.into();
     let error = create_within(&instance, &crashing, Duration::from_secs(15)).await.unwrap_err();
     assert!(error.problems.iter().any(|it| it.ends_with("| no database")), "{error:?}");
 }
