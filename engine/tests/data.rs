@@ -149,6 +149,32 @@ async fn undeclared_data_is_retained() {
 }
 
 #[tokio::test]
+async fn only_objects_with_data_are_retained() {
+    let mut story = Story::new();
+    let mixed = |val: &str, key: &str| {
+        stack(&format!(
+            "- {{type: world_mixed, name: a, config: {{key: {key}, val: {val}}}}}\n- {{type: world_mixed, name: b, config: {{key: b, val: none}}}}"
+        ))
+    };
+    story.apply(&mixed("full", "a")).await;
+    let plan = story.plan(EMPTY).await;
+    assert_eq!(
+        summary(&plan),
+        "o world_mixed.a (is not declared any more)\n- world_mixed.b (is not declared any more)\n"
+    );
+    let loses_data =
+        async |story: &Story, text: &str| story.plan(text).await.changes().any(|change| change.1.data_loss.is_some());
+    assert!(loses_data(&story, &mixed("full", "c")).await, "a replacement destroys data");
+    story.options.remove_data = true;
+    assert_eq!(summary(&story.plan_destroy().await), "- world_mixed.a (destroy)\n- world_mixed.b (destroy)\n");
+    story.options.remove_data = false;
+    story.apply(&mixed("none", "a")).await;
+    assert!(!loses_data(&story, &mixed("none", "c")).await, "a replacement destroys no data");
+    story.destroy().await;
+    assert!(story.rows().await.is_empty());
+}
+
+#[tokio::test]
 async fn dependent_of_retained_data_is_deleted_before_its_dependency() {
     let mut story = Story::new();
     let base = "- {type: world_thing, name: base, config: {key: base}}";

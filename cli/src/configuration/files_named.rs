@@ -7,6 +7,8 @@ use terrace_engine::yaml::{Node, NodeKind};
 const ENDING: &str = "File";
 /// A file of public certificates: not a secret, and often created by a resource.
 const PUBLIC: &str = "caFile";
+/// A file with the addresses and credentials of clusters.
+const KUBECONFIG: &str = "kubeconfig";
 /// The field with the files `key` and `cert`.
 const TLS: &str = "tls";
 /// The function that reads a file.
@@ -25,7 +27,7 @@ fn collect<'a>(node: &'a Node, is_file: bool, names: &mut Vec<&'a str>) {
         NodeKind::Map(entries) => {
             for entry in entries {
                 let key = entry.key.as_str();
-                collect(&entry.value, key.ends_with(ENDING) && key != PUBLIC, names);
+                collect(&entry.value, key.ends_with(ENDING) && key != PUBLIC || key == KUBECONFIG, names);
                 if key == TLS {
                     let fields = ["key", "cert"].into_iter().filter_map(|field| entry.value.get(field)?.as_text());
                     names.extend(fields);
@@ -60,10 +62,12 @@ mod tests {
 server: {tls: {cert: tls/cert.pem, key: tls/key.pem}}
 environments:
   one: {providers: {kafka: {caFile: ca.pem, keyFile: client.pem}, snowflake: {password: \"${{ file('pw') }}\"}}}
-  two: {settings: {profile: none, file: no}, providers: {databricks: {azure: {certificateFile: /etc/cert.pem}}}}
+  two: {settings: {profile: none, file: no}, providers: {databricks: {azure: {certificateFile: /etc/cert.pem}},
+    kubernetes: {kubeconfig: clusters}}}
 ";
         let (configuration, _) = Configuration::parse("terrace.yaml", text, Path::new("/p"), &Variables::default());
-        let expected = ["state.key", "old.key", "tls/key.pem", "tls/cert.pem", "client.pem", "pw", "/etc/cert.pem"];
+        let expected =
+            ["state.key", "old.key", "tls/key.pem", "tls/cert.pem", "client.pem", "pw", "/etc/cert.pem", "clusters"];
         let expected: Vec<PathBuf> = expected.into_iter().map(|name| Path::new("/p").join(name)).collect();
         assert_eq!(configuration.named_files, expected);
     }

@@ -22,6 +22,7 @@ use terrace_provider_airbyte::AirbyteProvider;
 use terrace_provider_databricks::DatabricksProvider;
 use terrace_provider_hasura::HasuraProvider;
 use terrace_provider_kafka::KafkaProvider;
+use terrace_provider_kubernetes::KubernetesProvider;
 use terrace_provider_local::LocalProvider;
 use terrace_provider_pipelines::PipelinesProvider;
 use terrace_provider_postgres::PostgresProvider;
@@ -45,6 +46,7 @@ impl Providers {
             Arc::new(DatabricksProvider::new()),
             Arc::new(HasuraProvider::new()),
             Arc::new(KafkaProvider::new()),
+            Arc::new(KubernetesProvider::new()),
             Arc::new(LocalProvider::new()),
             Arc::new(match guard_program() {
                 Some(guard) => PipelinesProvider::new().with_guard(guard),
@@ -255,6 +257,7 @@ mod tests {
             "airbyte: airbyte",
             "databricks: databricks",
             "hasura: hasura",
+            "kubernetes: kubernetes",
             "local: local",
             "pipelines: pipelines",
             "postgres: postgres",
@@ -270,6 +273,7 @@ mod tests {
             "airbyte: airbyte",
             "databricks: databricks",
             "hasura: hasura",
+            "kubernetes: kubernetes",
             "local: local",
             "pipelines: pipelines",
             "postgres: postgres",

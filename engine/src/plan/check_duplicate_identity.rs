@@ -102,7 +102,8 @@ impl NameConflict<'_> {
         let is_created = claimant.action == Action::Create || claimant.action.is_replace();
         let is_of_type = owner.address.ty == claimant.address.ty;
         let is_renamed = is_of_type && owner.action == Action::Delete && claimant.action == Action::Create;
-        owner.action.removes_object() && is_created && !is_renamed && !(is_of_type && self.ty.holds_data)
+        let holds_data = owner.basis.prior.as_ref().is_none_or(|prior| self.ty.is_holding_data(&prior.attributes));
+        owner.action.removes_object() && is_created && !is_renamed && !(is_of_type && self.ty.holds_data && holds_data)
     }
 
     /// True if both resources belong to one stack, or both are shared, so that a row can move between them.

@@ -253,7 +253,7 @@ impl Planner<'_> {
     /// The evidence that an object which must not be adopted belongs to another owner; `None` without evidence.
     fn evidence_of_other_owner(&self, change: &Change, prior: &Prior) -> Option<String> {
         let (_, ty) = self.registry.resource_type(&change.address.ty)?;
-        if ty.holds_data {
+        if ty.is_holding_data(&prior.attributes) {
             return Some("its data may belong to another owner".to_owned());
         }
         let planned = &change.after.as_ref()?.attributes;
@@ -283,7 +283,8 @@ impl Planner<'_> {
         if (ty.is_adopted)(&prior.attributes, &prior.private) {
             return None;
         }
-        let action = if ty.holds_data && !self.options.remove_data { Action::Retain } else { Action::Delete };
+        let holds_data = ty.is_holding_data(&prior.attributes);
+        let action = if holds_data && !self.options.remove_data { Action::Retain } else { Action::Delete };
         if action == Action::Delete && change.how.lifecycle.prevent_destroy {
             let message = format!(
                 "{stack}:{} exists, but is not in the state, and `preventDestroy` protects it: it stays",

@@ -33,7 +33,7 @@ pub(crate) async fn remove_deposed(
             continue;
         };
         let recorded = record::recorded(stack, &address, &row.opened.prior);
-        let data_loss = match (&in_doubt, row.is_gone || !ty.holds_data) {
+        let data_loss = match (&in_doubt, row.is_gone || !ty.is_holding_data(&recorded.attributes)) {
             (None, false) => {
                 let reasons = vec!["the object that was replaced is deleted".to_owned()];
                 let loss = lost_data(planner, (stack, &address), &row.opened.provider, ty, &recorded, reasons).await;
@@ -81,7 +81,8 @@ pub(crate) fn remove(
     };
     let lifecycle = recorded_lifecycle(&row);
     let is_retained = row.opened.prior.status == RowStatus::Retained;
-    let keeps_data = ty.holds_data && !planner.options.remove_data && !row.is_gone;
+    let holds_data = ty.is_holding_data(&row.opened.prior.attributes);
+    let keeps_data = holds_data && !planner.options.remove_data && !row.is_gone;
     if is_retained && keeps_data {
         return Ok(None);
     }

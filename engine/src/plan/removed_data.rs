@@ -49,13 +49,14 @@ pub fn emptied<'p>(registry: &Registry, removed: impl Iterator<Item = &'p Change
 
 async fn show(planner: &Planner<'_>, stack: &StackId, change: &mut Change) {
     let Some((_, ty)) = planner.registry.resource_type(&change.address.ty) else { return };
-    if !(ty.holds_data || ty.keeps_data_on_delete && planner.options.remove_data) {
+    let Some(prior) = &change.basis.prior else { return };
+    let holds_data = ty.is_holding_data(&prior.attributes);
+    if !(holds_data || ty.keeps_data_on_delete && planner.options.remove_data) {
         return;
     }
-    let Some(prior) = &change.basis.prior else { return };
     let stack = row_stack(stack, &change.address);
     let recorded = record::recorded(&stack, &change.address, prior);
-    let reason = if ty.holds_data { "the object is deleted" } else { "the object is deleted with its data" };
+    let reason = if holds_data { "the object is deleted" } else { "the object is deleted with its data" };
     let reasons = vec![reason.to_owned()];
     let loss = lost_data(planner, (&stack, &change.address), &change.how.provider, ty, &recorded, reasons).await;
     // The removal was requested with `--remove-data`, which is the consent.

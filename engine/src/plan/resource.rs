@@ -632,7 +632,8 @@ async fn data_loss(
     prior: Option<&Prior>,
     planned: &PlannedChange,
 ) -> Option<DataLossNote> {
-    let reasons = match (&planned.data_loss, action.is_replace() && ty.holds_data) {
+    let holds_data = prior.is_some_and(|prior| ty.is_holding_data(&prior.attributes));
+    let reasons = match (&planned.data_loss, action.is_replace() && holds_data) {
         (Some(loss), _) if action != Action::NoOp => loss.reasons.clone(),
         (_, true) => vec!["the object is deleted and created again".to_owned()],
         _ => return None,

@@ -112,6 +112,7 @@ impl Remote {
 ///
 /// The other types have the same attributes:
 /// - `world_data` holds data.
+/// - `world_mixed` holds data only if its `val` is `full`.
 /// - `world_told` cannot be read, and a deletion spares its data.
 /// - `world_fixed` is replaced by every change.
 /// - `world_named` is renamed by another `key`.
@@ -145,6 +146,12 @@ impl World {
             settle: Duration::ZERO,
             holds_data: true,
             ..ResourceType::new("world_data", "A thing with data.", &["key"], attributes())
+        };
+        let mixed = ResourceType {
+            settle: Duration::ZERO,
+            holds_data: true,
+            data_holders: Some(|attributes| attributes.get("val").is_some_and(|val| *val == "full".into())),
+            ..ResourceType::new("world_mixed", "A thing with data if `val` is `full`.", &["key"], attributes())
         };
         let slow = ResourceType {
             settle: Duration::from_secs(30),
@@ -212,7 +219,7 @@ impl World {
             name: "world",
             version: provider_version,
             doc: "A world for tests.",
-            resources: vec![thing, data, slow, note, output, borrowed, grant, room, fixed, named, boxes, item],
+            resources: vec![thing, data, mixed, slow, note, output, borrowed, grant, room, fixed, named, boxes, item],
             lookups: vec![Lookup {
                 name: "world_thing",
                 doc: "Looks at a thing.",

@@ -72,7 +72,8 @@ fn attribute_table(heading: &str, object: &Object) -> String {
 
 fn traits(ty: &ResourceType) -> String {
     let all = [
-        (ty.holds_data, "holds data"),
+        (ty.holds_data && ty.data_holders.is_none(), "holds data"),
+        (ty.data_holders.is_some(), "some hold data"),
         (ty.keeps_data_on_delete, "deleted without its data"),
         (ty.state_only, "in state only"),
         (!ty.readable, "never refreshed"),

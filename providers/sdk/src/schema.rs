@@ -111,6 +111,9 @@ pub struct ResourceType {
     pub identity_space: &'static str,
     /// True if objects hold user data: a removal is `retain` unless the user requests the removal of data.
     pub holds_data: bool,
+    /// With `holds_data`: which objects hold data, by their attributes. `None` if all of them do. See
+    /// [`ResourceType::is_holding_data`].
+    pub data_holders: Option<fn(&Map) -> bool>,
     /// True if a delete keeps the data unless [`crate::Call::removes_data`] is set. Unlike with `holds_data`, a removal
     /// always calls the provider.
     pub keeps_data_on_delete: bool,
@@ -165,6 +168,7 @@ impl ResourceType {
             identity,
             identity_space: name,
             holds_data: false,
+            data_holders: None,
             keeps_data_on_delete: false,
             only_empty: None,
             state_only: false,
@@ -191,6 +195,12 @@ impl ResourceType {
             Some(((*name).to_owned(), value.clone()))
         };
         self.identity.iter().map(part).collect()
+    }
+
+    /// True if an object with these attributes holds user data.
+    #[must_use]
+    pub fn is_holding_data(&self, attributes: &Map) -> bool {
+        self.holds_data && self.data_holders.is_none_or(|is_holder| is_holder(attributes))
     }
 
     /// An identity in the form in which the system compares names. Equal forms are the same object.

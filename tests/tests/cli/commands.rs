@@ -250,6 +250,7 @@ fn providers_and_blueprints_are_listed_and_explained() {
     databricks 0.1.0  Jobs, pipelines, repositories, permissions and Unity Catalog in Databricks workspaces.
     hasura 0.1.0  Sources, tables and permissions of Hasura, and the roles of its role mapper.
     kafka 0.1.0  Topics, access and schemas of Apache Kafka and Confluent clusters.
+    kubernetes 0.1.0  Objects of any API of a Kubernetes cluster, by server-side apply.
     local 0.1.0  Values, files, directories and commands of this machine.
     pipelines 0.1.0  Data pipelines of frictionless datapackage-pipelines, run on this machine.
     postgres 0.1.0  Databases, schemas, tables, views, indexes, roles and grants of PostgreSQL.

@@ -38,6 +38,7 @@ fn empty_folder_is_healthy_and_stays_empty() {
     ok    provider databricks of local: it is not configured, so it was not called
     ok    provider hasura of local: it is not configured, so it was not called
     ok    provider kafka of local: it is not configured, so it was not called
+    ok    provider kubernetes of local: it is not configured, so it was not called
     ok    provider local of local: it connects
     ok    provider pipelines of local: it connects
     ok    provider postgres of local: it is not configured, so it was not called
@@ -83,6 +84,7 @@ fn problems_have_a_remedy_and_do_not_stop_other_checks() {
     ok    provider databricks of local: it is not configured, so it was not called
     ok    provider hasura of local: it is not configured, so it was not called
     ok    provider kafka of local: it is not configured, so it was not called
+    ok    provider kubernetes of local: it is not configured, so it was not called
     ok    provider local of local: it connects
     ok    provider pipelines of local: it connects
     ok    provider postgres of local: it is not configured, so it was not called
@@ -98,6 +100,7 @@ fn problems_have_a_remedy_and_do_not_stop_other_checks() {
     ok    provider databricks of outside: it is not configured, so it was not called
     ok    provider hasura of outside: it is not configured, so it was not called
     ok    provider kafka of outside: it is not configured, so it was not called
+    ok    provider kubernetes of outside: it is not configured, so it was not called
     ok    provider local of outside: it connects
     ok    provider pipelines of outside: it connects
     ok    provider postgres of outside: it is not configured, so it was not called
@@ -153,6 +156,7 @@ fn unset_variable_does_not_stop_checks_of_environments() {
     ok    provider databricks of a: it is not configured, so it was not called
     ok    provider hasura of a: it is not configured, so it was not called
     ok    provider kafka of a: it is not configured, so it was not called
+    ok    provider kubernetes of a: it is not configured, so it was not called
     ok    provider local of a: it connects
     ok    provider pipelines of a: it connects
     ok    provider postgres of a: it is not configured, so it was not called

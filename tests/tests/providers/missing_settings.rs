@@ -3,7 +3,7 @@
 use terrace_tests::Project;
 
 /// Resources with the settings of their instance, and what a refused plan prints.
-const RESOURCES: [(&str, &str, &str, &str, &str); 8] = [
+const RESOURCES: [(&str, &str, &str, &str, &str); 9] = [
     ("snowflake_role", "{name: R}", "{}", "no Snowflake account is set for the instance `snowflake`", "`account`"),
     (
         "airbyte_source",
@@ -34,6 +34,13 @@ const RESOURCES: [(&str, &str, &str, &str, &str); 8] = [
         "`url`",
     ),
     ("hasura_role", "{roleId: r, componentId: c, rootFields: [a]}", "{}", "no `url` is set for the", "`url`"),
+    (
+        "kubernetes_object",
+        "{manifest: {apiVersion: v1, kind: Namespace, metadata: {name: n}}}",
+        "{}",
+        "no cluster is set for the instance `kubernetes`",
+        "`kubeconfig: ~/.kube/config`",
+    ),
     ("kafka_topic", "{name: t, partitions: 1}", "{}", "`bootstrapServers`", "`bootstrapServers`"),
     (
         "kafka_subject",

@@ -42,7 +42,7 @@ struct Case {
     stack: fn() -> Json,
 }
 
-const CASES: [Case; 6] = [
+const CASES: [Case; 7] = [
     Case {
         provider: "airbyte",
         settings: |at| json!({"url": format!("http://{at}/api/public/v1"), "token": "t", "workspaceId": "w"}),
@@ -74,6 +74,11 @@ const CASES: [Case; 6] = [
         provider: "snowflake",
         settings: |at| json!({"host": format!("http://{at}"), "user": "u", "token": "t"}),
         stack: || adopted("snowflake_database", json!({"name": "D"})),
+    },
+    Case {
+        provider: "kubernetes",
+        settings: |at| json!({"server": format!("http://{at}"), "token": "t"}),
+        stack: || json!({"data": [{"type": "kubernetes_server", "name": "kubernetes", "config": {}}]}),
     },
 ];
 
@@ -143,6 +148,11 @@ fn silent_postgresql_is_given_up() {
 #[test]
 fn silent_snowflake_is_given_up() {
     assert_given_up(5);
+}
+
+#[test]
+fn silent_kubernetes_is_given_up() {
+    assert_given_up(6);
 }
 
 #[test]

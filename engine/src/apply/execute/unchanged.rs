@@ -40,7 +40,8 @@ impl Precheck {
         let change = &prepared.change;
         let Some((_, ty)) = applier.registry.resource_type(&change.address.ty) else { return Self::None };
         let changes_object = matches!(prepared.action, StepAction::Update | StepAction::Delete);
-        if !changes_object || !(ty.holds_data || applier.rereads_objects) {
+        let holds_data = || change.basis.prior.as_ref().is_none_or(|prior| ty.is_holding_data(&prior.attributes));
+        if !changes_object || !(ty.holds_data && holds_data() || applier.rereads_objects) {
             return Self::None;
         }
         match &change.data_loss {

@@ -118,7 +118,8 @@ impl Walk<'_, '_> {
         in_doubt: Option<String>,
     ) {
         self.deferred_rows.push(row.moved_from.clone().unwrap_or_else(|| address.clone()));
-        let holds_data = self.planner.registry.resource_type(&address.ty).is_some_and(|(_, ty)| ty.holds_data);
+        let ty = self.planner.registry.resource_type(&address.ty);
+        let holds_data = ty.is_some_and(|(_, ty)| ty.is_holding_data(&row.opened.prior.attributes));
         let is_retained = holds_data && !self.planner.options.remove_data;
         if let Some(Some(by)) = deferred.rows.get(address)
             && !(is_retained && row.opened.prior.status == RowStatus::Retained)

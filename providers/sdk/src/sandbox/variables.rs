@@ -27,7 +27,7 @@ pub const BASE: [&str; 16] = [
     "XDG_RUNTIME_DIR",
 ];
 /// Variables with credentials of providers: those of sensitive settings, and those of the vendors' own clients.
-pub const CREDENTIALS: [&str; 26] = [
+pub const CREDENTIALS: [&str; 27] = [
     "AIRBYTE_CLIENT_SECRET",
     "AIRBYTE_PASSWORD",
     "AIRBYTE_TOKEN",
@@ -43,6 +43,7 @@ pub const CREDENTIALS: [&str; 26] = [
     "DATABRICKS_CLIENT_SECRET",
     "DATABRICKS_TOKEN",
     "HASURA_ADMIN_SECRET",
+    "KUBECONFIG",
     "PGPASSFILE",
     "PGPASSWORD",
     "ROLE_MAPPER_AZURE_CLIENT_SECRET",

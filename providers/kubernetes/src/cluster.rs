@@ -1,0 +1,521 @@
+//! Requests to an API server, and the kinds that it serves.
+//!
+//! Objects are plain JSON: the types of the client library would change numbers and drop fields.
+
+use crate::config::{Config, in_words};
+use crate::failure::{self, Failure, Purpose, Refusal};
+use crate::fields::MANAGER;
+use crate::target::Target;
+use http::{Method, StatusCode};
+use kube::client::{AuthError, Body};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value as Json;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use terrace_provider::names::{closest, listed};
+use terrace_provider::{ErrorKind, Path, ProviderError};
+use tokio::sync::OnceCell;
+
+/// Characters that stay as they are in a part of a URL.
+const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Number of objects in one page of a list.
+const PAGE: usize = 500;
+/// Largest answer in bytes: ten times the largest page of etcd's largest objects would not fit into memory.
+const LARGEST_ANSWER: usize = 512 * 1024 * 1024;
+
+/// A cluster with one identity.
+pub(crate) struct Cluster {
+    pub(crate) config: Config,
+    client: OnceCell<(kube::Client, String)>,
+    /// The kinds of each group and version.
+    kinds: Mutex<HashMap<String, Arc<Vec<Kind>>>>,
+    id: OnceCell<Option<String>>,
+}
+
+/// A kind of objects.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Kind {
+    pub(crate) api_version: String,
+    pub(crate) kind: String,
+    /// The name in URLs: `deployments`.
+    pub(crate) plural: String,
+    pub(crate) is_namespaced: bool,
+}
+
+impl Kind {
+    /// The name for rights: `deployments.apps`.
+    pub(crate) fn resource(&self) -> String {
+        match self.api_version.split_once('/') {
+            Some((group, _)) => format!("{}.{group}", self.plural),
+            None => self.plural.clone(),
+        }
+    }
+
+    /// The URL of the objects in a namespace; empty for all.
+    pub(crate) fn list_path(&self, namespace: &str) -> String {
+        let base = base(&self.api_version);
+        match (self.is_namespaced, namespace) {
+            (true, namespace) if !namespace.is_empty() => {
+                format!("{base}/namespaces/{}/{}", part(namespace), self.plural)
+            }
+            _ => format!("{base}/{}", self.plural),
+        }
+    }
+
+    fn path(&self, target: &Target) -> String {
+        format!("{}/{}", self.list_path(&target.namespace), part(&target.name))
+    }
+}
+
+/// The URL of a group and version: `/apis/apps/v1`, `/api/v1`.
+fn base(api_version: &str) -> String {
+    match api_version.split_once('/') {
+        Some((group, version)) => format!("/apis/{}/{}", part(group), part(version)),
+        None => format!("/api/{}", part(api_version)),
+    }
+}
+
+/// A text as one part of a URL.
+pub(crate) fn part(text: &str) -> String {
+    utf8_percent_encode(text, PART).to_string()
+}
+
+/// The rest of a URL: `?a=b&c=d`.
+fn query(parameters: &[(&str, String)]) -> String {
+    let joined: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}={}", part(value))).collect();
+    if joined.is_empty() { String::new() } else { format!("?{}", joined.join("&")) }
+}
+
+/// A success answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    /// True if the request created an object.
+    pub(crate) is_created: bool,
+    pub(crate) object: Json,
+}
+
+/// A way to apply a manifest.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Apply {
+    /// Plan only: the server checks and completes the object, and stores nothing.
+    pub(crate) is_dry_run: bool,
+    /// Take over fields of other managers.
+    pub(crate) takes_ownership: bool,
+}
+
+impl Apply {
+    fn parameters(self, is_patch: bool) -> Vec<(&'static str, String)> {
+        let mut parameters = vec![("fieldManager", MANAGER.to_owned()), ("fieldValidation", "Strict".to_owned())];
+        if is_patch {
+            parameters.push(("force", self.takes_ownership.to_string()));
+        }
+        if self.is_dry_run {
+            parameters.push(("dryRun", "All".to_owned()));
+        }
+        parameters
+    }
+}
+
+impl Cluster {
+    pub(crate) fn new(config: Config) -> Self {
+        Self { config, client: OnceCell::new(), kinds: Mutex::default(), id: OnceCell::new() }
+    }
+
+    /// The client and the URL of the server. Opens files and may run a credentials plugin, but sends nothing.
+    async fn client(&self) -> Result<&(kube::Client, String), Failure> {
+        let opened = self.client.get_or_try_init(async || {
+            let config = self.config.client().await?;
+            let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+            let runtime = tokio::runtime::Handle::current();
+            // A plugin blocks the thread until it ends.
+            let made = tokio::task::spawn_blocking(move || {
+                let _entered = runtime.enter();
+                kube::Client::try_from(config)
+            });
+            match made.await {
+                Ok(Ok(client)) => Ok((client, url)),
+                Ok(Err(error)) => Err(unusable(&error)),
+                Err(error) => Err(ProviderError::bug(format!("the client ended: {error}"))),
+            }
+        });
+        opened.await.map_err(|error| Failure::Settings(Box::new(error)))
+    }
+
+    /// The URL of the server, for messages.
+    fn url(&self) -> &str {
+        self.client.get().map_or("an unknown address", |(_, url)| url)
+    }
+
+    /// The provider error of a failure.
+    pub(crate) fn error(&self, failure: Failure, purpose: &Purpose<'_>) -> ProviderError {
+        failure::error(failure, self.url(), purpose)
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&'static str, &Json)>,
+    ) -> Result<(StatusCode, Vec<u8>), Failure> {
+        let (client, _) = self.client().await?;
+        let mut request = http::Request::builder().method(method).uri(path).header("accept", "application/json");
+        let mut bytes = Vec::new();
+        if let Some((content_type, json)) = body {
+            request = request.header("content-type", content_type);
+            bytes = serde_json::to_vec(json).map_err(|error| Failure::NotSent(error.to_string()))?;
+        }
+        let request = request.body(Body::from(bytes)).map_err(|error| Failure::NotSent(error.to_string()))?;
+        let answer = async {
+            let answer = client.send(request).await.map_err(|error| not_answered(&error))?;
+            terrace_provider::wrap::silence::answered();
+            let status = answer.status();
+            let length =
+                answer.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+            if length.is_some_and(|length| length > LARGEST_ANSWER) {
+                return Err(Failure::Lost("its answer is too large".to_owned()));
+            }
+            let body = answer.into_body().collect_bytes().await.map_err(|error| Failure::Lost(in_words(&error)))?;
+            terrace_provider::wrap::silence::answered();
+            Ok((status, body.to_vec()))
+        };
+        // Longer than the limits of the client, which know more about the cause.
+        let limit = self.config.timeout.saturating_add(Duration::from_secs(1));
+        match tokio::time::timeout(limit, answer).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Failure::Lost(format!("no answer within {} s", self.config.timeout.as_secs()))),
+        }
+    }
+
+    /// Sends a request; any answer but a success is a failure.
+    pub(crate) async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&'static str, &Json)>,
+    ) -> Result<Reply, Failure> {
+        let (status, body) = self.send(method, path, body).await?;
+        if !status.is_success() {
+            return Err(Failure::Answered(Box::new(Refusal::of(status.as_u16(), &body))));
+        }
+        let object =
+            serde_json::from_slice(&body).map_err(|error| Failure::Lost(format!("its answer is not JSON: {error}")))?;
+        Ok(Reply { is_created: status == StatusCode::CREATED, object })
+    }
+
+    /// Reads JSON; `None` if the server answers that it does not exist.
+    pub(crate) async fn get(&self, path: &str) -> Result<Option<Json>, Failure> {
+        match self.request(Method::GET, path, None).await {
+            Ok(reply) => Ok(Some(reply.object)),
+            Err(Failure::Answered(refusal)) if refusal.code == 404 => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Reads a text, such as a log.
+    pub(crate) async fn text(&self, path: &str) -> Result<String, Failure> {
+        let (status, body) = self.send(Method::GET, path, None).await?;
+        match status.is_success() {
+            true => Ok(String::from_utf8_lossy(&body).into_owned()),
+            false => Err(Failure::Answered(Box::new(Refusal::of(status.as_u16(), &body)))),
+        }
+    }
+
+    /// The id of the cluster; `None` if the identity may not read the namespace `kube-system`.
+    pub(crate) async fn id(&self) -> Result<Option<String>, Failure> {
+        let id = self.id.get_or_try_init(async || match self.get("/api/v1/namespaces/kube-system").await {
+            Ok(object) => Ok(object.as_ref().and_then(uid_of)),
+            Err(Failure::Answered(refusal)) if refusal.code == 403 => Ok(None),
+            Err(failure) => Err(failure),
+        });
+        id.await.cloned()
+    }
+
+    /// The kinds of a group and version; `None` if the server does not serve it.
+    async fn kinds(&self, api_version: &str) -> Result<Option<Arc<Vec<Kind>>>, Failure> {
+        let locked = || self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kinds) = locked().get(api_version).cloned() {
+            return Ok(Some(kinds));
+        }
+        let Some(list) = self.get(&base(api_version)).await? else { return Ok(None) };
+        let kinds = Arc::new(kinds_of(api_version, &list));
+        locked().insert(api_version.to_owned(), Arc::clone(&kinds));
+        Ok(Some(kinds))
+    }
+
+    /// The kind of an object in the version of its manifest.
+    ///
+    /// # Errors
+    /// When the cluster does not serve it.
+    pub(crate) async fn kind(&self, target: &Target) -> Result<Kind, Failure> {
+        if let Some(kind) = self.find_kind(target).await? {
+            return Ok(kind);
+        }
+        // The group may have changed since it was read, by a definition in the same apply.
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner).remove(&target.api_version);
+        if let Some(kind) = self.find_kind(target).await? {
+            return Ok(kind);
+        }
+        let (known, versions) = (self.kinds(&target.api_version).await?, self.versions(target.group()).await?);
+        Err(Failure::NotServed(Box::new(not_served(target, known.as_deref(), &versions))))
+    }
+
+    async fn find_kind(&self, target: &Target) -> Result<Option<Kind>, Failure> {
+        let kinds = self.kinds(&target.api_version).await?;
+        Ok(kinds.and_then(|kinds| kinds.iter().find(|kind| kind.kind == target.kind).cloned()))
+    }
+
+    /// The versions of a group that the cluster serves, the preferred one first.
+    async fn versions(&self, group: &str) -> Result<Vec<String>, Failure> {
+        if group.is_empty() {
+            return Ok(vec!["v1".to_owned()]);
+        }
+        let Some(found) = self.get(&format!("/apis/{}", part(group))).await? else { return Ok(Vec::new()) };
+        let preferred = found.pointer("/preferredVersion/version").and_then(Json::as_str);
+        let all = found.get("versions").and_then(Json::as_array).into_iter().flatten();
+        let all = all.filter_map(|version| version.get("version")?.as_str());
+        let others = all.filter(|version| Some(*version) != preferred);
+        Ok(preferred.into_iter().chain(others).map(str::to_owned).collect())
+    }
+
+    /// The kind of a recorded object in a version that the cluster serves; `None` if it serves none.
+    pub(crate) async fn recorded_kind(&self, target: &Target) -> Result<Option<(Kind, Target)>, Failure> {
+        if let Some(kind) = self.find_kind(target).await? {
+            return Ok(Some((kind, target.clone())));
+        }
+        for version in self.versions(target.group()).await? {
+            let target = target.in_version(&version);
+            if let Some(kind) = self.find_kind(&target).await? {
+                return Ok(Some((kind, target)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads an object.
+    pub(crate) async fn object(&self, kind: &Kind, target: &Target) -> Result<Option<Json>, Failure> {
+        self.get(&kind.path(target)).await
+    }
+
+    /// Applies a manifest.
+    pub(crate) async fn apply(
+        &self,
+        kind: &Kind,
+        target: &Target,
+        manifest: &Json,
+        how: Apply,
+    ) -> Result<Reply, Failure> {
+        let path = format!("{}{}", kind.path(target), query(&how.parameters(true)));
+        self.request(Method::PATCH, &path, Some(("application/apply-patch+yaml", manifest))).await
+    }
+
+    /// Checks by a dry run that a manifest can be created.
+    pub(crate) async fn check_create(&self, kind: &Kind, target: &Target, manifest: &Json) -> Result<Reply, Failure> {
+        let how = Apply { is_dry_run: true, takes_ownership: false };
+        let path = format!("{}{}", kind.list_path(&target.namespace), query(&how.parameters(false)));
+        self.request(Method::POST, &path, Some(("application/json", manifest))).await
+    }
+
+    /// Requests the deletion of the object with this uid.
+    pub(crate) async fn delete(
+        &self,
+        kind: &Kind,
+        target: &Target,
+        uid: Option<&str>,
+        propagation: &str,
+    ) -> Result<(), Failure> {
+        let mut options =
+            serde_json::json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation});
+        if let (Some(uid), Some(options)) = (uid, options.as_object_mut()) {
+            options.insert("preconditions".to_owned(), serde_json::json!({"uid": uid}));
+        }
+        self.request(Method::DELETE, &kind.path(target), Some(("application/json", &options))).await.map(drop)
+    }
+
+    /// The objects of a kind, in pages of 500.
+    pub(crate) async fn list(
+        &self,
+        kind: &Kind,
+        namespace: &str,
+        selectors: &[(&str, String)],
+    ) -> Result<Vec<Json>, Failure> {
+        let mut found = self.list_at(&kind.list_path(namespace), selectors).await?;
+        // Items of a list do not name their kind.
+        for entries in found.iter_mut().filter_map(Json::as_object_mut) {
+            entries.insert("apiVersion".to_owned(), kind.api_version.clone().into());
+            entries.insert("kind".to_owned(), kind.kind.clone().into());
+        }
+        Ok(found)
+    }
+
+    /// The number of objects below a URL.
+    pub(crate) async fn count(&self, path: &str) -> Result<u64, Failure> {
+        let reply = self.request(Method::GET, &format!("{path}?limit=1"), None).await?;
+        let rest = reply.object.pointer("/metadata/remainingItemCount").and_then(Json::as_u64).unwrap_or(0);
+        let first = reply.object.get("items").and_then(Json::as_array).map_or(0, Vec::len);
+        Ok(rest.saturating_add(first as u64))
+    }
+
+    /// The objects below a URL, in pages of 500.
+    pub(crate) async fn list_at(&self, path: &str, selectors: &[(&str, String)]) -> Result<Vec<Json>, Failure> {
+        let mut found = Vec::new();
+        let mut next: Option<String> = None;
+        loop {
+            let mut parameters = selectors.to_vec();
+            parameters.push(("limit", PAGE.to_string()));
+            parameters.extend(next.take().map(|token| ("continue", token)));
+            let reply = self.request(Method::GET, &format!("{path}{}", query(&parameters)), None).await?;
+            let mut object = reply.object;
+            if let Some(Json::Array(items)) = object.get_mut("items").map(Json::take) {
+                found.extend(items);
+            }
+            let token = object.pointer("/metadata/continue").and_then(Json::as_str).filter(|token| !token.is_empty());
+            match token {
+                Some(token) => next = Some(token.to_owned()),
+                None => return Ok(found),
+            }
+        }
+    }
+}
+
+/// The server's id of an object.
+pub(crate) fn uid_of(object: &Json) -> Option<String> {
+    object.pointer("/metadata/uid").and_then(Json::as_str).map(str::to_owned)
+}
+
+fn kinds_of(api_version: &str, list: &Json) -> Vec<Kind> {
+    let resources = list.get("resources").and_then(Json::as_array).into_iter().flatten();
+    let kind = |resource: &Json| {
+        let text = |name: &str| resource.get(name).and_then(Json::as_str).map(str::to_owned);
+        // Subresources have a name such as `pods/log`.
+        let plural = text("name").filter(|name| !name.contains('/'))?;
+        Some(Kind {
+            api_version: api_version.to_owned(),
+            kind: text("kind")?,
+            plural,
+            is_namespaced: resource.get("namespaced").and_then(Json::as_bool).unwrap_or(false),
+        })
+    };
+    resources.filter_map(kind).collect()
+}
+
+fn not_served(target: &Target, known: Option<&Vec<Kind>>, versions: &[String]) -> ProviderError {
+    let Target { api_version, kind, .. } = target;
+    let step = if known.is_some() { "kind" } else { "apiVersion" };
+    let path = Path::attribute("manifest").key(step);
+    let error =
+        ProviderError::invalid(Some(path), format!("the cluster does not serve the kind {kind} of `{api_version}`"));
+    let kinds: Vec<&str> = known.into_iter().flatten().map(|kind| kind.kind.as_str()).collect();
+    let group = target.group();
+    match (known, versions) {
+        (Some(_), _) => match closest(kind, kinds.iter().copied()) {
+            Some(kind) => error.solution(format!("did you mean `{kind}`?")),
+            None => {
+                error.solution(format!("install its definition; the kinds of `{api_version}` are: {}", listed(&kinds)))
+            }
+        },
+        (None, []) => error.solution(format!(
+            "install the definition of the group `{group}` first: declare it in the stack and name it under `dependsOn`"
+        )),
+        (None, versions) => {
+            let versions: Vec<String> = match group {
+                "" => versions.to_vec(),
+                group => versions.iter().map(|version| format!("{group}/{version}")).collect(),
+            };
+            error.solution(format!("write a version that the cluster serves: {}", listed(&versions)))
+        }
+    }
+}
+
+/// The error of a client that cannot be made.
+fn unusable(error: &kube::Error) -> ProviderError {
+    match error {
+        kube::Error::Auth(error) => plugin_failed(error),
+        other => ProviderError::invalid(
+            Some(Path::attribute("kubeconfig")),
+            format!("no client can be made: {}", in_words(other)),
+        )
+        .solution("correct the cluster and the user of the kubeconfig file"),
+    }
+}
+
+/// The error of credentials. The output of a plugin may hold secrets, so it is not shown.
+fn plugin_failed(error: &AuthError) -> ProviderError {
+    let message = match error {
+        // The command line may hold secrets as well.
+        AuthError::AuthExecRun { out, .. } => {
+            format!("the credentials plugin of the kubeconfig file's user failed with {}", out.status)
+        }
+        AuthError::AuthExecStart(error) => format!("the credentials plugin cannot be started: {error}"),
+        other => format!("the credentials of the kubeconfig file's user cannot be used: {}", in_words(other)),
+    };
+    ProviderError::new(ErrorKind::PermissionDenied, message)
+        .solution("run `kubectl auth whoami` with this kubeconfig file, and correct the user of its context")
+}
+
+fn not_answered(error: &kube::Error) -> Failure {
+    if let kube::Error::Auth(error) = error {
+        return Failure::Settings(Box::new(plugin_failed(error)));
+    }
+    let words = in_words(error);
+    if words.contains("certificate") {
+        return Failure::Certificate(words);
+    }
+    // The client library of HTTP marks failures before a request in this way.
+    if words.contains("(Connect)") { Failure::NotSent(words) } else { Failure::Lost(words) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn urls_follow_group_scope_and_names() {
+        let kind = |api_version: &str, plural: &str, is_namespaced| Kind {
+            api_version: api_version.to_owned(),
+            kind: "K".to_owned(),
+            plural: plural.to_owned(),
+            is_namespaced,
+        };
+        let target = |id: &str| Target::of_id(id).unwrap();
+        let path = kind("apps/v1", "deployments", true).path(&target("apps/v1/K/shop/web"));
+        assert_eq!(path, "/apis/apps/v1/namespaces/shop/deployments/web");
+        let roles = kind("rbac.authorization.k8s.io/v1", "clusterroles", false);
+        let path = roles.path(&target("rbac.authorization.k8s.io/v1/K//system:a"));
+        assert_eq!(path, "/apis/rbac.authorization.k8s.io/v1/clusterroles/system%3Aa");
+        assert_eq!(kind("v1", "pods", true).list_path(""), "/api/v1/pods");
+        assert_eq!(
+            (kind("v1", "pods", true).resource(), roles.resource()),
+            ("pods".to_owned(), "clusterroles.rbac.authorization.k8s.io".to_owned())
+        );
+        assert_eq!(query(&[("labelSelector", "a=b,c".to_owned())]), "?labelSelector=a%3Db%2Cc");
+    }
+
+    #[test]
+    fn subresources_do_not_count_as_kinds() {
+        let list = json!({"resources": [
+            {"name": "deployments", "namespaced": true, "kind": "Deployment"},
+            {"name": "deployments/scale", "namespaced": true, "kind": "Scale"},
+        ]});
+        let names: Vec<String> = kinds_of("apps/v1", &list).into_iter().map(|kind| kind.kind).collect();
+        assert_eq!(names, ["Deployment"]);
+    }
+
+    #[test]
+    fn kind_that_is_not_served_has_a_hint() {
+        let target = Target::of_id("apps/v1/Deploymnt/a/b").unwrap();
+        let known = kinds_of(
+            "apps/v1",
+            &json!({"resources": [{"name": "deployments", "namespaced": true, "kind": "Deployment"}]}),
+        );
+        let hint = |known: Option<&Vec<Kind>>, versions: &[&str]| {
+            let versions: Vec<String> = versions.iter().map(|version| (*version).to_owned()).collect();
+            not_served(&target, known, &versions).hint().unwrap()
+        };
+        assert_eq!(hint(Some(&known), &["v1"]), "did you mean `Deployment`?");
+        assert!(hint(None, &[]).contains("install the definition of the group `apps`"));
+        assert!(hint(None, &["v2"]).contains("apps/v2"));
+    }
+}

@@ -1,0 +1,285 @@
+//! Settings of an instance: a kubeconfig file, the service account of a pod, or the URL of a server.
+
+use http::Uri;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use secrecy::{ExposeSecret, SecretString};
+use std::path::{Path as FilePath, PathBuf};
+use std::time::Duration;
+use terrace_provider::attributes::{flag, optional_text, texts};
+use terrace_provider::http::{check_credentials, is_plain_http_allowed};
+use terrace_provider::{ErrorKind, Path, ProviderError, Settings, Value};
+
+/// The way to a cluster.
+#[derive(Debug)]
+pub(crate) enum Access {
+    /// Files that are merged in this order, and a context other than the current one.
+    Kubeconfig {
+        files: Vec<PathBuf>,
+        context: Option<String>,
+    },
+    /// The service account of the pod.
+    InCluster,
+    Server {
+        url: Uri,
+        token: Option<SecretString>,
+        ca_file: Option<PathBuf>,
+    },
+}
+
+/// Settings of an instance.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// The name of the instance, for messages.
+    pub(crate) instance: String,
+    /// `None` if no setting names a cluster.
+    pub(crate) access: Option<Access>,
+    /// The only namespaces that may be used; empty for all.
+    pub(crate) namespaces: Vec<String>,
+    /// The time limit of a request.
+    pub(crate) timeout: Duration,
+    allows_plain_http: bool,
+}
+
+impl Config {
+    /// Reads the settings. Opens no file.
+    ///
+    /// # Errors
+    /// When settings are invalid or contradict each other.
+    pub(crate) fn read(settings: &Settings) -> Result<Self, ProviderError> {
+        let values = &settings.values;
+        let text = |name: &str| optional_text(values, name).filter(|text| !text.is_empty());
+        let (server, token) = (text("server"), text("token").map(SecretString::from));
+        let allows_plain_http = is_plain_http_allowed(values);
+        if server.is_none()
+            && let Some(name) = ["token", "caFile"].into_iter().find(|name| text(name).is_some())
+        {
+            return Err(ProviderError::invalid(
+                Some(Path::attribute(name)),
+                format!("`{name}` belongs to `server`, which is not set"),
+            )
+            .solution("write `server: https://HOST:PORT`, or put it into the kubeconfig file"));
+        }
+        let access = if flag(values, "inCluster") {
+            if server.is_some() {
+                return Err(ProviderError::invalid(
+                    Some(Path::attribute("inCluster")),
+                    "`inCluster` and `server` are both set",
+                )
+                .solution("remove one of them"));
+            }
+            Some(Access::InCluster)
+        } else if let Some(server) = server {
+            let at = Path::attribute("server");
+            let url = server
+                .parse::<Uri>()
+                .ok()
+                .filter(|url| matches!(url.scheme_str(), Some("https" | "http")) && url.host().is_some());
+            let url = url.ok_or_else(|| {
+                ProviderError::invalid(Some(at.clone()), "`server` is not a URL").solution("write `https://HOST:PORT`")
+            })?;
+            if token.is_some() {
+                check_credentials(&server, allows_plain_http, at)?;
+            }
+            let ca_file = text("caFile").map(|file| settings.project_folder.join(file));
+            Some(Access::Server { url, token, ca_file })
+        } else {
+            text("kubeconfig").map(|files| Access::Kubeconfig {
+                files: files
+                    .split(':')
+                    .filter(|file| !file.is_empty())
+                    .map(|file| located(file, &settings.project_folder))
+                    .collect(),
+                context: text("context"),
+            })
+        };
+        let seconds = values.get("timeout").and_then(Value::as_int).unwrap_or(30);
+        let timeout = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
+        let timeout = timeout.ok_or_else(|| {
+            ProviderError::invalid(Some(Path::attribute("timeout")), "the timeout is not a valid time")
+                .solution("write a number of seconds greater than 0")
+        })?;
+        Ok(Self {
+            instance: settings.instance.clone(),
+            access,
+            namespaces: texts(values, "namespaces"),
+            timeout,
+            allows_plain_http,
+        })
+    }
+
+    /// The access to the cluster.
+    ///
+    /// # Errors
+    /// When no setting names one.
+    pub(crate) fn access(&self) -> Result<&Access, ProviderError> {
+        self.access.as_ref().ok_or_else(|| {
+            let variable = if self.instance == "kubernetes" { ", or set KUBECONFIG" } else { "" };
+            ProviderError::unconfigured(format!("no cluster is set for the instance `{}`", self.instance)).solution(
+                format!(
+                    "write `kubeconfig: ~/.kube/config`, `inCluster: true` or `server` under `providers.{}` of the \
+                 environment{variable}",
+                    self.instance
+                ),
+            )
+        })
+    }
+
+    /// Reads files and service accounts, and returns the settings of the client.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or lacks the context.
+    pub(crate) async fn client(&self) -> Result<kube::Config, ProviderError> {
+        let mut config = match self.access()? {
+            Access::InCluster => kube::Config::incluster().map_err(|error| {
+                let message = format!("this process has no service account of a pod: {}", in_words(&error));
+                ProviderError::unconfigured(message).solution("use `kubeconfig` outside a cluster")
+            })?,
+            Access::Kubeconfig { files, context } => from_files(files, context.clone()).await?,
+            Access::Server { url, token, ca_file } => {
+                let mut config = kube::Config::new(url.clone());
+                config.auth_info.token = token.as_ref().map(|token| token.expose_secret().to_owned().into());
+                if let Some(file) = ca_file
+                    && let Err(error) = std::fs::metadata(file)
+                {
+                    let message = format!("`caFile` {}: {error}", file.display());
+                    return Err(ProviderError::new(
+                        ErrorKind::InvalidInput { path: Some(Path::attribute("caFile")) },
+                        message,
+                    )
+                    .solution("name the PEM file of the cluster's certificate authority"));
+                }
+                config.root_cert_file.clone_from(ca_file);
+                config
+            }
+        };
+        check_credentials(&config.cluster_url.to_string(), self.allows_plain_http, Path::attribute("server"))?;
+        config.connect_timeout = Some(self.timeout);
+        config.read_timeout = Some(self.timeout);
+        config.write_timeout = Some(self.timeout);
+        config.reset_reader_on_write = true;
+        // The engine retries.
+        config.default_retry = false;
+        Ok(config)
+    }
+}
+
+async fn from_files(files: &[PathBuf], context: Option<String>) -> Result<kube::Config, ProviderError> {
+    let wrong = |path: &str, message: String| ProviderError::invalid(Some(Path::attribute(path)), message);
+    let mut merged = Kubeconfig::default();
+    for file in files {
+        let read = Kubeconfig::read_from(file).and_then(|read| merged.clone().merge(read));
+        merged = read.map_err(|error| {
+            wrong("kubeconfig", format!("the kubeconfig file {} cannot be read: {}", file.display(), in_words(&error)))
+                .solution("name a file that `kubectl config view` can read")
+        })?;
+    }
+    let mut names: Vec<&str> = merged.contexts.iter().map(|context| context.name.as_str()).collect();
+    names.sort_unstable();
+    let wanted = context.as_ref().or(merged.current_context.as_ref()).filter(|name| !name.is_empty());
+    let listed = terrace_provider::names::listed(&names);
+    match wanted {
+        None => {
+            return Err(wrong("context", "the kubeconfig file has no current context".to_owned())
+                .solution(format!("write `context`; its contexts are: {listed}")));
+        }
+        Some(name) if !names.contains(&name.as_str()) => {
+            return Err(wrong("context", format!("the kubeconfig file has no context `{name}`"))
+                .did_you_mean(name, &names)
+                .solution(format!("its contexts are: {listed}")));
+        }
+        Some(_) => {}
+    }
+    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
+    kube::Config::from_custom_kubeconfig(merged, &options).await.map_err(|error| {
+        wrong("kubeconfig", format!("the kubeconfig file is not valid: {}", in_words(&error)))
+            .solution("correct the cluster and the user of its context")
+    })
+}
+
+/// An error with its causes.
+pub(crate) fn in_words(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// A file of the project, or of the home folder.
+fn located(file: &str, project_folder: &FilePath) -> PathBuf {
+    match (file.strip_prefix("~/"), std::env::home_dir()) {
+        (Some(file), Some(home)) => home.join(file),
+        _ => project_folder.join(file),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn settings(values: serde_json::Value) -> Settings {
+        let mut settings = terrace_provider::conformance::settings(FilePath::new("/project"));
+        settings.values = terrace_provider::conformance::attributes(&values).unwrap();
+        settings
+    }
+
+    #[track_caller]
+    fn refused(values: serde_json::Value, message: &str) {
+        let error = Config::read(&settings(values)).unwrap_err();
+        assert!(error.message.contains(message) && error.hint().is_some(), "{error:?}");
+    }
+
+    #[test]
+    fn contradicting_settings_are_refused() {
+        refused(json!({"token": "t"}), "`token` belongs to `server`");
+        refused(json!({"caFile": "ca.pem"}), "`caFile` belongs to `server`");
+        refused(json!({"inCluster": true, "server": "https://h"}), "both set");
+        refused(json!({"server": "cluster.example.com"}), "not a URL");
+        refused(json!({"server": "http://cluster.example.com", "token": "t"}), "another machine");
+        refused(json!({"kubeconfig": "c", "timeout": 0}), "not a valid time");
+    }
+
+    #[test]
+    fn files_are_relative_to_the_project() {
+        let config = Config::read(&settings(json!({"kubeconfig": "a:/etc/b", "context": "c"}))).unwrap();
+        let Some(Access::Kubeconfig { files, context }) = config.access else { panic!() };
+        assert_eq!(files, [PathBuf::from("/project/a"), PathBuf::from("/etc/b")]);
+        assert_eq!(context.as_deref(), Some("c"));
+    }
+
+    #[test]
+    fn instance_without_a_cluster_is_not_configured() {
+        let config = Config::read(&settings(json!({}))).unwrap();
+        let error = config.access().unwrap_err();
+        assert_eq!(error.kind, ErrorKind::NotConfigured);
+        assert!(error.hint().unwrap().contains("kubeconfig"), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn wrong_kubeconfig_files_are_reported_with_their_setting() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = async |text: Option<&str>, more: serde_json::Value, message: &str, hint: &str| {
+            let file = folder.path().join("config");
+            let _ = std::fs::remove_file(&file);
+            if let Some(text) = text {
+                std::fs::write(&file, text).unwrap();
+            }
+            let mut values = json!({"kubeconfig": file});
+            values.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let error = Config::read(&settings(values)).unwrap().client().await.unwrap_err();
+            assert!(error.message.contains(message) && error.hint().unwrap().contains(hint), "{error:?}");
+        };
+        let one = "apiVersion: v1\nkind: Config\ncontexts: [{name: test, context: {cluster: c, user: u}}]\n";
+        check(None, json!({}), "cannot be read", "kubectl config view").await;
+        check(Some("a: [b"), json!({}), "cannot be read", "kubectl config view").await;
+        check(Some(one), json!({}), "no current context", "`test`").await;
+        check(Some(one), json!({"context": "tests"}), "no context `tests`", "did you mean `test`").await;
+        check(Some(one), json!({"context": "test"}), "not valid", "cluster and the user").await;
+    }
+}

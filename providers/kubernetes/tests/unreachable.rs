@@ -1,0 +1,84 @@
+use serde_json::{Value as Json, json};
+use std::net::TcpListener;
+use std::time::Duration;
+use terrace_provider::conformance::{Instance, settings_with};
+use terrace_provider::wrap::Limits;
+use terrace_provider::{ErrorKind, ProviderError};
+use terrace_provider_kubernetes::KubernetesProvider;
+
+/// The error of an import by an instance with these settings, without retries.
+async fn failure(settings: Json) -> ProviderError {
+    let mut settings = settings_with(&json!({"timeout": 1}), &settings).unwrap();
+    settings.instance = "kubernetes".to_owned();
+    let limits = Limits { retries: 0, ..Limits::default() };
+    let instance =
+        Instance::open(KubernetesProvider::new(), &settings, limits, "shop@test:kubernetes_object.a").await.unwrap();
+    let ty = instance.resource_type("kubernetes_object").unwrap();
+    let import = instance.session.import(ty, "v1/Namespace//shop");
+    tokio::time::timeout(Duration::from_secs(20), import).await.unwrap().unwrap_err()
+}
+
+#[tokio::test]
+async fn refused_connection_names_the_server() {
+    let address = {
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+        closed.local_addr().unwrap()
+    };
+    let error = failure(json!({"server": format!("http://{address}"), "token": "t"})).await;
+    assert_eq!(error.kind, ErrorKind::Transient, "{error:?}");
+    assert!(error.message.contains(&format!("cannot be reached at `http://{address}`")), "{error:?}");
+    assert!(error.hint().unwrap().contains("kubeconfig"), "{error:?}");
+}
+
+#[tokio::test]
+async fn silent_server_is_given_up_after_the_timeout() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let error = failure(json!({"server": format!("http://{}", silent.local_addr().unwrap())})).await;
+    assert_eq!(error.kind, ErrorKind::Transient, "{error:?}");
+    assert!(error.message.contains("does not answer"), "{error:?}");
+}
+
+#[tokio::test]
+async fn failing_credentials_plugin_is_reported_without_its_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config");
+    let config = |command: &str| {
+        format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
+             clusters: [{{name: c, cluster: {{server: 'http://127.0.0.1:1'}}}}]\nusers: [{{name: u, user: {{exec: \
+             {{apiVersion: client.authentication.k8s.io/v1, command: /bin/sh, args: ['-c', '{command}'], interactiveMode: Never}}}}}}]\n"
+        )
+    };
+    std::fs::write(&file, config("echo hunter2; exit 3")).unwrap();
+    let error = failure(json!({"kubeconfig": file})).await;
+    assert_eq!(error.kind, ErrorKind::PermissionDenied, "{error:?}");
+    assert!(
+        error.message.contains("plugin of the kubeconfig file's user failed with exit status: 3")
+            && !format!("{error:?}").contains("hunter2"),
+        "{error:?}"
+    );
+    assert!(error.hint().unwrap().contains("kubectl auth whoami"), "{error:?}");
+}
+
+#[tokio::test]
+async fn process_outside_a_pod_has_no_service_account() {
+    let error = failure(json!({"inCluster": true})).await;
+    assert_eq!(error.kind, ErrorKind::NotConfigured, "{error:?}");
+    assert!(error.message.contains("no service account") && error.hint().is_some(), "{error:?}");
+}
+
+#[tokio::test]
+async fn malformed_answer_is_refused() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        for mut connection in server.incoming().flatten() {
+            let _ = connection.read(&mut [0; 4096]);
+            let _ = connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>");
+        }
+    });
+    let error = failure(json!({"server": format!("http://{address}")})).await;
+    assert_eq!(error.kind, ErrorKind::Transient, "{error:?}");
+    assert!(error.message.contains("not JSON"), "{error:?}");
+}
