@@ -1,5 +1,6 @@
-//! Reads descriptors, saved plans and values of variables from files.
+//! Reads descriptors, repositories, saved plans and values of variables from files.
 
+mod repositories;
 pub(crate) mod specs;
 
 use crate::args::ChoiceArguments;
@@ -11,6 +12,7 @@ use crate::settings::{EnvironmentRef, Settings};
 use crate::ui::Ui;
 use crate::variables::Variables;
 use crate::wiring::{is_missing, store};
+use repositories::Repository;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -18,11 +20,12 @@ use terrace_engine::address::{Address, StackId};
 use terrace_engine::compile::{Given, GivenValue};
 use terrace_engine::descriptor::declaration::UNKNOWN_RESOURCE;
 use terrace_engine::descriptor::{self, Descriptor, FrontEnd, UNKNOWN_COMPONENT};
-use terrace_engine::diagnostic::{Diagnostic, has_errors};
+use terrace_engine::diagnostic::{Diagnostic, first_of, has_errors};
 use terrace_engine::digest::sha256;
 use terrace_engine::plan::file::BEGINNING;
+use terrace_engine::repository;
 use terrace_engine::source::{SourceId, Sources};
-use terrace_engine::yaml::{self, Budget};
+use terrace_engine::yaml::{self, Budget, Node};
 use terrace_provider::Value;
 use terrace_state::Access;
 
@@ -48,6 +51,8 @@ pub(crate) struct Input {
     folders: Vec<specs::Folder>,
     /// Errors of pipelines, until it is known which of them matter.
     faults: Vec<specs::Faults>,
+    /// Repositories. Their descriptors are built once the environment is known.
+    repositories: Vec<Repository>,
 }
 
 /// A file and its text.
@@ -87,6 +92,67 @@ impl Input {
             self.descriptors.push(folder.descriptor);
             self.faults.push(folder.faults);
         }
+    }
+
+    /// Builds the descriptors of repositories, once the environment is known, and returns their trees. `others` are
+    /// repositories that only complete data products.
+    ///
+    /// # Errors
+    /// When no environment is chosen, or a file cannot be read, which is reported.
+    pub(crate) fn build_repositories(
+        &mut self,
+        settings: &mut Settings,
+        others: &[PathBuf],
+        ui: &Ui,
+    ) -> Result<Vec<Node>, Failure> {
+        let requested = std::mem::take(&mut self.repositories);
+        let Some(first) = requested.first() else {
+            return match others.first() {
+                None => Ok(Vec::new()),
+                Some(other) => Err(Failure::new(format!("`--repo {}` completes no repository", other.display()))
+                    .hint("name the repository of the data product or of a component as well")),
+            };
+        };
+        let Some(environment) = settings.environment.clone() else {
+            let environments = first.environments();
+            let known: Vec<&str> = environments.iter().map(String::as_str).collect();
+            let values =
+                if known.is_empty() { String::new() } else { format!("; it has values for {}", first_of(&known)) };
+            return Err(Failure::new(format!(
+                "`{}` is a repository, whose descriptor depends on the environment",
+                first.path.display()
+            ))
+            .hint(format!("choose it with `--env NAME`{values}")));
+        };
+        let configured = settings.configuration.repositories.iter().map(|path| settings.project_folder.join(path));
+        let others: Vec<PathBuf> = others.iter().cloned().chain(configured).collect();
+        let mut diagnostics = Vec::new();
+        let loaded = repositories::load(&requested, &others, &environment, &mut self.sources, &mut diagnostics);
+        let (products, found) = match has_errors(&diagnostics) {
+            true => Default::default(),
+            false => repository::build(&self.sources, &loaded.entities, &environment, &settings.configuration.platform),
+        };
+        diagnostics.extend(found);
+        if products.is_empty() && !has_errors(&diagnostics) {
+            let message = "the repositories have no data product and no component";
+            diagnostics.push(
+                Diagnostic::error("missing_repository", message)
+                    .hint("pass the folder of a `catalog-info.yaml` with `kind: System` or `kind: Component`"),
+            );
+        }
+        if has_errors(&diagnostics) {
+            report(ui, &self.sources, &diagnostics);
+            return Err(Failure::reported(Exit::Error));
+        }
+        for product in &products {
+            let (descriptors, found) = descriptor::read_tree(product, &self.sources);
+            self.descriptors.extend(descriptors);
+            diagnostics.extend(found);
+        }
+        self.diagnostics.extend(diagnostics);
+        self.digests.extend(loaded.digests);
+        settings.descriptor_files.extend(loaded.files);
+        Ok(products)
     }
 
     /// Uses the names of stacks and components in the state, and their naming rule.
@@ -150,7 +216,7 @@ impl Input {
 
     /// True if the files have any descriptor.
     pub(crate) fn has_descriptors(&self) -> bool {
-        !self.descriptors.is_empty() || !self.folders.is_empty()
+        !self.descriptors.is_empty() || !self.folders.is_empty() || !self.repositories.is_empty()
     }
 
     /// Reports the diagnostics of the descriptors.
@@ -192,7 +258,12 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
     let mut diagnostics = Vec::new();
     let mut seen = BTreeSet::new();
     let mut folders = BTreeMap::new();
+    let mut repositories = Vec::new();
     for path in paths {
+        if let Some(repository) = Repository::at(path) {
+            repositories.push(repository);
+            continue;
+        }
         let files = match specs::find(path) {
             // Next to specs, only files that declare themselves as descriptors.
             Some(found) => {
@@ -200,10 +271,14 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
                 *specs = found.specs.or(specs.take());
                 found.descriptors
             }
-            None => files_of(path).unwrap_or_else(|diagnostic| {
-                diagnostics.push(*diagnostic);
-                Vec::new()
-            }),
+            None if path.is_dir() && !has_descriptors(path) => match Repository::below(path) {
+                Some(repository) => {
+                    repositories.push(repository);
+                    continue;
+                }
+                None => files_or_error(path, &mut diagnostics),
+            },
+            None => files_or_error(path, &mut diagnostics),
         };
         // A file may be named twice, or by itself and by its folder: it is one descriptor.
         for file in files.iter().filter(|file| seen.insert(identity(file))) {
@@ -223,7 +298,7 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
                 .hint("apply it alone: `terrace apply PLAN`")),
         };
     }
-    let mut input = Input::default();
+    let mut input = Input { repositories, ..Input::default() };
     let mut ids: Vec<SourceId> = Vec::new();
     for Text { name, text } in texts {
         input.digests.insert(name.clone(), sha256(&text));
@@ -245,6 +320,19 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
     }
     (input.descriptors, input.diagnostics) = (descriptors, found);
     Ok(Named::Descriptors(Box::new(input)))
+}
+
+/// The files of a path. An error is added to the diagnostics.
+fn files_or_error(path: &Path, diagnostics: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
+    files_of(path).unwrap_or_else(|diagnostic| {
+        diagnostics.push(*diagnostic);
+        Vec::new()
+    })
+}
+
+/// True if a folder has a file that declares itself as a descriptor.
+fn has_descriptors(folder: &Path) -> bool {
+    files_of(folder).unwrap_or_default().iter().any(|file| specs::is_declared_descriptor(file))
 }
 
 /// The identity of a file, independent of the spelling of its path.

@@ -155,8 +155,9 @@ impl Removal {
             return Err(Failure::new("the files name no stack")
                 .hint("name a descriptor, or a stack of the state as `NAME@ENVIRONMENT`"));
         }
-        let settings = context.settings(files.first().map(PathBuf::as_path))?;
+        let mut settings = context.settings(files.first().map(PathBuf::as_path))?;
         input.name_folders(&settings);
+        input.build_repositories(&mut settings, &choice.repositories, ui)?;
         input.keep_recorded_names(&settings, ui).await?;
         input.report_faults(&BTreeSet::new());
         let parsed: Vec<StackId> = words.iter().filter_map(|word| word.parse().ok()).collect();

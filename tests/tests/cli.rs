@@ -24,6 +24,7 @@ mod outputs; // sensitive outputs
 mod own_files; // descriptors cannot use terrace's own files; files with secrets are private
 mod plans_for_people; // nothing is shown twice, nothing important is cut
 mod progress; // terminal output during an apply
+mod repositories; // plans of data products from the files in Git
 pub(crate) mod schemas; // `--json` output matches cli/schemas
 mod secrets; // a sensitive value is in no file, output or log
 mod signals; // Ctrl-C once and twice

@@ -108,7 +108,8 @@ impl DataArguments {
 /// `terrace plan`.
 #[derive(Debug, Args)]
 pub struct PlanArguments {
-    /// Plan these descriptors; of a folder, its *.yaml and *.yml. With `--destroy` also stacks
+    /// Plan these descriptors; of a folder, its *.yaml and *.yml, or its repositories (`catalog-info.yaml`). With
+    /// `--destroy` also stacks
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<String>,
     /// Sources and options of the plan.

@@ -42,7 +42,7 @@ const API: &str = "terrace";
 
 /// True if a file declares itself as a descriptor. Folders of specs have other YAML files too: of containers, of CI, of
 /// runners.
-fn is_declared_descriptor(path: &Path) -> bool {
+pub(super) fn is_declared_descriptor(path: &Path) -> bool {
     let text = match super::text_of(path) {
         Ok(text) => text,
         // Reading it as a descriptor reports the error.

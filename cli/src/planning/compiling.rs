@@ -30,7 +30,7 @@ pub(crate) async fn compile(
     choice: &ChoiceArguments,
     is_plaintext_allowed: bool,
 ) -> Result<Project, Failure> {
-    let (mut input, settings) = read_input(context, files)?;
+    let (mut input, settings) = read_input(context, files, choice)?;
     input.keep_recorded_names(&settings, context.ui).await?;
     compile_chosen(context, (input, settings), choice, &choice.components, is_plaintext_allowed)
 }
@@ -45,7 +45,7 @@ pub(crate) fn compile_offline(
     choice: &ChoiceArguments,
     is_plaintext_allowed: bool,
 ) -> Result<Project, Failure> {
-    let (input, settings) = read_input(context, files)?;
+    let (input, settings) = read_input(context, files, choice)?;
     compile_chosen(context, (input, settings), choice, &choice.components, is_plaintext_allowed)
 }
 
@@ -59,7 +59,7 @@ pub(crate) async fn compile_sound(
     choice: &ChoiceArguments,
     is_plaintext_allowed: bool,
 ) -> Result<Project, Failure> {
-    let (mut input, settings) = read_input(context, files)?;
+    let (mut input, settings) = read_input(context, files, choice)?;
     input.keep_recorded_names(&settings, context.ui).await?;
     let split = if choice.components.is_empty() { input.split_off_faults() } else { None };
     // The plan is limited to the sound pipelines, so that the left out ones do not count as removed.
@@ -71,11 +71,16 @@ pub(crate) async fn compile_sound(
     Ok(Project { left_out, ..project })
 }
 
-fn read_input(context: &Context<'_>, files: &[PathBuf]) -> Result<(Input, Settings), Failure> {
+fn read_input(
+    context: &Context<'_>,
+    files: &[PathBuf],
+    choice: &ChoiceArguments,
+) -> Result<(Input, Settings), Failure> {
     let mut input = Input::read(files, context.ui)?;
     let mut settings = context.settings(files.first().map(PathBuf::as_path))?;
     settings.descriptor_files = files.to_vec();
     input.name_folders(&settings);
+    input.build_repositories(&mut settings, &choice.repositories, context.ui)?;
     Ok((input, settings))
 }
 

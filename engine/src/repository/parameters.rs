@@ -1,0 +1,238 @@
+//! `parameters.yaml`: the values of a skeleton, with expressions at the top level of each section.
+
+use super::template::{FUEL, Failure, Map, Scope, Template, of_node};
+use crate::decode::wrong_type;
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::source::{SourceId, Span};
+use crate::yaml::{DuplicateKeys, Entry, Node, NodeKind, ParseOptions, parse_with};
+use minijinja::Value;
+use std::collections::BTreeSet;
+use terrace_provider::names::listed;
+
+/// The sections whose names expressions use.
+const SECTIONS: [&str; 3] = ["parameters", "values", "readonly"];
+/// The section with a map for each environment.
+const ENVIRONMENTS: &str = "environmentParameters";
+/// The variable with the map of the environment.
+const ENV: &str = "env";
+/// The variable with the name of the environment.
+const ENVIRONMENT: &str = "environment";
+
+/// The evaluated values of a skeleton.
+#[derive(Debug, Default)]
+pub(super) struct Parameters {
+    /// The variables of the skeleton.
+    pub(super) scope: Scope,
+    /// The tree of the file.
+    node: Option<Node>,
+    environment: String,
+}
+
+/// An entry whose expression is not evaluated yet.
+struct Pending<'n> {
+    section: &'static str,
+    entry: &'n Entry,
+    template: Template,
+    /// Names of entries that it reads: `parameters.name`.
+    reads: BTreeSet<String>,
+}
+
+impl Parameters {
+    /// Evaluates the values for an environment. `node` is the tree of the file, if there is one.
+    pub(super) fn read(node: Option<Node>, environment: &str, diagnostics: &mut Vec<Diagnostic>) -> Self {
+        let mut scope = Scope::from([(ENVIRONMENT, Value::from(environment))]);
+        if let Some(node) = node.as_ref().filter(|node| !node.is_null()) {
+            check_sections(node, diagnostics);
+            let mut pending = Vec::new();
+            for section in SECTIONS {
+                let entries = node.get(section).filter(|section| !section.is_null());
+                scope.insert(section, read_section(section, entries, &mut pending, diagnostics));
+            }
+            let of_environment = node.get(ENVIRONMENTS).and_then(|all| all.get(environment));
+            if let Some(of_environment) = of_environment.filter(|it| !it.is_null()) {
+                scope.insert(ENV, read_section(ENV, Some(of_environment), &mut pending, diagnostics));
+            }
+            evaluate(pending, &scope, diagnostics);
+        }
+        Self { scope, node, environment: environment.to_owned() }
+    }
+
+    /// The names of the environments with values.
+    pub(super) fn environments(&self) -> Vec<&str> {
+        let all = self.node.as_ref().and_then(|node| node.get(ENVIRONMENTS)).and_then(Node::as_map);
+        all.unwrap_or_default().iter().map(|entry| entry.key.as_str()).collect()
+    }
+
+    /// The node that a path of an expression reads, or the nearest one above it: `parameters.name`.
+    pub(super) fn find(&self, path: &str) -> Option<&Node> {
+        let mut parts = path.split('.');
+        let root = self.node.as_ref()?;
+        let section = match parts.next()? {
+            ENV => root.get(ENVIRONMENTS)?.get(&self.environment)?,
+            section if SECTIONS.contains(&section) => root.get(section)?,
+            _ => return None,
+        };
+        let mut node = section.get(parts.next()?)?;
+        for part in parts {
+            match node.get(part) {
+                Some(inner) => node = inner,
+                None => break,
+            }
+        }
+        Some(node)
+    }
+
+    /// The text of an evaluated value, and its place.
+    pub(super) fn text(&self, section: &'static str, key: &str) -> Option<(String, Span)> {
+        let value = self.scope.get(section)?.downcast_object_ref::<Map>()?.get(key)?;
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let is_present = !value.is_undefined() && !value.is_none() && !text.is_empty();
+        Some((text, self.find(&format!("{section}.{key}"))?.span)).filter(|_| is_present)
+    }
+}
+
+fn check_sections(node: &Node, diagnostics: &mut Vec<Diagnostic>) {
+    let Some(entries) = node.as_map() else {
+        diagnostics.push(wrong_type("parameters.yaml", "a map", node));
+        return;
+    };
+    let known = || SECTIONS.into_iter().chain([ENVIRONMENTS]);
+    for entry in entries.iter().filter(|entry| known().all(|known| known != entry.key)) {
+        diagnostics.push(
+            Diagnostic::warning("unknown_field", format!("parameters.yaml has no section `{}`", entry.key))
+                .at(entry.key_span)
+                .hint(format!("the sections are {}", listed(&known().collect::<Vec<_>>())))
+                .maybe_hint(did_you_mean(&entry.key, known())),
+        );
+    }
+}
+
+/// The values of a section. Entries with expressions are added to `pending`, and have no value yet.
+fn read_section<'n>(
+    section: &'static str,
+    node: Option<&'n Node>,
+    pending: &mut Vec<Pending<'n>>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Value {
+    let map = Map::default();
+    let entries = node.and_then(Node::as_map).unwrap_or_default();
+    if let Some(node) = node.filter(|node| node.as_map().is_none()) {
+        diagnostics.push(wrong_type(&format!("`{section}`"), "a map", node));
+    }
+    for entry in entries {
+        match read_template(entry, diagnostics) {
+            None => map.insert(&entry.key, of_node(&entry.value)),
+            Some(template) => {
+                map.insert(&entry.key, Value::UNDEFINED);
+                let reads = template.references();
+                pending.push(Pending { section, entry, template, reads });
+            }
+        }
+    }
+    Value::from_object(map)
+}
+
+/// The template of an entry with an expression.
+fn read_template(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> Option<Template> {
+    let Some(text) = entry.value.as_text() else {
+        warn_of_nested(&entry.value, diagnostics);
+        return None;
+    };
+    let template = match Template::new(text) {
+        Ok(template) => template,
+        Err(failure) => {
+            diagnostics.push(diagnostic(entry, failure));
+            return None;
+        }
+    };
+    if !template.is_plain() {
+        return Some(template);
+    }
+    let is_bare = SECTIONS.iter().any(|section| text.strip_prefix(section).is_some_and(|rest| rest.starts_with('.')));
+    if is_bare && text.contains(['(', '|']) {
+        let message = format!("`{}` has the text of an expression, which is not evaluated", entry.key);
+        let hint = "write it as `${{ … }}`";
+        diagnostics.push(Diagnostic::warning("expression_not_evaluated", message).at(entry.value.span).hint(hint));
+    }
+    None
+}
+
+/// Warns of expressions in lists and maps, which Witboost does not evaluate.
+fn warn_of_nested(node: &Node, diagnostics: &mut Vec<Diagnostic>) {
+    match &node.kind {
+        NodeKind::Text(text) if text.contains("${{") => diagnostics.push(
+            Diagnostic::warning("expression_not_evaluated", "an expression in a list or a map is not evaluated")
+                .at(node.span)
+                .hint("write it as the value of a separate key in the section, and read that key in the skeleton"),
+        ),
+        NodeKind::List(items) => items.iter().for_each(|item| warn_of_nested(item, diagnostics)),
+        NodeKind::Map(entries) => entries.iter().for_each(|entry| warn_of_nested(&entry.value, diagnostics)),
+        _ => {}
+    }
+}
+
+/// Evaluates expressions, each after those that it reads.
+fn evaluate(mut pending: Vec<Pending<'_>>, scope: &Scope, diagnostics: &mut Vec<Diagnostic>) {
+    let mut fuel = FUEL;
+    while !pending.is_empty() {
+        let waiting: BTreeSet<String> = pending.iter().map(Pending::name).collect();
+        let (ready, blocked): (Vec<_>, Vec<_>) = pending.into_iter().partition(|it| !it.reads_any(&waiting));
+        if ready.is_empty() {
+            for entry in &blocked {
+                let message = format!("`{}` reads itself, directly or through other expressions", entry.name());
+                diagnostics.push(
+                    Diagnostic::error("reference_cycle", message)
+                        .at(entry.entry.value.span)
+                        .hint("give one of the values without an expression"),
+                );
+            }
+            return;
+        }
+        for entry in ready {
+            match entry.template.evaluate(scope, &mut fuel) {
+                Ok(value) => {
+                    let section = scope.get(entry.section).and_then(|section| section.downcast_object_ref::<Map>());
+                    section.into_iter().for_each(|section| section.insert(&entry.entry.key, value.clone()));
+                }
+                Err(failure) => diagnostics.push(diagnostic(entry.entry, failure)),
+            }
+        }
+        pending = blocked;
+    }
+}
+
+impl Pending<'_> {
+    fn name(&self) -> String {
+        format!("{}.{}", self.section, self.entry.key)
+    }
+
+    fn reads_any(&self, names: &BTreeSet<String>) -> bool {
+        let is_read = |read: &String| {
+            let mut ends = read.match_indices('.').map(|(at, _)| at).skip(1).chain([read.len()]);
+            ends.any(|end| read.get(..end).is_some_and(|name| names.contains(name)))
+        };
+        self.reads.iter().any(is_read)
+    }
+}
+
+fn diagnostic(entry: &Entry, failure: Failure) -> Diagnostic {
+    let message = format!("the expression of `{}` fails: {}", entry.key, failure.message);
+    Diagnostic::error(failure.code, message).at(entry.value.span).maybe_hint(failure.hint)
+}
+
+/// The tree of a text, if it has any value.
+pub(super) fn parse(id: SourceId, text: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<Node> {
+    let options = ParseOptions { duplicate_keys: DuplicateKeys::WarnWhenEqual, ..ParseOptions::default() };
+    match parse_with(id, text, &options) {
+        Ok(parsed) => {
+            diagnostics.extend(parsed.warnings);
+            Some(parsed.node)
+        }
+        // An empty file has no values.
+        Err(found) if found.iter().all(|diagnostic| diagnostic.code == "empty_file") => None,
+        Err(found) => {
+            diagnostics.extend(found);
+            None
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Plans of data products from the files that people edit in Git.
+
+use std::path::Path;
+use terrace_tests::{Project, repository};
+
+/// A project with the example.
+fn example() -> Project {
+    let project = Project::new();
+    copy(&repository().join("examples/repositories"), "", &project);
+    project
+}
+
+fn copy(folder: &Path, below: &str, project: &Project) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = format!("{below}{}", path.file_name().unwrap().to_str().unwrap());
+        match path.is_dir() {
+            true => copy(&path, &format!("{name}/"), project),
+            false => project.copy(&path, &name),
+        }
+    }
+}
+
+#[test]
+fn repositories_are_planned_and_applied_for_an_environment() {
+    let project = example();
+    let ran = project.run(["plan", ".", "--env", "dev"]).done();
+    ran.prints("local_file.settings").prints("local_file.view").prints("acme-orders-dev/settings.txt");
+    ran.prints("sales_orders_dev/order_view_v0.sql").prints("2 to add");
+    project.run(["apply", ".", "--env", "dev", "--auto-approve"]).done();
+    project.assert_settled(".", &["--env", "dev"]);
+    // Other spellings of the same data product, and the other environment.
+    for paths in
+        [&["orders", "orders-raw", "orders-view"][..], &["orders", "--repo", "orders-raw", "--repo", "orders-view"]]
+    {
+        project
+            .run(["plan"].into_iter().chain(paths.iter().copied()).chain(["--env", "dev"]))
+            .done()
+            .prints("No changes");
+    }
+    project.run(["plan", ".", "--env", "prod"]).done().prints("versioning on");
+    project.run(["destroy", ".", "--env", "dev", "--auto-approve"]).done();
+}
+
+#[test]
+fn built_descriptor_has_the_same_plan_as_its_repositories() {
+    let project = example();
+    let from_git = project.run(["plan", ".", "--env", "prod", "--detail", "full"]).done();
+    project.run(["descriptor", "build", ".", "--env", "prod", "--out", "data-product.yaml"]).done();
+    let from_descriptor = project.run(["plan", "data-product.yaml", "--detail", "full"]).done();
+    assert_eq!(from_git.stdout, from_descriptor.stdout);
+    // Data of the platform change no resource.
+    project.write("terrace.yaml", "environments: {prod: {overlay: embedded}}\n");
+    let without =
+        project.run(["plan", "orders", "orders-raw", "orders-view", "--env", "prod", "--detail", "full"]).done();
+    assert_eq!(from_git.stdout, without.stdout);
+}
+
+#[test]
+fn repositories_of_the_configuration_complete_a_data_product() {
+    let project = example();
+    project.edit("terrace.yaml", "platform:", "repositories: [orders, orders-raw, orders-view]\nplatform:");
+    let all = project.run(["plan", ".", "--env", "dev"]).done();
+    for path in ["orders", "orders-raw", "orders-view/catalog-info.yaml"] {
+        assert_eq!(project.run(["plan", path, "--env", "dev"]).done().stdout, all.stdout, "{path}");
+    }
+}
+
+#[test]
+fn errors_of_blueprints_lead_to_the_edited_file() {
+    let project = example();
+    let plan = |file: &str, old: &str, new: &str| {
+        let text = project.read(file);
+        project.edit(file, old, new);
+        let ran = project.run(["plan", ".", "--env", "dev"]).with_code(1);
+        project.write(file, text);
+        ran
+    };
+    plan("orders-raw/environments/dev/configurations.yaml", "acme-orders-dev", "ACME")
+        .prints("orders-raw/environments/dev/configurations.yaml:1:20");
+    plan("orders-raw/catalog-info.yaml", "region: eu-west-1", "regoin: eu-west-1")
+        .prints("orders-raw/catalog-info.yaml:21:7");
+    plan("orders-view/parameters.yaml", "[ID, AMOUNT]", "[ID, 1]").prints("orders-view/parameters.yaml:7:17");
+    plan("orders-view/catalog-info.yaml", "env.database", "env.databse").prints("orders-view/catalog-info.yaml:2");
+    plan("orders-view/catalog-info.yaml", "parameters.name | lower", "parameters.name | lowr")
+        .prints("template_failed");
+}
+
+#[test]
+fn environment_must_be_chosen() {
+    let project = example();
+    project.run(["plan", "."]).with_code(1).prints("`.` is a repository").prints("--env").prints("`dev`, `prod`");
+    project.run(["plan", ".", "--env", "qa"]).with_code(1).prints("`qa` is not configured");
+    project.run(["descriptor", "build", "terrace.yaml", "--env", "dev"]).with_code(1);
+}
+
+#[test]
+fn incomplete_checkout_is_an_error() {
+    let project = example();
+    project.run(["plan", "orders-raw", "--env", "dev"]).with_code(1).prints("missing_repository").prints("--repo PATH");
+    project
+        .run(["plan", "orders", "orders-view", "--env", "dev"])
+        .with_code(1)
+        .prints("urn:dmb:cmp:sales:orders:0:raw");
+    project.run(["plan", "orders", "--repo", "blueprints", "--env", "dev"]).with_code(1).prints("is not a repository");
+    project.write("stack.yaml", "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\n");
+    project.run(["plan", "stack.yaml", "--repo", "orders"]).with_code(1).prints("completes no repository");
+}
+
+#[test]
+fn files_of_a_repository_cannot_be_overwritten() {
+    let project = example();
+    project.edit(
+        "blueprints/bucket.yaml",
+        "component.specific.bucket + \"/settings.txt\"",
+        "\"../../../orders/catalog-info.yaml\"",
+    );
+    let ran = project.run(["apply", ".", "--env", "dev", "--auto-approve"]);
+    assert_ne!(ran.code, 0, "{ran}");
+    assert!(project.read("orders/catalog-info.yaml").contains("kind: System"));
+}
+
+#[test]
+fn links_out_of_a_repository_are_not_followed() {
+    let project = example();
+    project.write("secret.yaml", "specific: {bucket: secret}\n");
+    let link = "orders-raw/environments/dev/configurations.yaml";
+    std::fs::remove_file(project.path(link)).unwrap();
+    std::os::unix::fs::symlink("../../../secret.yaml", project.path(link)).unwrap();
+    project
+        .run(["plan", "orders", "orders-raw", "orders-view", "--env", "dev"])
+        .with_code(1)
+        .prints("outside the repository");
+}
