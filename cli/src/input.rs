@@ -259,26 +259,30 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
     let mut seen = BTreeSet::new();
     let mut folders = BTreeMap::new();
     let mut repositories = Vec::new();
+    let mut warnings = Vec::new();
     for path in paths {
-        if let Some(repository) = Repository::at(path) {
-            repositories.push(repository);
-            continue;
-        }
         let files = match specs::find(path) {
             // Next to specs, only files that declare themselves as descriptors.
             Some(found) => {
+                let catalog = path.join(repositories::CATALOG);
+                if catalog.is_file() {
+                    warnings.push(hidden_catalog(path, &catalog));
+                }
                 let (_, specs) = folders.entry(identity(&found.folder)).or_insert((found.folder, None));
                 *specs = found.specs.or(specs.take());
                 found.descriptors
             }
-            None if path.is_dir() && !has_descriptors(path) => match Repository::below(path) {
-                Some(repository) => {
+            None => match repository_of(path) {
+                Ok(Some(repository)) => {
                     repositories.push(repository);
                     continue;
                 }
-                None => files_or_error(path, &mut diagnostics),
+                Ok(None) => files_or_error(path, &mut diagnostics),
+                Err(diagnostic) => {
+                    diagnostics.push(*diagnostic);
+                    continue;
+                }
             },
-            None => files_or_error(path, &mut diagnostics),
         };
         // A file may be named twice, or by itself and by its folder: it is one descriptor.
         for file in files.iter().filter(|file| seen.insert(identity(file))) {
@@ -318,8 +322,38 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
         report(ui, &input.sources, &diagnostics);
         return Err(Failure::reported(Exit::Error));
     }
+    found.extend(warnings);
     (input.descriptors, input.diagnostics) = (descriptors, found);
     Ok(Named::Descriptors(Box::new(input)))
+}
+
+/// The repository of a path, if it has no descriptor of its own.
+///
+/// # Errors
+/// When a file or a folder cannot be read, or a folder has both an entity and a descriptor.
+fn repository_of(path: &Path) -> Result<Option<Repository>, Box<Diagnostic>> {
+    let Some(repository) = Repository::at(path)? else {
+        return if path.is_dir() && !has_descriptors(path) { Repository::below(path) } else { Ok(None) };
+    };
+    let descriptor = if path.is_dir() { files_of(path).unwrap_or_default() } else { Vec::new() };
+    let Some(descriptor) = descriptor.into_iter().find(|file| specs::is_stack_or_product(file)) else {
+        return Ok(Some(repository));
+    };
+    let catalog = path.join(repositories::CATALOG);
+    let message = format!(
+        "the folder `{}` has a repository and a descriptor: `{}` and `{}`",
+        path.display(),
+        catalog.display(),
+        descriptor.display()
+    );
+    Err(Box::new(Diagnostic::error("several_forms", message).hint("plan one of the two files by its path")))
+}
+
+/// The warning about an entity in a folder of specs.
+fn hidden_catalog(folder: &Path, catalog: &Path) -> Diagnostic {
+    let message = format!("terrace does not read `{}`: `{}` has pipeline specs", catalog.display(), folder.display());
+    Diagnostic::warning("skipped_entity", message)
+        .hint(format!("to plan the entity, name the file itself: `{}`", catalog.display()))
 }
 
 /// The files of a path. An error is added to the diagnostics.

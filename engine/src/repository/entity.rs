@@ -8,7 +8,7 @@ use super::template::Template;
 use crate::decode::wrong_type;
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::{SourceId, Sources, Span};
-use crate::yaml::{DuplicateKeys, Entry, Node, NodeKind, ParseOptions, parse_with};
+use crate::yaml::{Entry, Node, NodeKind, parse_with};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use terrace_provider::names::listed;
@@ -125,8 +125,7 @@ pub(super) fn text_of(node: &Node, key: &str) -> Option<(String, Span)> {
 }
 
 fn parse_entity(id: SourceId, text: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<Node> {
-    let options = ParseOptions { duplicate_keys: DuplicateKeys::WarnWhenEqual, ..ParseOptions::default() };
-    match parse_with(id, text, &options) {
+    match parse_with(id, text, &super::parse_options()) {
         Ok(parsed) => {
             diagnostics.extend(parsed.warnings);
             Some(parsed.node)
@@ -155,7 +154,7 @@ fn render(
         Ok(rendered) => rendered,
         Err(failure) => {
             let at = failure.at.map_or(offset..offset, |at| at.start + offset..at.end + offset);
-            let message = format!("the skeleton cannot be rendered: {}", failure.message);
+            let message = format!("rendering the skeleton fails: {}", failure.message);
             diagnostics.push(
                 Diagnostic::error(failure.code, message).at(Span::new(id, at.start, at.end)).maybe_hint(failure.hint),
             );

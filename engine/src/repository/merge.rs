@@ -2,18 +2,25 @@
 
 use crate::diagnostic::Diagnostic;
 use crate::yaml::{Node, NodeKind};
+use std::collections::BTreeMap;
 
 /// Merges `over` into `base`. Warns where a value replaces more than a value: a list with items, or a map.
 pub(super) fn merge(base: &mut Node, over: Node, diagnostics: &mut Vec<Diagnostic>) {
     match (&mut base.kind, over.kind) {
         (NodeKind::Map(entries), NodeKind::Map(overs)) => {
+            // Of equal keys, the last counts.
+            let mut positions: BTreeMap<String, usize> =
+                entries.iter().enumerate().map(|(position, own)| (own.key.clone(), position)).collect();
             for entry in overs {
-                match entries.iter_mut().rev().find(|own| own.key == entry.key) {
+                match positions.get(&entry.key).and_then(|position| entries.get_mut(*position)) {
                     Some(own) => {
                         warn(&entry.key, &own.value, &entry.value, diagnostics);
                         merge(&mut own.value, entry.value, diagnostics);
                     }
-                    None => entries.push(entry),
+                    None => {
+                        positions.insert(entry.key.clone(), entries.len());
+                        entries.push(entry);
+                    }
                 }
             }
         }

@@ -1,12 +1,12 @@
 //! `parameters.yaml`: the values of a skeleton, with expressions at the top level of each section.
 
-use super::template::{FUEL, Failure, Map, Scope, Template, of_node};
+use super::template::{FUEL, Failure, LIMIT, Map, Scope, Template, of_node, text_of_value};
 use crate::decode::wrong_type;
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::{SourceId, Span};
-use crate::yaml::{DuplicateKeys, Entry, Node, NodeKind, ParseOptions, parse_with};
+use crate::yaml::{Entry, Node, NodeKind, parse_with};
 use minijinja::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use terrace_provider::names::listed;
 
 /// The sections whose names expressions use.
@@ -15,6 +15,8 @@ const SECTIONS: [&str; 3] = ["parameters", "values", "readonly"];
 const ENVIRONMENTS: &str = "environmentParameters";
 /// The variable with the map of the environment.
 const ENV: &str = "env";
+/// Maximum number of expressions that may fail: the work of an expression that fails is not counted.
+const MOST_FAILURES: usize = 20;
 /// The variable with the name of the environment.
 const ENVIRONMENT: &str = "environment";
 
@@ -85,7 +87,7 @@ impl Parameters {
     /// The text of an evaluated value, and its place.
     pub(super) fn text(&self, section: &'static str, key: &str) -> Option<(String, Span)> {
         let value = self.scope.get(section)?.downcast_object_ref::<Map>()?.get(key)?;
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let text = text_of_value(&value)?;
         let is_present = !value.is_undefined() && !value.is_none() && !text.is_empty();
         Some((text, self.find(&format!("{section}.{key}"))?.span)).filter(|_| is_present)
     }
@@ -171,33 +173,54 @@ fn warn_of_nested(node: &Node, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Evaluates expressions, each after those that it reads.
-fn evaluate(mut pending: Vec<Pending<'_>>, scope: &Scope, diagnostics: &mut Vec<Diagnostic>) {
-    let mut fuel = FUEL;
-    while !pending.is_empty() {
-        let waiting: BTreeSet<String> = pending.iter().map(Pending::name).collect();
-        let (ready, blocked): (Vec<_>, Vec<_>) = pending.into_iter().partition(|it| !it.reads_any(&waiting));
-        if ready.is_empty() {
-            for entry in &blocked {
-                let message = format!("`{}` reads itself, directly or through other expressions", entry.name());
-                diagnostics.push(
-                    Diagnostic::error("reference_cycle", message)
-                        .at(entry.entry.value.span)
-                        .hint("give one of the values without an expression"),
-                );
-            }
-            return;
+/// Evaluates expressions, each after those that it reads. Stops at the first one that exceeds a limit, and after
+/// [`MOST_FAILURES`] others.
+fn evaluate(pending: Vec<Pending<'_>>, scope: &Scope, diagnostics: &mut Vec<Diagnostic>) {
+    let positions: BTreeMap<String, usize> =
+        pending.iter().enumerate().map(|(position, entry)| (entry.name(), position)).collect();
+    let reads: Vec<BTreeSet<usize>> = pending.iter().map(|entry| entry.reads_of(&positions)).collect();
+    let mut readers: Vec<Vec<usize>> = vec![Vec::new(); pending.len()];
+    for (reader, reads) in reads.iter().enumerate() {
+        for read in reads {
+            readers.get_mut(*read).into_iter().for_each(|readers| readers.push(reader));
         }
-        for entry in ready {
-            match entry.template.evaluate(scope, &mut fuel) {
-                Ok(value) => {
-                    let section = scope.get(entry.section).and_then(|section| section.downcast_object_ref::<Map>());
-                    section.into_iter().for_each(|section| section.insert(&entry.entry.key, value.clone()));
+    }
+    // The number of entries that each entry still waits for.
+    let mut open: Vec<usize> = reads.iter().map(BTreeSet::len).collect();
+    let mut ready: VecDeque<usize> =
+        open.iter().enumerate().filter(|(_, open)| **open == 0).map(|(position, _)| position).collect();
+    let (mut fuel, mut failures) = (FUEL, 0);
+    while let Some(position) = ready.pop_front() {
+        let Some(Pending { section, entry, template, .. }) = pending.get(position) else { continue };
+        match template.evaluate(scope, &mut fuel) {
+            Ok(value) => {
+                let section = scope.get(section).and_then(|section| section.downcast_object_ref::<Map>());
+                section.into_iter().for_each(|section| section.insert(&entry.key, value.clone()));
+            }
+            Err(failure) => {
+                let is_limit = failure.code == LIMIT;
+                diagnostics.push(diagnostic(entry, failure));
+                failures += 1;
+                if is_limit || failures == MOST_FAILURES {
+                    return;
                 }
-                Err(failure) => diagnostics.push(diagnostic(entry.entry, failure)),
             }
         }
-        pending = blocked;
+        for reader in readers.get(position).into_iter().flatten() {
+            let Some(open) = open.get_mut(*reader) else { continue };
+            *open = open.saturating_sub(1);
+            if *open == 0 {
+                ready.push_back(*reader);
+            }
+        }
+    }
+    for (entry, _) in pending.iter().zip(&open).filter(|(_, open)| **open > 0) {
+        let message = format!("`{}` reads itself, directly or through other expressions", entry.name());
+        diagnostics.push(
+            Diagnostic::error("reference_cycle", message)
+                .at(entry.entry.value.span)
+                .hint("give one of the values without an expression"),
+        );
     }
 }
 
@@ -206,12 +229,15 @@ impl Pending<'_> {
         format!("{}.{}", self.section, self.entry.key)
     }
 
-    fn reads_any(&self, names: &BTreeSet<String>) -> bool {
-        let is_read = |read: &String| {
-            let mut ends = read.match_indices('.').map(|(at, _)| at).skip(1).chain([read.len()]);
-            ends.any(|end| read.get(..end).is_some_and(|name| names.contains(name)))
+    /// The positions of the entries that this entry reads.
+    fn reads_of(&self, positions: &BTreeMap<String, usize>) -> BTreeSet<usize> {
+        /// Maximum number of parts of a path that can be the name of an entry.
+        const MOST_PARTS: usize = 16;
+        let prefixes = |read: &String| -> Vec<usize> {
+            let ends = read.match_indices('.').map(|(at, _)| at).skip(1).take(MOST_PARTS).chain([read.len()]);
+            ends.filter_map(|end| positions.get(read.get(..end)?).copied()).collect()
         };
-        self.reads.iter().any(is_read)
+        self.reads.iter().flat_map(prefixes).collect()
     }
 }
 
@@ -222,8 +248,7 @@ fn diagnostic(entry: &Entry, failure: Failure) -> Diagnostic {
 
 /// The tree of a text, if it has any value.
 pub(super) fn parse(id: SourceId, text: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<Node> {
-    let options = ParseOptions { duplicate_keys: DuplicateKeys::WarnWhenEqual, ..ParseOptions::default() };
-    match parse_with(id, text, &options) {
+    match parse_with(id, text, &super::parse_options()) {
         Ok(parsed) => {
             diagnostics.extend(parsed.warnings);
             Some(parsed.node)

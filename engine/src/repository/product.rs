@@ -5,6 +5,7 @@ use super::platform::Platform;
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::Span;
 use crate::yaml::{Entry, Node, NodeKind};
+use std::collections::BTreeSet;
 
 /// Builds the descriptor of each requested data product.
 pub(super) fn assemble(
@@ -68,7 +69,7 @@ fn check_system(component: &Entity, entities: &[Entity], diagnostics: &mut Vec<D
     };
     if systems().all(|name| !name.eq_ignore_ascii_case(system)) {
         diagnostics.push(
-            Diagnostic::error("missing_repository", format!("the data product `{system}` is in another repository"))
+            Diagnostic::error("missing_repository", format!("no checkout has the data product `{system}`"))
                 .at(*span)
                 .hint("name its checkout with `--repo PATH`, or in `repositories:` of terrace.yaml")
                 .maybe_hint(did_you_mean(system, systems())),
@@ -121,7 +122,7 @@ fn check_dependencies(system: &Entity, components: &[&Entity], diagnostics: &mut
                 .any(|id| text == id || text.strip_prefix(id.as_str()).is_some_and(|rest| rest.starts_with(':')));
             if text.starts_with(&prefix) && !is_known {
                 diagnostics.push(
-                    Diagnostic::error("missing_repository", format!("the component `{text}` is in another repository"))
+                    Diagnostic::error("missing_repository", format!("no checkout has the component `{text}`"))
                         .at(item.span)
                         .hint("name its checkout with `--repo PATH`, or in `repositories:` of terrace.yaml")
                         .maybe_hint(did_you_mean(text, known.iter().map(String::as_str))),
@@ -142,7 +143,10 @@ fn urn(kind: &str, name: &str) -> String {
 
 /// A map with each key once: the first value stays.
 #[derive(Default)]
-struct Fields(Vec<Entry>);
+struct Fields {
+    entries: Vec<Entry>,
+    keys: BTreeSet<String>,
+}
 
 impl Fields {
     fn text(&mut self, key: &str, text: impl Into<String>, span: Span) {
@@ -150,8 +154,8 @@ impl Fields {
     }
 
     fn add(&mut self, key: &str, key_span: Span, value: Node) {
-        if !self.0.iter().any(|entry| entry.key == key) {
-            self.0.push(Entry { key: key.to_owned(), key_span, value });
+        if self.keys.insert(key.to_owned()) {
+            self.entries.push(Entry { key: key.to_owned(), key_span, value });
         }
     }
 
@@ -159,8 +163,14 @@ impl Fields {
         entries.into_iter().for_each(|entry| self.add(&entry.key, entry.key_span, entry.value.clone()));
     }
 
+    fn remove(&mut self, key: &str) {
+        if self.keys.remove(key) {
+            self.entries.retain(|entry| entry.key != key);
+        }
+    }
+
     fn into_node(self, span: Span) -> Node {
-        Node { span, kind: NodeKind::Map(self.0) }
+        Node { span, kind: NodeKind::Map(self.entries) }
     }
 }
 
@@ -222,7 +232,7 @@ fn product(system: &Entity, components: &[&Entity], environment: &str, platform:
     }
     let items = components.iter().map(|entity| component(entity, platform)).collect();
     // A product has no other components: those in the file would hide them.
-    fields.0.retain(|entry| entry.key != "components");
+    fields.remove("components");
     fields.add("components", name, Node { span: name, kind: NodeKind::List(items) });
     fields.into_node(name)
 }
@@ -240,7 +250,7 @@ fn component(entity: &Entity, platform: &Platform) -> Node {
     fields.text("id", id.clone(), name);
     fields.extend(entity.metadata.entry("description"));
     fields.extend(mesh);
-    let kind = fields.0.iter().find(|entry| entry.key == "kind").and_then(|entry| entry.value.as_text());
+    let kind = fields.entries.iter().find(|entry| entry.key == "kind").and_then(|entry| entry.value.as_text());
     let defaults = platform.defaults(kind.unwrap_or_default());
     for (key, default) in [("consumable", defaults.is_consumable), ("shoppable", defaults.is_shoppable)] {
         fields.add(key, name, Node { span: name, kind: NodeKind::Bool(default) });

@@ -2,19 +2,20 @@
 //!
 //! Templates come from repositories that others can change. So a template reads no file, no network and no environment
 //! variable, and its work has limits: [`FUEL`] limits time and memory, [`LONGEST_OUTPUT`] the output, and
-//! [`DEEPEST_CALLS`] the recursion.
+//! [`DEEPEST_CALLS`] the recursion. minijinja counts no work of filters and objects of this crate: these take fuel
+//! themselves, before they make a list or a text.
 
 mod filters;
 mod pattern;
 mod prepare;
 mod values;
 
-pub(super) use values::{Map, of_node};
+pub(super) use values::{Map, of_node, text_of_value};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, OutputSpanKind, UndefinedBehavior, Value};
 use pattern::Compiled;
-use prepare::{COMMENT, EXPRESSION, Prepared, STATEMENT};
+use prepare::{COMMENT, EXPRESSION, LIMITED, Prepared, STATEMENT};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use values::text;
@@ -22,9 +23,11 @@ use values::text;
 /// Maximum work of a template: steps, and units of 64 bytes that it makes.
 pub(super) const FUEL: u64 = 500_000;
 /// Maximum length of a rendered template, in bytes.
-pub(super) const LONGEST_OUTPUT: usize = 8 << 20;
+pub(super) const LONGEST_OUTPUT: usize = super::BUDGET.bytes;
 /// Maximum length of a template, in bytes.
 pub(super) const LONGEST_TEMPLATE: usize = 1 << 20;
+/// The code of a template beyond a limit.
+pub(super) const LIMIT: &str = "template_limit";
 /// Maximum depth of calls, in minijinja's units: a macro counts several.
 const DEEPEST_CALLS: usize = 200;
 /// The variable for null in JavaScript.
@@ -130,7 +133,7 @@ impl Template {
         const RESULT: &str = "__result";
         let expression = self.prepared.only_expression();
         let source = match expression {
-            Some(expression) => format!("{{% set {RESULT} = ({expression}) %}}"),
+            Some(expression) => format!("{{% set {RESULT} = {LIMITED}(({expression})) %}}"),
             None => self.prepared.text.clone(),
         };
         let environment = environment(*fuel);
@@ -211,7 +214,7 @@ impl Template {
 
 fn limit(message: String, at: Option<Range<usize>>) -> Failure {
     let hint = Some("simplify the template: a catalog entity needs only small loops".to_owned());
-    Failure { code: "template_limit", message, hint, at }
+    Failure { code: LIMIT, message, hint, at }
 }
 
 /// An environment without files, with the work that templates may do.
@@ -228,7 +231,7 @@ fn environment<'s>(fuel: u64) -> Environment<'s> {
     }
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_undefined_behavior(UndefinedBehavior::Chainable);
-    environment.set_formatter(|out, _, value| out.write_str(&text(value)?).map_err(Error::from));
+    environment.set_formatter(|out, state, value| out.write_str(&text(state, value)?).map_err(Error::from));
     environment.set_fuel(Some(fuel));
     environment.set_recursion_limit(DEEPEST_CALLS);
     environment.set_debug(true);

@@ -287,7 +287,7 @@ fn incomplete_checkouts_are_errors() {
     assert_eq!(
         found,
         [
-            "missing_repository view/parameters.yaml:4:15: the component `urn:dmb:cmp:sales:orders:0:row` is in another repository"
+            "missing_repository view/parameters.yaml:4:15: no checkout has the component `urn:dmb:cmp:sales:orders:0:row`"
         ]
     );
     let found = Built::changed("raw/catalog-info.yaml", "system:sales.orders.0", "system:sales.order.0");
@@ -317,4 +317,59 @@ fn doubtful_files_are_warnings() {
     let built = Built::new(&ORDERS, "qa", &Platform::default());
     assert_eq!(built.diagnostics.iter().map(|it| it.code).collect::<Vec<_>>(), ["unknown_environment"; 3]);
     assert!(built.diagnostics.iter().all(|it| matches!(it.labels[0].at, Location::Span(_))));
+}
+
+/// The diagnostics for other parameters of the skeleton, and the time to find them.
+fn with_parameters(parameters: &str) -> (Vec<String>, std::time::Duration) {
+    let started = std::time::Instant::now();
+    let mut files = ORDERS.to_vec();
+    files[6].1 = parameters;
+    (Built::new(&files, "prod", &Platform::default()).shown(), started.elapsed())
+}
+
+#[test]
+fn size_of_files_is_limited() {
+    let long = format!("parameters: {{a: {}}}\n", "x".repeat(2 << 20));
+    let (found, _) = with_parameters(&long);
+    assert!(found[0].contains("view/parameters.yaml"), "{found:?}");
+    let many = format!("parameters: {{a: [{}]}}\n", "1,".repeat(100_000));
+    let (found, _) = with_parameters(&many);
+    assert!(found[0].contains("view/parameters.yaml"), "{found:?}");
+}
+
+#[test]
+fn chain_of_parameters_is_evaluated_in_order() {
+    let mut text = "parameters:\n".to_owned();
+    for position in 0..1_000 {
+        text.push_str(&format!("  p{position}: ${{{{ parameters.p{} }}}}\n", position + 1));
+    }
+    text.push_str("  p1000: x\n  identifier: sales.orders.0.view\n  name: ${{ parameters.p0 }}\n");
+    text.push_str("readonly: {__system__: system:sales.orders.0}\n");
+    let (found, time) = with_parameters(&text);
+    assert!(found.iter().all(|it| !it.contains("view/parameters.yaml")), "{found:?}");
+    assert!(time.as_secs() < 20, "{time:?}");
+}
+
+#[test]
+fn evaluation_of_parameters_stops_at_a_limit() {
+    let loops = "${{ range(100000) | list | list | list | list | list | list | list }}";
+    let (found, _) = with_parameters(&format!("parameters:\n  a: {loops}\n  b: {loops}\n  c: {loops}\n"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("template_limit view/parameters.yaml:2:6"), "{found:?}");
+    let mut nested = "parameters:\n  p0: x\n".to_owned();
+    for position in 1..400 {
+        nested.push_str(&format!("  p{position}: ${{{{ [parameters.p{}] }}}}\n", position - 1));
+    }
+    let (found, _) = with_parameters(&nested);
+    assert!(found[0].starts_with("template_limit view/parameters.yaml:"), "{found:?}");
+    let mut failing = "parameters:\n".to_owned();
+    (0..100).for_each(|position| failing.push_str(&format!("  p{position}: ${{{{ parameters.no.split('.') }}}}\n")));
+    assert_eq!(with_parameters(&failing).0.len(), 20);
+    let mut doubled = "readonly:\n  p0: [x]\n".to_owned();
+    for position in 1..60 {
+        doubled.push_str(&format!("  p{position}: ${{{{ [readonly.p{0}, readonly.p{0}] }}}}\n", position - 1));
+    }
+    doubled.push_str("  __version__: ${{ readonly.p59 }}\n");
+    let (found, _) = with_parameters(&doubled);
+    assert!(found[0].starts_with("template_limit view/parameters.yaml:"), "{found:?}");
 }

@@ -1,7 +1,14 @@
 //! Plans of data products from the files that people edit in Git.
 
 use std::path::Path;
-use terrace_tests::{Project, repository};
+use terrace_tests::{Project, Ran, repository};
+
+/// Checks for a text that may be in several lines of the output.
+#[track_caller]
+fn prints_words(ran: &Ran, text: &str) {
+    let joined = |text: &str| text.replace(['│', ' ', '\n'], "");
+    assert!(joined(&format!("{}{}", ran.stdout, ran.stderr)).contains(&joined(text)), "`{text}` is missing:\n{ran}");
+}
 
 /// A project with the example.
 fn example() -> Project {
@@ -113,10 +120,12 @@ fn files_of_a_repository_cannot_be_overwritten() {
     project.edit(
         "blueprints/bucket.yaml",
         "component.specific.bucket + \"/settings.txt\"",
-        "\"../../../orders/catalog-info.yaml\"",
+        "\"orders/catalog-info.yaml\"",
     );
     let ran = project.run(["apply", ".", "--env", "dev", "--auto-approve"]);
     assert_ne!(ran.code, 0, "{ran}");
+    prints_words(&ran, "orders/catalog-info.yaml");
+    prints_words(&ran, "which no descriptor may use");
     assert!(project.read("orders/catalog-info.yaml").contains("kind: System"));
 }
 
@@ -131,4 +140,28 @@ fn links_out_of_a_repository_are_not_followed() {
         .run(["plan", "orders", "orders-raw", "orders-view", "--env", "dev"])
         .with_code(1)
         .prints("outside the repository");
+}
+
+#[test]
+fn plan_does_not_remove_a_component_that_cannot_be_read() {
+    use std::os::unix::fs::symlink;
+    let project = example();
+    project.run(["apply", ".", "--env", "dev", "--auto-approve"]).done();
+    std::fs::rename(project.path("orders-raw"), project.path(".store")).unwrap();
+    symlink(".store", project.path("orders-raw")).unwrap();
+    let refused = |place: &str| {
+        let ran = project.run(["plan", ".", "--env", "dev"]).with_code(1);
+        prints_words(ran.prints("skipped_entity"), place);
+    };
+    refused("orders-raw/catalog-info.yaml");
+    std::fs::remove_file(project.path("orders-raw")).unwrap();
+    std::fs::rename(project.path(".store"), project.path("target")).unwrap();
+    refused("target/catalog-info.yaml");
+    std::fs::rename(project.path("target"), project.path("orders-raw")).unwrap();
+    let values = project.path("orders-raw/environments/dev/configurations.yaml");
+    std::fs::remove_file(&values).unwrap();
+    symlink("missing", &values).unwrap();
+    let ran = project.run(["plan", ".", "--env", "dev"]).with_code(1);
+    prints_words(&ran, "configurations.yaml");
+    prints_words(&ran, "cannot be read");
 }

@@ -1,8 +1,8 @@
 //! Filters, functions and methods of Nunjucks and JavaScript whose results differ from minijinja's.
 
 use super::pattern::Compiled;
-use super::prepare::PAIRS;
-use super::values::{LONGEST_TEXT, json, list, text, too_large};
+use super::prepare::{LIMITED, PAIRS};
+use super::values::{LONGEST_TEXT, is_equal, items, json, limited, list, text, too_large};
 use minijinja::value::{Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 use serde::Serialize;
@@ -18,25 +18,33 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("length", length);
     environment.add_filter("list", list_of);
     environment.add_filter("reject", reject);
-    environment.add_filter("replace", |value: Value, old: Value, new: Value| replace(&value, &old, &new, true));
+    environment.add_filter("replace", |state: &State<'_, '_>, value: Value, old: Value, new: Value| {
+        replace(state, &value, &old, &new, true)
+    });
     environment.add_filter("select", select);
-    environment.add_filter("string", |value: Value| text(&value));
+    environment.add_filter("string", |state: &State<'_, '_>, value: Value| text(state, &value));
     environment.add_filter("urlencode", urlencode);
     environment.add_test("truthy", |value: Value| value.is_true());
     environment.add_test("falsy", |value: Value| !value.is_true());
     environment.add_test("null", |value: Value| value.is_none());
     environment.add_function(PAIRS, pairs);
+    environment.add_function(LIMITED, |state: &State<'_, '_>, value: Value| limited(state, value));
+    environment.add_filter(LIMITED, |state: &State<'_, '_>, value: Value| limited(state, value));
     environment.remove_global("debug");
-    environment.set_unknown_method_callback(|_, value, name, arguments| method(value, name, arguments));
+    // Nunjucks has none of these. A namespace and chains can nest without a limit.
+    environment.remove_global("namespace");
+    environment.remove_filter("chain");
+    environment.remove_filter("zip");
+    environment.set_unknown_method_callback(|state, value, name, arguments| method(state, value, name, arguments));
 }
 
 /// `JSON.stringify`.
-fn dump(value: Value, spaces: Option<u32>) -> Result<Value, Error> {
+fn dump(state: &State<'_, '_>, value: Value, spaces: Option<u32>) -> Result<Value, Error> {
     /// The most that JavaScript indents.
     const MOST_SPACES: u32 = 10;
-    let Some(json) = json(&value)? else { return Ok(Value::UNDEFINED) };
+    let Some(json) = json(state, &value)? else { return Ok(Value::UNDEFINED) };
     let indent = b" ".repeat(spaces.unwrap_or_default().min(MOST_SPACES) as usize);
-    let mut bytes = Vec::new();
+    let mut bytes = LimitedBytes::default();
     let written = match indent.is_empty() {
         true => serde_json::to_writer(&mut bytes, &json),
         false => {
@@ -44,10 +52,28 @@ fn dump(value: Value, spaces: Option<u32>) -> Result<Value, Error> {
             json.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, formatter))
         }
     };
-    if written.is_err() || bytes.len() > LONGEST_TEXT {
+    if written.is_err() {
         return Err(too_large());
     }
-    Ok(Value::from(String::from_utf8(bytes).unwrap_or_default()))
+    Ok(Value::from(String::from_utf8(bytes.0).unwrap_or_default()))
+}
+
+/// Bytes up to the length of a text.
+#[derive(Default)]
+struct LimitedBytes(Vec<u8>);
+
+impl std::io::Write for LimitedBytes {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len().saturating_add(bytes.len()) > LONGEST_TEXT {
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 fn default(value: Value, other: Option<Value>, is_for_false: Option<bool>) -> Value {
@@ -55,8 +81,13 @@ fn default(value: Value, other: Option<Value>, is_for_false: Option<bool>) -> Va
     if is_absent { other.unwrap_or_default() } else { value }
 }
 
-fn indent(value: Value, width: Option<usize>, is_first_indented: Option<bool>) -> Result<String, Error> {
-    let (text, width) = (text(&value)?, width.unwrap_or(4));
+fn indent(
+    state: &State<'_, '_>,
+    value: Value,
+    width: Option<usize>,
+    is_first_indented: Option<bool>,
+) -> Result<String, Error> {
+    let (text, width) = (text(state, &value)?, width.unwrap_or(4));
     let added = width.saturating_mul(text.matches('\n').count() + 1);
     if added.saturating_add(text.len()) > LONGEST_TEXT {
         return Err(too_large());
@@ -67,8 +98,8 @@ fn indent(value: Value, width: Option<usize>, is_first_indented: Option<bool>) -
 }
 
 /// `parseInt`: the digits at the beginning.
-fn int(value: Value, default: Option<Value>) -> Result<Value, Error> {
-    let text = text(&value)?;
+fn int(state: &State<'_, '_>, value: Value, default: Option<Value>) -> Result<Value, Error> {
+    let text = text(state, &value)?;
     let trimmed = text.trim_start();
     let digits = trimmed.trim_start_matches(['-', '+']);
     let sign = trimmed.len() - digits.len();
@@ -77,15 +108,20 @@ fn int(value: Value, default: Option<Value>) -> Result<Value, Error> {
     Ok(number.map_or(default.unwrap_or_default(), Value::from))
 }
 
-fn join(value: Value, separator: Option<String>, attribute: Option<String>) -> Result<String, Error> {
+fn join(
+    state: &State<'_, '_>,
+    value: Value,
+    separator: Option<String>,
+    attribute: Option<String>,
+) -> Result<String, Error> {
     let (separator, mut result) = (separator.unwrap_or_default(), String::new());
     for (position, item) in value.try_iter()?.enumerate() {
         if position > 0 {
             result.push_str(&separator);
         }
         match &attribute {
-            Some(name) => result.push_str(&text(&item.get_attr(name)?)?),
-            None => result.push_str(&text(&item)?),
+            Some(name) => result.push_str(&text(state, &item.get_attr(name)?)?),
+            None => result.push_str(&text(state, &item)?),
         }
         if result.len() > LONGEST_TEXT {
             return Err(too_large());
@@ -104,27 +140,29 @@ fn length(value: Value) -> Value {
 }
 
 /// The characters of a text, the pairs of a map as maps, or the list itself.
-fn list_of(value: Value) -> Result<Value, Error> {
+fn list_of(state: &State<'_, '_>, value: Value) -> Result<Value, Error> {
     match value.kind() {
-        ValueKind::String => Ok(list(value.as_str().unwrap_or_default().chars().map(Value::from))),
+        ValueKind::String => list(state, value.as_str().unwrap_or_default().chars().map(Value::from)),
         ValueKind::Map => {
             let pair = |key: Value| {
                 let item = value.get_item(&key)?;
                 Ok(Value::from_pairs([("key", key), ("value", item)]))
             };
-            Ok(list(value.try_iter()?.map(pair).collect::<Result<Vec<_>, Error>>()?))
+            let pairs = items(state, &value)?.into_iter().map(pair).collect::<Result<Vec<_>, Error>>()?;
+            list(state, pairs)
         }
-        _ => Ok(list(value.try_iter()?)),
+        _ => list(state, value.try_iter()?),
     }
 }
 
 /// The items of `for key, value in …`.
-fn pairs(value: Value) -> Result<Value, Error> {
+fn pairs(state: &State<'_, '_>, value: Value) -> Result<Value, Error> {
     if value.kind() != ValueKind::Map {
         return Ok(value);
     }
-    let pair = |key: Value| Ok(list([key.clone(), value.get_item(&key)?]));
-    Ok(list(value.try_iter()?.map(pair).collect::<Result<Vec<_>, Error>>()?))
+    let pair = |key: Value| list(state, [key.clone(), value.get_item(&key)?]);
+    let pairs = items(state, &value)?.into_iter().map(pair).collect::<Result<Vec<_>, Error>>()?;
+    list(state, pairs)
 }
 
 fn select(
@@ -167,19 +205,25 @@ fn filtered(
             kept.push(item);
         }
     }
-    Ok(list(kept))
+    list(state, kept)
 }
 
 /// Replaces a text, or the matches of a regular expression. Other values than texts and numbers stay.
-fn replace(value: &Value, old: &Value, new: &Value, is_everywhere: bool) -> Result<Value, Error> {
+fn replace(
+    state: &State<'_, '_>,
+    value: &Value,
+    old: &Value,
+    new: &Value,
+    is_everywhere: bool,
+) -> Result<Value, Error> {
     if !matches!(value.kind(), ValueKind::String | ValueKind::Number) {
         return Ok(value.clone());
     }
-    let (from, new) = (text(value)?, text(new)?);
+    let (from, new) = (text(state, value)?, text(state, new)?);
     if let Some(pattern) = old.downcast_object_ref::<Compiled>() {
         return pattern.replace(&from, &new).map(Value::from);
     }
-    let old = text(old)?;
+    let old = text(state, old)?;
     if !is_everywhere {
         return Ok(from.replacen(&old, &new, 1).into());
     }
@@ -191,36 +235,53 @@ fn replace(value: &Value, old: &Value, new: &Value, is_everywhere: bool) -> Resu
 }
 
 /// `encodeURIComponent`, of a text or of each pair.
-fn urlencode(value: Value) -> Result<String, Error> {
-    let pair = |key: &Value, item: &Value| Ok(format!("{}={}", encoded(&text(key)?), encoded(&text(item)?)));
+fn urlencode(state: &State<'_, '_>, value: Value) -> Result<String, Error> {
+    let mut result = String::new();
+    let mut add = |key: &Value, item: &Value| {
+        if !result.is_empty() {
+            result.push('&');
+        }
+        encode(&text(state, key)?, &mut result)?;
+        result.push('=');
+        encode(&text(state, item)?, &mut result)
+    };
     match value.kind() {
         ValueKind::Map => {
-            let all = value.try_iter()?.map(|key| pair(&key, &value.get_item(&key)?));
-            Ok(all.collect::<Result<Vec<_>, Error>>()?.join("&"))
+            for key in value.try_iter()? {
+                add(&key, &value.get_item(&key)?)?;
+            }
         }
         ValueKind::Seq | ValueKind::Iterable => {
-            let all = value.try_iter()?.map(|item| pair(&item.get_item_by_index(0)?, &item.get_item_by_index(1)?));
-            Ok(all.collect::<Result<Vec<_>, Error>>()?.join("&"))
+            for item in value.try_iter()? {
+                add(&item.get_item_by_index(0)?, &item.get_item_by_index(1)?)?;
+            }
         }
-        _ => Ok(encoded(&text(&value)?)),
+        _ => encode(&text(state, &value)?, &mut result)?,
     }
+    Ok(result)
 }
 
-fn encoded(text: &str) -> String {
-    let encode = |byte: u8| match byte {
-        byte if byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte) => char::from(byte).to_string(),
-        byte => format!("%{byte:02X}"),
-    };
-    text.bytes().map(encode).collect()
+fn encode(text: &str, result: &mut String) -> Result<(), Error> {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte) {
+            result.push(char::from(byte));
+        } else {
+            result.push_str(&format!("%{byte:02X}"));
+        }
+        if result.len() > LONGEST_TEXT {
+            return Err(too_large());
+        }
+    }
+    Ok(())
 }
 
 /// A method of a text or a list in JavaScript.
-fn method(value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
+fn method(state: &State<'_, '_>, value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
     let argument = |at: usize| arguments.get(at).cloned().unwrap_or_default();
     match value.kind() {
-        ValueKind::String => method_of_text(value.as_str().unwrap_or_default(), value, name, argument),
-        ValueKind::Seq | ValueKind::Iterable => method_of_list(value, name, argument),
-        _ if name == "toString" => text(value).map(Value::from),
+        ValueKind::String => method_of_text(state, value.as_str().unwrap_or_default(), value, name, argument),
+        ValueKind::Seq | ValueKind::Iterable => method_of_list(state, value, name, argument),
+        _ if name == "toString" => text(state, value).map(Value::from),
         _ => Err(unknown(value, name)),
     }
 }
@@ -234,28 +295,28 @@ fn unknown(value: &Value, name: &str) -> Error {
 }
 
 fn method_of_text(
+    state: &State<'_, '_>,
     text_value: &str,
     value: &Value,
     name: &str,
     argument: impl Fn(usize) -> Value,
 ) -> Result<Value, Error> {
     let first = argument(0);
-    let first_text = || text(&first);
+    let first_text = || text(state, &first);
     Ok(match name {
         "split" => {
             let limit = argument(1).as_usize().unwrap_or(usize::MAX);
-            let parts: Vec<Value> = match first.downcast_object_ref::<Compiled>() {
-                Some(pattern) => pattern.split(text_value).into_iter().take(limit).map(Value::from).collect(),
-                None if first.is_undefined() => vec![value.clone()],
+            match first.downcast_object_ref::<Compiled>() {
+                Some(pattern) => list(state, pattern.split(text_value).take(limit).map(Value::from))?,
+                None if first.is_undefined() => list(state, [value.clone()])?,
                 None => match first_text()?.as_str() {
-                    "" => text_value.chars().take(limit).map(Value::from).collect(),
-                    separator => text_value.split(separator).take(limit).map(Value::from).collect(),
+                    "" => list(state, text_value.chars().take(limit).map(Value::from))?,
+                    separator => list(state, text_value.split(separator).take(limit).map(Value::from))?,
                 },
-            };
-            list(parts)
+            }
         }
-        "replace" => replace(value, &first, &argument(1), false)?,
-        "replaceAll" => replace(value, &first, &argument(1), true)?,
+        "replace" => replace(state, value, &first, &argument(1), false)?,
+        "replaceAll" => replace(state, value, &first, &argument(1), true)?,
         "toLowerCase" => text_value.to_lowercase().into(),
         "toUpperCase" => text_value.to_uppercase().into(),
         "trim" => text_value.trim().into(),
@@ -273,32 +334,43 @@ fn method_of_text(
         }
         "concat" => format!("{text_value}{}", first_text()?).into(),
         "slice" | "substring" => {
-            let chars: Vec<char> = text_value.chars().collect();
-            let (start, end) = range(chars.len(), &first, &argument(1));
-            chars.get(start..end).unwrap_or_default().iter().collect::<String>().into()
+            let (start, end) = range(text_value.chars().count(), &first, &argument(1));
+            text_value.chars().skip(start).take(end - start).collect::<String>().into()
         }
         _ => return Err(unknown(value, name)),
     })
 }
 
-fn method_of_list(value: &Value, name: &str, argument: impl Fn(usize) -> Value) -> Result<Value, Error> {
-    let items = || value.try_iter().map(|items| items.collect::<Vec<Value>>());
+fn method_of_list(
+    state: &State<'_, '_>,
+    value: &Value,
+    name: &str,
+    argument: impl Fn(usize) -> Value,
+) -> Result<Value, Error> {
     let first = argument(0);
+    let position = || -> Result<Option<usize>, Error> {
+        for (position, item) in value.try_iter()?.enumerate() {
+            if is_equal(state, &item, &first)? {
+                return Ok(Some(position));
+            }
+        }
+        Ok(None)
+    };
     Ok(match name {
         "join" => {
-            let separator = if first.is_undefined() { ",".to_owned() } else { text(&first)? };
-            join(value.clone(), Some(separator), None)?.into()
+            let separator = if first.is_undefined() { ",".to_owned() } else { text(state, &first)? };
+            join(state, value.clone(), Some(separator), None)?.into()
         }
-        "includes" => items()?.contains(&first).into(),
-        "indexOf" => items()?.iter().position(|item| *item == first).map_or(Value::from(-1), Value::from),
-        "concat" => list(items()?.into_iter().chain(first.try_iter()?)),
-        "reverse" => list(items()?.into_iter().rev()),
+        "includes" => position()?.is_some().into(),
+        "indexOf" => position()?.map_or(Value::from(-1), Value::from),
+        "concat" => list(state, value.try_iter()?.chain(first.try_iter()?))?,
+        "reverse" => list(state, items(state, value)?.into_iter().rev())?,
         "slice" => {
-            let items = items()?;
+            let items = items(state, value)?;
             let (start, end) = range(items.len(), &first, &argument(1));
-            list(items.get(start..end).unwrap_or_default().iter().cloned())
+            list(state, items.get(start..end).unwrap_or_default().iter().cloned())?
         }
-        "toString" => text(value)?.into(),
+        "toString" => text(state, value)?.into(),
         _ => return Err(unknown(value, name)),
     })
 }

@@ -71,8 +71,8 @@ impl Compiled {
     }
 
     /// The parts between matches.
-    pub(super) fn split<'t>(&self, text: &'t str) -> Vec<&'t str> {
-        self.regex.split(text).collect()
+    pub(super) fn split<'t>(&self, text: &'t str) -> impl Iterator<Item = &'t str> {
+        self.regex.split(text)
     }
 
     /// True if the expression matches.

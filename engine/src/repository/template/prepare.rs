@@ -6,6 +6,7 @@
 //! | `x.length` | `x|length` |
 //! | `===`, `!==`, `elseif` | `==`, `!=`, `elif` |
 //! | `for key, value in map` | `for key, value in __pairs(map)` |
+//! | `set name = value` | `set name = __limited((value))` |
 //!
 //! Offsets in the converted text map back to the original.
 
@@ -17,6 +18,8 @@ pub(super) const EXPRESSION: (&str, &str) = ("${{", "}}");
 pub(super) const STATEMENT: (&str, &str) = ("{%", "%}");
 /// The delimiters of a comment.
 pub(super) const COMMENT: (&str, &str) = ("{#", "#}");
+/// The function that checks the size of a value that a template gives a name.
+pub(super) const LIMITED: &str = "__limited";
 /// The function that makes pairs of a map.
 pub(super) const PAIRS: &str = "__pairs";
 
@@ -72,9 +75,10 @@ impl Prepared {
         let trimmed = self.text.trim();
         let length = only.len() + EXPRESSION.0.len() + EXPRESSION.1.len();
         let is_only = !self.has_statements && trimmed.len() == length && trimmed.starts_with(EXPRESSION.0);
-        let inner = self.text.get(only.clone())?.trim();
-        let inner = inner.strip_prefix('-').unwrap_or(inner);
-        Some(inner.strip_suffix('-').unwrap_or(inner).trim()).filter(|_| is_only)
+        // Only a sign next to a delimiter is about white space: `${{ -1 }}` is a number.
+        let inner = self.text.get(only.clone())?;
+        let inner = inner.strip_prefix(['-', '+']).unwrap_or(inner);
+        Some(inner.strip_suffix(['-', '+']).unwrap_or(inner).trim()).filter(|_| is_only)
     }
 
     /// True without any expression or statement.
@@ -179,14 +183,27 @@ impl<'t> Scanner<'t> {
     fn copy_assignment(&mut self) {
         let rest = self.rest();
         let Some((head, _)) = near(rest).split_once('=').filter(|(head, _)| !head.contains(STATEMENT.1)) else {
-            // A block: its value is text of the template.
+            // A block: its value is text of the template, unless a filter changes it.
+            let is_filtered = near(rest).split(STATEMENT.1).next().is_some_and(|head| head.contains('|'));
+            self.copy_until(STATEMENT.1);
+            if is_filtered {
+                self.replace(0, &format!("|{LIMITED}"));
+            }
             return self.copy_tag(STATEMENT.1);
         };
         let names = names(head.trim_start_matches("set"));
         self.copy(head.len() + 1);
+        let value = self.rest().trim_start();
+        let is_empty = value.strip_prefix(['-', '+']).unwrap_or(value).starts_with(STATEMENT.1);
+        if !is_empty {
+            self.replace(0, &format!("{LIMITED}(("));
+        }
         let start = self.prepared.text.len();
         self.copy_until(STATEMENT.1);
         self.define(names, start);
+        if !is_empty {
+            self.replace(0, "))");
+        }
         self.copy_tag(STATEMENT.1);
     }
 

@@ -128,6 +128,16 @@ fn evaluation_keeps_the_type_of_a_single_expression() {
 }
 
 #[test]
+fn sign_of_a_number_is_not_a_sign_for_white_space() {
+    let evaluate = |text: &str| Template::new(text).unwrap().evaluate(&Scope::new(), &mut 10_000).unwrap();
+    for (text, expected) in
+        [("${{ -1 }}", -1), ("${{- 1 -}}", 1), ("${{- -1 -}}", -1), ("${{ 3 -}}", 3), (" ${{ - 2 }} ", -2)]
+    {
+        assert_eq!(evaluate(text).as_i64(), Some(expected), "{text}");
+    }
+}
+
+#[test]
 fn errors_have_places() {
     let text = "a: ${{ parameters.x.split('.') }}";
     let found = failure(text);
@@ -170,6 +180,64 @@ fn endless_work_is_stopped() {
         assert_eq!(found.code, "template_limit", "{text}: {found:?}");
     }
     assert_eq!(failure(&" ".repeat(LONGEST_TEMPLATE + 1)).code, "template_limit");
+}
+
+/// Checks that a template soon exceeds a limit.
+#[track_caller]
+fn check_limit(template: &str) {
+    let started = std::time::Instant::now();
+    let found = Template::new(template).and_then(|template| template.render(&scope("parameters: {a: [1, 2]}")));
+    let start: String = template.chars().take(100).collect();
+    assert_eq!(found.map(|rendered| rendered.text.len()).unwrap_err().code, LIMIT, "{start}");
+    assert!(started.elapsed().as_secs() < 20, "{start}: {:?}", started.elapsed());
+}
+
+#[test]
+fn lists_of_methods_are_limited() {
+    check_limit(&format!("{{% set a = [1] %}}{}${{{{ a.length }}}}", "{% set a = a.concat(a) %}".repeat(40)));
+    // Without a name for the lists in between.
+    check_limit(&format!("${{{{ [1]{}.length }}}}", ".concat(range(100000))".repeat(20)));
+    let large = "{% set a = range(30000) | list %}{% for i in range(10000) %}";
+    for method in ["includes(-1)", "indexOf(-1)", "slice(0)", "reverse()", "join().length"] {
+        check_limit(&format!("{large}{{% if a.{method} %}}{{% endif %}}{{% endfor %}}"));
+    }
+    check_limit("{% set a = ',' * 1000000 %}${{ a.split(',').length }}");
+    check_limit("{% set a = 'x' * 1000000 %}${{ (a | list).length }}");
+}
+
+#[test]
+fn texts_of_filters_are_limited() {
+    let many = "{% set a = 'x' * 1000000 %}";
+    let list = format!("[{}]", "a,".repeat(1_000));
+    let pairs = format!("[{}]", "['k', a],".repeat(1_000));
+    check_limit(&format!("{many}${{{{ {list} | dump }}}}"));
+    check_limit(&format!("{many}${{{{ {list} | dump(2) }}}}"));
+    check_limit(&format!("{many}${{{{ {list} | string }}}}"));
+    check_limit(&format!("{many}${{{{ {pairs} | urlencode }}}}"));
+    check_limit(&format!("{many}${{{{ {{'k': a, 'l': a, 'm': a, 'n': a, 'o': a}} | urlencode }}}}"));
+    check_limit("{% set a = 'é' * 1000000 %}${{ a | urlencode }}");
+}
+
+#[test]
+fn depth_of_values_is_limited() {
+    let nested = |step: &str| format!("{{% set a = [1] %}}{}", step.repeat(20_000));
+    check_limit(&nested("{% set a = [a] %}"));
+    check_limit(&nested("{% set a = {'k': a} %}"));
+    check_limit(&nested("{% set a = [a + []] %}"));
+    check_limit(&nested("{% set a | default([a], true) %}{% endset %}"));
+    for text in [
+        "{% set n = namespace(x=0) %}{% for i in range(55000) %}{% set n.x = [n.x] %}{% endfor %}",
+        "${{ [1] | chain([2]) }}",
+        "${{ [1] | zip([2]) }}",
+    ] {
+        assert_eq!(failure(text).code, "template_failed", "{text}");
+    }
+    check("{% set a = [1, {'b': [2]}] %}${{ a | dump }} ${{ a[1].b[0] }} ${{ a.length }}", "[1,{\"b\":[2]}] 2 2");
+    check(
+        "{% set a = [1] + [2] %}${{ a }}{% set m = {1: 'x'} %}${{ m[1] }}{% set t | upper %}x{% endset %}${{ t }}",
+        "1,2xX",
+    );
+    check("{% set a, b = (1, 2) %}${{ a }}${{ b }}{% set c = parameters.no %}${{ c is undefined }}", "12true");
 }
 
 #[test]

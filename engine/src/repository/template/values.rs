@@ -3,19 +3,57 @@
 use crate::yaml::{Node, NodeKind};
 use indexmap::IndexMap;
 use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
-use minijinja::{Error, ErrorKind, Value};
-use std::sync::{Arc, Mutex, PoisonError};
+use minijinja::{Error, ErrorKind, State, Value};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Maximum length of a text that a filter makes, in bytes.
 pub(super) const LONGEST_TEXT: usize = 4 << 20;
-/// Maximum number of values in a text of a list or a map.
+/// Maximum number of values in a list or a map that a template makes, and in its text.
 const MOST_VALUES: usize = 200_000;
 /// Maximum depth of lists and maps.
 const DEEPEST: usize = 128;
 
+/// The size of a value with all values in it, each as often as it occurs.
+#[derive(Debug, Clone, Copy, Default)]
+struct Extent {
+    /// The number of values; a long text counts once more for every 64 bytes.
+    weight: usize,
+    /// The depth of lists and maps.
+    depth: usize,
+}
+
+impl Extent {
+    const UNIT: usize = 64;
+
+    /// The extent of a value. Values of minijinja with other values in them count once: see [`limited`].
+    fn of(value: &Value) -> Self {
+        if let Some(list) = value.downcast_object_ref::<List>() {
+            return list.extent;
+        }
+        if let Some(map) = value.downcast_object_ref::<Map>() {
+            return map.lock().extent;
+        }
+        Self { weight: 1 + value.as_str().map_or(0, str::len) / Self::UNIT, depth: 0 }
+    }
+
+    /// Adds a value of a list or a map with this extent.
+    fn add(&mut self, inner: Self) {
+        self.weight = self.weight.saturating_add(inner.weight);
+        self.depth = self.depth.max(inner.depth + 1);
+    }
+
+    fn check(self) -> Result<(), Error> {
+        if self.weight > MOST_VALUES || self.depth > DEEPEST { Err(too_large()) } else { Ok(()) }
+    }
+}
+
 /// A list.
 #[derive(Debug)]
-pub(super) struct List(pub(super) Vec<Value>);
+pub(super) struct List {
+    items: Vec<Value>,
+    extent: Extent,
+}
 
 impl Object for List {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
@@ -23,11 +61,11 @@ impl Object for List {
     }
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        self.0.get(key.as_usize()?).cloned()
+        self.items.get(key.as_usize()?).cloned()
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Seq(self.0.len())
+        Enumerator::Seq(self.items.len())
     }
 
     fn is_true(self: &Arc<Self>) -> bool {
@@ -37,22 +75,38 @@ impl Object for List {
 
 /// A map. Values can be added, while expressions of other values are evaluated.
 #[derive(Debug, Default)]
-pub(crate) struct Map(Mutex<IndexMap<String, Value>>);
+pub(crate) struct Map(Mutex<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    entries: IndexMap<String, Value>,
+    extent: Extent,
+}
 
 impl Map {
     /// Sets a value.
     pub(crate) fn insert(&self, key: &str, value: Value) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), value);
+        let inner = Extent::of(&value);
+        let mut map = self.lock();
+        map.extent.add(inner);
+        map.entries.insert(key.to_owned(), value);
     }
 
     /// The value of a key.
     pub(crate) fn get(&self, key: &str) -> Option<Value> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.lock().entries.get(key).cloned()
     }
 
-    fn keys(&self) -> Vec<Value> {
-        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.keys().map(|key| Value::from(key.as_str())).collect()
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn len(&self) -> usize {
+        self.lock().entries.len()
+    }
+
+    fn key_at(&self, position: usize) -> Value {
+        self.lock().entries.get_index(position).map(|(key, _)| Value::from(key.as_str())).unwrap_or_default()
     }
 }
 
@@ -62,11 +116,21 @@ impl Object for Map {
     }
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        self.get(key.as_str()?)
+        match key.as_str() {
+            Some(key) => self.get(key),
+            None if key.is_number() => self.get(&number(key)),
+            None => None,
+        }
     }
 
+    // Keys are made one by one: a template may read only the first.
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Values(self.keys())
+        let map = Arc::clone(self);
+        Enumerator::Iter(Box::new((0..self.len()).map(move |position| map.key_at(position))))
+    }
+
+    fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
+        Some(self.len())
     }
 
     fn is_true(self: &Arc<Self>) -> bool {
@@ -74,9 +138,93 @@ impl Object for Map {
     }
 }
 
-/// A list as a value.
-pub(super) fn list(items: impl IntoIterator<Item = Value>) -> Value {
-    Value::from_object(List(items.into_iter().collect()))
+/// Takes the work for that many items from the template.
+///
+/// # Errors
+/// When the template has done too much.
+pub(super) fn charge(state: &State<'_, '_>, items: usize) -> Result<(), Error> {
+    state.consume_fuel(u64::try_from(items).unwrap_or(u64::MAX))
+}
+
+/// The items of a value, each of which is work of the template.
+///
+/// # Errors
+/// When the value has no items, or too many.
+pub(super) fn items(state: &State<'_, '_>, value: &Value) -> Result<Vec<Value>, Error> {
+    let mut items = Vec::new();
+    for item in value.try_iter()? {
+        charge(state, 1)?;
+        if item.kind() == ValueKind::Invalid {
+            return Err(Error::new(ErrorKind::InvalidOperation, item.to_string()));
+        }
+        items.push(item);
+        if items.len() > MOST_VALUES {
+            return Err(too_large());
+        }
+    }
+    Ok(items)
+}
+
+/// True if two values are equal. The comparison is work of the template.
+///
+/// # Errors
+/// When the template has done too much.
+pub(super) fn is_equal(state: &State<'_, '_>, one: &Value, other: &Value) -> Result<bool, Error> {
+    charge(state, Extent::of(one).weight.min(Extent::of(other).weight))?;
+    Ok(one == other)
+}
+
+/// A list as a value. Each item is work of the template.
+///
+/// # Errors
+/// When the list is too large or too deep.
+pub(super) fn list(state: &State<'_, '_>, items: impl IntoIterator<Item = Value>) -> Result<Value, Error> {
+    list_at(state, items, 0)
+}
+
+fn list_at(state: &State<'_, '_>, items: impl IntoIterator<Item = Value>, depth: usize) -> Result<Value, Error> {
+    let mut list = List { items: Vec::new(), extent: Extent { weight: 1, depth: 0 } };
+    for item in items {
+        charge(state, 1)?;
+        let item = limited_at(state, item, depth + 1)?;
+        list.extent.add(Extent::of(&item));
+        list.extent.check()?;
+        list.items.push(item);
+    }
+    Ok(Value::from_object(list))
+}
+
+/// The value with lists and maps of known size: operators of minijinja make lists that hold no items, only the lists
+/// that they are made of. Without a limit of depth, a loop could make a value whose removal exceeds the stack.
+///
+/// # Errors
+/// When the value is too large or too deep.
+pub(super) fn limited(state: &State<'_, '_>, value: Value) -> Result<Value, Error> {
+    limited_at(state, value, 0)
+}
+
+fn limited_at(state: &State<'_, '_>, value: Value, depth: usize) -> Result<Value, Error> {
+    if depth > DEEPEST {
+        return Err(too_large());
+    }
+    match value.kind() {
+        ValueKind::Invalid => Err(Error::new(ErrorKind::InvalidOperation, value.to_string())),
+        ValueKind::Seq | ValueKind::Iterable if value.downcast_object_ref::<List>().is_none() => {
+            list_at(state, value.try_iter()?, depth)
+        }
+        ValueKind::Map => {
+            let Some(entries) = value.downcast_object_ref::<BTreeMap<Value, Value>>() else { return Ok(value) };
+            let map = Map::default();
+            for (key, item) in entries {
+                charge(state, 1)?;
+                map.insert(&text(state, key)?, limited_at(state, item.clone(), depth + 1)?);
+                let extent = map.lock().extent;
+                extent.check()?;
+            }
+            Ok(Value::from_object(map))
+        }
+        _ => Ok(value),
+    }
 }
 
 /// The value of a node.
@@ -90,7 +238,12 @@ pub(crate) fn of_node(node: &Node) -> Value {
             text.parse().map(|number: f64| Value::from(number)).unwrap_or_else(|_| Value::from(text))
         }
         NodeKind::Text(text) | NodeKind::Typed { text, .. } => Value::from(text.as_str()),
-        NodeKind::List(items) => list(items.iter().map(of_node)),
+        NodeKind::List(items) => {
+            let items: Vec<Value> = items.iter().map(of_node).collect();
+            let mut extent = Extent { weight: 1, depth: 0 };
+            items.iter().for_each(|item| extent.add(Extent::of(item)));
+            Value::from_object(List { items, extent })
+        }
         NodeKind::Map(entries) => {
             let map = Map::default();
             entries.iter().for_each(|entry| map.insert(&entry.key, of_node(&entry.value)));
@@ -99,22 +252,29 @@ pub(crate) fn of_node(node: &Node) -> Value {
     }
 }
 
-/// The text of a value, as `String(value)`. Null and undefined values are empty.
+/// The text of a value, as `String(value)`. Null and undefined values are empty. It is work of the template.
 ///
 /// # Errors
 /// When the text is too long.
-pub(super) fn text(value: &Value) -> Result<String, Error> {
+pub(super) fn text(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
     let mut text = String::new();
-    Writer::default().write_text(value, &mut text, 0)?;
+    Writer { state: Some(state), visited: 0, bytes: 0 }.write_text(value, &mut text, 0)?;
     Ok(text)
 }
 
-/// The JSON of a value, as `JSON.stringify(value)`; `None` for an undefined value.
+/// The text of an evaluated value; `None` if it is too long.
+pub(crate) fn text_of_value(value: &Value) -> Option<String> {
+    let mut text = String::new();
+    Writer { state: None, visited: 0, bytes: 0 }.write_text(value, &mut text, 0).ok()?;
+    Some(text)
+}
+
+/// The JSON of a value, as `JSON.stringify(value)`; `None` for an undefined value. It is work of the template.
 ///
 /// # Errors
 /// When the value is too large.
-pub(super) fn json(value: &Value) -> Result<Option<serde_json::Value>, Error> {
-    Writer::default().json(value, 0)
+pub(super) fn json(state: &State<'_, '_>, value: &Value) -> Result<Option<serde_json::Value>, Error> {
+    Writer { state: Some(state), visited: 0, bytes: 0 }.json(value, 0)
 }
 
 /// The error of a text or a value beyond the limits.
@@ -122,39 +282,55 @@ pub(super) fn too_large() -> Error {
     Error::new(ErrorKind::OutOfFuel, "a value is too large")
 }
 
-#[derive(Default)]
-struct Writer {
+struct Writer<'s, 'a, 'b> {
+    state: Option<&'s State<'a, 'b>>,
     visited: usize,
+    bytes: usize,
 }
 
-impl Writer {
+impl Writer<'_, '_, '_> {
     fn visit(&mut self, depth: usize) -> Result<(), Error> {
         self.visited += 1;
-        if self.visited > MOST_VALUES || depth > DEEPEST { Err(too_large()) } else { Ok(()) }
+        if self.visited > MOST_VALUES || depth > DEEPEST {
+            return Err(too_large());
+        }
+        self.state.map_or(Ok(()), |state| charge(state, 1))
+    }
+
+    /// Counts that many bytes, before they are copied.
+    fn count(&mut self, bytes: usize) -> Result<(), Error> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > LONGEST_TEXT { Err(too_large()) } else { Ok(()) }
+    }
+
+    fn push(&mut self, text: &str, out: &mut String) -> Result<(), Error> {
+        self.count(text.len())?;
+        out.push_str(text);
+        Ok(())
     }
 
     fn write_text(&mut self, value: &Value, out: &mut String, depth: usize) -> Result<(), Error> {
         self.visit(depth)?;
         match value.kind() {
-            ValueKind::Undefined | ValueKind::None => {}
-            ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
-            ValueKind::Number => out.push_str(&number(value)),
+            ValueKind::Undefined | ValueKind::None => Ok(()),
+            ValueKind::Bool => self.push(if value.is_true() { "true" } else { "false" }, out),
+            ValueKind::Number => self.push(&number(value), out),
             ValueKind::Seq | ValueKind::Iterable => {
                 for (position, item) in value.try_iter()?.enumerate() {
                     if position > 0 {
-                        out.push(',');
+                        self.push(",", out)?;
                     }
                     self.write_text(&item, out, depth + 1)?;
                 }
+                Ok(())
             }
-            ValueKind::Map => out.push_str("[object Object]"),
-            ValueKind::Invalid => return Err(Error::new(ErrorKind::InvalidOperation, value.to_string())),
+            ValueKind::Map => self.push("[object Object]", out),
+            ValueKind::Invalid => Err(Error::new(ErrorKind::InvalidOperation, value.to_string())),
             _ => match value.as_str() {
-                Some(text) => out.push_str(text),
-                None => out.push_str(&value.to_string()),
+                Some(text) => self.push(text, out),
+                None => self.push(&value.to_string(), out),
             },
         }
-        if out.len() > LONGEST_TEXT { Err(too_large()) } else { Ok(()) }
     }
 
     fn json(&mut self, value: &Value, depth: usize) -> Result<Option<serde_json::Value>, Error> {
@@ -176,13 +352,19 @@ impl Writer {
                 for key in value.try_iter()? {
                     let item = value.get_item(&key)?;
                     if let Some(item) = self.json(&item, depth + 1)? {
-                        entries.insert(text(&key)?, item);
+                        let mut name = String::new();
+                        self.write_text(&key, &mut name, depth + 1)?;
+                        entries.insert(name, item);
                     }
                 }
                 entries.into()
             }
             ValueKind::Invalid => return Err(Error::new(ErrorKind::InvalidOperation, value.to_string())),
-            _ => value.as_str().map_or_else(|| value.to_string(), str::to_owned).into(),
+            _ => {
+                let text = value.as_str();
+                self.count(text.map_or(0, str::len))?;
+                text.map_or_else(|| value.to_string(), str::to_owned).into()
+            }
         }))
     }
 }
