@@ -9,7 +9,7 @@ use crate::files::describe_io_error;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use terrace_engine::diagnostic::Diagnostic;
+use terrace_engine::diagnostic::{Diagnostic, closest};
 use terrace_engine::digest::sha256;
 use terrace_engine::repository::EntityFiles;
 use terrace_engine::source::{SourceId, Sources};
@@ -23,12 +23,12 @@ const ENVIRONMENTS: &str = "environments";
 /// The values of an environment.
 const CONFIGURATION: &str = "configurations.yaml";
 /// Maximum depth of an entity below the folder of its repository.
-const DEEPEST: usize = 4;
+const DEEPEST: usize = 16;
 /// Folders without entities of their own: values, copies of releases, templates of entities, other programs' files.
 const SKIPPED: [&str; 6] = [ENVIRONMENTS, RELEASES, "skeleton", "edit-skeleton", "node_modules", "target"];
 /// The folder with a folder for each release of an entity.
 const RELEASES: &str = "releases";
-/// Folders of templates, with the file beside them that makes an entity from them.
+/// Folders of templates, and the file that each has beside it.
 const TEMPLATES: [(&str, &str); 2] = [("skeleton", "template.yaml"), ("edit-skeleton", "edit-template.yaml")];
 
 type Found<T> = Result<T, Box<Diagnostic>>;
@@ -108,6 +108,9 @@ impl Repository {
                 return Err(unreadable(&path, &ErrorKind::NotFound.into()));
             };
             let environments = folder.join(ENVIRONMENTS);
+            check_file_names(folder, &[PARAMETERS])?;
+            check_file_names(&environments.join(environment), &[CONFIGURATION])?;
+            check_environments(folder)?;
             loaded.entities.push(EntityFiles {
                 catalog,
                 parameters: load(folder.join(PARAMETERS))?,
@@ -204,6 +207,8 @@ struct Search {
     skipped: Vec<Skipped>,
     /// The targets of links to folders that are searched already: links can form circles.
     targets: BTreeSet<PathBuf>,
+    /// True in a folder that terrace skips.
+    is_skipped: bool,
 }
 
 /// A folder that terrace skips, with an entity.
@@ -221,10 +226,17 @@ impl Search {
         if is_file(&folder.join(CATALOG))? {
             self.folders.push(folder.to_owned());
         }
-        if depth == DEEPEST {
-            return Ok(());
+        if !self.is_skipped {
+            check_file_names(folder, &[CATALOG])?;
         }
-        for Inner { path, name, is_link } in folders_in(folder)? {
+        let inner = folders_in(folder)?;
+        if depth == DEEPEST {
+            return match inner.first().filter(|_| !self.is_skipped) {
+                Some(inner) => Err(too_deep(&inner.path)),
+                None => Ok(()),
+            };
+        }
+        for Inner { path, name, is_link } in inner {
             if !is_link && !SKIPPED.contains(&name.as_str()) {
                 self.folder(&path, depth + 1)?;
                 continue;
@@ -235,7 +247,7 @@ impl Search {
                     continue;
                 }
             }
-            let mut inner = Self { targets: std::mem::take(&mut self.targets), ..Self::default() };
+            let mut inner = Self { targets: std::mem::take(&mut self.targets), is_skipped: true, ..Self::default() };
             inner.folder(&path, depth + 1)?;
             self.targets = inner.targets;
             let entities = inner.folders.into_iter().map(|entity| Skipped { folder: path.clone(), entity, is_link });
@@ -274,7 +286,7 @@ impl Search {
 }
 
 impl Skipped {
-    /// The reason why the entity is no part of a data product, if that is sure.
+    /// The reason why the entity surely belongs to no data product.
     fn reason(&self) -> Option<&'static str> {
         let (name, parent) = (self.folder.file_name()?.to_str()?, self.folder.parent()?);
         let is_template = |(folder, file): &(&str, &str)| *folder == name && parent.join(file).is_file();
@@ -286,6 +298,59 @@ impl Skipped {
         let is_copy = !self.is_link && name == RELEASES && is_version && parent.join(CATALOG).is_file();
         is_copy.then_some("has copies of releases")
     }
+}
+
+/// The error of a folder below [`DEEPEST`].
+fn too_deep(path: &Path) -> Box<Diagnostic> {
+    let message = format!("`{}` is more than {DEEPEST} folders deep: terrace does not search it", path.display());
+    Box::new(Diagnostic::error("skipped_entity", message).hint("plan the folders of the entities instead"))
+}
+
+/// Refuses a file with another spelling of a known name, such as `catalog-info.yml`: terrace would
+/// plan without it. A name with a typing error counts too, if the file with the right name is missing.
+fn check_file_names(folder: &Path, wanted: &[&str]) -> Found<()> {
+    if is_absent(folder)? {
+        return Ok(());
+    }
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|error| unreadable(folder, &error))? {
+        names.push(entry.map_err(|error| unreadable(folder, &error))?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    for wanted in wanted {
+        let is_missing = names.iter().all(|name| name != wanted);
+        let is_meant = |name: &&String| {
+            let is_near = is_missing && closest(name, [*wanted]).is_some();
+            name != wanted && (is_near || spelling(name) == spelling(wanted))
+        };
+        if let Some(name) = names.iter().find(is_meant) {
+            let path = folder.join(name);
+            let message = format!("terrace does not read `{}`: the name must be `{wanted}`", path.display());
+            return Err(Box::new(Diagnostic::error("wrong_file_name", message).hint("rename the file, or remove it")));
+        }
+    }
+    Ok(())
+}
+
+/// The same text for all spellings of a file name.
+fn spelling(name: &str) -> String {
+    let name = name.to_lowercase().replace(['_', ' '], "-");
+    name.strip_suffix(".yml").map_or(name.clone(), |stem| format!("{stem}.yaml"))
+}
+
+/// Refuses a folder that is meant as the folder of environments, but has another name.
+fn check_environments(folder: &Path) -> Found<()> {
+    if !is_absent(&folder.join(ENVIRONMENTS))? {
+        return Ok(());
+    }
+    for Inner { path, name, .. } in folders_in(folder)? {
+        let is_meant = closest(&name, [ENVIRONMENTS]).is_some();
+        if is_meant && folders_in(&path)?.iter().any(|inner| inner.path.join(CONFIGURATION).is_file()) {
+            let message = format!("terrace does not read `{}`: the name must be `{ENVIRONMENTS}`", path.display());
+            return Err(Box::new(Diagnostic::error("wrong_file_name", message).hint("rename the folder")));
+        }
+    }
+    Ok(())
 }
 
 /// A folder in a folder.

@@ -212,6 +212,64 @@ fn files_that_cannot_be_read_are_not_absent() {
 
 #[cfg(unix)]
 #[test]
+fn other_spellings_of_file_names_are_errors() {
+    let renamed = |from: &str, to: &str| {
+        changed_repository(|inner| {
+            std::fs::write(inner.join("parameters.yaml"), "parameters: {}\n").unwrap();
+            std::fs::write(inner.join("environments/dev/configurations.yaml"), "specific: {}\n").unwrap();
+            std::fs::rename(inner.join(from), inner.join(to)).unwrap();
+        })
+    };
+    for (from, to) in [
+        ("catalog-info.yaml", "catalog-info.yml"),
+        ("catalog-info.yaml", "Catalog-Info.yaml"),
+        ("catalog-info.yaml", "catalog_info.yaml"),
+        ("catalog-info.yaml", "catalog-inof.yaml"),
+        ("parameters.yaml", "parameters.yml"),
+        ("parameters.yaml", "parameter.yaml"),
+        ("environments/dev/configurations.yaml", "environments/dev/configuration.yaml"),
+        ("environments/dev/configurations.yaml", "environments/dev/configurations.yml"),
+        ("environments", "environment"),
+    ] {
+        let message = renamed(from, to).unwrap_or_default();
+        assert!(message.contains(&format!("raw/{to}")) && message.contains("must be"), "{to}: {message}");
+    }
+    assert_eq!(renamed("parameters.yaml", "settings.yaml"), None);
+    // Both spellings: one of them is not read.
+    let both = changed_repository(|inner| std::fs::write(inner.join("catalog-info.yml"), ENTITY).unwrap());
+    assert!(both.unwrap_or_default().contains("raw/catalog-info.yml"));
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_and_folders_in_place_of_files_are_errors() {
+    for file in ["catalog-info.yaml", "parameters.yaml", "environments/dev/configurations.yaml"] {
+        for is_pipe in [true, false] {
+            let message = changed_repository(|inner| {
+                let path = inner.join(file);
+                let _ = std::fs::remove_file(&path);
+                match is_pipe {
+                    true => assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success()),
+                    false => std::fs::create_dir(&path).unwrap(),
+                }
+            });
+            let message = message.unwrap_or_default();
+            assert!(message.contains(file) && message.contains("is not a file"), "{file} {is_pipe}: {message}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn folder_below_the_deepest_one_is_an_error() {
+    let deep =
+        |depth: usize| changed_repository(|inner| std::fs::create_dir_all(inner.join("a/".repeat(depth))).unwrap());
+    assert_eq!(deep(15), None);
+    assert!(deep(16).unwrap_or_default().contains("folders deep"));
+}
+
+#[cfg(unix)]
+#[test]
 fn entities_in_skipped_folders_are_errors() {
     use std::os::unix::fs::symlink;
     for name in ["target", "releases", "skeleton", "edit-skeleton", "node_modules", "environments"] {

@@ -1,7 +1,7 @@
 //! Merge of an environment's values into an entity: maps merge deeply, other values replace.
 
-use crate::diagnostic::Diagnostic;
-use crate::yaml::{Node, NodeKind};
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::yaml::{Entry, Node, NodeKind};
 use std::collections::BTreeMap;
 
 /// Merges `over` into `base`. Warns where a value replaces more than a value: a list with items, or a map.
@@ -18,6 +18,7 @@ pub(super) fn merge(base: &mut Node, over: Node, diagnostics: &mut Vec<Diagnosti
                         merge(&mut own.value, entry.value, diagnostics);
                     }
                     None => {
+                        warn_of_typing_error(&entry, entries, diagnostics);
                         positions.insert(entry.key.clone(), entries.len());
                         entries.push(entry);
                     }
@@ -36,6 +37,9 @@ fn warn(key: &str, base: &Node, over: &Node, diagnostics: &mut Vec<Diagnostic>) 
         (NodeKind::Map(entries), kind) if !entries.is_empty() && !matches!(kind, NodeKind::Map(_)) => {
             ("replaced_map", format!("`{key}` is a map, which this value replaces"))
         }
+        (base, over) if is_scalar(base) && matches!(over, NodeKind::List(_) | NodeKind::Map(_)) => {
+            ("replaced_value", format!("`{key}` is a single value, which a list or a map replaces"))
+        }
         _ => return,
     };
     diagnostics.push(
@@ -46,11 +50,24 @@ fn warn(key: &str, base: &Node, over: &Node, diagnostics: &mut Vec<Diagnostic>) 
     );
 }
 
+/// Warns of a new key that is close to one of the base. New keys are fine: a value may exist in an environment only.
+fn warn_of_typing_error(entry: &Entry, base: &[Entry], diagnostics: &mut Vec<Diagnostic>) {
+    if let Some(meant) = did_you_mean(&entry.key, base.iter().map(|own| own.key.as_str())) {
+        let message = format!("`{}` is new: catalog-info.yaml has no such key here", entry.key);
+        diagnostics.push(Diagnostic::warning("unknown_key", message).at(entry.key_span).hint(meant));
+    }
+}
+
+/// True for a value other than null that holds no others.
+fn is_scalar(kind: &NodeKind) -> bool {
+    !matches!(kind, NodeKind::List(_) | NodeKind::Map(_) | NodeKind::Null)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::source::{SourceId, Span};
-    use crate::yaml::{Budget, Entry, parse};
+    use crate::yaml::{Budget, parse};
     use proptest::prelude::*;
 
     fn node(text: &str) -> Node {
@@ -69,7 +86,7 @@ mod tests {
         assert_eq!((text.as_str(), codes.len()), (r#"{"a":{"b":null,"c":["x"],"e":3},"d":2,"f":{"g":4}}"#, 0));
         let (text, codes) = merged("{a: [], b: [1], c: {d: 1}, e: 1}", "{a: [1], b: [2], c: 3, e: {f: 1}}");
         assert_eq!(text, r#"{"a":[1],"b":[2],"c":3,"e":{"f":1}}"#);
-        assert_eq!(codes, ["replaced_list", "replaced_map"]);
+        assert_eq!(codes, ["replaced_list", "replaced_map", "replaced_value"]);
     }
 
     fn trees() -> impl Strategy<Value = Node> {

@@ -9,6 +9,8 @@ use minijinja::Value;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use terrace_provider::names::listed;
 
+/// The code of the warning about an undefined name.
+pub(super) const UNDEFINED: &str = "undefined_name";
 /// The sections whose names expressions use.
 const SECTIONS: [&str; 3] = ["parameters", "values", "readonly"];
 /// The section with a map for each environment.
@@ -17,6 +19,8 @@ const ENVIRONMENTS: &str = "environmentParameters";
 const ENV: &str = "env";
 /// Maximum number of expressions that may fail: the work of an expression that fails is not counted.
 const MOST_FAILURES: usize = 20;
+/// Names without a value in `parameters.yaml` that templates may read.
+const BUILT_IN: [&str; 9] = ["caller", "cycler", "dict", "joiner", "loop", "null", "range", "undefined", "varargs"];
 /// The variable with the name of the environment.
 const ENVIRONMENT: &str = "environment";
 
@@ -43,20 +47,22 @@ impl Parameters {
     /// Evaluates the values for an environment. `node` is the tree of the file, if there is one.
     pub(super) fn read(node: Option<Node>, environment: &str, diagnostics: &mut Vec<Diagnostic>) -> Self {
         let mut scope = Scope::from([(ENVIRONMENT, Value::from(environment))]);
+        let mut pending = Vec::new();
+        for section in SECTIONS {
+            let entries = node.as_ref().and_then(|node| node.get(section)).filter(|section| !section.is_null());
+            scope.insert(section, read_section(section, entries, &mut pending, diagnostics));
+        }
         if let Some(node) = node.as_ref().filter(|node| !node.is_null()) {
             check_sections(node, diagnostics);
-            let mut pending = Vec::new();
-            for section in SECTIONS {
-                let entries = node.get(section).filter(|section| !section.is_null());
-                scope.insert(section, read_section(section, entries, &mut pending, diagnostics));
-            }
             let of_environment = node.get(ENVIRONMENTS).and_then(|all| all.get(environment));
             if let Some(of_environment) = of_environment.filter(|it| !it.is_null()) {
                 scope.insert(ENV, read_section(ENV, Some(of_environment), &mut pending, diagnostics));
             }
-            evaluate(pending, &scope, diagnostics);
         }
-        Self { scope, node, environment: environment.to_owned() }
+        let undefined = evaluate(pending, &scope, diagnostics);
+        let parameters = Self { scope, node, environment: environment.to_owned() };
+        diagnostics.extend(undefined.into_iter().map(|(name, span)| parameters.undefined_warning(&name, span)));
+        parameters
     }
 
     /// The names of the environments with values.
@@ -84,6 +90,37 @@ impl Parameters {
         Some(node)
     }
 
+    /// True for a name that a template read, but that has no value.
+    pub(super) fn is_undefined(&self, name: &str) -> bool {
+        is_undefined(&self.scope, name)
+    }
+
+    /// The warning about an undefined name.
+    pub(super) fn undefined_warning(&self, name: &str, span: Span) -> Diagnostic {
+        let message = format!("`{name}` is not defined, so it renders empty");
+        let warning = Diagnostic::warning(UNDEFINED, message).at(span);
+        match name.split_once('.') {
+            Some((section, key)) if SECTIONS.contains(&section) || section == ENV => {
+                let place =
+                    if section == ENV { format!("{ENVIRONMENTS}.{}", self.environment) } else { section.to_owned() };
+                let known =
+                    self.scope.get(section).and_then(|section| section.downcast_object_ref::<Map>()).map(Map::keys);
+                warning
+                    .hint(format!(
+                        "add `{key}` to `{place}` of parameters.yaml, or give a default: `{name} | default(…)`"
+                    ))
+                    .maybe_hint(did_you_mean(key, known.unwrap_or_default().iter().map(String::as_str)))
+            }
+            _ => {
+                let names = SECTIONS.into_iter().chain([ENV, ENVIRONMENT]);
+                let first = name.split('.').next().unwrap_or_default();
+                warning
+                    .hint(format!("a skeleton reads {}", listed(&names.clone().collect::<Vec<_>>())))
+                    .maybe_hint(did_you_mean(first, names))
+            }
+        }
+    }
+
     /// The text of an evaluated value, and its place.
     pub(super) fn text(&self, section: &'static str, key: &str) -> Option<(String, Span)> {
         let value = self.scope.get(section)?.downcast_object_ref::<Map>()?.get(key)?;
@@ -93,11 +130,22 @@ impl Parameters {
     }
 }
 
+fn is_undefined(scope: &Scope, name: &str) -> bool {
+    let (section, key) = name.split_once('.').unwrap_or((name, ""));
+    match scope.get(section) {
+        Some(section) => section.downcast_object_ref::<Map>().is_some_and(|section| section.is_missed(key)),
+        None => !name.starts_with("__") && !BUILT_IN.contains(&section),
+    }
+}
+
 fn check_sections(node: &Node, diagnostics: &mut Vec<Diagnostic>) {
     let Some(entries) = node.as_map() else {
         diagnostics.push(wrong_type("parameters.yaml", "a map", node));
         return;
     };
+    if let Some(environments) = node.get(ENVIRONMENTS).filter(|it| !it.is_null() && it.as_map().is_none()) {
+        diagnostics.push(wrong_type(&format!("`{ENVIRONMENTS}`"), "a map", environments));
+    }
     let known = || SECTIONS.into_iter().chain([ENVIRONMENTS]);
     for entry in entries.iter().filter(|entry| known().all(|known| known != entry.key)) {
         diagnostics.push(
@@ -173,9 +221,10 @@ fn warn_of_nested(node: &Node, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Evaluates expressions, each after those that it reads. Stops at the first one that exceeds a limit, and after
-/// [`MOST_FAILURES`] others.
-fn evaluate(pending: Vec<Pending<'_>>, scope: &Scope, diagnostics: &mut Vec<Diagnostic>) {
+/// Evaluates expressions, each after those that it reads. Stops at a limit, and after
+/// [`MOST_FAILURES`] failures. An expression that reads a failed one fails without a further error. Returns undefined
+/// names, each with its first place.
+fn evaluate(pending: Vec<Pending<'_>>, scope: &Scope, diagnostics: &mut Vec<Diagnostic>) -> Vec<(String, Span)> {
     let positions: BTreeMap<String, usize> =
         pending.iter().enumerate().map(|(position, entry)| (entry.name(), position)).collect();
     let reads: Vec<BTreeSet<usize>> = pending.iter().map(|entry| entry.reads_of(&positions)).collect();
@@ -190,21 +239,25 @@ fn evaluate(pending: Vec<Pending<'_>>, scope: &Scope, diagnostics: &mut Vec<Diag
     let mut ready: VecDeque<usize> =
         open.iter().enumerate().filter(|(_, open)| **open == 0).map(|(position, _)| position).collect();
     let (mut fuel, mut failures) = (FUEL, 0);
+    let mut failed = BTreeSet::new();
     while let Some(position) = ready.pop_front() {
         let Some(Pending { section, entry, template, .. }) = pending.get(position) else { continue };
-        match template.evaluate(scope, &mut fuel) {
-            Ok(value) => {
+        let reads_failed = reads.get(position).is_some_and(|reads| !failed.is_disjoint(reads));
+        match if reads_failed { None } else { Some(template.evaluate(scope, &mut fuel)) } {
+            Some(Ok(value)) => {
                 let section = scope.get(section).and_then(|section| section.downcast_object_ref::<Map>());
                 section.into_iter().for_each(|section| section.insert(&entry.key, value.clone()));
             }
-            Err(failure) => {
+            Some(Err(failure)) => {
                 let is_limit = failure.code == LIMIT;
                 diagnostics.push(diagnostic(entry, failure));
                 failures += 1;
                 if is_limit || failures == MOST_FAILURES {
-                    return;
+                    return Vec::new();
                 }
+                failed.insert(position);
             }
+            None => drop(failed.insert(position)),
         }
         for reader in readers.get(position).into_iter().flatten() {
             let Some(open) = open.get_mut(*reader) else { continue };
@@ -222,6 +275,14 @@ fn evaluate(pending: Vec<Pending<'_>>, scope: &Scope, diagnostics: &mut Vec<Diag
                 .hint("give one of the values without an expression"),
         );
     }
+    let mut known = BTreeSet::new();
+    let undefined = |entry: &Pending<'_>| {
+        let span = entry.entry.value.span;
+        let names = entry.template.undefined(|name| is_undefined(scope, name));
+        names.into_iter().map(move |(name, _)| (name, span)).collect::<Vec<_>>()
+    };
+    let sound = pending.iter().enumerate().filter(|(position, _)| !failed.contains(position)).map(|(_, entry)| entry);
+    sound.flat_map(undefined).filter(|(name, _)| known.insert(name.clone())).collect()
 }
 
 impl Pending<'_> {

@@ -52,11 +52,10 @@ impl Platform {
         platform
     }
 
-    /// The defaults of a type. Without a setting, consumers read and find output ports only.
-    pub(super) fn defaults(&self, kind: &str) -> TypeDefaults {
-        let is_output_port = kind == "outputport";
-        let default = TypeDefaults { is_consumable: is_output_port, is_shoppable: is_output_port };
-        self.types.get(kind).copied().unwrap_or(default)
+    /// The defaults of a type. Without a setting, consumers read and find output ports; other types have no defaults.
+    pub(super) fn defaults(&self, kind: &str) -> Option<TypeDefaults> {
+        let of_output_port = TypeDefaults { is_consumable: true, is_shoppable: true };
+        self.types.get(kind).copied().or_else(|| (kind == "outputport").then_some(of_output_port))
     }
 }
 

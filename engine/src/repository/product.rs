@@ -41,6 +41,13 @@ pub(super) fn assemble(
         }
         // The order must not depend on the paths that the user names.
         own.sort_by(|one, other| one.name.cmp(&other.name));
+        if own.is_empty() {
+            diagnostics.push(
+                Diagnostic::warning("empty_product", format!("the data product `{}` has no component", system.name))
+                    .at(system.name_span)
+                    .hint("name the checkouts of its components: a plan without them removes their objects"),
+            );
+        }
         check_domains(system, &own, diagnostics);
         check_dependencies(system, &own, diagnostics);
         products.push(product(system, &own, environment, platform));
@@ -251,9 +258,10 @@ fn component(entity: &Entity, platform: &Platform) -> Node {
     fields.extend(entity.metadata.entry("description"));
     fields.extend(mesh);
     let kind = fields.entries.iter().find(|entry| entry.key == "kind").and_then(|entry| entry.value.as_text());
-    let defaults = platform.defaults(kind.unwrap_or_default());
-    for (key, default) in [("consumable", defaults.is_consumable), ("shoppable", defaults.is_shoppable)] {
-        fields.add(key, name, Node { span: name, kind: NodeKind::Bool(default) });
+    if let Some(defaults) = platform.defaults(kind.unwrap_or_default()) {
+        for (key, default) in [("consumable", defaults.is_consumable), ("shoppable", defaults.is_shoppable)] {
+            fields.add(key, name, Node { span: name, kind: NodeKind::Bool(default) });
+        }
     }
     if let Some((entry, blocks)) =
         entity.spec.entry("components").and_then(|entry| Some((entry, entry.value.as_list()?)))

@@ -6,11 +6,11 @@
 
 use super::parameters::Parameters;
 use super::template::{Piece, Rendered, Template};
-use crate::diagnostic::{Diagnostic, Location};
+use crate::diagnostic::{Diagnostic, Label, Location};
 use crate::source::{SourceId, Span};
 use crate::yaml::{Node, NodeKind};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// The places of a rendered skeleton.
@@ -37,6 +37,8 @@ pub(super) struct Origin<'a> {
     node: &'a Node,
     /// True if the output is the whole parameter.
     is_whole: bool,
+    /// True if the output is its JSON.
+    is_dumped: bool,
 }
 
 impl<'a> SourceMap<'a> {
@@ -63,15 +65,81 @@ impl<'a> SourceMap<'a> {
         }
     }
 
-    /// Moves the places of diagnostics about the output.
+    /// Reports lists and maps that the output has as the text of JavaScript: `a,b` and `[object Object]`.
+    pub(super) fn check_dumps(&self, diagnostics: &mut Vec<Diagnostic>) {
+        let mut known = BTreeSet::new();
+        for piece in self.rendered.pieces.iter().filter(|piece| piece.is_expression) {
+            let Some(Origin { node, is_whole: true, is_dumped: false }) = self.origin(&piece.source) else { continue };
+            // `[${{ parameters.names }}]` is a list of the names.
+            let before = self.rendered.text.get(..piece.output.start).unwrap_or_default().trim_end();
+            let (code, what, is_error) = match &node.kind {
+                NodeKind::Map(_) => ("missing_dump", "a map", true),
+                NodeKind::List(items) if items.iter().any(|item| item.as_map().is_some()) => {
+                    ("missing_dump", "a list of maps", true)
+                }
+                NodeKind::List(_) if !before.ends_with('[') => ("missing_dump", "a list", false),
+                _ => continue,
+            };
+            if !known.insert(piece.source.start) {
+                continue;
+            }
+            let source = self.shifted(&piece.source);
+            let text = self.text.get(source.clone()).unwrap_or_default().trim();
+            let message = format!("`{text}` is {what}, which renders as text");
+            let diagnostic =
+                if is_error { Diagnostic::error(code, message) } else { Diagnostic::warning(code, message) };
+            diagnostics.push(
+                diagnostic
+                    .at(self.span(source))
+                    .at_with(node.span, "the value")
+                    .hint(format!("write `${{{{ {text} | dump }}}}`")),
+            );
+        }
+    }
+
+    /// Moves the places of diagnostics about the output. Adds the expression in the line of an error, and its value.
     pub(super) fn apply_to(&self, diagnostics: &mut [Diagnostic]) {
-        for label in diagnostics.iter_mut().flat_map(|diagnostic| &mut diagnostic.labels) {
-            if let Location::Span(span) = &mut label.at
-                && span.source == self.source
-            {
-                *span = self.place(*span);
+        for diagnostic in diagnostics {
+            let piece = if diagnostic.is_error() { self.piece_in_line(diagnostic) } else { None };
+            for label in &mut diagnostic.labels {
+                if let Location::Span(span) = &mut label.at
+                    && span.source == self.source
+                {
+                    *span = self.place(*span);
+                }
+            }
+            let Some(piece) = piece else { continue };
+            let source = self.shifted(&piece.source);
+            let text = self.text.get(source.clone()).unwrap_or_default().trim();
+            let hint =
+                format!("if the value breaks the YAML, write `${{{{ {text} | dump }}}}`, which puts it in quotes");
+            diagnostic.hint = Some(hint);
+            let value = self.origin(&piece.source).map(|origin| (origin.node.span, "the value"));
+            for (span, text) in [Some((self.span(source), "the expression")), value].into_iter().flatten() {
+                if diagnostic.labels.iter().all(|label| label.at != Location::Span(span)) {
+                    diagnostic.labels.push(Label { at: Location::Span(span), text: text.to_owned() });
+                }
             }
         }
+    }
+
+    /// The expression without `dump` at a place of a diagnostic about the output, or the nearest one in its line.
+    fn piece_in_line(&self, diagnostic: &Diagnostic) -> Option<&'a Piece> {
+        let text = &self.rendered.text;
+        diagnostic.labels.iter().find_map(|label| {
+            let Location::Span(span) = &label.at else { return None };
+            let at = (span.start as usize).min(text.len());
+            let start = text.get(..at)?.rfind('\n').map_or(0, |end| end + 1);
+            let end = text.get(at..)?.find('\n').map_or(text.len(), |end| at + end);
+            let is_open = |piece: &&Piece| {
+                let expression = self.text.get(self.shifted(&piece.source)).unwrap_or_default();
+                let is_in_line = piece.output.end > start && piece.output.start <= end;
+                piece.is_expression && is_in_line && !expression.contains("dump")
+            };
+            let pieces = || self.rendered.pieces.iter();
+            let before = pieces().rfind(|piece| is_open(piece) && piece.output.start <= at);
+            before.or_else(|| pieces().find(is_open)).filter(|_| span.source == self.source)
+        })
     }
 
     /// The piece of the output at an offset.
@@ -140,9 +208,10 @@ impl<'a> SourceMap<'a> {
             }
         }
         let [node] = nodes.as_slice() else { return None };
-        let path = text.strip_suffix("| dump").or_else(|| text.strip_suffix("|dump")).unwrap_or(text).trim();
+        let dumped = text.strip_suffix("dump").map(str::trim_end).and_then(|text| text.strip_suffix('|'));
+        let path = dumped.unwrap_or(text).trim();
         let is_whole = self.parameters.find(path).is_some_and(|found| std::ptr::eq(found, *node));
-        Some(Origin { node, is_whole })
+        Some(Origin { node, is_whole, is_dumped: dumped.is_some() })
     }
 
     fn shifted(&self, source: &Range<usize>) -> Range<usize> {

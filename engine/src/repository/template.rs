@@ -2,20 +2,22 @@
 //!
 //! Templates come from repositories that others can change. So a template reads no file, no network and no environment
 //! variable, and its work has limits: [`FUEL`] limits time and memory, [`LONGEST_OUTPUT`] the output, and
-//! [`DEEPEST_CALLS`] the recursion. minijinja counts no work of filters and objects of this crate: these take fuel
+//! [`DEEPEST_CALLS`] the recursion; [`depth`] limits nested operators and blocks. minijinja counts no work of filters and objects of this crate: these take fuel
 //! themselves, before they make a list or a text.
 
+mod depth;
 mod filters;
 mod pattern;
 mod prepare;
 mod values;
 
+pub(super) use prepare::{EXPRESSION, STATEMENT};
 pub(super) use values::{Map, of_node, text_of_value};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, OutputSpanKind, UndefinedBehavior, Value};
 use pattern::Compiled;
-use prepare::{COMMENT, EXPRESSION, LIMITED, Prepared, STATEMENT};
+use prepare::{COMMENT, LIMITED, Prepared};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use values::text;
@@ -87,6 +89,12 @@ impl Template {
             return Err(limit(format!("the template is longer than {} MiB", LONGEST_TEMPLATE >> 20), None));
         }
         let prepared = Prepared::new(text);
+        if text.contains('{') {
+            depth::check(&prepared.text, false, syntax()).map_err(|found| {
+                let at = prepared.original(found.at.start)..prepared.original(found.at.end);
+                limit(found.message, Some(at))
+            })?;
+        }
         let mut patterns = BTreeMap::new();
         for pattern in &prepared.patterns {
             let compiled = Compiled::new(pattern).map_err(|problem| Failure {
@@ -154,6 +162,37 @@ impl Template {
         template.map(|template| template.undeclared_variables(true).into_iter().collect()).unwrap_or_default()
     }
 
+    /// Names that the template outputs or repeats although they are undefined, each with its first place. A name that a
+    /// condition reads may be undefined, and so may those of an expression with an alternative.
+    pub(super) fn undefined(&self, is_undefined: impl Fn(&str) -> bool) -> Vec<(String, Range<usize>)> {
+        /// Parts of expressions that have an alternative.
+        const ALTERNATIVES: [&str; 5] = ["default", "defined", " if ", " or ", " and "];
+        let undefined: BTreeSet<String> =
+            self.references().iter().map(|name| entry_of(name).to_owned()).filter(|name| is_undefined(name)).collect();
+        if undefined.is_empty() {
+            return Vec::new();
+        }
+        let text = |range: &Range<usize>| self.prepared.text.get(range.clone()).unwrap_or_default();
+        let names = |range: &Range<usize>| {
+            self.references_of(text(range)).into_iter().map(|name| entry_of(&name).to_owned()).collect::<Vec<_>>()
+        };
+        let mut known: BTreeSet<String> = self.prepared.conditions.iter().flat_map(names).collect();
+        let mut found = Vec::new();
+        for range in &self.prepared.reads {
+            if ALTERNATIVES.iter().any(|word| text(range).contains(word)) {
+                continue;
+            }
+            for name in names(range) {
+                if undefined.contains(&name) && known.insert(name.clone()) {
+                    let start = range.start + text(range).len() - text(range).trim_start().len();
+                    let end = start + text(range).trim().len();
+                    found.push((name, self.original(&(start..end))));
+                }
+            }
+        }
+        found
+    }
+
     /// As [`Template::references`] for a part of the template: an expression, with the names that it reads resolved.
     pub(super) fn references_of(&self, expression: &str) -> BTreeSet<String> {
         let environment = environment(FUEL);
@@ -162,6 +201,9 @@ impl Template {
         while let Some((expression, depth)) = open.pop() {
             let expression = Prepared::new(&format!("{}{expression}{}", EXPRESSION.0, EXPRESSION.1));
             let Some(expression) = expression.only_expression() else { continue };
+            if depth::check(expression, true, syntax()).is_err() {
+                continue;
+            }
             let Ok(compiled) = environment.compile_expression_owned(expression.to_owned()) else { continue };
             for name in compiled.undeclared_variables(true) {
                 let first = name.split('.').next().unwrap_or_default();
@@ -212,23 +254,32 @@ impl Template {
     }
 }
 
+/// The name of a section's entry: `parameters.name` of `parameters.name.first`.
+fn entry_of(name: &str) -> &str {
+    let end = name.match_indices('.').nth(1).map_or(name.len(), |(at, _)| at);
+    name.get(..end).unwrap_or(name)
+}
+
 fn limit(message: String, at: Option<Range<usize>>) -> Failure {
     let hint = Some("simplify the template: a catalog entity needs only small loops".to_owned());
     Failure { code: LIMIT, message, hint, at }
 }
 
-/// An environment without files, with the work that templates may do.
-fn environment<'s>(fuel: u64) -> Environment<'s> {
-    let mut environment = Environment::new();
+/// The delimiters of templates.
+fn syntax() -> SyntaxConfig {
     let syntax = SyntaxConfig::builder()
         .variable_delimiters(EXPRESSION.0, EXPRESSION.1)
         .block_delimiters(STATEMENT.0, STATEMENT.1)
         .comment_delimiters(COMMENT.0, COMMENT.1)
         .keep_trailing_newline(true)
         .build();
-    if let Ok(syntax) = syntax {
-        environment.set_syntax(syntax);
-    }
+    syntax.unwrap_or_default()
+}
+
+/// An environment without files, with the work that templates may do.
+fn environment<'s>(fuel: u64) -> Environment<'s> {
+    let mut environment = Environment::new();
+    environment.set_syntax(syntax());
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_undefined_behavior(UndefinedBehavior::Chainable);
     environment.set_formatter(|out, state, value| out.write_str(&text(state, value)?).map_err(Error::from));

@@ -5,13 +5,13 @@ use terrace_tests::{Project, Ran, repository};
 
 /// Checks for a text that may be in several lines of the output.
 #[track_caller]
-fn prints_words(ran: &Ran, text: &str) {
+pub(super) fn prints_words(ran: &Ran, text: &str) {
     let joined = |text: &str| text.replace(['│', ' ', '\n'], "");
     assert!(joined(&format!("{}{}", ran.stdout, ran.stderr)).contains(&joined(text)), "`{text}` is missing:\n{ran}");
 }
 
 /// A project with the example.
-fn example() -> Project {
+pub(super) fn example() -> Project {
     let project = Project::new();
     copy(&repository().join("examples/repositories"), "", &project);
     project
@@ -164,4 +164,70 @@ fn plan_does_not_remove_a_component_that_cannot_be_read() {
     let ran = project.run(["plan", ".", "--env", "dev"]).with_code(1);
     prints_words(&ran, "configurations.yaml");
     prints_words(&ran, "cannot be read");
+}
+
+#[test]
+fn typing_errors_do_not_remove_a_component() {
+    let project = example();
+    project.run(["apply", ".", "--env", "dev", "--auto-approve"]).done();
+    let catalog = "orders-raw/catalog-info.yaml";
+    let text = project.read(catalog);
+    for (old, new, place) in [
+        ("kind: Component", "kind: Componet", "orders-raw/catalog-info.yaml:2:7"),
+        ("mesh:", "mseh:", "orders-raw/catalog-info.yaml:11:3"),
+        ("    useCaseTemplateId: urn:dmb:utm:bucket-template:0.0.0\n", "", "orders-raw/catalog-info.yaml:11:3"),
+        ("system: system", "systm: system", "orders-raw/catalog-info.yaml:9:3"),
+    ] {
+        project.edit(catalog, old, new);
+        project.run(["plan", ".", "--env", "dev"]).with_code(1).prints(place);
+        project.write(catalog, &text);
+    }
+    for name in ["catalog-info.yml", "Catalog-Info.yaml", "catalog-inof.yaml"] {
+        let renamed = project.path("orders-raw").join(name);
+        std::fs::rename(project.path(catalog), &renamed).unwrap();
+        let ran = project.run(["plan", ".", "--env", "dev"]).with_code(1);
+        prints_words(ran.prints("wrong_file_name"), &format!("orders-raw/{name}"));
+        std::fs::rename(&renamed, project.path(catalog)).unwrap();
+    }
+    let ran = project.run(["plan", "orders", "--env", "dev"]).done();
+    prints_words(&ran, "the data product `sales.orders.0` has no component");
+    project.assert_settled(".", &["--env", "dev"]);
+}
+
+#[test]
+fn nested_operators_end_with_an_error() {
+    let project = example();
+    let (catalog, parameters) = ("orders-view/catalog-info.yaml", "orders-view/parameters.yaml");
+    let texts = (project.read(catalog), project.read(parameters));
+    let chains =
+        ["not ".repeat(20_000) + "a", "a".to_owned() + &".a".repeat(100_000), "(".repeat(50_000) + &")".repeat(50_000)];
+    for chain in &chains {
+        project.edit(catalog, "env.database", chain);
+        let ran = project.run(["plan", ".", "--env", "dev"]).with_code(1);
+        ran.prints("template_limit").prints("orders-view/catalog-info.yaml:22");
+        project.write(catalog, &texts.0);
+        project.edit(parameters, "Order view", &format!("${{{{ {chain} }}}}"));
+        let ran = project.run(["plan", ".", "--env", "dev"]).with_code(1);
+        ran.prints("template_limit").prints("orders-view/parameters.yaml:3");
+        project.write(parameters, &texts.1);
+    }
+}
+
+#[test]
+fn lists_of_both_files_are_a_warning() {
+    let project = example();
+    project.edit("orders-raw/catalog-info.yaml", "tags: []", "tags: [a]");
+    project
+        .write("orders-raw/environments/dev/configurations.yaml", "specific: {bucket: acme-orders-dev}\ntags: [b]\n");
+    let ran = project.run(["plan", ".", "--env", "dev"]).done();
+    ran.prints("replaced_list").prints("orders-raw/environments/dev/configurations.yaml:2:7");
+    let built = project.run(["descriptor", "build", ".", "--env", "dev"]).done();
+    assert!(built.stdout.contains("- b") && !built.stdout.contains("- a"), "{built}");
+}
+
+#[test]
+fn other_domain_is_a_warning() {
+    let project = example();
+    project.edit("orders-raw/catalog-info.yaml", "domain: domain:sales", "domain: domain:training");
+    project.run(["plan", ".", "--env", "dev"]).done().prints("domain_mismatch");
 }

@@ -7,15 +7,16 @@
 //! | `===`, `!==`, `elseif` | `==`, `!=`, `elif` |
 //! | `for key, value in map` | `for key, value in __pairs(map)` |
 //! | `set name = value` | `set name = __limited((value))` |
+//! | `[a, b]`, `{a: b}` | `__limited([a, b])`, `__limited({a: b})`: values whose text is that of JavaScript |
 //!
 //! Offsets in the converted text map back to the original.
 
 use std::ops::Range;
 
 /// The delimiters of an expression.
-pub(super) const EXPRESSION: (&str, &str) = ("${{", "}}");
+pub(in super::super) const EXPRESSION: (&str, &str) = ("${{", "}}");
 /// The delimiters of a statement.
-pub(super) const STATEMENT: (&str, &str) = ("{%", "%}");
+pub(in super::super) const STATEMENT: (&str, &str) = ("{%", "%}");
 /// The delimiters of a comment.
 pub(super) const COMMENT: (&str, &str) = ("{#", "#}");
 /// The function that checks the size of a value that a template gives a name.
@@ -32,6 +33,10 @@ pub(super) struct Prepared {
     pub(super) patterns: Vec<Pattern>,
     /// Names that `set` and `for` define, with their expressions.
     pub(super) aliases: Vec<(String, String)>,
+    /// The expressions whose values are in the output, or repeat a part of the template.
+    pub(super) reads: Vec<Range<usize>>,
+    /// The expressions that decide on a part of the template.
+    pub(super) conditions: Vec<Range<usize>>,
     /// The expressions, without delimiters.
     expressions: Vec<Range<usize>>,
     has_statements: bool,
@@ -128,6 +133,7 @@ impl<'t> Scanner<'t> {
             self.copy_tag(EXPRESSION.1);
             let end = self.prepared.text.len().saturating_sub(EXPRESSION.1.len());
             self.prepared.expressions.push(start..end.max(start));
+            self.prepared.reads.push(start..end.max(start));
         } else if after.starts_with(STATEMENT.0) {
             self.copy(brace + STATEMENT.0.len());
             self.copy_statement();
@@ -156,6 +162,14 @@ impl<'t> Scanner<'t> {
             "set" => return self.copy_assignment(),
             _ => {}
         }
+        if matches!(keyword, "if" | "elif") {
+            self.copy(keyword.len());
+        }
+        let start = self.prepared.text.len();
+        self.copy_until(STATEMENT.1);
+        if matches!(keyword, "if" | "elif" | "elseif") {
+            self.prepared.conditions.push(start..self.prepared.text.len());
+        }
         self.copy_tag(STATEMENT.1);
     }
 
@@ -173,6 +187,7 @@ impl<'t> Scanner<'t> {
         }
         let start = self.prepared.text.len();
         self.copy_until(STATEMENT.1);
+        self.prepared.reads.push(start..self.prepared.text.len());
         self.define(names, start);
         if is_pairs {
             self.replace(0, ")");
@@ -221,11 +236,13 @@ impl<'t> Scanner<'t> {
 
     /// Copies the rest of a tag up to its end, which may begin with a sign for white space.
     fn copy_until(&mut self, close: &str) {
-        let mut depth = 0_usize;
+        let begin = self.at;
+        // For each open bracket, true if it begins a list or a map.
+        let mut brackets: Vec<bool> = Vec::new();
         while let Some(char) = self.rest().chars().next() {
             let rest = self.rest();
             let ended = rest.strip_prefix(['-', '+']).unwrap_or(rest);
-            if depth == 0 && (rest.starts_with(close) || ended.starts_with(close)) {
+            if brackets.is_empty() && (rest.starts_with(close) || ended.starts_with(close)) {
                 return;
             }
             let before = self.text.get(..self.at).unwrap_or_default();
@@ -237,12 +254,18 @@ impl<'t> Scanner<'t> {
                 '!' if rest.starts_with("!==") => self.replace(3, "!="),
                 '.' if is_length(rest) && !before.ends_with("loop") => self.replace(".length".len(), "|length"),
                 '(' | '[' | '{' => {
-                    depth += 1;
+                    let is_value = char == '{' || char == '[' && begins_value(before.get(begin..).unwrap_or_default());
+                    if is_value {
+                        self.replace(0, &format!("{LIMITED}("));
+                    }
+                    brackets.push(is_value);
                     self.copy(1);
                 }
                 ')' | ']' | '}' => {
-                    depth = depth.saturating_sub(1);
                     self.copy(1);
+                    if brackets.pop() == Some(true) {
+                        self.replace(0, ")");
+                    }
                 }
                 char => self.copy(char.len_utf8()),
             }
@@ -302,6 +325,17 @@ fn word(text: &str) -> &str {
 
 fn is_of_word(char: char) -> bool {
     char.is_alphanumeric() || char == '_'
+}
+
+/// True if a bracket after this part of an expression begins a list; else it selects an item.
+fn begins_value(before: &str) -> bool {
+    const KEYWORDS: [&str; 8] = ["and", "elif", "else", "if", "in", "is", "not", "or"];
+    let before = before.trim_end();
+    let last = before.get(before.trim_end_matches(is_of_word).len()..).unwrap_or_default();
+    match last {
+        "" => !before.ends_with([')', ']', '}', '"', '\'']),
+        word => KEYWORDS.contains(&word) && !before.strip_suffix(word).is_some_and(|rest| rest.ends_with('.')),
+    }
 }
 
 /// True at `.length` as a property.

@@ -249,6 +249,176 @@ fn deeply_nested_templates_fail() {
     }
 }
 
+/// Templates that nest one operator, bracket or block that often.
+fn nested(count: usize) -> Vec<String> {
+    let prefixed = |prefix: &str| format!("${{{{ {}a }}}}", prefix.repeat(count));
+    let suffixed = |suffix: &str| format!("${{{{ a{} }}}}", suffix.repeat(count));
+    let within = |open: &str, close: &str| format!("${{{{ {}a{} }}}}", open.repeat(count), close.repeat(count));
+    let expressions = [
+        prefixed("not "),
+        prefixed("-"),
+        prefixed("1 if 1 else "),
+        prefixed("[a, "),
+        prefixed("a and "),
+        prefixed("1 ** "),
+        suffixed(".a"),
+        suffixed("|lower"),
+        suffixed("|default('x')"),
+        suffixed("+1"),
+        suffixed("~a"),
+        suffixed("**2"),
+        suffixed("[1]"),
+        suffixed("[:1]"),
+        suffixed("()"),
+        suffixed(" if 1 else 1"),
+        suffixed(" if 1"),
+        suffixed(" is defined"),
+        suffixed(" is not defined"),
+        suffixed(" or a"),
+        suffixed(" == a"),
+        suffixed(" not in a"),
+        within("(", ")"),
+        within("[", "]"),
+        within("{'a': ", "}"),
+        within("a(", ")"),
+        within("a[", "]"),
+        within("f(a=", ")"),
+        within("not (", ").a"),
+    ];
+    let block = |open: &str, close: &str| format!("{}{}", open.repeat(count), close.repeat(count));
+    let blocks = [
+        block("{% if a %}", "{% endif %}"),
+        block("{% for i in a %}", "{% endfor %}"),
+        block("{% set a %}", "{% endset %}"),
+        block("{% macro f() %}", "{% endmacro %}"),
+        block("{% filter lower %}", "{% endfilter %}"),
+        format!("{{% if a %}}{}{{% endif %}}", "{% elif a %}".repeat(count)),
+        format!("{{% if a %}}{}{{% endif %}}", "{% elseif a %}".repeat(count)),
+        format!("{{% for {}a in b %}}{{% endfor %}}", "(".repeat(count)),
+        format!("{{% set {}a = b %}}", "(".repeat(count)),
+        format!("{{% set a{} = b %}}", ".a".repeat(count)),
+        format!("{{% set a {} %}}{{% endset %}}", "| lower".repeat(count)),
+        format!("{{% filter lower{} %}}{{% endfilter %}}", "|lower".repeat(count)),
+    ];
+    let statements = expressions
+        .iter()
+        .map(|it| it.replace("${{", "{% if").replace("}}", "%}").replace("'a': %}", "'a': }"))
+        .collect::<Vec<_>>();
+    expressions.into_iter().chain(blocks).chain(statements).collect()
+}
+
+/// Reads a template in each way that terrace has. It fails or renders: it must not exceed the stack.
+fn read_in_all_ways(text: &str) -> Result<(), Failure> {
+    let variables = scope("parameters: {a: [1, 2]}");
+    let template = Template::new(text)?;
+    template.references();
+    template.references_of(text.trim_start_matches("${{").trim_end_matches("}}"));
+    template.undefined(|_| true);
+    template.evaluate(&variables, &mut 10_000).map(drop).and(template.render(&variables).map(drop))
+}
+
+#[test]
+fn long_chains_and_deep_nesting_are_limited() {
+    for count in [400, 20_000, 100_000] {
+        for text in nested(count) {
+            let start: String = text.chars().take(40).collect();
+            let found = read_in_all_ways(&text).unwrap_err();
+            let is_limit = found.code == LIMIT || found.message.contains("recursion");
+            assert!(is_limit, "{count} {start}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn deepest_templates_fit_into_a_small_stack() {
+    // Threads of tests and of the runtime have 2 MiB.
+    for count in [depth::DEEPEST_EXPRESSION - 1, 60, 29, 14] {
+        for text in nested(count) {
+            let _ = read_in_all_ways(&text);
+            let within = format!("{}{text}{}", "{% if a %}".repeat(29), "{% endif %}".repeat(29));
+            let _ = read_in_all_ways(&within);
+        }
+    }
+}
+
+#[test]
+fn limit_has_the_place_of_the_operator() {
+    let text = format!("a: ${{{{ b }}}}\nc: ${{{{ {}d }}}}", "not ".repeat(300));
+    let found = failure(&text);
+    assert_eq!(found.code, LIMIT, "{found:?}");
+    assert_eq!(text.get(found.at.unwrap()), Some("not"));
+    // Parts in a row are not nested.
+    let many = format!("${{{{ [{}1].length }}}}", "parameters.a.b, ".repeat(1_000));
+    assert!(Template::new(&many).unwrap().render(&Scope::new()).is_ok());
+    let tags = "${{ parameters.a | lower }} {% if a %}b{% endif %}".repeat(1_000);
+    assert!(Template::new(&tags).unwrap().render(&Scope::new()).is_ok());
+}
+
+#[test]
+fn text_of_lists_and_maps_is_that_of_javascript() {
+    check("${{ parameters.tags ~ '-' ~ parameters.map ~ '-' ~ parameters.empty }}", "a,b-[object Object]-");
+    check("${{ ['a', ['b', 1]] ~ 'x' }} ${{ 'x' ~ {'a': 1} }}", "a,b,1x x[object Object]");
+    check("${{ 'a' if 'a' in ['a'] else [1] ~ 'x' }}", "a");
+    check("${{ [1, 2][1] ~ 'x' }} ${{ parameters.tags[0] ~ parameters.tags [1] }} ${{ ('a')[0] }}", "2x ab a");
+    check("{% macro f(a=[1, 2]) %}${{ a ~ 'x' }}{% endmacro %}${{ f() }}", "1,2x");
+}
+
+#[test]
+fn undefined_names_are_found() {
+    let undefined = |text: &str| {
+        let template = Template::new(text).unwrap();
+        let found = template.undefined(|name| ["parameters.no", "paramters.a"].contains(&name));
+        found.into_iter().map(|(name, at)| format!("{name} {}", text.get(at).unwrap().trim())).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        undefined("${{ parameters.a }} ${{ parameters.no.x | lower }} ${{ parameters.no }}"),
+        ["parameters.no parameters.no.x | lower"]
+    );
+    assert_eq!(undefined("{% for i in parameters.no %}${{ i }}{% endfor %}"), ["parameters.no parameters.no"]);
+    assert_eq!(
+        undefined("{% set x = parameters.no %}a ${{ x }} ${{ paramters.a }}"),
+        ["parameters.no x", "paramters.a paramters.a"]
+    );
+    for text in [
+        "{% if parameters.no %}${{ parameters.no }}{% endif %}",
+        "{% if a %}{% elseif parameters.no %}${{ parameters.no }}{% endif %}",
+        "${{ parameters.no | default('x') }}",
+        "${{ parameters.no if parameters.no else 'x' }}",
+        "${{ parameters.no or 'x' }}",
+        "{# ${{ parameters.no }} #}",
+    ] {
+        assert_eq!(undefined(text), [""; 0], "{text}");
+    }
+}
+
+/// Operators and other parts of an expression.
+const TOKENS: [&str; 24] = [
+    "a",
+    "not ",
+    "-",
+    "+1",
+    ".a",
+    "|lower",
+    "**2",
+    "[1]",
+    " if 1 else ",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{'a': ",
+    "}",
+    ", ",
+    "~",
+    " is ",
+    " in ",
+    "f(",
+    "{% if a %}",
+    "{% endif %}",
+    "%}{% elif ",
+    "}}${{",
+];
+
 /// Parts of templates, complete and broken.
 const PARTS: [&str; 24] = [
     "${{ parameters.a }}",
@@ -279,6 +449,16 @@ const PARTS: [&str; 24] = [
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn chains_of_operators_end(
+        parts in proptest::collection::vec((proptest::sample::select(&TOKENS[..]), 1..2_000_usize), 1..6),
+        begin in proptest::sample::select(&["${{ ", "{% if ", "{% set a = ", "{% for a in "][..]),
+    ) {
+        let chain: String = parts.iter().map(|(token, count)| token.repeat(*count)).collect();
+        let _ = read_in_all_ways(&format!("{begin}{chain} }}}}"));
+        let _ = read_in_all_ways(&format!("{begin}{chain} %}}{{% endif %}}"));
+    }
 
     #[test]
     fn template_renders_or_fails(parts in proptest::collection::vec(proptest::sample::select(&PARTS[..]), 0..10)) {

@@ -4,7 +4,8 @@ use crate::yaml::{Node, NodeKind};
 use indexmap::IndexMap;
 use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Maximum length of a text that a filter makes, in bytes.
@@ -71,6 +72,10 @@ impl Object for List {
     fn is_true(self: &Arc<Self>) -> bool {
         true
     }
+
+    fn render(self: &Arc<Self>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        render(Value::from_dyn_object(Arc::clone(self)), out)
+    }
 }
 
 /// A map. Values can be added, while expressions of other values are evaluated.
@@ -81,6 +86,8 @@ pub(crate) struct Map(Mutex<Entries>);
 struct Entries {
     entries: IndexMap<String, Value>,
     extent: Extent,
+    /// Keys without a value that a template read.
+    missed: BTreeSet<String>,
 }
 
 impl Map {
@@ -95,6 +102,28 @@ impl Map {
     /// The value of a key.
     pub(crate) fn get(&self, key: &str) -> Option<Value> {
         self.lock().entries.get(key).cloned()
+    }
+
+    /// True if a template read this key, which has no value.
+    pub(crate) fn is_missed(&self, key: &str) -> bool {
+        self.lock().missed.contains(key)
+    }
+
+    /// The keys.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.lock().entries.keys().cloned().collect()
+    }
+
+    /// As [`Map::get`] for a template.
+    fn read(&self, key: &str) -> Option<Value> {
+        /// More warnings have no use.
+        const MOST_MISSED: usize = 1_000;
+        let mut map = self.lock();
+        let value = map.entries.get(key).cloned();
+        if value.is_none() && map.missed.len() < MOST_MISSED {
+            map.missed.insert(key.to_owned());
+        }
+        value
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
@@ -117,10 +146,14 @@ impl Object for Map {
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         match key.as_str() {
-            Some(key) => self.get(key),
-            None if key.is_number() => self.get(&number(key)),
+            Some(key) => self.read(key),
+            None if key.is_number() => self.read(&number(key)),
             None => None,
         }
+    }
+
+    fn render(self: &Arc<Self>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        render(Value::from_dyn_object(Arc::clone(self)), out)
     }
 
     // Keys are made one by one: a template may read only the first.
@@ -258,14 +291,23 @@ pub(crate) fn of_node(node: &Node) -> Value {
 /// When the text is too long.
 pub(super) fn text(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
     let mut text = String::new();
-    Writer { state: Some(state), visited: 0, bytes: 0 }.write_text(value, &mut text, 0)?;
+    Writer { state: Some(state), visited: 0, bytes: 0, longest: LONGEST_TEXT }.write_text(value, &mut text, 0)?;
     Ok(text)
+}
+
+/// Writes the text of a list or a map for the operator `~`. Its extent limits the length.
+fn render(value: Value, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut text = String::new();
+    let mut writer = Writer { state: None, visited: 0, bytes: 0, longest: usize::MAX };
+    // A formatter that fails ends the process.
+    writer.write_text(&value, &mut text, 0).unwrap_or_default();
+    out.write_str(&text)
 }
 
 /// The text of an evaluated value; `None` if it is too long.
 pub(crate) fn text_of_value(value: &Value) -> Option<String> {
     let mut text = String::new();
-    Writer { state: None, visited: 0, bytes: 0 }.write_text(value, &mut text, 0).ok()?;
+    Writer { state: None, visited: 0, bytes: 0, longest: LONGEST_TEXT }.write_text(value, &mut text, 0).ok()?;
     Some(text)
 }
 
@@ -274,7 +316,7 @@ pub(crate) fn text_of_value(value: &Value) -> Option<String> {
 /// # Errors
 /// When the value is too large.
 pub(super) fn json(state: &State<'_, '_>, value: &Value) -> Result<Option<serde_json::Value>, Error> {
-    Writer { state: Some(state), visited: 0, bytes: 0 }.json(value, 0)
+    Writer { state: Some(state), visited: 0, bytes: 0, longest: LONGEST_TEXT }.json(value, 0)
 }
 
 /// The error of a text or a value beyond the limits.
@@ -286,6 +328,8 @@ struct Writer<'s, 'a, 'b> {
     state: Option<&'s State<'a, 'b>>,
     visited: usize,
     bytes: usize,
+    /// Maximum length of the text, in bytes.
+    longest: usize,
 }
 
 impl Writer<'_, '_, '_> {
@@ -300,7 +344,7 @@ impl Writer<'_, '_, '_> {
     /// Counts that many bytes, before they are copied.
     fn count(&mut self, bytes: usize) -> Result<(), Error> {
         self.bytes = self.bytes.saturating_add(bytes);
-        if self.bytes > LONGEST_TEXT { Err(too_large()) } else { Ok(()) }
+        if self.bytes > self.longest { Err(too_large()) } else { Ok(()) }
     }
 
     fn push(&mut self, text: &str, out: &mut String) -> Result<(), Error> {
