@@ -23,7 +23,7 @@ use terrace_engine::descriptor::{self, Descriptor, FrontEnd, UNKNOWN_COMPONENT};
 use terrace_engine::diagnostic::{Diagnostic, first_of, has_errors};
 use terrace_engine::digest::sha256;
 use terrace_engine::plan::file::BEGINNING;
-use terrace_engine::repository;
+use terrace_engine::repository::{self, EntityFiles};
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::yaml::{self, Budget, Node};
 use terrace_provider::Value;
@@ -219,6 +219,11 @@ impl Input {
         !self.descriptors.is_empty() || !self.folders.is_empty() || !self.repositories.is_empty()
     }
 
+    /// True if the files have pipeline specs.
+    pub(crate) fn has_folders_of_specs(&self) -> bool {
+        !self.folders.is_empty()
+    }
+
     /// Reports the diagnostics of the descriptors.
     ///
     /// # Errors
@@ -327,7 +332,32 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
     Ok(Named::Descriptors(Box::new(input)))
 }
 
-/// The repository of a path, if it has no descriptor of its own.
+/// The files of the entity in a folder, for an environment.
+///
+/// # Errors
+/// When the folder has no entity or several, or a file cannot be read.
+pub(crate) fn entity_files(
+    folder: &Path,
+    environment: &str,
+    sources: &mut Sources,
+) -> Result<EntityFiles, Box<Diagnostic>> {
+    let refused = |text: &str| {
+        let message = format!("`{}` has {text}", folder.display());
+        Box::new(Diagnostic::error("missing_file", message).hint("name the folder of a single `catalog-info.yaml`"))
+    };
+    let Some(repository) = Repository::at(folder)? else { return Err(refused("no catalog-info.yaml")) };
+    let mut diagnostics = Vec::new();
+    let mut loaded = repositories::load(&[repository], &[], environment, sources, &mut diagnostics);
+    if let Some(error) = diagnostics.into_iter().find(Diagnostic::is_error) {
+        return Err(Box::new(error));
+    }
+    match (loaded.entities.pop(), loaded.entities.is_empty()) {
+        (Some(files), true) => Ok(files),
+        _ => Err(refused("several entities")),
+    }
+}
+
+/// The repository of a path without a descriptor.
 ///
 /// # Errors
 /// When a file or a folder cannot be read, or a folder has both an entity and a descriptor.

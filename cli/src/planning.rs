@@ -1,12 +1,14 @@
 //! From files to a plan: the common part of `validate`, `plan`, `apply`, `destroy` and `graph`.
 
 mod access;
+mod base;
 mod command;
 mod compiling;
 mod selection;
 
+pub(crate) use base::Base;
 pub(crate) use command::{command, drift_command};
-pub(crate) use compiling::{compile, compile_offline, compile_sound};
+pub(crate) use compiling::{compile, compile_base, compile_offline, compile_sound};
 pub(crate) use selection::{check_environment, check_words};
 
 use crate::args::{ChoiceArguments, Consent, PlanningArguments};

@@ -6,7 +6,8 @@
 //! template.
 //!
 //! Read the modules in this order: `entity` (one `catalog-info.yaml`), `parameters`, `template` and `source_map`
-//! (skeletons), `merge` (environments), `product` (the descriptor), [`platform`] (what Git does not know).
+//! (skeletons), `merge` (environments), `product` (the descriptor), [`platform`] (what Git does not know), `write_back`
+//! (values for the edited files).
 
 mod entity;
 mod files;
@@ -16,8 +17,10 @@ pub mod platform;
 mod product;
 mod source_map;
 mod template;
+mod write_back;
 
 pub use files::EntityFiles;
+pub use write_back::{Written, write_back};
 
 use crate::diagnostic::{Diagnostic, has_errors, remove_repeated};
 use crate::source::Sources;

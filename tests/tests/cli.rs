@@ -5,6 +5,7 @@ mod bad_input; // files that are not descriptors: missing, empty, foreign, hosti
 mod blueprint_cases; // inputs of a blueprint test case other than its component
 mod blueprint_nulls; // null in optional fields of built-in blueprints
 mod blueprints; // new blueprints, their checks and their tests
+mod branches; // plans compared with a commit, and for all environments
 mod checks; // checks of resources and stacks
 mod commands; // commands that show state, plans and history
 mod console; // expressions over descriptors and state

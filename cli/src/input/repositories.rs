@@ -28,7 +28,7 @@ const DEEPEST: usize = 16;
 const SKIPPED: [&str; 6] = [ENVIRONMENTS, RELEASES, "skeleton", "edit-skeleton", "node_modules", "target"];
 /// The folder with a folder for each release of an entity.
 const RELEASES: &str = "releases";
-/// Folders of templates, and the file that each has beside it.
+/// Folders of templates, each with a file in the same place.
 const TEMPLATES: [(&str, &str); 2] = [("skeleton", "template.yaml"), ("edit-skeleton", "edit-template.yaml")];
 
 type Found<T> = Result<T, Box<Diagnostic>>;

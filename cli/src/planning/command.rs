@@ -31,6 +31,9 @@ pub(crate) fn command(
     for path in &planning.choice.repositories {
         option("--repo", &path.display().to_string());
     }
+    if let Some(reference) = &arguments.against {
+        option("--against", reference);
+    }
     let flags = [
         ("--destroy", arguments.destroy),
         ("--refresh=false", !planning.refresh),

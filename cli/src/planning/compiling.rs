@@ -1,5 +1,6 @@
 //! From files to compiled stacks.
 
+use super::base::Base;
 use super::selection::select;
 use super::{Project, SelectedStack, uses_blueprints};
 use crate::args::ChoiceArguments;
@@ -69,6 +70,38 @@ pub(crate) async fn compile_sound(
     };
     let project = compile_chosen(context, (input, settings), choice, &chosen, is_plaintext_allowed)?;
     Ok(Project { left_out, ..project })
+}
+
+/// Reads and compiles the descriptors of a commit, with the settings of the work tree. `None` if the commit has none of
+/// the files.
+///
+/// # Errors
+/// When a descriptor has a fault, or the files are pipeline specs.
+pub(crate) async fn compile_base(
+    context: &Context<'_>,
+    files: &[PathBuf],
+    choice: &ChoiceArguments,
+    is_plaintext_allowed: bool,
+    base: &Base,
+) -> Result<Option<Project>, Failure> {
+    let mut settings = context.settings(files.first().map(PathBuf::as_path))?;
+    let paths: Vec<PathBuf> = files.iter().filter_map(|path| base.path(path)).collect();
+    if paths.is_empty() {
+        return Ok(None);
+    }
+    let mut input = Input::read(&paths, context.ui)?;
+    if input.has_folders_of_specs() {
+        return Err(Failure::new("pipeline specs cannot be compared with a commit"));
+    }
+    settings.descriptor_files = files.to_vec();
+    let folder = settings.project_folder.clone();
+    for path in &mut settings.configuration.repositories {
+        *path = base.other(&folder.join(&path));
+    }
+    let others: Vec<PathBuf> = choice.repositories.iter().map(|path| base.other(path)).collect();
+    input.build_repositories(&mut settings, &others, context.ui)?;
+    input.keep_recorded_names(&settings, context.ui).await?;
+    compile_chosen(context, (input, settings), choice, &choice.components, is_plaintext_allowed).map(Some)
 }
 
 fn read_input(

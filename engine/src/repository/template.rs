@@ -14,12 +14,14 @@ mod values;
 pub(super) use prepare::{EXPRESSION, STATEMENT};
 pub(super) use values::{Map, of_node, text_of_value};
 
+use crate::diagnostic::did_you_mean;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, OutputSpanKind, UndefinedBehavior, Value};
 use pattern::Compiled;
 use prepare::{COMMENT, LIMITED, Prepared};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use terrace_provider::names::listed;
 use values::text;
 
 /// Maximum work of a template: steps, and units of 64 bytes that it makes.
@@ -36,6 +38,40 @@ const DEEPEST_CALLS: usize = 200;
 const NULL: &str = "null";
 /// Maximum length of a chain of names that `set` and `for` define.
 const LONGEST_CHAIN: usize = 8;
+
+/// The filters of Nunjucks, for hints.
+const FILTERS: [&str; 30] = [
+    "abs",
+    "batch",
+    "capitalize",
+    "default",
+    "dictsort",
+    "dump",
+    "first",
+    "float",
+    "groupby",
+    "indent",
+    "int",
+    "join",
+    "last",
+    "length",
+    "list",
+    "lower",
+    "reject",
+    "rejectattr",
+    "replace",
+    "reverse",
+    "round",
+    "select",
+    "selectattr",
+    "sort",
+    "string",
+    "sum",
+    "title",
+    "trim",
+    "upper",
+    "urlencode",
+];
 
 /// The variables of a template.
 pub(super) type Scope = BTreeMap<&'static str, Value>;
@@ -234,6 +270,13 @@ impl Template {
     fn failure(&self, error: &Error) -> Failure {
         let at = error.range().map(|range| self.original(&range));
         let detail = error.detail().unwrap_or_default();
+        let filter = detail.strip_prefix("filter ").and_then(|rest| rest.strip_suffix(" is unknown"));
+        if let (ErrorKind::UnknownFilter, Some(filter)) = (error.kind(), filter) {
+            let message = format!("unknown filter `{filter}`");
+            let known =
+                did_you_mean(filter, FILTERS).unwrap_or_else(|| format!("the filters are {}", listed(&FILTERS)));
+            return Failure { code: "template_failed", message, hint: Some(known), at };
+        }
         let message = match error.kind() {
             ErrorKind::OutOfFuel => {
                 return limit("the template does too much work or makes too much text".to_owned(), at);

@@ -231,3 +231,26 @@ fn other_domain_is_a_warning() {
     project.edit("orders-raw/catalog-info.yaml", "domain: domain:sales", "domain: domain:training");
     project.run(["plan", ".", "--env", "dev"]).done().prints("domain_mismatch");
 }
+
+#[test]
+fn reverse_changes_the_edited_files() {
+    let project = example();
+    let blueprint = project.read("blueprints/bucket.yaml");
+    let updates =
+        "{spec.mesh.specific.region: '${{ params.region }}', spec.mesh.specific.bucket: '${{ params.bucket }}'}";
+    project.write(
+        "blueprints/bucket.yaml",
+        format!("{}\nreverse:\n  params: {{type: object}}\n  updates: {updates}\n", blueprint.trim_end()),
+    );
+    let catalog = project.read("orders-raw/catalog-info.yaml");
+    let reverse = |folder: &str| {
+        let params = ["--param", "region=eu-south-1", "--param", "bucket=acme"];
+        project.run(["reverse", "bucket", "--env", "dev", "--write", folder].into_iter().chain(params))
+    };
+    prints_words(&reverse("orders-raw").done(), "changed `orders-raw/catalog-info.yaml`");
+    assert_eq!(project.read("orders-raw/catalog-info.yaml"), catalog.replace("eu-west-1", "eu-south-1"));
+    assert_eq!(project.read("orders-raw/environments/dev/configurations.yaml"), "specific: {bucket: acme}\n");
+    prints_words(&reverse("orders-raw").done(), "the files have these values already");
+    prints_words(&reverse(".").with_code(1), "no catalog-info.yaml");
+    prints_words(&reverse("blueprints").with_code(1), "no catalog-info.yaml");
+}

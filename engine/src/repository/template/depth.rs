@@ -35,7 +35,7 @@ pub(super) struct TooDeep {
 /// Checks the depth of a template, or of an expression without delimiters.
 ///
 /// # Errors
-/// When the depth exceeds a limit. A text that is no template has none: minijinja reports it.
+/// When the depth exceeds a limit. minijinja reports other errors.
 pub(super) fn check(text: &str, is_expression: bool, syntax: SyntaxConfig) -> Result<(), TooDeep> {
     let mut brackets = Brackets::default();
     let mut blocks = Blocks::default();

@@ -154,6 +154,21 @@ fn errors_have_places() {
 }
 
 #[test]
+fn unknown_filter_has_a_hint_with_the_known_ones() {
+    let found = failure("${{ 'a' | lowr }}");
+    assert_eq!(
+        (found.message.as_str(), found.hint.as_deref()),
+        ("unknown filter `lowr`", Some("did you mean `lower`?"))
+    );
+    let found = failure("${{ 'a' | nothing }}");
+    assert!(found.hint.unwrap().starts_with("the filters are `abs`, `batch`"), "{}", found.message);
+    for filter in FILTERS {
+        let rendered = Template::new(&format!("${{{{ x | {filter} }}}}")).unwrap().render(&Scope::new());
+        assert!(rendered.err().is_none_or(|failure| !failure.message.contains("unknown filter")), "{filter}");
+    }
+}
+
+#[test]
 fn templates_read_no_other_file() {
     for text in ["{% include '/etc/passwd' %}", "{% import 'a' as b %}", "{% extends 'a' %}", "{% from 'a' import b %}"]
     {
