@@ -20,7 +20,7 @@ use terrace_engine::address::{Address, StackId};
 use terrace_engine::compile::{Given, GivenValue};
 use terrace_engine::descriptor::declaration::UNKNOWN_RESOURCE;
 use terrace_engine::descriptor::{self, Descriptor, FrontEnd, UNKNOWN_COMPONENT};
-use terrace_engine::diagnostic::{Diagnostic, first_of, has_errors};
+use terrace_engine::diagnostic::{Diagnostic, did_you_mean, first_of, has_errors};
 use terrace_engine::digest::sha256;
 use terrace_engine::plan::file::BEGINNING;
 use terrace_engine::repository::{self, EntityFiles};
@@ -127,6 +127,11 @@ impl Input {
         let configured = settings.configuration.repositories.iter().map(|path| settings.project_folder.join(path));
         let others: Vec<PathBuf> = others.iter().cloned().chain(configured).collect();
         let mut diagnostics = Vec::new();
+        if settings.configuration.has_environments() {
+            let configured = settings.configuration.environment_names();
+            let folders: BTreeSet<String> = requested.iter().flat_map(Repository::environments).collect();
+            diagnostics.extend(folders.iter().filter_map(|folder| misspelt_environment(folder, &configured)));
+        }
         let loaded = repositories::load(&requested, &others, &environment, &mut self.sources, &mut diagnostics);
         let (products, found) = match has_errors(&diagnostics) {
             true => Default::default(),
@@ -330,6 +335,14 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
     found.extend(warnings);
     (input.descriptors, input.diagnostics) = (descriptors, found);
     Ok(Named::Descriptors(Box::new(input)))
+}
+
+/// The warning about a folder of an environment whose name has a typing error: no plan reads its values. Other names may
+/// belong to environments that terrace does not manage.
+fn misspelt_environment(folder: &str, configured: &[&str]) -> Option<Diagnostic> {
+    let meant = did_you_mean(folder, configured.iter().copied()).filter(|_| !configured.contains(&folder))?;
+    let message = format!("the folder `environments/{folder}` belongs to no environment of terrace.yaml");
+    Some(Diagnostic::warning("unknown_environment", message).hint(meant))
 }
 
 /// The files of the entity in a folder, for an environment.

@@ -11,6 +11,7 @@
 
 mod entity;
 mod files;
+mod limits;
 mod merge;
 mod parameters;
 pub mod platform;
@@ -24,18 +25,10 @@ pub use write_back::{Written, write_back};
 
 use crate::diagnostic::{Diagnostic, has_errors, remove_repeated};
 use crate::source::Sources;
-use crate::yaml::{Budget, DuplicateKeys, Node, ParseOptions};
+use crate::yaml::Node;
 use entity::Entity;
 use platform::Platform;
 use terrace_provider::value::OtherFormat;
-
-/// The limits of a file of a repository, and of a rendered entity. People write these files: they are small.
-const BUDGET: Budget = Budget { bytes: 1 << 20, depth: 64, nodes: 50_000, alias_nodes: 50_000, raise: None };
-
-/// The options for a file of a repository.
-fn parse_options() -> ParseOptions {
-    ParseOptions { budget: BUDGET, duplicate_keys: DuplicateKeys::WarnWhenEqual, ..ParseOptions::default() }
-}
 
 /// Builds the tree of each requested data product for an environment.
 ///

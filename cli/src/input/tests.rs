@@ -202,7 +202,7 @@ fn files_that_cannot_be_read_are_not_absent() {
         let message = found(&|inner| {
             std::fs::write(inner.join(values), "specific: {}\n").unwrap();
             let path = inner.join(unreadable);
-            std::fs::set_permissions(&path, PermissionsExt::from_mode(0)).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o0)).unwrap();
             // The superuser reads everything.
             is_readable.set(std::fs::read_dir(&path).is_ok());
         });

@@ -208,7 +208,7 @@ pub(super) fn text_of(node: &Node, key: &str) -> Option<(String, Span)> {
 }
 
 fn parse_entity(id: SourceId, text: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<Node> {
-    match parse_with(id, text, &super::parse_options()) {
+    match parse_with(id, text, &super::limits::parse_options()) {
         Ok(parsed) => {
             diagnostics.extend(parsed.warnings);
             Some(parsed.node)

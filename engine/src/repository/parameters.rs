@@ -309,7 +309,7 @@ fn diagnostic(entry: &Entry, failure: Failure) -> Diagnostic {
 
 /// The tree of a text, if it has any value.
 pub(super) fn parse(id: SourceId, text: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<Node> {
-    match parse_with(id, text, &super::parse_options()) {
+    match parse_with(id, text, &super::limits::parse_options()) {
         Ok(parsed) => {
             diagnostics.extend(parsed.warnings);
             Some(parsed.node)

@@ -27,7 +27,7 @@ use values::text;
 /// Maximum work of a template: steps, and units of 64 bytes that it makes.
 pub(super) const FUEL: u64 = 500_000;
 /// Maximum length of a rendered template, in bytes.
-pub(super) const LONGEST_OUTPUT: usize = super::BUDGET.bytes;
+pub(super) const LONGEST_OUTPUT: usize = super::limits::BUDGET.bytes;
 /// Maximum length of a template, in bytes.
 pub(super) const LONGEST_TEMPLATE: usize = 1 << 20;
 /// The code of a template beyond a limit.

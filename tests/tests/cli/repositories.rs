@@ -226,6 +226,17 @@ fn lists_of_both_files_are_a_warning() {
 }
 
 #[test]
+fn misspelt_folder_of_an_environment_is_a_warning() {
+    let project = example();
+    project.write("orders-raw/environments/pord/configurations.yaml", "specific: {}\n");
+    project.write("orders-raw/environments/staging/configurations.yaml", "specific: {}\n");
+    let ran = project.run(["plan", ".", "--env", "dev"]).done();
+    prints_words(&ran, "the folder `environments/pord` belongs to no environment of terrace.yaml");
+    prints_words(&ran, "did you mean `prod`?");
+    assert!(!ran.stderr.contains("staging"), "{ran}");
+}
+
+#[test]
 fn other_domain_is_a_warning() {
     let project = example();
     project.edit("orders-raw/catalog-info.yaml", "domain: domain:sales", "domain: domain:training");
