@@ -44,7 +44,7 @@ impl Base {
         for path in paths {
             inner.push(base.inner(path).ok_or_else(|| {
                 Failure::new(format!("`{}` is in another Git repository than `{}`", path.display(), first.display()))
-                    .hint("plan the paths of one repository; name the others with `--repo`")
+                    .hint("plan the paths of a single repository; name the others with `--repo`")
             })?);
         }
         base.write_files(&inner)?;

@@ -1,4 +1,4 @@
-//! Comparison of two plans of the same stacks: what a branch adds to the changes that were pending already.
+//! Comparison of two plans of the same stacks: the changes of a branch, apart from those that were pending before.
 
 use super::markdown::escape::code;
 use crate::plan::{Change, Plan};
@@ -11,7 +11,7 @@ const MOST_ROWS: usize = 40;
 /// Maximum width of a cell in Markdown, in characters.
 const WIDEST: usize = 120;
 
-/// What a branch does to a change.
+/// The effect of a branch on a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
     /// Only the plan of the branch has the change.
@@ -37,7 +37,7 @@ impl Status {
     }
 }
 
-/// A change of one of the plans.
+/// A change in either plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComparedChange {
     /// The stack.

@@ -66,7 +66,7 @@ pub fn write_back(
             let message = format!("`{path}` cannot be written: the entity has no parameters.yaml");
             problems.push(Diagnostic::error("not_writable", message).at(trees.span));
         } else if !SECTIONS.contains(&root) && !ROOTS.contains(&root) {
-            let message = format!("`{path}` cannot be written: it is no path of the entity");
+            let message = format!("`{path}` cannot be written: the entity has no such path");
             let hint = "paths begin with `spec.`, `metadata.` or a section of parameters.yaml";
             problems.push(Diagnostic::error("not_writable", message).at(trees.span).hint(hint));
         }

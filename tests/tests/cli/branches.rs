@@ -170,7 +170,7 @@ fn all_environments_are_one_report() {
     project.run(["plan", ".", "--all-environments", "--detailed-exitcode"]).with_code(2);
     let markdown = project.run(["plan", ".", "--all-environments", "--format", "markdown"]).done();
     markdown.prints("## Environment dev").prints("## Environment prod");
-    // A fault of one environment does not hide the others.
+    // A fault in an environment does not hide the others.
     project.write("orders-raw/environments/prod/configurations.yaml", "specific: [");
     let ran = project.run(["plan", ".", "--all-environments"]).with_code(1);
     ran.prints("No changes").prints("yaml_syntax");

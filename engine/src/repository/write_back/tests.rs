@@ -147,7 +147,7 @@ fn computed_values_are_refused() {
     }
     // `upper` reads the same parameter.
     assert!(refused("spec.mesh.name", json!("x"))[0].contains("same source"));
-    assert!(refused("other.path", json!("x"))[0].contains("no path of the entity"));
+    assert!(refused("other.path", json!("x"))[0].contains("no such path"));
     // The other update could be written.
     let both = written(&[("spec.mesh.specific.size", json!(4)), ("spec.mesh.specific.view", json!("x"))]).unwrap_err();
     assert_eq!(both.len(), 1, "{both:?}");
