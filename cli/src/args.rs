@@ -4,6 +4,7 @@ mod acl;
 mod audit;
 mod common;
 mod databases;
+mod descriptor;
 mod destroy;
 mod drift;
 mod form;
@@ -20,6 +21,7 @@ pub use acl::{AclCommand, AclSetArguments, AclShowArguments};
 pub use audit::{AuditCommand, AuditExportArguments, Since};
 pub use common::{ChoiceArguments, Format, FormatArguments};
 pub use databases::{DatabaseChoice, DatabasesArguments, DatabasesCommand};
+pub use descriptor::{DescriptorBuildArguments, DescriptorCommand};
 pub use destroy::DestroyArguments;
 pub use drift::{DriftArguments, DriftFormat};
 pub use lists::{
@@ -136,9 +138,12 @@ pub enum Command {
     /// Check descriptors without state or network
     #[command(after_help = "Examples:\n  terrace validate data-product.yaml\n  terrace validate -c orders stacks/")]
     Validate(ValidateArguments),
+    /// Build the descriptor of a data product from its repositories
+    #[command(subcommand)]
+    Descriptor(DescriptorCommand),
     /// Show the changes that an apply would make
     #[command(
-        after_help = "Examples:\n  terrace plan data-product.yaml\n  terrace plan --out plan --detailed-exitcode stacks/\n  terrace plan --format markdown data-product.yaml > comment.md\n  terrace plan --target api/ --exclude 'api/local_file.part[\"x\"]' stacks/\n  terrace plan --replace local_file.a --refresh=false stack.yaml"
+        after_help = "Examples:\n  terrace plan data-product.yaml\n  terrace plan orders --repo ../orders-raw --env dev\n  terrace plan --out plan --detailed-exitcode stacks/\n  terrace plan --format markdown data-product.yaml > comment.md\n  terrace plan --target api/ --exclude 'api/local_file.part[\"x\"]' stacks/\n  terrace plan --replace local_file.a --refresh=false stack.yaml"
     )]
     Plan(PlanArguments),
     /// Create, change and delete objects, or apply a saved plan
@@ -277,7 +282,7 @@ pub struct ValidateArguments {
 /// Descriptors and their variables.
 #[derive(Debug, Clone, Default, Args)]
 pub struct InputArguments {
-    /// Read these descriptors; of a folder, its *.yaml and *.yml
+    /// Read these descriptors; of a folder, its *.yaml and *.yml, or its repositories (`catalog-info.yaml`)
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
     /// Components and variables.

@@ -6,6 +6,7 @@ mod audit;
 mod blueprints;
 mod completion;
 mod console;
+mod descriptor;
 mod destroy;
 mod doctor;
 mod drift;
@@ -52,6 +53,7 @@ pub(crate) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failu
         Command::Man(arguments) => man::run(context, &arguments),
         Command::Version(arguments) => version::run(context, &arguments),
         Command::Terraform => context.ui.print(TERRAFORM).map(|()| Exit::Done),
+        Command::Descriptor(command) => descriptor::run(context, &command),
         Command::Doctor(arguments) => doctor::run(context, &arguments),
         Command::Init(arguments) => init::run(context, &arguments),
         Command::Graph(arguments) => graph::run(context, &arguments),

@@ -21,6 +21,7 @@ use terrace_engine::address::DEFAULT_ENVIRONMENT;
 use terrace_engine::blueprint::matching::Templates;
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::expression::functions::IdentityTable;
+use terrace_engine::repository::platform::Platform;
 use terrace_engine::source::{Located, Sources, Span};
 use terrace_engine::yaml::Node;
 use terrace_provider::Value;
@@ -53,6 +54,10 @@ pub struct Configuration {
     pub encryption: Encryption,
     /// Principals with explicit names.
     pub identities: IdentityTable,
+    /// Checkouts of repositories that complete data products; relative to the project folder.
+    pub repositories: Vec<PathBuf>,
+    /// Data of the platform that repositories lack.
+    pub platform: Platform,
     /// Settings of the server.
     pub server: ServerConfiguration,
     /// Errors in the server's part that prevent its evaluation. Only `serve` needs this part.

@@ -1,5 +1,6 @@
-//! Reads descriptors, saved plans and values of variables from files.
+//! Reads descriptors, repositories, saved plans and values of variables from files.
 
+mod repositories;
 pub(crate) mod specs;
 
 use crate::args::ChoiceArguments;
@@ -11,6 +12,7 @@ use crate::settings::{EnvironmentRef, Settings};
 use crate::ui::Ui;
 use crate::variables::Variables;
 use crate::wiring::{is_missing, store};
+use repositories::Repository;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -18,11 +20,12 @@ use terrace_engine::address::{Address, ComponentKey, StackId};
 use terrace_engine::compile::{Given, GivenValue};
 use terrace_engine::descriptor::declaration::UNKNOWN_RESOURCE;
 use terrace_engine::descriptor::{self, Descriptor, FrontEnd, UNKNOWN_COMPONENT};
-use terrace_engine::diagnostic::{Diagnostic, has_errors};
+use terrace_engine::diagnostic::{Diagnostic, did_you_mean, first_of, has_errors};
 use terrace_engine::digest::sha256;
 use terrace_engine::plan::file::BEGINNING;
+use terrace_engine::repository::{self, EntityFiles};
 use terrace_engine::source::{SourceId, Sources};
-use terrace_engine::yaml::{self, Budget};
+use terrace_engine::yaml::{self, Budget, Node};
 use terrace_provider::Value;
 use terrace_state::Access;
 
@@ -48,6 +51,8 @@ pub(crate) struct Input {
     folders: Vec<specs::Folder>,
     /// Errors of pipelines, until it is known which of them matter.
     faults: Vec<specs::Faults>,
+    /// Repositories. Their descriptors are built once the environment is known.
+    repositories: Vec<Repository>,
 }
 
 /// A file and its text.
@@ -87,6 +92,72 @@ impl Input {
             self.descriptors.push(folder.descriptor);
             self.faults.push(folder.faults);
         }
+    }
+
+    /// Builds the descriptors of repositories, once the environment is known, and returns their trees. `others` are
+    /// repositories that only complete data products.
+    ///
+    /// # Errors
+    /// When no environment is chosen, or a file cannot be read, which is reported.
+    pub(crate) fn build_repositories(
+        &mut self,
+        settings: &mut Settings,
+        others: &[PathBuf],
+        ui: &Ui,
+    ) -> Result<Vec<Node>, Failure> {
+        let requested = std::mem::take(&mut self.repositories);
+        let Some(first) = requested.first() else {
+            return match others.first() {
+                None => Ok(Vec::new()),
+                Some(other) => Err(Failure::new(format!("`--repo {}` completes no repository", other.display()))
+                    .hint("name the repository of the data product or of a component as well")),
+            };
+        };
+        let Some(environment) = settings.environment.clone() else {
+            let environments = first.environments();
+            let known: Vec<&str> = environments.iter().map(String::as_str).collect();
+            let values =
+                if known.is_empty() { String::new() } else { format!("; it has values for {}", first_of(&known)) };
+            return Err(Failure::new(format!(
+                "`{}` is a repository, whose descriptor depends on the environment",
+                first.path.display()
+            ))
+            .hint(format!("choose it with `--env NAME`{values}")));
+        };
+        let configured = settings.configuration.repositories.iter().map(|path| settings.project_folder.join(path));
+        let others: Vec<PathBuf> = others.iter().cloned().chain(configured).collect();
+        let mut diagnostics = Vec::new();
+        if settings.configuration.has_environments() {
+            let configured = settings.configuration.environment_names();
+            let folders: BTreeSet<String> = requested.iter().flat_map(Repository::environments).collect();
+            diagnostics.extend(folders.iter().filter_map(|folder| misspelt_environment(folder, &configured)));
+        }
+        let loaded = repositories::load(&requested, &others, &environment, &mut self.sources, &mut diagnostics);
+        let (products, found) = match has_errors(&diagnostics) {
+            true => Default::default(),
+            false => repository::build(&self.sources, &loaded.entities, &environment, &settings.configuration.platform),
+        };
+        diagnostics.extend(found);
+        if products.is_empty() && !has_errors(&diagnostics) {
+            let message = "the repositories have no data product and no component";
+            diagnostics.push(
+                Diagnostic::error("missing_repository", message)
+                    .hint("pass the folder of a `catalog-info.yaml` with `kind: System` or `kind: Component`"),
+            );
+        }
+        if has_errors(&diagnostics) {
+            report(ui, &self.sources, &diagnostics);
+            return Err(Failure::reported(Exit::Error));
+        }
+        for product in &products {
+            let (descriptors, found) = descriptor::read_tree(product, &self.sources);
+            self.descriptors.extend(descriptors);
+            diagnostics.extend(found);
+        }
+        self.diagnostics.extend(diagnostics);
+        self.digests.extend(loaded.digests);
+        settings.descriptor_files.extend(loaded.files);
+        Ok(products)
     }
 
     /// Uses the names of stacks and components in the state, and their naming rule.
@@ -150,7 +221,12 @@ impl Input {
 
     /// True if the files have any descriptor.
     pub(crate) fn has_descriptors(&self) -> bool {
-        !self.descriptors.is_empty() || !self.folders.is_empty()
+        !self.descriptors.is_empty() || !self.folders.is_empty() || !self.repositories.is_empty()
+    }
+
+    /// True if the files have pipeline specs.
+    pub(crate) fn has_folders_of_specs(&self) -> bool {
+        !self.folders.is_empty()
     }
 
     /// Reports the diagnostics of the descriptors.
@@ -192,18 +268,31 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
     let mut diagnostics = Vec::new();
     let mut seen = BTreeSet::new();
     let mut folders = BTreeMap::new();
+    let mut repositories = Vec::new();
+    let mut warnings = Vec::new();
     for path in paths {
         let files = match specs::find(path) {
             // Next to specs, only files that declare themselves as descriptors.
             Some(found) => {
+                let catalog = path.join(repositories::CATALOG);
+                if catalog.is_file() {
+                    warnings.push(hidden_catalog(path, &catalog));
+                }
                 let (_, specs) = folders.entry(identity(&found.folder)).or_insert((found.folder, None));
                 *specs = found.specs.or(specs.take());
                 found.descriptors
             }
-            None => files_of(path).unwrap_or_else(|diagnostic| {
-                diagnostics.push(*diagnostic);
-                Vec::new()
-            }),
+            None => match repository_of(path) {
+                Ok(Some(repository)) => {
+                    repositories.push(repository);
+                    continue;
+                }
+                Ok(None) => files_or_error(path, &mut diagnostics),
+                Err(diagnostic) => {
+                    diagnostics.push(*diagnostic);
+                    continue;
+                }
+            },
         };
         // A file may be named twice, or by itself and by its folder: it is one descriptor.
         for file in files.iter().filter(|file| seen.insert(identity(file))) {
@@ -223,7 +312,7 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
                 .hint("apply it alone: `terrace apply PLAN`")),
         };
     }
-    let mut input = Input::default();
+    let mut input = Input { repositories, ..Input::default() };
     let mut ids: Vec<SourceId> = Vec::new();
     for Text { name, text } in texts {
         input.digests.insert(name.clone(), sha256(&text));
@@ -243,8 +332,84 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
         report(ui, &input.sources, &diagnostics);
         return Err(Failure::reported(Exit::Error));
     }
+    found.extend(warnings);
     (input.descriptors, input.diagnostics) = (descriptors, found);
     Ok(Named::Descriptors(Box::new(input)))
+}
+
+/// The warning about a folder of an environment whose name has a typing error: no plan reads its values. Other names may
+/// belong to environments that terrace does not manage.
+fn misspelt_environment(folder: &str, configured: &[&str]) -> Option<Diagnostic> {
+    let meant = did_you_mean(folder, configured.iter().copied()).filter(|_| !configured.contains(&folder))?;
+    let message = format!("the folder `environments/{folder}` belongs to no environment of terrace.yaml");
+    Some(Diagnostic::warning("unknown_environment", message).hint(meant))
+}
+
+/// The files of the entity in a folder, for an environment.
+///
+/// # Errors
+/// When the folder has no entity or several, or a file cannot be read.
+pub(crate) fn entity_files(
+    folder: &Path,
+    environment: &str,
+    sources: &mut Sources,
+) -> Result<EntityFiles, Box<Diagnostic>> {
+    let refused = |text: &str| {
+        let message = format!("`{}` has {text}", folder.display());
+        Box::new(Diagnostic::error("missing_file", message).hint("name the folder of a single `catalog-info.yaml`"))
+    };
+    let Some(repository) = Repository::at(folder)? else { return Err(refused("no catalog-info.yaml")) };
+    let mut diagnostics = Vec::new();
+    let mut loaded = repositories::load(&[repository], &[], environment, sources, &mut diagnostics);
+    if let Some(error) = diagnostics.into_iter().find(Diagnostic::is_error) {
+        return Err(Box::new(error));
+    }
+    match (loaded.entities.pop(), loaded.entities.is_empty()) {
+        (Some(files), true) => Ok(files),
+        _ => Err(refused("several entities")),
+    }
+}
+
+/// The repository of a path without a descriptor.
+///
+/// # Errors
+/// When a file or a folder cannot be read, or a folder has both an entity and a descriptor.
+fn repository_of(path: &Path) -> Result<Option<Repository>, Box<Diagnostic>> {
+    let Some(repository) = Repository::at(path)? else {
+        return if path.is_dir() && !has_descriptors(path) { Repository::below(path) } else { Ok(None) };
+    };
+    let descriptor = if path.is_dir() { files_of(path).unwrap_or_default() } else { Vec::new() };
+    let Some(descriptor) = descriptor.into_iter().find(|file| specs::is_stack_or_product(file)) else {
+        return Ok(Some(repository));
+    };
+    let catalog = path.join(repositories::CATALOG);
+    let message = format!(
+        "the folder `{}` has a repository and a descriptor: `{}` and `{}`",
+        path.display(),
+        catalog.display(),
+        descriptor.display()
+    );
+    Err(Box::new(Diagnostic::error("several_forms", message).hint("plan one of the two files by its path")))
+}
+
+/// The warning about an entity in a folder of specs.
+fn hidden_catalog(folder: &Path, catalog: &Path) -> Diagnostic {
+    let message = format!("terrace does not read `{}`: `{}` has pipeline specs", catalog.display(), folder.display());
+    Diagnostic::warning("skipped_entity", message)
+        .hint(format!("to plan the entity, name the file itself: `{}`", catalog.display()))
+}
+
+/// The files of a path. An error is added to the diagnostics.
+fn files_or_error(path: &Path, diagnostics: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
+    files_of(path).unwrap_or_else(|diagnostic| {
+        diagnostics.push(*diagnostic);
+        Vec::new()
+    })
+}
+
+/// True if a folder has a file that declares itself as a descriptor.
+fn has_descriptors(folder: &Path) -> bool {
+    files_of(folder).unwrap_or_default().iter().any(|file| specs::is_declared_descriptor(file))
 }
 
 /// The identity of a file, independent of the spelling of its path.

@@ -1,12 +1,14 @@
 //! From files to a plan: the common part of `validate`, `plan`, `apply`, `destroy` and `graph`.
 
 mod access;
+mod base;
 mod command;
 mod compiling;
 mod selection;
 
+pub(crate) use base::Base;
 pub(crate) use command::{command, drift_command};
-pub(crate) use compiling::{compile, compile_offline, compile_sound};
+pub(crate) use compiling::{compile, compile_base, compile_offline, compile_sound};
 pub(crate) use selection::{check_environment, check_words};
 
 use crate::args::{ChoiceArguments, Consent, PlanningArguments};
@@ -155,8 +157,9 @@ impl Removal {
             return Err(Failure::new("the files name no stack")
                 .hint("name a descriptor, or a stack of the state as `NAME@ENVIRONMENT`"));
         }
-        let settings = context.settings(files.first().map(PathBuf::as_path))?;
+        let mut settings = context.settings(files.first().map(PathBuf::as_path))?;
         input.name_folders(&settings);
+        input.build_repositories(&mut settings, &choice.repositories, ui)?;
         input.keep_recorded_names(&settings, ui).await?;
         input.report_faults(&BTreeSet::new());
         let parsed: Vec<StackId> = words.iter().filter_map(|word| word.parse().ok()).collect();

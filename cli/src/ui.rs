@@ -49,6 +49,8 @@ pub(crate) struct Ui {
     is_asking_allowed: bool,
     /// True to show only results and errors.
     pub(crate) is_quiet: bool,
+    /// True to print nothing on standard error.
+    is_silent: bool,
     /// The value of `COLUMNS`.
     columns: Option<usize>,
     /// Diagnostics so far, for JSON results. Clones share the list.
@@ -75,6 +77,7 @@ impl Ui {
             choice,
             is_asking_allowed: global.input,
             is_quiet: global.quiet,
+            is_silent: false,
             columns: columns(variables),
             remembered: Arc::default(),
             has_printed: Arc::default(),
@@ -90,6 +93,7 @@ impl Ui {
             choice: ColorChoice::Auto,
             is_asking_allowed: false,
             is_quiet: false,
+            is_silent: false,
             columns: None,
             remembered: Arc::default(),
             has_printed: Arc::default(),
@@ -97,6 +101,16 @@ impl Ui {
             is_json: Arc::default(),
             bars: Arc::default(),
         }
+    }
+
+    /// The same terminal, which remembers its own diagnostics.
+    pub(crate) fn separate(&self) -> Self {
+        Self { remembered: Arc::default(), ..self.clone() }
+    }
+
+    /// The same terminal for work whose messages are not shown. It remembers its own diagnostics.
+    pub(crate) fn silent(&self) -> Self {
+        Self { is_silent: true, is_asking_allowed: false, ..self.separate() }
     }
 
     /// From now on prints messages as lines of JSON, like a server's log, for programs.
@@ -245,6 +259,9 @@ impl Ui {
     }
 
     fn write(&self, text: &str) {
+        if self.is_silent {
+            return;
+        }
         let bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match bars {
             Some(bars) => bars.suspend(|| self.write_line(text)),

@@ -37,6 +37,7 @@ pub mod registry;
 pub mod rekey;
 pub mod render;
 mod repetition;
+pub mod repository;
 pub mod reverse;
 pub(crate) mod scope;
 pub mod seal;

@@ -2,12 +2,13 @@
 //!
 //! All forms come from the same inert [`Plan`](crate::plan::Plan): [`human`] for a terminal, [`markdown`] for a pull request,
 //! [`json`] for tools that read Terraform plans, [`stream`] for tools that follow an operation, [`steps`] for people who do,
-//! [`drift`] for changes outside terrace. They share the headline of a change ([`headline`]), the differences of its attributes
+//! [`drift`] for changes outside terrace, [`comparison`] for the changes that a branch adds. They share the headline of a change ([`headline`]), the differences of its attributes
 //! ([`attributes`]) and the counts ([`totals`]).
 //!
 //! Sensitive values are never exposed here, and all text from outside is made harmless before it is printed ([`text`](crate::text)).
 
 mod attributes;
+pub mod comparison;
 pub mod drift;
 mod headline;
 pub mod human;

@@ -5,6 +5,7 @@ mod bad_input; // files that are not descriptors: missing, empty, foreign, hosti
 mod blueprint_cases; // inputs of a blueprint test case other than its component
 mod blueprint_nulls; // null in optional fields of built-in blueprints
 mod blueprints; // new blueprints, their checks and their tests
+mod branches; // plans compared with a commit, and for all environments
 mod checks; // checks of resources and stacks
 mod commands; // commands that show state, plans and history
 mod console; // expressions over descriptors and state
@@ -24,6 +25,7 @@ mod outputs; // sensitive outputs
 mod own_files; // descriptors cannot use terrace's own files; files with secrets are private
 mod plans_for_people; // nothing is shown twice, nothing important is cut
 mod progress; // terminal output during an apply
+mod repositories; // plans of data products from the files in Git
 pub(crate) mod schemas; // `--json` output matches cli/schemas
 mod secrets; // a sensitive value is in no file, output or log
 mod signals; // Ctrl-C once and twice

@@ -65,7 +65,8 @@ impl AclSetArguments {
         if principals.is_empty() {
             principals.push(super::EMPTY_ACCESS_LIST.to_owned());
         }
-        let choice = ChoiceArguments { components: vec![component], variables, variable_files };
+        let choice =
+            ChoiceArguments { components: vec![component], variables, variable_files, repositories: Vec::new() };
         let planning = PlanningArguments {
             choice,
             refresh: true,

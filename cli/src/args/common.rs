@@ -32,7 +32,7 @@ impl FormatArguments {
     }
 }
 
-/// Components and variables.
+/// Components, variables, and other repositories.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ChoiceArguments {
     /// Select only this component, by its key or URN; may be repeated
@@ -44,4 +44,7 @@ pub struct ChoiceArguments {
     /// Read values of variables from a YAML or JSON file
     #[arg(long = "var-file", value_name = "FILE")]
     pub variable_files: Vec<PathBuf>,
+    /// Add the checkout of another repository with parts of the data product; may be repeated
+    #[arg(long = "repo", value_name = "PATH")]
+    pub repositories: Vec<PathBuf>,
 }

@@ -92,6 +92,7 @@ impl Command {
             | Self::Serve(_)
             | Self::Completion(_)
             | Self::Man(_)
+            | Self::Descriptor(_)
             | Self::Terraform => false,
         };
         is_json.then_some(Form::Document)

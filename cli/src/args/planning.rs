@@ -108,12 +108,20 @@ impl DataArguments {
 /// `terrace plan`.
 #[derive(Debug, Args)]
 pub struct PlanArguments {
-    /// Plan these descriptors; of a folder, its *.yaml and *.yml. With `--destroy` also stacks
+    /// Plan these descriptors; of a folder, its *.yaml and *.yml, or its repositories (`catalog-info.yaml`). With
+    /// `--destroy` also stacks
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<String>,
     /// Sources and options of the plan.
     #[command(flatten)]
     pub planning: PlanningArguments,
+    /// Compare with the plan of this commit: the report separates the changes that the branch adds from those that were
+    /// pending already
+    #[arg(long, value_name = "REF", conflicts_with = "destroy")]
+    pub against: Option<String>,
+    /// Plan for each environment of `terrace.yaml`, in one report
+    #[arg(long, conflicts_with_all = ["destroy", "out"])]
+    pub all_environments: bool,
     /// Plan the removal of all objects
     #[arg(long, conflicts_with_all = ["refresh_only", "replace", "allow_deferral"])]
     pub destroy: bool,

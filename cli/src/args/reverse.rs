@@ -15,8 +15,8 @@ pub struct ReverseArguments {
     /// Read the component of the catalog from a YAML or JSON file
     #[arg(long, value_name = "FILE")]
     pub catalog_info: Option<PathBuf>,
-    /// Write the updates to a file
-    #[arg(long, value_name = "FILE")]
+    /// Write the updates to a file; in the folder of a catalog-info.yaml, change the files that people edit
+    #[arg(long, value_name = "PATH")]
     pub write: Option<PathBuf>,
     /// The form of the result.
     #[command(flatten)]

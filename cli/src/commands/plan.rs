@@ -1,24 +1,28 @@
 //! `terrace plan`: shows the changes of an apply, and may save the plan.
 
 use super::run::consent_options;
-use crate::args::{PlanArguments, PlanFormat};
+use crate::args::{Global, PlanArguments, PlanFormat, PlanningArguments};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::planning::{Removal, command, compile_sound};
+use crate::planning::{Base, Removal, command, compile_base, compile_sound};
 use crate::presentation;
 use crate::report::{report, with_failure};
 use crate::version::VERSION;
 use crate::wiring::{EnvironmentContext, store};
+use serde_json::{Value as Json, json};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use terrace_engine::plan::compute::Computed;
 use terrace_engine::plan::{Plan, file};
-use terrace_engine::render::json::errored;
+use terrace_engine::render::comparison::Comparison;
+use terrace_engine::render::json::{self, errored};
+use terrace_engine::render::markdown::Markdown;
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
 use terrace_engine::text::shell_word;
+use terrace_provider::Severity;
 use terrace_state::Access;
 
 /// A plan with its inputs.
@@ -28,6 +32,8 @@ struct Planned {
     env_context: EnvironmentContext,
     /// The command that computes the plan again.
     command: String,
+    /// The comparison with the plan of a commit.
+    comparison: Option<Comparison>,
 }
 
 /// Plans, shows the plan and saves it.
@@ -35,23 +41,78 @@ struct Planned {
 /// # Errors
 /// When the plan cannot be computed. A plan with errors is shown, and the command fails.
 pub(super) async fn run(context: &Context<'_>, arguments: &PlanArguments) -> Result<Exit, Failure> {
-    let exit = match planned(context, arguments).await {
-        Ok(planned) => {
-            let exit = show(context, arguments, &planned);
-            leak(planned.computed);
-            exit
-        }
-        Err(failure) => {
-            if format(arguments) == PlanFormat::Json {
-                context.ui.print_json(&errored(VERSION, with_failure(context.ui, &failure)))?;
-            }
-            Err(failure)
-        }
-    };
+    if arguments.all_environments {
+        return run_all(context, arguments).await;
+    }
+    let (exit, document) = run_one(context, arguments, arguments.max_chars as usize).await;
+    if let Some(document) = document {
+        context.ui.print_json(&document)?;
+    }
     if let (Err(_), Some(path)) = (&exit, &arguments.out) {
         warn_of_older_plan(context, path);
     }
     exit
+}
+
+/// Plans for each environment of the configuration. A failure in an environment does not stop the plans of the others.
+async fn run_all(context: &Context<'_>, arguments: &PlanArguments) -> Result<Exit, Failure> {
+    let settings = context.settings(arguments.files.first().map(Path::new))?;
+    if !settings.configuration.has_environments() {
+        return Err(Failure::new("`--all-environments`: terrace.yaml has no environments")
+            .hint("add `environments:` to terrace.yaml, or plan one environment with `--env`"));
+    }
+    let environments: Vec<String> =
+        settings.configuration.environment_names().into_iter().map(ToOwned::to_owned).collect();
+    // All plans are one comment.
+    let max_chars = (arguments.max_chars as usize / environments.len().max(1)).max(Markdown::LEAST_CHARS);
+    let (mut result, mut documents) = (Ok(Exit::Done), Vec::new());
+    for name in &environments {
+        let global = Global { env: Some(name.clone()), ..context.global.clone() };
+        let ui = context.ui.separate();
+        let context = Context { global: &global, ui: &ui, ..*context };
+        if matches!(format(arguments), PlanFormat::Human | PlanFormat::Markdown) {
+            let mark = if format(arguments) == PlanFormat::Markdown { "## " } else { "" };
+            ui.print(&format!("{mark}Environment {name}\n\n"))?;
+        }
+        let (exit, document) = run_one(&context, arguments, max_chars).await;
+        documents.extend(document.map(|document| json!({"environment": name, "plan": document})));
+        match exit {
+            Ok(Exit::Done) => {}
+            Ok(exit) => result = result.map(|_| exit),
+            Err(failure) => {
+                ui.fail(&failure);
+                result = Err(Failure::reported(failure.exit));
+            }
+        }
+        if matches!(format(arguments), PlanFormat::Human | PlanFormat::Markdown) {
+            ui.print("\n")?;
+        }
+    }
+    if format(arguments) == PlanFormat::Json {
+        context.ui.print_json(&json!({ "environments": documents }))?;
+    }
+    result
+}
+
+/// Plans for one environment, and shows the plan. Returns the document of `--json` instead of printing it.
+async fn run_one(
+    context: &Context<'_>,
+    arguments: &PlanArguments,
+    max_chars: usize,
+) -> (Result<Exit, Failure>, Option<Json>) {
+    match planned(context, arguments).await {
+        Ok(planned) => {
+            let mut document = None;
+            let exit = show(context, arguments, &planned, max_chars, &mut document);
+            leak(planned.computed);
+            (exit, document)
+        }
+        Err(failure) => {
+            let is_json = format(arguments) == PlanFormat::Json;
+            let document = is_json.then(|| errored(VERSION, with_failure(context.ui, &failure)));
+            (Err(failure), document)
+        }
+    }
 }
 
 /// Warns after a failed plan that the file still holds an older plan.
@@ -81,26 +142,98 @@ async fn planned(context: &Context<'_>, arguments: &PlanArguments) -> Result<Pla
         let store = store(&removal.settings, Access::ReadOnly).await?;
         let computed = removal.plan(store.as_ref(), planning).await?;
         let command = command(context.global, &removal.settings, arguments, &BTreeSet::new());
-        return Ok(Planned { computed, sources: removal.sources, env_context: removal.env_context, command });
+        let (sources, env_context) = (removal.sources, removal.env_context);
+        return Ok(Planned { computed, sources, env_context, command, comparison: None });
     }
     let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
+    let base = arguments.against.as_ref().map(|reference| Base::read(&files, reference)).transpose()?;
     let project = compile_sound(context, &files, &planning.choice, planning.plaintext_secrets).await?;
     let store = store(&project.settings, Access::ReadOnly).await?;
     let computed = project.plan(store.as_ref(), planning).await?;
     let command = command(context.global, &project.settings, arguments, &project.open_variables());
+    let comparison = match &base {
+        Some(base) => compare(context, planning, (&files, base), &computed.plan).await,
+        None => None,
+    };
     leak(project.stacks);
-    Ok(Planned { computed, sources: project.sources, env_context: project.env_context, command })
+    Ok(Planned { computed, sources: project.sources, env_context: project.env_context, command, comparison })
 }
 
-fn show(context: &Context<'_>, arguments: &PlanArguments, planned: &Planned) -> Result<Exit, Failure> {
+/// Compares a plan with that of a commit. `None`, with a message, if the commit cannot be planned: a branch may repair it.
+async fn compare(
+    context: &Context<'_>,
+    planning: &PlanningArguments,
+    (files, base): (&[PathBuf], &Base),
+    plan: &Plan,
+) -> Option<Comparison> {
+    let ui = context.ui.silent();
+    let silent = Context { ui: &ui, ..*context };
+    let computed = match plan_base(&silent, planning, files, base).await {
+        Ok(computed) if computed.as_ref().is_none_or(|computed| !computed.plan.is_errored) => computed,
+        failed => {
+            let failure = failed.err().and_then(|failure| failure.message);
+            let remembered = ui.remembered().into_iter().find(|note| note.severity == Severity::Error);
+            let reason = failure.or_else(|| remembered.map(|note| note.message)).unwrap_or_default();
+            context.ui.print_message(&format!(
+                "warning: the plan is not compared with `{}`, which cannot be planned: {reason}",
+                base.reference
+            ));
+            return None;
+        }
+    };
+    let base_plan = computed.as_ref().map(|computed| &computed.plan);
+    Some(Comparison::new(&base.reference, &base.commit, base_plan, plan))
+}
+
+async fn plan_base(
+    context: &Context<'_>,
+    planning: &PlanningArguments,
+    files: &[PathBuf],
+    base: &Base,
+) -> Result<Option<Computed>, Failure> {
+    let project = compile_base(context, files, &planning.choice, planning.plaintext_secrets, base).await?;
+    let Some(project) = project else { return Ok(None) };
+    let store = store(&project.settings, Access::ReadOnly).await?;
+    project.plan(store.as_ref(), planning).await.map(Some)
+}
+
+/// Shows a plan. The document of `--json` is returned in `document`.
+fn show(
+    context: &Context<'_>,
+    arguments: &PlanArguments,
+    planned: &Planned,
+    max_chars: usize,
+    document: &mut Option<Json>,
+) -> Result<Exit, Failure> {
     let plan = &planned.computed.plan;
+    let seal = &planned.env_context.engine.seal;
+    let comparison = planned.comparison.as_ref();
+    let table = comparison.map(|comparison| format!("\n{}", comparison.markdown())).unwrap_or_default();
+    let max_chars = max_chars.saturating_sub(table.chars().count()).max(Markdown::LEAST_CHARS);
     let view = presentation::PlanView {
         format: format(arguments),
         detail: arguments.detail,
-        max_chars: arguments.max_chars as usize,
+        max_chars,
         command: planned.command.clone(),
     };
-    presentation::print_plan(context.ui, plan, &view, &planned.env_context.engine.seal)?;
+    match (format(arguments), comparison) {
+        (PlanFormat::Json, _) => {
+            let mut plan = json::plan(plan, &file::digest(plan, seal)?);
+            if let (Some(facts), Some(comparison)) = (plan.get_mut("terrace").and_then(Json::as_object_mut), comparison)
+            {
+                facts.insert("against".to_owned(), comparison.json());
+            }
+            *document = Some(plan);
+        }
+        (form, comparison) => {
+            presentation::print_plan(context.ui, plan, &view, seal)?;
+            match (form, comparison) {
+                (PlanFormat::Human, Some(comparison)) => context.ui.print(&format!("\n{}", comparison.human()))?,
+                (PlanFormat::Markdown, Some(_)) => context.ui.print(&table)?,
+                _ => {}
+            }
+        }
+    }
     report(context.ui, &planned.sources, &planned.computed.diagnostics);
     if plan.is_errored {
         return Err(Failure::reported(Exit::Error));

@@ -8,9 +8,11 @@ use crate::report::report;
 use crate::settings::{self, Settings};
 use crate::wiring::{EnvironmentContext, is_missing, library, store};
 use crate::{input, stacks};
+use std::path::Path;
 use terrace_engine::address::StackId;
 use terrace_engine::blueprint::{Blueprint, Library};
-use terrace_engine::diagnostic::has_errors;
+use terrace_engine::diagnostic::{Diagnostic, has_errors};
+use terrace_engine::repository::write_back;
 use terrace_engine::reverse::{ReverseInput, ReverseProvisioner, choose, params};
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::yaml::{self, Budget};
@@ -42,6 +44,9 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ReverseArguments) -> 
         report(context.ui, &sources, &diagnostics);
         Failure::reported(Exit::Error)
     })?;
+    if let Some(folder) = arguments.write.as_ref().filter(|path| path.is_dir()) {
+        return write_into(context, folder, &env_context.engine.environment.name, &updates);
+    }
     let updates = Value::Map(updates).to_json();
     let text = match arguments.format.is_json() {
         true => format!("{updates:#}\n"),
@@ -51,6 +56,32 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ReverseArguments) -> 
         None => context.ui.print(&text)?,
         Some(path) => write_private(path, &text)
             .map_err(|error| Failure::new(format!("`{}` cannot be written: {error}", path.display())))?,
+    }
+    Ok(Exit::Done)
+}
+
+/// Writes the updates into the files of a repository. Their comments and order stay.
+///
+/// # Errors
+/// When the folder has no entity or several, or a value cannot be written. Then no file changes.
+fn write_into(context: &Context<'_>, folder: &Path, environment: &str, updates: &Map) -> Result<Exit, Failure> {
+    let mut sources = Sources::default();
+    let failed = |sources: &Sources, found: &[Diagnostic]| {
+        report(context.ui, sources, found);
+        Failure::reported(Exit::Error)
+    };
+    let files = input::entity_files(folder, environment, &mut sources).map_err(|it| failed(&sources, &[*it]))?;
+    let updates: Vec<(String, serde_json::Value)> =
+        updates.iter().map(|(path, value)| (path.clone(), value.to_json())).collect();
+    let written = write_back(&sources, &files, environment, &updates).map_err(|found| failed(&sources, &found))?;
+    if written.is_empty() {
+        context.ui.print_note("the files have these values already");
+    }
+    for file in written {
+        let Some(source) = sources.get(file.source) else { continue };
+        std::fs::write(&source.name, &file.text)
+            .map_err(|error| Failure::new(format!("`{}` cannot be written: {error}", source.name)))?;
+        context.ui.print_note(&format!("changed `{}`", source.name));
     }
     Ok(Exit::Done)
 }

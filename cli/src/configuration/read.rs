@@ -14,6 +14,7 @@ use terrace_engine::decode::{Fields, wrong_type};
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::duration;
 use terrace_engine::plan::external_grants::ExternalGrantsPolicy;
+use terrace_engine::repository::platform::Platform;
 use terrace_engine::source::{Located, SourceId};
 use terrace_engine::yaml::{self, Budget, Entry, Node, NodeKind};
 use terrace_provider::wrap::Limits;
@@ -57,6 +58,10 @@ pub(super) fn configuration(
     }
     if let Some(entry) = fields.optional("identities") {
         identities(&entry.value, &mut configuration, fields.diagnostics);
+    }
+    configuration.repositories = fields.texts("repositories").into_iter().map(|path| path.value.into()).collect();
+    if let Some(entry) = fields.optional("platform") {
+        configuration.platform = Platform::read(&entry.value, fields.diagnostics);
     }
     if let Some(entry) = fields.optional("server").filter(|_| of_server.is_empty()) {
         configuration.server = server(&entry.value, fields.diagnostics);

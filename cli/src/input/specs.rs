@@ -42,7 +42,11 @@ const API: &str = "terrace";
 
 /// True if a file declares itself as a descriptor. Folders of specs have other YAML files too: of containers, of CI, of
 /// runners.
-fn is_declared_descriptor(path: &Path) -> bool {
+pub(super) fn is_declared_descriptor(path: &Path) -> bool {
+    // The entity of a repository has a kind too.
+    if path.file_name().is_some_and(|name| name == super::repositories::CATALOG) {
+        return false;
+    }
     let text = match super::text_of(path) {
         Ok(text) => text,
         // Reading it as a descriptor reports the error.
@@ -55,6 +59,17 @@ fn is_declared_descriptor(path: &Path) -> bool {
         Some(kind) => !is_foreign || KINDS.iter().any(|known| kind.split_whitespace().next() == Some(known)),
         None => DESCRIPTOR_SIGNS.iter().any(|sign| line.starts_with(sign)),
     })
+}
+
+/// True for a stack or the descriptor of a data product. A file that cannot be read may be one.
+pub(super) fn is_stack_or_product(path: &Path) -> bool {
+    is_declared_descriptor(path)
+        && super::text_of(path).map_or(true, |text| {
+            text.text.lines().map(str::to_ascii_lowercase).any(|line| match line.strip_prefix("kind:") {
+                Some(kind) => KINDS.iter().any(|known| kind.split_whitespace().next() == Some(known)),
+                None => DESCRIPTOR_SIGNS.iter().any(|sign| line.starts_with(sign)),
+            })
+        })
 }
 
 /// The content of a path with specs.

@@ -114,3 +114,192 @@ fn folder_of_specs_is_searched_once() {
     }
     assert_eq!(opened, 1);
 }
+
+const ENTITY: &str = "kind: System\nmetadata: {name: sales.orders.0}\nspec: {mesh: {name: Orders}}\n";
+
+#[test]
+fn specs_have_priority_over_an_entity_in_their_folder() {
+    let folder = folder(&[
+        ("pipeline-spec.yaml", b"x: {pipeline: [{run: noise}]}\n"),
+        ("catalog-info.yaml", ENTITY.as_bytes()),
+        ("stack.yaml", STACK.as_bytes()),
+    ]);
+    let Ok(Named::Descriptors(input)) = named(&[folder.path().to_owned()], &Ui::plain()) else {
+        panic!("expected descriptors")
+    };
+    assert_eq!((input.descriptors.len(), input.folders.len(), input.repositories.len()), (1, 1, 0));
+    let warning = input.diagnostics.iter().find(|diagnostic| diagnostic.code == "skipped_entity").unwrap();
+    assert!(warning.message.contains("catalog-info.yaml") && !warning.is_error(), "{warning:?}");
+    let catalog = folder.path().join("catalog-info.yaml");
+    let Ok(Named::Descriptors(input)) = named(&[catalog], &Ui::plain()) else { panic!("expected a repository") };
+    assert_eq!((input.folders.len(), input.repositories.len()), (0, 1));
+}
+
+#[test]
+fn folder_with_an_entity_and_a_descriptor_fails() {
+    for text in [STACK, "kind: dataproduct\nid: urn:dmb:dp:sales:orders:0\n"] {
+        let folder = folder(&[("catalog-info.yaml", ENTITY.as_bytes()), ("other.yaml", text.as_bytes())]);
+        let ui = Ui::plain();
+        assert!(named(&[folder.path().to_owned()], &ui).is_err());
+        let message = ui.remembered()[0].message.clone();
+        assert!(message.contains("catalog-info.yaml") && message.contains("other.yaml"), "{message}");
+        assert!(named(&[folder.path().join("other.yaml")], &Ui::plain()).is_ok());
+    }
+    // Other files do not matter.
+    let folder = folder(&[("catalog-info.yaml", ENTITY.as_bytes()), ("mkdocs.yml", b"site_name: x\n")]);
+    assert!(named(&[folder.path().to_owned()], &Ui::plain()).is_ok());
+}
+
+/// The error of a folder with an entity in `folder`, which the closure changes.
+#[cfg(unix)]
+fn changed_repository(change: impl Fn(&Path)) -> Option<String> {
+    let root = folder(&[("catalog-info.yaml", ENTITY.as_bytes())]);
+    let inner = root.path().join("raw");
+    std::fs::create_dir_all(inner.join("environments/dev")).unwrap();
+    std::fs::write(inner.join("catalog-info.yaml"), ENTITY.replace("orders.0", "orders.0.raw")).unwrap();
+    change(&inner);
+    let repository = match Repository::at(root.path()) {
+        Ok(repository) => repository.unwrap(),
+        Err(diagnostic) => {
+            let _ = std::fs::set_permissions(&inner, std::os::unix::fs::PermissionsExt::from_mode(0o700));
+            return Some(diagnostic.message);
+        }
+    };
+    let (mut sources, mut found) = (Sources::default(), Vec::new());
+    repositories::load(&[repository], &[], "dev", &mut sources, &mut found);
+    for folder in ["", "environments", "environments/dev"] {
+        // The folder is removed at the end.
+        let _ = std::fs::set_permissions(inner.join(folder), std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    }
+    found.into_iter().find(Diagnostic::is_error).map(|diagnostic| diagnostic.message)
+}
+
+#[cfg(unix)]
+#[test]
+fn files_that_cannot_be_read_are_not_absent() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    assert_eq!(changed_repository(|_| {}), None);
+    let values = "environments/dev/configurations.yaml";
+    let found = |change: &dyn Fn(&Path)| changed_repository(change).unwrap_or_default();
+    let message = found(&|inner| symlink("missing", inner.join(values)).unwrap());
+    assert!(message.contains(values) && message.contains("cannot be read"), "{message}");
+    let message = found(&|inner| symlink("configurations.yaml", inner.join(values)).unwrap());
+    assert!(message.contains(values) && message.contains("cannot be read"), "{message}");
+    let message = found(&|inner| std::fs::create_dir(inner.join(values)).unwrap());
+    assert!(message.contains(values) && message.contains("is not a file"), "{message}");
+    let message = found(&|inner| {
+        std::fs::remove_dir_all(inner.join("environments")).unwrap();
+        std::fs::write(inner.join("environments"), "x").unwrap();
+    });
+    assert!(message.contains("environments") && message.contains("cannot be read"), "{message}");
+    let message = found(&|inner| {
+        std::fs::remove_file(inner.join("catalog-info.yaml")).unwrap();
+        symlink("missing", inner.join("catalog-info.yaml")).unwrap();
+    });
+    assert!(message.contains("raw/catalog-info.yaml"), "{message}");
+    for unreadable in ["", "environments", "environments/dev"] {
+        let is_readable = std::cell::Cell::new(false);
+        let message = found(&|inner| {
+            std::fs::write(inner.join(values), "specific: {}\n").unwrap();
+            let path = inner.join(unreadable);
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o0)).unwrap();
+            // The superuser reads everything.
+            is_readable.set(std::fs::read_dir(&path).is_ok());
+        });
+        assert!(is_readable.get() || message.contains("permission denied"), "{unreadable}: {message}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn other_spellings_of_file_names_are_errors() {
+    let renamed = |from: &str, to: &str| {
+        changed_repository(|inner| {
+            std::fs::write(inner.join("parameters.yaml"), "parameters: {}\n").unwrap();
+            std::fs::write(inner.join("environments/dev/configurations.yaml"), "specific: {}\n").unwrap();
+            std::fs::rename(inner.join(from), inner.join(to)).unwrap();
+        })
+    };
+    for (from, to) in [
+        ("catalog-info.yaml", "catalog-info.yml"),
+        ("catalog-info.yaml", "Catalog-Info.yaml"),
+        ("catalog-info.yaml", "catalog_info.yaml"),
+        ("catalog-info.yaml", "catalog-inof.yaml"),
+        ("parameters.yaml", "parameters.yml"),
+        ("parameters.yaml", "parameter.yaml"),
+        ("environments/dev/configurations.yaml", "environments/dev/configuration.yaml"),
+        ("environments/dev/configurations.yaml", "environments/dev/configurations.yml"),
+        ("environments", "environment"),
+    ] {
+        let message = renamed(from, to).unwrap_or_default();
+        assert!(message.contains(&format!("raw/{to}")) && message.contains("must be"), "{to}: {message}");
+    }
+    assert_eq!(renamed("parameters.yaml", "settings.yaml"), None);
+    // Both spellings: one of them is not read.
+    let both = changed_repository(|inner| std::fs::write(inner.join("catalog-info.yml"), ENTITY).unwrap());
+    assert!(both.unwrap_or_default().contains("raw/catalog-info.yml"));
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_and_folders_in_place_of_files_are_errors() {
+    for file in ["catalog-info.yaml", "parameters.yaml", "environments/dev/configurations.yaml"] {
+        for is_pipe in [true, false] {
+            let message = changed_repository(|inner| {
+                let path = inner.join(file);
+                let _ = std::fs::remove_file(&path);
+                match is_pipe {
+                    true => assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success()),
+                    false => std::fs::create_dir(&path).unwrap(),
+                }
+            });
+            let message = message.unwrap_or_default();
+            assert!(message.contains(file) && message.contains("is not a file"), "{file} {is_pipe}: {message}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn folder_below_the_deepest_one_is_an_error() {
+    let deep =
+        |depth: usize| changed_repository(|inner| std::fs::create_dir_all(inner.join("a/".repeat(depth))).unwrap());
+    assert_eq!(deep(15), None);
+    assert!(deep(16).unwrap_or_default().contains("folders deep"));
+}
+
+#[cfg(unix)]
+#[test]
+fn entities_in_skipped_folders_are_errors() {
+    use std::os::unix::fs::symlink;
+    for name in ["target", "releases", "skeleton", "edit-skeleton", "node_modules", "environments"] {
+        let message = changed_repository(|inner| std::fs::rename(inner, inner.with_file_name(name)).unwrap());
+        assert!(message.is_some_and(|message| message.contains(&format!("{name}/catalog-info.yaml"))), "{name}");
+    }
+    let other = folder(&[("catalog-info.yaml", ENTITY.as_bytes())]);
+    let message = changed_repository(|inner| symlink(other.path(), inner.join("linked")).unwrap()).unwrap();
+    assert!(message.contains("linked/catalog-info.yaml") && message.contains("a link"), "{message}");
+    // Links within the repository hide nothing, also in circles.
+    let links = |inner: &Path| {
+        symlink("../raw", inner.join("same")).unwrap();
+        symlink("..", inner.join("all")).unwrap();
+        symlink("missing", inner.join("nothing")).unwrap();
+    };
+    assert_eq!(changed_repository(links), None);
+}
+
+#[test]
+fn templates_and_releases_are_skipped_with_a_warning() {
+    let root = folder(&[("catalog-info.yaml", ENTITY.as_bytes()), ("template.yaml", b"kind: Template\n")]);
+    for copy in ["skeleton", "releases/1.0.0", "releases/v2"] {
+        std::fs::create_dir_all(root.path().join(copy)).unwrap();
+        std::fs::write(root.path().join(copy).join("catalog-info.yaml"), ENTITY).unwrap();
+    }
+    let repository = Repository::at(root.path()).unwrap().unwrap();
+    let (mut sources, mut found) = (Sources::default(), Vec::new());
+    let loaded = repositories::load(&[repository], &[], "dev", &mut sources, &mut found);
+    assert_eq!(loaded.entities.len(), 1);
+    let codes: Vec<&str> = found.iter().map(|diagnostic| diagnostic.code).collect();
+    assert_eq!(codes, ["skipped_entity"; 2]);
+    assert!(!has_errors(&found), "{found:?}");
+}

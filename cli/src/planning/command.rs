@@ -28,6 +28,12 @@ pub(crate) fn command(
     for file in &planning.choice.variable_files {
         option("--var-file", &file.display().to_string());
     }
+    for path in &planning.choice.repositories {
+        option("--repo", &path.display().to_string());
+    }
+    if let Some(reference) = &arguments.against {
+        option("--against", reference);
+    }
     let flags = [
         ("--destroy", arguments.destroy),
         ("--refresh=false", !planning.refresh),

@@ -1,5 +1,6 @@
 //! From files to compiled stacks.
 
+use super::base::Base;
 use super::selection::select;
 use super::{Project, SelectedStack, uses_blueprints};
 use crate::args::ChoiceArguments;
@@ -31,7 +32,7 @@ pub(crate) async fn compile(
     choice: &ChoiceArguments,
     is_plaintext_allowed: bool,
 ) -> Result<Project, Failure> {
-    let (mut input, settings) = read_input(context, files)?;
+    let (mut input, settings) = read_input(context, files, choice)?;
     input.keep_recorded_names(&settings, context.ui).await?;
     compile_chosen(context, (input, settings), choice, &choice.components, is_plaintext_allowed)
 }
@@ -46,7 +47,7 @@ pub(crate) fn compile_offline(
     choice: &ChoiceArguments,
     is_plaintext_allowed: bool,
 ) -> Result<Project, Failure> {
-    let (input, settings) = read_input(context, files)?;
+    let (input, settings) = read_input(context, files, choice)?;
     compile_chosen(context, (input, settings), choice, &choice.components, is_plaintext_allowed)
 }
 
@@ -60,7 +61,7 @@ pub(crate) async fn compile_sound(
     choice: &ChoiceArguments,
     is_plaintext_allowed: bool,
 ) -> Result<Project, Failure> {
-    let (mut input, settings) = read_input(context, files)?;
+    let (mut input, settings) = read_input(context, files, choice)?;
     input.keep_recorded_names(&settings, context.ui).await?;
     let split = if choice.components.is_empty() { input.split_off_faults() } else { None };
     // The plan is limited to the sound pipelines, so that the left out ones do not count as removed.
@@ -72,11 +73,48 @@ pub(crate) async fn compile_sound(
     Ok(Project { left_out, ..project })
 }
 
-fn read_input(context: &Context<'_>, files: &[PathBuf]) -> Result<(Input, Settings), Failure> {
+/// Reads and compiles the descriptors of a commit, with the settings of the work tree. `None` if the commit has none of
+/// the files.
+///
+/// # Errors
+/// When a descriptor has a fault, or the files are pipeline specs.
+pub(crate) async fn compile_base(
+    context: &Context<'_>,
+    files: &[PathBuf],
+    choice: &ChoiceArguments,
+    is_plaintext_allowed: bool,
+    base: &Base,
+) -> Result<Option<Project>, Failure> {
+    let mut settings = context.settings(files.first().map(PathBuf::as_path))?;
+    let paths: Vec<PathBuf> = files.iter().filter_map(|path| base.path(path)).collect();
+    if paths.is_empty() {
+        return Ok(None);
+    }
+    let mut input = Input::read(&paths, context.ui)?;
+    if input.has_folders_of_specs() {
+        return Err(Failure::new("pipeline specs cannot be compared with a commit"));
+    }
+    settings.descriptor_files = files.to_vec();
+    let folder = settings.project_folder.clone();
+    for path in &mut settings.configuration.repositories {
+        *path = base.other(&folder.join(&path));
+    }
+    let others: Vec<PathBuf> = choice.repositories.iter().map(|path| base.other(path)).collect();
+    input.build_repositories(&mut settings, &others, context.ui)?;
+    input.keep_recorded_names(&settings, context.ui).await?;
+    compile_chosen(context, (input, settings), choice, &choice.components, is_plaintext_allowed).map(Some)
+}
+
+fn read_input(
+    context: &Context<'_>,
+    files: &[PathBuf],
+    choice: &ChoiceArguments,
+) -> Result<(Input, Settings), Failure> {
     let mut input = Input::read(files, context.ui)?;
     let mut settings = context.settings(files.first().map(PathBuf::as_path))?;
     settings.descriptor_files = files.to_vec();
     input.name_folders(&settings);
+    input.build_repositories(&mut settings, &choice.repositories, context.ui)?;
     Ok((input, settings))
 }
 

@@ -14,7 +14,7 @@ const PIPELINES: [(&str, &str); 2] =
 
 /// The hint for a file that Witboost generates a descriptor from.
 const PASS_DESCRIPTOR: &str =
-    "pass the descriptor that Witboost generates from it: `kind: dataproduct` with its `components`";
+    "pass the folder of its `catalog-info.yaml` with `--env NAME`, or the descriptor that Witboost generates from it";
 
 /// The error for a skeleton, which is YAML only after rendering.
 pub(super) fn skeleton(source: SourceId, text: &str) -> Option<Diagnostic> {

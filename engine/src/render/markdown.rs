@@ -9,7 +9,7 @@ mod attention;
 mod budget;
 mod deferred;
 mod drift;
-mod escape;
+pub(super) mod escape;
 mod fitting;
 mod folds;
 

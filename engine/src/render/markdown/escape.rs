@@ -13,7 +13,7 @@ pub(super) fn fenced(text: &str) -> String {
 }
 
 /// A text in a code span, cut to `width` characters before escaping.
-pub(super) fn code(text: &str, width: usize) -> String {
+pub(in crate::render) fn code(text: &str, width: usize) -> String {
     let shown = visible(text);
     // A bar would end a table cell.
     let shown = inert(&cut(&shown, width), |text, position| {

@@ -1,0 +1,213 @@
+//! The files of a commit, for a comparison of its plan with that of the work tree.
+//!
+//! terrace reads the commit with `git`, into a temporary folder: neither the work tree nor the index of the repository
+//! changes. State, configuration and blueprints are those of the work tree, so the comparison shows the effect of
+//! the descriptors alone.
+
+use crate::failure::Failure;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+use terrace_engine::diagnostic::did_you_mean;
+use terrace_engine::text::shell_word;
+
+/// The mode of a submodule in the list of files.
+const SUBMODULE: &str = "160000";
+
+/// The files of a commit.
+#[derive(Debug)]
+pub(crate) struct Base {
+    /// The name of the commit, as the user wrote it.
+    pub(crate) reference: String,
+    /// The digest of the commit.
+    pub(crate) commit: String,
+    /// The root of the work tree.
+    root: PathBuf,
+    /// The folder with the files.
+    folder: TempDir,
+}
+
+impl Base {
+    /// Reads the files of a commit in the repository of the paths.
+    ///
+    /// # Errors
+    /// When there is no `git`, no repository or no such commit, or a path has a submodule.
+    pub(crate) fn read(paths: &[PathBuf], reference: &str) -> Result<Self, Failure> {
+        let first = paths.first().map_or(Path::new("."), PathBuf::as_path);
+        let root = root_of(first)?;
+        let commit = commit_of(&root, reference)?;
+        let folder = tempfile::tempdir()
+            .map_err(|error| Failure::new(format!("the files of `{reference}` cannot be written: {error}")))?;
+        let base = Self { reference: reference.to_owned(), commit, root, folder };
+        let mut inner = Vec::new();
+        for path in paths {
+            inner.push(base.inner(path).ok_or_else(|| {
+                Failure::new(format!("`{}` is in another Git repository than `{}`", path.display(), first.display()))
+                    .hint("plan the paths of a single repository; name the others with `--repo`")
+            })?);
+        }
+        base.write_files(&inner)?;
+        Ok(base)
+    }
+
+    /// The path of a file or folder in the commit. `None` if the commit does not have it.
+    pub(crate) fn path(&self, path: &Path) -> Option<PathBuf> {
+        let path = self.files().join(self.inner(path)?);
+        path.exists().then_some(path)
+    }
+
+    /// The path of another checkout: in the commit, if it belongs to the same repository.
+    pub(crate) fn other(&self, path: &Path) -> PathBuf {
+        self.path(path).unwrap_or_else(|| path.to_owned())
+    }
+
+    /// The path relative to the root of the repository.
+    fn inner(&self, path: &Path) -> Option<PathBuf> {
+        path.canonicalize().ok()?.strip_prefix(&self.root).ok().map(Path::to_owned)
+    }
+
+    fn files(&self) -> PathBuf {
+        self.folder.path().join("files")
+    }
+
+    /// Writes the YAML and JSON files of the commit: descriptors have no other files. All folders of the repository are written,
+    /// because `--repo` may name any of them.
+    fn write_files(&self, requested: &[PathBuf]) -> Result<(), Failure> {
+        let index = self.folder.path().join("index");
+        let run = |arguments: &[&str], input: &[u8]| self.git(&index, arguments, input);
+        run(&["read-tree", &self.commit], &[])?;
+        let mut wanted = Vec::new();
+        for entry in run(&["ls-files", "--stage", "-z"], &[])?.split(|byte| *byte == 0) {
+            let entry = String::from_utf8_lossy(entry);
+            let Some((head, path)) = entry.split_once('\t') else { continue };
+            if head.starts_with(SUBMODULE) && requested.iter().any(|folder| Path::new(path).starts_with(folder)) {
+                return Err(Failure::new(format!("`{path}` is a submodule, whose files the commit does not have"))
+                    .hint("plan the other folders with `--against`, and name the submodule with `--repo`"));
+            }
+            if [".yaml", ".yml", ".json"].iter().any(|ending| path.ends_with(ending)) {
+                wanted.extend(path.bytes().chain([0]));
+            }
+        }
+        std::fs::create_dir_all(self.files())
+            .map_err(|error| Failure::new(format!("the files of `{}` cannot be written: {error}", self.reference)))?;
+        let prefix = format!("--prefix={}/", self.files().display());
+        run(&["checkout-index", "-z", "--stdin", &prefix], &wanted).map(drop)
+    }
+
+    fn git(&self, index: &Path, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, Failure> {
+        let mut command = command(&self.root, arguments);
+        command.env("GIT_INDEX_FILE", index);
+        let output = output(command, input)?;
+        match output.status.success() {
+            true => Ok(output.stdout),
+            false => Err(failed(&self.reference, &output)),
+        }
+    }
+}
+
+/// The root of the work tree of a path.
+fn root_of(path: &Path) -> Result<PathBuf, Failure> {
+    let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let output = output(command(folder, &["rev-parse", "--show-toplevel"]), &[])?;
+    if !output.status.success() {
+        let message = format!("`--against` needs a Git repository, and `{}` is in none", path.display());
+        let detail = String::from_utf8_lossy(&output.stderr);
+        return Err(match detail.contains("not a git repository") {
+            true => Failure::new(message).hint("leave `--against` out, or run this in a checkout"),
+            false => Failure::new(format!("{message}: {}", detail.trim())),
+        });
+    }
+    let root = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim_end_matches('\n'));
+    root.canonicalize().map_err(|error| Failure::new(format!("`{}` cannot be read: {error}", root.display())))
+}
+
+/// The digest of a commit.
+fn commit_of(root: &Path, reference: &str) -> Result<String, Failure> {
+    let unknown = || Failure::new(format!("`--against {reference}`: the repository has no such commit"));
+    if reference.starts_with('-') || reference.is_empty() {
+        return Err(unknown().hint("name a branch, a tag or a commit"));
+    }
+    let text = |arguments: &[&str]| -> Result<Option<String>, Failure> {
+        let output = output(command(root, arguments), &[])?;
+        Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned()))
+    };
+    if let Some(commit) = text(&["rev-parse", "--verify", "--quiet", &format!("{reference}^{{commit}}")])? {
+        return Ok(commit);
+    }
+    if text(&["rev-parse", "--is-shallow-repository"])?.as_deref() == Some("true") {
+        return Err(Failure::new(format!(
+            "`--against {reference}`: the clone is shallow and does not have this commit"
+        ))
+        .hint(format!("fetch it: `{}`", fetch_command(reference))));
+    }
+    let known = text(&["for-each-ref", "--format=%(refname:short)"])?.unwrap_or_default();
+    let remote = format!("origin/{reference}");
+    let meant = match known.lines().any(|name| name == remote) {
+        true => Some(format!("did you mean `{remote}`?")),
+        false => did_you_mean(reference, known.lines()),
+    };
+    Err(unknown()
+        .hint(meant.unwrap_or_else(|| "name a branch, a tag or a commit; `git branch --all` lists them".to_owned())))
+}
+
+/// The command that fetches a commit into a shallow clone. A branch or a commit needs itself only; `HEAD~3` needs three
+/// more commits.
+fn fetch_command(reference: &str) -> String {
+    let ancestors = reference.split_once(['~', '^']).map(|(_, steps)| steps.parse::<u32>().unwrap_or(1));
+    match (ancestors, reference.strip_prefix("origin/")) {
+        (Some(steps), _) => format!("git fetch --depth={}", steps.saturating_add(1)),
+        (None, Some(branch)) => {
+            format!("git fetch --depth=1 origin {}", shell_word(&format!("{branch}:refs/remotes/origin/{branch}")))
+        }
+        (None, None) => format!("git fetch --depth=1 origin {}", shell_word(&format!("{reference}:{reference}"))),
+    }
+}
+
+/// A `git` command for a folder, without the settings that a surrounding `git` passes to hooks.
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new("git");
+    command.arg("-C").arg(folder).args(arguments).env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0");
+    for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn output(mut command: Command, input: &[u8]) -> Result<Output, Failure> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut run = || -> std::io::Result<Output> {
+        let mut child = command.spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            match stdin.write_all(input) {
+                // The command ended without reading; its message tells why.
+                Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error),
+                _ => drop(stdin),
+            }
+        }
+        child.wait_with_output()
+    };
+    run().map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Failure::new("`--against` needs the program `git`").hint("install git"),
+        _ => Failure::new(format!("`git` cannot be run: {error}")),
+    })
+}
+
+fn failed(reference: &str, output: &Output) -> Failure {
+    let detail = String::from_utf8_lossy(&output.stderr);
+    Failure::new(format!("`git` cannot read the files of `{reference}`: {}", detail.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fetch_command_has_the_depth_that_the_commit_needs() {
+        assert_eq!(fetch_command("origin/main"), "git fetch --depth=1 origin main:refs/remotes/origin/main");
+        assert_eq!(fetch_command("main"), "git fetch --depth=1 origin main:main");
+        assert_eq!(fetch_command("HEAD~3"), "git fetch --depth=4");
+        assert_eq!(fetch_command("HEAD^"), "git fetch --depth=2");
+    }
+}

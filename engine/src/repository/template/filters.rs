@@ -1,0 +1,387 @@
+//! Filters, functions and methods of Nunjucks and JavaScript whose results differ from minijinja's.
+
+use super::pattern::Compiled;
+use super::prepare::{LIMITED, PAIRS};
+use super::values::{LONGEST_TEXT, is_equal, items, json, limited, list, text, too_large};
+use minijinja::value::{Rest, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
+use serde::Serialize;
+
+/// Adds the filters, functions and methods.
+pub(super) fn add(environment: &mut Environment<'_>) {
+    environment.add_filter("dump", dump);
+    environment.add_filter("default", default);
+    environment.add_filter("d", default);
+    environment.add_filter("indent", indent);
+    environment.add_filter("int", int);
+    environment.add_filter("join", join);
+    environment.add_filter("length", length);
+    environment.add_filter("list", list_of);
+    environment.add_filter("reject", reject);
+    environment.add_filter("replace", |state: &State<'_, '_>, value: Value, old: Value, new: Value| {
+        replace(state, &value, &old, &new, true)
+    });
+    environment.add_filter("select", select);
+    environment.add_filter("string", |state: &State<'_, '_>, value: Value| text(state, &value));
+    environment.add_filter("urlencode", urlencode);
+    environment.add_test("truthy", |value: Value| value.is_true());
+    environment.add_test("falsy", |value: Value| !value.is_true());
+    environment.add_test("null", |value: Value| value.is_none());
+    environment.add_function(PAIRS, pairs);
+    environment.add_function(LIMITED, |state: &State<'_, '_>, value: Value| limited(state, value));
+    environment.add_filter(LIMITED, |state: &State<'_, '_>, value: Value| limited(state, value));
+    environment.remove_global("debug");
+    // Nunjucks has none of these. A namespace and chains can nest without a limit.
+    environment.remove_global("namespace");
+    environment.remove_filter("chain");
+    environment.remove_filter("zip");
+    environment.set_unknown_method_callback(|state, value, name, arguments| method(state, value, name, arguments));
+}
+
+/// `JSON.stringify`.
+fn dump(state: &State<'_, '_>, value: Value, spaces: Option<u32>) -> Result<Value, Error> {
+    /// The most that JavaScript indents.
+    const MOST_SPACES: u32 = 10;
+    let Some(json) = json(state, &value)? else { return Ok(Value::UNDEFINED) };
+    let indent = b" ".repeat(spaces.unwrap_or_default().min(MOST_SPACES) as usize);
+    let mut bytes = LimitedBytes::default();
+    let written = match indent.is_empty() {
+        true => serde_json::to_writer(&mut bytes, &json),
+        false => {
+            let formatter = serde_json::ser::PrettyFormatter::with_indent(&indent);
+            json.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, formatter))
+        }
+    };
+    if written.is_err() {
+        return Err(too_large());
+    }
+    Ok(Value::from(String::from_utf8(bytes.0).unwrap_or_default()))
+}
+
+/// Bytes up to the length of a text.
+#[derive(Default)]
+struct LimitedBytes(Vec<u8>);
+
+impl std::io::Write for LimitedBytes {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len().saturating_add(bytes.len()) > LONGEST_TEXT {
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn default(value: Value, other: Option<Value>, is_for_false: Option<bool>) -> Value {
+    let is_absent = value.is_undefined() || is_for_false == Some(true) && !value.is_true();
+    if is_absent { other.unwrap_or_default() } else { value }
+}
+
+fn indent(
+    state: &State<'_, '_>,
+    value: Value,
+    width: Option<usize>,
+    is_first_indented: Option<bool>,
+) -> Result<String, Error> {
+    let (text, width) = (text(state, &value)?, width.unwrap_or(4));
+    let added = width.saturating_mul(text.matches('\n').count() + 1);
+    if added.saturating_add(text.len()) > LONGEST_TEXT {
+        return Err(too_large());
+    }
+    let spaces = " ".repeat(width);
+    let first = if is_first_indented == Some(true) && !text.is_empty() { spaces.as_str() } else { "" };
+    Ok(format!("{first}{}", text.replace('\n', &format!("\n{spaces}"))))
+}
+
+/// `parseInt`: the digits at the beginning.
+fn int(state: &State<'_, '_>, value: Value, default: Option<Value>) -> Result<Value, Error> {
+    let text = text(state, &value)?;
+    let trimmed = text.trim_start();
+    let digits = trimmed.trim_start_matches(['-', '+']);
+    let sign = trimmed.len() - digits.len();
+    let length = digits.len() - digits.trim_start_matches(|char: char| char.is_ascii_digit()).len();
+    let number = trimmed.get(..sign + length).and_then(|number| number.parse::<i64>().ok());
+    Ok(number.map_or(default.unwrap_or_default(), Value::from))
+}
+
+fn join(
+    state: &State<'_, '_>,
+    value: Value,
+    separator: Option<String>,
+    attribute: Option<String>,
+) -> Result<String, Error> {
+    let (separator, mut result) = (separator.unwrap_or_default(), String::new());
+    for (position, item) in value.try_iter()?.enumerate() {
+        if position > 0 {
+            result.push_str(&separator);
+        }
+        match &attribute {
+            Some(name) => result.push_str(&text(state, &item.get_attr(name)?)?),
+            None => result.push_str(&text(state, &item)?),
+        }
+        if result.len() > LONGEST_TEXT {
+            return Err(too_large());
+        }
+    }
+    Ok(result)
+}
+
+/// The length in units of UTF-16, or the number of items. Undefined, null and false have none.
+fn length(value: Value) -> Value {
+    match value.kind() {
+        ValueKind::String => value.as_str().map_or(0, |text| text.encode_utf16().count()).into(),
+        ValueKind::Undefined | ValueKind::None | ValueKind::Bool => 0.into(),
+        _ => value.len().map_or(Value::UNDEFINED, Value::from),
+    }
+}
+
+/// The characters of a text, the pairs of a map as maps, or the list itself.
+fn list_of(state: &State<'_, '_>, value: Value) -> Result<Value, Error> {
+    match value.kind() {
+        ValueKind::String => list(state, value.as_str().unwrap_or_default().chars().map(Value::from)),
+        ValueKind::Map => {
+            let pair = |key: Value| {
+                let item = value.get_item(&key)?;
+                Ok(Value::from_pairs([("key", key), ("value", item)]))
+            };
+            let pairs = items(state, &value)?.into_iter().map(pair).collect::<Result<Vec<_>, Error>>()?;
+            list(state, pairs)
+        }
+        _ => list(state, value.try_iter()?),
+    }
+}
+
+/// The items of `for key, value in …`.
+fn pairs(state: &State<'_, '_>, value: Value) -> Result<Value, Error> {
+    if value.kind() != ValueKind::Map {
+        return Ok(value);
+    }
+    let pair = |key: Value| list(state, [key.clone(), value.get_item(&key)?]);
+    let pairs = items(state, &value)?.into_iter().map(pair).collect::<Result<Vec<_>, Error>>()?;
+    list(state, pairs)
+}
+
+fn select(
+    state: &mut State<'_, '_>,
+    value: Value,
+    test: Option<String>,
+    arguments: Rest<Value>,
+) -> Result<Value, Error> {
+    filtered(state, &value, test.as_deref(), &arguments, true)
+}
+
+fn reject(
+    state: &mut State<'_, '_>,
+    value: Value,
+    test: Option<String>,
+    arguments: Rest<Value>,
+) -> Result<Value, Error> {
+    filtered(state, &value, test.as_deref(), &arguments, false)
+}
+
+/// The items that pass a test, or those that do not.
+fn filtered(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    test: Option<&str>,
+    arguments: &[Value],
+    is_kept: bool,
+) -> Result<Value, Error> {
+    let mut kept = Vec::new();
+    for item in value.try_iter()? {
+        state.consume_fuel(1)?;
+        let passes = match test {
+            None => item.is_true(),
+            Some(test) => {
+                let all: Vec<Value> = std::iter::once(item.clone()).chain(arguments.iter().cloned()).collect();
+                state.perform_test(test, &all)?
+            }
+        };
+        if passes == is_kept {
+            kept.push(item);
+        }
+    }
+    list(state, kept)
+}
+
+/// Replaces a text, or the matches of a regular expression. Other values than texts and numbers stay.
+fn replace(
+    state: &State<'_, '_>,
+    value: &Value,
+    old: &Value,
+    new: &Value,
+    is_everywhere: bool,
+) -> Result<Value, Error> {
+    if !matches!(value.kind(), ValueKind::String | ValueKind::Number) {
+        return Ok(value.clone());
+    }
+    let (from, new) = (text(state, value)?, text(state, new)?);
+    if let Some(pattern) = old.downcast_object_ref::<Compiled>() {
+        return pattern.replace(&from, &new).map(Value::from);
+    }
+    let old = text(state, old)?;
+    if !is_everywhere {
+        return Ok(from.replacen(&old, &new, 1).into());
+    }
+    let added = from.matches(&old).count().saturating_mul(new.len());
+    if added.saturating_add(from.len()) > LONGEST_TEXT {
+        return Err(too_large());
+    }
+    Ok(from.replace(&old, &new).into())
+}
+
+/// `encodeURIComponent`, of a text or of each pair.
+fn urlencode(state: &State<'_, '_>, value: Value) -> Result<String, Error> {
+    let mut result = String::new();
+    let mut add = |key: &Value, item: &Value| {
+        if !result.is_empty() {
+            result.push('&');
+        }
+        encode(&text(state, key)?, &mut result)?;
+        result.push('=');
+        encode(&text(state, item)?, &mut result)
+    };
+    match value.kind() {
+        ValueKind::Map => {
+            for key in value.try_iter()? {
+                add(&key, &value.get_item(&key)?)?;
+            }
+        }
+        ValueKind::Seq | ValueKind::Iterable => {
+            for item in value.try_iter()? {
+                add(&item.get_item_by_index(0)?, &item.get_item_by_index(1)?)?;
+            }
+        }
+        _ => encode(&text(state, &value)?, &mut result)?,
+    }
+    Ok(result)
+}
+
+fn encode(text: &str, result: &mut String) -> Result<(), Error> {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte) {
+            result.push(char::from(byte));
+        } else {
+            result.push_str(&format!("%{byte:02X}"));
+        }
+        if result.len() > LONGEST_TEXT {
+            return Err(too_large());
+        }
+    }
+    Ok(())
+}
+
+/// A method of a text or a list in JavaScript.
+fn method(state: &State<'_, '_>, value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
+    let argument = |at: usize| arguments.get(at).cloned().unwrap_or_default();
+    match value.kind() {
+        ValueKind::String => method_of_text(state, value.as_str().unwrap_or_default(), value, name, argument),
+        ValueKind::Seq | ValueKind::Iterable => method_of_list(state, value, name, argument),
+        _ if name == "toString" => text(state, value).map(Value::from),
+        _ => Err(unknown(value, name)),
+    }
+}
+
+fn unknown(value: &Value, name: &str) -> Error {
+    let message = match value.kind() {
+        ValueKind::Undefined | ValueKind::None => format!("`.{name}()` is called on a value that is not defined"),
+        kind => format!("a {kind} has no method `{name}`"),
+    };
+    Error::new(ErrorKind::UnknownMethod, message)
+}
+
+fn method_of_text(
+    state: &State<'_, '_>,
+    text_value: &str,
+    value: &Value,
+    name: &str,
+    argument: impl Fn(usize) -> Value,
+) -> Result<Value, Error> {
+    let first = argument(0);
+    let first_text = || text(state, &first);
+    Ok(match name {
+        "split" => {
+            let limit = argument(1).as_usize().unwrap_or(usize::MAX);
+            match first.downcast_object_ref::<Compiled>() {
+                Some(pattern) => list(state, pattern.split(text_value).take(limit).map(Value::from))?,
+                None if first.is_undefined() => list(state, [value.clone()])?,
+                None => match first_text()?.as_str() {
+                    "" => list(state, text_value.chars().take(limit).map(Value::from))?,
+                    separator => list(state, text_value.split(separator).take(limit).map(Value::from))?,
+                },
+            }
+        }
+        "replace" => replace(state, value, &first, &argument(1), false)?,
+        "replaceAll" => replace(state, value, &first, &argument(1), true)?,
+        "toLowerCase" => text_value.to_lowercase().into(),
+        "toUpperCase" => text_value.to_uppercase().into(),
+        "trim" => text_value.trim().into(),
+        "trimStart" => text_value.trim_start().into(),
+        "trimEnd" => text_value.trim_end().into(),
+        "toString" => value.clone(),
+        "includes" => text_value.contains(&first_text()?).into(),
+        "startsWith" => text_value.starts_with(&first_text()?).into(),
+        "endsWith" => text_value.ends_with(&first_text()?).into(),
+        "match" => first.downcast_object_ref::<Compiled>().is_some_and(|pattern| pattern.is_match(text_value)).into(),
+        "indexOf" => {
+            let found = text_value.find(&first_text()?);
+            let before = found.and_then(|at| text_value.get(..at));
+            before.map_or(Value::from(-1), |before| before.encode_utf16().count().into())
+        }
+        "concat" => format!("{text_value}{}", first_text()?).into(),
+        "slice" | "substring" => {
+            let (start, end) = range(text_value.chars().count(), &first, &argument(1));
+            text_value.chars().skip(start).take(end - start).collect::<String>().into()
+        }
+        _ => return Err(unknown(value, name)),
+    })
+}
+
+fn method_of_list(
+    state: &State<'_, '_>,
+    value: &Value,
+    name: &str,
+    argument: impl Fn(usize) -> Value,
+) -> Result<Value, Error> {
+    let first = argument(0);
+    let position = || -> Result<Option<usize>, Error> {
+        for (position, item) in value.try_iter()?.enumerate() {
+            if is_equal(state, &item, &first)? {
+                return Ok(Some(position));
+            }
+        }
+        Ok(None)
+    };
+    Ok(match name {
+        "join" => {
+            let separator = if first.is_undefined() { ",".to_owned() } else { text(state, &first)? };
+            join(state, value.clone(), Some(separator), None)?.into()
+        }
+        "includes" => position()?.is_some().into(),
+        "indexOf" => position()?.map_or(Value::from(-1), Value::from),
+        "concat" => list(state, value.try_iter()?.chain(first.try_iter()?))?,
+        "reverse" => list(state, items(state, value)?.into_iter().rev())?,
+        "slice" => {
+            let items = items(state, value)?;
+            let (start, end) = range(items.len(), &first, &argument(1));
+            list(state, items.get(start..end).unwrap_or_default().iter().cloned())?
+        }
+        "toString" => text(state, value)?.into(),
+        _ => return Err(unknown(value, name)),
+    })
+}
+
+/// The bounds of `slice`: negative ones count from the end.
+fn range(length: usize, start: &Value, end: &Value) -> (usize, usize) {
+    let bound = |value: &Value, default: usize| match value.as_i64() {
+        Some(at) if at < 0 => length.saturating_sub(usize::try_from(at.unsigned_abs()).unwrap_or(usize::MAX)),
+        Some(at) => usize::try_from(at).unwrap_or(usize::MAX).min(length),
+        None => default,
+    };
+    let (start, end) = (bound(start, 0), bound(end, length));
+    (start, end.max(start))
+}

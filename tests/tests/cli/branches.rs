@@ -1,0 +1,179 @@
+//! Plans of repositories compared with a commit, and plans for all environments.
+
+use super::repositories::{example, prints_words};
+use std::process::Command;
+use terrace_tests::{Project, Ran};
+
+/// Runs `git` in the project.
+#[track_caller]
+fn git(project: &Project, arguments: &[&str]) -> String {
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(project.path("."))
+        .args(["-c", "user.name=Jane", "-c", "user.email=jane@example.com", "-c", "commit.gpgsign=false"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// The example as a Git repository with the branch `main`, applied for `dev`.
+fn committed() -> Project {
+    let project = example();
+    project.write(".gitignore", "*.db*\nacme*\nsales*\n.terrace*\n");
+    git(&project, &["init", "--quiet", "--initial-branch=main"]);
+    commit(&project);
+    project.run(["apply", ".", "--env", "dev", "--auto-approve"]).done();
+    project
+}
+
+fn commit(project: &Project) {
+    git(project, &["add", "."]);
+    git(project, &["commit", "--quiet", "--message=Change"]);
+}
+
+/// The changes of a comparison: `status action address`.
+fn compared(ran: &Ran) -> Vec<String> {
+    let json = ran.json();
+    let changes = json["terrace"]["against"]["changes"].as_array().unwrap_or_else(|| panic!("no comparison: {ran}"));
+    let text = |change: &serde_json::Value, key: &str| change[key].as_str().unwrap().to_owned();
+    let line = |change| format!("{} {} {}", text(change, "status"), text(change, "action"), text(change, "address"));
+    changes.iter().map(line).collect()
+}
+
+fn against(project: &Project, reference: &str) -> Ran {
+    project.run(["plan", ".", "--env", "dev", "--against", reference, "--json"])
+}
+
+#[test]
+fn comparison_separates_the_branch_from_pending_changes() {
+    let project = committed();
+    assert_eq!(compared(&against(&project, "main").done()), [""; 0]);
+    // A change of `main` that is not applied yet.
+    project.edit("orders-view/parameters.yaml", "[ID, AMOUNT]", "[ID, AMOUNT, DAY]");
+    commit(&project);
+    let base = git(&project, &["rev-parse", "HEAD"]);
+    git(&project, &["checkout", "--quiet", "-b", "branch"]);
+    project.edit("orders-raw/catalog-info.yaml", "region: eu-west-1", "region: eu-south-1");
+    let pending = "pending update order-view/local_file.view";
+    let added = "added update raw/local_file.settings";
+    let index = std::fs::read(project.path(".git/index")).unwrap();
+    let ran = against(&project, "main").done();
+    assert_eq!(compared(&ran), [pending, added], "the work tree");
+    assert_eq!(ran.json()["terrace"]["against"]["commit"], base);
+    commit(&project);
+    assert_eq!(compared(&against(&project, "main").done()), [pending, added], "the commit");
+    assert_ne!(index, std::fs::read(project.path(".git/index")).unwrap(), "the test's own commit changes the index");
+    // The branch changes the pending change, too, and undoes it.
+    project.edit("orders-view/parameters.yaml", "[ID, AMOUNT, DAY]", "[ID, DAY]");
+    assert_eq!(compared(&against(&project, "main").done()), ["changed update order-view/local_file.view", added]);
+    project.edit("orders-view/parameters.yaml", "[ID, DAY]", "[ID, AMOUNT]");
+    assert_eq!(compared(&against(&project, "main").done()), ["dropped update order-view/local_file.view", added]);
+    let human = project.run(["plan", ".", "--env", "dev", "--against", "main"]).done();
+    prints_words(&human, "1 added by this branch, 1 dropped by this branch");
+    let markdown = project.run(["plan", ".", "--env", "dev", "--against", "main", "--format", "markdown"]).done();
+    markdown.prints("### Compared with `main`").prints("| `raw` | update | `raw/local_file.settings` | added |");
+    // A detached head is a commit as any other.
+    git(&project, &["checkout", "--quiet", "--force", "--detach", "main"]);
+    assert_eq!(compared(&against(&project, "HEAD").done()), [pending]);
+}
+
+#[test]
+fn comparison_leaves_the_repository_as_it_is() {
+    let project = committed();
+    project.edit("orders-raw/catalog-info.yaml", "region: eu-west-1", "region: eu-south-1");
+    project.write("orders-raw/new.yaml", "a: b\n");
+    let state = |project: &Project| {
+        let index = std::fs::read(project.path(".git/index")).unwrap();
+        (index, git(project, &["worktree", "list"]), project.read("orders-raw/catalog-info.yaml"))
+    };
+    let before = state(&project);
+    against(&project, "main").done();
+    assert!(state(&project) == before);
+}
+
+#[test]
+fn new_component_is_added_by_the_branch() {
+    let project = committed();
+    let view =
+        project.read("orders-view/parameters.yaml").replace("order-view", "day-view").replace("Order view", "Day view");
+    project.write("orders-day/parameters.yaml", view);
+    project.write("orders-day/catalog-info.yaml", project.read("orders-view/catalog-info.yaml"));
+    assert_eq!(compared(&against(&project, "main").done()), ["added create day-view/local_file.view"]);
+    let paths = ["orders", "orders-raw", "orders-view", "orders-day"];
+    let more = ["--env", "dev", "--against", "main", "--json"];
+    let ran = project.run(["plan"].into_iter().chain(paths).chain(more)).done();
+    assert_eq!(compared(&ran), ["added create day-view/local_file.view"]);
+}
+
+#[test]
+fn base_with_errors_is_not_compared() {
+    let project = committed();
+    project.edit("orders-raw/catalog-info.yaml", "mesh:", "mseh:");
+    commit(&project);
+    project.edit("orders-raw/catalog-info.yaml", "mseh:", "mesh:");
+    let ran = project.run(["plan", ".", "--env", "dev", "--against", "main"]).done();
+    prints_words(&ran, "the plan is not compared with `main`, which cannot be planned: `spec` has no field `mseh`");
+}
+
+#[test]
+fn unusable_base_is_an_error() {
+    let project = committed();
+    let refused = |project: &Project, reference: &str, text: &str| {
+        prints_words(&project.run(["plan", ".", "--env", "dev", "--against", reference]).with_code(1), text);
+    };
+    refused(&project, "mian", "`--against mian`: the repository has no such commit");
+    refused(&project, "mian", "did you mean `main`?");
+    refused(&project, "HEAD~7", "no such commit");
+    project.run(["plan", ".", "--env", "dev", "--against=--output=x"]).with_code(1);
+    // A shallow clone has one commit.
+    project.write("orders/README.md", "x");
+    commit(&project);
+    let clone = example();
+    let url = format!("file://{}", project.path(".").canonicalize().unwrap().display());
+    git(&clone, &["clone", "--quiet", "--depth=1", &url, "clone"]);
+    let shallow = |reference: &str, text: &str| {
+        let ran = clone.run(["--chdir", "clone", "plan", ".", "--env", "dev", "--against", reference]).with_code(1);
+        prints_words(&ran, text);
+    };
+    shallow("HEAD~1", "the clone is shallow");
+    shallow("HEAD~1", "git fetch --depth=2");
+    shallow("origin/other", "git fetch --depth=1 origin other:refs/remotes/origin/other");
+    let plain = example();
+    refused(&plain, "main", "`--against` needs a Git repository");
+}
+
+#[test]
+fn submodule_is_an_error() {
+    let project = committed();
+    let inner = committed();
+    let url = inner.path(".").canonicalize().unwrap().display().to_string();
+    git(&project, &["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", &url, "more"]);
+    commit(&project);
+    std::fs::remove_dir_all(project.path("more")).unwrap();
+    let ran = project.run(["plan", ".", "--env", "dev", "--against", "main"]).with_code(1);
+    prints_words(&ran, "`more` is a submodule");
+}
+
+#[test]
+fn all_environments_are_one_report() {
+    let project = example();
+    project.run(["apply", ".", "--env", "dev", "--auto-approve"]).done();
+    let ran = project.run(["plan", ".", "--all-environments"]).done();
+    ran.prints("Environment dev").prints("No changes").prints("Environment prod").prints("2 to add");
+    let json = project.run(["plan", ".", "--all-environments", "--json"]).done().json();
+    let environments = json["environments"].as_array().unwrap();
+    let names: Vec<&str> = environments.iter().map(|it| it["environment"].as_str().unwrap()).collect();
+    assert_eq!(names, ["dev", "prod"]);
+    assert_eq!(environments[1]["plan"]["applyable"], true);
+    project.run(["plan", ".", "--all-environments", "--detailed-exitcode"]).with_code(2);
+    let markdown = project.run(["plan", ".", "--all-environments", "--format", "markdown"]).done();
+    markdown.prints("## Environment dev").prints("## Environment prod");
+    // A fault in an environment does not hide the others.
+    project.write("orders-raw/environments/prod/configurations.yaml", "specific: [");
+    let ran = project.run(["plan", ".", "--all-environments"]).with_code(1);
+    ran.prints("No changes").prints("yaml_syntax");
+    project.write("terrace.yaml", "");
+    project.run(["plan", ".", "--all-environments"]).with_code(1).prints("no environments");
+}
