@@ -150,8 +150,8 @@ impl Scene {
         };
         assert_eq!(objects.iter().map(String::as_str).collect::<Vec<_>>(), expected, "{what}");
         let demo = terrace_engine::address::StackId::new("demo", "test");
-        let components: Vec<_> =
-            story.store.components(&demo).await.unwrap().into_iter().map(|component| component.key).collect();
+        let components: Vec<String> =
+            story.store.components(&demo).await.unwrap().into_iter().map(|component| component.key.into()).collect();
         let owners = story.store.owners("test", &OwnersOf::Stack(demo)).await.unwrap().len();
         let expected: (&[&str], usize) = match self {
             Self::First => (&["x", "z"], 1),

@@ -1,6 +1,7 @@
 //! Comparison of two plans of the same stacks: the changes of a branch, apart from those that were pending before.
 
 use super::markdown::escape::code;
+use crate::address::ComponentKey;
 use crate::plan::{Change, Plan};
 use crate::text::{counted, visible};
 use serde_json::{Value as Json, json};
@@ -42,8 +43,8 @@ impl Status {
 pub struct ComparedChange {
     /// The stack.
     pub stack: String,
-    /// The component; empty for the stack's own resources.
-    pub component: String,
+    /// The component.
+    pub component: ComponentKey,
     /// The address, with the key of a deposed object.
     pub address: String,
     /// The action: that of the branch, or of the base if the branch drops the change.
@@ -170,11 +171,11 @@ impl Comparison {
 
 /// The component, or the stack for its own resources.
 fn group_name(change: &ComparedChange) -> &str {
-    if change.component.is_empty() { &change.stack } else { &change.component }
+    if change.component.is_stack() { &change.stack } else { &change.component }
 }
 
 /// Stack, component and address.
-type Key = (String, String, String);
+type Key = (String, ComponentKey, String);
 
 fn changes(plan: &Plan) -> BTreeMap<Key, &Change> {
     let changes = plan.changes().filter(|(_, change)| change.is_change());

@@ -40,7 +40,7 @@ fn descriptor_is_read_inline_or_from_a_file() {
     let (file, output) = read_text("  - {name: one, descriptor: stack.yaml, component: api}\n");
     assert_eq!(output, "");
     assert_eq!(file.cases[0].descriptors[0].stack, "s");
-    assert_eq!(file.cases[0].chosen, BTreeSet::from(["api".to_owned()]));
+    assert_eq!(file.cases[0].chosen, BTreeSet::from(["api".into()]));
 }
 
 #[test]
