@@ -13,6 +13,7 @@ use crate::ui::Ui;
 use crate::variables::Variables;
 use crate::wiring::{is_missing, store};
 use repositories::Repository;
+pub(crate) use repositories::is_edited;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@ use super::plan::write_private;
 use crate::args::{DescriptorBuildArguments, DescriptorCommand};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::input::Input;
+use crate::input::{Input, is_edited};
 use std::path::PathBuf;
 use terrace_engine::repository::write;
 
@@ -42,6 +42,10 @@ fn build(context: &Context<'_>, arguments: &DescriptorBuildArguments) -> Result<
     let text = write(product).map_err(Failure::new)?;
     match &arguments.out {
         None => context.ui.print(&text)?,
+        Some(path) if is_edited(path) => {
+            return Err(Failure::new(format!("`--out {}` would replace a file that people edit", path.display()))
+                .hint("name a new file"));
+        }
         Some(path) => write_private(path, &text)
             .map_err(|error| Failure::new(format!("`{}` cannot be written: {error}", path.display())))?,
     }

@@ -54,6 +54,10 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ReverseArguments) -> 
     };
     match &arguments.write {
         None => context.ui.print(&text)?,
+        Some(path) if input::is_edited(path) => {
+            return Err(Failure::new(format!("`--write {}` would replace a file that people edit", path.display()))
+                .hint("name its folder to change the values within, or a new file"));
+        }
         Some(path) => write_private(path, &text)
             .map_err(|error| Failure::new(format!("`{}` cannot be written: {error}", path.display())))?,
     }

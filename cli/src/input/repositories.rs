@@ -306,6 +306,12 @@ fn too_deep(path: &Path) -> Box<Diagnostic> {
     Box::new(Diagnostic::error("skipped_entity", message).hint("plan the folders of the entities instead"))
 }
 
+/// True for an existing file that people edit, by its name: no output may replace it.
+pub(crate) fn is_edited(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    [CATALOG, PARAMETERS, CONFIGURATION, "terrace.yaml"].contains(&name) && path.exists()
+}
+
 /// Refuses a file with another spelling of a known name, such as `catalog-info.yml`: terrace would
 /// plan without it. A name with a typing error counts too, if the file with the right name is missing.
 fn check_file_names(folder: &Path, wanted: &[&str]) -> Found<()> {

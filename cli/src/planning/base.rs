@@ -14,6 +14,8 @@ use terrace_engine::text::shell_word;
 
 /// The mode of a submodule in the list of files.
 const SUBMODULE: &str = "160000";
+/// The mode of a symbolic link in a listing of Git.
+const LINK: &str = "120000";
 
 /// The files of a commit.
 #[derive(Debug)]
@@ -85,7 +87,8 @@ impl Base {
                 return Err(Failure::new(format!("`{path}` is a submodule, whose files the commit does not have"))
                     .hint("plan the other folders with `--against`, and name the submodule with `--repo`"));
             }
-            if [".yaml", ".yml", ".json"].iter().any(|ending| path.ends_with(ending)) {
+            // Links to folders have no such ending.
+            if head.starts_with(LINK) || [".yaml", ".yml", ".json"].iter().any(|ending| path.ends_with(ending)) {
                 wanted.extend(path.bytes().chain([0]));
             }
         }
@@ -165,9 +168,11 @@ fn fetch_command(reference: &str) -> String {
     }
 }
 
-/// A `git` command for a folder, without the settings that a surrounding `git` passes to hooks.
+/// A `git` command for a folder, without the settings that a surrounding `git` passes to hooks. It runs no hooks and no
+/// file watcher of the repository.
 fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("git");
+    command.args(["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false"]);
     command.arg("-C").arg(folder).args(arguments).env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0");
     for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY"] {
         command.env_remove(name);

@@ -127,7 +127,7 @@ impl Cluster {
     async fn client(&self) -> Result<&(kube::Client, String), Failure> {
         let opened = self.client.get_or_try_init(async || {
             let config = self.config.client().await?;
-            let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+            let url = without_user(&config.cluster_url.to_string());
             let runtime = tokio::runtime::Handle::current();
             // A plugin blocks the thread until it ends.
             let made = tokio::task::spawn_blocking(move || {
@@ -141,6 +141,20 @@ impl Cluster {
             }
         });
         opened.await.map_err(|error| Failure::Settings(Box::new(error)))
+    }
+
+    /// Refuses a namespace that the settings of the instance do not list.
+    pub(crate) fn check_allowed(&self, kind: &Kind, namespace: &str) -> Result<(), ProviderError> {
+        let allowed = &self.config.namespaces;
+        if allowed.is_empty() || !kind.is_namespaced || allowed.iter().any(|it| it == namespace) {
+            return Ok(());
+        }
+        let what =
+            if namespace.is_empty() { "all namespaces".to_owned() } else { format!("the namespace `{namespace}`") };
+        let message = format!("the instance `{}` may not use {what}", self.config.instance);
+        let names = listed(&allowed.iter().map(String::as_str).collect::<Vec<_>>());
+        Err(ProviderError::new(ErrorKind::Failed, message)
+            .solution(format!("`namespaces` of the instance lists {names}")))
     }
 
     /// The URL of the server, for messages.
@@ -204,7 +218,8 @@ impl Cluster {
         Ok(Reply { is_created: status == StatusCode::CREATED, object })
     }
 
-    /// Reads JSON; `None` if the server answers that it does not exist.
+    /// Reads JSON; `None` if there is nothing at this path. Not for objects: a proxy in front of the server may answer 404,
+    /// too.
     pub(crate) async fn get(&self, path: &str) -> Result<Option<Json>, Failure> {
         match self.request(Method::GET, path, None).await {
             Ok(reply) => Ok(Some(reply.object)),
@@ -224,12 +239,22 @@ impl Cluster {
 
     /// The id of the cluster; `None` if the identity may not read the namespace `kube-system`.
     pub(crate) async fn id(&self) -> Result<Option<String>, Failure> {
-        let id = self.id.get_or_try_init(async || match self.get("/api/v1/namespaces/kube-system").await {
-            Ok(object) => Ok(object.as_ref().and_then(uid_of)),
+        let path = "/api/v1/namespaces/kube-system";
+        let id = self.id.get_or_try_init(async || match self.request(Method::GET, path, None).await {
+            Ok(reply) => Ok(uid_of(&reply.object)),
             Err(Failure::Answered(refusal)) if refusal.code == 403 => Ok(None),
+            // Each cluster has this namespace.
+            Err(Failure::Answered(refusal)) if refusal.code == 404 => Err(self.no_cluster()),
             Err(failure) => Err(failure),
         });
         id.await.cloned()
+    }
+
+    /// The failure of a server that answers 404 where each cluster has an object.
+    fn no_cluster(&self) -> Failure {
+        let message = format!("`{}` is not the API of a Kubernetes cluster: it answers 404", self.url());
+        let error = ProviderError::new(ErrorKind::Failed, message);
+        Failure::Settings(Box::new(error.solution("correct the URL of the server, or the proxy in front of it")))
     }
 
     /// The kinds of a group and version; `None` if the server does not serve it.
@@ -281,6 +306,25 @@ impl Cluster {
 
     /// The kind of a recorded object in a version that the cluster serves; `None` if it serves none.
     pub(crate) async fn recorded_kind(&self, target: &Target) -> Result<Option<(Kind, Target)>, Failure> {
+        if let Some(found) = self.served_kind(target).await? {
+            return Ok(Some(found));
+        }
+        // The lists of kinds may be older than the definition of this one.
+        let is_of_group =
+            |api_version: &str| api_version.split_once('/').map_or("", |(group, _)| group) == target.group();
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner).retain(|api_version, _| !is_of_group(api_version));
+        if let Some(found) = self.served_kind(target).await? {
+            return Ok(Some(found));
+        }
+        // A proxy that answers 404 to everything is not a cluster without this kind.
+        match self.request(Method::GET, "/api/v1", None).await {
+            Ok(_) => Ok(None),
+            Err(Failure::Answered(refusal)) if refusal.code == 404 => Err(self.no_cluster()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn served_kind(&self, target: &Target) -> Result<Option<(Kind, Target)>, Failure> {
         if let Some(kind) = self.find_kind(target).await? {
             return Ok(Some((kind, target.clone())));
         }
@@ -293,9 +337,13 @@ impl Cluster {
         Ok(None)
     }
 
-    /// Reads an object.
+    /// Reads an object; `None` if the server reports that it does not exist.
     pub(crate) async fn object(&self, kind: &Kind, target: &Target) -> Result<Option<Json>, Failure> {
-        self.get(&kind.path(target)).await
+        match self.request(Method::GET, &kind.path(target), None).await {
+            Ok(reply) => Ok(Some(reply.object)),
+            Err(Failure::Answered(refusal)) if refusal.is_not_found() => Ok(None),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Applies a manifest.
@@ -429,6 +477,15 @@ fn not_served(target: &Target, known: Option<&Vec<Kind>>, versions: &[String]) -
 }
 
 /// The error of a client that cannot be made.
+/// A URL for messages: its user may have a password.
+fn without_user(url: &str) -> String {
+    let url = url.trim_end_matches('/');
+    match url.split_once("://") {
+        Some((scheme, rest)) => format!("{scheme}://{}", rest.rsplit_once('@').map_or(rest, |(_, host)| host)),
+        None => url.to_owned(),
+    }
+}
+
 fn unusable(error: &kube::Error) -> ProviderError {
     match error {
         kube::Error::Auth(error) => plugin_failed(error),
@@ -448,6 +505,11 @@ fn plugin_failed(error: &AuthError) -> ProviderError {
             format!("the credentials plugin of the kubeconfig file's user failed with {}", out.status)
         }
         AuthError::AuthExecStart(error) => format!("the credentials plugin cannot be started: {error}"),
+        AuthError::AuthExecParse(_) => "the credentials plugin does not print the JSON of an ExecCredential".to_owned(),
+        // They may quote credentials.
+        AuthError::AuthExec(_) | AuthError::AuthExecSerialize(_) | AuthError::ParseTokenKey(_) => {
+            "the credentials of the kubeconfig file's user cannot be used".to_owned()
+        }
         other => format!("the credentials of the kubeconfig file's user cannot be used: {}", in_words(other)),
     };
     ProviderError::new(ErrorKind::PermissionDenied, message)
@@ -470,6 +532,12 @@ fn not_answered(error: &kube::Error) -> Failure {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn url_in_messages_has_no_password() {
+        assert_eq!(without_user("https://bob:hunter2@host:1/"), "https://host:1");
+        assert_eq!(without_user("https://host:1/prefix"), "https://host:1/prefix");
+    }
 
     #[test]
     fn urls_follow_group_scope_and_names() {

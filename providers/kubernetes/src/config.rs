@@ -1,7 +1,7 @@
 //! Settings of an instance: a kubeconfig file, the service account of a pod, or the URL of a server.
 
 use http::Uri;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use secrecy::{ExposeSecret, SecretString};
 use std::path::{Path as FilePath, PathBuf};
 use std::time::Duration;
@@ -167,11 +167,18 @@ async fn from_files(files: &[PathBuf], context: Option<String>) -> Result<kube::
     let wrong = |path: &str, message: String| ProviderError::invalid(Some(Path::attribute(path)), message);
     let mut merged = Kubeconfig::default();
     for file in files {
-        let read = Kubeconfig::read_from(file).and_then(|read| merged.clone().merge(read));
-        merged = read.map_err(|error| {
-            wrong("kubeconfig", format!("the kubeconfig file {} cannot be read: {}", file.display(), in_words(&error)))
+        let unreadable = |why: String| {
+            wrong("kubeconfig", format!("the kubeconfig file {} cannot be read: {why}", file.display()))
                 .solution("name a file that `kubectl config view` can read")
-        })?;
+        };
+        // The library's reader of other encodings panics at half a character.
+        let bytes = std::fs::read(file).map_err(|error| unreadable(error.to_string()))?;
+        if std::str::from_utf8(&bytes).is_err() {
+            return Err(unreadable("it is not UTF-8".to_owned()));
+        }
+        // Errors of the library quote lines, which may hold tokens.
+        let read = Kubeconfig::read_from(file).and_then(|read| merged.clone().merge(read));
+        merged = read.map_err(|_| unreadable("it is not the YAML of a kubeconfig".to_owned()))?;
     }
     let mut names: Vec<&str> = merged.contexts.iter().map(|context| context.name.as_str()).collect();
     names.sort_unstable();
@@ -191,7 +198,14 @@ async fn from_files(files: &[PathBuf], context: Option<String>) -> Result<kube::
     }
     let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
     kube::Config::from_custom_kubeconfig(merged, &options).await.map_err(|error| {
-        wrong("kubeconfig", format!("the kubeconfig file is not valid: {}", in_words(&error)))
+        let why = match error {
+            // They may quote credentials.
+            KubeconfigError::Parse(_) | KubeconfigError::ParseClusterUrl(_) | KubeconfigError::ParseProxyUrl(_) => {
+                String::new()
+            }
+            error => format!(": {}", in_words(&error)),
+        };
+        wrong("kubeconfig", format!("the kubeconfig file is not valid{why}"))
             .solution("correct the cluster and the user of its context")
     })
 }
@@ -274,10 +288,17 @@ mod tests {
             values.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             let error = Config::read(&settings(values)).unwrap().client().await.unwrap_err();
             assert!(error.message.contains(message) && error.hint().unwrap().contains(hint), "{error:?}");
+            assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
         };
+        std::fs::write(folder.path().join("utf-16"), b"\xff\xfe\x00").unwrap();
+        let half = json!({"kubeconfig": folder.path().join("utf-16")});
+        let error = Config::read(&settings(half)).unwrap().client().await.unwrap_err();
+        assert!(error.message.contains("it is not UTF-8"), "{error:?}");
         let one = "apiVersion: v1\nkind: Config\ncontexts: [{name: test, context: {cluster: c, user: u}}]\n";
         check(None, json!({}), "cannot be read", "kubectl config view").await;
         check(Some("a: [b"), json!({}), "cannot be read", "kubectl config view").await;
+        check(Some("kind: [Config\n token: hunter2\n"), json!({}), "cannot be read", "kubectl config view").await;
+        check(Some("\u{0}\u{feff}a"), json!({}), "cannot be read", "kubectl config view").await;
         check(Some(one), json!({}), "no current context", "`test`").await;
         check(Some(one), json!({"context": "tests"}), "no context `tests`", "did you mean `test`").await;
         check(Some(one), json!({"context": "test"}), "not valid", "cluster and the user").await;

@@ -77,10 +77,18 @@ impl Refusal {
         self.causes.iter().filter(|cause| cause.reason == "FieldManagerConflict").map(Conflict::of).collect()
     }
 
+    /// True if the API server reports that the object does not exist. A 404 of a proxy has no reason.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.code == 404 && self.reason == "NotFound"
+    }
+
     /// True if only a new object can have the values: the fields cannot be changed.
     pub(crate) fn is_immutable(&self) -> bool {
-        const WORDS: [&str; 4] = ["field is immutable", "updates to ", "may not be changed", "is immutable"];
-        let is_immutable = |cause: &Cause| WORDS.iter().any(|words| cause.message.contains(words));
+        const WORDS: [&str; 3] = ["field is immutable", "may not be changed", "is immutable"];
+        // Of a StatefulSet. Rules of admission may use the first words with another meaning.
+        let is_forbidden = |text: &str| text.contains("updates to ") && text.contains("are forbidden");
+        let is_immutable =
+            |cause: &Cause| WORDS.iter().any(|words| cause.message.contains(words)) || is_forbidden(&cause.message);
         self.code == 422 && !self.causes.is_empty() && self.causes.iter().all(is_immutable) && !self.is_another_object()
     }
 

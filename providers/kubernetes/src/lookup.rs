@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use crate::failure::Purpose;
-use crate::manifest::marked;
+use crate::manifest::{LAST_APPLIED, marked};
 use crate::schema::{LIST_LOOKUP, OBJECT_LOOKUP, SERVER_LOOKUP};
 use crate::target::Target;
 use serde_json::Value as Json;
@@ -35,6 +35,10 @@ fn target(arguments: &Attributes) -> Target {
 fn shown(mut object: Json) -> Value {
     if let Some(metadata) = object.get_mut("metadata").and_then(Json::as_object_mut) {
         metadata.shift_remove("managedFields");
+        // It has the whole object as text, also the values of a Secret.
+        if let Some(annotations) = metadata.get_mut("annotations").and_then(Json::as_object_mut) {
+            annotations.shift_remove(LAST_APPLIED);
+        }
     }
     marked(object.into(), None)
 }
@@ -52,6 +56,7 @@ async fn object(cluster: &Cluster, arguments: &Attributes) -> Result<Attributes,
     let kind = cluster.kind(&target).await.map_err(|failure| cluster.error(failure, &purpose))?;
     purpose.resource = kind.resource();
     crate::session::check_scope(&kind, &target)?;
+    cluster.check_allowed(&kind, &target.namespace)?;
     let found = cluster.object(&kind, &target).await.map_err(|failure| cluster.error(failure, &purpose))?;
     let found = found.ok_or_else(|| ProviderError::new(ErrorKind::NotFound, format!("{target} does not exist")))?;
     let uid = crate::cluster::uid_of(&found).map_or(Value::Null, Value::from);
@@ -70,6 +75,7 @@ async fn list(cluster: &Cluster, arguments: &Attributes) -> Result<Attributes, P
     };
     let kind = cluster.kind(&target).await.map_err(|failure| cluster.error(failure, &purpose))?;
     purpose.resource = kind.resource();
+    cluster.check_allowed(&kind, &target.namespace)?;
     let selectors: Vec<_> = optional_text(arguments, "labels")
         .filter(|labels| !labels.is_empty())
         .map(|labels| ("labelSelector", labels))

@@ -19,7 +19,7 @@ const SERVER_FIELDS: [&str; 8] = [
 ];
 
 /// Annotation in which `kubectl apply` without `--server-side` keeps the manifest.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+pub(crate) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 fn at(steps: &[&str]) -> Path {
     steps.iter().fold(Path::attribute("manifest"), |path, step| path.key(step))

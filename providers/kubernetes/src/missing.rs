@@ -10,6 +10,8 @@ const MOST_EVENTS: usize = 4;
 const MOST_PODS: usize = 3;
 /// Last lines of a log.
 const LOG_LINES: usize = 8;
+/// Bytes of a log that the server sends at most.
+const LOG_BYTES: usize = 16_384;
 /// Longest line, in characters.
 const LONGEST_LINE: usize = 200;
 
@@ -65,7 +67,11 @@ async fn of_pod(cluster: &Cluster, namespace: &str, pod: &Json) -> Vec<String> {
         let events = events(cluster, namespace, &uid).await;
         lines.extend(events.into_iter().map(|event| short(&format!("pod {name}: {event}"))));
     }
-    let path = format!("/api/v1/namespaces/{}/pods/{}/log?tailLines={LOG_LINES}", part(namespace), part(name));
+    let path = format!(
+        "/api/v1/namespaces/{}/pods/{}/log?tailLines={LOG_LINES}&limitBytes={LOG_BYTES}",
+        part(namespace),
+        part(name)
+    );
     // The log of a container that ended is that of its previous run.
     let mut log = cluster.text(&path).await.unwrap_or_default();
     if log.trim().is_empty() {

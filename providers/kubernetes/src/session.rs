@@ -110,6 +110,7 @@ impl KubernetesSession {
     async fn locate(&self, target: Target, purpose: &Purpose<'_>) -> Result<Located, ProviderError> {
         let kind = self.cluster.kind(&target).await.map_err(|failure| self.cluster.error(failure, purpose))?;
         check_scope(&kind, &target)?;
+        self.cluster.check_allowed(&kind, &target.namespace)?;
         Ok(Located { kind, target })
     }
 
@@ -615,7 +616,7 @@ impl Session for KubernetesSession {
         let uid = optional_text(&prior.attributes, "uid");
         match self.cluster.delete(&at.kind, &at.target, uid.as_deref(), propagation).await {
             Ok(()) => {}
-            Err(Failure::Answered(refusal)) if refusal.code == 404 => return Ok(()),
+            Err(Failure::Answered(refusal)) if refusal.is_not_found() => return Ok(()),
             Err(failure) => {
                 let purpose = Purpose { verb: "delete", is_read: false, ..reading(&at.target, Some(&at.kind)) };
                 return Err(self.cluster.error(failure, &purpose));
@@ -627,8 +628,9 @@ impl Session for KubernetesSession {
     async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
         let of_prior = || attempt.prior.as_ref().and_then(|prior| Target::of(&prior.attributes));
         let Some(target) = Target::of(&attempt.planned).or_else(of_prior) else { return Ok(Found::Unknown) };
-        if let Some(prior) = &attempt.prior {
-            self.check_cluster(&prior.attributes).await?;
+        match &attempt.prior {
+            Some(prior) => self.check_cluster(&prior.attributes).await?,
+            None => drop(self.cluster_id().await?),
         }
         let Some(at) = self.locate_recorded(&target).await? else { return Ok(Found::Absent) };
         let Some(live) = self.object(&at).await? else { return Ok(Found::Absent) };

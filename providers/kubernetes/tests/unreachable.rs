@@ -1,21 +1,25 @@
 use serde_json::{Value as Json, json};
 use std::net::TcpListener;
 use std::time::Duration;
-use terrace_provider::conformance::{Instance, settings_with};
+use terrace_provider::conformance::{Instance, attributes, settings_with};
 use terrace_provider::wrap::Limits;
-use terrace_provider::{ErrorKind, ProviderError};
+use terrace_provider::{Attributes, ErrorKind, Private, ProviderError, Recorded};
 use terrace_provider_kubernetes::KubernetesProvider;
 
-/// The error of an import by an instance with these settings, without retries.
+/// The error of an import by an instance with these settings.
 async fn failure(settings: Json) -> ProviderError {
-    let mut settings = settings_with(&json!({"timeout": 1}), &settings).unwrap();
-    settings.instance = "kubernetes".to_owned();
-    let limits = Limits { retries: 0, ..Limits::default() };
-    let instance =
-        Instance::open(KubernetesProvider::new(), &settings, limits, "shop@test:kubernetes_object.a").await.unwrap();
+    let instance = instance(settings).await;
     let ty = instance.resource_type("kubernetes_object").unwrap();
     let import = instance.session.import(ty, "v1/Namespace//shop");
     tokio::time::timeout(Duration::from_secs(20), import).await.unwrap().unwrap_err()
+}
+
+/// An instance without retries.
+async fn instance(settings: Json) -> Instance<KubernetesProvider> {
+    let mut settings = settings_with(&json!({"timeout": 1}), &settings).unwrap();
+    settings.instance = "kubernetes".to_owned();
+    let limits = Limits { retries: 0, ..Limits::default() };
+    Instance::open(KubernetesProvider::new(), &settings, limits, "shop@test:kubernetes_object.a").await.unwrap()
 }
 
 #[tokio::test]
@@ -67,18 +71,46 @@ async fn process_outside_a_pod_has_no_service_account() {
     assert!(error.message.contains("no service account") && error.hint().is_some(), "{error:?}");
 }
 
-#[tokio::test]
-async fn malformed_answer_is_refused() {
+/// The URL of a server with one answer to everything.
+fn answering(answer: &'static [u8]) -> String {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = server.local_addr().unwrap();
     std::thread::spawn(move || {
         use std::io::{Read, Write};
         for mut connection in server.incoming().flatten() {
             let _ = connection.read(&mut [0; 4096]);
-            let _ = connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>");
+            let _ = connection.write_all(answer);
         }
     });
-    let error = failure(json!({"server": format!("http://{address}")})).await;
+    format!("http://{address}")
+}
+
+/// A proxy without a cluster behind it: no object counts as gone.
+#[tokio::test]
+async fn proxy_answering_404_is_no_cluster() {
+    let url = answering(b"HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 9\r\n\r\nnot found");
+    let instance = instance(json!({"server": url})).await;
+    let manifest = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "shop"}});
+    let attributes = attributes(&json!({"manifest": manifest, "apiVersion": "v1", "group": "", "kind": "ConfigMap",
+        "namespace": "shop", "name": "a", "uid": "1", "cluster": "2"}));
+    let prior = Recorded {
+        address: instance.address.to_owned(),
+        identity: Attributes::default(),
+        attributes: attributes.unwrap(),
+        private: Private::default(),
+    };
+    let read = instance.read("kubernetes_object", &prior).await.unwrap_err();
+    let deleted = instance.delete("kubernetes_object", &prior).await.unwrap_err();
+    for error in [read, deleted] {
+        assert!(error.message.contains("is not the API of a Kubernetes cluster"), "{error:?}");
+        assert!(error.hint().unwrap().contains("proxy"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn malformed_answer_is_refused() {
+    let url = answering(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>");
+    let error = failure(json!({"server": url})).await;
     assert_eq!(error.kind, ErrorKind::Transient, "{error:?}");
     assert!(error.message.contains("not JSON"), "{error:?}");
 }

@@ -46,6 +46,31 @@ fn against(project: &Project, reference: &str) -> Ran {
     project.run(["plan", ".", "--env", "dev", "--against", reference, "--json"])
 }
 
+/// The folder of an environment may be a link to that of another.
+#[test]
+fn comparison_follows_links_to_folders() {
+    let project = committed();
+    std::fs::rename(project.path("orders-raw/environments/dev"), project.path("orders-raw/environments/shared"))
+        .unwrap();
+    std::os::unix::fs::symlink("shared", project.path("orders-raw/environments/dev")).unwrap();
+    commit(&project);
+    assert_eq!(compared(&against(&project, "main").done()), [""; 0]);
+}
+
+#[test]
+fn comparison_runs_no_hook_of_the_repository() {
+    use std::os::unix::fs::PermissionsExt;
+    let project = committed();
+    let hook = project.path(".git/hooks/post-index-change");
+    std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    std::fs::write(&hook, format!("#!/bin/sh\ntouch {}\n", project.path("hook-ran").display())).unwrap();
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+    against(&project, "main").done();
+    assert!(!project.has("hook-ran"));
+    git(&project, &["read-tree", "HEAD"]);
+    assert!(project.has("hook-ran"), "git itself runs the hook");
+}
+
 #[test]
 fn comparison_separates_the_branch_from_pending_changes() {
     let project = committed();

@@ -264,4 +264,11 @@ fn reverse_changes_the_edited_files() {
     prints_words(&reverse("orders-raw").done(), "the files have these values already");
     prints_words(&reverse(".").with_code(1), "no catalog-info.yaml");
     prints_words(&reverse("blueprints").with_code(1), "no catalog-info.yaml");
+    let edited = project.read("orders-raw/catalog-info.yaml");
+    let refused = reverse("orders-raw/catalog-info.yaml").with_code(1);
+    prints_words(&refused, "would replace a file that people edit");
+    prints_words(&refused, "name its folder to change the values within");
+    let built = project.run(["descriptor", "build", ".", "--env", "dev", "--out", "orders-raw/catalog-info.yaml"]);
+    prints_words(&built.with_code(1), "would replace a file that people edit");
+    assert_eq!(project.read("orders-raw/catalog-info.yaml"), edited);
 }

@@ -13,8 +13,18 @@ fn server_reports_health_readiness_and_metrics() {
     assert_eq!((ready.status, &ready.json()["status"]), (200, &"ready".into()), "{ready:?}");
     let names: Vec<String> =
         ready.json()["checks"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap().to_owned()).collect();
-    let instances =
-        ["airbyte", "databricks", "hasura", "local", "pipelines", "postgres", "snowflake", "sqlite", "witboost"];
+    let instances = [
+        "airbyte",
+        "databricks",
+        "hasura",
+        "kubernetes",
+        "local",
+        "pipelines",
+        "postgres",
+        "snowflake",
+        "sqlite",
+        "witboost",
+    ];
     let checks: Vec<String> = instances.iter().map(|instance| format!("local: {instance}")).collect();
     assert_eq!(names, [vec!["state".to_owned()], checks].concat());
     let text = "id: urn:dmb:dp:a:b:0\nname: B\ndomain: a\nversion: 0.1.0\nkind: dataproduct\nenvironment: local\n\
