@@ -316,9 +316,13 @@ impl Cluster {
         if let Some(found) = self.served_kind(target).await? {
             return Ok(Some(found));
         }
-        // A proxy that answers 404 to everything is not a cluster without this kind.
+        self.confirm().await.map(|()| None)
+    }
+
+    /// Checks that a cluster answers: a proxy that answers 404 to everything must not count as a cluster without the object.
+    pub(crate) async fn confirm(&self) -> Result<(), Failure> {
         match self.request(Method::GET, "/api/v1", None).await {
-            Ok(_) => Ok(None),
+            Ok(_) => Ok(()),
             Err(Failure::Answered(refusal)) if refusal.code == 404 => Err(self.no_cluster()),
             Err(failure) => Err(failure),
         }
@@ -342,6 +346,8 @@ impl Cluster {
         match self.request(Method::GET, &kind.path(target), None).await {
             Ok(reply) => Ok(Some(reply.object)),
             Err(Failure::Answered(refusal)) if refusal.is_not_found() => Ok(None),
+            // The server itself answers so, too, before it serves the kind of a new definition.
+            Err(Failure::Answered(refusal)) if refusal.code == 404 => self.confirm().await.map(|()| None),
             Err(failure) => Err(failure),
         }
     }

@@ -87,7 +87,7 @@ fn answering(answer: &'static [u8]) -> String {
 
 /// A proxy without a cluster behind it: no object counts as gone.
 #[tokio::test]
-async fn proxy_answering_404_is_no_cluster() {
+async fn server_answering_404_to_everything_is_refused() {
     let url = answering(b"HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 9\r\n\r\nnot found");
     let instance = instance(json!({"server": url})).await;
     let manifest = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "shop"}});

@@ -11,6 +11,7 @@ pub(crate) const OBJECT: &str = "kubernetes_object";
 
 pub(crate) type Kubernetes = Instance<KubernetesProvider>;
 
+#[expect(clippy::disallowed_methods, reason = "the script of the cluster sets the variables")]
 fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run tests/real/kubernetes"))
 }
