@@ -53,6 +53,25 @@ impl Kind {
         }
     }
 
+    /// Checks that a namespace is given exactly if the kind is in namespaces.
+    ///
+    /// # Errors
+    /// With the place of the namespace in the manifest.
+    pub(crate) fn check_scope(&self, target: &Target) -> Result<(), ProviderError> {
+        let metadata = Path::attribute("manifest").key("metadata");
+        match (self.is_namespaced, target.namespace.is_empty()) {
+            (true, true) => {
+                let message = format!("{target} has no namespace, but objects of its kind are in namespaces");
+                Err(ProviderError::invalid(Some(metadata), message).solution("write `metadata: {namespace: …}`"))
+            }
+            (false, false) => {
+                let message = format!("{target} has a namespace, but objects of its kind belong to the whole cluster");
+                Err(ProviderError::invalid(Some(metadata.key("namespace")), message).solution("remove the namespace"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The URL of the objects in a namespace; empty for all.
     pub(crate) fn list_path(&self, namespace: &str) -> String {
         let base = base(&self.api_version);

@@ -1,7 +1,7 @@
 //! Failures of requests, and their conversion to provider errors.
 
 use crate::fields::MANAGER;
-use crate::target::path_of;
+use crate::target::{Target, path_of};
 use serde_json::Value as Json;
 use std::time::Duration;
 use terrace_provider::{ErrorKind, Path, ProviderError};
@@ -138,6 +138,18 @@ pub(crate) struct Purpose<'a> {
 }
 
 impl Purpose<'_> {
+    /// The purpose of reading an object, whose resource is `resource`.
+    pub(crate) fn reading(target: &Target, resource: String) -> Self {
+        Self {
+            verb: "get",
+            what: target.to_string(),
+            resource,
+            namespace: target.namespace.clone(),
+            is_read: true,
+            ..Self::default()
+        }
+    }
+
     fn place(&self, field: &str) -> Option<Path> {
         self.manifest.map(|manifest| path_of(field, manifest))
     }

@@ -45,17 +45,10 @@ fn shown(mut object: Json) -> Value {
 
 async fn object(cluster: &Cluster, arguments: &Attributes) -> Result<Attributes, ProviderError> {
     let target = target(arguments);
-    let mut purpose = Purpose {
-        verb: "get",
-        what: target.to_string(),
-        namespace: target.namespace.clone(),
-        resource: target.kind.clone(),
-        is_read: true,
-        ..Purpose::default()
-    };
+    let mut purpose = Purpose::reading(&target, target.kind.clone());
     let kind = cluster.kind(&target).await.map_err(|failure| cluster.error(failure, &purpose))?;
     purpose.resource = kind.resource();
-    crate::session::check_scope(&kind, &target)?;
+    kind.check_scope(&target)?;
     cluster.check_allowed(&kind, &target.namespace)?;
     let found = cluster.object(&kind, &target).await.map_err(|failure| cluster.error(failure, &purpose))?;
     let found = found.ok_or_else(|| ProviderError::new(ErrorKind::NotFound, format!("{target} does not exist")))?;
@@ -68,10 +61,7 @@ async fn list(cluster: &Cluster, arguments: &Attributes) -> Result<Attributes, P
     let mut purpose = Purpose {
         verb: "list",
         what: format!("objects of the kind {}", target.kind),
-        namespace: target.namespace.clone(),
-        resource: target.kind.clone(),
-        is_read: true,
-        ..Purpose::default()
+        ..Purpose::reading(&target, target.kind.clone())
     };
     let kind = cluster.kind(&target).await.map_err(|failure| cluster.error(failure, &purpose))?;
     purpose.resource = kind.resource();

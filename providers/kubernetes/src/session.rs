@@ -49,25 +49,6 @@ struct Located {
     target: Target,
 }
 
-/// Checks that a namespace is given exactly if the kind is in namespaces.
-///
-/// # Errors
-/// With the place of the namespace in the manifest.
-pub(crate) fn check_scope(kind: &Kind, target: &Target) -> Result<(), ProviderError> {
-    let metadata = Path::attribute("manifest").key("metadata");
-    match (kind.is_namespaced, target.namespace.is_empty()) {
-        (true, true) => {
-            let message = format!("{target} has no namespace, but objects of its kind are in namespaces");
-            Err(ProviderError::invalid(Some(metadata), message).solution("write `metadata: {namespace: …}`"))
-        }
-        (false, false) => {
-            let message = format!("{target} has a namespace, but objects of its kind belong to the whole cluster");
-            Err(ProviderError::invalid(Some(metadata.key("namespace")), message).solution("remove the namespace"))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// The manifest of attributes, in the form for the server.
 fn sent(attributes: &Attributes) -> Json {
     attributes.get("manifest").map(|manifest| manifest::encoded(&manifest.to_revealed_json())).unwrap_or_default()
@@ -109,7 +90,7 @@ impl KubernetesSession {
     /// The object in the version of its manifest.
     async fn locate(&self, target: Target, purpose: &Purpose<'_>) -> Result<Located, ProviderError> {
         let kind = self.cluster.kind(&target).await.map_err(|failure| self.cluster.error(failure, purpose))?;
-        check_scope(&kind, &target)?;
+        kind.check_scope(&target)?;
         self.cluster.check_allowed(&kind, &target.namespace)?;
         Ok(Located { kind, target })
     }
@@ -235,7 +216,7 @@ impl KubernetesSession {
             Ok(kind) => kind,
             Err(failure) => return unchecked(self.cluster.error(failure, &purpose), planned),
         };
-        check_scope(&kind, &target)?;
+        kind.check_scope(&target)?;
         let purpose = writing("patch", &target, Some(&kind), &wanted);
         let body = with_uid(wanted.clone(), &prior.attributes);
         let takes_ownership = flag(&planned.planned, "takeOwnership");
@@ -286,7 +267,7 @@ impl KubernetesSession {
             Err(Failure::NotServed(error)) => return Ok(vec![note(&error, "manifest")]),
             Err(failure) => return Err(self.cluster.error(failure, &purpose)),
         };
-        check_scope(&kind, &target)?;
+        kind.check_scope(&target)?;
         let purpose = writing("create", &target, Some(&kind), &wanted);
         match self.cluster.check_create(&kind, &target, &wanted).await {
             Ok(reply) => Ok(defaults(&wanted, &reply.object).into_iter().collect()),
@@ -362,14 +343,7 @@ fn kind_key(group: &str, kind: &str) -> String {
 
 /// The purpose of a read.
 fn reading(target: &Target, kind: Option<&Kind>) -> Purpose<'static> {
-    Purpose {
-        verb: "get",
-        what: target.to_string(),
-        resource: kind.map_or_else(|| target.kind.clone(), Kind::resource),
-        namespace: target.namespace.clone(),
-        is_read: true,
-        ..Purpose::default()
-    }
+    Purpose::reading(target, kind.map_or_else(|| target.kind.clone(), Kind::resource))
 }
 
 /// The purpose of a write, or of its dry run.
@@ -784,7 +758,7 @@ mod tests {
 
     #[test]
     fn scope_of_a_kind_is_checked() {
-        let check = |is_namespaced, id: &str| check_scope(&kind(is_namespaced), &Target::of_id(id).unwrap());
+        let check = |is_namespaced, id: &str| kind(is_namespaced).check_scope(&Target::of_id(id).unwrap());
         assert!(check(true, "v1/K/n/a").is_ok() && check(false, "v1/K//a").is_ok());
         assert!(check(true, "v1/K//a").unwrap_err().message.contains("has no namespace"));
         assert!(check(false, "v1/K/n/a").unwrap_err().message.contains("whole cluster"));

@@ -68,14 +68,7 @@ pub(crate) async fn until_ready(
     wanted: Option<&Wanted>,
     applied: Json,
 ) -> Result<Json, ProviderError> {
-    let purpose = Purpose {
-        verb: "get",
-        what: target.to_string(),
-        resource: kind.resource(),
-        namespace: target.namespace.clone(),
-        is_read: true,
-        ..Purpose::default()
-    };
+    let purpose = Purpose::reading(target, kind.resource());
     let mut wait = Wait::of(call);
     let mut object = applied;
     loop {
@@ -171,14 +164,7 @@ pub(crate) async fn until_gone(
     call: &Call,
     uid: Option<&str>,
 ) -> Result<(), ProviderError> {
-    let purpose = Purpose {
-        verb: "get",
-        what: target.to_string(),
-        resource: kind.resource(),
-        namespace: target.namespace.clone(),
-        is_read: true,
-        ..Purpose::default()
-    };
+    let purpose = Purpose::reading(target, kind.resource());
     let mut wait = Wait::of(call);
     loop {
         let why = match cluster.object(kind, target).await {
