@@ -56,6 +56,10 @@ pub(super) async fn run(context: &Context<'_>, arguments: &PlanArguments) -> Res
 
 /// Plans for each environment of the configuration. A failure in an environment does not stop the plans of the others.
 async fn run_all(context: &Context<'_>, arguments: &PlanArguments) -> Result<Exit, Failure> {
+    if let Some(name) = &context.global.env {
+        return Err(Failure::new(format!("`--all-environments` and `--env {name}` exclude each other"))
+            .hint("leave one of the two out"));
+    }
     let settings = context.settings(arguments.files.first().map(Path::new))?;
     if !settings.configuration.has_environments() {
         return Err(Failure::new("`--all-environments`: terrace.yaml has no environments")

@@ -193,6 +193,8 @@ fn all_environments_are_one_report() {
     assert_eq!(names, ["dev", "prod"]);
     assert_eq!(environments[1]["plan"]["applyable"], true);
     project.run(["plan", ".", "--all-environments", "--detailed-exitcode"]).with_code(2);
+    let both = project.run(["plan", ".", "--all-environments", "--env", "dev"]).with_code(1);
+    prints_words(&both, "`--all-environments` and `--env dev` exclude each other");
     let markdown = project.run(["plan", ".", "--all-environments", "--format", "markdown"]).done();
     markdown.prints("## Environment dev").prints("## Environment prod");
     // A fault in an environment does not hide the others.
