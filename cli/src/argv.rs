@@ -46,11 +46,15 @@ const COMMANDS: &[(&str, &str)] = &[
 
 const WHOLE_STACKS: &str =
     "drift covers whole stacks; use `terrace plan FILE -c COMPONENT --refresh-only` for a component";
+const BIND: &str = "the address of the server is `--bind ADDRESS:PORT`";
 const REMOVAL: &str = "it has no effect on a removal: leave it out";
 /// The topic of help besides commands.
 const TOPIC: &str = "terraform";
 /// Options that other commands do not have, or have under another name.
 const MISPLACED: &[(&str, &str, &str)] = &[
+    ("serve", "--listen", BIND),
+    ("serve", "--address", BIND),
+    ("serve", "--port", BIND),
     ("destroy", "--replace", REMOVAL),
     ("destroy", "--allow-deferral", REMOVAL),
     ("destroy", "--force", "`--auto-approve` removes without asking"),

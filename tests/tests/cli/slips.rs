@@ -298,6 +298,7 @@ fn option_of_another_command_gets_a_hint() {
     let ran = project.run(["graph", "stack.yaml", "--json"]).with_code(1);
     ran.prints("`terrace graph` has no option `--json`").prints("--format mermaid");
     assert!(!ran.stderr.contains("as a value"), "{ran}");
+    project.run(["serve", "--listen", "127.0.0.1:1"]).with_code(1).prints("`--bind ADDRESS:PORT`");
 }
 
 #[test]
