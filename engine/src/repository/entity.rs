@@ -126,7 +126,10 @@ impl Entity {
         let (mut root, parameters) = match skeleton(text) {
             Some(offset) => {
                 let node = files.parameters.and_then(|id| parse(id, &sources.get(id)?.text, diagnostics));
-                let before = diagnostics.len();
+                if diagnostics.iter().skip(before).any(Diagnostic::is_error) {
+                    // Without the values, each name of the skeleton would be undefined.
+                    return None;
+                }
                 let parameters = Parameters::read(node, environment, diagnostics);
                 if diagnostics.iter().skip(before).any(Diagnostic::is_error) {
                     return None;

@@ -105,9 +105,10 @@ impl Parameters {
                     if section == ENV { format!("{ENVIRONMENTS}.{}", self.environment) } else { section.to_owned() };
                 let known =
                     self.scope.get(section).and_then(|section| section.downcast_object_ref::<Map>()).map(Map::keys);
+                let missing = if self.node.is_none() { " (there is no such file beside the skeleton)" } else { "" };
                 warning
                     .hint(format!(
-                        "add `{key}` to `{place}` of parameters.yaml, or give a default: `{name} | default(…)`"
+                        "add `{key}` to `{place}` of parameters.yaml{missing}, or give a default: `{name} | default(…)`"
                     ))
                     .maybe_hint(did_you_mean(key, known.unwrap_or_default().iter().map(String::as_str)))
             }

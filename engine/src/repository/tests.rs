@@ -383,6 +383,8 @@ fn errors_lead_to_the_edited_file() {
     assert!(found[0].starts_with("yaml_syntax view/catalog-info.yaml:8:1"), "{found:?}");
     let found = Built::changed("view/parameters.yaml", "name: View", "name: 'View: [x'");
     assert!(found[0].starts_with("yaml_syntax view/parameters.yaml:5:10"), "of `table`, which reads it: {found:?}");
+    let found = Built::changed("view/parameters.yaml", "name: View", "name: \"View");
+    assert!(found.len() == 1 && found[0].starts_with("yaml_syntax view/parameters.yaml"), "one error: {found:?}");
     let found = Built::changed("view/parameters.yaml", "name: North", "name: '[x'");
     assert!(found[0].starts_with("yaml_syntax view/"), "{found:?}");
     let found = Built::changed("raw/environments/prod/configurations.yaml", "{bucket", "{{bucket");
