@@ -21,7 +21,7 @@ mod template;
 mod write_back;
 
 pub use files::EntityFiles;
-pub use write_back::{Written, write_back};
+pub use write_back::{Written, template_of, write_back};
 
 use crate::diagnostic::{Diagnostic, has_errors, remove_repeated};
 use crate::source::Sources;

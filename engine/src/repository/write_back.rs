@@ -74,50 +74,73 @@ pub fn write_back(
     if !problems.is_empty() {
         return Err(problems);
     }
-    for layout in [Layout::Block, Layout::Flow] {
-        if let Some(written) = attempt(sources, files, environment, &trees, updates, layout) {
-            return Ok(written);
+    // One after the other: each update is checked on its own, and a later one may add to what an earlier one has added.
+    let mut current = Current { sources: None, files: files.clone(), trees };
+    let mut failing = Vec::new();
+    for (path, value) in updates {
+        let from = current.sources.as_ref().unwrap_or(sources);
+        let layouts = [Layout::Block, Layout::Flow].into_iter();
+        match layouts.filter_map(|layout| attempt(from, &current, environment, path, value, layout)).next() {
+            Some(next) => current = next,
+            None => failing.push(path),
         }
     }
-    // Names the updates that cannot be written on their own, or all of them.
-    let fails = |update: &&(String, Json)| {
-        attempt(sources, files, environment, &trees, std::slice::from_ref(update), Layout::Flow).is_none()
-    };
-    let mut failing: Vec<&(String, Json)> = updates.iter().filter(fails).collect();
+    // A later update may have changed the value of an earlier one.
+    let is_lost = |(path, value): &&(String, Json)| current.trees.value(path).as_ref() != Some(value);
     if failing.is_empty() {
-        failing.extend(updates);
+        failing.extend(updates.iter().filter(is_lost).map(|(path, _)| path));
     }
-    Err(failing.into_iter().map(|(path, _)| trees.not_writable(path)).collect())
+    if !failing.is_empty() {
+        let trees = Trees::read(sources, files, environment)?;
+        return Err(failing.into_iter().map(|path| trees.not_writable(path)).collect());
+    }
+    Ok(current.changed_files(sources, files))
 }
 
-/// The changed files; `None` if they do not have exactly the requested values.
+/// The files after some of the updates.
+struct Current {
+    /// The changed files; `None` before the first change.
+    sources: Option<Sources>,
+    files: EntityFiles,
+    trees: Trees,
+}
+
+impl Current {
+    /// The files whose text differs from the original.
+    fn changed_files(&self, sources: &Sources, files: &EntityFiles) -> Vec<Written> {
+        let Some(changed) = &self.sources else { return Vec::new() };
+        let pairs = [
+            (Some(files.catalog), Some(self.files.catalog)),
+            (files.parameters, self.files.parameters),
+            (files.configuration, self.files.configuration),
+        ];
+        let written = pairs.into_iter().filter_map(|(old, new)| {
+            let (source, text) = (old?, &changed.get(new?)?.text);
+            (sources.get(source)?.text != *text).then(|| Written { source, text: text.to_string() })
+        });
+        written.collect()
+    }
+}
+
+/// The files with one more update; `None` if they do not have exactly the requested values.
 fn attempt(
     sources: &Sources,
-    files: &EntityFiles,
+    current: &Current,
     environment: &str,
-    trees: &Trees,
-    updates: &[(String, Json)],
+    path: &str,
+    value: &Json,
     layout: Layout,
-) -> Option<Vec<Written>> {
+) -> Option<Current> {
+    let Current { files, trees, .. } = current;
     let mut edits = Vec::new();
-    for (path, value) in updates {
-        Editor { sources, layout, edits: &mut edits }.set(trees.root_of(path)?, path, value)?;
-    }
-    let written = apply(sources, edits)?;
-    let (changed_sources, changed_files) = replaced(sources, files, &written)?;
-    let changed = Trees::read(&changed_sources, &changed_files, environment).ok()?;
-    let (mut entity, mut parameters) = (trees.entity.to_json(), trees.parameters.as_ref().map(Node::to_json));
-    for (path, value) in updates {
-        let is_parameter = SECTIONS.contains(&path.split('.').next().unwrap_or_default());
-        let document = if is_parameter { parameters.as_mut()? } else { &mut entity };
-        put(document, path, value)?;
-    }
-    let is_parameter = |(path, _): &(String, Json)| SECTIONS.iter().any(|section| path.starts_with(section));
-    // A changed parameter may change the rendered entity; a changed entity must have no other changes.
-    let is_entity_right = updates.iter().any(is_parameter) || changed.entity.to_json() == entity;
-    let has_right_parameters =
-        !updates.iter().any(is_parameter) || changed.parameters.as_ref().map(Node::to_json) == parameters;
-    (is_entity_right && has_right_parameters).then_some(written)
+    Editor { sources, layout, edits: &mut edits }.set(trees.root_of(path)?, path, value)?;
+    let (sources, files) = replaced(sources, files, &apply(sources, edits)?)?;
+    let changed = Trees::read(&sources, &files, environment).ok()?;
+    // A changed parameter may change the rendered entity. A changed entity must have no other changes.
+    let root = |trees: &Trees| trees.root_of(path).map(Node::to_json);
+    let mut wanted = root(trees)?;
+    put(&mut wanted, path, value)?;
+    (root(&changed)? == wanted).then_some(Current { sources: Some(sources), files, trees: changed })
 }
 
 /// The rendered entity and its parameters.
@@ -149,6 +172,12 @@ impl Trees {
         if is_parameter { self.parameters.as_ref() } else { Some(&self.entity) }
     }
 
+    /// The value of a path.
+    fn value(&self, path: &str) -> Option<Json> {
+        let found = path.split('.').try_fold(self.root_of(path)?, |node, part| node.get(part));
+        found.map(Node::to_json)
+    }
+
     fn not_writable(&self, path: &str) -> Diagnostic {
         let mut span = self.span;
         let mut node = self.root_of(path);
@@ -160,6 +189,21 @@ impl Trees {
             format!("`{path}` cannot be written: an expression computes it, or other values have the same source");
         Diagnostic::error("not_writable", message).at(span).hint("change the file by hand")
     }
+}
+
+/// The template of a component (`spec.mesh.useCaseTemplateId`), with its place; `None` for other entities.
+///
+/// # Errors
+/// When the entity has errors.
+pub fn template_of(
+    sources: &Sources,
+    files: &EntityFiles,
+    environment: &str,
+) -> Result<(Option<String>, Span), Vec<Diagnostic>> {
+    let trees = Trees::read(sources, files, environment)?;
+    let found = ["spec", "mesh", "useCaseTemplateId"].into_iter().try_fold(&trees.entity, |node, key| node.get(key));
+    let template = found.and_then(|node| node.as_text().map(str::to_owned));
+    Ok((template, found.map_or(trees.span, |node| node.span)))
 }
 
 /// Collects the edits of an update.

@@ -152,3 +152,30 @@ fn computed_values_are_refused() {
     let both = written(&[("spec.mesh.specific.size", json!(4)), ("spec.mesh.specific.view", json!("x"))]).unwrap_err();
     assert_eq!(both.len(), 1, "{both:?}");
 }
+
+#[test]
+fn keys_below_a_missing_parent_are_added_together() {
+    let files = written(&[
+        ("spec.mesh.specific.other.first", json!(1)),
+        ("spec.mesh.specific.other.second", json!({"deep": true})),
+    ])
+    .unwrap();
+    let text = &files["catalog-info.yaml"];
+    assert!(text.ends_with("      other:\n        first: 1\n        second:\n          deep: true\n"), "{text}");
+}
+
+#[test]
+fn entity_is_checked_beside_a_changed_parameter() {
+    // `spec.mesh.name` and `upper` read the same parameter, with or without another update.
+    let parameter = ("parameters.table", json!("lines"));
+    assert_eq!(written(&[parameter.clone(), ("spec.mesh.name", json!("x"))]).unwrap_err().len(), 1);
+    let files = written(&[parameter, ("spec.mesh.specific.size", json!(4))]).unwrap();
+    assert_eq!(files.keys().collect::<Vec<_>>(), ["catalog-info.yaml", "parameters.yaml"]);
+}
+
+#[test]
+fn updates_that_overwrite_each_other_are_refused() {
+    let updates = [("environmentParameters.dev.database", json!("a")), ("spec.mesh.specific.database", json!("b"))];
+    let found = written(&updates).unwrap_err();
+    assert!(found.len() == 1 && found[0].contains("environmentParameters.dev.database"), "{found:?}");
+}
