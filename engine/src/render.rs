@@ -20,10 +20,8 @@ pub mod steps;
 pub mod stream;
 mod text_diff;
 mod totals;
-mod value;
 
 pub use totals::{SOURCE_SPEC, remaining_deferred};
-pub(crate) use value::{Limits, SENSITIVE, UNKNOWN, brief_change};
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! Makes text from outside safe to print: no character controls the terminal, is hidden, or exceeds the line.
 
+pub mod value;
+
 use std::borrow::Cow;
 use std::fmt::Write;
 

@@ -9,7 +9,7 @@ use crate::decode::wrong_type;
 use crate::diagnostic::{Diagnostic, Severity, has_errors};
 use crate::plan::{After, Change, Plan};
 use crate::registry::Registry;
-use crate::render::{SENSITIVE, UNKNOWN};
+use crate::text::value::{SENSITIVE, UNKNOWN};
 use crate::source::{SourceId, Span};
 use crate::yaml::{self, Budget, Entry};
 use serde_json::{Map as JsonMap, Value as Json};

@@ -2,7 +2,7 @@
 
 use super::line::{Line, Mark};
 use super::text_diff::hunks;
-use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, UNKNOWN, brief, brief_change, hidden_like, item};
+use crate::text::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, UNKNOWN, brief, brief_change, hidden_like, item};
 use crate::action::Action;
 use crate::diff::is_same;
 use crate::marks;

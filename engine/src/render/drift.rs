@@ -4,7 +4,7 @@ use super::attributes::{Style, between};
 use super::human::{Detail, Human, Screen};
 use super::line::{Line, Mark};
 use super::paint::Paint;
-use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, brief};
+use crate::text::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, brief};
 use crate::action::Action;
 use crate::address::StackId;
 use crate::drift::{DriftItem, DriftKind, DriftedAttribute};

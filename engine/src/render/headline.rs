@@ -1,7 +1,7 @@
 //! The headline of a change: its sign, its address, and a short note with its effect and reason.
 
 use super::attributes::without_write_only;
-use super::value::{Limits, SENSITIVE_CHANGED, brief};
+use crate::text::value::{Limits, SENSITIVE_CHANGED, brief};
 use crate::action::{Action, Reason};
 use crate::address::{ComponentKey, SHARED, StackId};
 use crate::diff::changed_attributes;

@@ -5,7 +5,7 @@ use super::headline::{self, DESTROYS_DATA};
 use super::line::{FORCES, Line, Mark};
 use super::paint::{Paint, Painter};
 use super::totals::{deferred_sentence, details, is_listed, part, to_do, verdict};
-use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, SENSITIVE_NOW, brief, brief_change};
+use crate::text::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, SENSITIVE_NOW, brief, brief_change};
 use crate::action::Action;
 use crate::address::{Address, ComponentKey, SHARED};
 use crate::plan::{Change, Lookup, Mode, OutputChange, OwnerChange, Part, Plan, ReadReason, StackPlan};

@@ -2,7 +2,7 @@
 
 use crate::plan::contract::differing_attributes;
 use crate::plan::inconsistent::detector;
-use crate::render::{Limits, brief_change};
+use crate::text::value::{Limits, brief_change};
 use crate::seal::Seal;
 use std::collections::BTreeMap;
 use terrace_provider::{Attributes, Observed, ResourceType, Value};

@@ -9,7 +9,7 @@ use crate::expression::{Missing, ReferenceStep, Scope, Template, size_of};
 use crate::graph::lookup_name;
 use crate::limits::additional_resources;
 use crate::registry::UNKNOWN_INSTANCE;
-use crate::render::UNKNOWN;
+use crate::text::value::UNKNOWN;
 use crate::scope::{KEPT_ROOTS, PlanScope};
 use crate::typecheck;
 use std::borrow::Cow;

@@ -1,7 +1,7 @@
 //! Differences of lists: by item names, including renames, as a sequence of plain values, or by position.
 
 use super::{Line, Mark, Pair, Writing};
-use crate::render::value::{Limits, brief, item, name_of};
+use crate::text::value::{Limits, brief, item, name_of};
 use crate::text::{cut, visible};
 use similar::{Algorithm, ChangeTag, capture_diff_slices};
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,7 +6,7 @@ use crate::action::{Action, Reason};
 use crate::address::{Address, InstanceKey, LOOKUP};
 use crate::plan::{Change, DeferredChange, Lookup, Plan, StackPlan};
 use crate::record::Prior;
-use crate::render::value::hidden_like;
+use crate::text::value::hidden_like;
 use serde_json::{Map as Object, Value as Json, json};
 use std::collections::BTreeMap;
 use terrace_provider::{Attributes, Value};

@@ -5,7 +5,7 @@ use super::budget::{Budget, Page};
 use super::escape::{fenced, html};
 use crate::render::attributes::Style;
 use crate::render::line::{FORCES, Line, Mark};
-use crate::render::value::Limits;
+use crate::text::value::Limits;
 use crate::text::{counted, cut, thousands};
 use std::collections::BTreeMap;
 

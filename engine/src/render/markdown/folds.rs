@@ -12,7 +12,7 @@ use crate::render::headline;
 use crate::render::human::{output_difference, output_name};
 use crate::render::json::facts::qualified;
 use crate::render::totals::is_listed;
-use crate::render::value::Limits;
+use crate::text::value::Limits;
 use crate::text::{cut, visible};
 use indexmap::IndexMap;
 

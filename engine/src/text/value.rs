@@ -1,31 +1,31 @@
 //! Renders a value on one line.
 
-use crate::text::{cut, quoted, visible};
+use super::{cut, quoted, visible};
 use terrace_provider::{Attributes, Map, Value};
 
 /// Stands for an unknown value.
-pub(crate) const UNKNOWN: &str = "(known after apply)";
+pub const UNKNOWN: &str = "(known after apply)";
 /// Stands for a sensitive value.
-pub(crate) const SENSITIVE: &str = "(sensitive value)";
+pub const SENSITIVE: &str = "(sensitive value)";
 /// Stands for a value that stays and becomes sensitive.
-pub(crate) const SENSITIVE_NOW: &str = "(sensitive from now on)";
+pub const SENSITIVE_NOW: &str = "(sensitive from now on)";
 /// Stands for a sensitive value that changes.
-pub(crate) const SENSITIVE_CHANGED: &str = "(sensitive, changed)";
+pub const SENSITIVE_CHANGED: &str = "(sensitive, changed)";
 
 /// The limits of a value; 0 for no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub struct Limits {
     /// Items of a list, entries of a map.
-    pub(crate) items: usize,
+    pub items: usize,
     /// Characters of a text.
-    pub(crate) characters: usize,
+    pub characters: usize,
 }
 
 impl Limits {
     /// No limits.
-    pub(crate) const NONE: Self = Self { items: 0, characters: 0 };
+    pub const NONE: Self = Self { items: 0, characters: 0 };
     /// For a value beside other text in a line.
-    pub(crate) const SHORT: Self = Self { items: 3, characters: 40 };
+    pub const SHORT: Self = Self { items: 3, characters: 40 };
 
     fn allows(self, position: usize) -> bool {
         self.items == 0 || position < self.items
@@ -33,7 +33,8 @@ impl Limits {
 }
 
 /// A value on one line.
-pub(crate) fn brief(value: &Value, limits: Limits) -> String {
+#[must_use]
+pub fn brief(value: &Value, limits: Limits) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(value) => value.to_string(),
@@ -48,7 +49,8 @@ pub(crate) fn brief(value: &Value, limits: Limits) -> String {
 }
 
 /// Two differing values, each on one line. If the cut texts would be equal, both start shortly before their first difference.
-pub(crate) fn brief_change(before: &Value, after: &Value, limits: Limits) -> (String, String) {
+#[must_use]
+pub fn brief_change(before: &Value, after: &Value, limits: Limits) -> (String, String) {
     let shown = (brief(before, limits), brief(after, limits));
     let (Value::String(before), Value::String(after)) = (before, after) else { return shown };
     if shown.0 != shown.1 || before == after {
@@ -65,7 +67,8 @@ pub(crate) fn brief_change(before: &Value, after: &Value, limits: Limits) -> (St
 }
 
 /// An item of a list; an object with a name starts with it, as in `ID NUMBER(38,0)`.
-pub(crate) fn item(value: &Value, limits: Limits) -> String {
+#[must_use]
+pub fn item(value: &Value, limits: Limits) -> String {
     let (Value::Map(entries), Some(name)) = (value, name_of(value)) else { return brief(value, limits) };
     let mut text = cut(&visible(name), limits.characters).into_owned();
     let ty = match entries.get("type") {
@@ -90,7 +93,8 @@ pub(crate) fn item(value: &Value, limits: Limits) -> String {
 }
 
 /// Attributes, hidden where a later version of them is sensitive. An unmarked value may equal the sensitive one.
-pub(crate) fn hidden_like(attributes: &Attributes, later: Option<&Attributes>) -> Attributes {
+#[must_use]
+pub fn hidden_like(attributes: &Attributes, later: Option<&Attributes>) -> Attributes {
     let is_hidden = |name: &str| later.and_then(|later| later.get(name)).is_some_and(Value::has_sensitive);
     attributes
         .iter()
@@ -102,7 +106,8 @@ pub(crate) fn hidden_like(attributes: &Attributes, later: Option<&Attributes>) -
 }
 
 /// The name of an object; `None` without a name or with a sensitive one.
-pub(crate) fn name_of(value: &Value) -> Option<&str> {
+#[must_use]
+pub fn name_of(value: &Value) -> Option<&str> {
     match value {
         Value::Map(entries) => match entries.get("name") {
             Some(Value::String(name)) => Some(name),
