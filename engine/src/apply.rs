@@ -8,7 +8,6 @@
 
 mod applier;
 mod contention;
-mod ended_calls;
 mod error;
 mod execute;
 pub mod lease;
@@ -21,7 +20,6 @@ mod writer;
 pub(crate) mod writes;
 
 pub use applier::Applier;
-pub use ended_calls::EndedCalls;
 pub use error::ApplyError;
 pub use report::{Blocked, Done, Failed, FailedCheck, Leftover, Report, open_step_prefix};
 

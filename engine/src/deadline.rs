@@ -1,14 +1,11 @@
 //! Time limits of provider calls, and the errors of calls that time out or panic.
 
+use crate::store::GRACE;
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 use terrace_provider::wrap::{in_time, within};
 use terrace_provider::{Call, ErrorKind, ProviderError};
-
-/// Extra time for a call past its limit, when its effects end with the call. Such a call may wait for a lock, or for a
-/// program to stop; the time limits of these waits are shorter.
-pub(crate) const GRACE: Duration = Duration::from_secs(15);
 
 /// A changing call that ended without a result, or did not end.
 pub(crate) struct UnfinishedCall {

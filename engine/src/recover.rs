@@ -293,7 +293,7 @@ impl Recovery<'_> {
     async fn orphaned(&self, stack: &StackId, selection: &Selection) -> Result<Vec<OpenIntent>, StoreError> {
         let open = self.store.open_intents(stack, selection).await?;
         let orphaned = open.into_iter().filter(|open| open.is_orphaned);
-        Ok(orphaned.map(|open| self.registry.ended_calls().complete(open)).collect())
+        Ok(orphaned.map(|open| open.after(self.registry.ended_calls())).collect())
     }
 
     /// Determines the outcome of a step and records it. Waits while its call may still take effect.
@@ -439,7 +439,7 @@ impl Recovery<'_> {
         let step = InterruptedStep::of(&open.intent);
         let selection = Selection::Addresses(BTreeSet::from([step.address.clone()]));
         let now = self.store.open_intents(&step.stack, &selection).await?;
-        let open = now.into_iter().find(|open| step.is(open)).map(|open| self.registry.ended_calls().complete(open));
+        let open = now.into_iter().find(|open| step.is(open)).map(|open| open.after(self.registry.ended_calls()));
         Ok(open.filter(|open| open.is_holder_gone).map(|open| open.gone_for))
     }
 }

@@ -1,9 +1,11 @@
 //! The providers of this build, and the instances that an environment configures.
 
+mod ended_calls;
 mod offline;
 mod settings;
 
-use crate::apply::EndedCalls;
+pub use ended_calls::EndedCalls;
+
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::environment::Environment;
 use crate::source::Place;

@@ -41,7 +41,7 @@ pub use request::{
     StoredRequest,
 };
 pub use row::{
-    ComponentEntry, ComponentRow, HistoryEntry, Ids, Intent, OpenIntent, OwnerRow, OwnersOf, Ownership, Row, RowStatus,
+    ComponentEntry, ComponentRow, GRACE, HistoryEntry, Ids, Intent, OpenIntent, OwnerRow, OwnersOf, Ownership, Row, RowStatus,
     Rows, Selection, StackRead, StackSnapshot, StoreIdentity,
 };
 pub use sealed::Sealed;

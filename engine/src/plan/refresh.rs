@@ -221,7 +221,7 @@ async fn apply_open_intents(
 ) -> Result<(), PlanFailure> {
     let managed = Managed::default();
     for open in planner.store.open_intents(stack, selection).await? {
-        let open = planner.registry.ended_calls().complete(open);
+        let open = open.after(planner.registry.ended_calls());
         let address = open.intent.row.address.clone();
         if !targeting.covers(&address) {
             continue;

@@ -10,7 +10,6 @@ use crate::registry::Registry;
 use crate::seal::Seal;
 use crate::store::{Intent, OpenIntent, Row, StepAction};
 use crate::upgrade::{UpgradeError, upgraded};
-use std::time::Duration;
 use terrace_provider::renames::exchanges_names;
 use terrace_provider::value::wire::WireError;
 use terrace_provider::{Attempt, Attributes, Found, LostCall, Observed};
@@ -213,28 +212,6 @@ pub(crate) async fn find_outcome(
             Finding::InDoubt(UNSTORABLE.to_owned())
         }
         finding => finding,
-    }
-}
-
-impl OpenIntent {
-    /// How long the lost call may still take effect; `None` if it cannot any more.
-    ///
-    /// A dead process sends nothing more. Its last request may take effect during the settle time of the type, which begins when
-    /// the process was first seen gone. Effects of a type without settle time ended with the process. A holder that is not known to
-    /// be dead may be suspended: its call keeps its whole timeout.
-    #[must_use]
-    pub fn settles_in(&self) -> Option<Duration> {
-        let intent = &self.intent;
-        let longer = match (intent.settle.is_zero(), self.is_holder_gone) {
-            (true, false) => deadline::GRACE,
-            _ => intent.settle,
-        };
-        let by_time = intent.timeout.saturating_add(longer).saturating_sub(self.age);
-        let left = match self.is_holder_gone {
-            true => by_time.min(intent.settle.saturating_sub(self.gone_for)),
-            false => by_time,
-        };
-        Some(left).filter(|left| !left.is_zero())
     }
 }
 

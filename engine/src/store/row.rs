@@ -6,6 +6,7 @@ use super::{Sealed, StoreError};
 use crate::access::Access;
 use crate::address::{Address, ComponentKey, StackId};
 use crate::naming::NamesRule;
+use crate::registry::EndedCalls;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -209,6 +210,39 @@ pub struct OpenIntent {
     /// Time since a server first noticed the end of the process, by the store's clock; zero if the store does not
     /// record it.
     pub gone_for: Duration,
+}
+
+/// Extra time for a call past its limit, when its effects end with the call. Such a call may wait for a lock, or for a
+/// program to stop; the time limits of these waits are shorter.
+pub const GRACE: Duration = Duration::from_secs(15);
+
+impl OpenIntent {
+    /// The step with the knowledge of this process: once its call has ended, its holder counts as gone.
+    #[must_use]
+    pub fn after(self, calls: &EndedCalls) -> Self {
+        let has_ended = calls.has(self.intent.operation, self.intent.step);
+        Self { is_holder_gone: self.is_holder_gone || has_ended, ..self }
+    }
+
+    /// How long the lost call may still take effect; `None` if it cannot any more.
+    ///
+    /// A dead process sends nothing more. Its last request may take effect during the settle time of the type, which begins when
+    /// the process was first seen gone. Effects of a type without settle time ended with the process. A holder that is not known to
+    /// be dead may be suspended: its call keeps its whole timeout.
+    #[must_use]
+    pub fn settles_in(&self) -> Option<Duration> {
+        let intent = &self.intent;
+        let longer = match (intent.settle.is_zero(), self.is_holder_gone) {
+            (true, false) => GRACE,
+            _ => intent.settle,
+        };
+        let by_time = intent.timeout.saturating_add(longer).saturating_sub(self.age);
+        let left = match self.is_holder_gone {
+            true => by_time.min(intent.settle.saturating_sub(self.gone_for)),
+            false => by_time,
+        };
+        Some(left).filter(|left| !left.is_zero())
+    }
 }
 
 /// A planned provider call, durable before the engine makes it.
