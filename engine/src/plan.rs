@@ -28,6 +28,7 @@ pub(crate) mod draft;
 pub mod external_grants;
 pub mod failure;
 pub mod file;
+pub mod finding;
 pub mod ids;
 pub(crate) mod ignored;
 mod import;

@@ -1,18 +1,15 @@
 //! Recovery of interrupted steps: determines their outcomes.
 //!
-//! [`finding`] queries the provider and changes nothing. [`Recovery`] records the outcome under the component's lease; [`writes`]
+//! [`finding`](crate::plan::finding) queries the provider and changes nothing. [`Recovery`] records the outcome under the component's lease; [`writes`]
 //! has the writes.
 
-mod finding;
 mod writes;
-
-pub use finding::{AppliedValues, Finding};
-pub(crate) use finding::{find_outcome, in_present_form};
 
 use crate::address::{Address, StackId};
 use crate::apply::lease::{Claim, Held, LeaseError};
 use crate::event::{Event, Events};
 use crate::plan::failure::PlanFailure;
+use crate::plan::finding::{Finding, find_outcome, in_present_form};
 use crate::plan::managed::{Managed, Manager};
 use crate::registry::Registry;
 use crate::seal::Seal;

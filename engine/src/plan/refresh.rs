@@ -13,7 +13,7 @@ use crate::deadline;
 use crate::descriptor::Lifecycle;
 use crate::diagnostic::Diagnostic;
 use crate::record::{self, Memory, Opened, Prior};
-use crate::recover::{Finding, find_outcome, in_present_form};
+use super::finding::{Finding, find_outcome, in_present_form};
 use crate::store::{Intent, Read, Row, RowStatus, Selection, StepAction};
 use futures_util::future::join_all;
 use std::collections::{BTreeMap, HashMap};

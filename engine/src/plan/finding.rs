@@ -3,7 +3,7 @@
 use crate::deadline;
 use crate::diff::{are_same, changed_from_recorded};
 use crate::marks;
-use crate::plan::contract::result_agrees_with_plan;
+use super::contract::result_agrees_with_plan;
 use crate::record::Prior;
 use crate::record::{self, Memory};
 use crate::registry::Registry;
@@ -49,19 +49,19 @@ pub enum AppliedValues {
 
 impl AppliedValues {
     /// True if the object is as planned, as far as it can be read.
-    pub(crate) fn is_as_planned(self) -> bool {
+    pub fn is_as_planned(self) -> bool {
         self != Self::Partial
     }
 
     /// The memory to record for the object, from the memory of the step's row and of the row before.
-    pub(super) fn merged_memory(self, sent: &Row, before: Option<&Row>) -> Result<String, WireError> {
+    pub fn merged_memory(self, sent: &Row, before: Option<&Row>) -> Result<String, WireError> {
         let sent = record::memory(sent)?;
         let before = before.map(record::memory).transpose()?.unwrap_or_default();
         record::stored_memory(&self.of(sent, before))
     }
 
     /// The same for decrypted memories.
-    pub(crate) fn of(self, sent: Memory, before: Memory) -> Memory {
+    pub fn of(self, sent: Memory, before: Memory) -> Memory {
         match self {
             Self::All => sent,
             Self::Readable => Memory { write_only: before.write_only, ..sent },
@@ -74,7 +74,7 @@ impl AppliedValues {
 ///
 /// # Errors
 /// If it cannot be upgraded; the reason for people.
-pub(crate) async fn in_present_form(registry: &Registry, seal: &Seal, open: OpenIntent) -> Result<OpenIntent, String> {
+pub async fn in_present_form(registry: &Registry, seal: &Seal, open: OpenIntent) -> Result<OpenIntent, String> {
     let in_words = |outdated: UpgradeError| match (&outdated, outdated.hint()) {
         (UpgradeError::Unreadable(_), _) => outdated.to_string(),
         (_, Some(hint)) => format!("its step was {outdated}; {hint}"),
@@ -88,7 +88,7 @@ pub(crate) async fn in_present_form(registry: &Registry, seal: &Seal, open: Open
 ///
 /// `recorded` is the object before an update. If the outcome of an update is uncertain, the present values are read. Values that
 /// cannot be read count as unchanged, so that they are sent again rather than lost.
-pub(crate) async fn find_outcome(
+pub async fn find_outcome(
     registry: &Registry,
     seal: &Seal,
     open: &OpenIntent,
