@@ -9,7 +9,6 @@ use crate::descriptor::{Check, CheckTime, Declarations, ResourceDeclaration};
 use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
 use crate::expression::{Reference, ReferenceStep, Template};
 use crate::graph::{Block, names, output_templates, templates};
-use crate::plan::ignored;
 use crate::quick::QuickMap;
 use crate::registry::Registry;
 use crate::source::Span;
@@ -151,7 +150,7 @@ impl Lookup<'_> {
             diagnostics.push(self.registry.unknown_type(&declaration.ty.value).at(declaration.ty.span));
             return;
         };
-        ignored::check(declaration, ty, diagnostics);
+        check_ignored(declaration, ty, diagnostics);
         for template in templates(declaration) {
             let is_post = |check: &Check| check.when == CheckTime::Post && std::ptr::eq(&*check.assert, template);
             let own = declaration.checks.iter().any(is_post).then_some(ty);
@@ -278,4 +277,22 @@ fn unknown(
 
 fn listed_or(known: &[&str], nothing: &str) -> String {
     if known.is_empty() { nothing.to_owned() } else { format!("there are: {}", listed(known)) }
+}
+
+/// Checks the paths of `ignoreChanges`.
+fn check_ignored(declaration: &ResourceDeclaration, ty: &ResourceType, diagnostics: &mut Vec<Diagnostic>) {
+    for path in &declaration.ignore_changes {
+        typecheck::check_path(ty.name, &ty.attributes, &path.value, path.span, diagnostics);
+        let attribute = path.value.first_key().and_then(|name| ty.attributes.get(name));
+        if attribute.is_some_and(|attribute| !attribute.configurable) {
+            diagnostics.push(
+                Diagnostic::warning(
+                    "nothing_to_ignore",
+                    format!("`{}` is computed by the provider, so it has no changes to ignore", path.value),
+                )
+                .at(path.span)
+                .hint("remove it from `ignoreChanges`"),
+            );
+        }
+    }
 }

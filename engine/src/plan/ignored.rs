@@ -1,33 +1,10 @@
 //! `ignoreChanges`: replaces ignored parts of the configuration with the object's values, so that they do not count as changes.
 
-use crate::descriptor::ResourceDeclaration;
-use crate::diagnostic::Diagnostic;
 use crate::marks;
 use crate::record::Prior;
 use crate::store::RowStatus;
-use crate::typecheck;
 use std::borrow::Cow;
 use terrace_provider::{Attributes, Path, ResourceType, Step, Value};
-
-/// Checks the paths of `ignoreChanges`; false if one of them does not exist.
-pub(crate) fn check(declaration: &ResourceDeclaration, ty: &ResourceType, diagnostics: &mut Vec<Diagnostic>) -> bool {
-    let mut is_good = true;
-    for path in &declaration.ignore_changes {
-        is_good &= typecheck::check_path(ty.name, &ty.attributes, &path.value, path.span, diagnostics);
-        let attribute = path.value.first_key().and_then(|name| ty.attributes.get(name));
-        if attribute.is_some_and(|attribute| !attribute.configurable) {
-            diagnostics.push(
-                Diagnostic::warning(
-                    "nothing_to_ignore",
-                    format!("`{}` is computed by the provider, so it has no changes to ignore", path.value),
-                )
-                .at(path.span)
-                .hint("remove it from `ignoreChanges`"),
-            );
-        }
-    }
-    is_good
-}
 
 /// The configuration, with the object's values at the ignored paths. Unchanged if the object is missing or tainted, because it
 /// is replaced.
