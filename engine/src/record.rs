@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::normal::respelled;
 use terrace_provider::value::wire::{Sealing, Spot, WireError, decode_at};
-use terrace_provider::{Attributes, Map, Observed, Private, Recorded, ResourceType, Value};
+use terrace_provider::{Attributes, Map, Observed, Path, Private, Recorded, ResourceType, Value};
 use uuid::Uuid;
 
 /// The part of a row that lets the engine plan without a descriptor.
@@ -414,6 +414,22 @@ pub fn recorded(stack: &StackId, address: &Address, prior: &Prior) -> Recorded {
 }
 
 impl Prior {
+    /// Hides the values that are sensitive in the planned object. Returns the attributes that keep their values and become
+    /// sensitive. An adopted object has no marks yet.
+    pub fn hide(&mut self, planned: &Attributes, is_adopted: bool) -> Vec<Path> {
+        let added = marks::newly_marked(&self.attributes, planned);
+        let has_sensitive = |attributes: &Attributes| attributes.values().any(Value::has_sensitive);
+        if has_sensitive(planned) {
+            let hidden = if is_adopted { marks::mark_attributes_like } else { marks::add_attribute_marks };
+            self.attributes = hidden(&self.attributes, planned);
+            self.recorded = self.recorded.take().map(|recorded| hidden(&recorded, planned));
+        }
+        if has_sensitive(&self.attributes) {
+            self.identity = marks::mark_attributes_like(&self.identity, &self.attributes);
+        }
+        added
+    }
+
     /// Moves the object into the form that providers get, until [`Prior::restore`]. Avoids copies: a plan asks a
     /// provider about every object.
     pub(crate) fn take_recorded(&mut self, address: &str) -> Recorded {

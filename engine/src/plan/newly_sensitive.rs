@@ -2,28 +2,7 @@
 
 use super::Change;
 use crate::diagnostic::Diagnostic;
-use crate::marks;
-use crate::record::Prior;
 use crate::source::Span;
-use terrace_provider::{Attributes, Path, Value};
-
-impl Prior {
-    /// Hides the values that are sensitive in the planned object. Returns the attributes that keep their values and become
-    /// sensitive. An adopted object has no marks yet.
-    pub(super) fn hide(&mut self, planned: &Attributes, is_adopted: bool) -> Vec<Path> {
-        let added = marks::newly_marked(&self.attributes, planned);
-        let has_sensitive = |attributes: &Attributes| attributes.values().any(Value::has_sensitive);
-        if has_sensitive(planned) {
-            let hidden = if is_adopted { marks::mark_attributes_like } else { marks::add_attribute_marks };
-            self.attributes = hidden(&self.attributes, planned);
-            self.recorded = self.recorded.take().map(|recorded| hidden(&recorded, planned));
-        }
-        if has_sensitive(&self.attributes) {
-            self.identity = marks::mark_attributes_like(&self.identity, &self.attributes);
-        }
-        added
-    }
-}
 
 /// Notes that a change only records more sensitive attributes.
 pub(super) fn note(change: &Change, address: &str, span: Span) -> Option<Diagnostic> {
