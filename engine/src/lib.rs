@@ -39,6 +39,7 @@ pub mod render;
 mod repetition;
 pub mod repository;
 pub mod reverse;
+pub mod row_moves;
 pub(crate) mod scope;
 pub mod seal;
 pub mod selector;

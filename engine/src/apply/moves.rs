@@ -6,7 +6,7 @@ use super::outputs::OutputsNow;
 use super::writes::{Components, opening_writes};
 use super::{Applier, ApplyError};
 use crate::address::StackId;
-use crate::moves::{RowMove, resealing, writes};
+use crate::row_moves::{RowMove, resealing, writes};
 use crate::plan::{Plan, StackPlan};
 use crate::store::{Record, Selection, StepAction, StepResult, Write};
 use std::collections::{BTreeSet, HashMap};

@@ -5,7 +5,7 @@ use super::{demo, rekeyed, rolled_back, target, things};
 use crate::support::Story;
 use crate::support::story::{stack, summary};
 use terrace_engine::address::Address;
-use terrace_engine::moves::{RowMove, resealing};
+use terrace_engine::row_moves::{RowMove, resealing};
 use terrace_engine::plan::Plan;
 use terrace_engine::plan::rollback::RollbackTarget;
 use terrace_engine::store::{NewOperation, OperationStatus, Record, Row, Selection, Write};

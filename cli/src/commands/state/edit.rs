@@ -13,7 +13,7 @@ use std::sync::Arc;
 use terrace_engine::address::{Address, AddressError, ComponentKey, InstanceKey, StackId};
 use terrace_engine::apply::lease::{Claim, Held};
 use terrace_engine::descriptor::is_resource_name;
-use terrace_engine::moves::{RowMove, resealing, writes};
+use terrace_engine::row_moves::{RowMove, resealing, writes};
 use terrace_engine::rekey::{RekeyError, Resealed, reseal};
 use terrace_engine::seal::Seal;
 use terrace_engine::selector::is_same_block;

@@ -1,7 +1,7 @@
 //! Order of components that read outputs or look up objects of other stacks: created after those, and removed before them.
 
 use super::{Nodes, Steps};
-use crate::moves::between;
+use crate::row_moves::between;
 use crate::plan::StackPlan;
 use petgraph::algo::kosaraju_scc;
 use petgraph::graphmap::DiGraphMap;
