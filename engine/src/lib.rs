@@ -32,6 +32,7 @@ pub mod naming;
 pub mod plan;
 pub mod quick;
 pub mod record;
+pub mod recorded_names;
 pub mod recover;
 pub mod registry;
 pub mod rekey;

@@ -27,6 +27,7 @@ use terrace_engine::plan::planner::Planner;
 use terrace_engine::plan::rollback::RollbackTarget;
 use terrace_engine::plan::{Origin, Plan, file};
 use terrace_engine::recover::{InterruptedStep, Recovered, Verdict};
+use terrace_engine::recorded_names::keep_recorded_names;
 use terrace_engine::registry::{EndedCalls, Registry};
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
@@ -217,7 +218,7 @@ impl Story {
             descriptor.former = Some(Box::new(former.clone()));
         }
         match self.names {
-            NamesRule::Latin => descriptor.keep_recorded_names("test", self.store.as_ref()).await.unwrap_or_default(),
+            NamesRule::Latin => keep_recorded_names(descriptor, "test", self.store.as_ref()).await.unwrap_or_default(),
             NamesRule::Ascii => descriptor.names = NamesRule::Ascii,
         }
     }
