@@ -2,7 +2,7 @@
 //!
 //! All forms come from the same inert [`Plan`](crate::plan::Plan): [`human`] for a terminal, [`markdown`] for a pull request,
 //! [`json`] for tools that read Terraform plans, [`stream`] for tools that follow an operation, [`steps`] for people who do,
-//! [`drift`] for changes outside terrace, [`comparison`] for the changes that a branch adds. They share the headline of a change ([`headline`]), the differences of its attributes
+//! [`drift`] for changes outside terrace, [`outcome`] for the tests of blueprints, [`comparison`] for the changes that a branch adds. They share the headline of a change ([`headline`]), the differences of its attributes
 //! ([`attributes`]) and the counts ([`totals`]).
 //!
 //! Sensitive values are never exposed here, and all text from outside is made harmless before it is printed ([`text`](crate::text)).
@@ -16,6 +16,7 @@ pub mod json;
 mod line;
 pub mod markdown;
 mod paint;
+pub mod outcome;
 pub mod steps;
 pub mod stream;
 mod text_diff;
