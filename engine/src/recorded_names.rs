@@ -136,8 +136,7 @@ async fn former_shared_rows(
         let is_former = |row: &ComponentRow| {
             is_ascii(row) && row.ids.as_ref().and_then(|ids| domain_of(&ids.product)) == Some(domain)
         };
-        let keys: BTreeSet<&str> =
-            components.iter().filter(|row| is_former(row)).map(|row| row.key.as_str()).collect();
+        let keys: BTreeSet<&str> = components.iter().filter(|row| is_former(row)).map(|row| row.key.as_str()).collect();
         let owned = owned.into_iter().filter(|ownership| keys.contains(ownership.component.as_str()));
         shared.extend(owned.map(|ownership| ownership.address));
     }

@@ -215,13 +215,13 @@ fn unknown_root(root: &str, facts: &Facts) -> Missing {
 }
 
 /// Keys of components by URN.
-pub(super) fn urns(compiled: &CompiledStack) -> HashMap<String, ComponentKey> {
+pub(crate) fn urns(compiled: &CompiledStack) -> HashMap<String, ComponentKey> {
     let components = compiled.components.iter();
     components.filter_map(|component| Some((component.id.clone()?, component.key.clone()))).collect()
 }
 
 /// The variables that are the same for all components.
-pub(super) fn roots(environment: &Environment, compiled: &CompiledStack) -> Map {
+pub(crate) fn roots(environment: &Environment, compiled: &CompiledStack) -> Map {
     [
         ("product", compiled.product.clone()),
         (REQUEST, compiled.request.clone()),

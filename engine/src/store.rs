@@ -11,12 +11,12 @@
 mod administration;
 mod audit;
 mod body;
+mod commit;
 mod error;
 mod journal;
 mod lease;
 mod operation;
 mod read;
-mod record;
 mod request;
 mod row;
 mod sealed;
@@ -26,6 +26,7 @@ pub use audit::{
     Anchor, AuditEntry, AuditLink, AuditLog, AuditOutcome, AuditPage, BrokenChain, GENESIS, PRUNED, Verifier,
 };
 pub use body::{Body, ResealedRequest};
+pub use commit::{Record, Write};
 pub use error::StoreError;
 pub(crate) use error::{describe_lease, describe_stale_rows};
 pub use journal::Journal;
@@ -35,14 +36,13 @@ pub use operation::{
     StepAction, StepResult, StepRow,
 };
 pub use read::{ComponentRead, Generation, Read, StaleRead};
-pub use record::{Record, Write};
 pub use request::{
     Claimant, Enqueued, NewRequest, RequestClaim, RequestEnd, RequestQueue, RequestQuota, RequestRow, ServerStore,
     StoredRequest,
 };
 pub use row::{
-    ComponentEntry, ComponentRow, GRACE, HistoryEntry, Ids, Intent, OpenIntent, OwnerRow, OwnersOf, Ownership, Row, RowStatus,
-    Rows, Selection, StackRead, StackSnapshot, StoreIdentity,
+    ComponentEntry, ComponentRow, GRACE, HistoryEntry, Ids, Intent, OpenIntent, OwnerRow, OwnersOf, Ownership, Row,
+    RowStatus, Rows, Selection, StackRead, StackSnapshot, StoreIdentity,
 };
 pub use sealed::Sealed;
 

@@ -14,8 +14,9 @@ pub(crate) use unchanged::Precheck;
 
 use super::Applier;
 use crate::action::Action;
+use crate::deadline;
+use crate::record;
 use crate::store::{RowStatus, StepAction};
-use crate::{deadline, record};
 use outcome::{
     create_failed, delete_in_doubt, delete_row, done, failure, find_after_failure, record_object, reread,
     update_failed, update_in_doubt, write_row,

@@ -1,9 +1,9 @@
 //! Finds the outcome of an interrupted step. Changes nothing.
 
+use super::contract::result_agrees_with_plan;
 use crate::deadline;
 use crate::diff::{are_same, changed_from_recorded};
 use crate::marks;
-use super::contract::result_agrees_with_plan;
 use crate::record::Prior;
 use crate::record::{self, Memory};
 use crate::registry::Registry;
@@ -88,12 +88,7 @@ pub async fn in_present_form(registry: &Registry, seal: &Seal, open: OpenIntent)
 ///
 /// `recorded` is the object before an update. If the outcome of an update is uncertain, the present values are read. Values that
 /// cannot be read count as unchanged, so that they are sent again rather than lost.
-pub async fn find_outcome(
-    registry: &Registry,
-    seal: &Seal,
-    open: &OpenIntent,
-    recorded: Option<&Prior>,
-) -> Finding {
+pub async fn find_outcome(registry: &Registry, seal: &Seal, open: &OpenIntent, recorded: Option<&Prior>) -> Finding {
     let intent = &open.intent;
     let address = &intent.row.address;
     let Some((_, ty)) = registry.resource_type(&address.ty) else {

@@ -3,17 +3,17 @@
 
 use super::deposed_key;
 use super::failure::PlanFailure;
+use super::finding::{Finding, find_outcome, in_present_form};
 use super::loaded::{Loaded, LoadedRow, RowKey};
 use super::managed::{Managed, Manager};
+use super::outdated_row::upgrade;
 use super::planner::Planner;
 use super::targeting::Targeting;
-use super::upgrade::upgrade;
 use crate::address::{Address, StackId};
 use crate::deadline;
 use crate::descriptor::Lifecycle;
 use crate::diagnostic::Diagnostic;
 use crate::record::{self, Memory, Opened, Prior};
-use super::finding::{Finding, find_outcome, in_present_form};
 use crate::store::{Intent, Read, Row, RowStatus, Selection, StepAction};
 use futures_util::future::join_all;
 use std::collections::{BTreeMap, HashMap};

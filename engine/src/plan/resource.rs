@@ -7,20 +7,21 @@ use super::refresh::CANNOT_READ;
 use super::removed_data::lost_data;
 use super::resource_input::ResourceInput;
 use super::{
-    After, Basis, Change, DataLossNote, Deferred, How, InDoubt, Why, contract, ignored, import, inconsistent,
+    After, Basis, Change, DataLossNote, Deferred, How, InDoubt, Why, contract, declared_import, ignored, inconsistent,
     newly_sensitive,
 };
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::compile::CompiledImport;
+use crate::deadline;
 use crate::descriptor::{Adopt, Lifecycle};
 use crate::diagnostic::Diagnostic;
 use crate::diff::{are_same, changed_from_recorded, is_same};
+use crate::marks;
 use crate::record::{self, Prior, found};
 use crate::registry::Registry;
 use crate::source::Span;
 use crate::store::{Generation, RowStatus};
-use crate::{deadline, marks};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use terrace_provider::plan::from_schema;
@@ -154,7 +155,8 @@ impl<'a> Subject<'a> {
         let input = &self.input;
         if let Some(import) = self.import() {
             let address = (input.stack, &input.address, input.provider.as_str());
-            let found = import::look_up(self.planner, self.session, input.ty, address, import, diagnostics).await?;
+            let found =
+                declared_import::look_up(self.planner, self.session, input.ty, address, import, diagnostics).await?;
             let Some(found) = found else { return Ok(false) };
             self.prior = Some(as_declared(self.planner, self.session, input, &self.address, found).await);
             self.is_adopted = true;
@@ -305,7 +307,7 @@ impl<'a> Subject<'a> {
         }
         let prior = self.prior.as_ref();
         if let Some(import) = self.import() {
-            diagnostics.push(import::another_object(&self.address, import, prior, planned));
+            diagnostics.push(declared_import::another_object(&self.address, import, prior, planned));
             return false;
         }
         if is_protected(&self.input.lifecycle, prior) {

@@ -11,9 +11,9 @@ use super::loaded::{Loaded, LoadedRow};
 use super::lookup_dependencies::LookupDependencies;
 use super::managed::Managed;
 use super::options::Options;
+use super::outdated_row::upgrade;
 use super::planner::Planner;
 use super::resource_input::ResourceInput;
-use super::upgrade::upgrade;
 use super::walk::CANNOT_CONNECT;
 use super::{
     Change, ComponentPlan, Mode, Origin, OutputChange, Part, StackPlan, orphans, refresh, replacement, resource,

@@ -3,8 +3,8 @@
 //! A step has the generation of the row at its beginning. The row may have been changed by hand since, which an older terrace
 //! allowed. The generation only shows whether it changed: the writes build on the present row.
 
-use crate::plan::finding::AppliedValues;
 use crate::plan::deposed_key;
+use crate::plan::finding::AppliedValues;
 use crate::record;
 use crate::record::Prior;
 use crate::seal::{RowPart, Seal};

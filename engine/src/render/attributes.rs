@@ -2,12 +2,12 @@
 
 use super::line::{Line, Mark};
 use super::text_diff::hunks;
-use crate::text::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, UNKNOWN, brief, brief_change, hidden_like, item};
 use crate::action::Action;
 use crate::diff::is_same;
 use crate::marks;
 use crate::plan::Change;
 use crate::record::Prior;
+use crate::text::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, UNKNOWN, brief, brief_change, hidden_like, item};
 use crate::text::{counted, visible};
 use std::borrow::Cow;
 use terrace_provider::{Attributes, Map, Path, Value};

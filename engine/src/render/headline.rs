@@ -1,12 +1,12 @@
 //! The headline of a change: its sign, its address, and a short note with its effect and reason.
 
 use super::attributes::without_write_only;
-use crate::text::value::{Limits, SENSITIVE_CHANGED, brief};
 use crate::action::{Action, Reason};
 use crate::address::{ComponentKey, SHARED, StackId};
 use crate::diff::changed_attributes;
 use crate::plan::{Change, DataLossNote, Mode, OwnerChange};
 use crate::store::Ownership;
+use crate::text::value::{Limits, SENSITIVE_CHANGED, brief};
 use crate::text::{counted, visible};
 use terrace_provider::{Attributes, Path, Value};
 

@@ -2,8 +2,8 @@
 
 use crate::plan::contract::differing_attributes;
 use crate::plan::inconsistent::detector;
-use crate::text::value::{Limits, brief_change};
 use crate::seal::Seal;
+use crate::text::value::{Limits, brief_change};
 use std::collections::BTreeMap;
 use terrace_provider::{Attributes, Observed, ResourceType, Value};
 

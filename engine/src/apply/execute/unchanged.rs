@@ -4,13 +4,14 @@
 use super::super::Applier;
 use super::step::Prepared;
 use crate::action::Reason;
+use crate::deadline;
 use crate::diff::{changed_attributes, changed_from_recorded};
 use crate::plan::data_loss::UNKNOWN_AMOUNT;
 use crate::plan::external_grants::known::{Known, object};
 use crate::plan::resource::sent_write_only;
 use crate::plan::{Change, DataLossNote, contract};
+use crate::record;
 use crate::store::StepAction;
-use crate::{deadline, record};
 use std::time::Duration;
 use terrace_provider::{
     Attributes, DataAmount, DataLoss, ErrorKind, Observed, Path, ProposedChange, ProviderError, Recorded, ResourceType,

@@ -1,8 +1,8 @@
 //! Order of components that read outputs or look up objects of other stacks: created after those, and removed before them.
 
 use super::{Nodes, Steps};
-use crate::row_moves::between;
 use crate::plan::StackPlan;
+use crate::row_moves::between;
 use petgraph::algo::kosaraju_scc;
 use petgraph::graphmap::DiGraphMap;
 use std::collections::{BTreeSet, HashMap};
