@@ -9,6 +9,7 @@ use crate::presentation;
 use crate::report::{report, with_failure};
 use crate::version::VERSION;
 use crate::wiring::{EnvironmentContext, store};
+use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -19,6 +20,7 @@ use terrace_engine::plan::{Plan, file};
 use terrace_engine::render::comparison::Comparison;
 use terrace_engine::render::json::{self, errored};
 use terrace_engine::render::markdown::Markdown;
+use terrace_engine::render::stream;
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
 use terrace_engine::text::shell_word;
@@ -77,6 +79,8 @@ async fn run_all(context: &Context<'_>, arguments: &PlanArguments) -> Result<Exi
         if matches!(format(arguments), PlanFormat::Human | PlanFormat::Markdown) {
             let mark = if format(arguments) == PlanFormat::Markdown { "## " } else { "" };
             ui.print(&format!("{mark}Environment {name}\n\n"))?;
+        } else if format(arguments) == PlanFormat::JsonStream {
+            ui.print(&format!("{}\n", stream::environment(name, Timestamp::now())))?;
         }
         let (exit, document) = run_one(&context, arguments, max_chars).await;
         documents.extend(document.map(|document| json!({"environment": name, "plan": document})));

@@ -71,6 +71,14 @@ impl Level {
     }
 }
 
+/// The line before the lines of each environment, if a stream has the plans of several.
+#[must_use]
+pub fn environment(name: &str, at: Timestamp) -> Json {
+    let mut line = line(Level::Info, "log", format!("environment {name}"), at);
+    put(&mut line, "terrace", json!({ "environment": name }));
+    Json::Object(line)
+}
+
 fn line(level: Level, ty: &str, message: String, at: Timestamp) -> Object<String, Json> {
     [
         ("@level", level.word().into()),

@@ -350,7 +350,7 @@ fn new_blueprint_can_start_from_any_type_or_blueprint() {
         let alone = Project::new();
         let ran = alone.run(["blueprints", "new", &name, "--from", origin, "-q"]).done();
         assert_eq!(ran.stderr, "", "the sample of {origin} does not fit");
-        alone.files().into_iter().for_each(|(path, content)| drop(project.write(&path, content)));
+        alone.files().into_iter().for_each(|(path, content)| project.write(&path, content));
     }
     let ran = project.run(["blueprints", "check", "blueprints"]).done();
     assert_eq!(ran.stderr, "", "a new blueprint has warnings");

@@ -197,6 +197,10 @@ fn all_environments_are_one_report() {
     prints_words(&both, "`--all-environments` and `--env dev` exclude each other");
     let markdown = project.run(["plan", ".", "--all-environments", "--format", "markdown"]).done();
     markdown.prints("## Environment dev").prints("## Environment prod");
+    let stream = project.run(["plan", ".", "--all-environments", "--format", "json-stream"]).done().stdout;
+    let lines = stream.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let named = lines.filter_map(|line| line["terrace"]["environment"].as_str().map(str::to_owned));
+    assert_eq!(named.collect::<Vec<_>>(), ["dev", "prod"]);
     // A fault in an environment does not hide the others.
     project.write("orders-raw/environments/prod/configurations.yaml", "specific: [");
     let ran = project.run(["plan", ".", "--all-environments"]).with_code(1);
