@@ -14,13 +14,14 @@ mod fitting;
 mod folds;
 
 pub use drift::{Drift, drift};
+pub use escape::{code, prose};
 
 use super::totals::{details, is_listed, part, verdict};
 use crate::action::Action;
 use crate::address::{ComponentKey, StackId};
 use crate::plan::{Change, Note, Plan};
 use budget::{Budget, LONGEST, Page};
-use escape::{code, marker, prose};
+use escape::marker;
 use std::collections::BTreeMap;
 use terrace_provider::Severity;
 
