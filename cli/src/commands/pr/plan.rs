@@ -10,7 +10,7 @@ use crate::args::PrPlanArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::planning::Base;
-use serde_json::json;
+use serde_json::{Map, json};
 use std::path::PathBuf;
 use terrace_engine::plan::file;
 use terrace_forge::job::Event;
@@ -205,22 +205,25 @@ async fn plans(
 fn write(output: &Output, plans: &[(Target, Outcome)], page: &Page) -> Result<(), Failure> {
     let mut listed = Vec::new();
     for (number, (target, outcome)) in plans.iter().enumerate() {
-        let mut entry = json!({"stack": target.stack(), "environment": target.environment, "files": target.files()});
+        let mut entry = Map::new();
+        entry.insert("stack".to_owned(), target.stack().into());
+        entry.insert("environment".to_owned(), target.environment.as_str().into());
+        entry.insert("files".to_owned(), target.files().into());
         match outcome {
             Ok(ready) => {
-                entry["digest"] = ready.digest.as_str().into();
-                entry["summary"] = ready.counts().into();
-                entry["destructive"] = ready.is_destructive().into();
+                entry.insert("digest".to_owned(), ready.digest.as_str().into());
+                entry.insert("summary".to_owned(), ready.counts().into());
+                entry.insert("destructive".to_owned(), ready.is_destructive().into());
                 // Without a state key, a plan with sensitive values cannot be saved.
                 if let Ok(text) = file::write(&ready.plan, &ready.seal).map_err(drop)
                     && !ready.plan.is_errored
                 {
                     let name = format!("{:03}.plan.json", number + 1);
                     output.write(&name, &text)?;
-                    entry["plan"] = name.into();
+                    entry.insert("plan".to_owned(), name.into());
                 }
             }
-            Err(messages) => entry["errors"] = json!(messages),
+            Err(messages) => drop(entry.insert("errors".to_owned(), messages.clone().into())),
         }
         listed.push(entry);
     }
