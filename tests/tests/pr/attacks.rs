@@ -361,3 +361,27 @@ fn output_folder_behind_a_link_is_refused() {
     let _ = repository.job(&["pr", "plan"], "pull_request", number, &secrets);
     assert_eq!(repository.project.read("secret.txt"), "hunter2-outside");
 }
+
+/// In the event `pull_request` of a fork, the files of the request are checked out, merged with the base.
+#[test]
+fn checked_out_configuration_of_a_fork_is_not_used() {
+    let repository = victim(Forge::github());
+    let number = repository.request("fork", STRANGER, true, |it| {
+        it.write(
+            "terrace.yaml",
+            "encryption: {keyCommand: [touch, ../pwned]}\nenvironments: {evil: {overlay: embedded}}\n",
+        );
+        it.write("stacks/demo.yaml", &stack("demo", "two"));
+    });
+    repository.git(&["checkout", "--quiet", "-b", "merged", "main"]);
+    repository.write("stacks/other.yaml", &stack("other", "x"));
+    repository.commit("Meanwhile");
+    repository.git(&["merge", "--quiet", "--no-ff", "--message", "Merge", "fork"]);
+    assert!(repository.read("terrace.yaml").contains("pwned"));
+    repository.job(&["pr", "plan"], "pull_request", number, &[("SECRET_TOKEN", "hunter2")]).done();
+    let comment = repository.plan_comment(number);
+    assert!(comment.contains("| `demo@prod` | `local_file.a` | changed |"), "{comment}");
+    assert!(!comment.contains("@evil") && !comment.contains("other@prod"), "{comment}");
+    assert!(!repository.project.has("pwned"));
+    repository.check_calls();
+}
