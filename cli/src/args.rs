@@ -12,6 +12,7 @@ mod lists;
 mod overview;
 mod pipelines;
 mod planning;
+mod pr;
 mod reverse;
 mod role_mapper;
 mod serve;
@@ -38,6 +39,7 @@ pub use planning::{
     ApplyArguments, Consent, DataArguments, Detail, GraphFormat, PlanArguments, PlanFormat, PlanningArguments,
     RunArguments,
 };
+pub use pr::{PrApplyArguments, PrCommand, PrDriftArguments, PrPlanArguments, PrPreviewArguments, PrScopeArguments};
 pub use reverse::ReverseArguments;
 pub use role_mapper::RoleMapperArguments;
 pub use serve::ServeArguments;
@@ -161,6 +163,9 @@ pub enum Command {
         after_help = "Examples:\n  terrace drift data-product.yaml\n  terrace drift --all --ignore tags\n  terrace drift --all --format markdown > comment.md"
     )]
     Drift(DriftArguments),
+    /// Plan pull requests, apply merged ones, and report drift in issues
+    #[command(subcommand)]
+    Pr(PrCommand),
     /// Show a saved plan, a resource or an operation
     #[command(after_help = "Examples:\n  terrace show plan\n  terrace show 'api/local_file.part[\"x\"]'")]
     Show(ShowArguments),

@@ -21,6 +21,7 @@ mod operations;
 mod output;
 mod pipelines;
 mod plan;
+mod pr;
 mod providers;
 mod recover;
 mod reverse;
@@ -91,6 +92,7 @@ async fn run_command(context: &Context<'_>, command: Command, signals: &Signals)
         Command::Output(arguments) => output::run(context, &arguments).await,
         Command::Acl(command) => acl::run(context, command, signals).await,
         Command::Reverse(arguments) => reverse::run(context, &arguments).await,
+        Command::Pr(command) => pr::run(context, command, signals).await,
         Command::Serve(arguments) => serve::run(context, &arguments, signals).await,
         Command::RoleMapper(arguments) => role_mapper::run(context, &arguments, signals).await,
         Command::Pipelines(command) => pipelines::run(context, command, signals).await,

@@ -372,6 +372,30 @@ pub(crate) fn entity_files(
     }
 }
 
+/// The `catalog-info.yaml` of each entity in a folder and below it.
+///
+/// # Errors
+/// When a folder cannot be read or an entity is in a skipped folder, which is reported.
+pub(crate) fn entities_below(folder: &Path, ui: &Ui) -> Result<Vec<PathBuf>, Failure> {
+    match Repository::below(folder) {
+        Ok(repository) => Ok(repository.map(|repository| repository.catalogs()).unwrap_or_default()),
+        Err(diagnostic) => {
+            report(ui, &Sources::default(), &[*diagnostic]);
+            Err(Failure::reported(Exit::Error))
+        }
+    }
+}
+
+/// True for a stack or the descriptor of a data product. A file that cannot be read may be one.
+pub(crate) fn is_descriptor_file(path: &Path) -> bool {
+    !specs::is_pipeline_file(path) && specs::is_stack_or_product(path)
+}
+
+/// True for the name of a pipeline spec.
+pub(crate) fn is_spec_file(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(specs::is_spec_name)
+}
+
 /// The repository of a path without a descriptor.
 ///
 /// # Errors

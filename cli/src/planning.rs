@@ -4,11 +4,12 @@ mod access;
 mod base;
 mod command;
 mod compiling;
+pub(crate) mod git;
 mod selection;
 
 pub(crate) use base::Base;
 pub(crate) use command::{command, drift_command};
-pub(crate) use compiling::{compile, compile_base, compile_offline, compile_sound};
+pub(crate) use compiling::{compile, compile_base, compile_commit, compile_offline, compile_sound, compile_untrusted};
 pub(crate) use selection::{check_environment, check_words};
 
 use crate::args::{ChoiceArguments, Consent, PlanningArguments};
@@ -91,14 +92,23 @@ impl Project {
     /// # Errors
     /// As [`Project::plan`].
     pub(crate) async fn plan_offline(&self, arguments: &PlanningArguments) -> Result<Vec<Diagnostic>, Failure> {
+        Ok(self.plan_empty(arguments).await?.diagnostics)
+    }
+
+    /// Plans against an empty state and without network: the plan creates every resource. It serves for display and for
+    /// its diagnostics only.
+    ///
+    /// # Errors
+    /// As [`Project::plan`].
+    pub(crate) async fn plan_empty(&self, arguments: &PlanningArguments) -> Result<Computed, Failure> {
         let store = terrace_state::open(&StoreUrl::SqliteMemory, Access::ReadWrite).await?;
         let components = self.chosen()?;
         let options = Options { refresh: false, offline: true, ..options(arguments, &self.env_context, components)? };
         let planner = planner(store.as_ref(), &self.env_context, &self.sources, &options);
         let stacks: Vec<CompiledStack> = self.stacks.iter().map(|selected| selected.compiled.clone()).collect();
-        let mut diagnostics = planner.plan(&stacks, self.origin.clone()).await?.diagnostics;
-        diagnostics.retain(|diagnostic| diagnostic.code != "known_too_late");
-        Ok(diagnostics)
+        let mut computed = planner.plan(&stacks, self.origin.clone()).await?;
+        computed.diagnostics.retain(|diagnostic| diagnostic.code != "known_too_late");
+        Ok(computed)
     }
 
     /// Variables whose values may be shown.

@@ -1,7 +1,7 @@
 //! Effective settings. Flags have priority over variables, the configuration file and defaults. Resolved once.
 
 use crate::args::Global;
-use crate::configuration::{Configuration, Environment, STATE_KEY, ServerConfiguration, find};
+use crate::configuration::{Configuration, Encryption, Environment, STATE_KEY, ServerConfiguration, find};
 use crate::failure::{Exit, Failure};
 use crate::report::report;
 use crate::ui::Ui;
@@ -67,6 +67,8 @@ pub struct Settings {
     pub providers: Providers,
     /// The files of the descriptors that the command line names.
     pub descriptor_files: Vec<PathBuf>,
+    /// False if environments have no state keys of their own.
+    pub has_keys: bool,
 }
 
 impl Settings {
@@ -137,11 +139,19 @@ impl Settings {
             variables: variables.clone(),
             providers: providers.clone(),
             descriptor_files: Vec::new(),
+            has_keys: true,
             configuration,
             configuration_file: file,
             project_folder,
         };
         Ok((settings, is_right))
+    }
+
+    /// Removes the state keys and their sources, for a plan that must reach no secret.
+    pub(crate) fn remove_keys(&mut self) {
+        self.state_key = None;
+        self.configuration.encryption = Encryption::default();
+        self.has_keys = false;
     }
 
     /// The server's part of the configuration.
@@ -179,7 +189,9 @@ impl Settings {
         }
         let (environment, diagnostics) = self.configuration.environment(name, &self.variables);
         report(ui, &self.configuration.sources, &diagnostics);
-        environment.filter(|_| !has_errors(&diagnostics)).ok_or(Failure::reported(Exit::Error))
+        let environment = environment.filter(|_| !has_errors(&diagnostics)).ok_or(Failure::reported(Exit::Error))?;
+        let encryption = environment.encryption.filter(|_| self.has_keys);
+        Ok(Environment { encryption, ..environment })
     }
 
     /// The selected environment without a descriptor: without `local`, the only configured one.

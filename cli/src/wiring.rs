@@ -9,9 +9,9 @@ mod providers;
 mod sandbox;
 
 pub(crate) use blueprints::library;
-pub(crate) use guard::guard_program;
+pub(crate) use guard::{forbid_dumps, guard_program};
 pub use providers::Providers;
-pub(crate) use sandbox::{key_files, log_files};
+pub(crate) use sandbox::{blueprint_folders, key_files, log_files};
 
 use crate::configuration::{Encryption, Environment, Instance};
 use crate::failure::{Exit, Failure};

@@ -1,7 +1,6 @@
 //! Helpers for tests of the binary: its path, temporary folders, complete results of commands.
 #![expect(clippy::expect_used, clippy::panic, reason = "this crate is tests: what fails here fails a test")]
 
-mod forge;
 mod hostile;
 mod peer;
 mod project;
@@ -10,7 +9,6 @@ mod running;
 pub mod served;
 mod terminal;
 
-pub use forge::{Forge, Kind};
 pub use hostile::{HOSTILE, first_error_at, hostile};
 pub use peer::Peer;
 pub use project::Project;

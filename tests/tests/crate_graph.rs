@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("terrace-state", &["terrace-provider", "terrace-store"]),
     ("terrace-server", &["terrace-engine", "terrace-provider"]),
     ("terrace-role-mapper", &["terrace-engine", "terrace-provider", "terrace-server", "terrace-state"]),
+    ("terrace-forge", &["terrace-provider"]),
     ("terrace-pipelines", &["terrace-provider", "terrace-yaml"]),
     ("terrace-provider-pipelines", &["terrace-pipelines", "terrace-provider"]),
     ("terrace-tests", &[]),

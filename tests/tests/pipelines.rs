@@ -5,7 +5,6 @@ mod described; // pipeline specs and other descriptors in one folder
 mod environments; // kills, timeouts and signals while an environment is created
 mod failed_runs; // failed runs and missing databases: what becomes dirty
 mod invalid_specs; // invalid specs: valid parts are planned and listed
-mod pull_requests; // the CI examples for pipelines, from a real repository to a stand-in forge
 mod queue; // local clusters, killed workers, pods
 pub(crate) mod runs; // data pipelines: runs, plans with reasons, kills
 mod scheduled; // scheduled pipelines, their history, plugins

@@ -93,6 +93,7 @@ impl Command {
             | Self::Completion(_)
             | Self::Man(_)
             | Self::Descriptor(_)
+            | Self::Pr(_)
             | Self::Terraform => false,
         };
         is_json.then_some(Form::Document)

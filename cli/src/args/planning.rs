@@ -70,7 +70,7 @@ pub struct RunArguments {
     #[arg(long)]
     pub auto_approve: bool,
     /// Make this many provider calls at once
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", default_value_t = Self::PARALLELISM, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub parallelism: u16,
     /// The form of progress and result: `json` is one object a line.
     #[command(flatten)]
@@ -78,6 +78,11 @@ pub struct RunArguments {
     /// Set how much of the plan is shown
     #[arg(long, value_name = "DETAIL", default_value = "compact")]
     pub detail: Detail,
+}
+
+impl RunArguments {
+    /// The default of `--parallelism`.
+    pub const PARALLELISM: u16 = 10;
 }
 
 /// The addresses where data may be lost.

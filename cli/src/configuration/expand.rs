@@ -13,6 +13,9 @@ use terrace_engine::yaml::{Entry, Node, NodeKind};
 use terrace_provider::secret_half::has_password;
 use terrace_provider::{Attributes, Map, Value};
 
+/// The value of every variable and file for an untrusted request.
+const PLACEHOLDER: &str = "unavailable";
+
 /// The field that marks a secret.
 const SECRET: &str = "secret";
 
@@ -27,14 +30,19 @@ pub(super) fn expand(
     let folder = folder.to_owned();
     let has_read = Arc::new(AtomicBool::new(false));
     let reading = Arc::clone(&has_read);
+    let is_isolated = variables.is_isolated();
     let functions = Functions::with_files(move |path| {
+        if is_isolated {
+            return Ok(PLACEHOLDER.to_owned());
+        }
         let text = read_file(&folder.join(path))?;
         reading.store(true, Ordering::Relaxed);
         Ok(text)
     });
     // Any variable may hold a secret, even outside `secret`: errors quote none.
     let variable = |name: &str| Some((name.to_owned(), Value::sensitive(variables.get(name)?.into())));
-    let scope = ConfigurationScope { variables: variables.names().filter_map(variable).collect() };
+    let placeholder = is_isolated.then(|| Value::from(PLACEHOLDER));
+    let scope = ConfigurationScope { variables: variables.names().filter_map(variable).collect(), placeholder };
     Expanding { scope, functions, has_read, sources, diagnostics }.node(node)
 }
 
@@ -123,6 +131,8 @@ pub(super) fn revealed(node: &Node) -> &Node {
 /// The names in expressions of a configuration: environment variables.
 struct ConfigurationScope {
     variables: Map,
+    /// The value of every other variable.
+    placeholder: Option<Value>,
 }
 
 impl Scope for ConfigurationScope {
@@ -134,7 +144,7 @@ impl Scope for ConfigurationScope {
         let [ReferenceStep::Key(name)] = steps else {
             return Err(Missing::new("`env` needs the name of one variable").hint("write `env.NAME`".to_owned()));
         };
-        self.variables.get(name).map(Cow::Borrowed).ok_or_else(|| {
+        self.variables.get(name).or(self.placeholder.as_ref()).map(Cow::Borrowed).ok_or_else(|| {
             let by_default = || format!("set `{name}`, or give a default: `has(env.{name}) ? env.{name} : \"…\"`");
             Missing::new(format!("the environment variable `{name}` is not set"))
                 .hint(did_you_mean(name, self.variables.keys().map(String::as_str)).unwrap_or_else(by_default))

@@ -71,6 +71,11 @@ impl Repository {
         Ok((!search.folders.is_empty()).then(|| Self { path: path.to_owned(), folders: search.folders, warnings }))
     }
 
+    /// The files of its entities.
+    pub(super) fn catalogs(&self) -> Vec<PathBuf> {
+        self.folders.iter().map(|folder| folder.join(CATALOG)).collect()
+    }
+
     /// Reads the files of all entities.
     ///
     /// # Errors

@@ -105,6 +105,11 @@ pub(super) fn find(path: &Path) -> Option<Found> {
     Some(Found { folder: path.to_owned(), descriptors, specs: Some(specs) })
 }
 
+/// True for the name of a spec.
+pub(super) fn is_spec_name(name: &str) -> bool {
+    spec::is_spec_name(name)
+}
+
 /// True for files of pipelines, which are not descriptors.
 pub(super) fn is_pipeline_file(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());

@@ -4,10 +4,10 @@
 //! changes. State, configuration and blueprints are those of the work tree, so the comparison shows the effect of
 //! the descriptors alone.
 
+use super::git::{command, output};
 use crate::failure::Failure;
-use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 use tempfile::TempDir;
 use terrace_engine::diagnostic::did_you_mean;
 use terrace_engine::text::shell_word;
@@ -69,7 +69,8 @@ impl Base {
         path.canonicalize().ok()?.strip_prefix(&self.root).ok().map(Path::to_owned)
     }
 
-    fn files(&self) -> PathBuf {
+    /// The folder with the files of the commit.
+    pub(crate) fn files(&self) -> PathBuf {
         self.folder.path().join("files")
     }
 
@@ -166,37 +167,6 @@ fn fetch_command(reference: &str) -> String {
         }
         (None, None) => format!("git fetch --depth=1 origin {}", shell_word(&format!("{reference}:{reference}"))),
     }
-}
-
-/// A `git` command for a folder, without the settings that a surrounding `git` passes to hooks. It runs no hooks and no
-/// file watcher of the repository.
-fn command(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new("git");
-    command.args(["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false"]);
-    command.arg("-C").arg(folder).args(arguments).env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0");
-    for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY"] {
-        command.env_remove(name);
-    }
-    command
-}
-
-fn output(mut command: Command, input: &[u8]) -> Result<Output, Failure> {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut run = || -> std::io::Result<Output> {
-        let mut child = command.spawn()?;
-        if let Some(mut stdin) = child.stdin.take() {
-            match stdin.write_all(input) {
-                // The command ended without reading; its message tells why.
-                Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error),
-                _ => drop(stdin),
-            }
-        }
-        child.wait_with_output()
-    };
-    run().map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Failure::new("`--against` needs the program `git`").hint("install git"),
-        _ => Failure::new(format!("`git` cannot be run: {error}")),
-    })
 }
 
 fn failed(reference: &str, output: &Output) -> Failure {

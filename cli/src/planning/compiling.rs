@@ -85,12 +85,27 @@ pub(crate) async fn compile_base(
     is_plaintext_allowed: bool,
     base: &Base,
 ) -> Result<Option<Project>, Failure> {
-    let mut settings = context.settings(files.first().map(PathBuf::as_path))?;
     let paths: Vec<PathBuf> = files.iter().filter_map(|path| base.path(path)).collect();
     if paths.is_empty() {
         return Ok(None);
     }
-    let mut input = Input::read(&paths, context.ui)?;
+    compile_commit(context, (files, &paths), choice, is_plaintext_allowed, base).await.map(Some)
+}
+
+/// Reads and compiles descriptors of a commit, with the settings of the work tree. `files` are the paths in the work tree,
+/// `paths` those of the files of the commit.
+///
+/// # Errors
+/// When a descriptor has a fault, or the files are pipeline specs.
+pub(crate) async fn compile_commit(
+    context: &Context<'_>,
+    (files, paths): (&[PathBuf], &[PathBuf]),
+    choice: &ChoiceArguments,
+    is_plaintext_allowed: bool,
+    base: &Base,
+) -> Result<Project, Failure> {
+    let mut settings = context.settings(files.first().map(PathBuf::as_path))?;
+    let mut input = Input::read(paths, context.ui)?;
     if input.has_folders_of_specs() {
         return Err(Failure::new("pipeline specs cannot be compared with a commit"));
     }
@@ -102,7 +117,18 @@ pub(crate) async fn compile_base(
     let others: Vec<PathBuf> = choice.repositories.iter().map(|path| base.other(path)).collect();
     input.build_repositories(&mut settings, &others, context.ui)?;
     input.keep_recorded_names(&settings, context.ui).await?;
-    compile_chosen(context, (input, settings), choice, &choice.components, is_plaintext_allowed).map(Some)
+    compile_chosen(context, (input, settings), choice, &choice.components, is_plaintext_allowed)
+}
+
+/// Reads and compiles descriptors of an untrusted request, without state and keys.
+///
+/// # Errors
+/// When a descriptor has a fault.
+pub(crate) fn compile_untrusted(context: &Context<'_>, files: &[PathBuf]) -> Result<Project, Failure> {
+    let choice = ChoiceArguments::default();
+    let (input, mut settings) = read_input(context, files, &choice)?;
+    settings.remove_keys();
+    compile_chosen(context, (input, settings), &choice, &[], false)
 }
 
 fn read_input(

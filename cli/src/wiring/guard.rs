@@ -14,7 +14,7 @@ pub(crate) fn guard_program() -> Option<GuardProgram> {
 
 /// Protects the memory of this process, which holds a state key, from other processes and core files. Continues if the
 /// system does not support it or refuses.
-pub(super) fn forbid_dumps() {
+pub(crate) fn forbid_dumps() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
         tracing::debug!(%error, "the memory of this process can be dumped");

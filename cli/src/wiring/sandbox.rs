@@ -76,7 +76,7 @@ fn files(settings: &Settings) -> ProtectedFiles {
 }
 
 /// The folders of blueprints of all environments.
-fn blueprint_folders(settings: &Settings) -> impl Iterator<Item = PathBuf> {
+pub(crate) fn blueprint_folders(settings: &Settings) -> impl Iterator<Item = PathBuf> {
     let configuration = &settings.configuration;
     // The check of an environment reports its errors.
     let named = configuration.environment_names().into_iter().filter_map(|name| {

@@ -14,10 +14,11 @@ mod fitting;
 mod folds;
 
 pub use drift::{Drift, drift};
+pub use escape::{code, prose};
 
 use super::totals::{details, is_listed, part, verdict};
 use budget::{Budget, LONGEST, Page};
-use escape::{code, marker, prose};
+use escape::marker;
 use std::collections::BTreeMap;
 use terrace_language::action::Action;
 use terrace_language::address::{ComponentKey, StackId};

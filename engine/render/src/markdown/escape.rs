@@ -13,7 +13,8 @@ pub(super) fn fenced(text: &str) -> String {
 }
 
 /// A text in a code span, cut to `width` characters before escaping.
-pub(crate) fn code(text: &str, width: usize) -> String {
+#[must_use]
+pub fn code(text: &str, width: usize) -> String {
     let shown = visible(text);
     // A bar would end a table cell.
     let shown = inert(&cut(&shown, width), |text, position| {
@@ -23,7 +24,8 @@ pub(crate) fn code(text: &str, width: usize) -> String {
 }
 
 /// A text as plain prose, cut to `width` characters before escaping.
-pub(super) fn prose(text: &str, width: usize) -> String {
+#[must_use]
+pub fn prose(text: &str, width: usize) -> String {
     escaped(text, width, |character| match character {
         '<' => Some("&lt;"),
         '&' => Some("&amp;"),

@@ -1,0 +1,188 @@
+//! Approval of plans: who approved the digest of a plan, and whether these accounts may.
+
+use crate::code_owners::{CodeOwners, Owner};
+use crate::forge::{Access, Account, Called, Forge, Request, Vendor};
+use async_trait::async_trait;
+use std::collections::BTreeMap;
+
+/// The words before the digest in a comment or a review.
+pub const COMMAND: &str = "terrace approve";
+
+/// A plan that needs an approval.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    /// The digest of the plan.
+    pub digest: &'a str,
+    /// The files of the repository that the plan is made of.
+    pub paths: &'a [String],
+}
+
+/// The answer about a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// These accounts approved it.
+    Approved(Vec<String>),
+    /// An approval is missing, for this reason.
+    Missing(String),
+}
+
+/// A source of approvals.
+#[async_trait]
+pub trait Approval: Send + Sync {
+    /// Decides about a plan.
+    ///
+    /// # Errors
+    /// When the forge cannot be asked.
+    async fn decide(&self, candidate: Candidate<'_>) -> Called<Decision>;
+}
+
+/// Approval by the owners of the changed files: a comment or an approving review with the line `terrace approve DIGEST`.
+///
+/// An approval counts if its author may write to the repository, did not open the request, and owns a file of the plan.
+/// Each file needs the approval of an owner, and a file without owners the approval of any such account. Edited comments do
+/// not count, because other accounts may edit them.
+#[derive(Debug)]
+pub struct OwnersApproval<'a> {
+    forge: &'a dyn Forge,
+    request: &'a Request,
+    owners: CodeOwners,
+    statements: Vec<(Account, String)>,
+}
+
+impl<'a> OwnersApproval<'a> {
+    /// Reads the comments and reviews of a request. `owners` must be those of a commit without the changes of the request.
+    ///
+    /// # Errors
+    /// When the forge does not return them.
+    pub async fn read(forge: &'a dyn Forge, request: &'a Request, owners: CodeOwners) -> Called<Self> {
+        let own = forge.own_account().await?;
+        let comments = forge.comments(request.number).await?.into_iter();
+        let comments = comments.filter(|comment| !comment.is_edited).map(|comment| (comment.author, comment.text));
+        let reviews = forge.reviews(request.number).await?.into_iter().map(|review| (review.author, review.text));
+        let is_other = |account: &Account| !account.is_called(&own.name) && !account.is_called(&request.author.name);
+        let statements = comments.chain(reviews).filter(|(account, _)| is_other(account)).collect();
+        Ok(Self { forge, request, owners, statements })
+    }
+
+    /// True if an account is one of the owners.
+    async fn owns(&self, account: &Account, access: Access, owners: &[Owner], notes: &mut Vec<String>) -> bool {
+        for owner in owners {
+            let is_it = match owner {
+                Owner::Role(role) => access >= *role,
+                Owner::Email(address) => {
+                    notes.push(format!("the forge does not show whose address {address} is"));
+                    false
+                }
+                Owner::Name(name) if account.is_called(name) => true,
+                // A group of GitLab may have a name without a slash.
+                Owner::Name(name) if name.contains('/') || self.forge.vendor() == Vendor::GitLab => {
+                    match self.forge.is_member(name, account).await {
+                        Ok(is_member) => is_member,
+                        Err(error) => {
+                            notes.push(error.message);
+                            false
+                        }
+                    }
+                }
+                Owner::Name(_) => false,
+            };
+            if is_it {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+#[async_trait]
+impl Approval for OwnersApproval<'_> {
+    async fn decide(&self, candidate: Candidate<'_>) -> Called<Decision> {
+        let mut approvers: BTreeMap<Account, Access> = BTreeMap::new();
+        let mut refused = Vec::new();
+        for (account, text) in &self.statements {
+            if !approves(text, candidate.digest) || approvers.contains_key(account) {
+                continue;
+            }
+            match self.forge.access(account).await? {
+                Access::Read => refused.push(format!("{} may not write to the repository", account.name)),
+                access => drop(approvers.insert(account.clone(), access)),
+            }
+        }
+        if approvers.is_empty() {
+            let author = &self.request.author.name;
+            let why = match refused.is_empty() {
+                true => format!("no account but the author {author} or terrace approved it yet"),
+                false => refused.join("; "),
+            };
+            return Ok(Decision::Missing(why));
+        }
+        for path in candidate.paths {
+            for owners in self.owners.owners(path) {
+                let (mut is_approved, mut notes) = (false, Vec::new());
+                for (account, access) in &approvers {
+                    is_approved = is_approved || self.owns(account, *access, owners, &mut notes).await;
+                }
+                if !is_approved {
+                    notes.sort();
+                    notes.dedup();
+                    let notes = notes.into_iter().map(|note| format!("; {note}")).collect::<String>();
+                    return Ok(Decision::Missing(format!("no owner of {path} approved it{notes}")));
+                }
+            }
+        }
+        Ok(Decision::Approved(approvers.into_keys().map(|account| account.name).collect()))
+    }
+}
+
+/// True if a text has the line `terrace approve DIGEST`, outside of quotes and blocks of code.
+fn approves(text: &str, digest: &str) -> bool {
+    let mut fence: Option<&str> = None;
+    for line in text.lines() {
+        let mark = line.trim_start();
+        let mark = ["```", "~~~"].into_iter().find(|fence| mark.starts_with(fence));
+        match (fence, mark) {
+            (None, Some(_)) => fence = mark,
+            (Some(open), Some(close)) if open == close => fence = None,
+            (Some(_), _) => {}
+            (None, None) => {
+                let is_code = line.starts_with("    ") || line.starts_with('\t');
+                let words = line.trim().trim_matches('`').strip_prefix(COMMAND);
+                if !is_code && words.is_some_and(|rest| rest.starts_with(' ') && rest.trim() == digest) {
+                    return true;
+                }
+            }
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn approval_is_a_separate_line() {
+        let digest = "ab".repeat(32);
+        for text in [
+            format!("terrace approve {digest}"),
+            format!("Looks good.\r\n\r\n`terrace approve {digest}`\r\nThanks"),
+            format!("```\nx\n```\n  terrace approve   {digest}  "),
+        ] {
+            assert!(approves(&text, &digest), "{text}");
+        }
+        for text in [
+            String::new(),
+            "terrace approve".to_owned(),
+            format!("terrace approve {}", &digest[..60]),
+            format!("> terrace approve {digest}"),
+            format!("please write terrace approve {digest}"),
+            format!("terrace approve {digest} not"),
+            format!("```\nterrace approve {digest}\n```"),
+            format!("~~~\n```\nterrace approve {digest}\n~~~"),
+            format!("    terrace approve {digest}"),
+            format!("terraceapprove{digest}"),
+        ] {
+            assert!(!approves(&text, &digest), "{text}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! A comment within the limit of its forge: it leaves out whole sections, and counts them.
+
+use crate::forge::{Called, Forge};
+use crate::record::is_marked;
+
+/// Room for the sentence about sections that are left out.
+const ROOM: usize = 400;
+/// The size limit in bytes for each character of the limit: a forge stores at most four bytes a character.
+const BYTES: usize = 4;
+
+/// The length of a text as forges count it: in UTF-16.
+#[must_use]
+pub fn length(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
+/// Combines a head and sections to a text of at most `limit` characters. `left_out` writes the sentence about the number of
+/// sections without room. The head must fit.
+#[must_use]
+pub fn within(limit: usize, head: &str, sections: &[String], left_out: impl FnOnce(usize) -> String) -> String {
+    let mut text = head.to_owned();
+    let total = length(head) + sections.iter().map(|section| length(section)).sum::<usize>();
+    let room = if total <= limit { limit } else { limit.saturating_sub(ROOM) };
+    let (mut used, mut omitted) = (length(head), 0);
+    for section in sections {
+        let needed = length(section);
+        let fits = used + needed <= room && text.len() + section.len() <= room * BYTES;
+        match fits {
+            true => {
+                text.push_str(section);
+                used += needed;
+            }
+            false => omitted += 1,
+        }
+    }
+    if omitted > 0 {
+        text.push_str(&left_out(omitted).chars().take(ROOM).collect::<String>());
+    }
+    text
+}
+
+/// Creates the comment of a marker, or replaces its text. The text begins with the marker.
+///
+/// Only comments of the token's own account count. A comment that was deleted in the meantime is created again.
+///
+/// # Errors
+/// When the forge refuses a call.
+pub async fn upsert(forge: &dyn Forge, request: u64, marker: &str, text: &str) -> Called<()> {
+    match find(forge, request, marker).await? {
+        Some((_, old)) if old == text => Ok(()),
+        Some((id, _)) => match forge.update_comment(request, id, text).await {
+            Err(error) if error.status == Some(404) => forge.create_comment(request, text).await,
+            updated => updated,
+        },
+        None => forge.create_comment(request, text).await,
+    }
+}
+
+/// The comment of a marker by the token's own account: its number and its text.
+///
+/// # Errors
+/// When the forge refuses a call.
+pub async fn find(forge: &dyn Forge, request: u64, marker: &str) -> Called<Option<(u64, String)>> {
+    let own = forge.own_account().await?;
+    let comments = forge.comments(request).await?.into_iter();
+    let mut ours = comments.filter(|comment| comment.author.is_called(&own.name) && is_marked(&comment.text, marker));
+    Ok(ours.next().map(|comment| (comment.id, comment.text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_without_room_are_counted() {
+        let sections: Vec<String> = ["a", "b", "c"].iter().map(|letter| letter.repeat(600)).collect();
+        let note = |count: usize| format!("{count} more");
+        let all = within(1810, "0123456789", &sections, note);
+        assert_eq!(length(&all), 1810);
+        let some = within(1700, "0123456789", &sections, note);
+        assert!(some.ends_with("b1 more") && length(&some) <= 1700, "{some}");
+        let none = within(500, "0123456789", &sections, note);
+        assert_eq!(none, "01234567893 more");
+        // A later, smaller section still fits.
+        let sizes = ["a".repeat(2000), "b".to_owned()];
+        assert_eq!(within(1000, "", &sizes, note), "b1 more");
+    }
+
+    #[test]
+    fn length_counts_utf_16() {
+        assert_eq!((length("aü"), length("😀")), (2, 2));
+    }
+}

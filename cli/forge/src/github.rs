@@ -1,0 +1,290 @@
+//! GitHub's REST API: <https://docs.github.com/en/rest>.
+
+use crate::call::{Caller, Purpose};
+use crate::forge::{
+    Access, Account, Called, Check, Comment, Forge, ForgeError, Issue, Request, RequestState, Review, Vendor, Verdict,
+};
+use async_trait::async_trait;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+use terrace_provider::http::{self, HeaderName};
+use tokio::sync::OnceCell;
+
+/// The account that comments for the token of a job, which may not read its own account.
+const ACTIONS: &str = "github-actions[bot]";
+/// The limit of the description of a commit status, in characters.
+const LONGEST_DESCRIPTION: usize = 140;
+/// The limit of the summary of a check run, in characters.
+const LONGEST_SUMMARY: usize = 65_000;
+
+const READ_REQUESTS: &str = "the permission `pull-requests: read`";
+const WRITE_REQUESTS: &str = "the permission `pull-requests: write`";
+const WRITE_ISSUES: &str = "the permission `issues: write`";
+
+/// A repository at GitHub.
+#[derive(Debug)]
+pub(crate) struct GitHub {
+    caller: Caller,
+    owner: String,
+    repository: String,
+    own: OnceCell<Account>,
+}
+
+impl GitHub {
+    /// The repository `OWNER/NAME` at the API of a URL.
+    ///
+    /// # Errors
+    /// When the URL or the name is invalid.
+    pub(crate) fn new(url: &str, repository: &str, token: &SecretString) -> Result<Self, String> {
+        let (owner, name) = repository
+            .split_once('/')
+            .ok_or_else(|| format!("`{repository}` is not a repository: expected OWNER/NAME"))?;
+        let token = format!("Bearer {}", token.expose_secret()).into();
+        let caller = Caller::new(Vendor::GitHub, url, HeaderName::from_static("authorization"), token)?;
+        let (owner, repository) = (owner.to_owned(), name.to_owned());
+        Ok(Self { caller, owner, repository, own: OnceCell::new() })
+    }
+
+    /// A path below the repository, with further values.
+    fn values<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
+        [self.owner.as_str(), self.repository.as_str()].into_iter().chain(more.iter().copied()).collect()
+    }
+
+    fn pull(&self, json: &Json) -> Option<Request> {
+        let text = |path: &str| json.pointer(path).and_then(Json::as_str).map(str::to_owned);
+        let repository = |side: &str| json.pointer(&format!("/{side}/repo/id")).and_then(Json::as_u64);
+        let state = match (json.get("merged_at").is_some_and(Json::is_string), text("/state")?.as_str()) {
+            (true, _) => RequestState::Merged,
+            (false, "open") => RequestState::Open,
+            (false, _) => RequestState::Closed,
+        };
+        Some(Request {
+            number: json.get("number")?.as_u64()?,
+            head: text("/head/sha")?,
+            base: text("/base/sha")?,
+            target: text("/base/ref")?,
+            author: account(json.get("user")?)?,
+            // A deleted fork has no repository.
+            is_fork: repository("head").is_none() || repository("head") != repository("base"),
+            state,
+        })
+    }
+}
+
+/// Reads an account. A deleted one is null; GitHub shows it as `ghost`.
+fn account(json: &Json) -> Option<Account> {
+    if json.is_null() {
+        return Some(Account { id: 0, name: "ghost".to_owned() });
+    }
+    Some(Account { id: json.get("id")?.as_u64()?, name: json.get("login")?.as_str()?.to_owned() })
+}
+
+fn comment(json: &Json) -> Option<Comment> {
+    Some(Comment {
+        id: json.get("id")?.as_u64()?,
+        author: account(json.get("user")?)?,
+        text: json.get("body").and_then(Json::as_str).unwrap_or_default().to_owned(),
+        is_edited: json.get("created_at") != json.get("updated_at"),
+    })
+}
+
+fn issue(json: &Json) -> Option<Issue> {
+    Some(Issue {
+        number: json.get("number")?.as_u64()?,
+        author: account(json.get("user")?)?,
+        text: json.get("body").and_then(Json::as_str).unwrap_or_default().to_owned(),
+        is_open: json.get("state")?.as_str()? == "open",
+    })
+}
+
+fn cut(text: &str, limit: usize) -> String {
+    match text.chars().count() > limit {
+        true => text.chars().take(limit.saturating_sub(1)).chain(['…']).collect(),
+        false => text.to_owned(),
+    }
+}
+
+#[async_trait]
+impl Forge for GitHub {
+    fn vendor(&self) -> Vendor {
+        Vendor::GitHub
+    }
+
+    fn redacted(&self, text: &str) -> String {
+        self.caller.redacted(text)
+    }
+
+    /// <https://docs.github.com/en/rest/users/users#get-the-authenticated-user>
+    ///
+    /// The token of a job is an installation token, which may not call this: its account is `github-actions[bot]`.
+    async fn own_account(&self) -> Called<Account> {
+        let own = self.own.get_or_try_init(|| async {
+            let purpose = Purpose { action: "read its own account", needs: "to belong to an account" };
+            match self.caller.send(http::Request::get("/user", &[]), purpose).await {
+                Ok(json) => account(&json).ok_or_else(|| self.caller.unreadable(purpose)),
+                Err(error) if error.status == Some(403) => Ok(Account { id: 0, name: ACTIONS.to_owned() }),
+                Err(error) => Err(error),
+            }
+        });
+        own.await.cloned()
+    }
+
+    /// <https://docs.github.com/en/rest/pulls/pulls#get-a-pull-request>
+    async fn request(&self, number: u64) -> Called<Request> {
+        let purpose = Purpose { action: "read the pull request", needs: READ_REQUESTS };
+        let number = number.to_string();
+        let request = http::Request::get("/repos/{owner}/{repo}/pulls/{number}", &self.values(&[&number]));
+        let json = self.caller.send(request, purpose).await?;
+        self.pull(&json).ok_or_else(|| self.caller.unreadable(purpose))
+    }
+
+    /// <https://docs.github.com/en/rest/commits/commits#list-pull-requests-associated-with-a-commit>
+    async fn merged_by(&self, commit: &str) -> Called<Option<Request>> {
+        let purpose = Purpose { action: "read the pull request of a commit", needs: READ_REQUESTS };
+        let request = http::Request::get("/repos/{owner}/{repo}/commits/{sha}/pulls", &self.values(&[commit]));
+        let found = self.caller.list(request, purpose).await?;
+        let is_merge = |json: &&Json| json.get("merge_commit_sha").and_then(Json::as_str) == Some(commit);
+        let merged = found.iter().filter(is_merge).filter_map(|json| self.pull(json));
+        Ok(merged.into_iter().find(|request| request.state == RequestState::Merged))
+    }
+
+    /// <https://docs.github.com/en/rest/issues/comments#list-issue-comments>
+    async fn comments(&self, request: u64) -> Called<Vec<Comment>> {
+        let purpose = Purpose { action: "read the comments", needs: READ_REQUESTS };
+        let number = request.to_string();
+        let request = http::Request::get("/repos/{owner}/{repo}/issues/{number}/comments", &self.values(&[&number]));
+        Ok(self.caller.list(request, purpose).await?.iter().filter_map(comment).collect())
+    }
+
+    /// <https://docs.github.com/en/rest/issues/comments#create-an-issue-comment>
+    async fn create_comment(&self, request: u64, text: &str) -> Called<()> {
+        let purpose = Purpose { action: "create a comment", needs: WRITE_REQUESTS };
+        let number = request.to_string();
+        let request = http::Request::post("/repos/{owner}/{repo}/issues/{number}/comments", &self.values(&[&number]));
+        self.caller.send(request.json(json!({"body": text})), purpose).await.map(drop)
+    }
+
+    /// <https://docs.github.com/en/rest/issues/comments#update-an-issue-comment>
+    async fn update_comment(&self, _request: u64, comment: u64, text: &str) -> Called<()> {
+        let purpose = Purpose { action: "update a comment", needs: WRITE_REQUESTS };
+        let id = comment.to_string();
+        let request = http::Request::patch("/repos/{owner}/{repo}/issues/comments/{id}", &self.values(&[&id]));
+        self.caller.send(request.json(json!({"body": text})).idempotent(), purpose).await.map(drop)
+    }
+
+    /// <https://docs.github.com/en/rest/pulls/reviews#list-reviews-for-a-pull-request>
+    ///
+    /// The list is in chronological order. The last review of an account that is more than a comment is in force.
+    async fn reviews(&self, request: u64) -> Called<Vec<Review>> {
+        let purpose = Purpose { action: "read the reviews", needs: READ_REQUESTS };
+        let number = request.to_string();
+        let request = http::Request::get("/repos/{owner}/{repo}/pulls/{number}/reviews", &self.values(&[&number]));
+        let found = self.caller.list(request, purpose).await?;
+        let mut last: BTreeMap<Account, Option<Review>> = BTreeMap::new();
+        for json in &found {
+            let Some(author) = json.get("user").and_then(account) else { continue };
+            let text = json.get("body").and_then(Json::as_str).unwrap_or_default().to_owned();
+            match json.get("state").and_then(Json::as_str) {
+                Some("APPROVED") => drop(last.insert(author.clone(), Some(Review { author, text }))),
+                Some("CHANGES_REQUESTED" | "DISMISSED") => drop(last.insert(author, None)),
+                _ => {}
+            }
+        }
+        Ok(last.into_values().flatten().collect())
+    }
+
+    /// <https://docs.github.com/en/rest/collaborators/collaborators#get-repository-permissions-for-a-user>
+    async fn access(&self, account: &Account) -> Called<Access> {
+        let purpose = Purpose { action: "read the permission of an account", needs: "the permission `metadata: read`" };
+        let values = self.values(&[account.name.as_str()]);
+        let request = http::Request::get("/repos/{owner}/{repo}/collaborators/{username}/permission", &values);
+        match self.caller.send(request, purpose).await {
+            // `maintain` is shown as `write`.
+            Ok(json) => Ok(
+                match (json.get("permission").and_then(Json::as_str), json.get("role_name").and_then(Json::as_str)) {
+                    (Some("admin"), _) | (Some("write"), Some("maintain")) => Access::Maintain,
+                    (Some("write"), _) => Access::Write,
+                    _ => Access::Read,
+                },
+            ),
+            Err(error) if error.status == Some(404) => Ok(Access::Read),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// <https://docs.github.com/en/rest/teams/members#get-team-membership-for-a-user>
+    async fn is_member(&self, group: &str, account: &Account) -> Called<bool> {
+        let purpose =
+            Purpose { action: "read the members of a team", needs: "the organization permission `members: read`" };
+        let Some((organization, team)) = group.split_once('/') else { return Ok(false) };
+        // A team of another organization owns nothing here.
+        if !organization.eq_ignore_ascii_case(&self.owner) {
+            return Ok(false);
+        }
+        let values = [organization, team, account.name.as_str()];
+        let request = http::Request::get("/orgs/{org}/teams/{team_slug}/memberships/{username}", &values);
+        match self.caller.send(request, purpose).await {
+            Ok(json) => Ok(json.get("state").and_then(Json::as_str) == Some("active")),
+            Err(error) if error.status == Some(404) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// <https://docs.github.com/en/rest/checks/runs#create-a-check-run>, and for a token that is not of an app:
+    /// <https://docs.github.com/en/rest/commits/statuses#create-a-commit-status>
+    async fn set_check(&self, check: &Check) -> Called<()> {
+        let purpose =
+            Purpose { action: "create a check", needs: "the permission `checks: write` or `statuses: write`" };
+        let (conclusion, state) = match check.verdict {
+            Verdict::Success => ("success", "success"),
+            Verdict::Waiting => ("neutral", "success"),
+            Verdict::Failure => ("failure", "failure"),
+        };
+        let run = http::Request::post("/repos/{owner}/{repo}/check-runs", &self.values(&[]));
+        let run = run.json(json!({
+            "name": check.name, "head_sha": check.commit, "status": "completed", "conclusion": conclusion,
+            "output": {"title": cut(&check.title, LONGEST_DESCRIPTION), "summary": cut(&check.summary, LONGEST_SUMMARY)},
+        }));
+        let denied: ForgeError = match self.caller.send(run, purpose).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.is_denied() => error,
+            Err(error) => return Err(error),
+        };
+        let status = http::Request::post("/repos/{owner}/{repo}/statuses/{sha}", &self.values(&[&check.commit]));
+        let status = status.json(json!({
+            "state": state, "context": check.name, "description": cut(&check.title, LONGEST_DESCRIPTION),
+        }));
+        match self.caller.send(status, purpose).await {
+            Err(error) if error.is_denied() => Err(denied),
+            sent => sent.map(drop),
+        }
+    }
+
+    /// <https://docs.github.com/en/rest/issues/issues#list-repository-issues>
+    async fn issues(&self, label: &str) -> Called<Vec<Issue>> {
+        let purpose = Purpose { action: "read the issues", needs: "the permission `issues: read`" };
+        let request = http::Request::get("/repos/{owner}/{repo}/issues", &self.values(&[]));
+        let found = self.caller.list(request.query("labels", label).query("state", "all"), purpose).await?;
+        // Pull requests are issues, too.
+        Ok(found.iter().filter(|json| json.get("pull_request").is_none()).filter_map(issue).collect())
+    }
+
+    /// <https://docs.github.com/en/rest/issues/issues#create-an-issue>
+    async fn open_issue(&self, title: &str, text: &str, label: &str) -> Called<u64> {
+        let purpose = Purpose { action: "open an issue", needs: WRITE_ISSUES };
+        let request = http::Request::post("/repos/{owner}/{repo}/issues", &self.values(&[]));
+        let request = request.json(json!({"title": title, "body": text, "labels": [label]}));
+        let json = self.caller.send(request, purpose).await?;
+        json.get("number").and_then(Json::as_u64).ok_or_else(|| self.caller.unreadable(purpose))
+    }
+
+    /// <https://docs.github.com/en/rest/issues/issues#update-an-issue>
+    async fn update_issue(&self, issue: u64, text: &str, is_open: bool) -> Called<()> {
+        let purpose = Purpose { action: "update an issue", needs: WRITE_ISSUES };
+        let number = issue.to_string();
+        let request = http::Request::patch("/repos/{owner}/{repo}/issues/{number}", &self.values(&[&number]));
+        let state = if is_open { "open" } else { "closed" };
+        self.caller.send(request.json(json!({"body": text, "state": state})).idempotent(), purpose).await.map(drop)
+    }
+}

@@ -1,0 +1,146 @@
+//! `terrace pr drift`: one issue for each stack, opened, updated and closed with its drift.
+
+use super::planned::in_environment;
+use super::publish::{Publisher, job};
+use super::scope::environments;
+use crate::args::PrDriftArguments;
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::planning::planner;
+use crate::stacks::without_shared;
+use crate::wiring::{EnvironmentContext, store};
+use std::collections::BTreeSet;
+use terrace_engine::address::StackId;
+use terrace_engine::drift::{Detector, uncertainty};
+use terrace_engine::plan::Note;
+use terrace_engine::plan::options::Options;
+use terrace_engine::render::markdown::{Drift, drift};
+use terrace_engine::source::Sources;
+use terrace_engine::store::Selection;
+use terrace_engine::text::shell_word;
+use terrace_forge::record::{Kind, is_marked, marker};
+use terrace_forge::{Account, Forge, Issue};
+use terrace_state::Access;
+
+/// The limit of an issue in characters; both forges accept it.
+const LARGEST: usize = 60_000;
+
+/// The drift of a stack.
+struct Found {
+    stack: StackId,
+    text: String,
+    has_drift: bool,
+    /// True if some objects could not be read.
+    is_uncertain: bool,
+}
+
+/// Reports the drift of all stacks.
+///
+/// # Errors
+/// When the state or the forge cannot be read. An object that cannot be read is an error after the report.
+pub(super) async fn run(context: &Context<'_>, arguments: &PrDriftArguments) -> Result<Exit, Failure> {
+    let job = job(context.variables)?;
+    let publisher = Publisher::new(&job, context.ui);
+    let (mut found, mut failures) = (Vec::new(), Vec::new());
+    for environment in environments(context, &[])? {
+        match in_environment(context, &environment, async |context| detect(context).await).await {
+            Ok(stacks) => found.extend(stacks),
+            Err(messages) => {
+                failures.push(format!("the environment {environment} cannot be read: {}", messages.join("; ")))
+            }
+        }
+    }
+    let issues = match publisher.forge() {
+        None => None,
+        Some(forge) => match issues(forge, &arguments.label).await {
+            Ok(issues) => Some((forge, issues)),
+            Err(error) => publisher.tolerate(Err(error)).map(|()| None)?,
+        },
+    };
+    for stack in &found {
+        let word = match (stack.has_drift, stack.is_uncertain) {
+            (true, _) => "drift",
+            (false, true) => "unknown, because some objects could not be read",
+            (false, false) => "no drift",
+        };
+        context.ui.print(&format!("drift {}: {word}\n", stack.stack))?;
+        if let Some((forge, (own, issues))) = &issues {
+            let reported = report(*forge, own, issues, stack, &arguments.label).await;
+            publisher.tolerate(reported)?;
+        }
+    }
+    let texts: String =
+        found.iter().filter(|stack| stack.has_drift || stack.is_uncertain).map(|stack| stack.text.as_str()).collect();
+    let is_any = found.iter().any(|stack| stack.has_drift);
+    failures.iter().for_each(|failure| publisher.note(failure));
+    publisher.summary(if texts.is_empty() { "No drift.\n" } else { &texts })?;
+    if !failures.is_empty() || found.iter().any(|stack| stack.is_uncertain) {
+        return Err(Failure::reported(Exit::Error));
+    }
+    Ok(if is_any { Exit::Changes } else { Exit::Done })
+}
+
+/// The account of the token, and all issues with the label.
+async fn issues(forge: &dyn Forge, label: &str) -> Result<(Account, Vec<Issue>), terrace_forge::ForgeError> {
+    Ok((forge.own_account().await?, forge.issues(label).await?))
+}
+
+/// Opens, updates or closes the issue of a stack. Only issues of the token's own account count: any account may open one.
+async fn report(
+    forge: &dyn Forge,
+    own: &Account,
+    issues: &[Issue],
+    found: &Found,
+    label: &str,
+) -> Result<(), terrace_forge::ForgeError> {
+    let marker = marker(Kind::Drift, &found.stack.to_string());
+    let mut ours = issues.iter().filter(|issue| issue.author.is_called(&own.name) && is_marked(&issue.text, &marker));
+    let text = format!("{marker}\n\n{}", found.text);
+    match ours.next() {
+        None if found.has_drift => forge.open_issue(&format!("Drift of {}", found.stack), &text, label).await.map(drop),
+        Some(issue) if found.has_drift && (!issue.is_open || issue.text != text) => {
+            forge.update_issue(issue.number, &text, true).await
+        }
+        // Without all objects, the drift may still be there.
+        Some(issue) if !found.has_drift && !found.is_uncertain && issue.is_open => {
+            forge.update_issue(issue.number, &text, false).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The drift of the stacks of an environment.
+async fn detect(context: &Context<'_>) -> Result<Vec<Found>, Failure> {
+    let settings = context.settings(None)?;
+    let env_context = EnvironmentContext::of_settings(&settings, context.ui)?;
+    let store = store(&settings, Access::ReadOnly).await?;
+    let environment = &env_context.engine.environment.name;
+    let stacks = without_shared(store.stacks().await?).into_iter().filter(|stack| stack.environment == *environment);
+    let (options, sources) = (Options::default(), Sources::default());
+    let planner = planner(store.as_ref(), &env_context, &sources, &options);
+    let detector = Detector::of(&planner);
+    let mut all = Vec::new();
+    for stack in stacks {
+        let (found, diagnostics) = detector.detect(&stack, &Selection::All).await?;
+        let mut seen = BTreeSet::new();
+        let is_own = |item: &terrace_engine::drift::DriftItem| item.stack == stack || item.stack.name == "shared";
+        let items: Vec<_> = found
+            .into_iter()
+            .filter(|item| {
+                is_own(item) && seen.insert((item.stack.clone(), item.address.clone(), item.deposed.clone()))
+            })
+            .collect();
+        let notes: Vec<Note> = diagnostics.iter().map(|diagnostic| Note::of(diagnostic, &sources)).collect();
+        let uncertainty = uncertainty(&diagnostics);
+        let text = drift(&Drift {
+            stacks: std::slice::from_ref(&stack),
+            items: &items,
+            notes: &notes,
+            uncertainty,
+            max_chars: LARGEST,
+            command: &format!("terrace drift --env {} {}", shell_word(environment), shell_word(&stack.to_string())),
+        });
+        all.push(Found { stack, text, has_drift: !items.is_empty(), is_uncertain: uncertainty.is_some() });
+    }
+    Ok(all)
+}

@@ -1,0 +1,266 @@
+//! `terrace pr plan`: plans the changed products of a request, and shows them to its reviewers.
+
+use super::commits::Checkout;
+use super::page::{self, Facts, Page};
+use super::planned::{self, Outcome, Target};
+use super::publish::{Output, Publisher, failure, inert, job};
+use super::scope::{self, Scope};
+use super::untrusted;
+use crate::args::PrPlanArguments;
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::planning::Base;
+use serde_json::{Map, json};
+use std::path::PathBuf;
+use terrace_engine::plan::file;
+use terrace_forge::job::Event;
+use terrace_forge::record::{Kind, Record, marker};
+use terrace_forge::{Access, Check, Forge, Request, Verdict, comment};
+
+/// The commits of a request in the clone.
+struct Commits {
+    /// The commit whose files are planned: the merge result, or the head.
+    tip: String,
+    /// The commit without its changes.
+    base: String,
+}
+
+/// Plans a request.
+///
+/// # Errors
+/// When the job has no request, a plan has errors, or the forge fails.
+pub(super) async fn run(context: &Context<'_>, arguments: &PrPlanArguments) -> Result<Exit, Failure> {
+    let job = job(context.variables)?;
+    let publisher = Publisher::new(&job, context.ui);
+    let (number, head, base, is_queue) = match &job.event {
+        Event::Request { number, head, base } => (Some(*number), head, base, false),
+        Event::Queue { number, head, base } => (*number, head, base, true),
+        Event::Mention { .. } | Event::Push { .. } | Event::Other => {
+            return Err(Failure::new(format!("this job has no open {}", job.vendor.request()))
+                .hint("run `terrace pr plan` in the jobs of requests: `on: pull_request`, or `merge_request_event`"));
+        }
+    };
+    let checkout = Checkout::here()?;
+    let output = Output::create(&arguments.out)?;
+    let request = request(&publisher, number).await?;
+    let base = base.clone().or_else(|| request.as_ref().map(|request| request.base.clone()));
+    let distrust = distrust(publisher.forge(), request.as_ref()).await?;
+    let number = number.or_else(|| request.as_ref().map(|request| request.number)).unwrap_or_default();
+    if let Some(reason) = &distrust {
+        context.ui.print_message(&inert(&format!("note: the request is untrusted: {reason}")));
+        if is_queue {
+            let title = "an untrusted request is planned after its merge".to_owned();
+            publisher.check(&check(&arguments.scope.name, head, Verdict::Waiting, title, String::new())).await?;
+            return publisher
+                .summary("The request is untrusted: terrace plans it after its merge.\n")
+                .map(|()| Exit::Done);
+        }
+        let page =
+            untrusted::page(context, arguments, &checkout, (head, base.as_deref()), (&job, number, reason)).await?;
+        output.write("comment.md", &page.text)?;
+        publisher.comment(number, &marker(Kind::Plan, &arguments.scope.name), &page.text).await?;
+        publisher.check(&check(&arguments.scope.name, head, page.verdict, page.title, page.text.clone())).await?;
+        publisher.summary(&page.text)?;
+        return Ok(Exit::Done);
+    }
+    let commits = commits(&checkout, head, base.as_deref())?;
+    let (scope, plans) = plans(context, &checkout, &arguments.scope.paths, &commits).await?;
+    let facts = Facts {
+        vendor: job.vendor,
+        name: &arguments.scope.name,
+        request: number,
+        commit: head,
+        removed: &scope.removed,
+        failures: &scope.failures,
+        notes: &scope.notes,
+        folder: arguments.out.display().to_string(),
+    };
+    let mut page = page::plans(&facts, &plans);
+    for (target, outcome) in &plans {
+        let line = match outcome {
+            Ok(ready) => format!("{}, digest {}", ready.counts(), ready.digest),
+            Err(messages) => format!("failed: {}", messages.join("; ")),
+        };
+        let line = format!("plan {}: {line}", target.stack());
+        context.ui.print(&format!("{}\n", inert(&line)))?;
+    }
+    for (environment, messages) in &scope.failures {
+        let message = format!("error: the products of {environment} cannot be read: {}", messages.join("; "));
+        context.ui.print_message(&inert(&message));
+    }
+    write(&output, &plans, &page)?;
+    if is_queue {
+        page = queued(&publisher, &arguments.scope.name, number, &plans, page).await?;
+    } else {
+        publisher.comment(number, &marker(Kind::Plan, &arguments.scope.name), &page.text).await?;
+    }
+    let Page { text, verdict, title } = page;
+    let commit = if is_queue { &commits.tip } else { head };
+    publisher.check(&check(&arguments.scope.name, commit, verdict, title.clone(), text.clone())).await?;
+    publisher.summary(&text)?;
+    context.ui.print(&format!("result: {title}\n"))?;
+    match verdict {
+        Verdict::Failure => Err(Failure::reported(Exit::Error)),
+        Verdict::Success | Verdict::Waiting => Ok(Exit::Done),
+    }
+}
+
+fn check(name: &str, commit: &str, verdict: Verdict, title: String, summary: String) -> Check {
+    Check { commit: commit.to_owned(), name: format!("{name} plan"), verdict, title, summary }
+}
+
+/// Reads the request. `None` without a token or a permission.
+///
+/// # Errors
+/// When the forge fails.
+async fn request(publisher: &Publisher<'_>, number: Option<u64>) -> Result<Option<Request>, Failure> {
+    let (Some(forge), Some(number)) = (publisher.forge(), number) else { return Ok(None) };
+    match forge.request(number).await {
+        Ok(request) => Ok(Some(request)),
+        Err(error) if error.is_denied() => publisher.tolerate(Err(error)).map(|()| None),
+        Err(error) => Err(failure(error)),
+    }
+}
+
+/// The reason why a request is untrusted; `None` for a branch of this repository by an account that may write.
+///
+/// # Errors
+/// When the forge fails. A denied call counts as a reason.
+async fn distrust(forge: Option<&dyn Forge>, request: Option<&Request>) -> Result<Option<String>, Failure> {
+    let (Some(forge), Some(request)) = (forge, request) else {
+        return Ok(Some(
+            "its author is unknown, because the job has no token or no permission to read the request".to_owned(),
+        ));
+    };
+    if request.is_fork {
+        return Ok(Some("it comes from a fork".to_owned()));
+    }
+    match forge.access(&request.author).await {
+        Ok(Access::Write | Access::Maintain) => Ok(None),
+        Ok(Access::Read) => Ok(Some(format!("its author {} may not write to the repository", request.author.name))),
+        Err(error) if error.is_denied() => {
+            Ok(Some(format!("the access of its author {} cannot be read: {error}", request.author.name)))
+        }
+        Err(error) => Err(failure(error)),
+    }
+}
+
+/// The commits of a trusted request, whose files are checked out.
+///
+/// # Errors
+/// When another commit is checked out, or the clone lacks a commit.
+fn commits(checkout: &Checkout, head: &str, base: Option<&str>) -> Result<Commits, Failure> {
+    let tip = checkout.commit("HEAD")?;
+    let parents = checkout.parents(&tip)?;
+    match parents.as_slice() {
+        [first, second] if *second == head => return Ok(Commits { base: first.clone(), tip }),
+        _ if tip == head => {}
+        _ => {
+            return Err(Failure::new(format!("the checkout has the commit {tip}, and the request is at {head}"))
+                .hint("check out the request: the default of actions/checkout and of GitLab")
+                .hint("the job of an older commit may end so: the job of the newer commit reports"));
+        }
+    }
+    let base = base.ok_or_else(|| Failure::new("the job does not name the commit of the target branch"))?;
+    let base = checkout.merge_base(&checkout.commit(base)?, &tip)?;
+    Ok(Commits { tip, base })
+}
+
+/// Plans the products that a request changes.
+///
+/// # Errors
+/// When the configuration is invalid or a commit cannot be read.
+async fn plans(
+    context: &Context<'_>,
+    checkout: &Checkout,
+    folders: &[PathBuf],
+    commits: &Commits,
+) -> Result<(Scope, Vec<(Target, Outcome)>), Failure> {
+    let changed = checkout.changed(&commits.base, &commits.tip)?;
+    let environments = scope::environments(context, folders)?;
+    let is_all = scope::touches_all(context, folders, &changed)?;
+    let existing: Vec<PathBuf> = folders.iter().filter(|folder| folder.exists()).cloned().collect();
+    let base = Base::read(&existing, &commits.base)?;
+    let (before, notes) = scope::before(context, base, &environments, folders).await;
+    let is_touched = |unit: &super::units::Unit, environment: &str| is_all || unit.is_touched_by(&changed, environment);
+    let mut scope = scope::find(context, &environments, folders, &before.units, is_touched).await;
+    scope.notes.extend(notes);
+    if is_all {
+        scope
+            .notes
+            .push("The request changes the configuration or blueprints, so all products are planned.".to_owned());
+    }
+    let mut plans = Vec::new();
+    for target in &scope.targets {
+        let outcome = planned::plan(context, target, Some(&before)).await;
+        plans.push((target.clone(), outcome));
+    }
+    Ok((scope, plans))
+}
+
+/// Writes the plan files, their digests and the comment.
+///
+/// # Errors
+/// When a file cannot be written.
+fn write(output: &Output, plans: &[(Target, Outcome)], page: &Page) -> Result<(), Failure> {
+    let mut listed = Vec::new();
+    for (number, (target, outcome)) in plans.iter().enumerate() {
+        let mut entry = Map::new();
+        entry.insert("stack".to_owned(), target.stack().into());
+        entry.insert("environment".to_owned(), target.environment.as_str().into());
+        entry.insert("files".to_owned(), target.files().into());
+        match outcome {
+            Ok(ready) => {
+                entry.insert("digest".to_owned(), ready.digest.as_str().into());
+                entry.insert("summary".to_owned(), ready.counts().into());
+                entry.insert("destructive".to_owned(), ready.is_destructive().into());
+                // Without a state key, a plan with sensitive values cannot be saved.
+                if let Ok(text) = file::write(&ready.plan, &ready.seal).map_err(drop)
+                    && !ready.plan.is_errored
+                {
+                    let name = format!("{:03}.plan.json", number + 1);
+                    output.write(&name, &text)?;
+                    entry.insert("plan".to_owned(), name.into());
+                }
+            }
+            Err(messages) => drop(entry.insert("errors".to_owned(), messages.clone().into())),
+        }
+        listed.push(entry);
+    }
+    output.write("plans.json", &format!("{:#}\n", json!({ "plans": listed })))?;
+    output.write("comment.md", &page.text)
+}
+
+/// The result of a merge queue: every plan must be the reviewed one.
+///
+/// # Errors
+/// When the forge fails.
+async fn queued(
+    publisher: &Publisher<'_>,
+    name: &str,
+    number: u64,
+    plans: &[(Target, Outcome)],
+    page: Page,
+) -> Result<Page, Failure> {
+    if page.verdict == Verdict::Failure {
+        return Ok(page);
+    }
+    let Some(forge) = publisher.forge() else { return Ok(page) };
+    let found = comment::find(forge, number, &marker(Kind::Plan, name)).await.map_err(failure)?;
+    let record = found.and_then(|(_, text)| Record::of_comment(&text));
+    let is_reviewed = |(target, outcome): &&(Target, Outcome)| {
+        let (Ok(ready), Some(record)) = (outcome, &record) else { return false };
+        let entry = record.plans.iter().find(|plan| plan.stack == target.stack());
+        !ready.plan.has_changes()
+            || entry.is_some_and(|entry| ready.has_digest(&entry.digest) && ready.authenticates(entry, record))
+    };
+    let stale = plans.len() - plans.iter().filter(is_reviewed).count();
+    Ok(match stale {
+        0 => Page { title: format!("{} plans are those that were reviewed", plans.len()), ..page },
+        stale => Page {
+            title: format!("{stale} of {} plans are stale: the target branch changed after the review", plans.len()),
+            verdict: Verdict::Failure,
+            ..page
+        },
+    })
+}

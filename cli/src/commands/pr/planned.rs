@@ -1,0 +1,220 @@
+//! Plans a product in an environment, and compares the plan with the base.
+
+use super::units::Unit;
+use crate::args::{DataArguments, Global, PlanningArguments};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::planning::{Base, Project, compile_commit, compile_sound};
+use crate::ui::Ui;
+use crate::wiring::store;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use terrace_engine::plan::{Plan, file};
+use terrace_engine::render::comparison::Comparison;
+use terrace_engine::render::markdown::{Markdown, code, prose};
+use terrace_engine::seal::Seal;
+use terrace_engine::text::shell_word;
+use terrace_forge::record::{Record, Reviewed};
+use terrace_provider::Severity;
+use terrace_state::Access;
+
+/// The name of the base in a comparison.
+const BASE: &str = "base";
+/// Most paths in the command of a comment.
+const MOST_PATHS: usize = 6;
+/// The longest message in a comment, in characters.
+const LONGEST: usize = 600;
+/// Most messages of a plan that failed.
+const MOST_MESSAGES: usize = 20;
+
+/// A product in an environment.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) unit: Unit,
+    pub(super) environment: String,
+}
+
+impl Target {
+    /// The stack: `sales.orders.0@prod`.
+    pub(super) fn stack(&self) -> String {
+        format!("{}@{}", self.unit.stack, self.environment)
+    }
+
+    /// The files as words of the command line.
+    pub(super) fn files(&self) -> Vec<String> {
+        self.unit.paths.iter().map(|path| path.display().to_string()).collect()
+    }
+
+    /// The command that shows the plan.
+    pub(super) fn command(&self) -> String {
+        let mut words: Vec<String> = self.files().iter().take(MOST_PATHS).map(|path| shell_word(path)).collect();
+        if self.unit.paths.len() > MOST_PATHS {
+            words.push("…".to_owned());
+        }
+        format!("terrace plan --env {} {}", shell_word(&self.environment), words.join(" "))
+    }
+}
+
+/// A plan that can be shown, and applied by its digest.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) plan: Plan,
+    pub(super) digest: String,
+    pub(super) seal: Arc<Seal>,
+    pub(super) comparison: Option<Comparison>,
+}
+
+/// The plan of a target, or the messages of its failure.
+pub(super) type Outcome = Result<Ready, Vec<String>>;
+
+/// The base of a comparison, with the products that it has in each environment.
+#[derive(Debug)]
+pub(super) struct Before {
+    pub(super) base: Base,
+    pub(super) units: BTreeMap<String, Vec<Unit>>,
+}
+
+/// The options of every plan. The approval of a digest is the consent to a loss of data.
+pub(super) fn planning() -> PlanningArguments {
+    let data = DataArguments { allow_data_loss: vec![String::new()], ..DataArguments::default() };
+    PlanningArguments { refresh: true, data, ..PlanningArguments::default() }
+}
+
+/// Runs work in an environment, with messages that are remembered instead of printed.
+///
+/// # Errors
+/// With the messages of the failure.
+pub(super) async fn in_environment<T>(
+    context: &Context<'_>,
+    environment: &str,
+    work: impl AsyncFnOnce(&Context<'_>) -> Result<T, Failure>,
+) -> Result<T, Vec<String>> {
+    let global = Global { env: Some(environment.to_owned()), ..context.global.clone() };
+    let ui = context.ui.silent();
+    let context = Context { global: &global, ui: &ui, ..*context };
+    work(&context).await.map_err(|failure| messages(&ui, &failure))
+}
+
+/// The messages of a failure, those of diagnostics first.
+pub(super) fn messages(ui: &Ui, failure: &Failure) -> Vec<String> {
+    let notes = ui.remembered().into_iter().filter(|note| note.severity == Severity::Error);
+    let notes = notes.map(|note| {
+        let place = note.place.map(|place| format!("{place}: ")).unwrap_or_default();
+        let hint = note.hint.map(|hint| format!("; hint: {hint}")).unwrap_or_default();
+        format!("{place}{}{hint}", note.message)
+    });
+    let mut all: Vec<String> = notes.chain(failure.message.clone()).chain(failure.hints.iter().cloned()).collect();
+    if all.len() > MOST_MESSAGES {
+        let more = all.len() - MOST_MESSAGES;
+        all.truncate(MOST_MESSAGES);
+        all.push(format!("… {more} more"));
+    }
+    if all.is_empty() { vec!["the plan failed without a message".to_owned()] } else { all }
+}
+
+/// Plans a target.
+pub(super) async fn plan(context: &Context<'_>, target: &Target, before: Option<&Before>) -> Outcome {
+    in_environment(context, &target.environment, async |context| {
+        let planning = planning();
+        let project = compile_sound(context, &target.unit.paths, &planning.choice, false).await?;
+        let plan = plan_project(&project, &planning).await?;
+        let seal = Arc::clone(&project.env_context.engine.seal);
+        let digest = file::digest(&plan, &seal)?;
+        let comparison = match before {
+            Some(before) => compare(context, target, before, &plan).await,
+            None => None,
+        };
+        Ok(Ready { plan, digest, seal, comparison })
+    })
+    .await
+}
+
+async fn plan_project(project: &Project, planning: &PlanningArguments) -> Result<Plan, Failure> {
+    let store = store(&project.settings, Access::ReadOnly).await?;
+    Ok(project.plan(store.as_ref(), planning).await?.plan)
+}
+
+/// Compares a plan with that of the base. `None` if the base cannot be planned: the request may repair it.
+async fn compare(context: &Context<'_>, target: &Target, before: &Before, plan: &Plan) -> Option<Comparison> {
+    let units = before.units.get(&target.environment)?;
+    let base = &before.base;
+    let Some(unit) = units.iter().find(|unit| unit.stack == target.unit.stack) else {
+        return Some(Comparison::new(BASE, &base.commit, None, plan));
+    };
+    let paths: Vec<PathBuf> = unit.paths.iter().map(|path| base.files().join(path)).collect();
+    let (ui, planning) = (context.ui.silent(), planning());
+    let context = Context { ui: &ui, ..*context };
+    let files = (target.unit.paths.as_slice(), paths.as_slice());
+    let project = compile_commit(&context, files, &planning.choice, false, base).await.ok()?;
+    let computed = plan_project(&project, &planning).await.ok().filter(|computed| !computed.is_errored)?;
+    Some(Comparison::new(BASE, &base.commit, Some(&computed), plan))
+}
+
+impl Ready {
+    /// True if the plan destroys or replaces objects or data.
+    pub(super) fn is_destructive(&self) -> bool {
+        self.plan
+            .changes()
+            .any(|(_, change)| change.is_change() && (change.action.removes_object() || change.data_loss.is_some()))
+    }
+
+    /// False if the digest leaves out sensitive values for lack of a state key.
+    pub(super) fn is_covered(&self) -> bool {
+        self.seal.can_store_new() || file::write(&self.plan, &Seal::without_key(false)).is_ok()
+    }
+
+    /// True if the plan has this digest under the present key or an older one.
+    pub(super) fn has_digest(&self, digest: &str) -> bool {
+        file::has_digest(&self.plan, &self.seal, digest).unwrap_or(false)
+    }
+
+    /// The counts of the plan in a sentence.
+    pub(super) fn counts(&self) -> String {
+        let counts = self.plan.counts();
+        match (self.plan.is_errored, self.plan.has_changes()) {
+            (true, _) => "errors".to_owned(),
+            (false, false) => "no changes".to_owned(),
+            (false, true) => {
+                format!("{} to add, {} to change, {} to destroy", counts.add, counts.change, counts.destroy)
+            }
+        }
+    }
+
+    /// The entry of the record, authenticated by the state key if there is one.
+    pub(super) fn reviewed(&self, target: &Target, record: &Record) -> Reviewed {
+        let reviewed = Reviewed { stack: target.stack(), digest: self.digest.clone(), code: None };
+        let code = self.seal.change_detector(&reviewed.authenticated(record));
+        Reviewed { code, ..reviewed }
+    }
+
+    /// True if the state key of the plan authenticates the entry of a record, or the plan has no key.
+    pub(super) fn authenticates(&self, reviewed: &Reviewed, record: &Record) -> bool {
+        if !self.seal.has_key() {
+            return true;
+        }
+        let text = reviewed.authenticated(record);
+        let Some(code) = &reviewed.code else { return false };
+        self.seal.change_detector(&text).as_ref() == Some(code)
+            || self.seal.older_change_detectors(&text).contains(code)
+    }
+
+    /// The plan in Markdown within a limit of characters, with the comparison.
+    pub(super) fn markdown(&self, target: &Target, limit: usize) -> String {
+        let comparison =
+            self.comparison.as_ref().map(|comparison| format!("\n{}", comparison.markdown())).unwrap_or_default();
+        let options = Markdown {
+            max_chars: limit.saturating_sub(comparison.encode_utf16().count()).max(Markdown::LEAST_CHARS),
+            max_bytes: Markdown::DEFAULT_BYTES,
+            digest: &self.digest,
+            command: &target.command(),
+        };
+        format!("{}{comparison}\n", terrace_engine::render::markdown::plan(&self.plan, &options))
+    }
+}
+
+/// The section about a plan that failed.
+pub(super) fn failed(stack: &str, messages: &[String]) -> String {
+    let lines: String = messages.iter().map(|message| format!("- {}\n", prose(message, LONGEST))).collect();
+    format!("### terrace plan: {} failed\n\n{lines}\n", code(stack, 120))
+}

@@ -1,0 +1,175 @@
+//! The process that plans an untrusted request: no variables, no state, no keys, no network, no written file.
+//!
+//! It runs in the folder with the files of the request. Its argument is the folder with the files of the target branch, which
+//! has the configuration and the blueprints. Both trees are planned against an empty state, and compared.
+
+use super::scope::environments;
+use super::units::{self, Unit};
+use crate::args::{Global, PrPreviewArguments};
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::planning::compile_untrusted;
+use crate::variables::Variables;
+use rustix::process::{Resource, Rlimit, setrlimit};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use terrace_engine::plan::Plan;
+use terrace_engine::render::comparison::{Comparison, Status};
+use terrace_engine::render::markdown::code;
+
+/// Most links in a message.
+pub(super) const SHOWN_LINKS: usize = 10;
+/// The limit of processor time, in seconds.
+const PROCESSOR_TIME: u64 = 240;
+/// The limit of memory, in bytes.
+const MEMORY: u64 = 8 << 30;
+/// The size limit of the request, in bytes.
+const LARGEST_REQUEST: u64 = 64 << 20;
+/// Most changes of a stack in a comment.
+const MOST_ROWS: usize = 200;
+/// The longest name in a table, in characters.
+const WIDEST: usize = 120;
+
+/// The request of a preview.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Request {
+    /// The folders with products.
+    pub(super) folders: Vec<PathBuf>,
+    /// The environment; `None` for all.
+    pub(super) environment: Option<String>,
+    /// The changed files.
+    pub(super) changed: BTreeSet<String>,
+}
+
+/// The result of a preview.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Previewed {
+    /// The changes of each stack in Markdown, by its name.
+    pub(super) plans: Vec<(String, String)>,
+    /// Messages as plain text.
+    pub(super) messages: Vec<String>,
+}
+
+/// Plans the request of standard input, and prints the result as JSON.
+///
+/// # Errors
+/// When the request cannot be read.
+pub(super) async fn run(context: &Context<'_>, arguments: &PrPreviewArguments) -> Result<Exit, Failure> {
+    limit();
+    let mut text = Vec::new();
+    let read = std::io::stdin().lock().take(LARGEST_REQUEST).read_to_end(&mut text);
+    let request: Option<Request> = read.ok().and_then(|_| serde_json::from_slice(&text).ok());
+    let request = request.ok_or_else(|| Failure::new("standard input has no request for a preview"))?;
+    let variables = Variables::isolated();
+    let context = Context { variables: &variables, ..*context };
+    let result = preview(&context, &request, &arguments.base).await;
+    let json = serde_json::to_string(&result).map_err(|error| Failure::new(error.to_string()))?;
+    context.ui.print_raw(&json).map(|()| Exit::Done)
+}
+
+/// Limits this process. A limit that the system refuses is not essential: the variables are gone already.
+fn limit() {
+    for (resource, most) in
+        [(Resource::Fsize, 0), (Resource::Core, 0), (Resource::Cpu, PROCESSOR_TIME), (Resource::As, MEMORY)]
+    {
+        let _ = setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
+    }
+}
+
+async fn preview(context: &Context<'_>, request: &Request, base: &Path) -> Previewed {
+    let mut result = Previewed::default();
+    let global = Global { env: request.environment.clone(), ..context.global.clone() };
+    let all = Context { global: &global, ..*context };
+    let environments = match environments(&all, &[]) {
+        Ok(environments) => environments,
+        Err(failure) => {
+            result.messages = super::planned::messages(context.ui, &failure);
+            return result;
+        }
+    };
+    for environment in &environments {
+        let found = super::planned::in_environment(context, environment, async |context| {
+            let head = units::find(context, Path::new(""), &request.folders)?;
+            let before = units::find(context, base, &request.folders)?;
+            Ok((head, before))
+        });
+        let (head, before) = match found.await {
+            Ok(found) => found,
+            Err(messages) => {
+                result.messages.push(format!("the products of {environment} cannot be read: {}", messages.join("; ")));
+                continue;
+            }
+        };
+        let is_touched = |unit: &Unit| unit.is_touched_by(&request.changed, environment);
+        let touched: BTreeSet<&String> =
+            head.iter().chain(&before).filter(|unit| is_touched(unit)).map(|unit| &unit.stack).collect();
+        for stack in touched {
+            let of = |units: &[Unit]| units.iter().find(|unit| unit.stack == *stack).cloned();
+            let (head, before) = (of(&head), of(&before));
+            if head.iter().chain(&before).any(|unit| unit.is_of_specs()) {
+                result.messages.push(format!("{stack} has pipeline specs, which are not checked"));
+                continue;
+            }
+            let name = format!("{stack}@{environment}");
+            match compared(context, environment, head.as_ref(), before.as_ref(), base).await {
+                Ok(text) => result.plans.push((name, text)),
+                Err(messages) => result.messages.push(format!("{name}: {}", messages.join("; "))),
+            }
+        }
+    }
+    result
+}
+
+/// The changes between two versions of a product, in Markdown.
+async fn compared(
+    context: &Context<'_>,
+    environment: &str,
+    head: Option<&Unit>,
+    before: Option<&Unit>,
+    base: &Path,
+) -> Result<String, Vec<String>> {
+    let plan = async |unit: Option<&Unit>, root: &Path| -> Result<Option<Plan>, Vec<String>> {
+        let Some(unit) = unit else { return Ok(None) };
+        let paths: Vec<PathBuf> = unit.paths.iter().map(|path| root.join(path)).collect();
+        super::planned::in_environment(context, environment, async |context| {
+            let project = compile_untrusted(context, &paths)?;
+            Ok(Some(project.plan_empty(&super::planned::planning()).await?.plan))
+        })
+        .await
+    };
+    let Some(head) = plan(head, Path::new("")).await? else {
+        return Ok("The request removes its files. Its objects stay until `terrace destroy` removes them.\n".to_owned());
+    };
+    let errors: Vec<String> = head
+        .notes
+        .iter()
+        .filter(|note| note.severity == terrace_provider::Severity::Error)
+        .map(|note| note.message.clone())
+        .collect();
+    if head.is_errored && !errors.is_empty() {
+        return Err(errors);
+    }
+    // A base that cannot be planned is compared as if it had nothing.
+    let before = plan(before, base).await.ok().flatten();
+    let comparison = Comparison::new("", "", before.as_ref(), &head);
+    let changes: Vec<_> = comparison.changes.iter().filter(|change| change.status != Status::Pending).collect();
+    if changes.is_empty() {
+        return Ok("No change of a resource.\n".to_owned());
+    }
+    let mut text = "| component | resource | |\n|---|---|---|\n".to_owned();
+    for change in changes.iter().take(MOST_ROWS) {
+        let component = if change.component.is_stack() { change.stack.clone() } else { change.component.to_string() };
+        text.push_str(&format!(
+            "| {} | {} | {} |\n",
+            code(&component, WIDEST),
+            code(&change.address, WIDEST),
+            change.status.word()
+        ));
+    }
+    if changes.len() > MOST_ROWS {
+        text.push_str(&format!("\n… and {} more changes\n", changes.len() - MOST_ROWS));
+    }
+    Ok(text)
+}

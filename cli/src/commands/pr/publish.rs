@@ -1,0 +1,205 @@
+//! Results for readers: the comment, the check, the summary of the job, files, and the log.
+
+use crate::failure::Failure;
+use crate::ui::Ui;
+use crate::variables::Variables;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use terrace_forge::{Check, Forge, ForgeError, Job, JobError, comment};
+
+/// The size limit of a step's summary, in bytes: <https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands#adding-a-job-summary>.
+const LARGEST_SUMMARY: usize = 1 << 20;
+
+/// Publishes results. Without a permission, results go to the summary of the job and its log.
+pub(super) struct Publisher<'a> {
+    pub(super) job: &'a Job,
+    ui: &'a Ui,
+    notes: Mutex<Vec<String>>,
+}
+
+impl<'a> Publisher<'a> {
+    pub(super) fn new(job: &'a Job, ui: &'a Ui) -> Self {
+        let publisher = Self { job, ui, notes: Mutex::default() };
+        if job.forge.is_none() {
+            let variable = match job.vendor {
+                terrace_forge::Vendor::GitHub => "GITHUB_TOKEN",
+                terrace_forge::Vendor::GitLab => "GITLAB_TOKEN",
+            };
+            publisher.note(&format!("{variable} is not set, so terrace writes no comment and no check"));
+        }
+        publisher
+    }
+
+    /// The forge, if there is a token.
+    pub(super) fn forge(&self) -> Option<&dyn Forge> {
+        self.job.forge.as_deref()
+    }
+
+    /// Adds a message to the log and the summary.
+    pub(super) fn note(&self, text: &str) {
+        self.ui.print_message(&format!("note: {}", inert(text)));
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+    }
+
+    /// Turns a denied call into a note: the summary has the result.
+    ///
+    /// # Errors
+    /// With any other failure of a call.
+    pub(super) fn tolerate(&self, result: Result<(), ForgeError>) -> Result<(), Failure> {
+        match result {
+            Ok(()) => Ok(()),
+            Err(error) if error.is_denied() => {
+                let hints: String = error.hints.iter().map(|hint| format!("; {hint}")).collect();
+                self.note(&format!("{error}{hints}"));
+                Ok(())
+            }
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    /// Creates or updates the comment of a request.
+    ///
+    /// # Errors
+    /// When the forge fails. A denied call is noted.
+    pub(super) async fn comment(&self, request: u64, marker: &str, text: &str) -> Result<(), Failure> {
+        let Some(forge) = self.forge() else { return Ok(()) };
+        self.tolerate(comment::upsert(forge, request, marker, text).await)
+    }
+
+    /// Reports a check.
+    ///
+    /// # Errors
+    /// When the forge fails. A denied call is noted.
+    pub(super) async fn check(&self, check: &Check) -> Result<(), Failure> {
+        let Some(forge) = self.forge() else { return Ok(()) };
+        self.tolerate(forge.set_check(check).await)
+    }
+
+    /// Writes the summary of the job: a text, and the notes so far.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(super) fn summary(&self, text: &str) -> Result<(), Failure> {
+        let Some(path) = &self.job.summary else { return Ok(()) };
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let notes: String =
+            notes.iter().map(|note| format!("> {}\n\n", terrace_engine::render::markdown::prose(note, 1000))).collect();
+        let mut summary = format!("{text}\n{notes}");
+        if summary.len() > LARGEST_SUMMARY {
+            summary = format!("The result is too large for a summary.\n\n{notes}");
+        }
+        let written = OpenOptions::new().append(true).create(true).open(path);
+        written
+            .and_then(|mut file| file.write_all(summary.as_bytes()))
+            .map_err(|error| Failure::new(format!("the summary `{}` cannot be written: {error}", path.display())))
+    }
+}
+
+/// A text for the log, in which no part is a command of a runner. Both streams of a job end in one log, in any order, so
+/// that [`QuietLog`] alone is not enough.
+pub(super) fn inert(text: &str) -> String {
+    text.replace(['\n', '\r'], " ").replace("::", ": :").replace("##[", "## [")
+}
+
+/// The failure of a command for a failed call.
+pub(super) fn failure(error: ForgeError) -> Failure {
+    error.hints.into_iter().filter(|hint| !hint.is_empty()).fold(Failure::new(error.message), Failure::hint)
+}
+
+/// The job of this process.
+///
+/// # Errors
+/// When it runs in no job.
+pub(super) fn job(variables: &Variables) -> Result<Job, Failure> {
+    Job::detect(&|name| variables.get(name).map(str::to_owned))
+        .map_err(|JobError { message, hint }| Failure::new(message).hint(hint))
+}
+
+/// A part of the log in which the runner of GitHub Actions executes no commands, such as `::set-output::`. Texts of a
+/// request appear in the log. <https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands#stopping-and-starting-workflow-commands>
+pub(super) struct QuietLog<'a> {
+    ui: &'a Ui,
+    token: Option<String>,
+}
+
+impl<'a> QuietLog<'a> {
+    /// Begins the part.
+    ///
+    /// # Errors
+    /// When the system has no random numbers, or standard output cannot be written.
+    pub(super) fn begin(ui: &'a Ui, variables: &Variables) -> Result<Self, Failure> {
+        if variables.get("GITHUB_ACTIONS") != Some("true") {
+            return Ok(Self { ui, token: None });
+        }
+        let mut bytes = [0_u8; 16];
+        getrandom::fill(&mut bytes)
+            .map_err(|error| Failure::new(format!("the system has no random numbers: {error}")))?;
+        let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        ui.print(&format!("::stop-commands::{token}\n"))?;
+        Ok(Self { ui, token: Some(token) })
+    }
+}
+
+impl Drop for QuietLog<'_> {
+    fn drop(&mut self) {
+        if let Some(token) = &self.token {
+            // Ignores an error: standard output is closed.
+            let _ = self.ui.print(&format!("::{token}::\n"));
+        }
+    }
+}
+
+/// Refuses a folder behind a link: files in it would be outside of the checkout.
+fn check_output_folder(folder: &Path) -> Result<(), Failure> {
+    let parts: Vec<&Path> = folder.ancestors().filter(|part| !part.as_os_str().is_empty()).collect();
+    // The caller names the folders above an absolute path, not the request.
+    let checked = if folder.is_absolute() { parts.get(..1) } else { parts.get(..) };
+    for part in checked.unwrap_or_default() {
+        let is_other = std::fs::symlink_metadata(part).is_ok_and(|metadata| !metadata.is_dir());
+        if is_other || part.ends_with("..") {
+            return Err(Failure::new(format!(
+                "`--out {}`: `{}` is a link or a file",
+                folder.display(),
+                part.display()
+            ))
+            .hint("name a folder that the repository does not have"));
+        }
+    }
+    Ok(())
+}
+
+/// The folder of results. Nothing in it leads elsewhere: a request may have brought links into the checkout.
+#[derive(Debug)]
+pub(super) struct Output {
+    folder: PathBuf,
+}
+
+impl Output {
+    /// Creates the folder.
+    ///
+    /// # Errors
+    /// When the path has a link, or cannot be created.
+    pub(super) fn create(folder: &Path) -> Result<Self, Failure> {
+        check_output_folder(folder)?;
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Failure::new(format!("the folder `{}` cannot be created: {error}", folder.display())))?;
+        Ok(Self { folder: folder.to_owned() })
+    }
+
+    /// Writes a file that only this user can read. It replaces a file or link of the same name.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn write(&self, name: &str, text: &str) -> Result<(), Failure> {
+        let write = || {
+            let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
+            file.write_all(text.as_bytes())?;
+            file.persist(self.folder.join(name)).map(drop).map_err(|error| error.error)
+        };
+        write().map_err(|error: std::io::Error| {
+            Failure::new(format!("`{}` cannot be written: {error}", self.folder.join(name).display()))
+        })
+    }
+}

@@ -1,0 +1,127 @@
+//! The preview of an untrusted request.
+//!
+//! terrace reads the files of both commits from Git as data, into a temporary folder without links, and plans them in a
+//! separate process: without environment variables, without a token, with limits on time and memory, and unable to write a
+//! file. The configuration, the blueprints and the policies are those of the target branch.
+
+use super::commits::Checkout;
+use super::page::{self, Facts, Page};
+use super::preview::{Previewed, Request, SHOWN_LINKS};
+use crate::args::PrPlanArguments;
+use crate::configuration::FILE_NAME;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::wiring::{forbid_dumps, guard_program};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+use terrace_forge::{Job, Verdict};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// The time limit of a preview.
+const LONGEST: Duration = Duration::from_secs(300);
+/// The size limit of its result, in bytes.
+const LARGEST: u64 = 64 << 20;
+
+/// The comment of an untrusted request.
+///
+/// # Errors
+/// When the clone lacks a commit, or the preview cannot be started. A failed preview is part of the comment.
+pub(super) async fn page(
+    context: &Context<'_>,
+    arguments: &PrPlanArguments,
+    checkout: &Checkout,
+    (head, base): (&str, Option<&str>),
+    (job, number, reason): (&Job, u64, &str),
+) -> Result<Page, Failure> {
+    forbid_dumps();
+    let base = base.ok_or_else(|| Failure::new("the job does not name the commit of the target branch"))?;
+    let (base, head_commit) = (checkout.commit(base)?, checkout.commit(head)?);
+    // The merge result, if it is checked out: it has the newest files of the target branch, too.
+    let checked_out = checkout.commit("HEAD")?;
+    let tip = match checkout.parents(&checked_out)?.get(1) == Some(&head_commit) {
+        true => checked_out,
+        false => head_commit.clone(),
+    };
+    let changed = checkout.changed(&checkout.merge_base(&base, &head_commit)?, &head_commit)?;
+    let folder =
+        tempfile::tempdir().map_err(|error| Failure::new(format!("no temporary folder can be made: {error}")))?;
+    let (base_folder, head_folder) = (folder.path().join("base"), folder.path().join("head"));
+    for folder in [&base_folder, &head_folder] {
+        std::fs::create_dir(folder).map_err(|error| Failure::new(format!("a folder cannot be made: {error}")))?;
+    }
+    checkout.write(&base, &base_folder)?;
+    let left_out = checkout.write(&tip, &head_folder)?;
+    let configuration = base_folder.join(FILE_NAME);
+    if !configuration.exists() {
+        std::fs::write(&configuration, "")
+            .map_err(|error| Failure::new(format!("a file cannot be written: {error}")))?;
+    }
+    let mut notes: Vec<String> = Vec::new();
+    let links: BTreeSet<&String> = left_out.iter().filter(|path| changed.contains(path.as_str())).collect();
+    if !links.is_empty() {
+        let names: Vec<&str> = links.iter().take(SHOWN_LINKS).map(|path| path.as_str()).collect();
+        notes.push(format!("not read, because they are links, submodules or too large: {}", names.join(", ")));
+    }
+    let request = Request {
+        folders: arguments.scope.paths.clone(),
+        environment: context.global.env.clone().or_else(|| context.variables.get("TERRACE_ENV").map(str::to_owned)),
+        changed,
+    };
+    let result = preview(&request, &base_folder, &head_folder).await;
+    let previewed = result.unwrap_or_else(|why| Previewed { plans: Vec::new(), messages: vec![why] });
+    let facts = Facts {
+        vendor: job.vendor,
+        name: &arguments.scope.name,
+        request: number,
+        commit: head,
+        removed: &BTreeSet::new(),
+        failures: &[],
+        notes: &notes,
+        folder: arguments.out.display().to_string(),
+    };
+    let text = page::untrusted(&facts, reason, &previewed.plans, &previewed.messages);
+    Ok(Page {
+        text,
+        verdict: Verdict::Waiting,
+        title: "an untrusted request: preview without state and secrets".to_owned(),
+    })
+}
+
+/// Runs the preview in its own process.
+async fn preview(request: &Request, base: &Path, head: &Path) -> Result<Previewed, String> {
+    let program = guard_program().map(|guard| guard.program).ok_or("the path of this program is unknown")?;
+    let mut command = tokio::process::Command::new(program);
+    command.env_clear().current_dir(head).kill_on_drop(true);
+    command.args(["--quiet", "--input=false", "--color=never", "--state", "sqlite:state.db", "--config"]);
+    command.arg(base.join(FILE_NAME)).args(["pr", "preview"]).arg(base);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let failed = |error: std::io::Error| format!("the preview cannot be run: {error}");
+    let mut child = command.spawn().map_err(failed)?;
+    let input = serde_json::to_vec(request).map_err(|error| error.to_string())?;
+    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+    let work = async {
+        let write = async {
+            if let Some(mut stdin) = stdin {
+                // A preview that ends early has no result.
+                let _ = stdin.write_all(&input).await;
+            }
+        };
+        let read = async {
+            let mut result = Vec::new();
+            if let Some(stdout) = stdout {
+                stdout.take(LARGEST).read_to_end(&mut result).await.map_err(failed)?;
+            }
+            Ok::<_, String>(result)
+        };
+        let ((), result) = tokio::join!(write, read);
+        let status = child.wait().await.map_err(failed)?;
+        Ok::<_, String>((result?, status))
+    };
+    let (result, status) = tokio::time::timeout(LONGEST, work)
+        .await
+        .map_err(|_| format!("the preview took longer than {} seconds", LONGEST.as_secs()))??;
+    serde_json::from_slice(&result)
+        .map_err(|_| format!("the preview ended without a result ({status}): it exceeded a limit"))
+}

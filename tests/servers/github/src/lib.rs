@@ -1,0 +1,22 @@
+//! A stand-in of GitHub's REST API for tests: pull requests, comments, reviews, checks, statuses, teams and issues of one
+//! repository, in memory. Paths, fields and errors are those of GitHub's OpenAPI description
+//! (<https://github.com/github/rest-api-description>).
+//!
+//! It is strict: it refuses unknown paths, queries and fields, missing headers, comments over the limit, and calls without
+//! the permission of the token, and records each refusal that a correct client does not cause ([`StandIn::complaints`]).
+//!
+//! Read in this order: [`StandIn`] (how a test starts one), `api` (the calls), `world` (the data).
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "this crate is test code: a panic here fails a test"
+)]
+
+mod api;
+mod http;
+mod world;
+
+pub use http::{Fault, Faults, ReceivedCall, StandIn, Traffic};
+pub use world::{Comment, ISSUE_LIMIT, Issue, Pull};

@@ -1,0 +1,148 @@
+//! The data of a repository, and its forms in answers.
+
+use jiff::Timestamp;
+use serde_json::{Value as Json, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The limit of a comment or issue in characters.
+pub const ISSUE_LIMIT: usize = 65_536;
+
+/// A pull request.
+#[derive(Debug, Clone)]
+pub struct Pull {
+    /// Its number.
+    pub number: u64,
+    /// The login of its author.
+    pub author: String,
+    /// The digest of its last commit.
+    pub head: String,
+    /// The digest of the base branch's commit.
+    pub base: String,
+    /// The base branch.
+    pub branch: String,
+    /// True if its branch is in a fork.
+    pub is_fork: bool,
+    /// The digest of the merge commit, once merged.
+    pub merged: Option<String>,
+}
+
+/// A comment of a pull request.
+#[derive(Debug, Clone)]
+pub struct Comment {
+    /// Its number.
+    pub id: u64,
+    /// The number of the pull request.
+    pub pull: u64,
+    /// The login of its author.
+    pub author: String,
+    /// Its text.
+    pub text: String,
+    /// True after a change.
+    pub is_edited: bool,
+}
+
+/// An issue.
+#[derive(Debug, Clone)]
+pub struct Issue {
+    /// Its number.
+    pub number: u64,
+    /// The login of its author.
+    pub author: String,
+    /// Its title.
+    pub title: String,
+    /// Its text.
+    pub text: String,
+    /// Its labels.
+    pub labels: Vec<String>,
+    /// True until it is closed.
+    pub is_open: bool,
+}
+
+/// A review of a pull request.
+#[derive(Debug, Clone)]
+pub(crate) struct Review {
+    pub(crate) pull: u64,
+    pub(crate) author: String,
+    pub(crate) state: &'static str,
+    pub(crate) text: String,
+}
+
+/// A repository.
+#[derive(Debug, Default)]
+pub(crate) struct World {
+    /// The permission of each account.
+    pub(crate) users: BTreeMap<String, &'static str>,
+    /// The members of each team.
+    pub(crate) teams: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) pulls: BTreeMap<u64, Pull>,
+    pub(crate) comments: Vec<Comment>,
+    pub(crate) reviews: Vec<Review>,
+    pub(crate) issues: BTreeMap<u64, Issue>,
+    /// Check runs as they were posted.
+    pub(crate) checks: Vec<Json>,
+    /// Commit statuses as they were posted, with the commit in `sha`.
+    pub(crate) statuses: Vec<Json>,
+    last: u64,
+}
+
+impl World {
+    /// A new number of a pull request, an issue or a comment.
+    pub(crate) fn next(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+}
+
+/// An account in an answer. Its number is stable for a login.
+pub(crate) fn user(login: &str) -> Json {
+    let id: u64 = login.bytes().fold(7, |sum, byte| (sum * 31 + u64::from(byte)) % 1_000_003);
+    let kind = if login.ends_with("[bot]") { "Bot" } else { "User" };
+    json!({"login": login, "id": id, "type": kind, "site_admin": false})
+}
+
+fn time(is_later: bool) -> String {
+    Timestamp::from_second(if is_later { 1_700_000_060 } else { 1_700_000_000 }).unwrap().to_string()
+}
+
+impl Pull {
+    pub(crate) fn to_json(&self) -> Json {
+        let head_repository =
+            if self.is_fork { json!({"id": 2, "full_name": "mallory/products"}) } else { repository() };
+        json!({
+            "number": self.number, "state": if self.merged.is_some() { "closed" } else { "open" }, "user": user(&self.author),
+            "title": "Change", "draft": false, "merged": self.merged.is_some(),
+            "merged_at": self.merged.as_ref().map(|_| time(true)), "merge_commit_sha": self.merged,
+            "head": {"sha": self.head, "ref": "branch", "repo": head_repository},
+            "base": {"sha": self.base, "ref": self.branch, "repo": repository()},
+        })
+    }
+}
+
+fn repository() -> Json {
+    json!({"id": 1, "full_name": "acme/products", "default_branch": "main"})
+}
+
+impl Comment {
+    pub(crate) fn to_json(&self) -> Json {
+        json!({
+            "id": self.id, "user": user(&self.author), "body": self.text, "author_association": "NONE",
+            "created_at": time(false), "updated_at": time(self.is_edited),
+        })
+    }
+}
+
+impl Review {
+    pub(crate) fn to_json(&self, id: usize) -> Json {
+        json!({"id": id, "user": user(&self.author), "body": self.text, "state": self.state, "submitted_at": time(false)})
+    }
+}
+
+impl Issue {
+    pub(crate) fn to_json(&self) -> Json {
+        let labels: Vec<Json> = self.labels.iter().map(|name| json!({"name": name})).collect();
+        json!({
+            "number": self.number, "user": user(&self.author), "title": self.title, "body": self.text, "labels": labels,
+            "state": if self.is_open { "open" } else { "closed" },
+        })
+    }
+}

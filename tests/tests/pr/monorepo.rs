@@ -1,0 +1,118 @@
+//! Repositories with many products: only touched products are planned, in the order of their dependencies.
+
+use super::repository::{AUTHOR, Forge, Repository, stack};
+
+/// The files of a product with a component, in folders of its own.
+fn product(name: &str) -> [(String, String); 2] {
+    let system = format!(
+        "kind: System\nmetadata: {{name: sales.{name}.0, description: {name}}}\nspec:\n  type: dataproduct\n  owner: group:sales-dev\n  \
+         domain: domain:sales\n  mesh: {{dataProductOwner: user:jane.roe_example.com, devGroup: group:sales-dev, email: a@example.com, version: 0.1.0, name: {name}, specific: {{}}}}\n"
+    );
+    let component = format!(
+        "kind: Component\nmetadata: {{name: sales.{name}.0.raw, description: Raw}}\nspec:\n  type: storage\n  owner: group:sales-dev\n  \
+         system: system:sales.{name}.0\n  domain: domain:sales\n  mesh: {{name: Raw, description: Raw, kind: storage, version: 0.1.0, infrastructureTemplateId: \"urn:dmb:itm:terrace:0\", useCaseTemplateId: \"urn:dmb:utm:bucket-template:0.0.0\", dependsOn: [], tags: [], specific: {{bucket: {name}}}}}\n"
+    );
+    [
+        (format!("products/{name}/catalog-info.yaml"), system),
+        // The component of a product may be in any folder.
+        (format!("components/{name}-raw/catalog-info.yaml"), component),
+    ]
+}
+
+const BLUEPRINT: &str = "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: bucket, version: 1.0.0, description: A folder}\n\
+                         match: {useCaseTemplateId: \"urn:dmb:utm:bucket-template\"}\nspecific:\n  type: object\n  properties: {bucket: {type: string}}\n\
+                         resources:\n  - type: local_file\n    name: settings\n    config: {path: '${{ \"out/\" + component.specific.bucket + \"/a.txt\" }}', content: x}\n";
+
+fn monorepo(count: usize) -> Repository {
+    let mut files: Vec<(String, String)> = (0..count).flat_map(|number| product(&format!("p{number:03}"))).collect();
+    files.push((
+        "terrace.yaml".to_owned(),
+        "environments: {dev: {overlay: embedded}, prod: {overlay: embedded}}\n".to_owned(),
+    ));
+    files.push(("blueprints/bucket.yaml".to_owned(), BLUEPRINT.to_owned()));
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    Repository::new(Forge::github(), &files)
+}
+
+/// The stacks in the order of the log.
+fn planned(stdout: &str) -> Vec<&str> {
+    stdout.lines().filter_map(|line| line.strip_prefix("plan ")?.split(':').next()).collect()
+}
+
+#[test]
+fn only_touched_products_are_planned() {
+    let repository = monorepo(12);
+    let number = repository.request("feature", AUTHOR, false, |it| {
+        let path = "components/p003-raw/catalog-info.yaml";
+        it.write(path, &it.read(path).replace("bucket: p003", "bucket: other"));
+        it.write("components/p003-raw/environments/prod/configurations.yaml", "specific: {bucket: three}\n");
+        it.write("components/p007-raw/environments/prod/configurations.yaml", "specific: {bucket: seven}\n");
+        it.write("products/p009/README.md", "text\n");
+    });
+    let ran = repository.plan(number).done();
+    assert_eq!(planned(&ran.stdout), ["sales.p003.0@dev", "sales.p003.0@prod", "sales.p007.0@prod"]);
+    let comment = repository.plan_comment(number);
+    // The state is empty, so each plan creates the whole product, but the request changed only this.
+    assert!(comment.contains("added by this branch") || comment.contains("changed by this branch"), "{comment}");
+    repository.merge("feature", number);
+    repository.apply().done();
+    assert!(repository.path("out/other/a.txt").exists() && repository.path("out/seven/a.txt").exists());
+    assert!(!repository.path("out/p001/a.txt").exists());
+    // An apply of another product does not make the digest stale.
+    repository.check_calls();
+}
+
+#[test]
+fn changed_blueprint_touches_every_product() {
+    let repository = monorepo(3);
+    let number = repository.request("feature", AUTHOR, false, |it| {
+        it.write("blueprints/bucket.yaml", &BLUEPRINT.replace("content: x", "content: y"));
+    });
+    let ran = repository.job(&["pr", "plan", "--env", "dev"], "pull_request", number, &[]).done();
+    assert_eq!(planned(&ran.stdout), ["sales.p000.0@dev", "sales.p001.0@dev", "sales.p002.0@dev"]);
+    assert!(repository.plan_comment(number).contains("all products are planned"));
+    // A job may plan a part of the repository, in a comment of its own.
+    let words = ["pr", "plan", "stacks", "--env", "dev", "--name", "stacks"];
+    repository.job(&words, "pull_request", number, &[]).done().prints("no changed product");
+    assert_eq!(repository.forge.comments(number).len(), 2);
+    repository.check_calls();
+}
+
+#[test]
+fn removed_product_is_named_and_kept() {
+    let repository = monorepo(2);
+    repository
+        .terrace(&["apply", "products/p001", "--repo", "components", "--env", "dev", "--auto-approve", "-q"])
+        .done();
+    let number = repository.request("feature", AUTHOR, false, |it| {
+        std::fs::remove_dir_all(it.path("products/p001")).unwrap();
+        std::fs::remove_dir_all(it.path("components/p001-raw")).unwrap();
+    });
+    repository.plan(number).done();
+    assert!(repository.plan_comment(number).contains("`sales.p001.0` has no files any more"));
+    repository.merge("feature", number);
+    repository.apply().done();
+    assert!(repository.path("out/p001/a.txt").exists());
+    repository.check_calls();
+}
+
+#[test]
+fn products_are_applied_after_those_that_they_read() {
+    let reading =
+        stack("a", "x").replace("content: x", "content: '${{ stacks[\"b\"].components[\"\"].outputs.text }}'");
+    let read = |text: &str| format!("{}outputs: {{text: {{value: {text}}}}}\n", stack("b", text));
+    let repository = Repository::new(Forge::github(), &[("stacks/b.yaml", &read("one")), ("README.md", "")]);
+    repository.terrace(&["apply", "stacks/b.yaml", "--auto-approve", "-q"]).done();
+    let number = repository.request("feature", AUTHOR, false, |it| {
+        it.write("stacks/a.yaml", &reading);
+        it.write("stacks/b.yaml", &stack("b", "two").replace("content: two", "contents: two"));
+    });
+    let ran = repository.plan(number).with_code(1);
+    assert_eq!(planned(&ran.stdout), ["b@local", "a@local"], "{ran}");
+    repository.merge("feature", number);
+    repository.apply().with_code(4);
+    let report = repository.apply_comment(number);
+    assert!(report.contains("| `a@local` | not applied: it depends on `b@local`, which is not applied |"), "{report}");
+    assert!(!repository.path("out/a.txt").exists());
+    repository.check_calls();
+}

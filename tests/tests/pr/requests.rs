@@ -1,0 +1,165 @@
+//! The life of a request: comment, push, merge, apply, drift, issue.
+
+use super::repository::{AUTHOR, Forge, REVIEWER, Repository, digest_in, stack};
+
+#[test]
+fn request_lives_from_branch_to_apply_and_drift() {
+    for forge in Forge::both() {
+        let repository = Repository::with_stack(forge);
+        // Other comments fill more than one page.
+        let number =
+            repository.request("feature", AUTHOR, false, |it| it.write("stacks/demo.yaml", &stack("demo", "two")));
+        for count in 0..120 {
+            repository.forge.comment(REVIEWER, number, &format!("remark {count}"));
+        }
+        repository.plan(number).done().prints("plan demo@local: 0 to add, 1 to change, 0 to destroy");
+        let comment = repository.plan_comment(number);
+        assert!(comment.contains("\"one\" → \"two\"") && comment.contains("added by this branch"), "{comment}");
+        let first = digest_in(&comment, "demo@local");
+        let (verdict, title) = repository.forge.checks().pop().unwrap();
+        assert_eq!((verdict.as_str(), title.as_str()), ("success", "1 of 1 plans have changes"));
+        // The files of the plan.
+        let plans: serde_json::Value = serde_json::from_str(&repository.read("terrace-plan/plans.json")).unwrap();
+        assert_eq!(plans["plans"][0]["digest"], first.as_str());
+        assert_eq!(repository.read("terrace-plan/comment.md"), comment);
+        repository.terrace(&["show", "terrace-plan/001.plan.json"]).done().prints("local_file.a");
+        // A push updates the same comment.
+        repository.push(number, |it| it.write("stacks/demo.yaml", &stack("demo", "three")));
+        repository.plan(number).done();
+        let comment = repository.plan_comment(number);
+        assert!(comment.contains("\"one\" → \"three\"") && digest_in(&comment, "demo@local") != first, "{comment}");
+        assert_eq!(repository.read("out/demo.txt"), "one", "a plan changes nothing");
+        // The merge applies it.
+        repository.merge("feature", number);
+        repository.apply().done().prints("apply demo@local: applied");
+        assert_eq!(repository.read("out/demo.txt"), "three");
+        let report = repository.apply_comment(number);
+        assert!(
+            report.contains("## terrace: 1 of 1 plans are applied") && report.contains("| `demo@local` | applied |"),
+            "{report}"
+        );
+        // A second run finds nothing to do.
+        repository.apply().done().prints("nothing to do");
+        // Drift opens an issue, updates it and closes it.
+        repository.drift().done().prints("drift demo@local: no drift");
+        assert!(repository.forge.issues().is_empty());
+        repository.write("out/demo.txt", "changed by hand");
+        repository.drift().with_code(2);
+        let issues = repository.forge.issues();
+        assert!(issues.len() == 1 && issues[0].2 && issues[0].1.contains("changed by hand"), "{issues:?}");
+        repository.write("out/demo.txt", "changed again");
+        repository.drift().with_code(2);
+        let issues = repository.forge.issues();
+        assert!(issues.len() == 1 && issues[0].2 && issues[0].1.contains("changed again"), "{issues:?}");
+        repository.write("out/demo.txt", "three");
+        repository.drift().done();
+        let issues = repository.forge.issues();
+        assert!(issues.len() == 1 && !issues[0].2 && issues[0].1.contains("No drift"), "{issues:?}");
+        repository.write("out/demo.txt", "changed");
+        repository.drift().with_code(2);
+        assert!(
+            repository.forge.issues().len() == 1 && repository.forge.issues()[0].2,
+            "the same issue is opened again"
+        );
+        repository.check_calls();
+    }
+}
+
+#[test]
+fn second_request_of_a_product_is_stale() {
+    for forge in Forge::both() {
+        let both = |one: &str, other: &str| {
+            let more = "\n\n\n\n  - type: local_file\n    name: b\n    config: {path: out/other.txt, content: OTHER}\n";
+            format!("{}{}", stack("demo", one), more.replace("OTHER", other))
+        };
+        let repository = Repository::new(forge, &[("stacks/demo.yaml", &both("one", "one"))]);
+        repository.terrace(&["apply", "stacks/demo.yaml", "--auto-approve", "-q"]).done();
+        let first = repository.request("first", AUTHOR, false, |it| it.write("stacks/demo.yaml", &both("two", "one")));
+        repository.plan(first).done();
+        let second =
+            repository.request("second", AUTHOR, false, |it| it.write("stacks/demo.yaml", &both("one", "two")));
+        repository.plan(second).done();
+        repository.merge("first", first);
+        repository.apply().done();
+        // Git merges both changes without a conflict.
+        repository.merge("second", second);
+        repository.apply().with_code(4);
+        let report = repository.apply_comment(second);
+        assert!(report.contains("**stale: the plan changed after the review**"), "{report}");
+        assert_eq!(repository.read("out/other.txt"), "one", "nothing is applied silently");
+        repository.check_calls();
+    }
+}
+
+#[test]
+fn merge_queue_checks_that_the_plan_is_the_reviewed_one() {
+    for forge in Forge::both() {
+        let repository = Repository::with_stack(forge);
+        let number =
+            repository.request("feature", AUTHOR, false, |it| it.write("stacks/demo.yaml", &stack("demo", "two")));
+        repository.plan(number).done();
+        repository.git(&["checkout", "--quiet", "-b", "queue", "main"]);
+        repository.git(&["merge", "--quiet", "--no-ff", "--message", "Merge", "feature"]);
+        repository
+            .job(&["pr", "plan"], "merge_group", number, &[])
+            .done()
+            .prints("1 plans are those that were reviewed");
+        // Another request of the queue changed the same product.
+        repository.write("stacks/demo.yaml", &stack("demo", "other"));
+        repository.commit("Other");
+        repository.git(&["checkout", "--quiet", "-B", "queue", "HEAD"]);
+        repository.job(&["pr", "plan"], "merge_group", number, &[]).with_code(1).prints("1 of 1 plans are stale");
+        assert_eq!(
+            repository.forge.checks().pop().unwrap().0.trim_end_matches("ure"),
+            "fail".to_owned() + if matches!(repository.forge, Forge::GitHub(_)) { "" } else { "ed" }
+        );
+        repository.check_calls();
+    }
+}
+
+#[test]
+fn plan_with_errors_is_shown_and_not_applied() {
+    let repository = Repository::with_stack(Forge::github());
+    let broken = stack("demo", "two").replace("content: two", "contents: two");
+    let number = repository.request("feature", AUTHOR, false, |it| it.write("stacks/demo.yaml", &broken));
+    repository.plan(number).with_code(1);
+    let comment = repository.plan_comment(number);
+    assert!(comment.contains("contents") && comment.contains("failed"), "{comment}");
+    assert_eq!(repository.forge.checks().pop().unwrap().0, "failure");
+    repository.merge("feature", number);
+    repository.apply().with_code(4);
+    assert_eq!(repository.read("out/demo.txt"), "one");
+    repository.check_calls();
+}
+
+#[test]
+fn request_without_products_is_no_work() {
+    let repository = Repository::with_stack(Forge::github());
+    let number = repository.request("feature", AUTHOR, false, |it| it.write("README.md", "text"));
+    repository.plan(number).done().prints("no changed product");
+    assert!(repository.plan_comment(number).contains("The request changes no product."));
+    repository.merge("feature", number);
+    repository.apply().done();
+    repository.check_calls();
+}
+
+#[test]
+fn unusable_checkout_is_an_error_with_a_remedy() {
+    let repository = Repository::with_stack(Forge::github());
+    let number = repository.request("feature", AUTHOR, false, |it| it.write("stacks/demo.yaml", &stack("demo", "two")));
+    repository.git(&["checkout", "--quiet", "main"]);
+    repository.plan(number).with_code(1).prints("check out the request");
+    repository
+        .job(&["--chdir", "stacks", "pr", "plan"], "pull_request", number, &[])
+        .with_code(1)
+        .prints("root of the repository");
+    repository.git(&["checkout", "--quiet", "feature"]);
+    repository.job(&["pr", "plan"], "push", 0, &[]).with_code(1).prints("no open pull request");
+    repository.terrace(&["pr", "plan"]).with_code(1).prints("GitHub Actions or GitLab CI");
+    // A shallow clone lacks the base.
+    let url = format!("file://{}", repository.path(".").canonicalize().unwrap().display());
+    repository.git(&["clone", "--quiet", "--depth=1", "--branch=feature", &url, "../shallow"]);
+    let shallow = repository.project.path("shallow").display().to_string();
+    let ran = repository.job(&["--chdir", &shallow, "pr", "plan"], "pull_request", number, &[]).with_code(1);
+    ran.prints("fetch-depth: 0");
+}
