@@ -1,4 +1,4 @@
-//! A client for other crates that use a cluster: plain JSON objects of one namespace, logs, and programs in containers.
+//! Client for other crates that use a cluster: plain JSON objects of a namespace, logs, and programs in containers.
 //! It has the settings, the limits and the messages of the provider.
 
 use crate::cluster::{Cluster, query};
@@ -21,7 +21,7 @@ const LARGEST_ERROR: u64 = 64 << 10;
 /// Bytes of output that wait for the reader.
 const BUFFER: usize = 256 << 10;
 
-/// A client of one cluster and one namespace.
+/// Client of a cluster and a namespace.
 pub struct Client {
     cluster: Cluster,
     namespace: String,

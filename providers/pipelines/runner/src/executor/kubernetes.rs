@@ -5,7 +5,7 @@
 //! node, and the runner of the project retries and records. Names follow from the run, so that a repeated request
 //! creates nothing twice, and the next process finds the Job of an interrupted one.
 //!
-//! Reading order: this file (start and end), [`manifest`], [`status`] (what the cluster reports), [`follow`].
+//! Reading order: this file (start and end), [`manifest`], [`status`] (states in the cluster), [`follow`].
 
 mod follow;
 mod manifest;
@@ -44,7 +44,7 @@ const POLL: Duration = Duration::from_millis(200);
 const DELETION: Duration = Duration::from_secs(60);
 
 /// The rights that runs need.
-const RIGHTS: [Right; 11] = [
+const RIGHTS: [Right; 12] = [
     Right { verb: "create", group: "batch", resource: "jobs" },
     Right { verb: "get", group: "batch", resource: "jobs" },
     Right { verb: "list", group: "batch", resource: "jobs" },
@@ -55,7 +55,9 @@ const RIGHTS: [Right; 11] = [
     Right { verb: "list", group: "", resource: "pods" },
     Right { verb: "list", group: "", resource: "events" },
     Right { verb: "get", group: "", resource: "pods/log" },
+    // Depending on its version, the server checks one or the other for connections.
     Right { verb: "create", group: "", resource: "pods/exec" },
+    Right { verb: "get", group: "", resource: "pods/exec" },
 ];
 
 /// Options of the pods.
@@ -123,8 +125,8 @@ impl KubernetesExecutor {
     }
 
     /// Follows a started run to its end; on a cancellation, deletes its Job.
-    async fn follow_to_end(&self, following: &mut Following<'_>, cancel: &CancellationToken) -> Outcome {
-        let (name, grace) = (following.name.clone(), following.grace);
+    async fn follow_to_end(&self, following: &mut Following<'_>) -> Outcome {
+        let (name, grace, cancel) = (following.name.clone(), following.grace, following.cancel.clone());
         let (ended, message) = {
             let running = following.run();
             tokio::pin!(running);
@@ -278,8 +280,9 @@ impl Executor for KubernetesExecutor {
             timeout: job.timeout,
             memory: self.options.memory.clone(),
             observer,
+            cancel: cancel.clone(),
         };
-        self.follow_to_end(&mut following, cancel).await
+        self.follow_to_end(&mut following).await
     }
 
     async fn end_leftover_processes(&self, run: &str, grace: Duration) -> io::Result<usize> {
@@ -329,8 +332,9 @@ impl Executor for KubernetesExecutor {
             timeout: None,
             memory: self.options.memory.clone(),
             observer,
+            cancel: cancel.clone(),
         };
-        Ok(Some(self.follow_to_end(&mut following, cancel).await))
+        Ok(Some(self.follow_to_end(&mut following).await))
     }
 
     async fn release(&self, run: &str, attempt: usize) {

@@ -1,5 +1,5 @@
 //! The part of [`super::kubernetes`] that runs in a pod: it receives a job and its files by mounts, runs the job with
-//! the executor of one machine, prints events, and keeps the written files until the other side has them.
+//! the local executor, prints events, and keeps the written files until terrace has copied them.
 
 use super::archive::{self, Snapshot};
 use super::events::{Event, Numbered};
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 pub const COMMAND: [&str; 3] = ["pipelines", "pod", "run"];
 /// Words of the subcommand that writes the results of a run to standard output.
 pub const RESULTS: [&str; 3] = ["pipelines", "pod", "results"];
-/// Words of the subcommand that ends a pod whose results are no longer needed.
+/// Words of the subcommand that ends a pod after its results are copied.
 pub const RELEASE: [&str; 3] = ["pipelines", "pod", "release"];
 
 /// Folder into which the Secret with the job is mounted, and its file.
@@ -380,7 +380,7 @@ printf '{}\n{}\n\n{"a": 1}\n\n{"secret": "hunter2"}\n'"#;
     }
 
     #[tokio::test]
-    async fn pod_that_is_asked_to_end_reports_it_by_its_exit_code() {
+    async fn terminated_pod_has_its_own_exit_code() {
         let folder = tempfile::tempdir().unwrap();
         let paths = pod(folder.path(), &job(folder.path(), "exec sleep 600"));
         let (mut out, cancel) = (Vec::new(), CancellationToken::new());

@@ -37,7 +37,7 @@ pub(super) struct Settled {
 }
 
 impl Settled {
-    /// Returns true if the run is also the one that is requested: it went on, and has the present inputs.
+    /// Returns true if the run answers a new request: it was followed to its end, and has the present inputs.
     pub(super) fn answers(&self, request: &RunRequest, now: &Fingerprint) -> bool {
         let is_same = request.run.as_ref().is_none_or(|run| *run == self.record.run);
         self.is_followed && is_same && self.record.state != State::Lost && self.record.reasons_against(now).is_empty()

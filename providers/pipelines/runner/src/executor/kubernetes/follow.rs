@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use terrace_provider_kubernetes::client::{Client, ClientError};
 use tokio_util::io::SyncIoBridge;
+use tokio_util::sync::CancellationToken;
 
 /// Interval between looks at a pod that does not run.
 const POLL: Duration = Duration::from_millis(500);
@@ -44,9 +45,11 @@ pub(super) struct Following<'a> {
     /// Memory limit of the pod, for messages.
     pub(super) memory: Option<String>,
     pub(super) observer: &'a dyn JobObserver,
+    /// Cancelled if the Job is to be deleted, so that no other pod follows.
+    pub(super) cancel: CancellationToken,
 }
 
-/// What was read of a pod's log.
+/// Position in the log of a pod.
 #[derive(Default)]
 struct LogState {
     pod: String,
@@ -88,13 +91,13 @@ impl Following<'_> {
                 Status::Pod(pod) => {
                     waiting_since = Instant::now();
                     match self.read(&pod, &mut state).await {
-                        Some(report) => {
-                            if self.is_taken(&pod, &report).await {
-                                return report.outcome;
+                        Some(report) => match self.take(&pod, &report).await {
+                            Ok(true) => return report.outcome,
+                            Ok(false) => drop(seen.insert(pod.name.clone())),
+                            Err(why) => {
+                                return self.delete(End::Broken, format!("its files cannot be copied: {why}")).await;
                             }
-                            // The files are lost with the pod, or another pod follows.
-                            seen.insert(pod.name.clone());
-                        }
+                        },
                         None => match pod.end {
                             Some(end) => {
                                 seen.insert(pod.name.clone());
@@ -108,8 +111,11 @@ impl Following<'_> {
                 }
                 Status::Waiting(why) => {
                     if let Some(timeout) = self.timeout.filter(|timeout| began.elapsed() > *timeout) {
-                        let message = waited(timeout_message(timeout), why);
-                        return self.delete(End::TimedOut, message).await;
+                        let mut outcome = self.delete(End::TimedOut, timeout_message(timeout)).await;
+                        if let (Some(failure), Some(why)) = (&mut outcome.failure, why) {
+                            failure.log.push(format!("no pod of it ran: {why}"));
+                        }
+                        return outcome;
                     }
                     let is_queued = why.as_ref().is_some_and(|why| why.contains("quota"));
                     if waiting_since.elapsed() > START && !is_queued {
@@ -203,29 +209,39 @@ impl Following<'_> {
         None
     }
 
-    /// Copies the files of an ended run; returns false if they are gone, so that the run counts as lost.
-    async fn is_taken(&self, pod: &Pod, report: &Report) -> bool {
-        // A pod that was asked to end reports a cancellation; the Job starts another one.
+    /// Copies the files of an ended run; returns false if they are lost with their pod, which the Job replaces.
+    ///
+    /// # Errors
+    /// For people, when the pod has the files, but they cannot be copied.
+    async fn take(&self, pod: &Pod, report: &Report) -> Result<bool, String> {
         if report.outcome.end == End::Cancelled {
-            return false;
+            self.note_loss(&pod.name, "it was asked to end");
+            return Ok(false);
         }
         if report.files == 0 {
-            return true;
+            return Ok(true);
         }
         if pod.end.is_some() {
             self.observer.note(&format!("the pod `{}` ended before its files were copied", pod.name));
-            return false;
+            return Ok(false);
         }
         let mut last = String::new();
         for _ in 0..TRIES {
             match self.copy(&pod.name, report).await {
-                Ok(()) => return true,
+                Ok(()) => return Ok(true),
                 Err(error) => last = error,
+            }
+            // The loss of the pod explains the failure.
+            let now = self.look(&BTreeSet::new()).await;
+            if !matches!(&now, Ok(Some(Status::Pod(now))) if now.name == pod.name && now.end.is_none())
+                && !now.is_err_and(|error| error.is_transient())
+            {
+                self.note_loss(&pod.name, &last);
+                return Ok(false);
             }
             tokio::time::sleep(PAUSE).await;
         }
-        self.observer.note(&format!("the files of the pod `{}` cannot be copied: {last}", pod.name));
-        false
+        Err(last)
     }
 
     async fn copy(&self, pod: &str, report: &Report) -> Result<(), String> {
@@ -259,7 +275,7 @@ impl Following<'_> {
     fn pod_ended(&self, pod: &str, end: PodEnd, state: &LogState) -> Option<Outcome> {
         match end {
             PodEnd::Lost(why) => {
-                self.observer.note(&format!("the pod `{pod}` is lost, and its Job starts another one: {why}"));
+                self.note_loss(pod, &why);
                 None
             }
             PodEnd::OutOfMemory => {
@@ -273,6 +289,13 @@ impl Following<'_> {
                 }
                 Some(outcome)
             }
+        }
+    }
+
+    /// Reports the loss of a pod that its Job replaces.
+    fn note_loss(&self, pod: &str, why: &str) {
+        if !self.cancel.is_cancelled() {
+            self.observer.note(&format!("the pod `{pod}` is lost, and its Job replaces it: {why}"));
         }
     }
 

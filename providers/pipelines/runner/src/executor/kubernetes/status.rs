@@ -1,4 +1,4 @@
-//! What the objects of a run in the cluster mean for the run.
+//! State of a run, from its objects in the cluster.
 
 use super::super::pod::TERMINATED;
 use super::manifest::CONTAINER;
@@ -39,7 +39,7 @@ pub(super) enum PodEnd {
     Exited(i64),
     /// Its memory limit was too low.
     OutOfMemory,
-    /// It was deleted or evicted, or its node is gone: the Job starts another one.
+    /// It was deleted or evicted, or its node is gone: the Job replaces it.
     Lost(String),
 }
 
