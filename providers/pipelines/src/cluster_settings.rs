@@ -5,7 +5,6 @@ use terrace_pipelines::executor::kubernetes::{ClusterOptions, KubernetesExecutor
 use terrace_pipelines::executor::{Executor, local::LocalExecutor};
 use terrace_provider::names::closest;
 use terrace_provider::{Attribute, AttributeType, Path, ProviderError, Settings, Value};
-use terrace_provider_kubernetes::client::Client;
 
 /// Values of `executor`.
 const EXECUTORS: [&str; 2] = ["local", "kubernetes"];
@@ -64,13 +63,12 @@ pub(crate) fn executor(settings: &Settings) -> Result<Arc<dyn Executor>, Provide
     let access = settings.values.iter().filter(|(name, _)| ACCESS.contains(&name.as_str()));
     let access = access.map(|(name, value)| (name.clone(), value.clone())).collect();
     let access = Settings { values: access, ..settings.clone() };
-    let client = Client::open(&access, text("namespace").unwrap_or(NAMESPACE))?;
     let options = ClusterOptions {
         image: image.to_owned(),
         cpu: text("cpu").map(str::to_owned),
         memory: text("memory").map(str::to_owned),
     };
-    Ok(Arc::new(KubernetesExecutor::new(client, options)))
+    Ok(Arc::new(KubernetesExecutor::open(&access, text("namespace").unwrap_or(NAMESPACE), options)?))
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ mod follow;
 mod manifest;
 mod status;
 
+pub use manifest::ClusterOptions;
+
 use super::archive::{self, Packed};
 use super::pod::ENVIRONMENTS;
 use super::{End, Executor, Failed, Interrupted, Job, JobObserver, Outcome, StepOutcome};
@@ -21,6 +23,7 @@ use serde_json::{Map, Value as Json, json};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
+use terrace_provider::{ProviderError, Settings};
 use terrace_provider_kubernetes::client::{Client, ClientError, ClientErrorKind, Resource, Right};
 use tokio_util::sync::CancellationToken;
 
@@ -60,17 +63,6 @@ const RIGHTS: [Right; 12] = [
     Right { verb: "get", group: "", resource: "pods/exec" },
 ];
 
-/// Options of the pods.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClusterOptions {
-    /// The image, with its digest.
-    pub image: String,
-    /// CPU that a pod gets: `500m`.
-    pub cpu: Option<String>,
-    /// Memory that a pod gets: `1Gi`.
-    pub memory: Option<String>,
-}
-
 /// Runs jobs in a namespace of a cluster.
 pub struct KubernetesExecutor {
     client: Client,
@@ -78,10 +70,12 @@ pub struct KubernetesExecutor {
 }
 
 impl KubernetesExecutor {
-    /// An executor; connects at the first run.
-    #[must_use]
-    pub const fn new(client: Client, options: ClusterOptions) -> Self {
-        Self { client, options }
+    /// An executor with the settings `kubeconfig`, `context` or `inCluster`; connects at the first run.
+    ///
+    /// # Errors
+    /// When settings are invalid.
+    pub fn open(settings: &Settings, namespace: &str, options: ClusterOptions) -> Result<Self, ProviderError> {
+        Ok(Self { client: Client::open(settings, namespace)?, options })
     }
 
     /// Creates the objects of a run and starts it. Repeats requests whose outcome is unknown.

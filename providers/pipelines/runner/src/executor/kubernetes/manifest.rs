@@ -2,7 +2,6 @@
 
 use super::super::pod::{COMMAND, ENVIRONMENTS, FILES, JOB, KEEP, TEMPORARY, TERMINATED};
 use super::super::{Elsewhere, Job};
-use super::ClusterOptions;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value as Json, json};
@@ -23,6 +22,17 @@ const LONGEST_LABEL: usize = 63;
 const START: Duration = Duration::from_secs(600);
 /// Time for which an ended Job stays.
 const REST: Duration = Duration::from_secs(3600);
+
+/// Options of the pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterOptions {
+    /// The image, with its digest.
+    pub image: String,
+    /// CPU that a pod gets: `500m`.
+    pub cpu: Option<String>,
+    /// Memory that a pod gets: `1Gi`.
+    pub memory: Option<String>,
+}
 
 /// Name of the objects of an attempt. It follows from the run, so that nothing is created twice.
 pub(super) fn name(run: &str, attempt: usize) -> String {
