@@ -24,6 +24,7 @@ use terrace_engine::descriptor::{self, Descriptor, FrontEnd, UNKNOWN_COMPONENT};
 use terrace_engine::diagnostic::{Diagnostic, did_you_mean, first_of, has_errors};
 use terrace_engine::digest::sha256;
 use terrace_engine::plan::file::BEGINNING;
+use terrace_engine::recorded_names::keep_recorded_names;
 use terrace_engine::repository::{self, EntityFiles};
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::yaml::{self, Budget, Node};
@@ -172,7 +173,7 @@ impl Input {
         let environment = settings.environment(self.environment(settings, ui)?, ui)?.name;
         let store = store(settings, Access::ReadOnly).await?;
         for descriptor in &mut self.descriptors {
-            descriptor.keep_recorded_names(&environment, store.as_ref()).await?;
+            keep_recorded_names(descriptor, &environment, store.as_ref()).await?;
         }
         Ok(())
     }

@@ -3,11 +3,11 @@
 //! The command line and the server differ only in their implementations of [`Planning`] (where plans come from, who
 //! approves them) and [`Applying`] (how the work is reported).
 
-use crate::address::Address;
-use crate::apply::{Applier, ApplyError, Report};
-use crate::plan::Plan;
-use crate::plan::compute::Computed;
 use std::collections::BTreeSet;
+use terrace_apply::{Applier, ApplyError, Report};
+use terrace_language::address::Address;
+use terrace_plan::Plan;
+use terrace_plan::compute::Computed;
 use uuid::Uuid;
 
 /// Limit of plans for a change, while other operations change the state.

@@ -1,19 +1,19 @@
 //! The engine of an environment: makes planners, appliers and recoveries. Callers build it once for each environment.
 
-use crate::apply::Applier;
-use crate::environment::Environment;
-use crate::event::Events;
-use crate::expression::Functions;
-use crate::plan::options::Options;
-use crate::plan::planner::Planner;
-use crate::recover::Recovery;
-use crate::registry::Registry;
-use crate::seal::Seal;
-use crate::source::Sources;
-use crate::store::{StateReader, StateStore};
 use jiff::Timestamp;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use terrace_apply::Applier;
+use terrace_apply::event::Events;
+use terrace_apply::recover::Recovery;
+use terrace_language::environment::Environment;
+use terrace_language::expression::Functions;
+use terrace_language::registry::Registry;
+use terrace_language::source::Sources;
+use terrace_plan::options::Options;
+use terrace_plan::planner::Planner;
+use terrace_store::seal::Seal;
+use terrace_store::{StateReader, StateStore};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 

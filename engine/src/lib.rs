@@ -1,50 +1,23 @@
 //! The engine: compiles descriptors into a resource graph, compares the graph with the state, and applies the resulting
 //! plan.
+//!
+//! The steps are crates of their own; this one connects them ([`driver`]) and gives them one name.
 #![forbid(unsafe_code)]
 // Tests may slice strings anywhere: a bad index only fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
-pub mod access;
-pub mod action;
-pub mod address;
-pub mod apply;
-pub mod blueprint;
-pub mod compile;
-mod deadline;
-pub mod decode;
-pub mod descriptor;
-pub mod diff;
-pub mod digest;
-pub mod drift;
 pub mod driver;
-pub mod duration;
 pub mod engine;
-pub mod environment;
-pub mod event;
-pub mod expression;
-pub mod graph;
-pub mod import;
-pub mod limits;
-pub mod lookup;
-pub mod marks;
-pub mod moves;
-pub mod naming;
-pub mod plan;
-pub mod quick;
-pub mod record;
-pub mod recover;
-pub mod registry;
-pub mod rekey;
-pub mod render;
-mod repetition;
-pub mod repository;
-pub mod reverse;
-pub(crate) mod scope;
-pub mod seal;
-pub mod selector;
-pub mod store;
-pub mod text;
-pub mod typecheck;
-mod upgrade;
 
-pub use terrace_yaml::{self as yaml, diagnostic, source};
+pub use terrace_apply as apply;
+pub use terrace_apply::{event, recover};
+pub use terrace_language::{
+    access, action, address, blueprint, compile, decode, descriptor, diagnostic, digest, duration, environment,
+    expression, graph, limits, lookup, moves, naming, quick, registry, repository, selector, source, text, typecheck,
+    yaml,
+};
+pub use terrace_plan as plan;
+pub use terrace_plan::{drift, import, recorded_names, rekey, reverse, row_moves};
+pub use terrace_render as render;
+pub use terrace_store as store;
+pub use terrace_store::{diff, marks, record, seal};

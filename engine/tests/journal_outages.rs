@@ -225,7 +225,7 @@ async fn running_call_of_the_next_run_does_not_count_as_ended() {
         };
         for open in open {
             assert!(!open.is_holder_gone, "{}: the store knows that this process lives", request.what);
-            let complete = story.ended_calls.complete(open);
+            let complete = open.after(&story.ended_calls);
             assert!(!complete.is_holder_gone, "{}: its call runs: {complete:?}", request.what);
         }
     }

@@ -261,7 +261,7 @@ async fn invalid_triggers_and_their_cycles_are_reported_with_places() {
 }
 
 pub(crate) fn check_schema(json: &serde_json::Value) {
-    let schema = serde_json::from_str(include_str!("../schemas/plan.schema.json")).unwrap();
+    let schema = serde_json::from_str(include_str!("../render/schemas/plan.schema.json")).unwrap();
     let validator = jsonschema::options().offline().build(&schema).unwrap();
     let faults: Vec<String> = validator.iter_errors(json).map(|error| error.to_string()).collect();
     assert!(faults.is_empty(), "{faults:?}");

@@ -5,7 +5,7 @@ use crate::support::story::{stack, summary};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use terrace_engine::address::{Address, StackId};
-use terrace_engine::moves::{self, RowMove};
+use terrace_engine::row_moves::{self, RowMove};
 use terrace_engine::store::{NewOperation, OperationStatus, Record, Selection};
 use uuid::Uuid;
 
@@ -36,7 +36,7 @@ async fn move_row(story: &Story, from: &str, to: &str) {
     let new =
         NewOperation { id: operation, kind: "state mv".into(), stacks: vec![stack.clone()], actor: "a test".into() };
     story.store.begin(&new).await.unwrap();
-    let writes = moves::writes(&stack, &moving).into_iter().map(|write| Record::Write { operation, write });
+    let writes = row_moves::writes(&stack, &moving).into_iter().map(|write| Record::Write { operation, write });
     let end = Record::End { operation, status: OperationStatus::Completed, summary: String::new() };
     story.store.commit(&[], writes.chain([end]).collect()).await.unwrap();
 }

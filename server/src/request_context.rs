@@ -21,6 +21,7 @@ use terrace_engine::plan::ids::ids_of;
 use terrace_engine::plan::options::{Consent, Options};
 use terrace_engine::plan::planner::Planner;
 use terrace_engine::plan::{NOT_SEARCHED, Origin};
+use terrace_engine::recorded_names::keep_recorded_names;
 use terrace_engine::seal::Seal;
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::store::{Ids, Selection, ServerStore, StateStore};
@@ -257,7 +258,7 @@ impl<'a> RequestContext<'a> {
             Some(name) => environment(environments, Some(name), "environment", by)?,
             None => environment_context(environments, &descriptor, &sources, field, by)?,
         };
-        descriptor.keep_recorded_names(&env.engine.environment.name, store).await?;
+        keep_recorded_names(&mut descriptor, &env.engine.environment.name, store).await?;
         let stack = StackId::new(descriptor.stack.as_str(), env.engine.environment.name.as_str());
         // This check comes before any answer that depends on the configuration or the state.
         let consents = request.remove_data || !options.allow_data_loss.is_empty();
@@ -341,7 +342,7 @@ impl<'a> RequestContext<'a> {
         let mut sources = Sources::default();
         let (mut descriptor, _) = parse(environments, &mut sources, request, Purpose::Provision, DESCRIPTOR)?;
         let env = environment_context(environments, &descriptor, &sources, DESCRIPTOR, by)?;
-        descriptor.keep_recorded_names(&env.engine.environment.name, store).await?;
+        keep_recorded_names(&mut descriptor, &env.engine.environment.name, store).await?;
         let stack = StackId::new(descriptor.stack.as_str(), env.engine.environment.name.as_str());
         by.check(false, &[Resource::Stack(&stack), named_resource(&descriptor)])?;
         scope(&descriptor, request, DESCRIPTOR)?;

@@ -1,6 +1,6 @@
 //! How a store is opened, and why it cannot be used.
 
-use terrace_engine::store::StoreError;
+use terrace_store::StoreError;
 
 /// The purpose for which a store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

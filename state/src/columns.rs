@@ -8,9 +8,9 @@ use serde::de::{DeserializeOwned, IntoDeserializer};
 use std::error::Error;
 use std::str::FromStr;
 use std::time::Duration;
-use terrace_engine::access::Access;
-use terrace_engine::address::{Address, ComponentKey, StackId};
-use terrace_engine::store::{
+use terrace_store::access::Access;
+use terrace_store::address::{Address, ComponentKey, StackId};
+use terrace_store::{
     Anchor, AuditLink, ComponentEntry, ComponentRow, HistoryEntry, Ids, Intent, LeaseInfo, LogLine, OperationRow,
     OwnerRow, Ownership, RequestClaim, RequestRow, Row, Sealed, StepRow, StoredRequest,
 };

@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 use serde_json::{Map, Value};
-use terrace_engine::access::{Access, Fields};
-use terrace_engine::address::{Address, ComponentKey, StackId};
-use terrace_engine::store::{
+use terrace_store::access::{Access, Fields};
+use terrace_store::address::{Address, ComponentKey, StackId};
+use terrace_store::{
     ComponentRow, Generation, HistoryEntry, Ids, OwnerRow, Ownership, Record, Row, RowStatus, Rows, Sealed, StackRead,
     StackSnapshot, StoreError, Write,
 };

@@ -1,4 +1,4 @@
-//! State stores: the engine's [`StateStore`](terrace_engine::store::StateStore) on SQLite and PostgreSQL.
+//! State stores: the engine's [`StateStore`](terrace_store::StateStore) on SQLite and PostgreSQL.
 //!
 //! [`open`] returns the store at a URL, and [`in_memory`] a new one without a file. A store has rows with all their
 //! versions, a journal of steps, leases, operations and logs. It never has secrets in plain text: the engine seals them
@@ -40,7 +40,7 @@ pub use url::{PostgresUrl, StoreUrl, StoreUrlError};
 use sqlite::SqliteStore;
 pub use sqlite::{SQLITE_MARK, find_saved_copy};
 use std::sync::Arc;
-use terrace_engine::store::{ServerStore, StoreError};
+use terrace_store::{ServerStore, StoreError};
 use uuid::Uuid;
 
 /// Opens a store.

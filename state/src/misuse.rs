@@ -1,6 +1,6 @@
 //! Reasons why a store refuses a record.
 
-use terrace_engine::address::StackId;
+use terrace_store::address::StackId;
 use uuid::Uuid;
 
 /// The reason why a value cannot be recorded.

@@ -10,7 +10,7 @@ use crate::{Access, StoreUrl};
 use async_trait::async_trait;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use terrace_engine::store::{AuditLog, StoreError};
+use terrace_store::{AuditLog, StoreError};
 
 /// A role with its root fields.
 #[derive(Debug, Clone, PartialEq, Eq)]

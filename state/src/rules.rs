@@ -5,8 +5,8 @@ use crate::misuse::Misuse;
 use crate::values;
 use jiff::Timestamp;
 use std::time::Duration;
-use terrace_engine::address::{Address, ComponentKey, InstanceKey, StackId};
-use terrace_engine::store::{
+use terrace_store::address::{Address, ComponentKey, InstanceKey, StackId};
+use terrace_store::{
     Enqueued, Generation, Lease, LeaseInfo, LeaseRequest, NewRequest, OperationRow, OperationStatus, Read, Row,
     Selection, StackRead, StaleRead, StoreError,
 };
@@ -191,7 +191,7 @@ pub(crate) fn reads_after_move(mut reads: Vec<StackRead>, from: &StackRead, to: 
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
-    use terrace_engine::store::{Body, NewOperation};
+    use terrace_store::{Body, NewOperation};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()

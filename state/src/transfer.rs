@@ -18,8 +18,8 @@ pub use tables::{Column, ROLE_TABLES, TABLES, Table, UNTRANSFERRED_COLUMNS, UNTR
 pub(crate) use tables::{Kind, OPEN_STEPS, UNENDED_OPERATIONS, UNENDED_REQUESTS};
 
 use crate::StoreUrl;
-use terrace_engine::digest::Sha256Writer;
-use terrace_engine::store::StoreError;
+use terrace_store::StoreError;
+use terrace_store::digest::Sha256Writer;
 use uuid::Uuid;
 
 /// Rows of the first batch.

@@ -4,9 +4,9 @@ use crate::misuse::Misuse;
 use serde::Serialize;
 use std::fmt::Display;
 use std::time::Duration;
-use terrace_engine::access::Access;
-use terrace_engine::address::{Address, ComponentKey, MAX_LENGTH, StackId};
-use terrace_engine::store::{Ids, Row, RowStatus, Sealed, StepResult};
+use terrace_store::access::Access;
+use terrace_store::address::{Address, ComponentKey, MAX_LENGTH, StackId};
+use terrace_store::{Ids, Row, RowStatus, Sealed, StepResult};
 
 /// The text of an address. An address that cannot be parsed back is refused, before it could make the state unreadable.
 pub(crate) fn address(address: &Address) -> Result<String, Misuse> {

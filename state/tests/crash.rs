@@ -10,12 +10,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_engine::address::ComponentKey;
-use terrace_engine::store::{
-    Acquired, LeaseRequest, NewOperation, NewRequest, OperationFilter, Record, Selection, ServerStore, StateStore,
-};
 use terrace_state::contract::claimant;
 use terrace_state::{Access, StoreUrl};
+use terrace_store::address::ComponentKey;
+use terrace_store::{
+    Acquired, LeaseRequest, NewOperation, NewRequest, OperationFilter, Record, Selection, ServerStore, StateStore,
+};
 use uuid::Uuid;
 
 const VARIABLE: &str = "TERRACE_STATE_TEST_HOLDER";

@@ -3,13 +3,13 @@
 use crate::{demo, put, row};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use terrace_engine::access::Access;
-use terrace_engine::address::{Address, StackId};
-use terrace_engine::store::{
-    ComponentRow, Ids, OwnerRow, OwnersOf, Ownership, Record, Row, Sealed, Selection, StateStore, StoreError, Write,
-};
 use terrace_state::export::{self, ImportError, export, import};
 use terrace_state::{SystemClock, in_memory};
+use terrace_store::access::Access;
+use terrace_store::address::{Address, StackId};
+use terrace_store::{
+    ComponentRow, Ids, OwnerRow, OwnersOf, Ownership, Record, Row, Sealed, Selection, StateStore, StoreError, Write,
+};
 use uuid::Uuid;
 
 async fn filled() -> Arc<dyn StateStore> {

@@ -5,11 +5,11 @@ use jiff::Timestamp;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use terrace_engine::store::{Enqueued, NewOperation, NewRequest, Record, Selection, StoreError, Write};
 use terrace_state::{Access, StoreUrl};
+use terrace_store::{Enqueued, NewOperation, NewRequest, Record, Selection, StoreError, Write};
 use uuid::Uuid;
 
-async fn open(path: &Path, access: Access) -> Result<Arc<dyn terrace_engine::store::ServerStore>, StoreError> {
+async fn open(path: &Path, access: Access) -> Result<Arc<dyn terrace_store::ServerStore>, StoreError> {
     terrace_state::open(&StoreUrl::Sqlite(path.to_owned()), access).await
 }
 

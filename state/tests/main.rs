@@ -12,9 +12,9 @@ mod transfer; // transfer of a whole state to another database and back
 mod transfer_roles; // transfer of a role mapper's roles
 
 use std::time::Duration;
-use terrace_engine::access::{Access, Fields};
-use terrace_engine::address::StackId;
-use terrace_engine::store::{
+use terrace_store::access::{Access, Fields};
+use terrace_store::address::StackId;
+use terrace_store::{
     Body, ComponentRow, Intent, NewOperation, NewRequest, Record, Row, RowStatus, Sealed, StepAction, Write,
 };
 use uuid::Uuid;

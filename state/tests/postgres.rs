@@ -5,14 +5,14 @@ use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_engine::address::Address;
-use terrace_engine::store::{
-    Acquired, ComponentRow, Enqueued, LeaseRequest, NewOperation, NewRequest, OperationStatus, Record, Row, Sealed,
-    Selection, ServerStore, StepAction, StepResult, StoreError, Write,
-};
 use terrace_state::contract::cluster::{Cluster, PASSWORD, connect};
 use terrace_state::contract::{Fixture, start_of_time};
 use terrace_state::{Access, Clock, ManualClock, StoreUrl};
+use terrace_store::address::Address;
+use terrace_store::{
+    Acquired, ComponentRow, Enqueued, LeaseRequest, NewOperation, NewRequest, OperationStatus, Record, Row, Sealed,
+    Selection, ServerStore, StepAction, StepResult, StoreError, Write,
+};
 use uuid::Uuid;
 
 mod half_open; // connections that stay open without answers

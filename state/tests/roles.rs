@@ -3,9 +3,9 @@
 use crate::{demo, put, row};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use terrace_engine::store::Selection;
 use terrace_state::roles::{self, Members, Role, RoleStore};
 use terrace_state::{Access, StoreUrl};
+use terrace_store::Selection;
 
 mod file {
     use super::*;

@@ -4,19 +4,19 @@ use crate::{demo, intent, put, row};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
-use terrace_engine::access::Access as Granted;
-use terrace_engine::address::{Address, StackId};
-use terrace_engine::store::{
-    Acquired, AuditEntry, AuditOutcome, ComponentRow, Ids, LeaseRequest, NewOperation, NewRequest, OperationFilter,
-    OperationStatus, OwnerRow, Ownership, Record, RequestEnd, RequestQuota, Row, RowStatus, Sealed, Selection,
-    ServerStore, StackRead, StepAction, StepResult, Verifier, Write,
-};
 use terrace_state::contract::claimant;
 use terrace_state::roles;
 use terrace_state::transfer::{
     InUse, Migrated, ROLE_TABLES, TABLES, TransferError, UNTRANSFERRED_COLUMNS, UNTRANSFERRED_TABLES,
 };
 use terrace_state::{Access, StoreUrl};
+use terrace_store::access::Access as Granted;
+use terrace_store::address::{Address, StackId};
+use terrace_store::{
+    Acquired, AuditEntry, AuditOutcome, ComponentRow, Ids, LeaseRequest, NewOperation, NewRequest, OperationFilter,
+    OperationStatus, OwnerRow, Ownership, Record, RequestEnd, RequestQuota, Row, RowStatus, Sealed, Selection,
+    ServerStore, StackRead, StepAction, StepResult, Verifier, Write,
+};
 use uuid::Uuid;
 
 const TERM: Duration = Duration::from_secs(3600);
@@ -155,7 +155,7 @@ async fn fill(store: &dyn ServerStore) {
     for component in ["api", "late"] {
         assert!(matches!(
             store.enqueue(&request_for(component), 10).await.unwrap(),
-            terrace_engine::store::Enqueued::Queued { behind: None }
+            terrace_store::Enqueued::Queued { behind: None }
         ));
         let claim = store.claim(&claimant("jane@host"), TERM).await.unwrap().unwrap();
         let (status, summary) = (OperationStatus::Completed, "1 added".to_owned());

@@ -9,6 +9,7 @@
 
 mod apply;
 mod cli;
+mod crate_graph; // dependencies between crates
 mod module_graph; // circles of imports
 mod pipelines;
 mod providers;

@@ -1,6 +1,5 @@
 //! Rules for the sources.
 
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -79,6 +78,22 @@ fn engine_uses_no_file_environment_network_or_clock() {
     }
 }
 
+/// The engine is several crates, and one name in the log: users set `log.level` to `warn,terrace_engine=debug`.
+#[test]
+fn engine_logs_under_one_name() {
+    let mut found = 0;
+    for path in sources().iter().filter(|path| path.starts_with("engine") && !is_test(path)) {
+        let lines: String = code(path).into_iter().map(|(_, line)| line.trim().to_owned()).collect();
+        for event in ["error", "warn", "info", "debug", "trace"].map(|level| format!("tracing::{level}!(")) {
+            for arguments in lines.split(&event).skip(1) {
+                assert!(arguments.starts_with("target: \"terrace_engine::"), "{}: {event}", path.display());
+                found += 1;
+            }
+        }
+    }
+    assert!(found >= 5, "{found}");
+}
+
 /// Files outside of the providers that name a technology in their code, and why. A folder stands for its files.
 const NAMING_FILES: [(&str, &str); 7] = [
     ("cli/src/wiring/providers.rs", "lists the providers"),
@@ -101,7 +116,7 @@ fn only_listed_files_outside_of_the_providers_name_technologies() {
     let is_technology = |name: &String| !["sdk", "local", "pipelines", "witboost"].contains(&name.as_str());
     let technologies: Vec<_> = folders.map(|name| name.into_string().unwrap()).filter(is_technology).collect();
     assert!(technologies.iter().any(|name| name == "kafka"), "{technologies:?}");
-    let is_ours = |path: &&PathBuf| ["cli/src", "server/src", "engine/src"].iter().any(|root| path.starts_with(root));
+    let is_ours = |path: &&PathBuf| ["cli/src", "server/src", "engine"].iter().any(|root| path.starts_with(root));
     let mut unused: BTreeSet<_> = NAMING_FILES.map(|(file, _)| file).into_iter().collect();
     let mut found = Vec::new();
     for path in sources().iter().filter(is_ours).filter(|path| !is_test(path)) {
@@ -132,51 +147,6 @@ fn sources_have_no_todo_markers() {
             }
         }
     }
-}
-
-/// Returns the workspace crates that each crate depends on, without dev-dependencies.
-fn arrows() -> BTreeMap<String, BTreeSet<String>> {
-    let cargo = option_env!("CARGO").unwrap_or("cargo");
-    let words = ["metadata", "--format-version=1", "--no-deps", "--offline"];
-    let output = Command::new(cargo).args(words).current_dir(repository()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let name = |value: &Value| value["name"].as_str().unwrap().to_owned();
-    let of_workspace = |dependency: &&Value| dependency["path"].is_string() && dependency["kind"] != "dev";
-    let packages = metadata["packages"].as_array().unwrap().iter();
-    packages
-        .map(|package| {
-            let dependencies = package["dependencies"].as_array().unwrap().iter();
-            (name(package), dependencies.filter(of_workspace).map(name).collect())
-        })
-        .collect()
-}
-
-#[test]
-fn crates_depend_only_in_the_allowed_direction() {
-    let arrows = arrows();
-    let to = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
-    assert_eq!(arrows["terrace-provider"], to(&[]), "the sdk depends on no crate");
-    assert_eq!(arrows["terrace-yaml"], to(&["terrace-provider"]));
-    assert_eq!(arrows["terrace-engine"], to(&["terrace-provider", "terrace-yaml"]));
-    assert!(arrows["terrace-state"].is_subset(&to(&["terrace-engine", "terrace-provider"])));
-    // The provider example has a binary that contains terrace.
-    let is_provider = |name: &&String| name.starts_with("terrace-provider-") && *name != "terrace-provider-kv";
-    let providers: Vec<_> = arrows.keys().filter(is_provider).collect();
-    assert!(providers.len() >= 2);
-    for provider in providers {
-        // The commands use the library of pipelines directly.
-        let known = if provider == "terrace-provider-pipelines" {
-            &["terrace-pipelines", "terrace-provider"][..]
-        } else {
-            &["terrace-provider"]
-        };
-        assert_eq!(arrows[provider], to(known), "{provider} knows no other crate");
-    }
-    // Runs in a cluster use the connection of the provider.
-    let library = ["terrace-provider", "terrace-provider-kubernetes", "terrace-yaml"];
-    assert_eq!(arrows["terrace-pipelines"], to(&library));
-    assert_eq!(arrows["terrace-tests"], to(&[]), "tests from outside link nothing");
 }
 
 /// Returns the folders of the crates.

@@ -8,11 +8,13 @@ use crate::report::report;
 use crate::settings::{self, Settings};
 use crate::wiring::{EnvironmentContext, is_missing, library, store};
 use crate::{input, stacks};
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
 use terrace_engine::address::StackId;
 use terrace_engine::blueprint::{Blueprint, Library};
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
-use terrace_engine::repository::write_back;
+use terrace_engine::repository::{template_of, write_back};
 use terrace_engine::reverse::{ReverseInput, ReverseProvisioner, choose, params};
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::yaml::{self, Budget};
@@ -28,7 +30,7 @@ use terrace_state::Access;
 pub(super) async fn run(context: &Context<'_>, arguments: &ReverseArguments) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     let Target { env_context, library, sources, name } = target(context, &settings, &arguments.component).await?;
-    let (_, reverse) =
+    let (blueprint, reverse) =
         choose(&library, &name, &env_context.templates).map_err(|(problem, hint)| Failure::new(problem).hint(hint))?;
     let input =
         ReverseInput { params: parse_params(&arguments.params)?, catalog_info: catalog_info(arguments, context)? };
@@ -45,7 +47,11 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ReverseArguments) -> 
         Failure::reported(Exit::Error)
     })?;
     if let Some(folder) = arguments.write.as_ref().filter(|path| path.is_dir()) {
-        return write_into(context, folder, &env_context.engine.environment.name, &updates);
+        let environment = &env_context.engine.environment.name;
+        let is_answered = |template: &str| {
+            library.for_template(template, &env_context.templates).is_some_and(|other| other.name == blueprint.name)
+        };
+        return write_into(context, folder, environment, &updates, (&blueprint.name.value, &is_answered));
     }
     let updates = Value::Map(updates).to_json();
     let text = match arguments.format.is_json() {
@@ -67,27 +73,58 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ReverseArguments) -> 
 /// Writes the updates into the files of a repository. Their comments and order stay.
 ///
 /// # Errors
-/// When the folder has no entity or several, or a value cannot be written. Then no file changes.
-fn write_into(context: &Context<'_>, folder: &Path, environment: &str, updates: &Map) -> Result<Exit, Failure> {
+/// When the folder has no entity or several, the component has another blueprint, or a value cannot be written. Then no
+/// file changes.
+fn write_into(
+    context: &Context<'_>,
+    folder: &Path,
+    environment: &str,
+    updates: &Map,
+    (blueprint, is_answered): (&str, &dyn Fn(&str) -> bool),
+) -> Result<Exit, Failure> {
     let mut sources = Sources::default();
     let failed = |sources: &Sources, found: &[Diagnostic]| {
         report(context.ui, sources, found);
         Failure::reported(Exit::Error)
     };
     let files = input::entity_files(folder, environment, &mut sources).map_err(|it| failed(&sources, &[*it]))?;
+    let (template, span) = template_of(&sources, &files, environment).map_err(|found| failed(&sources, &found))?;
+    if !template.as_deref().is_some_and(is_answered) {
+        let message = match template {
+            Some(template) => format!("the template `{template}` does not use the blueprint `{blueprint}`"),
+            None => format!("this entity is no component of the blueprint `{blueprint}`"),
+        };
+        let hint = "name the folder of the component whose blueprint runs";
+        return Err(failed(&sources, &[Diagnostic::error("not_writable", message).at(span).hint(hint)]));
+    }
     let updates: Vec<(String, serde_json::Value)> =
         updates.iter().map(|(path, value)| (path.clone(), value.to_json())).collect();
     let written = write_back(&sources, &files, environment, &updates).map_err(|found| failed(&sources, &found))?;
     if written.is_empty() {
         context.ui.print_note("the files have these values already");
     }
-    for file in written {
+    let mut ready = Vec::new();
+    for file in &written {
         let Some(source) = sources.get(file.source) else { continue };
-        std::fs::write(&source.name, &file.text)
-            .map_err(|error| Failure::new(format!("`{}` cannot be written: {error}", source.name)))?;
-        context.ui.print_note(&format!("changed `{}`", source.name));
+        let failed = |error| Failure::new(format!("`{}` cannot be written: {error}", source.name));
+        ready.push((&source.name, prepare(Path::new(&source.name), &file.text).map_err(failed)?));
+    }
+    for (name, (path, file)) in ready {
+        file.persist(path).map_err(|error| Failure::new(format!("`{name}` cannot be written: {}", error.error)))?;
+        context.ui.print_note(&format!("changed `{name}`"));
     }
     Ok(Exit::Done)
+}
+
+/// Writes the new content of a file next to it, with its permissions. Renaming it over the file then cannot lack space.
+fn prepare(path: &Path, text: &str) -> std::io::Result<(PathBuf, NamedTempFile)> {
+    // The file, not a link to it.
+    let path = path.canonicalize()?;
+    let mut file = NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().set_permissions(path.metadata()?.permissions())?;
+    file.as_file().sync_all()?;
+    Ok((path, file))
 }
 
 /// The blueprint to run, and its environment.

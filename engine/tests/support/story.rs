@@ -9,7 +9,7 @@ use std::time::Duration;
 use terrace_engine::action::Action;
 use terrace_engine::address::{Address, ComponentKey, StackId};
 use terrace_engine::apply::lease::LeaseError;
-use terrace_engine::apply::{Applier, ApplyError, EndedCalls, Report};
+use terrace_engine::apply::{Applier, ApplyError, Report};
 use terrace_engine::blueprint::{self, Library};
 use terrace_engine::compile::{CompiledStack, Compiler, Given};
 use terrace_engine::descriptor::transitions::Identified;
@@ -26,8 +26,9 @@ use terrace_engine::plan::options::Options;
 use terrace_engine::plan::planner::Planner;
 use terrace_engine::plan::rollback::RollbackTarget;
 use terrace_engine::plan::{Origin, Plan, file};
+use terrace_engine::recorded_names::keep_recorded_names;
 use terrace_engine::recover::{InterruptedStep, Recovered, Verdict};
-use terrace_engine::registry::Registry;
+use terrace_engine::registry::{EndedCalls, Registry};
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
 use terrace_engine::store::{Administration, Intent, Selection, ServerStore, StateStore};
@@ -217,7 +218,7 @@ impl Story {
             descriptor.former = Some(Box::new(former.clone()));
         }
         match self.names {
-            NamesRule::Latin => descriptor.keep_recorded_names("test", self.store.as_ref()).await.unwrap_or_default(),
+            NamesRule::Latin => keep_recorded_names(descriptor, "test", self.store.as_ref()).await.unwrap_or_default(),
             NamesRule::Ascii => descriptor.names = NamesRule::Ascii,
         }
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_engine::record::{refreshed, storable};
 use terrace_provider::call::NoProgress;
 use terrace_provider::{
     Attempt, Attributes, Call, DataAmount, ErrorKind, Found, LostCall, Observed, Planned, PlannedChange, Private,
@@ -10,6 +9,7 @@ use terrace_provider::{
 };
 use terrace_provider_postgres::PostgresProvider;
 use terrace_state::contract::cluster::Cluster;
+use terrace_store::record::{refreshed, storable};
 
 pub(crate) struct Harness {
     pub(crate) cluster: &'static Cluster,

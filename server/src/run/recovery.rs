@@ -82,7 +82,7 @@ impl Run<'_> {
             return Ok(None);
         }
         let open = self.store().open_intents(&context.stack, selection).await?;
-        let mut open = open.into_iter().map(|open| context.env.engine.registry.ended_calls().complete(open));
+        let mut open = open.into_iter().map(|open| open.after(context.env.engine.registry.ended_calls()));
         let takes_longer = |open: &OpenIntent| open.settles_in().is_some_and(|left| left > LONGEST_PAUSE);
         Ok(open.find(|open| open.is_orphaned && takes_longer(open)))
     }

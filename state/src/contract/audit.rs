@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::rules::AUDIT_BATCH;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_engine::store::{AuditEntry, AuditLink, AuditOutcome, BrokenChain, PRUNED, ServerStore, Verifier};
+use terrace_store::{AuditEntry, AuditLink, AuditOutcome, BrokenChain, PRUNED, ServerStore, Verifier};
 use uuid::Uuid;
 
 fn entry(actor: &str) -> AuditEntry {

@@ -2,7 +2,7 @@
 
 use super::fixture::{Fixture, addresses, demo, intent, put, row};
 use std::sync::Arc;
-use terrace_engine::store::{Record, Selection, StoreError};
+use terrace_store::{Record, Selection, StoreError};
 use uuid::Uuid;
 
 const TASKS: usize = 8;

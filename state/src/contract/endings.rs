@@ -2,7 +2,7 @@
 
 use super::fixture::{Fixture, demo};
 use std::time::Duration;
-use terrace_engine::store::{Lease, NewOperation, OperationRow, OperationStatus, Record, RequestClaim, RequestEnd};
+use terrace_store::{Lease, NewOperation, OperationRow, OperationStatus, Record, RequestClaim, RequestEnd};
 use uuid::Uuid;
 
 const TERM: Duration = Duration::from_secs(30);

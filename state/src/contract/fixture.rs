@@ -7,8 +7,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_engine::address::{Address, ComponentKey, StackId};
-use terrace_engine::store::{
+use terrace_store::address::{Address, ComponentKey, StackId};
+use terrace_store::{
     Acquired, Claimant, Generation, Intent, Lease, LeaseRequest, NewOperation, Record, Row, RowStatus, Sealed,
     Selection, ServerStore, StepAction, StoreError, Write,
 };

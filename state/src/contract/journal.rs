@@ -2,8 +2,8 @@
 
 use super::fixture::{Fixture, addresses, delete, demo, intent, put, row};
 use std::time::Duration;
-use terrace_engine::address::StackId;
-use terrace_engine::store::{
+use terrace_store::address::StackId;
+use terrace_store::{
     Cancelled, Lease, NewOperation, OpenIntent, OperationFilter, OperationStatus, Pruned, Record, Row, Sealed,
     Selection, StepAction, StepResult, StoreError,
 };
@@ -188,7 +188,7 @@ pub async fn step_is_closed_once(fixture: Fixture) {
 /// An operation has kind, actor, stacks, times, status and summary.
 pub async fn operation_is_recorded_from_begin_to_end(fixture: Fixture) {
     let id = Uuid::now_v7();
-    let stacks = vec![demo(), terrace_engine::address::StackId::new("another", "local")];
+    let stacks = vec![demo(), terrace_store::address::StackId::new("another", "local")];
     let new = NewOperation { id, kind: "state mv".to_owned(), stacks: stacks.clone(), actor: "jane".to_owned() };
     fixture.store.begin(&new).await.unwrap();
     assert!(fixture.store.begin(&new).await.is_err());

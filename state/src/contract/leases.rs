@@ -2,7 +2,7 @@
 
 use super::fixture::{Fixture, demo, intent, put, row};
 use std::time::Duration;
-use terrace_engine::store::{Acquired, Lease, Record, Selection, StoreError};
+use terrace_store::{Acquired, Lease, Record, Selection, StoreError};
 use uuid::Uuid;
 
 const TERM: Duration = Duration::from_secs(30);

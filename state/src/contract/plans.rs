@@ -2,8 +2,8 @@
 
 use super::fixture::{Fixture, address, delete, demo, put, row};
 use std::collections::BTreeSet;
-use terrace_engine::address::ComponentKey;
-use terrace_engine::store::{ComponentRow, Generation, Read, Record, Sealed, StoreError, Write};
+use terrace_store::address::ComponentKey;
+use terrace_store::{ComponentRow, Generation, Read, Record, Sealed, StoreError, Write};
 use uuid::Uuid;
 
 fn read(name: &str, generation: Generation) -> Read {
@@ -53,7 +53,7 @@ pub async fn refused_plan_is_not_spent(fixture: Fixture) {
 
 /// Rows that were absent must still be absent.
 pub async fn absent_rows_are_generation_zero(fixture: Fixture) {
-    let elsewhere = Read { stack: terrace_engine::address::StackId::new("never", "seen"), ..read("local_value.a", 0) };
+    let elsewhere = Read { stack: terrace_store::address::StackId::new("never", "seen"), ..read("local_value.a", 0) };
     spend(&fixture, Uuid::now_v7(), vec![read("local_value.a", 0), elsewhere]).await.unwrap();
     fixture.write(vec![put(row("local_value.a"), 0), delete("local_value.a", 1)]).await.unwrap();
     spend(&fixture, Uuid::now_v7(), vec![read("local_value.a", 0)]).await.unwrap();

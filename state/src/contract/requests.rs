@@ -3,8 +3,8 @@
 use super::fixture::{Fixture, claimant, demo, intent, row};
 use crate::clock::Clock;
 use std::time::Duration;
-use terrace_engine::address::StackId;
-use terrace_engine::store::{
+use terrace_store::address::StackId;
+use terrace_store::{
     Cancelled, Enqueued, NewOperation, NewRequest, OperationStatus, Record, RequestClaim, RequestEnd, RequestQuota,
     ResealedRequest, StoreError, Write,
 };

@@ -2,8 +2,8 @@
 
 use super::fixture::{Fixture, addresses, delete, demo, forget, put, rename, row, row_depending_on};
 use std::time::Duration;
-use terrace_engine::address::{MAX_LENGTH, StackId};
-use terrace_engine::store::{HistoryEntry, Record, Row, RowStatus, Sealed, Selection, StoreError, Write};
+use terrace_store::address::{MAX_LENGTH, StackId};
+use terrace_store::{HistoryEntry, Record, Row, RowStatus, Sealed, Selection, StoreError, Write};
 use uuid::Uuid;
 
 /// A row is read as it was written.

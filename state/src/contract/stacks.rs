@@ -3,9 +3,9 @@
 use super::fixture::{Fixture, delete, demo, intent, put, row};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use terrace_engine::access::Access;
-use terrace_engine::address::{Address, StackId};
-use terrace_engine::store::{
+use terrace_store::access::Access;
+use terrace_store::address::{Address, StackId};
+use terrace_store::{
     ComponentRow, Ids, NewOperation, OwnerRow, OwnersOf, Ownership, Record, Row, RowStatus, Sealed, StackRead,
     StepAction, StepResult, StoreError, Write,
 };

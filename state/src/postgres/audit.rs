@@ -8,7 +8,7 @@ use super::session::Session;
 use crate::rules::AUDIT_BATCH;
 use crate::sql::LAST_AUDIT_ENTRY_TO_PRUNE;
 use jiff::Timestamp;
-use terrace_engine::store::{Anchor, AuditEntry, AuditLink, AuditPage, GENESIS};
+use terrace_store::{Anchor, AuditEntry, AuditLink, AuditPage, GENESIS};
 
 /// Appends entries.
 pub(super) async fn append(session: &Session, context: &Context, entries: &[AuditEntry]) -> Result<(), Failure> {

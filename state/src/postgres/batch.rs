@@ -15,8 +15,8 @@ use crate::{misuse, rules, values};
 use jiff::Timestamp;
 use std::borrow::Cow;
 use std::collections::HashSet;
-use terrace_engine::address::{ComponentKey, StackId};
-use terrace_engine::store::{ComponentRow, Generation, Intent, Lease, OwnerRow, ResealedRequest, Row};
+use terrace_store::address::{ComponentKey, StackId};
+use terrace_store::{ComponentRow, Generation, Intent, Lease, OwnerRow, ResealedRequest, Row};
 use uuid::Uuid;
 
 /// The most records in one statement.

@@ -9,9 +9,7 @@ use super::write::Writer;
 use super::{columns, lease, lock, read};
 use crate::{misuse, values};
 use std::collections::{BTreeSet, HashMap};
-use terrace_engine::store::{
-    ComponentRead, Lease, NewOperation, OperationStatus, Read, Record, Sealed, StoreError, Write,
-};
+use terrace_store::{ComponentRead, Lease, NewOperation, OperationStatus, Read, Record, Sealed, StoreError, Write};
 use uuid::Uuid;
 
 /// Applies all records, or fails; the caller rolls back.

@@ -5,8 +5,8 @@ use crate::misuse::Misuse;
 use deadpool_postgres::{PoolError, TimeoutType};
 use std::error::Error as _;
 use std::time::Duration;
-use terrace_engine::store::StoreError;
 use terrace_provider::tls;
+use terrace_store::StoreError;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 

@@ -14,10 +14,8 @@ use crate::sql::content_columns;
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
-use terrace_engine::address::StackId;
-use terrace_engine::store::{
-    Cancelled, LogLine, OpenIntent, OperationFilter, OperationRow, RequestEnd, Selection, StepRow,
-};
+use terrace_store::address::StackId;
+use terrace_store::{Cancelled, LogLine, OpenIntent, OperationFilter, OperationRow, RequestEnd, Selection, StepRow};
 use uuid::Uuid;
 
 /// Intents without an outcome, oldest first, in one statement.

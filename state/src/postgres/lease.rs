@@ -15,8 +15,8 @@ use crate::rules::{self, Term};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
-use terrace_engine::address::{ComponentKey, StackId};
-use terrace_engine::store::{Acquired, Lease, LeaseInfo, LeaseRequest};
+use terrace_store::address::{ComponentKey, StackId};
+use terrace_store::{Acquired, Lease, LeaseInfo, LeaseRequest};
 use uuid::Uuid;
 
 const HELD: &str = "SELECT lease.id, name, environment, component, holder, operation, since, expires

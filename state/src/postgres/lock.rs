@@ -13,8 +13,8 @@ use crate::columns::ReadColumns;
 use crate::values;
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
-use terrace_engine::address::StackId;
-use terrace_engine::store::{Lease, NewOperation, Record, Write};
+use terrace_store::address::StackId;
+use terrace_store::{Lease, NewOperation, Record, Write};
 use uuid::Uuid;
 
 /// The numbers of stacks.
@@ -118,7 +118,7 @@ impl LockScope {
         Ok(())
     }
 
-    fn owns(&mut self, ownership: &terrace_engine::store::Ownership) -> Result<(), Failure> {
+    fn owns(&mut self, ownership: &terrace_store::Ownership) -> Result<(), Failure> {
         self.writes(&ownership.stack);
         self.owned.insert((ownership.stack.environment.clone(), values::address(&ownership.address)?));
         Ok(())

@@ -10,7 +10,7 @@ use super::session::{Purpose, Session};
 use crate::columns::ReadColumns;
 use deadpool_postgres::Pool;
 use jiff::Timestamp;
-use terrace_engine::store::StoreError;
+use terrace_store::StoreError;
 use uuid::Uuid;
 
 const MIGRATIONS: &[&str] = &[

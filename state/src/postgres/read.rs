@@ -10,8 +10,8 @@ use crate::columns::{ReadColumns, component, component_entry, current_row, histo
 use crate::sql::{KNOWN_STACKS, NO_OUTPUTS, content_columns};
 use crate::values;
 use std::collections::BTreeSet;
-use terrace_engine::address::{Address, ComponentKey, StackId};
-use terrace_engine::store::{
+use terrace_store::address::{Address, ComponentKey, StackId};
+use terrace_store::{
     ComponentEntry, ComponentRead, ComponentRow, Generation, HistoryEntry, OwnerRow, OwnersOf, Read, Row, RowStatus,
     Selection, StackSnapshot, StaleRead,
 };

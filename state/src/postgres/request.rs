@@ -13,8 +13,8 @@ use crate::columns::ReadColumns;
 use crate::sql::{IS_WITHIN_QUOTA, is_first};
 use crate::{misuse, rules, values};
 use std::time::Duration;
-use terrace_engine::address::StackId;
-use terrace_engine::store::{
+use terrace_store::address::StackId;
+use terrace_store::{
     Claimant, Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestRow, ResealedRequest, StoreError,
     StoredRequest,
 };

@@ -11,7 +11,7 @@ use crate::columns::ReadColumns;
 use crate::roles::{Members, Put, Role, RoleStore, check_format};
 use async_trait::async_trait;
 use std::collections::BTreeSet;
-use terrace_engine::store::StoreError;
+use terrace_store::StoreError;
 
 const MIGRATIONS: &[&str] = &[include_str!("../../migrations/roles/postgres/0001_init.sql")];
 

@@ -13,8 +13,8 @@ use crate::sql::content_columns;
 use crate::values::{self, blank};
 use jiff::Timestamp;
 use std::borrow::Cow;
-use terrace_engine::address::{Address, StackId};
-use terrace_engine::store::{Generation, Row};
+use terrace_store::address::{Address, StackId};
+use terrace_store::{Generation, Row};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 

@@ -15,7 +15,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use terrace_engine::store::StoreError;
+use terrace_store::StoreError;
 use tokio::runtime::Runtime;
 use tokio_postgres::Row;
 use uuid::Uuid;

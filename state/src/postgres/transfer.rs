@@ -18,7 +18,7 @@ use crate::values;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::sync::Arc;
-use terrace_engine::store::{OperationStatus, StoreError};
+use terrace_store::{OperationStatus, StoreError};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 

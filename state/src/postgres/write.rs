@@ -10,8 +10,8 @@ use super::session::Session;
 use crate::columns::ReadColumns;
 use crate::{misuse, rules, values};
 use jiff::Timestamp;
-use terrace_engine::address::{Address, ComponentKey, StackId};
-use terrace_engine::store::{Generation, Ownership, RowStatus, StackRead, StoreError};
+use terrace_store::address::{Address, ComponentKey, StackId};
+use terrace_store::{Generation, Ownership, RowStatus, StackRead, StoreError};
 use uuid::Uuid;
 
 /// Writes under the locks of a commit.

@@ -8,7 +8,7 @@ use crate::rules::AUDIT_BATCH;
 use crate::sql::LAST_AUDIT_ENTRY_TO_PRUNE;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction};
-use terrace_engine::store::{Anchor, AuditEntry, AuditLink, AuditPage, GENESIS};
+use terrace_store::{Anchor, AuditEntry, AuditLink, AuditPage, GENESIS};
 
 /// Appends entries.
 pub(super) fn append(transaction: &Transaction<'_>, context: &Context, entries: &[AuditEntry]) -> Result<(), Failure> {

@@ -8,8 +8,8 @@ use crate::{misuse, rules, values};
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::collections::HashMap;
-use terrace_engine::address::{Address, StackId};
-use terrace_engine::store::{
+use terrace_store::address::{Address, StackId};
+use terrace_store::{
     ComponentRead, Intent, Lease, OperationStatus, Read, Record, Sealed, StepAction, StepResult, StoreError,
 };
 use uuid::Uuid;

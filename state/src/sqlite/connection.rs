@@ -10,7 +10,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use terrace_engine::store::StoreError;
+use terrace_store::StoreError;
 use uuid::Uuid;
 
 /// How long a connection waits for another process to finish its transaction.

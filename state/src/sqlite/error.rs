@@ -3,7 +3,7 @@
 use crate::StoreUrl;
 use crate::misuse::Misuse;
 use rusqlite::{Connection, ErrorCode};
-use terrace_engine::store::StoreError;
+use terrace_store::StoreError;
 
 /// Why work on a connection failed.
 #[derive(Debug)]

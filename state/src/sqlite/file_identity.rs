@@ -10,7 +10,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use terrace_engine::store::StoreError;
+use terrace_store::StoreError;
 
 /// The infix of the names of saved copies; the time follows it.
 const SAVED: &str = ".saved-";

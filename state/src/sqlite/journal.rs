@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, params};
 use std::ops::RangeInclusive;
 use std::time::Duration;
-use terrace_engine::address::StackId;
-use terrace_engine::store::{Cancelled, LogLine, OpenIntent, OperationFilter, OperationRow, Selection, StepRow};
+use terrace_store::address::StackId;
+use terrace_store::{Cancelled, LogLine, OpenIntent, OperationFilter, OperationRow, Selection, StepRow};
 use uuid::Uuid;
 
 /// Intents without an outcome, oldest first.

@@ -16,8 +16,8 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::collections::HashSet;
 use std::time::Duration;
-use terrace_engine::address::{ComponentKey, StackId};
-use terrace_engine::store::{Acquired, Lease, LeaseInfo, LeaseRequest};
+use terrace_store::address::{ComponentKey, StackId};
+use terrace_store::{Acquired, Lease, LeaseInfo, LeaseRequest};
 use uuid::Uuid;
 
 /// A lease that was granted, and neither released nor granted again since.

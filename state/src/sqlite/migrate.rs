@@ -8,7 +8,7 @@
 use super::error::{Failure, unavailable};
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
-use terrace_engine::store::StoreError;
+use terrace_store::StoreError;
 use uuid::Uuid;
 
 /// `TERR` in ASCII.

@@ -5,7 +5,7 @@ use super::error::Failure;
 use super::stacks;
 use crate::{misuse, values};
 use rusqlite::{OptionalExtension, Transaction, params};
-use terrace_engine::store::{NewOperation, OperationStatus};
+use terrace_store::{NewOperation, OperationStatus};
 
 /// Records the begin of an operation. The operation of a request begins with each claim.
 pub(super) fn begin(transaction: &Transaction<'_>, context: &Context, operation: &NewOperation) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use super::journal;
 use crate::sql::TABLES_OF_OPERATION;
 use jiff::Timestamp;
 use rusqlite::Transaction;
-use terrace_engine::store::Pruned;
+use terrace_store::Pruned;
 
 /// Removes versions and operations that were written or ended before a moment. An abandoned operation has no end, so
 /// its start counts. Some rows stay: the newest version of every address, because generations continue from it;

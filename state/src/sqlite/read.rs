@@ -10,8 +10,8 @@ use crate::sql::{KNOWN_STACKS, NO_OUTPUTS, content_columns};
 use crate::values;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeSet, HashMap};
-use terrace_engine::address::{Address, ComponentKey, StackId};
-use terrace_engine::store::{
+use terrace_store::address::{Address, ComponentKey, StackId};
+use terrace_store::{
     ComponentEntry, ComponentRead, ComponentRow, Generation, HistoryEntry, OwnerRow, OwnersOf, Read, Row, RowStatus,
     Selection, StackSnapshot, StaleRead,
 };

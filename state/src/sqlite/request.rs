@@ -11,7 +11,7 @@ use crate::sql::{IS_WITHIN_QUOTA, is_first};
 use crate::{misuse, rules, values};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::time::Duration;
-use terrace_engine::store::{
+use terrace_store::{
     Claimant, Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestRow, ResealedRequest, StoreError,
     StoredRequest,
 };

@@ -6,7 +6,7 @@ use crate::roles::{Members, Put, Role, RoleStore, check_format};
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use std::collections::BTreeSet;
-use terrace_engine::store::StoreError;
+use terrace_store::StoreError;
 
 const MIGRATIONS: &[&str] = &[include_str!("../../migrations/roles/sqlite/0001_init.sql")];
 

@@ -2,7 +2,7 @@
 
 use super::error::Failure;
 use rusqlite::{Connection, OptionalExtension, Transaction};
-use terrace_engine::address::StackId;
+use terrace_store::address::StackId;
 
 /// The number of a stack; `None` if the state has never had it.
 pub(super) fn find(connection: &Connection, stack: &StackId) -> Result<Option<i64>, Failure> {

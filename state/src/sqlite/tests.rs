@@ -5,7 +5,7 @@ use crate::SystemClock;
 use crate::clock::Clock;
 use jiff::Timestamp;
 use std::fs;
-use terrace_engine::store::{Body, Claimant, RowStatus, Sealed, Write};
+use terrace_store::{Body, Claimant, RowStatus, Sealed, Write};
 
 fn demo() -> StackId {
     StackId::new("demo", "local")

@@ -20,7 +20,7 @@ use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Row, params_from_iter};
 use std::path::Path;
 use std::sync::Arc;
-use terrace_engine::store::{OperationStatus, StoreError};
+use terrace_store::{OperationStatus, StoreError};
 use uuid::Uuid;
 
 /// A file that is locked against all other writers.

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
-use terrace_engine::store::StoreError;
+use terrace_store::StoreError;
 use tokio::sync::oneshot;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;

@@ -12,10 +12,8 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
-use terrace_engine::address::{Address, ComponentKey, StackId};
-use terrace_engine::store::{
-    ComponentRow, Generation, OwnerRow, Ownership, Row, RowStatus, StackRead, StoreError, Write,
-};
+use terrace_store::address::{Address, ComponentKey, StackId};
+use terrace_store::{ComponentRow, Generation, OwnerRow, Ownership, Row, RowStatus, StackRead, StoreError, Write};
 use uuid::Uuid;
 
 /// A current row.

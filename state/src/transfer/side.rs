@@ -3,8 +3,8 @@
 use super::tables::Table;
 use async_trait::async_trait;
 use std::collections::BTreeSet;
-use terrace_engine::address::StackId;
-use terrace_engine::store::{LeaseInfo, StoreError};
+use terrace_store::address::StackId;
+use terrace_store::{LeaseInfo, StoreError};
 use uuid::Uuid;
 
 /// A value of a column in a form common to all databases: flags are numbers, times are microseconds since the epoch.

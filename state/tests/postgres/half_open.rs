@@ -4,12 +4,10 @@ use super::{one, writer};
 use crate::{demo, intent, put, row};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use terrace_engine::store::{
-    Acquired, Body, Enqueued, LeaseRequest, NewOperation, NewRequest, Record, Selection, ServerStore,
-};
 use terrace_state::contract::claimant;
 use terrace_state::contract::cluster::{Cluster, connect};
 use terrace_state::contract::proxy::Proxy;
+use terrace_store::{Acquired, Body, Enqueued, LeaseRequest, NewOperation, NewRequest, Record, Selection, ServerStore};
 use uuid::Uuid;
 
 /// The longest time of a call that finds all connections dead, while new ones work.

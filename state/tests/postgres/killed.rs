@@ -7,8 +7,8 @@ use crate::{demo, intent, row};
 use std::io::{BufRead, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use terrace_engine::store::{Acquired, Intent, NewOperation, OpenIntent, Record, Selection, ServerStore};
 use terrace_state::contract::cluster::Cluster;
+use terrace_store::{Acquired, Intent, NewOperation, OpenIntent, Record, Selection, ServerStore};
 use uuid::Uuid;
 
 const VARIABLE: &str = "TERRACE_STATE_TEST_POSTGRES_HOLDER";

@@ -5,13 +5,13 @@ use crate::{demo, intent, put, row};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use terrace_engine::address::{Address, StackId};
-use terrace_engine::store::{
+use terrace_state::contract::claimant;
+use terrace_state::contract::cluster::{Cluster, PASSWORD, connect};
+use terrace_store::address::{Address, StackId};
+use terrace_store::{
     Acquired, Body, Cancelled, ComponentRow, Enqueued, NewOperation, NewRequest, OperationStatus, OwnerRow, OwnersOf,
     Ownership, Record, RequestEnd, Row, Sealed, Selection, ServerStore, StepAction, StepResult, StoreError, Write,
 };
-use terrace_state::contract::claimant;
-use terrace_state::contract::cluster::{Cluster, PASSWORD, connect};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 

@@ -4,14 +4,14 @@
 use crate::row;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use terrace_engine::address::{Address, StackId};
-use terrace_engine::store::{
-    ComponentRow, Generation, OwnerRow, Ownership, Record, Row, RowStatus, Sealed, StackRead, StackSnapshot,
-    StateStore, Write,
-};
 use terrace_state::contract::cluster::Cluster;
 use terrace_state::contract::start_of_time;
 use terrace_state::{Access, ManualClock, StoreUrl};
+use terrace_store::address::{Address, StackId};
+use terrace_store::{
+    ComponentRow, Generation, OwnerRow, Ownership, Record, Row, RowStatus, Sealed, StackRead, StackSnapshot,
+    StateStore, Write,
+};
 use uuid::Uuid;
 
 type Key = (StackId, Address);

@@ -346,8 +346,11 @@ fn new_blueprint_can_start_from_any_type_or_blueprint() {
     assert!(origins.len() > 15, "{origins:?}");
     for origin in &origins {
         let name = format!("my-{}", origin.replace('_', "-type-"));
-        let ran = project.run(["blueprints", "new", &name, "--from", origin, "-q"]).done();
+        // Each command reads all blueprints of its project, so each origin gets another project.
+        let alone = Project::new();
+        let ran = alone.run(["blueprints", "new", &name, "--from", origin, "-q"]).done();
         assert_eq!(ran.stderr, "", "the sample of {origin} does not fit");
+        alone.files().into_iter().for_each(|(path, content)| drop(project.write(&path, content)));
     }
     let ran = project.run(["blueprints", "check", "blueprints"]).done();
     assert_eq!(ran.stderr, "", "a new blueprint has warnings");

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use terrace_engine::blueprint::case::{self, Case, TestFile};
 use terrace_engine::blueprint::check::check;
-use terrace_engine::blueprint::expectation::{accepted, aligned, outcome, yaml};
+use terrace_engine::blueprint::expectation::{accepted, aligned, yaml};
 use terrace_engine::blueprint::matching::Templates;
 use terrace_engine::blueprint::{Blueprint, Library};
 use terrace_engine::compile::Compiler;
@@ -26,9 +26,10 @@ use terrace_engine::descriptor::Body;
 use terrace_engine::diagnostic::has_errors;
 use terrace_engine::engine::Engine;
 use terrace_engine::plan::Origin;
-use terrace_engine::plan::compute::Computed;
 use terrace_engine::plan::options::Options;
+use terrace_engine::render::outcome::outcome;
 use terrace_engine::source::Sources;
+use terrace_engine::store::ServerStore;
 use terrace_engine::yaml::Budget;
 use terrace_state::{Access, StoreUrl, open};
 
@@ -144,6 +145,8 @@ struct Bench<'a> {
     /// Blueprints as written: those of the environment, and those next to the tests.
     blueprints: Vec<Blueprint>,
     runtime: tokio::runtime::Runtime,
+    /// The empty state.
+    store: Arc<dyn ServerStore>,
 }
 
 impl<'a> Bench<'a> {
@@ -174,7 +177,9 @@ impl<'a> Bench<'a> {
         }
         let mut env_context = env_context.clone();
         env_context.engine.registry = Arc::new(env_context.engine.registry.offline());
-        Ok(Self { context, env_context, sources, blueprints, runtime: runtime(context.variables)? })
+        let runtime = runtime(context.variables)?;
+        let store = runtime.block_on(open(&StoreUrl::SqliteMemory, Access::ReadOnly))?;
+        Ok(Self { context, env_context, sources, blueprints, runtime, store })
     }
 
     /// Runs all cases of a file.
@@ -279,12 +284,8 @@ impl<'a> Bench<'a> {
         let mut env_context = self.env_context.clone();
         env_context.engine.environment = environment;
         let options = Options { components: case.chosen.clone(), ..Options::default() };
-        let computed: Result<Computed, Failure> = self.runtime.block_on(async {
-            let store = open(&StoreUrl::SqliteMemory, Access::ReadOnly).await?;
-            let planner = planner(&*store, &env_context, &self.sources, &options);
-            Ok(planner.plan(&stacks, Origin::default()).await?)
-        });
-        let computed = computed?;
+        let planner = planner(&*self.store, &env_context, &self.sources, &options);
+        let computed = self.runtime.block_on(planner.plan(&stacks, Origin::default()))?;
         diagnostics.extend(computed.diagnostics);
         Ok(outcome(Some(&computed.plan), &env_context.engine.registry, &diagnostics))
     }

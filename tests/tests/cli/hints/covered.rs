@@ -1,6 +1,7 @@
 //! The list of hints whose commands change the state or objects. A new hint needs a line with the test that
 //! follows it.
 
+use crate::tidy::crates;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use terrace_tests::repository;
@@ -25,21 +26,21 @@ const FOLLOWED: &[(&str, &str, &str)] = &[
     ),
     ("cli/src/failure.rs", "unlock {}", "hint_revokes_the_lease_of_another_operation"),
     ("cli/src/input.rs", "destroy {stack}", "hint_for_a_stack_in_place_of_a_file_removes_it"),
-    ("engine/src/apply/execute/existing.rs", "import {address} {id}", "hint_records_an_existing_object"),
-    ("engine/src/import.rs", "state rm '{stack}:{address}'", "hint_of_import_drops_the_other_row"),
-    ("engine/src/moves.rs", "state mv {} {}", "hint_exchanges_the_addresses_of_declared_objects"),
-    ("engine/src/plan/adoption.rs", "import {} {}", "hint_imports_object_without_adoption"),
-    ("engine/src/plan/check_adopt_conflict.rs", "state rm {by_name}", "hint_hands_an_object_to_another_stack"),
-    ("engine/src/plan/check_renamed_stack.rs", "state rm {dropped}", "hint_renames_a_stack"),
-    ("engine/src/plan/destroy_unmanaged.rs", "import {} {}", "hint_imports_before_a_destroy"),
-    ("engine/src/plan/resource.rs", "unprotect '{address}'", "protected_object_is_kept_until_unprotected"),
+    ("engine/apply/src/execute/existing.rs", "import {address} {id}", "hint_records_an_existing_object"),
+    ("engine/plan/src/import.rs", "state rm '{stack}:{address}'", "hint_of_import_drops_the_other_row"),
+    ("engine/language/src/moves.rs", "state mv {} {}", "hint_exchanges_the_addresses_of_declared_objects"),
+    ("engine/plan/src/adoption.rs", "import {} {}", "hint_imports_object_without_adoption"),
+    ("engine/plan/src/check_adopt_conflict.rs", "state rm {by_name}", "hint_hands_an_object_to_another_stack"),
+    ("engine/plan/src/check_renamed_stack.rs", "state rm {dropped}", "hint_renames_a_stack"),
+    ("engine/plan/src/destroy_unmanaged.rs", "import {} {}", "hint_imports_before_a_destroy"),
+    ("engine/plan/src/resource.rs", "unprotect '{address}'", "protected_object_is_kept_until_unprotected"),
     (
-        "engine/src/plan/rollback/diagnostics.rs",
+        "engine/plan/src/rollback/diagnostics.rs",
         "state mv {} {}",
         "object_known_to_a_program_only_is_restored_at_its_former_address",
     ),
-    ("engine/src/plan/walk/expand.rs", "apply {applied} --allow-deferral", "hints_apply_dependencies_first"),
-    ("engine/src/plan/walk/expand.rs", "apply {applied} {first}", "hints_apply_dependencies_first"),
+    ("engine/plan/src/walk/expand.rs", "apply {applied} --allow-deferral", "hints_apply_dependencies_first"),
+    ("engine/plan/src/walk/expand.rs", "apply {applied} {first}", "hints_apply_dependencies_first"),
 ];
 
 /// Commands that no test of the binary runs, with the reason.
@@ -49,22 +50,22 @@ const NOT_FOLLOWED: &[(&str, &str, &str)] = &[
     ("cli/src/commands/state/migrate.rs", "recover --env {}", "needs an interrupted step of a shared resource"),
     ("cli/src/commands/state/migrate.rs", "unlock {}", "the lease of a running operation, as in `failure.rs`"),
     (
-        "engine/src/plan/check_duplicate_identity.rs",
+        "engine/plan/src/check_duplicate_identity.rs",
         "state rm {drop}",
         "needs an edited state: `engine/tests/adopt.rs`",
     ),
-    ("engine/src/plan/destroy_unmanaged.rs", "destroy {stack}", "needs a system that does not answer a search"),
-    ("engine/src/plan/destroy_unmanaged.rs", "import {address} ID", "the user adds the id"),
-    ("engine/src/plan/destroy_unmanaged.rs", "import {stack}:ADDRESS ID", "the user adds address and id"),
+    ("engine/plan/src/destroy_unmanaged.rs", "destroy {stack}", "needs a system that does not answer a search"),
+    ("engine/plan/src/destroy_unmanaged.rs", "import {address} ID", "the user adds the id"),
+    ("engine/plan/src/destroy_unmanaged.rs", "import {stack}:ADDRESS ID", "the user adds address and id"),
     (
-        "engine/src/plan/moved.rs",
+        "engine/plan/src/moved.rs",
         "state rm {command}",
         "needs rows of an earlier version: `engine/tests/names_rule.rs`",
     ),
-    ("engine/src/plan/rollback/diagnostics.rs", "state rm {quoted}", "needs a pruned history: `engine/tests/rollback`"),
-    ("engine/src/plan/rollback/diagnostics.rs", "state rm {}", "needs a replaced object: `engine/tests/rollback`"),
-    ("engine/src/plan/walk/deferred_dependencies.rs", "apply … --target '{}'", "the user adds the file"),
-    ("engine/src/plan/walk/transitions.rs", "import --generate '{address}' ID", "the user adds the id"),
+    ("engine/plan/src/rollback/diagnostics.rs", "state rm {quoted}", "needs a pruned history: `engine/tests/rollback`"),
+    ("engine/plan/src/rollback/diagnostics.rs", "state rm {}", "needs a replaced object: `engine/tests/rollback`"),
+    ("engine/plan/src/walk/deferred_dependencies.rs", "apply … --target '{}'", "the user adds the file"),
+    ("engine/plan/src/walk/transitions.rs", "import --generate '{address}' ID", "the user adds the id"),
 ];
 
 /// Commands that change the state or objects.
@@ -119,14 +120,8 @@ fn commands(text: &str) -> BTreeSet<String> {
 #[test]
 fn every_hint_that_changes_state_or_objects_is_listed() {
     let mut files = Vec::new();
-    for part in ["cli", "engine", "server", "server/role-mapper", "state"] {
+    for part in crates().into_iter().filter(|part| !part.starts_with("tests") && !part.starts_with("examples")) {
         sources(&repository().join(part).join("src"), &mut files);
-    }
-    for provider in std::fs::read_dir(repository().join("providers")).unwrap() {
-        let folder = provider.unwrap().path().join("src");
-        if folder.is_dir() {
-            sources(&folder, &mut files);
-        }
     }
     let mut found: BTreeSet<(String, String)> = BTreeSet::new();
     for file in files {
