@@ -32,7 +32,7 @@ pub use lists::{
 pub(crate) use overview::overview;
 pub use pipelines::{
     CancelArguments, ClusterArguments, ClusterKind, LogsArguments, PipelineArguments, PipelinesCommand,
-    PipelinesListArguments, PodsFormat, RunsArguments, SshArguments, WorkerArguments,
+    PipelinesListArguments, PodArguments, PodWork, PodsFormat, RunsArguments, SshArguments, WorkerArguments,
 };
 pub(crate) use planning::EMPTY_ACCESS_LIST;
 pub use planning::{

@@ -19,7 +19,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("terrace-server", &["terrace-engine", "terrace-provider"]),
     ("terrace-role-mapper", &["terrace-engine", "terrace-provider", "terrace-server", "terrace-state"]),
     ("terrace-forge", &["terrace-provider"]),
-    ("terrace-pipelines", &["terrace-provider", "terrace-yaml"]),
+    // Runs in a cluster use the connection of the provider.
+    ("terrace-pipelines", &["terrace-provider", "terrace-provider-kubernetes", "terrace-yaml"]),
     ("terrace-provider-pipelines", &["terrace-pipelines", "terrace-provider"]),
     ("terrace-tests", &[]),
     ("terrace-test-listening", &[]),

@@ -76,7 +76,8 @@ impl Command {
                 | PipelinesCommand::Cancel(_)
                 | PipelinesCommand::Ssh(_)
                 | PipelinesCommand::Init(_)
-                | PipelinesCommand::Worker(_) => false,
+                | PipelinesCommand::Worker(_)
+                | PipelinesCommand::Pod(_) => false,
             },
             Self::Audit(_)
             | Self::Console(_)

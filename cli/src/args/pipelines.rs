@@ -53,6 +53,9 @@ pub enum PipelinesCommand {
     /// Run pipelines of the queue; terrace starts this command itself
     #[command(hide = true)]
     Worker(WorkerArguments),
+    /// Run a pipeline in a pod of Kubernetes; terrace starts this command itself
+    #[command(hide = true)]
+    Pod(PodArguments),
 }
 
 /// `terrace pipelines run`.
@@ -229,4 +232,28 @@ pub struct WorkerArguments {
     pub folder: PathBuf,
     /// Name the worker
     pub worker: String,
+}
+
+/// Arguments of terrace in a pod.
+#[derive(Debug, Args)]
+pub struct PodArguments {
+    /// What to do
+    #[command(subcommand)]
+    pub work: PodWork,
+}
+
+/// Work of terrace in a pod, and in the image of pods.
+#[derive(Debug, Subcommand)]
+pub enum PodWork {
+    /// Run the job of this pod
+    Run,
+    /// Write the files of the run as an archive
+    Results,
+    /// End the pod, whose files are copied
+    Release,
+    /// Create the environments of an image
+    Environments {
+        /// Create them in this folder
+        folder: PathBuf,
+    },
 }

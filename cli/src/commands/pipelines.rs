@@ -10,6 +10,7 @@ mod init;
 mod kinds;
 mod list;
 mod logs;
+mod pod;
 mod pods;
 mod project;
 mod queued;
@@ -48,5 +49,6 @@ pub(super) async fn run(context: &Context<'_>, command: PipelinesCommand, signal
         PipelinesCommand::Databases(arguments) => databases::run(context, arguments, signals).await,
         PipelinesCommand::Init(arguments) => init::run(context, &arguments, signals).await,
         PipelinesCommand::Worker(arguments) => worker::run(&arguments, signals).await,
+        PipelinesCommand::Pod(arguments) => pod::run(arguments.work, signals).await,
     }
 }

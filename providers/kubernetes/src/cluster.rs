@@ -7,6 +7,7 @@ use crate::failure::{self, Failure, Purpose, Refusal};
 use crate::fields::MANAGER;
 use crate::target::Target;
 use http::{Method, StatusCode};
+use http_body_util::{BodyExt, Limited};
 use kube::client::{AuthError, Body};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value as Json;
@@ -102,7 +103,7 @@ pub(crate) fn part(text: &str) -> String {
 }
 
 /// The rest of a URL: `?a=b&c=d`.
-fn query(parameters: &[(&str, String)]) -> String {
+pub(crate) fn query(parameters: &[(&str, String)]) -> String {
     let joined: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}={}", part(value))).collect();
     if joined.is_empty() { String::new() } else { format!("?{}", joined.join("&")) }
 }
@@ -143,7 +144,7 @@ impl Cluster {
     }
 
     /// The client and the URL of the server. Opens files and may run a credentials plugin, but sends nothing.
-    async fn client(&self) -> Result<&(kube::Client, String), Failure> {
+    pub(crate) async fn client(&self) -> Result<&(kube::Client, String), Failure> {
         let opened = self.client.get_or_try_init(async || {
             let config = self.config.client().await?;
             let url = without_user(&config.cluster_url.to_string());
@@ -204,14 +205,10 @@ impl Cluster {
             let answer = client.send(request).await.map_err(|error| not_answered(&error))?;
             terrace_provider::wrap::silence::answered();
             let status = answer.status();
-            let length =
-                answer.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-            if length.is_some_and(|length| length > LARGEST_ANSWER) {
-                return Err(Failure::Lost("its answer is too large".to_owned()));
-            }
-            let body = answer.into_body().collect_bytes().await.map_err(|error| Failure::Lost(in_words(&error)))?;
+            let body = Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await;
+            let body = body.map_err(|error| Failure::Lost(in_words(&*error)))?;
             terrace_provider::wrap::silence::answered();
-            Ok((status, body.to_vec()))
+            Ok((status, body.to_bytes().to_vec()))
         };
         // Longer than the limits of the client, which know more about the cause.
         let limit = self.config.timeout.saturating_add(Duration::from_secs(1));
@@ -501,7 +498,6 @@ fn not_served(target: &Target, known: Option<&Vec<Kind>>, versions: &[String]) -
     }
 }
 
-/// The error of a client that cannot be made.
 /// A URL for messages: its user may have a password.
 fn without_user(url: &str) -> String {
     let url = url.trim_end_matches('/');
@@ -511,6 +507,7 @@ fn without_user(url: &str) -> String {
     }
 }
 
+/// The error of a client that cannot be made.
 fn unusable(error: &kube::Error) -> ProviderError {
     match error {
         kube::Error::Auth(error) => plugin_failed(error),
@@ -541,7 +538,7 @@ fn plugin_failed(error: &AuthError) -> ProviderError {
         .solution("run `kubectl auth whoami` with this kubeconfig file, and correct the user of its context")
 }
 
-fn not_answered(error: &kube::Error) -> Failure {
+pub(crate) fn not_answered(error: &kube::Error) -> Failure {
     if let kube::Error::Auth(error) = error {
         return Failure::Settings(Box::new(plugin_failed(error)));
     }

@@ -113,7 +113,8 @@ impl Config {
     /// When no setting names one.
     pub(crate) fn access(&self) -> Result<&Access, ProviderError> {
         self.access.as_ref().ok_or_else(|| {
-            let variable = if self.instance == "kubernetes" { ", or set KUBECONFIG" } else { "" };
+            let has_variable = ["kubernetes", "pipelines"].contains(&self.instance.as_str());
+            let variable = if has_variable { ", or set KUBECONFIG" } else { "" };
             ProviderError::unconfigured(format!("no cluster is set for the instance `{}`", self.instance)).solution(
                 format!(
                     "write `kubeconfig: ~/.kube/config`, `inCluster: true` or `server` under `providers.{}` of the \

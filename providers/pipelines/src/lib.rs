@@ -1,11 +1,12 @@
 //! The `pipelines` provider: resources over the library [`terrace_pipelines`], which runs pipelines.
 //!
-//! Reading order: [`schema`] (declarations of settings and resource types), [`settings`] and `storage_settings` (a runner,
-//! databases, storage and sites from the settings of an instance), [`resource`] (resources with plan and apply).
+//! Reading order: [`schema`] (declarations of settings and resource types), [`settings`], `cluster_settings` and
+//! `storage_settings` (a runner, databases, storage and sites from the settings of an instance), [`resource`] (resources with plan and apply).
 #![forbid(unsafe_code)]
 // Tests may slice strings anywhere: a wrong boundary only fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
+mod cluster_settings;
 pub mod resource;
 pub mod schema;
 mod session;

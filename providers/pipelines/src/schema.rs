@@ -9,7 +9,7 @@ pub fn provider() -> ProviderSchema {
     ProviderSchema {
         name: "pipelines",
         version: env!("CARGO_PKG_VERSION"),
-        doc: "Data pipelines of frictionless datapackage-pipelines, run on this machine.",
+        doc: "Data pipelines of frictionless datapackage-pipelines, run on this machine or in Kubernetes.",
         settings: Object(settings()),
         resources: vec![
             pipeline::resource_type(),
@@ -26,8 +26,12 @@ pub fn provider() -> ProviderSchema {
 
 fn settings() -> Vec<Attribute> {
     let mut settings = vec![
-        Attribute::new("executor", AttributeType::String, "Where pipelines run: `local`, on this machine.")
-            .default_value("local"),
+        Attribute::new(
+            "executor",
+            AttributeType::String,
+            "Where pipelines run: `local`, on this machine, or `kubernetes`, as Jobs of a cluster.",
+        )
+        .default_value("local"),
         Attribute::new(
             "python",
             AttributeType::String,
@@ -75,6 +79,7 @@ fn settings() -> Vec<Attribute> {
         Attribute::new("sitesUrl", AttributeType::String, "Address at which `terrace serve` shows sites.")
             .default_value(terrace_pipelines::site::DEFAULT_URL),
     ];
+    settings.extend(crate::cluster_settings::attributes());
     settings.extend(crate::storage_settings::attributes());
     settings
 }

@@ -1,12 +1,11 @@
 //! Builds runners and other parts from the settings of an instance.
 
+use crate::cluster_settings;
 use crate::resource::storage_error::StorageProblem;
 use crate::storage_settings;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use terrace_pipelines::database::{Databases, GuardProgram};
 use terrace_pipelines::environment::Environments;
-use terrace_pipelines::executor::local::LocalExecutor;
 use terrace_pipelines::paths::RECORDS;
 use terrace_pipelines::process_environment::variables;
 use terrace_pipelines::run::attempts::{Retries, RetryOn};
@@ -75,10 +74,7 @@ fn records(settings: &Settings) -> PathBuf {
 pub fn runner(settings: &Settings) -> Result<Runner, ProviderError> {
     let text = |name: &str| settings.values.get(name).and_then(Value::as_str).map(str::to_owned);
     let at = |name: &str| Some(terrace_provider::Path::attribute(name));
-    let executor = text("executor").unwrap_or_else(|| "local".to_owned());
-    if executor != "local" {
-        return Err(ProviderError::invalid(at("executor"), format!("`executor` is `{executor}`: expected `local`")));
-    }
+    let executor = cluster_settings::executor(settings)?;
     let max = match settings.values.get("maxParallel") {
         Some(Value::Int(max)) if *max > 0 => usize::try_from(*max).unwrap_or(usize::MAX),
         Some(Value::Int(max)) => {
@@ -96,8 +92,9 @@ pub fn runner(settings: &Settings) -> Result<Runner, ProviderError> {
     Ok(Runner {
         store: Store::new(records(settings)),
         environments: Environments::new(caches.join(ENVIRONMENTS)),
-        executor: Arc::new(LocalExecutor),
-        python: text("python"),
+        // The setting names an interpreter of this machine.
+        python: text("python").filter(|_| executor.environments().is_none()),
+        executor,
         variables: variables(),
         visible_credentials: visible_credentials(settings),
         target: Target::default(),

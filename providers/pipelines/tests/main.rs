@@ -10,6 +10,7 @@ mod conformance; // tests of the SDK for every provider, on all types
 mod copies; // moved and copied projects, and specs that are found from several folders
 mod corpus; // pipelines of other projects, if available
 mod databases; // creation, lookup, stop, expiry and queries of databases
+mod elsewhere; // runs on other machines
 mod failed_runs; // failed runs, and removed databases
 mod full_disk; // full disks during runs
 mod generating; // pipelines from plugins

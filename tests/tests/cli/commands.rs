@@ -252,7 +252,7 @@ fn providers_and_blueprints_are_listed_and_explained() {
     kafka 0.1.0  Topics, access and schemas of Apache Kafka and Confluent clusters.
     kubernetes 0.1.0  Objects of any API of a Kubernetes cluster, by server-side apply.
     local 0.1.0  Values, files, directories and commands of this machine.
-    pipelines 0.1.0  Data pipelines of frictionless datapackage-pipelines, run on this machine.
+    pipelines 0.1.0  Data pipelines of frictionless datapackage-pipelines, run on this machine or in Kubernetes.
     postgres 0.1.0  Databases, schemas, tables, views, indexes, roles and grants of PostgreSQL.
     snowflake 0.1.0  Databases, schemas, tables, views, roles, grants and tags in Snowflake.
     sqlite 0.1.0  Tables, views and indexes in SQLite database files.

@@ -367,7 +367,7 @@ fn remote_cluster_kinds_report_what_is_missing() {
 
     hint: `gcloud` is not installed: https://cloud.google.com/sdk/docs/install
     hint: `kubectl` is not installed: https://kubernetes.io/docs/tasks/tools/
-    hint: terrace has no executor for Kubernetes (`executor` of the provider `pipelines` accepts only `local`)
+    hint: run pipelines in an existing cluster with `executor: kubernetes` of the provider `pipelines`
     hint: the active cluster is unchanged; create one on this machine with `terrace pipelines init local`
     ");
     assert!(!queued.project.has(".terrace"), "nothing was changed");

@@ -231,6 +231,6 @@ fn unsupported_kind(
     ));
     let failure = missing.into_iter().fold(failure, Failure::hint);
     Ok(failure
-        .hint("terrace has no executor for Kubernetes (`executor` of the provider `pipelines` accepts only `local`)")
+        .hint("run pipelines in an existing cluster with `executor: kubernetes` of the provider `pipelines`")
         .hint("the active cluster is unchanged; create one on this machine with `terrace pipelines init local`"))
 }

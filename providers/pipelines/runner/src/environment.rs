@@ -5,28 +5,29 @@
 //! environment is used without the network, and without a start of Python. The programs of an interrupted creation end
 //! with it; the next creation ends the rest.
 //!
-//! Reading order: this file, `interpreter` (choice of Python), `install` (installation of packages).
+//! Reading order: `recipe` (the packages), this file, `interpreter` (choice of Python), `install` (installation of packages).
 
 mod install;
 mod interpreter;
+mod recipe;
 
 use crate::executor::local::{Guard, end_marked};
 use crate::file_lock::FileLock;
-use crate::hash::hash_of;
-use crate::spec::processor::Api;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use install::uv_version;
 pub use interpreter::{Interpreter, UnsuitableInterpreter, find as find_interpreter};
+pub use recipe::Recipe;
 
-/// Format of environments; an increase leaves older ones unused.
-const FORMAT: u32 = 1;
+use recipe::FORMAT;
+
 /// File that marks an environment as complete.
 const COMPLETION_FILE: &str = "terrace-environment.json";
 /// Variable with the environment's name in the environment of programs that create it.
@@ -52,46 +53,6 @@ const UNREACHABLE: [&str; 12] = [
     "service unavailable",
 ];
 
-/// Packages of an environment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recipe {
-    /// Generation of dpp.
-    pub api: Api,
-    /// Interpreter in the settings.
-    pub python: Option<String>,
-    /// Texts of requirements in addition to dpp's.
-    pub requirements: Vec<String>,
-    /// Texts of constraints on their versions.
-    pub constraints: Vec<String>,
-}
-
-impl Recipe {
-    /// Recipe for a generation with additional requirements.
-    #[must_use]
-    pub fn new(api: Api, python: Option<String>, requirements: Vec<String>) -> Self {
-        let requirements = requirements.into_iter().filter(|text| !text.trim().is_empty()).collect();
-        Self { api, python, requirements, constraints: Vec::new() }
-    }
-
-    /// Sets constraints on versions.
-    #[must_use]
-    pub fn with_constraints(self, constraints: Vec<String>) -> Self {
-        Self { constraints, ..self }
-    }
-
-    /// Name of the environment: the release, and a digest of all inputs.
-    #[must_use]
-    pub fn key(&self) -> String {
-        let packages = match self.constraints.is_empty() {
-            true => serde_json::json!(self.requirements),
-            false => serde_json::json!([self.requirements, self.constraints]),
-        };
-        let text = serde_json::json!([FORMAT, self.api, install::lock(self.api), self.python, packages]);
-        let digest = hash_of(&text.to_string());
-        format!("{}-{}", self.api, digest.get(..16).unwrap_or(&digest))
-    }
-}
-
 /// An existing environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {
@@ -101,6 +62,37 @@ pub struct Environment {
     pub python: PathBuf,
     /// Folder of its packages.
     pub packages: PathBuf,
+}
+
+impl Environment {
+    /// Environment of another machine that keeps environments in this folder. [`Environment::link`] creates these
+    /// paths there.
+    #[must_use]
+    pub(crate) fn elsewhere(folder: &Path, recipe: &Recipe) -> Self {
+        let key = recipe.key();
+        let environment = folder.join(&key);
+        Self {
+            python: environment.join("bin/python"),
+            packages: folder.join("packages").join(key),
+            folder: environment,
+        }
+    }
+
+    /// Creates the paths of [`Environment::elsewhere`] on this machine, as links to this environment.
+    ///
+    /// # Errors
+    /// When a link cannot be created.
+    pub(crate) fn link(&self, folder: &Path, recipe: &Recipe) -> io::Result<()> {
+        let linked = Self::elsewhere(folder, recipe);
+        fs::create_dir_all(folder.join("packages"))?;
+        for (target, link) in [(&self.folder, &linked.folder), (&self.packages, &linked.packages)] {
+            match symlink(target, link) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                linked => linked?,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Content of the file that is written last.
@@ -334,6 +326,7 @@ impl EnvironmentError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::processor::Api;
 
     #[test]
     fn name_of_environment_depends_on_all_inputs() {

@@ -1,16 +1,22 @@
 //! Interface of the places where pipelines run. An [`Executor`] receives a [`Job`], which has all that it needs, and
-//! returns its outcome. It knows no specs, environments or records, so the same job could run on another machine.
+//! returns its outcome. It knows no specs and no records, so the same job can run on another machine.
 //!
-//! [`local`] runs jobs as processes of this machine.
+//! [`local`] runs jobs as processes of this machine. [`kubernetes`] runs each as a Job of a cluster; [`pod`] is the
+//! part of it that runs in the cluster.
 
+mod archive;
+mod events;
+pub mod kubernetes;
 pub mod local;
+pub mod pod;
 
+use crate::environment::Recipe;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +37,44 @@ pub struct Job {
     pub timeout: Option<Duration>,
     /// Time that processes have to end by themselves after a request to stop.
     pub grace: Duration,
+    /// What another machine needs to run it.
+    pub elsewhere: Elsewhere,
+}
+
+/// Parts of a job that only other machines need: this one has the files.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Elsewhere {
+    /// The id of the pipeline.
+    pub pipeline: String,
+    /// Number of failed attempts before this one.
+    pub attempt: usize,
+    /// Packages that the steps need.
+    pub recipe: Option<Recipe>,
+    /// Folders that the steps may read and write, at the same paths as here; none contains another.
+    pub folders: Vec<PathBuf>,
+    /// Files and folders to copy from here.
+    pub inputs: Vec<PathBuf>,
+    /// Folders of results, which are not copied from here.
+    pub results: Vec<PathBuf>,
+    /// SQLite files into which a step may write.
+    pub databases: Vec<PathBuf>,
+    /// Texts to mask in logs.
+    pub secrets: Vec<String>,
+}
+
+/// A run whose process died, and that may go on elsewhere.
+#[derive(Debug, Clone)]
+pub struct Interrupted {
+    /// Id of the run.
+    pub run: String,
+    /// Number of failed attempts before the last one.
+    pub attempt: usize,
+    /// Number of steps.
+    pub steps: usize,
+    /// The folders of [`Elsewhere::folders`].
+    pub folders: Vec<PathBuf>,
+    /// Time that processes have to end by themselves after a request to stop.
+    pub grace: Duration,
 }
 
 /// The program of a step.
@@ -45,7 +89,7 @@ pub struct Program {
 }
 
 /// Outcome of a run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// Kind of the outcome.
     pub end: End,
@@ -109,6 +153,13 @@ pub trait JobObserver: Send + Sync {
     fn progress(&self, step: usize, rows: u64, bytes: u64);
     /// A step ended.
     fn ended(&self, step: usize, outcome: &StepOutcome);
+    /// The environment of the steps is being created: `done` of `of` packages are installed.
+    fn preparing(&self, _done: usize, _of: usize, _message: &str) {}
+    /// The run starts, or is found again, at this place. Lines that follow are those of this place from its start on,
+    /// even if an interrupted process reported some of them before.
+    fn runs_at(&self, _place: &str) {}
+    /// Information about the place of the run.
+    fn note(&self, _line: &str) {}
 }
 
 /// Runs jobs.
@@ -123,6 +174,35 @@ pub trait Executor: Send + Sync {
     /// # Errors
     /// When the processes cannot be listed.
     async fn end_leftover_processes(&self, run: &str, grace: Duration) -> io::Result<usize>;
+
+    /// Folder of environments on the machines of the runs; nothing for this machine.
+    fn environments(&self) -> Option<&Path> {
+        None
+    }
+
+    /// Checks that runs can be started.
+    ///
+    /// # Errors
+    /// Messages for people, the first of which is the cause.
+    async fn check(&self) -> Result<(), Vec<String>> {
+        Ok(())
+    }
+
+    /// Follows a run that goes on after its process died, to its end. Returns nothing if it does not go on.
+    ///
+    /// # Errors
+    /// When that is unknown.
+    async fn resume(
+        &self,
+        _run: &Interrupted,
+        _observer: &dyn JobObserver,
+        _cancel: &CancellationToken,
+    ) -> io::Result<Option<Outcome>> {
+        Ok(None)
+    }
+
+    /// Releases results of a run that are recorded here.
+    async fn release(&self, _run: &str, _attempt: usize) {}
 }
 
 /// Describes the end of a program that failed.

@@ -1,6 +1,7 @@
 //! Installs packages into an environment: with `uv` if it exists, or else with pip. All versions are pinned, so nothing
 //! is resolved.
 
+use super::recipe::lock;
 use super::{EnvironmentError, EnvironmentObserver, Interpreter, MARK, Recipe, io_error};
 use crate::executor::local::Guard;
 use crate::spec::processor::Api;
@@ -15,14 +16,6 @@ use tokio::process::Command;
 const PIP: &str = "pip==23.3.2";
 /// Number of output lines in the error of a failed program.
 const LAST: usize = 12;
-
-/// Pinned packages of a release, in the format of `pip freeze`.
-pub(super) const fn lock(api: Api) -> &'static str {
-    match api {
-        Api::One => include_str!("../../locks/1.7.1.txt"),
-        Api::Two => include_str!("../../locks/2.2.11.txt"),
-    }
-}
 
 /// Folder of requirements files during the creation of an environment.
 fn tools(folder: &Path) -> PathBuf {

@@ -3,7 +3,7 @@
 
 use super::outputs::Output;
 use crate::environment::Environment;
-use crate::executor::{Job, Program};
+use crate::executor::{Elsewhere, Job, Program};
 use crate::fingerprint::Fingerprint;
 use crate::hash::{hash_of, hash_of_file};
 use crate::spec::model::{Pipeline, Step, StepKind};
@@ -17,6 +17,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Folder of the code in steps, in the folder of the run.
+pub(super) const CODE: &str = "code";
 /// Folder of dpp's cached results of steps, in the folder of the spec.
 const CACHE: &str = ".cache";
 /// dpp's processors that write a data package into a folder.
@@ -36,6 +38,8 @@ pub(super) struct JobInputs<'a> {
     pub(super) fingerprint: &'a Fingerprint,
     pub(super) variables: BTreeMap<String, String>,
     pub(super) dependencies: BTreeMap<String, String>,
+    /// The environment is on this machine.
+    pub(super) is_here: bool,
     pub(super) uses_cache: bool,
     pub(super) timeout: Option<Duration>,
     pub(super) grace: Duration,
@@ -91,6 +95,7 @@ pub(super) fn build(inputs: JobInputs<'_>) -> Result<BuiltJob, (Option<usize>, S
         dependencies: inputs.dependencies,
         timeout: inputs.timeout,
         grace: inputs.grace,
+        elsewhere: Elsewhere::default(),
     };
     Ok(BuiltJob { job, outputs, from_cache })
 }
@@ -166,7 +171,7 @@ fn program(
         }
         Located::Plugin { package, path } => {
             let file = inputs.environment.packages.join(&package).join("processors").join(path);
-            if !file.is_file() {
+            if inputs.is_here && !file.is_file() {
                 return Err(format!(
                     "the processor `{}` does not exist: the requirements do not include `{package}`",
                     step.name
@@ -228,7 +233,7 @@ fn utf8(path: &Path) -> Result<&str, String> {
 
 /// Writes the code of a step to a file, as dpp runs it. A separate folder is needed, since Python searches it first.
 fn write_code(run_folder: &Path, position: usize, code: &str) -> io::Result<PathBuf> {
-    let folder = run_folder.join("code").join((position + 1).to_string());
+    let folder = run_folder.join(CODE).join((position + 1).to_string());
     fs::create_dir_all(&folder)?;
     let file = folder.join("step.py");
     fs::write(&file, code)?;

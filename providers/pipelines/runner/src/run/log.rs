@@ -91,7 +91,13 @@ impl Masks {
         Self::new(self.0.into_iter().chain(words.flat_map(secrets_of)).collect())
     }
 
-    fn new(mut secrets: Vec<String>) -> Self {
+    /// The texts to mask, longest first.
+    pub(crate) fn into_texts(self) -> Vec<String> {
+        self.0
+    }
+
+    /// Masks for these texts.
+    pub(crate) fn new(mut secrets: Vec<String>) -> Self {
         secrets.retain(|secret| secret.len() >= SHORTEST);
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         secrets.dedup();
@@ -148,6 +154,13 @@ impl Writer {
     pub(super) fn create(folder: &Path, masks: Masks) -> io::Result<Self> {
         let file = crate::private::file().write(true).truncate(true).open(folder.join(NAME))?;
         Ok(Self { file: Mutex::new((file, 0)), masks, max_bytes: LARGEST })
+    }
+
+    /// Writer that continues an existing log.
+    pub(super) fn append(folder: &Path, masks: Masks) -> io::Result<Self> {
+        let file = crate::private::file().append(true).open(folder.join(NAME))?;
+        let bytes = file.metadata()?.len();
+        Ok(Self { file: Mutex::new((file, bytes)), masks, max_bytes: LARGEST })
     }
 
     /// Writes a line; returns it as written. Errors are ignored: they must not stop the run.

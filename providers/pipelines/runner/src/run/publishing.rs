@@ -1,5 +1,7 @@
 //! The end of a run: its outputs are moved into place or discarded. Also settles interrupted runs.
 
+use super::elsewhere::Settled;
+use super::observer::{NoObserver, RunObserver};
 use super::outputs::{self, Output};
 use super::record::{Record, State};
 use super::runner::{GRACE, Runner};
@@ -9,6 +11,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use tokio_util::sync::CancellationToken;
 
 impl Runner {
     /// Moves the outputs of a run into place. If that fails before the first move, the run has failed. After the first
@@ -80,12 +83,29 @@ impl Runner {
     /// # Errors
     /// When the outcome cannot be recorded, or the outputs cannot be moved.
     pub async fn settle(&self, run: &str) -> io::Result<Option<Record>> {
+        let settled = self.settle_observed(run, &NoObserver, &CancellationToken::new()).await?;
+        Ok(settled.map(|settled| settled.record))
+    }
+
+    /// As [`Runner::settle`]. A run that goes on elsewhere is followed to its end, with these observer and cancellation.
+    pub(super) async fn settle_observed(
+        &self,
+        run: &str,
+        observer: &dyn RunObserver,
+        cancel: &CancellationToken,
+    ) -> io::Result<Option<Settled>> {
+        let unfollowed = |record| Ok(Some(Settled { record, is_followed: false }));
         let Some(mut record) = self.store.run(run)? else { return Ok(None) };
         if record.state.is_over() {
-            return Ok(Some(record));
+            return unfollowed(record);
         }
         if record.home != self.store.folder_identity() {
-            return self.record_copied_run(record).map(Some);
+            return unfollowed(self.record_copied_run(record)?);
+        }
+        if record.state == State::Running
+            && let Some(record) = self.follow(&record, observer, cancel).await?
+        {
+            return Ok(Some(Settled { record, is_followed: true }));
         }
         let ended = self.executor.end_leftover_processes(run, GRACE).await?;
         if record.state == State::Publishing {
@@ -106,7 +126,7 @@ impl Runner {
         }
         record.finished_at = Some(Timestamp::now());
         self.store.write(&record)?;
-        Ok(Some(record))
+        unfollowed(record)
     }
 
     /// Removes only the outputs of a run. In a copied project, outputs outside of the project belong to the original.

@@ -87,9 +87,9 @@ pub enum NotRun {
     Environment(EnvironmentError),
     /// A file cannot be created or read.
     Io(io::Error),
-    /// A worker could not run it.
+    /// A worker or another machine could not run it.
     WorkerFailed {
-        /// Message of the worker, in lines.
+        /// Its message, in lines.
         message: Vec<String>,
     },
 }

@@ -20,11 +20,12 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// Interval between checks for a request to stop.
-const POLL: Duration = Duration::from_millis(200);
+pub(super) const POLL: Duration = Duration::from_millis(200);
 
 impl Runner {
     /// Runs a pipeline to its end. A failure is part of the record.
@@ -44,15 +45,23 @@ impl Runner {
         if cancel.is_cancelled() {
             return Err(NotRun::Cancelled);
         }
-        if let Some(unfinished) = pipeline_lock.unfinished_run() {
-            self.settle(&unfinished).await?;
-        }
+        let settled = match pipeline_lock.unfinished_run() {
+            Some(unfinished) => self.settle_observed(&unfinished, observer, cancel).await?,
+            None => None,
+        };
         Key::ensure(self.store.folder())?;
         let (recipe, fingerprint) = self.recipe_and_fingerprint(specs, pipeline).await?;
         let changes = fingerprint.differences_from(&request.planned);
         if !changes.is_empty() {
             return Err(NotRun::Changed(changes));
         }
+        if let Some(mut record) = settled.filter(|settled| settled.answers(&request, &fingerprint)).map(|it| it.record)
+        {
+            record.mark = request.mark.or(record.mark);
+            self.conclude(&mut record, &pipeline_lock)?;
+            return Ok(record);
+        }
+        self.executor.check().await.map_err(|message| NotRun::WorkerFailed { message })?;
         let reasons = match request.reasons.is_empty() {
             true => self.reasons_against(&folder, &pipeline.id, &fingerprint)?,
             false => request.reasons.clone(),
@@ -173,10 +182,19 @@ impl Runner {
         let retries = Retries { max: request.retries.unwrap_or(self.retries.max), ..self.retries };
         let deadline = request.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let variables = self.variables_of(pipeline);
+        let variables = match self.executor.environments() {
+            Some(_) => self.variables_elsewhere(variables, pipeline, &record.fingerprint),
+            None => variables,
+        };
         let masks = Masks::of(&variables).with_parameters(pipeline.steps.iter().map(|step| &step.parameters));
         let cancel_preparation = stop.child_token();
         let prepared = {
-            let prepared = self.environment(recipe, &mut record, &retries, observer, &cancel_preparation);
+            let prepared = async {
+                match self.executor.environments() {
+                    Some(folder) => Ok(Environment::elsewhere(folder, recipe)),
+                    None => self.environment(recipe, &mut record, &retries, observer, &cancel_preparation).await,
+                }
+            };
             tokio::pin!(prepared);
             tokio::select! {
                 prepared = &mut prepared => prepared,
@@ -220,11 +238,12 @@ impl Runner {
                 fingerprint: &record.fingerprint,
                 variables: variables.clone(),
                 dependencies: self.dependency_packages(&record.folder, pipeline),
-                uses_cache: request.uses_cache,
+                is_here: self.executor.environments().is_none(),
+                uses_cache: request.uses_cache && self.executor.environments().is_none(),
                 timeout: deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
                 grace: GRACE,
             });
-            let BuiltJob { job, outputs, from_cache } = match prepared {
+            let BuiltJob { mut job, outputs, from_cache } = match prepared {
                 Ok(prepared) => prepared,
                 Err((step, message)) => {
                     record.state = State::Failed;
@@ -237,6 +256,9 @@ impl Runner {
             if let Err(error) = self.store.write(&record) {
                 return Err((record, error.into()));
             }
+            if self.executor.environments().is_some() {
+                job.elsewhere = self.elsewhere(specs, pipeline, recipe, &record, &masks);
+            }
             if let Some(step) = from_cache {
                 log.write(0, "", &format!("the cached result of step {step} is used"));
             }
@@ -244,7 +266,17 @@ impl Runner {
             // The cached result replaces its step and all earlier ones.
             let first = from_cache.map_or(0, |step| step.saturating_sub(1));
             let (pipeline, of) = (pipeline.id.as_str(), pipeline.steps.len());
-            let watch = Watcher { pipeline, of, first, names: &names, log: &log, hooks, observer };
+            let watch = Watcher {
+                pipeline,
+                of,
+                first,
+                names: &names,
+                log: &log,
+                hooks,
+                observer,
+                run_folder: &run_folder,
+                logged: AtomicUsize::new(0),
+            };
             let mut outcome = self.executor.execute(&job, &watch, stop).await;
             if let (End::TimedOut, Some(timeout), Some(failure)) =
                 (outcome.end, request.timeout, outcome.failure.as_mut())
@@ -254,7 +286,11 @@ impl Runner {
             }
             let failed = record.attempts.len() + 1;
             let Some(pause) = retries.after(failed, &outcome) else {
-                return self.record_outcome_blocking(record, outcome, first, masks).await;
+                let recorded = self.record_outcome_blocking(record, outcome, first, masks).await;
+                if let Ok(record) = &recorded {
+                    self.executor.release(&record.run, record.attempts.len()).await;
+                }
+                return recorded;
             };
             record.discard();
             let message = outcome.failure.map(|failure| masks.text(&failure.message)).unwrap_or_default();
@@ -300,7 +336,7 @@ impl Runner {
     }
 
     /// Calls [`Runner::record_outcome`] outside of the async threads: large files take long to sync.
-    async fn record_outcome_blocking(
+    pub(super) async fn record_outcome_blocking(
         &self,
         record: Record,
         outcome: Outcome,

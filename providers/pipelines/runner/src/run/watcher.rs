@@ -1,10 +1,12 @@
 //! Forwards events of a run to its log, its hooks and its observer.
 
 use super::hooks::Hooks;
-use super::log::Writer;
+use super::log::{Reader, Writer};
 use super::observer::RunObserver;
 use crate::environment;
 use crate::executor::{JobObserver, StepOutcome};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Forwards the progress of an environment.
 pub(super) struct EnvironmentProgress<'a> {
@@ -29,10 +31,31 @@ pub(super) struct Watcher<'a> {
     pub(super) log: &'a Writer,
     pub(super) hooks: &'a Hooks,
     pub(super) observer: &'a dyn RunObserver,
+    /// Folder of the run.
+    pub(super) run_folder: &'a Path,
+    /// Number of lines that an interrupted process has logged already.
+    pub(super) logged: AtomicUsize,
+}
+
+impl Watcher<'_> {
+    /// Returns true for a line that the log has already.
+    fn is_logged(&self) -> bool {
+        self.logged.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+    }
+}
+
+/// Number of lines of steps in the log of a run after the last line with this text, which belongs to no step.
+fn count_lines_after(run_folder: &Path, text: &str) -> Option<usize> {
+    let lines = Reader::new(run_folder).lines().ok()?;
+    let start = lines.iter().rposition(|line| line.step == 0 && line.line == text)?;
+    Some(lines.iter().skip(start).filter(|line| line.step > 0).count())
 }
 
 impl JobObserver for Watcher<'_> {
     fn line(&self, step: usize, line: &str) {
+        if self.is_logged() {
+            return;
+        }
         let name = self.names.get(step).map_or("", String::as_str);
         let line = self.log.write(step + self.first + 1, name, line);
         self.hooks.line(name, &line);
@@ -44,9 +67,65 @@ impl JobObserver for Watcher<'_> {
     }
 
     fn ended(&self, step: usize, outcome: &StepOutcome) {
-        if outcome.exit_code != Some(0) {
+        if outcome.exit_code != Some(0) && !self.is_logged() {
             let name = self.names.get(step).map_or("", String::as_str);
             self.log.write(step + self.first + 1, name, &crate::executor::describe_end(outcome));
         }
+    }
+
+    fn preparing(&self, done: usize, of: usize, message: &str) {
+        self.observer.preparing(self.pipeline, done, of, message);
+    }
+
+    fn runs_at(&self, place: &str) {
+        let logged = count_lines_after(self.run_folder, place);
+        self.logged.store(logged.unwrap_or(0), Ordering::SeqCst);
+        if logged.is_none() {
+            self.note(place);
+        }
+    }
+
+    fn note(&self, line: &str) {
+        self.log.write(0, "", line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::hooks::HookTimeouts;
+    use super::super::log::Masks;
+    use super::super::observer::NoObserver;
+    use super::*;
+
+    #[test]
+    fn log_has_each_line_once_if_a_place_is_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = ["load".to_owned()];
+        let hooks = Hooks::new(&[], "./x", HookTimeouts::default());
+        let watcher = |log| Watcher {
+            pipeline: "./x",
+            of: 1,
+            first: 0,
+            names: &names,
+            log,
+            hooks: &hooks,
+            observer: &NoObserver,
+            run_folder: folder.path(),
+            logged: AtomicUsize::new(0),
+        };
+        let log = Writer::create(folder.path(), Masks::default()).unwrap();
+        let interrupted = watcher(&log);
+        interrupted.runs_at("pod a");
+        ["one", "two"].iter().for_each(|line| interrupted.line(0, line));
+        let log = Writer::append(folder.path(), Masks::default()).unwrap();
+        let next = watcher(&log);
+        next.runs_at("pod a");
+        ["one", "two", "three"].iter().for_each(|line| next.line(0, line));
+        next.ended(0, &StepOutcome { exit_code: Some(1), ..StepOutcome::default() });
+        next.runs_at("pod b");
+        next.line(0, "one");
+        let lines: Vec<String> =
+            Reader::new(folder.path()).lines().unwrap().into_iter().map(|line| line.line).collect();
+        assert_eq!(lines, ["pod a", "one", "two", "three", "it ended with exit code 1", "pod b", "one"]);
     }
 }

@@ -1,0 +1,35 @@
+//! The part of the executor `kubernetes` that runs in pods.
+
+use crate::args::PodWork;
+use crate::failure::{Exit, Failure};
+use crate::signals::Signals;
+use std::io;
+use terrace_pipelines::executor::pod::{self, PodExit, PodPaths};
+
+/// Does the work of a pod.
+///
+/// # Errors
+/// When files of the pod cannot be read or written, or an environment cannot be created.
+pub(super) async fn run(work: PodWork, signals: &Signals) -> Result<Exit, Failure> {
+    let (paths, failed) = (PodPaths::default(), |error: io::Error| Failure::new(format!("the pod: {error}")));
+    match work {
+        PodWork::Run => {
+            // A signal stops the steps, and the pod reports that.
+            signals.begin_changes();
+            Ok(match pod::run(&paths, io::stdout(), &signals.cancel).await.map_err(failed)? {
+                PodExit::Succeeded => Exit::Done,
+                PodExit::Failed => Exit::PartlyApplied,
+                PodExit::Broken => Exit::Error,
+                PodExit::Terminated => Exit::Interrupted,
+            })
+        }
+        PodWork::Results => pod::write_results(&paths, io::stdout()).map_err(failed).map(|()| Exit::Done),
+        PodWork::Release => pod::release(&paths).map_err(failed).map(|()| Exit::Done),
+        PodWork::Environments { folder } => {
+            let created = pod::create_image_environments(&folder).await;
+            created
+                .map(|()| Exit::Done)
+                .map_err(|error| error.hint().into_iter().fold(Failure::new(error.to_string()), Failure::hint))
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! Client for other crates that use a cluster: plain JSON objects of a namespace, logs, and programs in containers.
+//! It has the settings, the limits and the messages of the provider.
+
+use crate::cluster::{Cluster, query};
+use crate::config::Config;
+use crate::failure::{Failure, Purpose, Refusal, grant_command};
+use futures_util::AsyncBufReadExt;
+use futures_util::io::AsyncBufRead;
+use http::Method;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, AttachParams, AttachedProcess};
+use serde_json::{Value as Json, json};
+use std::time::Duration;
+use terrace_provider::{ErrorKind, ProviderError, Settings};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// Longest line of a log in bytes.
+const LONGEST_LINE: usize = 4 << 20;
+/// Largest error output of a program in bytes.
+const LARGEST_ERROR: u64 = 64 << 10;
+/// Bytes of output that wait for the reader.
+const BUFFER: usize = 256 << 10;
+
+/// Client of a cluster and a namespace.
+pub struct Client {
+    cluster: Cluster,
+    namespace: String,
+}
+
+/// A kind of objects in a namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resource {
+    /// Group and version: `batch/v1`.
+    pub api_version: &'static str,
+    /// The name in URLs: `jobs`.
+    pub plural: &'static str,
+}
+
+/// Why a request failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientErrorKind {
+    /// The server has no such object.
+    NotFound,
+    /// An object with this name exists.
+    Exists,
+    /// The server was not reached, did not answer, or was too busy: a later request may succeed.
+    Unreachable,
+    /// Any other reason.
+    Refused,
+}
+
+/// A failed request.
+#[derive(Debug, Clone)]
+pub struct ClientError {
+    /// Why it failed.
+    pub kind: ClientErrorKind,
+    /// Message and hint.
+    pub error: ProviderError,
+}
+
+/// A right to a kind of objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Right {
+    /// The verb of the API: `create`.
+    pub verb: &'static str,
+    /// Group of the API, empty for the core group.
+    pub group: &'static str,
+    /// The name in URLs, for a part of an object as in `pods/log`.
+    pub resource: &'static str,
+}
+
+impl Client {
+    /// A client with the settings `kubeconfig`, `context`, `inCluster` or `server`. Sends nothing.
+    ///
+    /// # Errors
+    /// When settings are invalid.
+    pub fn open(settings: &Settings, namespace: &str) -> Result<Self, ProviderError> {
+        Ok(Self { cluster: Cluster::new(Config::read(settings)?), namespace: namespace.to_owned() })
+    }
+
+    /// The namespace.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn path(&self, resource: Resource, name: &str) -> String {
+        let base = match resource.api_version {
+            "v1" => "/api/v1".to_owned(),
+            version => format!("/apis/{version}"),
+        };
+        let name = if name.is_empty() { String::new() } else { format!("/{}", crate::cluster::part(name)) };
+        format!("{base}/namespaces/{}/{}{name}", crate::cluster::part(&self.namespace), resource.plural)
+    }
+
+    fn purpose(&self, verb: &'static str, resource: Resource, name: &str) -> Purpose<'static> {
+        let group = resource.api_version.split_once('/').map_or("", |(group, _)| group);
+        let name = if name.is_empty() { String::new() } else { format!(" `{}/{name}`", self.namespace) };
+        Purpose {
+            verb,
+            what: format!("{}{name}", resource.plural),
+            resource: if group.is_empty() {
+                resource.plural.to_owned()
+            } else {
+                format!("{}.{group}", resource.plural)
+            },
+            namespace: self.namespace.clone(),
+            // Names are fixed, so a repeated request does no harm.
+            is_read: true,
+            ..Purpose::default()
+        }
+    }
+
+    fn error(&self, failure: Failure, purpose: &Purpose<'_>) -> ClientError {
+        let kind = match &failure {
+            Failure::NotSent(_) | Failure::Lost(_) => ClientErrorKind::Unreachable,
+            Failure::Answered(refusal) if refusal.is_not_found() && !refusal.is_namespace_missing() => {
+                ClientErrorKind::NotFound
+            }
+            Failure::Answered(refusal) if refusal.reason == "AlreadyExists" => ClientErrorKind::Exists,
+            Failure::Answered(refusal) if refusal.code == 429 || refusal.code >= 500 => ClientErrorKind::Unreachable,
+            _ => ClientErrorKind::Refused,
+        };
+        ClientError { kind, error: self.cluster.error(failure, purpose) }
+    }
+
+    /// Creates an object, whose name is in the manifest.
+    ///
+    /// # Errors
+    /// [`ClientErrorKind::Exists`] if an object has the name.
+    pub async fn create(&self, resource: Resource, object: &Json) -> Result<Json, ClientError> {
+        let name = object.pointer("/metadata/name").and_then(Json::as_str).unwrap_or_default();
+        let path = format!("{}?fieldManager=terrace", self.path(resource, ""));
+        let answer = self.cluster.request(Method::POST, &path, Some(("application/json", object))).await;
+        answer.map(|reply| reply.object).map_err(|failure| self.error(failure, &self.purpose("create", resource, name)))
+    }
+
+    /// Changes fields of an object by a merge patch.
+    ///
+    /// # Errors
+    /// When the object does not exist, or the server refuses.
+    pub async fn patch(&self, resource: Resource, name: &str, patch: &Json) -> Result<Json, ClientError> {
+        let path = format!("{}?fieldManager=terrace", self.path(resource, name));
+        let answer = self.cluster.request(Method::PATCH, &path, Some(("application/merge-patch+json", patch))).await;
+        answer.map(|reply| reply.object).map_err(|failure| self.error(failure, &self.purpose("patch", resource, name)))
+    }
+
+    /// Reads an object; nothing if it does not exist.
+    ///
+    /// # Errors
+    /// When the server does not answer, or refuses.
+    pub async fn get(&self, resource: Resource, name: &str) -> Result<Option<Json>, ClientError> {
+        let answer = self.cluster.request(Method::GET, &self.path(resource, name), None).await;
+        match answer.map_err(|failure| self.error(failure, &self.purpose("get", resource, name))) {
+            Ok(reply) => Ok(Some(reply.object)),
+            Err(error) if error.kind == ClientErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lists objects by selectors, such as `("labelSelector", "a=b")`.
+    ///
+    /// # Errors
+    /// When the server does not answer, or refuses.
+    pub async fn list(&self, resource: Resource, selectors: &[(&str, String)]) -> Result<Vec<Json>, ClientError> {
+        let found = self.cluster.list_at(&self.path(resource, ""), selectors).await;
+        found.map_err(|failure| self.error(failure, &self.purpose("list", resource, "")))
+    }
+
+    /// Requests the deletion of an object and its dependents; the dependents go first. An object that does not exist
+    /// is deleted.
+    ///
+    /// # Errors
+    /// When the server does not answer, or refuses.
+    pub async fn delete(&self, resource: Resource, name: &str) -> Result<(), ClientError> {
+        let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"});
+        let path = self.path(resource, name);
+        let answer = self.cluster.request(Method::DELETE, &path, Some(("application/json", &options))).await;
+        match answer.map_err(|failure| self.error(failure, &self.purpose("delete", resource, name))) {
+            Err(error) if error.kind != ClientErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The commands for an administrator that grant the missing ones of these rights; empty if none is missing.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn missing_rights(&self, rights: &[Right]) -> Result<Vec<String>, ClientError> {
+        let reviews = rights.iter().map(|right| async move {
+            let (resource, part) = right.resource.split_once('/').unwrap_or((right.resource, ""));
+            let review = json!({
+                "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+                "spec": {"resourceAttributes": {
+                    "verb": right.verb, "group": right.group, "resource": resource, "subresource": part,
+                    "namespace": self.namespace,
+                }},
+            });
+            let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+            let answer = self.cluster.request(Method::POST, path, Some(("application/json", &review))).await;
+            let reviews = Resource { api_version: "authorization.k8s.io/v1", plural: "selfsubjectaccessreviews" };
+            let answer = answer.map_err(|failure| self.error(failure, &self.purpose("create", reviews, "")))?;
+            Ok::<_, ClientError>((
+                right,
+                answer.object.pointer("/status/allowed").and_then(Json::as_bool) == Some(true),
+            ))
+        });
+        let answers: Vec<_> = futures_util::future::try_join_all(reviews).await?;
+        let missing = answers.into_iter().filter(|(_, is_allowed)| !is_allowed);
+        let command = |right: &Right| {
+            let resource = match (right.group, right.resource.split_once('/')) {
+                ("", _) => right.resource.to_owned(),
+                (group, None) => format!("{}.{group}", right.resource),
+                (group, Some((resource, part))) => format!("{resource}.{group}/{part}"),
+            };
+            grant_command(right.verb, &resource, &self.namespace)
+        };
+        Ok(missing.map(|(right, _)| command(right)).collect())
+    }
+
+    /// Follows the log of a container, from so many seconds ago or from its start.
+    ///
+    /// # Errors
+    /// When the container has no log yet, or the server does not answer.
+    pub async fn log(&self, pod: &str, container: &str, since: Option<Duration>) -> Result<Log, ClientError> {
+        let logs = Resource { api_version: "v1", plural: "pods" };
+        let mut parameters = vec![("container", container.to_owned()), ("follow", "true".to_owned())];
+        parameters.extend(since.map(|since| ("sinceSeconds", since.as_secs().max(1).to_string())));
+        let path = format!("{}/log{}", self.path(logs, pod), query(&parameters));
+        let purpose = Purpose { resource: "pods/log".to_owned(), ..self.purpose("get", logs, pod) };
+        let failed = |failure| self.error(failure, &purpose);
+        let request = http::Request::builder().uri(path).body(Vec::new());
+        let request = request.map_err(|error| failed(Failure::NotSent(error.to_string())))?;
+        let client = self.cluster.client().await.map_err(failed)?;
+        let stream = tokio::time::timeout(self.cluster.config.timeout, client.0.request_stream(request)).await;
+        let stream = stream.map_err(|_| failed(Failure::Lost("no answer in time".to_owned())))?;
+        let stream = stream.map_err(|error| failed(Failure::of(&error)))?;
+        Ok(Log { stream: Box::pin(stream) })
+    }
+
+    /// Runs a program in a container, and returns its output.
+    ///
+    /// # Errors
+    /// When the container does not run, or the server does not answer.
+    pub async fn execute(&self, pod: &str, container: &str, command: &[&str]) -> Result<Program, ClientError> {
+        let pods = Resource { api_version: "v1", plural: "pods" };
+        let purpose = Purpose { resource: "pods/exec".to_owned(), ..self.purpose("create", pods, pod) };
+        let failed = |failure| self.error(failure, &purpose);
+        let client = self.cluster.client().await.map_err(failed)?;
+        let api: Api<Pod> = Api::namespaced(client.0.clone(), &self.namespace);
+        let how = AttachParams::default().container(container).stdin(false).max_stdout_buf_size(BUFFER);
+        let started = tokio::time::timeout(self.cluster.config.timeout, api.exec(pod, command.to_vec(), &how)).await;
+        let started = started.map_err(|_| failed(Failure::Lost("no answer in time".to_owned())))?;
+        Ok(Program { process: started.map_err(|error| failed(Failure::of(&error)))? })
+    }
+}
+
+/// The log of a container while it grows.
+pub struct Log {
+    stream: std::pin::Pin<Box<dyn AsyncBufRead + Send>>,
+}
+
+impl Log {
+    /// The next line; nothing at the end of the container or of the connection.
+    pub async fn line(&mut self) -> Option<String> {
+        let mut line = Vec::new();
+        loop {
+            // The connection may end between two parts of a line.
+            let part = self.stream.fill_buf().await.ok().filter(|part| !part.is_empty())?;
+            let (taken, is_complete) = match part.iter().position(|byte| *byte == b'\n') {
+                Some(end) => (end + 1, true),
+                None => (part.len(), false),
+            };
+            line.extend_from_slice(part.get(..taken).unwrap_or_default());
+            self.stream.consume_unpin(taken);
+            if is_complete {
+                return Some(String::from_utf8_lossy(&line).trim_end().to_owned());
+            }
+            if line.len() > LONGEST_LINE {
+                return None;
+            }
+        }
+    }
+}
+
+/// A program in a container.
+pub struct Program {
+    process: AttachedProcess,
+}
+
+impl Program {
+    /// Its output, once.
+    pub fn output(&mut self) -> Option<impl AsyncRead + Unpin + Send + use<>> {
+        self.process.stdout()
+    }
+
+    /// Waits for its end, after its output was read.
+    ///
+    /// # Errors
+    /// The end of its error output, or the reason that its end is unknown.
+    pub async fn wait(mut self) -> Result<(), String> {
+        let mut text = String::new();
+        if let Some(errors) = self.process.stderr() {
+            let _ = errors.take(LARGEST_ERROR).read_to_string(&mut text).await;
+        }
+        let status = match self.process.take_status() {
+            Some(status) => status.await,
+            None => None,
+        };
+        match status {
+            Some(status) if status.status.as_deref() == Some("Success") => Ok(()),
+            Some(status) => {
+                let message = status.message.unwrap_or_default();
+                let last = text.lines().rev().find(|line| !line.trim().is_empty());
+                Err(last.map_or(message, str::to_owned))
+            }
+            None => Err("the connection to the pod ended".to_owned()),
+        }
+    }
+}
+
+impl Failure {
+    /// The failure of a request that the client library sent.
+    fn of(error: &kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => {
+                let body = json!({
+                    "reason": status.reason, "message": status.message,
+                    "details": {"kind": status.details.as_ref().map(|details| details.kind.clone())},
+                });
+                Self::Answered(Box::new(Refusal::of(status.code, body.to_string().as_bytes())))
+            }
+            error => crate::cluster::not_answered(error),
+        }
+    }
+}
+
+impl std::fmt::Display for ClientError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.error.message)?;
+        self.error.problems.iter().try_for_each(|problem| write!(f, ": {problem}"))
+    }
+}
+
+impl ClientError {
+    /// The hint of the error.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        self.error.hint()
+    }
+
+    /// True if a later request may succeed.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        self.kind == ClientErrorKind::Unreachable
+            || matches!(self.error.kind, ErrorKind::Transient | ErrorKind::Throttled { .. })
+    }
+}

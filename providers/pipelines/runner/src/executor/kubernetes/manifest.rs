@@ -1,0 +1,266 @@
+//! Manifests of a run: a Job, a Secret with the job, and a ConfigMap with the files.
+
+use super::super::pod::{COMMAND, ENVIRONMENTS, FILES, JOB, KEEP, TEMPORARY, TERMINATED};
+use super::super::{Elsewhere, Job};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value as Json, json};
+use std::path::Path;
+use std::time::Duration;
+
+/// Name of the container.
+pub(super) const CONTAINER: &str = "run";
+/// Path of terrace in the image.
+pub(super) const TERRACE: &str = "/usr/local/bin/terrace";
+/// Label with the id of the run.
+pub(super) const RUN: &str = "terrace.dev/run";
+/// User and group of the container.
+const USER: u32 = 65532;
+/// Longest value of a label.
+const LONGEST_LABEL: usize = 63;
+/// Time for the start of a pod, in addition to the time limit of the run.
+const START: Duration = Duration::from_secs(600);
+/// Time for which an ended Job stays.
+const REST: Duration = Duration::from_secs(3600);
+
+/// Options of the pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterOptions {
+    /// The image, with its digest.
+    pub image: String,
+    /// CPU that a pod gets: `500m`.
+    pub cpu: Option<String>,
+    /// Memory that a pod gets: `1Gi`.
+    pub memory: Option<String>,
+}
+
+/// Name of the objects of an attempt. It follows from the run, so that nothing is created twice.
+pub(super) fn name(run: &str, attempt: usize) -> String {
+    match attempt {
+        0 => format!("terrace-{run}"),
+        more => format!("terrace-{run}-{}", more + 1),
+    }
+}
+
+/// A text as the value of a label: letters, digits and `-_.`.
+fn label(text: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    let text: String = text.chars().map(plain).collect();
+    let text: String = text.trim_matches(['-', '_', '.']).chars().take(LONGEST_LABEL).collect();
+    text.trim_end_matches(['-', '_', '.']).to_owned()
+}
+
+fn metadata(job: &Job, name: &str, owner: Option<&str>) -> Json {
+    let mut metadata = json!({
+        "name": name,
+        "labels": {
+            "app.kubernetes.io/managed-by": "terrace",
+            "terrace.dev/pipeline": label(&job.elsewhere.pipeline),
+            RUN: job.run,
+            "terrace.dev/role": "worker",
+        },
+        "annotations": {"terrace.dev/pipeline-id": job.elsewhere.pipeline},
+    });
+    if let (Some(uid), Some(metadata)) = (owner, metadata.as_object_mut()) {
+        let owner = json!([{"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid}]);
+        metadata.insert("ownerReferences".to_owned(), owner);
+    }
+    metadata
+}
+
+/// The Secret with the job, and with the variables of its steps. It goes with the Job of this uid.
+pub(super) fn secret(job: &Job, name: &str, text: &[u8], owner: &str) -> Json {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata(job, name, Some(owner)),
+        "immutable": true,
+        "data": {JOB.1: STANDARD.encode(text)},
+    })
+}
+
+/// The ConfigMap with the files. It goes with the Job of this uid.
+pub(super) fn config_map(job: &Job, name: &str, archive: &[u8], owner: &str) -> Json {
+    json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata(job, name, Some(owner)),
+        "immutable": true,
+        "binaryData": {FILES.1: STANDARD.encode(archive)},
+    })
+}
+
+/// The Job. It is created suspended: its other objects need its uid, and its pod needs them.
+pub(super) fn job(job: &Job, name: &str, options: &ClusterOptions) -> Json {
+    let metadata = metadata(job, name, None);
+    let template_metadata = json!({"labels": metadata.get("labels"), "annotations": metadata.get("annotations")});
+    let mut spec = json!({
+        "suspend": true,
+        "backoffLimit": 0,
+        // Failures of nodes do not count, and neither does a deleted pod: another pod runs the job.
+        "podFailurePolicy": {"rules": [
+            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+            {"action": "Ignore", "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": TERMINATED}},
+        ]},
+        "ttlSecondsAfterFinished": REST.as_secs(),
+        "template": {"metadata": template_metadata, "spec": pod(job, name, options)},
+    });
+    // terrace in the pod ends the run itself. This is for a pod that cannot start or does not answer.
+    if let (Some(timeout), Some(spec)) = (job.timeout, spec.as_object_mut()) {
+        let deadline = timeout.saturating_add(job.grace).saturating_add(START).saturating_add(KEEP);
+        spec.insert("activeDeadlineSeconds".to_owned(), deadline.as_secs().min(i64::MAX as u64).into());
+    }
+    json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec})
+}
+
+fn pod(job: &Job, name: &str, options: &ClusterOptions) -> Json {
+    let command: Vec<&str> = [TERRACE].into_iter().chain(COMMAND).collect();
+    let mut limits = serde_json::Map::new();
+    limits.extend(options.cpu.as_ref().map(|cpu| ("cpu".to_owned(), cpu.as_str().into())));
+    limits.extend(options.memory.as_ref().map(|memory| ("memory".to_owned(), memory.as_str().into())));
+    let mut volumes = vec![
+        json!({"name": "job", "secret": {"secretName": name, "defaultMode": 0o440}}),
+        json!({"name": "files", "configMap": {"name": name, "defaultMode": 0o444}}),
+    ];
+    let mut mounts = vec![
+        json!({"name": "job", "mountPath": JOB.0, "readOnly": true}),
+        json!({"name": "files", "mountPath": FILES.0, "readOnly": true}),
+    ];
+    let written = [Path::new(TEMPORARY), Path::new(ENVIRONMENTS)].into_iter();
+    let written = written.chain(job.elsewhere.folders.iter().map(AsRef::as_ref));
+    for (number, folder) in written.enumerate() {
+        let volume = format!("folder-{number}");
+        volumes.push(json!({"name": volume, "emptyDir": {}}));
+        mounts.push(json!({"name": volume, "mountPath": folder}));
+    }
+    json!({
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
+        "terminationGracePeriodSeconds": job.grace.as_secs().saturating_add(10),
+        "securityContext": {
+            "runAsNonRoot": true,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [{
+            "name": CONTAINER,
+            "image": options.image,
+            "imagePullPolicy": "IfNotPresent",
+            "command": command,
+            "workingDir": TEMPORARY,
+            "resources": {"requests": limits, "limits": limits},
+            "securityContext": {
+                "allowPrivilegeEscalation": false,
+                "readOnlyRootFilesystem": true,
+                "capabilities": {"drop": ["ALL"]},
+            },
+            "volumeMounts": mounts,
+        }],
+        "volumes": volumes,
+    })
+}
+
+/// Reason why a folder cannot be provided in a pod; nothing if it can. The system of the image is in these folders.
+pub(super) fn unusable_folder(elsewhere: &Elsewhere) -> Option<String> {
+    const SYSTEM: [&str; 12] = [
+        "/bin",
+        "/dev",
+        "/environments",
+        "/etc",
+        "/lib",
+        "/lib64",
+        "/opt",
+        "/proc",
+        "/sbin",
+        "/sys",
+        "/terrace",
+        "/usr",
+    ];
+    let is_system = |folder: &Path| {
+        folder == Path::new("/")
+            || folder == Path::new(TEMPORARY)
+            || SYSTEM
+                .iter()
+                .any(|system| folder.starts_with(system) && *system != "/opt" || folder == Path::new(system))
+            || folder.starts_with("/opt/terrace")
+    };
+    let folder = elsewhere.folders.iter().find(|folder| is_system(folder))?;
+    Some(format!("a pod cannot have the folder `{}`: the system of its image needs it", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::Program;
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn example() -> Job {
+        Job {
+            run: "019af3c2-0000-7000-8000-000000000000".to_owned(),
+            folder: "/home/ada/project/shop".into(),
+            environment: BTreeMap::from([("DPP_DB_ENGINE".to_owned(), "postgresql://ada:hunter2@db/x".to_owned())]),
+            steps: vec![Program { name: "load".to_owned(), program: "python".into(), arguments: Vec::new() }],
+            dependencies: BTreeMap::new(),
+            timeout: Some(Duration::from_secs(900)),
+            grace: Duration::from_secs(5),
+            elsewhere: Elsewhere {
+                pipeline: "./shop/big orders".to_owned(),
+                folders: vec!["/data/out".into(), "/home/ada/project".into()],
+                ..Elsewhere::default()
+            },
+        }
+    }
+
+    fn options() -> ClusterOptions {
+        ClusterOptions {
+            image: "registry.example.com/pipelines@sha256:00".to_owned(),
+            cpu: Some("500m".to_owned()),
+            memory: Some("1Gi".to_owned()),
+        }
+    }
+
+    #[test]
+    fn manifests_of_a_run() {
+        let run = example();
+        let name = name(&run.run, run.elsewhere.attempt);
+        let manifests = [
+            job(&run, &name, &options()),
+            secret(&run, &name, b"{}", "uid-1"),
+            config_map(&run, &name, b"archive", "uid-1"),
+        ];
+        insta::assert_snapshot!(serde_json::to_string_pretty(&manifests).unwrap());
+    }
+
+    #[test]
+    fn name_and_labels_fit_the_rules_of_kubernetes() {
+        assert_eq!(name("r", 0), "terrace-r");
+        assert_eq!(name("r", 1), "terrace-r-2");
+        assert!(name("019af3c2-0000-7000-8000-000000000000", 99).len() <= LONGEST_LABEL);
+        assert_eq!(label("./shop/big orders"), "shop-big-orders");
+        assert_eq!(label(&format!("./{}", "ü".repeat(100))), "");
+        assert_eq!(label(&"a".repeat(100)).len(), LONGEST_LABEL);
+    }
+
+    #[test]
+    fn run_without_limits_has_none() {
+        let run = Job { timeout: None, ..example() };
+        let options = ClusterOptions { cpu: None, memory: None, ..options() };
+        let job = job(&run, "terrace-r", &options);
+        assert_eq!(job.pointer("/spec/activeDeadlineSeconds"), None);
+        assert_eq!(job.pointer("/spec/template/spec/containers/0/resources/limits"), Some(&json!({})));
+    }
+
+    #[test]
+    fn folders_of_the_system_are_refused() {
+        let check = |folder: &str| unusable_folder(&Elsewhere { folders: vec![folder.into()], ..Elsewhere::default() });
+        for folder in ["/", "/usr/share/x", "/etc", "/opt", "/opt/terrace/x", "/tmp", "/proc/1"] {
+            assert!(check(folder).is_some_and(|message| message.contains(folder)), "{folder}");
+        }
+        for folder in ["/home/ada/x", "/root/x", "/opt/shop", "/tmp/x", "/usrx"] {
+            assert_eq!(check(folder), None, "{folder}");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! State of a run, from its objects in the cluster.
+
+use super::super::pod::TERMINATED;
+use super::manifest::CONTAINER;
+use serde_json::Value as Json;
+use std::collections::BTreeSet;
+
+/// Reasons of a waiting container that do not end by themselves.
+const STUCK: [&str; 4] = ["ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"];
+
+/// The state of a run in the cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Status {
+    /// No pod runs yet, with the reason if there is one.
+    Waiting(Option<String>),
+    /// The pod cannot start.
+    Stuck(String),
+    /// The pod has started; it may have ended.
+    Pod(Pod),
+    /// The time limit of the Job is over.
+    DeadlineExceeded,
+    /// The Job failed, and no pod can tell more.
+    Failed(String),
+}
+
+/// A pod that has started.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Pod {
+    pub(super) name: String,
+    pub(super) node: String,
+    /// How it ended; nothing while it runs.
+    pub(super) end: Option<PodEnd>,
+}
+
+/// How a pod ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum PodEnd {
+    /// By itself, with this exit code.
+    Exited(i64),
+    /// Its memory limit was too low.
+    OutOfMemory,
+    /// It was deleted or evicted, or its node is gone: the Job replaces it.
+    Lost(String),
+}
+
+fn text<'a>(value: &'a Json, at: &str) -> &'a str {
+    value.pointer(at).and_then(Json::as_str).unwrap_or_default()
+}
+
+/// A condition of an object that is true: its reason and its message.
+fn condition<'a>(object: &'a Json, name: &str, status: &str) -> Option<(&'a str, &'a str)> {
+    let all = object.pointer("/status/conditions")?.as_array()?;
+    let found = all.iter().find(|it| text(it, "/type") == name && text(it, "/status") == status)?;
+    Some((text(found, "/reason"), text(found, "/message")))
+}
+
+/// The state of a run. `seen` names the pods whose end is known; `events` are those of the Job.
+pub(super) fn status(job: &Json, pods: &[Json], events: &[Json], seen: &BTreeSet<String>) -> Status {
+    let unseen = pods.iter().filter(|pod| !seen.contains(text(pod, "/metadata/name")));
+    // Times of the API sort as texts.
+    let newest = unseen.max_by_key(|pod| text(pod, "/metadata/creationTimestamp").to_owned());
+    if let Some(pod) = newest {
+        return pod_status(pod);
+    }
+    let failed = condition(job, "Failed", "True").or_else(|| condition(job, "FailureTarget", "True"));
+    if let Some((reason, message)) = failed {
+        return match reason {
+            "DeadlineExceeded" => Status::DeadlineExceeded,
+            reason => Status::Failed(format!("the Job failed: {}", [reason, message].join(": "))),
+        };
+    }
+    if condition(job, "Complete", "True").is_some() {
+        return Status::Failed("its pod ended, and its files are gone".to_owned());
+    }
+    let refused = events.iter().filter(|event| text(event, "/reason") == "FailedCreate");
+    let refused = refused.max_by_key(|event| text(event, "/lastTimestamp").to_owned());
+    Status::Waiting(refused.map(|event| text(event, "/message").to_owned()))
+}
+
+fn pod_status(pod: &Json) -> Status {
+    let name = text(pod, "/metadata/name").to_owned();
+    let statuses = pod.pointer("/status/containerStatuses").and_then(Json::as_array).into_iter().flatten();
+    let container = statuses.into_iter().find(|container| text(container, "/name") == CONTAINER);
+    let lost = lost(pod);
+    if let Some(container) = container {
+        let started = |end| Status::Pod(Pod { name: name.clone(), node: text(pod, "/spec/nodeName").to_owned(), end });
+        if let Some(terminated) = container.pointer("/state/terminated") {
+            let code = terminated.get("exitCode").and_then(Json::as_i64).unwrap_or_default();
+            let end = match (text(terminated, "/reason"), lost) {
+                (_, Some(why)) => PodEnd::Lost(why),
+                ("OOMKilled", None) => PodEnd::OutOfMemory,
+                (_, None) if TERMINATED.contains(&code) => PodEnd::Lost("it was asked to end".to_owned()),
+                (_, None) => PodEnd::Exited(code),
+            };
+            return started(Some(end));
+        }
+        if container.pointer("/state/running").is_some() {
+            return started(None);
+        }
+        let (reason, message) = (text(container, "/state/waiting/reason"), text(container, "/state/waiting/message"));
+        let why = match reason {
+            "" | "ContainerCreating" | "PodInitializing" => None,
+            "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull" => {
+                Some(format!("the image `{}` cannot be pulled: {message}", text(container, "/image")))
+            }
+            reason => Some(format!("the container cannot start: {reason}: {message}")),
+        };
+        match why {
+            Some(why) if STUCK.contains(&reason) => return Status::Stuck(why),
+            Some(why) => return Status::Waiting(Some(why)),
+            None => {}
+        }
+    }
+    if let Some(why) = lost.filter(|_| text(pod, "/status/phase") == "Failed") {
+        return Status::Pod(Pod { name, node: String::new(), end: Some(PodEnd::Lost(why)) });
+    }
+    let unscheduled = condition(pod, "PodScheduled", "False");
+    Status::Waiting(unscheduled.map(|(_, message)| format!("the pod cannot be scheduled: {message}")))
+}
+
+/// Why a pod is or will be gone, although its program may have run on.
+fn lost(pod: &Json) -> Option<String> {
+    if let Some((reason, message)) = condition(pod, "DisruptionTarget", "True") {
+        return Some(format!("{reason}: {message}"));
+    }
+    match (text(pod, "/status/reason"), pod.pointer("/metadata/deletionTimestamp")) {
+        ("", None) => None,
+        ("", Some(_)) => Some("it was deleted".to_owned()),
+        (reason, _) => Some(format!("{reason}: {}", text(pod, "/status/message"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pod(status: Json) -> Json {
+        json!({
+            "metadata": {"name": "p", "creationTimestamp": "2026-11-28T06:00:00Z"}, "spec": {"nodeName": "n"},
+            "status": status,
+        })
+    }
+
+    fn container(state: Json) -> Json {
+        pod(json!({"containerStatuses": [{"name": "run", "image": "i@sha256:0", "state": state}]}))
+    }
+
+    #[track_caller]
+    fn check(pod: Json, expected: Status) {
+        assert_eq!(status(&json!({}), &[pod], &[], &BTreeSet::new()), expected);
+    }
+
+    fn ended(end: PodEnd) -> Status {
+        Status::Pod(Pod { name: "p".to_owned(), node: "n".to_owned(), end: Some(end) })
+    }
+
+    #[test]
+    fn end_of_a_pod_has_a_cause() {
+        let running = Pod { name: "p".to_owned(), node: "n".to_owned(), end: None };
+        check(container(json!({"running": {}})), Status::Pod(running));
+        check(container(json!({"terminated": {"exitCode": 3, "reason": "Error"}})), ended(PodEnd::Exited(3)));
+        check(container(json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}})), ended(PodEnd::OutOfMemory));
+        let asked = PodEnd::Lost("it was asked to end".to_owned());
+        check(container(json!({"terminated": {"exitCode": 143, "reason": "Error"}})), ended(asked));
+        let mut evicted = container(json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}));
+        evicted["status"]["conditions"] = json!([{"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": "low on memory"}]);
+        check(evicted, ended(PodEnd::Lost("TerminationByKubelet: low on memory".to_owned())));
+    }
+
+    #[test]
+    fn pod_that_waits_has_a_reason() {
+        check(pod(json!({"phase": "Pending"})), Status::Waiting(None));
+        let condition = json!([{"type": "PodScheduled", "status": "False", "message": "0/1 nodes: Insufficient cpu."}]);
+        let why = "the pod cannot be scheduled: 0/1 nodes: Insufficient cpu.".to_owned();
+        check(pod(json!({"phase": "Pending", "conditions": condition})), Status::Waiting(Some(why)));
+        check(container(json!({"waiting": {"reason": "ContainerCreating"}})), Status::Waiting(None));
+        let why = "the image `i@sha256:0` cannot be pulled: not found".to_owned();
+        let waiting = |reason: &str| container(json!({"waiting": {"reason": reason, "message": "not found"}}));
+        check(waiting("ErrImagePull"), Status::Waiting(Some(why.clone())));
+        check(waiting("ImagePullBackOff"), Status::Stuck(why));
+    }
+
+    #[test]
+    fn job_without_a_pod_has_a_reason() {
+        let job = |reason: &str| json!({"status": {"conditions": [{"type": "Failed", "status": "True", "reason": reason, "message": "m"}]}});
+        let of = |job: &Json, events: &[Json]| status(job, &[], events, &BTreeSet::new());
+        assert_eq!(of(&job("DeadlineExceeded"), &[]), Status::DeadlineExceeded);
+        let failed = "the Job failed: BackoffLimitExceeded: m".to_owned();
+        assert_eq!(of(&job("BackoffLimitExceeded"), &[]), Status::Failed(failed));
+        let complete = json!({"status": {"conditions": [{"type": "Complete", "status": "True"}]}});
+        assert_eq!(of(&complete, &[]), Status::Failed("its pod ended, and its files are gone".to_owned()));
+        assert_eq!(of(&json!({}), &[]), Status::Waiting(None));
+        let event = |reason: &str, message: &str| json!({"reason": reason, "message": message, "lastTimestamp": "1"});
+        let events = [event("SuccessfulCreate", "x"), event("FailedCreate", "exceeded quota: pods")];
+        assert_eq!(of(&json!({}), &events), Status::Waiting(Some("exceeded quota: pods".to_owned())));
+    }
+
+    #[test]
+    fn newest_pod_without_a_known_end_counts() {
+        let named = |name: &str, at: &str| {
+            let mut pod = container(json!({"running": {}}));
+            pod["metadata"] = json!({"name": name, "creationTimestamp": at});
+            pod
+        };
+        let pods = [named("b", "2026-11-28T06:00:02Z"), named("a", "2026-11-28T06:00:01Z")];
+        let found = |seen: &[&str]| {
+            let seen = seen.iter().map(|name| (*name).to_owned()).collect();
+            match status(&json!({}), &pods, &[], &seen) {
+                Status::Pod(pod) => pod.name,
+                other => format!("{other:?}"),
+            }
+        };
+        assert_eq!(found(&[]), "b");
+        assert_eq!(found(&["b"]), "a");
+        assert_eq!(found(&["a", "b"]), "Waiting(None)");
+    }
+}

@@ -1,0 +1,393 @@
+//! The part of [`super::kubernetes`] that runs in a pod: it receives a job and its files by mounts, runs the job with
+//! the local executor, prints events, and keeps the written files until terrace has copied them.
+
+use super::archive::{self, Snapshot};
+use super::events::{Event, Numbered};
+use super::local::LocalExecutor;
+use super::{End, Executor, Failed, Job, JobObserver, Outcome, StepOutcome};
+use crate::environment::{EnvironmentError, EnvironmentObserver, Environments, Recipe};
+use crate::run::log::Masks;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Words of the subcommand that runs a job in a pod.
+pub const COMMAND: [&str; 3] = ["pipelines", "pod", "run"];
+/// Words of the subcommand that writes the results of a run to standard output.
+pub const RESULTS: [&str; 3] = ["pipelines", "pod", "results"];
+/// Words of the subcommand that ends a pod after its results are copied.
+pub const RELEASE: [&str; 3] = ["pipelines", "pod", "release"];
+
+/// Folder into which the Secret with the job is mounted, and its file.
+pub(super) const JOB: (&str, &str) = ("/terrace/job", "job.json");
+/// Folder into which the ConfigMap with the files is mounted, and its file.
+pub(super) const FILES: (&str, &str) = ("/terrace/files", "files.tar.gz");
+/// Folder of environments of the pod.
+pub(super) const ENVIRONMENTS: &str = "/environments";
+/// Folder of environments of the image.
+const IMAGE: &str = "/opt/terrace/environments";
+/// Folder for temporary files, which the commands of a pod share.
+pub(super) const TEMPORARY: &str = "/tmp";
+/// Time for which a pod keeps the results of its run.
+pub(super) const KEEP: Duration = Duration::from_secs(3600);
+/// Exit codes of a pod that was asked to end: that of terrace, and that of a program that the signal TERM ended.
+pub(super) const TERMINATED: [i64; 2] = [130, 143];
+/// Interval between checks for a release.
+const POLL: Duration = Duration::from_millis(100);
+/// Minimum time between two progress events of a step.
+const PERIOD: Duration = Duration::from_millis(500);
+
+/// How the work of a pod ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PodExit {
+    /// The run succeeded.
+    Succeeded,
+    /// A step failed, or the run timed out.
+    Failed,
+    /// The machine is the cause of a failure.
+    Broken,
+    /// The pod was asked to end: another pod runs the job again.
+    Terminated,
+}
+
+/// Paths in a pod.
+#[derive(Debug, Clone)]
+pub struct PodPaths {
+    /// The job, as JSON.
+    pub job: PathBuf,
+    /// Archive of the files.
+    pub files: PathBuf,
+    /// Folder of environments that the image has.
+    pub image_environments: PathBuf,
+    /// Folder of environments as the job names them.
+    pub environments: PathBuf,
+    /// Folder for temporary files.
+    pub temporary: PathBuf,
+}
+
+impl Default for PodPaths {
+    fn default() -> Self {
+        Self {
+            job: Path::new(JOB.0).join(JOB.1),
+            files: Path::new(FILES.0).join(FILES.1),
+            image_environments: IMAGE.into(),
+            environments: ENVIRONMENTS.into(),
+            temporary: TEMPORARY.into(),
+        }
+    }
+}
+
+impl PodPaths {
+    /// List of the files that a run wrote.
+    fn written(&self) -> PathBuf {
+        self.temporary.join("terrace-written.json")
+    }
+
+    /// File that ends the wait for a reader of the results.
+    fn released(&self) -> PathBuf {
+        self.temporary.join("terrace-released")
+    }
+}
+
+/// Prints events.
+struct Printer<W> {
+    out: Mutex<(u64, W)>,
+    masks: Masks,
+    progress: Mutex<HashMap<usize, Instant>>,
+}
+
+impl<W: Write + Send> Printer<W> {
+    fn print(&self, event: Event) {
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        out.0 += 1;
+        let numbered = Numbered { n: out.0, at: Timestamp::now(), event };
+        let mut line = serde_json::to_vec(&numbered).unwrap_or_default();
+        line.push(b'\n');
+        // Without a reader the run goes on.
+        let _ = out.1.write_all(&line).and_then(|()| out.1.flush());
+    }
+}
+
+impl<W: Write + Send> JobObserver for Printer<W> {
+    fn line(&self, step: usize, line: &str) {
+        self.print(Event::Line { step, line: self.masks.text(line) });
+    }
+
+    fn progress(&self, step: usize, rows: u64, bytes: u64) {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if progress.get(&step).is_some_and(|last| now.duration_since(*last) < PERIOD) {
+            return;
+        }
+        progress.insert(step, now);
+        drop(progress);
+        self.print(Event::Progress { step, rows, bytes });
+    }
+
+    fn ended(&self, step: usize, outcome: &StepOutcome) {
+        self.print(Event::Ended { step, outcome: outcome.clone() });
+    }
+}
+
+impl<W: Write + Send> EnvironmentObserver for Printer<W> {
+    fn progress(&self, done: usize, of: usize, message: &str) {
+        self.print(Event::Preparing { done, of, message: message.to_owned() });
+    }
+}
+
+/// Runs the job of this pod, prints its events, and waits until its results are taken.
+///
+/// # Errors
+/// When the job cannot be read, or its files cannot be written.
+pub async fn run(paths: &PodPaths, out: impl Write + Send, cancel: &CancellationToken) -> io::Result<PodExit> {
+    let text = fs::read(&paths.job).map_err(|error| crate::paths::with_path(&paths.job, &error))?;
+    let job: Job = serde_json::from_slice(&text).map_err(|error| {
+        io::Error::other(format!("`{}` is not a job of this release: {error}", paths.job.display()))
+    })?;
+    let masks = Masks::new(job.elsewhere.secrets.clone());
+    let printer = Printer { out: Mutex::new((0, out)), masks, progress: Mutex::default() };
+    let before = prepare_folders(paths, &job)?;
+    let outcome = match prepare_environment(paths, &job, &printer, cancel).await {
+        Ok(()) => LocalExecutor.execute(&job, &printer, cancel).await,
+        Err(error) => environment_failure(&job, error),
+    };
+    let is_asked_to_end = cancel.is_cancelled();
+    let end = outcome.end;
+    let written = match end {
+        End::Succeeded => Snapshot::of(&job.elsewhere.folders)?.since(&before),
+        _ => Vec::new(),
+    };
+    let bytes = written.iter().map(|(_, bytes)| bytes).sum();
+    crate::files::write(&paths.written(), &written.iter().map(|(path, _)| path).collect::<Vec<_>>())?;
+    let outcome = without_secrets(outcome, &printer.masks);
+    printer.print(Event::End { outcome, files: written.len(), bytes });
+    if !written.is_empty() {
+        let since = Instant::now();
+        while !paths.released().exists() && since.elapsed() < KEEP {
+            if cancel.is_cancelled() {
+                return Ok(PodExit::Terminated);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+    Ok(match end {
+        _ if is_asked_to_end => PodExit::Terminated,
+        End::Succeeded => PodExit::Succeeded,
+        End::Failed | End::TimedOut => PodExit::Failed,
+        End::Broken | End::Cancelled => PodExit::Broken,
+    })
+}
+
+/// Writes the files of a job, and returns all files of its folders.
+fn prepare_folders(paths: &PodPaths, job: &Job) -> io::Result<Snapshot> {
+    let archive = fs::read(&paths.files).map_err(|error| crate::paths::with_path(&paths.files, &error))?;
+    archive::unpack_compressed(&archive, &job.elsewhere.folders)?;
+    fs::create_dir_all(&job.folder).map_err(|error| crate::paths::with_path(&job.folder, &error))?;
+    Snapshot::of(&job.elsewhere.folders)
+}
+
+/// Finds or creates the environment of a job, and links it to the paths in the job.
+async fn prepare_environment(
+    paths: &PodPaths,
+    job: &Job,
+    observer: &dyn EnvironmentObserver,
+    cancel: &CancellationToken,
+) -> Result<(), EnvironmentError> {
+    let Some(recipe) = &job.elsewhere.recipe else { return Ok(()) };
+    let environment = match Environments::new(paths.image_environments.clone()).existing(recipe) {
+        Some(environment) => environment,
+        None => Environments::new(paths.environments.join("created")).ensure(recipe, observer, cancel).await?,
+    };
+    environment.link(&paths.environments, recipe).map_err(|source| EnvironmentError::Io {
+        message: format!("`{}` cannot be written", paths.environments.display()),
+        source,
+    })
+}
+
+/// Outcome of a job whose environment cannot be created.
+fn environment_failure(job: &Job, error: EnvironmentError) -> Outcome {
+    let end = match &error {
+        EnvironmentError::Cancelled => End::Cancelled,
+        error if error.is_transient() => End::Broken,
+        _ => End::Failed,
+    };
+    let message = error.to_string();
+    let mut log = if let EnvironmentError::Failed { output, .. } = error { output } else { Vec::new() };
+    if end != End::Cancelled {
+        log.push("hint: use an image that has the packages, or make the package index reachable for pods".to_owned());
+    }
+    Outcome {
+        end,
+        stats: Map::new(),
+        rows: 0,
+        steps: vec![StepOutcome::default(); job.steps.len()],
+        failure: Some(Failed { step: None, message, log }),
+    }
+}
+
+fn without_secrets(outcome: Outcome, masks: &Masks) -> Outcome {
+    let stats = match masks.value(Value::Object(outcome.stats)) {
+        Value::Object(stats) => stats,
+        _ => Map::new(),
+    };
+    let failure = outcome.failure.map(|failure| Failed {
+        step: failure.step,
+        message: masks.text(&failure.message),
+        log: failure.log.iter().map(|line| masks.text(line)).collect(),
+    });
+    Outcome { stats, failure, ..outcome }
+}
+
+/// Writes the files of an ended run as an archive.
+///
+/// # Errors
+/// When no run has ended here, or a file cannot be read or written.
+pub fn write_results(paths: &PodPaths, out: impl Write) -> io::Result<()> {
+    let written: Option<Vec<PathBuf>> = crate::files::read(&paths.written())?;
+    let written = written.ok_or_else(|| io::Error::other("no run has ended in this pod"))?;
+    archive::write(written, out)
+}
+
+/// Ends a pod that waits for a reader of its results.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn release(paths: &PodPaths) -> io::Result<()> {
+    fs::write(paths.released(), "")
+}
+
+/// Creates the environments of an image, for pipelines of both generations of dpp, with and without the driver of
+/// PostgreSQL.
+///
+/// # Errors
+/// When one cannot be created.
+pub async fn create_image_environments(folder: &Path) -> Result<(), EnvironmentError> {
+    use crate::spec::processor::Api;
+    struct Silent;
+    impl EnvironmentObserver for Silent {
+        fn progress(&self, _done: usize, _of: usize, _message: &str) {}
+    }
+    let environments = Environments::new(folder.to_owned());
+    for api in [Api::One, Api::Two] {
+        for packages in [Vec::new(), vec![crate::run::POSTGRES_DRIVER.to_owned()]] {
+            environments.ensure(&Recipe::new(api, None, packages), &Silent, &CancellationToken::new()).await?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Elsewhere, Program};
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn job(folder: &Path, script: &str) -> Job {
+        let text = |text: &str| text.to_owned();
+        Job {
+            run: text("pod-test"),
+            folder: folder.join("work"),
+            environment: BTreeMap::from([(text("PATH"), text("/usr/bin:/bin"))]),
+            steps: vec![Program {
+                name: text("one"),
+                program: "/bin/sh".into(),
+                arguments: vec![text("-c"), text(script)],
+            }],
+            dependencies: BTreeMap::new(),
+            timeout: None,
+            grace: Duration::from_secs(1),
+            elsewhere: Elsewhere {
+                folders: vec![folder.join("work")],
+                secrets: vec![text("hunter2")],
+                ..Elsewhere::default()
+            },
+        }
+    }
+
+    fn pod(folder: &Path, job: &Job) -> PodPaths {
+        let paths = PodPaths {
+            job: folder.join("job.json"),
+            files: folder.join("files.tar.gz"),
+            image_environments: folder.join("image"),
+            environments: folder.join("environments"),
+            temporary: folder.join("tmp"),
+        };
+        fs::create_dir_all(folder.join("work")).unwrap();
+        fs::create_dir_all(&paths.temporary).unwrap();
+        fs::write(folder.join("work/in.csv"), "1\n").unwrap();
+        fs::write(&paths.files, archive::pack(&[folder.join("work")], &[]).unwrap().archive.unwrap()).unwrap();
+        fs::remove_dir_all(folder.join("work")).unwrap();
+        fs::write(&paths.job, serde_json::to_vec(job).unwrap()).unwrap();
+        paths
+    }
+
+    fn events(out: &[u8]) -> Vec<Event> {
+        let parsed: Vec<Numbered> =
+            String::from_utf8_lossy(out).lines().map(|line| Numbered::parse(line).unwrap()).collect();
+        assert!(parsed.iter().zip(1..).all(|(event, n)| event.n == n), "{parsed:?}");
+        parsed.into_iter().map(|event| event.event).collect()
+    }
+
+    const SUCCEED: &str = r#"cat in.csv >&2; echo pass hunter2 >&2; echo 1 > out.csv; echo '{}' > datapackage.json
+printf '{}\n{}\n\n{"a": 1}\n\n{"secret": "hunter2"}\n'"#;
+
+    #[tokio::test]
+    async fn run_keeps_its_files_until_they_are_released() {
+        let folder = tempfile::tempdir().unwrap();
+        let job = job(folder.path(), SUCCEED);
+        let paths = pod(folder.path(), &job);
+        let (mut out, cancel) = (Vec::new(), CancellationToken::new());
+        let running = run(&paths, &mut out, &cancel);
+        let taking = async {
+            while !paths.written().exists() {
+                tokio::time::sleep(POLL).await;
+            }
+            let mut results = Vec::new();
+            write_results(&paths, &mut results).unwrap();
+            release(&paths).unwrap();
+            results
+        };
+        let (code, results) = tokio::join!(running, taking);
+        assert_eq!(code.unwrap(), PodExit::Succeeded);
+        let events = events(&out);
+        assert_eq!(events.first(), Some(&Event::Line { step: 0, line: "1".to_owned() }));
+        assert!(events.contains(&Event::Line { step: 0, line: "pass ***".to_owned() }), "{events:?}");
+        let Some(Event::End { outcome, files, bytes }) = events.last() else { panic!("{events:?}") };
+        assert_eq!((outcome.end, outcome.rows, *files, *bytes), (End::Succeeded, 1, 2, 5));
+        assert_eq!(outcome.stats.get("secret"), Some(&Value::from("***")));
+        fs::remove_dir_all(folder.path().join("work")).unwrap();
+        let unpacked = archive::unpack(results.as_slice(), &job.elsewhere.folders).unwrap();
+        assert_eq!(unpacked.len(), 2);
+        assert_eq!(fs::read_to_string(folder.path().join("work/out.csv")).unwrap(), "1\n");
+    }
+
+    #[tokio::test]
+    async fn failed_run_keeps_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = pod(folder.path(), &job(folder.path(), "echo 1 > out.csv; echo ERROR no >&2; exit 5"));
+        let mut out = Vec::new();
+        assert_eq!(run(&paths, &mut out, &CancellationToken::new()).await.unwrap(), PodExit::Failed);
+        let events = events(&out);
+        let Some(Event::End { outcome, files: 0, .. }) = events.last() else { panic!("{events:?}") };
+        assert_eq!(outcome.failure.as_ref().unwrap().log, ["ERROR no"]);
+        assert_eq!(outcome.steps.first().unwrap().exit_code, Some(5));
+    }
+
+    #[tokio::test]
+    async fn terminated_pod_has_its_own_exit_code() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = pod(folder.path(), &job(folder.path(), "exec sleep 600"));
+        let (mut out, cancel) = (Vec::new(), CancellationToken::new());
+        cancel.cancel();
+        assert_eq!(run(&paths, &mut out, &cancel).await.unwrap(), PodExit::Terminated);
+        let events = events(&out);
+        let Some(Event::End { outcome, .. }) = events.last() else { panic!("{events:?}") };
+        assert_eq!(outcome.end, End::Cancelled);
+    }
+}

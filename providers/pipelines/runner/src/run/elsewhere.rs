@@ -1,0 +1,193 @@
+//! Runs on other machines: the files and variables that a job takes along, and runs that go on after the process that
+//! started them died.
+
+use super::hooks::{HookTimeouts, Hooks};
+use super::job::CODE;
+use super::log::{Masks, Writer};
+use super::observer::RunObserver;
+use super::outputs::Output;
+use super::record::{Record, State};
+use super::runner::{GRACE, NotRun, RunRequest, Runner};
+use super::single::POLL;
+use super::watcher::Watcher;
+use crate::environment::Recipe;
+use crate::executor::{Elsewhere, Interrupted};
+use crate::fingerprint::{ENGINE, Fingerprint};
+use crate::spec::model::Pipeline;
+use crate::spec::{Specs, output_folders};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
+use tokio_util::sync::CancellationToken;
+
+/// Search path of programs on other machines.
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+/// Variables that steps see if this process has them, in addition to those that they read.
+const KEPT: [&str; 2] = ["PYTHONPATH", "TZ"];
+/// Prefix of dpp's variables.
+const DPP: &str = "DPP_";
+
+/// An interrupted run after its settlement.
+pub(super) struct Settled {
+    pub(super) record: Record,
+    /// It went on elsewhere, and was followed to its end.
+    pub(super) is_followed: bool,
+}
+
+impl Settled {
+    /// Returns true if the run answers a new request: it was followed to its end, and has the present inputs.
+    pub(super) fn answers(&self, request: &RunRequest, now: &Fingerprint) -> bool {
+        let is_same = request.run.as_ref().is_none_or(|run| *run == self.record.run);
+        self.is_followed && is_same && self.record.state != State::Lost && self.record.reasons_against(now).is_empty()
+    }
+}
+
+impl Runner {
+    /// Variables of steps on another machine: those that they read, and those of the spec. Other variables of this
+    /// process describe this machine.
+    pub(super) fn variables_elsewhere(
+        &self,
+        variables: BTreeMap<String, String>,
+        pipeline: &Pipeline,
+        fingerprint: &Fingerprint,
+    ) -> BTreeMap<String, String> {
+        let is_needed = |name: &str| {
+            fingerprint.variables.contains_key(name)
+                || pipeline.environment.iter().any(|(named, _)| named == name)
+                || self.visible_credentials.iter().any(|named| named == name)
+                || KEPT.contains(&name)
+                || name.starts_with(DPP) && name != ENGINE
+        };
+        let mut kept: BTreeMap<String, String> = variables.into_iter().filter(|(name, _)| is_needed(name)).collect();
+        for (name, value) in [("HOME", "/tmp"), ("LANG", "C.UTF-8"), ("PATH", PATH)] {
+            kept.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        }
+        kept
+    }
+
+    /// Parts of a job for another machine.
+    pub(super) fn elsewhere(
+        &self,
+        specs: &Specs,
+        pipeline: &Pipeline,
+        recipe: &Recipe,
+        record: &Record,
+        masks: &Masks,
+    ) -> Elsewhere {
+        let root = &specs.root;
+        let named = record.fingerprint.files.keys().chain(record.fingerprint.inputs.keys());
+        let mut inputs: BTreeSet<PathBuf> = named.map(|name| self.project.join(name)).collect();
+        inputs.insert(root.clone());
+        inputs.insert(self.store.run_folder(&record.run).join(CODE));
+        for before in pipeline.pipelines_before() {
+            let before = self.store.succeeded(&record.folder, before).ok().flatten();
+            let outputs = before.into_iter().flat_map(|before| before.outputs);
+            inputs.extend(
+                outputs.flat_map(|output| output.files.keys().map(|file| output.place.join(file)).collect::<Vec<_>>()),
+            );
+        }
+        let folders: Vec<PathBuf> =
+            specs.pipelines.iter().map(|pipeline| root.join(&pipeline.folder)).chain([root.clone()]).collect();
+        // A pipeline may write next to its spec.
+        let results = specs.pipelines.iter().flat_map(|pipeline| output_folders(root, pipeline));
+        let results = results.filter(|place| !folders.iter().any(|folder| folder.starts_with(place)));
+        let parents = inputs.iter().filter(|input| *input != root).filter_map(|input| input.parent());
+        Elsewhere {
+            pipeline: pipeline.id.clone(),
+            attempt: record.attempts.len(),
+            recipe: Some(recipe.clone()),
+            folders: self.folders_elsewhere(root, &record.outputs, parents),
+            results: results.collect(),
+            databases: record.databases.clone(),
+            secrets: masks.clone().into_texts(),
+            inputs: inputs.into_iter().collect(),
+        }
+    }
+
+    /// Folders that a run needs on another machine; none contains another.
+    fn folders_elsewhere<'a>(
+        &'a self,
+        root: &'a Path,
+        outputs: &'a [Output],
+        more: impl Iterator<Item = &'a Path>,
+    ) -> Vec<PathBuf> {
+        let parents = outputs.iter().filter_map(|output| output.place.parent());
+        let all: BTreeSet<&Path> = [self.project.as_path(), root].into_iter().chain(parents).chain(more).collect();
+        let mut folders: Vec<PathBuf> = Vec::new();
+        // A folder sorts before those inside it.
+        for folder in all {
+            if !folders.iter().any(|above| folder.starts_with(above)) {
+                folders.push(folder.to_owned());
+            }
+        }
+        folders
+    }
+
+    /// Follows an interrupted run that goes on elsewhere, and records its outcome. Returns nothing if it does not go on.
+    ///
+    /// # Errors
+    /// When that is unknown, or the outcome cannot be recorded.
+    pub(super) async fn follow(
+        &self,
+        record: &Record,
+        observer: &dyn RunObserver,
+        cancel: &CancellationToken,
+    ) -> io::Result<Option<Record>> {
+        if self.executor.environments().is_none() {
+            return Ok(None);
+        }
+        let attempt = record.attempts.len();
+        let interrupted = Interrupted {
+            run: record.run.clone(),
+            attempt,
+            steps: record.steps.len(),
+            folders: self.folders_elsewhere(&self.project.join(&record.folder), &record.outputs, std::iter::empty()),
+            grace: GRACE,
+        };
+        let run_folder = self.store.run_folder(&record.run);
+        // The other machine has masked the secrets.
+        let log = Writer::append(&run_folder, Masks::default())?;
+        let names: Vec<String> = record.steps.iter().map(|(name, _)| name.clone()).collect();
+        // The addresses of notifications are in the spec, which may have changed.
+        let hooks = Hooks::new(&[], &record.pipeline, HookTimeouts::default());
+        let watch = Watcher {
+            pipeline: &record.pipeline,
+            of: names.len(),
+            first: 0,
+            names: &names,
+            log: &log,
+            hooks: &hooks,
+            observer,
+            run_folder: &run_folder,
+            logged: AtomicUsize::new(0),
+        };
+        observer.started(&record.pipeline, &record.run);
+        let stop = cancel.child_token();
+        let stop_request = async {
+            while !self.store.is_stop_requested(&record.run) {
+                tokio::time::sleep(POLL).await;
+            }
+            stop.cancel();
+            std::future::pending().await
+        };
+        let outcome = tokio::select! {
+            outcome = self.executor.resume(&interrupted, &watch, &stop) => outcome?,
+            never = stop_request => never,
+        };
+        let Some(outcome) = outcome else { return Ok(None) };
+        let recorded = self.record_outcome_blocking(record.clone(), outcome, 0, Masks::default()).await;
+        let mut record = recorded.map_err(|(_, why)| match why {
+            NotRun::Io(error) => error,
+            other => io::Error::other(format!("{other:?}")),
+        })?;
+        if let (State::Publishing, Some(failure)) = (record.state, &record.failure) {
+            return Err(io::Error::other(format!("run {}: {}", record.run, failure.message)));
+        }
+        record.finished_at = Some(Timestamp::now());
+        self.store.write(&record)?;
+        self.executor.release(&record.run, attempt).await;
+        Ok(Some(record))
+    }
+}
