@@ -92,7 +92,7 @@ fn write_into(
     if !template.as_deref().is_some_and(is_answered) {
         let message = match template {
             Some(template) => format!("the template `{template}` does not use the blueprint `{blueprint}`"),
-            None => format!("this entity is no component of the blueprint `{blueprint}`"),
+            None => format!("this entity is not a component of the blueprint `{blueprint}`"),
         };
         let hint = "name the folder of the component whose blueprint runs";
         return Err(failed(&sources, &[Diagnostic::error("not_writable", message).at(span).hint(hint)]));

@@ -1,4 +1,4 @@
-//! Runs on other machines: what they take along, and runs that go on after terrace died.
+//! Runs on other machines: their files, and runs that go on after terrace died.
 
 use crate::harness::{Project, Recorder};
 use async_trait::async_trait;

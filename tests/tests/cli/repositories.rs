@@ -264,7 +264,7 @@ fn reverse_changes_the_edited_files() {
     prints_words(&reverse("orders-raw").done(), "the files have these values already");
     let other = project.read("orders-view/catalog-info.yaml");
     prints_words(&reverse("orders-view").with_code(1), "does not use the blueprint `bucket`");
-    prints_words(&reverse("orders").with_code(1), "is no component of the blueprint `bucket`");
+    prints_words(&reverse("orders").with_code(1), "is not a component of the blueprint `bucket`");
     assert_eq!(project.read("orders-view/catalog-info.yaml"), other);
     prints_words(&reverse(".").with_code(1), "no catalog-info.yaml");
     prints_words(&reverse("blueprints").with_code(1), "no catalog-info.yaml");

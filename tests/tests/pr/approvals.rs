@@ -120,7 +120,7 @@ fn changed_plan_is_applied_after_a_fresh_approval() {
         let report = repository.apply_comment(number);
         let line = report.lines().find(|line| line.starts_with("terrace approve ")).unwrap().to_owned();
         assert!(!line.contains(&reviewed) && report.contains("changed by hand"), "{report}");
-        // The approval of the old plan is none of the new one.
+        // The approval of the old plan does not count for the new one.
         repository.forge.comment(REVIEWER, number, &format!("terrace approve {reviewed}"));
         repository.apply().with_code(4);
         repository.forge.comment(REVIEWER, number, &line);

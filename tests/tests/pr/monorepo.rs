@@ -2,7 +2,7 @@
 
 use super::repository::{AUTHOR, Forge, Repository, stack};
 
-/// The files of a product with a component, in folders of its own.
+/// The files of a product with a component, in separate folders.
 fn product(name: &str) -> [(String, String); 2] {
     let system = format!(
         "kind: System\nmetadata: {{name: sales.{name}.0, description: {name}}}\nspec:\n  type: dataproduct\n  owner: group:sales-dev\n  \
@@ -71,7 +71,7 @@ fn changed_blueprint_touches_every_product() {
     let ran = repository.job(&["pr", "plan", "--env", "dev"], "pull_request", number, &[]).done();
     assert_eq!(planned(&ran.stdout), ["sales.p000.0@dev", "sales.p001.0@dev", "sales.p002.0@dev"]);
     assert!(repository.plan_comment(number).contains("all products are planned"));
-    // A job may plan a part of the repository, in a comment of its own.
+    // A job may plan a part of the repository, in a separate comment.
     let words = ["pr", "plan", "stacks", "--env", "dev", "--name", "stacks"];
     repository.job(&words, "pull_request", number, &[]).done().prints("no changed product");
     assert_eq!(repository.forge.comments(number).len(), 2);

@@ -133,7 +133,7 @@ fn plan_with_errors_is_shown_and_not_applied() {
 }
 
 #[test]
-fn request_without_products_is_no_work() {
+fn request_without_products_ends_at_once() {
     let repository = Repository::with_stack(Forge::github());
     let number = repository.request("feature", AUTHOR, false, |it| it.write("README.md", "text"));
     repository.plan(number).done().prints("no changed product");

@@ -74,7 +74,7 @@ pub fn write_back(
     if !problems.is_empty() {
         return Err(problems);
     }
-    // One after the other: each update is checked on its own, and a later one may add to what an earlier one has added.
+    // Updates are made and checked one after the other: a later update may add a key below a key that an earlier one added.
     let mut current = Current { sources: None, files: files.clone(), trees };
     let mut failing = Vec::new();
     for (path, value) in updates {

@@ -73,7 +73,7 @@ impl Call<'_> {
         self.only_queries(&[&["per_page", "page"], more].concat())?;
         let number = |name: &str, default: usize| match self.query.get(name) {
             None => Ok(default),
-            Some(text) => text.parse::<usize>().map_err(|_| fault(400, format!("the query {name} is no number"))),
+            Some(text) => text.parse::<usize>().map_err(|_| fault(400, format!("the query {name} is not a number"))),
         };
         let (size, page) = (number("per_page", 30)?, number("page", 1)?);
         if !(1..=100).contains(&size) || page == 0 {

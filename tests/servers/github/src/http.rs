@@ -156,7 +156,7 @@ impl StandIn {
     /// Changes a pull request.
     ///
     /// # Panics
-    /// When there is no such pull request.
+    /// When the pull request does not exist.
     pub fn change(&self, number: u64, change: impl FnOnce(&mut Pull)) {
         change(lock(&self.state.world).pulls.get_mut(&number).expect("a pull request"));
     }
@@ -172,7 +172,7 @@ impl StandIn {
     /// Changes a comment as a person may.
     ///
     /// # Panics
-    /// When there is no such comment.
+    /// When the comment does not exist.
     pub fn edit_comment(&self, id: u64, text: &str) {
         let mut world = lock(&self.state.world);
         let comment = world.comments.iter_mut().find(|comment| comment.id == id).expect("a comment");

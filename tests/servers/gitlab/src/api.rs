@@ -48,7 +48,7 @@ impl Call<'_> {
     }
 
     fn fields(&self, known: &[&str]) -> Result<&Map<String, Json>, Refusal> {
-        let fields = self.body.as_object().ok_or_else(|| fault(400, "the body is no object"))?;
+        let fields = self.body.as_object().ok_or_else(|| fault(400, "the body is not an object"))?;
         match fields.keys().find(|name| !known.contains(&name.as_str())) {
             Some(name) => Err(fault(400, format!("unknown field {name}"))),
             None => Ok(fields),

@@ -152,7 +152,7 @@ impl StandIn {
     /// Changes a merge request.
     ///
     /// # Panics
-    /// When there is no such merge request.
+    /// When the merge request does not exist.
     pub fn change(&self, iid: u64, change: impl FnOnce(&mut MergeRequest)) {
         change(lock(&self.state.world).requests.get_mut(&iid).expect("a merge request"));
     }
@@ -176,7 +176,7 @@ impl StandIn {
     /// Changes a note as its author may.
     ///
     /// # Panics
-    /// When there is no such note.
+    /// When the note does not exist.
     pub fn edit_comment(&self, id: u64, text: &str) {
         let mut world = lock(&self.state.world);
         let note = world.notes.iter_mut().find(|note| note.id == id).expect("a note");
