@@ -136,13 +136,21 @@ impl Approval for OwnersApproval<'_> {
 
 /// True if a text has the line `terrace approve DIGEST`, outside of quotes and blocks of code.
 fn approves(text: &str, digest: &str) -> bool {
-    let mut fence: Option<&str> = None;
+    let mut open: Option<(char, usize)> = None;
     for line in text.lines() {
-        let mark = line.trim_start();
-        let mark = ["```", "~~~"].into_iter().find(|fence| mark.starts_with(fence));
-        match (fence, mark) {
-            (None, Some(_)) => fence = mark,
-            (Some(open), Some(close)) if open == close => fence = None,
+        let line_text = line.trim();
+        let mark = ['`', '~'].into_iter().find_map(|mark| {
+            let count = line_text.chars().take_while(|character| *character == mark).count();
+            (count >= 3).then_some((mark, count))
+        });
+        match (open, mark) {
+            (None, Some(_)) => open = mark,
+            // A closing fence is as long as the opening one, and has no text.
+            (Some((mark, least)), Some((same, count)))
+                if mark == same && count >= least && line_text.chars().all(|character| character == mark) =>
+            {
+                open = None;
+            }
             (Some(_), _) => {}
             (None, None) => {
                 let is_code = line.starts_with("    ") || line.starts_with('\t');
@@ -179,6 +187,8 @@ mod tests {
             format!("terrace approve {digest} not"),
             format!("```\nterrace approve {digest}\n```"),
             format!("~~~\n```\nterrace approve {digest}\n~~~"),
+            format!("````\n```text\nterrace approve {digest}\n```\n````"),
+            format!("```\n```text\nterrace approve {digest}\n```"),
             format!("    terrace approve {digest}"),
             format!("terraceapprove{digest}"),
         ] {

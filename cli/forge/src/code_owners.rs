@@ -124,9 +124,15 @@ impl Rule {
         if vendor == Vendor::GitHub && pattern.contains(['[', ']']) {
             return None;
         }
-        let words = rest.split_whitespace().take_while(|word| !word.starts_with('#'));
-        let mut owners = owners(vendor, words);
-        if owners.is_empty() {
+        let words: Vec<&str> = rest.split_whitespace().take_while(|word| !word.starts_with('#')).collect();
+        let mut owners = owners(vendor, words.iter().copied());
+        if owners.is_empty() && !words.is_empty() {
+            // No account is meant. GitHub skips the line; at GitLab nobody can approve for it.
+            if vendor == Vendor::GitHub {
+                return None;
+            }
+            owners = words.into_iter().map(|word| Owner::Email(word.to_owned())).collect();
+        } else if owners.is_empty() {
             owners = default_owners.to_vec();
         }
         Some(Self { patterns: globs(vendor, &pattern)?, owners, is_exclusion })
@@ -263,6 +269,8 @@ mod tests {
         assert_eq!(owned(Vendor::GitHub, "/a @a\n", "b/a"), "");
         assert_eq!(owned(Vendor::GitHub, "a{b,c} @a\n", "ab"), "", "no alternatives");
         assert_eq!(owned(Vendor::GitHub, "* @a", ".hidden/file"), "a");
+        assert_eq!(owned(Vendor::GitHub, "* @a\n/prod/ team", "prod/x"), "a", "a line without a valid owner");
+        assert_eq!(owned(Vendor::GitHub, "* @a\n/prod/ # none", "prod/x"), "", "a line without owners");
     }
 
     #[test]
@@ -283,5 +291,6 @@ mod tests {
         assert_eq!(owned(Vendor::GitLab, "internal/README.md @a", "x/internal/README.md"), "a");
         assert_eq!(owned(Vendor::GitLab, "/README.md @a", "x/README.md"), "");
         assert_eq!(owned(Vendor::GitLab, "\\#x @a", "#x"), "a");
+        assert_eq!(owned(Vendor::GitLab, "* @a\n/prod/ team", "prod/x"), "team", "no account can approve");
     }
 }

@@ -64,6 +64,26 @@ fn writer_who_owns_nothing_cannot_approve() {
 }
 
 #[test]
+fn owner_of_a_changed_configuration_must_approve() {
+    for forge in Forge::both() {
+        let owners = format!("/stacks/ @{REVIEWER}\n/terrace.yaml @nobody\n");
+        let repository =
+            Repository::new(forge, &[("stacks/demo.yaml", &stack("demo", "one")), ("CODEOWNERS", &owners)]);
+        repository.terrace(&["apply", "stacks/demo.yaml", "--auto-approve", "-q"]).done();
+        let number = repository.request("feature", AUTHOR, false, |it| {
+            it.write("stacks/demo.yaml", &stack("demo", "one").replace("out/demo", "out/other"));
+            it.write("terrace.yaml", &format!("{}# checked\n", it.read("terrace.yaml")));
+        });
+        repository.plan(number).done();
+        let digest = repository.digest(number, "demo@local");
+        repository.merge("feature", number);
+        repository.forge.comment(REVIEWER, number, &format!("terrace approve {digest}"));
+        is_refused(&repository, number, "no owner of terrace.yaml approved it");
+        repository.check_calls();
+    }
+}
+
+#[test]
 fn members_of_an_owning_group_can_approve() {
     for forge in Forge::both() {
         let (repository, number, digest) = destructive(forge, "* @acme/data\n");

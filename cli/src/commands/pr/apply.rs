@@ -148,7 +148,7 @@ impl Work<'_> {
         let record = found.and_then(|(_, text)| Record::of_comment(&text));
         let record = record.filter(|record| record.request == self.request.number);
         let base = self.checkout.commit(&self.request.base)?;
-        let (targets, former, mut notes) = self.targets(record.as_ref(), &base).await?;
+        let (targets, others, mut notes) = self.targets(record.as_ref(), &base).await?;
         let approval = OwnersApproval::read(self.forge, self.request, self.owners(&base)?).await.map_err(failure)?;
         let mut outcomes: Vec<Applied> = Vec::new();
         let mut undone: BTreeSet<String> = BTreeSet::new();
@@ -166,7 +166,7 @@ impl Work<'_> {
                     is_done: false,
                     details: String::new(),
                 },
-                None => self.apply(target, reviewed, &approval, former.get(&stack)).await?,
+                None => self.apply(target, reviewed, &approval, others.get(&stack)).await?,
             };
             if !applied.is_done {
                 undone.insert(stack);
@@ -197,8 +197,8 @@ impl Work<'_> {
         })
     }
 
-    /// The products to apply: those with a reviewed plan, and those that the merge touches. Also the former files of each
-    /// stack, whose owners must approve, too.
+    /// The products to apply: those with a reviewed plan, and those that the merge touches. Also more files of each stack,
+    /// whose owners must approve, too: those of the base, values of environments, and changed files that all products read.
     async fn targets(
         &self,
         record: Option<&Record>,
@@ -211,7 +211,7 @@ impl Work<'_> {
             None => BTreeSet::new(),
         };
         let environments = scope::environments(context, folders)?;
-        let is_all = scope::touches_all(context, folders, &changed)?;
+        let common = scope::changed_common(context, folders, &changed)?;
         let existing: Vec<PathBuf> = folders.iter().filter(|folder| folder.exists()).cloned().collect();
         let (before, mut notes) = scope::before(context, Base::read(&existing, base)?, &environments, folders).await;
         let is_reviewed = |unit: &Unit, environment: &str| {
@@ -220,7 +220,7 @@ impl Work<'_> {
             record.is_some_and(|record| record.plans.iter().any(|plan| plan.stack == stack))
         };
         let is_touched = |unit: &Unit, environment: &str| {
-            is_reviewed(unit, environment) || is_all || unit.is_touched_by(&changed, environment)
+            is_reviewed(unit, environment) || !common.is_empty() || unit.is_touched_by(&changed, environment)
         };
         let scope = scope::find(context, &environments, folders, &before.units, is_touched).await;
         for (environment, messages) in &scope.failures {
@@ -229,15 +229,22 @@ impl Work<'_> {
                 messages.join("; ")
             ));
         }
-        let mut former = BTreeMap::new();
+        let mut others: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (environment, units) in &before.units {
             for unit in units {
                 let environment = unit.environment.as_deref().unwrap_or(environment);
                 let paths: Vec<String> = unit.paths.iter().map(|path| path.display().to_string()).collect();
-                former.insert(format!("{}@{environment}", unit.stack), paths);
+                others.insert(format!("{}@{environment}", unit.stack), paths);
             }
         }
-        Ok((scope.targets, former, notes))
+        for target in &scope.targets {
+            let files = others.entry(target.stack()).or_default();
+            let existing = target.unit.files(&target.environment).into_iter().filter(|path| path.is_file());
+            files.extend(existing.map(|path| path.display().to_string()));
+            files.extend(target.unit.touching(&changed, &target.environment));
+            files.extend(common.iter().cloned());
+        }
+        Ok((scope.targets, others, notes))
     }
 
     /// The owners by the commit before the request: its own changes of CODEOWNERS do not count.
@@ -256,7 +263,7 @@ impl Work<'_> {
         target: &Target,
         reviewed: Option<(&Record, &Reviewed)>,
         approval: &dyn Approval,
-        former: Option<&Vec<String>>,
+        others: Option<&Vec<String>>,
     ) -> Result<Applied, Failure> {
         let stack = target.stack();
         let refused =
@@ -273,7 +280,7 @@ impl Work<'_> {
                 return Ok(refused("not applied: it cannot be planned".to_owned(), planned::failed(&stack, &messages)));
             }
         };
-        let paths: Vec<String> = target.files().into_iter().chain(former.into_iter().flatten().cloned()).collect();
+        let paths: Vec<String> = target.files().into_iter().chain(others.into_iter().flatten().cloned()).collect();
         match self.step(&ready, reviewed, approval, &paths).await? {
             Step::Done(outcome) => {
                 Ok(Applied { stack, outcome: outcome.to_owned(), is_done: true, details: String::new() })

@@ -178,7 +178,7 @@ async fn plans(
 ) -> Result<(Scope, Vec<(Target, Outcome)>), Failure> {
     let changed = checkout.changed(&commits.base, &commits.tip)?;
     let environments = scope::environments(context, folders)?;
-    let is_all = scope::touches_all(context, folders, &changed)?;
+    let is_all = !scope::changed_common(context, folders, &changed)?.is_empty();
     let existing: Vec<PathBuf> = folders.iter().filter(|folder| folder.exists()).cloned().collect();
     let base = Base::read(&existing, &commits.base)?;
     let (before, notes) = scope::before(context, base, &environments, folders).await;

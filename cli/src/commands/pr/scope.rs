@@ -34,20 +34,21 @@ pub(super) fn environments(context: &Context<'_>, folders: &[PathBuf]) -> Result
     })
 }
 
-/// True if a change of these files may change the plan of every product: the configuration, and blueprints.
+/// The changed files that may change the plan of every product: the configuration, and blueprints.
 ///
 /// # Errors
 /// When the configuration is invalid.
-pub(super) fn touches_all(
+pub(super) fn changed_common(
     context: &Context<'_>,
     folders: &[PathBuf],
     changed: &BTreeSet<String>,
-) -> Result<bool, Failure> {
+) -> Result<Vec<String>, Failure> {
     let settings = context.settings(folders.first().map(PathBuf::as_path))?;
     let here = Path::new(".").canonicalize().unwrap_or_default();
     let common: Vec<PathBuf> =
         settings.configuration_file.iter().cloned().chain(blueprint_folders(&settings)).collect();
-    Ok(changed.iter().any(|path| common.iter().any(|common| here.join(path).starts_with(common))))
+    let is_common = |path: &&String| common.iter().any(|common| here.join(path).starts_with(common));
+    Ok(changed.iter().filter(is_common).cloned().collect())
 }
 
 /// The products of the base in each environment. An environment whose products cannot be read is left out.

@@ -47,23 +47,30 @@ impl Unit {
         self.folder.is_some()
     }
 
+    /// The files to plan, with the values of entities in an environment. Some of them may not exist.
+    pub(super) fn files(&self, environment: &str) -> BTreeSet<PathBuf> {
+        let mut files: BTreeSet<PathBuf> = self.paths.iter().cloned().collect();
+        for folder in self.paths.iter().filter(|path| path.ends_with(CATALOG)).filter_map(|path| path.parent()) {
+            files.insert(folder.join(PARAMETERS));
+            files.insert(folder.join(ENVIRONMENTS).join(environment).join(CONFIGURATION));
+        }
+        files
+    }
+
     /// True if one of the changed files may change the plan for an environment.
     pub(super) fn is_touched_by(&self, changed: &BTreeSet<String>, environment: &str) -> bool {
-        if let Some(folder) = &self.folder {
-            let within = if folder.as_os_str().is_empty() { String::new() } else { format!("{}/", folder.display()) };
-            if changed.range(within.clone()..).next().is_some_and(|path| path.starts_with(&within)) {
-                return true;
-            }
-        }
-        let is_changed = |path: &Path| path.to_str().is_some_and(|path| changed.contains(path));
-        self.paths.iter().any(|own| {
-            let folder = own.parent().filter(|_| own.ends_with(CATALOG));
-            is_changed(own)
-                || folder.is_some_and(|folder| {
-                    let configuration = folder.join(ENVIRONMENTS).join(environment).join(CONFIGURATION);
-                    is_changed(&folder.join(PARAMETERS)) || is_changed(&configuration)
-                })
-        })
+        !self.touching(changed, environment).is_empty()
+    }
+
+    /// The changed files that may change the plan for an environment.
+    pub(super) fn touching(&self, changed: &BTreeSet<String>, environment: &str) -> Vec<String> {
+        let files = self.files(environment);
+        let within = self.folder.as_ref().map(|folder| match folder.as_os_str().is_empty() {
+            true => String::new(),
+            false => format!("{}/", folder.display()),
+        });
+        let is_within = |path: &str| within.as_ref().is_some_and(|within| path.starts_with(within));
+        changed.iter().filter(|path| is_within(path) || files.contains(Path::new(path))).cloned().collect()
     }
 }
 

@@ -110,18 +110,48 @@ pub(super) fn unpack_compressed(archive: &[u8], folders: &[PathBuf]) -> io::Resu
     unpack(flate2::read::GzDecoder::new(archive), folders).map(drop)
 }
 
+/// Unpacks the results of a run, as [`unpack`]. They must not change programs, repositories and records of this machine, nor
+/// follow links out of the folders.
+///
+/// # Errors
+/// As [`unpack`], and for such files.
+pub(super) fn unpack_results(archive: impl Read, folders: &[PathBuf]) -> io::Result<BTreeMap<PathBuf, u64>> {
+    unpack_if(archive, folders, &|path| {
+        let Some(folder) = folders.iter().find(|folder| path.starts_with(folder)) else { return false };
+        let real = |path: &Path| path.canonicalize().ok();
+        let existing = path.ancestors().skip(1).find(|above| above.exists());
+        let is_within = match real(folder) {
+            Some(folder) => existing.and_then(real).is_some_and(|above| above.starts_with(folder)),
+            // There is no link to follow.
+            None => !folder.exists(),
+        };
+        let is_of_environment = path.ancestors().skip(1).any(|above| above.join(PYTHON_ENVIRONMENT).exists());
+        let is_reserved = |part: Component<'_>| is_created(part.as_os_str()) || part.as_os_str() == ".git";
+        let below = path.strip_prefix(folder).unwrap_or(path);
+        is_within && !is_of_environment && !below.components().any(is_reserved)
+    })
+}
+
 /// Unpacks an archive into these folders, and returns the sizes of the files in bytes. Each file appears complete.
 ///
 /// # Errors
 /// When it is damaged, has a file outside of the folders, or a file cannot be written.
 pub(super) fn unpack(archive: impl Read, folders: &[PathBuf]) -> io::Result<BTreeMap<PathBuf, u64>> {
+    unpack_if(archive, folders, &|_| true)
+}
+
+fn unpack_if(
+    archive: impl Read,
+    folders: &[PathBuf],
+    is_wanted: &dyn Fn(&Path) -> bool,
+) -> io::Result<BTreeMap<PathBuf, u64>> {
     let mut unpacked = BTreeMap::new();
     for entry in tar::Archive::new(archive).entries()? {
         let mut entry = entry?;
         let path = Path::new("/").join(entry.path()?);
         let is_plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
         let is_allowed = is_plain && folders.iter().any(|folder| path.starts_with(folder) && path != *folder);
-        if !is_allowed || !entry.header().entry_type().is_file() {
+        if !is_allowed || !entry.header().entry_type().is_file() || !is_wanted(&path) {
             let message = format!("`{}` is not a file in a folder of the run", path.display());
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
@@ -237,6 +267,29 @@ mod tests {
         let error = unpack_compressed(&archive, &[ours]).unwrap_err();
         assert!(error.to_string().contains("is not a file in a folder of the run"), "{error}");
         assert!(!other.exists());
+    }
+
+    #[test]
+    fn results_change_no_repository_and_follow_no_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (project, other) = (folder.path().join("project"), folder.path().join("other"));
+        let names = [".git/hooks/pre-commit", ".terrace/runs/r1.json", "venv/bin/python", "link/a.csv"];
+        for name in names {
+            files(&project, &[(name, "1"), ("out/.data.terrace-r1/a.csv", "2"), ("new/b.csv", "3")]);
+            let (mut refused, mut results) = (Vec::new(), Vec::new());
+            write([project.join(name)], &mut refused).unwrap();
+            write([project.join("out/.data.terrace-r1/a.csv"), project.join("new/b.csv")], &mut results).unwrap();
+            fs::remove_dir_all(&project).unwrap();
+            files(&project, &[("venv/pyvenv.cfg", "")]);
+            fs::create_dir_all(&other).unwrap();
+            std::os::unix::fs::symlink(&other, project.join("link")).unwrap();
+            let folders = [project.clone()];
+            let error = unpack_results(refused.as_slice(), &folders).unwrap_err();
+            assert!(error.to_string().contains("is not a file in a folder of the run"), "{name}: {error}");
+            assert!(!project.join(name).exists() && !other.join("a.csv").exists(), "{name}");
+            assert_eq!(unpack_results(results.as_slice(), &folders).unwrap().len(), 2);
+            fs::remove_dir_all(&project).unwrap();
+        }
     }
 
     #[test]

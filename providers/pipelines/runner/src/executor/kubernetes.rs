@@ -23,7 +23,7 @@ use serde_json::{Map, Value as Json, json};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
-use terrace_provider::{ProviderError, Settings};
+use terrace_provider::{ErrorKind, ProviderError, Settings};
 use terrace_provider_kubernetes::client::{Client, ClientError, ClientErrorKind, Resource, Right};
 use tokio_util::sync::CancellationToken;
 
@@ -150,7 +150,14 @@ impl KubernetesExecutor {
         for name in names {
             persist(|| self.client.delete(JOBS, name)).await?;
             let deadline = tokio::time::Instant::now() + grace.saturating_add(DELETION);
-            while self.client.get(JOBS, name).await?.is_some() && tokio::time::Instant::now() < deadline {
+            while persist(|| self.client.get(JOBS, name)).await?.is_some() {
+                if tokio::time::Instant::now() >= deadline {
+                    let error = ProviderError::new(
+                        ErrorKind::Failed,
+                        format!("the Job `{name}` is not gone after its deletion"),
+                    );
+                    return Err(ClientError { kind: ClientErrorKind::Refused, error });
+                }
                 tokio::time::sleep(POLL).await;
             }
         }

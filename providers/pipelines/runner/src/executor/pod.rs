@@ -137,7 +137,7 @@ impl<W: Write + Send> JobObserver for Printer<W> {
 
 impl<W: Write + Send> EnvironmentObserver for Printer<W> {
     fn progress(&self, done: usize, of: usize, message: &str) {
-        self.print(Event::Preparing { done, of, message: message.to_owned() });
+        self.print(Event::Preparing { done, of, message: self.masks.text(message) });
     }
 }
 
@@ -231,11 +231,17 @@ fn environment_failure(job: &Job, error: EnvironmentError) -> Outcome {
     }
 }
 
+/// Statistics that the runner adds.
+const OWN_STATS: &str = ".dpp";
+
 fn without_secrets(outcome: Outcome, masks: &Masks) -> Outcome {
-    let stats = match masks.value(Value::Object(outcome.stats)) {
+    // The path of the data package, which no log prints, may contain a text that is masked elsewhere.
+    let own = outcome.stats.get(OWN_STATS).cloned();
+    let mut stats = match masks.value(Value::Object(outcome.stats)) {
         Value::Object(stats) => stats,
         _ => Map::new(),
     };
+    stats.extend(own.map(|own| (OWN_STATS.to_owned(), own)));
     let failure = outcome.failure.map(|failure| Failed {
         step: failure.step,
         message: masks.text(&failure.message),

@@ -101,7 +101,8 @@ impl Runner {
             folders: self.folders_elsewhere(root, &record.outputs, parents),
             results: results.collect(),
             databases: record.databases.clone(),
-            secrets: masks.clone().into_texts(),
+            // Package indexes repeat their addresses.
+            secrets: masks.clone().with_texts(&recipe.requirements).into_texts(),
             inputs: inputs.into_iter().collect(),
         }
     }

@@ -285,7 +285,18 @@ impl Runner {
                 failure.message = timeout_message(timeout);
             }
             let failed = record.attempts.len() + 1;
-            let Some(pause) = retries.after(failed, &outcome) else {
+            let mut pause = retries.after(failed, &outcome);
+            // Two attempts must not run at the same time.
+            if pause.is_some()
+                && let Err(error) = self.executor.end_leftover_processes(&record.run, job.grace).await
+            {
+                pause = None;
+                outcome.end = End::Failed;
+                if let Some(failure) = outcome.failure.as_mut() {
+                    failure.log.push(format!("it is not retried, because it may still run: {error}"));
+                }
+            }
+            let Some(pause) = pause else {
                 let recorded = self.record_outcome_blocking(record, outcome, first, masks).await;
                 if let Ok(record) = &recorded {
                     self.executor.release(&record.run, record.attempts.len()).await;

@@ -57,19 +57,19 @@ impl JobObserver for Watcher<'_> {
             return;
         }
         let name = self.names.get(step).map_or("", String::as_str);
-        let line = self.log.write(step + self.first + 1, name, line);
+        let line = self.log.write(step.saturating_add(self.first + 1), name, line);
         self.hooks.line(name, &line);
-        self.observer.line(self.pipeline, step + self.first, name, &line);
+        self.observer.line(self.pipeline, step.saturating_add(self.first), name, &line);
     }
 
     fn progress(&self, step: usize, rows: u64, bytes: u64) {
-        self.observer.progress(self.pipeline, step + self.first, self.of, rows, bytes);
+        self.observer.progress(self.pipeline, step.saturating_add(self.first), self.of, rows, bytes);
     }
 
     fn ended(&self, step: usize, outcome: &StepOutcome) {
         if outcome.exit_code != Some(0) && !self.is_logged() {
             let name = self.names.get(step).map_or("", String::as_str);
-            self.log.write(step + self.first + 1, name, &crate::executor::describe_end(outcome));
+            self.log.write(step.saturating_add(self.first + 1), name, &crate::executor::describe_end(outcome));
         }
     }
 

@@ -85,7 +85,7 @@ impl Following<'_> {
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }
-                Err(error) => return self.end(End::Broken, in_words(&error)),
+                Err(error) => return self.delete(End::Broken, in_words(&error)).await,
             };
             match status {
                 Status::Pod(pod) => {
@@ -251,7 +251,7 @@ impl Following<'_> {
         let folders = self.folders.clone();
         let unpacked = tokio::task::spawn_blocking(move || {
             let mut output = SyncIoBridge::new(output);
-            let unpacked = archive::unpack(&mut output, &folders)?;
+            let unpacked = archive::unpack_results(&mut output, &folders)?;
             std::io::copy(&mut output, &mut std::io::sink()).map(|_| unpacked)
         });
         let unpacked = unpacked.await.map_err(|error| error.to_string())?;
