@@ -127,7 +127,7 @@ impl Rule {
         let words: Vec<&str> = rest.split_whitespace().take_while(|word| !word.starts_with('#')).collect();
         let mut owners = owners(vendor, words.iter().copied());
         if owners.is_empty() && !words.is_empty() {
-            // No account is meant. GitHub skips the line; at GitLab nobody can approve for it.
+            // The words name no account. GitHub skips the line; at GitLab no account can approve for it.
             if vendor == Vendor::GitHub {
                 return None;
             }

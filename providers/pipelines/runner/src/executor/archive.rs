@@ -122,7 +122,7 @@ pub(super) fn unpack_results(archive: impl Read, folders: &[PathBuf]) -> io::Res
         let existing = path.ancestors().skip(1).find(|above| above.exists());
         let is_within = match real(folder) {
             Some(folder) => existing.and_then(real).is_some_and(|above| above.starts_with(folder)),
-            // There is no link to follow.
+            // A missing folder has no links.
             None => !folder.exists(),
         };
         let is_of_environment = path.ancestors().skip(1).any(|above| above.join(PYTHON_ENVIRONMENT).exists());
