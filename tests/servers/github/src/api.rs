@@ -2,18 +2,8 @@
 
 use crate::world::{Comment, ISSUE_LIMIT, Issue, World, user};
 use serde_json::{Map, Value as Json, json};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// A refused call.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    pub(crate) status: u16,
-    pub(crate) message: String,
-    /// True if a correct client never causes it.
-    pub(crate) is_fault: bool,
-}
-
-pub(crate) type Outcome = Result<(u16, Json), Refusal>;
+use std::collections::BTreeSet;
+use terrace_test_listening::strict::{Call, Outcome, Refusal, fault, refused};
 
 /// The caller of a call.
 #[derive(Debug, Clone)]
@@ -25,14 +15,6 @@ pub(crate) struct Caller {
     pub(crate) is_app: bool,
 }
 
-pub(crate) fn refused(status: u16, message: impl Into<String>) -> Refusal {
-    Refusal { status, message: message.into(), is_fault: false }
-}
-
-pub(crate) fn fault(status: u16, message: impl Into<String>) -> Refusal {
-    Refusal { status, message: message.into(), is_fault: true }
-}
-
 impl Caller {
     fn may(&self, area: &str, level: &str) -> Result<(), Refusal> {
         let has = |level: &str| self.permissions.contains(&format!("{area}: {level}"));
@@ -40,46 +22,6 @@ impl Caller {
             true => Ok(()),
             false => Err(refused(403, "Resource not accessible by integration")),
         }
-    }
-}
-
-/// A call without its headers.
-pub(crate) struct Call<'a> {
-    pub(crate) method: &'a str,
-    pub(crate) path: &'a [&'a str],
-    pub(crate) query: BTreeMap<String, String>,
-    pub(crate) body: Json,
-}
-
-impl Call<'_> {
-    /// Refuses queries that the call does not have.
-    fn only_queries(&self, known: &[&str]) -> Result<(), Refusal> {
-        match self.query.keys().find(|name| !known.contains(&name.as_str())) {
-            Some(name) => Err(fault(400, format!("unknown query {name}"))),
-            None => Ok(()),
-        }
-    }
-
-    /// The fields of the body, of which it has no others.
-    fn fields(&self, known: &[&str]) -> Result<&Map<String, Json>, Refusal> {
-        let fields = self.body.as_object().ok_or_else(|| fault(400, "Problems parsing JSON"))?;
-        match fields.keys().find(|name| !known.contains(&name.as_str())) {
-            Some(name) => Err(fault(422, format!("\"{name}\" is not a permitted key."))),
-            None => Ok(fields),
-        }
-    }
-
-    fn page(&self, items: Vec<Json>, more: &[&str]) -> Outcome {
-        self.only_queries(&[&["per_page", "page"], more].concat())?;
-        let number = |name: &str, default: usize| match self.query.get(name) {
-            None => Ok(default),
-            Some(text) => text.parse::<usize>().map_err(|_| fault(400, format!("the query {name} is not a number"))),
-        };
-        let (size, page) = (number("per_page", 30)?, number("page", 1)?);
-        if !(1..=100).contains(&size) || page == 0 {
-            return Err(fault(422, "per_page is from 1 to 100, and page from 1"));
-        }
-        Ok((200, items.into_iter().skip((page - 1) * size).take(size).collect()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The server: headers, tokens, rate limits and faults; and its control by tests.
 
-use crate::api::{Call, Caller, Refusal, answer, fault, refused};
+use crate::api::{Caller, answer};
 use crate::world::{Comment, Issue, Pull, Review, World};
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
+use terrace_test_listening::strict::{Call, Outcome, ReceivedCall, Refusal, fault, refused};
 use terrace_test_listening::{ANY, Listening, decode, lock, lost, pairs};
 
 /// One fault.
@@ -26,19 +27,6 @@ pub enum Fault {
     Limited(u64),
     /// The primary rate limit, which ends at this time in seconds; the call has no effect.
     UsedUp(i64),
-}
-
-/// A received call.
-#[derive(Debug, Clone)]
-pub struct ReceivedCall {
-    /// `POST`.
-    pub method: String,
-    /// The path, without the query.
-    pub path: String,
-    /// The body.
-    pub body: String,
-    /// The status of the response; 0 without a response.
-    pub status: u16,
 }
 
 /// The faults of a stand-in; the line of a call is its `METHOD path`.
@@ -270,7 +258,7 @@ async fn receive(
     response.body(Body::from(json.to_string())).unwrap()
 }
 
-fn carry_out(state: &State, method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> crate::api::Outcome {
+fn carry_out(state: &State, method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Outcome {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     // https://docs.github.com/en/rest/using-the-rest-api/getting-started-with-the-rest-api
     if header("user-agent").is_empty() {
@@ -288,5 +276,9 @@ fn carry_out(state: &State, method: &Method, uri: &Uri, headers: &HeaderMap, bod
     let path: Vec<String> = uri.path().split('/').filter(|part| !part.is_empty()).map(decode).collect();
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     let query = pairs(uri.query().unwrap_or_default()).collect();
-    answer(&mut lock(&state.world), &caller, &Call { method: method.as_str(), path: &path, query, body })
+    answer(
+        &mut lock(&state.world),
+        &caller,
+        &Call { method: method.as_str(), path: &path, query, body, page_size: 30, invalid: 422 },
+    )
 }

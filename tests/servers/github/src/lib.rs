@@ -1,4 +1,4 @@
-//! A stand-in of GitHub's REST API for tests: pull requests, comments, reviews, checks, statuses, teams and issues of one
+//! A stand-in of GitHub's REST API for tests: pull requests, comments, reviews, checks, statuses, teams and issues of a
 //! repository, in memory. Paths, fields and errors are those of GitHub's OpenAPI description
 //! (<https://github.com/github/rest-api-description>).
 //!
@@ -18,5 +18,6 @@ mod api;
 mod http;
 mod world;
 
-pub use http::{Fault, Faults, ReceivedCall, StandIn, Traffic};
+pub use http::{Fault, Faults, StandIn, Traffic};
+pub use terrace_test_listening::strict::ReceivedCall;
 pub use world::{Comment, ISSUE_LIMIT, Issue, Pull};

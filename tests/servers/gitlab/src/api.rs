@@ -2,18 +2,7 @@
 
 use crate::world::{Issue, MergeRequest, NOTE_LIMIT, Note, World, id_of, user};
 use serde_json::{Map, Value as Json, json};
-use std::collections::BTreeMap;
-
-/// A refused call.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    pub(crate) status: u16,
-    pub(crate) message: String,
-    /// True if a correct client never causes it.
-    pub(crate) is_fault: bool,
-}
-
-pub(crate) type Outcome = Result<(u16, Json), Refusal>;
+use terrace_test_listening::strict::{Call, Outcome, Refusal, fault, refused};
 
 /// The caller of a call.
 #[derive(Debug, Clone)]
@@ -21,52 +10,6 @@ pub(crate) struct Caller {
     pub(crate) name: String,
     /// True for a token with the scope `api`, which may write.
     pub(crate) may_write: bool,
-}
-
-pub(crate) fn refused(status: u16, message: impl Into<String>) -> Refusal {
-    Refusal { status, message: message.into(), is_fault: false }
-}
-
-pub(crate) fn fault(status: u16, message: impl Into<String>) -> Refusal {
-    Refusal { status, message: message.into(), is_fault: true }
-}
-
-/// A call without its headers.
-pub(crate) struct Call<'a> {
-    pub(crate) method: &'a str,
-    pub(crate) path: &'a [&'a str],
-    pub(crate) query: BTreeMap<String, String>,
-    pub(crate) body: Json,
-}
-
-impl Call<'_> {
-    fn only_queries(&self, known: &[&str]) -> Result<(), Refusal> {
-        match self.query.keys().find(|name| !known.contains(&name.as_str())) {
-            Some(name) => Err(fault(400, format!("unknown query {name}"))),
-            None => Ok(()),
-        }
-    }
-
-    fn fields(&self, known: &[&str]) -> Result<&Map<String, Json>, Refusal> {
-        let fields = self.body.as_object().ok_or_else(|| fault(400, "the body is not an object"))?;
-        match fields.keys().find(|name| !known.contains(&name.as_str())) {
-            Some(name) => Err(fault(400, format!("unknown field {name}"))),
-            None => Ok(fields),
-        }
-    }
-
-    fn page(&self, items: Vec<Json>, more: &[&str]) -> Outcome {
-        self.only_queries(&[&["per_page", "page"], more].concat())?;
-        let number = |name: &str, default: usize| match self.query.get(name) {
-            None => Ok(default),
-            Some(text) => text.parse::<usize>().map_err(|_| fault(400, format!("{name} is invalid"))),
-        };
-        let (size, page) = (number("per_page", 20)?, number("page", 1)?);
-        if !(1..=100).contains(&size) || page == 0 {
-            return Err(fault(400, "per_page is from 1 to 100, and page from 1"));
-        }
-        Ok((200, items.into_iter().skip((page - 1) * size).take(size).collect()))
-    }
 }
 
 fn text(fields: &Map<String, Json>, name: &str) -> String {

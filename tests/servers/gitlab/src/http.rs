@@ -1,6 +1,6 @@
 //! The server: headers, tokens, rate limits and faults; and its control by tests.
 
-use crate::api::{Call, Caller, Refusal, answer, fault, refused};
+use crate::api::{Caller, answer};
 use crate::world::{Issue, MergeRequest, Note, World};
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
+use terrace_test_listening::strict::{Call, Outcome, ReceivedCall, Refusal, fault, refused};
 use terrace_test_listening::{ANY, Listening, decode, lock, lost, pairs};
 
 /// One fault.
@@ -24,19 +25,6 @@ pub enum Fault {
     LostAfter,
     /// The rate limit, with `Retry-After` in seconds; the call has no effect.
     Limited(u64),
-}
-
-/// A received call.
-#[derive(Debug, Clone)]
-pub struct ReceivedCall {
-    /// `POST`.
-    pub method: String,
-    /// The path, without the query.
-    pub path: String,
-    /// The body.
-    pub body: String,
-    /// The status of the response; 0 without a response.
-    pub status: u16,
 }
 
 /// The faults of a stand-in; the line of a call is its `METHOD path`.
@@ -249,7 +237,7 @@ async fn receive(
     response.body(Body::from(json.to_string())).unwrap()
 }
 
-fn carry_out(state: &State, method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> crate::api::Outcome {
+fn carry_out(state: &State, method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Outcome {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     // https://docs.gitlab.com/api/rest/authentication/
     let token = header("private-token");
@@ -272,5 +260,9 @@ fn carry_out(state: &State, method: &Method, uri: &Uri, headers: &HeaderMap, bod
         .collect();
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     let query = pairs(uri.query().unwrap_or_default()).collect();
-    answer(&mut lock(&state.world), &caller, &Call { method: method.as_str(), path: &path, query, body })
+    answer(
+        &mut lock(&state.world),
+        &caller,
+        &Call { method: method.as_str(), path: &path, query, body, page_size: 20, invalid: 400 },
+    )
 }

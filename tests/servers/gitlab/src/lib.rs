@@ -1,4 +1,4 @@
-//! A stand-in of GitLab's REST API for tests: merge requests, notes, members, commit statuses and issues of one project, in
+//! A stand-in of GitLab's REST API for tests: merge requests, notes, members, commit statuses and issues of a project, in
 //! memory. Paths, fields and errors are those of <https://docs.gitlab.com/api/api_resources/> and of GitLab's OpenAPI
 //! description.
 //!
@@ -18,5 +18,6 @@ mod api;
 mod http;
 mod world;
 
-pub use http::{Fault, Faults, ReceivedCall, StandIn, Traffic};
+pub use http::{Fault, Faults, StandIn, Traffic};
+pub use terrace_test_listening::strict::ReceivedCall;
 pub use world::{Issue, MergeRequest, NOTE_LIMIT, Note};

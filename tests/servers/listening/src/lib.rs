@@ -5,6 +5,7 @@
 
 mod faults;
 mod http;
+pub mod strict;
 mod traffic;
 
 pub use faults::Faults;
