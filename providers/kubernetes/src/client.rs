@@ -261,23 +261,27 @@ pub struct Log {
 }
 
 impl Log {
-    /// The next line; nothing at the end of the container or of the connection.
-    pub async fn line(&mut self) -> Option<String> {
+    /// The next line, cut if it is very long; nothing at the end of the log.
+    ///
+    /// # Errors
+    /// When the connection ends.
+    pub async fn line(&mut self) -> std::io::Result<Option<String>> {
         let mut line = Vec::new();
         loop {
             // The connection may end between two parts of a line.
-            let part = self.stream.fill_buf().await.ok().filter(|part| !part.is_empty())?;
+            let part = self.stream.fill_buf().await?;
+            if part.is_empty() {
+                return Ok(None);
+            }
             let (taken, is_complete) = match part.iter().position(|byte| *byte == b'\n') {
                 Some(end) => (end + 1, true),
                 None => (part.len(), false),
             };
-            line.extend_from_slice(part.get(..taken).unwrap_or_default());
+            let room = LONGEST_LINE.saturating_sub(line.len());
+            line.extend(part.iter().take(taken.min(room)));
             self.stream.consume_unpin(taken);
             if is_complete {
-                return Some(String::from_utf8_lossy(&line).trim_end().to_owned());
-            }
-            if line.len() > LONGEST_LINE {
-                return None;
+                return Ok(Some(String::from_utf8_lossy(&line).trim_end().to_owned()));
             }
         }
     }
@@ -354,5 +358,37 @@ impl ClientError {
     pub fn is_transient(&self) -> bool {
         self.kind == ClientErrorKind::Unreachable
             || matches!(self.error.kind, ErrorKind::Transient | ErrorKind::Throttled { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::io::{AsyncReadExt as _, BufReader, Cursor};
+    use std::io;
+
+    /// A log with this text, after which the connection ends with an error or the log ends.
+    fn log(text: &[u8], is_broken: bool) -> Log {
+        let rest = futures_util::stream::iter(is_broken.then(|| Err::<Vec<u8>, _>(io::Error::other("reset"))));
+        let rest = futures_util::TryStreamExt::into_async_read(rest);
+        Log { stream: Box::pin(BufReader::new(Cursor::new(text.to_vec()).chain(rest))) }
+    }
+
+    #[tokio::test]
+    async fn end_of_a_log_differs_from_a_lost_connection() {
+        let mut ended = log(b"one\ntwo", false);
+        assert_eq!(ended.line().await.unwrap().as_deref(), Some("one"));
+        assert_eq!(ended.line().await.unwrap(), None, "the last line is incomplete");
+        let mut broken = log(b"one\ntwo", true);
+        assert_eq!(broken.line().await.unwrap().as_deref(), Some("one"));
+        assert_eq!(broken.line().await.unwrap_err().to_string(), "reset");
+    }
+
+    #[tokio::test]
+    async fn long_line_is_cut_and_the_next_one_read() {
+        let text = [vec![b'x'; LONGEST_LINE + 10], b"\nnext\n".to_vec()].concat();
+        let mut log = log(&text, false);
+        assert_eq!(log.line().await.unwrap().map(|line| line.len()), Some(LONGEST_LINE));
+        assert_eq!(log.line().await.unwrap().as_deref(), Some("next"));
     }
 }

@@ -91,14 +91,19 @@ impl Following<'_> {
                 Status::Pod(pod) => {
                     waiting_since = Instant::now();
                     match self.read(&pod, &mut state).await {
-                        Some(report) => match self.take(&pod, &report).await {
+                        // The log may have a report: the end of the pod alone decides nothing, unless the Job replaces it.
+                        Err(error) if !matches!(pod.end, Some(PodEnd::Lost(_))) => {
+                            self.note(&mut noted, format!("the log of the pod cannot be read now: {error}"));
+                            tokio::time::sleep(PAUSE).await;
+                        }
+                        Ok(Some(report)) => match self.take(&pod, &report).await {
                             Ok(true) => return report.outcome,
                             Ok(false) => drop(seen.insert(pod.name.clone())),
                             Err(why) => {
                                 return self.delete(End::Broken, format!("its files cannot be copied: {why}")).await;
                             }
                         },
-                        None => match pod.end {
+                        Err(_) | Ok(None) => match pod.end {
                             Some(end) => {
                                 seen.insert(pod.name.clone());
                                 if let Some(outcome) = self.pod_ended(&pod.name, end, &state) {
@@ -152,7 +157,7 @@ impl Following<'_> {
     }
 
     /// Reads the log of a pod until it reports the end of the run, or the log ends.
-    async fn read(&mut self, pod: &Pod, state: &mut LogState) -> Option<Report> {
+    async fn read(&mut self, pod: &Pod, state: &mut LogState) -> Result<Option<Report>, String> {
         if state.pod != pod.name {
             *state = LogState { pod: pod.name.clone(), ..LogState::default() };
             self.steps.fill(StepOutcome::default());
@@ -164,15 +169,14 @@ impl Following<'_> {
         });
         let mut log = match self.client.log(&pod.name, CONTAINER, since).await {
             Ok(log) => log,
+            Err(error) if error.is_transient() => return Err(error.to_string()),
+            // The pod has no log, such as one whose container did not start.
             Err(error) => {
-                tracing::debug!(pod = pod.name, %error, "the log cannot be read now");
-                if error.is_transient() {
-                    tokio::time::sleep(PAUSE).await;
-                }
-                return None;
+                tracing::debug!(pod = pod.name, %error, "the pod has no log");
+                return Ok(None);
             }
         };
-        while let Some(line) = log.line().await {
+        while let Some(line) = log.line().await.map_err(|error| error.to_string())? {
             let Some(Numbered { n, at, event }) = Numbered::parse(&line) else {
                 if state.other.len() == LINES {
                     state.other.pop_front();
@@ -203,10 +207,10 @@ impl Following<'_> {
                         (counted.exit_code, counted.signal) = (outcome.exit_code, outcome.signal);
                     }
                 }
-                Event::End { outcome, files, bytes } => return Some(Report { outcome, files, bytes }),
+                Event::End { outcome, files, bytes } => return Ok(Some(Report { outcome, files, bytes })),
             }
         }
-        None
+        Ok(None)
     }
 
     /// Copies the files of an ended run; returns false if they are lost with their pod, which the Job replaces.
