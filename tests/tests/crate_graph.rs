@@ -48,7 +48,7 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
 fn crates_depend_only_on_lower_layers() {
     let mut dependencies = dependencies();
     let mut check = |name: &str, allowed: &[&str]| {
-        let found = dependencies.remove(name).unwrap_or_else(|| panic!("there is no crate {name}"));
+        let found = dependencies.remove(name).unwrap_or_else(|| panic!("the crate {name} is missing"));
         let allowed: BTreeSet<String> = allowed.iter().map(|name| (*name).to_owned()).collect();
         assert_eq!(found, allowed, "dependencies of {name}, and those that the table allows");
     };

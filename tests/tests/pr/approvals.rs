@@ -56,7 +56,7 @@ fn destructive_plan_needs_the_approval_of_an_owner() {
 #[test]
 fn writer_who_owns_nothing_cannot_approve() {
     for forge in Forge::both() {
-        let (repository, number, digest) = destructive(forge, "* @nobody\n/docs/ @rita\n");
+        let (repository, number, digest) = destructive(forge, "* @absent\n/docs/ @rita\n");
         repository.forge.comment(REVIEWER, number, &format!("terrace approve {digest}"));
         is_refused(&repository, number, "no owner of stacks/demo.yaml approved it");
         repository.check_calls();
@@ -66,7 +66,7 @@ fn writer_who_owns_nothing_cannot_approve() {
 #[test]
 fn owner_of_a_changed_configuration_must_approve() {
     for forge in Forge::both() {
-        let owners = format!("/stacks/ @{REVIEWER}\n/terrace.yaml @nobody\n");
+        let owners = format!("/stacks/ @{REVIEWER}\n/terrace.yaml @absent\n");
         let repository =
             Repository::new(forge, &[("stacks/demo.yaml", &stack("demo", "one")), ("CODEOWNERS", &owners)]);
         repository.terrace(&["apply", "stacks/demo.yaml", "--auto-approve", "-q"]).done();

@@ -119,7 +119,7 @@ fn attacks(trap: &str, outside: &str) -> Vec<Attack> {
             repository.write("blueprints/evil.yaml", &BLUEPRINT.replace("name: bucket", "name: evil").replace("bucket-template", "evil-template"));
             repository.write("orders-raw/catalog-info.yaml", &COMPONENT.replace("bucket-template", "evil-template"));
         }).expects("dropped"),
-        by_file("environment of its own", "orders-raw/environments/evil/configurations.yaml", "specific: {bucket: evil}\n"),
+        by_file("another environment", "orders-raw/environments/evil/configurations.yaml", "specific: {bucket: evil}\n"),
         // Links.
         by_link("link to a file of the system", "stacks/link.yaml", "/etc/passwd").expects("stacks/link.yaml"),
         by_link("link to a process", "stacks/demo.yaml", "/proc/self/environ").expects("stacks/demo.yaml"),

@@ -399,7 +399,7 @@ pub(super) fn digest_in(comment: &str, stack: &str) -> String {
     row.split('`').nth(3).unwrap_or_else(|| panic!("no digest: {row}")).to_owned()
 }
 
-/// A stack of one file.
+/// The text of a stack with a single file.
 pub(super) fn stack(name: &str, content: &str) -> String {
     format!(
         "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\nresources:\n  - type: local_file\n    name: a\n    \

@@ -105,7 +105,7 @@ impl Parameters {
                     if section == ENV { format!("{ENVIRONMENTS}.{}", self.environment) } else { section.to_owned() };
                 let known =
                     self.scope.get(section).and_then(|section| section.downcast_object_ref::<Map>()).map(Map::keys);
-                let missing = if self.node.is_none() { " (there is no such file beside the skeleton)" } else { "" };
+                let missing = if self.node.is_none() { " (a new file in the folder of the skeleton)" } else { "" };
                 warning
                     .hint(format!(
                         "add `{key}` to `{place}` of parameters.yaml{missing}, or give a default: `{name} | default(…)`"
