@@ -11,8 +11,12 @@ use std::time::{Duration, Instant};
 
 /// Time limit of a condition.
 pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(120);
-/// Interval of checks.
-pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Pauses between two checks of a condition. Longer waits are checked less often: a hundred calls in a second would take more
+/// of a server's time than its work.
+pub(crate) fn pause(begin: Instant) {
+    std::thread::sleep((begin.elapsed() / 20).clamp(Duration::from_millis(10), Duration::from_millis(250)));
+}
 
 /// Waits until a condition holds.
 ///
@@ -23,8 +27,7 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !holds() {
         assert!(begin.elapsed() < TIME_LIMIT, "the condition did not hold within {TIME_LIMIT:?}: {what}");
-        // The interval of checks, not a guess how long the condition takes.
-        std::thread::sleep(POLL_INTERVAL);
+        pause(begin);
     }
 }
 

@@ -1,6 +1,6 @@
 //! A running `terrace serve`, called like a coordinator would.
 
-use crate::running::{POLL_INTERVAL, TIME_LIMIT};
+use crate::running::{TIME_LIMIT, pause};
 use crate::{Project, Ran, Running};
 use serde_json::{Value as Json, json};
 use std::io::Write;
@@ -236,7 +236,7 @@ impl Served {
                 return last;
             }
             assert!(begun.elapsed() < TIME_LIMIT, "the operation does not end: {last}\n{}", self.running.stderr());
-            std::thread::sleep(POLL_INTERVAL);
+            pause(begun);
         }
     }
 
