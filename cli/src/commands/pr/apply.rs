@@ -211,7 +211,7 @@ impl Work<'_> {
             None => BTreeSet::new(),
         };
         let environments = scope::environments(context, folders)?;
-        let common = scope::changed_common(context, folders, &changed)?;
+        let common = scope::Common::new(context, folders, &changed)?;
         let existing: Vec<PathBuf> = folders.iter().filter(|folder| folder.exists()).cloned().collect();
         let (before, mut notes) = scope::before(context, Base::read(&existing, base)?, &environments, folders).await;
         let is_reviewed = |unit: &Unit, environment: &str| {
@@ -220,7 +220,10 @@ impl Work<'_> {
             record.is_some_and(|record| record.plans.iter().any(|plan| plan.stack == stack))
         };
         let is_touched = |unit: &Unit, environment: &str| {
-            is_reviewed(unit, environment) || !common.is_empty() || unit.is_touched_by(&changed, environment)
+            is_reviewed(unit, environment)
+                || !common.of_all.is_empty()
+                || unit.is_touched_by(&changed, environment)
+                || !common.of(unit).is_empty()
         };
         let scope = scope::find(context, &environments, folders, &before.units, is_touched).await;
         for (environment, messages) in &scope.failures {
@@ -242,7 +245,7 @@ impl Work<'_> {
             let existing = target.unit.files(&target.environment).into_iter().filter(|path| path.is_file());
             files.extend(existing.map(|path| path.display().to_string()));
             files.extend(target.unit.touching(&changed, &target.environment));
-            files.extend(common.iter().cloned());
+            files.extend(common.of_all.iter().cloned().chain(common.of(&target.unit)));
         }
         Ok((scope.targets, others, notes))
     }

@@ -178,11 +178,14 @@ async fn plans(
 ) -> Result<(Scope, Vec<(Target, Outcome)>), Failure> {
     let changed = checkout.changed(&commits.base, &commits.tip)?;
     let environments = scope::environments(context, folders)?;
-    let is_all = !scope::changed_common(context, folders, &changed)?.is_empty();
+    let common = scope::Common::new(context, folders, &changed)?;
+    let is_all = !common.of_all.is_empty();
     let existing: Vec<PathBuf> = folders.iter().filter(|folder| folder.exists()).cloned().collect();
     let base = Base::read(&existing, &commits.base)?;
     let (before, notes) = scope::before(context, base, &environments, folders).await;
-    let is_touched = |unit: &super::units::Unit, environment: &str| is_all || unit.is_touched_by(&changed, environment);
+    let is_touched = |unit: &super::units::Unit, environment: &str| {
+        is_all || unit.is_touched_by(&changed, environment) || !common.of(unit).is_empty()
+    };
     let mut scope = scope::find(context, &environments, folders, &before.units, is_touched).await;
     scope.notes.extend(notes);
     if is_all {

@@ -7,6 +7,7 @@
 use super::commits::Checkout;
 use super::page::{self, Facts, Page};
 use super::preview::{Previewed, Request, SHOWN_LINKS};
+use super::scope::chosen;
 use crate::args::PrPlanArguments;
 use crate::configuration::FILE_NAME;
 use crate::context::Context;
@@ -67,8 +68,7 @@ pub(super) async fn page(
                 notes.push(format!("not read, because they are links, submodules or too large: {names}"));
             }
             let folders = arguments.scope.paths.clone();
-            let own = context.variables.get("TERRACE_ENV").map(str::to_owned);
-            let request = Request { folders, environment: context.global.env.clone().or(own), changed };
+            let request = Request { folders, environment: chosen(context), changed };
             preview(&request, &base_folder, &head_folder).await
         }
         // The request has too much of something: reviewers must see this.
