@@ -5,6 +5,7 @@ use crate::planning::git::{command, output};
 use crate::planning::tree::{self, Entry, Kind};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use terrace_forge::Authored;
 
 /// The number of files of a tree that is written for an untrusted request.
 const MOST_FILES: usize = 50_000;
@@ -86,6 +87,33 @@ impl Checkout {
             Failure::new(format!("the clone does not have the commit where `{one}` and `{other}` separated"))
                 .hint("clone the whole history: `fetch-depth: 0` of actions/checkout, `GIT_DEPTH: 0` at GitLab")
         })
+    }
+
+    /// True if both commits are the same, or the first one precedes the second.
+    ///
+    /// # Errors
+    /// When `git` cannot be run.
+    pub(super) fn is_ancestor(&self, commit: &str, of: &str) -> Result<bool, Failure> {
+        Ok(self.text_if(&["merge-base", "--is-ancestor", commit, of])?.is_some())
+    }
+
+    /// The author, the time and the message of a commit.
+    ///
+    /// # Errors
+    /// When the clone does not have the commit.
+    pub(super) fn authored(&self, commit: &str) -> Result<Authored, Failure> {
+        let text = self.text(&[
+            "log",
+            "-1",
+            "--no-show-signature",
+            "--encoding=UTF-8",
+            "--format=%an%x00%ae%x00%at%x00%B",
+            commit,
+        ])?;
+        let mut parts = text.splitn(4, '\0');
+        let mut next = || parts.next().unwrap_or_default().to_owned();
+        let (name, email, seconds, message) = (next(), next(), next(), next());
+        Ok(Authored::new(name, email, seconds.parse().unwrap_or_default(), &message))
     }
 
     /// The paths that differ between two commits of trusted accounts.

@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
+use terrace_forge::record::Writer;
 use terrace_forge::{Job, Verdict};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -77,7 +78,7 @@ pub(super) async fn page(
     let previewed = previewed.unwrap_or_else(|why| Previewed { plans: Vec::new(), messages: vec![why] });
     let facts = Facts {
         vendor: job.vendor,
-        name: &arguments.scope.name,
+        writer: Writer { repository: &job.repository, name: &arguments.scope.name },
         request: number,
         commit: head,
         removed: &BTreeSet::new(),
