@@ -28,7 +28,7 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// An entry of a tree, which is no folder.
+/// A file, link or submodule of a tree.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Entry {
     /// The path from the root of the repository. It may have any characters.
@@ -39,8 +39,16 @@ pub(crate) struct Entry {
     mode: String,
     /// The digest of the content.
     blob: String,
-    /// The size of the content in bytes; the largest number for a submodule.
+    /// The size of the content in bytes; the largest number if it is unknown, and for a submodule.
     pub(crate) size: u64,
+}
+
+/// The entries of a commit, without their sizes: a partial clone would fetch each file for its size.
+///
+/// # Errors
+/// As of [`entries_with_sizes`].
+pub(crate) fn entries(root: &Path, commit: &str) -> Result<Vec<Entry>, Failure> {
+    listed(root, commit, &["ls-tree", "-r", "-z", "--full-tree", commit])
 }
 
 /// The entries of a commit. `git ls-tree` writes them one after the other, so that a tree with endless repetitions needs no
@@ -48,8 +56,12 @@ pub(crate) struct Entry {
 ///
 /// # Errors
 /// When the clone does not have the commit, and for more entries than a limit.
-pub(crate) fn entries(root: &Path, commit: &str) -> Result<Vec<Entry>, Failure> {
-    let output = output(command(root, &["ls-tree", "-r", "-z", "-l", "--full-tree", commit]), &[])?;
+pub(crate) fn entries_with_sizes(root: &Path, commit: &str) -> Result<Vec<Entry>, Failure> {
+    listed(root, commit, &["ls-tree", "-r", "-z", "-l", "--full-tree", commit])
+}
+
+fn listed(root: &Path, commit: &str, arguments: &[&str]) -> Result<Vec<Entry>, Failure> {
+    let output = output(command(root, arguments), &[])?;
     if !output.status.success() {
         let detail = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         return Err(Failure::new(format!("`git` cannot read the files of `{commit}`: {detail}")));
@@ -63,7 +75,7 @@ pub(crate) fn entries(root: &Path, commit: &str) -> Result<Vec<Entry>, Failure> 
     }
 }
 
-/// An entry of `MODE KIND BLOB SIZE<TAB>PATH`.
+/// An entry of `MODE KIND BLOB SIZE<TAB>PATH`; the size may be missing.
 fn entry(line: &[u8]) -> Option<Entry> {
     let line = String::from_utf8_lossy(line);
     let (head, path) = line.split_once('\t')?;

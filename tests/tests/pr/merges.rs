@@ -35,7 +35,7 @@ fn reported(repository: &Repository, number: u64) -> Vec<String> {
 }
 
 #[test]
-fn merges_of_one_push_are_reported_separately() {
+fn merges_in_a_push_are_reported_separately() {
     for (forge, way) in all() {
         let repository = with_two_stacks(forge, "");
         *repository.before.borrow_mut() = Some(repository.head());

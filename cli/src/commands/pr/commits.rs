@@ -150,7 +150,7 @@ impl Checkout {
     /// # Errors
     /// When the clone does not have the commit, and for too many entries.
     pub(super) fn entries(&self, commit: &str) -> Result<Vec<Entry>, Failure> {
-        tree::entries(&self.root, commit)
+        tree::entries_with_sizes(&self.root, commit)
     }
 
     /// Writes the YAML and JSON files of a tree into an empty folder. Links, submodules and large files are left out; the
