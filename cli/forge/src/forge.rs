@@ -69,11 +69,12 @@ impl Account {
         self.name.eq_ignore_ascii_case(name)
     }
 
-    /// True for the same account. Names do not decide: an app has other names in other interfaces of GitHub. A deleted
-    /// account, with the number 0, is the same as no account.
+    /// True for the same account. The number decides, because names change. Only apps have names such as `plans[bot]`, so
+    /// these decide, too. A deleted account has the number 0, and is the same as no account.
     #[must_use]
-    pub const fn is(&self, other: &Self) -> bool {
-        self.id == other.id && self.id != 0
+    pub fn is(&self, other: &Self) -> bool {
+        let is_same_app = self.name.ends_with("[bot]") && self.is_called(&other.name);
+        self.id == other.id && self.id != 0 || is_same_app
     }
 }
 

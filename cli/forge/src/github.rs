@@ -62,10 +62,7 @@ impl GitHub {
             let token = format!("Bearer {}", token.expose_secret()).into();
             Caller::new(Vendor::GitHub, url, HeaderName::from_static("authorization"), token)
         };
-        let graphql = match graphql.map(|url| url.trim_end_matches('/')) {
-            Some(url) => url.strip_suffix(GRAPHQL).ok_or_else(|| format!("`{url}` does not end with {GRAPHQL}"))?,
-            None => url.trim_end_matches('/').strip_suffix("/v3").unwrap_or(url),
-        };
+        let graphql = graphql_base(url, graphql)?;
         let (owner, repository) = (owner.to_owned(), name.to_owned());
         Ok(Self { caller: caller(url)?, graphql: caller(graphql)?, owner, repository, own: OnceCell::new() })
     }
@@ -158,6 +155,14 @@ impl GitHub {
     }
 }
 
+/// The URL above [`GRAPHQL`]: of its own URL, or of the REST API.
+fn graphql_base<'a>(url: &'a str, graphql: Option<&'a str>) -> Result<&'a str, String> {
+    match graphql.map(|url| url.trim_end_matches('/')) {
+        Some(url) => url.strip_suffix(GRAPHQL).ok_or_else(|| format!("`{url}` does not end with {GRAPHQL}")),
+        None => Ok(url.trim_end_matches('/').strip_suffix("/v3").unwrap_or(url)),
+    }
+}
+
 /// Reads an account. A deleted one is null; GitHub shows it as `ghost`.
 fn account(json: &Json) -> Option<Account> {
     if json.is_null() {
@@ -224,9 +229,9 @@ impl Forge for GitHub {
                 Err(error) if error.status == Some(403) => {
                     let data = self.query(VIEWER, json!({}), purpose).await?;
                     let viewer = |name: &str| data.pointer(&format!("/viewer/{name}"));
-                    let id = viewer("databaseId").and_then(Json::as_u64);
-                    let account = id.zip(viewer("login").and_then(Json::as_str));
-                    let account = account.map(|(id, name)| Account { id, name: name.to_owned() });
+                    let id = viewer("databaseId").and_then(Json::as_u64).unwrap_or_default();
+                    let name = viewer("login").and_then(Json::as_str);
+                    let account = name.map(|name| Account { id, name: name.to_owned() });
                     account.ok_or_else(|| self.graphql.unreadable(purpose))
                 }
                 Err(error) => Err(error),
@@ -384,5 +389,21 @@ impl Forge for GitHub {
         let request = http::Request::patch("/repos/{owner}/{repo}/issues/{number}", &self.values(&[&number]));
         let state = if is_open { "open" } else { "closed" };
         self.caller.send(request.json(json!({"body": text, "state": state})).idempotent(), purpose).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn graphql_api_is_next_to_the_rest_api() {
+        let (cloud, server) = ("https://api.github.com", "https://git.example.com/api/v3");
+        assert_eq!(graphql_base(cloud, None).unwrap(), cloud);
+        assert_eq!(graphql_base(cloud, Some("https://api.github.com/graphql")).unwrap(), cloud);
+        assert_eq!(graphql_base(server, None).unwrap(), "https://git.example.com/api");
+        let own = graphql_base(server, Some("https://git.example.com/api/graphql"));
+        assert_eq!(own.unwrap(), "https://git.example.com/api");
+        assert!(graphql_base(server, Some("https://git.example.com/api")).is_err());
     }
 }
