@@ -6,6 +6,7 @@ mod command;
 mod compiling;
 pub(crate) mod git;
 mod selection;
+pub(crate) mod tree;
 
 pub(crate) use base::Base;
 pub(crate) use command::{command, drift_command};

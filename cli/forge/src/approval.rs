@@ -1,9 +1,10 @@
 //! Approval of plans: who approved the digest of a plan, and whether these accounts may.
 
 use crate::code_owners::{CodeOwners, Owner};
-use crate::forge::{Access, Account, Called, Forge, Request, Vendor};
+use crate::forge::{Access, Account, Called, Forge, Request, Statement, Vendor};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
+use tokio::sync::Mutex;
 
 /// The words before the digest in a comment or a review.
 pub const COMMAND: &str = "terrace approve";
@@ -39,29 +40,39 @@ pub trait Approval: Send + Sync {
 /// Approval by the owners of the changed files: a comment or an approving review with the line `terrace approve DIGEST`.
 ///
 /// An approval counts if its author may write to the repository, did not open the request, and owns a file of the plan.
-/// Each file needs the approval of an owner, and a file without owners the approval of any such account. Edited comments do
-/// not count, because other accounts may edit them.
+/// Each file needs the approval of an owner, and a file without owners the approval of any such account. Edited comments and
+/// reviews do not count, because other accounts may edit them.
 #[derive(Debug)]
 pub struct OwnersApproval<'a> {
     forge: &'a dyn Forge,
     request: &'a Request,
     owners: CodeOwners,
-    statements: Vec<(Account, String)>,
+    statements: Vec<Statement>,
+    /// The access of accounts, read once for all plans.
+    access: Mutex<BTreeMap<Account, Access>>,
 }
 
 impl<'a> OwnersApproval<'a> {
-    /// Reads the comments and reviews of a request. `owners` must be those of a commit without the changes of the request.
+    /// Reads the comments and reviews of a request. `owners` must be those of the target branch before the merge: the changes
+    /// of the request itself do not count.
     ///
     /// # Errors
     /// When the forge does not return them.
     pub async fn read(forge: &'a dyn Forge, request: &'a Request, owners: CodeOwners) -> Called<Self> {
         let own = forge.own_account().await?;
-        let comments = forge.comments(request.number).await?.into_iter();
-        let comments = comments.filter(|comment| !comment.is_edited).map(|comment| (comment.author, comment.text));
-        let reviews = forge.reviews(request.number).await?.into_iter().map(|review| (review.author, review.text));
-        let is_other = |account: &Account| !account.is_called(&own.name) && !account.is_called(&request.author.name);
-        let statements = comments.chain(reviews).filter(|(account, _)| is_other(account)).collect();
-        Ok(Self { forge, request, owners, statements })
+        let mut statements = forge.statements(request.number, COMMAND).await?;
+        statements.retain(|statement| !statement.author.is(&own) && !statement.author.is(&request.author));
+        Ok(Self { forge, request, owners, statements, access: Mutex::default() })
+    }
+
+    async fn access(&self, account: &Account) -> Called<Access> {
+        let mut known = self.access.lock().await;
+        if let Some(access) = known.get(account) {
+            return Ok(*access);
+        }
+        let access = self.forge.access(account).await?;
+        known.insert(account.clone(), access);
+        Ok(access)
     }
 
     /// True if an account is one of the owners.
@@ -99,11 +110,11 @@ impl Approval for OwnersApproval<'_> {
     async fn decide(&self, candidate: Candidate<'_>) -> Called<Decision> {
         let mut approvers: BTreeMap<Account, Access> = BTreeMap::new();
         let mut refused = Vec::new();
-        for (account, text) in &self.statements {
+        for Statement { author: account, text } in &self.statements {
             if !approves(text, candidate.digest) || approvers.contains_key(account) {
                 continue;
             }
-            match self.forge.access(account).await? {
+            match self.access(account).await? {
                 Access::Read => refused.push(format!("{} may not write to the repository", account.name)),
                 access => drop(approvers.insert(account.clone(), access)),
             }

@@ -99,6 +99,25 @@ impl Caller {
         })
     }
 
+    /// The error of a GraphQL query, which has the status 200.
+    /// <https://docs.github.com/en/graphql/overview/rate-limits-and-query-limits-for-the-graphql-api>
+    pub(crate) fn query_error(&self, error: &Json, Purpose { action, needs }: Purpose) -> ForgeError {
+        let name = self.vendor.name();
+        let because = message_of(error);
+        let (status, message, hint) = match error.get("type").and_then(Json::as_str) {
+            Some("FORBIDDEN" | "INSUFFICIENT_SCOPES") => {
+                (Some(403), format!("the token may not {action}"), format!("the token needs {needs}"))
+            }
+            Some("RATE_LIMITED" | "RATE_LIMIT") => (
+                Some(429),
+                format!("{name} limits the rate of calls, and terrace could not {action}"),
+                "run the job again later".to_owned(),
+            ),
+            _ => (None, format!("{name} refuses to {action}"), "run the job again later".to_owned()),
+        };
+        ForgeError { status, message: self.redacted(&format!("{message}: {because}")), hints: vec![hint] }
+    }
+
     /// The error for an answer without an expected field.
     pub(crate) fn unreadable(&self, purpose: Purpose) -> ForgeError {
         let message = format!("the answer of {} to the request to {} lacks fields", self.vendor.name(), purpose.action);

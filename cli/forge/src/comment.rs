@@ -14,8 +14,22 @@ pub fn length(text: &str) -> usize {
     text.encode_utf16().count()
 }
 
+/// Appends lines as long as the text has at most `limit` characters. Returns the number of lines without room: after the
+/// first one, all are left out, so that readers miss no line between two others.
+pub fn append(limit: usize, text: &mut String, lines: impl IntoIterator<Item = String>) -> usize {
+    let (mut used, mut omitted) = (length(text), 0);
+    for line in lines {
+        used += length(&line);
+        match omitted == 0 && used <= limit {
+            true => text.push_str(&line),
+            false => omitted += 1,
+        }
+    }
+    omitted
+}
+
 /// Combines a head and sections to a text of at most `limit` characters. `left_out` writes the sentence about the number of
-/// sections without room. The head must fit.
+/// sections without room. The head must leave that sentence its room.
 #[must_use]
 pub fn within(limit: usize, head: &str, sections: &[String], left_out: impl FnOnce(usize) -> String) -> String {
     let mut text = head.to_owned();
@@ -63,7 +77,7 @@ pub async fn upsert(forge: &dyn Forge, request: u64, marker: &str, text: &str) -
 pub async fn find(forge: &dyn Forge, request: u64, marker: &str) -> Called<Option<(u64, String)>> {
     let own = forge.own_account().await?;
     let comments = forge.comments(request).await?.into_iter();
-    let mut ours = comments.filter(|comment| comment.author.is_called(&own.name) && is_marked(&comment.text, marker));
+    let mut ours = comments.filter(|comment| comment.author.is(&own) && is_marked(&comment.text, marker));
     Ok(ours.next().map(|comment| (comment.id, comment.text)))
 }
 
@@ -84,6 +98,16 @@ mod tests {
         // A later, smaller section still fits.
         let sizes = ["a".repeat(2000), "b".to_owned()];
         assert_eq!(within(1000, "", &sizes, note), "b1 more");
+    }
+
+    #[test]
+    fn lines_without_room_are_counted() {
+        let mut text = "head\n".to_owned();
+        let lines = ["a\n", "long line\n", "b\n"].map(str::to_owned);
+        assert_eq!(append(8, &mut text, lines), 2);
+        assert_eq!(text, "head\na\n", "no later line follows");
+        assert_eq!(append(100, &mut text, ["b\n".to_owned()]), 0);
+        assert_eq!(text, "head\na\nb\n");
     }
 
     #[test]

@@ -68,6 +68,14 @@ impl Account {
     pub fn is_called(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }
+
+    /// True for the same account. The number decides, because names change. Only apps have names such as `plans[bot]`, so
+    /// these decide, too. A deleted account has the number 0, and is the same as no account.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        let is_same_app = self.name.ends_with("[bot]") && self.is_called(&other.name);
+        self.id == other.id && self.id != 0 || is_same_app
+    }
 }
 
 /// The state of a request to merge.
@@ -98,6 +106,26 @@ pub struct Request {
     pub is_fork: bool,
     /// Its state.
     pub state: RequestState,
+    /// The digest of the commit that the merge put at the end of the target branch; `None` before the merge. It is a merge
+    /// commit, the only commit of a squash, the last one of a rebase, or the head itself of a fast-forward.
+    pub merge: Option<String>,
+}
+
+/// The authorship of a commit, which a rebase keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authored {
+    name: String,
+    email: String,
+    seconds: i64,
+    message: String,
+}
+
+impl Authored {
+    /// The authorship by the name and the address of the author, the seconds since 1970, and the message.
+    #[must_use]
+    pub fn new(name: String, email: String, seconds: i64, message: &str) -> Self {
+        Self { name, email, seconds, message: message.trim().to_owned() }
+    }
 }
 
 /// A comment of a request.
@@ -107,18 +135,16 @@ pub struct Comment {
     pub id: u64,
     /// The account that wrote it.
     pub author: Account,
-    /// The text in Markdown.
+    /// The text in Markdown. Other accounts may have edited it.
     pub text: String,
-    /// True if it was changed after its creation. Other accounts may change a comment, so such a text proves nothing.
-    pub is_edited: bool,
 }
 
-/// An approving review that is in force.
+/// A comment, or an approving review in force, which the forge proves to be unedited: its author wrote the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Review {
-    /// The account of the reviewer.
+pub struct Statement {
+    /// The account that wrote it.
     pub author: Account,
-    /// The text of the review.
+    /// The text in Markdown.
     pub text: String,
 }
 
@@ -220,6 +246,10 @@ pub trait Forge: fmt::Debug + Send + Sync {
     /// The request whose merge brought a commit to its branch.
     async fn merged_by(&self, commit: &str) -> Called<Option<Request>>;
 
+    /// The authorship of the commits of a request, oldest first, if the forge may have rebased them at the merge. A squash
+    /// and a rebase look the same without it.
+    async fn rebased(&self, request: u64) -> Called<Vec<Authored>>;
+
     /// All comments of a request, oldest first.
     async fn comments(&self, request: u64) -> Called<Vec<Comment>>;
 
@@ -229,8 +259,8 @@ pub trait Forge: fmt::Debug + Send + Sync {
     /// Replaces the text of a comment. Status 404 means that the comment was deleted.
     async fn update_comment(&self, request: u64, comment: u64, text: &str) -> Called<()>;
 
-    /// The approving reviews of a request that are in force and have a text.
-    async fn reviews(&self, request: u64) -> Called<Vec<Review>>;
+    /// The unedited comments, and the unedited approving reviews in force, whose texts have these words.
+    async fn statements(&self, request: u64, words: &str) -> Called<Vec<Statement>>;
 
     /// The access of an account to the repository.
     async fn access(&self, account: &Account) -> Called<Access>;

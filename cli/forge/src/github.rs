@@ -1,22 +1,33 @@
-//! GitHub's REST API: <https://docs.github.com/en/rest>.
+//! GitHub's REST API: <https://docs.github.com/en/rest>. Its GraphQL API for edits, and for the account of an app:
+//! <https://docs.github.com/en/graphql/reference>.
 
 use crate::call::{Caller, Purpose};
 use crate::forge::{
-    Access, Account, Called, Check, Comment, Forge, ForgeError, Issue, Request, RequestState, Review, Vendor, Verdict,
+    Access, Account, Authored, Called, Check, Comment, Forge, ForgeError, Issue, Request, RequestState, Statement,
+    Vendor, Verdict,
 };
 use async_trait::async_trait;
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use terrace_provider::http::{self, HeaderName};
 use tokio::sync::OnceCell;
 
-/// The account that comments for the token of a job, which may not read its own account.
-const ACTIONS: &str = "github-actions[bot]";
+/// The account of a token. Installation tokens, such as that of a job, may only ask this.
+const VIEWER: &str = "query { viewer { login databaseId } }";
+/// The last edits of comments and reviews. The list has the order of the numbers, and null for a deleted one.
+const EDITS: &str = "query($ids: [ID!]!) { nodes(ids: $ids) { ... on IssueComment { fullDatabaseId lastEditedAt } \
+                     ... on PullRequestReview { fullDatabaseId lastEditedAt } } }";
+/// The limit of `nodes`.
+const MOST_NODES: usize = 100;
 /// The limit of the description of a commit status, in characters.
 const LONGEST_DESCRIPTION: usize = 140;
 /// The limit of the summary of a check run, in characters.
 const LONGEST_SUMMARY: usize = 65_000;
+
+/// The path of the GraphQL API.
+const GRAPHQL: &str = "/graphql";
 
 const READ_REQUESTS: &str = "the permission `pull-requests: read`";
 const WRITE_REQUESTS: &str = "the permission `pull-requests: write`";
@@ -26,24 +37,94 @@ const WRITE_ISSUES: &str = "the permission `issues: write`";
 #[derive(Debug)]
 pub(crate) struct GitHub {
     caller: Caller,
+    graphql: Caller,
     owner: String,
     repository: String,
     own: OnceCell<Account>,
 }
 
 impl GitHub {
-    /// The repository `OWNER/NAME` at the API of a URL.
+    /// The repository `OWNER/NAME` at the API of a URL. `graphql` is the URL of the GraphQL API: without it, the usual one
+    /// of `url`, which is `https://HOST/api/v3` at GitHub Enterprise Server.
     ///
     /// # Errors
-    /// When the URL or the name is invalid.
-    pub(crate) fn new(url: &str, repository: &str, token: &SecretString) -> Result<Self, String> {
+    /// When a URL or the name is invalid.
+    pub(crate) fn new(
+        url: &str,
+        graphql: Option<&str>,
+        repository: &str,
+        token: &SecretString,
+    ) -> Result<Self, String> {
         let (owner, name) = repository
             .split_once('/')
             .ok_or_else(|| format!("`{repository}` is not a repository: expected OWNER/NAME"))?;
-        let token = format!("Bearer {}", token.expose_secret()).into();
-        let caller = Caller::new(Vendor::GitHub, url, HeaderName::from_static("authorization"), token)?;
+        let caller = |url: &str| {
+            let token = format!("Bearer {}", token.expose_secret()).into();
+            Caller::new(Vendor::GitHub, url, HeaderName::from_static("authorization"), token)
+        };
+        let graphql = graphql_base(url, graphql)?;
         let (owner, repository) = (owner.to_owned(), name.to_owned());
-        Ok(Self { caller, owner, repository, own: OnceCell::new() })
+        Ok(Self { caller: caller(url)?, graphql: caller(graphql)?, owner, repository, own: OnceCell::new() })
+    }
+
+    /// The data of a query.
+    async fn query(&self, query: &str, variables: Json, purpose: Purpose) -> Called<Json> {
+        let request = http::Request::post(GRAPHQL, &[]).json(json!({"query": query, "variables": variables})).reads();
+        let answer = self.graphql.send(request, purpose).await?;
+        // The query of a deleted node has an error, and data.
+        let is_missing = |error: &Json| error.get("type").and_then(Json::as_str) == Some("NOT_FOUND");
+        let errors = answer.get("errors").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+        match (errors.iter().find(|error| !is_missing(error)), answer.get("data")) {
+            (Some(error), _) => Err(self.graphql.query_error(error, purpose)),
+            (None, Some(data)) if !data.is_null() => Ok(data.clone()),
+            (None, _) => Err(self.graphql.unreadable(purpose)),
+        }
+    }
+
+    async fn comment_list(&self, request: u64) -> Called<Vec<Json>> {
+        let purpose = Purpose { action: "read the comments", needs: READ_REQUESTS };
+        let number = request.to_string();
+        let request = http::Request::get("/repos/{owner}/{repo}/issues/{number}/comments", &self.values(&[&number]));
+        self.caller.list(request, purpose).await
+    }
+
+    /// The approving reviews in force. The list is in chronological order: the last review of an account that is more than
+    /// a comment is in force. <https://docs.github.com/en/rest/pulls/reviews#list-reviews-for-a-pull-request>
+    async fn approvals(&self, request: u64) -> Called<Vec<Json>> {
+        let purpose = Purpose { action: "read the reviews", needs: READ_REQUESTS };
+        let number = request.to_string();
+        let request = http::Request::get("/repos/{owner}/{repo}/pulls/{number}/reviews", &self.values(&[&number]));
+        let mut last: BTreeMap<Account, Option<Json>> = BTreeMap::new();
+        for json in self.caller.list(request, purpose).await? {
+            let Some(author) = json.get("user").and_then(account) else { continue };
+            match json.get("state").and_then(Json::as_str) {
+                Some("APPROVED") => drop(last.insert(author, Some(json))),
+                Some("CHANGES_REQUESTED" | "DISMISSED") => drop(last.insert(author, None)),
+                _ => {}
+            }
+        }
+        Ok(last.into_values().flatten().collect())
+    }
+
+    /// Removes edited comments and reviews. The REST API does not show edits of reviews, and those of comments only by the
+    /// second. <https://docs.github.com/en/graphql/reference/interfaces#comment>
+    async fn unedited(&self, items: Vec<Json>) -> Called<Vec<Json>> {
+        let purpose = Purpose { action: "read the edits of comments and reviews", needs: READ_REQUESTS };
+        let mut kept = Vec::new();
+        for chunk in items.chunks(MOST_NODES) {
+            let ids: Vec<&str> = chunk.iter().filter_map(|json| json.get("node_id")?.as_str()).collect();
+            let data = self.query(EDITS, json!({"ids": ids}), purpose).await?;
+            let nodes = data.get("nodes").and_then(Json::as_array);
+            let nodes = nodes.filter(|nodes| nodes.len() == chunk.len() && ids.len() == chunk.len());
+            for (json, node) in chunk.iter().zip(nodes.ok_or_else(|| self.graphql.unreadable(purpose))?) {
+                let id = json.get("id").and_then(Json::as_u64).map(|id| id.to_string());
+                let is_it = id.is_some() && id.as_deref() == node.get("fullDatabaseId").and_then(Json::as_str);
+                if is_it && node.get("lastEditedAt").is_some_and(Json::is_null) {
+                    kept.push(json.clone());
+                }
+            }
+        }
+        Ok(kept)
     }
 
     /// A path below the repository, with further values.
@@ -68,7 +149,17 @@ impl GitHub {
             // A deleted fork has no repository.
             is_fork: repository("head").is_none() || repository("head") != repository("base"),
             state,
+            // Before the merge, it is that of a test merge.
+            merge: text("/merge_commit_sha").filter(|_| state == RequestState::Merged),
         })
+    }
+}
+
+/// The URL above [`GRAPHQL`]: of its own URL, or of the REST API.
+fn graphql_base<'a>(url: &'a str, graphql: Option<&'a str>) -> Result<&'a str, String> {
+    match graphql.map(|url| url.trim_end_matches('/')) {
+        Some(url) => url.strip_suffix(GRAPHQL).ok_or_else(|| format!("`{url}` does not end with {GRAPHQL}")),
+        None => Ok(url.trim_end_matches('/').strip_suffix("/v3").unwrap_or(url)),
     }
 }
 
@@ -80,20 +171,32 @@ fn account(json: &Json) -> Option<Account> {
     Some(Account { id: json.get("id")?.as_u64()?, name: json.get("login")?.as_str()?.to_owned() })
 }
 
+/// Reads the authorship of a commit.
+fn authored(json: &Json) -> Option<Authored> {
+    let text = |path: &str| json.pointer(path).and_then(Json::as_str);
+    let date: Timestamp = text("/commit/author/date")?.parse().ok()?;
+    let (name, email) = (text("/commit/author/name")?.to_owned(), text("/commit/author/email")?.to_owned());
+    Some(Authored::new(name, email, date.as_second(), text("/commit/message")?))
+}
+
+fn body(json: &Json) -> &str {
+    json.get("body").and_then(Json::as_str).unwrap_or_default()
+}
+
 fn comment(json: &Json) -> Option<Comment> {
-    Some(Comment {
-        id: json.get("id")?.as_u64()?,
-        author: account(json.get("user")?)?,
-        text: json.get("body").and_then(Json::as_str).unwrap_or_default().to_owned(),
-        is_edited: json.get("created_at") != json.get("updated_at"),
-    })
+    let (id, author) = (json.get("id")?.as_u64()?, account(json.get("user")?)?);
+    Some(Comment { id, author, text: body(json).to_owned() })
+}
+
+fn statement(json: &Json) -> Option<Statement> {
+    Some(Statement { author: account(json.get("user")?)?, text: body(json).to_owned() })
 }
 
 fn issue(json: &Json) -> Option<Issue> {
     Some(Issue {
         number: json.get("number")?.as_u64()?,
         author: account(json.get("user")?)?,
-        text: json.get("body").and_then(Json::as_str).unwrap_or_default().to_owned(),
+        text: body(json).to_owned(),
         is_open: json.get("state")?.as_str()? == "open",
     })
 }
@@ -117,13 +220,20 @@ impl Forge for GitHub {
 
     /// <https://docs.github.com/en/rest/users/users#get-the-authenticated-user>
     ///
-    /// The token of a job is an installation token, which may not call this: its account is `github-actions[bot]`.
+    /// The token of a job or an app is an installation token, which may not call this, but may ask the GraphQL API.
     async fn own_account(&self) -> Called<Account> {
         let own = self.own.get_or_try_init(|| async {
             let purpose = Purpose { action: "read its own account", needs: "to belong to an account" };
             match self.caller.send(http::Request::get("/user", &[]), purpose).await {
                 Ok(json) => account(&json).ok_or_else(|| self.caller.unreadable(purpose)),
-                Err(error) if error.status == Some(403) => Ok(Account { id: 0, name: ACTIONS.to_owned() }),
+                Err(error) if error.status == Some(403) => {
+                    let data = self.query(VIEWER, json!({}), purpose).await?;
+                    let viewer = |name: &str| data.pointer(&format!("/viewer/{name}"));
+                    let id = viewer("databaseId").and_then(Json::as_u64).unwrap_or_default();
+                    let name = viewer("login").and_then(Json::as_str);
+                    let account = name.map(|name| Account { id, name: name.to_owned() });
+                    account.ok_or_else(|| self.graphql.unreadable(purpose))
+                }
                 Err(error) => Err(error),
             }
         });
@@ -149,12 +259,19 @@ impl Forge for GitHub {
         Ok(merged.into_iter().find(|request| request.state == RequestState::Merged))
     }
 
+    /// <https://docs.github.com/en/rest/pulls/pulls#list-commits-on-a-pull-request>
+    ///
+    /// The list ends after 250 commits; GitHub rebases at most 100.
+    async fn rebased(&self, request: u64) -> Called<Vec<Authored>> {
+        let purpose = Purpose { action: "read the commits of the pull request", needs: READ_REQUESTS };
+        let number = request.to_string();
+        let request = http::Request::get("/repos/{owner}/{repo}/pulls/{number}/commits", &self.values(&[&number]));
+        Ok(self.caller.list(request, purpose).await?.iter().filter_map(authored).collect())
+    }
+
     /// <https://docs.github.com/en/rest/issues/comments#list-issue-comments>
     async fn comments(&self, request: u64) -> Called<Vec<Comment>> {
-        let purpose = Purpose { action: "read the comments", needs: READ_REQUESTS };
-        let number = request.to_string();
-        let request = http::Request::get("/repos/{owner}/{repo}/issues/{number}/comments", &self.values(&[&number]));
-        Ok(self.caller.list(request, purpose).await?.iter().filter_map(comment).collect())
+        Ok(self.comment_list(request).await?.iter().filter_map(comment).collect())
     }
 
     /// <https://docs.github.com/en/rest/issues/comments#create-an-issue-comment>
@@ -173,25 +290,11 @@ impl Forge for GitHub {
         self.caller.send(request.json(json!({"body": text})).idempotent(), purpose).await.map(drop)
     }
 
-    /// <https://docs.github.com/en/rest/pulls/reviews#list-reviews-for-a-pull-request>
-    ///
-    /// The list is in chronological order. The last review of an account that is more than a comment is in force.
-    async fn reviews(&self, request: u64) -> Called<Vec<Review>> {
-        let purpose = Purpose { action: "read the reviews", needs: READ_REQUESTS };
-        let number = request.to_string();
-        let request = http::Request::get("/repos/{owner}/{repo}/pulls/{number}/reviews", &self.values(&[&number]));
-        let found = self.caller.list(request, purpose).await?;
-        let mut last: BTreeMap<Account, Option<Review>> = BTreeMap::new();
-        for json in &found {
-            let Some(author) = json.get("user").and_then(account) else { continue };
-            let text = json.get("body").and_then(Json::as_str).unwrap_or_default().to_owned();
-            match json.get("state").and_then(Json::as_str) {
-                Some("APPROVED") => drop(last.insert(author.clone(), Some(Review { author, text }))),
-                Some("CHANGES_REQUESTED" | "DISMISSED") => drop(last.insert(author, None)),
-                _ => {}
-            }
-        }
-        Ok(last.into_values().flatten().collect())
+    async fn statements(&self, request: u64, words: &str) -> Called<Vec<Statement>> {
+        let mut found = self.comment_list(request).await?;
+        found.extend(self.approvals(request).await?);
+        found.retain(|json| body(json).contains(words));
+        Ok(self.unedited(found).await?.iter().filter_map(statement).collect())
     }
 
     /// <https://docs.github.com/en/rest/collaborators/collaborators#get-repository-permissions-for-a-user>
@@ -286,5 +389,21 @@ impl Forge for GitHub {
         let request = http::Request::patch("/repos/{owner}/{repo}/issues/{number}", &self.values(&[&number]));
         let state = if is_open { "open" } else { "closed" };
         self.caller.send(request.json(json!({"body": text, "state": state})).idempotent(), purpose).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn graphql_api_is_next_to_the_rest_api() {
+        let (cloud, server) = ("https://api.github.com", "https://git.example.com/api/v3");
+        assert_eq!(graphql_base(cloud, None).unwrap(), cloud);
+        assert_eq!(graphql_base(cloud, Some("https://api.github.com/graphql")).unwrap(), cloud);
+        assert_eq!(graphql_base(server, None).unwrap(), "https://git.example.com/api");
+        let own = graphql_base(server, Some("https://git.example.com/api/graphql"));
+        assert_eq!(own.unwrap(), "https://git.example.com/api");
+        assert!(graphql_base(server, Some("https://git.example.com/api")).is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::call::{Caller, Purpose};
 use crate::forge::{
-    Access, Account, Called, Check, Comment, Forge, Issue, Request, RequestState, Review, Vendor, Verdict,
+    Access, Account, Authored, Called, Check, Comment, Forge, Issue, Request, RequestState, Statement, Vendor, Verdict,
 };
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -54,6 +54,18 @@ impl GitLab {
     fn values<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
         std::iter::once(self.project.as_str()).chain(more.iter().copied()).collect()
     }
+
+    /// The notes of accounts, oldest first.
+    async fn notes(&self, request: u64) -> Called<Vec<Json>> {
+        let purpose = Purpose { action: "read the comments", needs: SCOPE_READ };
+        let number = request.to_string();
+        let request = http::Request::get("/projects/{id}/merge_requests/{iid}/notes", &self.values(&[&number]));
+        let request = request.query("sort", "asc").query("order_by", "created_at");
+        let mut found = self.caller.list(request, purpose).await?;
+        // GitLab itself writes notes about events.
+        found.retain(|json| json.get("system").and_then(Json::as_bool) == Some(false));
+        Ok(found)
+    }
 }
 
 fn account(json: &Json) -> Option<Account> {
@@ -69,6 +81,8 @@ fn merge_request(json: &Json) -> Option<Request> {
     };
     let base = json.pointer("/diff_refs/start_sha").or_else(|| json.pointer("/diff_refs/base_sha"));
     let source = json.get("source_project_id").and_then(Json::as_u64);
+    // A fast-forward makes no new commit.
+    let merge = ["merge_commit_sha", "squash_commit_sha", "sha"].iter().find_map(|name| text(name));
     Some(Request {
         number: json.get("iid")?.as_u64()?,
         head: text("sha")?,
@@ -77,6 +91,7 @@ fn merge_request(json: &Json) -> Option<Request> {
         author: account(json.get("author")?)?,
         is_fork: source.is_none() || source != json.get("target_project_id").and_then(Json::as_u64),
         state,
+        merge: merge.filter(|_| state == RequestState::Merged),
     })
 }
 
@@ -85,8 +100,14 @@ fn note(json: &Json) -> Option<Comment> {
         id: json.get("id")?.as_u64()?,
         author: account(json.get("author")?)?,
         text: json.get("body")?.as_str()?.to_owned(),
-        is_edited: json.get("created_at") != json.get("updated_at"),
     })
+}
+
+/// True for a note that was edited. GitLab writes both times with milliseconds, and sets the second one at each change. Its
+/// REST API does not show `last_edited_at`.
+fn is_edited(json: &Json) -> bool {
+    let time = |name: &str| json.get(name).and_then(Json::as_str);
+    time("created_at").is_none() || time("created_at") != time("updated_at")
 }
 
 fn issue(json: &Json) -> Option<Issue> {
@@ -145,16 +166,14 @@ impl Forge for GitLab {
         }
     }
 
+    /// GitLab rebases the branch of the request before a merge, and then merges it by a merge commit or a fast-forward.
+    async fn rebased(&self, _request: u64) -> Called<Vec<Authored>> {
+        Ok(Vec::new())
+    }
+
     /// <https://docs.gitlab.com/api/notes/#list-all-merge-request-notes>
     async fn comments(&self, request: u64) -> Called<Vec<Comment>> {
-        let purpose = Purpose { action: "read the comments", needs: SCOPE_READ };
-        let number = request.to_string();
-        let request = http::Request::get("/projects/{id}/merge_requests/{iid}/notes", &self.values(&[&number]));
-        let request = request.query("sort", "asc").query("order_by", "created_at");
-        let found = self.caller.list(request, purpose).await?;
-        // GitLab itself writes notes about events.
-        let is_system = |json: &&Json| json.get("system").and_then(Json::as_bool) != Some(false);
-        Ok(found.iter().filter(|json| !is_system(json)).filter_map(note).collect())
+        Ok(self.notes(request).await?.iter().filter_map(note).collect())
     }
 
     /// <https://docs.gitlab.com/api/notes/#create-new-merge-request-note>
@@ -175,8 +194,11 @@ impl Forge for GitLab {
     }
 
     /// Approvals of GitLab have no text, so they name no digest: people approve a plan by a comment.
-    async fn reviews(&self, _request: u64) -> Called<Vec<Review>> {
-        Ok(Vec::new())
+    async fn statements(&self, request: u64, words: &str) -> Called<Vec<Statement>> {
+        let notes = self.notes(request).await?;
+        let unedited = notes.iter().filter(|json| !is_edited(json)).filter_map(note);
+        let found = unedited.map(|Comment { author, text, .. }| Statement { author, text });
+        Ok(found.filter(|statement| statement.text.contains(words)).collect())
     }
 
     /// <https://docs.gitlab.com/api/project_members/#retrieve-a-member-of-a-project-including-inherited-and-invited-members>

@@ -65,6 +65,8 @@ pub struct Job {
     pub vendor: Vendor,
     /// The repository at the forge; `None` without a token.
     pub forge: Option<Arc<dyn Forge>>,
+    /// The URL of the repository in the API of the forge.
+    pub repository: String,
     /// The event that started the job.
     pub event: Event,
     /// The default branch of the repository, if the job names it.
@@ -118,8 +120,10 @@ impl Job {
         let forge = match variable("GITHUB_TOKEN").map(SecretString::from) {
             None => None,
             Some(token) => {
-                let forge = GitHub::new(&url, &repository, &token).map_err(|why| {
-                    JobError::new(format!("GITHUB_API_URL or GITHUB_REPOSITORY: {why}"), "check both variables")
+                let graphql = variable("GITHUB_GRAPHQL_URL");
+                let forge = GitHub::new(&url, graphql.as_deref(), &repository, &token).map_err(|why| {
+                    let variables = "GITHUB_API_URL, GITHUB_GRAPHQL_URL or GITHUB_REPOSITORY";
+                    JobError::new(format!("{variables}: {why}"), "check these variables")
                 })?;
                 Some(Arc::new(forge) as Arc<dyn Forge>)
             }
@@ -140,7 +144,8 @@ impl Job {
         })?;
         let default_branch = payload.pointer("/repository/default_branch").and_then(Json::as_str).map(str::to_owned);
         let summary = variable("GITHUB_STEP_SUMMARY").map(PathBuf::from);
-        Ok(Self { vendor, forge, event, default_branch, summary })
+        let repository = format!("{url}/repos/{repository}");
+        Ok(Self { vendor, forge, repository, event, default_branch, summary })
     }
 
     fn of_gitlab(variable: Variable<'_>) -> Result<Self, JobError> {
@@ -178,7 +183,8 @@ impl Job {
             "push" => Event::Push { commit, before: variable("CI_COMMIT_BEFORE_SHA").filter(|sha| sha != NO_COMMIT) },
             _ => Event::Other,
         };
-        Ok(Self { vendor, forge, event, default_branch: variable("CI_DEFAULT_BRANCH"), summary: None })
+        let repository = format!("{url}/projects/{project}");
+        Ok(Self { vendor, forge, repository, event, default_branch: variable("CI_DEFAULT_BRANCH"), summary: None })
     }
 }
 

@@ -17,6 +17,7 @@ pub mod job;
 pub mod record;
 
 pub use forge::{
-    Access, Account, Check, Comment, Forge, ForgeError, Issue, Request, RequestState, Review, Vendor, Verdict,
+    Access, Account, Authored, Check, Comment, Forge, ForgeError, Issue, Request, RequestState, Statement, Vendor,
+    Verdict,
 };
 pub use job::{Job, JobError};

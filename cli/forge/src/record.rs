@@ -2,7 +2,8 @@
 //!
 //! The first line of a comment is a marker with the name of the job and the kind of the comment. The second is the record
 //! of a comment with plans: which plan of which commit has which digest. Readers must look for both only in comments of
-//! the token's own account, because any account can write such lines.
+//! the token's own account, because any account can write such lines. Other workflows of the repository write with the same
+//! account: only the code of an entry proves that terrace wrote it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -57,19 +58,30 @@ pub struct Reviewed {
     pub stack: String,
     /// The digest of the plan.
     pub digest: String,
-    /// A keyed digest of this entry under the state key of the environment; `None` without a key.
+    /// A keyed digest of this entry under the state key of the environment; `None` without a key, and then the entry proves
+    /// nothing.
     pub code: Option<String>,
 }
 
+/// The job that writes and reads a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Writer<'a> {
+    /// The URL of the repository in the API of its forge.
+    pub repository: &'a str,
+    /// The name of the job.
+    pub name: &'a str,
+}
+
 impl Reviewed {
-    /// The text that the code authenticates.
+    /// The text that the code authenticates. A code of another job, request or repository does not fit, even under the
+    /// same key.
     #[must_use]
-    pub fn authenticated(&self, record: &Record) -> Vec<u8> {
+    pub fn authenticated(&self, record: &Record, writer: Writer<'_>) -> Vec<u8> {
         let Self { stack, digest, code: _ } = self;
-        let fields = (record.request, &record.commit, stack, digest);
+        let fields = (writer.repository, writer.name, record.request, &record.commit, stack, digest);
         // JSON is unambiguous: no field can flow into the next one. Serialising texts cannot fail.
         let fields = serde_json::to_vec(&fields).unwrap_or_default();
-        [b"terrace reviewed plan, version 1\0".as_slice(), &fields].concat()
+        [b"terrace reviewed plan, version 2\0".as_slice(), &fields].concat()
     }
 }
 
@@ -118,15 +130,22 @@ mod tests {
     fn every_field_is_authenticated() {
         let record = record();
         let plan = &record.plans[0];
-        let text = plan.authenticated(&record);
+        let writer = Writer { repository: "https://git.example/repos/a/b", name: "terrace" };
+        let text = plan.authenticated(&record, writer);
         let changed = [
             Reviewed { stack: "b@prod".to_owned(), ..plan.clone() },
             Reviewed { digest: "cd".repeat(32), ..plan.clone() },
         ];
         for plan in changed {
-            assert_ne!(plan.authenticated(&record), text);
+            assert_ne!(plan.authenticated(&record, writer), text);
         }
-        assert_ne!(plan.authenticated(&Record { request: 8, ..record.clone() }), text);
-        assert_ne!(plan.authenticated(&Record { commit: "ef".repeat(20), ..record.clone() }), text);
+        for record in [Record { request: 8, ..record.clone() }, Record { commit: "ef".repeat(20), ..record.clone() }] {
+            assert_ne!(plan.authenticated(&record, writer), text);
+        }
+        for writer in
+            [Writer { name: "other", ..writer }, Writer { repository: "https://git.example/repos/a/c", ..writer }]
+        {
+            assert_ne!(plan.authenticated(&record, writer), text);
+        }
     }
 }

@@ -5,17 +5,12 @@
 //! the descriptors alone.
 
 use super::git::{command, output};
+use super::tree::{self, Entry, Kind};
 use crate::failure::Failure;
 use std::path::{Path, PathBuf};
-use std::process::Output;
 use tempfile::TempDir;
 use terrace_engine::diagnostic::did_you_mean;
 use terrace_engine::text::shell_word;
-
-/// The mode of a submodule in the list of files.
-const SUBMODULE: &str = "160000";
-/// The mode of a symbolic link in a listing of Git.
-const LINK: &str = "120000";
 
 /// The files of a commit.
 #[derive(Debug)]
@@ -77,36 +72,23 @@ impl Base {
     /// Writes the YAML and JSON files of the commit: descriptors have no other files. All folders of the repository are written,
     /// because `--repo` may name any of them.
     fn write_files(&self, requested: &[PathBuf]) -> Result<(), Failure> {
-        let index = self.folder.path().join("index");
-        let run = |arguments: &[&str], input: &[u8]| self.git(&index, arguments, input);
-        run(&["read-tree", &self.commit], &[])?;
-        let mut wanted = Vec::new();
-        for entry in run(&["ls-files", "--stage", "-z"], &[])?.split(|byte| *byte == 0) {
-            let entry = String::from_utf8_lossy(entry);
-            let Some((head, path)) = entry.split_once('\t') else { continue };
-            if head.starts_with(SUBMODULE) && requested.iter().any(|folder| Path::new(path).starts_with(folder)) {
-                return Err(Failure::new(format!("`{path}` is a submodule, whose files the commit does not have"))
-                    .hint("plan the other folders with `--against`, and name the submodule with `--repo`"));
-            }
-            // Links to folders have no such ending.
-            if head.starts_with(LINK) || [".yaml", ".yml", ".json"].iter().any(|ending| path.ends_with(ending)) {
-                wanted.extend(path.bytes().chain([0]));
-            }
+        let all = tree::entries(&self.root, &self.commit)?;
+        let is_inside = |entry: &&Entry| requested.iter().any(|folder| Path::new(&entry.path).starts_with(folder));
+        if let Some(submodule) = all.iter().filter(|entry| entry.kind == Kind::Other).find(is_inside) {
+            let message = format!("`{}` is a submodule, whose files the commit does not have", submodule.path);
+            return Err(Failure::new(message)
+                .hint("plan the other folders with `--against`, and name the submodule with `--repo`"));
         }
+        let is_wanted = |entry: &&Entry| match entry.kind {
+            Kind::File => [".yaml", ".yml", ".json"].iter().any(|ending| entry.path.ends_with(ending)),
+            // Links to folders have no such ending.
+            Kind::Link => true,
+            Kind::Other => false,
+        };
+        let wanted: Vec<&Entry> = all.iter().filter(is_wanted).collect();
         std::fs::create_dir_all(self.files())
             .map_err(|error| Failure::new(format!("the files of `{}` cannot be written: {error}", self.reference)))?;
-        let prefix = format!("--prefix={}/", self.files().display());
-        run(&["checkout-index", "-z", "--stdin", &prefix], &wanted).map(drop)
-    }
-
-    fn git(&self, index: &Path, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, Failure> {
-        let mut command = command(&self.root, arguments);
-        command.env("GIT_INDEX_FILE", index);
-        let output = output(command, input)?;
-        match output.status.success() {
-            true => Ok(output.stdout),
-            false => Err(failed(&self.reference, &output)),
-        }
+        tree::write(&self.root, &wanted, &self.files())
     }
 }
 
@@ -167,11 +149,6 @@ fn fetch_command(reference: &str) -> String {
         }
         (None, None) => format!("git fetch --depth=1 origin {}", shell_word(&format!("{reference}:{reference}"))),
     }
-}
-
-fn failed(reference: &str, output: &Output) -> Failure {
-    let detail = String::from_utf8_lossy(&output.stderr);
-    Failure::new(format!("`git` cannot read the files of `{reference}`: {}", detail.trim()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Approvals of destructive and changed plans.
 
 use super::repository::{AUTHOR, Forge, REVIEWER, Repository, STRANGER, digest_in, stack};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 
 /// A request that destroys the file of the stack, planned and merged. Owners of `stacks` are given in CODEOWNERS.
 fn destructive(forge: Forge, owners: &str) -> (Repository, u64, String) {
@@ -119,6 +121,9 @@ fn review_of_github_can_approve_until_it_is_withdrawn() {
     is_refused(&repository, number, "approved it yet");
     forge.review(REVIEWER, number, "APPROVED", "without a digest");
     is_refused(&repository, number, "approved it yet");
+    // Another account may have edited a review, which the REST API does not show.
+    forge.edit_review(&approve);
+    is_refused(&repository, number, "approved it yet");
     forge.review(REVIEWER, number, "APPROVED", &approve);
     repository.apply().done();
     repository.check_calls();
@@ -169,20 +174,143 @@ fn digest_of_another_account_is_not_the_reviewed_one() {
     }
 }
 
+/// The first line of a comment with the plans of a job.
+fn marker(name: &str) -> String {
+    format!("<!-- terrace:pr:plan:{} -->", BASE64.encode(name))
+}
+
+/// Other workflows of a repository comment with the same account, and other jobs of terrace have the same key.
+#[test]
+fn record_of_another_job_is_refused() {
+    for forge in Forge::both() {
+        let repository = Repository::with_stack(forge);
+        let number =
+            repository.request("feature", AUTHOR, false, |it| it.write("stacks/demo.yaml", &stack("demo", "two")));
+        repository.job(&["pr", "plan", "--name", "other"], "pull_request", number, &[]).done();
+        let comment = repository.plan_comment(number);
+        assert!(comment.starts_with(&marker("other")), "{comment}");
+        repository.forge.delete_comments();
+        let copy = comment.replace(&marker("other"), &marker("terrace"));
+        repository.forge.comment(repository.forge.account(), number, &copy);
+        repository.merge("feature", number);
+        repository.apply().with_code(4);
+        assert!(repository.apply_comment(number).contains("was not written with the state key by this job"));
+        assert_eq!(repository.read("out/demo.txt"), "one");
+        repository.check_calls();
+    }
+}
+
+#[test]
+fn record_proves_nothing_without_a_state_key() {
+    for forge in Forge::both() {
+        let repository = Repository::with_stack(forge);
+        let number =
+            repository.request("feature", AUTHOR, false, |it| it.write("stacks/demo.yaml", &stack("demo", "two")));
+        let no_key = [("TERRACE_STATE_KEY", "")];
+        repository.job(&["pr", "plan"], "pull_request", number, &no_key).done();
+        repository.merge("feature", number);
+        let apply = || repository.job(&["pr", "apply"], "push", 0, &no_key);
+        apply().with_code(4);
+        let report = repository.apply_comment(number);
+        assert!(report.contains("without a state key, nothing proves which plan was reviewed"), "{report}");
+        assert_eq!(repository.read("out/demo.txt"), "one");
+        let line = report.lines().find(|line| line.starts_with("terrace approve ")).unwrap();
+        repository.forge.comment(REVIEWER, number, line);
+        apply().done();
+        assert_eq!(repository.read("out/demo.txt"), "two");
+        repository.check_calls();
+    }
+}
+
+#[test]
+fn plan_without_a_state_key_waits_for_an_approval() {
+    let repository = Repository::with_stack(Forge::github());
+    let number = repository.request("feature", AUTHOR, false, |it| it.write("stacks/demo.yaml", &stack("demo", "two")));
+    repository.job(&["pr", "plan"], "pull_request", number, &[("TERRACE_STATE_KEY", "")]).done();
+    let comment = repository.plan_comment(number);
+    let digest = digest_in(&comment, "demo@local");
+    assert!(comment.contains("Set `TERRACE_STATE_KEY` in the jobs"), "{comment}");
+    assert!(comment.contains(&format!("`terrace approve {digest}`")), "{comment}");
+    assert_eq!(
+        repository.forge.checks().pop().unwrap(),
+        ("neutral".to_owned(), "1 of 1 plans need an approval".to_owned())
+    );
+    repository.check_calls();
+}
+
+#[test]
+fn failed_lookup_of_an_approver_does_not_lose_the_report() {
+    for forge in Forge::both() {
+        let both = [("stacks/a.yaml", &*stack("a", "one")), ("stacks/b.yaml", &stack("b", "one"))];
+        let repository = Repository::new(forge, &both);
+        for name in ["a", "b"] {
+            repository.terrace(&["apply", &format!("stacks/{name}.yaml"), "--auto-approve", "-q"]).done();
+        }
+        let number = repository.request("feature", AUTHOR, false, |it| {
+            it.write("stacks/a.yaml", &stack("a", "two"));
+            it.write("stacks/b.yaml", &stack("b", "one").replace("out/b", "out/new-b"));
+        });
+        repository.plan(number).done();
+        let digest = repository.digest(number, "b@local");
+        repository.merge("feature", number);
+        repository.forge.comment(REVIEWER, number, &format!("terrace approve {digest}"));
+        match &repository.forge {
+            Forge::GitHub(forge) => {
+                let fault = terrace_test_github::Fault::Status(422);
+                forge.faults().by_text.push(("/permission".to_owned(), fault));
+            }
+            Forge::GitLab(forge) => {
+                let fault = terrace_test_gitlab::Fault::Status(422);
+                forge.faults().by_text.push(("/members/all".to_owned(), fault));
+            }
+        }
+        repository.apply().with_code(3);
+        let report = repository.apply_comment(number);
+        assert!(report.contains("| `a@local` | applied |"), "{report}");
+        assert!(report.contains("| `b@local` | not applied: ") && report.contains("on purpose"), "{report}");
+        assert!(repository.path("out/b.txt").exists());
+        repository.apply().done();
+        assert!(repository.path("out/new-b.txt").exists());
+        repository.check_calls();
+    }
+}
+
+#[test]
+fn access_of_an_approver_is_read_once() {
+    let repository = Repository::new(
+        Forge::github(),
+        &[("stacks/a.yaml", &stack("a", "one")), ("stacks/b.yaml", &stack("b", "one"))],
+    );
+    for name in ["a", "b"] {
+        repository.terrace(&["apply", &format!("stacks/{name}.yaml"), "--auto-approve", "-q"]).done();
+    }
+    let destroy = |it: &Repository, name: &str| {
+        it.write(&format!("stacks/{name}.yaml"), &stack(name, "one").replace("out/", "out/new-"));
+    };
+    let number =
+        repository.request("feature", AUTHOR, false, |it| ["a", "b"].iter().for_each(|name| destroy(it, name)));
+    repository.plan(number).done();
+    let approve = |name: &str| format!("terrace approve {}\n", repository.digest(number, name));
+    repository.forge.comment(REVIEWER, number, &format!("{}{}", approve("a@local"), approve("b@local")));
+    repository.merge("feature", number);
+    let Forge::GitHub(forge) = &repository.forge else { unreachable!() };
+    let count = || forge.received().iter().filter(|call| call.path.ends_with("/permission")).count();
+    let before = count();
+    repository.apply().done();
+    assert_eq!(count() - before, 1);
+    repository.check_calls();
+}
+
 #[test]
 fn record_without_the_state_key_is_refused() {
     let repository = Repository::with_stack(Forge::github());
     let number = repository.request("feature", AUTHOR, false, |it| it.write("stacks/demo.yaml", &stack("demo", "two")));
     // The plan job of a forged workflow has no key.
-    repository.plan(number).done();
-    let digest = digest_in(&repository.plan_comment(number), "demo@local");
+    repository.job(&["pr", "plan"], "pull_request", number, &[("TERRACE_STATE_KEY", "")]).done();
     repository.merge("feature", number);
-    let key = "k".repeat(43) + "=";
-    let made = repository.terrace(&["init", "--state-key"]).done();
-    let key = made.stdout.lines().find(|line| line.len() == 44).map_or(key, str::to_owned);
-    let ran = repository.job(&["pr", "apply"], "push", 0, &[("TERRACE_STATE_KEY", &key)]).with_code(4);
+    let ran = repository.apply().with_code(4);
     let report = repository.apply_comment(number);
-    assert!(report.contains("was not written with the state key") && !digest.is_empty(), "{report}\n{ran}");
+    assert!(report.contains("was not written with the state key"), "{report}\n{ran}");
     assert_eq!(repository.read("out/demo.txt"), "one");
 }
 

@@ -362,6 +362,55 @@ fn output_folder_behind_a_link_is_refused() {
     assert_eq!(repository.project.read("secret.txt"), "hunter2-outside");
 }
 
+/// A small repository whose tree lists ten billion files.
+#[test]
+fn tree_bomb_of_a_fork_is_limited() {
+    let repository = victim(Forge::github());
+    let base = repository.head();
+    let blob = repository.git(&["hash-object", "-w", "stacks/demo.yaml"]);
+    let tree = |entry: &str| {
+        let lines: String = (0..10).map(|number| format!("{entry}\tf{number}.yaml\n")).collect();
+        repository.project.write("tree.txt", lines);
+        let path = repository.project.path("tree.txt");
+        let input = std::fs::File::open(path).unwrap();
+        let made =
+            std::process::Command::new("git").arg("mktree").current_dir(repository.path(".")).stdin(input).output();
+        let made = made.unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        String::from_utf8(made.stdout).unwrap().trim().to_owned()
+    };
+    let bomb = (0..9).fold(tree(&format!("100644 blob {blob}")), |inner, _| tree(&format!("040000 tree {inner}")));
+    let head = repository.git(&["commit-tree", "-p", &base, "-m", "Bomb", &bomb]);
+    let number = repository.forge.open(STRANGER, &head, &base, true);
+    let ran = repository.job(&["pr", "plan"], "pull_request_target", number, &[("SECRET_TOKEN", "hunter2")]).done();
+    let comment = repository.plan_comment(number);
+    assert!(comment.contains("the commit has too many files"), "{comment}\n{ran}");
+    repository.check_calls();
+}
+
+/// Git runs the programs that attributes of a request name, and variables of a job change the repository.
+#[test]
+fn filters_and_variables_of_git_do_not_run() {
+    let repository = Repository::with_stack(Forge::github());
+    repository.git(&["config", "filter.evil.smudge", "touch ../pwned; cat"]);
+    repository.write(".gitattributes", "*.yaml filter=evil\n");
+    repository.commit("Attributes");
+    let number = repository.request("feature", AUTHOR, false, |it| it.write("stacks/demo.yaml", &stack("demo", "two")));
+    // Git itself ran the filter for the checkout of the test.
+    let _ = std::fs::remove_file(repository.project.path("pwned"));
+    let alternate = [
+        ("GIT_CONFIG_COUNT", "1"),
+        ("GIT_CONFIG_KEY_0", "core.bare"),
+        ("GIT_CONFIG_VALUE_0", "true"),
+        ("GIT_DIR", "/nonexistent"),
+        ("GIT_ATTR_SOURCE", "nonexistent"),
+    ];
+    repository.job(&["pr", "plan"], "pull_request", number, &alternate).done();
+    assert!(repository.plan_comment(number).contains("\"one\" → \"two\""));
+    assert!(!repository.project.has("pwned"));
+    repository.check_calls();
+}
+
 /// In the event `pull_request` of a fork, the files of the request are checked out, merged with the base.
 #[test]
 fn checked_out_configuration_of_a_fork_is_not_used() {

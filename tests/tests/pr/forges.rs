@@ -209,6 +209,67 @@ fn marker_of_another_account_is_not_touched() {
     }
 }
 
+/// The token of an app may not read its own account, either; its comments have the name of the app.
+#[test]
+fn app_finds_its_own_comments_and_issues() {
+    let (repository, number) = planned(Forge::github());
+    let Forge::GitHub(forge) = &repository.forge else { unreachable!() };
+    forge.install("plans[bot]");
+    repository.plan(number).done();
+    repository.push(number, |it| it.write("stacks/demo.yaml", &stack("demo", "three")));
+    repository.plan(number).done();
+    let comments = repository.forge.comments(number);
+    assert!(comments.len() == 1 && comments[0].author == "plans[bot]", "{comments:?}");
+    assert!(comments[0].text.contains("\"three\""), "{comments:?}");
+    repository.merge("feature", number);
+    repository.apply().done().prints("apply demo@local: applied");
+    repository.write("out/demo.txt", "changed");
+    repository.drift().with_code(2);
+    repository.drift().with_code(2);
+    assert_eq!(repository.forge.issues().len(), 1);
+    repository.check_calls();
+}
+
+#[test]
+fn job_of_an_older_commit_leaves_the_comment() {
+    for forge in Forge::both() {
+        let (repository, number) = planned(forge);
+        let older = repository.head();
+        let base = repository.git(&["rev-parse", "main"]);
+        repository.push(number, |it| it.write("stacks/demo.yaml", &stack("demo", "three")));
+        repository.plan(number).done();
+        repository.git(&["checkout", "--quiet", &older]);
+        let pull =
+            serde_json::json!({"number": number, "merged": false, "head": {"sha": older}, "base": {"sha": base}});
+        let payload = serde_json::json!({"action": "synchronize", "pull_request": pull});
+        repository.project.write("older.json", payload.to_string());
+        let event = repository.project.path("older.json").display().to_string();
+        let of_older = [("GITHUB_EVENT_PATH", event.as_str()), ("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA", older.as_str())];
+        let ran = repository.job(&["pr", "plan"], "pull_request", number, &of_older).done();
+        ran.prints("by now: the job of that commit writes the comment");
+        assert!(repository.plan_comment(number).contains("\"three\""));
+        repository.check_calls();
+    }
+}
+
+#[test]
+fn head_of_a_comment_stays_within_the_limit() {
+    let repository = Repository::with_stack(Forge::github());
+    // Long names, and a line about the approval of each plan.
+    let number = repository.request("feature", AUTHOR, false, |it| {
+        for number in 0..95 {
+            let name = format!("s{number:03}{}", "x".repeat(200));
+            it.write(&format!("stacks/s{number}.yaml"), &stack(&name, "one"));
+        }
+    });
+    repository.job(&["pr", "plan"], "pull_request", number, &[("TERRACE_STATE_KEY", "")]).done();
+    let comment = repository.plan_comment(number);
+    assert!(comment.encode_utf16().count() <= github::ISSUE_LIMIT);
+    assert!(comment.contains("more plans are too many for one comment"), "{comment}");
+    assert!(comment.contains("more lines have no room here"), "{comment}");
+    repository.check_calls();
+}
+
 #[test]
 fn comment_over_the_limit_is_cut_by_stack() {
     let repository = Repository::with_stack(Forge::github());

@@ -79,6 +79,63 @@ fn changed_blueprint_touches_every_product() {
 }
 
 #[test]
+fn chosen_environment_leaves_out_stacks_of_others() {
+    let product = |name: &str, environment: &str| {
+        format!(
+            "id: urn:dmb:dp:sales:{name}:0\nenvironment: {environment}\nname: {name}\ndomain: sales\nversion: 0.1.0\nkind: dataproduct\ncomponents: []\n"
+        )
+    };
+    let configuration = "environments: {dev: {overlay: embedded}, prod: {overlay: embedded}}\n";
+    let repository = Repository::new(Forge::github(), &[("terrace.yaml", configuration)]);
+    let number = repository.request("feature", AUTHOR, false, |it| {
+        it.write("products/one.yaml", &product("one", "dev"));
+        it.write("products/two.yaml", &product("two", "prod"));
+        it.write("stacks/demo.yaml", &stack("demo", "one"));
+    });
+    let ran = repository.plan(number).done();
+    assert_eq!(
+        planned(&ran.stdout),
+        ["demo@dev", "sales.one.0@dev", "sales.two.0@prod", "demo@prod"],
+        "without a choice: {ran}"
+    );
+    for (environment, expected) in
+        [("dev", ["demo@dev", "sales.one.0@dev"]), ("prod", ["demo@prod", "sales.two.0@prod"])]
+    {
+        let ran = repository.job(&["pr", "plan", "--env", environment], "pull_request", number, &[]).done();
+        assert_eq!(planned(&ran.stdout), expected, "{ran}");
+    }
+    repository.check_calls();
+}
+
+#[test]
+fn nested_configuration_touches_the_products_below() {
+    let local = "environments: {local: {overlay: embedded}}\n";
+    let repository = Repository::new(
+        Forge::github(),
+        &[
+            ("sales/terrace.yaml", local),
+            ("sales/stacks/a.yaml", &stack("a", "one")),
+            ("other/b.yaml", &stack("b", "one")),
+        ],
+    );
+    let number = repository.request("feature", AUTHOR, false, |it| {
+        it.write("sales/terrace.yaml", &format!("{local}# changed\n"));
+    });
+    let ran = repository.plan(number).done();
+    assert_eq!(planned(&ran.stdout), ["a@local"], "{ran}");
+    repository.push(number, |it| {
+        it.write("sales/terrace.yaml", local);
+        it.write("sales/blueprints/bucket.yaml", BLUEPRINT);
+    });
+    let ran = repository.plan(number).done();
+    assert_eq!(planned(&ran.stdout), ["a@local"], "{ran}");
+    repository.push(number, |it| std::fs::remove_file(it.path("sales/terrace.yaml")).unwrap());
+    let ran = repository.plan(number).done();
+    assert_eq!(planned(&ran.stdout), ["a@local"], "{ran}");
+    repository.check_calls();
+}
+
+#[test]
 fn removed_product_is_named_and_kept() {
     let repository = monorepo(2);
     repository

@@ -1,6 +1,7 @@
 //! A Git repository with products, its checkout in a job, and a forge.
 
 use serde_json::{Value, json};
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::process::Command;
 use terrace_test_github as github;
@@ -13,6 +14,17 @@ pub(super) const AUTHOR: &str = "jane";
 pub(super) const REVIEWER: &str = "rita";
 /// An account without access.
 pub(super) const STRANGER: &str = "mallory";
+/// The state key of all jobs.
+const KEY: &str = "c3RhdGUta2V5LW9mLXRoZS10ZXN0cy1vZi1wdWxsLXI=";
+
+/// The ways to merge a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Merge {
+    Commit,
+    Squash,
+    Rebase,
+    FastForward,
+}
 
 /// The forge of a repository.
 pub(super) enum Forge {
@@ -32,6 +44,8 @@ pub(super) struct Comment {
 pub(super) struct Repository {
     pub(super) project: Project,
     pub(super) forge: Forge,
+    /// The head of `main` before a push of several merges; without it, a push has one.
+    pub(super) before: RefCell<Option<String>>,
 }
 
 impl Forge {
@@ -86,7 +100,8 @@ impl Forge {
 
     pub(super) fn edit_comment(&self, id: u64, text: &str) {
         match self {
-            Self::GitHub(forge) => forge.edit_comment(id, text),
+            // In the second of its creation.
+            Self::GitHub(forge) => forge.edit_comment(id, text, 0),
             Self::GitLab(forge) => forge.edit_comment(id, text),
         }
     }
@@ -161,7 +176,7 @@ impl Forge {
 impl Repository {
     /// A repository whose branch `main` has these files, a `.gitignore` and no commit after it.
     pub(super) fn new(forge: Forge, files: &[(&str, &str)]) -> Self {
-        let repository = Self { project: Project::new(), forge };
+        let repository = Self { project: Project::new(), forge, before: RefCell::default() };
         repository.write(".gitignore", "/terrace-plan/\n/out/\n/.terrace/\n");
         repository.write("terrace.yaml", "environments: {local: {overlay: embedded}}\n");
         for (path, text) in files {
@@ -193,10 +208,16 @@ impl Repository {
 
     #[track_caller]
     pub(super) fn git(&self, words: &[&str]) -> String {
+        self.git_as("Tester", words)
+    }
+
+    /// Runs Git with this name of the committer.
+    #[track_caller]
+    fn git_as(&self, committer: &str, words: &[&str]) -> String {
         let mut command = Command::new("git");
         command.args(["-c", "commit.gpgsign=false"]).args(words).current_dir(self.project.path("work"));
-        for (name, value) in [("NAME", "Tester"), ("EMAIL", "tester@example.com")] {
-            command.env(format!("GIT_AUTHOR_{name}"), value).env(format!("GIT_COMMITTER_{name}"), value);
+        for (name, value) in [("AUTHOR", "Tester"), ("COMMITTER", committer)] {
+            command.env(format!("GIT_{name}_NAME"), value).env(format!("GIT_{name}_EMAIL"), "tester@example.com");
         }
         command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
         for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
@@ -222,7 +243,22 @@ impl Repository {
         self.git(&["checkout", "--quiet", "-b", branch, "main"]);
         change(self);
         self.commit("Change");
-        self.forge.open(author, &self.head(), &base, is_fork)
+        let number = self.forge.open(author, &self.head(), &base, is_fork);
+        self.list_commits(number);
+        number
+    }
+
+    /// Gives the forge the commits of the branch of a request, which is checked out.
+    fn list_commits(&self, number: u64) {
+        let Forge::GitHub(forge) = &self.forge else { return };
+        let log = self.git(&["log", "-z", "--reverse", "--format=%H%n%an%n%ae%n%at%n%B", "main.."]);
+        let commits = log.split('\0').filter(|text| !text.is_empty()).map(|text| {
+            let lines: Vec<&str> = text.splitn(5, '\n').collect();
+            let author = (lines[1].to_owned(), lines[2].to_owned());
+            let (sha, seconds, message) = (lines[0].to_owned(), lines[3].parse().unwrap(), lines[4].trim().to_owned());
+            github::Commit { sha, author, seconds, message }
+        });
+        forge.change(number, |pull| pull.commits = commits.collect());
     }
 
     /// Commits once more to the branch of a request.
@@ -230,19 +266,41 @@ impl Repository {
         change(self);
         self.commit("Change again");
         self.forge.move_head(number, &self.head());
+        self.list_commits(number);
     }
 
     /// Merges the branch of a request into `main`, which is checked out then.
     pub(super) fn merge(&self, branch: &str, number: u64) {
+        self.merge_by(Merge::Commit, branch, number);
+    }
+
+    /// Merges as [`Repository::merge`], in this way.
+    pub(super) fn merge_by(&self, way: Merge, branch: &str, number: u64) {
+        if way == Merge::Rebase {
+            // A forge makes new commits even if the branch is up to date.
+            self.git(&["checkout", "--quiet", "-B", "rebased", branch]);
+            self.git_as("Forge", &["rebase", "--quiet", "--force-rebase", "main"]);
+        }
         self.git(&["checkout", "--quiet", "main"]);
-        self.git(&["merge", "--quiet", "--no-ff", "--message", "Merge", branch]);
+        match way {
+            Merge::Commit => drop(self.git(&["merge", "--quiet", "--no-ff", "--message", "Merge", branch])),
+            Merge::Squash => {
+                self.git(&["merge", "--quiet", "--squash", branch]);
+                self.commit("Squash");
+            }
+            Merge::Rebase => drop(self.git(&["merge", "--quiet", "--ff-only", "rebased"])),
+            Merge::FastForward => drop(self.git(&["merge", "--quiet", "--ff-only", branch])),
+        }
         self.forge.merge(number, &self.head());
+        if let Forge::GitLab(forge) = &self.forge {
+            forge.change(number, |request| request.is_squashed = way == Merge::Squash);
+        }
     }
 
     /// Runs terrace outside of a job, with the same state.
     pub(super) fn terrace(&self, words: &[&str]) -> Ran {
         let mut command = self.project.command(words.iter().copied());
-        command.current_dir(self.project.path("work")).env("TERRACE_STATE", self.state());
+        command.current_dir(self.project.path("work")).env("TERRACE_STATE", self.state()).env("TERRACE_STATE_KEY", KEY);
         self.project.start(command).finish()
     }
 
@@ -267,7 +325,7 @@ impl Repository {
     /// Runs terrace in a job with an event of GitHub, or its counterpart of GitLab.
     pub(super) fn job(&self, words: &[&str], event: &str, number: u64, more: &[(&str, &str)]) -> Ran {
         let mut command = self.project.command(words.iter().copied());
-        command.current_dir(self.project.path("work")).env("TERRACE_STATE", self.state());
+        command.current_dir(self.project.path("work")).env("TERRACE_STATE", self.state()).env("TERRACE_STATE_KEY", KEY);
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
             if ["GITHUB_", "GITLAB_", "CI", "GIT_"].iter().any(|prefix| name.starts_with(prefix)) {
@@ -287,7 +345,7 @@ impl Repository {
                     "number": number, "merged": false, "head": {"sha": self.head_of(number)}, "base": {"sha": self.base_of(number)},
                 });
                 let mut payload = match event {
-                    "push" => json!({"after": self.head(), "before": self.git(&["rev-parse", "HEAD^"])}),
+                    "push" => json!({"after": self.head(), "before": self.before_push()}),
                     "merge_group" => json!({"merge_group": {
                         "head_sha": self.head(), "base_sha": self.git(&["rev-parse", "HEAD^"]),
                         "head_ref": format!("refs/heads/gh-readonly-queue/main/pr-{number}-0"),
@@ -317,7 +375,10 @@ impl Repository {
                     ("CI_JOB_TOKEN", gitlab::StandIn::JOB_TOKEN.to_owned()),
                 ];
                 match event {
-                    "push" => variables.push(("CI_PIPELINE_SOURCE", text("push"))),
+                    "push" => {
+                        variables.push(("CI_PIPELINE_SOURCE", text("push")));
+                        variables.push(("CI_COMMIT_BEFORE_SHA", self.before_push()));
+                    }
                     "schedule" => variables.push(("CI_PIPELINE_SOURCE", text("schedule"))),
                     event => {
                         variables.push(("CI_PIPELINE_SOURCE", text("merge_request_event")));
@@ -333,6 +394,10 @@ impl Repository {
                 variables
             }
         }
+    }
+
+    fn before_push(&self) -> String {
+        self.before.borrow().clone().unwrap_or_else(|| self.git(&["rev-parse", "HEAD^"]))
     }
 
     fn head_of(&self, number: u64) -> String {

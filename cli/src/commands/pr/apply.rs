@@ -1,6 +1,7 @@
 //! `terrace pr apply`: applies the reviewed plans of a merged request, and reports on it.
 
 use super::commits::Checkout;
+use super::merge::Merge;
 use super::page::{self, Applied};
 use super::planned::{self, Ready, Target, messages};
 use super::publish::{Publisher, failure, inert, job};
@@ -11,6 +12,7 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::planning::Base;
 use crate::signals::Signals;
+use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use terrace_engine::render::markdown::{code, prose};
@@ -18,9 +20,9 @@ use terrace_forge::approval::{Approval, COMMAND, Candidate, Decision, OwnersAppr
 use terrace_forge::code_owners::{self, CodeOwners};
 use terrace_forge::job::Event;
 use terrace_forge::record::{Kind, Record, Reviewed, marker};
-use terrace_forge::{Forge, Job, Request, RequestState, comment};
+use terrace_forge::{Forge, ForgeError, Job, Request, RequestState, comment};
 
-/// Most commits of a push whose requests are looked for.
+/// Most commits of a push whose requests are looked for: each needs a call of the forge.
 const MOST_COMMITS: usize = 100;
 /// The longest reason in a table, in characters.
 const LONGEST: usize = 400;
@@ -43,9 +45,9 @@ pub(super) async fn run(
             .hint("pass the token of the job: `GITHUB_TOKEN: ${{ github.token }}`, or GITLAB_TOKEN")
     })?;
     let checkout = Checkout::here()?;
-    let requests = match (arguments.request, &job.event) {
-        (Some(number), _) => vec![forge.request(number).await.map_err(failure)?],
-        (None, Event::Mention { number }) => vec![forge.request(*number).await.map_err(failure)?],
+    let (requests, skipped) = match (arguments.request, &job.event) {
+        (Some(number), _) => (vec![forge.request(number).await.map_err(failure)?], 0),
+        (None, Event::Mention { number }) => (vec![forge.request(*number).await.map_err(failure)?], 0),
         (None, Event::Push { commit, before }) => merged(forge, &checkout, commit, before.as_deref()).await?,
         (None, Event::Request { .. } | Event::Queue { .. } | Event::Other) => {
             return Err(Failure::new(format!("this job does not follow the merge of a {}", job.vendor.request()))
@@ -65,20 +67,42 @@ pub(super) async fn run(
             context.ui.print(&format!("result: {}{} is not merged\n", job.vendor.sign(), request.number))?;
             continue;
         }
-        check_branch(request, arguments, &job)?;
+        if signals.cancel.is_cancelled() {
+            publisher.note(&format!("interrupted: {}{} is not applied", job.vendor.sign(), request.number));
+            exit = worse(exit, Exit::Interrupted);
+            continue;
+        }
         let work = Work { context, signals, publisher: &publisher, forge, checkout: &checkout, arguments, request };
-        exit = worse(exit, work.run().await?);
+        let ended = match check_branch(request, arguments, &job) {
+            Ok(()) => work.run().await,
+            Err(failure) => Err(failure),
+        };
+        // A failure about one request must not hide the others.
+        let ended = ended.unwrap_or_else(|failure| {
+            let message = failure.message.as_deref().map(inert);
+            context.ui.fail(&Failure { message, ..failure.clone() });
+            failure.exit
+        });
+        exit = worse(exit, ended);
+    }
+    if skipped > 0 {
+        publisher.note(&format!(
+            "the push has {skipped} older commits, whose {}s are not applied: run `terrace pr apply --request NUMBER` for each",
+            job.vendor.request()
+        ));
+        publisher.summary("")?;
+        exit = worse(exit, Exit::PartlyApplied);
     }
     Ok(exit)
 }
 
-/// The requests that the commits of a push merge, oldest first.
+/// The requests that the newest commits of a push merge, oldest first, and the number of the older commits.
 async fn merged(
     forge: &dyn Forge,
     checkout: &Checkout,
     commit: &str,
     before: Option<&str>,
-) -> Result<Vec<Request>, Failure> {
+) -> Result<(Vec<Request>, usize), Failure> {
     let known = match before {
         Some(before) => checkout.find(before)?,
         None => None,
@@ -87,12 +111,13 @@ async fn merged(
         Some(before) => checkout.between(&before, commit)?,
         None => vec![commit.to_owned()],
     };
+    let skipped = commits.len().saturating_sub(MOST_COMMITS);
     let mut requests: Vec<Request> = Vec::new();
-    for commit in commits.iter().rev().take(MOST_COMMITS).rev() {
+    for commit in commits.iter().skip(skipped) {
         let found = forge.merged_by(commit).await.map_err(failure)?;
         requests.extend(found.filter(|found| requests.iter().all(|known| known.number != found.number)));
     }
-    Ok(requests)
+    Ok((requests, skipped))
 }
 
 /// Refuses a request that was merged into another branch: its owners may be others there.
@@ -131,6 +156,16 @@ struct Work<'a> {
     request: &'a Request,
 }
 
+/// Comments that cannot be read: nothing is approved.
+struct Unreadable(ForgeError);
+
+#[async_trait]
+impl Approval for Unreadable {
+    async fn decide(&self, _: Candidate<'_>) -> Result<Decision, ForgeError> {
+        Err(self.0.clone())
+    }
+}
+
 /// The answer about one plan.
 enum Step {
     /// Nothing is left to do.
@@ -147,9 +182,14 @@ impl Work<'_> {
         let found = comment::find(self.forge, self.request.number, &marker(Kind::Plan, name)).await.map_err(failure)?;
         let record = found.and_then(|(_, text)| Record::of_comment(&text));
         let record = record.filter(|record| record.request == self.request.number);
-        let base = self.checkout.commit(&self.request.base)?;
-        let (targets, others, mut notes) = self.targets(record.as_ref(), &base).await?;
-        let approval = OwnersApproval::read(self.forge, self.request, self.owners(&base)?).await.map_err(failure)?;
+        let merge = Merge::find(self.forge, self.checkout, self.request).await?;
+        let (targets, others, mut notes) = self.targets(record.as_ref(), &merge).await?;
+        let owners = self.owners(&merge.before)?;
+        let approval: Box<dyn Approval + '_> = match OwnersApproval::read(self.forge, self.request, owners).await {
+            Ok(approval) => Box::new(approval),
+            // Plans that need no approval are applied.
+            Err(error) => Box::new(Unreadable(error)),
+        };
         let mut outcomes: Vec<Applied> = Vec::new();
         let mut undone: BTreeSet<String> = BTreeSet::new();
         for target in &targets {
@@ -159,14 +199,21 @@ impl Work<'_> {
             let reviewed = record
                 .as_ref()
                 .and_then(|record| Some((record, record.plans.iter().find(|plan| plan.stack == stack)?)));
+            let refused =
+                |outcome: String| Applied { stack: stack.clone(), outcome, is_done: false, details: String::new() };
             let applied = match waits {
-                Some(other) => Applied {
-                    stack: stack.clone(),
-                    outcome: format!("not applied: it depends on {}, which is not applied", code(&other, 120)),
-                    is_done: false,
-                    details: String::new(),
+                _ if self.signals.cancel.is_cancelled() => refused("not applied: interrupted".to_owned()),
+                Some(other) => {
+                    refused(format!("not applied: it depends on {}, which is not applied", code(&other, 120)))
+                }
+                // A failure about one plan must not lose the report of the others.
+                None => match self.apply(target, reviewed, approval.as_ref(), others.get(&stack)).await {
+                    Ok(applied) => applied,
+                    Err(failure) => {
+                        let why = failure.message.iter().chain(&failure.hints).cloned().collect::<Vec<_>>().join("; ");
+                        refused(format!("not applied: {}", prose(&why, LONGEST)))
+                    }
                 },
-                None => self.apply(target, reviewed, &approval, others.get(&stack)).await?,
             };
             if !applied.is_done {
                 undone.insert(stack);
@@ -191,6 +238,7 @@ impl Work<'_> {
             (outcomes.iter().filter(|it| it.is_done).count(), outcomes.iter().filter(|it| !it.is_done).count());
         self.context.ui.print(&format!("result: {done} plans are done, {left} are not applied\n"))?;
         Ok(match (done, left) {
+            _ if self.signals.cancel.is_cancelled() => Exit::Interrupted,
             (_, 0) => Exit::Done,
             (0, _) => Exit::Refused,
             _ => Exit::PartlyApplied,
@@ -198,29 +246,30 @@ impl Work<'_> {
     }
 
     /// The products to apply: those with a reviewed plan, and those that the merge touches. Also more files of each stack,
-    /// whose owners must approve, too: those of the base, values of environments, and changed files that all products read.
+    /// whose owners must approve, too: those before the merge, values of environments, and changed files that all products
+    /// read.
     async fn targets(
         &self,
         record: Option<&Record>,
-        base: &str,
+        merge: &Merge,
     ) -> Result<(Vec<Target>, BTreeMap<String, Vec<String>>, Vec<String>), Failure> {
         let (context, folders) = (self.context, &self.arguments.scope.paths);
-        let tip = self.checkout.commit("HEAD")?;
-        let changed = match self.checkout.parents(&tip)?.first() {
-            Some(parent) => self.checkout.changed(parent, &tip)?,
-            None => BTreeSet::new(),
-        };
+        let changed = self.checkout.changed(&merge.before, &merge.commit)?;
         let environments = scope::environments(context, folders)?;
-        let common = scope::changed_common(context, folders, &changed)?;
+        let common = scope::Common::new(context, folders, &changed)?;
         let existing: Vec<PathBuf> = folders.iter().filter(|folder| folder.exists()).cloned().collect();
-        let (before, mut notes) = scope::before(context, Base::read(&existing, base)?, &environments, folders).await;
+        let base = Base::read(&existing, &merge.before)?;
+        let (before, mut notes) = scope::before(context, base, &environments, folders).await;
         let is_reviewed = |unit: &Unit, environment: &str| {
             let environment = unit.environment.as_deref().unwrap_or(environment);
             let stack = format!("{}@{environment}", unit.stack);
             record.is_some_and(|record| record.plans.iter().any(|plan| plan.stack == stack))
         };
         let is_touched = |unit: &Unit, environment: &str| {
-            is_reviewed(unit, environment) || !common.is_empty() || unit.is_touched_by(&changed, environment)
+            is_reviewed(unit, environment)
+                || !common.of_all.is_empty()
+                || unit.is_touched_by(&changed, environment)
+                || !common.of(unit).is_empty()
         };
         let scope = scope::find(context, &environments, folders, &before.units, is_touched).await;
         for (environment, messages) in &scope.failures {
@@ -242,16 +291,16 @@ impl Work<'_> {
             let existing = target.unit.files(&target.environment).into_iter().filter(|path| path.is_file());
             files.extend(existing.map(|path| path.display().to_string()));
             files.extend(target.unit.touching(&changed, &target.environment));
-            files.extend(common.iter().cloned());
+            files.extend(common.of_all.iter().cloned().chain(common.of(&target.unit)));
         }
         Ok((scope.targets, others, notes))
     }
 
-    /// The owners by the commit before the request: its own changes of CODEOWNERS do not count.
-    fn owners(&self, base: &str) -> Result<CodeOwners, Failure> {
+    /// The owners before the merge: the request's own changes of CODEOWNERS do not count.
+    fn owners(&self, before: &str) -> Result<CodeOwners, Failure> {
         let vendor = self.forge.vendor();
         for place in code_owners::places(vendor) {
-            if let Some(text) = self.checkout.file(base, place, code_owners::LARGEST)? {
+            if let Some(text) = self.checkout.file(before, place, code_owners::LARGEST)? {
                 return Ok(CodeOwners::parse(vendor, &text));
             }
         }
@@ -326,18 +375,18 @@ impl Work<'_> {
                 "not applied: its digest covers no sensitive values without a state key".to_owned(),
             ));
         }
+        let writer = self.publisher.writer(&self.arguments.scope.name);
         let why = match reviewed {
             None => Some("it was not reviewed".to_owned()),
-            Some((record, plan)) if !ready.authenticates(plan, record) => {
-                Some("its reviewed digest was not written with the state key".to_owned())
+            Some((record, plan)) if ready.has_key() && !ready.authenticates(plan, record, writer) => {
+                Some("its reviewed digest was not written with the state key by this job".to_owned())
             }
             Some((_, plan)) if !ready.has_digest(&plan.digest) => Some(format!(
                 "**stale: the plan changed after the review**, from {} to {}",
                 code(&plan.digest, 12),
                 code(&ready.digest, 12)
             )),
-            Some(_) if ready.is_destructive() => Some("it destroys or replaces objects".to_owned()),
-            Some(_) => None,
+            Some(_) => ready.needs_approval().map(str::to_owned),
         };
         let Some(why) = why else { return Ok(Step::Apply) };
         let candidate = Candidate { digest: &ready.digest, paths };

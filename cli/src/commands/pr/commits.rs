@@ -2,9 +2,10 @@
 
 use crate::failure::Failure;
 use crate::planning::git::{command, output};
+use crate::planning::tree::{self, Entry, Kind};
 use std::collections::BTreeSet;
-use std::io::Write;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
+use terrace_forge::Authored;
 
 /// The number of files of a tree that is written for an untrusted request.
 const MOST_FILES: usize = 50_000;
@@ -17,13 +18,6 @@ const LARGEST_TREE: u64 = 256 << 20;
 #[derive(Debug)]
 pub(super) struct Checkout {
     root: PathBuf,
-}
-
-/// A file in a commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Entry {
-    path: String,
-    blob: String,
 }
 
 impl Checkout {
@@ -95,12 +89,39 @@ impl Checkout {
         })
     }
 
-    /// The paths that differ between two commits.
+    /// True if both commits are the same, or the first one precedes the second.
+    ///
+    /// # Errors
+    /// When `git` cannot be run.
+    pub(super) fn is_ancestor(&self, commit: &str, of: &str) -> Result<bool, Failure> {
+        Ok(self.text_if(&["merge-base", "--is-ancestor", commit, of])?.is_some())
+    }
+
+    /// The author, the time and the message of a commit.
+    ///
+    /// # Errors
+    /// When the clone does not have the commit.
+    pub(super) fn authored(&self, commit: &str) -> Result<Authored, Failure> {
+        let text = self.text(&[
+            "log",
+            "-1",
+            "--no-show-signature",
+            "--encoding=UTF-8",
+            "--format=%an%x00%ae%x00%at%x00%B",
+            commit,
+        ])?;
+        let mut parts = text.splitn(4, '\0');
+        let mut next = || parts.next().unwrap_or_default().to_owned();
+        let (name, email, seconds, message) = (next(), next(), next(), next());
+        Ok(Authored::new(name, email, seconds.parse().unwrap_or_default(), &message))
+    }
+
+    /// The paths that differ between two commits of trusted accounts.
     ///
     /// # Errors
     /// When the clone does not have a commit.
     pub(super) fn changed(&self, from: &str, to: &str) -> Result<BTreeSet<String>, Failure> {
-        let listed = self.bytes(&["diff-tree", "-r", "-z", "--name-only", "--no-renames", from, to], &[])?;
+        let listed = self.bytes(&["diff-tree", "-r", "-z", "--name-only", "--no-renames", from, to])?;
         let names = listed.split(|byte| *byte == 0).filter(|name| !name.is_empty());
         Ok(names.map(|name| String::from_utf8_lossy(name).into_owned()).collect())
     }
@@ -110,7 +131,7 @@ impl Checkout {
     /// # Errors
     /// When `git` cannot be run.
     pub(super) fn file(&self, commit: &str, path: &str, limit: usize) -> Result<Option<String>, Failure> {
-        let listed = self.bytes(&["ls-tree", "-z", "--full-tree", commit, "--", path], &[])?;
+        let listed = self.bytes(&["ls-tree", "-z", "--full-tree", commit, "--", path])?;
         let is_file = listed.starts_with(b"100");
         let Some(blob) = listed.split(|byte| matches!(byte, b' ' | b'\t')).nth(2).filter(|_| is_file) else {
             return Ok(None);
@@ -120,74 +141,49 @@ impl Checkout {
         if size > limit {
             return Ok(None);
         }
-        let text = self.bytes(&["cat-file", "blob", &blob], &[])?;
+        let text = self.bytes(&["cat-file", "blob", &blob])?;
         Ok(Some(String::from_utf8_lossy(&text).into_owned()))
     }
 
-    /// Writes the YAML and JSON files of a commit into an empty folder. Links, submodules and large files are left out; the
-    /// result lists them. Filters of `.gitattributes` do not run.
+    /// The entries of a commit.
     ///
     /// # Errors
-    /// When the tree is too large, a path leads out of the folder, or a file cannot be written.
-    pub(super) fn write(&self, commit: &str, folder: &Path) -> Result<Vec<String>, Failure> {
-        let listed = self.bytes(&["ls-tree", "-r", "-z", "-l", "--full-tree", commit], &[])?;
-        let (mut entries, mut left_out, mut total) = (Vec::new(), Vec::new(), 0_u64);
-        for line in listed.split(|byte| *byte == 0).filter(|line| !line.is_empty()) {
-            let line = String::from_utf8_lossy(line);
-            let Some((head, path)) = line.split_once('\t') else { continue };
-            let mut words = head.split_whitespace();
-            let (Some(mode), Some(_), Some(blob), size) = (words.next(), words.next(), words.next(), words.next())
-            else {
-                continue;
-            };
-            let is_file = mode.starts_with("100");
-            if is_file && ![".yaml", ".yml", ".json"].iter().any(|ending| path.ends_with(ending)) {
-                continue;
-            }
-            let size = size.and_then(|size| size.parse().ok()).unwrap_or(u64::MAX);
-            if !is_file || size > LARGEST_FILE || !is_within(path) {
-                left_out.push(path.to_owned());
+    /// When the clone does not have the commit, and for too many entries.
+    pub(super) fn entries(&self, commit: &str) -> Result<Vec<Entry>, Failure> {
+        tree::entries_with_sizes(&self.root, commit)
+    }
+
+    /// Writes the YAML and JSON files of a tree into an empty folder. Links, submodules and large files are left out; the
+    /// result lists them.
+    ///
+    /// # Errors
+    /// When the tree is too large, or a file cannot be written.
+    pub(super) fn write(&self, entries: &[Entry], folder: &Path) -> Result<Vec<String>, Failure> {
+        let (mut written, mut left_out, mut total) = (Vec::new(), Vec::new(), 0_u64);
+        for entry in entries {
+            let is_file = entry.kind == Kind::File;
+            if is_file && ![".yaml", ".yml", ".json"].iter().any(|ending| entry.path.ends_with(ending)) {
                 continue;
             }
-            total += size;
-            entries.push(Entry { path: path.to_owned(), blob: blob.to_owned() });
-            if entries.len() > MOST_FILES || total > LARGEST_TREE {
+            if !is_file || entry.size > LARGEST_FILE || !tree::is_within(&entry.path) {
+                left_out.push(entry.path.clone());
+                continue;
+            }
+            total += entry.size;
+            written.push(entry);
+            if written.len() > MOST_FILES || total > LARGEST_TREE {
                 return Err(Failure::new(format!(
-                    "the files of `{commit}` are too many or too large for an untrusted request"
-                ))
-                .hint("plan a part of the repository: `terrace pr plan PATH`"));
+                    "an untrusted request may have {MOST_FILES} YAML and JSON files of {} MiB, and this one has more",
+                    LARGEST_TREE >> 20
+                )));
             }
         }
-        self.write_entries(&entries, folder)?;
+        tree::write(&self.root, &written, folder)?;
         Ok(left_out)
     }
 
-    fn write_entries(&self, entries: &[Entry], folder: &Path) -> Result<(), Failure> {
-        let requests: String = entries.iter().map(|entry| format!("{}\n", entry.blob)).collect();
-        let all = self.bytes(&["cat-file", "--batch"], requests.as_bytes())?;
-        let mut rest = all.as_slice();
-        let unreadable = || Failure::new("`git cat-file` returns another text than expected");
-        for entry in entries {
-            // `BLOB blob SIZE`, a line break, the content, a line break.
-            let end = rest.iter().position(|byte| *byte == b'\n').ok_or_else(unreadable)?;
-            let head = String::from_utf8_lossy(rest.get(..end).unwrap_or_default()).into_owned();
-            let size = head.rsplit(' ').next().and_then(|size| size.parse::<usize>().ok()).ok_or_else(unreadable)?;
-            let content = rest.get(end + 1..end + 1 + size).ok_or_else(unreadable)?;
-            rest = rest.get(end + 2 + size..).unwrap_or_default();
-            let path = folder.join(&entry.path);
-            let failed = |error: std::io::Error| Failure::new(format!("{:?} cannot be written: {error}", entry.path));
-            if let Some(parent) = path.parent() {
-                std::fs::create_dir_all(parent).map_err(failed)?;
-            }
-            // A new file: two names that this file system does not distinguish must not replace each other.
-            let mut file = std::fs::File::create_new(&path).map_err(failed)?;
-            file.write_all(content).map_err(failed)?;
-        }
-        Ok(())
-    }
-
     fn text(&self, arguments: &[&str]) -> Result<String, Failure> {
-        Ok(String::from_utf8_lossy(&self.bytes(arguments, &[])?).trim().to_owned())
+        Ok(String::from_utf8_lossy(&self.bytes(arguments)?).trim().to_owned())
     }
 
     /// The output of a command; `None` if it fails.
@@ -196,8 +192,8 @@ impl Checkout {
         Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned()))
     }
 
-    fn bytes(&self, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, Failure> {
-        let output = large_output(&self.root, arguments, input)?;
+    fn bytes(&self, arguments: &[&str]) -> Result<Vec<u8>, Failure> {
+        let output = output(command(&self.root, arguments), &[])?;
         match output.status.success() {
             true => Ok(output.stdout),
             false => {
@@ -205,47 +201,5 @@ impl Checkout {
                 Err(Failure::new(format!("`git {}` failed: {detail}", arguments.first().unwrap_or(&""))))
             }
         }
-    }
-}
-
-/// Runs a command whose input and output may both be large: a thread writes the input.
-fn large_output(root: &Path, arguments: &[&str], input: &[u8]) -> Result<std::process::Output, Failure> {
-    if input.is_empty() {
-        return output(command(root, arguments), &[]);
-    }
-    let failed = |error: std::io::Error| Failure::new(format!("`git` cannot be run: {error}"));
-    let mut command = command(root, arguments);
-    let piped = std::process::Stdio::piped;
-    let mut child = command.stdin(piped()).stdout(piped()).stderr(piped()).spawn().map_err(failed)?;
-    let stdin = child.stdin.take();
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            // A command that ends early reports why.
-            let _ = stdin.map(|mut stdin| stdin.write_all(input));
-        });
-        child.wait_with_output().map_err(failed)
-    })
-}
-
-/// True for a path of plain names below a folder.
-fn is_within(path: &str) -> bool {
-    let is_plain = |part: Component<'_>| match part {
-        Component::Normal(name) => !name.eq_ignore_ascii_case(".git"),
-        _ => false,
-    };
-    !path.is_empty() && Path::new(path).components().all(is_plain) && !path.contains("//") && !path.contains("/./")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn path_must_stay_within_its_folder() {
-        for path in ["../a.yaml", "a/../../b.yaml", "/etc/a.yaml", ".git/config.yaml", "a/.GIT/x.yaml", "./a.yaml", ""]
-        {
-            assert!(!is_within(path), "{path}");
-        }
-        assert!(is_within("a/b c/ü.yaml") && is_within("..a/b...yaml"));
     }
 }

@@ -1,20 +1,20 @@
 //! The texts of comments and checks.
 
-use super::planned::{Outcome, Target, failed};
+use super::planned::{Outcome, Ready, Target, failed};
 use std::collections::BTreeSet;
 use terrace_engine::render::markdown::{Markdown, code, prose};
-use terrace_forge::comment::{length, within};
-use terrace_forge::record::{Kind, Record, Reviewed, marker};
+use terrace_forge::comment::{append, length, within};
+use terrace_forge::record::{Kind, Record, Writer, marker};
 use terrace_forge::{Request, Vendor, Verdict};
 
 /// The longest name in a table, in characters.
 const WIDEST: usize = 120;
 /// The longest message, in characters.
 const LONGEST: usize = 600;
-/// The room that one plan takes in the table and in the record, in characters.
-const ROW: usize = 520;
-/// The room of everything else in the head.
+/// The room of the head without the rows of plans.
 const FRAME: usize = 8_000;
+/// The room behind the head, for the numbers of lines and plans without room.
+const REST: usize = 1_000;
 /// The longest plan, in characters.
 const LARGEST_PLAN: usize = 60_000;
 
@@ -30,8 +30,8 @@ pub(super) struct Page {
 #[derive(Debug)]
 pub(super) struct Facts<'a> {
     pub(super) vendor: Vendor,
-    /// The name of the job.
-    pub(super) name: &'a str,
+    /// The job.
+    pub(super) writer: Writer<'a>,
     pub(super) request: u64,
     /// The planned commit of the request.
     pub(super) commit: &'a str,
@@ -45,8 +45,7 @@ pub(super) struct Facts<'a> {
 /// The comment with the plans of a request.
 pub(super) fn plans(facts: &Facts<'_>, plans: &[(Target, Outcome)]) -> Page {
     let limit = facts.vendor.comment_limit();
-    let room = limit.saturating_sub(FRAME) / ROW;
-    let (head, verdict, title) = head(facts, plans, room);
+    let (head, verdict, title) = head(facts, plans, limit);
     let per_plan = limit.saturating_sub(length(&head) + 500) / plans.len().max(1);
     let per_plan = per_plan.clamp(Markdown::LEAST_CHARS, LARGEST_PLAN);
     let sections: Vec<String> = plans
@@ -63,47 +62,31 @@ pub(super) fn plans(facts: &Facts<'_>, plans: &[(Target, Outcome)]) -> Page {
     Page { text, verdict, title }
 }
 
-fn head(facts: &Facts<'_>, plans: &[(Target, Outcome)], room: usize) -> (String, Verdict, String) {
-    let mut record = Record { request: facts.request, commit: facts.commit.to_owned(), plans: Vec::new() };
-    let reviewed: Vec<Reviewed> = plans
-        .iter()
-        .take(room)
-        .filter_map(|(target, outcome)| {
-            let ready = outcome.as_ref().ok().filter(|ready| !ready.plan.is_errored && ready.is_covered())?;
-            Some(ready.reviewed(target, &record))
-        })
-        .collect();
-    record.plans = reviewed;
+/// The marker, the record, the table and remarks: at most `limit` characters without [`REST`].
+fn head(facts: &Facts<'_>, plans: &[(Target, Outcome)], limit: usize) -> (String, Verdict, String) {
+    let (record, rows) = record(facts, plans, limit.saturating_sub(FRAME));
     let short = facts.commit.get(..10).unwrap_or(facts.commit);
     let mut text = format!(
         "{}\n{}\n## terrace: plans of {}\n\n",
-        marker(Kind::Plan, facts.name),
+        marker(Kind::Plan, facts.writer.name),
         record.to_line(),
         code(short, WIDEST)
     );
+    let sound = || plans.iter().filter_map(|(target, outcome)| Some((target, outcome.as_ref().ok()?)));
     let is_failed = |outcome: &Outcome| outcome.as_ref().map_or(true, |ready| ready.plan.is_errored);
     let errors = plans.iter().filter(|(_, outcome)| is_failed(outcome)).count() + facts.failures.len();
-    let destructive: Vec<&(Target, Outcome)> = plans
-        .iter()
-        .filter(|(_, outcome)| outcome.as_ref().is_ok_and(|ready| !ready.plan.is_errored && ready.is_destructive()))
-        .collect();
-    let changes =
-        plans.iter().filter(|(_, outcome)| outcome.as_ref().is_ok_and(|ready| ready.plan.has_changes())).count();
+    let waiting: Vec<(&Target, &Ready)> =
+        sound().filter(|(_, ready)| !ready.plan.is_errored && ready.needs_approval().is_some()).collect();
+    let changes = sound().filter(|(_, ready)| ready.plan.has_changes()).count();
+    let mut lines: Vec<String> = Vec::new();
     if plans.is_empty() && facts.failures.is_empty() {
         text.push_str("The request changes no product.\n\n");
     }
     if !plans.is_empty() {
         text.push_str("| stack | plan | digest |\n|---|---|---|\n");
-        for (target, outcome) in plans.iter().take(room) {
-            let (counts, digest) = match outcome {
-                Ok(ready) if ready.plan.is_errored => (ready.counts(), "-".to_owned()),
-                Ok(ready) => (ready.counts(), code(&ready.digest, WIDEST)),
-                Err(_) => ("failed".to_owned(), "-".to_owned()),
-            };
-            text.push_str(&format!("| {} | {counts} | {digest} |\n", code(&target.stack(), WIDEST)));
-        }
-        if plans.len() > room {
-            let more = plans.len() - room;
+        rows.iter().for_each(|row| text.push_str(row));
+        if plans.len() > rows.len() {
+            let more = plans.len() - rows.len();
             text.push_str(&format!(
                 "\n**{more} more plans are too many for one comment: the merge does not apply them.** Split the request, or plan parts of \
                  the repository with `terrace pr plan PATH --name NAME`.\n"
@@ -111,50 +94,89 @@ fn head(facts: &Facts<'_>, plans: &[(Target, Outcome)], room: usize) -> (String,
         }
         text.push_str("\nThe merge applies exactly these plans.\n\n");
     }
-    if !destructive.is_empty() {
-        text.push_str("**Plans that destroy or replace objects need an approval.** An owner of the files writes as a comment:\n\n");
-        for (target, outcome) in destructive.iter().take(room.min(20)) {
-            if let Ok(ready) = outcome {
-                text.push_str(&format!(
-                    "- for {}: `terrace approve {}`\n",
-                    code(&target.stack(), WIDEST),
-                    ready.digest
-                ));
-            }
-        }
-        text.push('\n');
+    for (environment, messages) in facts.failures {
+        lines.push(format!("- **The products of {} cannot be read:**\n", code(environment, WIDEST)));
+        lines.extend(messages.iter().map(|message| format!("  - {}\n", prose(message, LONGEST))));
     }
-    for stack in facts.removed.iter().take(20) {
-        text.push_str(&format!(
-            "- {} has no files any more. Its objects stay until `terrace destroy` removes them.\n",
-            code(stack, WIDEST)
-        ));
-    }
-    for (environment, messages) in facts.failures.iter().take(5) {
-        text.push_str(&format!("- **The products of {} cannot be read:**\n", code(environment, WIDEST)));
-        messages.iter().take(10).for_each(|message| text.push_str(&format!("  - {}\n", prose(message, LONGEST))));
-    }
-    let uncovered = plans.iter().filter(|(_, outcome)| outcome.as_ref().is_ok_and(|ready| !ready.is_covered())).count();
-    if uncovered > 0 {
-        text.push_str(
-            "- Plans with sensitive values need a state key: without it their digest does not cover these values, and the merge does not apply \
-             them.\n",
+    if sound().any(|(_, ready)| ready.plan.has_changes() && !ready.has_key()) {
+        lines.push(
+            "- Without a state key, nothing proves which plan was reviewed: so each plan needs an approval. Set \
+             `TERRACE_STATE_KEY` in the jobs.\n"
+                .to_owned(),
         );
     }
-    facts.notes.iter().take(10).for_each(|note| text.push_str(&format!("- {}\n", prose(note, LONGEST))));
+    if sound().any(|(_, ready)| !ready.is_covered()) {
+        lines.push(
+            "- Plans with sensitive values need a state key: without it their digest does not cover these values, and the merge does not \
+             apply them.\n"
+                .to_owned(),
+        );
+    }
+    if !waiting.is_empty() {
+        let which = match waiting.iter().all(|(_, ready)| ready.is_destructive()) {
+            true => "Plans that destroy or replace objects need an approval.",
+            false => "These plans need an approval.",
+        };
+        lines.push(format!("\n**{which}** An owner of the files writes as a comment:\n\n"));
+        lines.extend(waiting.iter().map(|(target, ready)| {
+            format!("- for {}: `terrace approve {}`\n", code(&target.stack(), WIDEST), ready.digest)
+        }));
+        lines.push("\n".to_owned());
+    }
+    lines.extend(facts.removed.iter().map(|stack| {
+        format!(
+            "- {} has no files any more. Its objects stay until `terrace destroy` removes them.\n",
+            code(stack, WIDEST)
+        )
+    }));
+    lines.extend(facts.notes.iter().map(|note| format!("- {}\n", prose(note, LONGEST))));
+    // The plans need room, too.
+    let room = (length(&text) + FRAME).min(limit.saturating_sub(REST));
+    let omitted = append(room, &mut text, lines);
+    if omitted > 0 {
+        text.push_str(&format!("- {omitted} more lines have no room here.\n"));
+    }
     text.push('\n');
-    let title = match (plans.len(), errors, destructive.len()) {
+    let title = match (plans.len(), errors, waiting.len()) {
         (0, 0, _) => "no changed product".to_owned(),
         (_, 0, 0) => format!("{} of {} plans have changes", changes, plans.len()),
-        (_, 0, count) => format!("{count} of {} plans need an approval, because they destroy objects", plans.len()),
+        (_, 0, count) if waiting.iter().all(|(_, ready)| ready.is_destructive()) => {
+            format!("{count} of {} plans need an approval, because they destroy objects", plans.len())
+        }
+        (_, 0, count) => format!("{count} of {} plans need an approval", plans.len()),
         (_, count, _) => format!("{count} plans have errors"),
     };
-    let verdict = match (errors, destructive.len()) {
+    let verdict = match (errors, waiting.len()) {
         (0, 0) => Verdict::Success,
         (0, _) => Verdict::Waiting,
         _ => Verdict::Failure,
     };
     (text, verdict, title)
+}
+
+/// The record and the rows of the table: as many plans as have room in `limit` characters.
+fn record(facts: &Facts<'_>, plans: &[(Target, Outcome)], limit: usize) -> (Record, Vec<String>) {
+    let mut record = Record { request: facts.request, commit: facts.commit.to_owned(), plans: Vec::new() };
+    let (mut rows, mut used) = (Vec::new(), 0);
+    for (target, outcome) in plans {
+        let (counts, digest) = match outcome {
+            Ok(ready) if ready.plan.is_errored => (ready.counts(), "-".to_owned()),
+            Ok(ready) => (ready.counts(), code(&ready.digest, WIDEST)),
+            Err(_) => ("failed".to_owned(), "-".to_owned()),
+        };
+        let row = format!("| {} | {counts} | {digest} |\n", code(&target.stack(), WIDEST));
+        let ready = outcome.as_ref().ok().filter(|ready| !ready.plan.is_errored && ready.is_covered());
+        let known = record.plans.len();
+        let entry = ready.map(|ready| ready.reviewed(target, &record, facts.writer));
+        record.plans.extend(entry);
+        used += length(&row);
+        if used + record.to_line().len() > limit {
+            record.plans.truncate(known);
+            break;
+        }
+        rows.push(row);
+    }
+    (record, rows)
 }
 
 /// The comment about an untrusted request.
@@ -167,20 +189,24 @@ pub(super) fn untrusted(facts: &Facts<'_>, reason: &str, plans: &[(String, Strin
          - lookups, commands, variables and secrets: their values are unknown\n- whether names and values are accepted by the \
          remote systems\n- changes of `terrace.yaml`, blueprints and pipeline specs in this request\n\n\
          The merge applies nothing of this request without an approval of its plan.\n\n",
-        marker(Kind::Plan, facts.name),
+        marker(Kind::Plan, facts.writer.name),
         code(short, WIDEST),
         prose(reason, LONGEST)
     );
-    for message in messages.iter().chain(facts.notes).take(30) {
-        // A code span disables links.
-        head.push_str(&format!("- {}\n", code(&message.replace('`', "'"), LONGEST)));
+    // A code span disables links.
+    let line = |message: &String| format!("- {}\n", code(&message.replace('`', "'"), LONGEST));
+    let lines = messages.iter().chain(facts.notes).map(line);
+    let limit = facts.vendor.comment_limit();
+    let omitted = append(limit / 2, &mut head, lines);
+    if omitted > 0 {
+        head.push_str(&format!("- {omitted} more messages have no room here\n"));
     }
     if plans.is_empty() && messages.is_empty() {
         head.push_str("The request changes no product.\n");
     }
     let sections: Vec<String> =
         plans.iter().map(|(stack, text)| format!("\n### {}\n\n{text}\n", code(stack, WIDEST))).collect();
-    within(facts.vendor.comment_limit(), &head, &sections, |count| format!("\n{count} previews have no room here.\n"))
+    within(limit, &head, &sections, |count| format!("\n{count} previews have no room here.\n"))
 }
 
 /// The state of a plan after the merge.
@@ -204,13 +230,6 @@ pub(super) fn applied(vendor: Vendor, name: &str, request: &Request, outcomes: &
         (all, left) => format!("{left} of {all} plans are not applied"),
     };
     let mut head = format!("{}\n\n## terrace: {verdict}\n\n", marker(Kind::Apply, name));
-    if !outcomes.is_empty() {
-        head.push_str("| stack | outcome |\n|---|---|\n");
-        for outcome in outcomes.iter().take(150) {
-            head.push_str(&format!("| {} | {} |\n", code(&outcome.stack, WIDEST), outcome.outcome));
-        }
-        head.push('\n');
-    }
     if left > 0 {
         let sign = vendor.sign();
         head.push_str(&format!(
@@ -218,10 +237,22 @@ pub(super) fn applied(vendor: Vendor, name: &str, request: &Request, outcomes: &
             request.number, request.number
         ));
     }
-    notes.iter().take(10).for_each(|note| head.push_str(&format!("- {}\n", prose(note, LONGEST))));
+    let limit = vendor.comment_limit();
+    let mut lines = Vec::new();
+    if !outcomes.is_empty() {
+        head.push_str("| stack | outcome |\n|---|---|\n");
+        let row = |outcome: &Applied| format!("| {} | {} |\n", code(&outcome.stack, WIDEST), outcome.outcome);
+        // The rows of plans that are not applied come first: they have room in any comment.
+        let (done, left): (Vec<&Applied>, Vec<&Applied>) = outcomes.iter().partition(|outcome| outcome.is_done);
+        lines.extend(left.into_iter().chain(done).map(row));
+        lines.push("\n".to_owned());
+    }
+    lines.extend(notes.iter().map(|note| format!("- {}\n", prose(note, LONGEST))));
+    let omitted = append(limit.saturating_sub(REST), &mut head, lines);
+    if omitted > 0 {
+        head.push_str(&format!("\n{omitted} more lines have no room here: see the log of the job.\n"));
+    }
     let sections: Vec<String> =
         outcomes.iter().map(|outcome| outcome.details.clone()).filter(|it| !it.is_empty()).collect();
-    within(vendor.comment_limit(), &head, &sections, |count| {
-        format!("\n{count} texts have no room here: see the log of the job.\n")
-    })
+    within(limit, &head, &sections, |count| format!("\n{count} texts have no room here: see the log of the job.\n"))
 }

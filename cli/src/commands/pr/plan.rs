@@ -58,7 +58,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &PrPlanArguments) -> R
         let page =
             untrusted::page(context, arguments, &checkout, (head, base.as_deref()), (&job, number, reason)).await?;
         output.write("comment.md", &page.text)?;
-        publisher.comment(number, &marker(Kind::Plan, &arguments.scope.name), &page.text).await?;
+        publish(&publisher, &arguments.scope.name, (number, head), &page).await?;
         publisher.check(&check(&arguments.scope.name, head, page.verdict, page.title, page.text.clone())).await?;
         publisher.summary(&page.text)?;
         return Ok(Exit::Done);
@@ -67,7 +67,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &PrPlanArguments) -> R
     let (scope, plans) = plans(context, &checkout, &arguments.scope.paths, &commits).await?;
     let facts = Facts {
         vendor: job.vendor,
-        name: &arguments.scope.name,
+        writer: publisher.writer(&arguments.scope.name),
         request: number,
         commit: head,
         removed: &scope.removed,
@@ -92,7 +92,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &PrPlanArguments) -> R
     if is_queue {
         page = queued(&publisher, &arguments.scope.name, number, &plans, page).await?;
     } else {
-        publisher.comment(number, &marker(Kind::Plan, &arguments.scope.name), &page.text).await?;
+        publish(&publisher, &arguments.scope.name, (number, head), &page).await?;
     }
     let Page { text, verdict, title } = page;
     let commit = if is_queue { &commits.tip } else { head };
@@ -103,6 +103,35 @@ pub(super) async fn run(context: &Context<'_>, arguments: &PrPlanArguments) -> R
         Verdict::Failure => Err(Failure::reported(Exit::Error)),
         Verdict::Success | Verdict::Waiting => Ok(Exit::Done),
     }
+}
+
+/// Writes the comment, unless the request has another head by now: the job of an older commit may end after that of the
+/// newest one.
+///
+/// # Errors
+/// When the forge fails.
+async fn publish(
+    publisher: &Publisher<'_>,
+    name: &str,
+    (number, head): (u64, &str),
+    page: &Page,
+) -> Result<(), Failure> {
+    let Some(forge) = publisher.forge() else { return Ok(()) };
+    let now = match forge.request(number).await {
+        Ok(now) => Some(now),
+        // The call that writes the comment reports the missing permission.
+        Err(error) if error.is_denied() => None,
+        Err(error) => return Err(failure(error)),
+    };
+    if let Some(now) = now.filter(|now| now.head != head) {
+        publisher.note(&format!(
+            "the {} is at {} by now: the job of that commit writes the comment",
+            publisher.job.vendor.request(),
+            now.head
+        ));
+        return Ok(());
+    }
+    publisher.comment(number, &marker(Kind::Plan, name), &page.text).await
 }
 
 fn check(name: &str, commit: &str, verdict: Verdict, title: String, summary: String) -> Check {
@@ -178,11 +207,14 @@ async fn plans(
 ) -> Result<(Scope, Vec<(Target, Outcome)>), Failure> {
     let changed = checkout.changed(&commits.base, &commits.tip)?;
     let environments = scope::environments(context, folders)?;
-    let is_all = !scope::changed_common(context, folders, &changed)?.is_empty();
+    let common = scope::Common::new(context, folders, &changed)?;
+    let is_all = !common.of_all.is_empty();
     let existing: Vec<PathBuf> = folders.iter().filter(|folder| folder.exists()).cloned().collect();
     let base = Base::read(&existing, &commits.base)?;
     let (before, notes) = scope::before(context, base, &environments, folders).await;
-    let is_touched = |unit: &super::units::Unit, environment: &str| is_all || unit.is_touched_by(&changed, environment);
+    let is_touched = |unit: &super::units::Unit, environment: &str| {
+        is_all || unit.is_touched_by(&changed, environment) || !common.of(unit).is_empty()
+    };
     let mut scope = scope::find(context, &environments, folders, &before.units, is_touched).await;
     scope.notes.extend(notes);
     if is_all {
@@ -248,11 +280,13 @@ async fn queued(
     let Some(forge) = publisher.forge() else { return Ok(page) };
     let found = comment::find(forge, number, &marker(Kind::Plan, name)).await.map_err(failure)?;
     let record = found.and_then(|(_, text)| Record::of_comment(&text));
+    let writer = publisher.writer(name);
     let is_reviewed = |(target, outcome): &&(Target, Outcome)| {
         let (Ok(ready), Some(record)) = (outcome, &record) else { return false };
         let entry = record.plans.iter().find(|plan| plan.stack == target.stack());
-        !ready.plan.has_changes()
-            || entry.is_some_and(|entry| ready.has_digest(&entry.digest) && ready.authenticates(entry, record))
+        // Without a key, the merge applies nothing without an approval.
+        let is_proven = |entry| !ready.has_key() || ready.authenticates(entry, record, writer);
+        !ready.plan.has_changes() || entry.is_some_and(|entry| ready.has_digest(&entry.digest) && is_proven(entry))
     };
     let stale = plans.len() - plans.iter().filter(is_reviewed).count();
     Ok(match stale {

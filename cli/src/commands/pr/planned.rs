@@ -15,7 +15,7 @@ use terrace_engine::render::comparison::Comparison;
 use terrace_engine::render::markdown::{Markdown, code, prose};
 use terrace_engine::seal::Seal;
 use terrace_engine::text::shell_word;
-use terrace_forge::record::{Record, Reviewed};
+use terrace_forge::record::{Record, Reviewed, Writer};
 use terrace_provider::Severity;
 use terrace_state::Access;
 
@@ -182,21 +182,33 @@ impl Ready {
     }
 
     /// The entry of the record, authenticated by the state key if there is one.
-    pub(super) fn reviewed(&self, target: &Target, record: &Record) -> Reviewed {
+    pub(super) fn reviewed(&self, target: &Target, record: &Record, writer: Writer<'_>) -> Reviewed {
         let reviewed = Reviewed { stack: target.stack(), digest: self.digest.clone(), code: None };
-        let code = self.seal.change_detector(&reviewed.authenticated(record));
+        let code = self.seal.change_detector(&reviewed.authenticated(record, writer));
         Reviewed { code, ..reviewed }
     }
 
-    /// True if the state key of the plan authenticates the entry of a record, or the plan has no key.
-    pub(super) fn authenticates(&self, reviewed: &Reviewed, record: &Record) -> bool {
-        if !self.seal.has_key() {
-            return true;
-        }
-        let text = reviewed.authenticated(record);
+    /// True if there is a state key: without one, any workflow of the repository could write a record.
+    pub(super) fn has_key(&self) -> bool {
+        self.seal.has_key()
+    }
+
+    /// True if the state key of the plan authenticates the entry of a record.
+    pub(super) fn authenticates(&self, reviewed: &Reviewed, record: &Record, writer: Writer<'_>) -> bool {
+        let text = reviewed.authenticated(record, writer);
         let Some(code) = &reviewed.code else { return false };
         self.seal.change_detector(&text).as_ref() == Some(code)
             || self.seal.older_change_detectors(&text).contains(code)
+    }
+
+    /// The reason why the plan needs an approval even if it is the reviewed one.
+    pub(super) fn needs_approval(&self) -> Option<&'static str> {
+        match (self.plan.has_changes(), self.is_destructive(), self.has_key()) {
+            (false, _, _) => None,
+            (true, true, _) => Some("it destroys or replaces objects"),
+            (true, false, false) => Some("without a state key, nothing proves which plan was reviewed"),
+            (true, false, true) => None,
+        }
     }
 
     /// The plan in Markdown within a limit of characters, with the comparison.

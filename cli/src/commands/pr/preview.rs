@@ -6,6 +6,7 @@
 use super::scope::environments;
 use super::units::{self, Unit};
 use crate::args::{Global, PrPreviewArguments};
+use crate::configuration::FILE_NAME;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::planning::compile_untrusted;
@@ -89,6 +90,9 @@ async fn preview(context: &Context<'_>, request: &Request, base: &Path) -> Previ
             return result;
         }
     };
+    // The configuration of the request has no effect here.
+    let is_other = |path: &&String| Path::new(path).file_name().is_none_or(|name| name != FILE_NAME);
+    let changed: BTreeSet<String> = request.changed.iter().filter(is_other).cloned().collect();
     for environment in &environments {
         let found = super::planned::in_environment(context, environment, async |context| {
             let head = units::find(context, Path::new(""), &request.folders)?;
@@ -102,7 +106,11 @@ async fn preview(context: &Context<'_>, request: &Request, base: &Path) -> Previ
                 continue;
             }
         };
-        let is_touched = |unit: &Unit| unit.is_touched_by(&request.changed, environment);
+        // A stack may name an environment that the configuration does not have.
+        let is_unknown =
+            |unit: &Unit| request.environment.is_none() && !environments.iter().any(|name| unit.is_in(name));
+        let is_here = |unit: &Unit| unit.is_in(environment) || is_unknown(unit);
+        let is_touched = |unit: &Unit| is_here(unit) && unit.is_touched_by(&changed, environment);
         let touched: BTreeSet<&String> =
             head.iter().chain(&before).filter(|unit| is_touched(unit)).map(|unit| &unit.stack).collect();
         for stack in touched {

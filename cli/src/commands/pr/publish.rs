@@ -7,6 +7,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use terrace_forge::record::Writer;
 use terrace_forge::{Check, Forge, ForgeError, Job, JobError, comment};
 
 /// The size limit of a step's summary, in bytes: <https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands#adding-a-job-summary>.
@@ -30,6 +31,11 @@ impl<'a> Publisher<'a> {
             publisher.note(&format!("{variable} is not set, so terrace writes no comment and no check"));
         }
         publisher
+    }
+
+    /// The job as the writer of records.
+    pub(super) fn writer<'b>(&'b self, name: &'b str) -> Writer<'b> {
+        Writer { repository: &self.job.repository, name }
     }
 
     /// The forge, if there is a token.

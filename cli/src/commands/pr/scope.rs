@@ -2,12 +2,15 @@
 
 use super::planned::{Before, Target, in_environment};
 use super::units::{self, Unit};
+use crate::configuration;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::planning::Base;
+use crate::settings::Settings;
 use crate::wiring::blueprint_folders;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// The products of a change.
 #[derive(Debug, Default)]
@@ -28,27 +31,69 @@ pub(super) struct Scope {
 /// When the configuration is invalid.
 pub(super) fn environments(context: &Context<'_>, folders: &[PathBuf]) -> Result<Vec<String>, Failure> {
     let settings = context.settings(folders.first().map(PathBuf::as_path))?;
-    Ok(match settings.environment {
+    Ok(match chosen(context) {
         Some(name) => vec![name],
         None => settings.configuration.environment_names().into_iter().map(str::to_owned).collect(),
     })
 }
 
-/// The changed files that may change the plan of every product: the configuration, and blueprints.
-///
-/// # Errors
-/// When the configuration is invalid.
-pub(super) fn changed_common(
-    context: &Context<'_>,
-    folders: &[PathBuf],
-    changed: &BTreeSet<String>,
-) -> Result<Vec<String>, Failure> {
-    let settings = context.settings(folders.first().map(PathBuf::as_path))?;
-    let here = Path::new(".").canonicalize().unwrap_or_default();
-    let common: Vec<PathBuf> =
-        settings.configuration_file.iter().cloned().chain(blueprint_folders(&settings)).collect();
+/// The environment of `--env` or TERRACE_ENV.
+pub(super) fn chosen(context: &Context<'_>) -> Option<String> {
+    context.global.env.clone().or_else(|| context.variables.get("TERRACE_ENV").map(str::to_owned))
+}
+
+/// The changed files that may change the plans of several products: configurations, and blueprints.
+pub(super) struct Common<'a> {
+    context: &'a Context<'a>,
+    changed: &'a BTreeSet<String>,
+    /// Those of the first folder's configuration, which concern every product.
+    pub(super) of_all: Vec<String>,
+    /// Those of the configurations of products, by the configuration file.
+    known: Mutex<BTreeMap<Option<PathBuf>, Vec<String>>>,
+}
+
+impl<'a> Common<'a> {
+    /// Finds the changed files.
+    ///
+    /// # Errors
+    /// When the configuration is invalid.
+    pub(super) fn new(
+        context: &'a Context<'a>,
+        folders: &[PathBuf],
+        changed: &'a BTreeSet<String>,
+    ) -> Result<Self, Failure> {
+        let of_all = changed_by(&context.settings(folders.first().map(PathBuf::as_path))?, changed);
+        Ok(Self { context, changed, of_all, known: Mutex::default() })
+    }
+
+    /// Those of a product. An invalid configuration has none: the plan of the product fails.
+    pub(super) fn of(&self, unit: &Unit) -> Vec<String> {
+        let Some(path) = unit.paths.first() else { return Vec::new() };
+        let file = match (&self.context.global.config, here().join(path).parent()) {
+            (None, Some(folder)) => configuration::find(folder),
+            _ => None,
+        };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_file = || {
+            let (ui, context) = (self.context.ui.silent(), self.context);
+            let settings = Context { ui: &ui, ..*context }.settings(Some(path));
+            settings.map(|settings| changed_by(&settings, self.changed)).unwrap_or_default()
+        };
+        known.entry(file).or_insert_with(of_file).clone()
+    }
+}
+
+/// The folder of the checkout.
+fn here() -> PathBuf {
+    Path::new(".").canonicalize().unwrap_or_default()
+}
+
+/// The changed files of a configuration and its blueprints.
+fn changed_by(settings: &Settings, changed: &BTreeSet<String>) -> Vec<String> {
+    let here = here();
+    let common: Vec<PathBuf> = settings.configuration_file.iter().cloned().chain(blueprint_folders(settings)).collect();
     let is_common = |path: &&String| common.iter().any(|common| here.join(path).starts_with(common));
-    Ok(changed.iter().filter(is_common).cloned().collect())
+    changed.iter().filter(is_common).cloned().collect()
 }
 
 /// The products of the base in each environment. An environment whose products cannot be read is left out.
@@ -82,6 +127,9 @@ pub(super) async fn find(
 ) -> Scope {
     let mut scope = Scope::default();
     let mut seen = BTreeSet::new();
+    let chosen = chosen(context);
+    // A descriptor may name its own environment.
+    let is_chosen = |unit: &Unit| chosen.as_deref().is_none_or(|name| unit.is_in(name));
     for environment in environments {
         let found =
             in_environment(context, environment, async |context| units::find(context, Path::new(""), folders)).await;
@@ -96,12 +144,11 @@ pub(super) async fn find(
         let of_base = |unit: &Unit| {
             base.iter().filter(|other| other.stack == unit.stack).any(|other| is_touched(other, environment))
         };
-        scope.removed.extend(
-            base.iter()
-                .filter(|unit| is_touched(unit, environment) && units.iter().all(|other| other.stack != unit.stack))
-                .map(|unit| unit.stack.clone()),
-        );
-        let touched = units.into_iter().filter(|unit| is_touched(unit, environment) || of_base(unit)).collect();
+        let is_gone = |unit: &&Unit| units.iter().all(|other| other.stack != unit.stack);
+        let gone = base.iter().filter(|unit| is_chosen(unit) && is_touched(unit, environment)).filter(is_gone);
+        scope.removed.extend(gone.map(|unit| unit.stack.clone()));
+        let is_target = |unit: &Unit| is_chosen(unit) && (is_touched(unit, environment) || of_base(unit));
+        let touched = units.into_iter().filter(is_target).collect();
         for unit in units::ordered(touched) {
             let environment = unit.environment.clone().unwrap_or_else(|| environment.clone());
             let target = Target { unit, environment };

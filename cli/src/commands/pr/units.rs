@@ -2,6 +2,7 @@
 //!
 //! A product is planned from exactly its own files, so that the digest of its plan does not change with another product.
 
+use crate::configuration::FILE_NAME;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::input::{Input, entities_below, is_descriptor_file, is_spec_file};
@@ -42,6 +43,11 @@ pub(super) struct Unit {
 }
 
 impl Unit {
+    /// False for a stack that names another environment.
+    pub(super) fn is_in(&self, environment: &str) -> bool {
+        self.environment.as_deref().is_none_or(|own| own == environment)
+    }
+
     /// True for a folder of pipeline specs.
     pub(super) fn is_of_specs(&self) -> bool {
         self.folder.is_some()
@@ -70,7 +76,15 @@ impl Unit {
             false => format!("{}/", folder.display()),
         });
         let is_within = |path: &str| within.as_ref().is_some_and(|within| path.starts_with(within));
-        changed.iter().filter(|path| is_within(path) || files.contains(Path::new(path))).cloned().collect()
+        let is_own = |path: &Path| files.contains(path) || self.is_configuration(path);
+        changed.iter().filter(|path| is_within(path) || is_own(Path::new(path))).cloned().collect()
+    }
+
+    /// True for a path of `terrace.yaml` in a folder above a file: the nearest one configures the plan, and a change may
+    /// add or remove a nearer one.
+    fn is_configuration(&self, path: &Path) -> bool {
+        path.file_name().is_some_and(|name| name == FILE_NAME)
+            && path.parent().is_some_and(|folder| self.paths.iter().any(|file| file.starts_with(folder)))
     }
 }
 
@@ -343,6 +357,10 @@ mod tests {
             ("p/environments/prod/configurations.yaml", "dev", false),
             ("p/README.md", "dev", false),
             ("p/inner/parameters.yaml", "dev", false),
+            ("terrace.yaml", "dev", true),
+            ("p/terrace.yaml", "dev", true),
+            ("p/inner/terrace.yaml", "dev", false),
+            ("q/terrace.yaml", "dev", false),
             ("pp/parameters.yaml", "dev", false),
         ] {
             let changed = BTreeSet::from([path.to_owned(), "z".to_owned()]);

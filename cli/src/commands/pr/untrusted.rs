@@ -7,15 +7,18 @@
 use super::commits::Checkout;
 use super::page::{self, Facts, Page};
 use super::preview::{Previewed, Request, SHOWN_LINKS};
+use super::scope::chosen;
 use crate::args::PrPlanArguments;
 use crate::configuration::FILE_NAME;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::planning::tree::difference;
 use crate::wiring::{forbid_dumps, guard_program};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
+use terrace_forge::record::Writer;
 use terrace_forge::{Job, Verdict};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -44,36 +47,38 @@ pub(super) async fn page(
         true => checked_out,
         false => head_commit.clone(),
     };
-    let changed = checkout.changed(&checkout.merge_base(&base, &head_commit)?, &head_commit)?;
+    let begin = checkout.merge_base(&base, &head_commit)?;
     let folder =
         tempfile::tempdir().map_err(|error| Failure::new(format!("no temporary folder can be made: {error}")))?;
     let (base_folder, head_folder) = (folder.path().join("base"), folder.path().join("head"));
     for folder in [&base_folder, &head_folder] {
         std::fs::create_dir(folder).map_err(|error| Failure::new(format!("a folder cannot be made: {error}")))?;
     }
-    checkout.write(&base, &base_folder)?;
-    let left_out = checkout.write(&tip, &head_folder)?;
+    checkout.write(&checkout.entries(&base)?, &base_folder)?;
     let configuration = base_folder.join(FILE_NAME);
     if !configuration.exists() {
         std::fs::write(&configuration, "")
             .map_err(|error| Failure::new(format!("a file cannot be written: {error}")))?;
     }
     let mut notes: Vec<String> = Vec::new();
-    let links: BTreeSet<&String> = left_out.iter().filter(|path| changed.contains(path.as_str())).collect();
-    if !links.is_empty() {
-        let names: Vec<&str> = links.iter().take(SHOWN_LINKS).map(|path| path.as_str()).collect();
-        notes.push(format!("not read, because they are links, submodules or too large: {}", names.join(", ")));
-    }
-    let request = Request {
-        folders: arguments.scope.paths.clone(),
-        environment: context.global.env.clone().or_else(|| context.variables.get("TERRACE_ENV").map(str::to_owned)),
-        changed,
+    let previewed = match written(checkout, (&begin, &head_commit, &tip), &head_folder) {
+        Ok((changed, left_out)) => {
+            let links: Vec<&str> = left_out.iter().filter(|path| changed.contains(*path)).map(String::as_str).collect();
+            if !links.is_empty() {
+                let names = links.iter().take(SHOWN_LINKS).copied().collect::<Vec<_>>().join(", ");
+                notes.push(format!("not read, because they are links, submodules or too large: {names}"));
+            }
+            let folders = arguments.scope.paths.clone();
+            let request = Request { folders, environment: chosen(context), changed };
+            preview(&request, &base_folder, &head_folder).await
+        }
+        // The request has too much of something: reviewers must see this.
+        Err(failure) => Err(failure.message.unwrap_or_default()),
     };
-    let result = preview(&request, &base_folder, &head_folder).await;
-    let previewed = result.unwrap_or_else(|why| Previewed { plans: Vec::new(), messages: vec![why] });
+    let previewed = previewed.unwrap_or_else(|why| Previewed { plans: Vec::new(), messages: vec![why] });
     let facts = Facts {
         vendor: job.vendor,
-        name: &arguments.scope.name,
+        writer: Writer { repository: &job.repository, name: &arguments.scope.name },
         request: number,
         commit: head,
         removed: &BTreeSet::new(),
@@ -87,6 +92,24 @@ pub(super) async fn page(
         verdict: Verdict::Waiting,
         title: "an untrusted request: preview without state and secrets".to_owned(),
     })
+}
+
+/// Writes the files of the request, and returns its changed paths and the paths that are left out.
+///
+/// Whole trees are listed and compared here. `git diff-tree` would keep all differences in memory, and a small repository can
+/// have endlessly many.
+fn written(
+    checkout: &Checkout,
+    (begin, head, tip): (&str, &str, &str),
+    folder: &Path,
+) -> Result<(BTreeSet<String>, Vec<String>), Failure> {
+    let files = checkout.entries(head)?;
+    let changed = difference(&checkout.entries(begin)?, &files);
+    let left_out = match tip == head {
+        true => checkout.write(&files, folder)?,
+        false => checkout.write(&checkout.entries(tip)?, folder)?,
+    };
+    Ok((changed, left_out))
 }
 
 /// Runs the preview in its own process.

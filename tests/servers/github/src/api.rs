@@ -1,6 +1,6 @@
 //! The calls. Each names its page of GitHub's documentation.
 
-use crate::world::{Comment, ISSUE_LIMIT, Issue, World, user};
+use crate::world::{Comment, Commit, ISSUE_LIMIT, Issue, World, user};
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeSet;
 use terrace_test_listening::strict::{Call, Outcome, Refusal, fault, refused};
@@ -16,7 +16,7 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    fn may(&self, area: &str, level: &str) -> Result<(), Refusal> {
+    pub(crate) fn may(&self, area: &str, level: &str) -> Result<(), Refusal> {
         let has = |level: &str| self.permissions.contains(&format!("{area}: {level}"));
         match has(level) || level == "read" && has("write") {
             true => Ok(()),
@@ -43,6 +43,7 @@ pub(crate) fn answer(world: &mut World, caller: &Caller, call: &Call<'_>) -> Out
         // https://docs.github.com/en/rest/users/users#get-the-authenticated-user
         ("GET", ["user"]) if caller.is_app => Err(refused(403, "Resource not accessible by integration")),
         ("GET", ["user"]) => Ok((200, user(&caller.login))),
+        ("POST", ["graphql"]) => crate::graphql::answer(world, caller, call),
         // https://docs.github.com/en/rest/teams/members#get-team-membership-for-a-user
         ("GET", ["orgs", "acme", "teams", team, "memberships", login]) => {
             caller.may("members", "read")?;
@@ -74,6 +75,12 @@ fn repository(world: &mut World, caller: &Caller, call: &Call<'_>, path: &[&str]
             let reviews = world.reviews.iter().enumerate().filter(|(_, review)| review.pull == pull);
             call.page(reviews.map(|(id, review)| review.to_json(id + 1)).collect(), &[])
         }
+        // https://docs.github.com/en/rest/pulls/pulls#list-commits-on-a-pull-request
+        ("GET", ["pulls", pull, "commits"]) => {
+            caller.may("pull-requests", "read")?;
+            let pull = world.pulls.get(&number(pull)?).ok_or_else(not_found)?;
+            call.page(pull.commits.iter().take(250).map(Commit::to_json).collect(), &[])
+        }
         // https://docs.github.com/en/rest/commits/commits#list-pull-requests-associated-with-a-commit
         ("GET", ["commits", sha, "pulls"]) => {
             caller.may("pull-requests", "read")?;
@@ -94,7 +101,7 @@ fn repository(world: &mut World, caller: &Caller, call: &Call<'_>, path: &[&str]
             world.pulls.get(&pull).ok_or_else(not_found)?;
             let text = body(call.fields(&["body"])?)?;
             let id = world.next();
-            let comment = Comment { id, pull, author: caller.login.clone(), text, is_edited: false };
+            let comment = Comment { id, pull, author: caller.login.clone(), text, edited: None };
             world.comments.push(comment.clone());
             Ok((201, comment.to_json()))
         }
@@ -108,7 +115,7 @@ fn repository(world: &mut World, caller: &Caller, call: &Call<'_>, path: &[&str]
             if comment.author != caller.login {
                 return Err(fault(403, "the comment of another account"));
             }
-            (comment.text, comment.is_edited) = (text, true);
+            (comment.text, comment.edited) = (text, Some(60));
             Ok((200, comment.to_json()))
         }
         // https://docs.github.com/en/rest/collaborators/collaborators#get-repository-permissions-for-a-user

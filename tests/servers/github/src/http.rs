@@ -102,6 +102,11 @@ impl StandIn {
         lock(&self.state.tokens).insert(Self::TOKEN.to_owned(), caller);
     }
 
+    /// Makes the job's token one of an app with this account, such as `plans[bot]`.
+    pub fn install(&self, login: &str) {
+        lock(&self.state.tokens).get_mut(Self::TOKEN).expect("the token of the job").login = login.to_owned();
+    }
+
     /// Revokes the job's token.
     pub fn revoke(&self) {
         lock(&self.state.tokens).clear();
@@ -136,6 +141,7 @@ impl StandIn {
             branch: "main".to_owned(),
             is_fork,
             merged: None,
+            commits: Vec::new(),
         };
         world.pulls.insert(number, pull);
         number
@@ -153,18 +159,28 @@ impl StandIn {
     pub fn comment(&self, author: &str, pull: u64, text: &str) -> u64 {
         let mut world = lock(&self.state.world);
         let id = world.next();
-        world.comments.push(Comment { id, pull, author: author.to_owned(), text: text.to_owned(), is_edited: false });
+        world.comments.push(Comment { id, pull, author: author.to_owned(), text: text.to_owned(), edited: None });
         id
     }
 
-    /// Changes a comment as a person may.
+    /// Changes a comment some seconds after its creation, as a person may.
     ///
     /// # Panics
     /// When the comment does not exist.
-    pub fn edit_comment(&self, id: u64, text: &str) {
+    pub fn edit_comment(&self, id: u64, text: &str, seconds: i64) {
         let mut world = lock(&self.state.world);
         let comment = world.comments.iter_mut().find(|comment| comment.id == id).expect("a comment");
-        (comment.text, comment.is_edited) = (text.to_owned(), true);
+        (comment.text, comment.edited) = (text.to_owned(), Some(seconds));
+    }
+
+    /// Changes the text of the last review, as a person may.
+    ///
+    /// # Panics
+    /// Without a review.
+    pub fn edit_review(&self, text: &str) {
+        let mut world = lock(&self.state.world);
+        let review = world.reviews.last_mut().expect("a review");
+        (review.text, review.edited) = (text.to_owned(), Some(60));
     }
 
     /// Deletes all comments.
@@ -174,7 +190,7 @@ impl StandIn {
 
     /// Adds a review with the state `APPROVED`, `CHANGES_REQUESTED`, `COMMENTED` or `DISMISSED`.
     pub fn review(&self, author: &str, pull: u64, state: &'static str, text: &str) {
-        let review = Review { pull, author: author.to_owned(), state, text: text.to_owned() };
+        let review = Review { pull, author: author.to_owned(), state, text: text.to_owned(), edited: None };
         lock(&self.state.world).reviews.push(review);
     }
 

@@ -1,11 +1,12 @@
 //! A stand-in of GitHub's REST API for tests: pull requests, comments, reviews, checks, statuses, teams and issues of a
 //! repository, in memory. Paths, fields and errors are those of GitHub's OpenAPI description
-//! (<https://github.com/github/rest-api-description>).
+//! (<https://github.com/github/rest-api-description>). Of the GraphQL API, it answers the two queries that terrace sends,
+//! by the published schema (<https://docs.github.com/en/graphql/overview/public-schema>).
 //!
 //! It is strict: it refuses unknown paths, queries and fields, missing headers, comments over the limit, and calls without
 //! the permission of the token, and records each refusal that a correct client does not cause ([`StandIn::complaints`]).
 //!
-//! Read in this order: [`StandIn`] (how a test starts one), `api` (the calls), `world` (the data).
+//! Read in this order: [`StandIn`] (how a test starts one), `api` (the calls), `graphql` (the queries), `world` (the data).
 #![forbid(unsafe_code)]
 #![expect(
     clippy::unwrap_used,
@@ -15,9 +16,10 @@
 )]
 
 mod api;
+mod graphql;
 mod http;
 mod world;
 
 pub use http::{Fault, Faults, StandIn, Traffic};
 pub use terrace_test_listening::strict::ReceivedCall;
-pub use world::{Comment, ISSUE_LIMIT, Issue, Pull};
+pub use world::{Comment, Commit, ISSUE_LIMIT, Issue, Pull};

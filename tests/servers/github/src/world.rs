@@ -22,8 +22,23 @@ pub struct Pull {
     pub branch: String,
     /// True if its branch is in a fork.
     pub is_fork: bool,
-    /// The digest of the merge commit, once merged.
+    /// The digest of the commit that the merge put at the end of the base branch, once merged.
     pub merged: Option<String>,
+    /// Its commits, oldest first.
+    pub commits: Vec<Commit>,
+}
+
+/// A commit of a pull request.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// Its digest.
+    pub sha: String,
+    /// The name and the address of its author.
+    pub author: (String, String),
+    /// The time of its author, in seconds since 1970.
+    pub seconds: i64,
+    /// Its message.
+    pub message: String,
 }
 
 /// A comment of a pull request.
@@ -37,8 +52,8 @@ pub struct Comment {
     pub author: String,
     /// Its text.
     pub text: String,
-    /// True after a change.
-    pub is_edited: bool,
+    /// The seconds from its creation to its last edit; `None` without an edit.
+    pub edited: Option<i64>,
 }
 
 /// An issue.
@@ -65,6 +80,8 @@ pub(crate) struct Review {
     pub(crate) author: String,
     pub(crate) state: &'static str,
     pub(crate) text: String,
+    /// As of a comment. The REST API does not show it.
+    pub(crate) edited: Option<i64>,
 }
 
 /// A repository.
@@ -100,8 +117,9 @@ pub(crate) fn user(login: &str) -> Json {
     json!({"login": login, "id": id, "type": kind, "site_admin": false})
 }
 
-fn time(is_later: bool) -> String {
-    Timestamp::from_second(if is_later { 1_700_000_060 } else { 1_700_000_000 }).unwrap().to_string()
+/// A time in whole seconds, as both APIs show it.
+fn time(seconds: i64) -> String {
+    Timestamp::from_second(1_700_000_000 + seconds).unwrap().to_string()
 }
 
 impl Pull {
@@ -111,9 +129,19 @@ impl Pull {
         json!({
             "number": self.number, "state": if self.merged.is_some() { "closed" } else { "open" }, "user": user(&self.author),
             "title": "Change", "draft": false, "merged": self.merged.is_some(),
-            "merged_at": self.merged.as_ref().map(|_| time(true)), "merge_commit_sha": self.merged,
+            "merged_at": self.merged.as_ref().map(|_| time(60)), "merge_commit_sha": self.merged,
             "head": {"sha": self.head, "ref": "branch", "repo": head_repository},
             "base": {"sha": self.base, "ref": self.branch, "repo": repository()},
+        })
+    }
+}
+
+impl Commit {
+    pub(crate) fn to_json(&self) -> Json {
+        let ((name, email), date) = (&self.author, Timestamp::from_second(self.seconds).unwrap());
+        json!({
+            "sha": self.sha, "author": null, "parents": [],
+            "commit": {"author": {"name": name, "email": email, "date": date.to_string()}, "message": self.message},
         })
     }
 }
@@ -125,15 +153,38 @@ fn repository() -> Json {
 impl Comment {
     pub(crate) fn to_json(&self) -> Json {
         json!({
-            "id": self.id, "user": user(&self.author), "body": self.text, "author_association": "NONE",
-            "created_at": time(false), "updated_at": time(self.is_edited),
+            "id": self.id, "node_id": format!("{COMMENT_NODE}{}", self.id), "user": user(&self.author), "body": self.text,
+            "author_association": "NONE", "created_at": time(0), "updated_at": time(self.edited.unwrap_or_default()),
         })
     }
 }
 
 impl Review {
     pub(crate) fn to_json(&self, id: usize) -> Json {
-        json!({"id": id, "user": user(&self.author), "body": self.text, "state": self.state, "submitted_at": time(false)})
+        json!({
+            "id": id, "node_id": format!("{REVIEW_NODE}{id}"), "user": user(&self.author), "body": self.text,
+            "author_association": "NONE", "state": self.state, "submitted_at": time(0), "commit_id": null,
+        })
+    }
+}
+
+/// Beginnings of node numbers.
+const COMMENT_NODE: &str = "IC_";
+const REVIEW_NODE: &str = "PRR_";
+
+impl World {
+    /// The fields `fullDatabaseId` and `lastEditedAt` of a comment or review; null for an unknown node.
+    pub(crate) fn edits(&self, node: &str) -> Json {
+        let shown = |id: &str, edited: Option<i64>| json!({"fullDatabaseId": id, "lastEditedAt": edited.map(time)});
+        let comment = node.strip_prefix(COMMENT_NODE).and_then(|id| {
+            let comment = self.comments.iter().find(|comment| comment.id.to_string() == id)?;
+            Some(shown(id, comment.edited))
+        });
+        let review = node.strip_prefix(REVIEW_NODE).and_then(|id| {
+            let review = self.reviews.get(id.parse::<usize>().ok()?.checked_sub(1)?)?;
+            Some(shown(id, review.edited))
+        });
+        comment.or(review).unwrap_or_default()
     }
 }
 

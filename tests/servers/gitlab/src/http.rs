@@ -132,6 +132,7 @@ impl StandIn {
             branch: "main".to_owned(),
             is_fork,
             merged: None,
+            is_squashed: false,
         };
         world.requests.insert(iid, request);
         iid

@@ -22,8 +22,11 @@ pub struct MergeRequest {
     pub branch: String,
     /// True if its branch is in a fork.
     pub is_fork: bool,
-    /// The digest of the merge commit, once merged.
+    /// The digest of the commit that the merge put at the end of the target branch, once merged: the head itself for a
+    /// fast-forward.
     pub merged: Option<String>,
+    /// True if the merge squashed the commits, without a merge commit.
+    pub is_squashed: bool,
 }
 
 /// A note of a merge request.
@@ -93,17 +96,21 @@ pub(crate) fn user(name: &str) -> Json {
     json!({"id": id_of(name), "username": name, "name": name, "state": "active"})
 }
 
+/// A time with milliseconds, as GitLab shows it. An edit may follow at once.
 fn time(is_later: bool) -> String {
-    Timestamp::from_second(if is_later { 1_700_000_060 } else { 1_700_000_000 }).unwrap().to_string()
+    format!("{:.3}", Timestamp::from_millisecond(1_700_000_000_120 + i64::from(is_later)).unwrap())
 }
 
 impl MergeRequest {
     pub(crate) fn to_json(&self, is_list: bool) -> Json {
+        let is_new = self.merged.as_ref() != Some(&self.head);
+        let merge = self.merged.as_ref().filter(|_| is_new && !self.is_squashed);
+        let squash = self.merged.as_ref().filter(|_| self.is_squashed);
         let mut json = json!({
             "iid": self.iid, "id": 1000 + self.iid, "project_id": 42, "author": user(&self.author), "title": "Change",
             "state": if self.merged.is_some() { "merged" } else { "opened" }, "sha": self.head, "target_branch": self.branch,
             "source_branch": "branch", "source_project_id": if self.is_fork { 43 } else { 42 }, "target_project_id": 42,
-            "merge_commit_sha": self.merged, "squash_commit_sha": null,
+            "merge_commit_sha": merge, "squash_commit_sha": squash,
         });
         if !is_list {
             json["diff_refs"] = json!({"base_sha": self.base, "head_sha": self.head, "start_sha": self.base});
