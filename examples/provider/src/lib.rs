@@ -39,8 +39,8 @@ impl Provider for KvProvider {
         &self.schema
     }
 
-    /// Opens an instance. terrace connects before it uses the first resource of the instance. Report a wrong password
-    /// or an unreachable host here.
+    /// Opens an instance. terrace connects before it uses the first resource of the instance, and for a validation
+    /// without network. Report invalid settings here; the first call reports a wrong password or an unreachable host.
     async fn connect(&self, settings: &Settings) -> Result<Arc<dyn Session>, ProviderError> {
         let folder = settings.values.get("folder").and_then(Value::as_str).unwrap_or_default();
         let path = settings.project_folder.join(folder);

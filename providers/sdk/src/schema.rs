@@ -463,7 +463,8 @@ impl Attribute {
         self
     }
 
-    /// For an identity attribute: the rule by which the system compares it.
+    /// The rule by which the system compares names in this attribute. Two identities of equal form are one object. By a
+    /// rule of spellings ([`NameRule::is_of_spellings`]), a new spelling changes nothing, in any attribute.
     #[must_use]
     pub fn compared(mut self, rule: NameRule) -> Self {
         self.compared = rule;
