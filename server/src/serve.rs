@@ -8,7 +8,7 @@ use crate::listen::listen;
 use crate::metrics::ExtraRecorder;
 use crate::operation_locks::OperationLocks;
 use crate::outage_log::Outage;
-use crate::pickers::Cache;
+use crate::pickers::cache::Cache;
 use crate::priority::lower_priority;
 use crate::processing::ProcessingLimits;
 use crate::queue;

@@ -2,7 +2,7 @@
 
 use crate::auth::Auth;
 use crate::listen::ConnectionLimits;
-use crate::pickers::Picker;
+use crate::pickers::picker::Picker;
 use crate::processing::ProcessingSettings;
 use crate::tls::Certificate;
 use crate::webhook::Webhook;

@@ -6,7 +6,7 @@ use crate::environments::Environments;
 use crate::last_answer::LastAnswer;
 use crate::operation_locks::OperationLocks;
 use crate::outage_log::Outage;
-use crate::pickers::Cache;
+use crate::pickers::cache::Cache;
 use crate::processing::ProcessingLimits;
 use crate::readiness::LastReadiness;
 use crate::retry_counter::RetryCounter;

@@ -1,4 +1,4 @@
-//! The lists of pickers, kept for a while. Concurrent callers of one list wait for one call of the provider.
+//! The lists of pickers, kept for a while. Concurrent callers of a list share a call of the provider.
 
 use super::answers::Item;
 use std::collections::BTreeMap;
@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The most lists that are kept: callers choose parameters.
-const MOST: usize = 500;
+const MOST: usize = 100;
+/// The most objects of a kept list, to bound the memory; a longer list is read again for each call.
+const MOST_ITEMS: usize = 20_000;
 /// How long a failure is reused, so that waiting callers do not repeat the call one after the other.
 const FAILURE: Duration = Duration::from_secs(5);
 
@@ -17,7 +19,7 @@ pub(super) type Listed = Result<Arc<[Item]>, ListError>;
 /// Why a list cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ListError {
-    /// A parameter is wrong, or what it names does not exist.
+    /// A parameter is wrong, or names no existing object.
     Input(String),
     /// The provider cannot answer. Only the log has the reason.
     Provider(String),
@@ -33,7 +35,7 @@ pub(crate) struct Cache {
 type Slot = tokio::sync::Mutex<Option<(Instant, Listed)>>;
 
 impl Cache {
-    /// The list of a key: a recent one, or a new one that `read` returns and that is kept for this time.
+    /// The list of a key. Keeps the list that `read` returns for this time.
     pub(super) async fn get<F>(&self, key: String, time: Duration, read: impl FnOnce() -> F) -> Listed
     where
         F: Future<Output = Listed>,
@@ -46,7 +48,14 @@ impl Cache {
             return listed.clone();
         }
         let listed = read().await;
-        let time = if listed.is_ok() { time } else { time.min(FAILURE) };
+        let time = match &listed {
+            Ok(items) if items.len() > MOST_ITEMS => {
+                *kept = None;
+                return listed;
+            }
+            Ok(_) => time,
+            Err(_) => time.min(FAILURE),
+        };
         *kept = Some((Instant::now() + time, listed.clone()));
         listed
     }
@@ -130,6 +139,17 @@ mod tests {
         let abandoned = tokio::time::timeout(Duration::from_millis(1), get(&cache, "a", &calls, list("x"))).await;
         assert!(abandoned.is_err());
         assert_eq!(get(&cache, "a", &calls, list("y")).await, list("y"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn long_list_is_not_kept() {
+        let (cache, calls) = (Cache::default(), AtomicUsize::new(0));
+        let Ok(one) = list("x") else { panic!() };
+        let long: Listed = Ok(one.iter().cycle().take(MOST_ITEMS + 1).cloned().collect());
+        for _ in 0..2 {
+            assert_eq!(get(&cache, "a", &calls, long.clone()).await, long);
+        }
+        assert_eq!(calls.load(Ordering::Relaxed), 2);
     }
 
     #[tokio::test(start_paused = true)]

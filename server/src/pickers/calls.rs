@@ -1,9 +1,9 @@
 //! The calls: a page of a list, and the check of chosen objects.
 
-use super::Picker;
 use super::answers::{Failed, Fault, Item, Selected, ValidationRequest};
 use super::cache::{ListError, Listed};
 use super::list::{parameters, read};
+use super::picker::Picker;
 use crate::answer::Refusal;
 use crate::api::page::query_problem;
 use crate::auth::{Action, Caller, Resource};

@@ -1,8 +1,8 @@
 //! From a lookup of a provider to the objects of a picker.
 
-use super::Picker;
 use super::answers::{Failed, Item};
 use super::cache::{ListError, Listed};
+use super::picker::Picker;
 use crate::environments::EnvironmentContext;
 use serde_json::{Map, Value as JsonValue};
 use std::collections::BTreeMap;
@@ -74,7 +74,7 @@ pub(super) async fn read(picker: &Picker, env: &EnvironmentContext, parameters: 
     Ok(items.iter().filter_map(|value| item(picker, value)).collect())
 }
 
-/// The failure of a lookup. What a caller's parameters cause, the caller may see: the session has redacted it.
+/// The failure of a lookup. The caller sees the reason if its parameters are the cause: the session has redacted it.
 fn list_error(error: &ProviderError) -> ListError {
     match error.kind {
         ErrorKind::NotFound | ErrorKind::InvalidInput { .. } => ListError::Input(error.message.clone()),

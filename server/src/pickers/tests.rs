@@ -1,8 +1,9 @@
 use super::answers::{Failed, Item};
 use super::list::parameters;
-use super::*;
+use super::picker::Picker;
+use axum::response::IntoResponse;
 use serde_json::{Map, Value as JsonValue, json};
-use terrace_provider::{Attribute, Object};
+use terrace_provider::{Attribute, AttributeType, Attributes, Lookup, Object};
 
 fn picker(parameters: &[&str], list: Option<&str>) -> Picker {
     Picker {

@@ -68,7 +68,7 @@ fn failures_are_retried_with_pauses() {
         platform.witboost(REGISTER).done();
         assert_eq!(platform.stand_in.adapters().len(), 1, "{fault:?}");
     }
-    platform.stand_in.take_calls();
+    drop(platform.stand_in.take_calls());
     platform.stand_in.faults().by_text.extend((0..9).map(|_| (ADAPTER.to_owned(), Fault::Status(500))));
     platform.witboost(REGISTER).with_code(1).says("failed to register an adapter (status 500): on purpose");
     assert_eq!(calls(&platform).len(), 5, "the token, a call and three retries");
@@ -86,7 +86,11 @@ fn requested_pause_is_kept() {
     platform.stand_in.faults().by_text.push((ADAPTER.to_owned(), Fault::Limited(3600)));
     platform.witboost(REGISTER).with_code(1).says("limits the rate of calls for 3600 s").says("try again later");
     platform.stand_in.faults().by_text.push((JWT.to_owned(), Fault::Limited(3600)));
-    platform.witboost(REGISTER).with_code(1).says("cannot be reached").says("it answers 429");
+    platform
+        .witboost(REGISTER)
+        .with_code(1)
+        .says("cannot be asked to register an adapter: it exchanges no token")
+        .says("it answers 429");
     platform.check_calls();
 }
 

@@ -68,12 +68,12 @@ fn chosen_objects_are_validated() {
     let answer = validate(json!([{"id": "shop.db/T_00", "value": "any"}, {"id": "shop.db/T_11"}]));
     assert_eq!((answer.status, answer.json()), (200, json!("valid")));
     assert_eq!(validate(json!([])).status, 200);
-    let answer = validate(json!([{"id": "shop.db/T_00"}, {"id": "shop.db/T_0O"}, {"id": "nothing"}]));
+    let answer = validate(json!([{"id": "shop.db/T_00"}, {"id": "shp.db/T_00"}, {"id": "nothing"}]));
     assert_eq!(answer.status, 400, "{answer:?}");
     assert_eq!(
         answer.json(),
         json!({"errors": [
-            {"error": "`shop.db/T_0O` does not exist, or no longer", "suggestion": "did you mean `shop.db/T_00`?"},
+            {"error": "`shp.db/T_00` does not exist, or no longer", "suggestion": "did you mean `shop.db/T_00`?"},
             {"error": "`nothing` does not exist, or no longer", "suggestion": "choose another one"},
         ]})
     );
@@ -104,9 +104,9 @@ fn picker_is_chosen_by_path_query_or_body() {
         assert_eq!(answer.status, 200, "{path} {answer:?}");
     }
     for (path, body, error) in [
-        ("/v1/resources", json!({}), "choose a picker with `picker`: `other` and `tables`"),
-        ("/v1/resources?picker=none", json!({}), "there is no picker `none`; there are: `other` and `tables`"),
-        ("/pickers/none/v1/resources", json!({}), "there is no picker `none`; there are: `other` and `tables`"),
+        ("/v1/resources", json!({}), "choose a picker with `picker`: `other`, `tables`"),
+        ("/v1/resources?picker=none", json!({}), "there is no picker `none`; there are: `other`, `tables`"),
+        ("/pickers/none/v1/resources", json!({}), "there is no picker `none`; there are: `other`, `tables`"),
         ("/pickers/other/v1/resources", json!({}), "`path` is missing: choose it first"),
         ("/pickers/other/v1/resources", json!({"path": "none.db"}), "there is no database `none.db`"),
         ("/pickers/tables/v1/resources?limit=4", json!({}), "`limit` has to be from 5 to 1000"),

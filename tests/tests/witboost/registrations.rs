@@ -106,7 +106,7 @@ fn environment_that_the_platform_lacks_fails_alone() {
     assert_eq!(platform.registered(), pairs(&[("urn:dmb:itm:terrace:0", "production")]));
     // A token without the permission fails every call, so one call is enough.
     platform.stand_in.permit(&[]);
-    platform.stand_in.take_calls();
+    drop(platform.stand_in.take_calls());
     let result = platform.witboost(&["register", "--auto-approve", "--json"]).with_code(1).json();
     assert_is("witboostRegister", &result);
     assert_eq!(

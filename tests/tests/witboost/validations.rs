@@ -73,7 +73,7 @@ fn wrapped_descriptor_is_unwrapped() {
     platform.write("product.yaml", format!("dataProduct:\n{indented}{target}\n"));
     let results =
         json!([phase("X", "FAILED", json!({"errors": ["no"], "inputErrorField": "components[0].specific.region"}))]);
-    validated(&platform, results, 1).says("[product.yaml:12:13]");
+    validated(&platform, results, 1).says("[product.yaml:12:15]");
     let received = platform.stand_in.validations().pop().unwrap();
     assert!(received.descriptor.starts_with("id: urn:dmb:dp:sales:orders:0\n"), "{}", received.descriptor);
 }
@@ -156,7 +156,7 @@ fn repositories_are_built_for_the_environment() {
         "raw/catalog-info.yaml",
         "apiVersion: backstage.io/v1alpha1\nkind: Component\nmetadata: {name: sales.orders.0.raw}\nspec:\n  type: storage\n  \
          owner: group:sales-dev\n  system: system:sales.orders.0\n  domain: domain:sales\n  mesh:\n    name: Raw\n    kind: storage\n    \
-         version: 0.1.0\n    dependsOn: []\n    specific:\n      region: eu\n",
+         version: 0.1.0\n    useCaseTemplateId: urn:dmb:utm:raw:0.0.0\n    infrastructureTemplateId: urn:dmb:itm:terrace:0\n    dependsOn: []\n    specific:\n      region: eu\n",
     );
     platform.write("raw/environments/production/configurations.yaml", "specific:\n  region: mars\n");
     platform.stand_in.set_results(json!([phase(

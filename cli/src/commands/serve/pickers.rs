@@ -7,7 +7,7 @@ use crate::settings::Settings;
 use std::collections::BTreeMap;
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
 use terrace_server::environments::Environments;
-use terrace_server::pickers::Picker;
+use terrace_server::pickers::picker::Picker;
 
 /// The pickers by name.
 ///

@@ -201,7 +201,10 @@ impl Client {
                 (format!("Witboost does not accept the access token: {message}"), vec![NEW_TOKEN.to_owned()])
             }
             http::Failure::Answered(reply) => refusal(reply, action, missing),
-            other => (format!("Witboost cannot be asked to {action}: {}", other.in_words()), Vec::new()),
+            other => {
+                let message = format!("Witboost cannot be asked to {action}: {}", other.in_words());
+                (message, vec!["try again later".to_owned()])
+            }
         };
         let failure_of_command = Failure::new(self.redacted(&message));
         let hints = hints.iter().filter(|hint| !hint.is_empty()).map(|hint| self.redacted(hint));
@@ -298,6 +301,10 @@ impl TokenSource for AccessToken {
                 let because = if message.is_empty() { String::new() } else { format!(": {message}") };
                 let message = format!("it exchanges no token (status {}){because}", reply.status);
                 return Err(http::Failure::Unauthorized { code: None, message });
+            }
+            // The exchange was retried already, with the pauses that the platform requests.
+            Err(failure @ http::Failure::Answered(_)) => {
+                return Err(http::Failure::Refused(format!("it exchanges no token: {}", failure.in_words())));
             }
             Err(failure) => {
                 return Err(http::Failure::NotSent(format!("it exchanges no token: {}", failure.in_words())));

@@ -1,4 +1,4 @@
-//! `terrace witboost status` and `unregister`: what can be known of the registrations.
+//! `terrace witboost status` and `unregister`: access to the platform, and the registrations of the configuration.
 //!
 //! The published API of Witboost registers adapters, and neither lists nor removes them.
 

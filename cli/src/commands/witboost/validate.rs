@@ -194,7 +194,7 @@ impl Places<'_> {
         phase.problems.iter().map(diagnostic).collect()
     }
 
-    /// The component of a phase: as the result says, or the only one that its messages name.
+    /// The component of a phase: the result names it, or its messages name a single component.
     fn component(&self, phase: &Phase) -> Option<String> {
         if phase.component.is_some() {
             return phase.component.clone();

@@ -8,7 +8,7 @@ use terrace_engine::duration;
 use terrace_engine::source::Located;
 use terrace_engine::yaml::{Entry, Node};
 use terrace_provider::Attributes;
-use terrace_server::pickers::Picker;
+use terrace_server::pickers::picker::Picker;
 
 /// The longest use of a list.
 const LONGEST_CACHE: Duration = Duration::from_secs(24 * 3600);
