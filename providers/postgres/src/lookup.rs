@@ -162,7 +162,7 @@ pub(crate) async fn answer(
             found.insert("columnNames".to_owned(), list(&names.ok_or_else(missing)?));
         }
         Kind::Schema => {
-            found.insert("tables".to_owned(), tables(&client, &target).await?.ok_or_else(missing)?);
+            found.insert("tables".to_owned(), tables(&client, target).await?.ok_or_else(missing)?);
         }
         _ => {
             let sql = "SELECT r.oid IS NOT NULL, u.rolname::text, bool_or(m.admin_option)

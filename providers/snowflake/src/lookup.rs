@@ -152,7 +152,7 @@ fn entries<const N: usize>(entries: [(&str, &str); N]) -> Map {
 
 /// A list of objects, by name.
 fn listed(field: &str, mut items: Vec<Map>) -> Attributes {
-    items.sort_by(|one, other| text(one, "name").cmp(&text(other, "name")));
+    items.sort_by_key(|item| text(item, "name"));
     let items: Vec<Value> = items.into_iter().map(Value::Map).collect();
     Map::from_iter([(field.to_owned(), items.into())])
 }

@@ -129,7 +129,7 @@ async fn check(
             error: format!("`{}` does not exist, or no longer", escaped_name(&id)),
             suggestion: Some(
                 did_you_mean(&id, items.iter().map(|item| item.id.as_str()))
-                    .unwrap_or_else(|| "choose another one".to_owned()),
+                    .unwrap_or_else(|| "choose another object".to_owned()),
             ),
         })
     };
@@ -157,7 +157,7 @@ fn choose<'a>(
         };
     };
     pickers.get_key_value(name).map(|(name, picker)| (name.as_str(), picker)).ok_or_else(|| {
-        Failed::bad_request(format!("there is no picker `{}`; there are: {}", escaped_name(name), names()))
+        Failed::bad_request(format!("the picker `{}` is unknown: choose one of {}", escaped_name(name), names()))
     })
 }
 

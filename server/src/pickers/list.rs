@@ -51,7 +51,7 @@ pub(super) async fn read(picker: &Picker, env: &EnvironmentContext, parameters: 
     let registry = &env.engine.registry;
     // The check at the start found both.
     let Some((provider, lookup)) = registry.lookup(&picker.lookup) else {
-        return Err(ListError::Provider(format!("there is no lookup `{}`", picker.lookup)));
+        return Err(ListError::Provider(format!("the lookup `{}` is unknown", picker.lookup)));
     };
     let field = picker.list_of(lookup).map_err(|error| ListError::Provider(error.message))?;
     let given = parameters.iter().map(|(name, text)| (name.clone(), Value::from(text.as_str())));

@@ -54,7 +54,7 @@ impl Picker {
             return Err(one(registry.unknown_lookup(&self.lookup)));
         };
         let instance = self.instance(provider.name);
-        if !registry.instance(instance).is_some_and(|of| of.name == provider.name) {
+        if registry.instance(instance).is_none_or(|of| of.name != provider.name) {
             let error = Diagnostic::error(
                 "unknown_instance",
                 format!("`{instance}` is not an instance of `{}`", provider.name),

@@ -74,7 +74,7 @@ fn chosen_objects_are_validated() {
         answer.json(),
         json!({"errors": [
             {"error": "`shp.db/T_00` does not exist, or no longer", "suggestion": "did you mean `shop.db/T_00`?"},
-            {"error": "`nothing` does not exist, or no longer", "suggestion": "choose another one"},
+            {"error": "`nothing` does not exist, or no longer", "suggestion": "choose another object"},
         ]})
     );
     let answer = post(&server, "/pickers/tables/v1/resources/validate", &json!({"selectedObjects": [{"id": "x"}]}));
@@ -105,8 +105,8 @@ fn picker_is_chosen_by_path_query_or_body() {
     }
     for (path, body, error) in [
         ("/v1/resources", json!({}), "choose a picker with `picker`: `other`, `tables`"),
-        ("/v1/resources?picker=none", json!({}), "there is no picker `none`; there are: `other`, `tables`"),
-        ("/pickers/none/v1/resources", json!({}), "there is no picker `none`; there are: `other`, `tables`"),
+        ("/v1/resources?picker=none", json!({}), "the picker `none` is unknown: choose one of `other`, `tables`"),
+        ("/pickers/none/v1/resources", json!({}), "the picker `none` is unknown: choose one of `other`, `tables`"),
         ("/pickers/other/v1/resources", json!({}), "`path` is missing: choose it first"),
         ("/pickers/other/v1/resources", json!({"path": "none.db"}), "there is no database `none.db`"),
         ("/pickers/tables/v1/resources?limit=4", json!({}), "`limit` has to be from 5 to 1000"),
@@ -188,7 +188,7 @@ fn invalid_pickers_are_refused_at_the_start() {
 }
 
 #[test]
-fn server_without_pickers_says_so() {
+fn server_without_pickers_refuses_their_calls() {
     let project = Project::new();
     let server = Served::start(&project, &[]);
     let answer = post(&server, "/v1/resources", &json!({}));

@@ -12,7 +12,7 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 #[test]
 fn register_shows_a_plan_and_sends_it_with_consent() {
     let platform = Platform::new();
-    // Without a terminal there is no consent.
+    // Consent needs a terminal.
     let ran = platform.witboost(&["register"]).with_code(1);
     ran.says("2 registrations for").says("+ urn:dmb:itm:terrace:0  production  http://terrace:8091");
     ran.says("urn:dmb:utm:snowflake-storage-template").says("pass `--auto-approve`");
@@ -141,7 +141,7 @@ fn status_reports_token_and_server_without_a_registration() {
 }
 
 #[test]
-fn unregister_changes_nothing_and_says_so() {
+fn unregister_changes_nothing_and_is_refused() {
     let platform = Platform::new();
     platform.witboost(&["register", "--auto-approve"]).done();
     let calls = platform.stand_in.count();

@@ -115,7 +115,7 @@ async fn list(
     let purpose = Purpose::read(format!("list the {noun}"));
     let all = all.map_err(|failure| context.workspace.api.error(&failure, &purpose))?;
     let mut items: Vec<Attributes> = all.iter().map(item).collect();
-    items.sort_by(|one, other| text(one, "name").cmp(&text(other, "name")));
+    items.sort_by_key(|item| text(item, "name"));
     let items: Vec<Value> = items.into_iter().map(Value::Map).collect();
     Ok(attributes([(field, items.into())]))
 }

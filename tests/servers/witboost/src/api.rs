@@ -39,7 +39,7 @@ pub(crate) fn answer(world: &mut World, bearer: Option<&str>, call: &Call<'_>) -
 fn permit(world: &World, bearer: Option<&str>, permission: &str) -> Result<(), Refusal> {
     let bearer = bearer.ok_or_else(|| fault(401, "Missing credentials"))?;
     if bearer.starts_with("wbat-") {
-        return Err(fault(401, "An access token is no JWT"));
+        return Err(fault(401, "An access token is not a JWT"));
     }
     let permissions = world.permissions(bearer).ok_or_else(|| refused(401, "Invalid or expired token"))?;
     match permissions.contains(permission) {

@@ -8,7 +8,7 @@
 //!
 //! Read in this order: [`StandIn`] (how a test starts one), `api` (the calls), `world` (the data).
 #![forbid(unsafe_code)]
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this crate is test code: a panic here fails a test")]
+#![expect(clippy::unwrap_used, reason = "this crate is test code: a panic here fails a test")]
 
 mod api;
 mod http;
