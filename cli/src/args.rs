@@ -17,6 +17,7 @@ mod reverse;
 mod role_mapper;
 mod serve;
 mod state;
+mod witboost;
 
 pub use acl::{AclCommand, AclSetArguments, AclShowArguments};
 pub use audit::{AuditCommand, AuditExportArguments, Since};
@@ -47,6 +48,7 @@ pub(crate) use state::age;
 pub use state::{
     ImportArguments, MarkArguments, OperationsArguments, OperationsCommand, RollbackArguments, StateCommand,
 };
+pub use witboost::{WitboostCommand, WitboostRegisterArguments, WitboostStatusArguments, WitboostValidateArguments};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -224,6 +226,9 @@ pub enum Command {
         after_help = "Examples:\n  terrace serve\n  terrace serve --bind 127.0.0.1:8091 --state sqlite:/var/lib/terrace/state.db"
     )]
     Serve(ServeArguments),
+    /// Register the server at Witboost, and validate descriptors there
+    #[command(subcommand)]
+    Witboost(WitboostCommand),
     /// Manage roles of Hasura, and answer its authentication webhook
     #[command(
         after_help = "Examples:\n  terrace role-mapper\n  terrace role-mapper --bind 0.0.0.0:8092 --state postgres://USER@HOST/DATABASE\n\nVariables ROLE_MAPPER_* set the issuers of accepted tokens: see docs/role-mapper.md"

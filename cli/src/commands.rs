@@ -34,6 +34,7 @@ mod state;
 mod unlock;
 mod validate;
 mod version;
+mod witboost;
 
 pub(crate) use pipelines::KINDS;
 
@@ -94,6 +95,7 @@ async fn run_command(context: &Context<'_>, command: Command, signals: &Signals)
         Command::Reverse(arguments) => reverse::run(context, &arguments).await,
         Command::Pr(command) => pr::run(context, command, signals).await,
         Command::Serve(arguments) => serve::run(context, &arguments, signals).await,
+        Command::Witboost(command) => witboost::run(context, command).await,
         Command::RoleMapper(arguments) => role_mapper::run(context, &arguments, signals).await,
         Command::Pipelines(command) => pipelines::run(context, command, signals).await,
         Command::Stacks(arguments) => stacks::run(context, arguments.command()).await,

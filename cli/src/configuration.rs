@@ -2,8 +2,8 @@
 //!
 //! Values may be `${{ env.NAME }}`, `${{ file("…") }}` and `{secret: …}`. They are evaluated only when needed: an
 //! unused environment may name variables that do not exist. [`expand`](self) evaluates values, `read` knows the fields,
-//! `limits` the limits of provider instances, `server` the fields of the server, and `secrets` the lines that diagnostics
-//! must not quote.
+//! `limits` the limits of provider instances, `server` the fields of the server, `witboost` those of the platform, and
+//! `secrets` the lines that diagnostics must not quote.
 
 pub(crate) mod check_scripts;
 mod expand;
@@ -12,6 +12,7 @@ mod limits;
 mod read;
 mod secrets;
 mod server;
+mod witboost;
 
 use crate::failure::Failure;
 use crate::files;
@@ -34,9 +35,11 @@ pub use read::EMBEDDED;
 pub(crate) use read::RESERVED_SETTINGS;
 pub use server::{
     AuditConfiguration, AuditDestination, ConnectionsConfiguration, LimitsConfiguration, LogConfiguration,
-    ServerConfiguration,
+    PickerConfiguration, ServerConfiguration,
 };
 pub(crate) use server::{MOST_PARALLEL, MOST_WORKERS};
+pub use witboost::{AdapterConfiguration, AdapterTemplate, WitboostConfiguration};
+pub(crate) use witboost::{INFRASTRUCTURE, name_and_version};
 
 /// The file's name.
 pub const FILE_NAME: &str = "terrace.yaml";
@@ -62,6 +65,10 @@ pub struct Configuration {
     pub server: ServerConfiguration,
     /// Errors in the server's part that prevent its evaluation. Only `serve` needs this part.
     pub server_unevaluated: Vec<Diagnostic>,
+    /// The platform that calls the server.
+    pub witboost: WitboostConfiguration,
+    /// Errors in the platform's part that prevent its evaluation. Only `witboost` needs this part.
+    pub witboost_unevaluated: Vec<Diagnostic>,
     /// The text of the configuration: diagnostics point into it.
     pub sources: Sources,
     /// The file of the configuration.

@@ -1,7 +1,9 @@
 //! Effective settings. Flags have priority over variables, the configuration file and defaults. Resolved once.
 
 use crate::args::Global;
-use crate::configuration::{Configuration, Encryption, Environment, STATE_KEY, ServerConfiguration, find};
+use crate::configuration::{
+    Configuration, Encryption, Environment, STATE_KEY, ServerConfiguration, WitboostConfiguration, find,
+};
 use crate::failure::{Exit, Failure};
 use crate::report::report;
 use crate::ui::Ui;
@@ -162,6 +164,16 @@ impl Settings {
         let found = &self.configuration.server_unevaluated;
         report(ui, &self.configuration.sources, found);
         if has_errors(found) { Err(Failure::reported(Exit::Error)) } else { Ok(&self.configuration.server) }
+    }
+
+    /// The platform's part of the configuration.
+    ///
+    /// # Errors
+    /// When it cannot be evaluated, which is reported.
+    pub(crate) fn witboost(&self, ui: &Ui) -> Result<&WitboostConfiguration, Failure> {
+        let found = &self.configuration.witboost_unevaluated;
+        report(ui, &self.configuration.sources, found);
+        if has_errors(found) { Err(Failure::reported(Exit::Error)) } else { Ok(&self.configuration.witboost) }
     }
 
     /// The URL of another state, from a flag or a variable.

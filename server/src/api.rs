@@ -7,9 +7,9 @@ mod environments;
 mod json_body;
 mod leases;
 mod operations;
-mod page;
+pub(crate) mod page;
 mod plans;
-mod problem;
+pub(crate) mod problem;
 mod stacks;
 
 use crate::answer::{Refusal, panic_refusal};

@@ -1,11 +1,11 @@
-//! `/docs`: the descriptions of both APIs, to read and to try. The binary contains all pages.
+//! `/docs`: the descriptions of all APIs, to read and to try. The binary contains all pages.
 
 mod describe;
 
 pub(crate) use describe::{describe_answers, describe_tokens, require_scope};
 
 use crate::shared::Shared;
-use crate::{api, witboost};
+use crate::{api, pickers, witboost};
 use axum::http::{HeaderValue, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -24,6 +24,11 @@ const WITBOOST: &str = "/docs/specific-provisioner.json";
 /// The same path, relative to the pages in `/docs/`, below any prefix.
 const WITBOOST_RELATIVE: &str = "specific-provisioner.json";
 
+/// The path of the description of the pickers' API.
+const PICKERS: &str = "/docs/custom-url-picker.json";
+/// The same path, relative to the pages.
+const PICKERS_RELATIVE: &str = "custom-url-picker.json";
+
 /// The pages and the descriptions that they show.
 ///
 /// Pages and redirects use relative paths, since a proxy may have removed a prefix from the path.
@@ -31,8 +36,13 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
     let native = Url::with_primary("terrace", NATIVE_RELATIVE, true);
     Router::new()
         .route(NATIVE, serve_description(api::description(), "../../"))
+        .route(PICKERS, serve_description(pickers::description(), "../"))
         .route("/", get(|| async { relative("docs/") }))
-        .merge(pages([native, Url::new("specific provisioner", WITBOOST_RELATIVE)]))
+        .merge(pages([
+            native,
+            Url::new("specific provisioner", WITBOOST_RELATIVE),
+            Url::new("custom URL picker", PICKERS_RELATIVE),
+        ]))
 }
 
 /// The pages below the prefix of Witboost's API.
@@ -109,7 +119,9 @@ mod tests {
 
     #[test]
     fn parameters_have_the_place_where_they_are_sent() {
-        for (method, path, call) in [api::description(), witboost::description()].iter().flat_map(calls) {
+        for (method, path, call) in
+            [api::description(), witboost::description(), pickers::description()].iter().flat_map(calls)
+        {
             let of_path = parameters(&call).into_iter().filter(|(place, _)| *place == "path").map(|(_, name)| name);
             let mut of_path: Vec<&str> = of_path.collect();
             let parts = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
@@ -126,7 +138,7 @@ mod tests {
 
     #[test]
     fn operation_ids_are_unique() {
-        for description in [api::description(), witboost::description()] {
+        for description in [api::description(), witboost::description(), pickers::description()] {
             let calls = calls(&description);
             let names: BTreeSet<&str> = calls.iter().filter_map(|(_, _, call)| call["operationId"].as_str()).collect();
             assert_eq!(names.len(), calls.len(), "{names:?}");
@@ -135,7 +147,9 @@ mod tests {
 
     #[test]
     fn each_call_and_each_answer_has_a_description() {
-        for (method, path, call) in [api::description(), witboost::description()].iter().flat_map(calls) {
+        for (method, path, call) in
+            [api::description(), witboost::description(), pickers::description()].iter().flat_map(calls)
+        {
             let summary = call["summary"].as_str().unwrap_or_default();
             assert!(summary.ends_with('.') && !summary.starts_with('`'), "{method} {path}: {summary}");
             for (status, answer) in call["responses"].as_object().unwrap() {
@@ -148,7 +162,9 @@ mod tests {
     #[test]
     fn calls_that_start_an_operation_accept_an_idempotency_key() {
         let mut keyed = Vec::new();
-        for (method, path, call) in [api::description(), witboost::description()].iter().flat_map(calls) {
+        for (method, path, call) in
+            [api::description(), witboost::description(), pickers::description()].iter().flat_map(calls)
+        {
             if parameters(&call).contains(&("header", "Idempotency-Key")) {
                 assert!(call["responses"]["422"].is_object(), "{method} {path}");
                 keyed.push(format!("{method} {path}"));

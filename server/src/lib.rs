@@ -9,7 +9,8 @@
 //! - `routes`: all paths; `listen` and [`tls`] accept connections
 //! - [`auth`]: scopes and limits of callers; [`audit`]: changes and refused calls; `precheck`, [`body`] and `object`:
 //!   reading of heads and bodies
-//! - `witboost` and [`api`]: the calls of both APIs with their bodies; `operate`: health and metrics
+//! - `witboost` and [`api`]: the calls of both APIs with their bodies; [`pickers`]: lists of remote objects for Witboost's
+//!   forms; `operate`: health and metrics
 //! - `request_context`: from a body to a plan; `drift_scan`: drift; `reverse_provisioning`
 //! - `request`, `queue` and `operation_locks`: distribution of work; `run`: one request; `outcome`: its result; `claim_heartbeat`:
 //!   its claim; `operation_log`: its log; `cancellation`
@@ -48,6 +49,7 @@ mod operation_locks;
 mod operation_log;
 mod outage_log;
 mod outcome;
+pub mod pickers;
 mod precheck;
 mod priority;
 pub mod processing;

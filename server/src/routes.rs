@@ -6,7 +6,7 @@ use crate::common_layers::with_common_layers;
 use crate::settings::ServerSettings;
 use crate::shared::Shared;
 use crate::tables::Pages;
-use crate::{api, docs, operate, witboost};
+use crate::{api, docs, operate, pickers, witboost};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderValue, Uri, header};
@@ -18,8 +18,19 @@ use tower::ServiceExt;
 /// The path at which coordinators expect the API, besides `/`.
 const BASE: &str = "/datamesh.specificprovisioner";
 /// The first names of the server's own paths, which a prefix must not shadow.
-const OWN: [&str; 10] =
-    ["v1", "v2", "api", "databases", "docs", "health", "live", "ready", "metrics", "datamesh.specificprovisioner"];
+const OWN: [&str; 11] = [
+    "v1",
+    "v2",
+    "api",
+    "pickers",
+    "databases",
+    "docs",
+    "health",
+    "live",
+    "ready",
+    "metrics",
+    "datamesh.specificprovisioner",
+];
 
 /// Checks a prefix: a path with names of letters, digits, `-`, `_` and `.`.
 ///
@@ -47,6 +58,7 @@ pub(crate) fn routes(shared: &Arc<Shared>, pages: Option<Pages>, has_operations:
         .merge(api::router(shared))
         .merge(witboost::router(shared))
         .nest(BASE, witboost::router(shared))
+        .merge(pickers::router(shared))
         .layer(map_response(private));
     if has_operations {
         routes = routes.merge(open_routes(matches!(shared.admission, Admission::ThisMachine), settings));
@@ -92,7 +104,7 @@ pub(crate) fn with_slashes(routes: Router, settings: &ServerSettings) -> Router 
 }
 
 /// The first names of the paths of calls.
-const CALLS: [&str; 7] = ["v1", "v2", "api", "health", "live", "ready", "metrics"];
+const CALLS: [&str; 8] = ["v1", "v2", "api", "pickers", "health", "live", "ready", "metrics"];
 
 fn without_slash(mut request: Request, bases: &[String]) -> Request {
     let path = request.uri().path();

@@ -8,6 +8,7 @@ use crate::listen::listen;
 use crate::metrics::ExtraRecorder;
 use crate::operation_locks::OperationLocks;
 use crate::outage_log::Outage;
+use crate::pickers::cache::Cache;
 use crate::priority::lower_priority;
 use crate::processing::ProcessingLimits;
 use crate::queue;
@@ -79,6 +80,7 @@ impl Server {
             operation_locks: OperationLocks::default(),
             wake: Notify::new(),
             failed_attempts: RetryCounter::default(),
+            lists: Cache::default(),
             recovery_checks: RetryCounter::default(),
             claiming: Outage::default(),
             polling: tokio::sync::Mutex::default(),

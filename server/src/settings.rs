@@ -2,9 +2,11 @@
 
 use crate::auth::Auth;
 use crate::listen::ConnectionLimits;
+use crate::pickers::picker::Picker;
 use crate::processing::ProcessingSettings;
 use crate::tls::Certificate;
 use crate::webhook::Webhook;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Settings of a server.
@@ -44,6 +46,8 @@ pub struct ServerSettings {
     pub drift_every: Option<Duration>,
     /// The receiver of drift reports.
     pub webhook: Option<Webhook>,
+    /// The pickers by name.
+    pub pickers: BTreeMap<String, Picker>,
     /// Which callers are admitted.
     pub auth: Auth,
     /// The name of this process for people: `terrace@host (pid 4711)`.

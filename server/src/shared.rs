@@ -6,6 +6,7 @@ use crate::environments::Environments;
 use crate::last_answer::LastAnswer;
 use crate::operation_locks::OperationLocks;
 use crate::outage_log::Outage;
+use crate::pickers::cache::Cache;
 use crate::processing::ProcessingLimits;
 use crate::readiness::LastReadiness;
 use crate::retry_counter::RetryCounter;
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) failed_attempts: RetryCounter,
     /// Requests that wait for interrupted calls which may still take effect.
     pub(crate) recovery_checks: RetryCounter,
+    /// The lists of pickers.
+    pub(crate) lists: Cache,
     /// The limits of descriptors and their permits.
     pub(crate) processing: ProcessingLimits,
     /// Whether workers fail to claim requests.

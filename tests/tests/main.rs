@@ -17,12 +17,13 @@ mod providers;
 mod server;
 mod state;
 mod tidy; // rules for the sources
+mod witboost;
 
 /// Checks that each file of tests is listed in the file of its group. A file that is not listed never runs.
 #[test]
 fn no_test_file_is_forgotten() {
     let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests"));
-    let groups = ["apply", "cli", "pipelines", "pr", "providers", "server", "state"];
+    let groups = ["apply", "cli", "pipelines", "pr", "providers", "server", "state", "witboost"];
     let listings = groups.map(|group| (folder.join(group), folder.join(group).with_extension("rs")));
     for (folder, listing) in listings.into_iter().chain([(folder.to_owned(), folder.join("main.rs"))]) {
         let listed = std::fs::read_to_string(listing).unwrap();

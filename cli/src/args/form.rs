@@ -2,7 +2,7 @@
 
 use super::{
     AclCommand, BlueprintsCommand, Command, DatabasesCommand, DriftFormat, LeasesCommand, OperationsCommand,
-    OutputFormat, PipelinesCommand, PlanFormat, ProvidersCommand, StacksCommand, StateCommand,
+    OutputFormat, PipelinesCommand, PlanFormat, ProvidersCommand, StacksCommand, StateCommand, WitboostCommand,
 };
 use crate::report::Form;
 
@@ -61,6 +61,13 @@ impl Command {
                 None => arguments.format.is_json(),
             },
             Self::Doctor(arguments) => arguments.format.is_json(),
+            Self::Witboost(command) => match command {
+                WitboostCommand::Register(arguments) => arguments.format.is_json(),
+                WitboostCommand::Status(arguments) | WitboostCommand::Unregister(arguments) => {
+                    arguments.format.is_json()
+                }
+                WitboostCommand::Validate(arguments) => arguments.format.is_json(),
+            },
             Self::Pipelines(command) => match command {
                 PipelinesCommand::Run(arguments) => arguments.format.is_json(),
                 PipelinesCommand::List(arguments) => arguments.format.is_json(),

@@ -1,5 +1,6 @@
 //! `terrace serve`: runs the HTTP server.
 
+mod pickers;
 mod sites;
 
 use crate::args::ServeArguments;
@@ -55,6 +56,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     }
     let connections = connections(&configured.connections)?;
     let environments = environments(context, &settings)?;
+    let pickers = pickers::checked(context, &settings, &environments)?;
     let store = server_store(&settings).await?;
     let certificate = certificate(&settings)?;
     let listener = TcpListener::bind(bind).map_err(|error| {
@@ -97,6 +99,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
             certificate: certificate.clone(),
             webhook: configured.webhook.clone(),
             drift_every: configured.drift_every,
+            pickers,
             auth: configured.auth.clone().unwrap_or_default(),
             actor: settings.actor.clone(),
         },

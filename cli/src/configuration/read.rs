@@ -4,6 +4,7 @@ use super::check_scripts::check_scripts;
 use super::expand::{attributes_of, expand, revealed, value_of};
 use super::limits::{LIMITS, limits};
 use super::server::{self, server};
+use super::witboost::witboost;
 use super::{
     COMPATIBILITY, Configuration, Encryption, Environment, Instance, KeySource, RawEnvironment, STATE_KEY, files_named,
 };
@@ -44,8 +45,9 @@ pub(super) fn configuration(
         return (configuration, diagnostics);
     }
     configuration.named_files = files_named::all(&node, &configuration.folder);
-    let mut of_server = Vec::new();
-    let node = expand_but_environments(&node, &configuration, variables, (&mut diagnostics, &mut of_server));
+    let (mut of_server, mut of_witboost) = (Vec::new(), Vec::new());
+    let found = (&mut diagnostics, &mut of_server, &mut of_witboost);
+    let node = expand_but_environments(&node, &configuration, variables, found);
     let Some(mut fields) = Fields::open(&node, "terrace.yaml", &mut diagnostics) else {
         return (configuration, diagnostics);
     };
@@ -67,6 +69,10 @@ pub(super) fn configuration(
         configuration.server = server(&entry.value, fields.diagnostics);
     }
     configuration.server_unevaluated = of_server;
+    if let Some(entry) = fields.optional("witboost").filter(|_| of_witboost.is_empty()) {
+        configuration.witboost = witboost(&entry.value, &configuration.folder, fields.diagnostics);
+    }
+    configuration.witboost_unevaluated = of_witboost;
     for entry in fields.map("environments") {
         check_environment_name(entry, fields.diagnostics);
         // Unknown fields are reported for all environments; values only for the selected one.
@@ -79,12 +85,13 @@ pub(super) fn configuration(
     (configuration, diagnostics)
 }
 
-/// Evaluates everything except the environments. Errors in the server's part are kept separately.
+/// Evaluates everything except the environments. Errors in the parts of the server and of the platform are kept
+/// separately: only some commands need these parts.
 fn expand_but_environments(
     node: &Node,
     configuration: &Configuration,
     variables: &Variables,
-    (diagnostics, of_server): (&mut Vec<Diagnostic>, &mut Vec<Diagnostic>),
+    (diagnostics, of_server, of_witboost): (&mut Vec<Diagnostic>, &mut Vec<Diagnostic>, &mut Vec<Diagnostic>),
 ) -> Node {
     let Some(entries) = node.as_map() else { return node.clone() };
     let Configuration { folder, sources, .. } = configuration;
@@ -95,6 +102,7 @@ fn expand_but_environments(
     let entry = |entry: &Entry| match entry.key.as_str() {
         "environments" => entry.clone(),
         "server" => expanded(entry, of_server),
+        "witboost" => expanded(entry, of_witboost),
         _ => expanded(entry, diagnostics),
     };
     Node { span: node.span, kind: NodeKind::Map(entries.iter().map(entry).collect()) }

@@ -1,12 +1,15 @@
 //! `server` of terrace.yaml: address, authentication and limits of `terrace serve`.
 
 mod auth;
+mod pickers;
 
 use super::expand::revealed;
 use super::limits::whole_number;
 use crate::args::age;
 use crate::memory::size;
 use auth::auth;
+pub use pickers::PickerConfiguration;
+use pickers::pickers;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -67,6 +70,8 @@ pub struct ServerConfiguration {
     /// Schedules that start runs: declared ones and those of specs (true), none (false), or only declared ones
     /// (`None`).
     pub schedules: Option<bool>,
+    /// Lists of remote objects for forms.
+    pub pickers: Vec<PickerConfiguration>,
     /// Callers may send plain stacks, which can declare every resource of every provider.
     pub takes_stacks: bool,
 }
@@ -316,6 +321,7 @@ pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerCo
     if let Some(entry) = fields.optional("limits") {
         server.limits = limits(&entry.value, fields.diagnostics);
     }
+    server.pickers = pickers(fields.map("pickers"), fields.diagnostics);
     server.takes_stacks = fields.is_true("stacks");
     server.body_limit = read(&mut fields, "bodyLimit", ("a size", "10MB"), bytes);
     fields.finish();

@@ -75,6 +75,7 @@ pub mod rollback;
 pub mod row_moves;
 mod run;
 pub mod shared;
+pub mod single_lookup;
 pub mod steps;
 mod storable;
 mod target_validation;

@@ -2,8 +2,7 @@
 //!
 //! It plans and records nothing: it runs the lookups in order, and the blueprint converts their results.
 
-use crate::deadline;
-use crate::walk::lookups::answer;
+use crate::single_lookup;
 use terrace_language::blueprint::matching::Templates;
 use terrace_language::blueprint::reverse::Reverse;
 use terrace_language::blueprint::{Blueprint, Library};
@@ -18,8 +17,6 @@ use terrace_language::source::Span;
 use terrace_language::typecheck;
 use terrace_language::yaml::Node;
 use terrace_provider::names::listed;
-use terrace_provider::plan::with_defaults;
-use terrace_provider::schema::Timeouts;
 use terrace_provider::wrap::silence::with_silence_limit;
 use terrace_provider::{ErrorKind, Map, Path, Value};
 
@@ -193,13 +190,8 @@ impl ReverseProvisioner<'_> {
         if has_errors(&found) {
             return Err(found);
         }
-        let arguments = with_defaults(&schema.arguments, &given);
-        let call = async {
-            let session = self.registry.session(&instance).await?;
-            deadline::call_reading(Timeouts::default().read, session.lookup(schema.name, &arguments)).await
-        };
-        match call.await {
-            Ok(result) => Ok(answer(schema, &arguments, &result)),
+        match single_lookup::run(self.registry, schema, &instance, &given).await {
+            Ok(result) => Ok(result),
             Err(error) => {
                 let at = match &error.kind {
                     ErrorKind::InvalidInput { path: Some(path) } => lookup.config.span_at(path),

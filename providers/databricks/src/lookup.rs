@@ -4,6 +4,7 @@ pub(crate) mod azure;
 mod by_name;
 mod columns;
 mod fields;
+mod lists;
 mod workflow;
 
 pub(crate) use columns::columns_of;
@@ -128,7 +129,7 @@ pub(crate) fn lookups() -> Vec<Lookup> {
         table(),
         workflow::schema(),
     ];
-    of_workspaces.into_iter().chain(azure::lookups()).collect()
+    of_workspaces.into_iter().chain(lists::lookups()).chain(azure::lookups()).collect()
 }
 
 fn table() -> Lookup {
@@ -253,10 +254,15 @@ pub(crate) async fn answer(
         }
         "databricks_table" => table_of(context, arguments).await,
         workflow::NAME => workflow::answer(context, arguments).await,
-        other => match azure::answer(other, context, arguments).await {
-            Some(answer) => answer,
-            None => Err(ProviderError::bug(format!("unknown lookup `{other}`"))),
-        },
+        other => {
+            if let Some(answer) = lists::answer(other, context, arguments).await {
+                return answer;
+            }
+            match azure::answer(other, context, arguments).await {
+                Some(answer) => answer,
+                None => Err(ProviderError::bug(format!("unknown lookup `{other}`"))),
+            }
+        }
     }
 }
 

@@ -33,6 +33,31 @@ async fn lookups_return_ids_by_name() {
 }
 
 #[tokio::test]
+async fn lists_return_all_objects_by_name() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    stand_in.add_warehouse("A small one", "STOPPED");
+    for number in 0..120 {
+        stand_in.add_table(&format!("main.lists.t{number:03}"), &[("id", "bigint")]);
+    }
+    let warehouses = look_up(&instance, "databricks_sql_warehouses", json!({})).await.unwrap();
+    let named = |json: &Json| json.as_array().unwrap().iter().map(|it| it["name"].clone()).collect::<Vec<_>>();
+    let first = &warehouses["warehouses"][0];
+    assert_eq!((&first["name"], &first["state"]), (&json!("A small one"), &json!("STOPPED")));
+    assert!(named(&warehouses["warehouses"]).contains(&json!("WH")));
+    let clusters = look_up(&instance, "databricks_clusters", json!({"workspaceUrl": stand_in.url()})).await.unwrap();
+    assert!(clusters["clusters"].as_array().unwrap().iter().any(|it| it["id"] == "0612-101010-cluster1"), "{clusters}");
+    // More than a page.
+    let of = |schema: &str| json!({"catalog": "main", "schema": schema});
+    let tables = look_up(&instance, "databricks_tables", of("lists")).await.unwrap();
+    assert_eq!(tables["tables"].as_array().map(Vec::len), Some(120));
+    let (id, name) = (&tables["tables"][119]["id"], &tables["tables"][119]["name"]);
+    assert_eq!((id, name), (&json!("main.lists.t119"), &json!("t119")));
+    let error = look_up(&instance, "databricks_tables", of("missing")).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NotFound, "{error}");
+}
+
+#[tokio::test]
 async fn missing_and_ambiguous_names_are_errors() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;

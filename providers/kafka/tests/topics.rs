@@ -227,6 +227,20 @@ async fn lookup_returns_an_existing_topic() {
     assert_eq!((error.kind.code(), error.message), ("not_found", format!("topic `{name}` not found")));
 }
 
+#[tokio::test]
+async fn lookup_lists_topics() {
+    let brokers = Brokers::start().await;
+    let (instance, name) = (brokers.instance().await, unique("listed"));
+    let created = instance.create(TOPIC, json!({"name": name})).await;
+    let answer = instance.session.lookup("kafka_topics", &attributes(json!({}))).await.unwrap();
+    let topics = answer["topics"].to_json();
+    let topics: Vec<&str> = topics.as_array().unwrap().iter().map(|topic| topic["name"].as_str().unwrap()).collect();
+    assert!(topics.contains(&name.as_str()) && topics.is_sorted(), "{topics:?}");
+    // The topics of the broker itself.
+    assert!(!topics.iter().any(|topic| topic.starts_with("__")), "{topics:?}");
+    instance.delete(TOPIC, &created).await;
+}
+
 /// Partitions that move have more replicas for a while; that is not another replication factor.
 #[tokio::test]
 async fn running_reassignment_does_not_change_replication_factor() {

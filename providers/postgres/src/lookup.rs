@@ -6,7 +6,7 @@ use crate::identifier::check;
 use crate::kind::{Kind, Target};
 use crate::observation::ReadRequest;
 use crate::schema::{names, text as text_attribute};
-use crate::server::{Server, column, query};
+use crate::server::{Client, Server, column, query};
 use crate::sql_type::data_type;
 use crate::table;
 use terrace_provider::{
@@ -16,6 +16,7 @@ use terrace_provider::{
 const TABLE: &str = "postgres_table";
 const VIEW: &str = "postgres_view";
 const MEMBERS: &str = "postgres_members";
+const TABLES: &str = "postgres_tables";
 
 /// The lookups of the provider.
 pub(crate) fn lookups() -> Vec<Lookup> {
@@ -69,6 +70,11 @@ pub(crate) fn lookups() -> Vec<Lookup> {
         text("member", "The member."),
         Attribute::new("admin", AttributeType::Bool, "It may add members."),
     ]);
+    let listed = Object(vec![
+        text("id", "`database.schema.name`, without quotes."),
+        text("name", "The table's name."),
+        text("comment", "The comment."),
+    ]);
     vec![
         Lookup {
             name: TABLE,
@@ -91,6 +97,20 @@ pub(crate) fn lookups() -> Vec<Lookup> {
             result: Object(vec![text("role", "The role."), objects("members", member, "Its members, by name.")]),
             objects: &[],
         },
+        Lookup {
+            name: TABLES,
+            doc: "The tables of a schema.",
+            arguments: Object(vec![
+                text("database", "The database.").required(),
+                text("schema", "The schema.").required(),
+            ]),
+            result: Object(vec![
+                text("database", "The database."),
+                text("schema", "The schema."),
+                objects("tables", listed, "The tables, by name."),
+            ]),
+            objects: &[],
+        },
     ]
 }
 
@@ -100,6 +120,7 @@ pub(crate) fn target(lookup: &str, arguments: &Attributes) -> Result<Target, Pro
         TABLE => (Kind::Table, &["database", "schema", "name"]),
         VIEW => (Kind::View, &["database", "schema", "name"]),
         MEMBERS => (Kind::Role, &["role"]),
+        TABLES => (Kind::Schema, &["database", "schema"]),
         other => return Err(ProviderError::bug(format!("there is no lookup `{other}`"))),
     };
     let named = |name: &&str| {
@@ -140,6 +161,9 @@ pub(crate) async fn answer(
             let names = table::column_names(&client, target.name(1), target.own_name()).await?;
             found.insert("columnNames".to_owned(), list(&names.ok_or_else(missing)?));
         }
+        Kind::Schema => {
+            found.insert("tables".to_owned(), tables(&client, target).await?.ok_or_else(missing)?);
+        }
         _ => {
             let sql = "SELECT r.oid IS NOT NULL, u.rolname::text, bool_or(m.admin_option)
                        FROM pg_roles r LEFT JOIN pg_auth_members m ON m.roleid = r.oid LEFT JOIN pg_roles u ON u.oid = m.member
@@ -159,6 +183,27 @@ pub(crate) async fn answer(
         }
     }
     Ok(found)
+}
+
+/// The tables of a schema, by name; `None` if the schema does not exist.
+async fn tables(client: &Client, target: &Target) -> Result<Option<Value>, Failure> {
+    let sql = "SELECT c.relname::text, obj_description(c.oid, 'pg_class')
+               FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p')
+               WHERE n.nspname = $1 ORDER BY 1";
+    let rows = query(client, sql, &[&target.own_name()]).await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let mut tables: Vec<Value> = Vec::with_capacity(rows.len());
+    for row in &rows {
+        // A schema without tables has one row without a name.
+        let Some(name) = column::<Option<String>>(row, 0)? else { continue };
+        let id = format!("{}.{}.{name}", target.name(0), target.name(1));
+        let mut entries = Map::from_iter([("id".to_owned(), id.into()), ("name".to_owned(), name.into())]);
+        put(&mut entries, "comment", column::<Option<&str>>(row, 1)?);
+        tables.push(Value::Map(entries));
+    }
+    Ok(Some(tables.into()))
 }
 
 /// Columns and keys without entries that only the plan or only the server has.

@@ -425,6 +425,14 @@ async fn manual_table_is_imported_and_described_as_a_data_contract() {
     let missing =
         harness.lookup("postgres_table", r#"{"database": "$db", "schema": "s", "name": "none"}"#).await.unwrap_err();
     assert_eq!(missing.kind, ErrorKind::NotFound);
+
+    let tables = harness.lookup("postgres_tables", r#"{"database": "$db", "schema": "s"}"#).await.unwrap();
+    let tables = tables.get("tables").and_then(Value::as_list).unwrap();
+    let of = |key: &str| tables.iter().map(|it| it.get(key).cloned().unwrap_or_default()).collect::<Vec<_>>();
+    assert!(of("name").contains(&"By Hand".into()), "{tables:?}");
+    assert!(of("id").iter().all(|id| id.as_str().is_some_and(|id| id.contains(".s."))), "{tables:?}");
+    let missing = harness.lookup("postgres_tables", r#"{"database": "$db", "schema": "none"}"#).await.unwrap_err();
+    assert_eq!(missing.kind, ErrorKind::NotFound);
 }
 
 #[tokio::test(flavor = "multi_thread")]

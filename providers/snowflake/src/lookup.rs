@@ -1,5 +1,6 @@
 //! Lookups of tables of any origin, and of the instance's role.
 
+use crate::client::Row;
 use crate::failure::Purpose;
 use crate::identifier;
 use crate::object::{self, table};
@@ -11,6 +12,8 @@ use terrace_provider::{
 
 const TABLE: &str = "snowflake_table";
 const CURRENT_ROLE: &str = "snowflake_current_role";
+const TABLES: &str = "snowflake_tables";
+const WAREHOUSES: &str = "snowflake_warehouses";
 
 /// The lookups of the provider.
 pub(crate) fn lookups() -> Vec<Lookup> {
@@ -58,6 +61,40 @@ pub(crate) fn lookups() -> Vec<Lookup> {
             ]),
             objects: &[],
         },
+        Lookup {
+            name: TABLES,
+            doc: "The tables of a schema that the role may see: at most 10,000.",
+            arguments: Object(vec![
+                text("database", "The database.").required(),
+                text("schema", "The schema.").required(),
+            ]),
+            result: Object(vec![Attribute::new(
+                "tables",
+                AttributeType::list(AttributeType::Object(Object(vec![
+                    text("id", "`database.schema.name`, without quotes."),
+                    text("name", "The table's name."),
+                    text("comment", "The table's comment."),
+                ]))),
+                "The tables, by name.",
+            )]),
+            objects: &[],
+        },
+        Lookup {
+            name: WAREHOUSES,
+            doc: "The warehouses that the role may see.",
+            arguments: Object(Vec::new()),
+            result: Object(vec![Attribute::new(
+                "warehouses",
+                AttributeType::list(AttributeType::Object(Object(vec![
+                    text("id", "The name."),
+                    text("name", "The name."),
+                    text("state", "`STARTED`, `SUSPENDED` …"),
+                    text("size", "`X-Small` …"),
+                ]))),
+                "The warehouses, by name.",
+            )]),
+            objects: &[],
+        },
     ]
 }
 
@@ -78,8 +115,46 @@ pub(crate) async fn answer(
             let host = statements.host().to_owned();
             Ok(Map::from_iter([("name".to_owned(), role.into()), ("host".to_owned(), host.into())]))
         }
+        TABLES => tables_of(statements, arguments).await,
+        WAREHOUSES => {
+            let rows = statements.query("SHOW WAREHOUSES", &Purpose::to("list the warehouses")).await?;
+            let item = |row: Row<'_>| {
+                let name = row.text("name");
+                entries([("id", name), ("name", name), ("state", row.text("state")), ("size", row.text("size"))])
+            };
+            Ok(listed("warehouses", rows.iter().map(item).collect()))
+        }
         other => Err(ProviderError::bug(format!("there is no lookup `{other}`"))),
     }
+}
+
+async fn tables_of(statements: &Statements<'_>, arguments: &Attributes) -> Result<Attributes, ProviderError> {
+    let (database, schema) = (text(arguments, "database"), text(arguments, "schema"));
+    for (name, value) in [("database", &database), ("schema", &schema)] {
+        identifier::check(value, &Path::attribute(name))?;
+    }
+    let sql = format!("SHOW TABLES IN SCHEMA {}", identifier::qualified([database.as_str(), schema.as_str()]));
+    let Some(rows) = statements.read_optional(&sql).await? else {
+        let message = format!("schema {database}.{schema} does not exist, or the role may not see it");
+        return Err(ProviderError::new(ErrorKind::NotFound, message));
+    };
+    let item = |row: Row<'_>| {
+        let name = row.text("name");
+        let id = format!("{database}.{schema}.{name}");
+        entries([("id", id.as_str()), ("name", name), ("comment", row.text("comment"))])
+    };
+    Ok(listed("tables", rows.iter().map(item).collect()))
+}
+
+fn entries<const N: usize>(entries: [(&str, &str); N]) -> Map {
+    entries.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
+}
+
+/// A list of objects, by name.
+fn listed(field: &str, mut items: Vec<Map>) -> Attributes {
+    items.sort_by_key(|item| text(item, "name"));
+    let items: Vec<Value> = items.into_iter().map(Value::Map).collect();
+    Map::from_iter([(field.to_owned(), items.into())])
 }
 
 async fn table_of(statements: &Statements<'_>, arguments: &Attributes) -> Result<Attributes, ProviderError> {

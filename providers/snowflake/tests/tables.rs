@@ -476,6 +476,34 @@ async fn lookups_describe_existing_objects() {
 }
 
 #[tokio::test]
+async fn lookups_list_tables_and_warehouses() {
+    let stand_in = prepared();
+    stand_in.add_warehouse("ETL");
+    for sql in [
+        "CREATE TABLE D.S.B (A INT) COMMENT = 'Second'",
+        "CREATE TABLE D.S.A (A INT)",
+        "CREATE VIEW D.S.V AS SELECT A FROM D.S.A",
+    ] {
+        stand_in.sql_as("TERRACE_ROLE", sql).unwrap();
+    }
+    let instance = Instance::of(&stand_in).await;
+    let lookup = async |name: &str, arguments: Json| instance.session.lookup(name, &attributes(arguments)).await;
+    let tables = lookup("snowflake_tables", json!({"database": "D", "schema": "S"})).await.unwrap();
+    assert_eq!(
+        Value::Map(tables).to_json(),
+        json!({"tables": [
+            {"id": "D.S.A", "name": "A", "comment": ""}, {"id": "D.S.B", "name": "B", "comment": "Second"},
+        ]})
+    );
+    let error = lookup("snowflake_tables", json!({"database": "D", "schema": "NONE"})).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NotFound);
+    assert!(lookup("snowflake_tables", json!({"database": "D", "schema": ""})).await.is_err());
+    let warehouses = Value::Map(lookup("snowflake_warehouses", json!({})).await.unwrap()).to_json();
+    let etl = json!({"id": "ETL", "name": "ETL", "state": "STARTED", "size": "X-Small"});
+    assert!(warehouses["warehouses"].as_array().unwrap().contains(&etl), "{warehouses}");
+}
+
+#[tokio::test]
 async fn columns_move_along_a_chain_and_exchange_their_names() {
     let stand_in = prepared();
     let instance = Instance::of(&stand_in).await;

@@ -168,7 +168,8 @@ fn header(connection: &Connection) -> rusqlite::Result<i32> {
     connection.query_row("PRAGMA application_id", [], |row| row.get(0))
 }
 
-fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+/// The names of all tables, sorted.
+pub(crate) fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let query =
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name";
     connection.prepare(query)?.query_map([], |row| row.get(0))?.collect()

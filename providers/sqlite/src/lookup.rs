@@ -1,6 +1,7 @@
 //! Lookups of existing tables and views, created by terrace or not.
 
 use crate::connection::{Access, Folders};
+use crate::database::tables as table_names;
 use crate::error::from_sqlite;
 use crate::object::definition;
 use crate::{identifier, table};
@@ -11,6 +12,7 @@ use terrace_provider::{
 
 const TABLE: &str = "sqlite_table";
 const VIEW: &str = "sqlite_view";
+const TABLES: &str = "sqlite_tables";
 
 /// The lookups of the provider.
 pub(crate) fn lookups() -> Vec<Lookup> {
@@ -52,6 +54,23 @@ pub(crate) fn lookups() -> Vec<Lookup> {
             result: Object(found().into_iter().chain(view).collect()),
             objects: &["sqlite_view"],
         },
+        Lookup {
+            name: TABLES,
+            doc: "The tables of a database.",
+            arguments: Object(vec![text("path", "The database file, relative to the provider's folder.").required()]),
+            result: Object(vec![
+                text("path", "The database file."),
+                Attribute::new(
+                    "tables",
+                    AttributeType::list(AttributeType::Object(Object(vec![
+                        text("id", "`path/name`."),
+                        text("name", "The table's name."),
+                    ]))),
+                    "The tables, by name.",
+                ),
+            ]),
+            objects: &[],
+        },
     ]
 }
 
@@ -63,7 +82,9 @@ pub(crate) fn lookups() -> Vec<Lookup> {
 pub(crate) fn answer(lookup: &str, folders: &Folders, arguments: &Attributes) -> Result<Attributes, ProviderError> {
     let (path, name) = (text(arguments, "path"), text(arguments, "name"));
     let file = folders.locate(&path)?;
-    identifier::check_object(&name, &Path::attribute("name"))?;
+    if lookup != TABLES {
+        identifier::check_object(&name, &Path::attribute("name"))?;
+    }
     let missing = |what: String| ProviderError::new(ErrorKind::NotFound, what);
     if !file.exists() {
         return Err(missing(format!("there is no database `{path}`")));
@@ -71,6 +92,15 @@ pub(crate) fn answer(lookup: &str, folders: &Folders, arguments: &Attributes) ->
     let connection = file.open(Access::Read)?;
     let failed = |error: rusqlite::Error| from_sqlite(&path, &error);
     let found = match lookup {
+        TABLES => {
+            let names = table_names(&connection).map_err(failed)?;
+            let item = |name: String| {
+                let id = format!("{path}/{name}");
+                Value::Map(Map::from_iter([("id".to_owned(), id.into()), ("name".to_owned(), name.into())]))
+            };
+            let tables: Vec<Value> = names.into_iter().map(item).collect();
+            return Ok(Map::from_iter([("path".to_owned(), path.into()), ("tables".to_owned(), tables.into())]));
+        }
         TABLE => table::observe(&connection, &name, &Attributes::default())
             .map_err(failed)?
             .map(|observation| observation.attributes),

@@ -32,7 +32,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
 }
 
 /// The problem with a query, by its field.
-fn query_problem(error: &QueryRejection) -> String {
+pub(crate) fn query_problem(error: &QueryRejection) -> String {
     let causes = std::iter::successors(error.source(), |error| (*error).source());
     let field = causes.filter_map(|error| error.downcast_ref::<serde_path_to_error::Error<RawError>>()).next();
     let Some(field) = field else { return "the query is invalid".to_owned() };

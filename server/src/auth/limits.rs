@@ -23,6 +23,8 @@ pub enum Action {
     Drift,
     /// Answers reverse provisioning.
     Reverse,
+    /// Lists remote objects for a picker.
+    Pick,
     /// Provisions a data product or a component.
     Provision,
     /// Unprovisions a data product or a component; applies a plan that removes one.
@@ -39,11 +41,12 @@ pub enum Action {
 
 impl Action {
     /// The actions that `limits.actions` may name. Reading is always allowed within the other limits.
-    pub const WORDS: [(&'static str, Self); 10] = [
+    pub const WORDS: [(&'static str, Self); 11] = [
         ("validate", Self::Validate),
         ("plan", Self::Plan),
         ("drift", Self::Drift),
         ("reverse-provisioning", Self::Reverse),
+        ("pick", Self::Pick),
         ("provision", Self::Provision),
         ("unprovision", Self::Unprovision),
         ("updateacl", Self::UpdateAcl),
@@ -63,7 +66,7 @@ impl Action {
     pub const fn scope(self) -> Scope {
         match self {
             Self::Read => Scope::Read,
-            Self::Validate | Self::Plan | Self::Drift | Self::Reverse => Scope::Plan,
+            Self::Validate | Self::Plan | Self::Drift | Self::Reverse | Self::Pick => Scope::Plan,
             Self::Provision | Self::Unprovision | Self::UpdateAcl | Self::Apply | Self::Cancel => Scope::Apply,
             Self::Unlock => Scope::Admin,
         }

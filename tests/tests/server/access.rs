@@ -16,6 +16,8 @@ const CALLS: [(&str, &str, usize); 10] = [
     ("POST", "/v1/unprovision", APPLY),
     ("POST", "/v1/updateacl", APPLY),
 ];
+/// The calls of pickers, which exist at the root and below the name of a picker.
+const PICKERS: [&str; 2] = ["/v1/resources", "/v1/resources/validate"];
 /// The scopes, and the SHA-256 of `SCOPE-secret-0123456789`.
 const SCOPES: [(&str, &str); 4] = [
     ("read", "f83d8b58e7bd3f15415cdb05ea71fdb10fb96abf9a8517cadb238a49f26d29a7"),
@@ -102,6 +104,24 @@ fn every_call_needs_a_token_of_its_scope_on_every_base_path() {
     }
     let answer = called(&server, "POST", "/v1/provision", Some("bearer plan-secret-0123456789"));
     assert_eq!(answer.json()["error"], "the token of `the planer` has the scope `plan`, and this call needs `apply`");
+}
+
+#[test]
+fn every_picker_needs_a_token_that_plans() {
+    let (_project, server) = server();
+    for path in PICKERS.into_iter().flat_map(|path| [path.to_owned(), format!("/pickers/a{path}")]) {
+        let unknown = called(&server, "POST", &path, None);
+        assert_eq!(unknown.status, 401, "{path}: {unknown:?}");
+        assert!(
+            unknown.json()["errors"][0].is_string() && unknown.header("www-authenticate") == "Bearer",
+            "{unknown:?}"
+        );
+        for (has, (scope, _)) in SCOPES.iter().enumerate() {
+            let answer = called(&server, "POST", &path, Some(&format!("Bearer {scope}-secret-0123456789")));
+            assert_eq!(answer.status, if has < PLAN { 403 } else { 400 }, "{path} {scope}: {answer:?}");
+            assert!(answer.json()["errors"].is_array(), "{path} {scope}: {answer:?}");
+        }
+    }
 }
 
 #[test]

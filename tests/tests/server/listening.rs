@@ -149,6 +149,7 @@ fn documentation_pages_load_nothing_from_other_sites() {
     for (url, path) in [
         ("../api/v1/openapi.json", "/api/v1/openapi.json"),
         ("specific-provisioner.json", "/docs/specific-provisioner.json"),
+        ("custom-url-picker.json", "/docs/custom-url-picker.json"),
     ] {
         assert!(settings.contains(&format!("\"{url}\"")), "{settings}");
         assert!(server.call("GET", path, "").json()["openapi"].is_string());

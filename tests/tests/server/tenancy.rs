@@ -33,7 +33,7 @@ enum Answered {
 use Answered::{AlwaysRefused, List, Missing, MissingToken, Refused};
 
 /// Every route with its required scope and its response. `{id}` is an id of the kind in the last field.
-const ROUTES: [(&str, &str, usize, Answered, &str); 32] = [
+const ROUTES: [(&str, &str, usize, Answered, &str); 34] = [
     ("GET", "/api/v1/stacks", READ, List, ""),
     ("GET", "/api/v1/operations", READ, List, ""),
     ("GET", "/api/v1/drift", READ, List, ""),
@@ -56,6 +56,8 @@ const ROUTES: [(&str, &str, usize, Answered, &str); 32] = [
     ("POST", "/v1/validate", PLAN, Refused, ""),
     ("POST", "/v2/validate", PLAN, Refused, ""),
     ("POST", "/v1/reverse-provisioning", PLAN, AlwaysRefused, ""),
+    ("POST", "/v1/resources", PLAN, AlwaysRefused, ""),
+    ("POST", "/v1/resources/validate", PLAN, AlwaysRefused, ""),
     ("POST", "/api/v1/plans", PLAN, Refused, ""),
     ("POST", "/api/v1/drift", PLAN, Missing, ""),
     ("POST", "/api/v1/plans/{id}/apply", APPLY, Missing, "plan"),
@@ -160,6 +162,8 @@ fn body(path: &str, domain: &str) -> String {
         "/api/v1/plans" => json!({"descriptor": of(domain)}).to_string(),
         "/api/v1/drift" => json!({"stack": stack(domain)}).to_string(),
         "/v1/reverse-provisioning" => json!({"useCaseTemplateId": "x", "environment": "test"}).to_string(),
+        "/v1/resources" => "{}".to_owned(),
+        "/v1/resources/validate" => json!({"selectedObjects": []}).to_string(),
         path if path.ends_with("/acl") => {
             json!({"principals": ["user:ada"], "descriptor": with_selected(domain)}).to_string()
         }
@@ -172,10 +176,10 @@ fn with_selected(domain: &str) -> String {
     crate::server::requests::with_selected("a", &["a"]).replace("finance", domain)
 }
 
-/// Returns the routes of both API descriptions.
+/// Returns the routes of all API descriptions.
 fn described(server: &Served) -> Vec<(String, String)> {
     let mut routes = Vec::new();
-    for description in ["/api/v1/openapi.json", "/docs/specific-provisioner.json"] {
+    for description in ["/api/v1/openapi.json", "/docs/specific-provisioner.json", "/docs/custom-url-picker.json"] {
         let description = server.call("GET", description, "").json();
         for (path, item) in description["paths"].as_object().unwrap() {
             let methods = item.as_object().unwrap().keys().filter(|key| *key != "parameters");
@@ -193,7 +197,8 @@ fn every_route_respects_the_limits_of_every_scope() {
     let limits = format!("environments: [test], domains: [{INSIDE}]");
     let tokens: Vec<String> =
         SCOPES.iter().map(|scope| token(scope, scope, &limits)).chain([token("root", "admin", "")]).collect();
-    let server = serve(&project, &tokens, "");
+    let picker = "pickers: {p: {lookup: sqlite_tables, environment: test, arguments: {path: x}}}, ";
+    let server = serve(&project, &tokens, picker);
     let mut listed: Vec<(String, String)> =
         ROUTES.iter().map(|(method, path, ..)| ((*method).to_owned(), (*path).to_owned())).collect();
     listed.sort();

@@ -86,14 +86,15 @@ impl Admin {
         self.topics(&[name]).await?.remove(name).unwrap_or(Ok(None))
     }
 
-    /// Returns the names of all topics that the caller may see.
+    /// Returns the names of all topics that the caller may see, without the broker's own (`__consumer_offsets`).
     ///
     /// # Errors
     /// If no answer arrives.
     pub(crate) async fn topic_names(&self) -> Result<Vec<String>, Failure> {
         let request = MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false);
         let metadata = self.cluster.send(&request).await?;
-        Ok(metadata.topics.iter().filter_map(|topic| Some(topic.name.as_deref()?.to_string())).collect())
+        let topics = metadata.topics.iter().filter(|topic| !topic.is_internal);
+        Ok(topics.filter_map(|topic| Some(topic.name.as_deref()?.to_string())).collect())
     }
 
     /// Counts the replicas that partitions are moving to. Only partitions with replicas out of sync can be moving.

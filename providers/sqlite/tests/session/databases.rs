@@ -23,6 +23,18 @@ async fn database_is_created_found_and_deleted() {
 }
 
 #[tokio::test]
+async fn lookup_lists_the_tables_of_a_database() {
+    let harness = Harness::new().await;
+    std::fs::create_dir_all(harness.folder.join("data/D")).unwrap();
+    harness.execute("data/D/s.db", "CREATE TABLE b (a); CREATE TABLE a (a); CREATE VIEW v AS SELECT a FROM a");
+    let answer = harness.session.lookup("sqlite_tables", &attributes(DATABASE)).await.unwrap();
+    let expected = serde_json::json!([{"id": "data/D/s.db/a", "name": "a"}, {"id": "data/D/s.db/b", "name": "b"}]);
+    assert_eq!(answer.get("tables").map(terrace_provider::Value::to_json), Some(expected));
+    let error = harness.session.lookup("sqlite_tables", &attributes(r#"{"path": "none.db"}"#)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NotFound);
+}
+
+#[tokio::test]
 async fn existing_database_is_not_taken_over() {
     let harness = Harness::new().await;
     std::fs::create_dir_all(harness.folder.join("data/D")).unwrap();
@@ -105,8 +117,10 @@ async fn protected_database_is_neither_read_nor_changed() {
     let harness = Harness::protecting(folder.path(), files).await;
     for path in ["state.db", "./x/../state.db", "hard.db", "link.db", "state.db-wal", "STATE.db"] {
         let arguments = attributes(&format!(r#"{{"path": "{path}", "name": "t"}}"#));
-        let error = harness.session.lookup("sqlite_table", &arguments).await.unwrap_err();
-        assert!(error.message.contains("this is the state"), "{path}: {error}");
+        for lookup in ["sqlite_table", "sqlite_tables"] {
+            let error = harness.session.lookup(lookup, &arguments).await.unwrap_err();
+            assert!(error.message.contains("this is the state"), "{lookup} {path}: {error}");
+        }
         for (ty, config) in [
             ("sqlite_database", format!(r#"{{"path": "{path}"}}"#)),
             (

@@ -121,6 +121,17 @@ pub(super) fn show(account: &Account, role: &str, show: &Show) -> Outcome<Rows> 
                 })
                 .collect(),
         ),
+        // Only the columns that clients of the tests read, and those before them.
+        // https://docs.snowflake.com/en/sql-reference/sql/show-warehouses
+        ShowTarget::Warehouses => (
+            vec!["name", "state", "type", "size"],
+            account
+                .warehouses
+                .keys()
+                .filter(|name| fits(name))
+                .map(|name| vec![some(name), some("STARTED"), some("STANDARD"), some("X-Small")])
+                .collect(),
+        ),
         ShowTarget::Tags => (
             vec!["created_on", "name", "database_name", "schema_name", "owner", "comment", "allowed_values"],
             account
