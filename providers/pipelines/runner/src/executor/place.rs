@@ -1,4 +1,4 @@
-//! The place of a run, as its record keeps it: a later process finds the run there, whatever its own settings are.
+//! The place of a run in its record: a later process with other settings finds the run there.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
