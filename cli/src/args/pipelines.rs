@@ -249,8 +249,6 @@ pub enum PodWork {
     Run,
     /// Write the files of the run as an archive
     Results,
-    /// End the pod, whose files are copied
-    Release,
     /// Create the environments of an image
     Environments {
         /// Create them in this folder

@@ -58,6 +58,28 @@ pub struct ClientError {
     pub error: ProviderError,
 }
 
+/// The place to which the settings of a client lead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// URL of the API server, without a user.
+    pub server: String,
+    /// Files of the kubeconfig, separated by `:`; nothing without one.
+    pub kubeconfig: Option<String>,
+    /// The context of the kubeconfig.
+    pub context: Option<String>,
+    /// The service account of the pod is used.
+    pub is_in_cluster: bool,
+}
+
+/// The time at which dependents of a deleted object are deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Propagation {
+    /// Before the object, which exists until then.
+    Foreground,
+    /// After the object.
+    Background,
+}
+
 /// A right to a kind of objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Right {
@@ -82,6 +104,18 @@ impl Client {
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// The place to which the settings lead. Opens files, and sends nothing.
+    ///
+    /// # Errors
+    /// When the settings do not lead to a cluster.
+    pub async fn origin(&self) -> Result<Origin, ClientError> {
+        let purpose = Purpose { verb: "get", what: "the API server".to_owned(), is_read: true, ..Purpose::default() };
+        let failed = |error| self.error(Failure::Settings(Box::new(error)), &purpose);
+        let (_, server) = self.cluster.client().await.map_err(|failure| self.error(failure, &purpose))?;
+        let (kubeconfig, context, is_in_cluster) = self.cluster.config.origin().map_err(failed)?;
+        Ok(Origin { server: server.clone(), kubeconfig, context, is_in_cluster })
     }
 
     fn path(&self, resource: Resource, name: &str) -> String {
@@ -135,6 +169,36 @@ impl Client {
         answer.map(|reply| reply.object).map_err(|failure| self.error(failure, &self.purpose("create", resource, name)))
     }
 
+    /// Has the server check a new object, which it does not store: its namespace, its fields, and the policies of the
+    /// cluster.
+    ///
+    /// # Errors
+    /// When the server would refuse the object.
+    pub async fn check_new(&self, resource: Resource, object: &Json) -> Result<(), ClientError> {
+        let path = format!("{}?fieldManager=terrace&dryRun=All", self.path(resource, ""));
+        let answer = self.cluster.request(Method::POST, &path, Some(("application/json", object))).await;
+        answer.map(drop).map_err(|failure| self.error(failure, &self.purpose("create", resource, "")))
+    }
+
+    /// Number of nodes that have an image, and of all nodes; nothing if the identity may not list nodes. A node lists
+    /// its 50 largest images.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn nodes_with_image(&self, image: &str) -> Result<Option<(usize, usize)>, ClientError> {
+        let nodes = Resource { api_version: "v1", plural: "nodes" };
+        let found = match self.cluster.list_at("/api/v1/nodes", &[]).await {
+            Err(Failure::Answered(refusal)) if refusal.code == 403 => return Ok(None),
+            found => found.map_err(|failure| self.error(failure, &self.purpose("list", nodes, "")))?,
+        };
+        let has_image = |node: &&Json| {
+            let images = node.pointer("/status/images").and_then(Json::as_array).into_iter().flatten();
+            let mut names = images.filter_map(|image| image.get("names")?.as_array()).flatten();
+            names.any(|name| name == image)
+        };
+        Ok(Some((found.iter().filter(has_image).count(), found.len())))
+    }
+
     /// Changes fields of an object by a merge patch.
     ///
     /// # Errors
@@ -167,13 +231,16 @@ impl Client {
         found.map_err(|failure| self.error(failure, &self.purpose("list", resource, "")))
     }
 
-    /// Requests the deletion of an object and its dependents; the dependents go first. An object that does not exist
-    /// is deleted.
+    /// Requests the deletion of an object and its dependents. An object that does not exist is deleted.
     ///
     /// # Errors
     /// When the server does not answer, or refuses.
-    pub async fn delete(&self, resource: Resource, name: &str) -> Result<(), ClientError> {
-        let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"});
+    pub async fn delete(&self, resource: Resource, name: &str, propagation: Propagation) -> Result<(), ClientError> {
+        let policy = match propagation {
+            Propagation::Foreground => "Foreground",
+            Propagation::Background => "Background",
+        };
+        let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy});
         let path = self.path(resource, name);
         let answer = self.cluster.request(Method::DELETE, &path, Some(("application/json", &options))).await;
         match answer.map_err(|failure| self.error(failure, &self.purpose("delete", resource, name))) {

@@ -125,6 +125,23 @@ impl Config {
         })
     }
 
+    /// The files of the kubeconfig separated by `:`, its context, and whether the service account of the pod is used.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or lacks the context.
+    pub(crate) fn origin(&self) -> Result<(Option<String>, Option<String>, bool), ProviderError> {
+        Ok(match self.access()? {
+            Access::InCluster => (None, None, true),
+            Access::Server { .. } => (None, None, false),
+            Access::Kubeconfig { files, context } => {
+                let merged = merged(files)?;
+                let context = chosen(&merged, context.as_ref())?.to_owned();
+                let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+                (Some(files.join(":")), Some(context), false)
+            }
+        })
+    }
+
     /// Reads files and service accounts, and returns the settings of the client.
     ///
     /// # Errors
@@ -164,10 +181,17 @@ impl Config {
     }
 }
 
-async fn from_files(files: &[PathBuf], context: Option<String>) -> Result<kube::Config, ProviderError> {
-    let wrong = |path: &str, message: String| ProviderError::invalid(Some(Path::attribute(path)), message);
+fn wrong(setting: &str, message: String) -> ProviderError {
+    ProviderError::invalid(Some(Path::attribute(setting)), message)
+}
+
+/// The content of several files as kubectl merges them: the first file that sets a value wins, and files that do not
+/// exist count as empty, as long as one exists.
+/// <https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/#merging-kubeconfig-files>
+fn merged(files: &[PathBuf]) -> Result<Kubeconfig, ProviderError> {
     let mut merged = Kubeconfig::default();
-    for file in files {
+    let has_some = files.iter().any(|file| file.exists());
+    for file in files.iter().filter(|file| !has_some || file.exists()) {
         let unreadable = |why: String| {
             wrong("kubeconfig", format!("the kubeconfig file {} cannot be read: {why}", file.display()))
                 .solution("name a file that `kubectl config view` can read")
@@ -178,25 +202,38 @@ async fn from_files(files: &[PathBuf], context: Option<String>) -> Result<kube::
             return Err(unreadable("it is not UTF-8".to_owned()));
         }
         // Errors of the library quote lines, which may hold tokens.
-        let read = Kubeconfig::read_from(file).and_then(|read| merged.clone().merge(read));
+        let read = Kubeconfig::read_from(file).map(|mut read| {
+            // `kubectl config unset` leaves an empty name, which is not a value.
+            read.current_context = read.current_context.filter(|name| !name.is_empty());
+            read
+        });
+        let read = read.and_then(|read| merged.clone().merge(read));
         merged = read.map_err(|_| unreadable("it is not the YAML of a kubeconfig".to_owned()))?;
     }
+    Ok(merged)
+}
+
+/// The name of the context: the setting, or else the current one.
+fn chosen<'a>(merged: &'a Kubeconfig, context: Option<&'a String>) -> Result<&'a str, ProviderError> {
     let mut names: Vec<&str> = merged.contexts.iter().map(|context| context.name.as_str()).collect();
     names.sort_unstable();
-    let wanted = context.as_ref().or(merged.current_context.as_ref()).filter(|name| !name.is_empty());
+    let wanted = context.or(merged.current_context.as_ref()).filter(|name| !name.is_empty());
     let listed = terrace_provider::names::listed(&names);
     match wanted {
-        None => {
-            return Err(wrong("context", "the kubeconfig file has no current context".to_owned())
-                .solution(format!("write `context`; its contexts are: {listed}")));
-        }
+        None => Err(wrong("context", "the kubeconfig file has no current context".to_owned())
+            .solution(format!("write `context`; its contexts are: {listed}"))),
         Some(name) if !names.contains(&name.as_str()) => {
-            return Err(wrong("context", format!("the kubeconfig file has no context `{name}`"))
+            Err(wrong("context", format!("the kubeconfig file has no context `{name}`"))
                 .did_you_mean(name, &names)
-                .solution(format!("its contexts are: {listed}")));
+                .solution(format!("its contexts are: {listed}")))
         }
-        Some(_) => {}
+        Some(name) => Ok(name),
     }
+}
+
+async fn from_files(files: &[PathBuf], context: Option<String>) -> Result<kube::Config, ProviderError> {
+    let merged = merged(files)?;
+    chosen(&merged, context.as_ref())?;
     let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
     kube::Config::from_custom_kubeconfig(merged, &options).await.map_err(|error| {
         let why = match error {
@@ -303,5 +340,33 @@ mod tests {
         check(Some(one), json!({}), "no current context", "`test`").await;
         check(Some(one), json!({"context": "tests"}), "no context `tests`", "did you mean `test`").await;
         check(Some(one), json!({"context": "test"}), "not valid", "cluster and the user").await;
+    }
+
+    #[tokio::test]
+    async fn several_kubeconfig_files_are_merged_as_kubectl_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let head = "apiVersion: v1\nkind: Config\n";
+        write("users", &format!("{head}current-context: ''\nusers: [{{name: u, user: {{token: t}}}}]\n"));
+        let context = |server: &str| {
+            format!(
+                "contexts: [{{name: {server}, context: {{cluster: c, user: u}}}}]\nclusters: [{{name: c, cluster: {{server: 'https://{server}'}}}}]\n"
+            )
+        };
+        write("one", &format!("{head}current-context: one\n{}", context("one")));
+        write("two", &format!("{head}current-context: two\n{}", context("two")));
+        let config = |files: &str| {
+            let files: Vec<String> =
+                files.split(':').map(|file| folder.path().join(file).display().to_string()).collect();
+            Config::read(&settings(json!({"kubeconfig": files.join(":")}))).unwrap()
+        };
+        for (files, context, server) in [("missing:users:one:two", "one", "one"), ("users:two:one:none", "two", "two")]
+        {
+            let config = config(files);
+            assert_eq!(config.origin().unwrap().1.as_deref(), Some(context), "{files}");
+            assert_eq!(config.client().await.unwrap().cluster_url.host(), Some(server), "{files}");
+        }
+        let error = config("missing:none").client().await.unwrap_err();
+        assert!(error.message.contains("missing cannot be read"), "{error:?}");
     }
 }

@@ -6,6 +6,8 @@
     reason = "helpers of tests fail like tests; clippy recognises test functions only"
 )]
 
+mod cluster; // runs as Jobs of a cluster: outages, replaced pods, interruptions
+mod cluster_stand_in; // an API server with Jobs, pods and faults on demand
 mod conformance; // tests of the SDK for every provider, on all types
 mod copies; // moved and copied projects, and specs that are found from several folders
 mod corpus; // pipelines of other projects, if available

@@ -14,6 +14,8 @@ pub(super) async fn run(work: PodWork, signals: &Signals) -> Result<Exit, Failur
     let (paths, failed) = (PodPaths::default(), |error: io::Error| Failure::new(format!("the pod: {error}")));
     match work {
         PodWork::Run => {
+            // Before any step runs.
+            pod::protect().map_err(failed)?;
             // A signal stops the steps, and the pod reports that.
             signals.begin_changes();
             Ok(match pod::run(&paths, io::stdout(), &signals.cancel).await.map_err(failed)? {
@@ -24,7 +26,6 @@ pub(super) async fn run(work: PodWork, signals: &Signals) -> Result<Exit, Failur
             })
         }
         PodWork::Results => pod::write_results(&paths, io::stdout()).map_err(failed).map(|()| Exit::Done),
-        PodWork::Release => pod::release(&paths).map_err(failed).map(|()| Exit::Done),
         PodWork::Environments { folder } => {
             let created = pod::create_image_environments(&folder).await;
             created

@@ -1,6 +1,7 @@
-//! Checks the prerequisites of runs: Python, a package installer, a writable folder for environments, a database. It
-//! changes nothing and makes no network calls.
+//! Checks the prerequisites of runs: Python, a package installer, a writable folder for environments, a database; for
+//! runs elsewhere, their place. It changes nothing, and makes no network calls except to the place of the runs.
 
+use crate::check_result::CheckResult;
 use crate::environment::{find_interpreter, uv_version};
 use crate::run::Runner;
 use crate::spec::is_spec_name;
@@ -9,21 +10,6 @@ use reqwest::Url;
 use rustix::fs::{Access, access};
 use std::fs;
 use std::path::Path;
-
-/// Result of a check.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckResult {
-    /// Message for the user.
-    pub message: String,
-    /// Hint; nothing if the check passed.
-    pub remedy: Option<String>,
-}
-
-impl CheckResult {
-    const fn passed(message: String) -> Self {
-        Self { message, remedy: None }
-    }
-}
 
 /// Returns true if a project folder looks as if it has pipelines: records of runs, or specs in it or in a direct
 /// subfolder.
@@ -39,6 +25,10 @@ pub fn has_pipelines(project: &Path) -> bool {
 
 /// Checks all prerequisites for runs of this project.
 pub async fn check(runner: &Runner) -> Vec<CheckResult> {
+    if let Some(mut results) = runner.executor.diagnose().await {
+        results.push(engine(runner));
+        return results;
+    }
     let mut results = Vec::new();
     for api in [Api::Two, Api::One] {
         results.push(interpreter(runner, api).await);
@@ -95,9 +85,10 @@ fn environment_folder(runner: &Runner) -> CheckResult {
 fn engine(runner: &Runner) -> CheckResult {
     const NAME: &str = "DPP_DB_ENGINE";
     let Some(address) = runner.variables.get(NAME).filter(|address| !address.is_empty()) else {
-        return CheckResult::passed(format!(
-            "{NAME} is not set: tables go to SQLite, in `.terrace/pipelines/database.db`"
-        ));
+        return CheckResult::passed(match runner.executor.environments() {
+            None => format!("{NAME} is not set: tables go to SQLite, in `.terrace/pipelines/database.db`"),
+            Some(_) => format!("{NAME} is not set: only pipelines without tables can run"),
+        });
     };
     let Ok(url) = Url::parse(address) else {
         return CheckResult {

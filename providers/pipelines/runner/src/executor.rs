@@ -8,10 +8,13 @@ mod archive;
 mod events;
 pub mod kubernetes;
 pub mod local;
+mod place;
 pub mod pod;
 
+use crate::check_result::CheckResult;
 use crate::environment::Recipe;
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -19,6 +22,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+pub use place::{ClusterPlace, Place};
 
 /// One run of a pipeline, ready to be started.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -46,6 +51,12 @@ pub struct Job {
 pub struct Elsewhere {
     /// The id of the pipeline.
     pub pipeline: String,
+    /// Id of the folder of records: other projects leave its runs alone.
+    #[serde(default)]
+    pub home: Option<String>,
+    /// Time at which the run times out, by the clock of its place.
+    #[serde(default)]
+    pub deadline: Option<Timestamp>,
     /// Number of failed attempts before this one.
     pub attempt: usize,
     /// Packages that the steps need.
@@ -75,6 +86,8 @@ pub struct Interrupted {
     pub folders: Vec<PathBuf>,
     /// Time that processes have to end by themselves after a request to stop.
     pub grace: Duration,
+    /// Time to wait for its end; nothing for any time.
+    pub limit: Option<Duration>,
 }
 
 /// The program of a step.
@@ -117,6 +130,8 @@ pub enum End {
     Cancelled,
     /// The run timed out.
     TimedOut,
+    /// It may still run: its place does not answer, or refuses to end it.
+    Unknown,
 }
 
 /// Outcome of a step.
@@ -160,13 +175,17 @@ pub trait JobObserver: Send + Sync {
     fn runs_at(&self, _place: &str) {}
     /// Information about the place of the run.
     fn note(&self, _line: &str) {}
+    /// Information that the user should see at once.
+    fn warned(&self, line: &str) {
+        self.note(line);
+    }
 }
 
 /// Runs jobs.
 #[async_trait]
 pub trait Executor: Send + Sync {
-    /// Runs a job to its end. No process of it remains when this returns. If this process dies, the rest ends within
-    /// the job's grace.
+    /// Runs a job to its end. No process of it remains when this returns, unless the outcome is [`End::Unknown`]. If this
+    /// process dies, the rest ends within the job's grace, or goes on elsewhere.
     async fn execute(&self, job: &Job, observer: &dyn JobObserver, cancel: &CancellationToken) -> Outcome;
 
     /// Ends the processes that a run left after its executor died; returns their number.
@@ -188,10 +207,23 @@ pub trait Executor: Send + Sync {
         Ok(())
     }
 
+    /// Checks the place of runs elsewhere for `terrace doctor`; nothing for this machine.
+    async fn diagnose(&self) -> Option<Vec<CheckResult>> {
+        None
+    }
+
+    /// The place of runs, for their records. Without one, a later process looks for a run where its own runs are.
+    ///
+    /// # Errors
+    /// When the settings do not lead to a place.
+    async fn place(&self) -> Result<Option<Place>, String> {
+        Ok(None)
+    }
+
     /// Follows a run that goes on after its process died, to its end. Returns nothing if it does not go on.
     ///
     /// # Errors
-    /// When that is unknown.
+    /// When that is unknown, or the run has not ended in [`Interrupted::limit`].
     async fn resume(
         &self,
         _run: &Interrupted,
@@ -201,8 +233,11 @@ pub trait Executor: Send + Sync {
         Ok(None)
     }
 
-    /// Releases results of a run that are recorded here.
+    /// Releases a run whose end is recorded here.
     async fn release(&self, _run: &str, _attempt: usize) {}
+
+    /// Removes remains of ended runs of this folder of records, for example after a crash.
+    async fn remove_ended(&self, _home: &str, _has_ended: &(dyn for<'r> Fn(&'r str) -> bool + Send + Sync)) {}
 }
 
 /// Describes the end of a program that failed.

@@ -14,6 +14,7 @@
 // Tests may slice strings anywhere: a wrong boundary only fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
+pub mod check_result;
 pub mod database;
 pub mod doctor;
 pub mod environment;

@@ -1,5 +1,8 @@
 //! Copies files between this machine and the machine of a run, at the same paths, as a tar archive.
 
+use crate::hash::{hash_of_file, hash_of_listing};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -16,6 +19,11 @@ const PYTHON_ENVIRONMENT: &str = "pyvenv.cfg";
 const DESCRIPTOR: &str = "datapackage.json";
 /// Suffix of files that are being written.
 const PARTIAL: &str = ".terrace-partial";
+/// Maximum number of result files, and their maximum size in bytes.
+const MOST_RESULTS: usize = 100_000;
+const LARGEST_RESULTS: u64 = 100 << 30;
+/// Bytes of an archive for each file, beyond its content: its header with a long path, and padding.
+const PER_FILE: u64 = 16 << 10;
 /// Maximum size of files that are packed, in bytes before compression.
 const LARGEST: u64 = 256 << 20;
 
@@ -102,21 +110,79 @@ fn append(archive: &mut tar::Builder<impl Write>, path: &Path) -> io::Result<()>
     archive.append_data(&mut header, within, file.take(metadata.len())).map_err(with_path)
 }
 
-/// Unpacks a compressed archive into these folders.
+/// Unpacks a compressed archive into these folders. Each file appears complete.
 ///
 /// # Errors
 /// When it is damaged, has a file outside of the folders, or a file cannot be written.
 pub(super) fn unpack_compressed(archive: &[u8], folders: &[PathBuf]) -> io::Result<()> {
-    unpack(flate2::read::GzDecoder::new(archive), folders).map(drop)
+    unpack_if(flate2::read::GzDecoder::new(archive), folders, None, &|_| true).map(drop)
 }
 
-/// Unpacks the results of a run, as [`unpack`]. They must not change programs, repositories and records of this machine, nor
-/// follow links out of the folders.
+/// The results of a run, as the program that watches its steps found them at its end.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Manifest {
+    /// Number of files.
+    pub(super) files: usize,
+    /// Their size in bytes.
+    pub(super) bytes: u64,
+    /// Digest of their paths, sizes and contents.
+    #[serde(default)]
+    pub(super) digest: String,
+}
+
+impl Manifest {
+    /// Reads files that a run wrote.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub(super) fn of(files: &[PathBuf]) -> io::Result<Self> {
+        let mut found = BTreeMap::new();
+        for path in files {
+            let content =
+                hash_of_file(path)?.ok_or_else(|| io::Error::other(format!("`{}` is gone", path.display())))?;
+            found.insert(path.clone(), (fs::metadata(path)?.len(), content));
+        }
+        Ok(Self::of_contents(&found))
+    }
+
+    fn of_contents(files: &BTreeMap<PathBuf, (u64, String)>) -> Self {
+        let names: Vec<(String, u64, &str)> = files
+            .iter()
+            // Other bytes than those of a text, and line breaks, stay distinct.
+            .map(|(path, (bytes, content))| (format!("{path:?}"), *bytes, content.as_str()))
+            .collect();
+        Self {
+            files: files.len(),
+            bytes: files.values().map(|(bytes, _)| bytes).sum(),
+            digest: hash_of_listing(names.iter().map(|(name, bytes, content)| (name.as_str(), *bytes, *content))),
+        }
+    }
+
+    /// Message for results that are not copied because there are too many or they are too large; nothing for others.
+    pub(super) fn too_large(&self) -> Option<String> {
+        let hint = "let a step write them into a database or a storage";
+        if self.files > MOST_RESULTS {
+            return Some(format!("it wrote {} files, and at most {MOST_RESULTS} are copied; {hint}", self.files));
+        }
+        let gib = |bytes: u64| bytes.div_ceil(1 << 30);
+        (self.bytes > LARGEST_RESULTS).then(|| {
+            format!(
+                "it wrote {} GiB of files, and at most {} are copied; {hint}",
+                gib(self.bytes),
+                gib(LARGEST_RESULTS)
+            )
+        })
+    }
+}
+
+/// Unpacks the results of a run into these folders. They must not change programs, repositories and records of this machine,
+/// follow links out of the folders, or differ from the manifest.
 ///
 /// # Errors
-/// As [`unpack`], and for such files.
-pub(super) fn unpack_results(archive: impl Read, folders: &[PathBuf]) -> io::Result<BTreeMap<PathBuf, u64>> {
-    unpack_if(archive, folders, &|path| {
+/// When the archive is damaged, has such a file, is larger than the manifest says, or a file cannot be written.
+pub(super) fn unpack_results(archive: impl Read, folders: &[PathBuf], manifest: &Manifest) -> io::Result<()> {
+    let most = (manifest.files as u64).saturating_mul(PER_FILE).saturating_add(manifest.bytes).saturating_add(PER_FILE);
+    let unpacked = unpack_if(archive.take(most), folders, Some(manifest), &|path| {
         let Some(folder) = folders.iter().find(|folder| path.starts_with(folder)) else { return false };
         let real = |path: &Path| path.canonicalize().ok();
         let existing = path.ancestors().skip(1).find(|above| above.exists());
@@ -129,25 +195,37 @@ pub(super) fn unpack_results(archive: impl Read, folders: &[PathBuf]) -> io::Res
         let is_reserved = |part: Component<'_>| is_created(part.as_os_str()) || part.as_os_str() == ".git";
         let below = path.strip_prefix(folder).unwrap_or(path);
         is_within && !is_of_environment && !below.components().any(is_reserved)
-    })
+    })?;
+    let found = Manifest::of_contents(&unpacked);
+    if found == *manifest {
+        return Ok(());
+    }
+    let (files, bytes) = (found.files, found.bytes);
+    Err(io::Error::new(
+        io::ErrorKind::InvalidData,
+        match (files, bytes) == (manifest.files, manifest.bytes) {
+            true => "the files differ from those at the end of the run".to_owned(),
+            false => format!("{files} of {} files with {bytes} of {} bytes arrived", manifest.files, manifest.bytes),
+        },
+    ))
 }
 
-/// Unpacks an archive into these folders, and returns the sizes of the files in bytes. Each file appears complete.
-///
-/// # Errors
-/// When it is damaged, has a file outside of the folders, or a file cannot be written.
-pub(super) fn unpack(archive: impl Read, folders: &[PathBuf]) -> io::Result<BTreeMap<PathBuf, u64>> {
-    unpack_if(archive, folders, &|_| true)
-}
-
+/// Unpacks an archive, and returns size and SHA-256 of its files.
 fn unpack_if(
     archive: impl Read,
     folders: &[PathBuf],
+    limit: Option<&Manifest>,
     is_wanted: &dyn Fn(&Path) -> bool,
-) -> io::Result<BTreeMap<PathBuf, u64>> {
+) -> io::Result<BTreeMap<PathBuf, (u64, String)>> {
     let mut unpacked = BTreeMap::new();
+    let mut total: u64 = 0;
     for entry in tar::Archive::new(archive).entries()? {
         let mut entry = entry?;
+        total = total.saturating_add(entry.size());
+        if limit.is_some_and(|limit| unpacked.len() >= limit.files || total > limit.bytes) {
+            let message = "more files or bytes arrive than the run wrote";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
         let path = Path::new("/").join(entry.path()?);
         let is_plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
         let is_allowed = is_plain && folders.iter().any(|folder| path.starts_with(folder) && path != *folder);
@@ -162,7 +240,9 @@ fn unpack_if(
         let mut partial = path.clone().into_os_string();
         partial.push(PARTIAL);
         let mut file = File::create(&partial).map_err(with_path)?;
-        let bytes = io::copy(&mut entry, &mut file).map_err(with_path)?;
+        let mut content = Hashing { file: &mut file, digest: Sha256::new() };
+        let bytes = io::copy(&mut entry, &mut content).map_err(with_path)?;
+        let sha256 = base16ct::lower::encode_string(&content.digest.finalize());
         if bytes != entry.size() {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("`{}` is incomplete", path.display())));
         }
@@ -170,9 +250,27 @@ fn unpack_if(
             file.set_permissions(fs::Permissions::from_mode(0o755)).map_err(with_path)?;
         }
         fs::rename(&partial, &path).map_err(with_path)?;
-        unpacked.insert(path, bytes);
+        unpacked.insert(path, (bytes, sha256));
     }
     Ok(unpacked)
+}
+
+/// Writes a file, and computes its digest.
+struct Hashing<'a> {
+    file: &'a mut File,
+    digest: Sha256,
+}
+
+impl Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.digest.update(bytes.get(..written).unwrap_or_default());
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// The files of folders at a time.
@@ -278,16 +376,20 @@ mod tests {
             files(&project, &[(name, "1"), ("out/.data.terrace-r1/a.csv", "2"), ("new/b.csv", "3")]);
             let (mut refused, mut results) = (Vec::new(), Vec::new());
             write([project.join(name)], &mut refused).unwrap();
-            write([project.join("out/.data.terrace-r1/a.csv"), project.join("new/b.csv")], &mut results).unwrap();
+            let written = [project.join("out/.data.terrace-r1/a.csv"), project.join("new/b.csv")];
+            let manifest = Manifest::of(&written).unwrap();
+            write(written, &mut results).unwrap();
             fs::remove_dir_all(&project).unwrap();
             files(&project, &[("venv/pyvenv.cfg", "")]);
             fs::create_dir_all(&other).unwrap();
             std::os::unix::fs::symlink(&other, project.join("link")).unwrap();
             let folders = [project.clone()];
-            let error = unpack_results(refused.as_slice(), &folders).unwrap_err();
+            let any = Manifest { files: 9, bytes: 9, ..Manifest::default() };
+            let error = unpack_results(refused.as_slice(), &folders, &any).unwrap_err();
             assert!(error.to_string().contains("is not a file in a folder of the run"), "{name}: {error}");
             assert!(!project.join(name).exists() && !other.join("a.csv").exists(), "{name}");
-            assert_eq!(unpack_results(results.as_slice(), &folders).unwrap().len(), 2);
+            unpack_results(results.as_slice(), &folders, &manifest).unwrap();
+            assert_eq!(fs::read_to_string(project.join("new/b.csv")).unwrap(), "3");
             fs::remove_dir_all(&project).unwrap();
         }
     }
@@ -298,7 +400,47 @@ mod tests {
         files(folder.path(), &[("a", &"text".repeat(1000))]);
         let mut archive = Vec::new();
         write([folder.path().join("a")], &mut archive).unwrap();
-        assert!(unpack(&archive[..2000], &[folder.path().to_owned()]).is_err());
+        let manifest = Manifest { files: 1, bytes: 4000, ..Manifest::default() };
+        assert!(unpack_results(&archive[..2000], &[folder.path().to_owned()], &manifest).is_err());
+    }
+
+    #[test]
+    fn results_other_than_in_the_manifest_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("target");
+        let paths = ["a.csv", "b.csv"].map(|name| target.join(name));
+        let archive = |texts: [&str; 2], count: usize| {
+            files(&target, &[("a.csv", texts[0]), ("b.csv", texts[1])]);
+            let mut archive = Vec::new();
+            write(paths.iter().take(count).cloned(), &mut archive).unwrap();
+            archive
+        };
+        let wanted = archive(["1", "22"], 2);
+        let manifest = Manifest::of(&paths).unwrap();
+        assert_eq!((manifest.files, manifest.bytes), (2, 3));
+        let others = [
+            (archive(["1", "23"], 2), "differ from those at the end of the run"),
+            (archive(["1", "222"], 2), "more files or bytes arrive"),
+            (archive(["1", "22"], 1), "1 of 2 files with 1 of 3 bytes"),
+        ];
+        for (archive, message) in others {
+            fs::remove_dir_all(&target).unwrap();
+            let error = unpack_results(archive.as_slice(), std::slice::from_ref(&target), &manifest).unwrap_err();
+            assert!(error.to_string().contains(message), "{error}");
+            fs::create_dir_all(&target).unwrap();
+        }
+        let few = Manifest { files: 1, ..manifest.clone() };
+        let error = unpack_results(wanted.as_slice(), std::slice::from_ref(&target), &few).unwrap_err();
+        assert!(error.to_string().contains("more files or bytes arrive"), "{error}");
+        unpack_results(wanted.as_slice(), std::slice::from_ref(&target), &manifest).unwrap();
+    }
+
+    #[test]
+    fn too_many_or_too_large_results_are_not_copied() {
+        let message = |files: usize, bytes: u64| Manifest { files, bytes, ..Manifest::default() }.too_large();
+        assert_eq!(message(MOST_RESULTS, LARGEST_RESULTS), None);
+        assert!(message(MOST_RESULTS + 1, 1).unwrap().contains("100001 files, and at most 100000"));
+        assert!(message(1, LARGEST_RESULTS + 1).unwrap().contains("101 GiB of files, and at most 100"));
     }
 
     #[test]

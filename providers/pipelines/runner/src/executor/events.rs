@@ -1,5 +1,6 @@
 //! Events of a run on another machine, one JSON object per line of its output.
 
+use super::archive::Manifest;
 use super::{Outcome, StepOutcome};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -29,10 +30,8 @@ pub(super) enum Event {
     /// The run ended. Its files wait for the reader.
     End {
         outcome: Outcome,
-        /// Number of files that the run wrote.
-        files: usize,
-        /// Their size in bytes.
-        bytes: u64,
+        /// The files that the run wrote.
+        results: Manifest,
     },
 }
 
@@ -64,7 +63,7 @@ mod tests {
         let event = Numbered {
             n: 7,
             at: "2026-11-28T06:00:00Z".parse().unwrap(),
-            event: Event::End { outcome, files: 2, bytes: 30 },
+            event: Event::End { outcome, results: Manifest { files: 2, bytes: 30, digest: "00".to_owned() } },
         };
         let line = serde_json::to_string(&event).unwrap();
         assert!(!line.contains('\n'), "{line}");

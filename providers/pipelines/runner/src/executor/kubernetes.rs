@@ -9,42 +9,53 @@
 
 mod follow;
 mod manifest;
+mod notes;
+mod retry;
 mod status;
 
 pub use manifest::ClusterOptions;
 
 use super::archive::{self, Packed};
 use super::pod::ENVIRONMENTS;
-use super::{End, Executor, Failed, Interrupted, Job, JobObserver, Outcome, StepOutcome};
+use super::{ClusterPlace, End, Executor, Failed, Interrupted, Job, JobObserver, Outcome, Place, StepOutcome};
+use crate::check_result::CheckResult;
 use async_trait::async_trait;
 use follow::Following;
-use manifest::RUN;
+use jiff::Timestamp;
+use manifest::{HOME, RUN};
+use notes::Notes;
+use retry::{Budget, silent};
 use serde_json::{Map, Value as Json, json};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
-use terrace_provider::{ErrorKind, ProviderError, Settings};
-use terrace_provider_kubernetes::client::{Client, ClientError, ClientErrorKind, Resource, Right};
+use terrace_provider::{Attributes, ProviderError, Sandbox, Settings, Value};
+use terrace_provider_kubernetes::client::{Client, ClientError, ClientErrorKind, Propagation, Resource, Right};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 const JOBS: Resource = Resource { api_version: "batch/v1", plural: "jobs" };
 const PODS: Resource = Resource { api_version: "v1", plural: "pods" };
 const SECRETS: Resource = Resource { api_version: "v1", plural: "secrets" };
-const CONFIG_MAPS: Resource = Resource { api_version: "v1", plural: "configmaps" };
 const EVENTS: Resource = Resource { api_version: "v1", plural: "events" };
 
-/// Largest content of a ConfigMap or a Secret in bytes.
-/// <https://kubernetes.io/docs/concepts/configuration/configmap/#motivation>
+/// Largest content of a Secret in bytes.
+/// <https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size>
 const LARGEST: usize = 1 << 20;
+/// Bytes of a job that are not known before its creation.
+const UNKNOWN_BYTES: usize = 64;
 /// Number of large files that a message names.
 const NAMED: usize = 3;
-/// Number of attempts of a request that fails for a while, and the pause between them.
-const TRIES: usize = 5;
-const PAUSE: Duration = Duration::from_secs(1);
+/// Time for the creation of a run's objects while the cluster does not answer.
+const CREATION: Duration = Duration::from_secs(120);
+/// Time for other requests while the cluster does not answer, if the record of the run can stay open.
+const CLEANUP: Duration = Duration::from_secs(30);
 /// Interval between checks for the end of a deletion.
 const POLL: Duration = Duration::from_millis(200);
 /// Time for a deletion in addition to the grace of the processes.
 const DELETION: Duration = Duration::from_secs(60);
+/// Time for the last lines of a log after the end of its pod.
+const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// The rights that runs need.
 const RIGHTS: [Right; 12] = [
@@ -54,7 +65,7 @@ const RIGHTS: [Right; 12] = [
     Right { verb: "patch", group: "batch", resource: "jobs" },
     Right { verb: "delete", group: "batch", resource: "jobs" },
     Right { verb: "create", group: "", resource: "secrets" },
-    Right { verb: "create", group: "", resource: "configmaps" },
+    Right { verb: "delete", group: "", resource: "secrets" },
     Right { verb: "list", group: "", resource: "pods" },
     Right { verb: "list", group: "", resource: "events" },
     Right { verb: "get", group: "", resource: "pods/log" },
@@ -66,7 +77,18 @@ const RIGHTS: [Right; 12] = [
 /// Runs jobs in a namespace of a cluster.
 pub struct KubernetesExecutor {
     client: Client,
-    options: ClusterOptions,
+    /// Nothing for an executor that only follows and ends runs.
+    options: Option<ClusterOptions>,
+    /// URL of the API server of a recorded place.
+    recorded: Option<String>,
+    creation: Duration,
+}
+
+/// Why a run was not started.
+struct NotStarted {
+    error: ClientError,
+    /// The cluster may have started it.
+    may_run: bool,
 }
 
 impl KubernetesExecutor {
@@ -75,13 +97,67 @@ impl KubernetesExecutor {
     /// # Errors
     /// When settings are invalid.
     pub fn open(settings: &Settings, namespace: &str, options: ClusterOptions) -> Result<Self, ProviderError> {
-        Ok(Self { client: Client::open(settings, namespace)?, options })
+        let client = Client::open(settings, namespace)?;
+        Ok(Self { client, options: Some(options), recorded: None, creation: CREATION })
+    }
+
+    /// Sets the time for the creation of a run's objects while the cluster does not answer. Default: 2 minutes.
+    #[must_use]
+    pub fn with_creation_time(self, creation: Duration) -> Self {
+        Self { creation, ..self }
+    }
+
+    /// An executor that follows and ends runs at a recorded place, and starts none.
+    ///
+    /// # Errors
+    /// When the way to the place is not valid.
+    pub(crate) fn at(place: &ClusterPlace) -> Result<Self, String> {
+        let mut values = Attributes::default();
+        let mut set = |name: &str, value: Value| drop(values.insert(name.to_owned(), value));
+        match (&place.kubeconfig, place.in_cluster) {
+            (_, true) => set("inCluster", Value::Bool(true)),
+            (Some(files), _) => set("kubeconfig", files.as_str().into()),
+            (None, _) => set("server", place.cluster.as_str().into()),
+        }
+        if let Some(context) = &place.context {
+            set("context", context.as_str().into());
+        }
+        let settings = Settings {
+            instance: "pipelines".to_owned(),
+            environment: String::new(),
+            project_folder: "/".into(),
+            sandbox: Sandbox::default(),
+            values,
+        };
+        let client = Client::open(&settings, &place.namespace).map_err(|error| error.message)?;
+        Ok(Self { client, options: None, recorded: Some(place.cluster.clone()), creation: CREATION })
+    }
+
+    /// Checks that the way to a recorded place still leads there: another cluster does not know its runs.
+    async fn check_recorded(&self) -> io::Result<()> {
+        let Some(recorded) = &self.recorded else { return Ok(()) };
+        let origin = self.client.origin().await.map_err(|error| not_reached(&error))?;
+        if origin.server == *recorded {
+            return Ok(());
+        }
+        let message = format!("the way to it leads to the cluster `{}` now", origin.server);
+        Err(io::Error::new(io::ErrorKind::HostUnreachable, message))
     }
 
     /// Creates the objects of a run and starts it. Repeats requests whose outcome is unknown.
-    async fn start(&self, job: &Job, name: &str, text: &[u8], archive: &[u8]) -> Result<(), ClientError> {
-        let manifest = manifest::job(job, name, &self.options);
-        let created = persist(|| async {
+    async fn start(
+        &self,
+        job: &Job,
+        (name, options): (&str, &ClusterOptions),
+        (mut description, archive): (Json, &[u8]),
+        notes: &Notes<'_>,
+        cancel: &CancellationToken,
+    ) -> Result<(), NotStarted> {
+        let budget = Budget::of(self.creation).until(cancel);
+        let report = |error: &ClientError| notes.note(&format!("the run cannot be created yet: {error}"));
+        let before = |error| NotStarted { error, may_run: false };
+        let manifest = manifest::job(job, name, options);
+        let created = budget.persist(report, || async {
             match self.client.create(JOBS, &manifest).await {
                 Err(error) if error.kind == ClientErrorKind::Exists => {
                     // An earlier request was answered too late.
@@ -90,93 +166,191 @@ impl KubernetesExecutor {
                 created => created,
             }
         });
-        let created = created.await?;
-        let uid = created.pointer("/metadata/uid").and_then(Json::as_str).unwrap_or_default().to_owned();
-        let complete = async {
-            let objects = [
-                (SECRETS, manifest::secret(job, name, text, &uid)),
-                (CONFIG_MAPS, manifest::config_map(job, name, archive, &uid)),
-            ];
-            for (resource, object) in &objects {
-                let created = persist(|| async {
-                    match self.client.create(*resource, object).await {
-                        Err(error) if error.kind == ClientErrorKind::Exists => Ok(Json::Null),
-                        created => created,
-                    }
-                });
-                created.await?;
-            }
-            let unsuspended = json!({"spec": {"suspend": false}});
-            persist(|| self.client.patch(JOBS, name, &unsuspended)).await
-        };
-        let started = complete.await;
-        if started.is_err()
-            && let Err(error) = self.client.delete(JOBS, name).await
-        {
-            tracing::warn!(job = name, %error, "a Job that never started cannot be deleted");
+        let created = created.await.map_err(before)?;
+        let text = |at: &str| created.pointer(at).and_then(Json::as_str).unwrap_or_default();
+        if let (Some(timeout), Some(deadline)) = (job.timeout, description.pointer_mut("/elsewhere/deadline")) {
+            // By the clock of the cluster, which counts seconds.
+            let created: Timestamp = text("/metadata/creationTimestamp").parse().unwrap_or_else(|_| Timestamp::now());
+            let timeout = timeout.saturating_add(Duration::from_secs(1));
+            *deadline = created.saturating_add(timeout).ok().map(|at| at.to_string()).into();
         }
-        started.map(drop)
+        let description = description.to_string();
+        for secret in manifest::secrets(job, name, description.as_bytes(), archive, text("/metadata/uid")) {
+            let created = budget.persist(report, || async {
+                match self.client.create(SECRETS, &secret).await {
+                    Err(error) if error.kind == ClientErrorKind::Exists => Ok(Json::Null),
+                    created => created,
+                }
+            });
+            created.await.map_err(before)?;
+        }
+        let unsuspended = json!({"spec": {"suspend": false}});
+        let started = budget.persist(report, || self.client.patch(JOBS, name, &unsuspended)).await;
+        started.map(drop).map_err(|error| NotStarted { may_run: error.is_transient(), error })
+    }
+
+    /// Outcome of a run that was not started. Deletes its objects.
+    async fn not_started(&self, failure: NotStarted, name: &str, steps: Vec<StepOutcome>) -> Outcome {
+        let NotStarted { error, may_run } = failure;
+        let delete = || self.client.delete(JOBS, name, Propagation::Background);
+        match Budget::of(self.creation.min(CLEANUP)).persist(silent, delete).await {
+            Ok(()) => ended_early(end_of(&error), steps, in_words(&error)),
+            Err(_) if may_run => {
+                let message = format!("its Job `{name}` may have started: {}", in_words(&error));
+                ended_early(End::Unknown, steps, message)
+            }
+            Err(why) => {
+                tracing::warn!(job = name, %why, "a suspended Job cannot be deleted; the next run deletes it");
+                ended_early(end_of(&error), steps, in_words(&error))
+            }
+        }
     }
 
     /// Follows a started run to its end; on a cancellation, deletes its Job.
     async fn follow_to_end(&self, following: &mut Following<'_>) -> Outcome {
         let (name, grace, cancel) = (following.name.clone(), following.grace, following.cancel.clone());
-        let (ended, message) = {
+        let notes = following.notes.clone();
+        let cancelled = {
             let running = following.run();
             tokio::pin!(running);
             tokio::select! {
                 outcome = &mut running => return outcome,
                 () = cancel.cancelled() => {}
             }
-            match persist(|| self.client.delete(JOBS, &name)).await {
-                Ok(()) => {
-                    let ended = tokio::time::timeout(grace.saturating_add(DELETION), &mut running).await;
-                    (ended.ok(), "it was cancelled".to_owned())
+            let cancelling = self.delete_cancelled(&name, grace, &notes);
+            tokio::pin!(cancelling);
+            let mut is_followed = false;
+            let cancelled = loop {
+                tokio::select! {
+                    outcome = &mut running, if !is_followed => {
+                        if outcome.end == End::Succeeded {
+                            return outcome;
+                        }
+                        is_followed = true;
+                    }
+                    cancelled = &mut cancelling => break cancelled,
                 }
-                Err(error) => (None, format!("it was cancelled, but its Job `{name}` may still run: {error}")),
+            };
+            if !is_followed && cancelled.is_ok() {
+                let last = tokio::time::timeout(LAST_LINES, &mut running).await;
+                if let Ok(outcome) = last
+                    && outcome.end == End::Succeeded
+                {
+                    return outcome;
+                }
             }
+            cancelled
         };
-        match ended.filter(|outcome| outcome.end == End::Succeeded) {
-            Some(outcome) => outcome,
-            None => ended_early(End::Cancelled, following.steps.clone(), message),
+        self.cancelled(cancelled, &name, following.steps.clone())
+    }
+
+    /// Outcome of a cancelled run.
+    fn cancelled(&self, cancelled: Result<bool, ClientError>, name: &str, steps: Vec<StepOutcome>) -> Outcome {
+        match cancelled {
+            Ok(true) => ended_early(End::Cancelled, steps, "it was cancelled".to_owned()),
+            Ok(false) => {
+                let message = format!("it was cancelled; the cluster has not removed its Job `{name}` yet");
+                ended_early(End::Cancelled, steps, message)
+            }
+            Err(error) => {
+                let message =
+                    format!("it is to be cancelled, but its Job `{name}` may still run: {}", in_words(&error));
+                ended_early(End::Unknown, steps, message)
+            }
         }
     }
 
+    /// Deletes the Job of a cancelled run. Returns true once it is gone, and false if its pod takes too long to end. The
+    /// record of a run must not end while its Job may run: an outage of the cluster takes as long as it takes.
+    ///
+    /// # Errors
+    /// When the cluster refuses the deletion.
+    async fn delete_cancelled(&self, name: &str, grace: Duration, notes: &Notes<'_>) -> Result<bool, ClientError> {
+        let report = |error: &ClientError| {
+            notes.warn(&format!("cancelling: terrace tries again until the cluster answers: {error}"));
+        };
+        let delete = || self.client.delete(JOBS, name, Propagation::Foreground);
+        Budget::unlimited().persist(report, delete).await?;
+        let deadline = Instant::now() + grace.saturating_add(DELETION);
+        // The cluster has accepted the deletion: another error than an outage changes nothing.
+        while let Ok(Some(_)) = Budget::unlimited().persist(report, || self.client.get(JOBS, name)).await {
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(true)
+    }
+
     /// Deletes the Jobs of a run, and waits until they are gone. Returns their number.
-    async fn delete_jobs(&self, run: &str, grace: Duration) -> Result<usize, ClientError> {
+    async fn delete_jobs(&self, run: &str, grace: Duration) -> io::Result<usize> {
+        let budget = Budget::of(CLEANUP.saturating_add(grace).saturating_add(DELETION));
+        let failed = |error: ClientError| not_reached(&error);
         let selector = ("labelSelector", format!("{RUN}={run}"));
-        let jobs = persist(|| self.client.list(JOBS, std::slice::from_ref(&selector))).await?;
+        let jobs = budget.persist(silent, || self.client.list(JOBS, std::slice::from_ref(&selector)));
+        let jobs = jobs.await.map_err(failed)?;
         let names = jobs.iter().filter_map(|job| job.pointer("/metadata/name")?.as_str());
         for name in names {
-            persist(|| self.client.delete(JOBS, name)).await?;
-            let deadline = tokio::time::Instant::now() + grace.saturating_add(DELETION);
-            while persist(|| self.client.get(JOBS, name)).await?.is_some() {
-                if tokio::time::Instant::now() >= deadline {
-                    let error = ProviderError::new(
-                        ErrorKind::Failed,
-                        format!("the Job `{name}` is not gone after its deletion"),
-                    );
-                    return Err(ClientError { kind: ClientErrorKind::Refused, error });
+            let delete = || self.client.delete(JOBS, name, Propagation::Foreground);
+            budget.persist(silent, delete).await.map_err(failed)?;
+            let deadline = Instant::now() + grace.saturating_add(DELETION);
+            while budget.persist(silent, || self.client.get(JOBS, name)).await.map_err(failed)?.is_some() {
+                if Instant::now() >= deadline {
+                    let message = format!("the Job `{name}` is not gone after its deletion");
+                    return Err(io::Error::new(io::ErrorKind::HostUnreachable, message));
                 }
                 tokio::time::sleep(POLL).await;
             }
         }
         Ok(jobs.len())
     }
+
+    /// Message for missing rights, and commands that grant them; nothing if none is missing.
+    async fn missing_rights(&self) -> Result<Option<(String, Vec<String>)>, ClientError> {
+        let missing = self.client.missing_rights(&RIGHTS).await?;
+        let message =
+            format!("the identity lacks rights in the namespace `{}` that runs need", self.client.namespace());
+        Ok((!missing.is_empty()).then_some((message, missing)))
+    }
+
+    /// The place of runs.
+    async fn cluster_place(&self) -> Result<ClusterPlace, ClientError> {
+        let origin = self.client.origin().await?;
+        Ok(ClusterPlace {
+            cluster: origin.server,
+            namespace: self.client.namespace().to_owned(),
+            kubeconfig: origin.kubeconfig,
+            context: origin.context,
+            in_cluster: origin.is_in_cluster,
+        })
+    }
+
+    /// Checks the cluster; an error ends the checks.
+    async fn check_cluster(&self, results: &mut Vec<CheckResult>) -> Result<(), ClientError> {
+        results.push(CheckResult::passed(format!("pipelines run in {}", self.cluster_place().await?)));
+        if let Some((message, commands)) = self.missing_rights().await? {
+            let remedy = format!("have an administrator run `{}`", commands.join("; "));
+            results.push(CheckResult::failed(message, remedy));
+            return Ok(());
+        }
+        results.push(CheckResult::passed(format!("the identity has the {} rights that runs need", RIGHTS.len())));
+        let Some(options) = &self.options else { return Ok(()) };
+        self.client.check_new(JOBS, &manifest::example(options)).await?;
+        let namespace = self.client.namespace();
+        results.push(CheckResult::passed(format!("the namespace `{namespace}` accepts the Jobs of runs")));
+        let image = &options.image;
+        results.push(CheckResult::passed(match self.client.nodes_with_image(image).await? {
+            Some((0, _)) => format!("no node lists the image `{image}`: the first run pulls it"),
+            Some((some, all)) => format!("{some} of {all} nodes have the image `{image}`"),
+            None => format!("the identity may not list nodes: whether they have the image `{image}` is unknown"),
+        }));
+        Ok(())
+    }
 }
 
-/// Repeats a request that fails because the server does not answer.
-async fn persist<T, F: Future<Output = Result<T, ClientError>>>(
-    mut request: impl FnMut() -> F,
-) -> Result<T, ClientError> {
-    let mut failed = 0;
-    loop {
-        match request().await {
-            Err(error) if error.is_transient() && failed + 1 < TRIES => failed += 1,
-            answered => return answered,
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
+/// The error of a place that is not reached.
+fn not_reached(error: &ClientError) -> io::Error {
+    io::Error::new(io::ErrorKind::HostUnreachable, error.to_string())
 }
 
 /// Outcome of a run that ended before its own report.
@@ -214,7 +388,7 @@ fn too_large(packed: &Packed, job_bytes: usize) -> Option<String> {
     let largest: Vec<String> =
         largest.map(|(path, bytes)| format!("`{}` with {}", path.display(), in_bytes(*bytes))).collect();
     Some(format!(
-        "its files are too large for a ConfigMap: {size}, {limit}; the largest are {}; let steps read large data from an \
+        "its files are too large for a Secret: {size}, {limit}; the largest are {}; let steps read large data from an \
          address or a database",
         largest.join(", ")
     ))
@@ -235,6 +409,9 @@ impl Executor for KubernetesExecutor {
         let steps = vec![StepOutcome::default(); job.steps.len()];
         let failed = |message| ended_early(End::Failed, steps.clone(), message);
         let elsewhere = &job.elsewhere;
+        let Some(options) = &self.options else {
+            return failed("the executor of a recorded place starts no runs".to_owned());
+        };
         if let Some(file) = elsewhere.databases.first() {
             return failed(format!(
                 "it writes into `{}`, an SQLite file of this machine that pods cannot reach; set DPP_DB_ENGINE to the \
@@ -251,26 +428,22 @@ impl Executor for KubernetesExecutor {
             Ok(packed) => packed,
             Err(error) => return failed(format!("its files cannot be read: {error}")),
         };
-        let text = match serde_json::to_vec(job) {
-            Ok(text) => text,
+        let description = match serde_json::to_value(job) {
+            Ok(description) => description,
             Err(error) => return failed(format!("a path of the job is not text: {error}")),
         };
-        if let Some(message) = too_large(&packed, text.len()) {
+        if let Some(message) = too_large(&packed, description.to_string().len().saturating_add(UNKNOWN_BYTES)) {
             return failed(message);
         }
         let name = manifest::name(&job.run, elsewhere.attempt);
-        let archive = packed.archive.unwrap_or_default();
-        let started = tokio::select! {
-            started = self.start(job, &name, &text, &archive) => started,
-            () = cancel.cancelled() => {
-                if let Err(error) = self.delete_jobs(&job.run, job.grace).await {
-                    tracing::warn!(run = job.run, %error, "the Job of a cancelled run cannot be deleted");
-                }
-                return ended_early(End::Cancelled, steps, "it was cancelled".to_owned());
+        let (archive, notes) = (packed.archive.unwrap_or_default(), Notes::new(observer));
+        let started = self.start(job, (&name, options), (description, &archive), &notes, cancel).await;
+        if let Err(failure) = started {
+            if cancel.is_cancelled() {
+                let cancelled = self.delete_cancelled(&name, job.grace, &notes).await;
+                return self.cancelled(cancelled, &name, steps);
             }
-        };
-        if let Err(error) = started {
-            return ended_early(end_of(&error), steps, in_words(&error));
+            return self.not_started(failure, &name, steps).await;
         }
         let mut following = Following {
             client: &self.client,
@@ -279,15 +452,18 @@ impl Executor for KubernetesExecutor {
             steps,
             grace: job.grace,
             timeout: job.timeout,
-            memory: self.options.memory.clone(),
+            memory: options.memory.clone(),
             observer,
+            notes,
+            reported: CancellationToken::new(),
             cancel: cancel.clone(),
         };
         self.follow_to_end(&mut following).await
     }
 
     async fn end_leftover_processes(&self, run: &str, grace: Duration) -> io::Result<usize> {
-        self.delete_jobs(run, grace).await.map_err(|error| io::Error::other(in_words(&error)))
+        self.check_recorded().await?;
+        self.delete_jobs(run, grace).await
     }
 
     fn environments(&self) -> Option<&Path> {
@@ -295,17 +471,27 @@ impl Executor for KubernetesExecutor {
     }
 
     async fn check(&self) -> Result<(), Vec<String>> {
-        let missing = self.client.missing_rights(&RIGHTS).await.map_err(|error| {
+        let missing = self.missing_rights().await.map_err(|error| {
             let hint = error.hint().map(|hint| format!("hint: {hint}"));
             [error.to_string()].into_iter().chain(hint).collect::<Vec<_>>()
         })?;
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let message =
-            format!("the identity lacks rights in the namespace `{}` that runs need", self.client.namespace());
-        let grants = missing.into_iter().map(|command| format!("hint: have an administrator run `{command}`"));
+        let Some((message, commands)) = missing else { return Ok(()) };
+        let grants = commands.into_iter().map(|command| format!("hint: have an administrator run `{command}`"));
         Err([message].into_iter().chain(grants).collect())
+    }
+
+    async fn diagnose(&self) -> Option<Vec<CheckResult>> {
+        let mut results = Vec::new();
+        if let Err(error) = self.check_cluster(&mut results).await {
+            let remedy = error.hint().unwrap_or_else(|| "correct the settings of the executor `kubernetes`".to_owned());
+            results.push(CheckResult::failed(error.to_string(), remedy));
+        }
+        Some(results)
+    }
+
+    async fn place(&self) -> Result<Option<Place>, String> {
+        let place = self.cluster_place().await;
+        place.map(|place| Some(Place::Kubernetes(place))).map_err(|error| in_words(&error))
     }
 
     async fn resume(
@@ -314,16 +500,17 @@ impl Executor for KubernetesExecutor {
         observer: &dyn JobObserver,
         cancel: &CancellationToken,
     ) -> io::Result<Option<Outcome>> {
+        self.check_recorded().await?;
         let name = manifest::name(&run.run, run.attempt);
-        let found = persist(|| self.client.get(JOBS, &name)).await;
-        let found = found.map_err(|error| io::Error::other(in_words(&error)))?;
-        let is_started = found.as_ref().is_some_and(|job| {
+        let found = Budget::of(CLEANUP).persist(silent, || self.client.get(JOBS, &name)).await;
+        let found = found.map_err(|error| not_reached(&error))?;
+        let is_started = |job: &Json| {
             job.pointer("/spec/suspend") != Some(&Json::Bool(true))
                 && job.pointer("/metadata/deletionTimestamp").is_none()
-        });
-        if !is_started {
-            return Ok(None);
-        }
+        };
+        let Some(job) = found.filter(is_started) else { return Ok(None) };
+        let memory = job.pointer("/spec/template/spec/containers/0/resources/limits/memory").and_then(Json::as_str);
+        let (notes, reported) = (Notes::new(observer), CancellationToken::new());
         let mut following = Following {
             client: &self.client,
             name,
@@ -331,19 +518,65 @@ impl Executor for KubernetesExecutor {
             steps: vec![StepOutcome::default(); run.steps],
             grace: run.grace,
             timeout: None,
-            memory: self.options.memory.clone(),
+            memory: memory.map(str::to_owned),
             observer,
+            notes: notes.clone(),
+            reported: reported.clone(),
             cancel: cancel.clone(),
         };
-        Ok(Some(self.follow_to_end(&mut following).await))
+        let outcome = tokio::select! {
+            outcome = self.follow_to_end(&mut following) => outcome,
+            limit = too_long(run.limit, &reported) => {
+                let why = match notes.last() {
+                    why if why.is_empty() => why,
+                    why => format!(": {why}"),
+                };
+                let message = format!("it has not ended within {} s{why}", limit.as_secs());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+            }
+        };
+        match outcome.failure {
+            Some(failure) if outcome.end == End::Unknown => {
+                Err(io::Error::new(io::ErrorKind::HostUnreachable, failure.message))
+            }
+            failure => Ok(Some(Outcome { failure, ..outcome })),
+        }
     }
 
     async fn release(&self, run: &str, attempt: usize) {
         let name = manifest::name(run, attempt);
-        if let Err(error) = follow::release(&self.client, &name).await {
-            tracing::warn!(job = name, error, "the pod of an ended run cannot be released, and ends later");
+        let delete = || self.client.delete(JOBS, &name, Propagation::Background);
+        if let Err(error) = Budget::of(CLEANUP).persist(silent, delete).await {
+            tracing::warn!(job = name, %error, "the Job of an ended run cannot be deleted; the next run deletes it");
         }
     }
+
+    async fn remove_ended(&self, home: &str, has_ended: &(dyn for<'r> Fn(&'r str) -> bool + Send + Sync)) {
+        let selectors = [("labelSelector", format!("{HOME}={}", manifest::label(home)))];
+        let jobs = match self.client.list(JOBS, &selectors).await {
+            Ok(jobs) => jobs,
+            Err(error) => return tracing::warn!(%error, "the Jobs of ended runs cannot be listed"),
+        };
+        for job in &jobs {
+            let text = |at: &str| job.pointer(at).and_then(Json::as_str);
+            let labels = job.pointer("/metadata/labels");
+            let run = labels.and_then(|labels| labels.get(RUN)).and_then(Json::as_str);
+            let (Some(name), Some(run)) = (text("/metadata/name"), run) else { continue };
+            if text("/metadata/deletionTimestamp").is_some() || !has_ended(run) {
+                continue;
+            }
+            if let Err(error) = self.client.delete(JOBS, name, Propagation::Background).await {
+                tracing::warn!(job = name, %error, "the Job of an ended run cannot be deleted");
+            }
+        }
+    }
+}
+
+/// Waits for the limit of a run that has not reported its end; without a limit, for ever. Returns the limit.
+async fn too_long(limit: Option<Duration>, reported: &CancellationToken) -> Duration {
+    let Some(limit) = limit else { return std::future::pending().await };
+    tokio::time::sleep(limit).await;
+    if reported.is_cancelled() { std::future::pending().await } else { limit }
 }
 
 #[cfg(test)]
@@ -360,11 +593,9 @@ mod tests {
         };
         assert_eq!(too_large(&packed(Some(LARGEST)), LARGEST), None);
         let message = too_large(&packed(Some(LARGEST * 3)), 0).unwrap();
-        assert!(
-            message.starts_with("its files are too large for a ConfigMap: 3.0 MiB compressed, at most 1.0 MiB fit")
-        );
+        assert!(message.starts_with("its files are too large for a Secret: 3.0 MiB compressed, at most 1.0 MiB fit"));
         assert!(message.contains("`/p/a.csv` with 5.0 MiB, `/p/b.csv` with 2.0 KiB, `/p/c` with 1 B;"), "{message}");
-        assert!(too_large(&packed(None), 0).unwrap().contains("ConfigMap: 5.0 MiB, at most"));
-        assert!(too_large(&packed(Some(1)), LARGEST + 1).unwrap().contains("too large for a Secret"));
+        assert!(too_large(&packed(None), 0).unwrap().contains("Secret: 5.0 MiB, at most"));
+        assert!(too_large(&packed(Some(1)), LARGEST + 1).unwrap().contains("parameters are too large"));
     }
 }

@@ -9,7 +9,7 @@ mod memory;
 mod processes;
 mod stream;
 
-use super::{End, Executor, Failed, Job, JobObserver, Outcome, StepOutcome, describe_end, timeout_message};
+use super::{End, Executor, Failed, Job, JobObserver, Outcome, Place, StepOutcome, describe_end, timeout_message};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use serde_json::Map;
@@ -63,6 +63,10 @@ impl Executor for LocalExecutor {
             tracing::warn!(run = job.run, %error, "remaining processes cannot be listed");
         }
         outcome
+    }
+
+    async fn place(&self) -> Result<Option<Place>, String> {
+        Ok(Some(Place::Local))
     }
 
     async fn end_leftover_processes(&self, run: &str, grace: Duration) -> io::Result<usize> {

@@ -1,10 +1,10 @@
 //! The part of [`super::kubernetes`] that runs in a pod: it receives a job and its files by mounts, runs the job with
 //! the local executor, prints events, and keeps the written files until terrace has copied them.
 
-use super::archive::{self, Snapshot};
+use super::archive::{self, Manifest, Snapshot};
 use super::events::{Event, Numbered};
 use super::local::LocalExecutor;
-use super::{End, Executor, Failed, Job, JobObserver, Outcome, StepOutcome};
+use super::{End, Executor, Failed, Job, JobObserver, Outcome, StepOutcome, timeout_message};
 use crate::environment::{EnvironmentError, EnvironmentObserver, Environments, Recipe};
 use crate::run::log::Masks;
 use jiff::Timestamp;
@@ -21,8 +21,6 @@ use tokio_util::sync::CancellationToken;
 pub const COMMAND: [&str; 3] = ["pipelines", "pod", "run"];
 /// Words of the subcommand that writes the results of a run to standard output.
 pub const RESULTS: [&str; 3] = ["pipelines", "pod", "results"];
-/// Words of the subcommand that ends a pod after its results are copied.
-pub const RELEASE: [&str; 3] = ["pipelines", "pod", "release"];
 
 /// Folder into which the Secret with the job is mounted, and its file.
 pub(super) const JOB: (&str, &str) = ("/terrace/job", "job.json");
@@ -38,8 +36,6 @@ pub(super) const TEMPORARY: &str = "/tmp";
 pub(super) const KEEP: Duration = Duration::from_secs(3600);
 /// Exit codes of a pod that was asked to end: that of terrace, and that of a program that the signal TERM ended.
 pub(super) const TERMINATED: [i64; 2] = [130, 143];
-/// Interval between checks for a release.
-const POLL: Duration = Duration::from_millis(100);
 /// Minimum time between two progress events of a step.
 const PERIOD: Duration = Duration::from_millis(500);
 
@@ -87,11 +83,6 @@ impl PodPaths {
     /// List of the files that a run wrote.
     fn written(&self) -> PathBuf {
         self.temporary.join("terrace-written.json")
-    }
-
-    /// File that ends the wait for a reader of the results.
-    fn released(&self) -> PathBuf {
-        self.temporary.join("terrace-released")
     }
 }
 
@@ -141,11 +132,30 @@ impl<W: Write + Send> EnvironmentObserver for Printer<W> {
     }
 }
 
-/// Runs the job of this pod, prints its events, and waits until its results are taken.
+/// Keeps the memory and the open files of this process from other processes of its user. Otherwise a step could write
+/// events, which only this process may print.
 ///
 /// # Errors
-/// When the job cannot be read, or its files cannot be written.
+/// When the system refuses.
+pub fn protect() -> io::Result<()> {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+}
+
+/// Runs the job of this pod, prints its events, and keeps its results until they are copied and the pod is deleted.
+///
+/// # Errors
+/// When the job cannot be read, or its files cannot be read or written.
 pub async fn run(paths: &PodPaths, out: impl Write + Send, cancel: &CancellationToken) -> io::Result<PodExit> {
+    run_and_keep(paths, out, cancel, KEEP).await
+}
+
+async fn run_and_keep(
+    paths: &PodPaths,
+    out: impl Write + Send,
+    cancel: &CancellationToken,
+    keep: Duration,
+) -> io::Result<PodExit> {
     let text = fs::read(&paths.job).map_err(|error| crate::paths::with_path(&paths.job, &error))?;
     let job: Job = serde_json::from_slice(&text).map_err(|error| {
         io::Error::other(format!("`{}` is not a job of this release: {error}", paths.job.display()))
@@ -153,35 +163,97 @@ pub async fn run(paths: &PodPaths, out: impl Write + Send, cancel: &Cancellation
     let masks = Masks::new(job.elsewhere.secrets.clone());
     let printer = Printer { out: Mutex::new((0, out)), masks, progress: Mutex::default() };
     let before = prepare_folders(paths, &job)?;
-    let outcome = match prepare_environment(paths, &job, &printer, cancel).await {
-        Ok(()) => LocalExecutor.execute(&job, &printer, cancel).await,
-        Err(error) => environment_failure(&job, error),
-    };
+    let mut outcome = execute(paths, &job, &printer, cancel).await;
     let is_asked_to_end = cancel.is_cancelled();
-    let end = outcome.end;
-    let written = match end {
-        End::Succeeded => Snapshot::of(&job.elsewhere.folders)?.since(&before),
+    let written: Vec<PathBuf> = match outcome.end {
+        End::Succeeded => {
+            let written = Snapshot::of(&job.elsewhere.folders)?.since(&before);
+            written.into_iter().map(|(path, _)| path).collect()
+        }
         _ => Vec::new(),
     };
-    let bytes = written.iter().map(|(_, bytes)| bytes).sum();
-    crate::files::write(&paths.written(), &written.iter().map(|(path, _)| path).collect::<Vec<_>>())?;
-    let outcome = without_secrets(outcome, &printer.masks);
-    printer.print(Event::End { outcome, files: written.len(), bytes });
-    if !written.is_empty() {
-        let since = Instant::now();
-        while !paths.released().exists() && since.elapsed() < KEEP {
-            if cancel.is_cancelled() {
-                return Ok(PodExit::Terminated);
-            }
-            tokio::time::sleep(POLL).await;
+    let mut results = Manifest::of(&written)?;
+    if let Some(message) = results.too_large() {
+        results = Manifest::default();
+        outcome.end = End::Failed;
+        outcome.failure = Some(Failed { step: None, message, log: Vec::new() });
+    }
+    crate::files::write(&paths.written(), &written)?;
+    let (end, keeps_results) = (outcome.end, results.files > 0);
+    printer.print(Event::End { outcome: without_secrets(outcome, &printer.masks), results });
+    if keeps_results {
+        tokio::select! {
+            () = tokio::time::sleep(keep) => {}
+            () = cancel.cancelled() => return Ok(PodExit::Terminated),
         }
     }
     Ok(match end {
         _ if is_asked_to_end => PodExit::Terminated,
         End::Succeeded => PodExit::Succeeded,
         End::Failed | End::TimedOut => PodExit::Failed,
-        End::Broken | End::Cancelled => PodExit::Broken,
+        End::Broken | End::Cancelled | End::Unknown => PodExit::Broken,
     })
+}
+
+/// Creates the environment of a job, and runs its steps. The time limit covers both, and earlier pods of the job.
+async fn execute<W: Write + Send>(
+    paths: &PodPaths,
+    job: &Job,
+    printer: &Printer<W>,
+    cancel: &CancellationToken,
+) -> Outcome {
+    let remaining = || {
+        let deadline = job.elsewhere.deadline?;
+        Some(Duration::try_from(deadline.duration_since(Timestamp::now())).unwrap_or_default())
+    };
+    let stop = cancel.child_token();
+    let prepared = {
+        let prepared = prepare_environment(paths, job, printer, &stop);
+        tokio::pin!(prepared);
+        tokio::select! {
+            prepared = &mut prepared => prepared,
+            () = elapsed(remaining()) => {
+                stop.cancel();
+                prepared.await
+            }
+        }
+    };
+    let left = remaining();
+    match prepared {
+        _ if left.is_some_and(|left| left.is_zero()) && !cancel.is_cancelled() => {
+            let message = timeout_message(job.timeout.unwrap_or_default());
+            not_started(job, End::TimedOut, message, Vec::new())
+        }
+        Ok(()) => {
+            let mut outcome =
+                LocalExecutor.execute(&Job { timeout: left.or(job.timeout), ..job.clone() }, printer, cancel).await;
+            if let (End::TimedOut, Some(timeout), Some(failure)) = (outcome.end, job.timeout, outcome.failure.as_mut())
+            {
+                failure.message = timeout_message(timeout);
+            }
+            outcome
+        }
+        Err(error) => environment_failure(job, error),
+    }
+}
+
+/// Waits for a time; without one, for ever.
+async fn elapsed(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Outcome of a job whose steps were not started.
+fn not_started(job: &Job, end: End, message: String, log: Vec<String>) -> Outcome {
+    Outcome {
+        end,
+        stats: Map::new(),
+        rows: 0,
+        steps: vec![StepOutcome::default(); job.steps.len()],
+        failure: Some(Failed { step: None, message, log }),
+    }
 }
 
 /// Writes the files of a job, and returns all files of its folders.
@@ -222,13 +294,7 @@ fn environment_failure(job: &Job, error: EnvironmentError) -> Outcome {
     if end != End::Cancelled {
         log.push("hint: use an image that has the packages, or make the package index reachable for pods".to_owned());
     }
-    Outcome {
-        end,
-        stats: Map::new(),
-        rows: 0,
-        steps: vec![StepOutcome::default(); job.steps.len()],
-        failure: Some(Failed { step: None, message, log }),
-    }
+    not_started(job, end, message, log)
 }
 
 /// Statistics that the runner adds.
@@ -258,14 +324,6 @@ pub fn write_results(paths: &PodPaths, out: impl Write) -> io::Result<()> {
     let written: Option<Vec<PathBuf>> = crate::files::read(&paths.written())?;
     let written = written.ok_or_else(|| io::Error::other("no run has ended in this pod"))?;
     archive::write(written, out)
-}
-
-/// Ends a pod that waits for a reader of its results.
-///
-/// # Errors
-/// When a file cannot be written.
-pub fn release(paths: &PodPaths) -> io::Result<()> {
-    fs::write(paths.released(), "")
 }
 
 /// Creates the environments of an image, for pipelines of both generations of dpp, with and without the driver of
@@ -344,7 +402,7 @@ mod tests {
 printf '{}\n{}\n\n{"a": 1}\n\n{"secret": "hunter2"}\n'"#;
 
     #[tokio::test]
-    async fn run_keeps_its_files_until_they_are_released() {
+    async fn run_keeps_its_files_until_its_pod_is_deleted() {
         let folder = tempfile::tempdir().unwrap();
         let job = job(folder.path(), SUCCEED);
         let paths = pod(folder.path(), &job);
@@ -352,25 +410,59 @@ printf '{}\n{}\n\n{"a": 1}\n\n{"secret": "hunter2"}\n'"#;
         let running = run(&paths, &mut out, &cancel);
         let taking = async {
             while !paths.written().exists() {
-                tokio::time::sleep(POLL).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
             let mut results = Vec::new();
             write_results(&paths, &mut results).unwrap();
-            release(&paths).unwrap();
+            cancel.cancel();
             results
         };
-        let (code, results) = tokio::join!(running, taking);
-        assert_eq!(code.unwrap(), PodExit::Succeeded);
+        let (code, archive) = tokio::join!(running, taking);
+        assert_eq!(code.unwrap(), PodExit::Terminated);
         let events = events(&out);
         assert_eq!(events.first(), Some(&Event::Line { step: 0, line: "1".to_owned() }));
         assert!(events.contains(&Event::Line { step: 0, line: "pass ***".to_owned() }), "{events:?}");
-        let Some(Event::End { outcome, files, bytes }) = events.last() else { panic!("{events:?}") };
-        assert_eq!((outcome.end, outcome.rows, *files, *bytes), (End::Succeeded, 1, 2, 5));
+        let Some(Event::End { outcome, results }) = events.last() else { panic!("{events:?}") };
+        assert_eq!((outcome.end, outcome.rows, results.files, results.bytes), (End::Succeeded, 1, 2, 5));
         assert_eq!(outcome.stats.get("secret"), Some(&Value::from("***")));
         fs::remove_dir_all(folder.path().join("work")).unwrap();
-        let unpacked = archive::unpack(results.as_slice(), &job.elsewhere.folders).unwrap();
-        assert_eq!(unpacked.len(), 2);
+        archive::unpack_results(archive.as_slice(), &job.elsewhere.folders, results).unwrap();
         assert_eq!(fs::read_to_string(folder.path().join("work/out.csv")).unwrap(), "1\n");
+    }
+
+    #[tokio::test]
+    async fn pod_does_not_wait_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = pod(folder.path(), &job(folder.path(), SUCCEED));
+        let ended = run_and_keep(&paths, Vec::new(), &CancellationToken::new(), Duration::from_millis(1)).await;
+        assert_eq!(ended.unwrap(), PodExit::Succeeded);
+    }
+
+    #[tokio::test]
+    async fn time_limit_covers_earlier_pods_of_the_job() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = async |seconds: i64, script: &str| {
+            let mut job = job(folder.path(), script);
+            job.timeout = Some(Duration::from_secs(3600));
+            job.elsewhere.deadline = Some(Timestamp::now() + jiff::SignedDuration::from_secs(seconds));
+            let mut out = Vec::new();
+            let paths = pod(folder.path(), &job);
+            assert_eq!(run(&paths, &mut out, &CancellationToken::new()).await.unwrap(), PodExit::Failed);
+            let Some(Event::End { outcome, .. }) = events(&out).pop() else { panic!() };
+            assert_eq!(outcome.end, End::TimedOut);
+            assert_eq!(outcome.failure.unwrap().message, "it took longer than its limit of 3600 s");
+        };
+        check(1, "exec sleep 600").await;
+        check(-5, "touch started; exec sleep 600").await;
+        assert!(!folder.path().join("work/started").exists());
+    }
+
+    #[test]
+    fn protected_process_is_closed_to_its_steps() {
+        use rustix::process::{DumpableBehavior, dumpable_behavior, set_dumpable_behavior};
+        protect().unwrap();
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+        set_dumpable_behavior(DumpableBehavior::Dumpable).unwrap();
     }
 
     #[tokio::test]
@@ -380,7 +472,8 @@ printf '{}\n{}\n\n{"a": 1}\n\n{"secret": "hunter2"}\n'"#;
         let mut out = Vec::new();
         assert_eq!(run(&paths, &mut out, &CancellationToken::new()).await.unwrap(), PodExit::Failed);
         let events = events(&out);
-        let Some(Event::End { outcome, files: 0, .. }) = events.last() else { panic!("{events:?}") };
+        let Some(Event::End { outcome, results }) = events.last() else { panic!("{events:?}") };
+        assert_eq!(results.files, 0);
         assert_eq!(outcome.failure.as_ref().unwrap().log, ["ERROR no"]);
         assert_eq!(outcome.steps.first().unwrap().exit_code, Some(5));
     }

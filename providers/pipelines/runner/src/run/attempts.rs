@@ -46,7 +46,7 @@ impl RetryOn {
         match end {
             End::Broken => true,
             End::Failed => self == Self::All,
-            End::Succeeded | End::Cancelled | End::TimedOut => false,
+            End::Succeeded | End::Cancelled | End::TimedOut | End::Unknown => false,
         }
     }
 }

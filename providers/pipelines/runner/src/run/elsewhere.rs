@@ -11,7 +11,9 @@ use super::runner::{GRACE, NotRun, RunRequest, Runner};
 use super::single::POLL;
 use super::watcher::Watcher;
 use crate::environment::Recipe;
-use crate::executor::{Elsewhere, Interrupted};
+use crate::executor::kubernetes::KubernetesExecutor;
+use crate::executor::local::LocalExecutor;
+use crate::executor::{Elsewhere, Executor, Interrupted, Place};
 use crate::fingerprint::{ENGINE, Fingerprint};
 use crate::spec::model::Pipeline;
 use crate::spec::{Specs, output_folders};
@@ -19,7 +21,9 @@ use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Search path of programs on other machines.
@@ -96,6 +100,8 @@ impl Runner {
         let parents = inputs.iter().filter(|input| *input != root).filter_map(|input| input.parent());
         Elsewhere {
             pipeline: pipeline.id.clone(),
+            home: record.home.clone(),
+            deadline: None,
             attempt: record.attempts.len(),
             recipe: Some(recipe.clone()),
             folders: self.folders_elsewhere(root, &record.outputs, parents),
@@ -126,17 +132,60 @@ impl Runner {
         folders
     }
 
+    /// The executor at the place of a recorded run, independent of the settings of this process.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::HostUnreachable`] if the place is not valid.
+    pub(super) fn executor_of(&self, record: &Record) -> io::Result<Arc<dyn Executor>> {
+        let is_here = self.executor.environments().is_none();
+        match &record.place {
+            None => Ok(Arc::clone(&self.executor)),
+            Some(Place::Local) if is_here => Ok(Arc::clone(&self.executor)),
+            Some(Place::Local) => Ok(Arc::new(LocalExecutor)),
+            Some(Place::Kubernetes(place)) => {
+                let executor = KubernetesExecutor::at(place).map_err(|message| {
+                    self.at_place(record, io::Error::new(io::ErrorKind::HostUnreachable, message))
+                })?;
+                Ok(Arc::new(executor))
+            }
+        }
+    }
+
+    /// Names the run and its place in an error about the place.
+    pub(super) fn at_place(&self, record: &Record, error: io::Error) -> io::Error {
+        match (&record.place, error.kind()) {
+            (Some(place @ Place::Kubernetes(_)), io::ErrorKind::HostUnreachable | io::ErrorKind::TimedOut) => {
+                let folder = self.store.run_folder(&record.run);
+                let hint = match error.kind() {
+                    io::ErrorKind::TimedOut => format!(
+                        "hint: wait for its end with `terrace pipelines run`, or end it with `terrace pipelines cancel {}`",
+                        record.run
+                    ),
+                    _ => format!(
+                        "hint: restore the access to that place; if the cluster is gone for ever, remove `{}`",
+                        folder.display()
+                    ),
+                };
+                let message = format!("run {} of {} is in {place}: {error}\n{hint}", record.run, record.pipeline);
+                io::Error::new(error.kind(), message)
+            }
+            _ => error,
+        }
+    }
+
     /// Follows an interrupted run that goes on elsewhere, and records its outcome. Returns nothing if it does not go on.
     ///
     /// # Errors
-    /// When that is unknown, or the outcome cannot be recorded.
+    /// When that is unknown, it goes on beyond the limit, or the outcome cannot be recorded.
     pub(super) async fn follow(
         &self,
         record: &Record,
+        executor: &dyn Executor,
+        limit: Option<Duration>,
         observer: &dyn RunObserver,
         cancel: &CancellationToken,
     ) -> io::Result<Option<Record>> {
-        if self.executor.environments().is_none() {
+        if executor.environments().is_none() {
             return Ok(None);
         }
         let attempt = record.attempts.len();
@@ -146,6 +195,7 @@ impl Runner {
             steps: record.steps.len(),
             folders: self.folders_elsewhere(&self.project.join(&record.folder), &record.outputs, std::iter::empty()),
             grace: GRACE,
+            limit,
         };
         let run_folder = self.store.run_folder(&record.run);
         // The other machine has masked the secrets.
@@ -174,7 +224,9 @@ impl Runner {
             std::future::pending().await
         };
         let outcome = tokio::select! {
-            outcome = self.executor.resume(&interrupted, &watch, &stop) => outcome?,
+            outcome = executor.resume(&interrupted, &watch, &stop) => {
+                outcome.map_err(|error| self.at_place(record, error))?
+            }
             never = stop_request => never,
         };
         let Some(outcome) = outcome else { return Ok(None) };
@@ -188,7 +240,7 @@ impl Runner {
         }
         record.finished_at = Some(Timestamp::now());
         self.store.write(&record)?;
-        self.executor.release(&record.run, attempt).await;
+        executor.release(&record.run, attempt).await;
         Ok(Some(record))
     }
 }

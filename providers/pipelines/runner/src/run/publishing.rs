@@ -11,7 +11,11 @@ use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// Longest wait for the end of an interrupted run that goes on elsewhere.
+const LONGEST: Duration = Duration::from_secs(60);
 
 impl Runner {
     /// Moves the outputs of a run into place. If that fails before the first move, the run has failed. After the first
@@ -78,19 +82,30 @@ impl Runner {
     }
 
     /// Settles an interrupted run: determines its outcome, ends its remaining processes, and records the outcome. The
-    /// caller holds the pipeline's lock.
+    /// caller holds the pipeline's lock. Waits at most a minute for a run that goes on elsewhere.
     ///
     /// # Errors
-    /// When the outcome cannot be recorded, or the outputs cannot be moved.
+    /// When the outcome cannot be recorded, or the outputs cannot be moved. [`io::ErrorKind::TimedOut`] if the run goes on
+    /// elsewhere, and [`io::ErrorKind::HostUnreachable`] if that is unknown: the message names the run and its place.
     pub async fn settle(&self, run: &str) -> io::Result<Option<Record>> {
-        let settled = self.settle_observed(run, &NoObserver, &CancellationToken::new()).await?;
+        self.settle_within(run, LONGEST).await
+    }
+
+    /// As [`Runner::settle`], with another limit for a run that goes on elsewhere.
+    ///
+    /// # Errors
+    /// As [`Runner::settle`].
+    pub async fn settle_within(&self, run: &str, limit: Duration) -> io::Result<Option<Record>> {
+        let settled = self.settle_observed(run, Some(limit), &NoObserver, &CancellationToken::new()).await?;
         Ok(settled.map(|settled| settled.record))
     }
 
-    /// As [`Runner::settle`]. A run that goes on elsewhere is followed to its end, with these observer and cancellation.
+    /// As [`Runner::settle`]. A run that goes on elsewhere is followed to its end, for this time, with these observer and
+    /// cancellation.
     pub(super) async fn settle_observed(
         &self,
         run: &str,
+        limit: Option<Duration>,
         observer: &dyn RunObserver,
         cancel: &CancellationToken,
     ) -> io::Result<Option<Settled>> {
@@ -102,12 +117,14 @@ impl Runner {
         if record.home != self.store.folder_identity() {
             return unfollowed(self.record_copied_run(record)?);
         }
+        let executor = self.executor_of(&record)?;
         if record.state == State::Running
-            && let Some(record) = self.follow(&record, observer, cancel).await?
+            && let Some(record) = self.follow(&record, &*executor, limit, observer, cancel).await?
         {
             return Ok(Some(Settled { record, is_followed: true }));
         }
-        let ended = self.executor.end_leftover_processes(run, GRACE).await?;
+        let ended = executor.end_leftover_processes(&record.run, GRACE).await;
+        let ended = ended.map_err(|error| self.at_place(&record, error))?;
         if record.state == State::Publishing {
             // All steps had ended well.
             self.publish(&mut record);

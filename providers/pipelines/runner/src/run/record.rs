@@ -2,7 +2,7 @@
 
 use super::attempts::Attempt;
 use super::outputs::Output;
-use crate::executor::{Failed, StepOutcome};
+use crate::executor::{Failed, Place, StepOutcome};
 use crate::fingerprint::Fingerprint;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -123,6 +123,9 @@ pub struct Record {
     /// Id of the folder of records in which it started, to recognise runs of the original in a copied project.
     #[serde(default)]
     pub home: Option<String>,
+    /// The place at which it runs; nothing in old records.
+    #[serde(default)]
+    pub place: Option<Place>,
 }
 
 /// Old records without the field count as started: an extra run does no harm.
@@ -151,6 +154,13 @@ impl Record {
     pub fn dataset(&self) -> String {
         let hash = self.stats.get("hash").and_then(Value::as_str);
         hash.unwrap_or(&self.run).to_owned()
+    }
+
+    /// Message for a run that may still be in progress, although its process has given up; nothing for others.
+    pub(super) fn unknown_end(&self) -> Option<Vec<String>> {
+        let failure = self.failure.as_ref().filter(|_| self.state == State::Running)?;
+        let hint = format!("hint: `terrace pipelines cancel {}` tries again", self.run);
+        Some([failure.message.clone()].into_iter().chain(failure.log.iter().cloned()).chain([hint]).collect())
     }
 
     /// Replaces all paths.

@@ -94,6 +94,19 @@ pub enum NotRun {
     },
 }
 
+impl NotRun {
+    /// The reason of an earlier run that could not be settled.
+    pub(super) fn of_settlement(error: io::Error) -> Self {
+        match error.kind() {
+            // The place of the run is the reason, and not a file.
+            io::ErrorKind::HostUnreachable | io::ErrorKind::TimedOut => {
+                Self::WorkerFailed { message: error.to_string().lines().map(str::to_owned).collect() }
+            }
+            _ => Self::Io(error),
+        }
+    }
+}
+
 impl From<io::Error> for NotRun {
     fn from(error: io::Error) -> Self {
         Self::Io(error)

@@ -46,7 +46,9 @@ impl Runner {
             return Err(NotRun::Cancelled);
         }
         let settled = match pipeline_lock.unfinished_run() {
-            Some(unfinished) => self.settle_observed(&unfinished, observer, cancel).await?,
+            Some(unfinished) => {
+                self.settle_observed(&unfinished, None, observer, cancel).await.map_err(NotRun::of_settlement)?
+            }
             None => None,
         };
         Key::ensure(self.store.folder())?;
@@ -62,6 +64,16 @@ impl Runner {
             return Ok(record);
         }
         self.executor.check().await.map_err(|message| NotRun::WorkerFailed { message })?;
+        let place = self.executor.place().await.map_err(|message| NotRun::WorkerFailed { message: vec![message] })?;
+        let home = self.store.folder_identity();
+        if let Some(home) = &home {
+            // A record that cannot be read decides nothing.
+            let has_ended = |run: &str| match self.store.run(run) {
+                Ok(record) => record.is_none_or(|record| record.state.is_over()),
+                Err(_) => false,
+            };
+            self.executor.remove_ended(home, &has_ended).await;
+        }
         let reasons = match request.reasons.is_empty() {
             true => self.reasons_against(&folder, &pipeline.id, &fingerprint)?,
             false => request.reasons.clone(),
@@ -87,7 +99,8 @@ impl Runner {
             mark: request.mark.clone(),
             release: recipe.api.release().to_owned(),
             attempts: Vec::new(),
-            home: self.store.folder_identity(),
+            home,
+            place,
         };
         pipeline_lock.set_current_run(Some(&run))?;
         self.store.write(&record)?;
@@ -112,6 +125,11 @@ impl Runner {
             Ok(record) => (record, None),
             Err((record, why)) => (record, Some(why)),
         };
+        if let Some(message) = record.unknown_end() {
+            // It stays current in the records: the next run of the pipeline finds it first.
+            self.store.write(&record)?;
+            return Err(NotRun::WorkerFailed { message });
+        }
         let recorded = self.conclude(&mut record, &pipeline_lock);
         // Notifications must not delay the next run.
         drop(pipeline_lock);
@@ -291,14 +309,17 @@ impl Runner {
                 && let Err(error) = self.executor.end_leftover_processes(&record.run, job.grace).await
             {
                 pause = None;
-                outcome.end = End::Failed;
+                // Processes of this machine end with terrace; others may go on.
+                outcome.end = if self.executor.environments().is_some() { End::Unknown } else { End::Failed };
                 if let Some(failure) = outcome.failure.as_mut() {
                     failure.log.push(format!("it is not retried, because it may still run: {error}"));
                 }
             }
             let Some(pause) = pause else {
                 let recorded = self.record_outcome_blocking(record, outcome, first, masks).await;
-                if let Ok(record) = &recorded {
+                if let Ok(record) = &recorded
+                    && record.state.is_over()
+                {
                     self.executor.release(&record.run, record.attempts.len()).await;
                 }
                 return recorded;
@@ -381,6 +402,8 @@ impl Runner {
             End::Failed | End::Broken => State::Failed,
             End::Cancelled => State::Cancelled,
             End::TimedOut => State::TimedOut,
+            // It may still write into its outputs.
+            End::Unknown => return,
         };
         if record.state == State::Publishing {
             self.publish(record);

@@ -88,6 +88,11 @@ impl JobObserver for Watcher<'_> {
     fn note(&self, line: &str) {
         self.log.write(0, "", line);
     }
+
+    fn warned(&self, line: &str) {
+        self.note(line);
+        self.observer.warned(self.pipeline, line);
+    }
 }
 
 #[cfg(test)]

@@ -376,7 +376,14 @@ impl Shared {
         let cancel = CancellationToken::new();
         let pipeline_lock =
             self.runner.store.lock_pipeline(&last.folder, &schedule.pipeline, LOCK_TIMEOUT, &cancel).await.ok()?;
-        let settled = self.runner.settle(&last.run).await.ok()?;
+        let settled = match self.runner.settle(&last.run).await {
+            Ok(settled) => settled,
+            Err(error) => {
+                // The next run of the pipeline follows it to its end.
+                tracing::warn!(schedule = schedule.name, %error, "an interrupted run is not settled yet");
+                return None;
+            }
+        };
         let _ = pipeline_lock.set_current_run(None);
         settled.filter(|record| !self.is_interrupted(record))
     }

@@ -20,6 +20,8 @@ const LEASE: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(1);
 /// Time to wait for another run of the pipeline that a dead worker executed.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
+/// Time to wait for the end of a dead worker's run that goes on elsewhere. The next check waits again.
+const SETTLEMENT: Duration = Duration::from_secs(10);
 /// Number of attempts after which an interrupted run ends: it may kill its workers.
 pub const MOST_ATTEMPTS: u32 = 20;
 
@@ -118,6 +120,10 @@ impl Supervisor {
                 (Some(record.clone()), execute::outcome_of(record, should_stop(&entry, self)))
             }
             Some(record) => {
+                if entry.is_cancelled {
+                    // It may go on elsewhere.
+                    self.runner.store.request_stop(&record.run).map_err(|error| self.io_error(&error))?;
+                }
                 let Some(settled) = self.settle_record(&record.folder, &record.pipeline, &record.run).await? else {
                     return Ok(false);
                 };
@@ -151,7 +157,8 @@ impl Supervisor {
         let store = &self.runner.store;
         match store.lock_pipeline(folder, pipeline, LOCK_TIMEOUT, &CancellationToken::new()).await {
             Ok(pipeline_lock) => {
-                let settled = self.runner.settle(run).await.map_err(|error| self.io_error(&error))?;
+                let settled =
+                    self.runner.settle_within(run, SETTLEMENT).await.map_err(|error| self.io_error(&error))?;
                 if pipeline_lock.unfinished_run().as_deref() == Some(run) {
                     pipeline_lock.set_current_run(None).map_err(|error| self.io_error(&error))?;
                 }

@@ -1,18 +1,21 @@
 //! Follows a run in the cluster to its end: waits for its pod, reads events from its log, and copies its files. Outages
 //! of the API server and of connections only delay it.
 
-use super::super::archive;
+use super::super::archive::{self, Manifest};
 use super::super::events::{Event, Numbered};
-use super::super::pod::{RELEASE, RESULTS};
+use super::super::pod::RESULTS;
 use super::super::{End, JobObserver, Outcome, StepOutcome, timeout_message};
 use super::manifest::{CONTAINER, TERRACE};
-use super::status::{Pod, PodEnd, Status, status};
-use super::{EVENTS, JOBS, PODS, ended_early, in_words};
+use super::notes::Notes;
+use super::retry::Budget;
+use super::status::{Pod, PodEnd, Status, pending, status};
+use super::{CLEANUP, EVENTS, JOBS, PODS, SECRETS, ended_early, in_words};
 use jiff::Timestamp;
 use std::collections::{BTreeSet, VecDeque};
+use std::io::Read;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use terrace_provider_kubernetes::client::{Client, ClientError};
+use terrace_provider_kubernetes::client::{Client, ClientError, Propagation};
 use tokio_util::io::SyncIoBridge;
 use tokio_util::sync::CancellationToken;
 
@@ -22,10 +25,14 @@ const POLL: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_secs(2);
 /// Time for which a pod may wait for its node or its image.
 const START: Duration = Duration::from_secs(600);
+/// Time for which the node may try again to start a pod: its pauses double from 10 s on.
+const FAILING: Duration = Duration::from_secs(120);
 /// Part of the log that is read again after a lost connection, beyond the last event: clocks differ.
 const OVERLAP: Duration = Duration::from_secs(30);
 /// Number of attempts to copy files.
 const TRIES: usize = 5;
+/// Bytes of an archive after its last file.
+const END: u64 = 1 << 20;
 /// Number of lines that are kept of a pod's other output.
 const LINES: usize = 20;
 
@@ -45,6 +52,9 @@ pub(super) struct Following<'a> {
     /// Memory limit of the pod, for messages.
     pub(super) memory: Option<String>,
     pub(super) observer: &'a dyn JobObserver,
+    pub(super) notes: Notes<'a>,
+    /// Cancelled when the run has reported its end: only its files are missing.
+    pub(super) reported: CancellationToken,
     /// Cancelled if the Job is to be deleted, so that no other pod follows.
     pub(super) cancel: CancellationToken,
 }
@@ -64,8 +74,17 @@ struct LogState {
 /// Report of a run about its end.
 struct Report {
     outcome: Outcome,
-    files: usize,
-    bytes: u64,
+    results: Manifest,
+}
+
+/// What became of the files of a run.
+enum Taken {
+    /// They are here.
+    Copied,
+    /// The run was asked to end, and its Job replaces the pod.
+    Replaced,
+    /// They are lost with their pod.
+    Lost(String),
 }
 
 impl Following<'_> {
@@ -73,15 +92,15 @@ impl Following<'_> {
     pub(super) async fn run(&mut self) -> Outcome {
         let mut state = LogState::default();
         let mut seen = BTreeSet::new();
-        let mut noted = String::new();
         let mut waiting_since = Instant::now();
+        let mut failing_since = None;
         let began = Instant::now();
         loop {
             let status = match self.look(&seen).await {
                 Ok(Some(status)) => status,
                 Ok(None) => return self.end(End::Cancelled, "its Job was deleted in the cluster".to_owned()),
                 Err(error) if error.is_transient() => {
-                    self.note(&mut noted, format!("the run is not visible now: {error}"));
+                    self.notes.note(&format!("the run is not visible now: {error}"));
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }
@@ -89,16 +108,19 @@ impl Following<'_> {
             };
             match status {
                 Status::Pod(pod) => {
-                    waiting_since = Instant::now();
+                    (waiting_since, failing_since) = (Instant::now(), None);
                     match self.read(&pod, &mut state).await {
                         // The log may have a report: the end of the pod alone decides nothing, unless the Job replaces it.
                         Err(error) if !matches!(pod.end, Some(PodEnd::Lost(_))) => {
-                            self.note(&mut noted, format!("the log of the pod cannot be read now: {error}"));
+                            self.notes.note(&format!("the log of the pod cannot be read now: {error}"));
                             tokio::time::sleep(PAUSE).await;
                         }
                         Ok(Some(report)) => match self.take(&pod, &report).await {
-                            Ok(true) => return report.outcome,
-                            Ok(false) => drop(seen.insert(pod.name.clone())),
+                            Ok(Taken::Copied) => return report.outcome,
+                            Ok(Taken::Replaced) => drop(seen.insert(pod.name.clone())),
+                            Ok(Taken::Lost(why)) => {
+                                return self.delete(End::Broken, format!("its files are lost: {why}")).await;
+                            }
                             Err(why) => {
                                 return self.delete(End::Broken, format!("its files cannot be copied: {why}")).await;
                             }
@@ -115,11 +137,7 @@ impl Following<'_> {
                     }
                 }
                 Status::Waiting(why) => {
-                    if let Some(timeout) = self.timeout.filter(|timeout| began.elapsed() > *timeout) {
-                        let mut outcome = self.delete(End::TimedOut, timeout_message(timeout)).await;
-                        if let (Some(failure), Some(why)) = (&mut outcome.failure, why) {
-                            failure.log.push(format!("no pod of it ran: {why}"));
-                        }
+                    if let Some(outcome) = self.timed_out_before_start(began, why.as_deref()).await {
                         return outcome;
                     }
                     let is_queued = why.as_ref().is_some_and(|why| why.contains("quota"));
@@ -128,8 +146,18 @@ impl Following<'_> {
                         return self.delete(End::Broken, waited(message, why)).await;
                     }
                     if let Some(why) = why {
-                        self.note(&mut noted, format!("no pod of it runs yet: {why}"));
+                        self.notes.note(&format!("no pod of it runs yet: {why}"));
                     }
+                    tokio::time::sleep(POLL).await;
+                }
+                Status::Failing(end, why) => {
+                    if let Some(outcome) = self.timed_out_before_start(began, Some(&why)).await {
+                        return outcome;
+                    }
+                    if failing_since.get_or_insert_with(Instant::now).elapsed() > FAILING {
+                        return self.delete(end, format!("{why}; its node tried for {} s", FAILING.as_secs())).await;
+                    }
+                    self.notes.note(&format!("no pod of it runs yet: {why}"));
                     tokio::time::sleep(POLL).await;
                 }
                 Status::Stuck(why) => return self.delete(End::Failed, why).await,
@@ -142,16 +170,30 @@ impl Following<'_> {
         }
     }
 
+    /// Ends a run whose time is over before a pod of it runs; returns nothing before that.
+    async fn timed_out_before_start(&self, began: Instant, why: Option<&str>) -> Option<Outcome> {
+        let timeout = self.timeout.filter(|timeout| began.elapsed() > *timeout)?;
+        let mut outcome = self.delete(End::TimedOut, timeout_message(timeout)).await;
+        if let (Some(failure), Some(why)) = (&mut outcome.failure, why) {
+            failure.log.push(format!("no pod of it ran: {why}"));
+        }
+        Some(outcome)
+    }
+
     /// State of the run; nothing if its Job is gone.
     async fn look(&self, seen: &BTreeSet<String>) -> Result<Option<Status>, ClientError> {
         let Some(job) = self.client.get(JOBS, &self.name).await? else { return Ok(None) };
         let pods = self.client.list(PODS, &[("labelSelector", format!("job-name={}", self.name))]).await?;
-        let events = match pods.is_empty() {
-            true => {
-                let selector = format!("involvedObject.kind=Job,involvedObject.name={}", self.name);
+        let about = match pending(&pods, seen) {
+            Some(pod) => Some(("Pod", pod)),
+            None => pods.is_empty().then_some(("Job", self.name.as_str())),
+        };
+        let events = match about {
+            Some((kind, name)) => {
+                let selector = format!("involvedObject.kind={kind},involvedObject.name={name}");
                 self.client.list(EVENTS, &[("fieldSelector", selector)]).await?
             }
-            false => Vec::new(),
+            None => Vec::new(),
         };
         Ok(Some(status(&job, &pods, &events, seen)))
     }
@@ -207,32 +249,36 @@ impl Following<'_> {
                         (counted.exit_code, counted.signal) = (outcome.exit_code, outcome.signal);
                     }
                 }
-                Event::End { outcome, files, bytes } => return Ok(Some(Report { outcome, files, bytes })),
+                Event::End { outcome, results } => return Ok(Some(Report { outcome, results })),
             }
         }
         Ok(None)
     }
 
-    /// Copies the files of an ended run; returns false if they are lost with their pod, which the Job replaces.
+    /// Copies the files of an ended run.
     ///
     /// # Errors
     /// For people, when the pod has the files, but they cannot be copied.
-    async fn take(&self, pod: &Pod, report: &Report) -> Result<bool, String> {
+    async fn take(&self, pod: &Pod, report: &Report) -> Result<Taken, String> {
         if report.outcome.end == End::Cancelled {
             self.note_loss(&pod.name, "it was asked to end");
-            return Ok(false);
+            return Ok(Taken::Replaced);
         }
-        if report.files == 0 {
-            return Ok(true);
+        self.reported.cancel();
+        self.prevent_another_start().await;
+        if report.results.files == 0 {
+            return Ok(Taken::Copied);
+        }
+        if let Some(message) = report.results.too_large() {
+            return Err(message);
         }
         if pod.end.is_some() {
-            self.observer.note(&format!("the pod `{}` ended before its files were copied", pod.name));
-            return Ok(false);
+            return Ok(Taken::Lost(format!("the pod `{}` ended before they were copied", pod.name)));
         }
         let mut last = String::new();
         for _ in 0..TRIES {
             match self.copy(&pod.name, report).await {
-                Ok(()) => return Ok(true),
+                Ok(()) => return Ok(Taken::Copied),
                 Err(error) => last = error,
             }
             // The loss of the pod explains the failure.
@@ -240,39 +286,41 @@ impl Following<'_> {
             if !matches!(&now, Ok(Some(Status::Pod(now))) if now.name == pod.name && now.end.is_none())
                 && !now.is_err_and(|error| error.is_transient())
             {
-                self.note_loss(&pod.name, &last);
-                return Ok(false);
+                return Ok(Taken::Lost(format!("the pod `{}` was lost before they were copied: {last}", pod.name)));
             }
             tokio::time::sleep(PAUSE).await;
         }
         Err(last)
     }
 
+    /// Deletes the Secret without which no pod starts. The Job may replace a pod that waits for its files to be copied, or
+    /// is not released yet; a run that has reported its end must not start again.
+    async fn prevent_another_start(&self) {
+        let report = |error: &ClientError| self.notes.note(&format!("the cluster does not answer: {error}"));
+        let delete = || self.client.delete(SECRETS, &self.name, Propagation::Background);
+        if let Err(error) = Budget::unlimited().persist(report, delete).await {
+            self.notes.note(&format!("if the pod is lost now, its Job runs it again: {error}"));
+        }
+    }
+
     async fn copy(&self, pod: &str, report: &Report) -> Result<(), String> {
         let command: Vec<&str> = [TERRACE].into_iter().chain(RESULTS).collect();
         let mut program = self.client.execute(pod, CONTAINER, &command).await.map_err(|error| error.to_string())?;
         let output = program.output().ok_or("the pod has no output")?;
-        let folders = self.folders.clone();
+        let (folders, manifest) = (self.folders.clone(), report.results.clone());
         let unpacked = tokio::task::spawn_blocking(move || {
             let mut output = SyncIoBridge::new(output);
-            let unpacked = archive::unpack_results(&mut output, &folders)?;
-            std::io::copy(&mut output, &mut std::io::sink()).map(|_| unpacked)
+            archive::unpack_results(&mut output, &folders, &manifest)?;
+            // The archive is complete, and its program ends after its last block.
+            std::io::copy(&mut output.take(END), &mut std::io::sink()).map(drop)
         });
         let unpacked = unpacked.await.map_err(|error| error.to_string())?;
-        let ended = program.wait().await;
-        // The program knows more about a damaged archive.
-        ended?;
-        let unpacked = unpacked.map_err(|error| error.to_string())?;
-        let bytes: u64 = unpacked.values().sum();
-        if unpacked.len() != report.files || bytes != report.bytes {
-            return Err(format!(
-                "{} of {} files with {bytes} of {} bytes arrived",
-                unpacked.len(),
-                report.files,
-                report.bytes
-            ));
+        // The program knows more about a damaged archive. It does not end while it waits for a reader.
+        match tokio::time::timeout(PAUSE, program.wait()).await {
+            Ok(Err(why)) => Err(why),
+            Err(_) if unpacked.is_ok() => Err("the program that sends them does not end".to_owned()),
+            _ => unpacked.map_err(|error| error.to_string()),
         }
-        Ok(())
     }
 
     /// Outcome of a pod that ended without a report; nothing if another pod follows.
@@ -305,22 +353,19 @@ impl Following<'_> {
 
     /// Deletes the Job of a run that cannot go on.
     async fn delete(&self, end: End, message: String) -> Outcome {
-        match self.client.delete(JOBS, &self.name).await {
+        let report = |error: &ClientError| self.notes.note(&format!("the cluster does not answer: {error}"));
+        let delete = || self.client.delete(JOBS, &self.name, Propagation::Foreground);
+        match Budget::of(CLEANUP).persist(report, delete).await {
             Ok(()) => self.end(end, message),
-            Err(error) => self.end(end, format!("{message}; its Job `{}` cannot be deleted: {error}", self.name)),
+            Err(error) => self.end(
+                End::Unknown,
+                format!("{message}; its Job `{}` may still run, because it cannot be deleted: {error}", self.name),
+            ),
         }
     }
 
     fn end(&self, end: End, message: String) -> Outcome {
         ended_early(end, self.steps.clone(), message)
-    }
-
-    /// Reports a message, once.
-    fn note(&self, noted: &mut String, message: String) {
-        if *noted != message {
-            self.observer.note(&message);
-            *noted = message;
-        }
     }
 }
 
@@ -329,30 +374,4 @@ fn waited(message: String, why: Option<String>) -> String {
         Some(why) => format!("{message}: {why}"),
         None => message,
     }
-}
-
-/// Ends the pod of a Job, whose results are copied.
-///
-/// # Errors
-/// For people, when the pod is not reached.
-pub(super) async fn release(client: &Client, name: &str) -> Result<(), String> {
-    let command: Vec<&str> = [TERRACE].into_iter().chain(RELEASE).collect();
-    let mut last = String::new();
-    for _ in 0..TRIES {
-        let selectors =
-            [("labelSelector", format!("job-name={name}")), ("fieldSelector", "status.phase=Running".to_owned())];
-        let released = async {
-            let pods = client.list(PODS, &selectors).await.map_err(|error| error.to_string())?;
-            for pod in pods.iter().filter_map(|pod| pod.pointer("/metadata/name")?.as_str()) {
-                client.execute(pod, CONTAINER, &command).await.map_err(|error| error.to_string())?.wait().await?;
-            }
-            Ok::<_, String>(())
-        };
-        match released.await {
-            Ok(()) => return Ok(()),
-            Err(error) => last = error,
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-    Err(last)
 }

@@ -1,10 +1,11 @@
-//! Manifests of a run: a Job, a Secret with the job, and a ConfigMap with the files.
+//! Manifests of a run: a Job, a Secret with the job, and a Secret with the files, which may hold passwords.
 
 use super::super::pod::{COMMAND, ENVIRONMENTS, FILES, JOB, KEEP, TEMPORARY, TERMINATED};
 use super::super::{Elsewhere, Job};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ pub(super) const CONTAINER: &str = "run";
 pub(super) const TERRACE: &str = "/usr/local/bin/terrace";
 /// Label with the id of the run.
 pub(super) const RUN: &str = "terrace.dev/run";
+/// Label with the id of the folder of records that has the run.
+pub(super) const HOME: &str = "terrace.dev/home";
 /// User and group of the container.
 const USER: u32 = 65532;
 /// Longest value of a label.
@@ -42,57 +45,55 @@ pub(super) fn name(run: &str, attempt: usize) -> String {
     }
 }
 
+/// Name of the Secret with the files.
+fn name_of_files(name: &str) -> String {
+    format!("{name}-files")
+}
+
 /// A text as the value of a label: letters, digits and `-_.`.
-fn label(text: &str) -> String {
+pub(super) fn label(text: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
     let text: String = text.chars().map(plain).collect();
     let text: String = text.trim_matches(['-', '_', '.']).chars().take(LONGEST_LABEL).collect();
     text.trim_end_matches(['-', '_', '.']).to_owned()
 }
 
-fn metadata(job: &Job, name: &str, owner: Option<&str>) -> Json {
-    let mut metadata = json!({
+fn metadata(job: &Job, name: &str) -> Json {
+    json!({
         "name": name,
         "labels": {
             "app.kubernetes.io/managed-by": "terrace",
             "terrace.dev/pipeline": label(&job.elsewhere.pipeline),
             RUN: job.run,
+            HOME: label(job.elsewhere.home.as_deref().unwrap_or_default()),
             "terrace.dev/role": "worker",
         },
         "annotations": {"terrace.dev/pipeline-id": job.elsewhere.pipeline},
-    });
-    if let (Some(uid), Some(metadata)) = (owner, metadata.as_object_mut()) {
-        let owner = json!([{"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid}]);
-        metadata.insert("ownerReferences".to_owned(), owner);
-    }
-    metadata
-}
-
-/// The Secret with the job, and with the variables of its steps. It goes with the Job of this uid.
-pub(super) fn secret(job: &Job, name: &str, text: &[u8], owner: &str) -> Json {
-    json!({
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": metadata(job, name, Some(owner)),
-        "immutable": true,
-        "data": {JOB.1: STANDARD.encode(text)},
     })
 }
 
-/// The ConfigMap with the files. It goes with the Job of this uid.
-pub(super) fn config_map(job: &Job, name: &str, archive: &[u8], owner: &str) -> Json {
-    json!({
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": metadata(job, name, Some(owner)),
-        "immutable": true,
-        "binaryData": {FILES.1: STANDARD.encode(archive)},
-    })
+/// The Secrets of a run: the job with the variables of its steps, and the files. They go with the Job of this uid.
+pub(super) fn secrets(job: &Job, name: &str, text: &[u8], archive: &[u8], owner: &str) -> [Json; 2] {
+    let secret = |own: &str, key: &str, content: &[u8]| {
+        let mut metadata = metadata(job, own);
+        if let Some(metadata) = metadata.as_object_mut() {
+            let owner = json!([{"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": owner}]);
+            metadata.insert("ownerReferences".to_owned(), owner);
+        }
+        json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": metadata,
+            "immutable": true,
+            "data": {key: STANDARD.encode(content)},
+        })
+    };
+    [secret(name, JOB.1, text), secret(&name_of_files(name), FILES.1, archive)]
 }
 
 /// The Job. It is created suspended: its other objects need its uid, and its pod needs them.
 pub(super) fn job(job: &Job, name: &str, options: &ClusterOptions) -> Json {
-    let metadata = metadata(job, name, None);
+    let metadata = metadata(job, name);
     let template_metadata = json!({"labels": metadata.get("labels"), "annotations": metadata.get("annotations")});
     let mut spec = json!({
         "suspend": true,
@@ -113,6 +114,21 @@ pub(super) fn job(job: &Job, name: &str, options: &ClusterOptions) -> Json {
     json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec})
 }
 
+/// A Job as runs have it, for a check by the server.
+pub(super) fn example(options: &ClusterOptions) -> Json {
+    let example = Job {
+        run: "check".to_owned(),
+        folder: "/project".into(),
+        environment: BTreeMap::new(),
+        steps: Vec::new(),
+        dependencies: BTreeMap::new(),
+        timeout: None,
+        grace: Duration::ZERO,
+        elsewhere: Elsewhere { pipeline: "check".to_owned(), folders: vec!["/project".into()], ..Elsewhere::default() },
+    };
+    job(&example, "terrace-check", options)
+}
+
 fn pod(job: &Job, name: &str, options: &ClusterOptions) -> Json {
     let command: Vec<&str> = [TERRACE].into_iter().chain(COMMAND).collect();
     let mut limits = serde_json::Map::new();
@@ -120,7 +136,7 @@ fn pod(job: &Job, name: &str, options: &ClusterOptions) -> Json {
     limits.extend(options.memory.as_ref().map(|memory| ("memory".to_owned(), memory.as_str().into())));
     let mut volumes = vec![
         json!({"name": "job", "secret": {"secretName": name, "defaultMode": 0o440}}),
-        json!({"name": "files", "configMap": {"name": name, "defaultMode": 0o444}}),
+        json!({"name": "files", "secret": {"secretName": name_of_files(name), "defaultMode": 0o440}}),
     ];
     let mut mounts = vec![
         json!({"name": "job", "mountPath": JOB.0, "readOnly": true}),
@@ -195,7 +211,6 @@ pub(super) fn unusable_folder(elsewhere: &Elsewhere) -> Option<String> {
 mod tests {
     use super::super::super::Program;
     use super::*;
-    use std::collections::BTreeMap;
 
     fn example() -> Job {
         Job {
@@ -208,6 +223,7 @@ mod tests {
             grace: Duration::from_secs(5),
             elsewhere: Elsewhere {
                 pipeline: "./shop/big orders".to_owned(),
+                home: Some("1234-5678".to_owned()),
                 folders: vec!["/data/out".into(), "/home/ada/project".into()],
                 ..Elsewhere::default()
             },
@@ -226,11 +242,8 @@ mod tests {
     fn manifests_of_a_run() {
         let run = example();
         let name = name(&run.run, run.elsewhere.attempt);
-        let manifests = [
-            job(&run, &name, &options()),
-            secret(&run, &name, b"{}", "uid-1"),
-            config_map(&run, &name, b"archive", "uid-1"),
-        ];
+        let [description, files] = secrets(&run, &name, b"{}", b"archive", "uid-1");
+        let manifests = [job(&run, &name, &options()), description, files];
         insta::assert_snapshot!(serde_json::to_string_pretty(&manifests).unwrap());
     }
 

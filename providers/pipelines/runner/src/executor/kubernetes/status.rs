@@ -1,18 +1,25 @@
 //! State of a run, from its objects in the cluster.
 
+use super::super::End;
 use super::super::pod::TERMINATED;
 use super::manifest::CONTAINER;
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
 
+/// Reasons of a waiting container that the kubelet tries again, although they rarely end by themselves.
+const REPEATED: [&str; 2] = ["ErrImagePull", "ImagePullBackOff"];
+/// Type of an event about a problem.
+const WARNING: &str = "Warning";
 /// Reasons of a waiting container that do not end by themselves.
-const STUCK: [&str; 4] = ["ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"];
+const STUCK: [&str; 3] = ["InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"];
 
 /// The state of a run in the cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Status {
     /// No pod runs yet, with the reason if there is one.
     Waiting(Option<String>),
+    /// The pod cannot start for now, and its node tries again. The run ends in this way if that lasts.
+    Failing(End, String),
     /// The pod cannot start.
     Stuck(String),
     /// The pod has started; it may have ended.
@@ -54,13 +61,17 @@ fn condition<'a>(object: &'a Json, name: &str, status: &str) -> Option<(&'a str,
     Some((text(found, "/reason"), text(found, "/message")))
 }
 
-/// The state of a run. `seen` names the pods whose end is known; `events` are those of the Job.
+/// The state of a run. `seen` names the pods whose end is known; `events` are those of the Job and of a pod that does not
+/// run.
 pub(super) fn status(job: &Json, pods: &[Json], events: &[Json], seen: &BTreeSet<String>) -> Status {
     let unseen = pods.iter().filter(|pod| !seen.contains(text(pod, "/metadata/name")));
     // Times of the API sort as texts.
     let newest = unseen.max_by_key(|pod| text(pod, "/metadata/creationTimestamp").to_owned());
     if let Some(pod) = newest {
-        return pod_status(pod);
+        return match pod_status(pod) {
+            Status::Waiting(None) => waiting(pod, events),
+            status => status,
+        };
     }
     let failed = condition(job, "Failed", "True").or_else(|| condition(job, "FailureTarget", "True"));
     if let Some((reason, message)) = failed {
@@ -72,9 +83,36 @@ pub(super) fn status(job: &Json, pods: &[Json], events: &[Json], seen: &BTreeSet
     if condition(job, "Complete", "True").is_some() {
         return Status::Failed("its pod ended, and its files are gone".to_owned());
     }
-    let refused = events.iter().filter(|event| text(event, "/reason") == "FailedCreate");
-    let refused = refused.max_by_key(|event| text(event, "/lastTimestamp").to_owned());
+    let refused = newest_event(events, |event| text(event, "/reason") == "FailedCreate");
     Status::Waiting(refused.map(|event| text(event, "/message").to_owned()))
+}
+
+/// The newest pod that has not started and has no known end, such as one whose volumes are missing.
+pub(super) fn pending<'a>(pods: &'a [Json], seen: &BTreeSet<String>) -> Option<&'a str> {
+    let unseen = pods.iter().filter(|pod| !seen.contains(text(pod, "/metadata/name")));
+    let newest = unseen.max_by_key(|pod| text(pod, "/metadata/creationTimestamp").to_owned())?;
+    matches!(pod_status(newest), Status::Waiting(_)).then(|| text(newest, "/metadata/name"))
+}
+
+/// The newest of these events; within a second, a normal one before a warning.
+fn newest_event(events: &[Json], is_wanted: impl Fn(&Json) -> bool) -> Option<&Json> {
+    let wanted = events.iter().filter(|event| is_wanted(event));
+    wanted.max_by_key(|event| (text(event, "/lastTimestamp").to_owned(), text(event, "/type") != WARNING))
+}
+
+/// State of a waiting pod without a reason of its own: its last event, if that is a warning. A missing volume or sandbox
+/// rarely appears later.
+fn waiting(pod: &Json, events: &[Json]) -> Status {
+    let name = text(pod, "/metadata/name");
+    let newest = newest_event(events, |event| text(event, "/involvedObject/name") == name);
+    match newest.filter(|event| text(event, "/type") == WARNING) {
+        None => Status::Waiting(None),
+        Some(event) => {
+            let (reason, message) = (text(event, "/reason"), text(event, "/message"));
+            let why = format!("the pod cannot start: {reason}: {message}");
+            if reason == "FailedScheduling" { Status::Waiting(Some(why)) } else { Status::Failing(End::Broken, why) }
+        }
+    }
 }
 
 fn pod_status(pod: &Json) -> Status {
@@ -107,6 +145,7 @@ fn pod_status(pod: &Json) -> Status {
         };
         match why {
             Some(why) if STUCK.contains(&reason) => return Status::Stuck(why),
+            Some(why) if REPEATED.contains(&reason) => return Status::Failing(End::Failed, why),
             Some(why) => return Status::Waiting(Some(why)),
             None => {}
         }
@@ -177,8 +216,34 @@ mod tests {
         check(container(json!({"waiting": {"reason": "ContainerCreating"}})), Status::Waiting(None));
         let why = "the image `i@sha256:0` cannot be pulled: not found".to_owned();
         let waiting = |reason: &str| container(json!({"waiting": {"reason": reason, "message": "not found"}}));
-        check(waiting("ErrImagePull"), Status::Waiting(Some(why.clone())));
-        check(waiting("ImagePullBackOff"), Status::Stuck(why));
+        check(waiting("ErrImagePull"), Status::Failing(End::Failed, why.clone()));
+        check(waiting("ImagePullBackOff"), Status::Failing(End::Failed, why.clone()));
+        check(waiting("InvalidImageName"), Status::Stuck(why));
+    }
+
+    #[test]
+    fn warning_about_a_pending_pod_is_its_reason() {
+        let pods = [container(json!({"waiting": {"reason": "ContainerCreating"}}))];
+        let event = |pod: &str, reason: &str, message: &str, at: &str| {
+            json!({
+                "involvedObject": {"name": pod}, "reason": reason, "message": message, "type": "Warning",
+                "lastTimestamp": at,
+            })
+        };
+        let of = |events: &[Json]| status(&json!({}), &pods, events, &BTreeSet::new());
+        let old = event("p", "FailedScheduling", "0/1 nodes", "1");
+        let why = |why: &str| format!("the pod cannot start: {why}");
+        assert_eq!(of(std::slice::from_ref(&old)), Status::Waiting(Some(why("FailedScheduling: 0/1 nodes"))));
+        let mut events =
+            vec![old, event("p", "FailedMount", "no secret", "2"), event("q", "FailedMount", "other", "3")];
+        assert_eq!(of(&events), Status::Failing(End::Broken, why("FailedMount: no secret")));
+        let mut pulling = event("p", "Pulling", "", "2");
+        pulling["type"] = "Normal".into();
+        events.insert(0, pulling);
+        assert_eq!(of(&events), Status::Waiting(None), "the volume is mounted now");
+        assert_eq!(pending(&pods, &BTreeSet::new()), Some("p"));
+        assert_eq!(pending(&pods, &BTreeSet::from(["p".to_owned()])), None);
+        assert_eq!(pending(&[container(json!({"running": {}}))], &BTreeSet::new()), None);
     }
 
     #[test]
