@@ -16,22 +16,20 @@ pub struct Lists {
 /// Every list is one value.
 pub const WHOLE: Lists = Lists { key_of: |_| None, default_key: |_| None };
 
-/// Parts of keys that probably hold a secret.
-const LIKELY: [&str; 14] = [
+/// Parts of keys that probably hold a secret, in lower case and without separators.
+const LIKELY: [&str; 12] = [
     "password",
     "pwd",
     "secret",
     "token",
-    "private_key",
-    "access_key",
-    "api_key",
+    "privatekey",
+    "accesskey",
     "apikey",
-    "service_account",
+    "accountkey",
+    "serviceaccount",
     "credential",
     "passphrase",
-    "connection_string",
-    "account.key",
-    "account_key",
+    "connectionstring",
 ];
 
 impl Lists {
@@ -193,8 +191,10 @@ pub fn likely_secrets(json: &Json) -> Vec<Vec<String>> {
     WHOLE.leaves(json).into_iter().filter(is_likely).collect()
 }
 
-fn is_likely(name: &str) -> bool {
-    let name = name.to_lowercase();
+/// True if the name of a key suggests a secret, as `password`, `api_key` or `apiKey`.
+#[must_use]
+pub fn is_likely(name: &str) -> bool {
+    let name = name.to_lowercase().replace(['_', '-', '.', ' '], "");
     LIKELY.iter().any(|likely| name.contains(likely))
 }
 
@@ -284,6 +284,38 @@ mod tests {
         assert_eq!(result(tasks("x"), tasks("x")), Err("`tasks.t.x` is in `plain` and in `secret`".to_owned()));
         assert_eq!(result(json!({}), json!([1])), Err("`secret` is a list, expected a map".to_owned()));
         assert!(TASKS.check(("plain", &Value::Unknown), ("secret", &Value::Unknown)).is_ok());
+    }
+
+    #[test]
+    fn name_of_a_secret_is_recognized_in_every_spelling() {
+        for name in [
+            "password",
+            "DB_PWD",
+            "clientSecret",
+            "auth-token",
+            "private_key",
+            "privateKey",
+            "access_key",
+            "accessKey",
+            "api_key",
+            "apiKey",
+            "APIKEY",
+            "X-Api-Key",
+            "account_key",
+            "accountKey",
+            "fs.azure.account.key",
+            "service_account",
+            "serviceAccount",
+            "credentials",
+            "passphrase",
+            "connection_string",
+            "connectionString",
+        ] {
+            assert!(is_likely(name), "{name}");
+        }
+        for name in ["key", "primaryKey", "account", "service", "connection", "region"] {
+            assert!(!is_likely(name), "{name}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::repository::write;
 use terrace_engine::source::{SourceId, Sources, Span};
 use terrace_engine::yaml::{self, Budget, Node, NodeKind};
-use terrace_provider::secret_half::has_password;
+use terrace_provider::secret_half::{has_password, is_likely};
 use terrace_provider::{Attributes, Object, Path as ValuePath, Redaction, Step, Value};
 
 /// The code of a diagnostic about a problem that the platform found.
@@ -25,8 +25,6 @@ const CODE: &str = "witboost_validation";
 const PRODUCT: &str = "urn:dmb:dp:";
 /// The version of a data product without one.
 const FIRST_VERSION: &str = "0.0.0";
-/// Parts of the names of fields whose values are secret.
-const SECRET_WORDS: [&str; 5] = ["secret", "password", "passphrase", "token", "credential"];
 
 /// A descriptor to validate.
 struct Descriptor {
@@ -326,9 +324,7 @@ fn has_word(text: &str, word: &str) -> bool {
 fn collect_secrets<'n>(node: &'n Node, is_secret: bool, found: &mut Vec<&'n Node>) {
     match &node.kind {
         NodeKind::Map(entries) => entries.iter().for_each(|entry| {
-            let key = entry.key.to_lowercase();
-            let is_named = SECRET_WORDS.iter().any(|word| key.contains(word));
-            collect_secrets(&entry.value, is_secret || is_named, found);
+            collect_secrets(&entry.value, is_secret || is_likely(&entry.key), found);
         }),
         NodeKind::List(items) => items.iter().for_each(|item| collect_secrets(item, is_secret, found)),
         NodeKind::Text(text) if is_secret || has_password(text) => found.push(node),
@@ -422,5 +418,15 @@ mod tests {
         sources.add("a", TEXT);
         let lines: Vec<&str> = secrets.iter().map(|node| &TEXT[lines_of(node.span, &sources).unwrap()]).collect();
         assert_eq!(lines, ["    password: hunter2"]);
+    }
+
+    #[test]
+    fn secret_is_recognized_by_every_form_of_its_name() {
+        for name in ["apiKey", "private_key", "accessKey", "account_key", "pwd", "connectionString", "serviceAccount"] {
+            let product = tree(&format!("components:\n- specific:\n    {name}: {{value: [hunter2]}}\n    user: me\n"));
+            let mut secrets = Vec::new();
+            collect_secrets(&product, false, &mut secrets);
+            assert_eq!(redaction(&secrets).text("me has hunter2"), "me has (sensitive value)", "{name}");
+        }
     }
 }
