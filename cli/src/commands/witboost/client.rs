@@ -67,6 +67,8 @@ pub(super) enum Registered {
 pub(super) struct CallError {
     /// The status of the answer.
     pub(super) status: Option<u16>,
+    /// True if the platform does not accept the token, or its rights.
+    pub(super) is_refused: bool,
     /// The message and its remedies, without secrets.
     pub(super) failure: Failure,
 }
@@ -208,7 +210,9 @@ impl Client {
         };
         let failure_of_command = Failure::new(self.redacted(&message));
         let hints = hints.iter().filter(|hint| !hint.is_empty()).map(|hint| self.redacted(hint));
-        CallError { status: failure.status(), failure: hints.fold(failure_of_command, Failure::hint) }
+        let status = failure.status();
+        let is_refused = matches!(failure, http::Failure::Unauthorized { .. }) || matches!(status, Some(401 | 403));
+        CallError { status, is_refused, failure: hints.fold(failure_of_command, Failure::hint) }
     }
 }
 

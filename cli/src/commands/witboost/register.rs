@@ -32,7 +32,7 @@ impl Sent {
 /// Shows the registrations, asks, and sends them.
 ///
 /// # Errors
-/// When the configuration is invalid, the user does not consent, or the platform accepts no registration.
+/// When the configuration is invalid, the user does not consent, or the platform does not take all registrations.
 pub(super) async fn run(context: &Context<'_>, arguments: &WitboostRegisterArguments) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     let registrations = Registrations::of(context, &settings)?;
@@ -52,7 +52,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &WitboostRegisterArgum
         }
         match client.register(registration).await {
             Ok(registered) => sent.push((registration, Sent::Done(registered))),
-            Err(CallError { status, failure }) => {
+            Err(CallError { status, failure, .. }) => {
                 is_over = matches!(status, None | Some(401 | 403 | 429));
                 context.ui.fail(&failure);
                 sent.push((registration, Sent::Failed(failure.message.unwrap_or_default())));
@@ -76,10 +76,11 @@ pub(super) async fn run(context: &Context<'_>, arguments: &WitboostRegisterArgum
         let lines = sent.iter().map(|(registration, sent)| format!("{:10}  {}\n", sent.word(), line(registration)));
         context.ui.print(&lines.collect::<String>())?;
     }
-    let done = sent.iter().filter(|(_, sent)| matches!(sent, Sent::Done(_))).count();
-    match done {
-        done if done == sent.len() => Ok(Exit::Done),
-        0 => Err(Failure::reported(Exit::Error)),
+    let taken = sent.iter().filter(|(_, sent)| matches!(sent, Sent::Done(Registered::Taken))).count();
+    match (taken, existing) {
+        (taken, _) if taken == sent.len() => Ok(Exit::Done),
+        (0, 0) => Err(Failure::reported(Exit::Error)),
+        // Existing adapters may have an older address.
         _ => Err(Failure::reported(Exit::PartlyApplied)),
     }
 }

@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::report;
 use crate::settings::{EnvironmentRef, Settings};
+use crate::variables::Variables;
 use crate::wiring::{EnvironmentContext, library};
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,11 +61,13 @@ impl Registrations {
     /// When the configuration or a blueprint is invalid, which is reported, or there is nothing to register.
     pub(super) fn of(context: &Context<'_>, settings: &Settings) -> Result<Self, Failure> {
         let adapter = &settings.witboost(context.ui)?.adapter;
-        let names = environments(context, settings, adapter)?;
+        // No provider is called, so the secrets of environments may be missing here.
+        let isolated = Settings { variables: Variables::isolated(), ..settings.clone() };
+        let chosen = environments(context, &isolated, adapter)?;
         // The registration of an environment does not depend on the environment of the command.
-        let settings = &Settings { environment: None, ..settings.clone() };
+        let settings = &Settings { environment: None, ..isolated };
         let (mut found, mut unversioned) = (Self::default(), BTreeSet::new());
-        for name in &names {
+        for (name, url) in &chosen {
             let environment = settings.environment(Some(EnvironmentRef::word(name)), context.ui)?;
             let env_context = EnvironmentContext::new(settings, environment, false, context.ui)?;
             let mut sources = Sources::default();
@@ -78,18 +81,17 @@ impl Registrations {
             if has_errors(&diagnostics) {
                 return Err(Failure::reported(Exit::Error));
             }
-            let Some(url) = url_of(adapter, name) else { continue };
             let ids = ids(&library, &env_context.templates);
             found.use_cases.extend(ids.iter().filter(|id| id.starts_with(USE_CASE)).cloned());
-            let mut templates: BTreeMap<&str, Option<&AdapterTemplate>> = BTreeMap::new();
-            for id in ids.iter().filter(|id| !id.starts_with(USE_CASE)) {
-                match name_and_version(id) {
-                    Some(_) => drop(templates.insert(id, None)),
-                    None => drop(unversioned.insert(id.clone())),
+            let answered = ids.iter().filter(|id| !id.starts_with(USE_CASE)).map(|id| (id.as_str(), None));
+            let configured = adapter.templates.iter().map(|template| (template.id.as_str(), Some(template)));
+            let templates: BTreeMap<&str, Option<&AdapterTemplate>> = answered.chain(configured).collect();
+            for (id, template) in templates {
+                match registration(id, template, url, name) {
+                    Some(registration) => found.all.push(registration),
+                    None => drop(unversioned.insert(id.to_owned())),
                 }
             }
-            templates.extend(adapter.templates.iter().map(|template| (template.id.as_str(), Some(template))));
-            found.all.extend(templates.into_iter().filter_map(|(id, template)| registration(id, template, url, name)));
         }
         let warnings: Vec<Diagnostic> = unversioned.iter().map(|id| without_version(id)).collect();
         report(context.ui, &Sources::default(), &warnings);
@@ -101,12 +103,12 @@ impl Registrations {
     }
 }
 
-/// The environments to register, each with a URL of the server.
+/// The environments to register, each with the URL of its server.
 fn environments(
     context: &Context<'_>,
     settings: &Settings,
     adapter: &AdapterConfiguration,
-) -> Result<Vec<String>, Failure> {
+) -> Result<Vec<(String, String)>, Failure> {
     let known = settings.configuration.environment_names();
     let unknown = adapter.urls.iter().find(|(name, _)| !known.contains(&name.value.as_str()));
     if let Some((name, _)) = unknown {
@@ -126,13 +128,13 @@ fn environments(
         // Reports an environment that is not configured.
         settings.environment(None, context.ui)?;
         return match url_of(adapter, only) {
-            Some(_) => Ok(vec![only.clone()]),
+            Some(url) => Ok(vec![(only.clone(), url.to_owned())]),
             None => Err(no_url(format!("no address of the server is configured for the environment `{only}`"))),
         };
     }
-    let with_url: Vec<String> =
-        known.iter().filter(|name| url_of(adapter, name).is_some()).map(|name| (*name).to_owned()).collect();
-    if with_url.is_empty() { Err(no_url("no address of the server is configured".to_owned())) } else { Ok(with_url) }
+    let with_url = |name: &&str| Some(((*name).to_owned(), url_of(adapter, name)?.to_owned()));
+    let all: Vec<(String, String)> = known.iter().filter_map(with_url).collect();
+    if all.is_empty() { Err(no_url("no address of the server is configured".to_owned())) } else { Ok(all) }
 }
 
 /// The URL of the server of an environment.
@@ -152,6 +154,7 @@ fn ids(library: &Library, templates: &Templates) -> BTreeSet<String> {
     all.filter(|id| id.starts_with(USE_CASE) || id.starts_with(crate::configuration::INFRASTRUCTURE)).collect()
 }
 
+/// The registration of a template; `None` if its id has no version.
 fn registration(id: &str, template: Option<&AdapterTemplate>, url: &str, environment: &str) -> Option<Registration> {
     let (name, version) = name_and_version(id)?;
     let given = template.cloned();

@@ -33,7 +33,9 @@ pub(super) async fn run(context: &Context<'_>, format: FormatArguments) -> Resul
     let word = match &access {
         Ok(true) => "accepted",
         Ok(false) => "unchecked",
-        Err(_) => "refused",
+        Err(error) if error.is_refused => "refused",
+        // The platform did not decide.
+        Err(_) => "unknown",
     };
     if format.is_json() {
         let message = access.as_ref().err().and_then(|error| error.failure.message.clone());

@@ -58,11 +58,17 @@ pub(super) struct Problem {
 /// Reads an answer: `{httpStatus, body: {results}}` or `{results}`.
 ///
 /// # Errors
-/// When it has no results; with the message of the answer, if it has one.
+/// When its status is not a success, or it has no results; with the message of the answer, if it has one.
 pub(super) fn read(answer: &Json) -> Result<Vec<Phase>, String> {
     let body = answer.get("body").unwrap_or(answer);
+    let message = ["userMessage", "message", "error"].into_iter().find_map(|name| body.get(name)?.as_str());
+    if let Some(status) = answer.get("httpStatus")
+        && !status.as_u64().is_some_and(|status| (200..300).contains(&status))
+    {
+        let because = message.map(|text| format!(": {}", shortened(text))).unwrap_or_default();
+        return Err(format!("its status is {}{because}", shortened(&status.to_string())));
+    }
     let Some(results) = body.get("results").and_then(Json::as_array) else {
-        let message = ["userMessage", "message", "error"].into_iter().find_map(|name| body.get(name)?.as_str());
         return Err(message.map_or_else(|| "the answer has no results".to_owned(), shortened));
     };
     match results.as_slice() {
@@ -228,6 +234,8 @@ mod tests {
             (json!({"results": []}), "Witboost validated nothing"),
             (json!([]), "the answer has no results"),
             (json!(null), "the answer has no results"),
+            (json!({"httpStatus": 500, "body": {"message": "no", "results": [{}]}}), "its status is 500: no"),
+            (json!({"httpStatus": "x", "body": {"results": [{}]}}), "its status is \"x\""),
         ] {
             assert_eq!(read(&answer), Err(message.to_owned()), "{answer}");
         }
