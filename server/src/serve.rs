@@ -80,7 +80,7 @@ impl Server {
             operation_locks: OperationLocks::default(),
             wake: Notify::new(),
             failed_attempts: RetryCounter::default(),
-            lists: Cache::default(),
+            lists: Arc::<Cache>::default(),
             recovery_checks: RetryCounter::default(),
             claiming: Outage::default(),
             polling: tokio::sync::Mutex::default(),

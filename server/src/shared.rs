@@ -44,7 +44,7 @@ pub(crate) struct Shared {
     /// Requests that wait for interrupted calls which may still take effect.
     pub(crate) recovery_checks: RetryCounter,
     /// The lists of pickers.
-    pub(crate) lists: Cache,
+    pub(crate) lists: Arc<Cache>,
     /// The limits of descriptors and their permits.
     pub(crate) processing: ProcessingLimits,
     /// Whether workers fail to claim requests.

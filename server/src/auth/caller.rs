@@ -116,6 +116,11 @@ impl Caller {
         self.mark_checked(self.principal.may(Action::Read, false, &[Resource::Environment(name)]))
     }
 
+    /// Whether the caller may do the action with everything in an environment.
+    pub(crate) fn may_everywhere(&self, action: Action, environment: &str) -> bool {
+        self.mark_checked(self.principal.may(action, false, &[Resource::WholeEnvironment(environment)]))
+    }
+
     /// The items of a list that the caller sees.
     pub(crate) fn visible<T>(&self, items: impl IntoIterator<Item = T>, sees: impl Fn(&Self, &T) -> bool) -> Vec<T> {
         self.mark_checked(true);

@@ -242,6 +242,7 @@ impl Grant {
         match resource {
             Resource::Any => true,
             Resource::Environment(name) => environments.allow(name),
+            Resource::WholeEnvironment(name) => environments.allow(name) && stacks.is_any() && domains.is_any(),
             Resource::Stack(stack) => {
                 let own = domains_of(&stack.name);
                 environments.allow(&stack.environment)
@@ -270,6 +271,8 @@ pub(crate) enum Resource<'r> {
     Any,
     /// An environment.
     Environment(&'r str),
+    /// An environment with everything in it, for grants without limits to stacks or domains only.
+    WholeEnvironment(&'r str),
     /// A stack.
     Stack(&'r StackId),
     /// An environment and domains that a descriptor names in addition to those of its stack: blueprints may read them.

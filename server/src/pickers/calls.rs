@@ -1,7 +1,7 @@
 //! The calls: a page of a list, and the check of chosen objects.
 
 use super::answers::{Failed, Fault, Item, Selected, ValidationRequest};
-use super::cache::{ListError, Listed};
+use super::cache::ListError;
 use super::list::{parameters, read};
 use super::picker::Picker;
 use crate::answer::Refusal;
@@ -15,15 +15,14 @@ use axum::extract::{Path, Query, State};
 use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Map, Value as JsonValue};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use terrace_engine::address::StackId;
+use std::time::Duration;
 use terrace_engine::diagnostic::did_you_mean;
 use terrace_provider::names::listed;
+use tokio::task::block_in_place;
 use utoipa::IntoParams;
 
-/// The name that replaces the stack of these calls.
-const NO_STACK: &str = "pickers";
 /// The least number of objects of a page, by the specification.
 const LEAST_LIMIT: usize = 5;
 /// The most objects of a page.
@@ -32,6 +31,10 @@ const MAX_LIMIT: usize = 1_000;
 const DEFAULT_LIMIT: usize = 50;
 /// The most objects of a validation.
 const MOST_SELECTED: usize = 1_000;
+/// The most errors of a validation that search a similar id.
+const MOST_SUGGESTIONS: usize = 10;
+/// The age up to which a kept list shows that an object does not exist.
+const FRESH: Duration = Duration::from_secs(5);
 /// The field of a body that chooses a picker.
 const PICKER: &str = "picker";
 
@@ -84,16 +87,18 @@ pub(crate) async fn list(
         b"" | b"null" => Map::new(),
         bytes => body::read(bytes).map_err(|error| Failed::bad_request(error.problem))?,
     };
-    let (name, picker) = choose(&shared, path.as_ref(), query.picker.as_deref(), &fields)?;
-    let items = items(&shared, &caller, (name, picker), &fields).await?;
+    let (name, picker) = choose(&shared, &caller, path.as_ref(), query.picker.as_deref(), &fields)?;
+    let items = items(&shared, (name, picker), &fields, picker.cache).await?;
     let filter = query.filter.unwrap_or_default().trim().to_lowercase();
     let found = items.iter().filter(|item| filter.is_empty() || item.matches(&filter));
-    Ok(Json(found.skip(query.offset.unwrap_or_default()).take(limit).cloned().collect()))
+    let page = found.skip(query.offset.unwrap_or_default()).take(limit).cloned();
+    Ok(Json(block_in_place(|| page.collect())))
 }
 
 /// Checks that chosen objects still exist.
 ///
-/// Only their ids count: other fields, such as a state, may have changed.
+/// Only their ids count: other fields, such as a state, may have changed. An object that was removed within the `cache` of
+/// the picker may still be valid; an object counts as missing only by a list of the last 5 seconds.
 #[utoipa::path(post, path = "/v1/resources/validate", tag = "custom URL picker", params(ValidationQuery),
     request_body = ValidationRequest, responses((status = 200, body = String)))]
 pub(crate) async fn validate(
@@ -121,64 +126,94 @@ async fn check(
         return Err(Failed::bad_request(format!("`selectedObjects` has more than {MOST_SELECTED} objects")));
     }
     let fields = query_parameters.unwrap_or_default();
-    let (name, picker) = choose(shared, path, query.picker.as_deref(), &fields)?;
-    let items = items(shared, caller, (name, picker), &fields).await?;
-    let fault = |Selected { id }: Selected| {
-        let is_known = items.iter().any(|item| item.id == id);
-        (!is_known).then(|| Fault {
-            error: format!("`{}` does not exist, or no longer", escaped_name(&id)),
-            suggestion: Some(
-                did_you_mean(&id, items.iter().map(|item| item.id.as_str()))
-                    .unwrap_or_else(|| "choose another object".to_owned()),
-            ),
-        })
-    };
-    let faults: Vec<Fault> = selected_objects.into_iter().filter_map(fault).collect();
+    let (name, picker) = choose(shared, caller, path, query.picker.as_deref(), &fields)?;
+    let kept = items(shared, (name, picker), &fields, picker.cache).await?;
+    if block_in_place(|| missing(&kept, &selected_objects)).is_empty() {
+        return Ok(Json("valid"));
+    }
+    // The list may be older than the object.
+    let items = items(shared, (name, picker), &fields, FRESH.min(picker.cache)).await?;
+    let faults = block_in_place(|| faults(&items, &missing(&items, &selected_objects)));
     if faults.is_empty() { Ok(Json("valid")) } else { Err(Failed::of_objects(faults)) }
 }
 
-/// The picker of a call: as the path, the query or the body says, or the only one.
+/// The ids of chosen objects that are not in a list.
+fn missing<'s>(items: &[Item], selected: &'s [Selected]) -> Vec<&'s str> {
+    let known: HashSet<&str> = items.iter().map(|item| item.id.as_str()).collect();
+    selected.iter().map(|object| object.id.as_str()).filter(|id| !known.contains(id)).collect()
+}
+
+/// The errors of missing objects. The search for similar ids is slow, so only the first errors suggest one.
+pub(super) fn faults(items: &[Item], missing: &[&str]) -> Vec<Fault> {
+    let similar = |id: &str| did_you_mean(id, items.iter().map(|item| item.id.as_str()));
+    let fault = |(position, id): (usize, &&str)| {
+        let suggestion = (position < MOST_SUGGESTIONS).then(|| similar(id)).flatten();
+        Fault {
+            error: format!("`{}` does not exist, or no longer", escaped_name(id)),
+            suggestion: Some(suggestion.unwrap_or_else(|| "choose another object".to_owned())),
+        }
+    };
+    missing.iter().enumerate().map(fault).collect()
+}
+
+/// The picker of a call: as the path, the query or the body says, or the only one. A picker that the caller may not use
+/// does not exist for it.
+///
+/// # Errors
+/// When the caller may use no picker, or the call chooses none.
 fn choose<'a>(
     shared: &'a Shared,
+    caller: &Caller,
     path: Option<&'a Path<BTreeMap<String, String>>>,
     query: Option<&'a str>,
     fields: &'a Map<String, JsonValue>,
 ) -> Result<(&'a str, &'a Picker), Failed> {
-    let pickers = &shared.settings.pickers;
-    let names = || listed(&pickers.keys().map(String::as_str).collect::<Vec<_>>());
+    let all = &shared.settings.pickers;
+    // A provider lists with its own rights, so limits to stacks or domains rule a call out.
+    let may_use = |picker: &Picker| caller.may_everywhere(Action::Pick, &picker.environment);
+    let usable: Vec<(&str, &Picker)> =
+        all.iter().filter(|(_, picker)| may_use(picker)).map(|(name, picker)| (name.as_str(), picker)).collect();
+    if let (Some(picker), []) = (all.values().next(), usable.as_slice()) {
+        caller.check(Action::Pick, false, &[Resource::WholeEnvironment(&picker.environment)])?;
+    }
+    let names = || listed(&usable.iter().map(|(name, _)| *name).collect::<Vec<_>>());
     let in_path = path.and_then(|Path(path)| path.get(PICKER)).map(String::as_str);
     let in_body = fields.get(PICKER).and_then(JsonValue::as_str);
     let Some(name) = in_path.or(query).or(in_body) else {
-        let mut all = pickers.iter();
-        return match (all.next(), all.next()) {
-            (None, _) => Err(Failed::bad_request("this server has no pickers: configure `server.pickers`")),
-            (Some((name, only)), None) => Ok((name, only)),
+        return match usable.as_slice() {
+            [] => Err(Failed::bad_request("this server has no pickers: configure `server.pickers`")),
+            [only] => Ok(*only),
             _ => Err(Failed::bad_request(format!("choose a picker with `picker`: {}", names()))),
         };
     };
-    pickers.get_key_value(name).map(|(name, picker)| (name.as_str(), picker)).ok_or_else(|| {
+    let found = caller.filter_visible(all.get_key_value(name), |_, (_, picker)| may_use(picker));
+    found.map(|(name, picker)| (name.as_str(), picker)).ok_or_else(|| {
         Failed::bad_request(format!("the picker `{}` is unknown: choose one of {}", escaped_name(name), names()))
     })
 }
 
-/// The objects of a picker for a caller.
+/// The objects of a picker, by a list of at most this age.
 async fn items(
     shared: &Arc<Shared>,
-    caller: &Caller,
     (name, picker): (&str, &Picker),
     fields: &Map<String, JsonValue>,
+    age: Duration,
 ) -> Result<Arc<[Item]>, Failed> {
-    // The provider lists with its own rights, so limits to stacks or domains rule the call out.
-    let stack = StackId::new(NO_STACK, picker.environment.as_str());
-    caller.check(Action::Pick, false, &[Resource::Stack(&stack)])?;
     let parameters = parameters(picker, fields)?;
-    let Some(env) = shared.environments.get(&picker.environment) else {
-        return Err(Refusal::Internal(format!("the picker `{name}` names no environment")).into());
-    };
     let key = serde_json::json!([name, parameters]).to_string();
-    let listed: Listed = shared.lists.get(key, picker.cache, || read(picker, env, &parameters)).await;
+    let reading = {
+        let (shared, picker) = (Arc::clone(shared), picker.clone());
+        async move {
+            match shared.environments.get(&picker.environment) {
+                Some(env) => read(&picker, env, &parameters).await,
+                None => Err(ListError::Provider(format!("there is no environment `{}`", picker.environment))),
+            }
+        }
+    };
+    let listed = shared.lists.get(key, &picker.environment, age, reading).await;
     listed.map_err(|error| match error {
         ListError::Input(problem) => Failed::bad_request(problem),
         ListError::Provider(why) => Refusal::Internal(format!("the picker `{name}` cannot list objects: {why}")).into(),
+        ListError::Busy => Refusal::Unavailable("other lists are being read: try again later".to_owned()).into(),
     })
 }

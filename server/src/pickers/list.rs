@@ -59,7 +59,7 @@ pub(super) async fn read(picker: &Picker, env: &EnvironmentContext, parameters: 
     let instance = picker.instance(provider.name);
     let found = single_lookup::run(registry, lookup, instance, &arguments);
     let found = with_silence_limit(&env.engine.environment.silence_limit, found).await;
-    let found = found.map_err(|error| list_error(&error))?;
+    let found = found.map_err(|error| list_error(picker, &error))?;
     let items = match found.get(field) {
         Some(Value::List(items)) => items.as_slice(),
         None | Some(Value::Null) => &[],
@@ -74,10 +74,13 @@ pub(super) async fn read(picker: &Picker, env: &EnvironmentContext, parameters: 
     Ok(items.iter().filter_map(|value| item(picker, value)).collect())
 }
 
-/// The failure of a lookup. The caller sees the reason if its parameters are the cause: the session has redacted it.
-fn list_error(error: &ProviderError) -> ListError {
+/// The failure of a lookup. The caller sees the reason if its parameters may be the cause: the session has redacted it.
+/// Fixed arguments are the operator's.
+fn list_error(picker: &Picker, error: &ProviderError) -> ListError {
     match error.kind {
-        ErrorKind::NotFound | ErrorKind::InvalidInput { .. } => ListError::Input(error.message.clone()),
+        ErrorKind::NotFound | ErrorKind::InvalidInput { .. } if !picker.parameters.is_empty() => {
+            ListError::Input(error.message.clone())
+        }
         _ => ListError::Provider(error.with_problems()),
     }
 }

@@ -71,6 +71,11 @@ impl Picker {
                     Diagnostic::error("unknown_attribute", format!("`{}` has no text argument `{name}`", self.lookup));
                 found.push(error.hint(format!("its text arguments are: {}", listed(&names))));
             }
+            if self.arguments.contains_key(name) {
+                let error =
+                    Diagnostic::error("duplicate_name", format!("`{name}` is in `arguments` and in `parameters`"));
+                found.push(error.hint("fix its value in `arguments`, or let callers set it in `parameters`"));
+            }
         }
         let set = self.parameters.iter().map(|name| (name.clone(), Value::Unknown));
         let arguments: Attributes = self.arguments.clone().into_iter().chain(set).collect();

@@ -1,4 +1,5 @@
 use super::answers::{Failed, Item};
+use super::calls::faults;
 use super::list::parameters;
 use super::picker::Picker;
 use axum::response::IntoResponse;
@@ -89,4 +90,14 @@ async fn errors_of_a_validation_are_objects() {
     assert_eq!(body(failed).await, json!({"errors": [{"error": "no"}]}));
     let failed = Failed::from(crate::answer::Refusal::NoPath).of_validation();
     assert!(body(failed).await["errors"][0].is_string());
+}
+
+#[test]
+fn only_the_first_errors_search_a_similar_object() {
+    let item = |id: &str| Item { id: id.to_owned(), value: id.to_owned(), more: Map::new() };
+    let missing = vec!["warehose"; 1_000];
+    let faults = faults(&[item("warehouse")], &missing);
+    assert_eq!(faults.len(), missing.len());
+    let similar = faults.iter().filter(|fault| fault.suggestion.as_deref() == Some("did you mean `warehouse`?"));
+    assert_eq!(similar.count(), 10);
 }

@@ -320,6 +320,46 @@ fn descriptor_cannot_bypass_a_limit() {
 }
 
 #[test]
+fn picker_needs_a_token_without_limits_within_its_environment() {
+    let project = project();
+    let tokens = [
+        token("test", "plan", "environments: [test]"),
+        token("other", "plan", "environments: ['no*']"),
+        token("stacks", "plan", "environments: [test], stacks: ['*']"),
+        token("domains", "plan", "environments: [test], domains: ['*']"),
+        token("free", "plan", ""),
+    ];
+    let picker = |name: &str, environment: &str| {
+        format!("{name}: {{lookup: sqlite_tables, environment: {environment}, parameters: [path]}}")
+    };
+    let pickers = format!("pickers: {{{}, {}}}, ", picker("open", "test"), picker("hidden", OTHER_ENVIRONMENT));
+    let server = serve(&project, &tokens, &pickers);
+    let body = json!({"path": "none.db", "selectedObjects": [], "queryParameters": {"path": "none.db"}}).to_string();
+    let ask = |token: &str, path: &str| call(&server, token, "POST", path, &body);
+    for call in ["/v1/resources", "/v1/resources/validate"] {
+        for path in [format!("/pickers/open{call}"), format!("{call}?picker=open")] {
+            for token in ["test", "free"] {
+                let answer = ask(token, &path);
+                assert!(answer.status == 400 && answer.body.contains("no database"), "{token} {path} {answer:?}");
+            }
+            for token in ["other", "stacks", "domains"] {
+                let answer = ask(token, &path);
+                assert!(answer.status == 403 && !answer.body.contains("open"), "{token} {path} {answer:?}");
+            }
+        }
+        // A picker of another environment is unknown to the caller.
+        let unknown = |name: &str| ask("test", &format!("/pickers/{name}{call}"));
+        let (hidden, never) = (unknown("hidden"), unknown("never"));
+        assert_eq!((hidden.status, never.status), (400, 400), "{hidden:?} {never:?}");
+        assert_eq!(hidden.body.replace("hidden", "never"), never.body);
+        assert!(never.body.contains("`open`"), "{never:?}");
+        // The only usable picker needs no name.
+        assert!(ask("test", call).body.contains("no database"));
+        assert!(ask("free", call).body.contains("choose a picker with `picker`: `hidden`, `open`"));
+    }
+}
+
+#[test]
 fn consent_to_data_loss_needs_a_separate_scope() {
     let project = project();
     let tokens = [

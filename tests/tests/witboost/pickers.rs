@@ -1,8 +1,8 @@
 //! The pickers of `terrace serve`: lists of remote objects for forms.
 
 use serde_json::{Value as Json, json};
-use terrace_tests::Project;
 use terrace_tests::served::{Answer, Served};
+use terrace_tests::{Project, until};
 
 /// A project with a database of twelve tables, and pickers of it.
 fn project(pickers: &str) -> Project {
@@ -119,7 +119,7 @@ fn picker_is_chosen_by_path_query_or_body() {
     }
     // Parameters do not lead out of the provider's folder.
     let answer = post(&server, "/pickers/other/v1/resources", &json!({"path": "../../etc/passwd"}));
-    assert_eq!(answer.status, 400, "{answer:?}");
+    assert!(answer.status == 400 && answer.body.contains("leads out of the project folder"), "{answer:?}");
 }
 
 #[test]
@@ -131,6 +131,10 @@ fn list_is_kept_for_its_time() {
     project.edit("stack.yaml", "name: T_00", "name: T_99");
     project.run(["apply", "stack.yaml", "--auto-approve", "--allow-data-loss", "-q"]).done();
     assert_eq!(ids(&post(&server, "/v1/resources", &json!({}))), tables(0..12));
+    // An object counts as missing by a list of the last seconds only.
+    let validate = |id: &str| post(&server, "/v1/resources/validate", &json!({"selectedObjects": [{"id": id}]}));
+    until("the list is older than a few seconds", || validate("shop.db/T_99").status == 200);
+    assert_eq!(validate("shop.db/T_00").status, 400);
     drop(server);
     let server = Served::start(&project, &[]);
     assert!(ids(&post(&server, "/v1/resources", &json!({}))).contains(&"shop.db/T_99".to_owned()));
@@ -138,12 +142,20 @@ fn list_is_kept_for_its_time() {
 
 #[test]
 fn failure_of_a_provider_shows_no_details() {
-    let project = project("    tables: {lookup: postgres_tables, arguments: {database: shop, schema: s}}\n");
+    let missing = "    missing: {lookup: sqlite_tables, arguments: {path: nothing.db}}\n";
+    let tables = "    tables: {lookup: postgres_tables, arguments: {database: shop, schema: s}}\n";
+    let project = project(&format!("{missing}{tables}"));
     project.edit(
         "terrace.yaml",
         "{local: {overlay: embedded}}",
         "{local: {overlay: embedded, providers: {postgres: {host: 127.0.0.1, port: 9, user: me, password: hunter2}}}}",
     );
+    let server = Served::start(&project, &[]);
+    // The operator writes fixed arguments, so only the log has the reason.
+    let answer = post(&server, "/pickers/missing/v1/resources", &json!({}));
+    assert!(answer.status == 500 && !answer.body.contains("nothing"), "{answer:?}");
+    drop(server);
+    project.edit("terrace.yaml", missing, "");
     let server = Served::start(&project, &[]);
     for path in ["/v1/resources", "/v1/resources/validate"] {
         let answer = post(&server, path, &json!({"selectedObjects": []}));
@@ -163,6 +175,10 @@ fn invalid_pickers_are_refused_at_the_start() {
         ("{a: {lookup: sqlite_tables, arguments: {path: 1}}}", "has to be text"),
         ("{a: {lookup: sqlite_tables, arguments: {path: x, nothing: y}}}", "has no attribute `nothing`"),
         ("{a: {lookup: sqlite_tables, parameters: [paths]}}", "has no text argument `paths`"),
+        (
+            "{a: {lookup: sqlite_tables, arguments: {path: x}, parameters: [path]}}",
+            "`path` is in `arguments` and in `parameters`",
+        ),
         ("{a: {lookup: sqlite_table, arguments: {path: x, name: y}}}", "has several lists"),
         ("{a: {lookup: sqlite_tables, arguments: {path: x}, list: none}}", "has no list `none`"),
         ("{a: {lookup: local_file, arguments: {path: x}}}", "returns no list"),
