@@ -47,6 +47,7 @@ async fn lists_return_all_objects_by_name() {
     assert!(named(&warehouses["warehouses"]).contains(&json!("WH")));
     let clusters = look_up(&instance, "databricks_clusters", json!({"workspaceUrl": stand_in.url()})).await.unwrap();
     assert!(clusters["clusters"].as_array().unwrap().iter().any(|it| it["id"] == "0612-101010-cluster1"), "{clusters}");
+    assert!(!named(&clusters["clusters"]).contains(&json!("job-1-run-1")), "{clusters}");
     // More than a page.
     let of = |schema: &str| json!({"catalog": "main", "schema": schema});
     let tables = look_up(&instance, "databricks_tables", of("lists")).await.unwrap();

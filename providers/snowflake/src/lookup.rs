@@ -14,6 +14,9 @@ const TABLE: &str = "snowflake_table";
 const CURRENT_ROLE: &str = "snowflake_current_role";
 const TABLES: &str = "snowflake_tables";
 const WAREHOUSES: &str = "snowflake_warehouses";
+/// The rows after which Snowflake cuts the result of `SHOW TABLES`:
+/// <https://docs.snowflake.com/en/sql-reference/sql/show-tables>.
+const MOST_ROWS: usize = 10_000;
 
 /// The lookups of the provider.
 pub(crate) fn lookups() -> Vec<Lookup> {
@@ -63,7 +66,7 @@ pub(crate) fn lookups() -> Vec<Lookup> {
         },
         Lookup {
             name: TABLES,
-            doc: "The tables of a schema that the role may see: at most 10,000.",
+            doc: "The tables of a schema that the role may see. More than 9,999 are an error: Snowflake cuts the list.",
             arguments: Object(vec![
                 text("database", "The database.").required(),
                 text("schema", "The schema.").required(),
@@ -138,6 +141,10 @@ async fn tables_of(statements: &Statements<'_>, arguments: &Attributes) -> Resul
         let message = format!("schema {database}.{schema} does not exist, or the role may not see it");
         return Err(ProviderError::new(ErrorKind::NotFound, message));
     };
+    if rows.iter().count() >= MOST_ROWS {
+        let message = format!("schema {database}.{schema} has too many tables to list: Snowflake returns {MOST_ROWS}");
+        return Err(ProviderError::new(ErrorKind::Failed, message).solution("name the table instead of listing all"));
+    }
     let item = |row: Row<'_>| {
         let name = row.text("name");
         let id = format!("{database}.{schema}.{name}");

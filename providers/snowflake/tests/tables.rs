@@ -498,6 +498,12 @@ async fn lookups_list_tables_and_warehouses() {
     let error = lookup("snowflake_tables", json!({"database": "D", "schema": "NONE"})).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::NotFound);
     assert!(lookup("snowflake_tables", json!({"database": "D", "schema": ""})).await.is_err());
+    // Snowflake cuts a longer list.
+    for number in 0..10_000 {
+        stand_in.sql_as("TERRACE_ROLE", &format!("CREATE TABLE D.S.T{number} (A INT)")).unwrap();
+    }
+    let error = lookup("snowflake_tables", json!({"database": "D", "schema": "S"})).await.unwrap_err();
+    assert!(error.message.contains("too many tables"), "{error}");
     let warehouses = Value::Map(lookup("snowflake_warehouses", json!({})).await.unwrap()).to_json();
     let etl = json!({"id": "ETL", "name": "ETL", "state": "STARTED", "size": "X-Small"});
     assert!(warehouses["warehouses"].as_array().unwrap().contains(&etl), "{warehouses}");

@@ -10,6 +10,9 @@ use terrace_provider::{Attribute, AttributeType, Attributes, Lookup, Object, Pro
 const WAREHOUSES: &str = "databricks_sql_warehouses";
 const CLUSTERS: &str = "databricks_clusters";
 const TABLES: &str = "databricks_tables";
+/// The values of `cluster_source` for clusters of single runs. Databricks lists them for 30 days after their end:
+/// <https://docs.databricks.com/api/workspace/clusters/list>.
+const OF_RUNS: [&str; 3] = ["JOB", "PIPELINE", "PIPELINE_MAINTENANCE"];
 
 /// The lookups that return lists.
 pub(super) fn lookups() -> [Lookup; 3] {
@@ -38,7 +41,7 @@ pub(super) fn lookups() -> [Lookup; 3] {
         ),
         of_workspace(
             CLUSTERS,
-            "The clusters that the principal may see.",
+            "The clusters that the principal may see, without those of jobs and pipelines, which end with their run.",
             items("clusters", "The clusters, by name.", cluster),
         ),
         Lookup {
@@ -68,15 +71,19 @@ pub(super) async fn answer(
         WAREHOUSES => {
             let request = Request::get("/api/2.0/sql/warehouses", &[]);
             list(context, request, "warehouses", "SQL warehouses", |it| {
-                attributes([("id", of_json(it, "id")), ("name", of_json(it, "name")), ("state", of_json(it, "state"))])
+                let (id, name) = (of_json(it, "id"), of_json(it, "name"));
+                Some(attributes([("id", id), ("name", name), ("state", of_json(it, "state"))]))
             })
             .await
         }
         CLUSTERS => {
             let request = Request::get("/api/2.1/clusters/list", &[]).query("page_size", 100);
             list(context, request, "clusters", "clusters", |it| {
+                if OF_RUNS.contains(&text_of(it, "cluster_source")) {
+                    return None;
+                }
                 let (id, name) = (of_json(it, "cluster_id"), of_json(it, "cluster_name"));
-                attributes([("id", id), ("name", name), ("state", of_json(it, "state"))])
+                Some(attributes([("id", id), ("name", name), ("state", of_json(it, "state"))]))
             })
             .await
         }
@@ -89,12 +96,12 @@ pub(super) async fn answer(
             list(context, request, "tables", "tables", |it| {
                 let id = format!("{catalog}.{schema}.{}", text_of(it, "name"));
                 let (name, comment) = (of_json(it, "name"), of_json(it, "comment"));
-                attributes([
+                Some(attributes([
                     ("id", id.into()),
                     ("name", name),
                     ("tableType", of_json(it, "table_type")),
                     ("comment", comment),
-                ])
+                ]))
             })
             .await
         }
@@ -102,19 +109,19 @@ pub(super) async fn answer(
     })
 }
 
-/// All items of a list, by name.
+/// All items of a list, by name; `item` returns `None` for those to leave out.
 async fn list(
     context: &Context<'_>,
     request: Request,
     field: &'static str,
     noun: &str,
-    item: impl Fn(&Json) -> Attributes,
+    item: impl Fn(&Json) -> Option<Attributes>,
 ) -> Result<Attributes, ProviderError> {
     let next = |page: &Json| Next::token(page, "next_page_token", "page_token");
     let all = context.workspace.api.items(request, &context.within, field, next).await;
     let purpose = Purpose::read(format!("list the {noun}"));
     let all = all.map_err(|failure| context.workspace.api.error(&failure, &purpose))?;
-    let mut items: Vec<Attributes> = all.iter().map(item).collect();
+    let mut items: Vec<Attributes> = all.iter().filter_map(item).collect();
     items.sort_by_key(|item| text(item, "name"));
     let items: Vec<Value> = items.into_iter().map(Value::Map).collect();
     Ok(attributes([(field, items.into())]))

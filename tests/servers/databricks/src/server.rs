@@ -115,6 +115,11 @@ impl StandIn {
         world.warehouses.push(json!({"id": "abc123", "name": "WH", "state": "RUNNING", "cluster_size": "X-Small"}));
         world.clusters.push(json!({
             "cluster_id": "0612-101010-cluster1", "cluster_name": "databricks-cluster", "state": "RUNNING",
+            "spark_version": "13.3.x-scala2.12", "node_type_id": "Standard_D4ds_v5", "cluster_source": "UI",
+        }));
+        // The list has clusters of runs for 30 days after their end.
+        world.clusters.push(json!({
+            "cluster_id": "0612-101010-run1", "cluster_name": "job-1-run-1", "state": "TERMINATED", "cluster_source": "JOB",
             "spark_version": "13.3.x-scala2.12", "node_type_id": "Standard_D4ds_v5",
         }));
         for (path, kind) in [("/Shared", "DIRECTORY"), ("/Users", "DIRECTORY")] {
