@@ -133,7 +133,7 @@ impl Settings {
         let stack = global.stack.as_deref().map(str::parse).transpose();
         let settings = Self {
             state,
-            environment: global.env.clone().or_else(|| variables.get("TERRACE_ENV").map(str::to_owned)),
+            environment: chosen_environment(global, variables),
             stack: stack.map_err(|error| Failure::new(format!("--stack: {error}")))?,
             lock_timeout: global.lock_timeout(),
             state_key: variables.get(STATE_KEY).map(Into::into),
@@ -239,6 +239,11 @@ impl Settings {
             }
         }
     }
+}
+
+/// The environment of `--env` or TERRACE_ENV.
+pub(crate) fn chosen_environment(global: &Global, variables: &Variables) -> Option<String> {
+    global.env.clone().or_else(|| variables.get("TERRACE_ENV").map(str::to_owned))
 }
 
 /// The configuration for the working directory.

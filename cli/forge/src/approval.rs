@@ -39,8 +39,8 @@ pub trait Approval: Send + Sync {
 
 /// Approval by the owners of the changed files: a comment or an approving review with the line `terrace approve DIGEST`.
 ///
-/// An approval counts if its author may write to the repository, did not open the request, and owns a file of the plan.
-/// Each file needs the approval of an owner, and a file without owners the approval of any such account. Edited comments and
+/// An approval counts if its author may write to the repository, neither opened the request nor wrote a commit of it as
+/// far as the forge knows, and owns a file of the plan. Each file needs the approval of an owner, and a file without owners the approval of any such account. Edited comments and
 /// reviews do not count, because other accounts may edit them.
 #[derive(Debug)]
 pub struct OwnersApproval<'a> {
@@ -48,6 +48,8 @@ pub struct OwnersApproval<'a> {
     request: &'a Request,
     owners: CodeOwners,
     statements: Vec<Statement>,
+    /// The accounts of the request's commits.
+    committers: Vec<Account>,
     /// The access of accounts, read once for all plans.
     access: Mutex<BTreeMap<Account, Access>>,
 }
@@ -61,8 +63,12 @@ impl<'a> OwnersApproval<'a> {
     pub async fn read(forge: &'a dyn Forge, request: &'a Request, owners: CodeOwners) -> Called<Self> {
         let own = forge.own_account().await?;
         let mut statements = forge.statements(request.number, COMMAND).await?;
-        statements.retain(|statement| !statement.author.is(&own) && !statement.author.is(&request.author));
-        Ok(Self { forge, request, owners, statements, access: Mutex::default() })
+        statements.retain(|statement| !statement.author.is_same(&own) && !statement.author.is_same(&request.author));
+        let committers = match statements.is_empty() {
+            true => Vec::new(),
+            false => forge.committers(request.number).await?,
+        };
+        Ok(Self { forge, request, owners, statements, committers, access: Mutex::default() })
     }
 
     async fn access(&self, account: &Account) -> Called<Access> {
@@ -114,12 +120,18 @@ impl Approval for OwnersApproval<'_> {
             if !approves(text, candidate.digest) || approvers.contains_key(account) {
                 continue;
             }
+            if self.committers.iter().any(|committer| committer.is_same(account)) {
+                refused.push(format!("{} wrote a commit of the request", account.name));
+                continue;
+            }
             match self.access(account).await? {
                 Access::Read => refused.push(format!("{} may not write to the repository", account.name)),
                 access => drop(approvers.insert(account.clone(), access)),
             }
         }
         if approvers.is_empty() {
+            refused.sort();
+            refused.dedup();
             let author = &self.request.author.name;
             let why = match refused.is_empty() {
                 true => format!("no account but the author {author} or terrace approved it yet"),

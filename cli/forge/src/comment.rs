@@ -77,7 +77,7 @@ pub async fn upsert(forge: &dyn Forge, request: u64, marker: &str, text: &str) -
 pub async fn find(forge: &dyn Forge, request: u64, marker: &str) -> Called<Option<(u64, String)>> {
     let own = forge.own_account().await?;
     let comments = forge.comments(request).await?.into_iter();
-    let mut ours = comments.filter(|comment| comment.author.is(&own) && is_marked(&comment.text, marker));
+    let mut ours = comments.filter(|comment| comment.author.is_same(&own) && is_marked(&comment.text, marker));
     Ok(ours.next().map(|comment| (comment.id, comment.text)))
 }
 

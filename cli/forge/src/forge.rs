@@ -72,9 +72,9 @@ impl Account {
     /// True for the same account. The number decides, because names change. Only apps have names such as `plans[bot]`, so
     /// these decide, too. A deleted account has the number 0, and is the same as no account.
     #[must_use]
-    pub fn is(&self, other: &Self) -> bool {
+    pub fn is_same(&self, other: &Self) -> bool {
         let is_same_app = self.name.ends_with("[bot]") && self.is_called(&other.name);
-        self.id == other.id && self.id != 0 || is_same_app
+        (self.id == other.id && self.id != 0) || is_same_app
     }
 }
 
@@ -107,25 +107,11 @@ pub struct Request {
     /// Its state.
     pub state: RequestState,
     /// The digest of the commit that the merge put at the end of the target branch; `None` before the merge. It is a merge
-    /// commit, the only commit of a squash, the last one of a rebase, or the head itself of a fast-forward.
+    /// commit, the only commit of a squash, the last one of a rebase, or the head itself of a fast-forward. If the head
+    /// arrived with another request, it is the merge of that request.
     pub merge: Option<String>,
-}
-
-/// The authorship of a commit, which a rebase keeps.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Authored {
-    name: String,
-    email: String,
-    seconds: i64,
-    message: String,
-}
-
-impl Authored {
-    /// The authorship by the name and the address of the author, the seconds since 1970, and the message.
-    #[must_use]
-    pub fn new(name: String, email: String, seconds: i64, message: &str) -> Self {
-        Self { name, email, seconds, message: message.trim().to_owned() }
-    }
+    /// The digest of the only commit of a squash, if the forge names it: GitHub does not. A merge commit may follow it.
+    pub squash: Option<String>,
 }
 
 /// A comment of a request.
@@ -243,12 +229,12 @@ pub trait Forge: fmt::Debug + Send + Sync {
     /// Reads a request.
     async fn request(&self, number: u64) -> Called<Request>;
 
-    /// The request whose merge brought a commit to its branch.
-    async fn merged_by(&self, commit: &str) -> Called<Option<Request>>;
+    /// The merged requests that the forge lists for a commit. [`Request::merge`] tells whether the commit is their merge.
+    /// The list may lack [`Request::base`].
+    async fn merged_with(&self, commit: &str) -> Called<Vec<Request>>;
 
-    /// The authorship of the commits of a request, oldest first, if the forge may have rebased them at the merge. A squash
-    /// and a rebase look the same without it.
-    async fn rebased(&self, request: u64) -> Called<Vec<Authored>>;
+    /// The accounts of the authors and committers of a request's commits, as far as the forge knows them.
+    async fn committers(&self, request: u64) -> Called<Vec<Account>>;
 
     /// All comments of a request, oldest first.
     async fn comments(&self, request: u64) -> Called<Vec<Comment>>;

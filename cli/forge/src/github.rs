@@ -3,11 +3,10 @@
 
 use crate::call::{Caller, Purpose};
 use crate::forge::{
-    Access, Account, Authored, Called, Check, Comment, Forge, ForgeError, Issue, Request, RequestState, Statement,
-    Vendor, Verdict,
+    Access, Account, Called, Check, Comment, Forge, ForgeError, Issue, Request, RequestState, Statement, Vendor,
+    Verdict,
 };
 use async_trait::async_trait;
-use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -25,6 +24,9 @@ const MOST_NODES: usize = 100;
 const LONGEST_DESCRIPTION: usize = 140;
 /// The limit of the summary of a check run, in characters.
 const LONGEST_SUMMARY: usize = 65_000;
+
+/// The limit of the list of a request's commits.
+const MOST_COMMITS: usize = 250;
 
 /// The path of the GraphQL API.
 const GRAPHQL: &str = "/graphql";
@@ -151,11 +153,12 @@ impl GitHub {
             state,
             // Before the merge, it is that of a test merge.
             merge: text("/merge_commit_sha").filter(|_| state == RequestState::Merged),
+            squash: None,
         })
     }
 }
 
-/// The URL above [`GRAPHQL`]: of its own URL, or of the REST API.
+/// The URL of the GraphQL API without [`GRAPHQL`]: from the URL of that API, or else from that of the REST API.
 fn graphql_base<'a>(url: &'a str, graphql: Option<&'a str>) -> Result<&'a str, String> {
     match graphql.map(|url| url.trim_end_matches('/')) {
         Some(url) => url.strip_suffix(GRAPHQL).ok_or_else(|| format!("`{url}` does not end with {GRAPHQL}")),
@@ -171,14 +174,7 @@ fn account(json: &Json) -> Option<Account> {
     Some(Account { id: json.get("id")?.as_u64()?, name: json.get("login")?.as_str()?.to_owned() })
 }
 
-/// Reads the authorship of a commit.
-fn authored(json: &Json) -> Option<Authored> {
-    let text = |path: &str| json.pointer(path).and_then(Json::as_str);
-    let date: Timestamp = text("/commit/author/date")?.parse().ok()?;
-    let (name, email) = (text("/commit/author/name")?.to_owned(), text("/commit/author/email")?.to_owned());
-    Some(Authored::new(name, email, date.as_second(), text("/commit/message")?))
-}
-
+/// The text of a comment, review or issue; empty for null.
 fn body(json: &Json) -> &str {
     json.get("body").and_then(Json::as_str).unwrap_or_default()
 }
@@ -250,23 +246,36 @@ impl Forge for GitHub {
     }
 
     /// <https://docs.github.com/en/rest/commits/commits#list-pull-requests-associated-with-a-commit>
-    async fn merged_by(&self, commit: &str) -> Called<Option<Request>> {
+    async fn merged_with(&self, commit: &str) -> Called<Vec<Request>> {
         let purpose = Purpose { action: "read the pull request of a commit", needs: READ_REQUESTS };
         let request = http::Request::get("/repos/{owner}/{repo}/commits/{sha}/pulls", &self.values(&[commit]));
         let found = self.caller.list(request, purpose).await?;
-        let is_merge = |json: &&Json| json.get("merge_commit_sha").and_then(Json::as_str) == Some(commit);
-        let merged = found.iter().filter(is_merge).filter_map(|json| self.pull(json));
-        Ok(merged.into_iter().find(|request| request.state == RequestState::Merged))
+        let mut found: Vec<Request> = found
+            .iter()
+            .map(|json| self.pull(json).ok_or_else(|| self.caller.unreadable(purpose)))
+            .collect::<Called<_>>()?;
+        found.retain(|request| request.state == RequestState::Merged);
+        Ok(found)
     }
 
     /// <https://docs.github.com/en/rest/pulls/pulls#list-commits-on-a-pull-request>
     ///
-    /// The list ends after 250 commits; GitHub rebases at most 100.
-    async fn rebased(&self, request: u64) -> Called<Vec<Authored>> {
+    /// GitHub finds the accounts by the addresses in the commits, which their authors choose. The list ends after 250 commits.
+    async fn committers(&self, request: u64) -> Called<Vec<Account>> {
         let purpose = Purpose { action: "read the commits of the pull request", needs: READ_REQUESTS };
         let number = request.to_string();
         let request = http::Request::get("/repos/{owner}/{repo}/pulls/{number}/commits", &self.values(&[&number]));
-        Ok(self.caller.list(request, purpose).await?.iter().filter_map(authored).collect())
+        let found = self.caller.list(request, purpose).await?;
+        if found.len() >= MOST_COMMITS {
+            return Err(ForgeError {
+                status: None,
+                message: format!("GitHub lists only {MOST_COMMITS} commits, so their authors are unknown"),
+                hints: vec!["split the pull request".to_owned()],
+            });
+        }
+        // The account of an unknown address is null, or an object without fields.
+        let accounts = found.iter().flat_map(|json| [json.get("author"), json.get("committer")]).flatten();
+        Ok(accounts.filter(|json| !json.is_null()).filter_map(account).collect())
     }
 
     /// <https://docs.github.com/en/rest/issues/comments#list-issue-comments>

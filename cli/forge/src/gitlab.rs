@@ -2,7 +2,7 @@
 
 use crate::call::{Caller, Purpose};
 use crate::forge::{
-    Access, Account, Authored, Called, Check, Comment, Forge, Issue, Request, RequestState, Statement, Vendor, Verdict,
+    Access, Account, Called, Check, Comment, Forge, Issue, Request, RequestState, Statement, Vendor, Verdict,
 };
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -81,7 +81,8 @@ fn merge_request(json: &Json) -> Option<Request> {
     };
     let base = json.pointer("/diff_refs/start_sha").or_else(|| json.pointer("/diff_refs/base_sha"));
     let source = json.get("source_project_id").and_then(Json::as_u64);
-    // A fast-forward makes no new commit.
+    // A fast-forward makes no new commit. GitLab names no commit for a fast-forward merge train and for an automatic
+    // rebase: then `sha` is not in the target branch.
     let merge = ["merge_commit_sha", "squash_commit_sha", "sha"].iter().find_map(|name| text(name));
     Some(Request {
         number: json.get("iid")?.as_u64()?,
@@ -92,6 +93,7 @@ fn merge_request(json: &Json) -> Option<Request> {
         is_fork: source.is_none() || source != json.get("target_project_id").and_then(Json::as_u64),
         state,
         merge: merge.filter(|_| state == RequestState::Merged),
+        squash: text("squash_commit_sha").filter(|_| state == RequestState::Merged),
     })
 }
 
@@ -149,25 +151,23 @@ impl Forge for GitLab {
     }
 
     /// <https://docs.gitlab.com/api/commits/#list-merge-requests-associated-with-a-commit>
-    async fn merged_by(&self, commit: &str) -> Called<Option<Request>> {
+    ///
+    /// The list has no `diff_refs`, so its requests have no base.
+    async fn merged_with(&self, commit: &str) -> Called<Vec<Request>> {
         let purpose = Purpose { action: "read the merge request of a commit", needs: SCOPE_READ };
         let request =
             http::Request::get("/projects/{id}/repository/commits/{sha}/merge_requests", &self.values(&[commit]));
         let found = self.caller.list(request, purpose).await?;
-        let is_merge = |json: &&Json| {
-            let commits = ["merge_commit_sha", "squash_commit_sha", "sha"];
-            let is_it = commits.iter().any(|name| json.get(*name).and_then(Json::as_str) == Some(commit));
-            is_it && json.get("state").and_then(Json::as_str) == Some("merged")
-        };
-        match found.iter().find(is_merge).and_then(|json| json.get("iid")?.as_u64()) {
-            // The list has no `diff_refs`.
-            Some(number) => self.request(number).await.map(Some),
-            None => Ok(None),
-        }
+        let mut found: Vec<Request> = found
+            .iter()
+            .map(|json| merge_request(json).ok_or_else(|| self.caller.unreadable(purpose)))
+            .collect::<Called<_>>()?;
+        found.retain(|request| request.state == RequestState::Merged);
+        Ok(found)
     }
 
-    /// GitLab rebases the branch of the request before a merge, and then merges it by a merge commit or a fast-forward.
-    async fn rebased(&self, _request: u64) -> Called<Vec<Authored>> {
+    /// Commits of GitLab have names and addresses, but no accounts.
+    async fn committers(&self, _request: u64) -> Called<Vec<Account>> {
         Ok(Vec::new())
     }
 

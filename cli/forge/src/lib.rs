@@ -17,7 +17,6 @@ pub mod job;
 pub mod record;
 
 pub use forge::{
-    Access, Account, Authored, Check, Comment, Forge, ForgeError, Issue, Request, RequestState, Statement, Vendor,
-    Verdict,
+    Access, Account, Check, Comment, Forge, ForgeError, Issue, Request, RequestState, Statement, Vendor, Verdict,
 };
 pub use job::{Job, JobError};

@@ -13,7 +13,7 @@ pub enum PrCommand {
     Plan(PrPlanArguments),
     /// Apply the reviewed plans of a merged request, and report on it
     #[command(
-        after_help = "Examples:\n  terrace pr apply\n  terrace pr apply products --request 12\n\nA plan with another digest than the reviewed one is not applied. It needs the comment `terrace approve DIGEST` of an owner, and so does every plan that destroys objects."
+        after_help = "Examples:\n  terrace pr apply\n  terrace pr apply products --request 12\n\nA plan with another digest than the reviewed one is not applied. It needs the comment `terrace approve DIGEST` of an owner, and so does every plan that destroys objects, and every plan without a state key. Plans with sensitive values need a state key. To apply a request later, check out the newest commit of its branch, and pass `--request`."
     )]
     Apply(PrApplyArguments),
     /// Report drift: one issue for each stack, which is closed when the drift is gone

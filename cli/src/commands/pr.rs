@@ -40,8 +40,7 @@ pub(super) async fn run(context: &Context<'_>, command: PrCommand, signals: &Sig
     };
     // The failure belongs to the quiet part of the log, too.
     result.map_err(|failure| {
-        let message = failure.message.as_deref().map(publish::inert);
-        context.ui.fail(&Failure { message, ..failure.clone() });
+        publish::report(context.ui, &failure);
         Failure::reported(failure.exit)
     })
 }

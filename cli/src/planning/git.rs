@@ -3,8 +3,9 @@
 //! The commits may come from strangers, who choose sizes, names and numbers of files: each command has limits.
 
 use crate::failure::Failure;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +16,7 @@ use std::time::Duration;
 /// The time limit of a command.
 const LONGEST: Duration = Duration::from_secs(120);
 /// The size limit of an output, in bytes.
-const LARGEST: u64 = 128 << 20;
+pub(super) const LARGEST: u64 = 128 << 20;
 /// The size limit of a message, in bytes.
 const LARGEST_MESSAGE: u64 = 64 << 10;
 /// The variables of `git` that its commands inherit: the configuration files of the user, and the programs that fetch the
@@ -75,7 +76,8 @@ fn all_of(stdout: &mut dyn BufRead, limit: u64) -> Result<Vec<u8>, Failure> {
     }
 }
 
-fn unusable(error: &std::io::Error) -> Failure {
+/// The failure of a command that cannot be run or read.
+pub(super) fn unusable(error: &std::io::Error) -> Failure {
     match error.kind() {
         ErrorKind::NotFound => Failure::new("this command needs the program `git`").hint("install git"),
         _ => Failure::new(format!("`git` cannot be run: {error}")),
@@ -83,17 +85,19 @@ fn unusable(error: &std::io::Error) -> Failure {
 }
 
 /// Runs a command and a reader of its output. Returns the reader's result, the status and the message. Kills the command
-/// when the time is over or the reader fails.
+/// and its children, such as `ssh`, when the time is over or the reader fails: a child would keep the pipes open.
 fn within<T>(
     mut command: Command,
     input: &[u8],
     time: Duration,
     reader: impl FnOnce(&mut dyn BufRead) -> Result<T, Failure>,
 ) -> Result<(T, std::process::ExitStatus, Vec<u8>), Failure> {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| unusable(&error))?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    // The process is reaped after the last signal: no other group has its number.
+    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let kill = || group.map(|group| kill_process_group(group, Signal::KILL));
     let (is_late, (done, is_done)) = (AtomicBool::new(false), channel::<()>());
     let (read, message) = thread::scope(|scope| {
         // A command that ends without reading reports why.
@@ -106,12 +110,11 @@ fn within<T>(
             }
             message
         });
-        // The process is reaped after the end of this thread: no other process has its number.
         let is_late = &is_late;
         scope.spawn(move || {
             if is_done.recv_timeout(time) == Err(RecvTimeoutError::Timeout) {
                 is_late.store(true, Ordering::SeqCst);
-                let _ = pid.map(|pid| kill_process(pid, Signal::KILL));
+                let _ = kill();
             }
         });
         let read = match stdout {
@@ -119,7 +122,7 @@ fn within<T>(
             None => reader(&mut std::io::empty()),
         };
         if read.is_err() {
-            let _ = child.kill();
+            let _ = kill();
         }
         let message = message.join().unwrap_or_default();
         drop(done);
@@ -153,6 +156,15 @@ mod tests {
     fn command_without_end_is_killed() {
         let time = Duration::from_millis(1);
         let failure = within(shell("exec tail -f /dev/null"), &[], time, |stdout| all_of(stdout, 1)).unwrap_err();
+        assert!(failure.message.unwrap().contains("takes longer"));
+    }
+
+    #[test]
+    fn command_with_a_child_that_never_ends_is_killed() {
+        // The child keeps both pipes open after its parent.
+        let time = Duration::from_millis(300);
+        let endless = shell("tail -f /dev/null & wait");
+        let failure = within(endless, &[], time, |stdout| all_of(stdout, 1)).unwrap_err();
         assert!(failure.message.unwrap().contains("takes longer"));
     }
 

@@ -1,6 +1,6 @@
 //! The tree of a commit, and its files as Git stores them. No filter, driver or conversion of `.gitattributes` runs.
 
-use super::git::{command, output, stream};
+use super::git::{LARGEST, command, stream, unusable};
 use crate::failure::Failure;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -51,8 +51,7 @@ pub(crate) fn entries(root: &Path, commit: &str) -> Result<Vec<Entry>, Failure> 
     listed(root, commit, &["ls-tree", "-r", "-z", "--full-tree", commit])
 }
 
-/// The entries of a commit. `git ls-tree` writes them one after the other, so that a tree with endless repetitions needs no
-/// memory before it meets the limit.
+/// The entries of a commit.
 ///
 /// # Errors
 /// When the clone does not have the commit, and for more entries than a limit.
@@ -61,18 +60,41 @@ pub(crate) fn entries_with_sizes(root: &Path, commit: &str) -> Result<Vec<Entry>
 }
 
 fn listed(root: &Path, commit: &str, arguments: &[&str]) -> Result<Vec<Entry>, Failure> {
-    let output = output(command(root, arguments), &[])?;
-    if !output.status.success() {
-        let detail = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(Failure::new(format!("`git` cannot read the files of `{commit}`: {detail}")));
+    let mut all = Vec::new();
+    stream(command(root, arguments), &[], |stdout| {
+        all = parsed(stdout, MOST_ENTRIES, LARGEST)?;
+        Ok(())
+    })
+    .map_err(|failure| Failure {
+        message: failure.message.map(|why| format!("the files of `{commit}` cannot be read: {why}")),
+        ..failure
+    })?;
+    Ok(all)
+}
+
+/// Parses a list of entries while `git ls-tree` writes it, so that a tree with endless repetitions needs no memory beyond the
+/// limits: a number of entries, and the bytes of the list.
+fn parsed(stdout: &mut dyn BufRead, most: usize, largest: u64) -> Result<Vec<Entry>, Failure> {
+    let too_many = || {
+        Failure::new("the commit has too many files")
+            .hint(format!("terrace reads up to {most} files, whose list has up to {} MiB", largest >> 20))
+            .hint("remove generated files from the repository")
+    };
+    let mut all = Vec::new();
+    let (mut stdout, mut line) = (Read::take(stdout, largest.saturating_add(1)), Vec::new());
+    while stdout.read_until(0, &mut line).map_err(|error| unusable(&error))? > 0 {
+        if line.pop() != Some(0) {
+            // The end of `git` before the end of an entry.
+            let unfinished = || Failure::new("`git` lists an incomplete file");
+            return Err(if stdout.limit() == 0 { too_many() } else { unfinished() });
+        }
+        if all.len() == most {
+            return Err(too_many());
+        }
+        all.push(entry(&line).ok_or_else(|| Failure::new("`git` lists a file without a mode or a path"))?);
+        line.clear();
     }
-    let lines = output.stdout.split(|byte| *byte == 0).filter(|line| !line.is_empty());
-    let all: Vec<Entry> = lines.take(MOST_ENTRIES + 1).filter_map(entry).collect();
-    match all.len() > MOST_ENTRIES {
-        false => Ok(all),
-        true => Err(Failure::new(format!("the commit `{commit}` has more than {MOST_ENTRIES} files"))
-            .hint("terrace reads no larger commits; remove generated files from the repository")),
-    }
+    if stdout.limit() == 0 { Err(too_many()) } else { Ok(all) }
 }
 
 /// An entry of `MODE KIND BLOB SIZE<TAB>PATH`; the size may be missing.
@@ -132,6 +154,11 @@ fn write_entry(
     let size = head.trim_end().rsplit(' ').next().and_then(|size| size.parse::<u64>().ok()).ok_or_else(unreadable)?;
     let path = folder.join(&entry.path);
     if let Some(parent) = path.parent().filter(|parent| !folders.contains(*parent)) {
+        // Git itself makes no tree in which a link has entries, but reads one.
+        let is_link = |part: &Path| part.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
+        if parent.ancestors().take_while(|part| *part != folder).any(is_link) {
+            return Err(Failure::new(format!("{:?} leads through a link", entry.path)));
+        }
         std::fs::create_dir_all(parent).map_err(failed)?;
         folders.insert(parent.to_owned());
     }
@@ -175,6 +202,54 @@ mod tests {
             assert!(!is_within(path), "{path}");
         }
         assert!(is_within("a/b c/ü.yaml") && is_within("..a/b...yaml"));
+    }
+
+    #[test]
+    fn list_of_entries_has_limits() {
+        let list = |count: usize| "100644 blob 1\tname\0".repeat(count);
+        let read = |text: &str, largest: u64| parsed(&mut text.as_bytes(), 3, largest);
+        let text = list(3);
+        assert_eq!(read(&text, LARGEST).unwrap().len(), 3);
+        for (text, largest) in [(list(4), LARGEST), (text.clone(), text.len() as u64 - 1)] {
+            let failure = read(&text, largest).unwrap_err();
+            assert_eq!(failure.message.as_deref(), Some("the commit has too many files"), "{failure:?}");
+        }
+        for text in ["100644 blob 1\tna", "100644 blob 1 name\0"] {
+            assert!(read(text, LARGEST).is_err(), "{text}");
+        }
+        // Nothing after the limit is read.
+        let endless = std::io::repeat(b'x').take(1 << 20);
+        let mut endless = std::io::BufReader::new(std::io::Cursor::new(list(4)).chain(endless));
+        parsed(&mut endless, 3, LARGEST).unwrap_err();
+        let left = endless.into_inner();
+        assert!(left.get_ref().1.limit() > 1 << 19);
+    }
+
+    #[test]
+    fn link_is_not_written_through_another_link() {
+        let place = tempfile::tempdir().unwrap();
+        let (root, outside, inside) =
+            (place.path().join("root"), place.path().join("outside"), place.path().join("inside"));
+        for folder in [&root, &outside, &inside] {
+            std::fs::create_dir(folder).unwrap();
+        }
+        let git = |words: &[&str], input: &str| {
+            let mut text = Vec::new();
+            stream(command(&root, words), input.as_bytes(), |stdout| {
+                stdout.read_to_end(&mut text).map(drop).map_err(|error| unusable(&error))
+            })
+            .unwrap();
+            String::from_utf8(text).unwrap().trim().to_owned()
+        };
+        git(&["init", "--quiet"], "");
+        let target = git(&["hash-object", "-w", "--stdin"], &outside.display().to_string());
+        for path in ["a/b", "a/deep/b"] {
+            let links = ["a", path].map(|path| entry(format!("120000 blob {target} 1\t{path}").as_bytes()).unwrap());
+            let failure = write(&root, &[&links[0], &links[1]], &inside).unwrap_err();
+            assert!(failure.message.unwrap().contains("leads through a link"), "{path}");
+            assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0, "{path}");
+            std::fs::remove_file(inside.join("a")).unwrap();
+        }
     }
 
     #[test]

@@ -56,6 +56,22 @@ fn destructive_plan_needs_the_approval_of_an_owner() {
 }
 
 #[test]
+fn account_that_wrote_a_commit_cannot_approve() {
+    let (repository, number, digest) = destructive(Forge::github(), "");
+    let Forge::GitHub(forge) = &repository.forge else { unreachable!() };
+    let commit = |author: &str| terrace_test_github::Commit { sha: repository.head(), author: Some(author.to_owned()) };
+    forge.change(number, |pull| pull.commits.push(commit(REVIEWER)));
+    repository.forge.comment(REVIEWER, number, &format!("terrace approve {digest}"));
+    is_refused(&repository, number, &format!("{REVIEWER} wrote a commit of the request"));
+    // The list ends, so it does not name all accounts.
+    forge.change(number, |pull| pull.commits = vec![commit(AUTHOR); 250]);
+    is_refused(&repository, number, "lists only 250 commits");
+    forge.change(number, |pull| pull.commits = vec![commit(AUTHOR); 249]);
+    repository.apply().done();
+    repository.check_calls();
+}
+
+#[test]
 fn writer_who_owns_nothing_cannot_approve() {
     for forge in Forge::both() {
         let (repository, number, digest) = destructive(forge, "* @absent\n/docs/ @rita\n");
@@ -230,11 +246,30 @@ fn plan_without_a_state_key_waits_for_an_approval() {
     let comment = repository.plan_comment(number);
     let digest = digest_in(&comment, "demo@local");
     assert!(comment.contains("Set `TERRACE_STATE_KEY` in the jobs"), "{comment}");
+    assert!(!comment.contains("The merge applies exactly these plans"), "{comment}");
     assert!(comment.contains(&format!("`terrace approve {digest}`")), "{comment}");
     assert_eq!(
         repository.forge.checks().pop().unwrap(),
         ("neutral".to_owned(), "1 of 1 plans need an approval".to_owned())
     );
+    repository.check_calls();
+}
+
+#[test]
+fn plan_with_uncovered_values_asks_for_no_approval() {
+    let repository = Repository::with_stack(Forge::github());
+    let secret = stack("secret", "'${{ vars.token }}'")
+        .replace("path: out", "sensitive: true, path: out")
+        .replace("resources:", "variables: {token: {type: string, default: hunter2, sensitive: true}}\nresources:");
+    let number = repository.request("feature", AUTHOR, false, |it| it.write("stacks/secret.yaml", &secret));
+    let no_key = [("TERRACE_STATE_KEY", "")];
+    repository.job(&["pr", "plan"], "pull_request", number, &no_key).with_code(1);
+    let comment = repository.plan_comment(number);
+    assert!(!comment.contains("terrace approve") && !comment.contains("applies exactly"), "{comment}");
+    repository.merge("feature", number);
+    repository.job(&["pr", "apply"], "push", 0, &no_key).with_code(4);
+    let report = repository.apply_comment(number);
+    assert!(report.contains("the plan has errors") && !report.contains("terrace approve"), "{report}");
     repository.check_calls();
 }
 
@@ -325,6 +360,10 @@ fn request_of_another_branch_is_refused() {
             Forge::GitLab(forge) => forge.change(number, |request| request.branch = "other".to_owned()),
         }
         repository.apply().with_code(4).prints("the request was merged into `other`, and this job applies `main`");
+        if matches!(repository.forge, Forge::GitHub(_)) {
+            let summary = repository.project.read("summary.md");
+            assert!(summary.contains("was merged into") && summary.contains("name the branch with"), "{summary}");
+        }
         assert!(repository.path("out/demo.txt").exists());
         repository.job(&["pr", "apply", "--branch", "other"], "push", 0, &[]).done();
         repository.check_calls();

@@ -3,17 +3,17 @@
 use super::repository::{AUTHOR, Forge, Merge, REVIEWER, Repository, STRANGER, digest_in, stack};
 
 /// The ways of a forge to merge.
-fn ways(forge: &Forge) -> [Merge; 3] {
+fn ways(forge: &Forge) -> &'static [Merge] {
     match forge {
-        Forge::GitHub(_) => [Merge::Commit, Merge::Squash, Merge::Rebase],
-        Forge::GitLab(_) => [Merge::Commit, Merge::Squash, Merge::FastForward],
+        Forge::GitHub(_) => &[Merge::Commit, Merge::Squash, Merge::Rebase],
+        Forge::GitLab(_) => &[Merge::Commit, Merge::Squash, Merge::SquashAndCommit, Merge::FastForward],
     }
 }
 
 /// A new stand-in for each way of each forge.
 fn all() -> Vec<(Forge, Merge)> {
     let new = |is_github: bool| if is_github { Forge::github() } else { Forge::gitlab() };
-    [true, false].into_iter().flat_map(|it| ways(&new(it)).map(|way| (new(it), way))).collect()
+    [true, false].into_iter().flat_map(|it| ways(&new(it)).iter().map(move |way| (new(it), *way))).collect()
 }
 
 /// A repository with the applied stacks `a` and `b`.
@@ -160,11 +160,194 @@ fn commits_beyond_the_limit_of_a_push_are_named() {
     for count in 0..100 {
         repository.commit(&format!("Commit {count}"));
     }
-    repository.apply().with_code(3).prints("the push has 1 older commits");
+    repository.apply().with_code(4).prints("the push has 1 older commits");
     assert!(repository.project.read("summary.md").contains("older commits"));
     assert_eq!(repository.read("out/demo.txt"), "one");
     let request = number.to_string();
     repository.job(&["pr", "apply", "--request", &request], "push", 0, &[]).done();
     assert_eq!(repository.read("out/demo.txt"), "two");
+    // The plans of a newer request are applied.
+    let number = repository.request("new", AUTHOR, false, |it| it.write("stacks/demo.yaml", &stack("demo", "three")));
+    repository.plan(number).done();
+    repository.merge("new", number);
+    repository.apply().with_code(3).prints("the push has 2 older commits");
+    assert_eq!(repository.read("out/demo.txt"), "three");
     repository.check_calls();
+}
+
+/// A forge also regards a request as merged if another request brings its commits, and names the merge of the latter.
+#[test]
+fn stacked_request_does_not_get_the_merge_of_its_successor() {
+    for forge in Forge::both() {
+        let repository = with_two_stacks(forge, "");
+        let first = repository.request("first", REVIEWER, false, |it| it.write("README.md", "text"));
+        let base = repository.git(&["rev-parse", "main"]);
+        repository.git(&["checkout", "--quiet", "-b", "second"]);
+        repository.write("stacks/a.yaml", &stack("a", "one").replace("out/", "out/new-"));
+        repository.commit("Destroy");
+        let second = repository.forge.open(AUTHOR, &repository.head(), &base, false);
+        repository.plan(second).done();
+        let digest = repository.digest(second, "a@local");
+        repository.merge("second", second);
+        repository.forge.merge(first, &repository.head());
+        // The author of the change did not open this request.
+        repository.forge.comment(AUTHOR, first, &format!("terrace approve {digest}"));
+        repository.apply().with_code(4).prints("was merged with another request, which has its changes");
+        assert!(repository.apply_comment(second).contains("an approval is missing"));
+        let request = first.to_string();
+        let words = ["pr", "apply", "--request", &request];
+        repository.job(&words, "push", 0, &[]).with_code(1).prints("was merged together with another request");
+        assert!(repository.path("out/a.txt").exists());
+        repository.forge.comment(REVIEWER, second, &format!("terrace approve {digest}"));
+        repository.apply().done();
+        assert_eq!(reported(&repository, second), ["a@local"]);
+        repository.check_calls();
+    }
+}
+
+/// As of a fast-forward merge train or an automatic rebase of GitLab.
+#[test]
+fn merge_that_the_forge_does_not_name_is_an_error() {
+    let repository = with_two_stacks(Forge::gitlab(), "");
+    let number = repository.request("feature", AUTHOR, false, |it| it.write("stacks/a.yaml", &stack("a", "two")));
+    repository.plan(number).done();
+    let head = repository.head();
+    repository.merge_by(Merge::Rebase, "feature", number);
+    let Forge::GitLab(forge) = &repository.forge else { unreachable!() };
+    forge.change(number, |request| (request.merged, request.commits) = (Some(head), vec![repository.head()]));
+    let ran = repository.apply().with_code(1);
+    ran.prints("GitLab names another commit as its merge").prints("automatic rebases");
+    assert_eq!(repository.read("out/a.txt"), "one");
+    repository
+        .job(&["pr", "apply", "--request", "1"], "push", 0, &[])
+        .with_code(1)
+        .prints("does not contain the merge");
+    // A later request into another branch has the commit, too.
+    forge.change(number, |request| request.branch = "release".to_owned());
+    repository.apply().done().prints("there is nothing to apply");
+    repository.check_calls();
+}
+
+/// Applies a request without the push that merged it.
+fn apply_later(repository: &Repository, number: u64) -> terrace_tests::Ran {
+    repository.job(&["pr", "apply", "--request", &number.to_string()], "push", 0, &[])
+}
+
+#[test]
+fn squash_is_proven_without_its_push() {
+    for (forge, way) in all() {
+        if way == Merge::Rebase {
+            continue;
+        }
+        let repository = with_two_stacks(forge, "");
+        let (number, digest) = destructive(&repository, None);
+        repository.merge_by(way, "feature", number);
+        repository.forge.comment(REVIEWER, number, &format!("terrace approve {digest}"));
+        apply_later(&repository, number).done();
+        assert!(repository.path("out/new-a.txt").exists(), "{way:?}");
+        repository.check_calls();
+    }
+}
+
+#[test]
+fn unproven_merge_is_refused_without_its_push() {
+    let owners = format!("* @{REVIEWER}\n");
+    for is_repeated in [false, true] {
+        let repository = with_two_stacks(Forge::github(), "* @absent\n");
+        let (number, _) = destructive(&repository, Some(&format!("{owners}# first\n")));
+        if is_repeated {
+            // The last commit has all files of the request, but its parent has the owners of the request.
+            repository.push(number, |it| {
+                it.write("CODEOWNERS", &owners);
+                it.write("README.md", "other text");
+                it.write("stacks/a.yaml", &stack("a", "one").replace("out/a", "out/newest-a"));
+            });
+        }
+        repository.plan(number).done();
+        let digest = repository.digest(number, "a@local");
+        repository.merge_by(Merge::Rebase, "feature", number);
+        repository.forge.comment(REVIEWER, number, &format!("terrace approve {digest}"));
+        apply_later(&repository, number).with_code(1).prints("nothing proves which commits the merge");
+        assert!(repository.path("out/a.txt").exists());
+        // The push proves it: the owners are those before all commits of the request.
+        *repository.before.borrow_mut() = Some(repository.git(&["merge-base", "main", "feature"]));
+        repository.apply().with_code(4);
+        assert!(repository.apply_comment(number).contains("no owner of stacks/a.yaml approved it"));
+        repository.check_calls();
+    }
+    // The clone does not have the branch.
+    let repository = with_two_stacks(Forge::github(), "");
+    let (number, _) = destructive(&repository, None);
+    repository.merge_by(Merge::Squash, "feature", number);
+    let Forge::GitHub(forge) = &repository.forge else { unreachable!() };
+    forge.change(number, |pull| pull.head = "1".repeat(40));
+    apply_later(&repository, number).with_code(1).prints("git fetch origin refs/pull/");
+    repository.check_calls();
+}
+
+#[test]
+fn shallow_clone_does_not_have_the_begin_of_a_merge() {
+    let repository = with_two_stacks(Forge::github(), "");
+    let (number, _) = destructive(&repository, None);
+    repository.merge("feature", number);
+    let url = format!("file://{}", repository.path(".").canonicalize().unwrap().display());
+    repository.git(&["clone", "--quiet", "--depth=1", "--branch=main", &url, "../shallow"]);
+    let shallow = repository.project.path("shallow").display().to_string();
+    let request = number.to_string();
+    let ran = repository.job(&["--chdir", &shallow, "pr", "apply", "--request", &request], "push", 0, &[]).with_code(1);
+    ran.prints("does not have the parent of the commit").prints("clone the whole history");
+    repository.check_calls();
+}
+
+/// The plan of a request has the changes of later requests of the product, whose authors must not approve them there.
+#[test]
+fn author_of_a_later_request_cannot_approve_on_an_older_request() {
+    for forge in Forge::both() {
+        let repository = with_two_stacks(forge, "");
+        *repository.before.borrow_mut() = Some(repository.head());
+        let first = repository.request("first", AUTHOR, false, |it| it.write("stacks/a.yaml", &stack("a", "two")));
+        repository.plan(first).done();
+        repository.merge("first", first);
+        let destroy = |it: &Repository| it.write("stacks/a.yaml", &stack("a", "two").replace("out/", "out/new-"));
+        let second = repository.request("second", REVIEWER, false, destroy);
+        repository.plan(second).done();
+        let digest = repository.digest(second, "a@local");
+        repository.merge("second", second);
+        repository.forge.comment(REVIEWER, first, &format!("terrace approve {digest}"));
+        repository.apply().with_code(4);
+        let report = repository.apply_comment(first);
+        assert!(report.contains("later commits of the branch change the product, too"), "{report}");
+        assert!(!report.contains("terrace approve"), "{report}");
+        assert!(repository.path("out/a.txt").exists());
+        repository.forge.comment(AUTHOR, second, &format!("terrace approve {digest}"));
+        repository.apply().with_code(3);
+        assert!(repository.path("out/new-a.txt").exists());
+        repository.apply().done();
+        repository.check_calls();
+    }
+}
+
+/// A job that runs again has the files of its old commit.
+#[test]
+fn old_checkout_asks_for_no_approval() {
+    for forge in Forge::both() {
+        let repository = with_two_stacks(forge, "");
+        let change = |text: &'static str| move |it: &Repository| it.write("stacks/a.yaml", &stack("a", text));
+        let first = repository.request("first", AUTHOR, false, change("two"));
+        repository.plan(first).done();
+        repository.merge("first", first);
+        let old = repository.head();
+        let second = repository.request("second", AUTHOR, false, change("three"));
+        repository.plan(second).done();
+        repository.merge("second", second);
+        repository.apply().done();
+        assert_eq!(repository.read("out/a.txt"), "three");
+        repository.git(&["checkout", "--quiet", &old]);
+        repository.apply().with_code(4);
+        let report = repository.apply_comment(first);
+        assert!(report.contains("the checkout is not the newest commit of main"), "{report}");
+        assert!(!report.contains("terrace approve"), "{report}");
+        assert_eq!(repository.read("out/a.txt"), "three");
+        repository.check_calls();
+    }
 }

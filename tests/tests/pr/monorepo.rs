@@ -132,6 +132,17 @@ fn nested_configuration_touches_the_products_below() {
     repository.push(number, |it| std::fs::remove_file(it.path("sales/terrace.yaml")).unwrap());
     let ran = repository.plan(number).done();
     assert_eq!(planned(&ran.stdout), ["a@local"], "{ran}");
+    // Without a configuration, a product has the blueprints of its folder.
+    repository.git(&["checkout", "--quiet", "main"]);
+    for path in ["terrace.yaml", "sales/terrace.yaml"] {
+        std::fs::remove_file(repository.path(path)).unwrap();
+    }
+    repository.commit("No configuration");
+    let number = repository.request("blueprints", AUTHOR, false, |it| {
+        it.write("other/blueprints/bucket.yaml", BLUEPRINT);
+    });
+    let ran = repository.plan(number).done();
+    assert_eq!(planned(&ran.stdout), ["b@local"], "{ran}");
     repository.check_calls();
 }
 

@@ -22,6 +22,8 @@ const KEY: &str = "c3RhdGUta2V5LW9mLXRoZS10ZXN0cy1vZi1wdWxsLXI=";
 pub(super) enum Merge {
     Commit,
     Squash,
+    /// A squash, and a merge commit after it.
+    SquashAndCommit,
     Rebase,
     FastForward,
 }
@@ -46,6 +48,8 @@ pub(super) struct Repository {
     pub(super) forge: Forge,
     /// The head of `main` before a push of several merges; without it, a push has one.
     pub(super) before: RefCell<Option<String>>,
+    /// The heads of `main` after and before the last merge.
+    merged: RefCell<(String, String)>,
 }
 
 impl Forge {
@@ -176,7 +180,8 @@ impl Forge {
 impl Repository {
     /// A repository whose branch `main` has these files, a `.gitignore` and no commit after it.
     pub(super) fn new(forge: Forge, files: &[(&str, &str)]) -> Self {
-        let repository = Self { project: Project::new(), forge, before: RefCell::default() };
+        let repository =
+            Self { project: Project::new(), forge, before: RefCell::default(), merged: RefCell::default() };
         repository.write(".gitignore", "/terrace-plan/\n/out/\n/.terrace/\n");
         repository.write("terrace.yaml", "environments: {local: {overlay: embedded}}\n");
         for (path, text) in files {
@@ -251,13 +256,8 @@ impl Repository {
     /// Gives the forge the commits of the branch of a request, which is checked out.
     fn list_commits(&self, number: u64) {
         let Forge::GitHub(forge) = &self.forge else { return };
-        let log = self.git(&["log", "-z", "--reverse", "--format=%H%n%an%n%ae%n%at%n%B", "main.."]);
-        let commits = log.split('\0').filter(|text| !text.is_empty()).map(|text| {
-            let lines: Vec<&str> = text.splitn(5, '\n').collect();
-            let author = (lines[1].to_owned(), lines[2].to_owned());
-            let (sha, seconds, message) = (lines[0].to_owned(), lines[3].parse().unwrap(), lines[4].trim().to_owned());
-            github::Commit { sha, author, seconds, message }
-        });
+        let log = self.git(&["rev-list", "--reverse", "main.."]);
+        let commits = log.lines().map(|sha| github::Commit { sha: sha.to_owned(), author: None });
         forge.change(number, |pull| pull.commits = commits.collect());
     }
 
@@ -276,10 +276,16 @@ impl Repository {
 
     /// Merges as [`Repository::merge`], in this way.
     pub(super) fn merge_by(&self, way: Merge, branch: &str, number: u64) {
+        let before = self.git(&["rev-parse", "main"]);
         if way == Merge::Rebase {
             // A forge makes new commits even if the branch is up to date.
             self.git(&["checkout", "--quiet", "-B", "rebased", branch]);
             self.git_as("Forge", &["rebase", "--quiet", "--force-rebase", "main"]);
+        }
+        if way == Merge::SquashAndCommit {
+            self.git(&["checkout", "--quiet", "-B", "squashed", "main"]);
+            self.git(&["merge", "--quiet", "--squash", branch]);
+            self.commit("Squash");
         }
         self.git(&["checkout", "--quiet", "main"]);
         match way {
@@ -288,12 +294,21 @@ impl Repository {
                 self.git(&["merge", "--quiet", "--squash", branch]);
                 self.commit("Squash");
             }
+            Merge::SquashAndCommit => {
+                drop(self.git(&["merge", "--quiet", "--no-ff", "--message", "Merge", "squashed"]))
+            }
             Merge::Rebase => drop(self.git(&["merge", "--quiet", "--ff-only", "rebased"])),
             Merge::FastForward => drop(self.git(&["merge", "--quiet", "--ff-only", branch])),
         }
+        *self.merged.borrow_mut() = (self.head(), before);
         self.forge.merge(number, &self.head());
         if let Forge::GitLab(forge) = &self.forge {
-            forge.change(number, |request| request.is_squashed = way == Merge::Squash);
+            let squash = match way {
+                Merge::Squash => Some(self.head()),
+                Merge::SquashAndCommit => Some(self.git(&["rev-parse", "squashed"])),
+                Merge::Commit | Merge::Rebase | Merge::FastForward => None,
+            };
+            forge.change(number, |request| request.squash = squash);
         }
     }
 
@@ -332,6 +347,8 @@ impl Repository {
                 command.env_remove(name);
             }
         }
+        // The checkout of a job fetches the target branch.
+        self.git(&["update-ref", "refs/remotes/origin/main", "main"]);
         command.envs(self.variables(event, number));
         command.envs(more.iter().copied());
         self.project.start(command).finish()
@@ -397,7 +414,9 @@ impl Repository {
     }
 
     fn before_push(&self) -> String {
-        self.before.borrow().clone().unwrap_or_else(|| self.git(&["rev-parse", "HEAD^"]))
+        let (after, before) = self.merged.borrow().clone();
+        let of_merge = || if after == self.head() { before } else { self.git(&["rev-parse", "HEAD^"]) };
+        self.before.borrow().clone().unwrap_or_else(of_merge)
     }
 
     fn head_of(&self, number: u64) -> String {

@@ -15,6 +15,7 @@ fn request_lives_from_branch_to_apply_and_drift() {
         repository.plan(number).done().prints("plan demo@local: 0 to add, 1 to change, 0 to destroy");
         let comment = repository.plan_comment(number);
         assert!(comment.contains("\"one\" → \"two\"") && comment.contains("added by this branch"), "{comment}");
+        assert!(comment.contains("The merge applies exactly these plans."), "{comment}");
         let first = digest_in(&comment, "demo@local");
         let (verdict, title) = repository.forge.checks().pop().unwrap();
         assert_eq!((verdict.as_str(), title.as_str()), ("success", "1 of 1 plans have changes"));

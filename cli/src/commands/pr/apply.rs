@@ -1,7 +1,7 @@
 //! `terrace pr apply`: applies the reviewed plans of a merged request, and reports on it.
 
 use super::commits::Checkout;
-use super::merge::Merge;
+use super::merge::{Merge, is_own};
 use super::page::{self, Applied};
 use super::planned::{self, Ready, Target, messages};
 use super::publish::{Publisher, failure, inert, job};
@@ -20,9 +20,9 @@ use terrace_forge::approval::{Approval, COMMAND, Candidate, Decision, OwnersAppr
 use terrace_forge::code_owners::{self, CodeOwners};
 use terrace_forge::job::Event;
 use terrace_forge::record::{Kind, Record, Reviewed, marker};
-use terrace_forge::{Forge, ForgeError, Job, Request, RequestState, comment};
+use terrace_forge::{Forge, ForgeError, Request, RequestState, comment};
 
-/// Most commits of a push whose requests are looked for: each needs a call of the forge.
+/// The maximum number of commits of a push to look up: each needs a call of the forge.
 const MOST_COMMITS: usize = 100;
 /// The longest reason in a table, in characters.
 const LONGEST: usize = 400;
@@ -40,15 +40,41 @@ pub(super) async fn run(
 ) -> Result<Exit, Failure> {
     let job = job(context.variables)?;
     let publisher = Publisher::new(&job, context.ui);
+    let ended = requests(context, arguments, signals, &publisher).await;
+    // The summary of the job has the failure, too.
+    let exit = ended.unwrap_or_else(|failure| {
+        publisher.fail(&failure);
+        failure.exit
+    });
+    publisher.finish()?;
+    Ok(exit)
+}
+
+/// Applies the plans, each request after the other.
+///
+/// # Errors
+/// When the requests cannot be found. A failure about a single request is reported, and is part of the exit code.
+async fn requests(
+    context: &Context<'_>,
+    arguments: &PrApplyArguments,
+    signals: &Signals,
+    publisher: &Publisher<'_>,
+) -> Result<Exit, Failure> {
+    let job = publisher.job;
     let forge = publisher.forge().ok_or_else(|| {
         Failure::new("without a token, terrace cannot read which plans were reviewed")
             .hint("pass the token of the job: `GITHUB_TOKEN: ${{ github.token }}`, or GITLAB_TOKEN")
     })?;
     let checkout = Checkout::here()?;
-    let (requests, skipped) = match (arguments.request, &job.event) {
-        (Some(number), _) => (vec![forge.request(number).await.map_err(failure)?], 0),
-        (None, Event::Mention { number }) => (vec![forge.request(*number).await.map_err(failure)?], 0),
-        (None, Event::Push { commit, before }) => merged(forge, &checkout, commit, before.as_deref()).await?,
+    let branch = arguments.branch.as_deref().or(job.default_branch.as_deref());
+    let pushed = match (arguments.request, &job.event) {
+        (Some(number), _) | (None, &Event::Mention { number }) => {
+            let request = forge.request(number).await.map_err(failure)?;
+            Pushed { requests: vec![(request, None)], ..Pushed::default() }
+        }
+        (None, Event::Push { commit, before }) => {
+            pushed(publisher, forge, &checkout, branch, (commit, before.as_deref())).await?
+        }
         (None, Event::Request { .. } | Event::Queue { .. } | Event::Other) => {
             return Err(Failure::new(format!("this job does not follow the merge of a {}", job.vendor.request()))
                 .hint(
@@ -56,13 +82,14 @@ pub(super) async fn run(
                 ));
         }
     };
-    if requests.is_empty() {
+    let Pushed { requests, skipped, mut exit } = pushed;
+    if requests.is_empty() && exit == Exit::Done {
         context
             .ui
             .print(&format!("result: the commit merges no {}, so there is nothing to apply\n", job.vendor.request()))?;
     }
-    let mut exit = Exit::Done;
-    for request in &requests {
+    let mut done = 0;
+    for (request, end) in &requests {
         if request.state != RequestState::Merged {
             context.ui.print(&format!("result: {}{} is not merged\n", job.vendor.sign(), request.number))?;
             continue;
@@ -72,60 +99,128 @@ pub(super) async fn run(
             exit = worse(exit, Exit::Interrupted);
             continue;
         }
-        let work = Work { context, signals, publisher: &publisher, forge, checkout: &checkout, arguments, request };
-        let ended = match check_branch(request, arguments, &job) {
-            Ok(()) => work.run().await,
+        let work = Work { context, signals, publisher, forge, checkout: &checkout, arguments, request };
+        let ended = match check_branch(request, branch) {
+            Ok(()) => work.run(end.as_deref()).await,
             Err(failure) => Err(failure),
         };
         // A failure about one request must not hide the others.
-        let ended = ended.unwrap_or_else(|failure| {
-            let message = failure.message.as_deref().map(inert);
-            context.ui.fail(&Failure { message, ..failure.clone() });
-            failure.exit
+        let (ended, count) = ended.unwrap_or_else(|failure| {
+            publisher.fail(&failure);
+            (failure.exit, 0)
         });
         exit = worse(exit, ended);
+        done += count;
     }
     if skipped > 0 {
         publisher.note(&format!(
             "the push has {skipped} older commits, whose {}s are not applied: run `terrace pr apply --request NUMBER` for each",
             job.vendor.request()
         ));
-        publisher.summary("")?;
-        exit = worse(exit, Exit::PartlyApplied);
+        exit = worse(exit, Exit::Refused);
     }
-    Ok(exit)
+    Ok(if exit == Exit::Refused && done > 0 { Exit::PartlyApplied } else { exit })
 }
 
-/// The requests that the newest commits of a push merge, oldest first, and the number of the older commits.
-async fn merged(
+/// The requests that a push merges.
+#[derive(Debug)]
+struct Pushed {
+    /// The requests, oldest first, each with the commit of the branch before its merge, if the push shows it.
+    requests: Vec<(Request, Option<String>)>,
+    /// The number of older commits whose requests are unknown.
+    skipped: usize,
+    /// [`Exit::Error`] if the requests of some commits are unknown.
+    exit: Exit,
+}
+
+impl Default for Pushed {
+    fn default() -> Self {
+        Self { requests: Vec::new(), skipped: 0, exit: Exit::Done }
+    }
+}
+
+/// Finds the requests that the newest commits of a push merge.
+///
+/// # Errors
+/// When the forge fails, or the clone does not have a commit.
+async fn pushed(
+    publisher: &Publisher<'_>,
     forge: &dyn Forge,
     checkout: &Checkout,
-    commit: &str,
-    before: Option<&str>,
-) -> Result<(Vec<Request>, usize), Failure> {
-    let known = match before {
+    branch: Option<&str>,
+    (commit, before): (&str, Option<&str>),
+) -> Result<Pushed, Failure> {
+    let before = match before {
         Some(before) => checkout.find(before)?,
         None => None,
     };
-    let commits = match known {
-        Some(before) => checkout.between(&before, commit)?,
+    let commits = match &before {
+        Some(before) => checkout.between(before, commit)?,
         None => vec![commit.to_owned()],
     };
     let skipped = commits.len().saturating_sub(MOST_COMMITS);
-    let mut requests: Vec<Request> = Vec::new();
+    // A forced push does not continue the branch.
+    let mut end = match before.filter(|_| skipped == 0) {
+        Some(before) => checkout.is_ancestor(&before, commit)?.then_some(before),
+        None => None,
+    };
+    let mut found = Pushed { skipped, ..Pushed::default() };
+    let (mut merged, mut unexplained) = (BTreeSet::new(), Vec::new());
     for commit in commits.iter().skip(skipped) {
-        let found = forge.merged_by(commit).await.map_err(failure)?;
-        requests.extend(found.filter(|found| requests.iter().all(|known| known.number != found.number)));
+        let listed = forge.merged_with(commit).await.map_err(failure)?;
+        let (named, others): (Vec<Request>, Vec<Request>) =
+            listed.into_iter().partition(|request| request.merge.as_ref() == Some(commit));
+        if named.is_empty() {
+            unexplained.push((commit, others));
+            continue;
+        }
+        let parents = checkout.parents(commit)?;
+        // Without a request of this merge, each one is refused.
+        let only = named.len() == 1;
+        let is_any_own = named.iter().any(|request| is_own(request, &parents));
+        for request in named {
+            let number = request.number;
+            if !merged.insert(number) {
+                continue;
+            }
+            if is_any_own && !is_own(&request, &parents) {
+                let sign = forge.vendor().sign();
+                publisher.note(&format!("{sign}{number} was merged with another request, which has its changes"));
+                continue;
+            }
+            found.requests.push((forge.request(number).await.map_err(failure)?, end.clone().filter(|_| only)));
+        }
+        end = Some(commit.clone());
     }
-    Ok((requests, skipped))
+    // The last commit of a fast-forward or a rebase explains the commits before it.
+    for (commit, requests) in unexplained {
+        let is_lost = |request: &&Request| branch.is_none_or(|branch| branch == request.target);
+        let is_explained = requests.iter().any(|request| merged.contains(&request.number));
+        if let Some(request) = requests.iter().find(is_lost).filter(|_| !is_explained) {
+            let (vendor, number) = (forge.vendor(), request.number);
+            let (name, sign) = (vendor.name(), vendor.sign());
+            let message = format!("{commit} belongs to {sign}{number}, but {name} names another commit as its merge");
+            publisher.fail(
+                &Failure::new(format!("{message}: {sign}{number} is not applied"))
+                    .hint("terrace supports neither fast-forward merge trains nor automatic rebases of GitLab")
+                    .hint("apply the changed products with `terrace apply`"),
+            );
+            found.exit = Exit::Error;
+        }
+    }
+    if found.exit == Exit::Error {
+        // The commits of a lost request must not count as those of the next one.
+        found.requests.iter_mut().for_each(|(_, end)| *end = None);
+    }
+    Ok(found)
 }
 
 /// Refuses a request that was merged into another branch: its owners may be others there.
-fn check_branch(request: &Request, arguments: &PrApplyArguments, job: &Job) -> Result<(), Failure> {
-    let Some(branch) = arguments.branch.as_ref().or(job.default_branch.as_ref()) else {
+fn check_branch(request: &Request, branch: Option<&str>) -> Result<(), Failure> {
+    let Some(branch) = branch else {
         return Err(Failure::new("the job does not name the default branch").hint("name the branch with `--branch`"));
     };
-    if *branch == request.target {
+    if branch == request.target {
         return Ok(());
     }
     Err(Failure::refused(format!("the request was merged into `{}`, and this job applies `{branch}`", request.target))
@@ -156,6 +251,17 @@ struct Work<'a> {
     request: &'a Request,
 }
 
+/// The products of a request.
+struct Targets {
+    targets: Vec<Target>,
+    /// More files of each stack, whose owners must approve, too: those before the merge, values of environments, and changed
+    /// files that all products read.
+    others: BTreeMap<String, Vec<String>>,
+    /// The stacks that commits after the merge change, too.
+    superseded: BTreeSet<String>,
+    notes: Vec<String>,
+}
+
 /// Comments that cannot be read: nothing is approved.
 struct Unreadable(ForgeError);
 
@@ -172,18 +278,23 @@ enum Step {
     Done(&'static str),
     /// It may be applied.
     Apply,
-    /// It may not be applied: the reason in Markdown, and the plan to approve.
+    /// It may not be applied without an approval: the reason in Markdown.
     Refuse(String),
+    /// It may not be applied by this job, even with an approval: the reason in Markdown.
+    Exclude(String),
 }
 
 impl Work<'_> {
-    async fn run(&self) -> Result<Exit, Failure> {
+    /// Applies the plans. Returns the exit code and the number of plans with which nothing is left to do.
+    async fn run(&self, end: Option<&str>) -> Result<(Exit, usize), Failure> {
         let name = &self.arguments.scope.name;
         let found = comment::find(self.forge, self.request.number, &marker(Kind::Plan, name)).await.map_err(failure)?;
         let record = found.and_then(|(_, text)| Record::of_comment(&text));
         let record = record.filter(|record| record.request == self.request.number);
-        let merge = Merge::find(self.forge, self.checkout, self.request).await?;
-        let (targets, others, mut notes) = self.targets(record.as_ref(), &merge).await?;
+        let merge = Merge::find(self.forge.vendor(), self.checkout, self.request, end)?;
+        let Targets { targets, others, superseded, mut notes } = self.targets(record.as_ref(), &merge).await?;
+        let older = self.older()?;
+        notes.extend(older.clone());
         let owners = self.owners(&merge.before)?;
         let approval: Box<dyn Approval + '_> = match OwnersApproval::read(self.forge, self.request, owners).await {
             Ok(approval) => Box::new(approval),
@@ -201,13 +312,17 @@ impl Work<'_> {
                 .and_then(|record| Some((record, record.plans.iter().find(|plan| plan.stack == stack)?)));
             let refused =
                 |outcome: String| Applied { stack: stack.clone(), outcome, is_done: false, details: String::new() };
+            let later = superseded.contains(&stack).then_some(
+                "later commits of the branch change the product, too: approve its plan on the newest request of the product",
+            );
+            let excluded = older.as_deref().or(later);
             let applied = match waits {
                 _ if self.signals.cancel.is_cancelled() => refused("not applied: interrupted".to_owned()),
                 Some(other) => {
                     refused(format!("not applied: it depends on {}, which is not applied", code(&other, 120)))
                 }
                 // A failure about one plan must not lose the report of the others.
-                None => match self.apply(target, reviewed, approval.as_ref(), others.get(&stack)).await {
+                None => match self.apply(target, reviewed, approval.as_ref(), others.get(&stack), excluded).await {
                     Ok(applied) => applied,
                     Err(failure) => {
                         let why = failure.message.iter().chain(&failure.hints).cloned().collect::<Vec<_>>().join("; ");
@@ -229,7 +344,7 @@ impl Work<'_> {
         notes.extend(lost.map(|plan| format!("{} is not applied: the merged files do not describe it", plan.stack)));
         if record.is_none() && outcomes.is_empty() {
             self.context.ui.print("result: the request changes no product\n")?;
-            return Ok(Exit::Done);
+            return Ok((Exit::Done, 0));
         }
         let text = page::applied(self.forge.vendor(), name, self.request, &outcomes, &notes);
         self.publisher.comment(self.request.number, &marker(Kind::Apply, name), &text).await?;
@@ -237,26 +352,36 @@ impl Work<'_> {
         let (done, left) =
             (outcomes.iter().filter(|it| it.is_done).count(), outcomes.iter().filter(|it| !it.is_done).count());
         self.context.ui.print(&format!("result: {done} plans are done, {left} are not applied\n"))?;
-        Ok(match (done, left) {
+        let exit = match (done, left) {
             _ if self.signals.cancel.is_cancelled() => Exit::Interrupted,
             (_, 0) => Exit::Done,
             (0, _) => Exit::Refused,
             _ => Exit::PartlyApplied,
+        };
+        Ok((exit, done))
+    }
+
+    /// The reason why no plan is approved in this checkout: it is older than the target branch, so that its plans may undo
+    /// later requests.
+    fn older(&self) -> Result<Option<String>, Failure> {
+        let (branch, number) = (&self.request.target, self.request.number);
+        let newest = self.checkout.find(&format!("refs/remotes/origin/{branch}"))?;
+        Ok(match newest == Some(self.checkout.commit("HEAD")?) {
+            true => None,
+            false => Some(format!(
+                "the checkout is not the newest commit of {branch} at origin, so no changed plan is approved here: run terrace pr apply --request {number} in a new checkout of the branch"
+            )),
         })
     }
 
-    /// The products to apply: those with a reviewed plan, and those that the merge touches. Also more files of each stack,
-    /// whose owners must approve, too: those before the merge, values of environments, and changed files that all products
-    /// read.
-    async fn targets(
-        &self,
-        record: Option<&Record>,
-        merge: &Merge,
-    ) -> Result<(Vec<Target>, BTreeMap<String, Vec<String>>, Vec<String>), Failure> {
+    /// The products to apply: those with a reviewed plan, and those that the merge touches.
+    async fn targets(&self, record: Option<&Record>, merge: &Merge) -> Result<Targets, Failure> {
         let (context, folders) = (self.context, &self.arguments.scope.paths);
         let changed = self.checkout.changed(&merge.before, &merge.commit)?;
         let environments = scope::environments(context, folders)?;
         let common = scope::Common::new(context, folders, &changed)?;
+        let later = self.checkout.changed(&merge.commit, "HEAD")?;
+        let later_common = scope::Common::new(context, folders, &later)?;
         let existing: Vec<PathBuf> = folders.iter().filter(|folder| folder.exists()).cloned().collect();
         let base = Base::read(&existing, &merge.before)?;
         let (before, mut notes) = scope::before(context, base, &environments, folders).await;
@@ -278,6 +403,12 @@ impl Work<'_> {
                 messages.join("; ")
             ));
         }
+        let is_superseded = |target: &&Target| {
+            !later_common.of_all.is_empty()
+                || target.unit.is_touched_by(&later, &target.environment)
+                || !later_common.of(&target.unit).is_empty()
+        };
+        let superseded = scope.targets.iter().filter(is_superseded).map(Target::stack).collect();
         let mut others: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (environment, units) in &before.units {
             for unit in units {
@@ -293,7 +424,7 @@ impl Work<'_> {
             files.extend(target.unit.touching(&changed, &target.environment));
             files.extend(common.of_all.iter().cloned().chain(common.of(&target.unit)));
         }
-        Ok((scope.targets, others, notes))
+        Ok(Targets { targets: scope.targets, others, superseded, notes })
     }
 
     /// The owners before the merge: the request's own changes of CODEOWNERS do not count.
@@ -313,6 +444,7 @@ impl Work<'_> {
         reviewed: Option<(&Record, &Reviewed)>,
         approval: &dyn Approval,
         others: Option<&Vec<String>>,
+        excluded: Option<&str>,
     ) -> Result<Applied, Failure> {
         let stack = target.stack();
         let refused =
@@ -330,10 +462,11 @@ impl Work<'_> {
             }
         };
         let paths: Vec<String> = target.files().into_iter().chain(others.into_iter().flatten().cloned()).collect();
-        match self.step(&ready, reviewed, approval, &paths).await? {
+        match self.step(&ready, reviewed, approval, &paths, excluded).await? {
             Step::Done(outcome) => {
                 Ok(Applied { stack, outcome: outcome.to_owned(), is_done: true, details: String::new() })
             }
+            Step::Exclude(reason) => Ok(refused(reason, ready.markdown(target, LARGEST_PLAN))),
             Step::Refuse(reason) => {
                 let details = format!(
                     "\nTo approve this plan of {}, an owner of its files writes as a comment:\n\n```text\n{COMMAND} {}\n```\n\n{}",
@@ -366,12 +499,13 @@ impl Work<'_> {
         reviewed: Option<(&Record, &Reviewed)>,
         approval: &dyn Approval,
         paths: &[String],
+        excluded: Option<&str>,
     ) -> Result<Step, Failure> {
         if !ready.plan.has_changes() {
             return Ok(Step::Done("nothing to do"));
         }
         if !ready.is_covered() {
-            return Ok(Step::Refuse(
+            return Ok(Step::Exclude(
                 "not applied: its digest covers no sensitive values without a state key".to_owned(),
             ));
         }
@@ -389,6 +523,13 @@ impl Work<'_> {
             Some(_) => ready.needs_approval().map(str::to_owned),
         };
         let Some(why) = why else { return Ok(Step::Apply) };
+        // Other plans may have changes of other requests, whose authors would approve them here.
+        let is_reviewed = reviewed.is_some_and(|(record, plan)| {
+            ready.has_key() && ready.authenticates(plan, record, writer) && ready.has_digest(&plan.digest)
+        });
+        if let Some(excluded) = excluded.filter(|_| !is_reviewed) {
+            return Ok(Step::Exclude(format!("not applied: {why}, and {}", prose(excluded, LONGEST))));
+        }
         let candidate = Candidate { digest: &ready.digest, paths };
         Ok(match approval.decide(candidate).await.map_err(failure)? {
             Decision::Approved(by) => {

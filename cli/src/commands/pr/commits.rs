@@ -5,7 +5,6 @@ use crate::planning::git::{command, output};
 use crate::planning::tree::{self, Entry, Kind};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use terrace_forge::Authored;
 
 /// The number of files of a tree that is written for an untrusted request.
 const MOST_FILES: usize = 50_000;
@@ -60,7 +59,7 @@ impl Checkout {
         })
     }
 
-    /// The parents of a commit.
+    /// The parents of a commit. At the end of a shallow clone, a commit has none.
     ///
     /// # Errors
     /// When the clone does not have the commit.
@@ -97,23 +96,12 @@ impl Checkout {
         Ok(self.text_if(&["merge-base", "--is-ancestor", commit, of])?.is_some())
     }
 
-    /// The author, the time and the message of a commit.
+    /// The difference of two commits by paths, modes and digests of the contents.
     ///
     /// # Errors
-    /// When the clone does not have the commit.
-    pub(super) fn authored(&self, commit: &str) -> Result<Authored, Failure> {
-        let text = self.text(&[
-            "log",
-            "-1",
-            "--no-show-signature",
-            "--encoding=UTF-8",
-            "--format=%an%x00%ae%x00%at%x00%B",
-            commit,
-        ])?;
-        let mut parts = text.splitn(4, '\0');
-        let mut next = || parts.next().unwrap_or_default().to_owned();
-        let (name, email, seconds, message) = (next(), next(), next(), next());
-        Ok(Authored::new(name, email, seconds.parse().unwrap_or_default(), &message))
+    /// When the clone does not have a commit.
+    pub(super) fn difference(&self, from: &str, to: &str) -> Result<Vec<u8>, Failure> {
+        self.bytes(&["diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", from, to])
     }
 
     /// The paths that differ between two commits of trusted accounts.

@@ -94,7 +94,7 @@ async fn report(
     label: &str,
 ) -> Result<(), terrace_forge::ForgeError> {
     let marker = marker(Kind::Drift, &found.stack.to_string());
-    let mut ours = issues.iter().filter(|issue| issue.author.is(own) && is_marked(&issue.text, &marker));
+    let mut ours = issues.iter().filter(|issue| issue.author.is_same(own) && is_marked(&issue.text, &marker));
     let text = format!("{marker}\n\n{}", found.text);
     match ours.next() {
         None if found.has_drift => forge.open_issue(&format!("Drift of {}", found.stack), &text, label).await.map(drop),

@@ -73,10 +73,11 @@ fn head(facts: &Facts<'_>, plans: &[(Target, Outcome)], limit: usize) -> (String
         code(short, WIDEST)
     );
     let sound = || plans.iter().filter_map(|(target, outcome)| Some((target, outcome.as_ref().ok()?)));
+    let awaiting = || sound().filter(|(_, ready)| !ready.plan.is_errored && ready.needs_approval().is_some());
     let is_failed = |outcome: &Outcome| outcome.as_ref().map_or(true, |ready| ready.plan.is_errored);
     let errors = plans.iter().filter(|(_, outcome)| is_failed(outcome)).count() + facts.failures.len();
-    let waiting: Vec<(&Target, &Ready)> =
-        sound().filter(|(_, ready)| !ready.plan.is_errored && ready.needs_approval().is_some()).collect();
+    let waiting: Vec<(&Target, &Ready)> = awaiting().filter(|(_, ready)| ready.is_covered()).collect();
+    let excluded = awaiting().count() - waiting.len();
     let changes = sound().filter(|(_, ready)| ready.plan.has_changes()).count();
     let mut lines: Vec<String> = Vec::new();
     if plans.is_empty() && facts.failures.is_empty() {
@@ -92,7 +93,10 @@ fn head(facts: &Facts<'_>, plans: &[(Target, Outcome)], limit: usize) -> (String
                  the repository with `terrace pr plan PATH --name NAME`.\n"
             ));
         }
-        text.push_str("\nThe merge applies exactly these plans.\n\n");
+        text.push('\n');
+        if errors + waiting.len() + excluded == 0 && plans.len() == rows.len() {
+            text.push_str("The merge applies exactly these plans.\n\n");
+        }
     }
     for (environment, messages) in facts.failures {
         lines.push(format!("- **The products of {} cannot be read:**\n", code(environment, WIDEST)));
@@ -138,6 +142,7 @@ fn head(facts: &Facts<'_>, plans: &[(Target, Outcome)], limit: usize) -> (String
     }
     text.push('\n');
     let title = match (plans.len(), errors, waiting.len()) {
+        (_, 0, 0) if excluded > 0 => format!("{excluded} of {} plans need a state key", plans.len()),
         (0, 0, _) => "no changed product".to_owned(),
         (_, 0, 0) => format!("{} of {} plans have changes", changes, plans.len()),
         (_, 0, count) if waiting.iter().all(|(_, ready)| ready.is_destructive()) => {
@@ -146,7 +151,7 @@ fn head(facts: &Facts<'_>, plans: &[(Target, Outcome)], limit: usize) -> (String
         (_, 0, count) => format!("{count} of {} plans need an approval", plans.len()),
         (_, count, _) => format!("{count} plans have errors"),
     };
-    let verdict = match (errors, waiting.len()) {
+    let verdict = match (errors, waiting.len() + excluded) {
         (0, 0) => Verdict::Success,
         (0, _) => Verdict::Waiting,
         _ => Verdict::Failure,

@@ -49,6 +49,14 @@ impl<'a> Publisher<'a> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
     }
 
+    /// Reports a failure that does not end the command, in the log and the summary.
+    pub(super) fn fail(&self, failure: &Failure) {
+        let text = report(self.ui, failure);
+        if !text.is_empty() {
+            self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+        }
+    }
+
     /// Turns a denied call into a note: the summary has the result.
     ///
     /// # Errors
@@ -83,13 +91,22 @@ impl<'a> Publisher<'a> {
         self.tolerate(forge.set_check(check).await)
     }
 
-    /// Writes the summary of the job: a text, and the notes so far.
+    /// Writes the notes that no summary has yet.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(super) fn finish(&self) -> Result<(), Failure> {
+        let is_complete = self.notes.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        if is_complete { Ok(()) } else { self.summary("") }
+    }
+
+    /// Writes the summary of the job: a text, and the notes since the last summary.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub(super) fn summary(&self, text: &str) -> Result<(), Failure> {
         let Some(path) = &self.job.summary else { return Ok(()) };
-        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let notes = std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
         let notes: String =
             notes.iter().map(|note| format!("> {}\n\n", terrace_engine::render::markdown::prose(note, 1000))).collect();
         let mut summary = format!("{text}\n{notes}");
@@ -107,6 +124,16 @@ impl<'a> Publisher<'a> {
 /// that [`QuietLog`] alone is not enough.
 pub(super) fn inert(text: &str) -> String {
     text.replace(['\n', '\r'], " ").replace("::", ": :").replace("##[", "## [")
+}
+
+/// Prints a failure without commands of a runner, and returns its message with the remedies: both may name branches. The
+/// text is empty if everything was reported before.
+pub(super) fn report(ui: &Ui, failure: &Failure) -> String {
+    let message = failure.message.as_deref().map(inert);
+    let hints: Vec<String> = failure.hints.iter().map(|hint| inert(hint)).collect();
+    let text = message.iter().chain(&hints).map(String::as_str).collect::<Vec<_>>().join("; ");
+    ui.fail(&Failure { exit: failure.exit, message, hints });
+    text
 }
 
 /// The failure of a command for a failed call.

@@ -6,7 +6,7 @@ use crate::configuration;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::planning::Base;
-use crate::settings::Settings;
+use crate::settings::{Settings, chosen_environment};
 use crate::wiring::blueprint_folders;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -31,15 +31,10 @@ pub(super) struct Scope {
 /// When the configuration is invalid.
 pub(super) fn environments(context: &Context<'_>, folders: &[PathBuf]) -> Result<Vec<String>, Failure> {
     let settings = context.settings(folders.first().map(PathBuf::as_path))?;
-    Ok(match chosen(context) {
+    Ok(match settings.environment {
         Some(name) => vec![name],
         None => settings.configuration.environment_names().into_iter().map(str::to_owned).collect(),
     })
-}
-
-/// The environment of `--env` or TERRACE_ENV.
-pub(super) fn chosen(context: &Context<'_>) -> Option<String> {
-    context.global.env.clone().or_else(|| context.variables.get("TERRACE_ENV").map(str::to_owned))
 }
 
 /// The changed files that may change the plans of several products: configurations, and blueprints.
@@ -48,8 +43,9 @@ pub(super) struct Common<'a> {
     changed: &'a BTreeSet<String>,
     /// Those of the first folder's configuration, which concern every product.
     pub(super) of_all: Vec<String>,
-    /// Those of the configurations of products, by the configuration file.
-    known: Mutex<BTreeMap<Option<PathBuf>, Vec<String>>>,
+    /// Those of the configurations of products, by the configuration file; without one, by the folder of the product, whose
+    /// blueprints count.
+    known: Mutex<BTreeMap<PathBuf, Vec<String>>>,
 }
 
 impl<'a> Common<'a> {
@@ -69,17 +65,17 @@ impl<'a> Common<'a> {
     /// Those of a product. An invalid configuration has none: the plan of the product fails.
     pub(super) fn of(&self, unit: &Unit) -> Vec<String> {
         let Some(path) = unit.paths.first() else { return Vec::new() };
-        let file = match (&self.context.global.config, here().join(path).parent()) {
-            (None, Some(folder)) => configuration::find(folder),
-            _ => None,
-        };
+        let path_here = here().join(path);
+        let folder = path_here.parent().unwrap_or(&path_here);
+        let file = self.context.global.config.clone().or_else(|| configuration::find(folder));
+        let place = file.unwrap_or_else(|| folder.to_owned());
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let of_file = || {
             let (ui, context) = (self.context.ui.silent(), self.context);
             let settings = Context { ui: &ui, ..*context }.settings(Some(path));
             settings.map(|settings| changed_by(&settings, self.changed)).unwrap_or_default()
         };
-        known.entry(file).or_insert_with(of_file).clone()
+        known.entry(place).or_insert_with(of_file).clone()
     }
 }
 
@@ -127,7 +123,7 @@ pub(super) async fn find(
 ) -> Scope {
     let mut scope = Scope::default();
     let mut seen = BTreeSet::new();
-    let chosen = chosen(context);
+    let chosen = chosen_environment(context.global, context.variables);
     // A descriptor may name its own environment.
     let is_chosen = |unit: &Unit| chosen.as_deref().is_none_or(|name| unit.is_in(name));
     for environment in environments {

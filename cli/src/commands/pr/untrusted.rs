@@ -7,12 +7,12 @@
 use super::commits::Checkout;
 use super::page::{self, Facts, Page};
 use super::preview::{Previewed, Request, SHOWN_LINKS};
-use super::scope::chosen;
 use crate::args::PrPlanArguments;
 use crate::configuration::FILE_NAME;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::planning::tree::difference;
+use crate::settings::chosen_environment;
 use crate::wiring::{forbid_dumps, guard_program};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -69,7 +69,8 @@ pub(super) async fn page(
                 notes.push(format!("not read, because they are links, submodules or too large: {names}"));
             }
             let folders = arguments.scope.paths.clone();
-            let request = Request { folders, environment: chosen(context), changed };
+            let environment = chosen_environment(context.global, context.variables);
+            let request = Request { folders, environment, changed };
             preview(&request, &base_folder, &head_folder).await
         }
         // The request has too much of something: reviewers must see this.

@@ -33,12 +33,8 @@ pub struct Pull {
 pub struct Commit {
     /// Its digest.
     pub sha: String,
-    /// The name and the address of its author.
-    pub author: (String, String),
-    /// The time of its author, in seconds since 1970.
-    pub seconds: i64,
-    /// Its message.
-    pub message: String,
+    /// The login of its author; `None` for an address of no account.
+    pub author: Option<String>,
 }
 
 /// A comment of a pull request.
@@ -138,11 +134,8 @@ impl Pull {
 
 impl Commit {
     pub(crate) fn to_json(&self) -> Json {
-        let ((name, email), date) = (&self.author, Timestamp::from_second(self.seconds).unwrap());
-        json!({
-            "sha": self.sha, "author": null, "parents": [],
-            "commit": {"author": {"name": name, "email": email, "date": date.to_string()}, "message": self.message},
-        })
+        let author = self.author.as_deref().map(user);
+        json!({"sha": self.sha, "author": author, "committer": null, "parents": [], "commit": {"message": "Change"}})
     }
 }
 

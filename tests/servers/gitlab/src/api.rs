@@ -54,7 +54,10 @@ pub(crate) fn answer(world: &mut World, caller: &Caller, call: &Call<'_>) -> Out
         }
         // https://docs.gitlab.com/api/commits/#list-merge-requests-associated-with-a-commit
         ("GET", ["projects", "42", "repository", "commits", sha, "merge_requests"]) => {
-            let is_of = |it: &&MergeRequest| it.head == *sha || it.merged.as_deref() == Some(*sha);
+            let is_of = |it: &&MergeRequest| {
+                let other = it.commits.iter().any(|commit| commit == sha);
+                it.head == *sha || it.merged.as_deref() == Some(*sha) || other
+            };
             call.page(world.requests.values().filter(is_of).map(|it| it.to_json(true)).collect(), &["state"])
         }
         // https://docs.gitlab.com/api/notes/#list-all-merge-request-notes

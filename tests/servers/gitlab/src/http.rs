@@ -132,7 +132,8 @@ impl StandIn {
             branch: "main".to_owned(),
             is_fork,
             merged: None,
-            is_squashed: false,
+            squash: None,
+            commits: Vec::new(),
         };
         world.requests.insert(iid, request);
         iid

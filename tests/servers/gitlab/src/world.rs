@@ -25,8 +25,10 @@ pub struct MergeRequest {
     /// The digest of the commit that the merge put at the end of the target branch, once merged: the head itself for a
     /// fast-forward.
     pub merged: Option<String>,
-    /// True if the merge squashed the commits, without a merge commit.
-    pub is_squashed: bool,
+    /// The digest of the squashed commit, if the merge made one. A merge commit may follow it.
+    pub squash: Option<String>,
+    /// Further commits for which GitLab lists it.
+    pub commits: Vec<String>,
 }
 
 /// A note of a merge request.
@@ -103,14 +105,13 @@ fn time(is_later: bool) -> String {
 
 impl MergeRequest {
     pub(crate) fn to_json(&self, is_list: bool) -> Json {
-        let is_new = self.merged.as_ref() != Some(&self.head);
-        let merge = self.merged.as_ref().filter(|_| is_new && !self.is_squashed);
-        let squash = self.merged.as_ref().filter(|_| self.is_squashed);
+        let is_merge = |commit: &&String| **commit != self.head && Some(*commit) != self.squash.as_ref();
+        let merge = self.merged.as_ref().filter(is_merge);
         let mut json = json!({
             "iid": self.iid, "id": 1000 + self.iid, "project_id": 42, "author": user(&self.author), "title": "Change",
             "state": if self.merged.is_some() { "merged" } else { "opened" }, "sha": self.head, "target_branch": self.branch,
             "source_branch": "branch", "source_project_id": if self.is_fork { 43 } else { 42 }, "target_project_id": 42,
-            "merge_commit_sha": merge, "squash_commit_sha": squash,
+            "merge_commit_sha": merge, "squash_commit_sha": self.squash,
         });
         if !is_list {
             json["diff_refs"] = json!({"base_sha": self.base, "head_sha": self.head, "start_sha": self.base});
