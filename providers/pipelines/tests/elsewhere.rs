@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use terrace_pipelines::executor::{Executor, Interrupted, Job, JobObserver, Outcome};
-use terrace_pipelines::run::{NotRun, Record, RunRequest, State};
+use terrace_pipelines::run::{NotRun, Record, RunRequest, State, Store};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +21,9 @@ struct Remote {
     environments: PathBuf,
     started: Mutex<Vec<Job>>,
     released: Mutex<Vec<(String, usize)>>,
+    /// The records of runs, and the states that they had when their run was released.
+    store: Store,
+    states: Mutex<Vec<State>>,
     /// terrace dies before the next job ends.
     dies: AtomicBool,
     has_started: Notify,
@@ -68,6 +71,7 @@ impl Executor for Remote {
 
     async fn release(&self, run: &str, attempt: usize) {
         self.released.lock().unwrap().push((run.to_owned(), attempt));
+        self.states.lock().unwrap().push(self.store.run(run).unwrap().unwrap().state);
     }
 }
 
@@ -86,6 +90,8 @@ fn project() -> (Project, Arc<Remote>) {
         environments,
         started: Mutex::default(),
         released: Mutex::default(),
+        store: project.runner.store.clone(),
+        states: Mutex::default(),
         dies: AtomicBool::new(false),
         has_started: Notify::new(),
         forgets: AtomicBool::new(false),
@@ -129,6 +135,15 @@ async fn job_for_another_machine_has_its_files_and_variables() {
     assert_eq!((variable("DPP_HINT"), variable("EDITOR"), variable("HOME")), (Some("kept"), None, Some("/tmp")));
     assert_eq!(variable("DPP_DB_ENGINE"), None, "no step reads it");
     assert_eq!(*remote.released.lock().unwrap(), [(record.run, 0)]);
+}
+
+#[tokio::test]
+async fn end_is_recorded_before_the_executor_forgets_the_run() {
+    let (project, remote) = project();
+    std::fs::write(project.path("noise.py"), "raise ValueError('no')").unwrap();
+    let record = project.run("./noise").await;
+    assert_eq!(record.state, State::Failed, "{record:?}");
+    assert_eq!(*remote.states.lock().unwrap(), [State::Failed]);
 }
 
 #[tokio::test]

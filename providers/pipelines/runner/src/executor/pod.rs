@@ -24,7 +24,7 @@ pub const RESULTS: [&str; 3] = ["pipelines", "pod", "results"];
 
 /// Folder into which the Secret with the job is mounted, and its file.
 pub(super) const JOB: (&str, &str) = ("/terrace/job", "job.json");
-/// Folder into which the ConfigMap with the files is mounted, and its file.
+/// Folder into which the Secret with the files is mounted, and its file.
 pub(super) const FILES: (&str, &str) = ("/terrace/files", "files.tar.gz");
 /// Folder of environments of the pod.
 pub(super) const ENVIRONMENTS: &str = "/environments";
@@ -459,10 +459,18 @@ printf '{}\n{}\n\n{"a": 1}\n\n{"secret": "hunter2"}\n'"#;
 
     #[test]
     fn protected_process_is_closed_to_its_steps() {
-        use rustix::process::{DumpableBehavior, dumpable_behavior, set_dumpable_behavior};
+        use rustix::process::{DumpableBehavior, dumpable_behavior};
+        // The protection covers a whole process, and other tests start steps in this one.
+        const IN_CHILD: &str = "TERRACE_TEST_PROTECT";
+        if std::env::var_os(IN_CHILD).is_none() {
+            let name = "executor::pod::tests::protected_process_is_closed_to_its_steps";
+            let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+            let output = child.args(["--exact", name]).env(IN_CHILD, "1").output().unwrap();
+            assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
+            return;
+        }
         protect().unwrap();
         assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
-        set_dumpable_behavior(DumpableBehavior::Dumpable).unwrap();
     }
 
     #[tokio::test]

@@ -316,11 +316,15 @@ impl Runner {
                 }
             }
             let Some(pause) = pause else {
-                let recorded = self.record_outcome_blocking(record, outcome, first, masks).await;
-                if let Ok(record) = &recorded
+                let mut recorded = self.record_outcome_blocking(record, outcome, first, masks).await;
+                if let Ok(record) = &mut recorded
                     && record.state.is_over()
                 {
-                    self.executor.release(&record.run, record.attempts.len()).await;
+                    record.finished_at.get_or_insert_with(Timestamp::now);
+                    // Until it is recorded, only the executor knows the end. An error is reported with the next write.
+                    if self.store.write(record).is_ok() {
+                        self.executor.release(&record.run, record.attempts.len()).await;
+                    }
                 }
                 return recorded;
             };
