@@ -184,3 +184,20 @@ fn products_are_applied_after_those_that_they_read() {
     assert!(!repository.path("out/a.txt").exists());
     repository.check_calls();
 }
+
+/// Such a file must not count as removed: its check would be green, and its objects would stay unplanned.
+#[test]
+fn file_that_is_no_descriptor_any_more_fails_the_plan() {
+    for (text, message) in
+        [("kind: Stck", "`kind: Stck` is neither a stack nor a data product"), ("kindd: Stack", "stacks/demo.yaml")]
+    {
+        let repository = Repository::with_stack(Forge::github());
+        let number = repository.request("feature", AUTHOR, false, |it| {
+            it.write("stacks/demo.yaml", &stack("demo", "two").replace("kind: Stack", text));
+        });
+        repository.plan(number).with_code(1).prints(message);
+        let comment = repository.plan_comment(number);
+        assert!(!comment.contains("has no files any more"), "{comment}");
+        repository.check_calls();
+    }
+}

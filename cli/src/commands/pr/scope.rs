@@ -142,9 +142,14 @@ pub(super) async fn find(
         };
         let is_gone = |unit: &&Unit| units.iter().all(|other| other.stack != unit.stack);
         let gone = base.iter().filter(|unit| is_chosen(unit) && is_touched(unit, environment)).filter(is_gone);
-        scope.removed.extend(gone.map(|unit| unit.stack.clone()));
+        // A file that is no descriptor any more, such as after a misspelt `kind`: its plan has the error.
+        let is_of_head = |path: &PathBuf| units.iter().any(|unit| unit.paths.contains(path));
+        let (unread, gone): (Vec<&Unit>, Vec<&Unit>) =
+            gone.partition(|unit| unit.paths.iter().any(|path| path.is_file() && !is_of_head(path)));
+        scope.removed.extend(gone.into_iter().map(|unit| unit.stack.clone()));
         let is_target = |unit: &Unit| is_chosen(unit) && (is_touched(unit, environment) || of_base(unit));
-        let touched = units.into_iter().filter(is_target).collect();
+        let unread: Vec<Unit> = unread.into_iter().cloned().collect();
+        let touched = units.into_iter().filter(is_target).chain(unread).collect();
         for unit in units::ordered(touched) {
             let environment = unit.environment.clone().unwrap_or_else(|| environment.clone());
             let target = Target { unit, environment };
