@@ -171,7 +171,8 @@ def people_groups_and_clusters_are_found():
     assert [it.user_name for it in client.users.list(filter='userName eq "jane.roe@example.com"')] == ["jane.roe@example.com"]
     assert [it.display_name for it in client.service_principals.list(filter='displayName eq "runner"')] == ["runner"]
     assert client.current_user.me().user_name == "terrace@example.com"
-    assert [it.cluster_name for it in client.clusters.list()] == ["databricks-cluster"]
+    # The list has clusters of runs too.
+    assert sorted(it.cluster_name for it in client.clusters.list()) == ["databricks-cluster", "job-1-run-1"]
 
 
 @scenario
