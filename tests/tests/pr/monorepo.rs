@@ -187,7 +187,7 @@ fn products_are_applied_after_those_that_they_read() {
 
 /// Such a file must not count as removed: its check would be green, and its objects would stay unplanned.
 #[test]
-fn file_that_is_no_descriptor_any_more_fails_the_plan() {
+fn descriptor_with_misspelt_kind_fails_the_plan() {
     for (text, message) in
         [("kind: Stck", "`kind: Stck` is neither a stack nor a data product"), ("kindd: Stack", "stacks/demo.yaml")]
     {

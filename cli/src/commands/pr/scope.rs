@@ -142,7 +142,7 @@ pub(super) async fn find(
         };
         let is_gone = |unit: &&Unit| units.iter().all(|other| other.stack != unit.stack);
         let gone = base.iter().filter(|unit| is_chosen(unit) && is_touched(unit, environment)).filter(is_gone);
-        // A file that is no descriptor any more, such as after a misspelt `kind`: its plan has the error.
+        // A file that stopped being a descriptor, such as by a misspelt `kind`: its plan reports the error.
         let is_of_head = |path: &PathBuf| units.iter().any(|unit| unit.paths.contains(path));
         let (unread, gone): (Vec<&Unit>, Vec<&Unit>) =
             gone.partition(|unit| unit.paths.iter().any(|path| path.is_file() && !is_of_head(path)));

@@ -29,7 +29,7 @@ impl<'a> Notes<'a> {
         }
     }
 
-    /// The last note; empty if there is none.
+    /// The last note; empty before the first one.
     pub(super) fn last(&self) -> String {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
