@@ -355,7 +355,8 @@ mod tests {
     fn job(folder: &Path, script: &str) -> Job {
         let text = |text: &str| text.to_owned();
         Job {
-            run: text("pod-test"),
+            // The end of a run ends all processes that bear its name, so each test has a run of its own.
+            run: folder.display().to_string(),
             folder: folder.join("work"),
             environment: BTreeMap::from([(text("PATH"), text("/usr/bin:/bin"))]),
             steps: vec![Program {
