@@ -328,9 +328,15 @@ async fn interrupted_workspace_create_is_found_later() {
     azure.take_questions(1_000_000);
     let instance = default_instance(&azure).await;
     let config = workspace("shop_0");
-    let stopped =
-        tokio::time::timeout(Duration::from_millis(500), instance.create("databricks_workspace", config.clone()));
-    assert!(stopped.await.is_err());
+    let accepted = async {
+        while azure.inventory().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        created = instance.create("databricks_workspace", config.clone()) => panic!("{created:?}"),
+        () = accepted => {}
+    }
     azure.call("GET", &path("shop_0"), Json::Null);
     assert_eq!(azure.inventory(), ["workspace shop_0 premium westeurope Accepted"]);
     // A workspace of another owner is not ours, even while it is being created.
