@@ -6,6 +6,7 @@ mod blueprint_cases; // inputs of a blueprint test case other than its component
 mod blueprint_nulls; // null in optional fields of built-in blueprints
 mod blueprints; // new blueprints, their checks and their tests
 mod branches; // plans compared with a commit, and for all environments
+mod chart; // the chart's schema has the fields of `server`
 mod checks; // checks of resources and stacks
 mod commands; // commands that show state, plans and history
 mod console; // expressions over descriptors and state

@@ -11,6 +11,7 @@ use crate::{
     ResourceType, Session, Value,
 };
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,8 @@ pub(super) struct Bench<'a> {
     pub(super) ty: &'a ResourceType,
     pub(super) fixture: &'a Fixture,
     behaviour: &'static str,
+    /// Number of the current operation.
+    operation: AtomicUsize,
     created_objects: Mutex<Vec<Recorded>>,
     /// The reports of the create, as in the journal.
     reports: Arc<Reports>,
@@ -38,7 +41,8 @@ impl<'a> Bench<'a> {
         fixture: &'a Fixture,
         behaviour: &'static str,
     ) -> Self {
-        Self { session, ty, fixture, behaviour, created_objects: Mutex::new(Vec::new()), reports: Arc::default() }
+        let (operation, created_objects, reports) = (AtomicUsize::new(0), Mutex::default(), Arc::default());
+        Self { session, ty, fixture, behaviour, operation, created_objects, reports }
     }
 
     /// True if objects can be read.
@@ -51,11 +55,21 @@ impl<'a> Bench<'a> {
         format!("conformance@conformance:{}.{}", self.ty.name, self.fixture.label)
     }
 
+    /// The operation of calls.
+    fn operation(&self) -> String {
+        format!("{}-{}", self.behaviour.replace(' ', "-"), self.operation.load(Ordering::Relaxed))
+    }
+
+    /// Begins another operation: a provider may remember the calls of one by their steps.
+    pub(super) fn begin_operation(&self) {
+        self.operation.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A call of a step of this behaviour.
     pub(super) fn call(&self, step: &str) -> Call {
         Call {
             address: self.address(),
-            operation: self.behaviour.replace(' ', "-"),
+            operation: self.operation(),
             step: step.to_owned(),
             timeout: self.ty.timeouts.create,
             removes_data: false,
@@ -70,7 +84,7 @@ impl<'a> Bench<'a> {
     /// An attempt to create the object of the fixture: a lost call, or an adoption.
     pub(super) fn attempt(&self, planned: &PlannedChange, prior: Option<&Recorded>, is_lost_call: bool) -> Attempt {
         let lost_call = LostCall {
-            operation: self.behaviour.replace(' ', "-"),
+            operation: self.operation(),
             // The step of `create_planned`: a provider may mark a created object with its call.
             step: CREATE.to_owned(),
             timeout: Duration::from_secs(45),
@@ -236,6 +250,7 @@ impl<'a> Bench<'a> {
             }
             self.delete(recorded).await.map_err(|problem| format!("cleaning up: {problem}"))?;
         }
+        self.begin_operation();
         Ok(())
     }
 

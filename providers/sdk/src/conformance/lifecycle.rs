@@ -80,6 +80,7 @@ async fn replacement(bench: &Bench<'_>) -> Checked {
         return Err(format!("the plan replaces because of `{path}`, which is not in the schema (of {})", paths(&plan)));
     }
     bench.delete(&created).await?;
+    bench.begin_operation();
     let replaced = bench.create_planned(&plan).await?;
     let read = if bench.is_readable() { bench.read_present(&replaced).await? } else { replaced };
     bench.expect_no_change(&read, config).await?;
@@ -127,6 +128,7 @@ async fn drift_is_repaired(bench: &Bench<'_>) -> Checked {
         bench.update(&drifted, config).await?
     } else {
         bench.delete(&drifted).await?;
+        bench.begin_operation();
         bench.create_planned(&plan).await?
     };
     let read = bench.read_present(&repaired).await?;

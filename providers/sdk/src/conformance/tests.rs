@@ -7,7 +7,7 @@ use crate::{
     normal::any_case, plan::from_schema,
 };
 use async_trait::async_trait;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 /// Private bytes that a create journals before it creates anything.
@@ -39,9 +39,13 @@ enum Fault {
 
 type Things = Arc<Mutex<BTreeMap<String, Attributes>>>;
 
+/// Operation and step of each create that succeeded.
+type Calls = Arc<Mutex<BTreeSet<(String, String)>>>;
+
 struct Shelf {
     schema: ProviderSchema,
     things: Things,
+    calls: Calls,
     fault: Fault,
 }
 
@@ -59,7 +63,7 @@ fn shelf(fault: Fault) -> Shelf {
     ]);
     let ty = ResourceType { holds_data: true, ..ResourceType::new("shelf_thing", "A thing.", &["name"], attributes) };
     let schema = ProviderSchema { name: "shelf", resources: vec![ty], ..ProviderSchema::default() };
-    Shelf { schema, things: Things::default(), fault }
+    Shelf { schema, things: Things::default(), calls: Calls::default(), fault }
 }
 
 #[async_trait]
@@ -69,11 +73,12 @@ impl Provider for Shelf {
     }
 
     async fn connect(&self, _settings: &Settings) -> Result<Arc<dyn Session>, ProviderError> {
-        Ok(Arc::new(ShelfSession { things: self.things.clone(), fault: self.fault }))
+        Ok(Arc::new(ShelfSession { things: self.things.clone(), calls: self.calls.clone(), fault: self.fault }))
     }
 }
 
 struct ShelfSession {
+    calls: Calls,
     things: Things,
     fault: Fault,
 }
@@ -161,6 +166,10 @@ impl Session for ShelfSession {
         let exists = self.get(&name_of(&planned.attributes)).is_some();
         if exists && !self.has(Fault::CreateAdoptsExisting) {
             return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id: None }, "it exists"));
+        }
+        // A step of an operation creates one object once: a provider may mark objects with their calls.
+        if !self.calls.lock().unwrap().insert((call.operation.clone(), call.step.clone())) {
+            return Err(ProviderError::bug("this call has created an object before"));
         }
         Ok(self.put(&planned.attributes, 0))
     }
