@@ -10,7 +10,6 @@ use http::Method;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, AttachParams, AttachedProcess};
 use serde_json::{Value as Json, json};
-use std::time::Duration;
 use terrace_provider::{ErrorKind, ProviderError, Settings};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -45,6 +44,8 @@ pub enum ClientErrorKind {
     Exists,
     /// The server was not reached, did not answer, or was too busy: a later request may succeed.
     Unreachable,
+    /// A quota of the namespace is used up.
+    QuotaExceeded,
     /// Any other reason.
     Refused,
 }
@@ -152,6 +153,7 @@ impl Client {
                 ClientErrorKind::NotFound
             }
             Failure::Answered(refusal) if refusal.reason == "AlreadyExists" => ClientErrorKind::Exists,
+            Failure::Answered(refusal) if refusal.is_quota_exceeded() => ClientErrorKind::QuotaExceeded,
             Failure::Answered(refusal) if refusal.code == 429 || refusal.code >= 500 => ClientErrorKind::Unreachable,
             _ => ClientErrorKind::Refused,
         };
@@ -285,14 +287,14 @@ impl Client {
         Ok(missing.map(|(right, _)| command(right)).collect())
     }
 
-    /// Follows the log of a container, from so many seconds ago or from its start.
+    /// Follows the log of a container, from a time (RFC 3339, by the clock of its node) or from its start.
     ///
     /// # Errors
     /// When the container has no log yet, or the server does not answer.
-    pub async fn log(&self, pod: &str, container: &str, since: Option<Duration>) -> Result<Log, ClientError> {
+    pub async fn log(&self, pod: &str, container: &str, since: Option<&str>) -> Result<Log, ClientError> {
         let logs = Resource { api_version: "v1", plural: "pods" };
         let mut parameters = vec![("container", container.to_owned()), ("follow", "true".to_owned())];
-        parameters.extend(since.map(|since| ("sinceSeconds", since.as_secs().max(1).to_string())));
+        parameters.extend(since.map(|since| ("sinceTime", since.to_owned())));
         let path = format!("{}/log{}", self.path(logs, pod), query(&parameters));
         let purpose = Purpose { resource: "pods/log".to_owned(), ..self.purpose("get", logs, pod) };
         let failed = |failure| self.error(failure, &purpose);

@@ -97,6 +97,11 @@ impl Refusal {
         self.causes.iter().any(|cause| cause.field == "metadata.uid")
     }
 
+    /// True if a quota of the namespace refuses the object. The words are those of the server; no name has a space.
+    pub(crate) fn is_quota_exceeded(&self) -> bool {
+        self.code == 403 && self.message.contains("exceeded quota")
+    }
+
     /// True if the namespace of the object does not exist.
     pub(crate) fn is_namespace_missing(&self) -> bool {
         self.code == 404 && self.of_kind == "namespaces"
@@ -211,7 +216,7 @@ fn refused(refusal: &Refusal, purpose: &Purpose<'_>) -> ProviderError {
             ProviderError::new(ErrorKind::PermissionDenied, message)
                 .solution("renew the token or certificate of the kubeconfig file's user, or check `token`")
         }
-        403 if refusal.message.contains("exceeded quota") => {
+        403 if refusal.is_quota_exceeded() => {
             let message = format!("a quota of the namespace `{namespace}` refuses {what}: {message}");
             let solution = format!("free some of it, or raise it: `kubectl describe quota -n {namespace}` shows it");
             ProviderError::new(ErrorKind::Failed, message).solution(solution)

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use terrace_pipelines::database::Databases;
 use terrace_pipelines::worker::Launch;
 use terrace_provider::{
-    Attempt, Call, DataAmount, Found, Observed, Planned, PlannedChange, ProposedChange, ProviderError, Recorded,
-    ResourceType, Session, Settings,
+    Attempt, Attributes, Call, DataAmount, DryRun, Found, Observed, Planned, PlannedChange, ProposedChange,
+    ProviderError, Recorded, ResourceType, Session, Settings,
 };
 
 /// An instance of the `pipelines` provider.
@@ -90,6 +90,10 @@ impl Session for PipelinesSession {
 
     async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
         self.of(ty)?.find(ty, attempt).await
+    }
+
+    fn validate_remote<'a>(&'a self, ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
+        self.of(ty).ok()?.validate_remote(ty, planned)
     }
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {

@@ -2,7 +2,7 @@
 
 use crate::cluster_stand_in::ClusterStandIn;
 use crate::harness::{Project, Recorder};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,17 +11,23 @@ use terrace_pipelines::executor::{
     ClusterPlace, Elsewhere, End, Executor, Interrupted, Job, JobObserver, Outcome, Place, Program, StepOutcome,
 };
 use terrace_pipelines::run::{NotRun, RunRequest, State};
-use terrace_provider::conformance;
+use terrace_provider::conformance::{self, Instance};
+use terrace_provider::wrap::Limits;
+use terrace_provider::{Attributes, Provider, Settings, Severity, Value};
+use terrace_provider_pipelines::PipelinesProvider;
 use tokio_util::sync::CancellationToken;
 
 /// Name of the Job of [`job`].
 const NAME: &str = "terrace-run-1";
 
+/// Notes and lines of steps.
 #[derive(Default)]
-struct Notes(Mutex<Vec<String>>);
+struct Notes(Mutex<Vec<String>>, Mutex<Vec<String>>);
 
 impl JobObserver for Notes {
-    fn line(&self, _step: usize, _line: &str) {}
+    fn line(&self, _step: usize, line: &str) {
+        self.1.lock().unwrap().push(line.to_owned());
+    }
     fn progress(&self, _step: usize, _rows: u64, _bytes: u64) {}
     fn ended(&self, _step: usize, _outcome: &StepOutcome) {}
     fn note(&self, line: &str) {
@@ -38,7 +44,7 @@ impl Notes {
 fn executor(cluster: &ClusterStandIn) -> KubernetesExecutor {
     let folder = std::path::Path::new("/project");
     let settings = conformance::settings_with(&json!({"server": cluster.url}), &json!({})).unwrap();
-    let settings = terrace_provider::Settings { project_folder: folder.to_owned(), ..settings };
+    let settings = Settings { project_folder: folder.to_owned(), ..settings };
     let options = ClusterOptions { image: "r/i@sha256:00".to_owned(), cpu: None, memory: None };
     KubernetesExecutor::open(&settings, "shop", options).unwrap()
 }
@@ -62,7 +68,7 @@ fn job(timeout: Option<Duration>) -> Job {
 }
 
 /// Report of a run that succeeded, and wrote this many files.
-fn succeeded(files: usize) -> Value {
+fn succeeded(files: usize) -> serde_json::Value {
     let steps = [json!({"rows": 3, "bytes": 9, "exit_code": 0, "signal": null})];
     json!({"end": {
         "outcome": {"end": "succeeded", "stats": {"hash": "a"}, "rows": 3, "steps": steps, "failure": null},
@@ -115,6 +121,182 @@ async fn end_of_a_run_is_unknown_if_its_cancellation_is_refused() {
     let (outcome, ()) = tokio::join!(running, cancelling);
     assert_eq!(outcome.end, End::Unknown);
     assert!(message(&outcome).contains("its Job `terrace-run-1` may still run"), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn end_of_a_run_is_unknown_while_its_job_is_being_deleted() {
+    let cluster = ClusterStandIn::start();
+    cluster.hold_pods();
+    let executor = executor(&cluster).with_ending_time(Duration::ZERO);
+    let (notes, cancel) = (Notes::default(), CancellationToken::new());
+    let job = job(None);
+    let running = executor.execute(&job, &notes, &cancel);
+    let cancelling = async {
+        cluster.until(|cluster| cluster.count("GET", "/log") > 0).await;
+        cancel.cancel();
+    };
+    let (outcome, ()) = tokio::join!(running, cancelling);
+    assert_eq!(outcome.end, End::Unknown);
+    assert!(message(&outcome).contains("the cluster has not removed it within 1 s"), "{outcome:?}");
+    assert_eq!(cluster.names("jobs"), [NAME]);
+}
+
+#[tokio::test]
+async fn end_of_a_run_that_cannot_go_on_is_unknown_until_its_job_is_gone() {
+    let stuck = json!({"state": {"waiting": {"reason": "InvalidImageName", "message": "no"}}});
+    for (holds, end) in [(false, End::Failed), (true, End::Unknown)] {
+        let cluster = ClusterStandIn::start();
+        cluster.set_container(stuck.clone());
+        if holds {
+            cluster.hold_pods();
+        }
+        let outcome = execute(&executor(&cluster).with_ending_time(Duration::ZERO)).await;
+        assert_eq!(outcome.end, end, "{outcome:?}");
+        assert_eq!(cluster.names("jobs").is_empty(), !holds);
+    }
+}
+
+#[tokio::test]
+async fn attempt_does_not_start_beside_the_one_before_it() {
+    let cluster = ClusterStandIn::start();
+    cluster.loses_answers("PATCH", "/jobs/", usize::MAX);
+    let executor = executor(&cluster).with_creation_time(Duration::from_millis(500));
+    let outcome = execute(&executor).await;
+    assert_eq!(outcome.end, End::Broken, "{outcome:?}");
+    cluster.heal();
+    cluster.set_log(&[succeeded(0)]);
+    assert_eq!(execute(&executor).await.end, End::Succeeded);
+    assert_eq!(cluster.overlaps(), 0);
+}
+
+#[tokio::test]
+async fn started_job_of_another_attempt_is_not_taken_over() {
+    let cluster = ClusterStandIn::start();
+    let other = json!({"metadata": {"name": NAME, "uid": "other"}, "spec": {"suspend": false}});
+    cluster.put(&format!("/apis/batch/v1/namespaces/shop/jobs/{NAME}"), other);
+    let executor = executor(&cluster).with_creation_time(Duration::from_millis(500));
+    let outcome = execute(&executor).await;
+    assert_eq!(outcome.end, End::Broken);
+    assert!(message(&outcome).contains("of an earlier attempt is not gone yet"), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn failed_job_ends_its_run_although_its_node_is_lost() {
+    let cluster = ClusterStandIn::start();
+    cluster.add_condition("FailureTarget", "DeadlineExceeded");
+    for has_log in [true, false] {
+        if !has_log {
+            cluster.fails("GET", "/log", 503, usize::MAX);
+        }
+        let outcome = execute(&executor(&cluster).with_ending_time(Duration::ZERO)).await;
+        assert_eq!(outcome.end, End::TimedOut, "{outcome:?}");
+        let log = &outcome.failure.as_ref().unwrap().log;
+        assert!(log[0].contains("the node `node1` has not ended the pod `terrace-run-1-x` within 1 s"), "{log:?}");
+        cluster.remove_jobs();
+    }
+}
+
+#[tokio::test]
+async fn number_of_pods_that_a_run_may_lose_is_limited() {
+    let cluster = ClusterStandIn::start();
+    cluster.set_container(json!({"state": {"terminated": {"exitCode": 143, "reason": "Error"}}}));
+    cluster.replace_pods();
+    let (executor, notes, job) = (executor(&cluster), Notes::default(), job(None));
+    let outcome = executor.execute(&job, &notes, &CancellationToken::new()).await;
+    assert_eq!(outcome.end, End::Broken);
+    assert!(message(&outcome).starts_with("it lost 10 pods; the last one, `terrace-run-1-x-"), "{outcome:?}");
+    assert!(message(&outcome).ends_with(": it was asked to end"), "{outcome:?}");
+    assert_eq!(notes.0.lock().unwrap().iter().filter(|note| note.contains("its Job replaces it")).count(), 9);
+    assert_eq!(cluster.names("jobs"), [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn job_that_left_after_its_end_was_not_cancelled() {
+    let cluster = ClusterStandIn::start();
+    cluster.set_container(json!({"state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}));
+    cluster.fails("GET", "/log", 503, usize::MAX);
+    cluster.add_condition("Complete", "CompletionsReached");
+    let executor = executor(&cluster);
+    let leaving = async {
+        cluster.until(|cluster| cluster.count("GET", "/log") > 0).await;
+        cluster.remove_jobs();
+    };
+    let (outcome, ()) = tokio::join!(execute(&executor), leaving);
+    assert_eq!(outcome.end, End::Broken);
+    assert!(message(&outcome).contains("removed its Job after its end"), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn events_that_a_log_from_a_time_lacks_are_read_from_its_start() {
+    let cluster = ClusterStandIn::start();
+    let line = |line: &str| json!({"line": {"step": 0, "line": line}});
+    cluster.set_log(&[line("one")]);
+    cluster.hide_events(2);
+    let (executor, notes, job) = (executor(&cluster), Notes::default(), job(None));
+    let growing = async {
+        cluster.until(|cluster| cluster.count("GET", "sinceTime") > 0).await;
+        cluster.set_log(&[line("one"), line("two"), line("three"), succeeded(0)]);
+    };
+    let cancel = CancellationToken::new();
+    let (outcome, ()) = tokio::join!(executor.execute(&job, &notes, &cancel), growing);
+    assert_eq!(outcome.end, End::Succeeded);
+    assert_eq!(*notes.1.lock().unwrap(), ["one", "two", "three"]);
+    assert!(!notes.contain("events are missing"), "{:?}", notes.0);
+}
+
+#[tokio::test]
+async fn report_that_a_log_from_a_time_lacks_is_read_from_its_start() {
+    let cluster = ClusterStandIn::start();
+    cluster.set_log(&[json!({"line": {"step": 0, "line": "one"}})]);
+    cluster.hide_events(9);
+    let executor = executor(&cluster);
+    let ending = async {
+        cluster.until(|cluster| cluster.count("GET", "sinceTime") > 0).await;
+        cluster.set_log(&[json!({"line": {"step": 0, "line": "one"}}), succeeded(0)]);
+        cluster.change_containers(&json!({"state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}));
+    };
+    assert_eq!(tokio::join!(execute(&executor), ending).0.end, End::Succeeded);
+}
+
+#[tokio::test]
+async fn run_that_cannot_be_seen_goes_on() {
+    let cluster = ClusterStandIn::start();
+    let executor = executor(&cluster);
+    let refusing = async {
+        cluster.until(|cluster| cluster.count("GET", "/log") > 0).await;
+        cluster.fails("GET", "/pods", 403, usize::MAX);
+    };
+    let (outcome, ()) = tokio::join!(execute(&executor), refusing);
+    assert_eq!(outcome.end, End::Unknown);
+    assert!(message(&outcome).starts_with("its Job `terrace-run-1` may still run: "), "{outcome:?}");
+    assert_eq!(cluster.names("jobs"), [NAME]);
+}
+
+#[tokio::test]
+async fn events_of_the_cluster_are_not_needed() {
+    let cluster = ClusterStandIn::start();
+    cluster.fails("GET", "/events", 403, usize::MAX);
+    cluster.set_container(json!({"state": {"waiting": {"reason": "ContainerCreating"}}}));
+    cluster.set_log(&[succeeded(0)]);
+    let executor = executor(&cluster);
+    let starting = async {
+        cluster.until(|cluster| cluster.count("GET", "/events") > 1).await;
+        cluster.change_containers(&json!({"state": {"running": {}}}));
+    };
+    assert_eq!(tokio::join!(execute(&executor), starting).0.end, End::Succeeded);
+}
+
+#[tokio::test]
+async fn only_the_answer_of_a_quota_counts_as_a_quota() {
+    let cluster = ClusterStandIn::start();
+    let executor = executor(&cluster);
+    let refusal = async |message: &str| {
+        cluster.heal();
+        cluster.refuses("POST", "/jobs", 403, message);
+        execute(&executor).await.end
+    };
+    assert_eq!(refusal("jobs.batch \"x\" is forbidden: exceeded quota: none, requested: 1").await, End::Broken);
+    assert_eq!(refusal("jobs.batch \"quota\" is forbidden: User \"quota\" cannot create").await, End::Failed);
 }
 
 #[tokio::test]
@@ -174,7 +356,8 @@ async fn end_of_a_run_is_unknown_if_its_start_was_not_answered() {
     let cluster = ClusterStandIn::start();
     cluster.fails("PATCH", "/jobs/", 503, usize::MAX);
     cluster.fails("DELETE", "/jobs/", 503, usize::MAX);
-    let outcome = execute(&executor(&cluster).with_creation_time(Duration::from_millis(500))).await;
+    let executor = executor(&cluster).with_creation_time(Duration::from_millis(500)).with_ending_time(Duration::ZERO);
+    let outcome = execute(&executor).await;
     assert_eq!(outcome.end, End::Unknown);
     assert!(message(&outcome).contains("may have started"), "{outcome:?}");
 }
@@ -273,6 +456,123 @@ async fn interrupted_run_is_followed_at_its_recorded_place() {
     let followed = project.run("./load").await;
     assert_eq!((followed.run, followed.state), (run, State::Succeeded));
     assert_eq!((cluster.names("jobs").len(), other.count("POST", "/jobs")), (0, 0));
+}
+
+#[tokio::test]
+async fn interrupted_run_whose_infrastructure_failed_starts_again() {
+    for retries in [0, 2] {
+        let cluster = ClusterStandIn::start();
+        let (mut project, run) = project_with_a_run(&cluster).await;
+        project.runner.retries.max = retries;
+        cluster.run_out_of_memory();
+        cluster.set_log(&[succeeded(0)]);
+        let next = project.run("./load").await;
+        let interrupted = project.runner.store.run(&run).unwrap().unwrap();
+        assert!(interrupted.failure.as_ref().unwrap().message.contains("memory limit"), "{interrupted:?}");
+        match retries {
+            0 => assert_eq!((next.run, next.state), (run, State::Failed)),
+            _ => {
+                assert_ne!(next.run, run);
+                assert_eq!((next.state, interrupted.state), (State::Succeeded, State::Lost));
+            }
+        }
+        assert_eq!(cluster.overlaps(), 0);
+    }
+}
+
+#[tokio::test]
+async fn jobs_of_unknown_runs_stay() {
+    let cluster = ClusterStandIn::start();
+    cluster.set_log(&[succeeded(0)]);
+    let mut project = Project::new(LOAD);
+    project.runner.executor = Arc::new(executor(&cluster));
+    let first = project.run("./load").await;
+    for (name, run) in [("left", first.run.as_str()), ("unknown", "of-a-copied-disk"), ("part", &first.run[..9])] {
+        let labels = json!({"terrace.dev/home": first.home, "terrace.dev/run": run});
+        let job = json!({"metadata": {"name": name, "labels": labels}, "spec": {"suspend": true}});
+        cluster.put(&format!("/apis/batch/v1/namespaces/shop/jobs/{name}"), job);
+    }
+    project.run("./load").await;
+    assert_eq!(cluster.names("jobs"), ["part", "unknown"]);
+}
+
+/// Settings of a project whose pipelines run in this cluster. No environment can be created here.
+fn settings(project: &Project, cluster: &ClusterStandIn) -> Settings {
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "a",
+        "clusters": [{"name": "a", "cluster": {"server": cluster.url}}],
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        "users": [{"name": "a", "user": {}}],
+    });
+    project.write("kubeconfig", &config.to_string());
+    let image = format!("r/i@sha256:{}", "0a".repeat(32));
+    let values = [
+        ("executor", "kubernetes"),
+        ("image", image.as_str()),
+        ("namespace", "shop"),
+        ("kubeconfig", "kubeconfig"),
+        ("cacheDir", "/dev/null/none"),
+    ];
+    let mut settings = project.settings();
+    settings.values.extend(values.map(|(name, value)| (name.to_owned(), Value::from(value))));
+    settings
+}
+
+#[tokio::test]
+async fn pipelines_of_a_cluster_need_no_environment_here() {
+    let cluster = ClusterStandIn::start();
+    cluster.set_log(&[succeeded(0)]);
+    let project = Project::new(LOAD);
+    let settings = settings(&project, &cluster);
+    let instance =
+        Instance::open(PipelinesProvider::new(), &settings, Limits::default(), "s@test:x.load").await.unwrap();
+    for ty in ["pipelines_pipeline", "pipelines_run"] {
+        instance.create(ty, json!({"name": "./load"})).await.unwrap();
+    }
+    assert_eq!(cluster.count("POST", "/jobs"), 1);
+}
+
+#[tokio::test]
+async fn plan_checks_the_cluster() {
+    let cluster = ClusterStandIn::start();
+    let project = Project::new(LOAD);
+    let (provider, settings) = (PipelinesProvider::new(), settings(&project, &cluster));
+    let ty = provider.schema().resource("pipelines_run").unwrap();
+    let planned = Attributes::default();
+    let check = async |expected: Option<(Severity, &str)>| {
+        let session = provider.connect(&settings).await.unwrap();
+        let before = cluster.count("POST", "selfsubjectaccessreviews");
+        let findings = session.validate_remote(ty, &planned).unwrap().await;
+        let first = cluster.count("POST", "selfsubjectaccessreviews");
+        assert_eq!(session.validate_remote(ty, &planned).unwrap().await, findings);
+        assert!(first > before && cluster.count("POST", "selfsubjectaccessreviews") == first, "it asks once");
+        match (findings.first(), expected) {
+            (None, None) => {}
+            (Some(found), Some((severity, message))) => {
+                assert_eq!(found.severity, severity, "{found:?}");
+                assert!(found.message.contains(message) && found.hint.is_some(), "{found:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    check(None).await;
+    assert_eq!(cluster.names("jobs"), [] as [&str; 0]);
+    cluster.refuses("POST", "/jobs?fieldManager=terrace&dryRun=All", 403, "policy: no Jobs here");
+    check(Some((Severity::Error, "policy: no Jobs here"))).await;
+    cluster.set_rights(false);
+    check(Some((Severity::Warning, "lacks rights in the namespace `shop`"))).await;
+    let local = provider.connect(&project.settings()).await.unwrap();
+    assert!(local.validate_remote(ty, &planned).is_none());
+    let known = Attributes::from_iter([("runId".to_owned(), "r".into())]);
+    let session = provider.connect(&settings).await.unwrap();
+    assert!(session.validate_remote(ty, &known).is_none(), "nothing runs");
+}
+
+#[tokio::test]
+async fn check_of_rights_survives_a_short_outage() {
+    let cluster = ClusterStandIn::start();
+    cluster.fails("POST", "selfsubjectaccessreviews", 503, 1);
+    executor(&cluster).check().await.unwrap();
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! A stand-in of an API server: Jobs, Secrets, pods and their logs, with faults on demand. A Job gets its pod when it is
-//! resumed. Objects that are in Jobs go with them.
+//! resumed. Objects that are in Jobs go with them. The pods of a deleted Job end some requests later: before the Job if it is
+//! deleted in the foreground, else after it.
 
 use axum::Router;
 use axum::body::to_bytes;
@@ -13,6 +14,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use terrace_test_listening::{ANY, Listening};
 
+/// Number of requests after the deletion of a Job before its pods end.
+const LINGERING: usize = 5;
+
 /// A failure of requests.
 struct Fault {
     method: &'static str,
@@ -21,6 +25,10 @@ struct Fault {
     code: u16,
     /// Number of requests that fail.
     left: usize,
+    /// The request is carried out nevertheless: its answer is lost.
+    is_carried_out: bool,
+    /// Message of the refusal.
+    message: String,
 }
 
 #[derive(Default)]
@@ -33,10 +41,22 @@ struct Content {
     events: Vec<Value>,
     /// State of the container of new pods.
     container: Value,
-    /// Log of all pods.
-    log: String,
+    /// Conditions of all Jobs.
+    conditions: Vec<Value>,
+    /// Log of all pods: events.
+    log: Vec<Value>,
+    /// Number of the last event that logs from any time on lack.
+    hidden: u64,
     allows: bool,
     count: usize,
+    /// Jobs replace pods that ended by a signal.
+    replaces: bool,
+    /// Paths of deleted objects, and the number of requests after which they are gone.
+    leaving: BTreeMap<String, usize>,
+    /// Deleted pods do not end.
+    holds: bool,
+    /// Number of pods that started beside another.
+    overlaps: usize,
 }
 
 pub(crate) struct ClusterStandIn {
@@ -79,7 +99,58 @@ impl ClusterStandIn {
 
     /// The next requests with this method and this part of a path fail.
     pub(crate) fn fails(&self, method: &'static str, path: &'static str, code: u16, times: usize) {
-        self.content.lock().unwrap().faults.push(Fault { method, path, code, left: times });
+        let message = "as requested".to_owned();
+        let fault = Fault { method, path, code, left: times, is_carried_out: false, message };
+        self.content.lock().unwrap().faults.push(fault);
+    }
+
+    /// All further requests with this method and this part of a path are refused with this message.
+    pub(crate) fn refuses(&self, method: &'static str, path: &'static str, code: u16, message: &str) {
+        let fault = Fault { method, path, code, left: usize::MAX, is_carried_out: false, message: message.to_owned() };
+        self.content.lock().unwrap().faults.push(fault);
+    }
+
+    /// The answers to the next requests with this method and this part of a path are lost.
+    pub(crate) fn loses_answers(&self, method: &'static str, path: &'static str, times: usize) {
+        let message = "the answer is lost".to_owned();
+        let fault = Fault { method, path, code: 503, left: times, is_carried_out: true, message };
+        self.content.lock().unwrap().faults.push(fault);
+    }
+
+    /// Deleted pods do not end, as on a lost node.
+    pub(crate) fn hold_pods(&self) {
+        self.content.lock().unwrap().holds = true;
+    }
+
+    /// Number of pods that started while another pod ran.
+    pub(crate) fn overlaps(&self) -> usize {
+        self.content.lock().unwrap().overlaps
+    }
+
+    /// Adds a condition that is true to all Jobs.
+    pub(crate) fn add_condition(&self, name: &str, reason: &str) {
+        let condition = json!({"type": name, "status": "True", "reason": reason, "message": "as requested"});
+        self.content.lock().unwrap().conditions.push(condition);
+    }
+
+    /// Jobs replace pods that ended by a signal.
+    pub(crate) fn replace_pods(&self) {
+        self.content.lock().unwrap().replaces = true;
+    }
+
+    /// Leaves the events up to this number out of logs that begin at a time.
+    pub(crate) fn hide_events(&self, last: u64) {
+        self.content.lock().unwrap().hidden = last;
+    }
+
+    /// Removes all Jobs at once, with their objects.
+    pub(crate) fn remove_jobs(&self) {
+        self.content.lock().unwrap().objects.clear();
+    }
+
+    /// Stores an object at this path.
+    pub(crate) fn put(&self, path: &str, object: Value) {
+        self.content.lock().unwrap().objects.insert(path.to_owned(), object);
     }
 
     pub(crate) fn heal(&self) {
@@ -106,11 +177,26 @@ impl ClusterStandIn {
 
     /// Sets the log of all pods.
     pub(crate) fn set_log(&self, events: &[Value]) {
-        let lines = events
-            .iter()
-            .zip(1..)
-            .map(|(event, n)| format!("{}\n", json!({"n": n, "at": "2026-11-28T06:00:00Z", "event": event})));
-        self.content.lock().unwrap().log = lines.collect();
+        let numbered = |(event, n)| json!({"n": n, "at": "2026-11-28T06:00:00Z", "event": event});
+        self.content.lock().unwrap().log = events.iter().zip(1..).map(numbered).collect();
+    }
+
+    /// All pods end for lack of memory, before they write a log.
+    pub(crate) fn run_out_of_memory(&self) {
+        self.change_containers(&json!({"state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}));
+        let mut content = self.content.lock().unwrap();
+        for (_, pod) in content.objects.iter_mut().filter(|(path, _)| path.contains("/pods/")) {
+            pod["metadata"]["isSilent"] = true.into();
+        }
+    }
+
+    /// Sets the status of the container of all pods.
+    pub(crate) fn change_containers(&self, container: &Value) {
+        let mut content = self.content.lock().unwrap();
+        let pods = content.objects.iter_mut().filter(|(path, _)| path.contains("/pods/"));
+        for (_, pod) in pods {
+            pod["status"]["containerStatuses"][0]["state"] = container["state"].clone();
+        }
     }
 
     /// Waits until a condition holds.
@@ -142,18 +228,23 @@ async fn answer(State(content): State<Arc<Mutex<Content>>>, request: Request) ->
     if content.is_down {
         return refusal(503, "ServiceUnavailable", "the server is down");
     }
+    content.end_pods();
     let fault = content
         .faults
         .iter_mut()
         .find(|fault| fault.left > 0 && head.method == *fault.method && format!("{path}?{query}").contains(fault.path));
     if let Some(fault) = fault {
         fault.left -= 1;
-        let reason = match fault.code {
+        let (code, message) = (fault.code, fault.message.clone());
+        if fault.is_carried_out {
+            content.carry_out(&head.method, &path, &query, body);
+        }
+        let reason = match code {
             403 => "Forbidden",
             404 => "NotFound",
             _ => "ServiceUnavailable",
         };
-        return refusal(fault.code, reason, "as requested");
+        return refusal(code, reason, &message);
     }
     content.carry_out(&head.method, &path, &query, body)
 }
@@ -163,15 +254,35 @@ impl Content {
         if path.ends_with("/selfsubjectaccessreviews") {
             return json!({"status": {"allowed": self.allows}}).to_string().into_response();
         }
-        if path.ends_with("/log") {
-            return self.log.clone().into_response();
+        if let Some(pod) = path.strip_suffix("/log") {
+            if self.objects.get(pod).is_some_and(|pod| pod["metadata"]["isSilent"] == true) {
+                return String::new().into_response();
+            }
+            let hidden = if query.contains("since") { self.hidden } else { 0 };
+            let events = self.log.iter().filter(|event| event["n"].as_u64().unwrap() > hidden);
+            return events.map(|event| format!("{event}\n")).collect::<String>().into_response();
         }
         match *method {
             Method::POST => self.create(path, query, body),
             Method::PATCH => self.resume(path),
-            Method::DELETE => self.delete(path),
+            Method::DELETE => self.delete(path, &body),
             _ => self.read(path, query),
         }
+    }
+
+    /// Removes the deleted objects whose time is over.
+    fn end_pods(&mut self) {
+        if self.holds {
+            return;
+        }
+        self.leaving.values_mut().for_each(|left| *left -= 1);
+        let objects = &mut self.objects;
+        self.leaving.retain(|path, left| {
+            if *left == 0 {
+                objects.remove(path);
+            }
+            *left > 0
+        });
     }
 
     fn create(&mut self, path: &str, query: &str, mut object: Value) -> Response {
@@ -195,36 +306,77 @@ impl Content {
     /// Resumes a Job, which gets its pod.
     fn resume(&mut self, path: &str) -> Response {
         let Some(job) = self.objects.get_mut(path) else { return refusal(404, "NotFound", "no such Job") };
+        let was_suspended = job["spec"]["suspend"] == true;
         job["spec"]["suspend"] = false.into();
         let (answer, name) = (job.to_string(), job["metadata"]["name"].as_str().unwrap().to_owned());
+        if was_suspended {
+            self.add_pod(&name);
+        }
+        answer.into_response()
+    }
+
+    /// Starts a pod of a Job.
+    fn add_pod(&mut self, job: &str) {
+        let is_running = |pod: &Value| pod["status"]["containerStatuses"][0]["state"]["running"].is_object();
+        let mut pods = self.objects.iter().filter(|(path, _)| path.contains("/pods/"));
+        self.overlaps += usize::from(pods.any(|(_, pod)| is_running(pod)));
+        let number = self.pods_of(job).len();
         let mut container = self.container.clone();
         container["name"] = "run".into();
+        let name = format!("{job}-x{}", if number == 0 { String::new() } else { format!("-{number}") });
         let pod = json!({
             "metadata": {
-                "name": format!("{name}-x"), "labels": {"job-name": name}, "creationTimestamp": "2026-11-28T06:00:00Z",
+                "name": name, "labels": {"job-name": job},
+                "creationTimestamp": format!("2026-11-28T06:00:{number:02}Z"),
             },
             "spec": {"nodeName": "node1"},
             "status": {"phase": "Running", "containerStatuses": [container]},
         });
-        self.objects.insert(format!("/api/v1/namespaces/shop/pods/{name}-x"), pod);
-        answer.into_response()
+        let path = format!("/api/v1/namespaces/shop/pods/{name}");
+        self.leaving.remove(&path);
+        self.objects.insert(path, pod);
     }
 
-    fn delete(&mut self, path: &str) -> Response {
-        if self.objects.remove(path).is_none() {
+    /// Paths of the pods of a Job.
+    fn pods_of(&self, job: &str) -> Vec<String> {
+        let is_of_job = |object: &Value| object["metadata"]["labels"]["job-name"] == job;
+        self.objects.iter().filter(|(_, object)| is_of_job(object)).map(|(path, _)| path.clone()).collect()
+    }
+
+    fn delete(&mut self, path: &str, options: &Value) -> Response {
+        if !self.objects.contains_key(path) {
             return refusal(404, "NotFound", "no such object");
         }
         let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+        let is_foreground = path.contains("/jobs/") && options["propagationPolicy"] == "Foreground";
         if path.contains("/jobs/") {
-            let is_of_job = |path: &str| path.contains(&format!("/{name}"));
-            self.objects.retain(|path, _| !is_of_job(path));
+            let pods = self.pods_of(&name);
+            let all = pods.iter().map(String::as_str).chain(is_foreground.then_some(path));
+            for path in all.map(str::to_owned).collect::<Vec<_>>() {
+                self.leaving.entry(path.clone()).or_insert(LINGERING);
+                if let Some(object) = self.objects.get_mut(&path) {
+                    object["metadata"]["deletionTimestamp"] = "2026-11-28T06:10:00Z".into();
+                }
+            }
+            let is_of_job = |object: &Value| object["metadata"]["ownerReferences"][0]["name"] == name.as_str();
+            self.objects.retain(|_, object| !is_of_job(object));
+        }
+        if !is_foreground {
+            self.objects.remove(path);
         }
         json!({"kind": "Status"}).to_string().into_response()
     }
 
-    fn read(&self, path: &str, query: &str) -> Response {
+    fn read(&mut self, path: &str, query: &str) -> Response {
         if let Some(object) = self.objects.get(path) {
+            let mut object = object.clone();
+            if path.contains("/jobs/") {
+                object["status"]["conditions"] = self.conditions.clone().into();
+            }
             return object.to_string().into_response();
+        }
+        if path.ends_with("/pods") && self.replaces {
+            self.replace_ended_pods();
         }
         let kind = path.rsplit('/').next().unwrap_or_default();
         let items: Vec<&Value> = match kind {
@@ -243,5 +395,20 @@ impl Content {
             _ => return refusal(404, "NotFound", "no such object"),
         };
         json!({"items": items}).to_string().into_response()
+    }
+
+    /// Starts a pod for each Job whose pods have all ended by a signal.
+    fn replace_ended_pods(&mut self) {
+        let ended = |path: &String| {
+            let code =
+                self.objects.get(path)?["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"].as_i64();
+            Some(code == Some(143))
+        };
+        let jobs = self.objects.keys().filter_map(|path| Some(path.split_once("/jobs/")?.1.to_owned()));
+        let jobs: Vec<String> =
+            jobs.filter(|job| self.pods_of(job).iter().all(|path| ended(path) == Some(true))).collect();
+        for job in jobs {
+            self.add_pod(&job);
+        }
     }
 }

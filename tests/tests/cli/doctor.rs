@@ -314,6 +314,10 @@ fn configured_servers_are_called() {
     bare.run_with(&[("PGHOST", "127.0.0.1"), ("PGPORT", "1")], ["doctor"])
         .with_code(1)
         .prints("fail  provider postgres of local: it does not");
+    // Pipelines and kubectl use this one, too.
+    bare.run_with(&[("KUBECONFIG", "/no/such/file")], ["doctor"])
+        .done()
+        .prints("warn  provider kubernetes of local: it does not answer: the kubeconfig file /no/such/file");
     assert_eq!(stand_in.inventory(), before, "looking changed something");
 }
 

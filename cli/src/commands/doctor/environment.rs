@@ -50,19 +50,28 @@ async fn provider(
 ) -> Finding {
     let subject = format!("provider {instance} of {environment}");
     let not_called = || Finding::ok(subject.as_str(), "it is not configured, so it was not called");
+    let registry = &env_context.engine.registry;
+    let Some(schema) = registry.instance(instance) else { return not_called() };
+    // Instances without required settings exist without an address.
+    let is_written = env_context.configuration().providers.iter().any(|it| it.name == instance);
+    let variables: Vec<&str> = schema.variables().filter(|name| context.variables.get(name).is_some()).collect();
+    // Other providers have some of the variables, too: KUBECONFIG does not show who uses the cluster.
+    let is_own = |name: &&str| registry.schemas().filter(|it| it.variables().any(|other| other == *name)).count() < 2;
+    let is_used = is_written || variables.iter().any(is_own);
+    let finding = |message: String, remedy: String| match is_used {
+        true => Finding::fail(subject.as_str(), message, remedy),
+        false => Finding::warn(subject.as_str(), message, remedy),
+    };
     let failed = |what: &str, error: &ProviderError| {
         let remedy = || format!("correct `providers.{instance}` of the environment `{environment}`");
-        Finding::fail(subject.as_str(), format!("it does not {what}: {error}"), error.hint().unwrap_or_else(remedy))
+        finding(format!("it does not {what}: {error}"), error.hint().unwrap_or_else(remedy))
     };
-    let Some(schema) = env_context.engine.registry.instance(instance) else { return not_called() };
-    let session = match env_context.engine.registry.session(instance).await {
+    let session = match registry.session(instance).await {
         Ok(session) => session,
         Err(error) => return failed("connect", &error),
     };
     let Some(probe) = session.probe(schema) else { return Finding::ok(subject, "it connects") };
-    // Instances without required settings exist without an address.
-    let is_written = env_context.configuration().providers.iter().any(|it| it.name == instance);
-    if !is_written && !schema.variables().any(|name| context.variables.get(name).is_some()) {
+    if !is_written && variables.is_empty() {
         return not_called();
     }
     match tokio::time::timeout(ANSWER_TIMEOUT, probe).await {
@@ -70,7 +79,7 @@ async fn provider(
         Ok(Err(error)) => return failed("answer", &error),
         Err(_) => {
             let message = format!("it does not answer within {} s", ANSWER_TIMEOUT.as_secs());
-            return Finding::fail(subject, message, "check that its host can be reached from here");
+            return finding(message, "check that its host can be reached from here".to_owned());
         }
     }
     match tokio::time::timeout(ANSWER_TIMEOUT, session.missing_rights()).await {

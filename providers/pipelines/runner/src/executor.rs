@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use terrace_provider::Finding;
 use tokio_util::sync::CancellationToken;
 
 pub use place::{ClusterPlace, Place};
@@ -205,6 +206,11 @@ pub trait Executor: Send + Sync {
     /// Messages for people, the first of which is the cause.
     async fn check(&self) -> Result<(), Vec<String>> {
         Ok(())
+    }
+
+    /// Problems of the place of runs for a plan, which another identity may apply later.
+    async fn findings(&self) -> Vec<Finding> {
+        Vec::new()
     }
 
     /// Checks the place of runs elsewhere for `terrace doctor`; nothing for this machine.

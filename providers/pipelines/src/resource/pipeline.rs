@@ -150,11 +150,14 @@ impl Pipelines {
             )
             .solution("plan again"));
         }
-        let recipe = self.runner.recipe(&folder.specs.root, pipeline);
-        let reporter = super::run::RunReporter::new(call.progress.as_ref(), &pipeline.id);
-        let observer = EnvironmentReporter { reporter: &reporter };
-        let created = self.runner.environments.ensure(&recipe, &observer, &call.cancel).await;
-        created.map_err(|error| super::run::environment_error(&error))?;
+        // Another machine has its own environments.
+        if self.runner.executor.environments().is_none() {
+            let recipe = self.runner.recipe(&folder.specs.root, pipeline);
+            let reporter = super::run::RunReporter::new(call.progress.as_ref(), &pipeline.id);
+            let observer = EnvironmentReporter { reporter: &reporter };
+            let created = self.runner.environments.ensure(&recipe, &observer, &call.cancel).await;
+            created.map_err(|error| super::run::environment_error(&error))?;
+        }
         record.mark = super::run::mark(&call.operation, &call.step);
         self.runner
             .store

@@ -1,6 +1,7 @@
 //! `pipelines_run`: the last good result of a pipeline. Applying it runs the pipeline. It runs again when an input
 //! changes; the plan names the input.
 
+mod check_place;
 mod planning;
 mod progress;
 mod target;
@@ -10,6 +11,7 @@ pub(super) use progress::RunReporter;
 use super::attributes::{IDENTITY, Name, blocking, io_error, named};
 use super::folder::{Folder, Folders};
 use async_trait::async_trait;
+use check_place::PlaceCheck;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_pipelines::database::Databases;
@@ -18,8 +20,8 @@ use terrace_pipelines::run::NotRun;
 use terrace_pipelines::run::{Record, RunRequest, Runner, State};
 use terrace_pipelines::spec::model::Pipeline;
 use terrace_provider::{
-    Attempt, Attribute, AttributeType, Attributes, Call, ErrorKind, Found, Object, Observed, Planned, PlannedChange,
-    Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Timeouts, Value,
+    Attempt, Attribute, AttributeType, Attributes, Call, DryRun, ErrorKind, Found, Object, Observed, Planned,
+    PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Timeouts, Value,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -94,6 +96,7 @@ pub(crate) struct Runs {
     folders: Arc<Folders>,
     databases: Databases,
     clusters: target::Clusters,
+    place: PlaceCheck,
 }
 
 /// Identifies the call that creates an object.
@@ -103,7 +106,7 @@ pub(super) fn mark(operation: &str, step: &str) -> String {
 
 impl Runs {
     pub(crate) fn new(runner: Runner, folders: Arc<Folders>, databases: Databases) -> Self {
-        Self { runner, folders, databases, clusters: target::Clusters::default() }
+        Self { runner, folders, databases, clusters: target::Clusters::default(), place: PlaceCheck::default() }
     }
 
     /// Last good result whose outputs still exist.
@@ -274,6 +277,13 @@ impl Session for Runs {
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
         let runner = target::plan_into(&self.runner, &self.databases, &self.clusters, change.config)?;
         planning::plan(&runner, &self.folders, ty, change).await
+    }
+
+    fn validate_remote<'a>(&'a self, _ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
+        // This machine needs no check, and a change of options runs nothing.
+        let is_run = planned.get("runId").is_none_or(Value::has_unknown);
+        let is_elsewhere = self.runner.executor.environments().is_some();
+        (is_run && is_elsewhere).then(|| -> DryRun<'a> { Box::pin(self.place.findings(&*self.runner.executor)) })
     }
 
     async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {

@@ -71,7 +71,8 @@ pub(super) fn pack(inputs: &[PathBuf], except: &[PathBuf]) -> io::Result<Packed>
 /// Returns true for files and folders that a run may need.
 fn is_source(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default();
-    !name.as_encoded_bytes().starts_with(b".") && !is_created(name) && !path.join(PYTHON_ENVIRONMENT).exists()
+    let is_hidden = name.as_encoded_bytes().starts_with(b".");
+    !is_hidden && !is_created(name) && !is_partial(path) && !path.join(PYTHON_ENVIRONMENT).exists()
 }
 
 fn is_created(name: &OsStr) -> bool {
@@ -110,12 +111,12 @@ fn append(archive: &mut tar::Builder<impl Write>, path: &Path) -> io::Result<()>
     archive.append_data(&mut header, within, file.take(metadata.len())).map_err(with_path)
 }
 
-/// Unpacks a compressed archive into these folders. Each file appears complete.
+/// Unpacks a compressed archive into these folders. Each file appears complete, after all of them have arrived.
 ///
 /// # Errors
 /// When it is damaged, has a file outside of the folders, or a file cannot be written.
 pub(super) fn unpack_compressed(archive: &[u8], folders: &[PathBuf]) -> io::Result<()> {
-    unpack_if(flate2::read::GzDecoder::new(archive), folders, None, &|_| true).map(drop)
+    Ok(Unpacked::of(flate2::read::GzDecoder::new(archive), folders, None, &|_| true)?.place()?)
 }
 
 /// The results of a run, as the program that watches its steps found them at its end.
@@ -175,14 +176,45 @@ impl Manifest {
     }
 }
 
+/// Why an archive was not unpacked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UnpackError {
+    /// The archive is damaged or incomplete: another copy may succeed.
+    #[error("{0}")]
+    Damaged(io::Error),
+    /// Its files are refused, or this machine cannot store them: another copy fails, too.
+    #[error("{0}")]
+    Refused(io::Error),
+}
+
+impl UnpackError {
+    fn refused(message: impl Into<String>) -> Self {
+        Self::Refused(io::Error::new(io::ErrorKind::InvalidData, message.into()))
+    }
+}
+
+impl From<UnpackError> for io::Error {
+    fn from(error: UnpackError) -> Self {
+        match error {
+            UnpackError::Damaged(error) | UnpackError::Refused(error) => error,
+        }
+    }
+}
+
 /// Unpacks the results of a run into these folders. They must not change programs, repositories and records of this machine,
-/// follow links out of the folders, or differ from the manifest.
+/// follow links out of the folders, or differ from the manifest. No file of the folders changes before all have arrived and are
+/// right, and `is_needed` returns true.
 ///
 /// # Errors
 /// When the archive is damaged, has such a file, is larger than the manifest says, or a file cannot be written.
-pub(super) fn unpack_results(archive: impl Read, folders: &[PathBuf], manifest: &Manifest) -> io::Result<()> {
+pub(super) fn unpack_results(
+    archive: impl Read,
+    folders: &[PathBuf],
+    manifest: &Manifest,
+    is_needed: &dyn Fn() -> bool,
+) -> Result<(), UnpackError> {
     let most = (manifest.files as u64).saturating_mul(PER_FILE).saturating_add(manifest.bytes).saturating_add(PER_FILE);
-    let unpacked = unpack_if(archive.take(most), folders, Some(manifest), &|path| {
+    let unpacked = Unpacked::of(archive.take(most), folders, Some(manifest), &|path| {
         let Some(folder) = folders.iter().find(|folder| path.starts_with(folder)) else { return false };
         let real = |path: &Path| path.canonicalize().ok();
         let existing = path.ancestors().skip(1).find(|above| above.exists());
@@ -194,76 +226,152 @@ pub(super) fn unpack_results(archive: impl Read, folders: &[PathBuf], manifest: 
         let is_of_environment = path.ancestors().skip(1).any(|above| above.join(PYTHON_ENVIRONMENT).exists());
         let is_reserved = |part: Component<'_>| is_created(part.as_os_str()) || part.as_os_str() == ".git";
         let below = path.strip_prefix(folder).unwrap_or(path);
-        is_within && !is_of_environment && !below.components().any(is_reserved)
+        is_within && !is_of_environment && !is_partial(path) && !below.components().any(is_reserved)
     })?;
-    let found = Manifest::of_contents(&unpacked);
-    if found == *manifest {
-        return Ok(());
+    let found = Manifest::of_contents(&unpacked.files);
+    if found != *manifest {
+        let (files, bytes) = (found.files, found.bytes);
+        return Err(match (files, bytes) == (manifest.files, manifest.bytes) {
+            true => UnpackError::refused("the files differ from those at the end of the run"),
+            false => UnpackError::Damaged(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                format!("{files} of {} files with {bytes} of {} bytes arrived", manifest.files, manifest.bytes),
+            )),
+        });
     }
-    let (files, bytes) = (found.files, found.bytes);
-    Err(io::Error::new(
-        io::ErrorKind::InvalidData,
-        match (files, bytes) == (manifest.files, manifest.bytes) {
-            true => "the files differ from those at the end of the run".to_owned(),
-            false => format!("{files} of {} files with {bytes} of {} bytes arrived", manifest.files, manifest.bytes),
-        },
-    ))
+    if !is_needed() {
+        return Err(UnpackError::Damaged(io::Error::new(io::ErrorKind::Interrupted, "their copy was stopped")));
+    }
+    unpacked.place()
 }
 
-/// Unpacks an archive, and returns size and SHA-256 of its files.
-fn unpack_if(
-    archive: impl Read,
-    folders: &[PathBuf],
-    limit: Option<&Manifest>,
-    is_wanted: &dyn Fn(&Path) -> bool,
-) -> io::Result<BTreeMap<PathBuf, (u64, String)>> {
-    let mut unpacked = BTreeMap::new();
-    let mut total: u64 = 0;
-    for entry in tar::Archive::new(archive).entries()? {
-        let mut entry = entry?;
-        total = total.saturating_add(entry.size());
-        if limit.is_some_and(|limit| unpacked.len() >= limit.files || total > limit.bytes) {
-            let message = "more files or bytes arrive than the run wrote";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+/// Files of an archive under temporary names, next to their places. They are removed unless they are placed.
+#[derive(Default)]
+struct Unpacked {
+    /// Size in bytes and SHA-256 of each file.
+    files: BTreeMap<PathBuf, (u64, String)>,
+    /// Their places, in the order of the archive.
+    places: Vec<PathBuf>,
+    /// Folders that were created for them, each after those above it.
+    folders: Vec<PathBuf>,
+}
+
+impl Unpacked {
+    /// Unpacks an archive.
+    fn of(
+        archive: impl Read,
+        folders: &[PathBuf],
+        limit: Option<&Manifest>,
+        is_wanted: &dyn Fn(&Path) -> bool,
+    ) -> Result<Self, UnpackError> {
+        let mut unpacked = Self::default();
+        let mut total: u64 = 0;
+        for entry in tar::Archive::new(archive).entries().map_err(UnpackError::Damaged)? {
+            let mut entry = entry.map_err(UnpackError::Damaged)?;
+            total = total.saturating_add(entry.size());
+            if limit.is_some_and(|limit| unpacked.files.len() >= limit.files || total > limit.bytes) {
+                return Err(UnpackError::refused("more files or bytes arrive than the run wrote"));
+            }
+            let path = Path::new("/").join(entry.path().map_err(UnpackError::Damaged)?);
+            let is_plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+            let is_allowed = is_plain && folders.iter().any(|folder| path.starts_with(folder) && path != *folder);
+            let is_new = !unpacked.files.contains_key(&path);
+            if !is_allowed || !is_new || !entry.header().entry_type().is_file() || !is_wanted(&path) {
+                let message = format!("`{}` is not a file in a folder of the run", path.display());
+                return Err(UnpackError::refused(message));
+            }
+            let with_path = |error: io::Error| crate::paths::with_path(&path, &error);
+            let refused = |error: io::Error| UnpackError::Refused(with_path(error));
+            let mode = entry.header().mode().map_err(UnpackError::Damaged)?;
+            let mut file = unpacked.create(&path).map_err(refused)?;
+            let mut content = Hashing { file: &mut file, digest: Sha256::new(), is_broken: false };
+            let copied = io::copy(&mut entry, &mut content);
+            let bytes = match copied {
+                Ok(bytes) => bytes,
+                Err(error) if content.is_broken => return Err(refused(error)),
+                Err(error) => return Err(UnpackError::Damaged(with_path(error))),
+            };
+            let sha256 = base16ct::lower::encode_string(&content.digest.finalize());
+            if bytes != entry.size() {
+                let message = format!("`{}` is incomplete", path.display());
+                return Err(UnpackError::Damaged(io::Error::new(io::ErrorKind::UnexpectedEof, message)));
+            }
+            if mode & 0o100 != 0 {
+                file.set_permissions(fs::Permissions::from_mode(0o755)).map_err(refused)?;
+            }
+            unpacked.files.insert(path, (bytes, sha256));
         }
-        let path = Path::new("/").join(entry.path()?);
-        let is_plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
-        let is_allowed = is_plain && folders.iter().any(|folder| path.starts_with(folder) && path != *folder);
-        if !is_allowed || !entry.header().entry_type().is_file() || !is_wanted(&path) {
-            let message = format!("`{}` is not a file in a folder of the run", path.display());
-            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-        }
-        let with_path = |error| crate::paths::with_path(&path, &error);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(with_path)?;
-        }
-        let mut partial = path.clone().into_os_string();
-        partial.push(PARTIAL);
-        let mut file = File::create(&partial).map_err(with_path)?;
-        let mut content = Hashing { file: &mut file, digest: Sha256::new() };
-        let bytes = io::copy(&mut entry, &mut content).map_err(with_path)?;
-        let sha256 = base16ct::lower::encode_string(&content.digest.finalize());
-        if bytes != entry.size() {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("`{}` is incomplete", path.display())));
-        }
-        if entry.header().mode()? & 0o100 != 0 {
-            file.set_permissions(fs::Permissions::from_mode(0o755)).map_err(with_path)?;
-        }
-        fs::rename(&partial, &path).map_err(with_path)?;
-        unpacked.insert(path, (bytes, sha256));
+        Ok(unpacked)
     }
-    Ok(unpacked)
+
+    /// Creates the temporary file of a place, and the folders above it.
+    fn create(&mut self, path: &Path) -> io::Result<File> {
+        if path.is_dir() {
+            return Err(io::Error::new(io::ErrorKind::IsADirectory, "a folder has its name"));
+        }
+        if let Some(folder) = path.parent() {
+            let missing: Vec<PathBuf> =
+                folder.ancestors().take_while(|folder| !folder.exists()).map(Path::to_owned).collect();
+            fs::create_dir_all(folder)?;
+            self.folders.extend(missing.into_iter().rev());
+        }
+        let partial = partial(path);
+        // A link of an interrupted copy's name would lead elsewhere.
+        match fs::remove_file(&partial) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = File::create_new(partial)?;
+        self.places.push(path.to_owned());
+        Ok(file)
+    }
+
+    /// Moves the files to their places, in the order of the archive.
+    fn place(mut self) -> Result<(), UnpackError> {
+        for path in &self.places {
+            fs::rename(partial(path), path)
+                .map_err(|error| UnpackError::Refused(crate::paths::with_path(path, &error)))?;
+        }
+        self.places.clear();
+        self.folders.clear();
+        Ok(())
+    }
+}
+
+impl Drop for Unpacked {
+    /// Removes files that were not placed, and their folders. The next copy replaces those that cannot be removed.
+    fn drop(&mut self) {
+        for path in &self.places {
+            let _ = fs::remove_file(partial(path));
+        }
+        for folder in self.folders.iter().rev() {
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
+
+/// Temporary name of a file that is being written.
+fn partial(path: &Path) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    name.push(PARTIAL);
+    name.into()
+}
+
+fn is_partial(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().ends_with(PARTIAL.as_bytes())
 }
 
 /// Writes a file, and computes its digest.
 struct Hashing<'a> {
     file: &'a mut File,
     digest: Sha256,
+    /// The file cannot be written.
+    is_broken: bool,
 }
 
 impl Write for Hashing<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
+        let written = self.file.write(bytes).inspect_err(|_| self.is_broken = true)?;
         self.digest.update(bytes.get(..written).unwrap_or_default());
         Ok(written)
     }
@@ -326,6 +434,18 @@ mod tests {
         }
     }
 
+    /// Names and texts of the files of a folder.
+    fn contents(folder: &Path) -> Vec<(String, String)> {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let text = |path: PathBuf| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (name, fs::read_to_string(path).unwrap())
+        };
+        let mut contents: Vec<_> = entries.map(text).collect();
+        contents.sort();
+        contents
+    }
+
     #[test]
     fn archive_has_sources_only_and_is_repeatable() {
         let folder = tempfile::tempdir().unwrap();
@@ -340,6 +460,7 @@ mod tests {
                 ("venv/pyvenv.cfg", "v"),
                 ("data/old.csv", "1"),
                 ("data/used.csv", "2"),
+                ("deep/code.py.terrace-partial", "of an interrupted copy"),
             ],
         );
         let inputs = [root.clone(), root.join("data/used.csv"), root.join("missing")];
@@ -385,10 +506,11 @@ mod tests {
             std::os::unix::fs::symlink(&other, project.join("link")).unwrap();
             let folders = [project.clone()];
             let any = Manifest { files: 9, bytes: 9, ..Manifest::default() };
-            let error = unpack_results(refused.as_slice(), &folders, &any).unwrap_err();
+            let error = unpack_results(refused.as_slice(), &folders, &any, &|| true).unwrap_err();
+            assert!(matches!(error, UnpackError::Refused(_)), "{name}: {error:?}");
             assert!(error.to_string().contains("is not a file in a folder of the run"), "{name}: {error}");
             assert!(!project.join(name).exists() && !other.join("a.csv").exists(), "{name}");
-            unpack_results(results.as_slice(), &folders, &manifest).unwrap();
+            unpack_results(results.as_slice(), &folders, &manifest, &|| true).unwrap();
             assert_eq!(fs::read_to_string(project.join("new/b.csv")).unwrap(), "3");
             fs::remove_dir_all(&project).unwrap();
         }
@@ -401,7 +523,8 @@ mod tests {
         let mut archive = Vec::new();
         write([folder.path().join("a")], &mut archive).unwrap();
         let manifest = Manifest { files: 1, bytes: 4000, ..Manifest::default() };
-        assert!(unpack_results(&archive[..2000], &[folder.path().to_owned()], &manifest).is_err());
+        let error = unpack_results(&archive[..2000], &[folder.path().to_owned()], &manifest, &|| true).unwrap_err();
+        assert!(matches!(error, UnpackError::Damaged(_)), "{error:?}");
     }
 
     #[test]
@@ -425,14 +548,50 @@ mod tests {
         ];
         for (archive, message) in others {
             fs::remove_dir_all(&target).unwrap();
-            let error = unpack_results(archive.as_slice(), std::slice::from_ref(&target), &manifest).unwrap_err();
+            files(&target, &[("a.csv", "old")]);
+            let error =
+                unpack_results(archive.as_slice(), std::slice::from_ref(&target), &manifest, &|| true).unwrap_err();
             assert!(error.to_string().contains(message), "{error}");
-            fs::create_dir_all(&target).unwrap();
+            assert_eq!(contents(&target), [("a.csv".to_owned(), "old".to_owned())], "{message}");
         }
         let few = Manifest { files: 1, ..manifest.clone() };
-        let error = unpack_results(wanted.as_slice(), std::slice::from_ref(&target), &few).unwrap_err();
+        let error = unpack_results(wanted.as_slice(), std::slice::from_ref(&target), &few, &|| true).unwrap_err();
         assert!(error.to_string().contains("more files or bytes arrive"), "{error}");
-        unpack_results(wanted.as_slice(), std::slice::from_ref(&target), &manifest).unwrap();
+        let stopped = unpack_results(wanted.as_slice(), std::slice::from_ref(&target), &manifest, &|| false);
+        assert!(stopped.is_err());
+        assert_eq!(contents(&target), [("a.csv".to_owned(), "old".to_owned())]);
+        unpack_results(wanted.as_slice(), std::slice::from_ref(&target), &manifest, &|| true).unwrap();
+        assert_eq!(contents(&target), [("a.csv", "1"), ("b.csv", "22")].map(|(a, b)| (a.to_owned(), b.to_owned())));
+    }
+
+    #[test]
+    fn refused_results_leave_no_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("target");
+        files(&target, &[("deep/er/a.csv", "1")]);
+        let mut archive = Vec::new();
+        write([target.join("deep/er/a.csv")], &mut archive).unwrap();
+        fs::remove_dir_all(target.join("deep")).unwrap();
+        let manifest = Manifest { files: 1, bytes: 1, digest: "of other files".to_owned() };
+        let folders = [target.clone()];
+        assert!(unpack_results(archive.as_slice(), &folders, &manifest, &|| true).is_err());
+        assert_eq!(fs::read_dir(&target).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn result_with_the_name_of_a_folder_is_refused_for_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("target");
+        files(&target, &[("a", "1"), ("b", "2")]);
+        let (mut archive, paths) = (Vec::new(), ["a", "b"].map(|name| target.join(name)));
+        write(paths.clone(), &mut archive).unwrap();
+        let manifest = Manifest::of(&paths).unwrap();
+        fs::remove_dir_all(&target).unwrap();
+        files(&target, &[("a", "old"), ("b/c", "3")]);
+        let folders = [target.clone()];
+        let error = unpack_results(archive.as_slice(), &folders, &manifest, &|| true).unwrap_err();
+        assert!(matches!(error, UnpackError::Refused(_)), "{error:?}");
+        assert_eq!(fs::read_to_string(target.join("a")).unwrap(), "old");
     }
 
     #[test]

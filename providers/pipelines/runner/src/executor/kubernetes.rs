@@ -7,9 +7,11 @@
 //!
 //! Reading order: this file (start and end), [`manifest`], [`status`] (states in the cluster), [`follow`].
 
+mod deletion;
 mod follow;
 mod manifest;
 mod notes;
+mod progress;
 mod retry;
 mod status;
 
@@ -20,18 +22,19 @@ use super::pod::ENVIRONMENTS;
 use super::{ClusterPlace, End, Executor, Failed, Interrupted, Job, JobObserver, Outcome, Place, StepOutcome};
 use crate::check_result::CheckResult;
 use async_trait::async_trait;
+use deletion::delete_job;
 use follow::Following;
 use jiff::Timestamp;
 use manifest::{HOME, RUN};
 use notes::Notes;
+use progress::Progress;
 use retry::{Budget, silent};
 use serde_json::{Map, Value as Json, json};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
-use terrace_provider::{Attributes, ProviderError, Sandbox, Settings, Value};
+use terrace_provider::{Attributes, ErrorKind, Finding, ProviderError, Sandbox, Settings, Severity, Value};
 use terrace_provider_kubernetes::client::{Client, ClientError, ClientErrorKind, Propagation, Resource, Right};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 const JOBS: Resource = Resource { api_version: "batch/v1", plural: "jobs" };
@@ -50,10 +53,10 @@ const NAMED: usize = 3;
 const CREATION: Duration = Duration::from_secs(120);
 /// Time for other requests while the cluster does not answer, if the record of the run can stay open.
 const CLEANUP: Duration = Duration::from_secs(30);
-/// Interval between checks for the end of a deletion.
-const POLL: Duration = Duration::from_millis(200);
-/// Time for a deletion in addition to the grace of the processes.
-const DELETION: Duration = Duration::from_secs(60);
+/// Time for reviews of rights while the cluster does not answer. A wrong address should be reported soon.
+const REVIEW: Duration = Duration::from_secs(10);
+/// Time that the cluster has to end pods and remove Jobs, in addition to the grace of the processes.
+const ENDING: Duration = Duration::from_secs(60);
 /// Time for the last lines of a log after the end of its pod.
 const LAST_LINES: Duration = Duration::from_secs(5);
 
@@ -82,6 +85,7 @@ pub struct KubernetesExecutor {
     /// URL of the API server of a recorded place.
     recorded: Option<String>,
     creation: Duration,
+    ending: Duration,
 }
 
 /// Why a run was not started.
@@ -98,13 +102,20 @@ impl KubernetesExecutor {
     /// When settings are invalid.
     pub fn open(settings: &Settings, namespace: &str, options: ClusterOptions) -> Result<Self, ProviderError> {
         let client = Client::open(settings, namespace)?;
-        Ok(Self { client, options: Some(options), recorded: None, creation: CREATION })
+        Ok(Self { client, options: Some(options), recorded: None, creation: CREATION, ending: ENDING })
     }
 
     /// Sets the time for the creation of a run's objects while the cluster does not answer. Default: 2 minutes.
     #[must_use]
     pub fn with_creation_time(self, creation: Duration) -> Self {
         Self { creation, ..self }
+    }
+
+    /// Sets the time that the cluster has to end pods and remove Jobs, in addition to the grace of the processes. Default:
+    /// 1 minute.
+    #[must_use]
+    pub fn with_ending_time(self, ending: Duration) -> Self {
+        Self { ending, ..self }
     }
 
     /// An executor that follows and ends runs at a recorded place, and starts none.
@@ -130,7 +141,7 @@ impl KubernetesExecutor {
             values,
         };
         let client = Client::open(&settings, &place.namespace).map_err(|error| error.message)?;
-        Ok(Self { client, options: None, recorded: Some(place.cluster.clone()), creation: CREATION })
+        Ok(Self { client, options: None, recorded: Some(place.cluster.clone()), creation: CREATION, ending: ENDING })
     }
 
     /// Checks that the way to a recorded place still leads there: another cluster does not know its runs.
@@ -161,7 +172,10 @@ impl KubernetesExecutor {
             match self.client.create(JOBS, &manifest).await {
                 Err(error) if error.kind == ClientErrorKind::Exists => {
                     // An earlier request was answered too late.
-                    self.client.get(JOBS, name).await?.ok_or(error)
+                    let found = self.client.get(JOBS, name).await?.ok_or(error)?;
+                    let is_new = found.pointer("/spec/suspend") == Some(&Json::Bool(true))
+                        && found.pointer("/metadata/deletionTimestamp").is_none();
+                    if is_new { Ok(found) } else { Err(another(name)) }
                 }
                 created => created,
             }
@@ -189,14 +203,21 @@ impl KubernetesExecutor {
         started.map(drop).map_err(|error| NotStarted { may_run: error.is_transient(), error })
     }
 
-    /// Outcome of a run that was not started. Deletes its objects.
-    async fn not_started(&self, failure: NotStarted, name: &str, steps: Vec<StepOutcome>) -> Outcome {
+    /// Outcome of a run that was not started. Deletes its objects, and waits until they are gone.
+    async fn not_started(
+        &self,
+        failure: NotStarted,
+        (name, grace): (&str, Duration),
+        steps: Vec<StepOutcome>,
+    ) -> Outcome {
         let NotStarted { error, may_run } = failure;
-        let delete = || self.client.delete(JOBS, name, Propagation::Background);
-        match Budget::of(self.creation.min(CLEANUP)).persist(silent, delete).await {
+        let wait = grace.saturating_add(self.ending);
+        let budget = Budget::of(self.creation.min(CLEANUP).saturating_add(if may_run { wait } else { Duration::ZERO }));
+        match delete_job(&self.client, name, &budget, wait, silent).await {
             Ok(()) => ended_early(end_of(&error), steps, in_words(&error)),
-            Err(_) if may_run => {
-                let message = format!("its Job `{name}` may have started: {}", in_words(&error));
+            Err(why) if may_run => {
+                let message =
+                    format!("its Job `{name}` may have started: {}; it may still run: {why}", in_words(&error));
                 ended_early(End::Unknown, steps, message)
             }
             Err(why) => {
@@ -231,6 +252,7 @@ impl KubernetesExecutor {
                     cancelled = &mut cancelling => break cancelled,
                 }
             };
+            // The last lines of its log and its report may arrive after the Job is gone.
             if !is_followed && cancelled.is_ok() {
                 let last = tokio::time::timeout(LAST_LINES, &mut running).await;
                 if let Ok(outcome) = last
@@ -245,69 +267,49 @@ impl KubernetesExecutor {
     }
 
     /// Outcome of a cancelled run.
-    fn cancelled(&self, cancelled: Result<bool, ClientError>, name: &str, steps: Vec<StepOutcome>) -> Outcome {
+    fn cancelled(&self, cancelled: Result<(), String>, name: &str, steps: Vec<StepOutcome>) -> Outcome {
         match cancelled {
-            Ok(true) => ended_early(End::Cancelled, steps, "it was cancelled".to_owned()),
-            Ok(false) => {
-                let message = format!("it was cancelled; the cluster has not removed its Job `{name}` yet");
-                ended_early(End::Cancelled, steps, message)
-            }
-            Err(error) => {
-                let message =
-                    format!("it is to be cancelled, but its Job `{name}` may still run: {}", in_words(&error));
+            Ok(()) => ended_early(End::Cancelled, steps, "it was cancelled".to_owned()),
+            Err(why) => {
+                let message = format!("it is to be cancelled, but its Job `{name}` may still run: {why}");
                 ended_early(End::Unknown, steps, message)
             }
         }
     }
 
-    /// Deletes the Job of a cancelled run. Returns true once it is gone, and false if its pod takes too long to end. The
-    /// record of a run must not end while its Job may run: an outage of the cluster takes as long as it takes.
+    /// Deletes the Job of a cancelled run, and waits until it is gone. The record of a run must not end while its Job may run:
+    /// an outage of the cluster takes as long as it takes.
     ///
     /// # Errors
-    /// When the cluster refuses the deletion.
-    async fn delete_cancelled(&self, name: &str, grace: Duration, notes: &Notes<'_>) -> Result<bool, ClientError> {
+    /// When the cluster refuses the deletion, or the pod takes too long to end.
+    async fn delete_cancelled(&self, name: &str, grace: Duration, notes: &Notes<'_>) -> Result<(), String> {
         let report = |error: &ClientError| {
             notes.warn(&format!("cancelling: terrace tries again until the cluster answers: {error}"));
         };
-        let delete = || self.client.delete(JOBS, name, Propagation::Foreground);
-        Budget::unlimited().persist(report, delete).await?;
-        let deadline = Instant::now() + grace.saturating_add(DELETION);
-        // The cluster has accepted the deletion: another error than an outage changes nothing.
-        while let Ok(Some(_)) = Budget::unlimited().persist(report, || self.client.get(JOBS, name)).await {
-            if Instant::now() >= deadline {
-                return Ok(false);
-            }
-            tokio::time::sleep(POLL).await;
-        }
-        Ok(true)
+        delete_job(&self.client, name, &Budget::unlimited(), grace.saturating_add(self.ending), report).await
     }
 
     /// Deletes the Jobs of a run, and waits until they are gone. Returns their number.
     async fn delete_jobs(&self, run: &str, grace: Duration) -> io::Result<usize> {
-        let budget = Budget::of(CLEANUP.saturating_add(grace).saturating_add(DELETION));
-        let failed = |error: ClientError| not_reached(&error);
+        let wait = grace.saturating_add(self.ending);
+        let budget = Budget::of(CLEANUP.saturating_add(wait));
         let selector = ("labelSelector", format!("{RUN}={run}"));
         let jobs = budget.persist(silent, || self.client.list(JOBS, std::slice::from_ref(&selector)));
-        let jobs = jobs.await.map_err(failed)?;
+        let jobs = jobs.await.map_err(|error| not_reached(&error))?;
         let names = jobs.iter().filter_map(|job| job.pointer("/metadata/name")?.as_str());
         for name in names {
-            let delete = || self.client.delete(JOBS, name, Propagation::Foreground);
-            budget.persist(silent, delete).await.map_err(failed)?;
-            let deadline = Instant::now() + grace.saturating_add(DELETION);
-            while budget.persist(silent, || self.client.get(JOBS, name)).await.map_err(failed)?.is_some() {
-                if Instant::now() >= deadline {
-                    let message = format!("the Job `{name}` is not gone after its deletion");
-                    return Err(io::Error::new(io::ErrorKind::HostUnreachable, message));
-                }
-                tokio::time::sleep(POLL).await;
-            }
+            delete_job(&self.client, name, &budget, wait, silent).await.map_err(|why| {
+                let message = format!("its Job `{name}` may still run: {why}");
+                io::Error::new(io::ErrorKind::HostUnreachable, message)
+            })?;
         }
         Ok(jobs.len())
     }
 
     /// Message for missing rights, and commands that grant them; nothing if none is missing.
     async fn missing_rights(&self) -> Result<Option<(String, Vec<String>)>, ClientError> {
-        let missing = self.client.missing_rights(&RIGHTS).await?;
+        let budget = Budget::of(REVIEW.min(self.creation));
+        let missing = budget.persist(silent, || self.client.missing_rights(&RIGHTS)).await?;
         let message =
             format!("the identity lacks rights in the namespace `{}` that runs need", self.client.namespace());
         Ok((!missing.is_empty()).then_some((message, missing)))
@@ -353,6 +355,12 @@ fn not_reached(error: &ClientError) -> io::Error {
     io::Error::new(io::ErrorKind::HostUnreachable, error.to_string())
 }
 
+/// The error of a Job whose name is taken by a Job that has started or is being deleted.
+fn another(name: &str) -> ClientError {
+    let message = format!("the Job `{name}` of an earlier attempt is not gone yet");
+    ClientError { kind: ClientErrorKind::Unreachable, error: ProviderError::new(ErrorKind::Transient, message) }
+}
+
 /// Outcome of a run that ended before its own report.
 fn ended_early(end: End, steps: Vec<StepOutcome>, message: String) -> Outcome {
     let rows = steps.last().map_or(0, |step| step.rows);
@@ -369,7 +377,7 @@ fn in_words(error: &ClientError) -> String {
 
 /// A refusal by a quota may end by itself, and so does an outage.
 fn end_of(error: &ClientError) -> End {
-    let is_passing = error.is_transient() || error.to_string().contains("quota");
+    let is_passing = error.is_transient() || error.kind == ClientErrorKind::QuotaExceeded;
     if is_passing { End::Broken } else { End::Failed }
 }
 
@@ -443,7 +451,7 @@ impl Executor for KubernetesExecutor {
                 let cancelled = self.delete_cancelled(&name, job.grace, &notes).await;
                 return self.cancelled(cancelled, &name, steps);
             }
-            return self.not_started(failure, &name, steps).await;
+            return self.not_started(failure, (&name, job.grace), steps).await;
         }
         let mut following = Following {
             client: &self.client,
@@ -451,11 +459,12 @@ impl Executor for KubernetesExecutor {
             folders: elsewhere.folders.clone(),
             steps,
             grace: job.grace,
+            ending: self.ending,
             timeout: job.timeout,
             memory: options.memory.clone(),
             observer,
             notes,
-            reported: CancellationToken::new(),
+            progress: Progress::default(),
             cancel: cancel.clone(),
         };
         self.follow_to_end(&mut following).await
@@ -478,6 +487,24 @@ impl Executor for KubernetesExecutor {
         let Some((message, commands)) = missing else { return Ok(()) };
         let grants = commands.into_iter().map(|command| format!("hint: have an administrator run `{command}`"));
         Err([message].into_iter().chain(grants).collect())
+    }
+
+    async fn findings(&self) -> Vec<Finding> {
+        let Some(options) = &self.options else { return Vec::new() };
+        let finding = |severity, message, hint| vec![Finding { severity, path: None, message, hint }];
+        let failed = |error: ClientError| match error.is_transient() {
+            true => finding(Severity::Warning, format!("the cluster is not checked: {error}"), error.hint()),
+            false => finding(Severity::Error, error.to_string(), error.hint()),
+        };
+        match self.missing_rights().await {
+            Err(error) => return failed(error),
+            Ok(Some((message, commands))) => {
+                let hint = format!("have an administrator run `{}`", commands.join("; "));
+                return finding(Severity::Warning, message, Some(hint));
+            }
+            Ok(None) => {}
+        }
+        self.client.check_new(JOBS, &manifest::example(options)).await.map_or_else(failed, |()| Vec::new())
     }
 
     async fn diagnose(&self) -> Option<Vec<CheckResult>> {
@@ -510,23 +537,24 @@ impl Executor for KubernetesExecutor {
         };
         let Some(job) = found.filter(is_started) else { return Ok(None) };
         let memory = job.pointer("/spec/template/spec/containers/0/resources/limits/memory").and_then(Json::as_str);
-        let (notes, reported) = (Notes::new(observer), CancellationToken::new());
+        let (notes, progress) = (Notes::new(observer), Progress::default());
         let mut following = Following {
             client: &self.client,
             name,
             folders: run.folders.clone(),
             steps: vec![StepOutcome::default(); run.steps],
             grace: run.grace,
+            ending: self.ending,
             timeout: None,
             memory: memory.map(str::to_owned),
             observer,
             notes: notes.clone(),
-            reported: reported.clone(),
+            progress: progress.clone(),
             cancel: cancel.clone(),
         };
         let outcome = tokio::select! {
             outcome = self.follow_to_end(&mut following) => outcome,
-            limit = too_long(run.limit, &reported) => {
+            limit = progress.stalled(run.limit) => {
                 let why = match notes.last() {
                     why if why.is_empty() => why,
                     why => format!(": {why}"),
@@ -570,13 +598,6 @@ impl Executor for KubernetesExecutor {
             }
         }
     }
-}
-
-/// Waits for the limit of a run that has not reported its end; without a limit, for ever. Returns the limit.
-async fn too_long(limit: Option<Duration>, reported: &CancellationToken) -> Duration {
-    let Some(limit) = limit else { return std::future::pending().await };
-    tokio::time::sleep(limit).await;
-    if reported.is_cancelled() { std::future::pending().await } else { limit }
 }
 
 #[cfg(test)]

@@ -32,8 +32,11 @@ pub(super) const ENVIRONMENTS: &str = "/environments";
 const IMAGE: &str = "/opt/terrace/environments";
 /// Folder for temporary files, which the commands of a pod share.
 pub(super) const TEMPORARY: &str = "/tmp";
-/// Time for which a pod keeps the results of its run.
+/// Time for which a pod keeps the results of its run. After a kill, terrace has to start again in that time. A longer time would
+/// hold memory and disk of the node for abandoned runs. After it, the results are lost, and the pipeline runs again.
 pub(super) const KEEP: Duration = Duration::from_secs(3600);
+/// Largest outcome in bytes, as JSON. A reader cuts lines above 4 MiB, and could not parse the report of the end.
+const LARGEST_OUTCOME: usize = 1 << 20;
 /// Exit codes of a pod that was asked to end: that of terrace, and that of a program that the signal TERM ended.
 pub(super) const TERMINATED: [i64; 2] = [130, 143];
 /// Minimum time between two progress events of a step.
@@ -162,25 +165,27 @@ async fn run_and_keep(
     })?;
     let masks = Masks::new(job.elsewhere.secrets.clone());
     let printer = Printer { out: Mutex::new((0, out)), masks, progress: Mutex::default() };
-    let before = prepare_folders(paths, &job)?;
-    let mut outcome = execute(paths, &job, &printer, cancel).await;
-    let is_asked_to_end = cancel.is_cancelled();
-    let written: Vec<PathBuf> = match outcome.end {
-        End::Succeeded => {
-            let written = Snapshot::of(&job.elsewhere.folders)?.since(&before);
-            written.into_iter().map(|(path, _)| path).collect()
-        }
-        _ => Vec::new(),
+    let before = {
+        let (paths, job) = (paths.clone(), job.clone());
+        blocking(move || prepare_folders(&paths, &job)).await?
     };
-    let mut results = Manifest::of(&written)?;
-    if let Some(message) = results.too_large() {
-        results = Manifest::default();
-        outcome.end = End::Failed;
-        outcome.failure = Some(Failed { step: None, message, log: Vec::new() });
+    let outcome = execute(paths, &job, &printer, cancel).await;
+    let mut outcome = shortened(without_secrets(outcome, &printer.masks));
+    let is_asked_to_end = cancel.is_cancelled();
+    let (mut written, mut results) = (Vec::new(), Manifest::default());
+    if outcome.end == End::Succeeded {
+        let folders = job.elsewhere.folders.clone();
+        match blocking(move || results_since(&before, &folders)).await? {
+            Ok(found) => (written, results) = found,
+            Err(message) => {
+                outcome.end = End::Failed;
+                outcome.failure = Some(Failed { step: None, message, log: Vec::new() });
+            }
+        }
     }
     crate::files::write(&paths.written(), &written)?;
     let (end, keeps_results) = (outcome.end, results.files > 0);
-    printer.print(Event::End { outcome: without_secrets(outcome, &printer.masks), results });
+    printer.print(Event::End { outcome, results });
     if keeps_results {
         tokio::select! {
             () = tokio::time::sleep(keep) => {}
@@ -193,6 +198,52 @@ async fn run_and_keep(
         End::Failed | End::TimedOut => PodExit::Failed,
         End::Broken | End::Cancelled | End::Unknown => PodExit::Broken,
     })
+}
+
+/// An outcome that fits into an event. The log of the run has all lines of a failure. No other place has the statistics, so
+/// a run with too large ones fails.
+fn shortened(mut outcome: Outcome) -> Outcome {
+    let bytes = serde_json::to_vec(&outcome).map_or(0, |text| text.len());
+    if bytes <= LARGEST_OUTCOME {
+        return outcome;
+    }
+    outcome.stats = Map::new();
+    match &mut outcome.failure {
+        Some(failure) => {
+            // A character takes at most six bytes in JSON.
+            let mut room = LARGEST_OUTCOME / 8;
+            let is_short = |line: &&String| {
+                room = room.saturating_sub(line.len());
+                room > 0
+            };
+            let lines: Vec<String> = failure.log.iter().rev().take_while(is_short).cloned().collect();
+            failure.log = lines.into_iter().rev().collect();
+        }
+        none => {
+            let (kib, most) = (bytes.div_ceil(1024), LARGEST_OUTCOME / 1024);
+            let message = format!("its statistics are too large: {kib} KiB, and at most {most} KiB are recorded");
+            *none = Some(Failed { step: None, message, log: Vec::new() });
+            outcome.end = End::Failed;
+        }
+    }
+    outcome
+}
+
+/// Does work with many or large files outside of the async threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+/// The files that a run wrote, and their manifest; or the message for too many or too large files, which are not read.
+fn results_since(before: &Snapshot, folders: &[PathBuf]) -> io::Result<Result<(Vec<PathBuf>, Manifest), String>> {
+    let written = Snapshot::of(folders)?.since(before);
+    let bytes = written.iter().map(|(_, bytes)| bytes).sum();
+    if let Some(message) = (Manifest { files: written.len(), bytes, ..Manifest::default() }).too_large() {
+        return Ok(Err(message));
+    }
+    let written: Vec<PathBuf> = written.into_iter().map(|(path, _)| path).collect();
+    let results = Manifest::of(&written)?;
+    Ok(Ok((written, results)))
 }
 
 /// Creates the environment of a job, and runs its steps. The time limit covers both, and earlier pods of the job.
@@ -427,8 +478,45 @@ printf '{}\n{}\n\n{"a": 1}\n\n{"secret": "hunter2"}\n'"#;
         assert_eq!((outcome.end, outcome.rows, results.files, results.bytes), (End::Succeeded, 1, 2, 5));
         assert_eq!(outcome.stats.get("secret"), Some(&Value::from("***")));
         fs::remove_dir_all(folder.path().join("work")).unwrap();
-        archive::unpack_results(archive.as_slice(), &job.elsewhere.folders, results).unwrap();
+        archive::unpack_results(archive.as_slice(), &job.elsewhere.folders, results, &|| true).unwrap();
         assert_eq!(fs::read_to_string(folder.path().join("work/out.csv")).unwrap(), "1\n");
+    }
+
+    #[tokio::test]
+    async fn too_large_results_are_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        // A hole: it takes no space, but hours to read.
+        let script = SUCCEED.replace("echo 1 > out.csv", "truncate -s 15T out.csv");
+        let paths = pod(folder.path(), &job(folder.path(), &script));
+        let mut out = Vec::new();
+        assert_eq!(run(&paths, &mut out, &CancellationToken::new()).await.unwrap(), PodExit::Failed);
+        let Some(Event::End { outcome, results }) = events(&out).pop() else { panic!() };
+        assert_eq!((outcome.end, results.files), (End::Failed, 0));
+        let message = outcome.failure.unwrap().message;
+        assert!(message.contains("GiB of files, and at most 100 are copied"), "{message}");
+    }
+
+    #[test]
+    fn outcome_fits_into_an_event() {
+        let size = |outcome: &Outcome| serde_json::to_vec(outcome).unwrap().len();
+        let outcome = |end, stats: usize, failure: Option<Failed>| Outcome {
+            end,
+            stats: Map::from_iter([("large".to_owned(), Value::from("x".repeat(stats)))]),
+            rows: 3,
+            steps: Vec::new(),
+            failure,
+        };
+        let small = outcome(End::Succeeded, 1000, None);
+        assert_eq!(shortened(small.clone()), small);
+        let refused = shortened(outcome(End::Succeeded, LARGEST_OUTCOME, None));
+        assert_eq!((refused.end, refused.rows, size(&refused) < 1000), (End::Failed, 3, true));
+        assert!(refused.failure.unwrap().message.contains("its statistics are too large: 1025 KiB"));
+        let log = [vec!["\u{1}".repeat(60_000); 1000], vec!["the last line".to_owned()]].concat();
+        let failed = Failed { step: Some(0), message: "no".to_owned(), log };
+        let failed = shortened(outcome(End::Broken, 9, Some(failed)));
+        assert_eq!((failed.end, size(&failed) <= LARGEST_OUTCOME), (End::Broken, true));
+        let log = failed.failure.unwrap().log;
+        assert_eq!((log.len(), log.last().unwrap().as_str()), (3, "the last line"));
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 //! failed step would fail again.
 
 use crate::environment::EnvironmentError;
-use crate::executor::{End, Outcome};
+use crate::executor::End;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
@@ -65,9 +65,9 @@ pub struct Attempt {
 }
 
 impl Retries {
-    /// Pause after so many failed attempts, the last with this outcome; nothing if no retry follows.
-    pub(super) fn after(&self, failed: usize, outcome: &Outcome) -> Option<Duration> {
-        if self.on.covers(outcome.end) { self.pause_after(failed) } else { None }
+    /// Pause after so many failed attempts, the last with this end; nothing if no retry follows.
+    pub(super) fn after(&self, failed: usize, end: End) -> Option<Duration> {
+        if self.on.covers(end) { self.pause_after(failed) } else { None }
     }
 
     /// Pause after so many failed attempts to create an environment.

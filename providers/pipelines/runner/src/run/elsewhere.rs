@@ -13,7 +13,7 @@ use super::watcher::Watcher;
 use crate::environment::Recipe;
 use crate::executor::kubernetes::KubernetesExecutor;
 use crate::executor::local::LocalExecutor;
-use crate::executor::{Elsewhere, Executor, Interrupted, Place};
+use crate::executor::{Elsewhere, End, Executor, Interrupted, Place};
 use crate::fingerprint::{ENGINE, Fingerprint};
 use crate::spec::model::Pipeline;
 use crate::spec::{Specs, output_folders};
@@ -173,7 +173,8 @@ impl Runner {
         }
     }
 
-    /// Follows an interrupted run that goes on elsewhere, and records its outcome. Returns nothing if it does not go on.
+    /// Follows an interrupted run that goes on elsewhere, and records its outcome. Returns nothing if it does not go on. A run
+    /// whose infrastructure failed is recorded as interrupted, so that its caller starts it again.
     ///
     /// # Errors
     /// When that is unknown, it goes on beyond the limit, or the outcome cannot be recorded.
@@ -230,6 +231,7 @@ impl Runner {
             never = stop_request => never,
         };
         let Some(outcome) = outcome else { return Ok(None) };
+        let is_retried = outcome.end == End::Broken && self.retries.after(attempt + 1, outcome.end).is_some();
         let recorded = self.record_outcome_blocking(record.clone(), outcome, 0, Masks::default()).await;
         let mut record = recorded.map_err(|(_, why)| match why {
             NotRun::Io(error) => error,
@@ -237,6 +239,11 @@ impl Runner {
         })?;
         if let (State::Publishing, Some(failure)) = (record.state, &record.failure) {
             return Err(io::Error::other(format!("run {}: {}", record.run, failure.message)));
+        }
+        if is_retried && record.state == State::Failed {
+            record.state = State::Lost;
+            let why = record.failure.as_ref().map_or("", |failure| failure.message.as_str());
+            observer.warned(&record.pipeline, &format!("run {} was interrupted, and failed then: {why}", record.run));
         }
         record.finished_at = Some(Timestamp::now());
         self.store.write(&record)?;

@@ -100,8 +100,8 @@ impl Runner {
         Ok(settled.map(|settled| settled.record))
     }
 
-    /// As [`Runner::settle`]. A run that goes on elsewhere is followed to its end, for this time, with these observer and
-    /// cancellation.
+    /// As [`Runner::settle`], and reports the progress of a run that goes on elsewhere. Without a limit, waits for its end. A
+    /// cancellation ends the run.
     pub(super) async fn settle_observed(
         &self,
         run: &str,

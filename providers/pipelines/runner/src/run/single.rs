@@ -67,9 +67,9 @@ impl Runner {
         let place = self.executor.place().await.map_err(|message| NotRun::WorkerFailed { message: vec![message] })?;
         let home = self.store.folder_identity();
         if let Some(home) = &home {
-            // A record that cannot be read decides nothing.
+            // Another run may belong to the original of a copied folder that has the same id, such as a copied disk.
             let has_ended = |run: &str| match self.store.run(run) {
-                Ok(record) => record.is_none_or(|record| record.state.is_over()),
+                Ok(record) => record.is_some_and(|record| record.run == run && record.state.is_over()),
                 Err(_) => false,
             };
             self.executor.remove_ended(home, &has_ended).await;
@@ -303,7 +303,7 @@ impl Runner {
                 failure.message = timeout_message(timeout);
             }
             let failed = record.attempts.len() + 1;
-            let mut pause = retries.after(failed, &outcome);
+            let mut pause = retries.after(failed, outcome.end);
             // Two attempts must not run at the same time.
             if pause.is_some()
                 && let Err(error) = self.executor.end_leftover_processes(&record.run, job.grace).await

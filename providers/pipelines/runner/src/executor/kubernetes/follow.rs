@@ -1,21 +1,24 @@
 //! Follows a run in the cluster to its end: waits for its pod, reads events from its log, and copies its files. Outages
 //! of the API server and of connections only delay it.
 
-use super::super::archive::{self, Manifest};
+use super::super::archive::{self, Manifest, UnpackError};
 use super::super::events::{Event, Numbered};
 use super::super::pod::RESULTS;
 use super::super::{End, JobObserver, Outcome, StepOutcome, timeout_message};
-use super::manifest::{CONTAINER, TERRACE};
+use super::deletion::delete_job;
+use super::manifest::{CONTAINER, REST, TERRACE};
 use super::notes::Notes;
+use super::progress::{Noting, Progress};
 use super::retry::Budget;
-use super::status::{Pod, PodEnd, Status, pending, status};
+use super::status::{JobFailure, Pod, PodEnd, Status, has_ended, pending, status};
 use super::{CLEANUP, EVENTS, JOBS, PODS, SECRETS, ended_early, in_words};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeSet, VecDeque};
 use std::io::Read;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
-use terrace_provider_kubernetes::client::{Client, ClientError, Propagation};
+use std::time::Duration;
+use terrace_provider_kubernetes::client::{Client, ClientError, Log, Propagation};
+use tokio::time::Instant;
 use tokio_util::io::SyncIoBridge;
 use tokio_util::sync::CancellationToken;
 
@@ -27,8 +30,13 @@ const PAUSE: Duration = Duration::from_secs(2);
 const START: Duration = Duration::from_secs(600);
 /// Time for which the node may try again to start a pod: its pauses double from 10 s on.
 const FAILING: Duration = Duration::from_secs(120);
-/// Part of the log that is read again after a lost connection, beyond the last event: clocks differ.
-const OVERLAP: Duration = Duration::from_secs(30);
+/// Part of the log that is read again after a lost connection, before the last event: the clock of a node may be set back.
+const OVERLAP: SignedDuration = SignedDuration::from_secs(30);
+/// Time without a line of the log after which the state of the pod is checked. The client gives up a silent connection after
+/// 30 s.
+const SILENCE: Duration = Duration::from_secs(20);
+/// Number of pods that an attempt may lose: something may remove each.
+const MOST_LOST: usize = 10;
 /// Number of attempts to copy files.
 const TRIES: usize = 5;
 /// Bytes of an archive after its last file.
@@ -47,14 +55,16 @@ pub(super) struct Following<'a> {
     pub(super) steps: Vec<StepOutcome>,
     /// Time that processes have to end by themselves after a request to stop.
     pub(super) grace: Duration,
+    /// Time that the cluster has to end a pod and to remove a Job, in addition to the grace.
+    pub(super) ending: Duration,
     /// Maximum time of the run.
     pub(super) timeout: Option<Duration>,
     /// Memory limit of the pod, for messages.
     pub(super) memory: Option<String>,
     pub(super) observer: &'a dyn JobObserver,
     pub(super) notes: Notes<'a>,
-    /// Cancelled when the run has reported its end: only its files are missing.
-    pub(super) reported: CancellationToken,
+    /// Progress after the report of the end.
+    pub(super) progress: Progress,
     /// Cancelled if the Job is to be deleted, so that no other pod follows.
     pub(super) cancel: CancellationToken,
 }
@@ -77,7 +87,33 @@ struct Report {
     results: Manifest,
 }
 
-/// What became of the files of a run.
+/// The last look at a Job.
+struct Look {
+    at: Timestamp,
+    /// The Job had ended: the cluster removes it after a while.
+    has_ended: bool,
+}
+
+impl Look {
+    /// Outcome of a run whose Job is gone now, after this look: a Job that has ended leaves by itself.
+    fn explain(&self, now: Timestamp) -> (End, &'static str) {
+        let rest = SignedDuration::try_from(REST).unwrap_or(SignedDuration::MAX);
+        match self.has_ended || now.duration_since(self.at) >= rest {
+            true => (End::Broken, "the cluster removed its Job after its end, before the report of the end was read"),
+            false => (End::Cancelled, "its Job was deleted in the cluster"),
+        }
+    }
+}
+
+/// Why files were not copied.
+enum CopyError {
+    /// Another attempt may succeed.
+    Passing(String),
+    /// Another attempt would fail, too.
+    Permanent(String),
+}
+
+/// Outcome of the copy of a run's files.
 enum Taken {
     /// They are here.
     Copied,
@@ -93,18 +129,29 @@ impl Following<'_> {
         let mut state = LogState::default();
         let mut seen = BTreeSet::new();
         let mut waiting_since = Instant::now();
-        let mut failing_since = None;
+        let (mut failing_since, mut ending_since) = (None, None);
         let began = Instant::now();
+        let mut last = Look { at: Timestamp::now(), has_ended: false };
         loop {
             let status = match self.look(&seen).await {
-                Ok(Some(status)) => status,
-                Ok(None) => return self.end(End::Cancelled, "its Job was deleted in the cluster".to_owned()),
+                Ok(Some((status, has_ended))) => {
+                    last = Look { at: Timestamp::now(), has_ended };
+                    status
+                }
+                Ok(None) => {
+                    let (end, message) = last.explain(Timestamp::now());
+                    return self.end(end, message.to_owned());
+                }
                 Err(error) if error.is_transient() => {
                     self.notes.note(&format!("the run is not visible now: {error}"));
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }
-                Err(error) => return self.delete(End::Broken, in_words(&error)).await,
+                // It may run well, although it cannot be seen.
+                Err(error) => {
+                    let message = format!("its Job `{}` may still run: {}", self.name, in_words(&error));
+                    return self.end(End::Unknown, message);
+                }
             };
             match status {
                 Status::Pod(pod) => {
@@ -113,26 +160,42 @@ impl Following<'_> {
                         // The log may have a report: the end of the pod alone decides nothing, unless the Job replaces it.
                         Err(error) if !matches!(pod.end, Some(PodEnd::Lost(_))) => {
                             self.notes.note(&format!("the log of the pod cannot be read now: {error}"));
+                            if let Some(outcome) = self.given_up(&pod, &mut ending_since) {
+                                return outcome;
+                            }
                             tokio::time::sleep(PAUSE).await;
                         }
                         Ok(Some(report)) => match self.take(&pod, &report).await {
                             Ok(Taken::Copied) => return report.outcome,
-                            Ok(Taken::Replaced) => drop(seen.insert(pod.name.clone())),
-                            Ok(Taken::Lost(why)) => {
-                                return self.delete(End::Broken, format!("its files are lost: {why}")).await;
-                            }
-                            Err(why) => {
-                                return self.delete(End::Broken, format!("its files cannot be copied: {why}")).await;
-                            }
-                        },
-                        Err(_) | Ok(None) => match pod.end {
-                            Some(end) => {
-                                seen.insert(pod.name.clone());
-                                if let Some(outcome) = self.pod_ended(&pod.name, end, &state) {
+                            Ok(Taken::Replaced) => {
+                                if let Some(outcome) = self.lost(&mut seen, &pod, "it was asked to end").await {
                                     return outcome;
                                 }
                             }
-                            None => tokio::time::sleep(POLL).await,
+                            Ok(Taken::Lost(why)) => {
+                                return self.delete(End::Broken, format!("its files are lost: {why}")).await;
+                            }
+                            Err(CopyError::Passing(why)) => {
+                                return self.delete(End::Broken, format!("its files cannot be copied: {why}")).await;
+                            }
+                            Err(CopyError::Permanent(why)) => {
+                                return self.delete(End::Failed, format!("its files cannot be copied: {why}")).await;
+                            }
+                        },
+                        Err(_) | Ok(None) => match &pod.end {
+                            Some(PodEnd::Lost(why)) => {
+                                if let Some(outcome) = self.lost(&mut seen, &pod, why).await {
+                                    return outcome;
+                                }
+                            }
+                            Some(PodEnd::OutOfMemory) => return self.out_of_memory(),
+                            Some(PodEnd::Exited(code)) => return self.exited(&pod.name, *code, &state),
+                            None => {
+                                if let Some(outcome) = self.given_up(&pod, &mut ending_since) {
+                                    return outcome;
+                                }
+                                tokio::time::sleep(POLL).await;
+                            }
                         },
                     }
                 }
@@ -140,7 +203,8 @@ impl Following<'_> {
                     if let Some(outcome) = self.timed_out_before_start(began, why.as_deref()).await {
                         return outcome;
                     }
-                    let is_queued = why.as_ref().is_some_and(|why| why.contains("quota"));
+                    // No name has a space.
+                    let is_queued = why.as_ref().is_some_and(|why| why.contains("exceeded quota"));
                     if waiting_since.elapsed() > START && !is_queued {
                         let message = format!("no pod of it runs after {} s", START.as_secs());
                         return self.delete(End::Broken, waited(message, why)).await;
@@ -161,13 +225,40 @@ impl Following<'_> {
                     tokio::time::sleep(POLL).await;
                 }
                 Status::Stuck(why) => return self.delete(End::Failed, why).await,
-                Status::DeadlineExceeded => {
-                    let message = self.timeout.map_or("its time limit is over".to_owned(), timeout_message);
-                    return self.end(End::TimedOut, message);
-                }
-                Status::Failed(why) => return self.end(End::Broken, why),
+                Status::Failed(failure) => return self.job_failed(&failure),
             }
         }
+    }
+
+    /// Outcome of a run whose Job failed.
+    fn job_failed(&self, failure: &JobFailure) -> Outcome {
+        match failure {
+            JobFailure::DeadlineExceeded => {
+                let message = self.timeout.map_or("its time limit is over".to_owned(), timeout_message);
+                self.end(End::TimedOut, message)
+            }
+            JobFailure::Other(why) => self.end(End::Broken, why.clone()),
+        }
+    }
+
+    /// Ends a run whose Job failed, but whose node does not end the pod in the time that it has; returns nothing before
+    /// that. `since` is the time of the first call for a failed Job.
+    fn given_up(&self, pod: &Pod, since: &mut Option<Instant>) -> Option<Outcome> {
+        let failure = pod.job_failure.as_ref().filter(|_| pod.end.is_none())?;
+        let allowed = self.grace.saturating_add(self.ending);
+        if since.get_or_insert_with(Instant::now).elapsed() < allowed {
+            return None;
+        }
+        let mut outcome = self.job_failed(failure);
+        if let Some(failure) = &mut outcome.failure {
+            failure.log.push(format!(
+                "the node `{}` has not ended the pod `{}` within {} s: it may be lost",
+                pod.node,
+                pod.name,
+                allowed.as_secs()
+            ));
+        }
+        Some(outcome)
     }
 
     /// Ends a run whose time is over before a pod of it runs; returns nothing before that.
@@ -180,8 +271,8 @@ impl Following<'_> {
         Some(outcome)
     }
 
-    /// State of the run; nothing if its Job is gone.
-    async fn look(&self, seen: &BTreeSet<String>) -> Result<Option<Status>, ClientError> {
+    /// State of the run, and whether its Job has ended; nothing if its Job is gone.
+    async fn look(&self, seen: &BTreeSet<String>) -> Result<Option<(Status, bool)>, ClientError> {
         let Some(job) = self.client.get(JOBS, &self.name).await? else { return Ok(None) };
         let pods = self.client.list(PODS, &[("labelSelector", format!("job-name={}", self.name))]).await?;
         let about = match pending(&pods, seen) {
@@ -191,34 +282,42 @@ impl Following<'_> {
         let events = match about {
             Some((kind, name)) => {
                 let selector = format!("involvedObject.kind={kind},involvedObject.name={name}");
-                self.client.list(EVENTS, &[("fieldSelector", selector)]).await?
+                // They only explain a wait.
+                self.client.list(EVENTS, &[("fieldSelector", selector)]).await.unwrap_or_else(|error| {
+                    tracing::debug!(%error, "events cannot be read");
+                    Vec::new()
+                })
             }
             None => Vec::new(),
         };
-        Ok(Some(status(&job, &pods, &events, seen)))
+        Ok(Some((status(&job, &pods, &events, seen), has_ended(&job))))
     }
 
-    /// Reads the log of a pod until it reports the end of the run, or the log ends.
+    /// Reads the log of a pod until it reports the end of the run, the log ends, or the pod is silent for a while.
     async fn read(&mut self, pod: &Pod, state: &mut LogState) -> Result<Option<Report>, String> {
         if state.pod != pod.name {
             *state = LogState { pod: pod.name.clone(), ..LogState::default() };
             self.steps.fill(StepOutcome::default());
             self.observer.runs_at(&format!("it runs in the pod `{}` of the Job `{}`", pod.name, self.name));
         }
-        let since = state.at.map(|at| {
-            let age = Timestamp::now().duration_since(at);
-            Duration::try_from(age).unwrap_or_default().saturating_add(OVERLAP)
-        });
-        let mut log = match self.client.log(&pod.name, CONTAINER, since).await {
-            Ok(log) => log,
-            Err(error) if error.is_transient() => return Err(error.to_string()),
-            // The pod has no log, such as one whose container did not start.
-            Err(error) => {
-                tracing::debug!(pod = pod.name, %error, "the pod has no log");
-                return Ok(None);
-            }
-        };
-        while let Some(line) = log.line().await.map_err(|error| error.to_string())? {
+        // A failed Job ends its pod soon.
+        let silence = if pod.job_failure.is_some() { POLL } else { SILENCE };
+        let mut since = state.at.and_then(|at| at.checked_sub(OVERLAP).ok());
+        let mut log = self.open_log(pod, since).await?;
+        while let Some(open) = &mut log {
+            let line = match tokio::time::timeout(silence, open.line()).await {
+                Ok(line) => line.map_err(|error| error.to_string())?,
+                Err(_) => return Ok(None),
+            };
+            let Some(line) = line else {
+                if pod.end.is_none() || since.is_none() {
+                    return Ok(None);
+                }
+                // The part from that time on has no report.
+                since = None;
+                log = self.open_log(pod, None).await?;
+                continue;
+            };
             let Some(Numbered { n, at, event }) = Numbered::parse(&line) else {
                 if state.other.len() == LINES {
                     state.other.pop_front();
@@ -229,7 +328,13 @@ impl Following<'_> {
             if n <= state.last {
                 continue;
             }
-            if n > state.last + 1 {
+            if n > state.last.saturating_add(1) && since.is_some() {
+                // The clock of the node was set back.
+                since = None;
+                log = self.open_log(pod, None).await?;
+                continue;
+            }
+            if n > state.last.saturating_add(1) {
                 let missing = n - state.last - 1;
                 self.observer.note(&format!("{missing} events are missing: the log of the pod was rotated"));
             }
@@ -255,22 +360,34 @@ impl Following<'_> {
         Ok(None)
     }
 
+    /// Opens the log of a pod, from a time by the clock of its node or from its start. Returns nothing if the pod has no log,
+    /// such as one whose container did not start.
+    async fn open_log(&self, pod: &Pod, since: Option<Timestamp>) -> Result<Option<Log>, String> {
+        match self.client.log(&pod.name, CONTAINER, since.map(|since| since.to_string()).as_deref()).await {
+            Ok(log) => Ok(Some(log)),
+            Err(error) if error.is_transient() => Err(error.to_string()),
+            Err(error) => {
+                tracing::debug!(pod = pod.name, %error, "the pod has no log");
+                Ok(None)
+            }
+        }
+    }
+
     /// Copies the files of an ended run.
     ///
     /// # Errors
-    /// For people, when the pod has the files, but they cannot be copied.
-    async fn take(&self, pod: &Pod, report: &Report) -> Result<Taken, String> {
+    /// When the pod has the files, but they cannot be copied.
+    async fn take(&self, pod: &Pod, report: &Report) -> Result<Taken, CopyError> {
         if report.outcome.end == End::Cancelled {
-            self.note_loss(&pod.name, "it was asked to end");
             return Ok(Taken::Replaced);
         }
-        self.reported.cancel();
+        self.progress.note();
         self.prevent_another_start().await;
         if report.results.files == 0 {
             return Ok(Taken::Copied);
         }
         if let Some(message) = report.results.too_large() {
-            return Err(message);
+            return Err(CopyError::Permanent(message));
         }
         if pod.end.is_some() {
             return Ok(Taken::Lost(format!("the pod `{}` ended before they were copied", pod.name)));
@@ -279,18 +396,19 @@ impl Following<'_> {
         for _ in 0..TRIES {
             match self.copy(&pod.name, report).await {
                 Ok(()) => return Ok(Taken::Copied),
-                Err(error) => last = error,
+                Err(CopyError::Passing(error)) => last = error,
+                Err(permanent) => return Err(permanent),
             }
             // The loss of the pod explains the failure.
             let now = self.look(&BTreeSet::new()).await;
-            if !matches!(&now, Ok(Some(Status::Pod(now))) if now.name == pod.name && now.end.is_none())
+            if !matches!(&now, Ok(Some((Status::Pod(now), _))) if now.name == pod.name && now.end.is_none())
                 && !now.is_err_and(|error| error.is_transient())
             {
                 return Ok(Taken::Lost(format!("the pod `{}` was lost before they were copied: {last}", pod.name)));
             }
             tokio::time::sleep(PAUSE).await;
         }
-        Err(last)
+        Err(CopyError::Passing(last))
     }
 
     /// Deletes the Secret without which no pod starts. The Job may replace a pod that waits for its files to be copied, or
@@ -303,64 +421,75 @@ impl Following<'_> {
         }
     }
 
-    async fn copy(&self, pod: &str, report: &Report) -> Result<(), String> {
+    async fn copy(&self, pod: &str, report: &Report) -> Result<(), CopyError> {
+        let passing = CopyError::Passing;
         let command: Vec<&str> = [TERRACE].into_iter().chain(RESULTS).collect();
-        let mut program = self.client.execute(pod, CONTAINER, &command).await.map_err(|error| error.to_string())?;
-        let output = program.output().ok_or("the pod has no output")?;
+        let program = self.client.execute(pod, CONTAINER, &command).await;
+        let mut program = program.map_err(|error| passing(error.to_string()))?;
+        let output = program.output().ok_or_else(|| passing("the pod has no output".to_owned()))?;
         let (folders, manifest) = (self.folders.clone(), report.results.clone());
+        let progress = self.progress.clone();
+        // The thread outlives this future: then another process may copy the files.
+        let stop = CancellationToken::new();
+        let _stop_at_the_end = stop.clone().drop_guard();
         let unpacked = tokio::task::spawn_blocking(move || {
-            let mut output = SyncIoBridge::new(output);
-            archive::unpack_results(&mut output, &folders, &manifest)?;
+            let mut output = Noting { inner: SyncIoBridge::new(output), progress };
+            archive::unpack_results(&mut output, &folders, &manifest, &|| !stop.is_cancelled())?;
             // The archive is complete, and its program ends after its last block.
-            std::io::copy(&mut output.take(END), &mut std::io::sink()).map(drop)
+            let rest = std::io::copy(&mut output.take(END), &mut std::io::sink());
+            rest.map(drop).map_err(UnpackError::Damaged)
         });
-        let unpacked = unpacked.await.map_err(|error| error.to_string())?;
+        let unpacked = unpacked.await.map_err(|error| passing(error.to_string()))?;
+        if let Err(error @ UnpackError::Refused(_)) = unpacked {
+            return Err(CopyError::Permanent(error.to_string()));
+        }
         // The program knows more about a damaged archive. It does not end while it waits for a reader.
         match tokio::time::timeout(PAUSE, program.wait()).await {
-            Ok(Err(why)) => Err(why),
-            Err(_) if unpacked.is_ok() => Err("the program that sends them does not end".to_owned()),
-            _ => unpacked.map_err(|error| error.to_string()),
+            Ok(Err(why)) => Err(passing(why)),
+            Err(_) if unpacked.is_ok() => Err(passing("the program that sends them does not end".to_owned())),
+            _ => unpacked.map_err(|error| passing(error.to_string())),
         }
     }
 
-    /// Outcome of a pod that ended without a report; nothing if another pod follows.
-    fn pod_ended(&self, pod: &str, end: PodEnd, state: &LogState) -> Option<Outcome> {
-        match end {
-            PodEnd::Lost(why) => {
-                self.note_loss(pod, &why);
-                None
-            }
-            PodEnd::OutOfMemory => {
-                let limit = self.memory.as_ref().map(|memory| format!(" of {memory}")).unwrap_or_default();
-                Some(self.end(End::Broken, format!("the pod exceeded its memory limit{limit}; increase `memory`")))
-            }
-            PodEnd::Exited(code) => {
-                let mut outcome = self.end(End::Broken, format!("the pod `{pod}` ended with exit code {code}"));
-                if let Some(failure) = &mut outcome.failure {
-                    failure.log = state.other.iter().cloned().collect();
-                }
-                Some(outcome)
-            }
-        }
+    fn out_of_memory(&self) -> Outcome {
+        let limit = self.memory.as_ref().map(|memory| format!(" of {memory}")).unwrap_or_default();
+        self.end(End::Broken, format!("the pod exceeded its memory limit{limit}; increase `memory`"))
     }
 
-    /// Reports the loss of a pod that its Job replaces.
-    fn note_loss(&self, pod: &str, why: &str) {
-        if !self.cancel.is_cancelled() {
-            self.observer.note(&format!("the pod `{pod}` is lost, and its Job replaces it: {why}"));
+    /// Outcome of a pod that ended without a report.
+    fn exited(&self, pod: &str, code: i64, state: &LogState) -> Outcome {
+        let mut outcome = self.end(End::Broken, format!("the pod `{pod}` ended with exit code {code}"));
+        if let Some(failure) = &mut outcome.failure {
+            failure.log = state.other.iter().cloned().collect();
         }
+        outcome
     }
 
-    /// Deletes the Job of a run that cannot go on.
+    /// Notes the loss of a pod that its Job replaces. Ends a run that lost too many.
+    async fn lost(&self, seen: &mut BTreeSet<String>, pod: &Pod, why: &str) -> Option<Outcome> {
+        seen.insert(pod.name.clone());
+        if self.cancel.is_cancelled() || pod.job_failure.is_some() {
+            return None;
+        }
+        if seen.len() >= MOST_LOST {
+            let message = format!("it lost {} pods; the last one, `{}`: {why}", seen.len(), pod.name);
+            return Some(self.delete(End::Broken, message).await);
+        }
+        self.observer.note(&format!("the pod `{}` is lost, and its Job replaces it: {why}", pod.name));
+        None
+    }
+
+    /// Deletes the Job of a run that cannot go on, and waits until it is gone.
     async fn delete(&self, end: End, message: String) -> Outcome {
         let report = |error: &ClientError| self.notes.note(&format!("the cluster does not answer: {error}"));
-        let delete = || self.client.delete(JOBS, &self.name, Propagation::Foreground);
-        match Budget::of(CLEANUP).persist(report, delete).await {
+        let wait = self.grace.saturating_add(self.ending);
+        let budget = Budget::of(CLEANUP.saturating_add(wait));
+        match delete_job(self.client, &self.name, &budget, wait, report).await {
             Ok(()) => self.end(end, message),
-            Err(error) => self.end(
-                End::Unknown,
-                format!("{message}; its Job `{}` may still run, because it cannot be deleted: {error}", self.name),
-            ),
+            Err(why) => {
+                let job = &self.name;
+                self.end(End::Unknown, format!("{message}; its Job `{job}` may still run: {why}"))
+            }
         }
     }
 
@@ -373,5 +502,22 @@ fn waited(message: String, why: Option<String>) -> String {
     match why {
         Some(why) => format!("{message}: {why}"),
         None => message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn job_that_ended_before_it_vanished_was_not_cancelled() {
+        let now = Timestamp::now();
+        let explain = |has_ended, seconds| {
+            let at = now.checked_sub(SignedDuration::from_secs(seconds)).unwrap();
+            Look { at, has_ended }.explain(now).0
+        };
+        assert_eq!(explain(false, 600), End::Cancelled);
+        assert_eq!(explain(true, 1), End::Broken);
+        assert_eq!(explain(false, 3600), End::Broken, "it ended and its time was over, unseen");
     }
 }

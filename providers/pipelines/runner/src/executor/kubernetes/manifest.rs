@@ -24,7 +24,7 @@ const LONGEST_LABEL: usize = 63;
 /// Time for the start of a pod, in addition to the time limit of the run.
 const START: Duration = Duration::from_secs(600);
 /// Time for which an ended Job stays.
-const REST: Duration = Duration::from_secs(3600);
+pub(super) const REST: Duration = Duration::from_secs(3600);
 
 /// Options of the pods.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -24,10 +24,17 @@ pub(super) enum Status {
     Stuck(String),
     /// The pod has started; it may have ended.
     Pod(Pod),
-    /// The time limit of the Job is over.
+    /// The Job failed, and no pod reports its end.
+    Failed(JobFailure),
+}
+
+/// Why a Job failed.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum JobFailure {
+    /// Its time limit is over.
     DeadlineExceeded,
-    /// The Job failed, and no pod can tell more.
-    Failed(String),
+    /// Any other reason.
+    Other(String),
 }
 
 /// A pod that has started.
@@ -37,6 +44,8 @@ pub(super) struct Pod {
     pub(super) node: String,
     /// How it ended; nothing while it runs.
     pub(super) end: Option<PodEnd>,
+    /// The failure of its Job. The cluster ends the pod, unless its node is gone.
+    pub(super) job_failure: Option<JobFailure>,
 }
 
 /// How a pod ended.
@@ -68,23 +77,35 @@ pub(super) fn status(job: &Json, pods: &[Json], events: &[Json], seen: &BTreeSet
     // Times of the API sort as texts.
     let newest = unseen.max_by_key(|pod| text(pod, "/metadata/creationTimestamp").to_owned());
     if let Some(pod) = newest {
-        return match pod_status(pod) {
-            Status::Waiting(None) => waiting(pod, events),
-            status => status,
+        return match (pod_status(pod), job_failure(job)) {
+            (Status::Pod(pod), job_failure) => Status::Pod(Pod { job_failure, ..pod }),
+            (Status::Waiting(_) | Status::Failing(..), Some(failure)) => Status::Failed(failure),
+            (Status::Waiting(None), None) => waiting(pod, events),
+            (status, _) => status,
         };
     }
-    let failed = condition(job, "Failed", "True").or_else(|| condition(job, "FailureTarget", "True"));
-    if let Some((reason, message)) = failed {
-        return match reason {
-            "DeadlineExceeded" => Status::DeadlineExceeded,
-            reason => Status::Failed(format!("the Job failed: {}", [reason, message].join(": "))),
-        };
+    if let Some(failure) = job_failure(job) {
+        return Status::Failed(failure);
     }
     if condition(job, "Complete", "True").is_some() {
-        return Status::Failed("its pod ended, and its files are gone".to_owned());
+        return Status::Failed(JobFailure::Other("its pod ended, and its files are gone".to_owned()));
     }
     let refused = newest_event(events, |event| text(event, "/reason") == "FailedCreate");
     Status::Waiting(refused.map(|event| text(event, "/message").to_owned()))
+}
+
+/// The failure of a Job; nothing if it did not fail. `FailureTarget` precedes `Failed` until the pods of the Job have ended.
+fn job_failure(job: &Json) -> Option<JobFailure> {
+    let (reason, message) = condition(job, "Failed", "True").or_else(|| condition(job, "FailureTarget", "True"))?;
+    Some(match reason {
+        "DeadlineExceeded" => JobFailure::DeadlineExceeded,
+        reason => JobFailure::Other(format!("the Job failed: {reason}: {message}")),
+    })
+}
+
+/// Returns true if a Job has ended: the cluster removes it later.
+pub(super) fn has_ended(job: &Json) -> bool {
+    ["Complete", "Failed"].iter().any(|name| condition(job, name, "True").is_some())
 }
 
 /// The newest pod that has not started and has no known end, such as one whose volumes are missing.
@@ -121,7 +142,8 @@ fn pod_status(pod: &Json) -> Status {
     let container = statuses.into_iter().find(|container| text(container, "/name") == CONTAINER);
     let lost = lost(pod);
     if let Some(container) = container {
-        let started = |end| Status::Pod(Pod { name: name.clone(), node: text(pod, "/spec/nodeName").to_owned(), end });
+        let node = text(pod, "/spec/nodeName");
+        let started = |end| Status::Pod(Pod { name: name.clone(), node: node.to_owned(), end, job_failure: None });
         if let Some(terminated) = container.pointer("/state/terminated") {
             let code = terminated.get("exitCode").and_then(Json::as_i64).unwrap_or_default();
             let end = match (text(terminated, "/reason"), lost) {
@@ -151,7 +173,7 @@ fn pod_status(pod: &Json) -> Status {
         }
     }
     if let Some(why) = lost.filter(|_| text(pod, "/status/phase") == "Failed") {
-        return Status::Pod(Pod { name, node: String::new(), end: Some(PodEnd::Lost(why)) });
+        return Status::Pod(Pod { name, node: String::new(), end: Some(PodEnd::Lost(why)), job_failure: None });
     }
     let unscheduled = condition(pod, "PodScheduled", "False");
     Status::Waiting(unscheduled.map(|(_, message)| format!("the pod cannot be scheduled: {message}")))
@@ -191,12 +213,12 @@ mod tests {
     }
 
     fn ended(end: PodEnd) -> Status {
-        Status::Pod(Pod { name: "p".to_owned(), node: "n".to_owned(), end: Some(end) })
+        Status::Pod(Pod { name: "p".to_owned(), node: "n".to_owned(), end: Some(end), job_failure: None })
     }
 
     #[test]
     fn end_of_a_pod_has_a_cause() {
-        let running = Pod { name: "p".to_owned(), node: "n".to_owned(), end: None };
+        let running = Pod { name: "p".to_owned(), node: "n".to_owned(), end: None, job_failure: None };
         check(container(json!({"running": {}})), Status::Pod(running));
         check(container(json!({"terminated": {"exitCode": 3, "reason": "Error"}})), ended(PodEnd::Exited(3)));
         check(container(json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}})), ended(PodEnd::OutOfMemory));
@@ -250,15 +272,32 @@ mod tests {
     fn job_without_a_pod_has_a_reason() {
         let job = |reason: &str| json!({"status": {"conditions": [{"type": "Failed", "status": "True", "reason": reason, "message": "m"}]}});
         let of = |job: &Json, events: &[Json]| status(job, &[], events, &BTreeSet::new());
-        assert_eq!(of(&job("DeadlineExceeded"), &[]), Status::DeadlineExceeded);
-        let failed = "the Job failed: BackoffLimitExceeded: m".to_owned();
-        assert_eq!(of(&job("BackoffLimitExceeded"), &[]), Status::Failed(failed));
+        let failed = |why: &str| Status::Failed(JobFailure::Other(why.to_owned()));
+        assert_eq!(of(&job("DeadlineExceeded"), &[]), Status::Failed(JobFailure::DeadlineExceeded));
+        assert_eq!(of(&job("BackoffLimitExceeded"), &[]), failed("the Job failed: BackoffLimitExceeded: m"));
         let complete = json!({"status": {"conditions": [{"type": "Complete", "status": "True"}]}});
-        assert_eq!(of(&complete, &[]), Status::Failed("its pod ended, and its files are gone".to_owned()));
+        assert_eq!(of(&complete, &[]), failed("its pod ended, and its files are gone"));
+        assert_eq!([&complete, &job("x"), &json!({})].map(has_ended), [true, true, false]);
         assert_eq!(of(&json!({}), &[]), Status::Waiting(None));
         let event = |reason: &str, message: &str| json!({"reason": reason, "message": message, "lastTimestamp": "1"});
         let events = [event("SuccessfulCreate", "x"), event("FailedCreate", "exceeded quota: pods")];
         assert_eq!(of(&json!({}), &events), Status::Waiting(Some("exceeded quota: pods".to_owned())));
+    }
+
+    #[test]
+    fn failed_job_is_known_although_its_pod_runs() {
+        let failure = |name: &str| {
+            let job =
+                json!({"status": {"conditions": [{"type": name, "status": "True", "reason": "DeadlineExceeded"}]}});
+            let of = |pod: Json| status(&job, &[pod], &[], &BTreeSet::new());
+            assert_eq!(of(pod(json!({"phase": "Pending"}))), Status::Failed(JobFailure::DeadlineExceeded));
+            match of(container(json!({"running": {}}))) {
+                Status::Pod(Pod { end: None, job_failure, .. }) => job_failure,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(failure("FailureTarget"), Some(JobFailure::DeadlineExceeded));
+        assert_eq!(failure("Failed"), Some(JobFailure::DeadlineExceeded));
     }
 
     #[test]
