@@ -72,20 +72,20 @@ pub(crate) fn next(stack: &Stack, rival: Option<&str>, now: Timestamp) -> Next {
     let inputs = inputs::digest(stack, is_deleted);
     let is_same = status.retry.as_ref().is_some_and(|retry| retry.inputs == inputs);
     let pause = if is_same { paused(status, now) } else { None };
-    let plan_anew = || Next::Plan { destroy: is_deleted, inputs: inputs.clone() };
+    let plan_again = || Next::Plan { destroy: is_deleted, inputs: inputs.clone() };
     let Some(plan) = status.plan.as_ref().filter(|plan| plan.inputs == inputs) else {
-        return pause.unwrap_or_else(plan_anew);
+        return pause.unwrap_or_else(plan_again);
     };
     match (plan.state, &plan.id) {
         (PlanState::Running, Some(id)) => pause.unwrap_or_else(|| Next::ReadPlan(id.clone())),
-        (PlanState::Failed | PlanState::Running, _) => pause.unwrap_or_else(plan_anew),
+        (PlanState::Failed | PlanState::Running, _) => pause.unwrap_or_else(plan_again),
         (PlanState::Refused, _) => Next::Nothing,
         (PlanState::Empty, _) if is_deleted => Next::RemoveFinalizer,
         (PlanState::Empty, _) => rest(status, pause),
         (PlanState::Made, _) => match outcome(status, plan) {
             Some(OperationState::Completed) if is_deleted => Next::RemoveFinalizer,
             Some(OperationState::Completed) => rest(status, pause),
-            Some(_) => pause.unwrap_or_else(plan_anew),
+            Some(_) => pause.unwrap_or_else(plan_again),
             None => match rival {
                 Some(rival) => Next::Refuse(format!(
                     "`{rival}` has the stack `{}` already: delete one of the two",
