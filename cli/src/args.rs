@@ -9,6 +9,7 @@ mod destroy;
 mod drift;
 mod form;
 mod lists;
+mod operator;
 mod overview;
 mod pipelines;
 mod planning;
@@ -30,6 +31,7 @@ pub use lists::{
     BlueprintsArguments, BlueprintsCommand, LeasesArguments, LeasesCommand, ProvidersArguments, ProvidersCommand,
     StacksArguments, StacksCommand,
 };
+pub use operator::{OperatorArguments, OperatorCommand};
 pub(crate) use overview::overview;
 pub use pipelines::{
     CancelArguments, ClusterArguments, ClusterKind, LogsArguments, PipelineArguments, PipelinesCommand,
@@ -234,6 +236,11 @@ pub enum Command {
         after_help = "Examples:\n  terrace role-mapper\n  terrace role-mapper --bind 0.0.0.0:8092 --state postgres://USER@HOST/DATABASE\n\nVariables ROLE_MAPPER_* set the issuers of accepted tokens: see docs/role-mapper.md"
     )]
     RoleMapper(RoleMapperArguments),
+    /// Plan and apply the stacks of a Kubernetes cluster
+    #[command(
+        after_help = "Examples:\n  terrace operator crds | kubectl apply --server-side -f -\n  terrace operator --server https://terrace:8091"
+    )]
+    Operator(OperatorArguments),
     /// Run data pipelines (`pipeline-spec.yaml`), here or on workers
     #[command(subcommand)]
     Pipelines(PipelinesCommand),

@@ -18,6 +18,7 @@ mod init;
 mod leases;
 mod man;
 mod operations;
+mod operator;
 mod output;
 mod pipelines;
 mod plan;
@@ -97,6 +98,7 @@ async fn run_command(context: &Context<'_>, command: Command, signals: &Signals)
         Command::Serve(arguments) => serve::run(context, &arguments, signals).await,
         Command::Witboost(command) => witboost::run(context, command).await,
         Command::RoleMapper(arguments) => role_mapper::run(context, &arguments, signals).await,
+        Command::Operator(arguments) => operator::run(context, arguments, signals).await,
         Command::Pipelines(command) => pipelines::run(context, command, signals).await,
         Command::Stacks(arguments) => stacks::run(context, arguments.command()).await,
         Command::State(command) => state::run(context, command, signals).await,

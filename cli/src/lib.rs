@@ -113,7 +113,10 @@ fn carry_out(command_line: args::CommandLine, providers: &Providers) -> Exit {
     let context = Context { global: &command_line.global, variables: &variables, ui: &ui, providers };
     let form = command_line.command.form();
     // The log of a server depends on its configuration, which is not read yet.
-    let has_own_log = matches!(command_line.command, args::Command::Serve(_) | args::Command::RoleMapper(_));
+    let has_own_log = matches!(
+        command_line.command,
+        args::Command::Serve(_) | args::Command::RoleMapper(_) | args::Command::Operator(_)
+    );
     let result = prepare(&command_line.global, &variables, &ui, has_own_log)
         .and_then(|()| providers.check())
         .and_then(|()| commands::run(&context, command_line.command));

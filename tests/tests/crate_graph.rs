@@ -18,6 +18,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("terrace-state", &["terrace-provider", "terrace-store"]),
     ("terrace-server", &["terrace-engine", "terrace-provider"]),
     ("terrace-role-mapper", &["terrace-engine", "terrace-provider", "terrace-server", "terrace-state"]),
+    // Calls the server over HTTP.
+    ("terrace-operator", &["terrace-provider"]),
     ("terrace-forge", &["terrace-provider"]),
     // Runs in a cluster use the connection of the provider.
     ("terrace-pipelines", &["terrace-provider", "terrace-provider-kubernetes", "terrace-yaml"]),

@@ -96,6 +96,7 @@ impl Command {
             | Self::Init(_)
             | Self::Graph(_)
             | Self::Unlock(_)
+            | Self::Operator(_)
             | Self::RoleMapper(_)
             | Self::Serve(_)
             | Self::Completion(_)

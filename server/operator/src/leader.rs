@@ -1,0 +1,191 @@
+//! Leader election by a Lease of `coordination.k8s.io`: of several operators, one works.
+//!
+//! A holder renews the Lease. Another process takes it after it has seen no renewal for the whole duration, by its own
+//! clock. Each write names the version that was read, so two processes cannot take the Lease at once. A process that
+//! cannot renew stops its work before the duration ends.
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::PostParams;
+use kube::core::ObjectMeta;
+use kube::{Api, ResourceExt};
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How long a Lease without a renewal belongs to its holder.
+const DURATION: Duration = Duration::from_secs(15);
+/// How long a holder works without a renewal.
+const DEADLINE: Duration = Duration::from_secs(13);
+/// The pause between renewals, and between looks at the Lease of another holder.
+const PAUSE: Duration = Duration::from_secs(2);
+/// The limit of a request.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A candidate for a Lease.
+pub(crate) struct Candidate {
+    api: Api<Lease>,
+    /// The name of the Lease.
+    name: String,
+    /// The name of this process in the Lease: unique among all processes.
+    identity: String,
+}
+
+/// The newest renewal of a Lease, and when this process saw it first.
+struct Seen {
+    version: String,
+    since: Instant,
+}
+
+impl Candidate {
+    pub(crate) fn new(api: Api<Lease>, name: String, identity: String) -> Self {
+        Self { api, name, identity }
+    }
+
+    /// Waits until this process holds the Lease, or until `stop`. Returns true if it holds it.
+    pub(crate) async fn acquire(&self, stop: &CancellationToken) -> bool {
+        let mut seen = None;
+        let mut is_logged = false;
+        loop {
+            match self.try_acquire(&mut seen).await {
+                Ok(None) => return true,
+                Ok(Some(holder)) if !is_logged => {
+                    tracing::info!(holder, "another operator leads: waiting");
+                    is_logged = true;
+                }
+                Ok(Some(_)) => {}
+                Err(error) => tracing::warn!(error, "cannot read or write the lease now"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE) => {}
+                () = stop.cancelled() => return false,
+            }
+        }
+    }
+
+    /// Renews the Lease until it is lost.
+    pub(crate) async fn keep(&self) {
+        let mut renewed = Instant::now();
+        loop {
+            tokio::time::sleep(PAUSE).await;
+            match self.try_acquire(&mut None).await {
+                Ok(None) => renewed = Instant::now(),
+                Ok(Some(holder)) => {
+                    tracing::warn!(holder, "another operator took the lease");
+                    return;
+                }
+                Err(error) if renewed.elapsed() + TIMEOUT + PAUSE > DEADLINE => {
+                    tracing::warn!(error, "the lease cannot be renewed: this operator stops leading");
+                    return;
+                }
+                Err(error) => tracing::info!(error, "the lease cannot be renewed now"),
+            }
+        }
+    }
+
+    /// Gives the Lease back, so that the next holder need not wait.
+    pub(crate) async fn release(&self) {
+        let release = async {
+            let mut lease = self.api.get_opt(&self.name).await.ok()??;
+            let spec = lease.spec.as_mut()?;
+            if spec.holder_identity.as_deref() != Some(self.identity.as_str()) {
+                return None;
+            }
+            spec.holder_identity = None;
+            self.api.replace(&self.name, &PostParams::default(), &lease).await.ok()
+        };
+        let _ = tokio::time::timeout(TIMEOUT, release).await;
+    }
+
+    /// Takes or renews the Lease if that is possible now. Returns the holder that prevents it.
+    async fn try_acquire(&self, seen: &mut Option<Seen>) -> Result<Option<String>, String> {
+        let attempt = tokio::time::timeout(TIMEOUT, self.attempt(seen)).await;
+        match attempt {
+            Err(_) => Err("no answer".to_owned()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Ok(Ok(holder)) => Ok(holder),
+        }
+    }
+
+    async fn attempt(&self, seen: &mut Option<Seen>) -> Result<Option<String>, kube::Error> {
+        let now = MicroTime(Timestamp::now());
+        let Some(mut lease) = self.api.get_opt(&self.name).await? else {
+            let spec = LeaseSpec {
+                holder_identity: Some(self.identity.clone()),
+                lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+                acquire_time: Some(now.clone()),
+                renew_time: Some(now),
+                lease_transitions: Some(0),
+                ..LeaseSpec::default()
+            };
+            let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
+            let lease = Lease { metadata, spec: Some(spec) };
+            return written(self.api.create(&PostParams::default(), &lease).await);
+        };
+        let version = lease.resource_version().unwrap_or_default();
+        let spec = lease.spec.get_or_insert_default();
+        let holder = spec.holder_identity.clone().filter(|holder| !holder.is_empty());
+        if let Some(holder) = holder.as_ref().filter(|holder| **holder != self.identity) {
+            let lease_duration = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+            let lease_duration = lease_duration.map_or(DURATION, Duration::from_secs);
+            if !is_expired(seen, version, lease_duration) {
+                return Ok(Some(holder.clone()));
+            }
+        }
+        if holder.as_deref() != Some(self.identity.as_str()) {
+            spec.acquire_time = Some(now.clone());
+            spec.lease_transitions = Some(spec.lease_transitions.unwrap_or_default().saturating_add(1));
+        }
+        spec.holder_identity = Some(self.identity.clone());
+        spec.lease_duration_seconds = i32::try_from(DURATION.as_secs()).ok();
+        spec.renew_time = Some(now);
+        // The version within the metadata lets the server refuse a write over a newer one.
+        written(self.api.replace(&self.name, &PostParams::default(), &lease).await)
+    }
+}
+
+/// The result of a write: another process was faster if the server reports a conflict.
+fn written(result: Result<Lease, kube::Error>) -> Result<Option<String>, kube::Error> {
+    match result {
+        Ok(_) => Ok(None),
+        Err(kube::Error::Api(answer)) if answer.code == 409 => Ok(Some("another process".to_owned())),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a Lease had no renewal for its whole duration.
+fn is_expired(seen: &mut Option<Seen>, version: String, duration: Duration) -> bool {
+    match seen {
+        Some(seen) if seen.version == version => seen.since.elapsed() >= duration,
+        _ => {
+            *seen = Some(Seen { version, since: Instant::now() });
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn lease_expires_only_without_any_renewal() {
+        let mut seen = None;
+        assert!(!is_expired(&mut seen, "1".to_owned(), DURATION));
+        tokio::time::advance(DURATION - Duration::from_millis(1)).await;
+        assert!(!is_expired(&mut seen, "1".to_owned(), DURATION));
+        // A renewal restarts the duration.
+        assert!(!is_expired(&mut seen, "2".to_owned(), DURATION));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(!is_expired(&mut seen, "2".to_owned(), DURATION));
+        tokio::time::advance(DURATION).await;
+        assert!(is_expired(&mut seen, "2".to_owned(), DURATION));
+    }
+
+    #[test]
+    fn holder_stops_before_others_may_take_the_lease() {
+        assert!(DEADLINE < DURATION);
+        assert!(TIMEOUT + PAUSE <= DEADLINE);
+    }
+}

@@ -1,0 +1,143 @@
+//! The operator as a whole: election, then the controller, until it loses the Lease or is stopped.
+
+use crate::leader::Candidate;
+use crate::reconcile::{Context, reconcile, retry};
+use crate::server::{Server, ServerSettings};
+use crate::stack::Stack;
+use futures_util::StreamExt;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::ListParams;
+use kube::runtime::controller::{Config, Error};
+use kube::runtime::{Controller, watcher};
+use kube::{Api, Client};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// The name of the Lease. An operator of a single namespace adds its name.
+const LEASE: &str = "terrace-operator";
+/// Objects that are reconciled at once.
+const CONCURRENCY: u16 = 16;
+/// Longer than a watch without events, which the API server ends after five minutes.
+const READ_TIMEOUT: Duration = Duration::from_secs(330);
+
+/// An operator that does not run yet.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    /// The way to the server.
+    pub server: ServerSettings,
+    /// The only namespace whose objects it reads; `None` for all namespaces.
+    pub namespace: Option<String>,
+    /// The namespace of its Lease; `None` for that of its service account or its context.
+    pub lease_namespace: Option<String>,
+    /// The name of this process, for people; the operator makes it unique.
+    pub name: String,
+}
+
+/// Why an operator cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// No cluster is configured.
+    #[error("no cluster: {0}")]
+    NoCluster(String),
+    /// A setting of the server is invalid.
+    #[error("{0}")]
+    Server(String),
+    /// The API server refuses to list the custom resources.
+    #[error("the custom resources cannot be listed: {0}")]
+    NoStacks(String),
+}
+
+impl Operator {
+    /// Works until `stop`: waits for the Lease, and reconciles objects while it has it.
+    ///
+    /// # Errors
+    /// When no cluster is configured, settings are invalid, or the cluster refuses to list the custom resources at the
+    /// start. Later failures are retried.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), OperatorError> {
+        let server = Server::new(&self.server).map_err(OperatorError::Server)?;
+        let no_cluster = |error: &dyn std::error::Error| OperatorError::NoCluster(in_words(error));
+        let mut config = kube::Config::infer().await.map_err(|error| no_cluster(&error))?;
+        config.read_timeout = Some(READ_TIMEOUT);
+        let lease_namespace = self.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let client = Client::try_from(config).map_err(|error| no_cluster(&error))?;
+        self.check(&client).await?;
+        let leases: Api<Lease> = Api::namespaced(client.clone(), &lease_namespace);
+        let lease = self.namespace.as_ref().map_or_else(|| LEASE.to_owned(), |name| format!("{LEASE}-{name}"));
+        let candidate = Candidate::new(leases, lease, self.name.clone());
+        while candidate.acquire(&stop).await {
+            tracing::info!(identity = self.name, "this operator leads");
+            let lost = stop.child_token();
+            let work = self.control(client.clone(), server.clone(), lost.clone());
+            let mut work = std::pin::pin!(work);
+            tokio::select! {
+                () = &mut work => {}
+                () = candidate.keep() => {
+                    // Another operator may lead in a moment: requests in flight have keys and name versions of objects.
+                    lost.cancel();
+                    continue;
+                }
+            }
+            candidate.release().await;
+            if stop.is_cancelled() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn stacks(&self, client: &Client) -> Api<Stack> {
+        match &self.namespace {
+            Some(namespace) => Api::namespaced(client.clone(), namespace),
+            None => Api::all(client.clone()),
+        }
+    }
+
+    /// Fails early if the definitions or the rights are missing. An unreachable API server may come back.
+    async fn check(&self, client: &Client) -> Result<(), OperatorError> {
+        match self.stacks(client).list(&ListParams::default().limit(1)).await {
+            Err(kube::Error::Api(answer)) if matches!(answer.code, 401 | 403 | 404) => {
+                Err(OperatorError::NoStacks(answer.message.clone()))
+            }
+            Err(error) => {
+                tracing::warn!(error = in_words(&error), "the API server of the cluster cannot be reached: waiting");
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Reconciles objects until `stop`, then ends running reconciliations.
+    async fn control(&self, client: Client, server: Server, stop: CancellationToken) {
+        let controller = Controller::new(self.stacks(&client), watcher::Config::default())
+            .with_config(Config::default().concurrency(CONCURRENCY));
+        let context = Arc::new(Context { client, server, stacks: controller.store() });
+        let reconciled =
+            controller.graceful_shutdown_on(async move { stop.cancelled().await }).run(reconcile, retry, context);
+        reconciled
+            .for_each(|result| async move {
+                match result {
+                    // The object went away meanwhile; `retry` logs failed reconciliations.
+                    Ok(_) | Err(Error::ObjectNotFound(_) | Error::ReconcilerFailed(..)) => {}
+                    Err(error) => {
+                        tracing::warn!(error = in_words(&error), "the custom resources cannot be watched now")
+                    }
+                }
+            })
+            .await;
+    }
+}
+
+/// An error with its causes.
+fn in_words(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,194 @@
+//! Carries out one decision for an object, and records it in its status.
+//!
+//! Each write names the version of the object that the decision saw. So a decision from an old copy of the object, or
+//! of a former leader, is not recorded; its calls have keys, so they have no second effect either.
+
+use crate::decide::{Next, POLL, next};
+use crate::inputs;
+use crate::record::{self, NewPlan};
+use crate::server::{CallError, PlanAnswer, Server};
+use crate::stack::{FINALIZER, Stack, StackStatus};
+use jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::Store;
+use kube::{Api, Client, Resource, ResourceExt};
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The pause between looks at drift.
+const REST: Duration = Duration::from_secs(60);
+/// The pause after a failed request to the cluster.
+const RETRY: Duration = Duration::from_secs(5);
+/// The limit of a request to the cluster.
+const CLUSTER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What all reconciliations share.
+pub(crate) struct Context {
+    pub(crate) client: Client,
+    pub(crate) server: Server,
+    /// All objects that the operator sees.
+    pub(crate) stacks: Store<Stack>,
+}
+
+/// A failed request to the cluster. The controller repeats the reconciliation after [`RETRY`].
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReconcileError {
+    /// The request failed.
+    #[error("{0}")]
+    Cluster(#[from] Box<kube::Error>),
+    /// No answer within [`CLUSTER_TIMEOUT`].
+    #[error("the API server of the cluster does not answer")]
+    NoAnswer,
+}
+
+/// Carries out the next action for an object.
+///
+/// # Errors
+/// When the result cannot be recorded.
+pub(crate) async fn reconcile(stack: Arc<Stack>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    let (now, rival) = (Timestamp::now(), rival(&stack, &context.stacks.state()));
+    let status = stack.status.clone().unwrap_or_default();
+    let inputs = inputs::digest(&stack, stack.metadata.deletion_timestamp.is_some());
+    let server = &context.server;
+    // A failure that may pass: the same action is due after a pause.
+    let failed = |status, error: &CallError| record::unavailable(status, &inputs, record::why(error), now);
+    let key = |kind: &str, of: &str| format!("{kind}/{}/{of}", stack.uid().unwrap_or_default());
+    let new_status = match next(&stack, rival.as_deref(), now) {
+        // Without any record the object goes away, or nothing was ever done for it.
+        Next::Nothing if stack.status.is_none() => return Ok(Action::await_change()),
+        Next::Nothing => status,
+        Next::Wait(pause) => return Ok(Action::requeue(pause)),
+        Next::AddFinalizer => {
+            let finalizers = stack.finalizers().iter().cloned().chain([FINALIZER.to_owned()]).collect();
+            return set_finalizers(&context.client, &stack, finalizers).await;
+        }
+        Next::RemoveFinalizer => {
+            let finalizers = stack.finalizers().iter().filter(|name| *name != FINALIZER).cloned().collect();
+            return set_finalizers(&context.client, &stack, finalizers).await;
+        }
+        Next::Plan { destroy, inputs } => {
+            let new = NewPlan { inputs: &inputs, destroy, generation: stack.metadata.generation };
+            let key = key("stack-plan", &format!("{}/{inputs}", status.plans));
+            match server.make_plan(&key, inputs::body(&stack, destroy)).await {
+                Ok(answer) => match text(server, &answer).await {
+                    Ok(text) => record::planned(status, &new, &answer, text.as_deref(), now),
+                    Err(error) => failed(status, &error),
+                },
+                Err(CallError::Refused { message, .. }) => record::not_planned(status, &new, &message, now),
+                Err(error) => failed(status, &error),
+            }
+        }
+        Next::ReadPlan(id) => match server.plan(&id).await {
+            Ok(answer) => match text(server, &answer).await {
+                Ok(text) => record::read(status, &answer, text.as_deref(), now),
+                Err(error) => failed(status, &error),
+            },
+            Err(CallError::Refused { status: 404, .. }) => record::lost(status),
+            Err(error) => failed(status, &error),
+        },
+        Next::Refuse(why) => record::refused(status, &why),
+        Next::Begin => record::begun(status),
+        Next::Apply(plan) => match server.apply(&key("stack-apply", &plan), &plan).await {
+            Ok(id) => record::sent(status, id),
+            Err(CallError::Refused { status: code @ (400 | 404 | 409 | 422), message }) => {
+                tracing::info!(stack = stack.name_any(), code, message, "the server does not apply a plan");
+                record::not_applied(status, &message, now)
+            }
+            Err(error) => failed(status, &error),
+        },
+        Next::ReadOperation(id) => match server.operation(&id).await {
+            Ok(answer) => record::operated(status, &answer, now),
+            Err(CallError::Refused { status: 404, .. }) => {
+                record::not_applied(status, "the server has this operation no more", now)
+            }
+            Err(error) => failed(status, &error),
+        },
+        Next::ReadDrift(name) => match server.drift(&name).await {
+            Ok(answer) => record::scanned(status, answer),
+            Err(error) => failed(status, &error),
+        },
+    };
+    let new_status = record::summarized(new_status, &stack, now);
+    let is_unchanged = stack.status.as_ref() == Some(&new_status);
+    if !is_unchanged {
+        set_status(&context.client, &stack, &new_status).await?;
+        if stack.status.as_ref().map(|status| status.phase) != Some(new_status.phase) {
+            let (namespace, name, phase) = (stack.namespace().unwrap_or_default(), stack.name_any(), new_status.phase);
+            tracing::info!(namespace, name, ?phase, plan = new_status.plan.as_ref().and_then(|plan| plan.id.clone()));
+        }
+    }
+    let after = Stack { status: Some(new_status), ..(*stack).clone() };
+    Ok(match next(&after, rival.as_deref(), now) {
+        Next::Nothing => Action::await_change(),
+        Next::Wait(pause) => Action::requeue(pause),
+        Next::ReadPlan(_) | Next::ReadOperation(_) => Action::requeue(POLL),
+        Next::ReadDrift(_) => Action::requeue(REST),
+        // The write leads to a new version of the object, and this to the next action.
+        _ if !is_unchanged => Action::requeue(REST),
+        _ => Action::requeue(POLL),
+    })
+}
+
+/// The text of a finished plan.
+async fn text(server: &Server, answer: &PlanAnswer) -> Result<Option<String>, CallError> {
+    match answer.plan.is_null() {
+        true => Ok(None),
+        false => server.plan_text(&answer.id).await.map(Some),
+    }
+}
+
+/// Repeats a reconciliation that could not be recorded.
+pub(crate) fn retry(stack: Arc<Stack>, error: &ReconcileError, _: Arc<Context>) -> Action {
+    // Another copy of the object is newer, or the object is gone.
+    let is_stale = matches!(error, ReconcileError::Cluster(error)
+        if matches!(&**error, kube::Error::Api(answer) if matches!(answer.code, 404 | 409)));
+    match is_stale {
+        true => tracing::debug!(stack = stack.name_any(), %error, "an older copy of the object was not recorded"),
+        false => tracing::warn!(stack = stack.name_any(), %error, "the status cannot be recorded now"),
+    }
+    Action::requeue(if is_stale { Duration::from_secs(1) } else { RETRY })
+}
+
+/// The oldest other object with the same stack of the state, if it is older than this one.
+fn rival(stack: &Stack, all: &[Arc<Stack>]) -> Option<String> {
+    let name = |stack: &Stack| stack.status.as_ref().and_then(|status| status.stack.clone());
+    let age = |stack: &Stack| (stack.metadata.creation_timestamp.clone().map(|time| time.0), stack.uid());
+    let own = name(stack)?;
+    let rivals = all.iter().filter(|other| name(other).as_ref() == Some(&own) && age(other) < age(stack));
+    let oldest = rivals.min_by_key(|other| age(other))?;
+    Some(format!("{}/{}", oldest.namespace().unwrap_or_default(), oldest.name_any()))
+}
+
+fn api(client: &Client, stack: &Stack) -> Api<Stack> {
+    Api::namespaced(client.clone(), &stack.namespace().unwrap_or_default())
+}
+
+/// Writes finalizers into the version of the object that was read.
+async fn set_finalizers(client: &Client, stack: &Stack, names: Vec<String>) -> Result<Action, ReconcileError> {
+    let patch = json!({"metadata": {"resourceVersion": stack.resource_version(), "finalizers": names}});
+    let patch = Patch::Merge(patch);
+    let api = api(client, stack);
+    let params = PatchParams::default();
+    let name = stack.name_any();
+    let written = tokio::time::timeout(CLUSTER_TIMEOUT, api.patch(&name, &params, &patch)).await;
+    written.map_err(|_| ReconcileError::NoAnswer)?.map_err(Box::new)?;
+    Ok(Action::await_change())
+}
+
+/// Writes the status into the version of the object that was read.
+async fn set_status(client: &Client, stack: &Stack, status: &StackStatus) -> Result<(), ReconcileError> {
+    let patch: Json = json!({
+        "apiVersion": Stack::api_version(&()),
+        "kind": Stack::kind(&()),
+        "metadata": {"resourceVersion": stack.resource_version()},
+        "status": status,
+    });
+    let api = api(client, stack);
+    let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
+    let name = stack.name_any();
+    let written = tokio::time::timeout(CLUSTER_TIMEOUT, api.patch_status(&name, &params, &patch)).await;
+    written.map_err(|_| ReconcileError::NoAnswer)?.map_err(Box::new)?;
+    Ok(())
+}

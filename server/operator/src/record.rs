@@ -1,0 +1,340 @@
+//! The status after each action. Pure functions from the previous status and an answer of the server.
+
+use crate::decide::{is_harmless, outcome};
+use crate::server::{CallError, DriftAnswer, OperationAnswer, PlanAnswer};
+use crate::stack::{
+    APPROVE, ApprovalMode, Condition, Counts, DriftRecord, OperationRecord, OperationState, Phase, PlanRecord,
+    PlanState, Retry, Stack, StackStatus,
+};
+use jiff::{Timestamp, Unit};
+use serde_json::Value as Json;
+use std::time::Duration;
+
+/// Longest text of a plan in the status, in bytes. Objects of a cluster hold about a megabyte.
+const LONGEST_TEXT: usize = 16 << 10;
+/// Longest message in the status, in bytes.
+const LONGEST_MESSAGE: usize = 4 << 10;
+/// Most addresses with drift in the status.
+const MOST_DRIFTED: usize = 20;
+/// The pause after the first failure; it doubles with each.
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+
+/// A text within a limit in bytes.
+fn cut(text: &str, limit: usize, note: &str) -> String {
+    if text.len() <= limit {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(limit);
+    format!("{}\n{note}", text.get(..end).unwrap_or_default())
+}
+
+fn message(text: &str) -> String {
+    cut(text.trim(), LONGEST_MESSAGE, "…")
+}
+
+/// The pause after so many failures.
+fn pause_after(failures: i64) -> Duration {
+    let doublings = u32::try_from(failures.saturating_sub(1)).unwrap_or_default().min(16);
+    FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE)
+}
+
+/// The pause for these inputs after so many failures.
+fn retry(inputs: &str, failures: i64, why: &str, now: Timestamp) -> Retry {
+    let after = now.checked_add(pause_after(failures)).unwrap_or(Timestamp::MAX);
+    Retry { inputs: inputs.to_owned(), failures, after: Some(after), message: message(why) }
+}
+
+/// After a call that failed for now: the same action is due after a pause.
+pub(crate) fn unavailable(mut status: StackStatus, inputs: &str, why: &str, now: Timestamp) -> StackStatus {
+    let failures = status.retry.as_ref().filter(|retry| retry.inputs == inputs).map_or(0, |retry| retry.failures);
+    status.retry = Some(retry(inputs, failures.saturating_add(1), why, now));
+    status
+}
+
+/// The begin of a plan, with its answer.
+pub(crate) struct NewPlan<'a> {
+    pub(crate) inputs: &'a str,
+    pub(crate) destroy: bool,
+    pub(crate) generation: Option<i64>,
+}
+
+/// After the call for a new plan. `text` is that of a finished plan.
+pub(crate) fn planned(
+    mut status: StackStatus,
+    new: &NewPlan<'_>,
+    answer: &PlanAnswer,
+    text: Option<&str>,
+    now: Timestamp,
+) -> StackStatus {
+    status.plans = status.plans.saturating_add(1);
+    status.observed_generation = new.generation;
+    status.plan = Some(PlanRecord {
+        id: Some(answer.id.clone()),
+        inputs: new.inputs.to_owned(),
+        destroy: new.destroy,
+        ..PlanRecord::default()
+    });
+    read(status, answer, text, now)
+}
+
+/// After the server refused to plan.
+pub(crate) fn not_planned(mut status: StackStatus, new: &NewPlan<'_>, why: &str, now: Timestamp) -> StackStatus {
+    status.plans = status.plans.saturating_add(1);
+    status.observed_generation = new.generation;
+    status.plan = Some(PlanRecord {
+        inputs: new.inputs.to_owned(),
+        destroy: new.destroy,
+        state: PlanState::Failed,
+        problem: Some(message(why)),
+        ..PlanRecord::default()
+    });
+    unavailable(status, new.inputs, why, now)
+}
+
+/// After a look at the newest plan.
+pub(crate) fn read(mut status: StackStatus, answer: &PlanAnswer, text: Option<&str>, now: Timestamp) -> StackStatus {
+    let Some(mut plan) = status.plan.take() else { return status };
+    if answer.status == "running" {
+        status.retry = None;
+        status.plan = Some(plan);
+        return status;
+    }
+    let fact = |name: &str| answer.plan.get(name).and_then(Json::as_bool).unwrap_or_default();
+    let of_terrace = |pointer: &str| answer.plan.pointer(&format!("/terrace{pointer}"));
+    plan.digest.clone_from(&answer.digest);
+    plan.text = text.map(|text| cut(text, LONGEST_TEXT, "… the rest is on the server"));
+    plan.problem = (!answer.problem.is_empty()).then(|| message(&answer.problem));
+    if !answer.plan.is_null() {
+        let count = |name: &str| of_terrace(&format!("/counts/{name}")).and_then(Json::as_i64).unwrap_or_default();
+        let counts = Counts { add: count("add"), change: count("change"), destroy: count("destroy") };
+        plan.summary = Some(format!("+{} ~{} -{}", counts.add, counts.change, counts.destroy));
+        plan.counts = Some(counts);
+    }
+    // Resources that several stacks share have a stack of their own.
+    let stacks = of_terrace("/stacks").and_then(Json::as_array).into_iter().flatten();
+    let mut names = stacks.filter_map(|stack| stack.get("stack")?.as_str());
+    let name = names.find(|name| !name.starts_with("shared@")).map(str::to_owned);
+    let other = match (&status.stack, &name) {
+        (Some(recorded), Some(name)) if recorded != name => Some(format!(
+            "the descriptor names the stack `{name}`, and this object has `{recorded}`: create another object for it"
+        )),
+        _ => None,
+    };
+    plan.state = if answer.status == "failed" || answer.plan.is_null() || fact("errored") {
+        PlanState::Failed
+    } else if let Some(other) = other {
+        plan.problem = Some(other);
+        PlanState::Refused
+    } else if plan.problem.is_some() {
+        PlanState::Refused
+    } else if of_terrace("/has_changes").and_then(Json::as_bool) == Some(false) {
+        PlanState::Empty
+    } else {
+        PlanState::Made
+    };
+    if matches!(plan.state, PlanState::Made | PlanState::Empty) {
+        status.stack = status.stack.take().or(name);
+    }
+    status = match plan.state {
+        PlanState::Failed => {
+            let why = plan.problem.clone().unwrap_or_else(|| "the server has no plan".to_owned());
+            unavailable(status, &plan.inputs, &why, now)
+        }
+        _ => StackStatus { retry: None, ..status },
+    };
+    status.plan = Some(plan);
+    status
+}
+
+/// After the decision not to apply a plan.
+pub(crate) fn refused(mut status: StackStatus, why: &str) -> StackStatus {
+    if let Some(plan) = &mut status.plan {
+        plan.state = PlanState::Refused;
+        plan.problem = Some(message(why));
+    }
+    status
+}
+
+/// After the server lost the newest plan: the next one replaces it.
+pub(crate) fn lost(mut status: StackStatus) -> StackStatus {
+    if let Some(plan) = &mut status.plan {
+        plan.state = PlanState::Failed;
+        plan.problem = Some("the server has this plan no more".to_owned());
+    }
+    status
+}
+
+/// Before an operation is sent.
+pub(crate) fn begun(mut status: StackStatus) -> StackStatus {
+    let Some(plan) = &status.plan else { return status };
+    let previous = status.operation.take().filter(|operation| operation.state == OperationState::Failed);
+    status.operation = Some(OperationRecord {
+        plan: plan.id.clone().unwrap_or_default(),
+        digest: plan.digest.clone().unwrap_or_default(),
+        destroy: plan.destroy,
+        failures: previous.map_or(0, |operation| operation.failures),
+        ..OperationRecord::default()
+    });
+    status.drift = None;
+    status
+}
+
+/// After the server accepted an operation.
+pub(crate) fn sent(mut status: StackStatus, id: String) -> StackStatus {
+    status.retry = None;
+    if let Some(operation) = &mut status.operation {
+        operation.id = Some(id);
+        operation.state = OperationState::Running;
+    }
+    status
+}
+
+/// After a look at the newest operation.
+pub(crate) fn operated(mut status: StackStatus, answer: &OperationAnswer, now: Timestamp) -> StackStatus {
+    status.retry = None;
+    let Some(operation) = &mut status.operation else { return status };
+    operation.summary = (!answer.summary.is_empty()).then(|| message(&answer.summary));
+    match answer.status.as_str() {
+        "queued" | "running" | "abandoned" => status,
+        "completed" => {
+            operation.state = OperationState::Completed;
+            operation.ended_at = answer.ended_at;
+            operation.failures = 0;
+            status
+        }
+        _ => {
+            operation.ended_at = answer.ended_at;
+            not_applied(status, &answer.summary, now)
+        }
+    }
+}
+
+/// After an operation failed, or the server refused it. A new plan follows after a pause.
+pub(crate) fn not_applied(mut status: StackStatus, why: &str, now: Timestamp) -> StackStatus {
+    let Some(operation) = &mut status.operation else { return status };
+    operation.state = OperationState::Failed;
+    operation.failures = operation.failures.saturating_add(1);
+    operation.summary = Some(message(why));
+    let failures = operation.failures;
+    let inputs = status.plan.as_ref().map(|plan| plan.inputs.clone()).unwrap_or_default();
+    status.retry = Some(retry(&inputs, failures, why, now));
+    status
+}
+
+/// After a look at the newest drift scan.
+pub(crate) fn scanned(mut status: StackStatus, answer: Option<DriftAnswer>) -> StackStatus {
+    status.retry = None;
+    let Some(DriftAnswer { operation, at, drifted: Some(drifted), unread }) = answer else { return status };
+    // A scan that began before the end of the last operation saw older objects.
+    let ended_at = status.operation.as_ref().and_then(|operation| operation.ended_at);
+    if ended_at.zip(at).is_some_and(|(ended_at, at)| at < ended_at) {
+        return status;
+    }
+    let addresses = drifted.iter().filter_map(|item| item.get("address")?.as_str()).map(str::to_owned);
+    status.drift = Some(DriftRecord {
+        operation,
+        at,
+        count: i64::try_from(drifted.len()).unwrap_or(i64::MAX),
+        resources: addresses.take(MOST_DRIFTED).collect(),
+        problem: unread.first().map(|error| message(error)),
+    });
+    status
+}
+
+/// After a call that the server refused for another reason than the plan: the token, a lost operation.
+pub(crate) fn why(error: &CallError) -> &str {
+    match error {
+        CallError::Refused { message, .. } | CallError::Unavailable(message) => message,
+    }
+}
+
+/// The status with its conditions and its phase, derived from the rest.
+pub(crate) fn summarized(mut status: StackStatus, stack: &Stack, now: Timestamp) -> StackStatus {
+    let previous = std::mem::take(&mut status.conditions);
+    let now = now.round(Unit::Second).unwrap_or(now);
+    let generation = status.observed_generation;
+    let (phase, conditions) = conditions(&status, stack);
+    status.phase = phase;
+    status.conditions = conditions
+        .into_iter()
+        .map(|(kind, (value, reason, text))| {
+            let before = previous.iter().find(|before| before.kind == kind && before.status == value);
+            Condition {
+                kind: kind.to_owned(),
+                status: value.to_owned(),
+                reason: reason.to_owned(),
+                message: message(&text),
+                last_transition_time: before.and_then(|before| before.last_transition_time).or(Some(now)),
+                observed_generation: generation,
+            }
+        })
+        .collect();
+    status
+}
+
+/// The value of a condition, its reason, and its message.
+type Verdict = (&'static str, &'static str, String);
+
+fn conditions(status: &StackStatus, stack: &Stack) -> (Phase, [(&'static str, Verdict); 5]) {
+    let nothing = PlanRecord::default();
+    let plan = status.plan.as_ref().unwrap_or(&nothing);
+    let problem = || plan.problem.clone().unwrap_or_default();
+    let failure = || status.retry.as_ref().map(|retry| retry.message.clone()).unwrap_or_default();
+    let text = |text: &str| text.to_owned();
+    let operation = outcome(status, plan);
+    let summary = || status.operation.as_ref().and_then(|it| it.summary.clone()).unwrap_or_default();
+    let planned = match plan.state {
+        PlanState::Made => ("True", "Planned", plan.summary.clone().unwrap_or_default()),
+        PlanState::Empty => ("True", "NoChanges", text("the objects are as described")),
+        PlanState::Refused => ("False", "Refused", problem()),
+        PlanState::Failed => ("False", "Failed", problem()),
+        PlanState::Running => ("Unknown", "Planning", failure()),
+    };
+    let how = || match stack.spec.approval {
+        ApprovalMode::Automatic if is_harmless(plan) => text("`spec.approval` is Automatic, and nothing is deleted"),
+        _ => format!("the annotation `{APPROVE}` has the digest"),
+    };
+    let approved = match (plan.state, operation) {
+        (PlanState::Empty, _) => ("True", "NothingToApprove", String::new()),
+        (PlanState::Made, Some(_)) => ("True", "Approved", how()),
+        (PlanState::Made, None) => {
+            let digest = plan.digest.as_deref().unwrap_or_default();
+            ("False", "AwaitingApproval", format!("set the annotation `{APPROVE}` to `{digest}` to apply this plan"))
+        }
+        _ => ("False", "NoPlan", String::new()),
+    };
+    let applied = match (plan.state, operation) {
+        (PlanState::Empty, _) => ("True", "NoChanges", String::new()),
+        (_, Some(OperationState::Completed)) => ("True", "Applied", summary()),
+        (_, Some(OperationState::Failed)) => ("False", "Failed", summary()),
+        (_, Some(OperationState::Starting | OperationState::Running)) => ("Unknown", "Applying", failure()),
+        (_, None) => ("False", "NotApplied", String::new()),
+    };
+    let drifted = match &status.drift {
+        Some(DriftRecord { count, resources, .. }) if *count > 0 => ("True", "Drift", resources.join(", ")),
+        Some(DriftRecord { problem: Some(problem), .. }) => ("Unknown", "NotRead", problem.clone()),
+        Some(_) => ("False", "NoDrift", String::new()),
+        None => ("Unknown", "NoScan", text("no scan since the last operation; `server.drift.every` sets the interval")),
+    };
+    let phase = match (plan.state, operation) {
+        (_, Some(OperationState::Starting | OperationState::Running)) => Phase::Applying,
+        (_, Some(OperationState::Completed)) | (PlanState::Empty, _) => Phase::Ready,
+        (_, Some(OperationState::Failed)) => Phase::ApplyFailed,
+        (PlanState::Made, None) => Phase::AwaitingApproval,
+        (PlanState::Refused | PlanState::Failed, None) => Phase::PlanFailed,
+        (PlanState::Running, None) => Phase::Planning,
+    };
+    let ready = match phase {
+        Phase::Ready => ("True", "Ready", String::new()),
+        Phase::PlanFailed => ("False", "PlanFailed", problem()),
+        Phase::ApplyFailed => ("False", "ApplyFailed", summary()),
+        Phase::AwaitingApproval => ("False", "AwaitingApproval", String::new()),
+        Phase::Planning => ("False", "Planning", failure()),
+        Phase::Applying => ("False", "Applying", failure()),
+    };
+    let all =
+        [("Planned", planned), ("Approved", approved), ("Applied", applied), ("Drifted", drifted), ("Ready", ready)];
+    (phase, all)
+}

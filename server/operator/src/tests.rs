@@ -1,0 +1,475 @@
+//! Lives of objects: the decisions of the operator against answers of a server.
+
+use crate::decide::{Next, next};
+use crate::inputs;
+use crate::record::{self, NewPlan};
+use crate::server::{DriftAnswer, OperationAnswer, PlanAnswer};
+use crate::stack::{
+    ApprovalMode, Condition, Counts, DEFINITIONS, Deletion, DriftRecord, FINALIZER, OperationRecord, OperationState,
+    Phase, PlanRecord, PlanState, Retry, Stack, StackStatus,
+};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::{Value as Json, json};
+use std::collections::BTreeSet;
+
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+/// An object with the answers that its server gives.
+struct Life {
+    stack: Stack,
+    now: Timestamp,
+    /// The digest of the next plan.
+    digest: &'static str,
+    /// The objects that the next plan deletes.
+    deleted: i64,
+    /// The answer to the next looks at an operation.
+    operation: &'static str,
+    /// The stack that the descriptor names.
+    name: &'static str,
+    rival: Option<&'static str>,
+    /// The plans that were sent to be applied.
+    applied: Vec<String>,
+}
+
+impl Life {
+    fn new() -> Self {
+        let spec = json!({"environment": "local", "text": "one"});
+        let metadata = json!({"name": "a", "namespace": "n", "uid": "u", "generation": 1, "finalizers": [FINALIZER]});
+        let stack = serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap();
+        Self {
+            stack,
+            now: NOW,
+            digest: "d1",
+            deleted: 0,
+            operation: "completed",
+            name: "a@local",
+            rival: None,
+            applied: Vec::new(),
+        }
+    }
+
+    fn next(&self) -> Next {
+        next(&self.stack, self.rival, self.now)
+    }
+
+    fn status(&self) -> &StackStatus {
+        self.stack.status.as_ref().unwrap()
+    }
+
+    fn plan(&self) -> &PlanRecord {
+        self.status().plan.as_ref().unwrap()
+    }
+
+    fn approve(&mut self, digest: &str) {
+        self.stack
+            .metadata
+            .annotations
+            .get_or_insert_default()
+            .insert("terrace.dev/approve".to_owned(), digest.to_owned());
+    }
+
+    fn delete(&mut self) {
+        self.stack.metadata.deletion_timestamp = Some(Time(NOW));
+    }
+
+    fn wait(&mut self, seconds: i64) {
+        self.now = self.now.checked_add(SignedDuration::from_secs(seconds)).unwrap();
+    }
+
+    /// Carries out actions until one waits for something else than the server.
+    fn run(&mut self) -> Next {
+        for _ in 0..20 {
+            let status = self.stack.status.clone().unwrap_or_default();
+            let status = match self.next() {
+                Next::Plan { destroy, inputs } => {
+                    let answer = self.answer(format!("p{}", status.plans));
+                    let new = NewPlan { inputs: &inputs, destroy, generation: self.stack.metadata.generation };
+                    record::planned(status, &new, &answer, Some("text"), self.now)
+                }
+                Next::ReadPlan(id) => record::read(status, &self.answer(id), Some("text"), self.now),
+                Next::Refuse(why) => record::refused(status, &why),
+                Next::Begin => record::begun(status),
+                Next::Apply(plan) => {
+                    self.applied.push(plan);
+                    record::sent(status, "o".to_owned())
+                }
+                Next::ReadOperation(_) if self.operation != "running" => {
+                    let answer = OperationAnswer {
+                        status: self.operation.to_owned(),
+                        summary: "1 done".to_owned(),
+                        ended_at: Some(self.now),
+                    };
+                    record::operated(status, &answer, self.now)
+                }
+                other => return other,
+            };
+            self.stack.status = Some(record::summarized(status, &self.stack, self.now));
+        }
+        panic!("the actions do not end: {:?}", self.status());
+    }
+
+    fn answer(&self, id: String) -> PlanAnswer {
+        let has_changes = !self.digest.is_empty();
+        let facts = json!({
+            "has_changes": has_changes,
+            "counts": {"add": 1, "change": 0, "destroy": self.deleted},
+            "stacks": [{"stack": "shared@local"}, {"stack": self.name}],
+        });
+        PlanAnswer {
+            id,
+            status: "made".to_owned(),
+            problem: String::new(),
+            digest: Some(self.digest.to_owned()),
+            plan: json!({"errored": false, "terrace": facts}),
+        }
+    }
+
+    fn condition(&self, kind: &str) -> &Condition {
+        self.status().conditions.iter().find(|condition| condition.kind == kind).unwrap()
+    }
+}
+
+#[test]
+fn finalizer_comes_before_the_first_plan() {
+    let mut life = Life::new();
+    life.stack.metadata.finalizers = None;
+    assert_eq!(life.next(), Next::AddFinalizer);
+}
+
+#[test]
+fn plan_is_applied_only_under_its_own_digest() {
+    let mut life = Life::new();
+    assert_eq!(life.run(), Next::Nothing);
+    assert_eq!(life.status().phase, Phase::AwaitingApproval);
+    assert!(life.condition("Approved").message.contains("`d1`"));
+    life.approve("d0");
+    assert_eq!(life.run(), Next::Nothing);
+    assert!(life.applied.is_empty());
+    life.approve(" d1\n");
+    assert_eq!(life.run(), Next::ReadDrift("a@local".to_owned()));
+    assert_eq!(life.applied, ["p0"]);
+    assert_eq!(life.status().phase, Phase::Ready);
+    assert_eq!(life.condition("Ready").status, "True");
+}
+
+#[test]
+fn changed_descriptor_needs_a_new_approval() {
+    let mut life = Life::new();
+    life.approve("d1");
+    life.run();
+    life.stack.spec.text = Some("two".to_owned());
+    life.digest = "d2";
+    assert_eq!(life.run(), Next::Nothing);
+    assert_eq!((life.status().phase, life.applied.len()), (Phase::AwaitingApproval, 1));
+    life.approve("d2");
+    life.run();
+    assert_eq!(life.applied, ["p0", "p1"]);
+}
+
+#[test]
+fn annotation_requests_a_new_plan() {
+    let mut life = Life::new();
+    life.approve("d1");
+    life.run();
+    life.stack.metadata.annotations.get_or_insert_default().insert("terrace.dev/plan".to_owned(), "1".to_owned());
+    life.digest = "";
+    assert_eq!(life.run(), Next::ReadDrift("a@local".to_owned()));
+    assert_eq!((life.plan().state, life.status().phase), (PlanState::Empty, Phase::Ready));
+}
+
+#[test]
+fn automatic_approval_never_covers_a_removal() {
+    let mut life = Life::new();
+    life.stack.spec.approval = ApprovalMode::Automatic;
+    life.run();
+    assert_eq!(life.applied, ["p0"]);
+    life.delete();
+    life.digest = "d2";
+    assert_eq!(life.run(), Next::Nothing);
+    assert!(life.plan().destroy);
+    assert_eq!(life.status().phase, Phase::AwaitingApproval);
+    life.approve("d2");
+    assert_eq!(life.run(), Next::RemoveFinalizer);
+    assert_eq!(life.applied, ["p0", "p1"]);
+}
+
+#[test]
+fn automatic_approval_covers_no_plan_that_deletes() {
+    let mut life = Life::new();
+    life.stack.spec.approval = ApprovalMode::Automatic;
+    life.deleted = 1;
+    assert_eq!(life.run(), Next::Nothing);
+    assert_eq!(life.status().phase, Phase::AwaitingApproval);
+    life.approve("d1");
+    life.run();
+    assert_eq!(life.applied, ["p0"]);
+    assert!(life.condition("Approved").message.contains("annotation"));
+}
+
+#[test]
+fn plan_that_would_lose_data_is_not_applied() {
+    let mut life = Life::new();
+    life.stack.spec.approval = ApprovalMode::Automatic;
+    let inputs = inputs::digest(&life.stack, false);
+    let answer = PlanAnswer { problem: "loses 3 rows".to_owned(), ..life.answer("p".to_owned()) };
+    let new = NewPlan { inputs: &inputs, destroy: false, generation: Some(1) };
+    let status = record::planned(StackStatus::default(), &new, &answer, None, NOW);
+    life.stack.status = Some(record::summarized(status, &life.stack, NOW));
+    assert_eq!(life.next(), Next::Nothing);
+    assert_eq!(life.condition("Planned").message, "loses 3 rows");
+    // Consent is another input.
+    life.stack.spec.allow_data_loss.push("a/sqlite_table.b".to_owned());
+    assert!(matches!(life.next(), Next::Plan { .. }));
+}
+
+#[test]
+fn deletion_without_an_operation_destroys_nothing() {
+    let mut life = Life::new();
+    life.run();
+    life.delete();
+    assert_eq!(life.run(), Next::RemoveFinalizer);
+    assert!(life.applied.is_empty());
+}
+
+#[test]
+fn orphaned_objects_stay() {
+    let mut life = Life::new();
+    life.approve("d1");
+    life.run();
+    life.stack.spec.deletion = Deletion::Orphan;
+    life.delete();
+    assert_eq!(life.run(), Next::RemoveFinalizer);
+    assert_eq!(life.applied.len(), 1);
+}
+
+#[test]
+fn deletion_waits_for_the_running_operation() {
+    let mut life = Life::new();
+    life.approve("d1");
+    life.operation = "running";
+    assert_eq!(life.run(), Next::ReadOperation("o".to_owned()));
+    life.stack.spec.deletion = Deletion::Orphan;
+    life.delete();
+    assert_eq!(life.next(), Next::ReadOperation("o".to_owned()));
+    life.operation = "completed";
+    assert_eq!(life.run(), Next::RemoveFinalizer);
+}
+
+#[test]
+fn empty_removal_ends_the_object() {
+    let mut life = Life::new();
+    life.approve("d1");
+    life.run();
+    life.delete();
+    life.digest = "";
+    assert_eq!(life.run(), Next::RemoveFinalizer);
+    assert_eq!(life.applied.len(), 1);
+}
+
+#[test]
+fn restart_sends_a_begun_operation_again() {
+    let mut life = Life::new();
+    life.approve("d1");
+    life.run();
+    let mut status = life.status().clone();
+    status.operation.as_mut().unwrap().state = OperationState::Starting;
+    // The operation may be running: neither a withdrawn approval nor another descriptor stops it.
+    life.approve("");
+    life.stack.spec.text = Some("two".to_owned());
+    life.stack.status = Some(status);
+    assert_eq!(life.next(), Next::Apply("p0".to_owned()));
+}
+
+#[test]
+fn failed_operation_is_planned_again_after_growing_pauses() {
+    let mut life = Life::new();
+    life.approve("d1");
+    life.operation = "failed";
+    for seconds in [10, 20, 40, 80, 160, 320, 600, 600] {
+        let Next::Wait(pause) = life.run() else { panic!("{:?}", life.next()) };
+        assert_eq!(pause.as_secs(), seconds);
+        assert_eq!(life.status().phase, Phase::ApplyFailed);
+        life.wait(i64::try_from(seconds).unwrap());
+    }
+    life.operation = "completed";
+    assert_eq!(life.run(), Next::ReadDrift("a@local".to_owned()));
+    assert_eq!(life.status().operation.as_ref().unwrap().failures, 0);
+    assert_eq!(life.status().retry, None);
+}
+
+#[test]
+fn rest_of_a_failed_operation_needs_its_own_approval() {
+    let mut life = Life::new();
+    life.approve("d1");
+    life.operation = "failed";
+    life.run();
+    life.wait(10);
+    life.digest = "d2";
+    assert_eq!(life.run(), Next::Nothing);
+    assert_eq!(life.status().phase, Phase::AwaitingApproval);
+}
+
+#[test]
+fn unreachable_server_is_called_again_after_a_pause_or_a_change() {
+    let mut life = Life::new();
+    let inputs = inputs::digest(&life.stack, false);
+    let status = record::unavailable(StackStatus::default(), &inputs, "no route", NOW);
+    life.stack.status = Some(record::summarized(status, &life.stack, NOW));
+    assert!(matches!(life.next(), Next::Wait(_)));
+    assert_eq!(life.condition("Ready").message, "no route");
+    life.stack.spec.text = Some("two".to_owned());
+    assert!(matches!(life.next(), Next::Plan { .. }));
+    life.stack.spec.text = Some("one".to_owned());
+    life.wait(10);
+    assert!(matches!(life.next(), Next::Plan { .. }));
+}
+
+#[test]
+fn refused_descriptor_is_planned_again_after_a_pause() {
+    let mut life = Life::new();
+    let inputs = inputs::digest(&life.stack, false);
+    let new = NewPlan { inputs: &inputs, destroy: false, generation: Some(1) };
+    let status = record::not_planned(StackStatus::default(), &new, "line 3: no such type", NOW);
+    life.stack.status = Some(record::summarized(status, &life.stack, NOW));
+    assert_eq!(life.status().phase, Phase::PlanFailed);
+    assert_eq!(life.condition("Planned").message, "line 3: no such type");
+    assert!(matches!(life.next(), Next::Wait(_)));
+    // The number of plans is part of the key, so the next call is a new one.
+    assert_eq!(life.status().plans, 1);
+}
+
+#[test]
+fn renamed_stack_is_refused() {
+    let mut life = Life::new();
+    life.approve("d1");
+    life.run();
+    life.stack.spec.text = Some("two".to_owned());
+    life.name = "b@local";
+    assert_eq!(life.run(), Next::Nothing);
+    assert_eq!(life.plan().state, PlanState::Refused);
+    assert!(life.plan().problem.as_ref().unwrap().contains("`b@local`"));
+    assert_eq!(life.status().stack.as_deref(), Some("a@local"));
+}
+
+#[test]
+fn younger_object_of_the_same_stack_is_refused() {
+    let mut life = Life::new();
+    life.rival = Some("n/older");
+    life.approve("d1");
+    assert_eq!(life.run(), Next::Nothing);
+    assert!(life.applied.is_empty());
+    assert!(life.plan().problem.as_ref().unwrap().contains("`n/older`"));
+}
+
+#[test]
+fn drift_counts_only_if_it_was_scanned_after_the_operation() {
+    let mut life = Life::new();
+    life.wait(100);
+    life.approve("d1");
+    life.run();
+    let scan = |at| {
+        Some(DriftAnswer {
+            operation: "s".to_owned(),
+            at: Some(at),
+            drifted: Some(vec![json!({"address": "local_file.a"})]),
+            unread: Vec::new(),
+        })
+    };
+    assert_eq!(record::scanned(life.status().clone(), scan(NOW)).drift, None);
+    assert_eq!(record::scanned(life.status().clone(), None).drift, None);
+    let status = record::scanned(life.status().clone(), scan(life.now));
+    life.stack.status = Some(record::summarized(status, &life.stack, life.now));
+    let drifted = life.condition("Drifted");
+    assert_eq!((drifted.status.as_str(), drifted.message.as_str()), ("True", "local_file.a"));
+    // Drift changes nothing by itself.
+    assert_eq!(life.next(), Next::ReadDrift("a@local".to_owned()));
+}
+
+#[test]
+fn long_texts_are_cut_at_a_character() {
+    let mut life = Life::new();
+    let inputs = inputs::digest(&life.stack, false);
+    let new = NewPlan { inputs: &inputs, destroy: false, generation: Some(1) };
+    let answer = life.answer("p".to_owned());
+    let status = record::planned(StackStatus::default(), &new, &answer, Some(&"é".repeat(20_000)), NOW);
+    life.stack.status = Some(status);
+    let text = life.plan().text.as_ref().unwrap();
+    assert!(text.len() < (16 << 10) + 100 && text.ends_with("… the rest is on the server"), "{}", text.len());
+}
+
+#[test]
+fn transition_time_changes_with_the_status_only() {
+    let mut life = Life::new();
+    life.run();
+    let first = life.condition("Planned").last_transition_time;
+    life.wait(60);
+    life.approve("d1");
+    life.run();
+    assert_eq!(life.condition("Planned").last_transition_time, first);
+    assert_ne!(life.condition("Applied").last_transition_time, first);
+}
+
+/// All property names below a schema, or all keys below a value, as paths.
+fn paths(json: &Json, of: fn(&Json) -> Option<&Json>, at: &str, found: &mut BTreeSet<String>) {
+    if let Some(items) = json.get("items").or_else(|| json.as_array().and_then(|items| items.first())) {
+        return paths(items, of, at, found);
+    }
+    for (name, inner) in of(json).and_then(Json::as_object).into_iter().flatten() {
+        let at = format!("{at}/{name}");
+        found.insert(at.clone());
+        paths(inner, of, &at, found);
+    }
+}
+
+#[test]
+fn definition_has_the_fields_of_the_status() {
+    let definition: Json = serde_saphyr::from_str(DEFINITIONS).unwrap();
+    let schema = definition.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/status").unwrap();
+    let status = StackStatus {
+        plan: Some(PlanRecord { counts: Some(Counts::default()), ..PlanRecord::default() }),
+        operation: Some(OperationRecord::default()),
+        drift: Some(DriftRecord::default()),
+        retry: Some(Retry::default()),
+        conditions: vec![Condition::default()],
+        ..StackStatus::default()
+    };
+    let (mut described, mut written) = (BTreeSet::new(), BTreeSet::new());
+    paths(schema, |schema| schema.get("properties"), "", &mut described);
+    paths(&serde_json::to_value(status).unwrap(), |json| Some(json), "", &mut written);
+    assert_eq!(described, written);
+    assert!(described.contains("/plan/counts/add") && described.contains("/conditions/type"), "{described:?}");
+}
+
+#[test]
+fn definition_has_the_fields_of_the_spec() {
+    let definition: Json = serde_saphyr::from_str(DEFINITIONS).unwrap();
+    let schema = definition.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties").unwrap();
+    let sample = |(name, schema): (&String, &Json)| {
+        let value = match (schema.get("enum"), schema["type"].as_str().unwrap()) {
+            (Some(words), _) => words[1].clone(),
+            (None, "string") => json!("x"),
+            (None, "boolean") => json!(true),
+            (None, "array") => json!(["x"]),
+            (None, _) => json!({"x": 1}),
+        };
+        (name.clone(), value)
+    };
+    let spec: Json = schema.as_object().unwrap().iter().map(sample).collect();
+    let stack: Stack = serde_json::from_value(json!({"metadata": {}, "spec": spec})).unwrap();
+    // Each field of the definition differs from the default, so it was read.
+    let read = format!("{:?}", stack.spec);
+    for expected in [
+        "environment: \"x\"",
+        "descriptor: Some",
+        "text: Some(\"x\")",
+        "variables: {\"x\"",
+        "allow_data_loss: [\"x\"]",
+        "approval: Automatic",
+        "deletion: Orphan",
+        "remove_data: true",
+    ] {
+        assert!(read.contains(expected), "{expected}: {read}");
+    }
+    assert_eq!(spec.as_object().unwrap().len(), 8);
+}
