@@ -22,6 +22,7 @@ mod limits; // endless files are read up to a limit
 mod lookups; // lookups of files and tables, during plan or apply
 mod names; // unknown names are found without a state
 mod names_beyond_ascii; // products, components and pipelines in scripts other than Latin
+mod operator; // the operator without a usable cluster
 mod outputs; // sensitive outputs
 mod own_files; // descriptors cannot use terrace's own files; files with secrets are private
 mod plans_for_people; // nothing is shown twice, nothing important is cut

@@ -1,0 +1,61 @@
+//! `terrace operator` without a cluster, or with one that refuses it.
+
+use terrace_tests::{Peer, Project, repository};
+
+/// A kubeconfig for an API server at this URL.
+fn kubeconfig(project: &Project, url: &str) -> String {
+    let text = format!(
+        "{{apiVersion: v1, kind: Config, current-context: a, contexts: [{{name: a, context: {{cluster: a, user: a}}}}], \
+         clusters: [{{name: a, cluster: {{server: \"{url}\"}}}}], users: [{{name: a, user: {{}}}}]}}"
+    );
+    project.write("kubeconfig", text);
+    project.path("kubeconfig").to_str().unwrap().to_owned()
+}
+
+#[test]
+fn crds_are_those_of_the_chart() {
+    let chart = std::fs::read_to_string(repository().join("deploy/helm/operator/crds/stacks.yaml")).unwrap();
+    let ran = Project::new().run(["operator", "crds"]).done();
+    assert_eq!(ran.stdout, chart);
+    assert!(chart.contains("name: stacks.terrace.dev"));
+}
+
+#[test]
+fn operator_without_a_cluster_names_the_remedy() {
+    let project = Project::new();
+    let file = project.path("none").to_str().unwrap().to_owned();
+    let ran = project.run_with(&[("KUBECONFIG", &file)], ["operator"]).with_code(1);
+    ran.prints("no cluster: ").prints("set KUBECONFIG, or run in a pod with a service account");
+}
+
+#[test]
+fn operator_without_definitions_or_rights_does_not_start() {
+    for (code, reason, message) in [
+        (404, "NotFound", "the server could not find the requested resource"),
+        (403, "Forbidden", "stacks.terrace.dev is forbidden"),
+    ] {
+        let status = format!(
+            r#"{{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "{reason}", "message": "{message}", "code": {code}}}"#
+        );
+        let peer = Peer::start(move |_, _| (code, status.clone()));
+        let project = Project::new();
+        let file = kubeconfig(&project, &peer.url);
+        let ran = project.run_with(&[("KUBECONFIG", &file)], ["operator"]).with_code(1);
+        ran.prints(message).prints("terrace operator crds | kubectl apply --server-side -f -");
+        assert!(peer.calls().iter().all(|call| call.path.starts_with("/apis/terrace.dev/v1alpha1/stacks")));
+    }
+}
+
+#[test]
+fn token_is_not_sent_without_encryption() {
+    let peer = Peer::start(|_, _| (404, String::new()));
+    let project = Project::new();
+    let file = kubeconfig(&project, &peer.url);
+    let variables = [("KUBECONFIG", file.as_str()), ("TERRACE_OPERATOR_TOKEN", "0123456789abcdef0123")];
+    let exposed = ["operator", "--server", "http://terrace.example.com:8091"];
+    let ran = project.run_with(&variables, exposed).with_code(1);
+    ran.prints("the token would be sent to `terrace.example.com:8091` without encryption").prints("--allow-plain-http");
+    assert!(peer.calls().is_empty());
+    let ran = project.run_with(&variables, exposed.into_iter().chain(["--allow-plain-http"])).with_code(1);
+    ran.prints("terrace operator crds");
+}
