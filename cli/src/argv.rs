@@ -2,7 +2,7 @@
 
 use crate::args::{CommandLine, overview};
 use crate::failure::Failure;
-use crate::input::descriptors_here;
+use crate::input::{NOT_UTF8_HINT, descriptors_here};
 use crate::ui::help_width;
 use crate::variables::Variables;
 use clap::{CommandFactory, Parser};
@@ -254,6 +254,12 @@ fn is_written(option: &clap::Arg, word: &str) -> bool {
         letters.is_some_and(|letters| letters.chars().all(|letter| letter == short))
     };
     (long.is_some() && long == option.get_long()) || option.get_short().is_some_and(is_short)
+}
+
+/// The failure for a word that is not UTF-8, such as the name of a file.
+pub(crate) fn not_utf8(arguments: &[OsString]) -> Option<Failure> {
+    let word = arguments.iter().find(|word| word.to_str().is_none())?;
+    Some(Failure::new(format!("the name `{}` is not UTF-8", word.display())).hint(NOT_UTF8_HINT))
 }
 
 /// The failure for a command without a required argument.

@@ -168,10 +168,12 @@ impl Configuration {
     /// When the file does not exist or is not text.
     pub fn read(path: &Path, variables: &Variables) -> Result<(Self, Vec<Diagnostic>), Failure> {
         let text = files::text(path, files::HANDWRITTEN).map_err(|error| {
-            Failure::new(format!("the configuration `{}` cannot be read: {error}", path.display())).hint(
-                "pass the path of a terrace.yaml to `--config`, or write one with `terrace init`; without `--config`, terrace reads \
-                 the one in the nearest folder upwards",
-            )
+            let hint = files::permission_hint(path, false).unwrap_or_else(|| {
+                "pass the path of a terrace.yaml to `--config`, or write one with `terrace init`; without `--config`, terrace \
+                 reads the one in the nearest folder upwards"
+                    .to_owned()
+            });
+            Failure::new(format!("the configuration `{}` cannot be read: {error}", path.display())).hint(hint)
         })?;
         let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
         let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.display().to_string());

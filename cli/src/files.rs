@@ -1,5 +1,7 @@
 //! Reads files of the user up to a limit: a device, a pipe or a growing file must not fill the memory.
 
+use rustix::fs::{Access, access as access_to};
+use rustix::io::Errno;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -62,6 +64,31 @@ pub(crate) fn access_of_others(path: &Path) -> OtherAccess {
 /// The command that removes the access of other users to a file.
 pub(crate) fn make_private(path: &Path) -> String {
     format!("`chmod 600 {}`", shell_word(&path.to_string_lossy()))
+}
+
+/// The remedy for a missing permission: to read a file or folder, or, with `is_changed`, to change a file and to create files
+/// next to it. `None` if this process has these permissions.
+pub(crate) fn permission_hint(path: &Path, is_changed: bool) -> Option<String> {
+    let is_denied = |part: &Path, access: Access| access_to(part, access) == Err(Errno::ACCESS);
+    let parts = || path.ancestors().map(|part| if part.as_os_str().is_empty() { Path::new(".") } else { part });
+    // A part of the path below a closed folder is as invisible as a missing one.
+    let part = parts().find(|part| part.symlink_metadata().is_ok()).filter(|part| *part == path || part.is_dir())?;
+    let folder = if part == path { parts().nth(1)? } else { part };
+    let (permission, part) = if part != path && is_denied(part, Access::EXEC_OK) {
+        ("enter the folder", part)
+    } else if part == path && path.is_dir() && is_denied(path, Access::READ_OK | Access::EXEC_OK) {
+        ("read and enter the folder", path)
+    } else if part == path && is_denied(path, Access::READ_OK) {
+        ("read the file", path)
+    } else if part == path && is_changed && is_denied(path, Access::WRITE_OK) {
+        ("read and change the file", path)
+    } else if is_changed && is_denied(folder, Access::WRITE_OK) {
+        ("create files in the folder", folder)
+    } else {
+        return None;
+    };
+    let user = rustix::process::getuid().as_raw();
+    Some(format!("give the user of this process (uid {user}) the permission to {permission} `{}`", part.display()))
 }
 
 /// The reason of a failed file operation, in words.
@@ -149,6 +176,16 @@ mod tests {
             assert_eq!(access_of_others(&path), expected, "{mode:o}");
         }
         assert_eq!(access_of_others(Path::new("/dev/null")), OtherAccess::None);
+    }
+
+    #[test]
+    fn path_below_a_file_lacks_no_permission() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        for path in [file.join("state.db"), file, folder.path().join("missing/state.db")] {
+            assert_eq!(permission_hint(&path, true), None, "{}", path.display());
+        }
     }
 
     #[test]

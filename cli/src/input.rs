@@ -35,6 +35,11 @@ use terrace_state::Access;
 const MISSING: &str = "missing_file";
 /// The code of a diagnostic about an empty file.
 const EMPTY: &str = yaml::EMPTY_FILE;
+/// The code of a diagnostic about a folder without descriptors.
+const EMPTY_FOLDER: &str = "empty_folder";
+/// The remedy for a name that is not UTF-8.
+pub(crate) const NOT_UTF8_HINT: &str =
+    "rename the file or its folder: terrace shows names as text, so they must be UTF-8";
 /// Prefix of environment variables with values of a stack's variables.
 const VARIABLE_PREFIX: &str = "TERRACE_VAR_";
 
@@ -273,6 +278,10 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
     let mut repositories = Vec::new();
     let mut warnings = Vec::new();
     for path in paths {
+        if let Err(diagnostic) = check_name(path) {
+            diagnostics.push(*diagnostic);
+            continue;
+        }
         let files = match specs::find(path) {
             // Next to specs, only files that declare themselves as descriptors.
             Some(found) => {
@@ -298,7 +307,7 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
         };
         // A file may be named twice, or by itself and by its folder: it is one descriptor.
         for file in files.iter().filter(|file| seen.insert(identity(file))) {
-            match text_of(file) {
+            match check_name(file).and_then(|()| text_of(file)) {
                 Ok(text) => texts.push(text),
                 Err(diagnostic) => diagnostics.push(*diagnostic),
             }
@@ -454,7 +463,10 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Box<Diagnostic>> {
                 "unreadable",
                 format!("the folder `{}` cannot be read: {}", path.display(), files::describe_io_error(&error)),
             )
-            .hint("let the user of this process read the folder"),
+            .hint(
+                files::permission_hint(path, false)
+                    .unwrap_or_else(|| "let the user of this process read the folder".to_owned()),
+            ),
         )
     };
     let mut files = Vec::new();
@@ -470,11 +482,16 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Box<Diagnostic>> {
     files.sort();
     if files.is_empty() {
         return Err(Box::new(
-            Diagnostic::error("empty_folder", format!("the folder `{}` has no descriptor in it", path.display()))
+            Diagnostic::error(EMPTY_FOLDER, format!("the folder `{}` has no descriptor in it", path.display()))
                 .hint("terrace reads *.yaml and *.yml of the folder, not of folders within"),
         ));
     }
     Ok(files)
+}
+
+/// True for a folder without files that could be descriptors.
+pub(crate) fn has_no_descriptor(folder: &Path) -> bool {
+    files_of(folder).is_err_and(|diagnostic| diagnostic.code == EMPTY_FOLDER)
 }
 
 /// The valid descriptors of this folder, and true if naming the folder would read exactly these.
@@ -496,6 +513,15 @@ pub(crate) fn descriptors_here() -> (Vec<String>, bool) {
         files.iter().filter(is_descriptor).filter_map(|file| Some(file.file_name()?.to_str()?.to_owned())).collect();
     let is_all = names.len() == files.len();
     (names, is_all)
+}
+
+/// Refuses a path that is not UTF-8: neither a plan nor a comment could name the file.
+fn check_name(path: &Path) -> Result<(), Box<Diagnostic>> {
+    if path.to_str().is_some() {
+        return Ok(());
+    }
+    let message = format!("the name `{}` is not UTF-8", path.display());
+    Err(Box::new(Diagnostic::error("wrong_file_name", message).hint(NOT_UTF8_HINT)))
 }
 
 fn text_of(path: &Path) -> Result<Text, Box<Diagnostic>> {
@@ -542,9 +568,10 @@ fn unreadable(name: &str, error: &Unreadable) -> Diagnostic {
             Diagnostic::error(MISSING, format!("there is no file `{name}`")).hint(hint_for_missing(name))
         }
         Unreadable::Failed(error) => {
-            let diagnostic = Diagnostic::error("unreadable", format!("`{name}` cannot be read: {error}"));
+            let why = files::describe_io_error(error);
+            let diagnostic = Diagnostic::error("unreadable", format!("`{name}` cannot be read: {why}"));
             match error.kind() {
-                ErrorKind::PermissionDenied => diagnostic.hint("let the user of this process read the file"),
+                ErrorKind::PermissionDenied => diagnostic.maybe_hint(files::permission_hint(Path::new(name), false)),
                 _ => diagnostic,
             }
         }

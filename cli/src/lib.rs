@@ -100,6 +100,12 @@ fn parse(arguments: &[OsString]) -> Result<args::CommandLine, Exit> {
             Ui::plain().fail(&answer.unwrap_or_else(|| argv::incomplete(arguments, missing)));
             return Exit::Error;
         }
+        if error.kind() == ErrorKindOfClap::InvalidUtf8
+            && let Some(answer) = argv::not_utf8(arguments)
+        {
+            Ui::plain().fail(&answer);
+            return Exit::Error;
+        }
         let is_mistake = error.use_stderr();
         // Ignores an error: the terminal is gone.
         let _ = error.print();

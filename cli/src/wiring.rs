@@ -15,6 +15,7 @@ pub(crate) use sandbox::{blueprint_folders, key_files, log_files};
 
 use crate::configuration::{Encryption, Environment, Instance};
 use crate::failure::{Exit, Failure};
+use crate::files;
 use crate::memory;
 use crate::report::report;
 use crate::settings::{DEFAULT_STATE, Settings};
@@ -202,14 +203,25 @@ pub(crate) fn instance(
 /// When it cannot be opened.
 pub(crate) async fn store(settings: &Settings, access: Access) -> Result<Arc<dyn ServerStore>, Failure> {
     if missing_folder(&settings.state).is_some() && access == Access::ReadOnly {
-        return Ok(open(&settings.state, access).await?);
+        return opened(&settings.state, access).await;
     }
     if access == Access::ReadWrite {
         refuse_next_to_saved_copy(&settings.state)?;
     }
     ensure_folder(&settings.state)?;
-    let store = open(&settings.state, access).await?;
+    let store = opened(&settings.state, access).await?;
     Ok(if access == Access::ReadWrite { Arc::new(Audited::new(store, &settings.actor)) } else { store })
+}
+
+/// Opens the state. A failure names a missing permission of its file or folder.
+async fn opened(state: &StoreUrl, access: Access) -> Result<Arc<dyn ServerStore>, Failure> {
+    open(state, access).await.map_err(|error| {
+        let hint = match state {
+            StoreUrl::Sqlite(path) => files::permission_hint(path, access == Access::ReadWrite),
+            StoreUrl::SqliteMemory | StoreUrl::Postgres(_) => None,
+        };
+        hint.into_iter().fold(Failure::from(error), Failure::hint)
+    })
 }
 
 /// Refuses to start with an empty state next to the copy of a lost one: applies would create everything twice.
@@ -229,7 +241,7 @@ fn refuse_next_to_saved_copy(state: &StoreUrl) -> Result<(), Failure> {
 pub(crate) async fn server_store(settings: &Settings) -> Result<Arc<dyn ServerStore>, Failure> {
     refuse_next_to_saved_copy(&settings.state)?;
     ensure_folder(&settings.state)?;
-    Ok(open(&settings.state, Access::ReadWrite).await?)
+    opened(&settings.state, Access::ReadWrite).await
 }
 
 /// Opens the store of the role mapper next to the state; creates it if necessary.

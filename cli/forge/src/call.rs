@@ -71,8 +71,11 @@ impl Caller {
                 .header(HeaderName::from_static("x-github-api-version"), HeaderValue::from_static("2022-11-28")),
             Vendor::GitLab => request,
         };
-        let sent = self.api.send(&request, &Within::time(LONGEST_CALL)).await;
-        sent.and_then(|reply| reply.json()).map_err(|failure| self.error(&failure, purpose))
+        match self.api.send(&request, &Within::time(LONGEST_CALL)).await {
+            Ok(reply) => reply.json().map_err(|_| self.foreign(&reply, purpose)),
+            Err(Failure::Answered(reply)) if is_foreign(&reply) => Err(self.foreign(&reply, purpose)),
+            Err(failure) => Err(self.error(&failure, purpose)),
+        }
     }
 
     /// Reads all pages of a list.
@@ -122,6 +125,23 @@ impl Caller {
     pub(crate) fn unreadable(&self, purpose: Purpose) -> ForgeError {
         let message = format!("the answer of {} to the request to {} lacks fields", self.vendor.name(), purpose.action);
         ForgeError { status: None, message, hints: Vec::new() }
+    }
+
+    /// The error for an answer that is not JSON: a proxy or another server answers instead of the API. It has no status, so
+    /// that it does not count as a missing permission.
+    fn foreign(&self, reply: &Reply, Purpose { action, .. }: Purpose) -> ForgeError {
+        let (url, status) = (self.api.base().shown(), reply.status);
+        let message = format!(
+            "`{url}` does not answer as the API of {} does: the request to {action} gets the status {status} without JSON",
+            self.vendor.name()
+        );
+        let variable = match self.vendor {
+            Vendor::GitHub => "GITHUB_API_URL",
+            Vendor::GitLab => "CI_API_V4_URL",
+        };
+        let check = format!("check {variable}, and the proxy of the job: HTTPS_PROXY and NO_PROXY");
+        let later = (status >= 500).then(|| "run the job again later".to_owned());
+        ForgeError { status: None, message: self.redacted(&message), hints: [check].into_iter().chain(later).collect() }
     }
 
     fn error(&self, failure: &Failure, purpose: Purpose) -> ForgeError {
@@ -179,6 +199,13 @@ impl Caller {
             status => (format!("{name} answers {status} to the request to {action}{because}"), String::new()),
         }
     }
+}
+
+/// True if an answer does not come from the API: its answers are JSON or empty, and only a proxy answers 407. A rate limit
+/// may answer before the API.
+fn is_foreign(reply: &Reply) -> bool {
+    let is_json = reply.json().is_ok();
+    reply.status == 407 || (!is_json && !is_limited(reply) && reply.status != 429)
 }
 
 /// True if the forge refused a call because of its rate limit: the call had no effect.

@@ -53,21 +53,23 @@ pub fn within(limit: usize, head: &str, sections: &[String], left_out: impl FnOn
     text
 }
 
-/// Creates the comment of a marker, or replaces its text. The text begins with the marker.
+/// Creates the comment of a marker, or replaces its text, and returns the replaced text. The new text begins with the marker.
 ///
-/// Only comments of the token's own account count. A comment that was deleted in the meantime is created again.
+/// Only comments of the token's own account count. A comment that was deleted in the meantime is created again. Neither
+/// forge has a conditional update: another job may write between the read and the update.
 ///
 /// # Errors
 /// When the forge refuses a call.
-pub async fn upsert(forge: &dyn Forge, request: u64, marker: &str, text: &str) -> Called<()> {
-    match find(forge, request, marker).await? {
-        Some((_, old)) if old == text => Ok(()),
-        Some((id, _)) => match forge.update_comment(request, id, text).await {
+pub async fn upsert(forge: &dyn Forge, request: u64, marker: &str, text: &str) -> Called<Option<String>> {
+    let created = match find(forge, request, marker).await? {
+        Some((_, old)) if old == text => return Ok(Some(old)),
+        Some((id, old)) => match forge.update_comment(request, id, text).await {
             Err(error) if error.status == Some(404) => forge.create_comment(request, text).await,
-            updated => updated,
+            updated => return updated.map(|()| Some(old)),
         },
         None => forge.create_comment(request, text).await,
-    }
+    };
+    created.map(|()| None)
 }
 
 /// The comment of a marker by the token's own account: its number and its text.

@@ -117,7 +117,7 @@ impl Job {
         let vendor = Vendor::GitHub;
         let url = variable("GITHUB_API_URL").unwrap_or_else(|| "https://api.github.com".to_owned());
         let repository = required(variable, "GITHUB_REPOSITORY", vendor)?;
-        let forge = match variable("GITHUB_TOKEN").map(SecretString::from) {
+        let forge = match token("GITHUB_TOKEN", variable).map(SecretString::from) {
             None => None,
             Some(token) => {
                 let graphql = variable("GITHUB_GRAPHQL_URL");
@@ -152,9 +152,8 @@ impl Job {
         let vendor = Vendor::GitLab;
         let url = required(variable, "CI_API_V4_URL", vendor)?;
         let project = required(variable, "CI_PROJECT_ID", vendor)?;
-        let access = variable("GITLAB_TOKEN").map(|token| (TokenKind::Access, token));
-        let token = access.or_else(|| variable("CI_JOB_TOKEN").map(|token| (TokenKind::Job, token)));
-        let forge = match token {
+        let access = token("GITLAB_TOKEN", variable).map(|token| (TokenKind::Access, token));
+        let forge = match access.or_else(|| Some((TokenKind::Job, token("CI_JOB_TOKEN", variable)?))) {
             None => None,
             Some((kind, token)) => {
                 let forge = GitLab::new(&url, &project, kind, token.into())
@@ -186,6 +185,11 @@ impl Job {
         let repository = format!("{url}/projects/{project}");
         Ok(Self { vendor, forge, repository, event, default_branch: variable("CI_DEFAULT_BRANCH"), summary: None })
     }
+}
+
+/// A token without white space around it, such as the line break at the end of a file.
+fn token(name: &str, variable: Variable<'_>) -> Option<String> {
+    variable(name).map(|token| token.trim().to_owned()).filter(|token| !token.is_empty())
 }
 
 fn required(variable: Variable<'_>, name: &str, vendor: Vendor) -> Result<String, JobError> {

@@ -90,6 +90,17 @@ mod tests {
     }
 
     #[test]
+    fn results_of_pull_requests_are_ignored_by_git() {
+        use clap::CommandFactory;
+        let mut command = crate::args::CommandLine::command();
+        let plan = command.find_subcommand_mut("pr").unwrap().find_subcommand("plan").unwrap();
+        let out = plan.get_arguments().find(|argument| argument.get_id() == "out").unwrap();
+        let folder = out.get_default_values()[0].to_str().unwrap();
+        let (_, ignored) = FILES.iter().find(|(name, _)| *name == ".gitignore").unwrap();
+        assert!(ignored.lines().any(|line| line == format!("/{folder}/")), "{ignored}");
+    }
+
+    #[test]
     fn existing_files_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");

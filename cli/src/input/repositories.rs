@@ -4,8 +4,8 @@
 //! that does not exist is absent: any other error of the file system fails, and so does an entity in a folder that
 //! terrace skips.
 
-use super::{EMPTY, Text, text_of};
-use crate::files::describe_io_error;
+use super::{EMPTY, Text, check_name, text_of};
+use crate::files::{describe_io_error, permission_hint};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -98,6 +98,7 @@ impl Repository {
                     return Ok(None);
                 }
                 self.check_within(folder, &path)?;
+                check_name(&path)?;
                 let Text { name, text } = match text_of(&path) {
                     Ok(text) => text,
                     // A file without values.
@@ -436,8 +437,13 @@ fn is_absent(path: &Path) -> Found<bool> {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Box<Diagnostic> {
+    let visible = path.ancestors().find(|part| part.symlink_metadata().is_ok());
+    // Nothing below a closed folder is visible.
+    let path = visible.filter(|_| error.kind() == ErrorKind::PermissionDenied).unwrap_or(path);
     let message = format!("`{}` cannot be read: {}", path.display(), describe_io_error(error));
-    let hint = "make it readable for the user of this process: terrace does not plan without it, because a plan without \
-                an entity removes its objects";
+    let remedy =
+        permission_hint(path, false).unwrap_or_else(|| "make it readable for the user of this process".to_owned());
+    let hint =
+        format!("{remedy}: terrace does not plan without it, because a plan without an entity removes its objects");
     Box::new(Diagnostic::error("unreadable", message).hint(hint))
 }

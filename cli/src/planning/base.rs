@@ -77,9 +77,11 @@ impl Base {
         if let Some(submodule) = all.iter().filter(|entry| entry.kind == Kind::Other).find(is_inside) {
             let message = format!("`{}` is a submodule, whose files the commit does not have", submodule.path);
             return Err(Failure::new(message)
-                .hint("plan the other folders with `--against`, and name the submodule with `--repo`"));
+                .hint("name the other folders on the command line; `terrace plan` reads a submodule by `--repo`"));
         }
         let is_wanted = |entry: &&Entry| match entry.kind {
+            // No plan reads it.
+            _ if !entry.is_utf8 => false,
             Kind::File => [".yaml", ".yml", ".json"].iter().any(|ending| entry.path.ends_with(ending)),
             // Links to folders have no such ending.
             Kind::Link => true,

@@ -31,8 +31,10 @@ pub(crate) enum Kind {
 /// A file, link or submodule of a tree.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Entry {
-    /// The path from the root of the repository. It may have any characters.
+    /// The path from the root of the repository. It may have any characters; bytes that are not UTF-8 are replaced.
     pub(crate) path: String,
+    /// False if bytes of the path are replaced.
+    pub(crate) is_utf8: bool,
     /// The kind.
     pub(crate) kind: Kind,
     /// The mode of Git: a change of it is a change of the entry.
@@ -99,6 +101,7 @@ fn parsed(stdout: &mut dyn BufRead, most: usize, largest: u64) -> Result<Vec<Ent
 
 /// An entry of `MODE KIND BLOB SIZE<TAB>PATH`; the size may be missing.
 fn entry(line: &[u8]) -> Option<Entry> {
+    let is_utf8 = std::str::from_utf8(line).is_ok();
     let line = String::from_utf8_lossy(line);
     let (head, path) = line.split_once('\t')?;
     let mut words = head.split_whitespace();
@@ -109,7 +112,7 @@ fn entry(line: &[u8]) -> Option<Entry> {
         _ => Kind::Other,
     };
     let size = words.next().and_then(|size| size.parse().ok()).unwrap_or(u64::MAX);
-    Some(Entry { path: path.to_owned(), kind, mode: mode.to_owned(), blob: blob.to_owned(), size })
+    Some(Entry { path: path.to_owned(), is_utf8, kind, mode: mode.to_owned(), blob: blob.to_owned(), size })
 }
 
 /// The paths that differ between two trees.

@@ -32,7 +32,7 @@ pub struct Markdown<'a> {
     pub max_chars: usize,
     /// Maximum number of bytes; at least four times [`Markdown::LEAST_CHARS`].
     pub max_bytes: usize,
-    /// The digest of [`terrace_plan::file::digest`].
+    /// The digest of [`terrace_plan::file::digest`]. A plan with errors is shown without it.
     pub digest: &'a str,
     /// The command that shows the full plan: `terrace show plan.tplan`.
     pub command: &'a str,
@@ -55,7 +55,7 @@ impl Markdown<'_> {
 #[must_use]
 pub fn plan(plan: &Plan, options: &Markdown<'_>) -> String {
     let budget = options.budget();
-    let tail = tail(options);
+    let tail = tail(plan, options);
     let mut page = Page::new(budget.without(&tail));
     head(plan, &mut page, budget);
     notes(&plan.notes, &mut page, budget);
@@ -195,6 +195,11 @@ fn notes(notes: &[Note], page: &mut Page, budget: Budget) {
     page.push("\n");
 }
 
-fn tail(options: &Markdown<'_>) -> String {
-    format!("Plan digest {}. The full plan: {}\n", code(options.digest, 130), code(options.command, LONGEST))
+fn tail(plan: &Plan, options: &Markdown<'_>) -> String {
+    let command = code(options.command, LONGEST);
+    // A plan with errors is never applied, so its digest approves nothing.
+    match plan.is_errored {
+        true => format!("The full plan: {command}\n"),
+        false => format!("Plan digest {}. The full plan: {command}\n", code(options.digest, 130)),
+    }
 }

@@ -47,6 +47,9 @@ pub(super) fn inspect_path(path: &Path, access: Access) -> Result<PathContent, S
             }
             _ => Ok(PathContent::Missing),
         },
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            Err(refuse(format!("`{}`: permission denied", path.display())))
+        }
         Err(error) => Err(refuse(format!("`{}`: {error}", path.display()))),
     }
 }

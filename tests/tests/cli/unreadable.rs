@@ -1,7 +1,11 @@
 //! Missing or unusable files, folders and programs: the error says what was expected and where, and is not only an OS
 //! error.
 
-use terrace_tests::{Project, Ran, snapshot};
+use std::ffi::OsStr;
+use std::fs::Permissions;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use terrace_tests::{Project, Ran, print_note, snapshot};
 
 fn run_refused(words: &[&str]) -> Ran {
     let project = Project::with_stack("resources: []\n");
@@ -63,6 +67,67 @@ fn missing_working_folder_error_says_what_was_expected() {
     ");
     run_refused(&["plan", "stack.yaml", "--chdir", "latin"])
         .prints("`--chdir latin`: it is a file, and not a folder\n");
+}
+
+/// Every command answers alike, whether it takes words or paths, and whether the file is named or found in its folder.
+#[test]
+fn name_that_is_not_utf8_is_refused() {
+    let project = Project::new();
+    let folder = project.path("stacks");
+    std::fs::create_dir(&folder).unwrap();
+    let file = folder.join(OsStr::from_bytes(b"caf\xe9.yaml"));
+    std::fs::write(&file, "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\nresources: []\n").unwrap();
+    for command in ["validate", "plan", "apply", "destroy", "graph"] {
+        for path in [&file, &folder] {
+            let mut run = project.command([command]);
+            run.arg(path.strip_prefix(project.path(".")).unwrap());
+            let ran = project.start(run).finish().with_code(1);
+            ran.prints("the name `stacks/caf\u{fffd}.yaml` is not UTF-8").prints("hint: rename the file or its folder");
+        }
+    }
+}
+
+/// Runs terrace without the permission to read a file or folder. `None` for the superuser, who has every permission.
+fn run_without_permission(words: &[&str], path: &str) -> Option<Ran> {
+    let project = Project::with_stack("resources: [{type: local_value, name: a, config: {input: 1}}]\n");
+    project.write("terrace.yaml", "environments: {local: {overlay: embedded}}\n");
+    project.write("inner/raw/catalog-info.yaml", "kind: Component\n");
+    project.apply().done();
+    let closed = project.path(path);
+    let mode = std::fs::metadata(&closed).unwrap().permissions();
+    std::fs::set_permissions(&closed, Permissions::from_mode(0o0)).unwrap();
+    let is_open = std::fs::read_dir(&closed).is_ok() || std::fs::File::open(&closed).is_ok();
+    let ran = project.run(words.iter().copied());
+    std::fs::set_permissions(&closed, mode).unwrap();
+    if is_open {
+        print_note("skipped: permissions do not bind this user (root)");
+        return None;
+    }
+    assert!(!ran.stderr.contains("os error"), "{ran}");
+    Some(ran.with_code(1))
+}
+
+#[test]
+fn missing_permission_is_named_with_its_path_and_user() {
+    let plan: &[&str] = &["plan", "stack.yaml"];
+    for (words, path, permission) in [
+        (plan, "terrace.yaml", "to read the file `"),
+        (plan, "stack.yaml", "to read the file `stack.yaml`"),
+        (&["plan", "inner"], "inner/raw", "to read and enter the folder `inner/raw`"),
+        (
+            &["plan", "inner", "--env", "local"],
+            "inner/raw/catalog-info.yaml",
+            "to read the file `inner/raw/catalog-info.yaml`",
+        ),
+        (plan, ".terrace/state.db", "to read the file `"),
+        (plan, ".terrace", "to enter the folder `"),
+    ] {
+        let Some(ran) = run_without_permission(words, path) else { continue };
+        let log = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        let hint = format!("give the user of this process (uid {})", rustix::process::getuid().as_raw());
+        assert!(log.contains(&hint) && log.contains(permission), "{path}: {ran}");
+        assert!(log.contains(&format!("{path}`")), "{path} is not named: {ran}");
+    }
 }
 
 #[test]

@@ -289,16 +289,8 @@ fn failed_lookup_of_an_approver_does_not_lose_the_report() {
         let digest = repository.digest(number, "b@local");
         repository.merge("feature", number);
         repository.forge.comment(REVIEWER, number, &format!("terrace approve {digest}"));
-        match &repository.forge {
-            Forge::GitHub(forge) => {
-                let fault = terrace_test_github::Fault::Status(422);
-                forge.faults().by_text.push(("/permission".to_owned(), fault));
-            }
-            Forge::GitLab(forge) => {
-                let fault = terrace_test_gitlab::Fault::Status(422);
-                forge.faults().by_text.push(("/members/all".to_owned(), fault));
-            }
-        }
+        let path = if matches!(repository.forge, Forge::GitHub(_)) { "/permission" } else { "/members/all" };
+        repository.forge.faults().by_text.push((path.to_owned(), terrace_test_github::Fault::Status(422)));
         repository.apply().with_code(3);
         let report = repository.apply_comment(number);
         assert!(report.contains("| `a@local` | applied |"), "{report}");

@@ -328,6 +328,57 @@ fn preview_shows_the_effect_of_an_untrusted_request() {
     }
 }
 
+/// Each item of "Not checked" stands for values and objects that the preview cannot see: they hide no change of the files.
+#[test]
+fn preview_lists_unchecked_values_and_objects() {
+    let repository = victim(Forge::github());
+    let unchecked = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: hidden}\nvariables: {password: {type: string, default: none}}\n\
+                     data:\n  - type: local_file\n    name: s\n    config: {path: secret.txt}\nresources:\n";
+    let file = |name: &str, content: &str| {
+        format!("  - type: local_file\n    name: {name}\n    config: {{path: out/{name}.txt, content: '{content}'}}\n")
+    };
+    let number = repository.request("fork", STRANGER, true, |it| {
+        let files = [
+            file("lookup", "${{ data.s.content }}"),
+            file("variable", "${{ vars.password }}"),
+            file("setting", "${{ settings.plain }}"),
+            // The remote system is the file system: it has a file at the place of this folder.
+            file("remote", "x").replace("out/remote.txt", "secret.txt/remote.txt"),
+        ];
+        it.write("stacks/hidden.yaml", &format!("{unchecked}{}", files.concat()));
+        it.write("terrace.yaml", "environments: {other: {overlay: embedded}}\n");
+        it.write("blueprints/bucket.yaml", &BLUEPRINT.replace("content: x", "content: y"));
+        it.write(
+            "pipes/pipeline-spec.yaml",
+            "evil:\n  pipeline:\n    - run: exec\n      parameters: {command: 'true'}\n",
+        );
+    });
+    let ran = repository.job(&["pr", "plan"], "pull_request_target", number, &[("SECRET_TOKEN", "hunter2")]).done();
+    let comment = repository.plan_comment(number);
+    let (_, listed) = comment.split_once("Not checked:\n\n").unwrap();
+    let listed: Vec<&str> = listed.lines().take_while(|line| line.starts_with("- ")).collect();
+    assert_eq!(
+        listed,
+        [
+            "- the state and the remote objects: the plan after the merge may have other changes",
+            "- lookups, commands, variables and secrets: their values are unknown",
+            "- whether names and values are accepted by the remote systems",
+            "- changes of `terrace.yaml`, blueprints and pipeline specs in this request",
+        ],
+        "{comment}"
+    );
+    for name in ["lookup", "variable", "setting", "remote"] {
+        let row = format!("| `hidden@prod` | `local_file.{name}` | added |");
+        assert!(comment.contains(&row), "`{row}` is missing: {comment}");
+    }
+    assert!(comment.contains("has pipeline specs, which are not checked"), "{comment}");
+    // The state is empty, but only the files of the request count; its blueprint and configuration do not.
+    assert!(!comment.contains("demo@prod") && !comment.contains("sales.orders.0@prod"), "{comment}");
+    assert!(!comment.contains("@other"), "{comment}");
+    ran.prints("preview hidden@prod: no errors").prints("has pipeline specs, which are not checked");
+    repository.check_calls();
+}
+
 #[test]
 fn author_without_write_access_is_untrusted() {
     for forge in Forge::both() {

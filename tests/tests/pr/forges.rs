@@ -1,8 +1,7 @@
 //! Faults of a forge: missing permissions, rate limits, errors, deleted comments, long comments.
 
 use super::repository::{AUTHOR, Forge, REVIEWER, Repository, digest_in, stack};
-use terrace_test_github as github;
-use terrace_test_gitlab as gitlab;
+use terrace_test_github::{self as github, Fault};
 
 /// A repository with a planned request.
 fn planned(forge: Forge) -> (Repository, u64) {
@@ -11,19 +10,14 @@ fn planned(forge: Forge) -> (Repository, u64) {
     (repository, number)
 }
 
-/// Lets calls whose line has a text fail with a status.
-fn fail(forge: &Forge, line: &str, status: u16) {
-    match forge {
-        Forge::GitHub(forge) => forge.faults().by_text.push((line.to_owned(), github::Fault::Status(status))),
-        Forge::GitLab(forge) => forge.faults().by_text.push((line.to_owned(), gitlab::Fault::Status(status))),
-    }
+/// Lets the next call whose line has a text fail.
+fn fail(forge: &Forge, line: &str, fault: Fault) {
+    forge.faults().by_text.push((line.to_owned(), fault));
 }
 
-fn limit(forge: &Forge, line: &str, seconds: u64) {
-    match forge {
-        Forge::GitHub(forge) => forge.faults().by_text.push((line.to_owned(), github::Fault::Limited(seconds))),
-        Forge::GitLab(forge) => forge.faults().by_text.push((line.to_owned(), gitlab::Fault::Limited(seconds))),
-    }
+/// The beginning of the calls that write.
+fn writes(forge: &Forge) -> &'static str {
+    if matches!(forge, Forge::GitHub(_)) { "POST /repos" } else { "POST /api" }
 }
 
 /// The path of comments, as the stand-ins see it.
@@ -41,11 +35,7 @@ fn failed_call_is_explained() {
     ] {
         for forge in Forge::both() {
             let (repository, number) = planned(forge);
-            fail(
-                &repository.forge,
-                &format!("POST {}", if matches!(repository.forge, Forge::GitHub(_)) { "/repos" } else { "/api" }),
-                status,
-            );
+            fail(&repository.forge, writes(&repository.forge), Fault::Status(status));
             let ran = repository.plan(number).with_code(1);
             ran.prints(text);
             // The next run finds its place.
@@ -65,14 +55,12 @@ fn denied_call_goes_to_the_summary() {
     ] {
         for forge in Forge::both() {
             let (repository, number) = planned(forge);
-            fail(
-                &repository.forge,
-                &format!("POST {}", if matches!(repository.forge, Forge::GitHub(_)) { "/repos" } else { "/api" }),
-                status,
-            );
+            fail(&repository.forge, writes(&repository.forge), Fault::Status(status));
             let ran = repository.plan(number).done();
             ran.prints(text);
             assert!(repository.forge.comments(number).is_empty());
+            assert!(ran.stdout.contains("## terrace: plans of") && ran.stdout.contains("\"one\" → \"two\""), "{ran}");
+            assert!(!ran.stdout.contains("<!--"), "a hidden line is in the log: {ran}");
             if matches!(repository.forge, Forge::GitHub(_)) {
                 let summary = repository.project.read("summary.md");
                 assert!(
@@ -126,8 +114,52 @@ fn job_token_of_gitlab_degrades() {
     repository.plan(number).done().prints("the token needs the scope `api`");
     assert!(forge.comments(number).is_empty() && forge.statuses().is_empty());
     forge.revoke();
-    repository.plan(number).done().prints("does not accept the token");
+    let ran = repository.plan(number).done();
+    assert_eq!(ran.stderr.matches("does not accept the token").count(), 1, "the log repeats a note: {ran}");
     repository.check_calls();
+}
+
+/// Without a token, only the log and the summary can show why a product cannot be planned.
+#[test]
+fn log_has_the_errors_of_a_job_without_a_usable_token() {
+    for forge in Forge::both() {
+        let repository = Repository::with_stack(forge);
+        let broken = stack("demo", "two").replace("content: two", "contents: two");
+        let number = repository.request("feature", AUTHOR, false, |it| it.write("stacks/demo.yaml", &broken));
+        let no_token = [("GITHUB_TOKEN", ""), ("GITLAB_TOKEN", ""), ("CI_JOB_TOKEN", "")];
+        let without = repository.job(&["pr", "plan"], "pull_request", number, &no_token).done();
+        let wrong_token = [("GITHUB_TOKEN", "wrong"), ("GITLAB_TOKEN", "wrong")];
+        let rejected = repository.job(&["pr", "plan"], "pull_request", number, &wrong_token).done();
+        for ran in [without, rejected] {
+            ran.prints("preview: `demo@local: stacks/demo.yaml:").prints("contents");
+            ran.prints("## terrace: preview of").prints("Not checked:");
+            ran.prints("result: an untrusted request: preview without state and secrets");
+        }
+        repository.check_calls();
+    }
+}
+
+/// A proxy, or a wrong URL, answers with a page. No such answer counts as a missing permission.
+#[test]
+fn page_instead_of_an_answer_is_explained() {
+    for status in [200, 302, 403, 404, 407, 502] {
+        for forge in Forge::both() {
+            let (repository, number) = planned(forge);
+            fail(&repository.forge, writes(&repository.forge), Fault::Page(status));
+            let ran = repository.plan(number).with_code(1);
+            // Messages are broken between words.
+            let log = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+            let vendor = if matches!(repository.forge, Forge::GitHub(_)) { "GitHub" } else { "GitLab" };
+            for text in [
+                &format!("does not answer as the API of {vendor} does"),
+                &format!("status {status} without JSON"),
+                "HTTPS_PROXY and NO_PROXY",
+            ] {
+                assert!(log.contains(text), "`{text}` is missing: {ran}");
+            }
+            assert!(!log.contains("the token"), "the hint blames the token: {ran}");
+        }
+    }
 }
 
 #[test]
@@ -135,19 +167,18 @@ fn rate_limit_is_respected() {
     for forge in Forge::both() {
         let (repository, number) = planned(forge);
         // A short pause is waited for.
-        limit(&repository.forge, "GET", 0);
-        limit(&repository.forge, "POST", 0);
+        fail(&repository.forge, "GET", Fault::Limited(0));
+        fail(&repository.forge, "POST", Fault::Limited(0));
         repository.plan(number).done();
         let _ = repository.plan_comment(number);
         // A long one is an error at once.
-        limit(&repository.forge, comments(&repository.forge), 7200);
+        fail(&repository.forge, comments(&repository.forge), Fault::Limited(7200));
         repository.push(number, |it| it.write("stacks/demo.yaml", &stack("demo", "three")));
         repository.plan(number).with_code(1).prints("limits the rate of calls for 7200 seconds");
         repository.check_calls();
     }
     let (repository, number) = planned(Forge::github());
-    let Forge::GitHub(forge) = &repository.forge else { unreachable!() };
-    forge.faults().by_text.push(("/comments".to_owned(), github::Fault::UsedUp(4_000_000_000)));
+    fail(&repository.forge, "/comments", Fault::UsedUp(4_000_000_000));
     repository.plan(number).with_code(1).prints("limits the rate of calls for 86400 seconds");
 }
 
@@ -160,16 +191,13 @@ fn lost_answer_makes_no_second_comment() {
         } else {
             "POST /api/v4/projects/42/merge_requests"
         };
-        match &repository.forge {
-            Forge::GitHub(forge) => forge.faults().by_text.push((line.to_owned(), github::Fault::LostAfter)),
-            Forge::GitLab(forge) => forge.faults().by_text.push((line.to_owned(), gitlab::Fault::LostAfter)),
-        }
+        fail(&repository.forge, line, Fault::LostAfter);
         repository.plan(number).with_code(1).prints("does not answer the request to create a comment");
         repository.push(number, |it| it.write("stacks/demo.yaml", &stack("demo", "three")));
         repository.plan(number).done();
         assert!(repository.plan_comment(number).contains("\"three\""));
         // An answer that is lost before its effect, and errors of a gateway, are repeated for reads.
-        fail(&repository.forge, "GET", 502);
+        fail(&repository.forge, "GET", Fault::Status(502));
         repository.plan(number).done();
         repository.check_calls();
     }
@@ -186,7 +214,7 @@ fn deleted_comment_is_written_again() {
         // It is deleted between the list and the update.
         repository.push(number, |it| it.write("stacks/demo.yaml", &stack("demo", "three")));
         let method = if matches!(repository.forge, Forge::GitHub(_)) { "PATCH" } else { "PUT" };
-        fail(&repository.forge, method, 404);
+        fail(&repository.forge, method, Fault::Status(404));
         repository.plan(number).done();
         let comments = repository.forge.comments(number);
         assert!(comments.len() == 2 && comments[1].text.contains("\"three\""), "{comments:?}");
@@ -250,6 +278,86 @@ fn job_of_an_older_commit_leaves_the_comment() {
         assert!(repository.plan_comment(number).contains("\"three\""));
         repository.check_calls();
     }
+}
+
+/// A request with two commits, whose jobs run at the same time: the older commit, the newer one, and the comment of the
+/// newer one. The branch and the comment are those of the older commit.
+fn two_jobs() -> (Repository, u64, (String, String), String) {
+    let (repository, number) = planned(Forge::github());
+    let older = repository.head();
+    repository.push(number, |it| it.write("stacks/demo.yaml", &stack("demo", "three")));
+    repository.plan(number).done();
+    let (newer, newest) = (repository.head(), repository.plan_comment(number));
+    repository.git(&["checkout", "--quiet", &older]);
+    let Forge::GitHub(forge) = &repository.forge else { unreachable!() };
+    forge.change(number, |pull| pull.head.clone_from(&older));
+    let id = repository.forge.comments(number)[0].id;
+    repository.forge.edit_comment(id, newest.lines().next().unwrap());
+    (repository, number, (older, newer), newest)
+}
+
+/// The job of the newer commit writes its comment before a call of the other job, whose line has a text.
+fn newer_job_writes(repository: &Repository, line: &str, number: u64, newer: &str, newest: &str) {
+    let Forge::GitHub(forge) = &repository.forge else { unreachable!() };
+    let (twin, newer, newest) = (forge.clone(), newer.to_owned(), newest.to_owned());
+    forge.before_call(line, move || {
+        twin.change(number, |pull| pull.head = newer);
+        let id = twin.comments(number)[0].id;
+        twin.edit_comment(id, &newest, 0);
+    });
+}
+
+const LIST: &str = "GET /repos/acme/products/issues/";
+const UPDATE: &str = "PATCH /repos/acme/products/issues/comments/";
+
+#[test]
+fn older_job_restores_the_comment_that_it_replaced() {
+    let (repository, number, (_, newer), newest) = two_jobs();
+    // Between the check of the head and the read of the comment.
+    newer_job_writes(&repository, LIST, number, &newer, &newest);
+    repository.plan(number).done();
+    assert_eq!(repository.plan_comment(number), newest);
+    repository.check_calls();
+}
+
+#[test]
+fn older_job_marks_a_comment_that_it_cannot_restore() {
+    let (repository, number, (_, newer), newest) = two_jobs();
+    // Between the read of the comment and its update.
+    newer_job_writes(&repository, UPDATE, number, &newer, &newest);
+    repository.plan(number).done();
+    let comment = repository.plan_comment(number);
+    assert!(comment.contains("## terrace: outdated") && comment.contains(&format!("`{newer}` again")), "{comment}");
+    // The comment of the older commit, with its digest, is gone.
+    assert!(!comment.contains("terrace:record") && !comment.contains("\"two\""), "{comment}");
+    repository.git(&["checkout", "--quiet", "feature"]);
+    repository.plan(number).done();
+    assert_eq!(repository.plan_comment(number), newest);
+    repository.check_calls();
+}
+
+#[test]
+fn newest_job_writes_again_after_an_older_one() {
+    let (repository, number) = planned(Forge::github());
+    repository.plan(number).done();
+    let oldest = repository.plan_comment(number);
+    repository.push(number, |it| it.write("stacks/demo.yaml", &stack("demo", "three")));
+    let Forge::GitHub(forge) = &repository.forge else { unreachable!() };
+    let twin = forge.clone();
+    // The first list is before the write, the second one reads it again.
+    forge.before_call(LIST, || {});
+    forge.before_call(LIST, move || {
+        let id = twin.comments(number)[0].id;
+        twin.edit_comment(id, &oldest, 0);
+    });
+    repository.plan(number).done();
+    let comment = repository.plan_comment(number);
+    assert!(comment.contains("\"three\"") && page_is_of(&comment, &repository.head()), "{comment}");
+    repository.check_calls();
+}
+
+fn page_is_of(comment: &str, commit: &str) -> bool {
+    comment.contains(&format!("## terrace: plans of `{}`", &commit[..10]))
 }
 
 #[test]

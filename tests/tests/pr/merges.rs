@@ -34,6 +34,11 @@ fn reported(repository: &Repository, number: u64) -> Vec<String> {
     rows.map(str::to_owned).collect()
 }
 
+/// Applies a request without the push that merged it.
+fn apply_later(repository: &Repository, number: u64) -> terrace_tests::Ran {
+    repository.job(&["pr", "apply", "--request", &number.to_string()], "push", 0, &[])
+}
+
 #[test]
 fn merges_in_a_push_are_reported_separately() {
     for (forge, way) in all() {
@@ -143,9 +148,7 @@ fn checkout_without_the_merge_is_an_error() {
         repository.merge("feature", number);
         *repository.before.borrow_mut() = Some(repository.head());
         repository.git(&["checkout", "--quiet", "HEAD^"]);
-        let request = number.to_string();
-        let words = ["pr", "apply", "--request", &request];
-        repository.job(&words, "push", 0, &[]).with_code(1).prints("the checkout does not contain the merge");
+        apply_later(&repository, number).with_code(1).prints("the checkout does not contain the merge");
         repository.check_calls();
     }
 }
@@ -160,11 +163,10 @@ fn commits_beyond_the_limit_of_a_push_are_named() {
     for count in 0..100 {
         repository.commit(&format!("Commit {count}"));
     }
-    repository.apply().with_code(4).prints("the push has 1 older commits");
-    assert!(repository.project.read("summary.md").contains("older commits"));
+    repository.apply().with_code(4).prints("the push has 1 older commit, whose");
+    assert!(repository.project.read("summary.md").contains("older commit"));
     assert_eq!(repository.read("out/demo.txt"), "one");
-    let request = number.to_string();
-    repository.job(&["pr", "apply", "--request", &request], "push", 0, &[]).done();
+    apply_later(&repository, number).done();
     assert_eq!(repository.read("out/demo.txt"), "two");
     // The plans of a newer request are applied.
     let number = repository.request("new", AUTHOR, false, |it| it.write("stacks/demo.yaml", &stack("demo", "three")));
@@ -194,9 +196,7 @@ fn stacked_request_does_not_get_the_merge_of_its_successor() {
         repository.forge.comment(AUTHOR, first, &format!("terrace approve {digest}"));
         repository.apply().with_code(4).prints("was merged with another request, which has its changes");
         assert!(repository.apply_comment(second).contains("an approval is missing"));
-        let request = first.to_string();
-        let words = ["pr", "apply", "--request", &request];
-        repository.job(&words, "push", 0, &[]).with_code(1).prints("was merged together with another request");
+        apply_later(&repository, first).with_code(1).prints("was merged together with another request");
         assert!(repository.path("out/a.txt").exists());
         repository.forge.comment(REVIEWER, second, &format!("terrace approve {digest}"));
         repository.apply().done();
@@ -218,19 +218,11 @@ fn merge_that_the_forge_does_not_name_is_an_error() {
     let ran = repository.apply().with_code(1);
     ran.prints("GitLab names another commit as its merge").prints("automatic rebases");
     assert_eq!(repository.read("out/a.txt"), "one");
-    repository
-        .job(&["pr", "apply", "--request", "1"], "push", 0, &[])
-        .with_code(1)
-        .prints("does not contain the merge");
+    apply_later(&repository, number).with_code(1).prints("does not contain the merge");
     // A later request into another branch has the commit, too.
     forge.change(number, |request| request.branch = "release".to_owned());
     repository.apply().done().prints("there is nothing to apply");
     repository.check_calls();
-}
-
-/// Applies a request without the push that merged it.
-fn apply_later(repository: &Repository, number: u64) -> terrace_tests::Ran {
-    repository.job(&["pr", "apply", "--request", &number.to_string()], "push", 0, &[])
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Repositories with many products: only touched products are planned, in the order of their dependencies.
 
 use super::repository::{AUTHOR, Forge, Repository, stack};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 /// The files of a product with a component, in separate folders.
 fn product(name: &str) -> [(String, String); 2] {
@@ -67,6 +69,7 @@ fn changed_blueprint_touches_every_product() {
     let repository = monorepo(3);
     let number = repository.request("feature", AUTHOR, false, |it| {
         it.write("blueprints/bucket.yaml", &BLUEPRINT.replace("content: x", "content: y"));
+        it.write("stacks/README.md", "No stacks yet.\n");
     });
     let ran = repository.job(&["pr", "plan", "--env", "dev"], "pull_request", number, &[]).done();
     assert_eq!(planned(&ran.stdout), ["sales.p000.0@dev", "sales.p001.0@dev", "sales.p002.0@dev"]);
@@ -76,6 +79,53 @@ fn changed_blueprint_touches_every_product() {
     repository.job(&words, "pull_request", number, &[]).done().prints("no changed product");
     assert_eq!(repository.forge.comments(number).len(), 2);
     repository.check_calls();
+}
+
+/// A misspelt folder must not end as "no changed product".
+#[test]
+fn folder_that_the_repository_lacks_is_an_error() {
+    for is_fork in [false, true] {
+        let both = [("stacks/demo.yaml", &*stack("demo", "one")), ("old/b.yaml", &stack("b", "one"))];
+        let repository = Repository::new(Forge::github(), &both);
+        let number = repository.request("feature", AUTHOR, is_fork, |it| {
+            it.write("stacks/demo.yaml", &stack("demo", "two"));
+            it.write("new/c.yaml", &stack("c", "one"));
+            std::fs::remove_dir_all(it.path("old")).unwrap();
+        });
+        let plan = |folder: &str| repository.job(&["pr", "plan", folder], "pull_request", number, &[]);
+        plan("stcks").with_code(1).prints("the repository has no folder `stcks`").prints("relative to the root");
+        let inside = repository.path("stacks").canonicalize().unwrap().display().to_string();
+        for folder in ["stacks", "./stacks/", "new/../stacks", "old", "new", inside.as_str()] {
+            plan(folder).done();
+        }
+        assert_eq!(plan("./stacks/").done().stdout.matches("demo@local").count(), 1, "the product is planned");
+        for folder in ["..", "../stacks", "stacks/../..", "/etc"] {
+            let ran = plan(folder).with_code(1);
+            ran.prints(&format!("`{folder}` is outside of the repository"));
+            assert!(!ran.stderr.contains("--against"), "{ran}");
+        }
+        repository.merge("feature", number);
+        let apply = |folder: &str| repository.job(&["pr", "apply", folder], "push", 0, &[]);
+        apply("stcks").with_code(1).prints("the repository has no folder `stcks`");
+        repository.check_calls();
+    }
+}
+
+/// A changed product must not be skipped because Git's list of changed files has its name in other bytes.
+#[test]
+fn file_whose_name_is_not_utf8_fails_the_plan() {
+    for is_fork in [false, true] {
+        let repository = Repository::with_stack(Forge::github());
+        let number = repository.request("feature", AUTHOR, is_fork, |it| {
+            let name = OsStr::from_bytes(b"caf\xe9.yaml");
+            std::fs::write(it.path("stacks").join(name), stack("other", "one")).unwrap();
+        });
+        let ran = repository.plan(number).with_code(if is_fork { 0 } else { 1 });
+        let comment = repository.plan_comment(number);
+        assert!(comment.contains("stacks/caf\u{fffd}.yaml") && comment.contains("UTF-8"), "{comment}");
+        ran.prints("stacks/caf\u{fffd}.yaml").prints("UTF-8");
+        repository.check_calls();
+    }
 }
 
 #[test]

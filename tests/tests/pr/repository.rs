@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::process::Command;
-use terrace_test_github as github;
+use std::sync::MutexGuard;
+use terrace_test_github::{self as github, Faults};
 use terrace_test_gitlab as gitlab;
 use terrace_tests::{Project, Ran};
 
@@ -165,6 +166,14 @@ impl Forge {
         match self {
             Self::GitHub(_) => github::StandIn::TOKEN,
             Self::GitLab(_) => gitlab::StandIn::TOKEN,
+        }
+    }
+
+    /// The faults of the next calls.
+    pub(super) fn faults(&self) -> MutexGuard<'_, Faults> {
+        match self {
+            Self::GitHub(forge) => forge.faults(),
+            Self::GitLab(forge) => forge.faults(),
         }
     }
 

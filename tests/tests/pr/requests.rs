@@ -101,10 +101,7 @@ fn merge_queue_checks_that_the_plan_is_the_reviewed_one() {
         repository.plan(number).done();
         repository.git(&["checkout", "--quiet", "-b", "queue", "main"]);
         repository.git(&["merge", "--quiet", "--no-ff", "--message", "Merge", "feature"]);
-        repository
-            .job(&["pr", "plan"], "merge_group", number, &[])
-            .done()
-            .prints("1 plans are those that were reviewed");
+        repository.job(&["pr", "plan"], "merge_group", number, &[]).done().prints("1 plan is as reviewed");
         // Another request of the queue changed the same product.
         repository.write("stacks/demo.yaml", &stack("demo", "other"));
         repository.commit("Other");
@@ -131,6 +128,28 @@ fn plan_with_errors_is_shown_and_not_applied() {
     repository.apply().with_code(4);
     assert_eq!(repository.read("out/demo.txt"), "one");
     repository.check_calls();
+}
+
+/// Each error is in the log, and no digest: a plan with errors cannot be approved.
+#[test]
+fn errors_of_a_plan_are_logged_without_its_digest() {
+    for broken in [
+        stack("demo", "two").replace("out/demo.txt", "/outside/demo.txt"),
+        stack("demo", "two").replace("content: two", "contents: two"),
+    ] {
+        let repository = Repository::with_stack(Forge::github());
+        let number = repository.request("feature", AUTHOR, false, |it| it.write("stacks/demo.yaml", &broken));
+        let ran = repository.plan(number).with_code(1);
+        let errors = ran.stdout.lines().filter(|line| line.starts_with("  error: ")).count();
+        assert!(errors > 0 && !ran.stdout.contains("digest"), "{ran}");
+        let comment = repository.plan_comment(number);
+        assert!(!comment.contains("Plan digest") && !comment.contains("terrace approve"), "{comment}");
+        let plans: serde_json::Value = serde_json::from_str(&repository.read("terrace-plan/plans.json")).unwrap();
+        let plan = &plans["plans"][0];
+        assert!(plan["errors"][0].is_string() && plan.get("digest").is_none(), "{plans:#}");
+        assert_eq!(repository.forge.checks().pop().unwrap().1, "1 plan has errors");
+        repository.check_calls();
+    }
 }
 
 #[test]

@@ -120,3 +120,23 @@ fn platform_that_cannot_be_reached_is_reported() {
         .says("Witboost cannot be reached at `127.0.0.1:9`")
         .says("check `witboost.url`");
 }
+
+/// The token may be right: the address is that of another server.
+#[test]
+fn address_without_an_exchange_of_tokens_is_not_blamed_on_the_token() {
+    let platform = Platform::new();
+    for fault in [Fault::Status(404), Fault::Page(404), Fault::Page(403), Fault::Page(407), Fault::Page(302)] {
+        platform.stand_in.faults().by_text.push((JWT.to_owned(), fault));
+        let ran = platform.witboost(REGISTER).with_code(1);
+        ran.says("it has no exchange of access tokens").says("check `witboost.url`");
+        assert!(!ran.stderr.contains("accept the access token"), "{fault:?}: {ran}");
+        platform.stand_in.faults().by_text.push((JWT.to_owned(), fault));
+        assert_eq!(platform.witboost(&["status", "--json"]).with_code(1).json()["token"], "unknown", "{fault:?}");
+    }
+    for path in [JWT, ADAPTER] {
+        platform.stand_in.faults().by_text.push((path.to_owned(), Fault::Page(200)));
+        platform.witboost(REGISTER).with_code(1).says("check `witboost.url`");
+    }
+    assert!(platform.registered().is_empty());
+    platform.check_calls();
+}

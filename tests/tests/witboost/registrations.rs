@@ -3,6 +3,7 @@
 use super::platform::{Platform, Says};
 use crate::cli::schemas::assert_is;
 use serde_json::json;
+use terrace_test_witboost::StandIn;
 
 fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
     expected.iter().map(|(id, environment)| ((*id).to_owned(), (*environment).to_owned())).collect()
@@ -61,6 +62,16 @@ fn registrations_come_from_configuration_and_blueprints() {
     assert!(adapters.iter().all(|adapter| adapter["url"] == "https://terrace.example.com/x"), "{adapters:?}");
     assert_eq!(adapters[0]["version"], "1.2");
     platform.check_calls();
+}
+
+#[test]
+fn quiet_registration_prints_only_its_result() {
+    let platform = Platform::new();
+    let ran = platform.witboost(&["register", "--auto-approve", "-q", "--env", "production"]).done();
+    assert_eq!(ran.stdout, "registered  urn:dmb:itm:terrace:0  production  http://terrace:8091\n");
+    assert_eq!(ran.stderr, "");
+    // A question needs its subject.
+    platform.witboost(&["register", "-q"]).with_code(1).says("2 registrations for");
 }
 
 #[test]
@@ -225,4 +236,22 @@ fn jwt_of_a_session_is_used_as_it_is() {
         .with_code(1)
         .says("does not accept the token");
     platform.with_token(&jwt, &["status"]).done().prints("token unchecked");
+}
+
+#[test]
+fn token_is_trimmed_and_its_form_checked() {
+    let platform = Platform::new();
+    let register = ["register", "--auto-approve"];
+    for token in [format!("{}\n", StandIn::TOKEN), format!(" {}\r\n", StandIn::TOKEN)] {
+        platform.with_token(&token, &register).done();
+    }
+    let jwt = format!("{}\n", platform.stand_in.jwt());
+    platform.with_token(&jwt, &register).done();
+    let calls = platform.stand_in.count();
+    for token in ["wbat-two words", "wbat-one\nwbat-two", "wbat-h\u{e9}l", "eyJ.h\u{e9}l", "\u{201c}wbat-x\u{201d}"] {
+        let ran = platform.with_token(token, &register).with_code(1);
+        ran.says("the token for Witboost is not a token").says("WITBOOST_TOKEN");
+    }
+    assert_eq!(platform.stand_in.count(), calls, "no call has such a token");
+    platform.check_calls();
 }

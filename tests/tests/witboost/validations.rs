@@ -206,6 +206,22 @@ fn input_that_cannot_be_validated_is_refused_before_any_call() {
 }
 
 #[test]
+fn validation_without_a_path_takes_the_only_descriptor_or_names_the_choices() {
+    let platform = platform();
+    platform.witboost(&["validate"]).done();
+    platform.write("other.yaml", PRODUCT.replace("sales:orders", "sales:other"));
+    platform
+        .witboost(&["validate"])
+        .with_code(1)
+        .says("`terrace witboost validate other.yaml`, `terrace witboost validate product.yaml`");
+    std::fs::create_dir(platform.path("empty")).unwrap();
+    let ran = platform.witboost(&["validate", "--chdir", "empty", "--config", "../terrace.yaml"]).with_code(1);
+    ran.says("this folder has neither a descriptor nor a `catalog-info.yaml`");
+    ran.says("`terrace witboost validate data-product.yaml`");
+    assert_eq!(platform.stand_in.validations().len(), 1);
+}
+
+#[test]
 fn refusals_of_the_platform_are_reported() {
     let platform = platform();
     platform.write("other.yaml", PRODUCT.replace("sales:orders", "sales:other"));

@@ -113,10 +113,12 @@ async fn requests(
         done += count;
     }
     if skipped > 0 {
-        publisher.note(&format!(
-            "the push has {skipped} older commits, whose {}s are not applied: run `terrace pr apply --request NUMBER` for each",
-            job.vendor.request()
-        ));
+        let request = job.vendor.request();
+        let commits = match skipped {
+            1 => format!("1 older commit, whose {request} is not applied"),
+            _ => format!("{skipped} older commits, whose {request}s are not applied"),
+        };
+        publisher.note(&format!("the push has {commits}: run `terrace pr apply --request NUMBER` for each"));
         exit = worse(exit, Exit::Refused);
     }
     Ok(if exit == Exit::Refused && done > 0 { Exit::PartlyApplied } else { exit })
@@ -351,7 +353,8 @@ impl Work<'_> {
         self.publisher.summary(&text)?;
         let (done, left) =
             (outcomes.iter().filter(|it| it.is_done).count(), outcomes.iter().filter(|it| !it.is_done).count());
-        self.context.ui.print(&format!("result: {done} plans are done, {left} are not applied\n"))?;
+        let done_plans = page::counted(done, "plan", ("is", "are"));
+        self.context.ui.print(&format!("result: {done_plans} done, {left} not applied\n"))?;
         let exit = match (done, left) {
             _ if self.signals.cancel.is_cancelled() => Exit::Interrupted,
             (_, 0) => Exit::Done,
@@ -376,7 +379,8 @@ impl Work<'_> {
 
     /// The products to apply: those with a reviewed plan, and those that the merge touches.
     async fn targets(&self, record: Option<&Record>, merge: &Merge) -> Result<Targets, Failure> {
-        let (context, folders) = (self.context, &self.arguments.scope.paths);
+        let context = self.context;
+        let folders = &scope::folders(self.checkout, &self.arguments.scope.paths, &[&merge.before, &merge.commit])?;
         let changed = self.checkout.changed(&merge.before, &merge.commit)?;
         let environments = scope::environments(context, folders)?;
         let common = scope::Common::new(context, folders, &changed)?;

@@ -133,6 +133,14 @@ impl Checkout {
         Ok(Some(String::from_utf8_lossy(&text).into_owned()))
     }
 
+    /// True if a commit has a file or a folder at a path.
+    ///
+    /// # Errors
+    /// When the clone does not have the commit.
+    pub(super) fn has(&self, commit: &str, path: &str) -> Result<bool, Failure> {
+        Ok(!self.bytes(&["ls-tree", "-z", "--full-tree", commit, "--", path])?.is_empty())
+    }
+
     /// The entries of a commit.
     ///
     /// # Errors
@@ -141,8 +149,8 @@ impl Checkout {
         tree::entries_with_sizes(&self.root, commit)
     }
 
-    /// Writes the YAML and JSON files of a tree into an empty folder. Links, submodules and large files are left out; the
-    /// result lists them.
+    /// Writes the YAML and JSON files of a tree into an empty folder. Links, submodules, large files and names that are not
+    /// UTF-8 are left out; the result lists them.
     ///
     /// # Errors
     /// When the tree is too large, or a file cannot be written.
@@ -153,7 +161,7 @@ impl Checkout {
             if is_file && ![".yaml", ".yml", ".json"].iter().any(|ending| entry.path.ends_with(ending)) {
                 continue;
             }
-            if !is_file || entry.size > LARGEST_FILE || !tree::is_within(&entry.path) {
+            if !is_file || entry.size > LARGEST_FILE || !entry.is_utf8 || !tree::is_within(&entry.path) {
                 left_out.push(entry.path.clone());
                 continue;
             }

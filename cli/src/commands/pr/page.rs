@@ -7,6 +7,8 @@ use terrace_forge::comment::{append, length, within};
 use terrace_forge::record::{Kind, Record, Writer, marker};
 use terrace_forge::{Request, Vendor, Verdict};
 
+/// The beginning of the heading of a comment.
+const HEADING: &str = "## terrace: ";
 /// The longest name in a table, in characters.
 const WIDEST: usize = 120;
 /// The longest message, in characters.
@@ -42,6 +44,14 @@ pub(super) struct Facts<'a> {
     pub(super) folder: String,
 }
 
+/// A number with its noun and the verb after it: `1 plan has`, `2 plans have`.
+pub(super) fn counted(number: usize, noun: &str, (one, several): (&str, &str)) -> String {
+    match number {
+        1 => format!("1 {noun} {one}"),
+        number => format!("{number} {noun}s {several}"),
+    }
+}
+
 /// The comment with the plans of a request.
 pub(super) fn plans(facts: &Facts<'_>, plans: &[(Target, Outcome)]) -> Page {
     let limit = facts.vendor.comment_limit();
@@ -57,7 +67,8 @@ pub(super) fn plans(facts: &Facts<'_>, plans: &[(Target, Outcome)]) -> Page {
         .collect();
     let folder = &facts.folder;
     let text = within(limit, &head, &sections, |count| {
-        format!("\n{count} plans have no room here. The artifact {} of the job has every plan.\n", code(folder, WIDEST))
+        let plans = counted(count, "plan", ("has", "have"));
+        format!("\n{plans} no room here. The artifact {} of the job has every plan.\n", code(folder, WIDEST))
     });
     Page { text, verdict, title }
 }
@@ -67,7 +78,7 @@ fn head(facts: &Facts<'_>, plans: &[(Target, Outcome)], limit: usize) -> (String
     let (record, rows) = record(facts, plans, limit.saturating_sub(FRAME));
     let short = facts.commit.get(..10).unwrap_or(facts.commit);
     let mut text = format!(
-        "{}\n{}\n## terrace: plans of {}\n\n",
+        "{}\n{}\n{HEADING}plans of {}\n\n",
         marker(Kind::Plan, facts.writer.name),
         record.to_line(),
         code(short, WIDEST)
@@ -87,9 +98,9 @@ fn head(facts: &Facts<'_>, plans: &[(Target, Outcome)], limit: usize) -> (String
         text.push_str("| stack | plan | digest |\n|---|---|---|\n");
         rows.iter().for_each(|row| text.push_str(row));
         if plans.len() > rows.len() {
-            let more = plans.len() - rows.len();
+            let more = counted(plans.len() - rows.len(), "more plan", ("is", "are"));
             text.push_str(&format!(
-                "\n**{more} more plans are too many for one comment: the merge does not apply them.** Split the request, or plan parts of \
+                "\n**{more} too many for one comment: the merge does not apply plans without a row here.** Split the request, or plan parts of \
                  the repository with `terrace pr plan PATH --name NAME`.\n"
             ));
         }
@@ -138,7 +149,7 @@ fn head(facts: &Facts<'_>, plans: &[(Target, Outcome)], limit: usize) -> (String
     let room = (length(&text) + FRAME).min(limit.saturating_sub(REST));
     let omitted = append(room, &mut text, lines);
     if omitted > 0 {
-        text.push_str(&format!("- {omitted} more lines have no room here.\n"));
+        text.push_str(&format!("- {} no room here.\n", counted(omitted, "more line", ("has", "have"))));
     }
     text.push('\n');
     let title = match (plans.len(), errors, waiting.len()) {
@@ -149,7 +160,7 @@ fn head(facts: &Facts<'_>, plans: &[(Target, Outcome)], limit: usize) -> (String
             format!("{count} of {} plans need an approval, because they destroy objects", plans.len())
         }
         (_, 0, count) => format!("{count} of {} plans need an approval", plans.len()),
-        (_, count, _) => format!("{count} plans have errors"),
+        (_, count, _) => format!("{} errors", counted(count, "plan", ("has", "have"))),
     };
     let verdict = match (errors, waiting.len() + excluded) {
         (0, 0) => Verdict::Success,
@@ -184,11 +195,16 @@ fn record(facts: &Facts<'_>, plans: &[(Target, Outcome)], limit: usize) -> (Reco
     (record, rows)
 }
 
+/// A message about an untrusted request. A code span disables links.
+pub(super) fn quoted(message: &str) -> String {
+    code(&message.replace('`', "'"), LONGEST)
+}
+
 /// The comment about an untrusted request.
 pub(super) fn untrusted(facts: &Facts<'_>, reason: &str, plans: &[(String, String)], messages: &[String]) -> String {
     let short = facts.commit.get(..10).unwrap_or(facts.commit);
     let mut head = format!(
-        "{}\n\n## terrace: preview of {}\n\n**This request is untrusted: {}.** terrace compared its descriptors with those of the target \
+        "{}\n\n{HEADING}preview of {}\n\n**This request is untrusted: {}.** terrace compared its descriptors with those of the target \
          branch. It used the configuration, the blueprints and the policies of the target branch, and no credentials.\n\n\
          Not checked:\n\n- the state and the remote objects: the plan after the merge may have other changes\n\
          - lookups, commands, variables and secrets: their values are unknown\n- whether names and values are accepted by the \
@@ -198,20 +214,19 @@ pub(super) fn untrusted(facts: &Facts<'_>, reason: &str, plans: &[(String, Strin
         code(short, WIDEST),
         prose(reason, LONGEST)
     );
-    // A code span disables links.
-    let line = |message: &String| format!("- {}\n", code(&message.replace('`', "'"), LONGEST));
+    let line = |message: &String| format!("- {}\n", quoted(message));
     let lines = messages.iter().chain(facts.notes).map(line);
     let limit = facts.vendor.comment_limit();
     let omitted = append(limit / 2, &mut head, lines);
     if omitted > 0 {
-        head.push_str(&format!("- {omitted} more messages have no room here\n"));
+        head.push_str(&format!("- {} no room here\n", counted(omitted, "more message", ("has", "have"))));
     }
     if plans.is_empty() && messages.is_empty() {
         head.push_str("The request changes no product.\n");
     }
     let sections: Vec<String> =
         plans.iter().map(|(stack, text)| format!("\n### {}\n\n{text}\n", code(stack, WIDEST))).collect();
-    within(limit, &head, &sections, |count| format!("\n{count} previews have no room here.\n"))
+    within(limit, &head, &sections, |count| format!("\n{} no room here.\n", counted(count, "preview", ("has", "have"))))
 }
 
 /// The state of a plan after the merge.
@@ -224,6 +239,21 @@ pub(super) struct Applied {
     pub(super) is_done: bool,
     /// A new plan or messages, in Markdown.
     pub(super) details: String,
+}
+
+/// True for a comment about this commit of a request.
+pub(super) fn is_of(text: &str, commit: &str) -> bool {
+    let heading = text.lines().find(|line| line.starts_with(HEADING)).unwrap_or_default();
+    heading.ends_with(&code(commit.get(..10).unwrap_or(commit), WIDEST))
+}
+
+/// The comment of a job that replaced the comment of a newer commit, whose text it does not know.
+pub(super) fn outdated(name: &str, newest: &str) -> String {
+    format!(
+        "{}\n\n{HEADING}outdated\n\nA job of an older commit wrote this comment. If it stays, run the job of {} again.\n",
+        marker(Kind::Plan, name),
+        code(newest, WIDEST)
+    )
 }
 
 /// The comment about the apply of a merged request.
@@ -255,9 +285,12 @@ pub(super) fn applied(vendor: Vendor, name: &str, request: &Request, outcomes: &
     lines.extend(notes.iter().map(|note| format!("- {}\n", prose(note, LONGEST))));
     let omitted = append(limit.saturating_sub(REST), &mut head, lines);
     if omitted > 0 {
-        head.push_str(&format!("\n{omitted} more lines have no room here: see the log of the job.\n"));
+        let lines = counted(omitted, "more line", ("has", "have"));
+        head.push_str(&format!("\n{lines} no room here: see the log of the job.\n"));
     }
     let sections: Vec<String> =
         outcomes.iter().map(|outcome| outcome.details.clone()).filter(|it| !it.is_empty()).collect();
-    within(limit, &head, &sections, |count| format!("\n{count} texts have no room here: see the log of the job.\n"))
+    within(limit, &head, &sections, |count| {
+        format!("\n{} no room here: see the log of the job.\n", counted(count, "text", ("has", "have")))
+    })
 }

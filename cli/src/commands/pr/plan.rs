@@ -17,6 +17,9 @@ use terrace_forge::job::Event;
 use terrace_forge::record::{Kind, Record, marker};
 use terrace_forge::{Access, Check, Forge, Request, Verdict, comment};
 
+/// The most attempts to write a comment that other jobs replace.
+const MOST_WRITES: usize = 3;
+
 /// The commits of a request in the clone.
 struct Commits {
     /// The commit whose files are planned: the merge result, or the head.
@@ -59,12 +62,15 @@ pub(super) async fn run(context: &Context<'_>, arguments: &PrPlanArguments) -> R
             untrusted::page(context, arguments, &checkout, (head, base.as_deref()), (&job, number, reason)).await?;
         output.write("comment.md", &page.text)?;
         publish(&publisher, &arguments.scope.name, (number, head), &page).await?;
-        publisher.check(&check(&arguments.scope.name, head, page.verdict, page.title, page.text.clone())).await?;
-        publisher.summary(&page.text)?;
+        let Page { text, verdict, title } = page;
+        publisher.check(&check(&arguments.scope.name, head, verdict, title.clone(), text.clone())).await?;
+        publisher.summary(&text)?;
+        context.ui.print(&format!("result: {title}\n"))?;
         return Ok(Exit::Done);
     }
     let commits = commits(&checkout, head, base.as_deref())?;
-    let (scope, plans) = plans(context, &checkout, &arguments.scope.paths, &commits).await?;
+    let folders = scope::folders(&checkout, &arguments.scope.paths, &[&commits.base, &commits.tip])?;
+    let (scope, plans) = plans(context, &checkout, &folders, &commits).await?;
     let facts = Facts {
         vendor: job.vendor,
         writer: publisher.writer(&arguments.scope.name),
@@ -76,18 +82,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &PrPlanArguments) -> R
         folder: arguments.out.display().to_string(),
     };
     let mut page = page::plans(&facts, &plans);
-    for (target, outcome) in &plans {
-        let line = match outcome {
-            Ok(ready) => format!("{}, digest {}", ready.counts(), ready.digest),
-            Err(messages) => format!("failed: {}", messages.join("; ")),
-        };
-        let line = format!("plan {}: {line}", target.stack());
-        context.ui.print(&format!("{}\n", inert(&line)))?;
-    }
-    for (environment, messages) in &scope.failures {
-        let message = format!("error: the products of {environment} cannot be read: {}", messages.join("; "));
-        context.ui.print_message(&inert(&message));
-    }
+    log(context, &scope, &plans)?;
     write(&output, &plans, &page)?;
     if is_queue {
         page = queued(&publisher, &arguments.scope.name, number, &plans, page).await?;
@@ -105,8 +100,36 @@ pub(super) async fn run(context: &Context<'_>, arguments: &PrPlanArguments) -> R
     }
 }
 
+/// Prints the outcome of each plan and its errors.
+///
+/// # Errors
+/// When standard output cannot be written.
+fn log(context: &Context<'_>, scope: &Scope, plans: &[(Target, Outcome)]) -> Result<(), Failure> {
+    for (target, outcome) in plans {
+        let (result, errors) = match outcome {
+            Ok(ready) => match ready.errors() {
+                // A plan with errors cannot be approved.
+                Some(errors) => (ready.counts(), errors),
+                None => (format!("{}, digest {}", ready.counts(), ready.digest), Vec::new()),
+            },
+            Err(messages) => ("failed".to_owned(), messages.clone()),
+        };
+        context.ui.print(&format!("{}\n", inert(&format!("plan {}: {result}", target.stack()))))?;
+        // Both on standard output: a job shows each stream in its own order.
+        for error in errors {
+            context.ui.print(&format!("  error: {}\n", inert(&error)))?;
+        }
+    }
+    for (environment, messages) in &scope.failures {
+        let message = format!("error: the products of {environment} cannot be read: {}", messages.join("; "));
+        context.ui.print(&format!("{}\n", inert(&message)))?;
+    }
+    Ok(())
+}
+
 /// Writes the comment, unless the request has another head by now: the job of an older commit may end after that of the
-/// newest one.
+/// newest one. Forges have no conditional update, so two jobs may write at the same time. Each job reads the comment again
+/// after its write: the job of the newest commit repeats a lost write, and the job of an older commit reverts its own.
 ///
 /// # Errors
 /// When the forge fails.
@@ -117,21 +140,46 @@ async fn publish(
     page: &Page,
 ) -> Result<(), Failure> {
     let Some(forge) = publisher.forge() else { return Ok(()) };
-    let now = match forge.request(number).await {
-        Ok(now) => Some(now),
-        // The call that writes the comment reports the missing permission.
-        Err(error) if error.is_denied() => None,
-        Err(error) => return Err(failure(error)),
-    };
-    if let Some(now) = now.filter(|now| now.head != head) {
-        publisher.note(&format!(
-            "the {} is at {} by now: the job of that commit writes the comment",
-            publisher.job.vendor.request(),
-            now.head
-        ));
-        return Ok(());
+    let marker = marker(Kind::Plan, name);
+    for _ in 0..MOST_WRITES {
+        if let Some(newer) = newer_head(forge, number, head).await? {
+            publisher.note(&format!(
+                "the {} is at {newer} by now: the job of that commit writes the comment",
+                publisher.job.vendor.request()
+            ));
+            return Ok(());
+        }
+        let replaced = match comment::upsert(forge, number, &marker, &page.text).await {
+            Ok(replaced) => replaced,
+            Err(error) => return publisher.tolerate(Err(error)),
+        };
+        let newer = newer_head(forge, number, head).await?;
+        let found = comment::find(forge, number, &marker).await.map_err(failure)?;
+        let is_own = found.as_ref().is_none_or(|(_, text)| page::is_of(text, head));
+        match (found, newer) {
+            (Some((id, _)), Some(newer)) if is_own => {
+                let text = replaced.filter(|text| page::is_of(text, &newer));
+                let text = text.unwrap_or_else(|| page::outdated(name, &newer));
+                return publisher.tolerate(forge.update_comment(number, id, &text).await);
+            }
+            (_, None) if !is_own => {}
+            _ => return Ok(()),
+        }
     }
-    publisher.comment(number, &marker(Kind::Plan, name), &page.text).await
+    publisher.note("jobs of older commits replaced the comment again and again: run this job again");
+    Ok(())
+}
+
+/// The head of a request, if it is no longer this commit.
+///
+/// # Errors
+/// When the forge fails. Without the permission to read requests, the result is `None`: the write reports the permission.
+async fn newer_head(forge: &dyn Forge, number: u64, head: &str) -> Result<Option<String>, Failure> {
+    match forge.request(number).await {
+        Ok(now) => Ok(Some(now.head).filter(|now| now != head)),
+        Err(error) if error.is_denied() => Ok(None),
+        Err(error) => Err(failure(error)),
+    }
 }
 
 fn check(name: &str, commit: &str, verdict: Verdict, title: String, summary: String) -> Check {
@@ -243,7 +291,10 @@ fn write(output: &Output, plans: &[(Target, Outcome)], page: &Page) -> Result<()
         entry.insert("files".to_owned(), target.files().into());
         match outcome {
             Ok(ready) => {
-                entry.insert("digest".to_owned(), ready.digest.as_str().into());
+                match ready.errors() {
+                    Some(errors) => drop(entry.insert("errors".to_owned(), errors.into())),
+                    None => drop(entry.insert("digest".to_owned(), ready.digest.as_str().into())),
+                }
                 entry.insert("summary".to_owned(), ready.counts().into());
                 entry.insert("destructive".to_owned(), ready.is_destructive().into());
                 // Without a state key, a plan with sensitive values cannot be saved.
@@ -290,7 +341,7 @@ async fn queued(
     };
     let stale = plans.len() - plans.iter().filter(is_reviewed).count();
     Ok(match stale {
-        0 => Page { title: format!("{} plans are those that were reviewed", plans.len()), ..page },
+        0 => Page { title: format!("{} as reviewed", page::counted(plans.len(), "plan", ("is", "are"))), ..page },
         stale => Page {
             title: format!("{stale} of {} plans are stale: the target branch changed after the review", plans.len()),
             verdict: Verdict::Failure,

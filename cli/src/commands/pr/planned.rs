@@ -10,7 +10,7 @@ use crate::wiring::store;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use terrace_engine::plan::{Plan, file};
+use terrace_engine::plan::{Note, Plan, file};
 use terrace_engine::render::comparison::Comparison;
 use terrace_engine::render::markdown::{Markdown, code, prose};
 use terrace_engine::seal::Seal;
@@ -98,13 +98,24 @@ pub(super) async fn in_environment<T>(
 
 /// The messages of a failure, those of diagnostics first.
 pub(super) fn messages(ui: &Ui, failure: &Failure) -> Vec<String> {
-    let notes = ui.remembered().into_iter().filter(|note| note.severity == Severity::Error);
-    let notes = notes.map(|note| {
-        let place = note.place.map(|place| format!("{place}: ")).unwrap_or_default();
-        let hint = note.hint.map(|hint| format!("; hint: {hint}")).unwrap_or_default();
+    let with_hints =
+        |message: &String| failure.hints.iter().fold(message.clone(), |text, hint| format!("{text}; hint: {hint}"));
+    limited(errors_of(&ui.remembered()).into_iter().chain(failure.message.as_ref().map(with_hints)).collect())
+}
+
+/// The errors among notes, each with its place and its remedy.
+pub(super) fn errors_of(notes: &[Note]) -> Vec<String> {
+    let errors = notes.iter().filter(|note| note.severity == Severity::Error);
+    let line = |note: &Note| {
+        let place = note.place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default();
+        let hint = note.hint.as_ref().map(|hint| format!("; hint: {hint}")).unwrap_or_default();
         format!("{place}{}{hint}", note.message)
-    });
-    let mut all: Vec<String> = notes.chain(failure.message.clone()).chain(failure.hints.iter().cloned()).collect();
+    };
+    errors.map(line).collect()
+}
+
+/// At most [`MOST_MESSAGES`] messages, and at least one.
+fn limited(mut all: Vec<String>) -> Vec<String> {
     if all.len() > MOST_MESSAGES {
         let more = all.len() - MOST_MESSAGES;
         all.truncate(MOST_MESSAGES);
@@ -167,6 +178,11 @@ impl Ready {
     /// True if the plan has this digest under the present key or an older one.
     pub(super) fn has_digest(&self, digest: &str) -> bool {
         file::has_digest(&self.plan, &self.seal, digest).unwrap_or(false)
+    }
+
+    /// The errors of the plan; `None` if it can be applied.
+    pub(super) fn errors(&self) -> Option<Vec<String>> {
+        self.plan.is_errored.then(|| limited(errors_of(&self.plan.notes)))
     }
 
     /// The counts of the plan in a sentence.

@@ -150,12 +150,7 @@ async fn compared(
     let Some(head) = plan(head, Path::new("")).await? else {
         return Ok("The request removes its files. Its objects stay until `terrace destroy` removes them.\n".to_owned());
     };
-    let errors: Vec<String> = head
-        .notes
-        .iter()
-        .filter(|note| note.severity == terrace_provider::Severity::Error)
-        .map(|note| note.message.clone())
-        .collect();
+    let errors = super::planned::errors_of(&head.notes);
     if head.is_errored && !errors.is_empty() {
         return Err(errors);
     }

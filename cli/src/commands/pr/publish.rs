@@ -3,10 +3,13 @@
 use crate::failure::Failure;
 use crate::ui::Ui;
 use crate::variables::Variables;
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use terrace_engine::text::visible;
 use terrace_forge::record::Writer;
 use terrace_forge::{Check, Forge, ForgeError, Job, JobError, comment};
 
@@ -17,12 +20,24 @@ const LARGEST_SUMMARY: usize = 1 << 20;
 pub(super) struct Publisher<'a> {
     pub(super) job: &'a Job,
     ui: &'a Ui,
-    notes: Mutex<Vec<String>>,
+    notes: Mutex<Notes>,
+    /// True if the forge lacks a result, for want of a token or a permission.
+    is_denied: AtomicBool,
+}
+
+/// The messages about a job.
+#[derive(Default)]
+struct Notes {
+    /// Those that no summary has yet.
+    waiting: Vec<String>,
+    /// Those of the log. Several calls of a forge may fail for the same reason.
+    logged: BTreeSet<String>,
 }
 
 impl<'a> Publisher<'a> {
     pub(super) fn new(job: &'a Job, ui: &'a Ui) -> Self {
-        let publisher = Self { job, ui, notes: Mutex::default() };
+        let is_denied = AtomicBool::new(job.forge.is_none());
+        let publisher = Self { job, ui, notes: Mutex::default(), is_denied };
         if job.forge.is_none() {
             let variable = match job.vendor {
                 terrace_forge::Vendor::GitHub => "GITHUB_TOKEN",
@@ -43,21 +58,28 @@ impl<'a> Publisher<'a> {
         self.job.forge.as_deref()
     }
 
-    /// Adds a message to the log and the summary.
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a message to the log and the summary, unless the log has it.
     pub(super) fn note(&self, text: &str) {
-        self.ui.print_message(&format!("note: {}", inert(text)));
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+        let mut notes = self.notes();
+        if notes.logged.insert(text.to_owned()) {
+            self.ui.print_message(&format!("note: {}", inert(text)));
+            notes.waiting.push(text.to_owned());
+        }
     }
 
     /// Reports a failure that does not end the command, in the log and the summary.
     pub(super) fn fail(&self, failure: &Failure) {
         let text = report(self.ui, failure);
         if !text.is_empty() {
-            self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+            self.notes().waiting.push(text);
         }
     }
 
-    /// Turns a denied call into a note: the summary has the result.
+    /// Turns a denied call into a note: the summary and the log have the result.
     ///
     /// # Errors
     /// With any other failure of a call.
@@ -65,6 +87,7 @@ impl<'a> Publisher<'a> {
         match result {
             Ok(()) => Ok(()),
             Err(error) if error.is_denied() => {
+                self.is_denied.store(true, Ordering::Relaxed);
                 let hints: String = error.hints.iter().map(|hint| format!("; {hint}")).collect();
                 self.note(&format!("{error}{hints}"));
                 Ok(())
@@ -79,7 +102,7 @@ impl<'a> Publisher<'a> {
     /// When the forge fails. A denied call is noted.
     pub(super) async fn comment(&self, request: u64, marker: &str, text: &str) -> Result<(), Failure> {
         let Some(forge) = self.forge() else { return Ok(()) };
-        self.tolerate(comment::upsert(forge, request, marker, text).await)
+        self.tolerate(comment::upsert(forge, request, marker, text).await.map(drop))
     }
 
     /// Reports a check.
@@ -96,17 +119,21 @@ impl<'a> Publisher<'a> {
     /// # Errors
     /// When the file cannot be written.
     pub(super) fn finish(&self) -> Result<(), Failure> {
-        let is_complete = self.notes.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let is_complete = self.notes().waiting.is_empty();
         if is_complete { Ok(()) } else { self.summary("") }
     }
 
-    /// Writes the summary of the job: a text, and the notes since the last summary.
+    /// Writes the summary of the job: a text, and the notes since the last summary. If the forge lacks a result, the log has
+    /// the text, too: it already has the notes.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// When the file or standard output cannot be written.
     pub(super) fn summary(&self, text: &str) -> Result<(), Failure> {
+        if self.is_denied.load(Ordering::Relaxed) {
+            self.ui.print(&lines_of_log(text))?;
+        }
         let Some(path) = &self.job.summary else { return Ok(()) };
-        let notes = std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
+        let notes = std::mem::take(&mut self.notes().waiting);
         let notes: String =
             notes.iter().map(|note| format!("> {}\n\n", terrace_engine::render::markdown::prose(note, 1000))).collect();
         let mut summary = format!("{text}\n{notes}");
@@ -123,7 +150,12 @@ impl<'a> Publisher<'a> {
 /// A text for the log, in which no part is a command of a runner. Both streams of a job end in one log, in any order, so
 /// that [`QuietLog`] alone is not enough.
 pub(super) fn inert(text: &str) -> String {
-    text.replace(['\n', '\r'], " ").replace("::", ": :").replace("##[", "## [")
+    visible(&text.replace(['\n', '\r'], " ")).replace("::", ": :").replace("##[", "## [")
+}
+
+/// A Markdown text for the log: its lines without the hidden ones, which are for terrace.
+fn lines_of_log(text: &str) -> String {
+    text.lines().filter(|line| !line.starts_with("<!--")).map(|line| format!("{}\n", inert(line))).collect()
 }
 
 /// Prints a failure without commands of a runner, and returns its message with the remedies: both may name branches. The

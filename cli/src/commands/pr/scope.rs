@@ -1,5 +1,6 @@
 //! The products that a change touches, in each environment.
 
+use super::commits::Checkout;
 use super::planned::{Before, Target, in_environment};
 use super::units::{self, Unit};
 use crate::configuration;
@@ -9,7 +10,7 @@ use crate::planning::Base;
 use crate::settings::{Settings, chosen_environment};
 use crate::wiring::blueprint_folders;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 /// The products of a change.
@@ -23,6 +24,51 @@ pub(super) struct Scope {
     pub(super) failures: Vec<(String, Vec<String>)>,
     /// Remarks for readers.
     pub(super) notes: Vec<String>,
+}
+
+/// The folders of the command line, relative to the root of the repository.
+///
+/// # Errors
+/// When a folder is outside of the repository, or neither the checkout nor a commit has it: no product of it would be
+/// planned.
+pub(super) fn folders(checkout: &Checkout, paths: &[PathBuf], commits: &[&str]) -> Result<Vec<PathBuf>, Failure> {
+    let mut folders = Vec::new();
+    for path in paths {
+        let folder = within(path).ok_or_else(|| {
+            Failure::new(format!("`{}` is outside of the repository", path.display()))
+                .hint("name folders of the repository, such as `products/sales`")
+        })?;
+        let name = folder.to_string_lossy();
+        let mut is_known = folder.symlink_metadata().is_ok();
+        for commit in commits {
+            is_known = is_known || checkout.has(commit, &name)?;
+        }
+        if !is_known {
+            return Err(Failure::new(format!("the repository has no folder `{}`", path.display()))
+                .hint("correct the path: it is relative to the root of the repository"));
+        }
+        folders.push(folder);
+    }
+    Ok(folders)
+}
+
+/// A path without `.` and `..`, relative to the root of the repository; `None` outside of it.
+fn within(path: &Path) -> Option<PathBuf> {
+    let resolved = if path.is_absolute() { path.canonicalize().ok() } else { None };
+    let path = match &resolved {
+        Some(resolved) => resolved.strip_prefix(here()).ok()?,
+        None => path,
+    };
+    let mut folder = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::Normal(name) => folder.push(name),
+            Component::ParentDir if folder.pop() => {}
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return None,
+        }
+    }
+    Some(if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder })
 }
 
 /// The environments to plan: that of `--env` or TERRACE_ENV, else all of the configuration.

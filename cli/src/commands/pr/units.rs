@@ -68,23 +68,27 @@ impl Unit {
         !self.touching(changed, environment).is_empty()
     }
 
-    /// The changed files that may change the plan for an environment.
+    /// The changed files that may change the plan for an environment. A changed file has a text as its name, in which bytes
+    /// that are not UTF-8 are replaced. A product with such a file is touched, too: its plan reports the name.
     pub(super) fn touching(&self, changed: &BTreeSet<String>, environment: &str) -> Vec<String> {
-        let files = self.files(environment);
+        let files: BTreeSet<String> =
+            self.files(environment).iter().map(|file| file.to_string_lossy().into_owned()).collect();
         let within = self.folder.as_ref().map(|folder| match folder.as_os_str().is_empty() {
             true => String::new(),
             false => format!("{}/", folder.display()),
         });
         let is_within = |path: &str| within.as_ref().is_some_and(|within| path.starts_with(within));
-        let is_own = |path: &Path| files.contains(path) || self.is_configuration(path);
-        changed.iter().filter(|path| is_within(path) || is_own(Path::new(path))).cloned().collect()
+        let is_own = |path: &String| files.contains(path) || self.is_configuration(Path::new(path));
+        changed.iter().filter(|path| is_within(path) || is_own(path)).cloned().collect()
     }
 
     /// True for a path of `terrace.yaml` in a folder above a file: the nearest one configures the plan, and a change may
     /// add or remove a nearer one.
     fn is_configuration(&self, path: &Path) -> bool {
         path.file_name().is_some_and(|name| name == FILE_NAME)
-            && path.parent().is_some_and(|folder| self.paths.iter().any(|file| file.starts_with(folder)))
+            && path.parent().is_some_and(|folder| {
+                self.paths.iter().any(|file| Path::new(file.to_string_lossy().as_ref()).starts_with(folder))
+            })
     }
 }
 

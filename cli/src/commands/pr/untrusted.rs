@@ -7,6 +7,8 @@
 use super::commits::Checkout;
 use super::page::{self, Facts, Page};
 use super::preview::{Previewed, Request, SHOWN_LINKS};
+use super::publish::inert;
+use super::scope;
 use crate::args::PrPlanArguments;
 use crate::configuration::FILE_NAME;
 use crate::context::Context;
@@ -48,6 +50,7 @@ pub(super) async fn page(
         false => head_commit.clone(),
     };
     let begin = checkout.merge_base(&base, &head_commit)?;
+    let folders = scope::folders(checkout, &arguments.scope.paths, &[&base, &tip])?;
     let folder =
         tempfile::tempdir().map_err(|error| Failure::new(format!("no temporary folder can be made: {error}")))?;
     let (base_folder, head_folder) = (folder.path().join("base"), folder.path().join("head"));
@@ -66,9 +69,10 @@ pub(super) async fn page(
             let links: Vec<&str> = left_out.iter().filter(|path| changed.contains(*path)).map(String::as_str).collect();
             if !links.is_empty() {
                 let names = links.iter().take(SHOWN_LINKS).copied().collect::<Vec<_>>().join(", ");
-                notes.push(format!("not read, because they are links, submodules or too large: {names}"));
+                notes.push(format!(
+                    "not read, because they are links, submodules, too large or not named in UTF-8: {names}"
+                ));
             }
-            let folders = arguments.scope.paths.clone();
             let environment = chosen_environment(context.global, context.variables);
             let request = Request { folders, environment, changed };
             preview(&request, &base_folder, &head_folder).await
@@ -77,6 +81,12 @@ pub(super) async fn page(
         Err(failure) => Err(failure.message.unwrap_or_default()),
     };
     let previewed = previewed.unwrap_or_else(|why| Previewed { plans: Vec::new(), messages: vec![why] });
+    for (stack, _) in &previewed.plans {
+        context.ui.print(&format!("{}\n", inert(&format!("preview {stack}: no errors"))))?;
+    }
+    for message in previewed.messages.iter().chain(&notes) {
+        context.ui.print(&format!("preview: {}\n", inert(&page::quoted(message))))?;
+    }
     let facts = Facts {
         vendor: job.vendor,
         writer: Writer { repository: &job.repository, name: &arguments.scope.name },

@@ -35,6 +35,8 @@ const VALIDATION_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 const LONGEST_VALIDATION: Duration = Duration::from_secs(15 * 60);
 /// Retries of a call. The platform answers 500 to lasting mistakes, too.
 const RETRIES: u32 = 3;
+/// The code of a failure because the address has no exchange of access tokens.
+const NO_EXCHANGE: &str = "no_exchange";
 /// The longest text of an answer in a message, in characters.
 const LONGEST_TEXT: usize = 1_000;
 
@@ -118,6 +120,7 @@ impl Client {
                  `witboost.token` in terrace.yaml"
             ))
         })?;
+        let token = well_formed(&token)?;
         let options = Options {
             ca_file: configured.ca_file.clone(),
             allow_plain_http: configured.is_plain_http_allowed,
@@ -171,6 +174,11 @@ impl Client {
         // A repeated registration has no further effect, so any failure is retried, as for a read.
         let request = Request::post("/api/builder/register", &[]).json(body).reads();
         match self.api.send(&request, &Within::time(LONGEST_CALL)).await {
+            // A proxy in front of the platform: nothing is registered.
+            Ok(reply) if reply.body.trim_ascii_start().starts_with(b"<") => {
+                let why = "it answers with a web page instead of JSON".to_owned();
+                Err(self.error(&http::Failure::NotSent(why), REGISTER))
+            }
             Ok(_) => Ok(Registered::Taken),
             Err(failure) if failure.status() == Some(409) => Ok(Registered::Exists),
             Err(failure) => Err(self.error(&failure, REGISTER)),
@@ -199,6 +207,10 @@ impl Client {
             http::Failure::Lost(why) => {
                 (format!("Witboost does not answer the request to {action}: {why}"), vec!["try again later".to_owned()])
             }
+            http::Failure::Unauthorized { code: Some(code), message } if code == NO_EXCHANGE => (
+                format!("Witboost cannot be reached at `{host}`: {message}"),
+                vec!["check `witboost.url`: it is the address of Witboost in the browser".to_owned()],
+            ),
             http::Failure::Unauthorized { message, .. } => {
                 (format!("Witboost does not accept the access token: {message}"), vec![NEW_TOKEN.to_owned()])
             }
@@ -211,9 +223,28 @@ impl Client {
         let failure_of_command = Failure::new(self.redacted(&message));
         let hints = hints.iter().filter(|hint| !hint.is_empty()).map(|hint| self.redacted(hint));
         let status = failure.status();
-        let is_refused = matches!(failure, http::Failure::Unauthorized { .. }) || matches!(status, Some(401 | 403));
+        let is_refused =
+            matches!(failure, http::Failure::Unauthorized { code: None, .. }) || matches!(status, Some(401 | 403));
         CallError { status, is_refused, failure: hints.fold(failure_of_command, Failure::hint) }
     }
+}
+
+/// The token without white space around it, such as the line break at the end of a file.
+///
+/// # Errors
+/// When no header can carry it. The message does not repeat it.
+fn well_formed(token: &SecretString) -> Result<SecretString, Failure> {
+    let trimmed = token.expose_secret().trim();
+    let is_sendable = |byte: u8| byte.is_ascii_graphic();
+    if trimmed.is_empty() || !trimmed.bytes().all(is_sendable) {
+        return Err(Failure::new(
+            "the token for Witboost is not a token: it is empty, or has other characters than visible ASCII",
+        )
+        .hint(format!(
+            "copy the whole access token (`{ACCESS_TOKEN}…`) into {TOKEN}, on one line and without quotes"
+        )));
+    }
+    Ok(trimmed.into())
 }
 
 const NEW_TOKEN: &str =
@@ -284,6 +315,16 @@ pub(super) fn shortened(text: &str) -> String {
     }
 }
 
+/// The failure of an exchange that says nothing about the token. A repeated call would fail alike.
+fn no_exchange(message: String) -> http::Failure {
+    http::Failure::Unauthorized { code: Some(NO_EXCHANGE.to_owned()), message }
+}
+
+/// True if a failure answer to the exchange of a token does not come from the platform, whose answers are JSON.
+fn is_foreign(reply: &Reply) -> bool {
+    matches!(reply.status, 300..=399 | 404 | 405 | 407) || (reply.status < 500 && reply.json().is_err())
+}
+
 /// An access token, which is exchanged for JWTs.
 struct AccessToken {
     /// The interface without credentials: the body of the exchange has them.
@@ -299,6 +340,10 @@ impl TokenSource for AccessToken {
         let request = Request::post("/api/auth/access-tokens/jwt", &[]).json(body).reads();
         let reply = match self.api.send(&request, &Within::time(LONGEST_CALL)).await {
             Ok(reply) => reply,
+            // Another server, or a proxy: the token may be right.
+            Err(http::Failure::Answered(reply)) if is_foreign(&reply) => {
+                return Err(no_exchange(format!("it has no exchange of access tokens (status {})", reply.status)));
+            }
             // The platform answers 500 to a wrong token. A gateway or a limit says nothing about it.
             Err(http::Failure::Answered(reply)) if !matches!(reply.status, 408 | 425 | 429 | 502..=504) => {
                 let Content { message, .. } = content(&reply.json_or_null());
@@ -317,7 +362,7 @@ impl TokenSource for AccessToken {
         let json = reply.json_or_null();
         match json.get("jwt").and_then(Json::as_str).filter(|jwt| !jwt.is_empty()) {
             Some(jwt) => Ok(Token { token: jwt.into(), lifetime: Some(LIFETIME), headers: Vec::new() }),
-            None => Err(http::Failure::NotSent("the answer to the exchange of the token has no `jwt`".to_owned())),
+            None => Err(no_exchange("the answer to the exchange of the token has no `jwt`".to_owned())),
         }
     }
 

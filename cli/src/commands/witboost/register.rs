@@ -37,8 +37,11 @@ pub(super) async fn run(context: &Context<'_>, arguments: &WitboostRegisterArgum
     let settings = context.settings(None)?;
     let registrations = Registrations::of(context, &settings)?;
     let client = Client::new(&settings, context.ui)?;
-    context.ui.print_message(&plan(&registrations, client.url()));
-    if !arguments.auto_approve {
+    let plan = plan(&registrations, client.url());
+    if arguments.auto_approve {
+        context.ui.print_note(&plan);
+    } else {
+        context.ui.print_message(&plan);
         let question = "Do you want to send these registrations?\n  Witboost will call the server at these addresses.";
         context.ui.confirm(question, "review the registrations, then pass `--auto-approve`")?;
     }

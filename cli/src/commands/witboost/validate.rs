@@ -6,15 +6,16 @@ use super::verdict::{self, Phase, Problem, State};
 use crate::args::WitboostValidateArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::input::Input;
+use crate::input::{Input, descriptors_here, entities_below, has_no_descriptor};
 use crate::report::{harmless_line, remembered, report};
 use serde_json::{Value as Json, json};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use terrace_engine::descriptor::FrontEnd;
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::repository::write;
 use terrace_engine::source::{SourceId, Sources, Span};
+use terrace_engine::text::shell_word;
 use terrace_engine::yaml::{self, Budget, Node, NodeKind};
 use terrace_provider::secret_half::{has_password, is_likely};
 use terrace_provider::{Attributes, Object, Path as ValuePath, Redaction, Step, Value};
@@ -42,8 +43,9 @@ struct Descriptor {
 /// # Errors
 /// When the descriptor cannot be read or built, the platform cannot validate it, or the validation fails.
 pub(super) async fn run(context: &Context<'_>, arguments: &WitboostValidateArguments) -> Result<Exit, Failure> {
-    let mut input = Input::read(&arguments.paths, context.ui)?;
-    let mut settings = context.settings(arguments.paths.first().map(PathBuf::as_path))?;
+    let paths = paths(context, arguments)?;
+    let mut input = Input::read(&paths, context.ui)?;
+    let mut settings = context.settings(paths.first().map(PathBuf::as_path))?;
     let products = input.build_repositories(&mut settings, &arguments.repositories, context.ui)?;
     input.accept(context.ui)?;
     let product = match products.as_slice() {
@@ -99,6 +101,38 @@ pub(super) async fn run(context: &Context<'_>, arguments: &WitboostValidateArgum
         context.ui.print(&text)?;
     }
     if is_valid { Ok(Exit::Done) } else { Err(Failure::reported(Exit::Error)) }
+}
+
+/// The paths of the command line. Without any, the only descriptor of the working directory, or its repository.
+///
+/// # Errors
+/// When the working directory has neither, or several descriptors.
+fn paths(context: &Context<'_>, arguments: &WitboostValidateArguments) -> Result<Vec<PathBuf>, Failure> {
+    let here = Path::new(".");
+    // An entity that cannot be read is reported later.
+    let has_entities = || entities_below(here, &context.ui.silent()).map_or(true, |found| !found.is_empty());
+    if arguments.paths != [here] || has_entities() {
+        return Ok(arguments.paths.clone());
+    }
+    let command = "terrace witboost validate";
+    if has_no_descriptor(here) {
+        return Err(Failure::new(format!(
+            "`{command}` needs a data product, and this folder has neither a descriptor nor a `catalog-info.yaml`"
+        ))
+        .hint(format!(
+            "name the file, such as `{command} data-product.yaml`, or the folder of a `catalog-info.yaml`"
+        )));
+    }
+    match descriptors_here().0.as_slice() {
+        [] => Ok(arguments.paths.clone()),
+        [only] => Ok(vec![PathBuf::from(only)]),
+        several => {
+            let commands: Vec<String> =
+                several.iter().map(|file| format!("`{command} {}`", shell_word(file))).collect();
+            Err(Failure::new(format!("`{command}` needs one data product, and this folder has several descriptors"))
+                .hint(format!("name one: {}", commands.join(", "))))
+        }
+    }
 }
 
 /// The data product of a descriptor, or of the tree that repositories make.

@@ -293,7 +293,9 @@ impl Template {
             kind if detail.is_empty() => kind.to_string(),
             kind => format!("{kind}: {detail}"),
         };
-        Failure { code: "template_failed", message, hint: None, at }
+        let hint = (error.kind() == ErrorKind::CannotUnpack)
+            .then(|| "a loop with two variables takes a map, or a list of pairs".to_owned());
+        Failure { code: "template_failed", message, hint, at }
     }
 }
 

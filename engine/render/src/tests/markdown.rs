@@ -57,6 +57,13 @@ fn an_empty_plan_is_a_short_comment() {
     ");
 }
 
+#[test]
+fn plan_with_errors_is_shown_without_its_digest() {
+    let text = comment(&Plan { is_errored: true, ..of(Vec::new()) }, 60_000);
+    assert!(text.contains("**This plan has errors and cannot be applied.**"), "{text}");
+    assert!(text.ends_with("\n\nThe full plan: `terrace show plan.tplan`\n") && !text.contains("d1ge57"), "{text}");
+}
+
 fn many(count: usize, make: impl Fn(usize) -> Change) -> Plan {
     of((0..count).map(make).collect())
 }

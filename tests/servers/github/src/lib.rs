@@ -4,7 +4,7 @@
 //! by the published schema (<https://docs.github.com/en/graphql/overview/public-schema>).
 //!
 //! It is strict: it refuses unknown paths, queries and fields, missing headers, comments over the limit, and calls without
-//! the permission of the token, and records each refusal that a correct client does not cause ([`StandIn::complaints`]).
+//! the permission of the token, and records each refusal that a correct client does not cause (`complaints`).
 //!
 //! Read in this order: [`StandIn`] (how a test starts one), `api` (the calls), `graphql` (the queries), `world` (the data).
 #![forbid(unsafe_code)]
@@ -20,6 +20,6 @@ mod graphql;
 mod http;
 mod world;
 
-pub use http::{Fault, Faults, StandIn, Traffic};
-pub use terrace_test_listening::strict::ReceivedCall;
+pub use http::{GitHub, StandIn};
+pub use terrace_test_listening::strict::{Fault, Faults, ReceivedCall};
 pub use world::{Comment, Commit, ISSUE_LIMIT, Issue, Pull};

@@ -3,7 +3,7 @@
 //! description.
 //!
 //! It is strict: it refuses unknown paths, queries and fields, notes over the limit, and calls without the right of the
-//! token, and records each refusal that a correct client does not cause ([`StandIn::complaints`]).
+//! token, and records each refusal that a correct client does not cause (`complaints`).
 //!
 //! Read in this order: [`StandIn`] (how a test starts one), `api` (the calls), `world` (the data).
 #![forbid(unsafe_code)]
@@ -18,6 +18,6 @@ mod api;
 mod http;
 mod world;
 
-pub use http::{Fault, Faults, StandIn, Traffic};
-pub use terrace_test_listening::strict::ReceivedCall;
+pub use http::{GitLab, StandIn};
+pub use terrace_test_listening::strict::{Fault, ReceivedCall};
 pub use world::{Issue, MergeRequest, NOTE_LIMIT, Note};

@@ -1,7 +1,7 @@
 //! The common part of stand-ins: a server that listens on local addresses until it is dropped, the counters and the
 //! record of its calls, and its faults.
 #![forbid(unsafe_code)]
-#![expect(clippy::expect_used, reason = "this crate is test code: a panic here fails a test")]
+#![expect(clippy::expect_used, clippy::panic, reason = "this crate is test code: a panic here fails a test")]
 
 mod faults;
 mod http;

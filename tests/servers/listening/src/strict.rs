@@ -1,4 +1,8 @@
-//! The calls of a strict JSON API: they have only the queries and fields that the API documents.
+//! The calls of a strict JSON API, which have only the queries and fields that the API documents; and its server.
+
+mod server;
+
+pub use server::{Api, Fault, Faults, Incoming, Server, Traffic};
 
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;

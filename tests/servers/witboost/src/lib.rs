@@ -4,16 +4,15 @@
 //! the validation are from the vendor's client (<https://github.com/agile-lab-dev/witboost-ai-toolkit>).
 //!
 //! It is strict: it refuses unknown paths, queries and fields, missing headers, expired tokens, and ids whose version differs
-//! from `version`, and records each refusal that a correct client does not cause ([`StandIn::complaints`]).
+//! from `version`, and records each refusal that a correct client does not cause (`complaints`).
 //!
 //! Read in this order: [`StandIn`] (how a test starts one), `api` (the calls), `world` (the data).
 #![forbid(unsafe_code)]
-#![expect(clippy::unwrap_used, reason = "this crate is test code: a panic here fails a test")]
 
 mod api;
 mod http;
 mod world;
 
-pub use http::{Fault, Faults, StandIn, Traffic};
-pub use terrace_test_listening::strict::ReceivedCall;
+pub use http::{StandIn, Witboost};
+pub use terrace_test_listening::strict::{Fault, ReceivedCall};
 pub use world::Validation;

@@ -1,7 +1,7 @@
 //! Filters, functions and methods of Nunjucks and JavaScript whose results differ from minijinja's.
 
 use super::pattern::Compiled;
-use super::prepare::{LIMITED, PAIRS};
+use super::prepare::{ITEMS, LIMITED, PAIRS};
 use super::values::{LONGEST_TEXT, is_equal, items, json, limited, list, text, too_large};
 use minijinja::value::{Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
@@ -27,6 +27,7 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_test("truthy", |value: Value| value.is_true());
     environment.add_test("falsy", |value: Value| !value.is_true());
     environment.add_test("null", |value: Value| value.is_none());
+    environment.add_function(ITEMS, items_of);
     environment.add_function(PAIRS, pairs);
     environment.add_function(LIMITED, |state: &State<'_, '_>, value: Value| limited(state, value));
     environment.add_filter(LIMITED, |state: &State<'_, '_>, value: Value| limited(state, value));
@@ -155,10 +156,27 @@ fn list_of(state: &State<'_, '_>, value: Value) -> Result<Value, Error> {
     }
 }
 
-/// The items of `for key, value in …`.
+/// The items of `for item in …`. Nunjucks counts up to `length`, which only lists and texts have: a map has no items.
+/// <https://github.com/mozilla/nunjucks/blob/master/nunjucks/src/compiler.js>, `compileFor`
+fn items_of(state: &State<'_, '_>, value: Value) -> Result<Value, Error> {
+    match value.kind() {
+        ValueKind::String => list_of(state, value),
+        ValueKind::Map | ValueKind::Number | ValueKind::Bool => list(state, Vec::new()),
+        _ => Ok(value),
+    }
+}
+
+/// The items of `for key, value in …`: a text has its characters by their positions.
 fn pairs(state: &State<'_, '_>, value: Value) -> Result<Value, Error> {
-    if value.kind() != ValueKind::Map {
-        return Ok(value);
+    match value.kind() {
+        ValueKind::Map => {}
+        ValueKind::String => {
+            let characters = value.as_str().unwrap_or_default().chars().enumerate();
+            let pairs = characters.map(|(position, one)| list(state, [position.to_string().into(), Value::from(one)]));
+            return list(state, pairs.collect::<Result<Vec<_>, Error>>()?);
+        }
+        ValueKind::Number | ValueKind::Bool => return list(state, Vec::new()),
+        _ => return Ok(value),
     }
     let pair = |key: Value| list(state, [key.clone(), value.get_item(&key)?]);
     let pairs = items(state, &value)?.into_iter().map(pair).collect::<Result<Vec<_>, Error>>()?;

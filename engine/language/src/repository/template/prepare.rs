@@ -5,6 +5,7 @@
 //! | `r/ |-/g` | a variable that holds the regular expression |
 //! | `x.length` | `x|length` |
 //! | `===`, `!==`, `elseif` | `==`, `!=`, `elif` |
+//! | `for item in list` | `for item in __items(list)` |
 //! | `for key, value in map` | `for key, value in __pairs(map)` |
 //! | `set name = value` | `set name = __limited((value))` |
 //! | `[a, b]`, `{a: b}` | `__limited([a, b])`, `__limited({a: b})`: values whose text is that of JavaScript |
@@ -21,6 +22,8 @@ pub(in super::super) const STATEMENT: (&str, &str) = ("{%", "%}");
 pub(super) const COMMENT: (&str, &str) = ("{#", "#}");
 /// The function that checks the size of a value that a template gives a name.
 pub(super) const LIMITED: &str = "__limited";
+/// The function that returns the items of a loop with one variable.
+pub(super) const ITEMS: &str = "__items";
 /// The function that makes pairs of a map.
 pub(super) const PAIRS: &str = "__pairs";
 
@@ -173,7 +176,7 @@ impl<'t> Scanner<'t> {
         self.copy_tag(STATEMENT.1);
     }
 
-    /// A loop; one with two variables iterates over pairs.
+    /// A loop over items; one with two variables iterates over pairs.
     fn copy_loop(&mut self) {
         let rest = self.rest();
         let Some((head, _)) = near(rest).split_once(" in ").filter(|(head, _)| !head.contains(STATEMENT.1)) else {
@@ -181,15 +184,19 @@ impl<'t> Scanner<'t> {
         };
         let names = names(head.trim_start_matches("for"));
         self.copy(head.len() + " in ".len());
-        let is_pairs = names.len() == 2;
-        if is_pairs {
-            self.replace(0, &format!("{PAIRS}("));
+        let function = match names.len() {
+            1 => Some(ITEMS),
+            2 => Some(PAIRS),
+            _ => None,
+        };
+        if let Some(function) = function {
+            self.replace(0, &format!("{function}("));
         }
         let start = self.prepared.text.len();
         self.copy_until(STATEMENT.1);
         self.prepared.reads.push(start..self.prepared.text.len());
         self.define(names, start);
-        if is_pairs {
+        if function.is_some() {
             self.replace(0, ")");
         }
         self.copy_tag(STATEMENT.1);
@@ -367,6 +374,7 @@ mod tests {
         assert_eq!(prepared("${{ x | replace(r/ |-/g, '_') }}"), "${{ x | replace(__regex0, '_') }}");
         assert_eq!(prepared("{% if a.length === 0 %}{% elseif b !== c %}"), "{% if a|length == 0 %}{% elif b != c %}");
         assert_eq!(prepared("{%- for k, v in m -%}"), "{%- for k, v in __pairs(m )-%}");
+        assert_eq!(prepared("{% for k in m if a else b %}"), "{% for k in __items(m if a else b )%}");
         assert_eq!(prepared("${{ loop.length }}"), "${{ loop.length }}");
         assert_eq!(prepared("${{ bar/2 }}"), "${{ bar/2 }}");
     }

@@ -69,6 +69,14 @@ fn statements_render_as_in_nunjucks() {
     );
     check("{% for i in parameters.none %}x{% else %}nothing{% endfor %}", "nothing");
     check("{% for k, v in parameters.map.a %}${{ k }}=${{ v }}{% endfor %}", "b=x");
+    // A map has no length, so a loop with one variable has no items.
+    check("{% for i in parameters.map %}${{ i }}{% else %}none{% endfor %}", "none");
+    check("{% for i in parameters.count %}${{ i }}{% else %}none{% endfor %}", "none");
+    check("{% for i in 'ab' %}${{ i }},{% endfor %}{% for k, v in 'ab' %}${{ k }}${{ v }}{% endfor %}", "a,b,0a1b");
+    check("{% for i in parameters.tags if parameters.flag else ['c'] %}${{ i }}{% endfor %}", "c");
+    check("{% for a, b in [[1, 2], ['x', 'y']] %}${{ a }}${{ b }}{% endfor %}", "12xy");
+    let hint = failure("{% for a, b in parameters.a %}{% endfor %}").hint.unwrap();
+    assert!(hint.contains("a map, or a list of pairs"), "{hint}");
     check("{% for i in parameters.tags %}${{ loop.index }}/${{ loop.length }} {% endfor %}", "1/2 2/2 ");
     check("{% if parameters.empty %}true{% endif %}", "true");
     check("{% if parameters.flag %}a{% elseif parameters.count > 2 %}b{% else %}c{% endif %}", "b");
