@@ -1,4 +1,4 @@
-//! `terrace operator` without a cluster, or with one that refuses it.
+//! `terrace operator` without a cluster, or with an API server that refuses it.
 
 use terrace_tests::{Peer, Project, repository};
 

@@ -60,7 +60,7 @@ impl<'a> Bench<'a> {
         format!("{}-{}", self.behaviour.replace(' ', "-"), self.operation.load(Ordering::Relaxed))
     }
 
-    /// Begins another operation: a provider may remember the calls of one by their steps.
+    /// Begins another operation: a provider may remember calls by operation and step.
     pub(super) fn begin_operation(&self) {
         self.operation.fetch_add(1, Ordering::Relaxed);
     }
