@@ -62,7 +62,8 @@ mod tests {
         let before = Instant::now();
         let deadline = before + limit;
         assert_eq!(progress.extended(deadline, limit), None);
-        Noting { inner: io::empty(), progress: progress.clone() }.read(&mut [0]).unwrap();
+        let read = Noting { inner: io::empty(), progress: progress.clone() }.read(&mut [0]).unwrap();
+        assert_eq!(read, 0);
         let extended = progress.extended(before + Duration::from_secs(59), limit).unwrap();
         assert!(extended >= deadline && extended <= Instant::now() + limit);
         assert_eq!(progress.extended(extended, limit), None, "no progress since");
