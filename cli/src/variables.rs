@@ -1,6 +1,13 @@
 //! The environment of the process, read once.
 
+use secrecy::SecretString;
 use std::collections::BTreeMap;
+
+/// A token without white space around it, such as the line break at the end of a file; `None` if no header can carry it.
+pub(crate) fn token(text: &str) -> Option<SecretString> {
+    let text = text.trim();
+    (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| text.into())
+}
 
 /// Environment variables by name.
 #[derive(Debug, Clone, Default)]

@@ -5,8 +5,9 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::logging;
 use crate::signals::Signals;
-use secrecy::SecretString;
+use crate::variables;
 use terrace_operator::{Operator, OperatorError, ServerSettings, stack};
+use terrace_provider::http::Base;
 use uuid::Uuid;
 
 /// The variable with the token of the operator.
@@ -28,16 +29,25 @@ pub(super) async fn run(
     let settings = context.settings(None)?;
     let configured = settings.server(context.ui)?;
     logging::serve(context, &configured.log, Vec::new())?;
-    let token = context.variables.get(TOKEN).map(SecretString::from);
+    let token = match context.variables.get(TOKEN) {
+        Some(text) => Some(variables::token(text).ok_or_else(|| {
+            Failure::new(format!("{TOKEN} is not a token: it is empty, or has other characters than visible ASCII"))
+                .hint("copy the token of `server.auth` on one line and without quotes")
+        })?),
+        None => None,
+    };
     let operator = Operator {
         server: ServerSettings { url: server.clone(), token, ca_file, allow_plain_http },
         namespace,
         lease_namespace,
-        // The lease tells two processes with one name apart.
+        // Identifies the process in the Lease.
         name: format!("{} {}", settings.actor, Uuid::now_v7()),
     };
     signals.begin_changes();
-    context.ui.print_message(&format!("working through the server at {server}"));
+    // The operator reports an invalid URL, which may contain a password.
+    if let Ok(base) = Base::parse(&server) {
+        context.ui.print_message(&format!("working through the server at {}", base.shown()));
+    }
     operator.run(signals.cancel.clone()).await.map(|()| Exit::Done).map_err(failure)
 }
 

@@ -196,6 +196,10 @@ pub(super) async fn apply(
     };
     let purpose = if destroy { Purpose::Remove } else { Purpose::Provision };
     let new_request = Request::Apply { request, destroy, approved, options: options.clone(), plan: Some(id) };
+    // A repeated call gets the answer of the first one, even if a check would fail by now.
+    if let Some(operation) = shared.find_earlier_request(&caller, &new_request).await? {
+        return Ok(begun(operation));
+    }
     let by = caller.clone();
     let checked = check_request(&shared, new_request, async move |shared, environments, request| {
         let by = |action| Requester::Caller(&by, action);
@@ -209,7 +213,7 @@ pub(super) async fn apply(
         Ok(subject)
     });
     let checked = checked.await?;
-    // A repeated call gets the answer of the first one. This check comes last: that operation may be ending just now.
+    // This check comes last: the operation may be ending just now.
     let is_done = |by: &OperationRow| by.status == OperationStatus::Completed && !caller.has_key();
     if let Some(by) = applied(&shared, &plan).await?.filter(is_done) {
         return Err(Problem::conflict(format!("the plan was applied already, by operation {}", by.id)));

@@ -49,16 +49,24 @@ pub(crate) struct Selected {
     pub(crate) id: String,
 }
 
-/// Why a call fails: texts, or for a validation objects with `error` and `suggestion`.
+/// Why a call fails.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = PickerErrors)]
 pub(super) struct Errors {
-    #[schema(value_type = Vec<Object>)]
-    errors: Vec<JsonValue>,
+    errors: Vec<PickerError>,
+}
+
+/// An error: a text, or an object in the answer to a validation.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum PickerError {
+    Text(String),
+    Validation(Fault),
 }
 
 /// An error of a validation.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = PickerFault)]
 pub(crate) struct Fault {
     /// The error.
     pub(crate) error: String,
@@ -71,18 +79,18 @@ pub(crate) struct Fault {
 #[derive(Debug)]
 pub(crate) struct Failed {
     status: StatusCode,
-    errors: Vec<JsonValue>,
+    errors: Vec<PickerError>,
 }
 
 impl Failed {
     /// An invalid request.
     pub(crate) fn bad_request(error: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, errors: vec![JsonValue::String(error.into())] }
+        Self { status: StatusCode::BAD_REQUEST, errors: vec![PickerError::Text(error.into())] }
     }
 
     /// Objects that are not in the list.
     pub(crate) fn of_objects(faults: Vec<Fault>) -> Self {
-        let errors = faults.into_iter().filter_map(|fault| serde_json::to_value(fault).ok()).collect();
+        let errors = faults.into_iter().map(PickerError::Validation).collect();
         Self { status: StatusCode::BAD_REQUEST, errors }
     }
 
@@ -91,9 +99,9 @@ impl Failed {
         if self.status != StatusCode::BAD_REQUEST {
             return self;
         }
-        let object = |error: JsonValue| match error {
-            JsonValue::String(error) => serde_json::json!({"error": error}),
-            other => other,
+        let object = |error: PickerError| match error {
+            PickerError::Text(error) => PickerError::Validation(Fault { error, suggestion: None }),
+            fault @ PickerError::Validation(_) => fault,
         };
         Self { errors: self.errors.into_iter().map(object).collect(), ..self }
     }
@@ -104,7 +112,7 @@ impl From<Refusal> for Failed {
         let problem = Problem::from(refusal);
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let errors = if problem.errors.is_empty() { vec![problem.detail] } else { problem.errors };
-        Self { status, errors: errors.into_iter().map(JsonValue::String).collect() }
+        Self { status, errors: errors.into_iter().map(PickerError::Text).collect() }
     }
 }
 

@@ -100,7 +100,7 @@ pub(crate) async fn list(
 /// Only their ids count: other fields, such as a state, may have changed. An object that was removed within the `cache` of
 /// the picker may still be valid; an object counts as missing only by a list of the last 5 seconds.
 #[utoipa::path(post, path = "/v1/resources/validate", tag = "custom URL picker", params(ValidationQuery),
-    request_body = ValidationRequest, responses((status = 200, body = String)))]
+    request_body = ValidationRequest, responses((status = 200, body = String, content_type = "application/json")))]
 pub(crate) async fn validate(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,

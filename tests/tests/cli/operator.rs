@@ -59,3 +59,13 @@ fn token_is_not_sent_without_encryption() {
     let ran = project.run_with(&variables, exposed.into_iter().chain(["--allow-plain-http"])).with_code(1);
     ran.prints("terrace operator crds");
 }
+
+#[test]
+fn token_that_no_header_can_carry_is_refused_without_its_value() {
+    let project = Project::new();
+    let ran = project.run_with(&[("TERRACE_OPERATOR_TOKEN", "hunter2 hunter3")], ["operator"]).with_code(1);
+    ran.prints("TERRACE_OPERATOR_TOKEN is not a token");
+    assert!(!ran.to_string().contains("hunter"), "{ran}");
+    let ran = project.run(["operator", "--server", "https://user:hunter2@terrace"]).with_code(1);
+    assert!(!ran.to_string().contains("hunter"), "{ran}");
+}

@@ -92,6 +92,28 @@ fn plan_is_created_shown_and_applied_once_if_unchanged() {
 }
 
 #[test]
+fn repeated_apply_gets_the_first_answer_after_a_change_of_the_configuration() {
+    let project = Project::new();
+    project.write("terrace.yaml", "server: {stacks: true}\n");
+    let server = Served::start(&project, &[]);
+    let page = "{type: local_file, name: page, config: {path: page.html, content: one}}";
+    let descriptor =
+        format!("apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: site}}\nresources: [{page}]\n");
+    let made = plan(&server, &descriptor, "application/json").json();
+    let path = format!("/api/v1/plans/{}/apply", made["id"].as_str().unwrap());
+    let apply = |server: &Served, key: &str| server.call_with("POST", &path, "", &[("idempotency-key", key)]);
+    let first = apply(&server, "mine");
+    assert_eq!(first.status, 202, "{first:?}");
+    ended(&server, first.json()["operation"].as_str().unwrap());
+    drop(server);
+    // The server refuses plain stacks now.
+    project.write("terrace.yaml", "server: {stacks: false}\n");
+    let server = Served::start(&project, &[]);
+    assert_eq!(apply(&server, "another").status, 400);
+    assert_eq!(apply(&server, "mine").json(), first.json());
+}
+
+#[test]
 fn cancelled_plan_is_not_applied() {
     let project = crate::server::requests::project();
     project.make_gate("gate-a");

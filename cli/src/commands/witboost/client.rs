@@ -8,6 +8,7 @@ use super::registrations::Registration;
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::ui::Ui;
+use crate::variables;
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value as Json, json};
@@ -234,17 +235,12 @@ impl Client {
 /// # Errors
 /// When no header can carry it. The message does not repeat it.
 fn well_formed(token: &SecretString) -> Result<SecretString, Failure> {
-    let trimmed = token.expose_secret().trim();
-    let is_sendable = |byte: u8| byte.is_ascii_graphic();
-    if trimmed.is_empty() || !trimmed.bytes().all(is_sendable) {
-        return Err(Failure::new(
-            "the token for Witboost is not a token: it is empty, or has other characters than visible ASCII",
-        )
-        .hint(format!(
-            "copy the whole access token (`{ACCESS_TOKEN}…`) into {TOKEN}, on one line and without quotes"
-        )));
-    }
-    Ok(trimmed.into())
+    variables::token(token.expose_secret()).ok_or_else(|| {
+        Failure::new("the token for Witboost is not a token: it is empty, or has other characters than visible ASCII")
+            .hint(format!(
+                "copy the whole access token (`{ACCESS_TOKEN}…`) into {TOKEN}, on one line and without quotes"
+            ))
+    })
 }
 
 const NEW_TOKEN: &str =
@@ -322,7 +318,9 @@ fn no_exchange(message: String) -> http::Failure {
 
 /// True if a failure answer to the exchange of a token does not come from the platform, whose answers are JSON.
 fn is_foreign(reply: &Reply) -> bool {
-    matches!(reply.status, 300..=399 | 404 | 405 | 407) || (reply.status < 500 && reply.json().is_err())
+    // A limit may be that of the platform or of a gateway.
+    let is_limited = matches!(reply.status, 408 | 425 | 429);
+    matches!(reply.status, 300..=399 | 404 | 405 | 407) || (reply.status < 500 && !is_limited && reply.json().is_err())
 }
 
 /// An access token, which is exchanged for JWTs.
