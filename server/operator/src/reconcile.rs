@@ -17,7 +17,7 @@ use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The pause between looks at drift.
+/// The pause between looks at drift, and at a rival.
 const REST: Duration = Duration::from_secs(60);
 /// The pause after a failed request to the cluster.
 const RETRY: Duration = Duration::from_secs(5);
@@ -74,28 +74,46 @@ pub(crate) async fn reconcile(stack: Arc<Stack>, context: Arc<Context>) -> Resul
             match server.make_plan(&key, inputs::body(&stack, destroy)).await {
                 Ok(answer) => match text(server, &answer).await {
                     Ok(text) => record::planned(status, &new, &answer, text.as_deref(), now),
+                    Err(CallError::TooLarge) => {
+                        record::refused(record::planned(status, &new, &answer, None, now), record::TOO_LARGE)
+                    }
                     Err(error) => failed(status, &error),
                 },
                 Err(CallError::Refused { message, .. }) => record::not_planned(status, &new, &message, now),
+                Err(CallError::TooLarge) => {
+                    record::refused(record::not_planned(status, &new, record::TOO_LARGE, now), record::TOO_LARGE)
+                }
                 Err(error) => failed(status, &error),
             }
         }
         Next::ReadPlan(id) => match server.plan(&id).await {
             Ok(answer) => match text(server, &answer).await {
                 Ok(text) => record::read(status, &answer, text.as_deref(), now),
+                Err(CallError::TooLarge) => record::refused(status, record::TOO_LARGE),
                 Err(error) => failed(status, &error),
             },
-            Err(CallError::Refused { status: 404, .. }) => record::lost(status),
+            Err(CallError::Refused { status: 404, .. }) => record::lost(status, now),
+            Err(CallError::TooLarge) => record::refused(status, record::TOO_LARGE),
             Err(error) => failed(status, &error),
         },
-        Next::Refuse(why) => record::refused(status, &why),
+        Next::Blocked(_) => status,
         Next::Begin => record::begun(status),
         Next::Apply(plan) => match server.apply(&key("stack-apply", &plan), &plan).await {
             Ok(id) => record::sent(status, id),
-            Err(CallError::Refused { status: code @ (400 | 404 | 409 | 422), message }) => {
-                tracing::info!(stack = stack.name_any(), code, message, "the server does not apply a plan");
-                record::not_applied(status, &message, now)
-            }
+            // An earlier call may have started the operation: the server checks the caller and the plan before the key.
+            Err(CallError::Refused { status: code, message }) => match operation_of(server, &plan).await {
+                Ok(Some(id)) => record::sent(status, id),
+                Ok(None) => {
+                    tracing::info!(stack = stack.name_any(), code, message, "the server does not apply a plan");
+                    record::not_applied(status, &message, now)
+                }
+                Err(error) => failed(status, &error),
+            },
+            Err(error) => failed(status, &error),
+        },
+        Next::FindOperation(plan) => match operation_of(server, &plan).await {
+            Ok(Some(id)) => record::sent(status, id),
+            Ok(None) => record::withdrawn(status),
             Err(error) => failed(status, &error),
         },
         Next::ReadOperation(id) => match server.operation(&id).await {
@@ -110,7 +128,7 @@ pub(crate) async fn reconcile(stack: Arc<Stack>, context: Arc<Context>) -> Resul
             Err(error) => failed(status, &error),
         },
     };
-    let new_status = record::summarized(new_status, &stack, now);
+    let new_status = record::summarized(new_status, &stack, rival.as_deref(), now);
     let is_unchanged = stack.status.as_ref() == Some(&new_status);
     if !is_unchanged {
         set_status(&context.client, &stack, &new_status).await?;
@@ -124,7 +142,7 @@ pub(crate) async fn reconcile(stack: Arc<Stack>, context: Arc<Context>) -> Resul
         Next::Nothing => Action::await_change(),
         Next::Wait(pause) => Action::requeue(pause),
         Next::ReadPlan(_) | Next::ReadOperation(_) => Action::requeue(POLL),
-        Next::ReadDrift(_) => Action::requeue(REST),
+        Next::ReadDrift(_) | Next::Blocked(_) => Action::requeue(REST),
         // The write leads to a new version of the object, and this to the next action.
         _ if !is_unchanged => Action::requeue(REST),
         _ => Action::requeue(POLL),
@@ -133,9 +151,17 @@ pub(crate) async fn reconcile(stack: Arc<Stack>, context: Arc<Context>) -> Resul
 
 /// The text of a finished plan.
 async fn text(server: &Server, answer: &PlanAnswer) -> Result<Option<String>, CallError> {
-    match answer.plan.is_null() {
-        true => Ok(None),
-        false => server.plan_text(&answer.id).await.map(Some),
+    match answer.plan {
+        None => Ok(None),
+        Some(_) => server.plan_text(&answer.id).await.map(Some),
+    }
+}
+
+/// The operation of a plan, if the server has one.
+async fn operation_of(server: &Server, plan: &str) -> Result<Option<String>, CallError> {
+    match server.plan(plan).await {
+        Err(CallError::Refused { status: 404, .. }) => Ok(None),
+        answer => answer.map(|answer| answer.operation),
     }
 }
 

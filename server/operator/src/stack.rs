@@ -152,6 +152,9 @@ pub enum Phase {
     ApplyFailed,
     /// The objects are as described.
     Ready,
+    /// A word of another version of the operator.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A plan.
@@ -192,6 +195,9 @@ pub enum PlanState {
     Refused,
     /// The server made no plan, or a plan with errors. The operator plans again after a pause.
     Failed,
+    /// A word of another version of the operator: this one plans again.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Counts of actions.
@@ -240,6 +246,9 @@ pub enum OperationState {
     Completed,
     /// It ended otherwise.
     Failed,
+    /// A word of another version of the operator: this one reads the operation from the server.
+    #[serde(other)]
+    Unknown,
 }
 
 /// The findings of a drift scan.
