@@ -4,7 +4,7 @@ use crate::leader::Candidate;
 use crate::outage::Outage;
 use crate::reconcile::{Context, reconcile, retry};
 use crate::server::{Server, ServerSettings};
-use crate::stack::Stack;
+use crate::stack::Watched;
 use futures_util::StreamExt;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::ListParams;
@@ -90,7 +90,7 @@ impl Operator {
         Ok(())
     }
 
-    fn stacks(&self, client: &Client) -> Api<Stack> {
+    fn stacks(&self, client: &Client) -> Api<Watched> {
         match &self.namespace {
             Some(namespace) => Api::namespaced(client.clone(), namespace),
             None => Api::all(client.clone()),

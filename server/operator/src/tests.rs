@@ -3,15 +3,16 @@
 use crate::decide::{Next, next};
 use crate::inputs;
 use crate::leader::Candidate;
-use crate::reconcile::{Context, reconcile};
+use crate::reconcile::{Context, reconcile, rival};
 use crate::record::{self, NewPlan};
 use crate::server::{DriftAnswer, DriftedAnswer, LARGEST_ANSWER, OperationAnswer, PlanAnswer, Server, ServerSettings};
 use crate::stack::{
     ApprovalMode, Condition, Counts, DEFINITIONS, Deletion, DriftRecord, FINALIZER, OperationRecord, OperationState,
-    Phase, PlanRecord, PlanState, Retry, Stack, StackStatus,
+    Phase, PlanRecord, PlanState, Retry, Stack, StackStatus, Watched,
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::ObjectList;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector;
 use serde_json::{Value as Json, json};
@@ -587,14 +588,14 @@ const OBJECT: &str = "/apis/terrace.dev/v1alpha1/namespaces/n/stacks/a";
 
 /// Reconciles an object once. Returns the status that was written.
 async fn reconciled(object: String, server: Server) -> (Action, Json) {
-    let stack: Stack = serde_json::from_str(&object).unwrap();
+    let watched: Watched = serde_json::from_str(&object).unwrap();
     let (url, calls) = stand_in(move |call, _| match call {
         call if call == format!("GET {OBJECT}") || call == format!("PATCH {OBJECT}/status") => (200, object.clone()),
         _ => (404, "{}".to_owned()),
     });
     let client = kube::Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
     let (stacks, _) = reflector::store();
-    let action = reconcile(Arc::new(stack), Arc::new(Context { client, server, stacks })).await.unwrap();
+    let action = reconcile(Arc::new(watched), Arc::new(Context { client, server, stacks })).await.unwrap();
     let (call, body) = calls.lock().unwrap().last().unwrap().clone();
     assert_eq!(call, format!("PATCH {OBJECT}/status"));
     (action, serde_json::from_str::<Json>(&body).unwrap()["status"].take())
@@ -661,6 +662,42 @@ async fn plan_that_is_too_large_is_reported() {
     assert_eq!((&status["retry"], &status["plans"]), (&Json::Null, &json!(1)));
 }
 
+/// An object that is nested more deeply than the client can parse.
+fn deep() -> String {
+    let nested = format!("{}1{}", r#"{"a":"#.repeat(300), "}".repeat(300));
+    let names = r#""name": "a", "namespace": "n", "uid": "a", "resourceVersion": "7""#;
+    let metadata = format!(r#"{{{names}, "managedFields": [{{"fieldsV1": {nested}}}]}}"#);
+    let spec = format!(r#"{{"environment": "local", "descriptor": {nested}}}"#);
+    format!(r#"{{"metadata": {metadata}, "spec": {spec}, "status": {{"stack": "s@local", "x": {nested}}}}}"#)
+}
+
+#[test]
+fn object_that_cannot_be_parsed_hides_no_others() {
+    let good = json!({"metadata": {"name": "b", "uid": "b"}, "spec": {}}).to_string();
+    let head = r#""kind": "StackList", "apiVersion": "terrace.dev/v1alpha1", "metadata": {}"#;
+    let list = format!(r#"{{{head}, "items": [{}, {good}]}}"#, deep());
+    assert!(serde_json::from_str::<Stack>(&deep()).is_err());
+    let watched: ObjectList<Watched> = serde_json::from_str(&list).unwrap();
+    let names: Vec<_> = watched.items.iter().map(|item| item.metadata.name.as_deref().unwrap()).collect();
+    assert_eq!(names, ["a", "b"]);
+    assert_eq!(watched.items[0].stack.as_deref(), Some("s@local"));
+    let event = format!(r#"{{"type": "MODIFIED", "object": {}}}"#, deep());
+    let event: kube::core::WatchEvent<Watched> = serde_json::from_str(&event).unwrap();
+    assert!(matches!(event, kube::core::WatchEvent::Modified(_)));
+}
+
+#[tokio::test]
+async fn object_that_cannot_be_parsed_gets_a_condition() {
+    let (action, status) = reconciled(deep(), server("http://127.0.0.1:1")).await;
+    let condition = &status["conditions"][0];
+    assert_eq!((&condition["type"], &condition["reason"]), (&json!("Ready"), &json!("Unreadable")));
+    assert!(condition["message"].as_str().unwrap().contains("recursion limit"), "{condition}");
+    assert_eq!(action, Action::await_change());
+    // The cluster ignores a write without a change, so a look at another place of the text must write the same.
+    let moved = format!("\n{}", deep());
+    assert_eq!(reconciled(moved, server("http://127.0.0.1:1")).await.1, status);
+}
+
 #[tokio::test]
 async fn forbidden_lease_is_an_error_at_the_start() {
     let (url, _) = stand_in(|_, _| {
@@ -673,6 +710,26 @@ async fn forbidden_lease_is_an_error_at_the_start() {
     let stop = CancellationToken::new();
     let acquired = tokio::time::timeout(Duration::from_secs(30), candidate.acquire(&stop)).await.unwrap();
     assert_eq!(acquired.unwrap_err(), "leases is forbidden");
+}
+
+#[test]
+fn rival_is_the_oldest_other_object_with_the_stack() {
+    let watched = |name: &str, second: u32, stack: &str| {
+        let metadata = json!({"name": name, "namespace": "n", "uid": name,
+            "creationTimestamp": format!("2026-01-01T00:00:{second:02}Z")});
+        json!({"metadata": metadata, "spec": {"environment": "local"}, "status": {"stack": stack}})
+    };
+    let objects = [
+        watched("c", 3, "s@local"),
+        watched("a", 1, "s@local"),
+        watched("b", 2, "s@local"),
+        watched("o", 0, "o@local"),
+    ];
+    let all: Vec<Arc<Watched>> =
+        objects.iter().map(|object| Arc::new(serde_json::from_value(object.clone()).unwrap())).collect();
+    let of = |object: &Json| rival(&serde_json::from_value(object.clone()).unwrap(), &all);
+    let expected = [Some("n/a".to_owned()), None, Some("n/a".to_owned()), None];
+    assert_eq!(objects.each_ref().map(of), expected);
 }
 
 /// All property names below a schema, or all keys below a value, as paths.
