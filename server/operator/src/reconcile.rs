@@ -111,7 +111,7 @@ pub(crate) async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> R
         Next::Begin => record::begun(status),
         Next::Apply(plan) => match server.apply(&key("stack-apply", &plan), &plan).await {
             Ok(id) => record::sent(status, id),
-            // An earlier call may have started the operation: the server checks the caller and the plan before the key.
+            // A refusal proves nothing: an earlier call may have started the operation before the token lost a right.
             Err(CallError::Refused { status: code, message }) => match operation_of(server, &plan).await {
                 Ok(Some(id)) => record::sent(status, id),
                 Ok(None) => {
