@@ -54,6 +54,7 @@ pub(super) async fn run(
 fn failure(error: OperatorError) -> Failure {
     let hint = match error {
         OperatorError::NoCluster(_) => "set KUBECONFIG, or run in a pod with a service account",
+        OperatorError::NoLease(_) => "grant the rights of docs/operator.md",
         OperatorError::NoStacks(_) => {
             "install the definitions with `terrace operator crds | kubectl apply --server-side -f -`, and grant the \
              rights of docs/operator.md"

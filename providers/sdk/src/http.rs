@@ -104,12 +104,18 @@ pub async fn body(response: &mut Response, max_bytes: usize) -> Result<Vec<u8>, 
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| in_words(&error))? {
         if body.len().saturating_add(chunk.len()) > max_bytes {
-            return Err(format!("the answer has more than {max_bytes} bytes"));
+            return Err(too_long(max_bytes));
         }
         silence::answered();
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+/// The reason of a [`body`] that is longer than its limit, for callers that treat it differently.
+#[must_use]
+pub fn too_long(max_bytes: usize) -> String {
+    format!("the answer has more than {max_bytes} bytes")
 }
 
 /// The innermost cause of an error; never the URL, which may contain a secret.

@@ -19,7 +19,7 @@ pub(crate) enum Next {
     Wait(Duration),
     /// Add the finalizer, before anything that needs it.
     AddFinalizer,
-    /// Remove the finalizer, so that the object goes.
+    /// Remove the finalizer, so that the cluster removes the object.
     RemoveFinalizer,
     /// Have the server plan.
     Plan {
@@ -30,12 +30,14 @@ pub(crate) enum Next {
     },
     /// Read a plan that the server makes.
     ReadPlan(String),
-    /// Record that the plan must not be applied.
-    Refuse(String),
+    /// Nothing, while an older object has the same stack of the state. Its removal triggers no work for this object.
+    Blocked(String),
     /// Record the begin of an operation, before it is sent.
     Begin,
     /// Send the recorded operation, which applies this plan.
     Apply(String),
+    /// Find out whether the server has an operation of this plan. The recorded operation must not be sent any more.
+    FindOperation(String),
     /// Read an operation of the server.
     ReadOperation(String),
     /// Read the newest drift scan of the stack.
@@ -53,32 +55,34 @@ pub(crate) fn next(stack: &Stack, rival: Option<&str>, now: Timestamp) -> Next {
         (false, false) => return Next::AddFinalizer,
         _ => {}
     }
-    // A started operation ends first: it may be changing objects.
-    if let Some(operation) = &status.operation {
-        match (operation.state, &operation.id) {
-            (OperationState::Starting, _) => {
-                return paused(status, now).unwrap_or_else(|| Next::Apply(operation.plan.clone()));
-            }
-            (OperationState::Running, Some(id)) => {
-                return paused(status, now).unwrap_or_else(|| Next::ReadOperation(id.clone()));
-            }
-            (OperationState::Running | OperationState::Completed | OperationState::Failed, _) => {}
-        }
-    }
-    // Without an operation the `Stack` has created nothing.
-    if is_deleted && (stack.spec.deletion == Deletion::Orphan || status.operation.is_none()) {
-        return Next::RemoveFinalizer;
-    }
     let inputs = inputs::digest(stack, is_deleted);
     let is_same = status.retry.as_ref().is_some_and(|retry| retry.inputs == inputs);
     let pause = if is_same { paused(status, now) } else { None };
+    // A started operation ends first: it may be changing objects.
+    if let Some(operation) = &status.operation {
+        let plan = || operation.plan.clone();
+        match (operation.state, &operation.id) {
+            (OperationState::Completed | OperationState::Failed, _) => {}
+            (_, Some(id)) => return paused(status, now).unwrap_or_else(|| Next::ReadOperation(id.clone())),
+            (OperationState::Starting, None) if may_send(stack, status, &inputs, rival) => {
+                return paused(status, now).unwrap_or_else(|| Next::Apply(plan()));
+            }
+            (_, None) => return pause.unwrap_or_else(|| Next::FindOperation(plan())),
+        }
+    }
+    // Without a stack the server made no plan, and of two objects the older one has the stack. A plan without changes
+    // takes existing objects over, so an object without an operation may have some.
+    let has_nothing = status.operation.is_none() && (status.stack.is_none() || rival.is_some());
+    if is_deleted && (stack.spec.deletion == Deletion::Orphan || has_nothing) {
+        return Next::RemoveFinalizer;
+    }
     let plan_again = || Next::Plan { destroy: is_deleted, inputs: inputs.clone() };
     let Some(plan) = status.plan.as_ref().filter(|plan| plan.inputs == inputs) else {
         return pause.unwrap_or_else(plan_again);
     };
     match (plan.state, &plan.id) {
         (PlanState::Running, Some(id)) => pause.unwrap_or_else(|| Next::ReadPlan(id.clone())),
-        (PlanState::Failed | PlanState::Running, _) => pause.unwrap_or_else(plan_again),
+        (PlanState::Failed | PlanState::Running | PlanState::Unknown, _) => pause.unwrap_or_else(plan_again),
         (PlanState::Refused, _) => Next::Nothing,
         (PlanState::Empty, _) if is_deleted => Next::RemoveFinalizer,
         (PlanState::Empty, _) => rest(status, pause),
@@ -86,16 +90,30 @@ pub(crate) fn next(stack: &Stack, rival: Option<&str>, now: Timestamp) -> Next {
             Some(OperationState::Completed) if is_deleted => Next::RemoveFinalizer,
             Some(OperationState::Completed) => rest(status, pause),
             Some(_) => pause.unwrap_or_else(plan_again),
-            None => match rival {
-                Some(rival) => Next::Refuse(format!(
-                    "`{rival}` has the stack `{}` already: delete one of the two",
-                    status.stack.as_deref().unwrap_or_default()
-                )),
+            None => match blocked(stack, status, rival) {
+                Some(why) => Next::Blocked(why),
                 None if is_approved(stack, plan) => pause.unwrap_or(Next::Begin),
                 None => Next::Nothing,
             },
         },
     }
+}
+
+/// Whether the recorded operation may be sent, once more or for the first time.
+fn may_send(stack: &Stack, status: &StackStatus, inputs: &str, rival: Option<&str>) -> bool {
+    let plan = status.plan.as_ref().filter(|plan| outcome(status, plan).is_some() && plan.inputs == inputs);
+    rival.is_none() && plan.is_some_and(|plan| is_approved(stack, plan))
+}
+
+/// Why a plan that could be applied is not: an older object has the stack.
+pub(crate) fn blocked(stack: &Stack, status: &StackStatus, rival: Option<&str>) -> Option<String> {
+    let plan = status.plan.as_ref().filter(|plan| plan.state == PlanState::Made)?;
+    let rival = rival.filter(|_| outcome(status, plan).is_none())?;
+    let name = status.stack.as_deref().unwrap_or_default();
+    Some(match stack.metadata.deletion_timestamp {
+        Some(_) => format!("`{rival}` has the stack `{name}`: set `deletion: Orphan` to remove only this object"),
+        None => format!("`{rival}` has the stack `{name}` already: delete one of the two objects"),
+    })
 }
 
 /// Reads drift while there is nothing to do.
@@ -121,10 +139,14 @@ pub(crate) fn outcome(status: &StackStatus, plan: &PlanRecord) -> Option<Operati
 
 /// Whether exactly this plan is approved.
 fn is_approved(stack: &Stack, plan: &PlanRecord) -> bool {
-    let Some(digest) = plan.digest.as_deref() else { return false };
+    has_digest(stack, plan)
+        || (plan.digest.is_some() && stack.spec.approval == ApprovalMode::Automatic && is_harmless(plan))
+}
+
+/// Whether the annotation has the digest of this plan.
+pub(crate) fn has_digest(stack: &Stack, plan: &PlanRecord) -> bool {
     let annotation = stack.metadata.annotations.as_ref().and_then(|all| all.get(APPROVE));
-    annotation.is_some_and(|approved| approved.trim() == digest)
-        || (stack.spec.approval == ApprovalMode::Automatic && is_harmless(plan))
+    annotation.zip(plan.digest.as_deref()).is_some_and(|(approved, digest)| approved.trim() == digest)
 }
 
 /// Whether a plan deletes and replaces nothing. Without a review, a descriptor that lost its content would delete all.

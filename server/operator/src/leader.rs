@@ -4,6 +4,7 @@
 //! clock. Each write names the version that was read, so two processes cannot take the Lease at once. A process that
 //! cannot renew stops its work before the duration ends.
 
+use crate::outage::Outage;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -38,50 +39,55 @@ struct Seen {
     since: Instant,
 }
 
+/// Why a Lease cannot be read or written.
+struct LeaseError {
+    /// Whether the cluster grants no right to it.
+    is_forbidden: bool,
+    message: String,
+}
+
 impl Candidate {
     pub(crate) fn new(api: Api<Lease>, name: String, identity: String) -> Self {
         Self { api, name, identity }
     }
 
-    /// Waits until this process holds the Lease, or until `stop`. Returns true if it holds it.
-    pub(crate) async fn acquire(&self, stop: &CancellationToken) -> bool {
+    /// Waits until this process holds the Lease, or until `stop`. Returns the start of the request that took it, and
+    /// `None` after `stop`.
+    ///
+    /// # Errors
+    /// The message of the cluster if it forbids the first look at the Lease. Later refusals are an outage.
+    pub(crate) async fn acquire(&self, stop: &CancellationToken) -> Result<Option<Instant>, String> {
         let mut seen = None;
         let mut is_logged = false;
+        let mut is_first = true;
+        let mut outage = Outage::new("the lease cannot be read or written now", "the lease can be read and written");
         loop {
+            let began = Instant::now();
             match self.try_acquire(&mut seen).await {
-                Ok(None) => return true,
-                Ok(Some(holder)) if !is_logged => {
-                    tracing::info!(holder, "another operator leads: waiting");
+                Ok(holder) => {
+                    outage.ended();
+                    let Some(holder) = holder else { return Ok(Some(began)) };
+                    if !is_logged {
+                        tracing::info!(holder, "another operator leads: waiting");
+                    }
                     is_logged = true;
                 }
-                Ok(Some(_)) => {}
-                Err(error) => tracing::warn!(error, "cannot read or write the lease now"),
+                Err(error) if error.is_forbidden && is_first => return Err(error.message),
+                Err(error) => {
+                    outage.began(&error.message);
+                }
             }
+            is_first = false;
             tokio::select! {
                 () = tokio::time::sleep(PAUSE) => {}
-                () = stop.cancelled() => return false,
+                () = stop.cancelled() => return Ok(None),
             }
         }
     }
 
-    /// Renews the Lease until it is lost.
-    pub(crate) async fn keep(&self) {
-        let mut renewed = Instant::now();
-        loop {
-            tokio::time::sleep(PAUSE).await;
-            match self.try_acquire(&mut None).await {
-                Ok(None) => renewed = Instant::now(),
-                Ok(Some(holder)) => {
-                    tracing::warn!(holder, "another operator took the lease");
-                    return;
-                }
-                Err(error) if renewed.elapsed() + TIMEOUT + PAUSE > DEADLINE => {
-                    tracing::warn!(error, "the lease cannot be renewed: this operator stops leading");
-                    return;
-                }
-                Err(error) => tracing::info!(error, "the lease cannot be renewed now"),
-            }
-        }
+    /// Renews the Lease until it is lost. `since` is the start of the request that took it.
+    pub(crate) async fn keep(&self, since: Instant) {
+        keep(since, async || self.try_acquire(&mut None).await).await;
     }
 
     /// Gives the Lease back, so that the next holder need not wait.
@@ -99,11 +105,14 @@ impl Candidate {
     }
 
     /// Takes or renews the Lease if that is possible now. Returns the holder that prevents it.
-    async fn try_acquire(&self, seen: &mut Option<Seen>) -> Result<Option<String>, String> {
+    async fn try_acquire(&self, seen: &mut Option<Seen>) -> Result<Option<String>, LeaseError> {
         let attempt = tokio::time::timeout(TIMEOUT, self.attempt(seen)).await;
         match attempt {
-            Err(_) => Err("no answer".to_owned()),
-            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(LeaseError { is_forbidden: false, message: "no answer".to_owned() }),
+            Ok(Err(kube::Error::Api(answer))) => {
+                Err(LeaseError { is_forbidden: answer.code == 403, message: answer.message.clone() })
+            }
+            Ok(Err(error)) => Err(LeaseError { is_forbidden: false, message: error.to_string() }),
             Ok(Ok(holder)) => Ok(holder),
         }
     }
@@ -145,6 +154,37 @@ impl Candidate {
     }
 }
 
+/// Renews a Lease until it is lost.
+///
+/// Its duration begins when the API server writes, which may be long before the answer: so the start of a request
+/// counts, not its end.
+async fn keep(since: Instant, mut renew: impl AsyncFnMut() -> Result<Option<String>, LeaseError>) {
+    let mut renewed = since;
+    let mut outage = Outage::new("the lease cannot be renewed now", "the lease is renewed again");
+    loop {
+        tokio::time::sleep(PAUSE).await;
+        let began = Instant::now();
+        match renew().await {
+            Ok(None) => {
+                outage.ended();
+                renewed = began;
+            }
+            Ok(Some(holder)) => {
+                tracing::warn!(holder, "another operator took the lease");
+                return;
+            }
+            Err(error) => {
+                outage.began(&error.message);
+            }
+        }
+        // The next request may take its whole time.
+        if renewed.elapsed() + PAUSE + TIMEOUT > DEADLINE {
+            tracing::warn!("the lease cannot be renewed: this operator stops leading");
+            return;
+        }
+    }
+}
+
 /// The result of a write: another process was faster if the server reports a conflict.
 fn written(result: Result<Lease, kube::Error>) -> Result<Option<String>, kube::Error> {
     match result {
@@ -181,6 +221,27 @@ mod tests {
         assert!(!is_expired(&mut seen, "2".to_owned(), DURATION));
         tokio::time::advance(DURATION).await;
         assert!(is_expired(&mut seen, "2".to_owned(), DURATION));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_renewal_counts_from_its_start() {
+        let since = Instant::now();
+        let mut renewals = 0;
+        let renew = async || {
+            renewals += 1;
+            // The first renewal and those after the fourth are slow.
+            if !(2..=4).contains(&renewals) {
+                tokio::time::sleep(TIMEOUT - Duration::from_millis(1)).await;
+            }
+            match renewals {
+                1 => Ok(None),
+                _ => Err(LeaseError { is_forbidden: false, message: "no answer".to_owned() }),
+            }
+        };
+        keep(since, renew).await;
+        // The API server may have written the only renewal as soon as its request began.
+        let written = since + PAUSE;
+        assert!(written.elapsed() <= DEADLINE, "{:?}", written.elapsed());
     }
 
     #[test]

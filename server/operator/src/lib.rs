@@ -7,7 +7,7 @@
 //!
 //! Read in this order: [`stack`] (the custom resource), `inputs` (the input of a plan), `decide` (the next action of an
 //! object), `record` (its status after an action), `server` (the client of the native API), `reconcile` (carries
-//! actions out), `leader` (one of several operators works), [`operator`] (starts all).
+//! actions out), `leader` (one of several operators works), `outage` (logs it), [`operator`] (starts all).
 #![forbid(unsafe_code)]
 // Tests may slice strings: a wrong index fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
@@ -16,6 +16,7 @@ mod decide;
 mod inputs;
 mod leader;
 pub mod operator;
+mod outage;
 mod reconcile;
 mod record;
 mod server;

@@ -1,9 +1,10 @@
 //! The operator as a whole: election, then the controller, until it loses the Lease or is stopped.
 
 use crate::leader::Candidate;
+use crate::outage::Outage;
 use crate::reconcile::{Context, reconcile, retry};
 use crate::server::{Server, ServerSettings};
-use crate::stack::Stack;
+use crate::stack::Watched;
 use futures_util::StreamExt;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::ListParams;
@@ -17,7 +18,11 @@ use tokio_util::sync::CancellationToken;
 /// The name of the Lease. An operator of a single namespace adds its name.
 const LEASE: &str = "terrace-operator";
 /// Objects that are reconciled at once.
-const CONCURRENCY: u16 = 16;
+const CONCURRENCY: u16 = 4;
+/// How long running reconciliations may go on after a stop. Kubernetes kills a pod 30 seconds after its stop.
+const GRACE: Duration = Duration::from_secs(10);
+/// The limit of a request at the start.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longer than a watch without events, which the API server ends after five minutes.
 const READ_TIMEOUT: Duration = Duration::from_secs(330);
 
@@ -46,14 +51,17 @@ pub enum OperatorError {
     /// The API server refuses to list the custom resources.
     #[error("the custom resources cannot be listed: {0}")]
     NoStacks(String),
+    /// The API server forbids to read or write the Lease.
+    #[error("the lease cannot be read or written: {0}")]
+    NoLease(String),
 }
 
 impl Operator {
     /// Works until `stop`: waits for the Lease, and reconciles objects while it has it.
     ///
     /// # Errors
-    /// When no cluster is configured, settings are invalid, or the cluster refuses to list the custom resources at the
-    /// start. Later failures are retried.
+    /// When no cluster is configured, settings are invalid, or the cluster refuses the custom resources or the Lease at
+    /// the start. Later failures are retried.
     pub async fn run(self, stop: CancellationToken) -> Result<(), OperatorError> {
         let server = Server::new(&self.server).map_err(OperatorError::Server)?;
         let no_cluster = |error: &dyn std::error::Error| OperatorError::NoCluster(in_words(error));
@@ -61,24 +69,20 @@ impl Operator {
         config.read_timeout = Some(READ_TIMEOUT);
         let lease_namespace = self.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).map_err(|error| no_cluster(&error))?;
-        self.check(&client).await?;
+        tokio::select! {
+            checked = self.check(&client) => checked?,
+            () = stop.cancelled() => return Ok(()),
+        }
         let leases: Api<Lease> = Api::namespaced(client.clone(), &lease_namespace);
         let lease = self.namespace.as_ref().map_or_else(|| LEASE.to_owned(), |name| format!("{LEASE}-{name}"));
         let candidate = Candidate::new(leases, lease, self.name.clone());
-        while candidate.acquire(&stop).await {
+        while let Some(since) = candidate.acquire(&stop).await.map_err(OperatorError::NoLease)? {
             tracing::info!(identity = self.name, "this operator leads");
-            let lost = stop.child_token();
-            let work = self.control(client.clone(), server.clone(), lost.clone());
-            let mut work = std::pin::pin!(work);
-            tokio::select! {
-                () = &mut work => {}
-                () = candidate.keep() => {
-                    // Another operator may lead in a moment: requests in flight have keys and name versions of objects.
-                    lost.cancel();
-                    continue;
-                }
+            let work = self.control(client.clone(), server.clone(), stop.clone());
+            // Another operator may lead in a moment: requests in flight have keys and name versions of objects.
+            if lead(work, candidate.keep(since), &stop).await {
+                candidate.release().await;
             }
-            candidate.release().await;
             if stop.is_cancelled() {
                 break;
             }
@@ -86,7 +90,7 @@ impl Operator {
         Ok(())
     }
 
-    fn stacks(&self, client: &Client) -> Api<Stack> {
+    fn stacks(&self, client: &Client) -> Api<Watched> {
         match &self.namespace {
             Some(namespace) => Api::namespaced(client.clone(), namespace),
             None => Api::all(client.clone()),
@@ -95,16 +99,17 @@ impl Operator {
 
     /// Fails early if the definitions or the rights are missing. An unreachable API server may come back.
     async fn check(&self, client: &Client) -> Result<(), OperatorError> {
-        match self.stacks(client).list(&ListParams::default().limit(1)).await {
-            Err(kube::Error::Api(answer)) if matches!(answer.code, 401 | 403 | 404) => {
-                Err(OperatorError::NoStacks(answer.message.clone()))
+        let (stacks, params) = (self.stacks(client), ListParams::default().limit(1));
+        let why = match tokio::time::timeout(CHECK_TIMEOUT, stacks.list(&params)).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(kube::Error::Api(answer))) if matches!(answer.code, 401 | 403 | 404) => {
+                return Err(OperatorError::NoStacks(answer.message.clone()));
             }
-            Err(error) => {
-                tracing::warn!(error = in_words(&error), "the API server of the cluster cannot be reached: waiting");
-                Ok(())
-            }
-            Ok(_) => Ok(()),
-        }
+            Ok(Err(error)) => in_words(&error),
+            Err(_) => "no answer".to_owned(),
+        };
+        tracing::warn!(error = why, "the API server of the cluster cannot be reached: waiting");
+        Ok(())
     }
 
     /// Reconciles objects until `stop`, then ends running reconciliations.
@@ -114,17 +119,38 @@ impl Operator {
         let context = Arc::new(Context { client, server, stacks: controller.store() });
         let reconciled =
             controller.graceful_shutdown_on(async move { stop.cancelled().await }).run(reconcile, retry, context);
-        reconciled
-            .for_each(|result| async move {
-                match result {
-                    // The object went away meanwhile; `retry` logs failed reconciliations.
-                    Ok(_) | Err(Error::ObjectNotFound(_) | Error::ReconcilerFailed(..)) => {}
-                    Err(error) => {
-                        tracing::warn!(error = in_words(&error), "the custom resources cannot be watched now")
-                    }
+        let mut reconciled = std::pin::pin!(reconciled);
+        let mut outage =
+            Outage::new("the custom resources cannot be watched now", "the custom resources are watched again");
+        while let Some(result) = reconciled.next().await {
+            match result {
+                Ok(_) => {
+                    outage.ended();
                 }
-            })
-            .await;
+                // The object went away meanwhile; `retry` logs failed reconciliations.
+                Err(Error::ObjectNotFound(_) | Error::ReconcilerFailed(..)) => {}
+                Err(error) => {
+                    outage.began(&in_words(&error));
+                }
+            }
+        }
+    }
+}
+
+/// Works until the work ends, the Lease is lost, or [`GRACE`] is over after `stop`. Drops what still runs. Returns
+/// whether the Lease may be released.
+async fn lead(work: impl Future<Output = ()>, keep: impl Future<Output = ()>, stop: &CancellationToken) -> bool {
+    let give_up = async {
+        stop.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        () = work => true,
+        () = keep => false,
+        () = give_up => {
+            tracing::info!("some reconciliations did not end in time: the next leader continues them");
+            true
+        }
     }
 }
 
@@ -140,4 +166,26 @@ fn in_words(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn stop_waits_for_reconciliations_no_longer_than_the_grace() {
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let since = Instant::now();
+        let led = tokio::time::timeout(GRACE * 2, lead(pending(), pending(), &stop)).await;
+        assert_eq!(led, Ok(true), "the lease stays");
+        assert_eq!(since.elapsed().as_secs(), GRACE.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lost_lease_is_not_released() {
+        assert!(!lead(pending(), async {}, &CancellationToken::new()).await);
+    }
 }

@@ -7,9 +7,10 @@ use crate::decide::{Next, POLL, next};
 use crate::inputs;
 use crate::record::{self, NewPlan};
 use crate::server::{CallError, PlanAnswer, Server};
-use crate::stack::{FINALIZER, Stack, StackStatus};
+use crate::stack::{FINALIZER, Phase, Stack, Watched};
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
+use kube::core::{NamespaceResourceScope, ObjectMeta};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::Store;
 use kube::{Api, Client, Resource, ResourceExt};
@@ -17,7 +18,7 @@ use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The pause between looks at drift.
+/// The pause between looks at drift, and at a rival.
 const REST: Duration = Duration::from_secs(60);
 /// The pause after a failed request to the cluster.
 const RETRY: Duration = Duration::from_secs(5);
@@ -29,7 +30,7 @@ pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) server: Server,
     /// All objects that the operator sees.
-    pub(crate) stacks: Store<Stack>,
+    pub(crate) stacks: Store<Watched>,
 }
 
 /// A failed request to the cluster. The controller repeats the reconciliation after [`RETRY`].
@@ -47,7 +48,17 @@ pub(crate) enum ReconcileError {
 ///
 /// # Errors
 /// When the result cannot be recorded.
-pub(crate) async fn reconcile(stack: Arc<Stack>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+pub(crate) async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    let stacks: Api<Stack> = api(&context.client, &*watched);
+    let stack = match in_time(stacks.get_opt(&watched.name_any())).await {
+        Ok(Some(stack)) => stack,
+        Ok(None) => return Ok(Action::await_change()),
+        Err(ReconcileError::Cluster(error)) => match *error {
+            kube::Error::SerdeError(error) => return unreadable(&context.client, &watched, &error).await,
+            error => return Err(Box::new(error).into()),
+        },
+        Err(error) => return Err(error),
+    };
     let (now, rival) = (Timestamp::now(), rival(&stack, &context.stacks.state()));
     let status = stack.status.clone().unwrap_or_default();
     let inputs = inputs::digest(&stack, stack.metadata.deletion_timestamp.is_some());
@@ -74,28 +85,46 @@ pub(crate) async fn reconcile(stack: Arc<Stack>, context: Arc<Context>) -> Resul
             match server.make_plan(&key, inputs::body(&stack, destroy)).await {
                 Ok(answer) => match text(server, &answer).await {
                     Ok(text) => record::planned(status, &new, &answer, text.as_deref(), now),
+                    Err(CallError::TooLarge) => {
+                        record::refused(record::planned(status, &new, &answer, None, now), record::TOO_LARGE)
+                    }
                     Err(error) => failed(status, &error),
                 },
                 Err(CallError::Refused { message, .. }) => record::not_planned(status, &new, &message, now),
+                Err(CallError::TooLarge) => {
+                    record::refused(record::not_planned(status, &new, record::TOO_LARGE, now), record::TOO_LARGE)
+                }
                 Err(error) => failed(status, &error),
             }
         }
         Next::ReadPlan(id) => match server.plan(&id).await {
             Ok(answer) => match text(server, &answer).await {
                 Ok(text) => record::read(status, &answer, text.as_deref(), now),
+                Err(CallError::TooLarge) => record::refused(status, record::TOO_LARGE),
                 Err(error) => failed(status, &error),
             },
-            Err(CallError::Refused { status: 404, .. }) => record::lost(status),
+            Err(CallError::Refused { status: 404, .. }) => record::lost(status, now),
+            Err(CallError::TooLarge) => record::refused(status, record::TOO_LARGE),
             Err(error) => failed(status, &error),
         },
-        Next::Refuse(why) => record::refused(status, &why),
+        Next::Blocked(_) => status,
         Next::Begin => record::begun(status),
         Next::Apply(plan) => match server.apply(&key("stack-apply", &plan), &plan).await {
             Ok(id) => record::sent(status, id),
-            Err(CallError::Refused { status: code @ (400 | 404 | 409 | 422), message }) => {
-                tracing::info!(stack = stack.name_any(), code, message, "the server does not apply a plan");
-                record::not_applied(status, &message, now)
-            }
+            // A refusal proves nothing: an earlier call may have started the operation before the token lost a right.
+            Err(CallError::Refused { status: code, message }) => match operation_of(server, &plan).await {
+                Ok(Some(id)) => record::sent(status, id),
+                Ok(None) => {
+                    tracing::info!(stack = stack.name_any(), code, message, "the server does not apply a plan");
+                    record::not_applied(status, &message, now)
+                }
+                Err(error) => failed(status, &error),
+            },
+            Err(error) => failed(status, &error),
+        },
+        Next::FindOperation(plan) => match operation_of(server, &plan).await {
+            Ok(Some(id)) => record::sent(status, id),
+            Ok(None) => record::withdrawn(status),
             Err(error) => failed(status, &error),
         },
         Next::ReadOperation(id) => match server.operation(&id).await {
@@ -110,21 +139,21 @@ pub(crate) async fn reconcile(stack: Arc<Stack>, context: Arc<Context>) -> Resul
             Err(error) => failed(status, &error),
         },
     };
-    let new_status = record::summarized(new_status, &stack, now);
+    let new_status = record::summarized(new_status, &stack, rival.as_deref(), now);
     let is_unchanged = stack.status.as_ref() == Some(&new_status);
     if !is_unchanged {
-        set_status(&context.client, &stack, &new_status).await?;
+        set_status(&context.client, &stack, &json!(new_status)).await?;
         if stack.status.as_ref().map(|status| status.phase) != Some(new_status.phase) {
             let (namespace, name, phase) = (stack.namespace().unwrap_or_default(), stack.name_any(), new_status.phase);
             tracing::info!(namespace, name, ?phase, plan = new_status.plan.as_ref().and_then(|plan| plan.id.clone()));
         }
     }
-    let after = Stack { status: Some(new_status), ..(*stack).clone() };
+    let after = Stack { status: Some(new_status), ..stack };
     Ok(match next(&after, rival.as_deref(), now) {
         Next::Nothing => Action::await_change(),
         Next::Wait(pause) => Action::requeue(pause),
         Next::ReadPlan(_) | Next::ReadOperation(_) => Action::requeue(POLL),
-        Next::ReadDrift(_) => Action::requeue(REST),
+        Next::ReadDrift(_) | Next::Blocked(_) => Action::requeue(REST),
         // The write leads to a new version of the object, and this to the next action.
         _ if !is_unchanged => Action::requeue(REST),
         _ => Action::requeue(POLL),
@@ -133,14 +162,35 @@ pub(crate) async fn reconcile(stack: Arc<Stack>, context: Arc<Context>) -> Resul
 
 /// The text of a finished plan.
 async fn text(server: &Server, answer: &PlanAnswer) -> Result<Option<String>, CallError> {
-    match answer.plan.is_null() {
-        true => Ok(None),
-        false => server.plan_text(&answer.id).await.map(Some),
+    match answer.plan {
+        None => Ok(None),
+        Some(_) => server.plan_text(&answer.id).await.map(Some),
     }
 }
 
+/// The operation of a plan, if the server has one.
+async fn operation_of(server: &Server, plan: &str) -> Result<Option<String>, CallError> {
+    match server.plan(plan).await {
+        Err(CallError::Refused { status: 404, .. }) => Ok(None),
+        answer => answer.map(|answer| answer.operation),
+    }
+}
+
+/// Reports an object that cannot be parsed, in its own status. Its other records stay.
+async fn unreadable(client: &Client, watched: &Watched, error: &serde_json::Error) -> Result<Action, ReconcileError> {
+    // The position moves with the status. Without it and without a time, a repeated write changes nothing.
+    let text = error.to_string();
+    let cause = text.split(" at line ").next().unwrap_or_default();
+    let message =
+        format!("the object cannot be read ({cause}): put a descriptor with more than 100 levels into `text`");
+    tracing::warn!(namespace = watched.namespace(), name = watched.name_any(), %error, "an object cannot be read");
+    let condition = json!({"type": "Ready", "status": "False", "reason": "Unreadable", "message": message});
+    set_status(client, watched, &json!({"phase": Phase::PlanFailed, "conditions": [condition]})).await?;
+    Ok(Action::await_change())
+}
+
 /// Repeats a reconciliation that could not be recorded.
-pub(crate) fn retry(stack: Arc<Stack>, error: &ReconcileError, _: Arc<Context>) -> Action {
+pub(crate) fn retry(stack: Arc<Watched>, error: &ReconcileError, _: Arc<Context>) -> Action {
     // Another copy of the object is newer, or the object is gone.
     let is_stale = matches!(error, ReconcileError::Cluster(error)
         if matches!(&**error, kube::Error::Api(answer) if matches!(answer.code, 404 | 409)));
@@ -152,43 +202,44 @@ pub(crate) fn retry(stack: Arc<Stack>, error: &ReconcileError, _: Arc<Context>) 
 }
 
 /// The oldest other object with the same stack of the state, if it is older than this one.
-fn rival(stack: &Stack, all: &[Arc<Stack>]) -> Option<String> {
-    let name = |stack: &Stack| stack.status.as_ref().and_then(|status| status.stack.clone());
-    let age = |stack: &Stack| (stack.metadata.creation_timestamp.clone().map(|time| time.0), stack.uid());
-    let own = name(stack)?;
-    let rivals = all.iter().filter(|other| name(other).as_ref() == Some(&own) && age(other) < age(stack));
-    let oldest = rivals.min_by_key(|other| age(other))?;
+pub(crate) fn rival(stack: &Stack, all: &[Arc<Watched>]) -> Option<String> {
+    let age = |metadata: &ObjectMeta| (metadata.creation_timestamp.clone().map(|time| time.0), metadata.uid.clone());
+    let (own, own_age) = (stack.status.as_ref()?.stack.as_ref()?, age(&stack.metadata));
+    let rivals = all.iter().filter(|other| other.stack.as_ref() == Some(own) && age(&other.metadata) < own_age);
+    let oldest = rivals.min_by_key(|other| age(&other.metadata))?;
     Some(format!("{}/{}", oldest.namespace().unwrap_or_default(), oldest.name_any()))
 }
 
-fn api(client: &Client, stack: &Stack) -> Api<Stack> {
+fn api<K>(client: &Client, stack: &impl ResourceExt) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
     Api::namespaced(client.clone(), &stack.namespace().unwrap_or_default())
+}
+
+/// A request to the cluster, within its limit.
+async fn in_time<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, ReconcileError> {
+    let answer = tokio::time::timeout(CLUSTER_TIMEOUT, request).await;
+    Ok(answer.map_err(|_| ReconcileError::NoAnswer)?.map_err(Box::new)?)
 }
 
 /// Writes finalizers into the version of the object that was read.
 async fn set_finalizers(client: &Client, stack: &Stack, names: Vec<String>) -> Result<Action, ReconcileError> {
     let patch = json!({"metadata": {"resourceVersion": stack.resource_version(), "finalizers": names}});
-    let patch = Patch::Merge(patch);
-    let api = api(client, stack);
-    let params = PatchParams::default();
-    let name = stack.name_any();
-    let written = tokio::time::timeout(CLUSTER_TIMEOUT, api.patch(&name, &params, &patch)).await;
-    written.map_err(|_| ReconcileError::NoAnswer)?.map_err(Box::new)?;
+    let api: Api<Watched> = api(client, stack);
+    in_time(api.patch(&stack.name_any(), &PatchParams::default(), &Patch::Merge(patch))).await?;
     Ok(Action::await_change())
 }
 
 /// Writes the status into the version of the object that was read.
-async fn set_status(client: &Client, stack: &Stack, status: &StackStatus) -> Result<(), ReconcileError> {
+async fn set_status(client: &Client, stack: &impl ResourceExt, status: &Json) -> Result<(), ReconcileError> {
     let patch: Json = json!({
         "apiVersion": Stack::api_version(&()),
         "kind": Stack::kind(&()),
         "metadata": {"resourceVersion": stack.resource_version()},
         "status": status,
     });
-    let api = api(client, stack);
-    let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
-    let name = stack.name_any();
-    let written = tokio::time::timeout(CLUSTER_TIMEOUT, api.patch_status(&name, &params, &patch)).await;
-    written.map_err(|_| ReconcileError::NoAnswer)?.map_err(Box::new)?;
+    let api: Api<Watched> = api(client, stack);
+    in_time(api.patch_status(&stack.name_any(), &PatchParams::default(), &Patch::Merge(patch))).await?;
     Ok(())
 }

@@ -1,13 +1,12 @@
 //! The status after each action. Pure functions from the previous status and an answer of the server.
 
-use crate::decide::{is_harmless, outcome};
-use crate::server::{CallError, DriftAnswer, OperationAnswer, PlanAnswer};
+use crate::decide::{blocked, has_digest, is_harmless, outcome};
+use crate::server::{CallError, CountsAnswer, DriftAnswer, OperationAnswer, PlanAnswer};
 use crate::stack::{
     APPROVE, ApprovalMode, Condition, Counts, DriftRecord, OperationRecord, OperationState, Phase, PlanRecord,
     PlanState, Retry, Stack, StackStatus,
 };
 use jiff::{Timestamp, Unit};
-use serde_json::Value as Json;
 use std::time::Duration;
 
 /// Longest text of a plan in the status, in bytes. Objects of a cluster hold about a megabyte.
@@ -20,6 +19,9 @@ const MOST_DRIFTED: usize = 20;
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+
+/// The problem of a plan that the operator cannot read.
+pub(crate) const TOO_LARGE: &str = "the plan is too large for the operator: read it at the server";
 
 /// A text within a limit in bytes.
 fn cut(text: &str, limit: usize, note: &str) -> String {
@@ -101,35 +103,35 @@ pub(crate) fn read(mut status: StackStatus, answer: &PlanAnswer, text: Option<&s
         status.plan = Some(plan);
         return status;
     }
-    let fact = |name: &str| answer.plan.get(name).and_then(Json::as_bool).unwrap_or_default();
-    let of_terrace = |pointer: &str| answer.plan.pointer(&format!("/terrace{pointer}"));
     plan.digest.clone_from(&answer.digest);
     plan.text = text.map(|text| cut(text, LONGEST_TEXT, "… the rest is on the server"));
     plan.problem = (!answer.problem.is_empty()).then(|| message(&answer.problem));
-    if !answer.plan.is_null() {
-        let count = |name: &str| of_terrace(&format!("/counts/{name}")).and_then(Json::as_i64).unwrap_or_default();
-        let counts = Counts { add: count("add"), change: count("change"), destroy: count("destroy") };
-        plan.summary = Some(format!("+{} ~{} -{}", counts.add, counts.change, counts.destroy));
-        plan.counts = Some(counts);
-    }
+    let facts = answer.plan.as_ref().map(|plan| &plan.terrace);
+    // Without all numbers it is unknown whether the plan deletes objects, so nothing approves it automatically.
+    plan.counts = match facts.map(|facts| &facts.counts) {
+        Some(CountsAnswer { add: Some(add), change: Some(change), destroy: Some(destroy) }) => {
+            Some(Counts { add: *add, change: *change, destroy: *destroy })
+        }
+        _ => None,
+    };
+    plan.summary = plan.counts.map(|counts| format!("+{} ~{} -{}", counts.add, counts.change, counts.destroy));
     // Resources that several stacks share have a stack of their own.
-    let stacks = of_terrace("/stacks").and_then(Json::as_array).into_iter().flatten();
-    let mut names = stacks.filter_map(|stack| stack.get("stack")?.as_str());
-    let name = names.find(|name| !name.starts_with("shared@")).map(str::to_owned);
+    let mut names = facts.into_iter().flat_map(|facts| &facts.stacks).map(|stack| &stack.stack);
+    let name = names.find(|name| !name.is_empty() && !name.starts_with("shared@")).cloned();
     let other = match (&status.stack, &name) {
         (Some(recorded), Some(name)) if recorded != name => Some(format!(
             "the descriptor names the stack `{name}`, and this object has `{recorded}`: create another object for it"
         )),
         _ => None,
     };
-    plan.state = if answer.status == "failed" || answer.plan.is_null() || fact("errored") {
+    plan.state = if answer.status == "failed" || answer.plan.as_ref().is_none_or(|plan| plan.errored) {
         PlanState::Failed
     } else if let Some(other) = other {
         plan.problem = Some(other);
         PlanState::Refused
     } else if plan.problem.is_some() {
         PlanState::Refused
-    } else if of_terrace("/has_changes").and_then(Json::as_bool) == Some(false) {
+    } else if facts.and_then(|facts| facts.has_changes) == Some(false) {
         PlanState::Empty
     } else {
         PlanState::Made
@@ -148,8 +150,9 @@ pub(crate) fn read(mut status: StackStatus, answer: &PlanAnswer, text: Option<&s
     status
 }
 
-/// After the decision not to apply a plan.
+/// After a plan that cannot be applied until its inputs change.
 pub(crate) fn refused(mut status: StackStatus, why: &str) -> StackStatus {
+    status.retry = None;
     if let Some(plan) = &mut status.plan {
         plan.state = PlanState::Refused;
         plan.problem = Some(message(why));
@@ -158,12 +161,13 @@ pub(crate) fn refused(mut status: StackStatus, why: &str) -> StackStatus {
 }
 
 /// After the server lost the newest plan: the next one replaces it.
-pub(crate) fn lost(mut status: StackStatus) -> StackStatus {
-    if let Some(plan) = &mut status.plan {
-        plan.state = PlanState::Failed;
-        plan.problem = Some("the server has this plan no more".to_owned());
-    }
-    status
+pub(crate) fn lost(mut status: StackStatus, now: Timestamp) -> StackStatus {
+    let why = "the server has this plan no more";
+    let Some(plan) = &mut status.plan else { return status };
+    plan.state = PlanState::Failed;
+    plan.problem = Some(why.to_owned());
+    let inputs = plan.inputs.clone();
+    unavailable(status, &inputs, why, now)
 }
 
 /// Before an operation is sent.
@@ -178,6 +182,13 @@ pub(crate) fn begun(mut status: StackStatus) -> StackStatus {
         ..OperationRecord::default()
     });
     status.drift = None;
+    status
+}
+
+/// After the server turned out to have no operation of a plan that must not be applied any more.
+pub(crate) fn withdrawn(mut status: StackStatus) -> StackStatus {
+    status.operation = None;
+    status.retry = None;
     status
 }
 
@@ -197,7 +208,10 @@ pub(crate) fn operated(mut status: StackStatus, answer: &OperationAnswer, now: T
     let Some(operation) = &mut status.operation else { return status };
     operation.summary = (!answer.summary.is_empty()).then(|| message(&answer.summary));
     match answer.status.as_str() {
-        "queued" | "running" | "abandoned" => status,
+        "queued" | "running" | "abandoned" => {
+            operation.state = OperationState::Running;
+            status
+        }
         "completed" => {
             operation.state = OperationState::Completed;
             operation.ended_at = answer.ended_at;
@@ -232,7 +246,7 @@ pub(crate) fn scanned(mut status: StackStatus, answer: Option<DriftAnswer>) -> S
     if ended_at.zip(at).is_some_and(|(ended_at, at)| at < ended_at) {
         return status;
     }
-    let addresses = drifted.iter().filter_map(|item| item.get("address")?.as_str()).map(str::to_owned);
+    let addresses = drifted.iter().map(|item| item.address.clone());
     status.drift = Some(DriftRecord {
         operation,
         at,
@@ -243,19 +257,20 @@ pub(crate) fn scanned(mut status: StackStatus, answer: Option<DriftAnswer>) -> S
     status
 }
 
-/// After a call that the server refused for another reason than the plan: the token, a lost operation.
+/// The message of a failed call.
 pub(crate) fn why(error: &CallError) -> &str {
     match error {
+        CallError::TooLarge => "the answer is too large for the operator: read it at the server",
         CallError::Refused { message, .. } | CallError::Unavailable(message) => message,
     }
 }
 
-/// The status with its conditions and its phase, derived from the rest.
-pub(crate) fn summarized(mut status: StackStatus, stack: &Stack, now: Timestamp) -> StackStatus {
+/// The status with its conditions and its phase, derived from the rest. `rival` is that of the decision.
+pub(crate) fn summarized(mut status: StackStatus, stack: &Stack, rival: Option<&str>, now: Timestamp) -> StackStatus {
     let previous = std::mem::take(&mut status.conditions);
     let now = now.round(Unit::Second).unwrap_or(now);
     let generation = status.observed_generation;
-    let (phase, conditions) = conditions(&status, stack);
+    let (phase, conditions) = conditions(&status, stack, rival);
     status.phase = phase;
     status.conditions = conditions
         .into_iter()
@@ -277,26 +292,30 @@ pub(crate) fn summarized(mut status: StackStatus, stack: &Stack, now: Timestamp)
 /// The value of a condition, its reason, and its message.
 type Verdict = (&'static str, &'static str, String);
 
-fn conditions(status: &StackStatus, stack: &Stack) -> (Phase, [(&'static str, Verdict); 5]) {
+fn conditions(status: &StackStatus, stack: &Stack, rival: Option<&str>) -> (Phase, [(&'static str, Verdict); 5]) {
     let nothing = PlanRecord::default();
     let plan = status.plan.as_ref().unwrap_or(&nothing);
-    let problem = || plan.problem.clone().unwrap_or_default();
+    // The status does not record a rival: it may go at any time.
+    let blocked = blocked(stack, status, rival);
+    let state = if blocked.is_some() { PlanState::Refused } else { plan.state };
+    let problem = || blocked.clone().or_else(|| plan.problem.clone()).unwrap_or_default();
     let failure = || status.retry.as_ref().map(|retry| retry.message.clone()).unwrap_or_default();
     let text = |text: &str| text.to_owned();
     let operation = outcome(status, plan);
     let summary = || status.operation.as_ref().and_then(|it| it.summary.clone()).unwrap_or_default();
-    let planned = match plan.state {
+    let planned = match state {
         PlanState::Made => ("True", "Planned", plan.summary.clone().unwrap_or_default()),
         PlanState::Empty => ("True", "NoChanges", text("the objects are as described")),
         PlanState::Refused => ("False", "Refused", problem()),
         PlanState::Failed => ("False", "Failed", problem()),
-        PlanState::Running => ("Unknown", "Planning", failure()),
+        PlanState::Running | PlanState::Unknown => ("Unknown", "Planning", failure()),
     };
     let how = || match stack.spec.approval {
+        _ if has_digest(stack, plan) => format!("the annotation `{APPROVE}` has the digest"),
         ApprovalMode::Automatic if is_harmless(plan) => text("`spec.approval` is Automatic, and nothing is deleted"),
-        _ => format!("the annotation `{APPROVE}` has the digest"),
+        _ => text("the plan was approved when its operation began"),
     };
-    let approved = match (plan.state, operation) {
+    let approved = match (state, operation) {
         (PlanState::Empty, _) => ("True", "NothingToApprove", String::new()),
         (PlanState::Made, Some(_)) => ("True", "Approved", how()),
         (PlanState::Made, None) => {
@@ -305,11 +324,13 @@ fn conditions(status: &StackStatus, stack: &Stack) -> (Phase, [(&'static str, Ve
         }
         _ => ("False", "NoPlan", String::new()),
     };
-    let applied = match (plan.state, operation) {
+    let applied = match (state, operation) {
         (PlanState::Empty, _) => ("True", "NoChanges", String::new()),
         (_, Some(OperationState::Completed)) => ("True", "Applied", summary()),
         (_, Some(OperationState::Failed)) => ("False", "Failed", summary()),
-        (_, Some(OperationState::Starting | OperationState::Running)) => ("Unknown", "Applying", failure()),
+        (_, Some(OperationState::Starting | OperationState::Running | OperationState::Unknown)) => {
+            ("Unknown", "Applying", failure())
+        }
         (_, None) => ("False", "NotApplied", String::new()),
     };
     let drifted = match &status.drift {
@@ -318,20 +339,20 @@ fn conditions(status: &StackStatus, stack: &Stack) -> (Phase, [(&'static str, Ve
         Some(_) => ("False", "NoDrift", String::new()),
         None => ("Unknown", "NoScan", text("no scan since the last operation; `server.drift.every` sets the interval")),
     };
-    let phase = match (plan.state, operation) {
-        (_, Some(OperationState::Starting | OperationState::Running)) => Phase::Applying,
+    let phase = match (state, operation) {
+        (_, Some(OperationState::Starting | OperationState::Running | OperationState::Unknown)) => Phase::Applying,
         (_, Some(OperationState::Completed)) | (PlanState::Empty, _) => Phase::Ready,
         (_, Some(OperationState::Failed)) => Phase::ApplyFailed,
         (PlanState::Made, None) => Phase::AwaitingApproval,
         (PlanState::Refused | PlanState::Failed, None) => Phase::PlanFailed,
-        (PlanState::Running, None) => Phase::Planning,
+        (PlanState::Running | PlanState::Unknown, None) => Phase::Planning,
     };
     let ready = match phase {
         Phase::Ready => ("True", "Ready", String::new()),
         Phase::PlanFailed => ("False", "PlanFailed", problem()),
         Phase::ApplyFailed => ("False", "ApplyFailed", summary()),
         Phase::AwaitingApproval => ("False", "AwaitingApproval", String::new()),
-        Phase::Planning => ("False", "Planning", failure()),
+        Phase::Planning | Phase::Unknown => ("False", "Planning", failure()),
         Phase::Applying => ("False", "Applying", failure()),
     };
     let all =

@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 use secrecy::SecretString;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,8 +18,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const LONGEST_CALL: Duration = Duration::from_secs(90);
 /// Retries within a call.
 const RETRIES: u32 = 1;
-/// Largest answer, in bytes: the plan of a stack with tens of thousands of resources.
-const LARGEST_ANSWER: usize = 512 << 20;
+/// Largest answer, in bytes. Several answers at once have to fit into the memory of a small pod.
+pub(crate) const LARGEST_ANSWER: usize = 16 << 20;
 
 const VENDOR: Vendor = Vendor {
     name: "the terrace server",
@@ -58,22 +60,62 @@ pub(crate) enum CallError {
     },
     /// The server was not reached, is too busy, or failed: a later call may succeed.
     Unavailable(String),
+    /// The answer has more than [`LARGEST_ANSWER`] bytes.
+    TooLarge,
 }
 
-/// A plan of the server.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// A plan of the server. The operator reads only the fields that it needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 pub(crate) struct PlanAnswer {
     pub(crate) id: String,
     /// `running`, `made`, `applying`, `applied` or `failed`.
     pub(crate) status: String,
     pub(crate) problem: String,
     pub(crate) digest: Option<String>,
-    /// The plan as JSON; null while the server makes it.
-    pub(crate) plan: Json,
+    /// The operation that applies or applied it, or the newest attempt.
+    pub(crate) operation: Option<String>,
+    /// Absent while the server makes it.
+    pub(crate) plan: Option<PlanContent>,
+}
+
+/// A plan in the format of `terraform show -json`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct PlanContent {
+    pub(crate) errored: bool,
+    pub(crate) terrace: PlanFacts,
+}
+
+/// Facts of a plan beyond that format.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct PlanFacts {
+    pub(crate) has_changes: Option<bool>,
+    pub(crate) counts: CountsAnswer,
+    pub(crate) stacks: Vec<StackAnswer>,
+}
+
+/// Counts of actions, as far as the answer has them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct CountsAnswer {
+    pub(crate) add: Option<i64>,
+    pub(crate) change: Option<i64>,
+    pub(crate) destroy: Option<i64>,
+}
+
+/// A stack of a plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct StackAnswer {
+    /// `name@environment`.
+    pub(crate) stack: String,
 }
 
 /// An operation of the server.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 pub(crate) struct OperationAnswer {
     /// `queued`, `running`, `completed`, `failed`, `interrupted` or `superseded`.
     pub(crate) status: String,
@@ -82,13 +124,27 @@ pub(crate) struct OperationAnswer {
 }
 
 /// The newest drift scan of a stack.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 pub(crate) struct DriftAnswer {
     pub(crate) operation: String,
     pub(crate) at: Option<Timestamp>,
     /// `None` unless the scan completed.
-    pub(crate) drifted: Option<Vec<Json>>,
+    pub(crate) drifted: Option<Vec<DriftedAnswer>>,
     pub(crate) unread: Vec<String>,
+}
+
+/// A resource with drift.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct DriftedAnswer {
+    pub(crate) address: String,
+}
+
+/// A started operation.
+#[derive(Debug, Deserialize)]
+struct Begun {
+    operation: String,
 }
 
 impl Server {
@@ -118,12 +174,12 @@ impl Server {
     /// Makes a plan. The same key and body lead to the same plan, so a lost answer does no harm.
     pub(crate) async fn make_plan(&self, key: &str, body: Json) -> Result<PlanAnswer, CallError> {
         let request = with_key(Request::post("/api/v1/plans", &[]).json(body), key)?;
-        self.json(&request).await.map(|answer| plan_of(&answer))
+        self.json(&request).await
     }
 
     /// Reads a plan.
     pub(crate) async fn plan(&self, id: &str) -> Result<PlanAnswer, CallError> {
-        self.json(&Request::get("/api/v1/plans/{id}", &[id])).await.map(|answer| plan_of(&answer))
+        self.json(&Request::get("/api/v1/plans/{id}", &[id])).await
     }
 
     /// The text of a finished plan for people.
@@ -136,37 +192,26 @@ impl Server {
     /// Applies exactly this plan. Returns the id of the operation; the same key leads to the same one.
     pub(crate) async fn apply(&self, key: &str, plan: &str) -> Result<String, CallError> {
         let request = with_key(Request::post("/api/v1/plans/{id}/apply", &[plan]).json(json!({})), key)?;
-        self.json(&request).await.map(|answer| text(&answer, "operation"))
+        self.json(&request).await.map(|begun: Begun| begun.operation)
     }
 
     /// Reads an operation.
     pub(crate) async fn operation(&self, id: &str) -> Result<OperationAnswer, CallError> {
-        let answer = self.json(&Request::get("/api/v1/operations/{id}", &[id])).await?;
-        Ok(OperationAnswer {
-            status: text(&answer, "status"),
-            summary: text(&answer, "summary"),
-            ended_at: time(&answer, "ended_at"),
-        })
+        self.json(&Request::get("/api/v1/operations/{id}", &[id])).await
     }
 
     /// Reads the newest drift scan of a stack; `None` if the server made none.
     pub(crate) async fn drift(&self, stack: &str) -> Result<Option<DriftAnswer>, CallError> {
-        let answer = match self.json(&Request::get("/api/v1/stacks/{stack}/drift", &[stack])).await {
-            Err(CallError::Refused { status: 404, .. }) => return Ok(None),
-            answer => answer?,
-        };
-        let unread = answer.get("unread").and_then(Json::as_array).into_iter().flatten();
-        Ok(Some(DriftAnswer {
-            operation: text(&answer, "operation"),
-            at: time(&answer, "at"),
-            drifted: answer.get("drifted").and_then(Json::as_array).cloned(),
-            unread: unread.filter_map(Json::as_str).map(str::to_owned).collect(),
-        }))
+        match self.json(&Request::get("/api/v1/stacks/{stack}/drift", &[stack])).await {
+            Err(CallError::Refused { status: 404, .. }) => Ok(None),
+            answer => answer.map(Some),
+        }
     }
 
-    async fn json(&self, request: &Request) -> Result<Json, CallError> {
+    async fn json<T: DeserializeOwned>(&self, request: &Request) -> Result<T, CallError> {
         let reply = self.send(request).await?;
-        reply.json().map_err(|failure| CallError::Unavailable(failure.in_words()))
+        let answer = serde_json::from_slice(&reply.body);
+        answer.map_err(|_| CallError::Unavailable(format!("the answer ({}) cannot be read", reply.status)))
     }
 
     async fn send(&self, request: &Request) -> Result<Reply, CallError> {
@@ -187,6 +232,7 @@ impl Server {
                 let message = format!("the server answers with {}: {}", reply.status, problem(&reply.json_or_null()));
                 CallError::Unavailable(self.api.redacted(message.trim_end_matches(": ")))
             }
+            Failure::Lost(why) if *why == http::too_long(LARGEST_ANSWER) => CallError::TooLarge,
             Failure::Refused(why) => CallError::Refused { status: 0, message: self.api.redacted(why) },
             other => {
                 let message = format!("the server cannot be reached at `{host}`: {}", other.in_words());
@@ -208,25 +254,7 @@ fn problem(body: &Json) -> String {
     let errors: Vec<&str> =
         body.get("errors").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str).collect();
     match errors.is_empty() {
-        true => text(body, "detail"),
+        true => body.get("detail").and_then(Json::as_str).unwrap_or_default().to_owned(),
         false => errors.join("\n"),
     }
-}
-
-fn plan_of(answer: &Json) -> PlanAnswer {
-    PlanAnswer {
-        id: text(answer, "id"),
-        status: text(answer, "status"),
-        problem: text(answer, "problem"),
-        digest: answer.get("digest").and_then(Json::as_str).map(str::to_owned),
-        plan: answer.get("plan").cloned().unwrap_or_default(),
-    }
-}
-
-fn text(answer: &Json, field: &str) -> String {
-    answer.get(field).and_then(Json::as_str).unwrap_or_default().to_owned()
-}
-
-fn time(answer: &Json, field: &str) -> Option<Timestamp> {
-    answer.get(field)?.as_str()?.parse().ok()
 }

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
 use kube::core::ObjectMeta;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,80 @@ impl Resource for Stack {
 
     fn plural((): &()) -> Cow<'_, str> {
         "stacks".into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+/// The part of a `Stack` that the operator watches.
+///
+/// The client parses a page of objects at once, so an object that cannot be parsed would hide all others. This type
+/// skips all other fields at any depth; the operator reads the rest of each object by itself.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(from = "WatchedFields")]
+pub struct Watched {
+    /// Name, namespace, uid, version and creation.
+    pub metadata: ObjectMeta,
+    /// The name of the stack in the state.
+    pub stack: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WatchedFields {
+    metadata: WatchedMetadata,
+    #[serde(default)]
+    status: Option<WatchedStatus>,
+}
+
+/// The metadata without `managedFields`, which is nested as deeply as the descriptor.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WatchedMetadata {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    creation_timestamp: Option<Time>,
+}
+
+#[derive(Deserialize)]
+struct WatchedStatus {
+    stack: Option<String>,
+}
+
+impl From<WatchedFields> for Watched {
+    fn from(fields: WatchedFields) -> Self {
+        let WatchedMetadata { name, namespace, uid, resource_version, creation_timestamp } = fields.metadata;
+        let metadata =
+            ObjectMeta { name, namespace, uid, resource_version, creation_timestamp, ..ObjectMeta::default() };
+        Self { metadata, stack: fields.status.and_then(|status| status.stack) }
+    }
+}
+
+impl Resource for Watched {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        Stack::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        Stack::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        Stack::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        Stack::plural(&())
     }
 
     fn meta(&self) -> &ObjectMeta {
@@ -152,6 +227,9 @@ pub enum Phase {
     ApplyFailed,
     /// The objects are as described.
     Ready,
+    /// A word of another version of the operator.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A plan.
@@ -192,6 +270,9 @@ pub enum PlanState {
     Refused,
     /// The server made no plan, or a plan with errors. The operator plans again after a pause.
     Failed,
+    /// A word of another version of the operator: this one plans again.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Counts of actions.
@@ -240,6 +321,9 @@ pub enum OperationState {
     Completed,
     /// It ended otherwise.
     Failed,
+    /// A word of another version of the operator: this one reads the operation from the server.
+    #[serde(other)]
+    Unknown,
 }
 
 /// The findings of a drift scan.

@@ -2,16 +2,26 @@
 
 use crate::decide::{Next, next};
 use crate::inputs;
+use crate::leader::Candidate;
+use crate::reconcile::{Context, reconcile, rival};
 use crate::record::{self, NewPlan};
-use crate::server::{DriftAnswer, OperationAnswer, PlanAnswer};
+use crate::server::{DriftAnswer, DriftedAnswer, LARGEST_ANSWER, OperationAnswer, PlanAnswer, Server, ServerSettings};
 use crate::stack::{
     ApprovalMode, Condition, Counts, DEFINITIONS, Deletion, DriftRecord, FINALIZER, OperationRecord, OperationState,
-    Phase, PlanRecord, PlanState, Retry, Stack, StackStatus,
+    Phase, PlanRecord, PlanState, Retry, Stack, StackStatus, Watched,
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::ObjectList;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -88,7 +98,6 @@ impl Life {
                     record::planned(status, &new, &answer, Some("text"), self.now)
                 }
                 Next::ReadPlan(id) => record::read(status, &self.answer(id), Some("text"), self.now),
-                Next::Refuse(why) => record::refused(status, &why),
                 Next::Begin => record::begun(status),
                 Next::Apply(plan) => {
                     self.applied.push(plan);
@@ -102,27 +111,24 @@ impl Life {
                     };
                     record::operated(status, &answer, self.now)
                 }
-                other => return other,
+                other => {
+                    self.stack.status = Some(record::summarized(status, &self.stack, self.rival, self.now));
+                    return other;
+                }
             };
-            self.stack.status = Some(record::summarized(status, &self.stack, self.now));
+            self.stack.status = Some(record::summarized(status, &self.stack, self.rival, self.now));
         }
         panic!("the actions do not end: {:?}", self.status());
     }
 
     fn answer(&self, id: String) -> PlanAnswer {
-        let has_changes = !self.digest.is_empty();
         let facts = json!({
-            "has_changes": has_changes,
+            "has_changes": !self.digest.is_empty(),
             "counts": {"add": 1, "change": 0, "destroy": self.deleted},
             "stacks": [{"stack": "shared@local"}, {"stack": self.name}],
         });
-        PlanAnswer {
-            id,
-            status: "made".to_owned(),
-            problem: String::new(),
-            digest: Some(self.digest.to_owned()),
-            plan: json!({"errored": false, "terrace": facts}),
-        }
+        let plan = json!({"errored": false, "terrace": facts});
+        serde_json::from_value(json!({"id": id, "status": "made", "digest": self.digest, "plan": plan})).unwrap()
     }
 
     fn condition(&self, kind: &str) -> &Condition {
@@ -208,6 +214,29 @@ fn automatic_approval_covers_no_plan_that_deletes() {
 }
 
 #[test]
+fn automatic_approval_needs_all_counts() {
+    for missing in ["add", "change", "destroy"] {
+        let mut life = Life::new();
+        life.stack.spec.approval = ApprovalMode::Automatic;
+        let mut answer = life.answer("p".to_owned());
+        let counts = &mut answer.plan.as_mut().unwrap().terrace.counts;
+        *match missing {
+            "add" => &mut counts.add,
+            "change" => &mut counts.change,
+            _ => &mut counts.destroy,
+        } = None;
+        let inputs = inputs::digest(&life.stack, false);
+        let new = NewPlan { inputs: &inputs, destroy: false, generation: Some(1) };
+        let status = record::planned(StackStatus::default(), &new, &answer, None, NOW);
+        life.stack.status = Some(record::summarized(status, &life.stack, None, NOW));
+        assert_eq!(life.run(), Next::Nothing, "{missing}");
+        assert_eq!(life.status().phase, Phase::AwaitingApproval);
+        life.approve("d1");
+        assert!(matches!(life.run(), Next::ReadDrift(_)));
+    }
+}
+
+#[test]
 fn plan_that_would_lose_data_is_not_applied() {
     let mut life = Life::new();
     life.stack.spec.approval = ApprovalMode::Automatic;
@@ -215,7 +244,7 @@ fn plan_that_would_lose_data_is_not_applied() {
     let answer = PlanAnswer { problem: "loses 3 rows".to_owned(), ..life.answer("p".to_owned()) };
     let new = NewPlan { inputs: &inputs, destroy: false, generation: Some(1) };
     let status = record::planned(StackStatus::default(), &new, &answer, None, NOW);
-    life.stack.status = Some(record::summarized(status, &life.stack, NOW));
+    life.stack.status = Some(record::summarized(status, &life.stack, None, NOW));
     assert_eq!(life.next(), Next::Nothing);
     assert_eq!(life.condition("Planned").message, "loses 3 rows");
     // Consent is another input.
@@ -224,12 +253,25 @@ fn plan_that_would_lose_data_is_not_applied() {
 }
 
 #[test]
-fn deletion_without_an_operation_destroys_nothing() {
+fn deletion_before_the_first_plan_destroys_nothing() {
     let mut life = Life::new();
-    life.run();
     life.delete();
     assert_eq!(life.run(), Next::RemoveFinalizer);
-    assert!(life.applied.is_empty());
+    assert_eq!(life.stack.status.as_ref().unwrap().plans, 0);
+}
+
+#[test]
+fn deletion_destroys_objects_that_a_plan_without_changes_took_over() {
+    let mut life = Life::new();
+    life.digest = "";
+    assert!(matches!(life.run(), Next::ReadDrift(_)));
+    life.delete();
+    life.digest = "d1";
+    assert_eq!(life.run(), Next::Nothing);
+    assert!(life.plan().destroy);
+    life.approve("d1");
+    assert_eq!(life.run(), Next::RemoveFinalizer);
+    assert_eq!(life.applied, ["p1"]);
 }
 
 #[test]
@@ -273,12 +315,61 @@ fn restart_sends_a_begun_operation_again() {
     life.approve("d1");
     life.run();
     let mut status = life.status().clone();
-    status.operation.as_mut().unwrap().state = OperationState::Starting;
-    // The operation may be running: neither a withdrawn approval nor another descriptor stops it.
-    life.approve("");
-    life.stack.spec.text = Some("two".to_owned());
+    let operation = status.operation.as_mut().unwrap();
+    (operation.state, operation.id) = (OperationState::Starting, None);
     life.stack.status = Some(status);
     assert_eq!(life.next(), Next::Apply("p0".to_owned()));
+}
+
+#[test]
+fn begun_operation_is_not_sent_after_a_change() {
+    let changes: [fn(&mut Life); 5] = [
+        |life| life.approve(""),
+        |life| life.stack.spec.text = Some("two".to_owned()),
+        |life| life.delete(),
+        |life| {
+            life.stack.spec.deletion = Deletion::Orphan;
+            life.delete();
+        },
+        |life| life.rival = Some("n/older"),
+    ];
+    for change in changes {
+        let mut life = Life::new();
+        life.approve("d1");
+        life.run();
+        let mut status = life.status().clone();
+        let operation = status.operation.as_mut().unwrap();
+        (operation.state, operation.id) = (OperationState::Starting, None);
+        life.stack.status = Some(status);
+        change(&mut life);
+        life.applied.clear();
+        assert_eq!(life.next(), Next::FindOperation("p0".to_owned()));
+        // The server has it: it ends first.
+        let found = record::sent(life.status().clone(), "o".to_owned());
+        let other = Life { stack: Stack { status: Some(found), ..life.stack.clone() }, ..Life::new() };
+        assert_eq!(other.next(), Next::ReadOperation("o".to_owned()));
+        // The server does not have it.
+        life.stack.status = Some(record::withdrawn(life.status().clone()));
+        life.digest = "d2";
+        life.run();
+        assert!(life.applied.is_empty());
+    }
+}
+
+#[test]
+fn unknown_states_are_read_from_the_server_again() {
+    let mut life = Life::new();
+    life.approve("d1");
+    life.run();
+    let mut json = serde_json::to_value(life.status()).unwrap();
+    json["phase"] = json!("Resting");
+    json["operation"]["state"] = json!("Paused");
+    life.stack.status = Some(serde_json::from_value(json.clone()).unwrap());
+    assert_eq!(life.next(), Next::ReadOperation("o".to_owned()));
+    json["operation"] = Json::Null;
+    json["plan"]["state"] = json!("Queued");
+    life.stack.status = Some(serde_json::from_value(json).unwrap());
+    assert!(matches!(life.next(), Next::Plan { .. }));
 }
 
 #[test]
@@ -315,7 +406,7 @@ fn unreachable_server_is_called_again_after_a_pause_or_a_change() {
     let mut life = Life::new();
     let inputs = inputs::digest(&life.stack, false);
     let status = record::unavailable(StackStatus::default(), &inputs, "no route", NOW);
-    life.stack.status = Some(record::summarized(status, &life.stack, NOW));
+    life.stack.status = Some(record::summarized(status, &life.stack, None, NOW));
     assert!(matches!(life.next(), Next::Wait(_)));
     assert_eq!(life.condition("Ready").message, "no route");
     life.stack.spec.text = Some("two".to_owned());
@@ -331,7 +422,7 @@ fn refused_descriptor_is_planned_again_after_a_pause() {
     let inputs = inputs::digest(&life.stack, false);
     let new = NewPlan { inputs: &inputs, destroy: false, generation: Some(1) };
     let status = record::not_planned(StackStatus::default(), &new, "line 3: no such type", NOW);
-    life.stack.status = Some(record::summarized(status, &life.stack, NOW));
+    life.stack.status = Some(record::summarized(status, &life.stack, None, NOW));
     assert_eq!(life.status().phase, Phase::PlanFailed);
     assert_eq!(life.condition("Planned").message, "line 3: no such type");
     assert!(matches!(life.next(), Next::Wait(_)));
@@ -353,13 +444,55 @@ fn renamed_stack_is_refused() {
 }
 
 #[test]
-fn younger_object_of_the_same_stack_is_refused() {
+fn younger_object_of_the_same_stack_waits_for_the_end_of_the_older_one() {
     let mut life = Life::new();
     life.rival = Some("n/older");
     life.approve("d1");
-    assert_eq!(life.run(), Next::Nothing);
+    assert!(matches!(life.run(), Next::Blocked(_)));
     assert!(life.applied.is_empty());
-    assert!(life.plan().problem.as_ref().unwrap().contains("`n/older`"));
+    assert_eq!(life.status().phase, Phase::PlanFailed);
+    assert!(life.condition("Ready").message.contains("`n/older`"));
+    life.rival = None;
+    assert_eq!(life.run(), Next::ReadDrift("a@local".to_owned()));
+    assert_eq!((life.applied.len(), life.status().phase), (1, Phase::Ready));
+    // The removal would concern the objects of the older one.
+    life.rival = Some("n/older");
+    life.delete();
+    assert!(matches!(life.run(), Next::Blocked(_)));
+    assert!(life.condition("Ready").message.contains("`deletion: Orphan`"));
+    life.stack.spec.deletion = Deletion::Orphan;
+    assert_eq!(life.run(), Next::RemoveFinalizer);
+}
+
+#[test]
+fn younger_object_without_an_operation_goes_without_a_plan() {
+    let mut life = Life::new();
+    life.rival = Some("n/older");
+    life.run();
+    life.delete();
+    assert_eq!(life.run(), Next::RemoveFinalizer);
+    assert_eq!(life.status().plans, 1);
+}
+
+#[test]
+fn lost_plan_is_made_again_after_a_pause() {
+    let mut life = Life::new();
+    life.run();
+    life.stack.status = Some(record::lost(life.status().clone(), NOW));
+    assert!(matches!(life.next(), Next::Wait(_)));
+    life.wait(10);
+    assert!(matches!(life.next(), Next::Plan { .. }));
+}
+
+#[test]
+fn message_of_the_approval_follows_the_annotation() {
+    let mut life = Life::new();
+    life.approve("d1");
+    life.run();
+    assert!(life.condition("Approved").message.contains("annotation"));
+    life.approve("");
+    life.run();
+    assert!(!life.condition("Approved").message.contains("annotation"));
 }
 
 #[test]
@@ -372,14 +505,14 @@ fn drift_counts_only_if_it_was_scanned_after_the_operation() {
         Some(DriftAnswer {
             operation: "s".to_owned(),
             at: Some(at),
-            drifted: Some(vec![json!({"address": "local_file.a"})]),
+            drifted: Some(vec![DriftedAnswer { address: "local_file.a".to_owned() }]),
             unread: Vec::new(),
         })
     };
     assert_eq!(record::scanned(life.status().clone(), scan(NOW)).drift, None);
     assert_eq!(record::scanned(life.status().clone(), None).drift, None);
     let status = record::scanned(life.status().clone(), scan(life.now));
-    life.stack.status = Some(record::summarized(status, &life.stack, life.now));
+    life.stack.status = Some(record::summarized(status, &life.stack, None, life.now));
     let drifted = life.condition("Drifted");
     assert_eq!((drifted.status.as_str(), drifted.message.as_str()), ("True", "local_file.a"));
     // Drift changes nothing by itself.
@@ -408,6 +541,195 @@ fn transition_time_changes_with_the_status_only() {
     life.run();
     assert_eq!(life.condition("Planned").last_transition_time, first);
     assert_ne!(life.condition("Applied").last_transition_time, first);
+}
+
+/// Calls of a stand-in: method and path, and the body.
+type Calls = Arc<Mutex<Vec<(String, String)>>>;
+
+/// Answers calls over HTTP by method and path, one a connection. Returns its URL.
+fn stand_in(answer: impl Fn(&str, &str) -> (u16, String) + Send + 'static) -> (String, Calls) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let calls = Calls::default();
+    let recorded = Arc::clone(&calls);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let (mut request, mut buffer) = (Vec::new(), [0; 4096]);
+            let (head, body) = loop {
+                let count = stream.read(&mut buffer).unwrap();
+                request.extend_from_slice(&buffer[..count]);
+                let text = String::from_utf8_lossy(&request).into_owned();
+                let length = |head: &str| head.split("content-length: ").nth(1)?.lines().next()?.parse().ok();
+                match text.split_once("\r\n\r\n") {
+                    Some((head, body)) if body.len() >= length(&head.to_lowercase()).unwrap_or(0) => {
+                        break (head.to_owned(), body.to_owned());
+                    }
+                    _ => assert_ne!(count, 0, "an incomplete request: {text}"),
+                }
+            };
+            let call = head.split(['?', ' ']).take(2).collect::<Vec<_>>().join(" ");
+            let (status, text) = answer(&call, &body);
+            recorded.lock().unwrap().push((call, body));
+            let head = format!("content-type: application/json\r\ncontent-length: {}\r\nconnection: close", text.len());
+            // A caller may leave in the middle of a long answer.
+            let _ = stream.write_all(format!("HTTP/1.1 {status} X\r\n{head}\r\n\r\n{text}").as_bytes());
+        }
+    });
+    (url, calls)
+}
+
+fn server(url: &str) -> Server {
+    let settings = ServerSettings { url: url.to_owned(), token: None, ca_file: None, allow_plain_http: true };
+    Server::new(&settings).unwrap()
+}
+
+const OBJECT: &str = "/apis/terrace.dev/v1alpha1/namespaces/n/stacks/a";
+
+/// Reconciles an object once. Returns the status that was written.
+async fn reconciled(object: String, server: Server) -> (Action, Json) {
+    let watched: Watched = serde_json::from_str(&object).unwrap();
+    let (url, calls) = stand_in(move |call, _| match call {
+        call if call == format!("GET {OBJECT}") || call == format!("PATCH {OBJECT}/status") => (200, object.clone()),
+        _ => (404, "{}".to_owned()),
+    });
+    let client = kube::Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
+    let (stacks, _) = reflector::store();
+    let action = reconcile(Arc::new(watched), Arc::new(Context { client, server, stacks })).await.unwrap();
+    let (call, body) = calls.lock().unwrap().last().unwrap().clone();
+    assert_eq!(call, format!("PATCH {OBJECT}/status"));
+    (action, serde_json::from_str::<Json>(&body).unwrap()["status"].take())
+}
+
+/// An object whose operation is recorded, but perhaps not sent.
+fn begun() -> String {
+    let mut life = Life::new();
+    life.approve("d1");
+    life.run();
+    let mut status = life.status().clone();
+    let operation = status.operation.as_mut().unwrap();
+    (operation.state, operation.id) = (OperationState::Starting, None);
+    let (metadata, spec) = (&life.stack.metadata, json!({"environment": "local", "text": "one"}));
+    json!({"metadata": metadata, "spec": spec, "status": status}).to_string()
+}
+
+#[tokio::test]
+async fn refused_operation_ends_unless_the_server_has_it() {
+    for code in [401, 403, 409, 422] {
+        for operation in [None, Some("o1")] {
+            let (url, _) = stand_in(move |call, _| match call {
+                "POST /api/v1/plans/p0/apply" => (code, json!({"detail": "no right to `unprovision`"}).to_string()),
+                "GET /api/v1/plans/p0" => {
+                    (200, json!({"id": "p0", "status": "made", "operation": operation}).to_string())
+                }
+                _ => (500, "{}".to_owned()),
+            });
+            let (_, status) = reconciled(begun(), server(&url)).await;
+            let (state, id) = (&status["operation"]["state"], &status["operation"]["id"]);
+            match operation {
+                Some(operation) => assert_eq!((state, id), (&json!("Running"), &json!(operation)), "{code}"),
+                None => {
+                    assert_eq!((state, id), (&json!("Failed"), &Json::Null), "{code}");
+                    assert_eq!(status["operation"]["summary"], "no right to `unprovision`");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn operation_stays_begun_while_its_fate_is_unknown() {
+    let (url, _) = stand_in(|call, _| match call {
+        "POST /api/v1/plans/p0/apply" => (403, "{}".to_owned()),
+        _ => (401, json!({"detail": "unknown token"}).to_string()),
+    });
+    let (_, status) = reconciled(begun(), server(&url)).await;
+    assert_eq!(status["operation"]["state"], "Starting");
+    assert_eq!(status["retry"]["message"], "unknown token");
+}
+
+#[tokio::test]
+async fn plan_that_is_too_large_is_reported() {
+    let large = json!({"id": "p", "status": "made", "plan": {"text": "x".repeat(LARGEST_ANSWER)}}).to_string();
+    let (url, _) = stand_in(move |_, _| (200, large.clone()));
+    let metadata = json!({"name": "a", "namespace": "n", "uid": "u", "finalizers": [FINALIZER]});
+    let object = json!({"metadata": metadata, "spec": {"environment": "local", "text": "one"}}).to_string();
+    let (_, status) = reconciled(object, server(&url)).await;
+    assert_eq!((&status["phase"], &status["plan"]["state"]), (&json!("PlanFailed"), &json!("Refused")));
+    let problem = status["plan"]["problem"].as_str().unwrap();
+    assert!(problem.contains("too large") && problem.contains("at the server"), "{problem}");
+    // The next plan follows a change, not a pause.
+    assert_eq!((&status["retry"], &status["plans"]), (&Json::Null, &json!(1)));
+}
+
+/// An object that is nested more deeply than the client can parse.
+fn deep() -> String {
+    let nested = format!("{}1{}", r#"{"a":"#.repeat(300), "}".repeat(300));
+    let names = r#""name": "a", "namespace": "n", "uid": "a", "resourceVersion": "7""#;
+    let metadata = format!(r#"{{{names}, "managedFields": [{{"fieldsV1": {nested}}}]}}"#);
+    let spec = format!(r#"{{"environment": "local", "descriptor": {nested}}}"#);
+    format!(r#"{{"metadata": {metadata}, "spec": {spec}, "status": {{"stack": "s@local", "x": {nested}}}}}"#)
+}
+
+#[test]
+fn object_that_cannot_be_parsed_hides_no_others() {
+    let good = json!({"metadata": {"name": "b", "uid": "b"}, "spec": {}}).to_string();
+    let head = r#""kind": "StackList", "apiVersion": "terrace.dev/v1alpha1", "metadata": {}"#;
+    let list = format!(r#"{{{head}, "items": [{}, {good}]}}"#, deep());
+    assert!(serde_json::from_str::<Stack>(&deep()).is_err());
+    let watched: ObjectList<Watched> = serde_json::from_str(&list).unwrap();
+    let names: Vec<_> = watched.items.iter().map(|item| item.metadata.name.as_deref().unwrap()).collect();
+    assert_eq!(names, ["a", "b"]);
+    assert_eq!(watched.items[0].stack.as_deref(), Some("s@local"));
+    let event = format!(r#"{{"type": "MODIFIED", "object": {}}}"#, deep());
+    let event: kube::core::WatchEvent<Watched> = serde_json::from_str(&event).unwrap();
+    assert!(matches!(event, kube::core::WatchEvent::Modified(_)));
+}
+
+#[tokio::test]
+async fn object_that_cannot_be_parsed_gets_a_condition() {
+    let (action, status) = reconciled(deep(), server("http://127.0.0.1:1")).await;
+    let condition = &status["conditions"][0];
+    assert_eq!((&condition["type"], &condition["reason"]), (&json!("Ready"), &json!("Unreadable")));
+    assert!(condition["message"].as_str().unwrap().contains("recursion limit"), "{condition}");
+    assert_eq!(action, Action::await_change());
+    // The cluster ignores a write without a change, so a look at another place of the text must write the same.
+    let moved = format!("\n{}", deep());
+    assert_eq!(reconciled(moved, server("http://127.0.0.1:1")).await.1, status);
+}
+
+#[tokio::test]
+async fn forbidden_lease_is_an_error_at_the_start() {
+    let (url, _) = stand_in(|_, _| {
+        let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403,
+            "message": "leases is forbidden"});
+        (403, status.to_string())
+    });
+    let client = kube::Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
+    let candidate = Candidate::new(kube::Api::namespaced(client, "n"), "l".to_owned(), "me".to_owned());
+    let stop = CancellationToken::new();
+    let acquired = tokio::time::timeout(Duration::from_secs(30), candidate.acquire(&stop)).await.unwrap();
+    assert_eq!(acquired.unwrap_err(), "leases is forbidden");
+}
+
+#[test]
+fn rival_is_the_oldest_other_object_with_the_stack() {
+    let watched = |name: &str, second: u32, stack: &str| {
+        let metadata = json!({"name": name, "namespace": "n", "uid": name,
+            "creationTimestamp": format!("2026-01-01T00:00:{second:02}Z")});
+        json!({"metadata": metadata, "spec": {"environment": "local"}, "status": {"stack": stack}})
+    };
+    let objects = [
+        watched("c", 3, "s@local"),
+        watched("a", 1, "s@local"),
+        watched("b", 2, "s@local"),
+        watched("o", 0, "o@local"),
+    ];
+    let all: Vec<Arc<Watched>> =
+        objects.iter().map(|object| Arc::new(serde_json::from_value(object.clone()).unwrap())).collect();
+    let of = |object: &Json| rival(&serde_json::from_value(object.clone()).unwrap(), &all);
+    let expected = [Some("n/a".to_owned()), None, Some("n/a".to_owned()), None];
+    assert_eq!(objects.each_ref().map(of), expected);
 }
 
 /// All property names below a schema, or all keys below a value, as paths.
