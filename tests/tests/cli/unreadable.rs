@@ -87,7 +87,7 @@ fn name_that_is_not_utf8_is_refused() {
     }
 }
 
-/// Runs terrace without the permission to read a file or folder. `None` for the superuser, who has every permission.
+/// Runs terrace without the permission to read a file or folder. `None` for root, which has every permission.
 fn run_without_permission(words: &[&str], path: &str) -> Option<Ran> {
     let project = Project::with_stack("resources: [{type: local_value, name: a, config: {input: 1}}]\n");
     project.write("terrace.yaml", "environments: {local: {overlay: embedded}}\n");

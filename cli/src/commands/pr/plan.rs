@@ -170,7 +170,7 @@ async fn publish(
     Ok(())
 }
 
-/// The head of a request, if it is no longer this commit.
+/// The head of a request, if it differs from this commit.
 ///
 /// # Errors
 /// When the forge fails. Without the permission to read requests, the result is `None`: the write reports the permission.

@@ -141,7 +141,7 @@ impl<A: Api> Server<A> {
         Self { url, state, listening: Arc::new(listening) }
     }
 
-    /// Does work before the next call whose line contains a text, as another client may. Works of one call are done in
+    /// Does work before the next call whose line contains a text, as another client may. The works of a call are done in
     /// separate calls, in their order.
     pub fn before_call(&self, line: &str, work: impl FnOnce() + Send + 'static) {
         lock(&self.state.before).push((line.to_owned(), Box::new(work)));
