@@ -8,6 +8,7 @@ use crate::operation::Operation;
 use crate::server::Server;
 use deadpool_postgres::{HookError, PoolError};
 use std::error::Error as _;
+use terrace_provider::error::with_causes;
 use terrace_provider::{ErrorKind, Path, ProviderError, tls};
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, SqlState};
@@ -289,14 +290,5 @@ fn chain(error: &Error) -> String {
     if let Some(database_error) = error.as_db_error() {
         return format!("{}: {}", database_error.code().code(), database_error.message());
     }
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
+    with_causes(error)
 }

@@ -4,6 +4,19 @@ use crate::{Observed, Path};
 use std::fmt;
 use std::time::Duration;
 
+/// The message of an error and those of its causes, each once.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    for cause in std::iter::successors(error.source(), |error| error.source()) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 /// Kinds of failure that the engine distinguishes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ErrorKind {

@@ -13,6 +13,7 @@ use kube::runtime::{Controller, watcher};
 use kube::{Api, Client};
 use std::sync::Arc;
 use std::time::Duration;
+use terrace_provider::error::with_causes;
 use tokio_util::sync::CancellationToken;
 
 /// The name of the Lease. An operator of a single namespace adds its name.
@@ -64,7 +65,7 @@ impl Operator {
     /// the start. Later failures are retried.
     pub async fn run(self, stop: CancellationToken) -> Result<(), OperatorError> {
         let server = Server::new(&self.server).map_err(OperatorError::Server)?;
-        let no_cluster = |error: &dyn std::error::Error| OperatorError::NoCluster(in_words(error));
+        let no_cluster = |error: &dyn std::error::Error| OperatorError::NoCluster(with_causes(error));
         let mut config = kube::Config::infer().await.map_err(|error| no_cluster(&error))?;
         config.read_timeout = Some(READ_TIMEOUT);
         let lease_namespace = self.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
@@ -105,7 +106,7 @@ impl Operator {
             Ok(Err(kube::Error::Api(answer))) if matches!(answer.code, 401 | 403 | 404) => {
                 return Err(OperatorError::NoStacks(answer.message.clone()));
             }
-            Ok(Err(error)) => in_words(&error),
+            Ok(Err(error)) => with_causes(&error),
             Err(_) => "no answer".to_owned(),
         };
         tracing::warn!(error = why, "the API server of the cluster cannot be reached: waiting");
@@ -130,7 +131,7 @@ impl Operator {
                 // The object went away meanwhile; `retry` logs failed reconciliations.
                 Err(Error::ObjectNotFound(_) | Error::ReconcilerFailed(..)) => {}
                 Err(error) => {
-                    outage.began(&in_words(&error));
+                    outage.began(&with_causes(&error));
                 }
             }
         }
@@ -152,20 +153,6 @@ async fn lead(work: impl Future<Output = ()>, keep: impl Future<Output = ()>, st
             true
         }
     }
-}
-
-/// An error with its causes.
-fn in_words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

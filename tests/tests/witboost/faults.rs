@@ -137,6 +137,11 @@ fn address_without_an_exchange_of_tokens_is_not_blamed_on_the_token() {
         platform.stand_in.faults().by_text.push((path.to_owned(), Fault::Page(200)));
         platform.witboost(REGISTER).with_code(1).says("check `witboost.url`");
     }
+    // The limit of a gateway, at the first attempt and all retries, says nothing about address and token.
+    platform.stand_in.faults().by_text.extend((0..4).map(|_| (JWT.to_owned(), Fault::Page(429))));
+    let ran = platform.witboost(REGISTER).with_code(1);
+    ran.says("it exchanges no token");
+    assert!(!ran.stderr.contains("check `witboost.url`"), "{ran}");
     assert!(platform.registered().is_empty());
     platform.check_calls();
 }

@@ -406,7 +406,7 @@ mod tests {
     fn job(folder: &Path, script: &str) -> Job {
         let text = |text: &str| text.to_owned();
         Job {
-            // The end of a run ends all processes that bear its name, so each test has a run of its own.
+            // The end of a run ends all processes with its name, so each test uses another name.
             run: folder.display().to_string(),
             folder: folder.join("work"),
             environment: BTreeMap::from([(text("PATH"), text("/usr/bin:/bin"))]),

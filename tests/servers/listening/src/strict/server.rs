@@ -185,19 +185,16 @@ async fn receive<A: Api>(
         work();
     }
     let taken = state.traffic.fault(|faults| faults.take(number, &line)).await;
+    let is_lost = matches!(taken, Some(Fault::LostBefore | Fault::LostAfter));
     let outcome = match taken {
         Some(Fault::LostBefore) => None,
         Some(Fault::Status(status) | Fault::Page(status)) => Some(Err(refused(status, "on purpose"))),
         Some(Fault::Limited(_) | Fault::UsedUp(_)) => Some(Err(refused(A::LIMITED.0, A::LIMITED.1))),
-        Some(Fault::LostAfter) => {
-            drop(state.api.carry_out(&incoming));
-            None
-        }
         Some(Fault::Expired) => {
             state.api.expire();
             Some(state.api.carry_out(&incoming))
         }
-        None => Some(state.api.carry_out(&incoming)),
+        Some(Fault::LostAfter) | None => Some(state.api.carry_out(&incoming)),
     };
     let (status, json) = match outcome {
         None => (0, Json::Null),
@@ -212,8 +209,10 @@ async fn receive<A: Api>(
     let Incoming { method, uri, body, .. } = incoming;
     let (method, path) = (method.to_string(), uri.path().to_owned());
     let body = String::from_utf8_lossy(&body).into_owned();
-    state.traffic.received().push(ReceivedCall { method, path, body, status });
-    if status == 0 {
+    // A lost call has no status.
+    let received_status = if is_lost { 0 } else { status };
+    state.traffic.received().push(ReceivedCall { method, path, body, status: received_status });
+    if is_lost {
         return lost();
     }
     let response = Response::builder().status(status);
