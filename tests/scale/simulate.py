@@ -15,11 +15,11 @@ import random
 from collections import deque
 
 # Measured by tests/load/costs (docs/scale.md says where and when).
-TRANSACTIONS = 29.0  # of a provision: request, claim, leases, journal, outputs, log, end, and its reads
-POSTGRES = 0.021  # seconds of one processor for them
-SERVER = 0.0065  # seconds of one processor for reading, planning and recording
+TRANSACTIONS = 31.0  # of a provision: request, claim, leases, journal, outputs, log, end, and its reads
+POSTGRES = 0.0112  # seconds of one processor for them
+SERVER = 0.0057  # seconds of one processor for reading, planning and recording
 KEEPING = 1 / 5  # transactions a second for each running request: the heartbeat of its claim
-IDLE = 0.6  # transactions a second of a server, idle or not
+IDLE = 1.9  # transactions a second of a server, idle or not
 # Of the platform: a coordinator polls the status of a request, and provider calls take time.
 POLLING = 1 / 5  # calls a second for each request that has not ended
 MEDIAN, SIGMA = 8.0, 1.2  # seconds that a provision's providers take: log-normal, 1 in 100 takes two minutes
