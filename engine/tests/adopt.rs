@@ -60,6 +60,28 @@ async fn object_with_literal_name_is_not_ours() {
 }
 
 #[tokio::test]
+async fn object_whose_value_names_it_is_adopted() {
+    let derived = |adopt: &str, key: &str| {
+        stack(&format!("- {{type: world_derived, name: a, adopt: {adopt}, config: {{val: {{key: {key}, size: 2}}}}}}"))
+    };
+    let computed = "'${{ stack + \"-a\" }}'";
+    let story = Story::new();
+    put_remote(&story, "demo-a", 1);
+    insta::assert_snapshot!(story.errors(&derived("ifOurs", "demo-a")).await, @"
+    stack.yaml:5:33: demo@test:world_derived.a exists already and cannot be adopted: `val.key` is a literal, not computed
+      hint: `terrace import demo@test:world_derived.a id-0` records it as it is; `adopt: ifExists` adopts any existing object
+    ");
+    for (adopt, key) in [("ifExists", "demo-a"), ("ifOurs", computed)] {
+        let story = Story::new();
+        put_remote(&story, "demo-a", 1);
+        let report = story.apply_once(&derived(adopt, key)).await;
+        assert_eq!((report.imported(), report.counts()), (1, (0, 1, 0)), "{adopt}");
+        assert_eq!(story.log(), ["update demo-a"]);
+        story.check_second_plan(&derived(adopt, key)).await;
+    }
+}
+
+#[tokio::test]
 async fn object_managed_by_another_row_is_not_adopted() {
     let story = Story::new();
     story

@@ -113,6 +113,20 @@ async fn provider_finding_is_reported_at_its_place() {
     assert!(story.plan(&stack(OLD)).await.notes.is_empty());
 }
 
+#[tokio::test]
+async fn dry_runs_of_many_objects_run_at_once_and_keep_their_order() {
+    let story = Story::new();
+    let finding = |message: String| Finding { severity: Severity::Error, path: None, message, hint: None };
+    for number in 0..40 {
+        story.remote().findings.insert(format!("k{number}"), finding(format!("no {number:02}")));
+    }
+    let text = "- {type: world_thing, name: a, forEach: '${{ range(40) }}', config: {key: 'k${{ each.key }}'}}";
+    let errors = story.errors(&stack(text)).await;
+    let found: Vec<&str> = errors.lines().filter_map(|line| line.split(": no ").nth(1)).collect();
+    assert_eq!(found, (0..40).map(|number| format!("{number:02}")).collect::<Vec<_>>());
+    assert_eq!(story.remote().running, (0, 16));
+}
+
 /// A story with a step that was interrupted under version 1, and a provider of version 2, which returns strings.
 async fn with_interrupted_step(before: &str, now: &str, call: &str, fault: Fault) -> Story {
     let mut story = Story::new();

@@ -17,7 +17,7 @@ use terrace_store::record::Prior;
 /// Returns why an existing object cannot be adopted; `None` if it can.
 pub(super) async fn find_obstacle(
     planner: &Planner<'_>,
-    input: &ResourceInput<'_>,
+    input: &ResourceInput<'_, '_>,
     found: &Prior,
 ) -> Result<Option<NotAdoptable>, PlanFailure> {
     if !is_named_by_rule(input.template, input.ty) {
@@ -41,12 +41,15 @@ pub(super) enum NotAdoptable {
 
 /// The error for an existing object that is not adopted. Its hint names other ways to adopt it.
 pub(super) fn adoption_error(
-    input: &ResourceInput<'_>,
+    input: &ResourceInput<'_, '_>,
     address: &str,
     found: &Prior,
     obstacle: &NotAdoptable,
 ) -> Diagnostic {
-    let names = input.ty.identity.join("`, `");
+    let names = match &input.ty.derived_identity {
+        Some(derived) => derived.named_by.iter().map(|path| path.join(".")).collect::<Vec<_>>().join("`, `"),
+        None => input.ty.identity.join("`, `"),
+    };
     let reason = match obstacle {
         NotAdoptable::NoRule => format!("`{names}` is a literal, not computed"),
         NotAdoptable::Managed(by) if by.is_retained => format!("{by} retained its data"),
@@ -80,11 +83,20 @@ pub(super) fn adoption_error(
 
 /// True if the object's name is computed.
 pub(super) fn is_named_by_rule(template: &Template, ty: &ResourceType) -> bool {
-    match &template.kind {
-        TemplateKind::Map(entries) => {
-            entries.iter().any(|entry| ty.identity.contains(&entry.key.as_str()) && !is_constant(&entry.value))
+    let is_computed = |path: &[&str]| part_of(template, path).is_some_and(|part| !is_constant(part));
+    match &ty.derived_identity {
+        Some(derived) => derived.named_by.iter().any(|path| is_computed(path)),
+        None => ty.identity.iter().any(|name| is_computed(&[name])),
+    }
+}
+
+/// The part of a template at a path, or the expression that computes this part.
+fn part_of<'a>(template: &'a Template, path: &[&str]) -> Option<&'a Template> {
+    match (&template.kind, path) {
+        (TemplateKind::Map(entries), [key, rest @ ..]) => {
+            part_of(&entries.iter().find(|entry| entry.key == *key)?.value, rest)
         }
-        _ => !is_constant(template),
+        _ => Some(template),
     }
 }
 

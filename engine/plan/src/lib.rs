@@ -66,6 +66,7 @@ pub(crate) mod refresh;
 mod refresh_cache;
 mod refresh_only;
 pub mod rekey;
+mod remote_check;
 pub mod removed_data;
 mod replacement;
 pub mod resource;

@@ -4,6 +4,7 @@ use super::adoption::{self, NotAdoptable};
 use super::failure::PlanFailure;
 use super::planner::Planner;
 use super::refresh::CANNOT_READ;
+use super::remote_check::RemoteCheck;
 use super::removed_data::lost_data;
 use super::resource_input::ResourceInput;
 use super::{
@@ -13,6 +14,7 @@ use super::{
 use crate::deadline;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use terrace_language::action::{Action, Reason};
 use terrace_language::address::{Address, StackId};
 use terrace_language::compile::CompiledImport;
@@ -22,22 +24,23 @@ use terrace_language::registry::Registry;
 use terrace_language::source::Span;
 use terrace_provider::plan::from_schema;
 use terrace_provider::{
-    Attempt, Attributes, ErrorKind, Finding, Found, Path, PlannedChange, ProposedChange, ProviderError, ResourceType,
-    Session, Severity, Value,
+    Attempt, Attributes, ErrorKind, Found, Path, PlannedChange, ProposedChange, ProviderError, ResourceType, Session,
+    Value,
 };
 use terrace_store::diff::{are_same, changed_from_recorded, is_same};
 use terrace_store::marks;
 use terrace_store::record::{self, Prior, found};
 use terrace_store::{Generation, RowStatus};
 
-/// Plans one instance.
-pub(crate) async fn plan(
+/// Plans one instance. Adds the question to its system to `remote_checks`, for the caller to ask.
+pub(crate) async fn plan<'d>(
     planner: &Planner<'_>,
-    session: &dyn Session,
-    input: ResourceInput<'_>,
+    session: &Arc<dyn Session>,
+    input: ResourceInput<'d, '_>,
+    remote_checks: &mut Vec<RemoteCheck<'d>>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<Option<Change>, PlanFailure> {
-    let mut subject = Subject::of(planner, session, input);
+    let mut subject = Subject::of(planner, &**session, input);
     if !subject.check_instance(diagnostics) || !subject.find_object(diagnostics).await? {
         return Ok(None);
     }
@@ -47,7 +50,7 @@ pub(crate) async fn plan(
         return Ok(None);
     }
     let decision = subject.decide(&mut proposal, &planned, diagnostics);
-    subject.check_remotely(decision.action, &planned, diagnostics).await;
+    remote_checks.extend(subject.remote_check(session, decision.action, &planned));
     if !subject.check_replacement(decision.action, &planned, diagnostics) {
         return Ok(None);
     }
@@ -59,10 +62,10 @@ pub(crate) async fn plan(
 }
 
 /// The instance with its object, as far as it is known.
-struct Subject<'a> {
-    planner: &'a Planner<'a>,
-    session: &'a dyn Session,
-    input: ResourceInput<'a>,
+struct Subject<'p, 'd, 'a> {
+    planner: &'p Planner<'p>,
+    session: &'p dyn Session,
+    input: ResourceInput<'d, 'a>,
     /// The address with its stack, for texts.
     address: String,
     generation: Generation,
@@ -94,8 +97,8 @@ struct Decision {
     reason: Option<Reason>,
 }
 
-impl<'a> Subject<'a> {
-    fn of(planner: &'a Planner<'a>, session: &'a dyn Session, mut input: ResourceInput<'a>) -> Self {
+impl<'p, 'd, 'a> Subject<'p, 'd, 'a> {
+    fn of(planner: &'p Planner<'p>, session: &'p dyn Session, mut input: ResourceInput<'d, 'a>) -> Self {
         let address = format!("{}:{}", input.stack, input.address);
         let row = input.row.take();
         let (generation, is_gone) = row.as_ref().map_or((0, false), |row| (row.opened.generation, row.is_gone));
@@ -287,17 +290,27 @@ impl<'a> Subject<'a> {
         Decision { action, reason }
     }
 
-    /// Reports the system's findings about the planned values.
-    async fn check_remotely(&self, action: Action, planned: &PlannedChange, diagnostics: &mut Vec<Diagnostic>) {
+    /// The question to the system about the planned values, if it has dry runs.
+    fn remote_check(
+        &self,
+        session: &Arc<dyn Session>,
+        action: Action,
+        planned: &PlannedChange,
+    ) -> Option<RemoteCheck<'d>> {
+        let Self { input: ResourceInput { ty, template, span, .. }, .. } = self;
         if action == Action::NoOp || self.planner.options.offline {
-            return;
+            return None;
         }
-        for finding in remote_findings(self.session, self.input.ty, &planned.planned).await {
-            let at = self.span_of(finding.path.as_ref());
-            let found = Diagnostic::error("remote_finding", finding.message).at(at).about(&self.address);
-            let found = Diagnostic { severity: finding.severity, ..found }.maybe_hint(finding.hint);
-            diagnostics.push(found.on(finding.path));
-        }
+        // Sends nothing.
+        drop(session.validate_remote(ty, &planned.planned)?);
+        Some(RemoteCheck {
+            session: Arc::clone(session),
+            ty,
+            planned: planned.planned.clone(),
+            address: self.address.clone(),
+            template,
+            span: *span,
+        })
     }
 
     /// Reports the replacement of a protected object. Returns false for an import that would replace its object.
@@ -441,28 +454,18 @@ fn is_as_recorded(ty: &ResourceType, prior: Option<&Prior>, planned: &PlannedCha
         .all(|path| path.get(&planned.planned).is_some_and(Value::has_unknown))
 }
 
-/// The system's findings about planned values, if its provider has a dry run. A timeout is a warning.
-async fn remote_findings(session: &dyn Session, ty: &ResourceType, planned: &Attributes) -> Vec<Finding> {
-    let Some(dry_run) = session.validate_remote(ty, planned) else { return Vec::new() };
-    let findings = tokio::time::timeout(ty.timeouts.read, dry_run).await;
-    findings.unwrap_or_else(|_| {
-        let message = format!("the dry run of `{}` did not answer within {:?}", ty.name, ty.timeouts.read);
-        vec![Finding { severity: Severity::Warning, path: None, message, hint: None }]
-    })
-}
-
 /// Reads an imported object in the form of its declaration. An import knows only the id: it returns the content of a file as text,
 /// also for a declaration that copies another file.
 async fn as_declared(
     planner: &Planner<'_>,
     session: &dyn Session,
-    input: &ResourceInput<'_>,
+    input: &ResourceInput<'_, '_>,
     address: &str,
     imported: Prior,
 ) -> Prior {
     let ResourceInput { ty, config, .. } = input;
     let differs = |(name, value): (&String, &Value)| !is_same(imported.attributes.get(name), Some(value));
-    let is_declared = ty.identity_of(config).is_some_and(|declared| {
+    let is_declared = ty.identity_of(&ty.with_identity(config)).is_some_and(|declared| {
         !declared.is_empty() && are_same(&ty.compared(&declared), &ty.compared(&imported.identity))
     });
     if !is_declared || !config.iter().any(differs) {
@@ -477,12 +480,13 @@ async fn as_declared(
 async fn find_existing(
     planner: &Planner<'_>,
     session: &dyn Session,
-    input: &ResourceInput<'_>,
+    input: &ResourceInput<'_, '_>,
     address: &str,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Prior> {
     let ResourceInput { ty, config, timeouts, .. } = input;
-    let identity = ty.identity_of(config)?;
+    let planned = ty.with_identity(config);
+    let identity = ty.identity_of(&planned)?;
     // An object without an identity has to be found by its address: an empty identity would match every object.
     let is_known = !config.values().any(Value::has_unknown);
     if identity.is_empty() && !(planner.options.by_address && is_known && !ty.state_only) {
@@ -491,7 +495,7 @@ async fn find_existing(
     let attempt = Attempt {
         address: address.to_owned(),
         identity,
-        planned: config.clone(),
+        planned,
         private: terrace_provider::Private::default(),
         prior: None,
         lost_call: None,

@@ -11,11 +11,11 @@ use terrace_language::source::{Place, Span};
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{Attributes, Path, ResourceType};
 
-/// The instance to plan.
-pub(crate) struct ResourceInput<'a> {
+/// The instance to plan. Its declaration lives longer than the rest.
+pub(crate) struct ResourceInput<'d, 'a> {
     pub(crate) stack: &'a StackId,
     pub(crate) address: Address,
-    pub(crate) ty: &'a ResourceType,
+    pub(crate) ty: &'d ResourceType,
     pub(crate) provider: String,
     pub(crate) config: Attributes,
     pub(crate) deferred: Option<Deferred>,
@@ -25,7 +25,7 @@ pub(crate) struct ResourceInput<'a> {
     pub(crate) triggered_by: Vec<String>,
     pub(crate) adopt: Adopt,
     pub(crate) timeouts: Timeouts,
-    pub(crate) template: &'a Template,
+    pub(crate) template: &'d Template,
     pub(crate) span: Span,
     pub(crate) place: Option<Place>,
     pub(crate) row: Option<LoadedRow>,

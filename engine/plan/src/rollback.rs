@@ -13,6 +13,7 @@ use super::managed::Managed;
 use super::options::Options;
 use super::outdated_row::upgrade;
 use super::planner::Planner;
+use super::remote_check;
 use super::resource_input::ResourceInput;
 use super::walk::CANNOT_CONNECT;
 use super::{
@@ -411,7 +412,10 @@ impl Planner<'_> {
             import: None,
             managed,
         };
-        resource::plan(self, &*session, input, diagnostics).await
+        let mut remote_checks = Vec::new();
+        let change = resource::plan(self, &session, input, &mut remote_checks, diagnostics).await?;
+        diagnostics.extend(remote_check::run_all(&remote_checks).await.into_iter().flatten());
+        Ok(change)
     }
 }
 

@@ -27,6 +27,7 @@ use super::lookup_dependencies::LookupDependencies;
 use super::managed::Managed;
 use super::outputs::PlannedOutput;
 use super::planner::Planner;
+use super::remote_check::{self, RemoteCheck};
 use super::resource_input::ResourceInput;
 use super::shared::{Declaring, SharedDeclaration, SharedRows, comparable};
 use super::targeting::{GrantedShares, Targeting};
@@ -107,6 +108,9 @@ pub(crate) struct Walk<'a, 'p> {
     deferred_rows: Vec<Address>,
     passed_over: Vec<Address>,
     grant_targets: Vec<GrantTarget>,
+    /// Questions to remote systems, with the declarations that they are about.
+    remote_checks: Vec<RemoteCheck<'a>>,
+    remotely_checked: Vec<Block>,
 }
 
 /// The walk's data of a component.
@@ -207,6 +211,8 @@ impl<'a, 'p> Walk<'a, 'p> {
             deferred_rows: Vec::new(),
             passed_over: Vec::new(),
             grant_targets: Vec::new(),
+            remote_checks: Vec::new(),
+            remotely_checked: Vec::new(),
         }
     }
 
@@ -222,6 +228,11 @@ impl<'a, 'p> Walk<'a, 'p> {
             if let Some(found) = diagnostics.get_mut(before..).filter(|found| !found.is_empty()) {
                 self.explain(visit, found, &mut parsed_sources);
             }
+        }
+        let answers = remote_check::run_all(&std::mem::take(&mut self.remote_checks)).await;
+        for (block, mut found) in std::mem::take(&mut self.remotely_checked).into_iter().zip(answers) {
+            self.explain(&Visit::Block(block), &mut found, &mut parsed_sources);
+            diagnostics.append(&mut found);
         }
         Ok(())
     }
@@ -256,6 +267,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             true => None,
             false => self.plan_block(block, declaration, diagnostics).await?,
         };
+        self.remotely_checked.resize(self.remote_checks.len(), block);
         if value.is_some() {
             self.gather_grant_targets(block, declaration, before..self.changes.len());
         }
@@ -276,7 +288,7 @@ impl<'a, 'p> Walk<'a, 'p> {
     async fn plan_block(
         &mut self,
         block: Block,
-        declaration: &ResourceDeclaration,
+        declaration: &'a ResourceDeclaration,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<Option<BlockValue>, PlanFailure> {
         let planner = self.planner;
@@ -347,12 +359,12 @@ impl<'a, 'p> Walk<'a, 'p> {
                         address: address.clone(),
                     };
                     let value =
-                        self.plan_shared(block, declaration, ty, named, provider, prepared, &*session, diagnostics);
+                        self.plan_shared(block, declaration, ty, named, provider, prepared, &session, diagnostics);
                     (address, value.await?)
                 }
                 None => {
                     let address = own.clone();
-                    (address, self.plan_own(declaration, ty, own, provider, prepared, &*session, diagnostics).await?)
+                    (address, self.plan_own(declaration, ty, own, provider, prepared, &session, diagnostics).await?)
                 }
             };
             self.check(block, declaration, &address, instance.each.as_ref(), &value, diagnostics);
@@ -369,12 +381,12 @@ impl<'a, 'p> Walk<'a, 'p> {
     #[expect(clippy::too_many_arguments, reason = "each is a different property of an instance")]
     async fn plan_own(
         &mut self,
-        declaration: &ResourceDeclaration,
-        ty: &ResourceType,
+        declaration: &'a ResourceDeclaration,
+        ty: &'a ResourceType,
         address: Address,
         provider: String,
         prepared: Prepared,
-        session: &dyn Session,
+        session: &Arc<dyn Session>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<Value, PlanFailure> {
         self.check_not_gone(declaration, &address, diagnostics);
@@ -391,7 +403,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             import,
             ..input_of(self.planner, &self.managed, &self.compiled.stack, declaration, ty, address, provider, prepared)
         };
-        let change = resource::plan(self.planner, session, input, diagnostics).await?;
+        let change = resource::plan(self.planner, session, input, &mut self.remote_checks, diagnostics).await?;
         let value = planned_value(ty, change.as_ref());
         self.changes.extend(change);
         Ok(value)
@@ -401,12 +413,12 @@ impl<'a, 'p> Walk<'a, 'p> {
     async fn plan_shared(
         &mut self,
         block: Block,
-        declaration: &ResourceDeclaration,
-        ty: &ResourceType,
+        declaration: &'a ResourceDeclaration,
+        ty: &'a ResourceType,
         named: SharedName,
         provider: String,
         prepared: Prepared,
-        session: &dyn Session,
+        session: &Arc<dyn Session>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<Value, PlanFailure> {
         let address = named.address.clone();
@@ -440,7 +452,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             in_doubt,
             ..input_of(self.planner, &self.managed, &shared_stack, declaration, ty, address.clone(), provider, prepared)
         };
-        let change = resource::plan(self.planner, session, input, diagnostics).await?;
+        let change = resource::plan(self.planner, session, input, &mut self.remote_checks, diagnostics).await?;
         let value = planned_value(ty, change.as_ref());
         self.lookups.add(self.planner.registry, (&self.compiled.stack, block), change.iter());
         self.shared.set_planned(address, &self.compiled.stack, value.clone(), change);
@@ -479,16 +491,16 @@ pub(crate) struct Prepared {
 }
 
 #[expect(clippy::too_many_arguments, reason = "each is a different property of an instance")]
-fn input_of<'w>(
+fn input_of<'d, 'w>(
     planner: &Planner<'_>,
     managed: &'w Managed,
     stack: &'w terrace_language::address::StackId,
-    declaration: &'w ResourceDeclaration,
-    ty: &'w ResourceType,
+    declaration: &'d ResourceDeclaration,
+    ty: &'d ResourceType,
     address: Address,
     provider: String,
     prepared: Prepared,
-) -> ResourceInput<'w> {
+) -> ResourceInput<'d, 'w> {
     ResourceInput {
         stack,
         address,

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use terrace_provider::plan::from_schema;
 use terrace_provider::{
-    Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, DryRun, ErrorKind, Finding, Found, Grantee,
-    Lookup, Need, Object, Observed, Partial, Planned, PlannedChange, Private, ProposedChange, Provider, ProviderError,
-    ProviderSchema, Recorded, ResourceType, Session, Settings, Value,
+    Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, DerivedIdentity, DryRun, ErrorKind, Finding,
+    Found, Grantee, Lookup, Need, Object, Observed, Partial, Planned, PlannedChange, Private, ProposedChange, Provider,
+    ProviderError, ProviderSchema, Recorded, ResourceType, Session, Settings, Value,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -97,6 +97,12 @@ impl Remote {
         object
     }
 
+    /// Counts a running call.
+    fn begin(&mut self) {
+        self.running.0 += 1;
+        self.running.1 = self.running.1.max(self.running.0);
+    }
+
     /// Takes the fault of a call.
     fn fault_of(&mut self, text: &str) -> Option<Fault> {
         let name = self.faults.keys().find(|begin| text.starts_with(begin.as_str())).cloned()?;
@@ -116,6 +122,7 @@ impl Remote {
 /// - `world_told` cannot be read, and a deletion spares its data.
 /// - `world_fixed` is replaced by every change.
 /// - `world_named` is renamed by another `key`.
+/// - `world_derived` gets its `key` from the entry `key` of its `val`.
 /// - `world_box` and `world_item` may lie in a box and belong to a thing. An item holds data; a box with content
 ///   cannot be deleted.
 pub struct World {
@@ -198,6 +205,15 @@ impl World {
             settle: Duration::ZERO,
             ..ResourceType::new("world_named", "A thing that can be renamed.", &["key"], by_name)
         };
+        let mut by_val = attributes();
+        by_val.0.iter_mut().filter(|it| it.name == "key").for_each(|key| {
+            *key = Attribute::new("key", AttributeType::String, "Names it.").computed().follows(&["val"]);
+        });
+        let derived = ResourceType {
+            settle: Duration::ZERO,
+            derived_identity: Some(DerivedIdentity { derive: key_of_val, named_by: &[&["val", "key"]] }),
+            ..ResourceType::new("world_derived", "A thing whose value names it.", &["key"], by_val)
+        };
         let in_box = || {
             let mut in_box = attributes();
             in_box.0.push(Attribute::new("box", AttributeType::String, "The box that it is in.").replaces());
@@ -219,7 +235,9 @@ impl World {
             name: "world",
             version: provider_version,
             doc: "A world for tests.",
-            resources: vec![thing, data, mixed, slow, note, output, borrowed, grant, room, fixed, named, boxes, item],
+            resources: vec![
+                thing, data, mixed, slow, note, output, borrowed, grant, room, fixed, named, derived, boxes, item,
+            ],
             lookups: vec![Lookup {
                 name: "world_thing",
                 doc: "Looks at a thing.",
@@ -319,8 +337,7 @@ impl Connected {
             let mut remote = self.remote.lock().unwrap();
             remote.log.push(text.clone());
             remote.called.notify_waiters();
-            remote.running.0 += 1;
-            remote.running.1 = remote.running.1.max(remote.running.0);
+            remote.begin();
             remote.fault_of(&text)
         };
         tokio::task::yield_now().await;
@@ -387,6 +404,14 @@ fn key(attributes: &Attributes) -> String {
     attributes.get("key").and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
+/// Copies the entry `key` of `val`.
+fn key_of_val(attributes: &mut Attributes) {
+    let val = attributes.get("val").and_then(Value::as_map);
+    if let Some(key) = val.and_then(|val| val.get("key")).cloned() {
+        attributes.insert("key".to_owned(), key);
+    }
+}
+
 /// The object with a value that differs from the plan.
 fn with_lie(mut observed: Observed) -> Observed {
     observed.attributes.insert("val".to_owned(), "a lie".into());
@@ -419,7 +444,8 @@ impl Session for Connected {
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
         self.remote.lock().unwrap().planned.push(change.address.to_owned());
         self.apply_fault(&format!("plan {}", key(change.config))).await?;
-        Ok(from_schema(ty, change))
+        let planned = from_schema(ty, change);
+        Ok(PlannedChange { planned: ty.with_identity(&planned.planned), ..planned })
     }
 
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
@@ -528,7 +554,12 @@ impl Session for Connected {
 
     fn validate_remote<'a>(&'a self, _ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
         let finding = self.remote.lock().unwrap().findings.get(&key(planned)).cloned()?;
-        Some(Box::pin(async move { vec![finding] }))
+        Some(Box::pin(async move {
+            self.remote.lock().unwrap().begin();
+            tokio::task::yield_now().await;
+            self.remote.lock().unwrap().running.0 -= 1;
+            vec![finding]
+        }))
     }
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {

@@ -8,7 +8,8 @@ use terrace_provider::Private;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct PrivateData {
-    /// The fields of the manifest in the form in which the server stored them at the last apply.
+    /// The fields of the manifest in the form in which the server stored them at the last apply; `None` if that is the form
+    /// of the recorded manifest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) applied: Option<Json>,
     /// The address in the object's mark, at the last read.

@@ -3,7 +3,12 @@
 //! The rules are those of `kubectl rollout status` and of the kstatus library:
 //! <https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md>
 
+pub(crate) mod expression;
+
+use expression::Expression;
 use serde_json::Value as Json;
+use terrace_provider::attributes::optional_text;
+use terrace_provider::{Attributes, Path, ProviderError};
 
 /// Readiness of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +21,51 @@ pub(crate) enum Readiness {
 }
 
 use Readiness::{Failed, Ready, Waiting};
+
+/// How a wait recognises that an object is ready.
+#[derive(Debug, Clone)]
+pub(crate) enum Rule {
+    /// By the kind of the object.
+    Kind,
+    /// By a condition of its status.
+    Condition(Wanted),
+    /// By an expression.
+    Expression(Expression),
+}
+
+impl Rule {
+    /// The rule of a resource.
+    ///
+    /// # Errors
+    /// When `waitFor` or `readyWhen` is wrong, or both are present.
+    pub(crate) fn of(attributes: &Attributes) -> Result<Self, ProviderError> {
+        let wrong = |name: &str, message: String| ProviderError::invalid(Some(Path::attribute(name)), message);
+        match (optional_text(attributes, "waitFor"), optional_text(attributes, "readyWhen")) {
+            (None, None) => Ok(Self::Kind),
+            (Some(text), None) => Wanted::parse(&text).map(Self::Condition).ok_or_else(|| {
+                wrong("waitFor", format!("`{text}` is not a condition"))
+                    .solution("write the name of a condition, such as `Available`, or `NAME=STATUS`")
+                    .solution("write an expression as `readyWhen`")
+            }),
+            (None, Some(text)) => Expression::compile(&text).map(Self::Expression).map_err(|message| {
+                wrong("readyWhen", message).solution("write an expression such as `object.status.phase == 'Running'`")
+            }),
+            (Some(_), Some(_)) => {
+                let message = "`waitFor` and `readyWhen` exclude each other".to_owned();
+                Err(wrong("readyWhen", message).solution("write one of them"))
+            }
+        }
+    }
+
+    /// The readiness of an object.
+    pub(crate) async fn readiness(&self, object: &Json) -> Readiness {
+        match self {
+            Self::Kind => of(object, None),
+            Self::Condition(wanted) => of(object, Some(wanted)),
+            Self::Expression(expression) => expression.readiness(object).await,
+        }
+    }
+}
 
 /// The condition of a descriptor: `Available`, `Stalled=False`.
 #[derive(Debug, Clone, PartialEq, Eq)]

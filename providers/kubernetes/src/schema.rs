@@ -5,7 +5,7 @@ use std::time::Duration;
 use terrace_provider::http::allow_plain_http;
 use terrace_provider::normal::leave_out_nulls;
 use terrace_provider::{
-    Attribute, AttributeType, Lookup, Map, Need, Object, Private, ProviderSchema, ResourceType, Value,
+    Attribute, AttributeType, DerivedIdentity, Lookup, Map, Need, Object, Private, ProviderSchema, ResourceType, Value,
 };
 
 /// The one resource type.
@@ -86,6 +86,10 @@ fn object() -> ResourceType {
         flag("wait", "Wait until the object is ready.", true),
         text("waitFor", "Condition to wait for, such as `Available` or `Stalled=False`. Default: by the kind."),
         text(
+            "readyWhen",
+            "Expression in CEL that is true when the object is ready: `object.status.phase == 'Running'`.",
+        ),
+        text(
             "deletePropagation",
             "Deletion of dependents: `foreground` (before the object), `background`, or `orphan` (keep them).",
         )
@@ -104,6 +108,10 @@ fn object() -> ResourceType {
         holds_data: true,
         data_holders: Some(manifest::is_data_holder),
         needs: &[NAMESPACE],
+        derived_identity: Some(DerivedIdentity {
+            derive: manifest::put_names,
+            named_by: &[&["manifest", "metadata", "name"], &["manifest", "metadata", "namespace"]],
+        }),
         is_marked_by_another,
         fold: |attributes, recorded| leave_out_nulls("manifest", attributes, recorded),
         reads_at_once: crate::session::READS_AT_ONCE,

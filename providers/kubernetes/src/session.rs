@@ -6,7 +6,7 @@ use crate::difference::{between, in_words};
 use crate::failure::{Failure, Purpose, Refusal};
 use crate::private::PrivateData;
 use crate::projection::{described, drifted};
-use crate::ready::Wanted;
+use crate::ready::Rule;
 use crate::target::{Target, path_of};
 use crate::{fields, lookup, manifest, mark, rights, wait};
 use async_trait::async_trait;
@@ -155,7 +155,9 @@ impl KubernetesSession {
             attributes.insert("cluster".to_owned(), cluster.into());
         }
         let resource = mark::of_object(live, mark::RESOURCE).map(str::to_owned);
-        let private = PrivateData { applied: Some(applied), resource }.to_private();
+        // The manifest may be secret, and is in the row already.
+        let applied = Some(applied).filter(|applied| *applied != sent(&attributes));
+        let private = PrivateData { applied, resource }.to_private();
         Ok(Observed { identity: ty.identity_of(&attributes).unwrap_or_default(), attributes, private })
     }
 
@@ -296,8 +298,8 @@ impl KubernetesSession {
         if !flag(planned, "wait") {
             return Ok(live);
         }
-        let wanted = optional_text(planned, "waitFor").and_then(|text| Wanted::parse(&text));
-        match wait::until_ready(&self.cluster, (&at.kind, &at.target), call, wanted.as_ref(), live.clone()).await {
+        let rule = Rule::of(planned)?;
+        match wait::until_ready(&self.cluster, (&at.kind, &at.target), call, &rule, live.clone()).await {
             Ok(live) => Ok(live),
             Err(error) => Err(error.with_object(self.applied(ty, &live, planned).await?)),
         }
@@ -420,11 +422,7 @@ fn finding(error: &ProviderError) -> Finding {
 }
 
 fn check_choices(attributes: &Attributes) -> Result<(), ProviderError> {
-    if let Some(text) = optional_text(attributes, "waitFor").filter(|text| Wanted::parse(text).is_none()) {
-        let message = format!("`{text}` is not a condition");
-        return Err(ProviderError::invalid(Some(Path::attribute("waitFor")), message)
-            .solution("write the name of a condition, such as `Available`, or `NAME=STATUS`"));
-    }
+    Rule::of(attributes)?;
     let known = PROPAGATION.map(|(word, _)| word);
     match optional_text(attributes, "deletePropagation").filter(|text| !known.contains(&text.as_str())) {
         Some(text) => {
@@ -602,6 +600,11 @@ impl Session for KubernetesSession {
     async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
         let of_prior = || attempt.prior.as_ref().and_then(|prior| Target::of(&prior.attributes));
         let Some(target) = Target::of(&attempt.planned).or_else(of_prior) else { return Ok(Found::Unknown) };
+        let is_wrong = manifest::check(&attempt.planned, &self.cluster.config.namespaces).is_err();
+        if is_wrong && attempt.prior.is_none() && attempt.lost_call.is_none() {
+            // The plan reports the place.
+            return Ok(Found::Unknown);
+        }
         match &attempt.prior {
             Some(prior) => self.check_cluster(&prior.attributes).await?,
             None => drop(self.cluster_id().await?),
@@ -768,7 +771,10 @@ mod tests {
     fn wrong_choices_are_refused() {
         let check = |name: &str, value: &str| check_choices(&[(name.to_owned(), value.into())].into_iter().collect());
         assert!(check("waitFor", "Available=True").is_ok() && check("deletePropagation", "orphan").is_ok());
-        assert!(check("waitFor", "a b").is_err());
+        assert!(check("waitFor", "a b").is_err() && check("readyWhen", "object.status ==").is_err());
+        let both = [("waitFor", "Available"), ("readyWhen", "object.ok")];
+        let both = both.map(|(name, value)| (name.to_owned(), value.into())).into_iter().collect();
+        assert!(check_choices(&both).unwrap_err().message.contains("exclude each other"));
         let error = check("deletePropagation", "orphans").unwrap_err();
         assert!(error.hint().unwrap().contains("`orphan`"), "{error:?}");
     }

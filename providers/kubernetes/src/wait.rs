@@ -3,7 +3,7 @@
 use crate::cluster::{Cluster, Kind, uid_of};
 use crate::failure::{Failure, Purpose};
 use crate::missing;
-use crate::ready::{self, Readiness, Wanted};
+use crate::ready::{Readiness, Rule};
 use crate::target::Target;
 use serde_json::Value as Json;
 use std::time::Duration;
@@ -65,14 +65,14 @@ pub(crate) async fn until_ready(
     cluster: &Cluster,
     (kind, target): (&Kind, &Target),
     call: &Call,
-    wanted: Option<&Wanted>,
+    rule: &Rule,
     applied: Json,
 ) -> Result<Json, ProviderError> {
     let purpose = Purpose::reading(target, kind.resource());
     let mut wait = Wait::of(call);
     let mut object = applied;
     loop {
-        let why = match ready::of(&object, wanted) {
+        let why = match rule.readiness(&object).await {
             Readiness::Ready => match is_served(cluster, &object).await {
                 true => return Ok(object),
                 false => "the cluster does not serve its kind yet".to_owned(),

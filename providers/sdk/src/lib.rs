@@ -69,8 +69,8 @@ pub use records::{Observed, Planned, Private, Recorded};
 pub use redaction::Redaction;
 pub use sandbox::Sandbox;
 pub use schema::{
-    Attribute, AttributeType, EmbeddedFile, IdentityRule, Lookup, Need, Object, ProviderSchema, ResourceType,
-    SqlReader, SqlType, Timeouts,
+    Attribute, AttributeType, DerivedIdentity, EmbeddedFile, IdentityRule, Lookup, Need, Object, ProviderSchema,
+    ResourceType, SqlReader, SqlType, Timeouts,
 };
 pub use value::{Map, Number, Sensitive, Value};
 

@@ -106,6 +106,9 @@ pub struct ResourceType {
     pub attributes: Object,
     /// The attributes that identify the remote object, in the order of an import id.
     pub identity: &'static [&'static str],
+    /// How a configuration determines the identity, if the identity attributes are computed. Without it, only a
+    /// configured identity is known before [`crate::Session::plan`].
+    pub derived_identity: Option<DerivedIdentity>,
     /// The namespace of the identity. Types of one instance with the same namespace cannot have objects of the same
     /// name: a file and a folder cannot share a path. The default is a namespace per type.
     pub identity_space: &'static str,
@@ -166,6 +169,7 @@ impl ResourceType {
             schema_version: 1,
             attributes,
             identity,
+            derived_identity: None,
             identity_space: name,
             holds_data: false,
             data_holders: None,
@@ -195,6 +199,16 @@ impl ResourceType {
             Some(((*name).to_owned(), value.clone()))
         };
         self.identity.iter().map(part).collect()
+    }
+
+    /// A configuration with the identity attributes that follow from it.
+    #[must_use]
+    pub fn with_identity(&self, config: &Map) -> Map {
+        let mut config = config.clone();
+        if let Some(derived) = &self.derived_identity {
+            (derived.derive)(&mut config);
+        }
+        config
     }
 
     /// True if an object with these attributes holds user data.
@@ -234,6 +248,15 @@ impl ResourceType {
             )
         })
     }
+}
+
+/// An identity that follows from configured attributes: a manifest names its object.
+#[derive(Debug, Clone, Copy)]
+pub struct DerivedIdentity {
+    /// Adds the identity attributes to a configuration, which may be wrong or have unknown parts.
+    pub derive: fn(&mut Map),
+    /// The paths of the configured values that name the object.
+    pub named_by: &'static [&'static [&'static str]],
 }
 
 /// The objects of one type that an object needs as long as it exists.

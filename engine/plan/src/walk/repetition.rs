@@ -118,7 +118,7 @@ impl Walk<'_, '_> {
         let scope = self.scope(part, instance?.each.as_ref());
         let config: Arc<Template> = Arc::new(declaration.config.clone());
         let prepared = self.prepare(part, declaration, ty.name, &ty.attributes, &config, &scope, diagnostics)?;
-        ty.identity_of(&prepared.config)
+        ty.identity_of(&ty.with_identity(&prepared.config))
     }
 }
 

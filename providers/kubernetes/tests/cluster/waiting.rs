@@ -80,6 +80,20 @@ async fn condition_of_the_descriptor_is_awaited() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn expression_of_the_descriptor_is_awaited() {
+    let (namespace, instance) = (Namespace::new("expressions"), instance().await);
+    let mut config = config_map(namespace.0, "a", json!({}));
+    config["readyWhen"] = "object.data.ready == 'yes'".into();
+    let error = create_within(&instance, &config, Duration::from_secs(3)).await.unwrap_err();
+    assert!(error.message.contains("`data` of `readyWhen` does not exist yet"), "{error:?}");
+    let mut web = deployment(namespace.0, "web", Some(1), "sleep 1000");
+    web["readyWhen"] = "object.status.readyReplicas == object.spec.replicas && \
+                        object.status.conditions.exists(c, c.type == 'Available' && c.status == 'True')"
+        .into();
+    create_within(&instance, &web, Duration::from_secs(60)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn kind_of_a_new_definition_can_be_created_at_once() {
     let (_namespace, instance) = (Namespace::new("definitions"), instance().await);
     let definition = json!({"manifest": {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
