@@ -1,6 +1,7 @@
 //! Arguments of `operator`.
 
 use clap::{Args, Subcommand};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// `terrace operator`: without a subcommand, it runs. The variable `TERRACE_OPERATOR_TOKEN` holds the token.
@@ -19,6 +20,9 @@ pub struct OperatorArguments {
     /// Send the token over `http://` to other machines, in a network that you trust
     #[arg(long)]
     pub allow_plain_http: bool,
+    /// Serve probes (`/livez`, `/readyz`) and `/metrics` at this address [default: nowhere]
+    #[arg(long, value_name = "ADDRESS")]
+    pub bind: Option<SocketAddr>,
     /// Read the stacks of this namespace only [default: all namespaces]
     #[arg(long, value_name = "NAME")]
     pub namespace: Option<String>,

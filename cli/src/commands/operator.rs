@@ -22,7 +22,7 @@ pub(super) async fn run(
     arguments: OperatorArguments,
     signals: &Signals,
 ) -> Result<Exit, Failure> {
-    let OperatorArguments { command, server, ca_file, allow_plain_http, namespace, lease_namespace } = arguments;
+    let OperatorArguments { command, server, ca_file, allow_plain_http, bind, namespace, lease_namespace } = arguments;
     if let Some(OperatorCommand::Crds) = command {
         return context.ui.print_raw(stack::DEFINITIONS).map(|()| Exit::Done);
     }
@@ -40,6 +40,7 @@ pub(super) async fn run(
         server: ServerSettings { url: server.clone(), token, ca_file, allow_plain_http },
         namespace,
         lease_namespace,
+        bind,
         // Identifies the process in the Lease.
         name: format!("{} {}", settings.actor, Uuid::now_v7()),
     };
@@ -54,6 +55,7 @@ pub(super) async fn run(
 fn failure(error: OperatorError) -> Failure {
     let hint = match error {
         OperatorError::NoCluster(_) => "set KUBECONFIG, or run in a pod with a service account",
+        OperatorError::NoListener(_) => "choose another address with `--bind`",
         OperatorError::NoLease(_) => "grant the rights of docs/operator.md",
         OperatorError::NoStacks(_) => {
             "install the definitions with `terrace operator crds | kubectl apply --server-side -f -`, and grant the \

@@ -4,6 +4,7 @@
 //! clock. Each write names the version that was read, so two processes cannot take the Lease at once. A process that
 //! cannot renew stops its work before the duration ends.
 
+use crate::health::Health;
 use crate::outage::Outage;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -31,6 +32,7 @@ pub(crate) struct Candidate {
     name: String,
     /// The name of this process in the Lease: unique among all processes.
     identity: String,
+    health: Health,
 }
 
 /// The newest renewal of a Lease, and when this process saw it first.
@@ -47,8 +49,8 @@ struct LeaseError {
 }
 
 impl Candidate {
-    pub(crate) fn new(api: Api<Lease>, name: String, identity: String) -> Self {
-        Self { api, name, identity }
+    pub(crate) fn new(api: Api<Lease>, name: String, identity: String, health: Health) -> Self {
+        Self { api, name, identity, health }
     }
 
     /// Waits until this process holds the Lease, or until `stop`. Returns the start of the request that took it, and
@@ -107,6 +109,7 @@ impl Candidate {
     /// Takes or renews the Lease if that is possible now. Returns the holder that prevents it.
     async fn try_acquire(&self, seen: &mut Option<Seen>) -> Result<Option<String>, LeaseError> {
         let attempt = tokio::time::timeout(TIMEOUT, self.attempt(seen)).await;
+        self.health.attempted(matches!(attempt, Ok(Ok(_))));
         match attempt {
             Err(_) => Err(LeaseError { is_forbidden: false, message: "no answer".to_owned() }),
             Ok(Err(kube::Error::Api(answer))) => {

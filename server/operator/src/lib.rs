@@ -7,12 +7,15 @@
 //!
 //! Read in this order: [`stack`] (the custom resource), `inputs` (the input of a plan), `decide` (the next action of an
 //! object), `record` (its status after an action), `server` (the client of the native API), `reconcile` (carries
-//! actions out), `leader` (one of several operators works), `outage` (logs it), [`operator`] (starts all).
+//! actions out), `event` (shows them to people), `leader` (one of several operators works), `outage` (logs it), `health`
+//! (probes and metrics), [`operator`] (starts all).
 #![forbid(unsafe_code)]
 // Tests may slice strings: a wrong index fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 mod decide;
+mod event;
+mod health;
 mod inputs;
 mod leader;
 pub mod operator;

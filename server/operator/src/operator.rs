@@ -1,5 +1,6 @@
 //! The operator as a whole: election, then the controller, until it loses the Lease or is stopped.
 
+use crate::health::{self, Health};
 use crate::leader::Candidate;
 use crate::outage::Outage;
 use crate::reconcile::{Context, reconcile, retry};
@@ -9,11 +10,14 @@ use futures_util::StreamExt;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::ListParams;
 use kube::runtime::controller::{Config, Error};
+use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::{Controller, watcher};
 use kube::{Api, Client};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider::error::with_causes;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// The name of the Lease. An operator of a single namespace adds its name.
@@ -36,6 +40,8 @@ pub struct Operator {
     pub namespace: Option<String>,
     /// The namespace of its Lease; `None` for that of its service account or its context.
     pub lease_namespace: Option<String>,
+    /// The address of probes and metrics; `None` for none.
+    pub bind: Option<SocketAddr>,
     /// The name of this process, for people; the operator makes it unique.
     pub name: String,
 }
@@ -52,6 +58,9 @@ pub enum OperatorError {
     /// The API server refuses to list the custom resources.
     #[error("the custom resources cannot be listed: {0}")]
     NoStacks(String),
+    /// Probes and metrics cannot be served.
+    #[error("probes and metrics cannot be served: {0}")]
+    NoListener(String),
     /// The API server forbids to read or write the Lease.
     #[error("the lease cannot be read or written: {0}")]
     NoLease(String),
@@ -68,6 +77,13 @@ impl Operator {
         let no_cluster = |error: &dyn std::error::Error| OperatorError::NoCluster(with_causes(error));
         let mut config = kube::Config::infer().await.map_err(|error| no_cluster(&error))?;
         config.read_timeout = Some(READ_TIMEOUT);
+        let health = Health::new();
+        if let Some(address) = self.bind {
+            let listener = TcpListener::bind(address).await;
+            let listener = listener.map_err(|error| OperatorError::NoListener(format!("{address}: {error}")))?;
+            let metrics = health::collect().map_err(OperatorError::NoListener)?;
+            tokio::spawn(health::serve(listener, health.clone(), metrics, stop.clone()));
+        }
         let lease_namespace = self.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).map_err(|error| no_cluster(&error))?;
         tokio::select! {
@@ -76,12 +92,14 @@ impl Operator {
         }
         let leases: Api<Lease> = Api::namespaced(client.clone(), &lease_namespace);
         let lease = self.namespace.as_ref().map_or_else(|| LEASE.to_owned(), |name| format!("{LEASE}-{name}"));
-        let candidate = Candidate::new(leases, lease, self.name.clone());
+        let candidate = Candidate::new(leases, lease, self.name.clone(), health.clone());
         while let Some(since) = candidate.acquire(&stop).await.map_err(OperatorError::NoLease)? {
             tracing::info!(identity = self.name, "this operator leads");
-            let work = self.control(client.clone(), server.clone(), stop.clone());
+            let work = self.control(client.clone(), server.clone(), &health, stop.clone());
             // Another operator may lead in a moment: requests in flight have keys and name versions of objects.
-            if lead(work, candidate.keep(since), &stop).await {
+            let may_release = lead(work, candidate.keep(since), &stop).await;
+            health.leads(None);
+            if may_release {
                 candidate.release().await;
             }
             if stop.is_cancelled() {
@@ -114,10 +132,15 @@ impl Operator {
     }
 
     /// Reconciles objects until `stop`, then ends running reconciliations.
-    async fn control(&self, client: Client, server: Server, stop: CancellationToken) {
+    async fn control(&self, client: Client, server: Server, health: &Health, stop: CancellationToken) {
         let controller = Controller::new(self.stacks(&client), watcher::Config::default())
             .with_config(Config::default().concurrency(CONCURRENCY));
-        let context = Arc::new(Context { client, server, stacks: controller.store() });
+        health.leads(Some(controller.store()));
+        // The cluster refuses a longer name.
+        let instance = Some(self.name.chars().take(100).collect());
+        let reporter = Reporter { controller: "terrace-operator".to_owned(), instance };
+        let events = Recorder::new(client.clone(), reporter);
+        let context = Arc::new(Context { client, server, events, stacks: controller.store() });
         let reconciled =
             controller.graceful_shutdown_on(async move { stop.cancelled().await }).run(reconcile, retry, context);
         let mut reconciled = std::pin::pin!(reconciled);
@@ -126,10 +149,13 @@ impl Operator {
         while let Some(result) = reconciled.next().await {
             match result {
                 Ok(_) => {
+                    health::reconciled(true);
                     outage.ended();
                 }
-                // The object went away meanwhile; `retry` logs failed reconciliations.
-                Err(Error::ObjectNotFound(_) | Error::ReconcilerFailed(..)) => {}
+                // `retry` logs it.
+                Err(Error::ReconcilerFailed(..)) => health::reconciled(false),
+                // The object went away meanwhile.
+                Err(Error::ObjectNotFound(_)) => {}
                 Err(error) => {
                     outage.began(&with_causes(&error));
                 }

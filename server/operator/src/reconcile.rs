@@ -4,6 +4,7 @@
 //! of a former leader, is not recorded; its calls have keys, so they have no second effect either.
 
 use crate::decide::{Next, POLL, next};
+use crate::event;
 use crate::inputs;
 use crate::record::{self, NewPlan};
 use crate::server::{CallError, PlanAnswer, Server};
@@ -12,6 +13,7 @@ use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::core::{NamespaceResourceScope, ObjectMeta};
 use kube::runtime::controller::Action;
+use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value as Json, json};
@@ -24,11 +26,14 @@ const REST: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(5);
 /// The limit of a request to the cluster.
 const CLUSTER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The limit of all events of a reconciliation: they are less important than the next action.
+const EVENT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What all reconciliations share.
 pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) server: Server,
+    pub(crate) events: Recorder,
     /// All objects that the operator sees.
     pub(crate) stacks: Store<Watched>,
 }
@@ -143,6 +148,7 @@ pub(crate) async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> R
     let is_unchanged = stack.status.as_ref() == Some(&new_status);
     if !is_unchanged {
         set_status(&context.client, &stack, &json!(new_status)).await?;
+        let _ = tokio::time::timeout(EVENT_TIMEOUT, event::publish(&context.events, &stack, &new_status)).await;
         if stack.status.as_ref().map(|status| status.phase) != Some(new_status.phase) {
             let (namespace, name, phase) = (stack.namespace().unwrap_or_default(), stack.name_any(), new_status.phase);
             tracing::info!(namespace, name, ?phase, plan = new_status.plan.as_ref().and_then(|plan| plan.id.clone()));

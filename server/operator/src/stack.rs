@@ -75,6 +75,10 @@ pub struct Watched {
     pub metadata: ObjectMeta,
     /// The name of the stack in the state.
     pub stack: Option<String>,
+    /// A summary of its conditions.
+    pub phase: Phase,
+    /// Whether the last scan found drift.
+    pub is_drifted: bool,
 }
 
 #[derive(Deserialize)]
@@ -95,9 +99,18 @@ struct WatchedMetadata {
     creation_timestamp: Option<Time>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct WatchedStatus {
     stack: Option<String>,
+    phase: Phase,
+    drift: Option<WatchedDrift>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WatchedDrift {
+    count: i64,
 }
 
 impl From<WatchedFields> for Watched {
@@ -105,7 +118,8 @@ impl From<WatchedFields> for Watched {
         let WatchedMetadata { name, namespace, uid, resource_version, creation_timestamp } = fields.metadata;
         let metadata =
             ObjectMeta { name, namespace, uid, resource_version, creation_timestamp, ..ObjectMeta::default() };
-        Self { metadata, stack: fields.status.and_then(|status| status.stack) }
+        let WatchedStatus { stack, phase, drift } = fields.status.unwrap_or_default();
+        Self { metadata, stack, phase, is_drifted: drift.is_some_and(|drift| drift.count > 0) }
     }
 }
 
@@ -230,6 +244,12 @@ pub enum Phase {
     /// A word of another version of the operator.
     #[serde(other)]
     Unknown,
+}
+
+impl Phase {
+    /// The words of this version.
+    pub const KNOWN: [Self; 6] =
+        [Self::Planning, Self::PlanFailed, Self::AwaitingApproval, Self::Applying, Self::ApplyFailed, Self::Ready];
 }
 
 /// A plan.

@@ -1,6 +1,8 @@
 //! Lives of objects: the decisions of the operator against answers of a server.
 
 use crate::decide::{Next, next};
+use crate::event;
+use crate::health::Health;
 use crate::inputs;
 use crate::leader::Candidate;
 use crate::reconcile::{Context, reconcile, rival};
@@ -14,6 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectList;
 use kube::runtime::controller::Action;
+use kube::runtime::events::{EventType, Recorder};
 use kube::runtime::reflector;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
@@ -595,10 +598,12 @@ async fn reconciled(object: String, server: Server) -> (Action, Json) {
     });
     let client = kube::Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
     let (stacks, _) = reflector::store();
-    let action = reconcile(Arc::new(watched), Arc::new(Context { client, server, stacks })).await.unwrap();
-    let (call, body) = calls.lock().unwrap().last().unwrap().clone();
-    assert_eq!(call, format!("PATCH {OBJECT}/status"));
-    (action, serde_json::from_str::<Json>(&body).unwrap()["status"].take())
+    let events = Recorder::new(client.clone(), "terrace-operator".into());
+    let action = reconcile(Arc::new(watched), Arc::new(Context { client, server, events, stacks })).await.unwrap();
+    // Events follow the status; the cluster of this test refuses them.
+    let calls = calls.lock().unwrap().clone();
+    let (_, body) = calls.iter().rfind(|(call, _)| *call == format!("PATCH {OBJECT}/status")).unwrap();
+    (action, serde_json::from_str::<Json>(body).unwrap()["status"].take())
 }
 
 /// An object whose operation is recorded, but perhaps not sent.
@@ -706,10 +711,42 @@ async fn forbidden_lease_is_an_error_at_the_start() {
         (403, status.to_string())
     });
     let client = kube::Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
-    let candidate = Candidate::new(kube::Api::namespaced(client, "n"), "l".to_owned(), "me".to_owned());
+    let candidate = Candidate::new(kube::Api::namespaced(client, "n"), "l".to_owned(), "me".to_owned(), Health::new());
     let stop = CancellationToken::new();
     let acquired = tokio::time::timeout(Duration::from_secs(30), candidate.acquire(&stop)).await.unwrap();
     assert_eq!(acquired.unwrap_err(), "leases is forbidden");
+}
+
+#[test]
+fn new_phase_and_new_drift_are_events() {
+    let events = |before: Option<&StackStatus>, after: &StackStatus| {
+        let events = event::of(before, after).into_iter();
+        events.map(|it| (it.type_, it.reason, it.note.unwrap_or_default())).collect::<Vec<_>>()
+    };
+    let mut life = Life::new();
+    life.run();
+    let waiting = life.status().clone();
+    let (kind, reason, note) = events(None, &waiting).remove(0);
+    assert_eq!((kind, reason.as_str()), (EventType::Normal, "AwaitingApproval"));
+    assert!(note.contains("terrace.dev/approve") && note.contains("d1"), "{note}");
+    assert_eq!(events(Some(&waiting), &waiting), []);
+    life.approve("d1");
+    life.operation = "failed";
+    life.run();
+    let failed = life.status().clone();
+    assert_eq!(failed.phase, Phase::ApplyFailed);
+    assert_eq!(events(Some(&waiting), &failed)[0].0, EventType::Warning);
+    let mut life = Life::new();
+    life.approve("d1");
+    life.run();
+    let ready = life.status().clone();
+    assert_eq!(events(Some(&waiting), &ready)[0].1, "Applied");
+    let drift = DriftRecord { count: 1, resources: vec!["local_file.a".to_owned()], ..DriftRecord::default() };
+    let drifted = StackStatus { drift: Some(drift), ..ready.clone() };
+    let drifted = record::summarized(drifted, &life.stack, None, NOW);
+    let expected = (EventType::Warning, "Drift".to_owned(), "local_file.a".to_owned());
+    assert_eq!(events(Some(&ready), &drifted), [expected]);
+    assert_eq!(events(Some(&drifted), &drifted), []);
 }
 
 #[test]

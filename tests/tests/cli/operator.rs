@@ -47,6 +47,16 @@ fn operator_without_definitions_or_rights_does_not_start() {
 }
 
 #[test]
+fn taken_address_of_the_probes_is_an_error() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let project = Project::new();
+    let file = kubeconfig(&project, "http://127.0.0.1:1");
+    let ran = project.run_with(&[("KUBECONFIG", &file)], ["operator", "--bind", &address]).with_code(1);
+    ran.prints(&format!("probes and metrics cannot be served: {address}: ")).prints("another address with `--bind`");
+}
+
+#[test]
 fn token_is_not_sent_without_encryption() {
     let peer = Peer::start(|_, _| (404, String::new()));
     let project = Project::new();
