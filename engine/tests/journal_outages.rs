@@ -13,7 +13,7 @@ use terrace_engine::apply::{Applier, ApplyError, Report};
 use terrace_engine::driver::{self, Applying, Approval, Planning, Replan};
 use terrace_engine::plan::Plan;
 use terrace_engine::plan::compute::Computed;
-use terrace_engine::store::{Body, NewOperation, NewRequest, RequestQueue, Selection, StateStore};
+use terrace_engine::store::{Body, NewOperation, NewRequest, OrderKey, RequestQueue, Selection, StateStore};
 use terrace_state::{SystemClock, in_memory};
 use uuid::Uuid;
 
@@ -38,7 +38,7 @@ impl Request {
         };
         let request = NewRequest {
             operation,
-            component: String::new(),
+            order: OrderKey::default(),
             digest: self.operation.to_string(),
             older_digests: Vec::new(),
             body: Body::default(),

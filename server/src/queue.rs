@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
-    AuditEntry, AuditOutcome, Enqueued, NewOperation, NewRequest, OperationStatus, RequestClaim, RequestEnd,
+    AuditEntry, AuditOutcome, Enqueued, NewOperation, NewRequest, OperationStatus, OrderKey, RequestClaim, RequestEnd,
     RequestQuota,
 };
 use tokio::time::Instant;
@@ -92,17 +92,17 @@ impl Shared {
     ) -> Result<Uuid, Refusal> {
         let (digests, trace) = (
             request.digests(Some(self.environments.seal())),
-            TraceContext::current(&subject.stack, &subject.component),
+            TraceContext::current(&subject.stack, subject.order.as_str()),
         );
-        self.enqueue(caller, request, digests, vec![subject.stack], subject.component, trace).await
+        self.enqueue(caller, request, digests, vec![subject.stack], subject.order, trace).await
     }
 
     /// Queues a checked request; returns its token.
     pub(crate) async fn enqueue_checked(&self, caller: &Caller, checked: CheckedRequest) -> Result<Uuid, Refusal> {
         let CheckedRequest { request, subject, digests } = checked;
         caller.check_scope(subject.needed, request.action(), &subject.stack)?;
-        let trace = TraceContext::current(&subject.stack, &subject.component);
-        self.enqueue(caller, &request, digests, vec![subject.stack], subject.component, trace).await
+        let trace = TraceContext::current(&subject.stack, subject.order.as_str());
+        self.enqueue(caller, &request, digests, vec![subject.stack], subject.order, trace).await
     }
 
     /// Queues a checked request for a plan. It waits in a queue stack of its environment, not behind requests for its
@@ -115,8 +115,9 @@ impl Shared {
     ) -> Result<Uuid, Refusal> {
         let CheckedRequest { request, subject, digests } = checked;
         caller.check_scope(subject.needed, request.action(), &subject.stack)?;
-        let (component, trace) = (digests.digest.clone(), TraceContext::current(&subject.stack, ""));
-        self.enqueue(caller, &request, digests, vec![queue, subject.stack], component, trace).await
+        let order = OrderKey::of_text(digests.digest.as_str());
+        let trace = TraceContext::current(&subject.stack, "");
+        self.enqueue(caller, &request, digests, vec![queue, subject.stack], order, trace).await
     }
 
     /// Queues a request that does not wait for others of its stack. An equal request that waits already stands for it.
@@ -127,10 +128,10 @@ impl Shared {
         stacks: Vec<StackId>,
     ) -> Result<Uuid, Refusal> {
         let digests = request.digests(Some(self.environments.seal()));
-        let component = digests.digest.clone();
+        let order = OrderKey::of_text(digests.digest.as_str());
         // The queue stack comes before the stack that the request is about.
         let trace = stacks.last().map(|stack| TraceContext::current(stack, "")).unwrap_or_default();
-        self.enqueue(caller, request, digests, stacks, component, trace).await
+        self.enqueue(caller, request, digests, stacks, order, trace).await
     }
 
     /// The operation of an earlier call with the same idempotency key and the same meaning.
@@ -156,7 +157,7 @@ impl Shared {
         request: &Request,
         Digests { digest, older: older_digests }: Digests,
         stacks: Vec<StackId>,
-        component: String,
+        order: OrderKey,
         trace: TraceContext,
     ) -> Result<Uuid, Refusal> {
         // A queue stack may come first.
@@ -177,8 +178,7 @@ impl Shared {
         let body = block_if_large(bytes, || request.to_body(trace, id, self.environments.seal()))?.into();
         // A call may queue many scans at once; changes do not wait for them.
         let can_wait = matches!(request, Request::Drift { .. });
-        let new_request =
-            NewRequest { operation, component, digest, older_digests, body, idempotency, can_wait, quota };
+        let new_request = NewRequest { operation, order, digest, older_digests, body, idempotency, can_wait, quota };
         // From here on, a call that times out may have been queued.
         caller.note_operation(id);
         let queued = self.store.enqueue(&new_request, self.settings.most_waiting).await?;

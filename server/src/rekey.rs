@@ -3,7 +3,7 @@
 use crate::request::{Request, open_body, seal_body};
 use terrace_engine::rekey::{RekeyError, Resealed};
 use terrace_engine::seal::Seal;
-use terrace_engine::store::{RequestQueue, ResealedRequest, StoredRequest, Write};
+use terrace_engine::store::{OrderKey, RequestQueue, ResealedRequest, StoredRequest, Write};
 use terrace_provider::value::wire::WireError;
 
 /// Seals the bodies of requests with the current key: of open requests, and of plans that can still be applied. Ended
@@ -28,12 +28,12 @@ pub async fn reseal(store: &(impl RequestQueue + ?Sized), seal: &Seal) -> Result
 }
 
 fn reseal_row(row: StoredRequest, seal: &Seal) -> Result<ResealedRequest, WireError> {
-    let StoredRequest { operation, component, digest: stored_digest, body, .. } = row;
+    let StoredRequest { operation, order, digest: stored_digest, body, .. } = row;
     let text = open_body(body.expose(), operation, seal)?;
     // A body that this server cannot read keeps its digest, so that no other request matches it.
     let digest = serde_json::from_slice(&text)
         .map_or_else(|_| stored_digest.clone(), |request: Request| request.digests(Some(seal)).digest);
-    // A request that waits only for equal requests has its digest as component.
-    let component = if component == stored_digest { digest.clone() } else { component };
-    Ok(ResealedRequest { operation, component, digest, body: seal_body(&text, operation, seal)?.into(), stored_digest })
+    // A request that waits only for equal requests has its digest as order.
+    let order = if order.as_str() == stored_digest { OrderKey::of_text(digest.as_str()) } else { order };
+    Ok(ResealedRequest { operation, order, digest, body: seal_body(&text, operation, seal)?.into(), stored_digest })
 }

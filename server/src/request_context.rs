@@ -24,7 +24,7 @@ use terrace_engine::plan::{NOT_SEARCHED, Origin};
 use terrace_engine::recorded_names::keep_recorded_names;
 use terrace_engine::seal::Seal;
 use terrace_engine::source::{SourceId, Sources};
-use terrace_engine::store::{Ids, Selection, ServerStore, StateStore};
+use terrace_engine::store::{Ids, OrderKey, Selection, ServerStore, StateStore};
 use terrace_provider::Value;
 use uuid::Uuid;
 
@@ -165,8 +165,7 @@ impl RequestOptions {
 /// The subject of a request.
 pub(crate) struct RequestSubject {
     pub(crate) stack: StackId,
-    /// Empty for the whole stack.
-    pub(crate) component: String,
+    pub(crate) order: OrderKey,
     /// The least scope of the caller.
     pub(crate) needed: Scope,
 }
@@ -347,7 +346,7 @@ impl<'a> RequestContext<'a> {
         by.check(false, &[Resource::Stack(&stack), named_resource(&descriptor)])?;
         scope(&descriptor, request, DESCRIPTOR)?;
         let needed = needed(&descriptor);
-        Ok(RequestSubject { stack, component: descriptor.target.unwrap_or_default().into(), needed })
+        Ok(RequestSubject { stack, order: descriptor.target.unwrap_or_default().into(), needed })
     }
 
     /// Checks that the state knows a component to remove that the descriptor does not list.
@@ -365,11 +364,7 @@ impl<'a> RequestContext<'a> {
     /// The subject of the request.
     pub(crate) fn subject(&self) -> RequestSubject {
         let component = self.components.first().filter(|_| self.components.len() == 1).cloned();
-        RequestSubject {
-            stack: self.stack.clone(),
-            component: component.unwrap_or_default().into(),
-            needed: self.needed,
-        }
+        RequestSubject { stack: self.stack.clone(), order: component.unwrap_or_default().into(), needed: self.needed }
     }
 
     /// Checks that the component can grant access.

@@ -10,6 +10,7 @@ use terrace_engine::address::StackId;
 use terrace_engine::blueprint::Reverse;
 use terrace_engine::digest::sha256;
 use terrace_engine::reverse::{ReverseInput, ReverseProvisioner, choose, params};
+use terrace_engine::store::OrderKey;
 
 /// The name that replaces the stack of these operations.
 const NO_STACK: &str = "reverse-provisioning";
@@ -32,8 +33,8 @@ pub(crate) fn subject(
     }
     // Calls with different parameters do not wait for each other.
     let params_text = Json::Object(question.params.clone()).to_string();
-    let component = format!("{} {}", question.use_case_template_id, sha256(params_text));
-    Ok(RequestSubject { stack, component, needed: Scope::Plan })
+    let order = OrderKey::of_text(format!("{} {}", question.use_case_template_id, sha256(params_text)));
+    Ok(RequestSubject { stack, order, needed: Scope::Plan })
 }
 
 /// The answer: values by dotted paths.

@@ -12,7 +12,7 @@ use terrace_store::access::Access;
 use terrace_store::address::{Address, ComponentKey, StackId};
 use terrace_store::{
     Anchor, AuditLink, ComponentEntry, ComponentRow, HistoryEntry, Ids, Intent, LeaseInfo, LogLine, OperationRow,
-    OwnerRow, Ownership, RequestClaim, RequestRow, Row, Sealed, StepRow, StoredRequest,
+    OrderKey, OwnerRow, Ownership, RequestClaim, RequestRow, Row, Sealed, StepRow, StoredRequest,
 };
 use uuid::Uuid;
 
@@ -83,6 +83,11 @@ pub(crate) trait ReadColumns {
     fn access(&mut self) -> Result<Option<Access>, Self::Error> {
         let (principals, fields) = (self.optional_json()?, self.optional_json()?);
         Ok(principals.map(|principals| Access { principals, fields: fields.unwrap_or_default() }))
+    }
+
+    /// The order of a request.
+    fn order(&mut self) -> Result<OrderKey, Self::Error> {
+        self.text().map(OrderKey::of_text)
     }
 
     /// The IDs of a component's descriptor.
@@ -274,14 +279,14 @@ pub(crate) fn anchor<C: ReadColumns>(columns: &mut C) -> Result<Anchor, C::Error
 
 /// The record of a request.
 pub(crate) fn request<C: ReadColumns>(columns: &mut C) -> Result<RequestRow, C::Error> {
-    Ok(RequestRow { component: columns.text()?, body: columns.text()?.into(), result: columns.optional_text()? })
+    Ok(RequestRow { order: columns.order()?, body: columns.text()?.into(), result: columns.optional_text()? })
 }
 
 /// The stored content of a request.
 pub(crate) fn stored_request<C: ReadColumns>(columns: &mut C) -> Result<StoredRequest, C::Error> {
     Ok(StoredRequest {
         operation: columns.uuid()?,
-        component: columns.text()?,
+        order: columns.order()?,
         digest: columns.text()?,
         body: columns.text()?.into(),
         is_open: columns.flag()?,
@@ -300,4 +305,119 @@ pub(crate) fn claim<C: ReadColumns>(columns: &mut C) -> Result<RequestClaim, C::
         has_waiting_requests: columns.flag()?,
         deaths: Vec::new(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::values;
+    use std::collections::VecDeque;
+    use terrace_store::access::Fields;
+    use terrace_store::{RowStatus, StepResult};
+
+    /// Columns as texts, in the order of a statement.
+    struct Texts(VecDeque<Option<String>>);
+
+    fn texts(columns: &[Option<&str>]) -> Texts {
+        Texts(columns.iter().map(|column| column.map(str::to_owned)).collect())
+    }
+
+    impl ReadColumns for Texts {
+        type Error = String;
+
+        fn text(&mut self) -> Result<String, String> {
+            self.optional_text()?.ok_or_else(|| "null".to_owned())
+        }
+
+        fn parsed<T>(&mut self, parse: impl FnOnce(&str) -> T) -> Result<T, String> {
+            self.text().map(|text| parse(&text))
+        }
+
+        fn optional_text(&mut self) -> Result<Option<String>, String> {
+            self.0.pop_front().ok_or_else(|| "no more columns".to_owned())
+        }
+
+        fn bytes(&mut self) -> Result<Vec<u8>, String> {
+            self.text().map(String::into_bytes)
+        }
+
+        fn flag(&mut self) -> Result<bool, String> {
+            self.text().map(|text| text == "true")
+        }
+
+        fn count<T: TryFrom<i64>>(&mut self) -> Result<T, String> {
+            let number: i64 = self.text()?.parse().map_err(|_| "not a number".to_owned())?;
+            T::try_from(number).map_err(|_| "out of range".to_owned())
+        }
+
+        fn uuid(&mut self) -> Result<Uuid, String> {
+            self.text()?.parse().map_err(|_| "not an id".to_owned())
+        }
+
+        fn time(&mut self) -> Result<Timestamp, String> {
+            self.text()?.parse().map_err(|_| "not a time".to_owned())
+        }
+
+        fn optional_time(&mut self) -> Result<Option<Timestamp>, String> {
+            let text = self.optional_text()?;
+            text.map(|text| text.parse().map_err(|_| "not a time".to_owned())).transpose()
+        }
+
+        fn is_null_next(&self) -> Result<bool, String> {
+            Ok(self.0.front().is_none_or(Option::is_none))
+        }
+
+        fn unreadable(&self, error: Box<dyn Error + Send + Sync>) -> String {
+            format!("unreadable: {error}")
+        }
+    }
+
+    #[test]
+    fn written_values_are_read_back() {
+        for key in [None, Some("d1")] {
+            assert_eq!(texts(&[Some(values::deposed(key))]).deposed().unwrap().as_deref(), key);
+        }
+        for result in [StepResult::Done, StepResult::Failed("no".to_owned()), StepResult::Recovered("late".to_owned())]
+        {
+            let (word, message) = values::of_step_result(&result);
+            assert_eq!(step_result(word, message.unwrap_or_default().to_owned()), result);
+        }
+        let address: Address = "api/local_file.a[\"k\"]".parse().unwrap();
+        assert_eq!(texts(&[Some(&values::address(&address).unwrap())]).address().unwrap(), address);
+        let list = vec![address.clone(), "local_file.b".parse().unwrap()];
+        for list in [Vec::new(), list] {
+            assert_eq!(texts(&[Some(&values::list(&list).unwrap())]).list::<Address>().unwrap(), list);
+        }
+        for status in [RowStatus::Ready, RowStatus::Tainted, RowStatus::Retained] {
+            assert_eq!(texts(&[Some(&values::word(&status).unwrap())]).word::<RowStatus>().unwrap(), status);
+        }
+        let access = |fields: Fields| Some(Access { principals: ["user:a".to_owned()].into(), fields });
+        for access in [None, access(Fields::default())] {
+            let (principals, fields) = values::access(access.as_ref()).unwrap();
+            assert_eq!(texts(&[principals.as_deref(), fields.as_deref()]).access().unwrap(), access);
+        }
+    }
+
+    #[test]
+    fn content_is_read_in_the_order_of_its_columns() {
+        let columns = ["ready", "local", "1.0", "2", "{\"id\":1}", "{\"a\":2}", "bytes", "[\"local_file.b\"]", "{}"];
+        let mut row = blank();
+        fill_content(&mut texts(&columns.map(Some)), &mut row).unwrap();
+        assert_eq!(
+            (row.provider.as_str(), row.provider_version.as_deref(), row.schema_version),
+            ("local", Some("1.0"), 2)
+        );
+        assert_eq!((row.private.as_slice(), row.lifecycle.as_str()), (&b"bytes"[..], "{}"));
+        assert_eq!(row.dependencies, ["local_file.b".parse().unwrap()]);
+        let names = crate::sql::content_columns!("t").split(", ").count();
+        assert_eq!(names, columns.len(), "the statement has as many columns");
+    }
+
+    #[test]
+    fn unreadable_values_are_errors() {
+        assert!(texts(&[Some("local_file")]).address().unwrap_err().starts_with("unreadable"));
+        assert!(texts(&[Some("odd")]).word::<RowStatus>().unwrap_err().starts_with("unreadable"));
+        assert!(texts(&[Some("[1]")]).list::<Address>().unwrap_err().starts_with("unreadable"));
+        assert!(texts(&[Some("{")]).ids().unwrap_err().starts_with("unreadable"));
+    }
 }

@@ -1,14 +1,15 @@
 //! Decisions that every store makes alike.
 
 use crate::clock::later;
+use crate::columns::ReadColumns;
 use crate::misuse::Misuse;
 use crate::values;
 use jiff::Timestamp;
 use std::time::Duration;
 use terrace_store::address::{Address, ComponentKey, InstanceKey, StackId};
 use terrace_store::{
-    Enqueued, Generation, Lease, LeaseInfo, LeaseRequest, NewRequest, OperationRow, OperationStatus, Read, Row,
-    Selection, StackRead, StaleRead, StoreError,
+    Enqueued, Generation, Lease, LeaseInfo, LeaseRequest, NewRequest, OperationRow, OperationStatus, OrderKey, Read,
+    Row, Selection, StackRead, StaleRead, StoreError,
 };
 use uuid::Uuid;
 
@@ -103,6 +104,35 @@ impl<F: FnOnce() -> bool> Worker<F> {
 /// The answer to a call whose idempotency key is known for the operation with that digest.
 pub(crate) fn answer_to_known_key(request: &NewRequest, operation: Uuid, digest: &str) -> Enqueued {
     if request.has_same_content(digest) { Enqueued::Same(operation) } else { Enqueued::KeyTaken }
+}
+
+/// The newest open request that a new one has to wait for.
+pub(crate) struct Newest {
+    /// The number of its operation.
+    pub(crate) number: i64,
+    pub(crate) operation: Uuid,
+    pub(crate) order: OrderKey,
+    pub(crate) digest: String,
+    /// Someone cancelled it.
+    pub(crate) is_to_stop: bool,
+}
+
+impl Newest {
+    /// Reads its columns: order, number, id, digest, cancellation.
+    pub(crate) fn read<C: ReadColumns>(columns: &mut C) -> Result<Self, C::Error> {
+        Ok(Self {
+            order: columns.order()?,
+            number: columns.count()?,
+            operation: columns.uuid()?,
+            digest: columns.text()?,
+            is_to_stop: columns.flag()?,
+        })
+    }
+
+    /// True if it answers a new request, which is then not queued.
+    pub(crate) fn answers(&self, request: &NewRequest) -> bool {
+        self.order == request.order && request.has_same_content(&self.digest) && !self.is_to_stop
+    }
 }
 
 /// True if pruning removes an operation. An abandoned operation has no end, so its start counts.
@@ -274,23 +304,40 @@ mod tests {
         assert!(is_abandoned(false, true, false, Some((10, false)), 70), "no worker runs");
     }
 
-    #[test]
-    fn known_key_answers_the_same_content_only() {
-        let (operation, older_digests) = (Uuid::from_u128(1), vec!["older".to_owned()]);
-        let new = NewOperation { id: operation, kind: String::new(), stacks: Vec::new(), actor: String::new() };
-        let request = NewRequest {
-            operation: new,
-            component: String::new(),
+    fn request(order: &str) -> NewRequest {
+        let operation =
+            NewOperation { id: Uuid::from_u128(1), kind: String::new(), stacks: Vec::new(), actor: String::new() };
+        NewRequest {
+            operation,
+            order: OrderKey::of_text(order),
             digest: "one".to_owned(),
-            older_digests,
+            older_digests: vec!["older".to_owned()],
             body: Body::default(),
             idempotency: None,
             can_wait: false,
             quota: None,
+        }
+    }
+
+    #[test]
+    fn known_key_answers_the_same_content_only() {
+        let operation = Uuid::from_u128(1);
+        let answer = |digest| answer_to_known_key(&request(""), operation, digest);
+        assert_eq!(["one", "older"].map(answer), [Enqueued::Same(operation), Enqueued::Same(operation)]);
+        assert_eq!(answer("two"), Enqueued::KeyTaken);
+    }
+
+    #[test]
+    fn newest_request_answers_the_same_content_in_the_same_order_only() {
+        let newest = |order, digest: &str, is_to_stop| {
+            let (number, operation) = (1, Uuid::from_u128(1));
+            let newest =
+                Newest { number, operation, order: OrderKey::of_text(order), digest: digest.to_owned(), is_to_stop };
+            newest.answers(&request("api"))
         };
-        assert_eq!(answer_to_known_key(&request, operation, "one"), Enqueued::Same(operation));
-        assert_eq!(answer_to_known_key(&request, operation, "older"), Enqueued::Same(operation));
-        assert_eq!(answer_to_known_key(&request, operation, "two"), Enqueued::KeyTaken);
+        assert!(newest("api", "one", false) && newest("api", "older", false));
+        assert!(!newest("", "one", false), "it changes the whole stack");
+        assert!(!newest("api", "two", false) && !newest("api", "one", true));
     }
 
     #[test]

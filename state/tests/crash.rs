@@ -14,7 +14,8 @@ use terrace_state::contract::claimant;
 use terrace_state::{Access, StoreUrl};
 use terrace_store::address::ComponentKey;
 use terrace_store::{
-    Acquired, LeaseRequest, NewOperation, NewRequest, OperationFilter, Record, Selection, ServerStore, StateStore,
+    Acquired, LeaseRequest, NewOperation, NewRequest, OperationFilter, OrderKey, Record, Selection, ServerStore,
+    StateStore,
 };
 use uuid::Uuid;
 
@@ -60,10 +61,10 @@ async fn holder() {
     match std::env::var_os(AS_REQUEST) {
         None => store.begin(&new).await.unwrap(),
         Some(_) => {
-            let (component, digest, body) = (String::new(), String::new(), String::new());
+            let (order, digest, body) = (OrderKey::default(), String::new(), String::new());
             let new_request = NewRequest {
                 operation: new,
-                component,
+                order,
                 digest,
                 older_digests: Vec::new(),
                 body: body.into(),

@@ -15,7 +15,7 @@ use std::time::Duration;
 use terrace_store::access::{Access, Fields};
 use terrace_store::address::StackId;
 use terrace_store::{
-    Body, ComponentRow, Intent, NewOperation, NewRequest, Record, Row, RowStatus, Sealed, StepAction, Write,
+    Body, ComponentRow, Intent, NewOperation, NewRequest, OrderKey, Record, Row, RowStatus, Sealed, StepAction, Write,
 };
 use uuid::Uuid;
 
@@ -62,7 +62,7 @@ fn keyed_request() -> NewRequest {
     let (kind, actor) = ("provision".to_owned(), "jane".to_owned());
     NewRequest {
         operation: NewOperation { id: Uuid::now_v7(), kind, stacks: vec![demo()], actor },
-        component: "api".to_owned(),
+        order: OrderKey::of_text("api"),
         digest: "one".to_owned(),
         older_digests: Vec::new(),
         body: Body::default(),

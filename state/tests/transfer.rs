@@ -14,8 +14,8 @@ use terrace_store::access::Access as Granted;
 use terrace_store::address::{Address, StackId};
 use terrace_store::{
     Acquired, AuditEntry, AuditOutcome, ComponentRow, Ids, LeaseRequest, NewOperation, NewRequest, OperationFilter,
-    OperationStatus, OwnerRow, Ownership, Record, RequestEnd, RequestQuota, Row, RowStatus, Sealed, Selection,
-    ServerStore, StackRead, StepAction, StepResult, Verifier, Write,
+    OperationStatus, OrderKey, OwnerRow, Ownership, Record, RequestEnd, RequestQuota, Row, RowStatus, Sealed,
+    Selection, ServerStore, StackRead, StepAction, StepResult, Verifier, Write,
 };
 use uuid::Uuid;
 
@@ -40,7 +40,7 @@ fn other() -> StackId {
 fn request_for(component: &str) -> NewRequest {
     NewRequest {
         operation: operation("provision"),
-        component: component.to_owned(),
+        order: OrderKey::of_text(component),
         digest: "d".to_owned(),
         older_digests: Vec::new(),
         body: "{\"secret\":\"sealed\"}".to_owned().into(),

@@ -16,7 +16,7 @@ use terrace_language::registry::Registry;
 use terrace_language::text::counted;
 use terrace_plan::failure::PlanFailure;
 use terrace_plan::finding::{Finding, find_outcome, in_present_form};
-use terrace_plan::managed::{Managed, Manager};
+use terrace_plan::managed::{Managed, Manager, ObjectOfInstance};
 use terrace_plan::upgrade::upgraded;
 use terrace_provider::Observed;
 use terrace_store::seal::Seal;
@@ -412,7 +412,7 @@ impl Recovery<'_> {
             return Ok(Ok(None));
         }
         let Row { stack, address, provider, .. } = &intent.row;
-        let object = (address.ty.as_str(), provider.as_str(), &observed.identity);
+        let object = ObjectOfInstance { ty: &address.ty, instance: provider, identity: &observed.identity };
         // Read again for each step, because the one before may have recorded the same object.
         match Managed::default()
             .manager_in(self.store.as_ref(), (self.registry, self.seal), &stack.environment, object)

@@ -36,10 +36,21 @@ pub(crate) struct LookupDependencies {
     needs: Vec<StackNeed>,
     /// The stacks whose objects the stack in progress looks up.
     read_stacks: BTreeSet<StackId>,
-    /// Results by instance, lookup and arguments, because components of the same kind make the same lookups.
-    answers: HashMap<(String, &'static str, String), Result<Attributes, ProviderError>>,
+    /// Results, because components of the same kind make the same lookups.
+    answers: HashMap<Question, Result<Attributes, ProviderError>>,
     /// Pairs of a declaration and a lookup that finds its object, by stack. Such a lookup waits for the declaration.
     postponed: HashMap<StackId, BTreeSet<(Block, Block)>>,
+}
+
+/// A lookup with its arguments.
+#[derive(PartialEq, Eq, Hash)]
+pub(super) struct Question {
+    /// The provider instance.
+    pub(super) instance: String,
+    /// The lookup.
+    pub(super) lookup: &'static str,
+    /// The arguments as JSON. May hold secrets: never print it.
+    pub(super) arguments: String,
 }
 
 /// The declarations of a run's stacks, by the lookups that they depend on.
@@ -203,9 +214,7 @@ impl LookupDependencies {
     }
 
     /// The results of earlier lookups.
-    pub(super) fn answers(
-        &mut self,
-    ) -> &mut HashMap<(String, &'static str, String), Result<Attributes, ProviderError>> {
+    pub(super) fn answers(&mut self) -> &mut HashMap<Question, Result<Attributes, ProviderError>> {
         &mut self.answers
     }
 

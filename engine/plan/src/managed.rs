@@ -17,6 +17,17 @@ use tokio::sync::OnceCell;
 #[derive(Default)]
 pub struct Managed(OnceCell<HashMap<ObjectName, Manager>>);
 
+/// An object, as its provider returns it.
+#[derive(Clone, Copy)]
+pub struct ObjectOfInstance<'a> {
+    /// The resource type.
+    pub ty: &'a str,
+    /// The provider instance.
+    pub instance: &'a str,
+    /// The identity.
+    pub identity: &'a Attributes,
+}
+
 /// The resource that manages an object.
 #[derive(Clone)]
 pub struct Manager {
@@ -45,7 +56,7 @@ impl Managed {
             planner.store,
             (planner.registry, planner.seal),
             &planner.environment.name,
-            (ty, instance, identity),
+            ObjectOfInstance { ty, instance, identity },
         )
         .await
     }
@@ -56,7 +67,7 @@ impl Managed {
         store: &dyn Rows,
         (registry, seal): (&Registry, &Seal),
         environment: &str,
-        (ty, instance, identity): (&str, &str, &Attributes),
+        ObjectOfInstance { ty, instance, identity }: ObjectOfInstance<'_>,
     ) -> Result<Option<Manager>, PlanFailure> {
         // An object without an identity is known by its address alone and cannot be compared.
         if identity.is_empty() {

@@ -6,8 +6,16 @@ use std::fmt;
 use terrace_language::registry::Registry;
 use terrace_provider::{Attributes, Lookup, ProposedChange, ResourceType, Session, Value};
 
-/// Comparison key of an object: its provider instance, its identity space, and one of its names. May hold secrets: never print it.
-pub(super) type ObjectKey<'a> = (Cow<'a, str>, &'static str, String);
+/// Comparison key of an object. May hold secrets: never print it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct ObjectKey<'a> {
+    /// Its provider instance.
+    instance: Cow<'a, str>,
+    /// Its identity space.
+    space: &'static str,
+    /// One of its names.
+    name: String,
+}
 
 /// One of the names of an object.
 pub(super) struct Name {
@@ -26,7 +34,7 @@ impl Name {
 
     /// The comparison key of the object with this name, of that type and instance.
     pub(super) fn of<'a>(&self, ty: &ResourceType, instance: &'a str) -> ObjectKey<'a> {
-        (Cow::Borrowed(instance), ty.identity_space, self.key())
+        ObjectKey { instance: Cow::Borrowed(instance), space: ty.identity_space, name: self.key() }
     }
 
     /// The text of the comparison key. May hold secrets: never print it.
@@ -67,7 +75,11 @@ pub(super) fn keys_of<'a>(registry: &Registry, change: &'a Change, attributes: &
 /// Additional keys for lookups of objects whose identity only the server assigns. They come from the object's attributes or from
 /// the lookup's arguments.
 pub(super) fn additional_keys<'a>(ty: &ResourceType, attributes: &Attributes, instance: &'a str) -> Vec<ObjectKey<'a>> {
-    let key = |name: String| (Cow::Borrowed(instance), ty.identity_space, format!("called\0{name}"));
+    let key = |name: String| ObjectKey {
+        instance: Cow::Borrowed(instance),
+        space: ty.identity_space,
+        name: format!("called\0{name}"),
+    };
     (ty.lookup_names)(attributes).into_iter().map(key).collect()
 }
 
@@ -115,6 +127,6 @@ pub(super) fn result_keys(
 }
 
 /// The key with an owned instance name.
-pub(super) fn owned((instance, space, name): ObjectKey<'_>) -> ObjectKey<'static> {
-    (Cow::Owned(instance.into_owned()), space, name)
+pub(super) fn owned(ObjectKey { instance, space, name }: ObjectKey<'_>) -> ObjectKey<'static> {
+    ObjectKey { instance: Cow::Owned(instance.into_owned()), space, name }
 }

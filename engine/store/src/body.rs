@@ -1,5 +1,6 @@
 //! Bodies of requests.
 
+use crate::OrderKey;
 use std::fmt;
 use uuid::Uuid;
 
@@ -40,8 +41,8 @@ pub struct ResealedRequest {
     pub operation: Uuid,
     /// The stored digest.
     pub stored_digest: String,
-    /// The component that it changes, or another key that orders it.
-    pub component: String,
+    /// The requests behind which it waits.
+    pub order: OrderKey,
     /// The new digest, equal to that of a new request with the same content.
     pub digest: String,
     /// The content.

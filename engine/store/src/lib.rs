@@ -44,8 +44,8 @@ pub use operation::{
 };
 pub use read::{ComponentRead, Generation, Read, StaleRead};
 pub use request::{
-    Claimant, Enqueued, NewRequest, RequestClaim, RequestEnd, RequestQueue, RequestQuota, RequestRow, ServerStore,
-    StoredRequest,
+    Claimant, Enqueued, NewRequest, OrderKey, RequestClaim, RequestEnd, RequestQueue, RequestQuota, RequestRow,
+    ServerStore, StoredRequest,
 };
 pub use row::{
     ComponentEntry, ComponentRow, GRACE, HistoryEntry, Ids, Intent, OpenIntent, OwnerRow, OwnersOf, Ownership, Row,

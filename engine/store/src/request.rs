@@ -1,6 +1,7 @@
 //! Requests: API calls that change something. A request is an operation that is durable before the server answers. Any
 //! process may claim it and work on it.
 
+use super::address::ComponentKey;
 use super::body::Body;
 use super::{Administration, AuditLog, NewOperation, OperationStatus, Record, StateStore, StoreError};
 use async_trait::async_trait;
@@ -78,8 +79,8 @@ impl<T: StateStore + Administration + RequestQueue + AuditLog + ?Sized> ServerSt
 pub struct NewRequest {
     /// The operation of the request; it changes the first stack.
     pub operation: NewOperation,
-    /// The component that it changes; empty for the whole stack. Requests of a component run one after the other.
-    pub component: String,
+    /// The requests behind which it waits.
+    pub order: OrderKey,
     /// Digest of the content: requests with the same digest ask for the same change.
     pub digest: String,
     /// Digests of the same content under earlier state keys, to recognise requests that were queued then.
@@ -92,6 +93,37 @@ pub struct NewRequest {
     pub can_wait: bool,
     /// The caller's share of the queue; `None` when callers have no identity.
     pub quota: Option<RequestQuota>,
+}
+
+/// The order of a request among the requests of its stack: those with the same key run one after the other, and requests for
+/// the whole stack run alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OrderKey(String);
+
+impl OrderKey {
+    /// A request that does not change a component: requests with the same text run one after the other.
+    pub fn of_text(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// True for a request for the whole stack.
+    #[must_use]
+    pub fn is_of_stack(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The stored text; empty for the whole stack.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A request that changes a component, or the whole stack.
+impl From<ComponentKey> for OrderKey {
+    fn from(component: ComponentKey) -> Self {
+        Self(component.into())
+    }
 }
 
 /// The share of the queue of a caller. If several processes queue or claim at the same moment, each may exceed it by
@@ -166,8 +198,8 @@ pub struct RequestClaim {
 /// The record of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestRow {
-    /// The component that it changes; empty for the whole stack.
-    pub component: String,
+    /// The requests behind which it waits.
+    pub order: OrderKey,
     /// The content; empty after the end, unless it is kept.
     pub body: Body,
     /// The result, as JSON of the worker; `None` before the end.
@@ -179,8 +211,8 @@ pub struct RequestRow {
 pub struct StoredRequest {
     /// The operation.
     pub operation: Uuid,
-    /// The component that it changes, or another key that orders it.
-    pub component: String,
+    /// The requests behind which it waits.
+    pub order: OrderKey,
     /// Digest of the content.
     pub digest: String,
     /// The content.

@@ -21,7 +21,25 @@ const MAX_REMEMBERED: usize = 10_000;
 
 /// Progress of this session's own calls: at least as complete as the journal.
 #[derive(Default)]
-pub(crate) struct Marks(Mutex<HashMap<(String, String, String), Mark>>);
+pub(crate) struct Marks(Mutex<HashMap<CallName, Mark>>);
+
+/// A call among all calls of a journal.
+#[derive(PartialEq, Eq, Hash)]
+struct CallName {
+    address: String,
+    operation: String,
+    step: String,
+}
+
+impl CallName {
+    fn of(call: &Call) -> Self {
+        Self { address: call.address.clone(), operation: call.operation.clone(), step: call.step.clone() }
+    }
+
+    fn of_lost(attempt: &Attempt, lost: &LostCall) -> Self {
+        Self { address: attempt.address.clone(), operation: lost.operation.clone(), step: lost.step.clone() }
+    }
+}
 
 /// Progress of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +74,7 @@ impl Marks {
 
     /// The memory of an earlier attempt that may have had an effect; `None` if there was no such attempt.
     pub(crate) fn earlier_attempt(&self, call: &Call) -> Option<Option<String>> {
-        match self.of((&call.address, &call.operation, &call.step)) {
+        match self.of(&CallName::of(call)) {
             Some(Mark::Sent(memory)) => Some(memory),
             Some(Mark::Refused) | None => None,
         }
@@ -91,7 +109,7 @@ impl Marks {
     }
 
     fn progress(&self, attempt: &Attempt, lost: &LostCall) -> Option<Mark> {
-        self.of((&attempt.address, &lost.operation, &lost.step)).or_else(|| {
+        self.of(&CallName::of_lost(attempt, lost)).or_else(|| {
             let journalled = std::str::from_utf8(&attempt.private.0).ok()?;
             match journalled.split_once(' ') {
                 None if journalled == SENT => Some(Mark::Sent(None)),
@@ -101,9 +119,8 @@ impl Marks {
         })
     }
 
-    fn of(&self, (address, operation, step): (&str, &str, &str)) -> Option<Mark> {
-        let key = (address.to_owned(), operation.to_owned(), step.to_owned());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
+    fn of(&self, call: &CallName) -> Option<Mark> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(call).cloned()
     }
 
     async fn journal(&self, call: &Call, progress: &str) -> Result<(), ProviderError> {
@@ -112,11 +129,10 @@ impl Marks {
     }
 
     fn remember(&self, call: &Call, mark: Mark) {
-        let key = (call.address.clone(), call.operation.clone(), call.step.clone());
         let mut marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if marks.len() >= MAX_REMEMBERED {
             marks.clear();
         }
-        marks.insert(key, mark);
+        marks.insert(CallName::of(call), mark);
     }
 }

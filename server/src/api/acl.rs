@@ -112,7 +112,7 @@ pub(super) async fn set(
     });
     let checked = checked.await?;
     let subject = &checked.subject;
-    if subject.stack != stack || subject.component != component {
+    if subject.stack != stack || subject.order.as_str() != component {
         return Err(Problem::bad_request(format!("the descriptor does not name only `{component}` of `{stack}`")));
     }
     let operation = shared.enqueue_checked(&caller, checked).await?;

@@ -5,8 +5,8 @@ use crate::clock::Clock;
 use std::time::Duration;
 use terrace_store::address::StackId;
 use terrace_store::{
-    Cancelled, Enqueued, NewOperation, NewRequest, OperationStatus, Record, RequestClaim, RequestEnd, RequestQuota,
-    ResealedRequest, StoreError, Write,
+    Cancelled, Enqueued, NewOperation, NewRequest, OperationStatus, OrderKey, Record, RequestClaim, RequestEnd,
+    RequestQuota, ResealedRequest, StoreError, Write,
 };
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ fn request_for(component: &str, digest: &str) -> NewRequest {
     let operation = NewOperation { id: Uuid::now_v7(), kind: "provision".to_owned(), stacks, actor: "jane".to_owned() };
     NewRequest {
         operation,
-        component: component.to_owned(),
+        order: OrderKey::of_text(component),
         digest: digest.to_owned(),
         older_digests: Vec::new(),
         body: format!("{{\"{digest}\":1}}").into(),
@@ -96,7 +96,7 @@ pub async fn request_is_queued_claimed_and_finished(fixture: Fixture) {
     assert_eq!((operation_row.kind.as_str(), operation_row.summary.as_str()), ("provision", "1 added"));
     assert!(operation_row.ended_at.is_some());
     let request = fixture.store.request(operation).await.unwrap().unwrap();
-    assert_eq!((request.component.as_str(), request.body.expose()), ("api", r#"{"a":1}"#));
+    assert_eq!((request.order.as_str(), request.body.expose()), ("api", r#"{"a":1}"#));
     assert_eq!(request.result.as_deref(), Some(r#"{"info":{}}"#));
     assert!(fixture.claim().await.is_none(), "it has ended");
     assert!(is_lost(&fixture.store.finish(&claim, &completed()).await, operation), "a request ends once");
@@ -397,14 +397,14 @@ pub async fn open_requests_are_resealed(fixture: Fixture) {
     let stored = fixture.store.stored_requests().await.unwrap();
     let ids: Vec<_> = stored.iter().map(|it| (it.operation, it.is_open)).collect();
     assert_eq!(ids, [(needed, false), (waiting, true)]);
-    let texts: Vec<_> = stored.iter().map(|it| [&it.component, &it.digest, it.body.expose()]).collect();
+    let texts: Vec<_> = stored.iter().map(|it| [it.order.as_str(), &it.digest, it.body.expose()]).collect();
     assert_eq!(texts, [["b", "x", r#"{"x":1}"#], ["c", "x", r#"{"x":1}"#]]);
 
     let reseal = |operation, stored_digest: &str, body: &str| Write::ResealRequest {
         request: Box::new(ResealedRequest {
             operation,
             stored_digest: stored_digest.to_owned(),
-            component: "d".to_owned(),
+            order: OrderKey::of_text("d"),
             digest: "y".to_owned(),
             body: body.to_owned().into(),
         }),

@@ -10,6 +10,7 @@ use super::server::Context;
 use super::session::{self, Parameters, Session};
 use crate::clock::later;
 use crate::columns::ReadColumns;
+use crate::rules::Newest;
 use crate::sql::{IS_WITHIN_QUOTA, is_first};
 use crate::{misuse, rules, values};
 use std::time::Duration;
@@ -44,9 +45,9 @@ pub(super) async fn enqueue(
         };
         let all = all.map(|all| all.numbers(&request.operation)).transpose()?;
         let state = QueueState::of(session, request, of, most).await?;
-        if let (Some(newest), Some(number)) = (state.newest, state.same) {
-            store_key(session, request, number).await?;
-            return Ok(Enqueued::Same(newest));
+        if let Some(newest) = state.newest.as_ref().filter(|newest| newest.answers(request)) {
+            store_key(session, request, newest.number).await?;
+            return Ok(Enqueued::Same(newest.operation));
         }
         if is_over_quota(session, request).await? {
             return Ok(Enqueued::OverQuota);
@@ -55,7 +56,7 @@ pub(super) async fn enqueue(
             return Ok(Enqueued::Full);
         }
         if queue(session, context, (request, of), (state.stack, all.as_deref())).await? {
-            return Ok(Enqueued::Queued { behind: state.newest });
+            return Ok(Enqueued::Queued { behind: state.newest.map(|newest| newest.operation) });
         }
         if state.stack.is_some() {
             return Err(Failure::misuse(misuse::begun_twice(request.operation.id)));
@@ -85,10 +86,8 @@ struct QueueState {
     /// The number of its stack, if it exists. The transaction locks the stack: two equal calls at the same time run one
     /// after the other.
     stack: Option<i64>,
-    /// The newest open request for the same component.
-    newest: Option<Uuid>,
-    /// Its number, if it means the same.
-    same: Option<i64>,
+    /// The newest open request of this order.
+    newest: Option<Newest>,
     may_be_full: bool,
 }
 
@@ -98,32 +97,34 @@ impl QueueState {
         // The requests are counted only if the numbers since the oldest one do not rule out that the queue is full: a
         // long queue costs a new request no more than a short one.
         // A request for the whole stack concerns all its components.
-        let of_same_component = if request.component.is_empty() { "" } else { "AND component IN ($3, '')" };
+        let of_same_order = if request.order.is_of_stack() { "" } else { "AND component IN ($3, '')" };
         let others = format!(
             "WITH newest AS (
-                 SELECT sequence, id, component = $3 AND digest = ANY($5) AND cancelled_by IS NULL AS asks_the_same
+                 SELECT component, sequence, id, digest, cancelled_by IS NOT NULL AS is_to_stop
                  FROM request JOIN operation ON operation.sequence = request.operation
                  WHERE request.operation = (
                      SELECT max(operation) FROM request
                      WHERE stack = (SELECT id FROM stack WHERE name = $1 AND environment = $2)
-                       AND result IS NULL {of_same_component}))
-             SELECT (SELECT id FROM newest), (SELECT sequence FROM newest WHERE asks_the_same),
-                    (SELECT max(sequence) FROM operation) - min(operation) + 1 >= $4
-             FROM request WHERE result IS NULL AND expires IS NULL AND NOT can_wait"
+                       AND result IS NULL AND $3::text IS NOT NULL {of_same_order})),
+             waiting AS (
+                 SELECT (SELECT max(sequence) FROM operation) - min(operation) + 1 >= $4 AS may_be_full
+                 FROM request WHERE result IS NULL AND expires IS NULL AND NOT can_wait)
+             SELECT may_be_full, newest.* FROM waiting LEFT JOIN newest ON true"
         );
         let (name, environment) = (columns::text(&of.name), columns::text(&of.environment));
-        let component = columns::text(&request.component);
+        let order = columns::text(request.order.as_str());
         let most_waiting = i64::try_from(most).unwrap_or(i64::MAX);
-        let digests: Vec<_> =
-            [&request.digest].into_iter().chain(&request.older_digests).map(|it| columns::text(it)).collect();
         let (own, others) = session
-            .both((own, &[&name, &environment]), (&others, &[&name, &environment, &component, &most_waiting, &digests]))
+            .both((own, &[&name, &environment]), (&others, &[&name, &environment, &order, &most_waiting]))
             .await?;
-        let (newest, same, may_be_full): (_, _, Option<bool>) =
-            session::one(&others, |columns| Ok((columns.take()?, columns.take()?, columns.take()?)))?
-                .unwrap_or_default();
+        let (may_be_full, newest): (Option<bool>, _) = session::one(&others, |columns| {
+            let may_be_full = columns.take()?;
+            let newest = if columns.is_null_next()? { None } else { Some(Newest::read(columns)?) };
+            Ok((may_be_full, newest))
+        })?
+        .unwrap_or_default();
         let stack = session::one(&own, |columns| columns.take())?;
-        Ok(Self { stack, newest, same, may_be_full: may_be_full == Some(true) })
+        Ok(Self { stack, newest, may_be_full: may_be_full == Some(true) })
     }
 }
 
@@ -153,13 +154,13 @@ async fn queue(
                known AS (
                    INSERT INTO request_key (key, operation) SELECT $14, operation FROM queued WHERE $14::text IS NOT NULL)
                SELECT pg_notify($15, $16) FROM queued";
-    let NewRequest { operation, component, digest, body, idempotency, can_wait, quota, .. } = request;
+    let NewRequest { operation, order, digest, body, idempotency, can_wait, quota, .. } = request;
     let caller = quota.as_ref().map(|quota| columns::text(&quota.caller));
     let most_running = quota.as_ref().and_then(|quota| quota.running).map(i64::from);
     let (name, environment) = (columns::text(&of.name), columns::text(&of.environment));
     let (kind, actor) = (columns::text(&operation.kind), columns::text(&operation.actor));
     let (status, now) = (values::word(&OperationStatus::Queued)?, context.test_time());
-    let (component, digest, body) = (columns::text(component), columns::text(digest), columns::text(body.expose()));
+    let (order, digest, body) = (columns::text(order.as_str()), columns::text(digest), columns::text(body.expose()));
     let (key, origin) = (idempotency.as_deref().map(columns::text), &*context.origin);
     let queued = session
         .last(
@@ -174,7 +175,7 @@ async fn queue(
                 &actor,
                 &status,
                 &now,
-                &component,
+                &order,
                 &digest,
                 &body,
                 can_wait,
@@ -407,13 +408,13 @@ pub(super) async fn reseal(session: &Session, requests: &[&ResealedRequest]) -> 
     let texts = |of: fn(&ResealedRequest) -> &str| {
         requests.iter().map(|request| columns::text(of(request))).collect::<Vec<_>>()
     };
-    let (stored, components) = (texts(|request| &request.stored_digest), texts(|request| &request.component));
+    let (stored, orders) = (texts(|request| &request.stored_digest), texts(|request| request.order.as_str()));
     let (digests, bodies) = (texts(|request| &request.digest), texts(|request| request.body.expose()));
     let sql = "UPDATE request SET component = given.component, digest = given.digest, body = given.body
                FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[])
                     AS given (id, was, component, digest, body) JOIN operation ON operation.id = given.id
                WHERE request.operation = operation.sequence AND request.digest = given.was AND request.body <> ''";
-    session.execute(sql, &[&operations, &stored, &components, &digests, &bodies]).await?;
+    session.execute(sql, &[&operations, &stored, &orders, &digests, &bodies]).await?;
     Ok(())
 }
 

@@ -116,7 +116,7 @@ async fn find_uses(session: &Session, context: &Context) -> Result<Vec<InUse>, F
             id: columns.uuid()?,
             kind: columns.text()?,
             stack: columns.stack()?,
-            component: columns.text()?,
+            order: columns.order()?,
             is_queued: columns.word::<OperationStatus>()? == OperationStatus::Queued,
         })
     });

@@ -7,13 +7,14 @@ use super::lease::process;
 use super::{operation, stacks};
 use crate::clock::later;
 use crate::columns::{self, ReadColumns};
+use crate::rules::Newest;
 use crate::sql::{IS_WITHIN_QUOTA, is_first};
 use crate::{misuse, rules, values};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::time::Duration;
 use terrace_store::{
-    Claimant, Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestRow, ResealedRequest, StoreError,
-    StoredRequest,
+    Claimant, Enqueued, NewRequest, OperationStatus, OrderKey, RequestClaim, RequestEnd, RequestRow, ResealedRequest,
+    StoreError, StoredRequest,
 };
 use uuid::Uuid;
 
@@ -33,8 +34,8 @@ pub(super) fn enqueue(
         return Ok(rules::answer_to_known_key(request, operation, &digest));
     }
     let stack = stacks::get_or_create(transaction, of)?;
-    let newest = newest_of_component(transaction, stack, &request.component)?;
-    if let Some(newest) = newest.as_ref().filter(|newest| newest.has_same_content(request)) {
+    let newest = newest_of_component(transaction, stack, &request.order)?;
+    if let Some(newest) = newest.as_ref().filter(|newest| newest.answers(request)) {
         store_key(transaction, request, newest.number)?;
         return Ok(Enqueued::Same(newest.operation));
     }
@@ -51,7 +52,7 @@ pub(super) fn enqueue(
     transaction.prepare_cached(sql)?.execute(params![
         operation,
         stack,
-        request.component,
+        request.order.as_str(),
         request.digest,
         request.body.expose(),
         request.can_wait,
@@ -81,41 +82,18 @@ fn store_key(transaction: &Transaction<'_>, request: &NewRequest, operation: i64
     Ok(())
 }
 
-/// A request that has not ended.
-struct Newest {
-    number: i64,
-    operation: Uuid,
-    component: String,
-    digest: String,
-    is_to_stop: bool,
-}
-
-impl Newest {
-    fn has_same_content(&self, request: &NewRequest) -> bool {
-        self.component == request.component && request.has_same_content(&self.digest) && !self.is_to_stop
-    }
-}
-
-/// The newest open request for a component or its whole stack; for an empty component, the newest one for anything in
-/// the stack.
-fn newest_of_component(transaction: &Transaction<'_>, stack: i64, component: &str) -> Result<Option<Newest>, Failure> {
+/// The newest open request of this order or for the whole stack; for a request for the whole stack, the newest one for
+/// anything in the stack.
+fn newest_of_component(transaction: &Transaction<'_>, stack: i64, order: &OrderKey) -> Result<Option<Newest>, Failure> {
     // Each variant reads only the necessary part of an index.
-    let component_condition = if component.is_empty() { "?2 = ''" } else { "component IN (?2, '')" };
+    let condition = if order.is_of_stack() { "?2 = ''" } else { "component IN (?2, '')" };
     let sql = format!(
-        "SELECT sequence, id, component, digest, cancelled_by IS NOT NULL
+        "SELECT component, sequence, id, digest, cancelled_by IS NOT NULL
          FROM request JOIN operation ON operation.sequence = request.operation
-         WHERE request.operation = (SELECT max(operation) FROM request WHERE result IS NULL AND stack = ?1 AND {component_condition})"
+         WHERE request.operation = (SELECT max(operation) FROM request WHERE result IS NULL AND stack = ?1 AND {condition})"
     );
-    let found = transaction.prepare_cached(&sql)?.query_row((stack, component), |row| {
-        let mut columns = Columns::of(row);
-        Ok(Newest {
-            number: columns.take()?,
-            operation: columns.uuid()?,
-            component: columns.text()?,
-            digest: columns.text()?,
-            is_to_stop: columns.flag()?,
-        })
-    });
+    let found =
+        transaction.prepare_cached(&sql)?.query_row((stack, order.as_str()), |row| Newest::read(&mut Columns::of(row)));
     Ok(found.optional()?)
 }
 
@@ -148,7 +126,7 @@ fn next(transaction: &Transaction<'_>, context: &Context) -> Result<Option<i64>,
     let now = context.clock.now();
     let sql = "SELECT request.operation, expires, boot, pid_namespace, pid, process_started
                FROM request JOIN operation ON operation.sequence = request.operation
-               WHERE result IS NULL AND expires IS NOT NULL AND holder IS NOT NULL ORDER BY request.operation";
+               WHERE result IS NULL AND expires IS NOT NULL AND holder IS NOT NULL ORDER BY expires, request.operation";
     let mut statement = transaction.prepare_cached(sql)?;
     // At most as many rows as there are workers.
     let mut claimed = statement.query([])?;
@@ -335,11 +313,11 @@ pub(super) fn stored_requests(connection: &Connection) -> Result<Vec<StoredReque
 pub(super) fn reseal(transaction: &Transaction<'_>, resealed: &ResealedRequest) -> Result<(), Failure> {
     let sql = "UPDATE request SET component = ?3, digest = ?4, body = ?5
                WHERE operation = (SELECT sequence FROM operation WHERE id = ?1) AND digest = ?2 AND body <> ''";
-    let ResealedRequest { operation, stored_digest, component, digest, body } = resealed;
+    let ResealedRequest { operation, stored_digest, order, digest, body } = resealed;
     transaction.prepare_cached(sql)?.execute((
         operation.as_bytes(),
         stored_digest,
-        component,
+        order.as_str(),
         digest,
         body.expose(),
     ))?;

@@ -5,7 +5,7 @@ use crate::SystemClock;
 use crate::clock::Clock;
 use jiff::Timestamp;
 use std::fs;
-use terrace_store::{Body, Claimant, RowStatus, Sealed, Write};
+use terrace_store::{Body, Claimant, OrderKey, RowStatus, Sealed, Write};
 
 fn demo() -> StackId {
     StackId::new("demo", "local")
@@ -115,7 +115,7 @@ async fn call_of_a_server_does_not_wait_behind_its_work() {
     let (works, call) = ([(); 3].map(|()| operation("apply")), operation("provision"));
     let request = NewRequest {
         operation: call.clone(),
-        component: "a".into(),
+        order: OrderKey::of_text("a"),
         digest: "d".to_owned(),
         older_digests: Vec::new(),
         body: Body::from("{}".to_owned()),
@@ -311,7 +311,7 @@ async fn running_server_keeps_its_requests_when_the_clock_jumps() {
     let (kind, actor) = ("provision".to_owned(), "jane".to_owned());
     let request = NewRequest {
         operation: NewOperation { id: Uuid::now_v7(), kind, stacks: vec![demo()], actor },
-        component: "a".into(),
+        order: OrderKey::of_text("a"),
         digest: "d".to_owned(),
         older_digests: Vec::new(),
         body: "{}".to_owned().into(),

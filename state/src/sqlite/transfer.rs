@@ -129,7 +129,7 @@ fn find_uses(connection: &Connection, context: &Context) -> Result<Vec<InUse>, F
             id: columns.uuid()?,
             kind: columns.take()?,
             stack: columns.stack()?,
-            component: columns.take()?,
+            order: columns.order()?,
             is_queued: columns.word::<OperationStatus>()? == OperationStatus::Queued,
         })
     })?;

@@ -4,7 +4,7 @@ use super::tables::Table;
 use async_trait::async_trait;
 use std::collections::BTreeSet;
 use terrace_store::address::StackId;
-use terrace_store::{LeaseInfo, StoreError};
+use terrace_store::{LeaseInfo, OrderKey, StoreError};
 use uuid::Uuid;
 
 /// A value of a column in a form common to all databases: flags are numbers, times are microseconds since the epoch.
@@ -81,8 +81,8 @@ pub enum InUse {
         kind: String,
         /// The stack.
         stack: StackId,
-        /// Its component; empty for the whole stack.
-        component: String,
+        /// The requests behind which it waits.
+        order: OrderKey,
         /// True before its first claim.
         is_queued: bool,
     },

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use terrace_state::contract::claimant;
 use terrace_state::contract::cluster::{Cluster, connect};
 use terrace_state::contract::proxy::Proxy;
-use terrace_store::{Acquired, Body, Enqueued, LeaseRequest, NewOperation, NewRequest, Record, Selection, ServerStore};
+use terrace_store::{
+    Acquired, Body, Enqueued, LeaseRequest, NewOperation, NewRequest, OrderKey, Record, Selection, ServerStore,
+};
 use uuid::Uuid;
 
 /// The longest time of a call that finds all connections dead, while new ones work.
@@ -31,7 +33,7 @@ fn new_request(component: &str) -> NewRequest {
     let (id, kind, actor) = (Uuid::now_v7(), "provision".to_owned(), "jane".to_owned());
     NewRequest {
         operation: NewOperation { id, kind, stacks: vec![demo()], actor },
-        component: component.to_owned(),
+        order: OrderKey::of_text(component),
         digest: id.to_string(),
         older_digests: Vec::new(),
         body: Body::default(),

@@ -9,8 +9,9 @@ use terrace_state::contract::claimant;
 use terrace_state::contract::cluster::{Cluster, PASSWORD, connect};
 use terrace_store::address::{Address, StackId};
 use terrace_store::{
-    Acquired, Body, Cancelled, ComponentRow, Enqueued, NewOperation, NewRequest, OperationStatus, OwnerRow, OwnersOf,
-    Ownership, Record, RequestEnd, Row, Sealed, Selection, ServerStore, StepAction, StepResult, StoreError, Write,
+    Acquired, Body, Cancelled, ComponentRow, Enqueued, NewOperation, NewRequest, OperationStatus, OrderKey, OwnerRow,
+    OwnersOf, Ownership, Record, RequestEnd, Row, Sealed, Selection, ServerStore, StepAction, StepResult, StoreError,
+    Write,
 };
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -472,7 +473,7 @@ async fn racing_calls_with_one_key_get_the_same_request() {
 fn empty_request(operation: NewOperation) -> NewRequest {
     NewRequest {
         operation,
-        component: String::new(),
+        order: OrderKey::default(),
         digest: String::new(),
         older_digests: Vec::new(),
         body: Body::default(),

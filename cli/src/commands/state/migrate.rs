@@ -115,9 +115,9 @@ fn describe_use(found: &InUse) -> String {
             format!("{of} is held by {holder} for operation {operation}")
         }
         InUse::Operation { id, kind, actor } => format!("operation {id} ({kind}) of {actor} runs"),
-        InUse::Request { id, kind, stack, component, is_queued } => {
+        InUse::Request { id, kind, stack, order, is_queued } => {
             let how = if *is_queued { "is queued" } else { "is in progress" };
-            format!("the request {id} ({kind} of {}) {how}", scope_name(stack, component))
+            format!("the request {id} ({kind} of {}) {how}", scope_name(stack, order.as_str()))
         }
         InUse::Step { stack, address, operation } => {
             format!("{stack}:{address} is in doubt since operation {operation}")

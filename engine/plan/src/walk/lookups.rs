@@ -7,7 +7,7 @@ use super::super::{Lookup, ReadReason};
 use super::{ComponentPart, Prepared, Walk, block_address};
 use crate::Change;
 use crate::deadline;
-use crate::lookup_dependencies::LookupRequest;
+use crate::lookup_dependencies::{LookupRequest, Question};
 use crate::object_identity::{argument_keys, result_keys};
 use crate::place::places;
 use crate::resource::default_hint;
@@ -165,14 +165,14 @@ impl Walk<'_, '_> {
         instance: &str,
         arguments: &Attributes,
     ) -> Result<Attributes, ProviderError> {
-        let question = Value::Map(arguments.clone()).to_revealed_json().to_string();
-        let key = (instance.to_owned(), schema.name, question);
-        if let Some(answer) = self.lookups.answers().get(&key) {
+        let text = Value::Map(arguments.clone()).to_revealed_json().to_string();
+        let question = Question { instance: instance.to_owned(), lookup: schema.name, arguments: text };
+        if let Some(answer) = self.lookups.answers().get(&question) {
             return answer.clone();
         }
         let timeout = Timeouts::default().read;
         let answer = deadline::call_reading(timeout, session.lookup(schema.name, arguments)).await;
-        self.lookups.answers().insert(key, answer.clone());
+        self.lookups.answers().insert(question, answer.clone());
         answer
     }
 

@@ -1,8 +1,8 @@
 //! The account of Databricks: <https://docs.databricks.com/api/account/introduction>.
 
+use crate::call::{Request, no_such_call, only, text};
 use crate::error::{ApiError, ErrorForm, Outcome};
-use crate::http::{Request, no_such_call, only, text};
-use crate::server::ACCOUNT;
+use crate::world::ACCOUNT;
 use crate::world::World;
 use serde_json::{Value as Json, json};
 

@@ -2,7 +2,7 @@
 //! first version, which uses `resource`.
 
 use crate::error::{ApiError, Outcome};
-use crate::server::TENANT;
+use crate::world::TENANT;
 use crate::world::{Audience, Client, World};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

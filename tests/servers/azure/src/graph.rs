@@ -1,7 +1,7 @@
 //! Principals of the tenant: <https://learn.microsoft.com/en-us/graph/api/user-list>.
 
+use crate::call::{Request, no_such_call, paged};
 use crate::error::{ApiError, ErrorForm, Outcome};
-use crate::http::{Request, no_such_call, paged};
 use crate::world::World;
 use serde_json::Value as Json;
 

@@ -5,7 +5,7 @@
 //! It is strict: a token is valid for one API only, and unknown fields, unknown versions and calls in the wrong order
 //! are refused. Creating a workspace takes as many polls as a test sets.
 //!
-//! Read in this order: [`Azure`] (how a test starts one), `http` (authorization and counters), `world` (the data),
+//! Read in this order: [`Azure`] (how a test starts one), `http` (authorization and counters), `call` (a call), `world` (the data),
 //! then `entra`, `management`, `roles`, `graph` and `account` (the calls).
 #![forbid(unsafe_code)]
 #![expect(
@@ -17,6 +17,7 @@
 )]
 
 mod account;
+mod call;
 mod entra;
 mod error;
 mod graph;
@@ -26,5 +27,6 @@ mod roles;
 mod server;
 mod world;
 
-pub use server::{ACCOUNT, Azure, CLIENT, GROUP, METASTORE, SECRET, SUBSCRIPTION, TENANT};
+pub use server::Azure;
 pub use terrace_test_databricks::{Fault, Faults, ReceivedCall};
+pub use world::{ACCOUNT, CLIENT, GROUP, METASTORE, SECRET, SUBSCRIPTION, TENANT};

@@ -1,9 +1,9 @@
 //! Workspaces and their resource groups: <https://learn.microsoft.com/en-us/rest/api/databricks/workspaces>.
 
+use crate::call::{Request, State, no_such_call, only, paged, text};
 use crate::error::{Answer, ApiError, ErrorForm, Outcome};
-use crate::http::{Request, State, no_such_call, only, paged, text};
 use crate::roles;
-use crate::server::SUBSCRIPTION;
+use crate::world::SUBSCRIPTION;
 use crate::world::{RunningOperation, Workspace, World};
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};

@@ -1,8 +1,8 @@
 //! Roles and their assignments: <https://learn.microsoft.com/en-us/rest/api/authorization/role-assignments>.
 
+use crate::call::{Request, no_such_call, only, paged, text};
 use crate::error::{Answer, ApiError, ErrorForm, Outcome};
-use crate::http::{Request, no_such_call, only, paged, text};
-use crate::server::SUBSCRIPTION;
+use crate::world::SUBSCRIPTION;
 use crate::world::World;
 use serde_json::{Value as Json, json};
 

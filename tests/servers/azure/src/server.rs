@@ -1,7 +1,8 @@
 //! A running stand-in, and its control by tests.
 
-use crate::http::{State, router};
-use crate::world::{Audience, World};
+use crate::call::State;
+use crate::http::router;
+use crate::world::{Audience, CLIENT, GROUP, METASTORE, SECRET, World};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
@@ -14,21 +15,6 @@ use std::ops::Deref;
 use std::sync::{Arc, MutexGuard};
 use terrace_test_databricks::{ReceivedCall, StandIn, Traffic};
 use terrace_test_listening::{ANY, Listening};
-
-/// The tenant.
-pub const TENANT: &str = "11111111-aaaa-4000-8000-000000000001";
-/// The application id of terrace's service principal.
-pub const CLIENT: &str = "22222222-bbbb-4000-8000-000000000002";
-/// Its secret.
-pub const SECRET: &str = "azure~s3cret";
-/// The subscription.
-pub const SUBSCRIPTION: &str = "33333333-cccc-4000-8000-000000000003";
-/// The existing resource group.
-pub const GROUP: &str = "data";
-/// The Databricks account.
-pub const ACCOUNT: &str = "44444444-dddd-4000-8000-000000000004";
-/// The id of the metastore `main`, the same in every workspace stand-in.
-pub const METASTORE: &str = "0aa0aa00-0000-4000-8000-00000000a0a0";
 
 /// A stand-in, running until it is dropped. Its service principal may create workspaces in the resource group `data`
 /// and is administrator of the account. The account has the metastores `main` and `other`; account and tenant have a

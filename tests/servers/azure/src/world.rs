@@ -5,6 +5,21 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use terrace_test_databricks::StandIn;
 
+/// The tenant.
+pub const TENANT: &str = "11111111-aaaa-4000-8000-000000000001";
+/// The application id of terrace's service principal.
+pub const CLIENT: &str = "22222222-bbbb-4000-8000-000000000002";
+/// Its secret.
+pub const SECRET: &str = "azure~s3cret";
+/// The subscription.
+pub const SUBSCRIPTION: &str = "33333333-cccc-4000-8000-000000000003";
+/// The existing resource group.
+pub const GROUP: &str = "data";
+/// The Databricks account.
+pub const ACCOUNT: &str = "44444444-dddd-4000-8000-000000000004";
+/// The id of the metastore `main`, the same in every workspace stand-in.
+pub const METASTORE: &str = "0aa0aa00-0000-4000-8000-00000000a0a0";
+
 /// The API that a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Audience {

@@ -1,8 +1,9 @@
 //! Authorization, counters and faults; then the call itself: `api`.
 
-use crate::api::{self, Request};
+use crate::api;
 use crate::error::ApiError;
 use crate::faults::Fault;
+use crate::request::Request;
 use crate::server::{ADMINISTRATOR, ReceivedCall, Traffic};
 use crate::world::World;
 use axum::Router;

@@ -20,6 +20,7 @@ mod error;
 mod faults;
 mod fields;
 mod http;
+mod request;
 mod server;
 mod sql;
 mod world;

@@ -1,8 +1,9 @@
 //! A running stand-in, and its control by tests.
 
-use crate::api::{self, Request};
+use crate::api;
 use crate::faults::{DatabricksFaults, Fault};
 use crate::http::{ExternalCheck, State, router};
+use crate::request::Request;
 use crate::world::{METASTORE, World};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;

@@ -1,9 +1,9 @@
 //! Catalogs and schemas of Unity Catalog: <https://docs.databricks.com/api/workspace/catalogs>. Names are stored in
 //! lower case.
 
-use super::{Request, no_such_call};
 use crate::error::{ApiError, Outcome};
 use crate::fields::{object, optional, page, text};
+use crate::request::{Request, no_such_call};
 use crate::world::{METASTORE, WORKSPACE, World};
 use serde_json::{Value as Json, json};
 

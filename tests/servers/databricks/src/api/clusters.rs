@@ -1,8 +1,8 @@
 //! Clusters and SQL warehouses: they exist and cannot be created here.
 
-use super::Request;
 use crate::error::{ApiError, Outcome};
 use crate::fields::page;
+use crate::request::Request;
 use crate::world::World;
 use serde_json::json;
 

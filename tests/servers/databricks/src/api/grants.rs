@@ -1,8 +1,8 @@
 //! Privileges: <https://docs.databricks.com/api/workspace/grants>. The kind of a securable may be written in any case.
 
-use super::{Request, no_such_call};
 use crate::error::{ApiError, Outcome};
 use crate::fields::{object, text};
+use crate::request::{Request, no_such_call};
 use crate::world::{METASTORE, World};
 use serde_json::{Value as Json, json};
 

@@ -2,9 +2,9 @@
 
 mod settings;
 
-use super::{Request, no_such_call};
 use crate::error::{ApiError, Outcome};
 use crate::fields::{object, page};
+use crate::request::{Request, no_such_call};
 use crate::world::{Entry, Job, World};
 use serde_json::{Value as Json, json};
 

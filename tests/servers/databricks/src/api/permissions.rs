@@ -1,8 +1,8 @@
 //! Access control lists: <https://docs.databricks.com/api/workspace/permissions>.
 
-use super::{Request, no_such_call};
 use crate::error::{ApiError, Outcome};
 use crate::fields::{object, text};
+use crate::request::{Request, no_such_call};
 use crate::world::{Entry, World};
 use serde_json::{Value as Json, json};
 

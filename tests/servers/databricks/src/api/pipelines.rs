@@ -1,8 +1,8 @@
 //! Pipelines: <https://docs.databricks.com/api/workspace/pipelines>.
 
-use super::{Request, no_such_call};
 use crate::error::{ApiError, Outcome};
 use crate::fields::{default, object, page, text};
+use crate::request::{Request, no_such_call};
 use crate::world::{Pipeline, World};
 use serde_json::{Value as Json, json};
 

@@ -1,9 +1,9 @@
 //! Git: credentials <https://docs.databricks.com/api/workspace/gitcredentials>, folders <https://docs.databricks.com/api/workspace/repos>.
 
 use super::workspace::{add, has_folder, parent, path_of};
-use super::{Request, no_such_call};
 use crate::error::{ApiError, Outcome};
 use crate::fields::{object, optional, page, text};
+use crate::request::{Request, no_such_call};
 use crate::world::{Repo, World};
 use serde_json::{Value as Json, json};
 

@@ -1,7 +1,7 @@
 //! Principals: <https://docs.databricks.com/api/workspace/users>.
 
-use super::Request;
 use crate::error::{ApiError, Outcome};
+use crate::request::Request;
 use crate::world::World;
 use serde_json::{Value as Json, json};
 

@@ -1,8 +1,8 @@
 //! Statements on a warehouse: <https://docs.databricks.com/api/workspace/statementexecution>.
 
-use super::Request;
 use crate::error::{ApiError, Outcome};
 use crate::fields::{object, text};
+use crate::request::Request;
 use crate::sql;
 use crate::world::{Statement, World};
 use serde_json::json;

@@ -1,8 +1,9 @@
 //! Tables and views: <https://docs.databricks.com/api/workspace/tables>.
 
-use super::{Request, catalogs, no_such_call};
+use super::catalogs;
 use crate::error::{ApiError, Outcome};
 use crate::fields::page;
+use crate::request::{Request, no_such_call};
 use crate::world::{METASTORE, World};
 use serde_json::{Value as Json, json};
 

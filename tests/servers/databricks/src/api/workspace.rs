@@ -1,8 +1,8 @@
 //! The tree of the workspace: <https://docs.databricks.com/api/workspace/workspace>. `/Workspace/a` and `/a` are one path.
 
-use super::{Request, no_such_call};
 use crate::error::{ApiError, Outcome};
 use crate::fields::{object, text};
+use crate::request::{Request, no_such_call};
 use crate::world::{Object, World};
 use serde_json::{Value as Json, json};
 

@@ -1,6 +1,7 @@
 //! `ALTER` and `COMMENT`.
 
-use super::{Rows, create};
+use super::create;
+use super::rows::Rows;
 use crate::account::{Account, Column, CommonAttributes, Key, Kind, Relation, Table, TagReference};
 use crate::error::{Outcome, SqlError};
 use crate::grammar::{AlterTable, ColumnChange, Options};

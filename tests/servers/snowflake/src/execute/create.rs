@@ -1,6 +1,6 @@
 //! `CREATE`.
 
-use super::Rows;
+use super::rows::Rows;
 use crate::account::{Account, Column, CommonAttributes, Container, Kind, Relation, Table, Tag, View};
 use crate::error::{Outcome, SqlError};
 use crate::grammar::{CreateModifiers, CreateTable, CreateView, Options, Query};

@@ -1,6 +1,6 @@
 //! `GRANT` and `REVOKE`.
 
-use super::Rows;
+use super::rows::Rows;
 use crate::account::{Account, Grant, Kind, RoleGrant};
 use crate::error::{Outcome, SqlError};
 

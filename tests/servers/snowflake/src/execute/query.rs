@@ -1,6 +1,7 @@
 //! Queries, and rows for tests.
 
-use super::{Rows, Session, create};
+use super::create;
+use super::rows::{Rows, Session};
 use crate::account::{Account, Kind, Relation};
 use crate::error::{Outcome, SqlError};
 use crate::grammar::Query;

@@ -1,6 +1,6 @@
 //! `SHOW` and `DESCRIBE`, with Snowflake's columns.
 
-use super::Rows;
+use super::rows::Rows;
 use crate::account::{Account, Column, CommonAttributes, Container, Kind, Relation};
 use crate::error::{Outcome, SqlError};
 use crate::grammar::{Scope, Show, ShowTarget};
